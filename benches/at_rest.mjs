@@ -13,10 +13,7 @@ import { month, shapes } from './shapes.mjs';
 const pointsPerBody = 5000;
 const restMs = 15_000;
 
-/**
- * The unit of `blocks` in the status of a file. InfluxDB preallocates files, so the benchmark
- * counts allocated blocks.
- */
+/** InfluxDB preallocates files, so the benchmark counts allocated blocks. */
 const blockBytes = 512;
 
 /** Counts the files whose paths contain `part`. */
@@ -33,7 +30,6 @@ async function series(target, db, q) {
   return JSON.parse(await ask(target, db, q)).results[0].series ?? [];
 }
 
-/** Returns the counters of a database's only shard, and the name of its object. */
 async function shard(target, db) {
   const all = await series(target, db, "SHOW STATS FOR 'shard'");
   const found = all.find((one) => one.tags.database === db);
@@ -67,10 +63,7 @@ function print(cells) {
   console.log(cells.map((cell, i) => (i ? cell.padStart(widths[i]) : cell.padEnd(16))).join(''));
 }
 
-/**
- * `only` selects the shapes whose names contain one of its texts. A complete table is written to
- * RESULTS.md. `peer` is optional.
- */
+/** Runs the shapes whose names contain a text of `only`. Writes a complete table to RESULTS.md. */
 export async function atRest(tidemark, peer, { only = [] } = {}) {
   const rows = [];
   print(head);
@@ -105,10 +98,7 @@ export async function atRest(tidemark, peer, { only = [] } = {}) {
   falls.forEach((fall) => console.log(`FELL: ${fall}`));
 }
 
-/**
- * Counts the rows that a query reads for one series and one hour. The data is a month of a hundred
- * series. A `partial` run is not recorded.
- */
+/** The query reads one series and one hour of a month of a hundred series. */
 export async function rowsRead(tidemark, partial) {
   // An object that is already loaded has the rows in memory. Shards in the same isolate share this
   // memory.

@@ -41,10 +41,7 @@ async function must(target, path, init = {}) {
   return response;
 }
 
-/**
- * Repeats a request while the status is 202. `path` computes the next path from the last response.
- * Resolves to the last response, with the sums of all responses.
- */
+/** Repeats a request while the status is 202. Resolves to the last response, with all sums. */
 async function finish(target, method, path) {
   const sums = { objects: 0, values: 0, bytes: 0, damaged: [] };
   for (let last = null; ; ) {

@@ -26,7 +26,6 @@ const asked = `SELECT mean(usage_user) FROM cpu WHERE hostname = 'host_7' AND ti
 const query = `/query?db=${db}&q=${encodeURIComponent(asked)}`;
 const write = `/write?db=${db}&precision=s`;
 
-/** Sends a request over a new connection. Returns the duration in milliseconds. */
 async function once(server, path, body) {
   const connection = await open(server);
   const reply = await connection.ask(path, body);

@@ -52,7 +52,6 @@ export async function open({ url, headers }) {
   return { ask, close: () => socket.destroy() };
 }
 
-/** Returns a function that determines whether the received chunks are a complete response. */
 function completeness() {
   let head = null;
   let total = 0;

@@ -2,7 +2,7 @@
 
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** The number of clock ticks per second in /proc is 100 on every Linux that Node supports. */
+/** The ticks per second in /proc, on every Linux that Node supports. */
 const ticks = 100;
 
 function stat(pid) {

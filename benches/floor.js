@@ -10,9 +10,7 @@ const bufferBytes = 256 << 10;
 /** A frame of this size has 5,000 points of TSBS cpu-only data. */
 const frameBytes = 22_900;
 
-/**
- * A flush follows after this number of frames. Later frames overwrite the rows of earlier frames.
- */
+/** The slots of the log. Later frames overwrite the rows of earlier frames. */
 const slots = 40;
 
 let buffer = null;
@@ -48,7 +46,6 @@ export default {
   },
 };
 
-/** Stores the message if the request selects this. */
 export class Shard extends DurableObject {
   #next = 0;
 

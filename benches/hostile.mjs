@@ -18,7 +18,6 @@ const influxql = (q) => ({ path: `/query?db=${hostileDb}`, form: new URLSearchPa
 const times = (count, text) => Array(count).fill(text).join(',');
 const wideTables = Array.from({ length: 10 }, (_, at) => `(SELECT * FROM wide) t${at}`).join(' CROSS JOIN ');
 
-/** Each field of the Protocol Buffers message is a text or bytes. */
 function message(...values) {
   const parts = values.map((value, at) => {
     const bytes = Buffer.from(value);
@@ -84,10 +83,7 @@ async function fill(target) {
 
 const p99 = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length * 0.99)] ?? Number.NaN;
 
-/**
- * Measures writes and small queries in the undisturbed database. Returns the p99 latencies in
- * milliseconds.
- */
+/** Returns the p99 latencies in milliseconds. */
 async function latencies(target, seconds) {
   const endMs = performance.now() + seconds * 1_000;
   const repeat = async (path, body) => {
@@ -107,10 +103,7 @@ async function latencies(target, seconds) {
   return Promise.all([repeat(`/write?db=${calm}`, (at) => `cpu,host=new usage=${at}`), repeat(query)]);
 }
 
-/**
- * Repeats a request during the measurement. Returns the latencies, the number of repetitions, and
- * the last status.
- */
+/** Returns the latencies, the number of repetitions, and the last status. */
 async function beside(target, request, seconds) {
   const sender = new Worker(new URL('hostile_sender.mjs', import.meta.url), {
     workerData: { target: { url: target.url, headers: target.headers }, request },

@@ -27,10 +27,7 @@ function send(agent, target, path, body, gzip) {
   });
 }
 
-/**
- * Sends every body once over `connections` connections. Resolves to the points per second, the CPU
- * seconds per million points, and the latencies in milliseconds.
- */
+/** Resolves to points per second, CPU seconds per million points, and milliseconds. */
 export async function slice(target, db, bodies, { connections, pointsPerBody, gzip = false }) {
   const agent = new Agent({ keepAlive: true, maxSockets: connections });
   const path = `/write?db=${db}`;

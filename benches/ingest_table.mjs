@@ -1,9 +1,7 @@
-// Measures points per second, CPU time and latencies of writes with five kinds of data. Tidemark
-// and InfluxDB take turns.
+// Measures points per second, CPU time and latencies of writes. Tidemark and InfluxDB take turns.
 //
-// Each case starts new servers with one database. All turns write to this database, so that
-// Tidemark flushes during the measurement. After the last turn, the benchmark compares the
-// responses of the servers.
+// Each case starts new servers with one database, so that Tidemark flushes during the measurement.
+// After the last turn, the benchmark compares the responses of the servers.
 
 import { sameAnswer } from './answers.mjs';
 import { compressed, median, percentile, slice } from './ingest.mjs';
@@ -13,10 +11,7 @@ import { shapes } from './shapes.mjs';
 
 const db = 'ingest';
 
-/**
- * The number of measured turns, the number of batches in each turn, and the number of batches in
- * the warm-up.
- */
+/** `alone`, `together` and `warm` are numbers of batches per turn. */
 const plans = {
   // The p99 latency includes flushes, because 300 batches cause about five flushes.
   whole: { turns: 3, alone: 100, together: 60, warm: 30 },
@@ -59,9 +54,8 @@ const head = [
 const compared = ['ratio', 'CPU ratio'];
 
 /**
- * `only` selects the cases in which a word starts with one of its texts. If `only` is empty, all
- * cases run. If `hasPeer` is true, a complete table is written to RESULTS.md. `starters` start the
- * servers, with `wrangler dev` first. Resolves to whether every case was measured.
+ * Runs the cases in which a word starts with a text of `only`. `starters` start the servers, with
+ * `wrangler dev` first. Resolves to whether every case was measured.
  */
 export async function ingestTable(starters, { quick = false, only = [], hasPeer = true } = {}) {
   const isWanted = (name) => {
@@ -103,7 +97,6 @@ function print(cells) {
   console.log(line.join(''));
 }
 
-/** Each server except InfluxDB has one row. */
 async function measure(starters, each, plan) {
   const targets = await startAll(starters);
   try {
@@ -132,8 +125,7 @@ async function measure(starters, each, plan) {
 async function turns(targets, { shape, connections, points, gzip }, plan) {
   const [, , , make] = shapes.find(([name]) => name === shape);
   const generator = make({ points });
-  // The case has exactly a million series, in 20 batches for warm-up and three turns with 60
-  // batches.
+  // The case has exactly a million series: 20 batches of warm-up, and 3 × 60 batches.
   const isMillion = shape === 'million series';
   const more = timesAsMany[points] ?? 1;
   const batches = (connections === 1 && !isMillion ? plan.alone : plan.together) * more;

@@ -10,7 +10,6 @@ const sizes = { whole: { hosts: 100, hours: 84, turns: 3 }, quick: { hosts: 100,
 /** The target for the duration relative to InfluxDB's JSON. */
 const aim = 5;
 const mb = 1e6;
-/** The result has five columns including the time. */
 const statement = 'SELECT hostname, usage_user, usage_system, usage_idle FROM cpu';
 
 const chunked = { route: '/query', more: { chunked: 'true' } };
@@ -25,10 +24,7 @@ function read(target, { route, more, headers }) {
   return wholeAnswer(target, `${route}?${new URLSearchParams({ db, q: statement, ...more })}`, headers);
 }
 
-/**
- * Measures each format on each server that supports it. Returns `[form, target, { seconds, bytes
- * }]`.
- */
+/** Returns `[form, target, { seconds, bytes }]` for each form and server. */
 async function measured(targets, turns) {
   const asked = Object.entries(forms).flatMap(([name, form]) =>
     targets.filter((_, i) => i === 0 || !form.isOurs).map((target) => ({ name, form, target, took: [] })),

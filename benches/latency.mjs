@@ -17,10 +17,7 @@ function ask(agent, target, path, body) {
   });
 }
 
-/**
- * Creates a database, writes a point and reads the point. Returns the median durations in
- * milliseconds.
- */
+/** Returns the median milliseconds of creating a database, a write and a read. */
 export async function threeRequests(target, rounds) {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   const times = { create: [], write: [], query: [] };

@@ -35,17 +35,14 @@ export async function buildModule() {
   return wasm;
 }
 
-// Makes the allocator keep freed memory, as it does in WASM. Otherwise the kernel would use a third
-// of the native time, because every batch would free and request the same pages.
+// Otherwise every batch would free and request the same pages, and the kernel would use a third of
+// the native time. In WASM, the allocator also keeps freed memory.
 const keepMemory = {
   MALLOC_TRIM_THRESHOLD_: '1000000000',
   MALLOC_MMAP_THRESHOLD_: '1000000000',
 };
 
-/**
- * Starts a process that runs both parsers. `turn(shape)` resolves to the MB per CPU second of each
- * parser.
- */
+/** `turn(shape)` resolves to the MB per CPU second of each parser. */
 function side(command, args) {
   const env = { ...process.env, ...keepMemory };
   const child = startGroup(command, args, { env, stdio: ['pipe', 'pipe', 'inherit'] });
@@ -60,10 +57,7 @@ function side(command, args) {
   return { turn, stop: () => child.stdin.end() };
 }
 
-/**
- * Measures both parsers, natively and as WASM. Prints and records the MB per CPU second, and the
- * medians of the ratios in each turn.
- */
+/** Prints and records MB per CPU second, and the medians of the ratios in each turn. */
 export async function parsers({ native: binary, wasm: module }, rounds = 15) {
   const native = side(binary, ['turns']);
   const wasm = side(newNode(), [at('benches', 'line_protocol_wasm.mjs'), module]);

@@ -1,7 +1,5 @@
-// Runs both line protocol parsers in Node's V8, like `benches/line_protocol/main.rs turns`.
-//
-// Each input line contains the number of a shape. Each output line contains the number of bytes,
-// and the CPU nanoseconds of each parser.
+// Runs both line protocol parsers in Node's V8, like `benches/line_protocol/main.rs turns`. Reads
+// shape numbers, and prints the bytes and each parser's CPU nanoseconds.
 
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';

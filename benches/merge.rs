@@ -1,8 +1,7 @@
-//! Native benchmark of merging sorted sources, in rows per second of CPU time. Run
-//! `cargo bench --bench merge`.
+//! Native benchmark of merging sorted sources, in rows per second of CPU time. Run `cargo bench
+//! --bench merge`.
 //!
-//! The sources hold decoded pages, so the times contain only the merge. The benchmark first merges
-//! the keys of all rows, then reads ten columns page by page, as a compaction does.
+//! The sources hold decoded pages, so the times contain only the merge.
 #![expect(clippy::unwrap_used, reason = "a benchmark stops at the first surprise")]
 
 use std::hint::black_box;
@@ -25,7 +24,6 @@ const ROWS: usize = 1 << 21;
 /// The columns of this number of merged rows are read together.
 const TOGETHER: usize = 1_024;
 
-/// A source has consecutive series of equal length.
 struct Made {
     keys: Rc<[SeriesKey]>,
     at: usize,
@@ -75,8 +73,8 @@ impl SeriesCursor for Made {
     }
 }
 
-/// Creates source number `at` of `count` sources. `time(row)` returns the time of a row.
-/// `series_rows` must be a multiple or a divisor of the page size.
+/// `time(row)` returns the time of a row. `series_rows` must be a multiple or a divisor of the page
+/// size.
 fn source(count: usize, series_rows: usize, time: impl Fn(usize) -> i64) -> Made {
     let keys = (0..ROWS / count / series_rows).map(|n| format!("host_{n:07}")).map(|host| {
         SeriesKey::new(MeasurementId(1), [host.as_str(), "eu-central-1", "production"])
@@ -141,7 +139,6 @@ fn run(shape: &str, count: usize, series_rows: usize) {
     println!("{shape:<12} {count:>8} {series_rows:>10} {:>12} {keys:>12.1} {all:>12.1}", read.0);
 }
 
-/// Returns the numbers of output rows and input rows.
 fn drain(mut merge: Merge<Made>, columns: u32) -> (usize, usize) {
     let (mut out, mut read) = (0, 0);
     let mut held = Picks::default();

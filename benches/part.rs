@@ -1,7 +1,6 @@
-//! Native benchmark of writing, merging and reading parts with five shapes of points. Measures
-//! bytes and CPU time per value. Run `cargo bench --bench part`.
-//!
-//! `flush` writes as many rows as a flush, and `merge` merges the parts of eight flushes.
+//! Native benchmark of writing, merging and reading parts, in bytes and CPU time per value. Run
+//! `cargo bench --bench part`. `flush` writes the rows of one flush, and `merge` merges eight
+//! parts.
 #![expect(clippy::unwrap_used, reason = "a benchmark stops at the first surprise")]
 
 mod points;
@@ -101,7 +100,6 @@ fn append(body: &str, values: &mut usize, memtable: &mut Memtable) {
 /// The directory, the length of the head, and the body of each value.
 type Stored = Vec<(Rc<Directory>, usize, Vec<u8>)>;
 
-/// The decoded code tables, by value and group.
 type Tables = BTreeMap<(usize, usize), Vec<(DecodedAt, Decoded)>>;
 
 struct Part {

@@ -2,11 +2,11 @@
 // InfluxDB take turns, with one connection per server.
 //
 // Before each type, the benchmark restarts both servers and warms them up with a query of another
-// measurement. Every query has new parameters. The comparison of the responses is not part of the
-// duration. A ratio excludes the median duration of an empty request.
+// measurement. Every query has new parameters. A ratio excludes the median duration of an empty
+// request.
 //
-// After further queries of the same type, the measurement is repeated. The second measurement shows
-// a server that has been running for some time, and whose code V8 has compiled.
+// After further queries of the same type, the measurement is repeated, because V8 has then compiled
+// the code.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -27,29 +27,20 @@ const pointsPerBody = 5000;
 /** Both servers complete their background work during this pause after the last write. */
 const settleMs = 25_000;
 
-/**
- * The number of queries per type, for fast types and for slow types, and the number of queries
- * between the two measurements.
- */
+/** `between` queries separate the two measurements. */
 const plans = {
   whole: { hosts: 100, hours: 24, queries: 41, slowQueries: 15, between: 500, slowBetween: 30 },
   quick: { hosts: 20, hours: 12, queries: 15, slowQueries: 7, between: 50, slowBetween: 7 },
 };
 
-/**
- * A type is slow if InfluxDB takes more than this number of milliseconds, excluding the empty
- * request.
- */
+/** The limit in milliseconds for slow types on InfluxDB, excluding the empty request. */
 const heavyMs = 30;
 
 const ofDay =
   '24 hours of TSBS cpu-only data of 100 hosts (864,000 points, ten integer fields). A figure is the median ' +
   'of queries with new parameters over one connection. The servers restart before each type.';
 
-/**
- * The title and the notes of each table, and the server on which its ratios are based. `isGross`
- * means that the durations include the empty request.
- */
+/** With `isGross`, the durations include the empty request. */
 export const lists = {
   types: {
     list: types,
@@ -86,9 +77,8 @@ export const lists = {
 const query = (text) => `/query?db=${db}&q=${encodeURIComponent(text)}`;
 
 /**
- * `starters` are `{ name, start(folder), hours }`. Tidemark is the first and InfluxDB the second,
- * if it is installed. Further servers get additional columns. A complete table is written to
- * RESULTS.md.
+ * `starters` are `{ name, start(folder), hours }`, with Tidemark and InfluxDB first. Writes a
+ * complete table to RESULTS.md.
  */
 export async function queries(starters, { quick = false, only = [], asked = lists.types } = {}) {
   const plan = { ...plans[quick ? 'quick' : 'whole'] };
@@ -192,10 +182,7 @@ async function medians(type, sides, connections, { turns, data }) {
   return times.map(median);
 }
 
-/**
- * Returns whether the responses have the same windows and differ only in values that are equally
- * frequent.
- */
+/** The responses may differ only in values that are equally frequent. */
 async function areTies(connection, { occurrences }, text, answers) {
   if (!occurrences) return false;
   const [ours, theirs] = answers.map((answer) => JSON.parse(answer).results[0].series[0].values);

@@ -14,15 +14,11 @@ const rows = (what, { more = '', where = '', hours = 1 } = {}) => ({
     `SELECT ${what} FROM cpu WHERE ${oneHost(data)}${where} AND ${during(window(data, hours))}${more}`,
 });
 
-/** Queries all hosts for some hours. */
 const ofAll = (name, hours, text) => ({
   name, slow: true, text: (data) => text(during(window(data, hours))),
 });
 
-/**
- * Counts the occurrences of a value in the window at `time`. If several values are equally
- * frequent, InfluxDB 1.x selects one of them with an unstable sort.
- */
+/** InfluxDB 1.x selects one of several equally frequent values with an unstable sort. */
 const occurrences = (text, time, value) =>
   text.replace('mode(', 'count(').replace(' GROUP BY time(5m)', ` AND usage_user = ${value} AND time >= '${time}' AND time < '${time}' + 5m`);
 
@@ -38,9 +34,8 @@ const transformations = [
 ];
 
 /**
- * The shapes have the format of `types` in query_types.mjs, but without SQL. `isRandom` means that
- * the responses are not compared. `occurrences` means that the values of a window may differ if
- * they are equally frequent. `isOfAll` marks queries without a time range.
+ * `types` in query_types.mjs has the same format. `isRandom` responses are not compared. With
+ * `occurrences`, equally frequent values may differ. `isOfAll` marks queries without a time range.
  */
 export const shapes = [
   ...aggregates.map((name) => ({ name, ...windows(`${name}(usage_user)`) })),

@@ -7,9 +7,8 @@ const startMs = Number(startNs / 1_000_000n);
 const hourMs = 3_600_000;
 
 /**
- * The types in TSBS' order. `text` returns the next query in InfluxQL, and `sql` returns it in SQL.
- * The argument is `{ draw, hosts, hours }`. `draw` returns uniformly distributed numbers from 0 to
- * 1. With the same numbers, both languages query the same rows.
+ * The types in TSBS' order. `draw` returns uniformly distributed numbers from 0 to 1. With the same
+ * numbers, `text` (InfluxQL) and `sql` query the same rows.
  */
 export const types = [
   ...[[1, 1, 1], [1, 1, 12], [1, 8, 1], [5, 1, 1], [5, 1, 12], [5, 8, 1]].map(

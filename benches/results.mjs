@@ -1,8 +1,6 @@
-// Writes RESULTS.md, which contains the latest table of every benchmark in `npm run bench`.
-//
-// A benchmark calls `record` with its complete table, which replaces the table with the same title.
-// `record` reports each compared cell that has become more than 15 % smaller. A compared cell is a
-// ratio; higher is better.
+// Writes RESULTS.md, which contains the latest table of every benchmark in `npm run bench`. A
+// complete table replaces the table with the same title. `record` reports each compared ratio that
+// has become more than 15 % smaller.
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -24,9 +22,7 @@ its other load. For a ratio, both systems ran alternately in one run.
 `;
 
 /**
- * Returns one sentence for each compared cell that has become smaller.
- *
- * `title` identifies the table. `notes` are the lines above the table. `compared` lists the columns
+ * Returns one sentence for each compared cell that has become smaller. `compared` lists the columns
  * with ratios. The first column identifies a row. A `partial` table is compared but not written.
  */
 export function record({ title, notes = [], head, rows, compared = [], partial = false }) {
@@ -42,7 +38,6 @@ export function record({ title, notes = [], head, rows, compared = [], partial =
   return falls(before, [head, ...rows], compared).map((fall) => `${title}, ${fall}`);
 }
 
-/** Describes the machine and the software versions. */
 export function circumstances() {
   const [{ model }] = cpus();
   const memory = Math.round(totalmem() / 2 ** 30);

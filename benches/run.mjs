@@ -83,7 +83,7 @@ async function ingest(node) {
   return ingestTable(starters, { quick, only: names, hasPeer: peer.length > 0 });
 }
 
-/** With new servers, the data of earlier benchmarks has no effect. */
+/** The data of earlier benchmarks has no effect on new servers. */
 async function rest(node) {
   // By default, InfluxDB would keep the last ten minutes in its log and cache.
   process.env.INFLUXDB_DATA_CACHE_SNAPSHOT_WRITE_COLD_DURATION = '5s';

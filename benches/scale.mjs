@@ -1,8 +1,5 @@
 // npm run bench -- scale: compares Tidemark on plain workerd with InfluxDB, for a small and a large
-// size.
-//
-// A scenario is a file in `scale/`. It has a name, the parameters of each size, and a function
-// `run` that resolves to rows of the table. scale/choices.mjs parses the options.
+// size. A scenario is a file in `scale/`, whose `run` resolves to rows of the table.
 
 import { circumstances, record } from './results.mjs';
 import { chosen, choices, planOf } from './scale/choices.mjs';
@@ -24,8 +21,8 @@ const scenarios = [history, measurements, series, shards, panels, deletes, field
 const influxdbColdSetting = 'INFLUXDB_DATA_CACHE_SNAPSHOT_WRITE_COLD_DURATION';
 
 /**
- * A scenario of the size `full` is written to RESULTS.md. Each scenario has a separate table,
- * because all scenarios together take two hours. Resolves to whether every scenario completed.
+ * Each scenario has a separate table, because all scenarios together take two hours. Resolves to
+ * whether every scenario completed.
  */
 export async function scale(args) {
   const choice = choices(args);

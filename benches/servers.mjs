@@ -1,8 +1,5 @@
-// Starts the servers that the benchmarks measure: Tidemark with `wrangler dev`, on plain workerd
-// and as the native program, and InfluxDB.
-//
-// Each server is `{ name, url, pid, folder, headers, stop }`. `stop` deletes the data of the
-// server, unless the caller provided the folder.
+// Starts the servers that the benchmarks measure. Each server is `{ name, url, pid, folder,
+// headers, stop }`. `stop` deletes the data of the server, unless the caller provided the folder.
 
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -23,10 +20,7 @@ export const unpacked = { 'accept-encoding': 'identity' };
 const newFolder = () => mkdtempSync(join(tmpdir(), 'tidemark-bench-'));
 const remove = (folder) => rmSync(folder, { recursive: true, force: true });
 
-/**
- * Starts Tidemark in the same way as `npm start`. The server can be restarted with the same data.
- * `script` replaces the Worker.
- */
+/** The server can be restarted with the same data. `script` replaces the Worker. */
 export async function tidemark(node, kept = undefined, script = undefined) {
   const folder = kept ?? newFolder();
   const envFile = join(folder, 'secrets');
@@ -55,10 +49,7 @@ export async function tidemark(node, kept = undefined, script = undefined) {
   };
 }
 
-/**
- * Starts the built Worker on plain workerd. `start(folder, token)` may start another program
- * instead.
- */
+/** `start(folder, token)` may start a program other than the built Worker. */
 export async function plain(kept = undefined, start = startWorkerd) {
   const folder = kept ?? newFolder();
   const server = await start(folder, token);
@@ -69,9 +60,7 @@ export async function plain(kept = undefined, start = startWorkerd) {
   return { ...server, name: 'workerd', headers, stop };
 }
 
-/**
- * Starts the release build. With `backups`, the host has a folder for backups in its data folder.
- */
+/** With `backups`, the data folder contains a folder for backups. */
 export async function native(kept = undefined, { backups = false } = {}) {
   const folder = kept ?? newFolder();
   const data = join(folder, 'native');
@@ -116,7 +105,6 @@ export async function startAll(starters) {
   return targets;
 }
 
-/** Prints errors. */
 export async function stopAll(targets) {
   const stopped = await Promise.allSettled(targets.map((target) => target.stop()));
   for (const { reason } of stopped) if (reason) console.error(reason);
@@ -136,10 +124,7 @@ export async function ask(target, db, q) {
   return text;
 }
 
-/**
- * Discards the response. Returns the seconds, the milliseconds until the first byte, and the number
- * of bytes.
- */
+/** Returns the seconds, the milliseconds until the first byte, and the number of bytes. */
 export async function wholeAnswer(target, path, headers = {}) {
   const from = performance.now();
   const response = await fetch(target.url + path, { headers: { ...target.headers, ...unpacked, ...headers } });

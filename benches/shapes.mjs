@@ -9,10 +9,7 @@ function normal(draw) {
   return (draw() + draw() + draw() + draw() - 2) * 1.7;
 }
 
-/**
- * Yields two measurements of 200 trucks. The values are random walks with decimals, integers,
- * booleans, strings and gaps.
- */
+/** 200 trucks have random walks with decimals, integers, booleans, strings and gaps. */
 function* iot({ points = 5000, seed = 2 } = {}) {
   const draw = random(seed);
   const trucks = Array.from({ length: 200 }, () => [50, 50, 50, 50]);
@@ -63,10 +60,7 @@ function* cpu(options = {}) {
   for (const body of batches(options)) yield { body, values };
 }
 
-/**
- * Each shape has a name, the target for the bytes per value, the number of batches, and the
- * generator. The generator has the optional parameters `{ points, seed }`.
- */
+/** The name, the target for the bytes per value, the number of batches, and the generator. */
 export const shapes = [
   ['cpu integers', 0.31, 173, cpu],
   ['two decimals', 1.15, 173, (options) => cpu({ ...options, print: (value) => value.toFixed(2) })],

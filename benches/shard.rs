@@ -1,9 +1,6 @@
-//! Native benchmark of a shard over the in-memory store with five shapes of points. Measures bytes
-//! per stored value, and the times of a batch, a flush and a compaction. Run
-//! `cargo bench --bench shard`.
-//!
-//! Bytes are counted after all alarms: every frame of the WAL is in a part, the parts are merged,
-//! and the unreferenced rows are deleted. The count includes everything in the store.
+//! Native benchmark of a shard over the in-memory store, in bytes per value and times of a batch, a
+//! flush and a compaction. Run `cargo bench --bench shard`. Bytes are counted after all alarms, and
+//! include everything in the store.
 #![expect(clippy::unwrap_used, reason = "a benchmark stops at the first surprise")]
 
 mod points;
@@ -98,7 +95,6 @@ fn settings() -> ShardSettings {
     }
 }
 
-/// Records the times of flushes and compactions.
 fn alarms(
     shard: &mut Shard<MemoryStore>,
     now_ns: i64,

@@ -1,10 +1,8 @@
-// Measures the parts of the CPU time of a write with 5,000 points of TSBS cpu-only data on one
-// connection.
+// Measures the parts of the CPU time of a write with 5,000 points of TSBS cpu-only data.
 //
-// The clock does not advance inside workerd, so the parts cannot be measured directly. The time of
-// the runtime is measured with a series of small Workers (`floor.js`). Each of these Workers
-// performs one step more than the previous Worker. The time of Tidemark's code is measured in
-// Node's V8, with the same build as in the Worker.
+// The clock does not advance inside workerd. The time of the runtime is measured with a series of
+// small Workers (`floor.js`), which each perform one more step. The time of Tidemark's code is
+// measured in Node's V8, with the same build as in the Worker.
 
 import { createInterface } from 'node:readline';
 
@@ -29,16 +27,12 @@ const floorScript = at('benches', 'floor.js');
 const startFloor = (folder) =>
   serve({ folder, modules: [floorScript], objects: ['Catalog', 'Database', 'Shard'] });
 
-/** Each entry starts the minimal Worker and Tidemark's Worker. */
 const places = (node) => [
   ['wrangler dev', () => tidemark(node, undefined, floorScript), () => tidemark(node)],
   ['workerd serve', () => plain(undefined, startFloor), () => plain()],
 ];
 
-/**
- * Returns the CPU milliseconds of a batch at each step and in Tidemark. The resolution of /proc is
- * a hundredth of a second.
- */
+/** The resolution of /proc is a hundredth of a second. */
 async function ladder([name, floor, product], bodies, gzip) {
   const targets = [];
   try {

@@ -87,7 +87,6 @@ async function formatTable(server, points) {
   return { head: ['format', 'k rows/s', 'MB', 'MB/s'], rows };
 }
 
-/** The server that `start` starts must support SQL. */
 export async function sql(start) {
   const server = await start();
   const file = join(server.folder, '..', `${process.pid}.parquet`);
@@ -117,10 +116,7 @@ export async function sql(start) {
   }
 }
 
-/**
- * Returns the median milliseconds of DataFusion and DuckDB for each type. Returns an empty list if
- * Python has neither of these packages.
- */
+/** Returns an empty list if Python has neither DataFusion nor DuckDB. */
 async function peersOf(file, measured) {
   const skip = (why) => console.log(`skipped: ${why}`);
   if (!(await hasPythonClients({ skip }))) return [];

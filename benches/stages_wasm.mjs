@@ -47,13 +47,11 @@ for (let number = -Number(warm); number < Number(counted); number++) {
   const before = cpuMs();
   exports.alarms();
   if (number < 0) continue;
-  // Measures the CPU time of flushes. Only a few batches cause a flush, and a flush takes long
-  // enough for the resolution of CPU time.
+  // A flush takes long enough for the resolution of CPU time.
   flush += (cpuMs() - before) / Number(counted);
   for (const name of names) times[name].push(of[name]);
 }
-// On a shared machine, most batches are interrupted. The tenth percentile is the duration without
-// interruption.
+// On a shared machine, most batches are interrupted, except the fastest tenth.
 const undisturbed = (name) => percentile(times[name], 0.1);
 const [both, parse, encode, append] = names.map(undisturbed);
 // The stage `inflate` includes reading the lines.

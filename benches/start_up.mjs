@@ -38,10 +38,7 @@ function startEmpty(folder) {
   return serve({ folder, modules: [module], objects, pollMs });
 }
 
-/**
- * Measures both Workers in turn. Returns the medians as `{ empty, worker }`, with `{ ms, cpuMs }`
- * for each.
- */
+/** The medians are `{ empty, worker }`, with `{ ms, cpuMs }` for each Worker. */
 export async function startUp() {
   const times = { empty: [], worker: [] };
   for (let turn = 0; turn < turns; turn += 1) {

@@ -24,9 +24,7 @@ export function random(seed) {
 
 const whole = (value) => `${Math.floor(value)}i`;
 
-/**
- * Yields batches of `points` lines without end. By default, a host has a point every ten seconds.
- */
+/** Yields batches without end. By default, a host has a point every ten seconds. */
 export function* batches(options = {}) {
   const { hosts = 100, points = 5000, seed = 1, print = whole, stepNs = tenSecondsNs } = options;
   const draw = random(seed);
@@ -49,8 +47,7 @@ export function* batches(options = {}) {
     for (const machine of machines) {
       let line = machine.key;
       for (let f = 0; f < fields.length; f++) {
-        // The sum of four uniformly distributed numbers approximates a normally distributed step
-        // with standard deviation 1.
+        // The sum approximates a normally distributed step with standard deviation 1.
         const walked = machine.values[f] + (draw() + draw() + draw() + draw() - 2) * 1.7;
         machine.values[f] = Math.min(100, Math.max(0, walked));
         line += `${f ? ',' : ''}${fields[f]}=${print(machine.values[f])}`;

@@ -8,9 +8,8 @@ import { at } from './project.mjs';
 import { withBinding } from './sql-binding.mjs';
 
 /**
- * The result is in the same folder, because the paths in the configuration are relative. Each
- * combination of bindings has its own file, because servers with different bindings run at the same
- * time.
+ * The paths in the configuration are relative to its folder. Servers with different bindings run at
+ * the same time, so each combination has its own file.
  * @param {{ sql?: boolean, backups?: boolean }} wanted
  */
 export async function configurationWith({ sql = false, backups = false }) {

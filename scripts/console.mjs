@@ -31,10 +31,7 @@ export const servedFolder = at('.cache', 'console');
 
 const engineModule = at('.cache', 'engine', 'tidemark_bg.wasm');
 
-/**
- * `npm run sql` writes the page's module into this folder: the JavaScript wrapper and the gzipped
- * WebAssembly.
- */
+/** `npm run sql` writes the page's module into this folder. */
 export const sqlPageFolder = at('.cache', 'sql_page');
 const sqlModule = join(sqlPageFolder, 'sql.wasm.gz');
 
@@ -99,7 +96,6 @@ function licences(files) {
 
 export async function consolePage() {
   const made = ['scripts/console.mjs', 'scripts/sample.mjs'];
-  // The database for the browser and its SQL module are optional.
   const modules = ['.cache/engine', '.cache/sql_page'].filter((path) => existsSync(at(path)));
   const inputs = fingerprint(['www', 'package-lock.json', ...made, ...modules]);
   const outputs = [join(consoleFolder, 'main.js'), join(consoleFolder, 'index.html')];
@@ -118,10 +114,7 @@ export async function consolePage() {
   });
 }
 
-/**
- * Includes the documentation site if it was built. Only this console starts the database in the
- * page automatically.
- */
+/** Only this console starts the database in the page automatically. */
 export async function staticPage() {
   empty(staticFolder);
   cpSync(consoleFolder, staticFolder, { recursive: true });
@@ -134,8 +127,8 @@ export async function staticPage() {
 }
 
 /**
- * Includes the documentation site if it was built. If nothing changed, writes nothing, because
- * wrangler restarts the Worker after each change in the folder.
+ * wrangler restarts the Worker after each change in the folder, so nothing is written without a
+ * change.
  */
 export function servedPage() {
   const inputs = fingerprint(['dist', '.cache/site/built'].filter((path) => existsSync(at(path))));

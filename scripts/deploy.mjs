@@ -13,10 +13,7 @@ import { endAllOnSignals } from './processes.mjs';
 import { at, finishWith, newNode, UserError, wrangler } from './project.mjs';
 import { prepareAll, hasSql, packages, sql, sqlFolder } from './setup.mjs';
 
-/**
- * The paths are absolute, because the generated configuration is in another folder. The console
- * includes the documentation site if `npm run docs` has built the site.
- */
+/** The paths are absolute, because the generated configuration is in another folder. */
 async function base() {
   const { parse } = await import('smol-toml');
   const whole = /** @type {any} */ (parse(readFileSync(at('wrangler.toml'), 'utf8')));

@@ -87,16 +87,10 @@ async function answers(url) {
 }
 
 /**
- * Starts the server and waits until it responds. Returns `{ url, child, stop }`. Options:
- *
- * - `sql`: the configuration of a SQL Worker, which runs in the same process, as in a deployment.
- * - `sqlProcess`: `{ folder }` of a SQL module, which runs in a separate process.
- * - `backups`: whether to bind a bucket for backups.
- * - `vars`: variables of the Worker.
- * - `envFile`: a file that replaces `.dev.vars`.
- * - `assets`: the folder of the console, if it differs from the folder in wrangler.toml.
- * - `script`: a script that replaces the built Worker and may use the runtime's test features.
- * - `stdio`: the destination of the output.
+ * Starts the server and waits until it responds. `sql` is the configuration of a SQL Worker, which
+ * runs in the same process. `sqlProcess` is `{ folder }` of a SQL module, which runs in a separate
+ * process. `backups` binds a bucket. `envFile` replaces `.dev.vars`. `script` replaces the built
+ * Worker and may use the runtime's test features.
  */
 export async function startServer(options) {
   const { node, port, stateDir, vars = {}, envFile, observability = false } = options;
@@ -114,8 +108,8 @@ export async function startServer(options) {
   args.push('--inspector-port', '0', '--local', '--show-interactive-dev-session', 'false');
   if (envFile) args.push('--env-file', envFile);
   if (options.assets) args.push('--assets', options.assets);
-  // Disables log lines. Without observability, they are not visible. Each log line sends a stack
-  // trace through the inspector and wrangler's Node, and costs about 1.5 ms of CPU time.
+  // Each log line sends a stack trace through the inspector and wrangler's Node, and costs about
+  // 1.5 ms of CPU time.
   const told = observability ? vars : { LOG_REQUESTS: 'none', ...vars };
   for (const [name, value] of Object.entries(told)) args.push('--var', `${name}:${value}`);
   const child = startGroup(node, args, {

@@ -1,6 +1,6 @@
-// Runs the end-to-end tests and prints each result immediately. Two files run at the same time: one
-// that depends on time or memory, and one that only compares results. The last output line contains
-// the counts as JSON, for scripts/test.mjs.
+// Runs the end-to-end tests. Two files run at the same time: one that depends on time or memory,
+// and one that only compares results. The last output line contains the counts as JSON, for
+// scripts/test.mjs.
 //
 // Arguments: parts of file names. Without arguments all files run.
 
@@ -26,10 +26,7 @@ const failureLinesMax = 12;
 
 const counts = { passed: 0, failed: 0, failures: [], skipped: [] };
 
-/**
- * Only the event of a failed test has an error.
- * @param {any} event an event of the test runner. Only the event of a failed test has an error.
- */
+/** @param {any} event an event of the test runner. Only the event of a failed test has an error. */
 function verdict({ name, file, skip, details }, failed) {
   if (details.type === 'suite' && !failed) return;
   const took = `${Math.round(details.duration_ms)} ms`;
@@ -52,11 +49,7 @@ function verdict({ name, file, skip, details }, failed) {
 // A single test file also needs an up-to-date console.
 await consolePage();
 
-/**
- * These test files only compare results. They run at the same time as the other files, which also
- * depend on time or memory. A folder that tests build, such as `.cache/python`, may be used by
- * files of only one kind.
- */
+/** A folder that tests build, such as `.cache/python`, may be used by files of only one kind. */
 const comparing = ['clients', 'console', 'examples', 'flight_clients', 'moving', 'openapi', 'parquet', 'program', 'query_influxql', 'quota', 'site', 'sql_peers', 'vendor'];
 const isComparing = (file) => comparing.some((start) => basename(file).startsWith(start));
 

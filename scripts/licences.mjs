@@ -46,10 +46,7 @@ function faultsOfVersions(packages, skipped) {
   ];
 }
 
-/**
- * Returns one sentence for each violation of `rules`, the rules of deny.toml. `packages` has the
- * format of `cargo metadata`. `parse` parses an SPDX expression.
- */
+/** `packages` has the format of `cargo metadata`. `parse` parses an SPDX expression. */
 export function faultsOf(packages, rules, parse) {
   const given = { allowed: rules.licenses.allow, parse };
   const skipped = rules.bans.skip.map(({ crate }) => crate);

@@ -1,7 +1,5 @@
 // Builds the WebAssembly modules: the Worker, the same database for the console's page, and SQL.
-// cargo compiles each module, wasm-bindgen generates its JavaScript, and wasm-opt optimises it.
-// esbuild then bundles a Worker's JavaScript. esbuild is imported dynamically, because the packages
-// may not be installed yet.
+// esbuild is imported dynamically, because the packages may not be installed yet.
 
 import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,8 +11,8 @@ import { at } from './project.mjs';
 const target = 'wasm32-unknown-unknown';
 
 /**
- * The WebAssembly features that rustc and .cargo/config.toml enable, and exception handling, which
- * wasm-bindgen's wrappers use.
+ * wasm-bindgen's wrappers use exception handling. rustc and .cargo/config.toml enable the other
+ * features.
  */
 const features = [
   'simd',
@@ -28,8 +26,7 @@ const features = [
 ];
 
 /**
- * The options of wasm-opt. With -O3 or -Oz, the gzipped module would be 7 % larger than with -O1.
- * The names in a module make up a sixth of its size.
+ * With -O3 or -Oz, the gzipped module would be 7 % larger. The names make up a sixth of its size.
  */
 const optimiser = [
   '-O1',
@@ -51,12 +48,10 @@ const kinds = {
   },
   engine: {
     cargo: ['--no-default-features', '--features', 'browser'],
-    // cargo allows only one build at a time in a folder, and both builds run in parallel. Therefore
-    // this build has its own folder.
+    // cargo allows only one build at a time in a folder, and both builds run in parallel.
     targetFolder: join(targetRoot, 'browser'),
     env: {},
-    // Tabs share one worker, which cannot be replaced after an abort. Therefore
-    // www/engine/worker.js resets the module.
+    // Tabs share one worker, which cannot be replaced after an abort, so the module is reset.
     bind: ['--target', 'web', '--experimental-reset-state-function'],
   },
 };
@@ -68,8 +63,8 @@ export async function optimise(from, to) {
 }
 
 /**
- * Writes `NAME.js` and `NAME_bg.wasm` into `folder`. `binder` is a promise of the path of
- * wasm-bindgen, because its installation may run during the compilation.
+ * `binder` is a promise of the path of wasm-bindgen, because its installation may run during the
+ * compilation.
  */
 async function bound(kind, binder, { folder, name, profile = 'release' }) {
   const { cargo, targetFolder, env, bind } = kinds[kind];
@@ -87,8 +82,7 @@ export const buildEngine = (binder, folder) => bound('engine', binder, { folder,
 
 /** Writes `index.js` and `index_bg.wasm` into `folder`. */
 export async function buildWorker(binder, folder, profile) {
-  // Builds into a staging folder first, so that a server that watches `folder` never sees an
-  // incomplete build.
+  // A server that watches `folder` must never see an incomplete build.
   const staging = at('.cache', 'worker');
   rmSync(staging, { recursive: true, force: true });
   await bound('worker', binder, { folder: staging, name: 'index', profile });
@@ -97,8 +91,8 @@ export async function buildWorker(binder, folder, profile) {
 }
 
 /**
- * Writes the Worker (`index.js` and `index_bg.wasm`) and `module.mjs` for Node into `folder`.
- * Writes the same module for the page (`sql.js` and `sql.wasm.gz`) into `pageFolder`.
+ * Writes the Worker and `module.mjs` for Node into `folder`, and the page's module into
+ * `pageFolder`.
  */
 export async function buildSql(binder, { folder, pageFolder, profile }) {
   const targetFolder = at('sql', 'target');
@@ -109,8 +103,7 @@ export async function buildSql(binder, { folder, pageFolder, profile }) {
   await must('Compiling SQL', 'cargo', [...what, ...where]);
   const compiled = join(targetFolder, target, cargoProfile, 'tidemark_sql.wasm');
   const program = await binder;
-  // SQL is built without wasm-opt. It would take eight minutes and make the module only a sixteenth
-  // smaller.
+  // wasm-opt would take eight minutes and make the module only a sixteenth smaller.
   const flags = ['--experimental-reset-state-function', '--remove-name-section'];
   const bindFor = async (kind, staging) => {
     rmSync(staging, { recursive: true, force: true });

@@ -7,9 +7,8 @@ import { endGroup, must, startGroup } from './processes.mjs';
 import { at } from './project.mjs';
 
 /**
- * The native host and SQL have a separate workspace, so that the Worker needs none of their
- * dependencies. The build includes the whole workspace. A build of one package would enable other
- * features, and cargo would compile DataFusion again.
+ * The Worker needs none of the dependencies of this workspace. A build of one package would enable
+ * other features, and cargo would compile DataFusion again.
  */
 export const native = ['--manifest-path', at('native', 'Cargo.toml'), '--workspace'];
 
@@ -23,16 +22,9 @@ export async function buildNative(profile = 'debug') {
 }
 
 /**
- * Starts the program and waits until it responds. Returns `{ url, child, stop, flight }`. Options:
- *
- * - `port`: the port on this machine.
- * - `data`: the data folder.
- * - `vars`: the settings.
- * - `secret`: the admin token, or null.
- * - `backups`: whether the host has a folder for backups.
- * - `words`: further command-line options.
- * - `profile`: the build profile.
- * - `log`: a file descriptor for the request log, or null for no log.
+ * Starts the program and waits until it responds. `data` is the data folder, and `vars` are the
+ * settings. `secret` is the admin token, or null. `words` are further command-line options. `log`
+ * is a file descriptor for the request log, or null for no log.
  */
 export async function startNative({ port, data, vars = {}, secret, backups = false, words = [], profile = 'debug', log = null }) {
   const line = ['serve', '--listen', `127.0.0.1:${port}`, '--data', data, ...words];

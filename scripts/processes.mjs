@@ -15,10 +15,7 @@ const graceMs = 4000;
  *   & { ended: Promise<{ code: number | null, signal?: NodeJS.Signals, error?: Error }> }} Group
  */
 
-/**
- * The running child processes.
- * @type {Set<Group>}
- */
+/** @type {Set<Group>} */
 const runningChildren = new Set();
 
 export function signalGroup(child, signal) {
@@ -30,8 +27,7 @@ export function signalGroup(child, signal) {
 }
 
 /**
- * The child leads a new process group, so that one signal reaches all processes of the group.
- * `options` are the options of `spawn`.
+ * One signal reaches all processes of the new group.
  * @param {string} command
  * @param {string[]} args
  * @param {import('node:child_process').SpawnOptions} [options]
@@ -65,8 +61,8 @@ export async function endGroup(child) {
 
 /**
  * With `quiet`, collects the output and does not show it. With `tee`, collects and shows the
- * output. Returns `{ code, output, error }`. `code` is null if a signal ended the program or if the
- * program does not exist. Only a missing program has an `error`.
+ * output. `code` is null if a signal ended the program or if the program does not exist. Only a
+ * missing program has an `error`.
  */
 export async function run(command, args, { quiet = false, tee = false, env = {} } = {}) {
   const piped = quiet || tee;
@@ -89,8 +85,7 @@ export async function run(command, args, { quiet = false, tee = false, env = {} 
 export async function must(what, command, args, options) {
   const { code, output, error } = await run(command, args, options);
   if (code === 0) return output;
-  // When this process ends, it also ends its children. A child that ended for this reason did not
-  // fail.
+  // A child that ended because this process ends did not fail.
   if (ending) await new Promise(() => {});
   if (options?.quiet) process.stderr.write(output);
   const how = error ? `${command} is not installed` : code === null ? `${command} was ended` : `${command} ended with code ${code}`;

@@ -39,10 +39,7 @@ export function newNode() {
   );
 }
 
-/**
- * Returns npm as `[command, first arguments]`. If npm started this process, returns the file of
- * that npm. Otherwise returns the npm in the PATH.
- */
+/** If npm started this process, uses the file of that npm. Otherwise uses the npm in the PATH. */
 export function npm() {
   const file = process.env.npm_execpath;
   return file ? /** @type {const} */ ([process.execPath, [file]]) : /** @type {const} */ (['npm', []]);

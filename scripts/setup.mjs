@@ -16,8 +16,7 @@ const wasmTarget = 'wasm32-unknown-unknown';
 
 export async function packages() {
   const inputs = fingerprint(['package.json', 'package-lock.json']);
-  // The stamp is a file inside node_modules. If a user deletes node_modules, the packages are
-  // installed again.
+  // If a user deletes node_modules with its stamp, the packages are installed again.
   const stamp = 'node_modules/.tidemark-stamp';
   await step('npm packages', { stamp, inputs, outputs: [] }, async () => {
     const [command, first] = npm();
@@ -27,10 +26,7 @@ export async function packages() {
   });
 }
 
-/**
- * Waits until a new program can run. Linux may report for a moment that the program's file is still
- * open for writing (ETXTBSY).
- */
+/** Linux may report for a moment that a new program's file is still open for writing (ETXTBSY). */
 async function untilRunnable(program) {
   for (let triesLeft = 50; ; triesLeft -= 1) {
     try {
@@ -45,9 +41,7 @@ async function untilRunnable(program) {
 
 let rustVersion;
 
-/**
- * Checks the Rust compiler and installs its WebAssembly target. Resolves to the compiler's version.
- */
+/** Also installs the WebAssembly target. Resolves to the compiler's version. */
 export const rust = () => (rustVersion ??= checkRust());
 
 async function checkRust() {
@@ -87,13 +81,10 @@ async function buildBindgen() {
 /** @type {Promise<string> | undefined} */
 let generator;
 
-/**
- * Returns a promise of wasm-bindgen's path, and the version of wasm-bindgen for the fingerprint.
- */
+/** Returns a promise of wasm-bindgen's path, and its version for the fingerprint. */
 function binding() {
   const binder = (generator ??= buildBindgen());
-  // The caller handles the error when it awaits the promise. This handler prevents an unhandled
-  // rejection until then.
+  // Prevents an unhandled rejection until the caller awaits the promise.
   binder.catch(() => {});
   return { binder, version: lockedCrate('wasm-bindgen') };
 }
@@ -108,8 +99,8 @@ async function workerRecord(profile) {
 }
 
 /**
- * Builds `build/index.js` and `build/index_bg.wasm`. A local server may use the profile `quick`.
- * `installed` resolves after the npm packages are installed. Only the bundling waits for it.
+ * A local server may use the profile `quick`. Only the bundling waits for `installed`, which
+ * resolves after the npm packages are installed.
  */
 export async function worker(profile = 'release', installed = Promise.resolve()) {
   const record = await workerRecord(profile);
@@ -119,9 +110,7 @@ export async function worker(profile = 'release', installed = Promise.resolve())
   await step(title, record, () => buildWorker(binder, at('build'), profile));
 }
 
-/**
- * Uses the release build if it is up to date. Otherwise builds the Worker with the profile `quick`.
- */
+/** Without an up-to-date release build, uses the profile `quick`. */
 async function workerToTry(installed) {
   await worker(isDone(await workerRecord('release')) ? 'release' : 'quick', installed);
 }
@@ -149,10 +138,7 @@ async function aboutEngine() {
   return { stamp: '.cache/stamps/engine', inputs, outputs, lasts: '(two or three minutes)' };
 }
 
-/**
- * Builds in parallel, because a compilation mostly uses one core. With two cores, this takes two
- * thirds of the time of two sequential builds.
- */
+/** With two cores, parallel builds take two thirds of the time of sequential builds. */
 export async function modules() {
   await rust();
   await Promise.all([worker(), engine()]);
@@ -182,10 +168,7 @@ const sqlLasts = {
 
 export const releaseProfile = 'release';
 
-/**
- * Builds the SQL Worker, and the console with the same module for the page's database. A `quick`
- * build never replaces an up-to-date release build.
- */
+/** Also builds the console with SQL. A `quick` build never replaces an up-to-date release build. */
 export async function sql(profile = 'quick') {
   const isReleased = await hasReleasedSql();
   const record = await sqlRecord(isReleased ? releaseProfile : profile);
@@ -195,7 +178,6 @@ export async function sql(profile = 'quick') {
   await consolePage();
 }
 
-/** Returns whether the SQL Worker was built from the current sources with the release profile. */
 export const hasReleasedSql = async () => isDone(await sqlRecord(releaseProfile));
 
 export const hasSql = () => existsSync(join(sqlFolder, 'module.mjs'));
@@ -232,9 +214,8 @@ export async function preparePage() {
 }
 
 /**
- * Returns `{ node, rest }`. `node` is a Node that wrangler accepts. `rest` is a function that
- * builds the browser's module if necessary. Until then, the console works without the database in
- * the browser.
+ * `node` is a Node that wrangler accepts. `rest` builds the browser's module if necessary. Until
+ * then, the console works without the database in the browser.
  */
 export async function prepareServer() {
   const isBuiltHere = await hasCargo();

@@ -18,8 +18,8 @@ function addTo(hash, path) {
 }
 
 /**
- * Returns a hash of the contents of the files and folders in `paths`, and of the strings in `more`.
- * A missing path is an error, because the hash would not depend on a misspelt path.
+ * Returns a hash of files, folders and strings. A missing path is an error, because the hash would
+ * not depend on a misspelt path.
  */
 export function fingerprint(paths, more = []) {
   const hash = createHash('sha256');
@@ -41,8 +41,8 @@ export function markDone({ stamp, inputs }) {
 }
 
 /**
- * Skips `work` if the file `stamp` contains `inputs` and every path in `outputs` exists. Writes the
- * stamp only if `work` succeeds. `lasts` describes the duration of long steps.
+ * Skips `work` if the file `stamp` contains `inputs` and every path in `outputs` exists. `lasts`
+ * describes the duration of long steps.
  */
 export async function step(title, { stamp, inputs, outputs, lasts = '' }, work) {
   if (isDone({ stamp, inputs, outputs })) {

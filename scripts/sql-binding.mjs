@@ -32,15 +32,14 @@ async function startPlaceholder() {
 }
 
 /**
- * Starts the SQL process with the module in `folder`. Returns `{ configuration, stop }`.
- * `configuration` is a file that configures a Worker, which forwards messages to the process.
- * `built` is a promise of the module. Until it resolves, statements get an error.
+ * `configuration` is a file that configures a Worker, which forwards messages to the process. Until
+ * the promise `built` resolves, statements get an error.
  * @param {{ node: string, folder: string, stateDir: string, limits?: object, logEvent?: any, built?:
  *   Promise<boolean> }} options
  */
 export async function startSqlProcess({ node, folder, stateDir, limits = {}, logEvent = undefined, built = undefined }) {
-  // A Worker under wrangler cannot connect to a Unix socket, so the process listens on a port. Only
-  // callers that know the secret path can use the port.
+  // A Worker under wrangler cannot connect to a Unix socket. Other users could connect to a port
+  // without a secret path.
   const base = `/${randomBytes(16).toString('hex')}/`;
   const env = { SQL_BASE: base, SQL_LIMITS: JSON.stringify(limits) };
   const placeholder = built && (await startPlaceholder());
@@ -71,9 +70,7 @@ export async function startSqlProcess({ node, folder, stateDir, limits = {}, log
   return { configuration, stop };
 }
 
-/**
- * Returns the parsed wrangler.toml with the SQL binding at the top level and in each environment.
- */
+/** Adds the SQL binding at the top level and in each environment. */
 export function withBinding(configuration) {
   const bound = (one) => ({
     ...one,

@@ -19,10 +19,7 @@ import { engine, engineFolder, modules, packages, rust, sql as sqlWorker } from 
 import { documentationSite } from './site/site.mjs';
 import { verdict } from './verdict.mjs';
 
-/**
- * The maximum uncompressed size of the Worker's module and of the browser's module. The platform
- * allows 64 MiB, and compiles the whole module when an isolate starts.
- */
+/** The platform allows 64 MiB, and compiles the whole module when an isolate starts. */
 const wasmBytesMax = 8_000_000;
 
 /** The project's target for the start time on an otherwise idle machine. */
@@ -136,10 +133,7 @@ function lint() {
   return succeeds(newNode(), [program, '--max-warnings', '0']);
 }
 
-/**
- * These end-to-end files always also run against the native host. With TIDEMARK_HOST=native, all
- * other files also run against it.
- */
+/** With TIDEMARK_HOST=native, all other files also run against the native host. */
 const nativeFiles = ['ping', 'chunked', 'query_scripts', 'clients_shell', 'tokens', 'flight_calls', 'flight_recorded', 'packed', 'disconnect', 'backup.'];
 
 async function nativeEdgeTests() {
@@ -157,7 +151,6 @@ async function lintTexts() {
   return succeeds('python3', [at('scripts', 'prose.py'), '--summary', '--max', ...limits]);
 }
 
-/** Checks the types that JSDoc defines and the inferred types. */
 async function types() {
   const program = at('node_modules', 'typescript', 'bin', 'tsc');
   const faulty = [];
@@ -175,9 +168,7 @@ async function licences() {
   return faults.length === 0 ? { passed: 1 } : { failed: 1 };
 }
 
-/**
- * These rules excuse differences between the responses to random queries. Uses recorded responses.
- */
+/** Uses recorded responses. */
 const generatorRules = () => succeeds(process.execPath, ['--test', at('tests', 'generator', 'rules.test.mjs')]);
 
 /** The nightly run uses other seeds. */

@@ -4,8 +4,8 @@
 const reasonOf = (skipped) => / \((.+)\)$/.exec(skipped)?.[1] ?? skipped;
 
 /**
- * Returns the last output lines and the exit code. With `needsAll`, a skipped test results in exit
- * code 1. The summary repeats the failures, because often only the end of a long log is kept.
+ * With `needsAll`, a skipped test results in exit code 1. The summary repeats the failures, because
+ * often only the end of a long log is kept.
  */
 export function verdict({ passed, failed, failures, skipped }, needsAll) {
   const reasons = new Map();

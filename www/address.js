@@ -52,8 +52,7 @@ export function followAddress(moved) {
   addEventListener('popstate', read);
   onChange((now, before) => {
     if (hashOf(now) === hashOf(before)) return;
-    // While the user types, the history entry is replaced. A change of the view, language, range or
-    // database adds an entry.
+    // While the user types, the history entry is replaced. Other changes add an entry.
     const isStep = ['view', 'db', 'language', 'range'].some((key) => now[key] !== before[key]);
     if (isStep) return write('pushState');
     clearTimeout(timer);

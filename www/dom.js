@@ -1,9 +1,8 @@
 // Creates elements from plain data. Text from a server is never parsed as markup.
 
 /**
- * `on` contains listeners, and `class` contains the classes. The properties `role` and `for`, and
- * properties with a hyphen such as `aria-…` and `data-…`, become attributes. Null and false are
- * omitted.
+ * `on` contains listeners, and `class` contains the classes. `role`, `for`, and properties with a
+ * hyphen become attributes. Null and false are omitted.
  */
 export function el(name, properties = {}, ...children) {
   const made = document.createElement(name);

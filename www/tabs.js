@@ -2,10 +2,7 @@
 
 import { el } from './dom.js';
 
-/**
- * `controls` is the id of the tab panel. Calls `picked(index)` when the user selects a tab.
- * `mark(index)` displays a tab as selected.
- */
+/** `controls` is the id of the tab panel. `picked(index)` follows a selection by the user. */
 export function tabList(label, names, { controls, picked }) {
   const keyed = ({ key }, index) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[key];

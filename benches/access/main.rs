@@ -154,7 +154,6 @@ fn list(catalog: &mut Catalog<MemoryStore>, platform: &Fixed) {
     }
 }
 
-/// The isolate has used all databases and tokens.
 fn edge() {
     let object = |number: u64| ObjectId(format!("{number:064x}"));
     let mut cache = Cache::default();

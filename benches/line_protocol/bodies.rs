@@ -7,7 +7,6 @@ use std::fmt::Write as _;
 pub(crate) const LINES: usize = 5_000;
 const BATCHES: usize = 8;
 
-/// A shape's name, and the function that creates its bodies.
 type Shape = (&'static str, fn() -> Vec<String>);
 
 pub(crate) const SHAPES: [Shape; 5] = [

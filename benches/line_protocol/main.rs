@@ -1,9 +1,7 @@
 //! Native benchmark of parsing line protocol to columns, and of encoding and decoding a frame.
 //!
 //! `cargo bench --bench line_protocol` prints a table. With the argument `turns`, the program reads
-//! one shape number per line of its input. For each line it runs both parsers once, and prints the
-//! number of bytes and each parser's CPU time in nanoseconds. `line_protocol.mjs` alternates this
-//! program with the WASM build.
+//! shape numbers from its input, and prints the bytes and each parser's CPU time in nanoseconds.
 #![expect(clippy::unwrap_used, reason = "a benchmark stops at the first surprise")]
 
 mod bodies;
@@ -48,7 +46,6 @@ fn take_turns() {
     }
 }
 
-/// Returns the CPU times of Tidemark's and of InfluxDB 3's parser.
 fn one_turn(bodies: &[String]) -> [Duration; 2] {
     [
         time(|| bodies.iter().for_each(|body| _ = black_box(parsers::parse(body.as_bytes())))),

@@ -21,8 +21,7 @@ pub(crate) fn shapes() -> [Shape; 5] {
     ]
 }
 
-/// TSBS cpu-only: 100 hosts with a point every 10 s. Ten fields follow a random walk with normally
-/// distributed steps.
+/// Ten fields of 100 hosts follow a random walk with normally distributed steps.
 fn cpu(mut print: impl FnMut(&mut String, f64) -> std::fmt::Result) -> impl FnMut() -> String {
     let mut random = fastrand::Rng::with_seed(1);
     let mut walks = vec![[0.0_f64; 10]; 100];
@@ -54,8 +53,7 @@ fn cpu(mut print: impl FnMut(&mut String, f64) -> std::fmt::Result) -> impl FnMu
     }
 }
 
-/// 200 trucks with two measurements: decimals on random walks, integers, booleans, strings and
-/// missing fields.
+/// 200 trucks have decimals on random walks, integers, booleans, strings and missing fields.
 fn iot() -> impl FnMut() -> String {
     let mut random = fastrand::Rng::with_seed(2);
     let mut walks = vec![[50.0_f64; 4]; 200];

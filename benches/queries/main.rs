@@ -1,17 +1,10 @@
 //! Native benchmark of the fifteen TSBS query types over 100 hosts and 24 hours, without HTTP. The
-//! times include the engine, the edge's code and the formatting of the result. Run
-//! `cargo bench --bench queries [-- type…]`.
+//! times include the engine, the edge's code and the formatting of the result. Run `cargo bench
+//! --bench queries [-- type…]`.
 //!
-//! The benchmark also has these types:
-//!
-//! - `scale`: a growing shard
-//! - `history`: the cost of a longer history
-//! - `rounds`: many series in rounds of time
-//! - `names`: many measurements
-//! - `deletes`: queries between deletes
-//! - `month`: thirty million points. This type runs only if it is named.
-//!
-//! `npm run bench -- queries` sends the same queries over HTTP.
+//! The other types are `scale` (a growing shard), `history` (the cost of a longer history),
+//! `rounds` (many series in rounds of time), `names` (many measurements), `deletes` (queries
+//! between deletes), and `month` (thirty million points, only if it is named).
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a benchmark stops at the first surprise")]
 
 #[path = "../../tests/it/allocator.rs"]
@@ -65,8 +58,7 @@ fn main() {
             continue;
         }
         tidemark.inner.sleep();
-        // Loads the isolate's caches and the shard's directory, but no block of the queried
-        // measurement.
+        // Loads the caches and the shard's directory, but no block of the queried measurement.
         tidemark.query("SELECT * FROM warm");
         let mut random = fastrand::Rng::with_seed(7);
         let mut times = Vec::new();
@@ -98,7 +90,7 @@ impl Tidemark {
         this
     }
 
-    /// Returns the server after all alarms have run.
+    /// All alarms have run.
     fn loaded(hosts: usize, hours: usize) -> Self {
         let mut this = Self::empty();
         this.write("warm v=1i 1451606400000000000".to_owned());
@@ -122,7 +114,6 @@ impl Tidemark {
         }
     }
 
-    /// Advances the time until all rows are flushed.
     fn pause(&mut self) {
         for _ in 0..10 {
             self.now_ns += 700 * S_NS;

@@ -10,8 +10,8 @@ const START_S: i64 = 1_451_606_400;
 const LINES: usize = 5_000;
 const REPEATS: usize = 9;
 
-/// Measures writes, queries and SHOW for growing numbers of points in a thousand series, then for
-/// growing numbers of series. Memory is an operation's peak, without the stored data.
+/// The points grow in a thousand series, and then the series grow. Memory is an operation's peak,
+/// without the stored data.
 pub(crate) fn scale() {
     println!(
         "{:<24}  batch ms  query ms   SHOW ms  count ms  stored MB  batch MB  query MB   SHOW MB",
@@ -60,8 +60,7 @@ fn row(name: &str, points: usize, series: usize) {
     );
 }
 
-/// Returns the result of `event`, and the peak memory during the event in megabytes without the
-/// stored data.
+/// The peak memory, in megabytes, excludes the stored data.
 fn held<T>(
     tidemark: &mut Tidemark,
     base: isize,
@@ -80,7 +79,6 @@ pub(crate) fn history() {
         .into_iter()
         .map(|days| {
             let mut tidemark = Tidemark::empty();
-            // Each series has a point per minute. The queries read the last hour.
             for hour in (30 - days) * 24..30 * 24 {
                 let mut body = String::new();
                 for line in 0..100 * 60 {
@@ -109,8 +107,7 @@ pub(crate) fn history() {
     }
 }
 
-/// Compares a month of random floats in a thousand series of one shard with the last day alone. The
-/// queries are those of `npm run bench -- scale --only history`. `MONTH` in the environment is the
+/// Compares a month of random floats with the last day alone. `MONTH` in the environment is the
 /// number of points; the default is 30 million.
 pub(crate) fn month() {
     let points = std::env::var("MONTH").ok().and_then(|text| text.parse().ok());
@@ -173,8 +170,7 @@ fn median(tidemark: &mut Tidemark, query: &str) -> Duration {
     times[times.len() / 2]
 }
 
-/// Writes 200,000 series in rounds whose flushes overlap in time. Measures after 3 and after 30
-/// rounds.
+/// The flushes of 200,000 series overlap in time. Measures after 3 and after 30 rounds.
 pub(crate) fn rounds() {
     const SERIES: usize = 200_000;
     let mut tidemark = Tidemark::empty();
@@ -234,8 +230,7 @@ pub(crate) fn names() {
     }
 }
 
-/// Deletes single series from a million points of 10,000 series over a month. Measures queries
-/// after each delete.
+/// Measures queries after each delete of a single series. A million points are in 10,000 series.
 pub(crate) fn deletes() {
     const SERIES: usize = 10_000;
     const DELETES: usize = 60;

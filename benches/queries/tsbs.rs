@@ -20,7 +20,6 @@ const FIELDS: [&str; 10] = [
     "usage_guest_nice",
 ];
 
-/// A type's name, and the function that creates its next query for a number of hosts and hours.
 pub(crate) type Type = (&'static str, fn(&mut fastrand::Rng, usize, i64) -> String);
 
 pub(crate) const TYPES: [Type; 19] = [
@@ -108,8 +107,7 @@ fn calls(function: &str, metrics: usize) -> String {
     calls.join(",")
 }
 
-/// The range has `length` hours inside the data. If the data has fewer hours, the range is all of
-/// the data.
+/// If the data has fewer hours than `length`, the range is all of the data.
 fn window(random: &mut fastrand::Rng, hours: i64, length: i64) -> (String, String) {
     let length = length.min(hours) * HOUR_S;
     let start = START_S + random.i64(0..=hours * HOUR_S - length);

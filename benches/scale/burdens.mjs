@@ -13,7 +13,7 @@ const sentBytes = 9_990_000;
 const guessers = 20;
 const guessedUsers = 200;
 
-/** Restarts each upload after the server has aborted it. Returns the number of aborted uploads. */
+/** Restarts each aborted upload. Returns the number of aborted uploads. */
 export async function stalledUploads(side, db, many, isOver) {
   const found = { given_up: 0 };
   const { url, headers } = side.server;
@@ -72,10 +72,7 @@ export async function fillQuota(side, db) {
   if (reply.status !== 200) throw new Error(`quota: ${reply.status} ${await reply.text()}`);
 }
 
-/**
- * Each writer sends the next write after the previous response and a pause. Returns the number of
- * responses with each status.
- */
+/** Each writer waits for the response and pauses. Counts the responses by status. */
 export async function writesBeyond(side, db, { many, pauseMs, lines }, isOver) {
   const found = { statuses: {} };
   const one = async () => {

@@ -16,9 +16,8 @@ function pair(text) {
 }
 
 /**
- * Parses the arguments after `scale`. `size` is a name in [sizes]. `only` lists the scenarios to
- * run. If it is empty, all scenarios run. `changes` contains numbers that replace the numbers of
- * the size.
+ * If `only` is empty, all scenarios run. `changes` contains numbers that replace the numbers of the
+ * size.
  */
 export function choices(args) {
   const strings = /** @type {const} */ ({ type: 'string', multiple: true, default: [] });

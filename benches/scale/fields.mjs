@@ -13,10 +13,7 @@ const days = 30;
 
 export const name = 'fields';
 
-/**
- * A page contains at most a megabyte. Therefore `windows` × `series` aggregation states need many
- * pages.
- */
+/** At most a megabyte fits into a page, so the aggregation states need many pages. */
 export const sizes = {
   small: { points: 300_000, series: 300, windows: 1000, seconds: 10, settle: 8 },
   full: { points: 2_000_000, series: 1000, windows: 700, seconds: 30, settle: 20 },

@@ -29,9 +29,6 @@ export const sizes = {
   full: { smaller: 1_000_000, larger: 30_000_000, series: 1000, cold: 5, warm: 15, settle: 20 },
 };
 
-/**
- * The servers of the large size get the month, and the server of the small size gets the last days.
- */
 async function loadBoth([small, ...large], plan) {
   for (const side of [small, ...large]) await create(side, db);
   let left = plan.larger;

@@ -18,10 +18,7 @@ export function* bodies(lines, most = linesPerBody) {
   if (gathered.length > 0) yield gathered.join('\n');
 }
 
-/**
- * Yields `points` points over `days` days in the order of time. At each time step, every series has
- * one point with a full-precision float.
- */
+/** At each time step, every series has one point with a full-precision float. */
 export function* month({ points, series, days, seed = 1 }) {
   const draw = random(seed);
   const steps = Math.floor(points / series);

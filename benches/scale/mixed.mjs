@@ -18,9 +18,8 @@ const moreMbMax = 10;
 const liveBodies = 10_000;
 
 /**
- * The memory may grow during the first part of the run. In a run of an hour, this part lasts ten
- * minutes. The scenario compares the median of the second part with the median of the last part.
- * Single values differ by tens of megabytes, because running requests use memory.
+ * The memory may grow during the first part. The medians of the second and the last part are
+ * compared, because running requests change single values by tens of megabytes.
  */
 const parts = 6;
 
@@ -31,10 +30,7 @@ export const sizes = {
   full: { minutes: 60, points: 1_000_000, series: 1000, settle: 20 },
 };
 
-/**
- * Returns a query of each kind in turn, so that all kinds run within ten seconds. The queries read
- * the last day of the data.
- */
+/** All kinds of queries run within ten seconds. They read the last day of the data. */
 function questions(tick) {
   const endS = Math.floor(startS + days * 86_400 + (tick * days * 86_400) / liveBodies);
   const range = `time >= ${endS - 86_400}s AND time < ${endS}s`;
@@ -62,7 +58,6 @@ async function second({ writing, asking }, tick, body) {
   return answers.slice(1).filter(({ error }) => error).length;
 }
 
-/** The points follow the loaded month. */
 function* live({ series }) {
   const points = pointsPerBody * liveBodies;
   const shiftMs = days * 86_400 * 1000;

@@ -27,7 +27,6 @@ async function repeat(isOver, work, found) {
   }
 }
 
-/** Returns one point for each of a hundred series. */
 const hundred = (turn) =>
   [...Array(100).keys()].map((h) => `m,host=h${h} v=${turn} ${startS * 1000 + turn}`).join('\n');
 
@@ -54,10 +53,7 @@ async function light(side, seconds) {
   return found;
 }
 
-/**
- * Runs `many` concurrent expensive queries until `isOver` returns true. Returns the number of
- * results, and the failures.
- */
+/** Returns the number of results, and the failures. */
 async function burden(side, many, isOver) {
   const found = { answered: 0, failures: [] };
   const one = async () => {

@@ -61,7 +61,6 @@ function writer(side, source) {
     }
   };
   const done = work();
-  // `end` handles the error.
   done.catch(() => {});
   const end = async () => {
     over = true;

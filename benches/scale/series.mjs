@@ -34,10 +34,7 @@ export const sizes = {
   full: { series: 200_000, fewer: 3, rounds: 30, cold: 5, warm: 15, settle: 20 },
 };
 
-/**
- * The servers of the large size get every round, and the server of the small size gets the first
- * rounds.
- */
+/** Only the servers of the large size get every round. */
 async function fill([few, ...many], { series, fewer, rounds }) {
   for (const side of [few, ...many]) await create(side, db);
   const points = Math.ceil(rowsPerRound / series);

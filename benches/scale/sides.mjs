@@ -18,9 +18,7 @@ const restShare = 0.05;
 const restPollMs = 1_000;
 const restMsMax = 120_000;
 
-/**
- * Returns an empty string without an error. Searches only the start and the end of a long response.
- */
+/** Searches only the start and the end of a long response. */
 export function errorOf(status, text) {
   if (status !== 200 && status !== 204) return `${status} ${text.slice(0, 200)}`;
   const ends = text.length > 2000 ? text.slice(0, 1000) + text.slice(-1000) : text;
@@ -55,17 +53,13 @@ function line(side) {
       }
     }
   };
-  /** Returns the duration, the response and the error. */
   const query = async (db, q) => {
     const reply = await ask(`/query?db=${db}&q=${encodeURIComponent(q)}`);
     const text = reply.body();
     const error = errorOf(reply.status, text);
     return { ms: error ? NaN : reply.ms, text, bytes: text.length, error };
   };
-  /**
-   * Repeats the write while the server returns status 503. Resolves to the duration in
-   * milliseconds.
-   */
+  /** Repeats the write on status 503. Resolves to the duration in milliseconds. */
   const write = async (db, body, precision = 'ms') => {
     const from = performance.now();
     for (let triesLeft = writeTries; ; triesLeft -= 1) {
@@ -103,10 +97,7 @@ async function begin(start, label) {
     line: () => line(side),
     /** Includes the earlier processes of this server. */
     mostMb: () => (mostMb = Math.max(mostMb, peakMb(side.server.pid))),
-    /**
-     * Keeps the data. A first query of the database `warm` loads everything except the measured
-     * database.
-     */
+    /** A first query of the database `warm` loads everything except the measured database. */
     restart: async () => {
       begun.mostMb();
       main.close();
@@ -190,7 +181,6 @@ export const residentMb = (pid) => statusMb(pid, 'VmRSS');
 
 const peakMb = (pid) => statusMb(pid, 'VmHWM');
 
-/** Prints errors. */
 export async function stopSides(sides) {
   const stopped = await Promise.allSettled(sides.map((side) => side.stop()));
   for (const result of stopped) if (result.status === 'rejected') console.error(result.reason);

@@ -27,10 +27,7 @@ export const ratioAtMost = (most, text = `≤ ${most} ×`) => ({
   holds: ({ small, large }) => (isThere(small, large) ? large <= small * most : undefined),
 });
 
-/**
- * The target is for the large size.
- * @returns {Aim}
- */
+/** @returns {Aim} */
 export const atMost = (most, unit = 'ms') => ({
   text: `≤ ${most} ${unit}`,
   holds: ({ large }) => (isThere(large) ? large <= most : undefined),

@@ -10,7 +10,6 @@ const turnMsMax = 3_000;
 /** Parsing larger responses takes longer than the queries. */
 const comparedBytesMax = 20_000_000;
 
-/** The order alternates between turns. */
 const inTurn = (sides, turn) => (turn % 2 ? sides.toReversed() : sides);
 
 async function once(sides, turn, db, q, found) {
@@ -43,9 +42,8 @@ function differenceOf(found) {
 }
 
 /**
- * Returns the groups of servers that alternate. An object is evicted after ten seconds without a
- * request and is then no longer warm. Therefore the servers are measured separately if a turn takes
- * too long.
+ * An object is evicted after ten seconds without a request. If a turn takes too long, the servers
+ * must be measured separately.
  */
 function awake(sides, before) {
   const all = [...before.values()].flatMap(({ times }) => times);
@@ -54,9 +52,8 @@ function awake(sides, before) {
 }
 
 /**
- * Returns the medians as `{ cold, warm, difference }`. `cold` and `warm` contain `{ ms, bytes,
- * failure }` for each server. `difference` describes the difference between Tidemark's last server
- * and the peer. `turns` contains the number of repetitions.
+ * `cold` and `warm` contain `{ ms, bytes, failure }` for each server. `difference` is between
+ * Tidemark's last server and the peer.
  */
 export async function timed(sides, db, q, turns) {
   const [cold, warm] = [nothing(sides), nothing(sides)];
@@ -78,10 +75,7 @@ export function failureOf(results, difference = '') {
   return first || (difference && `answers differ ${difference}`);
 }
 
-/**
- * The rows are the write rate of the large load while all servers run in parallel, and the maximum
- * memory during the load and the queries.
- */
+/** The write rate is that of the large load while all servers run in parallel. */
 export function serverRows(what, points, [small, large, peer]) {
   const rate = (side) => side && points / side.writeSeconds() / 1000;
   const mb = { small: small.mostMb(), large: large.mostMb(), peer: peer?.mostMb() };

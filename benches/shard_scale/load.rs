@@ -23,8 +23,7 @@ const GAP_NS: i64 = S_NS / 100;
 /// The pauses after which a load counts as finished, and after which slots count as quiet.
 const PAUSES_NS: [i64; 2] = [12 * S_NS, 3_600 * S_NS];
 
-/// The maximum number of duties in one run, and the delay of the alarm that continues them, as in
-/// `shard/host.rs`.
+/// The maximum number of duties in one run, and the delay of the next alarm (`shard/host.rs`).
 const DUTIES_PER_RUN: u32 = 100;
 const WATCH_NS: i64 = 12 * S_NS;
 
@@ -46,7 +45,6 @@ pub(crate) struct Load {
     times: BTreeMap<Job, Vec<Duration>>,
     jobs: BTreeMap<Job, Written>,
     pub(crate) merges: u64,
-    /// The maximum number of parts during the load.
     pub(crate) parts_most: u64,
     /// The peak memory of each job without the stored data, in bytes.
     held: BTreeMap<Job, isize>,
@@ -102,7 +100,6 @@ impl Load {
             Job::Append
         });
         if self.is_due() {
-            // Due work runs after the response.
             self.arm(self.now_ns + WATCH_NS);
             self.duties();
         }
@@ -257,7 +254,6 @@ impl Load {
         self.shard = Shard::new(self.store.clone(), Budget::new(256_000_000, 8), u64::MAX);
     }
 
-    /// Prints the rows of each table, the megabytes of values and the CPU time of each job.
     pub(crate) fn print_jobs(&self, million: f64) {
         for (job, written) in &self.jobs {
             let times = self.times.get(job).map_or(&[][..], Vec::as_slice);

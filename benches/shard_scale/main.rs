@@ -3,17 +3,10 @@
 //! order, a number of points such as `1e7`, or one of `columns`, `alter` and `unloaded`. With
 //! `JOBS` in the environment, the program also prints the writes of each job.
 //!
-//! The table has these columns:
-//!
-//! - Rows written under load per million points, in total and by table. `+rest` counts the rows
-//!   written after the load, until no work is due.
-//! - For values, the ratio of bytes written to bytes still in use, under load and at the end.
-//! - The bytes per value at the end, and the megabytes of unreferenced rows.
-//! - The number of parts at the end, and the maximum number of parts.
-//! - The longest event of each kind, in ms.
-//!
-//! Every due alarm runs immediately. A real load without pauses has more parts that wait for a
-//! merge. Times are the CPU time of the shard's thread.
+//! Rows are per million points. `+rest` counts the rows written after the load, until no work is
+//! due. For values, the ratio is bytes written to bytes still in use. Times are the CPU time of the
+//! shard's thread, in ms. Every due alarm runs immediately, so a real load without pauses has more
+//! parts that wait for a merge.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -93,7 +86,6 @@ fn run(shape: Shape, order: Order, points: u64) {
     }
 }
 
-/// The titles and widths of the table's columns.
 const HEAD: [(&str, usize); 22] = [
     ("rows/M", 7),
     ("wal", 5),

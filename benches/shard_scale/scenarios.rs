@@ -14,7 +14,6 @@ use crate::allocator::{live, peak_since};
 use crate::load::{Job, Load};
 use crate::shapes::{DAY_NS, Order, START_NS, STEP_NS, Shape, encode};
 
-/// Writes one row of 1,000 fields, then 300,000 rows with a single field.
 pub(crate) fn columns() {
     let mut load = Load::new(7 * DAY_NS);
     let wide = (0..1_000).map(|value| Column::full(Values::Integer(vec![value]))).collect();
@@ -50,8 +49,7 @@ fn timed_scan(load: &mut Load, when: &str) {
     );
 }
 
-/// Writes eight days of a host with a shard duration of a day, changes the duration to a week, then
-/// overwrites an hour and merges.
+/// The shard duration changes from a day to a week. An hour is then overwritten and merged.
 pub(crate) fn alter() {
     let mut load = Load::new(DAY_NS);
     let points = |from_ns: i64, count: i64, value: i64| {

@@ -100,7 +100,6 @@ pub(crate) struct Frames {
     points: u64,
     next: u64,
     random: fastrand::Rng,
-    /// The current value of each field, ordered by series.
     walks: Vec<i64>,
 }
 

@@ -7,16 +7,13 @@ import { Miniflare } from 'miniflare';
 
 const build = new URL('../../build/', import.meta.url);
 
-/** The binding and the exported class of each of the three kinds of objects. */
 const objects = { CATALOG: 'Catalog', DATABASE: 'Database', SHARD: 'Shard' };
 
 /**
- * Starts a separate server and resolves to `{ url, miniflare, stop }`.
- *
- * `token` is the admin token. `settings` are settings from docs/SETTINGS.md, as strings. `folder`
- * is the data folder; without a folder, the data is lost when the server stops. `inFront` is the
- * configuration of another Worker that has a binding to `tidemark`. With `inFront`, `url` is the
- * address of that Worker.
+ * Starts a separate server. `token` is the admin token. `settings` are settings from
+ * docs/SETTINGS.md, as strings. Without a data folder, the data is lost when the server stops.
+ * `inFront` is the configuration of another Worker that has a binding to `tidemark`, and then `url`
+ * is the address of that Worker.
  */
 export async function startTidemark({ token, settings = {}, folder, inFront } = {}) {
   const name = 'tidemark';

@@ -1,7 +1,6 @@
-// Counts visits in Tidemark and returns the number of visits for each path. The client (`npm install
-// tidemark`) collects the visits of many requests and writes them one second after the first visit.
-// The first write creates the database `site`, which keeps points for three days. To keep them
-// permanently, run `CREATE DATABASE site` first.
+// Counts visits by path. The client (`npm install tidemark`) writes the visits of many requests one
+// second after the first visit. The first write creates the database `site`, which keeps points for
+// three days. To keep them permanently, run `CREATE DATABASE site` first.
 
 import { env } from 'cloudflare:workers';
 import { Tidemark } from 'tidemark/client';

@@ -2,10 +2,7 @@
 
 import { sidebar } from './sidebar.mjs';
 
-/**
- * GitHub uses the same anchors, so that links work there and on the site. `tests/it/tidy_pages.rs`
- * checks the anchors by the same rule.
- */
+/** GitHub uses the same anchors, and `tests/it/tidy_pages.rs` checks them by the same rule. */
 const slugify = (heading) => heading.toLowerCase().replace(/[^\p{L}\p{N} _-]/gu, '').replaceAll(' ', '-');
 
 const asLink = ({ text, page, items }) => (items
@@ -25,8 +22,8 @@ export default {
   cacheDir: 'cache',
   // Text in braces is not a Markdown attribute.
   markdown: { anchor: { slugify }, attrs: { disable: true } },
-  // Without this option, each page has an inline script that changes in every build, and the policy
-  // in `_headers` would have to change with the script.
+  // Otherwise each page has an inline script that changes in every build, and the policy in
+  // `_headers` would have to change with it.
   metaChunk: true,
   // The page of errors and the search index are intentionally large.
   vite: { build: { chunkSizeWarningLimit: 3_000 } },

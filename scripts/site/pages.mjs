@@ -23,8 +23,8 @@ export function placeOf(path) {
 }
 
 /**
- * Calls `change(target, line)` for each link in a Markdown text. Returns the text with the new
- * targets. If the new target is null, only the link's text remains.
+ * Calls `change(target, line)` for each link. If the new target is null, only the link's text
+ * remains.
  */
 export function changeLinks(text, change) {
   let isFenced = false;
@@ -52,8 +52,8 @@ function kindOf(path) {
 }
 
 /**
- * Returns `{ pages, files }`, starting with the pages `first`. `pages` maps each page's path in the
- * repository to its text with converted links. `files` contains the files to download.
+ * `pages` maps each page's path in the repository to its text with converted links. `files`
+ * contains the files to download.
  */
 export function collect(first, read = (path) => readFileSync(at(path), 'utf8')) {
   const pages = new Map();

@@ -35,10 +35,7 @@ statement on \`/query\` fails, the response has status 200, and the result of th
 braces and \`…\` stand for values.
 `;
 
-/**
- * Each group has a title, the prefix of its anchors, the module, the error type, and the HTTP
- * status.
- */
+/** Title, prefix of the anchors, module, error type, and HTTP status. */
 const groups = [
   ['Requests', 'request', 'src/api/error.rs', 'ApiError'],
   ['Permissions and logins', 'auth', 'src/api/auth.rs', 'AuthError'],

@@ -81,10 +81,7 @@ function checkNavigation(pages) {
   if (faults.length > 0) throw new UserError(`scripts/site/sidebar.mjs:\n${faults.join('\n')}`);
 }
 
-/**
- * The code of these packages is part of the built site. Their licences require that the site
- * contains their text.
- */
+/** The licences of these packages require that the built site contains their text. */
 const bundled = ['vitepress', 'vue', '@vueuse/core', '@vueuse/integrations', '@vueuse/shared', 'focus-trap', 'mark.js', 'minisearch', 'tabbable'];
 
 function writeLicences() {
@@ -97,7 +94,6 @@ function writeLicences() {
   writeFileSync(join(built, 'licences.txt'), texts.join(`\n${'-'.repeat(80)}\n\n`));
 }
 
-/** Builds the site if any page changed. */
 export async function documentationSite() {
   await packages();
   const contents = collect(pagesIn('docs'));
@@ -132,10 +128,7 @@ function replaceOnce(text, from, to) {
   return text.replace(from, to);
 }
 
-/**
- * Does nothing without a built site. Adds a link to the console, and a content security policy for
- * the site's scripts.
- */
+/** Adds a link to the console, and a content security policy for the site's scripts. */
 export function addSite(folder) {
   if (!existsSync(join(built, 'index.html'))) return;
   cpSync(built, join(folder, siteName), { recursive: true });

@@ -9,17 +9,11 @@ import { Worker } from 'node:worker_threads';
 import { lost, stopped } from '../../sql/sessions.js';
 
 export const defaultLimits = {
-  /**
-   * The maximum time of a turn of a statement. Turns of ordinary statements take less than one
-   * second.
-   */
+  /** Turns of ordinary statements take less than one second. */
   turnMs: 5_000,
   /** The maximum memory of the process during a turn. */
   processBytes: 1024 * 1024 * 1024,
-  /**
-   * A thread with more memory is replaced when no statement runs, because WebAssembly memory never
-   * shrinks.
-   */
+  /** A thread with more memory is replaced, because WebAssembly memory never shrinks. */
   keptBytes: 64 * 1024 * 1024,
   /** The time between two checks of a turn. */
   checkMs: 250,
@@ -78,10 +72,7 @@ export class Engine {
     worker.terminate();
   }
 
-  /**
-   * The time limit also counts CPU time, so that a statement is not stopped because the machine is
-   * busy.
-   */
+  /** A statement must not be stopped because the machine is busy, so CPU time also counts. */
   #check(worker, since) {
     const { turnMs, processBytes } = this.limits;
     const bytes = process.memoryUsage.rss();
@@ -105,10 +96,7 @@ export class Engine {
     });
   }
 
-  /**
-   * Each call waits for all earlier replies, so that a stopped call is always the call that
-   * computed.
-   */
+  /** A stopped call must be the call that computed, so each call waits for all earlier replies. */
   async #inOrder(message, transfer) {
     const { worker } = this;
     const before = this.#last;

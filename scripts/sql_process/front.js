@@ -2,9 +2,7 @@
 
 import { RpcTarget, WorkerEntrypoint } from 'cloudflare:workers';
 
-/**
- * The maximum time that a call waits for a process that has ended, and the time between two tries.
- */
+/** A call waits for a process that has ended, and tries again after each pause. */
 const waitMsMax = 15_000;
 const pauseMs = 250;
 

@@ -22,10 +22,7 @@ function noise(seed) {
   return text.slice(0, 160);
 }
 
-/**
- * Repeats a request until no work remains. Resolves to the last response and the number of
- * requests.
- */
+/** Resolves to the last response and the number of requests. */
 async function finish(server, method, path) {
   for (let requests = 1; requests < 200; requests += 1) {
     const response = await server.fetch(path, { method });
@@ -93,7 +90,6 @@ test('a database is backed up to a bucket or a folder, and restored from it', as
     assert.deepEqual(['begun', 'going'].map((mark) => readdirSync(join(kept, mark))), [[], []]);
     assert.equal(readdirSync(join(kept, 'done')).length, 1);
   }
-  // The backups still exist after a crash.
   await server.kill();
   await server.start();
   const restored = await finish(server, 'POST', `/api/v3/restore?db=c&from=${id}`);

@@ -14,10 +14,7 @@ import { released } from './mixture.mjs';
 
 const before = '0.1.0';
 
-/**
- * A server whose Worker is the recorded release until `upgrade`. The native host has no recorded
- * release.
- */
+/** The Worker is the recorded release until `upgrade`, except on the native host. */
 class Older extends Tidemark {
   async start() {
     if (!isNative && this.options.script === undefined) {
@@ -38,7 +35,6 @@ class Older extends Tidemark {
   }
 }
 
-/** Replaces the backup store of a server with that of a stopped server. */
 async function takeBackups(server, stopped) {
   const place = isNative ? ['data', 'backups'] : ['state', 'v3', 'r2'];
   await server.stop();
@@ -103,7 +99,6 @@ test('a database is backed up, deleted and restored by the program', async (t) =
   await run(server, ['restore', id, '--database', 'copy']);
   assert.deepEqual(await answers(server, 'copy'), original);
 
-  // A second deployment uses the same backup store.
   const policies = await server.series('SHOW RETENTION POLICIES ON a', {});
   await server.stop();
   const second = await tidemark(t, { backups: true });
@@ -118,8 +113,7 @@ test('a database is backed up, deleted and restored by the program', async (t) =
   assert.deepEqual(await second.series('SHOW RETENTION POLICIES ON a', {}), policies);
   assert.match(JSON.stringify(await second.query('SHOW CONTINUOUS QUERIES')), /mean\(f\)/);
 
-  // A new schedule starts a backup immediately. The program shows the backup's progress and deletes
-  // old backups.
+  // A new schedule starts a backup immediately. The program deletes old backups.
   await run(second, ['backup', '--database', 'a', '--schedule', '1h', '--keep', '2']);
   for (let waits = 0; ; waits += 1) {
     const { said: state } = await run(second, ['backup', '--database', 'a', '--list']);

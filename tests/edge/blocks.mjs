@@ -1,9 +1,6 @@
 // Extracts the fenced blocks of a Markdown file.
 
-/**
- * `line` is the line number of the opening fence. `why` is the reason in a preceding comment `<!--
- * not run: … -->`, or undefined.
- */
+/** `why` is the reason in a preceding comment `<!-- not run: … -->`, or undefined. */
 export function blocksOf(markdown) {
   const blocks = [];
   const lines = markdown.split('\n');

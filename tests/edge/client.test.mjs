@@ -7,7 +7,6 @@ import { startTidemark } from '../../examples/miniflare/tidemark.mjs';
 import { Tidemark, TidemarkError } from '../../packages/tidemark/client/client.js';
 import { token } from './harness.mjs';
 
-/** The service binding records requests and returns prepared responses. */
 function binding(answers = []) {
   const asked = [];
   return {

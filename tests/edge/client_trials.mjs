@@ -1,14 +1,10 @@
 // The tests that every write client must pass: points of every type, a wrong token, an invalid
 // line, an overloaded server, a restart.
 //
-// A client is a function that executes one order:
-//
-//   { action: 'types' | 'points' | 'line', url, token, database, ... }
-//
-// The function resolves to `{ error }`: the error that a user of the client would see, or null. The
-// action `points` writes the points `first` … `first + count - 1` in batches of `batch` points with
-// pauses of `pauseMs`. With `patient`, the client repeats failed batches until all points are
-// written. If the client itself does not retry, the function calls it again.
+// A client is a function of `{ action: 'types' | 'points' | 'line', url, token, database, ... }`.
+// It resolves to `{ error }`, the error that a user would see, or null. The action `points` writes
+// batches of `batch` points with pauses of `pauseMs`. With `patient`, the client repeats failed
+// batches, or the function calls it again.
 
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -24,7 +20,6 @@ export function pointLines(first, count) {
   return Array.from({ length: count }, (_, i) => line(first + i));
 }
 
-/** The point has one field of each type. */
 export const everyType = {
   measurement: 'types',
   tag: ['a tag', 'x, y=z'],
@@ -68,7 +63,6 @@ function assertTells(error, text) {
   assert.ok(tells, `the client says:\n${error}\nthe server said:\n${text}`);
 }
 
-/** The token can read and write only this database. */
 export async function databaseToken(server, database) {
   const resource = { resource_type: 'db', resource_identifier: [database] };
   const permissions = [{ ...resource, actions: ['read', 'write'] }];
@@ -130,7 +124,6 @@ class Trials {
     assert.equal(await this.count(0, 3), 0);
   }
 
-  /** Creates the token for an agent in the way that the documentation describes. */
   async itsOwnToken() {
     const own = await databaseToken(this.server, this.database);
     const points = { action: 'points', first: 300, count: 6, batch: 3, token: own };
@@ -167,10 +160,7 @@ class Trials {
     assert.fail('all was written before each restart');
   }
 
-  /**
-   * Returns whether the server restarted while the client was writing. All points must be stored in
-   * both cases.
-   */
+  /** All points must be stored, even if the client finished before the restart. */
   async restartDuring(points) {
     const order = { action: 'points', ...points, patient: true, url: this.server.url };
     const writing = this.order(order);
@@ -191,8 +181,8 @@ class Trials {
 
 /**
  * `options.unsigned` permits unsigned integers. `options.hides` lists the statuses for which the
- * client does not show the server's text. `options.more` contains additional tests for this client,
- * as `{ name: (server, proxy, database) => … }`.
+ * client does not show the server's text. `options.more` maps names to tests `(server, proxy,
+ * database) => …`.
  */
 export async function clientTrials(t, client, options = {}) {
   const server = await tidemark(t);

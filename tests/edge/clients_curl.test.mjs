@@ -41,7 +41,6 @@ const writes = {
     --data-binary 'home,room=kitchen temp=74 1463683077'`,
 };
 
-/** The body has an empty line and two indented lines. */
 const sensors = `curl --request POST \
 "https://cluster-id.influxdb.io/api/v2/write?bucket=DATABASE_NAME&precision=ns" \
   --header "Authorization: Token DATABASE_TOKEN" \

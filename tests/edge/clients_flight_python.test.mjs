@@ -21,7 +21,6 @@ async function flightServer(t) {
   return `127.0.0.1:${String(port).trim()}`;
 }
 
-/** Converts gRPC headers or trailers to HTTP headers. */
 const plain = (metadata) => Object.fromEntries(Object.entries(metadata.toHttp2Headers()).map(([name, values]) => [name, [values].flat().join(',')]));
 
 /** These headers describe the client or the connection, and are not forwarded. */
@@ -39,8 +38,7 @@ async function relayed(client, { messages, request, response }) {
     response.writeHead(200, { ...plain(metadata), ...type });
     response.flushHeaders();
   });
-  // The stream must not be paused, because a paused call reports its status before its last
-  // messages.
+  // A paused call reports its status before its last messages.
   call.on('data', (message) => response.write(frame(message)));
   ended(call).then(({ code, details, trailers }) => {
     if (!response.headersSent) response.writeHead(200, type);
@@ -54,7 +52,6 @@ async function relayed(client, { messages, request, response }) {
 
 const methods = ['Handshake', 'ListFlights', 'GetFlightInfo', 'GetSchema', 'DoGet', 'DoPut', 'DoExchange', 'DoAction', 'ListActions'];
 
-/** The stand-in forwards calls to pyarrow's server with `client`. */
 function relay(t, client, about = {}) {
   const more = Object.fromEntries(methods.map((name) => [name, (call) => relayed(client, call)]));
   return grpcWebServer(t, { more, ...about });
@@ -104,10 +101,7 @@ test('pyarrow works through tidemark flight', async (t) => {
   await t.test('a truncated response is an error, never a shorter table', (sub) => cutAnywhere(sub, client));
 });
 
-/**
- * Records a response of pyarrow's server, and replays only its first bytes. The ticket contains the
- * number of these bytes as `BYTES` or `BYTES broken`.
- */
+/** The ticket contains the number of replayed bytes as `BYTES` or `BYTES broken`. */
 async function cutAnywhere(t, client) {
   const ticket = Buffer.concat([Buffer.from([0x0a, 5]), Buffer.from('20000')]);
   const { messages } = await client.ask('/arrow.flight.protocol.FlightService/DoGet', ticket);

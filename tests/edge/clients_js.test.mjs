@@ -19,7 +19,6 @@ v3.setLogger({ error() {}, warn() {} });
 /** The client's default settings for retries, with shorter delays. */
 const retries = { maxRetries: 60, minRetryDelay: 100, maxRetryDelay: 1000, retryJitter: 10 };
 
-/** `off` compresses no request, and `on` compresses every request. */
 const gzipThreshold = { off: Number.MAX_SAFE_INTEGER, on: 0 };
 
 const typedPoint = (point, { float, integer, unsigned, string, boolean }) =>
@@ -63,8 +62,7 @@ async function v2Client(gzip, order) {
       if ((i + 1) % order.batch === 0) await sleep(order.pauseMs ?? 0);
     }
   }
-  // `close` does not wait for batches that are being sent, and discards batches that wait for a
-  // retry.
+  // `close` waits for no running batch, and discards batches that wait for a retry.
   while (written + failed < lines) {
     await writer.flush().catch(() => {});
     await sleep(20);
@@ -218,8 +216,7 @@ async function v1Client(order) {
   const client = new v1.InfluxDB(v1Options(order, schemas[action === 'line' ? 'bad' : 'good']));
   const { measurement, float, integer, string, boolean, tag: [key, value] } = everyType;
   if (action === 'line') {
-    // This client creates and escapes the lines itself. A field with the wrong type is the only
-    // invalid line that it can send.
+    // A field with the wrong type is the only invalid line that this client can send.
     return errorOf(() => client.writePoints([{ measurement, fields: { float: 'text' } }]));
   }
   if (action === 'types') {

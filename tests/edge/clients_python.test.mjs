@@ -10,10 +10,7 @@ import { hasPythonClients, order } from './python.mjs';
 const version = /^\d+\.\d+\.\d+$/;
 const rows = [0, 1, 2, 3].map((i) => [firstSecond + i, i]);
 
-/**
- * Every order contains the members of `fixed`. `look` checks the result of the client's other
- * functions.
- */
+/** `look` checks the result of the client's other functions. */
 function trial(name, script, fixed, options, look) {
   test(name, async (t) => {
     if (!(await hasPythonClients(t))) return;
@@ -47,7 +44,6 @@ for (const gzip of [false, true]) {
       assert.equal(seen.ready, 'ready');
       assert.deepEqual(seen.orgs, ['an org']);
       assert.deepEqual([seen.same, seen.seconds, seen.left], [true, [172_800, 172_800], true]);
-      // The client deleted exactly the points of host h0 from second 2 to second 6.
       const left = await server.rows('SELECT v FROM gone', { db: database, epoch: 's' });
       assert.deepEqual(left.map(([, v]) => v), [0, 1, 3, 5, 7, 8, 9]);
       assert.equal(seen.or, 400);

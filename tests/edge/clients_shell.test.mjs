@@ -61,7 +61,6 @@ const points = Array.from({ length: 12_000 }, (_, i) => {
   return `tills,shop=a\\ ${i % 7} takings=${i}.25,count=${i}i,${note} ${1_700_000_000 + i}`;
 });
 
-/** Returns a function that imports the dump with the shell. */
 function importer(t, text) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-dump-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));

@@ -57,8 +57,7 @@ for (const [name, make] of Object.entries(outputs)) {
       await drain(own, 0);
       assert.deepEqual([own.requests, own.dropped.length, own.log], [1, 0, []]);
       assert.equal(await count(server), 250);
-      // The v1 output tries to create the database at its start. Without the permission, the output
-      // logs one line.
+      // Without the permission to create the database, the v1 output logs one line.
       await own.createDatabase?.();
       if (own.createDatabase) assert.match(own.log.at(-1), /creation failed: 403: /);
     });

@@ -12,7 +12,6 @@ import { tidemark } from './harness.mjs';
 const audience = 'a1b2c3';
 const base64url = (text) => Buffer.from(text).toString('base64url');
 
-/** Returns the public key and a function that signs tokens. */
 function key(kid) {
   const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
   const jwk = { ...publicKey.export({ format: 'jwk' }), kid, alg: 'RS256', use: 'sig' };
@@ -49,7 +48,6 @@ async function startTeam(t, keys) {
 const settings = (team) => ({ vars: { ACCESS_TEAM: team.url, ACCESS_AUDIENCE: audience } });
 const asserting = (assertion, more = {}) => ({ 'Cf-Access-Jwt-Assertion': assertion, ...more });
 
-/** Sends a management request with exactly these headers. */
 async function status(server, headers, path = '/api/v3/configure/token', init = {}) {
   const response = await fetch(`${server.url}${path}`, { ...init, headers });
   await response.arrayBuffer();
@@ -83,12 +81,10 @@ test('only a token that the team signed for this application is accepted', async
   const changed = [head, base64url(JSON.stringify(team.claims({ sub: 'bob' }))), signature];
   assert.equal(await status(server, asserting(changed.join('.'))), 401);
 
-  // The administrator can manage, query and write.
   const query = (q) => `/query?${new URLSearchParams({ q })}`;
   const post = { method: 'POST' };
   assert.equal(await status(server, asserting(good), query('CREATE DATABASE db'), post), 200);
-  // A browser sends the cookie if a user follows a link from any page. Therefore a link must not
-  // write.
+  // A browser also sends the cookie for a link on any page, so a link must not write.
   assert.equal(await status(server, asserting(good), query('DROP DATABASE db')), 405);
   const lines = { method: 'POST', body: 'm v=1' };
   assert.equal(await status(server, asserting(good), '/write?db=db', lines), 204);

@@ -8,7 +8,6 @@ import { Miniflare } from 'miniflare';
 const accountId = 'an-account';
 const scriptsPath = `/accounts/${accountId}/workers/scripts`;
 
-/** Converts a binding of the API to Miniflare's configuration. */
 function bindingOf({ type, name, class_name: exportName, text }, script) {
   const kinds = {
     durable_object_namespace: { type: 'durable-object', worker: script, exportName },
@@ -45,7 +44,6 @@ class ApiError extends Error {
   }
 }
 
-/** Returns the metadata and the bytes of the modules by name. */
 async function uploaded(form) {
   const modules = {};
   for (const [name, file] of form) if (name !== 'metadata') modules[name] = file.size;
@@ -99,9 +97,8 @@ const scriptCalls = {
 };
 
 /**
- * The account ends with the test `t`. `accounts` lists the accounts of the token. `subdomain` is
- * null until a subdomain is registered. `refuses(name, metadata)` may return `[code, message]` to
- * reject an upload.
+ * `subdomain` is null until a subdomain is registered. `refuses(name, metadata)` may return `[code,
+ * message]` to reject an upload.
  */
 export async function cloudflareAccount(t) {
   const it = {
@@ -201,7 +198,6 @@ async function listening(t, it, answer) {
 }
 
 /**
- * `scripts` contains the existing scripts by name, and `domains` contains their custom domains.
  * `calls` lists all calls in order as `METHOD path`. `fails(call)` may return a status with which
  * the call must fail.
  */

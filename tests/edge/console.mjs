@@ -16,10 +16,7 @@ const patienceMs = 10_000;
 
 export const pngFolder = at('screenshots');
 
-/**
- * Starts a new server and opens its console. `problems` lists the browser's errors. Without
- * chromium, skips the test and resolves to null.
- */
+/** `problems` lists the browser's errors. Without chromium, skips the test and resolves to null. */
 export async function opened(t, { hash = '', signedIn = true, options, ...more } = {}) {
   if (!has(t, program)) return null;
   const [server, browser] = await Promise.all([
@@ -41,7 +38,6 @@ export async function opened(t, { hash = '', signedIn = true, options, ...more }
   return console_;
 }
 
-/** The queries may have any parameters. */
 export const queries = /\/query(\?|$)/;
 
 export const hashOf = (state) => `#${new URLSearchParams(state)}`;
@@ -89,7 +85,6 @@ export async function chartDrawn(page) {
   });
 }
 
-/** A person can look at the screenshot later. */
 export async function picture(page, name) {
   mkdirSync(pngFolder, { recursive: true });
   await page.screenshot({ path: `${pngFolder}/${name}.png` });

@@ -17,13 +17,11 @@ const links = [
 
 const isQuery = (request) => new URL(request.url()).pathname === '/query';
 
-/** Returns the statement of a request to /query. */
 function textOf(request) {
   const form = request.method() === 'GET' ? new URL(request.url()).search : request.postData();
   return new URLSearchParams(form).get('q');
 }
 
-/** Each later request of the page adds `[method, text]` to the list. */
 function listened(page) {
   const asked = [];
   page.on('request', (request) => isQuery(request) && asked.push([request.method(), textOf(request)]));
@@ -73,8 +71,7 @@ test('a link only reads, whether or not the page can parse its text', async (t) 
       await untouched();
     }
   }
-  // Without its parser, the page cannot insert a time range. Therefore the page does not run the
-  // query.
+  // The page cannot insert a time range without its parser, so it does not run the query.
   await page.goto('about:blank');
   const asked = listened(page);
   await go(hashOf({ db: 'demo', range: '1h', q: 'SELECT v FROM m' }));
@@ -95,8 +92,7 @@ test('only the Run button writes, and only once, and typing sends no query', asy
   await page.locator('tbody td').first().waitFor();
   const asked = listened(page);
 
-  // The time range, the refresh and the plan apply to the text that ran last, not to the current
-  // text of the editor.
+  // The range, the refresh and the plan apply to the text that ran last.
   await type(page, 'DELETE FROM m');
   await pickRange(page, 'Last hour');
   await page.getByText('This time range has no points.').waitFor();

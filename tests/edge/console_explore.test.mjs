@@ -57,7 +57,6 @@ test('5: the explorer lists names, inserts them, and shows the costs', async (t)
   await open('raw');
   await page.getByRole('button', { name: 'only_raw', exact: true }).waitFor();
 
-  // A click inserts the name, quoted for InfluxQL.
   await page.getByRole('button', { name: 'the room', exact: true }).click();
   // The editor inserts a name after the lexer is loaded.
   const editor = page.locator('.query .cm-content');
@@ -68,7 +67,6 @@ test('5: the explorer lists names, inserts them, and shows the costs', async (t)
   await page.keyboard.insertText(' = ');
   await page.getByRole('button', { name: '2', exact: true }).click();
   await contains(`SELECT * FROM "the room" WHERE floor = '2' GROUP BY *`);
-  // The query is still valid after more clicks. Each series becomes a separate line.
   await type(page, 'SELECT * FROM "the room" GROUP BY * LIMIT 100');
   await page.getByRole('button', { name: 'door', exact: true }).click();
   await contains('SELECT * FROM door GROUP BY * LIMIT 100');
@@ -82,7 +80,6 @@ test('5: the explorer lists names, inserts them, and shows the costs', async (t)
     'the room.temp floor=2 wing=north',
   ]);
 
-  // The card shows the server's counts and the used percentage of each quota.
   const limits = { db: 'demo', points_per_minute: 1_000_000, stored_bytes: 1_000_000_000, series: 900 };
   const quota = { method: 'POST', body: JSON.stringify(limits) };
   assert.equal((await server.fetch('/api/v3/configure/quota', quota)).status, 200);
@@ -273,7 +270,6 @@ test('8: settings that work when pasted, and a read-only token', async (t) => {
     200,
   );
   assert.equal((await server.write('room temperature=1', { db: 'my db' }, headers)).status, 403);
-  // The server stores the selected permissions.
   const tokens = await (await server.fetch('/api/v3/configure/token')).json();
   const listed = tokens.find(({ name }) => name === 'reader');
   assert.deepEqual(listed.permissions, [
@@ -352,7 +348,6 @@ test('8: the limits of a database are shown and changed', async (t) => {
     (await (await server.fetch(`/api/v3/configure/quota?db=${db}`)).json()).quota;
   assert.deepEqual(await quota('a'), { points_per_minute: 600_000, stored_bytes: 1_000_000_000 });
   assert.deepEqual(await quota('b'), {});
-  // The tokens differ between databases. A database that does not exist has no tokens.
   await go(hashOf({ view: 'connect', db: 'b' }));
   await form.getByRole('heading', { name: 'Limits of b' }).waitFor();
   await waitUntil(async () => (await field('Points per minute').inputValue()) === '');

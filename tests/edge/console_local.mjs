@@ -66,7 +66,6 @@ export async function cells(page, db, q) {
 
 export const corner = (page) => page.locator('#session .place');
 
-/** The result is a number or a text. */
 export async function inSharedWorker(browser, expression) {
   const devtools = await browser.newBrowserCDPSession();
   const { targetInfos } = await devtools.send('Target.getTargets');

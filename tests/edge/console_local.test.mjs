@@ -169,8 +169,7 @@ test('10: all tabs share one database until the last tab closes, even if it is n
   await page.bringToFront();
   assert.equal(await counted(page), '2');
 
-  // The tab that turns on storage ends before it gets the response. The other tabs show the new
-  // setting. The data remains after both tabs have ended.
+  // The tab that turns on storage ends before it gets the response.
   await second.evaluate(() => (Storage.prototype.setItem = () => {}));
   await keep(second, true);
   await page.waitForFunction(() => document.querySelector('#session .place').innerText === 'In this browser');
@@ -179,8 +178,7 @@ test('10: all tabs share one database until the last tab closes, even if it is n
   await page.goto(it.host.url);
   assert.equal(await counted(page), '2');
 
-  // After the user turned off the switch, the browser asks for confirmation before it leaves the
-  // page, and then the data is deleted.
+  // With storage turned off, the browser asks for confirmation before it leaves the page.
   await keep(page, false);
   const third = await another(it);
   assert.equal(await counted(third), '2');
@@ -214,7 +212,6 @@ test('10: if tabs cannot share a database, one tab uses the stored database, and
   assert.deepEqual(problems, []);
 });
 
-/** Returns whether the browser asked for confirmation. */
 async function leaving(page) {
   let hasAsked = false;
   const answer = (dialog) => ((hasAsked = true), dialog.accept());

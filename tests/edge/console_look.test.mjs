@@ -13,7 +13,6 @@ const temperatures =
 
 const axe = readFileSync(at('node_modules', 'axe-core', 'axe.min.js'), 'utf8');
 
-/** Returns the problems that axe-core finds in the current page. */
 async function violations(page) {
   if (await page.evaluate(() => globalThis.axe === undefined)) await page.evaluate(axe);
   const found = await page.evaluate(() =>
@@ -38,7 +37,6 @@ function tooWide() {
     );
 }
 
-/** Each state has the actions that lead to the state. */
 const states = {
   async empty({ page }) {
     await page.getByRole('button', { name: 'Load sample data' }).waitFor();
@@ -128,7 +126,6 @@ test('in a small window the explorer never covers the content in use', async (t)
   await server.mustWrite('room t=1', { db: 'demo' });
   await page.setViewportSize(narrow);
   await go(hashOf({ db: 'demo' }));
-  /** Returns whether an element is completely visible, and which element is at its position. */
   const isSeen = (selector) =>
     page.locator(selector).evaluate((part) => {
       const { left, top, right, bottom } = part.getBoundingClientRect();

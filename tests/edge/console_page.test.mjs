@@ -56,7 +56,6 @@ test('the console is served with its security policy, next to the API', async (t
 
 const packed = (file) => gzipSync(readFileSync(file), { level: 9 }).length;
 
-/** Omits the engine's scripts. */
 function scripts(folder) {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
     const path = join(folder, entry.name);

@@ -47,7 +47,6 @@ async function filled(page) {
 const shown = (page) =>
   page.locator('tbody tr').evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
 
-/** Resolves after the page has displayed the result or the error. */
 async function run(page, text) {
   await type(page, text);
   await page.locator('.query .cm-content').press('Control+Enter');
@@ -120,7 +119,6 @@ async function asked({ host, page }) {
   await offer(page).waitFor({ state: 'hidden', timeout: loadMs });
   assert.equal(host.asked.filter((path) => path === file).length, 1);
   host.instead.clear();
-  // The waiting statement runs after the module has been loaded.
   await page.locator('tbody td').first().waitFor();
   assert.deepEqual(await shown(page), means);
   assert.equal(await page.locator('.problem').isVisible(), false);
@@ -138,7 +136,6 @@ GROUP BY p.country ORDER BY warmest DESC`;
   assert.deepEqual(exact, [['9007199254740993', '1.5', '2023-11-14T22:13:20'], ['–', '2.5', '2023-11-14T22:14:20']]);
   const many = 'SELECT count(*) AS n, sum(v) AS s FROM (SELECT value AS v FROM generate_series(1, 200000)) x';
   assert.deepEqual(await rowsOf(page, many), [['200000', '20000100000']]);
-  // The completion gets the list of functions from the module.
   await type(page, 'SELECT selector_fir');
   await page.keyboard.type('s');
   await page.locator('.cm-completionLabel', { hasText: 'selector_first' }).waitFor();
@@ -163,7 +160,6 @@ async function uses(it) {
   assert.ok((await drawnColours(page)).length >= 2);
   await picture(page, 'page_sql_chart');
   await page.getByRole('tab', { name: 'Table' }).click();
-  // Another tab uses the same database and the same SQL engine.
   const other = await another(it, hashOf({ db: 'demo', language: 'sql', view: 'table', q: aggregate }));
   await other.locator('tbody td').first().waitFor();
   assert.deepEqual(await shown(other), means);
@@ -177,8 +173,7 @@ async function refusals({ page }) {
   assert.equal(await page.locator('.cm-wrong').textContent(), 'BY');
   assert.match(await refusal(page, 'SELECT nope FROM weather'), /No field named nope/);
   assert.match(await refusal(page, 'DROP TABLE weather'), /DROP/i);
-  // Statements that are nested too deeply are rejected. A statement at the limit fits into the
-  // stack of the thread.
+  // A statement at the nesting limit fits into the stack of the thread.
   const nested = (depth) => `SELECT ${'('.repeat(depth)}1${')'.repeat(depth)} AS one`;
   assert.match(await refusal(page, nested(45)), /44/);
   assert.deepEqual(await rowsOf(page, nested(44)), [['1']]);
@@ -303,8 +298,7 @@ test("the page of a server loads the module under the server's security policy",
   await ready(page);
   await page.locator('tbody td').first().waitFor();
   assert.deepEqual(await shown(page), means);
-  // Switches back to the server. The storage switch remains on, because the server has no database
-  // `demo`.
+  // The storage switch remains on, because the server has no database `demo`.
   await corner(page).click();
   await page.getByRole('button', { name: /^The server, / }).click();
   await page.locator('.query .hint', { hasText: '$timeFilter' }).waitFor({ state: 'hidden' });

@@ -17,10 +17,7 @@ const tag = { kind: 'tag', name: 'floor', ...place };
 const value = { kind: 'value', name: "2'nd", tag: 'floor', ...place };
 const policy = { kind: 'policy', name: 'a week' };
 
-/**
- * Each entry is the clicked item, the query before the click with `|` at the cursor, and the query
- * after the click.
- */
+/** The clicked item, and the query before and after the click. `|` marks the cursor. */
 const clicks = [
   [measurement, '|', 'SELECT * FROM room| GROUP BY *'],
   [measurement, '-- note|', '-- note\nSELECT * FROM room| GROUP BY *'],

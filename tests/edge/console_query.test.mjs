@@ -31,7 +31,6 @@ test('3: the query editor', async (t) => {
   await t.test('3: a plain text area is used until the editor is loaded', () => plainArea(console_));
 });
 
-/** Returns the completions in the order of the list. */
 async function offered(page, text) {
   await type(page, text.slice(0, -1));
   await page.keyboard.type(text.slice(-1));
@@ -47,8 +46,6 @@ const cells = (page) =>
 async function editing(console_) {
   const { page } = console_;
 
-  // Completes fields with their types, functions with their arguments, measurements, tags and
-  // values.
   assert.equal((await offered(page, 'SELECT te'))[0], 'temp');
   const call = page.locator('.cm-tooltip-autocomplete li', { hasText: 'mean' });
   await offered(page, 'SELECT mea');
@@ -62,7 +59,6 @@ async function editing(console_) {
   assert.ok((await offered(page, 'sel')).includes('SELECT'));
   await page.keyboard.press('Escape');
 
-  // Checks the colours, and the shortcut that runs the whole text.
   await type(page, "SELECT temp FROM weather WHERE city = 'Rome'");
   const colour = (text) =>
     page
@@ -83,8 +79,7 @@ async function editing(console_) {
   assert.deepEqual(await cells(page), [['2023-11-14T22:13:20Z', '3']]);
   assert.equal(await page.locator('.which').count(), 0);
 
-  // Marks an error on the second line at the position that the server reports. The position is
-  // correct even though the page has inserted a time range before it.
+  // The marked position is correct although the page has inserted a time range before it.
   await type(page, 'SELECT temp FROM weather\nWHERE city = "é" GRUP BY city');
   await page.keyboard.press('Control+Enter');
   await page.locator('.problem').waitFor();
@@ -128,7 +123,6 @@ async function leaving({ go, page }) {
   await page.unroute(queries);
   await page.waitForLoadState('networkidle');
   assert.equal(await list.count(), 0);
-  // The editor completes the same text after it regains focus.
   await type(page, 'SELECT temp FROM ');
   await page.keyboard.type('w');
   await list.waitFor();

@@ -38,7 +38,6 @@ async function show({ server, page, go }, next, lines) {
   await page.reload();
 }
 
-/** Returns whether each pixel column, from left to right, contains a part of a line. */
 const drawnColumns = (page) =>
   page.locator('.plot canvas').evaluate((canvas) => {
     const { width, height } = canvas;
@@ -83,7 +82,6 @@ async function chart(console_) {
   await page.locator('.key', { hasText: 'host=b' }).click();
   assert.equal((await drawnColours(page)).length, 3);
 
-  // A selection in the chart changes the query's time range.
   const asked = page.waitForRequest((request) => queries.test(request.url()));
   const { x, y, width, height } = await page.locator('.u-over').boundingBox();
   await page.mouse.move(x + 5, y + height / 2);
@@ -100,8 +98,7 @@ async function chart(console_) {
   await page.getByRole('button', { name: 'Zoom out' }).click();
   await page.locator('.stat', { hasText: /^72 points/ }).waitFor();
 
-  // A single value is displayed as a number. For a result without numbers, the chart links to the
-  // table.
+  // For a result without numbers, the chart links to the table.
   await show(console_, { view: 'chart', q: 'SELECT count(load) FROM cpu' });
   await page.locator('.alone').waitFor();
   assert.equal(await page.locator('.alone').textContent(), 'cpu.count48');
@@ -177,7 +174,6 @@ async function table(console_) {
   await page.locator('.pager', { hasText: '201–250 of 250' }).waitFor();
   assert.deepEqual((await cells(page)).at(-1), ['2024-01-01T04:09:00Z', '249']);
 
-  // Displays the malicious tag value in every other place.
   await show(console_, { view: 'chart', q: 'SELECT n FROM m GROUP BY label' });
   await chartDrawn(page);
   assert.ok((await page.locator('.legend').textContent()).includes(`label=${hostile}`));

@@ -87,7 +87,6 @@ const cells = (page) =>
     .locator('tbody tr')
     .evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
 
-/** Resolves after the page has displayed the result. */
 async function run(page, text) {
   await type(page, text);
   const answered = page.waitForResponse(asked);
@@ -105,7 +104,6 @@ async function offered(page, text) {
 
 async function editing(console_) {
   const { page } = console_;
-  // The suggestions before the first query are SQL statements.
   const begin = (text) => page.locator('.suggestions button', { hasText: text });
   await begin('SHOW TABLES').waitFor();
   await begin('SELECT * FROM "Odd Name" ORDER BY time DESC LIMIT 100').click();
@@ -124,7 +122,6 @@ async function editing(console_) {
   assert.match(await page.locator('.cm-content').textContent(), /FROM "Odd Name"$/);
   assert.deepEqual(await offered(page, 'SELECT temp FROM weather WHERE city ='), ['Oslo', 'Rome']);
   assert.ok((await offered(page, 'SELECT * FROM weather wher')).includes('WHERE'));
-  // Completes only the columns of the table in the statement.
   assert.ok(!(await offered(page, 'SELECT * FROM weather WHERE s')).includes('speed'));
   await page.keyboard.press('Escape');
   await picture(page, 'sql_editor');
@@ -191,7 +188,6 @@ async function drawing(console_) {
   await picture(page, 'sql_chart');
   await run(page, 'SELECT count(*) AS rows FROM weather');
   assert.match(await page.locator('#result').textContent(), /no numbers to draw/);
-  // The page draws no chart for metadata.
   await run(page, 'SHOW TABLES');
   await page.locator('td', { hasText: /^weather$/ }).first().waitFor();
   noProblems(console_);

@@ -22,7 +22,6 @@ async function loadSample({ page }) {
   await page.getByRole('button', { name: /per week/ }).waitFor();
 }
 
-/** Returns milliseconds from the first click until the chart is drawn. */
 async function firstChart(page) {
   const first = page.getByRole('button', { name: 'Load sample data' });
   await first.waitFor();
@@ -73,7 +72,6 @@ test('9: another user sees the same page at the same address, and the address ne
   assert.deepEqual([asked.db, asked.view], ['sample', 'chart']);
   assert.match(asked.q, /^SELECT max\(temp_max\)/);
 
-  // Another user with another token opens the address in a new tab.
   const other = await context.newPage();
   await other.addInitScript((secret) => sessionStorage.setItem('tidemark.token', secret), token);
   await other.goto(`${server.url}/${hashOf(chosen)}`);

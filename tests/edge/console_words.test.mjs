@@ -57,9 +57,7 @@ const narrowed = [
   ['DELETE FROM m', 'DELETE FROM m'],
 ];
 
-/**
- * Without a time range, `$timeFilter` is removed, so that the query includes points before 1970.
- */
+/** Without a time range, the query includes points before 1970. */
 const unlimited = [
   ['SELECT x FROM m', 'SELECT x FROM m'],
   ['SELECT x FROM m WHERE $timeFilter', 'SELECT x FROM m '],
@@ -185,7 +183,6 @@ test('thinning keeps the minimum and the maximum of each slice', () => {
   const near = (value, index) =>
     Math.abs(chart.times_ms[line.indexOf(value)] - index * 1000) <= count;
   assert.ok(near(1e6, 77_777) && near(-1e6, 33_333));
-  // Creates many lines with different timestamps.
   const apart = Array.from({ length: 100 }, (_, line) => ({
     name: 'm',
     tags: { line },

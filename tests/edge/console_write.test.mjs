@@ -192,7 +192,6 @@ async function uploading({ page, server }) {
     .evaluate((bar) => ({ value: bar.value, max: bar.max }));
   assert.equal(value, max);
 
-  // Drops an uncompressed file that contains a rejected line.
   const dropped = await page.evaluateHandle(() => {
     const data = new DataTransfer();
     data.items.add(new File(['small v=1 1\nsmall v=x 2\nsmall v=3 3\n'], 'small.lp'));
@@ -203,8 +202,7 @@ async function uploading({ page, server }) {
   await small.locator('.answers', { hasText: 'error parsing line 2' }).waitFor();
   assert.equal((await server.rows('SELECT count(v) FROM small', { db: 'demo' }))[0][1], 2);
 
-  // The server remains stopped. The page sends the unacknowledged lines again only when the visitor
-  // requests it.
+  // The page sends unacknowledged lines again only when the visitor requests it.
   await page.unroute('**/api/v2/write*');
   await page.route('**/api/v2/write*', (route) => route.abort());
   const late = {

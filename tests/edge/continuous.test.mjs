@@ -12,7 +12,6 @@ const downS = 5 * windowS;
 const patienceMs = 60_000;
 const db = { db: 'db', epoch: 's' };
 
-/** Waits for a window that begins at `lastS` or later. Returns all windows that were written. */
 async function sums(server, lastS) {
   const deadline = Date.now() + patienceMs;
   for (;;) {

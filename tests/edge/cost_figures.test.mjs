@@ -13,7 +13,6 @@ const { prices, assumed, measured, free_plan_per_day: free } = costs;
 const page = readFileSync(at('docs', 'COSTS.md'), 'utf8').split('\n');
 
 const monthDays = 30;
-/** Each quantity has a name in the price table and a name on the page. */
 const billed = {
   worker_requests: 'requests of the Worker',
   object_requests: 'requests of objects, alarms included',
@@ -96,7 +95,6 @@ function shapesOf(head) {
   return page.slice(from, to).map((line) => /^\| (.+?) \| ([\d.]+) \|/.exec(line)?.slice(1) ?? assert.fail(line));
 }
 
-/** The amounts have the format of README.md. */
 const ends = (amounts) => [Math.min(...amounts), Math.max(...amounts)].map((amount) => `$${amount.toFixed(2)}`).join(' to ');
 
 test('the costs of a billion points and of a billion values are correct for each shape', () => {

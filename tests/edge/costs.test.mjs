@@ -13,7 +13,6 @@ import { at } from '../../scripts/project.mjs';
 
 const { prices, object_gb: objectGb } = JSON.parse(readFileSync(at('docs', 'costs.json'), 'utf8'));
 
-/** Serves `answer(path, body, headers)` as JSON. Resolves to the server's address. */
 async function standIn(t, answer) {
   const server = createServer(async (incoming, outgoing) => {
     const pieces = [];

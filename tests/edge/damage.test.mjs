@@ -17,7 +17,6 @@ function shards(server) {
   return join(folder, name);
 }
 
-/** Flips one bit in the middle of a column, in the last row of a table. */
 function flip(file, table, column) {
   const sqlite = new DatabaseSync(file);
   const query = `SELECT key, ${column} AS bytes FROM ${table} ORDER BY key DESC LIMIT 1`;
@@ -27,7 +26,6 @@ function flip(file, table, column) {
   sqlite.close();
 }
 
-/** Returns the rows or the error. */
 async function ask(server, q, name) {
   const body = new URLSearchParams({ q, db: name, epoch: 'ns' });
   const response = await server.fetch('/query', { method: 'POST', body });
@@ -38,9 +36,8 @@ async function ask(server, q, name) {
 }
 
 /**
- * The damaged column, whether the rows are flushed before the damage, whether a query of
- * measurement `a` still succeeds, and the error for measurement `b`. Measurement `a` was written
- * first. A null error means that the query of `b` also succeeds.
+ * With `aIsFine`, a query of `a` succeeds. `name` is the error for `b`, or null if the query
+ * succeeds. Measurement `a` was written first.
  */
 const kinds = [
   { table: 'value', column: 'body', flushed: true, aIsFine: true, name: /value row \d+: block at/ },
@@ -48,8 +45,7 @@ const kinds = [
   { table: 'state', column: 'head', flushed: true, aIsFine: false, name: /state row/ },
   { table: 'state', column: 'body', flushed: true, aIsFine: false, name: /manifest/ },
   { table: 'schema', column: 'head', flushed: true, aIsFine: true, name: null },
-  // The log must be the last entry, because a flush for another entry would flush the rows in the
-  // log.
+  // The log must be last, because a flush for another entry would flush its rows.
   { table: 'wal', column: 'body', flushed: false, aIsFine: true, name: /WAL frame 2/ },
   { table: 'wal', column: 'head', flushed: false, aIsFine: true, name: /WAL slot 1/ },
 ];
@@ -75,8 +71,7 @@ test('a flipped byte in each kind of row is reported, and affects only requests 
     flip(join(shards(server), files[number]), table, column);
   }
   await server.start();
-  // The first round runs before background jobs set aside the unreadable rows, and the second round
-  // runs afterwards.
+  // Background jobs set aside the unreadable rows between the rounds.
   for (const round of ['found', 'set aside']) {
     for (const [number, { table, column, aIsFine, name }] of kinds.entries()) {
       const what = `${table}.${column}, ${round}`;
@@ -123,8 +118,7 @@ test('a truncated SQLite log results in a prefix of the committed transactions',
     truncateSync(`${file}-wal`, bytes);
   };
 
-  // Tests SQLite alone with a log that is truncated at every page, and at the same number of other
-  // offsets.
+  // SQLite alone gets a log that is truncated at every page and at other offsets.
   const offsets = [];
   for (let bytes = 32; bytes <= log; bytes += 4096 + 24) offsets.push(bytes, bytes + (bytes % 4001));
   const copy = join(server.folder, 'torn.sqlite');

@@ -47,7 +47,6 @@ function environment({ folder, programs }, api, env) {
   return Object.fromEntries(Object.entries({ ...kept, ...own, ...quiet, ...env }).filter(([, value]) => value !== null));
 }
 
-/** Runs `tidemark deploy WORDS…` through pipes, or at a terminal with the input `keys`. */
 function deployed(its, api, words, { env = {}, keys = null } = {}) {
   const line = [its.program, 'deploy', ...words];
   const options = { cwd: its.folder, env: environment(its, api, env) };

@@ -35,7 +35,6 @@ function strictCurl(folder) {
 /** The points in the page about InfluxQL, as line protocol. */
 const homeLines = blocksOf(readFileSync(at('docs', 'reference', 'influxql.md'), 'utf8')).find(({ text }) => text.startsWith('home,')).text;
 
-/** The folder contains the repository's files and a dump to import. */
 async function desk(t) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-documents-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));

@@ -19,10 +19,7 @@ function files(server, kind) {
 /** Each object has a database file and, while it is open, a log file. */
 const objectOf = (file) => basename(file).split('.')[0];
 
-/**
- * Returns the total size of the objects, and those `words` that occur in their files. Omits the
- * objects in `kept`.
- */
+/** Returns the total size, and those `words` that occur in the files of the objects. */
 function stored(server, kind, words, kept = new Set()) {
   const all = files(server, kind);
   const contents = all.map((file) => readFileSync(file));
@@ -47,7 +44,6 @@ test('the storage of a dropped policy and of a dropped database is deleted', asy
   await server.mustWrite(lines('brief_word'), { db: 'doomed', rp: 'brief' });
   await server.mustWrite(lines('doomed_word'), { db: 'doomed' });
   await it.alarm();
-  // After the second write, some rows are in the log and some are in parts.
   await server.mustWrite(lines('doomed_word').slice(0, 20_000).replace(/\n[^\n]*$/, ''), { db: 'doomed' });
   const holders = files(server, 'Shard').filter((file) => readFileSync(file).includes('kept_word'));
   const kept = new Set(holders.map(objectOf));

@@ -163,8 +163,7 @@ test('the examples work as described', async (t) => {
     await server.query('CREATE DATABASE demo');
     await server.mustWrite(tideLines, { db: 'demo' });
     const file = at('examples', 'jdbc', 'Query.java');
-    // The JDBC driver is not installed, but Java's error message contains the address that the
-    // example uses.
+    // Java's error message about the missing driver contains the address.
     const { stderr } = await promisify(execFile)('java', [file], { env }).catch((error) => error);
     assert.match(stderr, /No suitable driver found for jdbc:/);
     const { address, calls } = jdbcAsks(readFileSync(file, 'utf8'), stderr);

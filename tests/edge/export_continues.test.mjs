@@ -8,8 +8,8 @@ import { test } from 'node:test';
 import { command } from './commands.mjs';
 
 /**
- * The request's parameter `after` selects the response in `pages`. Each is a text, or a list with a
- * status and a text for each request. Resolves to the output of `tidemark export`.
+ * The parameter `after` selects a text in `pages`, or a list with a status and a text for each
+ * request. Resolves to the output of `tidemark export`.
  */
 async function exported(t, pages) {
   const server = createServer(async (incoming, outgoing) => {

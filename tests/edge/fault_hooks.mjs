@@ -26,9 +26,7 @@ export async function begin(t, vars = {}) {
     },
     /** Moves the clock forward, then runs the alarms of all Shards. */
     alarm: (plan = {}) => it.hook({ shiftMs: (shiftMs += 2 * hourMs), alarm: 'Shard', ...plan }),
-    /** Removes all faults and unloads every object. */
     heal: () => it.hook({ at: 0, pages: 0, failingAlarms: 0, abort: 'Shard' }),
-    /** Returns whether the server acknowledged the write. */
     async write(points) {
       const lines = points.map(([time, value]) => `m,host=h${time % 3} v=${value}i ${time}`);
       const response = await server.write(lines.join('\n'), { db });

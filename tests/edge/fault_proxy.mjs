@@ -23,9 +23,7 @@ export class FaultProxy {
   constructor() {
     /** The proxy rejects the next writes with these statuses. */
     this.refuse = [];
-    /** Runs before the proxy forwards a write. */
     this.beforeWrite = async () => {};
-    /** All requests, as `{ method, path, headers, bytes, status, answer }`. */
     this.seen = [];
   }
 

@@ -8,8 +8,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { begin, db, pointsFrom } from './fault_hooks.mjs';
 
 /**
- * Runs `work` repeatedly. In each run, the next storage step fails, first without taking effect and
- * then after taking effect. Stops when `work` has no more steps. Returns the number of steps.
+ * In each run, the next storage step fails, first without and then after taking effect. Returns the
+ * number of steps of `work`.
  */
 async function everyStep(it, work) {
   let most = 0;
@@ -26,7 +26,6 @@ async function everyStep(it, work) {
   return most;
 }
 
-/** Counts the completed merges in all shards. */
 async function compactions(server) {
   const body = new URLSearchParams({ q: "SHOW STATS FOR 'shard'" });
   const answer = await (await server.fetch('/query', { method: 'POST', body })).json();
@@ -47,8 +46,7 @@ test('a write, a flush or a compaction that fails at any storage step loses and 
     const isDone = await it.write(points);
     const { before: seen } = await it.hook({ at: 0, abort: 'Shard' });
     if (!isDone) {
-      // A write with an unknown result is stored completely or not at all. When the client repeats
-      // the write, it is stored.
+      // A write with an unknown result is stored completely or not at all.
       const found = await it.found();
       for (const [time, v] of points) it.ledger.set(time, v);
       const all = [...it.ledger].sort(([a], [b]) => a - b);
@@ -73,7 +71,6 @@ test('a write, a flush or a compaction that fails at any storage step loses and 
   assert.ok(ofWrite >= 1, 'a write without a step');
 });
 
-/** Returns 48 pseudo-random bits. */
 const hash = (n) => Number((BigInt(n) * 0x9e3779b97f4a7c15n) % (1n << 48n));
 
 test('full storage of any size rejects whole batches, and works again when space is free', async (t) => {
@@ -100,7 +97,6 @@ test('full storage of any size rejects whole batches, and works again when space
   await it.check('at the end');
   assert.ok(refused > 100, `${refused} writes met full storage`);
   t.diagnostic(`${refused} writes refused at 181 sizes`);
-  // A drop frees space even on a full disk.
   await it.server.query(`DROP DATABASE ${db}`);
   await it.server.query(`CREATE DATABASE ${db}`);
   it.ledger.clear();
@@ -166,8 +162,7 @@ test('after a panic the module gets a new memory, and every object continues fro
 
 test('after an alarm has failed six times and after a restart, the next write sets the alarm and the log is flushed', async (t) => {
   const it = await begin(t);
-  // The alarm after a pause of ten minutes is set to a time in the past, so that it is due
-  // immediately.
+  // The alarm after a pause of ten minutes is due immediately.
   const shiftMs = -11 * 60_000;
   await it.hook({ shiftMs, failingAlarms: 1_000 });
   assert.ok(await it.write(pointsFrom(0, 30, 1)));
@@ -177,8 +172,7 @@ test('after an alarm has failed six times and after a restart, the next write se
   await it.server.stop();
   await it.server.start();
   await it.check('after a restart');
-  // The platform repeats a failed alarm up to six times. Depending on the machine's speed, it may
-  // still be repeating a due alarm, or may have given up.
+  // The platform repeats a failed alarm up to six times, and may have given up.
   await it.hook({ shiftMs, alarmShiftMs: 0 });
   assert.ok(await it.write(pointsFrom(20, 30, 2)));
   let [isSet, alarms, steps, alarmsBehind] = [false, 0, 0, 0];

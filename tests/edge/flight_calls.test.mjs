@@ -11,7 +11,6 @@ import { certificate, frame, grpcWebServer, trailerFrame } from './grpc_web_serv
 const json = (value) => Buffer.from(JSON.stringify(value));
 const protocols = ['http/1.1', 'https/1.1', 'h2'];
 
-/** Runs a test for each protocol of the server. */
 function over(name, act, { limits } = {}) {
   for (const protocol of protocols) {
     test(`${name}, over ${protocol}`, async (t) => {

@@ -14,9 +14,7 @@ const pieceRows = 50_000;
 /** An overloaded server may reject a write. The next attempt follows after one second. */
 const triesMax = 20;
 
-/**
- * One table has every type and nulls. The names of the two other tables match the same SQL pattern.
- */
+/** The names of the two tables match the same SQL pattern. */
 const types = [
   'types,host=a f=1.5,i=1i,u=18446744073709551615u,s="x",b=true 1700000000',
   'types,host=b f=2.5,i=-9007199254740993i 1700000001',
@@ -29,10 +27,7 @@ function million(from) {
   return lines;
 }
 
-/**
- * Repeats each rejected request. The server may reject a request and close the connection before it
- * has read the whole body.
- */
+/** The server may reject a request and close the connection before it has read the whole body. */
 async function written(t, server, lines) {
   for (let tries = 1; ; tries += 1) {
     const answer = await server.write(lines, { db: 'd', precision: 's' }).catch((error) => error);
@@ -44,10 +39,7 @@ async function written(t, server, lines) {
   }
 }
 
-/**
- * Starts a server with these tables in the database `d`, a transcoder, and a token for another
- * database. `origin` is the origin of a page that may send requests.
- */
+/** `origin` is the origin of a page that may send requests. */
 export async function served(t, { origin = '', hasMillion = true } = {}) {
   const vars = { DEFAULT_SHARDS: '3', ...(origin && { CORS_ORIGINS: origin }) };
   const server = await tidemark(t, { sql: sqlConfiguration, vars });
@@ -68,10 +60,7 @@ export async function served(t, { origin = '', hasMillion = true } = {}) {
   return { server, port, other, events };
 }
 
-/**
- * With 3 shards, the order of rows with the same time is undefined. Therefore all rows in this
- * table have different times.
- */
+/** With 3 shards, rows with the same time have no order, so all times in this table differ. */
 export const columns = [
   ['b', 'bool'], ['f', 'double'], ['host', 'string'], ['i', 'int64'], ['s', 'string'], ['time', 'timestamp[ns]'], ['u', 'uint64'],
 ];
@@ -93,10 +82,7 @@ export const ofJavaScript = {
 
 const says = (pattern) => (error) => assert.match(String(error ?? 'no error'), pattern);
 
-/**
- * Each case has an assertion on a client's result. A client returns null for a case that it does
- * not support, and `lacks` contains the name of the case.
- */
+/** A client returns null for a case that it does not support. `lacks` names the case. */
 const CASES = {
   types: ([found, rows]) => assert.deepEqual([found, rows], [columns, rounded]),
   empty: ([found, rows]) => assert.deepEqual([found, rows], [[['f', 'double'], ['host', 'string']], []]),
@@ -106,12 +92,8 @@ const CASES = {
   other: says(/not authorized/),
   two: (seen) => assert.deepEqual(seen, [manyRows, manyRows - 1_000]),
   million: (seen) => assert.deepEqual(seen, [millionRows, 5, (millionRows * (millionRows - 1)) / 2]),
-  /**
-   * The result is the number of rows before the cancellation, and the result of the client's next
-   * query.
-   */
+  /** The rows before the cancellation, and the result of the client's next query. */
   cancelled: ([begun, rows]) => assert.deepEqual([begun > 0 && begun < millionRows, rows], [true, 1]),
-  /** The client must receive the error soon after the deadline. */
   deadline: ([error, isSoon]) => {
     says(/deadline|timed? ?out|abort/i)(error);
     assert.equal(isSoon, true, 'the deadline was not kept');

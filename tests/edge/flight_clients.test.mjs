@@ -24,7 +24,6 @@ const built = { skip: hasSql() ? false : 'SQL is not built: npm run sql', timeou
 const time = '2023-11-14T22:13:20';
 const isFew = Number(-9007199254740993n);
 
-/** Each client has its differences from the common expectations. */
 const pythonClients = {
   'influxdb3-python': {},
   'pyarrow.flight': {},
@@ -97,8 +96,7 @@ async function dbapi(what) {
   const { superset } = seen;
   assert.deepEqual([seen.schemas, superset.schemas], Array(2).fill(['information_schema', 'iox', 'system']));
   assert.deepEqual([superset.tables, superset.views, superset.has], [tables, [], [true, false]]);
-  // Tags are texts. The name of a table must match exactly, although `_` matches any character in
-  // an SQL pattern.
+  // A table's name must match exactly, although `_` matches any character in a pattern.
   assert.deepEqual(superset.columns.map(([name]) => name), ['right', 't', 'time']);
   assert.equal(Object.fromEntries(superset.columns).t, 'TEXT');
   assert.deepEqual([superset.keys, superset.indexes, superset.ping], [[[], []], [], true]);
@@ -108,10 +106,7 @@ async function dbapi(what) {
   assert.deepEqual(superset.virtual, ['host', 'i']);
 }
 
-/**
- * Starts tests/edge/python/`script`.py. `tell` sends a line for which the script waits. `said`
- * returns the lines that the script has printed.
- */
+/** `tell` sends a line for which the script waits. `said` returns the printed lines. */
 function conversation(t, script, what) {
   const args = ['-B', at('tests', 'edge', 'python', `${script}.py`), JSON.stringify(what)];
   const child = spawn(pythonProgram, args, { stdio: ['pipe', 'pipe', 'inherit'] });
@@ -149,10 +144,7 @@ const script = `
   globalThis.asked = (host, tokens) => casesOf((token, more) => new InfluxDBClient({ host, token, ...more }), tokens);
 `;
 
-/**
- * The page's origin differs from the server's origin. Resolves to its `evaluate` function and the
- * list of the browser's errors.
- */
+/** Resolves to the page's `evaluate` function and the list of the browser's errors. */
 async function page(t, host) {
   const options = { contents: script, resolveDir: at('tests', 'edge') };
   const { outputFiles } = await build({ stdin: options, bundle: true, format: 'esm', platform: 'browser', target: 'chrome120', write: false });

@@ -146,7 +146,6 @@ test('a response that is not gRPC-Web is an error', async (t) => {
   assert.deepEqual([zipped.headers['grpc-status'], zipped.headers['grpc-accept-encoding']], ['12', 'identity']);
   const short = await rawCall(t, port, { frames: frame(Buffer.from('abc')).subarray(0, 6) });
   assert.deepEqual([short.headers['grpc-status'], short.headers['grpc-message']], ['3', 'the request ends within a message']);
-  // The response has the same content type as the request.
   const named = await rawCall(t, port, { headers: { 'content-type': 'application/grpc+json' }, frames: frame(Buffer.from('1')) });
   assert.deepEqual([named.headers['content-type'], named.trailers['grpc-status']], ['application/grpc+json', '0']);
   assert.equal((await client.ask('Count', Buffer.from('after all that'))).code, 0);
@@ -162,8 +161,7 @@ test('a deadline is forwarded to the server and enforced by the transcoder', asy
   // If a response has started, its trailers contain the error.
   const within = await rawCall(t, port, { headers: { ':path': '/test.Stand/Echo', 'grpc-timeout': '100000u' }, frames: frame(Buffer.from('x')), isOpen: true });
   assert.deepEqual([within.headers[':status'], within.body.length, within.trailers['grpc-status']], [200, 6, '4']);
-  // Trailers inside a message would damage the response. Therefore the transcoder first sends the
-  // rest of the current message.
+  // Trailers inside a message would damage the response.
   const two = Buffer.concat([frame(Buffer.alloc(400)), frame(Buffer.from('x'))]);
   const slow = { headers: { ':path': '/test.Stand/Say', 'grpc-timeout': '100m' } };
   const ended = await rawCall(t, port, { ...slow, frames: frame(json({ body: base64(two), pieceBytes: 206, pauseMs: 150, isOpen: true })) });
@@ -197,9 +195,8 @@ test('if a client cancels a call, the transcoder cancels the call at the server'
     await Promise.all(server.calls.map(({ gone }) => gone));
     assert.deepEqual(server.calls.map(({ isGone }) => isGone), [true, true]);
 
-    // The client cancels while it sends. The server must not treat the partial request as complete.
-    // Node's own client cannot be used here, because it marks its messages as complete before it
-    // cancels.
+    // The server must not treat a partial request as complete. Node's own client marks its messages
+    // as complete before it cancels.
     const speaking = openCall(t, port, 'Echo');
     speaking.write(frame(Buffer.from('half of it')));
     await new Promise((resolve) => speaking.once('data', resolve));

@@ -11,13 +11,9 @@ export async function rowsOf(client, ...asked) {
   return rows;
 }
 
-/** Returns the error as text, or null if `act` succeeds. */
 const failure = (act) => act().then(() => null, (error) => `${error.code ?? error.name} ${error.message}`);
 
-/**
- * Converts a value to the notation of flight_cases.mjs. Whole numbers become numbers. Timestamps
- * have only milliseconds and become texts.
- */
+/** Whole numbers become numbers. Timestamps have only milliseconds and become texts. */
 function plain(name, value) {
   if (name === 'time') return new Date(value).toISOString().slice(0, 19).replace('T', ' ');
   return typeof value === 'bigint' ? Number(value) : (value ?? null);

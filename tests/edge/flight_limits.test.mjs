@@ -118,7 +118,6 @@ test('the transcoder waits for a slow server that sends nothing, and either side
     assert.deepEqual([server.calls[0].isGone, events.length], [false, 0]);
     server.calls[0].release();
     assert.equal((await waiting).code, 0);
-    // The second call uses the connection of the first call.
     assert.equal((await client.ask('Count', Buffer.from('x'))).code, 0);
   }
 });

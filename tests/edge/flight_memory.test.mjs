@@ -18,9 +18,7 @@ const megabyte = 1_000_000;
 /** The bytes in transit per stream are in windows, stream buffers and socket buffers. */
 const onTheWayBytesMax = 16 * megabyte;
 
-/**
- * The process's memory may grow by this size while data passes or waits. V8 frees memory slowly.
- */
+/** V8 frees memory slowly while data passes or waits. */
 const grownBytesMax = 100 * megabyte;
 
 /** Waits until the result of `bytes()` no longer changes or is much too large. */
@@ -54,7 +52,6 @@ for (const protocol of ['http/1.1', 'h2']) {
     const watch = setInterval(() => (most = Math.max(most, grown())), 20).unref();
     program.child.once('exit', () => clearInterval(watch));
 
-    // Starts one response that never ends.
     const unread = openCall(t, program.port, 'Many');
     unread.end(frame(json({ messages: 1e9, bytes: 50_000 })));
     await once(unread, 'response');

@@ -8,7 +8,6 @@ import { at } from '../../scripts/project.mjs';
 
 const ofRepository = at('packages', 'tidemark', 'bin', 'tidemark.mjs');
 
-/** `words` are additional arguments. */
 export async function flightProgram(t, to, { words = [], env = {}, program = ofRepository } = {}) {
   const port = await freePort();
   const line = [program, 'flight', '--listen', `127.0.0.1:${port}`, '--to', to, ...words];

@@ -19,7 +19,6 @@ function varint(number) {
   }
 }
 
-/** The protobuf field is an integer or a length-delimited value. */
 const field = (number, value) =>
   typeof value === 'number' || typeof value === 'bigint'
     ? Buffer.concat([varint(number << 3), varint(value)])
@@ -96,7 +95,6 @@ function messageOf(json, state) {
   })));
 }
 
-/** Converts a line that describes a call to the messages of the call. */
 function sent(words, state) {
   const [kind, ...rest] = words.split(' ');
   const text = rest.join(' ');
@@ -120,10 +118,7 @@ function sent(words, state) {
 const plain = (value) => JSON.parse(JSON.stringify(value ?? null, (_, of) => (typeof of === 'bigint' ? Number(of) : of)));
 
 const has = {
-  /**
-   * Checks the schema, and the single endpoint without a location. Stores the ticket. Without
-   * names, any schema is permitted.
-   */
+  /** Stores the ticket. Without names, any schema is permitted. */
   info({ messages }, names, state) {
     assert.equal(messages.length, 1);
     const info = fieldsOf(messages[0]);
@@ -153,10 +148,7 @@ const has = {
     const [name, ...values] = text.split(' ');
     assert.deepEqual(plain([...table(messages).getChild(name)]), JSON.parse(values.join(' ')));
   },
-  /**
-   * The types are in the notation of Arrow for JavaScript. A question mark means that the column
-   * may contain nulls.
-   */
+  /** The types are in the notation of Arrow for JavaScript, with `?` if nulls are permitted. */
   types({ messages }, text) {
     const found = table(messages).schema.fields.map(({ name, type, nullable }) => `${name}:${type}${nullable ? '?' : ''}`);
     assert.deepEqual(found, JSON.parse(text));
@@ -169,10 +161,7 @@ const has = {
     });
     assert.deepEqual(found, JSON.parse(text));
   },
-  /**
-   * Checks the columns and the parameters of a prepared statement, if the response contains them.
-   * Stores the handle of the statement.
-   */
+  /** Checks the columns and the parameters, if the response contains them. Stores the handle. */
   prepared({ messages }, text, state) {
     const result = fieldsOf(only(only(messages[0], 1), 2));
     state.handle = result.get(1)[0];
@@ -241,8 +230,7 @@ function send(client, { method, headers, sent: words }, state, options = {}) {
   for (const header of headers) {
     const at = header.indexOf(': ');
     const name = header.slice(0, at);
-    // A header of the call replaces the common header with the same name. The value "-" removes the
-    // header.
+    // A header of the call replaces the common header. The value "-" removes it.
     metadata[name] = header.slice(at + 2).replace('@token', state.token).replace('@basic', basic);
     if (metadata[name] === '-') delete metadata[name];
   }
@@ -277,8 +265,8 @@ export async function replay(client, calls, token) {
 }
 
 /**
- * Sends the recorded calls of a client for one statement. Returns the end of the first call that
- * fails, or of the last call. The last call uses `options`, and `read` reads its response.
+ * Returns the end of the first call that fails, or of the last call. The last call uses `options`,
+ * and `read` reads its response.
  * @param {ReturnType<callsOf>} calls
  */
 export async function ask(client, calls, { token, q, options = {}, read = ended }) {

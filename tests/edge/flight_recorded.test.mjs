@@ -26,7 +26,6 @@ const patienceMs = 60_000;
 /** Maps the names of Arrow's types to the names in Python. */
 const types = { Bool: 'bool', Float64: 'double', Utf8: 'string', Int64: 'int64', 'Timestamp<NANOSECOND>': 'timestamp[ns]', Uint64: 'uint64' };
 
-/** Converts a value to the notation of flight_cases.mjs. */
 function plain(name, value) {
   if (name === 'time') return new Date(Number(value)).toISOString().slice(0, 19).replace('T', ' ');
   return typeof value === 'bigint' ? Number(value) : (value ?? null);
@@ -41,7 +40,6 @@ function shown({ messages }) {
 
 const million = 'SELECT host, v, w, i, time FROM million';
 
-/** Returns the number of rows before the cancellation, and how the call ended. */
 async function cancelled(call) {
   const messages = [];
   call.on('data', (message) => {

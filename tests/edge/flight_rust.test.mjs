@@ -19,10 +19,7 @@ const program = at('.cache', 'flight_rust', 'debug', 'flight-client');
 
 const options = { skip: hasSql() ? false : 'SQL is not built: npm run sql', timeout: 1_800_000 };
 
-/**
- * If the registry is unreachable, the test is skipped. If all programs are required, the test
- * fails.
- */
+/** If the registry is unreachable, the test is skipped, or fails if all programs are required. */
 async function compiled(t) {
   if (!has(t, 'cargo')) return false;
   const fetched = await run('cargo', ['fetch', '--locked', '--manifest-path', `${folder}/Cargo.toml`], { quiet: true });
@@ -38,7 +35,6 @@ async function compiled(t) {
   return true;
 }
 
-/** Maps type names to the names in Arrow, and converts times to Arrow's notation. */
 const arrow = { bool: 'Boolean', double: 'Float64', string: 'Utf8', int64: 'Int64', 'timestamp[ns]': 'Timestamp(ns)', uint64: 'UInt64' };
 
 const ofRust = {
@@ -51,8 +47,7 @@ const ofRust = {
     empty: (seen) => assert.deepEqual(seen, [[['f', 'Float64'], ['host', 'Utf8']], []]),
     handshake: (rows) => assert.equal(rows, 1),
     bound: (seen) => assert.deepEqual(seen, [['$1', '$2', '$3', '$4'], [{ n: 1 }]]),
-    // The numbers of catalogs, of schemas, of table types, of tables with their columns, and of
-    // server facts.
+    // Catalogs, schemas, table types, tables with their columns, and server facts.
     lists: (seen) => assert.deepEqual(seen, [1, 3, 2, 5, 2]),
   },
 };

@@ -15,11 +15,10 @@ const options = { skip: hasSql() ? false : 'SQL is not built: npm run sql', time
 const doGet = '/arrow.flight.protocol.FlightService/DoGet';
 
 /**
- * The server sends no byte during this time. The time must be longer than the PING intervals of
- * both sides, and longer than the usual timeouts of proxies and clients.
+ * Longer than the PING intervals of both sides, and longer than the usual timeouts of proxies and
+ * clients.
  */
 const silentMsMin = 30_000;
-/** The target for the duration of the statement. */
 const aimedMs = 40_000;
 const triedRows = 50_000;
 const madeRowsMax = 10_000_000;

@@ -38,7 +38,6 @@ export function grpcClient(t, address, { ca = null, options = {} } = {}) {
       new Promise((resolve, reject) => {
         begun('makeUnaryRequest', method, message, metadataOf(metadata), more, (error, answer) => (error ? reject(error) : resolve(answer)));
       }),
-    /** Sends many messages and receives one response. */
     collect: (method, messages, metadata = {}) =>
       new Promise((resolve, reject) => {
         const call = begun('makeClientStreamRequest', method, metadataOf(metadata), {}, (error, answer) => (error ? reject(error) : resolve(answer)));
@@ -81,8 +80,8 @@ export function openCall(t, port, method, { headers = {}, ...more } = {}) {
 }
 
 /**
- * Like [openCall], but sends `frames` as the body. The body does not end if `isOpen` is set.
- * Resolves to `{ headers, trailers, body, rstCode }` when the stream is closed.
+ * The body `frames` does not end if `isOpen` is set. Resolves to `{ headers, trailers, body,
+ * rstCode }` when the stream is closed.
  */
 export function rawCall(t, port, { headers = {}, frames = Buffer.alloc(0), isOpen = false } = {}) {
   const stream = openCall(t, port, 'Count', { headers });

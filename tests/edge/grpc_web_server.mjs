@@ -18,11 +18,9 @@ export function frame(payload, flags = 0) {
   return Buffer.concat([head, payload]);
 }
 
-/** Encodes the last frame of a response. */
 export const trailerFrame = (trailers) =>
   frame(Buffer.from(Object.entries(trailers).map(([name, value]) => `${name}: ${value}\r\n`).join(''), 'latin1'), 0x80);
 
-/** Yields the messages as they arrive. */
 async function* messagesOf(body) {
   let bytes = Buffer.alloc(0);
   for await (const piece of body) {
@@ -37,7 +35,6 @@ async function* messagesOf(body) {
 
 const type = { 'content-type': 'application/grpc-web+proto' };
 
-/** Resolves when `response` accepts more data or is closed. */
 const drained = (response) =>
   new Promise((resolve) => {
     const settle = () => {
@@ -99,8 +96,8 @@ const methods = {
     response.end(trailerFrame({ 'grpc-status': 9, 'grpc-message': 'enough' }));
   },
   /**
-   * Sends exactly `{ status, headers, body, isCut, isOpen }`. `body` is base64, sent in chunks of
-   * `pieceBytes` with `pauseMs` after each chunk.
+   * Sends exactly this response. `body` is base64, sent in chunks of `pieceBytes` with `pauseMs`
+   * after each chunk.
    */
   async Say({ messages, response }) {
     const [asked] = await allOf(messages);
@@ -137,10 +134,9 @@ function serverOf(protocol, { tls, settings }, answer) {
 }
 
 /**
- * Starts a server for the test `t`: `{ url, calls, close, onConnection }`. `protocol` is http/1.1,
- * https/1.1 or h2. The last two need `tls`. `settings` are HTTP/2 settings. Each of `calls` has
- * `path`, `version`, `headers`, `sentBytes`, `isGone`, `isWhole` (of its request), and `release()`
- * for `Wait`. `more` contains additional methods of the test.
+ * `protocol` is http/1.1, https/1.1 or h2. The last two need `tls`. `settings` are HTTP/2 settings.
+ * Each of `calls` has `path`, `version`, `headers`, `sentBytes`, `isGone`, `isWhole` (of its
+ * request), and `release()` for `Wait`. `more` contains additional methods.
  */
 export async function grpcWebServer(t, { protocol = 'http/1.1', tls, settings, more = {}, port = 0 } = {}) {
   const calls = [];
@@ -156,7 +152,6 @@ export async function grpcWebServer(t, { protocol = 'http/1.1', tls, settings, m
     });
     calls.push(seen);
     const act = all[request.url.split('/').at(-1)];
-    // An aborted request is `gone`.
     act({ messages: messagesOf(request), request, response, seen }).catch(() => response.destroy?.());
   });
   const sockets = new Set();

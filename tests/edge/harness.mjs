@@ -67,8 +67,7 @@ export class Tidemark {
   async kill() {
     signalGroup(this.server.child, 'SIGKILL');
     await this.server.child.ended;
-    // The first process of the group has ended, but the operating system may not have closed the
-    // listening socket yet.
+    // The operating system may not have closed the listening socket yet.
     while (!(await isFree(this.port))) await sleep(10);
   }
 
@@ -115,9 +114,9 @@ export class Tidemark {
 }
 
 /**
- * After the test, the server ends and its state is deleted. `options.vars` are settings of the
- * Worker. `options.secret: null` starts the server without a token. `startServer` describes all
- * further options. `Kind` is a subclass that starts another server.
+ * `options.vars` are settings of the Worker. `options.secret: null` starts the server without a
+ * token. `startServer` describes all further options. `Kind` is a subclass that starts another
+ * server.
  */
 export async function tidemark(t, options = {}, Kind = Tidemark) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-test-'));

@@ -13,10 +13,7 @@ import { databaseToken } from './client_trials.mjs';
 import { command } from './commands.mjs';
 import { tidemark } from './harness.mjs';
 
-/**
- * The file of InfluxDB's format contains DDL, DML, two databases, comments, and a string with a
- * line break.
- */
+/** The file contains DDL, DML, two databases, comments, and a string with a line break. */
 const points = 2_000;
 const head = `# DDL
 CREATE DATABASE pirates
@@ -43,14 +40,11 @@ function folderOf(t) {
   return folder;
 }
 
-/** Resolves to the output and exit code. `onStart` receives the process. */
 function load(url, path, onStart, more = [], secret) {
   return command(['import', '--url', url, '--path', path, '--batch-lines', '100', ...more], { onStart, secret });
 }
 
-/**
- * The proxy forwards requests to `server`. After each response, it calls `look` with the request.
- */
+/** After each response, the proxy calls `look` with the request. */
 function passOn(t, server, look) {
   const proxy = createServer(async (request, response) => {
     const body = Buffer.concat(await request.toArray());
@@ -94,8 +88,7 @@ test('a killed import is continued, plain and gzip', async (t) => {
     const fileLines = file.split('\n').length - 1;
     const sums = `${points + 1} points written, 0 lines rejected`;
     assert.match(whole.said, new RegExp(`100 % read, ${fileLines} lines, ${sums}, \\d+ points a second, done`));
-    // 20 batches of the first database and one batch of the other database. One batch was sent
-    // twice.
+    // 20 batches of the first database and one of the other. One batch was sent twice.
     assert.equal(writes, 22);
     assert.ok(!existsSync(`${path}.progress`));
 
@@ -115,8 +108,7 @@ test('rejected lines are reported, and the import continues but fails at its end
   writeFileSync(path, [...dml, 'm v=3 3'].join('\r\n'));
   const { code, said } = await load(server.url, path);
   assert.equal(code, 1);
-  // The output shows the text of each rejected line and its number in the file. Lines that the
-  // response does not list are only counted.
+  // Lines that the response does not list are only counted.
   assert.match(said, /^line 6 rejected: missing field value.*\n {2}m v= 2$/m);
   assert.match(said, /100 % read, 7 lines, 2 points written, 1 lines rejected/);
   assert.match(said, /^1 lines were rejected, see above$/m);
@@ -141,9 +133,8 @@ test('an export is compressed for clients that accept it, and can be imported', 
 });
 
 test('an export that fails is truncated and has no end mark', async (t) => {
-  // The server rejects the second measurement after it has sent much of the first. The first
-  // measurement is larger than all buffers, because buffered data is lost when the server aborts
-  // the response.
+  // The first measurement is larger than all buffers, because buffered data is lost when the server
+  // aborts the response.
   const server = await tidemark(t, { vars: { POINTS_PER_QUERY_MAX: '15000' } });
   await server.query('CREATE DATABASE a');
   for (const [name, points] of [['fits', 10_000], ['more', 20_000]]) {
@@ -161,8 +152,7 @@ test('an export that fails is truncated and has no end mark', async (t) => {
 });
 
 test('an imported export returns the same results, for points of any age', async (t) => {
-  // A database that a user creates has no retention limit. A database that a write creates would
-  // keep points for only three days.
+  // A database that a write creates would keep points for only three days.
   const server = await tidemark(t);
   await server.query('CREATE DATABASE station');
   await server.query('CREATE RETENTION POLICY long ON station DURATION INF REPLICATION 1');

@@ -1,5 +1,4 @@
-// Tests that a killed server loses no acknowledged write. Eight clients write while the test kills
-// the server at random times. After each kill, the test restarts the server with the same data.
+// Kills a server at random times while eight clients write, and restarts it with the same data.
 //
 // Every acknowledged point must be stored exactly once with its value. Each shard must store an
 // unacknowledged batch completely or not at all. After the client has repeated the batch, all
@@ -51,8 +50,7 @@ async function write(server, ledger, number, next, draw) {
     ledger.push(entry);
     try {
       const response = await server.write(lines(entry), { db: 'killed', precision: 's' });
-      // The status is the acknowledgement. The connection may break before the whole response
-      // arrives.
+      // The connection may break before the whole response arrives.
       entry.acknowledged = response.status === 204;
       await response.arrayBuffer();
     } catch {
@@ -135,8 +133,7 @@ for (const { shards, by, start } of kinds) {
       await Promise.all(writing);
       await server.start();
       check(ledger, await stored(server), shards);
-      // The clients also repeat some acknowledged batches, because a client may not have received
-      // the acknowledgement.
+      // A client may not have received the acknowledgement of a repeated batch.
       for (const entry of ledger.filter((e) => !e.acknowledged || draw() < repeatedShare)) {
         if (entry.acknowledged) repeats++;
         else unknown++;

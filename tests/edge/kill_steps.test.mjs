@@ -25,17 +25,14 @@ async function isStill({ server }) {
   return true;
 }
 
-/**
- * Kills the server when `work` reaches the step in `plan`. Returns whether `work` reached the step.
- */
+/** Returns whether `work` reached the step in `plan`, at which the server is killed. */
 async function killedAt(it, plan, work) {
   await it.hook({ ...plan, failingAlarms: 0, hangs: true });
   let isOver = false;
   const end = () => (isOver = true);
   const working = work().then(end, end);
   while (!isOver && !(await isStill(it))) await sleep(20);
-  // The last message may have started background work. This work continues after the response and
-  // may reach the step.
+  // Background work continues after the response and may reach the step.
   if (isOver) await sleep(behindMs);
   const wasReached = !isOver || (await isStill(it));
   if (wasReached) {
@@ -48,10 +45,7 @@ async function killedAt(it, plan, work) {
   return wasReached;
 }
 
-/**
- * Runs `prepare`, and kills the server at every `stride`-th step of `work`, alternately after and
- * before the step. Returns the number of kills.
- */
+/** Kills the server at every `stride`-th step of `work`, alternately after and before the step. */
 async function everyStep(it, { kind, stride = 1 }, prepare, work) {
   let kills = 0;
   for (let step = 1; ; step += stride) {
@@ -76,7 +70,6 @@ test('a server that is killed during a flush and a compaction has all acknowledg
   assert.ok(kills >= 13, `${kills}`);
 });
 
-/** Returns 48 pseudo-random bits. */
 const hash = (n) => Number((BigInt(n) * 0x9e3779b97f4a7c15n) % (1n << 48n));
 
 for (const [kind, stride] of [['Database', 4], ['Shard', 2]]) {

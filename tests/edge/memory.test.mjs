@@ -13,21 +13,17 @@ import { tidemark, token } from './harness.mjs';
 const rows = process.env.LONG_TESTS === '1' ? 3_000_000 : 700_000;
 const rowsPerWrite = 20_000;
 const text = 'x'.repeat(310);
-/**
- * In the first half, each row has a different text. The texts of the second half need little memory
- * until a query reads them.
- */
+/** Texts of the second half need little memory until a query reads them. */
 const textOf = (row) => (row < rows / 2 ? randomBytes(text.length / 2).toString('hex') : text);
 /**
- * The maximum size of the memory that the Worker and its objects share. An isolate has 128 MB.
- * WebAssembly memory never shrinks, so its size is the highest past usage. The size does not
- * include the code, JavaScript's heap, or the memory of the runtime and of SQLite.
+ * An isolate has 128 MB. WebAssembly memory never shrinks, so its size is the highest past usage.
+ * The size does not include the code, JavaScript's heap, or the memory of the runtime and of
+ * SQLite.
  */
 const memoryBytesMax = 96e6;
 const isolateBytes = 128e6;
 const slowly = { bytes: 8e6, ms: 100 };
 
-/** Resolves to the status, the length and the last bytes. */
 async function read(server, params, accept) {
   const search = new URLSearchParams({ db: 'db', epoch: 's', ...params });
   const headers = { authorization: `Token ${token}`, accept };
@@ -48,10 +44,7 @@ async function read(server, params, accept) {
 
 test('a result of any size is streamed in bounded memory', { timeout: 900_000 }, async (t) => {
   const server = await tidemark(t, { script: at('tests', 'fault', 'memory.mjs') });
-  /**
-   * Returns the size, in megabytes, of the only WebAssembly memory. The size must be below the
-   * limit.
-   */
+  /** Returns megabytes. The size must be below the limit. */
   const memory = async (what) => {
     const memories = await (await server.fetch('/test_memory')).json();
     assert.equal(memories.length, 1, 'the module was made once, and never anew after a panic');
@@ -79,8 +72,8 @@ test('a result of any size is streamed in bounded memory', { timeout: 900_000 },
     assert.ok(answer.end.endsWith(ends.slice(-200)), `${name} ends with ${answer.end}`);
     await memory(`${name} of ${(answer.bytes / 1e6).toFixed(0)} MB`);
   }
-  // A response in one document cannot be aborted after it has started. Therefore the server rejects
-  // the query and suggests an alternative.
+  // A response in one document cannot be aborted after it has started, so the server rejects the
+  // query.
   const whole = await read(server, { q: 'SELECT * FROM m' }, msgpack);
   assert.match(whole.end, /exceeds the 16000000 bytes of a MessagePack document: use chunked/);
   await memory('a refused document');

@@ -33,8 +33,8 @@ export function built(version, as = version) {
 }
 
 /**
- * Runs both releases. `mix({ share, speech })` changes the mixture (see `mixture_worker.js`).
- * `ask(release, path, init)` sends a request to an isolate of the release `older` or `newer`.
+ * `mix({ share, speech })` changes the mixture (see `mixture_worker.js`). `ask(release, path,
+ * init)` sends a request to an isolate of the release `older` or `newer`.
  */
 export async function mixture({ older, newer, settings = {} }) {
   const name = 'mixture';

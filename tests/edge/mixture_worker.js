@@ -15,15 +15,12 @@ const namespaces = ['CATALOG', 'DATABASE', 'SHARD'];
 const written = 1;
 
 /**
- * The percentage of objects that run the newer release, and the protocol versions that each release
- * writes and reads. Null selects the versions of the module itself.
+ * `share` is the percentage of newer objects. `speech` contains the protocol versions that each
+ * release writes and reads. Null selects the versions of the module itself.
  */
 const state = { share: 0, speech: { older: null, newer: null } };
 
-/**
- * Returns a message as a release's module would receive it from a peer that writes the protocol
- * version `version`.
- */
+/** Converts a message of a peer that writes the protocol version `version`. */
 function met(message, speech) {
   const [version] = message;
   if (!speech) return message;
@@ -32,7 +29,6 @@ function met(message, speech) {
   return message;
 }
 
-/** Sets the protocol version that the release writes. */
 function said(message, speech, version = speech?.writes) {
   if (speech) message[0] = version;
   return message;
@@ -68,7 +64,6 @@ function environmentOf(release, env) {
   return { ...env, ...Object.fromEntries(namespaces.map((name) => [name, wrapped(env[name])])) };
 }
 
-/** Returns the release that an object must run now. */
 const releaseOf = (id) => (parseInt(id.toString().slice(-6), 16) % 100 < state.share ? 'newer' : 'older');
 
 /** As on the platform, an object is reset when its release changes. */
@@ -116,10 +111,7 @@ export const Database = mixed('Database');
 export const Shard = mixed('Shard');
 
 export default class extends WorkerEntrypoint {
-  /**
-   * `POST /mixture` changes the mixture. For all other requests, the header `x-release` selects the
-   * release.
-   */
+  /** `POST /mixture` changes the mixture. The header `x-release` selects the release. */
   async fetch(request) {
     if (new URL(request.url).pathname === '/mixture') {
       Object.assign(state, await request.json());

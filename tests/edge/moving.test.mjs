@@ -42,8 +42,7 @@ test('1.x: an export of influx_inspect gives the same points as in 1.x', async (
   copyFileSync(given('influx_inspect.txt'), path);
   const said = await mustLoad(server, [path]);
   assert.match(said, /, 14 points written, 0 lines rejected, /);
-  // The log contains a value that is also in the files, and this value must count only once. The
-  // page docs/MOVING.md shows the same output.
+  // A value in the log and in the files must count only once. The page shows the same output.
   const { text } = blocksOf(readFileSync(at('docs', 'MOVING.md'), 'utf8')).find(({ language }) => language === 'text');
   assert.match(text, /9 values in the file, 8 in the database/);
   for (const line of text.trimEnd().split('\n')) assert.ok(said.split('\n').includes(line), said);
@@ -58,8 +57,7 @@ test('1.x: an export of influx_inspect gives the same points as in 1.x', async (
   };
   await post('/query', { q: 'CREATE DATABASE plant; CREATE DATABASE "two words"' });
   await post('/query', { q: 'CREATE RETENTION POLICY year ON plant DURATION INF REPLICATION 1' });
-  // The test does not run `influx -import`, because this command creates no retention policy and
-  // splits a text at its line break.
+  // `influx -import` creates no retention policy, and splits a text at its line break.
   const sections = readFileSync(path, 'utf8').split('# CONTEXT-DATABASE:').slice(1);
   for (const section of sections) {
     const [, db, rp, body] = /^(.+)\n# CONTEXT-RETENTION-POLICY:(.+)\n([^]*)$/.exec(section);

@@ -55,8 +55,7 @@ test('the package of a release runs with npx', { timeout: 300_000 }, async (t) =
   await makeRelease(release);
   const [npmCommand, npmWords] = npm();
   const npx = [...npmWords, 'exec', '--yes', '--package', join(release, `tidemark-${version()}.tgz`), '--', 'tidemark'];
-  // The environment contains only PATH. The registry runs in this process, so the call must be
-  // asynchronous.
+  // The registry runs in this process, so the call must be asynchronous.
   const registry = await packageRegistry(t);
   const env = { PATH: process.env.PATH, HOME: desk, npm_config_registry: registry, npm_config_cache: join(desk, '.npm'), npm_config_fetch_retries: '0' };
   const shown = await promisify(execFile)(npmCommand, [...npx, '--version'], { cwd: desk, env });
@@ -98,7 +97,6 @@ test('the native program returns the same results after a restart and an import'
   const second = await serve();
   t.after(() => endGroup(second.child));
   assert.deepEqual(await answers(), expected);
-  // After an import into an empty database, the results are the same.
   await tidemark(['query', 'DROP DATABASE demo']);
   await tidemark(['import', 'demo.lp.gz']);
   assert.deepEqual(await answers(), expected);

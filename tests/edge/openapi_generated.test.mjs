@@ -10,9 +10,7 @@ import { at } from '../../scripts/project.mjs';
 import { tidemark, token } from './harness.mjs';
 import { hasPythonClients, pythonProgram } from './python.mjs';
 
-/**
- * This number limits the run to about two minutes. The coverage phase has a fixed number of cases.
- */
+/** Limits the run to about two minutes. */
 const examples = 3;
 
 test('the OpenAPI document describes every status, content type and body', async (t) => {

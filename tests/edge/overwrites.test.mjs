@@ -8,10 +8,7 @@ import { test } from 'node:test';
 import { begin, db } from './fault_hooks.mjs';
 
 const yearS = 31_557_600;
-/**
- * The times are around 1970, long before, now, and far in the future. Each time slot contains two
- * of these times.
- */
+/** Each time slot contains two of these times. */
 const times = [-20, 0, 53, 54, 130].flatMap((years) => [years * yearS, years * yearS + 7]);
 const hosts = 3;
 const fields = ['f', 'i', 's'];
@@ -43,8 +40,7 @@ test('the last write of a field wins in every kind of storage, and count() count
   for (let round = 0; round < 24; round++) {
     const lines = [];
     for (let line = 0; line < 20; line++) {
-      // Every field of every point is written several times, in a fixed order that is not the order
-      // of time.
+      // The fixed order of the writes is not the order of time.
       const at = (round * 20 + line) * 2654435761;
       const [time, host] = [times[at % times.length], (at >>> 4) % hosts];
       const chosen = fields.filter((_, k) => k === at % 3 || (at >>> (k + 7)) % 2);

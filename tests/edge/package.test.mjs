@@ -19,10 +19,7 @@ import { grpcWebServer } from './grpc_web_server.mjs';
 
 const json = (path) => JSON.parse(readFileSync(at(path), 'utf8'));
 
-/**
- * The package has no dependencies, so the installation needs no registry. Resolves to the path of
- * the folder.
- */
+/** The package has no dependencies, so the installation needs no registry. */
 async function installed(t) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-installed-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
@@ -80,10 +77,7 @@ test('the installed package works', async (t) => {
   await t.test('the program forwards gRPC to a server', (sub) => forwards(sub, install));
 });
 
-/**
- * Compiles a TypeScript program that imports the client by name. The types must accept correct use
- * and reject wrong use.
- */
+/** The types of the client must accept correct use and reject wrong use. */
 async function imported(install) {
   const program = (field) => `import { Tidemark, TidemarkError, type Point } from 'tidemark/client';
 const database = new Tidemark({ url: 'http://127.0.0.1:1', token: 't', database: 'd' });
@@ -123,10 +117,7 @@ async function deployed(install) {
   assert.doesNotMatch(dry.said, /warning/i);
 }
 
-/**
- * Without an account or a server, the commands end with a sentence after they have read their
- * files.
- */
+/** The commands must fail only after they have read their files. */
 async function needsAccount(install) {
   const env = { CLOUDFLARE_API_TOKEN: '', TIDEMARK_TOKEN: '' };
   const probe = await tidemarkProgram(install, ['probe'], { env });

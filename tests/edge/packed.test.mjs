@@ -52,7 +52,6 @@ async function looksRight(url) {
       assert.deepEqual(refused.bytes, plain.bytes, what);
       assert.ok(plain.bytes.length > 2_000_000, `${what}: ${plain.bytes.length} bytes`);
       assert.ok(packed.bytes.length < plain.bytes.length / 3, `${what}: ${packed.bytes.length}`);
-      // A streamed response has no Content-Length.
       assert.equal(packed.headers['content-length'], undefined, what);
       assert.ok(packed.pieces.length > 1, what);
     }

@@ -37,7 +37,6 @@ test('a page counts its visits in its own database, which still exists after a r
   }
   assert.ok(host.asked.every((path) => /^\/somewhere\/($|index|engine\/|chunks\/|favicon)|^\/favicon/.test(path)), String(host.asked));
 
-  // Checks the message about a database that cannot be loaded.
   host.instead.set('engine/worker.js', 'throw new Error("broken")');
   const other = await (await browser.newContext()).newPage();
   await other.goto(host.url);

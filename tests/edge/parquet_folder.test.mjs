@@ -39,15 +39,13 @@ test('a folder of Parquet files contains every row by measurement and day, and a
   const manifest = () => JSON.parse(readFileSync(join(folder, 'manifest.json'), 'utf8'));
   assert.equal(manifest().files[0].rows, 24);
 
-  // Simulates an interrupted export: a missing manifest, some files, a truncated line, and half a
-  // file.
+  // Simulates an interrupted export: no manifest, a truncated line, and half a file.
   const kept = manifest().files.slice(0, 3).map((file) => JSON.stringify(file));
   writeFileSync(join(folder, 'files.jsonl'), `${kept.join('\n')}\n{"path":"m/20`);
   rmSync(join(folder, 'manifest.json'));
   truncateSync(join(folder, manifestPath(kept[2])), 100);
   const again = await run();
   assert.deepEqual([again.rows, again.files, again.made], [200, first.files, first.files - 2]);
-  // A repeated export writes only new rows.
   await server.mustWrite(line('m', 100), { db: 'd', precision: 's' });
   const later = await run();
   assert.deepEqual([later.rows, later.made], [201, 1]);

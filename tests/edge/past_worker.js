@@ -4,7 +4,6 @@
 
 import * as built from './built/index.js';
 
-/** The offset of the clock. */
 let aheadMs = 0;
 const nowOf = Date.now;
 Date.now = () => nowOf() + aheadMs;
@@ -85,9 +84,9 @@ export const Shard = withPast(built.Shard, 'SHARD');
 
 export default class extends built.default {
   /**
-   * `POST /past` moves the clock forward by `aheadMs`. With `keep`, all objects store their current
-   * state. With `alarm`, the alarms of all objects run. Returns the time and the number of objects
-   * that have started with an earlier state.
+   * Moves the clock forward by `aheadMs`. With `keep`, all objects store their current state. With
+   * `alarm`, the alarms of all objects run. Returns the time and the number of objects that have
+   * started with an earlier state.
    */
   async fetch(request) {
     if (new URL(request.url).pathname !== '/past') return super.fetch(request);

@@ -87,8 +87,7 @@ test('a machine without Rust builds from the archive of a release, and rejects a
   assert.ok(existsSync(join(root, 'dist', 'engine', 'tidemark_bg.wasm')));
   assert.match((await build()).output, /The modules of v9\.9\.9: up to date/);
 
-  // Runs the command of `npm run deploy`, which uses the downloaded modules and the generated
-  // configuration.
+  // `npm run deploy` uses the downloaded modules and the generated configuration.
   const deployed = await run('scripts/deploy.mjs', '--dry-run', '--env', 'staging', '--domain', 'metrics.example.com');
   assert.equal(deployed.code, 0, deployed.output);
   for (const name of ['env.CATALOG', 'env.SHARD', 'env.SHARD_FULL_BYTES', '--dry-run: exiting']) {
@@ -118,7 +117,6 @@ test('the release workflow writes the name of its archive to prebuilt.json and t
     url: 'https://github.com/some-body/a.database/releases/download/v9.9.9/tidemark-v9.9.9.tar.gz',
     sha256: 'ab'.repeat(32),
   });
-  // The workflow calls only existing scripts.
   const workflow = readFileSync(at('.github', 'workflows', 'release.yml'), 'utf8');
   const calls = [...workflow.matchAll(/scripts\/release\.mjs (\w+)/g)].map((found) => found[1]);
   assert.deepEqual(calls, ['pin']);

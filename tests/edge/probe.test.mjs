@@ -84,7 +84,6 @@ test('no deployment remains after any failed API call', async (t) => {
     await assert.rejects(attempt(), /Cloudflare refused .* no \[code: 10000\]/);
     assert.equal(api.scripts.size, kept);
   }
-  // The program repeats a deletion that fails.
   let failures = 1;
   api.fails = (call) => (call.startsWith('POST') ? 500 : call.startsWith('DELETE') && failures-- > 0 ? 500 : 0);
   await assert.rejects(attempt(), /refused POST/);
@@ -143,7 +142,6 @@ test('gRPC is tested on a custom domain, which is removed afterwards', { timeout
   const { signal } = new AbortController();
   const rows = await probe({ account: account(api), day, say() {}, signal, domain: 'probe.example.com', addressOf });
   assert.deepEqual(asked, [['probe.example.com', ['probe.example.com']]]);
-  // workerd does not support HTTP/2 here.
   assert.match(new Map(rows).get('gRPC on a custom domain'), /^not measured: /);
   assert.deepEqual([...api.domains.values()], [[]]);
   assert.equal(api.scripts.size, 0);

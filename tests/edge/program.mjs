@@ -22,10 +22,7 @@ export async function quietly(command, args, options = {}) {
   throw new Error(code === null ? `${command} is not installed` : `${command} ${args[1]}: ${last}`);
 }
 
-/**
- * If `check` fails, the test is skipped with the name of the program. If all programs are required,
- * the test fails.
- */
+/** If `check` fails, the test is skipped, or fails if all programs are required. */
 export async function isAvailable(t, name, check) {
   try {
     await check();
@@ -37,10 +34,7 @@ export async function isAvailable(t, name, check) {
   }
 }
 
-/**
- * Like [isAvailable], but first installs the program. The installation is repeated only if one of
- * the files in `inputs` has changed.
- */
+/** The installation is repeated only if one of the files in `inputs` has changed. */
 export const isInstalled = (t, name, { stamp, inputs, outputs, work }) =>
   isAvailable(t, name, () => step(name, { stamp, inputs: fingerprint(inputs), outputs }, work));
 
@@ -80,7 +74,6 @@ export class Program {
   }
 }
 
-/** The program ends with the test `t`. */
 export function startProgram(t, command, args, options = {}) {
   const program = new Program(command, args, options);
   t.after(() => program.stop());

@@ -10,10 +10,7 @@ import { tidemark } from './harness.mjs';
 import { startProgram, temporaryFolder } from './program.mjs';
 import { hasPythonClients, pythonProgram } from './python.mjs';
 
-/**
- * The plugins, and the prefixes of their columns in the CSV export. The points of a network
- * interface have the interface's name as a tag.
- */
+/** The prefixes of the columns in the CSV export. Points of an interface have its name as a tag. */
 const plugins = { cpu: 'cpu.', mem: 'mem.', load: 'load.', network: 'network.lo.' };
 const exports = ['influxdb', 'influxdb2', 'influxdb3'];
 const rowsMin = 2;
@@ -24,10 +21,7 @@ function readCsv(file) {
   return rows.map((row) => Object.fromEntries(header.map((name, i) => [name, row[i]])));
 }
 
-/**
- * Returns the values of the columns whose names begin with `prefix`, in the form that the exports
- * to InfluxDB store.
- */
+/** Selects the columns whose names begin with `prefix`, with values as InfluxDB stores them. */
 function valuesOf(row, prefix) {
   const own = Object.entries(row).filter(([name, text]) => name.startsWith(prefix) && text !== '');
   const value = (text) => (Number.isNaN(Number(text)) ? text : Number(text));
@@ -82,8 +76,7 @@ test('Glances can export to InfluxDB 1, 2 and 3', async (t) => {
   for (const { db, plugin, rows } of stored) {
     const possible = exported.map((row) => valuesOf(row, plugins[plugin]));
     assert.ok(possible.every((values) => Object.keys(values).length > 3), plugin);
-    // With v1, two exports in the same second are stored as one point. Therefore the rows cannot be
-    // compared by their index.
+    // With v1, two exports in the same second are stored as one point.
     for (const row of rows) {
       const isRow = (values) => Object.entries(values).every(([name, value]) => row[name] === value);
       assert.ok(possible.some(isRow), `${db}: ${plugin}: ${JSON.stringify(row)}`);

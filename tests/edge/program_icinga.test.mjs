@@ -41,7 +41,6 @@ object ${type} "${type}" {
 }
 `;
 
-/** Each query has the values that every row must have. */
 const expected = [
   {
     q: "SELECT value, warn, crit, min, max, unit FROM dummy WHERE hostname = 'web, 1' AND metric = 'load'",

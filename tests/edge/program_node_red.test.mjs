@@ -33,8 +33,8 @@ const hasNodeRed = (t) =>
 const tab = 'tab';
 
 /**
- * The route is `POST /name`. The node `node` receives a message that has the properties of the
- * body. The response is the resulting payload, or status 500 with the node's error.
+ * The node receives the properties of the body. The response is the resulting payload, or status
+ * 500 with the node's error.
  */
 function route(name, { writes, ...node }) {
   const [listen, set, respond, done, failed, text] =
@@ -56,7 +56,6 @@ function route(name, { writes, ...node }) {
   return nodes.map((each) => ({ ...each, z: tab }));
 }
 
-/** The flows use the database with v1 and v2. Resolves to the URL and the program. */
 async function startNodeRed(t, server) {
   const home = temporaryFolder(t);
   const port = await freePort();

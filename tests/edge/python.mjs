@@ -12,7 +12,6 @@ export const pythonProgram = at('.cache', 'python', 'bin', 'python');
 const requirements = 'tests/edge/python/requirements.txt';
 const inputs = [requirements];
 
-/** The maximum time of one script, including a restart of the server. */
 const orderMs = 120_000;
 
 async function install() {
@@ -27,8 +26,8 @@ export const hasPythonClients = (t) =>
   isInstalled(t, 'Python clients', { stamp: '.cache/stamps/python', inputs, outputs: [pythonProgram], work: install });
 
 /**
- * Also installs pyinflux3. Its folder is separate, because its module has the same name as the
- * module of influxdb3-python.
+ * pyinflux3 needs a separate folder, because its module has the same name as the module of
+ * influxdb3-python.
  */
 export async function hasPyinflux3(t) {
   if (!(await hasPythonClients(t))) return false;

@@ -24,7 +24,6 @@ async function withinOneMinute(seconds) {
 
 const points = (count) => Array.from({ length: count }, (_, at) => `m,host=h${at} v=${at}`).join('\n');
 
-/** Checks the header of a rejection. */
 function retryAfter(response) {
   const seconds = Number(response.headers.get('Retry-After'));
   assert.ok(seconds >= 1 && seconds <= 60, response.headers.get('Retry-After'));
@@ -68,7 +67,6 @@ test('writes beyond a quota are rejected until enough time has passed', async (t
     retryAfter(limited);
   }
 
-  // The quota of a token limits only queries with that token.
   await setQuota(server, { db: 'one', token_name: 'agent', cells_per_minute: 5_000 });
   // Each query has a different time range, because a query that repeats a range decodes no blocks.
   let since = 0;
@@ -98,14 +96,12 @@ test('writes beyond a quota are rejected until enough time has passed', async (t
   await setQuota(server, { db: 'full', stored_bytes: 1_000_000_000 });
   await server.mustWrite('m v=1', { db: 'full' });
 
-  // After the minute has ended, all requests succeed again.
   await sleep(waitSeconds * 1_000 + 500);
   await withinOneMinute(5);
   for (const db of ['one', 'eight']) await server.mustWrite(points(100), { db });
   answer = await ask();
   assert.equal(answer.status, 200, await answer.text());
 
-  // Quotas remain after a restart of the server.
   await server.kill();
   await server.start();
   const shown = await (await server.fetch(`${route}?db=one`)).json();

@@ -35,10 +35,7 @@ test('if the runtime keeps no earlier states, the server returns 501 with a hint
   assert.deepEqual(series[0].values, [[0, 3, 1]]);
 });
 
-/**
- * Starts the built Worker on a runtime with earlier states. `past` controls the clock and the
- * earlier states.
- */
+/** `past` controls the clock and the earlier states. */
 async function withPast(t) {
   const { script, module } = built(version());
   const modules = {
@@ -62,7 +59,6 @@ async function withPast(t) {
   return { ask, past };
 }
 
-/** Runs alarms until the recovery is complete. */
 async function goBack({ ask, past }, time) {
   for (let alarms = 0; alarms < alarmsMax; alarms += 1) {
     const response = await ask(`/api/v3/recover?db=d&time=${time}`, { method: 'POST' });

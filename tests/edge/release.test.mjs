@@ -78,7 +78,6 @@ test('a release has all its files, and their checksums', async (t) => {
 test('a release needs a release build of SQL, and the errors explain how to build it', async () => {
   await assert.rejects(needsSql(Promise.resolve(false)), /run `npm run sql -- release`/);
   await needsSql(Promise.resolve(true));
-  // Checks the messages of the real commands.
   const made = spawnSync(process.execPath, [at('scripts', 'sql.mjs'), 'small'], { encoding: 'utf8' });
   assert.deepEqual([made.status, /usage: npm run sql/.test(made.stdout + made.stderr)], [1, true]);
   if (await hasReleasedSql()) return;
@@ -96,7 +95,6 @@ test('the package of a release contains the identical SQL Worker', async (t) => 
   for (const file of sqlFiles) {
     assert.ok(readFileSync(join(built, 'sql', file)).equals(readFileSync(join(sqlFolder, file))), file);
   }
-  // The console loads the same module into the page.
   const packed = readFileSync(join(built, 'site', 'chunks', sqlAsset().name));
   assert.ok(gunzipSync(packed).equals(readFileSync(join(sqlFolder, 'index_bg.wasm'))));
 });

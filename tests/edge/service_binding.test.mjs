@@ -13,7 +13,6 @@ import { token } from './harness.mjs';
 
 const passesOn = `export default { fetch: (request, env) => env.TIDEMARK.fetch(request) };`;
 
-/** The Worker in front of Tidemark has this source. */
 function bound(contents) {
   const modules = { 'worker.mjs': { type: 'esm', contents } };
   return {
@@ -55,7 +54,6 @@ test('the example counts visits over its binding', async (t) => {
   assert.deepEqual(await Promise.all(paths.map(visit)), paths.map((path) => `${path} was visited\n`));
   const expected = [['/a', 20], ['/b,c=d', 10]];
   for (let triesLeft = 100; ; triesLeft -= 1) {
-    // The first write creates the database.
     const counts = await (await fetch(`${it.url}/counts`)).text();
     if (counts === JSON.stringify(expected)) break;
     assert.ok(triesLeft > 0, counts);

@@ -25,10 +25,7 @@ const known = {
   'outputs.influxdb': ['urls', 'database', 'username', 'password', 'skip_database_creation'],
 };
 
-/**
- * Returns the tables of a Telegraf file as `[name, settings]`. Tables of plugins are lists, so a
- * name may occur several times.
- */
+/** Tables of plugins are lists, so a name may occur several times. */
 function tablesOf(text, env) {
   return Object.entries(toml(filled(text, env))).flatMap(([name, given]) => {
     if (name === 'agent') return [[name, given]];
@@ -37,7 +34,6 @@ function tablesOf(text, env) {
   });
 }
 
-/** The output is ready to send metrics. */
 export function telegrafOutput(text, env) {
   const tables = tablesOf(text, env);
   for (const [name, settings] of tables) {
@@ -58,9 +54,8 @@ export function telegrafOutput(text, env) {
 }
 
 /**
- * Simulates the first data source in a provisioning file. Returns a function `ask(q)` that resolves
- * to the series. Like Grafana's InfluxQL mode, it sends a POST request with database, epoch and
- * query, and with the headers from the file.
+ * Returns a function `ask(q)` that resolves to the series. Like Grafana's InfluxQL mode, it sends a
+ * POST request with database, epoch and query, and with the headers from the file.
  */
 export function grafanaAsks(text, env) {
   const { apiVersion, datasources } = yaml(filled(text, env));
@@ -82,10 +77,7 @@ export function grafanaAsks(text, env) {
   };
 }
 
-/**
- * Returns the address, and the calls of Grafana's data source in SQL mode, in the format of
- * flight_recorded.mjs.
- */
+/** Returns the address, and the calls in the format of flight_recorded.mjs. */
 export function grafanaAsksSql(text, env) {
   const [{ type, access, url, jsonData, secureJsonData }] = yaml(filled(text, env)).datasources;
   assert.deepEqual([type, access, jsonData.version, jsonData.insecureGrpc], ['influxdb', 'proxy', 'SQL', true]);
@@ -105,10 +97,7 @@ export function grafanaAsksSql(text, env) {
   return { address: host, calls: calls.join('\n') };
 }
 
-/**
- * The statement in `source` has one parameter. `said` is the output of Java without the driver, and
- * contains the address.
- */
+/** `said` is the output of Java without the driver, and contains the address. */
 export function jdbcAsks(source, said) {
   const [, address, options] = /jdbc:arrow-flight-sql:\/\/([^?\s]+)\?(\S+)/.exec(said) ?? [];
   const { useEncryption, token, ...metadata } = Object.fromEntries(new URLSearchParams(options));
@@ -137,10 +126,7 @@ export function jdbcAsks(source, said) {
   return { address, calls: calls.join('\n') };
 }
 
-/**
- * `url` replaces the relative address in the file, and `token` replaces the token file. Returns the
- * texts of the targets by `instance`.
- */
+/** `url` and `token` replace the address and the token file. Returns texts by `instance`. */
 export async function prometheusScrapes(text, { url, token }) {
   const { scrape_configs, rule_files } = yaml(text);
   assert.deepEqual(rule_files, ['alerts.yml']);
@@ -175,10 +161,7 @@ export function metricsIn(scraped) {
   return found;
 }
 
-/**
- * Returns the queries of a Grafana dashboard for Prometheus, including the queries of its
- * variables, as `{ title, expr, legend }`.
- */
+/** Includes the queries of the dashboard's variables. */
 export function dashboardAsks(text) {
   const { panels, templating } = JSON.parse(text);
   const variables = templating.list.filter(({ type }) => type === 'query');
@@ -187,10 +170,7 @@ export function dashboardAsks(text) {
   return [...asks, ...variables.map(({ name, definition }) => ({ title: name, expr: definition, legend: '' }))];
 }
 
-/**
- * Returns the InfluxQL statements as `{ title, q }`. Replaces the variables like Grafana for the
- * last hour and every host.
- */
+/** Replaces the variables like Grafana for the last hour and every host. */
 export function dashboardStatements(text) {
   const { panels, templating } = JSON.parse(text);
   const filledIn = (q) => q
@@ -204,10 +184,7 @@ export function dashboardStatements(text) {
   ];
 }
 
-/**
- * Checks the `services` of a Compose file in `folder`. Each mounted file must exist, and each
- * variable must have a value in the environment `env`.
- */
+/** Each mounted file must exist, and each variable must have a value in `env`. */
 export function composeServices(text, folder, env) {
   const { services, volumes } = yaml(text.replace(/:\?[^}]*\}/g, '}').replace(/\$\{(\w+)\}/g, (whole, name) => {
     assert.ok(name in env, `${name} is not in the environment of the test`);

@@ -50,7 +50,6 @@ test('a step runs once for its inputs, and again after an input changes or an ou
   assert.equal(isDone({ ...about, inputs: 'b' }), false);
   await run({ inputs: 'b' });
   assert.equal(runs, 3);
-  // A failed step runs again.
   await assert.rejects(step('Another', { ...about, inputs: 'c' }, () => Promise.reject(new Error('no'))));
   assert.equal(isDone({ ...about, inputs: 'c' }), false);
 });

@@ -66,9 +66,7 @@ test('every symptom on the troubleshooting page is the text of an error', async 
 
 const types = { '.css': 'text/css', '.html': 'text/html', '.js': 'text/javascript', '.json': 'application/json', '.svg': 'image/svg+xml' };
 
-/**
- * Serves a folder with the content security policies in its `_headers`. Resolves to the address.
- */
+/** Uses the content security policies in the folder's `_headers`. */
 async function hostWithPolicies(t, folder) {
   const rules = await readFile(join(folder, '_headers'), 'utf8');
   const [general, ofSite] = [...rules.matchAll(/^ {2}Content-Security-Policy: (.*)$/gm)].map(([, policy]) => policy);

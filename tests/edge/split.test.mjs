@@ -38,7 +38,6 @@ async function write(server, lines) {
   }
 }
 
-/** Counts the Shard objects in the data folder of the server. */
 function shardCount(server) {
   const files = readdirSync(join(server.folder, 'state'), { recursive: true });
   return files.filter((file) => /Shard.*\.sqlite$/.test(String(file))).length;
@@ -54,8 +53,7 @@ test('a descending import with splits is complete although the server is killed 
   for (const [number, lines] of batches.entries()) {
     const written = write(server, lines);
     if (killAfter.has(number)) {
-      // A split begins after the response that reports the shard's size, and takes several
-      // milliseconds.
+      // A split begins after the response that reports the shard's size.
       await sleep(5 + 25 * (number % 4));
       await server.kill();
       await server.start();

@@ -114,9 +114,7 @@ test('the status and text of an error show its reason, and whether the client ca
   assert.match(await refused(it, `SELECT n FROM cpu WHERE ${ors}`, 400), /128 chained operators/);
   const heavy = 'SELECT array_agg(a.n ORDER BY b.n) FROM cpu a, cpu b, cpu c, cpu d';
   assert.match(await refused(it, heavy, 507), /narrow the time range or aggregate first|rows/);
-  // The server still works after the errors.
   assert.deepEqual(await rows(it, 'SELECT count(*) AS c FROM cpu'), [{ c: 700 }]);
-  // A query sees new points immediately, including new columns and tables.
   await it.mustWrite('cpu,host=h1 fresh=1 999\nlater v=1 1', { db: 'd', precision: 's' });
   assert.deepEqual(await rows(it, 'SELECT fresh FROM cpu WHERE fresh > 0'), [{ fresh: 1 }]);
   assert.deepEqual(await rows(it, 'SELECT v FROM later'), [{ v: 1 }]);
@@ -157,8 +155,7 @@ test('a query stops when its client disconnects, and long results are streamed',
   const long = 'SELECT a.n, b.n AS m, a.host FROM cpu a CROSS JOIN cpu b';
   const lines = (await (await asked(it, long, { format: 'jsonl' })).text()).trimEnd().split('\n');
   assert.equal(lines.length, 490_000);
-  // Two plans can run at the same time. If the plans of disconnected clients continued to run,
-  // every third statement would wait.
+  // If the two plans of disconnected clients continued to run, every third statement would wait.
   const from = Date.now();
   for (let n = 0; n < 5; n += 1) {
     const response = await asked(it, long, { format: 'jsonl' });
@@ -169,7 +166,6 @@ test('a query stops when its client disconnects, and long results are streamed',
   }
   assert.deepEqual(await rows(it, 'SELECT 1 AS one'), [{ one: 1 }]);
   assert.ok(Date.now() - from < 7_000, `${Date.now() - from} ms`);
-  // Statements above the limit for concurrent statements wait.
   const many = Array.from({ length: 12 }, (_, n) => rows(it, `SELECT ${n} AS n, count(*) AS c FROM cpu`));
   assert.deepEqual(await Promise.all(many), Array.from({ length: 12 }, (_, n) => [{ n, c: 700 }]));
 });

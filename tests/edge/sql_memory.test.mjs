@@ -11,10 +11,7 @@ const mostBytes = '0000000000';
 /** An isolate has 128 MB, and JavaScript uses little of it here. */
 const memoryBytesMax = 126 * 1024 * 1024;
 
-/**
- * This module has the same exports as the real module. It records the size of its memory after each
- * message.
- */
+/** The module records the size of its memory after each message. */
 const noting = `
 import { turn as answers, memory_bytes } from ${moduleOfSql};
 export * from ${moduleOfSql};
@@ -70,8 +67,7 @@ test('ten concurrent heavy statements stay within the memory of an isolate', { t
   const answers = await Promise.all(heavy.map(ask));
   const statuses = answers.map(({ status }) => status);
   answers.forEach(({ status, text }, i) => {
-    // A statement that waits too long gets a status that permits a retry. A statement that needs
-    // too much memory gets an error with a hint.
+    // A statement that waits too long gets a status that permits a retry.
     assert.ok([200, 503, 507].includes(status), `${heavy[i]}: ${status} ${text.slice(0, 300)}`);
   });
   assert.ok(statuses.filter((status) => status === 200).length >= 3, String(statuses));

@@ -10,10 +10,8 @@ import { at } from '../../scripts/project.mjs';
 import { hasSql } from '../../scripts/setup.mjs';
 
 const staging = at('.cache', 'sql');
-/** The test's module imports the original module. */
 export const moduleOfSql = JSON.stringify(join(staging, 'index.js'));
 
-/** The original module for Node. */
 export const moduleOfProcess = JSON.stringify(at('sql', 'build', 'module.mjs'));
 
 /** `code` is the module of the SQL process in the folder. Returns null if SQL is not built. */

@@ -9,10 +9,7 @@ import { moduleOfSql, workerOfSql } from './sql_shim.mjs';
 
 const trap = 'now it traps';
 
-/**
- * This module has the same exports as the real module. It causes a trap if a statement requests
- * one.
- */
+/** The module causes a trap if a statement requests one. */
 const trapping = `
 import { turn as answers } from ${moduleOfSql};
 export * from ${moduleOfSql};

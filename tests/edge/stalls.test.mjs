@@ -42,8 +42,8 @@ test('stalled uploads to one database do not block writes to others', { timeout:
   await sleep(500);
   await server.mustWrite(lines(5e6), { db: 'quiet', precision: 's' });
 
-  // The received bytes use all memory. The other database still gets the memory that it needs, and
-  // the server rejects the upload that has stalled longest.
+  // The server rejects the upload that has stalled longest, because the received bytes use all
+  // memory.
   for (let i = 0; i < 4; i++) uploads.push(stall(server, 'noisy', { announced: 10_000_000, bytes: 9_990_000 }));
   await sleep(1500);
   const began = Date.now();
@@ -61,8 +61,7 @@ test('the memory reservations of clients that disappear are released', { timeout
     const headers = { authorization, 'content-length': body.length };
     const upload = request(`${server.url}/write?db=noisy&precision=s`, { method: 'POST', headers });
     upload.on('error', () => {});
-    // All bytes are sent. Some clients disconnect before the server has read the bytes, and others
-    // disconnect before the response.
+    // Some clients disconnect before the server has read the bytes, and others before the response.
     await new Promise((resolve) => upload.end(body, resolve));
     await sleep(i * 20);
     upload.destroy();
@@ -75,7 +74,6 @@ test('clients that do not read their responses do not block others', { timeout: 
   const server = await tidemark(t);
   await server.query('CREATE DATABASE noisy WITH DURATION INF; CREATE DATABASE quiet WITH DURATION INF');
   for (const db of ['noisy', 'quiet']) {
-    // The result is much larger than the buffers between the server and a client.
     for (let at = 0; at < 60_000; at += 10_000) {
       await server.mustWrite(lines(10e6, at), { db, precision: 's' });
     }
@@ -97,8 +95,7 @@ test('clients that do not read their responses do not block others', { timeout: 
   assert.ok(whole.length > 59e6 && whole.endsWith(']}]}]}\n'), whole.slice(-50));
   // The server has aborted the first response, so the response is truncated.
   await sleep(2500);
-  // All clients continue at the same time, because the server would abort a client that waits
-  // longer.
+  // The server would abort a client that waits longer.
   const finished = ends.map((reader) => {
     const over = new Promise((resolve) => {
       let end = '';

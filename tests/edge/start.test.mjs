@@ -18,7 +18,6 @@ import { args, program } from './console_local.mjs';
 import { grpcClient } from './grpc_client.mjs';
 import { has, tidemark, token } from './harness.mjs';
 
-/** Returns the ids of all descendant processes. */
 function descendants(pid) {
   const children = new Map();
   for (const name of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))) {
@@ -26,7 +25,6 @@ function descendants(pid) {
       const parent = readFileSync(`/proc/${name}/stat`, 'utf8').match(/^.*\) \S (\d+)/s)[1];
       children.set(parent, [...(children.get(parent) ?? []), name]);
     } catch {
-      // This process has already ended.
     }
   }
   const below = (id) => (children.get(id) ?? []).flatMap((child) => [child, ...below(child)]);
@@ -76,8 +74,7 @@ test('npm start prints commands to paste, keeps its data, and leaves no process 
     const headers = { Authorization: `Token ${secret}` };
     const asked = await fetch(`http://127.0.0.1:${PORT}/query?q=SHOW+DATABASES`, { headers });
     assert.equal(asked.status, 200);
-    // The service does not exist, so the server returns an error. The error arrives through the
-    // gRPC port.
+    // The error of the missing service arrives through the gRPC port.
     assert.ok(run.output.includes(`\ngRPC: 127.0.0.1:${FLIGHT_PORT}\n`), run.output);
     const call = await grpcClient(t, `127.0.0.1:${FLIGHT_PORT}`).ask('/no.Service/Method', Buffer.from('x'));
     assert.equal(call.code, 5, call.details);

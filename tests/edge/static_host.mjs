@@ -15,9 +15,9 @@ const types = {
 };
 
 /**
- * Serves `folder` at the path `/somewhere/` until the test `t` ends. `asked` lists the requested
- * paths. `instead` replaces files by name. A value is a text, bytes, a function that returns an
- * iterable of bytes, or null for a missing file.
+ * Serves `folder` at `/somewhere/`. `asked` lists the requested paths. `instead` replaces files by
+ * name. A value is a text, bytes, a function that returns an iterable of bytes, or null for a
+ * missing file.
  */
 export async function staticHost(t, folder) {
   const below = '/somewhere/';

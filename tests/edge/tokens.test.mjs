@@ -29,7 +29,6 @@ async function makeToken(server, name, databases, actions, more = {}) {
   return token;
 }
 
-/** Returns the status. */
 async function write(server, headers, params = 'db=a') {
   const init = { method: 'POST', body: 'm v=1', headers };
   const response = await fetch(`${server.url}/write?${params}`, init);
@@ -69,7 +68,6 @@ test('clients work with a database token until it is revoked', async (t) => {
   const shown = spawnSync('influx', [...shell, '-execute', 'SHOW DATABASES'], { encoding: 'utf8' });
   if (shown.error === undefined) assert.match(shown.stdout, /^name: databases\nname\n----\na\n$/);
 
-  // The tokens remain after a restart of the server.
   await server.kill();
   await server.start();
   assert.equal(await write(server, bearer(token)), 204);
@@ -99,8 +97,7 @@ test('a user authenticates with a name and a password, which the runtime hashes'
   await server.query('CREATE DATABASE a');
   await server.query("CREATE USER ann WITH PASSWORD 'p:w é'");
   await server.query('GRANT WRITE ON a TO ann');
-  // A second request with the same password succeeds, and a request with another password fails.
-  // The server hashes both passwords with the stored salt.
+  // The server compares both passwords with the hash of the stored password.
   await server.query("CREATE USER ann WITH PASSWORD 'p:w é'");
   const again = await server.query("CREATE USER ann WITH PASSWORD 'other'");
   assert.equal(again.results[0].error, 'user already exists');
@@ -153,8 +150,7 @@ test('password guesses are slowed down, other clients are not affected, and vali
   const derived = (await took(right)).toFixed(2);
   t.diagnostic(`a write as a user: ${derived} ms with a derivation, ${await median(right)} ms without`);
 
-  // A client guesses passwords over several connections. Other clients have the same address as
-  // this client.
+  // Other clients have the same address as the client that guesses passwords.
   const statuses = {};
   const guess = async (i) => {
     const headers = basic('ann', `canary-guess-${i}`);
@@ -178,7 +174,6 @@ test('password guesses are slowed down, other clients are not affected, and vali
   assert.deepEqual(statuses, { 401: 20, 429: 40 });
   assert.deepEqual(refusals, []);
 
-  // Wrong tokens always get the status 401 without a delay, and do not affect other clients.
   const wrong = await Promise.all(Array.from({ length: 60 }, (_, i) => write(server, bearer(`apiv3_${i}`))));
   assert.deepEqual([...new Set(wrong)], [401]);
   await others();
@@ -194,8 +189,7 @@ test('a token for every database is also valid in later databases, and its revoc
   const statuses = () => Promise.all([...names, 'later'].map((name) => write(server, bearer(token), `db=${name}`)));
   assert.deepEqual(new Set(await statuses()), new Set([204]));
 
-  // Writes continue during the revocation. The server accepts no write that begins after the
-  // response.
+  // The server accepts no write that begins after the response.
   let answered = false;
   const late = [];
   const busy = async (name) => {
@@ -219,7 +213,6 @@ test('a token for every database is also valid in later databases, and its revoc
   await Promise.all(writers);
   assert.deepEqual(late, []);
   assert.deepEqual(new Set(await statuses()), new Set([401]));
-  // The administrator needs no permission and can still write.
   assert.equal(await write(server, server.headers, 'db=later'), 204);
 });
 

@@ -10,10 +10,7 @@ import { built, mixture, released } from './mixture.mjs';
 
 const before = '0.1.0';
 
-/**
- * The maximum time for which a client may be rejected. The limit applies if an idle server on this
- * machine accepts a write within `writeMs`.
- */
+/** The limit applies if an idle server on this machine accepts a write within `writeMs`. */
 const refusedMsMax = 2_000;
 const writeMs = 50;
 /** A client gives up after this time. */
@@ -28,10 +25,7 @@ const readsPerStage = 3;
 /** This version does not exist. It has the same length as the current version. */
 const after = version().replace(/\d/g, '9');
 
-/**
- * No recorded module has these protocol versions: a release that can read the next protocol
- * version, and a release that writes the next version.
- */
+/** No recorded module can read or write the next protocol version. */
 const prepares = { writes: 1, reads: [1, 2] };
 const writesNext = { writes: 2, reads: [1, 2] };
 
@@ -43,18 +37,14 @@ const value = (writer, i) => writer * 1_000_000 + i;
 const linesOf = (writer, from) =>
   Array.from({ length: pointsPerBatch }, (_, i) => `load,writer=w${writer},host=h${i % 7} v=${value(writer, from + i)}i ${from + i}`).join('\n');
 
-/**
- * Repeats `once` until it resolves to a value. Records in `load` how long the server rejected the
- * request.
- */
+/** Records in `load` how long the server rejected the request. */
 async function patiently(load, what, once) {
   let since = null;
   for (;;) {
     const asked = performance.now();
     const { answer, refusal } = await once();
     if (answer === undefined) since ??= performance.now();
-    // Counts the time until the last request was sent, because the response time depends on the
-    // machine.
+    // The response time depends on the machine, so only the time until the last request counts.
     const ms = since === null ? 0 : Math.max(asked - since, 0);
     if (ms > load.longest.ms) load.longest = { ms, what };
     if (answer !== undefined) return answer;
@@ -116,10 +106,7 @@ async function others(server, release) {
   return (answer[0].values ?? []).map(([database, object, runs]) => ({ object: `${database} ${object}`.trim(), runs }));
 }
 
-/**
- * `isSo` must accept the result of `SHOW DIAGNOSTICS`. An object cannot report its release while it
- * is reset.
- */
+/** An object cannot report its release while it is reset. */
 async function until(what, ask, isSo) {
   for (const since = performance.now(); ; await sleep(50)) {
     const seen = await ask();
@@ -137,7 +124,6 @@ async function prepared(t, releases) {
   return server;
 }
 
-/** Returns the median time of five writes on this machine. */
 async function writeTakes(server) {
   const times = [];
   while (times.length < 5) {
@@ -150,10 +136,7 @@ async function writeTakes(server) {
   return times.sort((a, b) => a - b)[2];
 }
 
-/**
- * Runs the load once for each percentage in `shares`. A percentage is the share of the newer
- * release. Checks all points at the end.
- */
+/** A percentage is the share of the newer release. Checks all points at the end. */
 async function underLoad(t, server, shares, look = async (_) => {}) {
   const refusedMs = refusedMsMax * Math.max(1, (await writeTakes(server)) / writeMs);
   const stages = async () => {
@@ -186,7 +169,6 @@ async function underLoad(t, server, shares, look = async (_) => {}) {
 
 test('an upgrade from 0.1.0 in several steps, and back, loses no points under load', async (t) => {
   const server = await prepared(t, { older: released(before), newer: built(version(), after) });
-  // Returns the objects of each release: the Catalog, the Database and eight shards.
   const both = async () => [await others(server, 'newer'), await others(server, 'older')];
   const isHalf = ([old, young]) =>
     old.every?.(({ runs }) => runs === before) && young.every?.(({ runs }) => runs === after)
@@ -226,8 +208,7 @@ test('if releases are two protocol versions apart, requests are rejected with th
   assert.match(await refused.text(), /protocol version \d+ is not (?:supported \(this release supports|spoken here \(this end speaks) \d to \d\)/);
   const { refusal } = await query(server, 'newer', 'SELECT count(v) FROM load');
   assert.match(refusal, /protocol version \d+ is not (?:supported|spoken here)/);
-  // The deployment ends: it returns to the older release, or changes completely to the newer
-  // release.
+  // The deployment ends with the older release or with the newer release.
   const { answer } = await query(server, 'older', 'SELECT count(v) FROM load');
   assert.deepEqual(answer[0].values, [[0, pointsPerBatch]]);
 });

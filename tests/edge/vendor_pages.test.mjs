@@ -23,7 +23,6 @@ const point = 'home,room=kitchen temp=72 1463683075';
 const year2016 = '2016-05-19T18:37:55Z';
 const series = (time) => ({ results: [{ statement_id: 0, series: [{ name: 'home', columns: ['time', 'room', 'temp'], values: [[time, 'kitchen', 72]] }] }] });
 
-/** Resolves to the exit code, the status and the body. */
 async function curl(...words) {
   const flags = ['--silent', '--write-out', '\n%{http_code}'];
   const done = await promisify(execFile)('curl', [...flags, ...words]).catch((error) => error);
@@ -81,8 +80,7 @@ test('the pages about /api/v2/write describe the server correctly', async (t) =>
     }
   });
   await t.test('two printed commands cannot work with any server', async () => {
-    // HTTP methods are upper case, and workerd itself rejects this method. curl has no option
-    // --post.
+    // workerd itself rejects this method, because HTTP methods are upper case.
     const lower = await curl('--request', 'post', `${url}/api/v2/write?bucket=pages&precision=s`, ...bearer, '--data-binary', point);
     assert.equal(lower.status, 501);
     const { code } = await curl('--post', `${url}/api/v2/write?bucket=pages&precision=s`, ...bearer, '--data-binary', point);

@@ -14,15 +14,13 @@ import { at } from '../../scripts/project.mjs';
 const startMs = 20_000;
 
 /**
- * Every request leaves garbage that only a full collection frees, and a full collection pauses all
- * databases. With this flag, full collections are more frequent but at most a third as long.
+ * Only a full collection frees the garbage of requests, and it pauses all databases. With this
+ * flag, full collections are more frequent but at most a third as long.
  */
 const v8Flags = ['--optimize-for-size'];
 
-/** Returns a string literal of Cap'n Proto. */
 const quoted = (text) => JSON.stringify(text);
 
-/** The configuration is in `folder`. */
 function moduleOf(folder, path) {
   const name = path.split('/').at(-1);
   const kind = name.endsWith('.wasm') ? 'wasm' : 'esModule';
@@ -64,12 +62,9 @@ async function answers(url) {
 }
 
 /**
- * Starts a Worker and waits until `/ping` returns status 204. The state of the Worker is stored in
- * `folder`.
- *
- * `modules` are paths, with the main module first. `objects` are the classes of Durable Objects.
- * Each binding has the name of the class in capitals. `pollMs` is the pause between requests to
- * `/ping`.
+ * Waits until `/ping` returns status 204, with pauses of `pollMs`. The state of the Worker is
+ * stored in `folder`. `modules` are paths, with the main module first. `objects` are the classes of
+ * Durable Objects. Each binding has the name of the class in capitals.
  */
 export async function serve({ folder, modules, objects, port = undefined, vars = {}, pollMs = 50 }) {
   port ??= await freePort();

@@ -55,10 +55,7 @@ test('SQL and a backup bucket are bound together, and each choice has its own fi
   assert.equal(new Set(files).size, 3);
 });
 
-/**
- * Starts the SQL process before its module is compiled. Resolves to the address of a session, and
- * to a function that ends the compilation.
- */
+/** Resolves to the address of a session, and to a function that ends the compilation. */
 async function uncompiledSql(t) {
   const stateDir = mkdtempSync(join(tmpdir(), 'tidemark-sql-'));
   t.after(() => rmSync(stateDir, { recursive: true, force: true }));

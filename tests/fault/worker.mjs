@@ -1,7 +1,6 @@
-// The built Worker with fault hooks. The end-to-end tests start it instead of the plain Worker.
-//
-// POST /test_fault sets the hooks (see `plan`) and returns the events since the last call. All
-// objects of a local server run in one isolate with the Worker, so they share one plan.
+// The built Worker with fault hooks. POST /test_fault sets the hooks (see `plan`) and returns the
+// events since the last call. All objects of a local server run in one isolate with the Worker, so
+// they share one plan.
 
 import { WorkerEntrypoint } from 'cloudflare:workers';
 
@@ -10,10 +9,7 @@ import built, * as classes from '../../build/index.js';
 const plan = {
   /** Storage steps fail in objects of this kind. */
   kind: 'Shard',
-  /**
-   * The storage step that fails, counted from 1. All later steps fail as well. 0 disables the
-   * fault.
-   */
+  /** Counted from 1. All later steps fail as well. 0 disables the fault. */
   at: 0,
   /** The step takes effect before it fails (`before`), or not (`never`). */
   effect: 'never',
@@ -30,21 +26,16 @@ const plan = {
   /** The offset of the clock after the next alarm, or null for no change. */
   alarmShiftMs: null,
 };
-/**
- * Counters since the last call. `steps` counts steps with changes, and `alarmsBehind` counts alarms
- * that were set for a past time.
- */
+/** `steps` counts steps with changes, and `alarmsBehind` counts alarms for a past time. */
 const seen = { steps: 0, failed: 0, alarmsSet: 0, alarmsBehind: 0, alarms: 0 };
-/** The ids of the loaded objects by kind. */
 const loaded = { Catalog: new Set(), Database: new Set(), Shard: new Set() };
 
 const realNow = Date.now.bind(Date);
 Date.now = () => realNow() + plan.shiftMs;
 
 /**
- * The hook cannot abort an object here, because this code runs inside a call of the WebAssembly
- * module, whose memory all objects share. Instead all later steps fail too, and the test aborts the
- * object after the event.
+ * The hook cannot abort an object inside a call of the WebAssembly module, whose memory all objects
+ * share. Instead all later steps fail too, and the test aborts the object after the event.
  */
 function step(kind, changes, work) {
   if (kind !== plan.kind) return work();
@@ -71,8 +62,7 @@ function withFaults(kind, ctx, behindReplies) {
   const { storage } = ctx;
   const { sql } = storage;
   const exec = (query, ...bindings) => {
-    // The limit belongs to a connection, and an evicted object opens a new connection. Therefore
-    // every call sets the limit.
+    // An evicted object opens a new connection, and the limit belongs to a connection.
     sql.setMaxPageCountForTest(plan.kind === kind && plan.pages ? plan.pages : 2 ** 30);
     return step(kind, !/^\s*SELECT/i.test(query), () => sql.exec(query, ...bindings));
   };
@@ -158,16 +148,13 @@ async function callAll(env, kind, path) {
 }
 
 /**
- * Sets the plan. Then aborts all loaded objects of a kind, runs their alarms, or makes the module
- * panic.
- * Returns the events before and during this call, the number of memories that the module has used,
- * and the ids of the loaded Shards, oldest first. On request, also returns the number of Shards
- * without an alarm.
+ * Aborts all loaded objects of a kind, runs their alarms, or makes the module panic. Returns the
+ * events before and during this call, the number of memories that the module has used, and the ids
+ * of the loaded Shards, oldest first.
  */
 async function hook(request, env) {
   const { alarm, abort, armed, panic, ...changes } = await request.json();
-  // Waits for background work, which otherwise could do the alarm's work, or fail instead of the
-  // alarm.
+  // Background work could do the alarm's work, or fail instead of the alarm.
   if (alarm) await callAll(env, alarm, '/test_idle');
   const before = { ...seen };
   Object.assign(plan, changes);

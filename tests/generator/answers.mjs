@@ -47,8 +47,8 @@ export function alike(left, right, tolerance = TOLERANCE) {
 
 function near(left, right, tolerance) {
   if (left === right) return true;
-  // Two whole numbers must be equal, because they may be integers or timestamps. In the random
-  // data, integers are below 1e12 and timestamps are about 1.6e18.
+  // Two whole numbers must be equal. In the random data, integers are below 1e12 and timestamps are
+  // about 1.6e18.
   const [a, b] = [Number(left), Number(right)];
   const least = Math.min(Math.abs(a), Math.abs(b));
   const exact = least < 1e12 || (least > 1.59e18 && least < 1.61e18);
@@ -58,7 +58,6 @@ function near(left, right, tolerance) {
 
 export const resultsOf = (document) => document?.get?.('results') ?? [];
 export const seriesOf = (document) => resultsOf(document).flatMap((result) => result.get('series') ?? []);
-/** Identifies a series by its name and its tags. */
 export const head = (series) => `${series.get('name')} ${JSON.stringify([...(series.get('tags') ?? [])])}`;
 export const errorOf = (document) =>
   document?.get?.('error') ?? resultsOf(document).find((result) => result.has('error'))?.get('error');
@@ -78,14 +77,12 @@ const print = (value) => {
   return JSON.stringify(value);
 };
 
-/** Sorts the rows with the same time in each series. */
 export function sortTies(document) {
   for (const series of seriesOf(document)) {
     if (series.has('values')) series.set('values', tiesSorted(series.get('values')));
   }
 }
 
-/** Sorts the rows with the same time. */
 export function tiesSorted(values) {
   const rows = values.map((row) => [row, row.map(print).join(), row[0]?.text]);
   let start = 0;

@@ -11,16 +11,12 @@ const withValues = (series, values) => new Map([...series, ['values', values]]);
 
 export const hasLimits = (parts) => Object.keys(LIMITS).some((name) => parts[name] !== undefined);
 export const hasSeriesLimits = (parts) => ['SLIMIT', 'SOFFSET'].some((name) => parts[name] !== undefined);
-/** Without limits, the statement returns all rows of all series. */
 export const unlimited = (parts) => ({ ...parts, ...LIMITS });
 
 export const withoutSeriesLimits = (parts) => ({ ...parts, SLIMIT: undefined, SOFFSET: undefined });
 export const seriesLimits = ({ SLIMIT, SOFFSET }) => ({ SLIMIT, SOFFSET });
 
-/**
- * LIMIT and OFFSET apply to the rows of each series. SLIMIT and SOFFSET apply to the series of each
- * measurement.
- */
+/** SLIMIT and SOFFSET apply to the series of each measurement. */
 export function limited(series, parts) {
   const range = (from, many) => [Number(from ?? 0), Number(from ?? 0) + (Number(many ?? 0) || Infinity)];
   const rows = series.map((one) => withValues(one, one.get('values').slice(...range(parts.OFFSET, parts.LIMIT))));
@@ -30,9 +26,8 @@ export function limited(series, parts) {
 }
 
 /**
- * Returns the columns as lists of calls that can be queried separately. A list contains several
- * calls if `operators` connect the calls. Returns undefined if the calls cannot be queried
- * separately.
+ * Returns lists of calls, or undefined if the calls cannot be queried separately. A list contains
+ * several calls if `operators` connect the calls.
  */
 export async function columnsOf(parts, trusted) {
   const found = [];
@@ -54,10 +49,7 @@ export async function columnsOf(parts, trusted) {
   return found;
 }
 
-/**
- * Returns the calls and the operators of an expression such as `call + call * call`. Returns
- * undefined for any other expression.
- */
+/** Returns undefined unless the expression is like `call + call * call`. */
 function arithmeticOf(expression) {
   const marked = [...OPERATORS.keys()].reduce((text, sign) => split(text, ` ${sign} `).join(` ${sign}\n`), expression);
   const terms = marked.split('\n');
@@ -78,10 +70,7 @@ const OPERATORS = new Map([
   ['/', (a, b) => (b === 0 ? 0 : a / b)],
 ]);
 
-/**
- * Expands a wildcard to one call per column. Finds the columns with a call that accepts the same
- * types of fields.
- */
+/** Finds the columns with a call that accepts the same types of fields. */
 async function wildOf(parts, { alias }, call, trusted) {
   const types = FUNCTIONS[call.name]?.types ?? [];
   const plain = types.includes('string') ? 'count' : types.includes('boolean') ? call.name : 'sum';
@@ -94,9 +83,9 @@ async function wildOf(parts, { alias }, call, trusted) {
 }
 
 /**
- * Joins the results of separate calls into rows. Returns undefined if rows with the same time could
- * be joined in several ways. In a statement without windows, `time` is the time of a row of several
- * calls. The row of a single call has the time of its point.
+ * Returns undefined if rows with the same time could be joined in several ways. In a statement
+ * without windows, `time` is the time of a row of several calls. The row of a single call has the
+ * time of its point.
  */
 export function joined(answers, columns, parts, names, time) {
   const all = answers.map(seriesOf);
@@ -122,9 +111,8 @@ export function joined(answers, columns, parts, names, time) {
 }
 
 /**
- * Merges all series with the same name and tags. Each cell gets the value of the only series that
- * has a value for this cell. Returns undefined if two series have a value for the same cell, or if
- * all series are different.
+ * Merges all series with the same name and tags. Returns undefined if two series have a value for
+ * the same cell, or if all series are different.
  */
 export function together(series, parts) {
   const heads = groupBy(series, head);
@@ -148,10 +136,8 @@ function inOrder(map, parts, of = (key) => key) {
   return [...map].sort(([a], [b]) => (of(a) < of(b) ? -sign : sign));
 }
 
-/** These calls return an integer. */
 const OF_INTEGERS = /^(?:count\(|(?:sum|min|max|first|last|spread|mode|difference|percentile|cumulative_sum)\([ij]\b)/;
 
-/** Fills the cells for which a column has no row. */
 function fillMissing(values, fill, texts) {
   const number = /^\((-?[\d.]+)\)$/.exec(fill ?? '')?.[1];
   values.forEach((row, place) => {

@@ -47,8 +47,8 @@ const CHOICE = {
 };
 
 /**
- * `alone` means that all points belong to one series. With several series, 1.x reads one series
- * after the other.
+ * `alone` means that all points belong to one series. Otherwise 1.x reads one series after the
+ * other.
  */
 function choices(name, points, rest, { backwards, alone }) {
   const times = new Set(points.map(([time]) => time.text));
@@ -98,7 +98,6 @@ export async function chosen({ parts, theirs, ours, env, trusted }) {
   return isRight(known, filled);
 }
 
-/** Ignores the rows of the series. */
 function isLike(known, own) {
   const heads = (all) => all.map((series) => [...series].filter(([key]) => key !== 'values'));
   return alike(heads(known), heads(own));
@@ -174,16 +173,12 @@ function isChosen(rows, points, frame, { call, round, parts, alone }) {
   );
 }
 
-/**
- * Returns the windows that `fill` applies to. Without a lower bound, the first window is the first
- * one with a value.
- */
+/** Without a lower bound, the first window is the first one with a value. */
 function shownWindows(windows, parts, hasValue) {
   if (termsOf(parts).some((term) => /^time >|<=? time$/.test(term))) return windows;
   return isBackwards(parts) ? windows.slice(0, windows.findLastIndex(hasValue) + 1) : windows.slice(windows.findIndex(hasValue));
 }
 
-/** The cell of an empty window must have the value that `fill` requires. */
 function isFilled(rows, at, fill, shown) {
   const cell = rows[at][1];
   const known = shown.map(([, may], place) => (may.length > 0 ? place : -1)).filter((place) => place >= 0);
@@ -203,8 +198,8 @@ function isFilled(rows, at, fill, shown) {
 }
 
 /**
- * The rows must be different points in the order of time, in the required number. With windows,
- * each window has the required number of points.
+ * The rows must be different points in the order of time, in the required number, which applies to
+ * each window.
  */
 function isDrawn(rows, points, start, how) {
   if (start === undefined) return isInOrder(rows) && isSome(rows, points, how);
@@ -223,10 +218,7 @@ function isDrawn(rows, points, start, how) {
 const isBackwards = (parts) => /DESC/.test(parts['ORDER BY'] ?? '');
 const isInOrder = (rows) => rows.every(([time], at) => at === 0 || BigInt(time.text) >= BigInt(rows[at - 1][0].text));
 
-/**
- * `rows` must be different `points`, in the required number. For `fill(previous)`, `all` contains
- * the preceding rows.
- */
+/** For `fill(previous)`, `all` contains the preceding rows. */
 function isSome(rows, points, { count, fill }, all = rows) {
   const left = [...points];
   const from = all.indexOf(rows[0]);
@@ -249,10 +241,7 @@ function isPoint(point, row, before, fill = '(null)') {
   });
 }
 
-/**
- * Returns a function that computes the start of a row's window as text, or undefined if the windows
- * are unknown.
- */
+/** The function returns undefined if the windows are unknown. */
 function windowsOf(window, parts, frame) {
   const [, many, unit, , sign, offset, offsetUnit] = /^time\((\d+)(\w+?)(, (-?)(\d+)(\w+))?\)$/.exec(window) ?? [];
   if (!UNITS[unit] || (offset && !UNITS[offsetUnit])) return undefined;
@@ -272,9 +261,8 @@ function windowsOf(window, parts, frame) {
 const ALL_POINTS = 100_000;
 
 /**
- * Checks a statement in which some of several calls draw random samples. Stores Tidemark's samples,
- * and the separate results of the other calls, as points in the real server. The real server must
- * then join these points to the same rows as Tidemark.
+ * Stores Tidemark's samples, and the separate results of the other calls, as points in the real
+ * server, which must then join these points to the same rows as Tidemark.
  */
 export async function drawnTogether(pair) {
   const { parts, theirs, ours, env, trusted, isOurs } = pair;
@@ -306,8 +294,8 @@ export async function drawnTogether(pair) {
 }
 
 /**
- * Returns undefined if the result of the call is not known to be correct. In a statement with other
- * calls, the row of a selector such as `first` has the time of an aggregate's row.
+ * Returns undefined if the result of the call is not known to be correct. Next to other calls, the
+ * row of a selector such as `first` has the time of an aggregate's row.
  */
 async function aloneIn(parts, call, text, trusted) {
   const document = await trusted(statement({ ...parts, SELECT: text }));
@@ -318,10 +306,7 @@ async function aloneIn(parts, call, text, trusted) {
   return seriesOf(document).map((series) => new Map([...series, ['values', series.get('values').map(([, cell]) => [time, cell])]]));
 }
 
-/**
- * Returns the points that Tidemark drew for a column, or undefined if `sample` could not have drawn
- * them.
- */
+/** Returns undefined if `sample` could not have drawn the points. */
 async function drawn(call, column, { parts, own, trusted }) {
   const raw = await trusted(statement({ ...parts, SELECT: `${call.first} AS v0`, 'ORDER BY': '' }));
   if (!raw || errorOf(raw)) return undefined;
@@ -333,9 +318,8 @@ async function drawn(call, column, { parts, own, trusted }) {
 }
 
 /**
- * Both responses must be joins of permitted draws with the results of the other calls alone. A join
- * has a row for each time. If several draws have this time, the first draw is next to the other
- * calls' values.
+ * A join has a row for each time. If several draws have this time, the first draw is next to the
+ * other calls' values.
  */
 async function drawnInWindows({ parts, theirs, ours, trusted }) {
   const number = /^\((-?[\d.]+)\)$/.exec(parts.fill ?? '')?.[1];

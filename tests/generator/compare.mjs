@@ -8,10 +8,9 @@ import { clauses } from './statement.mjs';
 const DEPTH_MAX = 4;
 
 /**
- * Returns the name of the rule that explains the difference, or undefined. The functions of `env`
- * send statements. `both(text)`, `real(text, database)` and `own(text, database)` return `[status,
- * body]`, and `write(database, lines)` writes to the real server. `data` contains the points.
- * `known` caches the results of other statements.
+ * `both(text)`, `real(text, database)` and `own(text, database)` of `env` return `[status, body]`,
+ * and `write(database, lines)` writes to the real server. `known` caches the results of other
+ * statements.
  */
 export async function explanation(query, theirs, ours, env, depth = DEPTH_MAX) {
   const pair = pairOf(query, theirs, ours, env, depth);
@@ -41,15 +40,9 @@ function pairOf({ text, tied }, theirs, ours, env, depth) {
     theirs: side(theirs),
     ours: own,
     env: { ...env, parsed: ([, body]) => parsed(body) ?? undefined },
-    /**
-     * Returns Tidemark's response to another statement, if the real server returns the same
-     * response or a rule explains the difference.
-     */
+    /** The real server must return the same response, or a rule must explain the difference. */
     trusted: (other) => trusted({ text: other, tied }, env, depth - 1),
-    /**
-     * Both servers must have returned the same response to a statement that was passed to
-     * `trusted`.
-     */
+    /** The statement must have been passed to `trusted`. */
     agreed: (other) => env.known.get(other).agreed,
     isOurs: (answer, tolerance) => sameAnswer({ tied }, answer, ours, tolerance),
     isSame: isDocument,
@@ -58,10 +51,7 @@ function pairOf({ text, tied }, theirs, ours, env, depth) {
   };
 }
 
-/**
- * Returns Tidemark's document, or undefined if the responses differ and no rule explains the
- * difference.
- */
+/** Returns undefined if no rule explains the difference. */
 async function trusted(query, env, depth) {
   const known = env.known.get(query.text);
   if (known && (known.body !== undefined || known.depth >= depth)) return known.body && parsed(known.body);

@@ -6,7 +6,6 @@ const SCRATCH = /\bstored\d+\b/g;
 const MADE_AGAIN = /^(?:CREATE|DROP) DATABASE /;
 const DONE = [200, '{"results":[{"statement_id":0}]}\n'];
 
-/** The function renames these databases in the same way in each recording. */
 function named() {
   const names = new Map();
   return (text) =>
@@ -18,10 +17,7 @@ function named() {
 
 const keyOf = (who, name, text, database = 'db') => `${who} ${name(database)}: ${name(text)}`;
 
-/**
- * Records the requests of several judgements of one query. Passes the requests to an environment of
- * `compare.mjs`.
- */
+/** Passes the requests of several judgements to an environment of `compare.mjs`. */
 export class Conversation {
   answers = {};
   /** A request with different responses cannot be replayed. */

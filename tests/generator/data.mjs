@@ -6,10 +6,7 @@ const START_S = 1_600_000_000;
 /** The maximum time from the start of the data to a point. */
 export const SPAN_S = 600;
 export const START_NS = BigInt(START_S) * 1_000_000_000n;
-/**
- * One series over two months in which several time zones change to or from daylight saving time.
- * `borders_s` contains the times of these changes.
- */
+/** At the times `borders_s`, several time zones change to or from daylight saving time. */
 export const DAYS = {
   name: 'days',
   first_s: 1_600_646_400,
@@ -20,8 +17,7 @@ export const DAYS = {
 };
 
 /**
- * In `aligned` measurements, all series have the same timestamps. In other measurements, all
- * timestamps differ.
+ * In `aligned` measurements, all series have the same timestamps. In others, all timestamps differ.
  */
 export function randomData(random) {
   const names = ['cpu', 'mem', 'disk io', 'net'];

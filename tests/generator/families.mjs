@@ -36,7 +36,6 @@ export function timed(random) {
   return { text: parts.join(' '), tied: name === 'net' };
 }
 
-/** Writes bounds in seconds in one of many notations. */
 export function bounds(random, from, to) {
   const iso = (s) => new Date(s * 1000).toISOString();
   const shifted = (s) => `${iso(s + 7_200).slice(0, 19)}+02:00`;
@@ -99,8 +98,7 @@ export function show(random) {
       ...limit(),
     ],
     () => ['SHOW', random.pick(['MEASUREMENT', 'TAG KEY', 'FIELD KEY']), ...exact(), 'CARDINALITY', ...on(), ...from(), ...where(), ...limit()],
-    // 1.x counts a series again in each shard group, which lasts a week. Therefore the measurement
-    // of many days is excluded.
+    // 1.x counts a series again in each shard group, which lasts a week.
     () => ['SHOW SERIES', ...exact(), 'CARDINALITY', ...on(), `FROM ${random.pick(SOURCES).replace('/./', '/[cmn][^y]/')}`, ...where(), ...limit()],
     () => ['SHOW TAG VALUES', ...exact(), 'CARDINALITY', ...on(), ...from(), key(), ...where(), ...limit()],
     () => ['SHOW RETENTION POLICIES', ...on()],

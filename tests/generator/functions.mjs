@@ -97,7 +97,6 @@ export const MATH = Object.fromEntries([
   ...['log', 'pow', 'atan2'].map((name) => [name, two]),
 ]);
 
-/** Maps each function's name to its family and its generator. */
 export const FUNCTIONS = Object.fromEntries(
   Object.entries({ AGGREGATES, SELECTORS, TRANSFORMS, TECHNICAL, PREDICTORS, MATH }).flatMap(
     ([family, functions]) =>

@@ -78,8 +78,7 @@ export function mutants(query, theirs, ours) {
     const document = parsed(ours[1]);
     if (!document || change(document) === false) return [];
     const answer = [ours[0], `${json(document)}\n`];
-    // A different order of rows with the same time is also correct. The real server's response is
-    // not a mutant.
+    // A different order of rows with the same time is also correct.
     return [ours, theirs].some((known) => sameAnswer(query, known, answer)) ? [] : [{ what, answer }];
   });
 }
@@ -100,7 +99,6 @@ function rename(columns) {
   columns[columns.length - 1] += '_2';
 }
 
-/** Returns a value that no response contains. */
 function other(cell) {
   if (cell instanceof JsonNumber) return new JsonNumber(String(Number(cell.text) + 0.777));
   return typeof cell === 'string' ? `${cell}?` : new JsonNumber('7.777');

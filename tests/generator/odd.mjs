@@ -1,14 +1,7 @@
-// Generates random statements about cases that the general SELECT of `queries.mjs` omits:
-// - points with the same time,
-// - names of both a tag and a field,
-// - casts around subqueries,
-// - a measurement in two retention policies,
-// - conditions that compare conditions,
-// - comparisons of tags by order,
-// - fields whose types differ between measurements,
-// - tag values with special characters of regexes.
-//
-// Except for comparisons of tags by order, 1.x returns the same result each time.
+// Generates random statements about cases that the general SELECT of `queries.mjs` omits, such as
+// equal times, names of both a tag and a field, casts around subqueries, and fields whose types
+// differ between measurements. Except for comparisons of tags by order, 1.x returns the same result
+// each time.
 
 import { escape, START_NS } from './data.mjs';
 
@@ -17,13 +10,11 @@ export const ODD = 'odd';
 export const POLICY = 'other';
 const START_S = Number(START_NS / 1_000_000_000n);
 const VALUES = [0, 1, 1, 2, 2, 3, 4.5, -1];
-/** The types of the fields of `t0`, `t1` and `t2`. */
 const MIXED = [
   { a: 'float', b: 'integer', c: 'string', d: 'boolean' },
   { a: 'integer', b: 'float', c: 'string', d: 'float' },
   { a: 'string', b: 'integer', c: 'boolean', d: 'integer' },
 ];
-/** The tag values of the measurement `signs`. */
 const SIGNS = ['a.b', 'a/b', 'a|b', 'a*b', '(x)', '[x]', 'a+b', 'x^2', '$5', "it's", 'say "x"', 'é', 'ab x', 'A.B', 'a-b', '42', '{1}'];
 /** The tags of the measurements `twins` and `both`. Some series do not have all tags. */
 const TAGS = { k: ['1', '2', '10', 'x', 'x-1', 'x y', 'x,1'], l: ['a', 'b', 'a=b'], m: ['p', 'q'] };
@@ -122,10 +113,7 @@ function policies(random) {
   return `SELECT ${shown} FROM ${from}${windowed}`;
 }
 
-/**
- * Omits comparisons of tags by order. `depth` is the maximum nesting depth of conditions that
- * compare conditions.
- */
+/** Omits comparisons of tags by order. `depth` limits conditions that compare conditions. */
 function condition(random, { fields, tags, types }, depth) {
   const again = () => condition(random, { fields, tags, types }, depth - 1);
   const isOrdered = (name) => ['float', 'integer'].includes(types[name]);
@@ -222,8 +210,7 @@ function signs(random) {
       () => `/${exact(value().slice(0, 2))}/`,
       () => `/${random.pick(['^a.b$', '^a\\.b$', 'a\\/b', 'a\\|b|\\(x\\)', '^\\d+$', '\\D', '^\\w+$', '\\W', '\\s', '\\S\\s\\S', '[[:punct:]]', '[^[:alnum:]]', '(?i)^a\\.B$', '^\\pL$', '\\x2e', '\\.', '[.]', '[\\]\\[]', '^.{1,3}$', '^(?:a|x).*', '\\bb\\b', '\\$5', '^[$]', "'", '"', '\\t', '\\{1\\}', '^$', '.', '', '^[^a]', '\\^2', '\\Ax', 'b\\z'])}/`,
     ])();
-  // SHOW looks for fields in each retention policy. In 1.x, a policy without the measurement has no
-  // fields.
+  // In 1.x, a policy without the measurement has no fields.
   const isShow = random.chance(0.2);
   const key = () => random.pick(['k', 'k', 'l', 'k::tag', '"k"', 'nope', ...(isShow ? [] : ['s'])]);
   const one = () =>

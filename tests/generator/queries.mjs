@@ -59,8 +59,7 @@ export class Queries {
 
   /** Returns the number of statements around the statement with this function. */
   depth(feature) {
-    // Inside a subquery, NaN is a value in 1.6.7 and null in later versions. Infinity cannot be
-    // stored, and is an error only if the result contains it.
+    // Inside a subquery, NaN is a value in 1.6.7 and null in later versions.
     if (NOT_NUMBERS.includes(feature)) return 0;
     return this.random.weighted([[73, 0], [18, 1], [6, 2], [3, 3]]);
   }
@@ -94,7 +93,6 @@ export class Queries {
     return { text: parts.join(' '), columns, tags: grouped.tags, tied, meets };
   }
 
-  /** Returns the columns of the chosen sources. */
   sources() {
     const { random, data } = this;
     const count = random.weighted([[85, 1], [8, 2], [7, 0]]);
@@ -286,8 +284,7 @@ export class Queries {
   }
 
   /**
-   * `shifted` means that windows have an offset. Without a lower bound, 1.6.7 would begin such
-   * windows in 1677 and compute for minutes.
+   * With an offset but no lower bound, 1.6.7 would begin windows in 1677 and compute for minutes.
    */
   where(scope, bounded, shifted = false) {
     const { random } = this;

@@ -15,7 +15,6 @@ export class Random {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   }
 
-  /** Includes `low` and `high`. */
   int(low, high) {
     return low + Math.floor(this.unit() * (high - low + 1));
   }
@@ -28,9 +27,7 @@ export class Random {
     return list[this.int(0, list.length - 1)];
   }
 
-  /**
-   * Returns `count` different elements in the list's order, or all elements if the list is shorter.
-   */
+  /** Returns `count` different elements, or all elements if the list is shorter. */
   some(list, count) {
     const left = [...list.keys()];
     while (left.length > count) left.splice(this.int(0, left.length - 1), 1);

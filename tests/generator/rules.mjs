@@ -42,10 +42,7 @@ const MATH_CALL = new RegExp(
   'g',
 );
 
-/**
- * Removes the types of mathematical functions from a type error, and rounds all decimal numbers to
- * three digits.
- */
+/** Removes the types of mathematical functions, and rounds decimal numbers to three digits. */
 function calm(error) {
   const digits = error?.replace(/\b\d+\.\d+\b/g, (number) => Number(number).toFixed(3));
   const typed = digits?.replace(new RegExp(`(${MATH_CALL.source})::(?:integer|float)`, 'g'), '$1');
@@ -78,10 +75,7 @@ function spelledOut(text) {
 /** The results of these functions differ between executions. */
 const BY_CHANCE = 'sample|integral|holt_winters|holt_winters_with_fit';
 
-/**
- * Each cell of `ours` must equal the same cell in at least one of `others`. All documents must have
- * the same rows.
- */
+/** Each cell of `ours` must equal the same cell in at least one of `others`. */
 function among(ours, others) {
   if (Array.isArray(ours)) {
     return others.every((one) => Array.isArray(one) && one.length === ours.length) && ours.every((each, at) => among(each, others.map((one) => one[at])));
@@ -95,10 +89,7 @@ function among(ours, others) {
 
 const renamed = (series, columns) => new Map([...series, ['columns', columns]]);
 
-/**
- * Tidemark's error must be the error of the real server for one of the series that SLIMIT and
- * SOFFSET select. An infinite value causes such an error.
- */
+/** An infinite value in a series that SLIMIT and SOFFSET select causes such an error. */
 async function isErrorOfSeries(parts, { trusted, env, ours }) {
   const value = /json: unsupported value: [+-]Inf/.exec(ours.body)?.[0];
   if (value === undefined || ours.body !== `{"error":"${value}"}\n`) return false;
@@ -214,8 +205,7 @@ export const RULES = [
       if (hasSeriesLimits(parts) && (await isErrorOfSeries(parts, { trusted, env, ours }))) return true;
       const whole = statement(unlimited(parts));
       const all = await trusted(whole);
-      // LIMIT applies to each call separately and can hide an infinite value, so only SLIMIT and
-      // SOFFSET are proved here.
+      // LIMIT can hide an infinite value, so only SLIMIT and SOFFSET are proved here.
       if (hasSeriesLimits(parts) && hasLimits(withoutSeriesLimits(parts))) {
         const series = await trusted(statement(withoutSeriesLimits(parts)));
         if (series && !errorOf(series) && isSeries(limited(seriesOf(series), seriesLimits(parts)))) return true;
@@ -292,7 +282,6 @@ export const RULES = [
     name: 'several series of which 1.x loses or mixes some: each series alone returns the same result',
     holds: (query) => isFlat(query) && hasSeries(query.parts) && calls(query.text, 'integral|holt_winters|holt_winters_with_fit|percentile'),
     async proof({ parts, isSeries, trusted }) {
-      // Finds every series that has a value, before other clauses apply.
       const counted = await trusted(statement({ ...parts, SELECT: 'count(*)', fill: windowOf(parts) && '(none)' }));
       if (!counted || hasLimits(parts)) return false;
       const found = [];

@@ -11,10 +11,7 @@ import { RULES } from './rules.mjs';
 
 const kept = JSON.parse(readFileSync(new URL('kept.json', import.meta.url), 'utf8'));
 
-/**
- * The response for this rule has too many rows to record. The rule sends no request, so the test
- * generates the response.
- */
+/** The response has too many rows to record, so the test generates the response. */
 const PARTIAL = 'a complete series of more than 10,000 rows: 1.x marks it as partial';
 const rows = Array.from({ length: 10_001 }, (_, at) => [at, at]);
 const answer = (series) => [200, JSON.stringify({ results: [{ statement_id: 0, series: [series] }] })];

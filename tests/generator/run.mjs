@@ -24,10 +24,7 @@ import { Shares } from './shares.mjs';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const AHEAD = 32;
-/**
- * The maximum response times of the real server, for the first attempt and for a second attempt
- * without other load. Some small statements never finish.
- */
+/** The second attempt has no other load. Some small statements never finish. */
 const ANSWER_MS_MAX = 10_000;
 const PATIENCE_MS_MAX = 60_000;
 const TIMED_OUT = [0, 'no answer in time'];
@@ -96,11 +93,8 @@ const shares = new Shares();
 const kept = new Map();
 const tally = { same: 0, explained: new Map(), differences: 0, known: 0, mutants: 0, excused: 0 };
 
-/** The statements in KNOWN_DIFFERENCES that this run has sent. */
 const asked = new Set();
-/**
- * The statements in KNOWN_DIFFERENCES whose responses have not differed yet, each with its seed.
- */
+/** Their responses have not differed yet. */
 const known = new Set(
   readFileSync(new URL('KNOWN_DIFFERENCES', import.meta.url), 'utf8').split('\n').filter((line) => line.startsWith('seed ')),
 );
@@ -204,8 +198,8 @@ function variantOf({ text }, [, body]) {
 }
 
 /**
- * Records the requests with which the rules judge the correct response and wrong responses, if the
- * recording is short.
+ * Records the requests with which the rules judge correct and wrong responses, if the recording is
+ * short.
  */
 async function keep(rule, query, theirs, ours, env) {
   const key = `${rule}, ${variantOf(query, ours)}`;

@@ -53,10 +53,7 @@ const CLAUSES = {
   CARDINALITY: / CARDINALITY/,
 };
 const SHARE_MIN = 0.01;
-/**
- * A feature occurs too rarely if its count is more than this number of standard deviations below
- * the expected count.
- */
+/** A count this many standard deviations below the expected count is too low. */
 const DEVIATIONS = 4;
 const VALID_MIN = 0.85;
 const ROWS_MIN = 0.5;
@@ -105,7 +102,6 @@ export class Shares {
   }
 }
 
-/** Whether any row has a value in addition to its time. */
 function hasValue(body) {
   const rows = JSON.parse(body).results?.flatMap(({ series }) => series?.flatMap((s) => s.values ?? []) ?? []);
   return rows?.some((row) => row.slice(1).some((cell) => cell !== null)) ?? false;

@@ -21,7 +21,6 @@ export function clauses(text) {
   return Object.fromEntries(found.map((one, at) => [one[1], text.slice(one.index + one[0].length, found[at + 1]?.index).trim()]));
 }
 
-/** Splits `text` at each `by` outside of parentheses. */
 export function split(text, by) {
   const parts = [];
   let start = 0;
@@ -32,7 +31,6 @@ export function split(text, by) {
   return parts;
 }
 
-/** The clauses are in the order of the grammar. */
 export function statement(parts) {
   const text = (name) => (['fill', 'tz'].includes(name) ? `${name}${parts[name]}` : `${name} ${parts[name]}`);
   return ORDER.filter((name) => parts[name]).map(text).join(' ');
@@ -46,10 +44,7 @@ export const windowOf = (parts) => dimensionsOf(parts).find(isWindow);
 export const termsOf = (parts) => split(parts.WHERE, ' AND ');
 export const and = (...terms) => terms.filter(Boolean).join(' AND ');
 
-/**
- * Returns the text and the alias of each selected field. The alias is undefined if the statement
- * does not define one.
- */
+/** The alias is undefined if the statement does not define one. */
 export function fieldsOf(parts) {
   return split(parts.SELECT, ', ').map((text) => {
     const [, expression, alias] = /^(.*?)(?: AS (\w+))?$/s.exec(text);

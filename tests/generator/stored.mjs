@@ -18,11 +18,10 @@ function subqueries(from) {
 }
 
 /**
- * Stores the rows of each subquery as points in the real server. Returns whether the outer
- * statement then has the same response as in Tidemark. With `isTheirs`, the real server computes
- * the rows at every depth. Otherwise, Tidemark computes the rows of the outermost subqueries, whose
- * statements must be `trusted`. If a stored value is a negative zero, the zeros of the two
- * responses may differ in sign.
+ * Returns whether the outer statement over the stored rows has the same response as in Tidemark.
+ * With `isTheirs`, the real server computes the rows at every depth. Otherwise, Tidemark computes
+ * the rows of the outermost subqueries, whose statements must be `trusted`. If a stored value is a
+ * negative zero, the zeros of the two responses may differ in sign.
  */
 export async function isOverStored({ text, tied, theirs, ours, env, trusted, isOurs, isSame }, isTheirs) {
   const isPlain = fieldsOf(clauses(text)).every(({ expression }) => !/\w\(|^[*/]/.test(expression));
@@ -43,16 +42,12 @@ export async function isOverStored({ text, tied, theirs, ours, env, trusted, isO
 /** A negative zero equals a zero, and 1.x returns any of several equal values. */
 const MINUS_ZERO = /(?<=[[,])-0(?=[\],])/;
 
-/**
- * Adds to `answer` the tags that are empty in Tidemark's response, because a stored point has no
- * empty tags. The columns that show these tags become empty strings.
- */
+/** A stored point has no empty tags. The columns that show these tags become empty strings. */
 function withEmptyTags(answer, text, ours, { parsed }) {
   const document = parsed(answer);
   const parts = clauses(text);
   const shown = fieldsOf(parts).map(({ expression }) => expression.replace(/::tag$/, ''));
-  // Each row of a single subquery has the tags of its series. The row of an empty window has no
-  // value.
+  // The row of an empty window has no value.
   const [only, more] = subqueries(parts.FROM) ?? [];
   const isWithTags = only && !more && ['(null)', '(none)', '(linear)', undefined].includes(parts.fill);
   const dimensions = isWithTags ? dimensionsOf(clauses(only)) : [];
@@ -77,17 +72,14 @@ function withEmptyTags(answer, text, ours, { parsed }) {
   return document;
 }
 
-/** Whether one of the dimensions groups by a tag. */
 const groupsBy = (dimensions, tag) =>
   dimensions.some((one) => one === tag || one === '*' || (one.startsWith('/') && new RegExp(one.slice(1, -1)).test(tag)));
 
 /**
- * Returns `[status, body]` and, for a statement with windows, the times of the windows with a
- * value. Returns undefined if a subquery has no rows to store. The outer statement reads all stored
- * rows. Some windows of a subquery begin before the time range but reach into it, and predicted
- * rows follow the time range. With `how.read`, stores the rows that `SELECT *` reads from the
- * outermost subquery. A function that needs the previous window then reads that window from the
- * time range of the outer statement.
+ * Returns `[status, body]` and the times of the windows with a value, or undefined if a subquery
+ * has no rows to store. The outer statement reads all stored rows. Some windows of a subquery begin
+ * before the time range but reach into it, and predicted rows follow the time range. With
+ * `how.read`, stores the rows that `SELECT *` reads from the outermost subquery.
  */
 async function overStored(text, how) {
   const outer = clauses(text);
@@ -144,9 +136,9 @@ function asFilled(answer, present, [lower, upper], { parsed }) {
 }
 
 /**
- * Returns a function that runs a statement over the stored rows. If the statement selects columns
- * without a call, 1.x returns a subquery's row even if none of the selected columns has a value.
- * Therefore the function selects all stored columns, and then removes the additional columns.
+ * If the statement selects columns without a call, 1.x returns a subquery's row even if none of the
+ * selected columns has a value. Therefore the function selects all stored columns, and then removes
+ * the additional columns.
  */
 async function asking(parts, { real, parsed }) {
   const shown = fieldsOf(parts);
@@ -169,10 +161,7 @@ async function asking(parts, { real, parsed }) {
   };
 }
 
-/**
- * The bounds include all rows of `databases` and the bounds in `terms`. Returns undefined if the
- * bounds in `terms` already include all rows.
- */
+/** Returns undefined if the bounds in `terms` already include all rows. */
 export async function boundsOf(terms, databases, { real, parsed }) {
   const times = [];
   for (const database of databases) {
@@ -185,8 +174,7 @@ export async function boundsOf(terms, databases, { real, parsed }) {
   const first = lower === 0n ? lower : times.reduce((one, other) => (one < other ? one : other), lower);
   const last = times.reduce((one, other) => (one > other ? one : other), upper);
   if (first === lower && last === upper) return undefined;
-  // Without a bound, the first window contains the first row, and the last window contains the last
-  // row.
+  // Without a bound, the windows reach from the first row to the last row.
   return and(lower > 0n && `time >= ${first}`, upper < NS_MAX && `time <= ${last}`);
 }
 
@@ -246,8 +234,8 @@ async function tagsOf(inner, env) {
 }
 
 /**
- * Returns a field without a value for a tag by which a subquery groups only for its outer
- * statement. Stored points have such a tag, but the rows of the subquery do not.
+ * Stored points have a tag by which a subquery groups only for its outer statement, but the rows of
+ * the subquery do not.
  */
 function withoutHidden({ text, expression, alias }, hidden) {
   return hidden.includes(expression.replace(/::tag$/, '')) ? `absent AS ${alias ?? expression}` : text;
@@ -268,11 +256,9 @@ async function store(text, context, how) {
   const nested = !how.nested && context.window && !WINDOWED.test(own.SELECT) && subqueries(own.FROM);
   if (nested) own = { ...own, FROM: nested.map((one) => `(${withWindow(one, context.window)})`).join(', ') };
   const tags = dimensionsOf(own).filter((one) => !isWindow(one));
-  // Stores rows of a statement without a call separately for each series, because two rows with the
-  // same time would be the same point.
+  // Two rows with the same time would be the same point, so each series is stored separately.
   const isWhole = tags.includes('*') || !/\w\(/.test(own.SELECT);
-  // The tags of the outer statement group the subqueries at every depth. `GROUP BY *` passes them
-  // on too.
+  // `GROUP BY *` of the outer statement groups the subqueries at every depth.
   const passed = !how.nested && own.FROM.startsWith('(SELECT') ? context.tags : [];
   const all = isWhole ? ['*', ...passed] : union(tags, context.tags);
   const write = {
@@ -295,10 +281,7 @@ function withWindow(text, window) {
   return inner ? statement({ ...own, FROM: inner.map((one) => `(${withWindow(one, window)})`).join(', ') }) : text;
 }
 
-/**
- * The widened bounds include all stored rows. Without windows, the row of an aggregate has the time
- * `startsAt`, at which the range starts.
- */
+/** Without windows, the row of an aggregate has the time `startsAt`, at which the range starts. */
 async function widened(own, window, context, { env }) {
   const terms = union(termsOf(own), context.times);
   const untimed = and(...terms.filter((term) => !isTime(term)));
@@ -318,10 +301,7 @@ async function keep(parts, tags, { keep: write, made }) {
 const isWritten = ([, body]) => body.includes('"written"') && !body.includes('"error"');
 const into = (database, parts) => statement({ ...parts, INTO: `${database}.autogen.:MEASUREMENT` });
 
-/**
- * Runs a statement in the real server, and stores the rows in a new database. Returns the name of
- * the database. Moves rows of the time 0 to `parts.startsAt`.
- */
+/** Returns the name of the new database. Moves rows of the time 0 to `parts.startsAt`. */
 async function keepTheirs(parts, { real, parsed, write }) {
   const database = scratch();
   await real(`CREATE DATABASE ${database} WITH DURATION INF`);
@@ -338,9 +318,8 @@ async function keepTheirs(parts, { real, parsed, write }) {
 }
 
 /**
- * Runs a statement in Tidemark, and stores the rows in a new database of the real server. Returns
- * the name of the database, or undefined if the rows are not known to be correct. With `every`, a
- * row without values becomes a point with another field.
+ * Returns the name of the new database, or undefined if the rows are not known to be correct. With
+ * `every`, a row without values becomes a point with another field.
  */
 export async function keepOurs(parts, env, trusted, every = false) {
   const known = await trusted(statement(parts));
@@ -361,8 +340,8 @@ export async function keepOurs(parts, env, trusted, every = false) {
 }
 
 /**
- * Returns the rows that a later row of the same series and time would replace, such as values of
- * `distinct`. An additional tag makes each of them a separate point.
+ * A later row of the same series and time would replace these rows, such as values of `distinct`.
+ * An additional tag makes each of them a separate point.
  */
 function repeated(document) {
   const series = seriesOf(document).flatMap((one) => {
@@ -374,7 +353,6 @@ function repeated(document) {
   return new Map([['results', [new Map([['series', series]])]]]);
 }
 
-/** Returns line protocol for the rows without values. */
 function emptyRows(document) {
   return seriesOf(document).flatMap((series) => {
     const empty = series.get('values').filter(([, ...cells]) => cells.every((cell) => cell === null));

@@ -6,10 +6,7 @@ import { escape } from './data.mjs';
 import { callOf, dimensionsOf, fieldsOf, isWindow, statement, windowOf } from './statement.mjs';
 import { scratch } from './stored.mjs';
 
-/**
- * Other measurements may have points within this number of nanoseconds after a full second. Moved
- * points are then placed after this interval.
- */
+/** Other measurements may have points within this number of nanoseconds after a full second. */
 const OTHERS_NS = 200n;
 /** The shift of a time bound at a full second. The shifted bound follows all moved points. */
 const BOUND_NS = 150;
@@ -35,10 +32,7 @@ function value(text) {
   return text === 'true' ? 1 : text === 'false' ? 0 : Number.parseFloat(text);
 }
 
-/**
- * Whether the real server returns Tidemark's response for at least one order of the points with the
- * same time. The points are stored in this order, one nanosecond apart.
- */
+/** The points with the same time are stored in each order, one nanosecond apart. */
 export async function untied({ text, parts, env, isOurs, isSame }) {
   for (const order of ordersOf(text)) {
     const database = await databaseOf(env, order);
@@ -54,8 +48,7 @@ export async function untied({ text, parts, env, isOurs, isSame }) {
 }
 
 /**
- * Removes the last row if its window starts with the last point. If the points have the same time,
- * 1.x omits this window, because the area below them is zero.
+ * If the points have the same time, 1.x omits the last window, because the area below them is zero.
  */
 async function withoutLastPoint(document, parts, { real, parsed }) {
   const field = callOf(fieldsOf(parts)[0].expression)?.first;
@@ -116,9 +109,7 @@ function aside(line) {
   return part > 0n && part < 100n ? line.slice(0, at) + (time + OTHERS_NS) : line;
 }
 
-/**
- * Returns the position of each series among the points with the same time in Tidemark's responses.
- */
+/** The places are those among the points with the same time in Tidemark's responses. */
 async function placesOf({ name, tags }, env) {
   const places = new Map();
   for (const series of seriesOf(env.parsed(await env.own(`SELECT * FROM "${name}"`)))) {
@@ -159,7 +150,6 @@ function placed(points, order, time, only) {
   });
 }
 
-/** Omits the fields that have a separate order. */
 function others(points, order, time) {
   const named = order.split(',').map(([field]) => field);
   return points.flatMap(({ series, fields }) => {

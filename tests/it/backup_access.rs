@@ -98,7 +98,6 @@ fn restore_includes_requested_access() {
     let mut second = on(&place);
     run(&mut second, "CREATE DATABASE elsewhere");
     run(&mut second, "CREATE USER bob WITH PASSWORD 'somebody else'");
-    // Without the option `access`, a restore grants no permissions.
     all(&mut second, &format!("/api/v3/restore?db=plain&from={id}"));
     assert!(!reads(&mut second, ("Bearer", &secret), "plain"));
 
@@ -127,7 +126,6 @@ fn restore_includes_requested_access() {
             assert!(!reads(&mut second, by, db), "{db}");
         }
     }
-    // Existing tokens get a permission for the new name and keep their other permissions.
     let again = all(&mut second, &format!("/api/v3/restore?db=c&from={id}&access=true"));
     let widened: u64 = again.iter().filter_map(|reply| reply["access"]["widened"].as_u64()).sum();
     assert_eq!(widened, 31, "{again:?}");
@@ -137,7 +135,6 @@ fn restore_includes_requested_access() {
     let repeat = all(&mut second, &format!("/api/v3/restore?db=c&from={id}&access=true"));
     let same: u64 = repeat.iter().filter_map(|reply| reply["access"]["unchanged"].as_u64()).sum();
     assert_eq!(same, 31, "{repeat:?}");
-    // Deleting the backup deletes all its objects.
     let (mut remaining, target) = (202, format!("id={id}"));
     while remaining == 202 {
         remaining = second.ask("DELETE", "/api/v3/backup", &target, &[], "").0;

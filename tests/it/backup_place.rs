@@ -25,8 +25,7 @@ struct Inner {
 const NAMES_MAX: usize = 3;
 
 impl MemoryPlace {
-    /// Calls are counted from 0. Call `at` and all later calls fail. Call `at` may take effect
-    /// before it fails.
+    /// Call `at`, counted from 0, and all later calls fail. Call `at` may take effect.
     pub(crate) fn die_at(&self, at: u32, takes_effect: bool) {
         self.inner.borrow_mut().dies = Some((at, takes_effect));
     }
@@ -53,7 +52,6 @@ impl MemoryPlace {
         self.inner.borrow_mut().objects.insert(key.to_owned(), object);
     }
 
-    /// Returns the keys that were stored since the last call.
     pub(crate) fn take_put(&self) -> Vec<String> {
         std::mem::take(&mut self.inner.borrow_mut().put)
     }

@@ -24,7 +24,6 @@ const SEEDS: u64 = 60;
 const SPLIT_BYTES: u64 = 1_200;
 const REQUESTS_MAX: usize = 2_000;
 
-/// Every write has different times.
 fn lines(world: &World, number: i64) -> (String, Vec<i64>) {
     let times: Vec<i64> = (0..1 + world.platform.below(12) as i64)
         .map(|n| {

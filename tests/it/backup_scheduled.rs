@@ -49,8 +49,7 @@ fn whole(product: &mut Product) -> BTreeSet<i64> {
     backups.into_iter().filter(|(_, state)| state == "whole").map(|(begun_s, _)| begun_s).collect()
 }
 
-/// Moves time forward by a number of minutes. While another pass may follow, moves time second by
-/// second.
+/// While another pass may follow, moves time second by second.
 fn minutes(product: &mut Product, count: i64) {
     for _ in 0..count {
         for _ in 0..20 {
@@ -108,7 +107,6 @@ fn scheduled_backups_keep_configured_count() {
     assert!(now.is_superset(&by_hand), "{now:?} without {by_hand:?}");
     let newest = *now.last().unwrap();
     assert!(product.now_s() - newest < 7 * H_S, "{newest} is old");
-    // Deleting the schedule does not delete its backups.
     let (status, body) = product.ask("DELETE", "/api/v3/configure/backup", "db=a", &[], "");
     assert_eq!((status, body.as_str()), (200, "{\"db\":\"a\",\"schedule\":null}\n"));
     product.pass_hours(48);
@@ -143,8 +141,7 @@ fn interrupted_schedule_never_loses_backups() {
             let first = whole(&mut product);
             assert_eq!(first.len(), 1);
             product.write("a", "m,host=new f=1 9");
-            // After the due time, call number `at` and all later calls fail, and the object
-            // crashes.
+            // From the due time on, call `at` and later calls fail, and the object crashes.
             product.wait_s(H_S);
             place.die_at(at, takes_effect);
             for _ in 0..10 {
@@ -200,8 +197,7 @@ fn backup_failure_shows_until_next_success() {
 #[test]
 fn unfinishable_backup_is_replaced() {
     let (mut product, place) = product();
-    // Another caller has started a backup and disappeared. Its holds on the shards end after one
-    // day.
+    // The holds of another caller's abandoned backup end after one day.
     let dies_at = (0..).find(|at| {
         let (mut product, place) = self::product();
         place.die_at(*at, false);

@@ -54,7 +54,7 @@ fn answers(product: &mut Product, database: &str) -> Vec<Value> {
     asked.map(|q| product.query(database, q)["results"][0].clone()).into()
 }
 
-/// Repeats a request until no work remains. Returns the last response.
+/// Repeats a request until no work remains.
 fn finish(product: &mut Product, method: &str, target: &str) -> Value {
     for _ in 0..200 {
         let (status, body) = send(product, method, target);
@@ -174,8 +174,7 @@ fn killed_backup_resumes_consistently() {
                 let seconds = whole.rsplit_once('/').unwrap().1.trim_start_matches('0');
                 assert_eq!(damaged(&mut product, &format!("a.{seconds}")), Vec::<String>::new());
             }
-            // At this time, some of the four shards have been copied. The backup does not contain
-            // points that are written to these shards later.
+            // Some of the four shards have been copied. The backup omits their later points.
             let points = place.keys("/points/").len();
             let before = (points == 0 || points == 4).then(|| answers(&mut product, "a"));
             if points > 0 {
@@ -208,7 +207,6 @@ fn killed_restore_resumes_without_partial_reads() {
     let before = answers(&mut first, "a");
     let id = back_up(&mut first);
     for at in 0.. {
-        // A second account shares only the backup store with the first account.
         let mut product = Product::with(&[("LOG_REQUESTS", "none")]);
         product.keep_backups(&place);
         place.die_at(at, false);
@@ -241,7 +239,6 @@ fn restore_needs_new_or_empty_database() {
     product.query("", "CREATE DATABASE empty");
     finish(&mut product, "POST", &restore("empty"));
     assert_eq!(answers(&mut product, "empty"), answers(&mut product, "a"));
-    // Clients write while the restore fills the shards. The restore must not discard these points.
     let (mut product, place) = (product, MemoryPlace::default());
     product.keep_backups(&place);
     let id = back_up(&mut product);

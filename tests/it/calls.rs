@@ -128,9 +128,9 @@ fn request_calls_ignore_database_count() {
         asked.push([listing, by_id.1, by_name.1, unknown.1, one, mapped, page]);
     }
     assert_eq!(asked[0], asked[1]);
-    // The edge resolves names with the Catalog. A write by id requests the permission from the
-    // Catalog, and then continues like a write by name. The first write also registers its column.
-    // For an unknown id, the Catalog receives one request with the id and one with the name.
+    // A write by id requests the permission from the Catalog. The first write also registers its
+    // column. For an unknown id, the Catalog receives one request with the id and one with the
+    // name.
     assert_eq!(asked[0], [1, 6, 4, 2, 3, 3, 3]);
 }
 
@@ -232,9 +232,8 @@ fn database_stats_call_only_own_objects() {
     let mut world = world(10);
     let before = world.asked;
     assert_eq!(ask(&mut world, &Edge::default(), "SHOW STATS ON db3").unwrap().len(), 10);
-    // A database has one row, its shard has one row, and the usage has eight days. The Catalog
-    // returns the database's address, the Database returns its shards, and each shard returns its
-    // counts.
+    // The Catalog returns the database's address, the Database returns its shards, and each shard
+    // returns its counts.
     assert_eq!(world.asked - before, 4);
     let before = world.asked;
     assert_eq!(ask(&mut world, &Edge::default(), "SHOW STATS").unwrap().len(), 100);

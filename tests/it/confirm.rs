@@ -14,8 +14,8 @@ use crate::world::{Edge, Faults};
 
 const S_NS: i64 = 1_000_000_000;
 
-/// Revokes a token while messages of the objects in `is_mute` are lost and writes continue. Returns
-/// how many writes succeed after the acknowledgement, and the time of the last such write.
+/// Messages of the objects in `is_mute` are lost, and writes continue. Returns how many writes
+/// succeed after the acknowledgement, and the time of the last such write.
 fn writes_after(seed: u64, grants: &[&str], is_mute: fn(&Address) -> bool) -> (u32, i64) {
     let mut world = world(seed);
     let edges = three_edges();
@@ -120,15 +120,12 @@ fn token_list_shows_last_use_day() {
     let new = made["token"].as_str().unwrap().to_owned();
     assert_eq!(last_used(&mut product), (first.clone(), vec![Value::Null, first.clone()]));
     product.pass(12 * 3_600);
-    // A rejected request also counts as a use.
     let read = ("GET", "/query?db=a&q=SHOW+MEASUREMENTS");
     assert_eq!(send(&mut product, ("Token", &new), read, "").status, 403);
     assert_eq!(last_used(&mut product), (second.clone(), vec![second.clone(), first.clone()]));
-    // On another day, an edge uses the token that it has cached.
     product.pass(24 * 3_600);
     assert_eq!(write(&mut product, &new), 204);
     assert_eq!(last_used(&mut product), (third.clone(), vec![third, first]));
-    // A new token with the same name has not been used before.
     admin(&mut product, ("DELETE", "/api/v3/configure/token?token_name=t"), "", 200);
     new_token(&mut product, "t", &["a"], &["write"], None);
     assert_eq!(last_used(&mut product), (Value::Null, vec![Value::Null]));

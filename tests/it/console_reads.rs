@@ -1,9 +1,8 @@
-//! Tests texts that the console considers reading statements. The console runs such texts without a
-//! user action. The server must accept every such text.
+//! Tests texts that the console runs without a user action because they only read. The server must
+//! accept every such text.
 //!
 //! The page calls `browser::influxql_outline`. The server decides independently for
-//! `read_only=true`. The texts are mutations of reading and writing statements. They contain many
-//! characters that end a comment, a string or a regex.
+//! `read_only=true`.
 
 use tidemark::api::error::ApiError;
 use tidemark::api::http::{Parameters, RequestHead};
@@ -150,7 +149,6 @@ fn texts_agree(seed: u64) {
             _ => {}
         }
     }
-    // Texts that cannot be parsed would not test the server's decision.
     assert!(reading > texts / 20 && writing > texts / 20, "{reading} read, {writing} write");
 }
 

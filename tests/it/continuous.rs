@@ -19,8 +19,7 @@ fn minute(product: &Product) -> i64 {
     product.now_s() / 60 * 60
 }
 
-/// Returns the sums in the target measurement for each minute after `from`, as `[minutes later,
-/// sum]`.
+/// Returns a sum for each minute after `from`, as `[minutes later, sum]`.
 fn sums(product: &mut Product, from: i64) -> Vec<Value> {
     let q = "SELECT sum FROM d.long.t GROUP BY host";
     let answer = product.query("d", q);

@@ -92,8 +92,7 @@ fn multi_measurement_query_makes_few_calls() {
     assert!(bill.shards <= 8, "{bill:?}");
 }
 
-/// Runs one agent for an hour. The agent flushes every ten seconds. Each request has the header
-/// `authorization`.
+/// The agent flushes every ten seconds.
 fn an_hour_of_an_agent(product: &mut Product, authorization: &str) -> Bill {
     const FLUSHES: usize = 3_600 / 10;
     bill(product, |product| {
@@ -139,7 +138,7 @@ fn usage(product: &mut Product) -> Vec<[u64; 4]> {
     rows.iter().map(|row| [1, 2, 3, 4].map(|at| row[at].as_u64().unwrap())).collect()
 }
 
-/// Returns the sums over all objects of the database: requests, rows read and rows written.
+/// Returns requests, rows read and rows written.
 fn counted(product: &Product) -> [u64; 3] {
     let is_own = |at: &Address| !matches!(at, Address::Catalog);
     let requests = product.object_requests().iter().filter(|(at, _)| is_own(at));
@@ -167,7 +166,6 @@ fn usage_by_day_writes_no_rows() {
     assert!((read..read + 20).contains(&own_read), "{own_read} of {read}");
     assert_eq!((days.len(), own_written), (2, written + 1));
     assert_eq!(seconds, (own_requests * 50).div_ceil(1_000));
-    // On the next day, the counts of the first day are unchanged, even after an eviction.
     product.rest();
     let first = usage(&mut product)[1];
     product.wait_s(86_400);
@@ -182,7 +180,6 @@ fn usage_by_day_writes_no_rows() {
     let of_day = |day| format!("tidemark_usage_rows_written{{database=\"d\",day=\"{day}\"}}");
     assert!(metrics.contains(&format!("{} {}\n", of_day("today"), days[2][2])), "{metrics}");
     assert!(metrics.contains(&format!("{} {}\n", of_day("yesterday"), first[2])), "{metrics}");
-    // Days without requests have rows, and old days have none.
     product.wait_s(10 * 86_400);
     let days = usage(&mut product);
     assert_eq!((days.len(), days[0][2]), (8, 0), "{days:?}");

@@ -307,12 +307,10 @@ fn full_shard_rejects_only_writes() {
     assert!(retry, "{:?}", refused.headers);
     let count = product.query("a", "SELECT count(v) FROM m");
     assert_eq!(count["results"][0]["series"][0]["values"][0][1], json!(written * 10));
-    // A full database still executes deletes. It then accepts writes again.
     product.query("a", "DELETE FROM m WHERE host != 'h0'");
     product.rest();
     assert!(stat(&mut product, "diskBytes") < 60_000);
     product.write("a", &lines(10, 0..1));
-    // Retention also works in a full database.
     loop {
         let response = product.post("/write?db=a&precision=s", &lines(10, written..written + 100));
         written += 100;
@@ -350,7 +348,6 @@ fn large_overwrites_compact_to_last_values() {
     assert_eq!(number(&mut product, "SELECT count(v) FROM m"), Some(5_000));
     assert_eq!(number(&mut product, "SELECT sum(v) FROM m"), Some(3_000 * 2 + 1_000));
     assert_eq!(stat(&mut product, "parts"), 1, "flushes of one slot of time are merged at rest");
-    // A query over a few seconds skips the rows outside of its range.
     let mut read = |q: &str, count: u64| {
         assert_eq!(number(&mut product, q), Some(count));
         product.sleep();

@@ -7,11 +7,10 @@ use tidemark::model::time::TimeRange;
 use tidemark::model::value::FieldValue;
 use tidemark::scan::reader::Reader;
 
-/// A row: the non-empty tags of its series in ascending order of id, the time, and the values.
+/// The non-empty tags of the series in ascending order of id, the time, and the values.
 pub(crate) type Row<'a> = (&'a [(ColumnId, String)], i64, Vec<(ColumnId, FieldValue)>);
 
-/// Calls a function for every row of a measurement inside `time` that has a value in one of
-/// `columns`.
+/// Omits rows without a value in `columns`.
 pub(crate) fn every_row(
     reader: &dyn Reader,
     measurement: MeasurementId,
@@ -52,8 +51,7 @@ pub(crate) fn every_row(
     Ok(())
 }
 
-/// Returns the sorted runs that may contain rows of a measurement inside `time`. The memtable is
-/// one of these runs.
+/// Omits runs without rows of the measurement inside `time`. Includes the memtable.
 pub(crate) fn runs_of(
     reader: &dyn Reader,
     measurement: MeasurementId,

@@ -83,8 +83,7 @@ fn explain_counts_files_without_reading() {
     assert!(number(&plan, "SIZE OF BLOCKS") > 100, "{plan:?}");
 }
 
-/// Creates 100 hosts in ten areas. In groups, the tag `area` precedes the tag of the host. In
-/// series keys, it follows that tag.
+/// In groups, the tag `area` precedes the tag of the host. In series keys, it follows that tag.
 fn many_rows(shards: &str, rows: usize) -> Product {
     let mut product = Product::with(&[("DEFAULT_SHARDS", shards)]);
     product.query("d", "CREATE DATABASE d");

@@ -15,7 +15,7 @@ fn text(response: &Response) -> String {
     String::from_utf8(response.body.clone()).unwrap()
 }
 
-/// Lines with the extreme values of every type, with every character that must be escaped, and with
+/// The lines contain the extreme values of every type, every character that must be escaped, and
 /// names that InfluxQL must quote.
 const HARD: &str = r#"a\ b\,c=d,t\ a\,g\==v\ a\,l\=ue f\ i\,e\=ld=1i 1
 all b=false,f=1.5,i=-9223372036854775808i,s="q\"b\\s, = é",t=true,u=18446744073709551615u 1700000000123456789
@@ -136,8 +136,7 @@ fn unexportable_names_are_rejected() {
     assert_eq!(product.query("made", q)["results"][0]["error"], why);
 }
 
-/// In an export, the fields of one point may be in several lines. Together they may exceed the
-/// maximum length of a line.
+/// The fields of one point may together exceed the maximum length of a line.
 #[test]
 fn long_row_exports_as_several_lines() {
     let mut product = Product::with(&[("AUTO_CREATE_RETENTION", "none")]);

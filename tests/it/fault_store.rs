@@ -50,8 +50,7 @@ impl FaultStore {
         Self { inner, plan: Rc::new(plan) }
     }
 
-    /// Creates another empty store with the same plan. The plan counts the operations of both
-    /// stores together.
+    /// The plan counts the operations of both stores together.
     pub(crate) fn aux(&self) -> Self {
         Self { inner: MemoryStore::new(), plan: Rc::clone(&self.plan) }
     }
@@ -69,14 +68,12 @@ impl FaultStore {
         self.plan.failed.take()
     }
 
-    /// Returns the number of operations since the last [`FaultStore::fail`], or since the creation
-    /// of the store.
+    /// Counts from the last [`FaultStore::fail`], or from the creation of the store.
     pub(crate) fn seen(&self) -> u64 {
         self.plan.seen.get()
     }
 
-    /// Counts one operation. If the operation fails, returns whether it takes effect before it
-    /// fails.
+    /// If the operation fails, returns whether it takes effect before it fails.
     fn verdict(&self) -> Option<bool> {
         let seen = self.plan.seen.get() + 1;
         self.plan.seen.set(seen);

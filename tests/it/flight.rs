@@ -214,7 +214,6 @@ fn flight_info_schema_matches_rows() {
     assert_eq!(path.code, 12, "{}", path.text);
 }
 
-/// An incomplete result must not look complete.
 #[test]
 fn late_flight_error_uses_trailers() {
     let mut product = created();
@@ -248,8 +247,7 @@ fn flight_errors_have_grpc_codes() {
         }
     }
     assert_eq!(by(&mut product, "DoGet", &of_other, &ticket), (7, 0));
-    // The permission is checked before the text is parsed. Therefore only the administrator sees
-    // the positions of errors.
+    // The permission is checked first, so only the administrator sees the positions of errors.
     let many =
         any("ActionCreatePreparedStatementRequest", &field(1, "?".repeat(40_000).as_bytes()));
     let many = [field(1, b"CreatePreparedStatement"), field(2, &many)].concat();
@@ -369,7 +367,6 @@ fn prepared_statement_runs_by_handle() {
         called(&mut product, "DoPut", &headers, &put(&any("CommandStatementIngest", b""), &two));
     assert_eq!(rows.code, 3, "{}", rows.text);
     let close = any("ActionClosePreparedStatementRequest", &field(1, &handle));
-    // Closing twice also succeeds, because the server stores no state.
     for (kind, body, count) in [
         ("ClosePreparedStatement", close.as_slice(), 0),
         ("ClosePreparedStatement", close.as_slice(), 0),
@@ -432,8 +429,8 @@ fn as_specified(field: &Field) -> String {
     format!("{}: {data_type}{nullability}", field.name())
 }
 
-/// The schemas in `FlightSql.proto`. Drivers compare them with the responses. As in Arrow's own
-/// libraries, the children of the union are not nullable.
+/// Drivers compare these schemas with the responses. As in Arrow's own libraries, the children of
+/// the union are not nullable.
 #[test]
 fn flight_metadata_schemas_match_specification() {
     const TABLES: &str = "catalog_name: utf8; db_schema_name: utf8; table_name: utf8 not null; \
@@ -497,8 +494,7 @@ fn flight_metadata_schemas_match_specification() {
     }
 }
 
-/// The codes are the same as in InfluxDB. For unknown methods and compressed messages, they are
-/// gRPC's own codes.
+/// For unknown methods and compressed messages, the codes are gRPC's own codes.
 #[test]
 fn unsupported_flight_calls_are_rejected() {
     let mut product = created();

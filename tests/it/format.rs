@@ -1,8 +1,7 @@
 //! Opens data that earlier versions stored. `tests/data/format` contains one file per version.
 //!
-//! A file never changes. `RECORD_FORMAT=1 cargo test --test it format` creates the file of the
-//! current version if the file is missing. After a change of the format, the version must have a new
-//! number.
+//! A file never changes. `RECORD_FORMAT=1 cargo test --test it format` creates a missing file of
+//! the current version. After a change of the format, the version must have a new number.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -246,9 +245,8 @@ fn crc32c(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), step))
 }
 
-/// Flips one bit in each byte of each row of the Catalog and the Database. The verification must
-/// report the row. A request that needs the row must fail with an error that contains the row's
-/// name.
+/// The verification must report the damaged row. A request that needs the row must fail with an
+/// error that contains the row's name.
 #[test]
 fn damaged_metadata_row_is_reported() {
     let text = std::fs::read_to_string(path(CURRENT)).unwrap();
@@ -293,7 +291,6 @@ fn damaged_metadata_row_is_reported() {
     assert!(flips > 400 && refused > 20, "{flips} {refused}");
 }
 
-/// Flips one bit in the body of every row in a table of a shard.
 fn flip(product: &Product, table: Table, first: bool) {
     for (address, store) in product.stores() {
         if !matches!(address, Address::Shard(_)) || !store.is_open().unwrap() {
@@ -314,8 +311,7 @@ fn damaged_block_fails_only_affected_queries() {
     for table in [Table::Value, Table::Wal] {
         let mut product = Product::with(&[("LOG_REQUESTS", "none")]);
         product.query("", "CREATE DATABASE a");
-        // Measurements in the same flush share a value. The measurement `first` is at the start of
-        // this value.
+        // Measurements in the same flush share a value, which begins with `first`.
         product.write("a", "first,host=a v=1 0\nsecond,host=a v=2 0");
         if table != Table::Wal {
             product.rest();
@@ -341,7 +337,6 @@ fn damaged_block_fails_only_affected_queries() {
             let second = product.query("a", "SELECT sum(v) FROM second");
             assert_eq!(second["results"][0]["series"][0]["values"], json!([[0, 2]]));
         }
-        // Writes still succeed, and queries return their points.
         if table == Table::Value {
             product.write("a", "other v=5 20");
             let other = product.query("a", "SELECT sum(v) FROM other");

@@ -28,7 +28,6 @@ impl Grafana {
         Self { product, post }
     }
 
-    /// Sends one query in the same way as the data source. Returns the first result.
     fn ask(&mut self, q: &str) -> Value {
         let encode = |pairs: &[(&str, &str)]| {
             form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()

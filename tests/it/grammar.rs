@@ -1,7 +1,7 @@
 //! Generates random statements from a grammar. Tests of any language can use it.
 
-/// The name of a rule and its alternatives. An alternative may refer to other rules. `<x>` stands
-/// for one text generated from rule `x`. `<x*,>` is a list of texts of rule `x`, separated by `,`.
+/// The name and the alternatives of a rule. `<x>` stands for one text generated from rule `x`.
+/// `<x*,>` is a list of texts of rule `x`, separated by `,`.
 pub(crate) type Rule = (&'static str, &'static [&'static str]);
 
 const DEPTH_MAX: usize = 12;
@@ -47,7 +47,6 @@ fn write(
             (true, 1) => random.usize(1..100),
             (true, _) => random.usize(1..4),
         };
-        // Some long lists repeat one part, and others have different parts.
         let repeats = random.bool();
         let mut last = String::new();
         for at in 0..count {

@@ -48,8 +48,8 @@ pub(crate) fn put(world: &mut World, row: Grantee) -> FromCatalog {
     call_catalog(world, &ToCatalog::PutGrantee(Box::new(row)))
 }
 
-/// Revokes a token. Returns the number of databases that have not confirmed the revocation, or
-/// `None` if the token does not exist.
+/// Returns the number of databases that have not confirmed the revocation, or `None` if the token
+/// does not exist.
 pub(crate) fn revoke(world: &mut World, name: &str) -> Option<u64> {
     let message = ToCatalog::RemoveGrantee { user: false, name: name.to_owned() };
     match call_catalog(world, &message) {
@@ -71,8 +71,7 @@ fn write_as(principal: Principal, database: &str, line: &str) -> Write {
     Write::new(request)
 }
 
-/// Writes a point with the token. Returns whether the write was accepted, or `None` if the edge
-/// cannot determine the permission.
+/// Returns whether the write was accepted, or `None` if the edge cannot determine the permission.
 pub(crate) fn writes(world: &mut World, edge: &Edge, token: &str, database: &str) -> Option<bool> {
     let principal = match identify(world, edge, token, database) {
         Ok(Verdict::Known(principal)) => principal,
@@ -87,8 +86,7 @@ pub(crate) fn writes(world: &mut World, edge: &Edge, token: &str, database: &str
         Err(Error::Revoked | Error::Forbidden { .. }) => Some(false),
         Err(error) => panic!("{error}"),
     };
-    // The edge reports the use of the token after the response, so a failure here does not change
-    // the response.
+    // The edge reports the use of the token after the response.
     let _ = world.run(edge, confirm(caller));
     taken
 }
@@ -97,7 +95,6 @@ pub(crate) fn three_edges() -> [Edge; 3] {
     [Edge::default(), Edge::default(), Edge::default()]
 }
 
-/// Writes once through each edge, so that each edge caches the token.
 pub(crate) fn meet(world: &mut World, edges: &[Edge], token: &str, databases: &[&str]) {
     for edge in edges {
         for database in databases {
@@ -106,7 +103,6 @@ pub(crate) fn meet(world: &mut World, edges: &[Edge], token: &str, databases: &[
     }
 }
 
-/// Moves time forward, runs alarms, and restarts objects occasionally.
 pub(crate) fn pass(world: &mut World, span_ns: i64) {
     let until_ns = world.platform.time_ns() + span_ns;
     while world.alarm_is_due_within(until_ns - world.platform.time_ns()) && world.alarm() {
@@ -115,8 +111,8 @@ pub(crate) fn pass(world: &mut World, span_ns: i64) {
     world.platform.advance_to(until_ns);
 }
 
-/// Revokes a token while nine of ten messages are lost, objects restart, and writes continue. A
-/// database accepts no write after it is no longer listed as remaining.
+/// Nine of ten messages are lost, objects restart, and writes continue. A database accepts no write
+/// after it is no longer listed as remaining.
 fn revoke_under_losses(seed: u64, databases: &[&str], grants: &[&str]) -> (i64, u32) {
     let mut world = world(seed);
     let edges = three_edges();
@@ -136,8 +132,7 @@ fn revoke_under_losses(seed: u64, databases: &[&str], grants: &[&str]) -> (i64, 
         if acknowledged_ns.is_none() && matches!(revoke(&mut world, "t"), None | Some(0)) {
             acknowledged_ns = Some(world.platform.time_ns());
         }
-        // An edge with an empty cache sends a request to the owners of the data. Their response
-        // decides.
+        // An edge with an empty cache asks the owners of the data for the permission.
         let edge = match world.platform.below(4) {
             0 => Edge::default(),
             known => edges[known - 1].clone(),
@@ -152,8 +147,8 @@ fn revoke_under_losses(seed: u64, databases: &[&str], grants: &[&str]) -> (i64, 
             Some(at_ns) if world.platform.time_ns() > at_ns + 60 * S_NS => break,
             _ => {}
         }
-        // After some time, no more messages are lost, so that the alarm completes its work soon. In
-        // half of the schedules, this phase begins very late.
+        // Without losses, the alarm completes its work soon. In half of the schedules, this phase
+        // begins very late.
         if turn == if seed.is_multiple_of(2) { 40 } else { 4_000 } {
             world.faults = Faults::default();
             calm_ns = Some(world.platform.time_ns());
@@ -258,8 +253,7 @@ fn rule_11_new_database_receives_existing_grants() {
     assert_eq!(writes(&mut world, &edge, "named 1", "later"), Some(true));
 }
 
-/// An incompletely created database accepts no caller, so a revocation does not wait for it. If a
-/// caller is revoked before the database is complete, the database never learns the caller.
+/// An incompletely created database accepts no caller, so a revocation does not wait for it.
 #[test]
 fn rule_11_incomplete_database_never_delays_revocation() {
     let mut stuck = 0;

@@ -41,7 +41,7 @@ pub(crate) fn answered() -> Vec<(String, String, u16)> {
     all
 }
 
-/// Runs every script. Calls `look` with the name of the script, each request, and its response.
+/// Calls `look` with the name of the script, each request, and its response.
 fn every_case(mut look: impl FnMut(&str, &Case, &Response)) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/http");
     for entry in fs::read_dir(folder).unwrap() {
@@ -74,7 +74,6 @@ fn remember(reply: &[u8], last: &mut Vec<(&str, String)>) {
     }
 }
 
-/// Replaces the placeholders in a request with the values that were stored last.
 fn fill(case: &mut Case, last: &[(&str, String)]) {
     let fill = |text: &mut String| {
         for (name, value) in last.iter().rev() {
@@ -146,8 +145,7 @@ fn parse(script: &str) -> Vec<Case> {
     cases
 }
 
-/// Returns a body that consists of these lines. Unicode control pictures represent unprintable
-/// characters.
+/// Unicode control pictures represent unprintable characters.
 fn raw(lines: &[&str]) -> Vec<u8> {
     lines.join("\n").replace('␀', "\0").replace('␍', "\r").into_bytes()
 }

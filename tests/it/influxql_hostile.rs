@@ -8,8 +8,7 @@ use tidemark::influxql::bound_params::Params;
 use tidemark::influxql::parse;
 use tidemark::model::limits::{QUERY_TEXT_BYTES_MAX, SOURCES_WRITTEN_MAX};
 
-/// The maximum CPU time of one parse. It is 50 ms, multiplied by the slowdown of an unoptimised
-/// build.
+/// 50 ms of CPU time per parse, multiplied by the slowdown of an unoptimised build.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Parses a text that the parser must reject, quickly and without a stack overflow.

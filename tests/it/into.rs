@@ -4,8 +4,8 @@ use serde_json::json;
 
 use crate::product::Product;
 
-/// Writes 24 MB of strings from three shards to a new measurement. Every batch except the first
-/// uses a plan that was created before the first batch created its columns.
+/// Every batch except the first uses a plan that was created before the first batch created its
+/// columns.
 #[test]
 fn select_into_copies_every_row() {
     let mut product = Product::with(&[("DEFAULT_SHARDS", "3")]);

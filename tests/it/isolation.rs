@@ -11,10 +11,9 @@ use tidemark::store::memory::MemoryStore;
 use crate::product::Product;
 use crate::tokens::{admin, body, encoded, send, token};
 
-/// The total number of operations on both databases.
 const OPERATIONS: usize = 10_000;
 
-/// The data of a database, and a text that no response of the other database may contain.
+/// No response of the other database may contain the text `canary`.
 struct Tenant {
     database: &'static str,
     token: String,
@@ -91,7 +90,6 @@ fn interleaved_tenant_operations_leak_nothing() {
     }
     println!("{served} served, {refused} refused, 0 foreign canaries");
     assert!(served > OPERATIONS / 2 && refused > OPERATIONS / 10, "{served} {refused}");
-    // Each owner can read their own texts.
     for tenant in &tenants {
         let target = format!("/query?db={}&q=SHOW+MEASUREMENTS", tenant.database);
         let reply = send(&mut product, ("Token", &tenant.token), ("GET", &target), "");
@@ -137,7 +135,6 @@ fn database_names_never_share_objects() {
     while names.len() < 4_500 {
         let count = random.usize(1..6);
         let name: String = (0..count).map(|_| PIECES[random.usize(..PIECES.len())]).collect();
-        // The name in a URL must arrive unchanged in every dialect.
         let mut arrived = None;
         for (dialect, key) in [(Dialect::V1, "db"), (Dialect::V2, "bucket"), (Dialect::V3, "db")] {
             let query = format!("{key}={}", encoded(&name));

@@ -21,8 +21,7 @@ fn functions_needing_all_values_are_limited() {
     let mut ask = |q: &str| product.query("d", q)["results"][0].clone();
     let values = |answer: &Value| answer["series"][0]["values"].clone();
     assert_eq!(values(&ask("SELECT count(distinct(v)) FROM m")), json!([[0, 1_000]]));
-    // The direction does not change the points. If several values are equal, the earliest one is
-    // returned.
+    // Of several equal values, the earliest one is returned in either direction.
     let (top, bottom) = (json!([[857, 999], [1857, 999]]), json!([[0, 0], [1000, 0]]));
     assert_eq!(values(&ask("SELECT top(v, 2) FROM m")), top);
     assert_eq!(values(&ask("SELECT bottom(v, 2) FROM m")), bottom);

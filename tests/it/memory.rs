@@ -41,7 +41,6 @@ impl Measured {
         action
     }
 
-    /// Passes the body to the exchange in the same way as the edge.
     fn read(&mut self, platform: &TestPlatform) -> Action {
         let Some(exchange) = &mut self.exchange else { return Action::End };
         let mut bytes = 0;
@@ -74,8 +73,7 @@ impl Client for Measured {
         }
         match action {
             Action::Calls(calls) => {
-                // The transport now owns the calls. All bytes of the calls count until they are
-                // sent.
+                // The bytes of the calls count until the transport has sent them.
                 Some(calls)
             }
             Action::Respond(response) => {
@@ -117,8 +115,7 @@ fn peak(body: Vec<u8>, headers: Vec<(&'static str, String)>) -> (u16, isize) {
 
 type Line = fn(usize) -> String;
 
-/// Returns lines as agents write them, and difficult lines. Difficult lines have many columns per
-/// byte of text, or values that do not repeat.
+/// Difficult lines have many columns per byte of text, or values that do not repeat.
 fn shapes() -> [(&'static str, Line); 7] {
     [
         ("integers", |n| {
@@ -169,8 +166,8 @@ fn large_body_needs_twice_its_size() {
     }
 }
 
-/// Eight bytes of text become a point that needs twenty bytes in columns. A new series needs more.
-/// A body of 10 MB is accepted. A body of 25 MB must be sent in smaller bodies.
+/// Eight bytes of text become a point that needs twenty bytes in columns. A body of 25 MB must be
+/// sent in smaller bodies.
 #[test]
 fn column_memory_limits_dense_bodies() {
     let shapes: [(&str, Line); 2] = [
@@ -190,8 +187,7 @@ fn column_memory_limits_dense_bodies() {
     }
 }
 
-/// A compressed body of 200 MB that contains only one line is rejected as soon as it exceeds the
-/// limit for lines.
+/// A compressed body of 200 MB with only one line exceeds the limit for lines.
 #[test]
 fn gzip_bomb_needs_little_memory() {
     let bomb = gzip(&vec![0; 200_000_000]);

@@ -26,8 +26,7 @@ const NOW_NS: i64 = 1_700_000_000_000_000_000;
 const PAUSE_NS: i64 = 700_000_000_000;
 const COLUMNS: u32 = 1_000;
 const ROWS_PER_FRAME: usize = 5_000;
-/// The maximum memory of an event in addition to the stored data. If rows were padded to all
-/// columns, an event would need hundreds of megabytes.
+/// Without padding to all columns. With padding, an event would need hundreds of megabytes.
 const PEAK_BYTES_MAX: isize = 24_000_000;
 
 struct Rows {
@@ -65,7 +64,6 @@ fn block(rows: &Rows) -> Block {
     }
 }
 
-/// Reads values of some columns in the same way as a scan.
 fn count(shard: &mut Shard<MemoryStore>, columns: &[ColumnId]) -> usize {
     let counted = shard.with_reader(&STAMP, &[MeasurementId(1)], |reader| {
         let mut count = 0;
@@ -76,8 +74,8 @@ fn count(shard: &mut Shard<MemoryStore>, columns: &[ColumnId]) -> usize {
     counted.unwrap()
 }
 
-/// Measures each event of a write. Then measures a query of two columns, a replay, a flush, a
-/// delete, and the merge that removes the deleted rows.
+/// After the write, measures a query of two columns, a replay, a flush, a delete, and the merge
+/// that removes the deleted rows.
 #[expect(clippy::disallowed_methods, reason = "how long it takes is printed, nothing else")]
 fn measure(what: &str, frames: &[Vec<u8>], columns: &[ColumnId], values: usize) {
     let store = MemoryStore::new();

@@ -131,18 +131,16 @@ const NOW_NS: i64 = 1_700_000_000_000_000_000;
 const PARTS: usize = 16;
 const PART_ROWS: usize = 70_000;
 const HOSTS: usize = 100;
-/// The maximum memory of a job between two steps: 4.5 MB of bodies in the windows of its cursors, a
-/// page of each body, and the value that is being filled.
+/// The memory between two steps: 4.5 MB of bodies in the windows of the cursors, a page of each
+/// body, and the value that is being filled.
 const JOB_BYTES_MAX: isize = 9_000_000;
-/// The maximum memory during a step. It includes the encoded group, the values that the step fills,
-/// and the copies in the store. It is an event's share, as in `memory_columns`.
+/// The memory during a step also includes the encoded group and the copies in the store.
 const STEP_BYTES_MAX: isize = 16_000_000;
 
 /// The minimum average number of body bytes per row that is read.
 const SLICE_BYTES_MIN: u64 = 80_000;
 
-/// Returns full-precision floats of a hundred series. Their rows alternate with the rows of the
-/// other parts.
+/// The rows of the hundred series alternate with the rows of the other parts.
 fn floats(part: usize) -> Vec<u8> {
     let mut rng = fastrand::Rng::with_seed(part as u64);
     let names: Vec<String> = (0..HOSTS).map(|host| format!("host_{host}")).collect();

@@ -54,8 +54,7 @@ struct Asking {
 impl Asking {
     fn take(&self, body: Vec<u8>) {
         let mut answer = self.answer.borrow_mut();
-        // The boundaries between chunks depend on the free memory. Therefore the hash is computed
-        // over bytes.
+        // The boundaries between chunks depend on the free memory, so the hash covers bytes.
         for byte in &body {
             answer.1 = answer.1.wrapping_mul(0x100_0000_01b3) ^ u64::from(*byte);
         }
@@ -112,7 +111,6 @@ fn loaded(shards: u32) -> World {
     world.run(&edge, create("db", shards, None)).unwrap();
     for from in (0..POINTS).step_by(PER_WRITE) {
         let line = |n: usize| {
-            // These numbers do not repeat.
             let (series, value) = (n % SERIES, xxh64(&(n as u64).to_le_bytes(), 7) >> 2);
             format!("m,id=i{series},g=g{} v={value}i,w={n}i {}\n", series % 50, n * 1_000_000)
         };
@@ -141,8 +139,7 @@ fn ask(world: &mut World, texts: &[&str]) -> (Vec<(u16, u64, usize)>, isize, usi
     (answers, counted.peak.get(), counted.piece.get())
 }
 
-/// Thirty concurrent queries wait for each other, so that they do not need thirty times the memory.
-/// Each result must equal the result of the same query alone.
+/// Concurrent queries wait for each other, so that they do not need thirty times the memory.
 #[test]
 fn heavy_queries_stay_within_query_memory() {
     let kinds = [
@@ -167,8 +164,8 @@ fn heavy_queries_stay_within_query_memory() {
     }
 }
 
-/// Thirty queries that must keep all their values in memory restart one after another, and do not
-/// fail. Small queries of the same database overtake them.
+/// Queries that keep all their values in memory restart one after another. Small queries of the
+/// same database overtake them.
 #[test]
 fn small_queries_overtake_gathering_queries() {
     let kinds = ["SELECT median(v), mode(w) FROM m", "SELECT distinct(v) FROM m WHERE w < 1000000"];
@@ -188,8 +185,7 @@ fn small_queries_overtake_gathering_queries() {
     }
 }
 
-/// A series with a million windows is one chunk of the result. The text of the result would be much
-/// larger than the chunk.
+/// The text of the result would be much larger than its only chunk.
 #[test]
 fn million_windows_are_sent_in_chunks() {
     let mut world = loaded(1);

@@ -1,8 +1,6 @@
 //! Runs the planner, the executor and the writer on points in memory, without messages or a store.
-//!
-//! Other tests cover the whole server. These tests use several shards and very small pages. They
-//! show that the edge's part of a query does not depend on the distribution of points or on the
-//! boundaries of pages.
+//! With several shards and very small pages, the tests show that the edge's part of a query does
+//! not depend on the distribution of points or on the boundaries of pages.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -81,8 +81,7 @@ pub(crate) fn opened(store: &MemoryStore, budget: &Rc<Budget>) -> Shard<MemorySt
     shard
 }
 
-/// Returns the maximum memory of an event in addition to the stored data, and the memory between
-/// events.
+/// Returns the maximum memory of an event without the stored data, and the memory between events.
 fn fill(objects: usize, batches: usize, series: usize) -> (isize, isize) {
     let before = live();
     let budget = Budget::new(MEMTABLE_BYTES_MAX, 1);
@@ -274,8 +273,7 @@ fn repeated_strings_bound_page_memory() {
     }
 }
 
-/// Returns rows of repeated text. Every second row has no text. With `with_number`, all rows have a
-/// number, so that the rows have another set of columns.
+/// Every second row has no text. With `with_number`, the rows have another set of columns.
 fn repeated_in(number: usize, with_number: bool) -> Vec<u8> {
     const ROWS: usize = 20_000;
     let text =
@@ -292,7 +290,6 @@ fn repeated_in(number: usize, with_number: bool) -> Vec<u8> {
     let block = Block {
         series: SeriesTable { tags: Vec::new(), len: 1 },
         row_series: vec![0; ROWS],
-        // Half of the rows overwrite the rows of the previous frame.
         times_ns: (0..ROWS).map(|row| NOW_NS + (number * ROWS / 2 + row) as i64).collect(),
         fields,
     };
@@ -370,8 +367,8 @@ fn large_loads_stay_within_isolate_memory() {
     }
 }
 
-/// If a column were contiguous, it would exist twice while it grows, and then leave a gap that only
-/// smaller allocations can use.
+/// A contiguous column would exist twice while it grows, and then leave a gap that only smaller
+/// allocations can use.
 #[test]
 fn append_memory_ignores_stored_rows() {
     let (store, budget) = (MemoryStore::new(), Budget::new(MEMTABLE_BYTES_MAX, 1));
@@ -401,8 +398,7 @@ fn a_restart_reads_the_log_when_it_is_asked_and_not_before() {
         let store = MemoryStore::new();
         let mut shard = opened(&store, &budget);
         let mut number = 0;
-        // A frame is slightly larger than a megabyte. When the frames exceed 8 MB, they are
-        // flushed.
+        // A frame is slightly larger than a megabyte. At 8 MB, the frames are flushed.
         let limit = (megabytes * 1_000_000).min(7_000_000);
         while shard.stats().unwrap().wal_bytes < limit {
             shard.append(&text(number), &STAMP, NOW_NS).unwrap();
@@ -424,8 +420,8 @@ fn a_restart_reads_the_log_when_it_is_asked_and_not_before() {
     }
 }
 
-/// Ten bytes of text become a point that needs twenty bytes in columns. A body with the shortest
-/// possible lines is the largest message to a shard. It is many times larger than the usual log.
+/// The shortest lines make the largest message to a shard. Ten bytes of text become a point that
+/// needs twenty bytes in columns.
 #[test]
 fn shortest_lines_stay_within_isolate_memory() {
     let lines = if is_long() { 3_100_000 } else { 1_550_000 };
@@ -463,8 +459,7 @@ fn shortest_lines_stay_within_isolate_memory() {
         event(&mut shard, &frame);
         let peak = peak_since() - before;
         println!("{name}: {peak} bytes at the peak, {stored} stored, {} left", live() - before);
-        // Each line needs twenty bytes and a position in the order. Frames that are only in the log
-        // are read one table at a time.
+        // Frames that are only in the log are read one table at a time.
         let most = if name == "append" { 24_000_000 } else { lines as isize * 40 };
         assert!(peak < most, "{name}: {peak}");
     }

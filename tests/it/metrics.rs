@@ -70,7 +70,6 @@ fn documented_metrics_and_alerts_exist() {
         }
     }
     assert!(used.len() > 6, "{used:?}");
-    // The table of actions on the page has a row for each alert.
     let operating = text("docs/OPERATING.md");
     let alerts = text("examples/prometheus/alerts.yml");
     for alert in alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")) {
@@ -113,8 +112,7 @@ fn duration_metrics_start_at_first_scrape() {
     product.write("a", "m,host=a v=1 4");
     product.write("a", "m,host=a v=1 5");
     product.query("a", "SELECT v FROM m");
-    // The duration of rejected requests is not recorded, so that unauthorized callers cannot change
-    // a quantile.
+    // Otherwise unauthorized callers could change a quantile.
     product.ask("POST", "/write", "db=a", &[], "this is no line");
     let text = scraped(&mut product, "a");
     for (kind, count) in [("write", 2.0), ("query", 1.0)] {
@@ -132,7 +130,6 @@ fn duration_metrics_start_at_first_scrape() {
     assert!(!scraped(&mut many, "a").contains("duration"), "a platform of many isolates");
 }
 
-/// A token for metrics needs no permission for the data.
 #[test]
 fn metrics_token_reads_only_metrics() {
     let mut product = with_quota();

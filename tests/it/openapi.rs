@@ -134,11 +134,9 @@ fn openapi_statuses_match_http_scripts() {
             seen.insert((method, path, status));
         }
     }
-    // No script overloads a server or has twenty failed logins. The tests in `write_overload` and
-    // `tokens` cover these statuses.
+    // The tests in `write_overload` and `tokens` cover these statuses.
     let elsewhere = |(_, _, status): &&(String, String, u16)| !matches!(status, 429 | 501 | 503);
-    // The runtime of the scripts keeps no earlier states. The tests in `recoveries` cover these
-    // statuses.
+    // The tests in `recoveries` cover these statuses.
     let goes_back = |(method, path, status): &&(String, String, u16)| {
         let statuses = if method == "GET" { &[202][..] } else { &[200, 202, 409, 422] };
         path == "/api/v3/recover" && statuses.contains(status)

@@ -9,7 +9,6 @@ fn product() -> Product {
     Product::with(&[("LOG_REQUESTS", "none")])
 }
 
-/// Returns the result's only series.
 fn one(product: &mut Product, q: &str) -> Value {
     let answer = product.query("", q);
     let series = &answer["results"][0]["series"];
@@ -166,7 +165,7 @@ fn verification_reads_everything_in_pages() {
         (response.status, serde_json::from_slice(&response.body).unwrap())
     };
     // The Catalog has two rows. The Database has six rows, a frame in the log, and the columns of
-    // its two measurements.
+    // two measurements.
     let (status, in_wal) = verify(&mut product, "/debug/verify?db=a");
     assert_eq!((status, &in_wal["db"], &in_wal["blocks"]), (200, &json!("a"), &json!(11)));
     product.rest();
@@ -174,8 +173,7 @@ fn verification_reads_everything_in_pages() {
     assert!(flushed["blocks"].as_u64().unwrap() > 13, "{flushed}");
     assert!(flushed["bytes"].as_u64().unwrap() > 50, "{flushed}");
     assert_eq!([&flushed["damaged"], &flushed["resume"]], [&json!([]), &Value::Null]);
-    // A request continues after the value with the given number. If this is the last value, no work
-    // remains.
+    // A request continues after the value with the given number.
     let last = last_value(&product);
     let mut from =
         |number: u64| verify(&mut product, &format!("/debug/verify?db=a&resume=1.{number}")).1;

@@ -24,8 +24,7 @@ fn sql_reads_earlier_points() {
     assert_eq!(ask(&mut product, "count m"), (200, "[{\"rows\":2}]".to_owned()));
 }
 
-/// SQL fails at its first message, or in the middle of its result. In both cases the partial result
-/// is discarded, because a client could not distinguish it from a complete result.
+/// A client could not distinguish a partial result from a complete result.
 #[test]
 fn broken_sql_statement_returns_503() {
     let mut product = written();
@@ -44,7 +43,6 @@ fn broken_sql_statement_returns_503() {
     assert!(!listed.contains("rows 1000"), "{listed}");
 }
 
-/// The client receives only the result of the second execution.
 #[test]
 fn lost_sql_statement_runs_again() {
     let mut product = written();

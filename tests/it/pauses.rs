@@ -1,9 +1,8 @@
 //! Tests that statements pause, so that other requests can run, and that the limits of statements
 //! are enforced.
 //!
-//! The long form of the fuzzer is
-//! `PAUSE_STATEMENTS=20000 PAUSE_SEED=1 cargo test --release --test it longest_pause --
-//! --nocapture`.
+//! The long form of the fuzzer is `PAUSE_STATEMENTS=20000 PAUSE_SEED=1 cargo test --release --test
+//! it longest_pause`.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -17,8 +16,8 @@ use crate::product::Product;
 
 const STATEMENTS: usize = 150;
 const TEXT_BYTES_MAX: usize = 8_000;
-/// The maximum CPU time of a statement, far more than any statement needs between two pauses.
-/// Without the limits, a statement would need hours.
+/// Far more CPU time than any statement needs between two pauses. Without the limits, a statement
+/// would need hours.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 const INFLUXQL: &[Rule] = &[

@@ -26,8 +26,7 @@ pub(crate) struct Product {
 }
 
 impl Product {
-    /// Creates a product with the given settings. All other settings have their default values. The
-    /// setting `SQL` enables the stand-in for SQL.
+    /// The setting `SQL` enables the stand-in for SQL.
     pub(crate) fn with(settings: &[(&str, &str)]) -> Self {
         let given = |name: &str| settings.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
         let token = |name: &str| (name == "ADMIN_TOKEN").then_some(TOKEN);
@@ -54,9 +53,8 @@ impl Product {
         self.inner.set_backups(Box::new(move |message| place.answer(message)));
     }
 
-    /// Creates a product whose clock starts at `now_s` and which continues another product. The
-    /// other product has created `objects` objects. The caller adds the other product's stores with
-    /// `put_store`.
+    /// The new product continues another product, which has created `objects` objects. The caller
+    /// adds the stores of that product with `put_store`.
     pub(crate) fn going_on(now_s: i64, objects: u64) -> Self {
         let mut product = Self::with(&[]);
         product.now_ns = now_s * S_NS;
@@ -104,7 +102,6 @@ impl Product {
         self.inner.last_log_line()
     }
 
-    /// Returns the status and the body.
     pub(crate) fn ask(
         &mut self,
         method: &str,
@@ -195,7 +192,6 @@ impl Product {
         self.ask(method, "/api/v3/configure/database", "", &[], body)
     }
 
-    /// Runs every alarm that is due within `hours`.
     pub(crate) fn pass_hours(&mut self, hours: i64) {
         for _ in 0..hours {
             self.now_ns += 3_600 * S_NS;

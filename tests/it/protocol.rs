@@ -393,7 +393,6 @@ fn rule_7_repeated_create_completes_interrupted_create() {
         let Err(Error::Catalog(refusal)) = refused else { panic!("seed {seed}: {refused:?}") };
         assert_eq!(refusal.to_string(), PolicyRefusal::Conflict.to_string());
         assert_eq!(world.run(&edge, write("db", &format!("m f=1 {START_NS}"))), kept(1));
-        // The result is one database with two open shards, even after repeated requests.
         world.settle();
         assert_eq!(open_shards(&world), 2, "seed {seed}");
     }

@@ -140,7 +140,7 @@ fn slimit_stops_requests_after_groups() {
     }
 }
 
-/// Returns how many storage rows the first query after a restart reads. The data consists of
+/// Returns the storage rows that the first query after a restart reads. The data consists of
 /// `rounds` weeks of 50 series. Each week fills several storage rows.
 fn storage_rows(rounds: i64, queries: &[&str]) -> Vec<u64> {
     let mut product = Product::with(&[]);
@@ -189,8 +189,8 @@ fn uncached_last_reads_newest_blocks() {
 fn last_finds_series_that_ended() {
     let mut product = Product::with(&[]);
     product.query("d", "CREATE DATABASE d");
-    // All weeks have the same number of series, but the third week has other series. A week has so
-    // many rows per series that the scan reads one week after another.
+    // The third week has other series. A week has so many rows per series that the scan reads one
+    // week after another.
     for week in 0..6 {
         let mut lines = Vec::new();
         for minute in 0..200 {

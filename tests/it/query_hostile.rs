@@ -8,8 +8,7 @@ use serde_json::Value;
 
 use crate::product::Product;
 
-/// The maximum CPU time of a statement, far more than any statement needs. Without the limits, a
-/// statement would need hours.
+/// Far more CPU time than any statement needs. Without the limits, a statement would need hours.
 const PATIENCE: Duration = Duration::from_secs(10);
 const YEAR: &str = "time >= 0 AND time < 365d";
 
@@ -66,7 +65,6 @@ fn window_limit_error_names_stray_point() {
         assert!(error.contains("its first point is at 1970-01-01T00:00:00Z"), "{clauses}: {error}");
     }
     assert_eq!(error_of(&ask("GROUP BY time(10000s)")), stray);
-    // Statements with few windows, with skipped windows, or with time bounds still work.
     for clauses in ["GROUP BY time(30d)", "GROUP BY time(10000s) fill(none)"] {
         assert_eq!(error_of(&ask(clauses)), "", "{clauses}");
     }
@@ -168,8 +166,7 @@ fn extreme_numbers_never_stop_server() {
     assert_eq!(still["results"][0]["series"][0]["values"][0][1], 400);
 }
 
-/// Patterns for which a backtracking engine would need very long, matched with every value of a tag
-/// and of a field.
+/// A backtracking engine would need very long for these patterns.
 #[test]
 fn regexes_take_linear_time() {
     let mut product = Product::with(&[]);

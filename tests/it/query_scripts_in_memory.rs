@@ -39,8 +39,7 @@ impl Server for Memory {
     }
 }
 
-/// Scripts about features that this server does not support: DDL, changed policies, rejected
-/// writes, and requests.
+/// This server does not support DDL, changed policies, rejected writes, and requests.
 const OTHERS: [&str; 5] = [
     "databases.test",
     "overwrites.test",
@@ -54,8 +53,8 @@ const DIFFERENT: [&str; 3] = [
     // fill() inserts a number into a string column, so that the column has two types.
     "query db0 SELECT max(v), s, i FROM cpu WHERE time >= 0 AND time < 6m GROUP BY time(1m) \
      fill(5)",
-    // If several points have the same time, the first and the last point depend on the order of
-    // series in 1.x.
+    // In 1.x, the first and the last of several points with the same time depend on the order of
+    // series.
     "query db0 SELECT first(v), last(v) FROM cpu GROUP BY region",
     "query db0 SELECT last(v) FROM cpu GROUP BY host",
 ];
@@ -77,7 +76,6 @@ fn scripts_pass_with_any_sharding() {
     }
 }
 
-/// The scripts in `full/` about functions and clauses of SELECT.
 const SELECTS: [&str; 14] = [
     "bitwise.test",
     "casts.test",
@@ -103,8 +101,7 @@ fn full_scripts_return_recorded_results() {
     let mut summary = run_dir(&mut server, &dir).unwrap();
     summary.failures.retain(|failure| {
         SELECTS.contains(&failure.file.as_str())
-            // If several values are equally frequent, the mode depends on the order of points in
-            // 1.x.
+            // In 1.x, the mode of equally frequent values depends on the order of points.
             && !failure.head.contains("mode(")
             && !failure.difference.contains("not supported yet")
             && !failure.difference.contains("this server cannot")

@@ -107,8 +107,7 @@ fn query_v3_equals_query_v1() {
     }
 }
 
-/// Returns the rows of a `/query` response. Tags and columns are listed by name, and nulls are
-/// omitted.
+/// Tags and columns are listed by name, and nulls are omitted.
 fn rows_of(answer: &Value) -> Vec<Value> {
     let mut rows = Vec::new();
     for series in answer["results"][0]["series"].as_array().unwrap() {
@@ -129,8 +128,7 @@ fn rows_of(answer: &Value) -> Vec<Value> {
     rows
 }
 
-/// Returns the seconds of a timestamp. The timestamp must be a whole second on the written day, or
-/// the start of that day.
+/// The timestamp must be a whole second on the written day, or the start of that day.
 fn at_s(time: &Value) -> Value {
     let text = time.as_str().unwrap();
     if text.starts_with("1970-01-01T00:00:00") {

@@ -55,8 +55,7 @@ fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
     found.next().map(|(_, value)| value.as_str())
 }
 
-/// Writes without pauses until the minute ends. Returns the number of accepted points, and the last
-/// rejection.
+/// Returns the number of accepted points in the minute, and the last rejection.
 fn write_for_a_minute(product: &mut Product, batch: usize, offered: usize) -> (u64, Response) {
     let (mut taken, mut refusal) = (0, None);
     product.standing_still(|product| {
@@ -126,9 +125,8 @@ fn cells_quota_is_accurate_within_quarter() {
     for shards in [1, 8] {
         let mut product = product(shards);
         admin(&mut product, ("POST", "/write?db=d"), &lines(1_000, 0), 204);
-        // The decoded size of one query includes a time and a value of each point, and additional
-        // columns. Each query has a different range, because the result of a repeated range is
-        // cached.
+        // The decoded size includes a time and a value of each point. Each query has a different
+        // range, because the result of a repeated range is cached.
         let mut end_ns = 1_000_000;
         let mut ask = || {
             end_ns += 1;
@@ -201,7 +199,6 @@ fn quota_error_status_follows_dialect() {
             assert!(header(&response, "Retry-After").is_some());
             assert!(product.log_line().unwrap().contains("quota"), "{:?}", product.log_line());
         }
-        // Queries still succeed, because they have no limit.
         admin(product, ("POST", "/query?db=d&q=SELECT+*+FROM+m"), "", 200);
         let other = product.post("/query?q=CREATE+DATABASE+other", "");
         assert_eq!(other.status, 200);
@@ -314,7 +311,6 @@ fn quotas_are_set_shown_and_removed() {
     assert_eq!(shown["quota"], all, "the database keeps its own");
     let id = shown["tokens"][0]["id"].clone();
     assert_eq!(shown["tokens"], json!([{"id": id, "name": "agent", "points_per_minute": 10}]));
-    // A repeated request changes nothing. The limits remain after a restart.
     assert_eq!(set(&mut product, &agent), shown);
     product.sleep();
     assert_eq!(show(&mut product), shown);
@@ -370,8 +366,6 @@ fn databases_quota_limits_creator() {
     assert_eq!(writes_to(&mut product, &creator, "c0").0, 204);
     assert_eq!(writes_to(&mut product, &other, "o1").0, 204);
     product.query("", "CREATE DATABASE by_the_administrator");
-    // Dropping a database reduces the usage of its creator's quota, even if another caller drops
-    // it.
     product.query("", "DROP DATABASE c0");
     assert_eq!(writes_to(&mut product, &creator, "c2").0, 204);
     assert_eq!(writes_to(&mut product, &creator, "c3").0, 422);
@@ -425,8 +419,6 @@ fn invalid_quota_is_rejected() {
     }
 }
 
-/// With every quota, acknowledged points and limits remain after flushes, merges, splits and
-/// restarts.
 #[test]
 fn quotas_keep_acknowledged_points() {
     let settings = [("AUTO_CREATE_RETENTION", "INF"), ("SHARD_SPLIT_BYTES", "20000")];
@@ -457,7 +449,6 @@ fn quotas_keep_acknowledged_points() {
         }
     }
     assert!(acknowledged > 5_000, "{acknowledged}");
-    // A limit that is lower than the current usage deletes no data.
     set(&mut product, &json!({"db": "d", "points_per_minute": 1, "stored_bytes": 1, "series": 1}));
     product.rest();
     product.sleep();

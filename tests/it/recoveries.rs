@@ -34,14 +34,12 @@ const SPLIT_BYTES: u64 = 600;
 const POINTS: i64 = 40;
 const SEEDS: u64 = 120;
 
-/// The written values of a column, by time.
 pub(crate) type Column = BTreeMap<i64, String>;
 
 pub(crate) struct Scene {
     pub(crate) world: World,
     /// An edge that has cached every state.
     pub(crate) old: Edge,
-    /// The written values by measurement and column.
     pub(crate) written: BTreeMap<(&'static str, &'static str), Column>,
     next: i64,
     /// The recovery time, and the values that were written before this time.
@@ -141,8 +139,8 @@ impl Scene {
         pass(&mut self.world, 2 * H_NS);
     }
 
-    /// Adds columns and measurements, overwrites, deletes and drops points, splits groups, revokes
-    /// a token, and sets a limit.
+    /// Adds columns and measurements, changes points, splits groups, revokes a token, and sets a
+    /// limit.
     pub(crate) fn change(&mut self) {
         let old = self.old.clone();
         let shards = self.world.shard_ids().len();
@@ -201,8 +199,8 @@ impl Scene {
         self.reach(RecoveryStage::Done)
     }
 
-    /// Asserts that all points that existed at the recovery time exist, and that no column contains
-    /// values of another column.
+    /// All points of the recovery time must exist, and no column may contain values of another
+    /// column.
     pub(crate) fn check(&mut self, what: &str) {
         for edge in [self.old.clone(), Edge::default()] {
             for (name, written) in self.written.clone() {
@@ -217,7 +215,7 @@ impl Scene {
         }
     }
 
-    /// Asserts that new columns and measurements contain only points that were written to them.
+    /// New columns and measurements may contain only points that were written to them.
     pub(crate) fn go_on(&mut self, what: &str) {
         let (old, new) = (self.old.clone(), Edge::default());
         let made = [("m", "h"), ("m", "w"), ("k", "h"), ("o", "v"), ("n", "v"), ("m", "g")];
@@ -286,7 +284,6 @@ fn recovered_database_matches_past_and_continues() {
     assert_eq!(scene.recover(), status);
     scene.check("after a repeat");
 
-    // A second recovery can undo the first recovery.
     pass(&mut scene.world, H_NS);
     assert!((before_ns..=scene.world.platform.time_ns()).contains(&status.begun_ns));
     scene.then_ns = status.begun_ns;
@@ -374,8 +371,8 @@ fn invalid_recovery_changes_nothing() {
     scene.check("unchanged");
 }
 
-/// After a reset, the Database may reuse ids before it receives the higher counters. In this case
-/// the Catalog resets it again. `SEED=n` repeats one schedule.
+/// After a reset, the Database may reuse ids before it receives the higher counters. The Catalog
+/// then resets the Database again. `SEED=n` repeats one schedule.
 #[test]
 fn recovery_never_mixes_up_columns() {
     let only = std::env::var("SEED").ok().and_then(|seed| seed.parse::<u64>().ok());

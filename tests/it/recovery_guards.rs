@@ -15,8 +15,8 @@ use crate::world::platform::START_NS;
 
 const POINTS: i64 = 12;
 
-/// Creates a database with two measurements, and an edge. The edge's cache contains the column `g`
-/// of `m` and the measurement `n`, which are newer than the recovery time.
+/// The edge's cache contains the column `g` of `m` and the measurement `n`, which are newer than
+/// the recovery time.
 fn scene(seed: u64) -> (Scene, Edge) {
     let mut scene = Scene::new(seed);
     scene.load();
@@ -36,8 +36,7 @@ impl Scene {
     }
 }
 
-/// After its restart and before the message that opens it, a shard accepts messages with a newer
-/// map.
+/// A restarted shard accepts messages with a newer map until a message opens it.
 #[test]
 fn late_writes_never_enter_new_columns() {
     let (mut scene, late) = scene(11);
@@ -58,7 +57,7 @@ fn late_writes_never_enter_new_columns() {
     scene.check("after it");
 }
 
-/// An edge cannot reach the Catalog. It queries a Database that is recovered but not yet frozen
+/// An edge that cannot reach the Catalog queries a Database that is recovered but not yet frozen
 /// again.
 #[test]
 fn ids_assigned_during_recovery_are_skipped() {
@@ -74,8 +73,7 @@ fn ids_assigned_during_recovery_are_skipped() {
     scene.world.catalog_is_lost = true;
     assert!(!scene.slip(&idle, "m", "w"), "its shards are closed");
     scene.world.catalog_is_lost = false;
-    // The Database has assigned the id of `g` to `w`, and the edge has cached this. The shards are
-    // open.
+    // The Database has assigned the id of `g` to `w`, and the edge has cached the id.
     scene.reach(RecoveryStage::Access);
     assert!(scene.slip(&idle, "m", "w"), "nothing has slipped in");
     assert!(scene.slip(&late, "m", "g"), "nothing has slipped in");
@@ -112,8 +110,7 @@ fn discarded_shard_rejects_requests_until_wiped() {
     scene.change();
     let name = ("m", "f");
     let then = scene.then[&name].clone();
-    // Each edge has cached the map with the changes made after the recovery time. It does not
-    // refresh the map until a message is rejected.
+    // An edge refreshes its cached map only after a message is rejected.
     let edges: Vec<_> = then.keys().map(|_| Edge::default()).collect();
     let reader = Edge::default();
     for edge in edges.iter().chain([&reader]) {
@@ -131,8 +128,8 @@ fn discarded_shard_rejects_requests_until_wiped() {
     assert!(found.keys().eq(then.keys()), "what was taken is lost: {found:?}");
 }
 
-/// The platform should reject a recovery time at which an object did not exist. If the platform
-/// accepts such a time, the database detects this.
+/// The platform should reject a recovery time at which an object did not exist, but the database
+/// must not rely on this.
 #[test]
 fn recovery_before_creation_changes_nothing() {
     let mut scene = Scene::new(15);

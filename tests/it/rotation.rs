@@ -13,7 +13,6 @@ use crate::tokens::{admin, send, token as new_token};
 use crate::world::{Edge, Faults, World};
 
 const S_NS: i64 = 1_000_000_000;
-/// The time for which the previous secret remains valid.
 const KEPT_NS: i64 = 60 * S_NS;
 
 fn rotate(world: &mut World, secret: &str, now_ns: i64) -> FromCatalog {
@@ -22,8 +21,8 @@ fn rotate(world: &mut World, secret: &str, now_ns: i64) -> FromCatalog {
     call_catalog(world, &ToCatalog::RotateToken(Rotation { name, hash, now_ns, until_ns }))
 }
 
-/// Returns the number of databases that have not confirmed the end of the secret, or 0 if no token
-/// has the secret.
+/// Returns the number of databases that have not confirmed the end, or 0 if no token has the
+/// secret.
 fn end(world: &mut World, secret: &str) -> u64 {
     let message = ToCatalog::EndSecret { name: "t".to_owned(), hash: token_hash(secret) };
     match call_catalog(world, &message) {
@@ -40,7 +39,7 @@ enum Ending {
 }
 
 /// The number of accepted writes with the previous secret after all databases know the new secret,
-/// and the number of accepted writes with the new secret.
+/// and with the new secret.
 type Taken = [u32; 2];
 
 /// Nine of ten messages are lost, objects restart, and writes continue.
@@ -126,15 +125,13 @@ fn token_has_at_most_two_secrets() {
     let refused = |refusal| FromCatalog::Refused(refusal);
     assert_eq!(rotate(&mut world, "t3", now_ns), refused(CatalogRefusal::TwoSecrets));
     assert_eq!(rotate(&mut world, "t2", now_ns), granted, "a repeat");
-    // The response that contained the new secret was lost. The previous secret is again the only
-    // secret, and does not end.
+    // The response with the new secret was lost. The previous secret is again the only secret.
     assert_eq!(end(&mut world, "t2"), 0);
     pass(&mut world, 2 * KEPT_NS);
     assert_eq!(writes(&mut world, &edge, "t2", "d"), Some(false));
     assert_eq!(writes(&mut world, &edge, "t", "d"), Some(true));
     let only = ToCatalog::EndSecret { name: "t".to_owned(), hash: token_hash("t") };
     assert_eq!(call_catalog(&mut world, &only), refused(CatalogRefusal::OnlySecret));
-    // An expired secret can be replaced.
     let now_ns = world.platform.time_ns();
     assert_eq!(rotate(&mut world, "t4", now_ns), granted);
     pass(&mut world, 2 * KEPT_NS);
@@ -142,7 +139,6 @@ fn token_has_at_most_two_secrets() {
     assert_eq!(rotate(&mut world, "t5", now_ns), granted);
     let taken = ["t", "t4", "t5"].map(|secret| writes(&mut world, &edge, secret, "d"));
     assert_eq!(taken, [Some(false), Some(true), Some(true)]);
-    // A revocation ends both secrets of the token.
     assert_eq!(revoke(&mut world, "t"), Some(0));
     let taken = ["t", "t4", "t5"].map(|secret| writes(&mut world, &edge, secret, "d"));
     assert_eq!(taken, [Some(false); 3]);
@@ -217,7 +213,6 @@ fn http_rotation_lists_both_secrets() {
     assert!(twice["message"].as_str().unwrap().contains("already has two secrets"), "{twice}");
     product.pass(600);
     assert_eq!(statuses(&mut product, [&old, &new]), [401, 204]);
-    // A DELETE ends the previous secret early.
     let made = admin(&mut product, ("POST", ROUTE), &asked, 200);
     let newest = made["token"].as_str().unwrap().to_owned();
     assert_eq!(statuses(&mut product, [&new, &newest]), [204, 204]);

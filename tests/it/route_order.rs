@@ -14,8 +14,8 @@ struct Sample {
     path: &'static str,
     query: &'static str,
     body: &'static str,
-    /// The status if the database does not exist. `None` if the request has no database, creates
-    /// the database, or lists existing items.
+    /// The status for a missing database. `None` if the request has no database, creates the
+    /// database, or lists existing items.
     missing: Option<u16>,
 }
 
@@ -209,8 +209,7 @@ fn request_checks_precede_other_work() {
                 }
                 let too_long = too_long(row, operation.body);
                 if operation.access != Access::Known {
-                    // The statements determine the permissions. A text that is too long is not
-                    // parsed.
+                    // The server does not parse a text that is too long.
                     let is_parsed = operation.access == Access::Statements;
                     let first = too_long.filter(|_| is_parsed).unwrap_or(403);
                     check(Some(stranger), true, true, first);

@@ -21,7 +21,6 @@ enum Kind {
 
 struct Operation {
     kind: Kind,
-    /// The steps in which the operation started and ended.
     start: u64,
     end: Option<u64>,
     succeeded: bool,
@@ -49,8 +48,8 @@ fn start(world: &mut World, edge: &Edge, number: u64) -> Operation {
         0 => Kind::Drop(world.start_machine(edge, drop_database("db"))),
         1 | 2 => Kind::Create(world.start_machine(edge, create("db", 3, None))),
         _ => {
-            // The field may be a float or an integer. In each new database, the first write
-            // determines its type.
+            // In each new database, the first write determines whether the field is a float or an
+            // integer.
             let suffix = ["", "i"][world.platform.below(2)];
             let line = format!("m,host=h{} f={number}{suffix} {number}", number % 5);
             Kind::Write(world.start_machine(edge, write("db", &line)))
@@ -59,8 +58,7 @@ fn start(world: &mut World, edge: &Edge, number: u64) -> Operation {
     Operation { kind, start: 0, end: None, succeeded: false }
 }
 
-/// Returns the last step in which a drop may take effect. A failed drop may take effect until a
-/// later CREATE or DROP succeeds.
+/// A failed drop may take effect until a later CREATE or DROP succeeds.
 fn effective_end(operations: &[Operation], drop: &Operation) -> u64 {
     let Some(end) = drop.end else { return u64::MAX };
     if drop.succeeded {

@@ -35,7 +35,6 @@ fn fresh(shards: &str, split_bytes: &str) -> Product {
 impl Server for Scripted {
     fn write(&mut self, db: &str, rp: &str, precision: &str, body: &str) -> (u16, String) {
         let target = encoded(&[("db", db), ("rp", rp), ("precision", precision)]);
-        // In the scripts, the first write creates the database.
         let create = encoded(&[("q", &format!("CREATE DATABASE \"{db}\""))]);
         self.product.ask("POST", "/query", &create, &[], "");
         self.product.ask("POST", "/write", &target, &[], body)

@@ -12,15 +12,13 @@ fn long(letter: char, number: u32) -> String {
     format!("{letter}{number:03}{}", "x".repeat(6_000))
 }
 
-/// Returns the cell `at` of every row in every series of the first result.
 fn cells(answer: &Value, at: usize) -> Vec<String> {
     let series = answer["results"][0]["series"].as_array().into_iter().flatten();
     let rows = series.flat_map(|series| series["values"].as_array().unwrap());
     rows.map(|row| row[at].as_str().map_or_else(|| row[at].to_string(), str::to_owned)).collect()
 }
 
-/// The series `m,a=…,b=…` of a policy. The tag that was written first determines the order of the
-/// series in the parts.
+/// The tag that was written first determines the order of the series in the parts.
 struct Model {
     product: Product,
     series: BTreeSet<(String, String)>,

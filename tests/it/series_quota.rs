@@ -37,7 +37,6 @@ fn write(product: &mut Product, lines: &str) -> (u16, String) {
     (response.status, body(&response))
 }
 
-/// Returns the number of series, and the usage in SHOW STATS.
 fn series(product: &mut Product) -> (u64, u64) {
     let tables = |answer: Value| answer["results"][0]["series"].as_array().cloned();
     let exact = tables(product.query("d", "SHOW SERIES EXACT CARDINALITY ON d"));
@@ -90,8 +89,7 @@ fn series_quota_rejects_only_new_series() {
         assert_eq!(write(&mut product, &points(0..1_000, 1)).0, 204);
         product.rest();
         assert_eq!(write(&mut product, &points(1_000..1_500, 1)).0, 204);
-        // The quota is lower than the current number of series. Some of the series are in parts,
-        // some in memory, and some in a log that is not loaded.
+        // Some of the series are in parts, some in memory, and some in a log that is not loaded.
         set(&mut product, &json!({"db": "d", "series": 500}));
         for round in 2..8 {
             if round % 3 == 0 {
@@ -130,7 +128,6 @@ fn new_fields_add_no_series() {
         let (status, error) = write(&mut product, new);
         assert_eq!((status, error.contains("(series)")), (400, true), "{new}: {error}");
     }
-    // A rejected write does not register a tag.
     assert_eq!(write(&mut product, "m,host=b v=2 2").0, 204);
     assert_eq!(series(&mut product), (3, 3));
 }

@@ -213,8 +213,7 @@ fn same(a: &Value, b: &Value) -> bool {
         }
         (Value::Number(x), Value::Number(y)) if x.is_f64() || y.is_f64() => {
             let (x, y) = (x.as_f64().unwrap_or_default(), y.as_f64().unwrap_or_default());
-            // The sum adds at most 200 values, each below 128. The tolerance is 1e-12 of the sum of
-            // their absolute values.
+            // At most 200 values below 128 are added. The tolerance is 1e-12 of their sum.
             (x - y).abs() <= 1e-12 * 200.0 * 128.0
         }
         _ => a == b,

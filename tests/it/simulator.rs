@@ -1,8 +1,7 @@
-//! Tests the whole deployment with random schedules. Two edges, whose caches differ in age, write
-//! to, query, delete from, create and drop one database with real shards. At the same time, messages
-//! are lost, repeated and reordered, groups split, objects crash between events and at any storage
-//! operation, and alarms fail or are late. A model determines for every query which points must, may
-//! and must not be in the result.
+//! Tests the whole deployment with random schedules. Two edges, whose caches differ in age, use one
+//! database with real shards. At the same time, messages are lost, repeated and reordered, groups
+//! split, objects crash at any operation, and alarms fail or are late. A model determines for every
+//! query which points must, may and must not be in the result.
 //!
 //! By default, 2,000 seeds run on all cores. `SEED=n` repeats one seed, and `SEEDS=n` changes the
 //! number of seeds.
@@ -36,8 +35,7 @@ const SEEDS: u64 = 2_000;
 const STEPS: u64 = 400;
 /// The size of a few points and of the rows that define a shard.
 const SPLIT_BYTES: u64 = 600;
-/// The end of an operation that is still running, and of an operation that lasts until the end of
-/// the test.
+/// The operation is still running, or lasts until the end of the test.
 const NEVER: u64 = u64::MAX;
 
 type Pieces = Rc<RefCell<Vec<Result<Option<SeriesChunk>, Error>>>>;
@@ -54,7 +52,6 @@ enum Kind {
 
 struct Operation {
     kind: Kind,
-    /// The steps in which the operation started and ended.
     start: u64,
     end: u64,
     succeeded: bool,
@@ -90,8 +87,7 @@ impl Operation {
     }
 }
 
-/// Some points are in the past, and most points are in the future, so that group splits move some
-/// of them.
+/// Most points are in the future, so that group splits move some of them.
 fn time_ns(number: i64) -> i64 {
     START_NS + (number - 12) * H_NS
 }
@@ -127,8 +123,8 @@ fn start(world: &mut World, edge: &Edge, number: u64, step: u64) -> Operation {
         }
         5..=10 => Kind::Query(world.start_pieces(edge, statement("SELECT f FROM m"), goes_on)),
         _ => {
-            // The field may be a float or an integer. In each new database, the first write
-            // determines its type.
+            // In each new database, the first write determines whether the field is a float or an
+            // integer.
             let suffix = ["", "i"][world.platform.below(2)];
             let (host, time_ns) = (number % 5, time_ns(number as i64));
             let line = format!("m,host=h{host} f={number}{suffix} {time_ns}");
@@ -138,9 +134,8 @@ fn start(world: &mut World, edge: &Edge, number: u64, step: u64) -> Operation {
     Operation { kind, start: step, end: NEVER, succeeded: false }
 }
 
-/// Returns the last step in which an operation that hides points may take effect. A failed drop may
-/// take effect until a later CREATE or DROP succeeds. Other operations never repeat a failed
-/// delete.
+/// A failed drop may take effect until a later CREATE or DROP succeeds. Other operations never
+/// repeat a failed delete.
 fn effective_end(operations: &[Operation], hiding: &Operation) -> u64 {
     if hiding.succeeded || hiding.end == NEVER || matches!(hiding.kind, Kind::Delete(..)) {
         return hiding.end;
@@ -156,15 +151,13 @@ fn effective_end(operations: &[Operation], hiding: &Operation) -> u64 {
 struct Counts {
     operations: u64,
     queries: u64,
-    /// The number of points that had to be in a result, and the number of points that could not be
-    /// in it.
+    /// The number of points that had to be in a result, and that could not be in it.
     must: u64,
     must_not: u64,
 }
 
-/// Checks the result of a query that ran from step `start` to step `end`. With `repeats`, the
-/// network may deliver a request twice. In this case a delete or an earlier write may take effect
-/// again.
+/// The query ran from step `start` to step `end`. With `repeats`, the network may deliver a request
+/// twice, so that a delete or an earlier write may take effect again.
 fn check(
     operations: &[Operation],
     answer: &BTreeMap<i64, Vec<FieldValue>>,

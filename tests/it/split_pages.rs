@@ -10,7 +10,6 @@ use crate::whole::ask;
 use crate::world::platform::START_NS;
 use crate::world::{Edge, ShardObject, World, real_shard};
 
-/// The number of measurements on each page in this test.
 const NAMED: usize = 2;
 
 /// The product's shard with a small page size.

@@ -32,7 +32,7 @@ type Piece = Result<Option<SeriesChunk>, Error>;
 
 struct Writing {
     answers: Answers<Write>,
-    /// The times of the points. All points have the value `value`.
+    /// All points have the value `value`.
     times_ns: Vec<i64>,
     value: i64,
     start: u64,
@@ -46,8 +46,8 @@ struct Asking {
     end: Option<u64>,
 }
 
-/// Returns a time near now, years ago or in the year 2100. Times repeat often. With `once`, each
-/// time is used only once, because a late repeated message could restore an earlier value.
+/// The time is near now, years ago or in the year 2100. With `once`, no time repeats, because a
+/// late repeated message could restore an earlier value.
 fn time_ns(world: &World, number: usize, once: bool) -> i64 {
     let at = world.platform.below(if once { 1_000_000 } else { 60 }) as i64;
     let at = if once { at * 1_000 + number as i64 } else { at * 1_000_000 };
@@ -105,8 +105,7 @@ fn shown(pieces: &[Piece], seed: u64) -> Option<BTreeMap<i64, i64>> {
     None
 }
 
-/// Checks a query that ran between the steps in `asked`. Returns the number of points that the
-/// query had to return.
+/// Returns the number of points that the query had to return.
 fn check(writes: &[Writing], rows: &BTreeMap<i64, i64>, asked: (u64, u64), seed: u64) -> u64 {
     let mut of_time: BTreeMap<i64, Vec<&Writing>> = BTreeMap::new();
     for write in writes.iter().filter(|write| write.start <= asked.1) {
@@ -144,8 +143,7 @@ fn splits_stay_exact_under_random_faults() {
         world.split_bytes = SPLIT_BYTES;
         let edges = [Edge::default(), Edge::default()];
         world.run(&edges[0], create("db", 1 + (seed % 3) as u32, None)).unwrap();
-        // If the messages of clients are late, an old value may be restored. In this case each time
-        // is written only once.
+        // With late messages, an old value may be restored, so no time repeats.
         let once = seed % 2 == 1;
         if seed % 4 != 0 {
             world.spares_clients = !once;
@@ -246,8 +244,7 @@ fn split_handles_columns_added_meanwhile() {
                 world.alarm();
             }
         }
-        // The time of the point is before all groups of the split, so the split does not delay its
-        // write.
+        // The split does not delay the write of a point before all its groups.
         let early = format!("m,host=h1 g=7i {}", START_NS - 2 * D_NS);
         world.run(&edge, write("db", &early)).unwrap();
         world.settle();

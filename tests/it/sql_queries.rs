@@ -41,7 +41,6 @@ fn start(world: &mut World, edge: &Edge, text: &str) -> Rc<RefCell<Vec<Answer>>>
     world.start_pieces(edge, query, |answer| matches!(answer, Ok(Some(_))))
 }
 
-/// Returns the received chunks, or the error with which the response ended.
 fn said(answers: &RefCell<Vec<Answer>>) -> Result<Vec<String>, Error> {
     let mut pieces = Vec::new();
     for answer in answers.borrow().iter() {
@@ -84,8 +83,7 @@ fn killed_sql_statement_is_interrupted() {
     assert_eq!(world.live_queries(), []);
 }
 
-/// Columns that are added later do not change a running statement. The shards, however, require
-/// requests with the newer schema.
+/// The shards require the newer schema from other requests.
 #[test]
 fn running_sql_survives_added_columns() {
     let mut world = world();
@@ -107,7 +105,6 @@ fn running_sql_survives_added_columns() {
     assert_eq!(pieces.last(), Some(&format!("{LONG_ROWS}\n")));
 }
 
-/// A statement finds a table that the cache does not contain.
 #[test]
 fn sql_retries_after_stale_cache() {
     let mut world = world();

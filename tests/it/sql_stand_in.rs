@@ -129,13 +129,12 @@ fn learn(count: &mut Count, answer: SessionReply) -> FromSql {
     }
 }
 
-/// Returns all fields of a table if `all` is set. Otherwise returns no fields.
 fn fields_of(table: &TableSchema, all: bool) -> Vec<String> {
     let fields = table.columns.iter().filter(|column| all && column.field_type.is_some());
     fields.map(|column| column.name.clone()).collect()
 }
 
-/// Returns the chunks of `rows N` or of `breaks N`, or the chunks of an empty result.
+/// The result may also be empty.
 fn rows(text: &str) -> VecDeque<Option<Vec<u8>>> {
     let (text, is_empty) = match text.strip_prefix("* FROM (\nSELECT ") {
         Some(inner) => (inner.strip_suffix("\n) LIMIT 0").unwrap(), true),

@@ -139,15 +139,13 @@ fn batch_size_does_not_change_subqueries() {
     assert!(answered * 2 > asked, "{answered} of {asked} queries have rows");
 }
 
-/// The maximum memory of a statement over a subquery in addition to the stored data. It consists of
-/// a batch, pages, and the shard's block cache. It is half of the size of the rows.
+/// A batch, pages, and the shard's block cache, together half of the size of the rows.
 const BYTES_MAX: isize = 24_000_000;
 
 #[test]
 fn large_subquery_needs_bounded_memory() {
     let long = std::env::var("LONG_TESTS").is_ok_and(|value| value == "1");
-    // Each row has 500 bytes. In total, the rows are twice or 24 times as large as the memory
-    // limit.
+    // The rows are twice or 24 times as large as the memory limit.
     let (writes, rows) = (if long { 240 } else { 24 }, 4_000);
     let mut product = Product::with(&[]);
     product.query("d", "CREATE DATABASE d WITH DURATION INF");

@@ -13,9 +13,9 @@ use tidemark::protocol::call::Address;
 use crate::product::Product;
 use crate::repository::text;
 
-/// The maximum number of calls that one request may make to objects and bindings on the free plan.
+/// The limit of the free plan for calls to objects and bindings in one request.
 const FREE_CALLS: u64 = 1_000;
-/// The maximum number of calls that one request may make to other hosts on the free plan.
+/// The limit of the free plan for calls to other hosts in one request.
 const FREE_EXTERNAL_CALLS: u64 = 50;
 
 const SHARDS: usize = 8;
@@ -95,8 +95,8 @@ struct Calls {
 }
 
 impl Calls {
-    /// Records the start or the end of a call. No object calls itself. Therefore a second notice
-    /// about the innermost open call is the end of this call.
+    /// No object calls itself, so a second notice about the innermost open call is the end of this
+    /// call.
     fn notice(&mut self, to: &Address) {
         if !to.is_counted() {
             return;
@@ -137,8 +137,7 @@ fn small() -> Product {
     product
 }
 
-/// The database `d` has many shards, policies and measurements. The settings are those of the free
-/// plan.
+/// Uses the settings of the free plan.
 fn large(settings: &[(&str, &str)]) -> Product {
     let shards = SHARDS.to_string();
     let mut all = vec![
@@ -204,7 +203,6 @@ fn every_route_has_counted_calls() {
     }
 }
 
-/// Exports `d` with as many requests as necessary.
 fn export(product: &mut Product, calls_max: u64) -> (String, usize) {
     let (mut points, mut after) = (String::new(), String::new());
     for requests in 1.. {
@@ -332,7 +330,6 @@ fn statistics_name_skipped_databases() {
         assert!(of_d.parse::<u64>().is_ok_and(|n| n > 0), "{of_d}");
         assert!(rows.iter().any(|row| row[1] == "all"), "{rows:?}");
     }
-    // If ON selects one database, its statistics are complete.
     let target = "/query?q=SHOW+STATS+ON+other1";
     let response = product.ask_alone("GET", target, "");
     assert!(!body(&response).contains("skipped") && body(&response).contains("\"shard\""));

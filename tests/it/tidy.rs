@@ -60,7 +60,7 @@ fn only_edge_uses_clock_and_platform() {
 }
 
 /// threats.md threat 22: a client's request never causes a request to another host. The only
-/// exception is the keys of the Access team. The operator sets the address.
+/// exception is the keys of the Access team, whose address the operator sets.
 #[test]
 fn server_fetches_only_from_objects() {
     let mut found = Vec::new();
@@ -132,7 +132,6 @@ fn compatibility_table_names_existing_tests() {
     assert!(named > 150, "only {named} tests are named");
 }
 
-/// Returns every Rust file of the crates with its text, sorted by path.
 fn sources() -> Vec<(PathBuf, String)> {
     let folders =
         ["src", "crates/engine", "crates/influxql", "crates/line-protocol", "crates/model"];
@@ -180,7 +179,6 @@ fn production_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     numbered.map(|(at, line)| (at + 1, line))
 }
 
-/// The declared compiler version must be the version that all tests use.
 #[test]
 fn declared_compiler_matches_toolchain() {
     let value = |file: &str, key: &str| {

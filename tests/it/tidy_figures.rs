@@ -110,8 +110,8 @@ fn costs_page_has_measured_storage() {
         SHAPES.iter().zip(rows.iter().zip(&bytes))
     {
         assert_eq!(measured, name);
-        // A billion points cost a thousand times as much as a million points. The price is $1.00
-        // per million rows. There are 200,000 requests to the Worker and to an object.
+        // A million rows cost $1.00. A billion points need 200,000 requests to the Worker and to an
+        // object.
         let (of_rows, of_requests) = (rows / 1_000.0, 0.09);
         let said = format!(
             "| {shape} | {rows} | ${of_rows:.2} + ${of_requests:.2} = ${:.2} |",
@@ -164,7 +164,6 @@ fn has_value(page: &str, name: &str, value: &str) -> bool {
     rows.chain(sentences(page).split(". ")).any(has)
 }
 
-/// The limits in README and on the pages, by limit.
 #[test]
 fn documented_limits_match_code() {
     let readme = text("README.md");
@@ -203,8 +202,7 @@ fn documented_limits_match_code() {
     assert_eq!(limits::FAILURE_WINDOW_NS, 60_000_000_000);
 }
 
-/// Every setting in the code has a row on the page, and `npm start` passes every setting to the
-/// Worker.
+/// `npm start` passes every setting to the Worker.
 #[test]
 fn every_setting_is_documented_and_passed() {
     let (code, page) = (text("src/api/settings.rs"), text("docs/SETTINGS.md"));

@@ -102,8 +102,7 @@ fn tests_named_on_pages_exist() {
     assert!(named > 50, "only {named} tests are named");
 }
 
-/// A row contains names of native tests, or a file and a text in this file. The text is a test
-/// title or a comment.
+/// A row contains names of native tests, or a file with a test title or a comment in this file.
 #[test]
 fn every_threat_names_a_test() {
     let files = files();
@@ -216,7 +215,6 @@ fn files() -> Vec<File> {
     paths.map(|path| File { text: read(&path), path }).collect()
 }
 
-/// Returns all files in the repository except generated files.
 fn every_path() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut folders = vec![String::new()];
@@ -235,8 +233,7 @@ fn every_path() -> BTreeSet<String> {
     found
 }
 
-/// Returns the numbered lines of prose. In a page, drawings and code are omitted. In a source, only
-/// comments are included.
+/// Omits drawings and code of a page. In a source, only comments are included.
 fn prose(file: &File) -> Vec<(usize, &str)> {
     let numbered = file.text.lines().enumerate().map(|(at, line)| (at + 1, line));
     let ending = file.path.rsplit('.').next().unwrap();
@@ -253,7 +250,6 @@ fn prose(file: &File) -> Vec<(usize, &str)> {
     numbered.filter_map(|(number, line)| Some((number, line.get(comment(line)?..)?))).collect()
 }
 
-/// Returns the lines of a page except drawings and code.
 fn outside_fences(page: &str) -> Vec<(usize, &str)> {
     let mut fenced = false;
     let is_outside = |(_, line): &(usize, &str)| {
@@ -287,7 +283,6 @@ fn is_known(name: &str, known: &BTreeSet<String>) -> bool {
     known.contains(name) || known.iter().any(is_it)
 }
 
-/// Returns the links to files inside the repository.
 fn links(page: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (_, line) in outside_fences(page) {
@@ -313,7 +308,6 @@ fn quoted(text: &str) -> Vec<&str> {
     lines.flat_map(|(_, line)| line.split('`').skip(1).step_by(2)).collect()
 }
 
-/// Returns the cells of those table rows that begin with a number.
 fn numbered_rows(page: &str) -> Vec<Vec<&str>> {
     let rows = page.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
     let cells = rows.map(|row| row.split(" | ").map(str::trim).collect::<Vec<_>>());
@@ -338,8 +332,7 @@ fn is_test_name(word: &str, words_min: usize) -> bool {
     !is_metric && word.chars().all(is_part) && word.split('_').count() >= words_min
 }
 
-/// Checks the numbers that follow `mark` in comments and pages. Returns how often `mark` is
-/// followed by a number.
+/// Returns how often `mark` is followed by a number.
 fn citations(files: &[File], mark: &str, numbers: &BTreeSet<u32>) -> usize {
     let mut found = 0;
     for file in files {
@@ -356,8 +349,7 @@ fn citations(files: &[File], mark: &str, numbers: &BTreeSet<u32>) -> usize {
     found
 }
 
-/// Returns the numbers at the start of a text such as `s 3, 4 and 6`. For a text such as `s 4 to
-/// 6`, returns the first and the last number.
+/// Returns the numbers at the start of a text such as `s 3, 4 and 6` or `s 4 to 6`.
 fn numbers_of(text: &str) -> Vec<u32> {
     let text = text.strip_prefix('s').unwrap_or(text);
     let words = text.split([' ', ',', ')', '.', ':', ';', '`']).filter(|word| !word.is_empty());

@@ -44,7 +44,6 @@ pub(crate) fn send(
     product.request(head, body.into())
 }
 
-/// The response must have the given status.
 pub(crate) fn admin(
     product: &mut Product,
     request: (&str, &str),
@@ -268,7 +267,6 @@ fn token_secret_is_shown_once() {
     }]);
     assert_eq!(list, expected);
     assert!(list[0]["expiry"].as_str() > list[0]["created_at"].as_str(), "{list}");
-    // A token with this name exists already.
     let again = json!({"token_name": "t", "permissions": [permission("a")]}).to_string();
     let route = ("POST", "/api/v3/configure/token");
     let refused = admin(&mut product, route, &again, 409);
@@ -320,8 +318,7 @@ fn expired_or_revoked_token_is_rejected() {
     admin(&mut product, ("DELETE", "/api/v3/configure/token?token_name=long"), "", 404);
 }
 
-/// Every route to data rejects the caller after the revocation, although this isolate has cached
-/// the caller.
+/// This isolate has cached the caller.
 #[test]
 fn revoked_credentials_fail_on_every_route() {
     let mut product = two_databases();
@@ -379,7 +376,7 @@ fn log_in(product: &mut Product, (user, password): (&str, &str), address: &str) 
     product.request(RequestHead { method, path, query, headers }, b"m v=1".to_vec())
 }
 
-/// A client guesses passwords while other clients use the same address. Each request takes one
+/// Other clients use the same address as the client that guesses passwords. Each request takes one
 /// second.
 #[test]
 fn password_guessing_is_slowed() {
@@ -425,8 +422,8 @@ fn password_guessing_is_slowed() {
     }
 }
 
-/// A client may also guess names. During this time, users must wait if their password was not
-/// recently verified from the client's address.
+/// While a client guesses names, a user must wait if the password was not recently verified from
+/// the client's address.
 #[test]
 fn address_guessing_many_names_is_slowed() {
     let mut product = two_databases();
@@ -434,7 +431,6 @@ fn address_guessing_many_names_is_slowed() {
         admin(&mut product, ("POST", &format!("/query?q={}", encoded(q))), "", 200);
     }
     let here = "192.0.2.1";
-    // The password is correct, but the user has no permission. The status is 403.
     assert_eq!(log_in(&mut product, ("ann", "right"), here).status, 403);
     // The verification expires, but the address is still known.
     product.pass(20 * 60);

@@ -122,7 +122,6 @@ fn permissions_and_passwords_change_at_once() {
     run(&mut product, "SET PASSWORD FOR u = 'new'");
     assert_eq!(send(&mut product, ("Token", "u:x"), write, "m v=1").status, 401);
     assert_eq!(send(&mut product, ("Token", "u:new"), write, "m v=1").status, 204);
-    // Dropping a database also deletes the permissions for it.
     run(&mut product, "DROP DATABASE d");
     run(&mut product, "CREATE DATABASE d");
     assert_eq!(send(&mut product, ("Token", "u:new"), write, "m v=1").status, 403);
@@ -182,7 +181,6 @@ fn incomplete_revocation_returns_warning() {
     }
     let done = json!({"results": [{"statement_id": 0}]});
     let mut ask = |q: &str| product.query("", q);
-    // New permissions are valid immediately on every edge.
     for q in [
         "CREATE USER ann WITH PASSWORD 'x' WITH ALL PRIVILEGES",
         "CREATE USER bob WITH PASSWORD 'x'",

@@ -1,8 +1,8 @@
-//! Tests the object protocol between releases whose versions differ by one or more.
+//! Tests the object protocol between releases whose versions differ.
 //!
-//! `tests/data/format/messages_v1.txt` contains messages of version 1, one of each kind. Every later
-//! version that can read version 1 must be able to read them. `RECORD_FORMAT=1 cargo test --test it
-//! versions` creates the file if it does not exist.
+//! `tests/data/format/messages_v1.txt` contains messages of version 1, one of each kind. Every
+//! later version that can read version 1 must be able to read them. `RECORD_FORMAT=1 cargo test
+//! --test it versions` creates the file if it does not exist.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -102,7 +102,6 @@ fn newer_protocol_version_returns_503() {
     assert!(matches!(answer, Err(Error::Unavailable(_))), "{answer:?}");
 }
 
-/// While a deployment runs two releases, the operator can see its progress.
 #[test]
 fn diagnostics_list_objects_of_other_releases() {
     let mut world = world();
@@ -151,7 +150,6 @@ fn diagnostics_list_objects_of_other_releases() {
     // The response of the last shard arrives first.
     let older = [" catalog 0.0.8", "db database 0.0.9", "db shard 2 0.0.7"];
     assert_eq!(shown(["0.0.8", "0.0.9", "0.0.7"]), older);
-    // Objects that report no release are not listed.
     assert_eq!(shown(["", own, "0.0.7"]), [older[2]]);
 }
 

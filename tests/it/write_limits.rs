@@ -33,8 +33,7 @@ fn comments(bytes: usize) -> Vec<u8> {
     body
 }
 
-/// A line at the limit is stored. The error for a longer line contains the limit and the line's
-/// value. The other lines are stored.
+/// The error for a longer line contains the limit and the line's value. The other lines are stored.
 fn line_limit(at_limit: &str, past: &str, expected: &str) {
     let mut product = product();
     let (status, text) = post(&mut product, at_limit.as_bytes().to_vec(), &[]);
@@ -105,7 +104,6 @@ fn gzip_member_count_is_limited() {
     assert_eq!((status, text.as_str()), (400, expected));
 }
 
-/// Tests every limit that has a setting, with a request at the limit and a request above the limit.
 /// Checks the position in the error.
 #[test]
 fn every_limit_is_a_setting() {
@@ -186,8 +184,8 @@ fn query_window_count_is_limited() {
     assert_eq!(error, expected.as_str());
 }
 
-/// Several limits are exceeded. The number of series is checked before any line is read. The number
-/// of points is checked while lines are read.
+/// The number of series is checked before any line is read, and the number of points while lines
+/// are read.
 #[test]
 fn query_series_and_points_are_limited() {
     let lines = "m,t=a v=1 1\nm,t=b v=2 1\nm,t=c v=3 1\nm,t=d v=4 2\nn,t=a v=1 1";
@@ -348,8 +346,7 @@ fn reported_line_errors_are_limited() {
     }
 }
 
-/// A write of this size has several tables in its frame. They count as one write, in the order of
-/// the lines.
+/// The tables in the frame of a large write count as one write, in the order of the lines.
 #[test]
 fn later_lines_win_in_large_write() {
     let mut product = product();

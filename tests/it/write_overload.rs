@@ -63,7 +63,6 @@ fn is_retried(action: &Action) -> bool {
 #[test]
 fn stalled_uploads_block_no_other_database() {
     let (mut service, platform) = (service(), TestPlatform::new(1));
-    // An announced size alone reserves no memory.
     let idle: Vec<Exchange> = (0..100).map(|_| begin(&mut service, &platform, "a")).collect();
     assert_eq!(service.admission.free_bytes(), BODIES_IN_FLIGHT_BYTES_MAX);
     let mut stalled: Vec<Exchange> = (0..4).map(|_| begin(&mut service, &platform, "a")).collect();
@@ -72,8 +71,8 @@ fn stalled_uploads_block_no_other_database() {
         assert_eq!(receive(exchange, BODIES_IN_FLIGHT_BYTES_MAX / 4, &platform), None);
     }
     assert_eq!(service.admission.free_bytes(), 0);
-    // First, another database gets the memory that it needs. Then the request that has stalled
-    // longest is aborted.
+    // The other database gets the memory that it needs. Then the request that has stalled longest
+    // is aborted.
     let mut neighbour = begin(&mut service, &platform, "b");
     assert_eq!(receive(&mut neighbour, 1_000_000, &platform), None);
     assert!(stalled.iter_mut().all(|exchange| exchange.displaced().is_none()));
@@ -83,8 +82,7 @@ fn stalled_uploads_block_no_other_database() {
     assert!(stalled[1..].iter_mut().all(|exchange| exchange.displaced().is_none()));
     let line = stalled[0].log_line(&mut service, &platform).unwrap_or_default();
     assert!(line.contains("\"overloaded\"") && line.contains("503"), "{line}");
-    // If the client of an aborted request continues, the client receives the error at the next
-    // chunk or at the end.
+    // The client of an aborted request receives the error at the next chunk or at the end.
     let mut third = begin(&mut service, &platform, "c");
     assert_eq!(receive(&mut third, 9_000_000, &platform), None);
     let mut fourth = begin(&mut service, &platform, "d");
@@ -92,8 +90,7 @@ fn stalled_uploads_block_no_other_database() {
     let late = receive(&mut stalled[1], 9_000_000, &platform).unwrap();
     let later = stalled[2].body(&mut service, &platform, Vec::new());
     assert!(is_retried(&late) && is_retried(&later), "{late:?} {later:?}");
-    // One client disconnects, and another client gets its response. Both requests release their
-    // memory.
+    // Both requests release their memory, after a disconnect and after a response.
     neighbour.client_disconnected();
     let action = third.body(&mut service, &platform, Vec::new());
     assert!(matches!(action, Action::Respond(Response { status: 400, .. })), "{action:?}");
@@ -101,7 +98,6 @@ fn stalled_uploads_block_no_other_database() {
     assert_eq!(service.admission.free_bytes(), BODIES_IN_FLIGHT_BYTES_MAX);
 }
 
-/// A stalled request receives an error in the format of its route, and releases its memory.
 #[test]
 fn stalled_body_releases_its_memory() {
     let (mut service, platform) = (service(), TestPlatform::new(1));
@@ -118,14 +114,12 @@ fn stalled_body_releases_its_memory() {
     );
     assert_eq!(String::from_utf8(response.body).unwrap(), body);
     assert_eq!(service.admission.free_bytes(), BODIES_IN_FLIGHT_BYTES_MAX);
-    // Bytes that arrive late are ignored.
     assert_eq!(exchange.body(&mut service, &platform, b"=2".to_vec()), Action::End);
     let line = exchange.log_line(&mut service, &platform).unwrap_or_default();
     assert!(line.contains("\"stalled\"") && line.contains("408"), "{line}");
 }
 
-/// If the size of a body is not announced, its reservation grows. Columns above the limit are
-/// rejected.
+/// The reservation of a body without an announced size grows.
 #[test]
 fn growing_body_exceeding_memory_is_rejected() {
     let (mut service, platform) = (service(), TestPlatform::new(1));
@@ -144,8 +138,7 @@ fn growing_body_exceeding_memory_is_rejected() {
     assert_eq!(service.admission.free_bytes(), BODIES_IN_FLIGHT_BYTES_MAX);
 }
 
-/// If a body is too large even for an otherwise idle service, the status is 413 and not a request
-/// to retry. Telegraf then splits its batch.
+/// Status 413 is not a request to retry. Telegraf then splits its batch.
 #[test]
 fn oversized_body_returns_413() {
     let (mut service, platform) = (service(), TestPlatform::new(1));
@@ -236,8 +229,7 @@ fn overload_returns_503_with_retry_after() {
                 assert_eq!(response.status, 503, "{text}");
                 assert_eq!(header(&response, "Retry-After"), Some(seconds), "{text}");
                 assert_eq!(header(&response, "Content-Type"), Some("application/json"));
-                // Telegraf's v1 output drops a batch if a 5xx response contains one of these
-                // phrases.
+                // Telegraf's v1 output drops a batch if a 5xx response contains such a phrase.
                 for phrase in ["partial write", "unable to parse", "points beyond retention policy"]
                 {
                     assert!(!text.contains(phrase), "{text}");
@@ -292,8 +284,8 @@ fn slow_readers_block_no_other_database() {
     // The first query continues, and then waits again.
     assert!(slow[0].sent());
     slow[0].sending(platform.time_ns());
-    // First, another database gets the memory that it needs. If it needs more memory, the queries
-    // that have waited longest are aborted.
+    // The other database gets the memory that it needs. If it needs more memory, the queries that
+    // have waited longest are aborted.
     let (mut neighbour, begins) = reader("b", &mut service);
     assert!(begins && neighbour.sent() && !slow.iter_mut().any(Exchange::is_stopped));
     let (_second, begins) = reader("b", &mut service);

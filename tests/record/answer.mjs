@@ -39,8 +39,7 @@ function members(object, allowed) {
 
 function textLines(body) {
   const lines = body.split('\n');
-  // The last line ends with a line break, unless the script contains a mark for a missing line
-  // break.
+  // The script contains a mark for a missing line break at the end.
   if (lines.at(-1) === '') lines.pop();
   return lines.map((line) => `|${line}`);
 }

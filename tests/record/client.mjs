@@ -29,7 +29,6 @@ export class Client {
     }
   }
 
-  /** Returns the lines of the response. */
   async query(query) {
     const { accept, get } = query.options;
     const headers = accept ? { ...this.headers, accept } : this.headers;
@@ -44,7 +43,6 @@ export class Client {
     }
   }
 
-  /** The next script starts with an empty server. */
   async reset() {
     for (const [list, drop] of [['SHOW DATABASES', 'DROP DATABASE'], ['SHOW USERS', 'DROP USER']]) {
       for (const name of await this.#names(list)) {
@@ -71,7 +69,6 @@ function quoted(name) {
   return `"${name.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`;
 }
 
-/** Returns every `.test` file at or below the given paths, sorted. */
 export function scriptFiles(paths) {
   const below = (directory) =>
     readdirSync(directory, { recursive: true })

@@ -13,9 +13,9 @@ const START_TRIES = 200;
 const START_PAUSE_MS = 50;
 
 /**
- * Needs the Debian package `influxdb`. `index` is the type of the series index, `inmem` or `tsi1`.
- * If the two types return different results, one of them has a defect. With `kept`, the server uses
- * that directory and does not delete it.
+ * `index` is the type of the series index, `inmem` or `tsi1`. If the two types return different
+ * results, one of them has a defect. With `kept`, the server uses that directory and does not
+ * delete it.
  */
 export async function startInfluxd(index = 'inmem', kept = undefined) {
   const directory = kept ?? mkdtempSync(join(tmpdir(), 'influxd-'));
@@ -26,7 +26,6 @@ export async function startInfluxd(index = 'inmem', kept = undefined) {
   const failed = once(child, 'error').then(([error]) => {
     throw new Error(`cannot start influxd (Debian package influxdb): ${error.message}`);
   });
-  // Ends the server when this process ends, even after a crash.
   const end = () => {
     child.kill('SIGKILL');
     if (!kept) rmSync(directory, { recursive: true, force: true });

@@ -9,13 +9,9 @@ export class JsonNumber {
   }
 }
 
-/** Disables the parser's extensions to JSON. */
 const strictly = { disallowComments: true, allowTrailingComma: false };
 
-/**
- * Objects become Maps, and numbers become [JsonNumber]s. Throws with the position if the text is
- * not JSON, or if an object contains the same name twice.
- */
+/** Throws with the position if the text is not JSON, or if an object contains a name twice. */
 export function parseJson(text) {
   const documents = [];
   /** From the outermost to the innermost array or object. */

@@ -82,9 +82,7 @@ function randomTexts(count, seed) {
   });
 }
 
-/**
- * Returns each text with the fields of its point. Restarts the server, because some texts crash it.
- */
+/** Restarts the server, because some texts crash it. */
 async function answers(texts) {
   const found = [];
   for (let start = 0; start < texts.length; start += AT_ONCE) {

@@ -36,8 +36,8 @@ const parametersOf = (q, { db, epoch }) =>
  */
 
 /**
- * Sends GET /query. Every query that the user has not started uses GET. The parameter `read_only`
- * makes the server reject statements that write. Throws [RequestError] without a response.
+ * Every query that the user has not started uses GET. The parameter `read_only` makes the server
+ * reject statements that write. Throws [RequestError] without a response.
  * @param {string} q
  * @param {Options} [options]
  */
@@ -50,8 +50,7 @@ export async function get(q, { db, epoch, signal } = {}) {
 }
 
 /**
- * Sends POST /query after an explicit action of the user. The text may write. Throws [RequestError]
- * without a response.
+ * The text may write, so the user must have started it. Throws [RequestError] without a response.
  * @param {string} q
  * @param {Options} [options]
  */
@@ -73,8 +72,8 @@ export async function fetchOrFail(path, init) {
 }
 
 /**
- * Returns the series of each statement in `q`. The statements must only read. Throws the error of
- * the first failed statement. With `tolerant`, a failed statement returns an empty list instead.
+ * The statements must only read. Throws the error of the first failed statement. With `tolerant`, a
+ * failed statement returns an empty list instead.
  * @param {string} q
  * @param {Options & { tolerant?: boolean }} [options]
  */

@@ -14,9 +14,8 @@ export function setToken(text) {
 }
 
 /**
- * Stores the token in a link such as `/#token=secret`, and removes the token from the address. A
- * link from elsewhere could make the user write into another database, so the user must confirm
- * that a token is replaced.
+ * A link such as `/#token=secret` from elsewhere could make the user write into another database,
+ * so the user must confirm that a token is replaced.
  */
 export function takeLinkedToken() {
   const parameters = new URLSearchParams(location.hash.slice(1));

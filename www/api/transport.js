@@ -37,10 +37,7 @@ export const canQuery = () =>
 
 const announce = () => listeners.forEach((listener) => listener(place));
 
-/**
- * Returns whether the browser stores the engine's data, or will store it when the engine has
- * started.
- */
+/** Returns whether the browser stores the engine's data, or will do so after the start. */
 export const isKept = () =>
   running?.state.isKept ?? (!isTemporary && ofBrowser.get(keeping) === 'yes');
 
@@ -49,10 +46,7 @@ export const currentUnstored = () => running?.state.unstored ?? null;
 /** Rejects if storing fails again. */
 export const storeNow = async () => (await engine()).store();
 
-/**
- * Leaving the page deletes data that is in this browser, is not stored, and is not used by another
- * tab.
- */
+/** Whether leaving the page deletes unstored data that no other tab uses. */
 export const isForgetful = () => {
   if (place !== 'browser' || !running) return false;
   const { isKept: isStored, isEmpty, tabs, unstored } = running.state;
@@ -64,7 +58,6 @@ export const isShared = () => running?.isShared === true;
 /** `bytes` is the number of bytes of SQL that are loaded so far, or null if SQL is not loading. */
 export const sqlState = () => running?.state.sql ?? { isReady: false, bytes: null };
 
-/** Loads SQL into the page's database. */
 export const loadSql = async () => (await engine()).loadSql();
 
 /** Returns the error of the engine's start, with a `code` from `engine.js`, or null. */
@@ -76,10 +69,7 @@ export const onEngineState = (listener) => stateListeners.push(listener);
 
 const tellState = () => stateListeners.forEach((listener) => listener());
 
-/**
- * Every tab records whether the data is stored, because the tab that requested the change may be
- * closed.
- */
+/** The tab that requested the change may be closed, so every tab records the state. */
 function stateChanged() {
   if (running && !isTemporary) ofBrowser.set(keeping, running.state.isKept ? 'yes' : 'no');
   tellState();
@@ -106,10 +96,7 @@ export function engine() {
   return starting;
 }
 
-/**
- * The result parses lines. If the data is on the server, the page uses a separate engine that opens
- * no database.
- */
+/** If the data is on the server, the result is an engine that opens no database. */
 export function checker() {
   if (place === 'browser') return engine();
   checking ??= load({ persist: false }).catch((error) => {
@@ -156,10 +143,7 @@ export async function startTemporaryDatabase() {
   announce();
 }
 
-/**
- * Returns null if the page's host is a running Tidemark server. Otherwise returns a sentence about
- * the problem.
- */
+/** Returns null, or a sentence about the problem with the page's host. */
 async function outageNow() {
   try {
     const { status, headers } = await fetch('/ping', { cache: 'no-store' });
@@ -171,8 +155,7 @@ async function outageNow() {
 }
 
 /**
- * An unavailable server remains selected, because a write into the page's own database would be
- * lost.
+ * A write into the page's own database would be lost, so an unavailable server remains selected.
  */
 export async function settlePlace() {
   if (place === 'server') outage = await outageNow();
@@ -182,8 +165,7 @@ export async function settlePlace() {
 }
 
 /**
- * Sends a request to `path` of the API. A response with status 401 does not delete the token.
- * Instead the page prompts for a new token.
+ * A response with status 401 does not delete the token. Instead the page prompts for a new token.
  */
 export async function request(path, init = {}) {
   if (place === 'browser') return (await engine()).fetch(path, init);

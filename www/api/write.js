@@ -15,10 +15,7 @@ export const precisions = [
 
 export const unitName = (unit) => precisions.find(([value]) => value === unit)[1];
 
-/**
- * The lines are text or bytes. Resolves to `{ status, text, retryAfter_s }`. The status is 0
- * without a response.
- */
+/** Resolves to `{ status, text, retryAfter_s }`. The status is 0 without a response. */
 export async function write(lines, { db, precision }) {
   const path = `/api/v2/write?${new URLSearchParams({ bucket: db, precision })}`;
   const headers = { 'Content-Type': 'text/plain; charset=utf-8' };
@@ -41,10 +38,9 @@ export const isAbsent = async (db) => !(await databases()).includes(db.split('/'
 export const passes = (status) => status === 0 || status === 429 || status >= 500;
 
 /**
- * Creates the database in `db` or `db/policy`, and the policy, if the database does not exist.
- * Otherwise the write would create a database that keeps points for only three days. Resolves to a
- * sentence about the creation, or to an empty string. The response to the write reports a missing
- * permission. Throws [RequestError] if a retry may succeed.
+ * A write would create a database that keeps points for only three days, so this function creates a
+ * missing database and policy in `db` or `db/policy`. Resolves to a sentence about the creation, or
+ * to an empty string. Throws [RequestError] if a retry may succeed.
  */
 export async function ensureDatabase(db) {
   const [name, policy] = db.split('/');

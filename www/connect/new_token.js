@@ -22,8 +22,8 @@ export function tokenRequest({ name, resource, read, write, metrics, expiry }) {
 }
 
 /**
- * Returns the form, which also displays the new token. Calls `shown(token, resource)` when a token
- * is displayed, and with empty strings when the token is hidden.
+ * Calls `shown(token, resource)` when a token is displayed, and with empty strings when it is
+ * hidden.
  */
 export function newToken(shown) {
   const name = el('input', { required: true, autocomplete: 'off', placeholder: 'greenhouse' });

@@ -39,10 +39,7 @@ export function tokenList() {
     el('div', { class: 'scrolled' }, table),
     more,
   );
-  /**
-   * Loads the page of tokens that follows the token with the number `from`. Loads the first page
-   * for null.
-   */
+  /** Loads the page after the token with the number `from`, or the first page for null. */
   async function load(from) {
     try {
       const response = await request(`${path}?limit=${pageRows}&after=${from ?? 0}`, {

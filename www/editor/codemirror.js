@@ -43,10 +43,7 @@ export const labelled = (label, hint) => [
   placeholder(hint),
 ];
 
-/**
- * Replaces the contents of `host`. Calls `changed(text)` after each change of the text.
- * `extensions` precede the extensions that all editors use.
- */
+/** Replaces the contents of `host`. Calls `changed(text)` after each change of the text. */
 export function makeEditor({ host, text, changed, extensions = [] }) {
   const root = host.shadowRoot ?? host.attachShadow({ mode: 'open' });
   const view = new EditorView({

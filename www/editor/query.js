@@ -13,8 +13,8 @@ import { keymap } from '@codemirror/view';
 import { makeEditor } from './codemirror.js';
 
 /**
- * `language` is the result of the function `language(schema)` in the module of a language. The
- * editor's function `setLanguage` selects another language. Ctrl-Enter and Cmd-Enter call `run()`.
+ * `language` is the result of `language(schema)` in the module of a language. Ctrl-Enter and
+ * Cmd-Enter call `run()`.
  */
 export function makeQueryEditor({ host, text, language, changed, run }) {
   const place = new Compartment();
@@ -37,8 +37,7 @@ export function makeQueryEditor({ host, text, language, changed, run }) {
 }
 
 /**
- * `choices(before, whole)` returns a promise in CodeMirror's format. A rejected promise has the
- * same effect as an empty list.
+ * The choices are in CodeMirror's format. A rejected promise has the same effect as an empty list.
  */
 export function completing(choices) {
   const source = async (context) => {

@@ -28,10 +28,7 @@ export class EngineError extends Error {
 
 const beside = (name) => new URL(name, import.meta.url).href;
 
-/**
- * Change the name whenever the messages between page and worker change, so that only compatible
- * tabs share a worker.
- */
+/** Change this name whenever the messages change, so that only compatible tabs share a worker. */
 const sharedName = 'tidemark 2';
 
 const hasSharing = typeof SharedWorker !== 'undefined';
@@ -62,9 +59,8 @@ class Channel {
   }
 
   /**
-   * Starts the database, or joins a database that is already running. The tab holds a lock, which
-   * the browser releases when the tab closes or crashes. The shared worker waits for this lock to
-   * detect that the tab is gone.
+   * The browser releases the tab's lock when the tab closes or crashes. The shared worker waits for
+   * this lock to detect that the tab is gone.
    */
   async start(given) {
     const isSeen = this.port !== this.worker && navigator.locks;
@@ -125,14 +121,8 @@ export async function startEngine({ persist = false, shared = persist, changed =
 
 class Engine {
   /**
-   * The engine's state:
-   *
-   * - `isKept`: whether the data is stored.
-   * - `unstored`: why changes could not be stored, or null.
-   * - `isEmpty`: whether no database was created.
-   * - `tabs`: the number of tabs with this engine.
-   * - `sql`: whether SQL is loaded, and the number of bytes loaded so far, or null if SQL is not
-   *   loading.
+   * `unstored` is why changes could not be stored, or null. `tabs` is the number of tabs with this
+   * engine. `sql.bytes` is the number of bytes loaded so far, or null if SQL is not loading.
    */
   state = { isKept: false, unstored: null, isEmpty: true, tabs: 1, sql: { isReady: false, bytes: null } };
 
@@ -216,23 +206,16 @@ class Engine {
     return this.ask('validate', { text, precision });
   }
 
-  /**
-   * With `persist`, stores the current data and all later changes. This replaces any previously
-   * stored data. Without `persist`, deletes the stored data and stops storing.
-   */
+  /** With `persist`, the stored data is replaced. Without `persist`, the stored data is deleted. */
   async keep(persist) {
     await this.ask('keep', { persist });
   }
 
-  /** Stores pending changes. Rejects if storing fails again. */
   async store() {
     await this.ask('store', {});
   }
 
-  /**
-   * Empties the database and deletes the stored data. If it rejects, the database and the stored
-   * data are unchanged.
-   */
+  /** If the call rejects, the database and the stored data are unchanged. */
   async forget() {
     await this.ask('forget', {});
   }
@@ -246,10 +229,7 @@ class Engine {
     await this.ask('loadSql', { url: beside(`../chunks/${sqlAsset.name}`) });
   }
 
-  /**
-   * Disconnects this page. The worker ends when its last page has disconnected. The stored data
-   * remains.
-   */
+  /** The worker ends when its last page has disconnected. The stored data remains. */
   async close() {
     const channel = await this.started?.catch(() => undefined);
     channel?.end({ code: codes.load, message: 'The in-browser database was closed.' });

@@ -43,14 +43,11 @@ declare module '#engine' {
     wake(now_ns: bigint): void;
   }
   export function __wbg_reset_state(): void;
-  /**
-   * Tokenizes an InfluxQL text and determines its effect. The modules of older releases do not
-   * export this function.
-   */
+  /** The modules of older releases do not export this function. */
   export const outline: ((text: string) => any[]) | undefined;
   /**
-   * Returns `[good, bad, unit, lines, …]`. The remaining elements are the line, the column and the
-   * reason for each error.
+   * Returns `[good, bad, unit, lines, …]`, and then the line, the column and the reason of each
+   * error.
    */
   export function validate(text: Uint8Array, precision: string, now_ns: bigint): any[];
   export default function load(options: { module_or_path: unknown }): Promise<unknown>;

@@ -7,8 +7,8 @@ const storeName = 'rows';
 const lockName = 'tidemark-rows';
 
 /**
- * A page that was just closed may still hold the lock. A shared worker almost always waits for such
- * a page, and a busy machine needs longer to release the lock.
+ * A shared worker almost always waits for a closed page that still holds the lock. A busy machine
+ * needs longer to release the lock.
  */
 const lockWaitMs = typeof SharedWorkerGlobalScope === 'undefined' ? 1500 : 8000;
 
@@ -44,9 +44,8 @@ async function opened() {
 }
 
 /**
- * The lock excludes other tabs. Resolves to the function that releases the lock. Browsers support
- * locks only in secure contexts. Without locks, the tab that writes last overwrites the rows, and
- * the engine detects the conflict.
+ * Resolves to the function that releases the lock. Browsers support locks only in secure contexts.
+ * Without locks, the tab that writes last overwrites the rows, and the engine detects the conflict.
  */
 function locked() {
   if (!navigator.locks) return Promise.resolve(() => {});
@@ -110,7 +109,6 @@ export class Kept {
     this.release();
   }
 
-  /** Calls `take(key, bytes)` for every row. */
   async read(take) {
     let range = null;
     for (;;) {
@@ -128,8 +126,8 @@ export class Kept {
   }
 
   /**
-   * Stores changes, `[key, bytes | undefined, …]`, atomically. Resolves when these changes and all
-   * earlier changes are stored. If storing fails, the next call stores the changes again.
+   * `[key, bytes | undefined, …]` is stored atomically. Resolves when all earlier changes are also
+   * stored. If storing fails, the next call stores the changes again.
    */
   write(changes) {
     this.hold(changes);
@@ -138,7 +136,6 @@ export class Kept {
     return this.last;
   }
 
-  /** Adds changes to the next write. */
   hold(changes) {
     for (let at = 0; at < changes.length; at += 2) this.pending.set(changes[at], changes[at + 1]);
   }

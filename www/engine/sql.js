@@ -4,10 +4,7 @@
 
 import { Failure } from './row_store.js';
 
-/**
- * A module with more memory is replaced after a statement, because WebAssembly memory never
- * shrinks.
- */
+/** WebAssembly memory never shrinks, so a module with more memory is replaced after a statement. */
 const keptBytesMax = 64 * 1024 * 1024;
 /** Statements run one at a time, in the same session. */
 const session = 1;
@@ -21,10 +18,7 @@ const failed = (why) => new Failure('load', `SQL could not be loaded: ${why}. ${
 /** After a failed load, the next attempt bypasses the browser's cache. */
 let isDoubted = false;
 
-/**
- * Returns a stream of the uncompressed module. If the host sends a Content-Encoding header, the
- * browser has already decompressed the bytes.
- */
+/** If the host sends a Content-Encoding header, the browser has already decompressed the bytes. */
 async function unpacked(body, told) {
   const reader = body.getReader();
   let [bytes, toldAt] = [0, 0];
@@ -48,8 +42,7 @@ async function unpacked(body, told) {
 
 export class Sql {
   /**
-   * The file name in `url` contains a hash of the content. `told(bytes)` receives the number of
-   * bytes that are loaded so far. Rejects with a [Failure].
+   * `told(bytes)` receives the number of bytes that are loaded so far. Rejects with a [Failure].
    */
   static async load(url, told) {
     try {

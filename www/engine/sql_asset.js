@@ -3,8 +3,5 @@
 
 /* global SQL_ASSET */
 
-/**
- * The compressed module is in the folder of the chunks. The value is null if the page was built
- * without SQL.
- */
+/** The file is in the folder of the chunks. The value is null if the page was built without SQL. */
 export const sqlAsset = SQL_ASSET;

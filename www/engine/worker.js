@@ -9,8 +9,8 @@ import { Sql } from './sql.js';
 /** Requests can run during this pause between overdue alarms. */
 const alarmPauseMs = 20;
 /**
- * Browsers limit timers to 24 days. After a suspended machine wakes up, overdue alarms should run
- * soon.
+ * Browsers limit timers to 24 days, and overdue alarms should run soon after a suspended machine
+ * wakes up.
  */
 const alarmWaitMsMax = 60_000;
 /** The page's first requests run before overdue alarms. */
@@ -25,15 +25,9 @@ let kept;
  * @type {Sql | undefined}
  */
 let sql;
-/**
- * The number of bytes of SQL that are loaded so far, or null if SQL is not loading.
- * @type {number | null}
- */
+/** @type {number | null} */
 let sqlBytes = null;
-/**
- * All callers wait for the same load of SQL.
- * @type {Promise<void> | undefined}
- */
+/** @type {Promise<void> | undefined} */
 let sqlComes;
 let timer;
 /** The page of a dedicated worker, or one port per tab of a shared worker. */
@@ -147,10 +141,7 @@ async function startStoring() {
   }
 }
 
-/**
- * If the deletion fails, the database does not change, and the next change stores the database
- * again.
- */
+/** If the deletion fails, the next change stores the database again. */
 async function emptied(work) {
   const emptying = kept;
   // Changes during the deletion must not be stored.
@@ -182,10 +173,7 @@ function inTurn(work) {
   return lastTurn;
 }
 
-/**
- * Uses the database that is already running, loads the stored database, or creates an empty
- * database.
- */
+/** The database may already be running, may be stored, or may be new. */
 async function begin({ wasm, persist }) {
   try {
     await load({ module_or_path: wasm });

@@ -8,8 +8,8 @@ import { quoted } from '../influxql/statements.js';
 import { onScreen } from './on_screen.js';
 
 /**
- * Cloudflare's prices in dollars, as in docs/costs.json. A write costs one request to the Worker,
- * and one request to an object for each shard.
+ * In dollars, as in docs/costs.json. A write costs one request to the Worker, and one request to an
+ * object for each shard.
  */
 const prices = {
   writeRequest: 0.45e-6,
@@ -56,10 +56,7 @@ function quotaLines(tags, rows) {
   });
 }
 
-/**
- * Returns the sums of `SHOW STATS` over all objects, and lines about the quotas. Throws if the
- * token cannot read the whole database.
- */
+/** The sums include all objects. Throws if the token cannot read the whole database. */
 async function stats(db) {
   const [series] = await querySeries(`SHOW STATS ON ${quoted(db)}`);
   const sums = {
@@ -119,7 +116,6 @@ async function seriesCount(db) {
   return series.reduce((sum, { values: [[count]] }) => sum + count, 0);
 }
 
-/** Returns the oldest and the newest timestamp. */
 async function ends(db) {
   const q = `SELECT * FROM ${await everything(db)} ORDER BY time`;
   const [oldest, newest] = await Promise.all(
@@ -164,7 +160,6 @@ export function card() {
   };
 }
 
-/** The line has a button that counts the series. */
 function seriesLine(db) {
   const place = el('dd');
   const count = async () => {

@@ -15,10 +15,9 @@ const patience_ms = 3000;
 const opened = new Map();
 
 /**
- * A line of the tree. `path` identifies the line. `detail` is a text next to the name, or a
- * function that loads the text when the line becomes visible. `chosen()` is called after a click on
- * the name. `open()` returns the lines below this line, or a promise. The property `ready` resolves
- * when these lines are loaded.
+ * `path` identifies the line. `detail` is a text next to the name, or a function that loads the
+ * text when the line becomes visible. `open()` returns the lines below this line, or a promise. The
+ * property `ready` resolves when these lines are loaded.
  *
  * @typedef {HTMLLIElement & { ready?: Promise<void> }} Line
  * @param {{

@@ -22,10 +22,7 @@ const places = {
 export const nameOf = ({ kind, text }) =>
   kind === 'name' ? text.replace(/^"|"$/g, '').replace(/\\(.)/g, '$1') : text;
 
-/**
- * Returns what the end of the statement `text` expects: `{ place, measurement, tag, from }`. `from`
- * is the start of the current word. `tag` is the key whose value is expected.
- */
+/** `from` is the start of the current word. `tag` is the key whose value is expected. */
 export function placeIn(text, whole = text) {
   const all = tokenize(text);
   const last = all.at(-1);
@@ -64,8 +61,8 @@ function measurementIn(tokens, offset) {
 const named = (names, type) => names.map((name) => ({ label: name, apply: quoted(name), type }));
 
 /**
- * The result has CodeMirror's format `{ from, options }`. The functions of `schema` return
- * promises: `databases()`, `measurements()`, `tags(m)`, `fields(m)`, `values(m, tag)`.
+ * The result has CodeMirror's format. The functions of `schema` return promises: `databases()`,
+ * `measurements()`, `tags(m)`, `fields(m)`, `values(m, tag)`.
  */
 export async function choices(text, whole, schema) {
   const { place, measurement, tag, from } = placeIn(text, whole);

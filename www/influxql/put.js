@@ -33,13 +33,9 @@ function query(item) {
 const condition = ({ tag, name }) => `${quoted(tag)} = ${quotedText(name)}`;
 
 /**
- * Inserts `item` into `text`. Returns the new text and the new cursor position as `{ text, cursor
- * }`. `selection` is `{ from, to }`. An item is `{ kind, name, measurement, policy, tag }`.
- * `policy` is null for the default policy. `kind` is one of:
- *
- * - `policy`, whose name becomes a prefix.
- * - `measurement`, `field` or `tag`.
- * - `value`, a value of `tag`.
+ * Inserts `item` into `text`. Returns the new text and the new cursor position. An item is `{ kind,
+ * name, measurement, policy, tag }`. `policy` is null for the default policy. `kind` is `policy`
+ * (whose name becomes a prefix), `measurement`, `field`, `tag`, or `value` (of `tag`).
  *
  * The item is inserted at the cursor if the result is valid or can become valid. Otherwise it is
  * inserted at another valid position. If no position is valid, or if the parser is not loaded, a
@@ -57,17 +53,13 @@ export function put(text, { from, to }, item) {
   return inside(text, own, item) ?? appended(text, item);
 }
 
-/** Returns the tokens of the statement that contains the offset. */
 function statementAround(tokens, offset) {
   const end = tokens.findIndex(({ text, to }) => text === ';' && to > offset);
   const upTo = end < 0 ? tokens : tokens.slice(0, end);
   return upTo.slice(upTo.findLastIndex(({ text }) => text === ';') + 1);
 }
 
-/**
- * Returns the top-level clauses of a statement as `{ word, tokens, from, to }`. `to` is the end of
- * the last token.
- */
+/** `to` is the end of the last token of a clause. */
 function partsOf(tokens) {
   const parts = [];
   let depth = 0;
@@ -163,10 +155,7 @@ function inCondition(before, next, isOpen, item) {
   return operators.has(previous.text) || beginsCondition(before) ? quoted(item.name) : null;
 }
 
-/**
- * A condition may follow a keyword for conditions, or an opening bracket that does not belong to a
- * function call.
- */
+/** A condition may follow a keyword for conditions, or a bracket outside of a function call. */
 function beginsCondition(tokens) {
   const [earlier, last] = [tokens.at(-2), tokens.at(-1)];
   if (last?.text === '(') return isKeyword(earlier) || ['(', ...operators].includes(earlier.text);

@@ -17,7 +17,7 @@ export const lengths = {
 
 /**
  * The end is exclusive. The range `all` has no bounds, so the result is null. A length of time ends
- * at `now_ms`. A range between two times has the form `FROM..TO`.
+ * at `now_ms`. Other ranges have the form `FROM..TO`.
  */
 export function bounds(range, now_ms) {
   if (lengths[range]) return { from_ms: now_ms - lengths[range], to_ms: now_ms };
@@ -31,9 +31,9 @@ export const between = (from_ms, to_ms) =>
 const tails = new Set(['GROUP', 'FILL', 'ORDER', 'LIMIT', 'OFFSET', 'SLIMIT', 'SOFFSET', 'TZ']);
 
 /**
- * Restricts every SELECT in `text` to `limits`. The condition replaces `$timeFilter`, or is added
- * to the outermost WHERE. `$interval` becomes a 200th of the range. Without limits, removes
- * `$timeFilter` and the keyword that connects it.
+ * Restricts every SELECT. The condition replaces `$timeFilter`, or is added to the outermost WHERE.
+ * `$interval` becomes a 200th of the range. Without limits, removes `$timeFilter` and the keyword
+ * that connects it.
  */
 export function withRange(text, limits) {
   if (!limits) return withoutFilters(text).replace(/\$(__)?interval\b/g, '1d');

@@ -2,18 +2,15 @@
 
 import { readText } from './tokenize.js';
 
-/**
- * Returns `{ does, tokens, from, to }` for each statement, or an empty list if the parser is not
- * loaded.
- */
+/** The list is empty if the parser is not loaded. */
 export const statements = (text) => readText(text)?.statements ?? [];
 
 /** Returns `selects`, `reads` or `writes`, or null if the effect is unknown. */
 export const effectOf = (text) => readText(text)?.does ?? null;
 
 /**
- * The page stores no text with a password in the address or in the history. A text that cannot be
- * parsed may contain a password if it contains the word "password".
+ * The page stores no text with a password. Without a parse, a text with the word "password" may
+ * contain one.
  */
 export function containsPassword(text) {
   if (!/password/i.test(text)) return false;

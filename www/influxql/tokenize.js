@@ -1,7 +1,6 @@
-// Tokenizes InfluxQL with the engine's parser, which runs in this page.
-//
-// The parser is loaded after the page has loaded. Until then, the effect of a text is unknown.
-// Therefore the page sends queries with GET, and the server rejects statements that write.
+// Tokenizes InfluxQL with the engine's parser, which is loaded after the page. Until then, the
+// effect of a text is unknown. Therefore the page sends queries with GET, and the server rejects
+// statements that write.
 
 /** The address is relative to the page, like all files of the engine. */
 const moduleAddress = () => new URL('engine/tidemark_bg.wasm', document.baseURI);
@@ -51,10 +50,9 @@ export function waitForLexer(patience_ms) {
 let last = { text: null, read: null };
 
 /**
- * Returns `{ does, words, statements }`, or null if the parser is not loaded. `does` is `selects`,
- * `reads` or `writes`, or null for a syntax error. A word is `{ kind, text, from, to, upper }`. The
- * words include spaces and comments. A statement is `{ does, tokens, from, to }`. Its tokens are
- * all words except spaces and comments.
+ * Returns null if the parser is not loaded. `does` is `selects`, `reads` or `writes`, or null for a
+ * syntax error. A word is `{ kind, text, from, to, upper }`. The words include spaces and comments.
+ * A statement is `{ does, tokens, from, to }`. Its tokens are all words except spaces and comments.
  */
 export function readText(text) {
   if (!outline) return null;

@@ -9,9 +9,7 @@ import { languages, currentLanguage } from './languages.js';
 /** A click waits for the parser at most this long. */
 const patience_ms = 2000;
 
-/**
- * Returns `element`, and the functions that both kinds of editor have. Ctrl-Enter calls `run()`.
- */
+/** Both kinds of editor have the returned functions. Ctrl-Enter calls `run()`. */
 export function queryEditor(run) {
   const area = el('textarea', {
     spellcheck: false,

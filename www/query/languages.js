@@ -16,14 +16,9 @@ import { change, current, languageNames, onChange } from '../state.js';
 const drawn = new Set(['SELECT', 'WITH', 'VALUES', '(']);
 
 /**
- * The functions for each language:
- *
- * - `effectOf`: returns the effect of a text (`influxql/statements.js`).
- * - `isDrawn`: returns whether a chart can display the rows.
- * - `withRange`: restricts the text to a time range.
- * - `put`: inserts a name from the explorer.
- * - `tried`: waits for the language's parser.
- * - `path`: the API path for queries.
+ * `effectOf` returns the effect of a text. `isDrawn` returns whether a chart can display the rows.
+ * `withRange` restricts the text to a time range. `put` inserts a name from the explorer. `tried`
+ * waits for the language's parser. `path` is the API path for queries.
  */
 export const languages = {
   influxql: {

@@ -3,8 +3,8 @@
 import { el } from '../dom.js';
 
 /**
- * `opener` is the button that opens the panel. `fill(panel, close)` adds the contents whenever the
- * panel opens. Escape and a click outside of the panel close it.
+ * `fill(panel, close)` adds the contents whenever the panel opens. Escape and a click outside of
+ * the panel close it.
  */
 export function menu(opener, label, fill) {
   const panel = el('div', { class: 'menu', role: 'group', 'aria-label': label, hidden: true });

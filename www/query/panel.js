@@ -29,7 +29,7 @@ const isApple = /Mac|iPhone|iPad/.test(navigator.platform);
 
 /**
  * Calls `changed()` if a statement may have changed the schema, and `refused()` if the server
- * rejected the token. `start(host, api)` fills the panel before the first result.
+ * rejected the token.
  */
 export function queryPanel({ changed, refused, start }) {
   const editor = queryEditor(() => run());
@@ -53,15 +53,10 @@ export function queryPanel({ changed, refused, start }) {
   let last = null;
   /** The last text that the user ran or that a link contained. */
   let known = null;
-  /**
-   * The newest query that waits for the parser. No other query replaces a query that the user
-   * started with Run.
-   */
+  /** The newest waiting query never replaces a query that the user started with Run. */
   let waiting = null;
 
-  /**
-   * Runs the selected text or the whole text. Only this function may send a statement that writes.
-   */
+  /** Only this function may send a statement that writes. */
   async function run() {
     const { from, text } = editor.selected();
     const isPart = text.trim() !== '';
@@ -117,8 +112,7 @@ export function queryPanel({ changed, refused, start }) {
     const started = begin({ ...what, db, range, mayWrite });
     setBusy(true);
     const made = await results.show();
-    // Without an open result view, the page has not sent the query. Another view must not send the
-    // query later.
+    // Another view must not send the query later.
     started.mayWrite = false;
     if (currentRun() === started) setBusy(false);
     return { made, started };
@@ -201,10 +195,7 @@ export function queryPanel({ changed, refused, start }) {
     editor,
     results,
     fillDatabases: database.fill,
-    /**
-     * Runs the query of a link, or the query that ran last. Never runs a text that the user has
-     * only typed.
-     */
+    /** Never runs a text that the user has only typed. */
     runLinked({ isLink = false } = {}) {
       const { query } = current();
       if (isLink) known = query;

@@ -10,9 +10,7 @@ const choices = [
   [10, 'Each 10 s'],
 ];
 
-/**
- * `again()` runs the query unless a request is running. It resolves when the new result is visible.
- */
+/** `again()` resolves when the new result is visible. */
 export function refreshPicker(again) {
   let timer = null;
   const plan = () => {

@@ -19,8 +19,8 @@ export const currentRun = () => run;
 export const isBusy = () => inFlight > 0;
 
 /**
- * Cancels the previous run. Sends no request yet. `mayWrite` means that the user clicked Run. The
- * run may then send one request that writes.
+ * Sends no request yet. With `mayWrite`, the user clicked Run, and the run may send one request
+ * that writes.
  */
 export function begin({ text, language, db, range, mayWrite = false }) {
   run?.breaking.abort();
@@ -118,10 +118,7 @@ export function form(one, name) {
   return one.forms[name];
 }
 
-/**
- * Returns the offset in the text that the user typed, or null. The position in `message` refers to
- * the sent text, which also contains a time range.
- */
+/** The position in `message` refers to the sent text, which also contains a time range. */
 export function errorOffset(message, { text, sent }) {
   const found = /at line:? (\d+), (?:char|column:) (\d+)/i.exec(message);
   if (!found) return null;

@@ -76,8 +76,8 @@ function seriesOf({ labels }) {
 }
 
 /**
- * Returns a function that removes the chart. Calls `zoomed(from_ms, to_ms)` when the user selects a
- * time range. `hidden` contains the labels of hidden lines, also for the next chart.
+ * Calls `zoomed(from_ms, to_ms)` when the user selects a time range. `hidden` contains the labels
+ * of hidden lines, also for the next chart.
  */
 export function drawChart(host, chart, { zoomed, hidden }) {
   const area = el('div', { class: 'plot', role: 'img', 'aria-label': describe(chart) });

@@ -3,8 +3,8 @@
 import { button, el } from '../dom.js';
 
 /**
- * `time` displays the time of the displayed values. Calls `switched(index, isShown)` when the user
- * switches a line. The legend updates `hidden`, the set of hidden labels.
+ * Calls `switched(index, isShown)` when the user switches a line. The legend updates `hidden`, the
+ * set of hidden labels.
  */
 export function legend(labels, hidden, switched) {
   const time = el('span', { class: 'legend-time' }, '');

@@ -43,12 +43,10 @@ function ascending(line) {
 }
 
 /**
- * Returns the data of a chart: `{ labels, times_ms, columns, total, rows, thinned, points,
- * pointsDrawn }`. `columns` contains a list of values for each line, parallel to `times_ms`. Null
- * is a gap. Undefined means that the line has no point at this time.
- * The chart has at most [linesMax] lines. If a line has more than [pointsMax] points, only the
- * minimum and the maximum of each time slice remain. If the chart would exceed [cellsMax], all
- * lines are thinned in this way.
+ * `columns` contains a list of values for each line, parallel to `times_ms`. Null is a gap.
+ * Undefined means that the line has no point at this time. The chart has at most [linesMax] lines.
+ * If a line has more than [pointsMax] points, only the minimum and the maximum of each time slice
+ * remain. If the chart would exceed [cellsMax], all lines are thinned in this way.
  */
 export function chartOf(reply) {
   const all = linesOf(reply);

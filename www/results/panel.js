@@ -20,8 +20,8 @@ const noRows = () =>
   bounds(current().range, 0) ? 'This time range has no points.' : 'The result is empty.';
 
 /**
- * `again()` runs the query again. `failed(errors)` receives the server's errors. `start(host)`
- * fills the panel before the first result.
+ * `failed(errors)` receives the server's errors. `start(host)` fills the panel before the first
+ * result.
  */
 export function resultPanel({ again, failed, start }) {
   const hidden = new Set();
@@ -200,8 +200,7 @@ export function resultPanel({ again, failed, start }) {
 
   async function showStart() {
     clear();
-    // The start page has a separate element, because a result may arrive before the start page is
-    // complete.
+    // A result may arrive before the start page is complete.
     const place = el('div', { class: 'start' });
     body.replaceChildren(place);
     await start(place);

@@ -24,10 +24,7 @@ function columnsOf(rows) {
   return columns;
 }
 
-/**
- * Returns `time`, `number` or `text`. Returns `other` for values that a chart neither draws nor
- * uses as labels.
- */
+/** A chart neither draws values of the kind `other` nor uses them as labels. */
 function kindOfValue(value) {
   if (typeof value === 'number') return 'number';
   if (typeof value !== 'string') return 'other';
@@ -69,7 +66,7 @@ function msOf(text) {
 /**
  * The result has the format of a response to `/query` with `epoch=ms`. The times come from the
  * column `time`, or from the first column that contains timestamps. Each combination of text values
- * becomes a series, in the order of time.
+ * becomes a series.
  */
 export function seriesOfRows(rows) {
   const kinds = new Map(columnsOf(rows).map((name) => [name, kindOf(rows, name)]));

@@ -5,10 +5,7 @@ import { work } from './client.js';
 
 export const pageRows = 100;
 
-/**
- * Resolves when the first page is visible. If a repeated query has the same `key`, the selected
- * table, sort order, page and scroll position remain.
- */
+/** With the same `key`, a repeated query keeps the table, sort order, page and scroll position. */
 export async function showTables(host, loaded, key) {
   const { tables } = loaded;
   const isSame = shownTable.key === key && shownTable.table < tables.length;

@@ -1,10 +1,7 @@
 // Converts a response to /query to tables. Each statement has one table for each set of columns.
 // Tags become columns.
 
-/**
- * A table is `{ title, columns, kinds, rows }`. A kind is `time`, `tag`, `number` or `text`. A cell
- * is the parsed JSON value.
- */
+/** A kind is `time`, `tag`, `number` or `text`. A cell is the parsed JSON value. */
 export function tablesOf(reply) {
   const tables = new Map();
   const errors = [];
@@ -85,9 +82,7 @@ function compareNumbers(a, b) {
   return BigInt(a) < BigInt(b) ? -1 : Number(BigInt(a) > BigInt(b));
 }
 
-/**
- * Without the final Z, times with different numbers of decimals are in the correct order as texts.
- */
+/** Without the final Z, times with any number of decimals are ordered as texts. */
 const compareTimes = (a, b) => compareTexts(String(a).replace('Z', ''), String(b).replace('Z', ''));
 
 function compareTexts(a, b) {

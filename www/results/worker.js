@@ -39,10 +39,7 @@ const work = {
     return { errors, bytes: bytes.byteLength, ...chartOf(reply) };
   },
 
-  /**
-   * Returns `count` rows as text, starting with row `from`. With `sort`, which is `{ column,
-   * isDescending }`, the rows are sorted.
-   */
+  /** With `sort`, which is `{ column, isDescending }`, the rows are sorted. */
   page({ table, from, count, sort }) {
     const { rows } = held.tables[table];
     const order = orderOf(table, sort);

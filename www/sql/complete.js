@@ -9,10 +9,7 @@ const beforeColumns = new Set(
 const comparisons = ['=', '!=', '<>'];
 const none = async () => [];
 
-/**
- * Returns what the end of the text expects: `{ place, tag, from }`. `from` is the start of the
- * current word. `tag` is the column whose value is expected.
- */
+/** `from` is the start of the current word. `tag` is the column whose value is expected. */
 export function placeIn(text) {
   const all = wordsOf(text);
   const last = all.at(-1);
@@ -31,8 +28,8 @@ export function placeIn(text) {
 }
 
 /**
- * The result has CodeMirror's format `{ from, options }`. The functions of `schema` return
- * promises: `measurements()`, `tags(m)`, `fields(m)`, `values(m, tag)`, `functions()`.
+ * The result has CodeMirror's format. The functions of `schema` return promises: `measurements()`,
+ * `tags(m)`, `fields(m)`, `values(m, tag)`, `functions()`.
  */
 export async function choices(text, whole, schema) {
   const { place, tag, from } = placeIn(text);

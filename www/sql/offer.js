@@ -16,10 +16,7 @@ const asking = (bytes) =>
 const coming = (bytes, all) =>
   bytes < all ? `Loading SQL: ${inMb(bytes)} of ${inMb(all)} MB` : 'Starting SQL …';
 
-/**
- * The offer is visible while the language is SQL and the page's database has no SQL. Calls
- * `loaded()` after SQL has been loaded.
- */
+/** Visible while the language is SQL and the page's database has no SQL. `loaded()` follows. */
 export function sqlOffer(loaded) {
   const all = sqlAsset?.bytes ?? 0;
   const words = el('p');

@@ -17,8 +17,7 @@ function query(item) {
 }
 
 /**
- * SQL has no names for retention policies. Therefore a policy, or an item in a policy other than
- * the default, does not change the text.
+ * SQL has no names for retention policies, so an item in another policy does not change the text.
  */
 export function put(text, { from, to }, item) {
   if (item.kind === 'policy' || item.policy) return { text, cursor: to };

@@ -1,9 +1,7 @@
 // Tokenizes SQL into names, strings, comments and other words. Only the server can parse a
 // statement.
 
-/**
- * Strings, quoted names and comments must match first, so that their contents are not tokenized.
- */
+/** The contents of strings, quoted names and comments must not be tokenized. */
 const word =
   /(?<comment>--[^\n]*|\/\*[\s\S]*?(?:\*\/|$))|(?<string>'(?:[^']|'')*'?)|(?<name>"(?:[^"]|"")*"?)|(?<variable>\$\w+)|(?<word>[A-Za-z_]\w*)|(?<number>\d[\w.]*)|(?<space>\s+)|(?<mark><>|!=|[<>]=|.)/gs;
 

@@ -6,9 +6,9 @@ export const batchBytesMax = 1_000_000;
 export const batchLinesMax = 10_000;
 
 /**
- * Yields `{ bytes, lines, first }`. `first` is the line number in the file at which the batch
- * begins. `taken(bytes)` receives the number of bytes that were read from the stream. A line break
- * inside a quoted string is data, so a batch never ends inside a string.
+ * `first` is the line number in the file at which the batch begins. `taken(bytes)` receives the
+ * number of bytes that were read. A line break inside a quoted string is data, so a batch never
+ * ends inside a string.
  */
 export async function* batches(stream, taken) {
   const reader = stream.getReader();

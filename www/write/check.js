@@ -7,8 +7,8 @@ import { unitName } from '../api/write.js';
 export const checkedLettersMax = 2_000_000;
 
 /**
- * Returns `{ good, errors: [{ line, column, reason }], mistaken }`. Lines and columns start at 1.
- * `mistaken` is null or `{ unit, lines }`. Throws if the page was built without the engine.
+ * Lines and columns start at 1. `mistaken` is null or `{ unit, lines }`. Throws if the page was
+ * built without the engine.
  */
 export const check = async (text, precision) => (await checker()).validate(text, precision);
 

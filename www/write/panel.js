@@ -142,7 +142,6 @@ export function writePanel({ changed }) {
 
   async function submit() {
     send.disabled = true;
-    // Hides the response to the previous write.
     answer.hidden = true;
     const { made, reply } = await sent(editor.text(), target(), goodLines !== 0);
     answer.hidden = false;
@@ -247,10 +246,7 @@ export function writePanel({ changed }) {
   );
 }
 
-/**
- * With `mayMake`, creates the database first. Returns `{ made, reply }`. `made` is a text about the
- * creation.
- */
+/** With `mayMake`, creates the database first. `made` is a text about the creation. */
 async function sent(lines, target, mayMake) {
   try {
     const made = mayMake ? await ensureDatabase(target.db) : '';

@@ -42,8 +42,7 @@ pub fn catch<T>(operation: impl FnOnce() -> T) -> Result<T, Bug> {
     }
 }
 
-/// Returns the first [`Bug`] of the running operation. The caller calls this function before an
-/// effect that [`catch`] cannot undo.
+/// Returns the first [`Bug`] of the running operation, before an effect that [`catch`] cannot undo.
 pub fn check() -> Result<(), Bug> {
     match STATE.get() {
         State::Found(bug) => Err(bug),

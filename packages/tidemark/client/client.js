@@ -30,22 +30,13 @@ import { lineOf } from './lines.js';
  * @typedef {{ name?: string, tags?: Record<string, string>, columns: string[], values: any[][] }} Series
  */
 
-/**
- * The maximum number of characters in a write request. The value is far below the server's limit
- * and costs a few milliseconds of CPU time.
- */
+/** Far below the server's limit, and only a few milliseconds of CPU time. */
 const batchCharactersMax = 1_000_000;
 
-/**
- * The maximum number of characters in all unconfirmed points. The client rejects points above this
- * limit, which bounds its memory.
- */
+/** The client rejects points above this limit, which bounds its memory. */
 const heldCharactersMax = 8_000_000;
 
-/**
- * The timeout of one attempt, and of all attempts together, in milliseconds. The platform ends work
- * in `waitUntil` after 30 s.
- */
+/** One attempt, and all attempts together. The platform ends work in `waitUntil` after 30 s. */
 const writeMs = 10_000;
 const queryMs = 25_000;
 const patienceMs = 25_000;
@@ -90,10 +81,7 @@ function failure(status, text) {
   return new TidemarkError(message, { status, rejected });
 }
 
-/**
- * Returns the pause before the next attempt. Uses the `Retry-After` of the response if it exists.
- * Otherwise the pause grows exponentially.
- */
+/** Without `Retry-After`, the pause grows exponentially. */
 function pauseMs(tried, retryAfter) {
   const asked = Number(retryAfter) * 1_000;
   const own = Math.min(pauseMsMin * 2 ** tried, pauseMsMax) * (0.5 + Math.random() / 2);
@@ -112,10 +100,7 @@ function exact(_key, value, /** @type {{ source?: string } | undefined} */ conte
  */
 export class Tidemark {
   #options;
-  /**
-   * The lines that wait to be sent.
-   * @type {string[]}
-   */
+  /** @type {string[]} */
   #waiting = [];
   #characters = 0;
   /** Includes the lines in a running request. */
@@ -154,8 +139,7 @@ export class Tidemark {
     this.#put(lines);
     if (!context) return;
     if (this.#isFull()) return context.waitUntil(this.#flushed());
-    // The platform may have ended the request that was going to send the points. In that case this
-    // request sends them.
+    // The platform may have ended the request that was going to send the points.
     if (this.#dueMs + this.#options.gatherMs > Date.now()) return;
     this.#dueMs = Date.now() + this.#options.gatherMs;
     context.waitUntil(sleep(this.#options.gatherMs).then(() => this.#flushed()));
@@ -202,10 +186,7 @@ export class Tidemark {
     return results.map(({ series = [] }) => series);
   }
 
-  /**
-   * Returns a timestamp that is unique in this isolate. A Worker's clock does not advance during a
-   * computation.
-   */
+  /** The timestamp is unique in this isolate, because a Worker's clock may stand still. */
   #now() {
     const within = BigInt(Math.floor(Math.random() * 1_000_000));
     const now = BigInt(Date.now()) * 1_000_000n + within;
@@ -233,7 +214,6 @@ export class Tidemark {
     return this.#waiting.splice(0, count);
   }
 
-  /** Calls [flush] and passes its error to `onError`. */
   async #flushed() {
     try {
       await this.flush();
@@ -249,10 +229,7 @@ export class Tidemark {
     return error;
   }
 
-  /**
-   * Repeats the request while a retry may succeed. Resolves to `{ text, error }`. `error` is the
-   * last error or null.
-   */
+  /** Resolves to `{ text, error }`. `error` is the last error of all attempts, or null. */
   async #asked(path, body, answerMs) {
     const until = Date.now() + patienceMs;
     for (let tried = 1; ; tried += 1) {

@@ -42,8 +42,7 @@ function nanoseconds(time) {
 const present = (record = {}) => Object.entries(record).filter(([, given]) => given !== null && given !== undefined);
 
 /**
- * Returns the line of a point. `now()` returns the time for points without a time, in nanoseconds.
- *
+ * `now()` returns the time for points without a time, in nanoseconds.
  * @param {Point} point
  * @param {() => bigint} now
  */

@@ -13,14 +13,13 @@ export function builtSql() {
   return existsSync(folder) ? folder : null;
 }
 
-/** Returns the prices and measured counts of docs/costs.json. */
 export function aboutCosts() {
   return JSON.parse(readFileSync(join(built, 'costs.json'), 'utf8'));
 }
 
 /**
- * Returns `{ day, settings, wrangler, deployment }`: the Worker's compatibility date, the names of
- * its settings, the version of wrangler, and wrangler's configuration relative to `built`.
+ * `day` is the compatibility date, and `settings` are the names of the Worker's settings. The paths
+ * in `deployment` are relative to `built`.
  */
 export function aboutBuilt() {
   const file = join(built, 'about.json');

@@ -17,7 +17,6 @@ const mimes = { js: 'application/javascript+module', wasm: 'application/wasm' };
 /** The same environment variable sets the address in wrangler. */
 const base = () => (process.env.CLOUDFLARE_API_BASE_URL || 'https://api.cloudflare.com/client/v4').replace(/\/+$/, '');
 
-/** Provides access to one account, with a token that may edit Workers or with a global key. */
 export class Account {
   /** @param {{ token?: string, key?: string, email?: string, id?: string }} given */
   constructor({ token, key, email, id }) {
@@ -59,9 +58,7 @@ export class Account {
   }
 
   /**
-   * Selects the account: the given account, or the only account that the token may use. If the
-   * token may use several accounts, `ask` chooses one. Without `ask`, the call fails.
-   *
+   * If the token may use several accounts, `ask` chooses one. Without `ask`, the call fails.
    * @param {((accounts: { id: string, name: string }[]) => Promise<string>) | null} ask
    */
   async choose(ask, signal = undefined) {
@@ -97,8 +94,8 @@ export class Account {
   }
 
   /**
-   * Uploads a script to its workers.dev address. Resolves to `{ url, startUpMs }`. `modules` maps
-   * file names to bytes, with the main module first.
+   * The workers.dev address is `url`. `modules` maps file names to bytes, with the main module
+   * first.
    */
   async put(name, { modules, metadata }, signal) {
     const form = new FormData();
@@ -112,10 +109,7 @@ export class Account {
     return { url: this.addressOf(name), startUpMs };
   }
 
-  /**
-   * Sets the custom domains of a script. The API rejects a domain or DNS record that already
-   * exists.
-   */
+  /** The API rejects a domain or DNS record that already exists. */
   async setDomains(name, hostnames, signal = undefined) {
     const keeps = { override_existing_origin: false, override_existing_dns_record: false };
     const body = { override_scope: true, ...keeps, origins: hostnames.map((hostname) => ({ hostname })) };

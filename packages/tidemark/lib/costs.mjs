@@ -21,10 +21,7 @@ export const priceOf = ({ dollars, per }, quantity) => (quantity * dollars) / pe
 
 export const priceOfDay = (prices, day) => billed.reduce((sum, name) => sum + priceOf(prices[name], day[name]), 0);
 
-/**
- * Returns the price of a month in dollars, with the mean usage of `days`. Includes the plan's base
- * price. The amounts that the plan includes are free.
- */
+/** Returns dollars, with the mean usage of `days`. The amounts that the plan includes are free. */
 export function priceOfMonth(prices, days) {
   const month = (name) => (days.reduce((sum, day) => sum + day[name], 0) / days.length) * monthDays;
   const beyond = (name) => priceOf(prices[name], Math.max(0, month(name) - prices[name].included));
@@ -37,10 +34,7 @@ export function lastDates(count, now) {
   return Array.from({ length: count }, (_, n) => date(count - n));
 }
 
-/**
- * Selects the objects' counters by namespace, because these counters do not contain the script's
- * name.
- */
+/** The objects' counters do not contain the script's name, so the query uses the namespace. */
 const query = `query Costs($account: string!, $script: string!, $from: Date!, $to: Date!) {
   viewer { accounts(filter: { accountTag: $account }) {
     workers: workersInvocationsAdaptive(limit: ${groupsMax}, filter: { scriptName: $script, date_geq: $from, date_leq: $to }) {
@@ -73,9 +67,7 @@ async function asked({ url, token, account, script }, [from, to]) {
 }
 
 /**
- * Returns the platform's counters for a Worker and its objects, by date. `from` selects the
- * account, the script and the token.
- *
+ * Returns counters by date.
  * @param {{ url: string, token: string, account: string, script: string }} from
  * @param {string[]} dates
  */
@@ -129,9 +121,7 @@ export function ownCounters(series) {
 }
 
 /**
- * Returns the usage of all databases by date, in ascending order. The units are those of the price
- * table. The object time is the server's estimate.
- *
+ * Ascending by date, in the units of the price table. The object time is the server's estimate.
  * @param {{ name: string, columns: string[], values: any[][] }[]} series
  * @param {number} objectGb the memory that the platform bills for each object, in GB
  */

@@ -87,8 +87,8 @@ async function remoteOf(account, name) {
 }
 
 /**
- * In another jurisdiction, the Catalog's name leads to another object, so the deployment would have
- * neither databases nor tokens.
+ * In another jurisdiction, the Catalog's name leads to another object, without any database or
+ * token.
  */
 function mustKeepJurisdiction({ isThere, bindings }, wanted) {
   const current = bindings.find(({ name }) => name === 'JURISDICTION')?.text ?? '';
@@ -217,8 +217,7 @@ async function servingVersions({ account, name }) {
 }
 
 /**
- * Routes `share` percent of the requests to the first version, and the other requests to the second
- * version.
+ * Routes `share` percent of the requests to the first version.
  * @param {Deployment} deployment
  * @param {string[]} versions
  * @param {number} share
@@ -267,7 +266,6 @@ function mustFit(options) {
   if (ways.length > 1) throw new UserError(`Use only one of --${ways[0]} and --${ways[1]}.`);
 }
 
-/** Checks the account before the build. A dry run does not need an account. */
 async function prepared(source, options, wanted) {
   if (options['dry-run']) return { account: null, remote: nothingRemote, token: null };
   mustHaveCredentials();

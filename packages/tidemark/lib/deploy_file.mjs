@@ -65,10 +65,8 @@ function variables(words) {
 }
 
 /**
- * Returns the user's values for one deployment. Options override the file's values for the
- * environment. These override the file's general values. `settings` lists the names that are valid
- * in `vars`.
- *
+ * Options override the file's values for the environment, which override its general values.
+ * `settings` lists the names that are valid in `vars`.
  * @param {Record<string, any>} options the options of the command
  * @param {string[]} settings
  */

@@ -32,9 +32,6 @@ function called(scratch) {
   });
 }
 
-/**
- * Describes the content type that the Worker received, and the response that the client received.
- */
 export async function grpcAnswer(scratch) {
   const { headers, trailers, body } = await called(scratch);
   const seen = headers['probe-content-type'];

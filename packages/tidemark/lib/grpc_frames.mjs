@@ -8,8 +8,8 @@ const messageFlags = 0x00;
 const trailerFlags = 0x80;
 
 /**
- * Parses frames from pieces of any size. `whose` names the source in errors. `hasTrailers` is
- * whether the last frame contains gRPC-Web trailers.
+ * Pieces may have any size. `whose` names the source in errors. With `hasTrailers`, the last frame
+ * contains gRPC-Web trailers.
  */
 export class Frames {
   #head = Buffer.alloc(headBytes);
@@ -18,10 +18,7 @@ export class Frames {
   /** @type {Buffer[] | null} */
   #trailerPieces = null;
   #isEnding = false;
-  /**
-   * The payload of the trailer frame, once the frame is complete.
-   * @type {Buffer | null}
-   */
+  /** @type {Buffer | null} */
   trailers = null;
 
   constructor({ whose, hasTrailers, messageBytesMax, trailerBytesMax }) {
@@ -40,7 +37,6 @@ export class Frames {
     return this.#bytesLeft > 0 && !this.#trailerPieces;
   }
 
-  /** Discards all data after the open message. */
   endWithMessage() {
     this.#isEnding = true;
   }

@@ -2,9 +2,7 @@
 
 import { CallFailure, Code, passedMessage } from './grpc_status.mjs';
 
-/**
- * These headers apply to one connection or to the transfer of a body. Each side sets them itself.
- */
+/** Each side of a connection sets these headers itself. */
 const ofTheConnection = new Set([
   'accept-encoding', 'alt-svc', 'connection', 'content-encoding', 'content-length', 'content-type', 'date', 'expect', 'host',
   'http2-settings', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'proxy-connection', 'te', 'trailer',
@@ -18,16 +16,11 @@ const statusNames = new Set(['grpc-status', 'grpc-message']);
 const grpcType = /^application\/grpc(\+[\w.-]+)?\s*(?:;|$)/i;
 const grpcWebType = /^application\/grpc-web(\+[\w.-]+)?\s*(?:;|$)/i;
 
-/**
- * Matches `/package.Service/Method`. A part must not consist of dots, so that the path cannot leave
- * the server's base path.
- */
+/** A part of the path must not consist of dots, which could leave the server's base path. */
 const methodPath = /^\/(?!\.+\/)[\w.-]+\/(?!\.+$)[\w.-]+$/;
 
 /**
- * Collects headers by name. The values of a repeated name are joined with commas, which gRPC treats
- * as equivalent, including for names that end with `-bin`.
- *
+ * gRPC treats values that are joined with commas as equivalent to a repeated name.
  * @param {Record<string, any>} headers headers as Node joined them
  * @param {string[]} raw alternating names and values
  */
@@ -37,15 +30,11 @@ function gathered(headers, raw) {
     const name = raw[i].toLowerCase();
     if (!name.startsWith(':')) values.set(name, [...(values.get(name) ?? []), raw[i + 1]]);
   }
-  // If Node joined the values differently or dropped duplicates, the header belongs to HTTP and
-  // keeps Node's value.
+  // The header belongs to HTTP if Node joined its values differently.
   return [...values].map(([name, all]) => [name, headers[name] === all.join(', ') ? all.join(',') : headers[name]]);
 }
 
-/**
- * Throws [CallFailure] if the headers exceed `headerBytesMax`, counted as in HTTP/2. Node
- * advertises the limit but does not enforce it.
- */
+/** Counts the headers as in HTTP/2. Node advertises the limit but does not enforce it. */
 export function mustFit(whose, raw, { headerBytesMax }) {
   const bytes = raw.reduce((sum, text) => sum + text.length, raw.length * 16);
   if (bytes <= headerBytesMax) return;

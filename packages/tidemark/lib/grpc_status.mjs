@@ -58,9 +58,7 @@ export function encodedMessage(text) {
   return escaped(Buffer.from(cut, 'utf8').toString('latin1'));
 }
 
-/**
- * Each character of the message is a byte. %XX sequences remain, and unescaped bytes are escaped.
- */
+/** Each character of the message is a byte. %XX sequences remain. */
 export const passedMessage = (bytes) => escaped(bytes.replace(/%([0-9a-f]{2})/gi, (_, byte) => String.fromCharCode(parseInt(byte, 16))));
 
 function escaped(bytes) {

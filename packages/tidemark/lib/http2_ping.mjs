@@ -1,9 +1,7 @@
 // Detects an HTTP/2 connection whose peer has disappeared.
 
 /**
- * Sends a PING every `pingMs` while `isWanted()` returns true. Destroys `session` if the peer takes
- * longer than `pingAnswerMs` to reply. Stops when the session closes.
- *
+ * Destroys `session` if the peer takes longer than `pingAnswerMs` to reply.
  * @param {import('node:http2').Http2Session} session
  */
 export function keepAlive(session, { pingMs, pingAnswerMs, isWanted = () => true }) {
@@ -17,8 +15,7 @@ export function keepAlive(session, { pingMs, pingAnswerMs, isWanted = () => true
       clearTimeout(late);
     };
     session.once('close', answered);
-    // `ping` returns false until the peer has sent its settings. The timeout also applies in this
-    // case.
+    // `ping` returns false until the peer has sent its settings.
     session.ping(() => {
       session.off('close', answered);
       answered();

@@ -11,10 +11,7 @@ function number(value) {
 
 const section = (id, length, parts) => Buffer.concat([Buffer.from([id, ...number(length)]), ...parts]);
 
-/**
- * The number of steps in each function. Each step is `x = x * k + i` with different constants, so
- * that all functions differ.
- */
+/** Each step is `x = x * k + i` with different constants, so that all functions differ. */
 const stepsOfFunction = 120;
 
 function body(seed) {

@@ -21,10 +21,7 @@ export function placeOf(option, text) {
 
 export const placeText = ({ host, port }) => `${host.includes(':') ? `[${host}]` : host}:${port}`;
 
-/**
- * Throws a [UserError] if this machine cannot listen on the address. The message suggests another
- * port with `option`.
- */
+/** Throws a [UserError] if the address is not free. Its message suggests the option `option`. */
 export function mustBeFree({ host, port }, option) {
   return new Promise((free, reject) => {
     const probe = createServer();

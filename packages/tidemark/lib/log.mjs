@@ -7,10 +7,7 @@ export const logEvent = (event, more) => console.log(JSON.stringify({ time: new 
 
 const chosen = { all: () => true, errors: ({ grpc_status: status }) => status !== 0, none: () => false };
 
-/**
- * Returns a function that logs the calls that LOG_REQUESTS selects. Throws a [UserError] if the
- * value is unknown.
- */
+/** LOG_REQUESTS selects the logged calls. Throws a [UserError] if its value is unknown. */
 export function requestLogger() {
   const text = process.env.LOG_REQUESTS || 'all';
   if (!Object.hasOwn(chosen, text)) throw new UserError(`LOG_REQUESTS is "${text}": set it to "all", "errors" or "none".`);

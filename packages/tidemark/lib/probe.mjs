@@ -98,8 +98,7 @@ async function largestValue(scratch) {
 }
 
 /**
- * Returns the duration of a `substr` call in microseconds. The duration is the difference between a
- * request with many calls and a request without calls.
+ * The difference between a request with many calls and a request without calls, in microseconds.
  */
 async function substrTimes(scratch) {
   await scratch.ask('put', { bytes: storedBytes });
@@ -146,7 +145,6 @@ async function callsEnd(scratch) {
   return error ? `${done}; then: ${error}` : `${done}, and perhaps more`;
 }
 
-/** Runs all measurements. `deploy(suffix, script)` deploys a Worker to the account. */
 async function* measurements({ deploy, onDomain, say, signal }) {
   const objects = {
     bindings: [{ type: 'durable_object_namespace', name: 'PROBE', class_name: 'Probe' }],
@@ -196,12 +194,9 @@ async function startOf(megabytes, deploy) {
 }
 
 /**
- * Runs the measurements in `account`. Returns rows of names and values. `say` receives progress
- * messages. Removes every script, even after a failure or when `signal` aborts.
- * `domain` is a host name without a DNS record in a zone of the account. With `domain`, the program
- * also tests gRPC at this domain and then removes the domain. `addressOf(domain)` returns the
- * domain's address.
- *
+ * `say` receives progress messages. Removes every script, even after a failure or when `signal`
+ * aborts. `domain` is a host name without a DNS record in a zone of the account. With `domain`, the
+ * program also tests gRPC at this domain and then removes the domain.
  * @param {Record<string, any>} options
  */
 export async function probe({ account, day, say, signal, domain = null, addressOf = (name) => `https://${name}` }) {

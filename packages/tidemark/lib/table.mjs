@@ -1,9 +1,6 @@
 // Formats rows as a text table.
 
-/**
- * These characters would move the cursor or shift the columns. The table contains their JSON
- * escapes instead.
- */
+/** These characters would shift the columns, so the table contains their JSON escapes. */
 const unprintable = /[\p{Cc}\p{Zl}\p{Zp}]/gu;
 
 const shown = (value) => {

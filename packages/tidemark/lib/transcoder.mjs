@@ -16,9 +16,8 @@ export class Transcoder {
   #isStopping = false;
 
   /**
-   * `to` is the server's address. `tls` is `{ cert, key }` in PEM. Without `tls`, connections are
-   * unencrypted. `isTrusted` disables the check of the server's certificate. `logEvent(event,
-   * more)` logs each finished call.
+   * Without `tls` (`{ cert, key }` in PEM), connections are unencrypted. `isTrusted` disables the
+   * check of the server's certificate. `logEvent(event, more)` logs each finished call.
    */
   constructor({ to, tls = null, isTrusted = false, logEvent = (_event, _more) => {}, limits = {} }) {
     this.limits = { ...defaultLimits, ...limits };

@@ -48,19 +48,13 @@ export class Call {
   /** @type {CallFailure | null} */
   #failure = null;
   #isSettled = false;
-  /**
-   * The frames of the response, once it has started.
-   * @type {Frames | null}
-   */
+  /** @type {Frames | null} */
   #frames = null;
   #sending = Promise.resolve();
   #trailers = {};
   #timers = [];
   bytes = { request: 0, answer: 0 };
-  /**
-   * The gRPC status, once the call is settled.
-   * @type {number}
-   */
+  /** @type {number} */
   status = Code.cancelled;
 
   /**
@@ -90,8 +84,8 @@ export class Call {
     const isFirst = !this.#failure;
     this.#failure ??= failure;
     if (isFirst && !this.#isSettled) this.#after(this.limits.lingerMs, () => this.#reset());
-    // A message in progress is completed. Otherwise a client whose clock is slightly behind would
-    // report a broken message instead of an exceeded deadline.
+    // A client whose clock is slightly behind would report a broken message instead of an exceeded
+    // deadline.
     if (failure.code === Code.deadlineExceeded && this.#frames?.isWithinMessage) return this.#frames.endWithMessage();
     this.#exchange?.cancel();
     if (!this.#isSettled) this.#settleFailed();
@@ -194,8 +188,7 @@ export class Call {
         if (this.#failure && !frames.isWithinMessage) return this.fail(this.#failure);
         if (!frames.trailers || this.#isSettled) continue;
         this.#settle(trailersOf(frames.trailers));
-        // The connection can be reused after the body has ended. If the body does not end, the
-        // connection is closed.
+        // If the body does not end, the connection is closed and cannot be reused.
         const late = setTimeout(() => this.#exchange.cancel(), this.limits.lingerMs).unref();
         body.once('close', () => clearTimeout(late));
       }
@@ -212,7 +205,6 @@ export class Call {
     this.status = Number(trailers['grpc-status']);
     const { stream } = this;
     if (stream.destroyed || stream.closed) return;
-    // Further data from the client is discarded.
     if (!this.#exchange?.request.writableEnded) this.#exchange?.cancel();
     if (stream.headersSent) {
       this.#trailers = trailers;
@@ -223,9 +215,7 @@ export class Call {
     }
   }
 
-  /**
-   * Tells a client that still sends that the response is complete, and discards the client's data.
-   */
+  /** Tells a client that still sends that the response is complete. */
   #hangUp() {
     const { stream } = this;
     setImmediate(async () => {

@@ -1,9 +1,6 @@
 // The limits of `tidemark flight`. Each error names the limit that was exceeded.
 
-/**
- * The limits per process. A call buffers only data in transit: two windows or stream buffers per
- * side. Calls whose clients do not read hold `callsMax` × 2 × `streamWindowBytes`, about 130 MB.
- */
+/** Calls whose clients do not read hold `callsMax` × 2 × `streamWindowBytes`, about 130 MB. */
 export const limits = Object.freeze({
   /** Further connections are closed immediately. */
   connectionsMax: 256,
@@ -32,8 +29,8 @@ export const limits = Object.freeze({
   pingMs: 30_000,
   pingAnswerMs: 20_000,
   /**
-   * The time for a client to read the status of a failed call, and for a server to end its response
-   * after the trailers.
+   * A client must read the status of a failed call, and a server must end its response after the
+   * trailers.
    */
   lingerMs: 5_000,
   /** The time for running calls to finish after SIGTERM. */

@@ -84,10 +84,7 @@ class Sessions {
 export class Upstream {
   #hasHttp2;
 
-  /**
-   * `isTrusted` disables the check of the server's certificate. Use it only for a server in the
-   * same process.
-   */
+  /** `isTrusted` disables the check of the certificate of a server in the same process. */
   constructor(url, { limits, isTrusted = false }) {
     this.url = url;
     this.limits = limits;
@@ -151,8 +148,7 @@ export class Upstream {
       stream.on('error', reject);
       stream.once('close', () => reject(new Error('the stream was closed')));
     }).catch(unanswered);
-    // The caller that awaits the promise handles its error. A call may end before it awaits the
-    // promise.
+    // A call may end before it awaits the promise.
     answer.catch(() => {});
     // `close` would first complete the sent data, so that a partial request would look complete.
     return { request: stream, answer, cancel: () => ending.abort() };
@@ -177,8 +173,7 @@ export class Upstream {
       sent.once('close', () => reject(new Error('the connection was closed')));
     }).catch(unanswered);
     answer.catch(() => {});
-    // Sends the headers immediately, because a server may respond before the client sends a
-    // message.
+    // A server may respond before the client sends a message.
     sent.flushHeaders();
     return { request: sent, answer, cancel: () => sent.destroy() };
   }

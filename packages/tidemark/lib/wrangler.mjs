@@ -23,19 +23,15 @@ export function isInteractive() {
   return Boolean(process.stdin.isTTY && process.stdout.isTTY && !isCi);
 }
 
-/**
- * `WRANGLER_OUTPUT_FILE_PATH` contains the path of the output file.
- * @param {string} file
- */
+/** @param {string} file */
 function entriesIn(file) {
   if (!existsSync(file)) return [];
   return readFileSync(file, 'utf8').split('\n').filter(Boolean).map((line) => JSON.parse(line));
 }
 
 /**
- * Runs wrangler with this process's terminal. Resolves to `{ code, entries, output }`. `entries`
- * are the lines of wrangler's output file. With `quiet`, collects the standard output in `output`,
- * so that wrangler does not prompt.
+ * `entries` are the lines of wrangler's output file. With `quiet`, collects the standard output in
+ * `output`, so that wrangler does not prompt.
  * @param {string[]} program the command and its first arguments
  * @param {string[]} words
  */

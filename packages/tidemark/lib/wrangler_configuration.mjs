@@ -3,27 +3,22 @@
 import { merged } from './deploy_file.mjs';
 
 /**
- * An object can store 10 GB on the paid plan and 1 GB on the free plan. A merge writes up to 512 MB
- * while the parts that it replaces still exist.
+ * An object can store 10 GB on the paid plan and 1 GB on the free plan, including up to 512 MB that
+ * a merge writes before the merged parts are deleted.
  */
 export const planSettings = {
   paid: { SHARD_SPLIT_BYTES: '4000000000', SHARD_FULL_BYTES: '9000000000', CALLS_PER_REQUEST_MAX: '10000' },
   free: { SHARD_SPLIT_BYTES: '200000000', SHARD_FULL_BYTES: '400000000', CALLS_PER_REQUEST_MAX: '1000' },
 };
 
-/**
- * Omits each setting whose value was changed in the dashboard, so that wrangler keeps that value.
- */
+/** wrangler keeps a value that was changed in the dashboard only if the setting is omitted. */
 function settingsOf(plan, bindings) {
   const isGenerated = ({ name, text }) => Object.values(planSettings).some((settings) => settings[name] === text);
   const isKept = (name) => bindings.some((one) => one.name === name && one.text && !isGenerated(one));
   return Object.fromEntries(Object.entries(planSettings[plan]).filter(([name]) => !isKept(name)));
 }
 
-/**
- * wrangler keeps only variables and secrets of the dashboard. Buckets and services must be
- * repeated.
- */
+/** wrangler itself keeps only variables and secrets of the dashboard. */
 function keptBindings(bindings, { services, r2_buckets: buckets }) {
   const isNew = ({ name }) => ![...services, ...buckets].some(({ binding }) => binding === name);
   const kept = (type) => bindings.filter((one) => one.type === type && isNew(one));
@@ -43,9 +38,8 @@ function addressOf({ domain, workers_dev: wanted }, remote) {
 }
 
 /**
- * `base` is the committed configuration with absolute paths, `wanted` contains the user's values,
- * and `remote` is the state of the account. `sqlName` may be null. The free plan does not support
- * `limits`.
+ * `base` is the committed configuration with absolute paths, and `remote` is the state of the
+ * account. `sqlName` may be null. The free plan does not support `limits`.
  */
 export function databaseConfiguration({ base, env, wanted, remote, sqlName, isPaid }) {
   const { env: environments = {}, limits, ...shared } = base;

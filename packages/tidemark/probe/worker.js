@@ -65,9 +65,8 @@ async function calls(object, max, together) {
 }
 
 /**
- * The trailers are in the body, because a Worker cannot send trailers. The platform converts the
- * message only if the response is a stream without Content-Length, and if the trailers contain no
- * space.
+ * A Worker cannot send trailers outside of the body. The platform converts the message only if the
+ * response is a stream without Content-Length, and if the trailers contain no space.
  */
 function grpc(request) {
   const trailers = new TextEncoder().encode('grpc-status:0\r\n');

@@ -1,6 +1,6 @@
-//! Generates the JavaScript of a WebAssembly module, with the options of `wasm-bindgen` that the
-//! build uses. Compiling this program takes less than half the time of wasm-bindgen-cli, which also
-//! contains a web server and an HTTP client for tests.
+//! Generates the JavaScript of a WebAssembly module with `wasm-bindgen`. Compiling this program
+//! takes less than half the time of wasm-bindgen-cli, which also contains a web server and an HTTP
+//! client.
 //!
 //! ```text
 //! bindgen [--FLAG]… --target KIND --out-dir FOLDER --out-name NAME MODULE

@@ -18,7 +18,6 @@ func check(err error) {
 	}
 }
 
-// Returns the rows of all series of a response, as text.
 func rows(response *client.Response) []string {
 	found := []string{}
 	for _, result := range response.Results {

@@ -8,9 +8,8 @@ use crate::fault_store::After;
 
 use super::life::{Life, Step};
 
-/// Contains every kind of step in the required order: overwritten frames in the log and in parts, a
-/// replay with and without a tombstone, three merges, expired parts, dropped parts, and splits of
-/// the log and of parts.
+/// The order matters. The script contains overwritten frames in the log and in parts, a replay with
+/// and without a tombstone, merges, expired parts, dropped parts, and splits.
 const SCRIPT: &[Step] = &[
     Step::Open,
     Step::Write,

@@ -30,7 +30,7 @@ struct Asked {
     pieces: u64,
 }
 
-/// Creates all hosts. The rows are flushed into parts that contain about four hosts each.
+/// The parts contain about four hosts each.
 fn at_rest() -> (Shard<MemoryStore>, Rows) {
     let tile = TileLimits { piece_cells: 200, ..TileLimits::LEAST };
     let mut shard = reopen(MemoryStore::new()).with_limits(Limits { tile, ..Limits::default() });

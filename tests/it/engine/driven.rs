@@ -24,7 +24,6 @@ impl Driven {
         Self { host, platform: TestPlatform::new(1), alarm_ns: None, alarms_set: 0 }
     }
 
-    /// Returns the reply. [`Self::run_due_work`] then does the due work.
     pub(super) fn reply(&mut self, message: &ToShard) -> FromShard {
         let (event_id, step) = self.host.begin(&self.platform, &envelope::encode(message));
         envelope::decode_reply(Ok(self.finish(event_id, step))).unwrap()

@@ -21,7 +21,7 @@ fn opened() -> (MemoryStore, Shard<MemoryStore>) {
     (store, shard)
 }
 
-/// Returns one value for each of these series. All values have the same time.
+/// All values have the same time.
 fn values_of(series: std::ops::Range<usize>) -> Vec<u8> {
     let names: Vec<String> = series.clone().map(|number| format!("host_{number}")).collect();
     let dictionary = names.iter().map(String::as_str).collect();
@@ -157,7 +157,6 @@ fn flush_size_is_limited() {
         let (mut most_bytes, mut most_cells) = (0, 0);
         for number in 0..60 {
             if number % 4 == 3 {
-                // After the eviction, the object loads its log again.
                 shard = reopen(store.clone());
             }
             shard.append(&frame(number), &stamp(), NOW_NS).unwrap();

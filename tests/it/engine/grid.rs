@@ -40,8 +40,7 @@ pub(super) struct Cells {
     pub(super) values: [u16; FIELDS],
 }
 
-/// Returns a time in one of six windows. Each window contains four times. The last two windows are
-/// far in the future.
+/// Each of the six windows contains four times. The last two windows are far in the future.
 pub(super) fn time_ns(time: usize) -> i64 {
     let near = (time as i64 - 8) * (WINDOW_NS / 4);
     match time {
@@ -73,8 +72,7 @@ impl Grid {
         }
     }
 
-    /// Empties the cells for which `doomed` returns true. Its arguments are the series and the
-    /// time.
+    /// The arguments of `doomed` are the series and the time.
     pub(super) fn delete(&mut self, measurement: usize, doomed: impl Fn(usize, i64) -> bool) {
         for series in 0..SERIES {
             for time in (0..TIMES).filter(|&time| doomed(series, time_ns(time))) {
@@ -114,7 +112,6 @@ impl Grid {
         series.filter(|cells| cells.iter().any(|&value| value > 0)).count() as u64
     }
 
-    /// Fills the empty cells of this grid with the values of another grid.
     pub(super) fn join(&mut self, other: &Self) {
         self.0.iter_mut().zip(other.0.iter()).for_each(|(value, more)| *value += more);
     }
@@ -134,7 +131,6 @@ impl Grid {
         }
     }
 
-    /// Describes the first cell in which two grids differ.
     fn difference(&self, other: &Self) -> Option<String> {
         let at = (0..CELLS).find(|&at| self.0[at] != other.0[at])?;
         let (row, field) = (at / FIELDS, at % FIELDS);

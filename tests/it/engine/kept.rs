@@ -94,7 +94,6 @@ impl Question {
     }
 }
 
-/// Returns the latest time of the integers in each group.
 pub(super) fn ask_latest<S: Store>(
     time: TimeRange,
     shard: &mut Shard<S>,
@@ -233,12 +232,10 @@ fn cached_result_survives_restart() {
     assert_eq!((ask(&mut shard).2, answers()), (9_000, 1));
     let mut next = life();
     assert_eq!((ask(&mut next), answers()), ((9_000, 0, 9_000), 1));
-    // The result must include the rows that the other instance wrote in the meantime.
     next.append(&encode(&[point(44, 3)]), &stamp(), NOW_NS).unwrap();
     assert_eq!((ask(&mut next).2, ask(&mut life()).2), (9_002, 9_002));
     next.alarm(NOW_NS + 7_200_000_000_000);
     assert_eq!((ask(&mut life()).2, ask(&mut life()).1), (9_002, 0));
-    // A damaged entry is ignored.
     let (slot, head) = store.heads(Table::Answer, 0..=KEY_MAX, 1).unwrap().remove(0);
     let mut body = store.body(Table::Answer, slot).unwrap().unwrap();
     *body.last_mut().unwrap() ^= 1;
@@ -297,8 +294,7 @@ fn many_series() -> Shard<tidemark::store::memory::MemoryStore> {
     shard
 }
 
-/// Returns the number of rows in all pages of a result, the number of rows from the cache, and the
-/// number of pages.
+/// Returns the number of rows, the number of rows from the cache, and the number of pages.
 fn rows_of<S: Store>(shard: &mut Shard<S>, mut request: ScanRequest) -> (u64, u64, usize) {
     let (mut rows, mut kept, mut pieces) = (0, 0, 0);
     loop {

@@ -37,7 +37,6 @@ pub(super) enum Step {
     Delete,
     /// Pauses without writes. The alarm does all due work.
     Pause,
-    /// Simulates a crash. Only stored rows remain.
     Reopen,
     /// Sets a temporary retention that removes the rows before a time.
     Retention,
@@ -45,12 +44,10 @@ pub(super) enum Step {
     Width,
     /// Executes DROP MEASUREMENT, and then creates a measurement with the same name.
     Drop,
-    /// Moves the rows at or after a time to another shard.
     Split,
 }
 
-/// The earliest timestamp that a split moves. A split moves the last eight of the near times, and
-/// the far time.
+/// A split moves the last eight of the near times, and the far time.
 const SPLIT_AT: usize = 14;
 
 struct Target {
@@ -85,8 +82,8 @@ impl Life {
         let store = FaultStore::new(MemoryStore::new());
         // In one quarter of the lives, no rows remain in memory.
         let budget_bytes = if seed.is_multiple_of(4) { 1_000 } else { 40_000_000 };
-        // In half of the lives, small limits are set. A few rows then need as many pages, values
-        // and steps as a very large number of rows needs with the normal limits.
+        // With small limits, a few rows need as many pages, values and steps as a very large number
+        // of rows needs with the normal limits.
         let limits = if seed.is_multiple_of(2) { small(&mut rng) } else { Limits::default() };
         let isolate = rng.u64(..);
         Self {
@@ -123,8 +120,6 @@ impl Life {
         }
     }
 
-    /// After a successful step, the grid has the new contents.
-    ///
     /// # Errors
     ///
     /// The store failed. The step took effect either completely or not at all.
@@ -155,8 +150,8 @@ impl Life {
         }
     }
 
-    /// Checks the shard after a step in which the store failed. The store works again. The contents
-    /// must equal the grid or `before`.
+    /// Checks the shard after a step in which the store failed. The contents must equal the grid or
+    /// `before`.
     pub(super) fn settle(&mut self, before: Grid) {
         // Repeating the step completes it, whether it took effect or not.
         self.shard.open(&self.settings).unwrap();
@@ -181,7 +176,6 @@ impl Life {
         assert_eq!(self.shard.stats().unwrap().troubles, [""; 0]);
     }
 
-    /// Asserts that the contents equal the grid, both before and after a crash.
     pub(super) fn assert_sound(&mut self) {
         let found = self.whole().unwrap();
         self.grid.assert_is(&found);
@@ -240,8 +234,7 @@ impl Life {
 
     fn pause(&mut self, alarms: u32) -> Result<(), Refusal> {
         if self.rng.bool() {
-            // The pause is so long that slots become inactive. Therefore even a few parts are
-            // merged.
+            // After this pause, slots are inactive, so that even a few parts are merged.
             self.now_ns += HOUR_NS;
         }
         for _ in 0..alarms {
@@ -291,8 +284,7 @@ impl Life {
         self.states()
     }
 
-    /// Queries aggregates. Only a small number of different queries exist, so that they use cached
-    /// aggregates.
+    /// Only a few different queries exist, so that they use cached aggregates.
     fn states(&mut self) -> Result<(), Refusal> {
         let measurement = self.rng.usize(..grid::MEASUREMENTS);
         let question = kept::Question {
@@ -321,7 +313,6 @@ impl Life {
         read_whole(&mut self.shard, &stamp, self.ids)
     }
 
-    /// Splits the shard in the same way as a Database splits a group.
     fn split(&mut self) -> Result<(), Refusal> {
         let from_ns = grid::time_ns(SPLIT_AT);
         let moved = TimeRange::new(from_ns, i64::MAX);
@@ -377,8 +368,7 @@ impl Life {
         }
     }
 
-    /// Applies the retention. Expired cells may be empty. Later cells remain, and every remaining
-    /// cell has its last value.
+    /// Expired cells may be empty. Every remaining cell has its last value.
     fn retention(&mut self) -> Result<(), Refusal> {
         let first_kept_ns = grid::time_ns(self.rng.usize(..grid::TIMES));
         self.pause(9)?;

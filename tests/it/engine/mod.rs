@@ -48,7 +48,6 @@ pub(super) struct Point {
     pub(super) fields: Vec<(u32, FieldValue)>,
 }
 
-/// The measurement, the tags, the time and the field.
 pub(super) type Key = (u32, Vec<(u32, String)>, i64, u32);
 pub(super) type Model = BTreeMap<Key, FieldValue>;
 
@@ -75,7 +74,7 @@ pub(super) fn random_value(rng: &mut fastrand::Rng, field: u32) -> FieldValue {
     }
 }
 
-/// Returns points with only a few different series and times, so that they overwrite each other.
+/// Only a few series and times occur, so that points overwrite each other.
 pub(super) fn random_points(rng: &mut fastrand::Rng, count: usize) -> Vec<Point> {
     let mut point = || {
         let tags = (1..=3)
@@ -110,7 +109,6 @@ fn push(column: &mut Column, value: Option<&FieldValue>) {
     assert!(column.extend_from(&Column::full(values)), "one type per field");
 }
 
-/// Encodes points as a frame, in the given order.
 pub(super) fn encode(points: &[Point]) -> Vec<u8> {
     let mut measurements: Vec<u32> = points.iter().map(|point| point.measurement).collect();
     measurements.sort_unstable();
@@ -189,7 +187,7 @@ pub(super) fn settings() -> ShardSettings {
     }
 }
 
-/// The stamp that a sender uses if it has the current state of a shard with [`settings`].
+/// A sender with the current state of a shard with [`settings`] uses this stamp.
 pub(crate) const STAMP: Stamp = Stamp {
     policy: PolicyId(7),
     generation: 1,

@@ -35,7 +35,6 @@ const CHANCES: [(Step, &str, u16); 9] = [
     (Step::Width, "another window width", 10),
     (Step::Drop, "dropped measurement", 10),
 ];
-/// The number of steps per thousand during which a storage operation may fail.
 const FAULTS: u16 = 50;
 
 impl Taken {

@@ -41,7 +41,6 @@ impl Object {
         reply(step).ok_or(event_id)
     }
 
-    /// Ends the pause of a ticket.
     fn wake(&mut self, event_id: EventId) -> Option<FromShard> {
         let over = Reply { id: 0, result: Ok(Vec::new()) };
         reply(self.host.resume(&self.platform, event_id, over))

@@ -29,8 +29,7 @@ fn costs_say(counted: &str) {
     assert!(page.contains(counted), "docs/COSTS.md has not: {counted}");
 }
 
-/// The batch has ten integer fields. Every series has one row per 10 s. The values are random
-/// walks.
+/// Every series has one row per 10 s. The values are random walks.
 pub(super) fn batch(number: usize, walk: &mut [i64; 10]) -> Vec<u8> {
     batch_every(number, walk, 10_000_000_000)
 }
@@ -91,7 +90,6 @@ fn million_points_write_few_rows() {
     );
     assert_eq!(stats.counters.points, 1_000_000);
     assert!(written <= ROWS_WRITTEN_MAX, "{written}");
-    // After the load, the remaining rows are flushed and the log's rows are deleted.
     object.pass_to(object.platform.time_ns() + REST_NS);
     let at_rest = store.row_counts().written + object.alarms_set - written;
     println!("{at_rest} rows more until it is at rest");
@@ -99,12 +97,10 @@ fn million_points_write_few_rows() {
     costs_say(&format!("the flushed rows of the log, which are **{at_rest} rows** in all"));
 }
 
-/// The maximum number of rows that a query may read for one series and one hour. The data is a
-/// month of a hundred series.
+/// The query reads one series and one hour of a month of a hundred series.
 const ROWS_READ_MAX: u64 = 40;
 const HOUR_NS: i64 = 3_600_000_000_000;
 
-/// Returns a request for one hour of one host, starting at `from_ns`.
 fn one_hour(from_ns: i64) -> ScanRequest {
     let host = Operand::Literal(FieldValue::String("host_42".into()));
     let tag = Operand::Tag(ColumnId(1));

@@ -265,8 +265,7 @@ fn cold_append_writes_one_row() {
     // The shard reads its state row, twenty heads, and the measurement's columns.
     let (counts, billed) = (cold.stats().unwrap().counters, fresh.row_counts());
     assert_eq!((billed.written, counts.rows_read), (1, 22));
-    // The counters of the log include the rows of the previous instance and the row with the
-    // columns.
+    // Includes the rows of the previous instance and the row with the columns.
     assert_eq!((counts.rows_written, counts.points), (22, 21));
     assert_eq!(read(&mut cold, 1, TimeRange::ALL).unwrap().len(), 21);
 }
@@ -311,7 +310,6 @@ fn expired_parts_free_their_storage() {
     assert_eq!(shard.stats().unwrap().parts, 1);
     shard.alarm(due);
     assert_eq!(shard.stats().unwrap().parts, 0);
-    // Later writes reuse the log's rows. After a pause these rows are deleted.
     assert!(shard.next_due(due).is_some_and(|due_ns| due_ns <= due));
     shard.alarm(due);
     assert_eq!((rows(&store, Table::Value), shard.next_due(due)), (0, None));
@@ -407,8 +405,7 @@ fn reported_bug_stores_nothing() {
     let FromShard::Refused(ShardRefusal::Query(text)) = reply else { panic!("{reply:?}") };
     assert!(text.starts_with("internal error at "), "{text}");
     assert_eq!(rows(&store.inner, Table::Wal), stored);
-    // A job with a bug fails like any other job and runs again. Its first operation counts the
-    // attempt.
+    // The job's first operation counts the attempt. The job runs again.
     assert!(store.heal() && shard.stats().is_ok());
     store.fail(2, false, After::Bug);
     assert!(bug::tolerate(|| shard.alarm(LATER_NS)).is_some_and(|due_ns| due_ns > LATER_NS));
@@ -465,7 +462,6 @@ fn merge_keeps_overwrites_across_window_widths() {
             shard.append(&encode(&[integer(1, FIRST_NS - later, 2)]), &stamp, NOW_NS).unwrap();
             shard.alarm(LATER_NS);
         }
-        // An hour after the last write, even a few parts are merged.
         for _ in 0..9 {
             shard.alarm(LATER_NS + 3_600_000_000_000);
         }

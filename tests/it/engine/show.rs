@@ -173,7 +173,6 @@ impl Story {
         }
     }
 
-    /// Returns the contents of all pages, with one summary per measurement.
     fn ask(&mut self, request: &SummaryRequest, limits: SummaryLimits) -> Vec<MeasurementSummary> {
         let mut request = request.clone();
         let mut all: Vec<MeasurementSummary> = Vec::new();
@@ -239,7 +238,6 @@ impl Story {
     }
 }
 
-/// Checks that the tags are exact, and that the fields include all expected fields.
 fn check_columns(found: &[ColumnId], rows: &[(&Tags, u32)], is_exact: bool, context: &str) {
     let tags = rows.iter().flat_map(|(tags, _)| tags.iter().map(|(id, _)| *id));
     let tags: BTreeSet<u32> = tags.collect();
@@ -253,7 +251,6 @@ fn check_columns(found: &[ColumnId], rows: &[(&Tags, u32)], is_exact: bool, cont
     }
 }
 
-/// Formats a series like `SHOW SERIES`.
 fn text_of(item: &[String]) -> String {
     let escape = |value: &str| {
         [",", "=", " "].iter().fold(value.to_owned(), |v, c| v.replace(c, &format!("\\{c}")))
@@ -296,8 +293,7 @@ fn check_items(
                 assert!(found.iter().eq(&expected), "{found:?} {context}");
                 return;
             };
-            // The response contains the first items in the order of their texts, and possibly more
-            // items.
+            // The first items are in the order of their texts. More items may follow.
             assert!(found.iter().all(|item| expected.contains(item)), "{found:?} {context}");
             let mut by_text: Vec<&Vec<String>> = expected.iter().collect();
             by_text.sort_by_key(|item| text_of(item));

@@ -26,7 +26,6 @@ const TRIES: u64 = 300;
 const KEPT_MIN: u32 = 2;
 /// The maximum size of a recorded value in bytes.
 const BYTES_MAX: usize = 400;
-/// The bytes that follow the header of a message.
 const BODY: &[u8] = &[0, 255, 7];
 
 /// A decoded value and the bytes after its header, or the decoding error.
@@ -186,8 +185,7 @@ fn messages_of_every_release_decode() {
     }
 }
 
-/// This test detects a new message before a release sends it to an older release that cannot read
-/// it.
+/// An older release could not read a new message.
 #[test]
 fn released_message_variants_are_recorded() {
     record();
@@ -201,8 +199,7 @@ fn released_message_variants_are_recorded() {
         draw.seen.iter().map(|seen| seen.split("::").next().unwrap()).collect();
     println!("{} variants of {} enums", draw.seen.len(), kinds.len());
     assert!(draw.seen.len() > 200, "{:?}", draw.seen);
-    // A new variant changes the random values of the enclosing enums. The older lines remain in the
-    // recording.
+    // A new variant changes the random values of the enclosing enums. The older lines remain.
     let recorded: BTreeSet<&str> = text.split_inclusive('\n').collect();
     let missing = draw.lines.iter().filter(|line| !recorded.contains(line.as_str()));
     let missing: Vec<&str> = missing.map(String::as_str).collect();

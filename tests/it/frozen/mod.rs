@@ -1,9 +1,8 @@
 //! Tests that this build can read the stored data and the messages of each release.
 //! `tests/data/format` contains one folder per release.
 //!
-//! `RECORD_FORMAT=1 cargo test --test it frozen` creates the folder of the version in `Cargo.toml`
-//! if the folder is missing. The folder of a released version never changes. A change of stored data
-//! or messages must first raise the version (`docs/UPGRADING.md`).
+//! `RECORD_FORMAT=1 cargo test --test it frozen` creates a missing folder for the version in
+//! `Cargo.toml`. The folder of a released version never changes (`docs/UPGRADING.md`).
 
 mod messages;
 mod sampler;
@@ -33,8 +32,7 @@ fn recorded(name: &str, record: impl FnOnce() -> String) {
     let file = folder(OWN).join(name);
     if std::env::var_os("RECORD_FORMAT").is_some() && !file.exists() {
         std::fs::create_dir_all(folder(OWN)).unwrap();
-        // Other tests read the file as soon as it exists, so the file is renamed when it is
-        // complete.
+        // Other tests read the file as soon as it exists, so a complete file is renamed.
         let unfinished = file.with_extension(format!("{:?}", std::thread::current().id()));
         std::fs::write(&unfinished, record()).unwrap();
         std::fs::rename(&unfinished, &file).unwrap();

@@ -22,8 +22,7 @@ pub(crate) struct Sampler {
     pub(crate) variants: u32,
 }
 
-/// Generates a value whose outermost enum has the variant `first`. Returns `None` if the random
-/// choices are invalid.
+/// The outermost enum has the variant `first`. Returns `None` if the random choices are invalid.
 pub(crate) fn sample<T: DeserializeOwned>(seed: u64, first: u32) -> (Option<T>, Sampler) {
     let state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut sampler =
@@ -57,7 +56,6 @@ impl Sampler {
 macro_rules! numbers {
     ($($method:ident $visit:ident $type:ty)*) => {
         $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-            // Some values are as large as possible.
             let small = self.draw(300) as i64 - 20;
             let value = match self.draw(6) {
                 0 => <$type>::MAX,

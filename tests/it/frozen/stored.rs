@@ -11,7 +11,7 @@ use crate::product::Product;
 
 const SETTINGS: &[(&str, &str)] = &[("LOG_REQUESTS", "none"), ("DEFAULT_SHARDS", "2")];
 
-/// Repeats a request until its status is not 202. Returns the last response.
+/// Repeats a request until its status is not 202.
 fn finish(product: &mut Product, target: &str) -> Value {
     for _ in 0..200 {
         let response = product.post(target, "");
@@ -65,7 +65,6 @@ fn loaded() -> (Product, MemoryPlace) {
     }
     product.keep_backups(&place);
     finish(&mut product, "/api/v3/backup?db=a");
-    // A restored database stores the id of its backup.
     let list = product.ask("GET", "/api/v3/backup", "db=a", &[], "").1;
     let list: Value = serde_json::from_str(&list).unwrap();
     let id = list["backups"][0]["id"].as_str().unwrap();
@@ -136,8 +135,7 @@ fn stored_data_of_releases_opens() {
         let expected = expected(&release);
         let mut product = format::restored(&read(&release, "state.txt"));
         compare(&answers(&mut product), &expected, &release);
-        // Alarms flush and merge the rows. After a restart, this build loads the data that it has
-        // written.
+        // Alarms flush and merge the rows, so that this build loads its own data after a restart.
         product.write("a", "m,host=h1,dc=d1 f=1.5 1");
         product.rest();
         product.sleep();

@@ -15,7 +15,6 @@ use tidemark::model::value::FieldValue;
 
 use self::oracle::{NOW_NS, Point, points, shown};
 
-/// The path of the shared test data, relative to the repository.
 const CORPUS: &str = "../shared/data/line_protocol/corpus.json.gz";
 
 #[test]
@@ -57,8 +56,7 @@ fn leniency(body: &[u8], ours: Option<&[Point]>, theirs: Option<&[Point]>) -> Op
         (Some(_), None) if body.starts_with(b"\t") => Some("lenient: tab before a line"),
         // The parser ignores the contents of comments.
         (Some([]), None) if body.starts_with(b"#") => Some("lenient: any byte in a comment"),
-        // `time` is the name of the timestamp. InfluxDB rejects such a tag when it stores the
-        // point.
+        // `time` is the name of the timestamp. InfluxDB rejects such a tag later.
         (None, Some(_)) if has(b",time=") => Some("strict: a tag called time"),
         // A reader cannot distinguish control characters in a shell or in a log.
         (None, Some(_)) if body.iter().any(|byte| *byte < 0x20) => {
@@ -178,8 +176,7 @@ fn write_point(random: &mut fastrand::Rng, body: &mut String) -> Point {
     (name, tags, fields, time.unwrap_or(NOW_NS))
 }
 
-/// Returns a name with special characters. The name does not end with a backslash and is not
-/// `time`.
+/// The name does not end with a backslash and is not `time`.
 fn random_name(random: &mut fastrand::Rng) -> String {
     let alphabet = ['a', 'b', ',', '=', ' ', '\\', '"', 'ü', '.', '1'];
     let mut name: String =
@@ -215,8 +212,7 @@ fn random_value(random: &mut fastrand::Rng) -> (String, FieldValue) {
     }
 }
 
-/// Compares mutated lines with InfluxDB 3's parser. Both parsers must return the same points or
-/// reject the line. Only listed differences are permitted.
+/// Both parsers must return the same points or reject the line.
 #[test]
 fn mutated_lines_agree_with_influxdb_3() {
     let mut random = fastrand::Rng::with_seed(22);
@@ -322,8 +318,7 @@ fn known_difference(
     theirs: Option<&[Point]>,
 ) -> Option<&'static str> {
     match (ours, theirs) {
-        // Clients write UNC paths and regexes without doubling the backslashes. 1.x keeps both
-        // backslashes.
+        // Clients do not double the backslashes of UNC paths and regexes. 1.x keeps them.
         _ if line.contains("\\\\") => Some("two backslashes stay two in names"),
         (Some(_), None) if escaped(line).is_some_and(|line| read_v3(&line).as_deref() == ours) => {
             Some("lenient: quotes inside a string, as 1.x takes them")
@@ -340,8 +335,7 @@ fn known_difference(
             Some("strict: a float beyond 64 bits")
         }
         (None, Some([(_, tags, fields, _)])) => {
-            // 1.x and the corpus also reject these lines. In most cases, a value or a key is
-            // missing.
+            // 1.x and the corpus also reject these lines.
             let names = tags.keys().chain(tags.values()).chain(fields.keys());
             let bare = names.into_iter().any(|name| name.contains([',', '=']));
             // InfluxDB 3's parser permits names that occur twice.
@@ -358,9 +352,8 @@ fn known_difference(
     }
 }
 
-/// Adds the missing backslashes to the strings in a line. They are missing before each quote inside
-/// a string, and after a backslash at the end of a string. Returns `None` if no backslash is
-/// missing.
+/// Adds a missing backslash before each quote inside a string, and after a backslash at the end of
+/// a string. Returns `None` if no backslash is missing.
 fn escaped(line: &str) -> Option<String> {
     let (key, mut rest) = cut_at_bare_space(line);
     let (mut text, mut lacks_any) = (key.to_owned(), false);

@@ -16,7 +16,7 @@ pub(crate) const NOW_NS: i64 = 1_700_000_000_000_000_000;
 pub(crate) type Point = (String, BTreeMap<String, String>, BTreeMap<String, String>, i64);
 
 /// Panics unless the points of `body` are the same after writing and parsing. Returns the number of
-/// points. Bytes that are not valid text have no points.
+/// points, which is 0 for bytes that are not valid text.
 pub(crate) fn check(body: &[u8]) -> usize {
     let options = Options::new(TimestampUnit::Fixed(Precision::Nanosecond), NOW_NS);
     let Ok((batch, _)) = from_lines(body, options, 1) else { return 0 };

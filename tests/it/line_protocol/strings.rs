@@ -35,9 +35,8 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// Whether the part of the line that 1.x used as the value does not end with a quote. In this case,
-/// 1.x drops the last byte of the value. The byte may be half a character or the carriage return of
-/// CRLF.
+/// If the value does not end with a quote, 1.x drops its last byte. The byte may be half a
+/// character or the carriage return of CRLF.
 fn lost_its_last_byte(text: &str, theirs: &Fields) -> bool {
     let line = format!("{text} 1");
     let bytes = line.as_bytes();

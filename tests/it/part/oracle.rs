@@ -15,7 +15,6 @@ use tidemark::part::values::Values;
 /// The size of a checksum, and the size of a version and a number, in bytes.
 const CRC_BYTES: usize = 4;
 const FIRST_BYTES: usize = 9;
-/// The maximum number of rows that the test reads from a value.
 const ROWS_ENOUGH: usize = 100_000;
 
 struct Value {
@@ -48,8 +47,8 @@ impl Values for &Value {
     }
 }
 
-/// The head is the first `head_bytes` of `bytes`. The checksums are valid. Returns the number of
-/// rows if the reader accepts the value.
+/// The head is the first `head_bytes` of `bytes`. Returns the number of rows, or `None` for
+/// rejected bytes.
 pub(super) fn check(head_bytes: usize, bytes: &[u8]) -> Option<usize> {
     let (head, body) = bytes.split_at(head_bytes.min(bytes.len()));
     let mut head = head.to_vec();

@@ -38,8 +38,6 @@ pub(super) enum Cell {
 }
 
 impl Answer {
-    /// Parses the body of a response with `status`.
-    ///
     /// # Errors
     ///
     /// The body is not JSON, or its members or their order differ from InfluxDB's.
@@ -61,11 +59,7 @@ impl Answer {
         results.collect::<Result<_, _>>().map(Self::Results)
     }
 
-    /// Parses the lines below a query, without their indentation.
-    ///
-    /// # Errors
-    ///
-    /// The description of the invalid line.
+    /// The lines have no indentation. Returns the description of an invalid line as the error.
     pub(super) fn from_lines(is_text: bool, lines: &[&str]) -> Result<Self, String> {
         if let Some((failure, more)) = lines
             .split_first()

@@ -21,8 +21,8 @@ use tidemark::query::source::{Defaults, SourceName, sources};
 use super::answer::Answer;
 use super::script::{Query, Script, Step, Write};
 
-/// These scripts change the default policy or write with SELECT. Their schema differs from the
-/// schema that the writes alone would create.
+/// These scripts change the default policy or write with SELECT, so the writes alone create another
+/// schema.
 const SKIPPED: &[&str] = &[
     "core/retention_policies.test",
     "core/show_across_policies.test",
@@ -150,8 +150,7 @@ fn register(write: &Write, schemas: &mut Schemas) {
     line_protocol::parse(write.body.as_bytes(), options, columns).unwrap();
 }
 
-/// Returns `None` for queries other than a single SELECT, and for features that the planner does
-/// not support.
+/// Returns `None` for queries other than a single SELECT, and for unsupported features.
 fn planner_error(query: &Query, schemas: &Schemas) -> Option<Option<String>> {
     let param = |name: &str| {
         let found = query.request.params.iter().find(|(key, _)| key == name);

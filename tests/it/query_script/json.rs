@@ -10,9 +10,7 @@ pub(super) enum Json {
     Object(Vec<(String, Json)>),
 }
 
-/// # Errors
-///
-/// The expected token and the remaining text.
+/// The error is the expected token and the remaining text.
 pub(super) fn parse(text: &str) -> Result<Json, String> {
     let mut reader = Reader { rest: text };
     let value = reader.value()?;

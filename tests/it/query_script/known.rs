@@ -7,11 +7,8 @@ use std::path::Path;
 
 use super::Summary;
 
-/// With `UPDATE=1` in the environment, removes the steps that pass from the list.
-///
-/// # Errors
-///
-/// Failures that are not listed, listed failures that pass, or an unreadable list.
+/// With `UPDATE=1` in the environment, removes the steps that pass from the list. The error lists
+/// unexpected failures and unexpected successes.
 pub(crate) fn check_known(summary: &Summary, path: &Path) -> Result<(), String> {
     let listed = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
     let (unlisted, passing) = against(summary, &listed);

@@ -1,7 +1,5 @@
-//! Runs query scripts (`tests/data/query`) against a server and compares its responses with the
-//! recorded ones. `tests/data/query/README.md` describes the language.
-//!
-//! The caller provides the server: any type that implements [`Server`].
+//! Runs query scripts (`tests/data/query/README.md`) against any [`Server`], and compares its
+//! responses with the recorded responses.
 
 mod answer;
 mod compare;
@@ -31,7 +29,6 @@ pub(crate) trait Server {
 
     fn query(&mut self, request: &QueryRequest) -> (u16, String);
 
-    /// Deletes all data.
     fn reset(&mut self);
 
     /// Permits the server to flush and to restart. The results must not change.
@@ -73,11 +70,8 @@ impl fmt::Display for Summary {
     }
 }
 
-/// Runs every `.test` file at or below `dir` on an empty server, ordered by path.
-///
-/// # Errors
-///
-/// A file that cannot be read, or that is not a query script.
+/// Runs every `.test` file at or below `dir` on an empty server, ordered by path. Fails if a file
+/// is unreadable or is not a query script.
 pub(crate) fn run_dir(server: &mut impl Server, dir: &Path) -> Result<Summary, String> {
     let mut summary = Summary::default();
     for path in script_files(dir)? {
@@ -89,11 +83,7 @@ pub(crate) fn run_dir(server: &mut impl Server, dir: &Path) -> Result<Summary, S
     Ok(summary)
 }
 
-/// Runs one script on an empty server.
-///
-/// # Errors
-///
-/// The text is not a query script.
+/// The server must be empty. Fails if the text is not a query script.
 pub(crate) fn run_text(
     server: &mut impl Server,
     file: &str,

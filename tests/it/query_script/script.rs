@@ -35,8 +35,7 @@ pub(super) struct Query {
 }
 
 impl Script {
-    /// # Errors
-    /// `LINE: what is wrong`.
+    /// The error is `LINE: what is wrong`.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let mut steps = Vec::new();
         let mut lines = text.lines().enumerate().peekable();

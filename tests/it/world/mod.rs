@@ -1,9 +1,9 @@
 //! A whole deployment in one process: one Catalog, its Databases and Shards, and clients on any
 //! number of edges. A scheduler with a seed delivers messages in any order. On request, it loses or
-//! repeats a message, or crashes an object before or after the message.
+//! repeats a message, or crashes an object.
 //!
-//! A client makes calls. It is either a route machine ([`World::run`]) or a whole HTTP exchange
-//! (implement [`Client`]). After a crash, an object has only the contents of its store.
+//! A client is either a route machine ([`World::run`]) or a whole HTTP exchange (implement
+//! [`Client`]). After a crash, an object has only the contents of its store.
 
 mod past;
 pub(crate) mod platform;
@@ -42,7 +42,6 @@ pub(crate) trait Client {
     fn step(&mut self, platform: &TestPlatform, reply: Option<Reply>) -> Option<Vec<Call>>;
 }
 
-/// Receives one message at a time and returns one reply.
 pub(crate) trait ShardObject {
     fn handle(&mut self, message: &[u8], now_ns: i64) -> Vec<u8>;
 
@@ -73,7 +72,6 @@ pub(crate) trait ShardObject {
         let _ = store;
     }
 
-    /// Returns the time of the next alarm.
     fn next_alarm_ns(&mut self, now_ns: i64) -> Option<i64> {
         let _ = now_ns;
         None
@@ -88,8 +86,7 @@ pub(crate) struct Faults {
     pub(crate) repeated: u8,
     /// The object crashes before or after it handles the request.
     pub(crate) crashed: u8,
-    /// The object crashes at a storage operation of an event, before or after the operation takes
-    /// effect.
+    /// The object crashes at a storage operation, before or after the operation takes effect.
     pub(crate) storage: u8,
     /// An alarm fails and the platform repeats it, or the alarm is minutes late.
     pub(crate) alarms: u8,
@@ -97,10 +94,8 @@ pub(crate) struct Faults {
 
 /// The failing storage operation of an event is chosen from this number of operations.
 const OPERATIONS_MAX: usize = 12;
-/// The approximate number of messages that are delivered during one pause.
 const PER_PAUSE: usize = 50;
-/// The delay before the platform repeats a failed alarm, and the maximum delay of an alarm, in
-/// nanoseconds.
+/// The delay before the platform repeats a failed alarm, and the maximum delay of an alarm.
 const ALARM_REPEAT_NS: i64 = 2_000_000_000;
 const ALARM_LATE_NS: usize = 900_000_000_000;
 
@@ -124,7 +119,6 @@ pub(crate) struct World {
     pub(crate) faults: Faults,
     /// All calls to an unreachable Catalog fail.
     pub(crate) catalog_is_lost: bool,
-    /// The objects that are unreachable.
     pub(crate) unreachable: BTreeSet<Address>,
     /// Whether all messages of an object are lost.
     pub(crate) is_mute: fn(&Address) -> bool,
@@ -219,7 +213,6 @@ impl World {
         answers
     }
 
-    /// Delivers all messages, and returns the machine's result.
     pub(crate) fn run<M: Machine + 'static>(&mut self, edge: &Edge, machine: M) -> M::Output {
         let answers = self.start_machine(edge, machine);
         while self.deliver() {}
@@ -344,8 +337,7 @@ impl World {
         Ok(reply)
     }
 
-    /// Delivers all messages, and runs alarms until no alarm is due for hours. A Database always
-    /// has an alarm within one day.
+    /// Runs alarms until no alarm is due for hours. A Database always has an alarm within one day.
     pub(crate) fn settle(&mut self) {
         for _ in 0..10_000 {
             while self.deliver() {}
@@ -415,7 +407,6 @@ impl World {
         }
     }
 
-    /// Sometimes makes a storage operation fail in the object's next event.
     fn break_storage(&mut self, address: &Address) {
         if !self.platform.percent(self.faults.storage) {
             return;

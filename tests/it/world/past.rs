@@ -11,8 +11,7 @@ use tidemark::store::memory::MemoryStore;
 
 use super::World;
 
-/// The time, in nanoseconds, from the creation of an object to its earliest recovery point, as
-/// measured on the platform.
+/// An object has no recovery point in this time after its creation, as measured on the platform.
 const BEGINS_LATER_NS: i64 = 50 * S_NS;
 
 /// The Catalog has no earlier states, because it is never reset.
@@ -35,7 +34,6 @@ impl World {
         self.past = Some(Past::default());
     }
 
-    /// Permits resets to times before an object's creation.
     pub(crate) fn keep_endless_past(&mut self) {
         self.past = Some(Past { is_endless: true, ..Past::default() });
     }
@@ -100,8 +98,7 @@ impl World {
         Some(Ok(envelope::encode(&answer)))
     }
 
-    /// Ends the current instance of an object. Sets the storage with which the object starts next,
-    /// if it differs.
+    /// If the object starts next with another storage, sets that storage.
     pub(super) fn end_life(&mut self, address: &Address) {
         let Some(past) = &mut self.past else { return };
         *past.lives.entry(address.clone()).or_default() += 1;

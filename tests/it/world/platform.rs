@@ -9,7 +9,7 @@ use tidemark::protocol::call::{ObjectKind, PlacementError, Platform};
 /// 2024-01-01T00:00:00Z.
 pub(crate) const START_NS: i64 = 1_704_067_200_000_000_000;
 
-/// The platform that every object and every edge of a world uses. All clones share the same state.
+/// All clones share the same state.
 #[derive(Clone)]
 pub(crate) struct TestPlatform {
     inner: Rc<Inner>,

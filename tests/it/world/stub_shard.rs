@@ -31,7 +31,6 @@ thread_local! {
     static STORED: RefCell<BTreeMap<ObjectId, Rc<RefCell<Stored>>>> = RefCell::default();
 }
 
-/// Deletes the stubs of an earlier world.
 pub(crate) fn reset() {
     STORED.take();
 }

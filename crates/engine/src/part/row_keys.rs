@@ -89,7 +89,7 @@ impl RowKeys {
     }
 }
 
-/// The search is binary, so `is_before` must be true for all numbers below the result.
+/// Searches in the binary form, so `is_before` must be true for all numbers below the result.
 fn first_not(count: u32, is_before: impl Fn(u32) -> bool) -> u32 {
     let Range { mut start, mut end } = 0..count;
     while start < end {

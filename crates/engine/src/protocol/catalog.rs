@@ -175,8 +175,7 @@ pub struct CreatorQuota {
 }
 
 impl CreateDatabase {
-    /// Adds the deployment's jurisdiction and the platform's location hint to a request without
-    /// them, unless the hint is outside the jurisdiction.
+    /// Adds the default jurisdiction, and the default location hint inside the jurisdiction.
     #[must_use]
     pub fn placed(mut self, platform: &dyn Platform) -> Self {
         if self.jurisdiction.is_none() {
@@ -191,7 +190,7 @@ impl CreateDatabase {
     }
 }
 
-/// Whether a location hint is inside a jurisdiction.
+/// Whether a location hint is inside a jurisdiction. The platform documents no other hints.
 pub fn is_inside(location: &str, jurisdiction: Option<&str>) -> bool {
     match jurisdiction {
         Some("eu") => matches!(location, "weur" | "eeur"),

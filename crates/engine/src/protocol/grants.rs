@@ -27,7 +27,7 @@ pub struct Grantee {
     pub created_ns: i64,
     /// The expiry time, in nanoseconds since the epoch, or `i64::MAX`.
     pub expires_ns: i64,
-    /// The time of the last rotation of a token's secret, in nanoseconds, or 0 before the first.
+    /// The time of the last rotation of a token's secret, in nanoseconds, or 0.
     #[serde(default)]
     pub rotated_ns: i64,
     /// The token's previous secret, which only the Catalog stores.

@@ -47,7 +47,7 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Group>, PageError> {
 struct Writer<'a> {
     out: Vec<u8>,
     part: Vec<u8>,
-    /// If the next column has these times, the writer copies their encoded part.
+    /// The times of the previous column. Equal times of the next column repeat the encoded part.
     times_ns: &'a [i64],
     times: Vec<u8>,
 }

@@ -80,8 +80,8 @@ impl<V: Values> PartCursor<V> {
         Ok(cursor)
     }
 
-    /// Ends the cursor after the series of `measurement`, so that damage of later measurements has
-    /// no effect. The cursor must not be after these series.
+    /// Ends the cursor after the series of `measurement`, before damage of later measurements
+    /// matters. The cursor must not be after these series.
     #[must_use]
     pub fn only(mut self, measurement: MeasurementId) -> Self {
         self.only = Some(measurement);

@@ -135,7 +135,7 @@ impl Written {
 }
 
 /// The result is part of the stored format. A collision would hide rows, so the hash is keyed: some
-/// texts have equal xxh64 hashes with every seed.
+/// texts have equal xxh64 with every seed.
 fn key_hash(seed: u64, key: &SeriesKey) -> u64 {
     SipHasher24::new_with_keys(seed, 0).hash(key.as_bytes())
 }
@@ -271,7 +271,7 @@ impl PartWriter {
         self.open.bytes() + piece.bytes() <= self.limits.value_bytes
     }
 
-    /// Divides a page's columns among several values if the page does not fit into one value.
+    /// Divides the columns of a page that does not fit into a value among several values.
     fn add_wide(&mut self, rows: &Encoded, page: usize) {
         let mut start = 0;
         while start < rows.columns.len() {

@@ -1,7 +1,6 @@
 //! Runs every case of `tests/edge/flight_cases.mjs` with the Flight SQL client of arrow-rs, and
-//! prints the results as JSON.
-//!
-//! Arguments: the port of `tidemark flight`, a token, a token for another database.
+//! prints the results as JSON. Arguments: the port of `tidemark flight`, a token, a token for
+//! another database.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -24,8 +23,7 @@ type Seen<T> = Result<T, Box<dyn Error>>;
 
 const MILLION: &str = "SELECT host, v, w, i, time FROM million";
 const PATIENCE: Duration = Duration::from_secs(60);
-/// 50 ms in gRPC's notation. A channel's deadline applies only until the headers of a response
-/// arrive.
+/// 50 ms. A channel's deadline applies only until the headers of a response arrive.
 const LATE: &str = "50m";
 
 struct Server {
@@ -94,7 +92,6 @@ fn told(error: &dyn Error) -> String {
     told
 }
 
-/// Binds the values of a prepared statement by position.
 async fn bound(client: &mut Client) -> Seen<Value> {
     let q = "SELECT count(*) AS n FROM types WHERE host = $1 AND i = $2 AND f > $3 AND b = $4";
     let mut statement = client.prepare(q.to_owned(), None).await?;
@@ -113,7 +110,6 @@ async fn bound(client: &mut Client) -> Seen<Value> {
     Ok(json!([names, found[1]]))
 }
 
-/// Queries the metadata of the server: catalogs, schemas, tables and server facts.
 async fn lists(client: &mut Client) -> Seen<Value> {
     let tables = CommandGetTables {
         db_schema_filter_pattern: Some("iox".to_owned()),
