@@ -1,5 +1,5 @@
 // Measures how long Arrow Flight takes to send a million rows from the native host. Compares this
-// in turns with format=arrow, with JSON from SQL and InfluxQL, and with InfluxDB's JSON. Also
+// in turn with format=arrow, with JSON from SQL and InfluxQL, and with InfluxDB's JSON. Also
 // measures the first byte of `SELECT 1`, and the memory during ten million rows.
 
 import { readdirSync, readFileSync } from 'node:fs';

@@ -34,8 +34,9 @@ const transformations = [
 ];
 
 /**
- * `types` in query_types.mjs has the same format. `isRandom` responses are not compared. With
- * `occurrences`, equally frequent values may differ. `isOfAll` marks queries without a time range.
+ * The shapes have the format of `types` in query_types.mjs. The responses of a shape with
+ * `isRandom` are not compared. With `occurrences`, equally frequent values may differ. `isOfAll`
+ * marks queries without a time range.
  */
 export const shapes = [
   ...aggregates.map((name) => ({ name, ...windows(`${name}(usage_user)`) })),

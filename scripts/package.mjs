@@ -13,7 +13,7 @@ import { prepareAll, hasSql, sql, sqlFolder } from './setup.mjs';
 
 const staging = at('.cache', 'package');
 
-/** `npm start` uses the other file of the SQL Worker's folder. */
+/** `npm start` uses another file in the SQL Worker's folder. */
 export const sqlFiles = ['index.js', 'index_bg.wasm'];
 
 /** `tidemark deploy` and `tidemark probe` read about.json. */

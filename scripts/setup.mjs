@@ -41,7 +41,7 @@ async function untilRunnable(program) {
 
 let rustVersion;
 
-/** Also installs the WebAssembly target. Resolves to the compiler's version. */
+/** Installs the WebAssembly target. Resolves to the compiler's version. */
 export const rust = () => (rustVersion ??= checkRust());
 
 async function checkRust() {

@@ -10,8 +10,8 @@ const START_S: i64 = 1_451_606_400;
 const LINES: usize = 5_000;
 const REPEATS: usize = 9;
 
-/// The points grow in a thousand series, and then the series grow. Memory is an operation's peak,
-/// without the stored data.
+/// First the number of points grows in a thousand series, and then the number of series grows.
+/// Memory is an operation's peak, without the stored data.
 pub(crate) fn scale() {
     println!(
         "{:<24}  batch ms  query ms   SHOW ms  count ms  stored MB  batch MB  query MB   SHOW MB",

@@ -46,7 +46,7 @@ test('points of many requests are sent together, after a delay or at a number of
   await third.over();
   assert.deepEqual(bound.asked.slice(1).map(({ lines }) => lines.length), [3, 1]);
 
-  // The request that was going to send the points has ended. A later request sends them.
+  // The request that was going to send the points has ended, so a later request sends the points.
   const dead = { waitUntil() {} };
   const lost = client(bound, { gatherMs: 200 });
   lost.write(point(7), dead);

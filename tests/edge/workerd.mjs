@@ -14,8 +14,8 @@ import { at } from '../../scripts/project.mjs';
 const startMs = 20_000;
 
 /**
- * Only a full collection frees the garbage of requests, and it pauses all databases. With this
- * flag, full collections are more frequent but at most a third as long.
+ * Only a full collection frees the garbage of requests, and such a collection pauses all databases.
+ * With this flag, full collections are more frequent but at most a third as long.
  */
 const v8Flags = ['--optimize-for-size'];
 

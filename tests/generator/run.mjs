@@ -94,7 +94,7 @@ const kept = new Map();
 const tally = { same: 0, explained: new Map(), differences: 0, known: 0, mutants: 0, excused: 0 };
 
 const asked = new Set();
-/** Their responses have not differed yet. */
+/** The responses to these statements have not differed yet. */
 const known = new Set(
   readFileSync(new URL('KNOWN_DIFFERENCES', import.meta.url), 'utf8').split('\n').filter((line) => line.startsWith('seed ')),
 );
@@ -190,7 +190,7 @@ async function mutate(seed, query, theirs, ours, env) {
   }
 }
 
-/** Only some records reach windows of samples and negative zeros. */
+/** Windows of samples and negative zeros use separate parts of a rule. */
 function variantOf({ text }, [, body]) {
   const hasWindows = /\bsample\(.*\btime\(/.test(text);
   const hasZeros = /[[,]-0[\],]/.test(body);

@@ -151,7 +151,7 @@ fn effective_end(operations: &[Operation], hiding: &Operation) -> u64 {
 struct Counts {
     operations: u64,
     queries: u64,
-    /// The number of points that had to be in a result, and that could not be in it.
+    /// The number of points that had to be in a result. `must_not` counts impossible points.
     must: u64,
     must_not: u64,
 }

@@ -21,7 +21,7 @@ export const priceOf = ({ dollars, per }, quantity) => (quantity * dollars) / pe
 
 export const priceOfDay = (prices, day) => billed.reduce((sum, name) => sum + priceOf(prices[name], day[name]), 0);
 
-/** Returns dollars, with the mean usage of `days`. The amounts that the plan includes are free. */
+/** The price of the mean usage of `days`, in dollars. The amounts that the plan includes are free. */
 export function priceOfMonth(prices, days) {
   const month = (name) => (days.reduce((sum, day) => sum + day[name], 0) / days.length) * monthDays;
   const beyond = (name) => priceOf(prices[name], Math.max(0, month(name) - prices[name].included));

@@ -51,7 +51,6 @@ async def line(order):
 
 
 async def tour(order):
-    """Uses the client's functions other than writing."""
     async with client_of(order) as client:
         headers = await client.ping()
         await client.create_database(db="made")

@@ -17,7 +17,6 @@ def failure(act):
 
 
 def read(client, asked, options=None):
-    """Returns the complete response."""
     return client.do_get(flight.Ticket(asked.encode()), options).read_all()
 
 
@@ -54,7 +53,6 @@ def put(client):
 
 
 def cancelled(client):
-    """Cancels an endless response after its first batch. Returns the error."""
     reader = client.do_get(flight.Ticket(b"forever"))
     reader.read_chunk()
     reader.cancel()
@@ -62,7 +60,6 @@ def cancelled(client):
 
 
 def tour(order):
-    """Makes each kind of call once."""
     client = flight.connect(order["url"], **order.get("tls", {}))
     headers = flight.FlightCallOptions(headers=[(b"database", b"db"), (b"some-bin", b"\x00\xff")])
     info = client.get_flight_info(flight.FlightDescriptor.for_command(b"7"))

@@ -52,8 +52,6 @@ class Influxdb3:
 
 
 class Pyarrow:
-    """pyarrow.flight, used directly."""
-
     def __init__(self, order, token, deadline_s):
         self.order = order
         self.client = flight.connect(f"grpc://127.0.0.1:{order['port']}")
@@ -101,8 +99,6 @@ class Adbc:
 
 
 class AdbcToPolars(Adbc):
-    """Polars with an ADBC connection."""
-
     def ask(self, q):
         table = polars.read_database(q, self.connection).to_arrow(compat_level=polars.CompatLevel.oldest())
         # Polars always returns texts of the type large_utf8.
@@ -115,8 +111,6 @@ class AdbcToPolars(Adbc):
 
 
 class AdbcToDuckdb(Adbc):
-    """DuckDB with batches that ADBC reads."""
-
     def ask(self, q):
         with self.connection.cursor() as cursor:
             cursor.execute(q)
@@ -131,8 +125,6 @@ class AdbcToDuckdb(Adbc):
 
 
 class Dbapi:
-    """The client of flightsql-dbapi."""
-
     def __init__(self, order, token, deadline_s):
         self.client = FlightSQLClient(
             host="127.0.0.1",
@@ -228,8 +220,6 @@ def together(client):
 
 
 def refused(kind, order, token):
-    """Returns the error of a query with this token."""
-
     def act():
         client = kind(order, token, PATIENCE_S)
         try:
@@ -241,7 +231,6 @@ def refused(kind, order, token):
 
 
 def cases(order):
-    """Runs every case with one client."""
     kind = CLIENTS[order["client"]]
     client = kind(order, order["token"], PATIENCE_S)
     seen = {

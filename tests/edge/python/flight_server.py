@@ -23,18 +23,14 @@ class Headers(flight.ServerMiddlewareFactory):
     """Records the headers of calls, and responds to a password with a token."""
 
     def start_call(self, info, headers):
-        """Runs at the start of each call."""
         return Header(headers)
 
 
 class Header(flight.ServerMiddleware):
-    """The headers of one call."""
-
     def __init__(self, headers):
         self.headers = headers
 
     def sending_headers(self):
-        """Returns the headers of a response."""
         given = self.headers.get("authorization", [""])[0]
         return {"authorization": "Bearer of-the-server"} if given.startswith("Basic ") else {}
 
@@ -62,18 +58,15 @@ class Server(flight.FlightServerBase):
         return flight.GeneratorStream(rows.schema, iter(rows.to_batches(max_chunksize=10_000)))
 
     def broken(self):
-        """Yields two batches and then raises an error."""
         yield table(10)
         yield table(10)
         raise flight.FlightInternalError("in the middle")
 
     def endless(self):
-        """Yields batches endlessly."""
         while True:
             yield table(1_000)
 
     def do_put(self, context, descriptor, reader, writer):
-        """Stores a table, and responds to each batch with its number of rows."""
         batches = []
         for chunk in reader:
             batches.append(chunk.data)
@@ -81,7 +74,6 @@ class Server(flight.FlightServerBase):
         Server.kept = pyarrow.Table.from_batches(batches, reader.schema)
 
     def do_exchange(self, context, descriptor, reader, writer):
-        """Sends each batch back before it reads the next batch."""
         writer.begin(reader.schema)
         for chunk in reader:
             writer.write_batch(chunk.data)
@@ -104,18 +96,14 @@ class Server(flight.FlightServerBase):
 
 
 class PasswordsOfNobody(flight.ServerAuthHandler):
-    """Accepts every user."""
-
     def authenticate(self, outgoing, incoming):
         """Accepts any handshake."""
 
     def is_valid(self, token):
-        """Accepts any token."""
         return "somebody"
 
 
 def main():
-    """Serves until the input ends."""
     middleware = {"headers": Headers()}
     server = Server("grpc://127.0.0.1:0", auth_handler=PasswordsOfNobody(), middleware=middleware)
     print(server.port, flush=True)

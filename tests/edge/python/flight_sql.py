@@ -49,14 +49,12 @@ def written(client):
 
 
 async def at_once(client):
-    """Runs two queries concurrently."""
     asked = (client.query_async("SELECT count(*) AS n FROM many"), client.query_async("SELECT 2 AS n", mode="pandas"))
     first, second = await asyncio.gather(*asked)
     return [first["n"].to_pylist(), second["n"].tolist()]
 
 
 def of_influxdb3(order):
-    """Tests influxdb3-python, which sends JSON tickets."""
     with influxdb3(order) as client:
         influxql = {"language": "influxql"}
         bound = client.query("SELECT i FROM types WHERE host = $host", query_parameters={"host": "b"})
@@ -88,7 +86,6 @@ def ticket(order, q, **more):
 
 
 def of_pyarrow(order):
-    """Tests the features that only pyarrow.flight has."""
     client = flight.connect(f"grpc://127.0.0.1:{order['port']}")
     bearer = client.authenticate_basic_token("", order["token"])
     options = flight.FlightCallOptions(headers=[bearer])
@@ -106,7 +103,6 @@ def of_pyarrow(order):
 
 
 def adbc_options(order):
-    """Returns the connection options of adbc-driver-flightsql."""
     return {
         DatabaseOptions.AUTHORIZATION_HEADER.value: f"Bearer {order['token']}",
         f"{DatabaseOptions.RPC_CALL_HEADER_PREFIX.value}database": order["database"],

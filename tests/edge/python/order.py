@@ -48,7 +48,6 @@ def until_written(order, write):
 
 
 def carry_out(actions):
-    """Runs the function for the action of the order in the command line."""
     order = json.loads(sys.argv[1])
     report = {"error": None}
     try:

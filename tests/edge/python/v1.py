@@ -37,7 +37,6 @@ def line(order):
 
 
 def tour(order):
-    """Uses the client's functions other than writing."""
     client = client_of(order)
     version = client.ping()
     client.create_database("made")
