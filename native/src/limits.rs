@@ -90,3 +90,7 @@ pub const SQL_MESSAGE_BYTES_MAX: usize = 32 << 20;
 /// of 8 MiB. A debug build needs several times as much.
 #[cfg(feature = "sql")]
 pub const SQL_STACK_BYTES: usize = 32 << 20;
+/// The `nice` value of the SQL process. If all cores are busy, writes and InfluxQL come first, and
+/// SQL gets a tenth of a core.
+#[cfg(feature = "sql")]
+pub const SQL_NICE: i32 = 10;

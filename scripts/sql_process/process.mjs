@@ -2,6 +2,7 @@
 // front.js. Runs the module in FOLDER. Ends when its parent process ends.
 
 import { createServer } from 'node:http';
+import { setPriority } from 'node:os';
 
 import { Engine } from './engine.mjs';
 import { Sessions } from '../../sql/sessions.js';
@@ -12,8 +13,10 @@ const messageBytesMax = 32 * 1024 * 1024;
 const idleMsMax = 600_000;
 const sweepMs = 60_000;
 
+// If all cores are busy, writes and InfluxQL come first.
+setPriority(10);
 const [folder, port] = process.argv.slice(2);
-/** A secret prefix of all paths, because every local user can connect to a port. */
+/** The paths have a secret prefix, because every local user can connect to a port. */
 const base = process.env.SQL_BASE;
 
 // The server finishes its requests on these signals, and then ends this process.

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { getPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,10 +12,7 @@ import { Engine } from '../../scripts/sql_process/engine.mjs';
 import { SqlSupervisor } from '../../scripts/sql_process/supervisor.mjs';
 import { Sessions } from '../../sql/sessions.js';
 
-/**
- * A stand-in for the SQL module. The message is a command, and each reply is the number of turns
- * that the thread has run.
- */
+/** The message is a command, and each reply is the number of turns that the thread has run. */
 const standIn = `
 let turns = 0;
 let kept;
@@ -104,6 +101,7 @@ test('a process that has ended is started again at the same port', async (t) => 
   };
   assert.deepEqual(await post('/secret/a', 'go on'), [200, '1']);
   assert.equal((await post('/other/a', 'go on'))[0], 404);
+  assert.equal(getPriority(supervisor.pid), 10);
   const [status, text] = await post('/secret/b', 'hang');
   assert.equal(status, 503);
   assert.match(text, /^stopped: the statement was stopped: it ran for more than 0.5 seconds/);

@@ -13,7 +13,7 @@ use tidemark_sql::{Engine, QuerySession};
 
 use super::frame::{HEAD_BYTES, Head, Kind};
 use crate::Failure;
-use crate::limits::{SQL_MESSAGE_BYTES_MAX, SQL_STACK_BYTES};
+use crate::limits::{SQL_MESSAGE_BYTES_MAX, SQL_NICE, SQL_STACK_BYTES};
 
 type Frame = (Head, Vec<u8>);
 
@@ -22,6 +22,8 @@ type Frame = (Head, Vec<u8>);
 /// # Errors
 /// Returns [`Failure`] if the input is not a valid sequence of frames.
 pub fn run() -> Result<(), Failure> {
+    // A sandbox may refuse the change. The process then works with its normal priority.
+    let _ = rustix::process::nice(SQL_NICE);
     let (sender, frames) = sync_channel(1);
     let computing = thread::Builder::new()
         .name("sql".to_owned())

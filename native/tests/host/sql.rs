@@ -65,6 +65,9 @@ fn sql_returns_every_format_or_error() {
     // The SQL process must not get the server's environment, which contains the token.
     let environment = fs::read(format!("/proc/{}/environ", process(&server).unwrap())).unwrap();
     assert_eq!(String::from_utf8_lossy(&environment), "");
+    // The priority of the SQL process is lower than that of the server.
+    let state = fs::read_to_string(format!("/proc/{}/stat", process(&server).unwrap())).unwrap();
+    assert_eq!(state.split(' ').nth(18), Some("10"), "{state}");
     // The condition exceeds the maximum size of a message to shards, so the plan itself evaluates
     // it.
     let texts = "host <> repeat('x', 18000000) AND host <> repeat('y', 18000000)";
