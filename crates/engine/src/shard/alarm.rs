@@ -1,11 +1,9 @@
-//! Implements the alarm of a shard. The alarm runs duties when they are due and retries them after
-//! failures.
+//! Runs the duties of a shard's alarm and retries them after failures.
 //!
-//! The shard uses stored data, such as frames in the WAL and parts, to determine which duties are
-//! due. A write therefore needs no extra row to schedule a duty. A duty's first try after the
-//! object starts writes a row that counts tries. When the duty succeeds, the row is deleted. The
-//! row therefore also counts a try that crashes the whole object. Later tries until the next start
-//! are counted only in memory. This saves two row writes per try.
+//! Stored data, such as frames in the WAL and parts, determines which duties are due. A write
+//! therefore needs no extra row to schedule a duty. A duty's first try after the object starts
+//! writes a row that counts tries, so that a try that crashes the object is also counted. Later
+//! tries are counted only in memory, which saves two row writes per try.
 
 use super::Shard;
 use super::attempts::{self, AlarmTask, RETRY_NS};
@@ -17,9 +15,8 @@ use tidemark_model::bug;
 
 impl<S: Store> Shard<S> {
     /// Runs the first duty that is due at `now_ns` and returns the time of the next alarm in
-    /// nanoseconds. One call does a bounded amount of work. Errors are not returned: a failed duty
-    /// is retried later. After three failures, the duty is set aside: the statistics list the duty,
-    /// and it runs only once an hour.
+    /// nanoseconds. One call does a bounded amount of work. A failed duty is retried later. After
+    /// three failures, the statistics list the duty, and it runs only once an hour.
     pub fn alarm(&mut self, now_ns: i64) -> Option<i64> {
         if let Ok(Some(task)) = self.first_due(now_ns) {
             self.run(task, now_ns);
@@ -65,7 +62,6 @@ impl<S: Store> Shard<S> {
         });
         let result = result.unwrap_or_else(|bug| Err(self.lost(bug.into())));
         if let Err(refusal) = result {
-            // If the error cannot be stored, it remains in memory until the object is unloaded.
             let _ = self.note(task, now_ns, Some(refusal.to_string()));
         }
     }
@@ -76,7 +72,6 @@ impl<S: Store> Shard<S> {
         loaded.attempts.note(&*self.store, task, now_ns, error)
     }
 
-    /// Deletes the log rows of flushed frames and the value rows that the manifest no longer lists.
     pub(super) fn delete_unused_rows(&mut self) -> Result<(), Refusal> {
         self.load()?;
         let Some(loaded) = self.loaded.as_mut() else { return Ok(()) };
@@ -101,7 +96,6 @@ impl<S: Store> Shard<S> {
         )
     }
 
-    /// Records that a duty succeeded or had no work, without another change to the storage.
     pub(super) fn done(&mut self, task: AlarmTask) -> Result<(), Refusal> {
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
         let cleared = attempts::clear(&*self.store, task, &loaded.attempts);
@@ -110,12 +104,11 @@ impl<S: Store> Shard<S> {
     }
 }
 
-/// Whether the shard has dead values, and no running merge could reuse their rows.
+/// A running merge could reuse the rows of dead values.
 fn has_dead_values(loaded: &Loaded) -> bool {
     !loaded.manifest.dead().is_empty() && loaded.manifest.job().is_none()
 }
 
-/// Returns the due time of a duty in nanoseconds, or `None` if the duty has no work.
 fn due(loaded: &Loaded, task: AlarmTask, now_ns: i64) -> Option<i64> {
     let wal = &loaded.wal;
     let paused_ns = loaded.pace.paused_ns(now_ns);

@@ -12,9 +12,8 @@ use crate::store::{Store, StoreError};
 use crate::wal::NewFrame;
 use tidemark_model::series_sketch::SeriesSketch;
 
-/// The maximum number of parts in a shard. Above this number, the shard rejects writes until merges
-/// have reduced the number. The limit exists because every query and every manifest change
-/// processes all parts.
+/// Every query and every manifest change processes all parts. Above this number, the shard rejects
+/// writes until merges have reduced the number.
 const PARTS_MAX: usize = 1_500;
 
 impl<S: Store> Shard<S> {
@@ -45,7 +44,6 @@ impl<S: Store> Shard<S> {
         Ok(AppendReply { rejected: Some((trimmed.over, trimmed.rejected)), ..kept })
     }
 
-    /// Stores a frame that contains only permitted series.
     fn keep(&mut self, frame: &[u8], stamp: &Stamp, now_ns: i64) -> Result<AppendReply, Refusal> {
         let invalid = |error: frame::FrameError| Refusal::Malformed(error.to_string());
         let header = FrameHeader::read(frame).map_err(invalid)?;
@@ -107,14 +105,13 @@ impl<S: Store> Shard<S> {
         if !is_large {
             self.remember(&tables, was_empty);
         }
-        // Adding to the known size is cheap. Requesting the size from the store again would take as
-        // long as the append to the memtable.
+        // Requesting the size from the store again would take as long as the append to the
+        // memtable.
         let bytes_stored = bytes.saturating_add(bytes_added);
         Ok(AppendReply { bytes_stored, sequence, rows: header.rows(), rejected: None })
     }
 
-    /// Checks the header of a frame. Returns the number of stored bytes, and whether the frame has
-    /// new columns.
+    /// Returns the number of stored bytes, and whether the frame has new columns.
     fn admit(&mut self, header: &FrameHeader) -> Result<(u64, bool), Refusal> {
         let bytes = self.store.bytes()?;
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
@@ -142,14 +139,14 @@ impl<S: Store> Shard<S> {
         Ok((bytes, any_new))
     }
 
-    /// Flushes the log if it would be too large for one flush together with the frame.
     fn flush_before(&mut self, frame: &FlushSize, now_ns: i64) -> Result<(), Refusal> {
         let loaded = self.loaded.as_ref().ok_or(Refusal::Stale)?;
         let is_full = loaded.flush_size().plus(frame).reaches(&FORCED);
         if is_full && !loaded.wal.frames().is_empty() { self.flush(now_ns) } else { Ok(()) }
     }
 
-    /// Adds the rows to the memtable if the memtable contains the rest of the log.
+    /// The memtable must contain every frame of the log or none. This function therefore adds the
+    /// rows only if the memtable contains the other frames.
     fn remember(&mut self, tables: &[FrameTable], was_empty: bool) {
         let memtable = match self.cache.take_memtable() {
             None if was_empty => Some(self.new_memtable()),
@@ -161,15 +158,14 @@ impl<S: Store> Shard<S> {
             self.loaded.iter_mut().for_each(|loaded| loaded.log_series = series);
             self.cache.put_memtable(memtable);
             if self.budget.is_exceeded() {
-                // The memory budget is exceeded even though the memtables of all other shards were
-                // already evicted. The next read loads this shard's memtable again.
+                // The budget is exceeded after the eviction of all other memtables. The next read
+                // loads this memtable again.
                 self.cache.evict();
             }
         }
     }
 
-    /// Drops the state in memory after a failed write. The stored state is unknown, so the shard
-    /// reads its tables again at the next event.
+    /// Drops the state in memory after a failed write, because the stored state is unknown.
     pub(super) fn lost(&mut self, refusal: Refusal) -> Refusal {
         self.loaded = None;
         self.running = None;

@@ -11,18 +11,16 @@ use crate::store::{Store, StoreError, Table};
 use tidemark_model::limits::JOB_FAILURES_MAX;
 use tidemark_model::time::{H_NS, S_NS};
 
-/// The delay before the first retry of a failed duty. The delay doubles after each failure.
+/// The delay doubles after each failure.
 pub(super) const RETRY_NS: i64 = 30 * S_NS;
-/// The delay between tries of a duty that was set aside. The duty is tried again because the cause
-/// of its failures may have disappeared.
+/// A duty that was set aside is tried again because the cause of its failures may have disappeared.
 const SET_ASIDE_NS: i64 = H_NS;
 
-/// A duty of the alarm. If several duties are due, the first in the order of `ALL` runs first. The
-/// discriminant is the key of the duty's row.
+/// If several duties are due, the first in the order of `ALL` runs first. The discriminant is the
+/// key of the duty's row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(super) enum AlarmTask {
-    /// Writes the log into parts.
     Flush = 1,
     /// After a pause, deletes unused value rows and the log rows of flushed frames.
     DeleteUnusedRows = 2,
@@ -62,22 +60,20 @@ impl AlarmTask {
     }
 }
 
-/// The tries of a duty since its last success.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Attempt {
     tries: u32,
-    /// The earliest time of the next try, in nanoseconds.
     due_ns: i64,
-    /// The error of the last try. The text is empty if the object crashed during the try.
+    /// The text is empty if the object crashed during the try.
     error: String,
 }
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Attempts {
     attempts: BTreeMap<u64, Attempt>,
-    /// The keys of the stored rows. If a duty has succeeded since the object started, its later
-    /// runs write no row: a duty that crashes the object would have done so in its first run. This
-    /// rule saves two row writes per run.
+    /// The keys of the stored rows. A duty that crashes the object does so in its first run after
+    /// the start. After a success, later runs therefore write no row, which saves two row writes
+    /// per run.
     stored: BTreeSet<u64>,
     succeeded: BTreeSet<u64>,
 }
@@ -86,7 +82,6 @@ impl Attempts {
     pub(super) fn read<S: Store>(store: &S) -> Result<Self, StoreError> {
         let mut read = Self::default();
         each_head(store, Table::Job, 0, |key, head| {
-            // An unreadable row counts as zero tries.
             read.attempts.insert(key, row::decode(&head).unwrap_or_default());
             read.stored.insert(key);
         })?;
@@ -103,13 +98,12 @@ impl Attempts {
         self.attempts.get(&task.key()).is_some_and(|attempt| attempt.tries >= JOB_FAILURES_MAX)
     }
 
-    /// Returns the earliest time of the duty's next try, in nanoseconds.
     pub(super) fn not_before(&self, task: AlarmTask) -> i64 {
         self.attempts.get(&task.key()).map_or(i64::MIN, |attempt| attempt.due_ns)
     }
 
-    /// Writes the duty's row. Without an error, the call counts a new try before the work begins.
-    /// With an error, the call records why the try failed.
+    /// Without an error, the call counts a new try before the work begins. With an error, the call
+    /// records why the try failed.
     pub(super) fn note<S: Store>(
         &mut self,
         store: &S,
@@ -138,7 +132,6 @@ impl Attempts {
         Ok(())
     }
 
-    /// Returns a description of each duty that was set aside.
     pub(super) fn set_aside(&self) -> Vec<String> {
         let aside = AlarmTask::ALL.into_iter().filter(|&task| self.is_set_aside(task));
         aside
@@ -150,8 +143,7 @@ impl Attempts {
     }
 }
 
-/// Deletes the duty's row if it exists. The caller must call this function in the transaction that
-/// stores the duty's result.
+/// The caller must call this function in the transaction that stores the duty's result.
 pub(super) fn clear<S: Store>(
     store: &S,
     task: AlarmTask,

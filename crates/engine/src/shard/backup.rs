@@ -1,5 +1,5 @@
-//! Implements the shard as the source of a backup. The shard creates a snapshot, keeps the values
-//! of the snapshot, and returns these values.
+//! Implements the shard as the source of a backup: creates snapshots, holds their values and
+//! returns these values.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -16,7 +16,7 @@ use crate::store::row;
 use crate::store::{Store, Table};
 use tidemark_model::limits::{BACKUP_HOLD_NS, BACKUP_POINT_BYTES_MAX};
 
-/// The size of the fixed fields of a snapshot row, in bytes: table, key, lengths of head and body.
+/// Table, key, length of the head, length of the body.
 const ROW_BYTES: usize = 1 + 8 + 4 + 4;
 
 impl<S: Store> Shard<S> {
@@ -35,12 +35,8 @@ impl<S: Store> Shard<S> {
         }
     }
 
-    /// Flushes the log, so that all rows are in values. Returns a snapshot and adds a hold for its
-    /// values.
-    ///
-    /// # Errors
-    /// Returns [`Refusal::Full`] and [`Refusal::Store`] from the flush, and [`Refusal::Invalid`] if
-    /// the snapshot is too large.
+    /// Flushes the log, so that all rows are in values, and adds a hold for the values of the
+    /// snapshot.
     fn hold(&mut self, backup: u64, now_ns: i64) -> Result<FromShardBackup, Refusal> {
         self.flush(now_ns)?;
         let loaded = self.load()?;
@@ -62,8 +58,6 @@ impl<S: Store> Shard<S> {
         Ok(FromShardBackup::Held { range, point })
     }
 
-    /// Encodes the rows of a snapshot: the state with the manifest, dropped measurements, columns,
-    /// deletes, and the list of known damage.
     fn point_rows(&mut self) -> Result<Vec<u8>, Refusal> {
         let (store, mut rows) = (Rc::clone(&self.store), Vec::new());
         let loaded = self.load()?;
@@ -94,7 +88,7 @@ impl<S: Store> Shard<S> {
         Ok(rows)
     }
 
-    /// Returns a value exactly as stored. Damage in the value is copied, and is reported when the
+    /// Returns a value exactly as stored, even if it is damaged. The damage is reported when the
     /// value is read.
     fn read_value(&mut self, number: Number) -> Result<FromShardBackup, Refusal> {
         let Some(key) = self.load()?.manifest.key_of(number) else {
@@ -117,20 +111,19 @@ impl<S: Store> Shard<S> {
         Ok(FromShardBackup::Done)
     }
 
-    /// Ends expired holds, so that an abandoned backup does not occupy space permanently.
+    /// An abandoned backup must not occupy space permanently.
     pub(super) fn end_holds(&mut self, now_ns: i64) -> Result<(), Refusal> {
         self.release(None, now_ns)?;
         self.done(AlarmTask::Release)
     }
 }
 
-/// Returns the time at which the first hold expires, in nanoseconds.
 pub(super) fn due(loaded: &Loaded) -> Option<i64> {
     loaded.manifest.holds().iter().map(|hold| hold.until_ns).min()
 }
 
 fn add_row(out: &mut Vec<u8>, table: Table, key: u64, head: &[u8], body: &[u8]) {
-    // A table is identified by its position in `Table::ALL`. New tables are added only at the end.
+    // New tables are added only at the end of `Table::ALL`.
     let table = Table::ALL.iter().position(|known| *known == table).unwrap_or_default();
     out.push(table as u8);
     out.extend(key.to_le_bytes());
@@ -148,7 +141,7 @@ pub(super) struct PointRow<'a> {
     pub body: &'a [u8],
 }
 
-/// Decodes the rows that [`add_row`] encoded, or returns `None` if `bytes` are invalid.
+/// Returns `None` if `bytes` are invalid.
 pub(super) fn read_rows(mut bytes: &[u8]) -> Option<Vec<PointRow<'_>>> {
     let mut rows = Vec::new();
     while !bytes.is_empty() {

@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use super::budget::Evictable;
 use crate::memtable::Memtable;
 
-/// The memtable of a shard, which may have been evicted since the last event.
+/// The memtable is absent if it was evicted since the last event.
 #[derive(Default)]
 pub(super) struct Cache {
     memtable: RefCell<Option<Memtable>>,
@@ -13,7 +13,7 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// Removes the memtable from the cache, so that it cannot be evicted while it is in use.
+    /// A memtable that is in use cannot be evicted.
     pub(super) fn take_memtable(&self) -> Option<Memtable> {
         self.memtable_bytes.set(0);
         self.memtable.take()
@@ -28,7 +28,6 @@ impl Cache {
         self.memtable.replace(Some(memtable));
     }
 
-    /// Drops the memtable after the stored rows have changed, or may have changed.
     pub(super) fn clear(&self) {
         self.take_memtable();
     }

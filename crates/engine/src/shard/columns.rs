@@ -1,5 +1,5 @@
-//! Stores the columns of each measurement in a shard: the types of fields, and the order of tags in
-//! series keys.
+//! Stores the columns of each measurement: the types of fields, and the order of tags in series
+//! keys.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,37 +11,31 @@ use crate::store::{Store, StoreError, Table};
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::value::FieldType;
 
-/// The maximum number of columns that remain in memory between frames. A column uses about 50
-/// bytes.
+/// A column uses about 50 bytes of memory.
 const COLUMNS_REMEMBERED_MAX: usize = 50_000;
 
-/// The columns of every measurement that this shard has stored, with one row per measurement.
-/// Columns are never removed. Column ids are not reused, so a frame with a different type comes
-/// from a schema that was never valid for this shard. The tags keep their order, because series
-/// keys in parts would otherwise no longer be sorted.
+/// Columns are never removed, and column ids are not reused. A frame with a different type
+/// therefore has a schema that was never valid for this shard. The tags keep their order, because
+/// series keys in parts would otherwise no longer be sorted.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Columns {
     known: BTreeMap<MeasurementId, Known>,
-    /// The number of columns in `known`.
     columns: usize,
-    /// The measurements with columns that are not stored yet.
     unwritten: BTreeSet<MeasurementId>,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Known {
     types: BTreeMap<ColumnId, FieldType>,
-    /// The order of tags in series keys. The first flush sets this order, and later tags are added
-    /// at the end.
+    /// The first flush sets this order. Later tags are added at the end.
     tag_order: Vec<ColumnId>,
 }
 
-/// The stored row of a measurement: types of fields, order of tags.
+/// The types of fields, and the order of tags.
 type Row = (Vec<(ColumnId, FieldType)>, Vec<ColumnId>);
 
 impl Columns {
-    /// Checks the columns of a frame against the known columns. Returns whether the frame has new
-    /// columns.
+    /// Returns whether the frame has new columns.
     pub(super) fn check<S: Store>(
         &mut self,
         store: &S,
@@ -61,8 +55,8 @@ impl Columns {
         Ok(any_new)
     }
 
-    /// Adds the columns of a checked frame. The caller must store the columns together with the
-    /// frame. Returns the number of rows to store.
+    /// Adds the columns of a checked frame, and returns the number of rows to store. The caller
+    /// must store the columns together with the frame.
     ///
     /// # Errors
     /// Returns [`Refusal::TypeConflict`] if the frame has two types for a column. In that case,
@@ -90,7 +84,6 @@ impl Columns {
         Ok(self.unwritten.len() as u64)
     }
 
-    /// Returns the tags of a measurement in the order of its series keys.
     pub(super) fn tag_order<S: Store>(
         &mut self,
         store: &S,
@@ -100,8 +93,7 @@ impl Columns {
         Ok(&self.of(store, measurement)?.tag_order)
     }
 
-    /// Extends the tag order. The caller must store the tag order together with the parts that use
-    /// it.
+    /// The caller must store the tag order together with the parts that use it.
     pub(super) fn order_tags<S: Store>(
         &mut self,
         store: &S,
@@ -118,8 +110,7 @@ impl Columns {
         Ok(())
     }
 
-    /// Writes the changed rows, one per measurement. The caller must call this function in the
-    /// transaction that stores the frame or parts.
+    /// The caller must call this function in the transaction that stores the frame or parts.
     pub(super) fn write_new<S: Store>(&self, store: &S) -> Result<(), StoreError> {
         for measurement in self.unwritten.iter() {
             let Some(known) = self.known.get(measurement) else { continue };
@@ -130,12 +121,10 @@ impl Columns {
         Ok(())
     }
 
-    /// Checks whether a stored row can be decoded.
     pub(super) fn check_row(head: &[u8]) -> Result<(), &'static str> {
         row::decode::<Row>(head).map(|_| ())
     }
 
-    /// Records that the changed rows were committed.
     pub(super) fn written(&mut self) {
         self.unwritten = BTreeSet::new();
         self.forget_if_many();
@@ -164,7 +153,6 @@ impl Columns {
     }
 }
 
-/// Reads the stored tag order of a measurement.
 pub(super) fn read_tag_order<S: Store>(
     store: &S,
     measurement: MeasurementId,

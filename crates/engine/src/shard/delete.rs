@@ -76,7 +76,6 @@ impl<S: Store> Shard<S> {
         Ok(())
     }
 
-    /// Returns the deletions whose measurement may have rows in this shard.
     fn affected(&self, deletions: &[Deletion]) -> Result<Vec<Deletion>, Refusal> {
         let loaded = self.loaded.as_ref().ok_or(Refusal::Stale)?;
         let touched = loaded.touched();
@@ -93,8 +92,8 @@ impl<S: Store> Shard<S> {
         Ok(concerned)
     }
 
-    /// Whether a part within the deletion's time range contains the measurement. If the time range
-    /// has more than `PARTS_READ_MAX` parts, returns `true` without a complete search.
+    /// If more than `PARTS_READ_MAX` parts are in the time range, returns `true` without a complete
+    /// search.
     fn have_measurement(&self, loaded: &Loaded, deletion: &Deletion) -> Result<bool, Refusal> {
         let parts = loaded.manifest.parts().values();
         let inside = parts.filter(|part| part.extent().time.overlaps(&deletion.time));
@@ -115,15 +114,13 @@ impl<S: Store> Shard<S> {
 }
 
 impl Loaded {
-    /// Returns a tombstone that hides rows with a sequence below `before`, and the key of the
-    /// tombstone's row. The tombstone uses the next write sequence.
+    /// The tombstone hides rows with a sequence below `before`, and uses the next write sequence.
     pub(super) fn next_tombstone(&self, before: u64, deletions: Vec<Deletion>) -> (u64, Tombstone) {
         let sequence = self.wal.next_sequence();
         let key = self.tombstones.keys().next_back().map_or(0, |last| last + 1);
         (key, Tombstone { sequence, before: before.min(sequence), deletions })
     }
 
-    /// Adds a stored tombstone to the state in memory.
     pub(super) fn add_tombstone(&mut self, key: u64, tombstone: Tombstone) {
         self.result_cache.on_forgotten();
         self.wal.skip();

@@ -3,23 +3,21 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The upper time limit of writes and deletes while a split copies rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Fence {
     /// The highest split number that this shard has received.
     split: u64,
-    /// The first rejected time, in nanoseconds, or `None` after the fence was lifted.
+    /// The first rejected time, or `None` after the fence was lifted.
     from_ns: Option<i64>,
 }
 
 impl Fence {
-    /// Whether the shard rejects a write or delete that reaches `time_ns`.
     pub(super) fn refuses(&self, time_ns: i64) -> bool {
         self.from_ns.is_some_and(|from_ns| time_ns >= from_ns)
     }
 
-    /// Returns the fence after a message, or `None` if the message does not change the fence. A
-    /// late message of the same split cannot raise a fence that was lifted.
+    /// Returns `None` if the message does not change the fence. A late message of the same split
+    /// cannot raise a fence that was lifted.
     pub(super) fn after(self, split: u64, from_ns: Option<i64>) -> Option<Self> {
         let is_news = split > self.split || (split == self.split && from_ns.is_none());
         let next = Self { split, from_ns };

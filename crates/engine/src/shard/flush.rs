@@ -31,7 +31,7 @@ use tidemark_model::time::TimeRange;
 
 impl<S: Store> Shard<S> {
     /// Writes every frame of the log into parts, and moves the head of the log, in one transaction.
-    /// Copies unreadable frames to table `tombstone`. Does nothing if the log is empty.
+    /// Copies unreadable frames to table `tombstone`.
     ///
     /// # Errors
     /// Returns [`Refusal::Full`], [`Refusal::Store`], and [`Refusal::Stale`] if the shard is not
@@ -65,7 +65,7 @@ impl<S: Store> Shard<S> {
         manifest.add(parts, &values.iter().map(NewValue::place).collect::<Vec<_>>());
         let aside: Vec<Damage> = loaded.wal.damaged().iter().map(wal_damage).collect();
         let schema_version = loaded.schema_version;
-        // For frames from before the object's last start, the times of the writes are unknown.
+        // The times of writes before the object's last start are unknown.
         let last_ns = loaded.pace.last_ns().unwrap_or(now_ns);
         let change = |state: &mut State| {
             state.head = head;
@@ -90,8 +90,7 @@ impl<S: Store> Shard<S> {
         Ok(())
     }
 
-    /// Returns the rows of the log: removes them from the cache, or replays the log if they are not
-    /// cached.
+    /// Replays the log if the cache does not contain its rows.
     pub(super) fn memtable(&mut self) -> Result<Memtable, Refusal> {
         if let Some(memtable) = self.cache.take_memtable() {
             return Ok(memtable);
@@ -111,7 +110,7 @@ impl<S: Store> Shard<S> {
             let frames = loaded.wal.frames();
             let decoded_bytes = frames.get(&sequence).map_or(0, |frame| frame.decoded_bytes);
             // If any table of a frame is damaged, no row of the frame is added. A large frame is
-            // therefore decoded twice. The first pass does not keep the tables.
+            // therefore decoded twice, and the first pass does not keep the tables.
             let added = match decoded_bytes > ENOUGH.decoded_bytes {
                 true => frame::decode_each(&bytes, drop)
                     .and_then(|()| frame::decode_each(&bytes, &mut add)),
@@ -133,7 +132,6 @@ impl<S: Store> Shard<S> {
 }
 
 impl Loaded {
-    /// Returns the slots that divide the rows of the memtable into parts.
     fn slots(&self, memtable: &Memtable) -> Slots {
         let window_ns = self.state.settings.window_ns;
         let tables: Vec<_> = memtable.tables().map(|(_, table)| table.times_ns()).collect();
@@ -141,7 +139,6 @@ impl Loaded {
         Slots::few(window_ns, self.manifest.parts().values(), times_ns)
     }
 
-    /// Writes the visible rows of the memtable into values and parts, one part per slot.
     fn write_parts<S: Store>(
         &mut self,
         store: &S,
@@ -182,7 +179,7 @@ impl Loaded {
         Ok((values, parts))
     }
 
-    /// Returns the tag order of each measurement, including new tags in the memtable.
+    /// New tags of the memtable are added to the stored order.
     fn order_tags<S: Store>(
         &mut self,
         store: &S,
@@ -198,13 +195,12 @@ impl Loaded {
     }
 }
 
-/// Returns the times of all rows, grouped by measurement.
 fn times(memtable: &Memtable) -> impl Iterator<Item = &i64> {
     memtable.tables().flat_map(|(_, table)| table.times_ns().iter())
 }
 
-/// Copies damaged log rows unchanged to table `tombstone`, where no later write replaces them. The
-/// caller must call this function in a transaction.
+/// No later write replaces the copies in table `tombstone`. The caller must call this function in a
+/// transaction.
 fn set_aside<S: Store>(
     store: &S,
     wal: &Wal,

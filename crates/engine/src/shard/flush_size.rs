@@ -1,30 +1,26 @@
-//! Measures the size of the log, and defines the limits at which the log is flushed.
+//! Measures the log, and defines the sizes at which the log is flushed.
 
 use crate::batch::FrameTable;
 use crate::batch::column::Column;
 use crate::batch::slabs::SLAB_COLUMN_BYTES;
 
-/// The amount of data that a flush processes. Both fields limit the duration of a flush.
+/// Both fields limit the duration of a flush.
 #[derive(Clone, Copy)]
 pub(super) struct FlushSize {
-    /// The encoded bytes of the frames.
     pub bytes: u64,
-    /// The memory of the decoded rows and series in bytes, as [`table_bytes`] counts it.
     pub decoded_bytes: u64,
 }
 
 /// The size at which the alarm flushes.
 pub(super) const ENOUGH: FlushSize = FlushSize { bytes: 3_600_000, decoded_bytes: 8_000_000 };
-/// The size at which an append first flushes the log. Writes that arrive during the flush wait
-/// until it is complete. The log contains at most two million values: 16 MB at 8 bytes each.
+/// The size at which an append first flushes the log. Writes that arrive during the flush wait. The
+/// log contains at most two million values: 16 MB at 8 bytes each.
 pub(super) const FORCED: FlushSize = FlushSize { bytes: 4_000_000, decoded_bytes: 16_000_000 };
 
-/// The minimum size with which a value is counted, in bytes. Writing a boolean takes as long as
-/// writing an integer.
+/// Writing a boolean takes as long as writing an integer.
 const VALUE_BYTES_MIN: usize = 8;
 
 impl FlushSize {
-    /// Whether one of the two sizes reaches the limit.
     pub(super) fn reaches(&self, limit: &Self) -> bool {
         self.bytes >= limit.bytes || self.decoded_bytes >= limit.decoded_bytes
     }
@@ -37,7 +33,7 @@ impl FlushSize {
     }
 }
 
-/// Returns the memory of the rows in bytes, with at least `VALUE_BYTES_MIN` per value.
+/// Counts at least `VALUE_BYTES_MIN` per value.
 pub(super) fn table_bytes(table: &FrameTable) -> u64 {
     let bytes = |column: &Column| column.bytes().max(column.values.len() * VALUE_BYTES_MIN);
     let fields: usize = table.block.fields.iter().map(bytes).sum();

@@ -1,5 +1,5 @@
 //! Represents the measurements and times of a frame. The head of the frame's first log row contains
-//! this summary. An object reads no other data of the frame until a query needs its rows.
+//! this summary, so an object reads the frame only when a query needs its rows.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +8,13 @@ use crate::codec::varint;
 use tidemark_model::ids::MeasurementId;
 use tidemark_model::time::TimeRange;
 
-/// The maximum size of an encoded summary, in bytes. If a summary is longer, a summary with only
-/// row counts replaces it. An object keeps the summaries of all frames in the log in memory.
+/// An object keeps the summaries of all frames in the log in memory. A summary with only row counts
+/// replaces a longer summary.
 const TOUCH_BYTES_MAX: usize = 64 << 10;
-/// The kind of a summary that lists measurements, rows and times.
+/// The summary lists measurements, rows and times.
 const NAMED: u8 = 1;
-/// The kind of a summary that contains only row counts. The frame may have rows of any measurement
-/// with any timestamp.
+/// The summary contains only row counts. The frame may have rows of any measurement with any
+/// timestamp.
 const EVERYTHING: u8 = 2;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +28,6 @@ pub(super) struct FrameSummary {
 }
 
 impl FrameSummary {
-    /// Returns the summary of a frame.
     pub(super) fn of(header: &FrameHeader) -> Self {
         let mut times: BTreeMap<MeasurementId, TimeRange> = BTreeMap::new();
         for table in &header.tables {
@@ -63,7 +62,7 @@ impl FrameSummary {
         out
     }
 
-    /// Decodes a summary. Returns `None` for bytes that [`FrameSummary::encode`] did not create.
+    /// Returns `None` for bytes that [`FrameSummary::encode`] did not create.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let (&kind, mut rest) = bytes.split_first()?;
         let rows = varint::read(&mut rest).ok()?;

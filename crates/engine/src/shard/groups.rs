@@ -1,5 +1,4 @@
-//! Visits the groups of rows that the directories of parts and the memtable describe. Finding the
-//! groups reads no rows.
+//! Visits the groups of rows in the directories of parts and in the memtable, without reading rows.
 
 use std::cmp::Reverse;
 
@@ -21,9 +20,6 @@ use tidemark_model::time::TimeRange;
 impl<S: Store> ShardReader<'_, S> {
     /// Calls `visit` for each group of these measurements that may have rows within `time`, until
     /// `visit` returns `false`. The measurements must be in ascending order.
-    ///
-    /// # Errors
-    /// Returns [`ReadError`].
     pub(super) fn row_groups(
         &self,
         measurements: &[MeasurementId],
@@ -101,8 +97,8 @@ impl<S: Store> ShardReader<'_, S> {
                     break;
                 }
                 wanted = wanted.get(wanted.partition_point(|id| *id < of)..).or_bug();
-                // A group that contains only further columns is skipped. The preceding group lists
-                // all columns.
+                // The preceding group lists all columns of a group that contains only further
+                // columns.
                 if wanted.first() != Some(&of)
                     || group.continues_columns()
                     || !group.time().overlaps(&time)
@@ -121,7 +117,7 @@ impl<S: Store> ShardReader<'_, S> {
     }
 }
 
-/// Whether a tombstone may hide rows of the group. The tombstones must be sorted by measurement.
+/// The tombstones must be sorted by measurement.
 fn hides(open: &[&Tombstone], group: &Group) -> bool {
     let first = open.partition_point(|tombstone| tombstone.measurement < group.measurement);
     let of = open.iter().skip(first);
@@ -161,7 +157,6 @@ impl SeriesTables for SeriesInMemory<'_> {
     }
 }
 
-/// The series of a group in the value with index `value`.
 struct StoredSeries<'a, V> {
     values: &'a mut V,
     value: usize,

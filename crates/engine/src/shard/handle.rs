@@ -11,8 +11,7 @@ use crate::scan::request::ScanRequest;
 use crate::store::Store;
 use tidemark_model::bug;
 
-/// The amount of work in an event, in rows read and values decoded, after which no further scan
-/// begins.
+/// The number of rows read and values decoded in an event, after which no further scan begins.
 const FURTHER_WORK_MAX: u64 = 1_000_000;
 /// The fixed work of a scan, in addition to its rows.
 const PAGE_WORK: u64 = 2_000;
@@ -115,8 +114,8 @@ impl<S: Store> Shard<S> {
             if work > FURTHER_WORK_MAX || reply.body().len() > request.piece_bytes as usize / 2 {
                 break;
             }
-            // A further scan that fails is omitted. The caller then sends this scan separately and
-            // receives the error.
+            // The caller sends a failed further scan again as a separate request, and then receives
+            // the error.
             let Ok(page) = self.scan(request, stamp) else { break };
             work += page.stats.work() + PAGE_WORK;
             cells = cells.saturating_add(page.stats.cells);

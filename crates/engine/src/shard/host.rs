@@ -1,5 +1,5 @@
-//! Implements a shard as an object: decodes requests and encodes replies. A shard calls no other
-//! object. The shard handles every message immediately, except requests for a page of a query.
+//! Implements a shard as an object. A shard calls no other object. The shard handles every message
+//! immediately, except requests for a page of a query.
 
 use std::rc::Rc;
 
@@ -13,17 +13,15 @@ use crate::protocol::shard::{FromShard, FurtherPage, ToShard};
 use crate::store::Store;
 use tidemark_model::time::S_NS;
 
-/// The maximum number of duties in one run, with a pause before each duty. If the duties are merge
-/// steps, they process about thirty million values. After the run, the alarm is set again, so that
-/// no event runs for too long.
+/// A run of merge steps processes about thirty million values. After a run, the alarm is set again,
+/// so that no event runs for too long.
 const DUTIES_PER_RUN: u32 = 100;
-/// The pause between two duties, in milliseconds. The pause is about as long as a duty. Waiting
-/// requests are handled during the pause. Without pauses, a write that arrives in many pieces would
-/// wait for a duty at each piece.
+/// The pause is about as long as a duty. Waiting requests are handled during the pause. Without
+/// pauses, a write that arrives in many pieces would wait for a duty at each piece.
 const DUTY_PAUSE_MS: u32 = 20;
-/// The delay, in nanoseconds, until the alarm checks whether the work after a reply has ended. The
-/// check is necessary because the object may have been evicted before the end of the work. A bulk
-/// load sets an alarm for about this time anyway, so the check costs no additional row.
+/// The delay until the alarm checks whether the work after a reply has ended, because the object
+/// may have been evicted before. A bulk load sets an alarm for about this time anyway, so the check
+/// costs no additional row.
 const WATCH_NS: i64 = 12 * S_NS;
 
 /// A [`Shard`] with its waiting page requests and its next alarm.
@@ -31,10 +29,9 @@ pub struct ShardHost<S: Store> {
     shard: Shard<S>,
     due_ns: Option<i64>,
     turns: Turns,
-    /// The waiting requests, with the protocol version of each message.
+    /// The `u8` is the protocol version of the message.
     paused: Vec<(EventId, u8, ToShard)>,
     next_event_id: u64,
-    /// The running sequence of duties.
     working: Option<PendingWork>,
     works_behind_replies: bool,
 }
@@ -43,10 +40,9 @@ pub struct ShardHost<S: Store> {
 struct PendingWork {
     event_id: EventId,
     done: u32,
-    /// The time, in nanoseconds, at which the alarm checks a run that follows a reply. The field is
-    /// `None` for a run in an alarm, because such a run sets no other alarm before its end.
+    /// The time at which the alarm checks a run that follows a reply. A run in an alarm has `None`,
+    /// because it sets no other alarm before its end.
     watched_ns: Option<i64>,
-    /// Whether the run has started.
     has_begun: bool,
 }
 
@@ -79,7 +75,6 @@ impl<S: Store> ShardHost<S> {
         EventId(self.next_event_id)
     }
 
-    /// Runs the first due duty, and pauses if another duty is due.
     fn work(&mut self, platform: &dyn Platform, working: PendingWork) -> Step<Vec<u8>> {
         let now_ns = platform.now_ns();
         self.due_ns = self.shard.alarm(now_ns);
@@ -110,8 +105,7 @@ impl<S: Store> ShardHost<S> {
     }
 }
 
-/// Returns the query number of a page request ([`Precedence::number`]), or 0 for a first page.
-/// Returns `None` if the message requests no page.
+/// Returns [`Precedence::number`], 0 for a first page, or `None` if the message requests no page.
 fn page_of(message: &ToShard) -> Option<u64> {
     let (query, goes_on) = match message {
         ToShard::Scan { query, request, .. } => (*query, request.resume.is_continuation()),
@@ -122,7 +116,6 @@ fn page_of(message: &ToShard) -> Option<u64> {
     Some(if goes_on { query } else { 0 })
 }
 
-/// Returns the query's place in the order of turns, or `None` for 0.
 fn place(query: u64) -> Option<Precedence> {
     (query != 0).then(|| Precedence::from_number(query))
 }
@@ -134,12 +127,11 @@ fn is_last(reply: &FromShard) -> bool {
             until.is_none() && position.is_none() && !further.iter().any(goes_on)
         }
         FromShard::Summary(page) => page.resume.is_none(),
-        // An error ends the query.
         _ => true,
     }
 }
 
-/// Returns the work of a page: rows read and values decoded.
+/// Counts rows read and values decoded.
 fn work(reply: &FromShard) -> u64 {
     match reply {
         FromShard::Scanned { stats, further, .. } => {
@@ -210,8 +202,7 @@ impl<S: Store> Host for ShardHost<S> {
     fn alarm(&mut self, platform: &dyn Platform) -> (EventId, Step<Vec<u8>>) {
         self.shard.begin_event(platform.now_ns());
         if let Some(working) = self.working.as_mut().filter(|working| working.has_begun) {
-            // The run is still active, so this alarm does nothing. The next alarm checks the run
-            // again.
+            // The next alarm checks the active run again.
             working.watched_ns = Some(platform.now_ns().saturating_add(WATCH_NS));
             return (self.new_event(), Step::Done(Vec::new()));
         }

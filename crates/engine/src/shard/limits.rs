@@ -1,12 +1,11 @@
 //! Defines the limits for the work of an event. Tests use lower limits, so that little data has
-//! many parts and a merge of these parts has many steps.
+//! many parts and many merge steps.
 
 use crate::part::writer;
 use crate::scan::TileLimits;
 
-/// The number of values, times and series after which a merge step ends. A step completes its last
-/// group, so a step with a large group may exceed this number. A step takes about 20 ms, during
-/// which writes wait.
+/// A step takes about 20 ms, during which writes wait. It completes its last group, so a step with
+/// a large group may exceed this number.
 const STEP_CELLS: u64 = 200_000;
 
 /// The number of cells that a small machine reads in about 100 ms.

@@ -27,27 +27,25 @@ use crate::wal::{self, Wal};
 use tidemark_model::ids::MeasurementId;
 use tidemark_model::time::TimeRange;
 
-/// The first key of table `tombstone` that is used for damaged data. For each damaged frame or row,
-/// the table contains one description, followed by the damaged rows.
+/// For each damaged frame or row, table `tombstone` contains one description from this key on,
+/// followed by the damaged rows.
 pub(super) const ASIDE_KEY: u64 = 1 << 40;
-/// The distance between the keys of two descriptions. This distance is sufficient because a frame
-/// has at most 14 rows.
+/// The distance between the keys of two descriptions. A frame has at most 14 rows.
 pub(super) const ASIDE_KEYS: u64 = 64;
 
-/// The memory of a series in the memtable, in bytes: tag codes, entries in two hash tables, and a
-/// text. Sorting and writing a series takes as long as about ten values.
+/// Tag codes, entries in two hash tables, and a text. Sorting and writing a series takes as long as
+/// about ten values.
 const SERIES_BYTES: u64 = 80;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Damage {
-    /// The name of the damaged block, as in query errors and diagnostics.
+    /// The name in query errors and diagnostics.
     pub block: String,
-    /// The measurements and times that the block may contain, or `None` if they are unknown.
+    /// `None` means that the measurements and times are unknown.
     pub(crate) touches: Option<Vec<(MeasurementId, TimeRange)>>,
 }
 
 impl Damage {
-    /// Whether a query of these rows could be wrong because the block is damaged.
     pub(super) fn concerns(&self, measurement: MeasurementId, time: &TimeRange) -> bool {
         self.touches.as_ref().is_none_or(|touches| {
             touches.iter().any(|(touched, range)| *touched == measurement && range.overlaps(time))
@@ -55,27 +53,22 @@ impl Damage {
     }
 }
 
-/// The metadata of an open shard. After an error of the store, the metadata is dropped and read
-/// again, because the failed write may have succeeded.
+/// After an error of the store, the metadata is dropped and read again, because the failed write
+/// may have succeeded.
 pub(super) struct Loaded {
     pub state: State,
     /// The usage, including the events since the last save of the state.
     pub meter: UsageMeter,
     pub manifest: Manifest,
-    /// A number that is drawn when the object loads. It becomes the upper half of part ids and
-    /// value numbers.
+    /// The upper half of part ids and value numbers. A new number is drawn when the object loads.
     pub salt: u32,
-    /// The value of `SHARD_FULL_BYTES`.
     pub full_bytes: u64,
-    /// The dropped measurements. The shard rejects their frames and hides their rows.
+    /// The shard rejects frames of these measurements and hides their rows.
     pub retired: BTreeSet<MeasurementId>,
     pub wal: Wal,
-    /// The number of series in the log. The number is too low until a memtable has counted the
-    /// series.
+    /// The number is too low until a memtable has counted the series.
     pub(crate) log_series: u64,
-    /// The number of rows in the log.
     pub(crate) log_rows: u64,
-    /// The cached counts of [`Loaded::series`].
     pub series: SeriesCount,
     pub columns: Columns,
     pub tombstones: BTreeMap<u64, Tombstone>,
@@ -83,24 +76,19 @@ pub(super) struct Loaded {
     pub damaged: Vec<Damage>,
     pub(crate) next_aside: u64,
     pub attempts: Attempts,
-    /// The arrival times of frames since the object was loaded.
     pub pace: Pace,
-    /// The highest schema version of all frames.
     pub schema_version: u64,
-    /// The cached result of [`Loaded::plan`].
     pub plan: RefCell<Option<Rc<Plan>>>,
     pub(super) result_cache: ResultCache,
-    /// Whether the stored manifest contains the running job. A job that fits into one event is not
-    /// stored.
+    /// The stored manifest does not contain a job that fits into one event.
     pub(crate) job_is_stored: bool,
-    /// The parts with a damaged block. These parts are excluded from merges.
+    /// Parts with a damaged block are excluded from merges.
     pub(crate) unmergeable: BTreeSet<PartId>,
     counts_before: RowCounts,
 }
 
 impl Loaded {
-    /// Reads the manifest and the heads, or returns `None` if the shard is not open. The caller
-    /// draws `salt` when the object loads.
+    /// Returns `None` if the shard is not open.
     pub(super) fn read<S: Store>(
         store: &S,
         salt: u32,
@@ -184,15 +172,13 @@ impl Loaded {
         })
     }
 
-    /// Returns the measurements and times of the frames in the log, or `None` if a frame may affect
-    /// everything.
+    /// Returns `None` if a frame may affect everything.
     pub(super) fn touched(&self) -> Option<Vec<(MeasurementId, TimeRange)>> {
         let of = |frame: &wal::Frame| FrameSummary::decode(&frame.touch)?.tables;
         let tables: Option<Vec<_>> = self.wal.frames().values().map(of).collect();
         Some(tables?.into_iter().flatten().collect())
     }
 
-    /// Returns the size of a flush at this time.
     pub(super) fn flush_size(&self) -> FlushSize {
         let series_bytes = self.log_series.saturating_mul(SERIES_BYTES);
         FlushSize {
@@ -224,8 +210,8 @@ impl Loaded {
         }
     }
 
-    /// Replaces state and manifest after a commit. The commit saved [`Loaded::counters`] as they
-    /// were when the store's row counts were `counts`.
+    /// The commit saved [`Loaded::counters`] as they were when the store's row counts were
+    /// `counts`.
     pub(super) fn commit(&mut self, state: State, manifest: Manifest, counts: RowCounts) {
         self.state = state;
         self.job_is_stored = manifest.job().is_some();
@@ -239,7 +225,7 @@ pub(super) fn wal_damage(damage: &wal::Damage) -> Damage {
     let bytes = damage.touch.as_deref();
     let touch = match damage.sequence {
         Some(_) => bytes.and_then(FrameSummary::decode),
-        // If a row has no head, only the frame header at the start of its body may be readable.
+        // Without a head, only the frame header at the start of the body may be readable.
         None => bytes.and_then(|frame| Some(FrameSummary::of(&FrameHeader::read(frame).ok()?))),
     };
     let touches = touch.and_then(|touch| touch.tables);

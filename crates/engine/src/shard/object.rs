@@ -1,6 +1,5 @@
-//! Implements the shard object. This file contains the shard's state in memory, and operations on
-//! the whole shard such as opening, closing and statistics. Other files of this folder contain the
-//! operations on rows.
+//! Implements the shard's state in memory, and operations on the whole shard such as opening,
+//! closing and statistics. Other files of this folder contain the operations on rows.
 
 use std::rc::Rc;
 
@@ -29,28 +28,24 @@ pub struct Shard<S: Store> {
     pub(super) budget: Rc<Budget>,
     pub(super) full_bytes: u64,
     pub(super) limits: Limits,
-    /// The metadata, or `None` until it is read.
     pub(super) loaded: Option<Loaded>,
     pub(super) cache: Rc<Cache>,
     pub(super) reads: ShardReads,
-    /// The state of the running merge, or `None` if the merge has not continued since the object
-    /// was loaded.
+    /// `None` means that the merge has not continued since the object was loaded.
     pub(super) running: Option<Running<S>>,
-    /// The killed queries, with the newest last. When the object is evicted, the list is lost
-    /// together with the queries.
+    /// The newest query is last. When the object is evicted, its queries end, so the list may be
+    /// lost.
     killed: Vec<u64>,
     /// The usage in the current minute, which is lost when the object is evicted.
     pub(super) usage: Usage,
-    /// The time at which the current event began, in nanoseconds.
     pub(super) event_ns: i64,
 }
 
-/// The maximum length of `killed`.
 const KILLED_MAX: usize = 1_000;
 
 impl<S: Store> Shard<S> {
     /// Creates a shard. The shard rejects writes when its storage reaches `full_bytes`
-    /// (`SHARD_FULL_BYTES`). The constructor reads no rows.
+    /// (`SHARD_FULL_BYTES`).
     pub fn new(store: S, budget: Rc<Budget>, full_bytes: u64) -> Self {
         let cache = Rc::new(Cache::default());
         let holder: Rc<dyn Evictable> = Rc::<Cache>::clone(&cache);
@@ -73,7 +68,7 @@ impl<S: Store> Shard<S> {
         }
     }
 
-    /// Counts a request or an alarm. The host calls this method at the beginning of each event.
+    /// The host calls this method at the beginning of each event.
     pub(super) fn begin_event(&mut self, now_ns: i64) {
         self.event_ns = now_ns;
         if let Some(loaded) = &mut self.loaded {
@@ -95,7 +90,7 @@ impl<S: Store> Shard<S> {
         self.killed.push(query);
     }
 
-    /// Whether the query of a page was killed. `query` is a [`Precedence::number`].
+    /// `query` is a [`Precedence::number`].
     pub(super) fn is_killed(&self, query: u64) -> bool {
         query != 0 && self.killed.contains(&Precedence::from_number(query).id)
     }
@@ -148,7 +143,7 @@ impl<S: Store> Shard<S> {
     }
 
     /// From now on, rejects messages whose permissions are older than `number`, the version of the
-    /// database's permissions. A number that is lower than the current number has no effect.
+    /// database's permissions. A lower number has no effect.
     ///
     /// # Errors
     /// Returns [`Refusal::Stale`] if the shard is not open or is closed, and [`Refusal::Store`].
@@ -159,8 +154,8 @@ impl<S: Store> Shard<S> {
         self.change(|state| state.settings.access = number)
     }
 
-    /// Rejects later frames of these measurements and hides their rows. The ids hide the rows
-    /// immediately. A tombstone hides the rows permanently, and merges then free their storage.
+    /// The ids hide the rows immediately. A tombstone hides the rows permanently, and merges then
+    /// free their storage.
     fn retire(&mut self, measurements: &[MeasurementId]) -> Result<(), Refusal> {
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
         let mut retired = loaded.retired.clone();
@@ -246,7 +241,6 @@ impl<S: Store> Shard<S> {
         })
     }
 
-    /// Returns the metadata, and reads it if it is not in memory.
     pub(super) fn load(&mut self) -> Result<&mut Loaded, Refusal> {
         if self.loaded.is_none() {
             self.cache.clear();
@@ -275,7 +269,7 @@ impl<S: Store> Shard<S> {
     }
 
     /// Stores a changed state and manifest in one transaction with the rows that `aux` writes, then
-    /// updates the memory. `done` is the duty that this change completes.
+    /// updates the memory. The change completes the duty `done`.
     pub(super) fn commit(
         &mut self,
         manifest: Manifest,

@@ -1,23 +1,19 @@
-//! Measures the intervals between frames. These intervals determine how long a pause must be before
-//! the shard does work that writes rows.
+//! Measures the intervals between frames. They determine the pause before work that writes rows.
 
 use tidemark_model::time::{MINUTE_NS, S_NS};
 
-/// The pause without writes after which the log is flushed and its slots are deleted.
+/// After this pause without writes, the log is flushed and its slots are deleted.
 const PAUSE_NS: i64 = 10 * MINUTE_NS;
-/// The pause after a bulk load. In a bulk load, frames arrive at shorter intervals than from
-/// agents.
+/// In a bulk load, frames arrive at shorter intervals than from agents.
 const LOAD_PAUSE_NS: i64 = 12 * S_NS;
-/// The maximum interval between frames that is usual in a bulk load.
+/// Longer intervals between frames are not a bulk load.
 const LOAD_GAP_NS: i64 = 4 * S_NS;
 
-/// The arrival times of frames since the object was loaded.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     last_ns: Option<i64>,
     deleted_ns: Option<i64>,
-    /// The longest recent interval, in nanoseconds. Each later frame reduces this interval by an
-    /// eighth.
+    /// The longest recent interval. Each later frame reduces this interval by an eighth.
     gap_ns: i64,
 }
 
@@ -38,19 +34,17 @@ impl Pace {
         self.deleted_ns = Some(now_ns);
     }
 
-    /// Returns the time at which deletes have paused long enough, in nanoseconds. If parts were
-    /// rewritten earlier, further deletes could cause the same parts to be rewritten again.
+    /// Returns the time at which deletes have paused long enough. Without the pause, further
+    /// deletes could cause the same parts to be rewritten again.
     pub(super) fn deletes_ended_ns(&self, now_ns: i64) -> i64 {
         self.deleted_ns.map_or(now_ns, |deleted_ns| deleted_ns.saturating_add(LOAD_PAUSE_NS))
     }
 
-    /// Returns the time of the last frame, in nanoseconds.
     pub(super) fn last_ns(&self) -> Option<i64> {
         self.last_ns
     }
 
-    /// Returns the time at which the pause after the last frame is long enough. If no frame has
-    /// arrived since the object was loaded, the pause is already long enough.
+    /// If no frame has arrived since the object was loaded, the pause is already long enough.
     pub(super) fn paused_ns(&self, now_ns: i64) -> i64 {
         let pause_ns = if self.gap_ns < LOAD_GAP_NS { LOAD_PAUSE_NS } else { PAUSE_NS };
         self.last_ns.map_or(now_ns, |last_ns| last_ns.saturating_add(pause_ns))
@@ -61,7 +55,6 @@ impl Pace {
 mod tests {
     use super::*;
 
-    /// Returns the required pause after `frames` frames at this interval.
     fn pause_ns(frames: i64, gap_ns: i64) -> i64 {
         let mut pace = Pace::default();
         (0..frames).for_each(|frame| pace.appended(frame * gap_ns));
@@ -74,7 +67,6 @@ mod tests {
         assert_eq!(pause_ns(20, S_NS / 100), PAUSE_NS);
         assert_eq!(pause_ns(1_000, 10 * S_NS), PAUSE_NS);
         assert_eq!(Pace::default().paused_ns(7), 7);
-        // Bursts of five frames, one minute apart.
         let mut pace = Pace::default();
         for minute in 0..100 {
             (0..5).for_each(|frame| pace.appended(minute * MINUTE_NS + frame));

@@ -1,5 +1,5 @@
-//! Assigns rows and numbers to the values of written parts, and creates the parts' entries for the
-//! manifest.
+//! Assigns rows and numbers to the values of written parts, and creates the manifest entries of the
+//! parts.
 
 use super::manifest::{Key, Manifest, Number, Part, PartId};
 use crate::merge::sequences::Sequences;
@@ -7,7 +7,6 @@ use crate::part::writer::{Value, Written};
 use crate::store::{Store, StoreError, Table};
 use tidemark_model::bug::OrBug;
 
-/// A value with its number and key, before it is stored.
 pub(super) struct NewValue {
     number: Number,
     key: Key,
@@ -15,7 +14,6 @@ pub(super) struct NewValue {
 }
 
 impl NewValue {
-    /// Assigns a number and a key to a value.
     pub(super) fn new(value: Value, number: Number, key: Key) -> Self {
         Self { number, key, value }
     }
@@ -24,15 +22,14 @@ impl NewValue {
         (self.number, self.key)
     }
 
-    /// Writes the row. The caller must call this function in the transaction that lists the value,
-    /// unless the value belongs to the running job.
+    /// The caller must call this function in the transaction that lists the value, unless the value
+    /// belongs to the running job.
     pub(super) fn put<S: Store>(&self, store: &S) -> Result<(), StoreError> {
         store.put(Table::Value, self.key, &self.value.head(self.number.0), &self.value.body)
     }
 }
 
-/// Returns the manifest entry of a part. `values` contains all values of the part's writer,
-/// starting with the first.
+/// `values` contains all values of the part's writer, starting with the first.
 pub(super) fn listed(written: &Written, sequences: Sequences, values: &[(Number, Key)]) -> Part {
     let Sequences { lo, hi, applied } = sequences;
     let own = values.get(written.values.clone()).or_bug();
@@ -53,7 +50,6 @@ pub(super) fn listed(written: &Written, sequences: Sequences, values: &[(Number,
     }
 }
 
-/// Assigns free keys to the remaining values of a writer.
 pub(super) fn place(manifest: &mut Manifest, salt: u32, values: Vec<Value>) -> Vec<NewValue> {
     let place = |value| {
         let key = manifest.take_key();

@@ -2,8 +2,8 @@
 
 use tidemark_model::time::TimeRange;
 
-/// The maximum number of parts that are merged together if the time range can be split. The
-/// memtable is an additional run. The parts cover about a month.
+/// The maximum number of parts that are merged together if the time range can be split. The parts
+/// cover about a month. The memtable is an additional run.
 const PARTS_AT_ONCE: usize = 63;
 
 /// The minimum number of rows per series for which another pass over all series is acceptable.
@@ -13,8 +13,7 @@ const CHAINED_ROWS: u64 = 64;
 const OVERLAP_SHARE: i128 = 8;
 
 /// Returns the start times of parts at which the preceding parts have enough rows, and have ended
-/// or almost ended. `parts` contains the time range, rows and series of each part, sorted by start
-/// time.
+/// or almost ended. The items of `parts` are time range, rows and series, sorted by start time.
 pub(super) fn split_times(parts: impl Iterator<Item = (TimeRange, u64, u64)>) -> Vec<i64> {
     let (mut split_times, mut live) = (Vec::new(), Vec::<TimeRange>::new());
     let (mut rows, mut series) = (0_u64, 1);
@@ -94,7 +93,6 @@ mod tests {
         let all = TimeRange::new(0, 10_000);
         let part = |start, end| TimeRange::new(start, end);
         assert_eq!(cut(all, &[]), [all]);
-        // Two hundred parts in overlapping pairs.
         let pairs: Vec<TimeRange> = (0..100)
             .flat_map(|at| [part(at * 10, at * 10 + 8), part(at * 10 + 4, at * 10 + 10)])
             .collect();
@@ -116,7 +114,6 @@ mod tests {
     #[test]
     fn query_splits_overlapping_parts_at_starts() {
         let all = TimeRange::new(0, 10_000);
-        // A wide part over many narrow parts, and a chain in which each part overlaps the next.
         let wide = (0..200).map(|at| TimeRange::new(at * 10, at * 10 + 10));
         let wide: Vec<TimeRange> = [all].into_iter().chain(wide).collect();
         let chain: Vec<TimeRange> =

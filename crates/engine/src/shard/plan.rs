@@ -8,14 +8,11 @@ use super::load::Loaded;
 use super::manifest::{Part, PartId};
 use super::tombstone::Tombstone;
 
-/// The number of unsealed parts in a component above which a write first runs a step of a merge of
-/// these parts.
+/// If a component has more unsealed parts, a write first runs a step of their merge.
 const CROWDED_PARTS: usize = 48;
 
-/// The pending work of a shard.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Plan {
-    /// The parts of each next merge.
     pub merges: Vec<Vec<PartId>>,
     /// The parts that may have rows hidden by a tombstone, or rows after the end of the shard's
     /// range.
@@ -31,14 +28,12 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Whether the shard is idle: neither a merge nor a scrub is due.
     pub(super) fn is_idle(&self) -> bool {
         self.merges.is_empty() && self.scrub.is_empty()
     }
 }
 
 impl Loaded {
-    /// Returns the pending work at `now_ns`.
     pub(super) fn plan(&self, now_ns: i64) -> Rc<Plan> {
         let mut known = self.plan.borrow_mut();
         let is_old = |plan: &Rc<Plan>| plan.quiet_ns.is_some_and(|quiet_ns| quiet_ns <= now_ns);
@@ -48,7 +43,6 @@ impl Loaded {
         Rc::clone(known.get_or_insert_with(|| Rc::new(self.make_plan(now_ns))))
     }
 
-    /// Drops the cached plan after a change.
     pub(super) fn forget_plan(&self) {
         self.series.forget_parts();
         self.plan.take();
@@ -81,18 +75,16 @@ impl Loaded {
         }
     }
 
-    /// Whether the whole part is after the end of the shard's range, because a split has moved the
-    /// part's rows.
+    /// A split has moved the rows of a part that is entirely after the end of the shard's range.
     pub(super) fn is_beyond(&self, part: &Part) -> bool {
         part.min_ns >= self.state.settings.range.end_ns && self.is_free(part.id)
     }
 
-    /// Whether a part may be dropped or rewritten.
     fn is_free(&self, id: PartId) -> bool {
         self.manifest.job().is_none_or(|job| !job.has(id))
     }
 
-    /// Returns the parts that may contain hidden rows. The scrub duty then searches each part.
+    /// The scrub duty then searches each part.
     fn scrubbable(&self, parts: &[&Part]) -> Vec<PartId> {
         let is_cut = |part: &Part| part.max_ns >= self.state.settings.range.end_ns;
         let is_hit = |part: &Part| self.tombstones.values().any(|t| t.may_hide_rows_of(part));
@@ -101,7 +93,6 @@ impl Loaded {
         wanted.filter(|part| is_cut(part) || is_hit(part)).map(|part| part.id).collect()
     }
 
-    /// Returns the keys of tombstones that were applied to all older rows.
     pub(super) fn applied_tombstones(&self) -> impl Iterator<Item = u64> + '_ {
         let oldest_frame = self.wal.frames().keys().next().copied().unwrap_or(u64::MAX);
         let is_spent = move |tombstone: &Tombstone| {

@@ -15,14 +15,11 @@ use crate::store::Store;
 use tidemark_model::ids::MeasurementId;
 use tidemark_model::limits::{PIECE_BYTES_MAX, PIECE_BYTES_MIN};
 
-/// The maximum number of encoded bytes that one event decodes: the log, if it is replayed, and one
-/// page.
+/// The log, if it is replayed, and one page.
 const DECODED_BYTES_MAX: u64 = 8_000_000;
-/// The part of `DECODED_BYTES_MAX` that is reserved for a last batch that exceeds the limit of the
-/// page.
+/// A part of `DECODED_BYTES_MAX`, reserved for a last batch that exceeds the limit of the page.
 const BATCH_BYTES: u64 = 2_000_000;
-/// The maximum number of series keys that a page of a summary reads. Reading this number of keys
-/// takes about 25 ms.
+/// A page of a summary takes about 25 ms to read this number of keys.
 const SUMMARY_KEYS_MAX: u64 = 200_000;
 
 impl<S: Store> Shard<S> {
@@ -63,8 +60,8 @@ impl<S: Store> Shard<S> {
         self.with_reader(stamp, &request.measurements, |reader| summarise(reader, request, limits))
     }
 
-    /// Replays the log if necessary, and returns the limits of a page. The bytes that the replay
-    /// decodes count towards the limit of the event.
+    /// Replays the log if necessary. The bytes that the replay decodes count towards the limit of
+    /// the event.
     fn limits(&mut self, stamp: &Stamp, piece_bytes: u32) -> Result<PageLimits, Refusal> {
         self.current(stamp)?;
         let is_cold = !self.cache.has_memtable();

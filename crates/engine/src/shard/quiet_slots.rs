@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use super::slots::Slots;
 use tidemark_model::time::H_NS;
 
-/// The time without writes after which a slot is quiet, in nanoseconds.
+/// A slot without writes for this time is quiet.
 const QUIET_NS: i64 = H_NS;
 
-/// The times of the last writes to slots. Every flush stores these times. Otherwise, all slots
-/// would seem quiet when the object is loaded again.
+/// Every flush stores these times. Otherwise, all slots would seem quiet when the object is loaded
+/// again.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct SlotWrites {
     width_ns: i64,
@@ -21,7 +21,7 @@ pub(super) struct SlotWrites {
 }
 
 impl SlotWrites {
-    /// Records a flush of rows in these slots. `now_ns` is the time of the last write.
+    /// `now_ns` is the time of the last write.
     pub(super) fn flushed(&mut self, width_ns: i64, slots: &BTreeSet<i64>, now_ns: i64) {
         let (old, new) = (Slots::of(self.width_ns), Slots::of(width_ns));
         if old != new {
@@ -33,8 +33,7 @@ impl SlotWrites {
         self.last_ns.extend(slots.iter().map(|&slot| (slot, now_ns)));
     }
 
-    /// Returns the time at which the slot becomes quiet, in nanoseconds. A slot without a recorded
-    /// write is quiet.
+    /// A slot without a recorded write is quiet.
     pub(super) fn quiet_ns(&self, slot: i64) -> i64 {
         let of_slot = self.last_ns.iter().filter(|(of, _)| *of == slot);
         let last_ns = of_slot.map(|(_, last_ns)| *last_ns).max();

@@ -30,7 +30,6 @@ use tidemark_model::bug::OrBug;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 
-/// The shard's data for one query.
 pub(super) struct ShardReader<'a, S> {
     store: &'a S,
     reads: &'a ShardReads,
@@ -39,19 +38,16 @@ pub(super) struct ShardReader<'a, S> {
     pub(super) memtable: &'a Memtable,
     /// The tag orders of the query's measurements that have rows in memory.
     pub(super) tag_orders: BTreeMap<MeasurementId, Vec<ColumnId>>,
-    /// The sorted rows of the memtable, created on first use.
     sorted: OnceCell<Sorted<'a>>,
     stats: Rc<Cell<ReadStats>>,
-    /// See [`super::limits::Limits`].
     answer_cells: u64,
-    /// The number of storage rows that had been read when a result was cached last.
     rows_read: Cell<u64>,
 }
 
 impl Loaded {
     /// Returns the tag order of each measurement with rows in memory, including tags that are not
-    /// flushed. If `measurements` has only one element, its tag order is always read, because
-    /// reading one row is cheaper than reading many directories.
+    /// flushed. A single measurement's tag order is always read, because reading one row is cheaper
+    /// than reading many directories.
     pub(super) fn tag_orders<S: Store>(
         &mut self,
         store: &S,
@@ -77,8 +73,7 @@ impl Loaded {
 }
 
 impl<'a, S: Store> ShardReader<'a, S> {
-    /// Creates a reader. The constructor reads no rows. `tag_orders` is the result of
-    /// [`Loaded::tag_orders`].
+    /// `tag_orders` is the result of [`Loaded::tag_orders`].
     pub(super) fn new(
         store: &'a S,
         reads: &'a ShardReads,
@@ -100,8 +95,8 @@ impl<'a, S: Store> ShardReader<'a, S> {
         }
     }
 
-    /// Sets the minimum number of cells that a query must read before its result is stored in table
-    /// `answer`.
+    /// Sets the minimum number of cells that a query must read before table `answer` stores its
+    /// result.
     pub(super) fn caching_results(self, answer_cells: u64) -> Self {
         Self { answer_cells, ..self }
     }
@@ -111,13 +106,11 @@ impl<'a, S: Store> ShardReader<'a, S> {
         CachedValues::counting(self.store, self.reads, rows, &self.stats)
     }
 
-    /// Returns the parts that overlap `time`.
     pub(super) fn parts(&self, time: TimeRange) -> impl Iterator<Item = &'a Part> {
         let parts = self.loaded.manifest.parts().values();
         parts.filter(move |part| part.extent().time.overlaps(&time))
     }
 
-    /// Counts the parts that do not overlap `time`.
     fn count_pruned(&self, time: TimeRange) {
         let parts = self.loaded.manifest.parts().len();
         let mut stats = self.stats.get();
@@ -125,7 +118,6 @@ impl<'a, S: Store> ShardReader<'a, S> {
         self.stats.set(stats);
     }
 
-    /// Splits `time` into ranges that overlap few parts.
     fn cut(&self, time: TimeRange) -> Vec<TimeRange> {
         let mut times: Vec<TimeRange> =
             self.parts(time).map(|part| part.extent().time.intersect(&time)).collect();
@@ -148,7 +140,7 @@ impl<'a, S: Store> ShardReader<'a, S> {
         time.intersect(&TimeRange::new(i64::MIN, self.loaded.state.settings.range.end_ns))
     }
 
-    /// Returns a cursor over all rows of a part, including rows that deletes hide.
+    /// The cursor also returns rows that deletes hide.
     fn whole_part(
         &self,
         part: &Part,
@@ -186,8 +178,8 @@ impl<'a, S: Store> ShardReader<'a, S> {
         let sorted = self.sorted.get_or_init(|| Sorted::of(tables, |of, _| order_of(of)));
         let mut cursor = sorted.cursor(direction);
         cursor.seek(from)?;
-        // The write sequence is above all tombstones, because the replay of the log has already
-        // removed the rows that they hide.
+        // The replay of the log has already removed hidden rows. The write sequence is therefore
+        // above all tombstones.
         let sequences = Sequences { lo: u64::MAX, hi: u64::MAX, applied: u64::MAX };
         let of = Extent { sequences, time: TimeRange::ALL };
         Ok(Box::new(VisibleCursor::new(cursor, Rc::clone(&self.hidden), &of, direction)?))
@@ -249,8 +241,7 @@ impl<S: Store> Reader for ShardReader<'_, S> {
             _ => None,
         };
         for part in self.parts(time) {
-            // Parts without rows of the measurement are skipped, because a block of other
-            // measurements may be damaged.
+            // A block of other measurements may be damaged.
             if let Some(only) = only
                 && !has_groups(&mut self.values(part), part.id.0, only)?
             {
@@ -261,8 +252,7 @@ impl<S: Store> Reader for ShardReader<'_, S> {
         let is_inside = |of: &MeasurementId| {
             self.memtable.table(*of).is_some_and(|table| table.time().overlaps(&time))
         };
-        // Sorting recently written rows takes time, so the memtable is read only if it has matching
-        // rows.
+        // Sorting recently written rows takes time.
         if measurements.iter().any(is_inside) {
             cursors.push((u64::MAX, self.memtable_cursor(direction, from)?));
         }
@@ -424,8 +414,7 @@ impl<S: Store> Reader for ShardReader<'_, S> {
     fn keep(&self, name: Vec<u8>, version: Version, kept: Cached, cells: u64) {
         let read = self.store.row_counts().read;
         let read = read.saturating_sub(self.rows_read.replace(read));
-        // The groups of a run include rows that deletes hide. The groups are therefore stored only
-        // if the shard has no tombstones.
+        // The groups of a run include rows that deletes hide.
         let is_clean = !matches!(kept, Cached::Groups(_)) || self.loaded.tombstones.is_empty();
         if (cells >= self.answer_cells || read >= ANSWER_ROWS)
             && is_clean
@@ -441,11 +430,11 @@ impl<S: Store> Reader for ShardReader<'_, S> {
     }
 }
 
-/// The minimum number of storage rows that a query must read before its result is stored in table
-/// `answer`. Each row may have up to 1.9 MB.
+/// The minimum number of storage rows that a query must read before table `answer` stores its
+/// result. Each row may have up to 1.9 MB.
 const ANSWER_ROWS: u64 = 32;
 
-/// The value that replaces a write sequence if no matching rows are in memory.
+/// Replaces the write sequence in a version if no matching rows are in memory.
 const AT_REST: u64 = 0;
 
 /// Returns the part of a version that remains valid after a restart of the object, or `None` if

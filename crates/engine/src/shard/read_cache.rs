@@ -2,9 +2,8 @@
 //! of queries.
 //!
 //! The key of an entry contains the number of a value. A number always identifies the same
-//! contents, so entries are never outdated. After a value is merged or deleted, queries no longer
-//! request its entries. The cache uses the S3-FIFO algorithm: data that was requested once does not
-//! evict data that is requested often. Merges bypass the cache.
+//! contents, so entries are never outdated. The cache uses the S3-FIFO algorithm: data that was
+//! requested once does not evict data that is requested often. Merges bypass the cache.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -24,15 +23,13 @@ use crate::part::values::{Decoded, DecodedAt};
 use crate::scan::cached::{Cached, Version};
 use tidemark_model::bug;
 
-/// The number of additional bytes that an entry takes.
+/// The memory of an entry in addition to its data.
 const ENTRY_BYTES: u64 = 120;
-/// The unit in which the cache's capacity changes, in bytes.
+/// The unit in which the cache's capacity changes.
 const STEP_BYTES: usize = 1_000_000;
-/// The typical size of an entry, in bytes. This size determines only the initial size of the hash
-/// tables.
+/// This size determines only the initial size of the hash tables.
 const TYPICAL_BYTES: u64 = 2_000;
 
-/// The shard, the value, and the kind of entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Key {
     shard: u32,
@@ -43,9 +40,8 @@ struct Key {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum EntryKind {
     Directory,
-    /// The number of recent reads from the body.
     Reads,
-    /// A recent lookup of a result. The key's number is the hash of the result's name.
+    /// The number of this key is the hash of the result's name.
     Requested,
     Decoded {
         group: u32,
@@ -61,7 +57,6 @@ enum CacheEntry {
     Decoded(Decoded),
 }
 
-/// A cached result with its name and version.
 struct CachedResult {
     name: Vec<u8>,
     version: Version,
@@ -107,7 +102,7 @@ impl Bodies {
         self.shrink(bytes_max);
     }
 
-    /// Evicts entries until at most `bytes_max` bytes remain. The most recent entry always remains.
+    /// The most recent entry always remains.
     fn shrink(&mut self, bytes_max: usize) {
         while self.bytes > bytes_max && self.held.len() > 1 {
             let gone = self.held.pop_back().map_or(0, |(_, bytes)| bytes.len());
@@ -126,15 +121,14 @@ impl Weighter<ResultKey, Rc<CachedResult>> for Bytes {
     }
 }
 
-/// The inverse of the share of the capacity that is reserved for results. The share is separate, so
-/// that a query that reads much data does not evict results.
+/// The results have a separate third of the capacity, so that a query that reads much data does not
+/// evict results.
 const ANSWERS_SHARE: usize = 3;
-/// The inverse of the share of the capacity that is reserved for encoded bytes. These bytes are
-/// usually decoded once, and then the decoded data is cached.
+/// Encoded bytes have a sixth of the capacity. They are usually decoded once, and then the decoded
+/// data is cached.
 const BODIES_SHARE: usize = 6;
 
 pub(super) struct ReadCache {
-    /// The capacity, in units of `STEP_BYTES`.
     steps: Cell<usize>,
     read: RefCell<Cache<Key, CacheEntry, Bytes, FixedState>>,
     bodies: RefCell<Bodies>,
@@ -160,7 +154,7 @@ impl ReadCache {
         }
     }
 
-    /// Changes the capacity to `bytes_max`, rounded down to whole megabytes.
+    /// Rounds `bytes_max` down to whole megabytes.
     pub(super) fn resize(&self, bytes_max: usize) {
         let steps = bytes_max / STEP_BYTES;
         if self.steps.replace(steps) == steps {
@@ -184,7 +178,7 @@ impl ReadCache {
     }
 }
 
-/// Returns the capacities for decoded data, encoded bytes and results.
+/// For decoded data, encoded bytes and results.
 fn shares(bytes_max: usize) -> [usize; 3] {
     let (bodies, result_cache) = (bytes_max / BODIES_SHARE, bytes_max / ANSWERS_SHARE);
     [bytes_max - bodies - result_cache, bodies, result_cache]
@@ -200,7 +194,6 @@ where
     RefCell::new(Cache::with(items, bytes_max, Bytes, hasher, lifecycle))
 }
 
-/// A shard's view of the cache.
 #[derive(Clone)]
 pub(super) struct ShardReads {
     cache: Rc<ReadCache>,
@@ -216,7 +209,7 @@ impl ShardReads {
         self.cache.read.borrow().get(&Key { shard: self.shard, number, of }).cloned()
     }
 
-    /// Caches an entry, unless a bug was reported: the entry could then contain a default.
+    /// After a reported bug, the entry could contain a default.
     fn put(&self, number: Number, of: EntryKind, kept: CacheEntry) {
         if bug::check().is_err() {
             return;
@@ -235,19 +228,16 @@ impl ShardReads {
         self.put(of, EntryKind::Directory, CacheEntry::Directory(Rc::clone(directory)));
     }
 
-    /// Returns cached bytes of a body that begin at `start`.
     pub(super) fn bytes_from(&self, of: Number, start: u32) -> Option<Rc<Vec<u8>>> {
         self.cache.bodies.borrow_mut().get(&(self.shard, of, start))
     }
 
-    /// Caches bytes of a body and counts the read.
     pub(super) fn put_bytes(&self, of: Number, start: u32, bytes: &Rc<Vec<u8>>) {
         let [_, bodies_bytes, _] = shares(self.cache.bytes_max());
         self.cache.bodies.borrow_mut().put((self.shard, of, start), bytes, bodies_bytes);
         self.put(of, EntryKind::Reads, CacheEntry::Reads(self.reads(of) + 1));
     }
 
-    /// Returns the number of recent reads from a body.
     pub(super) fn reads(&self, of: Number) -> u32 {
         match self.get(of, EntryKind::Reads) {
             Some(CacheEntry::Reads(reads)) => reads,
@@ -293,7 +283,7 @@ impl ShardReads {
         Some((answer.kept.clone(), look(&answer.version)?))
     }
 
-    /// Whether a result with this name was requested recently. Also records this request.
+    /// Also records this request.
     pub(super) fn was_requested(&self, name: &[u8]) -> bool {
         let of = Number(hash(name));
         let was_requested = self.get(of, EntryKind::Requested).is_some();
@@ -303,8 +293,7 @@ impl ShardReads {
         was_requested
     }
 
-    /// Caches a result. If a result with the same name and another version exists, the new result
-    /// replaces it.
+    /// Replaces a result with the same name and another version.
     pub(super) fn put_result(&self, name: Vec<u8>, version: Version, kept: Cached) {
         if bug::check().is_err() {
             return;

@@ -14,7 +14,6 @@ use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 
 impl<S: Store> Shard<S> {
-    /// Returns the progress of the restore.
     pub(super) fn filled(&mut self) -> Result<FromShardBackup, Refusal> {
         let is_installed = self.load()?.state.restored != 0;
         let values = if is_installed { 0 } else { self.values_there()? };
@@ -38,7 +37,7 @@ impl<S: Store> Shard<S> {
         Ok(there)
     }
 
-    /// Writes the value at a position. A late message after the end of the restore has no effect.
+    /// A late message after the end of the restore has no effect.
     pub(super) fn put_value(
         &mut self,
         position: u64,
@@ -57,8 +56,8 @@ impl<S: Store> Shard<S> {
         Ok(FromShardBackup::Done)
     }
 
-    /// Installs the snapshot in a new shard. The shard keeps its own settings, and does not adopt
-    /// the source's other state, such as the fence of a split.
+    /// The shard keeps its own settings, and does not adopt the source's other state, such as the
+    /// fence of a split.
     pub(super) fn install(&mut self, point: &[u8]) -> Result<FromShardBackup, Refusal> {
         let loaded = self.load()?;
         let mark = u64::from(backup::checksum(point)) + 1;

@@ -1,10 +1,10 @@
 //! Caches aggregates of flushed rows in table `answer`, so that a restarted object can serve a
 //! repeated dashboard query without rescanning its parts.
 //!
-//! The cache stores only results that took long to compute, and only results of flushed rows.
-//! Storing a result costs one row. The result remains valid until a merge or a delete changes its
-//! rows. A cached result is ignored if it is damaged, if another release wrote it, or if its
-//! version differs from the version of the requested rows.
+//! Storing a result costs one row, so the cache stores only results that took long to compute. A
+//! result remains valid until a merge or a delete changes its rows. A cached result is ignored if
+//! it is damaged, if another release wrote it, or if its version differs from the version of the
+//! requested rows.
 
 use std::cell::{RefCell, RefMut};
 use std::collections::BTreeMap;
@@ -22,22 +22,19 @@ use crate::scan::request::Position;
 use crate::store::row;
 use crate::store::{KEY_MAX, Store, StoreError, Table};
 
-/// The maximum number of cached results in a shard. A further result replaces an existing result.
+/// A further result replaces an existing result.
 const ANSWERS_MAX: u64 = 256;
-/// The maximum size of a cached result, in bytes.
 const ANSWER_BYTES_MAX: usize = 128_000;
-/// The maximum number of results that one query stores.
 const PER_QUESTION_MAX: usize = 64;
 
 #[derive(Serialize, Deserialize)]
 struct Head {
-    /// The hash of the result's name. The row is found by this hash.
+    /// The hash of the result's name.
     name: u64,
     /// The CRC-32C of the body.
     crc: u32,
 }
 
-/// The first part of a body. The states of a tile follow this part.
 #[derive(Serialize, Deserialize)]
 struct Content {
     /// The version of the code that computed the result.
@@ -54,10 +51,9 @@ enum StoredResult {
     Groups(RunGroups),
 }
 
-/// The shard's index of table `answer`, and the results to be written.
 #[derive(Default)]
 pub(super) struct ResultCache {
-    /// The hash of the name in each stored row, or `None` until the table has been listed.
+    /// `None` until the table has been listed.
     names: RefCell<Option<Names>>,
     due: RefCell<Vec<(Head, Vec<u8>)>>,
 }
@@ -65,8 +61,8 @@ pub(super) struct ResultCache {
 /// The hash of the name in each used slot.
 type Names = BTreeMap<u64, u64>;
 
-/// Returns the slot of a name. A new name uses the next free slot. If the table is full, the new
-/// name replaces the result in its preferred slot.
+/// A new name uses the next free slot. If the table is full, the new name replaces the result in
+/// its preferred slot.
 fn slot_for(names: &Names, name: u64) -> u64 {
     let first = name % ANSWERS_MAX;
     let mut slots = (first..ANSWERS_MAX).chain(0..first);
@@ -78,7 +74,6 @@ fn slot_of(names: &Names, name: u64) -> Option<u64> {
 }
 
 impl ResultCache {
-    /// Returns the cached result for `name` if its rows still have this version.
     pub(super) fn get<S: Store>(&self, store: &S, name: &[u8], version: &[u64]) -> Option<Cached> {
         let hash = hash(name);
         let slot = slot_of(self.names(store).as_ref()?, hash)?;
@@ -102,8 +97,8 @@ impl ResultCache {
         })
     }
 
-    /// Queues the result, unless it exceeds `ANSWER_BYTES_MAX`. The result is stored after the
-    /// query's page is complete.
+    /// Ignores results above `ANSWER_BYTES_MAX`. The result is stored after the query's page is
+    /// complete.
     pub(super) fn put(&self, name: &[u8], version: &[u64], kept: &Cached) {
         let mut due = self.due.borrow_mut();
         if due.len() >= PER_QUESTION_MAX {
@@ -114,7 +109,7 @@ impl ResultCache {
                 let (groups, end, rows) = tile.content();
                 (StoredResult::Tile { end: end.cloned(), rows }, scan_page::encode(&groups))
             }
-            // A page is not stored, because the next query has a different time range.
+            // The next query has a different time range and would not use the page.
             Cached::Page(_) => return,
             Cached::Summary(page) => (StoredResult::Summary(SummaryPage::clone(page)), Vec::new()),
             Cached::Groups(groups) => (StoredResult::Groups(RunGroups::clone(groups)), Vec::new()),
@@ -129,13 +124,12 @@ impl ResultCache {
         }
     }
 
-    /// Records that the table is empty, after [`forget`].
+    /// The table is empty after [`forget`].
     pub(super) fn on_forgotten(&self) {
         *self.names.borrow_mut() = Some(BTreeMap::new());
     }
 
-    /// Stores the queued results. Errors are ignored, because the query's page does not depend on
-    /// the cache.
+    /// Errors are ignored, because the query's page does not depend on the cache.
     pub(super) fn write<S: Store>(&self, store: &S) {
         for (head, body) in self.due.take() {
             let mut held = self.names(store);
@@ -150,7 +144,7 @@ impl ResultCache {
         }
     }
 
-    /// Returns the index of the table. The first call lists the rows.
+    /// The first call lists the rows.
     fn names<S: Store>(&self, store: &S) -> RefMut<'_, Option<Names>> {
         let mut names = self.names.borrow_mut();
         if names.is_none() {
@@ -160,8 +154,7 @@ impl ResultCache {
     }
 }
 
-/// Deletes all cached results. A delete calls this function, so that no aggregate of deleted rows
-/// remains.
+/// A delete calls this function, so that no aggregate of deleted rows remains.
 pub(super) fn forget<S: Store>(store: &S) -> Result<(), StoreError> {
     store.delete(Table::Answer, 0..=KEY_MAX)
 }
@@ -177,7 +170,7 @@ fn list<S: Store>(store: &S) -> Result<Names, StoreError> {
     Ok(names)
 }
 
-/// Hashes a name. The result is the same in every build and after every start.
+/// The hash is the same in every build and after every start.
 fn hash(name: &[u8]) -> u64 {
     let digest = Sha256::digest(name);
     digest.first_chunk().map_or(0, |first| u64::from_le_bytes(*first))

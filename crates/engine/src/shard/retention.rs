@@ -8,7 +8,6 @@ use super::request::Refusal;
 use super::result_cache;
 use crate::store::{Store, Table};
 
-/// The maximum number of tombstones that one event deletes.
 const TOMBSTONES_PER_EVENT: usize = 100;
 
 /// Returns the time at which parts or tombstones can be dropped, in nanoseconds.
@@ -17,7 +16,7 @@ pub(super) fn due(loaded: &Loaded, now_ns: i64) -> Option<i64> {
     match (plan.has_garbage, loaded.state.settings.duration_ns) {
         (true, _) => Some(now_ns),
         (false, 0) => None,
-        // The due time is the first time at which the latest row of the parts has expired.
+        // The parts are due when their latest row has expired.
         (false, duration_ns) => {
             let last_ns = plan.first_expiry_ns?;
             Some(last_ns.saturating_add(duration_ns).saturating_add(1))
@@ -26,7 +25,6 @@ pub(super) fn due(loaded: &Loaded, now_ns: i64) -> Option<i64> {
 }
 
 impl<S: Store> Shard<S> {
-    /// Drops the expired parts and unneeded tombstones.
     pub(super) fn reclaim(&mut self, now_ns: i64) -> Result<(), Refusal> {
         let loaded = self.load()?;
         let duration_ns = loaded.state.settings.duration_ns;

@@ -5,33 +5,30 @@ use std::cell::RefCell;
 use super::manifest::Part;
 use tidemark_model::series_sketch::SeriesSketch;
 
-/// The sketches of a shard's series.
 #[derive(Debug, Default)]
 pub(super) struct SeriesCount {
-    /// The sketch of the series of all parts, or `None` until it is requested.
+    /// `None` until it is requested.
     parts: RefCell<Option<SeriesSketch>>,
-    /// The sketch of the series of the log, or `None` until it is requested or until the first
-    /// write with a quota.
+    /// `None` until it is requested or until the first write with a quota.
     log: Option<SeriesSketch>,
 }
 
 impl SeriesCount {
-    /// Drops the sketch of the parts. The caller calls this function after the parts have changed.
+    /// The caller calls this function after the parts have changed.
     pub(super) fn forget_parts(&self) {
         self.parts.take();
     }
 
-    /// Drops the sketch of the log after a flush.
     pub(super) fn forget_log(&mut self) {
         self.log = None;
     }
 
-    /// Sets the series of the log. Later frames are added to the sketch.
+    /// Later frames are added to the sketch.
     pub(super) fn begin_log(&mut self, log: SeriesSketch) {
         self.log = Some(log);
     }
 
-    /// Returns the series of the log and of `parts`, which must be all parts.
+    /// `parts` must be all parts.
     pub(super) fn of<'a>(&self, parts: impl Iterator<Item = &'a Part>) -> SeriesSketch {
         let mut known = self.parts.borrow_mut();
         let union = || {

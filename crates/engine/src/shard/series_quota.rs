@@ -27,30 +27,27 @@ use tidemark_model::series::value_hash;
 use tidemark_model::series_sketch::SeriesSketch;
 
 /// The maximum number of encoded bytes that are read to find a write's unknown series in parts.
-/// Each lookup adds `LOOK_BYTES`. If the limit is reached, the remaining unknown series count as
-/// new.
+/// Above this limit, the remaining unknown series count as new.
 const LOOK_BYTES_MAX: u64 = 4_000_000;
-/// The number of bytes that is counted for the lookup of a series in a part.
+/// A lookup of a series in a part counts as this number of bytes.
 const LOOK_BYTES: u64 = 200;
 
-/// A frame without the rejected series.
 pub(super) struct Trimmed {
-    /// The remaining frame, or `None` if no rows remain.
+    /// `None` if no rows remain.
     pub frame: Option<Vec<u8>>,
-    /// The exceeded quota.
     pub over: SeriesExceeded,
-    /// The hashes of the rejected series, without duplicates.
+    /// Without duplicates.
     pub rejected: Vec<u64>,
 }
 
-/// A series of a frame that is not in the memtable.
+/// The memtable does not contain this series of a frame.
 struct Unknown {
     key: SeriesKey,
     hash: u64,
 }
 
 impl Loaded {
-    /// Returns the seed of series hashes. Clients must not know this seed.
+    /// Clients must not know this seed.
     pub(super) fn series_seed(&self) -> u64 {
         let settings = &self.state.settings;
         value_hash(settings.group << 16 ^ u64::from(settings.shard), &settings.database.0)
@@ -66,19 +63,17 @@ impl Loaded {
         table.block.series.hashes(self.series_seed(), table.measurement, &table.tag_ids)
     }
 
-    /// Returns an upper bound for the number of series.
     fn series_at_most(&self) -> u64 {
         let parts = self.manifest.parts().values().map(|part| part.series);
         parts.fold(self.log_rows, u64::saturating_add)
     }
 
-    /// Estimates the number of series in the parts, the log and `more` together.
     pub(super) fn series(&self, more: &SeriesSketch) -> u64 {
         let parts = self.manifest.parts().values();
         let mut all = self.series.of(parts.clone());
         all.merge(more);
-        // Earlier releases stored only the number of series of a part, without a sketch. The result
-        // is therefore at least this number.
+        // Earlier releases stored the number of series of a part without a sketch. The estimate is
+        // at least this number.
         let least = parts.map(|part| part.series).max().unwrap_or(0);
         let most = self.series_at_most().saturating_add(more.estimate());
         all.estimate().clamp(least, most.max(least))
@@ -86,7 +81,6 @@ impl Loaded {
 }
 
 impl<S: Store> Shard<S> {
-    /// Estimates the number of series in the shard.
     pub(super) fn series_known(&mut self) -> Result<u64, Refusal> {
         self.count_log()?;
         Ok(self.load()?.series(&SeriesSketch::default()))
@@ -121,7 +115,6 @@ impl<S: Store> Shard<S> {
         self.trim(frame, over, share.saturating_sub(stored))
     }
 
-    /// Counts the series of the log if they are not counted yet.
     fn count_log(&mut self) -> Result<(), Refusal> {
         if self.load()?.series.counts_frames() {
             return Ok(());
@@ -146,8 +139,7 @@ impl<S: Store> Shard<S> {
         Ok(log)
     }
 
-    /// Counts the series of the log one frame at a time, so that an evicted object needs no
-    /// memtable for the count.
+    /// Counts one frame at a time, so that an evicted object needs no memtable for the count.
     fn series_of_frames(&mut self) -> Result<SeriesSketch, Refusal> {
         self.load()?;
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
@@ -155,14 +147,13 @@ impl<S: Store> Shard<S> {
         let sequences: Vec<u64> = loaded.wal.frames().keys().copied().collect();
         for sequence in sequences {
             let Some(bytes) = loaded.wal.read(&self.store, sequence)? else { continue };
-            // Errors are ignored here. Queries that read the rows of a damaged frame return the
-            // error.
+            // Queries that read the rows of a damaged frame return the error.
             let _ = frame::decode_each(&bytes, |table| loaded.count_series(&table, &mut log));
         }
         Ok(log)
     }
 
-    /// Removes the new series of a frame, except the first `room` new series.
+    /// Keeps the first `room` new series.
     fn trim(
         &mut self,
         frame: &[u8],
@@ -217,7 +208,7 @@ impl<S: Store> Shard<S> {
         unknown.sort_by_key(|unknown| unknown.key.clone());
         unknown.dedup_by(|a, b| a.key == b.key);
         let loaded = self.loaded.as_ref().ok_or(Refusal::Stale)?;
-        // The newest parts are searched first, because active series have recent rows.
+        // Active series have recent rows, so the newest parts are searched first.
         let mut parts: Vec<&Part> = loaded.manifest.parts().values().collect();
         parts.sort_by_key(|part| std::cmp::Reverse(part.hi));
         let (stats, mut looks) = (Rc::default(), 0);
@@ -228,8 +219,7 @@ impl<S: Store> Shard<S> {
             let rows = PartRows::of(&loaded.manifest, part);
             let values = CachedValues::counting(&*self.store, &self.reads, rows, &stats);
             match remove_known(part, values, &mut unknown, (&stats, &mut looks)) {
-                // Damage does not cause the write to fail. The series of a damaged part count as
-                // new.
+                // The series of a damaged part count as new.
                 Ok(()) | Err(ReadError::Damaged { .. }) => {}
                 Err(error) => return Err(self.lost(refusal(error))),
             }
@@ -238,9 +228,8 @@ impl<S: Store> Shard<S> {
         Ok(new)
     }
 
-    /// Returns the series of a frame that are not in the memtable. The first list contains the
-    /// series that a part may contain. The second list contains the hashes of series that no part
-    /// can contain.
+    /// Returns the series of a frame that are not in the memtable: the series that a part may
+    /// contain, and the hashes of series that no part can contain.
     fn unknown_to(
         &mut self,
         memtable: &Memtable,
@@ -273,8 +262,7 @@ impl<S: Store> Shard<S> {
     }
 }
 
-/// Removes from `unknown` the series that a part contains. `unknown` must be sorted. Stops when
-/// `LOOK_BYTES_MAX` is reached.
+/// `unknown` must be sorted. Stops when `LOOK_BYTES_MAX` is reached.
 fn remove_known<S: Store>(
     part: &Part,
     values: CachedValues<'_, S>,

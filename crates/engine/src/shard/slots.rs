@@ -7,17 +7,16 @@ use std::collections::BTreeSet;
 use super::manifest::Part;
 use tidemark_model::time::TimeRange;
 
-/// The maximum number of occupied slots before the slots become wider.
+/// If more slots are occupied, the slots become wider.
 const SLOTS_MAX: usize = 64;
 
-/// The width of all slots, in nanoseconds, above 0.
+/// The width is above 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Slots {
     pub(super) width_ns: i64,
 }
 
 impl Slots {
-    /// Creates slots of this width, at least 1.
     pub(super) fn of(width_ns: i64) -> Self {
         Self { width_ns: width_ns.max(1) }
     }
@@ -59,7 +58,7 @@ impl Slots {
         occupied.len() <= SLOTS_MAX
     }
 
-    /// Adds the slots of these times, until the set has more than `most` slots.
+    /// Stops when the set has more than `most` slots.
     fn touch<'a>(
         self,
         times_ns: impl Iterator<Item = &'a i64>,
@@ -80,7 +79,7 @@ impl Slots {
         }
     }
 
-    /// Returns the first and the last slot that the parts touch, or `None` without parts.
+    /// Returns the first and the last slot, or `None` without parts.
     pub(super) fn span<'a>(
         self,
         parts: impl Iterator<Item = &'a Part> + Clone,
@@ -89,18 +88,15 @@ impl Slots {
         first.zip(parts.map(|part| self.at(part.max_ns)).max())
     }
 
-    /// Returns the slot of a time.
     pub(super) fn at(self, time_ns: i64) -> i64 {
         time_ns.div_euclid(self.width_ns)
     }
 
-    /// Returns the time range of a slot.
     pub(super) fn time(self, slot: i64) -> TimeRange {
         let start = |slot: i64| slot.saturating_mul(self.width_ns);
         TimeRange::new(start(slot), start(slot.saturating_add(1)))
     }
 
-    /// Returns the slots of these times in ascending order.
     pub(super) fn of_times<'a>(self, times_ns: impl Iterator<Item = &'a i64>) -> BTreeSet<i64> {
         let mut touched = BTreeSet::new();
         self.touch(times_ns, usize::MAX, &mut touched);

@@ -10,14 +10,10 @@ use crate::store::Store;
 use tidemark_model::limits::SPLIT_AHEAD_NS;
 use tidemark_model::time::H_NS;
 
-/// The approximate size of an object without data, in bytes.
+/// The approximate size of an object without data.
 const EMPTY_BYTES: u64 = 200_000;
 
 impl<S: Store> Shard<S> {
-    /// Raises or lifts the fence of a split.
-    ///
-    /// # Errors
-    /// Returns [`Refusal::Stale`] or [`Refusal::Store`].
     pub(super) fn fence(&mut self, split: u64, from_ns: Option<i64>) -> Result<(), Refusal> {
         match self.load()?.state.fence.after(split, from_ns) {
             Some(fence) => self.change(|state| state.fence = fence),
@@ -25,8 +21,8 @@ impl<S: Store> Shard<S> {
         }
     }
 
-    /// Returns the storage size without unused rows, because these rows are reused before the
-    /// storage grows. The result is at most twice the size of parts and log, plus `EMPTY_BYTES`.
+    /// Excludes unused rows, because they are reused before the storage grows. The result is at
+    /// most twice the size of parts and log, plus `EMPTY_BYTES`.
     pub(super) fn weight(&self, bytes: u64) -> u64 {
         let Some(loaded) = self.loaded.as_ref() else { return bytes };
         bytes.min(loaded.held_bytes().saturating_mul(2).saturating_add(EMPTY_BYTES))
@@ -34,9 +30,6 @@ impl<S: Store> Shard<S> {
 
     /// Returns the bytes in use and the best split time. First flushes the log and deletes the rows
     /// of flushed frames, because only the times of parts are known.
-    ///
-    /// # Errors
-    /// Returns [`Refusal::Stale`], [`Refusal::Full`] or [`Refusal::Store`].
     pub(super) fn measure_for_split(&mut self, now_ns: i64) -> Result<(u64, Option<i64>), Refusal> {
         self.flush(now_ns)?;
         if self.load()?.wal.has_dead() {
@@ -69,7 +62,6 @@ impl<S: Store> Shard<S> {
 }
 
 impl Loaded {
-    /// Returns the size of all parts and of the log, in bytes.
     fn held_bytes(&self) -> u64 {
         let parts: u64 = self.manifest.parts().values().map(|part| part.bytes).sum();
         parts.saturating_add(self.wal.bytes())
@@ -107,8 +99,7 @@ fn choose(loaded: &Loaded, now_ns: i64) -> Option<i64> {
     even.or(Some(low)).filter(inside)
 }
 
-/// Returns the number of a part's bytes at or after a time, assuming that the bytes are spread
-/// evenly over the part's times.
+/// Assumes that the bytes are spread evenly over the part's times.
 fn bytes_after(part: &Part, time_ns: i64) -> u64 {
     let span = part.max_ns.abs_diff(part.min_ns);
     if time_ns <= part.min_ns {

@@ -18,8 +18,7 @@ use tidemark_model::ids::MeasurementId;
 pub(super) const STATE_KEY: u64 = 0;
 pub(super) const RETIRED_KEY: u64 = 1;
 
-/// The error for a state row without a body. Development builds wrote such rows before parts
-/// existed.
+/// Development builds wrote state rows without a body before parts existed.
 const WITHOUT_MANIFEST: &str =
     "an earlier development build wrote this row: export the database with that build";
 
@@ -27,16 +26,15 @@ const WITHOUT_MANIFEST: &str =
 /// opened or configured, and with every change of the parts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct State {
-    /// The settings. Here, `retired` is empty, because a separate row contains the list.
+    /// `retired` is empty here, because a separate row contains the list.
     pub settings: ShardSettings,
-    /// Whether the shard rejects every operation except a wipe.
+    /// A closed shard rejects every operation except a wipe.
     pub closed: bool,
     /// The fence of the last split from this shard.
     #[serde(default)]
     pub fence: Fence,
-    /// The flushed head: frames up to this write sequence are in parts.
+    /// Frames up to this write sequence are in parts.
     pub head: u64,
-    /// The highest schema version of a flushed frame.
     pub schema_version: u64,
     pub counters: Counters,
     #[serde(default)]
@@ -84,8 +82,8 @@ impl State {
     }
 }
 
-/// Reads the dropped measurements. The list has a separate row, because it can have ten thousand
-/// entries, and every flush rewrites the state row.
+/// The list has a separate row, because it can have ten thousand entries, and every flush rewrites
+/// the state row.
 pub(super) fn read_retired<S: Store>(store: &S) -> Result<BTreeSet<MeasurementId>, Refusal> {
     let Some(bytes) = store.head(Table::State, RETIRED_KEY)? else { return Ok(BTreeSet::new()) };
     let damaged = |reason| Refusal::Damaged { block: format!("retired measurements: {reason}") };
@@ -93,7 +91,6 @@ pub(super) fn read_retired<S: Store>(store: &S) -> Result<BTreeSet<MeasurementId
     Ok(retired.into_iter().collect())
 }
 
-/// Replaces the stored list of dropped measurements.
 pub(super) fn write_retired<S: Store>(
     store: &S,
     retired: &BTreeSet<MeasurementId>,

@@ -2,7 +2,6 @@
 
 use crate::store::{KEY_MAX, Store, StoreError, Table};
 
-/// The number of heads in a batch.
 const HEADS_PER_READ: u32 = 1_000;
 
 /// Calls `take` with every head of a table, starting with key `from`.

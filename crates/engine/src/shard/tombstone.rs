@@ -21,36 +21,32 @@ use tidemark_model::regex::Pattern;
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::FieldValue;
 
-/// A tombstone, which hides matching rows with write sequences below `before`.
+/// Hides matching rows with write sequences below `before`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Tombstone {
-    /// The tombstone's write sequence.
     pub sequence: u64,
-    /// The tombstone hides only lower write sequences. This limit is at most `sequence`.
+    /// At most `sequence`.
     pub before: u64,
     pub deletions: Vec<Deletion>,
 }
 
 impl Tombstone {
-    /// Writes the row, and deletes all cached results, which may contain hidden rows.
+    /// Cached results may contain hidden rows, and are therefore deleted.
     pub(super) fn write<S: Store>(&self, store: &S, key: u64) -> Result<(), Refusal> {
         result_cache::forget(store)?;
         Ok(store.put(Table::Tombstone, key, &row::encode(self)?, b"")?)
     }
 
-    /// Whether the times of a deletion overlap the part.
     pub(super) fn overlaps(&self, part: &Part) -> bool {
         let time = part.extent().time;
         self.deletions.iter().any(|deletion| deletion.time.overlaps(&time))
     }
 
-    /// Whether the tombstone may hide rows of the part, because it has not been applied to the part
-    /// yet.
+    /// A tombstone that has been applied to the part hides no more rows.
     pub(super) fn may_hide_rows_of(&self, part: &Part) -> bool {
         part.may_be_hidden_by(self.sequence, self.before) && self.overlaps(part)
     }
 
-    /// Returns the deletions that may hide rows of a measurement in a time range.
     pub(super) fn touching(
         &self,
         measurement: MeasurementId,
@@ -62,7 +58,6 @@ impl Tombstone {
 }
 
 impl Loaded {
-    /// Returns the hidden rows in a table of a frame.
     pub(super) fn hidden_of_frame(
         &self,
         sequence: u64,
@@ -94,7 +89,6 @@ impl Loaded {
         deletions.map(hides).chain(moved).collect()
     }
 
-    /// Returns the hidden rows for merges that start now.
     pub(super) fn hidden_of_merge<S: Store>(
         &mut self,
         store: &S,
@@ -122,7 +116,7 @@ impl Loaded {
     }
 }
 
-/// Converts a predicate on tags to a condition on series keys with this tag order.
+/// The condition is for series keys with this tag order.
 fn condition(predicate: &Predicate, tag_order: &[ColumnId]) -> Result<Condition, Refusal> {
     let text = |operand: &Operand| match operand {
         Operand::Tag(tag) => {
@@ -156,7 +150,6 @@ fn condition(predicate: &Predicate, tag_order: &[ColumnId]) -> Result<Condition,
     })
 }
 
-/// The rows of some series in a time range.
 #[derive(Clone, Debug)]
 pub(super) struct HiddenRows {
     series: Vec<bool>,
@@ -174,7 +167,6 @@ impl HiddenRows {
     }
 }
 
-/// Returns the table without the rows that an element of `hidden` matches.
 pub(super) fn without(table: FrameTable, hidden: &[HiddenRows]) -> FrameTable {
     let keys = table.block.row_series.iter().zip(&table.block.times_ns);
     let rows: Vec<u32> = (0..)
@@ -198,7 +190,6 @@ pub(super) fn check(predicate: &Predicate) -> Result<(), Refusal> {
     matching(predicate, &[], &SeriesTable::default()).map(|_| ())
 }
 
-/// Evaluates the predicate for each series.
 fn matching(
     predicate: &Predicate,
     tag_ids: &[ColumnId],
@@ -230,7 +221,6 @@ fn matching(
     }
 }
 
-/// Returns a function from the number of a series to the text of an operand.
 fn text<'a>(
     operand: &'a Operand,
     tag_ids: &[ColumnId],

@@ -1,7 +1,7 @@
 //! Counts the operations of callers per minute, and rejects operations above their limits.
 //!
 //! The counters are only in memory, because only an unused object is evicted. Requests contain the
-//! caller's limits ([`Meter`]), so the shard does not store the limits.
+//! caller's limits ([`Meter`]).
 
 use std::collections::BTreeMap;
 
@@ -14,26 +14,23 @@ use tidemark_model::limits::QUOTAS_PER_DATABASE_MAX;
 use tidemark_model::quota::{QUOTA_WINDOW_NS, Rate, Rates};
 use tidemark_model::time::S_NS;
 
-/// The maximum of `retry_after_s`, in seconds.
 const RETRY_AFTER_S_MAX: u64 = 3_600;
 
-/// The counters of the current minute.
 #[derive(Debug, Default)]
 pub(super) struct Usage {
     database: Window,
-    /// The counters of callers that have separate limits, indexed by the callers' numbers.
+    /// Callers that have separate limits, indexed by the callers' numbers.
     callers: BTreeMap<u64, Window>,
 }
 
-/// The counters of the database or of a caller.
 #[derive(Clone, Copy, Debug, Default)]
 struct Window {
-    /// The minute, counted since the epoch.
+    /// Counted since the epoch.
     minute: i64,
     counts: Counts,
 }
 
-/// The counted amounts, extrapolated to the whole group as if every shard had counted the same.
+/// Extrapolated to the whole group as if every shard had counted the same amounts.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
     points: u64,
@@ -42,7 +39,6 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// Returns the amounts of a write with this stamp.
     pub(super) fn of_write(stamp: &Stamp) -> Self {
         let meter = stamp.meter.unwrap_or_default();
         Self { points: meter.points, request_milli: meter.request_milli, cells: 0 }
@@ -54,7 +50,7 @@ impl Counts {
         Self { points: 0, request_milli: if is_first { 1_000 } else { 0 }, cells: 1 }
     }
 
-    /// Returns the amount for one rate. Requests are counted in thousandths.
+    /// Requests are counted in thousandths.
     fn of(&self, rate: Rate) -> u64 {
         match rate {
             Rate::Points => self.points,
@@ -88,14 +84,14 @@ pub(super) fn with_slack(allowed: u64, shards: u32) -> u64 {
     if shards > 1 { allowed.saturating_add(allowed / 7) } else { allowed }
 }
 
-/// Returns the limit of a rate in counted units, or `None` if the rate is unlimited.
+/// Returns the limit in counted units, or `None` if the rate is unlimited.
 fn limit(rates: &Rates, rate: Rate, shards: u32) -> Option<u64> {
     let allowed = rates.of(rate)?.saturating_mul(unit(rate)).max(1);
     Some(if rate == Rate::Cells { with_slack(allowed, shards) } else { allowed })
 }
 
 impl Window {
-    /// Advances to `minute`. Amounts above the limit of the earlier minutes are carried over.
+    /// Amounts above the limit of the earlier minutes are carried over.
     fn turn(&mut self, rates: &Rates, shards: u32, minute: i64) {
         let passed = u64::try_from(minute.saturating_sub(self.minute)).unwrap_or(0);
         if passed == 0 {
@@ -111,8 +107,7 @@ impl Window {
 
     /// Rejects an operation if half of its amount would exceed the limit. The first operation of a
     /// minute is never rejected. The total is therefore wrong by at most half an operation, and a
-    /// single operation may exceed a minute's limit. Rates that the operation does not use are not
-    /// checked.
+    /// single operation may exceed a minute's limit.
     fn check(
         &self,
         rates: &Rates,
@@ -153,7 +148,6 @@ impl Window {
 }
 
 impl Usage {
-    /// Rejects an operation that exceeds a limit of the database or the caller in this minute.
     fn check(&mut self, meter: &Meter, more: &Counts, now_ns: i64) -> Result<(), RateExceeded> {
         let minute = now_ns.div_euclid(QUOTA_WINDOW_NS);
         if let Some((id, rates)) = &meter.caller {
@@ -169,7 +163,7 @@ impl Usage {
         self.database.check(&meter.database, meter.shards, more, now_ns)
     }
 
-    /// Counts an operation. The caller must have called [`Usage::check`].
+    /// The caller must have called [`Usage::check`].
     fn add(&mut self, meter: &Meter, more: &Counts) {
         if let Some(window) = meter.caller.and_then(|(id, _)| self.callers.get_mut(&id)) {
             window.add(more);
@@ -177,7 +171,6 @@ impl Usage {
         self.database.add(more);
     }
 
-    /// Returns the counts in the minute of `now_ns`.
     pub(super) fn used(&self, now_ns: i64) -> Vec<Used> {
         let minute = now_ns.div_euclid(QUOTA_WINDOW_NS);
         let all = std::iter::once((0, &self.database));
@@ -194,8 +187,8 @@ impl Usage {
 }
 
 impl<S: Store> Shard<S> {
-    /// Runs `act` unless a limit of the minute is reached, and then counts `more` and the cells of
-    /// the result. Rejected operations are not counted.
+    /// Rejected operations are not counted. Otherwise, `more` and the cells of the result are
+    /// counted.
     pub(super) fn metered<T>(
         &mut self,
         (stamp, now_ns): (&Stamp, i64),
@@ -204,7 +197,7 @@ impl<S: Store> Shard<S> {
         cells: impl FnOnce(&T) -> u64,
     ) -> Result<T, Refusal> {
         let Some(meter) = &stamp.meter else { return act(self) };
-        // A stale sender is rejected first, because its limits may be outdated.
+        // The limits of a stale sender may be outdated.
         self.current(stamp)?;
         self.usage.check(meter, &more, now_ns).map_err(Refusal::RateExceeded)?;
         let done = act(self)?;
@@ -213,7 +206,6 @@ impl<S: Store> Shard<S> {
         Ok(done)
     }
 
-    /// Rejects a write to a database that has reached its storage quota.
     pub(super) fn admit_stored(&self, stamp: &Stamp, bytes: u64) -> Result<(), Refusal> {
         let Some(meter) = &stamp.meter else { return Ok(()) };
         let Some(allowed) = meter.stored_bytes else { return Ok(()) };
@@ -240,7 +232,7 @@ mod tests {
         Counts { points, ..Counts::default() }
     }
 
-    /// Counts a write of `count` points. If a limit is exceeded, returns the limit instead.
+    /// Returns the exceeded limit instead of counting the write.
     fn takes(
         usage: &mut Usage,
         meter: &Meter,

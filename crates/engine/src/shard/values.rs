@@ -16,14 +16,14 @@ use crate::part::values::{Decoded, DecodedAt, Values};
 use crate::scan::reader::ReadStats;
 use crate::store::{Store, Table};
 
-/// The number of body bytes that are read together while few blocks of the body are needed.
+/// While few blocks of a body are needed, the body is read in slices of this size.
 const SLICE_BYTES: u32 = 128 << 10;
-/// The number of slices after which the whole body is read.
+/// After this number of slices, the whole body is read.
 const SLICES_MAX: u32 = 3;
-/// The cache key of a whole body. This number replaces the start of a slice.
+/// Replaces the start of a slice in the cache key of a whole body.
 const WHOLE_BODY: u32 = u32::MAX;
 
-/// A value, and the key of its row if the value has a row.
+/// The key is absent if the value has no row.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ValueRow {
     pub(super) number: Number,
@@ -47,7 +47,6 @@ impl ValueRow {
         Ok(Some((row, directory.parts.iter().map(|part| part.id).collect())))
     }
 
-    /// Returns the name of the row for error messages.
     fn name(&self) -> String {
         match self.key {
             Some(key) => format!("value row {key}"),
@@ -59,7 +58,6 @@ impl ValueRow {
         ReadError::Damaged { what: format!("{}: {reason}", self.name()) }
     }
 
-    /// Reads the directory of the value.
     pub(super) fn directory<S: Store>(&self, store: &S) -> Result<Directory, ReadError> {
         let Some(key) = self.key else { return Err(self.damaged("the value has no row")) };
         let head = store.head(Table::Value, key).map_err(failed)?;
@@ -77,8 +75,7 @@ impl ValueRow {
         body.map_err(failed)?.flatten().ok_or_else(|| self.damaged("missing"))
     }
 
-    /// Reads a range of the body. The result is shorter if the body ends inside or before the
-    /// range.
+    /// The result is shorter if the body ends inside or before the range.
     fn slice<S: Store>(&self, store: &S, bytes: Range<u32>) -> Result<Vec<u8>, ReadError> {
         let slice = self.key.map(|key| store.body_slice(Table::Value, key, bytes)).transpose();
         slice.map_err(failed)?.flatten().ok_or_else(|| self.damaged("missing"))
@@ -86,7 +83,7 @@ impl ValueRow {
 }
 
 impl ValueRow {
-    /// Calls `read` with a range of the body. `held` contains body bytes, starting at `start`.
+    /// `held` contains body bytes, starting at `start`.
     fn read<T>(
         &self,
         (held, start): (&[u8], u32),
@@ -99,7 +96,6 @@ impl ValueRow {
     }
 }
 
-/// The values of a part, in order.
 #[derive(Clone, Debug)]
 pub(super) struct PartRows(Rc<[ValueRow]>);
 
@@ -128,8 +124,7 @@ impl FromIterator<ValueRow> for PartRows {
     }
 }
 
-/// Returns a range of the body. The range is copied from `bytes`, which begin at `start` in the
-/// body.
+/// `body` begins at `start` in the whole body.
 fn part_of<'a>(body: &'a [u8], start: u32, bytes: &Range<u32>) -> Option<&'a [u8]> {
     let (first, end) = (bytes.start.checked_sub(start)?, bytes.end.checked_sub(start)?);
     body.get(first as usize..end as usize)
@@ -139,7 +134,6 @@ fn failed(error: crate::store::StoreError) -> ReadError {
     ReadError::Storage(error.to_string())
 }
 
-/// Converts an error of the shard to an error of a merge.
 pub(super) fn read_error(refusal: Refusal) -> ReadError {
     match refusal {
         Refusal::Damaged { block } => ReadError::Damaged { what: block },
@@ -147,7 +141,6 @@ pub(super) fn read_error(refusal: Refusal) -> ReadError {
     }
 }
 
-/// Converts a read error to an error of the shard.
 pub(super) fn refusal(error: ReadError) -> Refusal {
     match error {
         ReadError::Damaged { what } => Refusal::Damaged { block: what },
@@ -157,7 +150,6 @@ pub(super) fn refusal(error: ReadError) -> Refusal {
     }
 }
 
-/// Reads values for a query. The read cache keeps the data.
 pub(super) struct CachedValues<'a, S> {
     store: &'a S,
     reads: &'a ShardReads,
@@ -171,7 +163,7 @@ impl<'a, S: Store> CachedValues<'a, S> {
         Self::counting(store, reads, rows, &Rc::default())
     }
 
-    /// Creates values that add their reads to `stats`.
+    /// Adds the reads to `stats`.
     pub(super) fn counting(
         store: &'a S,
         reads: &'a ShardReads,
@@ -181,7 +173,6 @@ impl<'a, S: Store> CachedValues<'a, S> {
         Self { store, reads, rows, stats: Rc::clone(stats) }
     }
 
-    /// Counts a block of this length.
     pub(super) fn count(&self, bytes: &Range<u32>) {
         let mut stats = self.stats.get();
         stats.blocks_read += 1;
@@ -257,21 +248,18 @@ impl<S: Store> Values for CachedValues<'_, S> {
     }
 }
 
-/// The number of slices that a merge cursor keeps in memory. A group is read column by column. With
-/// only one slice, a group across the end of a slice would need two reads per column.
+/// A merge cursor reads a group column by column. With only one slice, a group across the end of a
+/// slice would need two reads per column.
 const SLICES_HELD: u32 = 2;
 
-/// Reads values for a merge. Each cursor keeps a limited number of body bytes in memory, and does
-/// not use the cache.
+/// Reads values for a merge. Each cursor keeps a limited number of body bytes in memory.
 pub(super) struct StreamedValues<S> {
     store: Rc<S>,
     rows: PartRows,
-    /// The size of a slice, in bytes.
     slice_bytes: u32,
-    /// The two most recently used slices.
     latest: Option<Slice>,
     before: Option<Slice>,
-    /// The most recently used directories, with the latest first.
+    /// The latest directory is first.
     directories: Vec<(usize, Rc<Directory>)>,
     tables: RefCell<Tables>,
 }
@@ -282,11 +270,9 @@ struct Slice {
     bytes: Vec<u8>,
 }
 
-/// The number of directories that a merge cursor keeps in memory: the current directory, the last
-/// directory with the root, and the next directory.
+/// The current directory, the last directory with the root, and the next directory.
 const DIRECTORIES_KEPT: usize = 3;
 
-/// Some tables of the most recently used group.
 #[derive(Default)]
 struct Tables {
     value: usize,
@@ -294,11 +280,10 @@ struct Tables {
     kept: Vec<(DecodedAt, Rc<Decoder>)>,
 }
 
-/// The maximum number of tables that a merge cursor keeps. Each table uses 4 KB.
+/// Each table uses 4 KB.
 const TABLES_KEPT: usize = 32;
 
 impl<S: Store> StreamedValues<S> {
-    /// Creates values that keep at most `held_bytes` body bytes in memory.
     pub(super) fn new(store: Rc<S>, rows: PartRows, held_bytes: u32) -> Self {
         Self {
             store,
@@ -311,7 +296,6 @@ impl<S: Store> StreamedValues<S> {
         }
     }
 
-    /// Returns the slice that contains these bytes, and reads it if necessary.
     fn hold(
         &mut self,
         row: ValueRow,

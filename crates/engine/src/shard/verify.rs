@@ -46,7 +46,6 @@ impl<S: Store> Shard<S> {
     }
 }
 
-/// Checks the head and every block of a value.
 fn verify_value<S: Store>(store: &S, row: ValueRow, page: &mut VerifyPage) -> Result<(), Refusal> {
     let directory = row.directory(store).map_err(refusal)?;
     let body = row.body(store).map_err(refusal)?;

@@ -20,15 +20,13 @@ use crate::store::{Store, StoreError, Table};
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 
-/// The maximum number of body bytes that all cursors of a merge keep in memory. SQLite always reads
-/// a whole body, even if the cursor needs only a part.
+/// The maximum for all cursors of a merge. SQLite always reads a whole body, even if the cursor
+/// needs only a part.
 const HELD_BYTES: u32 = 4_500_000;
-/// The minimum number of body bytes for one cursor.
 const HELD_BYTES_MIN: u32 = 64 << 10;
 
-/// Returns the number of body bytes that the cursor of a part may keep in memory. The number is
-/// proportional to the part's share of the merged bytes, because each output reads about this share
-/// of its rows from the part.
+/// Returns a cursor's share of `HELD_BYTES`. The share is proportional to the part's bytes, because
+/// each output reads about this share of its rows from the part.
 fn share(bytes: u64, all_bytes: u64) -> u32 {
     let share = u64::from(HELD_BYTES) * bytes / all_bytes.max(1);
     (share as u32).max(HELD_BYTES_MIN)
@@ -36,37 +34,30 @@ fn share(bytes: u64, all_bytes: u64) -> u32 {
 
 type Rows<S> = Groups<VisibleCursor<PartCursor<StreamedValues<S>>>>;
 
-/// The state of a job between two steps.
 pub(in crate::shard) struct Running<S> {
     store: Rc<S>,
     job: Job,
-    /// Whether the job may take several steps. A job that fits into one event is not stored in the
-    /// manifest.
+    /// A job that fits into one event is not stored in the manifest.
     has_steps: bool,
     /// The inputs of each merge, with the rows of their values.
     inputs: Vec<Vec<(Part, PartRows)>>,
     hidden: Rc<HiddenRows>,
-    /// The tag orders of measurements that the job has reached.
     tag_orders: BTreeMap<MeasurementId, Vec<ColumnId>>,
     range: TimeRange,
-    /// The current output, as the index of its merge and the index of its slot.
+    /// The indexes of the merge and of the slot of the current output.
     at: (usize, u32),
-    /// The rows of the current output, or `None` before its start.
+    /// `None` before the start of the current output.
     rows: Option<Rows<S>>,
     /// The last row of the current output that an interrupted job has already written.
     behind: Option<LastRow>,
     writer: PartWriter,
-    /// The finished outputs.
     pub(super) ended: Vec<(Written, Sequences)>,
-    /// The numbers and keys of the values that were written.
     pub(super) places: Vec<(Number, Key)>,
-    /// The reserved keys that are still unused.
     keys: VecDeque<Key>,
 }
 
 impl<S: Store> Shard<S> {
-    /// Loads the running job. A new job begins with its first row. After a restart of the object,
-    /// the job continues after the last value that was written.
+    /// After a restart of the object, the job continues after the last value that was written.
     pub(super) fn resume(&mut self) -> Result<Running<S>, Refusal> {
         let store = Rc::clone(&self.store);
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
@@ -188,14 +179,12 @@ impl<S: Store> Running<S> {
         }
     }
 
-    /// Returns the time range of the current output.
     fn time(&self, inputs: &[(Part, PartRows)]) -> TimeRange {
         let slots = Slots::of(self.job.width_ns);
         let first = slots.span(inputs.iter().map(|(part, _)| part)).map_or(0, |(first, _)| first);
         slots.time(first.saturating_add(i64::from(self.at.1))).intersect(&self.range)
     }
 
-    /// Returns the write sequences of the current merge's outputs.
     fn sequences(&self) -> Sequences {
         let inputs = self.inputs.get(self.at.0).into_iter().flatten();
         let known = self.job.merges.get(self.at.0).map_or(0, |merge| merge.applied);
@@ -226,8 +215,7 @@ impl<S: Store> Running<S> {
             let number = written.get(value).map_err(refusal)?.number;
             self.places.extend(self.keys.pop_front().map(|key| (number, key)));
         }
-        // Deletes values that will be written again. Otherwise, a later restart could read the old
-        // values as a continuation of the new values.
+        // A later restart could read old values as a continuation of the new values.
         let again: Vec<Key> = self.keys.iter().take(count - values).copied().collect();
         let delete = |key: &Key| self.store.delete(Table::Value, *key..=*key);
         let deleted: Result<(), StoreError> =
@@ -253,7 +241,6 @@ impl<S: Store> Running<S> {
         self.job.merges.iter().any(has)
     }
 
-    /// Makes the output with this id the current output.
     fn go_to(&mut self, id: u64) {
         while let Some(merge) = self.job.merges.get(self.at.0)
             && merge.output(self.at.1).0 != id

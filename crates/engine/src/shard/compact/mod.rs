@@ -2,9 +2,8 @@
 //! last write wins.
 //!
 //! [`choose`] selects the parts. [`start`] adds a job to the manifest. [`job`] reads and writes the
-//! rows of a step. [`scrub`] rewrites parts to remove hidden rows. Other events, such as flushes,
-//! deletes and retention, may run between two steps. These events use the inputs until the last
-//! step replaces the inputs with the outputs.
+//! rows of a step. [`scrub`] removes hidden rows. Between two steps, other events such as flushes,
+//! deletes and retention use the inputs. The last step replaces the inputs with the outputs.
 
 pub mod choose;
 pub(super) mod job;
@@ -23,8 +22,7 @@ use super::state::State;
 use crate::store::Store;
 
 impl<S: Store> Shard<S> {
-    /// Continues the running job or starts the next job. Parts with a damaged block are excluded
-    /// from later merges.
+    /// Parts with a damaged block are excluded from later merges.
     pub(super) fn compact(&mut self, now_ns: i64) -> Result<(), Refusal> {
         let loaded = self.load()?;
         if loaded.manifest.job().is_none() {
@@ -51,7 +49,7 @@ impl<S: Store> Shard<S> {
         Ok(())
     }
 
-    /// Runs a step of the running job: writes some groups, and stores the values that are full.
+    /// Writes some groups, and stores the values that are full.
     fn step(&mut self) -> Result<(), Refusal> {
         let mut running = match self.running.take() {
             Some(running) => running,

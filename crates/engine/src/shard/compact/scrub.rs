@@ -24,7 +24,6 @@ const SERIES_MAX: usize = 50_000;
 /// The number of tombstones above which parts are rewritten even while further deletes arrive.
 const TOMBSTONES_ENOUGH: usize = 32;
 
-/// Returns the time at which parts must be searched, in nanoseconds.
 pub(in crate::shard) fn due(loaded: &Loaded, now_ns: i64) -> Option<i64> {
     let is_free = loaded.manifest.job().is_none();
     let has_work = is_free && !loaded.plan(now_ns).scrub.is_empty();
@@ -35,7 +34,7 @@ pub(in crate::shard) fn due(loaded: &Loaded, now_ns: i64) -> Option<i64> {
 }
 
 impl<S: Store> Shard<S> {
-    /// Searches the next parts. The first part with hidden rows becomes a job.
+    /// The first part with hidden rows becomes a job.
     pub(in crate::shard) fn scrub(&mut self, now_ns: i64) -> Result<(), Refusal> {
         let wanted = self.load()?.plan(now_ns).scrub.clone();
         let store = &self.store;
@@ -67,8 +66,7 @@ impl<S: Store> Shard<S> {
         Ok(())
     }
 
-    /// Records that every tombstone was applied to these parts, because they contain no hidden
-    /// rows.
+    /// Every tombstone counts as applied to these parts, because they contain no hidden rows.
     fn record_applied(&mut self, parts: &[PartId]) -> Result<(), Refusal> {
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
         let known = loaded.last_tombstone();
@@ -83,7 +81,6 @@ impl<S: Store> Shard<S> {
     }
 }
 
-/// Whether a part contains a row that a tombstone hides.
 fn has_hidden<S: Store>(
     values: CachedValues<'_, S>,
     part: &Part,

@@ -7,7 +7,6 @@ use crate::shard::request::Refusal;
 use crate::shard::slots::Slots;
 use crate::store::Store;
 
-/// The maximum number of slots in one merge.
 const OUTPUTS_MAX: u64 = 4_096;
 /// The number of keys that are reserved in addition to one per input value. Outputs need these keys
 /// if their last value is not full.
@@ -17,8 +16,7 @@ impl<S: Store> Shard<S> {
     /// Makes these merges the running job. Returns `false` if no merge has parts.
     ///
     /// A job with few cells is kept only in memory, to save a row write. If the object restarts,
-    /// the job is lost and chosen again. In the stored manifest, the keys of the job's values are
-    /// still free.
+    /// the job is lost and chosen again. In the stored manifest, the keys of its values are free.
     pub(super) fn start(&mut self, merges: Vec<Vec<PartId>>) -> Result<bool, Refusal> {
         let step_cells = self.limits.step_cells;
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;

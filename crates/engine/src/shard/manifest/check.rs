@@ -47,10 +47,8 @@ impl Manifest {
         Ok(())
     }
 
-    /// Checks invariant S.
     fn check_order(&self) -> Result<(), InvariantError> {
-        // Each part is compared with all parts that overlap it in time. A large number of parts is
-        // spread over many slots, so few parts overlap.
+        // A large number of parts is spread over many slots, so few parts overlap in time.
         let mut by_time: Vec<&super::Part> = self.parts.values().collect();
         by_time.sort_by_key(|part| part.min_ns);
         for (at, part) in by_time.iter().enumerate() {

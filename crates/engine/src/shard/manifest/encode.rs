@@ -9,15 +9,14 @@ use crate::codec::varint;
 use crate::store::KEY_MAX;
 use tidemark_model::series_sketch::{SKETCH_REGISTERS, SeriesSketch};
 
-/// The format version of the manifest, parts and values.
 const VERSION: u8 = 4;
 /// An earlier version, without sums of series.
 const WITHOUT_SUMS: u8 = 3;
 /// An earlier version, also without sketches.
 const WITHOUT_SKETCHES: u8 = 2;
-/// The number of non-zero registers at which the encoder writes all registers.
+/// From this number of non-zero registers on, the encoder writes all registers.
 const REGISTERS_FEW: usize = SKETCH_REGISTERS / 2;
-/// The maximum number of keys in a range. This limit bounds the size of an expanded range.
+/// The limit bounds the size of an expanded range.
 const KEYS_PER_RANGE_MAX: u64 = 1 << 20;
 
 /// The reason why bytes are not a valid manifest.
@@ -151,8 +150,6 @@ fn read_part(bytes: &mut &[u8], version: u8) -> Result<Part> {
     })
 }
 
-/// If few registers are not zero, writes only these registers and their numbers. Otherwise, writes
-/// all registers.
 fn write_sketch(sketch: &SeriesSketch, out: &mut Vec<u8>) {
     let held = (0_u8..=u8::MAX).zip(sketch.registers()).filter(|(_, rank)| **rank > 0);
     let count = held.clone().count();
@@ -274,7 +271,7 @@ fn read_merge(bytes: &mut &[u8]) -> Result<Merge> {
     Ok(Merge { inputs, first_output, outputs: read_u32(bytes)?, applied: read(bytes)? })
 }
 
-/// Reads a list. Each element takes at least one byte.
+/// Each element takes at least one byte.
 fn read_list<T>(
     bytes: &mut &[u8],
     mut each: impl FnMut(&mut &[u8]) -> Result<T>,
@@ -311,7 +308,6 @@ fn read_width(bytes: &mut &[u8]) -> Result<i64> {
     Some(width_ns).filter(|&width_ns| width_ns > 0).ok_or(ManifestError::Content)
 }
 
-/// Reads the length of a range.
 fn read_count(bytes: &mut &[u8]) -> Result<u64> {
     Some(read(bytes)?).filter(|&count| count <= KEYS_PER_RANGE_MAX).ok_or(ManifestError::Content)
 }

@@ -1,15 +1,14 @@
-//! Implements retention: finds the parts that may be dropped. Parts with overlapping times are
-//! dropped together, so the manifest need not record dropped parts.
+//! Finds the parts that retention may drop. Parts with overlapping times are dropped together, so
+//! the manifest need not record dropped parts.
 
 use super::{Manifest, PartId};
 
-/// A set of parts, possibly of different measurements, whose times overlap directly or through
-/// other parts. The rows of these parts may overwrite each other. If only the parts with the latest
-/// values were dropped, older values would become visible when the policy's duration is increased.
-/// Retention therefore drops either the whole component or no part.
+/// Parts whose times overlap directly or through other parts, so that their rows may overwrite each
+/// other. If only the parts with the latest values were dropped, older values would become visible
+/// when the policy's duration is increased. Retention therefore drops either the whole component or
+/// no part.
 struct Component {
     parts: Vec<PartId>,
-    /// The latest time of all parts.
     max_ns: i64,
 }
 
@@ -21,14 +20,13 @@ impl Manifest {
         self.droppable().into_iter().filter(is_over).flat_map(|component| component.parts).collect()
     }
 
-    /// Returns the latest time of the component that expires first, in nanoseconds. Returns `None`
-    /// if no part may be dropped.
+    /// Returns the latest time of the component that expires first, or `None` if no part may be
+    /// dropped.
     pub(crate) fn next_expiry_ns(&self) -> Option<i64> {
         self.droppable().iter().map(|component| component.max_ns).min()
     }
 
-    /// Returns the components without an input of the running job, sorted by time. A component that
-    /// contains an input is kept completely.
+    /// Returns the components without an input of the running job, sorted by time.
     fn droppable(&self) -> Vec<Component> {
         let mut by_time: Vec<_> = self.parts.values().collect();
         by_time.sort_by_key(|part| part.min_ns);

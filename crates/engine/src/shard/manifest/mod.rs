@@ -1,5 +1,4 @@
-//! Implements the manifest: the parts of a shard, the rows of their values, the free rows, and the
-//! running merge.
+//! Represents the parts of a shard, the rows of their values, the free rows, and the running merge.
 //!
 //! This module has no I/O. Callers write the whole manifest in the transaction of the change that
 //! it describes. A single REPLACE therefore updates the shard from one version to the next.
@@ -28,13 +27,12 @@ use tidemark_model::time::TimeRange;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PartId(pub u64);
 
-/// The number of a value, which identifies its contents. A rewritten value receives a new number,
-/// so caches and backups can refer to contents by number.
+/// Identifies the contents of a value. A rewritten value receives a new number, so caches and
+/// backups can refer to contents by number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Number(pub u64);
 
-/// The key of a row of table `value`. Keys are below 2^53, because SQL numbers are converted to
-/// doubles.
+/// The key of a row of table `value`, below 2^53, because SQL numbers are converted to doubles.
 pub type Key = u64;
 
 /// A sorted run of rows, with one row per series and time.
@@ -46,8 +44,7 @@ pub struct Part {
     pub lo: u64,
     /// The highest write sequence of the rows.
     pub hi: u64,
-    /// The highest tombstone sequence that was applied. The part contains no rows that tombstones
-    /// up to this sequence hide.
+    /// The part contains no rows that tombstones up to this sequence hide.
     pub applied: u64,
     /// The earliest time, inclusive, in nanoseconds.
     pub min_ns: i64,
@@ -76,21 +73,18 @@ impl Part {
         Sequences { lo: self.lo, hi: self.hi, applied: self.applied }
     }
 
-    /// Returns the part's write sequences and time range.
     pub(crate) fn extent(&self) -> Extent {
         let time = TimeRange::new(self.min_ns, self.max_ns.saturating_add(1));
         Extent { sequences: self.sequences(), time }
     }
 
-    /// Whether a tombstone may hide rows of the part. The tombstone has sequence `sequence` and
-    /// hides rows written before sequence `before`.
+    /// The tombstone has sequence `sequence` and hides rows written before sequence `before`.
     pub(crate) fn may_be_hidden_by(&self, sequence: u64, before: u64) -> bool {
         self.sequences().has_yet_to_apply(sequence, before)
     }
 }
 
-/// A set of values that a backup or a split copies. The rows of these values are neither reused nor
-/// deleted.
+/// Values that a backup or a split copies. The rows of these values are neither reused nor deleted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hold {
     /// The id of the hold, which the copying process chooses.
@@ -106,23 +100,22 @@ pub struct Hold {
 pub struct Merge {
     /// The ids of the input parts, in ascending order.
     pub inputs: Vec<PartId>,
-    /// The id of the first output. The following ids belong to the other slots in time order.
+    /// The following ids belong to the other slots in time order.
     pub(crate) first_output: PartId,
     /// The number of slots that the inputs touch.
     pub outputs: u32,
-    /// The value of [`Part::applied`] in the outputs: the maximum of the highest tombstone at the
-    /// job's start and the inputs' values.
+    /// The maximum of the highest tombstone at the job's start and of the inputs'
+    /// [`Part::applied`].
     pub applied: u64,
 }
 
-/// Merges that take more than one event. During the job, full values are stored under reserved
-/// keys. These values record the progress of the job, because their heads contain the ids of the
-/// outputs.
+/// Merges that take more than one event. Full values are stored under reserved keys and record the
+/// progress of the job, because their heads contain the ids of the outputs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Job {
     /// The merges, at most one per component.
     pub merges: Vec<Merge>,
-    /// The slot width of the outputs, in nanoseconds. This width does not change if the manifest's
+    /// The slot width of the outputs, in nanoseconds. The width does not change if the manifest's
     /// width changes.
     pub width_ns: i64,
     /// The reserved keys for the outputs' values.
@@ -151,7 +144,7 @@ pub struct Manifest {
     /// random when the object loads.
     next_part: u32,
     next_number: u32,
-    /// The lowest key that was never assigned. All greater keys are also free.
+    /// All greater keys are also free.
     next_key: Key,
     /// The slot width for new parts, in nanoseconds, above 0.
     pub width_ns: i64,
@@ -194,7 +187,7 @@ impl Manifest {
         self.keys.get(&number).copied()
     }
 
-    /// Returns a new part id. The caller drew `salt` when the object loaded.
+    /// The caller drew `salt` when the object loaded.
     pub(crate) fn new_part_id(&mut self, salt: u32) -> PartId {
         PartId(next_number(&mut self.next_part, salt))
     }
@@ -206,14 +199,12 @@ impl Manifest {
         first
     }
 
-    /// Returns a new number for a value that is about to be written. Numbers are not assigned in
-    /// advance.
+    /// Numbers are not assigned in advance. The value must be written next.
     pub(crate) fn new_value_number(&mut self, salt: u32) -> Number {
         Number(next_number(&mut self.next_number, salt))
     }
 
-    /// Returns a key for a row of table `value`. The function reuses a dead key if possible,
-    /// because replacing a row is billed as one row.
+    /// Reuses a dead key if possible, because replacing a row is billed as one row.
     pub(crate) fn take_key(&mut self) -> Key {
         self.dead.take_first().unwrap_or_else(|| {
             self.next_key += 1;
@@ -249,8 +240,7 @@ impl Manifest {
         self.free_unneeded();
     }
 
-    /// Ends the running job without a result. The manifest keeps the inputs, and the reserved keys
-    /// become free.
+    /// Ends the running job without a result. The reserved keys become free.
     pub fn abandon(&mut self) {
         for key in self.job.take().iter().flat_map(|job| job.keys.iter()) {
             self.dead.insert(key);
@@ -267,8 +257,7 @@ impl Manifest {
     }
 
     /// Removes a part without visible rows. Returns `false` if the part does not exist or is an
-    /// input of the running job. The part's invisible rows are then not copied to the outputs of
-    /// the job.
+    /// input of the running job. The job does not copy invisible rows to its outputs.
     pub(crate) fn drop_part(&mut self, id: PartId) -> bool {
         let is_free = self.job.as_ref().is_none_or(|job| !job.has(id));
         let is_dropped = is_free && self.parts.remove(&id).is_some();
@@ -303,9 +292,9 @@ impl Manifest {
         self.holds.iter().find(|hold| hold.id == id)
     }
 
-    /// Returns a manifest with the same parts whose keys are renumbered: the key of a value is its
-    /// position among the listed numbers. The result has no holds, free keys or running job, but
-    /// still contains the inputs of the job.
+    /// Returns a manifest with the same parts, in which the key of a value is its position among
+    /// the listed numbers. The result has no holds, free keys or running job, but contains the
+    /// inputs of the job.
     pub fn compact(&self) -> Self {
         let lists = self.parts.values().map(|part| &part.values);
         let numbers: BTreeSet<u64> = lists.flat_map(Runs::iter).collect();
@@ -327,14 +316,13 @@ impl Manifest {
         self.free_unneeded();
     }
 
-    /// Forgets the dead keys after their rows were deleted. These keys are not assigned again.
+    /// The dead keys are not assigned again after their rows were deleted.
     pub(crate) fn forget_dead(&mut self) {
         self.dead = Ranges::default();
     }
 
-    /// Whether a tombstone is still needed, because it may hide rows of a part or of an output of
-    /// the running job. `touches` returns whether the tombstone affects a part's measurements,
-    /// series and times.
+    /// Whether a tombstone may hide rows of a part or of an output of the running job. `touches`
+    /// returns whether the tombstone affects a part's measurements, series and times.
     pub(crate) fn needs_tombstone(
         &self,
         (sequence, before): (u64, u64),
@@ -365,8 +353,7 @@ impl Manifest {
     }
 }
 
-/// Returns the next number of a counter, with `salt` as the upper half. After each load, 2^32
-/// numbers can be assigned.
+/// `salt` is the upper half. After each load, 2^32 numbers can be assigned.
 fn next_number(next: &mut u32, salt: u32) -> u64 {
     let given = u64::from(salt) << 32 | u64::from(*next);
     *next = next.wrapping_add(1);

@@ -3,13 +3,12 @@
 /// A set of mostly consecutive numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ranges {
-    /// Half-open ranges, ascending, with gaps between them.
+    /// Half-open, ascending, with gaps between the ranges.
     ranges: Vec<(u64, u64)>,
 }
 
 impl Ranges {
-    /// Creates a set from half-open ranges. Returns `None` unless the ranges ascend, do not touch
-    /// and are not empty.
+    /// Returns `None` unless the half-open ranges ascend, do not touch and are not empty.
     pub(crate) fn from_ranges(ranges: Vec<(u64, u64)>) -> Option<Self> {
         let apart = ranges.windows(2).all(|pair| matches!(pair, [(_, a), (b, _)] if a < b));
         (apart && ranges.iter().all(|(first, end)| first < end)).then_some(Self { ranges })
@@ -35,8 +34,7 @@ impl Ranges {
         self.ranges.iter().flat_map(|&(first, end)| first..end)
     }
 
-    /// Returns the index of the range that contains `number`, or the index at which a new range
-    /// must be inserted.
+    /// Returns the index of the range that contains `number`, or the index for a new range.
     fn place(&self, number: u64) -> Result<usize, usize> {
         let behind = self.ranges.partition_point(|&(first, _)| first <= number);
         match behind.checked_sub(1).and_then(|at| self.ranges.get(at)) {
@@ -100,8 +98,7 @@ pub struct Runs {
 }
 
 impl Runs {
-    /// Creates a list from runs (first number, length). Returns `None` if a run is empty, ends
-    /// after 2^64, or continues the previous run.
+    /// Returns `None` if a run is empty, ends after 2^64, or continues the previous run.
     pub(crate) fn from_runs(runs: Vec<(u64, u64)>) -> Option<Self> {
         let sound = |&(first, count): &(u64, u64)| count > 0 && first.checked_add(count).is_some();
         let apart = |pair: &[(u64, u64)]| matches!(pair, [(a, n), (b, _)] if a + n != *b);

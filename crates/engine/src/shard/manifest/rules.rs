@@ -1,6 +1,6 @@
-//! Tests a model of the engine with few series, times and fields. The test runs random schedules of
-//! writes, deletes, flushes, merges, jobs, scrubs, retention, slot widths and loads, and compares
-//! the model with a map after every step. The manifest and the choice of merges are the real code.
+//! Tests a model of the engine with few series, times and fields. Random schedules run all kinds of
+//! events, and the test compares the model with a map after every step. The manifest and the choice
+//! of merges are the real code.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use crate::shard::compact::choose::{ChoiceInputs, choose, components, is_convex}
 const SERIES: u64 = 3;
 const TIMES: i64 = 12;
 const FIELDS: u64 = 2;
-/// The tag of each series. A delete matches one tag or all tags.
+/// A delete matches one tag or all tags.
 const TAGS: [char; SERIES as usize] = ['a', 'a', 'b'];
 const FOREVER_NS: i64 = 1_000;
 
@@ -19,7 +19,7 @@ type Cell = (u64, i64, u64);
 /// The values of fields, by series and time.
 type Rows = BTreeMap<(u64, i64), BTreeMap<u64, u64>>;
 
-/// A row that a job has not written yet: output, series and time, values.
+/// Output, series and time, values.
 type Todo = (PartId, (u64, i64), BTreeMap<u64, u64>);
 
 #[derive(Clone, Debug)]
@@ -44,9 +44,8 @@ struct World {
     next: u64,
     manifest: Manifest,
     content: BTreeMap<PartId, Rows>,
-    /// The rows that the running job has written, indexed by output.
     written: BTreeMap<PartId, Rows>,
-    /// The rows that the job has not written yet, or `None` after a load.
+    /// `None` after a load.
     todo: Option<Vec<Todo>>,
     tombstones: BTreeMap<u64, Tombstone>,
     salt: u32,
@@ -56,15 +55,14 @@ struct World {
     truth: BTreeMap<Cell, (u64, u64)>,
     /// Cells that were expired at some time after their write, and may therefore be missing.
     lapsed: BTreeSet<Cell>,
-    /// The latest expiry limit so far.
     ever_ns: i64,
     /// The number of parts that retention dropped, and the number of values that were written to
     /// times that had expired under a shorter duration.
     dropped: usize,
     backfilled: usize,
     value: u64,
-    /// The write sequence up to which the next delete hides rows: the next sequence when the delete
-    /// was requested.
+    /// The next write sequence at the time of the request for a delete. The delete hides rows with
+    /// lower sequences.
     requested: Option<u64>,
     steps: Vec<String>,
 }
@@ -80,7 +78,7 @@ impl World {
         }
     }
 
-    /// Returns the expiry limit: earlier times have expired.
+    /// Earlier times have expired.
     fn oldest_ns(&self) -> i64 {
         self.now_ns - self.duration_ns
     }
@@ -125,8 +123,7 @@ impl World {
         rows
     }
 
-    /// Compares the model with the map. Expired cells are either missing or correct, and a missing
-    /// cell never reappears.
+    /// Expired cells are either missing or correct, and a missing cell never reappears.
     fn judge(&mut self) {
         let oldest_ns = self.oldest_ns();
         self.ever_ns = self.ever_ns.max(oldest_ns);
@@ -181,7 +178,6 @@ impl World {
         self.next += 1;
     }
 
-    /// Adds `rows` as parts, one per slot.
     fn list(&mut self, rows: Rows, (lo, hi, applied): (u64, u64, u64)) {
         let mut slots: BTreeMap<i64, Rows> = BTreeMap::new();
         for (row, fields) in rows {
@@ -344,7 +340,6 @@ impl World {
         self.written.clear();
     }
 
-    /// Drops all state that is not stored.
     fn load(&mut self) {
         let bytes = self.manifest.encode();
         self.manifest = Manifest::decode(&bytes).unwrap();
@@ -390,8 +385,8 @@ impl World {
         }
     }
 
-    /// Drops all expired parts. Every remaining part must be linked to a part that has not expired,
-    /// or to an input of the job.
+    /// Every remaining part must be linked to a part that has not expired, or to an input of the
+    /// job.
     fn expire(&mut self) {
         let oldest_ns = self.oldest_ns();
         let expired = self.manifest.expired(oldest_ns);
@@ -448,7 +443,6 @@ fn random_schedules_match_map_model() {
         let mut world = World::new(seed);
         // Each schedule uses only some kinds of steps, so that conflicts are frequent.
         let mut kinds: Vec<u8> = (0..25).filter(|k| *k < 9 || world.rng.u8(0..10) < 6).collect();
-        // Time passes in half of the schedules.
         if world.rng.bool() {
             kinds.extend([22, 22, 22, 22, 23, 23, 24, 24, 24]);
         }
@@ -460,6 +454,5 @@ fn random_schedules_match_map_model() {
         dropped += world.dropped;
         backfilled += world.backfilled;
     }
-    // Checks that the schedules cover both cases.
     assert!(dropped > 100 && backfilled > 100, "{dropped} {backfilled}");
 }

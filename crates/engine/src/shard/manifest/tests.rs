@@ -7,7 +7,6 @@ use crate::codec::crc::{CRC_BYTES, append_crc};
 
 use super::*;
 
-/// The stored manifest and the rows of table `value`.
 #[derive(Clone, Default)]
 struct Stored {
     manifest: Vec<u8>,
@@ -19,7 +18,7 @@ struct Life {
     rng: fastrand::Rng,
     manifest: Manifest,
     stored: Stored,
-    /// All stored states. The platform may lose the last states.
+    /// The platform may lose the last states.
     history: Vec<Stored>,
     salt: u32,
     next_sequence: u64,
@@ -47,7 +46,6 @@ impl Life {
         }
     }
 
-    /// Writes the manifest, and thereby ends a transaction.
     fn commit(&mut self) {
         self.manifest.check().unwrap();
         self.stored.manifest = self.manifest.encode();
@@ -149,7 +147,6 @@ impl Life {
         self.commit();
     }
 
-    /// Writes a value of the job as a row, without changing the manifest.
     fn step(&mut self) {
         let Some(job) = self.manifest.job().cloned() else { return };
         let Some(key) = job.keys.iter().nth(self.written.len()) else { return };
@@ -211,7 +208,7 @@ impl Life {
         self.commit();
     }
 
-    /// Loads the object again from the stored state, possibly without the last writes.
+    /// Possibly loses the last writes.
     fn load(&mut self) {
         let lost = self.rng.usize(0..3).min(self.history.len() - 1);
         self.history.truncate(self.history.len() - lost);
@@ -272,7 +269,6 @@ fn manifest_detects_flips_and_truncation() {
     }
 }
 
-/// Returns the bytes with a corrected checksum.
 fn resealed(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes.truncate(bytes.len() - CRC_BYTES);
     append_crc(&mut bytes, 0);
@@ -367,7 +363,6 @@ fn overlapping_parts_expire_together() {
     let mut manifest = Manifest::new(1);
     assert_eq!((manifest.expired(i64::MAX), manifest.next_expiry_ns()), (vec![], None));
     // The fourth part has one time in common with the first part, and one time with the third part.
-    // The second part is separate.
     manifest.add([part(1, 0, 9), part(2, 40, 50), part(3, 20, 30), part(4, 9, 20)], &[]);
     assert_eq!(manifest.next_expiry_ns(), Some(30));
     assert_eq!(manifest.expired(30), [], "its latest time is the first that is kept");

@@ -2,9 +2,8 @@
 //!
 //! If the isolate has read much data since the last pause, a page pauses before it runs. If other
 //! pages were read during this pause, the page pauses again. The thread needs the pauses to handle
-//! arriving requests. The local runtime handles requests only while no task is ready. Small
-//! consecutive pages, for example from a client that sends queries one after another, run without a
-//! pause until their work reaches [`WORK_MAX`].
+//! arriving requests, because the local runtime handles requests only while no task is ready. Small
+//! consecutive pages run without a pause until their work reaches [`WORK_MAX`].
 //!
 //! First pages run in the order of their arrival, because a small query has only one page. Later
 //! pages also yield to first pages of other shards.
@@ -13,8 +12,7 @@
 //! the queries that have read the least data so far, and among these the oldest. Each message
 //! contains the precedence, so all shards use the same order. A query therefore does not keep data
 //! of one shard in memory while it waits for other queries at the next shard. Each second of
-//! waiting halves the amount that counts as read by the query. A selected query that requests no
-//! page delays the other queries for at most `TURN_IDLE_MS`.
+//! waiting halves the amount that counts as read by the query.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -23,42 +21,36 @@ use crate::protocol::host::{EventId, Unavailable};
 use crate::protocol::live_queries::Precedence;
 use tidemark_model::limits::{PAGES_WAITING_MAX, QUERIES_READING_MAX};
 
-/// The time after which a turn without a page ends, in milliseconds. The waiting queries measure
-/// this time with their pauses. Usually, the edge merges a page and requests the next page in a
-/// fraction of this time.
+/// A turn without a page ends after this time, which the waiting queries measure with their pauses.
+/// Usually, the edge merges a page and requests the next page in a fraction of this time.
 const TURN_IDLE_MS: u32 = 400;
-/// The maximum work without a pause, in rows read plus bytes decoded. This work takes one or two
-/// milliseconds.
+/// The maximum work without a pause, in rows read plus bytes decoded: one or two milliseconds.
 const WORK_MAX: u64 = 200_000;
-/// The approximate time for a unit of work, in nanoseconds. The clock of Workers does not advance
-/// during the work.
+/// The approximate time for a unit of work. The clock of Workers does not advance during the work.
 const WORK_NS: u64 = 10;
-/// The time without a page, in nanoseconds, after which the thread has certainly handled all other
-/// requests.
+/// After this time without a page, the thread has certainly handled all other requests.
 const QUIET_NS: u64 = 1_000_000;
-/// The pause of the first page in the queue, in milliseconds. The thread handles its sockets even
-/// during a pause of zero.
+/// The pause of the first page in the queue. The thread handles its sockets even during a pause of
+/// zero.
 const FIRST_PAUSE_MS: u32 = 0;
-/// The pause, in milliseconds, of a continued query while other requests are arriving. A page takes
-/// about 5 ms, so the thread is free for most of the time.
+/// The pause of a continued query while other requests are arriving. A page takes about 5 ms, so
+/// the thread is free for most of the time.
 const BESIDE_OTHERS_PAUSE_MS: u32 = 15;
-/// The maximum sum of the pauses of `BESIDE_OTHERS_PAUSE_MS` for one page, in milliseconds. Without
-/// this limit, a constant stream of requests would delay the page permanently.
+/// Without this limit for one page, a constant stream of requests would delay the page permanently.
 const BESIDE_OTHERS_MS_MAX: u32 = 3 * BESIDE_OTHERS_PAUSE_MS;
-/// The duration, in nanoseconds, for which other requests count as present after the second-last
-/// write or first page.
+/// Other requests count as present for this duration after the second-last write or first page.
 const OTHERS_NS: u64 = 40_000_000;
-/// The time, in nanoseconds, within which several writes and first pages count as one. One query
-/// may send first pages to several shards.
+/// Several writes and first pages within this time count as one. One query may send first pages to
+/// several shards.
 const SAME_NS: u64 = 5_000_000;
-/// The minimum pause in all other cases, in milliseconds.
+/// The minimum pause in all other cases.
 const PAUSE_MS: u32 = 1;
 const PAUSE_MS_MAX: u32 = 100;
-/// The additional pause for each page that precedes the waiting page, in milliseconds.
+/// The additional pause for each page that precedes the waiting page.
 const PAUSE_STEP_MS: u32 = 2;
-/// The maximum number of times that a page yields to first pages of other shards.
+/// A page yields at most this number of times to first pages of other shards.
 const YIELDS_MAX: u32 = 8;
-/// The waiting time, in milliseconds, after which the amount that counts as read is halved.
+/// After this waiting time, the amount that counts as read is halved.
 const CLASS_MS: u32 = 1_000;
 
 /// The page counters of an isolate.
@@ -66,17 +58,15 @@ const CLASS_MS: u32 = 1_000;
 pub struct Pages {
     made: Cell<u64>,
     last_ns: Cell<i64>,
-    /// The work since the last pause.
     work: Cell<u64>,
-    /// The number of waiting first pages on all shards.
+    /// On all shards.
     first_pages: Cell<usize>,
     /// The times of the second-last and the last write or first page.
     others_ns: Cell<[i64; 2]>,
 }
 
 impl Pages {
-    /// Resets the work if the thread has had time to handle all other requests since the work was
-    /// done.
+    /// Resets the work if the thread has had time to handle all other requests since then.
     fn rest(&self, now_ns: i64) {
         let worked_ns = self.work.get().saturating_mul(WORK_NS);
         if self.last_ns.get().abs_diff(now_ns) > worked_ns.saturating_add(QUIET_NS) {
@@ -84,7 +74,6 @@ impl Pages {
         }
     }
 
-    /// Records a write or a first page.
     fn note(&self, now_ns: i64) {
         let [_, last_ns] = self.others_ns.get();
         if last_ns.abs_diff(now_ns) > SAME_NS {
@@ -99,12 +88,10 @@ impl Pages {
     }
 }
 
-/// The queue of a shard.
 #[derive(Debug)]
 pub(super) struct Turns {
     pages: Rc<Pages>,
     waiting: Vec<WaitingPage>,
-    /// The queries that have read recently, with the least recent first.
     readers: Vec<Precedence>,
     /// The number of pages that the queries in `readers` have read.
     made: u64,
@@ -113,7 +100,7 @@ pub(super) struct Turns {
 #[derive(Debug)]
 struct WaitingPage {
     event_id: EventId,
-    /// The query, or `None` for a first page.
+    /// `None` for a first page.
     query: Option<Precedence>,
     /// The value of [`Pages::made`] at the last check.
     pages_seen: u64,
@@ -126,7 +113,6 @@ struct WaitingPage {
 }
 
 impl WaitingPage {
-    /// Returns the query's place in the order, or `None` for a first page.
     fn precedence(&self) -> Option<Precedence> {
         let waited = u8::try_from(self.waited_ms / CLASS_MS).unwrap_or(u8::MAX);
         self.query.map(|of| Precedence { class: of.class.saturating_sub(waited), ..of })
@@ -188,7 +174,7 @@ impl Turns {
         self.pages.note(now_ns);
     }
 
-    /// Checks whether a page can run after its pause. Returns the same values as [`Turns::arrive`].
+    /// Returns the same values as [`Turns::arrive`].
     pub(super) fn check_again(&mut self, event_id: EventId, now_ns: i64) -> Option<u32> {
         let at = self.waiting.iter().position(|waiting| waiting.event_id == event_id)?;
         let waiting = self.waiting.get(at)?;
@@ -213,8 +199,8 @@ impl Turns {
         Some(pause_ms)
     }
 
-    /// Records a page that was read with `work` rows and bytes. `is_last` is true for the last page
-    /// of a query.
+    /// The page was read with `work` rows and bytes. `is_last` is true for the last page of a
+    /// query.
     pub(super) fn made(
         &mut self,
         query: Option<Precedence>,
@@ -234,7 +220,6 @@ impl Turns {
         }
     }
 
-    /// Removes a page whose client has disconnected.
     pub(super) fn leave(&mut self, event_id: EventId) {
         let Some(at) = self.waiting.iter().position(|waiting| waiting.event_id == event_id) else {
             return;
@@ -243,8 +228,7 @@ impl Turns {
         self.count_first(query, -1);
     }
 
-    /// Whether a page that could run yields to first pages of other shards. If the page did not
-    /// yield, there would be no pause in which the first pages could run.
+    /// Without the pause, first pages of other shards could not run before this page.
     fn yields(&mut self, at: usize) -> bool {
         let are_there = self.pages.first_pages.get() > 0;
         let Some(page) = self.waiting.get_mut(at) else { return false };
@@ -253,7 +237,6 @@ impl Turns {
         yields
     }
 
-    /// Changes the number of waiting first pages.
     fn count_first(&self, query: Option<Precedence>, change: isize) {
         if query.is_none() {
             let first_pages = &self.pages.first_pages;
@@ -261,7 +244,7 @@ impl Turns {
         }
     }
 
-    /// Returns the selected queries among the queries that wait or have read recently.
+    /// Selects among the queries that wait or have read recently.
     fn first(&self) -> Vec<Precedence> {
         let waiting = self.waiting.iter().filter_map(WaitingPage::precedence);
         // The order of a waiting query includes its waiting time.
@@ -309,8 +292,8 @@ impl Turns {
         rank.or_else(|| (page.idle_ms >= TURN_IDLE_MS).then_some(first.len()))
     }
 
-    /// Returns the pause of the page at `at` if `ahead` pages must run before it. A page without a
-    /// turn also pauses, so that idle turns of other queries expire.
+    /// Returns the pause if `ahead` pages must run before the page. A page without a turn also
+    /// pauses, so that idle turns of other queries expire.
     fn pause_ms(&self, at: usize, ahead: usize, first: &[Precedence], now_ns: i64) -> u32 {
         let Some(page) = self.waiting.get(at) else { return FIRST_PAUSE_MS };
         let leaves_room = page.query.is_some()

@@ -7,7 +7,7 @@ fn turns() -> (Turns, Rc<Pages>) {
     (Turns::new(Rc::clone(&pages)), pages)
 }
 
-/// Returns a query that has read little data. A higher number means a later start.
+/// A query that has read little data. A higher number means a later start.
 fn page_of(id: u64) -> Option<Precedence> {
     Some(Precedence { id, class: 0 })
 }
@@ -16,7 +16,6 @@ fn ids(turns: &Turns) -> Vec<u64> {
     turns.readers.iter().map(|reader| reader.id).collect()
 }
 
-/// Returns a queue on which much work was done recently.
 fn busy_turns() -> (Turns, Rc<Pages>) {
     let (turns, pages) = turns();
     pages.work.set(WORK_MAX);
@@ -56,7 +55,7 @@ fn summed_small_pages_cause_pause() {
     turns.made(None, true, WORK_MAX - 1, NOW_NS);
     assert_eq!(turns.arrive(EventId(3), None, NOW_NS), Ok(None), "counted from the pause on");
     turns.made(None, true, WORK_MAX, NOW_NS);
-    // The duration of the work is not idle time, because the clock does not advance.
+    // The clock does not advance during the work, so the duration of the work is not idle time.
     let busy_ns = NOW_NS + ((2 * WORK_MAX - 1) * WORK_NS + QUIET_NS).cast_signed();
     assert_eq!(turns.arrive(EventId(4), None, busy_ns), Ok(Some(0)));
     turns.leave(EventId(4));
@@ -82,7 +81,7 @@ fn later_pages_yield_to_first_pages() {
     for query in 1..=2 {
         turns.arrive(EventId(query), page_of(query), NOW_NS).unwrap();
     }
-    // The result does not depend on the order in which pauses end, and the delay is bounded.
+    // The order in which pauses end does not affect the result, and the delay is bounded.
     let mut looks = 0;
     while turns.check_again(EventId(1), NOW_NS).is_some() {
         looks += 1;
@@ -157,7 +156,6 @@ fn two_queries_read_at_once() {
     assert_eq!(turns.check_again(EventId(3), NOW_NS), None);
 }
 
-/// Returns the first waiting page that may run.
 fn next(turns: &mut Turns, event_ids: &[u64]) -> u64 {
     for _ in 0..2 {
         for &event_id in event_ids {
@@ -259,16 +257,14 @@ fn waiting_pages_are_limited() {
     assert_eq!(turns.arrive(EventId(limit), page_of(1), NOW_NS), Ok(Some(PAUSE_MS_MAX)));
 }
 
-/// A query that requests pages from all its shards at the same time, `pages_left` times.
 #[derive(Debug)]
 struct Reader {
     pages_left: u32,
     missing: Vec<usize>,
 }
 
-/// Runs queries over several shards of an isolate, with pauses that end in random order. Every
-/// query must receive all pages, and the number of queries that read at the same time must be
-/// limited.
+/// Shards of one isolate end their pauses in random order. Every query must receive all pages, and
+/// the number of queries that read at the same time must be limited.
 #[test]
 fn multi_shard_queries_never_deadlock() {
     for seed in 0..40 {

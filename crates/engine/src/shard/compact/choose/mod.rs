@@ -1,10 +1,10 @@
 //! Chooses the parts of the next merge, as a pure function of the manifest.
 //!
 //! The choice is size-tiered, like RocksDB's universal compaction, but per time slot. A merge
-//! combines neighbours in write sequence among the parts that touch one slot. A wide old part that
-//! touches many slots therefore does not force a merge of all slots. Slots, sizes and the slot
-//! width affect only the amount of rewritten data and the number of parts. Query results never
-//! depend on these properties, because every merge is *convex*.
+//! combines neighbours in write sequence among the parts that touch one slot. A wide old part
+//! therefore does not force a merge of all its slots. Slots and sizes affect only the amount of
+//! rewritten data and the number of parts. Query results do not depend on them, because every merge
+//! is *convex*.
 
 use std::ops::RangeInclusive;
 
@@ -12,37 +12,34 @@ use crate::merge::sequences::Extent;
 use crate::shard::manifest::{Part, PartId};
 use crate::shard::slots::Slots;
 
-/// The minimum number of parts in a merge.
 const PARTS_MIN: usize = 8;
-/// The minimum number of parts if another component has a merge of at least `PARTS_MIN` parts. One
-/// job with both merges writes fewer rows than two jobs.
+/// The minimum if another component has a merge of at least `PARTS_MIN` parts. One job with both
+/// merges writes fewer rows than two jobs.
 const JOINED_PARTS_MIN: usize = 4;
-/// The minimum number of parts in a slot that had no writes for an hour.
+/// The minimum in a slot that had no writes for an hour.
 const QUIET_PARTS_MIN: usize = 2;
-/// The maximum number of parts in a merge. For each part, the merge keeps a cursor and a page in
-/// memory.
+/// For each part, the merge keeps a cursor and a page in memory.
 const PARTS_MAX: usize = 16;
-/// The maximum size of a merge, in encoded bytes. A merge also uses at most half of the free space,
-/// because inputs and outputs exist at the same time.
+/// In encoded bytes. A merge also uses at most half of the free space, because inputs and outputs
+/// exist at the same time.
 const BYTES_MAX: u64 = 512_000_000;
-/// The maximum share of the largest part in a merge: two thirds. With a larger share, a merge would
-/// rewrite a large part to combine it with small parts.
+/// The maximum share of the largest part in a merge. With a larger share, a merge would rewrite a
+/// large part to combine it with small parts.
 const LARGEST: (u64, u64) = (2, 3);
-/// A part of at least this size, in bytes, is usually not merged if its series are long
+/// A part of at least this size is usually not merged if its series are long
 /// (`SEALED_ROWS_PER_SERIES`).
 const SEALED_BYTES: u64 = 32_000_000;
-/// The minimum average number of rows per series for which series count as long.
+/// Series count as long if they have at least this average number of rows.
 const SEALED_ROWS_PER_SERIES: u64 = 256;
-/// The size of a full flush, in bytes. A part of this size with long series is not merged while
-/// writes continue and its component has few parts. A merge would only write the same values again.
-/// Flushes of incompressible values create such parts (`FORCED` in `shard/flush_size.rs`).
+/// The size of a full flush. Flushes of incompressible values create parts of this size (`FORCED`
+/// in `shard/flush_size.rs`). While writes continue, a merge would only write the same values
+/// again.
 const FULL_BYTES: RangeInclusive<u64> = 2_500_000..=4_000_000;
-/// The maximum number of parts in a component with few parts. If a component has more parts, its
-/// oldest parts are merged.
+/// If a component has more parts, its oldest parts are merged even if they are full flushes.
 const FULL_PARTS_MAX: usize = 24;
-/// In a component with more parts, the number of newest parts that are not merged.
+/// The number of newest parts that are then not merged.
 const FULL_PARTS_KEPT: usize = FULL_PARTS_MAX - PARTS_MAX;
-/// A part of at least this size, in bytes, is usually not merged, even if its series are short.
+/// A part of at least this size is usually not merged, even if its series are short.
 const SEALED_BYTES_ALWAYS: u64 = 256_000_000;
 /// A part that overlaps a neighbour by more than a tenth of its time range may be merged at any
 /// size. Flushes in time order overlap only slightly.
@@ -61,8 +58,7 @@ pub struct ChoiceInputs<'a> {
 }
 
 /// Returns the next merges, at most one for each of these [`components`]. After the merges, parts
-/// with overlapping times still have disjoint write sequences. The result is empty if no merge is
-/// due.
+/// with overlapping times still have disjoint write sequences.
 pub fn choose(components: &[Vec<&Part>], now: &ChoiceInputs<'_>) -> Vec<Vec<PartId>> {
     let all_of = |least: usize| {
         let merge = |component: &Vec<&Part>| of_component(component, now, least);
@@ -76,7 +72,7 @@ pub fn choose(components: &[Vec<&Part>], now: &ChoiceInputs<'_>) -> Vec<Vec<Part
     due.into_iter().zip(joined).filter_map(|(due, joined)| due.or(joined)).collect()
 }
 
-/// Groups parts that have a slot in common. All parts with overlapping times are therefore in one
+/// Groups parts that have a slot in common, so that all parts with overlapping times are in one
 /// group. Each group is sorted by write sequence.
 pub fn components<'a>(parts: &[&'a Part], width_ns: i64) -> Vec<Vec<&'a Part>> {
     let mut by_time = parts.to_vec();
@@ -97,14 +93,13 @@ pub fn components<'a>(parts: &[&'a Part], width_ns: i64) -> Vec<Vec<&'a Part>> {
     components
 }
 
-/// Returns the first and the last slot that a part touches.
 fn slots(part: &Part, width_ns: i64) -> (i64, i64) {
     let slots = Slots::of(width_ns);
     (slots.at(part.min_ns), slots.at(part.max_ns))
 }
 
-/// Whether one part, or one part per slot, may replace the parts of a merge. The replacement is
-/// permitted if no other part overlaps both the time range and the write sequences of the merge.
+/// Whether one part, or one part per slot, may replace the parts of a merge: no other part overlaps
+/// both the time range and the write sequences of the merge.
 pub(crate) fn is_convex(merge: &[&Part], others: &[&Part]) -> bool {
     let Some(hull) = Extent::hull(merge.iter().map(|part| part.extent())) else { return false };
     let is_input = |part: &Part| merge.iter().any(|input| input.id == part.id);
@@ -114,15 +109,13 @@ pub(crate) fn is_convex(merge: &[&Part], others: &[&Part]) -> bool {
 }
 
 impl ChoiceInputs<'_> {
-    /// Whether the first and the last slot of a part had no writes for an hour.
     pub(crate) fn is_quiet_part(&self, part: &Part) -> bool {
         let (first, last) = slots(part, self.width_ns);
         (self.is_quiet)(first) && (self.is_quiet)(last)
     }
 }
 
-/// Whether a part of a component is excluded from merges. `is_quiet` is true if the part's slots
-/// receive no writes.
+/// `is_quiet` is true if the part's slots receive no writes.
 fn is_sealed(part: &Part, component: &[&Part], is_quiet: bool) -> bool {
     let has = |bytes: u64, rows_per_series: u64| {
         part.bytes >= bytes && part.rows >= part.series.saturating_mul(rows_per_series)
@@ -146,7 +139,6 @@ fn is_sealed(part: &Part, component: &[&Part], is_quiet: bool) -> bool {
     })
 }
 
-/// Returns the parts of a component that may be merged.
 pub(crate) fn unsealed<'a>(
     component: &[&'a Part],
     is_quiet: impl Fn(&Part) -> bool,
@@ -155,17 +147,15 @@ pub(crate) fn unsealed<'a>(
     component.iter().copied().filter(is_open).collect()
 }
 
-/// Returns the best merge of a component: the merge of the first slot that has a merge of at least
-/// `least` parts. Later slots must wait until this merge is done. Two merges that are convex
-/// separately are not necessarily convex together.
+/// Returns the merge of the first slot that has a merge of at least `least` parts. Merges of later
+/// slots must wait, because two convex merges are not necessarily convex together.
 fn of_component(component: &[&Part], now: &ChoiceInputs<'_>, least: usize) -> Option<Vec<PartId>> {
     let mut open = unsealed(component, |part| now.is_quiet_part(part));
     open.retain(|part| !(now.is_left)(part.id));
     if open.len() < QUIET_PARTS_MIN {
         return None;
     }
-    // A merge needs parts that touch a common slot. The first such slot is always the first slot of
-    // some part.
+    // The first slot that all parts of a merge touch is always the first slot of some part.
     let mut starts: Vec<i64> = open.iter().map(|part| slots(part, now.width_ns).0).collect();
     starts.sort();
     starts.dedup();

@@ -30,7 +30,7 @@ impl Story {
     fn add(&mut self, (lo, hi): (u64, u64), (min_ns, max_ns, bytes): (i64, i64, f64)) {
         let (id, bytes) = (PartId(self.next_id), bytes as u64);
         self.next_id += 1;
-        // Every part has one row per byte, so that large parts have long series.
+        // With one row per byte, large parts have long series.
         let rows = bytes;
         self.parts.push(Part {
             id,
@@ -61,7 +61,6 @@ impl Story {
         components(&all, self.width_ns).into_iter().map(most).max().unwrap_or_default()
     }
 
-    /// Runs all due merges. Panics if the merges do not end.
     fn settle(&mut self, is_quiet: &dyn Fn(i64) -> bool) {
         for _ in 0..3_000 {
             let all: Vec<&Part> = self.parts.iter().collect();
@@ -83,8 +82,8 @@ impl Story {
         panic!("it never rests: {} parts, {} jobs", self.parts.len(), self.jobs);
     }
 
-    /// Replaces the inputs with one output per slot. The bytes of an output are in proportion to
-    /// the overlapping time.
+    /// Writes one output per slot. The bytes of an output are in proportion to the overlapping
+    /// time.
     fn merge(&mut self, ids: &[PartId]) {
         let (inputs, kept): (Vec<Part>, Vec<Part>) =
             std::mem::take(&mut self.parts).into_iter().partition(|part| ids.contains(&part.id));
@@ -162,7 +161,6 @@ fn compaction_settles_under_any_load() {
     let late: Vec<Flush> = (0..400_i64)
         .map(|n| {
             let (new, old) = (n * 10, rng.i64(0..(n * 10).max(1)));
-            // A flush writes one part per slot.
             match old / 1_000 == new / 1_000 {
                 true => vec![(old, new + 9, 3.2 * MB)],
                 false => vec![(new, new + 9, 2.9 * MB), (old, old + 5, 0.32 * MB)],
