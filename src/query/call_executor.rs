@@ -1,5 +1,4 @@
-//! Runs a call over one group. Applies the call's transformations and the statement's LIMIT to the
-//! values.
+//! Runs a call over one group, and applies the call's transformations and the statement's LIMIT.
 
 use super::error::QueryError;
 use super::operators::gather::GatherExecutor;
@@ -11,7 +10,6 @@ use super::transforms::{Finish, StreamBatch, Transform, Transformation};
 use super::work::Work;
 use crate::admission::QueryReservation;
 
-/// The state of a call that computes its values from rows or partial states.
 #[derive(Debug)]
 pub(super) struct CallExecutor {
     streams: Vec<Box<dyn Transformation>>,
@@ -19,16 +17,14 @@ pub(super) struct CallExecutor {
     /// The current window of a function that needs all values of the window.
     pub(super) gathered: GatherExecutor,
     pub(super) series: Option<CallSeries>,
-    /// The number of transformations that have returned their last values.
     finished_streams: usize,
-    /// The last values of the previous transformation.
+    /// The last values of the previous transformation, which are the input of the current one.
     left: Option<StreamBatch>,
     /// The output of the current transformation for `left`.
     through: Option<StreamBatch>,
 }
 
 impl CallExecutor {
-    /// Creates a call without values. `room` counts the call's memory.
     pub(super) fn new(plan: &CallPlan, limiter: Limiter, room: &QueryReservation) -> Self {
         Self {
             streams: plan.transforms.iter().map(Transform::start).collect(),
@@ -41,7 +37,6 @@ impl CallExecutor {
         }
     }
 
-    /// Applies the transformations to a batch of values.
     pub(super) fn push(&mut self, mut piece: StreamBatch) {
         for stream in &mut self.streams {
             piece = stream.push(&piece);
@@ -50,10 +45,7 @@ impl CallExecutor {
     }
 
     /// Collects the last values of the transformations. Returns `false` if the statement must pause
-    /// before the collection is complete.
-    ///
-    /// # Errors
-    /// The errors of [`Transformation::finish`].
+    /// first.
     pub(super) fn finish_streams(&mut self, work: &Work) -> Result<bool, QueryError> {
         while let Some(stream) = self.streams.get_mut(self.finished_streams) {
             if let Some(piece) = self.left.take() {

@@ -2,10 +2,9 @@
 
 use crate::model::value::FieldType;
 
-/// The type of a name. If several sources contain the name, the greatest type applies, as in 1.x.
+/// The type of a name. If sources differ, the greatest type applies, as in 1.x.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum DataType {
-    /// No source contains the name.
     Unknown,
     Tag,
     Boolean,
@@ -28,7 +27,7 @@ impl From<FieldType> for DataType {
 }
 
 impl DataType {
-    /// Returns the type of the field values; `None` for tags and unknown names.
+    /// Returns `None` for tags and unknown names.
     pub(crate) fn field_type(self) -> Option<FieldType> {
         Some(match self {
             Self::Float => FieldType::Float,
@@ -40,7 +39,6 @@ impl DataType {
         })
     }
 
-    /// Returns the name of the type in 1.x.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",

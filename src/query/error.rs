@@ -154,7 +154,7 @@ pub enum QueryError {
     Page(&'static str),
 }
 
-/// Formats the time as RFC 3339, without a fraction.
+/// Formats RFC 3339 without a fraction.
 fn second(time_ns: i64) -> String {
     format_utc(time_ns.saturating_sub(time_ns.rem_euclid(S_NS)))
 }

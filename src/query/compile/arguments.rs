@@ -12,10 +12,6 @@ fn fail<T>(text: String) -> Result<T, QueryError> {
     Err(QueryError::Invalid(text))
 }
 
-/// Checks a call of a function that is not mathematical, and updates the facts about the statement.
-///
-/// # Errors
-/// [`QueryError::Invalid`] with 1.x's text.
 pub(crate) fn check(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> ArgumentCheck {
     let Some(function) = Function::find(name) else {
         return fail(format!("undefined function {name}()"));
@@ -46,7 +42,7 @@ pub(crate) fn check(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Ar
     }
 }
 
-/// Checks `distinct(field)`. `nested` is whether the call is an argument of another call.
+/// `nested` is whether the call is an argument of another call.
 pub(crate) fn distinct(field: &mut FieldCheck<'_>, args: &[Expr], nested: bool) -> ArgumentCheck {
     match args {
         [] => fail("distinct function requires at least one argument".into()),
@@ -62,10 +58,6 @@ pub(crate) fn distinct(field: &mut FieldCheck<'_>, args: &[Expr], nested: bool) 
     }
 }
 
-/// Checks that a mathematical function has the correct number of arguments.
-///
-/// # Errors
-/// [`QueryError::Invalid`] with 1.x's text.
 pub(crate) fn check_numbers(name: &str, args: &[Expr]) -> ArgumentCheck {
     match Function::find(name).map(|function| function.arguments) {
         Some(Arguments::Numbers(count)) => count_is(name, args, count),
@@ -73,10 +65,6 @@ pub(crate) fn check_numbers(name: &str, args: &[Expr]) -> ArgumentCheck {
     }
 }
 
-/// Checks that a call has `expected` arguments.
-///
-/// # Errors
-/// [`QueryError::Invalid`] with 1.x's text.
 pub(crate) fn count_is(name: &str, args: &[Expr], expected: usize) -> ArgumentCheck {
     if args.len() == expected {
         return Ok(());
@@ -96,7 +84,6 @@ fn count_between(name: &str, args: &[Expr], least: usize, most: usize) -> Argume
     ))
 }
 
-/// Checks an argument that must be a field, a wildcard or a regex.
 fn symbol(field: &mut FieldCheck<'_>, name: &str, arg: &Expr) -> ArgumentCheck {
     let what = match arg {
         Expr::VarRef { .. } => return Ok(()),
@@ -154,7 +141,6 @@ fn field_and_count(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Arg
     }
 }
 
-/// Checks a duration argument; returns `None` if the argument is not a duration.
 fn positive_duration(arg: &Expr) -> Option<ArgumentCheck> {
     let Expr::DurationLiteral(ns) = arg else { return None };
     Some(if *ns > 0 {
@@ -212,8 +198,7 @@ fn stream_and_window(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> A
     }
 }
 
-/// Checks the arguments of a technical function: `(field, period [, hold period [, warm-up
-/// type]])`.
+/// The arguments are `(field, period [, hold period [, warm-up type]])`.
 fn technical(
     field: &mut FieldCheck<'_>,
     name: &str,

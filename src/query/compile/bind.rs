@@ -20,17 +20,13 @@ use crate::scan::request::{
 };
 
 pub(crate) struct BindTarget<'a> {
-    /// The node of the SELECT, whose inputs are added later.
     pub(crate) node: &'a SelectNode,
     /// The condition in WHERE, without comparisons with `time`.
     pub(crate) condition: Option<&'a Expr>,
 }
 
-/// Creates the scans of a feed, one for each policy that contains the measurement. Skips a policy
-/// in which the measurement has none of the fields.
-///
-/// # Errors
-/// [`QueryError`]
+/// Creates the scans of a feed, one for each policy in which the measurement has a field of the
+/// feed.
 pub(crate) fn bind(
     bound: &BindTarget<'_>,
     feed: &Feed,
@@ -115,8 +111,6 @@ fn reads_nothing(output: &Output) -> bool {
     }
 }
 
-/// Returns the number of groups that SLIMIT and SOFFSET need. SOFFSET without SLIMIT hides all
-/// groups.
 fn groups_max(node: &SelectNode) -> Option<u64> {
     let is_limited = node.slimit > 0 || node.soffset > 0;
     is_limited.then(|| node.soffset.saturating_add(node.slimit).max(1))
@@ -135,7 +129,7 @@ fn time(node: &SelectNode, feed: &Feed) -> TimeRange {
     range
 }
 
-/// Returns a slot's field, converted if the measurement's type differs from the slot's type.
+/// Returns a slot's field, converted to the slot's type.
 fn field(slot: &Slot, schema: &Columns<'_>) -> Option<Input> {
     let wanted = slot.data_type.field_type()?;
     let (column, field_type) = schema.field(&slot.name)?;
@@ -145,8 +139,6 @@ fn field(slot: &Slot, schema: &Columns<'_>) -> Option<Input> {
     input.output_type().is_some().then_some(input)
 }
 
-/// Returns the field of a slot whose value is displayed. A subquery's value keeps its type if it
-/// cannot be converted to the slot's type (1.x `castToType`).
 fn shown_field(slot: &Slot, schema: &Columns<'_>, keeps_type: bool) -> Option<Input> {
     let own = || {
         let (column, field_type) = schema.field(&slot.name).filter(|_| keeps_type)?;
@@ -239,8 +231,8 @@ fn partials(
     (Output::Aggregates { calls, window: node.window.clone(), limit }, sources)
 }
 
-/// Returns the number of non-empty windows that LIMIT requires of each group. This number of
-/// windows is enough for every method of filling empty windows.
+/// Returns the number of non-empty windows that LIMIT requires of each group, for every fill
+/// method.
 fn windows_wanted(node: &SelectNode, feed: &Feed) -> Option<u64> {
     let [index] = feed.calls.as_slice() else { return None };
     let only_reads = node.calls.get(*index)?.transforms.is_empty();

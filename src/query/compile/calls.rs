@@ -1,5 +1,4 @@
-//! Converts fields to output expressions over calls and slots (1.x `valueMapper`). A call is an
-//! aggregate, selector or transformation. A slot is a field or tag that the statement reads.
+//! Converts fields to output expressions over calls and slots (1.x `valueMapper`).
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -30,7 +29,6 @@ pub(crate) struct BuiltCalls {
     pub(crate) keeps_point_time: bool,
 }
 
-/// Collects the distinct calls and slots of a statement while its fields are lowered.
 pub(crate) struct CallBuilder<'a> {
     checked: &'a CheckedSelect<'a>,
     names: &'a KnownNames,
@@ -38,10 +36,8 @@ pub(crate) struct CallBuilder<'a> {
     window: Option<&'a Window>,
     slots: Vec<Slot>,
     slot_positions: HashMap<Slot, usize>,
-    /// The bound expression and the plan of each call. Equal expressions share a call.
     calls: Vec<(Expr, CallPlan)>,
-    /// Maps the text of a call's expression to the call's position. Literals with different types
-    /// have different texts.
+    /// Maps a call's text to its position. Literals of different types have different texts.
     call_positions: HashMap<String, usize>,
     /// The slots that the outputs read outside of calls.
     referenced: Vec<usize>,
@@ -78,9 +74,6 @@ impl<'a> CallBuilder<'a> {
     }
 
     /// Lowers a field. Until [`Self::finish`], the outputs refer to slot `n` as `Column(SLOT + n)`.
-    ///
-    /// # Errors
-    /// [`QueryError::Unsupported`] for unsupported functions.
     pub(crate) fn output(&mut self, expr: &Expr) -> Result<Scalar, QueryError> {
         Ok(match expr {
             Expr::Paren(inner) => self.output(inner)?,
@@ -119,7 +112,6 @@ impl<'a> CallBuilder<'a> {
         self.slot_of(Slot { name: name.clone(), data_type: self.names.resolve(name, *cast) })
     }
 
-    /// Returns a slot for every tag, with a hash of the tag's name.
     fn series_slots(&mut self) -> Vec<(usize, u64)> {
         let tags = self.names.tags.keys().map(|tag| {
             let slot = Slot { name: tag.to_string(), data_type: DataType::Tag };
@@ -140,8 +132,7 @@ impl<'a> CallBuilder<'a> {
         }
     }
 
-    /// Rejects a type that a function does not support. If all sources are subqueries, functions
-    /// treat tags as strings.
+    /// If all sources are subqueries, functions treat tags as strings.
     fn check_type(&self, function: &Function, data_type: DataType) -> Result<(), QueryError> {
         match data_type {
             DataType::Tag if self.checked.reads_only_subqueries() => {
@@ -151,7 +142,6 @@ impl<'a> CallBuilder<'a> {
         }
     }
 
-    /// Returns the position of a call. Adds the call if it is new.
     fn call(&mut self, expr: &Expr) -> Result<usize, QueryError> {
         let text = format!("{expr:?}");
         if let Some(&index) = self.call_positions.get(&text) {
@@ -184,8 +174,6 @@ impl<'a> CallBuilder<'a> {
         }
     }
 
-    /// Returns the slot and the type of a call's field. Rejects a type that the function does not
-    /// support.
     fn argument(
         &mut self,
         function: &Function,
@@ -212,7 +200,6 @@ impl<'a> CallBuilder<'a> {
         })
     }
 
-    /// Returns the plan and the field argument of a function that needs all values of a window.
     fn gathered<'e>(
         &mut self,
         function: &Function,
@@ -262,10 +249,9 @@ impl<'a> CallBuilder<'a> {
         Some((plan, first))
     }
 
-    /// Returns the slots of the tag arguments of `top()` or `bottom()`; `None` without such
-    /// arguments. If an argument is the name of both a field and a tag, the result contains the
-    /// field, and the tag distinguishes the rows. A subquery groups by the tag, so a column of the
-    /// subquery never replaces the tag.
+    /// Returns the slots of the tag arguments of `top()` or `bottom()`. An argument that is both a
+    /// field and a tag shows the field, but the tag distinguishes the rows. A subquery groups by
+    /// the tag, so a column of the subquery never replaces the tag.
     fn tag_slots(&mut self, arguments: &[Expr]) -> Option<Vec<usize>> {
         let mut slots = Vec::with_capacity(arguments.len());
         for argument in arguments {
@@ -364,8 +350,7 @@ impl<'a> CallBuilder<'a> {
         }
     }
 
-    /// Returns the slots of all tags, which together identify a series. Returns no slots if each
-    /// group contains only one series.
+    /// Returns the slots of all tags, or no slots if each group contains only one series.
     fn key_slots(&mut self, group_keys: &[String]) -> Vec<usize> {
         let names = self.names;
         let grouped: HashSet<&str> = group_keys.iter().map(String::as_str).collect();
@@ -376,9 +361,8 @@ impl<'a> CallBuilder<'a> {
         names.tags.keys().map(|tag| self.slot_of(slot(tag))).collect()
     }
 
-    /// Replaces first() and last() over several series if the statement has no windows. The choice
-    /// of 1.x depends on the order in which 1.x reads the series. The replacement chooses the point
-    /// that 1.x chooses.
+    /// Replaces first() and last() over several series without windows. 1.x chooses the point by
+    /// its reading order of series, and the replacement chooses the same point.
     fn choose_like_v1(&self, call: &mut CallPlan, series: &[usize]) {
         let latest = match call.base {
             CallBase::Merge(AggregateFunction::First) => false,
@@ -395,11 +379,8 @@ impl<'a> CallBuilder<'a> {
         call.aux = text.into_iter().chain(series.iter().copied()).chain(shown).collect();
     }
 
-    /// Replaces the temporary positions of slots with their final positions. If the only call is a
-    /// selector, the call also reads the referenced slots.
-    ///
-    /// # Errors
-    /// [`QueryError::PlanTooLarge`]
+    /// Replaces the temporary positions of slots. If the only call is a selector, the call also
+    /// reads the referenced slots.
     pub(crate) fn finish(
         mut self,
         outputs: Vec<Scalar>,
@@ -437,7 +418,7 @@ impl<'a> CallBuilder<'a> {
     }
 }
 
-/// The offset that marks a position as the position of a slot while the number of calls is unknown.
+/// The offset that marks a position as a slot's while the number of calls is unknown.
 const SLOT: usize = 1 << 20;
 
 fn settle(scalar: Scalar, calls: usize) -> Scalar {
@@ -453,8 +434,7 @@ fn settle(scalar: Scalar, calls: usize) -> Scalar {
     }
 }
 
-/// Rejects a type that a function does not support. 1.x rejects unsupported types when it creates
-/// its iterators.
+/// 1.x rejects unsupported types when it creates its iterators.
 fn check_type(function: &Function, data_type: DataType) -> Result<(), QueryError> {
     let is_field = !matches!(data_type, DataType::Unknown | DataType::Tag);
     if !is_field || function.takes.includes(data_type) {
@@ -467,7 +447,6 @@ fn check_type(function: &Function, data_type: DataType) -> Result<(), QueryError
     )))
 }
 
-/// Returns the number in `fill(number)`.
 pub(crate) fn fill_number(fill: Fill) -> Option<FieldValue> {
     match fill {
         Fill::Number(number) => Some(as_written(number)),
@@ -482,8 +461,7 @@ fn as_written(number: FillNumber) -> FieldValue {
     }
 }
 
-/// Converts the number in `fill(number)` to the type of the values (1.x `castToFloat` and similar
-/// functions).
+/// Converts the number in `fill(number)` like 1.x's `castToFloat` and similar functions.
 fn cast_number(number: FillNumber, to: FieldType) -> FieldValue {
     match (to, number) {
         (FieldType::Float, FillNumber::Float(value)) => FieldValue::Float(value),

@@ -13,12 +13,11 @@ pub(crate) struct Columns<'a> {
     index: Option<Index<'a>>,
 }
 
-/// Maps the keys of tags and fields to their columns.
 type Index<'a> =
     (HashMap<&'a str, &'a ColumnDefinition>, HashMap<&'a str, (&'a ColumnDefinition, FieldType)>);
 
 impl<'a> Columns<'a> {
-    /// Prepares a measurement's columns for approximately `lookups` lookups.
+    /// `lookups` is the approximate number of lookups.
     pub(crate) fn new(schema: &'a MeasurementSchema, lookups: usize) -> Self {
         let index = || {
             let (mut tags, mut fields) = (HashMap::new(), HashMap::new());

@@ -1,5 +1,4 @@
-//! Defines the inputs for compiling a SELECT: policies with their schemas, the current time, and
-//! limits.
+//! Defines the inputs for compiling a SELECT.
 
 use crate::model::configurable_limits::Limits;
 use crate::model::schema::PolicySchema;

@@ -6,27 +6,22 @@ use super::zone::Zone;
 use crate::influxql::ast::{Expr, SelectStatement};
 use crate::query::error::QueryError;
 
-/// The arguments of `time(every, offset)`. An `every_ns` of 0 means no grouping by time.
+/// The arguments of `time(every, offset)`. If `every_ns` is 0, the statement does not group by
+/// time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Interval {
-    /// The width of the windows, in nanoseconds.
     pub(crate) every_ns: i64,
-    /// The offset from the epoch, in nanoseconds. The offset is smaller than the width of the
-    /// windows.
+    /// The offset from the epoch, less than `every_ns`.
     pub(crate) offset_ns: i64,
 }
 
 impl Interval {
-    /// Whether the width is 0. If so, the statement does not group by time.
     pub(crate) fn is_zero(&self) -> bool {
         self.every_ns == 0
     }
 }
 
 /// Checks GROUP BY and returns its interval (1.x `compileDimensions`).
-///
-/// # Errors
-/// [`QueryError::Invalid`] with 1.x's text.
 pub(crate) fn check(
     select: &SelectStatement,
     now_ns: i64,
@@ -62,8 +57,7 @@ pub(crate) fn check(
             _ => return invalid("only time and tag dimensions allowed"),
         }
     }
-    // A width of 0 or less means that the statement has no grouping by time (1.x `Interval.IsZero`
-    // and `Window`).
+    // 1.x does not group by time if the width is 0 or less (`Interval.IsZero`, `Window`).
     if interval.every_ns < 0 {
         interval = Interval::default();
     }

@@ -11,18 +11,14 @@ use crate::query::data_type::DataType;
 use crate::query::error::QueryError;
 use crate::query::functions::Function;
 
-/// The columns to which `*` expands, sorted by name: all fields, and all tags that are not
-/// dimensions.
+/// The columns to which `*` expands: all fields, and the tags that are not dimensions.
 struct Columns<'a> {
     list: Vec<(&'a str, DataType)>,
-    /// Maps the text of a regex to the positions of the matching columns.
+    /// Maps a regex to the positions of the matching columns.
     matches: BTreeMap<String, Vec<usize>>,
 }
 
-/// Expands `fields` and `dimensions`. The returned dimensions do not contain `time()`.
-///
-/// # Errors
-/// [`QueryError::Invalid`] with 1.x's text.
+/// Expands wildcards and regexes. The returned dimensions do not contain `time()`.
 pub(crate) fn expand(
     fields: Vec<Field>,
     dimensions: &[Dimension],
@@ -97,8 +93,8 @@ fn reference(name: &str, data_type: DataType) -> Expr {
 }
 
 impl Columns<'_> {
-    /// Returns the positions of the columns to which the wildcard or regex in `expr` expands;
-    /// `None` if `expr` contains neither.
+    /// Returns the positions of the columns that replace `expr`; `None` if `expr` has no wildcard
+    /// or regex.
     fn places_of(&mut self, expr: &Expr) -> Result<Option<Vec<usize>>, QueryError> {
         let places = match expr {
             Expr::Wildcard(kind) => self.places(None, |data_type| match kind {
@@ -129,7 +125,6 @@ impl Columns<'_> {
         places.map(Some)
     }
 
-    /// Appends one copy of `field` for each position in `places`.
     fn expand(&self, field: &Field, places: &[usize], out: &mut Vec<Field>) {
         let columns = places.iter().filter_map(|&place| self.list.get(place));
         let prefix = matches!(field.expr, Expr::Call { .. }).then(|| name_of(field));
@@ -143,8 +138,7 @@ impl Columns<'_> {
         }));
     }
 
-    /// Returns the positions of the columns whose types satisfy `takes`. If `regex` is given, the
-    /// names must also match `regex`.
+    /// Returns the positions of the columns with accepted types and names.
     fn places(
         &mut self,
         regex: Option<&str>,
@@ -167,8 +161,6 @@ impl Columns<'_> {
     }
 }
 
-/// Returns the name and the first argument of the innermost call, which is found through the first
-/// argument of each call.
 fn innermost(expr: &Expr) -> (&str, Option<&Expr>) {
     match expr {
         Expr::Call { name, args } => match args.first() {

@@ -7,45 +7,34 @@ use crate::influxql::ast::{Expr, Field, Fill, SelectStatement};
 use crate::query::error::QueryError;
 use crate::query::functions::Function;
 
-/// The facts about a statement that follow from its fields.
 #[derive(Debug, Default)]
 pub(crate) struct StatementCheck {
-    /// The interval in GROUP BY time(), explicit or inherited.
     pub(crate) interval: Interval,
-    /// Whether the interval comes from the outer statement.
+    /// Whether the outer statement supplies the interval.
     pub(crate) inherited_interval: bool,
     /// The number of windows that transformations read before the start of the range.
     pub(crate) extra_intervals: i64,
-    /// Whether every function is a selector.
     pub(crate) only_selectors: bool,
-    /// Whether a field contains a call of `distinct()` that is not inside another call.
+    /// Whether a field calls `distinct()` outside other calls.
     pub(crate) has_distinct: bool,
-    /// The function `top` or `bottom`, if the statement calls it.
     pub(crate) top_bottom: Option<String>,
-    /// Whether the statement selects a field or tag in addition to calls.
     pub(crate) has_auxiliary: bool,
-    /// The number of calls of functions that are not mathematical.
     pub(crate) call_count: usize,
-    /// The number of fields, excluding `time`.
+    /// Excludes `time`.
     pub(crate) field_count: usize,
-    /// The value of LIMIT; 0 means no limit.
+    /// 0 means no limit.
     pub(crate) limit: u64,
-    /// Whether the statement has INTO.
     pub(crate) has_target: bool,
     pub(crate) time_alias: Option<String>,
 }
 
 pub(crate) struct FieldCheck<'a> {
     pub(crate) statement: &'a mut StatementCheck,
-    /// Whether the current expression may be a wildcard. An operand of an operator must not be a
-    /// wildcard.
+    /// Whether the current expression may be a wildcard. An operand must not be a wildcard.
     pub(crate) allow_wildcard: bool,
 }
 
-/// Folds and checks the fields of `select`. Removes `time` and converts `DISTINCT x` to a call.
-///
-/// # Errors
-/// [`QueryError::Invalid`] with 1.x's text.
+/// Folds and checks the fields. Removes `time` and converts `DISTINCT x` to a call.
 pub(crate) fn check(
     select: &SelectStatement,
     statement: &mut StatementCheck,
@@ -106,7 +95,6 @@ fn together(select: &SelectStatement, statement: &StatementCheck) -> Result<(), 
 }
 
 impl FieldCheck<'_> {
-    /// Checks an expression (1.x `compileExpr`).
     pub(crate) fn expr(&mut self, expr: &Expr) -> Result<(), QueryError> {
         let fail = |text: &str| Err(QueryError::Invalid(text.to_owned()));
         match expr {
@@ -153,8 +141,6 @@ impl FieldCheck<'_> {
         Ok(())
     }
 
-    /// Checks a call inside a call. An inner call may be `distinct()` even if the statement has
-    /// other fields.
     pub(crate) fn nested(&mut self, expr: &Expr) -> Result<(), QueryError> {
         match expr {
             Expr::Call { name, args } if name == "distinct" => {

@@ -1,5 +1,5 @@
-//! Folds constants in the same way as 1.x (`influxql.Reduce`). Combines literals, evaluates `now()`
-//! and mathematical functions of literals, and removes parentheses around a single operand.
+//! Folds constants like 1.x (`influxql.Reduce`). Combines literals, evaluates `now()` and
+//! mathematical functions of literals, and removes parentheses around single operands.
 
 use super::time_literal;
 use super::zone::Zone;
@@ -7,12 +7,10 @@ use crate::influxql::ast::{BinaryOp, Expr};
 use crate::query::functions::Function;
 use crate::query::math;
 
-/// The kinds of expressions that folding may evaluate.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct FoldContext<'a> {
-    /// The value of `now()`; `None` leaves the call unchanged.
+    /// `None` keeps calls of `now()`.
     pub(crate) now_ns: Option<i64>,
-    /// Whether to evaluate mathematical functions of literals.
     pub(crate) math: bool,
     /// The zone of time literals without an offset.
     pub(crate) zone: Option<&'a Zone>,
@@ -60,7 +58,6 @@ fn rebuild(op: BinaryOp, left: Expr, right: Expr) -> Expr {
     Expr::Binary { op, left: Box::new(left), right: Box::new(right) }
 }
 
-/// Folds a binary operator whose operands are already folded.
 pub(crate) fn binary(op: BinaryOp, left: Expr, right: Expr, context: FoldContext<'_>) -> Expr {
     use Expr::BooleanLiteral as Bool;
     match (op, &left, &right) {

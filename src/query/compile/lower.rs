@@ -23,11 +23,7 @@ use crate::query::plan::{
 };
 use crate::scan::request::Window;
 
-/// Lowers a prepared statement and appends its scans to `scans`. A subquery groups by its own keys
-/// and by `outer_keys`.
-///
-/// # Errors
-/// [`QueryError`]
+/// Lowers a statement and appends its scans. A subquery groups by its own keys and by `outer_keys`.
 pub(crate) fn lower(
     prepared: Prepared<'_>,
     outer_keys: &[String],
@@ -56,8 +52,7 @@ pub(crate) fn lower(
     let mut built = builder.finish(outputs, &group_keys)?;
     if checked.reads_only_subqueries() {
         // The outer statement reads a subquery's tags as columns, unless another column has the
-        // same name. The tag arguments of top() and bottom() remain tags because they distinguish
-        // the rows.
+        // same name. The tag arguments of top() and bottom() remain tags to distinguish the rows.
         let gathered = built.calls.iter().filter_map(|call| match &call.base {
             CallBase::Gather(gather) => gather.tags.as_deref(),
             _ => None,
@@ -109,8 +104,7 @@ pub(crate) fn lower(
     Ok(node)
 }
 
-/// Returns the keys by which the statement's subqueries group. As in 1.x, subqueries also group by
-/// the tag arguments of top() and bottom().
+/// As in 1.x, subqueries also group by the tag arguments of top() and bottom().
 fn subquery_keys(group_keys: &[String], shown: &[(Field, bool)]) -> Vec<String> {
     let arguments = shown.iter().filter(|(_, is_argument)| *is_argument);
     let names = arguments.filter_map(|(field, _)| match &field.expr {
@@ -129,7 +123,7 @@ fn forwards_rows(inner_nodes: &[Rc<Subquery>], checked: &CheckedSelect<'_>) -> b
     }
 }
 
-/// Lowers the subqueries and adds their results to the sources of the statement.
+/// Lowers the subqueries and adds their results to the statement's sources.
 fn derive(
     subqueries: Vec<Prepared<'_>>,
     (group_keys, size): (&[String], &PlanSize),
@@ -159,7 +153,6 @@ fn derive(
     Ok(inner_nodes)
 }
 
-/// Binds the node to each measurement that has at least one of the node's fields.
 fn inputs(
     node: &mut SelectNode,
     mut condition: Option<Expr>,
@@ -193,8 +186,7 @@ fn columns(checked: &CheckedSelect<'_>, shown: &[(Field, bool)]) -> Rc<[String]>
     std::iter::once(time).chain(result_names::column_names(&shown)).collect()
 }
 
-/// Returns the zone's shifts during the range. Includes one window before and after the range,
-/// because the first and last window may extend beyond the range.
+/// Includes one window before and after the range, because a window may extend beyond the range.
 fn shifts(checked: &CheckedSelect<'_>) -> Vec<(i64, i64)> {
     let Some(zone) = &checked.zone else { return Vec::new() };
     let around_ns = checked.facts.interval.every_ns.saturating_mul(3);
@@ -205,8 +197,7 @@ fn shifts(checked: &CheckedSelect<'_>) -> Vec<(i64, i64)> {
     ))
 }
 
-/// Returns the windows, if the statement has windows. Rejects too many windows (1.x
-/// `max-select-buckets`).
+/// Rejects too many windows (1.x `max-select-buckets`).
 fn window(checked: &CheckedSelect<'_>, limit: u64) -> Result<Option<Window>, QueryError> {
     let interval = checked.facts.interval;
     if interval.is_zero() {
@@ -230,8 +221,7 @@ fn window(checked: &CheckedSelect<'_>, limit: u64) -> Result<Option<Window>, Que
     Ok(Some(window))
 }
 
-/// Returns the scans that the calls need. Partial states and rows need separate scans. Calls that
-/// read the previous window also need separate scans.
+/// Separates calls that need partial states, rows, or the previous window.
 fn feeds(built: &super::calls::BuiltCalls) -> Vec<Feed> {
     if built.calls.is_empty() {
         return vec![Feed { kind: FeedKind::Rows, calls: Vec::new(), extended: false }];

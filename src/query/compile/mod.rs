@@ -62,9 +62,6 @@ pub fn check(select: &SelectStatement, now_ns: i64) -> Result<(), QueryError> {
 }
 
 /// Splits a SHOW statement's condition into a condition without `time` and a time range.
-///
-/// # Errors
-/// [`QueryError::Invalid`] with 1.x's text.
 pub(crate) fn split_time(
     condition: Option<&Expr>,
     now_ns: i64,

@@ -1,5 +1,4 @@
-//! Counts the size of a plan during its creation. If a part of the plan would exceed a limit,
-//! rejects the part before its creation.
+//! Counts a plan's size, and rejects a part that would exceed a limit before the part is created.
 
 use std::cell::Cell;
 
@@ -9,7 +8,7 @@ use crate::model::limits::{PLAN_ENTRIES_MAX, WORK_PER_NAME};
 use crate::query::error::QueryError;
 use crate::query::functions::Function;
 
-/// The size of a statement's plan so far, including subqueries.
+/// The size so far, including subqueries.
 #[derive(Debug)]
 pub(super) struct PlanSize {
     limits: Limits,
@@ -19,25 +18,18 @@ pub(super) struct PlanSize {
 }
 
 impl PlanSize {
-    /// Creates the size of an empty plan.
     pub(super) fn new(limits: Limits) -> Self {
         let [sources, columns, entries] = [0; 3].map(Cell::new);
         Self { limits, sources, columns, entries }
     }
 
-    /// Adds `count` measurements of FROM.
-    ///
-    /// # Errors
-    /// [`QueryError::Exceeded`]
+    /// Adds measurements of FROM.
     pub(super) fn add_sources(&self, count: usize) -> Result<(), QueryError> {
         let advice = "name fewer measurements in FROM";
         self.add((&self.sources, count), Limit::Sources, advice)
     }
 
-    /// Adds the `count` columns to which `expr` expands.
-    ///
-    /// # Errors
-    /// [`QueryError::Exceeded`]
+    /// Adds the columns to which `expr` expands.
     pub(super) fn add_columns(&self, expr: &Expr, count: usize) -> Result<(), QueryError> {
         let each = calls(expr).max(1);
         let advice = "name the needed fields instead of * or a regular expression";
@@ -59,24 +51,20 @@ impl PlanSize {
         Ok(())
     }
 
-    /// Adds `count` entries. An entry is a part of the plan that exists once for each source or
-    /// once for each tag.
-    ///
-    /// # Errors
-    /// [`QueryError::PlanTooLarge`]
+    /// Adds parts that exist once for each source or once for each tag.
     pub(super) fn add_entries(&self, count: usize) -> Result<(), QueryError> {
         self.entries.set(self.entries.get().saturating_add(count));
         if self.entries.get() > PLAN_ENTRIES_MAX { Err(QueryError::PlanTooLarge) } else { Ok(()) }
     }
 
-    /// Returns the work that creating the plan required, in the units of [`crate::query::work`].
+    /// Returns the work of creating the plan, in the units of [`crate::query::work`].
     pub(super) fn work(&self) -> usize {
         let names = self.sources.get().saturating_add(self.columns.get());
         names.saturating_mul(WORK_PER_NAME).saturating_add(self.entries.get())
     }
 }
 
-/// Returns the number of an expression's calls of functions that are not mathematical.
+/// Counts the calls of functions that are not mathematical.
 fn calls(expr: &Expr) -> usize {
     match expr {
         Expr::Call { name, args } => {
@@ -89,7 +77,6 @@ fn calls(expr: &Expr) -> usize {
     }
 }
 
-/// Returns the number of nodes in an expression.
 pub(crate) fn nodes(expr: &Expr) -> usize {
     match expr {
         Expr::Call { args, .. } => 1 + args.iter().map(nodes).sum::<usize>(),

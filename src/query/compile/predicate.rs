@@ -8,16 +8,16 @@ use crate::query::functions::Function;
 use crate::query::plan::{DerivedField, DerivedFrom};
 use crate::scan::request::{Arithmetic, Comparison, Input, Operand, Predicate};
 
-/// The rules for resolving names and missing values in a condition.
+/// Specifies how a condition's names and missing values are resolved.
 #[derive(Clone, Copy)]
 struct Scope<'a> {
     schema: &'a Columns<'a>,
-    /// The fields of the subquery that supplies the rows; `None` if shards supply the rows. A
-    /// subquery has no index. In the rows of a subquery, a missing tag is therefore an empty
-    /// string, and a missing boolean field equals `false`.
+    /// The fields of the subquery that supplies the rows; `None` if shards supply the rows. In the
+    /// rows of a subquery, a missing tag is an empty string, and a missing boolean field is
+    /// `false`.
     derived: Option<&'a [DerivedField]>,
-    /// Whether the condition is an operand of a comparison. 1.x evaluates an operand of a
-    /// comparison without its index, so a comparison with a missing tag is false.
+    /// Whether the condition is an operand of a comparison. 1.x then evaluates the condition
+    /// without its index, so a comparison with a missing tag is false.
     compared: bool,
 }
 
@@ -26,8 +26,7 @@ impl Scope<'_> {
         self.derived.is_some()
     }
 
-    /// Returns the operand of an order comparison. A subquery's group tag is available as a field
-    /// and as a tag, but only the tag can be ordered.
+    /// A subquery's group tag is both a field and a tag, but only the tag can be ordered.
     fn ordered(self, operand: Operand) -> Operand {
         let Operand::Field(input @ Input { cast: None, .. }) = &operand else { return operand };
         let fields = self.derived.unwrap_or_default();
@@ -39,9 +38,8 @@ impl Scope<'_> {
     }
 }
 
-/// Lowers a condition that contains no time comparison. A name that is neither a tag nor a field
-/// counts as a tag that every series lacks. `derived` contains the fields of the subquery that
-/// supplies the rows, if any.
+/// Lowers a condition without time comparisons. An unknown name counts as a tag that every series
+/// lacks. `derived` contains the fields of the subquery that supplies the rows.
 pub(crate) fn lower(
     expr: &Expr,
     schema: &Columns<'_>,
@@ -104,14 +102,12 @@ fn not(predicate: Predicate) -> Predicate {
     differ((predicate, Predicate::Constant(true)))
 }
 
-/// Returns the condition that `operand` has a value.
 fn has_value(operand: Operand) -> Predicate {
     Predicate::Compare(Comparison::Equal, Box::new(operand.clone()), Box::new(operand))
 }
 
-/// Restricts `joined` to rows in which every operand that is a stored boolean field has a value.
-/// 1.x restricts stored rows in the same way. In a subquery's rows, a missing field equals `false`,
-/// so `joined` remains unchanged.
+/// Restricts stored rows to rows in which each operand that is a boolean field has a value, like
+/// 1.x.
 fn with_values(joined: Predicate, (left, right): (&Expr, &Expr), scope: Scope<'_>) -> Predicate {
     if scope.is_derived() {
         return joined;
@@ -120,7 +116,6 @@ fn with_values(joined: Predicate, (left, right): (&Expr, &Expr), scope: Scope<'_
     fields.fold(joined, |joined, field| and((has_value(field), joined)))
 }
 
-/// Whether the values of an expression are booleans.
 fn is_boolean(expr: &Expr, scope: Scope<'_>) -> bool {
     match expr {
         Expr::Paren(inner) => is_boolean(inner, scope),
@@ -137,7 +132,6 @@ fn is_boolean(expr: &Expr, scope: Scope<'_>) -> bool {
     }
 }
 
-/// Returns the boolean field to which the expression refers; `None` for any other expression.
 fn boolean_field(expr: &Expr, scope: Scope<'_>) -> Option<Operand> {
     match expr {
         Expr::Paren(inner) => boolean_field(inner, scope),
@@ -204,7 +198,7 @@ fn present(predicate: Predicate, tags: Vec<Operand>) -> Predicate {
     tags.into_iter().fold(predicate, |all, tag| and((is_missing(tag, false), all)))
 }
 
-/// Compares two conditions, for example `(v > 0) = (f > 1)` or `b != true`.
+/// Compares conditions, for example `(v > 0) = (f > 1)` or `b != true`.
 fn compare_conditions(
     comparison: Comparison,
     (left, right): (&Expr, &Expr),
@@ -238,9 +232,9 @@ fn compare_conditions(
     }
 }
 
-/// Returns the condition that a boolean expression has a result. Returns `None` for an expression
-/// that always has a result. In 1.x, an operator has no result if its left side is a missing field
-/// of a stored row. If only the right side has a result, the left side counts as `false`.
+/// Returns the condition that a boolean expression has a result; `None` if it always has one. In
+/// 1.x, an operator has no result if its left side is a missing field of a stored row. If only the
+/// right side has a result, the left side is `false`.
 fn has_result(expr: &Expr, scope: Scope<'_>) -> Option<Predicate> {
     if let Some(field) = boolean_field(expr, scope) {
         return Some(has_value(field));
@@ -259,8 +253,8 @@ fn has_result(expr: &Expr, scope: Scope<'_>) -> Option<Predicate> {
     }
 }
 
-/// Compares a boolean with a value of another type. The two types are not comparable. 1.x treats a
-/// missing value as `false`, except for a missing field of a stored row.
+/// Compares a boolean with an incomparable type. In 1.x, a missing value is `false`, except for a
+/// missing field of a stored row.
 fn compare_mixed(
     comparison: Comparison,
     (boolean, value): (&Expr, &Expr),
@@ -280,8 +274,8 @@ fn compare_mixed(
     }
 }
 
-/// Compares two names. A missing tag differs from every existing tag, and order comparisons with a
-/// missing tag are false. Both equality and inequality between a field and a missing tag are false.
+/// Compares two names. A missing tag differs from every existing tag and has no order. A field is
+/// neither equal nor unequal to a missing tag.
 pub(crate) fn compare_names(comparison: Comparison, left: Operand, right: Operand) -> Predicate {
     let is_field = |operand: &Operand| matches!(operand, Operand::Field(_));
     let tag = match (is_field(&left), is_field(&right)) {
@@ -302,8 +296,7 @@ pub(crate) fn compare_names(comparison: Comparison, left: Operand, right: Operan
     }
 }
 
-/// Returns the condition that a series lacks `tag`, or if `missing` is false, that the series has
-/// `tag`.
+/// Returns the condition that a series lacks `tag` (`missing`) or has `tag`.
 pub(crate) fn is_missing(tag: Operand, missing: bool) -> Predicate {
     let comparison = if missing { Comparison::Equal } else { Comparison::NotEqual };
     let nothing = Operand::Literal(FieldValue::String("".into()));
@@ -328,7 +321,6 @@ fn matches(left: &Expr, right: &Expr, negated: bool, scope: Scope<'_>) -> Predic
     }
 }
 
-/// Returns the arithmetic or bitwise operator of `op`, in WHERE and in fields.
 pub(super) fn arithmetic(op: BinaryOp) -> Option<Arithmetic> {
     Some(match op {
         BinaryOp::Add => Arithmetic::Add,
@@ -343,7 +335,7 @@ pub(super) fn arithmetic(op: BinaryOp) -> Option<Arithmetic> {
     })
 }
 
-/// Lowers a value. Returns `None` for an expression that never has a value in a condition.
+/// Returns `None` for an expression that never has a value in a condition.
 fn operand(expr: &Expr, scope: Scope<'_>) -> Option<Operand> {
     Some(match expr {
         Expr::Paren(inner) => operand(inner, scope)?,

@@ -19,35 +19,30 @@ use crate::model::schema::{MeasurementSchema, PolicySchema};
 use crate::query::error::QueryError;
 use crate::query::functions::{self, Function};
 
-/// The measurements in FROM by name. Several policies and subqueries may contain measurements with
-/// the same name.
+/// The measurements in FROM by name. Policies and subqueries may share a measurement's name.
 pub(super) type Measurements<'a> = BTreeMap<String, Vec<FromMeasurement<'a>>>;
 
-/// A source in FROM that has rows.
 #[derive(Clone, Debug)]
 pub(crate) struct FromMeasurement<'a> {
     pub(crate) origin: Origin<'a>,
-    /// Whether the source supplies the functions that read the previous window; `None` if the
-    /// source is not a subquery.
+    /// Whether a subquery supplies the functions that read the previous window; `None` for
+    /// measurements.
     pub(crate) before: Option<bool>,
     pub(crate) schema: Cow<'a, MeasurementSchema>,
 }
 
-/// The policy or subquery that contains a source.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Origin<'a> {
     Policy(&'a PolicyView<'a>),
-    /// Position in the statement's subqueries.
+    /// The position in the statement's subqueries.
     Subquery(usize),
 }
 
-/// A statement with resolved names.
 pub(crate) struct Prepared<'a> {
     pub(super) checked: &'a CheckedSelect<'a>,
     pub(super) measurements: Measurements<'a>,
     pub(super) known: KnownNames,
-    /// The expanded fields, including the tag columns that top() and bottom() add. The flag is true
-    /// for the added columns.
+    /// The expanded fields. The flag marks a tag column that top() or bottom() adds.
     pub(super) shown: Vec<(Field, bool)>,
     pub(super) group_keys: Vec<String>,
     pub(super) subqueries: Vec<Prepared<'a>>,
@@ -55,10 +50,7 @@ pub(crate) struct Prepared<'a> {
     pub(super) size: &'a PlanSize,
 }
 
-/// Resolves all names. Resolves names in inner statements first.
-///
-/// # Errors
-/// [`QueryError`]
+/// Resolves names in inner statements first.
 pub(crate) fn prepare<'a>(
     checked: &'a CheckedSelect<'a>,
     (context, size): (&'a Context<'a>, &'a PlanSize),
@@ -96,8 +88,8 @@ pub(crate) fn prepare<'a>(
     Ok(Prepared { checked, measurements, known, shown, group_keys, subqueries, buckets_max, size })
 }
 
-/// Removes casts that have no effect on a subquery's columns. 1.x converts only numbers, and only
-/// to numbers (`castToType`). A function (`called`) reads only values of its argument's type.
+/// Removes casts that have no effect on a subquery's columns: 1.x converts only numbers to numbers
+/// (`castToType`). A function (`called`) reads only values of its argument's type.
 fn remove_casts(expr: &mut Expr, known: &KnownNames, called: bool) {
     match expr {
         Expr::VarRef { name, cast } => {
@@ -127,12 +119,8 @@ fn remove_casts(expr: &mut Expr, known: &KnownNames, called: bool) {
 }
 
 impl Prepared<'_> {
-    /// Returns the columns that the outer statement sees, except the time. The tag arguments of
-    /// `top` and `bottom` are hidden columns. The outer statement can read a hidden column by name
-    /// if no visible column has that name.
-    ///
-    /// # Errors
-    /// [`QueryError`]
+    /// Returns the columns except the time. The tag arguments of `top` and `bottom` are hidden. The
+    /// outer statement can read a hidden column unless a visible column has its name.
     pub(crate) fn visible_columns(&self) -> Result<Vec<SubqueryColumn>, QueryError> {
         let written: Vec<Field> = (self.shown.iter())
             .filter(|(_, brought)| !brought)
@@ -159,7 +147,6 @@ impl Prepared<'_> {
     }
 }
 
-/// Adds a column for each tag argument of top() and bottom().
 fn with_tag_arguments(fields: &[Field]) -> Vec<(Field, bool)> {
     let mut all = Vec::with_capacity(fields.len());
     for field in fields {
@@ -174,10 +161,6 @@ fn with_tag_arguments(fields: &[Field]) -> Vec<(Field, bool)> {
     all
 }
 
-/// Returns those measurements of a policy that match a source.
-///
-/// # Errors
-/// [`QueryError::Invalid`] if the regex is invalid.
 pub(crate) fn named<'a>(
     source: &Measurement,
     schema: &'a PolicySchema,
@@ -239,7 +222,7 @@ fn measurements<'a>(
     Ok(found)
 }
 
-/// Returns the name or regex as written. The first value is whether the text is a regex.
+/// Returns whether the source is a regex, and its text.
 pub(super) fn source_text(name: &MeasurementName) -> (bool, &str) {
     match name {
         MeasurementName::Name(name) => (false, name),

@@ -10,15 +10,14 @@ use crate::query::data_type::DataType;
 use crate::query::error::QueryError;
 use crate::query::functions::{Function, Kind};
 
-/// The names that a statement's sources define.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct KnownNames {
-    /// The fields, including the columns of subqueries.
+    /// Includes the columns of subqueries.
     pub(crate) fields: BTreeMap<Rc<str>, DataType>,
-    /// The names in `fields` that a wildcard skips: the tag arguments of `top` and `bottom` in a
-    /// subquery.
+    /// The names in `fields` that a wildcard skips: a subquery's tag arguments of `top` and
+    /// `bottom`.
     pub(crate) hidden: BTreeMap<Rc<str>, ()>,
-    /// The tags, including the dimensions of subqueries.
+    /// Includes the dimensions of subqueries.
     pub(crate) tags: BTreeMap<Rc<str>, ()>,
 }
 
@@ -32,7 +31,6 @@ impl KnownNames {
         }
     }
 
-    /// Adds a field that a wildcard skips.
     pub(crate) fn add_hidden(&mut self, name: &str, data_type: DataType) {
         if !self.fields.contains_key(name) {
             self.add_field(name, data_type);
@@ -56,13 +54,11 @@ impl KnownNames {
         }
     }
 
-    /// Whether a source has a tag with this name, or a subquery has a column of tag values with
-    /// this name.
+    /// Whether a source has the tag, or a subquery has a column of tag values with this name.
     pub(crate) fn is_tag(&self, name: &str) -> bool {
         self.tags.contains_key(name) || self.fields.get(name) == Some(&DataType::Tag)
     }
 
-    /// Returns the type of a reference.
     pub(crate) fn resolve(&self, name: &str, cast: Option<Cast>) -> DataType {
         // A column of a subquery has no type if its name is unknown in the subquery.
         let field = || self.fields.get(name).copied().filter(|known| *known != DataType::Unknown);
@@ -80,8 +76,7 @@ impl KnownNames {
     }
 }
 
-/// Replaces the cast of every reference in `expr` with its resolved type, so that the expression
-/// prints as in 1.x.
+/// Replaces every reference's cast with its resolved type, so that the expression prints as in 1.x.
 pub(crate) fn bind(expr: &mut Expr, names: &KnownNames) {
     match expr {
         Expr::VarRef { name, cast } => {
@@ -97,9 +92,9 @@ pub(crate) fn bind(expr: &mut Expr, names: &KnownNames) {
     }
 }
 
-/// Marks the fields in a condition. A name that is a field in one source is not a tag in any other
-/// source. With `typed`, each field has the highest-precedence type among the sources, as in 1.x.
-/// In a source with another type, the value is missing or is a converted number.
+/// Marks the fields in a condition. A name that is a field in one source is not a tag in another.
+/// With `typed`, each field has its highest-precedence type among the sources, as in 1.x. In a
+/// source with another type, the value is missing or is a converted number.
 pub(crate) fn bind_fields(expr: &mut Expr, names: &KnownNames, typed: bool) {
     match expr {
         Expr::VarRef { name, cast: cast @ (None | Some(Cast::Field)) } => {
@@ -123,7 +118,7 @@ pub(crate) fn bind_fields(expr: &mut Expr, names: &KnownNames, typed: bool) {
     }
 }
 
-/// Returns the cast to `data_type`; `None` if the type is unknown.
+/// Returns `None` if the type is unknown.
 fn bound_cast(data_type: DataType) -> Option<Cast> {
     Some(match data_type {
         DataType::Unknown => return None,
@@ -136,10 +131,6 @@ fn bound_cast(data_type: DataType) -> Option<Cast> {
     })
 }
 
-/// Returns the type of `expr`.
-///
-/// # Errors
-/// `type error: …` if the operands have incompatible types.
 pub(crate) fn type_of(expr: &Expr, names: &KnownNames) -> Result<DataType, QueryError> {
     Ok(match expr {
         Expr::VarRef { name, cast } => names.resolve(name, *cast),
@@ -172,9 +163,9 @@ pub(crate) fn type_of(expr: &Expr, names: &KnownNames) -> Result<DataType, Query
     })
 }
 
-/// Returns the reason why an integer and an unsigned integer cannot be combined; `None` if the
-/// combination is valid. Only an integer literal is converted automatically. `literals` specifies
-/// for each side whether the side is a literal.
+/// Returns why an integer and an unsigned integer cannot be combined; `None` if they can. Only an
+/// integer literal is converted automatically. `literals` says for each side whether it is a
+/// literal.
 fn signs_clash(left: DataType, right: DataType, literals: (bool, bool)) -> Option<&'static str> {
     let (unsigned_literal, integer_literal) = match (left, right) {
         (DataType::Unsigned, DataType::Integer) => literals,
@@ -190,9 +181,8 @@ fn signs_clash(left: DataType, right: DataType, literals: (bool, bool)) -> Optio
     }
 }
 
-/// Returns the type of a call (1.x `FunctionTypeMapper.CallType`, `MathTypeMapper.CallType`). The
-/// call of a mathematical function with a string or boolean has the type of its argument, although
-/// the result is always null.
+/// Returns a call's type (1.x `FunctionTypeMapper.CallType`, `MathTypeMapper.CallType`). A
+/// mathematical function of a string or boolean is always null but has its argument's type.
 fn call(name: &str, args: &[Expr], names: &KnownNames) -> Result<DataType, QueryError> {
     let mut types = Vec::with_capacity(args.len());
     for arg in args {
@@ -206,8 +196,7 @@ fn call(name: &str, args: &[Expr], names: &KnownNames) -> Result<DataType, Query
     Ok(if is_mathematics && !takes_first { first } else { function.output.over(first) })
 }
 
-/// Returns the type that 1.x's `Eval` returns for the zero values of both types; `None` for
-/// incompatible types.
+/// Returns the type that 1.x's `Eval` returns for zero values; `None` for incompatible types.
 fn operator(op: BinaryOp, left: DataType, right: DataType) -> Option<DataType> {
     use DataType::{Boolean, Float, Integer, Unsigned};
     let bitwise = matches!(op, BinaryOp::BitwiseAnd | BinaryOp::BitwiseOr | BinaryOp::BitwiseXor);

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use crate::influxql::ast::{Expr, Field};
 
-/// Returns the name of a field that has no alias.
 pub(crate) fn field_name(expr: &Expr) -> String {
     match expr {
         Expr::Call { name, .. } => name.clone(),
@@ -19,12 +18,11 @@ pub(crate) fn field_name(expr: &Expr) -> String {
     }
 }
 
-/// Returns a field's alias, or its name if the field has no alias.
 pub(crate) fn name_of(field: &Field) -> String {
     field.alias.clone().unwrap_or_else(|| field_name(&field.expr))
 }
 
-/// Collects the names of references and calls in an operator tree, in order.
+/// Collects the names of references and calls, in order.
 fn collect(expr: &Expr, parts: &mut Vec<String>) {
     match expr {
         Expr::VarRef { name, .. } => parts.push(name.clone()),
@@ -38,8 +36,7 @@ fn collect(expr: &Expr, parts: &mut Vec<String>) {
     }
 }
 
-/// Returns unique names for `fields`. Aliases remain unchanged. Other duplicate names get the
-/// suffix `_1`, `_2`, ….
+/// Aliases remain unchanged. Other duplicate names get the suffix `_1`, `_2`, ….
 pub(crate) fn column_names(fields: &[Field]) -> Vec<String> {
     let mut taken: HashMap<String, u32> = HashMap::new();
     for alias in fields.iter().filter_map(|field| field.alias.as_ref()) {

@@ -13,50 +13,41 @@ use crate::query::error::QueryError;
 use crate::query::functions::Function;
 use crate::query::transforms;
 
-/// A SELECT that 1.x's compiler accepts.
 #[derive(Debug)]
 pub(crate) struct CheckedSelect<'a> {
     pub(crate) select: &'a SelectStatement,
-    /// The folded condition in WHERE, without time comparisons.
+    /// The folded condition, without time comparisons.
     pub(crate) condition: Option<Expr>,
-    /// The selected time range, intersected with the range of every outer statement.
+    /// The selected range, intersected with every outer statement's range.
     pub(crate) range: TimeRange,
-    /// The widest time range that the outermost statement reads. A subquery never reads outside
-    /// this range, even for the window before the subquery's own range (1.x `LocalShardMapping`).
+    /// The widest range that the outermost statement reads. A subquery never reads outside this
+    /// range, even for the window before its own range (1.x `LocalShardMapping`).
     pub(crate) floor: TimeRange,
-    /// The folded fields without `time`.
     pub(crate) fields: Vec<Field>,
-    /// The facts that follow from the fields.
     pub(crate) facts: StatementCheck,
-    /// The effective method of filling empty windows. In a subquery, `null` becomes `none`.
+    /// The effective fill method. In a subquery, `null` becomes `none`.
     pub(crate) fill: Fill,
-    /// Whether the result starts with the latest rows. A subquery has the direction of its outer
-    /// statement.
+    /// Whether the latest rows come first. A subquery has its outer statement's direction.
     pub(crate) descending: bool,
-    /// Whether the statement is a subquery.
     pub(crate) nested: bool,
-    /// Whether a subquery supplies the outer functions that read the previous window. If true, the
-    /// subquery's rows include the previous window. If false, the subquery supplies all other
-    /// functions.
+    /// Whether a subquery supplies the outer functions that read the previous window. If so, the
+    /// subquery's rows include that window.
     pub(crate) before: bool,
-    /// The number of times that a subquery is executed. A subquery is executed twice if the outer
-    /// statement contains both kinds of functions.
+    /// The number of times that a subquery is executed. An outer statement with functions of both
+    /// kinds executes a subquery twice.
     pub(crate) readings: u32,
-    /// The zone in `tz()`.
     pub(crate) zone: Option<Zone>,
-    /// The subqueries in FROM, in order. A subquery that is executed several times has several
-    /// entries.
+    /// The subqueries in FROM, in order. A repeated execution has its own entry.
     pub(crate) subqueries: Vec<CheckedSelect<'a>>,
 }
 
 impl CheckedSelect<'_> {
-    /// Whether all sources are subqueries.
     pub(crate) fn reads_only_subqueries(&self) -> bool {
         self.select.sources.iter().all(|source| matches!(source, Source::Subquery(_)))
     }
 
     /// Returns the kinds of functions that read the subqueries: `true` for functions that read the
-    /// previous window, `false` for all other functions.
+    /// previous window.
     fn kinds(&self) -> Vec<bool> {
         let windows = !self.facts.interval.is_zero();
         let calls = self.fields.iter().flat_map(|field| calls_of(&field.expr));
@@ -67,8 +58,8 @@ impl CheckedSelect<'_> {
         if kinds.is_empty() { vec![false] } else { kinds }
     }
 
-    /// Returns the range, extended by `windows` windows before its start. If times descend, the
-    /// additional windows are at the end of the range.
+    /// Returns the range with `windows` windows before its start, or after its end if times
+    /// descend.
     fn range_with(&self, windows: i64) -> TimeRange {
         let ns = self.facts.interval.every_ns.saturating_mul(windows);
         let TimeRange { mut start_ns, mut end_ns } = self.range;
@@ -81,12 +72,10 @@ impl CheckedSelect<'_> {
         TimeRange::new(start_ns, end_ns).intersect(&all)
     }
 
-    /// Returns the time range that a subquery may read for functions of the given kind.
     fn range_for(&self, before: bool) -> TimeRange {
         self.range_with(i64::from(before)).intersect(&self.floor)
     }
 
-    /// Checks the subqueries in FROM once for each kind of function.
     fn check_subqueries(&mut self, now_ns: i64) -> Result<(), QueryError> {
         let kinds = self.kinds();
         let select = self.select;
@@ -110,10 +99,7 @@ impl CheckedSelect<'_> {
 }
 
 /// Checks `select`. For a subquery, `outer` contains the outer statement, the kind of functions
-/// that read the subquery, and the number of times that the subquery is executed.
-///
-/// # Errors
-/// [`QueryError::Invalid`] with 1.x's text, [`QueryError::Readings`].
+/// that read the subquery, and the number of executions.
 pub(crate) fn check<'a>(
     select: &'a SelectStatement,
     now_ns: i64,
@@ -182,7 +168,7 @@ pub(crate) fn check<'a>(
     Ok(checked)
 }
 
-/// Returns an expression's outermost calls of functions that are not mathematical.
+/// Returns the outermost calls of functions that are not mathematical.
 fn calls_of(expr: &Expr) -> Vec<&str> {
     match expr {
         Expr::Call { name, args } if Function::mathematics(name).is_some() => {
@@ -197,9 +183,8 @@ fn calls_of(expr: &Expr) -> Vec<&str> {
     }
 }
 
-/// Checks that WHERE calls only mathematical functions (1.x `validateCondition`). Also checks that
-/// the right side of a regex operator is a regex; on any other right side, 1.x panics when it
-/// rewrites the condition.
+/// Checks that WHERE calls only mathematical functions (1.x `validateCondition`), and that the
+/// right side of a regex operator is a regex; otherwise 1.x panics.
 fn check_condition(expr: &Expr) -> Result<(), QueryError> {
     match expr {
         Expr::Binary { op: BinaryOp::EqRegex | BinaryOp::NeRegex, right, .. }

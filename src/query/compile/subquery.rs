@@ -1,5 +1,4 @@
-//! Exposes a subquery to its outer statement as a measurement: columns become fields, and
-//! dimensions become tags.
+//! Exposes a subquery as a measurement: columns become fields, and dimensions become tags.
 
 use std::collections::BTreeSet;
 
@@ -12,20 +11,15 @@ use crate::query::data_type::DataType;
 use crate::query::error::QueryError;
 use crate::query::plan::{DerivedField, DerivedFrom, SelectNode, Subquery};
 
-/// A column of a subquery.
 pub(crate) struct SubqueryColumn {
     pub(crate) name: String,
     pub(crate) data_type: DataType,
-    /// Position in the subquery's columns. The time is at position 0.
+    /// The position in the subquery's columns. Position 0 is the time.
     pub(crate) position: usize,
     /// Whether a wildcard skips the column.
     pub(crate) hidden: bool,
 }
 
-/// Adds the columns and dimensions of `inner` to the names of the outer statement.
-///
-/// # Errors
-/// [`QueryError`]
 pub(crate) fn add_names(inner: &Prepared<'_>, known: &mut KnownNames) -> Result<(), QueryError> {
     for SubqueryColumn { name, data_type, hidden, .. } in inner.visible_columns()? {
         if hidden {
@@ -38,8 +32,7 @@ pub(crate) fn add_names(inner: &Prepared<'_>, known: &mut KnownNames) -> Result<
     Ok(())
 }
 
-/// Returns the subquery, and the schema of its result as a measurement. The tags are numbered like
-/// the node's group keys.
+/// The tags of the returned schema are numbered like the node's group keys.
 pub(crate) fn derive(
     node: SelectNode,
     columns: &[SubqueryColumn],

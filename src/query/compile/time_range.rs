@@ -11,18 +11,14 @@ use crate::influxql::ast::{BinaryOp, Expr};
 use crate::model::time::{MAX_TIME_NS, MIN_TIME_NS};
 use crate::query::error::QueryError;
 
-/// The inclusive time bounds of a statement; a bound is `None` if the statement does not specify
-/// it.
+/// The inclusive time bounds that the statement specifies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Bounds {
-    /// The first time in the range, in nanoseconds.
     pub(crate) min_ns: Option<i64>,
-    /// The last time in the range, in nanoseconds.
     pub(crate) max_ns: Option<i64>,
 }
 
 impl Bounds {
-    /// Returns the intersection of two time bounds.
     pub(crate) fn intersect(self, other: Self) -> Self {
         let later = |a: Option<i64>, b: Option<i64>| match (a, b) {
             (Some(a), Some(b)) => Some(a.max(b)),
@@ -39,11 +35,8 @@ impl Bounds {
     }
 }
 
-/// Splits a condition into a condition without `time` and the time bounds. The remaining condition
-/// is `None` if every comparison is with `time`.
-///
-/// # Errors
-/// [`QueryError::Invalid`] and [`QueryError::Literal`] with 1.x's texts.
+/// Splits a condition into a condition without `time` and the time bounds. The condition is `None`
+/// if it contains only comparisons with `time`.
 pub(crate) fn split(
     condition: Option<&Expr>,
     context: FoldContext<'_>,
@@ -92,7 +85,7 @@ fn walk(condition: &Expr, context: FoldContext<'_>) -> Result<(Option<Expr>, Bou
     }
 }
 
-/// Whether `expr` is `time` in any letter case, with or without parentheses.
+/// Accepts `time` in any letter case, with or without parentheses.
 pub(crate) fn is_time(expr: &Expr) -> bool {
     match expr {
         Expr::Paren(inner) => is_time(inner),
@@ -142,8 +135,7 @@ fn bounds(op: BinaryOp, value: &Expr, context: FoldContext<'_>) -> Result<Bounds
     Ok(Bounds { min_ns, max_ns })
 }
 
-/// Checks that a time is valid. Folding saturates, so a time outside the valid range is near the
-/// minimum or maximum of `i64`.
+/// Checks that a time is valid. Folding saturates, so an invalid time is near an end of `i64`.
 fn within_limits(time_ns: i64) -> Result<i64, QueryError> {
     let text = || time_literal::print_seconds(time_ns);
     if time_ns > MAX_TIME_NS {

@@ -54,7 +54,7 @@ pub fn clashing(
     found.map(|(place, _)| place).collect()
 }
 
-/// Returns the kind of a type. All numeric types have the same kind.
+/// All numeric types have the same kind.
 fn kind(field_type: FieldType) -> FieldType {
     match field_type {
         FieldType::Integer | FieldType::Unsigned => FieldType::Float,
@@ -62,7 +62,7 @@ fn kind(field_type: FieldType) -> FieldType {
     }
 }
 
-/// The database, the policy, and the measurement or regex of a source, as written.
+/// The database, the policy, and the measurement or regex, as written.
 type Seen<'s> = (Option<&'s str>, Option<&'s str>, (bool, &'s str));
 
 fn collect<'a, 's>(

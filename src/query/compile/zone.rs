@@ -1,4 +1,4 @@
-//! Finds the zone of `tz('…')` in the IANA database, and lists the zone's clock changes for shards.
+//! Finds a zone of the IANA database, and lists the zone's clock changes for shards.
 
 use std::rc::Rc;
 
@@ -13,15 +13,12 @@ pub(crate) struct Zone {
     rules: Rc<TimeZone>,
 }
 
-/// The interval, in seconds, between checks for clock changes after the end of a zone's table. In
-/// every zone, the time between two clock changes is longer than this interval.
+/// The interval between searches for clock changes after the end of a zone's table, in seconds. In
+/// every zone, clock changes are further apart.
 const PROBE_SECONDS: i64 = 20 * 86_400;
 
 impl Zone {
-    /// Returns the zone with this name.
-    ///
-    /// # Errors
-    /// `unable to find time zone …`, with the same text as the parser's error.
+    /// The error has the parser's text: `unable to find time zone …`.
     pub(crate) fn find(name: &str) -> Result<Self, QueryError> {
         let name = if name.is_empty() || name == "Local" { "UTC" } else { name };
         let unknown = || QueryError::Invalid(format!("unable to find time zone {name}"));
@@ -29,20 +26,20 @@ impl Zone {
         Ok(Self { rules: Rc::new(rules) })
     }
 
-    /// Returns local time minus UTC, in seconds.
+    /// Local time minus UTC.
     fn offset_seconds(&self, unix_seconds: i64) -> i64 {
         let found = self.rules.find_local_time_type(unix_seconds);
         found.map_or(0, |local| i64::from(local.ut_offset()))
     }
 
-    /// Returns local time minus UTC, in nanoseconds.
+    /// Local time minus UTC.
     pub(crate) fn shift_ns(&self, time_ns: i64) -> i64 {
         self.offset_seconds(time_ns.div_euclid(S_NS)) * S_NS
     }
 
-    /// Returns the UTC time at which local clocks show `local`, like Go's `time.Date`. If local
-    /// clocks show `local` twice, returns the earlier time. If local clocks skip `local`, uses the
-    /// offset before or after the clock change.
+    /// Returns the UTC time at which local clocks show `local`, like Go's `time.Date`. A repeated
+    /// local time is the earlier time. A skipped local time uses the offset before or after the
+    /// change.
     pub(crate) fn to_utc_seconds(&self, local: i64) -> i64 {
         let first = self.offset_seconds(local);
         if first == 0 {
@@ -54,9 +51,8 @@ impl Zone {
         if self.offset_seconds(again) == second { again } else { utc }
     }
 
-    /// Returns the shifts (local time minus UTC) that apply in `range`. An entry contains the time
-    /// from which a shift applies, and the shift, both in nanoseconds. Entries are in ascending
-    /// order of time, and the first time is the minimum time.
+    /// Returns the shifts (local time minus UTC) in `range`. An entry contains the time from which
+    /// a shift applies, and the shift, in nanoseconds. The times ascend from the minimum time.
     pub(crate) fn shifts(&self, range: TimeRange) -> Vec<(i64, i64)> {
         let (start, end) = (range.start_ns.div_euclid(S_NS), range.end_ns.div_euclid(S_NS));
         let mut offset = self.offset_seconds(start);
@@ -87,8 +83,7 @@ impl Zone {
         shifts
     }
 
-    /// Returns the first second that has the same offset as `to`. The offset at `from` must differ
-    /// from the offset at `to`.
+    /// Returns the first second with the offset of `to`. The offset at `from` must differ.
     fn change_between(&self, mut from: i64, mut to: i64) -> i64 {
         let before = self.offset_seconds(from);
         while from + 1 < to {

@@ -19,11 +19,9 @@ pub struct ContinuousRun {
     pub windows: i64,
 }
 
-/// Returns the run of continuous query `create` that is due at `now_ns`. `last_run_ns` is the
-/// watermark that the previous run set. A run that catches up after missed runs covers
-/// `windows_max` windows. If `windows_max` is less than [`WINDOWS_PER_RUN_MAX`], every run covers
-/// `windows_max` windows. Returns `None` if no run is due, for example after a clock change in the
-/// query's zone.
+/// Returns the run of `create` that is due at `now_ns`; `None` if no run is due, for example after
+/// a clock change. `last_run_ns` is the previous run's watermark. A run after missed runs covers
+/// `windows_max` windows. If `windows_max` is less than [`WINDOWS_PER_RUN_MAX`], every run does.
 ///
 /// # Errors
 /// [`QueryError::Invalid`]
@@ -44,7 +42,7 @@ pub fn next_run(
     let every_ns = or(create.resample_every_ns, interval_ns);
     let for_ns = or(create.resample_for_ns, interval_ns.max(every_ns));
     let zone = zone.as_ref();
-    // Returns the last window border up to `time_ns`, considering the query's offset.
+    // The last window border up to `time_ns`, with the query's offset.
     let border = |time_ns: i64, width_ns| {
         truncate(time_ns.saturating_sub(offset_ns), width_ns, zone).saturating_add(offset_ns)
     };
@@ -66,9 +64,8 @@ pub fn next_run(
     let mut end_ns =
         border(now_ns.saturating_add(interval_ns).saturating_sub(step_ns), interval_ns);
     let step_end_ns = start_ns.saturating_add(interval_ns.saturating_mul(windows_max));
-    // With this watermark, the next run starts at the end of this run. The watermark may be later
-    // than `now_ns`, because after a run that was too large, every window must be in a run of the
-    // reduced size.
+    // With this watermark, the next run starts at the end of this run. After a run that was too
+    // large, every window needs a run of the reduced size, so the watermark may exceed `now_ns`.
     let step_last_ns = step_end_ns.saturating_add(for_ns).saturating_sub(every_ns);
     let is_reduced = windows_max < WINDOWS_PER_RUN_MAX;
     let catches_up = last_run_ns.is_some() && step_last_ns < last_ns;
@@ -94,8 +91,7 @@ fn shift_ns(zone: Option<&Zone>, time_ns: i64) -> i64 {
     zone.map_or(0, |zone| zone.shift_ns(time_ns))
 }
 
-/// Returns the last window border up to `time_ns`. The windows have width `width_ns` and follow the
-/// zone's local time.
+/// Returns the last window border up to `time_ns`, in the zone's local time.
 fn truncate(time_ns: i64, width_ns: i64, zone: Option<&Zone>) -> i64 {
     let shift = shift_ns(zone, time_ns);
     let past_ns = time_ns.saturating_add(shift).checked_rem_euclid(width_ns).unwrap_or(0);

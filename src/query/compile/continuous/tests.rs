@@ -7,12 +7,11 @@ use crate::model::time::S_NS;
 const M: i64 = 60;
 const H: i64 = 60 * M;
 
-/// Returns the range and the watermark of a run, in seconds.
+/// Returns the time range and the watermark, in seconds.
 fn run(head: &str, group: &str, last: Option<i64>, now: i64) -> Option<(Option<(i64, i64)>, i64)> {
     limited(WINDOWS_PER_RUN_MAX, head, group, last, now)
 }
 
-/// Returns the range and the watermark of a run of at most `windows_max` windows, in seconds.
 fn limited(
     windows_max: i64,
     head: &str,
@@ -115,7 +114,6 @@ fn reduced_runs_cover_every_window() {
         }
         assert!(end.is_some_and(|end| end > 50 * M), "{head}: {end:?}");
     }
-    // The first run of a continuous query can also be too large.
     let first = limited(30, hourly, "1m)", None, 10 * H);
     assert_eq!(first, Some((Some((9 * H, 9 * H + 30 * M)), 9 * H + 30 * M)));
 }
