@@ -30,7 +30,6 @@ pub enum ExecStep {
     Done,
 }
 
-/// The streams of a measurement, grouped by feed.
 #[derive(Debug)]
 struct InputState {
     /// Position in the node's inputs.
@@ -40,10 +39,8 @@ struct InputState {
 
 /// Executes one plan.
 ///
-/// The executor holds in memory:
-/// - one slice of each of the current measurement's scans,
-/// - the windows of the current group,
-/// - the first slices of `STREAMS_AHEAD_MAX` scans of the following measurements.
+/// The executor holds one slice of each scan of the current measurement, the windows of the current
+/// group, and the first slices of `STREAMS_AHEAD_MAX` scans of the next measurements.
 #[derive(Debug)]
 pub struct Executor {
     scans: Rc<[PlannedScan]>,
@@ -52,14 +49,14 @@ pub struct Executor {
     work: Work,
     /// The unfinished subqueries with their positions in the node. Only the first entry runs.
     pending: VecDeque<(usize, Self)>,
-    /// The results of the node's subqueries.
+    /// The subqueries' results.
     derived: Vec<Derived>,
-    /// The remaining measurements. The first one is the current measurement.
+    /// The first entry is the current measurement.
     inputs: VecDeque<InputState>,
     group: Option<GroupExecutor>,
-    /// The number of series with rows in the current measurement, regardless of LIMIT and OFFSET.
+    /// The number of the current measurement's series with rows, regardless of LIMIT and OFFSET.
     series: u64,
-    /// Whether `series` already counts the current group.
+    /// Whether `series` includes the current group.
     is_counted: bool,
     ready: VecDeque<SeriesChunk>,
 }
@@ -73,16 +70,15 @@ pub struct RowPosition {
     pub time_ns: i64,
 }
 
-/// The result of an attempt to satisfy needs from subqueries.
 enum Local {
     TiedPoints,
-    /// The remaining needs, which only shards can supply.
+    /// The needs that only shards can supply.
     Need(Vec<StreamNeed>),
     Pause,
 }
 
 impl Local {
-    /// Returns the executor's next step; `None` if the executor must first continue its own work.
+    /// `None` means that the executor must first continue its own work.
     fn step(self) -> Option<ExecStep> {
         match self {
             Self::TiedPoints => None,
@@ -99,8 +95,7 @@ impl Executor {
         Self::in_batches(plan, shards, (room, work), BATCH_BYTES)
     }
 
-    /// Starts `plan` like [`Self::new`]. `batch_bytes` is the size of the batches that a subquery
-    /// passes to its outer statement.
+    /// Starts `plan` like [`Self::new`]. `batch_bytes` is the size of a subquery's batches.
     pub fn in_batches(
         plan: Plan,
         shards: &[u32],
@@ -232,7 +227,7 @@ impl Executor {
         Ok(Local::TiedPoints)
     }
 
-    /// Whether the node reads the rows of its only subquery while that subquery runs.
+    /// Whether the node reads its only subquery while the subquery runs.
     fn is_streamed(&self) -> bool {
         self.derived.first().is_some_and(Derived::is_streamed)
     }
@@ -256,7 +251,7 @@ impl Executor {
         }
     }
 
-    /// Supplies the needs that subqueries can satisfy. Returns the needs that require shards.
+    /// Supplies pages from subqueries. Returns the needs that require shards.
     fn read_subqueries(&mut self, needs: Vec<StreamNeed>) -> Result<Local, QueryError> {
         let mut remote = Vec::new();
         let scans = Rc::clone(&self.scans);
@@ -287,8 +282,8 @@ impl Executor {
         Ok(if remote.is_empty() { Local::TiedPoints } else { Local::Need(remote) })
     }
 
-    /// Starts the next group of the current measurement, or the first group of the next
-    /// measurement. Returns the pages that the executor needs first.
+    /// Starts the next group, in the current or the next measurement. Returns the first pages that
+    /// the executor needs.
     fn begin_group(&mut self) -> Vec<StreamNeed> {
         if self.is_past_slimit() {
             self.end_measurement();
@@ -316,19 +311,18 @@ impl Executor {
         Vec::new()
     }
 
-    /// Ends the current measurement, skips its remaining series, and continues with the next
-    /// measurement.
+    /// Skips the remaining series of the current measurement.
     fn end_measurement(&mut self) {
         self.inputs.pop_front();
         self.series = 0;
     }
 
-    /// Returns the missing pages of the current measurement, and the first pages of some streams of
-    /// the following measurements.
+    /// Returns the current measurement's missing pages, and first pages of the following
+    /// measurements.
     fn first_needs(&self) -> Vec<StreamNeed> {
         let mut needs = Vec::new();
-        // A streamed subquery returns its measurements one after another, so the executor cannot
-        // read ahead.
+        // A streamed subquery returns one measurement after another, so the executor cannot read
+        // ahead.
         let mut ahead = if self.is_streamed() { STREAMS_AHEAD_MAX } else { 0 };
         for (index, run) in self.inputs.iter().enumerate() {
             for stream in run.feeds.iter().flatten() {
@@ -345,15 +339,15 @@ impl Executor {
         needs
     }
 
-    /// Whether SLIMIT hides all remaining series of the measurement. As in 1.x, SOFFSET without
-    /// SLIMIT hides every series (`LimitTagSets`).
+    /// Whether SLIMIT hides all remaining series. As in 1.x, SOFFSET without SLIMIT hides every
+    /// series (`LimitTagSets`).
     fn is_past_slimit(&self) -> bool {
         let node = &self.node;
         let limited = node.slimit > 0 || node.soffset > 0;
         limited && self.series >= node.soffset.saturating_add(node.slimit)
     }
 
-    /// Adds a chunk to the result unless SOFFSET hides its series.
+    /// Adds a chunk unless SOFFSET hides its series.
     fn show(&mut self, chunk: SeriesChunk) {
         self.series += u64::from(!self.is_counted);
         self.is_counted = true;

@@ -1,4 +1,4 @@
-//! Merges a group's rows or partial states into chunks of the result. A group belongs to a single
+//! Merges a group's rows or partial states into chunks of the result. A group belongs to one
 //! measurement.
 
 use std::collections::VecDeque;
@@ -27,33 +27,28 @@ use crate::model::value::FieldValue;
 /// The result of a group's step.
 #[derive(Debug)]
 pub(crate) enum GroupProgress {
-    /// The group needs these pages.
     Need(Vec<StreamNeed>),
     Chunk(SeriesChunk),
-    /// The current turn's share of work is done. Other requests run before the group continues.
+    /// The work of the current turn is done.
     Pause,
-    /// The group is complete.
     End,
 }
 
-/// The state of one of the group's feeds.
 #[derive(Debug)]
 enum FeedState {
-    /// The feed collects partial states.
+    /// Collects partial states.
     Partials(PartialMerge),
-    /// The feed reads rows. The second value contains the rows that no call has read yet.
+    /// Reads rows. The second value contains the rows that no call has read yet.
     Rows(RowMerge, Option<Unread>),
-    /// All pages have arrived, and these calls are unfinished.
+    /// All pages have arrived, but these calls are unfinished.
     Finishing(VecDeque<FinishingCall>),
     Done,
 }
 
-/// A call whose pages have all arrived.
 #[derive(Debug)]
 struct FinishingCall {
-    /// Position in the node's calls.
     call: usize,
-    /// The call's values, if the call merges partial states.
+    /// The values of a call that merges partial states.
     merged: Option<CallSeries>,
     is_settled: bool,
 }
@@ -64,7 +59,6 @@ impl FinishingCall {
     }
 }
 
-/// The state of a group.
 #[derive(Debug)]
 pub(crate) struct GroupExecutor {
     input: usize,
@@ -72,17 +66,15 @@ pub(crate) struct GroupExecutor {
     tags: Rc<[(String, String)]>,
     feeds: Vec<FeedState>,
     calls: Vec<CallExecutor>,
-    /// The LIMIT of a raw query.
     limiter: Limiter,
-    /// The `fill()` state of a raw query, with the values of earlier rows.
+    /// Fills the rows of a raw query with the values of earlier rows.
     filled: RowFill,
     held: Option<SeriesChunk>,
-    /// The rows to evaluate next. The columns are the calls' values, followed by the slots.
+    /// The rows to evaluate next: the calls' values, then the slots.
     unread: Option<Unread>,
     work: Work,
-    /// The memory that the windows of the calls use.
     windows: HeldBytes,
-    /// For each call, the value for rows in which only other calls have values.
+    /// For each call, its value in rows where only other calls have values.
     missing: Vec<Option<FieldValue>>,
 }
 
@@ -117,8 +109,7 @@ impl GroupExecutor {
         }
     }
 
-    /// Keeps `chunk` until it is known whether the group has more rows. Returns the previously kept
-    /// chunk.
+    /// Keeps `chunk` until it is known whether more rows follow. Returns the previous chunk.
     pub(crate) fn hold(&mut self, chunk: SeriesChunk) -> Option<SeriesChunk> {
         let mut before = self.held.replace(chunk);
         if let Some(before) = &mut before {
@@ -127,21 +118,16 @@ impl GroupExecutor {
         before
     }
 
-    /// Whether the group has rows, even if OFFSET hides all of them.
+    /// Counts rows that OFFSET hides.
     pub(crate) fn has_rows(&self) -> bool {
         self.limiter.is_begun() || self.calls.iter().any(|call| call.limiter.is_begun())
     }
 
-    /// Returns the last kept chunk.
     pub(crate) fn take_held(&mut self) -> Option<SeriesChunk> {
         self.held.take()
     }
 
-    /// Continues until the group needs pages, has rows, or has done its share of work for the
-    /// current turn.
-    ///
-    /// # Errors
-    /// [`QueryError`]
+    /// Continues until the group needs pages, has rows, or must pause.
     pub(crate) fn advance(
         &mut self,
         node: &SelectNode,
@@ -176,7 +162,6 @@ impl GroupExecutor {
         Ok(self.finish(node).map_or(GroupProgress::End, GroupProgress::Chunk))
     }
 
-    /// Runs one feed until it needs pages, has rows or is complete.
     fn advance_feed(
         &mut self,
         node: &SelectNode,
@@ -234,7 +219,6 @@ impl GroupExecutor {
         }
     }
 
-    /// Finishes the calls of a feed whose pages have all arrived.
     fn finish_calls(
         &mut self,
         node: &SelectNode,
@@ -261,8 +245,7 @@ impl GroupExecutor {
         Ok(GroupProgress::End)
     }
 
-    /// Processes the rows of a feed. Returns the rows immediately if they do not depend on another
-    /// feed. Otherwise, keeps the rows.
+    /// Processes rows, and keeps them if they depend on another feed. Otherwise, returns the rows.
     fn rows(
         &mut self,
         node: &SelectNode,
@@ -306,7 +289,6 @@ impl GroupExecutor {
         Ok(None)
     }
 
-    /// Returns the values of a call that needs all values of a window.
     fn finish_gathered(&mut self, node: &SelectNode, index: usize) -> Option<CallSeries> {
         let (plan, call) = (node.calls.get(index)?, self.calls.get_mut(index)?);
         match &plan.base {
@@ -333,7 +315,7 @@ impl GroupExecutor {
         self.next_chunk(node)
     }
 
-    /// Fills, transforms and limits the windows or points of a merged call.
+    /// Applies fill, transformations and limits to a merged call.
     fn settle(
         &mut self,
         node: &SelectNode,
@@ -366,13 +348,12 @@ impl GroupExecutor {
         Ok(())
     }
 
-    /// Returns the remaining rows after every feed is complete.
     fn finish(&mut self, node: &SelectNode) -> Option<SeriesChunk> {
         if node.calls.is_empty() { None } else { self.joined(node) }
     }
 
     /// Joins the calls' values, except points with time `last_ns`. The next rows may contain more
-    /// points with that time, and the join matches points of equal time in their order.
+    /// points with that time, and points of equal time are matched in order.
     fn join_except(&mut self, node: &SelectNode, last_ns: Option<i64>) -> Option<SeriesChunk> {
         let some = |series: CallSeries| Some(series).filter(|series| !series.times_ns.is_empty());
         let mut open = Vec::with_capacity(self.calls.len());
@@ -419,7 +400,6 @@ impl GroupExecutor {
         self.next_chunk(node)
     }
 
-    /// Evaluates the next rows.
     fn next_chunk(&mut self, node: &SelectNode) -> Option<SeriesChunk> {
         let part = Unread::next(&mut self.unread, node.row_work, &self.work)?;
         Some(self.chunk(node, part.times_ns, &part.slots))
@@ -445,7 +425,7 @@ impl GroupExecutor {
             };
             match (scalar::evaluate(output, columns, filled).into_column(rows), number, output) {
                 (Some(column), Some(number), Scalar::Binary(..)) => {
-                    // If neither operand has a value in a row, the number replaces both operands.
+                    // If both operands lack a value in a row, the number replaces both.
                     let operand = Some(Column::full(scalar::repeat(number, 1)));
                     let alone = vec![operand; columns.len()];
                     match scalar::evaluate(output, &alone, false).into_column(1) {
@@ -478,8 +458,7 @@ impl GroupExecutor {
     }
 }
 
-/// Returns the time range of a call. The range includes the previous window if the call reads that
-/// window.
+/// Includes the previous window if the call reads that window.
 fn extended(node: &SelectNode, plan: &CallPlan) -> crate::model::time::TimeRange {
     let mut range = node.range;
     if let (true, Some(window)) = (plan.extended, &node.window) {

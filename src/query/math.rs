@@ -4,7 +4,6 @@ use super::result::{Column, Values};
 use crate::influxql::ast::Expr;
 use crate::model::value::FieldValue;
 
-/// A function with one argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unary {
     Abs,
@@ -24,7 +23,6 @@ pub(crate) enum Unary {
     Sqrt,
 }
 
-/// A function with two arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Binary {
     Log,
@@ -38,7 +36,7 @@ pub(crate) enum MathFunction {
     Binary(Binary),
 }
 
-/// Evaluates a call if all its arguments are number literals. Otherwise, returns `None`.
+/// Returns `None` unless all arguments are number literals.
 pub(crate) fn fold_literals(function: MathFunction, args: &[Expr]) -> Option<Expr> {
     let value = |arg: &Expr| match arg {
         Expr::NumberLiteral(value) => Some(FieldValue::Float(*value)),
@@ -61,7 +59,7 @@ pub(crate) fn fold_literals(function: MathFunction, args: &[Expr]) -> Option<Exp
     })
 }
 
-/// Converts a number to a float; returns `None` for strings and booleans.
+/// Returns `None` for strings and booleans.
 pub(crate) fn number(value: &FieldValue) -> Option<f64> {
     match value {
         FieldValue::Float(value) => Some(*value),
@@ -72,7 +70,7 @@ pub(crate) fn number(value: &FieldValue) -> Option<f64> {
 }
 
 impl Unary {
-    /// Whether the function returns an integer for an integer argument.
+    /// Whether an integer argument has an integer result.
     fn keeps_type(self) -> bool {
         matches!(self, Self::Abs | Self::Ceil | Self::Floor | Self::Round)
     }
@@ -108,7 +106,6 @@ impl Unary {
         })
     }
 
-    /// Applies the function to every value; returns `None` for strings and booleans.
     pub(crate) fn column(self, column: &Column) -> Option<Column> {
         let values = match &column.values {
             Values::Integer(values) if self == Self::Abs => {
@@ -131,7 +128,6 @@ impl Binary {
     }
 }
 
-/// Converts numbers to floats; returns `None` for strings and booleans.
 pub(crate) fn floats(values: &Values) -> Option<Vec<f64>> {
     match values {
         Values::Float(values) => Some(values.clone()),

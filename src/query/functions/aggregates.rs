@@ -6,7 +6,6 @@ use super::function::{
 use crate::query::data_type::DataType;
 use crate::scan::request::AggregateFunction;
 
-/// The defaults of an aggregate: its argument is a numeric field, and its result is a float.
 const AGGREGATE: Function = Function {
     name: "",
     kind: Kind::Aggregate,

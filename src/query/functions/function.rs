@@ -13,15 +13,15 @@ pub struct Function {
     pub kind: Kind,
     /// The parameters, as the console displays them.
     pub parameters: &'static str,
-    /// The description of the result, as the console displays it.
+    /// The console's description of the result.
     pub explained: &'static str,
     pub(crate) arguments: Arguments,
     pub(crate) takes: SupportedTypes,
     pub(crate) output: Output,
     pub(crate) execution: Execution,
-    /// The value for empty windows if the statement has no `fill` clause.
+    /// Applies to empty windows of statements without a `fill` clause.
     pub(crate) fill: DefaultFill,
-    /// The name that 1.x's error about an unsupported type contains, if it differs from `name`.
+    /// The name in 1.x's error about an unsupported type, if the name differs from `name`.
     pub(crate) iterator: Option<&'static str>,
 }
 
@@ -30,7 +30,7 @@ pub struct Function {
 pub enum Kind {
     /// A function that computes a new value from all values of a window.
     Aggregate,
-    /// A function that selects points of a window, together with the points' other fields and tags.
+    /// A function that selects points of a window, with the points' other fields and tags.
     Selector,
     /// A function that computes a new value for each value of a series.
     Transformation,
@@ -40,87 +40,74 @@ pub enum Kind {
     Mathematics,
 }
 
-/// The parameters of a function. `compile/arguments.rs` checks the arguments and returns 1.x's
-/// errors.
+/// The parameters of a function, which `compile/arguments.rs` checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arguments {
     Field,
     FieldOrDistinct,
-    /// A field that is specified by name, not by a wildcard or regex.
+    /// A field name, not a wildcard or regex.
     NamedField,
     FieldAndNumber,
-    /// A field and a number of rows.
     FieldAndCount,
-    /// A field, tags, and a number of rows.
     FieldTagsAndLimit,
-    /// A field and an optional unit of time.
     FieldAndUnit,
     /// A field, or a call that returns a sketch.
     Sketch,
-    /// A stream: a field, or an aggregate for each window.
+    /// A field, or an aggregate for each window.
     Stream,
     /// A stream and an optional unit of time.
     StreamAndUnit,
     /// A stream and a number of values.
     StreamAndWindow,
-    /// An aggregate for each window, the number of values to predict, and the length of a season.
+    /// An aggregate for each window, the number of values to predict, and a season's length.
     Forecast,
-    /// A stream, a period, and two optional arguments: the number of values to hold back, and the
-    /// method that starts the averages.
+    /// A stream, a period, and optionally the number of values to hold back and the averages'
+    /// start.
     Technical {
         /// The minimum number of values to hold back.
         hold_min: i64,
-        /// The supported methods that start the averages; empty if the function has no such
-        /// argument.
+        /// The supported starts of averages; empty if the function has no such argument.
         warmups: &'static [&'static str],
     },
-    /// Numeric arguments. The value is the number of arguments.
+    /// Numeric arguments, with their number.
     Numbers(usize),
 }
 
-/// The types of values that a function supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SupportedTypes {
-    /// Floats, integers and unsigned integers.
     Numbers,
-    /// Numbers and booleans.
     NumbersAndBooleans,
     Any,
 }
 
-/// The type of a function's result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Output {
-    /// The type of the input values.
     Input,
-    /// The specified type, for every input type.
+    /// The same type for every input type.
     Always(DataType),
 }
 
-/// Specifies where and how a function is computed.
+/// Specifies where a function is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Execution {
-    /// Shards return partial states, and the edge merges these states.
+    /// Shards return partial states, which the edge merges.
     Merged(AggregateFunction),
-    /// The edge collects all values of a window and applies the function to all of them together.
+    /// The edge applies the function to all values of a window together.
     Gathered(Gathered),
-    /// The edge applies the function to the values of a series in order
-    /// ([`crate::query::transforms`]).
+    /// The edge applies the function to a series in order ([`crate::query::transforms`]).
     Streamed,
-    /// The edge applies the function to the values of a row.
+    /// The edge applies the function to one row.
     Row(MathFunction),
 }
 
-/// A function that needs all values of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Gathered {
     Median,
     Mode,
     Distinct,
-    /// The exact number of distinct values. 1.x estimates this number with a sketch.
+    /// The exact number of distinct values, which 1.x estimates with a sketch.
     CountOfSketch,
-    /// A sketch that is not the argument of a function. A sketch by itself has no result in this
-    /// implementation.
+    /// A sketch that is not an argument. The statement returns no result for it.
     Sketch,
     Percentile,
     Top,
@@ -128,17 +115,15 @@ pub(crate) enum Gathered {
     Sample,
 }
 
-/// The value for empty windows in statements without a `fill` clause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DefaultFill {
     Null,
     Zero,
-    /// The result omits empty windows for every `fill`.
+    /// The result omits empty windows, whatever `fill` says.
     LeftOut,
 }
 
 impl SupportedTypes {
-    /// Whether a function that takes these types supports `data_type`.
     pub(crate) fn includes(self, data_type: DataType) -> bool {
         match self {
             Self::Any => true,
@@ -149,7 +134,7 @@ impl SupportedTypes {
 }
 
 impl Output {
-    /// Returns the type of a function's result if its input values have type `input`.
+    /// The result type for input values of type `input`.
     pub(crate) fn over(self, input: DataType) -> DataType {
         match self {
             Self::Input => input,

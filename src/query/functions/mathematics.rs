@@ -19,7 +19,6 @@ const fn unary(name: &'static str, function: Unary, explained: &'static str) -> 
     }
 }
 
-/// Describes a rounding function, whose result is an integer if the argument is an integer.
 const fn rounding(name: &'static str, function: Unary, explained: &'static str) -> Function {
     Function { output: Output::Input, ..unary(name, function, explained) }
 }

@@ -1,8 +1,7 @@
-//! Lists the functions of InfluxQL. The compiler, the executor and the console's completion read
-//! this table, in which each row describes one function.
+//! Lists the functions of InfluxQL, one per row, for the compiler, the executor and the console.
 //!
-//! A new function needs a row in the file of its kind. The computation of the function belongs in
-//! one of these modules:
+//! A new function needs a row in the file of its kind. Its computation belongs in one of these
+//! modules:
 //! - `scan/` for aggregates and selectors,
 //! - [`super::transforms`] for transformations,
 //! - [`super::math`] for mathematical functions.
@@ -20,12 +19,10 @@ pub(crate) use function::{Arguments, DefaultFill, Execution, Gathered, Output};
 pub use function::{Function, Kind};
 
 impl Function {
-    /// Returns the function with this lower-case name.
     pub(crate) fn find(name: &str) -> Option<&'static Self> {
         all().find(|function| function.name == name)
     }
 
-    /// Returns the mathematical function with this lower-case name.
     pub(crate) fn mathematics(name: &str) -> Option<MathFunction> {
         match Self::find(name)?.execution {
             Execution::Row(function) => Some(function),

@@ -5,8 +5,7 @@ use super::function::{
 };
 use crate::scan::request::AggregateFunction;
 
-/// The defaults of a selector that selects a single point. The edge merges the points that the
-/// shards selected.
+/// The defaults of a selector of one point. The edge merges the points that shards selected.
 const MERGED: Function = Function {
     name: "",
     kind: Kind::Selector,
@@ -20,7 +19,6 @@ const MERGED: Function = Function {
     iterator: None,
 };
 
-/// The defaults of a selector that selects several points.
 const SEVERAL: Function = Function {
     arguments: Arguments::FieldTagsAndLimit,
     takes: SupportedTypes::Numbers,

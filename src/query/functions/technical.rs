@@ -3,7 +3,6 @@
 use super::function::{Arguments, DefaultFill, Execution, Function, Kind, Output, SupportedTypes};
 use crate::query::data_type::DataType;
 
-/// The defaults of a function that has two methods to start its averages.
 const AVERAGE: Function = Function {
     name: "",
     kind: Kind::Technical,
@@ -17,7 +16,6 @@ const AVERAGE: Function = Function {
     iterator: None,
 };
 
-/// The defaults of Kaufman's functions, which have no argument for starting averages.
 const KAUFMAN: Function =
     Function { arguments: Arguments::Technical { hold_min: 0, warmups: &[] }, ..AVERAGE };
 

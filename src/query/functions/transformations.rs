@@ -1,11 +1,9 @@
-//! Lists the functions that process the values of a series in order. A function returns either one
-//! new value for each value of the series, or a forecast.
+//! Lists the functions that process a series in order.
 
 use super::function::{Arguments, DefaultFill, Execution, Function, Kind, Output, SupportedTypes};
 use crate::query::data_type::DataType;
 
-/// The defaults of a transformation: its argument is a stream of numbers, and its result consists
-/// of floats.
+/// The default argument is a stream of numbers, and the default result is floats.
 const TRANSFORMATION: Function = Function {
     name: "",
     kind: Kind::Transformation,
@@ -19,7 +17,6 @@ const TRANSFORMATION: Function = Function {
     iterator: None,
 };
 
-/// The defaults of a forecast.
 const FORECAST: Function =
     Function { arguments: Arguments::Forecast, parameters: "field, n, season", ..TRANSFORMATION };
 

@@ -1,4 +1,4 @@
-//! Counts distinct names for SHOW … CARDINALITY, separately for each group of series.
+//! Counts distinct names for SHOW … CARDINALITY, for each group of series.
 
 use std::rc::Rc;
 
@@ -16,7 +16,6 @@ use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
 use crate::scan::page::MeasurementSummary;
 use crate::scan::request::SummaryWant;
 
-/// The kind of names to count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CountOf {
     Series,
@@ -26,24 +25,21 @@ enum CountOf {
     FieldKey,
 }
 
-/// The kind and the grouping of the count that a SHOW … CARDINALITY statement requests.
 #[derive(Clone, Debug)]
 pub(super) struct CardinalityCount {
     of: CountOf,
-    /// The filter in WITH KEY.
     keys: Option<KeyFilter>,
-    /// The tag keys of GROUP BY in ascending order.
+    /// The keys in ascending order.
     groups: Vec<String>,
-    /// Whether the statement has no clauses. Without clauses, the result is one number over all
-    /// policies. 1.x estimates this number with sketches.
+    /// Whether the statement has no clauses. The result is then one number over all policies, which
+    /// 1.x estimates with sketches.
     pub(super) is_estimate: bool,
-    /// Whether the statement has a condition in WHERE. With a condition, the count includes all
-    /// fields of each measurement that has a matching series.
+    /// Whether WHERE has a condition. The count then includes all fields of each measurement with a
+    /// matching series.
     has_condition: bool,
 }
 
 impl CardinalityCount {
-    /// Creates a count. Wildcards in GROUP BY are not expanded before [`CardinalityCount::expand`].
     pub(super) fn new(s: &CardinalityStatement) -> Result<Self, QueryError> {
         let (of, keys) = match &s.of {
             CardinalityOf::Series => (CountOf::Series, None),
@@ -66,7 +62,7 @@ impl CardinalityCount {
         })
     }
 
-    /// Returns the purpose for which the statement uses its condition.
+    /// The purpose of the statement's condition.
     pub(super) fn purpose(&self) -> ConditionUse {
         if self.of == CountOf::TagValues {
             ConditionUse::CountOfValues
@@ -75,7 +71,7 @@ impl CardinalityCount {
         }
     }
 
-    /// Returns 1.x's error about time in WHERE; `None` if 1.x returns an empty result instead.
+    /// 1.x's error about time in WHERE; `None` if 1.x returns an empty result.
     pub(super) fn refuses_time(&self) -> Option<String> {
         let what = match self.of {
             CountOf::Series => "SERIES EXACT",
@@ -87,7 +83,6 @@ impl CardinalityCount {
         Some(format!("SHOW {what} CARDINALITY doesn't support time in WHERE clause"))
     }
 
-    /// Expands the wildcards in GROUP BY to the tags of these measurements.
     pub(super) fn expand(
         &mut self,
         dimensions: &[Dimension],
@@ -115,7 +110,6 @@ impl CardinalityCount {
         Ok(())
     }
 
-    /// Whether the count requests this tag from the shards.
     pub(super) fn wants(&self, key: &str) -> bool {
         match self.of {
             CountOf::Series | CountOf::TagKey => true,
@@ -124,8 +118,7 @@ impl CardinalityCount {
         }
     }
 
-    /// Returns the summaries that the count requests from the shards. The tags come from
-    /// `column_names`.
+    /// The summaries to request from the shards. `column_names` contains the tags.
     pub(super) fn want(
         &self,
         tags: Vec<Vec<ColumnId>>,
@@ -147,13 +140,11 @@ impl CardinalityCount {
         }
     }
 
-    /// Whether the result is a single number over all measurements.
     pub(super) fn is_whole(&self) -> bool {
         self.is_estimate || self.of == CountOf::Measurement
     }
 
-    /// Calls `add` for each name in a shard's summary. The argument of `add` contains the group's
-    /// tag values, followed by the name.
+    /// Calls `add` for each name in a shard's summary, with the group's tag values before the name.
     pub(super) fn names(
         &self,
         known: &ColumnNames,
@@ -200,13 +191,12 @@ impl CardinalityCount {
         }
     }
 
-    /// Whether the executor can count hashes instead of names. A count of hashes does not keep up
-    /// to a million names in memory.
+    /// Whether hashes suffice for the count. Up to a million names then need no memory.
     pub(super) fn is_hashed(&self) -> bool {
         matches!(self.of, CountOf::Series | CountOf::TagValues) && self.groups.is_empty()
     }
 
-    /// Returns one series for each group of `rows`. Each series contains the count of its group.
+    /// Returns one series per group, with the group's count.
     pub(super) fn chunks(&self, name: Option<&str>, rows: &SortedNames) -> Vec<SeriesChunk> {
         let width = self.groups.len();
         let mut chunks = Vec::new();
@@ -228,7 +218,6 @@ impl CardinalityCount {
         chunks
     }
 
-    /// Returns a series with the single value `count`.
     pub(super) fn chunk(
         &self,
         name: Option<&str>,

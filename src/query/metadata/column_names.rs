@@ -1,4 +1,4 @@
-//! Maps the ids of a measurement in a request to names.
+//! Maps the ids of a measurement to names.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -6,10 +6,9 @@ use std::sync::Arc;
 use crate::model::ids::ColumnId;
 use crate::model::schema::{ColumnDefinition, MeasurementSchema};
 
-/// The names that belong to the ids of a measurement.
 #[derive(Clone, Debug)]
 pub(super) struct ColumnNames {
-    /// The measurement's name and all its columns.
+    /// Has all columns of the measurement.
     pub(super) schema: Arc<MeasurementSchema>,
     /// The tags in the request, in ascending order of key.
     pub(super) tags: Vec<(ColumnId, String)>,
@@ -17,8 +16,7 @@ pub(super) struct ColumnNames {
 }
 
 impl ColumnNames {
-    /// Returns the names for the columns of a measurement. Includes only the tags for which
-    /// `wanted` returns true.
+    /// `wanted` selects the tags.
     pub(super) fn new(
         schema: &Arc<MeasurementSchema>,
         policy: &Rc<str>,
@@ -34,15 +32,14 @@ impl ColumnNames {
         &self.schema.name
     }
 
-    /// Returns the column with this id. The columns are sorted by id.
+    /// The columns are sorted by id.
     pub(super) fn column(&self, id: ColumnId) -> Option<&ColumnDefinition> {
         let at = self.schema.columns.binary_search_by_key(&id, |column| column.id).ok()?;
         self.schema.columns.get(at)
     }
 }
 
-/// Returns the tag key and the value of an item of `SummaryWant::TagValues`. The item contains the
-/// position of the key, and the value.
+/// An item of `SummaryWant::TagValues` contains the key's position and the value.
 pub(super) fn tag_value<'a>(
     known: &'a ColumnNames,
     item: &'a [String],
@@ -52,7 +49,7 @@ pub(super) fn tag_value<'a>(
     (!value.is_empty()).then_some((key, value))
 }
 
-/// Formats a series key in the format of 1.x.
+/// Uses 1.x's format.
 pub(super) fn series_key(known: &ColumnNames, values: &[String]) -> String {
     let mut key = String::new();
     escape(&mut key, known.name(), &[',', ' ']);

@@ -1,11 +1,9 @@
-//! Lowers the condition in WHERE of a SHOW statement to a predicate on tags and `_name`. A name
-//! that is not a tag counts as a tag that every series lacks.
+//! Lowers the WHERE condition of a SHOW statement to a predicate on tags and `_name`. An unknown
+//! name counts as a tag that every series lacks.
 //!
-//! Two kinds of comparisons do not depend on the series: comparisons with a field, and comparisons
-//! between a tag and an operand that is not a string. 1.x uses its index for lists and its data for
-//! counts. As a result, a comparison that does not depend on the series is true for every series
-//! when 1.x lists names, and false when 1.x counts names. When 1.x counts tag values, it checks
-//! each series, and every comparison with a missing tag is false.
+//! A comparison with a field, or between a tag and a non-string, does not depend on the series. In
+//! 1.x, such a comparison is true for every series in lists, and false in counts. When 1.x counts
+//! tag values, every comparison with a missing tag is false.
 
 use crate::influxql::ast::{BinaryOp, Cast, Expr};
 use crate::model::schema::MeasurementSchema;
@@ -14,18 +12,15 @@ use crate::query::compile::predicate::{compare_names, is_missing};
 use crate::query::error::QueryError;
 use crate::scan::request::{Comparison, Operand, Predicate};
 
-/// The purpose for which a condition selects series.
+/// The purpose of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ConditionUse {
-    /// A list of names.
     List,
-    /// A number of names.
     Count,
-    /// A number of tag values.
     CountOfValues,
 }
 
-/// Lowers a condition without time comparisons to a predicate on the tags of a measurement.
+/// Lowers a condition without time comparisons.
 ///
 /// # Errors
 /// [`QueryError::Invalid`] with 1.x's text, for lists only.
@@ -60,7 +55,7 @@ pub(super) fn lower(
     })
 }
 
-/// Lowers a comparison. Returns `None` unless each side is a tag or a string.
+/// Returns `None` unless each side is a tag or a string.
 fn compare(
     op: BinaryOp,
     left: &Expr,
@@ -68,7 +63,7 @@ fn compare(
     schema: &MeasurementSchema,
     purpose: ConditionUse,
 ) -> Option<Predicate> {
-    // When tag values are counted, every comparison with a missing tag is false.
+    // In counts of tag values, every comparison with a missing tag is false.
     let present = |sides: &[&Operand], predicate: Predicate| {
         let missing = sides.iter().filter(|side| matches!(side, Operand::Tag(_)));
         let unknown = |(side, expr): (&&Operand, &&Expr)| {

@@ -11,11 +11,9 @@ use crate::query::compile::{predicate, split_time};
 use crate::query::error::QueryError;
 use crate::scan::request::Deletion;
 
-/// Returns, for each policy with affected measurements, the policy's name and the deletions that
-/// the policy's shards apply.
+/// Returns the deletions for each affected policy's shards, with the policy's name.
 ///
-/// `policies` contains all policies of the database by name. A source without a policy applies to
-/// every policy.
+/// `policies` contains all policies of the database. A source without a policy applies to all.
 ///
 /// # Errors
 /// [`QueryError::Invalid`] with 1.x's text, [`QueryError::PolicyNotFound`]. After an error, the
@@ -69,9 +67,9 @@ pub fn deletions(
     Ok(all)
 }
 
-/// Rejects every condition that does not exactly specify a set of series. The condition may contain
-/// `=`, `!=` and regexes on tags, combined with AND and OR. A valid condition selects the series
-/// whose rows a SELECT with the same condition returns.
+/// Rejects every condition that does not exactly specify a set of series. Tags may be compared by
+/// `=`, `!=` and regexes, combined with AND and OR. The condition selects the same series in a
+/// SELECT.
 fn check(condition: &Expr, schema: &Columns<'_>) -> Result<(), QueryError> {
     match condition {
         Expr::Paren(inner) => check(inner, schema),
@@ -99,8 +97,8 @@ fn check(condition: &Expr, schema: &Columns<'_>) -> Result<(), QueryError> {
     }
 }
 
-/// Rejects every operand that is not a string, a tag or a boolean. In 1.x, the error also contains
-/// the number of the first shard from SHOW SHARDS.
+/// Rejects operands other than strings, tags and booleans. In 1.x, the error also contains the
+/// number of the first shard from SHOW SHARDS.
 fn check_operand(expr: &Expr, schema: &Columns<'_>) -> Result<(), QueryError> {
     let is_refused = match expr {
         Expr::Paren(inner) => return check_operand(inner, schema),
@@ -121,7 +119,7 @@ fn check_operand(expr: &Expr, schema: &Columns<'_>) -> Result<(), QueryError> {
     Ok(())
 }
 
-/// Whether an operand that contains no field is a tag or a string.
+/// The operand must not contain a field.
 fn is_text(expr: &Expr) -> bool {
     match expr {
         Expr::Paren(inner) => is_text(inner),

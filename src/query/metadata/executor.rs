@@ -36,22 +36,19 @@ pub enum MetaStep {
     Done,
 }
 
-/// The summaries that one shard returns.
 #[derive(Debug)]
 struct MetaStream {
     id: StreamId,
     summaries: VecDeque<MeasurementSummary>,
     /// The size of the last page, in bytes.
     bytes: usize,
-    /// The position of the next page. The inner `None` means the first page. The outer `None` means
+    /// The position of the next page. The inner `None` is the first page. The outer `None` means
     /// that the last page has arrived.
     rest: Option<Option<(u32, Vec<String>)>>,
 }
 
-/// The maximum number of rows in a chunk.
 const CHUNK_ROWS: usize = 10_000;
 
-/// The rows that the executor is returning.
 #[derive(Debug)]
 struct Showing {
     title: Option<String>,
@@ -65,29 +62,25 @@ struct Showing {
 pub struct MetaExecutor {
     plan: MetaPlan,
     /// The remaining measurements by name. An entry contains each scan of the measurement, and the
-    /// measurement's position in that scan.
+    /// measurement's position in the scan.
     measurements: VecDeque<(String, Vec<(usize, usize)>)>,
     streams: Vec<MetaStream>,
     room: QueryReservation,
-    /// The memory that the last page of each stream uses.
     pages: HeldBytes,
-    /// The memory that the listed names use.
     listed: HeldBytes,
     listing: Listing,
     limiter: Limiter,
     showing: Option<Showing>,
     held: Option<SeriesChunk>,
-    /// The counts to return next.
     counts: VecDeque<SeriesChunk>,
-    /// The number of series in the previous measurements, for the count over all measurements.
+    /// The number of series in previous measurements, for the count over all measurements.
     total: u64,
-    /// Whether the count over all measurements has been returned.
+    /// Whether the executor has returned the count over all measurements.
     counted: bool,
 }
 
 impl MetaExecutor {
-    /// Starts `plan`. `shards[i]` is the number of shards that scan `i` reads. `room` counts the
-    /// executor's memory.
+    /// Starts `plan`. `shards[i]` is the number of shards of scan `i`. `room` counts the memory.
     pub fn new(plan: MetaPlan, shards: &[u32], room: &QueryReservation) -> Self {
         let mut by_name: BTreeMap<String, Vec<(usize, usize)>> = BTreeMap::new();
         let mut streams = Vec::new();
@@ -95,8 +88,8 @@ impl MetaExecutor {
             for (position, known) in scan.column_names.iter().enumerate() {
                 let mut name = known.name().to_owned();
                 if matches!(plan.render, Render::Placed(..)) {
-                    // Each policy lists a measurement separately, because a filter may accept the
-                    // measurement in one policy and reject it in another.
+                    // A filter may accept the measurement in one policy only, so each policy has
+                    // its own entry.
                     name = name + "\0" + &scan.policy;
                 }
                 by_name.entry(name).or_default().push((index, position));
@@ -197,7 +190,6 @@ impl MetaExecutor {
         is_list && !self.plan.render.per_measurement() && self.limiter.is_exhausted()
     }
 
-    /// Counts the listed names of measurement `name`.
     fn count(&mut self, name: &str) {
         let Render::Count(count) = &self.plan.render else { return };
         if count.is_hashed() {
@@ -215,7 +207,7 @@ impl MetaExecutor {
         }
     }
 
-    /// Adds the count over all measurements to the result.
+    /// Adds the count over all measurements.
     fn count_whole(&mut self) {
         let Render::Count(count) = &self.plan.render else { return };
         if !count.is_whole() || std::mem::replace(&mut self.counted, true) {
@@ -230,7 +222,6 @@ impl MetaExecutor {
         }
     }
 
-    /// Starts returning the rows of measurement `name`.
     fn show(&mut self, name: &str, names: SortedNames) {
         let title = if self.plan.render.per_measurement() {
             let [limit, offset] = self.plan.limits;
@@ -244,8 +235,8 @@ impl MetaExecutor {
         self.showing = (from < to).then_some(Showing { title, names, from, to });
     }
 
-    /// Returns the next chunk of the current rows. The inner `None` means that the executor keeps
-    /// the chunk for now. The outer `None` means that no rows remain.
+    /// The inner `None` means that the executor keeps the chunk. The outer `None` means that no
+    /// rows remain.
     fn show_next(&mut self) -> Option<Option<SeriesChunk>> {
         let columns = self.plan.render.columns();
         let Showing { title, names, from, to } = self.showing.as_mut()?;
@@ -270,9 +261,8 @@ impl MetaExecutor {
     }
 }
 
-/// Collects the streams' summaries of a measurement. `scans` contains each scan of the measurement,
-/// and the measurement's position in that scan. Returns the pages that the executor needs before it
-/// can collect the remaining summaries.
+/// Collects a measurement's summaries. `scans` contains each scan of the measurement, and the
+/// measurement's position in the scan. Returns the pages that are needed first.
 fn collect(
     streams: &mut [MetaStream],
     plan: &MetaPlan,

@@ -1,26 +1,22 @@
-//! Evaluates the condition of SHOW MEASUREMENTS. As in 1.x (`MeasurementNamesByExpr`), the
-//! condition selects measurements, not series.
+//! Evaluates the condition of SHOW MEASUREMENTS, which selects measurements, not series, as in 1.x
+//! (`MeasurementNamesByExpr`).
 //!
-//! `host = 'a'` selects every measurement that has a series with `host` equal to `a`. `host != 'a'`
-//! selects every measurement that has the tag `host` but no series with `host` equal to `a`. AND
-//! and OR combine these sets of measurements.
+//! `host = 'a'` selects each measurement that has a series with this tag. `host != 'a'` selects
+//! each measurement that has the tag `host` but no such series. AND and OR combine sets of
+//! measurements.
 
 use crate::influxql::ast::{BinaryOp, Expr};
 use crate::model::regex::Pattern;
 use crate::query::error::QueryError;
 
-/// A condition on measurements.
 #[derive(Clone, Debug)]
 pub(super) enum Filter {
-    /// The measurements that both operands select.
     And(Box<Filter>, Box<Filter>),
-    /// The measurements that at least one operand selects.
     Or(Box<Filter>, Box<Filter>),
-    /// Position in [`MeasurementFilter::leaves`].
+    /// The position in [`MeasurementFilter::leaves`].
     Leaf(usize),
 }
 
-/// A comparison with a tag.
 #[derive(Clone, Debug)]
 pub(super) struct Leaf {
     pub(super) key: String,
@@ -34,17 +30,15 @@ enum Test {
     Matches(Pattern),
 }
 
-/// The condition in WHERE of SHOW MEASUREMENTS.
 #[derive(Clone, Debug)]
 pub(super) struct MeasurementFilter {
     root: Filter,
-    /// The comparisons of the condition, from left to right.
+    /// The comparisons from left to right.
     pub(super) leaves: Vec<Leaf>,
 }
 
 impl Leaf {
-    /// Whether a tag value equals the compared text or matches the pattern, ignoring the negation
-    /// of the operator.
+    /// Ignores the negation of the operator.
     pub(super) fn hits(&self, value: &str) -> bool {
         match &self.test {
             Test::Equal(text) => text == value,
@@ -54,18 +48,13 @@ impl Leaf {
 }
 
 impl MeasurementFilter {
-    /// Builds the filter.
-    ///
-    /// # Errors
-    /// [`QueryError::Invalid`] with 1.x's text.
     pub(super) fn new(expr: &Expr) -> Result<Self, QueryError> {
         let mut leaves = Vec::new();
         let root = build(expr, &mut leaves)?;
         Ok(Self { root, leaves })
     }
 
-    /// Whether the result contains a measurement. For each comparison, `seen` contains two
-    /// booleans. The first is whether the measurement has the tag, and the second is whether a
+    /// For each comparison, `seen` contains whether the measurement has the tag, and whether a
     /// value of the tag matches.
     pub(super) fn accepts(&self, name: &str, seen: &[(bool, bool)]) -> bool {
         self.evaluate(&self.root, name, seen)

@@ -1,10 +1,9 @@
-//! Executes the SHOW statements about stored data. The results are computed from summaries of rows
-//! that are not deleted.
+//! Executes the SHOW statements about stored data, from summaries of rows that are not deleted.
 //!
-//! A SHOW statement is executed in the same steps as a SELECT. [`database`] returns the database to
-//! load. [`compile`] lowers the statement to requests for summaries. [`executor::MetaExecutor`]
-//! requests pages from every shard and merges the pages, one measurement at a time. SHOW SERIES and
-//! SHOW FIELD KEYS read one policy; all other statements read every policy.
+//! The steps are the steps of a SELECT. [`database`] returns the database to load. [`compile`]
+//! lowers the statement to requests for summaries. [`executor::MetaExecutor`] merges the pages of
+//! every shard, one measurement at a time. SHOW SERIES and SHOW FIELD KEYS read one policy; all
+//! other statements read every policy.
 
 mod cardinality;
 mod column_names;
@@ -44,8 +43,7 @@ pub fn database(
         Statement::ShowMeasurements(show) => match &show.database {
             NamePattern::Absent => None,
             NamePattern::Name(name) => Some(name),
-            // The statement reads every database. The route executes the statement for each
-            // database separately.
+            // The route executes the statement for each database separately.
             NamePattern::All => return None,
         },
         Statement::ShowSeries(show) => placed(&show.sources).or(show.database.as_ref()),
@@ -59,7 +57,7 @@ pub fn database(
     Some(name.map(str::to_owned).ok_or(QueryError::DatabaseRequired))
 }
 
-/// Returns the database that FROM specifies. 1.x rewrites these statements to a SELECT.
+/// The database in FROM. 1.x rewrites these statements to a SELECT.
 fn placed(sources: &[Source]) -> Option<&String> {
     sources.iter().find_map(|source| match source {
         Source::Measurement(measurement) => measurement.database.as_ref(),

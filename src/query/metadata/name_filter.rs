@@ -7,7 +7,6 @@ use crate::influxql::ast::{Measurement, MeasurementName, Source, TagKeyFilter};
 use crate::model::regex::Pattern;
 use crate::query::error::QueryError;
 
-/// The name or regex of a source.
 pub(super) enum NameTest {
     Name(String),
     Matches(Pattern),
@@ -29,11 +28,10 @@ impl NameTest {
     }
 }
 
-/// The measurements in FROM, grouped by the policy as written. A repeated name or regex is stored
-/// once.
+/// The measurements in FROM by policy as written, without repetitions.
 pub(super) struct SourceTests<'a>(BTreeMap<Option<&'a str>, SourceTest<'a>>);
 
-/// The names and regexes for one policy. Each regex is stored under its text.
+/// The names and regexes for one policy. Regexes are stored by their text.
 #[derive(Default)]
 pub(super) struct SourceTest<'a> {
     names: BTreeSet<&'a str>,
@@ -41,10 +39,6 @@ pub(super) struct SourceTest<'a> {
 }
 
 impl<'a> SourceTests<'a> {
-    /// Compiles the names and regexes in FROM.
-    ///
-    /// # Errors
-    /// [`QueryError::Invalid`] if a regex does not compile.
     pub(super) fn new(sources: &'a [Source]) -> Result<Self, QueryError> {
         let mut tests: BTreeMap<Option<&str>, SourceTest<'_>> = BTreeMap::new();
         let mut compiled: BTreeMap<&str, Rc<Pattern>> = BTreeMap::new();
@@ -72,7 +66,7 @@ impl<'a> SourceTests<'a> {
         self.0.is_empty()
     }
 
-    /// Returns the sources whose policy, as written, satisfies `is_here`.
+    /// `is_here` accepts a policy as written.
     pub(super) fn within(&self, is_here: impl Fn(Option<&str>) -> bool) -> SourceTest<'a> {
         let mut all = SourceTest::default();
         for (_, test) in self.0.iter().filter(|(policy, _)| is_here(**policy)) {
@@ -89,14 +83,11 @@ impl SourceTest<'_> {
     }
 }
 
-/// The filter in WITH KEY.
 #[derive(Clone, Debug)]
 pub(super) enum KeyFilter {
-    /// Accepts the keys in the list if the flag is set. Otherwise, accepts the keys that are not in
-    /// the list.
+    /// The flag accepts the keys in the list. Without the flag, all other keys are accepted.
     Names(Vec<String>, bool),
-    /// Accepts the keys that match the pattern if the flag is set. Otherwise, accepts the keys that
-    /// do not match the pattern.
+    /// The flag accepts the matching keys. Without the flag, all other keys are accepted.
     Matches(Pattern, bool),
 }
 

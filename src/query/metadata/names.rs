@@ -1,5 +1,4 @@
-//! Stores and sorts the names that a statement lists or counts. A million names need little more
-//! memory than their text.
+//! Stores and sorts names. A million names need little more memory than their text.
 
 use std::ops::Range;
 
@@ -8,32 +7,29 @@ use crate::model::bug::OrBug;
 use crate::model::limits::LISTED_NAMES_BYTES_MAX;
 use crate::query::error::QueryError;
 
-/// The memory that a name needs in addition to its text, in bytes: the end of the text and the
-/// position in the order.
+/// The memory of a name besides its text, in bytes: the end of the text and the position in the
+/// order.
 const NAME_BYTES: usize = 8;
-/// The number of names in one page. Pages are never reallocated, whereas a single text would be
-/// copied whenever it grows.
+/// The number of names in a page. Pages are never reallocated; a single text would be copied
+/// whenever it grows.
 const PAGE_NAMES: usize = 4_096;
-/// When the list exceeds the limit by this number of names, the list is sorted and truncated to the
-/// limit.
+/// The number of names above the limit at which the list is sorted and truncated.
 const SPARE: usize = 10_000;
-/// The separator between the cells of a row. The separator sorts before every character of a name.
+/// Separates the cells of a row, and sorts before every character of a name.
 const SEPARATOR: &str = "\0";
 
-/// A list of rows with equal numbers of cells. Before sorting, the order is arbitrary, and rows may
-/// be repeated.
+/// Rows with equal numbers of cells. Before sorting, rows may be unordered and repeated.
 #[derive(Debug, Default)]
 pub(crate) struct SortedNames {
     pages: Vec<StringColumn>,
     bytes: usize,
-    /// The number of rows to keep from the start of the order; `None` keeps all rows.
+    /// The number of rows to keep from the start of the order; `None` keeps all.
     keep: Option<usize>,
-    /// The positions of the rows in ascending order, after sorting.
+    /// The rows in ascending order, after sorting.
     order: Vec<u32>,
 }
 
 impl SortedNames {
-    /// Creates an empty list that keeps only the first `keep` rows; `None` keeps all rows.
     pub(crate) fn new(keep: Option<usize>) -> Self {
         Self { keep, ..Self::default() }
     }
@@ -60,11 +56,10 @@ impl SortedNames {
         self.bytes
     }
 
-    /// Drops duplicate and unneeded rows if the list has become large.
+    /// Drops duplicate and unneeded rows if the list is large.
     ///
     /// # Errors
-    /// [`QueryError::TooManyNames`] if the list is too large even without duplicate and unneeded
-    /// rows.
+    /// [`QueryError::TooManyNames`] if the list remains too large.
     pub(crate) fn check(&mut self) -> Result<(), QueryError> {
         let spare = self.keep.map(|keep| keep.saturating_add(SPARE));
         let stored = self.stored();
@@ -87,7 +82,7 @@ impl SortedNames {
         Ok(())
     }
 
-    /// Sorts the rows in ascending order, removes duplicates and keeps the first `keep` rows.
+    /// Sorts the rows, removes duplicates and keeps the first `keep` rows.
     pub(crate) fn sort(&mut self) {
         let mut order: Vec<u32> = (0..self.stored() as u32).collect();
         order.sort_by(|&a, &b| self.text(a).cmp(self.text(b)));
@@ -96,18 +91,18 @@ impl SortedNames {
         self.order = order;
     }
 
-    /// Returns the number of rows. The list must be sorted.
+    /// The list must be sorted.
     pub(crate) fn len(&self) -> usize {
         self.order.len()
     }
 
-    /// Returns the rows in `range`, with `width` cells per row. The list must be sorted.
+    /// Returns rows of `width` cells. The list must be sorted.
     pub(crate) fn rows(&self, range: Range<usize>, width: usize) -> Vec<Vec<String>> {
         let row = |at: &u32| self.text(*at).splitn(width, SEPARATOR).map(str::to_owned).collect();
         self.order.get(range).or_bug().iter().map(row).collect()
     }
 
-    /// Returns the number of stored rows, including duplicates.
+    /// Counts duplicates.
     fn stored(&self) -> usize {
         let last = self.pages.last().map_or(0, StringColumn::len);
         self.pages.len().saturating_sub(1) * PAGE_NAMES + last

@@ -27,7 +27,7 @@ pub struct MetaPlan {
     /// measurements in ascending order of name.
     pub scans: Vec<MetaScan>,
     pub(super) render: Render,
-    /// The values of LIMIT and OFFSET; a LIMIT of 0 means no limit.
+    /// LIMIT (0 means no limit) and OFFSET.
     pub(super) limits: [u64; 2],
 }
 
@@ -38,13 +38,11 @@ pub struct MetaScan {
     pub policy: String,
     /// The request, without a resume key.
     pub request: SummaryRequest,
-    /// The names for the ids of each measurement in the request.
     pub(super) column_names: Vec<ColumnNames>,
 }
 
 impl MetaPlan {
-    /// Returns the number of rows that the result needs from each measurement; `None` if the result
-    /// needs all rows.
+    /// The number of rows that the result needs from each measurement; `None` for all.
     pub(super) fn keep(&self) -> Option<usize> {
         match self.render {
             Render::Measurements(_) | Render::Placed(..) | Render::Count(_) => None,
@@ -62,14 +60,13 @@ impl MetaScan {
     }
 }
 
-/// The clauses that SHOW statements share.
 struct ShowClauses<'a> {
     sources: &'a [Source],
     measurement: Option<&'a Measurement>,
     condition: Option<&'a Expr>,
-    /// Whether the statement reads only one policy: the specified policy or the default policy.
+    /// Whether the statement reads only the specified or default policy.
     one_policy: bool,
-    /// The policies that the ON clause specifies.
+    /// The policies of the ON clause.
     policy: &'a NamePattern,
     dimensions: &'a [Dimension],
     limits: [u64; 2],
@@ -84,7 +81,6 @@ pub fn compile(statement: &Statement, context: &MetaContext<'_>) -> Result<MetaP
     plan(&show, render, context)
 }
 
-/// Returns the clauses and the output of the statement.
 fn read<'a>(
     statement: &'a Statement,
     context: &MetaContext<'_>,
@@ -197,13 +193,12 @@ fn plan(
     Ok(MetaPlan { scans, render, limits: show.limits })
 }
 
-/// Returns the maximum number of rows per measurement that the result needs; `None` if there is no
-/// LIMIT.
+/// The rows that a measurement needs; `None` without LIMIT.
 pub(super) fn keep([limit, offset]: [u64; 2]) -> Option<usize> {
     (limit > 0).then(|| usize::try_from(limit.saturating_add(offset)).unwrap_or(usize::MAX))
 }
 
-/// Extends a time range to full shard groups, as in 1.x.
+/// Extends a range to full shard groups, as in 1.x.
 fn whole_groups(time: TimeRange, group_duration_ns: i64) -> TimeRange {
     let width_ns = group_duration_ns.max(1);
     let before = |time_ns: i64| time_ns.saturating_sub(time_ns.rem_euclid(width_ns));
@@ -231,7 +226,7 @@ fn want(render: &Render, column_names: &[ColumnNames]) -> SummaryWant {
 
 type Chosen<'a> = Vec<(&'a MetaPolicy<'a>, BTreeMap<&'a str, &'a Arc<MeasurementSchema>>)>;
 
-/// Returns the policies that the statement reads, with the selected measurements of each policy.
+/// The policies to read, with the selected measurements of each.
 fn chosen<'a>(show: &ShowClauses<'_>, context: &MetaContext<'a>) -> Result<Chosen<'a>, QueryError> {
     let default = context.defaults.policy.unwrap_or(context.default_policy);
     let names = SourceTests::new(show.sources)?;

@@ -1,4 +1,4 @@
-//! Collects the listed names of a measurement, and defines the output format.
+//! Collects a measurement's listed names, and defines the output format.
 
 use super::cardinality::CardinalityCount;
 use super::column_names::{ColumnNames, series_key, tag_value};
@@ -11,11 +11,10 @@ use crate::model::series::value_hash;
 use crate::query::error::QueryError;
 use crate::scan::page::MeasurementSummary;
 
-/// The output of each kind of statement.
 #[derive(Clone, Debug)]
 pub(super) enum Render {
     Measurements(Option<MeasurementFilter>),
-    /// SHOW MEASUREMENTS ON database.policy, with the name of the database
+    /// SHOW MEASUREMENTS ON database.policy, with the database's name.
     Placed(Option<MeasurementFilter>, String),
     Series,
     TagKeys(Option<KeyFilter>),
@@ -37,7 +36,7 @@ impl Render {
         }
     }
 
-    /// Whether the statement requests the tag `key` from the shards.
+    /// Whether the shards must return the tag.
     pub(super) fn wants(&self, key: &str) -> bool {
         match self {
             Self::Count(count) => count.wants(key),
@@ -50,37 +49,29 @@ impl Render {
         }
     }
 
-    /// Whether the result has one series per measurement.
     pub(super) fn per_measurement(&self) -> bool {
         !matches!(self, Self::Measurements(_) | Self::Placed(..) | Self::Series)
     }
 }
 
-/// The names that the shards have returned so far for a measurement.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
     alive: bool,
-    /// The rows of the result.
     rows: SortedNames,
-    /// For each comparison in the filter, whether the tag exists and whether a value of the tag
-    /// matches.
+    /// For each comparison of the filter, whether the tag exists and whether a value matches.
     seen: Vec<(bool, bool)>,
-    /// The hashes of names that are counted but not listed. A hash may occur several times.
+    /// The hashes of counted names, with repetitions.
     hashes: Vec<u64>,
     /// The number of series that exist in only one shard.
     count: u64,
 }
 
 impl Listing {
-    /// Creates an empty listing that keeps only the first `keep` rows; `None` keeps all rows.
     pub(super) fn new(keep: Option<usize>) -> Self {
         Self { rows: SortedNames::new(keep), ..Self::default() }
     }
 
-    /// Adds a shard's summary.
-    ///
-    /// # Errors
-    /// [`QueryError::TooLarge`] if a measurement has too many names to sort.
+    /// The error is [`QueryError::TooLarge`] if a measurement has too many names to sort.
     pub(super) fn add(
         &mut self,
         render: &Render,
@@ -140,13 +131,11 @@ impl Listing {
         self.rows.check()
     }
 
-    /// Returns the memory of the names and hashes, in bytes. While the names are sorted, their
-    /// positions need additional memory.
+    /// Includes the positions of the names, which exist only while the names are sorted.
     pub(super) fn bytes(&self) -> usize {
         self.rows.bytes() + 8 * self.hashes.len()
     }
 
-    /// Returns the number of counted names.
     pub(super) fn counted(&mut self) -> u64 {
         if self.hashes.is_empty() {
             return self.count;
@@ -174,7 +163,7 @@ impl Listing {
         }
     }
 
-    /// Returns the rows of measurement `name` in ascending order.
+    /// The rows are in ascending order.
     pub(super) fn finish(mut self, render: &Render, name: &str) -> SortedNames {
         if let Render::Measurements(filter) | Render::Placed(filter, _) = render {
             self.seen.resize(filter.as_ref().map_or(0, |f| f.leaves.len()), (false, false));

@@ -29,8 +29,7 @@ fn schema() -> PolicySchema {
     schema
 }
 
-/// Runs a query for which every shard returns `items` and all columns in one page. Returns the rows
-/// of each chunk.
+/// Runs a query for which every shard returns `items` and all columns in one page.
 fn run(query: &str, shards: &[&[&[&str]]]) -> Vec<Vec<Vec<String>>> {
     let statement = crate::influxql::parse(query, &Params::default()).expect("valid").remove(0);
     let schema = schema();

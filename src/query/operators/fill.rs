@@ -1,5 +1,5 @@
 //! Applies `fill(…)` to aggregates: assigns values to empty windows (1.x `floatFillIterator` and
-//! its variants for other types).
+//! others).
 
 use super::fill_rows::with_number;
 use super::series::{CallSeries, gather_or_null};
@@ -11,40 +11,35 @@ use crate::query::result::{Column, ResultColumn, Validity, Values};
 use crate::query::scalar::repeat;
 use crate::scan::request::Window;
 
-/// The minimum number of windows of a query that is rejected because of a stray point. Nulls for
-/// this number of windows need about 3 MB.
+/// A query with fewer windows is never rejected because of a stray point. Nulls for this number of
+/// windows need about 3 MB.
 const STRAY_WINDOWS_MIN: i64 = 100_000;
 
-/// The value of an empty window.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum FillPlan {
     Null,
-    /// The specified value, in the type of the call.
+    /// Has the type of the call.
     Value(FieldValue),
-    /// The value of the previous non-empty window.
+    /// The previous non-empty window's value.
     Previous,
-    /// The linear interpolation between the nearest non-empty windows.
+    /// Interpolates between the nearest non-empty windows.
     Linear,
 }
 
 /// The windows in the result, including empty windows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ShownWindows<'a> {
-    /// The width and offset of the windows.
     pub(crate) window: &'a Window,
-    /// The time range of the windows. Without a lower bound, the result contains no windows before
-    /// the earliest non-empty window.
+    /// Without a lower bound, the result starts at the earliest non-empty window.
     pub(crate) range: TimeRange,
-    /// Whether the latest window comes first.
     pub(crate) descending: bool,
-    /// The maximum number of windows.
     pub(crate) limit: u64,
 }
 
-/// Adds the missing windows to `series`, which must contain at least one window.
+/// Adds the missing windows to `series`, which must have at least one window.
 ///
 /// # Errors
-/// [`QueryError::Buckets`] if the result would exceed the maximum number of windows.
+/// [`QueryError::Buckets`]
 pub(crate) fn fill(
     series: &CallSeries,
     plan: &FillPlan,
@@ -63,9 +58,8 @@ pub(crate) fn fill(
     Ok(CallSeries { times_ns, values, aux })
 }
 
-/// Fills the column of `slot` next to a selector. 1.x replaces every null in a column next to a
-/// selector with the number in `fill(number)` or with the value of the previous row
-/// (`floatIteratorScanner.ScanAt`).
+/// Fills the column of `slot` next to a selector. 1.x replaces a null in such a column with the
+/// number in `fill(number)` or with the previous row's value (`floatIteratorScanner.ScanAt`).
 pub(crate) fn fill_aux(column: &mut Option<Column>, slot: &Slot, node: &SelectNode, rows: usize) {
     if let Some(number) = &node.fill_number {
         *column = with_number(column.take(), slot, number, rows);
@@ -79,8 +73,8 @@ pub(crate) fn fill_aux(column: &mut Option<Column>, slot: &Slot, node: &SelectNo
     }
 }
 
-/// Returns the result column. In columns of strings and booleans, `otherwise` replaces nulls.
-/// `otherwise` has one row, which contains the number in `fill(number)` even if the types differ.
+/// In strings and booleans, `otherwise` replaces nulls. It has one row with the number in
+/// `fill(number)`, even if the types differ.
 pub(crate) fn shown(column: Column, otherwise: Option<Column>) -> ResultColumn {
     match (otherwise, &column.values) {
         (Some(otherwise), Values::String(_) | Values::Boolean(_)) => {
@@ -90,9 +84,8 @@ pub(crate) fn shown(column: Column, otherwise: Option<Column>) -> ResultColumn {
     }
 }
 
-/// Returns the argument columns of mathematical functions. Mathematical functions have no result
-/// for strings and booleans. A column of strings or booleans therefore becomes a column of numbers.
-/// In this column, the number in `fill(number)` replaces each null. `columns` has `rows` rows.
+/// Returns the argument columns of mathematical functions. Strings and booleans have no result, so
+/// their columns become numbers in which the number in `fill(number)` replaces each null.
 pub(crate) fn arguments(
     columns: &[Option<Column>],
     number: &FieldValue,
@@ -111,7 +104,7 @@ pub(crate) fn arguments(
     columns.iter().enumerate().map(argument).collect()
 }
 
-/// Converts a number to the type of a column. Returns `None` if the type is string or boolean.
+/// Returns `None` for strings and booleans.
 pub(super) fn cast(value: &FieldValue, like: &Values) -> Option<FieldValue> {
     let number = crate::query::math::number(value)?;
     Some(match like {
@@ -122,8 +115,7 @@ pub(super) fn cast(value: &FieldValue, like: &Values) -> Option<FieldValue> {
     })
 }
 
-/// Returns the times of all windows. For each window, also returns the window's row in the series,
-/// if any.
+/// Returns the times of all windows, and each window's row in the series, if any.
 fn dense(
     present_ns: &[i64],
     windows: ShownWindows<'_>,
@@ -156,9 +148,8 @@ fn dense(
                 row += 1;
                 time
             }
-            // The windows continue up to the last value, because a subquery can have a value after
-            // the last window of the range. A value before the first window replaces the first
-            // window (1.x).
+            // A subquery can have values after the range's last window, so the windows continue to
+            // the last value. A value before the first window replaces the first window (1.x).
             _ if due || present.is_some() => {
                 rows.push(None);
                 next
@@ -175,10 +166,9 @@ fn dense(
     Ok((times, rows))
 }
 
-/// Rejects a query in which nearly all windows exist only because of a stray point. The query is
-/// rejected if it has more than `STRAY_WINDOWS_MIN` windows from the first value to `last_ns`, and
-/// at least 90 % of these windows precede the next value. The time of a stray point is usually in
-/// 1970, because the point was written with the wrong precision.
+/// Rejects a query in which a stray point causes nearly all windows: more than `STRAY_WINDOWS_MIN`
+/// windows up to `last_ns`, of which at least 90 % precede the second value. A stray point is
+/// usually in 1970, because its write had the wrong precision.
 fn check_stray(present_ns: &[i64], last_ns: i64, every_ns: i64) -> Result<(), QueryError> {
     let (mut from_ns, mut next_ns) = (present_ns.first().copied(), present_ns.get(1).copied());
     if from_ns > present_ns.last().copied() {
@@ -198,8 +188,7 @@ fn check_stray(present_ns: &[i64], last_ns: i64, every_ns: i64) -> Result<(), Qu
     Ok(())
 }
 
-/// Returns the row for each window: the window's own row, or the row of the last earlier window
-/// that has a row.
+/// Returns each window's own row, or the last earlier row.
 pub(super) fn last_before(rows: &[Option<u32>]) -> Vec<Option<u32>> {
     let mut last = None;
     rows.iter()
@@ -219,8 +208,8 @@ pub(super) fn constant(values: &Column, rows: &[Option<u32>], value: &FieldValue
     all.gather(&rows)
 }
 
-/// Interpolates the empty windows between two values. An entry of `points` contains the positions
-/// in `rows` of the empty window, the previous value and the next value.
+/// An entry of `points` contains the positions in `rows` of the empty window, the previous value
+/// and the next value.
 fn linear(series: &CallSeries, times: &[i64], rows: &[Option<u32>], every_ns: i64) -> Column {
     let mut filled = gather_or_null(&series.values, rows);
     let mut previous: Option<usize> = None;

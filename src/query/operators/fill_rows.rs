@@ -1,5 +1,5 @@
-//! Applies `fill(…)` to fields that are not arguments of a function. Assigns a value to a field
-//! that is missing in a row with other fields (1.x `floatIteratorScanner.ScanAt`).
+//! Applies `fill(…)` to fields that are not arguments of a function: fills a field that is missing
+//! in a row (1.x `floatIteratorScanner.ScanAt`).
 
 use super::fill::{cast, constant};
 use super::series::gather_or_null;
@@ -9,19 +9,18 @@ use crate::query::plan::{SelectNode, Slot};
 use crate::query::result::{Column, Values};
 use crate::query::scalar::repeat;
 
-/// The fill state of a group: the values that `fill(previous)` repeats.
+/// The values that `fill(previous)` repeats in a group.
 #[derive(Debug, Default)]
 pub(crate) struct RowFill {
-    /// The last value in each slot.
+    /// One entry for each slot.
     last: Vec<Option<FieldValue>>,
 }
 
 impl RowFill {
-    /// Fills the next rows of the result. `columns` has one column for each slot. A column of nulls
-    /// is `None`.
+    /// Fills the next rows. A column that is `None` contains only nulls.
     ///
-    /// With `fill(number)`, strings and booleans remain null. The result replaces these nulls with
-    /// the unconverted number.
+    /// With `fill(number)`, strings and booleans remain null; the result replaces them with the
+    /// unconverted number.
     pub(crate) fn fill(&mut self, node: &SelectNode, rows: usize, columns: &mut [Option<Column>]) {
         if let Some(number) = &node.fill_number {
             for (column, slot) in columns.iter_mut().zip(&node.slots) {
@@ -39,8 +38,7 @@ impl RowFill {
     }
 }
 
-/// Replaces every null in a column of `rows` rows with the number in `fill(number)`, converted to
-/// the column's type.
+/// Converts the number in `fill(number)` to the column's type.
 pub(super) fn with_number(
     column: Option<Column>,
     slot: &Slot,

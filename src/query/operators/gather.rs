@@ -1,4 +1,4 @@
-//! Collects the rows of a window for functions that process all values of the window together.
+//! Collects the rows of a window for functions of all values together.
 
 use std::collections::HashMap;
 
@@ -15,21 +15,19 @@ use crate::query::plan::{CallPlan, GatherPlan, SelectNode};
 use crate::query::result::{Column, Values};
 use crate::scan::gathered::{GatheredFunction, Outcome, Points};
 
-/// The rows of a window in ascending order of time, with the columns from
-/// [`GatherExecutor::others`].
+/// The rows ascend by time. The columns are those of [`GatherExecutor::others`].
 struct WindowRows {
     times_ns: Vec<i64>,
     values: Column,
     others: Vec<Option<Column>>,
 }
 
-/// The state of a call in a group.
 #[derive(Debug)]
 pub(crate) struct GatherExecutor {
     window_ns: Option<i64>,
     times_ns: Vec<i64>,
     values: Option<Column>,
-    /// The columns of the call's `aux` slots, followed by the tag arguments.
+    /// The columns of the call's `aux` slots, then the tag arguments.
     others: Vec<Option<Column>>,
     /// A hash of each row's series, from which `sample` selects rows; empty for other functions.
     series: Vec<u64>,
@@ -38,7 +36,6 @@ pub(crate) struct GatherExecutor {
 }
 
 impl GatherExecutor {
-    /// Creates a call without rows. `room` counts the call's memory.
     pub(crate) fn new(room: &QueryReservation) -> Self {
         let (window_ns, values, done) = (None, None, None);
         let (times_ns, others, series) = (Vec::new(), Vec::new(), Vec::new());
@@ -48,8 +45,7 @@ impl GatherExecutor {
     /// Adds the next rows.
     ///
     /// # Errors
-    /// [`QueryError::TooLarge`] if one window has too many values, [`QueryError::OutOfMemory`] if the
-    /// query memory is exhausted.
+    /// [`QueryError::TooLarge`] if one window has too many values, [`QueryError::OutOfMemory`].
     pub(crate) fn push(
         &mut self,
         node: &SelectNode,
@@ -111,7 +107,7 @@ impl GatherExecutor {
         }
     }
 
-    /// If the window has too many rows, drops the rows that the function can no longer select.
+    /// If the window has too many rows, drops rows that the function can no longer select.
     fn check(
         &mut self,
         node: &SelectNode,
@@ -142,7 +138,7 @@ impl GatherExecutor {
             *column = column.gather(&kept);
         }
         // If more than three quarters of the limit are still in use, the next rows would soon
-        // trigger this expensive step again.
+        // repeat this expensive step.
         if is_over(self, 3) {
             return Err(QueryError::TooLarge {
                 what: "a window of a function that needs all values of the window",
@@ -158,8 +154,6 @@ impl GatherExecutor {
         columns.map(Column::bytes).sum::<usize>() + 8 * (self.times_ns.len() + self.series.len())
     }
 
-    /// Computes the function over the rows of the window. Returns the outcome of the function, and
-    /// the rows.
     fn evaluate(
         &self,
         node: &SelectNode,
@@ -190,7 +184,6 @@ impl GatherExecutor {
         Some((outcome, WindowRows { times_ns, values, others }))
     }
 
-    /// Closes the current window, and adds its results to the call.
     fn close(&mut self, node: &SelectNode, call: &CallPlan, plan: &GatherPlan) {
         let answer = self.evaluate(node, call, plan);
         (self.times_ns, self.others, self.values) = (Vec::new(), Vec::new(), None);
@@ -212,8 +205,8 @@ impl GatherExecutor {
             }
             Outcome::Value(None) => return,
         };
-        // In both directions, 1.x sorts the points of top(), bottom() and sample() by ascending
-        // time, and distinct values by the time of their first occurrence.
+        // In both directions, 1.x sorts points of top(), bottom() and sample() by ascending time,
+        // and distinct values by their first time.
         let ordered = matches!(
             plan.function,
             GatheredFunction::Top(_)
@@ -256,7 +249,7 @@ impl GatherExecutor {
         }
     }
 
-    /// Returns all values of the call. The group must have no more rows.
+    /// The group must have no more rows.
     pub(crate) fn finish(
         &mut self,
         node: &SelectNode,
@@ -268,9 +261,8 @@ impl GatherExecutor {
     }
 }
 
-/// Whether a function reads the rows of a descending statement in ascending order of time. 1.x
-/// reads rows in the direction of the statement, and this direction determines which of several
-/// equal values the function selects.
+/// Whether a function reads a descending statement in ascending order. In 1.x, the reading order
+/// determines which of several equal values the function selects.
 fn reads_ascending(node: &SelectNode, plan: &GatherPlan) -> bool {
     let in_order_of_statement = matches!(
         plan.function,
@@ -282,8 +274,6 @@ fn reads_ascending(node: &SelectNode, plan: &GatherPlan) -> bool {
     node.descending && !in_order_of_statement
 }
 
-/// Appends `rows` of `column` to `all`, which already has `before` rows. If `column` is `None`,
-/// appends nulls.
 fn append(all: &mut Option<Column>, column: Option<&Column>, rows: &[u32], before: usize) {
     match (all.as_mut(), column) {
         (Some(all), Some(column)) => {
@@ -302,8 +292,7 @@ fn append(all: &mut Option<Column>, column: Option<&Column>, rows: &[u32], befor
     }
 }
 
-/// Returns a hash of each row's series, from which `sample` selects rows; empty for other
-/// functions.
+/// Returns an empty result for functions other than `sample`.
 fn series_hashes(batch: &RowBatch, plan: &GatherPlan) -> Vec<u64> {
     if plan.series.is_empty() {
         return Vec::new();
@@ -317,8 +306,8 @@ fn series_hashes(batch: &RowBatch, plan: &GatherPlan) -> Vec<u64> {
             let entry =
                 texts.codes().map_or(Some(row), |codes| codes.get(row).map(|&code| code as usize));
             let of_row = entry.and_then(|entry| of_entries.get(entry));
-            // A missing tag does not change the hash. The selection therefore remains the same if
-            // another series gets a new tag.
+            // A missing tag does not change the hash, so a new tag of another series does not
+            // change the selection.
             if let (Some(of_row), true) = (of_row, column.validity.is_valid(row)) {
                 *hash = hash.wrapping_add(*of_row);
             }
@@ -327,13 +316,11 @@ fn series_hashes(batch: &RowBatch, plan: &GatherPlan) -> Vec<u64> {
     hashes
 }
 
-/// Returns the values at `rows`.
 fn pick<'a>(values: &'a [u64], rows: &'a [u32]) -> impl Iterator<Item = u64> + 'a {
     rows.iter().filter_map(|&row| values.get(row as usize).copied())
 }
 
-/// Returns, for each row, the number of the row's combination of tag arguments. The result is empty
-/// if the call has no tag arguments.
+/// Returns the number of each row's combination of tag arguments; empty without tag arguments.
 fn combinations(tags: &[Option<Column>], plan: &GatherPlan, count: u32) -> Vec<u32> {
     if plan.tags.is_none() {
         return Vec::new();
@@ -355,7 +342,6 @@ fn combinations(tags: &[Option<Column>], plan: &GatherPlan, count: u32) -> Vec<u
         .collect()
 }
 
-/// Returns the type of a function's result if its input values have type `input`.
 pub(crate) fn output_type(plan: &GatherPlan, input: FieldType) -> FieldType {
     match plan.function {
         _ if plan.counted => FieldType::Integer,

@@ -6,12 +6,12 @@ use crate::model::value::FieldValue;
 use crate::query::result::Column;
 use crate::query::scalar::repeat;
 
-/// Joins `series` by time. Returns the times and a column for each call. A call without values has
-/// the column `None`.
+/// Joins `series` by time. Returns the times and a column for each call; the column is `None` for a
+/// call without values.
 ///
-/// If only other calls have a value at a time, `missing[i]` is the value of call `i`. With `carry`
-/// (`fill(previous)`), the function sets `missing[i]` to the last value of call `i`. The function
-/// moves the values out of `series`, except for the `aux` columns.
+/// `missing[i]` is the value of call `i` at times of other calls. `carry` (`fill(previous)`) sets
+/// `missing[i]` to the call's last value. The join moves all values out of `series` except the
+/// `aux` columns.
 pub(crate) fn join(
     series: &mut [Option<CallSeries>],
     missing: &mut [Option<FieldValue>],
@@ -41,7 +41,6 @@ pub(crate) fn join(
     (times, columns)
 }
 
-/// Returns the columns unchanged if all calls have values at the same times.
 fn without_changes(
     series: &mut [Option<CallSeries>],
     missing: &mut [Option<FieldValue>],
@@ -66,8 +65,8 @@ fn without_changes(
     Some((times, columns))
 }
 
-/// Returns all times in order. For each series, also returns the row at each of these times. If a
-/// series has several rows at the same time, the result repeats that time.
+/// Returns all times in order, and each series' row at each time. If a series has several rows at a
+/// time, that time is repeated.
 fn align(series: &[Option<CallSeries>], descending: bool) -> (Vec<i64>, Vec<Vec<Option<u32>>>) {
     let mut next: Vec<usize> = vec![0; series.len()];
     let mut rows: Vec<Vec<Option<u32>>> = vec![Vec::new(); series.len()];
