@@ -7,8 +7,7 @@ pub use crate::batch::column::{Column, StringColumn, Values};
 use crate::model::bug;
 use crate::model::value::FieldType;
 
-/// The next rows of a series. Several consecutive chunks may belong to one series. `partial` is set
-/// in all chunks of a series except the last.
+/// The next rows of a series. `partial` is set in all chunks of a series except the last.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SeriesChunk {
     /// The measurement's name; `None` if 1.x prints no name.
@@ -19,30 +18,29 @@ pub struct SeriesChunk {
     pub columns: Rc<[String]>,
     /// The columns of the chunk. Each column has `rows` rows.
     pub values: Vec<ResultColumn>,
-    /// The number of rows. The number is 0 if 1.x prints a series without values.
+    /// The number of rows; 0 if 1.x prints a series without values.
     pub rows: usize,
     /// Whether more rows of this series follow.
     pub partial: bool,
-    /// The shifts of the zone in which times are printed (`tz()`). An entry contains a time and the
-    /// shift from UTC to local time after that time, both in nanoseconds. The times ascend. An
-    /// empty list means UTC.
+    /// The shifts of the zone in which times are printed (`tz()`), with ascending times. An entry
+    /// contains a time and the following shift from UTC to local time, in nanoseconds. Empty means
+    /// UTC.
     pub zone: Rc<[(i64, i64)]>,
 }
 
 /// One column of a result.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ResultColumn {
-    /// A column of times, in nanoseconds. Times are never null.
+    /// Times in nanoseconds, never null.
     Time(Vec<i64>),
-    /// A column of values. Invalid values are null.
+    /// Values; invalid values are null.
     Values(Column),
-    /// Values, and a replacement for invalid values. The type of the replacement may differ from
-    /// the type of the values. For `fill(5)`, 1.x returns the unconverted number in string and
-    /// boolean columns next to a selector.
+    /// Values, and a replacement for invalid values, possibly of another type. For `fill(5)`, 1.x
+    /// returns the unconverted number in string and boolean columns next to a selector.
     Filled {
         /// The values of the column.
         column: Column,
-        /// The replacement: a column with one row.
+        /// A column with one row.
         otherwise: Column,
     },
     /// No source has the column's name, so every row is null.
@@ -52,11 +50,11 @@ pub enum ResultColumn {
 /// The columns of a SELECT, which are known before its first row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResultColumns {
-    /// The names of the columns, as in every chunk. The first column contains the time.
+    /// The column names, as in every chunk. The first column is the time.
     pub names: Rc<[String]>,
     /// The kinds of the columns after the time.
     pub kinds: Rc<[ColumnKind]>,
-    /// The keys of GROUP BY in ascending order, as in every chunk's tags.
+    /// The keys of GROUP BY in ascending order.
     pub group_keys: Rc<[String]>,
     /// The zone in `tz()`, which is a name in the IANA database.
     pub zone: Option<Rc<str>>,
@@ -74,13 +72,11 @@ pub enum ColumnKind {
 }
 
 impl SeriesChunk {
-    /// Whether more rows of the series follow the chunk's first `rows` rows, in this or the next
-    /// chunk.
+    /// Whether more rows follow the chunk's first `rows` rows, in this or the next chunk.
     pub fn continues_after(&self, rows: usize) -> bool {
         self.partial || rows < self.rows
     }
 
-    /// Reports a bug if a column does not have exactly `rows` rows.
     pub(crate) fn ensure_rows(&self) {
         bug::ensure(self.values.iter().all(|column| match column {
             ResultColumn::Time(times_ns) => times_ns.len() == self.rows,

@@ -13,14 +13,12 @@ use crate::batch::bitmap::Bitmap;
 use crate::model::value::FieldValue;
 use crate::scan::request::Arithmetic;
 
-/// An expression over columns.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Scalar {
-    /// Position in the columns that are passed to [`evaluate`].
+    /// The position in the columns that are passed to [`evaluate`].
     Column(usize),
-    /// A single value for all rows.
+    /// A value for all rows.
     Literal(FieldValue),
-    /// An operator with two operands.
     Binary(Arithmetic, Box<Scalar>, Box<Scalar>),
     Math(MathFunction, Vec<Scalar>),
     /// Null in every row.
@@ -28,7 +26,6 @@ pub(crate) enum Scalar {
 }
 
 impl Scalar {
-    /// Returns the number of operands and operators.
     pub(crate) fn nodes(&self) -> usize {
         match self {
             Self::Column(_) | Self::Literal(_) | Self::Null => 1,
@@ -38,20 +35,16 @@ impl Scalar {
     }
 }
 
-/// The result of an expression.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Evaluated {
     /// Null in every row.
     Null,
-    /// A single value for all rows.
     Literal(FieldValue),
-    /// One value for each row.
     Column(Column),
 }
 
 impl Evaluated {
-    /// Converts the result to a column of `rows` rows. Returns `None` if the result is null in
-    /// every row.
+    /// Returns `None` if the result is null in every row.
     pub(crate) fn into_column(self, rows: usize) -> Option<Column> {
         match self {
             Self::Null => None,
@@ -61,8 +54,8 @@ impl Evaluated {
     }
 }
 
-/// Evaluates `scalar` over `columns`, in which `None` is a column of nulls. `filled` is whether
-/// `fill(number)` replaces missing booleans with numbers.
+/// A column that is `None` contains only nulls. `filled` is whether `fill(number)` replaces missing
+/// booleans with numbers.
 pub(crate) fn evaluate(scalar: &Scalar, columns: &[Option<Column>], filled: bool) -> Evaluated {
     match scalar {
         Scalar::Column(index) => match columns.get(*index) {
@@ -146,10 +139,10 @@ fn constant(row: Option<Column>) -> Evaluated {
     row.and_then(|row| row.get(0)).map_or(Evaluated::Null, Evaluated::Literal)
 }
 
-/// Combines two columns of booleans in `rows` rows. A column in which every value is missing is
-/// `None`. Returns `None` for columns of other types. Without `filled`, a missing value next to a
-/// boolean is false. With `filled`, a number replaces each missing value: a boolean combined with
-/// the number is false, and the number combined with a boolean is null.
+/// Combines columns of booleans; `None` for other types. A column that is `None` contains only
+/// missing values. Without `filled`, a missing value next to a boolean is false. With `filled`, a
+/// number replaces each missing value: a boolean combined with the number is false, and the number
+/// combined with a boolean is null.
 fn of_booleans(
     op: Arithmetic,
     left: Option<&Column>,
@@ -185,8 +178,6 @@ fn of_booleans(
     Some(Column { values: Values::Boolean(values), validity })
 }
 
-/// Expands both operands to columns of the same length and applies `f`, which returns `None` for
-/// types that have no result.
 fn combine(
     left: Evaluated,
     right: Evaluated,
@@ -214,7 +205,6 @@ fn combine(
     }
 }
 
-/// Returns `rows` copies of `value`.
 pub(crate) fn repeat(value: &FieldValue, rows: usize) -> Values {
     match value {
         FieldValue::Float(value) => Values::Float(vec![*value; rows]),
@@ -236,7 +226,7 @@ fn both(left: &Validity, right: &Validity) -> Validity {
     }
 }
 
-/// Marks NaN as null, because JSON has no NaN and 1.x prints null.
+/// JSON has no NaN, and 1.x prints null.
 fn without_nan(mut column: Column) -> Column {
     if let Values::Float(values) = &column.values
         && values.iter().any(|value| value.is_nan())

@@ -1,4 +1,4 @@
-//! Finds the retention policies that a statement reads. No schema is needed.
+//! Finds the retention policies that a statement reads, without a schema.
 
 use std::collections::BTreeSet;
 
@@ -26,8 +26,7 @@ pub struct Defaults<'a> {
 }
 
 impl Defaults<'_> {
-    /// Returns the policy of a measurement for which the statement specifies `database` and
-    /// `policy`.
+    /// Returns the policy of a measurement with `database` and `policy` as written.
     ///
     /// # Errors
     /// [`QueryError::DatabaseRequired`] if neither the statement nor the request names a database.
@@ -42,8 +41,7 @@ impl Defaults<'_> {
     }
 }
 
-/// Returns the policies that `select` and its subqueries read, in ascending order without
-/// duplicates.
+/// Returns the policies that `select` and its subqueries read, ascending and without duplicates.
 ///
 /// # Errors
 /// [`QueryError::DatabaseRequired`] if a source specifies no database and there is no default,
@@ -62,11 +60,9 @@ pub fn sources(
     Ok(names.into_iter().collect())
 }
 
-/// A database and a policy, as written in a source.
 type WrittenTarget<'a> = (Option<&'a str>, Option<&'a str>);
 
-/// Collects the distinct databases and policies of all sources. FROM may contain thousands of
-/// sources, most of which have the same database and policy as the previous source.
+/// FROM may contain thousands of sources. Most have the database and policy of the previous source.
 fn collect<'a>(select: &'a SelectStatement, written: &mut BTreeSet<WrittenTarget<'a>>) {
     let mut before = None;
     for source in &select.sources {

@@ -14,8 +14,7 @@ use crate::model::limits::{WORK_PER_MS, WORK_PER_TURN};
 /// The work counter of a statement. Clones share the same counter.
 #[derive(Clone, Debug)]
 pub struct Work {
-    /// The units of work since the request last paused. All statements of a request share this
-    /// counter.
+    /// The units since the request last paused, shared by all its statements.
     turn: Rc<Cell<u64>>,
     statement: Rc<StatementWork>,
 }
@@ -27,7 +26,6 @@ struct StatementWork {
 }
 
 impl Default for Work {
-    /// Creates the counter of a request's first statement, with the default limits.
     fn default() -> Self {
         Self { turn: Rc::default(), statement: StatementWork::new(Limits::default()) }
     }
@@ -68,8 +66,7 @@ impl Work {
         self.turn.set(0);
     }
 
-    /// Whether the statement must pause now. If the statement must pause, also starts the next
-    /// turn.
+    /// Whether the statement must pause now. If so, also starts the next turn.
     ///
     /// # Errors
     /// [`QueryError::Exceeded`] after `QUERY_CPU_MS_MAX`.

@@ -1,22 +1,19 @@
-//! Applies LIMIT and OFFSET to one stream of rows, which arrive in batches.
+//! Applies LIMIT and OFFSET to a stream of row batches.
 
-/// The numbers of rows to skip and to return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limiter {
     skip: u64,
-    /// The number of rows to return; `None` means no limit.
     show: Option<u64>,
     /// Whether a row has arrived.
     is_begun: bool,
 }
 
 impl Limiter {
-    /// Creates a limiter. A `limit` of 0 means no limit.
     pub(crate) fn new(limit: u64, offset: u64) -> Self {
         Self { skip: offset, show: (limit > 0).then_some(limit), is_begun: false }
     }
 
-    /// Returns the rows that belong to the result as positions `from..to` in the next `rows` rows.
+    /// Returns the positions `from..to` of the result's rows in the next `rows` rows.
     pub(crate) fn take(&mut self, rows: usize) -> (usize, usize) {
         self.is_begun |= rows > 0;
         let from = usize::try_from(self.skip).unwrap_or(usize::MAX).min(rows);
@@ -30,7 +27,7 @@ impl Limiter {
         (from, to)
     }
 
-    /// Whether a row has arrived, even if LIMIT or OFFSET hides the row.
+    /// Counts rows that LIMIT or OFFSET hides.
     pub(crate) fn is_begun(&self) -> bool {
         self.is_begun
     }

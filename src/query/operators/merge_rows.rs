@@ -10,7 +10,7 @@ use crate::query::stream::{Front, Stream};
 use crate::query::work::Work;
 use crate::scan::page::GroupData;
 
-/// The next rows of a group, with one column for each slot. `None` is a column of nulls.
+/// The next rows of a group. A column that is `None` contains only nulls.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct RowBatch {
     pub(crate) times_ns: Vec<i64>,
@@ -18,7 +18,6 @@ pub(crate) struct RowBatch {
 }
 
 impl RowBatch {
-    /// Returns rows `from..to`, which must exist in the batch.
     pub(crate) fn slice(&self, from: usize, to: usize) -> Self {
         // The positions of the rows in a batch fit in u32.
         let rows: Vec<u32> = (from as u32..to as u32).collect();
@@ -29,7 +28,7 @@ impl RowBatch {
     }
 }
 
-/// Those rows of a batch that the reader has not taken yet.
+/// The rows of a batch that the reader has not taken yet.
 #[derive(Debug)]
 pub(crate) struct Unread {
     batch: RowBatch,
@@ -42,8 +41,7 @@ impl Unread {
         Self { batch, next: 0 }
     }
 
-    /// Takes the rows that one turn can read if each row costs `row_work` units. Adds this work to
-    /// the counter.
+    /// Takes the rows of one turn if each row costs `row_work` units, and counts this work.
     pub(crate) fn next(
         unread: &mut Option<Self>,
         row_work: usize,
@@ -65,16 +63,14 @@ impl Unread {
     }
 }
 
-/// The result of a merge step.
 #[derive(Debug)]
 pub(crate) enum Merged {
     Batch(RowBatch),
-    /// The positions of the streams that must receive another page first.
+    /// The streams that must first receive another page.
     Missing(Vec<usize>),
     End,
 }
 
-/// The rows of a stream that have not been merged yet.
 #[derive(Debug)]
 struct Cursor {
     times_ns: Vec<i64>,
@@ -89,18 +85,14 @@ impl Cursor {
     }
 }
 
-/// Merges the rows of the current group of several streams.
 #[derive(Debug, Default)]
 pub(crate) struct RowMerge {
     cursors: Vec<Option<Cursor>>,
 }
 
 impl RowMerge {
-    /// Returns the next rows of group `key`. `sources[i]` contains the position of each slot in the
+    /// Returns the next rows of group `key`. `sources[i]` contains each slot's position in the
     /// pages of stream `i`.
-    ///
-    /// # Errors
-    /// [`QueryError::Page`] if a page does not contain rows.
     pub(crate) fn next(
         &mut self,
         key: &[String],
@@ -128,8 +120,8 @@ impl RowMerge {
         Ok(Merged::Batch(self.several(&active, sources, slots, descending)))
     }
 
-    /// Takes the next part of the group from every stream that has no remaining rows. Returns the
-    /// streams that must receive another page, because they may contain more rows of the group.
+    /// Takes the next part of the group from each stream without remaining rows. Returns the
+    /// streams whose next page may contain more rows of the group.
     fn refill(&mut self, key: &[String], streams: &mut [Stream]) -> Result<Vec<usize>, QueryError> {
         let mut missing = Vec::new();
         for (index, (cursor, stream)) in self.cursors.iter_mut().zip(streams).enumerate() {
@@ -188,7 +180,7 @@ impl RowMerge {
         RowBatch { times_ns, slots }
     }
 
-    /// Merges the rows of several streams by time until one of the streams has no remaining rows.
+    /// Merges rows by time until a stream has no remaining rows.
     fn several(
         &mut self,
         active: &[usize],
@@ -245,8 +237,7 @@ impl RowMerge {
         RowBatch { times_ns, slots }
     }
 
-    /// Returns the types of each stream's slots. Streams have different types only if they read
-    /// subqueries.
+    /// Returns each stream's slot types. Only subqueries can cause different types.
     fn types(
         &self,
         active: &[usize],
@@ -265,10 +256,9 @@ impl RowMerge {
         active.iter().map(of_stream).collect()
     }
 
-    /// Returns the times and the rows in order, and advances the cursors. A row is identified by a
-    /// position in `active` and a row number in that stream. The order ends when a stream has no
-    /// more rows. The order also ends before a row whose types differ from the types of the
-    /// previous rows.
+    /// Returns the times and the rows in order, and advances the cursors. A row is a position in
+    /// `active` and a row number in that stream. The order ends when a stream has no more rows, or
+    /// before a row of different types.
     fn order(
         &mut self,
         active: &[usize],
@@ -305,7 +295,7 @@ impl RowMerge {
     }
 }
 
-/// Adds a stream's types to the types of a batch. Returns `false` if the types clash.
+/// Returns `false` if the types clash.
 fn join_types(batch: &mut [Option<FieldType>], added: Option<&Vec<Option<FieldType>>>) -> bool {
     let clash = |(known, added): (&Option<FieldType>, &Option<FieldType>)| {
         known.is_some() && added.is_some() && known != added
@@ -319,7 +309,6 @@ fn join_types(batch: &mut [Option<FieldType>], added: Option<&Vec<Option<FieldTy
     true
 }
 
-/// Returns the column of a slot from the current page. A missing tag is null.
 fn column(cursor: &Cursor, source: SlotSource) -> Option<Column> {
     match source {
         SlotSource::Field(index) => cursor.fields.get(index).cloned(),
@@ -328,7 +317,7 @@ fn column(cursor: &Cursor, source: SlotSource) -> Option<Column> {
     }
 }
 
-/// Returns the given rows of a slot's column without copying the other rows.
+/// Copies only the given rows.
 fn part(cursor: &Cursor, source: SlotSource, rows: &[u32]) -> Option<Column> {
     match source {
         SlotSource::Field(index) => cursor.fields.get(index).map(|column| column.gather(rows)),
@@ -336,7 +325,7 @@ fn part(cursor: &Cursor, source: SlotSource, rows: &[u32]) -> Option<Column> {
     }
 }
 
-/// Converts tag values to strings, and empty tag values to nulls.
+/// Empty tag values become nulls.
 pub(crate) fn tag_column(tags: &StringColumn) -> Column {
     let mut column = Column::full(Values::String(tags.clone()));
     if tags.entries().any(str::is_empty) {

@@ -1,4 +1,4 @@
-//! Contains the operators that compute result columns from the shards' results for a group.
+//! Computes result columns from the shards' results for a group.
 
 pub(crate) mod fill;
 pub(crate) mod fill_rows;

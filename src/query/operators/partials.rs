@@ -1,4 +1,4 @@
-//! Merges the partial states of a group from several shards, call by call.
+//! Merges a group's partial states from several shards, call by call.
 
 use crate::batch::column::StringColumn;
 use crate::model::ids::ColumnId;
@@ -13,25 +13,19 @@ use crate::scan::page::{AuxValues, GroupData, PartialColumn};
 use crate::scan::partial::Merge;
 use crate::scan::request::{AggregateCall, AuxColumn, Input};
 
-/// The partial states that a group has received so far.
 #[derive(Debug)]
 pub(crate) struct PartialMerge {
-    /// The partial states to merge. Each entry contains the position of the call in the node, the
-    /// states, and the positions of the `aux` columns.
+    /// The call's position in the node, its states, and the positions of the `aux` columns.
     pieces: Vec<(usize, PartialColumn, Vec<Option<usize>>)>,
 }
 
 impl PartialMerge {
-    /// Creates an empty merge for a feed of `calls` calls.
     pub(crate) fn new(calls: usize) -> Self {
         Self { pieces: Vec::with_capacity(calls) }
     }
 
-    /// Takes the states of group `key` from the pages of all streams. Returns the positions of the
-    /// streams that must receive another page, because they may contain more states of the group.
-    ///
-    /// # Errors
-    /// [`QueryError::Page`] if a page does not contain partial states.
+    /// Takes the states of group `key` from all streams. Returns the streams whose next page may
+    /// contain more states of the group.
     pub(crate) fn collect(
         &mut self,
         key: &[String],
@@ -65,11 +59,7 @@ impl PartialMerge {
         Ok(missing)
     }
 
-    /// Returns the values of each call in order of time; `None` for a call without values.
-    ///
-    /// # Errors
-    /// [`QueryError::Page`] if the shape of the states differs from the shape that the function
-    /// requires.
+    /// Returns each call's values in order of time; `None` for a call without values.
     pub(crate) fn finish(
         &mut self,
         node: &SelectNode,
@@ -92,8 +82,7 @@ impl PartialMerge {
     }
 }
 
-/// Reorders the `aux` columns to match the plan's slots, with nulls for columns that the
-/// measurement lacks.
+/// Reorders the `aux` columns to match the plan's slots, with nulls for missing columns.
 fn normal(
     mut partial: PartialColumn,
     positions: &[Option<usize>],
@@ -126,8 +115,8 @@ fn absent(slot: Option<&Slot>, rows: usize) -> AuxValues {
     }
 }
 
-/// Returns the call whose states are merged. The merge needs the types and identities of tags, so
-/// each tag has the number of its slot. The fields next to the value have the types in the `first`
+/// Describes the merge of the call's states. The merge needs only the types and identities of tags,
+/// so each tag has its slot's number. The fields next to the value have the types in the `first`
 /// state.
 fn merge_call(plan: &CallPlan, node: &SelectNode, first: &PartialColumn) -> Option<AggregateCall> {
     let CallBase::Merge(function) = plan.base else { return None };
@@ -142,7 +131,6 @@ fn merge_call(plan: &CallPlan, node: &SelectNode, first: &PartialColumn) -> Opti
     Some(AggregateCall { function, input: input(field_type), aux })
 }
 
-/// Merges the states and computes their final values.
 fn merge(
     call: &AggregateCall,
     partials: &[PartialColumn],

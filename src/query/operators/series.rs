@@ -3,14 +3,14 @@
 use crate::model::bug::OrBug;
 use crate::query::result::Column;
 
-/// The values of a call, ordered by time in the direction of the statement. Times are unique unless
-/// the call returns several values per time.
+/// The values of a call for one group, in the statement's direction. Times are unique unless the
+/// call returns several values per time.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct CallSeries {
     pub(crate) times_ns: Vec<i64>,
     pub(crate) values: Column,
-    /// For a selector, the columns of the other fields and tags at these times; `None` is a column
-    /// of nulls.
+    /// The other fields and tags of a selector's points. A column that is `None` contains only
+    /// nulls.
     pub(crate) aux: Vec<Option<Column>>,
 }
 
@@ -20,7 +20,7 @@ impl CallSeries {
         8 * self.times_ns.len() + self.values.bytes() + aux
     }
 
-    /// Returns rows `from..to`, limited to the rows that exist.
+    /// Limits the range to the rows that exist.
     pub(crate) fn slice(&self, from: usize, to: usize) -> Self {
         let to = to.min(self.times_ns.len());
         let from = from.min(to);
@@ -34,7 +34,7 @@ impl CallSeries {
     }
 }
 
-/// Returns the values at `rows`. The value at row `None` is null.
+/// A row that is `None` becomes null.
 pub(crate) fn gather_or_null(column: &Column, rows: &[Option<u32>]) -> Column {
     let mut gathered = Column::full(column.values.gather_or_pad(rows));
     if rows.iter().any(|row| row.is_none_or(|row| !column.validity.is_valid(row as usize))) {

@@ -4,41 +4,35 @@ use std::cmp::Ordering;
 
 use crate::scan::request::ResultPosition;
 
-/// A position in the merged result of all shards. Rows with equal groups and times are ordered by
-/// shard, so a cut can separate rows with equal times.
+/// A position in the merged result of all shards. Rows of equal groups and times are ordered by
+/// shard, so a cut can separate them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Cut {
-    /// The key of the group that the cut divides. All earlier groups precede the cut.
+    /// The group that the cut divides. All earlier groups precede the cut.
     pub(super) group: Vec<String>,
-    /// The time at which the cut divides the group. All rows of the group with earlier times
-    /// precede the cut.
+    /// All rows of the group with earlier times precede the cut.
     pub(super) time_ns: i64,
-    /// The number of the shard. Rows with the time `time_ns` from shards with smaller numbers
-    /// precede the cut.
+    /// Rows of the time `time_ns` from shards with smaller numbers precede the cut.
     pub(super) shard: u32,
-    /// Of the shard's rows with this time, the number that precede the cut.
+    /// The number of the shard's rows of this time that precede the cut.
     pub(super) rows: usize,
 }
 
 impl Cut {
-    /// Converts a position that a shard reported.
     pub(super) fn of(place: ResultPosition) -> Self {
         let ResultPosition { group, time_ns } = place;
         Self { group, time_ns, shard: 0, rows: 0 }
     }
 
-    /// Returns the cut after all rows of a group.
     pub(super) fn after_group(group: Vec<String>, descending: bool) -> Self {
         let time_ns = if descending { i64::MIN } else { i64::MAX };
         Self { group, time_ns, shard: 0, rows: 0 }
     }
 
-    /// Whether the cut is after all rows of its group.
     pub(super) fn is_behind_group(&self, descending: bool) -> bool {
         self.time_ns == if descending { i64::MIN } else { i64::MAX }
     }
 
-    /// Compares two cuts by their order in the result.
     pub(super) fn order(&self, other: &Self, descending: bool) -> Ordering {
         let turned = |order: Ordering| if descending { order.reverse() } else { order };
         turned(self.group.cmp(&other.group))
@@ -47,9 +41,8 @@ impl Cut {
             .then(self.rows.cmp(&other.rows))
     }
 
-    /// Returns the cut as a position for a shard. The position is after the shard's rows with the
-    /// cut's time if `with_time` is true. If `with_time` is false, the position is before these
-    /// rows.
+    /// Returns a position for a shard: after the rows of the cut's time if `with_time`, otherwise
+    /// before them.
     fn position(&self, with_time: bool, descending: bool) -> ResultPosition {
         let time_ns = match (with_time, descending) {
             (false, _) => self.time_ns,
@@ -59,12 +52,12 @@ impl Cut {
         ResultPosition { group: self.group.clone(), time_ns }
     }
 
-    /// Converts the cut to the start of a slice, as a position for `shard`.
+    /// The start of a slice on `shard`.
     pub(super) fn begin_of(&self, shard: u32, descending: bool) -> ResultPosition {
         self.position(shard < self.shard, descending)
     }
 
-    /// Converts the cut to the end of a slice, as a position for `shard`.
+    /// The end of a slice on `shard`.
     pub(super) fn end_of(&self, shard: u32, descending: bool) -> ResultPosition {
         self.position(shard < self.shard || (shard == self.shard && self.rows > 0), descending)
     }

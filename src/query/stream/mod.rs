@@ -1,14 +1,14 @@
-//! Collects the results of all shards for one scan, slice by slice, and returns the results group
-//! by group.
+//! Collects the results of all shards for one scan, slice by slice, and returns them group by
+//! group.
 //!
-//! A slice is the part of the result between two positions. Each shard returns its part of the
-//! slice in pages, and the stream merges the pages as they arrive. If the slice needs too much
-//! memory, the stream moves the end of the slice towards the start and drops the rows after the new
-//! end. Subsequent requests contain the new end.
+//! A slice is the part of the result between two positions. Each shard returns its part in pages,
+//! which the stream merges as they arrive. If the slice needs too much memory, the stream moves the
+//! slice's end towards the start and drops the rows after the new end. Subsequent requests contain
+//! the new end.
 //!
-//! When all shards have returned their parts, the slice is complete. The stream returns the groups
-//! of the slice, and the next slice starts at the end of the previous one. The first requests for
-//! the next slice contain a predicted end. At this end, the slice will probably be full.
+//! When all shards have returned their parts, the stream returns the slice's groups, and the next
+//! slice starts. Its first requests contain a predicted end at which the slice will probably be
+//! full.
 
 mod cut;
 mod next_end;
@@ -37,31 +37,27 @@ pub struct StreamId {
 /// A page that the executor needs before it can continue.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StreamNeed {
-    /// The shard that receives the request. The caller supplies the page with the same id.
+    /// The shard, and the id of the page that the caller supplies.
     pub stream: StreamId,
     /// The request to the shard.
     pub request: ScanRequest,
 }
 
-/// The group at the front of a stream.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Front<'a> {
-    /// The full key of the front group. The data of a group may have several parts.
+    /// The full key. The data of a group may have several parts.
     Group(&'a [String]),
-    /// The front is unknown until the next pages arrive.
+    /// Unknown until the next pages arrive.
     Missing,
-    /// The stream has no more groups.
     End,
 }
 
-/// The progress of a shard in the current slice.
 #[derive(Clone, Debug, Default)]
 struct Progress {
     position: Option<Position>,
     is_through: bool,
 }
 
-/// The results of all shards for one scan.
 #[derive(Debug)]
 pub(crate) struct Stream {
     scan: u32,
@@ -72,18 +68,17 @@ pub(crate) struct Stream {
     /// The maximum memory of a slice, in bytes.
     slice_bytes_max: usize,
     room: QueryReservation,
-    /// The memory that the current slice uses.
+    /// The memory of the current slice.
     held: HeldBytes,
     /// The groups of complete slices that the stream has not returned yet.
     ready: VecDeque<(Vec<String>, Complete)>,
-    /// Whether the last slice of the result is complete.
+    /// Whether the last slice is complete.
     is_over: bool,
 }
 
 impl Stream {
-    /// Creates the stream of scan `scan` over `shards` shards. `key` contains the position of each
-    /// of the node's group keys in the keys of a page. `is_derived` is whether a subquery supplies
-    /// the rows. The order of a subquery's rows must not change.
+    /// `key` contains each of the node's group keys' positions in a page's keys. `is_derived` is
+    /// whether a subquery supplies the rows, whose order must not change.
     pub(crate) fn new(
         scan: u32,
         shards: u32,
@@ -107,7 +102,7 @@ impl Stream {
     }
 
     /// Starts an ascending result after the row at `time_ns` in a group. `value` returns the
-    /// group's value for the group key at a position.
+    /// group's value for a key position.
     pub(crate) fn begin_after<'v>(&mut self, value: impl Fn(usize) -> &'v str, time_ns: i64) {
         let mut group = vec![String::new(); self.request.group_by.len()];
         for (of_node, position) in self.key_positions.iter().enumerate() {
@@ -119,12 +114,11 @@ impl Stream {
         self.slice.begin_at(Cut { group, time_ns, shard: 0, rows: 0 });
     }
 
-    /// Returns the scan's position in the plan.
     pub(crate) fn scan(&self) -> usize {
         self.scan as usize
     }
 
-    /// Returns the front group's key, in the order of the node's group keys.
+    /// The key has the order of the node's group keys.
     pub(crate) fn front(&self) -> Front<'_> {
         match self.ready.front() {
             Some((key, _)) => Front::Group(key),
@@ -133,14 +127,13 @@ impl Stream {
         }
     }
 
-    /// Whether the stream has no more rows of a group, because the current slice starts after the
-    /// group. `key` is in the order of the node's group keys.
+    /// Whether the current slice starts after a group. `key` has the order of the node's group
+    /// keys.
     pub(crate) fn is_behind(&self, key: &[String]) -> bool {
         let behind = self.slice.starts_after().filter(|_| self.ready.is_empty());
         behind.is_some_and(|group| self.key_of_node(group) == key)
     }
 
-    /// Takes the next part of the front group's data.
     pub(crate) fn pop(&mut self) -> Option<GroupData> {
         let (data, is_last) = self.ready.front_mut()?.1.next();
         if is_last {
@@ -149,14 +142,12 @@ impl Stream {
         data
     }
 
-    /// Whether a page has arrived.
     pub(crate) fn has_begun(&self) -> bool {
         let begun = |shard: &Progress| shard.is_through || shard.position.is_some();
         self.shards.iter().any(begun) || self.slice.has_begun()
     }
 
-    /// If the front is missing, returns the pages that the stream needs. The caller must supply all
-    /// of these pages before the next call.
+    /// Returns the pages to supply before the next call if the front is missing.
     pub(crate) fn needs(&self) -> impl Iterator<Item = StreamNeed> + '_ {
         let open = (0..).zip(&self.shards).filter(|(_, progress)| !progress.is_through);
         let piece_bytes = self.room.piece_bytes(open.clone().count(), self.has_begun());
@@ -167,8 +158,7 @@ impl Stream {
         })
     }
 
-    /// Returns the position at which a shard continues the current slice; `None` if the shard has
-    /// returned its part.
+    /// Returns a shard's position in the current slice; `None` if the shard has returned its part.
     pub(crate) fn resume(&self, shard: u32) -> Option<Resume> {
         let progress = self.shards.get(shard as usize).filter(|progress| !progress.is_through)?;
         Some(self.resume_of(shard, progress))
@@ -182,8 +172,8 @@ impl Stream {
     /// Adds a page from a shard.
     ///
     /// # Errors
-    /// [`QueryError::Page`] if the page does not match the request, [`QueryError::OutOfMemory`] if
-    /// the states of a single group exceed the query memory.
+    /// [`QueryError::Page`], [`QueryError::OutOfMemory`] if a single group's states exceed the
+    /// query memory.
     pub(crate) fn supply(&mut self, shard: u32, page: ScanPage) -> Result<(), QueryError> {
         self.slice.add(shard, page.groups, &self.request.output)?;
         if let Some(until) = page.until {
@@ -201,7 +191,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Makes the groups of the current slice ready, and starts the next slice.
+    /// Makes the current slice's groups ready, and starts the next slice.
     fn end_slice(&mut self) {
         self.is_over = self.slice.is_last();
         for (key, data) in self.slice.take().into_iter().filter(|(_, data)| !data.is_empty()) {
@@ -210,7 +200,7 @@ impl Stream {
         self.shards.fill(Progress::default());
     }
 
-    /// Converts a key from the order of the scan to the order of the node's group keys.
+    /// Reorders a key from the scan's order to the order of the node's group keys.
     fn key_of_node(&self, key: &[String]) -> Vec<String> {
         let value = |position: &Option<usize>| {
             position.and_then(|position| key.get(position)).cloned().unwrap_or_default()

@@ -1,9 +1,8 @@
 //! Predicts the end of a slice before its first page arrives.
 //!
-//! Without a predicted end, a slice would collect all groups and all times, and then drop the
-//! excess. The shards would read each row of a long result two to four times. The predicted end is
-//! the position at which the slice is nearly full if the following data is similar to the previous
-//! data.
+//! Otherwise, a slice would collect all groups and times and then drop the excess, and shards would
+//! read each row of a long result two to four times. At the predicted end, the slice is nearly full
+//! if the data is similar to the previous data.
 
 use std::collections::BTreeSet;
 
@@ -13,22 +12,18 @@ use super::cut::Cut;
 const FOLLOWING_GROUPS_MAX: usize = 1_000;
 /// The maximum size of the remembered groups' keys, in bytes.
 const FOLLOWING_BYTES_MAX: usize = 100_000;
-/// The maximum ratio of the next slice's size to the last slice's size.
+/// The maximum ratio of consecutive slices' sizes.
 const GROWTH_MAX: usize = 4;
 
-/// The memory of a finished slice, from which the size of the next slice is computed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SliceMemory {
-    /// The memory that the slice used, in bytes.
     pub(super) bytes: usize,
-    /// The maximum memory of a slice, in bytes.
     pub(super) bytes_max: usize,
 }
 
 impl SliceMemory {
-    /// Returns the size of the next slice if this slice had size `size`. The target is three
-    /// quarters of the maximum memory, so that slightly denser data also fits. Returns `None` if
-    /// this slice contained too little data for a prediction.
+    /// Returns the next slice's size if this slice had size `size`; `None` if this slice was too
+    /// small. The target is three quarters of the memory, so that slightly denser data fits.
     fn scale(self, size: u64) -> Option<u64> {
         let wanted = self.bytes_max / 4 * 3;
         let is_telling = self.bytes > wanted / (2 * GROWTH_MAX);
@@ -37,14 +32,13 @@ impl SliceMemory {
         is_telling.then(|| scaled.min(size.saturating_mul(GROWTH_MAX as u64)).max(1))
     }
 
-    /// Returns the number of groups in the next slice if this slice had `groups` groups; `None` if
-    /// unknown.
+    /// Predicts the next slice's groups if this slice had `groups` groups.
     pub(super) fn next_groups(self, groups: usize) -> Option<usize> {
         self.scale(groups as u64).map(|groups| usize::try_from(groups).unwrap_or(usize::MAX))
     }
 
-    /// Returns the end time of the next slice if that slice is within one group; `None` if unknown.
-    /// The last slice started at `began_ns`, and ended at `from_ns`, where the next slice starts.
+    /// Predicts the end time of a slice within one group. The last slice went from `began_ns` to
+    /// `from_ns`.
     pub(super) fn next_time_ns(self, (began_ns, from_ns): (i64, i64)) -> Option<i64> {
         let span_ns = began_ns.abs_diff(from_ns);
         let next_ns = self.scale(span_ns).filter(|_| span_ns > 0)?;
@@ -55,8 +49,7 @@ impl SliceMemory {
     }
 }
 
-/// The first groups after the end of the slice. Shards returned rows of the following groups, and
-/// the slice dropped these rows.
+/// The first groups after the slice, whose rows shards returned and the slice dropped.
 #[derive(Debug, Default)]
 pub(super) struct NextGroups {
     keys: BTreeSet<Vec<String>>,
@@ -64,7 +57,6 @@ pub(super) struct NextGroups {
 }
 
 impl NextGroups {
-    /// Remembers a group.
     pub(super) fn add(&mut self, key: &[String], descending: bool) {
         if self.keys.contains(key) {
             return;
@@ -78,9 +70,8 @@ impl NextGroups {
         }
     }
 
-    /// Returns the end of a slice that starts at `from` and contains `groups` groups. If fewer
-    /// groups are known, the slice ends after the last known group. Returns `None` if fewer than
-    /// half of the groups are known.
+    /// Returns the end of a slice of `groups` groups that starts at `from`. If fewer groups are
+    /// known, the slice ends after the last known group; `None` if fewer than half are known.
     pub(super) fn end(&mut self, groups: usize, from: &Cut, descending: bool) -> Option<Cut> {
         self.keys.retain(|key| match descending {
             true => *key < from.group,

@@ -11,39 +11,37 @@ use crate::scan::page::GroupData;
 
 /// The approximate size, in bytes, of each part into which sorted rows are divided.
 const PART_BYTES: usize = PAGE_BYTES_MAX;
-/// The temporary memory for sorting one row, in bytes: the row's time and number.
+/// The temporary memory for sorting a row, in bytes: its time and number.
 const ORDER_BYTES: usize = size_of::<(i64, u32)>();
-/// The memory of a row without its columns, in bytes: the row's time and its number in the order.
+/// The memory of a row without columns, in bytes: its time and its number in the order.
 const ROW_BYTES: usize = size_of::<i64>() + size_of::<u32>();
 
-/// The rows of a page.
 #[derive(Debug)]
 struct FetchedRows {
     shard: u32,
     times_ns: Vec<i64>,
-    /// The fields, followed by the tags as strings.
+    /// The fields, then the tags as strings.
     columns: Vec<Column>,
     fields: usize,
 }
 
-/// The rows of a group, stored by shard. The rows of each shard are in the order of their arrival.
+/// The rows of a group, by shard and in order of arrival.
 #[derive(Debug, Default)]
 pub(crate) struct SliceRows {
     pieces: Vec<FetchedRows>,
     bytes: usize,
 }
 
-/// All rows of a group in a slice, which are returned part by part.
+/// The rows of a group in a slice, returned part by part.
 #[derive(Debug)]
 pub(crate) enum OrderedRows {
-    /// The rows in the order of their arrival.
+    /// In order of arrival.
     Pieces(VecDeque<GroupData>),
-    /// The rows, and the order in which to return them.
+    /// With the order in which to return the rows.
     Sorted { rows: SliceRows, order: Vec<u32>, next: usize },
 }
 
 impl SliceRows {
-    /// Adds the rows of a page whose times satisfy `is_wanted`.
     pub(super) fn add(
         &mut self,
         shard: u32,
@@ -73,37 +71,34 @@ impl SliceRows {
         self.pieces.iter().map(|piece| piece.times_ns.len()).sum()
     }
 
-    /// Returns the temporary memory for sorting the rows, in bytes.
     pub(super) fn order_bytes(&self) -> usize {
         self.len() * ORDER_BYTES
     }
 
-    /// Returns the approximate size of the rows, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Returns the time of the first row in the order of the result.
+    /// The first time in the order of the result.
     pub(super) fn first_ns(&self, descending: bool) -> Option<i64> {
         let times_ns = self.pieces.iter().flat_map(|piece| &piece.times_ns).copied();
         if descending { times_ns.max() } else { times_ns.min() }
     }
 
-    /// Returns the numbers of all rows, sorted by time, shard and arrival. Rows are numbered
-    /// consecutively across all pages.
+    /// Returns row numbers sorted by time, shard and arrival. Rows are numbered across all pages.
     fn order(&self, descending: bool) -> Vec<u32> {
-        // Inverting the bits of every time reverses the order of the times.
+        // Inverted bits reverse the order of times.
         let turned = |&time_ns: &i64| if descending { !time_ns } else { time_ns };
         let times_ns = self.pieces.iter().flat_map(|piece| &piece.times_ns);
         let mut order: Vec<(i64, u32)> = Vec::with_capacity(self.len());
         order.extend(times_ns.map(turned).zip(0..));
-        // All entries are distinct, so an unstable sort has the same result as a stable sort and
-        // needs less memory.
+        // All entries are distinct, so an unstable sort has the result of a stable sort and needs
+        // less memory.
         order.sort_unstable();
         order.into_iter().map(|(_, row)| row).collect()
     }
 
-    /// Returns the number of the first row of each page.
+    /// The number of each page's first row.
     fn starts(&self) -> Vec<u32> {
         let mut start = 0;
         let next = |piece: &FetchedRows| {
@@ -113,16 +108,14 @@ impl SliceRows {
         std::iter::once(0).chain(self.pieces.iter().filter_map(next)).collect()
     }
 
-    /// Returns the time and the shard of a row.
     fn key(&self, starts: &[u32], row: u32) -> Option<(i64, u32)> {
         let (piece, row) = position(starts, row);
         let piece = self.pieces.get(piece)?;
         Some((*piece.times_ns.get(row)?, piece.shard))
     }
 
-    /// Keeps approximately the first half of the rows. Returns the time and shard of the first
-    /// dropped row, and the number of kept rows with the same time and shard. Returns `None` if
-    /// there are too few rows to divide.
+    /// Keeps approximately the first half. Returns the time and shard of the first dropped row, and
+    /// the number of kept rows with that time and shard. Returns `None` if there are too few rows.
     pub(super) fn halve(&mut self, descending: bool) -> Option<(i64, u32, usize)> {
         let (mut order, starts) = (self.order(descending), self.starts());
         let half = order.len() / 2;
@@ -135,8 +128,8 @@ impl SliceRows {
         Some((key.0, key.1, stay))
     }
 
-    /// Drops those rows of the group that are after a cut. The cut consists of a time, a shard, and
-    /// a number of rows. This many rows with that time and shard precede the cut.
+    /// Drops the rows after a cut: a time, a shard, and the number of rows with that time and shard
+    /// that precede the cut.
     pub(super) fn cut(&mut self, (time_ns, shard, rows): (i64, u32, usize), descending: bool) {
         let mut of_both = 0;
         let mut is_before = |of: u32, at_ns: i64| {
@@ -184,7 +177,6 @@ impl SliceRows {
         self.bytes = self.pieces.iter().map(FetchedRows::bytes).sum();
     }
 
-    /// Sorts the rows. With `is_ordered`, keeps the order of arrival.
     pub(super) fn finish(self, descending: bool, is_ordered: bool) -> OrderedRows {
         if is_ordered || self.is_ordered(descending) {
             return OrderedRows::Pieces(self.pieces.into_iter().map(FetchedRows::data).collect());
@@ -193,7 +185,7 @@ impl SliceRows {
         OrderedRows::Sorted { rows: self, order, next: 0 }
     }
 
-    /// Whether the rows are already sorted by time in the stored order.
+    /// Whether the stored rows ascend or descend by time as the result does.
     fn is_ordered(&self, descending: bool) -> bool {
         let times = self.pieces.iter().flat_map(|piece| &piece.times_ns);
         match descending {
@@ -202,7 +194,6 @@ impl SliceRows {
         }
     }
 
-    /// Returns the rows with the given numbers.
     fn pick(&self, order: &[u32]) -> GroupData {
         let starts = self.starts();
         let places: Vec<(usize, usize)> = order.iter().map(|&row| position(&starts, row)).collect();
@@ -228,7 +219,6 @@ impl SliceRows {
 }
 
 impl OrderedRows {
-    /// Whether all rows have been returned.
     pub(super) fn is_empty(&self) -> bool {
         match self {
             Self::Pieces(pieces) => pieces.is_empty(),
@@ -250,7 +240,7 @@ impl OrderedRows {
     }
 }
 
-/// Returns the page of a row and the row's position in the page.
+/// Returns a row's page, and its position in the page.
 fn position(starts: &[u32], row: u32) -> (usize, usize) {
     let piece = starts.partition_point(|&start| start <= row).saturating_sub(1);
     let start = starts.get(piece).copied().or_bug();

@@ -18,18 +18,16 @@ const GROUP_BYTES: usize = 200;
 /// All data of a group in a slice.
 #[derive(Debug)]
 pub(crate) enum Complete {
-    /// The rows in order of time.
     Rows(OrderedRows),
     States(Vec<PartialColumn>),
 }
 
 impl Complete {
-    /// Whether all data has been returned.
     pub(super) fn is_empty(&self) -> bool {
         matches!(self, Self::Rows(rows) if rows.is_empty())
     }
 
-    /// Returns the next part of the data, and whether it is the last part.
+    /// Returns the next part, and whether it is the last.
     pub(crate) fn next(&mut self) -> (Option<GroupData>, bool) {
         match self {
             Self::Rows(rows) => (rows.next(), rows.is_empty()),
@@ -41,35 +39,33 @@ impl Complete {
 #[derive(Debug)]
 enum Gathered {
     Rows(SliceRows),
-    /// The partial states of each call.
+    /// One entry for each call.
     States(Vec<PartialColumn>),
 }
 
-/// A part of the result between two positions.
 #[derive(Debug)]
 pub(crate) struct Slice {
     descending: bool,
     is_derived: bool,
-    /// Whether all rows of the result belong to one group.
+    /// Whether all rows belong to one group.
     is_ungrouped: bool,
-    /// The last time bound of the request, in the direction of the result.
+    /// The request's last time bound, in the direction of the result.
     end_ns: i64,
     from: Option<Cut>,
     until: Option<Cut>,
     groups: BTreeMap<Vec<String>, Gathered>,
     following: NextGroups,
     bytes: usize,
-    /// The memory limit, in bytes, that the last call of `make_room` specified.
+    /// The limit of the last call of `make_room`, in bytes.
     bytes_max: usize,
     /// The estimated number of groups that fit.
     groups_max: usize,
-    /// The number of the shard's rows that were skipped because they belong to the previous slice.
-    /// The skipped rows have the time and shard of `from`.
+    /// The number of the shard's rows that belong to the previous slice: rows of the time and shard
+    /// of `from`.
     passed: usize,
 }
 
 impl Slice {
-    /// Creates the first slice of the result of `request`.
     pub(crate) fn new(request: &ScanRequest, is_derived: bool) -> Self {
         let descending = request.descending;
         let TimeRange { start_ns, end_ns } = request.time;
@@ -89,38 +85,34 @@ impl Slice {
         }
     }
 
-    /// Starts the result at `from`.
     pub(super) fn begin_at(&mut self, from: Cut) {
         self.from = Some(from);
     }
 
-    /// Returns the start and end of the slice as positions for a shard.
+    /// The start and end as positions for a shard.
     pub(super) fn positions(&self, shard: u32) -> (Option<ResultPosition>, Option<ResultPosition>) {
         let from = self.from.as_ref().map(|cut| cut.begin_of(shard, self.descending));
         let until = self.until.as_ref().map(|cut| cut.end_of(shard, self.descending));
         (from, until)
     }
 
-    /// Whether the result has an earlier slice.
     pub(super) fn has_begun(&self) -> bool {
         self.from.is_some()
     }
 
-    /// Returns the group after which the slice starts; `None` if the slice starts inside a group.
-    /// Also returns `None` for subqueries, which determine the order of their groups themselves.
+    /// Returns the group after which the slice starts; `None` if it starts inside a group, and for
+    /// subqueries, which determine the order of their groups.
     pub(super) fn starts_after(&self) -> Option<&[String]> {
         let from = self.from.as_ref().filter(|_| !self.is_derived)?;
         from.is_behind_group(self.descending).then_some(&from.group)
     }
 
-    /// Returns the memory of the slice, in bytes. Includes the temporary memory for sorting the
-    /// rows.
+    /// Includes the temporary memory for sorting.
     pub(super) fn bytes(&self) -> usize {
         self.bytes + self.order_bytes()
     }
 
-    /// Returns the temporary memory for sorting, in bytes. The slice sorts the rows of one group at
-    /// a time.
+    /// The slice sorts one group at a time.
     fn order_bytes(&self) -> usize {
         let of = |held: &Gathered| match held {
             Gathered::Rows(rows) => rows.order_bytes(),
@@ -129,7 +121,6 @@ impl Slice {
         self.groups.values().map(of).max().unwrap_or_default()
     }
 
-    /// Whether the slice ends at the end of the result.
     pub(super) fn is_last(&self) -> bool {
         let is_end = |until: &Cut| {
             self.is_ungrouped && !self.is_derived && until.is_behind_group(self.descending)
@@ -137,10 +128,10 @@ impl Slice {
         self.until.as_ref().is_none_or(is_end)
     }
 
-    /// Adds those rows or states of a shard's page that precede the slice's end.
+    /// Adds the rows or states that precede the slice's end.
     ///
     /// # Errors
-    /// [`QueryError::Page`] if the page does not match `output`.
+    /// [`QueryError::Page`]
     pub(crate) fn add(
         &mut self,
         shard: u32,
@@ -240,8 +231,8 @@ impl Slice {
         })
     }
 
-    /// Moves the end of the slice back to a cut, and drops the data after the cut. Does nothing if
-    /// the slice already ends before the cut.
+    /// Moves the end back to a cut and drops the data after it, unless the slice already ends
+    /// before.
     pub(super) fn lower(&mut self, cut: Cut) {
         let is_before = |held: &Cut| cut.order(held, self.descending).is_lt();
         if !self.until.as_ref().is_none_or(is_before) {
@@ -269,9 +260,9 @@ impl Slice {
         }
     }
 
-    /// Moves the end of the slice back until the slice needs at most `bytes_max` and has at most
-    /// the estimated number of groups. The new end is after a group, or after a row if only one
-    /// group remains. The states of the last remaining group are never dropped.
+    /// Moves the end back until the slice needs at most `bytes_max` and has at most the estimated
+    /// number of groups. The new end is after a group, or after a row of the only group. The states
+    /// of the last group are never dropped.
     pub(super) fn make_room(&mut self, bytes_max: usize) {
         self.bytes_max = bytes_max;
         let groups_max = self.groups_max.max(1);
@@ -285,8 +276,8 @@ impl Slice {
         }
         while self.groups.len() == 1 && self.bytes() > bytes_max && !self.is_derived {
             let Some((key, Gathered::Rows(rows))) = self.groups.iter_mut().next() else { return };
-            // Rows with the time of the end may have arrived after the end was last changed. Drop
-            // these rows if they are after the end.
+            // Rows with the end's time may have arrived since the end changed. Drop the rows after
+            // the end.
             if let Some(until) = self.until.as_ref().filter(|until| until.group == *key) {
                 drop_behind(rows, (self.from.as_ref(), until), self.descending);
                 self.bytes = rows.bytes();
@@ -322,9 +313,8 @@ impl Slice {
         self.following.add(key, self.descending);
     }
 
-    /// Takes the complete groups in order, and starts the next slice at the end of this slice. If
-    /// the end divides a group, the partial states of this group remain in the slice, because the
-    /// result needs all states of a group together.
+    /// Takes the complete groups in order, and starts the next slice. Partial states of a divided
+    /// group remain, because the result needs all states of a group together.
     pub(crate) fn take(&mut self) -> Vec<(Vec<String>, Complete)> {
         let next = self.next_end();
         let mut groups: Vec<_> = std::mem::take(&mut self.groups).into_iter().collect();
@@ -343,8 +333,8 @@ impl Slice {
                 }
                 Gathered::States(states) => complete.push((key, Complete::States(states))),
                 Gathered::Rows(mut rows) => {
-                    // Rows with the time of the end may have arrived after the end was last
-                    // changed. Drop these rows if they are after the end.
+                    // Rows with the end's time may have arrived since the end changed. Drop the
+                    // rows after the end.
                     let until = self.until.as_ref().filter(|until| until.group == key);
                     if let Some(until) = until.filter(|_| !self.is_derived) {
                         drop_behind(&mut rows, (self.from.as_ref(), until), self.descending);
@@ -360,16 +350,14 @@ impl Slice {
         complete
     }
 
-    /// Returns the predicted end of the next slice. A subquery determines the ends of its slices
-    /// itself.
+    /// Predicts the end of the next slice. A subquery determines the ends of its slices itself.
     fn next_end(&mut self) -> Option<Cut> {
         let until = self.until.as_ref().filter(|_| !self.is_derived)?;
         let fullness = SliceMemory { bytes: self.bytes(), bytes_max: self.bytes_max };
         let from = self.from.as_ref().filter(|from| from.group == until.group);
         self.groups_max = usize::MAX;
         if until.is_behind_group(self.descending) {
-            // If the slice contains only the rest of a large group, the number of groups that fit
-            // cannot be predicted.
+            // A slice with only the rest of a large group does not predict a number of groups.
             let groups = match from {
                 Some(_) => 1,
                 None => fullness.next_groups(self.groups.len())?,
@@ -395,18 +383,16 @@ impl Slice {
     }
 }
 
-/// Drops those rows of a group that are after the end of the slice. The end must be inside this
-/// group.
+/// The slice must end inside the group.
 fn drop_behind(rows: &mut SliceRows, (from, until): (Option<&Cut>, &Cut), descending: bool) {
     let is_same = |from: &&Cut| {
         from.group == until.group && (from.time_ns, from.shard) == (until.time_ns, until.shard)
     };
-    // The rows that precede the slice are not stored and must not be counted.
+    // Rows before the slice are not stored.
     let held = until.rows.saturating_sub(from.filter(is_same).map_or(0, |from| from.rows));
     rows.cut((until.time_ns, until.shard, held), descending);
 }
 
-/// Merges the states of a group.
 fn merge(
     output: &Output,
     into: &mut [PartialColumn],
@@ -424,7 +410,7 @@ fn merge(
     Ok(())
 }
 
-/// Drops the windows that do not precede `time_ns`.
+/// Keeps the windows before `time_ns`.
 fn before(state: &mut PartialColumn, time_ns: i64, descending: bool) {
     let is_before =
         |start_ns: i64| if descending { start_ns > time_ns } else { start_ns < time_ns };
@@ -445,7 +431,6 @@ fn states_bytes(states: &[PartialColumn]) -> usize {
     states.iter().map(PartialColumn::bytes).sum()
 }
 
-/// Returns the approximate memory of a group without its rows or states, in bytes.
 fn key_bytes(key: &[String]) -> usize {
     key.iter().map(String::len).sum::<usize>() + GROUP_BYTES
 }

@@ -11,10 +11,10 @@ use crate::query::result::Column;
 use crate::scan::page::Group;
 use crate::scan::request::{Input, Output, ResultPosition};
 
-/// A group, a time, and a number that distinguishes rows with equal groups and times.
+/// A group, a time, and a number that distinguishes rows.
 type Row = (String, i64, i64);
 
-/// A shard that returns its rows series by series.
+/// Returns its rows series by series.
 struct Shard {
     rows: Vec<Row>,
     descending: bool,
@@ -44,7 +44,7 @@ impl Shard {
         }
     }
 
-    /// Returns the next `count` requested rows after the resume position.
+    /// Returns the next `count` rows after the resume position.
     fn piece(&self, resume: &Resume, count: usize) -> ScanPage {
         let wanted = |row: &&Row| {
             let behind = resume.from.as_ref().is_none_or(|from| !self.is_before(row, from));
@@ -93,8 +93,8 @@ fn request(descending: bool) -> ScanRequest {
     }
 }
 
-/// Reads a stream in slices of at most `bytes_max` bytes and in pages of less than `piece_rows`
-/// rows. Returns all rows, and the number of rows that the shards returned.
+/// Reads slices of at most `bytes_max` bytes in pages of less than `piece_rows` rows. Returns all
+/// rows, and the number of rows that the shards returned.
 fn read(
     shards: &[Shard],
     (bytes_max, piece_rows): (usize, usize),
@@ -153,7 +153,6 @@ fn stream_merges_shard_rows_in_order() {
     }
 }
 
-/// Sorts the rows by group, time, shard and position in the shard.
 fn in_order(shards: &[Shard]) -> Vec<Row> {
     let mut rows: Vec<Row> = shards.iter().flat_map(|shard| shard.rows.clone()).collect();
     rows.sort_by(|a, b| {
@@ -163,8 +162,7 @@ fn in_order(shards: &[Shard]) -> Vec<Row> {
     rows
 }
 
-/// Creates a shard of `series` series with one row per second. The shard returns the rows in two
-/// time ranges, one after the other.
+/// Has `series` series with one row per second, and returns its rows in two time ranges.
 fn long(group: impl Fn(i64) -> String, (series, seconds): (i64, i64), descending: bool) -> Shard {
     let mut rows = Vec::new();
     let halves = [0..seconds / 2, seconds / 2..seconds];

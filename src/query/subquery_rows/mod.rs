@@ -1,19 +1,17 @@
-//! Stores the result of a subquery so that the outer statement can scan the result like a
-//! measurement.
+//! Stores the result of a subquery so that the outer statement can scan it like a measurement.
 //!
 //! The complete result is stored only if the rows must be sorted:
 //! - If each series of the subquery is a group of the outer statement, or if only one series
 //!   exists, the outer statement receives the rows in batches while the subquery runs.
 //! - If the outer statement needs only partial states, each batch is merged into the states.
-//! - Otherwise, the rows must be sorted first. All rows are stored, up to a limit.
+//! - Otherwise, all rows are stored, up to a limit, and sorted.
 //!
-//! Each series of the subquery becomes a series of the derived measurement. The subquery's group
-//! tags become both tags and fields. The subquery's columns become fields.
+//! Each series of the subquery becomes a series of the derived measurement. Group tags become both
+//! tags and fields. Columns become fields.
 //!
-//! The order of the rows depends on the scan. Scans that return rows read them in the order of 1.x:
-//! by time, or by series if a selector selected the points over the whole range. In scans that
-//! return rows, a row's position replaces its time, and a field contains the real time. Scans that
-//! return partial states use the real times.
+//! Scans of rows read them in the order of 1.x: by time, or by series if a selector selected points
+//! over the whole range. In these scans, a row's position replaces its time, and a field contains
+//! the real time. Scans of partial states use the real times.
 
 mod table;
 
@@ -34,47 +32,42 @@ use crate::scan::request::{Output, ResultPosition, Resume, ScanRequest};
 use crate::scan::{self, PageLimits};
 use table::{ArrivedRows, Layout};
 
-/// The field that contains a row's real time in scans that replace times with positions.
+/// The field with a row's real time, in scans that replace times with positions.
 pub(crate) const TIME_COLUMN: ColumnId = ColumnId(u32::MAX);
-/// The field that contains a row's number in scans that return partial states. 1.x selects the
-/// first row of several equal points.
+/// The field with a row's number, in scans of partial states. 1.x selects the first row of several
+/// equal points.
 pub(crate) const POSITION_COLUMN: ColumnId = ColumnId(u32::MAX - 2);
 /// A tag that distinguishes rows with the same series and time.
 const REPEAT_TAG: ColumnId = ColumnId(u32::MAX - 1);
 /// The size of a row batch, in bytes.
 pub(crate) const BATCH_BYTES: usize = 1 << 17;
 
-/// Specifies which part of the result is kept in memory.
+/// Specifies which part of the result is in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
-    /// All rows are stored.
     HeldBytes,
-    /// One batch is stored. The outer statement reads this batch before the next one arrives.
+    /// One batch, which the outer statement reads before the next one arrives.
     Streamed,
-    /// One batch and the states of all earlier batches are stored.
+    /// One batch, and the states of all earlier batches.
     Folded,
 }
 
-/// The partial states of groups, in ascending order of key.
+/// Partial states of groups, in ascending order of key.
 type States = Vec<(Vec<String>, Vec<PartialColumn>)>;
 
-/// The result of a subquery.
 #[derive(Debug)]
 pub(crate) struct Derived {
     subquery: Rc<Subquery>,
     mode: Mode,
-    /// The size of a full batch, in bytes.
     batch_bytes: usize,
     tables: BTreeMap<Rc<str>, ArrivedRows>,
     bytes: usize,
     held: HeldBytes,
     /// The measurement of the most recent rows.
     current: Option<Rc<str>>,
-    /// Whether the subquery has no more rows.
     is_done: bool,
-    /// Of the current measurement, the number of rows that the outer statement has read.
+    /// The number of the current measurement's rows that the outer statement has read.
     sent: u64,
-    /// The number of rows that have arrived.
     arrived: i64,
     /// The states of each scan that reads the subquery, with the scan's position in the plan.
     folded: Vec<(usize, States)>,
@@ -82,8 +75,6 @@ pub(crate) struct Derived {
 }
 
 impl Derived {
-    /// Creates an empty result of the subquery at position `index` of `node`. A batch is full at
-    /// `batch_bytes` bytes.
     pub(crate) fn new(
         (node, index): (&SelectNode, usize),
         subquery: Rc<Subquery>,
@@ -108,20 +99,14 @@ impl Derived {
         }
     }
 
-    /// Whether the outer statement reads pages while the subquery is still running.
     pub(crate) fn is_streamed(&self) -> bool {
         self.mode == Mode::Streamed
     }
 
-    /// Records that the subquery has no more rows.
     pub(crate) fn finish(&mut self) {
         self.is_done = true;
     }
 
-    /// Adds the next rows.
-    ///
-    /// # Errors
-    /// [`QueryError::Subquery`]
     pub(crate) fn push(
         &mut self,
         chunk: &SeriesChunk,
@@ -180,11 +165,8 @@ impl Derived {
         Ok(self.held.set(3 * self.bytes)?)
     }
 
-    /// Executes the scan at position `scan`. Returns `None` if the subquery must return more rows
-    /// first.
-    ///
-    /// # Errors
-    /// [`QueryError::Page`], [`QueryError::Subquery`]
+    /// Executes the scan at position `scan`. Returns `None` if the subquery must first return more
+    /// rows.
     pub(crate) fn page(
         &mut self,
         scan: usize,
@@ -208,7 +190,6 @@ impl Derived {
         }
     }
 
-    /// Returns the next batch of a streamed subquery as a complete slice.
     fn next_page(
         &mut self,
         measurement: &str,
@@ -226,7 +207,6 @@ impl Derived {
             return Ok(Some(ScanPage::default()));
         };
         self.bytes = self.bytes.saturating_sub(table.bytes);
-        // A request always reads the next batch, so the request's resume position is not used.
         let whole = ScanRequest { resume: Resume::default(), ..request.clone() };
         let groups = read_all(&table.layout(&self.subquery, request), &whole)?;
         for group in &groups {
@@ -252,7 +232,6 @@ impl Derived {
         Ok(Some(ScanPage { groups, until: Some(until), ..ScanPage::default() }))
     }
 
-    /// Merges the rows of the current batch into the partial states.
     fn fold(&mut self, scans: &[PlannedScan]) -> Result<(), QueryError> {
         self.is_folded = true;
         self.bytes = 0;
@@ -266,13 +245,11 @@ impl Derived {
             self.bytes +=
                 states.iter().map(|(key, states)| group_bytes(key, states)).sum::<usize>();
         }
-        // `bytes` includes the states. Increase the batch size so that the states alone do not fill
-        // the next batch.
+        // `bytes` includes the states, which must not fill the next batch alone.
         self.batch_bytes = self.batch_bytes.max(2 * self.bytes);
         self.check()
     }
 
-    /// Takes the states of a scan.
     fn folded_page(&mut self, scan: usize, descending: bool) -> ScanPage {
         let own = self.folded.iter_mut().find(|(of, _)| *of == scan);
         let states = own.map(|(_, states)| std::mem::take(states)).unwrap_or_default();
@@ -285,7 +262,7 @@ impl Derived {
     }
 }
 
-/// Returns the earlier states, merged with the states of the rows in the current batch.
+/// Merges earlier states with the current batch.
 fn folded(before: States, layout: &Layout, request: &ScanRequest) -> Result<States, QueryError> {
     let Output::Aggregates { calls, .. } = &request.output else { return Ok(before) };
     let mut all = read_all(layout, request)?;
@@ -312,13 +289,11 @@ fn folded(before: States, layout: &Layout, request: &ScanRequest) -> Result<Stat
     Ok(merged)
 }
 
-/// Returns the approximate memory of a group's states, in bytes.
 fn group_bytes(key: &[String], states: &[PartialColumn]) -> usize {
     key.iter().map(|value| value.len() + size_of::<String>()).sum::<usize>()
         + states.iter().map(PartialColumn::bytes).sum::<usize>()
 }
 
-/// Executes a scan of the stored rows and returns one complete slice.
 fn read_slice(layout: &Layout, request: &ScanRequest) -> Result<ScanPage, QueryError> {
     let limits = PageLimits {
         bytes: PAGE_BYTES_MAX,
@@ -353,7 +328,6 @@ fn read_slice(layout: &Layout, request: &ScanRequest) -> Result<ScanPage, QueryE
     }
 }
 
-/// Executes a scan of the stored rows and returns all slices.
 fn read_all(layout: &Layout, request: &ScanRequest) -> Result<Vec<Group>, QueryError> {
     let mut request = request.clone();
     let mut all = Vec::new();
@@ -367,7 +341,6 @@ fn read_all(layout: &Layout, request: &ScanRequest) -> Result<Vec<Group>, QueryE
     }
 }
 
-/// Chooses the storage for the subquery at position `index` of `node`.
 fn mode(node: &SelectNode, index: usize, subquery: &Subquery, scans: &[PlannedScan]) -> Mode {
     let keys = subquery.node.group_keys.len() as u32;
     let own = scans_of(node, index, scans);
@@ -383,14 +356,12 @@ fn mode(node: &SelectNode, index: usize, subquery: &Subquery, scans: &[PlannedSc
     if requests().all(is_states) { Mode::Folded } else { Mode::HeldBytes }
 }
 
-/// Returns the positions of the scans that read a node's subquery.
 fn scans_of(node: &SelectNode, index: usize, scans: &[PlannedScan]) -> Vec<usize> {
     let bindings = node.inputs.iter().flat_map(|input| input.feeds.iter().flatten());
     let of = bindings.map(|binding| binding.scan);
     of.filter(|&scan| scans.get(scan).is_some_and(|s| s.subquery == Some(index))).collect()
 }
 
-/// Replaces row positions with real times.
 fn restore_times(data: &mut GroupData) {
     let GroupData::Rows { times_ns, fields, .. } = data else { return };
     if let Some(Column { values: Values::Integer(real), .. }) = fields.pop() {
@@ -398,8 +369,8 @@ fn restore_times(data: &mut GroupData) {
     }
 }
 
-/// Converts a column of a subquery as 1.x does. A number is converted to the numeric type of the
-/// outer expression. Returns `None` for any other conversion.
+/// Converts like 1.x: numbers to the outer expression's numeric type. Returns `None` for other
+/// conversions.
 fn converted(column: &Column, to: FieldType) -> Option<Column> {
     if column.values.field_type() == to {
         return Some(column.clone());

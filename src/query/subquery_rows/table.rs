@@ -16,7 +16,7 @@ use crate::query::result::{Column, Values};
 use crate::scan::reader::{Estimate, ReadStats, Reader, Rows, rows_of_one};
 use crate::scan::request::{Output, ScanRequest, Window};
 
-/// The rows of all measurements that have the same name, in the order of their arrival.
+/// The rows of all measurements of the same name, in order of arrival.
 #[derive(Debug, Default)]
 pub(super) struct ArrivedRows {
     pub(super) groups: Vec<Rc<[(String, String)]>>,
@@ -24,24 +24,22 @@ pub(super) struct ArrivedRows {
     pub(super) times_ns: Vec<i64>,
     pub(super) columns: Vec<Column>,
     pub(super) bytes: usize,
-    /// The number of the first row among all rows of the subquery.
+    /// The first row's number among all rows of the subquery.
     pub(super) first_row: i64,
     pub(super) by_position: Option<Layout>,
     pub(super) by_time: Option<Layout>,
 }
 
-/// The rows in the order that a scan requires.
 #[derive(Clone, Debug)]
 pub(super) struct Layout {
     tag_order: Vec<ColumnId>,
     times_ns: Rc<[i64]>,
     columns: Rc<[(ColumnId, Rc<Column>)]>,
-    /// The key and the rows of each series, in ascending order of key.
+    /// Each series' key and rows, in ascending order of key.
     series: Rc<[(SeriesKey, Range<u32>)]>,
 }
 
 impl ArrivedRows {
-    /// Arranges the rows as a request requires.
     pub(super) fn layout(&mut self, subquery: &Subquery, request: &ScanRequest) -> Layout {
         let node = &subquery.node;
         let ids = subquery.fields.iter().map(|field| field.id);
@@ -74,7 +72,7 @@ impl ArrivedRows {
         ids: impl Iterator<Item = ColumnId>,
         (sorted, descending, window): (bool, bool, Option<&Window>),
     ) -> Layout {
-        // The points of top() and bottom() are sorted by the start times of their windows.
+        // The points of top() and bottom() are sorted by window.
         let place = |row: u32| {
             let time_ns = self.time_of(row);
             window.map_or(time_ns, |window| window.start(time_ns))
@@ -127,7 +125,6 @@ impl ArrivedRows {
         self.arranged(measurement, &series, times_ns, columns)
     }
 
-    /// Returns the columns of the given rows, in the order of `rows`.
     fn columns(
         &self,
         rows: &[u32],
@@ -138,9 +135,8 @@ impl ArrivedRows {
         ids.zip(&self.columns).map(|(id, of)| (id, column(of))).collect()
     }
 
-    /// Arranges rows with the given times. Each run of equal entries in `row_series` forms one
-    /// series. An entry contains the group, and the row's number among the rows with the same group
-    /// and time.
+    /// Arranges rows with the given times. Equal consecutive entries in `row_series` form a series.
+    /// An entry is the group, and the row's number among rows of that group and time.
     fn arranged(
         &self,
         measurement: MeasurementId,
@@ -212,14 +208,12 @@ impl Reader for Layout {
     }
 }
 
-/// A cursor over arranged rows. The rows of a series form one page.
 struct LayoutCursor<'a> {
     layout: &'a Layout,
     types: Columns,
     direction: Direction,
     /// The number of series before the current series.
     passed: usize,
-    /// Whether the cursor has returned the rows of the current series.
     is_read: bool,
 }
 

@@ -16,10 +16,10 @@ pub(crate) struct Integral {
     range: TimeRange,
     descending: bool,
     last: Option<(i64, f64)>,
-    /// The start and the end of the current window, in the direction of the statement.
+    /// The current window's start and end, in the statement's direction.
     bounds: (i64, i64),
     sum: f64,
-    /// Whether the values are integers. In two places, 1.x treats integers differently from floats.
+    /// Whether the values are integers, which 1.x treats differently in two places.
     integers: bool,
 }
 
@@ -73,8 +73,7 @@ impl Integral {
                 let edge = (end, slope * end.wrapping_sub(last.0) as f64 + last.1);
                 self.add_area(last, edge);
                 if self.integers {
-                    // For integers, 1.x assigns the value at the border to the point after the
-                    // border.
+                    // 1.x assigns an integer at the border to the point after the border.
                     (last, value) = ((end, last.1), edge.1);
                 } else {
                     last = edge;
@@ -102,12 +101,11 @@ impl Transformation for Integral {
     }
 
     fn finish(&mut self, _work: &Work) -> Result<Finish, QueryError> {
-        // A single point at the start of the window has no area. If the statement has no windows, a
-        // single point at the epoch has no area either.
+        // A single point has no area at the start of a window, or without windows at the epoch.
         if self.last.take().is_none_or(|(last_ns, _)| last_ns == self.bounds.0) {
             return Ok(Finish::Nothing);
         }
-        // Without windows, the time of the result is the epoch for every range.
+        // Without windows, the result's time is the epoch for every range.
         let values = Values::Float(vec![self.sum]);
         Ok(Finish::StreamBatch(StreamBatch { times_ns: vec![self.bounds.0], values }))
     }

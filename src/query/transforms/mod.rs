@@ -1,5 +1,4 @@
-//! Computes functions on streams of values. Each function processes the ordered values of a series
-//! in batches.
+//! Computes functions on the ordered values of a series, in batches.
 
 mod cumulative_sum;
 mod derivative;
@@ -20,21 +19,15 @@ use technical::Technical;
 
 pub(crate) use stream_batch::{Finish, StreamBatch, Transformation};
 
-/// A transformation and its arguments.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Transform {
-    /// `derivative`, `non_negative_derivative`
     Derivative {
-        /// The unit of time, in nanoseconds.
         unit_ns: i64,
-        /// Whether the function drops negative results.
         non_negative: bool,
         /// Whether times are in descending order.
         descending: bool,
     },
-    /// `difference`, `non_negative_difference`
     Difference {
-        /// Whether the function drops negative results.
         non_negative: bool,
     },
     Elapsed {
@@ -42,27 +35,21 @@ pub(crate) enum Transform {
         unit_ns: i64,
     },
     MovingAverage {
-        /// The number of values in each average, which is at least 2.
+        /// At least 2.
         window: usize,
     },
     CumulativeSum,
-    /// A function of technical analysis.
     Technical(Technical),
-    /// `holt_winters`, `holt_winters_with_fit`
     HoltWinters(Forecast),
     Integral {
-        /// The unit of time, in nanoseconds.
         unit_ns: i64,
-        /// The windows of GROUP BY time().
         window: Option<Window>,
-        /// The selected time range.
         range: TimeRange,
-        /// Whether times are in descending order.
         descending: bool,
     },
 }
 
-/// Whether a function reads the window that precedes the range (1.x `buildCallIterator`).
+/// Whether a function reads the window before the range (1.x `buildCallIterator`).
 pub(crate) fn reads_window_before(name: &str) -> bool {
     matches!(
         name,
@@ -76,7 +63,6 @@ pub(crate) fn reads_window_before(name: &str) -> bool {
 }
 
 impl Transform {
-    /// Returns the transformation for a checked call; `None` for other functions.
     pub(crate) fn find(
         name: &str,
         args: &[Expr],
@@ -128,18 +114,16 @@ impl Transform {
         !matches!(self, Self::CumulativeSum | Self::Integral { .. } | Self::HoltWinters(_))
     }
 
-    /// Whether the transformation returns no values if the statement has windows but no lower time
+    /// Whether the transformation returns nothing in a statement with windows but no lower time
     /// bound (observed in 1.6.7).
     pub(crate) fn reads_nothing_unbounded(&self) -> bool {
         !matches!(self, Self::Integral { .. } | Self::HoltWinters(_))
     }
 
-    /// Whether the transformation returns its values at the end of the series.
     pub(crate) fn emits_at_end(&self) -> bool {
         matches!(self, Self::Integral { .. } | Self::HoltWinters(_))
     }
 
-    /// Creates the state of the transformation for one series.
     pub(crate) fn start(&self) -> Box<dyn Transformation> {
         match *self {
             Self::Technical(ref technical) => technical.start(),

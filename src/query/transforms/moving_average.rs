@@ -14,8 +14,7 @@ pub(crate) struct MovingAverage {
     unsigneds: RunningSum<u64>,
 }
 
-/// The last values and their running sum. If the values are floats, the sum accumulates the same
-/// rounding errors as in 1.x.
+/// The last values and their sum. A sum of floats accumulates the rounding errors of 1.x.
 #[derive(Debug)]
 struct RunningSum<T> {
     /// The number of values in each sum.
@@ -39,9 +38,8 @@ impl<T: Copy + Default> RunningSum<T> {
         Self { window, values: VecDeque::new(), sum: T::default() }
     }
 
-    /// Returns the mean at each value that has enough previous values. `replace` computes the next
-    /// sum from three values: the previous sum, the oldest value if the window is full, and the
-    /// next value.
+    /// Returns the mean at each value with enough previous values. `replace` computes the next sum
+    /// from the previous sum, the oldest value if the window is full, and the next value.
     fn means(
         &mut self,
         times_ns: &[i64],

@@ -5,40 +5,30 @@ use crate::query::error::QueryError;
 use crate::query::result::{Column, Values};
 use crate::query::work::Work;
 
-/// The next batch of a stream.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct StreamBatch {
     pub(crate) times_ns: Vec<i64>,
-    /// The values at these times. No value is null.
+    /// No value is null.
     pub(crate) values: Values,
 }
 
-/// A running transformation.
 pub(crate) trait Transformation {
-    /// Transforms the next batch.
     fn push(&mut self, piece: &StreamBatch) -> StreamBatch;
 
-    /// Returns the remaining values after the last batch. After [`Finish::Pause`], call this
-    /// function again.
-    ///
-    /// # Errors
-    /// [`QueryError::TooLarge`]
+    /// Returns the remaining values after the last batch. Call again after [`Finish::Pause`].
     fn finish(&mut self, _work: &Work) -> Result<Finish, QueryError> {
         Ok(Finish::Nothing)
     }
 }
 
-/// The result of a transformation after the last batch.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Finish {
     Nothing,
     StreamBatch(StreamBatch),
-    /// The statement must pause before the next call.
     Pause,
 }
 
-// `Debug` is not a supertrait, because the code to print every state would enlarge the WebAssembly
-// module.
+// `Debug` is not a supertrait, because printing every state would enlarge the WebAssembly module.
 impl std::fmt::Debug for dyn Transformation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Transformation")
@@ -46,7 +36,7 @@ impl std::fmt::Debug for dyn Transformation {
 }
 
 impl StreamBatch {
-    /// Creates a batch from the rows in which a column has a value.
+    /// Skips rows without a value.
     pub(crate) fn new(times_ns: &[i64], column: &Column) -> Self {
         if column.validity.nulls(column.len()) == 0 {
             return Self { times_ns: times_ns.to_vec(), values: column.values.clone() };
@@ -64,8 +54,8 @@ impl StreamBatch {
     }
 }
 
-/// Returns the first value at the last time of the stream, after the batch `piece`. Returns
-/// `before` if an earlier batch already contains a value with this time.
+/// Returns the first value at the last time of the stream after the batch `piece`: `before` if an
+/// earlier batch has this time.
 pub(super) fn last_of(piece: &StreamBatch, before: Option<(i64, Values)>) -> Option<(i64, Values)> {
     let Some(&time) = piece.times_ns.last() else { return before };
     if before.as_ref().is_some_and(|(last, _)| *last == time) {

@@ -5,8 +5,7 @@ fn piece(times: &[i64], values: &[f64]) -> StreamBatch {
     StreamBatch { times_ns: times.to_vec(), values: Values::Float(values.to_vec()) }
 }
 
-/// Returns the result of a transformation for a stream in one batch. Asserts that every division of
-/// the stream into two batches has this result.
+/// Transforms a stream in one batch. Asserts that every division into two batches has this result.
 fn whole(transform: &Transform, times: &[i64], values: &[f64]) -> StreamBatch {
     let all = transform.start().push(&piece(times, values));
     for cut in 0..=times.len() {

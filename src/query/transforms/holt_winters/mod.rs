@@ -1,4 +1,4 @@
-//! Computes `holt_winters(call, N, S)`: predicts the next N values by damped, seasonal exponential
+//! Computes `holt_winters(call, N, S)`: predicts N values by damped, seasonal exponential
 //! smoothing. The fit finds the parameters that best predict the past values (1.x
 //! `FloatHoltWintersReducer`).
 
@@ -14,29 +14,25 @@ use crate::query::result::Values;
 use crate::query::work::Work;
 use nelder_mead::Search;
 
-/// The initial values of each weight. The fit starts a search from each combination of initial
-/// values.
+/// The initial values of each weight. The fit starts a search from each combination.
 const GUESSES: [f64; 2] = [0.3, 0.3 + 0.4];
-/// A search is complete if the standard deviation of its corners' values does not exceed this
-/// value.
+/// A search ends if the standard deviation of its corners' values does not exceed this.
 const EPSILON: f64 = 1e-4;
-/// The number of parameters without a season: alpha, beta, gamma, phi, level and trend. With a
-/// season, one more parameter for each step of the season follows.
+/// The parameters without a season: alpha, beta, gamma, phi, level and trend. A season adds one
+/// parameter for each of its steps.
 const PLAIN: usize = 6;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Forecast {
     /// The number of values to predict.
     pub(crate) ahead: usize,
-    /// The number of steps in a season. If the number is below 2, the forecast has no season.
+    /// The number of steps in a season. Below 2, the forecast has no season.
     pub(crate) season: usize,
     /// Whether the result also contains the fitted past values.
     pub(crate) with_fit: bool,
-    /// The width of the windows, in nanoseconds. The width is greater than 0.
     pub(crate) every_ns: i64,
 }
 
-/// The state of a forecast: all values of the series so far.
 #[derive(Debug)]
 pub(crate) struct HoltWinters {
     forecast: Forecast,
@@ -50,7 +46,7 @@ impl HoltWinters {
         Self { forecast, times_ns: Vec::new(), values: Vec::new(), fit: None }
     }
 
-    /// Starts the fit. Returns `None` if the series has too few values.
+    /// Returns `None` if the series has too few values.
     fn start(&self) -> Result<Option<Fit>, QueryError> {
         let (seasonal, season) = (self.forecast.season >= 2, self.forecast.season);
         if self.values.len() < 2 || (seasonal && self.values.len() < season) {
@@ -64,22 +60,21 @@ impl HoltWinters {
         Ok(Some(Fit::new(past, if seasonal { season } else { 0 })))
     }
 
-    /// Returns the number of the nearest window. Windows are counted from the epoch.
+    /// The nearest window's number, counted from the epoch.
     fn window(&self, time_ns: i64) -> i64 {
         let every_ns = self.forecast.every_ns.max(1);
         let up = time_ns.wrapping_rem(every_ns) > every_ns / 2;
         time_ns.wrapping_div(every_ns) + i64::from(up)
     }
 
-    /// Returns one value for each window from the first to the last window. The value of an empty
-    /// window is NaN.
+    /// Returns one value for each window. An empty window is NaN.
     fn evenly_spaced(&self) -> Result<Vec<f64>, QueryError> {
         let mut all: Vec<f64> = Vec::new();
         let first = self.times_ns.first().map_or(0, |&time_ns| self.window(time_ns));
         for (&time_ns, &value) in self.times_ns.iter().zip(&self.values) {
             let at = self.window(time_ns).wrapping_sub(first);
-            // Only the first value in each window is used. If the times descend, only the first
-            // value of the series is used.
+            // Only the first value of each window counts. If times descend, only the series' first
+            // value counts.
             let Ok(at) = usize::try_from(at) else { continue };
             if at < all.len() {
                 continue;
@@ -108,8 +103,7 @@ impl HoltWinters {
 impl Transformation for HoltWinters {
     fn push(&mut self, piece: &StreamBatch) -> StreamBatch {
         if let Some(values) = math::floats(&piece.values) {
-            // The fit fails if the number of values exceeds the limit, so only one value above the
-            // limit is stored.
+            // The fit fails above the limit, so one value above the limit suffices.
             let room = (FORECAST_VALUES_MAX + 1).saturating_sub(self.values.len());
             self.times_ns.extend(piece.times_ns.iter().take(room));
             self.values.extend(values.iter().take(room));
@@ -145,16 +139,15 @@ impl Transformation for HoltWinters {
     }
 }
 
-/// The number of combinations of initial weights: two values for each of four weights (2^4).
+/// The combinations of initial weights: two values for each of four weights.
 const CHOICES: usize = 16;
 
-/// The search for the parameters that best fit the past values.
 #[derive(Debug)]
 struct Fit {
     past: Vec<f64>,
     season: usize,
     start: Vec<f64>,
-    /// The number of searches that have been started.
+    /// The number of started searches.
     choices: usize,
     search: Option<Search>,
     best: Option<(f64, Vec<f64>)>,
@@ -166,7 +159,7 @@ impl Fit {
         Self { past, season, start, choices: 0, search: None, best: None }
     }
 
-    /// Runs one step of the fit. Returns whether the fit is complete.
+    /// Returns whether the fit is complete.
     fn step(&mut self, work: &Work) -> bool {
         let Some(search) = &mut self.search else {
             if self.choices == CHOICES {
@@ -194,7 +187,6 @@ impl Fit {
         false
     }
 
-    /// Computes the past and future values with the best parameters.
     fn forecast(&mut self, ahead: usize) -> Vec<f64> {
         let best = self.best.take().map(|(_, parameters)| parameters);
         let mut parameters = best.unwrap_or_else(|| std::mem::take(&mut self.start));
@@ -202,7 +194,8 @@ impl Fit {
     }
 }
 
-/// Estimates the level, the trend and the seasonal values with simple means. Sets the weights to 0.
+/// Estimates the level, the trend and the seasonal values with simple means, and sets the weights
+/// to 0.
 fn initial_estimate(past: &[f64], season: usize) -> Vec<f64> {
     let value = |at: usize| past.get(at).copied().filter(|value| !value.is_nan());
     let (mut level, mut trend) = (0.0, 0.0);
@@ -235,11 +228,11 @@ fn squared_error(past: &[f64], parameters: &mut [f64], season: usize) -> f64 {
     sum
 }
 
-/// Applies the recursion to the past values and predicts `ahead` further values.
+/// Applies the recursion to the past values and predicts `ahead` values.
 ///
-/// As in 1.x, the recursion starts with the first value and continues with its own predictions. The
-/// recursion limits the weights to `0..=1`, and sets the seasonal parameters to their values after
-/// the last step. The search continues from these changed parameters.
+/// As in 1.x, the recursion starts with the first value and continues with its own predictions. It
+/// limits the weights to `0..=1`, and stores the seasonal values of the last step. The search
+/// continues from these changed parameters.
 fn smooth(past: &[f64], parameters: &mut [f64], season: usize, ahead: usize) -> Vec<f64> {
     let (plain, seasons) = parameters.split_at_mut(PLAIN.min(parameters.len()));
     for weight in plain.iter_mut().take(4) {
@@ -275,8 +268,7 @@ fn smooth(past: &[f64], parameters: &mut [f64], season: usize, ahead: usize) -> 
     forecast
 }
 
-/// Raises `base` to the power of `exponent` with the same rounding as Go's `math.Pow`. Even the
-/// smallest rounding difference would change the result of the fit.
+/// Raises `base` to a power and rounds like Go's `math.Pow`. Any difference would change the fit.
 fn power(base: f64, mut exponent: usize) -> f64 {
     let (mut power, mut square) = (1.0, base);
     while exponent > 0 {

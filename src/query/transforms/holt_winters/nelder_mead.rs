@@ -1,42 +1,39 @@
 //! Minimizes a function of several variables with the Nelder–Mead simplex method.
 //!
-//! The result depends on every step of the search, so each step is the same as in 1.x
-//! (`query/neldermead`). The coefficients are 1 for reflection, 2 for expansion, and 0.5 for
-//! contraction and shrinking.
+//! Each step must be the step of 1.x (`query/neldermead`), because the result depends on every
+//! step. The coefficients are 1 for reflection, 2 for expansion, and 0.5 for contraction and
+//! shrinking.
 
 use crate::model::limits::FORECAST_STEPS_MAX;
 
-/// A corner of the simplex: a point and the value of the function at this point.
 #[derive(Clone, Debug)]
 struct Vertex {
     at: Vec<f64>,
     value: f64,
 }
 
-/// A search for the minimum of a function, in steps.
 #[derive(Debug)]
 pub(super) struct Search {
     vertices: Vec<Vertex>,
-    /// The number of corners whose values have been computed.
+    /// The number of corners with computed values.
     known: usize,
     steps: usize,
 }
 
 impl Search {
-    /// Creates a search whose first corner is `start`.
     pub(super) fn new(start: &[f64]) -> Self {
         Self { vertices: simplex(start), known: 0, steps: 0 }
     }
 
-    /// Returns the number of values that one step computes outside of the minimized function.
+    /// The values that one step computes outside the minimized function.
     pub(super) fn step_values(&self) -> usize {
         // The computation of the centre reads every corner.
         let vertices = self.vertices.len();
         if self.known < vertices { 1 } else { vertices * vertices / 16 + vertices }
     }
 
-    /// Runs one step. After the last step, returns the minimum and its point. `function` may change
-    /// its arguments; the search then continues from the changed point.
+    /// Returns the minimum and its point after the last step. `function` may change its arguments;
+    /// the search then continues from the changed point.
     pub(super) fn step(
         &mut self,
         function: &mut dyn FnMut(&mut [f64]) -> f64,
@@ -107,8 +104,7 @@ fn move_worst(
     !is_found
 }
 
-/// Returns `start` and one additional corner for each dimension. All corners of the simplex have
-/// equal distances.
+/// Returns `start` and one corner for each dimension, at equal distances.
 fn simplex(start: &[f64]) -> Vec<Vertex> {
     let dimensions = start.len() as f64;
     let root = (dimensions + 1.0).sqrt() - 1.0;
@@ -125,7 +121,7 @@ fn simplex(start: &[f64]) -> Vec<Vertex> {
     std::iter::once(vertex(None)).chain((0..start.len()).map(|at| vertex(Some(at)))).collect()
 }
 
-/// Returns the positions of the worst, the best and the second-worst corner.
+/// Returns the worst, the best and the second-worst corner.
 fn ranks(vertices: &[Vertex]) -> (usize, usize, usize) {
     let value = |at: usize| vertices.get(at).map_or(f64::NAN, |vertex| vertex.value);
     let (mut worst, mut best) = (0, 0);
@@ -146,7 +142,7 @@ fn ranks(vertices: &[Vertex]) -> (usize, usize, usize) {
     (worst, best, next)
 }
 
-/// Returns the mean of all corners except the worst corner.
+/// The mean of all corners except the worst.
 fn centre(vertices: &[Vertex], worst: usize) -> Vec<f64> {
     let dimensions = vertices.len().saturating_sub(1);
     let mut sums = vec![0.0; dimensions];
@@ -157,7 +153,6 @@ fn centre(vertices: &[Vertex], worst: usize) -> Vec<f64> {
     sums
 }
 
-/// Moves every corner halfway towards the best corner.
 fn shrink(vertices: &mut [Vertex], best: usize) {
     let Some(target) = vertices.get(best).map(|vertex| vertex.at.clone()) else { return };
     for (_, vertex) in vertices.iter_mut().enumerate().filter(|(at, _)| *at != best) {
@@ -167,7 +162,7 @@ fn shrink(vertices: &mut [Vertex], best: usize) {
     }
 }
 
-/// Returns the standard deviation of the corners' values.
+/// The standard deviation of the corners' values.
 fn spread(vertices: &[Vertex]) -> f64 {
     let count = vertices.len() as f64;
     let mean = vertices.iter().map(|vertex| vertex.value).sum::<f64>() / count;

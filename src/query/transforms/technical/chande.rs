@@ -1,12 +1,12 @@
-//! Computes `chande_momentum_oscillator`: the difference between upward and downward movement as a
-//! percentage of total movement.
+//! Computes `chande_momentum_oscillator`: upward minus downward movement, in percent of all
+//! movement.
 
 use std::collections::VecDeque;
 
 use super::indicator::{Indicator, Warmup};
 use super::relative_strength::RelativeStrength;
 
-/// The oscillator, computed from the changes in the last period.
+/// Uses the changes in the last period.
 #[derive(Debug)]
 pub(super) struct Plain {
     period: usize,
@@ -49,7 +49,7 @@ impl Indicator for Plain {
     }
 }
 
-/// The oscillator, computed from averages of the changes.
+/// Uses averages of the changes.
 #[derive(Debug)]
 pub(super) struct Smooth(RelativeStrength);
 

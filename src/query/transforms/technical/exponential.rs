@@ -1,8 +1,7 @@
 //! Computes the exponential moving averages.
 //!
 //! - `exponential_moving_average` is a mean in which older values have lower weights.
-//! - The double and triple averages follow changes of the values faster than the simple exponential
-//!   average.
+//! - The double and triple averages follow changes faster than the simple exponential average.
 //! - The triple exponential derivative is the change of an average that is smoothed three times, in
 //!   percent.
 
@@ -23,13 +22,13 @@ impl Exponential {
         Self { period, alpha, warmup, last: 0.0, count: 0 }
     }
 
-    /// Creates Wilder's average. Its period is `period + 1` values, and each new value has the
-    /// weight 1/`period`.
+    /// Wilder's average has a period of `period + 1` values, and each new value has the weight
+    /// 1/`period`.
     pub(super) fn wilder(period: usize, warmup: Warmup) -> Self {
         Self { alpha: 1.0 / period as f64, ..Self::new(period.saturating_add(1), warmup) }
     }
 
-    /// Whether the average is ready to be the input of the next average.
+    /// Whether the average is ready to be the next average's input.
     pub(super) fn feeds(&self) -> bool {
         self.count == self.period || self.warmup == Warmup::Exponential
     }
@@ -42,7 +41,7 @@ impl Indicator for Exponential {
         } else if self.count < self.period && self.warmup == Warmup::Simple {
             (self.last * self.count as f64 + value) / (self.count as f64 + 1.0)
         } else {
-            // While the average warms up, its period is the number of values that it has received.
+            // While the average warms up, its period is the number of values so far.
             let warming = self.count < self.period;
             let alpha = if warming { 2.0 / (self.count as f64 + 2.0) } else { self.alpha };
             (value - self.last) * alpha + self.last
@@ -56,8 +55,6 @@ impl Indicator for Exponential {
     }
 }
 
-/// Computes `double_exponential_moving_average`, which follows changes of the values faster than
-/// the simple exponential average.
 #[derive(Debug)]
 pub(super) struct Double {
     warmup: Warmup,
@@ -86,8 +83,6 @@ impl Indicator for Double {
     }
 }
 
-/// Computes `triple_exponential_moving_average`, which follows changes of the values faster than
-/// the double average.
 #[derive(Debug)]
 pub(super) struct Triple {
     warmup: Warmup,
@@ -119,8 +114,6 @@ impl Indicator for Triple {
     }
 }
 
-/// Computes `triple_exponential_derivative`: the change of an average that is smoothed three times,
-/// in percent.
 #[derive(Debug)]
 pub(super) struct TripleDerivative {
     warmup: Warmup,

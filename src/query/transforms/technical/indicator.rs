@@ -1,27 +1,24 @@
 //! Defines the trait of technical indicators, and the methods that start their averages.
 
-/// The method for starting an average.
+/// The start of an average.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Warmup {
-    /// The average starts as an exponential average.
+    /// Starts as an exponential average.
     Exponential,
-    /// The average starts as the arithmetic mean of the first period.
+    /// Starts as the arithmetic mean of the first period.
     Simple,
-    /// The function has no averages (`chande_momentum_oscillator` only).
+    /// For `chande_momentum_oscillator`, which has no averages.
     None,
 }
 
-/// A function whose result depends on all previous values.
 pub(super) trait Indicator {
-    /// Adds a value and returns the function's result.
     fn add(&mut self, value: f64) -> f64;
 
-    /// Returns the number of values before the first meaningful result.
+    /// The number of values before the first meaningful result.
     fn values_before_first(&self) -> usize;
 }
 
-// `Debug` is not a supertrait, because the code to print every state would enlarge the WebAssembly
-// module.
+// `Debug` is not a supertrait, because printing every state would enlarge the WebAssembly module.
 impl std::fmt::Debug for dyn Indicator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Indicator")

@@ -1,16 +1,15 @@
-//! Computes `kaufmans_efficiency_ratio`, and `kaufmans_adaptive_moving_average`, which is based on
-//! this ratio.
+//! Computes `kaufmans_efficiency_ratio` and `kaufmans_adaptive_moving_average`, which uses the
+//! ratio.
 
 use std::collections::VecDeque;
 
 use super::indicator::Indicator;
 
-/// The ratio of the net change to the sum of all absolute changes in a period.
+/// The ratio of the net change to the sum of absolute changes in a period.
 #[derive(Debug)]
 pub(super) struct Efficiency {
     period: usize,
-    /// The values, and the absolute difference between each value and its previous value. For the
-    /// first value, the previous value is 0.
+    /// Each value, and its absolute change. The value before the first is 0.
     points: VecDeque<(f64, f64)>,
     noise: f64,
     last: f64,
@@ -36,7 +35,7 @@ impl Indicator for Efficiency {
         self.points.push_back((value, change));
         self.noise = self.noise - oldest_change + change;
         let net = (value - oldest).abs();
-        // Rounding errors can make `noise` negative if changes cancel each other out.
+        // Rounding errors can make `noise` negative if changes cancel.
         if net == 0.0 || self.noise == 0.0 { 0.0 } else { net / self.noise }
     }
 
@@ -60,8 +59,8 @@ impl Adaptive {
 impl Indicator for Adaptive {
     fn add(&mut self, value: f64) -> f64 {
         const SLOW: f64 = 2.0 / 31.0;
-        /// The difference between the fast weight (2 / 3) and the slow weight. The difference is
-        /// rounded once, like a constant expression in Go.
+        /// The difference between the fast weight (2 / 3) and the slow weight, rounded once like a
+        /// Go constant.
         const RANGE: f64 = 56.0 / 93.0;
         let warm = self.efficiency.is_warm();
         let efficiency = self.efficiency.add(value);

@@ -1,5 +1,5 @@
 //! Computes the functions of technical analysis (1.x `query/internal/gota`). Each function is an
-//! [`Indicator`] that processes one value after another. The module holds back the first results.
+//! [`Indicator`] of one value after another. The module holds back the first results.
 
 mod chande;
 mod exponential;
@@ -14,19 +14,16 @@ use crate::query::math;
 use crate::query::result::Values;
 use indicator::{Indicator, Warmup};
 
-/// A function of technical analysis and its arguments.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Technical {
     name: String,
     period: usize,
-    /// The number of results to hold back. If the number is negative, the function's default
-    /// applies.
+    /// The number of results to hold back. A negative number means the function's default.
     hold: i64,
     warmup: Warmup,
 }
 
 impl Technical {
-    /// Returns the function for a checked call; `None` for other functions.
     pub(crate) fn find(name: &str, args: &[Expr]) -> Option<Self> {
         let period = match args.get(1)? {
             Expr::IntegerLiteral(period) => usize::try_from(*period).ok()?,
@@ -97,8 +94,7 @@ impl Transformation for IndicatorState {
         for (&time_ns, &value) in piece.times_ns.iter().zip(&values) {
             let result = indicator.add(value);
             self.seen = self.seen.saturating_add(1);
-            // A derivative that follows the value 0 is omitted (1.x
-            // `TripleExponentialDerivativeReducer`).
+            // 1.x omits a derivative after the value 0 (`TripleExponentialDerivativeReducer`).
             if self.seen > self.hold && !result.is_infinite() {
                 times_ns.push(time_ns);
                 results.push(result);

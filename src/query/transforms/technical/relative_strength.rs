@@ -16,7 +16,7 @@ impl RelativeStrength {
         Self { up: average.clone(), down: average, last: 0.0 }
     }
 
-    /// Adds a value and returns the smoothed upward and downward movements.
+    /// Returns the smoothed upward and downward movements.
     pub(super) fn movements(&mut self, value: f64) -> (f64, f64) {
         let change = value - self.last;
         self.last = value;
@@ -27,8 +27,7 @@ impl RelativeStrength {
 impl Indicator for RelativeStrength {
     fn add(&mut self, value: f64) -> f64 {
         let (up, down) = self.movements(value);
-        // The operations have the same order as in 1.x, so that rounding differences do not change
-        // the result of floor().
+        // The operations have 1.x's order, so that rounding does not change floor().
         100.0 - 100.0 / (1.0 + up / down)
     }
 
