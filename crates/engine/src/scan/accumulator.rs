@@ -9,32 +9,24 @@ use crate::batch::column::Column;
 /// The states of a call over a group's windows, indexed by slot. A slot without a value has no
 /// state and no result.
 pub(super) trait Accumulator {
-    /// Adds values, divided into windows.
     fn accumulate(&mut self, spans: &[Span], dense: &Dense<'_>, neighbours: &Neighbours<'_>);
 
     /// Adds states that another accumulator wrote. Row i belongs to `slots[i]`.
-    ///
-    /// # Errors
-    /// Returns [`ScanError::States`] if the columns do not match the function.
     fn absorb(&mut self, slots: &[usize], partial: &PartialColumn) -> Result<(), ScanError>;
 
     /// Keeps only the states of these slots, and renumbers the slots 0, 1, 2 and so on.
     fn keep(&mut self, order: &[usize]);
 
-    /// Returns the approximate size of the states in a page, in bytes.
     fn bytes(&self) -> usize;
 
     /// Returns the states of the slots in `order`, without empty slots. `starts_ns` is indexed by
     /// slot.
     fn partial(&self, order: &[usize], starts_ns: &[i64]) -> PartialColumn;
 
-    /// Returns the final values of the slots in `order`, without empty slots. `starts_ns` is
-    /// indexed by slot.
     fn finish(&self, order: &[usize], starts_ns: &[i64]) -> Finished;
 }
 
-/// The final values of a call over a group, in time order. Each window with a value has one final
-/// value.
+/// The final values of a call over a group, in time order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finished {
     /// The start of each window, in nanoseconds.

@@ -6,7 +6,6 @@ use super::request::{ResultPosition, ScanRequest};
 use crate::merge::cursor::Direction;
 use tidemark_model::time::TimeRange;
 
-/// The bounds of a slice in the order of the result.
 pub(super) struct Bounds {
     direction: Direction,
     time: TimeRange,
@@ -21,8 +20,7 @@ impl Bounds {
         Self { direction: request.direction(), time, from, until, is_lowered: false }
     }
 
-    /// Returns the requested times of a group. The range is empty if the group is outside the
-    /// slice.
+    /// Returns an empty range if the group is outside the slice.
     pub(super) fn time_of(&self, group: &[String]) -> TimeRange {
         let mut time = self.time;
         if let Some(from) = &self.from {
@@ -65,12 +63,10 @@ impl Bounds {
         }
     }
 
-    /// Returns the end of the slice, if it was lowered.
     pub(super) fn lowered(self) -> Option<ResultPosition> {
         self.until.filter(|_| self.is_lowered)
     }
 
-    /// Returns the place after all rows of a group.
     pub(super) fn end_of(&self, group: Vec<String>) -> ResultPosition {
         let time_ns = match self.direction {
             Direction::Ascending => i64::MAX,
@@ -79,7 +75,6 @@ impl Bounds {
         ResultPosition { group, time_ns }
     }
 
-    /// Returns the place after the range `time`, in the direction of the result.
     pub(super) fn end_of_time(&self, group: Vec<String>, time: TimeRange) -> ResultPosition {
         let time_ns = match self.direction {
             Direction::Ascending => time.end_ns,
@@ -96,7 +91,6 @@ impl Bounds {
         }
     }
 
-    /// Returns the times before `time_ns`, in the direction of the result.
     pub(super) fn before(&self, time_ns: i64) -> TimeRange {
         match self.direction {
             Direction::Ascending => TimeRange::new(i64::MIN, time_ns),
@@ -104,7 +98,6 @@ impl Bounds {
         }
     }
 
-    /// Returns the order in the slice's direction, given the ascending order.
     pub(super) fn order(&self, ascending: Ordering) -> Ordering {
         self.direction.order(ascending)
     }

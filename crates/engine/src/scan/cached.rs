@@ -34,7 +34,6 @@ pub struct RunGroups {
 }
 
 impl RunGroups {
-    /// Returns the position of a run's set in [`RunGroups::sets`], or `None` if the run is unknown.
     pub(super) fn set_of(&self, number: u64) -> Option<usize> {
         let at = self.runs.binary_search_by_key(&number, |(number, _)| *number).ok()?;
         self.runs.get(at).map(|(_, set)| *set as usize)
@@ -58,7 +57,6 @@ impl RunGroups {
         self.runs.insert(at, (number, set as u32));
     }
 
-    /// Removes the runs that no longer exist, and the sets that no remaining run uses.
     pub(super) fn retain(&mut self, is_there: impl Fn(u64) -> bool) {
         let held = std::mem::take(self);
         let mut sets: Vec<Option<_>> = held.sets.into_iter().map(Some).collect();
@@ -102,26 +100,21 @@ impl Cached {
 /// The states or rows of a tile.
 #[derive(Debug)]
 pub struct Tile {
-    /// The states or rows of the tile's groups. If few groups have states in two pieces, the states
-    /// are only in `pieces`, and this list is empty.
+    /// The list is empty if `pieces` contains the states.
     pub(super) groups: Vec<Group>,
-    /// The tile's states in pieces: one piece for each range of series, in series order. After a
-    /// delete, only the affected pieces are read again. The list is empty if there is a single
-    /// piece.
+    /// One piece for each range of series, in series order. After a delete, only the affected
+    /// pieces are read again. The list is empty if there is a single piece.
     pub(super) pieces: Vec<Rc<Piece>>,
     /// The start of the tile's next page, if the page ended inside the tile.
     pub(super) end: Option<Position>,
-    /// The number of visited rows.
     pub(super) rows: u64,
 }
 
-/// The states that a tile has for a range of series.
 #[derive(Debug)]
 pub(super) struct Piece {
     /// The last series of the piece, or `None` if the piece contains all remaining series.
     pub(super) last: Option<SeriesKey>,
     pub(super) groups: Vec<Group>,
-    /// The number of visited rows.
     pub(super) rows: u64,
 }
 
@@ -137,7 +130,7 @@ impl Tile {
         (self.groups().cloned().collect(), self.end.as_ref(), self.rows)
     }
 
-    /// Returns the states or rows of the groups. A group may occur several times.
+    /// A group may occur several times in the result.
     pub(super) fn groups(&self) -> impl Iterator<Item = &Group> {
         let of_pieces = self.groups.is_empty().then(|| self.of_pieces());
         self.groups.iter().chain(of_pieces.into_iter().flatten())

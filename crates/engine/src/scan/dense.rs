@@ -12,7 +12,6 @@ use tidemark_model::bug::OrBug;
 use tidemark_model::ids::ColumnId;
 use tidemark_model::value::FieldValue;
 
-/// The selected rows of a run, divided into windows.
 pub(super) struct Chosen<'a> {
     /// The positions in the run. `None` selects all rows.
     pub(super) positions: Option<Vec<u32>>,
@@ -22,7 +21,7 @@ pub(super) struct Chosen<'a> {
 
 /// Values without gaps, in time order.
 pub(super) struct Dense<'a> {
-    /// The value times in nanoseconds, in ascending order.
+    /// In nanoseconds, in ascending order.
     pub(super) times: &'a [i64],
     /// The values, one per time. Text values must be read through [`Dense::value`].
     pub(super) values: Slice<'a>,
@@ -30,14 +29,12 @@ pub(super) struct Dense<'a> {
     positions: Option<&'a [u32]>,
 }
 
-/// Access to the tags that selectors return with a selected point.
 pub(super) struct Neighbours<'a> {
     pub(super) tag: &'a dyn Fn(ColumnId) -> &'a str,
 }
 
 impl<'a> Chosen<'a> {
-    /// Returns the rows of `run` that `mask` selects and that are `valid`, or `None` if there are
-    /// no such rows.
+    /// Returns `None` if no valid row is selected.
     pub(super) fn new(
         run: &'a Run,
         mask: &Mask,
@@ -65,8 +62,7 @@ impl<'a> Chosen<'a> {
     }
 }
 
-/// Returns the positions of the rows that both `mask` and `valid` select, or `None` if both select
-/// all rows.
+/// Returns `None` if both `mask` and `valid` select all rows.
 pub(super) fn positions(mask: &Mask, valid: Option<&[bool]>, rows: usize) -> Option<Vec<u32>> {
     let listed = |keep: &dyn Fn(usize) -> bool| {
         Some((0..rows).filter(|&row| keep(row)).map(|row| row as u32).collect())
@@ -82,7 +78,6 @@ pub(super) fn positions(mask: &Mask, valid: Option<&[bool]>, rows: usize) -> Opt
 }
 
 impl Dense<'_> {
-    /// Returns the position of value `index` in the run.
     fn position(&self, index: usize) -> usize {
         match self.positions {
             None => index,
@@ -90,12 +85,10 @@ impl Dense<'_> {
         }
     }
 
-    /// Returns value `index`, which must exist.
     pub(super) fn value(&self, index: usize) -> FieldValue {
         value_at(&self.values, index, self.position(index))
     }
 
-    /// Returns the extra fields and tags for value `index`.
     pub(super) fn aux(
         &self,
         index: usize,
@@ -112,7 +105,7 @@ impl Dense<'_> {
     }
 }
 
-/// Returns value `index` of a dense slice. Text is read by its position in the run.
+/// Text is read by its position in the run, and other values are read by `index`.
 fn value_at(values: &Slice<'_>, index: usize, position: usize) -> FieldValue {
     match values {
         Slice::Float(v) => FieldValue::Float(v.get(index).copied().or_bug()),
@@ -123,7 +116,6 @@ fn value_at(values: &Slice<'_>, index: usize, position: usize) -> FieldValue {
     }
 }
 
-/// Returns the value of a field in one row of a run, or `None` if the row has no value.
 fn field_at(run: &Run, position: usize, input: &Input) -> Option<FieldValue> {
     let row = run.rows.start + position;
     let one = Run { block: Rc::clone(&run.block), rows: row..row + 1 };

@@ -18,10 +18,6 @@ use super::selectors::selected::Selected;
 use super::selectors::ties::TiedPoints;
 use tidemark_model::value::FieldType;
 
-/// Creates an empty accumulator for `call`.
-///
-/// # Errors
-/// Returns [`ScanError::Input`] if the function does not support the input's type.
 pub(super) fn accumulator(call: &AggregateCall) -> Result<Box<dyn Accumulator>, ScanError> {
     use AggregateFunction::{Count, First as F, Last as L, Max as Ma, Mean as Me, Min as Mi};
     use AggregateFunction::{FirstRow, LastRow, Rows, Spread as Sp, Stddev as St, Sum as Su};

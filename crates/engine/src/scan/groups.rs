@@ -17,14 +17,12 @@ use super::stretches::End;
 use tidemark_model::ids::ColumnId;
 use tidemark_model::time::TimeRange;
 
-/// The maximum number of groups in one page.
 pub(super) const GROUPS_PER_PIECE_MAX: usize = 8_192;
 /// The number of bytes that a group takes in a page in addition to its key and columns.
 const GROUP_BYTES: usize = 48;
 /// The number of bytes that a call's states take in addition to its windows.
 const STATE_BYTES: usize = 128;
 
-/// The collected rows or states of a group.
 enum Sink<'a> {
     Rows(GroupRows<'a>),
     States(GroupStates<'a>),
@@ -39,14 +37,13 @@ impl Sink<'_> {
     }
 }
 
-/// The groups of a page.
 pub(super) struct Groups<'a> {
     request: &'a ScanRequest,
     pub(super) bounds: Bounds,
     numbers: HashMap<Vec<String>, usize, FixedState>,
-    /// The rows or states of each group, by group number. The entry of a dropped group is `None`.
+    /// Indexed by group number. The entry of a dropped group is `None`.
     sinks: Vec<Option<Sink<'a>>>,
-    /// Whether the group with this number is complete and needs no rows of later stretches.
+    /// Indexed by group number: whether the group needs no rows of later stretches.
     closed: Vec<bool>,
     /// The key of the current group.
     key: Vec<String>,
@@ -55,7 +52,6 @@ pub(super) struct Groups<'a> {
 }
 
 impl<'a> Groups<'a> {
-    /// Creates an empty list of groups for the part of the result inside `bounds`.
     pub(super) fn new(request: &'a ScanRequest, bounds: Bounds) -> Self {
         let key = vec![String::new(); request.group_by.len()];
         let (numbers, sinks, closed) = (HashMap::default(), Vec::new(), Vec::new());
@@ -76,8 +72,6 @@ impl<'a> Groups<'a> {
         }
     }
 
-    /// Whether the current group, and therefore every following group, is after the end of the
-    /// slice.
     pub(super) fn is_behind(&self) -> bool {
         self.bounds.is_behind(&self.key)
     }
@@ -90,9 +84,6 @@ impl<'a> Groups<'a> {
     }
 
     /// Adds the rows of a series that `mask` selects. Returns whether a row was used.
-    ///
-    /// # Errors
-    /// Returns [`ScanError::ColumnType`] or [`ScanError::Input`].
     pub(super) fn consume(
         &mut self,
         tags: &SeriesTags,
@@ -125,10 +116,6 @@ impl<'a> Groups<'a> {
     }
 
     /// Adds a group's states or rows from another reader or cache entry.
-    ///
-    /// # Errors
-    /// Returns [`ScanError::States`] or [`ScanError::Cached`] if the states or rows belong to
-    /// another request.
     pub(super) fn absorb(&mut self, group: &Group) -> Result<(), ScanError> {
         self.key.clone_from(&group.key);
         let number = self.number()?;
@@ -147,7 +134,7 @@ impl<'a> Groups<'a> {
         Ok(())
     }
 
-    /// Returns the number of the current group. Creates the group if it is new.
+    /// Creates the group if it is new.
     fn number(&mut self) -> Result<usize, ScanError> {
         if let Some(&number) = self.numbers.get(self.key.as_slice()) {
             return Ok(number);
@@ -160,9 +147,8 @@ impl<'a> Groups<'a> {
         Ok(number)
     }
 
-    /// Returns the approximate memory that a group takes in the caller, in addition to the group's
-    /// key and values. The function counts only half of this memory, because most of the memory is
-    /// temporary.
+    /// Returns half of the memory that a group takes in the caller, excluding the key and the
+    /// values. Most of this memory is temporary.
     fn group_bytes(&self) -> usize {
         let calls = match &self.request.output {
             Output::Aggregates { calls, .. } => calls.len(),
@@ -205,14 +191,12 @@ impl<'a> Groups<'a> {
             || self.bounds.time_of(key).is_empty()
     }
 
-    /// Whether at least one group exists and all groups are complete.
     pub(super) fn are_closed(&self) -> bool {
         !self.closed.is_empty() && self.closed.iter().all(|&closed| closed)
     }
 
-    /// Lowers the end of the slice until the groups take at most `bytes_max` bytes, and drops the
-    /// groups after the new end. If only one group remains, the function drops the last windows of
-    /// this group.
+    /// Lowers the end of the slice until the groups take at most `bytes_max` bytes. If only one
+    /// group remains, the function drops the last windows of this group.
     pub(super) fn lower(&mut self, bytes_max: usize) {
         let group_bytes = self.group_bytes();
         if self.bytes <= bytes_max {
@@ -252,7 +236,6 @@ impl<'a> Groups<'a> {
         }
     }
 
-    /// Returns the groups in the order of the result, and the bounds of the slice.
     pub(super) fn finish(mut self) -> (Vec<Group>, Bounds) {
         let mut groups = Vec::with_capacity(self.numbers.len());
         for (key, number) in std::mem::take(&mut self.numbers) {

@@ -22,7 +22,7 @@ pub(super) enum Slice<'a> {
     Text(&'a StringColumn, Range<usize>),
 }
 
-/// Values and their validity. `valid: None` means that all rows have a value.
+/// If `valid` is `None`, all rows have a value.
 #[derive(Clone, Debug)]
 pub(super) struct Read<'a> {
     pub(super) slice: Slice<'a>,
@@ -36,10 +36,7 @@ impl<'a> Read<'a> {
     }
 }
 
-/// Returns the values of `input` in the rows of `run`, or `None` if no row can have a value.
-///
-/// # Errors
-/// Returns [`ScanError::ColumnType`] if the block's type differs from the input's type.
+/// Returns `None` if no row can have a value.
 pub(super) fn read<'a>(run: &'a Run, input: &Input) -> Result<Option<Read<'a>>, ScanError> {
     let Some(column) = run.column(input.column) else { return Ok(None) };
     let stored = column.values.field_type();
@@ -58,8 +55,7 @@ pub(super) fn read<'a>(run: &'a Run, input: &Input) -> Result<Option<Read<'a>>, 
 }
 
 impl Slice<'_> {
-    /// Returns the values at `positions`. Text columns remain unchanged, because callers read their
-    /// rows by position.
+    /// Text columns remain unchanged, because callers read their rows by position.
     pub(super) fn gather(self, positions: &[u32]) -> Self {
         fn pick<T: Copy + Default>(values: &[T], positions: &[u32]) -> Cow<'static, [T]> {
             let at = |&p: &u32| values.get(p as usize).copied().or_bug();
@@ -75,7 +71,7 @@ impl Slice<'_> {
     }
 }
 
-/// Returns whether each row has a value, or `None` if all rows have a value.
+/// Returns `None` if all rows have a value.
 fn valid_rows(validity: &Validity, rows: &Range<usize>) -> Option<Vec<bool>> {
     let Validity::Some(bits) = validity else { return None };
     let words = bits.words();

@@ -8,18 +8,17 @@ use crate::merge::cursor::{Direction, ReadError};
 use crate::merge::key::SeriesKey;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 
-/// The tag values of a series.
 #[derive(Debug)]
 pub(super) struct SeriesTags {
     /// The measurement's tags, in key order.
     order: Vec<ColumnId>,
     text: String,
-    /// The end of each key value in `text`.
+    /// The end of each value in `text`.
     ends: Vec<usize>,
 }
 
 impl SeriesTags {
-    /// Creates an empty value list. `order` contains the measurement's tags in key order.
+    /// `order` contains the measurement's tags in key order.
     pub(super) fn new(order: Vec<ColumnId>) -> Self {
         Self { order, text: String::new(), ends: Vec::new() }
     }
@@ -37,13 +36,12 @@ impl SeriesTags {
         &self.order
     }
 
-    /// Returns the value of a tag, or '' if the series lacks the tag.
+    /// Returns '' if the series lacks the tag.
     pub(super) fn get(&self, tag: ColumnId) -> &str {
         self.order.iter().position(|&known| known == tag).map_or("", |place| self.at(place))
     }
 
-    /// Returns the value of the tag at position `place` of the order, or '' if the series lacks the
-    /// tag.
+    /// `place` is a position in the key order. Returns '' if the series lacks the tag.
     pub(super) fn at(&self, place: usize) -> &str {
         let start = place.checked_sub(1).map_or(Some(0), |before| self.ends.get(before).copied());
         let range = start.zip(self.ends.get(place));
@@ -51,12 +49,9 @@ impl SeriesTags {
     }
 }
 
-/// The filter's decision about a series.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum FilterDecision {
-    /// The series' rows may be needed.
     Matching,
-    /// The series is not needed.
     Skip,
     /// No series before this key is needed.
     SeekTo(SeriesKey),
@@ -64,21 +59,16 @@ pub(super) enum FilterDecision {
     Complete,
 }
 
-/// The result of [`KeyFilter::next`].
 #[derive(Debug)]
 pub(super) enum NextSeries {
-    /// The rows of this series may be needed.
     Matching(SeriesKey),
     /// [`SKIPPED_PER_STEP`] series are not needed. The last of these series has this key.
     Skipped(SeriesKey),
-    /// No further series is needed.
     End,
 }
 
-/// The maximum number of series that the filter skips in one step.
 pub(super) const SKIPPED_PER_STEP: u64 = 1_000;
 
-/// Selects series of a measurement, which are visited in a single direction.
 pub(super) struct KeyFilter<'a> {
     measurement: MeasurementId,
     direction: Direction,
@@ -89,8 +79,7 @@ pub(super) struct KeyFilter<'a> {
 }
 
 impl<'a> KeyFilter<'a> {
-    /// Creates a filter. `filter` is the compiled `predicate`. `order` contains the measurement's
-    /// tags in key order.
+    /// `filter` is the compiled `predicate`. `order` contains the measurement's tags in key order.
     pub(super) fn new(
         measurement: MeasurementId,
         direction: Direction,
@@ -106,7 +95,6 @@ impl<'a> KeyFilter<'a> {
         Self { measurement, direction, filter, only: only.collect() }
     }
 
-    /// Whether the filter can seek past series.
     pub(super) fn seeks(&self) -> bool {
         !self.only.is_empty()
     }
@@ -124,11 +112,8 @@ impl<'a> KeyFilter<'a> {
         }
     }
 
-    /// Advances to the next series that may be needed, and stores its values in `tags`. The caller
-    /// must call this function again after [`NextSeries::Skipped`].
-    ///
-    /// # Errors
-    /// Returns the errors of the merge.
+    /// Advances to the next series that may be needed, and stores its values in `tags`. After
+    /// [`NextSeries::Skipped`], the caller must call this function again.
     pub(super) fn next(
         &self,
         merge: &mut Rows<'_>,
@@ -152,11 +137,7 @@ impl<'a> KeyFilter<'a> {
         Ok(NextSeries::End)
     }
 
-    /// Advances to the next series that may be needed, and returns its key. Returns `None` at the
-    /// end.
-    ///
-    /// # Errors
-    /// Returns the errors of the merge.
+    /// Advances to the next series that may be needed. Returns `None` at the end.
     pub(super) fn next_matching(
         &self,
         merge: &mut Rows<'_>,
@@ -171,7 +152,6 @@ impl<'a> KeyFilter<'a> {
         }
     }
 
-    /// Returns the decision for the series with this key and these tags.
     pub(super) fn decide(&self, key: &SeriesKey, tags: &SeriesTags) -> FilterDecision {
         if key.measurement() != self.measurement {
             return FilterDecision::Complete;
@@ -230,7 +210,7 @@ mod tests {
         Predicate::And(Box::new(a), Box::new(b))
     }
 
-    /// Visits keys as a scan does. Returns the selected keys and the number of visited keys.
+    /// Returns the selected keys and the number of visited keys.
     fn walk(
         keys: &[SeriesKey],
         direction: Direction,

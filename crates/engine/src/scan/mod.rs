@@ -55,11 +55,7 @@ pub fn scan(
     whole::piece(reader, request, limits)
 }
 
-/// Returns the amount of data that a scan would read. The function finds the series but reads no
-/// rows.
-///
-/// # Errors
-/// Returns the errors of [`scan`].
+/// Returns the amount of data that a scan would read, without reading rows.
 pub fn explain(reader: &dyn Reader, request: &ScanRequest) -> Result<ReadStats, ScanError> {
     slice::explain(reader, request)
 }

@@ -6,12 +6,12 @@ use super::request::{Position, ResultPosition};
 use crate::batch::column::{Column, StringColumn};
 use tidemark_model::ids::{ColumnId, MeasurementId};
 
-/// The maximum number of values that are decoded for one page, apart from one page of a part.
+/// The maximum number of values that are decoded for one page. One part page may exceed this limit.
 pub(super) const CELLS_PER_PIECE_MAX: u64 = 2_000_000;
 /// The cost of seeking a series, expressed as a number of values.
 pub(super) const SERIES_CELLS: u64 = 10;
-/// The cost, in values, of [`SKIPPED_PER_STEP`] series that the condition excludes: decoding their
-/// keys and evaluating the condition. A page passes 66,000 such series.
+/// The cost, in values, of [`SKIPPED_PER_STEP`] series that the condition excludes. A page can pass
+/// 66,000 such series.
 pub(super) const SKIPPED_STEP_CELLS: u64 = 30 * SKIPPED_PER_STEP;
 
 /// The minimum contents of a tile. Smaller ranges are not divided into tiles.
@@ -28,7 +28,7 @@ pub struct TileLimits {
     /// The minimum number of cells read per byte of states for which a tile is cached at its first
     /// read. Below this ratio, a tile is cached at its second read.
     pub cells_per_byte: u64,
-    /// The minimum number of cells per piece. A piece is the part of a tile for a range of series.
+    /// The minimum number of cells per piece of a tile.
     pub piece_cells: u64,
     /// The minimum number of cells per byte of a piece's states. Pieces are stored in addition
     /// to the tile's merged states, so merging them must be much cheaper than reading the rows again.
@@ -242,8 +242,7 @@ pub enum AuxValues {
 /// One page of a summary.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct SummaryPage {
-    /// Live measurements in the order of the request. The last measurement may continue on the next
-    /// page.
+    /// Live measurements in request order. The last measurement may continue on the next page.
     pub measurements: Vec<MeasurementSummary>,
     /// The start of the next page.
     pub resume: Option<(u32, Vec<String>)>,

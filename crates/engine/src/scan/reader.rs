@@ -9,12 +9,10 @@ use crate::merge::kway::Merge;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 
-/// The visible rows of a shard: series by key, and the rows of a series by time. The last write
-/// wins. Rows that deletes or drops hide are not included.
+/// The visible rows of a shard, by series key and time. The last write wins.
 pub type Rows<'a> = Merge<Box<dyn SeriesCursor + 'a>>;
 
-/// A group of a part, or the memtable's rows of a measurement. The fields are facts that are known
-/// without reading rows.
+/// A group of a part, or the memtable's rows of a measurement.
 pub struct RowGroup<'a> {
     /// The measurement of the rows.
     pub measurement: MeasurementId,
@@ -54,14 +52,14 @@ pub struct Run {
     pub time: TimeRange,
     /// An upper bound for the number of the measurement's series in the run.
     pub series: u64,
-    /// The sum of the hashes of the run's series, over all measurements. Runs with the same
-    /// `series` and the same sum have the same series. If the sum is unknown, this field is `None`.
+    /// The sum of the hashes of the run's series over all measurements, or `None` if the sum is
+    /// unknown. Runs with equal `series` and equal sums have the same series.
     pub series_sum: Option<u64>,
     /// An upper bound for the number of the measurement's rows in the run.
     pub rows: u64,
 }
 
-/// A callback for one group. The callback returns whether it needs further groups.
+/// Returns whether further groups are needed.
 pub(crate) type VisitGroup<'a> = dyn FnMut(&mut RowGroup<'_>) -> Result<bool, ReadError> + 'a;
 
 /// Returns the rows of a single run, starting at the first series that does not precede `from`.
@@ -95,11 +93,7 @@ pub trait Reader {
     fn stretches(&self, time: TimeRange) -> Result<Vec<TimeRange>, ReadError>;
 
     /// Splits `time` like [`Reader::stretches`], and also between successive runs with many rows
-    /// per series. The scan then reads one run after the other, and a run's cached result remains
-    /// valid when other runs change.
-    ///
-    /// # Errors
-    /// Returns the errors of [`Reader::stretches`].
+    /// per series. A run's cached result then remains valid when other runs change.
     fn split_by_runs(&self, time: TimeRange) -> Result<Vec<TimeRange>, ReadError> {
         self.stretches(time)
     }

@@ -35,18 +35,15 @@ pub struct ScanRequest {
     pub groups_max: Option<u64>,
 }
 
-/// Returns the default page size in bytes.
 fn whole_page() -> u32 {
     PIECE_BYTES_MAX
 }
 
 impl ScanRequest {
-    /// Whether the request needs only the latest row of each group.
     pub(super) fn wants_newest(&self) -> bool {
         self.descending && matches!(self.output, Output::Rows { limit: Some(1), .. })
     }
 
-    /// Returns the order of series, times and groups.
     pub(super) fn direction(&self) -> Direction {
         if self.descending { Direction::Descending } else { Direction::Ascending }
     }
@@ -62,8 +59,7 @@ pub enum Output {
         fields: Vec<Input>,
         /// The tag columns to return. The value is "" if a series lacks the tag.
         tags: Vec<ColumnId>,
-        /// The maximum number of rows per group over all pages. After the results of several shards
-        /// are merged, fewer rows may be needed.
+        /// The maximum number of rows per group over all pages.
         limit: Option<u64>,
         /// SQL: whether to include rows without any value in `fields`. If this field is set and
         /// there is no limit, the order of the rows is undefined.
@@ -90,8 +86,7 @@ pub enum Output {
 pub struct Input {
     /// The field column.
     pub column: ColumnId,
-    /// The column's type in the schema. The request contains this type, because a shard without the
-    /// column has no record of it.
+    /// The column's type in the schema. A shard without the column does not know the type.
     pub field_type: FieldType,
     /// The target type of the cast. A cast between numeric types converts the value, and a cast
     /// from float to integer truncates it. Any other cast results in no value.
@@ -124,7 +119,7 @@ pub struct AggregateCall {
 }
 
 impl AggregateCall {
-    /// Whether the states are independent of the grouping of rows, because no step rounds. The last
+    /// Whether no step rounds, so that the states are independent of the grouping of rows. The last
     /// digits of float sums and standard deviations depend on the grouping.
     pub(super) fn is_exact(&self) -> bool {
         let is_whole = || {
@@ -148,7 +143,7 @@ pub enum AuxColumn {
     Tag(ColumnId),
 }
 
-/// An aggregate function with mergeable partial states. A shard can return states instead of rows.
+/// An aggregate function with mergeable partial states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AggregateFunction {
     /// The number of values.
@@ -191,8 +186,7 @@ pub enum AggregateFunction {
 }
 
 impl AggregateFunction {
-    /// Whether the function reads the values of its input. A function that does not read values
-    /// only counts or selects rows.
+    /// Whether the function reads the values of its input.
     pub fn reads_input(self) -> bool {
         !matches!(self, Self::Rows | Self::FirstRow | Self::LastRow)
     }
@@ -295,10 +289,9 @@ pub struct ResultPosition {
 /// The range of a slice, and the start of a page in this range.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resume {
-    /// The start of the slice. The slice excludes the part of the result before this position.
+    /// The start of the slice (inclusive).
     pub from: Option<ResultPosition>,
-    /// The end of the slice. The caller does not need the part of the result from this position
-    /// onwards.
+    /// The end of the slice (exclusive).
     pub until: Option<ResultPosition>,
     /// The position at which the previous page of this slice ended.
     pub position: Option<Position>,
@@ -349,21 +342,18 @@ pub struct Deletion {
     pub time: TimeRange,
 }
 
-/// A request for the metadata that SHOW statements list: live columns, tag values or series of
-/// measurements.
+/// A request for the metadata that SHOW statements list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SummaryRequest {
-    /// The measurements to summarise. The result lists the measurements that have matching live
-    /// rows.
+    /// The measurements to summarise. The result omits measurements without matching live rows.
     pub measurements: Vec<MeasurementId>,
     /// The time range. Rows outside the range do not count.
     pub time: TimeRange,
-    /// The oldest time that the retention policy keeps, in nanoseconds. Rows before this time have
-    /// expired. `None` if rows never expire.
+    /// The oldest time that the retention policy keeps, in nanoseconds, or `None` if rows never
+    /// expire.
     #[serde(default)]
     pub kept_from_ns: Option<i64>,
-    /// One condition per measurement, in the order of `measurements`. The conditions use only tags.
-    /// Each measurement has a condition because column ids differ between measurements.
+    /// One condition on tags per measurement, because column ids differ between measurements.
     pub predicates: Vec<Option<Predicate>>,
     /// The kind of items to list.
     pub want: SummaryWant,

@@ -18,7 +18,6 @@ use tidemark_model::value::FieldType;
 const SHRINK_TIMES: usize = 2;
 const SHRINK_ROWS_MIN: usize = 1_024;
 
-/// The rows of a group, in the order in which they were added.
 pub(super) struct GroupRows<'a> {
     fields: &'a [Input],
     every_row: bool,
@@ -36,7 +35,6 @@ pub(super) struct GroupRows<'a> {
 }
 
 impl<'a> GroupRows<'a> {
-    /// Creates an empty group. Each row will have `tags` tags.
     pub(super) fn new(
         (fields, every_row): (&'a [Input], bool),
         tags: usize,
@@ -60,7 +58,6 @@ impl<'a> GroupRows<'a> {
         self.open
     }
 
-    /// Whether the group has enough rows.
     pub(super) fn is_done(&self) -> bool {
         self.limit.is_some_and(|limit| self.times_ns.len() >= limit)
     }
@@ -75,12 +72,8 @@ impl<'a> GroupRows<'a> {
         self.times_ns.len() * (8 + 4 * self.tags.len()) + fields + tags
     }
 
-    /// Adds rows of `run`, which all belong to one series with these tags. Adds the rows that
-    /// `mask` selects and that have a value in one of the fields. With `every_row`, adds all rows
-    /// that `mask` selects. Returns whether a row was added.
-    ///
-    /// # Errors
-    /// Returns [`ScanError::ColumnType`].
+    /// Adds the selected rows of one series that have a value in one of the fields. With
+    /// `every_row`, adds all selected rows. Returns whether a row was added.
     pub(super) fn consume<'t>(
         &mut self,
         run: &Run,
@@ -123,10 +116,7 @@ impl<'a> GroupRows<'a> {
         Ok(true)
     }
 
-    /// Adds the rows of a cached group. Each row becomes a separate series.
-    ///
-    /// # Errors
-    /// Returns [`ScanError::Cached`] if the rows belong to another request.
+    /// Each row becomes a separate series.
     pub(super) fn absorb(
         &mut self,
         times_ns: &[i64],
@@ -159,7 +149,7 @@ impl<'a> GroupRows<'a> {
         }
     }
 
-    /// Keeps only the first `limit` rows by time, and excludes later times from then on.
+    /// Keeps only the first `limit` rows by time, and excludes all later times.
     fn shrink(&mut self, limit: usize) {
         let Some(last) = limit.checked_sub(1).filter(|&at| at < self.times_ns.len()) else {
             return;
@@ -195,7 +185,6 @@ impl<'a> GroupRows<'a> {
         }
     }
 
-    /// Returns the rows, or `None` if the group is empty.
     pub(super) fn finish(self) -> Option<GroupData> {
         let tags = self.tags.iter().map(|of_series| coded(of_series, &self.series)).collect();
         let (times_ns, fields) = (self.times_ns, self.columns);
@@ -226,8 +215,7 @@ fn new_column(input: &Input) -> Column {
     Column::new(input.output_type().unwrap_or(FieldType::Float))
 }
 
-/// Returns, for each row, whether at least one field has a value, or `None` if every row has a
-/// value.
+/// Returns `None` if every row has a value.
 fn any_value(reads: &[Option<Read<'_>>]) -> Option<Vec<bool>> {
     let mut any: Option<Vec<bool>> = None;
     for read in reads.iter().flatten() {
@@ -240,7 +228,7 @@ fn any_value(reads: &[Option<Read<'_>>]) -> Option<Vec<bool>> {
     any
 }
 
-/// Appends the rows at `positions`, or nulls if `read` is `None`.
+/// Appends nulls if `read` is `None`.
 fn append(column: &mut Column, read: Option<&Read<'_>>, positions: &[u32]) {
     let Some(read) = read else {
         positions.iter().for_each(|_| column.push_null());

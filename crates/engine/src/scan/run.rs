@@ -16,12 +16,10 @@ pub(super) struct Rows {
     pub(super) columns: Vec<(ColumnId, Rc<Column>)>,
 }
 
-/// A series' rows in a block of several series.
 #[derive(Clone, Debug)]
 pub(super) struct Run {
-    /// The block. Rows outside `rows` may belong to other series.
+    /// Rows outside `rows` may belong to other series.
     pub(super) block: Rc<Rows>,
-    /// The positions of the series' rows in the block.
     pub(super) rows: Range<usize>,
 }
 
@@ -35,7 +33,7 @@ impl Run {
         self.block.columns.iter().find(|(column, _)| *column == id).map(|(_, column)| &**column)
     }
 
-    /// Returns the rows inside `time`, or `None` if no row is inside.
+    /// Returns `None` if no row is inside `time`.
     pub(super) fn trim(mut self, time: TimeRange) -> Option<Self> {
         let times = self.times();
         let start = times.partition_point(|&t| t < time.start_ns);

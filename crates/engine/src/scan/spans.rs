@@ -8,28 +8,27 @@ use foldhash::fast::FixedState;
 use super::request::Window;
 use tidemark_model::bug::OrBug;
 
-/// Consecutive rows in the same window.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Span {
     pub(super) slot: usize,
     pub(super) rows: Range<usize>,
 }
 
-/// The windows of a group with their slots. Slots are numbered in the order of first use. No result
-/// of a scan depends on the map's iteration order.
+/// Slots are numbered in the order of first use. No result of a scan depends on the map's iteration
+/// order.
 pub(super) struct Slots {
     window: Option<Window>,
     /// The start of the only window, if there is no GROUP BY time().
     start_ns: i64,
     starts_ns: Vec<i64>,
-    /// The slot of each start, or `None` as long as the starts are sorted, because a binary search
+    /// The slot of each start. `None` means that the starts are sorted, because a binary search
     /// then finds the slot.
     slots: Option<HashMap<i64, usize, FixedState>>,
     last: usize,
 }
 
 impl Slots {
-    /// Creates an empty list. If there is no window, `start_ns` is the start of the whole range.
+    /// Without a window, `start_ns` is the start of the whole range.
     pub(super) fn new(window: Option<Window>, start_ns: i64) -> Self {
         Self { window, start_ns, starts_ns: Vec::new(), slots: None, last: 0 }
     }
@@ -72,8 +71,7 @@ impl Slots {
         self.window = Some(window);
     }
 
-    /// Returns the slot for a state's window start. If there are no windows, all states share one
-    /// slot.
+    /// Without windows, all states share one slot.
     pub(super) fn slot_of(&mut self, start_ns: i64) -> usize {
         let start_ns = if self.window.is_some() { start_ns } else { self.start_ns };
         self.slot(start_ns)
@@ -114,7 +112,6 @@ impl Slots {
         Some(if descending { end_ns.saturating_sub(1) } else { start_ns })
     }
 
-    /// Returns the slots in the order of their windows.
     pub(super) fn order(&self, descending: bool) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.starts_ns.len()).collect();
         let mut descends = false;
@@ -129,7 +126,6 @@ impl Slots {
         order
     }
 
-    /// Keeps these slots, in this order.
     pub(super) fn keep(&mut self, order: &[usize]) {
         self.starts_ns = keep(&self.starts_ns, order);
         let starts_ns = || self.starts_ns.iter();
@@ -159,7 +155,6 @@ fn searched(starts_ns: &[i64], start_ns: i64) -> Option<usize> {
     (at == count || starts_ns.get(at) == Some(&start_ns)).then_some(at)
 }
 
-/// Returns the items at these positions.
 pub(super) fn keep<T: Clone>(items: &[T], order: &[usize]) -> Vec<T> {
     order.iter().filter_map(|&slot| items.get(slot).cloned()).collect()
 }
@@ -217,7 +212,6 @@ mod tests {
             let mut slots = Slots::new(None, 0);
             let mut starts: Vec<i64> = Vec::new();
             for step in 0..20 {
-                // The starts ascend, descend or are random.
                 let start_ns = match round % 3 {
                     0 => step + random.i64(0..2),
                     1 => -step - random.i64(0..2),

@@ -12,7 +12,6 @@ use super::run::Run;
 use super::spans::Slots;
 use tidemark_model::ids::ColumnId;
 
-/// The states of all calls over a group's windows.
 pub(super) struct GroupStates<'a> {
     calls: &'a [AggregateCall],
     accumulators: Vec<Box<dyn Accumulator>>,
@@ -26,8 +25,6 @@ pub(super) struct GroupStates<'a> {
 }
 
 impl<'a> GroupStates<'a> {
-    /// # Errors
-    /// Returns [`ScanError::Input`].
     pub(super) fn new(
         calls: &'a [AggregateCall],
         (window, limit): (Option<&Window>, Option<u64>),
@@ -41,10 +38,6 @@ impl<'a> GroupStates<'a> {
         Ok(Self { calls, accumulators, slots, descending, limit, is_of_one_end, cut_ns: None })
     }
 
-    /// Adds the rows of `run` that `mask` selects.
-    ///
-    /// # Errors
-    /// Returns [`ScanError::ColumnType`].
     pub(super) fn consume<'r>(
         &mut self,
         run: &'r Run,
@@ -77,10 +70,7 @@ impl<'a> GroupStates<'a> {
         Ok(())
     }
 
-    /// Adds states from another reader or cache entry, in the order of the calls.
-    ///
-    /// # Errors
-    /// Returns [`ScanError::States`] if the states belong to other calls.
+    /// `states` must be in the order of the calls.
     pub(super) fn absorb(&mut self, states: &[PartialColumn]) -> Result<(), ScanError> {
         let (mut slots, mut slots_of): (Vec<usize>, &[i64]) = (Vec::new(), &[]);
         for (accumulator, state) in self.accumulators.iter_mut().zip(states) {
@@ -134,7 +124,6 @@ impl<'a> GroupStates<'a> {
         self.limit.is_some_and(|limit| self.slots.len() as u64 > limit)
     }
 
-    /// Returns the states, or `None` if no call has a state.
     pub(super) fn finish(self) -> Option<GroupData> {
         let order = self.slots.order(self.descending);
         let starts_ns = self.slots.starts_ns();

@@ -18,7 +18,6 @@ use super::tiles::{self, Tiling};
 use tidemark_model::ids::MeasurementId;
 use tidemark_model::time::TimeRange;
 
-/// The growth factor of successive stretches.
 const GROWTH: i128 = 4;
 /// The target number of rows in a slice with a single group.
 const SLICE_ROWS: u64 = 1 << 16;
@@ -33,15 +32,10 @@ pub(super) struct Stretches {
     /// Whether a slice ends at the end of a stretch.
     ends_slices: bool,
     tiling: Tiling,
-    /// The requested time range.
     requested: TimeRange,
 }
 
 impl Stretches {
-    /// Creates the stretches of a request, starting where the previous page ended.
-    ///
-    /// # Errors
-    /// Returns the errors of the reader.
     pub(super) fn new(
         reader: &dyn Reader,
         request: &ScanRequest,
@@ -115,14 +109,12 @@ impl Stretches {
         self.left.front().copied()
     }
 
-    /// Returns the range from the start to the end of the remaining stretches.
     pub(super) fn rest(&self) -> Option<TimeRange> {
         let start_ns = self.left.iter().map(|piece| piece.start_ns).min()?;
         let end_ns = self.left.iter().map(|piece| piece.end_ns).max()?;
         Some(TimeRange::new(start_ns, end_ns))
     }
 
-    /// Removes all times outside `time` from the stretches.
     pub(super) fn keep_inside(&mut self, time: TimeRange) {
         for piece in &mut self.left {
             *piece = piece.intersect(&time);
@@ -216,7 +208,6 @@ pub(super) enum End {
 }
 
 impl End {
-    /// Returns the end for an output that needs only the first or the last point.
     pub(super) fn of(output: &Output) -> Option<Self> {
         let Output::Aggregates { calls, window: None, .. } = output else { return None };
         let mut ends = calls.iter().map(|call| match call.function {
@@ -233,12 +224,10 @@ impl End {
     }
 }
 
-/// Whether the output includes rows without values, in any order.
 fn takes_every_row(output: &Output) -> bool {
     matches!(output, Output::Rows { every_row: true, .. })
 }
 
-/// Whether the first few rows or windows of each group suffice.
 fn is_limited(output: &Output) -> bool {
     match output {
         Output::Rows { limit, .. } => limit.is_some(),
@@ -249,7 +238,6 @@ fn is_limited(output: &Output) -> bool {
     }
 }
 
-/// Returns the length of the first stretch.
 fn first_span(request: &ScanRequest, estimate: &Estimate, ends_slices: bool) -> Option<i128> {
     let groups = if request.group_by.is_empty() { 1 } else { estimate.series.max(1) };
     let wanted = match &request.output {

@@ -22,7 +22,6 @@ use crate::codec::metadata;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 
-/// The maximum number of tiles in a range.
 const TILES_MAX: u64 = 32;
 /// The maximum size of a cached tile, in bytes.
 const KEPT_BYTES_MAX: usize = 1_000_000;
@@ -32,8 +31,6 @@ const GROUP_BYTES: u64 = 200;
 /// The target number of pieces for tiles that are read together.
 const PIECES: u64 = 32;
 
-/// Whether the states of a request are cached. The request must cover the whole result, and every
-/// row must count.
 pub(super) fn are_cached(request: &ScanRequest) -> bool {
     let Output::Aggregates { limit: None, .. } = &request.output else { return false };
     is_whole(request) && End::of(&request.output).is_none()
@@ -45,12 +42,10 @@ pub(super) fn ends_are_kept(request: &ScanRequest) -> bool {
     is_whole(request) && (End::of(&request.output).is_some() || request.wants_newest())
 }
 
-/// Whether the request covers the whole result, not only a slice.
 fn is_whole(request: &ScanRequest) -> bool {
     request.resume.from.is_none() && request.resume.until.is_none()
 }
 
-/// The tile borders of a request.
 #[derive(Debug, Default)]
 pub(super) struct Tiling {
     /// The borders, ascending, in nanoseconds.
@@ -67,8 +62,7 @@ pub(super) struct Tiling {
 }
 
 impl Tiling {
-    /// Creates the tiling of a request for the rows of `estimate`, with `least` as the minimum
-    /// contents of a tile.
+    /// `least` is the minimum contents of a tile.
     pub(super) fn new(request: &ScanRequest, survey: &Estimate, least: TileLimits) -> Self {
         let Output::Aggregates { window, calls, .. } = &request.output else {
             return Self::default();
@@ -117,7 +111,6 @@ impl Tiling {
         Self { borders_ns, time: Some(survey.time), caches_immediately, at_once, piece_cells }
     }
 
-    /// Whether a tile border is at `time_ns`.
     pub(super) fn has_border(&self, time_ns: i64) -> bool {
         self.borders_ns.binary_search(&time_ns).is_ok()
     }
@@ -128,7 +121,6 @@ impl Tiling {
         self.time.as_ref().is_some_and(is_inside) && !self.has_border(time_ns)
     }
 
-    /// Splits `time` at the borders inside it.
     pub(super) fn cut(&self, time: TimeRange) -> impl Iterator<Item = TimeRange> + '_ {
         let inside = move |border_ns: &i64| time.start_ns < *border_ns && *border_ns < time.end_ns;
         let borders = self.borders_ns.iter().copied().filter(inside);
@@ -139,7 +131,7 @@ impl Tiling {
     }
 }
 
-/// Returns the approximate size of the states of all windows in bytes, if each series is a group.
+/// Returns an approximate size in bytes. Each series counts as a group.
 fn states_bytes(request: &ScanRequest, survey: &Estimate) -> u64 {
     let Output::Aggregates { window, calls, .. } = &request.output else { return 0 };
     let time = request.time.intersect(&survey.time);
@@ -151,7 +143,6 @@ fn states_bytes(request: &ScanRequest, survey: &Estimate) -> u64 {
     groups.saturating_mul(calls.len() as u64).saturating_mul(of_group)
 }
 
-/// The cache key of a tile.
 #[derive(Serialize)]
 struct Name<'a> {
     measurement: MeasurementId,
@@ -163,14 +154,12 @@ struct Name<'a> {
     behind: Option<&'a Position>,
 }
 
-/// A tile that is not cached yet.
 pub(super) struct Missing {
     pub(super) time: TimeRange,
     name: Vec<u8>,
     version: Version,
 }
 
-/// The result of a cache lookup.
 pub(super) enum Found {
     Cached(Rc<Tile>),
     Missing(Missing),
@@ -180,9 +169,7 @@ pub(super) enum Found {
     Never,
 }
 
-/// Looks up the states of `request` inside `time`, starting after a position. If
-/// `caches_immediately` is true, the tile is cached at its first read, and otherwise at its second
-/// read.
+/// If `caches_immediately` is false, the tile is cached only at its second read.
 pub(super) fn look_up(
     reader: &dyn Reader,
     request: &ScanRequest,
@@ -224,7 +211,6 @@ pub(super) fn look_up(
     })
 }
 
-/// Caches the states of a tile. `cells` is the number of cells that were read for the tile.
 pub(super) fn keep(reader: &dyn Reader, missing: Missing, mut tile: Tile, cells: u64) {
     if tile.bytes() > KEPT_BYTES_MAX && !tile.groups.is_empty() {
         tile.pieces.clear();
@@ -245,7 +231,6 @@ pub(super) fn piece_of(tile: &Missing, piece: &Piece, rows: u64, first_ns: i64) 
     Piece { last: piece.last.clone(), groups, rows }
 }
 
-/// Returns the part of a group that belongs to these windows.
 fn within(group: &Group, has: impl Fn(i64) -> bool) -> Option<Group> {
     let GroupData::Partials(states) = &group.data else { return None };
     let states: Vec<_> = (states.iter())

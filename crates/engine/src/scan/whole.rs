@@ -19,7 +19,6 @@ use tidemark_model::ids::{ColumnId, MeasurementId};
 /// The maximum size of a cached page, in bytes.
 const KEPT_BYTES_MAX: usize = 300_000;
 
-/// The cache key of a page.
 #[derive(Serialize)]
 struct Name<'a> {
     whole: MeasurementId,
@@ -29,10 +28,6 @@ struct Name<'a> {
     output: &'a Output,
 }
 
-/// Returns the page of the result that `request` names.
-///
-/// # Errors
-/// Returns the errors of [`super::scan`].
 pub(super) fn piece(
     reader: &dyn Reader,
     request: &ScanRequest,
@@ -56,7 +51,7 @@ pub(super) fn piece(
     Ok(page)
 }
 
-/// Returns the cache key and version of a page, or `None` if the page must not be cached.
+/// Returns `None` if the page must not be cached.
 fn name(
     reader: &dyn Reader,
     request: &ScanRequest,

@@ -14,30 +14,25 @@ use crate::scan::spans::{Span, keep};
 use tidemark_model::bug::OrBug;
 use tidemark_model::value::FieldType;
 
-/// A function of the values of a window, in any order.
 pub(in crate::scan) trait Aggregate<T: Number> {
-    /// The partial state of some values. A state must be small.
     type State: Clone;
     const FUNCTION: AggregateFunction;
-    /// The column types of a state.
     const COLUMNS: &'static [FieldType];
     const OUTPUT: FieldType;
 
-    /// Returns the state of at least one value.
+    /// `values` must not be empty.
     fn fold(values: &[T]) -> Self::State;
 
     fn merge(state: &mut Self::State, other: &Self::State);
 
     fn write(state: &Self::State, columns: &mut [Column]);
 
-    /// Reads a state from its columns. Returns `None` if the columns do not match `write`.
+    /// Returns `None` if the columns are not those that `write` appends.
     fn read(columns: &[Column], row: usize) -> Option<Self::State>;
 
-    /// Appends the result to a column of type `OUTPUT`.
     fn finish(state: &Self::State, column: &mut Column);
 }
 
-/// The states of an aggregate, indexed by slot.
 pub(in crate::scan) struct Fold<A: Aggregate<T>, T: Number> {
     states: Vec<Option<A::State>>,
     input: PhantomData<T>,

@@ -1,6 +1,5 @@
-//! Implements the mean() aggregate: the sum divided by the count, as a float. The sum of integers
-//! is exact and cannot overflow, so the mean does not depend on the number of shards. In 1.x, the
-//! sum of a series' integers in a shard can overflow.
+//! Implements the mean() aggregate. The sum of integers cannot overflow, so the mean is independent
+//! of the number of shards. In 1.x, the sum of a series' integers in a shard can overflow.
 
 use super::fold::Aggregate;
 use super::number::Number;
@@ -11,7 +10,6 @@ use tidemark_model::value::FieldType;
 pub(in crate::scan) struct Mean;
 
 impl<T: Number> Aggregate<T> for Mean {
-    /// The sum and the count.
     type State = (T::Total, i64);
     const FUNCTION: AggregateFunction = AggregateFunction::Mean;
     const COLUMNS: &'static [FieldType] = T::MEAN;

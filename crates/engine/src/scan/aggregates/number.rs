@@ -6,8 +6,7 @@ use crate::batch::column::{Column, Values};
 use crate::scan::input::Slice;
 use tidemark_model::value::FieldType;
 
-/// The number of integers whose halves are summed before the sums are added to the total. The sums
-/// of the 32-bit halves stay below 2^48.
+/// The sums of the 32-bit halves of this number of integers stay below 2^48.
 const TOTAL_CHUNK: usize = 1 << 16;
 
 pub(in crate::scan) trait Number: Copy + PartialOrd + Default + 'static {
@@ -16,35 +15,28 @@ pub(in crate::scan) trait Number: Copy + PartialOrd + Default + 'static {
     /// A sum that cannot overflow: 128 bits for integers.
     type Total: Copy;
 
-    /// The column types of a total and a count. The first column has the low bits of the total in
-    /// the values' type. The second column has the count. For integers, a third column has the high
-    /// bits.
+    /// The column types of a total and a count: the low bits of the total, the count and, for
+    /// integers, the high bits of the total.
     const MEAN: &'static [FieldType];
 
     fn total(values: &[Self]) -> Self::Total;
 
-    /// Returns the sum of two totals.
     fn join(left: Self::Total, right: Self::Total) -> Self::Total;
 
-    /// Returns the total, rounded to a float.
     fn total_real(total: Self::Total) -> f64;
 
     fn write_total(total: Self::Total, low: &mut Column, above: &mut [Column]);
 
-    /// Reads row `row` of a total. A shard of an older version sends no column for the high bits,
-    /// because its sums fit into the low bits.
+    /// A shard of an older version sends no high bits, because its sums fit into the low bits.
     fn read_total(low: &Column, above: &[Column], row: usize) -> Option<Self::Total>;
 
-    /// Returns the values if they have this type.
     fn of<'a>(slice: &'a Slice<'_>) -> Option<&'a [Self]>;
 
     /// Returns the sum. Integers wrap around, as in Go.
     fn plus(self, other: Self) -> Self;
 
-    /// Returns the difference. Integers wrap around.
     fn minus(self, other: Self) -> Self;
 
-    /// Returns the number, rounded to a float.
     fn real(self) -> f64;
 
     fn push(self, column: &mut Column);
@@ -54,7 +46,6 @@ pub(in crate::scan) trait Number: Copy + PartialOrd + Default + 'static {
     /// Returns the values of a column if it has this type and no nulls.
     fn all(column: &Column) -> Option<&[Self]>;
 
-    /// Returns row `row` of a column of this type.
     fn get(column: &Column, row: usize) -> Option<Self>;
 }
 

@@ -1,6 +1,6 @@
-//! Implements the stddev() aggregate: the standard deviation of a sample (n - 1), as a float. For a
-//! single value, the result is NaN, which is displayed as null. Functions of the result still treat
-//! NaN as a value.
+//! Implements the stddev() aggregate: the sample standard deviation (n - 1), as a float. For a
+//! single value, the result is NaN. NaN is displayed as null, but functions of the result treat NaN
+//! as a value.
 
 use super::fold::Aggregate;
 use super::number::Number;
@@ -10,7 +10,6 @@ use tidemark_model::value::FieldType;
 
 pub(in crate::scan) struct Stddev;
 
-/// The count, the mean, and the sum of squared distances from the mean.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::scan) struct Moments {
     count: i64,

@@ -6,8 +6,7 @@ use crate::batch::column::Column;
 use crate::scan::request::AggregateFunction;
 use tidemark_model::value::FieldType;
 
-/// The number of values that are summed before their sum is added to the total. Summing in chunks
-/// limits the rounding error of a long sum.
+/// Summing in chunks of this number of values limits the rounding error of a long sum.
 const CHUNK: usize = 1024;
 
 pub(in crate::scan) struct Sum;

@@ -3,7 +3,6 @@
 
 use super::points::{Gathered, Outcome, Points, nth_by_value};
 
-/// A percentage between 0 and 100.
 pub(super) struct Percentile(pub(super) f64);
 
 impl Gathered for Percentile {

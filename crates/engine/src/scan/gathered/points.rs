@@ -29,9 +29,7 @@ pub enum Outcome {
     Rows(Vec<u32>),
 }
 
-/// A function that needs all values of a window. The window has at least one value.
 pub(super) trait Gathered {
-    /// Returns the result for `points`.
     fn evaluate(&self, points: &Points<'_>) -> Outcome;
 }
 
@@ -46,7 +44,7 @@ pub(super) fn compare(values: &Values, a: u32, b: u32) -> Ordering {
     }
 }
 
-/// Returns the rows sorted by value. Equal values are in time order.
+/// Equal values are in time order.
 pub(super) fn by_value(points: &Points<'_>) -> Vec<u32> {
     if let Some(mut keys) = keys(points.values) {
         keys.sort_unstable();
@@ -57,7 +55,6 @@ pub(super) fn by_value(points: &Points<'_>) -> Vec<u32> {
     rows
 }
 
-/// Returns the row at position `place` of [`by_value`].
 pub(super) fn nth_by_value(points: &Points<'_>, place: usize) -> Option<u32> {
     match keys(points.values) {
         Some(mut keys) => (place < keys.len()).then(|| keys.select_nth_unstable(place).1.1),
@@ -65,8 +62,7 @@ pub(super) fn nth_by_value(points: &Points<'_>, place: usize) -> Option<u32> {
     }
 }
 
-/// Returns the rows at the positions `place - 1` and `place` of [`by_value`]. Returns `None` for
-/// strings.
+/// Returns `None` for strings.
 pub(super) fn nth_and_before(points: &Points<'_>, place: usize) -> Option<(Option<u32>, u32)> {
     let mut keys = keys(points.values)?;
     if place >= keys.len() {
@@ -76,8 +72,7 @@ pub(super) fn nth_and_before(points: &Points<'_>, place: usize) -> Option<(Optio
     Some((below.iter().max().map(|&(_, before)| before), row))
 }
 
-/// Returns a sort key and the row number for each row. The keys have the order of the values.
-/// Returns `None` for strings.
+/// Returns a sort key and the row number for each row, or `None` for strings.
 fn keys(values: &Values) -> Option<Vec<(u64, u32)>> {
     const SIGN: u64 = 1 << 63;
     let of_float = |value: f64| {

@@ -24,8 +24,8 @@ impl Gathered for Bottom {
     }
 }
 
-/// Returns the first `count` rows by `order`, then by time, with at most one row per tag
-/// combination. The result is in time order. Rows of the same time are in `order`.
+/// Returns at most one row per tag combination, in time order. Rows with the same time are sorted
+/// by `order`.
 fn extremes(points: &Points<'_>, count: u32, order: impl Fn(u32, u32) -> Ordering) -> Outcome {
     let mut rows: Vec<u32> = (0..points.values.len() as u32).collect();
     rows.sort_by(|&a, &b| order(a, b));
@@ -34,7 +34,6 @@ fn extremes(points: &Points<'_>, count: u32, order: impl Fn(u32, u32) -> Orderin
         rows.retain(|&row| seen.insert(points.combinations.get(row as usize)));
     }
     rows.truncate(count as usize);
-    // The sort is stable, so rows of the same time remain in the order of their values.
     let time = |row: u32| points.times_ns.get(row as usize);
     rows.sort_by(|&a, &b| time(a).cmp(&time(b)));
     Outcome::Rows(rows)

@@ -6,7 +6,6 @@ use crate::scan::request::Comparison;
 use tidemark_model::bug::OrBug;
 use tidemark_model::regex::Pattern;
 
-/// Returns the rows in which `a` and `b` have values that satisfy the comparison.
 pub(super) fn compare(comparison: Comparison, a: Evaluated<'_>, b: Evaluated<'_>) -> Mask {
     let lane = match (&a.data, &b.data) {
         (Data::Integer(a), Data::Integer(b)) => Some(ordered(comparison, a, b)),
@@ -35,13 +34,11 @@ pub(super) fn compare(comparison: Comparison, a: Evaluated<'_>, b: Evaluated<'_>
     lane.map_or(Mask::None, |lane| mask(lane, both(a.valid, b.valid)))
 }
 
-/// Returns the rows whose text exists and matches, or does not match if `negated`.
 pub(super) fn matches(operand: Evaluated<'_>, regex: &Pattern, negated: bool) -> Mask {
     let Data::Text(text) = &operand.data else { return Mask::None };
     mask(each(text, |text| regex.is_match(text) != negated), operand.valid)
 }
 
-/// Returns the rows whose boolean exists and is true.
 pub(super) fn is_true(operand: Evaluated<'_>) -> Mask {
     let Data::Boolean(lane) = operand.data else { return Mask::None };
     mask(lane, operand.valid)

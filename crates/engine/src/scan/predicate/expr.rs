@@ -15,9 +15,8 @@ use crate::scan::run::Run;
 use tidemark_model::ids::ColumnId;
 use tidemark_model::value::FieldValue;
 
-/// The input of an evaluation: the rows of a run, and the tags of the rows' series.
 pub(super) struct Context<'a> {
-    /// The rows, or `None` if only tags are known. Without rows, fields have no value.
+    /// `None` means that only tags are known. Fields then have no value.
     pub(super) run: Option<&'a Run>,
     pub(super) tag: &'a dyn Fn(ColumnId) -> &'a str,
 }
@@ -30,21 +29,19 @@ pub(super) enum Expr {
     Call(Function, Vec<Expr>),
 }
 
-/// One value for every row, or a value for each row.
 #[derive(Clone, Debug)]
 pub(super) enum RowValues<'a, T: Copy> {
     One(T),
     Many(Cow<'a, [T]>),
 }
 
-/// Text values. Expressions can read strings, but cannot compute new strings.
+/// Expressions can read strings, but cannot compute new strings.
 #[derive(Clone, Debug)]
 pub(super) enum Text<'a> {
     One(&'a str),
     Many(&'a StringColumn, Range<usize>),
 }
 
-/// The values of an expression.
 #[derive(Clone, Debug)]
 pub(super) enum Data<'a> {
     /// No row has a value.
@@ -56,7 +53,7 @@ pub(super) enum Data<'a> {
     Text(Text<'a>),
 }
 
-/// Values and their validity. If the validity is `None`, all rows have a value.
+/// If the validity is `None`, all rows have a value.
 #[derive(Clone, Debug)]
 pub(super) struct Evaluated<'a> {
     pub(super) data: Data<'a>,
@@ -181,7 +178,6 @@ pub(super) fn zip<'a, A: Copy, B: Copy, O: Copy>(
     }
 }
 
-/// Converts numbers to floats. Returns `None` for other types.
 pub(super) fn floats<'a>(data: &Data<'a>) -> Option<RowValues<'a, f64>> {
     match data {
         Data::Float(lane) => Some(lane.clone()),

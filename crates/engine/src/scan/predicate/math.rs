@@ -4,7 +4,7 @@ use super::expr::{Data, floats, map, zip};
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Function {
-    /// The absolute value. The result for an integer is an integer.
+    /// The result for an integer is an integer.
     Abs,
     /// A rounding function. Integers remain unchanged.
     Whole(fn(f64) -> f64),
@@ -13,7 +13,7 @@ pub(super) enum Function {
 }
 
 impl Function {
-    /// Returns the function with this lower-case name and number of arguments.
+    /// `name` must be in lower case.
     pub(super) fn named(name: &str, arguments: usize) -> Option<Self> {
         Some(match (name, arguments) {
             ("abs", 1) => Self::Abs,
@@ -39,7 +39,7 @@ impl Function {
     }
 }
 
-/// Applies the function to every row. Strings and booleans have no result.
+/// Strings and booleans have no result.
 pub(super) fn call<'a>(function: Function, arguments: Vec<Data<'a>>) -> Data<'a> {
     let float = |position: usize| arguments.get(position).and_then(floats);
     let answer = match (function, arguments.first()) {

@@ -23,29 +23,25 @@ use tidemark_model::value::{FieldType, FieldValue};
 
 pub(super) struct Filter {
     root: Node,
-    /// Whether the predicate reads fields.
     on_rows: bool,
-    /// The cost of evaluating the predicate for one row, in cells.
+    /// The cost for one row, in cells.
     cells: u64,
 }
 
-/// The cost of a regex match, in cells.
 const REGEX_CELLS: u64 = 4;
 /// The part of a predicate's cost that is not counted, in cells. Most predicates consist of one or
 /// two comparisons.
 const FREE_CELLS: u64 = 4;
 
-/// The rows that a condition selects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Mask {
     All,
     None,
-    /// One flag per row.
     Some(Vec<bool>),
 }
 
 impl Mask {
-    /// Returns the selected rows. `rows` must be the range to which the mask belongs.
+    /// `rows` must be the range to which the mask belongs.
     pub(super) fn rows(&self, rows: Range<usize>) -> impl Iterator<Item = usize> + '_ {
         let is_selected = move |at: usize| match self {
             Self::All => true,
@@ -68,10 +64,7 @@ enum Node {
 }
 
 impl Filter {
-    /// Compiles `predicate`. `None` selects all rows.
-    ///
-    /// # Errors
-    /// Returns [`ScanError::Regex`] or [`ScanError::Function`].
+    /// `None` selects all rows.
     pub(super) fn compile(predicate: Option<&Predicate>) -> Result<Self, ScanError> {
         let Some(predicate) = predicate else {
             return Ok(Self { root: Node::Constant(true), on_rows: false, cells: 0 });
@@ -87,22 +80,16 @@ impl Filter {
         Ok(Self { root, on_rows, cells })
     }
 
-    /// Returns the cost of evaluating the predicate over `rows` rows, in cells.
     pub(super) fn cells(&self, rows: usize) -> u64 {
         // The conditions on tags are evaluated once per series.
         self.cells.saturating_mul(1 + rows as u64)
     }
 
-    /// Whether the predicate excludes every row of a series with these tags.
     pub(super) fn excludes_series<'a>(&'a self, tag: &'a dyn Fn(ColumnId) -> &'a str) -> bool {
         settle(&self.root, tag) == Some(false)
     }
 
-    /// Returns the rows of `run` that satisfy the predicate. `tag` returns the tags of the run's
-    /// series.
-    ///
-    /// # Errors
-    /// Returns [`ScanError::ColumnType`].
+    /// `tag` returns the tags of the run's series.
     pub(super) fn select<'a>(
         &'a self,
         run: &'a Run,
@@ -139,8 +126,7 @@ pub(super) fn reads_tags(predicate: Option<&Predicate>) -> bool {
     found
 }
 
-/// Returns the values of a tag that can satisfy the predicate, or `None` if every value may satisfy
-/// it.
+/// Returns `None` if every value may satisfy the predicate.
 pub(super) fn only_values(predicate: Option<&Predicate>, tag: ColumnId) -> Option<Vec<&str>> {
     let only = |predicate| only_values(Some(predicate), tag);
     match predicate? {
@@ -192,7 +178,7 @@ fn walk_operand(operand: &Operand, visit: &mut dyn FnMut(&Operand)) {
     }
 }
 
-/// The compiled regexes of a predicate. Equal regexes are compiled once.
+/// Equal regexes are compiled once.
 #[derive(Default)]
 struct Patterns<'a> {
     compiled: BTreeMap<&'a str, Rc<Pattern>>,
@@ -249,8 +235,7 @@ fn is_text_field(operand: &Operand) -> bool {
     input.output_type() == Some(FieldType::String)
 }
 
-/// Returns the condition's value for a series with these tags, or `None` if the value depends on
-/// the row.
+/// Returns `None` if the value depends on the row.
 fn settle<'a>(node: &'a Node, tag: &'a dyn Fn(ColumnId) -> &'a str) -> Option<bool> {
     match node {
         Node::Constant(value) => Some(*value),

@@ -13,7 +13,6 @@ use crate::scan::request::AggregateFunction;
 use crate::scan::spans::{Span, keep};
 use tidemark_model::bug::OrBug;
 
-/// The extreme value of each slot. Among equal values, the earliest is chosen.
 pub(in crate::scan) struct Extremes<T> {
     wanted: Extreme,
     values: Vec<T>,

@@ -45,7 +45,6 @@ pub(super) enum Extreme {
     Largest,
 }
 
-/// Returns the position of the first extreme among the values `rows`.
 fn position(dense: &Dense<'_>, rows: Range<usize>, wanted: Extreme) -> usize {
     fn find<T: Copy + PartialOrd + Default>(
         values: &[T],
@@ -66,7 +65,6 @@ fn position(dense: &Dense<'_>, rows: Range<usize>, wanted: Extreme) -> usize {
     }
 }
 
-/// Returns the extreme of a slice, or the default value if the slice is empty.
 pub(super) fn extreme_of<T: Copy + PartialOrd + Default>(values: &[T], wanted: Extreme) -> T {
     match wanted {
         Extreme::Smallest => smallest(values),
@@ -74,18 +72,15 @@ pub(super) fn extreme_of<T: Copy + PartialOrd + Default>(values: &[T], wanted: E
     }
 }
 
-/// Returns the smallest value of a slice, or the default value if the slice is empty.
 pub(in crate::scan) fn smallest<T: Copy + PartialOrd + Default>(values: &[T]) -> T {
     extreme(values, |a, b| if b < a { b } else { a })
 }
 
-/// Returns the largest value of a slice, or the default value if the slice is empty.
 pub(in crate::scan) fn largest<T: Copy + PartialOrd + Default>(values: &[T]) -> T {
     extreme(values, |a, b| if b > a { b } else { a })
 }
 
-/// Returns the best value. Uses four independent chains, so that the processor can run comparisons
-/// in parallel.
+/// Uses four independent chains, so that the processor can run comparisons in parallel.
 fn extreme<T: Copy + Default>(values: &[T], better: impl Fn(T, T) -> T) -> T {
     let Some(&first) = values.first() else { return T::default() };
     let (blocks, rest) = values.as_chunks::<4>();

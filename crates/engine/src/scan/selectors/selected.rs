@@ -15,16 +15,13 @@ use crate::scan::spans::{Span, keep};
 use tidemark_model::bug::OrBug;
 use tidemark_model::value::{FieldType, FieldValue};
 
-/// The rule by which a selector chooses a point.
 pub(in crate::scan) trait Selector {
     const FUNCTION: AggregateFunction;
 
-    /// Returns the position of the chosen value among the values `rows`. The values belong to one
-    /// series, and their times ascend without duplicates.
+    /// The values `rows` belong to one series, and their times ascend without duplicates.
     fn choose(dense: &Dense<'_>, rows: std::ops::Range<usize>) -> usize;
 
-    /// Compares two points. `Greater` means that `new` is chosen, and `Less` means that `old` is
-    /// chosen.
+    /// `Greater` means that `new` is chosen, and `Less` means that `old` is chosen.
     fn prefers(new: (i64, &FieldValue), old: (i64, &FieldValue)) -> Ordering;
 }
 
@@ -37,7 +34,6 @@ struct Point {
     aux: Vec<Option<FieldValue>>,
 }
 
-/// The chosen points of a selector, indexed by slot.
 pub(in crate::scan) struct Selected<S: Selector> {
     field_type: FieldType,
     aux: Vec<AuxColumn>,
@@ -51,8 +47,7 @@ impl<S: Selector> Selected<S> {
         Self { field_type, aux, points: Vec::new(), text_bytes: 0, selector: PhantomData }
     }
 
-    /// Compares a new point with the slot's current point. `Greater` means that the new point
-    /// replaces the current point.
+    /// `Greater` means that the new point replaces the slot's point.
     fn rank(&self, slot: usize, time_ns: i64, value: &FieldValue) -> Ordering {
         match self.points.get(slot) {
             Some(Some(old)) => S::prefers((time_ns, value), (old.time_ns, &old.value)),
@@ -72,7 +67,6 @@ impl<S: Selector> Selected<S> {
         }
     }
 
-    /// Stores `point` unless the current point is equal or better.
     fn offer(&mut self, slot: usize, point: Point) {
         let better = match self.rank(slot, point.time_ns, &point.value) {
             Ordering::Equal => match self.points.get(slot) {
@@ -183,7 +177,6 @@ impl<S: Selector> Accumulator for Selected<S> {
     }
 }
 
-/// Appends a value of the column's type, or null.
 pub(in crate::scan) fn push(column: &mut Column, value: Option<&FieldValue>) {
     let row = column.len();
     match (&mut column.values, value) {
@@ -197,7 +190,7 @@ pub(in crate::scan) fn push(column: &mut Column, value: Option<&FieldValue>) {
     column.validity.push(row, true);
 }
 
-/// Compares two values of the same type. Values of different types are equal.
+/// Values of different types are equal.
 pub(in crate::scan) fn compare(a: &FieldValue, b: &FieldValue) -> Ordering {
     match (a, b) {
         (FieldValue::Float(a), FieldValue::Float(b)) => a.partial_cmp(b).unwrap_or(Ordering::Equal),

@@ -65,8 +65,7 @@ impl TiedPoints {
         ScanError::States(AggregateFunction::TiedPoints { latest, by_text })
     }
 
-    /// Compares a time with the time of the current points. `Greater` means that the new time
-    /// replaces the current points.
+    /// `Greater` means that the new time replaces the current points.
     fn rank(&self, time_ns: i64) -> Ordering {
         let order = self.points.first().map_or(Ordering::Greater, |old| time_ns.cmp(&old.time_ns));
         if self.latest || self.points.is_empty() { order } else { order.reverse() }
@@ -117,8 +116,7 @@ impl TiedPoints {
         }
     }
 
-    /// Returns the positions of the two points whose texts sort first, or sort last if
-    /// `self.latest` is set.
+    /// Returns the positions of the two points with the first texts, or the last texts for `last`.
     fn by_texts(&self) -> Vec<usize> {
         let mut all: Vec<(Option<&str>, usize)> =
             self.points.iter().map(|point| self.text_of(point)).zip(0..).collect();
@@ -258,7 +256,7 @@ impl Accumulator for TiedPoints {
     }
 }
 
-/// Moves the point at `root` of a heap down to its place (`down` of Go's `container/heap`).
+/// Imitates `down` of Go's `container/heap`.
 fn sift_down(heap: &mut [&Point], mut root: usize, is_before: impl Fn(&Point, &Point) -> bool) {
     let before = |heap: &[&Point], a: usize, b: usize| match (heap.get(a), heap.get(b)) {
         (Some(a), Some(b)) => is_before(a, b),
@@ -330,7 +328,6 @@ mod tests {
     use crate::scan::request::{AggregateCall, Input};
     use tidemark_model::ids::ColumnId;
 
-    /// Returns the state of a single point of a series.
     fn piece(&(time_ns, series, value): &(i64, &str, f64)) -> PartialColumn {
         PartialColumn {
             windows_ns: vec![0],
@@ -342,7 +339,6 @@ mod tests {
         }
     }
 
-    /// Returns the chosen value and its series. The points are distributed over `shards` shards.
     fn chosen(latest: bool, by_text: bool, points: &[(i64, &str, f64)], shards: usize) -> String {
         let call = AggregateCall {
             function: AggregateFunction::TiedPoints { latest, by_text },
@@ -383,14 +379,12 @@ mod tests {
         }
     }
 
-    /// Returns first() over one point per series. `series` contains the values of the tags `a` and
-    /// `b`.
+    /// `series` contains the values of the tags `a` and `b`.
     fn first_of(by_text: bool, series: &[(&str, &str, f64)], shards: usize) -> Option<FieldValue> {
         chosen_of((false, if by_text { 2 } else { 0 }), series, shards)
     }
 
-    /// Returns first() or last() over one point per series. `shown` is the tag that the query
-    /// returns: 1 is `a`, 2 is `b`, and 0 is none.
+    /// `shown` is the tag that the query returns: 1 is `a`, 2 is `b`, and 0 is none.
     fn chosen_of(
         (latest, shown): (bool, u32),
         series: &[(&str, &str, f64)],

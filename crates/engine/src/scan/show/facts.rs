@@ -17,11 +17,9 @@ pub(super) struct Facts {
     pub(super) has_rows: bool,
     /// Whether all groups are known, and all their rows are visible and inside the time range.
     pub(super) is_whole: bool,
-    /// Whether the reader has a list of the groups.
     pub(super) knows_groups: bool,
     /// The approximate number of keys that a walk visits.
     pub(super) keys: u64,
-    /// The fields that have values.
     pub(super) fields: BTreeSet<ColumnId>,
     /// The fields that have values or had values before a delete.
     pub(super) possible_fields: BTreeSet<ColumnId>,
@@ -31,21 +29,16 @@ pub(super) struct Facts {
     columns: Option<(bool, Columns)>,
 }
 
-/// The facts to collect, in addition to those in the head of each group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RequestedFacts {
-    /// No further facts. The collection stops when every measurement has a visible row.
+    /// The collection stops when every measurement has a visible row.
     Existence,
-    /// Fields and tags.
     Columns,
     /// The order of the tags.
     Series,
 }
 
-/// Returns the facts of these measurements, in this order.
-///
-/// # Errors
-/// Returns the errors of the reader.
+/// Returns the facts in the order of the measurements.
 pub(super) fn list(
     reader: &dyn Reader,
     measurements: &[MeasurementId],

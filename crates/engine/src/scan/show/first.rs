@@ -18,7 +18,6 @@ pub(super) struct FirstSeries {
 }
 
 impl FirstSeries {
-    /// Creates a counter for the first `wanted` series.
     pub(super) fn new(wanted: u64) -> Self {
         Self { wanted, sure: 0, open: Vec::new() }
     }
@@ -35,7 +34,6 @@ impl FirstSeries {
         self.sure >= self.wanted
     }
 
-    /// Adds a listed series with this value of the first tag.
     pub(super) fn add(&mut self, value: &str) {
         // Series with escaped values never count as certain. Series without the tag do not count
         // either, because their text begins with another tag.

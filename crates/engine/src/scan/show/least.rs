@@ -13,7 +13,6 @@ const VALUE_BYTES: usize = 4;
 /// the list only grows at its end. Otherwise, the greatest combinations are removed when the page
 /// is full.
 pub(super) struct SmallestKeys {
-    /// The sorted items in ascending order.
     items: Vec<SeriesKey>,
     fresh: BTreeSet<SeriesKey>,
     /// The number of items, including items that were only counted.
@@ -29,8 +28,7 @@ pub(super) struct SmallestKeys {
 }
 
 impl SmallestKeys {
-    /// Creates an empty list for `room` bytes and `items_max` items. The list always accepts at
-    /// least one item.
+    /// The list always accepts at least one item.
     pub(super) fn new(room: usize, items_max: usize, is_number: bool) -> Self {
         Self {
             items: Vec::new(),
@@ -57,7 +55,6 @@ impl SmallestKeys {
         self.bound.as_ref().filter(|_| self.count < self.items_max as u64)
     }
 
-    /// Whether an item belongs to a later page.
     pub(super) fn is_past(&self, item: &SeriesKey) -> bool {
         self.bound.as_ref().is_some_and(|bound| item > bound)
     }
@@ -66,7 +63,7 @@ impl SmallestKeys {
         self.items.binary_search(item).is_ok() || self.fresh.contains(item)
     }
 
-    /// Adds an item. The list must not contain the item yet, and the item must belong to this page.
+    /// `item` must be new, and must belong to this page.
     pub(super) fn insert(&mut self, item: &SeriesKey) {
         self.count += 1;
         if self.is_number {
@@ -89,7 +86,7 @@ impl SmallestKeys {
         }
     }
 
-    /// Ends the page after `bound`, which must belong to this page.
+    /// `bound` must belong to this page.
     pub(super) fn end_at(&mut self, bound: SeriesKey) {
         while self.last().is_some_and(|last| *last > bound) {
             self.drop_last();
@@ -116,7 +113,6 @@ impl SmallestKeys {
         }
     }
 
-    /// Merges the unsorted items into the sorted list.
     fn settle(&mut self) {
         let in_order = self.items.last() < self.fresh.iter().next();
         self.items.extend(std::mem::take(&mut self.fresh));
@@ -127,7 +123,6 @@ impl SmallestKeys {
     }
 }
 
-/// Returns the approximate size of an item on a page, in bytes.
 fn bytes(item: &SeriesKey) -> usize {
     item.as_bytes().len() + item.value_count() * VALUE_BYTES + VALUE_BYTES
 }

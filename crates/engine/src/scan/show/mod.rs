@@ -40,8 +40,7 @@ const KEPT_BYTES_MAX: usize = 1_500_000;
 /// The estimated number of keys that are visited for each item of a list in key order.
 const KEYS_PER_ITEM: u64 = 16;
 
-/// Returns one page of a summary. A page that is full ends between two items. The page is cached
-/// until the next write.
+/// A full page ends between two items. The page is cached until the next write.
 pub(super) fn page(
     reader: &dyn Reader,
     request: &SummaryRequest,
@@ -112,13 +111,11 @@ struct Page<'a> {
     found: Vec<MeasurementSummary>,
 }
 
-/// The start of the next page.
 type Resume = (u32, Vec<String>);
 
 impl<'a> Page<'a> {
-    /// Adds the summaries of the measurements starting at position `start`. `resumed` is the cursor
-    /// inside the first measurement. Returns the position after the added measurements and, if the
-    /// page ends after them, the start of the next page.
+    /// `resumed` is the cursor inside the first measurement. Returns the position after the added
+    /// measurements and, if the page ends at this position, the start of the next page.
     fn add(
         &mut self,
         start: u32,
@@ -232,8 +229,7 @@ impl<'a> Page<'a> {
         Find::Items { least: SmallestKeys::new(room, items_max, is_number), is_of_tag, first }
     }
 
-    /// The predicate selects series. For selected series, all fields are searched, independent of
-    /// the predicate.
+    /// A predicate only selects series. All fields of the selected series are searched.
     fn find_columns(&self, has_predicate: bool, facts: &Facts) -> Find {
         let mut columns = FindColumns {
             found: facts.fields.clone(),
@@ -252,7 +248,6 @@ impl<'a> Page<'a> {
         Find::Columns(columns)
     }
 
-    /// Returns the approximate number of series keys that the task visits.
     fn keys(&self, task: &Task<'_>, facts: &Facts) -> u64 {
         match self.request.items_max {
             _ if task.is_done => 0,
@@ -263,9 +258,8 @@ impl<'a> Page<'a> {
         }
     }
 
-    /// Runs the tasks, which are in page order. Returns the number of tasks that fit on the page.
-    /// The last of these tasks may be incomplete. `is_lone` means that all tasks belong to one
-    /// measurement.
+    /// `tasks` are in page order. Returns the number of tasks that fit on the page. The last of
+    /// these tasks may be incomplete. `is_lone` means that all tasks belong to one measurement.
     fn run(&mut self, tasks: &mut [Task<'a>], is_lone: bool) -> Result<usize, ScanError> {
         let mut by_id: Vec<(MeasurementId, usize)> = Vec::with_capacity(tasks.len());
         let open = tasks.iter().enumerate().filter(|(_, task)| !task.is_done);
@@ -302,8 +296,7 @@ impl<'a> Page<'a> {
         Ok(fit.end)
     }
 
-    /// Adds the results of the first `end` tasks to the page. Returns the start of the next page,
-    /// if these measurements have further items.
+    /// Returns the start of the next page, if these measurements have further items.
     fn take(&mut self, tasks: Vec<Task<'a>>, end: usize) -> Option<Resume> {
         let next = tasks.get(end).map(|task| (task.position, task.number));
         let (mut resume, mut full) = (None, None);
@@ -329,7 +322,6 @@ impl<'a> Page<'a> {
         resume.or(next.map(behind))
     }
 
-    /// Returns the cursor after the last combination on the page, in the form of the next request.
     fn resume_of(&self, task: &Task<'_>, last: &SeriesKey) -> Vec<String> {
         let sort = &task.span.sort;
         let head = match self.request.want {
@@ -342,8 +334,7 @@ impl<'a> Page<'a> {
         std::iter::once(head).chain(values).collect()
     }
 
-    /// Adds the result of a task to the page. Returns whether the measurement needs no further tag
-    /// values.
+    /// Returns whether the measurement needs no further tag values.
     fn put(&mut self, task: Task<'_>) -> bool {
         let Task { position, measurement, number, span, find, .. } = task;
         if self.found.last().is_none_or(|last| last.measurement != measurement) {
@@ -403,7 +394,6 @@ impl<'a> Page<'a> {
     }
 }
 
-/// The number of tasks that fit on a page.
 struct Fit {
     end: usize,
     /// The size of each task's result, in bytes.
@@ -421,7 +411,6 @@ impl Fit {
         fit
     }
 
-    /// Updates the size of task `at` after its result has grown.
     fn grown(&mut self, tasks: &mut [Task<'_>], at: usize) {
         if let (Some(task), Some(taken)) = (tasks.get(at), self.taken.get_mut(at)) {
             let bytes = task.bytes() + MEASUREMENT_BYTES;
@@ -447,8 +436,7 @@ fn of<T>(tags: &[Vec<T>], position: u32) -> &[T] {
     tags.get(position as usize).map_or(&[], Vec::as_slice)
 }
 
-/// Returns a tag's name in an item. The fixed width makes the text order equal to the numeric
-/// order.
+/// The fixed width makes the text order equal to the numeric order.
 fn tag_name(number: usize) -> String {
     format!("{number:05}")
 }
@@ -459,8 +447,7 @@ fn series_resumed(last: &[String]) -> Option<(Vec<ColumnId>, &[String])> {
     Some((ids.split(',').filter_map(|id| id.parse().ok()).map(ColumnId).collect(), values))
 }
 
-/// Whether the facts from the directories are sufficient for `find`. The facts never suffice for a
-/// request with a predicate.
+/// The facts never suffice for a request with a predicate.
 fn is_settled(find: &Find, facts: &Facts) -> bool {
     match find {
         Find::Existence => facts.has_rows || facts.is_whole,

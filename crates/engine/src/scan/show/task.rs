@@ -21,15 +21,11 @@ use tidemark_model::time::TimeRange;
 const STEPS_BEFORE_SEEK: usize = 8;
 
 pub(super) enum Find {
-    /// Whether any live series exists.
     Existence,
-    /// The columns of the live series.
     Columns(FindColumns),
-    /// The combinations of tag values.
     Items {
-        /// The combinations on this page.
         least: SmallestKeys,
-        /// Whether the items are the values of a single tag. If so, a series without the tag has no
+        /// Whether the items are the values of a single tag. A series without the tag then has no
         /// item.
         is_of_tag: bool,
         /// The number of combinations, in text order, that suffice. This field is set only if the
@@ -38,21 +34,18 @@ pub(super) enum Find {
     },
 }
 
-/// The columns that were found, and the columns that are still being searched for.
 pub(super) struct FindColumns {
     pub(super) found: BTreeSet<ColumnId>,
     /// The tags that are still being searched for, with their positions in the key order.
     pub(super) tags: Vec<(usize, ColumnId)>,
-    /// The fields that are still being searched for. `None` means all fields of the series.
+    /// `None` means all fields of the series.
     pub(super) fields: Option<Vec<ColumnId>>,
     /// The number of decoded bytes after which the remaining fields count as found. After a merge
     /// of parts, the result is exact.
     pub(super) decoded_bytes: u64,
 }
 
-/// The order of combinations, and the start of the page in this order.
 pub(super) struct Span {
-    /// The tags that define the order.
     pub(super) sort: Vec<ColumnId>,
     /// The number of leading sort tags that equal the first tags of the measurement's key order.
     /// This field is set only if the series have no other tag of the list. Combinations then arrive
@@ -62,7 +55,6 @@ pub(super) struct Span {
     after: Option<SeriesKey>,
 }
 
-/// A search over one measurement, or over one of its tags.
 pub(super) struct Task<'a> {
     /// The position of the measurement in the request.
     pub(super) position: u32,
@@ -85,8 +77,7 @@ pub(super) struct Task<'a> {
 }
 
 impl Span {
-    /// Chooses the best order for combinations of the tags in `listed`. `resumed` contains the
-    /// order of earlier pages and their last combination.
+    /// `resumed` contains the order of earlier pages and their last combination.
     pub(super) fn new(
         measurement: MeasurementId,
         (listed, order): (&[ColumnId], &[ColumnId]),
@@ -113,18 +104,16 @@ impl Span {
         Self { sort, in_order: (shared == known).then_some(shared), after }
     }
 
-    /// Whether combinations are visited in sort order. In this case, each combination occurs once
-    /// per stretch.
+    /// Whether combinations are visited in sort order. Each combination then occurs once per
+    /// stretch.
     pub(super) fn is_in_order(&self) -> bool {
         self.in_order.is_some()
     }
 
-    /// Whether combinations are visited in sort order, and `tag` is the first sort tag.
     pub(super) fn is_led_by(&self, tag: Option<&ColumnId>) -> bool {
         self.in_order.is_some_and(|tags| tags > 0) && self.sort.first() == tag
     }
 
-    /// Returns a key that precedes every useful series.
     fn from(&self, measurement: MeasurementId, first: SeriesKey) -> SeriesKey {
         let (Some(after), Some(tags)) = (&self.after, self.in_order) else { return first };
         let values: Vec<_> = (0..tags).map(|place| after.value(place)).collect();
@@ -133,8 +122,7 @@ impl Span {
 }
 
 impl Task<'_> {
-    /// Returns the size of the task's result on a page, in bytes, excluding the measurement's
-    /// overhead.
+    /// The size excludes the measurement's overhead.
     pub(super) fn bytes(&self) -> usize {
         match &self.find {
             Find::Existence => 0,
@@ -143,7 +131,6 @@ impl Task<'_> {
         }
     }
 
-    /// Returns the combination after which the next page continues, or `None` at the end.
     pub(super) fn resume(&self) -> Option<&SeriesKey> {
         match &self.find {
             Find::Items { least, .. } => least.resume(),
@@ -151,10 +138,6 @@ impl Task<'_> {
         }
     }
 
-    /// Collects the values of a tag from dictionaries.
-    ///
-    /// # Errors
-    /// Returns the errors of the reader.
     pub(super) fn list_dictionaries(
         &mut self,
         reader: &dyn Reader,
@@ -185,11 +168,8 @@ impl Task<'_> {
         Ok(())
     }
 
-    /// Visits the series in one stretch. If combinations are visited in order, stops after about
-    /// `keys_max` series. Returns the number of visited series.
-    ///
-    /// # Errors
-    /// Returns [`ScanError`].
+    /// If combinations are visited in order, stops after about `keys_max` series. Returns the
+    /// number of visited series.
     pub(super) fn walk<'r>(
         &mut self,
         walk: &mut Walk<'r>,
@@ -248,13 +228,11 @@ struct Visitor<'t, 'a, 'r> {
     task: &'t mut Task<'a>,
 }
 
-/// The current combination of tag values.
 struct Items {
     /// The positions of the sort tags in the key order.
     places: Vec<Option<usize>>,
     item: SeriesKey,
     first: Option<FirstSeries>,
-    /// The previous combination.
     last: Option<SeriesKey>,
     /// Whether the combination is already known to be alive.
     is_known: bool,
@@ -277,7 +255,6 @@ impl Items {
 }
 
 impl Visitor<'_, '_, '_> {
-    /// Visits the combination of a series.
     fn item(
         &mut self,
         items: &mut Items,
@@ -337,8 +314,7 @@ impl Visitor<'_, '_, '_> {
         }
     }
 
-    /// Checks whether a series is alive, and collects its columns. Returns whether the search is
-    /// complete.
+    /// Returns whether the search is complete.
     fn settles(&mut self, rows: &mut Rows<'_>, tags: &SeriesTags) -> Result<bool, ScanError> {
         let Task { find, is_alive, .. } = &mut *self.task;
         let columns = match find {

@@ -8,31 +8,27 @@ use crate::scan::reader::{Reader, Rows};
 use tidemark_model::ids::MeasurementId;
 use tidemark_model::time::TimeRange;
 
-/// The step after a series was visited.
 pub(super) enum Next {
     Step,
     /// Seek the first series that does not precede this key.
     SeekTo(SeriesKey),
-    /// Stop: no further series of the measurement is useful.
+    /// No further series of the measurement is useful.
     Complete,
 }
 
-/// A walk through the series that may have rows in one stretch of time.
 pub(super) struct Walk<'a> {
     reader: &'a dyn Reader,
     /// The measurements to visit, in any order.
     measurements: &'a [MeasurementId],
-    /// The time range. Rows outside the range do not count.
+    /// Rows outside this range do not count.
     pub(super) time: TimeRange,
     rows: Option<Rows<'a>>,
-    /// The last visited measurement.
     last: Option<MeasurementId>,
     /// Whether the merge is already positioned at a series of a later measurement.
     is_ahead: bool,
 }
 
 impl<'a> Walk<'a> {
-    /// Creates a walk. The constructor reads no rows.
     pub(super) fn new(
         reader: &'a dyn Reader,
         measurements: &'a [MeasurementId],
@@ -42,10 +38,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Calls `visit` with each series that `filter` accepts, starting at `from`. Ascending
-    /// measurements share one merge, which seeks from one measurement to the next.
-    ///
-    /// # Errors
-    /// Returns the errors of the reader and of `visit`.
+    /// measurements share one merge.
     pub(super) fn series(
         &mut self,
         (measurement, from): (MeasurementId, &SeriesKey),

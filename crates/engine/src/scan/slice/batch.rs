@@ -16,7 +16,6 @@ use tidemark_model::ids::ColumnId;
 /// The selected rows are few if at most one in `FEW` rows is selected.
 const FEW: usize = 4;
 
-/// Rows whose keys have been read, but whose columns have not been read yet.
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) picks: Picks,
@@ -50,7 +49,7 @@ pub(super) fn keep_few(picks: Picks, rows: &mut Rows, chosen: &mut [Chosen]) -> 
     picks
 }
 
-/// Reads the columns that have not been read yet. Returns the number of decoded values.
+/// Returns the number of decoded values.
 pub(super) fn read(
     merge: &mut Merged<'_>,
     picks: &Picks,

@@ -24,11 +24,9 @@ use tidemark_model::time::TimeRange;
 
 /// The maximum number of series in a run whose groups are listed. Larger runs are always read.
 const KEYS_MAX: u64 = 10_000;
-/// The memory limit for the groups of all runs, in bytes. The scan does not list the groups of
-/// further runs.
+/// The memory limit for the groups of all runs, in bytes.
 const GROUPS_BYTES_MAX: usize = 1_000_000;
 
-/// The cache key for the groups of runs.
 #[derive(Serialize)]
 struct Name<'a> {
     groups_of_runs: MeasurementId,
@@ -36,7 +34,6 @@ struct Name<'a> {
     group_by: &'a [ColumnId],
 }
 
-/// Identifies the series of a run.
 fn series_of(run: &Run) -> Option<(u64, u64)> {
     Some((run.series, run.series_sum?))
 }
@@ -74,8 +71,7 @@ impl Walk<'_> {
         keys.iter().all(|key| self.groups.is_group_complete(key))
     }
 
-    /// Returns the groups of these runs, within the limits of work and memory. Returns `None` if
-    /// the cache key cannot be encoded.
+    /// Returns `None` if the cache key cannot be encoded.
     fn run_groups(&mut self, runs: &[Run]) -> Result<Option<Rc<RunGroups>>, ScanError> {
         let ScanRequest { measurement, predicate, group_by, .. } = self.request;
         let name = Name { groups_of_runs: *measurement, predicate, group_by };

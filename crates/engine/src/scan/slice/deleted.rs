@@ -61,7 +61,7 @@ impl Walk<'_> {
         Ok((2 * read <= touched.len() && !ends_there).then_some(touched))
     }
 
-    /// Returns the series of these deletes, or `None` if they exceed the limits.
+    /// Returns `None` if the series exceed the limits.
     fn series_of(&mut self, deletions: &[Deletion]) -> Result<Option<Rc<[SeriesKey]>>, ScanError> {
         let measurement = self.request.measurement;
         let runs = self.reader.runs(measurement, self.request.time);
@@ -131,7 +131,6 @@ impl Walk<'_> {
         Ok(tile.end.clone())
     }
 
-    /// Returns the position after a series.
     fn behind(&self, stretch: TimeRange, series: &SeriesKey) -> Position {
         let (order, series) = (self.tags.order().to_vec(), series.as_bytes().to_vec());
         Position { order, stretch, series, time_ns: None }

@@ -28,7 +28,6 @@ const CHOSEN_ROWS_MAX: u64 = 1 << 16;
 /// The share of a page's work that the search for groups may use.
 const CELLS_MAX: u64 = CELLS_PER_PIECE_MAX / 2;
 
-/// The first groups, with the number of their series.
 struct First {
     most: GroupLimit,
     groups: BTreeMap<Vec<String>, u64>,
@@ -37,11 +36,9 @@ struct First {
     is_cut: bool,
 }
 
-/// The numbers of groups and series that suffice.
 #[derive(Clone, Copy)]
 struct GroupLimit {
     groups: u64,
-    /// The number of series at which the groups suffice.
     series: u64,
 }
 
@@ -50,7 +47,6 @@ impl First {
         Self { most, groups: BTreeMap::new(), series: 0, is_cut: false }
     }
 
-    /// Adds a series of a group, and removes the last groups if the remaining groups suffice.
     fn add(&mut self, group: Vec<String>, direction: Direction) {
         *self.groups.entry(group).or_default() += 1;
         self.series += 1;
@@ -67,7 +63,7 @@ impl First {
         }
     }
 
-    /// Returns the last group, if later groups were left out.
+    /// Returns `None` if no group was left out.
     fn last(mut self, direction: Direction) -> Option<Vec<String>> {
         let last = match direction {
             Direction::Ascending => self.groups.pop_last(),
@@ -84,8 +80,8 @@ fn are_mixed_rows(request: &ScanRequest, arrangement: GroupOrder) -> bool {
 }
 
 impl Walk<'_> {
-    /// Ends the slice after its first groups that have series in `stretch`. Does this only if the
-    /// slice would have too many rows, or if the request limits the number of groups.
+    /// Ends the slice after its first groups that have series in `stretch`, if the slice would have
+    /// too many rows or the request limits the number of groups.
     pub(super) fn end_behind_first_groups(&mut self, stretch: TimeRange) -> Result<(), ScanError> {
         let resume = &self.request.resume;
         let is_beginning = resume.position.is_none() && resume.until.is_none();
@@ -108,8 +104,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Returns the number of groups and series that suffice for mixed rows (`is_rows`) or SLIMIT,
-    /// or `None` if all groups are needed.
+    /// `is_rows` means mixed rows, and otherwise SLIMIT. Returns `None` if all groups are needed.
     fn enough(&self, is_rows: bool, rows: u64, series: u64) -> Option<GroupLimit> {
         let wanted = series.saturating_mul(SLICE_ROWS_PER_SERIES);
         let wanted = wanted.clamp(SLICE_ROWS_MIN, SLICE_ROWS_MAX);

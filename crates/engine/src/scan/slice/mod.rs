@@ -46,8 +46,7 @@ const BATCH_PAGES: usize = 64;
 /// The maximum number of part pages in a batch with text columns: a part page may contain 256 KB of
 /// text.
 const BATCH_PAGES_OF_TEXT: usize = 2;
-/// The maximum number of rows in one page. The limit bounds the caller's memory, because the caller
-/// decodes tags to strings.
+/// Limits the memory of the caller, because the caller decodes tags to strings.
 const ROWS_PER_PIECE_MAX: usize = 1 << 16;
 
 pub(super) fn piece(
@@ -146,7 +145,6 @@ fn columns(request: &ScanRequest) -> (Vec<ColumnId>, Vec<ColumnId>) {
     (columns, deciding)
 }
 
-/// Returns the inputs of the result.
 fn inputs(request: &ScanRequest) -> impl Iterator<Item = &Input> {
     let (fields, calls): (&[Input], &[AggregateCall]) = match &request.output {
         Output::Rows { fields, .. } => (fields, &[]),
@@ -174,7 +172,6 @@ struct Walk<'a> {
     filter: &'a Filter,
     keys: KeyFilter<'a>,
     direction: Direction,
-    /// Whether tiles are cached.
     keeps: bool,
     /// Whether the first stretch is cached. The first stretch contains the last points of most
     /// groups.
@@ -196,13 +193,12 @@ struct Walk<'a> {
     scanned: Scanned,
     rows_kept: u64,
     series: u64,
-    /// The end of the tile piece that is being read.
     bound: Bound,
     deleted: Deleted,
 }
 
 impl Walk<'_> {
-    /// Reads until the page is full. Returns the start of the next page, if any.
+    /// Returns the start of the next page, if any.
     fn run(&mut self, stretches: &mut Stretches) -> Result<Option<Position>, ScanError> {
         let mut position = self.request.resume.position.as_ref();
         if let Some(stretch) = stretches.first() {
@@ -235,7 +231,6 @@ impl Walk<'_> {
         Ok(None)
     }
 
-    /// Returns a key that precedes every requested series.
     fn first(&self) -> SeriesKey {
         let first = self.keys.first();
         let Some(from) = &self.request.resume.from else { return first };
@@ -252,12 +247,10 @@ impl Walk<'_> {
         }
     }
 
-    /// Returns the key of the only requested group.
     fn one_group(&self) -> Vec<String> {
         self.request.resume.from.as_ref().map_or_else(Vec::new, |from| from.group.clone())
     }
 
-    /// Reads the rows inside `stretch`, starting after `behind`.
     fn stretch(
         &mut self,
         stretch: TimeRange,
@@ -330,8 +323,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Reads the rows of the current series. If the page is full before the end of the series,
-    /// returns the first unread time.
+    /// If the page is full before the end of the series, returns the first unread time.
     fn one_series(
         &mut self,
         merge: &mut Merged<'_>,
@@ -386,7 +378,6 @@ impl Walk<'_> {
         }
     }
 
-    /// Ends the page at a series, or within a series.
     fn end(
         &mut self,
         merge: &mut Merged<'_>,
@@ -399,7 +390,6 @@ impl Walk<'_> {
         Ok(Position { order, stretch, series, time_ns })
     }
 
-    /// Whether the page is full after reading `rows` more rows.
     fn is_full(&self, rows: usize) -> bool {
         self.cells_with(rows) + self.filter_cells > CELLS_PER_PIECE_MAX
             || self.reader.stats().bytes_decoded > self.limits.decoded_bytes
@@ -408,7 +398,6 @@ impl Walk<'_> {
             || (!self.gathers() && self.groups.bytes() >= self.limits.bytes)
     }
 
-    /// Returns the number of cells that would be read after `rows` more rows.
     fn cells_with(&self, rows: usize) -> u64 {
         self.cells + (rows * self.columns.len()) as u64
     }
@@ -421,7 +410,6 @@ impl Walk<'_> {
         is_states && (self.arrangement == GroupOrder::Mixed || self.groups.len() <= 1)
     }
 
-    /// Reads the columns of the batch and adds its rows to the groups.
     fn flush(&mut self, merge: &mut Merged<'_>) -> Result<(), ScanError> {
         let Batch { picks, series } = std::mem::take(&mut self.batch);
         if picks.is_empty() {

@@ -19,7 +19,6 @@ use tidemark_model::time::TimeRange;
 /// The average number of groups per piece above which the pieces are cached without being merged.
 const APART: usize = 4;
 
-/// The number of visited rows in each tile.
 #[derive(Debug)]
 pub(super) struct Scanned {
     /// The borders between the tiles, ascending, in nanoseconds.
@@ -28,12 +27,11 @@ pub(super) struct Scanned {
 }
 
 impl Scanned {
-    /// Creates zero counts for the tiles between these borders.
     pub(super) fn new(borders_ns: Vec<i64>) -> Self {
         Self { rows: vec![0; borders_ns.len() + 1], borders_ns }
     }
 
-    /// Adds rows with these ascending times.
+    /// `times_ns` must ascend.
     pub(super) fn add(&mut self, times_ns: &[i64]) {
         let mut start = 0;
         for (rows, at) in self.rows.iter_mut().zip(0..) {
@@ -73,18 +71,15 @@ struct Cells {
 }
 
 impl Bound {
-    /// Returns the bound of a piece that ends after this series.
     pub(super) fn until(last: Option<SeriesKey>) -> Self {
         Self { cells: None, last }
     }
 
-    /// Returns the bound for pieces with a minimum number of cells. `from` is the number of cells
-    /// read before the first piece.
+    /// `from` is the number of cells read before the first piece.
     fn every(least: Option<u64>, from: u64) -> Self {
         Self { cells: least.map(|least| Cells { from, least }), last: None }
     }
 
-    /// Starts the next piece after `from` cells.
     fn next(&mut self, from: u64) {
         self.cells = self.cells.map(|cells| Cells { from, ..cells });
     }
@@ -103,7 +98,6 @@ impl Bound {
     }
 }
 
-/// The states of a newly read piece, for one or several tiles.
 pub(super) struct Fresh {
     pub(super) piece: Piece,
     /// The number of rows of each tile.
@@ -113,7 +107,6 @@ pub(super) struct Fresh {
     pub(super) is_whole: bool,
 }
 
-/// The newly read pieces of one or several tiles.
 struct Read {
     pieces: Vec<Fresh>,
     end: Option<Position>,
@@ -189,7 +182,6 @@ impl Walk<'_> {
         Ok(time)
     }
 
-    /// Returns the position at the start of a tile.
     pub(super) fn beginning(&self, time: TimeRange) -> Position {
         let time_ns = match self.direction {
             Direction::Ascending => time.start_ns,
@@ -274,14 +266,12 @@ impl Walk<'_> {
         }
     }
 
-    /// Whether a piece of a tile ends here.
     pub(super) fn is_piece_over(&self) -> bool {
         let per_byte = self.limits.tile.piece_cells_per_byte;
         let least = (self.groups.bytes() as u64).saturating_mul(per_byte);
         self.bound.is_reached(self.cells_with(self.batch.picks.len()), least)
     }
 
-    /// Caches the states of a tile, piece by piece.
     pub(super) fn keep(
         &self,
         tile: Missing,
@@ -306,8 +296,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Whether few groups have states in two pieces: at most one group at each border between
-    /// pieces.
+    /// Whether at most one group at each border between pieces has states in both pieces.
     fn have_disjoint_groups(&self, pieces: &[Rc<Piece>]) -> bool {
         let groups: usize = pieces.iter().map(|piece| piece.groups.len()).sum();
         let has_groups = !self.request.group_by.is_empty();

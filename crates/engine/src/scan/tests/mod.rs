@@ -26,7 +26,6 @@ use vectors::{MEASUREMENT, VectorReader, Write};
 const HUGE: PageLimits =
     PageLimits { bytes: 1 << 30, decoded_bytes: u64::MAX, tile: TileLimits::LEAST };
 
-/// Returns all slices of a scan, each assembled from its pages.
 fn pages(reader: &VectorReader, request: &ScanRequest, limits: PageLimits) -> Vec<ScanPage> {
     let mut request = request.clone();
     let (mut slices, mut pieces) = (Vec::new(), Vec::new());
@@ -50,7 +49,6 @@ fn pages(reader: &VectorReader, request: &ScanRequest, limits: PageLimits) -> Ve
     panic!("a scan that never ends");
 }
 
-/// Returns the slice before `until`, assembled from its pages, with rows in time order.
 fn slice(pieces: Vec<ScanPage>, request: &ScanRequest, until: Option<&ResultPosition>) -> ScanPage {
     let bounds = Bounds::new(
         &ScanRequest {
@@ -100,7 +98,7 @@ fn slice(pieces: Vec<ScanPage>, request: &ScanRequest, until: Option<&ResultPosi
     ScanPage { groups: all, until: until.cloned(), ..ScanPage::default() }
 }
 
-/// Returns the states of the windows inside `time`. If there are no windows, returns all states.
+/// Returns all states if there are no windows.
 fn within(call: &PartialColumn, time: TimeRange) -> PartialColumn {
     let inside = |start_ns: &i64| time == TimeRange::ALL || time.contains(*start_ns);
     let rows: Vec<u32> = (0..call.windows_ns.len() as u32)
@@ -109,8 +107,7 @@ fn within(call: &PartialColumn, time: TimeRange) -> PartialColumn {
     call.pick(&rows)
 }
 
-/// Combines pages as the edge does: sorts groups, joins rows, and merges and finishes partial
-/// states.
+/// Combines pages as the edge does.
 fn evaluate(request: &ScanRequest, pages: &[ScanPage]) -> Answer {
     let mut merges: BTreeMap<Vec<String>, Vec<Merge>> = BTreeMap::new();
     let mut rows: BTreeMap<Vec<String>, Vec<Point>> = BTreeMap::new();
@@ -175,7 +172,6 @@ fn finished_points(finished: Finished) -> Vec<Point> {
         .collect()
 }
 
-/// Whether both results are equal. Floats may differ by `tolerance`.
 fn same(a: &Answer, b: &Answer, tolerance: f64) -> bool {
     a.len() == b.len()
         && a.iter().zip(b).all(|((a_key, a_calls), (b_key, b_calls))| {
@@ -200,7 +196,6 @@ fn close(a: &Point, b: &Point, tolerance: f64) -> bool {
         && a.values.iter().zip(&b.values).all(value)
 }
 
-/// Sorts rows with equal times into a canonical order.
 fn as_multiset(mut answer: Answer, descending: bool) -> Answer {
     for points in answer.iter_mut().flat_map(|(_, calls)| calls) {
         points.sort_by_key(|point| {
@@ -411,7 +406,6 @@ fn cached_last_points_read_no_rows() {
     }
 }
 
-/// With SLIMIT, the scan reads no row of the other groups, in any order of series.
 #[test]
 fn slimit_skips_rows_of_other_groups() {
     let field = Input { column: ColumnId(10), field_type: FieldType::Integer, cast: None };

@@ -20,7 +20,6 @@ pub(super) struct Point {
 /// The rows of each group, or the windows of each group per call.
 pub(super) type Answer = Vec<(Vec<String>, Vec<Vec<Point>>)>;
 
-/// A row after all overwrites.
 pub(super) struct Row {
     tags: Tags,
     time_ns: i64,
@@ -50,7 +49,7 @@ impl Row {
     }
 }
 
-/// Returns the rows in order of series and time. Later writes replace earlier writes.
+/// Later writes replace earlier writes.
 fn rows(writes: &[Write]) -> Vec<Row> {
     let mut all: BTreeMap<(Tags, i64), BTreeMap<ColumnId, FieldValue>> = BTreeMap::new();
     for write in writes {
@@ -60,7 +59,6 @@ fn rows(writes: &[Write]) -> Vec<Row> {
     all.into_iter().map(|((tags, time_ns), fields)| Row { tags, time_ns, fields }).collect()
 }
 
-/// Returns the result of a request over all written rows.
 pub(super) fn answer(writes: &[Write], request: &ScanRequest, order: &[ColumnId]) -> Answer {
     let mut groups: BTreeMap<Vec<String>, Vec<Row>> = BTreeMap::new();
     for row in rows(writes) {
@@ -97,7 +95,6 @@ pub(super) fn answer(writes: &[Write], request: &ScanRequest, order: &[ColumnId]
     answer
 }
 
-/// Rows with the same time are in the order of their series keys.
 fn raw(
     rows: &[Row],
     (fields, tags, every_row): (&[Input], &[ColumnId], bool),

@@ -10,7 +10,6 @@ use tidemark_model::limits::PIECE_BYTES_MAX;
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::{FieldType, FieldValue};
 
-/// The fields have the ids 10 to 14, one for each type.
 const TYPES: [(ColumnId, FieldType); 5] = [
     (ColumnId(10), FieldType::Float),
     (ColumnId(11), FieldType::Integer),
@@ -18,7 +17,7 @@ const TYPES: [(ColumnId, FieldType); 5] = [
     (ColumnId(13), FieldType::String),
     (ColumnId(14), FieldType::Boolean),
 ];
-/// The tags have the ids 1 to 4. No series has tag 4.
+/// No series has tag 4.
 const TAGS: [ColumnId; 4] = [ColumnId(1), ColumnId(2), ColumnId(3), ColumnId(4)];
 
 pub(super) struct Case {
@@ -33,12 +32,10 @@ pub(super) struct Case {
 }
 
 impl Case {
-    /// Returns a single source with all data.
     pub(super) fn source(&self) -> VectorReader {
         self.build(|_| true)
     }
 
-    /// Returns several sources over which the series are distributed.
     pub(super) fn split(&self, shards: usize) -> Vec<VectorReader> {
         let shard = |write: &Write| {
             let bytes = write.tags.iter().flat_map(|(id, value)| [id.0 as usize, value.len() * 7]);

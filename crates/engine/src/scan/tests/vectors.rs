@@ -17,10 +17,8 @@ use tidemark_model::value::FieldValue;
 /// The tags of a series, ascending by id, without empty values.
 pub(in crate::scan) type Tags = Vec<(ColumnId, String)>;
 
-/// The measurement of all rows.
 pub(in crate::scan) const MEASUREMENT: MeasurementId = MeasurementId(1);
 
-/// A row that was written: its series, time and fields.
 #[derive(Clone, Debug)]
 pub(in crate::scan) struct Write {
     pub(in crate::scan) tags: Tags,
@@ -28,14 +26,13 @@ pub(in crate::scan) struct Write {
     pub(in crate::scan) fields: Vec<(ColumnId, FieldValue)>,
 }
 
-/// A reader whose parts are vectors. Each row of a page that is read counts as one decoded byte.
+/// Each row of a page that is read counts as one decoded byte.
 pub(in crate::scan) struct VectorReader {
     order: Vec<ColumnId>,
     page_rows: usize,
     parts: Vec<Story>,
     stats: Rc<Cell<ReadStats>>,
     kept: RefCell<BTreeMap<Vec<u8>, (Version, Cached)>>,
-    /// The number of cache hits.
     pub(in crate::scan) hits: Cell<u64>,
     /// Simulates a fault: each column lacks its last row.
     pub(in crate::scan) is_short: bool,
@@ -49,8 +46,7 @@ pub(in crate::scan) fn key(tags: &Tags, order: &[ColumnId]) -> SeriesKey {
 }
 
 impl VectorReader {
-    /// Creates a reader without rows. Keys contain the tags in this order, and pages have up to
-    /// `page_rows` rows.
+    /// Keys contain the tags in this order.
     pub(in crate::scan) fn new(order: Vec<ColumnId>, page_rows: usize) -> Self {
         Self {
             order,
@@ -63,7 +59,6 @@ impl VectorReader {
         }
     }
 
-    /// Adds a part with `writes`. Later writes overwrite earlier writes.
     pub(in crate::scan) fn add(&mut self, writes: &[Write]) {
         let mut story = Story::new();
         for write in writes {
