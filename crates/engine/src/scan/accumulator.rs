@@ -19,8 +19,7 @@ pub(super) trait Accumulator {
 
     fn bytes(&self) -> usize;
 
-    /// Returns the states of the slots in `order`, without empty slots. `starts_ns` is indexed by
-    /// slot.
+    /// `starts_ns` is indexed by slot. The result omits slots without a value.
     fn partial(&self, order: &[usize], starts_ns: &[i64]) -> PartialColumn;
 
     fn finish(&self, order: &[usize], starts_ns: &[i64]) -> Finished;

@@ -52,7 +52,6 @@ impl Bounds {
         until.is_some_and(|until| self.order(group.cmp(&until.group)) == Ordering::Greater)
     }
 
-    /// Moves the end of the slice to `place`, unless the end is already earlier.
     pub(super) fn lower(&mut self, place: ResultPosition) {
         let is_before = self.until.as_ref().is_none_or(|held| {
             let times = self.order(place.time_ns.cmp(&held.time_ns));

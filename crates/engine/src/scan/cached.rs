@@ -50,7 +50,6 @@ impl RunGroups {
         self.runs.insert(at, (number, set as u32));
     }
 
-    /// Adds a run with the same groups as a known run.
     pub(super) fn add_alike(&mut self, number: u64, known: u64) {
         let Some(set) = self.set_of(known) else { return };
         let at = self.runs.partition_point(|(before, _)| *before < number);
@@ -102,8 +101,7 @@ impl Cached {
 pub struct Tile {
     /// The list is empty if `pieces` contains the states.
     pub(super) groups: Vec<Group>,
-    /// One piece for each range of series, in series order. After a delete, only the affected
-    /// pieces are read again. The list is empty if there is a single piece.
+    /// One piece for each range of series, in series order, or no pieces if there is only one.
     pub(super) pieces: Vec<Rc<Piece>>,
     /// The start of the tile's next page, if the page ended inside the tile.
     pub(super) end: Option<Position>,
@@ -124,8 +122,7 @@ impl Tile {
         Self { groups, pieces: Vec::new(), end, rows }
     }
 
-    /// Returns the states of the groups, the start of the tile's next page, and the number of
-    /// visited rows.
+    /// Returns the groups, the start of the tile's next page, and the number of visited rows.
     pub fn content(&self) -> (Vec<Group>, Option<&Position>, u64) {
         (self.groups().cloned().collect(), self.end.as_ref(), self.rows)
     }

@@ -45,7 +45,6 @@ pub(super) struct Groups<'a> {
     sinks: Vec<Option<Sink<'a>>>,
     /// Indexed by group number: whether the group needs no rows of later stretches.
     closed: Vec<bool>,
-    /// The key of the current group.
     key: Vec<String>,
     bytes: usize,
     rows: usize,
@@ -134,7 +133,6 @@ impl<'a> Groups<'a> {
         Ok(())
     }
 
-    /// Creates the group if it is new.
     fn number(&mut self) -> Result<usize, ScanError> {
         if let Some(&number) = self.numbers.get(self.key.as_slice()) {
             return Ok(number);

@@ -18,7 +18,6 @@ pub(super) enum Slice<'a> {
     Integer(Cow<'a, [i64]>),
     Unsigned(Cow<'a, [u64]>),
     Boolean(Cow<'a, [bool]>),
-    /// A range of rows of the text column.
     Text(&'a StringColumn, Range<usize>),
 }
 
@@ -30,7 +29,6 @@ pub(super) struct Read<'a> {
 }
 
 impl<'a> Read<'a> {
-    /// Returns the times of the rows as integer values, in nanoseconds.
     pub(super) fn times(run: &'a Run) -> Self {
         Self { slice: Slice::Integer(Cow::Borrowed(run.times())), valid: None }
     }

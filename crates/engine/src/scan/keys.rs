@@ -18,7 +18,6 @@ pub(super) struct SeriesTags {
 }
 
 impl SeriesTags {
-    /// `order` contains the measurement's tags in key order.
     pub(super) fn new(order: Vec<ColumnId>) -> Self {
         Self { order, text: String::new(), ends: Vec::new() }
     }
@@ -112,8 +111,7 @@ impl<'a> KeyFilter<'a> {
         }
     }
 
-    /// Advances to the next series that may be needed, and stores its values in `tags`. After
-    /// [`NextSeries::Skipped`], the caller must call this function again.
+    /// After [`NextSeries::Skipped`], the caller must call this function again.
     pub(super) fn next(
         &self,
         merge: &mut Rows<'_>,

@@ -59,8 +59,7 @@ impl TileLimits {
 /// The limits of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageLimits {
-    /// The maximum encoded size of the page, in bytes. Only a page with a single row or window may
-    /// exceed this limit.
+    /// The maximum encoded size in bytes, except for a page with a single row or window.
     pub bytes: usize,
     /// The maximum number of encoded bytes that the reader decodes for one page ([`ReadStats`]).
     /// The scan stops at the first boundary of series or rows after this limit.
@@ -72,20 +71,17 @@ pub struct PageLimits {
 /// The limits of a summary page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SummaryLimits {
-    /// The maximum encoded size of the page, in bytes. Only a page with a single item may exceed
-    /// this limit.
+    /// The maximum encoded size in bytes, except for a page with a single item.
     pub bytes: usize,
     /// The maximum number of encoded bytes that are decoded to find live fields. After this limit,
     /// the remaining fields count as live until parts are merged.
     pub decoded_bytes: u64,
-    /// The maximum number of series keys to visit. If a list's order differs from the key order,
-    /// the scan visits all keys of the measurement, because the first item may come from the last
-    /// key.
+    /// The maximum number of series keys to visit. If the list's order differs from the key order,
+    /// the scan visits all keys of the measurement.
     pub keys: u64,
 }
 
-/// One page of a slice. The slice is the union of its pages, in any order. Several pages may
-/// contain states of the same window or rows of the same group.
+/// One page of a slice. Several pages may contain states of one window or rows of one group.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ScanPage {
     /// The groups in the scan's order.
@@ -150,8 +146,7 @@ pub enum GroupData {
 /// The partial states of a call, one per window.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PartialColumn {
-    /// The start of each window, in nanoseconds. Without windows, the only start is the range's
-    /// start.
+    /// The start of each window in nanoseconds, or the range's start if there are no windows.
     pub windows_ns: Vec<i64>,
     /// The state's columns. The function determines their meaning (`aggregates/`, `selectors/`).
     pub states: Vec<Column>,

@@ -57,10 +57,8 @@ impl Merge {
     }
 }
 
-/// Merges the states `from` into `into`. Both lists must be ascending states of `call`.
-///
-/// # Errors
-/// Returns the errors of [`Merge::new`] and [`Merge::add`]. After an error, `into` is unchanged.
+/// Merges the states `from` into `into`. Both lists must be ascending states of `call`. After an
+/// error, `into` is unchanged.
 pub fn merge(
     call: &AggregateCall,
     into: &mut PartialColumn,
@@ -74,9 +72,6 @@ pub fn merge(
 }
 
 /// Returns the final values of `states` in ascending order.
-///
-/// # Errors
-/// Returns the errors of [`Merge::new`] and [`Merge::add`].
 pub fn finish(call: &AggregateCall, states: &PartialColumn) -> Result<Finished, ScanError> {
     let mut merge = Merge::new(call)?;
     merge.add(states)?;

@@ -34,9 +34,6 @@ pub struct RowGroup<'a> {
 /// A source of series tables.
 pub trait SeriesTables {
     /// Calls `visit` with each table and the ids of its tags, until `visit` returns false.
-    ///
-    /// # Errors
-    /// Returns [`ReadError`].
     fn each(
         &mut self,
         visit: &mut dyn FnMut(&[ColumnId], &SeriesTable) -> bool,
@@ -63,9 +60,6 @@ pub struct Run {
 pub(crate) type VisitGroup<'a> = dyn FnMut(&mut RowGroup<'_>) -> Result<bool, ReadError> + 'a;
 
 /// Returns the rows of a single run, starting at the first series that does not precede `from`.
-///
-/// # Errors
-/// Returns the errors of the cursor.
 pub fn rows_of_one<'a>(
     mut run: impl SeriesCursor + 'a,
     direction: Direction,
@@ -78,15 +72,12 @@ pub fn rows_of_one<'a>(
 
 /// A shard's data for one request.
 pub trait Reader {
-    /// Returns the tags of a measurement in key order. The list is empty if the shard has no rows
-    /// of the measurement.
-    ///
-    /// # Errors
-    /// Returns [`ReadError`].
+    /// Returns the tags of a measurement in key order, or an empty list if the shard has no rows of
+    /// the measurement.
     fn tag_order(&self, measurement: MeasurementId) -> Result<Vec<ColumnId>, ReadError>;
 
-    /// Splits `time` into ascending, disjoint ranges that contain all of its rows. A merge over one
-    /// range reads at most the maximum number of runs.
+    /// Splits `time` into ascending, disjoint ranges that contain all rows inside `time`. A merge
+    /// over one range reads at most the maximum number of runs.
     ///
     /// # Errors
     /// Returns [`ReadError::TooManySources`] if such a split is impossible.
@@ -136,9 +127,6 @@ pub trait Reader {
 
     /// Returns the series of a run, starting at the first series that does not precede `from`. The
     /// result includes series that a delete hides.
-    ///
-    /// # Errors
-    /// Returns [`ReadError`].
     fn run(
         &self,
         run: &Run,
@@ -151,15 +139,9 @@ pub trait Reader {
 
     /// Estimates the number of rows and series of a measurement inside `time`, by reading only a
     /// few directories.
-    ///
-    /// # Errors
-    /// Returns [`ReadError`].
     fn estimate(&self, measurement: MeasurementId, time: TimeRange) -> Result<Estimate, ReadError>;
 
     /// Returns the amount of stored data of a measurement inside `time`.
-    ///
-    /// # Errors
-    /// Returns [`ReadError`].
     fn stored(&self, measurement: MeasurementId, time: TimeRange) -> Result<Stored, ReadError> {
         let _ = (measurement, time);
         Ok(Stored::default())
@@ -169,7 +151,7 @@ pub trait Reader {
     /// must not be cached.
     ///
     /// # Errors
-    /// Known damage in these rows.
+    /// Returns [`ReadError`] if these rows are known to be damaged.
     fn version(
         &self,
         measurements: &[MeasurementId],
@@ -202,15 +184,14 @@ pub trait Reader {
         None
     }
 
-    /// Whether a result with this name was looked up recently. Most requests occur only once, so
-    /// the result of a first request is not worth caching.
+    /// Whether this name was looked up recently. The result of a first request is not worth
+    /// caching.
     fn was_requested(&self, name: &[u8]) -> bool {
         let _ = name;
         true
     }
 
-    /// Caches `cached`, replacing an older version. `cells` is the number of values and keys that
-    /// were read to compute it.
+    /// Caches `kept`, replacing an older version. `cells` is the number of values and keys read.
     fn keep(&self, name: Vec<u8>, version: Version, kept: Cached, cells: u64) {
         let _ = (name, version, kept, cells);
     }

@@ -52,8 +52,7 @@ impl ScanRequest {
 /// The kind of result of a scan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Output {
-    /// Returns the rows that have a value in at least one of `fields`, or all rows if `every_row`
-    /// is set.
+    /// Rows with a value in at least one of `fields`, or all rows if `every_row` is set.
     Rows {
         /// The fields to return, with their casts.
         fields: Vec<Input>,
@@ -66,16 +65,14 @@ pub enum Output {
         #[serde(default)]
         every_row: bool,
     },
-    /// Returns partial states. There is one state for each call, group and window that has at least
-    /// one value.
+    /// Partial states, one for each call, group and window that has at least one value.
     Aggregates {
         /// The aggregate calls, in the order of the result.
         calls: Vec<AggregateCall>,
         /// The windows of GROUP BY time(). `None` means one window over the whole range.
         window: Option<Window>,
-        /// The maximum number of windows per group over all pages. This limit is allowed only with
-        /// a single call. The result may contain more windows, but at least this number of windows
-        /// is complete.
+        /// The maximum number of windows per group over all pages, allowed only with a single call.
+        /// The result may contain more windows, but at least this number of windows is complete.
         #[serde(default)]
         limit: Option<u64>,
     },
@@ -156,11 +153,10 @@ pub enum AggregateFunction {
     Min,
     /// The largest value. Among equal values, the earliest point is chosen.
     Max,
-    /// The value at the earliest time. If several points have this time, the largest value is
-    /// chosen (for booleans: false).
+    /// The value at the earliest time. At equal times, the largest value is chosen (booleans:
+    /// false).
     First,
-    /// The value at the latest time. If several points have this time, the largest value is chosen
-    /// (for booleans: true).
+    /// The value at the latest time. At equal times, the largest value is chosen (booleans: true).
     Last,
     /// The spread, as the smallest and the largest value.
     Spread,
@@ -199,14 +195,12 @@ pub struct Window {
     pub every_ns: i64,
     /// The offset of the window starts from the epoch, in nanoseconds.
     pub offset_ns: i64,
-    /// The UTC offsets of tz(): pairs of a start time and the local time's distance from UTC, both
-    /// in nanoseconds, ascending by time. An empty list means UTC. The edge converts the zone's
-    /// rules to offsets, because a shard has no zone rules.
+    /// The UTC offsets of tz(): pairs of a start time and local time minus UTC, both in
+    /// nanoseconds, ascending by time. An empty list means UTC. A shard has no zone rules.
     pub zone: Vec<(i64, i64)>,
 }
 
-/// A condition on one row. A comparison with a missing field is false. A missing tag has the value
-/// ''.
+/// A condition on one row. A comparison with a missing field is false. A missing tag equals ''.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Predicate {
     /// Always true or always false.
@@ -229,8 +223,7 @@ pub enum Predicate {
     },
     /// True if the boolean field is true.
     IsTrue(Box<Operand>),
-    /// True if exactly one predicate is true. If one predicate is `Constant(true)`, the result is
-    /// the negation of the other predicate.
+    /// True if exactly one predicate is true. `Constant(true)` negates the other predicate.
     Differ(Box<Predicate>, Box<Predicate>),
 }
 
@@ -278,8 +271,7 @@ pub enum Arithmetic {
 /// A position in the result's order: groups by key, then rows or windows by time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResultPosition {
-    /// The values of the group tags. All groups whose key precedes this key are before the
-    /// position.
+    /// The values of the group tags. Groups whose key precedes this key are before the position.
     pub group: Vec<String>,
     /// The time within the group, in nanoseconds. Times that precede this time in the result's
     /// direction are before the position.
@@ -315,9 +307,8 @@ impl Resume {
     }
 }
 
-/// A shard's progress in a slice. The shard has read all rows before `stretch`. Inside `stretch`,
-/// the shard has read all series before `series`. The edge returns the position unchanged, without
-/// interpreting its contents.
+/// A shard's progress in a slice. The shard has read all rows before `stretch`, and all series
+/// before `series` in `stretch`. The edge returns the position unchanged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
     /// The tags that define the order of series.
@@ -378,8 +369,7 @@ pub enum SummaryWant {
     Columns,
     /// The distinct values of these tag columns, per measurement.
     TagValues(Vec<Vec<ColumnId>>),
-    /// The tag values of every series, for these tag columns of each measurement. A missing tag has
-    /// the value ''.
+    /// The values of these tags in every series, per measurement. A missing tag has the value ''.
     Series(Vec<Vec<ColumnId>>),
     /// A hash of each series, for counting distinct series over several shards.
     SeriesHashes {

@@ -28,7 +28,6 @@ impl Run {
         self.block.times_ns.get(self.rows.clone()).or_bug()
     }
 
-    /// Returns the column over the whole block.
     pub(super) fn column(&self, id: ColumnId) -> Option<&Column> {
         self.block.columns.iter().find(|(column, _)| *column == id).map(|(_, column)| &**column)
     }

@@ -21,8 +21,8 @@ pub(super) struct Slots {
     /// The start of the only window, if there is no GROUP BY time().
     start_ns: i64,
     starts_ns: Vec<i64>,
-    /// The slot of each start. `None` means that the starts are sorted, because a binary search
-    /// then finds the slot.
+    /// The slot of each start. `None` as long as the starts are sorted: a binary search then finds
+    /// the slot.
     slots: Option<HashMap<i64, usize, FixedState>>,
     last: usize,
 }

@@ -104,7 +104,6 @@ impl Stretches {
         Some(stretch)
     }
 
-    /// Returns a range that contains the next stretch, if there is one.
     pub(super) fn first(&self) -> Option<TimeRange> {
         self.left.front().copied()
     }
@@ -200,7 +199,6 @@ fn estimate_of_end(
     Ok((estimate.time, estimate))
 }
 
-/// The end of a range that contains all needed points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     Earliest,

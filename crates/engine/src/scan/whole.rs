@@ -51,7 +51,6 @@ pub(super) fn piece(
     Ok(page)
 }
 
-/// Returns `None` if the page must not be cached.
 fn name(
     reader: &dyn Reader,
     request: &ScanRequest,

@@ -1,5 +1,4 @@
-//! Implements numeric aggregates: their windows, states and columns. A specific aggregate only
-//! folds slices.
+//! Implements the windows, states and columns of numeric aggregates.
 
 use std::marker::PhantomData;
 

@@ -194,7 +194,6 @@ mod tests {
             u64::write_total(total, &mut low, &mut above);
             assert_eq!(u64::read_total(&low, &above, 0), Some(total));
         }
-        // A shard of an older version sends this state.
         assert_eq!(i64::read_total(&i64::column(vec![-7]), &[], 0), Some(-7));
     }
 }

@@ -6,7 +6,7 @@ use crate::batch::column::Column;
 use crate::scan::request::AggregateFunction;
 use tidemark_model::value::FieldType;
 
-/// Summing in chunks of this number of values limits the rounding error of a long sum.
+/// Chunks of this size limit the rounding error of a long sum.
 const CHUNK: usize = 1024;
 
 pub(in crate::scan) struct Sum;

@@ -1,5 +1,5 @@
-//! Implements the median() function: the middle value as a float. If the number of values is even,
-//! the median is the mean of the two middle values.
+//! Implements the median() function: the middle value, or the mean of both middle values, as a
+//! float.
 
 use super::points::{Gathered, Outcome, Points, nth_and_before};
 use crate::batch::column::Values;

@@ -21,8 +21,7 @@ pub use points::{Outcome, Points};
 pub enum GatheredFunction {
     /// The median of numbers, as a float.
     Median,
-    /// The most frequent value. Among equally frequent values, the function chooses the same value
-    /// as 1.x (`mode.rs`).
+    /// The most frequent value. Among equally frequent values, `mode.rs` chooses as 1.x does.
     Mode,
     /// The first row of each value, ordered by first appearance, then by value.
     Distinct,
@@ -33,8 +32,7 @@ pub enum GatheredFunction {
     Top(u32),
     /// The given number of rows with the smallest values, in time order.
     Bottom(u32),
-    /// A given number of random rows, in time order. A hash of series, time and seed determines
-    /// which rows are chosen.
+    /// Random rows in time order, chosen by a hash of series, time and seed.
     Sample {
         /// The number of rows.
         count: u32,
@@ -44,8 +42,7 @@ pub enum GatheredFunction {
 }
 
 impl GatheredFunction {
-    /// Whether the function chooses the same rows again if its input is only the rows that it chose
-    /// before.
+    /// Whether the function returns the same rows again if its input is its own result.
     pub fn chooses_again(self) -> bool {
         match self {
             Self::Distinct | Self::Top(_) | Self::Bottom(_) | Self::Sample { .. } => true,

@@ -12,8 +12,7 @@ pub struct Points<'a> {
     pub times_ns: &'a [i64],
     /// The values, one per time.
     pub values: &'a Values,
-    /// A hash of each row's series, equal on every shard. Only `sample` reads the hashes. The list
-    /// may be empty.
+    /// A hash of each row's series, equal on every shard, for `sample`. The list may be empty.
     pub series: &'a [u64],
     /// The number of each row's combination of tag arguments. Only `top` and `bottom` read these
     /// numbers. The list is empty if there are no tag arguments.

@@ -1,6 +1,5 @@
 //! Implements the sample() function: random points in time order. A hash of series, time and seed
-//! determines which points are chosen. The result therefore does not depend on which shard contains
-//! a series.
+//! chooses the points, so that the result is independent of the number of shards.
 
 use xxhash_rust::xxh64::xxh64;
 

@@ -44,7 +44,6 @@ pub(super) enum Text<'a> {
 
 #[derive(Clone, Debug)]
 pub(super) enum Data<'a> {
-    /// No row has a value.
     Nothing,
     Float(RowValues<'a, f64>),
     Integer(RowValues<'a, i64>),
@@ -83,7 +82,6 @@ impl Expr {
         })
     }
 
-    /// Whether the value depends on the row, not only on its series.
     pub(super) fn reads_rows(&self) -> bool {
         match self {
             Self::Field(_) => true,

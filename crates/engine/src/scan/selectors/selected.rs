@@ -1,5 +1,4 @@
-//! Implements selectors: their windows, points and columns. A specific selector only chooses a
-//! point.
+//! Implements the windows, points and columns of selectors.
 
 use std::cmp::Ordering;
 use std::marker::PhantomData;

@@ -280,7 +280,6 @@ fn text(value: Option<&FieldValue>) -> &str {
     }
 }
 
-/// Returns the number of distinct tags at the beginning of `aux`.
 fn different_tags(aux: &[AuxColumn]) -> usize {
     let is_new = |(position, one): (usize, &AuxColumn)| {
         matches!(one, AuxColumn::Tag(_)) && !aux.iter().take(position).any(|before| before == one)

@@ -13,7 +13,6 @@ use tidemark_model::time::TimeRange;
 pub(super) struct Facts {
     /// The tags, in key order.
     pub(super) order: Vec<ColumnId>,
-    /// Whether the measurement has a visible row inside the time range.
     pub(super) has_rows: bool,
     /// Whether all groups are known, and all their rows are visible and inside the time range.
     pub(super) is_whole: bool,

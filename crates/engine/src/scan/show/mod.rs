@@ -61,7 +61,6 @@ pub(super) fn page(
     Ok(page)
 }
 
-/// Returns the cache key: the request and the page limits.
 fn name(request: &SummaryRequest, limits: SummaryLimits) -> Result<Vec<u8>, metadata::Error> {
     let SummaryLimits { bytes, decoded_bytes, keys } = limits;
     metadata::encode(&("summary", request, bytes, decoded_bytes, keys))

@@ -25,7 +25,7 @@ pub(super) enum Find {
     Columns(FindColumns),
     Items {
         least: SmallestKeys,
-        /// Whether the items are the values of a single tag. A series without the tag then has no
+        /// Whether the items are the values of a single tag. If so, a series without the tag has no
         /// item.
         is_of_tag: bool,
         /// The number of combinations, in text order, that suffice. This field is set only if the
@@ -56,7 +56,6 @@ pub(super) struct Span {
 }
 
 pub(super) struct Task<'a> {
-    /// The position of the measurement in the request.
     pub(super) position: u32,
     /// The position of the tag in the request, if each tag is listed separately.
     pub(super) number: usize,
@@ -122,7 +121,6 @@ impl Span {
 }
 
 impl Task<'_> {
-    /// The size excludes the measurement's overhead.
     pub(super) fn bytes(&self) -> usize {
         match &self.find {
             Find::Existence => 0,

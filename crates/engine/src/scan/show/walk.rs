@@ -18,7 +18,6 @@ pub(super) enum Next {
 
 pub(super) struct Walk<'a> {
     reader: &'a dyn Reader,
-    /// The measurements to visit, in any order.
     measurements: &'a [MeasurementId],
     /// Rows outside this range do not count.
     pub(super) time: TimeRange,

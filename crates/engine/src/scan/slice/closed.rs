@@ -1,9 +1,9 @@
-//! Skips times in which only completed groups have rows. A query for the last point of a thousand
-//! series therefore does not scan a month of older rows.
+//! Skips times in which only completed groups have rows, such as old times in queries for last
+//! points.
 //!
-//! The groups of a flushed run never change, so the list of groups is cached. Runs with the same
-//! series have the same groups, so only one of these runs is read. The list includes groups that a
-//! delete hides. Because of such groups, some stretches are read unnecessarily.
+//! The groups of a flushed run never change, so the list of groups is cached, once for all runs
+//! with the same series. The list includes groups that a delete hides. Because of such groups, some
+//! stretches are read unnecessarily.
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -71,7 +71,6 @@ impl Walk<'_> {
         keys.iter().all(|key| self.groups.is_group_complete(key))
     }
 
-    /// Returns `None` if the cache key cannot be encoded.
     fn run_groups(&mut self, runs: &[Run]) -> Result<Option<Rc<RunGroups>>, ScanError> {
         let ScanRequest { measurement, predicate, group_by, .. } = self.request;
         let name = Name { groups_of_runs: *measurement, predicate, group_by };

@@ -22,7 +22,6 @@ const SERIES_MAX: usize = 1_000;
 /// The maximum number of series that are visited to find the series of deletes.
 const SERIES_PASSED_MAX: u64 = 100_000;
 
-/// The series that the most recently requested deletes may affect.
 #[derive(Debug, Default)]
 pub(super) struct Deleted {
     of: Vec<Deletion>,
@@ -61,7 +60,6 @@ impl Walk<'_> {
         Ok((2 * read <= touched.len() && !ends_there).then_some(touched))
     }
 
-    /// Returns `None` if the series exceed the limits.
     fn series_of(&mut self, deletions: &[Deletion]) -> Result<Option<Rc<[SeriesKey]>>, ScanError> {
         let measurement = self.request.measurement;
         let runs = self.reader.runs(measurement, self.request.time);

@@ -1,10 +1,8 @@
-//! Ends a slice after its first groups, if these groups suffice.
+//! Ends a slice after its first groups, which the scan finds before it reads any row.
 //!
-//! A slice ends early in two cases. In the first case, the groups of rows are not read in the
-//! result's order, so the scan would have to read every group to find the first groups. The slice
-//! then ends after the number of groups that will probably fit into it. In the second case, the
-//! query has SLIMIT, and the slice ends after the requested number of groups. In both cases, the
-//! scan reads the keys before any row.
+//! If the groups of rows are not read in the result's order, the slice ends after the number of
+//! groups that probably fit into the slice. If the query has SLIMIT, the slice ends after the
+//! requested number of groups.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +30,6 @@ struct First {
     most: GroupLimit,
     groups: BTreeMap<Vec<String>, u64>,
     series: u64,
-    /// Whether later groups were left out.
     is_cut: bool,
 }
 
@@ -63,7 +60,6 @@ impl First {
         }
     }
 
-    /// Returns `None` if no group was left out.
     fn last(mut self, direction: Direction) -> Option<Vec<String>> {
         let last = match direction {
             Direction::Ascending => self.groups.pop_last(),

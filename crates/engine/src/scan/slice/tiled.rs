@@ -44,7 +44,6 @@ impl Scanned {
         }
     }
 
-    /// Adds rows that another reader counted.
     fn add_rows(&mut self, rows: u64) {
         self.rows.iter_mut().take(1).for_each(|first| *first += rows);
     }
@@ -54,7 +53,6 @@ impl Scanned {
     }
 }
 
-/// The end of the tile piece that is being read.
 #[derive(Debug, Default)]
 pub(super) struct Bound {
     /// The piece ends after the first series that reaches this number of cells.
@@ -65,7 +63,6 @@ pub(super) struct Bound {
 
 #[derive(Clone, Copy, Debug)]
 struct Cells {
-    /// The number of cells read before the piece began.
     from: u64,
     least: u64,
 }
@@ -89,8 +86,7 @@ impl Bound {
         self.last.as_ref().is_some_and(|last| direction.order(key.cmp(last)).is_gt())
     }
 
-    /// Whether the piece ends after `cells` cells in total. If so, the piece must have at least
-    /// `least` cells.
+    /// Whether the piece ends after `cells` cells in total. A piece has at least `least` cells.
     pub(super) fn is_reached(&self, cells: u64, least: u64) -> bool {
         let of_piece =
             |&Cells { from, least: all }: &Cells| cells.saturating_sub(from) >= all.max(least);
@@ -100,7 +96,6 @@ impl Bound {
 
 pub(super) struct Fresh {
     pub(super) piece: Piece,
-    /// The number of rows of each tile.
     rows: Vec<u64>,
     pub(super) end: Option<Position>,
     /// Whether the states contain all groups and windows.

@@ -107,7 +107,6 @@ fn within(call: &PartialColumn, time: TimeRange) -> PartialColumn {
     call.pick(&rows)
 }
 
-/// Combines pages as the edge does.
 fn evaluate(request: &ScanRequest, pages: &[ScanPage]) -> Answer {
     let mut merges: BTreeMap<Vec<String>, Vec<Merge>> = BTreeMap::new();
     let mut rows: BTreeMap<Vec<String>, Vec<Point>> = BTreeMap::new();
@@ -156,7 +155,6 @@ fn text(text: &str) -> FieldValue {
     FieldValue::String(text.into())
 }
 
-/// Returns the window and the value, followed by a selector's time and extra columns.
 fn finished_points(finished: Finished) -> Vec<Point> {
     let windows = finished.windows_ns.iter().enumerate();
     windows
@@ -220,8 +218,7 @@ fn vectorised_scan_equals_naive_scan() {
     }
 }
 
-/// If a column in memory is too short, either the scan returns an error, or it does not read the
-/// missing row.
+/// A scan of a short column either returns an error or does not read the missing row.
 #[test]
 fn short_column_fails_scan() {
     let mut refused = 0;

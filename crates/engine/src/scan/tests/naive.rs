@@ -49,7 +49,6 @@ impl Row {
     }
 }
 
-/// Later writes replace earlier writes.
 fn rows(writes: &[Write]) -> Vec<Row> {
     let mut all: BTreeMap<(Tags, i64), BTreeMap<ColumnId, FieldValue>> = BTreeMap::new();
     for write in writes {

@@ -24,10 +24,8 @@ pub(super) struct Case {
     pub(super) seed: u64,
     pub(super) points: Vec<Write>,
     pub(super) request: ScanRequest,
-    /// The borders between parts.
     cuts: Vec<usize>,
     page_rows: usize,
-    /// The tags in key order.
     pub(super) order: Vec<ColumnId>,
 }
 
