@@ -2,7 +2,8 @@
 
 use crate::model::value::FieldType;
 
-/// The type of a name. If sources differ, the greatest type applies, as in 1.x.
+/// The type of a name. If sources define the name with different types, the greatest type applies,
+/// as in 1.x.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum DataType {
     Unknown,

@@ -317,7 +317,7 @@ impl Executor {
         self.series = 0;
     }
 
-    /// Returns the current measurement's missing pages, and first pages of the following
+    /// Returns the current measurement's missing pages, and some first pages of the following
     /// measurements.
     fn first_needs(&self) -> Vec<StreamNeed> {
         let mut needs = Vec::new();

@@ -118,7 +118,7 @@ impl GroupExecutor {
         before
     }
 
-    /// Counts rows that OFFSET hides.
+    /// Whether the group has rows, even if OFFSET hides all of them.
     pub(crate) fn has_rows(&self) -> bool {
         self.limiter.is_begun() || self.calls.iter().any(|call| call.limiter.is_begun())
     }
@@ -245,7 +245,7 @@ impl GroupExecutor {
         Ok(GroupProgress::End)
     }
 
-    /// Processes rows, and keeps them if they depend on another feed. Otherwise, returns the rows.
+    /// Processes the rows of a feed. Returns the rows unless they depend on another feed.
     fn rows(
         &mut self,
         node: &SelectNode,
@@ -458,7 +458,7 @@ impl GroupExecutor {
     }
 }
 
-/// Includes the previous window if the call reads that window.
+/// Returns the time range of a call, including the previous window if the call reads that window.
 fn extended(node: &SelectNode, plan: &CallPlan) -> crate::model::time::TimeRange {
     let mut range = node.range;
     if let (true, Some(window)) = (plan.extended, &node.window) {

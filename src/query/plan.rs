@@ -70,7 +70,7 @@ impl PlannedScan {
 #[derive(Clone, Debug)]
 pub(crate) struct SelectNode {
     pub(crate) columns: Rc<[String]>,
-    /// Excludes the time.
+    /// The types of the columns after the time.
     pub(crate) column_types: Rc<[DataType]>,
     pub(crate) zone_name: Option<Rc<str>>,
     /// The columns after the time. The inputs are the calls' values, then the slots.
@@ -97,7 +97,7 @@ pub(crate) struct SelectNode {
     pub(crate) window: Option<Window>,
     /// The configured `BUCKETS_PER_QUERY_MAX`.
     pub(crate) buckets_max: u64,
-    /// The clock changes of `tz()`, for printing.
+    /// The clock changes of `tz()`, for printing times.
     pub(crate) zone: Rc<[(i64, i64)]>,
     pub(crate) slots: Vec<Slot>,
     /// Empty for a raw query.
@@ -105,8 +105,8 @@ pub(crate) struct SelectNode {
     /// Whether the only call is a selector that keeps its point's time.
     pub(crate) keeps_point_time: bool,
     /// Whether rows are ordered by series first, with ascending keys in both directions. Points
-    /// that a selector chose over the whole range have this order, and rows of a single subquery
-    /// may have it.
+    /// that a selector chose over the whole range have this order. The rows of a single subquery
+    /// may also have this order.
     pub(crate) in_order_of_series: bool,
     /// `fill(previous)`: whether a call without a value repeats its previous value.
     pub(crate) carries: bool,
@@ -239,7 +239,7 @@ pub(crate) struct Binding {
     /// Each group key's position in the page's keys.
     pub(crate) key: Vec<Option<usize>>,
     pub(crate) slots: Vec<SlotSource>,
-    /// The calls in a page's order.
+    /// The calls, in the order of the page.
     pub(crate) calls: Vec<CallSource>,
 }
 
@@ -257,19 +257,20 @@ pub(crate) enum SlotSource {
 pub(crate) struct CallSource {
     /// The position in [`SelectNode::calls`].
     pub(crate) call: usize,
-    /// The position in the page of each slot in the call's `aux`.
+    /// For each slot in the call's `aux`, its position in the page.
     pub(crate) aux: Vec<Option<usize>>,
 }
 
 impl SelectNode {
-    /// Whether the type of an input is known. Calls come first; slots always have a type.
+    /// Whether the type of an input is known. The inputs are the calls, followed by the slots,
+    /// which always have a type.
     pub(crate) fn has_type(&self, index: usize) -> bool {
         let slot = self.calls.get(index).and_then(|call| self.slots.get(call.slot));
         slot.is_none_or(|slot| slot.data_type.field_type().is_some())
     }
 
-    /// The time of a row that covers the whole range: the range's lower bound, or the epoch without
-    /// a bound.
+    /// Returns the time of a row that covers the whole range: the lower bound, or the epoch if the
+    /// range has no lower bound.
     pub(crate) fn whole_range_time_ns(&self) -> i64 {
         if self.range.start_ns <= MIN_TIME_NS { 0 } else { self.range.start_ns }
     }

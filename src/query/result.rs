@@ -22,9 +22,9 @@ pub struct SeriesChunk {
     pub rows: usize,
     /// Whether more rows of this series follow.
     pub partial: bool,
-    /// The shifts of the zone in which times are printed (`tz()`), with ascending times. An entry
-    /// contains a time and the following shift from UTC to local time, in nanoseconds. Empty means
-    /// UTC.
+    /// The shifts of the zone in which times are printed (`tz()`), in ascending order of time. An
+    /// entry contains a time and the shift from UTC to local time after that time, both in
+    /// nanoseconds. An empty list means UTC.
     pub zone: Rc<[(i64, i64)]>,
 }
 
@@ -33,7 +33,7 @@ pub struct SeriesChunk {
 pub enum ResultColumn {
     /// Times in nanoseconds, never null.
     Time(Vec<i64>),
-    /// Values; invalid values are null.
+    /// A column of values. Invalid values are null.
     Values(Column),
     /// Values, and a replacement for invalid values, possibly of another type. For `fill(5)`, 1.x
     /// returns the unconverted number in string and boolean columns next to a selector.

@@ -139,10 +139,10 @@ fn constant(row: Option<Column>) -> Evaluated {
     row.and_then(|row| row.get(0)).map_or(Evaluated::Null, Evaluated::Literal)
 }
 
-/// Combines columns of booleans; `None` for other types. A column that is `None` contains only
-/// missing values. Without `filled`, a missing value next to a boolean is false. With `filled`, a
-/// number replaces each missing value: a boolean combined with the number is false, and the number
-/// combined with a boolean is null.
+/// Combines columns of booleans; returns `None` for other types. A column that is `None` contains
+/// only missing values. Without `filled`, a missing value next to a boolean is false. With
+/// `filled`, a number replaces each missing value: a boolean combined with the number is false, and
+/// the number combined with a boolean is null.
 fn of_booleans(
     op: Arithmetic,
     left: Option<&Column>,

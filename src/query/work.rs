@@ -14,7 +14,8 @@ use crate::model::limits::{WORK_PER_MS, WORK_PER_TURN};
 /// The work counter of a statement. Clones share the same counter.
 #[derive(Clone, Debug)]
 pub struct Work {
-    /// The units since the request last paused, shared by all its statements.
+    /// The units of work since the request last paused. All statements of a request share this
+    /// counter.
     turn: Rc<Cell<u64>>,
     statement: Rc<StatementWork>,
 }

@@ -249,9 +249,9 @@ impl<'a> CallBuilder<'a> {
         Some((plan, first))
     }
 
-    /// Returns the slots of the tag arguments of `top()` or `bottom()`. An argument that is both a
-    /// field and a tag shows the field, but the tag distinguishes the rows. A subquery groups by
-    /// the tag, so a column of the subquery never replaces the tag.
+    /// Returns the slots of the tag arguments of `top()` or `bottom()`. If an argument is the name
+    /// of both a field and a tag, the result contains the field, and the tag distinguishes the
+    /// rows. A subquery groups by the tag, so a column of the subquery never replaces the tag.
     fn tag_slots(&mut self, arguments: &[Expr]) -> Option<Vec<usize>> {
         let mut slots = Vec::with_capacity(arguments.len());
         for argument in arguments {
@@ -361,8 +361,8 @@ impl<'a> CallBuilder<'a> {
         names.tags.keys().map(|tag| self.slot_of(slot(tag))).collect()
     }
 
-    /// Replaces first() and last() over several series without windows. 1.x chooses the point by
-    /// its reading order of series, and the replacement chooses the same point.
+    /// Replaces first() and last() over several series if the statement has no windows. In 1.x, the
+    /// chosen point depends on the order in which 1.x reads the series.
     fn choose_like_v1(&self, call: &mut CallPlan, series: &[usize]) {
         let latest = match call.base {
             CallBase::Merge(AggregateFunction::First) => false,
@@ -418,7 +418,7 @@ impl<'a> CallBuilder<'a> {
     }
 }
 
-/// The offset that marks a position as a slot's while the number of calls is unknown.
+/// The offset that marks the position of a slot while the number of calls is unknown.
 const SLOT: usize = 1 << 20;
 
 fn settle(scalar: Scalar, calls: usize) -> Scalar {
@@ -434,7 +434,7 @@ fn settle(scalar: Scalar, calls: usize) -> Scalar {
     }
 }
 
-/// 1.x rejects unsupported types when it creates its iterators.
+/// Rejects the types that 1.x rejects when it creates its iterators.
 fn check_type(function: &Function, data_type: DataType) -> Result<(), QueryError> {
     let is_field = !matches!(data_type, DataType::Unknown | DataType::Tag);
     if !is_field || function.takes.includes(data_type) {

@@ -12,7 +12,7 @@ pub(crate) struct StatementCheck {
     pub(crate) interval: Interval,
     /// Whether the outer statement supplies the interval.
     pub(crate) inherited_interval: bool,
-    /// The number of windows that transformations read before the start of the range.
+    /// The number of windows that transformations read before the range.
     pub(crate) extra_intervals: i64,
     pub(crate) only_selectors: bool,
     /// Whether a field calls `distinct()` outside other calls.
@@ -20,9 +20,9 @@ pub(crate) struct StatementCheck {
     pub(crate) top_bottom: Option<String>,
     pub(crate) has_auxiliary: bool,
     pub(crate) call_count: usize,
-    /// Excludes `time`.
+    /// The number of fields, excluding `time`.
     pub(crate) field_count: usize,
-    /// 0 means no limit.
+    /// The value of LIMIT; 0 means no limit.
     pub(crate) limit: u64,
     pub(crate) has_target: bool,
     pub(crate) time_alias: Option<String>,

@@ -186,7 +186,8 @@ fn columns(checked: &CheckedSelect<'_>, shown: &[(Field, bool)]) -> Rc<[String]>
     std::iter::once(time).chain(result_names::column_names(&shown)).collect()
 }
 
-/// Includes one window before and after the range, because a window may extend beyond the range.
+/// Returns the zone's shifts during the range. Includes one window before and after the range,
+/// because a window may extend beyond the range.
 fn shifts(checked: &CheckedSelect<'_>) -> Vec<(i64, i64)> {
     let Some(zone) = &checked.zone else { return Vec::new() };
     let around_ns = checked.facts.interval.every_ns.saturating_mul(3);
@@ -221,7 +222,8 @@ fn window(checked: &CheckedSelect<'_>, limit: u64) -> Result<Option<Window>, Que
     Ok(Some(window))
 }
 
-/// Separates calls that need partial states, rows, or the previous window.
+/// Returns the scans that the calls need. Partial states, rows and rows of the previous window need
+/// separate scans.
 fn feeds(built: &super::calls::BuiltCalls) -> Vec<Feed> {
     if built.calls.is_empty() {
         return vec![Feed { kind: FeedKind::Rows, calls: Vec::new(), extended: false }];

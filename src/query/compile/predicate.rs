@@ -8,7 +8,7 @@ use crate::query::functions::Function;
 use crate::query::plan::{DerivedField, DerivedFrom};
 use crate::scan::request::{Arithmetic, Comparison, Input, Operand, Predicate};
 
-/// Specifies how a condition's names and missing values are resolved.
+/// The rules for resolving a condition's names and missing values.
 #[derive(Clone, Copy)]
 struct Scope<'a> {
     schema: &'a Columns<'a>,
@@ -106,8 +106,8 @@ fn has_value(operand: Operand) -> Predicate {
     Predicate::Compare(Comparison::Equal, Box::new(operand.clone()), Box::new(operand))
 }
 
-/// Restricts stored rows to rows in which each operand that is a boolean field has a value, like
-/// 1.x.
+/// Restricts `joined` to rows in which each operand that is a stored boolean field has a value, like
+/// 1.x. Returns `joined` unchanged for a subquery's rows.
 fn with_values(joined: Predicate, (left, right): (&Expr, &Expr), scope: Scope<'_>) -> Predicate {
     if scope.is_derived() {
         return joined;
@@ -296,7 +296,7 @@ pub(crate) fn compare_names(comparison: Comparison, left: Operand, right: Operan
     }
 }
 
-/// Returns the condition that a series lacks `tag` (`missing`) or has `tag`.
+/// Returns the condition that a series lacks `tag`, or if `missing` is false, has `tag`.
 pub(crate) fn is_missing(tag: Operand, missing: bool) -> Predicate {
     let comparison = if missing { Comparison::Equal } else { Comparison::NotEqual };
     let nothing = Operand::Literal(FieldValue::String("".into()));

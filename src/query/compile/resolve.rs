@@ -163,9 +163,9 @@ pub(crate) fn type_of(expr: &Expr, names: &KnownNames) -> Result<DataType, Query
     })
 }
 
-/// Returns why an integer and an unsigned integer cannot be combined; `None` if they can. Only an
-/// integer literal is converted automatically. `literals` says for each side whether it is a
-/// literal.
+/// Returns the reason why an integer and an unsigned integer cannot be combined; `None` if the
+/// combination is valid. Only an integer literal is converted automatically. `literals` specifies
+/// for each side whether the side is a literal.
 fn signs_clash(left: DataType, right: DataType, literals: (bool, bool)) -> Option<&'static str> {
     let (unsigned_literal, integer_literal) = match (left, right) {
         (DataType::Unsigned, DataType::Integer) => literals,

@@ -37,7 +37,7 @@ pub(crate) struct CheckedSelect<'a> {
     /// kinds executes a subquery twice.
     pub(crate) readings: u32,
     pub(crate) zone: Option<Zone>,
-    /// The subqueries in FROM, in order. A repeated execution has its own entry.
+    /// The subqueries in FROM, in order. A subquery that is executed twice has two entries.
     pub(crate) subqueries: Vec<CheckedSelect<'a>>,
 }
 
@@ -183,8 +183,8 @@ fn calls_of(expr: &Expr) -> Vec<&str> {
     }
 }
 
-/// Checks that WHERE calls only mathematical functions (1.x `validateCondition`), and that the
-/// right side of a regex operator is a regex; otherwise 1.x panics.
+/// Checks that WHERE calls only mathematical functions (1.x `validateCondition`). Also checks that
+/// the right side of a regex operator is a regex; on any other right side, 1.x panics.
 fn check_condition(expr: &Expr) -> Result<(), QueryError> {
     match expr {
         Expr::Binary { op: BinaryOp::EqRegex | BinaryOp::NeRegex, right, .. }

@@ -37,9 +37,9 @@ impl Zone {
         self.offset_seconds(time_ns.div_euclid(S_NS)) * S_NS
     }
 
-    /// Returns the UTC time at which local clocks show `local`, like Go's `time.Date`. A repeated
-    /// local time is the earlier time. A skipped local time uses the offset before or after the
-    /// change.
+    /// Returns the UTC time at which local clocks show `local`, like Go's `time.Date`. If local
+    /// clocks show `local` twice, returns the earlier time. If local clocks skip `local`, uses the
+    /// offset before or after the clock change.
     pub(crate) fn to_utc_seconds(&self, local: i64) -> i64 {
         let first = self.offset_seconds(local);
         if first == 0 {
@@ -83,7 +83,8 @@ impl Zone {
         shifts
     }
 
-    /// Returns the first second with the offset of `to`. The offset at `from` must differ.
+    /// Returns the first second with the same offset as `to`. The offset at `from` must be
+    /// different.
     fn change_between(&self, mut from: i64, mut to: i64) -> i64 {
         let before = self.offset_seconds(from);
         while from + 1 < to {

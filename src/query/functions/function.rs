@@ -19,7 +19,7 @@ pub struct Function {
     pub(crate) takes: SupportedTypes,
     pub(crate) output: Output,
     pub(crate) execution: Execution,
-    /// Applies to empty windows of statements without a `fill` clause.
+    /// The value for empty windows in statements without a `fill` clause.
     pub(crate) fill: DefaultFill,
     /// The name in 1.x's error about an unsupported type, if the name differs from `name`.
     pub(crate) iterator: Option<&'static str>,
@@ -61,15 +61,16 @@ pub(crate) enum Arguments {
     StreamAndWindow,
     /// An aggregate for each window, the number of values to predict, and a season's length.
     Forecast,
-    /// A stream, a period, and optionally the number of values to hold back and the averages'
-    /// start.
+    /// A stream, a period, and two optional arguments: the number of values to hold back, and the
+    /// method that starts the averages.
     Technical {
         /// The minimum number of values to hold back.
         hold_min: i64,
-        /// The supported starts of averages; empty if the function has no such argument.
+        /// The supported methods that start the averages; empty if the function has no such
+        /// argument.
         warmups: &'static [&'static str],
     },
-    /// Numeric arguments, with their number.
+    /// The number of numeric arguments.
     Numbers(usize),
 }
 
@@ -107,7 +108,7 @@ pub(crate) enum Gathered {
     Distinct,
     /// The exact number of distinct values, which 1.x estimates with a sketch.
     CountOfSketch,
-    /// A sketch that is not an argument. The statement returns no result for it.
+    /// A sketch that is not the argument of a function. Such a call has no result.
     Sketch,
     Percentile,
     Top,
@@ -119,7 +120,7 @@ pub(crate) enum Gathered {
 pub(crate) enum DefaultFill {
     Null,
     Zero,
-    /// The result omits empty windows, whatever `fill` says.
+    /// The result omits empty windows for every `fill`.
     LeftOut,
 }
 

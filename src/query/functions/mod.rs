@@ -1,7 +1,7 @@
-//! Lists the functions of InfluxQL, one per row, for the compiler, the executor and the console.
+//! Lists the functions of InfluxQL for the compiler, the executor and the console.
 //!
-//! A new function needs a row in the file of its kind. Its computation belongs in one of these
-//! modules:
+//! A new function needs a row in the file of its kind. The computation of the function belongs in
+//! one of these modules:
 //! - `scan/` for aggregates and selectors,
 //! - [`super::transforms`] for transformations,
 //! - [`super::math`] for mathematical functions.

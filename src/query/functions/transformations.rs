@@ -3,7 +3,7 @@
 use super::function::{Arguments, DefaultFill, Execution, Function, Kind, Output, SupportedTypes};
 use crate::query::data_type::DataType;
 
-/// The default argument is a stream of numbers, and the default result is floats.
+/// By default, the argument is a stream of numbers, and the result consists of floats.
 const TRANSFORMATION: Function = Function {
     name: "",
     kind: Kind::Transformation,

@@ -191,7 +191,7 @@ impl CardinalityCount {
         }
     }
 
-    /// Whether hashes suffice for the count. Up to a million names then need no memory.
+    /// Whether the executor can count hashes, without storing up to a million names.
     pub(super) fn is_hashed(&self) -> bool {
         matches!(self.of, CountOf::Series | CountOf::TagValues) && self.groups.is_empty()
     }

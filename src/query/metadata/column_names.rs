@@ -8,7 +8,7 @@ use crate::model::schema::{ColumnDefinition, MeasurementSchema};
 
 #[derive(Clone, Debug)]
 pub(super) struct ColumnNames {
-    /// Has all columns of the measurement.
+    /// Contains all columns of the measurement.
     pub(super) schema: Arc<MeasurementSchema>,
     /// The tags in the request, in ascending order of key.
     pub(super) tags: Vec<(ColumnId, String)>,
@@ -16,7 +16,7 @@ pub(super) struct ColumnNames {
 }
 
 impl ColumnNames {
-    /// `wanted` selects the tags.
+    /// Includes only the tags that `wanted` accepts.
     pub(super) fn new(
         schema: &Arc<MeasurementSchema>,
         policy: &Rc<str>,
@@ -49,7 +49,7 @@ pub(super) fn tag_value<'a>(
     (!value.is_empty()).then_some((key, value))
 }
 
-/// Uses 1.x's format.
+/// Formats a series key like 1.x.
 pub(super) fn series_key(known: &ColumnNames, values: &[String]) -> String {
     let mut key = String::new();
     escape(&mut key, known.name(), &[',', ' ']);

@@ -67,9 +67,9 @@ pub fn deletions(
     Ok(all)
 }
 
-/// Rejects every condition that does not exactly specify a set of series. Tags may be compared by
-/// `=`, `!=` and regexes, combined with AND and OR. The condition selects the same series in a
-/// SELECT.
+/// Rejects every condition that does not exactly specify a set of series. A valid condition
+/// combines `=`, `!=` and regexes on tags with AND and OR. A SELECT with the condition returns rows
+/// of the same series.
 fn check(condition: &Expr, schema: &Columns<'_>) -> Result<(), QueryError> {
     match condition {
         Expr::Paren(inner) => check(inner, schema),
@@ -119,7 +119,7 @@ fn check_operand(expr: &Expr, schema: &Columns<'_>) -> Result<(), QueryError> {
     Ok(())
 }
 
-/// The operand must not contain a field.
+/// Whether an operand without fields is a tag or a string.
 fn is_text(expr: &Expr) -> bool {
     match expr {
         Expr::Paren(inner) => is_text(inner),

@@ -42,7 +42,7 @@ struct MetaStream {
     summaries: VecDeque<MeasurementSummary>,
     /// The size of the last page, in bytes.
     bytes: usize,
-    /// The position of the next page. The inner `None` is the first page. The outer `None` means
+    /// The position of the next page. The inner `None` means the first page. The outer `None` means
     /// that the last page has arrived.
     rest: Option<Option<(u32, Vec<String>)>>,
 }
@@ -88,7 +88,7 @@ impl MetaExecutor {
             for (position, known) in scan.column_names.iter().enumerate() {
                 let mut name = known.name().to_owned();
                 if matches!(plan.render, Render::Placed(..)) {
-                    // A filter may accept the measurement in one policy only, so each policy has
+                    // A filter may accept the measurement in only one policy, so each policy has
                     // its own entry.
                     name = name + "\0" + &scan.policy;
                 }
@@ -184,7 +184,6 @@ impl MetaExecutor {
         Ok(())
     }
 
-    /// Whether LIMIT hides all further rows.
     fn is_full(&self) -> bool {
         let is_list = !matches!(self.plan.render, Render::Count(_));
         is_list && !self.plan.render.per_measurement() && self.limiter.is_exhausted()
@@ -207,7 +206,6 @@ impl MetaExecutor {
         }
     }
 
-    /// Adds the count over all measurements.
     fn count_whole(&mut self) {
         let Render::Count(count) = &self.plan.render else { return };
         if !count.is_whole() || std::mem::replace(&mut self.counted, true) {
@@ -235,8 +233,8 @@ impl MetaExecutor {
         self.showing = (from < to).then_some(Showing { title, names, from, to });
     }
 
-    /// The inner `None` means that the executor keeps the chunk. The outer `None` means that no
-    /// rows remain.
+    /// Returns the next chunk. The inner `None` means that the executor keeps the chunk. The outer
+    /// `None` means that no rows remain.
     fn show_next(&mut self) -> Option<Option<SeriesChunk>> {
         let columns = self.plan.render.columns();
         let Showing { title, names, from, to } = self.showing.as_mut()?;
@@ -262,7 +260,7 @@ impl MetaExecutor {
 }
 
 /// Collects a measurement's summaries. `scans` contains each scan of the measurement, and the
-/// measurement's position in the scan. Returns the pages that are needed first.
+/// measurement's position in the scan. Returns the pages that the executor needs first.
 fn collect(
     streams: &mut [MetaStream],
     plan: &MetaPlan,

@@ -1,8 +1,8 @@
 //! Evaluates the condition of SHOW MEASUREMENTS, which selects measurements, not series, as in 1.x
 //! (`MeasurementNamesByExpr`).
 //!
-//! `host = 'a'` selects each measurement that has a series with this tag. `host != 'a'` selects
-//! each measurement that has the tag `host` but no such series. AND and OR combine sets of
+//! `host = 'a'` selects each measurement that has a series with `host` equal to `a`. `host != 'a'`
+//! selects each measurement that has the tag `host` but no such series. AND and OR combine sets of
 //! measurements.
 
 use crate::influxql::ast::{BinaryOp, Expr};
@@ -38,7 +38,7 @@ pub(super) struct MeasurementFilter {
 }
 
 impl Leaf {
-    /// Ignores the negation of the operator.
+    /// Whether a tag value matches, ignoring the negation of the operator.
     pub(super) fn hits(&self, value: &str) -> bool {
         match &self.test {
             Test::Equal(text) => text == value,

@@ -1,9 +1,9 @@
 //! Executes the SHOW statements about stored data, from summaries of rows that are not deleted.
 //!
-//! The steps are the steps of a SELECT. [`database`] returns the database to load. [`compile`]
-//! lowers the statement to requests for summaries. [`executor::MetaExecutor`] merges the pages of
-//! every shard, one measurement at a time. SHOW SERIES and SHOW FIELD KEYS read one policy; all
-//! other statements read every policy.
+//! A SHOW statement is executed in the same steps as a SELECT. [`database`] returns the database to
+//! load. [`compile`] lowers the statement to requests for summaries. [`executor::MetaExecutor`]
+//! merges the pages of every shard, one measurement at a time. SHOW SERIES and SHOW FIELD KEYS read
+//! one policy; all other statements read every policy.
 
 mod cardinality;
 mod column_names;

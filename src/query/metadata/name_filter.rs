@@ -28,10 +28,10 @@ impl NameTest {
     }
 }
 
-/// The measurements in FROM by policy as written, without repetitions.
+/// The measurements in FROM, grouped by the policy as written, without repetitions.
 pub(super) struct SourceTests<'a>(BTreeMap<Option<&'a str>, SourceTest<'a>>);
 
-/// The names and regexes for one policy. Regexes are stored by their text.
+/// The names and regexes for one policy. Each regex is stored under its text.
 #[derive(Default)]
 pub(super) struct SourceTest<'a> {
     names: BTreeSet<&'a str>,
@@ -66,7 +66,7 @@ impl<'a> SourceTests<'a> {
         self.0.is_empty()
     }
 
-    /// `is_here` accepts a policy as written.
+    /// Returns the sources whose policy, as written, satisfies `is_here`.
     pub(super) fn within(&self, is_here: impl Fn(Option<&str>) -> bool) -> SourceTest<'a> {
         let mut all = SourceTest::default();
         for (_, test) in self.0.iter().filter(|(policy, _)| is_here(**policy)) {
@@ -85,9 +85,9 @@ impl SourceTest<'_> {
 
 #[derive(Clone, Debug)]
 pub(super) enum KeyFilter {
-    /// The flag accepts the keys in the list. Without the flag, all other keys are accepted.
+    /// Accepts the keys in the list if the flag is set, and all other keys otherwise.
     Names(Vec<String>, bool),
-    /// The flag accepts the matching keys. Without the flag, all other keys are accepted.
+    /// Accepts the matching keys if the flag is set, and all other keys otherwise.
     Matches(Pattern, bool),
 }
 

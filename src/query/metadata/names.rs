@@ -13,7 +13,7 @@ const NAME_BYTES: usize = 8;
 /// The number of names in a page. Pages are never reallocated; a single text would be copied
 /// whenever it grows.
 const PAGE_NAMES: usize = 4_096;
-/// The number of names above the limit at which the list is sorted and truncated.
+/// The list is sorted and truncated when it exceeds the limit by this number of names.
 const SPARE: usize = 10_000;
 /// Separates the cells of a row, and sorts before every character of a name.
 const SEPARATOR: &str = "\0";
@@ -102,7 +102,7 @@ impl SortedNames {
         self.order.get(range).or_bug().iter().map(row).collect()
     }
 
-    /// Counts duplicates.
+    /// Includes duplicates.
     fn stored(&self) -> usize {
         let last = self.pages.last().map_or(0, StringColumn::len);
         self.pages.len().saturating_sub(1) * PAGE_NAMES + last

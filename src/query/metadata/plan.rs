@@ -226,7 +226,7 @@ fn want(render: &Render, column_names: &[ColumnNames]) -> SummaryWant {
 
 type Chosen<'a> = Vec<(&'a MetaPolicy<'a>, BTreeMap<&'a str, &'a Arc<MeasurementSchema>>)>;
 
-/// The policies to read, with the selected measurements of each.
+/// Returns the policies to read, with the selected measurements of each policy.
 fn chosen<'a>(show: &ShowClauses<'_>, context: &MetaContext<'a>) -> Result<Chosen<'a>, QueryError> {
     let default = context.defaults.policy.unwrap_or(context.default_policy);
     let names = SourceTests::new(show.sources)?;

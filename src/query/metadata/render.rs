@@ -71,7 +71,7 @@ impl Listing {
         Self { rows: SortedNames::new(keep), ..Self::default() }
     }
 
-    /// The error is [`QueryError::TooLarge`] if a measurement has too many names to sort.
+    /// Returns [`QueryError::TooLarge`] if a measurement has too many names to sort.
     pub(super) fn add(
         &mut self,
         render: &Render,

@@ -11,18 +11,18 @@ use crate::query::result::{Column, ResultColumn, Validity, Values};
 use crate::query::scalar::repeat;
 use crate::scan::request::Window;
 
-/// A query with fewer windows is never rejected because of a stray point. Nulls for this number of
-/// windows need about 3 MB.
+/// A query with at most this number of windows is never rejected because of a stray point. Nulls
+/// for this number of windows need about 3 MB.
 const STRAY_WINDOWS_MIN: i64 = 100_000;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum FillPlan {
     Null,
-    /// Has the type of the call.
+    /// The specified value, in the type of the call.
     Value(FieldValue),
     /// The previous non-empty window's value.
     Previous,
-    /// Interpolates between the nearest non-empty windows.
+    /// The linear interpolation between the nearest non-empty windows.
     Linear,
 }
 
@@ -73,8 +73,8 @@ pub(crate) fn fill_aux(column: &mut Option<Column>, slot: &Slot, node: &SelectNo
     }
 }
 
-/// In strings and booleans, `otherwise` replaces nulls. It has one row with the number in
-/// `fill(number)`, even if the types differ.
+/// Returns the result column. In strings and booleans, `otherwise` replaces nulls. `otherwise` has
+/// one row, which contains the number in `fill(number)`, even if the types differ.
 pub(crate) fn shown(column: Column, otherwise: Option<Column>) -> ResultColumn {
     match (otherwise, &column.values) {
         (Some(otherwise), Values::String(_) | Values::Boolean(_)) => {

@@ -1,4 +1,4 @@
-//! Collects the rows of a window for functions of all values together.
+//! Collects the rows of a window for functions that process all values of the window together.
 
 use std::collections::HashMap;
 
@@ -261,8 +261,8 @@ impl GatherExecutor {
     }
 }
 
-/// Whether a function reads a descending statement in ascending order. In 1.x, the reading order
-/// determines which of several equal values the function selects.
+/// Whether a function reads the rows of a descending statement in ascending order. In 1.x, the
+/// reading order determines which of several equal values the function selects.
 fn reads_ascending(node: &SelectNode, plan: &GatherPlan) -> bool {
     let in_order_of_statement = matches!(
         plan.function,

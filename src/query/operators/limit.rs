@@ -4,7 +4,6 @@
 pub(crate) struct Limiter {
     skip: u64,
     show: Option<u64>,
-    /// Whether a row has arrived.
     is_begun: bool,
 }
 
@@ -27,12 +26,11 @@ impl Limiter {
         (from, to)
     }
 
-    /// Counts rows that LIMIT or OFFSET hides.
+    /// Whether a row has arrived, even if LIMIT or OFFSET hides the row.
     pub(crate) fn is_begun(&self) -> bool {
         self.is_begun
     }
 
-    /// Whether LIMIT hides all further rows.
     pub(crate) fn is_exhausted(&self) -> bool {
         self.show == Some(0)
     }

@@ -115,9 +115,9 @@ fn absent(slot: Option<&Slot>, rows: usize) -> AuxValues {
     }
 }
 
-/// Describes the merge of the call's states. The merge needs only the types and identities of tags,
-/// so each tag has its slot's number. The fields next to the value have the types in the `first`
-/// state.
+/// Returns the call whose states are merged. The merge needs only the types and identities of tags,
+/// so each tag has the number of its slot. The fields next to the value have the types in the
+/// `first` state.
 fn merge_call(plan: &CallPlan, node: &SelectNode, first: &PartialColumn) -> Option<AggregateCall> {
     let CallBase::Merge(function) = plan.base else { return None };
     let input = |field_type| Input { column: ColumnId(0), field_type, cast: None };

@@ -20,7 +20,7 @@ impl CallSeries {
         8 * self.times_ns.len() + self.values.bytes() + aux
     }
 
-    /// Limits the range to the rows that exist.
+    /// Returns rows `from..to`, limited to the rows that exist.
     pub(crate) fn slice(&self, from: usize, to: usize) -> Self {
         let to = to.min(self.times_ns.len());
         let from = from.min(to);

@@ -4,17 +4,17 @@ use std::cmp::Ordering;
 
 use crate::scan::request::ResultPosition;
 
-/// A position in the merged result of all shards. Rows of equal groups and times are ordered by
-/// shard, so a cut can separate them.
+/// A position in the merged result of all shards. Rows with equal groups and times are ordered by
+/// shard, so a cut can separate such rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Cut {
     /// The group that the cut divides. All earlier groups precede the cut.
     pub(super) group: Vec<String>,
     /// All rows of the group with earlier times precede the cut.
     pub(super) time_ns: i64,
-    /// Rows of the time `time_ns` from shards with smaller numbers precede the cut.
+    /// Rows with the time `time_ns` from shards with smaller numbers precede the cut.
     pub(super) shard: u32,
-    /// The number of the shard's rows of this time that precede the cut.
+    /// The number of the shard's rows with this time that precede the cut.
     pub(super) rows: usize,
 }
 
@@ -41,8 +41,8 @@ impl Cut {
             .then(self.rows.cmp(&other.rows))
     }
 
-    /// Returns a position for a shard: after the rows of the cut's time if `with_time`, otherwise
-    /// before them.
+    /// Returns a position for a shard: after the rows with the cut's time if `with_time` is true,
+    /// otherwise before these rows.
     fn position(&self, with_time: bool, descending: bool) -> ResultPosition {
         let time_ns = match (with_time, descending) {
             (false, _) => self.time_ns,
@@ -52,12 +52,12 @@ impl Cut {
         ResultPosition { group: self.group.clone(), time_ns }
     }
 
-    /// The start of a slice on `shard`.
+    /// Returns the start of a slice as a position for `shard`.
     pub(super) fn begin_of(&self, shard: u32, descending: bool) -> ResultPosition {
         self.position(shard < self.shard, descending)
     }
 
-    /// The end of a slice on `shard`.
+    /// Returns the end of a slice as a position for `shard`.
     pub(super) fn end_of(&self, shard: u32, descending: bool) -> ResultPosition {
         self.position(shard < self.shard || (shard == self.shard && self.rows > 0), descending)
     }

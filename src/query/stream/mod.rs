@@ -1,14 +1,14 @@
-//! Collects the results of all shards for one scan, slice by slice, and returns them group by
-//! group.
+//! Collects the results of all shards for one scan, slice by slice, and returns the results group
+//! by group.
 //!
-//! A slice is the part of the result between two positions. Each shard returns its part in pages,
-//! which the stream merges as they arrive. If the slice needs too much memory, the stream moves the
-//! slice's end towards the start and drops the rows after the new end. Subsequent requests contain
-//! the new end.
+//! A slice is the part of the result between two positions. Each shard returns its part of the
+//! slice in pages, and the stream merges the pages as they arrive. If the slice needs too much
+//! memory, the stream moves the slice's end towards the start and drops the rows after the new end.
+//! Subsequent requests contain the new end.
 //!
 //! When all shards have returned their parts, the stream returns the slice's groups, and the next
-//! slice starts. Its first requests contain a predicted end at which the slice will probably be
-//! full.
+//! slice starts. The first requests for the next slice contain a predicted end. At this end, the
+//! slice will probably be full.
 
 mod cut;
 mod next_end;
@@ -37,7 +37,7 @@ pub struct StreamId {
 /// A page that the executor needs before it can continue.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StreamNeed {
-    /// The shard, and the id of the page that the caller supplies.
+    /// The shard that receives the request. The caller supplies the page with the same id.
     pub stream: StreamId,
     /// The request to the shard.
     pub request: ScanRequest,
@@ -77,8 +77,8 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// `key` contains each of the node's group keys' positions in a page's keys. `is_derived` is
-    /// whether a subquery supplies the rows, whose order must not change.
+    /// `key` contains the position of each of the node's group keys in a page's keys. `is_derived`
+    /// is whether a subquery supplies the rows. The order of a subquery's rows must not change.
     pub(crate) fn new(
         scan: u32,
         shards: u32,
@@ -147,7 +147,7 @@ impl Stream {
         self.shards.iter().any(begun) || self.slice.has_begun()
     }
 
-    /// Returns the pages to supply before the next call if the front is missing.
+    /// If the front is missing, returns the pages that the caller must supply before the next call.
     pub(crate) fn needs(&self) -> impl Iterator<Item = StreamNeed> + '_ {
         let open = (0..).zip(&self.shards).filter(|(_, progress)| !progress.is_through);
         let piece_bytes = self.room.piece_bytes(open.clone().count(), self.has_begun());

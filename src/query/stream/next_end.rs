@@ -1,8 +1,8 @@
 //! Predicts the end of a slice before its first page arrives.
 //!
-//! Otherwise, a slice would collect all groups and times and then drop the excess, and shards would
-//! read each row of a long result two to four times. At the predicted end, the slice is nearly full
-//! if the data is similar to the previous data.
+//! Without a predicted end, a slice would collect all groups and times and then drop the excess.
+//! The shards would read each row of a long result two to four times. At the predicted end, the
+//! slice is nearly full if the following data is similar to the previous data.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use super::cut::Cut;
 const FOLLOWING_GROUPS_MAX: usize = 1_000;
 /// The maximum size of the remembered groups' keys, in bytes.
 const FOLLOWING_BYTES_MAX: usize = 100_000;
-/// The maximum ratio of consecutive slices' sizes.
+/// The maximum ratio of the next slice's size to the last slice's size.
 const GROWTH_MAX: usize = 4;
 
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +32,7 @@ impl SliceMemory {
         is_telling.then(|| scaled.min(size.saturating_mul(GROWTH_MAX as u64)).max(1))
     }
 
-    /// Predicts the next slice's groups if this slice had `groups` groups.
+    /// Predicts the number of groups in the next slice if this slice had `groups` groups.
     pub(super) fn next_groups(self, groups: usize) -> Option<usize> {
         self.scale(groups as u64).map(|groups| usize::try_from(groups).unwrap_or(usize::MAX))
     }
@@ -49,7 +49,8 @@ impl SliceMemory {
     }
 }
 
-/// The first groups after the slice, whose rows shards returned and the slice dropped.
+/// The first groups after the slice. The shards returned rows of these groups, and the slice
+/// dropped the rows.
 #[derive(Debug, Default)]
 pub(super) struct NextGroups {
     keys: BTreeSet<Vec<String>>,

@@ -11,9 +11,9 @@ use crate::scan::page::GroupData;
 
 /// The approximate size, in bytes, of each part into which sorted rows are divided.
 const PART_BYTES: usize = PAGE_BYTES_MAX;
-/// The temporary memory for sorting a row, in bytes: its time and number.
+/// The temporary memory for sorting a row, in bytes: the row's time and number.
 const ORDER_BYTES: usize = size_of::<(i64, u32)>();
-/// The memory of a row without columns, in bytes: its time and its number in the order.
+/// The memory of a row without its columns, in bytes: the row's time and its number in the order.
 const ROW_BYTES: usize = size_of::<i64>() + size_of::<u32>();
 
 #[derive(Debug)]
@@ -35,9 +35,9 @@ pub(crate) struct SliceRows {
 /// The rows of a group in a slice, returned part by part.
 #[derive(Debug)]
 pub(crate) enum OrderedRows {
-    /// In order of arrival.
+    /// The rows in order of arrival.
     Pieces(VecDeque<GroupData>),
-    /// With the order in which to return the rows.
+    /// The rows, and the order in which to return them.
     Sorted { rows: SliceRows, order: Vec<u32>, next: usize },
 }
 
@@ -51,7 +51,7 @@ impl SliceRows {
         let fields = columns.len();
         columns.extend(tags.into_iter().map(|tags| Column::full(Values::String(tags))));
         let mut piece = FetchedRows { shard, times_ns, columns, fields };
-        // A page has less than 2^32 rows.
+        // A page has fewer than 2^32 rows.
         let wanted: Vec<u32> = (0..)
             .zip(&piece.times_ns)
             .filter(|(_, time_ns)| is_wanted(**time_ns))
@@ -79,7 +79,7 @@ impl SliceRows {
         self.bytes
     }
 
-    /// The first time in the order of the result.
+    /// Returns the first time in the order of the result.
     pub(super) fn first_ns(&self, descending: bool) -> Option<i64> {
         let times_ns = self.pieces.iter().flat_map(|piece| &piece.times_ns).copied();
         if descending { times_ns.max() } else { times_ns.min() }
@@ -185,7 +185,7 @@ impl SliceRows {
         OrderedRows::Sorted { rows: self, order, next: 0 }
     }
 
-    /// Whether the stored rows ascend or descend by time as the result does.
+    /// Whether the stored rows are already in the result's order of time.
     fn is_ordered(&self, descending: bool) -> bool {
         let times = self.pieces.iter().flat_map(|piece| &piece.times_ns);
         match descending {

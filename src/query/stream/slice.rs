@@ -60,8 +60,8 @@ pub(crate) struct Slice {
     bytes_max: usize,
     /// The estimated number of groups that fit.
     groups_max: usize,
-    /// The number of the shard's rows that belong to the previous slice: rows of the time and shard
-    /// of `from`.
+    /// The number of the shard's rows that belong to the previous slice. These rows have the time
+    /// and shard of `from`.
     passed: usize,
 }
 
@@ -100,8 +100,8 @@ impl Slice {
         self.from.is_some()
     }
 
-    /// Returns the group after which the slice starts; `None` if it starts inside a group, and for
-    /// subqueries, which determine the order of their groups.
+    /// Returns the group after which the slice starts; `None` if the slice starts inside a group.
+    /// Also returns `None` for subqueries, which determine the order of their groups themselves.
     pub(super) fn starts_after(&self) -> Option<&[String]> {
         let from = self.from.as_ref().filter(|_| !self.is_derived)?;
         from.is_behind_group(self.descending).then_some(&from.group)
@@ -231,8 +231,8 @@ impl Slice {
         })
     }
 
-    /// Moves the end back to a cut and drops the data after it, unless the slice already ends
-    /// before.
+    /// Moves the end back to a cut and drops the data after the cut. Does nothing if the slice
+    /// already ends before the cut.
     pub(super) fn lower(&mut self, cut: Cut) {
         let is_before = |held: &Cut| cut.order(held, self.descending).is_lt();
         if !self.until.as_ref().is_none_or(is_before) {
@@ -276,8 +276,8 @@ impl Slice {
         }
         while self.groups.len() == 1 && self.bytes() > bytes_max && !self.is_derived {
             let Some((key, Gathered::Rows(rows))) = self.groups.iter_mut().next() else { return };
-            // Rows with the end's time may have arrived since the end changed. Drop the rows after
-            // the end.
+            // Rows with the time of the end may have arrived after the end was last changed. Drop
+            // these rows if they are after the end.
             if let Some(until) = self.until.as_ref().filter(|until| until.group == *key) {
                 drop_behind(rows, (self.from.as_ref(), until), self.descending);
                 self.bytes = rows.bytes();
@@ -333,8 +333,8 @@ impl Slice {
                 }
                 Gathered::States(states) => complete.push((key, Complete::States(states))),
                 Gathered::Rows(mut rows) => {
-                    // Rows with the end's time may have arrived since the end changed. Drop the
-                    // rows after the end.
+                    // Rows with the time of the end may have arrived after the end was last
+                    // changed. Drop these rows if they are after the end.
                     let until = self.until.as_ref().filter(|until| until.group == key);
                     if let Some(until) = until.filter(|_| !self.is_derived) {
                         drop_behind(&mut rows, (self.from.as_ref(), until), self.descending);
@@ -357,7 +357,8 @@ impl Slice {
         let from = self.from.as_ref().filter(|from| from.group == until.group);
         self.groups_max = usize::MAX;
         if until.is_behind_group(self.descending) {
-            // A slice with only the rest of a large group does not predict a number of groups.
+            // If the slice contains only the rest of a large group, the number of groups that fit
+            // cannot be predicted.
             let groups = match from {
                 Some(_) => 1,
                 None => fullness.next_groups(self.groups.len())?,
@@ -383,12 +384,12 @@ impl Slice {
     }
 }
 
-/// The slice must end inside the group.
+/// The end of the slice must be inside the group.
 fn drop_behind(rows: &mut SliceRows, (from, until): (Option<&Cut>, &Cut), descending: bool) {
     let is_same = |from: &&Cut| {
         from.group == until.group && (from.time_ns, from.shard) == (until.time_ns, until.shard)
     };
-    // Rows before the slice are not stored.
+    // The rows that precede the slice are not stored and must not be counted.
     let held = until.rows.saturating_sub(from.filter(is_same).map_or(0, |from| from.rows));
     rows.cut((until.time_ns, until.shard, held), descending);
 }
@@ -410,7 +411,7 @@ fn merge(
     Ok(())
 }
 
-/// Keeps the windows before `time_ns`.
+/// Drops the windows that do not precede `time_ns`.
 fn before(state: &mut PartialColumn, time_ns: i64, descending: bool) {
     let is_before =
         |start_ns: i64| if descending { start_ns > time_ns } else { start_ns < time_ns };
@@ -418,7 +419,7 @@ fn before(state: &mut PartialColumn, time_ns: i64, descending: bool) {
     if is_all || state.windows_ns.iter().all(|&start_ns| is_before(start_ns)) {
         return;
     }
-    // A state has less than 2^32 windows.
+    // A state has fewer than 2^32 windows.
     let kept: Vec<u32> = (0..)
         .zip(&state.windows_ns)
         .filter(|(_, start_ns)| is_before(**start_ns))

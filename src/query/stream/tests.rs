@@ -14,7 +14,7 @@ use crate::scan::request::{Input, Output, ResultPosition};
 /// A group, a time, and a number that distinguishes rows.
 type Row = (String, i64, i64);
 
-/// Returns its rows series by series.
+/// A shard that returns its rows series by series.
 struct Shard {
     rows: Vec<Row>,
     descending: bool,
@@ -162,7 +162,8 @@ fn in_order(shards: &[Shard]) -> Vec<Row> {
     rows
 }
 
-/// Has `series` series with one row per second, and returns its rows in two time ranges.
+/// Creates a shard of `series` series with one row per second. The shard returns its rows in two
+/// time ranges.
 fn long(group: impl Fn(i64) -> String, (series, seconds): (i64, i64), descending: bool) -> Shard {
     let mut rows = Vec::new();
     let halves = [0..seconds / 2, seconds / 2..seconds];

@@ -1,4 +1,5 @@
-//! Stores the result of a subquery so that the outer statement can scan it like a measurement.
+//! Stores the result of a subquery so that the outer statement can scan the result like a
+//! measurement.
 //!
 //! The complete result is stored only if the rows must be sorted:
 //! - If each series of the subquery is a group of the outer statement, or if only one series
@@ -9,9 +10,9 @@
 //! Each series of the subquery becomes a series of the derived measurement. Group tags become both
 //! tags and fields. Columns become fields.
 //!
-//! Scans of rows read them in the order of 1.x: by time, or by series if a selector selected points
+//! Scans that return rows use the order of 1.x: by time, or by series if a selector selected points
 //! over the whole range. In these scans, a row's position replaces its time, and a field contains
-//! the real time. Scans of partial states use the real times.
+//! the real time. Scans that return partial states use the real times.
 
 mod table;
 
@@ -369,8 +370,8 @@ fn restore_times(data: &mut GroupData) {
     }
 }
 
-/// Converts like 1.x: numbers to the outer expression's numeric type. Returns `None` for other
-/// conversions.
+/// Converts a column like 1.x: a number is converted to the outer expression's numeric type.
+/// Returns `None` for any other conversion.
 fn converted(column: &Column, to: FieldType) -> Option<Column> {
     if column.values.field_type() == to {
         return Some(column.clone());

@@ -136,7 +136,8 @@ impl ArrivedRows {
     }
 
     /// Arranges rows with the given times. Equal consecutive entries in `row_series` form a series.
-    /// An entry is the group, and the row's number among rows of that group and time.
+    /// An entry contains the group, and the row's number among the rows with the same group and
+    /// time.
     fn arranged(
         &self,
         measurement: MeasurementId,

@@ -101,7 +101,8 @@ impl Transformation for Integral {
     }
 
     fn finish(&mut self, _work: &Work) -> Result<Finish, QueryError> {
-        // A single point has no area at the start of a window, or without windows at the epoch.
+        // A single point at the start of a window has no area. Without windows, a single point at
+        // the epoch has no area either.
         if self.last.take().is_none_or(|(last_ns, _)| last_ns == self.bounds.0) {
             return Ok(Finish::Nothing);
         }

@@ -54,8 +54,8 @@ impl StreamBatch {
     }
 }
 
-/// Returns the first value at the last time of the stream after the batch `piece`: `before` if an
-/// earlier batch has this time.
+/// Returns the first value at the last time of the stream up to batch `piece`. Returns `before` if
+/// an earlier batch already contains a value at this time.
 pub(super) fn last_of(piece: &StreamBatch, before: Option<(i64, Values)>) -> Option<(i64, Values)> {
     let Some(&time) = piece.times_ns.last() else { return before };
     if before.as_ref().is_some_and(|(last, _)| *last == time) {

@@ -20,8 +20,9 @@ pub struct ContinuousRun {
 }
 
 /// Returns the run of `create` that is due at `now_ns`; `None` if no run is due, for example after
-/// a clock change. `last_run_ns` is the previous run's watermark. A run after missed runs covers
-/// `windows_max` windows. If `windows_max` is less than [`WINDOWS_PER_RUN_MAX`], every run does.
+/// a clock change. `last_run_ns` is the previous run's watermark. A run that catches up after
+/// missed runs covers `windows_max` windows. If `windows_max` is less than [`WINDOWS_PER_RUN_MAX`],
+/// every run covers `windows_max` windows.
 ///
 /// # Errors
 /// [`QueryError::Invalid`]
@@ -64,8 +65,9 @@ pub fn next_run(
     let mut end_ns =
         border(now_ns.saturating_add(interval_ns).saturating_sub(step_ns), interval_ns);
     let step_end_ns = start_ns.saturating_add(interval_ns.saturating_mul(windows_max));
-    // With this watermark, the next run starts at the end of this run. After a run that was too
-    // large, every window needs a run of the reduced size, so the watermark may exceed `now_ns`.
+    // With this watermark, the next run starts at the end of this run. The watermark may exceed
+    // `now_ns`, because after a run that was too large, every window must be in a run of the
+    // reduced size.
     let step_last_ns = step_end_ns.saturating_add(for_ns).saturating_sub(every_ns);
     let is_reduced = windows_max < WINDOWS_PER_RUN_MAX;
     let catches_up = last_run_ns.is_some() && step_last_ns < last_ns;

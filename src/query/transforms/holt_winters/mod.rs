@@ -16,7 +16,7 @@ use nelder_mead::Search;
 
 /// The initial values of each weight. The fit starts a search from each combination.
 const GUESSES: [f64; 2] = [0.3, 0.3 + 0.4];
-/// A search ends if the standard deviation of its corners' values does not exceed this.
+/// A search ends if the standard deviation of its corners' values does not exceed this value.
 const EPSILON: f64 = 1e-4;
 /// The parameters without a season: alpha, beta, gamma, phi, level and trend. A season adds one
 /// parameter for each of its steps.
@@ -103,7 +103,8 @@ impl HoltWinters {
 impl Transformation for HoltWinters {
     fn push(&mut self, piece: &StreamBatch) -> StreamBatch {
         if let Some(values) = math::floats(&piece.values) {
-            // The fit fails above the limit, so one value above the limit suffices.
+            // The fit fails if the number of values exceeds the limit, so one value above the limit
+            // is enough.
             let room = (FORECAST_VALUES_MAX + 1).saturating_sub(self.values.len());
             self.times_ns.extend(piece.times_ns.iter().take(room));
             self.values.extend(values.iter().take(room));
@@ -139,7 +140,7 @@ impl Transformation for HoltWinters {
     }
 }
 
-/// The combinations of initial weights: two values for each of four weights.
+/// The number of combinations of initial weights: two values for each of four weights.
 const CHOICES: usize = 16;
 
 #[derive(Debug)]
@@ -228,11 +229,11 @@ fn squared_error(past: &[f64], parameters: &mut [f64], season: usize) -> f64 {
     sum
 }
 
-/// Applies the recursion to the past values and predicts `ahead` values.
+/// Applies the recursion to the past values and predicts `ahead` further values.
 ///
-/// As in 1.x, the recursion starts with the first value and continues with its own predictions. It
-/// limits the weights to `0..=1`, and stores the seasonal values of the last step. The search
-/// continues from these changed parameters.
+/// As in 1.x, the recursion starts with the first value and continues with its own predictions. The
+/// recursion limits the weights to `0..=1`, and sets the seasonal parameters to their values after
+/// the last step. The search continues from these changed parameters.
 fn smooth(past: &[f64], parameters: &mut [f64], season: usize, ahead: usize) -> Vec<f64> {
     let (plain, seasons) = parameters.split_at_mut(PLAIN.min(parameters.len()));
     for weight in plain.iter_mut().take(4) {
@@ -268,7 +269,8 @@ fn smooth(past: &[f64], parameters: &mut [f64], season: usize, ahead: usize) -> 
     forecast
 }
 
-/// Raises `base` to a power and rounds like Go's `math.Pow`. Any difference would change the fit.
+/// Raises `base` to a power and rounds like Go's `math.Pow`. Any rounding difference would change
+/// the fit.
 fn power(base: f64, mut exponent: usize) -> f64 {
     let (mut power, mut square) = (1.0, base);
     while exponent > 0 {

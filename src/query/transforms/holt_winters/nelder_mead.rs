@@ -25,7 +25,7 @@ impl Search {
         Self { vertices: simplex(start), known: 0, steps: 0 }
     }
 
-    /// The values that one step computes outside the minimized function.
+    /// The number of values that one step computes outside the minimized function.
     pub(super) fn step_values(&self) -> usize {
         // The computation of the centre reads every corner.
         let vertices = self.vertices.len();

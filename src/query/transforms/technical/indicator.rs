@@ -1,13 +1,13 @@
 //! Defines the trait of technical indicators, and the methods that start their averages.
 
-/// The start of an average.
+/// The method for starting an average.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Warmup {
-    /// Starts as an exponential average.
+    /// The average starts as an exponential average.
     Exponential,
-    /// Starts as the arithmetic mean of the first period.
+    /// The average starts as the arithmetic mean of the first period.
     Simple,
-    /// For `chande_momentum_oscillator`, which has no averages.
+    /// The function has no averages (`chande_momentum_oscillator` only).
     None,
 }
 

@@ -9,7 +9,8 @@ use super::indicator::Indicator;
 #[derive(Debug)]
 pub(super) struct Efficiency {
     period: usize,
-    /// Each value, and its absolute change. The value before the first is 0.
+    /// Each value, and its absolute difference from the previous value. The value before the first
+    /// value is 0.
     points: VecDeque<(f64, f64)>,
     noise: f64,
     last: f64,

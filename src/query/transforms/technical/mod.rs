@@ -1,5 +1,5 @@
 //! Computes the functions of technical analysis (1.x `query/internal/gota`). Each function is an
-//! [`Indicator`] of one value after another. The module holds back the first results.
+//! [`Indicator`] that processes one value after another. The module holds back the first results.
 
 mod chande;
 mod exponential;
