@@ -155,7 +155,6 @@ pub(crate) struct CallPlan {
     pub(crate) missing: Option<FieldValue>,
     /// The innermost transformation is first.
     pub(crate) transforms: Vec<Transform>,
-    /// The slots to read from the selected point.
     pub(crate) aux: Vec<usize>,
     /// Whether the call also reads the window before the range.
     pub(crate) extended: bool,
@@ -198,7 +197,7 @@ pub(crate) struct GatherPlan {
 }
 
 impl GatherPlan {
-    /// Whether rows keep their points' times even in windows.
+    /// Whether rows keep the times of their points even if the statement has windows.
     pub(crate) fn keeps_times(&self) -> bool {
         matches!(
             self.function,

@@ -123,7 +123,6 @@ fn forwards_rows(inner_nodes: &[Rc<Subquery>], checked: &CheckedSelect<'_>) -> b
     }
 }
 
-/// Lowers the subqueries and adds their results to the statement's sources.
 fn derive(
     subqueries: Vec<Prepared<'_>>,
     (group_keys, size): (&[String], &PlanSize),

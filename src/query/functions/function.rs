@@ -97,7 +97,7 @@ pub(crate) enum Execution {
     Gathered(Gathered),
     /// The edge applies the function to a series in order ([`crate::query::transforms`]).
     Streamed,
-    /// The edge applies the function to one row.
+    /// The edge applies the function to the values of one row.
     Row(MathFunction),
 }
 

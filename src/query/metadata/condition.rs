@@ -12,7 +12,6 @@ use crate::query::compile::predicate::{compare_names, is_missing};
 use crate::query::error::QueryError;
 use crate::scan::request::{Comparison, Operand, Predicate};
 
-/// The purpose of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ConditionUse {
     List,

@@ -7,8 +7,8 @@ use crate::model::bug::OrBug;
 use crate::model::limits::LISTED_NAMES_BYTES_MAX;
 use crate::query::error::QueryError;
 
-/// The memory of a name besides its text, in bytes: the end of the text and the position in the
-/// order.
+/// The memory of a name in addition to its text, in bytes: the end of the text and the position in
+/// the order.
 const NAME_BYTES: usize = 8;
 /// The number of names in a page. Pages are never reallocated; a single text would be copied
 /// whenever it grows.

@@ -37,8 +37,8 @@ impl SliceMemory {
         self.scale(groups as u64).map(|groups| usize::try_from(groups).unwrap_or(usize::MAX))
     }
 
-    /// Predicts the end time of a slice within one group. The last slice went from `began_ns` to
-    /// `from_ns`.
+    /// Predicts the end time of a slice within one group. The last slice started at `began_ns` and
+    /// ended at `from_ns`.
     pub(super) fn next_time_ns(self, (began_ns, from_ns): (i64, i64)) -> Option<i64> {
         let span_ns = began_ns.abs_diff(from_ns);
         let next_ns = self.scale(span_ns).filter(|_| span_ns > 0)?;
