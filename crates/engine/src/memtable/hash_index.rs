@@ -1,11 +1,9 @@
-//! Maps hashes to the numbers 0, 1, 2, … in an open-addressed table that does not store the keys.
-//!
-//! A dictionary or series table stores the keys. An entry therefore takes 8 to 16 bytes, even if
-//! its key is long.
+//! Maps hashes to the numbers 0, 1, 2, … in an open-addressed table. A dictionary or series table
+//! stores the keys. An entry therefore takes 8 to 16 bytes, even if its key is long.
 
 use tidemark_model::bug::OrBug;
 
-/// A map from hashes to entry numbers. The caller compares the keys.
+/// The caller compares the keys.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HashIndex {
     /// The entry number plus 1, or 0 for a free slot. The length is a power of two, and at most
@@ -15,7 +13,6 @@ pub(crate) struct HashIndex {
 }
 
 impl HashIndex {
-    /// Returns the entry that has this hash and for which `is_same` returns true.
     pub(crate) fn find(&self, hash: u32, mut is_same: impl FnMut(u32) -> bool) -> Option<u32> {
         let mask = self.slots.len().wrapping_sub(1);
         let mut slot = hash as usize & mask;
@@ -28,7 +25,6 @@ impl HashIndex {
         }
     }
 
-    /// Adds the next entry and returns its number.
     pub(crate) fn insert(&mut self, hash: u32) -> u32 {
         // Entries are series or distinct tag values of a memtable, so there are far fewer than
         // 2^32.
@@ -57,7 +53,6 @@ impl HashIndex {
         }
     }
 
-    /// Returns the memory size, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         (self.slots.capacity() + self.hashes.capacity()) * 4
     }

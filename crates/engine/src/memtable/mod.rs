@@ -1,12 +1,10 @@
-//! Stores the rows of frames as columns in memory.
-//!
-//! The memtable is a cache of the WAL and can be dropped and replayed at any time.
+//! Stores the rows of frames as columns in memory. The memtable is a cache of the WAL and can be
+//! dropped and replayed at any time.
 //!
 //! Each measurement has a table of its series, and its rows in the order of writing. Rows are
 //! sorted when they are read or flushed. Field values are stored in slabs, one for each set of
 //! columns. A row therefore takes no space for columns without a value, and the memtable is about
-//! as large as its decoded frames. The shard determines which frames are in the memtable, and when
-//! the memtable is dropped.
+//! as large as its decoded frames.
 
 pub mod cursor;
 pub mod hash_index;

@@ -22,9 +22,9 @@ pub struct MeasurementTable {
     hasher: FixedState,
     tag_ids: Vec<ColumnId>,
     series: Rc<SeriesTable>,
-    /// The index of each tag's dictionary.
+    /// One index for each tag's dictionary.
     values: Vec<HashIndex>,
-    /// The index of the series by their codes.
+    /// The series by their codes.
     keys: HashIndex,
     row_series: Chunks<u32>,
     times_ns: Chunks<i64>,
@@ -81,8 +81,7 @@ impl MeasurementTable {
         self.time
     }
 
-    /// Returns the rows sorted by key and time. `tags` contains the positions of the tags in key
-    /// order.
+    /// `tags` contains the positions of the tags in key order.
     pub(super) fn by_key(&self, tags: &[usize]) -> Rc<Rows> {
         let mut known = self.by_key.borrow_mut();
         let rows = match &*known {
@@ -159,7 +158,7 @@ impl MeasurementTable {
             .iter()
             .map(|&id| self.tag_ids.iter().position(|&held| held == id))
             .collect();
-        // For each tag, the list maps codes of the frame to codes of this table.
+        // Each list maps codes of the frame to codes of this table.
         let code_maps: Vec<Vec<Option<u32>>> = places
             .iter()
             .zip(&table.block.series.tags)
@@ -227,7 +226,7 @@ fn take_values(
     map
 }
 
-/// Returns the upper 32 bits of the hash. [`HashIndex`] uses the low bits of this result.
+/// [`HashIndex`] uses the low bits of its hashes.
 fn value_hash(hasher: &FixedState, value: &str) -> u32 {
     (hasher.hash_one(value) >> 32) as u32
 }
@@ -236,7 +235,6 @@ fn find_value(index: &HashIndex, tag: &TagColumn, hash: u32, value: &str) -> Opt
     index.find(hash, |entry| tag.dictionary.get(entry as usize) == value)
 }
 
-/// Finds or adds the series with these codes.
 fn take_key(
     hasher: &FixedState,
     index: &mut HashIndex,
@@ -254,8 +252,8 @@ fn take_key(
     index.insert(hash)
 }
 
-/// Hashes a series by its codes. The codes of missing tags do not affect the hash, so the hash does
-/// not change when a new tag key is added to the table.
+/// The codes of missing tags do not affect the hash, so the hash does not change when a new tag key
+/// is added to the table.
 fn key_hash(hasher: &FixedState, codes: &[u32]) -> u32 {
     let mut sum = hasher.hash_one(0_u8);
     for (place, &code) in (1_u64..).zip(codes) {

@@ -7,8 +7,7 @@ use std::rc::Rc;
 use tidemark_model::regex::Pattern;
 
 /// A condition on tag values. The condition refers to tags by their position in the measurement's
-/// tag order. When the order grows, the condition must be rebuilt. The depth limit for query
-/// conditions applies.
+/// tag order. When the order grows, the condition must be rebuilt.
 #[derive(Clone, Debug)]
 pub enum Condition {
     /// A constant result for every series.
@@ -48,8 +47,8 @@ pub enum Text {
     Missing,
 }
 
-/// A regular expression, with the last matched text and the result of this match. Series are
-/// sorted, so the values of their first tags repeat.
+/// A regular expression that caches its last match. Series are sorted, so the values of their first
+/// tags repeat.
 #[derive(Clone, Debug)]
 pub struct CachedRegex {
     pattern: Rc<Pattern>,
@@ -79,10 +78,8 @@ impl CachedRegex {
 
 impl Condition {
     /// Whether the condition is true for a series with these values, from
-    /// [`super::key::SeriesKey::values`].
-    ///
-    /// The caller splits the key once for all conditions, because splitting takes longer than
-    /// evaluating most conditions.
+    /// [`super::key::SeriesKey::values`]. Splitting a key takes longer than evaluating most
+    /// conditions, so the caller splits the key once for all conditions.
     pub fn holds(&self, values: &[Cow<'_, str>]) -> bool {
         match self {
             Self::Constant(holds) => *holds,

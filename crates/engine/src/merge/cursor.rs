@@ -1,7 +1,5 @@
-//! Defines the sources of a merge.
-//!
-//! A source returns series in the order of their keys, and the pages of each series in the order of
-//! time.
+//! Defines the sources of a merge. A source returns series in the order of their keys, and the
+//! pages of each series in the order of time.
 
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -16,9 +14,8 @@ use tidemark_model::ids::ColumnId;
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::FieldType;
 
-/// The maximum number of sources of a merge. A shard never has this many overlapping parts. Each
-/// source keeps the times of one page and one column in memory, at most 40 KB. Readers divide the
-/// time range so that a merge has about 64 sources.
+/// The maximum number of sources of a merge. Each source keeps the times of one page and one column
+/// in memory, at most 40 KB. Readers divide the time range so that a merge has about 64 sources.
 pub const CURSORS_MAX: usize = 2_048;
 
 /// Field columns and their types, in ascending order of their ids.
@@ -54,51 +51,36 @@ impl Direction {
     }
 }
 
-/// A sorted source of rows: a part, the rows in memory, or a wrapper around one of these that
-/// removes hidden rows.
+/// A sorted source of rows: a part, the rows in memory, or a wrapper that removes hidden rows.
 ///
 /// A new cursor is at its first series. The cursor visits each series once, and each time of a
-/// series once. The [`Direction`] is an argument of the cursor's constructor. A descending cursor
-/// visits the series from last to first, and the pages of each series from latest to earliest. The
-/// rows *within* a page always ascend, as in storage. The merge reverses the rows if necessary.
+/// series once. A descending cursor visits the series from last to first, and the pages of each
+/// series from latest to earliest. The rows *within* a page always ascend, as in storage.
 ///
-/// After an error, the position of a cursor is undefined, and the caller must drop the cursor.
+/// Every method may return [`ReadError::Storage`] or [`ReadError::Damaged`]. After an error, the
+/// position of a cursor is undefined, and the caller must drop the cursor.
 pub trait SeriesCursor {
     /// Returns the current series, or `None` after the last series.
     fn key(&self) -> Option<&SeriesKey>;
 
-    /// Moves to the first series that is not before `to` in the cursor's direction.
-    ///
-    /// For an ascending cursor, this is the series with the lowest key `>= to`. For a descending
-    /// cursor, it is the series with the highest key `<= to`. Does nothing if the cursor has
+    /// Moves to the first series that is not before `to` in the cursor's direction: for a
+    /// descending cursor, the series with the highest key `<= to`. Does nothing if the cursor has
     /// already reached `to`. The cursor skips the other series without reading them.
-    ///
-    /// # Errors
-    /// Returns [`ReadError::Storage`] or [`ReadError::Damaged`].
     fn seek(&mut self, to: &SeriesKey) -> Result<(), ReadError>;
 
     /// Moves to the next series, even if pages of the current series were not read.
-    ///
-    /// # Errors
-    /// Returns [`ReadError::Storage`] or [`ReadError::Damaged`].
     fn step(&mut self) -> Result<(), ReadError>;
 
-    /// Returns the next page of the current series, limited to rows inside `time`.
+    /// Returns the next page of the current series, limited to rows inside `time`. Returns `None`
+    /// after the last page, or if the series has no rows inside `time`.
     ///
-    /// Pages are never empty. Returns `None` after the last page, or if the series has no rows
-    /// inside `time`. `time` must not change within a series. No two pages contain the same time.
-    /// Two consecutive results may be pieces of the same page.
-    ///
-    /// # Errors
-    /// Returns [`ReadError::Storage`] or [`ReadError::Damaged`].
+    /// `time` must not change within a series. Pages are never empty, and no two pages contain the
+    /// same time. Two consecutive results may be pieces of the same page.
     fn page(&mut self, time: TimeRange) -> Result<Option<PageKeys>, ReadError>;
 
     /// Whether the current series has a row inside `time`. The next result of
-    /// [`SeriesCursor::page`] does not change. If the metadata of the pages is sufficient, the
-    /// cursor reads only the metadata.
-    ///
-    /// # Errors
-    /// Returns [`ReadError::Storage`] or [`ReadError::Damaged`].
+    /// [`SeriesCursor::page`] does not change. The cursor reads only the metadata of pages if
+    /// possible.
     fn has_rows(&mut self, time: TimeRange) -> Result<bool, ReadError>;
 
     /// Returns a column with all rows of a page, or `None` if all values are null. The page may be
@@ -106,9 +88,6 @@ pub trait SeriesCursor {
     ///
     /// A cursor caches the last decoded column. Readers of many small series should therefore read
     /// one column for all series before the next column.
-    ///
-    /// # Errors
-    /// Returns [`ReadError::Storage`] or [`ReadError::Damaged`].
     fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<PageColumn>, ReadError>;
 
     /// Moves past several series in one call: the current series, which must be unread, and the
@@ -117,9 +96,6 @@ pub trait SeriesCursor {
     /// All rows of these series must be in the same page and inside `limits`. Returns `None`
     /// without moving if fewer than two series qualify, or if the cursor cannot determine whether
     /// they do.
-    ///
-    /// # Errors
-    /// Returns [`ReadError::Storage`] or [`ReadError::Damaged`].
     fn short_series(&mut self, limits: &RunLimits<'_>) -> Result<Option<ShortSeries>, ReadError> {
         let _ = limits;
         Ok(None)
@@ -136,9 +112,6 @@ pub trait SeriesCursor {
     ///
     /// The block is empty if all values are null. Returns `None` if the block cannot be decoded
     /// without other stored data, such as a shared table.
-    ///
-    /// # Errors
-    /// Returns [`ReadError::Storage`] or [`ReadError::Damaged`].
     fn block(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<Vec<u8>>, ReadError> {
         let _ = (page, id);
         Ok(None)
@@ -186,7 +159,7 @@ impl<C: SeriesCursor + ?Sized> SeriesCursor for Box<C> {
 /// The limits of [`SeriesCursor::short_series`].
 #[derive(Clone, Copy, Debug)]
 pub struct RunLimits<'a> {
-    /// The time range. A series with rows outside the range is not included.
+    /// A series with rows outside this time range is not included.
     pub time: TimeRange,
     /// The first series that is not included, if any.
     pub end: Option<&'a SeriesKey>,
@@ -209,10 +182,8 @@ pub struct ShortSeries {
 }
 
 impl ShortSeries {
-    /// Collects consecutive series of a page within `limits`.
-    ///
-    /// `next` returns the key of the series at a position and the end of its rows in the page, or
-    /// `None` after the last series. `page` builds the rows.
+    /// Collects consecutive series of a page within `limits`. `next` returns the key of the series
+    /// at a position and the end of its rows in the page, or `None` after the last series.
     pub(crate) fn gather(
         limits: &RunLimits<'_>,
         first: u32,
@@ -277,7 +248,7 @@ impl PageColumn {
         }
     }
 
-    /// Returns the column if its type is text. Text is never stored in compact form.
+    /// Text is never stored in compact form.
     pub(super) fn text(&self) -> Option<&Column> {
         match self {
             Self::Wide(column) => Some(column),
@@ -285,8 +256,7 @@ impl PageColumn {
         }
     }
 
-    /// Appends the values of `rows` to `to`. The rows must exist, and the column must have this
-    /// type.
+    /// The rows must exist, and the column must have this type.
     pub(super) fn copy<T: Fixed>(&self, rows: Range<usize>, to: &mut Vec<T>) {
         match self {
             Self::Wide(column) => {
@@ -311,12 +281,9 @@ pub struct PageKeys {
 }
 
 impl PageKeys {
-    /// Creates a range of rows in the page that its cursor names `page`.
-    ///
-    /// `times_ns` contains the times of the whole page, including other series, and ascends within
-    /// `rows`. `columns` lists the page's columns.
+    /// Creates a range of rows in the page that its cursor names `page`. `times_ns` contains the
+    /// times of the whole page, including other series, and ascends within `rows`.
     pub fn new(page: u64, columns: Columns, times_ns: Rc<[i64]>, rows: Range<u32>) -> Self {
-        // A page has far fewer than 2^32 rows.
         let page_rows = times_ns.len() as u32;
         let end = rows.end.min(page_rows);
         let rows = rows.start.min(end)..end;
@@ -331,7 +298,6 @@ impl PageKeys {
         (first, times_ns): (u32, Rc<[i64]>),
         page_rows: u32,
     ) -> Self {
-        // A page has far fewer than 2^32 rows.
         let rows = first..first.saturating_add(times_ns.len() as u32);
         Self { page, columns, page_rows, first, times_ns, rows }
     }
@@ -366,7 +332,6 @@ impl PageKeys {
     #[must_use]
     pub fn within(&self, time: TimeRange) -> Option<Self> {
         let times = self.times_ns();
-        // A page has far fewer than 2^32 rows.
         let before = |end_ns: i64| times.partition_point(|&time_ns| time_ns < end_ns) as u32;
         let (start, end) = (before(time.start_ns), before(time.end_ns));
         let rows = self.rows.start + start..self.rows.start + end;
@@ -383,7 +348,6 @@ impl PageKeys {
     }
 
     pub(super) fn advance(&mut self, rows: usize, direction: Direction) {
-        // A page has far fewer than 2^32 rows.
         let rows = (rows as u32).min(self.rows.end - self.rows.start);
         match direction {
             Direction::Ascending => self.rows.start += rows,

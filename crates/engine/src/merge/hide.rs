@@ -27,17 +27,15 @@ pub struct Tombstone {
     pub condition: Condition,
 }
 
-/// The hidden rows of a shard.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HiddenRows {
-    /// The tombstones sorted by measurement.
+    /// Sorted by measurement.
     tombstones: Vec<Tombstone>,
     retired: BTreeSet<MeasurementId>,
 }
 
 impl HiddenRows {
-    /// Hides the rows of dropped measurements, and the rows of tombstones, which may be in any
-    /// order.
+    /// The tombstones may be in any order.
     pub(crate) fn new(mut tombstones: Vec<Tombstone>, retired: BTreeSet<MeasurementId>) -> Self {
         tombstones.sort_by_key(|tombstone| tombstone.measurement);
         Self { tombstones, retired }
@@ -54,11 +52,8 @@ impl HiddenRows {
     }
 }
 
-/// A cursor that wraps a cursor and skips hidden rows.
-///
-/// The cursor evaluates the conditions of tombstones once for each series. The cursor skips a
-/// series if all rows of the part are hidden in this series. The cursor may still visit a series
-/// without visible rows.
+/// Skips the hidden rows of another cursor. The conditions of tombstones are evaluated once for
+/// each series. The cursor may visit a series without visible rows.
 pub(crate) struct VisibleCursor<C> {
     cursor: C,
     hidden: Rc<HiddenRows>,
@@ -74,10 +69,7 @@ pub(crate) struct VisibleCursor<C> {
 }
 
 impl<C: SeriesCursor> VisibleCursor<C> {
-    /// Hides rows of `cursor`, which reads a part with this extent in `direction`.
-    ///
-    /// # Errors
-    /// Returns an error from the cursor.
+    /// `cursor` reads a part with this extent in `direction`.
     pub(crate) fn new(
         cursor: C,
         hidden: Rc<HiddenRows>,
@@ -130,7 +122,6 @@ impl<C: SeriesCursor> VisibleCursor<C> {
         Ok(())
     }
 
-    /// Skips the rest of a measurement.
     fn pass(&mut self, measurement: MeasurementId) -> Result<(), ReadError> {
         match self.direction {
             Direction::Ascending => self.cursor.seek(&SeriesKey::past(measurement, []))?,
@@ -145,7 +136,7 @@ impl<C: SeriesCursor> VisibleCursor<C> {
         Ok(())
     }
 
-    /// Returns `time` without hidden ranges at its start and end.
+    /// Removes hidden ranges at the start and end of `time`.
     fn narrowed(&self, mut time: TimeRange) -> TimeRange {
         for hidden in &self.times {
             if hidden.contains(time.start_ns) {
@@ -160,7 +151,6 @@ impl<C: SeriesCursor> VisibleCursor<C> {
         time
     }
 
-    /// Splits a page into its visible pieces.
     fn cut(&mut self, page: &PageKeys) {
         let left = gaps(&self.times).filter_map(|gap| page.within(gap));
         match self.direction {
@@ -236,14 +226,12 @@ impl<C: SeriesCursor> SeriesCursor for VisibleCursor<C> {
     }
 }
 
-/// Returns the gaps before, between and after ascending ranges.
 fn gaps(times: &[TimeRange]) -> impl Iterator<Item = TimeRange> {
     let ends = times.iter().map(|time| time.start_ns).chain([i64::MAX]);
     let starts = [i64::MIN].into_iter().chain(times.iter().map(|time| time.end_ns));
     starts.zip(ends).map(|(start_ns, end_ns)| TimeRange::new(start_ns, end_ns))
 }
 
-/// Sorts the ranges, and joins ranges that touch or overlap.
 fn join(times: &mut Vec<TimeRange>) {
     times.retain(|time| !time.is_empty());
     times.sort_by_key(|time| time.start_ns);

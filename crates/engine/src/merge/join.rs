@@ -12,7 +12,7 @@ use tidemark_model::value::FieldType;
 /// same type.
 pub(super) type Columns = [Option<PageColumn>];
 
-/// Returns the values of the rows. A value is null if it is null in all sources.
+/// A value is null if it is null in all sources.
 pub(super) fn join(picks: &Picks, columns: &Columns, field_type: FieldType) -> Column {
     let fills = fills(picks, columns);
     let values = match field_type {
@@ -59,7 +59,7 @@ fn column(columns: &Columns, page: u32) -> Option<&PageColumn> {
     columns.get(page as usize)?.as_ref()
 }
 
-/// Returns values with a fixed size. A null has the default value.
+/// A null has the default value.
 fn copied<T: Fixed>(picks: &Picks, columns: &Columns, fills: &[OlderRow]) -> Vec<T> {
     let mut out = Vec::with_capacity(picks.len());
     for run in picks.runs() {
@@ -93,7 +93,6 @@ fn text(column: &Option<PageColumn>) -> Option<&Column> {
 }
 
 fn texts(picks: &Picks, columns: &Columns, fills: &[OlderRow]) -> Column {
-    // The source number of each page, or `None` if the page lacks the column.
     let mut sources = 0..;
     let numbers: Vec<Option<usize>> =
         columns.iter().map(|column| text(column).and_then(|_| sources.next())).collect();

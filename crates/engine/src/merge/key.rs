@@ -22,11 +22,10 @@ use std::fmt;
 use tidemark_model::ids::MeasurementId;
 
 const MEASUREMENT_BYTES: usize = 4;
-/// The end of a value.
 const END: u8 = 0;
-/// The first byte of an escape. The second byte is 1 more than the escaped byte (0x00 or 0x01).
+/// The second byte of an escape is 1 more than the escaped byte (0x00 or 0x01).
 const ESCAPE: u8 = 1;
-/// A byte that is greater than every byte of a key, because UTF-8 does not use 0xff.
+/// Greater than every byte of a key, because UTF-8 does not use 0xff.
 const ABOVE: u8 = 0xff;
 
 /// The key of a series of a policy on a shard. Keys are ordered like their bytes.
@@ -34,10 +33,9 @@ const ABOVE: u8 = 0xff;
 pub struct SeriesKey(Vec<u8>);
 
 impl SeriesKey {
-    /// Creates the key of a series with these tag values, in the tag order.
-    ///
-    /// A missing tag has the value ''. If only the first few values are given, the result is the
-    /// lowest key of all series that start with these values.
+    /// Creates the key of a series with these tag values, in the tag order. A missing tag has the
+    /// value ''. If only the first few values are given, the result is the lowest key of all series
+    /// that start with these values.
     pub fn new<'a>(measurement: MeasurementId, values: impl IntoIterator<Item = &'a str>) -> Self {
         let mut key = Self(Vec::new());
         key.set(measurement, values);
@@ -63,10 +61,8 @@ impl SeriesKey {
     }
 
     /// Returns a position after every series whose first tags have these values, and before the
-    /// following series.
-    ///
-    /// If there are no values, the position is after the whole measurement. No series has the
-    /// returned key.
+    /// following series. Without values, the position is after the whole measurement. No series has
+    /// the returned key.
     pub fn past<'a>(measurement: MeasurementId, values: impl IntoIterator<Item = &'a str>) -> Self {
         let mut bytes = measurement.0.to_be_bytes().to_vec();
         values.into_iter().for_each(|value| push_value(value, &mut bytes));
@@ -109,7 +105,6 @@ impl SeriesKey {
         })
     }
 
-    /// Returns the number of values that [`SeriesKey::values`] returns.
     pub(crate) fn value_count(&self) -> usize {
         let values = self.0.get(MEASUREMENT_BYTES..).unwrap_or_default();
         values.iter().filter(|&&byte| byte == END).count()
@@ -151,7 +146,7 @@ fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((bytes.get(..end)?, bytes.get(end + 1..)?))
 }
 
-/// Decodes a value. Returns `None` if the bytes are not a valid encoding.
+/// Returns `None` if the bytes are not a valid encoding.
 fn unescape(bytes: &[u8]) -> Option<Cow<'_, str>> {
     if !bytes.contains(&ESCAPE) {
         return std::str::from_utf8(bytes).ok().map(Cow::Borrowed);
@@ -190,8 +185,7 @@ mod tests {
         assert_eq!(SeriesKey::past(M, ["a", ""]).as_bytes(), b"\0\0\0\x07a\0\0\xff");
     }
 
-    /// Returns values of few different characters, most of which must be escaped or have an unusual
-    /// sort order.
+    /// Most of these characters must be escaped or have an unusual sort order.
     fn random(rng: &mut fastrand::Rng) -> Vec<String> {
         let letters = ['\0', '\u{1}', '\u{2}', 'a', 'ü', '\u{10ffff}'];
         let value = |rng: &mut fastrand::Rng| {

@@ -15,12 +15,11 @@ use tidemark_model::ids::ColumnId;
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::FieldType;
 
-/// A merge of cursors with the same direction.
-///
-/// A new merge is before its first series. After an error, the caller must drop the merge.
+/// A merge of cursors with the same direction. A new merge is before its first series. After an
+/// error, which comes from a cursor unless a method lists others, the caller must drop the merge.
 pub struct Merge<C> {
     direction: Direction,
-    /// The sources, with the newest first.
+    /// The newest source is first.
     sources: Vec<Source<C>>,
     /// The sources whose next series is after the current series, in descending order of their next
     /// series. If sources have the same next series, the newest source is last. Items take two
@@ -44,11 +43,9 @@ struct Source<C> {
 }
 
 impl<C: SeriesCursor> Merge<C> {
-    /// Merges cursors, each with the highest write sequence of its rows.
-    ///
-    /// If two sources have a value for the same series, time and field, the merge returns the value
-    /// from the source with the higher sequence. Sources that overlap in time have disjoint
-    /// sequences, and the rows in memory have the highest sequences.
+    /// Merges cursors, each with the highest write sequence of its rows. For the same series, time
+    /// and field, the source with the higher sequence wins. Sources that overlap in time have
+    /// disjoint sequences, and the rows in memory have the highest sequences.
     ///
     /// # Errors
     /// Returns [`ReadError::TooManySources`] for more than [`CURSORS_MAX`] cursors.
@@ -66,16 +63,12 @@ impl<C: SeriesCursor> Merge<C> {
 
     /// Moves to the next series and returns its key, or `None` after the last series. The series
     /// may have no rows.
-    ///
-    /// # Errors
-    /// Returns an error from the cursors.
     pub fn next_series(&mut self) -> Result<Option<&SeriesKey>, ReadError> {
         self.leave()?;
         Ok(self.arrive())
     }
 
-    /// Sets the current series to the first series of all sources. The sources must have moved past
-    /// the previous series.
+    /// The sources must have moved past the previous series.
     fn arrive(&mut self) -> Option<&SeriesKey> {
         if self.are_first() {
             return self.key();
@@ -93,13 +86,8 @@ impl<C: SeriesCursor> Merge<C> {
         self.key()
     }
 
-    /// Moves past several short series in one call, as [`SeriesCursor::short_series`] does.
-    ///
-    /// Only one source may have these series, and the current series must be unread. Returns the
-    /// series and their rows.
-    ///
-    /// # Errors
-    /// Returns an error from the cursors.
+    /// Moves past several short series in one call, as [`SeriesCursor::short_series`] does. Only
+    /// one source may have these series, and the current series must be unread.
     pub fn short_series(
         &mut self,
         limits: &RunLimits<'_>,
@@ -120,9 +108,6 @@ impl<C: SeriesCursor> Merge<C> {
 
     /// Moves the sources to `to`. [`Merge::next_series`] then returns the first series that is not
     /// before `to` and comes after the current series.
-    ///
-    /// # Errors
-    /// Returns an error from the cursors.
     pub fn seek(&mut self, to: &SeriesKey) -> Result<(), ReadError> {
         self.leave()?;
         let passed: Vec<u16> = self.current.drain(..).chain(self.waiting.drain(..)).collect();
@@ -146,13 +131,12 @@ impl<C: SeriesCursor> Merge<C> {
     }
 
     /// Returns the next rows of the current series inside `time`, or `None` after the last row.
-    /// `time` must not change within a series. The result is never empty.
-    ///
-    /// If sources do not overlap, each result is an unchanged page.
+    /// `time` must not change within a series. The result is never empty. If sources do not
+    /// overlap, each result is an unchanged page.
     ///
     /// # Errors
-    /// Returns an error from the cursors, or [`ReadError::Damaged`] if the merge cannot continue
-    /// because the times of a cursor do not ascend.
+    /// Returns [`ReadError::Damaged`] if the merge cannot continue because the times of a cursor do
+    /// not ascend.
     pub fn next_rows(&mut self, time: TimeRange) -> Result<Option<Picks>, ReadError> {
         if let [only] = self.current[..] {
             let page = self.take_page(only, time)?;
@@ -180,9 +164,6 @@ impl<C: SeriesCursor> Merge<C> {
 
     /// Whether the current series has a row inside `time`. The caller must not have read rows of
     /// the series.
-    ///
-    /// # Errors
-    /// Returns an error from the cursors.
     pub fn has_rows(&mut self, time: TimeRange) -> Result<bool, ReadError> {
         for &at in &self.current {
             if let Some(source) = self.sources.get_mut(usize::from(at))
@@ -201,7 +182,7 @@ impl<C: SeriesCursor> Merge<C> {
     /// that each column of a page is decoded once.
     ///
     /// # Errors
-    /// Returns an error from the cursors, or [`ReadError::ColumnType`].
+    /// Returns [`ReadError::ColumnType`].
     pub fn column(&mut self, picks: &Picks, id: ColumnId) -> Result<Option<Rc<Column>>, ReadError> {
         let mut columns = Vec::with_capacity(picks.pages().len());
         let mut found = None;
@@ -238,9 +219,6 @@ impl<C: SeriesCursor> Merge<C> {
 
     /// Returns a stored column of a page from [`Merge::stored_page`], as [`SeriesCursor::block`]
     /// does. Also returns `None` if the column has another type.
-    ///
-    /// # Errors
-    /// Returns an error from the cursors.
     pub fn block(
         &mut self,
         SourcePage { source, page }: &SourcePage,
@@ -253,7 +231,6 @@ impl<C: SeriesCursor> Merge<C> {
         }
     }
 
-    /// Moves the sources past the current series.
     fn leave(&mut self) -> Result<(), ReadError> {
         for &at in &self.current {
             if let Some(source) = self.sources.get_mut(usize::from(at)) {
@@ -265,8 +242,7 @@ impl<C: SeriesCursor> Merge<C> {
     }
 
     /// Whether the current sources share their next series, and this series precedes the series of
-    /// all other sources. If consecutive series come from the same sources, the merge need not sort
-    /// its sources.
+    /// all other sources. The merge then need not sort its sources.
     fn are_first(&self) -> bool {
         let Some((&first, others)) = self.current.split_first() else { return false };
         let Some(key) = self.key_of(first) else { return false };
@@ -275,8 +251,7 @@ impl<C: SeriesCursor> Merge<C> {
             && others.iter().all(|&other| self.key_of(other) == Some(key))
     }
 
-    /// Inserts a source into the list of waiting sources in order. Omits a source that has no
-    /// further series.
+    /// Omits a source that has no further series.
     fn wait(&mut self, source: u16) {
         let Some(key) = self.key_of(source) else { return };
         let is_later = |&held: &u16| {
@@ -291,8 +266,7 @@ impl<C: SeriesCursor> Merge<C> {
         self.sources.get(usize::from(source))?.cursor.key()
     }
 
-    /// Returns the current rows of every source that has remaining rows, with the newest source
-    /// first.
+    /// The newest source is first. Sources without remaining rows are omitted.
     fn take_pages(&mut self, time: TimeRange) -> Result<Vec<(u16, PageKeys)>, ReadError> {
         let mut pages = Vec::with_capacity(self.current.len());
         for place in 0..self.current.len() {
@@ -302,7 +276,6 @@ impl<C: SeriesCursor> Merge<C> {
         Ok(pages)
     }
 
-    /// Returns the current rows of a source, or `None` if it has no remaining rows.
     fn take_page(&mut self, at: u16, time: TimeRange) -> Result<Option<PageKeys>, ReadError> {
         let Some(source) = self.sources.get_mut(usize::from(at)) else { return Ok(None) };
         let page = match source.page.take() {

@@ -1,12 +1,10 @@
-//! Merges sorted sources of rows.
-//!
-//! Series are ordered by key and the rows of a series by time. The last write wins.
+//! Merges sorted sources of rows. Series are ordered by key and the rows of a series by time. The
+//! last write wins.
 //!
 //! A source is a [`cursor::SeriesCursor`] over a part or over the rows in memory.
-//! [`hide::VisibleCursor`] wraps a source and removes rows that a delete or a drop hides.
-//! [`kway::Merge`] reads up to [`cursor::CURSORS_MAX`] sources as a single source. Flush,
-//! compaction, scan and export each consume a merge. This module does not read the bytes of a
-//! source from storage, and does not process the merged rows.
+//! [`hide::VisibleCursor`] wraps a source and removes hidden rows. [`kway::Merge`] reads up to
+//! [`cursor::CURSORS_MAX`] sources as a single source. Flush, compaction, scan and export each
+//! consume a merge.
 //!
 //! A merge uses only keys and times to determine the order of the rows ([`picks::Picks`]). The
 //! columns are then read one at a time on request. For any number of columns, the memory of a merge

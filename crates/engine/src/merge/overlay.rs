@@ -1,24 +1,19 @@
-//! Overlays pages that have times in common, so that the last write wins.
-//!
-//! The value of a field at a time comes from the newest source that has a value. A row that is in
-//! several sources is picked from the newest source, and older sources fill its nulls (see
+//! Overlays pages that have times in common, so that the last write wins. A row that is in several
+//! sources is picked from the newest source, and older sources fill its nulls (see
 //! [`super::join`]).
 
 use super::cursor::{Direction, PageKeys};
 use super::picks::Picks;
 use tidemark_model::bug::OrBug;
 
-/// The approximate maximum number of rows of an overlay. The limit bounds the memory for text: the
-/// text of all rows of 64 pages would take too much memory.
+/// The approximate maximum. The text of all rows of 64 pages would take too much memory.
 pub(super) const ROWS_MAX: usize = 16_384;
-/// The time of a page without remaining rows. This time is after every other time, in both
-/// directions.
+/// The time of a page without remaining rows, after every other time in both directions.
 const THROUGH: i64 = i64::MAX;
 
-/// Overlays pages of a series, ordered from the newest source to the oldest.
-///
-/// The overlay stops after about [`ROWS_MAX`] rows, or when the first page ends, because later rows
-/// may be incomplete. The function removes the overlaid rows from the pages.
+/// Overlays pages of a series, ordered from the newest source to the oldest, and removes the
+/// overlaid rows from the pages. The overlay stops after about [`ROWS_MAX`] rows, or when the first
+/// page ends, because later rows may be incomplete.
 pub(super) fn overlay(pages: &mut [(u16, PageKeys)], direction: Direction) -> Picks {
     let mut picks = Picks::new(direction);
     let mut heads: Vec<Head<'_>> =
@@ -67,7 +62,6 @@ impl<'a> Head<'a> {
         head
     }
 
-    /// Returns the converted time of row `at` in this direction.
     #[inline]
     fn time_at(&self, at: usize) -> i64 {
         let place = match self.direction {
@@ -82,7 +76,7 @@ impl<'a> Head<'a> {
         self.time_at(self.times_ns.len().saturating_sub(1))
     }
 
-    /// Takes the rows up to `until`. The next row must not be after `until`.
+    /// The next row must not be after `until`.
     #[inline]
     fn take(&mut self, until: i64, picks: &mut Picks) {
         let start = self.taken;
@@ -120,7 +114,6 @@ impl<'a> Head<'a> {
         *self.place.get_or_insert_with(|| picks.place_of(self.source, self.page))
     }
 
-    /// Returns the row number in the page of row `at` in this direction.
     fn row(&self, at: usize) -> u32 {
         let (rows, at) = (self.page.rows(), at as u32);
         match self.direction {
@@ -131,13 +124,9 @@ impl<'a> Head<'a> {
 }
 
 struct Least {
-    /// The earliest time of all pages.
     time: i64,
-    /// The newest page with the earliest time.
     at: usize,
-    /// Whether another page also has this time.
     shared: bool,
-    /// The earliest time among the other pages.
     next: i64,
 }
 

@@ -1,5 +1,5 @@
-//! Defines picks: the rows that a merge selects, and the pages that contain these rows. A merge
-//! picks rows before it reads values.
+//! Defines the rows that a merge picks before it reads values, and the pages that contain these
+//! rows.
 
 use std::rc::Rc;
 
@@ -13,10 +13,9 @@ use tidemark_model::value::FieldType;
 /// Before a page is added, this number of recent pages is searched for the page.
 const LATE_PAGES: usize = 64;
 
-/// The picked rows in the order of the merge, without duplicates of a series and time.
-///
-/// The rows of several series may be concatenated ([`Picks::extend`]), so that a column is decoded
-/// once for all series that share a page.
+/// The picked rows in the order of the merge, without duplicates of a series and time. Picks may
+/// contain rows of several series ([`Picks::extend`]), so that a column is decoded once for all
+/// series that share a page.
 #[derive(Clone, Debug, Default)]
 pub struct Picks {
     direction: Direction,
@@ -24,10 +23,9 @@ pub struct Picks {
     /// and possibly others. The last [`LATE_PAGES`] pages are distinct.
     pages: SmallVec<[(u16, PageKeys); 1]>,
     runs: SmallVec<[Run; 1]>,
-    /// The older rows, in ascending order of `at`. For the same `at`, newer rows come first.
+    /// In ascending order of `at`. For the same `at`, newer rows come first.
     older: Vec<OlderRow>,
-    /// The time of each row. The list is empty if the picks are all rows of a single page in
-    /// ascending order.
+    /// Empty if the picks are all rows of a single page in ascending order.
     times_ns: Vec<i64>,
     rows: u32,
 }
@@ -35,7 +33,6 @@ pub struct Picks {
 /// Consecutive rows of a page, in reverse order if the direction is descending.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Run {
-    /// The position in [`Picks::pages`].
     pub(super) page: u32,
     /// The lowest row number of the run in the page.
     pub(super) first: u32,
@@ -66,7 +63,6 @@ impl Picks {
         Self { direction, ..Self::default() }
     }
 
-    /// Picks all rows of `page` from `source`.
     pub(super) fn all_rows(source: u16, page: PageKeys, direction: Direction) -> Self {
         let rows = page.rows();
         let run = Run { page: 0, first: rows.start, rows: rows.end - rows.start };
@@ -78,7 +74,7 @@ impl Picks {
         Self { direction, pages, runs, times_ns, rows: run.rows, ..Self::default() }
     }
 
-    /// Returns the same rows with ascending times. The rows must belong to a single series.
+    /// The rows must belong to a single series.
     #[must_use]
     pub fn ascending(mut self) -> Self {
         if self.direction == Direction::Ascending {
@@ -104,7 +100,6 @@ impl Picks {
         self
     }
 
-    /// Picks only the last row. Empty picks remain empty.
     #[must_use]
     pub(crate) fn last_row(&self) -> Self {
         match self.rows.checked_sub(1) {
@@ -155,7 +150,6 @@ impl Picks {
         self.rows == 0
     }
 
-    /// Returns the number of pages that contain the rows.
     pub(crate) fn pages_read(&self) -> usize {
         self.pages.len()
     }
@@ -205,8 +199,8 @@ impl Picks {
         self.rows += other.rows;
     }
 
-    /// Appends rows of the page at position `page`. `first` is the lowest row number, and
-    /// `times_ns` contains the times in the order of the merge.
+    /// `first` is the lowest row number, and `times_ns` contains the times in the order of the
+    /// merge.
     #[inline]
     pub(super) fn push(
         &mut self,
@@ -214,20 +208,17 @@ impl Picks {
         first: u32,
         times_ns: impl ExactSizeIterator<Item = i64>,
     ) {
-        // A page has far fewer than 2^32 rows.
         let rows = times_ns.len() as u32;
         self.push_run(Run { page, first, rows });
         self.times_ns.extend(times_ns);
         self.rows += rows;
     }
 
-    /// Adds an older row with the same time as the last row.
     pub(super) fn push_older(&mut self, page: u32, row: u32) {
         self.older.push(OlderRow { at: self.rows.saturating_sub(1), page, row });
     }
 
-    /// Returns the position of the page in `pages`, and adds the page if necessary. The caller must
-    /// only pick rows in the range of `page`.
+    /// Adds the page if necessary. The caller must only pick rows in the range of `page`.
     pub(super) fn place_of(&mut self, source: u16, page: &PageKeys) -> u32 {
         let behind = self.pages.len().saturating_sub(LATE_PAGES);
         let late = self.pages.iter_mut().enumerate().skip(behind).rev();
@@ -296,8 +287,7 @@ impl Picks {
     }
 }
 
-/// Returns the columns of all `lists` without duplicates. If a column has two types, the first type
-/// is used.
+/// If a column has two types, the first type is used.
 fn union(lists: impl Iterator<Item = Columns>) -> Columns {
     let mut distinct: Vec<Columns> = Vec::new();
     for list in lists {

@@ -1,11 +1,10 @@
-//! Defines the write sequences of parts. The sequences determine which value is the latest, and
-//! which parts may be merged.
+//! Defines the write sequences of parts, which determine the latest values and the parts that may
+//! be merged.
 //!
 //! *Invariant S*: parts that overlap in time have disjoint write sequences. If two parts have a
-//! value for the same series, time and field, the later value is therefore in the part with the
-//! higher sequences. The visible value is the value with the highest sequence. A merge of some
-//! parts does not change this value, as long as the merged part keeps its order relative to all
-//! other parts. Slots, sizes and keys do not matter.
+//! value for the same series, time and field, the part with the higher sequences has the later
+//! value. A merge of some parts does not change the visible value, as long as the merged part keeps
+//! its order relative to all other parts. Slots, sizes and keys do not matter.
 
 use tidemark_model::time::TimeRange;
 
@@ -16,14 +15,12 @@ pub struct Sequences {
     pub lo: u64,
     /// The highest possible sequence of a row.
     pub hi: u64,
-    /// The tombstone sequence up to which all tombstones that hide rows of the part have been
-    /// applied.
+    /// All tombstones up to this sequence that hide rows of the part have been applied.
     pub applied: u64,
 }
 
 impl Sequences {
-    /// Whether the tombstone with this sequence is not yet applied to the part. The tombstone hides
-    /// rows of writes below `before`.
+    /// The tombstone hides rows of writes below `before`.
     pub(crate) const fn has_yet_to_apply(&self, sequence: u64, before: u64) -> bool {
         self.hi < before && self.applied < sequence
     }
@@ -36,22 +33,18 @@ impl Sequences {
         }
     }
 
-    /// Returns the sequences of the part that a merge creates, or `None` without parts.
-    ///
-    /// `known` is the highest sequence of the tombstones that the merge applies. `parts` and
-    /// `known` must be read when the merge *starts*.
+    /// Returns the sequences of the part that a merge creates, or `None` without parts. `known` is
+    /// the highest sequence of the tombstones that the merge applies. `parts` and `known` must be
+    /// read when the merge *starts*.
     pub(crate) fn of_merge(parts: impl IntoIterator<Item = Self>, known: u64) -> Option<Self> {
         let all = parts.into_iter().reduce(Self::join)?;
         Some(Self { applied: all.applied.max(known), ..all })
     }
 }
 
-/// The range of sequences and times of a part's rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Extent {
-    /// The range of write sequences.
     pub sequences: Sequences,
-    /// The range of times.
     pub time: TimeRange,
 }
 
@@ -64,8 +57,7 @@ impl Extent {
             && other.sequences.lo <= self.sequences.hi
     }
 
-    /// Returns the smallest extent that contains all of `parts`. A merge of these parts creates a
-    /// part with this extent.
+    /// A merge of these parts creates a part with the returned extent.
     pub(crate) fn hull(parts: impl IntoIterator<Item = Self>) -> Option<Self> {
         let join = |a: Self, b: Self| Self {
             sequences: a.sequences.join(b.sequences),
@@ -74,10 +66,8 @@ impl Extent {
         parts.into_iter().reduce(join)
     }
 
-    /// Whether parts with this hull may be merged, because the hull does not clash with any of the
-    /// `others`.
-    ///
-    /// `others` contains all parts that are not merged, and the hulls of the job's other merges.
+    /// Whether parts with this hull may be merged. `others` contains all parts that are not merged,
+    /// and the hulls of the job's other merges.
     pub(crate) fn is_convex<'a>(&self, others: impl IntoIterator<Item = &'a Self>) -> bool {
         others.into_iter().all(|other| !self.clashes_with(other))
     }

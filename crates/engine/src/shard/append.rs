@@ -19,9 +19,6 @@ const PARTS_MAX: usize = 1_500;
 impl<S: Store> Shard<S> {
     /// Stores a frame completely or not at all. If the series quota is exceeded, the shard first
     /// removes the rows of new series from the frame.
-    ///
-    /// # Errors
-    /// Every [`Refusal`].
     pub fn append(
         &mut self,
         frame: &[u8],

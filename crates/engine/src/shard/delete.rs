@@ -16,9 +16,6 @@ const PARTS_READ_MAX: usize = 64;
 
 impl<S: Store> Shard<S> {
     /// Hides the matching rows that are stored now.
-    ///
-    /// # Errors
-    /// Returns the errors of [`Shard::delete_before`].
     pub fn delete(
         &mut self,
         deletion: &Deletion,

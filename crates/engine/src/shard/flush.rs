@@ -32,10 +32,6 @@ use tidemark_model::time::TimeRange;
 impl<S: Store> Shard<S> {
     /// Writes every frame of the log into parts, and moves the head of the log, in one transaction.
     /// Copies unreadable frames to table `tombstone`.
-    ///
-    /// # Errors
-    /// Returns [`Refusal::Full`], [`Refusal::Store`], and [`Refusal::Stale`] if the shard is not
-    /// open.
     pub(super) fn flush(&mut self, now_ns: i64) -> Result<(), Refusal> {
         let loaded = self.load()?;
         if loaded.wal.frames().is_empty() && loaded.wal.damaged().is_empty() {

@@ -144,9 +144,6 @@ impl<S: Store> Shard<S> {
 
     /// From now on, rejects messages whose permissions are older than `number`, the version of the
     /// database's permissions. A lower number has no effect.
-    ///
-    /// # Errors
-    /// Returns [`Refusal::Stale`] if the shard is not open or is closed, and [`Refusal::Store`].
     pub(crate) fn revoke_below(&mut self, number: u64) -> Result<(), Refusal> {
         if self.load()?.state.settings.access >= number {
             return Ok(());
@@ -187,9 +184,6 @@ impl<S: Store> Shard<S> {
 
     /// Rejects every later operation except [`Shard::wipe`]. The call has no effect if the shard is
     /// not open.
-    ///
-    /// # Errors
-    /// Returns [`Refusal::Store`].
     pub fn close(&mut self, generation: u64) -> Result<(), Refusal> {
         match self.load() {
             Ok(_) => self.change(|state| {
@@ -202,9 +196,6 @@ impl<S: Store> Shard<S> {
     }
 
     /// Deletes all data. The shard is not open afterwards. A repeated call has no effect.
-    ///
-    /// # Errors
-    /// Returns [`Refusal::Store`].
     pub fn wipe(&mut self) -> Result<(), Refusal> {
         self.loaded = None;
         self.running = None;
@@ -213,9 +204,6 @@ impl<S: Store> Shard<S> {
     }
 
     /// Returns counters and sizes.
-    ///
-    /// # Errors
-    /// Returns [`Refusal::Stale`] if the shard is not open, and [`Refusal::Store`].
     pub fn stats(&mut self) -> Result<Stats, Refusal> {
         self.load()?;
         // Counting the series may read rows. These rows appear in the next statistics.

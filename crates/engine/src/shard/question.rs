@@ -24,10 +24,6 @@ const SUMMARY_KEYS_MAX: u64 = 200_000;
 
 impl<S: Store> Shard<S> {
     /// Returns one page of a scan.
-    ///
-    /// # Errors
-    /// Returns [`Refusal::Stale`], [`Refusal::Invalid`], [`Refusal::Damaged`] or
-    /// [`Refusal::Store`].
     pub fn scan(&mut self, request: &ScanRequest, stamp: &Stamp) -> Result<ScanPage, Refusal> {
         // The page's cost includes loading the object and replaying the log.
         let before = self.store.row_counts();
@@ -39,17 +35,11 @@ impl<S: Store> Shard<S> {
     }
 
     /// Returns the statistics that a scan would have, without running the scan.
-    ///
-    /// # Errors
-    /// Returns the errors of [`Shard::scan`].
     pub fn explain(&mut self, request: &ScanRequest, stamp: &Stamp) -> Result<ReadStats, Refusal> {
         self.with_reader(stamp, &[request.measurement], |reader| explain(reader, request))
     }
 
     /// Returns one page of a summary. A summary lists names of columns, tag values or series.
-    ///
-    /// # Errors
-    /// Returns the errors of [`Shard::scan`].
     pub fn summary(
         &mut self,
         request: &SummaryRequest,
@@ -75,9 +65,6 @@ impl<S: Store> Shard<S> {
     }
 
     /// Runs a read function on the shard's rows of these measurements.
-    ///
-    /// # Errors
-    /// Returns the errors of [`Shard::scan`].
     pub fn with_reader<T>(
         &mut self,
         stamp: &Stamp,

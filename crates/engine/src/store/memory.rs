@@ -13,14 +13,13 @@ use std::rc::Rc;
 use super::{HeadAndBody, KEY_MAX, RowCounts, Store, StoreError, Table};
 use tidemark_model::bug;
 
-/// The number of bytes that a row takes in the storage in addition to its contents.
+/// The size of a row in addition to its contents.
 const ROW_OVERHEAD_BYTES: u64 = 16;
 
 /// The head and body of a row.
 pub type Row = (Rc<[u8]>, Rc<[u8]>);
 type StoredRows = BTreeMap<(Table, u64), Row>;
 
-/// The state before a change of the running transaction.
 enum Undo {
     Row(Table, u64, Option<Row>),
     Everything(Option<StoredRows>),
@@ -38,10 +37,9 @@ pub enum Changes {
 
 #[derive(Default)]
 struct Inner {
-    /// The rows, or `None` before the store is opened and after a wipe.
+    /// `None` before the store is opened and after a wipe.
     rows: RefCell<Option<StoredRows>>,
-    /// The changes of the running transaction, with the oldest first. The field is `None` outside a
-    /// transaction.
+    /// The oldest change is first. The field is `None` outside a transaction.
     undo: RefCell<Option<Vec<Undo>>>,
     bytes: Cell<u64>,
     bytes_max: Cell<Option<u64>>,
@@ -63,7 +61,7 @@ impl MemoryStore {
     }
 
     /// Sets the maximum size. Writes that grow the store beyond `bytes_max` return
-    /// [`StoreError::Full`]. `None` removes the limit.
+    /// [`StoreError::Full`].
     pub fn limit_bytes(&self, bytes_max: Option<u64>) {
         self.inner.bytes_max.set(bytes_max);
     }
@@ -123,7 +121,7 @@ impl MemoryStore {
         self.inner.counts.set(RowCounts { read: r + read, written: w + written });
     }
 
-    /// Replaces or removes one row, and adds the previous row to the undo list.
+    /// Adds the previous row to the undo list.
     fn change(&self, table: Table, key: u64, row: Option<Row>) -> Result<(), StoreError> {
         bug::check()?;
         let mut rows = self.inner.rows.borrow_mut();

@@ -1,9 +1,9 @@
 //! Defines the engine's storage interface: tables of `key → (head, body)`.
 //!
 //! Every table is `(key INTEGER PRIMARY KEY, head BLOB, body BLOB)` in the object's SQLite. Heads
-//! are small and can be listed without reading a body. The platform bills rows and not bytes, so
-//! `rows_written` and `rows_read` count billed rows. Reading a slice of a body therefore costs as
-//! much as reading the whole body. Reading a slice only avoids copying the rest.
+//! are small and can be listed without reading a body. The platform bills rows and not bytes.
+//! Reading a slice of a body therefore costs as much as reading the whole body, and only avoids
+//! copying the rest.
 #![doc = include_str!("FORMAT.md")]
 
 pub mod memory;
@@ -121,7 +121,7 @@ impl RowCounts {
     }
 }
 
-/// The highest key of a row. SQL numbers are converted to doubles. Doubles represent integers below
+/// The highest key of a row. SQL numbers are converted to doubles, which represent integers below
 /// 2^53 exactly.
 pub const KEY_MAX: u64 = (1 << 53) - 1;
 
@@ -143,8 +143,7 @@ pub trait Store {
     /// Creates the tables unless they exist.
     fn open(&self) -> Result<(), StoreError>;
 
-    /// Runs `work` as one transaction, which stores either all of its writes or none of them.
-    /// Transactions cannot be nested.
+    /// Runs `work` as one transaction. Transactions cannot be nested.
     fn atomically<T, E: From<StoreError>>(
         &self,
         work: impl FnOnce() -> Result<T, E>,
@@ -193,8 +192,7 @@ pub trait Store {
     fn row_counts(&self) -> RowCounts;
 }
 
-/// A shared store. An object shares its store with a merge that continues over several of the
-/// object's events.
+/// An object shares its store with a merge that continues over several events.
 impl<S: Store> Store for Rc<S> {
     const VALUE_BYTES_MAX: usize = S::VALUE_BYTES_MAX;
 

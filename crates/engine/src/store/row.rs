@@ -1,6 +1,4 @@
-//! Reads and writes metadata rows.
-//!
-//! Each row has a version, content and a CRC-32C. `FORMAT.md` shows the format.
+//! Reads and writes metadata rows. `FORMAT.md` shows the format.
 
 use std::ops::RangeInclusive;
 
@@ -12,7 +10,6 @@ use crate::codec::crc::{CrcError, append_crc, verify_crc};
 use crate::codec::metadata;
 
 const VERSION: u8 = 1;
-/// The number of rows in one read.
 const ROWS_PER_READ: u32 = 256;
 
 /// Encodes a row's head.
@@ -37,9 +34,6 @@ pub fn decode<T: DeserializeOwned>(head: &[u8]) -> Result<T, &'static str> {
 }
 
 /// Decodes the head of row `key` of `table`. The error contains the table and the key.
-///
-/// # Errors
-/// Returns [`StoreError::Damaged`].
 pub fn read<T: DeserializeOwned>(table: Table, key: u64, head: &[u8]) -> Result<T, StoreError> {
     decode(head).map_err(|reason| StoreError::Damaged { table: table.name(), key, reason })
 }
@@ -47,18 +41,14 @@ pub fn read<T: DeserializeOwned>(table: Table, key: u64, head: &[u8]) -> Result<
 /// A callback that receives the key and head of a row.
 type VisitRow<'a> = dyn FnMut(u64, &[u8]) -> Result<(), StoreError> + 'a;
 
-/// Calls `take` with every row of `table`, in ascending order of the keys.
-///
-/// # Errors
-/// Returns a [`StoreError`] from the store, or the first error of `take`.
+/// Calls `take` with every row of `table`, in ascending order of the keys, until `take` returns an
+/// error.
 pub fn each<S: Store>(store: &S, table: Table, take: &mut VisitRow<'_>) -> Result<(), StoreError> {
     each_in(store, table, 0..=KEY_MAX, take)
 }
 
-/// Calls `take` with each row of `table` whose key is in `keys`, in ascending order of the keys.
-///
-/// # Errors
-/// Returns a [`StoreError`] from the store, or the first error of `take`.
+/// Calls `take` with each row of `table` whose key is in `keys`, in ascending order of the keys,
+/// until `take` returns an error.
 pub fn each_in<S: Store>(
     store: &S,
     table: Table,
@@ -89,9 +79,6 @@ pub struct Verified {
 
 /// Verifies every row of an object that stores only metadata. The verification reads as many rows
 /// as the object reads when it starts. Returns `None` if the object is not open.
-///
-/// # Errors
-/// Returns a [`StoreError`].
 pub fn verify<S: Store>(store: &S) -> Result<Option<Verified>, StoreError> {
     if !store.is_open()? {
         return Ok(None);
@@ -139,7 +126,7 @@ mod tests {
         assert_eq!(decode::<u8>(b""), Err("too short"));
     }
 
-    /// If a row without an encoding were stored as an empty row, it would be damaged permanently.
+    /// An unencodable row that is stored as an empty row would be damaged permanently.
     #[test]
     fn unencodable_row_is_an_error() {
         for nothing in [encode(&'c'), encode(&(1_u8, ())).map(|_| Vec::new())] {

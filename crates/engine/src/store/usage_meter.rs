@@ -1,6 +1,5 @@
 //! Counts an object's usage by day. The object stores the count in a row that it writes anyway, so
-//! the count needs no additional row. Usage after the row was last stored is lost when the object
-//! is evicted.
+//! the count needs no additional row. Usage after this write is lost when the object is evicted.
 
 use super::RowCounts;
 use crate::protocol::daily_usage::{DailyUsage, DayUsage};
@@ -70,7 +69,6 @@ mod tests {
         let second = DayUsage { day: 1, requests: 2, rows_read: 10, rows_written: 4 };
         let expected = DailyUsage { requests: 4, days: vec![first, second] };
         assert_eq!(meter.usage(rows(18, 8)), expected);
-        // A call of `usage` does not change the count.
         assert_eq!(meter.usage(rows(18, 8)), expected);
     }
 }

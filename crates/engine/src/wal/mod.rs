@@ -15,7 +15,7 @@ use crate::store::{KEY_MAX, Store, StoreError, Table};
 use record::Head;
 use row_slots::Slots;
 
-/// The highest slot number. A slot is the key of a row.
+/// A slot is the key of a row.
 pub(crate) const SLOT_MAX: u64 = KEY_MAX;
 
 /// A frame that is about to be written.
@@ -66,7 +66,7 @@ pub struct Damage {
 #[derive(Clone, Debug, Default)]
 pub struct Wal {
     slots: Slots,
-    /// The live frames without damage, indexed by sequence.
+    /// The live frames without damage, by sequence.
     frames: BTreeMap<u64, Frame>,
     damaged: Vec<Damage>,
     last_sequence: u64,
@@ -107,11 +107,8 @@ impl Wal {
     }
 
     /// Writes a frame as one row, or as several rows in one transaction. `beside`, if given, runs
-    /// first in the same transaction.
-    ///
-    /// # Errors
-    /// Returns a [`StoreError`]. The outcome is then unknown, so the caller must load the log
-    /// again.
+    /// first in the same transaction. After an error, the outcome is unknown, and the caller must
+    /// load the log again.
     pub fn append<S: Store>(
         &mut self,
         store: &S,
@@ -154,9 +151,6 @@ impl Wal {
 
     /// Returns the bytes of the live frame `sequence`, or `None` if the frame is damaged. A damaged
     /// frame is moved from the live frames to [`Wal::damaged`].
-    ///
-    /// # Errors
-    /// Returns a [`StoreError`].
     pub fn read<S: Store>(
         &mut self,
         store: &S,
@@ -182,7 +176,7 @@ impl Wal {
         Ok(Some(bytes))
     }
 
-    /// Marks frame `sequence` as damaged, for example if its checksum is valid but decoding fails.
+    /// A frame is also damaged if its checksum is valid but decoding fails.
     pub(crate) fn mark_damaged(&mut self, sequence: u64, reason: &str) {
         if let Some(frame) = self.frames.remove(&sequence) {
             self.bytes -= frame.bytes;
@@ -210,10 +204,7 @@ impl Wal {
         }
     }
 
-    /// Deletes the rows of dead slots. Each deleted row is billed.
-    ///
-    /// # Errors
-    /// Returns a [`StoreError`].
+    /// Each deleted row is billed.
     pub(crate) fn delete_dead<S: Store>(&mut self, store: &S) -> Result<(), StoreError> {
         let runs = self.slots.dead_runs();
         store.atomically(|| runs.into_iter().try_for_each(|run| store.delete(Table::Wal, run)))?;
@@ -221,13 +212,12 @@ impl Wal {
         Ok(())
     }
 
-    /// Whether [`Wal::delete_dead`] would delete rows.
     pub(crate) fn has_dead(&self) -> bool {
         self.slots.has_dead()
     }
 }
 
-/// Splits the frame into pieces. Each piece, together with its head, fills a row.
+/// Each piece, together with its head, fills a row.
 fn cut<'a>(frame: &NewFrame<'a>, row_bytes_max: usize) -> Vec<&'a [u8]> {
     let first_max = row_bytes_max.saturating_sub(Head::encoded_bytes(frame.touch));
     let (first, mut rest) = frame.frame.split_at(first_max.min(frame.frame.len()));

@@ -1,6 +1,4 @@
-//! Encodes and decodes the head of a WAL row.
-//!
-//! The head contains the body's checksum.
+//! Encodes and decodes the head of a WAL row. The head contains the body's checksum.
 
 use crate::codec::crc::{CRC_BYTES, append_crc, crc32c, crc32c_append, verify_crc};
 
@@ -39,8 +37,7 @@ pub struct Head {
     /// The length of the body, in bytes.
     pub body_bytes: u32,
     body_crc: u32,
-    /// The rows, measurements and times that the frame affects. This field is empty except in part
-    /// 0.
+    /// The rows, measurements and times that the frame affects. Only part 0 contains them.
     pub touch: Vec<u8>,
 }
 
@@ -60,7 +57,6 @@ impl Head {
         }
     }
 
-    /// Returns the encoded size of a head with `touch`, in bytes.
     pub(crate) const fn encoded_bytes(touch: &[u8]) -> usize {
         FIXED_BYTES + touch.len() + CRC_BYTES
     }
@@ -82,9 +78,6 @@ impl Head {
     }
 
     /// Decodes a head.
-    ///
-    /// # Errors
-    /// Returns [`Error::Head`] or [`Error::Version`].
     pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
         let covered = verify_crc(bytes).map_err(|_| Error::Head)?;
         let (&version, mut rest) = covered.split_first().ok_or(Error::Head)?;
@@ -104,9 +97,6 @@ impl Head {
     }
 
     /// Checks the length and checksum of `body` against this head.
-    ///
-    /// # Errors
-    /// Returns [`Error::Body`].
     pub fn check(&self, body: &[u8]) -> Result<(), Error> {
         let sound = body.len() as u64 == u64::from(self.body_bytes)
             && body_crc(self.sequence, self.part, self.parts, body) == self.body_crc;

@@ -7,21 +7,17 @@ use super::row_slots::Slots;
 use super::{Damage, Frame, Wal};
 use crate::store::{Store, StoreError, Table};
 
-/// The number of heads in one read.
 const HEADS_PER_READ: u32 = 1_000;
 
 /// The maximum number of body bytes that are kept for a row with an unreadable head. From these
 /// bytes, the shard derives which measurements and times the frame affects.
 const TOUCH_BYTES_MAX: usize = 256 << 10;
 
-/// Loads the log by reading the heads of all rows.
+/// Loads the log by reading the heads of all rows, and lists damage in the returned [`Wal`]. A body
+/// is read only if its head is unreadable.
 ///
-/// A body is read only if its head is unreadable. The sequences in `taken` belong to changes that
-/// are not frames. These sequences are not reported as missing, and no new frame uses them.
-///
-/// # Errors
-/// Returns a [`StoreError`] if the heads cannot be listed. Damage is not an error: the returned
-/// [`Wal`] lists the damage.
+/// The sequences in `taken` belong to changes that are not frames. These sequences are not reported
+/// as missing, and no new frame uses them.
 pub fn load<S: Store>(store: &S, head: u64, taken: &BTreeSet<u64>) -> Result<Wal, StoreError> {
     let mut slots = Slots::default();
     let mut damaged = Vec::new();
@@ -62,7 +58,7 @@ pub fn load<S: Store>(store: &S, head: u64, taken: &BTreeSet<u64>) -> Result<Wal
     Ok(wal)
 }
 
-/// Adds the frame if all of its parts exist. Otherwise, records damage.
+/// Records damage unless all parts of the frame exist.
 fn add_frame(wal: &mut Wal, sequence: u64, mut rows: Vec<(u64, Head)>) {
     rows.sort_by_key(|(_, row)| row.part);
     let slots: Vec<u64> = rows.iter().map(|&(slot, _)| slot).collect();
@@ -88,8 +84,8 @@ fn add_frame(wal: &mut Wal, sequence: u64, mut rows: Vec<(u64, Head)>) {
     }
 }
 
-/// Records damage for missing sequences. Each row with an unreadable head may contain one of the
-/// missing sequences, so missing sequences are damage only if they outnumber these rows.
+/// Each row with an unreadable head may contain one of the missing sequences, so missing sequences
+/// are damage only if they outnumber these rows.
 fn add_holes(wal: &mut Wal, head: u64, taken: &BTreeSet<u64>) {
     let known = |wal: &Wal, sequence: u64| {
         wal.frames.contains_key(&sequence)

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The slots of the WAL. A slot is live, dead or unused. The row of a dead slot may be overwritten.
+/// A slot is live, dead or unused. The row of a dead slot may be overwritten.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Slots {
-    /// The slots by frame sequence. The slots of a frame are ordered by part.
+    /// The slots of a frame are ordered by part.
     live: BTreeMap<u64, Vec<u64>>,
     dead: BTreeSet<u64>,
     /// The lowest slot that has never contained a row.
@@ -13,30 +13,27 @@ pub(crate) struct Slots {
 }
 
 impl Slots {
-    /// Records that `slot` contains a row that may be overwritten, because its frame is flushed or
-    /// the row is no longer needed.
+    /// The row may be overwritten, because its frame is flushed or the row is no longer needed.
     pub(crate) fn add_dead(&mut self, slot: u64) {
         self.next = self.next.max(slot + 1);
         self.dead.insert(slot);
     }
 
-    /// Records that `slot` contains a row that must not be overwritten yet.
+    /// The row must not be overwritten yet.
     pub(crate) fn reserve(&mut self, slot: u64) {
         self.next = self.next.max(slot + 1);
     }
 
-    /// Whether a dead slot exists.
     pub(crate) fn has_dead(&self) -> bool {
         !self.dead.is_empty()
     }
 
-    /// Chooses slots for the parts of a new frame: dead slots before unused slots, in ascending
-    /// order. The slots remain free until [`Slots::occupy`] is called.
+    /// Chooses dead slots before unused slots, in ascending order. The slots remain free until
+    /// [`Slots::occupy`] is called.
     pub(crate) fn choose(&self, parts: u32) -> Vec<u64> {
         self.dead.iter().copied().chain(self.next..).take(parts as usize).collect()
     }
 
-    /// Records that the parts of frame `sequence` are in `slots`.
     pub(crate) fn occupy(&mut self, sequence: u64, slots: Vec<u64>) {
         for slot in &slots {
             self.dead.remove(slot);
@@ -45,19 +42,16 @@ impl Slots {
         self.live.insert(sequence, slots);
     }
 
-    /// Returns the slots of frame `sequence`, ordered by part.
     pub(crate) fn of_frame(&self, sequence: u64) -> Option<&[u64]> {
         self.live.get(&sequence).map(Vec::as_slice)
     }
 
-    /// Marks the slots of every frame up to `head` as dead.
     pub(crate) fn release(&mut self, head: u64) {
         let kept = self.live.split_off(&(head + 1));
         let released = std::mem::replace(&mut self.live, kept);
         self.dead.extend(released.into_values().flatten());
     }
 
-    /// Returns the dead slots as ranges, in ascending order.
     pub(crate) fn dead_runs(&self) -> Vec<std::ops::RangeInclusive<u64>> {
         let mut runs: Vec<std::ops::RangeInclusive<u64>> = Vec::new();
         for &slot in &self.dead {
@@ -69,7 +63,7 @@ impl Slots {
         runs
     }
 
-    /// Forgets the dead slots after their rows have been deleted.
+    /// The rows of the dead slots must have been deleted.
     pub(crate) fn forget_dead(&mut self) {
         self.dead.clear();
     }

@@ -1,6 +1,5 @@
-//! Sorts a measurement's rows and divides them into chunks.
-//!
-//! The fields of a chunk are laid out when the chunk is read.
+//! Sorts a measurement's rows and divides them into chunks. The fields of a chunk are laid out when
+//! the chunk is read.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -16,22 +15,20 @@ use tidemark_model::ids::ColumnId;
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::FieldType;
 
-/// The maximum number of rows in a chunk, after rows with the same series and time are combined.
+/// The maximum after rows with the same series and time are combined.
 const CHUNK_ROWS: usize = 1_024;
 /// If more than one in `NEW_ROWS_SHARE` rows is new, all rows are sorted again. Sorting then takes
 /// no longer than inserting the new rows.
 const NEW_ROWS_SHARE: usize = 8;
-/// The maximum text size of a page, in bytes. A row with more text has a separate page.
+/// A row with more text has a separate page.
 const PAGE_TEXT_BYTES: u64 = 256_000;
 
-/// The rows of a measurement by series key and time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::memtable) struct Rows {
     /// All row numbers by series key, time and order of writing.
     order: Vec<u32>,
     /// The position in `order` at which each chunk starts, followed by the length of `order`.
     chunks: Vec<u32>,
-    /// The series that have rows, in key order.
     series: Vec<Start>,
     /// Whether each series and time has a single row.
     pub(super) is_distinct: bool,
@@ -41,16 +38,13 @@ pub(in crate::memtable) struct Rows {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Start {
-    /// The number of the series in the table.
     series: u32,
     chunk: u32,
-    /// The number of the series' first row in its first chunk. Duplicates of a series and time
-    /// count once.
+    /// The series' first row in its first chunk. Duplicates of a series and time count once.
     row: u32,
 }
 
 impl Rows {
-    /// Sorts the rows by the tags at these positions.
     pub(in crate::memtable) fn new(table: &MeasurementTable, tags: &[usize]) -> Self {
         let (row_series, times_ns) = (table.row_series(), table.times_ns());
         let rank: Rc<[u32]> = rank_series(table.series(), tags).into();
@@ -74,7 +68,6 @@ impl Rows {
             let series = row_series.get(*row).or_bug();
             (rank.get(series as usize), times_ns.get(*row))
         };
-        // A memtable has fewer than 2^32 rows.
         let mut new: Vec<u32> = (sorted as u32..rows as u32).collect();
         new.sort_by(|&a, &b| key(&a).cmp(&key(&b)));
         let mut order: Vec<u32> = Vec::with_capacity(rows);
@@ -121,7 +114,6 @@ impl Rows {
     /// Builds the same result as [`Self::in_order`] for distinct rows, without comparing them.
     /// `counts` contains the number and row count of each series, in key order.
     fn of_distinct(order: Vec<u32>, counts: &[(u32, u32)], rank: Rc<[u32]>) -> Self {
-        // A memtable has fewer than 2^32 rows.
         let (rows, chunk_rows) = (order.len() as u32, CHUNK_ROWS as u32);
         let chunks = std::iter::once(0).chain((chunk_rows..rows).step_by(CHUNK_ROWS)).chain([rows]);
         let mut first = 0;
@@ -165,7 +157,6 @@ impl Rows {
             }
             (rows, last) = (rows + 1, Some(key));
         }
-        // A memtable has fewer than 2^32 rows.
         chunks.push(order.len() as u32);
         Self { order, chunks, series, is_distinct, rank }
     }
@@ -179,7 +170,6 @@ impl Rows {
         self.series.len()
     }
 
-    /// Returns the table's number for the series at `place` in key order.
     pub(super) fn series_at(&self, place: usize) -> u32 {
         self.series.get(place).map_or(0, |start| start.series)
     }
@@ -193,7 +183,7 @@ impl Rows {
         start.chunk as usize..end as usize
     }
 
-    /// Returns the rows of the series at `place` in one of its chunks. The chunk has `rows` rows.
+    /// The chunk has `rows` rows.
     pub(super) fn rows_in(&self, place: usize, chunk: usize, rows: usize) -> Range<usize> {
         let bound = |place: usize| {
             let start = self.series.get(place)?;
@@ -202,9 +192,8 @@ impl Rows {
         bound(place).unwrap_or(0)..bound(place + 1).unwrap_or(rows)
     }
 
-    /// Whether rows of the series at `place` in a chunk may be inside `time`. If the whole chunk
-    /// belongs to one series, the times of its first and last row determine the result. Otherwise
-    /// the result is true.
+    /// If the whole chunk belongs to one series, the times of its first and last row determine the
+    /// result. Otherwise the result is true.
     pub(super) fn may_be_within(
         &self,
         place: usize,
@@ -232,7 +221,6 @@ impl Rows {
     }
 }
 
-/// The layout of the field values of a chunk.
 pub(super) struct Values<'a>(Layout<'a>);
 
 impl<'a> Values<'a> {
@@ -244,14 +232,14 @@ impl<'a> Values<'a> {
         Self(Layout::new(table.fields(), distinct))
     }
 
-    /// Returns a column of some rows, or `None` if all of their values are null.
+    /// Returns `None` if all values of the column are null in these rows.
     pub(super) fn column(&self, rows: Range<usize>, id: ColumnId) -> Option<Column> {
         let column = self.0.field(id)?.gather(rows);
         (column.validity.nulls(column.len()) < column.len()).then_some(column)
     }
 }
 
-/// A chunk that is ready to be read, divided into pages with limited text.
+/// A chunk with its layout, divided into pages with limited text.
 pub(super) struct Chunk<'a> {
     /// The position of the table and the number of the chunk in the table.
     pub(super) at: (usize, usize),
@@ -264,7 +252,6 @@ pub(super) struct Chunk<'a> {
 }
 
 impl<'a> Chunk<'a> {
-    /// Lays out a chunk. `columns` contains the columns of the whole table.
     pub(super) fn new(
         at: (usize, usize),
         table: &'a MeasurementTable,

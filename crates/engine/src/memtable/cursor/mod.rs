@@ -1,7 +1,5 @@
-//! Reads the rows in memory as a sorted source of a merge.
-//!
-//! Series are ordered by key and rows by time. If rows have the same series and time, the last
-//! write wins for each field. A flush is a merge with this source.
+//! Reads the rows in memory as a sorted source of a merge. Series are ordered by key and rows by
+//! time. If rows have the same series and time, the last write wins for each field.
 
 pub(super) mod chunk;
 
@@ -22,19 +20,17 @@ use crate::merge::key::SeriesKey;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 
-/// The number of chunks whose layout a cursor keeps. Picks that are read together may start in one
-/// chunk and end in the next.
+/// Picks that are read together may start in one chunk and end in the next.
 const CHUNKS_KEPT: usize = 2;
-/// The number of bits in a page's name for its first row in the chunk. `CHUNK_BITS` is the number
-/// of bits for the chunk.
+/// The bits of a page's name contain the first row of the page. `CHUNK_BITS` more bits contain the
+/// chunk.
 const ROW_BITS: u32 = 16;
 const CHUNK_BITS: u32 = 24;
 
 /// Returns the tags of a measurement in the order in which they form its series keys.
 ///
 /// The `known` tags come first, so that sorted parts remain sorted. The table's other tags follow,
-/// starting with the tag that has the most distinct values. In a new measurement, the most
-/// selective tag is therefore the first.
+/// starting with the tag that has the most distinct values.
 pub fn tag_order(known: &[ColumnId], table: &MeasurementTable) -> Vec<ColumnId> {
     let tags = table.tag_ids().iter().zip(&table.series().tags);
     let new = tags.filter(|(id, _)| !known.contains(id));
@@ -44,10 +40,9 @@ pub fn tag_order(known: &[ColumnId], table: &MeasurementTable) -> Vec<ColumnId> 
     known.iter().copied().chain(new.into_iter().map(|(_, id)| id)).collect()
 }
 
-/// A memtable in key order. A measurement is sorted when a cursor first reaches it. The sorted
-/// order takes about four bytes per row and twelve bytes per series.
+/// A memtable in key order. A measurement is sorted when a cursor first reaches it. The order takes
+/// about four bytes per row and twelve bytes per series.
 pub struct Sorted<'a> {
-    /// The tables in ascending order of their measurement ids.
     tables: Vec<SortedTable<'a>>,
 }
 
@@ -62,8 +57,8 @@ struct SortedTable<'a> {
 }
 
 impl<'a> Sorted<'a> {
-    /// Creates the sorted rows of `memtable`. `order` returns the tag order of a measurement. The
-    /// tag order must include all of the table's tags: see [`tag_order`].
+    /// Sorts `memtable`. `order` returns the tag order of a measurement, which must include all of
+    /// the table's tags: see [`tag_order`].
     pub fn new(
         memtable: &'a Memtable,
         order: impl FnMut(MeasurementId, &MeasurementTable) -> Vec<ColumnId>,
@@ -85,8 +80,8 @@ impl<'a> Sorted<'a> {
         Self { tables: tables.map(sorted).collect() }
     }
 
-    /// Returns the rows inside `time`. A cursor over the result reads only these rows. A cursor
-    /// over all rows would lay out every chunk that has rows in the range.
+    /// Returns the rows inside `time`. A cursor over all rows would lay out every chunk that has
+    /// rows in the range.
     #[must_use]
     pub fn within(&self, time: TimeRange) -> Self {
         let within = |table: &SortedTable<'a>| SortedTable {
@@ -135,7 +130,7 @@ impl SortedTable<'_> {
     }
 }
 
-/// A cursor over the rows of a memtable. See [`Sorted::cursor`].
+/// A cursor over the rows of a memtable: see [`Sorted::cursor`].
 pub struct MemtableCursor<'a> {
     sorted: &'a Sorted<'a>,
     direction: Direction,
@@ -148,19 +143,17 @@ pub struct MemtableCursor<'a> {
     chunk: usize,
     /// The pieces of the last chunk's pages that are not yet returned.
     pieces: VecDeque<PageKeys>,
-    /// The chunks whose layout is kept, with the most recently used chunk first.
+    /// The most recently used chunk is first.
     kept: VecDeque<Chunk<'a>>,
     last: Option<(u64, ColumnId, Option<Rc<Column>>)>,
 }
 
 impl<'a> MemtableCursor<'a> {
-    /// Returns the current table and its position.
     fn table(&self) -> Option<(usize, &'a SortedTable<'a>)> {
         let at = self.ascending_position(self.table, self.sorted.tables.len())?;
         Some((at, self.sorted.tables.get(at)?))
     }
 
-    /// Returns the position of the current series in the current table.
     fn place(&self) -> Option<usize> {
         self.ascending_position(self.series, self.table()?.1.rows().series())
     }
@@ -174,8 +167,7 @@ impl<'a> MemtableCursor<'a> {
         }
     }
 
-    /// Moves to series number `series` of the current table, or to the next table if there are no
-    /// more series.
+    /// If the current table has no series with this number, moves to the next table.
     fn enter(&mut self, series: usize) {
         (self.series, self.chunk) = (series, 0);
         self.pieces.clear();
@@ -204,8 +196,8 @@ impl<'a> MemtableCursor<'a> {
         self.kept.front()
     }
 
-    /// Returns a column of some rows of a chunk. If the chunk is not kept, this function builds its
-    /// layout only, because a reader of many chunks requests every column from each chunk.
+    /// A reader of many chunks requests every column from each chunk. If the chunk is not kept,
+    /// this function therefore builds only its layout.
     fn read_column(&self, at: (usize, usize), rows: Range<usize>, id: ColumnId) -> Option<Column> {
         match self.kept.iter().find(|chunk| chunk.at == at) {
             Some(chunk) => chunk.values.column(rows, id),
@@ -241,7 +233,6 @@ impl<'a> MemtableCursor<'a> {
             let end = first + times_ns.len();
             let (start, end) = (of_series.start.max(first), of_series.end.min(end));
             let name = name((at, number), first);
-            // A page has fewer than 2^32 rows.
             let piece = (start.saturating_sub(first)) as u32..(end.saturating_sub(first)) as u32;
             let keys = PageKeys::new(name, Rc::clone(columns), Rc::clone(times_ns), piece);
             match (direction, keys.within(time)) {
@@ -344,7 +335,6 @@ impl SeriesCursor for MemtableCursor<'_> {
                 let is_inside = times_ns.get(of_series.clone())?.iter().all(is_inside);
                 (is_whole(place) && is_inside).then(|| {
                     table.set_key(place, &mut key);
-                    // A page has fewer than 2^32 rows.
                     (key.clone(), of_series.end as u32)
                 })
             },
@@ -357,12 +347,10 @@ impl SeriesCursor for MemtableCursor<'_> {
     }
 }
 
-/// Returns the name of the page that starts at row `first` of a chunk.
 fn name((table, chunk): (usize, usize), first: usize) -> u64 {
     (table as u64) << (CHUNK_BITS + ROW_BITS) | (chunk as u64) << ROW_BITS | first as u64
 }
 
-/// Returns the chunk of a page and the page's first row in the chunk.
 fn position_of(name: u64) -> ((usize, usize), usize) {
     let low = |bits: u64, count: u32| (bits & ((1 << count) - 1)) as usize;
     let table = (name >> (CHUNK_BITS + ROW_BITS)) as usize;

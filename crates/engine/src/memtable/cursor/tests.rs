@@ -14,10 +14,9 @@ type Rng = fastrand::Rng;
 type Fields = BTreeMap<u32, FieldValue>;
 type Story = BTreeMap<(SeriesKey, i64), Fields>;
 
-/// The rows by measurement, tag values by tag id, and time.
+/// By measurement, tag values by tag id, and time.
 type Written = BTreeMap<(u32, BTreeMap<u32, String>, i64), Fields>;
 
-/// A row of a frame: the tag values by id, a time and the fields by id.
 type Row = (BTreeMap<u32, String>, i64, Fields);
 
 fn one(value: &FieldValue) -> Column {
@@ -83,12 +82,10 @@ fn value(rng: &mut Rng, id: u32) -> FieldValue {
     }
 }
 
-/// Returns a memtable of random frames, and the expected rows.
 fn random(rng: &mut Rng, known: &[ColumnId]) -> (Memtable, Written) {
     let (mut memtable, mut written) = (Memtable::new(rng.u64(..)), Written::new());
     let many = if rng.u8(..30) == 0 { 3_000 } else { 12 };
-    // A large frame followed by small frames makes the memtable insert rows into the existing
-    // order.
+    // The memtable inserts rows of small frames into the order of a large frame.
     let gentle = rng.bool();
     for at in 0..rng.usize(1..8) {
         let measurement = if gentle { 1 } else { rng.u32(1..4) };
@@ -115,7 +112,6 @@ fn random(rng: &mut Rng, known: &[ColumnId]) -> (Memtable, Written) {
             .collect();
         memtable.append(&frame(measurement, &tags, &fields, &rows));
         if rng.bool() {
-            // Later appends make this order outdated.
             let sorted = Sorted::new(&memtable, |_, table| tag_order(known, table));
             read(&sorted, TimeRange::ALL, Direction::Ascending, None);
         }

@@ -26,13 +26,11 @@ type Rng = fastrand::Rng;
 
 type Read = Vec<((SeriesKey, i64), Fields)>;
 
-/// A part that contains some writes.
 struct Part {
     extent: Extent,
     story: Story,
 }
 
-/// The upper bound of times.
 const TIMES: i64 = 40;
 
 fn key(rng: &mut Rng) -> SeriesKey {
@@ -60,8 +58,8 @@ fn row(rng: &mut Rng, columns: u32) -> Fields {
     fields
 }
 
-/// Returns parts in any order. The sequences of the parts are disjoint, and the times of some parts
-/// are disjoint.
+/// The sequences of the parts are disjoint, and the times of some parts are disjoint. The parts are
+/// in any order.
 fn parts(rng: &mut Rng) -> Vec<Part> {
     let count = match rng.u16(..1_000) {
         0 => 300,
@@ -176,7 +174,7 @@ fn rows_of<C: SeriesCursor>(merge: &mut Merge<C>, picks: &Picks, keys: &[SeriesK
     rows
 }
 
-/// Reads all rows. Also reads some of the rows separately, and compares both results.
+/// Also reads some of the rows separately, and compares both results.
 fn rows_and_some_of<C: SeriesCursor>(
     merge: &mut Merge<C>,
     (picks, keys): &(Picks, Vec<SeriesKey>),
@@ -192,7 +190,6 @@ fn rows_and_some_of<C: SeriesCursor>(
     rows
 }
 
-/// Reads the remaining rows of a merge. The function joins the picks of several series.
 fn read<C: SeriesCursor>(merge: &mut Merge<C>, time: TimeRange, together: usize) -> Read {
     let mut rows = Read::new();
     let mut held = (Picks::default(), Vec::new());
@@ -277,7 +274,6 @@ fn merge_seek_continues_at_any_key() {
             // Only series without rows may be skipped.
             assert!(of_it == 0 || at == 0, "seed {seed}");
             let mut taken = Read::new();
-            // The loop reads a random number of the rows.
             while rng.u8(..4) > 0
                 && let Some(picks) = merge.next_rows(TimeRange::ALL).unwrap()
             {
@@ -323,7 +319,6 @@ fn merge_grouping_does_not_change_rows() {
     }
 }
 
-/// Returns a cursor with one series and one column.
 fn simple(values: &[(i64, FieldValue)]) -> VectorCursor {
     let key = SeriesKey::new(MeasurementId(1), ["a"]);
     let row = |(time_ns, value): &(i64, FieldValue)| {
@@ -347,8 +342,7 @@ fn disjoint_pages_merge_without_copies() {
         let picks = merge.next_rows(TimeRange::ALL).unwrap().unwrap();
         assert_eq!(picks.times_ns(), [time_ns]);
         let column = merge.column(&picks, ColumnId(1)).unwrap().unwrap();
-        // The merge returns the column without copying it: the cursor and this test share the
-        // column.
+        // The cursor and this test share the column, because the merge does not copy it.
         assert_eq!(Rc::strong_count(&column), 2);
         assert_eq!(column.get(0), Some(FieldValue::Integer(time_ns)));
     }
@@ -378,7 +372,6 @@ fn merge_decodes_column_once_per_page() {
     assert!(decoded <= pages / 10, "{decoded}");
 }
 
-/// A cursor that counts decoded columns.
 struct Counted {
     cursor: VectorCursor,
     decoded: Rc<std::cell::Cell<usize>>,
@@ -439,7 +432,6 @@ fn merge_limits_source_count() {
     assert_eq!(refused, Err(ReadError::TooManySources(CURSORS_MAX + 1)));
 }
 
-/// A cursor that repeats a page endlessly.
 struct Page(SeriesKey, Rc<[i64]>);
 
 impl SeriesCursor for Page {

@@ -3,7 +3,6 @@
 use super::*;
 use crate::merge::cursor::RunLimits;
 
-/// Reads the remaining rows of `merge` inside `time`, and reads some short series in one call.
 /// Returns the number of series that were read together.
 pub(crate) fn read_some_at_once<C: SeriesCursor>(
     merge: &mut Merge<C>,

@@ -20,11 +20,9 @@ pub(crate) struct VectorCursor {
     direction: Direction,
     pages: Vec<Page>,
     series: Vec<Series>,
-    /// The number of passed series.
     at: usize,
-    /// The number of pieces of the current series that were returned.
     pieces: usize,
-    /// The number of times a column was read, not counting repetitions of the last column.
+    /// Repeated reads of the last column are not counted.
     pub(crate) decoded: usize,
     last: Option<(u64, ColumnId)>,
 }
@@ -37,11 +35,11 @@ struct Page {
 
 struct Series {
     key: SeriesKey,
-    /// The pieces: the page and the rows of each piece.
+    /// The page and the rows of each piece.
     pieces: Vec<(usize, Range<u32>)>,
 }
 
-/// Returns the columns of some rows, and a column without values.
+/// Also returns a column without values.
 fn columns_of(rows: &[(&(SeriesKey, i64), &Fields)], rng: &mut fastrand::Rng) -> Columns {
     let mut columns = BTreeMap::new();
     for (&id, value) in rows.iter().flat_map(|row| row.1) {
@@ -81,7 +79,7 @@ pub(crate) fn values(value: &FieldValue) -> Values {
 }
 
 impl VectorCursor {
-    /// Creates pages of up to `page_rows` rows. The rows of a page belong to the same measurement.
+    /// The rows of a page belong to the same measurement.
     pub(crate) fn new(
         story: &Story,
         page_rows: usize,
@@ -159,7 +157,6 @@ impl SeriesCursor for VectorCursor {
             self.decoded += 1;
         }
         let column = self.pages[page.page() as usize].fields.get(&id.0);
-        // Returns the compact form if the column can have it.
         Ok(column.map(|column| match Narrow::of(column) {
             Some(narrow) if id.0.is_multiple_of(2) => PageColumn::Narrow(Rc::new(narrow)),
             _ => PageColumn::Wide(Rc::clone(column)),

@@ -27,9 +27,6 @@ pub enum InvariantError {
 
 impl Manifest {
     /// Checks all invariants.
-    ///
-    /// # Errors
-    /// Returns the first violation, as an [`InvariantError`].
     pub fn check(&self) -> Result<(), InvariantError> {
         for part in self.parts.values() {
             if part.lo > part.hi || part.min_ns > part.max_ns {

@@ -70,9 +70,6 @@ impl Manifest {
     }
 
     /// Decodes a manifest and checks its invariants.
-    ///
-    /// # Errors
-    /// Returns any [`ManifestError`].
     pub fn decode(bytes: &[u8]) -> Result<Self> {
         let covered = verify_crc(bytes).map_err(|_| ManifestError::Damaged)?;
         let (&version, mut rest) = covered.split_first().ok_or(ManifestError::Damaged)?;

@@ -127,9 +127,6 @@ impl Turns {
     /// Adds a page to the queue. `query` is the continued query, or `None` for a first page.
     /// Returns the pause, in milliseconds, before the call of [`Turns::check_again`], or `None` if
     /// the page can run now.
-    ///
-    /// # Errors
-    /// Returns [`Unavailable::Busy`].
     pub(super) fn arrive(
         &mut self,
         event_id: EventId,

@@ -1,10 +1,8 @@
-//! Tests the engine's rules with random schedules. The steps are writes, late data, flushes,
-//! deletes, interrupted merge jobs, scrubs, retention and changes of the window width. After every
-//! step, Invariant S must be true, and a merge of the parts must return the same rows as a map, in
-//! both directions.
+//! Tests the engine's rules with random schedules, such as late data, interrupted merge jobs and
+//! changes of the window width. After every step, Invariant S must be true, and a merge of the
+//! parts must return the same rows as a map, in both directions.
 //!
-//! The schedules follow the executable model of the engine's design. Other modules test the model's
-//! rules about values, caches, splits and lost writes.
+//! Other modules test rules about values, caches, splits and lost writes.
 
 mod world;
 
@@ -26,8 +24,7 @@ use tidemark_model::value::FieldValue;
 const SERIES: usize = 3;
 const TIMES: i64 = 12;
 const FOREVER: i64 = 1_000;
-/// The number of rows that a job writes in one step. An interruption loses rows that were read but
-/// not written.
+/// An interruption loses rows that were read but not written.
 const WRITTEN_TOGETHER: usize = 2;
 const STEPS: usize = 60;
 const SCHEDULES: u64 = 2_000;
@@ -35,7 +32,6 @@ const SCHEDULES: u64 = 2_000;
 type Row = ((SeriesKey, i64), Fields);
 
 fn series(number: usize) -> SeriesKey {
-    // The first two series share a tag.
     let values = [["a", "x"], ["a", "y"], ["b", ""]][number];
     SeriesKey::new(MeasurementId(1), values)
 }
@@ -52,16 +48,16 @@ fn part(sequences: Sequences, story: Story) -> Part {
     Part { extent: Extent { sequences, time }, story }
 }
 
-/// A set of merges that are committed together. Each merge has an output for every window.
+/// Merges that are committed together. Each merge has an output for every window.
 struct Job {
     merges: Vec<Vec<u64>>,
     width: i64,
-    /// The sequences of each merge's output, from the parts and tombstones known at the start.
+    /// From the parts and tombstones known at the start of the job.
     sequences: Vec<Sequences>,
     known: u64,
-    /// The written rows, in order of the merge and window.
+    /// In order of the merge and window.
     written: Vec<((usize, i64), Row)>,
-    /// The rows that the job has not read yet. `None` after an interruption.
+    /// The rows that the job has not read yet, or `None` after an interruption.
     run: Option<VecDeque<((usize, i64), Row)>>,
 }
 
@@ -152,7 +148,6 @@ impl Shard {
         }
     }
 
-    /// Divides rows by window.
     fn cut(rows: impl IntoIterator<Item = Row>, width: i64) -> BTreeMap<i64, Story> {
         let mut windows = BTreeMap::<i64, Story>::new();
         for (row, fields) in rows {
@@ -177,8 +172,7 @@ impl Shard {
         Extent::hull(parts.iter().map(|id| self.parts[id].extent)).unwrap()
     }
 
-    /// Chooses parts that may be merged. If `several`, returns up to as many merges as a job may
-    /// commit together.
+    /// If `several`, returns up to as many merges as a job may commit together.
     fn choose(&self, rng: &mut Rng, several: bool) -> Vec<Vec<u64>> {
         let mut merges: Vec<Vec<u64>> = Vec::new();
         for _ in 0..6 {
@@ -312,7 +306,6 @@ impl Shard {
         }
     }
 
-    /// Applies every tombstone to a part.
     fn scrub(&mut self, id: u64, rng: &mut Rng) {
         let sequences = self.parts[&id].extent.sequences;
         let awaited = self.tombstones.values();
@@ -350,8 +343,7 @@ impl Shard {
         linked
     }
 
-    /// Drops the parts that end before this time, unless they are linked with a part that ends
-    /// later or that a job reads.
+    /// Keeps parts that are linked with a part that ends later or that a job reads.
     fn drop_expired(&mut self, before_ns: i64) {
         let stays = |id: &u64| self.parts[id].extent.time.end_ns > before_ns || self.in_job(*id);
         let mut gone: Vec<u64> = self.parts.keys().copied().collect();

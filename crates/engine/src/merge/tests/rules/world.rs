@@ -2,7 +2,6 @@
 
 use super::*;
 
-/// A shard with its expected values.
 struct World {
     shard: Shard,
     /// The sequence and value of each write, by series, time and column.
@@ -15,14 +14,13 @@ struct World {
     /// The number of values written to times that expired under an earlier, shorter retention
     /// duration.
     backfilled: usize,
-    /// The latest expiry limit so far: rows before this time have expired.
     ever: i64,
     /// The next sequence at the start of a DELETE.
     fence: Option<u64>,
 }
 
 impl World {
-    /// Returns the time before which rows have expired.
+    /// Rows before this time have expired.
     fn oldest(&self) -> i64 {
         self.now - self.duration
     }
@@ -115,8 +113,8 @@ impl World {
         self.lapsed.extend(lapsed.cloned());
     }
 
-    /// Compares the shard's rows with the expected rows. An expired row may be missing, but must
-    /// not have a wrong value. An expired row that was missing once must not reappear.
+    /// An expired row may be missing, but must not have a wrong value. An expired row that was
+    /// missing once must not reappear.
     fn judge(&mut self, rng: &mut Rng) {
         let parts: Vec<u64> = self.shard.parts.keys().copied().collect();
         for (at, a) in parts.iter().enumerate() {
@@ -171,7 +169,6 @@ fn merge_rules_hold_on_random_schedules() {
         let some: Vec<u8> =
             kinds.into_iter().filter(|kind| always.contains(kind) || rng.u8(..5) > 1).collect();
         let mut kinds: Vec<u8> = all.iter().copied().filter(|kind| some.contains(kind)).collect();
-        // Time passes in a third of the schedules.
         if rng.u8(..3) == 0 {
             kinds.extend(b"ttttaaakkkkkk");
         }
@@ -188,7 +185,6 @@ fn merge_rules_hold_on_random_schedules() {
         dropped += world.shard.dropped;
         backfilled += world.backfilled;
     }
-    // The schedules must create enough parts and resume enough jobs.
     assert!(made > 5_000 && resumed > 200, "{made} {resumed}");
     assert!(dropped > 200 && backfilled > 200, "{dropped} {backfilled}");
 }
