@@ -26,8 +26,7 @@ impl HashIndex {
     }
 
     pub(crate) fn insert(&mut self, hash: u32) -> u32 {
-        // Entries are series or distinct tag values of a memtable, so there are far fewer than
-        // 2^32.
+        // A memtable has far fewer than 2^32 series or distinct tag values.
         let entry = self.hashes.len() as u32;
         self.hashes.push(hash);
         if self.hashes.len() * 2 > self.slots.len() {

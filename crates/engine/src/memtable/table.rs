@@ -22,9 +22,8 @@ pub struct MeasurementTable {
     hasher: FixedState,
     tag_ids: Vec<ColumnId>,
     series: Rc<SeriesTable>,
-    /// One index for each tag's dictionary.
+    /// The index of each tag's dictionary.
     values: Vec<HashIndex>,
-    /// The series by their codes.
     keys: HashIndex,
     row_series: Chunks<u32>,
     times_ns: Chunks<i64>,
@@ -110,8 +109,7 @@ impl MeasurementTable {
         self.fields.append(&table.field_ids, &table.block.fields, table.block.rows());
     }
 
-    /// Finds or adds each series of `table`. The result maps series numbers of `table` to series
-    /// numbers of this table.
+    /// Returns a map from series numbers of `table` to series numbers of this table.
     fn take_series(&mut self, table: &FrameTable) -> Vec<u32> {
         let from = &table.block.series;
         let held = Rc::make_mut(&mut self.series);
@@ -158,7 +156,7 @@ impl MeasurementTable {
             .iter()
             .map(|&id| self.tag_ids.iter().position(|&held| held == id))
             .collect();
-        // Each list maps codes of the frame to codes of this table.
+        // Maps codes of the frame to codes of this table, for each tag.
         let code_maps: Vec<Vec<Option<u32>>> = places
             .iter()
             .zip(&table.block.series.tags)
@@ -205,7 +203,7 @@ impl MeasurementTable {
     }
 }
 
-/// Finds or adds each dictionary value of `from`. The result maps codes of `from` to codes of `to`.
+/// Returns a map from codes of `from` to codes of `to`.
 fn take_values(
     hasher: &FixedState,
     index: &mut HashIndex,
@@ -226,7 +224,7 @@ fn take_values(
     map
 }
 
-/// [`HashIndex`] uses the low bits of its hashes.
+/// Returns the upper half of the hash. [`HashIndex`] uses the low bits of this half.
 fn value_hash(hasher: &FixedState, value: &str) -> u32 {
     (hasher.hash_one(value) >> 32) as u32
 }

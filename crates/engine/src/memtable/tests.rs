@@ -12,7 +12,7 @@ use tidemark_model::value::FieldValue;
 
 const MEASUREMENT: MeasurementId = MeasurementId(3);
 
-/// `(tags, time, fields)`
+/// The tags, the time and the fields.
 type Row<'a> = (&'a [(u32, &'a str)], i64, &'a [(u32, i64)]);
 
 /// Builds a frame with one row per series.

@@ -340,8 +340,8 @@ impl PageKeys {
 }
 
 impl PageKeys {
-    /// Extends the range to include the rows of `other`, which is in the same page, and the rows
-    /// between the two ranges. The times of the added rows are not available.
+    /// Adds the rows of `other`, which is in the same page, and all rows in between. The times of
+    /// the added rows are not available.
     pub(super) fn cover(&mut self, other: &Self) {
         let (start, end) = (other.rows.start, other.rows.end);
         self.rows = self.rows.start.min(start)..self.rows.end.max(end);
@@ -355,7 +355,7 @@ impl PageKeys {
         }
     }
 
-    /// Returns the first and last time in `direction`, converted with [`Direction::turn`].
+    /// The times are converted with [`Direction::turn`].
     pub(super) fn bounds(&self, direction: Direction) -> Option<(i64, i64)> {
         let (&first, &last) = (self.times_ns().first()?, self.times_ns().last()?);
         Some(match direction {

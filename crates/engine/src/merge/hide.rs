@@ -41,8 +41,7 @@ impl HiddenRows {
         Self { tombstones, retired }
     }
 
-    /// Returns the tombstones that may affect a part and are not yet applied to the part, sorted by
-    /// measurement.
+    /// Returns the tombstones that may hide rows of a part, sorted by measurement.
     pub(crate) fn open_to(&self, part: &Extent) -> Vec<&Tombstone> {
         let awaited = |tombstone: &&Tombstone| {
             part.sequences.has_yet_to_apply(tombstone.sequence, tombstone.before)
@@ -57,10 +56,8 @@ impl HiddenRows {
 pub(crate) struct VisibleCursor<C> {
     cursor: C,
     hidden: Rc<HiddenRows>,
-    /// The time range of all rows of the cursor.
     time: TimeRange,
     direction: Direction,
-    /// The positions of the tombstones that are not yet applied to the part.
     tombstones: Vec<u32>,
     /// The hidden times of the current series: ascending ranges that do not touch.
     times: Vec<TimeRange>,

@@ -25,7 +25,7 @@ pub struct Merge<C> {
     /// series. If sources have the same next series, the newest source is last. Items take two
     /// bytes, so that an insertion is cheap.
     waiting: Vec<u16>,
-    /// The sources that have the current series, with the newest first.
+    /// The sources of the current series, with the newest first.
     current: Vec<u16>,
 }
 

@@ -6,7 +6,8 @@ use super::cursor::{Direction, PageKeys};
 use super::picks::Picks;
 use tidemark_model::bug::OrBug;
 
-/// The approximate maximum. The text of all rows of 64 pages would take too much memory.
+/// The approximate maximum number of rows in an overlay. The text of all rows of 64 pages would
+/// take too much memory.
 pub(super) const ROWS_MAX: usize = 16_384;
 /// The time of a page without remaining rows, after every other time in both directions.
 const THROUGH: i64 = i64::MAX;
@@ -76,7 +77,6 @@ impl<'a> Head<'a> {
         self.time_at(self.times_ns.len().saturating_sub(1))
     }
 
-    /// The next row must not be after `until`.
     #[inline]
     fn take(&mut self, until: i64, picks: &mut Picks) {
         let start = self.taken;

@@ -49,7 +49,6 @@ pub(super) struct OlderRow {
 }
 
 impl Run {
-    /// Converts row `at` of the run to a row number of the page.
     pub(super) fn row(&self, at: u32, direction: Direction) -> u32 {
         match direction {
             Direction::Ascending => self.first + at,
@@ -88,7 +87,6 @@ impl Picks {
         for older in &mut self.older {
             older.at = last.saturating_sub(older.at);
         }
-        // For the same `at`, newer rows must come first.
         let mut rest = self.older.as_mut_slice();
         while let Some(first) = rest.first() {
             let at = first.at;
@@ -199,8 +197,7 @@ impl Picks {
         self.rows += other.rows;
     }
 
-    /// `first` is the lowest row number, and `times_ns` contains the times in the order of the
-    /// merge.
+    /// `first` is the lowest row number. `times_ns` is in the order of the merge.
     #[inline]
     pub(super) fn push(
         &mut self,

@@ -49,15 +49,14 @@ pub(crate) struct Extent {
 }
 
 impl Extent {
-    /// Whether the two extents have a time and a write sequence in common. In that case, the order
-    /// of the two parts is undefined.
+    /// If two parts have a time and a write sequence in common, their order is undefined.
     pub(crate) const fn clashes_with(&self, other: &Self) -> bool {
         self.time.overlaps(&other.time)
             && self.sequences.lo <= other.sequences.hi
             && other.sequences.lo <= self.sequences.hi
     }
 
-    /// A merge of these parts creates a part with the returned extent.
+    /// A merge of these parts creates a part with this extent.
     pub(crate) fn hull(parts: impl IntoIterator<Item = Self>) -> Option<Self> {
         let join = |a: Self, b: Self| Self {
             sequences: a.sequences.join(b.sequences),

@@ -47,8 +47,7 @@ impl<S: Store> Shard<S> {
 
     fn run(&mut self, task: AlarmTask, now_ns: i64) {
         let noted = self.note(task, now_ns, None);
-        // `Reclaim` runs even if its row cannot be written, because it frees space when the storage
-        // is full.
+        // `Reclaim` frees space, so it must run even if a full storage rejects its row.
         if noted.is_err() && task != AlarmTask::Reclaim {
             return;
         }
@@ -119,8 +118,7 @@ fn due(loaded: &Loaded, task: AlarmTask, now_ns: i64) -> Option<i64> {
             has_frames.then_some(if is_enough { now_ns } else { paused_ns })
         }
         AlarmTask::DeleteUnusedRows => {
-            // Reusing a row costs one row write. Deleting a row and inserting another row costs two
-            // row writes.
+            // Deleting a row and inserting another row costs one more row write than reusing a row.
             let is_idle = || loaded.plan(now_ns).is_idle();
             let has_dead = wal.has_dead() || has_dead_values(loaded) && is_idle();
             (!has_frames && has_dead).then_some(paused_ns)

@@ -46,8 +46,7 @@ impl<S: Store> Shard<S> {
         let header = FrameHeader::read(frame).map_err(invalid)?;
         let (bytes, any_new) = self.admit(&header)?;
         self.admit_stored(stamp, bytes)?;
-        // The frame is decoded even if the memtable does not need its columns. This check
-        // guarantees that an acknowledged frame can be replayed.
+        // This check guarantees that an acknowledged frame can be replayed.
         let (mut tables, mut decoded_bytes) = (Vec::new(), 0);
         let (mut series, loaded) = (SeriesSketch::default(), self.load()?);
         let each = |table: FrameTable| {
@@ -55,8 +54,8 @@ impl<S: Store> Shard<S> {
                 loaded.count_series(&table, &mut series);
             }
             decoded_bytes += table_bytes(&table);
-            // A frame that is large enough to cause a flush is not kept in memory. The flush reads
-            // the frame again from the log.
+            // If the frame is large enough to cause a flush, the flush reads the frame from the
+            // log.
             match decoded_bytes <= ENOUGH.decoded_bytes {
                 true => tables.push(table),
                 false => tables = Vec::new(),
@@ -102,13 +101,11 @@ impl<S: Store> Shard<S> {
         if !is_large {
             self.remember(&tables, was_empty);
         }
-        // Requesting the size from the store again would take as long as the append to the
-        // memtable.
+        // The store would need as long for its size as the append to the memtable.
         let bytes_stored = bytes.saturating_add(bytes_added);
         Ok(AppendReply { bytes_stored, sequence, rows: header.rows(), rejected: None })
     }
 
-    /// Returns the number of stored bytes, and whether the frame has new columns.
     fn admit(&mut self, header: &FrameHeader) -> Result<(u64, bool), Refusal> {
         let bytes = self.store.bytes()?;
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
@@ -142,8 +139,7 @@ impl<S: Store> Shard<S> {
         if is_full && !loaded.wal.frames().is_empty() { self.flush(now_ns) } else { Ok(()) }
     }
 
-    /// The memtable must contain every frame of the log or none. This function therefore adds the
-    /// rows only if the memtable contains the other frames.
+    /// The memtable must contain all frames of the log or none.
     fn remember(&mut self, tables: &[FrameTable], was_empty: bool) {
         let memtable = match self.cache.take_memtable() {
             None if was_empty => Some(self.new_memtable()),

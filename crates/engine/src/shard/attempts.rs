@@ -26,7 +26,6 @@ pub(super) enum AlarmTask {
     DeleteUnusedRows = 2,
     /// Deletes parts that have expired, or whose rows a drop has removed.
     Reclaim = 3,
-    /// Merges small parts into larger parts.
     Compact = 4,
     /// Searches parts for rows that deletes hide.
     Scrub = 5,
@@ -72,8 +71,7 @@ struct Attempt {
 pub(super) struct Attempts {
     attempts: BTreeMap<u64, Attempt>,
     /// The keys of the stored rows. A duty that crashes the object does so in its first run after
-    /// the start. After a success, later runs therefore write no row, which saves two row writes
-    /// per run.
+    /// the start. Later runs therefore write no row.
     stored: BTreeSet<u64>,
     succeeded: BTreeSet<u64>,
 }
@@ -102,8 +100,8 @@ impl Attempts {
         self.attempts.get(&task.key()).map_or(i64::MIN, |attempt| attempt.due_ns)
     }
 
-    /// Without an error, the call counts a new try before the work begins. With an error, the call
-    /// records why the try failed.
+    /// Without an error, counts a new try before the work begins. With an error, records why the
+    /// try failed.
     pub(super) fn note<S: Store>(
         &mut self,
         store: &S,

@@ -35,8 +35,7 @@ impl<S: Store> Shard<S> {
         }
     }
 
-    /// Flushes the log, so that all rows are in values, and adds a hold for the values of the
-    /// snapshot.
+    /// Flushes the log, because a snapshot consists of values, and adds a hold for these values.
     fn hold(&mut self, backup: u64, now_ns: i64) -> Result<FromShardBackup, Refusal> {
         self.flush(now_ns)?;
         let loaded = self.load()?;
@@ -69,8 +68,7 @@ impl<S: Store> Shard<S> {
         }
         for table in [Table::Schema, Table::Tombstone] {
             each_head(&*store, table, 0, |key, head| {
-                // The snapshot contains only the descriptions of damaged data. The damaged rows
-                // themselves are omitted, because they cannot be decoded.
+                // Damaged rows cannot be decoded, so the snapshot contains only their descriptions.
                 let is_raw = table == Table::Tombstone && key >= ASIDE_KEY && key % ASIDE_KEYS != 0;
                 if !is_raw && rows.len() <= BACKUP_POINT_BYTES_MAX {
                     add_row(&mut rows, table, key, &head, &[]);
@@ -88,8 +86,7 @@ impl<S: Store> Shard<S> {
         Ok(rows)
     }
 
-    /// Returns a value exactly as stored, even if it is damaged. The damage is reported when the
-    /// value is read.
+    /// Damage in the value is copied, and is reported when the value is read.
     fn read_value(&mut self, number: Number) -> Result<FromShardBackup, Refusal> {
         let Some(key) = self.load()?.manifest.key_of(number) else {
             return Ok(FromShardBackup::Gone);
@@ -100,7 +97,7 @@ impl<S: Store> Shard<S> {
         Ok(FromShardBackup::Value { value: seal_value(&head, &body) })
     }
 
-    /// Ends the given hold, if any, and every expired hold.
+    /// Also ends every expired hold.
     fn release(&mut self, backup: Option<u64>, now_ns: i64) -> Result<FromShardBackup, Refusal> {
         let loaded = self.load()?;
         let mut manifest = loaded.manifest.clone();
@@ -127,7 +124,7 @@ fn add_row(out: &mut Vec<u8>, table: Table, key: u64, head: &[u8], body: &[u8]) 
     let table = Table::ALL.iter().position(|known| *known == table).unwrap_or_default();
     out.push(table as u8);
     out.extend(key.to_le_bytes());
-    // A row has less than 2 MB, so the lengths fit into 32 bits.
+    // A row has less than 2 MB.
     out.extend((head.len() as u32).to_le_bytes());
     out.extend((body.len() as u32).to_le_bytes());
     out.extend_from_slice(head);

@@ -27,13 +27,11 @@ pub trait Evictable {
 pub struct Budget {
     bytes_max: usize,
     hash_seed: u64,
-    /// The number of salts drawn so far.
     salts: Cell<u64>,
     /// The number of shards that have used the cache.
     shards: Cell<u32>,
     reads: Rc<ReadCache>,
-    /// The holders of evictable memory, with the least recently used first. `make_room` removes
-    /// holders that were dropped.
+    /// The least recently used holder is first. `make_room` removes holders that were dropped.
     holders: RefCell<Vec<Weak<dyn Evictable>>>,
 }
 
@@ -52,18 +50,16 @@ impl Budget {
     }
 
     /// Returns 32 bits that distinguish this load of an object from other loads, with a collision
-    /// probability of 2^-32. Within an isolate, a counter distinguishes the loads. The seeds of
+    /// probability of 2^-32. A counter distinguishes the loads of an isolate, and the seeds of
     /// isolates differ.
     pub(crate) fn draw_salt(&self) -> u32 {
         self.salts.set(self.salts.get().wrapping_add(1));
-        // The hash covers both the counter and the seed. If the seed were the hasher's seed, the
-        // hash would depend only on the difference between counter and seed. Isolates with
-        // consecutive seeds would then have many salts in common.
+        // If the seed were the hasher's seed, the hash would depend only on the difference between
+        // counter and seed. Isolates with consecutive seeds would then have many salts in common.
         let hash = FixedState::default().hash_one((self.hash_seed, self.salts.get()));
         (hash >> 32) as u32
     }
 
-    /// Returns a view of the read cache for a new shard.
     pub(super) fn new_reads(&self) -> ShardReads {
         self.shards.set(self.shards.get().wrapping_add(1));
         ShardReads::new(Rc::clone(&self.reads), self.shards.get())
@@ -107,7 +103,6 @@ impl Budget {
         self.reads.resize(left.max(of_cache));
     }
 
-    /// Whether the memory in use exceeds the budget.
     pub(crate) fn is_exceeded(&self) -> bool {
         self.bytes() > self.bytes_max
     }

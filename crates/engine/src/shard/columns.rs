@@ -15,8 +15,8 @@ use tidemark_model::value::FieldType;
 const COLUMNS_REMEMBERED_MAX: usize = 50_000;
 
 /// Columns are never removed, and column ids are not reused. A frame with a different type
-/// therefore has a schema that was never valid for this shard. The tags keep their order, because
-/// series keys in parts would otherwise no longer be sorted.
+/// therefore has a schema that was never valid for this shard. Tags keep their order, so that
+/// series keys in parts remain sorted.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Columns {
     known: BTreeMap<MeasurementId, Known>,

@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Fence {
-    /// The highest split number that this shard has received.
     split: u64,
     /// The first rejected time, or `None` after the fence was lifted.
     from_ns: Option<i64>,
@@ -16,8 +15,8 @@ impl Fence {
         self.from_ns.is_some_and(|from_ns| time_ns >= from_ns)
     }
 
-    /// Returns `None` if the message does not change the fence. A late message of the same split
-    /// cannot raise a fence that was lifted.
+    /// Returns `None` if the message does not change the fence. A late message of a split cannot
+    /// raise a fence that was lifted.
     pub(super) fn after(self, split: u64, from_ns: Option<i64>) -> Option<Self> {
         let is_news = split > self.split || (split == self.split && from_ns.is_none());
         let next = Self { split, from_ns };

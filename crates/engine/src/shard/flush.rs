@@ -31,7 +31,7 @@ use tidemark_model::time::TimeRange;
 
 impl<S: Store> Shard<S> {
     /// Writes every frame of the log into parts, and moves the head of the log, in one transaction.
-    /// Copies unreadable frames to table `tombstone`.
+    /// Unreadable frames are copied to table `tombstone`.
     pub(super) fn flush(&mut self, now_ns: i64) -> Result<(), Refusal> {
         let loaded = self.load()?;
         if loaded.wal.frames().is_empty() && loaded.wal.damaged().is_empty() {
@@ -86,7 +86,6 @@ impl<S: Store> Shard<S> {
         Ok(())
     }
 
-    /// Replays the log if the cache does not contain its rows.
     pub(super) fn memtable(&mut self) -> Result<Memtable, Refusal> {
         if let Some(memtable) = self.cache.take_memtable() {
             return Ok(memtable);
@@ -105,8 +104,8 @@ impl<S: Store> Shard<S> {
             };
             let frames = loaded.wal.frames();
             let decoded_bytes = frames.get(&sequence).map_or(0, |frame| frame.decoded_bytes);
-            // If any table of a frame is damaged, no row of the frame is added. A large frame is
-            // therefore decoded twice, and the first pass does not keep the tables.
+            // If any table of a frame is damaged, no row of the frame is added. For a large frame,
+            // a first pass therefore decodes all tables without keeping them.
             let added = match decoded_bytes > ENOUGH.decoded_bytes {
                 true => frame::decode_each(&bytes, drop)
                     .and_then(|()| frame::decode_each(&bytes, &mut add)),
@@ -146,7 +145,7 @@ impl Loaded {
         let orders = self.order_tags(store, memtable)?;
         let order_of = |measurement| orders.get(&measurement).cloned().or_bug();
         let sorted = Sorted::new(memtable, |measurement, _| order_of(measurement));
-        // The memtable contains no rows that tombstones hide: the replay of the log removes them.
+        // The replay of the log has removed the rows that tombstones hide.
         let hidden = Rc::new(HiddenRows::new(Vec::new(), self.retired.clone()));
         let (lo, hi) = (self.state.head + 1, self.wal.next_sequence() - 1);
         let sequences = Sequences { lo, hi, applied: hi };
@@ -175,7 +174,7 @@ impl Loaded {
         Ok((values, parts))
     }
 
-    /// New tags of the memtable are added to the stored order.
+    /// New tags of the memtable are added at the end of the stored order.
     fn order_tags<S: Store>(
         &mut self,
         store: &S,
@@ -195,8 +194,7 @@ fn times(memtable: &Memtable) -> impl Iterator<Item = &i64> {
     memtable.tables().flat_map(|(_, table)| table.times_ns().iter())
 }
 
-/// No later write replaces the copies in table `tombstone`. The caller must call this function in a
-/// transaction.
+/// The caller must call this function in a transaction.
 fn set_aside<S: Store>(
     store: &S,
     wal: &Wal,

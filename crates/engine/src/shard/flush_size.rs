@@ -13,8 +13,9 @@ pub(super) struct FlushSize {
 
 /// The size at which the alarm flushes.
 pub(super) const ENOUGH: FlushSize = FlushSize { bytes: 3_600_000, decoded_bytes: 8_000_000 };
-/// The size at which an append first flushes the log. Writes that arrive during the flush wait. The
-/// log contains at most two million values: 16 MB at 8 bytes each.
+/// If a frame would let the log exceed this size, the append first flushes the log. Writes that
+/// arrive during the flush wait. The log contains at most two million values: 16 MB at 8 bytes
+/// each.
 pub(super) const FORCED: FlushSize = FlushSize { bytes: 4_000_000, decoded_bytes: 16_000_000 };
 
 /// Writing a boolean takes as long as writing an integer.

@@ -8,13 +8,13 @@ use crate::codec::varint;
 use tidemark_model::ids::MeasurementId;
 use tidemark_model::time::TimeRange;
 
-/// An object keeps the summaries of all frames in the log in memory. A summary with only row counts
-/// replaces a longer summary.
+/// An object keeps the summaries of all frames in the log in memory. Above this size, a summary
+/// contains only row counts.
 const TOUCH_BYTES_MAX: usize = 64 << 10;
 /// The summary lists measurements, rows and times.
 const NAMED: u8 = 1;
-/// The summary contains only row counts. The frame may have rows of any measurement with any
-/// timestamp.
+/// The frame may have rows of any measurement with any timestamp. The summary contains only row
+/// counts.
 const EVERYTHING: u8 = 2;
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -97,8 +97,7 @@ impl<S: Store> ShardReader<'_, S> {
                     break;
                 }
                 wanted = wanted.get(wanted.partition_point(|id| *id < of)..).or_bug();
-                // The preceding group lists all columns of a group that contains only further
-                // columns.
+                // If a group contains only further columns, the preceding group lists all columns.
                 if wanted.first() != Some(&of)
                     || group.continues_columns()
                     || !group.time().overlaps(&time)
@@ -131,7 +130,7 @@ fn row_group<'a>(
     is_open: bool,
     tables: &'a mut dyn SeriesTables,
 ) -> RowGroup<'a> {
-    // The minimum and the maximum time of a page are times of existing rows.
+    // The minimum and maximum times of a page are times of existing rows.
     let has_end = |page: &Page| time.contains(page.min_ns) || time.contains(page.max_ns);
     let is_inside = |page: &Page| time.contains(page.min_ns) && time.contains(page.max_ns);
     RowGroup {

@@ -11,7 +11,7 @@ use crate::scan::request::ScanRequest;
 use crate::store::Store;
 use tidemark_model::bug;
 
-/// The number of rows read and values decoded in an event, after which no further scan begins.
+/// After this number of rows read and values decoded, an event starts no further scan.
 const FURTHER_WORK_MAX: u64 = 1_000_000;
 /// The fixed work of a scan, in addition to its rows.
 const PAGE_WORK: u64 = 2_000;
@@ -99,8 +99,8 @@ impl<S: Store> Shard<S> {
         FromShard::Appended { bytes, over, rejected }
     }
 
-    /// Returns a page of a scan and the number of decoded values. The reply also contains pages of
-    /// further scans, within the limits of the event and of the reply.
+    /// Also returns the number of decoded values. The reply contains pages of further scans, within
+    /// the limits of the event and of the reply.
     fn scans(
         &mut self,
         stamp: &Stamp,
@@ -114,8 +114,7 @@ impl<S: Store> Shard<S> {
             if work > FURTHER_WORK_MAX || reply.body().len() > request.piece_bytes as usize / 2 {
                 break;
             }
-            // The caller sends a failed further scan again as a separate request, and then receives
-            // the error.
+            // The caller repeats a failed further scan separately, and then receives the error.
             let Ok(page) = self.scan(request, stamp) else { break };
             work += page.stats.work() + PAGE_WORK;
             cells = cells.saturating_add(page.stats.cells);

@@ -13,15 +13,15 @@ use crate::protocol::shard::{FromShard, FurtherPage, ToShard};
 use crate::store::Store;
 use tidemark_model::time::S_NS;
 
-/// A run of merge steps processes about thirty million values. After a run, the alarm is set again,
-/// so that no event runs for too long.
+/// A run of merge steps processes about thirty million values. Another alarm then continues, so
+/// that no event runs for too long.
 const DUTIES_PER_RUN: u32 = 100;
-/// The pause is about as long as a duty. Waiting requests are handled during the pause. Without
-/// pauses, a write that arrives in many pieces would wait for a duty at each piece.
+/// The pause is about as long as a duty. Without the pauses, a write that arrives in many pieces
+/// would wait for a duty at each piece.
 const DUTY_PAUSE_MS: u32 = 20;
-/// The delay until the alarm checks whether the work after a reply has ended, because the object
-/// may have been evicted before. A bulk load sets an alarm for about this time anyway, so the check
-/// costs no additional row.
+/// After this delay, the alarm checks whether the work after a reply has ended or was interrupted
+/// by an eviction. A bulk load sets an alarm for about this time anyway, so the check costs no
+/// additional row.
 const WATCH_NS: i64 = 12 * S_NS;
 
 /// A [`Shard`] with its waiting page requests and its next alarm.
@@ -29,7 +29,7 @@ pub struct ShardHost<S: Store> {
     shard: Shard<S>,
     due_ns: Option<i64>,
     turns: Turns,
-    /// The `u8` is the protocol version of the message.
+    /// The number is the protocol version of the message.
     paused: Vec<(EventId, u8, ToShard)>,
     next_event_id: u64,
     working: Option<PendingWork>,
@@ -40,8 +40,7 @@ pub struct ShardHost<S: Store> {
 struct PendingWork {
     event_id: EventId,
     done: u32,
-    /// The time at which the alarm checks a run that follows a reply. A run in an alarm has `None`,
-    /// because it sets no other alarm before its end.
+    /// The time at which the alarm checks a run that follows a reply. A run in an alarm has `None`.
     watched_ns: Option<i64>,
     has_begun: bool,
 }

@@ -4,14 +4,14 @@
 use crate::part::writer;
 use crate::scan::TileLimits;
 
-/// A step takes about 20 ms, during which writes wait. It completes its last group, so a step with
-/// a large group may exceed this number.
+/// A step takes about 20 ms, during which writes wait. A step completes its last group, and may
+/// therefore exceed this number.
 const STEP_CELLS: u64 = 200_000;
 
 /// The number of cells that a small machine reads in about 100 ms.
 const ANSWER_CELLS: u64 = 500_000;
 
-/// The cost of a series in cells: reading, comparing and writing the series key.
+/// The series key is read, compared and written.
 pub(super) const SERIES_CELLS: u64 = 10;
 
 /// The limits for the work of an event.

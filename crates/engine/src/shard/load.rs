@@ -27,14 +27,14 @@ use crate::wal::{self, Wal};
 use tidemark_model::ids::MeasurementId;
 use tidemark_model::time::TimeRange;
 
-/// For each damaged frame or row, table `tombstone` contains one description from this key on,
+/// From this key on, table `tombstone` contains one description of each damaged frame or row,
 /// followed by the damaged rows.
 pub(super) const ASIDE_KEY: u64 = 1 << 40;
 /// The distance between the keys of two descriptions. A frame has at most 14 rows.
 pub(super) const ASIDE_KEYS: u64 = 64;
 
-/// Tag codes, entries in two hash tables, and a text. Sorting and writing a series takes as long as
-/// about ten values.
+/// The memory of tag codes, entries in two hash tables, and a text. Sorting and writing a series
+/// takes as long as about ten values.
 const SERIES_BYTES: u64 = 80;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,8 +53,8 @@ impl Damage {
     }
 }
 
-/// After an error of the store, the metadata is dropped and read again, because the failed write
-/// may have succeeded.
+/// After an error of the store, the metadata is read again, because the failed write may have
+/// succeeded.
 pub(super) struct Loaded {
     pub state: State,
     /// The usage, including the events since the last save of the state.
@@ -80,7 +80,8 @@ pub(super) struct Loaded {
     pub schema_version: u64,
     pub plan: RefCell<Option<Rc<Plan>>>,
     pub(super) result_cache: ResultCache,
-    /// The stored manifest does not contain a job that fits into one event.
+    /// Whether the stored manifest contains the running job. A job that fits into one event is not
+    /// stored.
     pub(crate) job_is_stored: bool,
     /// Parts with a damaged block are excluded from merges.
     pub(crate) unmergeable: BTreeSet<PartId>,
@@ -136,8 +137,8 @@ impl Loaded {
             let (rows, aux) = touch.map_or((0, 0), |touch| (touch.rows, touch.other_rows));
             loaded.log_rows = loaded.log_rows.saturating_add(rows);
             if sequence > loaded.state.counters.counted {
-                // The frame was stored after the counters were last saved, and before the object
-                // restarted.
+                // The object restarted after the frame was stored and before the counters were
+                // saved.
                 let counters = &mut loaded.state.counters;
                 counters.points += rows;
                 counters.frames += 1;
@@ -210,8 +211,7 @@ impl Loaded {
         }
     }
 
-    /// The commit saved [`Loaded::counters`] as they were when the store's row counts were
-    /// `counts`.
+    /// The commit saved [`Loaded::counters`] with these row counts of the store.
     pub(super) fn commit(&mut self, state: State, manifest: Manifest, counts: RowCounts) {
         self.state = state;
         self.job_is_stored = manifest.job().is_some();

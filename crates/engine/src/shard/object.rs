@@ -33,8 +33,7 @@ pub struct Shard<S: Store> {
     pub(super) reads: ShardReads,
     /// `None` means that the merge has not continued since the object was loaded.
     pub(super) running: Option<Running<S>>,
-    /// The newest query is last. When the object is evicted, its queries end, so the list may be
-    /// lost.
+    /// The newest query is last. An eviction of the object also ends its queries.
     killed: Vec<u64>,
     /// The usage in the current minute, which is lost when the object is evicted.
     pub(super) usage: Usage,
@@ -142,8 +141,8 @@ impl<S: Store> Shard<S> {
         if is_cut { self.cut(&settings) } else { self.change(|state| state.settings = settings) }
     }
 
-    /// From now on, rejects messages whose permissions are older than `number`, the version of the
-    /// database's permissions. A lower number has no effect.
+    /// Rejects messages whose permissions are older than `number`, the version of the database's
+    /// permissions. A lower number has no effect.
     pub(crate) fn revoke_below(&mut self, number: u64) -> Result<(), Refusal> {
         if self.load()?.state.settings.access >= number {
             return Ok(());
@@ -151,7 +150,7 @@ impl<S: Store> Shard<S> {
         self.change(|state| state.settings.access = number)
     }
 
-    /// The ids hide the rows immediately. A tombstone hides the rows permanently, and merges then
+    /// The ids hide the rows immediately. A tombstone hides the rows permanently, so that merges
     /// free their storage.
     fn retire(&mut self, measurements: &[MeasurementId]) -> Result<(), Refusal> {
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;

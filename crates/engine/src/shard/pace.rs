@@ -34,8 +34,8 @@ impl Pace {
         self.deleted_ns = Some(now_ns);
     }
 
-    /// Returns the time at which deletes have paused long enough. Without the pause, further
-    /// deletes could cause the same parts to be rewritten again.
+    /// Returns the end of the pause after the last delete. Without the pause, each further delete
+    /// could cause a rewrite of the same parts.
     pub(super) fn deletes_ended_ns(&self, now_ns: i64) -> i64 {
         self.deleted_ns.map_or(now_ns, |deleted_ns| deleted_ns.saturating_add(LOAD_PAUSE_NS))
     }

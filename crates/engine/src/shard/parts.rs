@@ -22,8 +22,7 @@ impl NewValue {
         (self.number, self.key)
     }
 
-    /// The caller must call this function in the transaction that lists the value, unless the value
-    /// belongs to the running job.
+    /// The transaction must also list the value, unless the value belongs to the running job.
     pub(super) fn put<S: Store>(&self, store: &S) -> Result<(), StoreError> {
         store.put(Table::Value, self.key, &self.value.head(self.number.0), &self.value.body)
     }

@@ -2,14 +2,14 @@
 
 use tidemark_model::time::TimeRange;
 
-/// The maximum number of parts that are merged together if the time range can be split. The parts
-/// cover about a month. The memtable is an additional run.
+/// A query merges at most this number of parts together if its time range can be split. The parts
+/// cover about a month. The memtable is an additional source.
 const PARTS_AT_ONCE: usize = 63;
 
-/// The minimum number of rows per series for which another pass over all series is acceptable.
+/// With fewer rows per series, another pass over all series would take too long.
 const CHAINED_ROWS: u64 = 64;
-/// The inverse of the share of a part's time range that may overlap the next part. Two flushes can
-/// contain rows with the same time.
+/// An eighth of a part's time range may overlap the next part. Two flushes can contain rows with
+/// the same time.
 const OVERLAP_SHARE: i128 = 8;
 
 /// Returns the start times of parts at which the preceding parts have enough rows, and have ended
@@ -43,8 +43,8 @@ pub(super) fn split_times(parts: impl Iterator<Item = (TimeRange, u64, u64)>) ->
 /// contain one time.
 pub(super) fn cut(time: TimeRange, parts: &[TimeRange]) -> Vec<TimeRange> {
     let mut cuts = Vec::new();
-    // The state of the current range: the end times of its parts, the last gap between parts, and
-    // the number of parts before the gap.
+    // The end times of the parts in the current range, the last gap between parts, and the number
+    // of parts before the gap.
     let mut ends: Vec<i64> = Vec::new();
     let (mut gap_ns, mut behind) = (time.start_ns, 0);
     for part in parts {

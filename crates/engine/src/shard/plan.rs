@@ -19,7 +19,6 @@ pub(super) struct Plan {
     pub scrub: Vec<PartId>,
     /// Whether the shard has parts without visible rows, or unneeded tombstones.
     pub(crate) has_garbage: bool,
-    /// The latest time of the parts that expire first.
     pub(crate) first_expiry_ns: Option<i64>,
     /// Whether writes must wait for merge steps, because too many parts are unmerged.
     pub is_crowded: bool,
@@ -84,7 +83,7 @@ impl Loaded {
         self.manifest.job().is_none_or(|job| !job.has(id))
     }
 
-    /// The scrub duty then searches each part.
+    /// Returns the parts that the scrub duty must search.
     fn scrubbable(&self, parts: &[&Part]) -> Vec<PartId> {
         let is_cut = |part: &Part| part.max_ns >= self.state.settings.range.end_ns;
         let is_hit = |part: &Part| self.tombstones.values().any(|t| t.may_hide_rows_of(part));

@@ -50,8 +50,7 @@ impl<S: Store> Shard<S> {
         self.with_reader(stamp, &request.measurements, |reader| summarise(reader, request, limits))
     }
 
-    /// Replays the log if necessary. The bytes that the replay decodes count towards the limit of
-    /// the event.
+    /// The bytes that a replay of the log decodes count towards the limit of the event.
     fn limits(&mut self, stamp: &Stamp, piece_bytes: u32) -> Result<PageLimits, Refusal> {
         self.current(stamp)?;
         let is_cold = !self.cache.has_memtable();

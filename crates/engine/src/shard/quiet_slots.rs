@@ -11,12 +11,11 @@ use tidemark_model::time::H_NS;
 /// A slot without writes for this time is quiet.
 const QUIET_NS: i64 = H_NS;
 
-/// Every flush stores these times. Otherwise, all slots would seem quiet when the object is loaded
-/// again.
+/// Every flush stores these times. Otherwise, all slots would seem quiet after a restart.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct SlotWrites {
     width_ns: i64,
-    /// The slots that are not quiet, with the time of the last write in nanoseconds.
+    /// Quiet slots are omitted. The times are those of the last writes.
     last_ns: Vec<(i64, i64)>,
 }
 
@@ -40,7 +39,6 @@ impl SlotWrites {
         last_ns.map_or(i64::MIN, |last_ns| last_ns.saturating_add(QUIET_NS))
     }
 
-    /// Returns the next time after `now_ns` at which a slot becomes quiet.
     pub(super) fn next_quiet_ns(&self, now_ns: i64) -> Option<i64> {
         let quiet = self.last_ns.iter().map(|(_, last_ns)| last_ns.saturating_add(QUIET_NS));
         quiet.filter(|&quiet_ns| quiet_ns > now_ns).min()

@@ -45,9 +45,8 @@ pub(super) struct ShardReader<'a, S> {
 }
 
 impl Loaded {
-    /// Returns the tag order of each measurement with rows in memory, including tags that are not
-    /// flushed. A single measurement's tag order is always read, because reading one row is cheaper
-    /// than reading many directories.
+    /// Tag orders include tags that are not flushed. A single measurement's tag order is always
+    /// read, because reading one row is cheaper than reading many directories.
     pub(super) fn tag_orders<S: Store>(
         &mut self,
         store: &S,
@@ -95,8 +94,7 @@ impl<'a, S: Store> ShardReader<'a, S> {
         }
     }
 
-    /// Sets the minimum number of cells that a query must read before table `answer` stores its
-    /// result.
+    /// A query must read at least `answer_cells` cells before table `answer` stores its result.
     pub(super) fn caching_results(self, answer_cells: u64) -> Self {
         Self { answer_cells, ..self }
     }
@@ -178,8 +176,8 @@ impl<'a, S: Store> ShardReader<'a, S> {
         let sorted = self.sorted.get_or_init(|| Sorted::of(tables, |of, _| order_of(of)));
         let mut cursor = sorted.cursor(direction);
         cursor.seek(from)?;
-        // The replay of the log has already removed hidden rows. The write sequence is therefore
-        // above all tombstones.
+        // The replay of the log has already removed the hidden rows, so the write sequence is above
+        // all tombstones.
         let sequences = Sequences { lo: u64::MAX, hi: u64::MAX, applied: u64::MAX };
         let of = Extent { sequences, time: TimeRange::ALL };
         Ok(Box::new(VisibleCursor::new(cursor, Rc::clone(&self.hidden), &of, direction)?))
@@ -252,7 +250,8 @@ impl<S: Store> Reader for ShardReader<'_, S> {
         let is_inside = |of: &MeasurementId| {
             self.memtable.table(*of).is_some_and(|table| table.time().overlaps(&time))
         };
-        // Sorting recently written rows takes time.
+        // Sorting recently written rows takes time, so the memtable is used only if it has matching
+        // rows.
         if measurements.iter().any(is_inside) {
             cursors.push((u64::MAX, self.memtable_cursor(direction, from)?));
         }
@@ -314,8 +313,8 @@ impl<S: Store> Reader for ShardReader<'_, S> {
             let outline = Outline::of(&mut values, part.id.0, measurement, time)?;
             estimate.rows += outline.rows;
             estimate.time = estimate.time.hull(outline.time);
-            // The estimate assumes that the measurement has the same share of the part's series as
-            // of the part's rows.
+            // The measurement's share of the part's series is assumed to equal its share of the
+            // rows.
             let series = u128::from(part.series) * u128::from(outline.rows_of_all_times)
                 / u128::from(part.rows.max(1));
             estimate.series = estimate.series.max(series as u64);
@@ -430,15 +429,15 @@ impl<S: Store> Reader for ShardReader<'_, S> {
     }
 }
 
-/// The minimum number of storage rows that a query must read before table `answer` stores its
-/// result. Each row may have up to 1.9 MB.
+/// A query must read at least this number of storage rows before table `answer` stores its result.
+/// Each row may have up to 1.9 MB.
 const ANSWER_ROWS: u64 = 32;
 
 /// Replaces the write sequence in a version if no matching rows are in memory.
 const AT_REST: u64 = 0;
 
-/// Returns the part of a version that remains valid after a restart of the object, or `None` if
-/// matching rows are in memory.
+/// Returns the sections that remain valid after a restart, or `None` if matching rows are in
+/// memory.
 fn stored_version(version: &Version) -> Option<&[u64]> {
     match version.as_slice() {
         [_, AT_REST, rows @ ..] => Some(rows),
@@ -446,8 +445,7 @@ fn stored_version(version: &Version) -> Option<&[u64]> {
     }
 }
 
-/// Returns the deletes that were added between two versions, or `None` if the versions have other
-/// differences.
+/// Returns the added deletes, or `None` if the versions have other differences.
 fn deletes_since(then: &Version, now: &Version) -> Option<Vec<u64>> {
     let [(rows_then, deletes_then, parts_then), (rows, deletes, parts)] =
         [sections(then)?, sections(now)?];

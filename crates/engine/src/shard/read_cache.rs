@@ -79,8 +79,7 @@ impl Weighter<Key, CacheEntry> for Bytes {
 /// The shard, the value, and the start of the bytes in the value's body.
 type BytesKey = (u32, Number, u32);
 
-/// Encoded bytes of bodies, with the most recently used first. Usually, further reads from the same
-/// bytes follow soon.
+/// The most recently used bytes are first. Further reads of nearby bytes usually follow soon.
 #[derive(Default)]
 struct Bodies {
     held: VecDeque<(BytesKey, Rc<Vec<u8>>)>,
@@ -121,11 +120,10 @@ impl Weighter<ResultKey, Rc<CachedResult>> for Bytes {
     }
 }
 
-/// The results have a separate third of the capacity, so that a query that reads much data does not
-/// evict results.
+/// A third of the capacity is reserved for results, so that a query that reads much data does not
+/// evict them.
 const ANSWERS_SHARE: usize = 3;
-/// Encoded bytes have a sixth of the capacity. They are usually decoded once, and then the decoded
-/// data is cached.
+/// Encoded bytes have a sixth of the capacity. They are usually decoded only once.
 const BODIES_SHARE: usize = 6;
 
 pub(super) struct ReadCache {
@@ -270,8 +268,7 @@ impl ShardReads {
         self.result_of(name, is_it).map(|(kept, ())| kept)
     }
 
-    /// Returns the result with this name if `look` accepts the result's version. Also returns the
-    /// value of `look`.
+    /// Returns the result and the value of `look`, if `look` accepts the result's version.
     pub(super) fn result_of<T>(
         &self,
         name: &[u8],

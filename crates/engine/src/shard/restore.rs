@@ -20,8 +20,7 @@ impl<S: Store> Shard<S> {
         Ok(FromShardBackup::Filled { values, is_installed })
     }
 
-    /// Returns the number of consecutive value rows, starting with the first key. A binary search
-    /// needs few reads.
+    /// A binary search for the first missing value row needs few reads.
     fn values_there(&self) -> Result<u64, StoreError> {
         let is_there =
             |key: u64| Ok::<bool, StoreError>(self.store.head(Table::Value, key)?.is_some());
@@ -56,8 +55,7 @@ impl<S: Store> Shard<S> {
         Ok(FromShardBackup::Done)
     }
 
-    /// The shard keeps its own settings, and does not adopt the source's other state, such as the
-    /// fence of a split.
+    /// The shard does not adopt the source's settings or other state, such as the fence of a split.
     pub(super) fn install(&mut self, point: &[u8]) -> Result<FromShardBackup, Refusal> {
         let loaded = self.load()?;
         let mark = u64::from(backup::checksum(point)) + 1;
@@ -102,7 +100,6 @@ impl<S: Store> Shard<S> {
     }
 }
 
-/// Checks that the shard never contained rows.
 fn check_fresh(loaded: &Loaded) -> Result<(), Refusal> {
     let is_fresh = loaded.manifest.parts().is_empty() && loaded.wal.next_sequence() == 1;
     if is_fresh { Ok(()) } else { Err(malformed("the shard is not empty")) }

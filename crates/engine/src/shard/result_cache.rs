@@ -22,16 +22,14 @@ use crate::scan::request::Position;
 use crate::store::row;
 use crate::store::{KEY_MAX, Store, StoreError, Table};
 
-/// A further result replaces an existing result.
+/// In a full table, a further result replaces an existing result.
 const ANSWERS_MAX: u64 = 256;
 const ANSWER_BYTES_MAX: usize = 128_000;
 const PER_QUESTION_MAX: usize = 64;
 
 #[derive(Serialize, Deserialize)]
 struct Head {
-    /// The hash of the result's name.
     name: u64,
-    /// The CRC-32C of the body.
     crc: u32,
 }
 
@@ -61,8 +59,8 @@ pub(super) struct ResultCache {
 /// The hash of the name in each used slot.
 type Names = BTreeMap<u64, u64>;
 
-/// A new name uses the next free slot. If the table is full, the new name replaces the result in
-/// its preferred slot.
+/// A new name uses the next free slot. In a full table, it replaces the result in its preferred
+/// slot.
 fn slot_for(names: &Names, name: u64) -> u64 {
     let first = name % ANSWERS_MAX;
     let mut slots = (first..ANSWERS_MAX).chain(0..first);
@@ -97,7 +95,7 @@ impl ResultCache {
         })
     }
 
-    /// Ignores results above `ANSWER_BYTES_MAX`. The result is stored after the query's page is
+    /// Ignores results above `ANSWER_BYTES_MAX`. `write` stores the result after the page is
     /// complete.
     pub(super) fn put(&self, name: &[u8], version: &[u64], kept: &Cached) {
         let mut due = self.due.borrow_mut();

@@ -10,7 +10,6 @@ use crate::store::{Store, Table};
 
 const TOMBSTONES_PER_EVENT: usize = 100;
 
-/// Returns the time at which parts or tombstones can be dropped, in nanoseconds.
 pub(super) fn due(loaded: &Loaded, now_ns: i64) -> Option<i64> {
     let plan = loaded.plan(now_ns);
     match (plan.has_garbage, loaded.state.settings.duration_ns) {
@@ -40,8 +39,8 @@ impl<S: Store> Shard<S> {
             manifest.drop_part(id);
         }
         let spent: Vec<u64> = loaded.applied_tombstones().take(TOMBSTONES_PER_EVENT).collect();
-        // The head moves past the sequences of deleted tombstones, so that no later frame uses one
-        // of these sequences.
+        // No later frame may use a sequence of a deleted tombstone, so the head moves past these
+        // sequences.
         let sequences = spent.iter().filter_map(|key| loaded.tombstones.get(key));
         let last = sequences.map(|tombstone| tombstone.sequence).max().unwrap_or_default();
         self.commit(

@@ -26,8 +26,8 @@ use crate::store::Store;
 use tidemark_model::series::value_hash;
 use tidemark_model::series_sketch::SeriesSketch;
 
-/// The maximum number of encoded bytes that are read to find a write's unknown series in parts.
-/// Above this limit, the remaining unknown series count as new.
+/// The maximum number of encoded bytes that a write reads to find unknown series in parts. Above
+/// this limit, the remaining unknown series count as new.
 const LOOK_BYTES_MAX: u64 = 4_000_000;
 /// A lookup of a series in a part counts as this number of bytes.
 const LOOK_BYTES: u64 = 200;
@@ -72,8 +72,7 @@ impl Loaded {
         let parts = self.manifest.parts().values();
         let mut all = self.series.of(parts.clone());
         all.merge(more);
-        // Earlier releases stored the number of series of a part without a sketch. The estimate is
-        // at least this number.
+        // Earlier releases stored the number of series of a part without a sketch.
         let least = parts.map(|part| part.series).max().unwrap_or(0);
         let most = self.series_at_most().saturating_add(more.estimate());
         all.estimate().clamp(least, most.max(least))
@@ -86,8 +85,8 @@ impl<S: Store> Shard<S> {
         Ok(self.load()?.series(&SeriesSketch::default()))
     }
 
-    /// Removes new series from a frame if they would exceed the database's quota. Returns `None` if
-    /// the whole frame can be stored.
+    /// Removes new series above the database's quota. Returns `None` if the whole frame can be
+    /// stored.
     pub(super) fn over_series(
         &mut self,
         frame: &[u8],
@@ -228,8 +227,8 @@ impl<S: Store> Shard<S> {
         Ok(new)
     }
 
-    /// Returns the series of a frame that are not in the memtable: the series that a part may
-    /// contain, and the hashes of series that no part can contain.
+    /// Returns the series that are not in the memtable: the series that a part may contain, and the
+    /// hashes of series that no part can contain.
     fn unknown_to(
         &mut self,
         memtable: &Memtable,

@@ -21,8 +21,7 @@ impl Slots {
         Self { width_ns: width_ns.max(1) }
     }
 
-    /// Returns the narrowest slots such that `parts` and `times_ns` touch at most `SLOTS_MAX`
-    /// slots. The width is `window_ns`, doubled as often as necessary.
+    /// Doubles `window_ns` until `parts` and `times_ns` touch at most `SLOTS_MAX` slots.
     pub(super) fn few<'a>(
         window_ns: i64,
         parts: impl Iterator<Item = &'a Part> + Clone,

@@ -21,15 +21,15 @@ impl<S: Store> Shard<S> {
         }
     }
 
-    /// Excludes unused rows, because they are reused before the storage grows. The result is at
-    /// most twice the size of parts and log, plus `EMPTY_BYTES`.
+    /// Unused rows are reused before the storage grows. The result excludes them, and is at most
+    /// twice the size of parts and log, plus `EMPTY_BYTES`.
     pub(super) fn weight(&self, bytes: u64) -> u64 {
         let Some(loaded) = self.loaded.as_ref() else { return bytes };
         bytes.min(loaded.held_bytes().saturating_mul(2).saturating_add(EMPTY_BYTES))
     }
 
-    /// Returns the bytes in use and the best split time. First flushes the log and deletes the rows
-    /// of flushed frames, because only the times of parts are known.
+    /// Returns the bytes in use and the best split time. Only the times of parts are known, so the
+    /// log is flushed first.
     pub(super) fn measure_for_split(&mut self, now_ns: i64) -> Result<(u64, Option<i64>), Refusal> {
         self.flush(now_ns)?;
         if self.load()?.wal.has_dead() {
@@ -38,15 +38,14 @@ impl<S: Store> Shard<S> {
         let loaded = self.load()?;
         let at_ns = choose(loaded, now_ns);
         let held = loaded.held_bytes();
-        // In a nearly empty object, SQLite itself uses most of the bytes. A split would not move
-        // these bytes.
+        // SQLite itself uses most bytes of a nearly empty object. A split would not move these
+        // bytes.
         let bytes = self.store.bytes()?;
         Ok((bytes.min(held.saturating_mul(4)), at_ns))
     }
 
     /// Applies settings with an earlier end of the range. Rows after the end were copied to another
-    /// shard and become invisible here. The shard later drops parts that contain only such rows,
-    /// and rewrites other parts without these rows.
+    /// shard. The shard later drops or rewrites parts with such rows.
     pub(super) fn cut(&mut self, settings: &ShardSettings) -> Result<(), Refusal> {
         let loaded = self.load()?;
         let mut manifest = loaded.manifest.clone();
@@ -69,8 +68,7 @@ impl Loaded {
 }
 
 /// Returns the earliest time such that at most half of the parts' bytes are at or after this time.
-/// If the latest flush contains current data and at most half of the bytes would move, returns a
-/// time shortly after now.
+/// For current data, returns a time shortly after now if at most half of the bytes would move.
 fn choose(loaded: &Loaded, now_ns: i64) -> Option<i64> {
     let range = loaded.state.settings.range;
     let parts: Vec<&Part> = loaded.manifest.parts().values().collect();
@@ -83,15 +81,14 @@ fn choose(loaded: &Loaded, now_ns: i64) -> Option<i64> {
     if is_live(&parts, now_ns) && inside(&soon_ns) && at_or_after(soon_ns) * 2 <= total {
         return Some(soon_ns);
     }
-    // A later time has fewer bytes after it. A binary search therefore finds the first time with at
-    // most half of the bytes.
+    // The number of bytes after a time decreases with the time, so a binary search is possible.
     let (mut low, mut high) = (first_ns, range.end_ns);
     while low < high {
         let middle = low.saturating_add_unsigned(high.abs_diff(low) / 2);
         if at_or_after(middle) * 2 <= total { high = middle } else { low = middle + 1 }
     }
-    // The next start of a window is preferred if at least a quarter of the bytes follow it. A slot
-    // may start there, so few parts then contain the split time.
+    // The next start of a window is preferred if at least a quarter of the bytes follow it, because
+    // few parts contain this time.
     let window_ns = loaded.state.settings.window_ns.max(1);
     let window = low.saturating_sub(1).div_euclid(window_ns).checked_add(1);
     let window = window.and_then(|window| window.checked_mul(window_ns));

@@ -22,8 +22,8 @@ pub(super) const RETIRED_KEY: u64 = 1;
 const WITHOUT_MANIFEST: &str =
     "an earlier development build wrote this row: export the database with that build";
 
-/// The head of the state row, whose body is the manifest. The row is written when the shard is
-/// opened or configured, and with every change of the parts.
+/// The head of the state row. Opening and configuring the shard and every change of the parts write
+/// this row, whose body is the manifest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct State {
     /// `retired` is empty here, because a separate row contains the list.
@@ -82,8 +82,8 @@ impl State {
     }
 }
 
-/// The list has a separate row, because it can have ten thousand entries, and every flush rewrites
-/// the state row.
+/// Every flush rewrites the state row. The list has a separate row, because it can have ten
+/// thousand entries.
 pub(super) fn read_retired<S: Store>(store: &S) -> Result<BTreeSet<MeasurementId>, Refusal> {
     let Some(bytes) = store.head(Table::State, RETIRED_KEY)? else { return Ok(BTreeSet::new()) };
     let damaged = |reason| Refusal::Damaged { block: format!("retired measurements: {reason}") };

@@ -19,7 +19,7 @@ const RETRY_AFTER_S_MAX: u64 = 3_600;
 #[derive(Debug, Default)]
 pub(super) struct Usage {
     database: Window,
-    /// Callers that have separate limits, indexed by the callers' numbers.
+    /// The windows of callers with separate limits, by the callers' numbers.
     callers: BTreeMap<u64, Window>,
 }
 
@@ -68,7 +68,6 @@ impl Counts {
     }
 }
 
-/// Returns the factor between a rate's unit and its count.
 const fn unit(rate: Rate) -> u64 {
     match rate {
         Rate::Requests => 1_000,
@@ -187,8 +186,7 @@ impl Usage {
 }
 
 impl<S: Store> Shard<S> {
-    /// Rejected operations are not counted. Otherwise, `more` and the cells of the result are
-    /// counted.
+    /// Counts `more` and the cells of the result, unless the operation is rejected.
     pub(super) fn metered<T>(
         &mut self,
         (stamp, now_ns): (&Stamp, i64),

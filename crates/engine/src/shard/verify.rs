@@ -78,7 +78,6 @@ fn verify_rows<S: Store>(
     Ok(())
 }
 
-/// Records damage and returns other errors.
 fn note(result: Result<(), Refusal>, damaged: &mut Vec<String>) -> Result<(), Refusal> {
     match result {
         Err(Refusal::Damaged { block }) => damaged.push(block),

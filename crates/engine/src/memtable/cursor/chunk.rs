@@ -15,7 +15,7 @@ use tidemark_model::ids::ColumnId;
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::FieldType;
 
-/// The maximum after rows with the same series and time are combined.
+/// The maximum number of rows in a chunk, after rows with the same series and time are combined.
 const CHUNK_ROWS: usize = 1_024;
 /// If more than one in `NEW_ROWS_SHARE` rows is new, all rows are sorted again. Sorting then takes
 /// no longer than inserting the new rows.
@@ -27,10 +27,9 @@ const PAGE_TEXT_BYTES: u64 = 256_000;
 pub(in crate::memtable) struct Rows {
     /// All row numbers by series key, time and order of writing.
     order: Vec<u32>,
-    /// The position in `order` at which each chunk starts, followed by the length of `order`.
+    /// The position in `order` at which each chunk starts, and the length of `order` at the end.
     chunks: Vec<u32>,
     series: Vec<Start>,
-    /// Whether each series and time has a single row.
     pub(super) is_distinct: bool,
     /// The position of each series in key order, indexed by series number.
     rank: Rc<[u32]>,
@@ -40,7 +39,7 @@ pub(in crate::memtable) struct Rows {
 struct Start {
     series: u32,
     chunk: u32,
-    /// The series' first row in its first chunk. Duplicates of a series and time count once.
+    /// The first row of the series in its first chunk. Duplicates of a series and time count once.
     row: u32,
 }
 
@@ -104,15 +103,14 @@ impl Rows {
         Self::of_distinct(order, &counts, rank)
     }
 
-    /// Returns the number and row count of each series, in key order. All rows must be distinct.
     fn distinct_counts(&self) -> impl Iterator<Item = (u32, u32)> {
         let first = |start: &Start| start.chunk * CHUNK_ROWS as u32 + start.row;
         let ends = self.series.iter().skip(1).map(first).chain([self.order.len() as u32]);
         self.series.iter().zip(ends).map(move |(start, end)| (start.series, end - first(start)))
     }
 
-    /// Builds the same result as [`Self::in_order`] for distinct rows, without comparing them.
-    /// `counts` contains the number and row count of each series, in key order.
+    /// Builds the same result as [`Self::in_order`], but the rows must be distinct. `counts`
+    /// contains the number and row count of each series, in key order.
     fn of_distinct(order: Vec<u32>, counts: &[(u32, u32)], rank: Rc<[u32]>) -> Self {
         let (rows, chunk_rows) = (order.len() as u32, CHUNK_ROWS as u32);
         let chunks = std::iter::once(0).chain((chunk_rows..rows).step_by(CHUNK_ROWS)).chain([rows]);
@@ -183,7 +181,6 @@ impl Rows {
         start.chunk as usize..end as usize
     }
 
-    /// The chunk has `rows` rows.
     pub(super) fn rows_in(&self, place: usize, chunk: usize, rows: usize) -> Range<usize> {
         let bound = |place: usize| {
             let start = self.series.get(place)?;
@@ -239,7 +236,6 @@ impl<'a> Values<'a> {
     }
 }
 
-/// A chunk with its layout, divided into pages with limited text.
 pub(super) struct Chunk<'a> {
     /// The position of the table and the number of the chunk in the table.
     pub(super) at: (usize, usize),
@@ -247,7 +243,6 @@ pub(super) struct Chunk<'a> {
     /// The columns with a value in this chunk. Wide rows in other chunks do not add columns.
     columns: Columns,
     rows: usize,
-    /// The first row of each page, and the times of the page's rows.
     pages: Vec<(usize, Rc<[i64]>)>,
 }
 

@@ -20,9 +20,9 @@ use crate::merge::key::SeriesKey;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 
-/// Picks that are read together may start in one chunk and end in the next.
+/// Rows that are read together may start in one chunk and end in the next.
 const CHUNKS_KEPT: usize = 2;
-/// The bits of a page's name contain the first row of the page. `CHUNK_BITS` more bits contain the
+/// The lowest bits of a page's name contain its first row, and the next `CHUNK_BITS` bits its
 /// chunk.
 const ROW_BITS: u32 = 16;
 const CHUNK_BITS: u32 = 24;
@@ -49,8 +49,7 @@ pub struct Sorted<'a> {
 struct SortedTable<'a> {
     measurement: MeasurementId,
     table: &'a MeasurementTable,
-    /// The positions of the table's tags in key order. `None` represents a tag that the table
-    /// lacks.
+    /// The positions of the table's tags in key order, or `None` for a tag that the table lacks.
     tags: Vec<Option<usize>>,
     columns: Columns,
     rows: OnceCell<Rc<Rows>>,
@@ -134,12 +133,10 @@ impl SortedTable<'_> {
 pub struct MemtableCursor<'a> {
     sorted: &'a Sorted<'a>,
     direction: Direction,
-    /// The number of tables that the cursor has passed, in its direction.
+    /// The cursor has passed this number of tables, in its direction.
     table: usize,
-    /// The number of series of the current table that the cursor has passed.
     series: usize,
     key: Option<SeriesKey>,
-    /// The number of chunks of the current series that the cursor has read.
     chunk: usize,
     /// The pieces of the last chunk's pages that are not yet returned.
     pieces: VecDeque<PageKeys>,
@@ -158,8 +155,7 @@ impl<'a> MemtableCursor<'a> {
         self.ascending_position(self.series, self.table()?.1.rows().series())
     }
 
-    /// Converts the position `at` in the cursor's direction to an ascending position among `count`
-    /// items.
+    /// Converts a position in the cursor's direction to an ascending position among `count` items.
     fn ascending_position(&self, at: usize, count: usize) -> Option<usize> {
         match self.direction {
             Direction::Ascending => (at < count).then_some(at),
@@ -197,7 +193,7 @@ impl<'a> MemtableCursor<'a> {
     }
 
     /// A reader of many chunks requests every column from each chunk. If the chunk is not kept,
-    /// this function therefore builds only its layout.
+    /// this function therefore lays out only the values.
     fn read_column(&self, at: (usize, usize), rows: Range<usize>, id: ColumnId) -> Option<Column> {
         match self.kept.iter().find(|chunk| chunk.at == at) {
             Some(chunk) => chunk.values.column(rows, id),

@@ -14,7 +14,7 @@ type Rng = fastrand::Rng;
 type Fields = BTreeMap<u32, FieldValue>;
 type Story = BTreeMap<(SeriesKey, i64), Fields>;
 
-/// By measurement, tag values by tag id, and time.
+/// The fields of each row, by measurement, tag values and time.
 type Written = BTreeMap<(u32, BTreeMap<u32, String>, i64), Fields>;
 
 type Row = (BTreeMap<u32, String>, i64, Fields);

@@ -58,8 +58,7 @@ fn row(rng: &mut Rng, columns: u32) -> Fields {
     fields
 }
 
-/// The sequences of the parts are disjoint, and the times of some parts are disjoint. The parts are
-/// in any order.
+/// The parts have disjoint sequences, any order, and in some cases disjoint times.
 fn parts(rng: &mut Rng) -> Vec<Part> {
     let count = match rng.u16(..1_000) {
         0 => 300,
@@ -115,7 +114,6 @@ fn hidden(rng: &mut Rng) -> (Vec<Tombstone>, BTreeSet<MeasurementId>) {
     (tombstones, retired)
 }
 
-/// Returns the visible rows after the parts are written in the order of their sequences.
 fn story_of(
     parts: &[Part],
     (tombstones, retired): &(Vec<Tombstone>, BTreeSet<MeasurementId>),

@@ -35,7 +35,6 @@ struct Page {
 
 struct Series {
     key: SeriesKey,
-    /// The page and the rows of each piece.
     pieces: Vec<(usize, Range<u32>)>,
 }
 

@@ -20,13 +20,13 @@ use crate::store::{Store, StoreError, Table};
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 
-/// The maximum for all cursors of a merge. SQLite always reads a whole body, even if the cursor
-/// needs only a part.
+/// The maximum number of body bytes for all cursors of a merge. SQLite always reads a whole body,
+/// even if the cursor needs only a part.
 const HELD_BYTES: u32 = 4_500_000;
 const HELD_BYTES_MIN: u32 = 64 << 10;
 
-/// Returns a cursor's share of `HELD_BYTES`. The share is proportional to the part's bytes, because
-/// each output reads about this share of its rows from the part.
+/// A cursor's share of `HELD_BYTES` is proportional to its part's bytes, because each output reads
+/// about this share of its rows from the part.
 fn share(bytes: u64, all_bytes: u64) -> u32 {
     let share = u64::from(HELD_BYTES) * bytes / all_bytes.max(1);
     (share as u32).max(HELD_BYTES_MIN)
@@ -39,7 +39,6 @@ pub(in crate::shard) struct Running<S> {
     job: Job,
     /// A job that fits into one event is not stored in the manifest.
     has_steps: bool,
-    /// The inputs of each merge, with the rows of their values.
     inputs: Vec<Vec<(Part, PartRows)>>,
     hidden: Rc<HiddenRows>,
     tag_orders: BTreeMap<MeasurementId, Vec<ColumnId>>,
@@ -97,9 +96,9 @@ impl<S: Store> Running<S> {
         self.keys.pop_front()
     }
 
-    /// Writes groups until the step has processed enough cells or a value is full. A full value
-    /// ends the step, because storing it needs a second copy in memory. Returns the full values in
-    /// order, and whether the job is complete.
+    /// Writes groups until the step has processed enough cells or a value is full, because storing
+    /// the value needs a second copy in memory. Returns the full values in order, and whether the
+    /// job is complete.
     pub(super) fn advance(&mut self, limits: &Limits) -> Result<(Vec<Value>, bool), Refusal> {
         let mut cells = 0;
         while cells < limits.step_cells {
@@ -136,8 +135,7 @@ impl<S: Store> Running<S> {
         Ok((self.writer.take_closed(), false))
     }
 
-    /// Begins the current output, or the next output whose time range overlaps an input. Returns
-    /// `false` if no output is left.
+    /// Skips outputs whose time range overlaps no input. Returns `false` if no output is left.
     fn begin(&mut self, limits: &Limits) -> Result<bool, ReadError> {
         while let Some(merge) = self.job.merges.get(self.at.0) {
             let inputs = self.inputs.get(self.at.0).map_or(&[][..], Vec::as_slice);
@@ -192,7 +190,6 @@ impl<S: Store> Running<S> {
         all.unwrap_or(Sequences { lo: 0, hi: 0, applied: known })
     }
 
-    /// Continues after the values that are already stored under the job's keys.
     fn resume(&mut self, limits: &Limits, seed: u64) -> Result<(), Refusal> {
         let mut rows = Vec::new();
         for key in &self.keys {

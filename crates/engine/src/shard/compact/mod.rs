@@ -38,8 +38,7 @@ impl<S: Store> Shard<S> {
         }
     }
 
-    /// If the shard has very many parts, runs one step of a merge before a write. If the step
-    /// fails, the write continues, and the alarm retries the merge.
+    /// If the step fails, the write continues, and the alarm retries the merge.
     pub(super) fn merge_if_too_many_parts(&mut self, now_ns: i64) -> Result<(), Refusal> {
         let loaded = self.load()?;
         let may_try = loaded.attempts.not_before(AlarmTask::Compact) <= now_ns;
@@ -78,8 +77,8 @@ impl<S: Store> Shard<S> {
             let count = |state: &mut State| state.counters.compactions += u64::from(is_done);
             self.commit(manifest, Some(AlarmTask::Compact), count, |store, _| put(store))?;
         } else {
-            // The stored values record the progress of the job, because their heads contain the ids
-            // of their parts.
+            // The heads of the stored values contain the ids of their parts, and thereby record the
+            // progress of the job.
             loaded.manifest = manifest;
             self.store.atomically(|| put(&self.store))?;
             self.done(AlarmTask::Compact)?;
@@ -88,7 +87,7 @@ impl<S: Store> Shard<S> {
         Ok(())
     }
 
-    /// Ends the running job after it found a damaged block. The inputs of the job remain unchanged.
+    /// The inputs of the abandoned job remain unchanged.
     fn abandon(&mut self) -> Result<(), Refusal> {
         self.running = None;
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
@@ -102,7 +101,6 @@ impl<S: Store> Shard<S> {
 }
 
 impl Loaded {
-    /// Returns the highest write sequence of a tombstone.
     fn last_tombstone(&self) -> u64 {
         self.tombstones.values().map(|tombstone| tombstone.sequence).max().unwrap_or_default()
     }

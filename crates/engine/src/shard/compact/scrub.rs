@@ -16,12 +16,10 @@ use crate::shard::request::Refusal;
 use crate::shard::values::{CachedValues, PartRows, refusal};
 use crate::store::Store;
 
-/// The maximum number of parts that one event searches.
 const PARTS_PER_EVENT: usize = 16;
-/// The maximum number of series that are searched in a part. A part with more series may be
-/// rewritten without need.
+/// A part with more series may be rewritten without need.
 const SERIES_MAX: usize = 50_000;
-/// The number of tombstones above which parts are rewritten even while further deletes arrive.
+/// Above this number of tombstones, parts are rewritten even while further deletes arrive.
 const TOMBSTONES_ENOUGH: usize = 32;
 
 pub(in crate::shard) fn due(loaded: &Loaded, now_ns: i64) -> Option<i64> {

@@ -8,12 +8,12 @@ use crate::shard::slots::Slots;
 use crate::store::Store;
 
 const OUTPUTS_MAX: u64 = 4_096;
-/// The number of keys that are reserved in addition to one per input value. Outputs need these keys
-/// if their last value is not full.
+/// The number of reserved keys in addition to one per input value. An output needs another key if
+/// its last value is not full.
 const KEYS_BESIDE: u32 = 4;
 
 impl<S: Store> Shard<S> {
-    /// Makes these merges the running job. Returns `false` if no merge has parts.
+    /// Returns `false` if no merge has parts.
     ///
     /// A job with few cells is kept only in memory, to save a row write. If the object restarts,
     /// the job is lost and chosen again. In the stored manifest, the keys of its values are free.

@@ -60,7 +60,7 @@ impl Manifest {
         Ok(())
     }
 
-    /// Checks that every listed or held value has a row, and that no row has two uses.
+    /// Each listed or held value must have a row, and no row may have two uses.
     fn check_rows(&self) -> Result<(), InvariantError> {
         let listed = self.parts.values().map(|part| &part.values);
         let listed = listed.chain(self.holds.iter().map(|hold| &hold.numbers));

@@ -4,9 +4,8 @@
 use super::{Manifest, PartId};
 
 /// Parts whose times overlap directly or through other parts, so that their rows may overwrite each
-/// other. If only the parts with the latest values were dropped, older values would become visible
-/// when the policy's duration is increased. Retention therefore drops either the whole component or
-/// no part.
+/// other. Without the parts with the latest values, older values would become visible when the
+/// policy's duration is increased. Retention therefore drops either the whole component or no part.
 struct Component {
     parts: Vec<PartId>,
     max_ns: i64,
@@ -20,13 +19,12 @@ impl Manifest {
         self.droppable().into_iter().filter(is_over).flat_map(|component| component.parts).collect()
     }
 
-    /// Returns the latest time of the component that expires first, or `None` if no part may be
-    /// dropped.
+    /// Returns the latest time of the component that expires first.
     pub(crate) fn next_expiry_ns(&self) -> Option<i64> {
         self.droppable().iter().map(|component| component.max_ns).min()
     }
 
-    /// Returns the components without an input of the running job, sorted by time.
+    /// Omits components with an input of the running job. Sorted by time.
     fn droppable(&self) -> Vec<Component> {
         let mut by_time: Vec<_> = self.parts.values().collect();
         by_time.sort_by_key(|part| part.min_ns);

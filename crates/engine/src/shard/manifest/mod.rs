@@ -140,8 +140,7 @@ impl Job {
 /// The manifest of a shard, as the module's documentation describes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Manifest {
-    /// Counters for the lower halves of part ids and value numbers. The upper half is drawn at
-    /// random when the object loads.
+    /// Counters for the lower halves of part ids and value numbers. The upper half is random.
     next_part: u32,
     next_number: u32,
     /// All greater keys are also free.
@@ -256,8 +255,8 @@ impl Manifest {
         key
     }
 
-    /// Removes a part without visible rows. Returns `false` if the part does not exist or is an
-    /// input of the running job. The job does not copy invisible rows to its outputs.
+    /// Returns `false` if the part does not exist or is an input of the running job. The job does
+    /// not copy invisible rows.
     pub(crate) fn drop_part(&mut self, id: PartId) -> bool {
         let is_free = self.job.as_ref().is_none_or(|job| !job.has(id));
         let is_dropped = is_free && self.parts.remove(&id).is_some();
@@ -316,13 +315,13 @@ impl Manifest {
         self.free_unneeded();
     }
 
-    /// The dead keys are not assigned again after their rows were deleted.
+    /// The dead keys are not assigned again after the deletion of their rows.
     pub(crate) fn forget_dead(&mut self) {
         self.dead = Ranges::default();
     }
 
     /// Whether a tombstone may hide rows of a part or of an output of the running job. `touches`
-    /// returns whether the tombstone affects a part's measurements, series and times.
+    /// checks measurements, series and times.
     pub(crate) fn needs_tombstone(
         &self,
         (sequence, before): (u64, u64),
@@ -337,7 +336,6 @@ impl Manifest {
             || self.job.iter().flat_map(|job| &job.merges).any(inputs)
     }
 
-    /// Marks the keys of values that are neither listed nor held as dead.
     fn free_unneeded(&mut self) {
         let lists = self.parts.values().map(|part| &part.values);
         let lists = lists.chain(self.holds.iter().map(|hold| &hold.numbers));

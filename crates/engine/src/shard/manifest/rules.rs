@@ -56,13 +56,13 @@ struct World {
     /// Cells that were expired at some time after their write, and may therefore be missing.
     lapsed: BTreeSet<Cell>,
     ever_ns: i64,
-    /// The number of parts that retention dropped, and the number of values that were written to
-    /// times that had expired under a shorter duration.
+    /// The numbers of parts that retention dropped, and of values written to times that were
+    /// expired under a shorter duration.
     dropped: usize,
     backfilled: usize,
     value: u64,
-    /// The next write sequence at the time of the request for a delete. The delete hides rows with
-    /// lower sequences.
+    /// The next write sequence at the time of a request for a delete, which hides rows with lower
+    /// sequences.
     requested: Option<u64>,
     steps: Vec<String>,
 }
@@ -208,7 +208,6 @@ impl World {
         }
     }
 
-    /// Returns the chosen merges, or random convex merges.
     fn merges(&mut self) -> Vec<Vec<PartId>> {
         let parts: Vec<Part> = self.manifest.parts().values().cloned().collect();
         let parts: Vec<&Part> = parts.iter().collect();
@@ -288,8 +287,7 @@ impl World {
             rows.sort_by_key(|(output, row, _)| (*output, *row));
             todo.extend(rows);
         }
-        // Outputs are written one after another. The job continues after the last row of the last
-        // output.
+        // The job continues after the last row of the last output.
         let order: Vec<PartId> = job
             .merges
             .iter()
@@ -302,7 +300,6 @@ impl World {
         todo
     }
 
-    /// Writes some rows of the job, and finishes it after the last row.
     fn step(&mut self) {
         if self.manifest.job().is_none() {
             return;
@@ -385,8 +382,7 @@ impl World {
         }
     }
 
-    /// Every remaining part must be linked to a part that has not expired, or to an input of the
-    /// job.
+    /// A remaining part must be linked to a part that has not expired, or to an input of the job.
     fn expire(&mut self) {
         let oldest_ns = self.oldest_ns();
         let expired = self.manifest.expired(oldest_ns);

@@ -21,8 +21,8 @@ use crate::protocol::host::{EventId, Unavailable};
 use crate::protocol::live_queries::Precedence;
 use tidemark_model::limits::{PAGES_WAITING_MAX, QUERIES_READING_MAX};
 
-/// A turn without a page ends after this time, which the waiting queries measure with their pauses.
-/// Usually, the edge merges a page and requests the next page in a fraction of this time.
+/// The waiting queries measure this time with their pauses. Usually, the edge merges a page and
+/// requests the next page in a fraction of this time.
 const TURN_IDLE_MS: u32 = 400;
 /// The maximum work without a pause, in rows read plus bytes decoded: one or two milliseconds.
 const WORK_MAX: u64 = 200_000;
@@ -30,17 +30,17 @@ const WORK_MAX: u64 = 200_000;
 const WORK_NS: u64 = 10;
 /// After this time without a page, the thread has certainly handled all other requests.
 const QUIET_NS: u64 = 1_000_000;
-/// The pause of the first page in the queue. The thread handles its sockets even during a pause of
-/// zero.
+/// The pause of the first page in the queue. A pause of zero is enough for the thread to handle its
+/// sockets.
 const FIRST_PAUSE_MS: u32 = 0;
 /// The pause of a continued query while other requests are arriving. A page takes about 5 ms, so
-/// the thread is free for most of the time.
+/// the thread is mostly free.
 const BESIDE_OTHERS_PAUSE_MS: u32 = 15;
-/// Without this limit for one page, a constant stream of requests would delay the page permanently.
+/// A constant stream of requests must not delay a page for a longer time.
 const BESIDE_OTHERS_MS_MAX: u32 = 3 * BESIDE_OTHERS_PAUSE_MS;
-/// Other requests count as present for this duration after the second-last write or first page.
+/// Other requests count as present for this time after the second-last write or first page.
 const OTHERS_NS: u64 = 40_000_000;
-/// Several writes and first pages within this time count as one. One query may send first pages to
+/// Writes and first pages within this time count as one, because one query may send first pages to
 /// several shards.
 const SAME_NS: u64 = 5_000_000;
 /// The minimum pause in all other cases.
@@ -59,14 +59,14 @@ pub struct Pages {
     made: Cell<u64>,
     last_ns: Cell<i64>,
     work: Cell<u64>,
-    /// On all shards.
+    /// The number of waiting first pages on all shards.
     first_pages: Cell<usize>,
     /// The times of the second-last and the last write or first page.
     others_ns: Cell<[i64; 2]>,
 }
 
 impl Pages {
-    /// Resets the work if the thread has had time to handle all other requests since then.
+    /// Resets the work if the thread has since had time to handle all other requests.
     fn rest(&self, now_ns: i64) {
         let worked_ns = self.work.get().saturating_mul(WORK_NS);
         if self.last_ns.get().abs_diff(now_ns) > worked_ns.saturating_add(QUIET_NS) {
@@ -81,7 +81,7 @@ impl Pages {
         }
     }
 
-    /// Whether the shard recently received requests in addition to those of a single query.
+    /// Whether requests other than those of a single query arrived recently.
     fn has_others(&self, now_ns: i64) -> bool {
         let [before_ns, _] = self.others_ns.get();
         before_ns.abs_diff(now_ns) < OTHERS_NS
@@ -108,7 +108,6 @@ struct WaitingPage {
     made_seen: u64,
     idle_ms: u32,
     waited_ms: u32,
-    /// The number of times that the page yielded to first pages.
     yielded: u32,
 }
 
@@ -124,9 +123,8 @@ impl Turns {
         Self { pages, waiting: Vec::new(), readers: Vec::new(), made: 0 }
     }
 
-    /// Adds a page to the queue. `query` is the continued query, or `None` for a first page.
-    /// Returns the pause, in milliseconds, before the call of [`Turns::check_again`], or `None` if
-    /// the page can run now.
+    /// `query` is the continued query, or `None` for a first page. Returns the pause before
+    /// [`Turns::check_again`], in milliseconds, or `None` if the page can run now.
     pub(super) fn arrive(
         &mut self,
         event_id: EventId,
@@ -196,8 +194,7 @@ impl Turns {
         Some(pause_ms)
     }
 
-    /// The page was read with `work` rows and bytes. `is_last` is true for the last page of a
-    /// query.
+    /// `work` is the number of rows and bytes. `is_last` is true for the last page of a query.
     pub(super) fn made(
         &mut self,
         query: Option<Precedence>,
@@ -260,9 +257,9 @@ impl Turns {
         first
     }
 
-    /// Returns the number of pages that must run before the page at `at`. If the page's query is
-    /// not selected, all earlier pages must run first. First pages wait only for other first pages,
-    /// so pages never wait for each other in a cycle.
+    /// Returns the number of pages that must run first: all earlier pages if the page's query is
+    /// not selected. First pages wait only for other first pages, so pages never wait for each
+    /// other in a cycle.
     fn ahead(&self, at: usize, first: &[Precedence]) -> usize {
         let is_first = |at: usize| self.waiting.get(at).is_some_and(|page| page.query.is_none());
         let Some(rank) = self.rank(at, first) else { return at };
@@ -278,10 +275,9 @@ impl Turns {
         self.rank(at, first).is_some()
     }
 
-    /// Returns the position of the page's query among the queries in `first`, or `None` if the
-    /// query must wait until one of these queries ends. A first page has position 0. If the
-    /// selected queries have read no page for `TURN_IDLE_MS`, the query's position is after the
-    /// positions of the selected queries.
+    /// Returns the position of the page's query in `first`, or `None` if the query must wait until
+    /// one of these queries ends. A first page has position 0. If the selected queries have read no
+    /// page for `TURN_IDLE_MS`, the query follows them.
     fn rank(&self, at: usize, first: &[Precedence]) -> Option<usize> {
         let page = self.waiting.get(at)?;
         let Some(query) = page.query else { return Some(0) };
@@ -289,8 +285,7 @@ impl Turns {
         rank.or_else(|| (page.idle_ms >= TURN_IDLE_MS).then_some(first.len()))
     }
 
-    /// Returns the pause if `ahead` pages must run before the page. A page without a turn also
-    /// pauses, so that idle turns of other queries expire.
+    /// A page without a turn also pauses, so that idle turns of other queries expire.
     fn pause_ms(&self, at: usize, ahead: usize, first: &[Precedence], now_ns: i64) -> u32 {
         let Some(page) = self.waiting.get(at) else { return FIRST_PAUSE_MS };
         let leaves_room = page.query.is_some()

@@ -48,14 +48,13 @@ fn part(sequences: Sequences, story: Story) -> Part {
     Part { extent: Extent { sequences, time }, story }
 }
 
-/// Merges that are committed together. Each merge has an output for every window.
+/// Merges that are committed together, with an output for every window.
 struct Job {
     merges: Vec<Vec<u64>>,
     width: i64,
-    /// From the parts and tombstones known at the start of the job.
+    /// The state of the parts and tombstones at the start of the job determines these sequences.
     sequences: Vec<Sequences>,
     known: u64,
-    /// In order of the merge and window.
     written: Vec<((usize, i64), Row)>,
     /// The rows that the job has not read yet, or `None` after an interruption.
     run: Option<VecDeque<((usize, i64), Row)>>,
@@ -70,7 +69,6 @@ struct Shard {
     tombstones: BTreeMap<u64, Tombstone>,
     job: Option<Job>,
     width: i64,
-    /// The number of parts that retention dropped.
     dropped: usize,
     /// The number of jobs that resumed after they had written rows.
     resumed: u32,
@@ -101,7 +99,6 @@ impl Shard {
             && tombstone.condition.holds(&key.values().collect::<Vec<_>>())
     }
 
-    /// Returns the rows of the log that no tombstone hides.
     fn memory(&self) -> Story {
         let mut story = Story::new();
         for (&sequence, frame) in &self.log {
@@ -116,8 +113,7 @@ impl Shard {
         story
     }
 
-    /// Merges these parts and, if requested, the rows in memory. A job does not read the rows in
-    /// memory.
+    /// A job does not read the rows in memory.
     fn merge(
         &self,
         parts: &[u64],
@@ -207,8 +203,7 @@ impl Shard {
         self.job = Some(Job { merges, width, sequences, known, written, run: None });
     }
 
-    /// Returns, for each output, the rows that the job has not written. The job's last output
-    /// continues after its last written row.
+    /// The job's last output continues after its last written row.
     fn rest(&self, job: &Job, rng: &mut Rng) -> VecDeque<((usize, i64), Row)> {
         let last = job.written.last();
         let mut rest = VecDeque::new();
@@ -224,7 +219,7 @@ impl Shard {
                 if let Some((written, ((key, time_ns), _))) = last
                     && *written == output
                 {
-                    // An unfinished series continues at the next time.
+                    // Rows of the same series may remain at later times.
                     merge.seek(key).unwrap();
                     let seen = merge.next_series().unwrap() == Some(key);
                     if seen {
@@ -284,7 +279,6 @@ impl Shard {
         self.job.iter().any(|job| job.merges.iter().flatten().any(|part| *part == id))
     }
 
-    /// Deletes the tombstones that hide no rows and cannot hide rows that a running job writes.
     fn retire(&mut self) {
         for (s, tombstone) in self.tombstones.clone() {
             let concerns = |part: &Part| {

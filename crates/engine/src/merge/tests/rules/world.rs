@@ -11,11 +11,10 @@ struct World {
     duration: i64,
     /// The values that expired at some time after they were written. They may be deleted.
     lapsed: BTreeSet<(SeriesKey, i64, u32)>,
-    /// The number of values written to times that expired under an earlier, shorter retention
-    /// duration.
+    /// The number of values written to times that were expired under a shorter retention duration.
     backfilled: usize,
     ever: i64,
-    /// The next sequence at the start of a DELETE.
+    /// The next write sequence at the start of a DELETE.
     fence: Option<u64>,
 }
 
@@ -52,8 +51,8 @@ impl World {
         let before = self.fence.take().unwrap_or(shard.next);
         let parts = shard.parts.values().map(|part| part.extent.sequences.hi);
         if parts.max().unwrap_or_default().max(shard.head) >= before {
-            // A part or the flushed head has reached the fence. In production, the caller would
-            // choose a new fence and repeat the delete.
+            // A part or the flushed head has reached the fence. A caller would choose a new fence
+            // and repeat the delete.
             return;
         }
         let start = rng.i64(0..TIMES);

@@ -13,33 +13,31 @@ use crate::shard::manifest::{Part, PartId};
 use crate::shard::slots::Slots;
 
 const PARTS_MIN: usize = 8;
-/// The minimum if another component has a merge of at least `PARTS_MIN` parts. One job with both
-/// merges writes fewer rows than two jobs.
+/// The minimum number of parts if another component has a merge of at least `PARTS_MIN` parts. One
+/// job with both merges writes fewer rows than two jobs.
 const JOINED_PARTS_MIN: usize = 4;
-/// The minimum in a slot that had no writes for an hour.
+/// The minimum number of parts in a slot that had no writes for an hour.
 const QUIET_PARTS_MIN: usize = 2;
-/// For each part, the merge keeps a cursor and a page in memory.
+/// For each part of a merge, a cursor and a page are in memory.
 const PARTS_MAX: usize = 16;
-/// In encoded bytes. A merge also uses at most half of the free space, because inputs and outputs
-/// exist at the same time.
+/// The maximum number of encoded bytes. A merge also uses at most half of the free space, because
+/// inputs and outputs exist at the same time.
 const BYTES_MAX: u64 = 512_000_000;
-/// The maximum share of the largest part in a merge. With a larger share, a merge would rewrite a
-/// large part to combine it with small parts.
+/// The maximum share of the largest part. With a larger share, a merge would rewrite a large part
+/// to combine it with small parts.
 const LARGEST: (u64, u64) = (2, 3);
-/// A part of at least this size is usually not merged if its series are long
-/// (`SEALED_ROWS_PER_SERIES`).
+/// A part with long series and at least this size is usually not merged.
 const SEALED_BYTES: u64 = 32_000_000;
-/// Series count as long if they have at least this average number of rows.
+/// The minimum average number of rows in long series.
 const SEALED_ROWS_PER_SERIES: u64 = 256;
-/// The size of a full flush. Flushes of incompressible values create parts of this size (`FORCED`
-/// in `shard/flush_size.rs`). While writes continue, a merge would only write the same values
-/// again.
+/// The size of a full flush of incompressible values (`FORCED` in `shard/flush_size.rs`). While
+/// writes continue, a merge of such parts would only write the same values again.
 const FULL_BYTES: RangeInclusive<u64> = 2_500_000..=4_000_000;
 /// If a component has more parts, its oldest parts are merged even if they are full flushes.
 const FULL_PARTS_MAX: usize = 24;
-/// The number of newest parts that are then not merged.
+/// The number of newest parts that are not merged in this case.
 const FULL_PARTS_KEPT: usize = FULL_PARTS_MAX - PARTS_MAX;
-/// A part of at least this size is usually not merged, even if its series are short.
+/// A part with short series and at least this size is usually not merged.
 const SEALED_BYTES_ALWAYS: u64 = 256_000_000;
 /// A part that overlaps a neighbour by more than a tenth of its time range may be merged at any
 /// size. Flushes in time order overlap only slightly.
@@ -98,8 +96,8 @@ fn slots(part: &Part, width_ns: i64) -> (i64, i64) {
     (slots.at(part.min_ns), slots.at(part.max_ns))
 }
 
-/// Whether one part, or one part per slot, may replace the parts of a merge: no other part overlaps
-/// both the time range and the write sequences of the merge.
+/// Whether one part, or one part per slot, may replace the merged parts, because no other part
+/// overlaps both their time range and their write sequences.
 pub(crate) fn is_convex(merge: &[&Part], others: &[&Part]) -> bool {
     let Some(hull) = Extent::hull(merge.iter().map(|part| part.extent())) else { return false };
     let is_input = |part: &Part| merge.iter().any(|input| input.id == part.id);
@@ -147,8 +145,7 @@ pub(crate) fn unsealed<'a>(
     component.iter().copied().filter(is_open).collect()
 }
 
-/// Returns the merge of the first slot that has a merge of at least `least` parts. Merges of later
-/// slots must wait, because two convex merges are not necessarily convex together.
+/// Merges of later slots must wait, because two convex merges are not necessarily convex together.
 fn of_component(component: &[&Part], now: &ChoiceInputs<'_>, least: usize) -> Option<Vec<PartId>> {
     let mut open = unsealed(component, |part| now.is_quiet_part(part));
     open.retain(|part| !(now.is_left)(part.id));
@@ -172,8 +169,7 @@ fn of_component(component: &[&Part], now: &ChoiceInputs<'_>, least: usize) -> Op
     })
 }
 
-/// Returns the run of at least `least` neighbours whose largest part has the smallest share of the
-/// run.
+/// The largest part has the smallest possible share of the returned parts.
 fn best_run<'p, 'a>(
     touching: &'p [&'a Part],
     component: &[&Part],

@@ -15,7 +15,7 @@ struct Story {
     next_id: u64,
     rewritten: f64,
     jobs: usize,
-    /// The maximum number of unsealed parts in a slot before the slot was merged.
+    /// The maximum number of unsealed parts in a slot before a merge.
     most: usize,
 }
 
@@ -82,8 +82,7 @@ impl Story {
         panic!("it never rests: {} parts, {} jobs", self.parts.len(), self.jobs);
     }
 
-    /// Writes one output per slot. The bytes of an output are in proportion to the overlapping
-    /// time.
+    /// The bytes of an output are in proportion to the overlapping time.
     fn merge(&mut self, ids: &[PartId]) {
         let (inputs, kept): (Vec<Part>, Vec<Part>) =
             std::mem::take(&mut self.parts).into_iter().partition(|part| ids.contains(&part.id));
