@@ -156,7 +156,7 @@ impl MeasurementTable {
             .iter()
             .map(|&id| self.tag_ids.iter().position(|&held| held == id))
             .collect();
-        // Maps codes of the frame to codes of this table, for each tag.
+        // For each tag, maps codes of the frame to codes of this table.
         let code_maps: Vec<Vec<Option<u32>>> = places
             .iter()
             .zip(&table.block.series.tags)

@@ -31,7 +31,7 @@ pub enum Condition {
         text: Text,
         /// The regular expression.
         pattern: CachedRegex,
-        /// Whether the text must not match.
+        /// Whether the condition is true if the text does not match.
         negated: bool,
     },
 }

@@ -63,9 +63,9 @@ pub trait SeriesCursor {
     /// Returns the current series, or `None` after the last series.
     fn key(&self) -> Option<&SeriesKey>;
 
-    /// Moves to the first series that is not before `to` in the cursor's direction: for a
-    /// descending cursor, the series with the highest key `<= to`. Does nothing if the cursor has
-    /// already reached `to`. The cursor skips the other series without reading them.
+    /// Moves to the first series that is not before `to` in the cursor's direction. For a
+    /// descending cursor, this is the series with the highest key `<= to`. Does nothing if the
+    /// cursor has already reached `to`. The cursor skips the other series without reading them.
     fn seek(&mut self, to: &SeriesKey) -> Result<(), ReadError>;
 
     /// Moves to the next series, even if pages of the current series were not read.

@@ -19,7 +19,7 @@ use tidemark_model::limits::{PIECE_BYTES_MAX, PIECE_BYTES_MIN};
 const DECODED_BYTES_MAX: u64 = 8_000_000;
 /// A part of `DECODED_BYTES_MAX`, reserved for a last batch that exceeds the limit of the page.
 const BATCH_BYTES: u64 = 2_000_000;
-/// A page of a summary takes about 25 ms to read this number of keys.
+/// The maximum number of keys that a page of a summary reads. Reading these keys takes about 25 ms.
 const SUMMARY_KEYS_MAX: u64 = 200_000;
 
 impl<S: Store> Shard<S> {

@@ -28,7 +28,7 @@ impl SeriesCount {
         self.log = Some(log);
     }
 
-    /// `parts` must be all parts.
+    /// `parts` must contain all parts of the shard.
     pub(super) fn of<'a>(&self, parts: impl Iterator<Item = &'a Part>) -> SeriesSketch {
         let mut known = self.parts.borrow_mut();
         let union = || {

@@ -2,8 +2,7 @@
 //!
 //! Every table is `(key INTEGER PRIMARY KEY, head BLOB, body BLOB)` in the object's SQLite. Heads
 //! are small and can be listed without reading a body. The platform bills rows and not bytes.
-//! Reading a slice of a body therefore costs as much as reading the whole body, and only avoids
-//! copying the rest.
+//! Reading a slice of a body therefore costs as much as reading the whole body, but copies less.
 #![doc = include_str!("FORMAT.md")]
 
 pub mod memory;

@@ -109,7 +109,7 @@ fn wal_replay_reports_damaged_frames() {
     let next = again.next_sequence();
     append(&mut again, &store, b"new");
     let slots: Vec<_> = again.slots.of_frame(next).unwrap().to_vec();
-    // There are not more missing sequences than unreadable heads, so no damage is recorded.
+    // The missing sequences do not outnumber the unreadable heads, so no damage is recorded.
     store.delete(Table::Wal, 6..=6).unwrap();
     let again = replay::load(&store, 3, &BTreeSet::new()).unwrap();
     assert_eq!(again.damaged().len(), 1, "{:?}", again.damaged());

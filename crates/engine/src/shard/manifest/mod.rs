@@ -255,8 +255,8 @@ impl Manifest {
         key
     }
 
-    /// Returns `false` if the part does not exist or is an input of the running job. The job does
-    /// not copy invisible rows.
+    /// Returns `false` if the part does not exist or is an input of the running job. The job then
+    /// removes the part without copying its invisible rows.
     pub(crate) fn drop_part(&mut self, id: PartId) -> bool {
         let is_free = self.job.as_ref().is_none_or(|job| !job.has(id));
         let is_dropped = is_free && self.parts.remove(&id).is_some();
