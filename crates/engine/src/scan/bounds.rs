@@ -82,7 +82,7 @@ impl Bounds {
         ResultPosition { group, time_ns }
     }
 
-    /// Returns the times starting at `time_ns`, in the direction of the result.
+    /// Returns the times from `time_ns` onwards, in the direction of the result.
     pub(super) fn behind(&self, time_ns: i64) -> TimeRange {
         match self.direction {
             Direction::Ascending => TimeRange::new(time_ns, i64::MAX),

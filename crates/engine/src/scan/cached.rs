@@ -101,7 +101,8 @@ impl Cached {
 pub struct Tile {
     /// The list is empty if `pieces` contains the states.
     pub(super) groups: Vec<Group>,
-    /// One piece for each range of series, in series order, or no pieces if there is only one.
+    /// One piece for each range of series, in series order. After a delete, only the affected
+    /// pieces are read again. The list is empty if there is a single piece.
     pub(super) pieces: Vec<Rc<Piece>>,
     /// The start of the tile's next page, if the page ended inside the tile.
     pub(super) end: Option<Position>,

@@ -1,4 +1,4 @@
-//! Selects the rows of a run that a call reads, and gathers their values without gaps.
+//! Selects the rows that a call reads from a run, and gathers their values without gaps.
 
 use std::borrow::Cow;
 use std::rc::Rc;

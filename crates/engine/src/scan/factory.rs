@@ -22,7 +22,7 @@ pub(super) fn accumulator(call: &AggregateCall) -> Result<Box<dyn Accumulator>, 
     use AggregateFunction::{Count, First as F, Last as L, Max as Ma, Mean as Me, Min as Mi};
     use AggregateFunction::{FirstRow, LastRow, Rows, Spread as Sp, Stddev as St, Sum as Su};
     use FieldType::{Boolean, Float, Integer, Unsigned};
-    // If the cast leaves no values, the type does not matter.
+    // If the cast results in no value, the type does not matter.
     let field_type = call.input.output_type().unwrap_or(Float);
     let aux = || call.aux.clone();
     Ok(match (call.function, field_type) {

@@ -82,7 +82,7 @@ impl<'a> Groups<'a> {
         }
     }
 
-    /// Adds the rows of a series that `mask` selects. Returns whether a row was used.
+    /// Adds the rows that `mask` selects from a series. Returns whether a row was used.
     pub(super) fn consume(
         &mut self,
         tags: &SeriesTags,
@@ -146,7 +146,7 @@ impl<'a> Groups<'a> {
     }
 
     /// Returns half of the memory that a group takes in the caller, excluding the key and the
-    /// values. Most of this memory is temporary.
+    /// values. The rest does not count, because most of this memory is temporary.
     fn group_bytes(&self) -> usize {
         let calls = match &self.request.output {
             Output::Aggregates { calls, .. } => calls.len(),

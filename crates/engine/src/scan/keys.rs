@@ -1,5 +1,4 @@
-//! Finds the series of a measurement that may satisfy a condition on tags, and seeks past the other
-//! series.
+//! Finds the series that may satisfy a condition on tags, and seeks past the other series.
 
 use super::predicate::{self, Filter};
 use super::reader::Rows;

@@ -25,13 +25,13 @@ pub struct TileLimits {
     pub windows: u32,
     /// The number of rows per series for which a tile may have fewer windows.
     pub many_rows: u64,
-    /// The minimum number of cells read per byte of states for which a tile is cached at its first
-    /// read. Below this ratio, a tile is cached at its second read.
+    /// A tile is cached at its first read if it has at least this number of cells per byte of
+    /// states. Otherwise, the tile is cached at its second read.
     pub cells_per_byte: u64,
     /// The minimum number of cells per piece of a tile.
     pub piece_cells: u64,
-    /// The minimum number of cells per byte of a piece's states. Pieces are stored in addition
-    /// to the tile's merged states, so merging them must be much cheaper than reading the rows again.
+    /// The minimum number of cells per byte of a piece's states. Merging the pieces of a tile must
+    /// be much cheaper than reading the rows again.
     pub piece_cells_per_byte: u64,
 }
 

@@ -1,4 +1,4 @@
-//! Merges and finishes the partial states of pages and shards, at the edge.
+//! Merges and finishes partial states at the edge, from several pages and shards.
 
 use super::accumulator::Accumulator;
 use super::error::ScanError;

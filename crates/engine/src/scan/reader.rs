@@ -172,8 +172,8 @@ pub trait Reader {
         None
     }
 
-    /// Returns an older cached entry and the measurement's deletes since then. Returns `None` if
-    /// the rows have also changed in other ways.
+    /// Returns an older cached entry and the measurement's later deletes, or `None` if the rows
+    /// have also changed in other ways.
     fn cached_before(
         &self,
         name: &[u8],
@@ -191,7 +191,8 @@ pub trait Reader {
         true
     }
 
-    /// Caches `kept`, replacing an older version. `cells` is the number of values and keys read.
+    /// Caches `kept`, replacing an older version. `cells` is the number of values and keys that
+    /// were read to compute `kept`.
     fn keep(&self, name: Vec<u8>, version: Version, kept: Cached, cells: u64) {
         let _ = (name, version, kept, cells);
     }
@@ -221,9 +222,9 @@ impl Estimate {
 pub struct Stored {
     /// The number of parts that contain the measurement and may have rows inside the range.
     pub files: u64,
-    /// The number of pages in this measurement's groups of these parts.
+    /// The number of the measurement's pages in the parts that `files` counts.
     pub blocks: u64,
-    /// The size of these groups' blocks, in bytes.
+    /// The size of the measurement's blocks in the parts that `files` counts, in bytes.
     pub block_bytes: u64,
     /// The number of rows in the memtable.
     pub cached_rows: u64,
@@ -251,10 +252,10 @@ pub struct ReadStats {
     /// The number of parts that contain the measurement and may have rows inside the range.
     #[serde(default)]
     pub files: u64,
-    /// The number of pages in the groups of these parts.
+    /// The number of the measurement's pages in the parts that `files` counts.
     #[serde(default)]
     pub blocks: u64,
-    /// The size of these pages' blocks, in bytes.
+    /// The size of the measurement's blocks in the parts that `files` counts, in bytes.
     #[serde(default)]
     pub block_bytes: u64,
     /// The number of the measurement's rows in the memtable.

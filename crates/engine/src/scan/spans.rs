@@ -52,7 +52,8 @@ impl Slots {
         };
         let (mut row, mut end_ns) = (0, i64::MIN);
         while let Some(&time_ns) = times.get(row) {
-            // The next window is usually adjacent. Checking this first saves a division.
+            // The next window is usually adjacent. Checking the adjacent window first saves a
+            // division.
             let next_ns = end_ns.saturating_add(window.every_ns);
             let start_ns = if window.zone.is_empty() && row > 0 && time_ns < next_ns {
                 std::mem::replace(&mut end_ns, next_ns)

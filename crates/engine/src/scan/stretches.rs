@@ -160,8 +160,8 @@ impl Stretches {
     }
 }
 
-/// Returns the range of existing rows inside `time`, and an estimate of the end that is read first.
-/// For example, if the rows cover a month, the estimate covers only the last day.
+/// Returns the range of existing rows inside `time`, and an estimate for the end of this range that
+/// is read first. For example, if the rows cover a month, the estimate covers only the last day.
 fn estimate_of_end(
     reader: &dyn Reader,
     measurement: MeasurementId,

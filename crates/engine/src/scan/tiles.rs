@@ -91,7 +91,7 @@ impl Tiling {
         let rows = i128::from(survey.rows / survey.series.max(1));
         let every_ns = i128::from(window.every_ns.max(1));
         let mut width_ns = every_ns;
-        // Chooses the smallest number of windows that contains many rows.
+        // Chooses the smallest number of windows that contain many rows.
         while width_ns < every_ns * i128::from(least.windows)
             && rows * width_ns / range_ns < i128::from(least.many_rows)
         {
@@ -163,7 +163,7 @@ pub(super) struct Missing {
 pub(super) enum Found {
     Cached(Rc<Tile>),
     Missing(Missing),
-    /// The cached tile is older than some deletes, but no other changes. The tile has pieces.
+    /// The cached tile is outdated only by deletes. The tile has pieces.
     Deleted(Rc<Tile>, Missing, Vec<Deletion>),
     /// The tile must not be cached.
     Never,

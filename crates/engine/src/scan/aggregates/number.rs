@@ -6,7 +6,7 @@ use crate::batch::column::{Column, Values};
 use crate::scan::input::Slice;
 use tidemark_model::value::FieldType;
 
-/// The sums of the 32-bit halves of this number of integers stay below 2^48.
+/// The sum of this number of 32-bit halves stays below 2^48.
 const TOTAL_CHUNK: usize = 1 << 16;
 
 pub(in crate::scan) trait Number: Copy + PartialOrd + Default + 'static {

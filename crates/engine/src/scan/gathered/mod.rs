@@ -25,8 +25,7 @@ pub enum GatheredFunction {
     Mode,
     /// The first row of each value, ordered by first appearance, then by value.
     Distinct,
-    /// The row at this nearest rank, a percentage from 0 to 100. If the percentage is below the
-    /// first rank, there is no row.
+    /// The row at the nearest rank of this percentage (0 to 100), or no row below the first rank.
     Percentile(f64),
     /// The given number of rows with the largest values, in time order.
     Top(u32),

@@ -1,5 +1,5 @@
-//! Implements the min() and max() selectors. Among equal values, the earliest is chosen (1.x
-//! `query/functions.go`, `FloatMinReduce` and `FloatMaxReduce`).
+//! Implements the min() and max() selectors. Among equal values, the value of the earliest point is
+//! chosen (1.x `query/functions.go`, `FloatMinReduce` and `FloatMaxReduce`).
 
 use std::cmp::Ordering;
 use std::ops::Range;

@@ -17,7 +17,7 @@ use tidemark_model::value::{FieldType, FieldValue};
 pub(in crate::scan) trait Selector {
     const FUNCTION: AggregateFunction;
 
-    /// The values `rows` belong to one series, and their times ascend without duplicates.
+    /// The rows belong to one series, and their times ascend without duplicates.
     fn choose(dense: &Dense<'_>, rows: std::ops::Range<usize>) -> usize;
 
     /// `Greater` means that `new` is chosen, and `Less` means that `old` is chosen.

@@ -414,7 +414,7 @@ mod tests {
         edge.finish(false).values.get(0)
     }
 
-    /// Results of InfluxDB 1.6.7.
+    /// The expected results come from InfluxDB 1.6.7.
     #[test]
     fn ties_order_series_by_escaped_key() {
         let lacking = [("1", "", 5.0), ("2", "", 9.0), ("", "1", 1.0)];

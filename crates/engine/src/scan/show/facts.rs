@@ -1,5 +1,4 @@
-//! Collects facts about measurements that are known from the directories of parts, before any
-//! series is read.
+//! Collects facts about measurements from the directories of parts, before any series is read.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;

@@ -1,10 +1,10 @@
 //! Lists live measurements, columns, tag values and series, page by page.
 //!
-//! A series is alive if it has a row in the time range that is neither hidden by a delete nor
-//! expired. For most measurements, the directories of parts contain enough information about live
-//! rows and fields ([`facts`]). Otherwise, a merge visits the series without reading rows
-//! ([`walk`]), and seeks from one measurement to the next. After the merge has found a live series
-//! with a combination of tag values, it seeks past the other series with the same combination.
+//! A series is alive if at least one of its rows in the time range is neither deleted nor expired.
+//! For most measurements, the directories of parts contain enough information about live rows and
+//! fields ([`facts`]). Otherwise, a merge visits the series without reading rows ([`walk`]), and
+//! seeks from one measurement to the next. After the merge has found a live series with a
+//! combination of tag values, it seeks past the other series with the same combination.
 
 mod facts;
 mod first;

@@ -48,8 +48,8 @@ pub(super) struct FindColumns {
 pub(super) struct Span {
     pub(super) sort: Vec<ColumnId>,
     /// The number of leading sort tags that equal the first tags of the measurement's key order.
-    /// This field is set only if the series have no other tag of the list. Combinations then arrive
-    /// in key order.
+    /// This field is set only if the series have no other sort tag. Combinations then arrive in key
+    /// order.
     in_order: Option<usize>,
     /// The last combination sent.
     after: Option<SeriesKey>,

@@ -129,7 +129,7 @@ impl Walk<'_> {
             if !self.groups.reach(&self.tags).is_empty() {
                 let group = self.request.group_by.iter().map(|&tag| self.tags.get(tag).to_owned());
                 let group: Vec<String> = group.collect();
-                // The slice continues after its first group, so this group does not count.
+                // An earlier slice began this group, so the group does not count.
                 if Some(&group) != begun {
                     first.add(group, self.direction);
                 }
