@@ -12,7 +12,8 @@ use super::sequences::Extent;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 
-/// The rows of a measurement that a DELETE hides until it is applied to the parts.
+/// Hides rows of a measurement after a DELETE. A tombstone is needed until it was applied to all
+/// parts.
 #[derive(Clone, Debug)]
 pub struct Tombstone {
     /// The write sequence of the tombstone.
@@ -203,7 +204,7 @@ impl<C: SeriesCursor> SeriesCursor for VisibleCursor<C> {
     }
 
     fn short_series(&mut self, limits: &RunLimits<'_>) -> Result<Option<ShortSeries>, ReadError> {
-        // A drop hides all series of a measurement. Only tombstones can hide some of the series.
+        // A drop hides all series of a measurement, so partly hidden measurements have tombstones.
         if !self.tombstones.is_empty() {
             return Ok(None);
         }

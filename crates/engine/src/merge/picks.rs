@@ -10,7 +10,7 @@ use tidemark_model::bug::OrBug;
 use tidemark_model::ids::ColumnId;
 use tidemark_model::value::FieldType;
 
-/// Before a page is added, this number of recent pages is searched for the page.
+/// To find a page again, only this number of recent pages is searched.
 const LATE_PAGES: usize = 64;
 
 /// The picked rows in the order of the merge, without duplicates of a series and time. Picks may

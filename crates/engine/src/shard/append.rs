@@ -12,8 +12,8 @@ use crate::store::{Store, StoreError};
 use crate::wal::NewFrame;
 use tidemark_model::series_sketch::SeriesSketch;
 
-/// Every query and every manifest change processes all parts. Above this number, the shard rejects
-/// writes until merges have reduced the number.
+/// The maximum number of parts, because every query and every manifest change processes all parts.
+/// A shard with more parts rejects writes until merges have reduced the number.
 const PARTS_MAX: usize = 1_500;
 
 impl<S: Store> Shard<S> {

@@ -11,7 +11,7 @@ use crate::protocol::shard::Stamp;
 use crate::store::Store;
 use tidemark_model::ids::MeasurementId;
 
-/// A deletion reads the measurements of at most this number of parts.
+/// The maximum number of parts whose measurements one deletion reads.
 const PARTS_READ_MAX: usize = 64;
 
 impl<S: Store> Shard<S> {

@@ -8,13 +8,13 @@ use crate::codec::varint;
 use tidemark_model::ids::MeasurementId;
 use tidemark_model::time::TimeRange;
 
-/// An object keeps the summaries of all frames in the log in memory. Above this size, a summary
-/// contains only row counts.
+/// Above this size, a summary contains only row counts, because an object keeps the summaries of
+/// all frames in the log in memory.
 const TOUCH_BYTES_MAX: usize = 64 << 10;
 /// The summary lists measurements, rows and times.
 const NAMED: u8 = 1;
-/// The frame may have rows of any measurement with any timestamp. The summary contains only row
-/// counts.
+/// The summary contains only row counts, so the frame may have rows of any measurement with any
+/// timestamp.
 const EVERYTHING: u8 = 2;
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use crate::scan::request::ScanRequest;
 use crate::store::Store;
 use tidemark_model::bug;
 
-/// After this number of rows read and values decoded, an event starts no further scan.
+/// The number of rows read and values decoded after which an event starts no further scan.
 const FURTHER_WORK_MAX: u64 = 1_000_000;
 /// The fixed work of a scan, in addition to its rows.
 const PAGE_WORK: u64 = 2_000;

@@ -13,7 +13,7 @@ use crate::protocol::shard::{FromShard, FurtherPage, ToShard};
 use crate::store::Store;
 use tidemark_model::time::S_NS;
 
-/// A run of merge steps processes about thirty million values. Another alarm then continues, so
+/// A run of merge steps processes about thirty million values. Another alarm continues the work, so
 /// that no event runs for too long.
 const DUTIES_PER_RUN: u32 = 100;
 /// The pause is about as long as a duty. Without the pauses, a write that arrives in many pieces

@@ -5,7 +5,7 @@ use crate::part::writer;
 use crate::scan::TileLimits;
 
 /// A step takes about 20 ms, during which writes wait. A step completes its last group, and may
-/// therefore exceed this number.
+/// therefore process more cells.
 const STEP_CELLS: u64 = 200_000;
 
 /// The number of cells that a small machine reads in about 100 ms.

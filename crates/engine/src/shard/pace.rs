@@ -1,4 +1,4 @@
-//! Measures the intervals between frames. They determine the pause before work that writes rows.
+//! Measures the intervals between frames, which determine the pause before work that writes rows.
 
 use tidemark_model::time::{MINUTE_NS, S_NS};
 

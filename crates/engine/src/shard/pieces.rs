@@ -2,8 +2,8 @@
 
 use tidemark_model::time::TimeRange;
 
-/// A query merges at most this number of parts together if its time range can be split. The parts
-/// cover about a month. The memtable is an additional source.
+/// The maximum number of parts that a query merges together if its time range can be split. The
+/// parts cover about a month. The memtable is an additional source.
 const PARTS_AT_ONCE: usize = 63;
 
 /// With fewer rows per series, another pass over all series would take too long.

@@ -15,7 +15,7 @@ use crate::store::Store;
 use tidemark_model::ids::MeasurementId;
 use tidemark_model::limits::{PIECE_BYTES_MAX, PIECE_BYTES_MIN};
 
-/// The log, if it is replayed, and one page.
+/// The maximum number of encoded bytes that an event decodes for one page and a replay of the log.
 const DECODED_BYTES_MAX: u64 = 8_000_000;
 /// A part of `DECODED_BYTES_MAX`, reserved for a last batch that exceeds the limit of the page.
 const BATCH_BYTES: u64 = 2_000_000;

@@ -250,8 +250,7 @@ impl<S: Store> Reader for ShardReader<'_, S> {
         let is_inside = |of: &MeasurementId| {
             self.memtable.table(*of).is_some_and(|table| table.time().overlaps(&time))
         };
-        // Sorting recently written rows takes time, so the memtable is used only if it has matching
-        // rows.
+        // Sorting recently written rows takes time, so only a memtable with matching rows is used.
         if measurements.iter().any(is_inside) {
             cursors.push((u64::MAX, self.memtable_cursor(direction, from)?));
         }
@@ -429,8 +428,8 @@ impl<S: Store> Reader for ShardReader<'_, S> {
     }
 }
 
-/// A query must read at least this number of storage rows before table `answer` stores its result.
-/// Each row may have up to 1.9 MB.
+/// The number of storage rows that a query must read before table `answer` stores its result. Each
+/// row may have up to 1.9 MB.
 const ANSWER_ROWS: u64 = 32;
 
 /// Replaces the write sequence in a version if no matching rows are in memory.

@@ -120,10 +120,10 @@ impl Weighter<ResultKey, Rc<CachedResult>> for Bytes {
     }
 }
 
-/// A third of the capacity is reserved for results, so that a query that reads much data does not
-/// evict them.
+/// A third of the capacity is reserved for results. A query that reads much data therefore does not
+/// evict results.
 const ANSWERS_SHARE: usize = 3;
-/// Encoded bytes have a sixth of the capacity. They are usually decoded only once.
+/// A sixth of the capacity is for encoded bytes, because bytes are usually decoded only once.
 const BODIES_SHARE: usize = 6;
 
 pub(super) struct ReadCache {

@@ -28,7 +28,7 @@ impl<S: Store> Shard<S> {
         while is_there(missing - 1)? {
             (there, missing) = (missing, missing * 2);
         }
-        // Invariant: at least `there` rows exist, but fewer than `missing` rows.
+        // Invariant: the shard has at least `there` rows, but fewer than `missing` rows.
         while missing - there > 1 {
             let middle = there + (missing - there) / 2;
             if is_there(middle - 1)? { there = middle } else { missing = middle }

@@ -7,9 +7,9 @@ use tidemark_model::series_sketch::SeriesSketch;
 
 #[derive(Debug, Default)]
 pub(super) struct SeriesCount {
-    /// `None` until it is requested.
+    /// `None` until the sketch is requested.
     parts: RefCell<Option<SeriesSketch>>,
-    /// `None` until it is requested or until the first write with a quota.
+    /// `None` until the sketch is requested or a write has a quota.
     log: Option<SeriesSketch>,
 }
 

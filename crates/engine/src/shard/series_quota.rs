@@ -29,7 +29,7 @@ use tidemark_model::series_sketch::SeriesSketch;
 /// The maximum number of encoded bytes that a write reads to find unknown series in parts. Above
 /// this limit, the remaining unknown series count as new.
 const LOOK_BYTES_MAX: u64 = 4_000_000;
-/// A lookup of a series in a part counts as this number of bytes.
+/// The number of bytes that each lookup of a series in a part counts as.
 const LOOK_BYTES: u64 = 200;
 
 pub(super) struct Trimmed {

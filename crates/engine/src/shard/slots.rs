@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use super::manifest::Part;
 use tidemark_model::time::TimeRange;
 
-/// If more slots are occupied, the slots become wider.
+/// The maximum number of occupied slots before the slots become wider.
 const SLOTS_MAX: usize = 64;
 
 /// The width is above 0.

@@ -21,7 +21,7 @@ impl<S: Store> Shard<S> {
         }
     }
 
-    /// Unused rows are reused before the storage grows. The result excludes them, and is at most
+    /// Omits unused rows, because they are reused before the storage grows. The result is at most
     /// twice the size of parts and log, plus `EMPTY_BYTES`.
     pub(super) fn weight(&self, bytes: u64) -> u64 {
         let Some(loaded) = self.loaded.as_ref() else { return bytes };

@@ -16,9 +16,9 @@ use crate::part::values::{Decoded, DecodedAt, Values};
 use crate::scan::reader::ReadStats;
 use crate::store::{Store, Table};
 
-/// While few blocks of a body are needed, the body is read in slices of this size.
+/// The number of body bytes that are read together while few blocks of the body are needed.
 const SLICE_BYTES: u32 = 128 << 10;
-/// After this number of slices, the whole body is read.
+/// The number of slices after which the whole body is read.
 const SLICES_MAX: u32 = 3;
 /// Replaces the start of a slice in the cache key of a whole body.
 const WHOLE_BODY: u32 = u32::MAX;

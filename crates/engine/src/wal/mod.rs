@@ -70,7 +70,7 @@ pub struct Wal {
     frames: BTreeMap<u64, Frame>,
     damaged: Vec<Damage>,
     last_sequence: u64,
-    /// The sums over `frames`. The sums are kept up to date because every event reads them.
+    /// The sums over `frames`, which are kept up to date because every event reads them.
     bytes: u64,
     decoded_bytes: u64,
 }

@@ -14,10 +14,8 @@ const HEADS_PER_READ: u32 = 1_000;
 const TOUCH_BYTES_MAX: usize = 256 << 10;
 
 /// Loads the log by reading the heads of all rows, and lists damage in the returned [`Wal`]. A body
-/// is read only if its head is unreadable.
-///
-/// The sequences in `taken` belong to changes that are not frames. These sequences are not reported
-/// as missing, and no new frame uses them.
+/// is read only if the row's head is unreadable. The sequences in `taken` belong to changes that
+/// are not frames. These sequences are not reported as missing, and no new frame uses them.
 pub fn load<S: Store>(store: &S, head: u64, taken: &BTreeSet<u64>) -> Result<Wal, StoreError> {
     let mut slots = Slots::default();
     let mut damaged = Vec::new();

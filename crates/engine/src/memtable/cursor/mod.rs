@@ -22,8 +22,8 @@ use tidemark_model::time::TimeRange;
 
 /// Rows that are read together may start in one chunk and end in the next.
 const CHUNKS_KEPT: usize = 2;
-/// The lowest bits of a page's name contain its first row, and the next `CHUNK_BITS` bits its
-/// chunk.
+/// The lowest bits of a page's name contain the page's first row. The next `CHUNK_BITS` bits
+/// contain the chunk.
 const ROW_BITS: u32 = 16;
 const CHUNK_BITS: u32 = 24;
 
@@ -133,7 +133,7 @@ impl SortedTable<'_> {
 pub struct MemtableCursor<'a> {
     sorted: &'a Sorted<'a>,
     direction: Direction,
-    /// The cursor has passed this number of tables, in its direction.
+    /// The number of tables that the cursor has passed, in its direction.
     table: usize,
     series: usize,
     key: Option<SeriesKey>,
@@ -163,7 +163,8 @@ impl<'a> MemtableCursor<'a> {
         }
     }
 
-    /// If the current table has no series with this number, moves to the next table.
+    /// Moves to series `series` of the current table, or to the next table if the series does not
+    /// exist.
     fn enter(&mut self, series: usize) {
         (self.series, self.chunk) = (series, 0);
         self.pieces.clear();

@@ -14,7 +14,7 @@ const VERSION: u8 = 4;
 const WITHOUT_SUMS: u8 = 3;
 /// An earlier version, also without sketches.
 const WITHOUT_SKETCHES: u8 = 2;
-/// From this number of non-zero registers on, the encoder writes all registers.
+/// A sketch with at least this number of non-zero registers is written with all registers.
 const REGISTERS_FEW: usize = SKETCH_REGISTERS / 2;
 /// The limit bounds the size of an expanded range.
 const KEYS_PER_RANGE_MAX: u64 = 1 << 20;

@@ -198,7 +198,7 @@ impl Manifest {
         first
     }
 
-    /// Numbers are not assigned in advance. The value must be written next.
+    /// Numbers are not assigned in advance: the caller must write the value immediately.
     pub(crate) fn new_value_number(&mut self, salt: u32) -> Number {
         Number(next_number(&mut self.next_number, salt))
     }

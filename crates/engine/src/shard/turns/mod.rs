@@ -21,8 +21,8 @@ use crate::protocol::host::{EventId, Unavailable};
 use crate::protocol::live_queries::Precedence;
 use tidemark_model::limits::{PAGES_WAITING_MAX, QUERIES_READING_MAX};
 
-/// The waiting queries measure this time with their pauses. Usually, the edge merges a page and
-/// requests the next page in a fraction of this time.
+/// A turn without a page ends after this time. Usually, the edge merges a page and requests the
+/// next page in a fraction of this time.
 const TURN_IDLE_MS: u32 = 400;
 /// The maximum work without a pause, in rows read plus bytes decoded: one or two milliseconds.
 const WORK_MAX: u64 = 200_000;
@@ -43,12 +43,12 @@ const OTHERS_NS: u64 = 40_000_000;
 /// Writes and first pages within this time count as one, because one query may send first pages to
 /// several shards.
 const SAME_NS: u64 = 5_000_000;
-/// The minimum pause in all other cases.
+/// The minimum pause of other pages.
 const PAUSE_MS: u32 = 1;
 const PAUSE_MS_MAX: u32 = 100;
 /// The additional pause for each page that precedes the waiting page.
 const PAUSE_STEP_MS: u32 = 2;
-/// A page yields at most this number of times to first pages of other shards.
+/// The maximum number of times that a page yields to first pages of other shards.
 const YIELDS_MAX: u32 = 8;
 /// After this waiting time, the amount that counts as read is halved.
 const CLASS_MS: u32 = 1_000;

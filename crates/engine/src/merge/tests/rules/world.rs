@@ -9,7 +9,7 @@ struct World {
     value: i64,
     now: i64,
     duration: i64,
-    /// The values that expired at some time after they were written. They may be deleted.
+    /// The shard may delete these values, because they were expired at some time after their write.
     lapsed: BTreeSet<(SeriesKey, i64, u32)>,
     /// The number of values written to times that were expired under a shorter retention duration.
     backfilled: usize,

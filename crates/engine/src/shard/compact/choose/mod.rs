@@ -13,10 +13,10 @@ use crate::shard::manifest::{Part, PartId};
 use crate::shard::slots::Slots;
 
 const PARTS_MIN: usize = 8;
-/// The minimum number of parts if another component has a merge of at least `PARTS_MIN` parts. One
-/// job with both merges writes fewer rows than two jobs.
+/// The minimum number of parts in a merge if another component has a merge of at least `PARTS_MIN`
+/// parts. One job with both merges writes fewer rows than two jobs.
 const JOINED_PARTS_MIN: usize = 4;
-/// The minimum number of parts in a slot that had no writes for an hour.
+/// The minimum number of parts in a merge of a slot that had no writes for an hour.
 const QUIET_PARTS_MIN: usize = 2;
 /// For each part of a merge, a cursor and a page are in memory.
 const PARTS_MAX: usize = 16;
@@ -33,9 +33,10 @@ const SEALED_ROWS_PER_SERIES: u64 = 256;
 /// The size of a full flush of incompressible values (`FORCED` in `shard/flush_size.rs`). While
 /// writes continue, a merge of such parts would only write the same values again.
 const FULL_BYTES: RangeInclusive<u64> = 2_500_000..=4_000_000;
-/// If a component has more parts, its oldest parts are merged even if they are full flushes.
+/// In a component with more parts, the oldest parts are merged even if they are full flushes.
 const FULL_PARTS_MAX: usize = 24;
-/// The number of newest parts that are not merged in this case.
+/// The number of newest parts that are not merged if a component has more than `FULL_PARTS_MAX`
+/// parts.
 const FULL_PARTS_KEPT: usize = FULL_PARTS_MAX - PARTS_MAX;
 /// A part with short series and at least this size is usually not merged.
 const SEALED_BYTES_ALWAYS: u64 = 256_000_000;
