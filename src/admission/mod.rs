@@ -59,7 +59,6 @@ impl std::fmt::Debug for Ledger {
     }
 }
 
-/// The bytes that a database's requests use.
 #[derive(Debug)]
 struct Share {
     database: String,
@@ -90,7 +89,6 @@ impl Admission {
         self.0.free_bytes()
     }
 
-    /// Returns the number of bytes that would be free if the budget were larger by `more_bytes`.
     fn free_bytes_with(&self, more_bytes: usize) -> usize {
         self.0.free_bytes_with(more_bytes)
     }
@@ -118,7 +116,6 @@ impl Admission {
         Upload(slot)
     }
 
-    /// Registers `holder` for eviction.
     fn register<T: Evictable + 'static>(&self, holder: &Rc<T>) {
         let mut uploads = self.0.uploads.borrow_mut();
         uploads.retain(|upload| upload.strong_count() > 0);

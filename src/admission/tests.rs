@@ -1,7 +1,6 @@
 use super::*;
 use crate::model::time::S_NS;
 
-/// An upload whose content is its permit.
 struct Sender {
     upload: Upload<Permit>,
     bytes: usize,

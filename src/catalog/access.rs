@@ -33,7 +33,6 @@ pub(super) enum Notified {
     Alarm,
 }
 
-/// The progress of an event that notifies databases.
 #[derive(Debug, Default)]
 pub(super) struct NotificationProgress {
     /// The databases of the last requests, in the order of their replies.
@@ -45,7 +44,6 @@ pub(super) struct NotificationProgress {
     late: u32,
 }
 
-/// The progress of an event that concerns a database in creation.
 #[derive(Debug, Default)]
 pub(super) struct CreationProgress {
     /// Whether the Database is initialised. After the initialisation, the event sends the tokens
@@ -132,7 +130,6 @@ impl<S: Store> Catalog<S> {
         Ok(Started::Task(CatalogTask::Notify { number, notified }))
     }
 
-    /// Returns the next calls that notify databases, or the reply if no call is left.
     pub(super) fn notify(
         &mut self,
         platform: &dyn Platform,
@@ -246,7 +243,6 @@ impl<S: Store> Catalog<S> {
 }
 
 impl CreationProgress {
-    /// Records that the Database has received the last page.
     pub(super) fn answered(&mut self) {
         self.initialised = true;
         self.notified = self.sent.take().or(self.notified);

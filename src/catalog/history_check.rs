@@ -44,7 +44,6 @@ enum ExpectedHistory {
 }
 
 impl HistoryCheck {
-    /// Creates a check that has sent no requests yet.
     pub(super) fn new(
         database: Address,
         shards: Vec<Address>,
@@ -58,12 +57,10 @@ impl HistoryCheck {
         Self { time_ns, undo_ns, left, answered: 0, shards: count }
     }
 
-    /// Returns the total number of calls of the check, as far as this number is known.
     pub(super) fn calls(&self) -> usize {
         self.answered + self.left.len()
     }
 
-    /// Returns the next requests, or an empty list if all objects passed the check.
     pub(super) fn requests(&self) -> Vec<Request> {
         let next = self.left.iter().take(CALLS_PER_ROUND_MAX);
         let request = |look: &CheckedObject| {

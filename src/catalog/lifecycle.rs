@@ -71,7 +71,6 @@ impl Entry {
 struct EntriesState {
     /// The next id. Ids are never reused.
     next_entry: u64,
-    /// The limits on the number of databases per creator.
     #[serde(default)]
     creators: Creators,
 }
@@ -82,7 +81,6 @@ struct EntriesState {
 pub struct Entries {
     state: EntriesState,
     rows: BTreeMap<u64, Entry>,
-    /// The ids by name.
     names: BTreeMap<String, u64>,
 }
 

@@ -14,7 +14,6 @@ impl Queries {
         self.0.retain(|(_, seen_ns)| now_ns.saturating_sub(*seen_ns) < QUERY_LISTED_NS);
     }
 
-    /// Stores a report. The reply states whether the query was killed.
     pub(super) fn report(&mut self, query: LiveQuery, now_ns: i64) -> FromCatalog {
         self.expire(now_ns);
         let known = self.0.iter_mut().find(|(known, _)| known.id == query.id);

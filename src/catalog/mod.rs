@@ -151,7 +151,6 @@ impl<S: Store> Catalog<S> {
         self.entries.as_mut().ok_or_else(|| StoreError::Failed("catalog not loaded".to_owned()))
     }
 
-    /// Returns the tokens and users, and the store.
     fn grantees(&mut self) -> Result<(&mut Grantees, &S), StoreError> {
         let grantees = match self.grantees.take() {
             Some(grantees) => grantees,
@@ -160,7 +159,6 @@ impl<S: Store> Catalog<S> {
         Ok((self.grantees.insert(grantees), &self.store))
     }
 
-    /// Ends a turn of an event: returns the calls, the reply or the failure.
     fn settle(
         &mut self,
         platform: &dyn Platform,
@@ -187,7 +185,6 @@ impl<S: Store> Catalog<S> {
         }
     }
 
-    /// Returns the reply to a request that needs no calls, or the task for the request.
     fn begin_request(
         &mut self,
         platform: &dyn Platform,

@@ -16,7 +16,6 @@ use crate::protocol::grants::GranteeKey;
 use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 
-/// A change that some databases have not received yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Notification {
     /// The lookup key of the token or user.
@@ -42,7 +41,6 @@ pub(super) struct Notification {
 }
 
 impl Notification {
-    /// Returns all current and former lookup keys of the token or user.
     pub(super) fn keys(&self) -> impl Iterator<Item = &GranteeKey> {
         std::iter::once(&self.key).chain(&self.others)
     }
@@ -76,7 +74,6 @@ impl Notification {
         left.take(most).collect()
     }
 
-    /// Returns the number of databases that have not received the change.
     pub(super) fn remaining(&self, entries: &Entries) -> u64 {
         let rest = self.rest.map_or(0, |(next, last)| {
             let rest = entries.from(next).take_while(|number| *number <= last);
@@ -117,7 +114,6 @@ impl Notifications {
         Ok(notifications)
     }
 
-    /// Returns the id of the next job.
     pub(super) fn next_number(&self) -> u64 {
         self.next
     }
@@ -141,7 +137,6 @@ impl Notifications {
         rows.filter(move |(_, notification)| named(notification))
     }
 
-    /// Adds a job that is already stored under `number`.
     pub(super) fn stored(&mut self, number: u64, notification: Notification) {
         self.next = self.next.max(number + 1);
         self.rows.insert(number, notification);
@@ -165,7 +160,6 @@ impl Notifications {
         due.map(|(number, notification)| (notification.due_ns, *number)).min()
     }
 
-    /// Returns the due time of the next job.
     pub(super) fn next_due_ns(&self) -> Option<i64> {
         self.rows.values().map(|notification| notification.due_ns).min()
     }

@@ -28,7 +28,6 @@ enum Step {
 }
 
 impl PointInTimeReset {
-    /// Creates a reset that has sent no requests yet.
     pub(super) fn new(targets: Vec<Address>) -> Self {
         Self { targets, lives: Vec::new(), step: Step::Look }
     }

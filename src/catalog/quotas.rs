@@ -5,7 +5,6 @@ use crate::protocol::catalog::{CreatorQuota, FromCatalog};
 use crate::store::Store;
 
 impl<S: Store> Catalog<S> {
-    /// Replaces a creator's quota. The reply contains all quotas.
     pub(super) fn set_creator_quota(
         &mut self,
         quota: CreatorQuota,

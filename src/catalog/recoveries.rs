@@ -173,7 +173,6 @@ impl Recovery {
         self.skip_done(now_ns);
     }
 
-    /// Starts a stage without delay.
     pub(super) fn enter(&mut self, stage: RecoveryStage, now_ns: i64) {
         (self.stage, self.at) = (stage, 0);
         self.succeeded(now_ns);
@@ -204,7 +203,6 @@ impl Recovery {
         }
     }
 
-    /// Returns the message that opens the Database.
     pub(super) fn recovered(&self) -> RecoveredDatabase {
         let is_gone = |shard: &&ObjectId| !self.then.contains(shard);
         RecoveredDatabase {
@@ -240,7 +238,6 @@ impl Recoveries {
         self.rows.get(&number)
     }
 
-    /// Returns whether a recovery of the database is running.
     pub(super) fn is_running(&self, number: u64) -> bool {
         self.get(number).is_some_and(|row| row.stage != RecoveryStage::Done)
     }
@@ -256,7 +253,6 @@ impl Recoveries {
         Ok(())
     }
 
-    /// Deletes the recovery of a dropped database.
     pub(super) fn remove<S: Store>(&mut self, store: &S, number: u64) -> Result<(), StoreError> {
         if self.rows.contains_key(&number) {
             let key = FIRST_RECOVERY_KEY + number;
@@ -271,18 +267,15 @@ impl Recoveries {
         rows.filter(|(_, row)| row.stage != RecoveryStage::Done)
     }
 
-    /// Returns the database whose recovery is due first.
     pub(super) fn due(&self, now_ns: i64) -> Option<u64> {
         let due = self.running().filter(|(_, row)| row.due_ns <= now_ns);
         due.min_by_key(|(number, row)| (row.due_ns, *number)).map(|(number, _)| number)
     }
 
-    /// Returns the due time of the next recovery.
     pub(super) fn next_due_ns(&self) -> Option<i64> {
         self.running().map(|(_, row)| row.due_ns).min()
     }
 
-    /// Returns descriptions of the recoveries that keep failing.
     pub(super) fn problems(&self, entries: &Entries, failures_max: u32) -> Vec<String> {
         let failing = self.running().filter(|(_, row)| row.failures >= failures_max);
         let word = |(number, row): (u64, &Recovery)| {

@@ -24,15 +24,12 @@ use crate::protocol::round::{Next, Replies, Request};
 use crate::protocol::shard::{FromShard, ToShard};
 use crate::store::Store;
 
-/// The progress of an event that executes a recovery.
 #[derive(Debug, Default)]
 pub(super) struct RecoveryProgress {
     /// The check of all objects before the first change; `None` until the Database has returned its
     /// shards.
     looking: Option<HistoryCheck>,
-    /// The objects that are being reset.
     going: Option<PointInTimeReset>,
-    /// Whether the event has finished its step.
     is_over: bool,
 }
 
@@ -96,7 +93,6 @@ impl<S: Store> Catalog<S> {
         Ok(Started::Reply(FromCatalog::Recovery(Some(status))))
     }
 
-    /// Returns whether an event is executing the recovery of this database.
     fn is_driven(&self, number: u64) -> bool {
         let is_it =
             |work: &CatalogWork| matches!(work.task, CatalogTask::Recover(n) if n == number);
@@ -160,7 +156,6 @@ impl<S: Store> Catalog<S> {
         Ok(Next::Reply(FromCatalog::Recovery(Some(status))))
     }
 
-    /// Processes the replies of the Database and of the objects' storage.
     pub(super) fn on_history_reply(
         &mut self,
         work: &mut CatalogWork,
@@ -288,7 +283,6 @@ impl<S: Store> Catalog<S> {
     }
 }
 
-/// Applies the replies to the recovery's row.
 fn on_stage_replies(
     work: &mut CatalogWork,
     row: &mut Recovery,

@@ -11,7 +11,6 @@ use crate::protocol::round::{Next, Request};
 use crate::store::Store;
 
 impl<S: Store> Catalog<S> {
-    /// Returns the call that finishes a row.
     pub(super) fn drive(&mut self, work: &mut CatalogWork, number: u64) -> Turn {
         let Some(entry) = self.entries()?.get(number).cloned() else {
             return Err(Unavailable::Changing.into());

@@ -40,7 +40,6 @@ fn create(name: &str) -> CreateDatabase {
     CreateDatabase { name, policy: None, shards: 1, location: None, jurisdiction: None, creator: 0 }
 }
 
-/// Sends a request. All calls of the Catalog receive the reply `Done`.
 fn ask(catalog: &mut Catalog<MemoryStore>, message: &ToCatalog) -> FromCatalog {
     let (event_id, mut step) = catalog.begin(&FIXED, &envelope::encode(message));
     loop {

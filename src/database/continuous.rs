@@ -22,7 +22,6 @@ pub(super) fn next_due_ns(rows: &DatabaseRows) -> Option<i64> {
     next_ns.map(|next_ns| rows.busy_until_ns.unwrap_or(next_ns))
 }
 
-/// Returns descriptions of the queries that keep failing, for SHOW DIAGNOSTICS.
 pub(super) fn problems(rows: &DatabaseRows) -> impl Iterator<Item = String> {
     let failing = rows.continuous.iter().filter(|row| row.failures > JOB_FAILURES_MAX);
     failing.map(|row| format!("continuous query {} cannot run", row.query.name))

@@ -23,7 +23,6 @@ use crate::store::StoreError;
 use crate::store::row::{self, Verified};
 
 impl<S: Store> Database<S> {
-    /// Ends a turn of an event: returns the calls, the reply or the failure.
     fn settle(
         &mut self,
         platform: &dyn Platform,

@@ -78,7 +78,6 @@ pub(super) fn messages(
     }
 }
 
-/// Returns the messages of a restore or recovery job. The list is empty for other jobs.
 fn restore_messages(
     rows: &DatabaseRows,
     database: &ObjectId,
@@ -129,7 +128,6 @@ fn recovery_messages(
     rows.policies.rows.iter().flat_map(of_policy).collect()
 }
 
-/// Returns the messages of a job that changes a policy's groups.
 fn group_messages(
     rows: &DatabaseRows,
     database: &ObjectId,
@@ -175,7 +173,6 @@ fn newly_retired(rows: &DatabaseRows, policy: &Policy, kind: &JobKind) -> Vec<Me
     ids.iter().filter(|(number, _)| *number == row.number).map(|(_, id)| *id).collect()
 }
 
-/// Returns every shard in the shard map.
 pub(super) fn all_shards(rows: &DatabaseRows) -> impl Iterator<Item = &ObjectId> {
     rows.policies.rows.iter().flat_map(|row| shards(&row.policy))
 }

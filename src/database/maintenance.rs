@@ -115,7 +115,6 @@ impl<S: Store> Database<S> {
     }
 }
 
-/// Adds a job to a change that already contains the state.
 fn push(change: &mut RowsChange, job: Job) {
     if let Some(state) = &mut change.state {
         change.jobs.push((state.next_job, job));
@@ -132,7 +131,6 @@ fn expired(policy: &Policy, now_ns: i64) -> usize {
     expired.min(policy.groups.len().saturating_sub(1))
 }
 
-/// Returns the first maintenance job of a new database.
 pub(super) fn first(now_ns: i64) -> Job {
     Job::due(JobKind::Tend, now_ns.saturating_add(TEND_EVERY_NS))
 }

@@ -37,7 +37,6 @@ pub struct Database<S: Store> {
     pub(super) event_ns: i64,
 }
 
-/// The subject of an event.
 pub(super) enum DatabaseTask {
     /// A request. The reply follows when the request is complete.
     Request(ToDatabase),
@@ -49,21 +48,14 @@ pub(super) enum DatabaseTask {
 
 pub(super) struct DatabaseWork {
     pub(super) task: DatabaseTask,
-    /// The key of the job that this event stored.
     pub(super) own_job: Option<u64>,
-    /// The progress of the current job.
     pub(super) driven: Option<JobProgress>,
-    /// The replies to the messages of a `Relay`.
     pub(super) relayed: Vec<FromShard>,
-    /// The number of calls of the event so far.
     pub(super) calls: usize,
-    /// The progress of the current split.
     pub(super) split: SplitProgress,
-    /// The current round of messages with the access number.
     pub(super) access: AccessProgress,
 }
 
-/// The progress of an event that executes a job.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct JobProgress {
     pub(super) job: u64,
@@ -72,7 +64,6 @@ pub(super) struct JobProgress {
 }
 
 impl DatabaseWork {
-    /// Creates the progress of an event that has sent no messages yet.
     pub(super) fn new(task: DatabaseTask) -> Self {
         let (split, access) = (SplitProgress::default(), AccessProgress::default());
         Self { task, own_job: None, driven: None, relayed: Vec::new(), calls: 0, split, access }
@@ -124,7 +115,6 @@ impl<S: Store> Database<S> {
         &self.store
     }
 
-    /// Reads the rows, unless they are loaded.
     pub(super) fn load(&mut self) -> Result<(), StoreError> {
         if !self.loaded {
             let before = self.store.row_counts();
@@ -137,7 +127,6 @@ impl<S: Store> Database<S> {
         Ok(())
     }
 
-    /// Returns the rows of an open database.
     pub(super) fn open_rows(&mut self) -> Result<&mut DatabaseRows, Failure> {
         self.load()?;
         let Some(rows) = &mut self.rows else { return Err(Failure::NotOpen) };
@@ -148,7 +137,6 @@ impl<S: Store> Database<S> {
         }
     }
 
-    /// Stores a change, and then applies the change to the memory.
     pub(super) fn apply(&mut self, change: RowsChange) -> Result<(), StoreError> {
         match &mut self.rows {
             Some(rows) => rows.apply(&self.store, change),

@@ -27,7 +27,6 @@ pub(super) fn plan(
     Ok(Some(JobKind::SetQuota { change: change.clone(), generation }))
 }
 
-/// Returns the limits after the change.
 pub(super) fn changed(quotas: &Quotas, change: &QuotaChange) -> Quotas {
     let mut quotas = quotas.clone();
     match change {

@@ -72,7 +72,6 @@ impl<S: Store> Database<S> {
         }
     }
 
-    /// Handles backup requests that need no other object.
     pub(super) fn handle_backup(
         &mut self,
         platform: &dyn Platform,
@@ -204,7 +203,6 @@ impl<S: Store> Database<S> {
     }
 }
 
-/// Returns the restore whose shards are being filled.
 fn filling(rows: &DatabaseRows) -> Option<(u64, &Filling)> {
     rows.jobs.iter().find_map(|(&key, job)| match &job.kind {
         JobKind::Restore(filling) => Some((key, filling)),
@@ -212,7 +210,6 @@ fn filling(rows: &DatabaseRows) -> Option<(u64, &Filling)> {
     })
 }
 
-/// Returns whether the database has no measurements and no continuous queries.
 fn is_empty(rows: &DatabaseRows) -> bool {
     rows.continuous.is_empty() && rows.policies.rows.iter().all(|row| row.schema.count() == 0)
 }

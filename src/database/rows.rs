@@ -114,16 +114,13 @@ const BILLED_KEY: u64 = 1;
 /// The counters of billed rows.
 #[derive(Clone, Debug, Default)]
 pub struct Bill {
-    /// The stored counts of earlier runs.
     saved: Billed,
-    /// The store's counts at the start of this run.
     before: RowCounts,
     /// The usage, including the events since the last stored change.
     meter: UsageMeter,
 }
 
 impl Bill {
-    /// Counts a request or an alarm.
     pub(super) fn begin_event(&mut self, counts: RowCounts, now_ns: i64) {
         self.meter.begin_event(counts, now_ns);
     }
@@ -172,7 +169,6 @@ pub struct ContinuousRow {
 }
 
 impl ContinuousRow {
-    /// Decodes a row with a key at or above [`FIRST_CONTINUOUS_KEY`].
     fn load(key: u64, head: &[u8]) -> Result<Self, StoreError> {
         let query = row::read::<ContinuousQuery>(Table::Entry, key, head)?;
         Ok(Self { key, query, not_before_ns: 0, failures: 0 })
@@ -238,7 +234,6 @@ impl DatabaseRows {
         Self { state, policies, jobs, continuous, quotas, schedule, busy_until_ns, bill }
     }
 
-    /// Returns the first job that waits to wipe shards.
     pub(super) fn waiting_wipe(&self) -> Option<u64> {
         let is_wipe = |job: &Job| matches!(job.kind, JobKind::WipeShards { .. });
         self.jobs.iter().find(|(_, job)| is_wipe(job)).map(|(&key, _)| key)

@@ -12,7 +12,6 @@ pub(super) const SCHEDULE_KEY: u64 = 2;
 /// The schedule, and its state in memory.
 #[derive(Clone, Debug)]
 pub struct ScheduleRow {
-    /// The stored schedule.
     pub(super) schedule: BackupSchedule,
     /// The earliest time of the next pass, in nanoseconds.
     not_before_ns: i64,
@@ -25,7 +24,6 @@ impl ScheduleRow {
         Self { schedule, not_before_ns: 0, failures: 0 }
     }
 
-    /// Returns the due time of the next pass, in nanoseconds.
     pub(super) fn due_ns(&self) -> i64 {
         let is_under_way = self.schedule.attempt_ns.is_some();
         let due_ns = if is_under_way { i64::MIN } else { self.schedule.due_ns };
@@ -39,7 +37,6 @@ impl ScheduleRow {
         self.not_before_ns = now_ns.saturating_add(wait_ns.min(BACKUP_RETRY_NS_MAX));
     }
 
-    /// Applies the result of a pass.
     pub(super) fn take(&mut self, now_ns: i64, done: PassDone) {
         let schedule = &mut self.schedule;
         schedule.made = done.made;

@@ -93,7 +93,6 @@ impl Split {
         groups.flat_map(settings).collect()
     }
 
-    /// Returns the messages that precede the copying.
     fn preparations(&self, rows: &DatabaseRows, database: &ObjectId) -> Vec<(ObjectId, ToShard)> {
         let (Some((row, group)), Some(copy)) = (self.find(rows), &self.copy) else {
             return Vec::new();
@@ -137,7 +136,6 @@ pub(super) fn split_for_shard_count<S: Store>(
 }
 
 impl<S: Store> Database<S> {
-    /// Returns the running split of a group.
     pub(super) fn job_of(&self, group: u64) -> Option<(u64, &Job)> {
         let mut jobs = self.rows.iter().flat_map(|rows| &rows.jobs);
         let found = jobs.find(|(_, job)| match &job.kind {
@@ -263,7 +261,6 @@ impl<S: Store> Database<S> {
         Ok(None)
     }
 
-    /// Converts a scanned page into messages to the new shards.
     fn page(
         &self,
         split: &Split,

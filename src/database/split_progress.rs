@@ -21,25 +21,19 @@ use crate::scan::request::{Resume, SummaryRequest, SummaryWant};
 pub(super) struct SplitProgress {
     /// The id of the new group; `None` while the event determines the time of the split.
     target: Option<u64>,
-    /// The number of replies to the messages of the first steps.
     pub(super) answered: usize,
-    /// The largest shard found so far.
     pub(super) fullest: FullestShard,
     /// The position of the old shard whose measurements were requested.
     pub(super) source: u32,
-    /// The measurements of the requested shard.
     live: Option<LiveMeasurements>,
     pub(super) requested: Option<RequestedPage>,
-    /// The page that is being written.
     pub(super) page: Option<PageCopy>,
-    /// The number of pages that this event has copied.
     pub(super) pages: u32,
 }
 
 /// A group's largest shard. The derived order compares the sizes first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FullestShard {
-    /// The stored size, in bytes.
     pub(super) bytes: u64,
     /// The time of the split, in nanoseconds; `None` if the shard cannot be divided by time.
     pub(super) split_at_ns: Option<i64>,
@@ -48,26 +42,21 @@ pub(super) struct FullestShard {
 /// A page that was requested from an old shard.
 #[derive(Debug)]
 pub(super) struct RequestedPage {
-    /// The progress of the copying at the time of the request.
     pub(super) copying: Copying,
     /// The measurement of the page, with the requested columns. More columns may have been added in
     /// the meantime.
     pub(super) measurement: MeasurementSchema,
 }
 
-/// A page that is being written to the new shards.
 #[derive(Debug)]
 pub(super) struct PageCopy {
-    /// The progress of the copying after the page is written.
     pub(super) copied: Copying,
     pub(super) requests: Vec<Request>,
 }
 
-/// The measurements with rows to copy in an old shard.
 #[derive(Debug)]
 struct LiveMeasurements {
     shard: u32,
-    /// The measurements of the pages so far.
     measurements: Vec<MeasurementId>,
     /// The start of the next page; `None` after the last page.
     rest: Option<(u32, Vec<String>)>,

@@ -23,7 +23,6 @@ use crate::protocol::round::{Next, Request};
 use crate::store::Store;
 
 impl<S: Store> Database<S> {
-    /// Returns the next messages of an event, or the event's reply.
     pub(super) fn next_calls(&mut self, platform: &dyn Platform, work: &mut DatabaseWork) -> Turn {
         self.load()?;
         self.refuse_frozen(&work.task)?;
@@ -52,7 +51,6 @@ impl<S: Store> Database<S> {
         }
     }
 
-    /// Returns the reply when no job is left.
     fn final_reply(
         &mut self,
         platform: &dyn Platform,
@@ -216,7 +214,6 @@ impl<S: Store> Database<S> {
         ToDatabase::AlterPolicy { spec, make_default: false }
     }
 
-    /// Plans a statement. The plan is no change, a job with the new state, or a refusal.
     fn plan(
         &mut self,
         platform: &dyn Platform,
@@ -310,7 +307,6 @@ impl<S: Store> Database<S> {
     }
 }
 
-/// Returns a new database, and the job that opens its first policy.
 fn new_database(
     platform: &dyn Platform,
     object: &ObjectId,

@@ -55,12 +55,10 @@ struct Story {
     platform: Counting,
     store: MemoryStore,
     database: Database<MemoryStore>,
-    /// The messages of all events, with their receivers.
     told: Vec<(ObjectId, ToShard)>,
 }
 
 impl Story {
-    /// Opens a database with three policies.
     fn begin() -> Self {
         Self::with(SHARDS, 0)
     }
@@ -90,7 +88,6 @@ impl Story {
         story
     }
 
-    /// Repeats a request until it is complete.
     fn complete(&mut self, message: &ToDatabase) {
         for _ in 0..20 {
             match self.ask(message) {
@@ -101,7 +98,6 @@ impl Story {
         panic!("{message:?} does not end");
     }
 
-    /// Sends replies to an event's calls until the event ends. Returns the event's reply.
     fn answer(&mut self, event_id: EventId, mut step: Step<Vec<u8>>) -> Vec<u8> {
         let mut count = 0;
         loop {
@@ -127,7 +123,6 @@ impl Story {
         envelope::decode(&reply).unwrap().1
     }
 
-    /// Runs the due alarms. Returns the number of alarms that ran.
     fn alarms(&mut self) -> usize {
         for alarms in 0..20 {
             let due_ns = self.database.next_alarm_ns();
@@ -140,7 +135,6 @@ impl Story {
         panic!("alarms without an end");
     }
 
-    /// Evicts the object.
     fn restart(&mut self) {
         self.database = Database::new(self.store.clone(), ObjectId("database".to_owned()));
         self.ask(&ToDatabase::Stats);

@@ -20,7 +20,6 @@ pub(super) struct CallExecutor {
     finished_streams: usize,
     /// The last values of the previous transformation, which are the input of the current one.
     left: Option<StreamBatch>,
-    /// The output of the current transformation for `left`.
     through: Option<StreamBatch>,
 }
 

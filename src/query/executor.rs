@@ -32,7 +32,6 @@ pub enum ExecStep {
 
 #[derive(Debug)]
 struct InputState {
-    /// Position in the node's inputs.
     input: usize,
     feeds: Vec<Vec<Stream>>,
 }
@@ -49,14 +48,12 @@ pub struct Executor {
     work: Work,
     /// The unfinished subqueries with their positions in the node. Only the first entry runs.
     pending: VecDeque<(usize, Self)>,
-    /// The subqueries' results.
     derived: Vec<Derived>,
     /// The first entry is the current measurement.
     inputs: VecDeque<InputState>,
     group: Option<GroupExecutor>,
     /// The number of the current measurement's series with rows, regardless of LIMIT and OFFSET.
     series: u64,
-    /// Whether `series` includes the current group.
     is_counted: bool,
     ready: VecDeque<SeriesChunk>,
 }
@@ -205,7 +202,6 @@ impl Executor {
         }
     }
 
-    /// Runs one step of the first unfinished subquery.
     fn advance_subquery(&mut self) -> Result<Local, QueryError> {
         let Some((index, subquery)) = self.pending.front_mut() else {
             return Ok(Local::TiedPoints);
@@ -311,7 +307,6 @@ impl Executor {
         Vec::new()
     }
 
-    /// Skips the remaining series of the current measurement.
     fn end_measurement(&mut self) {
         self.inputs.pop_front();
         self.series = 0;

@@ -24,7 +24,6 @@ use crate::model::bug::OrBug;
 use crate::model::limits::BUCKETS_PER_QUERY_MAX;
 use crate::model::value::FieldValue;
 
-/// The result of a group's step.
 #[derive(Debug)]
 pub(crate) enum GroupProgress {
     Need(Vec<StreamNeed>),
@@ -315,7 +314,6 @@ impl GroupExecutor {
         self.next_chunk(node)
     }
 
-    /// Applies fill, transformations and limits to a merged call.
     fn settle(
         &mut self,
         node: &SelectNode,

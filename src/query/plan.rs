@@ -66,7 +66,6 @@ impl PlannedScan {
     }
 }
 
-/// One SELECT: the whole statement or a subquery.
 #[derive(Clone, Debug)]
 pub(crate) struct SelectNode {
     pub(crate) columns: Rc<[String]>,

@@ -25,7 +25,6 @@ pub(super) enum ChunkCut {
 }
 
 impl ChunkCut {
-    /// Returns the rule that applies to a response with this series.
     pub(super) fn new(chunk: &SeriesChunk) -> Self {
         let is = |columns: &[&str]| chunk.columns.iter().eq(columns);
         match chunk.values.first() {
@@ -48,7 +47,6 @@ pub struct Documents {
     chunk_rows: usize,
     statement_id: u32,
     held: Option<HeldSeries>,
-    /// Whether a document of the current statement has been written.
     written: bool,
     out: Vec<u8>,
 }

@@ -15,7 +15,6 @@ use crate::query::result::{Column, ResultColumn, SeriesChunk, StringColumn, Vali
 pub struct CsvWriter {
     out: Vec<u8>,
     epoch: Precision,
-    /// The columns in the last header.
     columns: Option<Rc<[String]>>,
     /// `true` until the first row of the current statement is written.
     fresh: bool,

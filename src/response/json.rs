@@ -136,7 +136,6 @@ impl Document {
     }
 }
 
-/// Opens the object of a series and writes the members that precede its values.
 pub(super) fn header(emitter: &mut Emitter, chunk: &SeriesChunk) {
     emitter.open(b'{');
     if let Some(name) = chunk.name.as_deref().filter(|name| !name.is_empty()) {

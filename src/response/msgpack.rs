@@ -23,14 +23,12 @@ const PIECE_BYTES: usize = 256 << 10;
 pub struct Packed {
     epoch: Option<Precision>,
     chunk_rows: Option<usize>,
-    /// The complete documents.
     out: Rope,
     results: Counted,
     series: Counted,
     /// The series to which the next rows may belong, without its values, and the series' rows.
     open: Option<(SeriesChunk, Counted)>,
     statement_id: u32,
-    /// Whether a document of the current statement has been written.
     written: bool,
 }
 
@@ -48,7 +46,6 @@ impl Rope {
         self.bytes_before_last + self.pieces.back().map_or(0, Vec::len)
     }
 
-    /// Returns the piece to which the next bytes are appended.
     fn tail(&mut self) -> &mut Vec<u8> {
         if self.pieces.back().is_none_or(|last| last.len() >= PIECE_BYTES) {
             self.bytes_before_last = self.bytes();
@@ -71,7 +68,6 @@ impl Rope {
         }
     }
 
-    /// Takes the first piece. Returns an empty vector if no piece is left.
     fn take_first(&mut self) -> Vec<u8> {
         let first = self.pieces.pop_front().unwrap_or_default();
         match self.pieces.is_empty() {

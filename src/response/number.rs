@@ -41,7 +41,6 @@ pub fn csv_float(value: f64, out: &mut Vec<u8>) {
     }
 }
 
-/// The parts of a formatted number.
 struct Decimal {
     negative: bool,
     /// The significant digits, without leading and trailing zeros.

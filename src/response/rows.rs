@@ -93,7 +93,6 @@ enum Cells<'a> {
 struct AdjacentColumns<'a> {
     /// The printed dictionary entries of each column, and the codes of the rows.
     columns: Vec<(StringColumn, &'a [u32])>,
-    /// The position of the column whose dictionary has the most entries.
     widest: usize,
     /// For each entry of the widest column, the last row with this entry, and the range of the
     /// row's text in `text`.

@@ -19,7 +19,6 @@ fn chunk(host: &str, values: &[f64], partial: bool) -> SeriesChunk {
     }
 }
 
-/// Writes `chunks` as the result of one statement, followed by a failed statement.
 fn written(options: Options, chunks: &[SeriesChunk]) -> String {
     let mut writer = Writer::new(options);
     writer.statement_begin(0);

@@ -67,7 +67,6 @@ struct Shared {
     spare_bytes: Cell<usize>,
     /// The reservations of queries that wait to start, in the order of arrival.
     waiting: RefCell<Vec<Weak<Reservation>>>,
-    /// The reservations of running queries.
     begun: RefCell<Vec<Weak<Reservation>>>,
     /// The time at which a query last started, or tried to start.
     now_ns: Cell<i64>,
@@ -156,7 +155,6 @@ impl ReservationSlot {
     }
 }
 
-/// The queue in which a query waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// The initial kind of every query.
@@ -306,7 +304,6 @@ impl QueryReservation {
         self.0.permit.borrow().tag()
     }
 
-    /// Returns all bytes to the budget, because the query was evicted.
     fn give_up(&self) {
         self.0.permit.borrow_mut().shrink_to(0);
         self.0.release_spare();
@@ -320,7 +317,6 @@ impl Shared {
         self.waiting.borrow().iter().any(|reservation| reservation.strong_count() > 0)
     }
 
-    /// Whether a large query waits or runs.
     fn is_for_large(&self) -> bool {
         let waiting = self.waiting.borrow();
         let is_waited_for =
@@ -350,7 +346,6 @@ impl Reservation {
         self.begins_with_bytes.get() > QUERY_START_BYTES
     }
 
-    /// Whether the query uses more than the initial bytes.
     fn is_grown(&self) -> bool {
         self.permit.borrow().bytes() + self.spare.borrow().bytes() > QUERY_START_BYTES
     }
@@ -427,12 +422,10 @@ impl Reservation {
         ahead.take(most).count()
     }
 
-    /// Reserves the initial bytes.
     fn take_first(&self) -> bool {
         self.permit.borrow_mut().grow_to_with(QUERY_START_BYTES, BEGINNINGS_BYTES_MAX).is_ok()
     }
 
-    /// Returns the number of bytes that all queries of the database use.
     fn database_bytes(&self) -> usize {
         self.permit.borrow().share.bytes.get()
     }
@@ -498,7 +491,6 @@ impl Reservation {
         spare.shrink_to(0);
     }
 
-    /// Returns the bytes that the parts no longer need.
     fn settle(&self) {
         let (mut permit, mut spare) = (self.permit.borrow_mut(), self.spare.borrow_mut());
         let needed = self.used_bytes.get() + self.pieces_bytes.get();

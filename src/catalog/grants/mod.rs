@@ -35,7 +35,6 @@ struct GrantsState {
 #[derive(Clone, Debug, Default)]
 pub struct Grantees {
     state: GrantsState,
-    /// A map from the hash of each lookup key and name to the id of the token or user.
     found_by: BTreeMap<u64, u64>,
     /// Pairs of a database name's hash and the id of a token or user with permissions on that
     /// database.

@@ -18,7 +18,6 @@ fn user(name: &str, databases: &[&str]) -> Grantee {
     Grantee { user: true, ..token(name, databases) }
 }
 
-/// Stores a token or user. Returns its id or the refusal.
 fn put(
     grantees: &mut Grantees,
     store: &MemoryStore,

@@ -14,11 +14,9 @@ pub(super) const FIRST_USE_KEY: u64 = 1 << 52;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct UsesRow {
-    /// The last use of each secret that was used.
     uses: Vec<LastUse>,
 }
 
-/// Returns the last uses of the token with this id.
 pub(super) fn read<S: Store>(store: &S, id: u64) -> Result<Vec<LastUse>, StoreError> {
     let key = FIRST_USE_KEY | id;
     let Some(head) = store.head(Table::Schema, key)? else { return Ok(Vec::new()) };

@@ -31,7 +31,6 @@ const ENDED_MAX: usize = 64;
 /// The current round of messages that send the access number.
 #[derive(Debug, Default)]
 pub(super) struct AccessProgress {
-    /// The access number.
     number: u64,
     /// The shards, in the order of their replies.
     requested: Vec<ObjectId>,

@@ -31,8 +31,6 @@ fn token(name: &str) -> Grantee {
     Grantee { id: 1, version: 1, ..Grantee::token(name, hash, grants, [1, i64::MAX]) }
 }
 
-/// Sends a request to a Database whose shards reply with `shard`. Returns the reply and the
-/// messages to the shards.
 fn ask(
     database: &mut Database<MemoryStore>,
     message: &ToDatabase,

@@ -30,7 +30,6 @@ fn spec(name: &str, duration_ns: i64, shard_ns: i64) -> PolicySpec {
     }
 }
 
-/// The error messages of 1.6.7.
 #[test]
 fn create_policy_errors_match_influxdb_1() {
     for (name, duration_ns, shard_ns, make_default, text) in [

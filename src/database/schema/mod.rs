@@ -27,7 +27,6 @@ pub struct Schema {
     /// The highest version of all measurements.
     version: u64,
     next_measurement: u32,
-    /// The lowest id of new columns.
     first_column: u32,
 }
 

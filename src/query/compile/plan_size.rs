@@ -23,13 +23,11 @@ impl PlanSize {
         Self { limits, sources, columns, entries }
     }
 
-    /// Adds measurements of FROM.
     pub(super) fn add_sources(&self, count: usize) -> Result<(), QueryError> {
         let advice = "name fewer measurements in FROM";
         self.add((&self.sources, count), Limit::Sources, advice)
     }
 
-    /// Adds the columns to which `expr` expands.
     pub(super) fn add_columns(&self, expr: &Expr, count: usize) -> Result<(), QueryError> {
         let each = calls(expr).max(1);
         let advice = "name the needed fields instead of * or a regular expression";

@@ -8,7 +8,6 @@ use crate::query::functions::Function;
 use crate::query::plan::{DerivedField, DerivedFrom};
 use crate::scan::request::{Arithmetic, Comparison, Input, Operand, Predicate};
 
-/// The rules for resolving a condition's names and missing values.
 #[derive(Clone, Copy)]
 struct Scope<'a> {
     schema: &'a Columns<'a>,

@@ -40,7 +40,6 @@ pub enum Kind {
     Mathematics,
 }
 
-/// The parameters of a function, which `compile/arguments.rs` checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arguments {
     Field,
@@ -88,7 +87,6 @@ pub(crate) enum Output {
     Always(DataType),
 }
 
-/// Specifies where a function is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Execution {
     /// Shards return partial states, which the edge merges.

@@ -62,7 +62,6 @@ impl CardinalityCount {
         })
     }
 
-    /// The purpose of the statement's condition.
     pub(super) fn purpose(&self) -> ConditionUse {
         if self.of == CountOf::TagValues {
             ConditionUse::CountOfValues

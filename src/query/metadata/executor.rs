@@ -40,7 +40,6 @@ pub enum MetaStep {
 struct MetaStream {
     id: StreamId,
     summaries: VecDeque<MeasurementSummary>,
-    /// The size of the last page, in bytes.
     bytes: usize,
     /// The position of the next page. The inner `None` means the first page. The outer `None` means
     /// that the last page has arrived.

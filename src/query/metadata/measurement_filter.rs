@@ -33,7 +33,6 @@ enum Test {
 #[derive(Clone, Debug)]
 pub(super) struct MeasurementFilter {
     root: Filter,
-    /// The comparisons from left to right.
     pub(super) leaves: Vec<Leaf>,
 }
 

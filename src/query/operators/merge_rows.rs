@@ -32,7 +32,6 @@ impl RowBatch {
 #[derive(Debug)]
 pub(crate) struct Unread {
     batch: RowBatch,
-    /// The position of the first remaining row.
     next: usize,
 }
 

@@ -68,11 +68,9 @@ pub(crate) struct Stream {
     /// The maximum memory of a slice, in bytes.
     slice_bytes_max: usize,
     room: QueryReservation,
-    /// The memory of the current slice.
     held: HeldBytes,
     /// The groups of complete slices that the stream has not returned yet.
     ready: VecDeque<(Vec<String>, Complete)>,
-    /// Whether the last slice is complete.
     is_over: bool,
 }
 
@@ -191,7 +189,6 @@ impl Stream {
         Ok(())
     }
 
-    /// Makes the current slice's groups ready, and starts the next slice.
     fn end_slice(&mut self) {
         self.is_over = self.slice.is_last();
         for (key, data) in self.slice.take().into_iter().filter(|(_, data)| !data.is_empty()) {

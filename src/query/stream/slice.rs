@@ -15,7 +15,6 @@ use crate::scan::request::{Output, ResultPosition, ScanRequest};
 /// The approximate memory of a group without its key and columns, in bytes.
 const GROUP_BYTES: usize = 200;
 
-/// All data of a group in a slice.
 #[derive(Debug)]
 pub(crate) enum Complete {
     Rows(OrderedRows),

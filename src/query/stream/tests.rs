@@ -14,7 +14,6 @@ use crate::scan::request::{Input, Output, ResultPosition};
 /// A group, a time, and a number that distinguishes rows.
 type Row = (String, i64, i64);
 
-/// A shard that returns its rows series by series.
 struct Shard {
     rows: Vec<Row>,
     descending: bool,

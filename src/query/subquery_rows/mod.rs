@@ -64,7 +64,6 @@ pub(crate) struct Derived {
     tables: BTreeMap<Rc<str>, ArrivedRows>,
     bytes: usize,
     held: HeldBytes,
-    /// The measurement of the most recent rows.
     current: Option<Rc<str>>,
     is_done: bool,
     /// The number of the current measurement's rows that the outer statement has read.

@@ -17,7 +17,6 @@ pub(crate) struct MovingAverage {
 /// The last values and their sum. A sum of floats accumulates the rounding errors of 1.x.
 #[derive(Debug)]
 struct RunningSum<T> {
-    /// The number of values in each sum.
     window: usize,
     values: VecDeque<T>,
     sum: T,

@@ -28,7 +28,6 @@ const COLUMN_TYPE: &str = "iox::column::type";
 /// The metadata key of the schema for the tags that group the rows.
 const GROUP_KEY: &str = "iox::influxql::group_key::metadata";
 
-/// The Arrow stream of a response.
 pub(super) struct Batches {
     schema: SchemaRef,
     stream: StreamWriter<Vec<u8>>,

@@ -5,7 +5,6 @@ use super::layout::{Cell, Layout};
 use super::text;
 use crate::query::result::SeriesChunk;
 
-/// The CSV lines of a response.
 #[derive(Debug)]
 pub(super) struct Lines {
     /// The bytes that were written and have not been taken yet.
@@ -13,7 +12,6 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Creates a writer, and writes the line of column names.
     pub(super) fn new(layout: &Layout) -> Self {
         let mut out = Vec::new();
         line(layout.columns().iter().map(|column| Cell::Text(&column.name)), &[], &mut out);

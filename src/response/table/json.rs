@@ -4,7 +4,6 @@ use super::layout::{Cell, Layout};
 use super::text;
 use crate::query::result::SeriesChunk;
 
-/// The JSON objects of a response.
 #[derive(Debug)]
 pub(super) struct Objects {
     /// The bytes that were written and have not been taken yet.
@@ -13,7 +12,6 @@ pub(super) struct Objects {
     keys: Vec<Vec<u8>>,
     /// Whether to write one object per line instead of an array.
     lines: bool,
-    /// Whether a row has been written.
     begun: bool,
 }
 

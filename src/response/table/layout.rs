@@ -41,7 +41,6 @@ pub enum TableKind {
     Unknown,
 }
 
-/// The source of a column's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     Measurement,

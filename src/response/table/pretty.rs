@@ -7,7 +7,6 @@ use crate::model::bug::OrBug;
 use crate::model::limits::REPLY_PIECE_BYTES;
 use crate::query::result::SeriesChunk;
 
-/// The table of a response.
 #[derive(Debug)]
 pub(super) struct Grid {
     /// All printed values in row order. The first row contains the column names.
@@ -18,7 +17,6 @@ pub(super) struct Grid {
     widths: Vec<usize>,
     /// The number of values that [`Self::take`] has written; `None` before [`Self::finish`].
     written: Option<usize>,
-    /// Whether the complete table has been written.
     closed: bool,
 }
 
@@ -58,7 +56,6 @@ impl Grid {
         self.written = Some(0);
     }
 
-    /// Returns the size of the stored values, in bytes.
     pub(super) fn held_bytes(&self) -> usize {
         self.text.len() + size_of_val(self.ends.as_slice())
     }
@@ -71,7 +68,6 @@ impl Grid {
         (lines + 1) * (line + 1)
     }
 
-    /// Returns the next piece of the text.
     pub(super) fn take(&mut self) -> Vec<u8> {
         let mut out = Vec::new();
         let Some(mut written) = self.written.filter(|_| !self.closed) else { return out };

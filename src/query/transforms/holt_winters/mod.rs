@@ -148,7 +148,6 @@ struct Fit {
     past: Vec<f64>,
     season: usize,
     start: Vec<f64>,
-    /// The number of started searches.
     choices: usize,
     search: Option<Search>,
     best: Option<(f64, Vec<f64>)>,

@@ -16,7 +16,6 @@ impl RelativeStrength {
         Self { up: average.clone(), down: average, last: 0.0 }
     }
 
-    /// Returns the smoothed upward and downward movements.
     pub(super) fn movements(&mut self, value: f64) -> (f64, f64) {
         let change = value - self.last;
         self.last = value;
