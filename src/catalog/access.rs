@@ -52,7 +52,6 @@ pub(super) struct CreationProgress {
     /// The version of all tokens and users, and the last id that the Database received at this
     /// version.
     notified: Option<(u64, u64)>,
-    /// The value of `notified` after the reply to the current page.
     sent: Option<(u64, u64)>,
 }
 

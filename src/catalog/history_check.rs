@@ -23,7 +23,6 @@ pub(super) struct HistoryCheck {
     /// the recovery can be undone.
     undo_ns: i64,
     left: VecDeque<CheckedObject>,
-    /// The number of replies so far.
     answered: usize,
     pub(super) shards: u64,
 }

@@ -66,7 +66,6 @@ impl Entry {
     }
 }
 
-/// The single `state` row of databases.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct EntriesState {
     /// The next id. Ids are never reused.

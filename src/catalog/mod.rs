@@ -50,9 +50,7 @@ pub struct Catalog<S: Store> {
     /// The databases. `None` before they are read, and after a store error, because the stored
     /// state is then unknown.
     entries: Option<Entries>,
-    /// The jobs that notify databases, read together with `entries`.
     notifications: Notifications,
-    /// The recoveries, read together with `entries`.
     recoveries: Recoveries,
     /// The tokens and users. `None` in the same cases as `entries`.
     grantees: Option<Grantees>,

@@ -55,7 +55,6 @@ impl Notification {
         }
     }
 
-    /// Returns at most `most` databases to notify next. The databases in `tried` are omitted.
     pub(super) fn next(
         &mut self,
         entries: &Entries,
@@ -94,7 +93,6 @@ impl Notification {
     }
 }
 
-/// All jobs by id: a copy of the `job` table. A change is stored before it is applied to this copy.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Notifications {
     rows: BTreeMap<u64, Notification>,
@@ -118,13 +116,10 @@ impl Notifications {
         self.next
     }
 
-    /// Returns a job for changes in memory. The caller then stores the changes with
-    /// [`Notifications::save`].
     pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut Notification> {
         self.rows.get_mut(&number)
     }
 
-    /// Returns all jobs for the token or user with this name, oldest first.
     pub(super) fn about(
         &self,
         user: bool,
@@ -142,7 +137,6 @@ impl Notifications {
         self.rows.insert(number, notification);
     }
 
-    /// Stores the current state of a job. Deletes the job if no database is left to notify.
     pub(super) fn save<S: Store>(&mut self, store: &S, number: u64) -> Result<(), StoreError> {
         let Some(notification) = self.rows.get(&number) else { return Ok(()) };
         if notification.left.is_empty() && notification.rest.is_none() {
@@ -153,8 +147,6 @@ impl Notifications {
         store.put(Table::Job, number, &row::encode(notification)?, &[])
     }
 
-    /// Returns the due time and the id of the job with the earliest due time. Returns `None` if no
-    /// job is due at `now_ns`.
     pub(super) fn due(&self, now_ns: i64) -> Option<(i64, u64)> {
         let due = self.rows.iter().filter(|(_, notification)| notification.due_ns <= now_ns);
         due.map(|(number, notification)| (notification.due_ns, *number)).min()
@@ -164,7 +156,6 @@ impl Notifications {
         self.rows.values().map(|notification| notification.due_ns).min()
     }
 
-    /// Returns descriptions of the jobs that keep failing.
     pub(super) fn problems(&self, entries: &Entries, failures_max: u32) -> Vec<String> {
         let failing =
             self.rows.values().filter(|notification| notification.failures >= failures_max);

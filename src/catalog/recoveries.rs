@@ -92,8 +92,6 @@ impl Recovery {
         }
     }
 
-    /// Counts an attempt of the alarm. Schedules the next attempt, in case the current attempt
-    /// fails.
     pub(super) fn count_attempt(&mut self, now_ns: i64) {
         let wait_ns = JOB_RETRY_NS << self.failures.min(RECOVERY_PAUSES_MAX);
         self.failures = self.failures.saturating_add(1);
@@ -166,7 +164,6 @@ impl Recovery {
         true
     }
 
-    /// Records that `count` more shards finished the current stage.
     pub(super) fn count_finished(&mut self, count: u64, now_ns: i64) {
         self.at += count;
         self.succeeded(now_ns);

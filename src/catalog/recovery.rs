@@ -26,8 +26,6 @@ use crate::store::Store;
 
 #[derive(Debug, Default)]
 pub(super) struct RecoveryProgress {
-    /// The check of all objects before the first change; `None` until the Database has returned its
-    /// shards.
     looking: Option<HistoryCheck>,
     going: Option<PointInTimeReset>,
     is_over: bool,
@@ -49,8 +47,6 @@ impl<S: Store> Catalog<S> {
         Ok(FromCatalog::Recovery(self.recoveries.get(number).map(Recovery::status)))
     }
 
-    /// Starts a recovery request. Returns the progress if the requested recovery is running, and
-    /// otherwise the task that checks all objects.
     pub(super) fn begin_recovery(
         &mut self,
         platform: &dyn Platform,

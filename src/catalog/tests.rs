@@ -168,7 +168,6 @@ fn drive(
     }
 }
 
-/// Checks the documented time to change permissions on each of 10,000 databases.
 #[test]
 fn revocation_reaches_ten_thousand_databases() {
     let mut catalog = Catalog::new(MemoryStore::new());

@@ -14,7 +14,6 @@ use crate::protocol::database::FromDatabase;
 use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 
-/// Returns a description of a schedule that keeps failing, for SHOW DIAGNOSTICS.
 pub(super) fn problem(rows: &DatabaseRows) -> Option<String> {
     let row = rows.schedule.as_ref().filter(|row| row.failures > JOB_FAILURES_MAX)?;
     let reason = row.schedule.last_failure.as_ref().map_or("", |failure| failure.reason.as_str());

@@ -124,8 +124,6 @@ impl<S: Store> Database<S> {
         }
     }
 
-    /// Checks the replies of a round. Every shard must have accepted its message. Returns the
-    /// event's reply if the event ends here.
     fn on_replies(
         &mut self,
         platform: &dyn Platform,
@@ -209,7 +207,6 @@ impl<S: Store> Database<S> {
         }))
     }
 
-    /// Handles the requests that need no other object.
     pub(super) fn answer(
         &mut self,
         platform: &dyn Platform,

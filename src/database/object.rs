@@ -31,7 +31,6 @@ pub struct Database<S: Store> {
     pub(super) split_bytes: u64,
     /// The size of each group in bytes at the last check that did not start a split.
     pub(super) weighed: BTreeMap<u64, u64>,
-    /// The access number, and the shards that have received it. Each shard stores the number.
     pub(super) notified_shards: (u64, BTreeSet<ObjectId>),
     /// The time at which the last request or alarm began, in nanoseconds.
     pub(super) event_ns: i64,
@@ -59,7 +58,6 @@ pub(super) struct DatabaseWork {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct JobProgress {
     pub(super) job: u64,
-    /// The number of the job's messages that have a reply, including replies in earlier events.
     pub(super) answered: usize,
 }
 

@@ -230,7 +230,6 @@ fn fresh_groups(
     policy.groups.iter().map(group).collect()
 }
 
-/// Returns the time, in nanoseconds, at which an unfinished restore is undone.
 fn undo_ns(now_ns: i64) -> i64 {
     now_ns.saturating_add(RESTORE_NS_MAX)
 }

@@ -142,7 +142,6 @@ impl Bill {
         self.saved.registered_ns
     }
 
-    /// Stores the counters as the last row of a change.
     pub(super) fn put<S: Store>(&self, store: &S) -> Result<(), StoreError> {
         let mut billed = self.now(store);
         // The row of these counters also counts as a written row.
@@ -160,7 +159,6 @@ struct PolicyHead {
 #[derive(Clone, Debug)]
 pub struct ContinuousRow {
     pub(super) key: u64,
-    /// The stored query. Every run that moves its watermark rewrites the row.
     pub(super) query: ContinuousQuery,
     /// The earliest time of the next run, in nanoseconds. The row does not contain this time.
     pub(super) not_before_ns: i64,
@@ -174,7 +172,6 @@ impl ContinuousRow {
         Ok(Self { key, query, not_before_ns: 0, failures: 0 })
     }
 
-    /// Returns the due time of the next run, in nanoseconds, or `None` for a disabled query.
     pub(super) fn due_ns(&self, now_ns: i64) -> Option<i64> {
         self.query.next_run_ns(now_ns).map(|next_ns| next_ns.max(self.not_before_ns))
     }

@@ -297,7 +297,6 @@ impl<S: Store> Database<S> {
         Some(PageCopy { copied, requests: requests.collect() })
     }
 
-    /// Stores the progress of the copying and resets the count of failures.
     fn remember(
         &mut self,
         platform: &dyn Platform,

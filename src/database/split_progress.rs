@@ -39,12 +39,9 @@ pub(super) struct FullestShard {
     pub(super) split_at_ns: Option<i64>,
 }
 
-/// A page that was requested from an old shard.
 #[derive(Debug)]
 pub(super) struct RequestedPage {
     pub(super) copying: Copying,
-    /// The measurement of the page, with the requested columns. More columns may have been added in
-    /// the meantime.
     pub(super) measurement: MeasurementSchema,
 }
 
@@ -58,13 +55,10 @@ pub(super) struct PageCopy {
 struct LiveMeasurements {
     shard: u32,
     measurements: Vec<MeasurementId>,
-    /// The start of the next page; `None` after the last page.
     rest: Option<(u32, Vec<String>)>,
 }
 
 impl SplitProgress {
-    /// Adds a page of the old shard's measurements. Returns `false` if the page does not advance
-    /// the resume key, so that the caller does not repeat the request forever.
     pub(super) fn on_live_measurements(&mut self, page: SummaryPage) -> bool {
         let shard = self.source;
         let known = self.live.take().filter(|live| live.shard == shard);

@@ -70,7 +70,6 @@ impl<S: Store> Database<S> {
         }
     }
 
-    /// Returns the next job that the event must execute before its end.
     fn next_job(
         &mut self,
         platform: &dyn Platform,
@@ -340,7 +339,6 @@ fn new_database(
     Ok((DatabaseRows::new(state), change))
 }
 
-/// Returns the job that opens a policy, and the state with the next ids.
 fn create_policy(
     platform: &dyn Platform,
     (object, mut state): (&ObjectId, DatabaseState),

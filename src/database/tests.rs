@@ -18,7 +18,6 @@ use crate::protocol::host::{EventId, Host, Unavailable};
 use crate::protocol::shard::{FromShard, ToShard};
 use crate::store::memory::MemoryStore;
 
-/// The shards of a policy.
 const SHARDS: u32 = 50;
 /// The policies, which together have more shards than one event may call.
 const POLICIES: usize = 3;

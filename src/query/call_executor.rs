@@ -14,7 +14,6 @@ use crate::admission::QueryReservation;
 pub(super) struct CallExecutor {
     streams: Vec<Box<dyn Transformation>>,
     pub(super) limiter: Limiter,
-    /// The current window of a function that needs all values of the window.
     pub(super) gathered: GatherExecutor,
     pub(super) series: Option<CallSeries>,
     finished_streams: usize,
@@ -64,7 +63,6 @@ impl CallExecutor {
         Ok(true)
     }
 
-    /// Appends values to the call's result, up to the statement's LIMIT.
     fn keep(&mut self, piece: StreamBatch) {
         let (from, to) = self.limiter.take(piece.times_ns.len());
         let (times_ns, values) = (piece.times_ns, Column::full(piece.values));

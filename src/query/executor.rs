@@ -247,7 +247,6 @@ impl Executor {
         }
     }
 
-    /// Supplies pages from subqueries. Returns the needs that require shards.
     fn read_subqueries(&mut self, needs: Vec<StreamNeed>) -> Result<Local, QueryError> {
         let mut remote = Vec::new();
         let scans = Rc::clone(&self.scans);
@@ -278,8 +277,6 @@ impl Executor {
         Ok(if remote.is_empty() { Local::TiedPoints } else { Local::Need(remote) })
     }
 
-    /// Starts the next group, in the current or the next measurement. Returns the first pages that
-    /// the executor needs.
     fn begin_group(&mut self) -> Vec<StreamNeed> {
         if self.is_past_slimit() {
             self.end_measurement();
@@ -342,7 +339,6 @@ impl Executor {
         limited && self.series >= node.soffset.saturating_add(node.slimit)
     }
 
-    /// Adds a chunk unless SOFFSET hides its series.
     fn show(&mut self, chunk: SeriesChunk) {
         self.series += u64::from(!self.is_counted);
         self.is_counted = true;

@@ -108,7 +108,6 @@ impl GroupExecutor {
         }
     }
 
-    /// Keeps `chunk` until it is known whether more rows follow. Returns the previous chunk.
     pub(crate) fn hold(&mut self, chunk: SeriesChunk) -> Option<SeriesChunk> {
         let mut before = self.held.replace(chunk);
         if let Some(before) = &mut before {
@@ -117,7 +116,6 @@ impl GroupExecutor {
         before
     }
 
-    /// Whether the group has rows, even if OFFSET hides all of them.
     pub(crate) fn has_rows(&self) -> bool {
         self.limiter.is_begun() || self.calls.iter().any(|call| call.limiter.is_begun())
     }
@@ -373,7 +371,6 @@ impl GroupExecutor {
         chunk
     }
 
-    /// Joins the calls' values and removes them from the calls.
     fn joined(&mut self, node: &SelectNode) -> Option<SeriesChunk> {
         let mut series: Vec<Option<CallSeries>> =
             self.calls.iter_mut().map(|call| call.series.take()).collect();

@@ -36,7 +36,6 @@ pub(crate) enum MathFunction {
     Binary(Binary),
 }
 
-/// Returns `None` unless all arguments are number literals.
 pub(crate) fn fold_literals(function: MathFunction, args: &[Expr]) -> Option<Expr> {
     let value = |arg: &Expr| match arg {
         Expr::NumberLiteral(value) => Some(FieldValue::Float(*value)),

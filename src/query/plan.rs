@@ -78,15 +78,10 @@ pub(crate) struct SelectNode {
     pub(crate) row_work: usize,
     /// The keys in ascending order.
     pub(crate) group_keys: Rc<[String]>,
-    /// Whether times and series descend.
     pub(crate) descending: bool,
-    /// Applies to each series; 0 means no limit.
     pub(crate) limit: u64,
-    /// Applies to each series.
     pub(crate) offset: u64,
-    /// Applies to each measurement; 0 means no limit.
     pub(crate) slimit: u64,
-    /// Applies to each measurement.
     pub(crate) soffset: u64,
     pub(crate) range: TimeRange,
     /// The widest range that scans may read, including any window before `range`.
@@ -94,7 +89,6 @@ pub(crate) struct SelectNode {
     /// The number in `fill(number)`, as written, which replaces missing strings and booleans.
     pub(crate) fill_number: Option<FieldValue>,
     pub(crate) window: Option<Window>,
-    /// The configured `BUCKETS_PER_QUERY_MAX`.
     pub(crate) buckets_max: u64,
     /// The clock changes of `tz()`, for printing times.
     pub(crate) zone: Rc<[(i64, i64)]>,
@@ -111,7 +105,6 @@ pub(crate) struct SelectNode {
     pub(crate) carries: bool,
     /// The scans of each input. A raw query has one feed, which reads rows.
     pub(crate) feeds: Vec<Feed>,
-    /// The measurements, in the order of the result.
     pub(crate) inputs: Vec<Input>,
     pub(crate) subqueries: Vec<Rc<Subquery>>,
 }
@@ -155,7 +148,6 @@ pub(crate) struct CallPlan {
     /// The innermost transformation is first.
     pub(crate) transforms: Vec<Transform>,
     pub(crate) aux: Vec<usize>,
-    /// Whether the call also reads the window before the range.
     pub(crate) extended: bool,
     /// Whether the call never has values.
     pub(crate) silent: bool,
@@ -186,7 +178,6 @@ pub(crate) enum CallBase {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct GatherPlan {
     pub(crate) function: GatheredFunction,
-    /// Whether the call counts the function's rows, as in `count(distinct(x))`.
     pub(crate) counted: bool,
     /// The slots of the tag arguments of `top` and `bottom`. An argument that is a field has no
     /// slot, because 1.x treats it as a tag that every series lacks.
@@ -210,9 +201,7 @@ impl GatherPlan {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Feed {
     pub(crate) kind: FeedKind,
-    /// Empty for a raw query.
     pub(crate) calls: Vec<usize>,
-    /// Whether the feed includes the window before the range.
     pub(crate) extended: bool,
 }
 
@@ -226,18 +215,15 @@ pub(crate) enum FeedKind {
 #[derive(Clone, Debug)]
 pub(crate) struct Input {
     pub(crate) name: Rc<str>,
-    /// For each feed, the scans whose results are merged.
     pub(crate) feeds: Vec<Vec<Binding>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Binding {
-    /// The position in [`Plan::scans`].
     pub(crate) scan: usize,
     /// Each group key's position in the page's keys.
     pub(crate) key: Vec<Option<usize>>,
     pub(crate) slots: Vec<SlotSource>,
-    /// The calls, in the order of the page.
     pub(crate) calls: Vec<CallSource>,
 }
 
@@ -253,7 +239,6 @@ pub(crate) enum SlotSource {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CallSource {
-    /// The position in [`SelectNode::calls`].
     pub(crate) call: usize,
     /// For each slot in the call's `aux`, its position in the page.
     pub(crate) aux: Vec<Option<usize>>,

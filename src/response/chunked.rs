@@ -12,7 +12,6 @@ use super::time;
 use crate::model::time::Precision;
 use crate::query::result::{ResultColumn, SeriesChunk};
 
-/// The rule by which 1.x divides a response into documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ChunkCut {
     /// A document ends at the maximum number of rows. This rule applies to SELECT, and to the SHOW
@@ -150,7 +149,6 @@ impl Documents {
         HeldSeries { emitter, series: chunk.without_rows(), rows: 0, unsupported: None }
     }
 
-    /// Writes the document in memory, if any.
     fn release(&mut self, more_of_series: bool, more_of_statement: bool, ending: Ending<'_>) {
         let Some(HeldSeries { mut emitter, rows, unsupported, .. }) = self.held.take() else {
             return;

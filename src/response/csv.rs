@@ -125,7 +125,6 @@ enum Cells<'a> {
 struct Times<'a> {
     times_ns: &'a [i64],
     unit_ns: i64,
-    /// The time whose text is in `printed`.
     last_ns: Option<i64>,
     printed: Vec<u8>,
 }

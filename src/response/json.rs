@@ -160,7 +160,6 @@ pub(super) fn header(emitter: &mut Emitter, chunk: &SeriesChunk) {
     emitter.close(b']');
 }
 
-/// Writes the last members of a result or series in Go's order: `messages`, `partial` and `error`.
 pub(super) fn trailer(emitter: &mut Emitter, partial: bool, ending: Ending<'_>) {
     if let Ending::Warned(warning) = ending {
         emitter.key("messages");

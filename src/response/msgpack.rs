@@ -78,7 +78,6 @@ impl Rope {
     }
 }
 
-/// The concatenated elements of a list, and the number of elements.
 #[derive(Debug, Default)]
 struct Counted {
     elements: Rope,
@@ -86,7 +85,6 @@ struct Counted {
 }
 
 impl Counted {
-    /// Moves the number of elements and the elements to the end of `out`.
     fn append_to(&mut self, out: &mut Rope) {
         let Self { elements, count } = std::mem::take(self);
         array(count, out.tail());
@@ -168,8 +166,6 @@ impl Packed {
         self.open = Some((chunk.without_rows(), Counted::default()));
     }
 
-    /// Writes the current series. In a chunked response, also writes the document that contains the
-    /// series.
     fn close_series(&mut self, more_of_series: bool, more_of_statement: bool, ending: Ending<'_>) {
         let Some((head, mut rows)) = self.open.take() else { return };
         let out = self.series.elements.tail();

@@ -31,8 +31,6 @@ impl TimeForm<'_> {
     }
 }
 
-/// Returns the offset from UTC at `time_ns`, in nanoseconds. `zone` has the form of
-/// [`TimeForm::zone`].
 fn offset_at(zone: &[(i64, i64)], time_ns: i64) -> i64 {
     let after = zone.partition_point(|(from_ns, _)| *from_ns <= time_ns);
     after.checked_sub(1).and_then(|i| zone.get(i)).map_or(0, |(_, offset_ns)| *offset_ns)
@@ -173,7 +171,6 @@ pub fn arrow(time_ns: i64, zone: &[(i64, i64)], out: &mut Vec<u8>) {
     }
 }
 
-/// Appends the local date and time without a fraction. Returns the fraction, in nanoseconds.
 fn to_second(time_ns: i64, offset_ns: i64, out: &mut Vec<u8>) -> i64 {
     // The sum can exceed the range of `i64`.
     let local_ns = i128::from(time_ns) + i128::from(offset_ns);
@@ -195,7 +192,6 @@ fn to_second(time_ns: i64, offset_ns: i64, out: &mut Vec<u8>) -> i64 {
     of_day_ns % S_NS
 }
 
-/// Appends `Z`, or the sign, hours and minutes of the offset.
 fn offset(offset_ns: i64, out: &mut Vec<u8>) {
     let offset_minutes = offset_ns / (60 * S_NS);
     if offset_minutes == 0 {
@@ -219,7 +215,6 @@ fn fraction(fraction_ns: i64, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends the non-negative `value` with at least `width` digits.
 fn digits(value: i64, width: usize, out: &mut Vec<u8>) {
     let mut buffer = itoa::Buffer::new();
     let text = buffer.format(value);

@@ -171,13 +171,10 @@ struct Reservation {
     permit: RefCell<Permit>,
     /// The bytes that exceed the permit, from the free part of the bodies' budget.
     spare: RefCell<Permit>,
-    /// The bytes that the query's parts use.
     used_bytes: Cell<usize>,
     /// The maximum size of the query's pages in transit, in bytes.
     pieces_bytes: Cell<usize>,
-    /// The number of bytes that the query needs at its start.
     begins_with_bytes: Cell<usize>,
-    /// The number of bytes that the query could not reserve since its start.
     refused_bytes: Cell<usize>,
     restarts: Cell<u32>,
     has_begun: Cell<bool>,
@@ -299,7 +296,6 @@ impl QueryReservation {
         HeldBytes::new(self.clone())
     }
 
-    /// Returns the database's share and the number of bytes, to choose a query to evict.
     fn tag(&self) -> Tag {
         self.0.permit.borrow().tag()
     }

@@ -19,7 +19,6 @@ use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 use uses::FIRST_USE_KEY;
 
-/// The key of the counters in the `state` table. Row 0 contains the counters of databases.
 const STATE_ROW: u64 = 1;
 
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -76,9 +75,6 @@ pub enum Put {
 
 impl Grantees {
     /// Reads the table.
-    ///
-    /// # Errors
-    /// [`StoreError`]
     pub fn load<S: Store>(store: &S) -> Result<Self, StoreError> {
         let mut grantees = Self::default();
         if !store.is_open()? {
@@ -134,9 +130,6 @@ impl Grantees {
     }
 
     /// Returns the token or user with this name.
-    ///
-    /// # Errors
-    /// [`StoreError`]
     pub fn named<S: Store>(
         &self,
         store: &S,
@@ -149,9 +142,6 @@ impl Grantees {
     }
 
     /// Returns the token or user with this lookup key, in the form of [`Grantee::found_by`].
-    ///
-    /// # Errors
-    /// [`StoreError`]
     pub fn by_key<S: Store>(
         &self,
         store: &S,
@@ -163,9 +153,6 @@ impl Grantees {
     }
 
     /// Returns a page of tokens or users with ids above `after`, and whether further pages follow.
-    ///
-    /// # Errors
-    /// [`StoreError`]
     pub fn page<S: Store>(
         &self,
         store: &S,
@@ -195,9 +182,6 @@ impl Grantees {
 
     /// Returns a page of those tokens and users with ids above `after` that have permissions on
     /// `database`. The result omits all other permissions.
-    ///
-    /// # Errors
-    /// [`StoreError`]
     pub fn concerning<S: Store>(
         &self,
         store: &S,
@@ -235,9 +219,6 @@ impl Grantees {
 
     /// Prepares the change that stores `grantee`. See
     /// [`crate::protocol::catalog::ToCatalog::PutGrantee`].
-    ///
-    /// # Errors
-    /// [`StoreError`]
     pub fn put<S: Store>(&self, store: &S, mut grantee: Grantee) -> Result<Put, StoreError> {
         let found = self.named(store, grantee.user, &grantee.name)?;
         if let Some(found) = &found {
@@ -268,9 +249,6 @@ impl Grantees {
     }
 
     /// Prepares the removal of a token or user. Returns `None` if the name does not exist.
-    ///
-    /// # Errors
-    /// [`StoreError`]
     pub fn remove<S: Store>(
         &self,
         store: &S,
@@ -337,9 +315,6 @@ impl Grantees {
     }
 
     /// Returns the last uses of each token in `rows`.
-    ///
-    /// # Errors
-    /// [`StoreError`]
     pub fn uses<S: Store>(
         &self,
         store: &S,
@@ -349,9 +324,6 @@ impl Grantees {
     }
 
     /// Looks up `keys`, and records `day` as the last use of each token.
-    ///
-    /// # Errors
-    /// [`StoreError`]
     pub fn look_up<S: Store>(
         &self,
         store: &S,
@@ -369,9 +341,6 @@ impl Grantees {
     }
 
     /// Looks up the tokens and users with these keys.
-    ///
-    /// # Errors
-    /// [`StoreError`]
     pub fn identify<S: Store>(
         &self,
         store: &S,
@@ -400,7 +369,6 @@ fn hashes_of(row: &Grantee) -> impl Iterator<Item = u64> {
     databases(&row.grants).map(|database| hash(&["d", database]))
 }
 
-/// Returns the hashes of the name and of all lookup keys. A user's only lookup key is the name.
 fn names_of(row: &Grantee) -> Vec<u64> {
     let keys = row.keys().filter(|key| !key.user).map(|key| key_hash(false, &key.text));
     keys.chain([name_hash(row.user, &row.name)]).collect()

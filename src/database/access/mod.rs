@@ -28,7 +28,6 @@ use crate::store::{Store, StoreError, Table};
 /// The number of changes that a Database remembers. A repeated change arrives within minutes.
 const ENDED_MAX: usize = 64;
 
-/// The current round of messages that send the access number.
 #[derive(Debug, Default)]
 pub(super) struct AccessProgress {
     number: u64,
@@ -100,7 +99,6 @@ impl<S: Store> Database<S> {
         Ok((!push.narrows).then_some(FromDatabase::Done))
     }
 
-    /// Returns the unfinished job that sends the access number to the shards.
     pub(super) fn access_job(&self) -> Option<u64> {
         let jobs = self.rows.iter().flat_map(|rows| &rows.jobs);
         jobs.filter(|(_, job)| job.kind == JobKind::Access).map(|(&key, _)| key).next()

@@ -88,9 +88,6 @@ impl Policies {
     }
 
     /// Checks CREATE RETENTION POLICY.
-    ///
-    /// # Errors
-    /// [`PolicyRefusal`]
     pub fn check_create(
         &self,
         spec: &PolicySpec,
@@ -114,9 +111,6 @@ impl Policies {
     }
 
     /// Checks ALTER RETENTION POLICY.
-    ///
-    /// # Errors
-    /// [`PolicyRefusal`]
     pub fn check_alter(
         &self,
         change: &PolicyChange,

@@ -24,7 +24,6 @@ pub struct Schema {
     /// The dropped measurements, without their columns. These entries stay, so that ids are never
     /// reused and every edge receives the drop.
     dropped: Vec<MeasurementSchema>,
-    /// The highest version of all measurements.
     version: u64,
     next_measurement: u32,
     first_column: u32,

@@ -129,7 +129,6 @@ fn time(node: &SelectNode, feed: &Feed) -> TimeRange {
     range
 }
 
-/// Returns a slot's field, converted to the slot's type.
 fn field(slot: &Slot, schema: &Columns<'_>) -> Option<Input> {
     let wanted = slot.data_type.field_type()?;
     let (column, field_type) = schema.field(&slot.name)?;

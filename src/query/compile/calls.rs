@@ -350,7 +350,6 @@ impl<'a> CallBuilder<'a> {
         }
     }
 
-    /// Returns the slots of all tags, or no slots if each group contains only one series.
     fn key_slots(&mut self, group_keys: &[String]) -> Vec<usize> {
         let names = self.names;
         let grouped: HashSet<&str> = group_keys.iter().map(String::as_str).collect();

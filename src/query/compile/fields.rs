@@ -10,12 +10,10 @@ use crate::query::functions::Function;
 #[derive(Debug, Default)]
 pub(crate) struct StatementCheck {
     pub(crate) interval: Interval,
-    /// Whether the outer statement supplies the interval.
     pub(crate) inherited_interval: bool,
     /// The number of windows that transformations read before the range.
     pub(crate) extra_intervals: i64,
     pub(crate) only_selectors: bool,
-    /// Whether a field calls `distinct()` outside other calls.
     pub(crate) has_distinct: bool,
     pub(crate) top_bottom: Option<String>,
     pub(crate) has_auxiliary: bool,
@@ -152,7 +150,6 @@ impl FieldCheck<'_> {
     }
 }
 
-/// Whether 1.x considers `expr` a literal.
 pub(crate) fn is_literal(expr: &Expr) -> bool {
     match expr {
         Expr::Regex(_)

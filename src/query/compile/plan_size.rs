@@ -8,7 +8,6 @@ use crate::model::limits::{PLAN_ENTRIES_MAX, WORK_PER_NAME};
 use crate::query::error::QueryError;
 use crate::query::functions::Function;
 
-/// The size so far, including subqueries.
 #[derive(Debug)]
 pub(super) struct PlanSize {
     limits: Limits,
@@ -62,7 +61,6 @@ impl PlanSize {
     }
 }
 
-/// Counts the calls of functions that are not mathematical.
 fn calls(expr: &Expr) -> usize {
     match expr {
         Expr::Call { name, args } => {

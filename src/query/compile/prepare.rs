@@ -50,7 +50,6 @@ pub(crate) struct Prepared<'a> {
     pub(super) size: &'a PlanSize,
 }
 
-/// Resolves names in inner statements first.
 pub(crate) fn prepare<'a>(
     checked: &'a CheckedSelect<'a>,
     (context, size): (&'a Context<'a>, &'a PlanSize),

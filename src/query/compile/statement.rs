@@ -16,7 +16,6 @@ use crate::query::transforms;
 #[derive(Debug)]
 pub(crate) struct CheckedSelect<'a> {
     pub(crate) select: &'a SelectStatement,
-    /// The folded condition, without time comparisons.
     pub(crate) condition: Option<Expr>,
     /// The selected range, intersected with every outer statement's range.
     pub(crate) range: TimeRange,
@@ -27,7 +26,6 @@ pub(crate) struct CheckedSelect<'a> {
     pub(crate) facts: StatementCheck,
     /// The effective fill method. In a subquery, `null` becomes `none`.
     pub(crate) fill: Fill,
-    /// Whether the latest rows come first. A subquery has its outer statement's direction.
     pub(crate) descending: bool,
     pub(crate) nested: bool,
     /// Whether a subquery supplies the outer functions that read the previous window. If so, the
@@ -37,7 +35,6 @@ pub(crate) struct CheckedSelect<'a> {
     /// kinds executes a subquery twice.
     pub(crate) readings: u32,
     pub(crate) zone: Option<Zone>,
-    /// The subqueries in FROM, in order. A subquery that is executed twice has two entries.
     pub(crate) subqueries: Vec<CheckedSelect<'a>>,
 }
 
@@ -168,7 +165,6 @@ pub(crate) fn check<'a>(
     Ok(checked)
 }
 
-/// Returns the outermost calls of functions that are not mathematical.
 fn calls_of(expr: &Expr) -> Vec<&str> {
     match expr {
         Expr::Call { name, args } if Function::mathematics(name).is_some() => {

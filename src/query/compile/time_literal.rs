@@ -15,7 +15,6 @@ pub(crate) fn parse(text: &str, zone: Option<&Zone>) -> Result<i64, QueryError> 
     time_literal::parse(text, offset).map_err(|error| QueryError::Invalid(error.to_string()))
 }
 
-/// Formats RFC 3339 without a fraction.
 pub(crate) fn print_seconds(time_ns: i64) -> String {
     time_literal::format_utc(time_ns.saturating_sub(time_ns.rem_euclid(S_NS)))
 }

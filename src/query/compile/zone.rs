@@ -18,7 +18,6 @@ pub(crate) struct Zone {
 const PROBE_SECONDS: i64 = 20 * 86_400;
 
 impl Zone {
-    /// The error has the parser's text: `unable to find time zone …`.
     pub(crate) fn find(name: &str) -> Result<Self, QueryError> {
         let name = if name.is_empty() || name == "Local" { "UTC" } else { name };
         let unknown = || QueryError::Invalid(format!("unable to find time zone {name}"));

@@ -19,7 +19,6 @@ pub struct Function {
     pub(crate) takes: SupportedTypes,
     pub(crate) output: Output,
     pub(crate) execution: Execution,
-    /// The value for empty windows in statements without a `fill` clause.
     pub(crate) fill: DefaultFill,
     /// The name in 1.x's error about an unsupported type, if the name differs from `name`.
     pub(crate) iterator: Option<&'static str>,
@@ -133,7 +132,6 @@ impl SupportedTypes {
 }
 
 impl Output {
-    /// The result type for input values of type `input`.
     pub(crate) fn over(self, input: DataType) -> DataType {
         match self {
             Self::Input => input,

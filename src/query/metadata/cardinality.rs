@@ -143,7 +143,6 @@ impl CardinalityCount {
         self.is_estimate || self.of == CountOf::Measurement
     }
 
-    /// Calls `add` for each name in a shard's summary, with the group's tag values before the name.
     pub(super) fn names(
         &self,
         known: &ColumnNames,
@@ -195,7 +194,6 @@ impl CardinalityCount {
         matches!(self.of, CountOf::Series | CountOf::TagValues) && self.groups.is_empty()
     }
 
-    /// Returns one series per group, with the group's count.
     pub(super) fn chunks(&self, name: Option<&str>, rows: &SortedNames) -> Vec<SeriesChunk> {
         let width = self.groups.len();
         let mut chunks = Vec::new();

@@ -10,7 +10,6 @@ use crate::model::schema::{ColumnDefinition, MeasurementSchema};
 pub(super) struct ColumnNames {
     /// Contains all columns of the measurement.
     pub(super) schema: Arc<MeasurementSchema>,
-    /// The tags in the request, in ascending order of key.
     pub(super) tags: Vec<(ColumnId, String)>,
     pub(super) policy: Rc<str>,
 }

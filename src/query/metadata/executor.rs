@@ -60,8 +60,6 @@ struct Showing {
 #[derive(Debug)]
 pub struct MetaExecutor {
     plan: MetaPlan,
-    /// The remaining measurements by name. An entry contains each scan of the measurement, and the
-    /// measurement's position in the scan.
     measurements: VecDeque<(String, Vec<(usize, usize)>)>,
     streams: Vec<MetaStream>,
     room: QueryReservation,
@@ -72,9 +70,7 @@ pub struct MetaExecutor {
     showing: Option<Showing>,
     held: Option<SeriesChunk>,
     counts: VecDeque<SeriesChunk>,
-    /// The number of series in previous measurements, for the count over all measurements.
     total: u64,
-    /// Whether the executor has returned the count over all measurements.
     counted: bool,
 }
 

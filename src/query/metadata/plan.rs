@@ -27,7 +27,6 @@ pub struct MetaPlan {
     /// measurements in ascending order of name.
     pub scans: Vec<MetaScan>,
     pub(super) render: Render,
-    /// LIMIT (0 means no limit) and OFFSET.
     pub(super) limits: [u64; 2],
 }
 
@@ -64,7 +63,6 @@ struct ShowClauses<'a> {
     sources: &'a [Source],
     measurement: Option<&'a Measurement>,
     condition: Option<&'a Expr>,
-    /// Whether the statement reads only the specified or default policy.
     one_policy: bool,
     /// The policies of the ON clause.
     policy: &'a NamePattern,

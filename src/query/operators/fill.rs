@@ -58,8 +58,6 @@ pub(crate) fn fill(
     Ok(CallSeries { times_ns, values, aux })
 }
 
-/// Fills the column of `slot` next to a selector. 1.x replaces a null in such a column with the
-/// number in `fill(number)` or with the previous row's value (`floatIteratorScanner.ScanAt`).
 pub(crate) fn fill_aux(column: &mut Option<Column>, slot: &Slot, node: &SelectNode, rows: usize) {
     if let Some(number) = &node.fill_number {
         *column = with_number(column.take(), slot, number, rows);

@@ -38,7 +38,6 @@ impl RowFill {
     }
 }
 
-/// Converts the number in `fill(number)` to the column's type.
 pub(super) fn with_number(
     column: Option<Column>,
     slot: &Slot,

@@ -28,7 +28,6 @@ impl RowBatch {
     }
 }
 
-/// The rows of a batch that the reader has not taken yet.
 #[derive(Debug)]
 pub(crate) struct Unread {
     batch: RowBatch,

@@ -9,8 +9,6 @@ use crate::query::result::Column;
 pub(crate) struct CallSeries {
     pub(crate) times_ns: Vec<i64>,
     pub(crate) values: Column,
-    /// The other fields and tags of a selector's points. A column that is `None` contains only
-    /// nulls.
     pub(crate) aux: Vec<Option<Column>>,
 }
 

@@ -52,12 +52,10 @@ impl Cut {
         ResultPosition { group: self.group.clone(), time_ns }
     }
 
-    /// Returns the start of a slice as a position for `shard`.
     pub(super) fn begin_of(&self, shard: u32, descending: bool) -> ResultPosition {
         self.position(shard < self.shard, descending)
     }
 
-    /// Returns the end of a slice as a position for `shard`.
     pub(super) fn end_of(&self, shard: u32, descending: bool) -> ResultPosition {
         self.position(shard < self.shard || (shard == self.shard && self.rows > 0), descending)
     }

@@ -65,11 +65,9 @@ pub(crate) struct Stream {
     key_positions: Vec<Option<usize>>,
     shards: Vec<Progress>,
     slice: Slice,
-    /// The maximum memory of a slice, in bytes.
     slice_bytes_max: usize,
     room: QueryReservation,
     held: HeldBytes,
-    /// The groups of complete slices that the stream has not returned yet.
     ready: VecDeque<(Vec<String>, Complete)>,
     is_over: bool,
 }
@@ -125,8 +123,6 @@ impl Stream {
         }
     }
 
-    /// Whether the current slice starts after a group. `key` has the order of the node's group
-    /// keys.
     pub(crate) fn is_behind(&self, key: &[String]) -> bool {
         let behind = self.slice.starts_after().filter(|_| self.ready.is_empty());
         behind.is_some_and(|group| self.key_of_node(group) == key)

@@ -22,8 +22,6 @@ pub(super) struct SliceMemory {
 }
 
 impl SliceMemory {
-    /// Returns the next slice's size if this slice had size `size`; `None` if this slice was too
-    /// small. The target is three quarters of the memory, so that slightly denser data fits.
     fn scale(self, size: u64) -> Option<u64> {
         let wanted = self.bytes_max / 4 * 3;
         let is_telling = self.bytes > wanted / (2 * GROWTH_MAX);
@@ -71,8 +69,6 @@ impl NextGroups {
         }
     }
 
-    /// Returns the end of a slice of `groups` groups that starts at `from`. If fewer groups are
-    /// known, the slice ends after the last known group; `None` if fewer than half are known.
     pub(super) fn end(&mut self, groups: usize, from: &Cut, descending: bool) -> Option<Cut> {
         self.keys.retain(|key| match descending {
             true => *key < from.group,

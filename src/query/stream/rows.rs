@@ -25,14 +25,12 @@ struct FetchedRows {
     fields: usize,
 }
 
-/// The rows of a group, by shard and in order of arrival.
 #[derive(Debug, Default)]
 pub(crate) struct SliceRows {
     pieces: Vec<FetchedRows>,
     bytes: usize,
 }
 
-/// The rows of a group in a slice, returned part by part.
 #[derive(Debug)]
 pub(crate) enum OrderedRows {
     /// The rows in order of arrival.
@@ -79,7 +77,6 @@ impl SliceRows {
         self.bytes
     }
 
-    /// Returns the first time in the order of the result.
     pub(super) fn first_ns(&self, descending: bool) -> Option<i64> {
         let times_ns = self.pieces.iter().flat_map(|piece| &piece.times_ns).copied();
         if descending { times_ns.max() } else { times_ns.min() }
@@ -185,7 +182,6 @@ impl SliceRows {
         OrderedRows::Sorted { rows: self, order, next: 0 }
     }
 
-    /// Whether the stored rows are already in the result's order of time.
     fn is_ordered(&self, descending: bool) -> bool {
         let times = self.pieces.iter().flat_map(|piece| &piece.times_ns);
         match descending {

@@ -46,7 +46,6 @@ enum Gathered {
 pub(crate) struct Slice {
     descending: bool,
     is_derived: bool,
-    /// Whether all rows belong to one group.
     is_ungrouped: bool,
     /// The request's last time bound, in the direction of the result.
     end_ns: i64,

@@ -43,7 +43,6 @@ impl Shard {
         }
     }
 
-    /// Returns the next `count` rows after the resume position.
     fn piece(&self, resume: &Resume, count: usize) -> ScanPage {
         let wanted = |row: &&Row| {
             let behind = resume.from.as_ref().is_none_or(|from| !self.is_before(row, from));

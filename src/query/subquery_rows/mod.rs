@@ -66,10 +66,8 @@ pub(crate) struct Derived {
     held: HeldBytes,
     current: Option<Rc<str>>,
     is_done: bool,
-    /// The number of the current measurement's rows that the outer statement has read.
     sent: u64,
     arrived: i64,
-    /// The states of each scan that reads the subquery, with the scan's position in the plan.
     folded: Vec<(usize, States)>,
     is_folded: bool,
 }

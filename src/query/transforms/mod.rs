@@ -49,7 +49,6 @@ pub(crate) enum Transform {
     },
 }
 
-/// Whether a function reads the window before the range (1.x `buildCallIterator`).
 pub(crate) fn reads_window_before(name: &str) -> bool {
     matches!(
         name,
@@ -109,7 +108,6 @@ impl Transform {
         })
     }
 
-    /// Whether the transformation reads the window before the range (1.x `buildCallIterator`).
     pub(crate) fn reads_window_before(&self) -> bool {
         !matches!(self, Self::CumulativeSum | Self::Integral { .. } | Self::HoltWinters(_))
     }

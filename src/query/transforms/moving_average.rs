@@ -37,8 +37,6 @@ impl<T: Copy + Default> RunningSum<T> {
         Self { window, values: VecDeque::new(), sum: T::default() }
     }
 
-    /// Returns the mean at each value with enough previous values. `replace` computes the next sum
-    /// from the previous sum, the oldest value if the window is full, and the next value.
     fn means(
         &mut self,
         times_ns: &[i64],

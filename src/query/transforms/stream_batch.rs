@@ -15,7 +15,6 @@ pub(crate) struct StreamBatch {
 pub(crate) trait Transformation {
     fn push(&mut self, piece: &StreamBatch) -> StreamBatch;
 
-    /// Returns the remaining values after the last batch. Call again after [`Finish::Pause`].
     fn finish(&mut self, _work: &Work) -> Result<Finish, QueryError> {
         Ok(Finish::Nothing)
     }

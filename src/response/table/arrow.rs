@@ -196,7 +196,6 @@ impl Builder {
         size_of::<i64>()
     }
 
-    /// Returns the values that were appended since the last call, as an array.
     fn finish(&mut self, data_type: &DataType) -> ArrayRef {
         match (self, data_type) {
             (Self::Text(column), _) => Arc::new(column.finish()),

@@ -36,8 +36,6 @@ pub enum FormatError {
     Accept(String),
 }
 
-/// The formats. An entry contains the names of the format in the parameter `format`, and its
-/// content type.
 const FORMATS: [(TableFormat, &[&str], &str); 6] = [
     (TableFormat::Json, &["json"], "application/json"),
     (TableFormat::JsonLines, &["jsonl", "json_lines"], "application/jsonl"),

@@ -8,7 +8,6 @@ use crate::query::result::SeriesChunk;
 pub(super) struct Objects {
     /// The bytes that were written and have not been taken yet.
     pub(super) out: Vec<u8>,
-    /// The printed column names, each followed by a colon.
     keys: Vec<Vec<u8>>,
     /// Whether to write one object per line instead of an array.
     lines: bool,
@@ -73,7 +72,6 @@ fn value(cell: Cell<'_>, zone: &[(i64, i64)], out: &mut Vec<u8>) {
     }
 }
 
-/// Appends a string. Uses only the escapes that JSON requires.
 fn string(text: &str, out: &mut Vec<u8>) {
     // Writing to memory cannot fail.
     let _infallible = serde_json::to_writer(out, text);

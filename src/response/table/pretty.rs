@@ -11,11 +11,8 @@ use crate::query::result::SeriesChunk;
 pub(super) struct Grid {
     /// All printed values in row order. The first row contains the column names.
     text: Vec<u8>,
-    /// The end of each value's text in `text`.
     ends: Vec<usize>,
-    /// The width of each column, in characters.
     widths: Vec<usize>,
-    /// The number of values that [`Self::take`] has written; `None` before [`Self::finish`].
     written: Option<usize>,
     closed: bool,
 }
@@ -60,7 +57,6 @@ impl Grid {
         self.text.len() + size_of_val(self.ends.as_slice())
     }
 
-    /// Returns the approximate number of bytes that [`Self::take`] can still return.
     pub(super) fn ready_bytes(&self) -> usize {
         let Some(written) = self.written.filter(|_| !self.closed) else { return 0 };
         let line: usize = self.widths.iter().map(|width| width + 3).sum();
@@ -101,7 +97,6 @@ impl Grid {
         }
     }
 
-    /// Writes a row. The row has as many lines as its longest value.
     fn row(&self, first: usize, out: &mut Vec<u8>) {
         let values: Vec<Vec<&str>> = (first..first + self.widths.len())
             .map(|at| self.printed(at).split('\n').collect())

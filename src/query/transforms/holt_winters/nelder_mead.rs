@@ -15,7 +15,6 @@ struct Vertex {
 #[derive(Debug)]
 pub(super) struct Search {
     vertices: Vec<Vertex>,
-    /// The number of corners with computed values.
     known: usize,
     steps: usize,
 }
@@ -25,7 +24,6 @@ impl Search {
         Self { vertices: simplex(start), known: 0, steps: 0 }
     }
 
-    /// The number of values that one step computes outside the minimized function.
     pub(super) fn step_values(&self) -> usize {
         // The computation of the centre reads every corner.
         let vertices = self.vertices.len();
@@ -121,7 +119,6 @@ fn simplex(start: &[f64]) -> Vec<Vertex> {
     std::iter::once(vertex(None)).chain((0..start.len()).map(|at| vertex(Some(at)))).collect()
 }
 
-/// Returns the worst, the best and the second-worst corner.
 fn ranks(vertices: &[Vertex]) -> (usize, usize, usize) {
     let value = |at: usize| vertices.get(at).map_or(f64::NAN, |vertex| vertex.value);
     let (mut worst, mut best) = (0, 0);
@@ -142,7 +139,6 @@ fn ranks(vertices: &[Vertex]) -> (usize, usize, usize) {
     (worst, best, next)
 }
 
-/// The mean of all corners except the worst.
 fn centre(vertices: &[Vertex], worst: usize) -> Vec<f64> {
     let dimensions = vertices.len().saturating_sub(1);
     let mut sums = vec![0.0; dimensions];

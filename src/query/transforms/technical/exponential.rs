@@ -28,7 +28,6 @@ impl Exponential {
         Self { alpha: 1.0 / period as f64, ..Self::new(period.saturating_add(1), warmup) }
     }
 
-    /// Whether the average is ready to be the next average's input.
     pub(super) fn feeds(&self) -> bool {
         self.count == self.period || self.warmup == Warmup::Exponential
     }

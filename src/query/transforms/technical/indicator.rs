@@ -1,6 +1,5 @@
 //! Defines the trait of technical indicators, and the methods that start their averages.
 
-/// The method for starting an average.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Warmup {
     /// The average starts as an exponential average.
