@@ -23,7 +23,6 @@ use crate::store::{Store, Table};
 /// notified again.
 const LATE_MAX: u32 = 3;
 
-/// The reply to send after an event has notified databases.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Notified {
     /// The token or user with this id was stored.

@@ -62,7 +62,6 @@ pub struct Catalog<S: Store> {
 
 struct CatalogWork {
     task: CatalogTask,
-    /// The database whose row the event changes.
     entry: u64,
     /// Whether the Database received exactly the settings of this event's CREATE.
     own_settings: bool,
@@ -90,14 +89,12 @@ enum CatalogTask {
         name: String,
         existed: bool,
     },
-    /// Notifies databases that a token or user has changed.
     Notify {
         number: u64,
         notified: Notified,
     },
     /// Checks whether a database can be recovered to the requested time, then stores the recovery.
     LookBack(RecoveryRequest),
-    /// Executes the next step of a database's recovery. The database is identified by its id.
     Recover(u64),
     Alarm,
 }

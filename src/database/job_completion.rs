@@ -170,7 +170,6 @@ pub(super) fn without_first(
     Some((gone, policy))
 }
 
-/// Returns the policy with its new settings.
 pub(super) fn altered(rows: &DatabaseRows, number: u64, settings: &Settings) -> Option<Policy> {
     let row = rows.policies.rows.iter().find(|row| row.number == number)?;
     Some(Policy {

@@ -37,9 +37,7 @@ pub struct Database<S: Store> {
 }
 
 pub(super) enum DatabaseTask {
-    /// A request. The reply follows when the request is complete.
     Request(ToDatabase),
-    /// The alarm executes the job with this key.
     Job(u64),
     /// The alarm found no due job.
     Nothing,
@@ -76,7 +74,6 @@ pub(super) enum Failure {
     Refused(#[from] DatabaseRefusal),
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
-    /// The object has no database, or the database was dropped.
     #[error("not open")]
     NotOpen,
 }

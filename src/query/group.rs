@@ -35,7 +35,6 @@ pub(crate) enum GroupProgress {
 
 #[derive(Debug)]
 enum FeedState {
-    /// Collects partial states.
     Partials(PartialMerge),
     /// Reads rows. The second value contains the rows that no call has read yet.
     Rows(RowMerge, Option<Unread>),

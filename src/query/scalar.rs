@@ -17,11 +17,9 @@ use crate::scan::request::Arithmetic;
 pub(crate) enum Scalar {
     /// The position in the columns that are passed to [`evaluate`].
     Column(usize),
-    /// A value for all rows.
     Literal(FieldValue),
     Binary(Arithmetic, Box<Scalar>, Box<Scalar>),
     Math(MathFunction, Vec<Scalar>),
-    /// Null in every row.
     Null,
 }
 
@@ -37,7 +35,6 @@ impl Scalar {
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Evaluated {
-    /// Null in every row.
     Null,
     Literal(FieldValue),
     Column(Column),

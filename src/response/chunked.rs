@@ -19,7 +19,6 @@ pub(super) enum ChunkCut {
     Rows,
     /// One document per measurement. The member `partial` is absent if another measurement follows.
     Lists,
-    /// One document per series.
     Series,
 }
 
@@ -54,7 +53,6 @@ pub struct Documents {
 struct HeldSeries {
     /// The emitter, whose position is inside the object of the series, after the last row.
     emitter: Emitter,
-    /// The series without its values.
     series: SeriesChunk,
     rows: usize,
     unsupported: Option<Unsupported>,

@@ -157,7 +157,6 @@ impl ReservationSlot {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// The initial kind of every query.
     Small,
     /// The query needs more than the first pages of its shards.
     Long,

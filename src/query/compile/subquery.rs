@@ -16,7 +16,6 @@ pub(crate) struct SubqueryColumn {
     pub(crate) data_type: DataType,
     /// The position in the subquery's columns. Position 0 is the time.
     pub(crate) position: usize,
-    /// Whether a wildcard skips the column.
     pub(crate) hidden: bool,
 }
 

@@ -11,7 +11,6 @@ use crate::influxql::ast::{BinaryOp, Expr};
 use crate::model::time::{MAX_TIME_NS, MIN_TIME_NS};
 use crate::query::error::QueryError;
 
-/// The inclusive time bounds that the statement specifies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Bounds {
     pub(crate) min_ns: Option<i64>,

@@ -53,9 +53,7 @@ pub(crate) enum Arguments {
     Sketch,
     /// A field, or an aggregate for each window.
     Stream,
-    /// A stream and an optional unit of time.
     StreamAndUnit,
-    /// A stream and a number of values.
     StreamAndWindow,
     /// An aggregate for each window, the number of values to predict, and a season's length.
     Forecast,
@@ -68,7 +66,6 @@ pub(crate) enum Arguments {
         /// argument.
         warmups: &'static [&'static str],
     },
-    /// The number of numeric arguments.
     Numbers(usize),
 }
 

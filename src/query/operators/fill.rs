@@ -18,15 +18,11 @@ const STRAY_WINDOWS_MIN: i64 = 100_000;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum FillPlan {
     Null,
-    /// The specified value, in the type of the call.
     Value(FieldValue),
-    /// The previous non-empty window's value.
     Previous,
-    /// The linear interpolation between the nearest non-empty windows.
     Linear,
 }
 
-/// The windows in the result, including empty windows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ShownWindows<'a> {
     pub(crate) window: &'a Window,

@@ -9,7 +9,6 @@ use crate::query::plan::{SelectNode, Slot};
 use crate::query::result::{Column, Values};
 use crate::query::scalar::repeat;
 
-/// The values that `fill(previous)` repeats in a group.
 #[derive(Debug, Default)]
 pub(crate) struct RowFill {
     /// One entry for each slot.

@@ -155,7 +155,6 @@ impl RowMerge {
         }
     }
 
-    /// Returns the next rows if only one stream has rows.
     fn single(
         &mut self,
         index: usize,

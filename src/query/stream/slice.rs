@@ -38,7 +38,6 @@ impl Complete {
 #[derive(Debug)]
 enum Gathered {
     Rows(SliceRows),
-    /// One entry for each call.
     States(Vec<PartialColumn>),
 }
 

@@ -40,7 +40,6 @@ pub(crate) const TIME_COLUMN: ColumnId = ColumnId(u32::MAX);
 pub(crate) const POSITION_COLUMN: ColumnId = ColumnId(u32::MAX - 2);
 /// A tag that distinguishes rows with the same series and time.
 const REPEAT_TAG: ColumnId = ColumnId(u32::MAX - 1);
-/// The size of a row batch, in bytes.
 pub(crate) const BATCH_BYTES: usize = 1 << 17;
 
 /// Specifies which part of the result is in memory.

@@ -24,7 +24,6 @@ pub(super) struct ArrivedRows {
     pub(super) times_ns: Vec<i64>,
     pub(super) columns: Vec<Column>,
     pub(super) bytes: usize,
-    /// The first row's number among all rows of the subquery.
     pub(super) first_row: i64,
     pub(super) by_position: Option<Layout>,
     pub(super) by_time: Option<Layout>,

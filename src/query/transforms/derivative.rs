@@ -9,7 +9,6 @@ pub(crate) struct Derivative {
     unit_ns: i64,
     non_negative: bool,
     descending: bool,
-    /// The last value of the previous batch.
     last: Option<(i64, Values)>,
 }
 

@@ -24,7 +24,6 @@ pub(crate) enum Transform {
     Derivative {
         unit_ns: i64,
         non_negative: bool,
-        /// Whether times are in descending order.
         descending: bool,
     },
     Difference {

@@ -32,7 +32,6 @@ pub(super) struct Batches {
     schema: SchemaRef,
     stream: StreamWriter<Vec<u8>>,
     columns: Vec<Builder>,
-    /// The number of rows in the current batch.
     rows: usize,
     /// The approximate size of the current batch, in bytes.
     bytes: usize,

@@ -9,7 +9,6 @@ pub(super) struct Objects {
     /// The bytes that were written and have not been taken yet.
     pub(super) out: Vec<u8>,
     keys: Vec<Vec<u8>>,
-    /// Whether to write one object per line instead of an array.
     lines: bool,
     begun: bool,
 }

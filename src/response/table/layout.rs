@@ -44,9 +44,7 @@ pub enum TableKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     Measurement,
-    /// The tag at this position in the tags of the series.
     GroupTag(usize),
-    /// The column at this position in the chunk.
     Column(usize),
 }
 

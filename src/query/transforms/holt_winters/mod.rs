@@ -24,11 +24,9 @@ const PLAIN: usize = 6;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Forecast {
-    /// The number of values to predict.
     pub(crate) ahead: usize,
     /// The number of steps in a season. Below 2, the forecast has no season.
     pub(crate) season: usize,
-    /// Whether the result also contains the fitted past values.
     pub(crate) with_fit: bool,
     pub(crate) every_ns: i64,
 }

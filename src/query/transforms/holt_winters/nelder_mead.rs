@@ -158,7 +158,6 @@ fn shrink(vertices: &mut [Vertex], best: usize) {
     }
 }
 
-/// The standard deviation of the corners' values.
 fn spread(vertices: &[Vertex]) -> f64 {
     let count = vertices.len() as f64;
     let mean = vertices.iter().map(|vertex| vertex.value).sum::<f64>() / count;

@@ -13,7 +13,6 @@ pub(crate) enum Warmup {
 pub(super) trait Indicator {
     fn add(&mut self, value: f64) -> f64;
 
-    /// The number of values before the first meaningful result.
     fn values_before_first(&self) -> usize;
 }
 
