@@ -104,7 +104,6 @@ impl<S: Store> Catalog<S> {
         })
     }
 
-    /// Stores a change together with the job that notifies databases.
     pub(super) fn change(
         &mut self,
         platform: &dyn Platform,
@@ -208,7 +207,6 @@ impl<S: Store> Catalog<S> {
         Ok(self.notifications.save(&self.store, number)?)
     }
 
-    /// Returns a page of the tokens and users that have permissions on a database.
     pub(super) fn concerning(&mut self, name: &str, after: u64) -> Result<FromCatalog, Failure> {
         let (grantees, store) = self.grantees()?;
         let rows = grantees.concerning(store, name, after)?;
@@ -256,8 +254,6 @@ impl Notified {
     }
 }
 
-/// Returns the job that notifies databases of a change, or `None` if the change concerns no
-/// database.
 fn notification(entries: &Entries, change: &GranteeChange, now_ns: i64) -> Option<Notification> {
     let sides = [change.old.as_ref(), change.new.as_ref()];
     let one = sides.into_iter().flatten().last()?;

@@ -34,7 +34,6 @@ struct CheckedObject {
     wanted: ExpectedHistory,
 }
 
-/// The part of an object's history that the check expects at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ExpectedHistory {
     Past,

@@ -26,7 +26,6 @@ pub enum EntryStage {
     Dropping,
 }
 
-/// Converts the refusal of a Database into the reason why the database cannot be created.
 pub(super) fn translate(refusal: DatabaseRefusal) -> CatalogRefusal {
     match refusal {
         DatabaseRefusal::Policy(refusal) => CatalogRefusal::Policy(refusal),

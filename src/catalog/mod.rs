@@ -99,7 +99,6 @@ enum CatalogTask {
     Alarm,
 }
 
-/// The first result of a request: a reply without calls, or a task.
 enum Started {
     Reply(FromCatalog),
     Task(CatalogTask),
@@ -424,8 +423,6 @@ impl<S: Store> Catalog<S> {
         }
     }
 
-    /// Selects the recovery, job or row with the earliest due time, counts an attempt, schedules
-    /// the next attempt, and executes the selected work.
     fn retry_due(&mut self, platform: &dyn Platform, work: &mut CatalogWork) -> Turn {
         self.entries()?;
         if let Some(number) = self.recoveries.due(platform.now_ns()) {

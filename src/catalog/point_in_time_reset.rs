@@ -36,7 +36,6 @@ impl PointInTimeReset {
         self.targets.len() as u64
     }
 
-    /// Returns the next requests. The list is empty if there are no objects.
     pub(super) fn requests(&self, time_ns: i64) -> Vec<Request> {
         let lives = self.lives.iter().copied().chain(std::iter::repeat(0));
         let message = |life: u64| match self.step {
@@ -50,7 +49,6 @@ impl PointInTimeReset {
         self.targets.iter().zip(lives).map(of).collect()
     }
 
-    /// Processes the replies. Returns whether all objects have been reset.
     pub(super) fn on_replies(&mut self, replies: Replies) -> Result<bool, Unavailable> {
         let mut lives = Vec::new();
         for reply in replies {

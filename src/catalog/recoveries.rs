@@ -98,7 +98,6 @@ impl Recovery {
         self.due_ns = now_ns.saturating_add(wait_ns);
     }
 
-    /// Returns the next shards of the current stage: at most `count` shards.
     pub(super) fn next(&self, count: usize) -> Vec<ObjectId> {
         let all = match self.stage {
             RecoveryStage::Closing => &self.before,

@@ -204,7 +204,6 @@ impl<S: Store> Catalog<S> {
         self.next_calls(platform, work)
     }
 
-    /// Returns the next requests of the current step, or the reply if the step is complete.
     pub(super) fn recover(&mut self, work: &mut CatalogWork, number: u64, now_ns: i64) -> Turn {
         let entry = self.entries()?.get(number).cloned();
         let (Some(entry), Some(row)) = (entry, self.recoveries.get(number).cloned()) else {
@@ -256,8 +255,6 @@ impl<S: Store> Catalog<S> {
         })
     }
 
-    /// Processes the replies to the current step. The row stores a failure, so that progress
-    /// requests can return it.
     pub(super) fn on_recovery_reply(
         &mut self,
         work: &mut CatalogWork,

@@ -11,7 +11,6 @@ use crate::store::memory::MemoryStore;
 struct At(i64);
 
 const FIXED: At = At(0);
-/// A time after all due times.
 const LATER: At = At(1 << 60);
 
 impl Platform for At {
@@ -144,8 +143,6 @@ fn token(name: &str, database: Option<&str>) -> ToCatalog {
     ToCatalog::PutGrantee(Box::new(Grantee::token(name, hash, grants, [0, i64::MAX])))
 }
 
-/// Runs an event, with `database` as the reply to its calls. Returns the event's reply and the
-/// number of calls in each round.
 fn drive(
     catalog: &mut Catalog<MemoryStore>,
     (event_id, mut step): (EventId, Step<Vec<u8>>),

@@ -33,7 +33,6 @@ impl<S: Store> Database<S> {
         Ok(FromDatabase::BackupSchedule(row.map(|row| Box::new(row.schedule.clone()))))
     }
 
-    /// Replaces or removes the schedule. A new schedule inherits the results of the old schedule.
     pub(super) fn set_schedule(
         &mut self,
         platform: &dyn Platform,
@@ -66,8 +65,6 @@ impl<S: Store> Database<S> {
         Ok(())
     }
 
-    /// Stores the schedule if it has changed. Returns whether the schedule was stored without an
-    /// error.
     fn change_schedule(&mut self, platform: &dyn Platform, row: ScheduleRow) -> bool {
         let rows = self.rows.as_mut();
         let Some(known) = rows.and_then(|rows| rows.schedule.as_mut()) else { return false };

@@ -87,7 +87,6 @@ fn opened(stage: DatabaseStage) -> DatabaseStage {
     if stage == DatabaseStage::Opening { DatabaseStage::Open } else { stage }
 }
 
-/// Adds the changes of a job on a policy's groups to the result of [`publish`].
 fn publish_groups(
     rows: &DatabaseRows,
     kind: &JobKind,
@@ -138,7 +137,6 @@ pub(super) fn start_drop(rows: &DatabaseRows, now_ns: i64) -> RowsChange {
     change
 }
 
-/// Adds jobs that wipe these objects after earlier messages have expired.
 pub(super) fn wipe_later(
     change: &mut RowsChange,
     state: &mut DatabaseState,
@@ -152,7 +150,6 @@ pub(super) fn wipe_later(
     }
 }
 
-/// Returns the shards of a policy's first groups, and the policy without these groups.
 pub(super) fn without_first(
     rows: &DatabaseRows,
     number: u64,

@@ -59,7 +59,6 @@ impl<S: Store> Database<S> {
         })))
     }
 
-    /// Returns whether the database is frozen and waits for a message from the Catalog.
     pub(super) fn is_frozen(&self) -> bool {
         self.rows.as_ref().is_some_and(|rows| {
             let is_recovering = |job: &Job| matches!(job.kind, JobKind::Recover(_));

@@ -18,8 +18,6 @@ use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 
 impl<S: Store> Database<S> {
-    /// Plans a step that begins or finishes a restore. Returns a job or a refusal. Returns no job
-    /// if the step is already done.
     pub(super) fn plan_restore(
         &self,
         platform: &dyn Platform,
@@ -102,7 +100,6 @@ impl<S: Store> Database<S> {
         Ok(FromDatabase::Restoring(Restoring::Filling { policies, pages }))
     }
 
-    /// Stores a page of measurements, if this page is the expected page.
     pub(super) fn take_page(&mut self, step: &RestoreStep) -> Result<FromDatabase, Failure> {
         let RestoreStep::Schema { backup, page, policy, measurements } = step else {
             return Ok(FromDatabase::Done);

@@ -392,7 +392,6 @@ pub(super) fn put_policy<S: Store>(
     store.put(Table::Entry, number, &head, &[])
 }
 
-/// Deletes a policy's row and the rows of its measurements.
 pub(super) fn delete_policy<S: Store>(store: &S, number: u64) -> Result<(), StoreError> {
     store.delete(Table::Entry, number..=number)?;
     let first = number << MEASUREMENT_BITS;

@@ -147,8 +147,6 @@ impl<S: Store> Database<S> {
         found.map(|(&key, job)| (key, job))
     }
 
-    /// Returns the next messages of a split, or `None` if the split has ended or another job has
-    /// replaced it.
     pub(super) fn drive_split(
         &mut self,
         platform: &dyn Platform,

@@ -194,7 +194,6 @@ impl<S: Store> Database<S> {
         Ok(self.statement_job())
     }
 
-    /// Converts a new duration of the default policy into an ALTER statement.
     fn as_alteration(&self, statement: ToDatabase) -> ToDatabase {
         let ToDatabase::Configure { duration_ns: Some(duration_ns), .. } = statement else {
             return statement;
@@ -288,8 +287,6 @@ impl<S: Store> Database<S> {
         Ok(key)
     }
 
-    /// Selects the job with the earliest due time, counts an attempt, schedules the next attempt,
-    /// and executes the job.
     pub(super) fn retry_due(&mut self, platform: &dyn Platform, work: &mut DatabaseWork) -> Turn {
         self.load()?;
         let now_ns = platform.now_ns();

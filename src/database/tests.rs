@@ -19,7 +19,6 @@ use crate::protocol::shard::{FromShard, ToShard};
 use crate::store::memory::MemoryStore;
 
 const SHARDS: u32 = 50;
-/// The policies, which together have more shards than one event may call.
 const POLICIES: usize = 3;
 const CALLS: u32 = 100;
 const CALLS_BEFORE_END: usize = CALLS as usize - CALLS_RESERVED;
@@ -143,8 +142,6 @@ impl Story {
         self.platform.now_ns.set(self.platform.now_ns() + span_ns);
     }
 
-    /// Returns the number of messages since the last call of this function, and checks that all
-    /// shards received a message.
     fn told_all(&mut self) -> usize {
         let told = std::mem::take(&mut self.told);
         let shards: BTreeSet<&ObjectId> = told.iter().map(|(shard, _)| shard).collect();

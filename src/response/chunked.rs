@@ -51,7 +51,6 @@ pub struct Documents {
 
 #[derive(Debug)]
 struct HeldSeries {
-    /// The emitter, whose position is inside the object of the series, after the last row.
     emitter: Emitter,
     series: SeriesChunk,
     rows: usize,

@@ -110,7 +110,6 @@ fn escape(name: &str, out: &mut String) {
     }
 }
 
-/// A column, prepared once before its rows are written.
 enum Cells<'a> {
     Times(Times<'a>),
     /// Integers without nulls.

@@ -17,7 +17,6 @@ pub struct Document {
     emitter: Emitter,
     epoch: Option<Precision>,
     begun: bool,
-    /// Whether `"series":[` of the current statement has been written.
     in_series: bool,
     /// The series to which the next rows may belong, and whether its `"values":[` has been written.
     open: Option<(SeriesChunk, bool)>,

@@ -77,7 +77,6 @@ fn array(
     Ok(())
 }
 
-/// A column, or several adjacent string columns, prepared once before the rows are written.
 enum Cells<'a> {
     Times(&'a [i64]),
     /// Integers without nulls.

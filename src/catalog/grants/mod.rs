@@ -38,7 +38,6 @@ pub struct Grantees {
     /// Pairs of a database name's hash and the id of a token or user with permissions on that
     /// database.
     naming: BTreeSet<(u64, u64)>,
-    /// The ids of tokens and users with permissions on every database.
     everywhere: BTreeSet<u64>,
     users: BTreeSet<u64>,
     count: usize,
@@ -364,7 +363,6 @@ fn read<S: Store>(store: &S, id: u64) -> Result<Option<Grantee>, StoreError> {
     head.map(|head| row::read(Table::Schema, id, &head)).transpose()
 }
 
-/// Returns the hashes of the database names in the permissions.
 fn hashes_of(row: &Grantee) -> impl Iterator<Item = u64> {
     databases(&row.grants).map(|database| hash(&["d", database]))
 }

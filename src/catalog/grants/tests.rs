@@ -90,7 +90,6 @@ fn grantee_lists_are_paged_and_filtered() {
     }
 }
 
-/// Loads the maximum number of tokens and users, and checks the loaded state.
 #[test]
 fn hundred_thousand_tokens_stay_usable() {
     let store = MemoryStore::new();

@@ -36,8 +36,6 @@ pub(super) struct AccessProgress {
 }
 
 impl<S: Store> Database<S> {
-    /// Returns those tokens and users with these keys that have permissions on this database, and
-    /// the access number.
     pub(super) fn identify(&mut self, keys: &[GranteeKey]) -> Result<FromDatabase, Failure> {
         let access = self.open_rows()?.state.access;
         let mut found = Vec::new();

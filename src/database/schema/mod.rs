@@ -239,7 +239,6 @@ impl Schema {
     }
 }
 
-/// Adds the set's missing columns. Returns whether any column was missing.
 fn add_columns(
     measurement: &mut MeasurementSchema,
     set: &ColumnSet,
@@ -289,7 +288,6 @@ fn add_columns(
     Ok(any)
 }
 
-/// Returns the maximum size of the measurement as stored or sent, in bytes.
 fn stored_bytes(measurement: &MeasurementSchema) -> usize {
     let columns = measurement.columns.iter();
     let columns: usize = columns.map(|column| COLUMN_BYTES + column.key.len()).sum();

@@ -25,7 +25,6 @@ use crate::query::result::SeriesChunk;
 /// The metadata key for the type of a column, as in InfluxDB 3. JavaScript clients use this
 /// metadata to map types.
 const COLUMN_TYPE: &str = "iox::column::type";
-/// The metadata key of the schema for the tags that group the rows.
 const GROUP_KEY: &str = "iox::influxql::group_key::metadata";
 
 pub(super) struct Batches {

@@ -13,7 +13,6 @@ use crate::query::result::{
     Column, ColumnKind, ResultColumn, ResultColumns, StringColumn, Validity, Values,
 };
 
-/// Returns columns of every kind, grouped by `region` and by the selected tag `host`.
 fn columns(zone: Option<&str>) -> ResultColumns {
     let names = ["time", "f", "i", "u", "s", "b", "host", "none"];
     ResultColumns {
@@ -32,7 +31,6 @@ fn columns(zone: Option<&str>) -> ResultColumns {
     }
 }
 
-/// Returns a chunk with two rows. Every value in the second row is null.
 fn chunk(measurement: &str, region: &str, text: &str, zone: &[(i64, i64)]) -> SeriesChunk {
     let first = |values| {
         let mut validity = Validity::All;
