@@ -197,7 +197,7 @@ fn dropped_database_wipes_pending_shards() {
     story.alarms();
     let closed = story.told.len();
     assert_eq!(closed, (POLICIES - 1) * SHARDS as usize);
-    // The alarm no longer tries to wipe the policy's shards.
+    // The alarm does not try again to wipe the policy's shards.
     let rows = story.database.rows.iter_mut().flat_map(|rows| rows.jobs.values_mut());
     let wipes = rows.filter(|job| matches!(job.kind, JobKind::WipeShards { .. }));
     wipes.for_each(|job| job.failures = JOB_FAILURES_MAX);

@@ -208,7 +208,7 @@ pub(crate) struct Feed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FeedKind {
     Partials,
-    /// Rows with the values of slots.
+    /// Rows that contain the values of the slots.
     Rows,
 }
 

@@ -40,7 +40,7 @@ impl HeldBytes {
     }
 
     /// Returns the part of `wish` that is available without taking bytes from other queries. The
-    /// result is at least half of a query's initial bytes, or `wish` if that is smaller.
+    /// result is at least the minimum of `wish` and half of a query's initial bytes.
     pub fn affordable(&self, wish: usize) -> usize {
         let others = self.reservation.0.used_bytes.get().saturating_sub(self.bytes);
         let available = self.reservation.0.available_bytes().saturating_sub(others);

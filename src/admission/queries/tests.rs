@@ -149,7 +149,6 @@ fn large_query_restarts_when_memory_frees() {
     assert_eq!((parts[2].set(HALF_BYTES), parts[2].set(MB)), (Ok(()), Err(OutOfMemory::Now)));
     parts[2].set(0).unwrap();
     assert!(reservations[2].restart() && !reservations[2].start(NOW_NS));
-    // Small queries start.
     let small = begun(&memory, "a");
     parts[0].set(0).unwrap();
     assert!(!reservations[2].start(NOW_NS), "it came later");

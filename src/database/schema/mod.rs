@@ -106,7 +106,7 @@ impl Schema {
         self.version
     }
 
-    /// Computes the changes that register `sets` in order. Does not change the schema.
+    /// Computes the changes that register `sets` one after another. Does not change the schema.
     pub fn register(&self, sets: &[ColumnSet], limits: &Limits) -> Registration {
         let mut registration = Registration {
             version: self.version,
