@@ -25,6 +25,7 @@ function descendants(pid) {
       const parent = readFileSync(`/proc/${name}/stat`, 'utf8').match(/^.*\) \S (\d+)/s)[1];
       children.set(parent, [...(children.get(parent) ?? []), name]);
     } catch {
+      // This process has already ended.
     }
   }
   const below = (id) => (children.get(id) ?? []).flatMap((child) => [child, ...below(child)]);

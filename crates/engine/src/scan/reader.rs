@@ -264,8 +264,9 @@ pub struct ReadStats {
     /// The number of decoded values and row times. For a summary, the number of series keys read.
     #[serde(default)]
     pub cells: u64,
-    /// The cost, in values, of evaluating the condition on rows and of excluded series.
-    #[serde(default)]
+    /// The cost, in values, of evaluating the condition on rows and of excluded series. Only the
+    /// shard uses the cost, so messages do not contain it.
+    #[serde(skip)]
     pub filter_cells: u64,
 }
 
