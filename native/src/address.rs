@@ -18,7 +18,6 @@ pub fn name(address: &Address) -> Option<String> {
     is_id(&id.0).then(|| format!("{kind}-{}", id.0))
 }
 
-/// Returns the address of the object whose file has this name.
 pub fn parse(name: &str) -> Option<Address> {
     if name == "catalog" {
         return Some(Address::Catalog);

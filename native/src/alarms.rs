@@ -15,7 +15,6 @@ use crate::limits::ALARMS_PER_COMMIT_MAX;
 use crate::store;
 use crate::{Failure, address};
 
-/// A change of an object's alarm.
 struct Change {
     name: String,
     /// The time of the alarm, in nanoseconds since the epoch. `None` removes the alarm.
@@ -24,7 +23,6 @@ struct Change {
     done: Option<oneshot::Sender<bool>>,
 }
 
-/// The file of alarms.
 #[derive(Clone, Debug)]
 pub struct Alarms {
     changes: Sender<Change>,
@@ -32,9 +30,6 @@ pub struct Alarms {
 
 impl Alarms {
     /// Opens the file. Returns the file and the stored alarms.
-    ///
-    /// # Errors
-    /// Returns [`Failure`] if the file cannot be read.
     pub fn open(path: &Path) -> Result<(Self, Vec<(Address, i64)>), Failure> {
         let cannot = |reason: rusqlite::Error| {
             Failure(format!("{} cannot be used: {reason}", path.display()))

@@ -11,7 +11,6 @@ use tidemark::protocol::envelope;
 
 use crate::platform::random_u64;
 
-/// The prefix of the names of unfinished files.
 const UNFINISHED: &str = ".unfinished-";
 
 /// Executes a [`ToBackups`] message.

@@ -22,9 +22,6 @@ const NOTICE: Duration = Duration::from_millis(DISPLACED_NOTICED_MS as u64);
 
 /// Reads the body and passes each piece to `exchange`. If `exchange` returns an action, reading
 /// stops, and the function returns this action.
-///
-/// # Errors
-/// Returns [`Disconnected`].
 pub async fn read(
     body: &mut Incoming,
     exchange: &mut Exchange,

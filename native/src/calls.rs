@@ -21,7 +21,6 @@ use crate::sql::Session;
 /// for a new request to be read, to call an object, and to receive the object's reply.
 const LOOKS: u32 = 3;
 
-/// The size of the key that is derived from a password, in bytes.
 const KEY_BYTES: usize = 32;
 
 /// The SQL session of a request. The first message opens the session.
@@ -35,7 +34,6 @@ pub struct PendingCalls {
 }
 
 impl PendingCalls {
-    /// Creates an empty set of calls.
     pub fn new(engine: Rc<Engine>) -> Self {
         Self { engine, sql: Rc::default(), pending: Vec::new() }
     }

@@ -31,13 +31,11 @@ use crate::request_task::{self, HttpResponse};
 pub struct ConnectionInfo {
     /// The address of the client.
     pub peer: SocketAddr,
-    /// The permit that counts the connection.
     pub permit: OwnedSemaphorePermit,
     /// The certificate and the key, if the connection uses TLS.
     pub tls: Option<Tls>,
 }
 
-/// The certificate and key of a listener.
 #[derive(Clone)]
 pub struct Tls(pub Arc<tokio_rustls::rustls::ServerConfig>);
 

@@ -46,9 +46,7 @@ pub enum ThreadMessage {
     Connection(TcpStream, connection::ConnectionInfo),
     /// A message to an object that the receiving thread owns.
     Call {
-        /// The object that receives the message.
         to: Address,
-        /// The encoded message.
         message: Vec<u8>,
         /// The channel for the reply.
         reply: oneshot::Sender<ObjectReply>,
@@ -60,15 +58,10 @@ pub enum ThreadMessage {
 /// The state that all threads of the host share.
 #[derive(Debug)]
 pub struct Shared {
-    /// The channel to each thread.
     pub threads: Vec<mpsc::Sender<ThreadMessage>>,
-    /// The folder that contains the objects' files.
     pub store: std::path::PathBuf,
-    /// The folder that contains backups.
     pub backups: Option<std::path::PathBuf>,
-    /// The file of alarms.
     pub alarms: Alarms,
-    /// The process that runs SQL statements.
     pub sql: Arc<Sql>,
     /// Whether the program is ending. When the program is ending, connections accept no further
     /// requests.
@@ -89,12 +82,10 @@ impl Shared {
     }
 }
 
-/// Counts an open connection or running request as long as the value exists.
 #[derive(Debug)]
 pub struct Busy(Arc<Shared>);
 
 impl Busy {
-    /// Counts one more connection or request.
     pub fn new(shared: &Arc<Shared>) -> Self {
         shared.busy.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(shared))
@@ -137,15 +128,12 @@ impl Clock {
     }
 }
 
-/// The state of a thread.
 pub struct Engine {
     /// The engine's state that remains between requests.
     pub service: RefCell<Service>,
     /// The clock, random numbers and limits.
     pub platform: NativePlatform,
-    /// The state that all threads share.
     pub shared: Arc<Shared>,
-    /// The number of this thread.
     index: usize,
     queries: QueryMemory,
     budget: Rc<Budget>,
@@ -221,9 +209,6 @@ impl Engine {
     }
 
     /// Sends a message to an object and returns its reply.
-    ///
-    /// # Errors
-    /// Returns [`CallFailure`].
     pub async fn call(self: &Rc<Self>, to: Address, message: Vec<u8>) -> ObjectReply {
         let Some(name) = crate::address::name(&to) else {
             return Err(CallFailure::Failed("there is no such object".to_owned()));
@@ -258,17 +243,14 @@ impl Engine {
         inbox.push(event);
     }
 
-    /// Returns the number of objects in memory.
     pub fn object_count(&self) -> usize {
         self.objects.borrow().len()
     }
 
-    /// Removes an object that is no longer in memory.
     pub fn forget(&self, address: &Address) {
         self.objects.borrow_mut().remove(address);
     }
 
-    /// Returns the storage of an object. The name of the object is `name`.
     pub fn store_of(&self, name: &str) -> Rc<SqliteStore> {
         Rc::new(SqliteStore::new(self.shared.store.join(format!("{name}.sqlite"))))
     }

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use crate::Failure;
 use crate::platform::random_u64;
 
-/// An open data folder. No other process can open the folder until this value is dropped.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
@@ -17,9 +16,6 @@ pub struct Folder {
 
 impl Folder {
     /// Opens and locks the folder. Creates the folder if it is missing. Only its owner has access.
-    ///
-    /// # Errors
-    /// Returns [`Failure`] if the folder cannot be used.
     pub fn open(path: &Path) -> Result<Self, Failure> {
         create(path)?;
         let path = path.canonicalize().map_err(|reason| cannot("be opened", path, &reason))?;
@@ -53,25 +49,19 @@ impl Folder {
         Ok(Self { path, _lock: lock })
     }
 
-    /// Returns the path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Returns the folder of the objects' files.
     pub fn store(&self) -> PathBuf {
         self.path.join("store")
     }
 
-    /// Returns the path of the file of alarms.
     pub fn alarms(&self) -> PathBuf {
         self.path.join("alarms.sqlite")
     }
 
     /// Returns the admin token in the folder. Creates the token if it is missing.
-    ///
-    /// # Errors
-    /// Returns [`Failure`] if the file cannot be read or written.
     pub fn admin_token(&self) -> Result<String, Failure> {
         let file = self.path.join("token");
         match std::fs::read_to_string(&file) {
@@ -100,9 +90,6 @@ impl Folder {
 }
 
 /// Creates a folder to which only its owner has access. Does nothing if the folder exists.
-///
-/// # Errors
-/// Returns [`Failure`] with the operating system's error message.
 pub fn create(path: &Path) -> Result<(), Failure> {
     let created = DirBuilder::new().recursive(true).mode(0o700).create(path);
     created.map_err(|reason| cannot("be created", path, &reason))

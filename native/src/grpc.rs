@@ -15,7 +15,6 @@ const GRPC: &str = "application/grpc";
 const GRPC_WEB: &str = "application/grpc-web";
 /// The first byte of the frame that contains the trailers.
 const TRAILERS: u8 = 0x80;
-/// The size of a frame's header, in bytes.
 const FRAME_HEAD_BYTES: usize = 5;
 
 /// Converts the head of a gRPC request to a gRPC-Web head. Returns the content type of the
@@ -70,7 +69,6 @@ fn status(code: u8, message: &str) -> HeaderMap {
     trailers
 }
 
-/// Separates message frames from the frame that contains the trailers.
 #[derive(Debug, Default)]
 pub struct Frames {
     /// The received bytes of an incomplete frame header.

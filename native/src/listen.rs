@@ -29,16 +29,11 @@ use crate::log;
 use crate::options::Options;
 use crate::sql::Sql;
 
-/// The pause after an error of the listening socket, for example if no file descriptor is
-/// available.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The interval at which the program checks whether all requests have finished.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Runs the database until a termination signal arrives.
-///
-/// # Errors
-/// Returns [`Failure`] if the database cannot start.
 pub fn serve(options: Options) -> Result<(), Failure> {
     let tls = options.tls.as_ref().map(|(cert, key)| tls(cert, key)).transpose()?;
     let folder = Folder::open(&options.data)?;
@@ -102,7 +97,6 @@ fn read_settings(token: Option<&str>, threads: usize) -> Result<Settings, Failur
     Settings::read(lookup).map_err(|reason| Failure(reason.to_string()))
 }
 
-/// Starts the threads of the engine.
 fn start(
     shared: &Arc<Shared>,
     receivers: Vec<mpsc::Receiver<ThreadMessage>>,

@@ -33,33 +33,25 @@ use crate::limits::{
 use crate::platform::now_ns;
 use crate::store::SqliteStore;
 
-/// The error message for requests to restore an object to an earlier state.
 const NO_PAST: &str = "the native program keeps no earlier states of objects";
 
-/// An event of an object.
 #[derive(Debug)]
 pub enum Event {
-    /// A message.
     Message {
-        /// The encoded message.
         message: Vec<u8>,
         /// The channel for the reply. The channel is closed if the caller has disconnected.
         reply: oneshot::Sender<ObjectReply>,
     },
-    /// The reply to one of the object's calls.
     Reply {
         /// The number of the load during which the object made the call.
         load: u64,
         /// The event that made the call.
         event_id: EventId,
-        /// The reply to the call.
         reply: Reply,
     },
-    /// The alarm of the object fired.
     Alarm,
 }
 
-/// The events that wait for an object.
 #[derive(Debug, Default)]
 pub struct Inbox {
     events: RefCell<VecDeque<Event>>,
@@ -103,7 +95,6 @@ impl Inbox {
 enum Purpose {
     /// A caller waits for the reply.
     ObjectReply(oneshot::Sender<ObjectReply>),
-    /// An alarm started the work.
     Alarm,
     /// The object continues this work after it has sent its reply.
     Behind,
@@ -178,7 +169,6 @@ impl Object {
         }
     }
 
-    /// Makes the writes durable.
     async fn commit(&self, address: &Address) -> Result<(), CallFailure> {
         if let Some(due_ns) = self.host.next_alarm_ns() {
             self.engine.arm(address, due_ns).await;
@@ -190,7 +180,6 @@ impl Object {
         committed.map_err(|reason| CallFailure::Failed(format!("the commit failed: {reason}")))
     }
 
-    /// Sends the replies, and makes the calls.
     fn release(&mut self, address: &Address, inbox: &Rc<Inbox>) {
         for output in self.outputs.drain(..) {
             match output {

@@ -11,22 +11,16 @@ use lexopt::{Arg, Parser, ValueExt as _};
 use crate::limits::{MEMORY_BYTES, SQL_TURN_MS_MAX, THREADS_MAX};
 use crate::{Failure, commands};
 
-/// The text of `tidemark serve --help`.
 pub const HELP: &str = include_str!("commands/serve.txt");
 
 /// The argument that starts the SQL process. Only this program uses the argument.
 pub const SQL_PROCESS: &str = "sql-process";
 
-/// The options of `tidemark serve`.
 #[derive(Debug)]
 pub struct Options {
-    /// The data folder.
     pub data: PathBuf,
-    /// The listening addresses.
     pub listen: Vec<SocketAddr>,
-    /// The files with the certificates and the private key.
     pub tls: Option<(PathBuf, PathBuf)>,
-    /// The folder of backups.
     pub backups: Option<PathBuf>,
     /// `THREADS`: the number of engine threads.
     pub threads: usize,
@@ -36,35 +30,24 @@ pub struct Options {
     pub sql_turn: Duration,
 }
 
-/// The parsed command line.
 pub enum Command {
-    /// `tidemark serve`
     Serve(Options),
-    /// `sql-process`
     #[cfg(feature = "sql")]
     SqlProcess,
     /// A command that sends requests to a server, and its part of the command line.
     Client(&'static commands::Command, Parser),
     /// `--help`, for the program or for one command
     Help(String),
-    /// `--version`
     Version,
 }
 
 /// Reads the command line of this process.
-///
-/// # Errors
-/// Returns [`Failure`] with the first invalid option.
 pub fn read() -> Result<Command, Failure> {
     parse(Parser::from_env())
 }
 
 /// Returns the value of the option `--name`. The parser must have read this option immediately
 /// before.
-///
-/// # Errors
-/// Returns [`lexopt::Error`] if the value is absent. A value that looks like an option must follow
-/// `=`.
 pub fn value_of(parser: &mut Parser, name: &str) -> Result<String, lexopt::Error> {
     if let Some(joined) = parser.optional_value() {
         return joined.string();
@@ -125,7 +108,6 @@ fn parse(mut parser: Parser) -> Result<Command, Failure> {
         .map(Command::Serve)
 }
 
-/// Returns the name and the help of each command.
 fn helps() -> impl Iterator<Item = (&'static str, &'static str)> {
     let serve = std::iter::once(("serve", HELP));
     serve.chain(commands::ALL.iter().map(|command| (command.name, command.help)))
@@ -135,7 +117,6 @@ fn help_of(name: &str) -> Option<String> {
     helps().find(|(known, _)| *known == name).map(|(_, help)| help.to_owned())
 }
 
-/// Returns the text of `tidemark --help`.
 fn overview() -> String {
     let mut text = format!(
         "Tidemark {}, an InfluxDB-compatible time-series database.\n\n\
@@ -164,7 +145,6 @@ fn unknown_command(name: &str) -> Failure {
     Failure(format!("Unknown command \"{name}\": use one of {known}, or see tidemark --help."))
 }
 
-/// The options of the command line.
 #[derive(Debug, Default)]
 struct CommandLine {
     data: Option<String>,

@@ -9,9 +9,7 @@ use tidemark::protocol::call::{ObjectKind, PlacementError, Platform};
 /// The platform services that the engine's state machines use.
 #[derive(Debug)]
 pub struct NativePlatform {
-    /// The configured limits.
     pub limits: Limits,
-    /// Whether a folder for backups is configured.
     pub has_backups: bool,
 }
 
@@ -48,13 +46,11 @@ impl Platform for NativePlatform {
     }
 }
 
-/// Returns the current time, in nanoseconds since the epoch.
 pub fn now_ns() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// Returns 64 random bits from the operating system.
 pub fn random_u64() -> u64 {
     match getrandom::u64() {
         Ok(bits) => bits,

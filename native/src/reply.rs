@@ -45,7 +45,6 @@ impl Form {
     }
 }
 
-/// The body of a response.
 #[derive(Debug)]
 pub enum Outgoing {
     /// A complete body, or `None` after the body was sent.
@@ -69,7 +68,6 @@ pub fn without_body(mut response: HttpResponse) -> HttpResponse {
 pub struct TruncatedResponse;
 
 impl Outgoing {
-    /// Returns a complete body.
     pub fn complete(bytes: impl Into<Bytes>) -> Self {
         Self::Whole(Some(bytes.into()).filter(|bytes| !bytes.is_empty()))
     }
@@ -101,7 +99,6 @@ impl Body for Outgoing {
     }
 }
 
-/// Returns a complete response.
 pub fn complete(response: Response, form: Form) -> HttpResponse {
     match form {
         Form::Grpc(content_type) => grpc::complete(&response, &content_type),
@@ -142,7 +139,6 @@ fn packs(response: &Response, accepts: &str) -> bool {
     })
 }
 
-/// Returns the status and headers of a response.
 pub fn head(response: &Response, is_packed: bool) -> HttpResponse {
     let mut outgoing = HttpResponse::new(Outgoing::Whole(None));
     *outgoing.status_mut() = status(response.status);
@@ -171,7 +167,6 @@ pub fn extend(to: &mut HeaderMap, headers: &[(String, String)]) {
     }
 }
 
-/// Compresses a body piece by piece.
 struct Packer(GzEncoder<Vec<u8>>);
 
 impl Packer {
@@ -187,7 +182,6 @@ impl Packer {
         std::mem::take(self.0.get_mut())
     }
 
-    /// Returns the last compressed bytes.
     fn last(mut self, bytes: &[u8]) -> Vec<u8> {
         let _ = self.0.write_all(bytes);
         self.0.finish().unwrap_or_default()
@@ -200,7 +194,6 @@ enum Coding {
     Grpc(grpc::Frames),
 }
 
-/// Sends the pieces of a response.
 pub struct Pieces {
     to: mpsc::Sender<Result<Frame<Bytes>, TruncatedResponse>>,
     coding: Coding,
@@ -286,7 +279,6 @@ impl Pieces {
         TruncatedResponse
     }
 
-    /// Ends the response.
     async fn end(&mut self) -> Result<(), TruncatedResponse> {
         let coding = std::mem::replace(&mut self.coding, Coding::Plain);
         let last = match coding {

@@ -20,7 +20,6 @@ use crate::reply::{self, Form, Outgoing};
 /// A response whose body can be sent while the engine produces it.
 pub type HttpResponse = hyper::Response<Outgoing>;
 
-/// A request in progress.
 pub struct RequestTask {
     engine: Rc<Engine>,
     pending_calls: PendingCalls,
@@ -86,11 +85,9 @@ pub async fn run(
     }
 }
 
-/// The start of a response.
 enum ResponseStart {
     Complete(Response),
     Stream(Response),
-    /// The client has disconnected.
     Disconnected,
 }
 

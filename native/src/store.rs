@@ -17,10 +17,8 @@ use tidemark::store::{HeadAndBody, KEY_MAX, RowCounts, Store, StoreError, Table}
 
 use crate::limits::{PAGE_BYTES, PAGE_CACHE_KIB, STATEMENTS_KEPT, WAL_PAGES};
 
-/// The state of `atomically`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Atomic {
-    /// No call of `atomically` is running.
     No,
     /// A call of `atomically` is running and has not written yet.
     Untouched,
@@ -30,7 +28,6 @@ enum Atomic {
     Savepoint,
 }
 
-/// The storage of one object.
 #[derive(Debug)]
 pub struct SqliteStore {
     path: PathBuf,
@@ -66,7 +63,6 @@ impl SqliteStore {
         self.is_dirty.get()
     }
 
-    /// Whether the object has deleted all its data.
     pub fn is_wiped(&self) -> bool {
         self.is_wiped.get()
     }

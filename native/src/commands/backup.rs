@@ -13,7 +13,6 @@ use super::steps::{bytes_text, finish, number};
 use super::{Command, print, table};
 use crate::Failure;
 
-/// The name, options and help of the command.
 pub const COMMAND: Command = Command {
     name: "backup",
     help: include_str!("backup.txt"),

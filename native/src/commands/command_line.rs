@@ -9,20 +9,15 @@ use super::{CONNECTION, Command};
 use crate::Failure;
 use crate::options::value_of;
 
-/// A parsed command line.
 pub struct Line {
     command: &'static Command,
     values: BTreeMap<&'static str, String>,
     switches: Vec<&'static str>,
-    /// The arguments that are not part of an option.
     pub words: Vec<String>,
 }
 
 impl Line {
     /// Parses the rest of the command line. Returns `None` if the command line contains `--help`.
-    ///
-    /// # Errors
-    /// Returns [`Failure`] with the first invalid option.
     pub fn read(command: &'static Command, parser: &mut Parser) -> Result<Option<Self>, Failure> {
         let mut line =
             Self { command, values: BTreeMap::new(), switches: Vec::new(), words: Vec::new() };
@@ -69,15 +64,11 @@ impl Line {
         })
     }
 
-    /// Whether the command line contains a switch.
     pub fn has(&self, name: &str) -> bool {
         self.switches.contains(&name)
     }
 
     /// Returns the only argument, which is the name of a `thing`.
-    ///
-    /// # Errors
-    /// Returns [`Failure`] if the command line has no argument or several arguments.
     pub fn only_word(&self, thing: &str) -> Result<&str, Failure> {
         match &self.words[..] {
             [] => Err(self.incomplete()),
@@ -94,7 +85,6 @@ impl Line {
         Failure::of(self.command.help.trim_end())
     }
 
-    /// Returns the failure for an unexpected argument.
     pub fn unknown(&self, word: &str) -> Failure {
         Failure(format!(
             "Unexpected argument \"{word}\". See tidemark {} --help.",

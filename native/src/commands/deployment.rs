@@ -32,8 +32,6 @@ const ROWS_PER_REQUEST: usize = 10;
 const RECORD_BYTES_MAX: u64 = 16 << 20;
 const ACCESS: &str = "/api/v3/configure/access";
 
-/// Runs a statement and returns its rows as objects. The keys are the column names. The member `of`
-/// contains the name of the series.
 fn rows_of(server: &Server, q: &str) -> Result<Vec<Value>, Failure> {
     let response = server.query(q, None, None, JSON)?.json()?;
     let result = list(&response, "results").first().unwrap_or(&Value::Null);
@@ -89,9 +87,6 @@ fn records(
 
 /// Exports all records to a file. Only the current user may read the file, because it contains
 /// password hashes. The file gets its final name only after it is complete.
-///
-/// # Errors
-/// Returns [`Failure`] if the server rejects a request or the file cannot be written.
 pub fn export_deployment(server: &Server, path: &Path) -> Result<(), Failure> {
     let part = PathBuf::from(format!("{}.part", path.display()));
     // Other users may be able to read a file that an earlier run left behind.
@@ -129,7 +124,6 @@ fn duration_of(duration: &str) -> String {
     }
 }
 
-/// Runs a statement and returns its error, if any.
 fn error_of(server: &Server, q: &str) -> Result<Option<String>, Failure> {
     let response = server.query(q, None, None, JSON)?.json()?;
     let result = list(&response, "results").first();
@@ -179,9 +173,6 @@ fn import_access(server: &Server, rows: &mut Vec<Value>, sums: &mut Access) -> R
 }
 
 /// Imports all records in a file. Does not change existing definitions.
-///
-/// # Errors
-/// Returns [`Failure`] if the server rejects a request or a definition.
 pub fn import_deployment(server: &Server, path: &Path) -> Result<(), Failure> {
     let file = File::open(path).map_err(|reason| cannot("read", path, &reason))?;
     let mut reader = BufReader::new(file);

@@ -12,13 +12,10 @@ use flate2::bufread::MultiGzDecoder;
 use super::cannot;
 use crate::Failure;
 
-/// The first bytes of a gzip file.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// The byte order mark of UTF-8, which some editors write at the start of a file.
 const BOM: &[u8] = b"\xef\xbb\xbf";
-/// The maximum size of a line, in bytes.
 const LINE_BYTES_MAX: u64 = 64 << 20;
-/// The size of the pieces in which a file is read, in bytes.
 const PIECE_BYTES: usize = 256 << 10;
 
 /// The lines of a file, or of standard input if the path is `-`.
@@ -26,11 +23,9 @@ pub struct Lines {
     reader: Box<dyn BufRead>,
     /// The number of bytes that have been read from the file.
     pub bytes: Rc<Cell<u64>>,
-    /// The number of lines that have been read.
     pub count: u64,
 }
 
-/// Counts the bytes that a reader returns.
 struct Counted<R>(R, Rc<Cell<u64>>);
 
 impl<R: Read> Read for Counted<R> {
@@ -43,9 +38,6 @@ impl<R: Read> Read for Counted<R> {
 
 impl Lines {
     /// Opens a file that may be compressed with gzip.
-    ///
-    /// # Errors
-    /// Returns [`Failure`] if the file cannot be read.
     pub fn open(path: &Path) -> Result<Self, Failure> {
         let source: Box<dyn Read> = match path.as_os_str() == "-" {
             true => Box::new(stdin()),
@@ -70,10 +62,6 @@ impl Lines {
 
     /// Returns the next line without its newline. Omits the file's byte order mark. Returns `None`
     /// at the end of the file.
-    ///
-    /// # Errors
-    /// Returns [`Failure`] if the file cannot be read, or the line is longer than
-    /// [`LINE_BYTES_MAX`].
     pub fn next(&mut self) -> Result<Option<Vec<u8>>, Failure> {
         let mut line = Vec::new();
         let read = (&mut self.reader).take(LINE_BYTES_MAX).read_until(b'\n', &mut line);
@@ -96,10 +84,8 @@ impl Lines {
     }
 }
 
-/// An item of a file.
 #[derive(Debug, PartialEq)]
 pub enum Item {
-    /// An InfluxQL statement.
     Statement(String),
     /// The database into which the following lines are imported.
     Database(String),
@@ -107,16 +93,13 @@ pub enum Item {
     Policy(String),
     /// A line of line protocol.
     Text {
-        /// The line without its newline.
         text: Vec<u8>,
         /// Whether a point starts with this line. A string value may span several lines.
         begins: bool,
     },
-    /// A comment or an empty line.
     Nothing,
 }
 
-/// Parses the lines of a dump.
 #[derive(Default)]
 pub struct Dump {
     is_ddl: bool,
@@ -125,7 +108,6 @@ pub struct Dump {
 }
 
 impl Dump {
-    /// Returns the item in the next line.
     pub fn item(&mut self, line: Vec<u8>) -> Item {
         // Inside a string, a carriage return is data.
         let bare = line.strip_suffix(b"\r").unwrap_or(&line);

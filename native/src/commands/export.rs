@@ -17,7 +17,6 @@ use super::steps::until_success;
 use super::{Command, print_piece};
 use crate::Failure;
 
-/// The name, options and help of the command.
 pub const COMMAND: Command = Command {
     name: "export",
     help: include_str!("export.txt"),
@@ -26,9 +25,7 @@ pub const COMMAND: Command = Command {
     run,
 };
 
-/// The maximum size of a line of an export, in bytes.
 const LINE_BYTES_MAX: u64 = 64 << 20;
-/// The size of the pieces of an export, in bytes.
 const PIECE_BYTES: usize = 64 << 10;
 
 fn run(line: &Line) -> Result<ExitCode, Failure> {
@@ -154,7 +151,6 @@ fn position_of(line: &[u8]) -> Option<String> {
     (!is_other).then(|| position.to_owned())
 }
 
-/// The output of an export.
 enum Output {
     Plain(BufWriter<File>),
     Gzip(Box<GzEncoder<BufWriter<File>>>),

@@ -14,9 +14,7 @@ use ureq::{Agent, Body, Error};
 use super::command_line::Line;
 use crate::Failure;
 
-/// The default address of the server.
 const URL: &str = "http://127.0.0.1:8787";
-/// The default data folder of `serve`.
 const DATA: &str = "tidemark-data";
 /// The maximum time until the server starts its response, and between two pieces of the response.
 /// The complete response may take hours.
@@ -24,7 +22,6 @@ const RESPONSE_MAX: Duration = Duration::from_secs(300);
 /// The maximum size of a response that is read completely into memory.
 const TEXT_BYTES_MAX: u64 = 1 << 30;
 
-/// A server's address and token.
 pub struct Server {
     /// The address without a trailing slash.
     pub url: String,
@@ -47,12 +44,10 @@ impl<'a> Request<'a> {
         Self { method, path: path.into(), headers: Vec::new(), body: None }
     }
 
-    /// Creates a POST request with a body.
     pub fn post(path: impl Into<String>, kind: &'static str, body: &'a [u8]) -> Self {
         Self::new("POST", path).with("Content-Type", kind).with_body(body)
     }
 
-    /// Adds a header.
     pub fn with(mut self, name: &'static str, value: &'static str) -> Self {
         self.headers.push((name, value));
         self
@@ -64,9 +59,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// The content type of JSON.
 pub const JSON: &str = "application/json";
-/// The content type of a form.
 pub const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Returns a query string or form with the pairs that have a value.
@@ -77,9 +70,6 @@ pub fn form(pairs: &[(&str, Option<&str>)]) -> String {
 
 impl Server {
     /// Returns the server that the command line or the environment specifies.
-    ///
-    /// # Errors
-    /// Returns [`Failure`] if the address is invalid or no token is available.
     pub fn of(line: &Line) -> Result<Self, Failure> {
         let url = line.value_or_variable("url", "TIDEMARK_URL").unwrap_or_else(|| URL.to_owned());
         let data = line.value_or_variable("data", "TIDEMARK_DATA");
@@ -117,9 +107,6 @@ impl Server {
     }
 
     /// Sends a request with the client's token.
-    ///
-    /// # Errors
-    /// Returns [`Failure`] if the server does not respond. An error status is not a failure.
     pub fn send(&self, request: &Request<'_>) -> Result<Response, Failure> {
         self.try_send(request).map_err(|error| {
             Failure(format!(
@@ -148,9 +135,6 @@ impl Server {
     }
 
     /// Sends a request for which the server must return a success status.
-    ///
-    /// # Errors
-    /// Returns [`Failure`] with the server's message.
     pub fn must(&self, request: &Request<'_>) -> Result<Response, Failure> {
         let response = self.send(request)?;
         match response.is_success() {
@@ -160,9 +144,6 @@ impl Server {
     }
 
     /// Sends a request with InfluxQL statements. The request as a whole must succeed.
-    ///
-    /// # Errors
-    /// Returns [`Failure`] with the server's message.
     pub fn query(
         &self,
         q: &str,
@@ -175,21 +156,17 @@ impl Server {
     }
 }
 
-/// A response whose body has not been read yet.
 pub struct Response(http::Response<Body>);
 
 impl Response {
-    /// Returns the status code.
     pub fn status(&self) -> u16 {
         self.0.status().as_u16()
     }
 
-    /// Whether the status is a success.
     pub fn is_success(&self) -> bool {
         self.0.status().is_success()
     }
 
-    /// Returns the value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.0.headers().get(name).and_then(|value| value.to_str().ok())
     }
@@ -205,9 +182,6 @@ impl Response {
     }
 
     /// Reads the complete body.
-    ///
-    /// # Errors
-    /// Returns [`Failure`] if the response is incomplete, or larger than [`TEXT_BYTES_MAX`].
     pub fn text(self) -> Result<String, Failure> {
         let mut bytes = Vec::new();
         let read = self.reader().take(TEXT_BYTES_MAX + 1).read_to_end(&mut bytes);
@@ -219,9 +193,6 @@ impl Response {
     }
 
     /// Reads the body as JSON.
-    ///
-    /// # Errors
-    /// Returns [`Failure`] if the body is not JSON.
     pub fn json(self) -> Result<Value, Failure> {
         let text = self.text()?;
         serde_json::from_str(&text).map_err(|error| {
@@ -336,11 +307,8 @@ mod tests {
 
     use super::*;
 
-    /// The time that the slow server in the tests waits.
     const LATE: Duration = Duration::from_millis(600);
-    /// A limit that the slow server exceeds.
     const SHORT: Duration = Duration::from_millis(200);
-    /// A limit that the slow server does not reach.
     const LONG: Duration = Duration::from_secs(60);
 
     /// Returns a client of a server that writes `first`, waits, and then writes `rest`. The client

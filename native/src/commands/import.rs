@@ -28,7 +28,6 @@ use super::tally::{Destination, Sum, Tally};
 use super::{Command, cannot, quoted};
 use crate::Failure;
 
-/// The name, options and help of the command.
 pub const COMMAND: Command = Command {
     name: "import",
     help: include_str!("import.txt"),
@@ -52,9 +51,7 @@ const BATCH_BYTES_MAX: usize = 1_000_000;
 const TRIES_MAX: u32 = 10;
 /// The maximum pause, in seconds, between two attempts if the response has no `Retry-After` header.
 const PAUSE_S_MAX: u64 = 30;
-/// The time between two lines of progress.
 const PROGRESS: Duration = Duration::from_secs(1);
-/// The maximum number of printed characters of a rejected line.
 const SHOWN_CHARACTERS_MAX: usize = 200;
 
 fn run(line: &Line) -> Result<ExitCode, Failure> {
@@ -144,7 +141,6 @@ fn send(server: &Server, request: &Request<'_>) -> Result<(u16, String), Failure
     Err(Failure::of("The request was not sent."))
 }
 
-/// The result of a statement: rows or an error.
 struct Rows {
     status: u16,
     error: Option<String>,
@@ -169,7 +165,6 @@ fn query(server: &Server, q: &str) -> Result<Rows, Failure> {
     Ok(Rows { status, error, rows })
 }
 
-/// Creates a database or policy.
 fn create(server: &Server, what: &str, statement: &str) -> Result<(), Failure> {
     let Rows { status, error, .. } = query(server, statement)?;
     match error {
@@ -228,13 +223,11 @@ fn ensure(server: &Server, destination: &Destination) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A line in a batch, with its number in the file.
 struct NumberedLine {
     number: u64,
     text: Vec<u8>,
 }
 
-/// The lines of the next request.
 #[derive(Default)]
 struct Batch {
     lines: Vec<NumberedLine>,
@@ -579,14 +572,12 @@ fn show_line(NumberedLine { number, text }: &NumberedLine, reason: &str) {
     stderr_line!("line {number} rejected: {reason}\n  {text}");
 }
 
-/// Returns the failure for a point that extends to the end of the file.
 fn endless(line: u64) -> Failure {
     Failure(format!(
         "the point that begins on line {line} has a string that does not end: correct the quotes"
     ))
 }
 
-/// Compresses the lines of a batch with gzip.
 fn packed(batch: &[NumberedLine]) -> std::io::Result<Vec<u8>> {
     let mut packed = GzEncoder::new(Vec::new(), Compression::default());
     for (at, line) in batch.iter().enumerate() {
@@ -604,7 +595,6 @@ fn number_before(text: &str, words: &str) -> Option<u64> {
     before.rsplit(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
-/// Returns the FROM source of a measurement in InfluxQL.
 fn source_of(Sum { destination, measurement, .. }: &Sum) -> String {
     let policy =
         if destination.policy.is_empty() { String::new() } else { quoted(&destination.policy) };

@@ -69,9 +69,6 @@ pub const ALL: &[Command] = &[
 ];
 
 /// Runs a command. `parser` contains the rest of the command line.
-///
-/// # Errors
-/// Returns [`Failure`] if the command line is invalid or the command fails.
 pub fn run(command: &'static Command, parser: &mut Parser) -> Result<ExitCode, Failure> {
     match Line::read(command, parser)? {
         Some(line) => (command.run)(&line),
@@ -99,12 +96,10 @@ fn write_piece(out: &mut impl Write, text: &[u8]) -> Result<bool, Failure> {
     }
 }
 
-/// Returns the failure of a file operation.
 fn cannot(verb: &str, path: &std::path::Path, reason: &std::io::Error) -> Failure {
     Failure(format!("{} cannot be {verb}: {reason}", path.display()))
 }
 
-/// Returns a name in quotes, for use in InfluxQL.
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
 }

@@ -25,10 +25,7 @@ const MANIFEST: &str = "manifest.json";
 const FILES: &str = "files.jsonl";
 /// The maximum size of a line in [`FILES`], in bytes.
 const ENTRY_BYTES_MAX: u64 = 1 << 20;
-/// The maximum number of repeated requests for a day to which points were written during the
-/// export.
 const REPEATS_MAX: u32 = 3;
-/// The size of the pieces in which a file is written, in bytes.
 const PIECE_BYTES: usize = 64 << 10;
 const DAY_NS: i64 = 86_400_000_000_000;
 
@@ -41,9 +38,6 @@ struct Day {
 }
 
 /// Exports a database or a retention policy to a folder, and prints a summary.
-///
-/// # Errors
-/// Returns [`Failure`] if the server rejects a request or a file cannot be written.
 pub fn export_parquet(
     server: &Server,
     line: &Line,
@@ -100,7 +94,6 @@ pub fn export_parquet(
     Ok(())
 }
 
-/// Returns the files that an earlier run finished, indexed by path.
 fn finished_files(folder: &Path) -> Result<HashMap<String, Value>, Failure> {
     let mut known = HashMap::new();
     let mut add = |file: Value| known.insert(text(&file, "path").to_owned(), file);
@@ -135,7 +128,6 @@ fn folder_of(measurement: &str) -> String {
     characters.collect()
 }
 
-/// Returns a name in quotes, for use in SQL.
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
@@ -228,7 +220,6 @@ impl Export<'_> {
         }
     }
 
-    /// Records a finished file, so that a repeated export skips it.
     fn append(&self, file: &Value) -> Result<(), Failure> {
         let path = self.folder.join(FILES);
         let opened = OpenOptions::new().append(true).create(true).open(&path);
@@ -292,7 +283,6 @@ fn copy(
     }
 }
 
-/// Returns the number of rows in a Parquet file.
 #[cfg(feature = "sql")]
 fn rows_of(path: &Path) -> Result<u64, Failure> {
     let broken = |reason: &dyn std::fmt::Display| {

@@ -10,7 +10,6 @@ use super::shell::shell;
 use super::{Command, print_piece};
 use crate::Failure;
 
-/// The name, options and help of the command.
 pub const COMMAND: Command = Command {
     name: "query",
     help: include_str!("query.txt"),
@@ -19,12 +18,9 @@ pub const COMMAND: Command = Command {
     run,
 };
 
-/// The maximum size of the statements on standard input, in bytes.
 const STATEMENTS_BYTES_MAX: u64 = 64 << 20;
-/// The size of the pieces in which a response is printed unchanged, in bytes.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// The format of results.
 #[derive(Clone, Copy)]
 pub enum Format {
     /// One table for each series.
@@ -36,7 +32,6 @@ pub enum Format {
 }
 
 impl Format {
-    /// Returns the format with this name.
     pub fn named(name: &str) -> Option<Self> {
         Some(match name {
             "table" => Self::Table,
@@ -47,11 +42,9 @@ impl Format {
     }
 }
 
-/// The settings for running statements and printing results.
 pub struct Settings {
     /// The database for statements that specify no database.
     pub database: Option<String>,
-    /// The format of results.
     pub format: Format,
     /// The unit of numeric times, or `None` means that times are text.
     pub epoch: Option<String>,
@@ -80,9 +73,6 @@ fn run(line: &Line) -> Result<ExitCode, Failure> {
 
 /// Runs statements and prints the results. Returns whether every statement succeeded. Errors of
 /// statements are detected only with [`Format::Table`].
-///
-/// # Errors
-/// Returns [`Failure`] if the server rejects the request or the output cannot be written.
 pub fn show(server: &Server, statements: &str, settings: &Settings) -> Result<bool, Failure> {
     let accept = match settings.format {
         Format::Csv => "application/csv",

@@ -8,7 +8,6 @@ use super::http_client::{Server, form};
 use super::steps::{bytes_text, finish, number, resume};
 use crate::Failure;
 
-/// The name, options and help of the command.
 pub const COMMAND: Command = Command {
     name: "restore",
     help: include_str!("restore.txt"),

@@ -18,9 +18,6 @@ pub fn text<'a>(value: &'a Value, name: &str) -> &'a str {
 
 /// Prints the results of a response. Writes tables and messages to standard output, and errors of
 /// statements to standard error. Returns whether every statement succeeded.
-///
-/// # Errors
-/// Returns [`Failure`] if the output cannot be written.
 pub fn show(response: &Value) -> Result<bool, Failure> {
     let (mut lines, mut errors) = (Vec::new(), Vec::new());
     for result in list(response, "results") {
@@ -45,7 +42,6 @@ pub fn show(response: &Value) -> Result<bool, Failure> {
     Ok(errors.is_empty())
 }
 
-/// Appends the lines of a series: its name and tags, a table, and an empty line.
 fn append(series: &Value, lines: &mut Vec<String>) {
     let mut title: Vec<_> =
         series.get("name").and_then(Value::as_str).map(str::to_owned).into_iter().collect();

@@ -26,7 +26,6 @@ use crate::Failure;
 /// The maximum time until the server starts the response to a completion request, and between two
 /// pieces of this response.
 const COMPLETION_MAX: Duration = Duration::from_secs(2);
-/// The maximum number of lines in the history.
 const HISTORY_LINES_MAX: usize = 1_000;
 
 /// The words that the shell can complete: InfluxQL keywords and the commands of the shell.
@@ -65,7 +64,6 @@ impl Names<'_> {
         })
     }
 
-    /// Returns the first column of a result.
     fn first_column(&self, q: &str) -> Result<BTreeSet<String>, Failure> {
         let response = self.server.query(q, self.database.as_deref(), None, JSON)?.json()?;
         let series = list(&response, "results").iter().flat_map(|result| list(result, "series"));
@@ -109,7 +107,6 @@ impl Highlighter for Names<'_> {}
 impl Validator for Names<'_> {}
 impl Helper for Names<'_> {}
 
-/// The lines of earlier shell sessions. The most recent line is first, as in the file.
 struct History {
     file: Option<PathBuf>,
     lines: VecDeque<String>,
@@ -149,9 +146,6 @@ impl History {
 }
 
 /// Reads and runs lines until the end of the input.
-///
-/// # Errors
-/// Returns [`Failure`] if the terminal cannot be used. Errors of statements are printed.
 pub fn shell(server: &Server, mut settings: Settings) -> Result<(), Failure> {
     let broken = |reason: ReadlineError| Failure(format!("The terminal cannot be used: {reason}."));
     // The terminal returns a bracketed paste as one line, so several pasted statements would become

@@ -12,14 +12,11 @@ use super::http_client::{Request, Response, Server};
 use super::result_text::{list, text};
 use crate::Failure;
 
-/// The maximum number of consecutive failures.
 const FAILURES_MAX: u32 = 8;
 /// The pause before the first retry. The pause doubles with each retry.
 const PAUSE: Duration = Duration::from_millis(250);
-/// The time between two progress lines if standard error is not a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// Formats a number of bytes for users.
 pub fn bytes_text(bytes: u64) -> String {
     let units = [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "KB")];
     match units.into_iter().find(|(unit, _)| bytes >= *unit) {
@@ -36,12 +33,10 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Creates a progress display without a line.
     pub fn new() -> Self {
         Self { last: Instant::now(), is_open: false }
     }
 
-    /// Replaces the progress line with `text`.
     pub fn show(&mut self, text: &str) {
         if stderr().is_terminal() {
             let _ = write!(stderr(), "\r\x1b[K{text}");
@@ -63,9 +58,6 @@ impl Drop for Progress {
 
 /// Sends a request until it succeeds, and reads the response. Repeats the request after a temporary
 /// failure: status 429 or 503, or an incomplete response.
-///
-/// # Errors
-/// Returns the [`Failure`] of the last attempt.
 pub fn until_success<T>(
     server: &Server,
     request: &Request<'_>,
@@ -89,18 +81,12 @@ pub fn until_success<T>(
     Err(Failure::of("The request was not sent."))
 }
 
-/// The totals of all responses.
 #[derive(Debug, Default)]
 pub struct Sums {
-    /// The number of objects in the backup bucket or folder.
     pub objects: u64,
-    /// The number of values.
     pub values: u64,
-    /// The number of bytes.
     pub bytes: u64,
-    /// The missing and damaged objects.
     pub damaged: Vec<String>,
-    /// The numbers of tokens and users.
     pub access: Access,
 }
 
@@ -123,9 +109,6 @@ impl Access {
     }
 
     /// Prints the counts, and the rejected tokens and users.
-    ///
-    /// # Errors
-    /// Returns [`Failure`] if the output cannot be written.
     pub fn show(&self) -> Result<(), Failure> {
         for reason in &self.refused {
             super::print(format!("{reason}\n"))?;
@@ -141,7 +124,6 @@ impl Access {
     }
 }
 
-/// Returns a number in an object, or 0 if the number is absent.
 pub fn number(value: &Value, name: &str) -> u64 {
     value.get(name).and_then(Value::as_u64).unwrap_or(0)
 }
@@ -158,9 +140,6 @@ fn texts(value: &Value, name: &str) -> impl Iterator<Item = String> {
 /// Repeats a request until no work remains. `path` returns the path of the next request and
 /// receives the last response, which is null before the first request. `text` returns the progress
 /// line. Returns the last response and the totals.
-///
-/// # Errors
-/// Returns the [`Failure`] of a request.
 pub fn finish(
     server: &Server,
     method: &'static str,

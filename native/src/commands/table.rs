@@ -40,10 +40,6 @@ pub fn lines<S: AsRef<str>>(head: &[S], rows: &[Vec<Value>]) -> Vec<String> {
     lines
 }
 
-/// Prints a table.
-///
-/// # Errors
-/// Returns [`Failure`] if the output cannot be written.
 pub fn show(head: &[&str], rows: &[Vec<Value>]) -> Result<(), Failure> {
     print(lines(head, rows).join("\n") + "\n")
 }

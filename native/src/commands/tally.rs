@@ -5,10 +5,7 @@ use std::collections::HashMap;
 
 use tidemark::model::time::Precision;
 
-/// The maximum number of measurements with separate sums. For all other measurements, values are
-/// only counted.
 const MEASUREMENTS_MAX: usize = 10_000;
-/// The maximum size of a point, in bytes. The values of a larger point are not counted.
 const POINT_BYTES_MAX: usize = 64 << 20;
 
 /// A point: its measurement, its number of values, and its optional timestamp.
@@ -67,30 +64,23 @@ fn point_of(text: &[u8]) -> Option<Point> {
     Some(Point { measurement, values, timestamp })
 }
 
-/// The database and policy into which lines are imported.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Destination {
-    /// The name of the database.
     pub database: String,
     /// The name of the retention policy. An empty name means the default policy.
     pub policy: String,
 }
 
-/// The sums of a measurement in a file.
 #[derive(Debug, PartialEq)]
 pub struct Sum {
-    /// The destination of the lines.
     pub destination: Destination,
-    /// The name of the measurement.
     pub measurement: String,
-    /// The number of values.
     pub values: u64,
     /// The first and last time, in nanoseconds. The range is `None` if a line has no time, because
     /// the server assigned the time.
     pub range_ns: Option<(i128, i128)>,
 }
 
-/// The sums of a file.
 pub struct Tally {
     unit_ns: i128,
     sums: Vec<Sum>,
@@ -149,7 +139,6 @@ impl Tally {
         }
     }
 
-    /// Returns the sum of each measurement.
     pub fn sums(&mut self) -> &[Sum] {
         self.close();
         &self.sums

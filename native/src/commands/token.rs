@@ -11,7 +11,6 @@ use super::steps::number;
 use super::{Command, print, table};
 use crate::Failure;
 
-/// The name, options and help of the command.
 pub const COMMAND: Command = Command {
     name: "token",
     help: include_str!("token.txt"),
@@ -35,7 +34,6 @@ fn run(line: &Line) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Converts a duration such as `30d` to seconds.
 fn seconds(duration: &str) -> Result<u64, Failure> {
     let units = [('m', 60), ('h', 3_600), ('d', 86_400), ('w', 604_800)];
     let unit = units.into_iter().find(|(letter, _)| duration.ends_with(*letter));

@@ -8,7 +8,6 @@ use super::steps::{bytes_text, finish, resume};
 use super::{Command, print};
 use crate::Failure;
 
-/// The name, options and help of the command.
 pub const COMMAND: Command =
     Command { name: "verify", help: include_str!("verify.txt"), values: &[], switches: &[], run };
 

@@ -18,9 +18,6 @@ use crate::limits::{SQL_MESSAGE_BYTES_MAX, SQL_NICE, SQL_STACK_BYTES};
 type Frame = (Head, Vec<u8>);
 
 /// Runs until the end of standard input. A running statement then ends with the process.
-///
-/// # Errors
-/// Returns [`Failure`] if the input is not a valid sequence of frames.
 pub fn run() -> Result<(), Failure> {
     // A sandbox may refuse the change. The process then works with its normal priority.
     let _ = rustix::process::nice(SQL_NICE);

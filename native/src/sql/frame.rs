@@ -3,10 +3,8 @@
 
 use crate::limits::SQL_MESSAGE_BYTES_MAX;
 
-/// The size of a frame's head, in bytes.
 pub const HEAD_BYTES: usize = 13;
 
-/// The kind of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A message to a session. The first message of a session opens the session.
@@ -19,12 +17,9 @@ pub enum Kind {
     Over = 3,
 }
 
-/// The head of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// The number of the session.
     pub session: u64,
-    /// The kind of the frame.
     pub kind: Kind,
     /// The size of the message, in bytes.
     pub length: usize,
@@ -37,7 +32,6 @@ impl Head {
         (length <= SQL_MESSAGE_BYTES_MAX).then_some(Self { session, kind, length })
     }
 
-    /// Encodes the head.
     pub fn to_bytes(self) -> [u8; HEAD_BYTES] {
         let mut bytes = [0; HEAD_BYTES];
         bytes[..8].copy_from_slice(&self.session.to_le_bytes());

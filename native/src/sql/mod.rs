@@ -31,7 +31,6 @@ use crate::limits::{SQL_CHECK, SQL_IDLE, SQL_KEPT_BYTES_MAX, SQL_STATEMENTS_MAX,
 use frame::{Head, Kind};
 use process::{Called, Process};
 
-/// The SQL process of this program, and the statements that run in it.
 #[derive(Debug)]
 pub struct Sql {
     /// The event loop in which the process and its calls run. A call continues even if its caller
@@ -40,14 +39,12 @@ pub struct Sql {
     /// The maximum duration of a turn.
     turn_time: Duration,
     running: Arc<tokio::sync::Mutex<Running>>,
-    /// The permits for running statements.
     permits: Arc<Semaphore>,
     /// The statements that have received a permit.
     statements: Mutex<Vec<Weak<Statement>>>,
     sessions: AtomicU64,
 }
 
-/// The SQL process, if it is running.
 #[derive(Debug, Default)]
 struct Running {
     process: Option<Process>,
@@ -61,7 +58,6 @@ type Statement = tokio::sync::Mutex<State>;
 #[derive(Debug)]
 struct State {
     session: u64,
-    /// The permit of a running statement.
     permit: Option<OwnedSemaphorePermit>,
     /// The value of [`Running::ended`] when the process opened the session, or `None` if no session
     /// is open.
@@ -213,7 +209,6 @@ impl Sql {
         }
     }
 
-    /// Ends a statement, and its session in the process.
     async fn end(&self, state: &mut State) {
         if state.opened.is_none() {
             state.close();

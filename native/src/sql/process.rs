@@ -23,7 +23,6 @@ const ENDING_SIGNALS: [i32; 4] = [1, 2, 9, 15];
 /// The unit of CPU times in `/proc`, in milliseconds. Linux uses the same unit on all machines.
 const TICK_MS: u64 = 10;
 
-/// A running SQL process.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
@@ -32,7 +31,6 @@ pub struct Process {
     id: u32,
 }
 
-/// The outcome of a call.
 #[derive(Debug)]
 pub enum Called {
     /// The reply, and whether it is the last reply of the session.
@@ -86,7 +84,6 @@ impl Process {
         }
     }
 
-    /// Ends the process and waits until its memory is freed.
     pub async fn end(mut self) {
         let _ = self.child.kill().await;
     }
@@ -111,7 +108,6 @@ impl Process {
         Ok((message, reply.kind == Kind::Over))
     }
 
-    /// Returns the error of a call during which the process ended or violated the protocol.
     async fn crashed(&mut self) -> String {
         // A process that has closed its output ends by itself, so the kill is needed only after an
         // invalid frame.
