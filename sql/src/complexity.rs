@@ -16,14 +16,12 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use crate::error::QueryError;
 use crate::limits::{DEPTH_MAX, PARENTHESES_DEPTH_MAX, TABLES_MAX, TEXT_BYTES_MAX, TOKENS_MAX};
 
-/// An open bracket or an open CASE.
 #[derive(Clone, Copy, Debug, Default)]
 struct Level {
     /// The number of operators in the current expression.
     operators: usize,
     /// The number of set operations between the queries on this level.
     set_operations: usize,
-    /// Whether the level is an open CASE.
     is_case: bool,
 }
 

@@ -6,7 +6,6 @@ use std::fmt;
 use datafusion::arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 
-/// The maximum length of an error message, in characters.
 const MESSAGE_CHARS_MAX: usize = 2_000;
 
 /// The cause of an error, which determines the HTTP status.

@@ -54,7 +54,6 @@ pub(crate) struct ScanHandle {
 }
 
 impl PageExchange {
-    /// Registers a scan and assigns its number.
     pub(crate) fn register_scan(self: &Arc<Self>, request: ScanRequest) -> ScanHandle {
         let mut state = self.lock();
         let scan = state.next;

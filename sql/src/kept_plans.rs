@@ -67,9 +67,6 @@ impl KeptPlans {
     }
 
     /// Returns a copy of a cached plan. No query has executed this copy.
-    ///
-    /// # Errors
-    /// Returns DataFusion's error if an operator cannot be copied.
     pub(crate) fn find(
         &self,
         text: &str,
@@ -86,9 +83,6 @@ impl KeptPlans {
 
     /// Caches a copy of a plan, unless the plan is too large. `names` are the names of the tables
     /// in `text`.
-    ///
-    /// # Errors
-    /// Returns DataFusion's error if an operator cannot be copied.
     pub(crate) fn keep(
         &self,
         text: String,
@@ -122,9 +116,6 @@ impl KeptPlans {
 
 /// Returns whether every function in the statement always returns the same value for the same
 /// arguments.
-///
-/// # Errors
-/// Returns DataFusion's error if the plan cannot be traversed.
 pub(crate) fn is_immutable(plan: &LogicalPlan) -> Result<bool> {
     let is_call = |expression: &Expr| match expression {
         Expr::ScalarFunction(call) => call.func.signature().volatility != Volatility::Immutable,
@@ -141,9 +132,6 @@ pub(crate) fn is_immutable(plan: &LogicalPlan) -> Result<bool> {
 }
 
 /// Returns the total size of the constants in an optimized statement, in bytes.
-///
-/// # Errors
-/// Returns DataFusion's error if the plan cannot be traversed.
 pub(crate) fn constant_bytes(plan: &LogicalPlan) -> Result<usize> {
     let mut bytes = 0;
     plan.apply_with_subqueries(|node| {

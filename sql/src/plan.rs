@@ -49,7 +49,6 @@ impl Needs {
     }
 }
 
-/// The physical plan of a statement.
 #[derive(Debug)]
 pub(crate) struct Plan {
     context: TaskContext,
@@ -70,9 +69,6 @@ impl Plan {
 
     /// Returns a plan with copies of the operators. The copies have no metrics of earlier
     /// executions.
-    ///
-    /// # Errors
-    /// Returns DataFusion's error if an operator cannot be copied.
     pub(crate) fn copy(&self) -> Result<Self, DataFusionError> {
         // The operators contain their functions. Only the tables of `information_schema` read
         // functions from the context, but plans that read `information_schema` are not cached.
@@ -199,7 +195,6 @@ pub(crate) async fn plan(
     })
 }
 
-/// A physical plan.
 struct Physical {
     /// The columns of the result, as in [`Plan::columns`].
     columns: SchemaRef,

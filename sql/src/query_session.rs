@@ -146,7 +146,6 @@ impl RunningQuery {
         Ok(self.reply(step.wanted, step.cancelled, goes_on))
     }
 
-    /// Creates the reply with the next piece of the result.
     fn reply(
         &mut self,
         wanted: Vec<crate::messages::SessionRequest>,

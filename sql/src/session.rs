@@ -63,10 +63,6 @@ impl Engine {
         self.plans.len()
     }
 
-    /// Parses a statement. Returns the statement and the session that will plan it.
-    ///
-    /// # Errors
-    /// Returns an error if the text is not a single valid statement.
     fn parse(
         &self,
         text: &str,
@@ -143,7 +139,6 @@ struct Preparing {
     system: SystemRows,
 }
 
-/// An event from the plan's task.
 #[derive(Debug)]
 enum Event {
     Schema(SchemaRef),

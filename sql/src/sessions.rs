@@ -22,7 +22,6 @@ use crate::limits::{BATCH_ROWS, SESSIONS_IDLE_MAX};
 use crate::set_comparisons::NameSets;
 use crate::{functions, gapfill, tables};
 
-/// The operations that the owner of the data supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Capabilities {
     /// Whether shards can compute aggregates.
@@ -36,9 +35,6 @@ pub(crate) struct Sessions(Mutex<Vec<(Capabilities, SessionState)>>);
 
 impl Sessions {
     /// Returns a session without tables. `now` is the time of the statement.
-    ///
-    /// # Errors
-    /// Returns DataFusion's error if a session cannot be built.
     pub(crate) fn take(
         &self,
         now: DateTime<Utc>,
@@ -63,7 +59,6 @@ impl Sessions {
         Ok(state)
     }
 
-    /// Puts a session back into the pool after planning.
     pub(crate) fn release(&self, knows: Capabilities, mut state: SessionState) {
         // This call removes the tables of the statement.
         state.register_catalog_list(Arc::new(MemoryCatalogProviderList::new()));
@@ -74,10 +69,6 @@ impl Sessions {
     }
 }
 
-/// Builds a session with all functions and rules.
-///
-/// # Errors
-/// Returns DataFusion's error if the session cannot be built.
 fn built(pool: &Arc<dyn MemoryPool>, knows: Capabilities) -> Result<SessionState, QueryError> {
     let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
     let runtime = RuntimeEnvBuilder::new()

@@ -23,7 +23,6 @@ use tokio::task::JoinHandle;
 
 use crate::limits::TURN_ROWS_MAX;
 
-/// A runtime that runs its tasks in turns.
 #[derive(Debug)]
 pub(crate) struct Turns {
     runtime: Runtime,
@@ -87,7 +86,6 @@ impl Turns {
         Ok(Self { runtime, pace })
     }
 
-    /// Returns the counter to which operators report their work.
     pub(crate) fn pace(&self) -> Arc<Pace> {
         Arc::clone(&self.pace)
     }

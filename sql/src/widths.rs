@@ -39,7 +39,6 @@ pub(crate) fn check(statement: &Statement, tables: &[TableSchema]) -> Result<(),
     }
 }
 
-/// The size of a table, CTE or subquery.
 #[derive(Clone, Copy, Debug, Default)]
 struct Size {
     width: usize,

@@ -12,10 +12,8 @@ use datafusion::logical_expr::ColumnarValue;
 
 use crate::error::QueryError;
 
-/// The type to which intervals are cast.
 pub(crate) const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
 
-/// The type of timestamps in nanoseconds without a time zone.
 pub(crate) const TIMESTAMP: DataType = DataType::Timestamp(TimeUnit::Nanosecond, None);
 
 /// Returns the type of a time argument: a timestamp in nanoseconds, with the time zone of the

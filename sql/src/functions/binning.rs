@@ -19,7 +19,6 @@ pub(crate) struct Binning {
 }
 
 impl Binning {
-    /// Creates `date_bin_wallclock` if `on_wall_clock` is true. Otherwise, creates `date_bin`.
     pub(crate) fn new(on_wall_clock: bool) -> Self {
         Self { on_wall_clock, signature: Signature::user_defined(Volatility::Immutable) }
     }

@@ -15,7 +15,6 @@ const STEP_NS: i64 = 900_000_000_000;
 /// change.
 const STEPS_MAX: usize = 200;
 
-/// Time bins of equal width.
 #[derive(Clone, Debug)]
 pub(crate) struct Bins {
     width: Width,

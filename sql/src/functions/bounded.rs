@@ -82,7 +82,6 @@ pub(super) const COSTS: &[(&str, Cost)] = &[
     ("regexp_instr", Cost::Pattern),
 ];
 
-/// A function that checks its cost before it calls DataFusion's function.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Bounded {
     stock: Arc<ScalarUDF>,
@@ -94,10 +93,6 @@ impl Bounded {
         Self { stock, cost }
     }
 
-    /// Checks the cost of a batch.
-    ///
-    /// # Errors
-    /// Returns an error that contains the exceeded limit and a remedy.
     fn check(&self, args: &ScalarFunctionArgs) -> Result<()> {
         match self.cost {
             Cost::Product if product(args)? > STEPS_MAX => {

@@ -16,7 +16,6 @@ const OF_ORDERED_ROWS: [&str; 5] =
 /// The window functions that need an argument, although their signatures do not require it.
 const OF_ONE_ARGUMENT: [&str; 5] = ["first_value", "last_value", "nth_value", "lag", "lead"];
 
-/// The rule that rewrites calls of aggregates and window functions.
 #[derive(Debug)]
 pub(super) struct CheckedCalls;
 

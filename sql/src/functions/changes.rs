@@ -20,7 +20,6 @@ use crate::error::QueryError;
 
 const SECOND_NS: f64 = 1e9;
 
-/// One variant of the window functions.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Change {
     is_rate: bool,

@@ -38,10 +38,6 @@ use tz::Tz;
 
 use crate::gapfill;
 
-/// Registers the functions. Each function replaces a DataFusion function with the same name.
-///
-/// # Errors
-/// Returns DataFusion's error if a registration fails.
 pub(crate) fn register(state: &mut SessionState) -> Result<()> {
     let options: Arc<ConfigOptions> = Arc::clone(state.config_options());
     let scalars = [

@@ -69,10 +69,6 @@ pub(super) fn check(function: &str, args: &ScalarFunctionArgs) -> Result<()> {
     Ok(())
 }
 
-/// Checks a constant pattern.
-///
-/// # Errors
-/// Returns an error if the compiled pattern is too large.
 pub(super) fn check_constant(function: &str, pattern: &ScalarValue) -> Result<()> {
     match pattern.try_as_str().flatten() {
         Some(pattern) => compiled_bytes(function, pattern).map(drop),
@@ -105,10 +101,8 @@ fn refuse(message: String) -> Result<()> {
     Err(QueryError { fault: Fault::Memory, message }.into())
 }
 
-/// A rewrite rule that replaces function calls of the planner with functions that check their cost.
 #[derive(Debug)]
 pub(super) struct Checked {
-    /// The functions that check their cost, indexed by name.
     pub(super) functions: HashMap<String, Arc<ScalarUDF>>,
 }
 

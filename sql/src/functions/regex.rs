@@ -22,8 +22,6 @@ pub(super) struct RegexMatch {
 }
 
 impl RegexMatch {
-    /// Creates `influx_regex_not_match` if `is_negated` is true. Otherwise, creates
-    /// `influx_regex_match`.
     pub(super) fn new(is_negated: bool) -> Self {
         let text = vec![DataType::Utf8, DataType::Utf8];
         Self { signature: Signature::exact(text, Volatility::Immutable), is_negated }

@@ -37,7 +37,6 @@ impl Selector {
     }
 }
 
-/// Returns the fields of the result struct for arguments of these types.
 fn fields<'a>(types: impl Iterator<Item = &'a DataType>) -> Fields {
     let name = |at: usize| match at {
         0 => "value".to_owned(),

@@ -93,7 +93,6 @@ fn sorted(rows: &RecordBatch, fills: &[Fill], time: usize) -> Result<RecordBatch
     Ok(take_record_batch(rows, &lexsort_to_indices(&columns, None)?)?)
 }
 
-/// The rows that the operator has not returned yet.
 struct Filled {
     rows: Rows,
     filler: Filler,

@@ -129,7 +129,6 @@ impl Rows {
     }
 }
 
-/// Fills the columns of consecutive rows.
 #[derive(Debug)]
 pub(super) struct Filler {
     fills: Vec<Fill>,
@@ -137,12 +136,10 @@ pub(super) struct Filler {
     memory: Vec<Memory>,
 }
 
-/// The positions of the last and the next value in a column.
 #[derive(Clone, Copy, Debug, Default)]
 struct Memory {
     /// The current group. A new group resets the state.
     group: Option<u32>,
-    /// The last row that has a value.
     last: Option<usize>,
     /// The first row that has not been searched for the next value. No row between `last` and
     /// `next` has a value. Row `next` either has a value or is after the end of the group.
@@ -231,10 +228,8 @@ fn zeros(counts: &ArrayRef, rows: &Rows, range: &Range<usize>) -> ArrayRef {
     Arc::new(filled.collect::<Int64Array>())
 }
 
-/// The source of a value in an interpolated column.
 enum Point {
     Nothing,
-    /// The value of an input row.
     Original(usize),
     /// A value between two input rows. The two numbers are the distance from the first row to the
     /// value and the distance between both rows, in nanoseconds.
@@ -304,7 +299,6 @@ fn interpolated(points: &[Point], values: &ArrayRef) -> Result<ArrayRef> {
     })
 }
 
-/// Computes the values at the given points. `between` interpolates between two values.
 fn at_points<T: ArrowPrimitiveType>(
     points: &[Point],
     values: &ArrayRef,

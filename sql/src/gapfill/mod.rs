@@ -23,7 +23,6 @@ pub(crate) use calls::functions;
 /// constants, and filters are still at their original positions in the plan.
 const BEFORE: &str = "simplify_expressions";
 
-/// Inserts the gap-filling rule into a list of optimizer rules.
 pub(crate) fn add_rule(rules: &mut Vec<Arc<dyn OptimizerRule + Send + Sync>>) {
     let at = rules.iter().position(|rule| rule.name() == BEFORE).map_or(0, |at| at + 1);
     rules.insert(at, Arc::new(rule::FillGaps));

@@ -22,7 +22,6 @@ use crate::error::QueryError;
 use crate::functions::arguments::zone_of;
 use crate::functions::bins::Bins;
 
-/// The rule for filling a column in added rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Fill {
     /// The value in the other rows of the group. The column is a group key or the time.

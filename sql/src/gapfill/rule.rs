@@ -49,7 +49,6 @@ struct Filled {
 }
 
 impl Filled {
-    /// Returns the name of the column above the aggregate.
     fn name(at: usize) -> String {
         format!("__filled_{at}")
     }

@@ -36,12 +36,10 @@ impl EncoderFactory for Encoders {
     }
 }
 
-/// Whether a dictionary's key and value types are those of a tag column.
 pub(super) fn is_tag(key: &DataType, value: &DataType) -> bool {
     *key == DataType::Int32 && *value == DataType::Utf8
 }
 
-/// Returns each text as an escaped JSON string.
 fn escaped(texts: &ArrayRef) -> Result<Vec<Vec<u8>>, ArrowError> {
     let quoted = |text: Option<&str>| {
         serde_json::to_vec(text.unwrap_or_default())

@@ -6,7 +6,6 @@ use datafusion::arrow::ipc::reader::StreamDecoder;
 use super::{Format, Writer};
 use crate::error::QueryError;
 
-/// A conversion in progress.
 pub(crate) struct Rewriting {
     format: Format,
     rows: StreamDecoder,

@@ -121,7 +121,6 @@ pub(super) fn takes_all_rows(aggregate: &AggregateExec) -> bool {
         && !aggregate.group_expr().has_grouping_set()
 }
 
-/// The scan request under construction.
 struct RequestBuilder<'a> {
     input: &'a OverScan<'a>,
     aggregates: Aggregates,
@@ -179,7 +178,6 @@ impl<'a> RequestBuilder<'a> {
         Some(())
     }
 
-    /// Adds a function. Returns `None` if the scan does not support the function.
     fn function(&mut self, function: &AggregateFunctionExpr) -> Option<()> {
         use AggregateFunction::{First, Last, Max, Min, Sum};
         let arguments = function.expressions();

@@ -20,7 +20,6 @@ use tidemark::scan::page::{Group, GroupData};
 use crate::error::QueryError;
 use crate::limits::BATCH_ROWS;
 
-/// The number of bits in a word of a validity bitmap.
 const WORD_BITS: usize = 64;
 
 /// The position of a column's values in the pages of a scan.

@@ -68,7 +68,6 @@ fn with_input(
     node.replace_children(vec![input], options)
 }
 
-/// The number of rows that each group needs.
 struct NeededRows {
     tags: Vec<String>,
     order: TimeOrder,
@@ -76,7 +75,6 @@ struct NeededRows {
 }
 
 impl NeededRows {
-    /// Returns `node` over a limited scan.
     fn limit(
         self,
         input: &OverScan<'_>,

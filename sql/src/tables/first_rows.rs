@@ -17,7 +17,6 @@ use datafusion::physical_plan::{ChildrenPropertiesMode, ExecutionPlan, ReplaceCh
 use super::scan::{Scan, Scanned};
 use crate::messages::TimeOrder;
 
-/// The optimizer rule that limits scans.
 #[derive(Debug)]
 pub(crate) struct FirstRows;
 

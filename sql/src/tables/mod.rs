@@ -32,13 +32,9 @@ use crate::messages::{SystemTable, TableSchema};
 use measurement::Measurement;
 
 pub(crate) const CATALOG: &str = "public";
-/// The schema that contains the measurements.
 pub(crate) const SCHEMA: &str = "iox";
-/// The schema that contains the tables about the database.
 pub(crate) const SYSTEM: &str = "system";
-/// The table of running queries in [`SYSTEM`].
 pub(crate) const QUERIES: &str = "queries";
-/// The table of all columns in [`SYSTEM`].
 pub(crate) const INFLUXDB_SCHEMA: &str = "influxdb_schema";
 
 /// The rows of system tables. The values of a row are texts in the order of the table's columns.
@@ -66,7 +62,6 @@ pub(crate) fn catalog(
     }))
 }
 
-/// The two schemas, in the order in which they are listed.
 #[derive(Debug)]
 struct Schemas {
     measurements: Arc<Tables>,
@@ -87,7 +82,6 @@ impl CatalogProvider for Schemas {
     }
 }
 
-/// A schema with a constant list of tables.
 #[derive(Debug)]
 struct Tables(BTreeMap<String, Arc<dyn TableProvider>>);
 

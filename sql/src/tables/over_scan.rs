@@ -73,9 +73,6 @@ impl<'a> OverScan<'a> {
 }
 
 /// Replaces the only scan below `node`.
-///
-/// # Errors
-/// Returns DataFusion's error if an operator cannot be rebuilt.
 pub(super) fn with_scan(
     node: &Arc<dyn ExecutionPlan>,
     scan: &Arc<dyn ExecutionPlan>,

@@ -27,9 +27,6 @@ use crate::turns::Pace;
 
 /// Adds a cap to both sides of a join that compares all pairs of rows. Does not change other
 /// operators.
-///
-/// # Errors
-/// Returns DataFusion's error if the join cannot be rebuilt.
 pub(super) fn cap(node: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     if !node.is::<NestedLoopJoinExec>() {
         return Ok(node);

@@ -34,7 +34,6 @@ use crate::limits::{MADE_ROWS_MAX, RECURSION_ROWS_MAX, ROWS_PER_BATCH_MIN, WINDO
 use crate::tables::pairs_cap;
 use crate::turns::Pace;
 
-/// The optimizer rule that adds a cap to operators that need one.
 #[derive(Debug)]
 pub(crate) struct RowsCapRule;
 

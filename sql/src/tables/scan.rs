@@ -113,7 +113,6 @@ impl Scan {
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Scanned<'a> {
-    /// The time column.
     Time,
     Tag(&'a str),
     Field(&'a str, &'a DataType),
@@ -223,7 +222,6 @@ impl ExecutionPlan for Scan {
     }
 }
 
-/// The stream of batches that a scan returns.
 struct Rows {
     handle: ScanHandle,
     schema: SchemaRef,

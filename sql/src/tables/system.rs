@@ -30,10 +30,6 @@ pub(super) fn queries(rows: &SystemRows) -> Result<Arc<dyn TableProvider>> {
     table(QUERIES_COLUMNS, (0..QUERIES_COLUMNS.len()).map(column))
 }
 
-/// Creates the table of all columns of all measurements.
-///
-/// # Errors
-/// Returns Arrow's error if the columns do not match the schema.
 pub(super) fn influxdb_schema(tables: &[TableSchema]) -> Result<Arc<dyn TableProvider>> {
     let mut rows: Vec<[&str; 3]> = Vec::new();
     for table in tables {
