@@ -1,5 +1,4 @@
-// Tests backups on the real runtime: into an R2 bucket with `wrangler dev`, and into a folder with
-// the native host.
+// Tests backups into an R2 bucket with `wrangler dev`, and into a folder with the native host.
 
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';

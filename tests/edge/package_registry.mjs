@@ -9,7 +9,7 @@ import { join } from 'node:path';
 
 import { at } from '../../scripts/project.mjs';
 
-/** The metadata of an installed package lists the installed version. */
+/** Returns the registry's metadata of an installed package, with only the installed version. */
 function document(name, url) {
   const about = JSON.parse(readFileSync(at('node_modules', name, 'package.json'), 'utf8'));
   const dist = { tarball: `${url}/-/${encodeURIComponent(name)}` };

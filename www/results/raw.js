@@ -4,7 +4,7 @@ import { button, el } from '../dom.js';
 import { saveAs } from './save.js';
 import { work } from './client.js';
 
-/** Truncates a long text. */
+/** Shows the raw response. Shows only the start of a long response. */
 export async function showRaw(host) {
   const { text, letters, isWhole } = await work('raw');
   const notice = isWhole

@@ -273,8 +273,8 @@ impl Slice {
         }
         while self.groups.len() == 1 && self.bytes() > bytes_max && !self.is_derived {
             let Some((key, Gathered::Rows(rows))) = self.groups.iter_mut().next() else { return };
-            // Rows with the time of the end may have arrived after the end was last changed. Drop
-            // these rows if they are after the end.
+            // The end is a time, a shard and a number of rows. More rows with this time may have
+            // arrived since the end was last changed. Drop the rows beyond the end's position.
             if let Some(until) = self.until.as_ref().filter(|until| until.group == *key) {
                 drop_behind(rows, (self.from.as_ref(), until), self.descending);
                 self.bytes = rows.bytes();
@@ -330,8 +330,8 @@ impl Slice {
                 }
                 Gathered::States(states) => complete.push((key, Complete::States(states))),
                 Gathered::Rows(mut rows) => {
-                    // Rows with the time of the end may have arrived after the end was last
-                    // changed. Drop these rows if they are after the end.
+                    // More rows with the time of the end may have arrived since the end was last
+                    // changed. Drop the rows beyond the end's position.
                     let until = self.until.as_ref().filter(|until| until.group == key);
                     if let Some(until) = until.filter(|_| !self.is_derived) {
                         drop_behind(&mut rows, (self.from.as_ref(), until), self.descending);

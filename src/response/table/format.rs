@@ -70,7 +70,7 @@ impl TableFormat {
         }
     }
 
-    /// Returns the format with the given name in the parameter `format`.
+    /// Returns the format that a request selects with `format={name}`.
     pub fn from_name(name: &str) -> Option<Self> {
         let known = FORMATS.iter().find(|(_, names, _)| names.contains(&name));
         known.map(|row| row.0)

@@ -26,7 +26,7 @@ const SAMPLE: usize = 64;
 const POWERS: [f64; EXPONENT_MAX + 1] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13];
 
-/// Encodes `values` after `head` as a draft.
+/// Returns a draft that consists of `head` and the encoded `values`.
 pub fn draft(values: &[f64], mut head: Vec<u8>) -> Draft {
     let integers = integers(values, &mut head);
     integer::draft(&integers, head)

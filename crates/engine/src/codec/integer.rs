@@ -81,7 +81,7 @@ fn width((smallest, largest): (i64, i64)) -> usize {
     }
 }
 
-/// Encodes `values` after `head` as a draft.
+/// Returns a draft that consists of `head` and the encoded `values`.
 pub fn draft(values: &[i64], mut head: Vec<u8>) -> Draft {
     let at = head.len();
     head.push(CONSTANT);

@@ -28,7 +28,7 @@ pub fn encode(timestamps_ns: &[i64], out: &mut Vec<u8>) {
     *out = draft(timestamps_ns, head).finish(None);
 }
 
-/// Encodes `timestamps_ns` after `head` as a draft.
+/// Returns a draft that consists of `head` and the encoded `timestamps_ns`.
 pub fn draft(timestamps_ns: &[i64], mut head: Vec<u8>) -> Draft {
     let at = head.len();
     let Some((&first, rest)) = timestamps_ns.split_first() else {

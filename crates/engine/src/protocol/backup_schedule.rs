@@ -94,7 +94,7 @@ pub struct DuePass {
 pub struct PassDone {
     /// The existing backups of the schedule, as in [`BackupSchedule::made`].
     pub made: Vec<u64>,
-    /// The start time of the attempt's backup in seconds, if the backup is complete.
+    /// The start time, in seconds, of the attempt's backup, if the backup is complete.
     pub whole: Option<u64>,
     /// Whether the attempt needs another pass.
     pub goes_on: bool,

@@ -104,7 +104,7 @@ pub struct Tile {
     /// One piece for each range of series, in series order. After a delete, only the affected
     /// pieces are read again. The list is empty if there is a single piece.
     pub(super) pieces: Vec<Rc<Piece>>,
-    /// The start of the tile's next page, if the page ended inside the tile.
+    /// The position at which the next page continues, if this page ended inside the tile.
     pub(super) end: Option<Position>,
     pub(super) rows: u64,
 }
