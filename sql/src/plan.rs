@@ -62,7 +62,7 @@ impl Plan {
     /// Returns the columns of the result, as the statement defines them. In a plan that produces
     /// rows, the optimizer may change an expression from nullable to not nullable. Some clients
     /// first request only the columns, and later compare this schema with the schema of the rows.
-    /// Both schemas must be equal.
+    /// The two schemas must be equal.
     pub(crate) fn columns(&self) -> SchemaRef {
         Arc::clone(&self.columns)
     }

@@ -170,7 +170,7 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// Returns the database's share and the number of bytes.
+    /// Returns the database's share and the size of this permit, in bytes.
     pub fn tag(&self) -> Tag {
         Tag { share: Rc::clone(&self.share), bytes: Rc::clone(&self.bytes) }
     }

@@ -1,4 +1,4 @@
-// Compares Glances' exports to InfluxDB 1, 2 and 3 with Glances' export to CSV.
+// Compares what Glances exports to InfluxDB 1, 2 and 3 with its CSV file.
 
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';

@@ -309,7 +309,7 @@ impl Manifest {
         }
     }
 
-    /// Ends the hold with this id, and all holds that have expired at `now_ns`.
+    /// Ends the hold with this id, and all holds that have expired by `now_ns`.
     pub fn release(&mut self, id: Option<u64>, now_ns: i64) {
         self.holds.retain(|hold| Some(hold.id) != id && hold.until_ns > now_ns);
         self.free_unneeded();
