@@ -18,7 +18,7 @@ const turns = 5;
 const sleepMs = 15_000;
 const loadedBatches = 40;
 const aimMs = 100;
-/** The target for the milliseconds in addition to those of an empty Worker. */
+/** The target for the start-up time above an empty Worker. */
 const startUpAimMs = 50;
 const db = 'cold';
 const startS = Number(startNs / 1_000_000_000n);

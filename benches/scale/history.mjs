@@ -51,7 +51,7 @@ function rowsOf({ what, cold, warm }, found) {
   });
 }
 
-/** These queries must read all points. Their duration grows linearly with the number of points. */
+/** These queries must read all points, so the duration grows linearly with the number of points. */
 async function linear(sides, plan, say) {
   const times = plan.larger / plan.smaller;
   const aim = ratioAtMost(times * unchanged, `linear: ≤ ${Math.round(times * unchanged)} ×`);

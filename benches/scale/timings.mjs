@@ -75,7 +75,7 @@ export function failureOf(results, difference = '') {
   return first || (difference && `answers differ ${difference}`);
 }
 
-/** The write rate is that of the large load while all servers run in parallel. */
+/** The write rate is measured during the large load, while all servers run in parallel. */
 export function serverRows(what, points, [small, large, peer]) {
   const rate = (side) => side && points / side.writeSeconds() / 1000;
   const mb = { small: small.mostMb(), large: large.mostMb(), peer: peer?.mostMb() };

@@ -31,6 +31,7 @@ use crate::request_task::{self, HttpResponse};
 pub struct ConnectionInfo {
     /// The address of the client.
     pub peer: SocketAddr,
+    /// The permit that counts the connection.
     pub permit: OwnedSemaphorePermit,
     /// The certificate and the key, if the connection uses TLS.
     pub tls: Option<Tls>,

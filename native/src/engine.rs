@@ -82,6 +82,7 @@ impl Shared {
     }
 }
 
+/// Counts an open connection or running request as long as the value exists.
 #[derive(Debug)]
 pub struct Busy(Arc<Shared>);
 

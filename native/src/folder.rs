@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::Failure;
 use crate::platform::random_u64;
 
+/// An open data folder. No other process can open the folder until this value is dropped.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,

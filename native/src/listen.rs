@@ -29,6 +29,8 @@ use crate::log;
 use crate::options::Options;
 use crate::sql::Sql;
 
+/// The pause after an error of the listening socket, for example if no file descriptor is
+/// available.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The interval at which the program checks whether all requests have finished.
 const LOOK: Duration = Duration::from_millis(5);

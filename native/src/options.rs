@@ -48,6 +48,10 @@ pub fn read() -> Result<Command, Failure> {
 
 /// Returns the value of the option `--name`. The parser must have read this option immediately
 /// before.
+///
+/// # Errors
+/// Returns [`lexopt::Error`] if the value is absent. A value that looks like an option must follow
+/// `=`.
 pub fn value_of(parser: &mut Parser, name: &str) -> Result<String, lexopt::Error> {
     if let Some(joined) = parser.optional_value() {
         return joined.string();

@@ -116,6 +116,8 @@ impl Notifications {
         self.next
     }
 
+    /// Returns a job for changes in memory. The caller then stores the changes with
+    /// [`Notifications::save`].
     pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut Notification> {
         self.rows.get_mut(&number)
     }

@@ -255,6 +255,8 @@ impl<S: Store> Catalog<S> {
         })
     }
 
+    /// Processes the replies to the current step. The row stores a failure, so that progress
+    /// requests can return it.
     pub(super) fn on_recovery_reply(
         &mut self,
         work: &mut CatalogWork,

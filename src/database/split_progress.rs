@@ -59,6 +59,8 @@ struct LiveMeasurements {
 }
 
 impl SplitProgress {
+    /// Adds a page of the old shard's measurements. Returns `false` if the page does not advance
+    /// the resume key, so that the caller does not repeat the request forever.
     pub(super) fn on_live_measurements(&mut self, page: SummaryPage) -> bool {
         let shard = self.source;
         let known = self.live.take().filter(|live| live.shard == shard);

@@ -12,6 +12,7 @@ use super::time;
 use crate::model::time::Precision;
 use crate::query::result::{ResultColumn, SeriesChunk};
 
+/// The rule by which 1.x divides a response into documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ChunkCut {
     /// A document ends at the maximum number of rows. This rule applies to SELECT, and to the SHOW

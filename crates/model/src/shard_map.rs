@@ -67,6 +67,8 @@ pub fn shard_group_duration_ns(shard_ns: i64, duration_ns: i64) -> i64 {
     }
 }
 
+/// Returns the default shard group duration of 1.x for a retention duration, in nanoseconds. A
+/// duration of 0 keeps points permanently.
 pub(crate) const fn default_shard_group_duration_ns(duration_ns: i64) -> i64 {
     // 1.x `shardGroupDuration` defines 6 months as 180 days.
     if duration_ns == 0 || duration_ns >= 180 * D_NS {

@@ -32,6 +32,8 @@ const ROWS_PER_REQUEST: usize = 10;
 const RECORD_BYTES_MAX: u64 = 16 << 20;
 const ACCESS: &str = "/api/v3/configure/access";
 
+/// Runs a statement and returns its rows as objects. The keys are the column names. The member `of`
+/// contains the name of the series.
 fn rows_of(server: &Server, q: &str) -> Result<Vec<Value>, Failure> {
     let response = server.query(q, None, None, JSON)?.json()?;
     let result = list(&response, "results").first().unwrap_or(&Value::Null);

@@ -107,6 +107,9 @@ impl Server {
     }
 
     /// Sends a request with the client's token.
+    ///
+    /// # Errors
+    /// Returns [`Failure`] if the server does not respond. An error status is not a failure.
     pub fn send(&self, request: &Request<'_>) -> Result<Response, Failure> {
         self.try_send(request).map_err(|error| {
             Failure(format!(

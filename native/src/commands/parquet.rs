@@ -25,6 +25,8 @@ const MANIFEST: &str = "manifest.json";
 const FILES: &str = "files.jsonl";
 /// The maximum size of a line in [`FILES`], in bytes.
 const ENTRY_BYTES_MAX: u64 = 1 << 20;
+/// The maximum number of repeated requests for a day to which points were written during the
+/// export.
 const REPEATS_MAX: u32 = 3;
 const PIECE_BYTES: usize = 64 << 10;
 const DAY_NS: i64 = 86_400_000_000_000;

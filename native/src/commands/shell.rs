@@ -107,6 +107,7 @@ impl Highlighter for Names<'_> {}
 impl Validator for Names<'_> {}
 impl Helper for Names<'_> {}
 
+/// The lines of earlier shell sessions. The most recent line is first, as in the file.
 struct History {
     file: Option<PathBuf>,
     lines: VecDeque<String>,

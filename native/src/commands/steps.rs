@@ -124,6 +124,7 @@ impl Access {
     }
 }
 
+/// Returns a number in an object, or 0 if the number is absent.
 pub fn number(value: &Value, name: &str) -> u64 {
     value.get(name).and_then(Value::as_u64).unwrap_or(0)
 }

@@ -5,7 +5,10 @@ use std::collections::HashMap;
 
 use tidemark::model::time::Precision;
 
+/// The maximum number of measurements with separate sums. For all other measurements, values are
+/// only counted.
 const MEASUREMENTS_MAX: usize = 10_000;
+/// The maximum size of a point, in bytes. The values of a larger point are not counted.
 const POINT_BYTES_MAX: usize = 64 << 20;
 
 /// A point: its measurement, its number of values, and its optional timestamp.

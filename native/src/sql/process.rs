@@ -84,6 +84,7 @@ impl Process {
         }
     }
 
+    /// Ends the process and waits until its memory is freed.
     pub async fn end(mut self) {
         let _ = self.child.kill().await;
     }

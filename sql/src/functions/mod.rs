@@ -38,6 +38,7 @@ use tz::Tz;
 
 use crate::gapfill;
 
+/// Registers the functions. Each function replaces a DataFusion function with the same name.
 pub(crate) fn register(state: &mut SessionState) -> Result<()> {
     let options: Arc<ConfigOptions> = Arc::clone(state.config_options());
     let scalars = [

@@ -62,6 +62,7 @@ pub(crate) fn catalog(
     }))
 }
 
+/// The two schemas, in the order in which they are listed.
 #[derive(Debug)]
 struct Schemas {
     measurements: Arc<Tables>,

@@ -322,6 +322,7 @@ impl Exchange {
         self.check_statements(isolate)
     }
 
+    /// Runs the request's statements if the caller may run all of them. If not, no statement runs.
     fn check_statements(&mut self, isolate: &mut Isolate<'_>) -> Result<Action, ApiError> {
         let (handler, incoming) = self.parts()?;
         if let Err(refusal) = handler.check_statements(incoming.caller) {

@@ -138,6 +138,8 @@ fn field(slot: &Slot, schema: &Columns<'_>) -> Option<Input> {
     input.output_type().is_some().then_some(input)
 }
 
+/// Returns the field of a slot whose value is displayed. A subquery's value keeps its type if it
+/// cannot be converted to the slot's type (1.x `castToType`).
 fn shown_field(slot: &Slot, schema: &Columns<'_>, keeps_type: bool) -> Option<Input> {
     let own = || {
         let (column, field_type) = schema.field(&slot.name).filter(|_| keeps_type)?;

@@ -21,6 +21,7 @@ impl Interval {
     }
 }
 
+/// Checks GROUP BY and returns its interval (1.x `compileDimensions`).
 pub(crate) fn check(
     select: &SelectStatement,
     now_ns: i64,

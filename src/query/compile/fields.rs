@@ -93,6 +93,7 @@ fn together(select: &SelectStatement, statement: &StatementCheck) -> Result<(), 
 }
 
 impl FieldCheck<'_> {
+    /// Checks an expression (1.x `compileExpr`).
     pub(crate) fn expr(&mut self, expr: &Expr) -> Result<(), QueryError> {
         let fail = |text: &str| Err(QueryError::Invalid(text.to_owned()));
         match expr {

@@ -54,6 +54,9 @@ pub(crate) fn fill(
     Ok(CallSeries { times_ns, values, aux })
 }
 
+/// Fills the column of `slot` next to a selector. 1.x replaces every null in a column next to a
+/// selector with the number in `fill(number)` or with the value of the previous row
+/// (`floatIteratorScanner.ScanAt`).
 pub(crate) fn fill_aux(column: &mut Option<Column>, slot: &Slot, node: &SelectNode, rows: usize) {
     if let Some(number) = &node.fill_number {
         *column = with_number(column.take(), slot, number, rows);

@@ -18,6 +18,7 @@ pub(crate) struct RowBatch {
 }
 
 impl RowBatch {
+    /// Returns rows `from..to`, which must exist in the batch.
     pub(crate) fn slice(&self, from: usize, to: usize) -> Self {
         // The positions of the rows in a batch fit in u32.
         let rows: Vec<u32> = (from as u32..to as u32).collect();

@@ -123,6 +123,8 @@ impl Stream {
         }
     }
 
+    /// Whether the stream has no more rows of a group, because the current slice starts after the
+    /// group. `key` is in the order of the node's group keys.
     pub(crate) fn is_behind(&self, key: &[String]) -> bool {
         let behind = self.slice.starts_after().filter(|_| self.ready.is_empty());
         behind.is_some_and(|group| self.key_of_node(group) == key)

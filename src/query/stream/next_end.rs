@@ -22,6 +22,9 @@ pub(super) struct SliceMemory {
 }
 
 impl SliceMemory {
+    /// Returns the size of the next slice if this slice had size `size`. The target is three
+    /// quarters of the maximum memory, so that slightly denser data also fits. Returns `None` if
+    /// this slice contained too little data for a prediction.
     fn scale(self, size: u64) -> Option<u64> {
         let wanted = self.bytes_max / 4 * 3;
         let is_telling = self.bytes > wanted / (2 * GROWTH_MAX);

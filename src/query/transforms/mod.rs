@@ -48,6 +48,7 @@ pub(crate) enum Transform {
     },
 }
 
+/// Whether a function reads the window that precedes the range (1.x `buildCallIterator`).
 pub(crate) fn reads_window_before(name: &str) -> bool {
     matches!(
         name,
@@ -107,6 +108,7 @@ impl Transform {
         })
     }
 
+    /// Whether the transformation reads the window before the range (1.x `buildCallIterator`).
     pub(crate) fn reads_window_before(&self) -> bool {
         !matches!(self, Self::CumulativeSum | Self::Integral { .. } | Self::HoltWinters(_))
     }

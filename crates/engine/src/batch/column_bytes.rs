@@ -165,6 +165,7 @@ pub(crate) fn encode_strings<'a>(strings: impl Iterator<Item = &'a str>, out: &m
     codec::string::encode(text, ends, out);
 }
 
+/// Decodes the `count` strings that [`encode_strings`] wrote. The strings must take all of `bytes`.
 pub(crate) fn decode_strings(bytes: &[u8], count: usize) -> Result<StringColumn, Error> {
     let (mut text, mut ends) = (String::new(), Vec::new());
     let codes = codec::string::decode(bytes, count, &mut text, &mut ends)?;

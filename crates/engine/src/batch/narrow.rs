@@ -96,6 +96,7 @@ impl Narrow {
         })
     }
 
+    /// Appends the values of `rows`, which must exist. The values must be integers.
     pub(super) fn integers(&self, rows: Range<usize>, to: &mut Vec<i64>) {
         let whole = |offset: i64| self.smallest.wrapping_add(offset);
         match &self.offsets {
@@ -105,6 +106,7 @@ impl Narrow {
         }
     }
 
+    /// Appends the values of `rows`, which must exist. The values must be floats.
     pub(super) fn floats(&self, rows: Range<usize>, to: &mut Vec<f64>) {
         let Some(scale) = self.scale else { return bug::report() };
         // Floats represent all integers up to `WHOLE_MAX` exactly, even after an offset was added.

@@ -130,6 +130,8 @@ impl<'a> Source<'a> {
         self.column.validity == Validity::All
     }
 
+    /// Returns the entry of `to` with the text of row `row`. Adds the entry if necessary. The
+    /// source must store codes.
     #[inline(always)]
     fn entry_of(&mut self, row: usize, to: &mut StringColumn) -> u32 {
         let code = self.codes.and_then(|codes| codes.get(row)).copied().unwrap_or(NONE);

@@ -48,6 +48,8 @@ pub(super) struct Names {
     pub(super) field_keys: Vec<String>,
 }
 
+/// Converts the runs to batches in the same order. If `any_rejected` is set, some series may have
+/// no rows.
 pub(super) fn to_batches(
     names: &Names,
     series: SeriesTable,

@@ -77,6 +77,7 @@ impl<'a> Head<'a> {
         self.time_at(self.times_ns.len().saturating_sub(1))
     }
 
+    /// Takes the rows up to `until`. The next row must not be after `until`.
     #[inline]
     fn take(&mut self, until: i64, picks: &mut Picks) {
         let start = self.taken;

@@ -87,6 +87,7 @@ impl Picks {
         for older in &mut self.older {
             older.at = last.saturating_sub(older.at);
         }
+        // For the same `at`, newer rows must come first.
         let mut rest = self.older.as_mut_slice();
         while let Some(first) = rest.first() {
             let at = first.at;

@@ -85,6 +85,7 @@ impl Dense<'_> {
         }
     }
 
+    /// Returns value `index`, which must exist.
     pub(super) fn value(&self, index: usize) -> FieldValue {
         value_at(&self.values, index, self.position(index))
     }

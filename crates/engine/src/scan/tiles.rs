@@ -31,6 +31,8 @@ const GROUP_BYTES: u64 = 200;
 /// The target number of pieces for tiles that are read together.
 const PIECES: u64 = 32;
 
+/// Whether the states of a request are cached. The request must cover the whole result, and every
+/// row must count.
 pub(super) fn are_cached(request: &ScanRequest) -> bool {
     let Output::Aggregates { limit: None, .. } = &request.output else { return false };
     is_whole(request) && End::of(&request.output).is_none()

@@ -51,6 +51,7 @@ pub(super) fn piece(
     Ok(page)
 }
 
+/// Returns the cache key and version of a page, or `None` if the page must not be cached.
 fn name(
     reader: &dyn Reader,
     request: &ScanRequest,

@@ -40,6 +40,7 @@ use crate::query::result::{ResultColumn, SeriesChunk};
 use crate::response::number::json_float;
 use position::{Position, Window};
 
+/// A byte order mark, which a reader removes from the beginning of a body.
 const BOM: char = '\u{feff}';
 #[derive(Debug)]
 struct ExportHandler {
@@ -230,6 +231,7 @@ impl Exporting {
     }
 
     fn ends_before(&self, context: &Context<'_>, calls: &[Call]) -> bool {
+        // Each response must continue the export at least one point beyond the requested position.
         let has_advanced = self.after.as_ref().is_some_and(|after| *after != self.position);
         let most = context.platform.limits().calls_before_end().saturating_sub(CALLS_RESERVED);
         has_advanced && self.calls + counted(calls) > most
@@ -464,6 +466,8 @@ mod tests {
             partial: false,
             zone: Rc::from([]),
         };
+        // The line break comes first because a byte order mark at the beginning of a body would be
+        // removed.
         let mut text = b"\n".to_vec();
         lines(&chunk, &mut text);
         let options = Options::new(TimestampUnit::Fixed(Precision::Nanosecond), 0);

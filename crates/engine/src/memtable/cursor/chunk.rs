@@ -103,6 +103,7 @@ impl Rows {
         Self::of_distinct(order, &counts, rank)
     }
 
+    /// Returns the number and row count of each series, in key order. All rows must be distinct.
     fn distinct_counts(&self) -> impl Iterator<Item = (u32, u32)> {
         let first = |start: &Start| start.chunk * CHUNK_ROWS as u32 + start.row;
         let ends = self.series.iter().skip(1).map(first).chain([self.order.len() as u32]);

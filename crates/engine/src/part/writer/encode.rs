@@ -107,6 +107,7 @@ impl Encoded {
         self.cuts.iter().map(block).collect()
     }
 
+    /// Returns the rows of the pages without a stored block. `picks` must contain all rows.
     pub(super) fn without_block(&self, picks: &Picks, blocks: &[Option<Vec<u8>>]) -> Picks {
         let cuts = self.cuts.iter().zip(blocks).filter(|(_, block)| block.is_none());
         // A group has far fewer than 2^32 rows.

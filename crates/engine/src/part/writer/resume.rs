@@ -61,6 +61,7 @@ impl PartWriter {
     }
 }
 
+/// Whether the next value must contain further columns of this value's last row.
 fn ends_inside_a_row(directory: &Directory) -> bool {
     directory.groups.last().is_some_and(|group| group.is_wide())
 }
