@@ -1,7 +1,7 @@
 // Writes a configuration with bindings that the committed wrangler.toml omits: the SQL Worker and a
 // bucket for backups.
 
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 
 import { withBucket } from './backup-binding.mjs';
 import { at } from './project.mjs';
@@ -9,7 +9,8 @@ import { withBinding } from './sql-binding.mjs';
 
 /**
  * The paths in the configuration are relative to its folder. Servers with different bindings run at
- * the same time, so each combination has its own file.
+ * the same time, so each combination has its own file. An unchanged file is not written again,
+ * because `wrangler dev` would restart each Worker that uses the file, and abort its requests.
  * @param {{ sql?: boolean, backups?: boolean }} wanted
  */
 export async function configurationWith({ sql = false, backups = false }) {
@@ -18,6 +19,7 @@ export async function configurationWith({ sql = false, backups = false }) {
   const bound = [...(sql ? [withBinding] : []), ...(backups ? [withBucket] : [])];
   const words = [...(sql ? ['sql'] : []), ...(backups ? ['backups'] : [])];
   const file = at(`.wrangler.${words.join('-')}.toml`);
-  writeFileSync(file, stringify(bound.reduce((one, bind) => bind(one), whole)));
+  const text = stringify(bound.reduce((one, bind) => bind(one), whole));
+  if (!existsSync(file) || readFileSync(file, 'utf8') !== text) writeFileSync(file, text);
   return file;
 }

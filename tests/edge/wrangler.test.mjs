@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -53,6 +53,13 @@ test('SQL and a backup bucket are bound together, and each choice has its own fi
   assert.deepEqual(bindings(await written({ backups: true })), ['BACKUPS']);
   const files = await Promise.all([{ sql: true, backups: true }, { sql: true }, { backups: true }].map(configurationWith));
   assert.equal(new Set(files).size, 3);
+});
+
+test('a second server does not write the configuration of the first one again', async () => {
+  const file = await configurationWith({ sql: true });
+  const { mtimeNs } = statSync(file, { bigint: true });
+  assert.equal(await configurationWith({ sql: true }), file);
+  assert.equal(statSync(file, { bigint: true }).mtimeNs, mtimeNs);
 });
 
 /** Resolves to the address of a session, and to a function that ends the compilation. */
