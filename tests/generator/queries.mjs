@@ -1,7 +1,7 @@
 // Generates random SELECT statements over a random schema.
 
 import { SPAN_S, START_NS } from './data.mjs';
-import { into, show, timed } from './families.mjs';
+import { into, show, timed } from './time_into_show.mjs';
 import { AGGREGATES, FUNCTIONS, MATH } from './functions.mjs';
 import { oddStatement } from './odd.mjs';
 

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::check_rows::{Columns, SeriesIds};
 use super::group_size::{Growth, Target};
 use super::rejections::LineRefusal;
+use super::schema_check::{Columns, SeriesIds};
 use super::{Write, WriteOutcome, WriteRequest, WriteStage, rows_by_shard};
 use crate::batch::frame::{self, TableRef};
 use crate::batch::selection::Selection;

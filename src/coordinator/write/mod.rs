@@ -5,7 +5,7 @@
 //! If a shard has newer state, the write starts again, but only with the rows of the refused frames
 //! (PROTOCOL.md rules 4 to 8).
 
-pub mod check_rows;
+pub mod schema_check;
 mod append;
 mod auto_create;
 mod group_size;
@@ -30,9 +30,9 @@ use crate::protocol::database::{ColumnSet, FromDatabase, RegisterRefusal, ToData
 use crate::protocol::envelope;
 use crate::protocol::host::Unavailable;
 use crate::protocol::round::{CallResult, Next, Replies, Round};
-use check_rows::{Columns, SeriesIds};
 use group_size::{Growth, Target};
 use rejections::{LineRefusal, Rejections, Retention};
+use schema_check::{Columns, SeriesIds};
 
 const SETS_PER_CALL_MAX: usize = 1_000;
 

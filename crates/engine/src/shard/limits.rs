@@ -1,15 +1,13 @@
 //! Defines the limits for the work of an event. Tests use lower limits, so that little data has
 //! many parts and many merge steps.
 
+use super::result_cache::ANSWER_CELLS_MIN;
 use crate::part::writer;
 use crate::scan::TileLimits;
 
 /// A step takes about 20 ms, during which writes wait. A step completes its last group, and may
 /// therefore process more cells.
 const STEP_CELLS: u64 = 200_000;
-
-/// The number of cells that a small machine reads in about 100 ms.
-const ANSWER_CELLS: u64 = 500_000;
 
 /// The series key is read, compared and written.
 pub(super) const SERIES_CELLS: u64 = 10;
@@ -35,7 +33,7 @@ impl Default for Limits {
             part: writer::Limits::default(),
             step_cells: STEP_CELLS,
             tile: TileLimits::DEFAULT,
-            answer_cells: ANSWER_CELLS,
+            answer_cells: ANSWER_CELLS_MIN,
         }
     }
 }

@@ -9,6 +9,7 @@ use super::manifest::Part;
 use super::pieces::{cut, split_times};
 use super::read_cache::ShardReads;
 use super::request::Refusal;
+use super::result_cache::ANSWER_ROWS_MIN;
 use super::tombstone::Tombstone;
 use super::values::{CachedValues, PartRows};
 use crate::memtable::Memtable;
@@ -414,7 +415,7 @@ impl<S: Store> Reader for ShardReader<'_, S> {
         let read = read.saturating_sub(self.rows_read.replace(read));
         // The groups of a run include rows that deletes hide.
         let is_clean = !matches!(kept, Cached::Groups(_)) || self.loaded.tombstones.is_empty();
-        if (cells >= self.answer_cells || read >= ANSWER_ROWS)
+        if (cells >= self.answer_cells || read >= ANSWER_ROWS_MIN)
             && is_clean
             && let Some(at_rest) = stored_version(&version)
         {
@@ -427,10 +428,6 @@ impl<S: Store> Reader for ShardReader<'_, S> {
         self.stats.get()
     }
 }
-
-/// The number of storage rows that a query must read before table `answer` stores its result. Each
-/// row may have up to 1.9 MB.
-const ANSWER_ROWS: u64 = 32;
 
 /// Replaces the write sequence in a version if no matching rows are in memory.
 const AT_REST: u64 = 0;

@@ -22,6 +22,12 @@ use crate::scan::request::Position;
 use crate::store::row;
 use crate::store::{KEY_MAX, Store, StoreError, Table};
 
+/// A query that reads fewer cells is fast without a stored result: a small machine reads this many
+/// cells in about 100 ms.
+pub(super) const ANSWER_CELLS_MIN: u64 = 500_000;
+/// The number of storage rows that a query must read before table `answer` stores its result. Each
+/// row may have up to 1.9 MB.
+pub(super) const ANSWER_ROWS_MIN: u64 = 32;
 /// In a full table, a further result replaces an existing result.
 const ANSWERS_MAX: u64 = 256;
 const ANSWER_BYTES_MAX: usize = 128_000;
