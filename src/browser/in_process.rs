@@ -303,8 +303,7 @@ impl InProcess {
     }
 
     /// Makes the database run `watcher` before and after each call, with the address of the called
-    /// object. Tests use `watcher` to change the state at times when other requests could run on
-    /// Cloudflare.
+    /// object. On Cloudflare, other requests can run before and after a call.
     pub fn watch_calls(&mut self, watcher: Box<dyn FnMut(&Address)>) {
         self.watcher = Some(watcher);
     }
