@@ -26,7 +26,7 @@
 //! - *Edge*: the Worker, in many isolates. The Worker stores nothing except caches.
 //! - *Catalog*: one object, with names and tokens.
 //! - *Database*: one object per database, with policies, schema and shard map.
-//! - *Shard*: the columnar store.
+//! - *Shard*: one or more objects per shard group, with the points in columns.
 //!
 //! These components exchange the messages of [`protocol`]. An operation with several messages is an
 //! async function that can await only its calls ([`coordinator::task`]). There is no executor:
@@ -39,17 +39,17 @@
 //! | module | input | output |
 //! |---|---|---|
 //! | [`model`] | – | the basic types: time, names, ids, schema, shard map, limits |
-//! | [`admission`] | – | the memory of requests in an isolate, shared among databases |
+//! | [`admission`] | – | an isolate's memory for requests, divided among databases |
 //! | [`line_protocol`] | bytes | lines, accepted or rejected by number |
 //! | [`batch`] | lines | columns; columns and a frame's bytes |
-//! | [`codec`] | slices | bytes, and back |
-//! | [`store`] | – | the port to an object's SQLite, and its implementation in memory |
+//! | [`codec`] | slices of values | bytes, and back |
+//! | [`store`] | – | the interface to an object's SQLite, and its implementation in memory |
 //! | [`wal`], [`memtable`] | frames | log rows, columns in memory |
 //! | [`merge`] | sorted sources of rows | one sorted source; the last write wins |
 //! | [`part`] | merged rows | stored values: blocks and their directories, and back |
 //! | [`scan`] | blocks and a request | pages of rows or partial aggregates |
 //! | [`protocol`] | messages | bytes, and back |
-//! | [`shard`] | messages | the shard's state, on log, memtable and parts |
+//! | [`shard`] | messages | the state of a shard: log, memtable and parts |
 //! | [`influxql`] | text | statements |
 //! | [`query`] | statements and pages | plans and series |
 //! | [`response`] | series | JSON, CSV, Arrow, piece by piece |

@@ -57,8 +57,7 @@ pub struct InProcess {
     last_was_streamed: bool,
     /// The number of requests to each object so far. On Cloudflare, these requests are billed.
     object_requests: BTreeMap<Address, u64>,
-    /// A callback before and after each call. On Cloudflare, other requests may run at these
-    /// moments.
+    /// A function that runs before and after each call. See [`InProcess::watch_calls`].
     watcher: Option<Watcher>,
 }
 
@@ -109,7 +108,7 @@ impl Platform for Local {
     }
 
     fn random_u64(&self) -> u64 {
-        // This code is SplitMix64. For every seed, its sequence has no repeats.
+        // This code is SplitMix64, whose sequence repeats only after 2^64 numbers.
         let state = self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
         self.random.set(state);
         let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -237,8 +236,8 @@ impl InProcess {
         self.objects.values().filter_map(|host| host.as_ref()?.next_alarm_ns()).min()
     }
 
-    /// Loads every object with stored data and runs its alarm. The time of an alarm is not stored,
-    /// and an alarm may run early.
+    /// Loads every object with stored data and runs its alarm, because the times of alarms are not
+    /// stored. An alarm that runs too early finds no due work.
     pub fn wake_all(&mut self, now_ns: i64) {
         self.platform.now_ns.set(now_ns);
         let asleep = self.stores.keys().filter(|address| !self.objects.contains_key(address));
@@ -303,8 +302,8 @@ impl InProcess {
         response
     }
 
-    /// Calls `watcher` before and after each call. On Cloudflare, other requests may run at these
-    /// moments.
+    /// Makes the database run `watcher` before and after each call, with the address of the called
+    /// object. On Cloudflare, other requests can run before and after a call.
     pub fn watch_calls(&mut self, watcher: Box<dyn FnMut(&Address)>) {
         self.watcher = Some(watcher);
     }

@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn outline_positions_count_utf16_units() {
         let found = PageOutline::new("SELECT '\u{1F600}é', \"ü\" FROM m; x");
-        assert_eq!(found.does, 0, "the second statement is none");
+        assert_eq!(found.does, 0, "the second statement is invalid");
         let said: Vec<_> = found.words.chunks(3).filter(|word| word[0] != 0).collect();
         let expected: Vec<&[u32]> = vec![
             &[7, 0, 6],

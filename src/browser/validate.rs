@@ -6,12 +6,13 @@ use crate::batch::from_lines::from_lines;
 use crate::line_protocol::{Options, TimestampUnit};
 use crate::model::time::{D_NS, Precision, S_NS};
 
-/// The range of times soon after 1970 that may be counts of a coarser unit. If a time in
-/// [`LIKELY_S`] is read in the next finer unit, the result is within 48 days after 1970.
+/// The range of parsed times that may be counts of a coarser unit: the first 50 days of 1970. A
+/// time in [`LIKELY_S`] that is parsed in the next finer unit gives a result within the first 48
+/// days.
 const TOO_EARLY_NS: Range<i64> = 1..50 * D_NS;
 
-/// The range of likely times of measurements, in seconds since 1970: the years 2002 to 2099. The
-/// range excludes 10^9, because a timestamp of 10^9 ns is probably a made-up time in 1970.
+/// The range of likely times of points, in seconds since 1970: the years 2002 to 2099. The range
+/// excludes 10^9, because a timestamp of 10^9 ns is probably a made-up time in 1970.
 const LIKELY_S: Range<i64> = 1_009_843_200..4_102_444_800;
 
 /// The result of checking a text without a schema: the numbers of accepted and rejected lines, and
@@ -93,8 +94,8 @@ impl Verdict {
 }
 
 impl SuspectUnit {
-    /// Returns the times that are probably counts of a coarser unit than `precision`, the unit of
-    /// parsing. The first such time determines the coarser unit.
+    /// Counts the times that are probably counts of a coarser unit than `precision`, the unit that
+    /// the parser used. The first such time determines the coarser unit.
     fn among(times_ns: impl Iterator<Item = i64>, precision: Precision) -> Option<Self> {
         let coarser = [("s", Precision::Second), ("ms", Precision::Millisecond)];
         let coarser = coarser.into_iter().chain([("us", Precision::Microsecond)]);

@@ -1,10 +1,14 @@
 //! Checks whether all objects of a database can return to the target time, before a recovery
 //! changes any state.
 //!
-//! The platform's history of an object begins a short time after the creation of the object. An
-//! object that was created after the target time has no history for that time, and needs none. An
-//! object that was created around the target time may already have belonged to the database,
-//! although its history begins later. In that case the database cannot return to the target time.
+//! The platform's history of an object begins at most [`PAST_BEGINS_NS_MAX`] after the object's
+//! creation. The start of the history determines the result:
+//!
+//! - If the history contains the target time, the object can return to that time.
+//! - If the history begins more than [`PAST_BEGINS_NS_MAX`] after the target time, the object did
+//!   not exist at that time and needs no history of that time.
+//! - If the history begins between these times, the object may have belonged to the database at the
+//!   target time. The database then cannot return to that time.
 
 use std::collections::VecDeque;
 

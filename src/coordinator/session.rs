@@ -20,7 +20,7 @@ pub struct Session {
     pub principal: Principal,
     /// Whether a missing database is an error for statements for which 1.x returns an empty result.
     pub as_v3: bool,
-    /// The memory account that all statements of the request share.
+    /// The memory reservation that all statements of the request share.
     pub reservation: ReservationSlot,
     /// The statement's counted work.
     pub work: Work,

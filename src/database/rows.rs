@@ -192,8 +192,8 @@ pub struct DatabaseRows {
     pub quotas: Quotas,
     /// The backup schedule, if one is set.
     pub schedule: Option<ScheduleRow>,
-    /// The time of the next check, in nanoseconds, while a continuous query or a scheduled backup
-    /// runs. This time is not stored.
+    /// The time at which the alarm checks the running continuous query or scheduled backup, in
+    /// nanoseconds. `None` if neither runs. This time is not stored.
     pub busy_until_ns: Option<i64>,
     /// The billed rows.
     pub bill: Bill,

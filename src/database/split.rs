@@ -107,8 +107,8 @@ impl Split {
     }
 }
 
-/// If the group's number of shards differs from the number for new groups, adds a job that splits
-/// the group at a time soon after the current time.
+/// Adds a job that splits the policy's current group, if new groups get a different number of
+/// shards. The split time is [`crate::model::limits::SPLIT_AHEAD_NS`] after the current time.
 pub(super) fn split_for_shard_count<S: Store>(
     database: &Database<S>,
     platform: &dyn Platform,

@@ -1,5 +1,5 @@
-//! Sets an object's alarm. The module sets an alarm only if its time changes, because the platform
-//! bills each setting as a written row.
+//! Sets an object's alarm. If an earlier alarm is already set, the module keeps that alarm, because
+//! the platform bills each setting as a written row.
 
 use std::cell::Cell;
 

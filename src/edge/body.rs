@@ -1,12 +1,12 @@
 //! Reads a request's body in large pieces, and processes each piece before the next piece is read.
 //!
-//! The default reader delivers 4 KB at a time, which costs more than parsing. A BYOB reader instead
-//! fills a buffer that moves back and forth between the stream and this module. `readAtLeast` (an
+//! The default reader delivers 4 KB at a time, which costs more than parsing. The module therefore
+//! uses a BYOB ("bring your own buffer") reader, which fills the module's buffer. `readAtLeast` (an
 //! extension of the runtime) waits until the buffer contains enough bytes.
 //!
-//! Large bodies leave time for other requests. After the first megabytes of a body, the module
-//! reads at most one piece per millisecond, and all such bodies share this rate. Other work of the
-//! isolate therefore waits for only one piece, not for one piece of each body.
+//! Large bodies leave time for other requests. If several bodies are being read after their first
+//! megabytes, the module reads about one piece of all these bodies per millisecond. Other work of
+//! the isolate therefore waits for only one piece, not for one piece of each body.
 
 use std::cell::{Cell, RefCell};
 
@@ -112,7 +112,7 @@ struct Pieces {
     buffer: Option<ArrayBuffer>,
     bytes: usize,
     is_paced: bool,
-    /// A timer promise, which is reused for all pieces that arrive before the promise resolves.
+    /// A timer promise. All pieces that arrive before the promise resolves share this promise.
     notice: Option<Promise>,
 }
 
@@ -124,9 +124,10 @@ impl Pieces {
         Ok(Self { reader, buffer: BUFFER.take(), bytes: 0, is_paced: false, notice: None })
     }
 
-    /// Returns the next piece. While waiting, the function periodically calls `displaced` with the
-    /// number of elapsed intervals. The function stops waiting if `displaced` returns an action.
-    /// The first interval may end immediately after the previous piece.
+    /// Returns the next piece. While waiting, the function calls `displaced` at intervals of
+    /// [`DISPLACED_NOTICED_MS`], with the number of elapsed intervals. The function stops waiting
+    /// if `displaced` returns an action. The first interval may be shorter, because its timer may
+    /// have started before an earlier piece.
     async fn next(
         &mut self,
         mut displaced: impl FnMut(u32) -> Option<Action>,
@@ -179,7 +180,7 @@ impl Pieces {
         Ok(())
     }
 
-    /// Stores the buffer of a processed piece for the next piece.
+    /// Keeps the buffer of a processed piece, so that the next piece reuses the buffer.
     fn keep(&mut self, piece: &Uint8Array) {
         let buffer = piece.buffer();
         if buffer.byte_length() == BODY_READ_BYTES_MAX {

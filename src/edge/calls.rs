@@ -115,8 +115,8 @@ async fn fetch(
     };
     let namespace = Reflect::get(env, &JsValue::from_str(binding))?;
     let message = Uint8Array::from(message);
-    // The ids of all other objects contain their jurisdiction, and the creator of an object
-    // determined its location.
+    // The id of any other object contains its jurisdiction, and the first call to the object
+    // contains its location.
     let placement = match is_name {
         true => config::placement(env).map_err(|reason| Error::RustError(reason.to_string()))?,
         false => Placement::default(),
@@ -127,8 +127,9 @@ async fn fetch(
     Ok(runtime::taken(&reply.unchecked_into()))
 }
 
-/// Full storage resets an object, and all its pending calls fail with an error that is not marked as
-/// retryable. The reset object responds again.
+/// Converts the error of a call. If an object's storage is full, the platform resets the object.
+/// All pending calls then fail with an error that is not marked as retryable, although the object
+/// responds again after the reset.
 fn failure(error: &Error) -> CallFailure {
     let thrown = error.to_js_value();
     let says = |name: &str| {

@@ -35,8 +35,8 @@ pub(super) fn settings(env: &Env) -> Result<Settings, SettingsError> {
     Settings::read(|name| Reflect::get(env, &JsValue::from_str(name)).ok()?.as_string())
 }
 
-/// Returns the limits of this deployment. If the settings are invalid, requests fail before they
-/// need the limits.
+/// Returns the limits of this deployment, or the default limits if the settings are invalid. In
+/// that case, requests fail before they need the limits.
 pub(super) fn limits(env: &Env) -> Limits {
     LIMITS.with(|once| {
         *once.get_or_init(|| settings(env).map(|settings| settings.limits).unwrap_or_default())

@@ -20,8 +20,8 @@ use crate::api::isolate_state::Service;
 use crate::protocol::call::{Call, Platform};
 
 thread_local! {
-    /// The isolate's state between requests. This state contains only plain values, and no objects
-    /// of a request.
+    /// The isolate's state between requests. This state contains no JavaScript objects, because the
+    /// runtime does not permit a request to use the objects of another request.
     static SERVICE: RefCell<Option<Service>> = const { RefCell::new(None) };
 }
 
@@ -155,8 +155,8 @@ extern "C" {
     fn console_log(line: &str);
 }
 
-/// Returns the memory account of this isolate's queries, including the queries that its Databases
-/// run.
+/// Returns the memory budget of this isolate's queries, including the queries that the isolate's
+/// Databases run.
 pub(super) fn query_memory(env: &Env) -> QueryMemory {
     with_service(env, |service| service.queries.clone())
 }

@@ -40,8 +40,7 @@ impl<H: Host + 'static> Hosted<H> {
         self
     }
 
-    /// Executes a message. If the message makes work due, that work is done after the reply was
-    /// sent.
+    /// Executes a message. Work that becomes due runs after the reply was sent.
     pub(super) async fn answer(&self, message: Vec<u8>) -> Result<Vec<u8>> {
         if self.goes_back
             && let Some(reply) = past::answer(&self.state, &message).await
@@ -69,8 +68,8 @@ impl<H: Host + 'static> Hosted<H> {
 }
 
 impl<H: Host> Object<H> {
-    /// Runs due work. The object's state records an error, because the platform would repeat an
-    /// alarm that throws an error.
+    /// Runs due work. The function logs an error instead of returning it, because the platform
+    /// would repeat an alarm that throws an error.
     async fn finish_due_work(&self, event_id: EventId, step: Step<Vec<u8>>) {
         if let Err(error) = self.finish(event_id, step).await {
             worker::console_error!("due work failed: {error}");

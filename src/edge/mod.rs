@@ -1,8 +1,8 @@
-//! Contains the only code that waits, reads a clock, draws random numbers or uses a type of the
-//! Workers runtime.
+//! Runs the code of `api` and of the objects in the Workers runtime. In the Worker, only this
+//! module waits, reads a clock, draws random numbers or uses a type of the runtime.
 //!
-//! This module converts requests into calls of `api`, runs the machines with `fetch`, and gives the
-//! three objects access to their SQLite databases. The module contains no other logic.
+//! This module converts HTTP requests into calls of `api`, sends messages to objects with `fetch`,
+//! and gives each object access to its SQLite database. The module contains no other logic.
 
 mod alarm;
 mod backups;

@@ -1,6 +1,5 @@
-//! Recovers an object's storage to an earlier time, if the runtime supports it. The module executes
-//! the messages of [`crate::protocol::recovery`], which concern the instances of an object. The
-//! object itself never receives these messages.
+//! Recovers an object's storage to an earlier time, if the runtime supports it. The module handles
+//! the messages of [`crate::protocol::recovery`]. The object itself never receives these messages.
 //!
 //! `past.js` calls the runtime, because `worker` has no bindings for these functions.
 
@@ -29,7 +28,7 @@ extern "C" {
     fn end_life(state: &JsValue) -> Result<(), JsValue>;
 }
 
-/// The maximum time until an instance ends, in milliseconds.
+/// The maximum time to wait for the end of an instance, in milliseconds.
 const END_MS: u32 = 10_000;
 
 /// The error text of a runtime without point-in-time recovery.
@@ -39,7 +38,7 @@ const UNSUPPORTED: &str = "does not implement point-in-time recovery";
 /// The history begins some moments after the object's creation.
 const YOUNG: [&str; 2] = ["before this database existed", "database has no history"];
 
-/// Returns the reply to a message about the object's instances; `None` for any other message.
+/// Returns the reply to a [`ToStorage`] message; `None` for any other message.
 pub(super) async fn answer(state: &State, message: &[u8]) -> Option<Vec<u8>> {
     let (version, message) = envelope::decode::<ToStorage>(message).ok()?;
     let state = JsValue::from(state.as_raw());
@@ -74,7 +73,7 @@ fn ms(time_ns: i64) -> f64 {
     time_ns.div_euclid(MS_NS) as f64
 }
 
-/// Converts a thrown error. Calling a missing method also throws an error.
+/// Converts a thrown error. In a runtime without the called method, the error is a `TypeError`.
 fn refusal(thrown: &JsValue) -> FromStorage {
     let message = Reflect::get(thrown, &JsValue::from_str("message")).ok();
     let reason = message.and_then(|text| text.as_string()).unwrap_or_else(|| format!("{thrown:?}"));

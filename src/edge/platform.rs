@@ -1,4 +1,4 @@
-//! Provides the machines with a clock, random numbers and new object ids.
+//! Implements [`Platform`] in the Workers runtime: a clock, random numbers and new object ids.
 
 use js_sys::Reflect;
 use wasm_bindgen::prelude::*;
@@ -29,8 +29,8 @@ impl EdgePlatform {
         Self { env: env.clone(), request: None }
     }
 
-    /// Returns the placement of new objects. If the settings are invalid, the call to the Catalog
-    /// that would create the object fails.
+    /// Returns the placement of new objects, or the default placement if the settings are invalid.
+    /// In that case, the call to the Catalog that would create the object fails.
     fn placement(&self) -> Placement {
         config::placement(&self.env).unwrap_or_default()
     }

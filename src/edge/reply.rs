@@ -58,12 +58,12 @@ fn head(response: &Response) -> String {
 }
 
 /// Makes the runtime compress a response that Cloudflare does not compress, if the client accepts
-/// compression. The runtime compresses a body with this header piece by piece.
+/// gzip. The header `Content-Encoding: gzip` makes the runtime compress the body piece by piece.
 pub(super) fn packed(mut response: Response, request: &web_sys::Request) -> Response {
     let of_type = response.headers.iter().find(|(name, _)| name == "Content-Type");
     let packs = of_type.is_some_and(|(_, content_type)| {
-        // The header is read only for the content types above, because the runtime then parses the
-        // whole `cf` object.
+        // `accept_encoding` runs only for types that the Worker compresses, because it makes the
+        // runtime parse the whole `cf` object.
         headers::packs(content_type, "gzip")
             && headers::packs(content_type, &accept_encoding(request).unwrap_or_default())
     });
@@ -87,8 +87,8 @@ fn is_development_server(request: &web_sys::Request) -> bool {
     !is_cloudflare && cf().is_some_and(|cf| cf.is_object())
 }
 
-/// Returns the encodings that the client accepts. Cloudflare replaces the header with its own
-/// value.
+/// Returns the encodings that the client accepts. Cloudflare replaces the client's header with
+/// another value, and passes the client's value in `cf`.
 fn accept_encoding(request: &web_sys::Request) -> Option<String> {
     let get = |of: &JsValue, name: &str| Reflect::get(of, &JsValue::from_str(name)).ok();
     let cf = get(request, "cf").filter(JsValue::is_object);
@@ -127,9 +127,9 @@ pub(super) fn stream(
     Ok(runtime::respond(status, &head, &readable)?)
 }
 
-/// Waits until the client has read a piece. Returns `false` if the response has been stopped.
-/// `notice` is a timer promise. All pieces that are read before the promise resolves share this
-/// promise, because a request may have only some thousands of timers at the same time.
+/// Writes a piece, and waits until the client has read the piece. Returns `false` if the response
+/// was stopped. `notice` is a timer promise. All pieces that are read before the promise resolves
+/// share this promise, because a request may have only some thousands of timers at the same time.
 async fn taken(
     writer: &JsWriter,
     bytes: Vec<u8>,
@@ -155,8 +155,8 @@ async fn taken(
     }
 }
 
-/// Appends the next available pieces to a small piece. Returns the action after these pieces, if it
-/// is known.
+/// Appends the next pieces to a small piece. Returns the action that follows these pieces, if the
+/// function has already received the action.
 fn gather(bytes: &mut Vec<u8>, connection: &Connection, exchange: &mut Exchange) -> Option<Action> {
     while bytes.len() < REPLY_PIECE_BYTES_MIN {
         match connection.with_service(|service, platform| exchange.proceed(service, platform)) {

@@ -1,5 +1,5 @@
-// Calls the runtime's functions from JavaScript, because calls from WebAssembly cost more. For each
-// property, header and promise that WebAssembly reads, the execution crosses the boundary twice and
+// Calls the runtime's functions from JavaScript, because calls from WebAssembly cost more. Each
+// property, header and promise that WebAssembly reads needs a call to JavaScript and back, which
 // creates objects. The garbage collection of these objects pauses all requests of the isolate.
 
 /** The URL of calls to objects. The objects ignore the URL. */
@@ -27,8 +27,8 @@ function idOf(namespace, text, isName, jurisdiction) {
 
 /**
  * Frees the buffer of bytes that are no longer needed. The garbage collector would free the buffer
- * only after tens of megabytes of garbage. Do not release bytes that the runtime must still send.
- * After a storage write, the runtime delays sending until the write is durable.
+ * only after tens of megabytes of garbage. Do not release bytes that the runtime has not sent yet:
+ * after a storage write, the runtime sends no response until the write is durable.
  */
 export function release(bytes) {
   if (bytes.byteLength >= releasedBytesMin) bytes.buffer.transfer(0);

@@ -49,8 +49,8 @@ impl SqlSession {
     pub(super) async fn end(&self) {
         let Some(session) = self.0.take() else { return };
         if let Ok(ended) = session.end() {
-            // If the message is lost, the SQL Worker ends the session when it needs the memory, but
-            // not within the first seconds.
+            // If the message is lost, the SQL Worker ends the session when another statement needs
+            // the memory, but not within the first seconds.
             drop(JsFuture::from(ended).await);
         }
         // Without this call, both Workers keep the session until garbage collection, with a warning
@@ -64,8 +64,8 @@ impl SqlSession {
             Some(session) => session,
             None => {
                 let sql = config::sql(env).ok_or(JsValue::UNDEFINED)?;
-                // The call is not awaited. The runtime accepts the promise as the session, and
-                // sends the first message after the call.
+                // The code does not await `open`. The runtime accepts the promise as the session,
+                // and sends the first message directly after the call of `open`.
                 let session: JsSession = sql.unchecked_into::<JsSql>().open()?.unchecked_into();
                 *self.0.borrow_mut() = Some(session.clone());
                 session

@@ -1,8 +1,8 @@
 //! Implements [`Store`] with the object's SQLite.
 //!
 //! This module has its own bindings for two reasons. First, the bindings in `worker` lack
-//! `transactionSync`. Second, these bindings pass a `&[u8]` argument as a view of WASM memory that
-//! is created during the call, without a copy and without an allocation that could move the memory.
+//! `transactionSync`. Second, these bindings pass a `&[u8]` argument without a copy, as a view of
+//! WASM memory. The view is created during the call, so that no allocation can invalidate the view.
 //! The module uses only `exec` and `raw`, because the cursor's other methods throw through WASM
 //! instead of returning an error.
 //!
@@ -105,7 +105,7 @@ impl DoStore {
         Self { storage, sql, open: Cell::new(false), counts: Cell::default() }
     }
 
-    /// Reads every row of `cursor` and counts the cost of these reads.
+    /// Reads every row of `cursor`, and counts the rows that the platform bills.
     fn rows(&self, cursor: Result<JsCursor, JsValue>) -> Result<Vec<Array>, StoreError> {
         let cursor = cursor.map_err(failure)?;
         let iterator = cursor.raw().map_err(failure)?;
@@ -234,8 +234,8 @@ impl Store for DoStore {
     }
 
     fn wipe(&self) -> Result<(), StoreError> {
-        // `delete_all` takes effect before it returns. The promise only reports durability, and the
-        // output gate waits for durability even without this code.
+        // `delete_all` takes effect before it returns. The promise only reports durability, which
+        // the runtime's output gate awaits before it sends a response.
         let _durable = self.storage.delete_all().map_err(failure)?;
         self.open.set(false);
         Ok(())

@@ -180,7 +180,7 @@ impl Times<'_> {
 
 fn cell(column: &ResultColumn, row: usize, out: &mut Vec<u8>) {
     match column {
-        // `Cells::Times` writes times.
+        // A null value is an empty cell. The caller writes times with `Cells::Times`.
         ResultColumn::Time(_) | ResultColumn::Null => {}
         ResultColumn::Values(column) if !column.validity.is_valid(row) => {}
         ResultColumn::Values(column) => value(column, row, out),

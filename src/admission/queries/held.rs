@@ -18,8 +18,8 @@ impl HeldBytes {
     /// Sets the number of bytes that the part uses.
     ///
     /// # Errors
-    /// [`OutOfMemory`] if the bytes are not available and exceed half of a query's initial bytes.
-    /// The part then keeps its previous size.
+    /// [`OutOfMemory`] if the bytes are not available. A part can always use half of a query's
+    /// initial bytes. After an error, the part keeps its previous size.
     pub fn set(&mut self, bytes: usize) -> Result<(), OutOfMemory> {
         let reservation = &self.reservation.0;
         let used = (reservation.used_bytes.get() + bytes).saturating_sub(self.bytes);

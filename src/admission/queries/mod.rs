@@ -225,8 +225,8 @@ impl QueryReservation {
         begins
     }
 
-    /// Makes the query long, because the query needs more than the first pages of its shards. The
-    /// call is not required after the response has begun.
+    /// Marks the query as long. The caller must call this function before the query requests more
+    /// than the first pages of its shards, unless the response has already begun.
     ///
     /// # Errors
     /// [`OutOfMemory::Now`] if too many queries of the database are long or wait to become long.
@@ -345,8 +345,8 @@ impl Reservation {
         self.permit.borrow().bytes() + self.spare.borrow().bytes() > QUERY_START_BYTES
     }
 
-    /// Whether the query is among those waiting queries that come first and fit into the free
-    /// bytes.
+    /// Whether the free bytes suffice for this query and for all waiting queries that start before
+    /// this query.
     fn is_next(self: &Rc<Self>) -> bool {
         let free =
             self.shared.reservations.free_bytes_with(BEGINNINGS_BYTES_MAX) / QUERY_START_BYTES;

@@ -1,4 +1,4 @@
-//! Stores the objects' data in the browser, as rows with text keys and checksums.
+//! Encodes the objects' data for the browser's storage, as rows with text keys and checksums.
 //!
 //! ```text
 //! key   │ catalog/<table>/<key> │ database/<id>/<table>/<key> │ shard/<id>/<table>/<key>
@@ -169,7 +169,7 @@ impl Restored {
             return Err(ImageError::Rows { found, expected: number(8).unwrap_or_default() });
         }
         for store in self.stores.values_mut() {
-            // The snapshot has new counters, so that the restore does not count as work.
+            // The row counts of a snapshot start at 0, so that the restored rows are not counted.
             *store = store.snapshot();
             store.take_changes();
         }

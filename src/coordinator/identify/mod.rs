@@ -77,8 +77,9 @@ pub enum Verdict {
 /// The source whose reply can admit a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuthSource {
-    /// The replies of these databases, if this isolate knows the databases. If the list is empty,
-    /// the reply of any previously queried database can admit the caller.
+    /// The replies of these databases, or the Catalog's reply if this isolate does not know one of
+    /// the databases. If the list is empty, the reply of any previously queried database can admit
+    /// the caller.
     Databases(Vec<String>),
     /// Only the Catalog's reply, because no shard executes the request, or because a refusal is
     /// based on the result.

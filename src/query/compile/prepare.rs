@@ -25,8 +25,8 @@ pub(super) type Measurements<'a> = BTreeMap<String, Vec<FromMeasurement<'a>>>;
 #[derive(Clone, Debug)]
 pub(crate) struct FromMeasurement<'a> {
     pub(crate) origin: Origin<'a>,
-    /// Whether a subquery supplies the functions that read the previous window; `None` for
-    /// measurements.
+    /// For a subquery, whether its rows are the input of functions that read the previous window;
+    /// `None` for a measurement.
     pub(crate) before: Option<bool>,
     pub(crate) schema: Cow<'a, MeasurementSchema>,
 }

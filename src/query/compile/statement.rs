@@ -28,8 +28,8 @@ pub(crate) struct CheckedSelect<'a> {
     pub(crate) fill: Fill,
     pub(crate) descending: bool,
     pub(crate) nested: bool,
-    /// Whether a subquery supplies the outer functions that read the previous window. If so, the
-    /// subquery's rows include that window.
+    /// For a subquery, whether its rows are the input of outer functions that read the previous
+    /// window. If so, the rows include that window.
     pub(crate) before: bool,
     /// The number of times that a subquery is executed. An outer statement with functions of both
     /// kinds executes a subquery twice.

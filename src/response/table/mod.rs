@@ -92,8 +92,8 @@ impl TableWriter {
         Ok(())
     }
 
-    /// Returns the number of bytes that can be taken now. For the table for human readers, the
-    /// number is approximate.
+    /// Returns the number of bytes that [`TableWriter::take_bytes`] can return now. For
+    /// [`TableFormat::Pretty`], the number is an estimate.
     pub fn ready_bytes(&self) -> usize {
         match &self.form {
             Form::Objects(objects) => objects.out.len(),

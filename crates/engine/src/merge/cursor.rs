@@ -64,8 +64,8 @@ pub trait SeriesCursor {
     fn key(&self) -> Option<&SeriesKey>;
 
     /// Moves to the first series that is not before `to` in the cursor's direction. For a
-    /// descending cursor, this is the series with the highest key `<= to`. Does nothing if the
-    /// cursor has already reached `to`. The cursor skips the other series without reading them.
+    /// descending cursor, this is the series with the highest key `<= to`. The cursor does not read
+    /// the series in between. If the current series is not before `to`, the cursor does not move.
     fn seek(&mut self, to: &SeriesKey) -> Result<(), ReadError>;
 
     /// Moves to the next series, even if pages of the current series were not read.

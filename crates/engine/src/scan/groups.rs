@@ -146,7 +146,7 @@ impl<'a> Groups<'a> {
     }
 
     /// Returns half of the memory that a group takes in the caller, excluding the key and the
-    /// values. The rest does not count, because most of this memory is temporary.
+    /// values. Only half of this memory counts, because most of this memory is temporary.
     fn group_bytes(&self) -> usize {
         let calls = match &self.request.output {
             Output::Aggregates { calls, .. } => calls.len(),

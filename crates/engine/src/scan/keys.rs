@@ -172,8 +172,8 @@ impl<'a> KeyFilter<'a> {
                 (Direction::Ascending, None) => SeriesKey::past(self.measurement, before),
                 (Direction::Descending, None) => SeriesKey::new(self.measurement, before),
             };
-            // The key of a series that lacks all further tags equals `to`, so seeking would not
-            // advance.
+            // If the series lacks all further tags, its key equals `to`, and a seek would not move
+            // the cursor.
             return if to == *key { FilterDecision::Skip } else { FilterDecision::SeekTo(to) };
         }
         match self.filter.excludes_series(&|tag| tags.get(tag)) {

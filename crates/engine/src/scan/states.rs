@@ -18,9 +18,9 @@ pub(super) struct GroupStates<'a> {
     slots: Slots,
     descending: bool,
     limit: Option<u64>,
-    /// Whether one point per call suffices: the first point in the reading direction.
+    /// Whether each call needs only the first point in the reading direction.
     is_of_one_end: bool,
-    /// The time at which dropped windows begin, in the direction of the result.
+    /// The first time of the dropped windows, in the direction of the result.
     cut_ns: Option<i64>,
 }
 

@@ -151,8 +151,8 @@ impl Stretches {
         self.tiling.piece_cells
     }
 
-    /// Whether the slice ends with the last stretch. Further stretches must exist. In addition,
-    /// either `groups` must contain enough rows, or an earlier page must have begun the stretch
+    /// Whether the slice ends after the current stretch, although further stretches remain. This
+    /// requires that `groups` contains enough rows, or that an earlier page began the stretch
     /// (`is_resumed`).
     pub(super) fn is_enough(&self, groups: &Groups<'_>, is_resumed: bool) -> bool {
         let has_enough = is_resumed || groups.rows() as u64 >= SLICE_ROWS / 2;

@@ -101,7 +101,8 @@ impl<S: Store> Shard<S> {
         if !is_large {
             self.remember(&tables, was_empty);
         }
-        // The store would need as long for its size as the append to the memtable.
+        // The code computes the new size, because reading the size from the store takes as long as
+        // the append to the memtable.
         let bytes_stored = bytes.saturating_add(bytes_added);
         Ok(AppendReply { bytes_stored, sequence, rows: header.rows(), rejected: None })
     }

@@ -70,8 +70,9 @@ struct Attempt {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Attempts {
     attempts: BTreeMap<u64, Attempt>,
-    /// The keys of the stored rows. A duty that crashes the object does so in its first run after
-    /// the start. Later runs therefore write no row.
+    /// The keys of the stored rows. After the first success of a duty since the start of the
+    /// object, new tries are not stored, because a duty that crashes the object crashes it in the
+    /// first try.
     stored: BTreeSet<u64>,
     succeeded: BTreeSet<u64>,
 }

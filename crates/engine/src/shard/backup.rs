@@ -124,7 +124,7 @@ fn add_row(out: &mut Vec<u8>, table: Table, key: u64, head: &[u8], body: &[u8]) 
     let table = Table::ALL.iter().position(|known| *known == table).unwrap_or_default();
     out.push(table as u8);
     out.extend(key.to_le_bytes());
-    // A row has less than 2 MB.
+    // The lengths fit into a u32, because the store rejects rows of 2 MB.
     out.extend((head.len() as u32).to_le_bytes());
     out.extend((body.len() as u32).to_le_bytes());
     out.extend_from_slice(head);

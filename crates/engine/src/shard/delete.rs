@@ -30,7 +30,7 @@ impl<S: Store> Shard<S> {
     /// tombstone is written.
     ///
     /// # Errors
-    /// - [`Refusal::Stale`], also if a part or the flushed head has reached `before`
+    /// - [`Refusal::Stale`], also if rows with a write sequence of `before` or higher were flushed
     /// - [`Refusal::Invalid`] if a predicate uses columns other than tags
     /// - [`Refusal::Store`]
     pub fn delete_before(

@@ -99,8 +99,8 @@ impl<S: Store> Shard<S> {
         FromShard::Appended { bytes, over, rejected }
     }
 
-    /// Also returns the number of decoded values. The reply contains pages of further scans, within
-    /// the limits of the event and of the reply.
+    /// Executes `request`, and then the `further` scans within the limits of the event and of the
+    /// reply. Returns a reply with a page for each executed scan, and the number of decoded values.
     fn scans(
         &mut self,
         stamp: &Stamp,

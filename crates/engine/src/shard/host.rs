@@ -46,8 +46,9 @@ struct PendingWork {
 }
 
 impl<S: Store> ShardHost<S> {
-    /// Creates the host of a shard. All shards of the isolate share `pages`. Until the first event,
-    /// no duty is due. An alarm that was set earlier remains set.
+    /// Creates the host of a shard. All shards of the isolate share `pages`. Before the first
+    /// event, [`Host::next_alarm_ns`] returns `None`, and an alarm that was set earlier remains
+    /// set.
     pub fn new(shard: Shard<S>, pages: Rc<Pages>) -> Self {
         Self {
             shard,

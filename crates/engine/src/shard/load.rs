@@ -33,8 +33,9 @@ pub(super) const ASIDE_KEY: u64 = 1 << 40;
 /// The distance between the keys of two descriptions. A frame has at most 14 rows.
 pub(super) const ASIDE_KEYS: u64 = 64;
 
-/// The memory of tag codes, entries in two hash tables, and a text. Sorting and writing a series
-/// takes as long as about ten values.
+/// The number of decoded bytes that a series of the log counts as: the memory of its tag codes,
+/// entries in two hash tables, and a text. Ten values have the same size, and sorting and writing a
+/// series takes about as long as ten values.
 const SERIES_BYTES: u64 = 80;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -150,8 +150,8 @@ impl<S: Store> Shard<S> {
         self.change(|state| state.settings.access = number)
     }
 
-    /// The ids hide the rows immediately. A tombstone hides the rows permanently, so that merges
-    /// free their storage.
+    /// Stores the ids of dropped measurements, which hide the rows of these measurements
+    /// immediately. Also stores a tombstone, so that merges remove the rows.
     fn retire(&mut self, measurements: &[MeasurementId]) -> Result<(), Refusal> {
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
         let mut retired = loaded.retired.clone();

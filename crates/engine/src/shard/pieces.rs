@@ -12,8 +12,9 @@ const CHAINED_ROWS: u64 = 64;
 /// the same time.
 const OVERLAP_SHARE: i128 = 8;
 
-/// Returns the start times of parts at which the preceding parts have enough rows, and have ended
-/// or almost ended. The items of `parts` are time range, rows and series, sorted by start time.
+/// Returns the times that separate successive groups of parts. Each time is the start of a part. At
+/// this time, the preceding group has enough rows per series, and all earlier parts have ended or
+/// almost ended. The items of `parts` are time range, rows and series, sorted by start time.
 pub(super) fn split_times(parts: impl Iterator<Item = (TimeRange, u64, u64)>) -> Vec<i64> {
     let (mut split_times, mut live) = (Vec::new(), Vec::<TimeRange>::new());
     let (mut rows, mut series) = (0_u64, 1);
@@ -39,8 +40,8 @@ pub(super) fn split_times(parts: impl Iterator<Item = (TimeRange, u64, u64)>) ->
 /// sorted by start time.
 ///
 /// A split is between parts if possible. Otherwise, the split is at the start of a part, and parts
-/// that contain this time are read in both ranges. A range overlaps more parts only if more parts
-/// contain one time.
+/// that contain this time are read in both ranges. A range overlaps more than about `PARTS_AT_ONCE`
+/// parts only if that many parts contain the same time.
 pub(super) fn cut(time: TimeRange, parts: &[TimeRange]) -> Vec<TimeRange> {
     let mut cuts = Vec::new();
     // The end times of the parts in the current range, the last gap between parts, and the number

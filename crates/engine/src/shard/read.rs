@@ -46,8 +46,9 @@ pub(super) struct ShardReader<'a, S> {
 }
 
 impl Loaded {
-    /// Tag orders include tags that are not flushed. A single measurement's tag order is always
-    /// read, because reading one row is cheaper than reading many directories.
+    /// Returns the tag orders of those `measurements` that are in the memtable, including tags that
+    /// are not flushed. For a single measurement, always returns the tag order, because reading one
+    /// row is cheaper than reading many directories.
     pub(super) fn tag_orders<S: Store>(
         &mut self,
         store: &S,
@@ -177,8 +178,8 @@ impl<'a, S: Store> ShardReader<'a, S> {
         let sorted = self.sorted.get_or_init(|| Sorted::of(tables, |of, _| order_of(of)));
         let mut cursor = sorted.cursor(direction);
         cursor.seek(from)?;
-        // The replay of the log has already removed the hidden rows, so the write sequence is above
-        // all tombstones.
+        // The replay of the log has already removed the hidden rows. These write sequences are
+        // above all tombstones, so that no tombstone is applied again.
         let sequences = Sequences { lo: u64::MAX, hi: u64::MAX, applied: u64::MAX };
         let of = Extent { sequences, time: TimeRange::ALL };
         Ok(Box::new(VisibleCursor::new(cursor, Rc::clone(&self.hidden), &of, direction)?))

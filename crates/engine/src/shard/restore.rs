@@ -20,7 +20,8 @@ impl<S: Store> Shard<S> {
         Ok(FromShardBackup::Filled { values, is_installed })
     }
 
-    /// A binary search for the first missing value row needs few reads.
+    /// Returns the number of stored value rows. The rows were stored in key order, so a binary
+    /// search finds the first missing row with few reads.
     fn values_there(&self) -> Result<u64, StoreError> {
         let is_there =
             |key: u64| Ok::<bool, StoreError>(self.store.head(Table::Value, key)?.is_some());

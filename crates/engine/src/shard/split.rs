@@ -21,8 +21,9 @@ impl<S: Store> Shard<S> {
         }
     }
 
-    /// Omits unused rows, because they are reused before the storage grows. The result is at most
-    /// twice the size of parts and log, plus `EMPTY_BYTES`.
+    /// Returns `bytes`, the size of the storage, without unused rows, because unused rows are
+    /// reused before the storage grows. The result is at most twice the size of parts and log, plus
+    /// `EMPTY_BYTES`.
     pub(super) fn weight(&self, bytes: u64) -> u64 {
         let Some(loaded) = self.loaded.as_ref() else { return bytes };
         bytes.min(loaded.held_bytes().saturating_mul(2).saturating_add(EMPTY_BYTES))
@@ -68,7 +69,8 @@ impl Loaded {
 }
 
 /// Returns the earliest time such that at most half of the parts' bytes are at or after this time.
-/// For current data, returns a time shortly after now if at most half of the bytes would move.
+/// If the shard receives current rows, and at most half of the bytes are after a time shortly after
+/// now, returns the latter time instead.
 fn choose(loaded: &Loaded, now_ns: i64) -> Option<i64> {
     let range = loaded.state.settings.range;
     let parts: Vec<&Part> = loaded.manifest.parts().values().collect();

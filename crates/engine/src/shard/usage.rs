@@ -25,12 +25,13 @@ pub(super) struct Usage {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Window {
-    /// Counted since the epoch.
+    /// The number of minutes since the epoch.
     minute: i64,
     counts: Counts,
 }
 
-/// Extrapolated to the whole group as if every shard had counted the same amounts.
+/// The amounts of the whole group, extrapolated from this shard as if every shard had counted the
+/// same amounts.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
     points: u64,

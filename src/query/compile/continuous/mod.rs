@@ -65,9 +65,9 @@ pub fn next_run(
     let mut end_ns =
         border(now_ns.saturating_add(interval_ns).saturating_sub(step_ns), interval_ns);
     let step_end_ns = start_ns.saturating_add(interval_ns.saturating_mul(windows_max));
-    // With this watermark, the next run starts at the end of this run. The watermark may exceed
-    // `now_ns`, because after a run that was too large, every window must be in a run of the
-    // reduced size.
+    // With this watermark, the next run starts at the end of this run. After a run that was too
+    // large, consecutive runs of the reduced size must cover every window, so the watermark may
+    // then exceed `now_ns`.
     let step_last_ns = step_end_ns.saturating_add(for_ns).saturating_sub(every_ns);
     let is_reduced = windows_max < WINDOWS_PER_RUN_MAX;
     let catches_up = last_run_ns.is_some() && step_last_ns < last_ns;

@@ -29,8 +29,8 @@ pub(super) struct Filter {
 }
 
 const REGEX_CELLS: u64 = 4;
-/// The part of a predicate's cost that is not counted, in cells. Most predicates consist of one or
-/// two comparisons.
+/// The number of cells that is subtracted from the cost of each predicate, so that a predicate of
+/// one or two comparisons costs nothing. Most predicates are of this size.
 const FREE_CELLS: u64 = 4;
 
 #[derive(Clone, Debug, PartialEq, Eq)]

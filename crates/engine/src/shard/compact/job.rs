@@ -212,7 +212,8 @@ impl<S: Store> Running<S> {
             let number = written.get(value).map_err(refusal)?.number;
             self.places.extend(self.keys.pop_front().map(|key| (number, key)));
         }
-        // A later restart could read old values as a continuation of the new values.
+        // Old values under the remaining keys are deleted. Otherwise, a later restart could read
+        // these values as a continuation of the new values.
         let again: Vec<Key> = self.keys.iter().take(count - values).copied().collect();
         let delete = |key: &Key| self.store.delete(Table::Value, *key..=*key);
         let deleted: Result<(), StoreError> =

@@ -100,7 +100,8 @@ pub struct Hold {
 pub struct Merge {
     /// The ids of the input parts, in ascending order.
     pub inputs: Vec<PartId>,
-    /// The following ids belong to the other slots in time order.
+    /// The id of the output for the first slot. The following ids belong to the other slots in time
+    /// order.
     pub(crate) first_output: PartId,
     /// The number of slots that the inputs touch.
     pub outputs: u32,

@@ -10,7 +10,7 @@ use crate::shard::compact::choose::{ChoiceInputs, choose, components, is_convex}
 const SERIES: u64 = 3;
 const TIMES: i64 = 12;
 const FIELDS: u64 = 2;
-/// A delete matches one tag or all tags.
+/// The tag of each series. A delete hides rows of the series with one tag, or of all series.
 const TAGS: [char; SERIES as usize] = ['a', 'a', 'b'];
 const FOREVER_NS: i64 = 1_000;
 
@@ -19,7 +19,7 @@ type Cell = (u64, i64, u64);
 /// The values of fields, by series and time.
 type Rows = BTreeMap<(u64, i64), BTreeMap<u64, u64>>;
 
-/// Output, series and time, values.
+/// A row that the job must still write: the output part, the series and time, and the values.
 type Todo = (PartId, (u64, i64), BTreeMap<u64, u64>);
 
 #[derive(Clone, Debug)]
@@ -45,7 +45,7 @@ struct World {
     manifest: Manifest,
     content: BTreeMap<PartId, Rows>,
     written: BTreeMap<PartId, Rows>,
-    /// `None` after a load.
+    /// The rows that the job must still write. `None` after a load.
     todo: Option<Vec<Todo>>,
     tombstones: BTreeMap<u64, Tombstone>,
     salt: u32,
@@ -53,7 +53,7 @@ struct World {
     duration_ns: i64,
     /// The expected value of each cell, and the write sequence.
     truth: BTreeMap<Cell, (u64, u64)>,
-    /// Cells that were expired at some time after their write, and may therefore be missing.
+    /// The cells that expired at some time after their write, and that may therefore be missing.
     lapsed: BTreeSet<Cell>,
     ever_ns: i64,
     /// The numbers of parts that retention dropped, and of values written to times that were
@@ -61,8 +61,8 @@ struct World {
     dropped: usize,
     backfilled: usize,
     value: u64,
-    /// The next write sequence at the time of a request for a delete, which hides rows with lower
-    /// sequences.
+    /// The sequence of the next write at the time when a delete was requested. The delete hides
+    /// rows with lower sequences.
     requested: Option<u64>,
     steps: Vec<String>,
 }
