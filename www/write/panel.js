@@ -175,7 +175,7 @@ export function writePanel({ changed }) {
       'span',
       {},
       el('strong', {}, 'Drop a file here'),
-      ' or choose one: line protocol, plain or gzip',
+      ' or choose a file. It must contain line protocol, either plain or compressed with gzip.',
     ),
   );
   drop.addEventListener(

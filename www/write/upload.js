@@ -134,7 +134,7 @@ export function upload(file, target, done) {
   all()
     .catch((error) => {
       status.textContent = /gzip|compress|junk/i.test(`${error.name} ${error.message}`)
-        ? 'The file is not a gzip file with a single member: decompress the file first.'
+        ? 'The browser cannot decompress this gzip file: decompress the file first, and upload the decompressed file.'
         : error.message;
       status.className = 'wrong';
     })

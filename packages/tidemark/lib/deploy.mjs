@@ -155,7 +155,7 @@ class Deployment {
   /** Resolves to null if SQL was not built or the account has the free plan. */
   async sql(main) {
     if (!main || this.options['without-sql']) {
-      console.log(main ? '- Without SQL' : '- Without SQL, because it was not built');
+      console.log(main ? '- SQL is not deployed, because of --without-sql' : '- SQL is not deployed, because it was not built');
       return null;
     }
     const name = `${this.name}-sql`;
@@ -163,7 +163,7 @@ class Deployment {
     const file = this.write('sql.json', sqlConfiguration({ base, main, name, accountId: this.account?.id }));
     const run = await this.run(['deploy', '--config', file, ...this.dry]);
     if (refusesLimits(run)) {
-      console.log('\n- Without SQL: planning a statement takes longer than the 10 ms of the free plan');
+      console.log('\n- SQL is not deployed: planning a statement takes more than the 10 ms of CPU time of the free plan');
       return null;
     }
     this.must(run, name);
