@@ -39,7 +39,7 @@ test('5: the explorer lists names, inserts them, and shows the costs', async (t)
     side(name)
       .filter({ hasText: new RegExp(`^${text}$`) })
       .waitFor();
-  await shows('autogen', 'permanently');
+  await shows('autogen', 'no expiry');
   await shows('raw', '8736h');
   await shows('the room', '2 series');
   await shows('door', '1 series');
