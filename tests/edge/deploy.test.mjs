@@ -186,7 +186,7 @@ test('an upgrade is gradual, keeps its configuration, and can be rolled back', a
   assert.equal(bindingOf(api, 'tidemark', 'BACKUPS').bucket_name, 'our-backups');
   assert.equal(bindingOf(api, 'tidemark', 'ADMIN_TOKEN').text, token);
   const { length } = uploads(api);
-  assert.match(await must('--gradual', '50'), /is running: only its share changes/);
+  assert.match(await must('--gradual', '50'), /is running: the command changes only the share of the new version/);
   assert.deepEqual(shares(), { 2: 50, 1: 50 });
   await must('--rollback');
   assert.deepEqual(shares(), { 1: 100 });

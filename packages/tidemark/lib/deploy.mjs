@@ -193,7 +193,7 @@ async function printToken(deployment, token) {
   const { hasToken } = await remoteOf(account, name);
   if (!hasToken) return;
   if (token.isNew) console.log(`\nThe admin token of ${name}, shown once: ${token.value}`);
-  else console.log(`\nThe admin token of ${name} is ADMIN_TOKEN of the environment.`);
+  else console.log(`\nThe admin token of ${name} is the value of ADMIN_TOKEN in the environment.`);
   console.log(`To change it: ${source.hint} secret put ADMIN_TOKEN --name ${name}`);
 }
 
@@ -233,7 +233,7 @@ async function deployGradually(deployment, share, sqlOf) {
   const { serving } = await servingVersions(deployment);
   if (serving.length === 0) throw new UserError(`${name} is not deployed yet: deploy it without --gradual first.`);
   if (serving.length > 1) {
-    console.log(`- A gradual upgrade of ${name} is running: only its share changes`);
+    console.log(`- A gradual upgrade of ${name} is running: the command changes only the share of the new version`);
     return split(deployment, serving, share);
   }
   const sqlName = await sqlOf();
