@@ -64,7 +64,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   await finishWith(async () => {
     await prepareAll();
     if (hasSql()) await sql();
-    else console.log('- Without SQL: `npm run sql` builds SQL');
+    else console.log('- The package does not contain SQL: run `npm run sql` first to include SQL');
     console.log(`- ${await packPackage(at('.cache'))}`);
   });
 }

@@ -134,7 +134,7 @@ function fillPlaces(panel, done) {
   ];
   panel.append(
     isStatic
-      ? el('p', {}, 'The database runs in this page, which needs no server.')
+      ? el('p', {}, 'The database runs in this page, without a server.')
       : el(
           'div',
           { class: 'choices' },
@@ -153,7 +153,7 @@ function fillPlaces(panel, done) {
           el(
             'p',
             { class: 'faint' },
-            'The whole database can also run in this page: no data leaves the browser.',
+            'The database can also run in this page, without a server. The data then stays in this browser.',
           ),
         ]),
   );

@@ -83,7 +83,7 @@ test('a database is backed up, deleted and restored by the program', async (t) =
   assert.match(said, /The backup is complete: 4 shards; \d+ objects/);
   const listed = await run(server, ['backup', '--database', 'a', '--list']);
   assert.match(listed.output, new RegExp(`^${id} .* whole$`, 'm'));
-  assert.match((await run(server, ['verify', id])).said, new RegExp(`${id} is sound`));
+  assert.match((await run(server, ['verify', id])).said, new RegExp(`${id} is undamaged`));
   assert.match((await run(server, ['restore', id], 1)).said, /409: the database is not empty/);
   const list = join(server.folder, 'deployment.jsonl');
   assert.match((await run(server, ['export', '--access', list])).said, /1 of user/);

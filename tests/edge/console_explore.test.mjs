@@ -39,7 +39,7 @@ test('5: the explorer lists names, inserts them, and shows the costs', async (t)
     side(name)
       .filter({ hasText: new RegExp(`^${text}$`) })
       .waitFor();
-  await shows('autogen', 'permanently');
+  await shows('autogen', 'no expiry');
   await shows('raw', '8736h');
   await shows('the room', '2 series');
   await shows('door', '1 series');
@@ -335,21 +335,21 @@ test('8: the limits of a database are shown and changed', async (t) => {
   const set = { method: 'POST', body: JSON.stringify({ db: 'a', series: 10 }) };
   assert.equal((await server.fetch('/api/v3/configure/quota', set)).status, 200);
   await go(hashOf({ view: 'connect', db: 'a' }));
-  const form = page.getByRole('region', { name: 'Limits' });
+  const form = page.getByRole('region', { name: 'Quotas' });
   const field = (label) => form.getByLabel(label, { exact: true });
   await waitUntil(async () => (await field('Series (estimated)').inputValue()) === '10');
   assert.equal(await field('Points per minute').inputValue(), '');
   await field('Series (estimated)').fill('');
   await field('Points per minute').fill('600000');
   await field('Bytes stored').fill('1000000000');
-  await form.getByRole('button', { name: 'Set these limits' }).click();
-  await form.getByText('The new limits of a are in effect.').waitFor();
+  await form.getByRole('button', { name: 'Set these quotas' }).click();
+  await form.getByText('The new quotas of a are in effect.').waitFor();
   const quota = async (db) =>
     (await (await server.fetch(`/api/v3/configure/quota?db=${db}`)).json()).quota;
   assert.deepEqual(await quota('a'), { points_per_minute: 600_000, stored_bytes: 1_000_000_000 });
   assert.deepEqual(await quota('b'), {});
   await go(hashOf({ view: 'connect', db: 'b' }));
-  await form.getByRole('heading', { name: 'Limits of b' }).waitFor();
+  await form.getByRole('heading', { name: 'Quotas of b' }).waitFor();
   await waitUntil(async () => (await field('Points per minute').inputValue()) === '');
   // Text that the user types while a response is pending is not lost.
   let answer;
@@ -359,7 +359,7 @@ test('8: the limits of a database are shown and changed', async (t) => {
     await route.continue();
   });
   await go(hashOf({ view: 'connect', db: 'a' }));
-  await form.getByRole('heading', { name: 'Limits of a' }).waitFor();
+  await form.getByRole('heading', { name: 'Quotas of a' }).waitFor();
   await field('Points per minute').fill('5');
   const answered = page.waitForResponse('**/configure/quota?db=a');
   answer();

@@ -120,7 +120,7 @@ async function mistaking({ page, server }) {
   await type(page, 'clock v=1 1700000000\nclock v=2 1700000001\nclock v=3 1700000002000000000');
   const notice = page.locator('.write .notice').first();
   await notice.filter({ hasText: 'The times look like seconds (precision=s). If they are read as nanoseconds, the times of 2 lines are in 1970.' }).waitFor();
-  await page.getByRole('button', { name: 'Read them as seconds' }).click();
+  await page.getByRole('button', { name: 'Read the times as seconds' }).click();
   assert.equal(await page.getByLabel('Precision').inputValue(), 's');
   await page.locator('.verdict', { hasText: '2 valid lines, 1 invalid' }).waitFor();
   assert.ok(await notice.isHidden());
@@ -131,7 +131,7 @@ async function mistaking({ page, server }) {
   const upload = page.locator('.upload', { hasText: 'clock.lp' });
   await upload.getByText('The times look like milliseconds (precision=ms)').waitFor();
   assert.deepEqual(await server.rows('SELECT v FROM clock', { db: 'demo' }), []);
-  await upload.getByRole('button', { name: 'They are milliseconds' }).click();
+  await upload.getByRole('button', { name: 'The times are milliseconds' }).click();
   await upload.locator('p', { hasText: 'Done: 1 lines sent, 1 response received' }).waitFor();
   assert.deepEqual(await server.rows('SELECT v FROM clock', { db: 'demo' }), [
     ['2023-11-14T22:13:20Z', 1],

@@ -150,7 +150,7 @@ test('the program prints the usage of the platform and of the deployment, and li
   const [{ from, script }] = seen;
   assert.equal(script, 'metrics');
   assert.match(both.text, new RegExp(`^${from} +8640 +9640 +8664 +11 +100 +9000 +\\$0\\.0132$`, 'm'));
-  assert.match(both.text, /^A month of such days costs \$5\.00\. This includes the price of the plan/m);
+  assert.match(both.text, /^At this usage, a month costs \$5\.00\. This includes the price of the plan/m);
   const refused = await told(['--days', '40'], {});
   assert.deepEqual([refused.code, refused.text], [1, '"40" is not a number of days: set --days to a number from 1 to 31.\n']);
 });

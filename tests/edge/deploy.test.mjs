@@ -153,7 +153,7 @@ test('the free plan has smaller shards, no configured limits and no SQL, and a l
   api.refuses = (_, { limits }) => (limits ? [100_328, 'CPU limits are not supported for the Free plan.'] : null);
   const first = await deployed(its, api, []);
   assert.equal(first.code, 0, first.text);
-  assert.match(first.text, /Without SQL: planning a statement takes longer than the 10 ms of the free plan/);
+  assert.match(first.text, /SQL is not deployed: planning a statement takes more than the 10 ms of CPU time of the free plan/);
   assert.deepEqual([...api.scripts.keys()], ['tidemark']);
   const sizes = () => ['SHARD_SPLIT_BYTES', 'SHARD_FULL_BYTES', 'CALLS_PER_REQUEST_MAX'].map((name) => bindingOf(api, 'tidemark', name)?.text);
   assert.deepEqual(sizes(), ['200000000', '400000000', '1000']);
@@ -186,7 +186,7 @@ test('an upgrade is gradual, keeps its configuration, and can be rolled back', a
   assert.equal(bindingOf(api, 'tidemark', 'BACKUPS').bucket_name, 'our-backups');
   assert.equal(bindingOf(api, 'tidemark', 'ADMIN_TOKEN').text, token);
   const { length } = uploads(api);
-  assert.match(await must('--gradual', '50'), /is running: only its share changes/);
+  assert.match(await must('--gradual', '50'), /is running: the command changes only the share of the new version/);
   assert.deepEqual(shares(), { 2: 50, 1: 50 });
   await must('--rollback');
   assert.deepEqual(shares(), { 1: 100 });

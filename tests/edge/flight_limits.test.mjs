@@ -157,7 +157,7 @@ test('during a stop, running calls may complete, and calls that take too long ar
   const { code, messages } = await soon;
   assert.deepEqual([code, messages.map(String)], [0, ['before', 'after']]);
   const { code: given, details } = await never;
-  assert.deepEqual([given, details], [14, 'the transcoder stops']);
+  assert.deepEqual([given, details], [14, 'the proxy is stopping: retry later']);
   await stopped;
   await Promise.all(server.calls.map(({ gone }) => gone));
   assert.equal(server.calls[1].isGone, true);

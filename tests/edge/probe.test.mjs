@@ -48,7 +48,7 @@ test('the program measures each property once, and deletes its deployments', { t
   assert.match(measured.get('calls to an object in one request'), /^\d+[;,]/);
   for (const megabytes of [5, 28]) {
     assert.match(measured.get(`start-up of a module of ${megabytes} MB`), /^12 ms \(by the platform\); first response after \d+ ms/);
-    assert.match(measured.get(`memory next to a module of ${megabytes} MB`), /^\d+ MiB are given/);
+    assert.match(measured.get(`memory next to a module of ${megabytes} MB`), /^\d+ MiB can be allocated/);
   }
   // workerd does not support HTTP/2 here. The row for gRPC shows this, and all other rows exist.
   assert.match(measured.get('gRPC'), /^not measured: /);

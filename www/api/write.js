@@ -70,6 +70,6 @@ export function resultText({ status, text }) {
   try {
     return `${status}: ${JSON.parse(text).message ?? text}`;
   } catch {
-    return `${status || 'No answer'}: ${text}`;
+    return `${status || 'No response'}: ${text}`;
   }
 }

@@ -54,7 +54,7 @@ export function newToken(shown) {
     };
     if (!asked.read && !asked.write && !asked.metrics)
       return answer.replaceChildren(
-        el('p', { class: 'wrong' }, 'Choose reading, writing or metrics.'),
+        el('p', { class: 'wrong' }, 'Choose at least one permission: read, write or metrics.'),
       );
     const token = await make(asked, answer);
     if (token) shown(token, asked.resource);
@@ -79,7 +79,7 @@ export function newToken(shown) {
       el(
         'fieldset',
         {},
-        el('legend', {}, 'May'),
+        el('legend', {}, 'Permissions'),
         el('label', { class: 'check' }, read, 'read'),
         el('label', { class: 'check' }, write, 'write'),
         el('label', { class: 'check' }, metrics, 'metrics'),
@@ -108,7 +108,7 @@ async function make(asked, answer) {
       el(
         'p',
         { class: 'notice' },
-        'Copy the token now, or copy the settings next to it: the server stores only the hash and cannot show the token again.',
+        'Copy the token now, or copy the client settings that contain the token. The server cannot show the token again, because it stores only a hash of the token.',
       ),
       el('div', { class: 'row' }, el('code', { class: 'secret' }, token), copy),
     );

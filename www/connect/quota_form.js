@@ -61,25 +61,25 @@ export function quotaForm() {
     try {
       const quota = await ask(db, quotaRequest(db, texts));
       if (db === shown) fill(quota);
-      said.textContent = `The new limits of ${db} are in effect.`;
+      said.textContent = `The new quotas of ${db} are in effect.`;
       say(said.textContent);
     } catch (error) {
-      said.textContent = `The limits were not changed: ${error.message}`;
+      said.textContent = `The quotas were not changed: ${error.message}`;
     }
   };
   const form = el(
     'form',
     { class: 'stack', on: { submit, input: () => (isEdited = true) } },
     fields.map(({ element }) => element),
-    el('button', { type: 'submit' }, 'Set these limits'),
+    el('button', { type: 'submit' }, 'Set these quotas'),
   );
-  const panel = el('section', { class: 'panel', 'aria-label': 'Limits' }, heading, form, said);
+  const panel = el('section', { class: 'panel', 'aria-label': 'Quotas' }, heading, form, said);
   const reload = async () => {
     const { db, view } = current();
     panel.hidden = currentPlace() !== 'server' || !db;
     if (panel.hidden || view !== 'connect' || !canQuery()) return;
     shown = db;
-    heading.textContent = `Limits of ${db}`;
+    heading.textContent = `Quotas of ${db}`;
     fill({});
     said.textContent = '';
     // A link may contain a database that does not exist.
@@ -91,7 +91,7 @@ export function quotaForm() {
       form.hidden = false;
     } catch (error) {
       form.hidden = true;
-      said.textContent = `The limits cannot be shown: ${error.message}`;
+      said.textContent = `The quotas cannot be shown: ${error.message}`;
     }
   };
   onChange((now, before) => (now.view !== before.view || now.db !== before.db) && reload());

@@ -24,7 +24,7 @@ export function tokenList() {
   const said = el('p', { class: 'faint', 'aria-live': 'polite' });
   let after = null;
   const more = button('Show more', () => void load(after), { hidden: true });
-  const headings = ['Name', 'May', 'Made', 'Expires', 'Last used (UTC)', ''];
+  const headings = ['Name', 'Permissions', 'Created', 'Expires', 'Last used (UTC)', ''];
   const table = el(
     'table',
     { class: 'tokens', hidden: true },
@@ -91,7 +91,7 @@ function row(token, said) {
   revokeButton.setAttribute('aria-label', `Revoke ${name}`);
   const until = secrets[1]?.expiry;
   const isShared = until !== undefined && Date.parse(until) > Date.now();
-  const two = isShared ? `two secrets, the earlier secret until ${day(until)}` : null;
+  const two = isShared ? `two secrets; the previous secret expires on ${day(until)}` : null;
   const line = el(
     'tr',
     {},
@@ -116,7 +116,7 @@ async function revoke(name, gone) {
     gone();
     if (response.status !== 202) return `${name} is revoked everywhere.`;
     const { remaining } = JSON.parse(text);
-    return `${name} is revoked; ${remaining} databases have not been notified yet. The server keeps notifying them.`;
+    return `${name} is revoked; ${remaining} databases have not been notified yet. The server continues to notify them.`;
   } catch (error) {
     return `${name} is not revoked: ${error.message}`;
   }

@@ -51,7 +51,7 @@ function quotaLines(tags, rows) {
   return rows.map(([limit, allowed, used]) => {
     const [name, text] = limits[limit] ?? [limit, whole];
     const figures = `${text(Number(used))} of ${text(Number(allowed))}`;
-    const of = whose ? `The limit of ${whose}` : 'The limit for all clients together';
+    const of = whose ? `The quota of ${whose}` : 'The quota for all clients together';
     return line(whose ? `${name}, ${whose}` : name, figures, of);
   });
 }

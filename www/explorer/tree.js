@@ -88,7 +88,7 @@ export function tree(put) {
       path: [db],
       name: db,
       kind: 'db',
-      title: 'Ask this database',
+      title: 'Select this database',
       chosen: () => change({ db }),
       isOpen: db === current().db,
       open: async () => {
@@ -106,7 +106,7 @@ export function tree(put) {
       name,
       kind: 'policy',
       isOpen: isDefault,
-      detail: duration === '0s' ? 'permanently' : duration.replace(/(h)0m0s$/, '$1'),
+      detail: duration === '0s' ? 'no expiry' : duration.replace(/(h)0m0s$/, '$1'),
       chosen: putting(db, { kind: 'policy', name }),
       open: async () =>
         (await schema.measurements(db, name)).map((m) =>

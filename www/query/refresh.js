@@ -5,9 +5,9 @@ import { change, current, onChange, resultViews } from '../state.js';
 
 const choices = [
   [0, 'No refresh'],
-  [1, 'Each 1 s'],
-  [5, 'Each 5 s'],
-  [10, 'Each 10 s'],
+  [1, 'Every 1 s'],
+  [5, 'Every 5 s'],
+  [10, 'Every 10 s'],
 ];
 
 /** `again()` resolves when the new result is visible. */

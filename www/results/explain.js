@@ -54,7 +54,7 @@ function planOf(plan) {
       { class: 'figures' },
       figure(found.shards, 'shards queried'),
       ...measures.map(([name, label]) => figure(found[name], label)),
-      found.time ? figure(found.time, 'on the server') : null,
+      found.time ? figure(found.time, 'total time') : null,
     ),
     el('pre', { tabIndex: 0 }, plan.trim()),
   ];

@@ -57,12 +57,12 @@ function begin(host, q, db, state) {
       el(
         'p',
         { class: 'empty' },
-        'Write a query with FROM and a measurement to follow the newest points of the measurement.',
+        'To see new points, write a query that names a measurement after FROM.',
       ),
     );
     return;
   }
-  const status = el('p', { class: 'live' }, el('i', { class: 'dot' }), el('span', {}, 'Asking …'));
+  const status = el('p', { class: 'live' }, el('i', { class: 'dot' }), el('span', {}, 'Loading …'));
   const body = el('div', {
     class: 'scroller',
     tabIndex: 0,
@@ -75,7 +75,7 @@ function begin(host, q, db, state) {
     if (!document.hidden) {
       try {
         show(body, await newest(q, db), state);
-        say(`Newest ${pointsShown} points, updated each second`);
+        say(`Newest ${pointsShown} points, updated every second`);
       } catch (error) {
         say(error.message);
       }

@@ -10,7 +10,7 @@ import { current, onChange } from '../state.js';
 const inMb = (bytes) => (bytes / 1e6).toFixed(1);
 
 const asking = (bytes) =>
-  `SQL is a file of ${inMb(bytes)} MB. The page downloads the file once, and later visits use the browser's cache.`;
+  `To use SQL, load a file of ${inMb(bytes)} MB. The browser caches the file for later visits.`;
 
 /** If the host decompresses the file, the number of bytes may exceed the size of the file. */
 const coming = (bytes, all) =>

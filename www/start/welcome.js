@@ -38,7 +38,7 @@ export async function welcome(host, { names, ask, reload }) {
     el(
       'div',
       { class: 'welcome' },
-      el('h2', {}, 'Ask something'),
+      el('h2', {}, 'Run a query'),
       ...(await generic(ask)),
       all.includes(sampleDatabase) ? null : sampleButton({ names, ask, reload }, host),
     ),
@@ -51,7 +51,7 @@ function showSampleStart(host, ask) {
       'div',
       { class: 'welcome' },
       el('h2', {}, 'The sample data is loaded'),
-      el('p', {}, 'Queries to start with:'),
+      el('p', {}, 'Example queries:'),
       list(suggestions, ask),
       origin.cloneNode(true),
     ),
@@ -82,7 +82,7 @@ function showEmptyStart(host, context) {
       'div',
       { class: 'welcome' },
       el('h2', {}, 'The database is empty'),
-      el('p', {}, 'Write your own data, connect Telegraf, or look around in a sample first.'),
+      el('p', {}, 'Load the sample data, write your own data, or connect a client such as Telegraf.'),
       currentPlace() === 'browser' && !isKept() ? notKept() : null,
       el(
         'div',
@@ -175,7 +175,7 @@ async function generic(ask) {
     query: `SELECT * FROM ${(isSql ? sqlQuoted : quoted)(name)} ORDER BY time DESC LIMIT 100`,
   }));
   const last = isSql
-    ? { ...all, title: 'Which tables are there?', query: 'SHOW TABLES' }
-    : { ...all, title: 'Which databases are there?', query: 'SHOW DATABASES' };
+    ? { ...all, title: 'List of the tables', query: 'SHOW TABLES' }
+    : { ...all, title: 'List of the databases', query: 'SHOW DATABASES' };
   return [list([...questions, last], ask)];
 }

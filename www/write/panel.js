@@ -77,7 +77,7 @@ export function writePanel({ changed }) {
     if (db !== target().db) return;
     absent.hidden = !isNew;
     absent.textContent = isNew
-      ? `The database ${db.split('/')[0]} does not exist yet: a write creates the database, which keeps points permanently.`
+      ? `The database ${db.split('/')[0]} does not exist yet: a write creates it. The new database keeps its points permanently.`
       : '';
   }
 
@@ -136,7 +136,7 @@ export function writePanel({ changed }) {
     const take = () => ((precision.value = mistaken.unit), scheduleValidation());
     mistake.replaceChildren(
       el('span', {}, mistakeText(mistaken, precision.value)),
-      button(`Read them as ${unitName(mistaken.unit)}`, take),
+      button(`Read the times as ${unitName(mistaken.unit)}`, take),
     );
   }
 
@@ -175,7 +175,7 @@ export function writePanel({ changed }) {
       'span',
       {},
       el('strong', {}, 'Drop a file here'),
-      ' or choose one: line protocol, plain or gzip',
+      ' or choose a file. It must contain line protocol, either plain or compressed with gzip.',
     ),
   );
   drop.addEventListener(

@@ -99,10 +99,10 @@ export function upload(file, target, done) {
   async function settlePrecision(bytes) {
     const { mistaken } = await check(bytes, target.precision).catch(() => ({ mistaken: null }));
     if (mistaken === null) return;
-    status.textContent = 'Waiting for your choice.';
+    status.textContent = 'Choose the unit of the times.';
     target.precision = await new Promise((chosen) => {
       const ways = [mistaken.unit, target.precision].map((unit) =>
-        button(`They are ${unitName(unit)}`, () => chosen(unit)),
+        button(`The times are ${unitName(unit)}`, () => chosen(unit)),
       );
       doubt.replaceChildren(el('span', {}, mistakeText(mistaken, target.precision)), ...ways);
       doubt.hidden = false;
@@ -124,7 +124,7 @@ export function upload(file, target, done) {
       if (reply.status !== 204) {
         counts.refused += 1;
         tell(reply, first);
-        if (reply.status !== 400) throw new Error('The server rejects this file; see its responses.');
+        if (reply.status !== 400) throw new Error('The server rejected the file. The responses of the server are below.');
       }
       show();
     }
@@ -134,7 +134,7 @@ export function upload(file, target, done) {
   all()
     .catch((error) => {
       status.textContent = /gzip|compress|junk/i.test(`${error.name} ${error.message}`)
-        ? 'The file is not a gzip file with a single member: decompress the file first.'
+        ? 'The browser cannot decompress this gzip file: decompress the file first, and upload the decompressed file.'
         : error.message;
       status.className = 'wrong';
     })

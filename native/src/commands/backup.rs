@@ -101,7 +101,7 @@ fn show_schedule(schedule: &Value) {
     let succeeded_s = match schedule.get("last_success").filter(|success| success.is_object()) {
         Some(success) => {
             let (time, id) = (time_of(success, "at_s"), text(success, "id"));
-            stderr_line!("The last complete backup was made {time}: {id}.");
+            stderr_line!("The last complete backup was made at {time}: {id}.");
             number(success, "at_s")
         }
         None => {
@@ -113,7 +113,7 @@ fn show_schedule(schedule: &Value) {
         && succeeded_s <= number(failure, "at_s")
     {
         stderr_line!(
-            "The last failure was {}: {}.",
+            "The last failure was at {}: {}.",
             time_of(failure, "at_s"),
             text(failure, "why")
         );
@@ -132,7 +132,7 @@ fn list(server: &Server, database: &str) -> Result<(), Failure> {
 }
 
 fn remove(server: &Server, id: &str) -> Result<(), Failure> {
-    let progress = |_: &_, last: &Value| format!("{} to go", number(last, "remaining"));
+    let progress = |_: &_, last: &Value| format!("{} steps remain", number(last, "remaining"));
     finish(server, "DELETE", |_| path_of("id", id), progress)?;
     stderr_line!("{id} is deleted. Objects that other backups share remain.");
     Ok(())

@@ -74,7 +74,7 @@ impl Line {
             [] => Err(self.incomplete()),
             [word] => Ok(word),
             [_, more, ..] => {
-                Err(self.invalid(&format!("Name only one {thing}, without \"{more}\"")))
+                Err(self.invalid(&format!("Unexpected argument \"{more}\": name only one {thing}")))
             }
         }
     }

@@ -109,8 +109,8 @@ pub fn export_deployment(server: &Server, path: &Path) -> Result<(), Failure> {
         let _ = remove_file(&part);
     }
     written?;
-    let counted: Vec<_> = kinds.iter().map(|kind| format!("{} of {kind}", counts[*kind])).collect();
-    stderr_line!("{} has {}.", path.display(), counted.join(", "));
+    let counted: Vec<_> = kinds.iter().map(|kind| format!("{kind} {}", counts[*kind])).collect();
+    stderr_line!("{} contains these records: {}.", path.display(), counted.join(", "));
     Ok(())
 }
 

@@ -190,7 +190,7 @@ impl Response {
         let read = self.reader().take(TEXT_BYTES_MAX + 1).read_to_end(&mut bytes);
         read.map_err(|error| Failure(format!("The response is incomplete: {error}.")))?;
         if bytes.len() as u64 > TEXT_BYTES_MAX {
-            return Err(Failure::of("The response is larger than 1 GiB: ask for less at once."));
+            return Err(Failure::of("The response is larger than 1 GiB: request less data."));
         }
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }

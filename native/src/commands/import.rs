@@ -68,7 +68,8 @@ fn run(line: &Line) -> Result<ExitCode, Failure> {
     }
     let path = match (line.value("path"), line.words.first()) {
         (Some(_), Some(more)) => {
-            return Err(line.invalid(&format!("Name only one FILE, without \"{more}\"")));
+            let sentence = format!("Unexpected argument \"{more}\": name only one FILE");
+            return Err(line.invalid(&sentence));
         }
         (Some(path), None) => path,
         (None, _) => line.only_word("FILE")?,
@@ -88,7 +89,7 @@ fn run(line: &Line) -> Result<ExitCode, Failure> {
         return Err(Failure::of("--policy needs a database: add --database."));
     }
     if line.value("tags").is_some() && line.value("measurement").is_none() {
-        return Err(Failure::of("--tags is for SQL rows: add --measurement."));
+        return Err(Failure::of("--tags applies only to SQL rows: add --measurement."));
     }
     let mut tags: Vec<_> = line.value("tags").unwrap_or_default().split(',').collect();
     tags.retain(|tag| !tag.is_empty());
@@ -134,7 +135,7 @@ fn send(server: &Server, request: &Request<'_>) -> Result<(u16, String), Failure
             Err(Failure(reason)) => reason,
         };
         if tries == TRIES_MAX {
-            return Err(Failure(format!("gave up after {TRIES_MAX} tries: {reason}")));
+            return Err(Failure(format!("the request failed {TRIES_MAX} times: {reason}")));
         }
         sleep(Duration::from_secs(pause_s));
     }
@@ -454,8 +455,8 @@ impl<'a> Import<'a> {
         let (lines, points, rejected) = (number("lines")?, number("points")?, number("rejected")?);
         if state.get("input") != Some(&self.input) {
             stderr_line!(
-                "{file} contains the progress of another file, server or options: the import starts \
-                 at the first line"
+                "{file} belongs to an import with a different file, server or options: this import \
+                 starts at the first line"
             );
             return Ok(0);
         }
@@ -490,7 +491,9 @@ impl<'a> Import<'a> {
 
     fn send_batch(&mut self) -> Result<(), Failure> {
         if self.destination.database.is_empty() {
-            return Err(Failure::of("no CONTEXT-DATABASE before the first point: use --database"));
+            return Err(Failure::of(
+                "the input has no CONTEXT-DATABASE before the first point: use --database",
+            ));
         }
         if !self.known.contains(&self.destination) {
             ensure(self.server, &self.destination)?;
@@ -651,7 +654,7 @@ fn compare(
         }
     }
     let plural = if counted == 1 { "" } else { "s" };
-    let equal = if different == 0 { ", equal in each" } else { "" };
+    let equal = if different == 0 { ", with equal counts for each measurement" } else { "" };
     report(format!(
         "compared {counted} measurement{plural}: {in_file} values in the file, {in_database} in \
          the database{equal}"
@@ -661,8 +664,8 @@ fn compare(
     }
     if different > 0 {
         report(
-            "The database has fewer values after rejected lines or repeated points, and more \
-             values if it had points before the import."
+            "The database has fewer values if lines were rejected or if the file repeats points. \
+             The database has more values if it contained points before the import."
                 .to_owned(),
         );
     }
@@ -691,7 +694,8 @@ mod tests {
         let expected = [
             "\"d\".\"p\".\"b\": 1 values in the file; the values in the database could not be \
              counted: too many",
-            "compared 2 measurements: 2 values in the file, 2 in the database, equal in each",
+            "compared 2 measurements: 2 values in the file, 2 in the database, with equal counts \
+             for each measurement",
         ];
         assert_eq!(said_without("b"), expected);
         assert_eq!(said_without("a"), ["not compared with the database: too many"]);

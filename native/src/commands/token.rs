@@ -77,7 +77,7 @@ fn create(server: &Server, name: &str, line: &Line) -> Result<(), Failure> {
     let made = server.must(&Request::post(path, JSON, body.as_bytes()))?.json()?;
     // The token is the only text on standard output, so that a script can store it in a variable.
     print(format!("{}\n", text(&made, "token")))?;
-    stderr_line!("This is the only time that it is shown.");
+    stderr_line!("The token is shown only once.");
     Ok(())
 }
 
@@ -91,7 +91,7 @@ fn list(server: &Server) -> Result<(), Failure> {
         let tokens = response.json()?;
         rows.extend(tokens.as_array().into_iter().flatten().map(row_of));
     }
-    table::show(&["name", "may", "expires", "last used"], &rows)
+    table::show(&["name", "permissions", "expires", "last used"], &rows)
 }
 
 fn row_of(token: &Value) -> Vec<Value> {

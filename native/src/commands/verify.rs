@@ -35,8 +35,8 @@ fn run(line: &Line) -> Result<ExitCode, Failure> {
     let read = format!("{} objects with {} were read", sums.objects, bytes_text(sums.bytes));
     if !sums.damaged.is_empty() {
         let count = sums.damaged.len();
-        return Err(Failure(format!("{id} is damaged: {read}, {count} are missing or changed.")));
+        return Err(Failure(format!("{id} is damaged: {read}, {count} were missing or changed.")));
     }
-    stderr_line!("{id} is sound: {read}.");
+    stderr_line!("{id} is undamaged: {read}.");
     Ok(ExitCode::SUCCESS)
 }

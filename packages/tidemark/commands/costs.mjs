@@ -36,7 +36,7 @@ async function printOwn(connection, { prices, object_gb: objectGb }) {
   console.log("\nThe counts of the databases' objects for each day (UTC). The object time is an estimate of 50 ms for each request:\n");
   printTable(['day', ...ownBilled.map((name) => name.replaceAll('_', ' ')), 'price'], days);
   const skipped = ownSkipped(series);
-  if (skipped.length > 0) console.log(`\nThe counts leave out some objects of ${skipped.join(', ')}, because the request reached the limit of calls (CALLS_PER_REQUEST_MAX).`);
+  if (skipped.length > 0) console.log(`\nThe counts do not include some objects of ${skipped.join(', ')}, because the request reached the limit of calls (CALLS_PER_REQUEST_MAX).`);
 }
 
 async function printPlatform(from, count, { prices }) {
@@ -45,7 +45,7 @@ async function printPlatform(from, count, { prices }) {
   console.log(`\nCloudflare's counts of the Worker ${from.script} for each day (UTC):\n`);
   printTable(['day', ...billed.map((name) => name.replaceAll('_', ' ')), 'price'], rows);
   const month = dollars(priceOfMonth(prices, [...days.values()]));
-  console.log(`\nA month of such days costs ${month}. This includes the price of the plan, but not storage and logs.`);
+  console.log(`\nAt this usage, a month costs ${month}. This includes the price of the plan, but not storage and logs.`);
 }
 
 async function run({ name, days, ...options }, words) {

@@ -10,7 +10,7 @@ import { isNewNode, nodeNeeded } from '../lib/wrangler.mjs';
 
 async function run(options, words) {
   if (words.length > 0) throw new UserError(`Unexpected argument "${words[0]}". See tidemark deploy --help.`);
-  if (!isNewNode()) throw new UserError(`deploy needs Node ${nodeNeeded} or newer, for wrangler: this is ${process.versions.node}.`);
+  if (!isNewNode()) throw new UserError(`wrangler needs Node ${nodeNeeded} or newer, but this is Node ${process.versions.node}: install a newer version.`);
   const { wrangler: version, deployment, settings } = aboutBuilt();
   const { assets } = deployment;
   const base = { ...deployment, main: join(built, 'index.js'), assets: { ...assets, directory: join(built, 'site') } };
@@ -58,7 +58,7 @@ deploy.schema.json in the package is the schema of this file for editors.`,
     ['tidemark deploy --dry-run', 'build the deployment without deploying it'],
     ['tidemark deploy', 'deploy to tidemark.ACCOUNT.workers.dev'],
     ['tidemark deploy --env staging', 'deploy a second database, with separate data and a separate SQL Worker'],
-    ['tidemark deploy --gradual 10', 'give ten percent to the new version; later 50, then 100'],
+    ['tidemark deploy --gradual 10', 'upgrade ten percent of the requests and objects; repeat with 50, then with 100'],
   ],
   run,
 };

@@ -40,10 +40,11 @@ export default {
   usage: '[--listen HOST:PORT] [--to URL] …',
   about: `
 Clients of Arrow Flight use gRPC over HTTP/2, which ends a response with trailers. A Worker cannot send trailers,
-so it uses gRPC-Web: the same messages, with the trailers in the body. This proxy translates between the two. Use
-it if no other proxy does, for example for workers.dev. The native program needs no proxy. The proxy stores no data, accepts
-every method, and buffers only data in transit: a slow client slows the server down. Deadlines and cancellations
-reach the server. A truncated response is an error (DataLoss), never a short response.
+so it uses gRPC-Web: the same messages, with the trailers in the body. The command runs a proxy that translates
+between gRPC and gRPC-Web. A deployment at workers.dev needs this proxy. The native program does not need it.
+
+The proxy stores no data, and supports every method. If a client reads slowly, the proxy also reads slowly from the
+server. The proxy forwards deadlines and cancellations. A truncated response always causes the error DataLoss.
 
 The proxy forwards tokens, and the server checks them. Clients on other machines should use TLS. If the server
 uses a private certificate, name the certificate's file in NODE_EXTRA_CA_CERTS. On SIGTERM running calls have ten

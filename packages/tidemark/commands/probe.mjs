@@ -69,14 +69,14 @@ Workers"). CLOUDFLARE_ACCOUNT_ID selects the account if the token may use severa
   options: {
     domain: {
       value: 'HOST',
-      help: 'also tests gRPC at this host name, which must have no DNS record yet. The host name must be in\none of the account\'s zones, and gRPC must be on for this zone (under Network). The token then also needs permission to edit the zone.',
+      help: 'also tests gRPC at this host name, which must have no DNS record yet. The host name must be in\none of the account\'s zones, and gRPC must be on for this zone (under Network). The token then\nalso needs permission to edit the zone.',
     },
-    remove: { help: 'only removes the Workers of an earlier probe whose machine went down' },
+    remove: { help: 'measures nothing, and only removes the Workers that an earlier probe could not remove' },
   },
   examples: [
-    ['tidemark probe > table.md', 'write the table to a file, for an issue'],
+    ['tidemark probe > table.md', 'write the table to a file, which you can add to an issue'],
     ['tidemark probe --domain probe.example.com', 'also test gRPC on a custom domain'],
-    ['tidemark probe --remove', 'remove the Workers after a power cut'],
+    ['tidemark probe --remove', 'remove the Workers of an earlier probe, for example after a power failure'],
   ],
   run,
 };

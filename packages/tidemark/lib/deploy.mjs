@@ -155,7 +155,7 @@ class Deployment {
   /** Resolves to null if SQL was not built or the account has the free plan. */
   async sql(main) {
     if (!main || this.options['without-sql']) {
-      console.log(main ? '- Without SQL' : '- Without SQL, because it was not built');
+      console.log(main ? '- SQL is not deployed, because of --without-sql' : '- SQL is not deployed, because it was not built');
       return null;
     }
     const name = `${this.name}-sql`;
@@ -163,7 +163,7 @@ class Deployment {
     const file = this.write('sql.json', sqlConfiguration({ base, main, name, accountId: this.account?.id }));
     const run = await this.run(['deploy', '--config', file, ...this.dry]);
     if (refusesLimits(run)) {
-      console.log('\n- Without SQL: planning a statement takes longer than the 10 ms of the free plan');
+      console.log('\n- SQL is not deployed: planning a statement takes more than the 10 ms of CPU time of the free plan');
       return null;
     }
     this.must(run, name);
@@ -193,7 +193,7 @@ async function printToken(deployment, token) {
   const { hasToken } = await remoteOf(account, name);
   if (!hasToken) return;
   if (token.isNew) console.log(`\nThe admin token of ${name}, shown once: ${token.value}`);
-  else console.log(`\nThe admin token of ${name} is ADMIN_TOKEN of the environment.`);
+  else console.log(`\nThe admin token of ${name} is the value of ADMIN_TOKEN in the environment.`);
   console.log(`To change it: ${source.hint} secret put ADMIN_TOKEN --name ${name}`);
 }
 
@@ -233,7 +233,7 @@ async function deployGradually(deployment, share, sqlOf) {
   const { serving } = await servingVersions(deployment);
   if (serving.length === 0) throw new UserError(`${name} is not deployed yet: deploy it without --gradual first.`);
   if (serving.length > 1) {
-    console.log(`- A gradual upgrade of ${name} is running: only its share changes`);
+    console.log(`- A gradual upgrade of ${name} is running: the command changes only the share of the new version`);
     return split(deployment, serving, share);
   }
   const sqlName = await sqlOf();

@@ -14,7 +14,7 @@ function called(scratch) {
     const session = connect(scratch.url);
     const end = (settle, what) => (session.destroy(), settle(what));
     session.on('error', (error) => end(reject, error));
-    session.setTimeout(callMs, () => end(reject, new Error('no answer over HTTP/2')));
+    session.setTimeout(callMs, () => end(reject, new Error('no response over HTTP/2')));
     const stream = session.request({
       [constants.HTTP2_HEADER_METHOD]: 'POST',
       [constants.HTTP2_HEADER_PATH]: path,
@@ -27,7 +27,7 @@ function called(scratch) {
     stream.on('trailers', (trailers) => (answer.trailers = trailers));
     stream.on('data', (piece) => (answer.body = Buffer.concat([answer.body, piece])));
     stream.on('error', (error) => end(reject, error));
-    stream.on('end', () => (answer.headers[':status'] ? end(resolve, answer) : end(reject, new Error('no answer over HTTP/2'))));
+    stream.on('end', () => (answer.headers[':status'] ? end(resolve, answer) : end(reject, new Error('no response over HTTP/2'))));
     stream.end(message);
   });
 }

@@ -9,7 +9,7 @@ export function keepAlive(session, { pingMs, pingAnswerMs, isWanted = () => true
   const timer = setInterval(() => {
     if (isWaiting || session.destroyed || !isWanted()) return;
     isWaiting = true;
-    const late = setTimeout(() => session.destroy(new Error('no answer to PING')), pingAnswerMs);
+    const late = setTimeout(() => session.destroy(new Error('no response to a PING')), pingAnswerMs);
     const answered = () => {
       isWaiting = false;
       clearTimeout(late);

@@ -26,7 +26,7 @@ export function mustBeFree({ host, port }, option) {
   return new Promise((free, reject) => {
     const probe = createServer();
     probe.once('error', (/** @type {NodeJS.ErrnoException} */ error) => {
-      const why = error.code === 'EADDRINUSE' ? `is in use: stop the program that listens there, or choose another ${option}` : `cannot be listened on (${error.code})`;
+      const why = error.code === 'EADDRINUSE' ? `is in use: stop the program that listens there, or choose another ${option}` : `cannot be used (${error.code})`;
       reject(new UserError(`${placeText({ host, port })} ${why}.`));
     });
     probe.listen({ host, port, exclusive: true }, () => probe.close(free));

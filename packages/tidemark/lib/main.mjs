@@ -24,9 +24,9 @@ usage: tidemark COMMAND …
 
 ${rows.join('\n')}
 
-tidemark COMMAND --help describes the options of a command. The native program, which also has the name tidemark, runs
-the database on this machine (serve). Its commands query, import, export, backup, restore, verify and token work with a
-deployment too.
+tidemark COMMAND --help describes the options of a command. The native program is also called tidemark. It runs the
+database on this machine (serve). The native program's commands query, import, export, backup, restore, verify and
+token also work with a deployment.
 `;
 }
 

@@ -94,7 +94,7 @@ async function largestValue(scratch) {
     if (error === null) good = middle;
     else [bad, why] = [middle, error];
   }
-  return `${good} bytes; ${bad}: ${why}`;
+  return `${good} bytes; ${bad} bytes failed: ${why}`;
 }
 
 /**
@@ -134,15 +134,15 @@ async function memoryEnd(scratch) {
       last = megabytes;
     } catch (error) {
       scratch.signal.throwIfAborted();
-      return `${last} MiB are given; ${megabytes}: ${error.message}`;
+      return `${last} MiB can be allocated; ${megabytes} MiB failed: ${error.message}`;
     }
   }
-  return `${last} MiB are given, and perhaps more`;
+  return `${last} MiB can be allocated, and perhaps more`;
 }
 
 async function callsEnd(scratch) {
   const { done, error } = await scratch.ask('calls', { max: callsMax, together: callsTogether });
-  return error ? `${done}; then: ${error}` : `${done}, and perhaps more`;
+  return error ? `${done}; then an error: ${error}` : `${done}, and perhaps more`;
 }
 
 async function* measurements({ deploy, onDomain, say, signal }) {
@@ -186,7 +186,7 @@ async function startOf(megabytes, deploy) {
   const known = performance.now() - from;
   const after = [];
   for (let turn = 0; turn < 5; turn += 1) after.push(await scratch.milliseconds('again'));
-  const startUp = scratch.startUpMs === null ? 'not told' : `${scratch.startUpMs} ms`;
+  const startUp = scratch.startUpMs === null ? 'not reported' : `${scratch.startUpMs} ms`;
   return [
     [`start-up of a module of ${megabytes} MB`, `${startUp} (by the platform); first response after ${known.toFixed(0)} ms, the next ${median(after).toFixed(0)} ms`],
     [`memory next to a module of ${megabytes} MB`, await memoryEnd(scratch)],

@@ -93,7 +93,7 @@ export class Transcoder {
   }
 
   #end() {
-    for (const call of this.#calls) call.fail(new CallFailure(Code.unavailable, 'the transcoder stops'));
+    for (const call of this.#calls) call.fail(new CallFailure(Code.unavailable, 'the proxy is stopping: retry later'));
     setTimeout(() => this.#sessions.forEach((session) => session.destroy()), this.limits.lingerMs).unref();
   }
 }

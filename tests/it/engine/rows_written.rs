@@ -94,7 +94,7 @@ fn million_points_write_few_rows() {
     let at_rest = store.row_counts().written + object.alarms_set - written;
     println!("{at_rest} rows more until it is at rest");
     costs_say(&format!("cause **{written} written rows** on one shard"));
-    costs_say(&format!("the flushed rows of the log, which are **{at_rest} rows** in all"));
+    costs_say(&format!("two steps cause another **{at_rest} written rows**"));
 }
 
 /// The query reads one series and one hour of a month of a hundred series.
