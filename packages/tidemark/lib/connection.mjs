@@ -97,6 +97,6 @@ export function messageIn(body) {
   }
 }
 
-export async function errorLine(response) {
+async function errorLine(response) {
   return `The server returned ${response.status}: ${messageIn(await response.text())}`;
 }
