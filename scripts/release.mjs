@@ -83,7 +83,7 @@ const isReleased = () =>
   spawnSync('git', ['rev-parse', '--quiet', '--verify', `refs/tags/v${version()}`], { cwd: at() }).status === 0;
 
 /** Commit the modules before you create the tag. */
-export function recordModules() {
+function recordModules() {
   for (const name of ['index.js', 'index_bg.wasm']) {
     const place = recordedRelease(version(), `${name}.gz`);
     mkdirSync(dirname(place), { recursive: true });

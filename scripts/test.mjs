@@ -11,7 +11,6 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 
 import { consolePage, sqlPageFolder } from './console.mjs';
-import { crateFaults } from './licences.mjs';
 import { endAllOnSignals, run } from './processes.mjs';
 import { buildNative, native } from './native.mjs';
 import { at, finishWith, newNode, wrangler } from './project.mjs';
@@ -161,13 +160,6 @@ async function types() {
   return { passed: 3 - faulty.length, failed: faulty.length, failures: faulty };
 }
 
-async function licences() {
-  const { count, faults } = await crateFaults();
-  for (const fault of faults) console.log(`  ${fault}`);
-  console.log(`  ${count} crates`);
-  return faults.length === 0 ? { passed: 1 } : { failed: 1 };
-}
-
 /** Uses recorded responses. */
 const generatorRules = () => succeeds(process.execPath, ['--test', at('tests', 'generator', 'rules.test.mjs')]);
 
@@ -197,7 +189,6 @@ const steps = [
   ['site', async () => (await documentationSite(), { passed: 1 })],
   ['types', types],
   ['Rust', async () => (await rust(), { passed: 1 })],
-  ['licences', licences],
   ['formatting', formatting],
   ['clippy, host', () => clippy([])],
   ['clippy, Worker', () => clippy([...wasm, '--lib'])],

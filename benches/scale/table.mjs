@@ -58,7 +58,7 @@ export const all = (...aims) => ({
  * Without a target, the measurements are only printed.
  * @returns {Aim}
  */
-export const noAim = { text: '', holds: () => undefined };
+const noAim = { text: '', holds: () => undefined };
 
 /** After a failure, the last cell contains the `failure` in place of the target's result. */
 export function row({ what, aim = noAim, small, large, peer, ratio = undefined, failure = '' }) {

@@ -139,10 +139,3 @@ function sameForm(found, shown) {
   assert.deepEqual(Object.keys(found), Object.keys(shown));
   for (const [key, value] of Object.entries(found)) sameForm(value, shown[key]);
 }
-
-test('no document contains a command that Node 20 rejects', () => {
-  for (const page of pages) {
-    // wrangler needs a newer Node. `npm run wrangler` provides it.
-    assert.doesNotMatch(readFileSync(at(page), 'utf8'), /npx wrangler|^\s*wrangler /m, page);
-  }
-});

@@ -19,7 +19,7 @@ async function whole(stream) {
   return Buffer.concat(pieces);
 }
 
-export class FaultProxy {
+class FaultProxy {
   constructor() {
     /** The proxy rejects the next writes with these statuses. */
     this.refuse = [];

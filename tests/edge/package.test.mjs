@@ -8,8 +8,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { parse as toml } from 'smol-toml';
-
 import { packPackage } from '../../scripts/package.mjs';
 import { must } from '../../scripts/processes.mjs';
 import { at, npm, wrangler } from '../../scripts/project.mjs';
@@ -40,12 +38,6 @@ function tidemarkProgram(folder, words, { env = {} } = {}) {
   child.stderr.on('data', (piece) => (texts.said += piece));
   return new Promise((resolve) => child.once('close', (code) => resolve({ code, ...texts })));
 }
-
-test('all packages have the same version', () => {
-  const { version } = json('packages/tidemark/package.json');
-  assert.equal(version, json('package.json').version);
-  assert.equal(version, toml(readFileSync(at('Cargo.toml'), 'utf8')).workspace.package.version);
-});
 
 test('the installed package works', async (t) => {
   const install = await installed(t);

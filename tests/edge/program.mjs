@@ -45,7 +45,7 @@ export function temporaryFolder(t) {
   return folder;
 }
 
-export class Program {
+class Program {
   constructor(command, args, options) {
     this.name = command;
     this.log = '';

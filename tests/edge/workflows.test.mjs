@@ -31,14 +31,3 @@ for (const [name, text] of workflows) {
     for (const path of named) assert.ok(existsSync(at(path.replace(/\.$/, ''))), path);
   });
 }
-
-test('a new advisory about a package does not fail an unrelated commit', () => {
-  const isHosted = ([name]) => name === 'advisories.yml';
-  const mine = ['scripts/test.mjs', 'scripts/licences.mjs', '.ci/run'].map((path) => [path, readFileSync(at(path), 'utf8')]);
-  const asking = /npm audit|cargo deny.* check|advisories/;
-  assert.ok(workflows.filter(isHosted).every(([, text]) => asking.test(text)));
-  for (const [path, text] of [...mine, ...workflows.filter((one) => !isHosted(one))]) {
-    const lines = text.split('\n').filter((line) => !/^\s*(\/\/|#)/.test(line));
-    assert.doesNotMatch(lines.join('\n'), asking, path);
-  }
-});

@@ -83,7 +83,7 @@ export function sortTies(document) {
   }
 }
 
-export function tiesSorted(values) {
+function tiesSorted(values) {
   const rows = values.map((row) => [row, row.map(print).join(), row[0]?.text]);
   let start = 0;
   for (let end = 1; end <= rows.length; end += 1) {

@@ -3,7 +3,7 @@
 //
 //   node tests/record/replay.mjs URL TOKEN [files or directories…]
 //
-// Deletes all databases and users of that server. Steps in KNOWN_FAILING may fail.
+// Deletes all databases and users of that server.
 
 import { readFileSync } from 'node:fs';
 import { relative } from 'node:path';
@@ -16,9 +16,8 @@ const ALL = fileURLToPath(new URL('../data/query', import.meta.url));
 
 /** Runs all scripts if `paths` is empty. Returns counts and the differences. */
 export async function replay(url, token, paths = []) {
-  const known = new Set(readFileSync(`${ALL}/KNOWN_FAILING`, 'utf8').split('\n'));
   const client = new Client(url, token);
-  const summary = { files: 0, passed: 0, known: 0, failures: [] };
+  const summary = { files: 0, passed: 0, failures: [] };
   for (const file of scriptFiles(paths.length > 0 ? paths : [ALL])) {
     const name = relative(ALL, file);
     summary.files += 1;
@@ -27,7 +26,6 @@ export async function replay(url, token, paths = []) {
       if (step.kind !== 'write' && step.kind !== 'query') continue;
       const verdict = await play(client, step);
       if (verdict === null) summary.passed += 1;
-      else if (known.has(name) || known.has(`${name}: ${step.head}`)) summary.known += 1;
       else summary.failures.push(`${step.at}: ${step.head}\n${verdict}`);
     }
   }
@@ -47,9 +45,9 @@ async function play(client, step) {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const [url, token, ...paths] = process.argv.slice(2);
   if (!url) throw new Error('usage: replay.mjs URL TOKEN [files or directories…]');
-  const { files, passed, known, failures } = await replay(url, token ?? '', paths);
+  const { files, passed, failures } = await replay(url, token ?? '', paths);
   for (const failure of failures) console.log(failure);
   const failed = failures.length;
-  console.log(`${files} scripts: ${passed} passed, ${failed} failed, ${known} known to fail`);
+  console.log(`${files} scripts: ${passed} passed, ${failed} failed`);
   process.exitCode = failures.length > 0 ? 1 : 0;
 }

@@ -22,7 +22,7 @@ export const connectionOptions = {
 export const connectionHelp = `TIDEMARK_TOKEN must contain the token. You can leave it unset for a server that \`tidemark serve\` runs
 in this folder.`;
 
-/** The maximum time, in milliseconds, until the server starts to send its response. */
+/** The timeout of a request in milliseconds. */
 const answerMs = 300_000;
 
 /** The token in the data folder is only sent to this machine. */
@@ -55,34 +55,22 @@ export class Connection {
     this.token = tokenFor(parsed, data);
   }
 
-  /** Sends a request with the token. Throws a [UserError] if the server does not respond. */
-  async fetch(path, init = {}) {
-    const headers = { Authorization: `Token ${this.token}`, ...init.headers };
-    // Only the start of the response has a timeout, because an export may take hours.
-    const start = new AbortController();
-    const timer = setTimeout(() => start.abort(new Error(`no response for ${answerMs / 1000} s`)), answerMs);
+  /**
+   * Resolves to the response. Throws a [UserError] if the server does not respond, or if the status
+   * is an error.
+   */
+  async query(q) {
+    const headers = { Authorization: `Token ${this.token}`, Accept: 'application/json' };
+    const signal = AbortSignal.timeout(answerMs);
+    let response;
     try {
-      return await fetch(`${this.url}${path}`, { ...init, headers, signal: init.signal ?? start.signal });
+      response = await fetch(`${this.url}/query`, { method: 'POST', headers, body: new URLSearchParams({ q }), signal });
     } catch (error) {
-      if (init.signal?.aborted) throw error;
       const why = error.cause?.code ?? error.cause?.message ?? error.message;
       throw new UserError(`${this.url} does not respond (${why}): check the address, and that the server is running.`);
-    } finally {
-      clearTimeout(timer);
     }
-  }
-
-  /** Throws a [UserError] if the status is an error. */
-  async must(path, init) {
-    const response = await this.fetch(path, init);
     if (response.ok) return response;
-    throw new UserError(await errorLine(response));
-  }
-
-  /** Throws the server's message if the request fails. */
-  query(q, { db = '', epoch = '', accept = 'application/json' } = {}) {
-    const body = new URLSearchParams({ q, ...(db && { db }), ...(epoch && { epoch }) });
-    return this.must('/query', { method: 'POST', headers: { Accept: accept }, body });
+    throw new UserError(`The server returned ${response.status}: ${messageIn(await response.text())}`);
   }
 }
 
@@ -95,8 +83,4 @@ export function messageIn(body) {
   } catch {
     return text;
   }
-}
-
-export async function errorLine(response) {
-  return `The server returned ${response.status}: ${messageIn(await response.text())}`;
 }

@@ -17,7 +17,7 @@ export const Code = Object.freeze({
 });
 
 /** Clients accept 8 KB of trailers per call. */
-export const messageCharactersMax = 2_000;
+const messageCharactersMax = 2_000;
 
 /** 24 days, the maximum delay of a timer. */
 const timerMsMax = 2 ** 31 - 1;

@@ -9,7 +9,7 @@ const shown = (value) => {
 };
 
 /** Numbers are right-aligned. */
-export function tableLines(head, rows) {
+function tableLines(head, rows) {
   const cells = [head, ...rows].map((row) => row.map(shown));
   const widths = head.map((_, column) => Math.max(...cells.map((row) => [...row[column]].length)));
   const isNumber = (value) => value === null || typeof value === 'number' || typeof value === 'bigint';

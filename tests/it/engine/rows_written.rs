@@ -13,6 +13,7 @@ use tidemark::store::memory::MemoryStore;
 
 use super::driven::Driven;
 use super::*;
+use crate::repository::text;
 
 const BATCH_ROWS: usize = 5_000;
 const BATCHES: usize = 200;
@@ -22,11 +23,10 @@ const SERIES: usize = 100;
 /// The budget in docs/design/README.md.
 const ROWS_WRITTEN_MAX: u64 = 300;
 
-fn costs_say(counted: &str) {
-    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/COSTS.md"));
-    let page = page.unwrap();
+fn costs_state(figure: &str) {
+    let page = text("docs/COSTS.md");
     let page = page.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(page.contains(counted), "docs/COSTS.md has not: {counted}");
+    assert!(page.contains(figure), "docs/COSTS.md has not: {figure}");
 }
 
 /// Every series has one row per 10 s. The values are random walks.
@@ -93,8 +93,8 @@ fn million_points_write_few_rows() {
     object.pass_to(object.platform.time_ns() + REST_NS);
     let at_rest = store.row_counts().written + object.alarms_set - written;
     println!("{at_rest} rows more until it is at rest");
-    costs_say(&format!("cause **{written} written rows** on one shard"));
-    costs_say(&format!("two steps cause another **{at_rest} written rows**"));
+    costs_state(&format!("**{written} written rows**"));
+    costs_state(&format!("**{at_rest} written rows**"));
 }
 
 /// The query reads one series and one hour of a month of a hundred series.
@@ -149,6 +149,6 @@ fn hour_query_reads_few_rows() {
     println!("{cold} rows read cold, {awake} awake, {warm} once more");
     assert!(warm <= awake && awake <= ROWS_READ_MAX, "{awake} {warm}");
     assert!(cold > awake, "{cold} {awake}");
-    costs_say(&format!("reads **{awake} rows**"));
-    costs_say(&format!("a test counts {cold},"));
+    costs_state(&format!("**{awake} rows**"));
+    costs_state(&format!(" {cold},"));
 }

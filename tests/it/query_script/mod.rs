@@ -6,7 +6,6 @@ mod compare;
 #[cfg(test)]
 mod compiling;
 mod json;
-mod known;
 #[cfg(test)]
 mod parsing;
 mod script;
@@ -19,8 +18,6 @@ use std::path::{Path, PathBuf};
 
 use answer::Answer;
 use script::{Query, Script, Step, Write};
-
-pub(crate) use known::check_known;
 
 /// The statuses and bodies are those of HTTP.
 pub(crate) trait Server {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::answer::Answer;
 use super::script::{Script, Step};
-use super::{QueryRequest, Server, Summary, check_known, compare, known, run_dir, run_text};
+use super::{QueryRequest, Server, Summary, compare, run_dir, run_text};
 
 struct Canned {
     status: u16,
@@ -224,37 +224,12 @@ fn script_errors_and_texts_match_whole() {
 }
 
 #[test]
-fn known_failures_list_only_shrinks() {
-    let (summary, _) = play("query - a\n  error: x\nquery - b\n  error: x\n", 200, "");
-    let listed = "# why\na.test: query - a\na.test: query - c\nb.test\n";
-    let (unlisted, passing) = known::against(&summary, listed);
-    assert_eq!(unlisted.len(), 1);
-    assert!(unlisted[0].starts_with("a.test: query - b\n"), "{unlisted:?}");
-    assert_eq!(Vec::from_iter(passing), ["a.test: query - c", "b.test"]);
-    let (unlisted, passing) = known::against(&summary, "a.test\n");
-    assert_eq!((unlisted.len(), passing.len()), (0, 0));
-}
-
-#[test]
 fn every_checked_in_script_parses() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/query");
     let mut server = Canned { status: 500, body: "", log: Vec::new() };
     let summary = run_dir(&mut server, &dir).unwrap();
     assert_eq!(summary.passed, 0);
     assert!(summary.failures.len() > summary.files, "{summary}");
-    assert!(check_known(&summary, &dir.join("KNOWN_FAILING")).is_err());
-}
-
-#[test]
-fn known_failures_name_script_steps() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/query");
-    let listed = std::fs::read_to_string(dir.join("KNOWN_FAILING")).unwrap();
-    for entry in listed.lines().filter(|line| !line.starts_with('#')) {
-        let (file, head) = entry.split_once(": ").unwrap_or((entry, ""));
-        let script = std::fs::read_to_string(dir.join(file)).expect(file);
-        assert!(file.starts_with("full/"), "{file}: the core is not allowed to fail");
-        assert!(script.lines().any(|line| head.is_empty() || line == head), "no step {entry}");
-    }
 }
 
 #[test]
