@@ -12,7 +12,7 @@ import { parse as toml } from 'smol-toml';
 
 import { packPackage } from '../../scripts/package.mjs';
 import { must } from '../../scripts/processes.mjs';
-import { at, npm, wrangler } from '../../scripts/project.mjs';
+import { at, newNode, npm, wrangler } from '../../scripts/project.mjs';
 import { flightProgram } from './flight_program.mjs';
 import { grpcClient } from './grpc_client.mjs';
 import { grpcWebServer } from './grpc_web_server.mjs';
@@ -45,6 +45,16 @@ test('all packages have the same version', () => {
   const { version } = json('packages/tidemark/package.json');
   assert.equal(version, json('package.json').version);
   assert.equal(version, toml(readFileSync(at('Cargo.toml'), 'utf8')).workspace.package.version);
+});
+
+test('in a clone of the repository, a command that needs the built package names the next step', () => {
+  const program = at('packages', 'tidemark', 'bin', 'tidemark.mjs');
+  const env = { ...process.env, CLOUDFLARE_API_TOKEN: 'an-api-token' };
+  for (const words of [['deploy', '--dry-run'], ['probe']]) {
+    const { status, stderr } = spawnSync(newNode(), [program, ...words], { env, encoding: 'utf8' });
+    assert.equal(status, 1, stderr);
+    assert.match(stderr, /^This command needs \S+about\.json, which only a built package contains\. .*`npm run package`.*\n$/);
+  }
 });
 
 test('the installed package works', async (t) => {
