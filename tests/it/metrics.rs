@@ -202,8 +202,9 @@ fn metrics_show_only_readable_databases() {
         let listed: Vec<_> = targets.as_array().unwrap().iter().filter_map(database).collect();
         assert_eq!(listed.join(","), expected, "{case}");
         for db in ["a", "b"] {
-            let status = if expected.contains(db) { 200 } else { 403 };
-            assert_eq!(get("/metrics", &format!("db={db}")).0, status, "{case}: {db}");
+            let expected_status = if expected.contains(db) { 200 } else { 403 };
+            let (status, body) = get("/metrics", &format!("db={db}"));
+            assert_eq!(status, expected_status, "{case}, {db}: {body}");
         }
     }
 }
