@@ -41,6 +41,18 @@ async function untilRunnable(program) {
 
 let rustVersion;
 
+/** Throws a [UserError] if no C compiler is installed. rustc links programs with a C compiler. */
+export async function checkLinker(compilers = ['cc', 'gcc', 'clang']) {
+  for (const compiler of compilers) {
+    const { code } = await run(compiler, ['--version'], { quiet: true });
+    if (code === 0) return;
+  }
+  throw new UserError(
+    'A C compiler is not installed, but Rust needs it to link programs. Install it and start again: on Debian and ' +
+      'Ubuntu with `apt-get install gcc libc6-dev`, on macOS with `xcode-select --install`.',
+  );
+}
+
 /** Installs the WebAssembly target. Resolves to the compiler's version. */
 export const rust = () => (rustVersion ??= checkRust());
 
@@ -50,6 +62,7 @@ async function checkRust() {
   if (compiler.code !== 0 || cargo.code !== 0) {
     throw new UserError('Rust is not installed: install rustup (https://rustup.rs) and start again.');
   }
+  await checkLinker();
   const asked = ['--print', 'target-libdir', '--target', wasmTarget];
   const libraries = await run('rustc', asked, { quiet: true });
   if (libraries.code !== 0 || !existsSync(libraries.output.trim())) {

@@ -23,7 +23,7 @@ pub enum AuthError {
     /// allowing them.
     #[error(
         "no ADMIN_TOKEN is configured, so the server refuses requests for data: set ADMIN_TOKEN \
-         with `npm run wrangler -- secret put ADMIN_TOKEN`, or in .dev.vars for local development"
+         as a secret of the Worker, in the server's environment, or in .dev.vars"
     )]
     NotConfigured,
     /// Status 401: the credentials are absent, malformed, unknown or expired.

@@ -121,9 +121,9 @@ pub enum SettingsError {
     /// token, because any caller can read the message.
     #[error(
         "the secret {name} has only {characters} characters and could be guessed, so the server \
-         refuses all requests: set it to at least {ADMIN_TOKEN_CHARACTERS_MIN} characters, such \
-         as the output of `openssl rand -hex 16`, with `wrangler secret put {name}`, or in \
-         .dev.vars for local development"
+         serves no data: set it to at least {ADMIN_TOKEN_CHARACTERS_MIN} characters, such as the \
+         output of `openssl rand -hex 16`, as a secret of the Worker, in the server's \
+         environment, or in .dev.vars"
     )]
     Guessable {
         /// The setting.

@@ -126,20 +126,30 @@ test('the deployment reports its usage by database', async () => {
   ]);
 });
 
+async function costsProgram(program, words, env) {
+  const child = spawn(process.execPath, [program, 'costs', ...words], {
+    env: { PATH: process.env.PATH, TIDEMARK_TOKEN: 'a-token', ...env },
+  });
+  let text = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (piece) => (text += piece));
+  const code = await new Promise((resolve) => child.once('close', resolve));
+  return { code, text };
+}
+
+test('in a clone of the repository, the program needs no build', async (t) => {
+  const url = await standIn(t, () => [200, { results: [{ series }] }]);
+  const program = at('packages', 'tidemark', 'bin', 'tidemark.mjs');
+  const { code, text } = await costsProgram(program, [], { TIDEMARK_URL: url });
+  assert.equal(code, 0, text);
+  assert.match(text, /^2026-11-26 +17290 +111 +70 +34580 +\$0\.0386$/m);
+});
+
 test('the program prints the usage of the platform and of the deployment, and lists missing numbers', async (t) => {
   const program = join(await stagedPackage(), 'bin', 'tidemark.mjs');
   const seen = [];
   const api = await standIn(t, analytics(seen));
   const url = await standIn(t, () => [200, { results: [{ series }] }]);
-  const told = async (words, env) => {
-    const child = spawn(process.execPath, [program, 'costs', ...words], {
-      env: { PATH: process.env.PATH, TIDEMARK_URL: url, TIDEMARK_TOKEN: 'a-token', CLOUDFLARE_API_BASE_URL: api, ...env },
-    });
-    let text = '';
-    for (const stream of [child.stdout, child.stderr]) stream.on('data', (piece) => (text += piece));
-    const code = await new Promise((resolve) => child.once('close', resolve));
-    return { code, text };
-  };
+  const told = (words, env) => costsProgram(program, words, { TIDEMARK_URL: url, CLOUDFLARE_API_BASE_URL: api, ...env });
   const alone = await told([], {});
   assert.equal(alone.code, 0, alone.text);
   assert.match(alone.text, /^plant +1000005 +201 +15 +239 +\$0\.0002 +\$0\.30$/m);

@@ -10,7 +10,7 @@ import { test } from 'node:test';
 
 import { packPackage } from '../../scripts/package.mjs';
 import { must } from '../../scripts/processes.mjs';
-import { at, npm, wrangler } from '../../scripts/project.mjs';
+import { at, newNode, npm, wrangler } from '../../scripts/project.mjs';
 import { flightProgram } from './flight_program.mjs';
 import { grpcClient } from './grpc_client.mjs';
 import { grpcWebServer } from './grpc_web_server.mjs';
@@ -38,6 +38,16 @@ function tidemarkProgram(folder, words, { env = {} } = {}) {
   child.stderr.on('data', (piece) => (texts.said += piece));
   return new Promise((resolve) => child.once('close', (code) => resolve({ code, ...texts })));
 }
+
+test('in a clone of the repository, a command that needs the built package names the next step', () => {
+  const program = at('packages', 'tidemark', 'bin', 'tidemark.mjs');
+  const env = { ...process.env, CLOUDFLARE_API_TOKEN: 'an-api-token' };
+  for (const words of [['deploy', '--dry-run'], ['probe']]) {
+    const { status, stderr } = spawnSync(newNode(), [program, ...words], { env, encoding: 'utf8' });
+    assert.equal(status, 1, stderr);
+    assert.match(stderr, /^This command needs \S+about\.json, which only a built package contains\. .*`npm run package`.*\n$/);
+  }
+});
 
 test('the installed package works', async (t) => {
   const install = await installed(t);

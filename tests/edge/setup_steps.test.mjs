@@ -6,11 +6,16 @@ import { join, relative } from 'node:path';
 import { test } from 'node:test';
 
 import { at, lockedCrate } from '../../scripts/project.mjs';
-import { engineSources } from '../../scripts/setup.mjs';
+import { checkLinker, engineSources } from '../../scripts/setup.mjs';
 import { fingerprint, isDone, step } from '../../scripts/setup_steps.mjs';
 
 test('a missing path is an error', () => {
   assert.throws(() => fingerprint(['package.json', 'no/such/file']), { code: 'ENOENT' });
+});
+
+test('the error for a missing C compiler names the packages', async () => {
+  await assert.rejects(checkLinker(['no-such-compiler']), /A C compiler is not installed.*`apt-get install gcc libc6-dev`/);
+  await checkLinker(['no-such-compiler', process.execPath]);
 });
 
 test('the browser database is built again when any source of its crate changes', () => {

@@ -177,17 +177,34 @@ fn metrics_token_reads_only_metrics() {
 fn metrics_show_only_readable_databases() {
     let mut product = with_quota();
     product.query("", "CREATE DATABASE b");
-    let bearer = format!("Bearer {}", token(&mut product, "t", &["a"], &["read"], None));
-    let mut get = |path: &str, query: &str| {
-        let headers = [("authorization", bearer.as_str()), ("host", "h")];
-        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        let (method, path, query) = ("GET".to_owned(), path.to_owned(), query.to_owned());
-        let head = tidemark::api::http::RequestHead { method, path, query, headers };
-        let response = product.request(head, Vec::new());
-        (response.status, String::from_utf8(response.body).unwrap())
-    };
-    assert_eq!((get("/metrics", "db=a").0, get("/metrics", "db=b").0), (200, 403));
-    let targets: Value = serde_json::from_str(&get("/metrics/targets", "").1).unwrap();
-    let targets = targets.as_array().unwrap();
-    assert_eq!((targets.len(), &targets[0]["labels"]["__param_db"]), (1, &Value::from("a")));
+    for (resource, action, expected) in [
+        ("a", "read", "a"),
+        ("a", "metrics", "a"),
+        ("a", "write", ""),
+        ("a/autogen", "read", ""),
+        ("*", "read", "a,b"),
+        ("*", "write", ""),
+    ] {
+        let case = format!("{action} {resource}");
+        let bearer = format!("Bearer {}", token(&mut product, &case, &[resource], &[action], None));
+        let mut get = |path: &str, query: &str| {
+            let headers = [("authorization", bearer.as_str()), ("host", "h")];
+            let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+            let (method, path, query) = ("GET".to_owned(), path.to_owned(), query.to_owned());
+            let head = tidemark::api::http::RequestHead { method, path, query, headers };
+            let response = product.request(head, Vec::new());
+            (response.status, String::from_utf8(response.body).unwrap())
+        };
+        let (status, body) = get("/metrics/targets", "");
+        assert_eq!(status, 200, "{case}: {body}");
+        let targets: Value = serde_json::from_str(&body).unwrap();
+        let database = |target: &Value| target["labels"]["__param_db"].as_str().map(str::to_owned);
+        let listed: Vec<_> = targets.as_array().unwrap().iter().filter_map(database).collect();
+        assert_eq!(listed.join(","), expected, "{case}");
+        for db in ["a", "b"] {
+            let expected_status = if expected.contains(db) { 200 } else { 403 };
+            let (status, body) = get("/metrics", &format!("db={db}"));
+            assert_eq!(status, expected_status, "{case}, {db}: {body}");
+        }
+    }
 }

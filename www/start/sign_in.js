@@ -6,7 +6,7 @@ import { el } from '../dom.js';
 const refusals = {
   401: 'The server does not know this token.',
   429: 'Too many failed logins from this address: wait a minute.',
-  503: 'The server has no ADMIN_TOKEN yet, or cannot check tokens now. See the log of the server.',
+  503: 'The server has no valid ADMIN_TOKEN, or cannot check tokens now. See the log of the server.',
 };
 
 /** Calls `done()` after the server has accepted the token. */

@@ -5,7 +5,12 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+import { UserError } from './command.mjs';
+
 export const built = fileURLToPath(new URL('../built', import.meta.url));
+
+/** The source of `built/costs.json` in a clone of the repository, which has no folder `built`. */
+const costsInClone = fileURLToPath(new URL('../../../docs/costs.json', import.meta.url));
 
 /** Returns null if the package contains no SQL. */
 export function builtSql() {
@@ -14,7 +19,8 @@ export function builtSql() {
 }
 
 export function aboutCosts() {
-  return JSON.parse(readFileSync(join(built, 'costs.json'), 'utf8'));
+  const file = existsSync(built) ? join(built, 'costs.json') : costsInClone;
+  return JSON.parse(readFileSync(file, 'utf8'));
 }
 
 /**
@@ -23,6 +29,11 @@ export function aboutCosts() {
  */
 export function aboutBuilt() {
   const file = join(built, 'about.json');
-  if (!existsSync(file)) throw new Error(`${file} is missing: the package is incomplete. Install it again.`);
+  if (!existsSync(file)) {
+    throw new UserError(
+      `This command needs ${file}, which only a built package contains. In a clone of the repository, run ` +
+        '`npm run package` and install the package. To deploy without the package, run `npm run deploy`.',
+    );
+  }
   return JSON.parse(readFileSync(file, 'utf8'));
 }

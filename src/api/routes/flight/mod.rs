@@ -53,7 +53,7 @@ use reading::{Progress, Purpose, Reading};
 
 const NO_GRPC_WEB: &str = "this server supports Flight as gRPC-Web only \
                            (application/grpc-web+proto or application/grpc-web-text): connect gRPC \
-                           clients through `npx tidemark flight` (docs/FLIGHT.md)";
+                           clients through `tidemark flight` (docs/FLIGHT.md)";
 const NO_METHOD: &str = "the server supports the Flight methods Handshake, GetFlightInfo, \
                          GetSchema, DoGet, DoAction and DoPut";
 const NO_BEARER: &str = "a user's password is not a bearer token: send name and password as Basic \

@@ -1,5 +1,5 @@
 //! Serves `GET /metrics/targets`, the service discovery of Prometheus (`http_sd_configs`). The
-//! response lists a target for each database that the caller may see.
+//! response lists a target for each database whose metrics the caller may read.
 
 use serde_json::{Value, json};
 
@@ -7,8 +7,9 @@ use crate::api::error::ApiError;
 use crate::api::http::Response;
 use crate::api::routes::handler::{Handler, Incoming, TaskHandler, json_line};
 use crate::coordinator::Io;
-use crate::coordinator::database_names::{database_names, seen_by_name};
+use crate::coordinator::database_names::database_names;
 use crate::coordinator::grants::Principal;
+use crate::model::grant::{PermissionKind, Scope};
 
 /// Creates the handler for `GET /metrics/targets`.
 pub fn begin_targets(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
@@ -20,7 +21,10 @@ pub fn begin_targets(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiErro
 }
 
 async fn list(io: Io, host: String, principal: Principal) -> Result<Response, ApiError> {
-    let names = seen_by_name(&principal.grants, io.run(database_names()).await?);
+    let mut names = io.run(database_names()).await?;
+    // `GET /metrics` checks the same permission on the whole database.
+    names.retain(|name| principal.grants.scope(PermissionKind::Metrics, name) == Scope::All);
+    names.sort();
     let targets = names.iter().map(|name| target(&host, name)).collect();
     Ok(json_line(200, &Value::Array(targets)))
 }
