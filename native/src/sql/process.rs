@@ -48,9 +48,9 @@ impl Process {
     pub fn start() -> io::Result<Self> {
         let mut command = Command::new(own_program()?);
         command.arg0("tidemark").arg(SQL_PROCESS).env_clear().kill_on_drop(true);
-        // By default, mimalloc keeps freed memory for a second. A statement frees hundreds of
-        // megabytes in that time, and would exceed `SQL_PROCESS_BYTES_MAX`.
-        command.env("MIMALLOC_PURGE_DELAY", "10");
+        // mimalloc must return freed memory at once. A statement in JSON frees memory so often that
+        // mimalloc would keep hundreds of megabytes, and exceed `SQL_PROCESS_BYTES_MAX`.
+        command.env("MIMALLOC_PURGE_DELAY", "0");
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn()?;
         let missing = || io::Error::other("the SQL process has no standard input or output");
