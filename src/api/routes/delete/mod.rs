@@ -126,7 +126,8 @@ fn statement(
                        time with start and stop";
             return Err(ApiError::Invalid(format!("the key {key} is not supported: {reason}")));
         }
-        text.push_str(&format!(" AND {} = {}", quote::ident(key), quote::string(value)));
+        // With the cast, the key never selects a field.
+        text.push_str(&format!(" AND {}::tag = {}", quote::ident(key), quote::string(value)));
     }
     Ok(Some(text))
 }
@@ -157,8 +158,8 @@ mod tests {
             ("_measurement=m", "DELETE FROM m WHERE time >= -5 AND time <= 7"),
             (
                 "_measurement=\"a \\\"b\\\"\" AND host='it\\'s' and (\"k\"=1.5)",
-                "DELETE FROM \"a \\\"b\\\"\" WHERE time >= -5 AND time <= 7 AND host = 'it\\'s' AND \
-                 k = '1.5'",
+                "DELETE FROM \"a \\\"b\\\"\" WHERE time >= -5 AND time <= 7 AND \
+                 host::tag = 'it\\'s' AND k::tag = '1.5'",
             ),
             ("_measurement=m AND _measurement=m", "DELETE FROM m WHERE time >= -5 AND time <= 7"),
         ] {
