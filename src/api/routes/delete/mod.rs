@@ -121,7 +121,7 @@ fn statement(
     }
     text.push_str(&format!(" WHERE time >= {start_ns} AND time <= {stop_ns}"));
     for Equality { key, value } in equalities.iter().filter(|e| e.key != MEASUREMENT) {
-        if key.starts_with('_') && matches!(key.as_str(), "_field" | "_value" | "_time") {
+        if is_reserved(key) {
             let reason = "a delete removes whole points: select them by measurement and tags, and by \
                        time with start and stop";
             return Err(ApiError::Invalid(format!("the key {key} is not supported: {reason}")));
@@ -130,6 +130,12 @@ fn statement(
         text.push_str(&format!(" AND {}::tag = {}", quote::ident(key), quote::string(value)));
     }
     Ok(Some(text))
+}
+
+/// Whether InfluxQL or 2.x does not treat a key as a tag. InfluxQL treats `_name` as the
+/// measurement.
+fn is_reserved(key: &str) -> bool {
+    matches!(key, "_field" | "_value" | "_time" | "_name") || key.eq_ignore_ascii_case("time")
 }
 
 fn time_ns(name: &str, text: Option<String>) -> Result<i64, ApiError> {
@@ -166,7 +172,9 @@ mod tests {
             assert_eq!(parsed(predicate), Ok(Some(expected.to_owned())), "{predicate}");
         }
         assert_eq!(parsed("_measurement=a AND _measurement=b"), Ok(None));
-        let reason = parsed("_field=\"v\"").unwrap_err();
-        assert!(reason.starts_with("the key _field is not supported: "), "{reason}");
+        for key in ["_field", "_value", "_time", "_name", "time", "TIME"] {
+            let reason = parsed(&format!("{key}=\"v\"")).unwrap_err();
+            assert!(reason.starts_with(&format!("the key {key} is not supported: ")), "{reason}");
+        }
     }
 }
