@@ -16,7 +16,9 @@ use crate::coordinator::load_schemas::Want;
 use crate::coordinator::{Machine, Task};
 use crate::influxql::ast::Statement;
 use crate::influxql::bound_params::Params;
-use crate::influxql::{self, quote, time_literal};
+use crate::influxql::time_literal::{self, InvalidTime};
+use crate::influxql::{self, quote};
+use crate::model::time::{MAX_TIME_NS, MIN_TIME_NS};
 use crate::protocol::call::{Reply, Step};
 use predicate::Comparison;
 
@@ -149,14 +151,18 @@ fn is_reserved(key: &str) -> bool {
     matches!(key, "_field" | "_value" | "_time" | "_name") || key.eq_ignore_ascii_case("time")
 }
 
+/// A time outside the permitted range becomes the first or the last permitted time. Clients send
+/// such times to select all points.
 fn time_ns(name: &str, text: Option<String>) -> Result<i64, ApiError> {
-    let time_ns = text.as_deref().and_then(|text| time_literal::parse(text, |_| 0).ok());
-    time_ns.ok_or_else(|| {
-        ApiError::Invalid(format!(
+    match time_literal::parse(text.as_deref().unwrap_or_default(), |_| 0) {
+        Ok(time_ns) => Ok(time_ns),
+        Err(InvalidTime::Overflow(_)) => Ok(MAX_TIME_NS),
+        Err(InvalidTime::Underflow(_)) => Ok(MIN_TIME_NS),
+        Err(InvalidTime::Syntax) => Err(ApiError::Invalid(format!(
             "invalid RFC3339Nano for field {name}, please format your time with RFC3339Nano \
              format, example: 2009-01-02T23:00:00Z"
-        ))
-    })
+        ))),
+    }
 }
 
 #[cfg(test)]
