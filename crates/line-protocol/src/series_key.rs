@@ -36,11 +36,8 @@ pub fn cut<'a>(raw: &'a str, limits: &Limits) -> Result<SeriesKey<'a>, (usize, C
     if measurement.is_empty() {
         return Err((0, Cause::MissingMeasurement));
     }
-    let mut key = SeriesKey {
-        measurement: unescape_name(measurement),
-        tags: Vec::new(),
-        was_sorted: true,
-    };
+    let mut key =
+        SeriesKey { measurement: unescape_name(measurement), tags: Vec::new(), was_sorted: true };
     while at < raw.len() {
         let (tag, value, end) = cut_tag(raw, at + 1)?;
         if key.tags.last().is_some_and(|(last, _)| *last >= tag) {

@@ -258,7 +258,11 @@ mod tests {
             ("db=d&q=a&format=xml", "", "unknown format \"xml\""),
             ("db=d&q=a", "{", "the body is not valid: EOF"),
             ("", r#"{"q":1}"#, "the body is not valid: invalid type"),
-            ("", r#"["d","SHOW DATABASES",null,null]"#, "the body is not valid: expected a JSON object"),
+            (
+                "",
+                r#"["d","SHOW DATABASES",null,null]"#,
+                "the body is not valid: expected a JSON object",
+            ),
             ("", r#"{"q":"a","q":"b"}"#, "the body is not valid: duplicate field `q`"),
         ] {
             let error = parse(&[], url, body).unwrap_err();
