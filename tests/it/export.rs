@@ -24,6 +24,7 @@ all f=-0.1,s="two
 lines" 1700000000123456791
 all,host=b f=5e-324 -9223372036854775806
 back\slash,k\ey=v\al f="\\" 9223372036854775806
+back\\=m\\"n,k\"l=v\"w f\\"g=1 7
 both,x=tag x=1i,y=2i 3
 se"lect,from="quoted" select="" 5
 sparse a=1 1

@@ -66,6 +66,8 @@ const DELETE_BODY: &str =
 /// that separate tests count.
 const WITHOUT_ROW: &[(&str, &str)] = &[
     ("/ping", "no call"),
+    ("/status", "no call"),
+    ("/api/v1/health", "/health"),
     ("/ready", "no call"),
     ("/api/v2/ready", "no call"),
     ("/api/v2/setup", "no call"),

@@ -6,9 +6,9 @@
 //! mark, `.5`, `1.` and trailing spaces. The parser accepts or rejects each line as a whole and
 //! reports the physical line number of a rejected line.
 //!
-//! In names, a backslash before a delimiter is an escape and is dropped. Before any other byte, a
-//! backslash is part of the name (1.x `models/points.go`). In strings, the only escapes are `\"`
-//! and `\\`.
+//! In names, a backslash before a comma, a space or `=` is an escape and is dropped. In measurements
+//! and field keys, `\"` is also an escape. Before any other byte, a backslash is part of the name
+//! (1.x `models/points.go`). In strings, the only escapes are `\"` and `\\`.
 
 mod cursor;
 mod end_of_line;
@@ -21,6 +21,9 @@ mod value;
 
 pub use error::{Cause, LineError, NotUtf8, Rejected};
 pub use parser::{Options, Parser, TimestampUnit, parse};
-pub use series_key::{Name, SeriesKey, cut, is_canonical, unescape_name, write_canonical};
+pub use series_key::{
+    Name, SeriesKey, cut, escape_field_key, escape_measurement, escape_tag, is_canonical,
+    unescape_name, write_canonical,
+};
 pub use sink::{FieldKey, Sink};
 pub use value::unescape_string;

@@ -36,11 +36,8 @@ pub fn cut<'a>(raw: &'a str, limits: &Limits) -> Result<SeriesKey<'a>, (usize, C
     if measurement.is_empty() {
         return Err((0, Cause::MissingMeasurement));
     }
-    let mut key = SeriesKey {
-        measurement: unescape(measurement, |byte| matches!(byte, b',' | b' ')),
-        tags: Vec::new(),
-        was_sorted: true,
-    };
+    let mut key =
+        SeriesKey { measurement: unescape_name(measurement), tags: Vec::new(), was_sorted: true };
     while at < raw.len() {
         let (tag, value, end) = cut_tag(raw, at + 1)?;
         if key.tags.last().is_some_and(|(last, _)| *last >= tag) {
@@ -81,11 +78,11 @@ fn cut_tag(raw: &str, start: usize) -> Result<(Name<'_>, Name<'_>, usize), (usiz
     if value.is_empty() {
         return Err((end, Cause::MissingTagValue(quoted(tag))));
     }
-    let tag = unescape_name(tag);
+    let tag = unescape_tag(tag);
     if tag == "time" {
         return Err((start, Cause::TagNamedTime));
     }
-    Ok((tag, unescape_name(value), end))
+    Ok((tag, unescape_tag(value), end))
 }
 
 /// Delimiters after a backslash do not count.
@@ -100,8 +97,12 @@ fn end_of_part(raw: &str, start: usize, is_delimiter: impl Fn(u8) -> bool) -> us
     raw.len()
 }
 
-/// Removes the escapes of a tag key, tag value or field key.
+/// Removes the escapes of a measurement or field key.
 pub fn unescape_name(raw: &str) -> Cow<'_, str> {
+    unescape(raw, |byte| matches!(byte, b',' | b'=' | b' ' | b'"'))
+}
+
+fn unescape_tag(raw: &str) -> Cow<'_, str> {
     unescape(raw, |byte| matches!(byte, b',' | b'=' | b' '))
 }
 
@@ -129,25 +130,43 @@ pub fn is_canonical(raw: &str, key: &SeriesKey<'_>) -> bool {
 /// Replaces `out` with the series' canonical text: sorted tags, and only the necessary escapes.
 pub fn write_canonical(key: &SeriesKey<'_>, out: &mut String) {
     out.clear();
-    escape_into(&key.measurement, |c| matches!(c, ',' | ' '), out);
+    escape_measurement(&key.measurement, |piece| out.push_str(piece));
     for (tag, value) in &key.tags {
         out.push(',');
-        escape_into(tag, |c| matches!(c, ',' | '=' | ' '), out);
+        escape_tag(tag, |piece| out.push_str(piece));
         out.push('=');
-        escape_into(value, |c| matches!(c, ',' | '=' | ' '), out);
+        escape_tag(value, |piece| out.push_str(piece));
     }
 }
 
-fn escape_into(text: &str, is_special: impl Fn(char) -> bool, out: &mut String) {
-    if !text.bytes().any(|byte| is_special(char::from(byte))) {
-        return out.push_str(text);
-    }
-    for character in text.chars() {
-        if is_special(character) {
-            out.push('\\');
+/// Passes the pieces of the escaped measurement to `push`.
+pub fn escape_measurement(name: &str, push: impl FnMut(&str)) {
+    escape(name, b", ", b"=\"", push);
+}
+
+/// Passes the pieces of the escaped tag key or tag value to `push`.
+pub fn escape_tag(text: &str, push: impl FnMut(&str)) {
+    escape(text, b",= ", b"", push);
+}
+
+/// Passes the pieces of the escaped field key to `push`.
+pub fn escape_field_key(name: &str, push: impl FnMut(&str)) {
+    escape(name, b",= ", b"\"", push);
+}
+
+/// `after_backslash` lists the bytes that are escaped only after a backslash. InfluxDB 3 does not
+/// remove the escapes of these bytes.
+fn escape(text: &str, always: &[u8], after_backslash: &[u8], mut push: impl FnMut(&str)) {
+    let (mut start, mut before) = (0, 0);
+    for (at, byte) in text.bytes().enumerate() {
+        if always.contains(&byte) || before == b'\\' && after_backslash.contains(&byte) {
+            push(text.get(start..at).unwrap_or_default());
+            push("\\");
+            start = at;
         }
-        out.push(character);
+        before = byte;
     }
+    push(text.get(start..).unwrap_or_default());
 }
 
 #[cfg(test)]
@@ -160,6 +179,8 @@ mod tests {
         let text = match cut(raw, &Limits::default()) {
             Ok(key) => {
                 write_canonical(&key, &mut canonical);
+                let again = cut(&canonical, &Limits::default()).unwrap();
+                assert_eq!((&again.measurement, &again.tags), (&key.measurement, &key.tags));
                 assert!(!is_canonical(raw, &key) || canonical == raw);
                 let tags: Vec<String> =
                     key.tags.iter().map(|(tag, value)| format!("<{tag}>=<{value}>")).collect();
@@ -175,7 +196,9 @@ mod tests {
         check("cpu", "<cpu>");
         check("cpu,b=2,a=1", "<cpu> <a>=<1> <b>=<2>");
         check(r"c\,p\ u,a\=b=c\,d\ e", "<c,p u> <a=b>=<c,d e>");
-        check(r"c\=u", r"<c\=u>");
+        check(r#"c\=u\"v"#, r#"<c=u"v>"#);
+        check(r#"c\\=u\\"v"#, r#"<c\=u\"v>"#);
+        check(r#"m,t\"u=v\"w"#, r#"<m> <t\"u>=<v\"w>"#);
         check(r"m,t=\\server\share", r"<m> <t>=<\\server\share>");
         check(r"m,t=a\\ b", r"<m> <t>=<a\ b>");
     }

@@ -2,6 +2,7 @@
 
 use serde_json::{Deserializer, Value};
 use tidemark::influxql::time_literal;
+use tidemark::line_protocol::{escape_field_key, escape_measurement, escape_tag};
 
 /// The measurement to which rows are written, and the columns that become tags.
 pub struct Shape<'a> {
@@ -20,14 +21,17 @@ pub fn line_of(row: &str, shape: &Shape<'_>) -> Result<String, String> {
     let column = |name: &str| columns.iter().find(|(known, _, _)| known == name);
     let time_ns = column("time").and_then(|(_, value, _)| nanoseconds(value.as_str()?));
     let time_ns = time_ns.ok_or("the row has no time in column `time`")?;
-    let mut line = escaped(shape.measurement, &[',', ' ']);
+    let mut line = String::new();
+    escape_measurement(shape.measurement, |piece| line.push_str(piece));
     for tag in &shape.tags {
         match column(tag).map(|(_, value, _)| value) {
             None | Some(Value::Null) => {}
             Some(Value::String(text)) if text.is_empty() => {}
             Some(Value::String(text)) => {
-                let specials = [',', '=', ' '];
-                line += &format!(",{}={}", escaped(tag, &specials), escaped(text, &specials));
+                line.push(',');
+                escape_tag(tag, |piece| line.push_str(piece));
+                line.push('=');
+                escape_tag(text, |piece| line.push_str(piece));
             }
             Some(_) => return Err(format!("the tag {tag} is not a string")),
         }
@@ -42,11 +46,13 @@ pub fn line_of(row: &str, shape: &Shape<'_>) -> Result<String, String> {
             // integer.
             Value::Number(_) if source.contains(['.', 'e', 'E']) => (*source).to_owned(),
             Value::Number(_) => format!("{source}i"),
-            Value::String(text) => format!("\"{}\"", escaped(text, &['"', '\\'])),
+            Value::String(text) => format!("\"{}\"", escaped_string(text)),
             Value::Bool(value) => value.to_string(),
             _ => return Err(format!("the column {name} is not a number, string or boolean")),
         };
-        line += &format!("{separator}{}={field}", escaped(name, &[',', '=', ' ']));
+        line.push(separator);
+        escape_field_key(name, |piece| line.push_str(piece));
+        line += &format!("={field}");
         separator = ',';
     }
     if separator == ' ' {
@@ -74,10 +80,10 @@ fn nanoseconds(text: &str) -> Option<i64> {
     time_literal::parse(&text, |_| 0).ok()
 }
 
-fn escaped(text: &str, specials: &[char]) -> String {
+fn escaped_string(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
-        if specials.contains(&character) {
+        if matches!(character, '"' | '\\') {
             out.push('\\');
         }
         out.push(character);

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use tidemark::line_protocol::unescape_name;
 use tidemark::model::time::Precision;
 
 /// The maximum number of measurements with separate sums. For all other measurements, values are
@@ -55,15 +56,7 @@ fn point_of(text: &[u8]) -> Option<Point> {
         _ => Some(time.parse().ok()?),
     };
     let name = String::from_utf8_lossy(text.get(..named)?);
-    let mut measurement = String::with_capacity(name.len());
-    let mut characters = name.chars().peekable();
-    while let Some(character) = characters.next() {
-        // A backslash before any other character is a literal backslash.
-        match characters.next_if(|next| character == '\\' && matches!(next, ',' | ' ' | '\\')) {
-            Some(escaped) => measurement.push(escaped),
-            None => measurement.push(character),
-        }
-    }
+    let measurement = unescape_name(&name).into_owned();
     Some(Point { measurement, values, timestamp })
 }
 
@@ -159,6 +152,7 @@ mod tests {
         };
         let line = br#"a\,b\ c,k=\ =1 f=1,g="x, y=1 \" z",h=t 5"#;
         assert_eq!(point_of(line), point("a,b c", 3, Some(5)));
+        assert_eq!(point_of(br#"a\=b\"c\\d v=1"#), point(r#"a=b"c\\d"#, 1, None));
         assert_eq!(point_of(b"m v=1"), point("m", 1, None));
         assert_eq!(point_of(b"m"), None);
         assert_eq!(point_of(b"m v=1 x"), None);

@@ -12,8 +12,8 @@
  * @property {Date | bigint} [time]
  */
 
-/** The characters that must be escaped in a measurement's name, and in tags and field names. */
-const [inMeasurement, inKey] = [/[, ]/g, /[, =]/g];
+/** The characters that must be escaped. The others are escaped only after a backslash, because InfluxDB 3 does not remove their escapes. */
+const [inMeasurement, inTag, inField] = [/[, ]|(?<=\\)["=]/g, /[, =]/g, /[, =]|(?<=\\)"/g];
 
 /** Throws if line protocol cannot represent the text. */
 function name(text, special, what) {
@@ -49,8 +49,8 @@ const present = (record = {}) => Object.entries(record).filter(([, given]) => gi
 export function lineOf({ measurement, tags, fields, time }, now) {
   if (measurement.startsWith('#')) throw new TypeError('a measurement cannot begin with #, because a line that begins with # is a comment');
   const tagPairs = present(tags).filter(([, given]) => given !== '');
-  const tagText = tagPairs.map(([key, given]) => `,${name(key, inKey, 'tag')}=${name(String(given), inKey, `value of tag ${key}`)}`);
-  const fieldText = present(fields).map(([key, given]) => `${name(key, inKey, 'field')}=${value(key, given)}`);
+  const tagText = tagPairs.map(([key, given]) => `,${name(key, inTag, 'tag')}=${name(String(given), inTag, `value of tag ${key}`)}`);
+  const fieldText = present(fields).map(([key, given]) => `${name(key, inField, 'field')}=${value(key, given)}`);
   if (fieldText.length === 0) throw new TypeError(`a point of ${measurement} has no field`);
   const when = time === undefined || time === null ? now() : nanoseconds(time);
   return `${name(measurement, inMeasurement, 'measurement')}${tagText.join('')} ${fieldText.join(',')} ${when}`;

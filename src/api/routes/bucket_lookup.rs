@@ -4,26 +4,34 @@ use crate::api::error::ApiError;
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::Incoming;
 use crate::api::routes::manage::bucket_names::{policy_id, policy_of};
-use crate::coordinator::describe_databases::{
-    DescribedDatabase, WhichDatabases, describe_databases,
-};
+use crate::coordinator::describe_databases::{WhichDatabases, describe_databases};
+use crate::coordinator::grants::Principal;
 use crate::coordinator::{Machine, Task};
 use crate::model::ids::PolicyId;
 use crate::protocol::call::{Reply, Step};
 
+/// The database and the policy of a bucket. Without a policy, the bucket's text is the name of a
+/// database.
+type Found = Option<(String, Option<String>)>;
+
 #[derive(Debug)]
 pub(super) struct BucketLookup {
     id: PolicyId,
-    survey: Option<Task<Vec<DescribedDatabase>>>,
+    text: String,
+    survey: Option<Task<Found>>,
 }
 
 impl BucketLookup {
-    pub(super) fn by_id(name: &str) -> Option<Self> {
-        Some(Self { id: policy_id(name)?, survey: None })
+    /// Returns a lookup if `bucket` has the form of an id.
+    pub(super) fn by_id(bucket: &str) -> Option<Self> {
+        Some(Self { id: policy_id(bucket)?, text: bucket.to_owned(), survey: None })
     }
 
     /// Replaces the database and the policy of a request with those of the bucket. If no visible
-    /// bucket has this id, the id is treated as a name.
+    /// bucket has this id, the id is treated as the name of a database.
+    ///
+    /// # Errors
+    /// [`ApiError::NotFound`] if there is neither a bucket nor a database.
     pub(super) fn locate(
         lookup: &mut Option<Self>,
         (database, policy): (&mut String, &mut Option<String>),
@@ -36,9 +44,10 @@ impl BucketLookup {
             Step::Calls(calls) => return Ok(Step::Calls(calls)),
             Step::Done(found) => found,
         };
-        if let Some((found_database, found_policy)) = found {
-            (*database, *policy) = (found_database, Some(found_policy));
-        }
+        let Some(found) = found else {
+            return Err(ApiError::NotFound(format!("bucket \"{}\" not found", lookup.text)));
+        };
+        (*database, *policy) = found;
         Ok(Step::Done(()))
     }
 
@@ -47,17 +56,30 @@ impl BucketLookup {
         request: &Incoming<'_>,
         isolate: &mut Isolate<'_>,
         reply: Option<Reply>,
-    ) -> Result<Step<Option<(String, String)>>, ApiError> {
+    ) -> Result<Step<Found>, ApiError> {
         if self.survey.is_none()
-            && let Some(known) = isolate.service.cache.policy(self.id)
+            && let Some((database, policy)) = isolate.service.cache.policy(self.id)
         {
-            return Ok(Step::Done(Some(known)));
+            return Ok(Step::Done(Some((database, Some(policy)))));
         }
-        let new = || describe_databases(request.caller, WhichDatabases::Policy(self.id));
+        let new = || find(request.caller, self.id, &self.text);
         let survey = self.survey.get_or_insert_with(new);
         Ok(match survey.step(&mut isolate.context(), reply) {
             Step::Calls(calls) => Step::Calls(calls),
-            Step::Done(found) => Step::Done(policy_of(&found?, self.id)),
+            Step::Done(found) => Step::Done(found?),
         })
     }
+}
+
+fn find(caller: &Principal, id: PolicyId, name: &str) -> Task<Found> {
+    let (caller, name) = (caller.clone(), name.to_owned());
+    Task::new(move |io| async move {
+        let of_id = io.run(describe_databases(&caller, WhichDatabases::Policy(id))).await?;
+        if let Some((database, policy)) = policy_of(&of_id, id) {
+            return Ok(Some((database, Some(policy))));
+        }
+        let of_name = WhichDatabases::Named(name.clone());
+        let of_name = io.run(describe_databases(&caller, of_name)).await?;
+        Ok((!of_name.is_empty()).then_some((name, None)))
+    })
 }

@@ -63,8 +63,13 @@ impl Received {
         }
     }
 
-    /// Parses the bytes as JSON.
+    /// Parses the bytes as a JSON object.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        // Serde would read an array as the values of a struct.
+        if self.bytes().trim_ascii_start().starts_with(b"[") {
+            let reason = "the body is not valid: expected a JSON object";
+            return Err(ApiError::Invalid(reason.to_owned()));
+        }
         serde_json::from_slice(self.bytes())
             .map_err(|e| ApiError::Invalid(format!("the body is not valid: {e}")))
     }

@@ -111,7 +111,13 @@ pub static ROUTES: &[Route] = &[
     route("/ping", ErrorShape::Other, &[
         on(&["GET", "HEAD"], Access::Open, Body::None, ping::begin),
     ]),
+    route("/status", ErrorShape::Other, &[
+        on(&["GET", "HEAD"], Access::Open, Body::None, ping::begin),
+    ]),
     route("/health", ErrorShape::Other, &[
+        on(&["GET", "HEAD"], Access::Open, Body::None, health::begin),
+    ]),
+    route("/api/v1/health", ErrorShape::Other, &[
         on(&["GET", "HEAD"], Access::Open, Body::None, health::begin),
     ]),
     route("/ready", ErrorShape::Other, &[

@@ -1,5 +1,6 @@
 //! Defines the columns of a table, and finds the values of rows in the chunks of a result.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use crate::model::value::FieldType;
@@ -107,14 +108,15 @@ impl Layout {
             columns.push(column(key, TableKind::Tag, Source::GroupTag(position)));
         }
         let first_selected = columns.len();
-        let group_tags = result.group_keys.iter().map(|key| {
+        let group_tags = result.group_keys.iter().enumerate().map(|(position, key)| {
             let projected = shown(key).map(|at| first_selected + at);
-            let own = columns.iter().position(|column| column.name == *key);
+            let own = columns.iter().position(|c| c.source == Source::GroupTag(position));
             let column = projected.or(own).unwrap_or_default();
             GroupTag { key: key.clone(), column, is_projected: projected.is_some() }
         });
         let group_tags = group_tags.collect();
         columns.extend(selected);
+        make_names_unique(&mut columns);
         Self { columns, zone: result.zone.clone(), group_tags }
     }
 
@@ -151,7 +153,8 @@ impl Layout {
             kind: TableKind::Field(FieldType::String),
             source: Source::Column(position),
         });
-        let columns = measurement.into_iter().chain(columns).collect();
+        let mut columns: Vec<TableColumn> = measurement.into_iter().chain(columns).collect();
+        make_names_unique(&mut columns);
         Self { columns, zone: None, group_tags: Vec::new() }
     }
 
@@ -186,6 +189,21 @@ impl Layout {
             },
         });
         cells.collect()
+    }
+}
+
+/// Gives each later column with the name of an earlier column the first free suffix `_1`, `_2`, …
+fn make_names_unique(columns: &mut [TableColumn]) {
+    let mut taken: BTreeSet<String> = columns.iter().map(|column| column.name.clone()).collect();
+    let mut seen = BTreeSet::new();
+    for column in columns {
+        if !seen.insert(column.name.clone()) {
+            let mut suffixed = (1..).map(|number| format!("{}_{number}", column.name));
+            if let Some(free) = suffixed.find(|name| !taken.contains(name)) {
+                taken.insert(free.clone());
+                column.name = free;
+            }
+        }
     }
 }
 

@@ -35,17 +35,18 @@ fn written(batch: &Batch) -> String {
         let escape = |c: char| if special.contains(&c) { format!("\\{c}") } else { c.to_string() };
         name.chars().map(escape).collect::<String>()
     };
-    let name = |text: &str| escaped(text, &[',', '=', ' ']);
+    let name = |text: &str| escaped(text, &[',', '=', ' ', '"']);
+    let tag_text = |text: &str| escaped(text, &[',', '=', ' ']);
     let mut lines: Vec<(u32, String)> = Vec::new();
     for table in &batch.measurements {
         let block = &table.block;
         for row in 0..block.rows() {
-            let mut line = escaped(&table.name, &[',', ' ']);
+            let mut line = name(&table.name);
             let series = block.row_series[row] as usize;
             for (key, tag) in table.tag_keys.iter().zip(&block.series.tags) {
                 let value = tag.get(series);
                 if !value.is_empty() {
-                    line += &format!(",{}={}", name(key), name(value));
+                    line += &format!(",{}={}", tag_text(key), tag_text(value));
                 }
             }
             let mut before = ' ';

@@ -48,11 +48,6 @@ fn lost_its_last_byte(text: &str, theirs: &Fields) -> bool {
     })
 }
 
-/// Returns the fields with the names that 1.x uses. 1.x removes the backslash before a quote.
-fn unescaped_keys(fields: &Fields) -> Fields {
-    fields.iter().map(|(key, value)| (key.replace("\\\"", "\""), value.clone())).collect()
-}
-
 /// Whether an `=` follows a closing quote and precedes an opening quote.
 fn has_bare_equals(text: &str) -> bool {
     text.split('"').skip(1).step_by(2).any(|unquoted| unquoted.contains('='))
@@ -67,9 +62,6 @@ fn known_difference(
     match (ours, theirs) {
         (None, Some(theirs)) if lost_its_last_byte(text, theirs) => {
             Some("strict: the last byte is no quote, 1.x drops it")
-        }
-        (Some(ours), Some(theirs)) if unescaped_keys(ours) == *theirs => {
-            Some("strict: in a name only ',', '=' and ' ' are escaped")
         }
         (None, Some(theirs)) if theirs.get("s").is_some_and(|text| has_bare_equals(text)) => {
             Some("strict: an '=' that is not quoted")

@@ -118,10 +118,11 @@ impl Changing {
                             which keeps the database",
             );
         }
-        if !matches!(url.filled("hard_delete_at"), None | Some("now" | "default")) {
+        // In InfluxDB 3, `default` means a later time.
+        if !matches!(url.filled("hard_delete_at"), None | Some("now")) {
             return invalid(
                 "hard_delete_at is not supported, because a database is deleted \
-                            immediately: omit hard_delete_at",
+                            immediately: use hard_delete_at=now",
             );
         }
         let change = Change::DropDatabase { name: name.clone() };

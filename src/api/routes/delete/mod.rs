@@ -16,9 +16,11 @@ use crate::coordinator::load_schemas::Want;
 use crate::coordinator::{Machine, Task};
 use crate::influxql::ast::Statement;
 use crate::influxql::bound_params::Params;
-use crate::influxql::{self, quote, time_literal};
+use crate::influxql::time_literal::{self, InvalidTime};
+use crate::influxql::{self, quote};
+use crate::model::time::{MAX_TIME_NS, MIN_TIME_NS};
 use crate::protocol::call::{Reply, Step};
-use predicate::Equality;
+use predicate::Comparison;
 
 const MEASUREMENT: &str = "_measurement";
 
@@ -73,8 +75,8 @@ impl Handler for DeleteHandler {
     ) -> Result<(), ApiError> {
         let body: Body = body.json()?;
         let (start_ns, stop_ns) = (time_ns("start", body.start)?, time_ns("stop", body.stop)?);
-        let equalities = predicate::parse(body.predicate.as_deref().unwrap_or_default())?;
-        let Some(text) = statement(&equalities, start_ns, stop_ns)? else { return Ok(()) };
+        let comparisons = predicate::parse(body.predicate.as_deref().unwrap_or_default())?;
+        let Some(text) = statement(&comparisons, start_ns, stop_ns)? else { return Ok(()) };
         let statement = influxql::parse_statement(&text, &Params::default());
         let Ok(statement @ Statement::Delete(_)) = statement else {
             let reason = "the predicate cannot be converted to a DELETE statement";
@@ -101,17 +103,29 @@ impl Handler for DeleteHandler {
     }
 }
 
-/// Returns the DELETE statement for a predicate. Both ends of the time range are inclusive, as in
-/// 2.x. Returns `None` if no point can match, because the predicate names two measurements or the
-/// time range is empty.
+/// Returns the DELETE statement for a predicate. Both ends of the time range are inclusive, and a
+/// comparison of a missing tag is false, as in 2.x. Returns `None` if no point can match, because the
+/// predicate names two measurements or compares with an empty text, or the time range is empty.
 fn statement(
-    equalities: &[Equality],
+    comparisons: &[Comparison],
     start_ns: i64,
     stop_ns: i64,
 ) -> Result<Option<String>, ApiError> {
-    let mut measurements = equalities.iter().filter(|e| e.key == MEASUREMENT).map(|e| &e.value);
+    if let Some(Comparison { key, .. }) = comparisons.iter().find(|c| is_reserved(&c.key)) {
+        let reason = "a delete removes whole points: select them by measurement and tags, and by \
+                      time with start and stop";
+        return Err(ApiError::Invalid(format!("the key {key} is not supported: {reason}")));
+    }
+    if comparisons.iter().any(|c| c.key == MEASUREMENT && c.negated) {
+        let reason = "the operator != is not supported for _measurement: delete from one \
+                      measurement at a time";
+        return Err(ApiError::Invalid(reason.to_owned()));
+    }
+    let mut measurements = comparisons.iter().filter(|c| c.key == MEASUREMENT).map(|c| &c.value);
     let measurement = measurements.next();
-    if measurements.any(|other| Some(other) != measurement) || start_ns > stop_ns {
+    let is_contradiction = measurements.any(|other| Some(other) != measurement);
+    let equals_nothing = comparisons.iter().any(|c| !c.negated && c.value.is_empty());
+    if is_contradiction || equals_nothing || start_ns > stop_ns {
         return Ok(None);
     }
     let mut text = "DELETE".to_owned();
@@ -120,25 +134,35 @@ fn statement(
         text.push_str(&quote::ident(measurement));
     }
     text.push_str(&format!(" WHERE time >= {start_ns} AND time <= {stop_ns}"));
-    for Equality { key, value } in equalities.iter().filter(|e| e.key != MEASUREMENT) {
-        if key.starts_with('_') && matches!(key.as_str(), "_field" | "_value" | "_time") {
-            let reason = "a delete removes whole points: select them by measurement and tags, and by \
-                       time with start and stop";
-            return Err(ApiError::Invalid(format!("the key {key} is not supported: {reason}")));
-        }
-        text.push_str(&format!(" AND {} = {}", quote::ident(key), quote::string(value)));
+    for Comparison { key, value, negated } in comparisons.iter().filter(|c| c.key != MEASUREMENT) {
+        // With the cast, the key never selects a field.
+        let (key, value) = (quote::ident(key), quote::string(value));
+        text.push_str(&match negated {
+            true => format!(" AND {key}::tag != '' AND {key}::tag != {value}"),
+            false => format!(" AND {key}::tag = {value}"),
+        });
     }
     Ok(Some(text))
 }
 
+/// Whether InfluxQL or 2.x does not treat a key as a tag. InfluxQL treats `_name` as the
+/// measurement.
+fn is_reserved(key: &str) -> bool {
+    matches!(key, "_field" | "_value" | "_time" | "_name") || key.eq_ignore_ascii_case("time")
+}
+
+/// A time outside the permitted range becomes the first or the last permitted time. Clients send
+/// such times to select all points.
 fn time_ns(name: &str, text: Option<String>) -> Result<i64, ApiError> {
-    let time_ns = text.as_deref().and_then(|text| time_literal::parse(text, |_| 0).ok());
-    time_ns.ok_or_else(|| {
-        ApiError::Invalid(format!(
+    match time_literal::parse(text.as_deref().unwrap_or_default(), |_| 0) {
+        Ok(time_ns) => Ok(time_ns),
+        Err(InvalidTime::Overflow(_)) => Ok(MAX_TIME_NS),
+        Err(InvalidTime::Underflow(_)) => Ok(MIN_TIME_NS),
+        Err(InvalidTime::Syntax) => Err(ApiError::Invalid(format!(
             "invalid RFC3339Nano for field {name}, please format your time with RFC3339Nano \
              format, example: 2009-01-02T23:00:00Z"
-        ))
-    })
+        ))),
+    }
 }
 
 #[cfg(test)]
@@ -146,8 +170,8 @@ mod tests {
     use super::*;
 
     fn parsed(predicate: &str) -> Result<Option<String>, String> {
-        let equalities = predicate::parse(predicate).map_err(|e| e.to_string())?;
-        statement(&equalities, -5, 7).map_err(|e| e.to_string())
+        let comparisons = predicate::parse(predicate).map_err(|e| e.to_string())?;
+        statement(&comparisons, -5, 7).map_err(|e| e.to_string())
     }
 
     #[test]
@@ -157,15 +181,20 @@ mod tests {
             ("_measurement=m", "DELETE FROM m WHERE time >= -5 AND time <= 7"),
             (
                 "_measurement=\"a \\\"b\\\"\" AND host='it\\'s' and (\"k\"=1.5)",
-                "DELETE FROM \"a \\\"b\\\"\" WHERE time >= -5 AND time <= 7 AND host = 'it\\'s' AND \
-                 k = '1.5'",
+                "DELETE FROM \"a \\\"b\\\"\" WHERE time >= -5 AND time <= 7 AND \
+                 host::tag = 'it\\'s' AND k::tag = '1.5'",
             ),
+            ("k!=v", "DELETE WHERE time >= -5 AND time <= 7 AND k::tag != '' AND k::tag != 'v'"),
             ("_measurement=m AND _measurement=m", "DELETE FROM m WHERE time >= -5 AND time <= 7"),
         ] {
             assert_eq!(parsed(predicate), Ok(Some(expected.to_owned())), "{predicate}");
         }
         assert_eq!(parsed("_measurement=a AND _measurement=b"), Ok(None));
-        let reason = parsed("_field=\"v\"").unwrap_err();
-        assert!(reason.starts_with("the key _field is not supported: "), "{reason}");
+        assert_eq!(parsed("k=\"\""), Ok(None));
+        assert!(parsed("_measurement!=a").unwrap_err().contains("!= is not supported"));
+        for key in ["_field", "_value", "_time", "_name", "time", "TIME"] {
+            let reason = parsed(&format!("{key}=\"v\"")).unwrap_err();
+            assert!(reason.starts_with(&format!("the key {key} is not supported: ")), "{reason}");
+        }
     }
 }

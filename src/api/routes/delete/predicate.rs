@@ -1,25 +1,27 @@
-//! Parses 2.x's deletion predicates: `key = "value" AND …`, with optional parentheses around any
-//! part.
+//! Parses 2.x's deletion predicates: `key = "value" AND key != "value" …`, with optional parentheses
+//! around any part.
 
 use crate::api::error::ApiError;
 use crate::model::bug::OrBug;
 use crate::model::limits::DELETE_PREDICATE_DEPTH_MAX;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Equality {
+pub(super) struct Comparison {
     /// A tag key, or `_measurement`.
     pub(super) key: String,
     pub(super) value: String,
+    /// Whether the operator is `!=`.
+    pub(super) negated: bool,
 }
 
-pub(super) fn parse(text: &str) -> Result<Vec<Equality>, ApiError> {
+pub(super) fn parse(text: &str) -> Result<Vec<Comparison>, ApiError> {
     let mut reader = Reader { text, rest: text, depth: 0 };
-    let mut equalities = Vec::new();
+    let mut comparisons = Vec::new();
     if reader.peek().is_some() {
-        reader.all(&mut equalities)?;
+        reader.all(&mut comparisons)?;
     }
     match reader.peek() {
-        None => Ok(equalities),
+        None => Ok(comparisons),
         Some(_) => Err(reader.syntax_error("expected AND or the end of the predicate")),
     }
 }
@@ -51,7 +53,7 @@ impl Reader<'_> {
         self.rest.get(..end).or_bug()
     }
 
-    fn all(&mut self, into: &mut Vec<Equality>) -> Result<(), ApiError> {
+    fn all(&mut self, into: &mut Vec<Comparison>) -> Result<(), ApiError> {
         loop {
             self.term(into)?;
             let word = self.word().to_ascii_uppercase();
@@ -65,9 +67,9 @@ impl Reader<'_> {
         }
     }
 
-    fn term(&mut self, into: &mut Vec<Equality>) -> Result<(), ApiError> {
+    fn term(&mut self, into: &mut Vec<Comparison>) -> Result<(), ApiError> {
         if !self.takes("(") {
-            into.push(self.equality()?);
+            into.push(self.comparison()?);
             return Ok(());
         }
         self.depth += 1;
@@ -82,23 +84,24 @@ impl Reader<'_> {
         }
     }
 
-    fn equality(&mut self) -> Result<Equality, ApiError> {
+    fn comparison(&mut self) -> Result<Comparison, ApiError> {
         let key = self.name("expected a tag key or _measurement")?;
-        for operator in ["!=", "=~", "!~", "<", ">"] {
+        for operator in ["=~", "!~", "<", ">"] {
             if self.takes(operator) {
                 return Err(
                     self.syntax_error(&format!("the operator {operator} is not supported yet"))
                 );
             }
         }
-        if !self.takes("=") {
-            return Err(self.syntax_error("expected = after a key"));
+        let negated = self.takes("!=");
+        if !negated && !self.takes("=") {
+            return Err(self.syntax_error("expected = or != after a key"));
         }
         if self.peek() == Some('~') {
             return Err(self.syntax_error("the operator =~ is not supported yet"));
         }
-        let value = self.name("expected a value after =")?;
-        Ok(Equality { key, value })
+        let value = self.name("expected a value after the operator")?;
+        Ok(Comparison { key, value, negated })
     }
 
     fn name(&mut self, expected: &str) -> Result<String, ApiError> {
@@ -146,25 +149,30 @@ impl Reader<'_> {
 mod tests {
     use super::*;
 
-    fn parsed(text: &str) -> Result<Vec<(String, String)>, String> {
-        let pairs = |all: Vec<Equality>| all.into_iter().map(|e| (e.key, e.value)).collect();
-        parse(text).map(pairs).map_err(|error| error.to_string())
+    fn parsed(text: &str) -> Result<Vec<(String, &'static str, String)>, String> {
+        let operator = |negated| if negated { "!=" } else { "=" };
+        let parts = |c: Comparison| (c.key, operator(c.negated), c.value);
+        let all = parse(text).map(|all| all.into_iter().map(parts).collect());
+        all.map_err(|error| error.to_string())
     }
 
     #[test]
-    fn delete_predicate_parses_equalities() {
+    fn delete_predicate_parses_comparisons() {
         for (text, expected) in [
             ("  ", vec![]),
-            ("a=\"b\"", vec![("a", "b")]),
-            ("\"a b\" = 'c'", vec![("a b", "c")]),
+            ("a=\"b\"", vec![("a", "=", "b")]),
+            ("\"a b\" = 'c'", vec![("a b", "=", "c")]),
+            ("a != b AND c!='d'", vec![("a", "!=", "b"), ("c", "!=", "d")]),
             (
                 "_measurement=\"m\" AND (k=v and ((l = \"\")))",
-                vec![("_measurement", "m"), ("k", "v"), ("l", "")],
+                vec![("_measurement", "=", "m"), ("k", "=", "v"), ("l", "=", "")],
             ),
-            ("and=or AND or=1.5e+3", vec![("and", "or"), ("or", "1.5e+3")]),
-            (r#"a="q\"b\\c\nd\'e""#, vec![("a", "q\"b\\c\nd'e")]),
+            ("and=or AND or=1.5e+3", vec![("and", "=", "or"), ("or", "=", "1.5e+3")]),
+            (r#"a="q\"b\\c\nd\'e""#, vec![("a", "=", "q\"b\\c\nd'e")]),
         ] {
-            let owned = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+            let owned = |(key, operator, value): (&str, &'static str, &str)| {
+                (key.to_owned(), operator, value.to_owned())
+            };
             assert_eq!(parsed(text), Ok(expected.into_iter().map(owned).collect()), "{text}");
         }
     }
@@ -172,12 +180,13 @@ mod tests {
     #[test]
     fn invalid_delete_predicate_is_reported() {
         for (text, reason) in [
-            ("a", "expected = after a key at byte 1"),
-            ("a=", "expected a value after = at byte 2"),
+            ("a", "expected = or != after a key at byte 1"),
+            ("a=", "expected a value after the operator at byte 2"),
             ("=b", "expected a tag key or _measurement at byte 0"),
             ("a=b AND", "expected a tag key or _measurement at byte 7"),
             ("a=b OR c=d", "the logical operator OR is not supported yet at byte 4"),
-            ("a!=b", "the operator != is not supported yet at byte 3"),
+            ("a!b", "expected = or != after a key at byte 1"),
+            ("a!~/b/", "the operator !~ is not supported yet at byte 3"),
             ("a=~/b/", "the operator =~ is not supported yet at byte 3"),
             ("a>1", "the operator > is not supported yet at byte 2"),
             ("(a=b", "expected AND or ) at byte 4"),

@@ -30,6 +30,7 @@ use crate::coordinator::{Context, Machine};
 use crate::influxql::ast::Statement;
 use crate::influxql::bound_params::Params;
 use crate::influxql::{self, quote, time_literal};
+use crate::line_protocol::{escape_field_key, escape_measurement, escape_tag};
 use crate::model::grant::PermissionKind;
 use crate::model::limits::{CALLS_RESERVED, EXPORTED_LINE_BYTES, REPLY_PIECE_BYTES};
 use crate::model::value::FieldValue;
@@ -359,12 +360,13 @@ fn times_ns(chunk: &SeriesChunk) -> Option<&[i64]> {
 /// Writes a point with many fields as several lines.
 fn lines(chunk: &SeriesChunk, out: &mut Vec<u8>) {
     let mut series = Vec::new();
-    escape(chunk.name.as_deref().unwrap_or_default(), b", ", &mut series);
+    let name = chunk.name.as_deref().unwrap_or_default();
+    escape_measurement(name, |piece| series.extend_from_slice(piece.as_bytes()));
     for (key, value) in chunk.tags.iter().filter(|(_, value)| !value.is_empty()) {
         series.push(b',');
-        escape(key, b", =", &mut series);
+        escape_tag(key, |piece| series.extend_from_slice(piece.as_bytes()));
         series.push(b'=');
-        escape(value, b", =", &mut series);
+        escape_tag(value, |piece| series.extend_from_slice(piece.as_bytes()));
     }
     for (row, time_ns) in times_ns(chunk).into_iter().flatten().enumerate() {
         let mut start = out.len();
@@ -383,7 +385,7 @@ fn lines(chunk: &SeriesChunk, out: &mut Vec<u8>) {
                 }
                 out.push(separator);
                 separator = b',';
-                escape(key, b", =", out);
+                escape_field_key(key, |piece| out.extend_from_slice(piece.as_bytes()));
                 out.push(b'=');
                 field(&value, out);
             }
@@ -412,15 +414,15 @@ fn field(value: &FieldValue, out: &mut Vec<u8>) {
         }
         FieldValue::String(text) => {
             out.push(b'"');
-            escape(text, b"\"\\", out);
+            escape_string(text, out);
             out.push(b'"');
         }
     }
 }
 
-fn escape(text: &str, special: &[u8], out: &mut Vec<u8>) {
+fn escape_string(text: &str, out: &mut Vec<u8>) {
     for byte in text.bytes() {
-        if special.contains(&byte) {
+        if matches!(byte, b'"' | b'\\') {
             out.push(b'\\');
         }
         out.push(byte);

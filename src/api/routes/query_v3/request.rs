@@ -112,6 +112,9 @@ impl QueryRequest {
         if let Some(form) = &form {
             check_once(form)?;
         }
+        if form.is_none() && body.trim_ascii_start().starts_with(b"[") {
+            return Err(RequestError::Body("expected a JSON object".to_owned()).into());
+        }
         let json = match (&form, body.is_empty()) {
             (None, false) => serde_json::from_slice(body)
                 .map_err(|error| RequestError::Body(error.to_string()))?,
@@ -255,6 +258,11 @@ mod tests {
             ("db=d&q=a&format=xml", "", "unknown format \"xml\""),
             ("db=d&q=a", "{", "the body is not valid: EOF"),
             ("", r#"{"q":1}"#, "the body is not valid: invalid type"),
+            (
+                "",
+                r#"["d","SHOW DATABASES",null,null]"#,
+                "the body is not valid: expected a JSON object",
+            ),
             ("", r#"{"q":"a","q":"b"}"#, "the body is not valid: duplicate field `q`"),
         ] {
             let error = parse(&[], url, body).unwrap_err();

@@ -123,12 +123,14 @@ impl Handler for WriteHandler {
         }
         let settings = isolate.settings()?;
         let not_created = not_created(settings, request.caller, &self.params.database);
+        // An id is the id of an existing bucket, even if the bucket was deleted a moment ago.
+        let may_create = not_created.is_none() && self.lookup.is_none();
         let machine = Write::new(WriteRequest {
             database: self.params.database.clone(),
             policy: self.params.policy.clone(),
             principal: request.caller.clone(),
             batch,
-            auto_create: not_created.is_none().then(|| self.auto_create(settings, request.caller)),
+            auto_create: may_create.then(|| self.auto_create(settings, request.caller)),
             all_or_nothing: self.all_or_nothing(),
         });
         let writing = Writing { machine, unparsed, text, not_created, _permit: permit };
