@@ -165,6 +165,7 @@ fn plan(
     }
     let purpose = match &render {
         Render::Count(count) => count.purpose(),
+        Render::Series => ConditionUse::Series,
         _ => ConditionUse::List,
     };
     let mut scans = Vec::new();
