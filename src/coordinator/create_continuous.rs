@@ -14,7 +14,7 @@ use crate::protocol::continuous::ContinuousQuery;
 use crate::protocol::database::{Description, FromDatabase, ToDatabase};
 use crate::query::error::QueryError;
 use crate::query::result::SeriesChunk;
-use crate::query::source::Defaults;
+use crate::query::source::{self, Defaults};
 
 pub(super) fn create_continuous(
     mut statement: CreateContinuousQueryStatement,
@@ -26,6 +26,8 @@ pub(super) fn create_continuous(
     if let Some(target) = &statement.source.into {
         check_names(&statement.source, target)?;
     }
+    // Checks the names of the measurements.
+    source::sources(&statement.source, Defaults { database: Some(&database), ..defaults })?;
     let mut names: Vec<String> = Vec::new();
     each_place(&mut statement.source, &mut |named, of_policy| {
         let name = named.get_or_insert_with(|| database.clone()).clone();

@@ -3,6 +3,7 @@
 //! Expressions follow the rules of SELECT (`influxql.ValuerEval` with `IntegerFloatDivision`):
 //! - An operation with a missing operand returns null. If the other operand is a boolean, a missing
 //!   operand is false.
+//! - A bitwise operation on a boolean and a value of another type returns false.
 //! - The quotient of two integers is a float.
 //! - The quotient of any value and zero is 0, even if the value is NaN.
 //! - A NaN in the result of the whole expression becomes null.
@@ -136,10 +137,11 @@ fn constant(row: Option<Column>) -> Evaluated {
     row.and_then(|row| row.get(0)).map_or(Evaluated::Null, Evaluated::Literal)
 }
 
-/// Combines columns of booleans; returns `None` for other types. A column that is `None` contains
-/// only missing values. Without `filled`, a missing value next to a boolean is false. With
-/// `filled`, a number replaces each missing value: a boolean combined with the number is false, and
-/// the number combined with a boolean is null.
+/// Combines a column of booleans on the left with any column on the right; returns `None` for other
+/// types on the left. A boolean combined with a value of another type is false. A column that is
+/// `None` contains only missing values. Without `filled`, a missing value next to a boolean is
+/// false. With `filled`, a number replaces each missing value: a boolean combined with the number
+/// is false, and the number combined with a boolean is null.
 fn of_booleans(
     op: Arithmetic,
     left: Option<&Column>,
@@ -149,9 +151,10 @@ fn of_booleans(
 ) -> Option<Column> {
     let is_boolean =
         |side: Option<&Column>| side.is_none_or(|of| matches!(of.values, Values::Boolean(_)));
-    if !is_boolean(left) || !is_boolean(right) {
+    if !is_boolean(left) || (left.is_none() && !is_boolean(right)) {
         return None;
     }
+    let other_type = right.filter(|_| !is_boolean(right));
     let value = |side: Option<&Column>, row: usize| match side {
         Some(Column { values: Values::Boolean(values), validity }) if validity.is_valid(row) => {
             values.get(row).copied()
@@ -169,7 +172,8 @@ fn of_booleans(
             Arithmetic::BitXor => one != other,
             _ => return None,
         };
-        values.push(if filled { both && right.is_some() } else { both });
+        let is_mixed = other_type.is_some_and(|other| other.validity.is_valid(row));
+        values.push(both && !is_mixed && (right.is_some() || !filled));
         validity.push(row, left.is_some() || (right.is_some() && !filled));
     }
     Some(Column { values: Values::Boolean(values), validity })

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::error::QueryError;
-use crate::influxql::ast::{SelectStatement, Source};
+use crate::influxql::ast::{Measurement, MeasurementName, SelectStatement, Source};
 use crate::model::limits::POLICIES_PER_QUERY_MAX;
 
 /// A database and one of its policies.
@@ -45,13 +45,13 @@ impl Defaults<'_> {
 ///
 /// # Errors
 /// [`QueryError::DatabaseRequired`] if a source specifies no database and there is no default,
-/// [`QueryError::TooManyPolicies`].
+/// [`QueryError::TooManyPolicies`], or [`QueryError::Invalid`] if a measurement's name is empty.
 pub fn sources(
     select: &SelectStatement,
     defaults: Defaults<'_>,
 ) -> Result<Vec<SourceName>, QueryError> {
     let mut written = BTreeSet::new();
-    collect(select, &mut written);
+    collect(select, &mut written)?;
     let names = written.into_iter().map(|(database, policy)| defaults.resolve(database, policy));
     let names = names.collect::<Result<BTreeSet<SourceName>, QueryError>>()?;
     if names.len() > POLICIES_PER_QUERY_MAX {
@@ -63,17 +63,35 @@ pub fn sources(
 type WrittenTarget<'a> = (Option<&'a str>, Option<&'a str>);
 
 /// FROM may contain thousands of sources. Most have the database and policy of the previous source.
-fn collect<'a>(select: &'a SelectStatement, written: &mut BTreeSet<WrittenTarget<'a>>) {
+fn collect<'a>(
+    select: &'a SelectStatement,
+    written: &mut BTreeSet<WrittenTarget<'a>>,
+) -> Result<(), QueryError> {
     let mut before = None;
     for source in &select.sources {
         match source {
             Source::Measurement(measurement) => {
+                check_name(measurement)?;
                 let place = (measurement.database.as_deref(), measurement.policy.as_deref());
                 if before.replace(place) != Some(place) {
                     written.insert(place);
                 }
             }
-            Source::Subquery(inner) => collect(inner, written),
+            Source::Subquery(inner) => collect(inner, written)?,
         }
+    }
+    Ok(())
+}
+
+/// Refuses an empty name, as 1.x does in every statement that reads points or counts names.
+///
+/// # Errors
+/// [`QueryError::Invalid`]
+pub(crate) fn check_name(measurement: &Measurement) -> Result<(), QueryError> {
+    match &measurement.name {
+        MeasurementName::Name(name) if name.is_empty() => {
+            Err(QueryError::Invalid("invalid measurement".into()))
+        }
+        _ => Ok(()),
     }
 }

@@ -166,6 +166,30 @@ fn extreme_numbers_never_stop_server() {
     assert_eq!(still["results"][0]["series"][0]["values"][0][1], 400);
 }
 
+#[test]
+fn periods_have_a_limit() {
+    let mut product = product();
+    for name in [
+        "exponential_moving_average",
+        "double_exponential_moving_average",
+        "triple_exponential_moving_average",
+        "triple_exponential_derivative",
+        "relative_strength_index",
+        "chande_momentum_oscillator",
+        "kaufmans_efficiency_ratio",
+        "kaufmans_adaptive_moving_average",
+    ] {
+        let mut error = |period: u64| {
+            error_of(&product.query("db", &format!("SELECT {name}(v, {period}) FROM m")))
+        };
+        assert_eq!(error(4_294_967_295), "", "{name}");
+        let text = format!("{name} period must be at most 4294967295, got 4294967296");
+        assert_eq!(error(4_294_967_296), text);
+    }
+    let average = product.query("db", "SELECT moving_average(v, 4294967296) FROM m");
+    assert_eq!(average["results"][0], serde_json::json!({ "statement_id": 0 }));
+}
+
 /// A backtracking engine would need very long for these patterns.
 #[test]
 fn regexes_take_linear_time() {

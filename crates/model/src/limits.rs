@@ -411,6 +411,9 @@ pub const FORECAST_VALUES_MAX: usize = 5_000;
 /// The maximum season length of a forecast. The memory for fitting the model grows with the square
 /// of the season length.
 pub const FORECAST_SEASON_MAX: usize = 500;
+/// The maximum period of a function of technical analysis. On WebAssembly, the number of values in
+/// memory has 32 bits.
+pub const TECHNICAL_PERIOD_MAX: i64 = 4_294_967_295;
 /// The maximum number of steps in the search for a forecast's parameters (1.x `query/neldermead`).
 pub const FORECAST_STEPS_MAX: usize = 1_000;
 /// The maximum size of one MessagePack document, in bytes. The document remains in memory until its

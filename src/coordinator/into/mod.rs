@@ -50,6 +50,9 @@ pub(super) fn select_into(
                 write(&io, &place, &principal, batch).await?;
             }
             if is_end {
+                if written == 0 {
+                    check_target(&io, &place, &principal).await?;
+                }
                 return Ok(Some(written_row(written)));
             }
         }
@@ -68,6 +71,15 @@ async fn write(
     match partial(&io.run(Write::new(request)).await?) {
         Some(error) => Err(error.into()),
         None => Ok(()),
+    }
+}
+
+/// Checks the target of a statement without rows. In 1.x, a missing database is an error even then,
+/// but a missing policy is not.
+async fn check_target(io: &Io, place: &SourceName, principal: &Principal) -> Result<(), Error> {
+    match write(io, place, principal, Batch::default()).await {
+        Err(Error::PolicyNotFound(_)) => Ok(()),
+        checked => checked,
     }
 }
 

@@ -3,6 +3,7 @@
 use super::fields::FieldCheck;
 use crate::influxql::ast::Expr;
 use crate::influxql::duration;
+use crate::model::limits::TECHNICAL_PERIOD_MAX;
 use crate::query::error::QueryError;
 use crate::query::functions::{Arguments, Function, Kind};
 
@@ -208,6 +209,11 @@ fn technical(
     let most = if warmups.is_empty() { 3 } else { 4 };
     count_between(name, args, 2, most)?;
     let period = match args.get(1) {
+        Some(Expr::IntegerLiteral(period)) if *period > TECHNICAL_PERIOD_MAX => {
+            return fail(format!(
+                "{name} period must be at most {TECHNICAL_PERIOD_MAX}, got {period}"
+            ));
+        }
         Some(Expr::IntegerLiteral(period)) if *period >= 1 => *period,
         Some(Expr::IntegerLiteral(_)) => {
             return fail(format!("{name} period must be greater than or equal to 1"));

@@ -4,6 +4,7 @@ use super::columns::Columns;
 use crate::influxql::ast::{BinaryOp, Cast, Expr};
 use crate::model::ids::ColumnId;
 use crate::model::value::{FieldType, FieldValue};
+use crate::query::data_type::DataType;
 use crate::query::functions::Function;
 use crate::query::plan::{DerivedField, DerivedFrom};
 use crate::scan::request::{Arithmetic, Comparison, Input, Operand, Predicate};
@@ -25,8 +26,13 @@ impl Scope<'_> {
         self.derived.is_some()
     }
 
-    /// A subquery's group tag is both a field and a tag, but only the tag can be ordered.
-    fn ordered(self, operand: Operand) -> Operand {
+    /// A subquery's group tag is both a field and a tag, but only the tag can be ordered. A cast to
+    /// a type that no tag has selects the field.
+    fn ordered(self, expr: &Expr, operand: Operand) -> Operand {
+        use Cast::{Boolean, Float, Integer, Unsigned};
+        if matches!(expr, Expr::VarRef { cast: Some(Float | Integer | Unsigned | Boolean), .. }) {
+            return operand;
+        }
         let Operand::Field(input @ Input { cast: None, .. }) = &operand else { return operand };
         let fields = self.derived.unwrap_or_default();
         match fields.iter().find(|field| field.id == input.column).map(|field| field.from) {
@@ -179,7 +185,7 @@ fn compare_values(
         return compare_names(comparison, a, b);
     }
     let is_order = !matches!(comparison, Comparison::Equal | Comparison::NotEqual);
-    let (a, b) = if is_order { (scope.ordered(a), scope.ordered(b)) } else { (a, b) };
+    let (a, b) = if is_order { (scope.ordered(left, a), scope.ordered(right, b)) } else { (a, b) };
     let tags = tags_of([(left, &a), (right, &b)], scope);
     present(Predicate::Compare(comparison, Box::new(a), Box::new(b)), tags)
 }
@@ -368,7 +374,12 @@ fn reference(name: &str, cast: Option<Cast>, scope: Scope<'_>) -> Option<Operand
     };
     let field = |cast: Option<FieldType>| {
         let (column, field_type) = schema.field(name)?;
-        let cast = cast.filter(|cast| *cast != field_type);
+        // In the rows of a subquery, 1.x converts only numbers, and ignores every other cast.
+        let converts = |cast: FieldType| {
+            !scope.is_derived()
+                || DataType::from(cast).is_number() && DataType::from(field_type).is_number()
+        };
+        let cast = cast.filter(|&cast| cast != field_type && converts(cast));
         Some(Operand::Field(Input { column: column.id, field_type, cast }))
     };
     if name.eq_ignore_ascii_case("time") {
@@ -376,6 +387,7 @@ fn reference(name: &str, cast: Option<Cast>, scope: Scope<'_>) -> Option<Operand
     }
     match cast {
         None => Some(field(None).unwrap_or_else(tag)),
+        Some(Cast::Tag) if scope.is_derived() => Some(field(None).unwrap_or_else(tag)),
         Some(Cast::Tag) => Some(tag()),
         Some(Cast::Field) => field(None),
         Some(Cast::Float) => field(Some(FieldType::Float)),

@@ -166,12 +166,10 @@ pub(crate) fn named<'a>(
 ) -> Result<Vec<(&'a str, &'a MeasurementSchema)>, QueryError> {
     let all = schema.measurements.iter().map(|(name, schema)| (name.as_str(), schema.as_ref()));
     Ok(match &source.name {
-        MeasurementName::Name(name) if !name.is_empty() => {
+        MeasurementName::Name(name) => {
             let one = schema.measurements.get_key_value(name);
             one.map(|(name, schema)| (name.as_str(), schema.as_ref())).into_iter().collect()
         }
-        // In 1.x, an empty name matches every measurement.
-        MeasurementName::Name(_) => all.collect(),
         MeasurementName::Regex(regex) => {
             let pattern = Pattern::new(regex.as_str())?;
             all.filter(|(name, _)| pattern.is_match(name)).collect()

@@ -201,7 +201,7 @@ fn operator(op: BinaryOp, left: DataType, right: DataType) -> Option<DataType> {
     use DataType::{Boolean, Float, Integer, Unsigned};
     let bitwise = matches!(op, BinaryOp::BitwiseAnd | BinaryOp::BitwiseOr | BinaryOp::BitwiseXor);
     match (left, right) {
-        (Boolean, Boolean) => bitwise.then_some(Boolean),
+        (Boolean, _) => bitwise.then_some(Boolean),
         (Float, other) | (other, Float) if other.is_number() => (!bitwise).then_some(Float),
         (Integer, Integer) => Some(Integer),
         (Integer | Unsigned, Integer | Unsigned) => Some(Unsigned),

@@ -37,17 +37,10 @@ impl Zone {
     }
 
     /// Returns the UTC time at which local clocks show `local`, like Go's `time.Date`. If local
-    /// clocks show `local` twice, returns the earlier time. If local clocks skip `local`, uses the
-    /// offset before or after the clock change.
+    /// clocks skip `local` or show it twice, the offset is that of the first estimate in UTC.
     pub(crate) fn to_utc_seconds(&self, local: i64) -> i64 {
-        let first = self.offset_seconds(local);
-        if first == 0 {
-            return local;
-        }
-        let utc = local - first;
-        let second = self.offset_seconds(utc);
-        let again = local - second;
-        if self.offset_seconds(again) == second { again } else { utc }
+        let estimate = local - self.offset_seconds(local);
+        local - self.offset_seconds(estimate)
     }
 
     /// Returns the shifts (local time minus UTC) in `range`. An entry contains the time from which

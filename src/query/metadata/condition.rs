@@ -14,9 +14,17 @@ use crate::scan::request::{Comparison, Operand, Predicate};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ConditionUse {
+    /// SHOW SERIES, in which 1.x ignores `::field`.
+    Series,
     List,
     Count,
     CountOfValues,
+}
+
+impl ConditionUse {
+    fn is_list(self) -> bool {
+        matches!(self, Self::Series | Self::List)
+    }
 }
 
 /// Lowers a condition without time comparisons.
@@ -45,9 +53,9 @@ pub(super) fn lower(
         Expr::Binary { op, left, right } => match op {
             BinaryOp::Eq | BinaryOp::Ne | BinaryOp::EqRegex | BinaryOp::NeRegex => {
                 let compared = compare(*op, left, right, schema, purpose);
-                compared.unwrap_or(Predicate::Constant(purpose == ConditionUse::List))
+                compared.unwrap_or(Predicate::Constant(purpose.is_list()))
             }
-            _ if purpose != ConditionUse::List => Predicate::Constant(false),
+            _ if !purpose.is_list() => Predicate::Constant(false),
             _ => return Err(QueryError::Invalid("invalid tag comparison operator".into())),
         },
         _ => Predicate::Constant(false),
@@ -75,23 +83,23 @@ fn compare(
             ConditionUse::CountOfValues => missing.fold(predicate, |all, tag| {
                 Predicate::And(Box::new(is_missing((*tag).clone(), false)), Box::new(all))
             }),
-            ConditionUse::List | ConditionUse::Count => predicate,
+            ConditionUse::Series | ConditionUse::List | ConditionUse::Count => predicate,
         }
     };
-    let left_side = operand(left, schema)?;
+    let left_side = operand(left, schema, purpose)?;
     if let (BinaryOp::EqRegex | BinaryOp::NeRegex, Expr::Regex(regex)) = (op, right) {
         let (regex, negated) = (regex.as_str().to_owned(), op == BinaryOp::NeRegex);
         let matches = Predicate::Matches { operand: Box::new(left_side.clone()), regex, negated };
         return Some(present(&[&left_side], matches));
     }
-    let right_side = operand(right, schema)?;
+    let right_side = operand(right, schema, purpose)?;
     let comparison = match op {
         BinaryOp::Eq => Comparison::Equal,
         _ => Comparison::NotEqual,
     };
     let names = matches!((left, right), (Expr::VarRef { .. }, Expr::VarRef { .. }));
     Some(match purpose {
-        ConditionUse::List if names => {
+        ConditionUse::Series | ConditionUse::List if names => {
             // 1.x's index checks only which tags exist: `=` selects the series that have both tags,
             // and `!=` selects the series that have only the left tag.
             let other = is_missing(right_side, op == BinaryOp::Ne);
@@ -105,19 +113,26 @@ fn compare(
     })
 }
 
-fn operand(expr: &Expr, schema: &MeasurementSchema) -> Option<Operand> {
-    match expr {
-        Expr::Paren(inner) => operand(inner, schema),
-        Expr::StringLiteral(literal) => Some(text(literal)),
-        Expr::VarRef { name, .. } if name == "_name" => Some(text(&schema.name)),
-        Expr::VarRef { name, cast: None } if schema.tag(name).is_none() => {
-            schema.field(name).is_none().then(|| text(""))
-        }
-        Expr::VarRef { name, cast: None | Some(Cast::Tag) } => {
-            Some(schema.tag(name).map_or(text(""), |column| Operand::Tag(column.id)))
-        }
-        _ => None,
-    }
+fn operand(expr: &Expr, schema: &MeasurementSchema, purpose: ConditionUse) -> Option<Operand> {
+    let (name, cast) = match expr {
+        Expr::Paren(inner) => return operand(inner, schema, purpose),
+        Expr::StringLiteral(literal) => return Some(text(literal)),
+        Expr::VarRef { name, .. } if name == "_name" => return Some(text(&schema.name)),
+        Expr::VarRef { name, cast } => (name, *cast),
+        _ => return None,
+    };
+    let (tag, is_field) = (schema.tag(name), schema.field(name).is_some());
+    let is_tag = match cast {
+        Some(Cast::Tag) => true,
+        None => tag.is_some() || !is_field,
+        Some(Cast::Field) => match purpose {
+            ConditionUse::Series => tag.is_some() || !is_field,
+            ConditionUse::List => false,
+            ConditionUse::Count | ConditionUse::CountOfValues => tag.is_none() && !is_field,
+        },
+        Some(_) => false,
+    };
+    is_tag.then(|| tag.map_or(text(""), |column| Operand::Tag(column.id)))
 }
 
 fn text(text: &str) -> Operand {

@@ -22,7 +22,8 @@ impl NameTest {
 
     pub(super) fn accepts(&self, name: &str) -> bool {
         match self {
-            Self::Name(wanted) => wanted == name,
+            // As in 1.x, an empty name matches every measurement.
+            Self::Name(wanted) => wanted.is_empty() || wanted == name,
             Self::Matches(pattern) => pattern.is_match(name),
         }
     }
@@ -78,6 +79,11 @@ impl<'a> SourceTests<'a> {
 }
 
 impl SourceTest<'_> {
+    /// Whether all sources have an empty name.
+    pub(super) fn has_only_empty_names(&self) -> bool {
+        self.patterns.is_empty() && self.names.iter().eq([&""])
+    }
+
     pub(super) fn accepts(&self, name: &str) -> bool {
         self.names.contains(name) || self.patterns.values().any(|pattern| pattern.is_match(name))
     }

@@ -18,6 +18,7 @@ use crate::model::schema::MeasurementSchema;
 use crate::model::time::TimeRange;
 use crate::query::compile::{nodes, split_time};
 use crate::query::error::QueryError;
+use crate::query::source::check_name;
 use crate::scan::request::{SummaryRequest, SummaryWant};
 
 /// A SHOW statement that is ready for execution.
@@ -125,6 +126,11 @@ fn read<'a>(
             (show(&s.sources, None, true, [s.limit, s.offset]), Render::FieldKeys)
         }
         Statement::ShowCardinality(s) => {
+            for source in &s.sources {
+                if let Source::Measurement(measurement) = source {
+                    check_name(measurement)?;
+                }
+            }
             let count = CardinalityCount::new(s)?;
             let limits = [s.limit, s.offset];
             let mut show = show(&s.sources, s.condition.as_ref(), !count.is_estimate, limits);
@@ -159,6 +165,7 @@ fn plan(
     }
     let purpose = match &render {
         Render::Count(count) => count.purpose(),
+        Render::Series => ConditionUse::Series,
         _ => ConditionUse::List,
     };
     let mut scans = Vec::new();
@@ -248,8 +255,10 @@ fn chosen<'a>(show: &ShowClauses<'_>, context: &MetaContext<'a>) -> Result<Chose
         let here =
             |written: Option<&str>| !show.one_policy || written.unwrap_or(default) == policy.name;
         let named = names.within(here);
+        // As in 1.x, a list of empty names selects every measurement of the policy.
+        let all = named.has_only_empty_names();
         let wanted = |name: &str| {
-            let listed = if names.is_empty() { here(None) } else { named.accepts(name) };
+            let listed = if names.is_empty() { here(None) } else { all || named.accepts(name) };
             listed && extra.as_ref().is_none_or(|test| test.accepts(name))
         };
         let measurements: BTreeMap<&str, &Arc<MeasurementSchema>> =

@@ -61,6 +61,12 @@ pub(crate) fn reads_window_before(name: &str) -> bool {
     ) || Function::find(name).is_some_and(|function| function.kind == Kind::Technical)
 }
 
+/// Converts a number of values. On WebAssembly, a `usize` has 32 bits, and no series has more values
+/// in memory.
+fn clamped(number: i64) -> usize {
+    u32::try_from(number).unwrap_or(u32::MAX) as usize
+}
+
 impl Transform {
     pub(crate) fn find(
         name: &str,
@@ -88,7 +94,7 @@ impl Transform {
             "elapsed" => Self::Elapsed { unit_ns: unit(1) },
             "moving_average" => match args.get(1) {
                 Some(Expr::IntegerLiteral(window)) => {
-                    Self::MovingAverage { window: usize::try_from(*window).ok()? }
+                    Self::MovingAverage { window: clamped(*window) }
                 }
                 _ => return None,
             },
@@ -98,8 +104,8 @@ impl Transform {
                     return None;
                 };
                 Self::HoltWinters(Forecast {
-                    ahead: usize::try_from(*ahead).ok()?,
-                    season: usize::try_from(*season).ok()?,
+                    ahead: clamped(*ahead),
+                    season: clamped(*season),
                     with_fit: name == "holt_winters_with_fit",
                     every_ns: window?.every_ns,
                 })

@@ -7,6 +7,7 @@ mod indicator;
 mod kaufman;
 mod relative_strength;
 
+use super::clamped;
 use super::stream_batch::{StreamBatch, Transformation};
 use crate::influxql::ast::Expr;
 use crate::model::value::FieldType;
@@ -26,7 +27,7 @@ pub(crate) struct Technical {
 impl Technical {
     pub(crate) fn find(name: &str, args: &[Expr]) -> Option<Self> {
         let period = match args.get(1)? {
-            Expr::IntegerLiteral(period) => usize::try_from(*period).ok()?,
+            Expr::IntegerLiteral(period) => clamped(*period),
             _ => return None,
         };
         let hold = match args.get(2) {
@@ -72,7 +73,7 @@ impl Technical {
     pub(crate) fn start(&self) -> Box<dyn Transformation> {
         let indicator = self.indicator();
         let own = indicator.as_ref().map_or(0, |indicator| indicator.values_before_first());
-        let hold = usize::try_from(self.hold).unwrap_or(own);
+        let hold = if self.hold < 0 { own } else { clamped(self.hold) };
         Box::new(IndicatorState { indicator, hold, seen: 0 })
     }
 }
