@@ -124,8 +124,6 @@ fn every_threat_names_a_test() {
     }
     let last = numbers.last().copied().unwrap_or_default();
     assert_eq!(numbers, (1..=last).collect(), "threats are numbered without a gap");
-    let cited = citations(&files, "threats.md threat", &numbers);
-    assert!(cited > 1, "only {cited} citations");
 }
 
 #[test]
