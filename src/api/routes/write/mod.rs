@@ -123,7 +123,7 @@ impl Handler for WriteHandler {
         }
         let settings = isolate.settings()?;
         let not_created = not_created(settings, request.caller, &self.params.database);
-        // An id is the id of an existing bucket, even if the bucket was deleted a moment ago.
+        // A write to a bucket's id never creates a database. The cache may contain a deleted bucket.
         let may_create = not_created.is_none() && self.lookup.is_none();
         let machine = Write::new(WriteRequest {
             database: self.params.database.clone(),
