@@ -1,5 +1,6 @@
 //! Implements a session of the Worker: decodes each request message and encodes the reply.
 
+use bytes::BytesMut;
 use tidemark::protocol::envelope::{self, EnvelopeError};
 use tidemark::protocol::sql::{FromSql, QueryRequest, SessionReply, ToSql};
 
@@ -23,7 +24,7 @@ struct RunningQuery {
     /// last row.
     writer: Option<Writer>,
     /// The encoded bytes that no reply has contained yet.
-    written: Vec<u8>,
+    written: BytesMut,
     is_cut_short: bool,
     is_done: bool,
     has_rows: bool,
@@ -114,14 +115,16 @@ impl RunningQuery {
         let format = Format::from_name(&request.format);
         let format = format.ok_or_else(|| QueryError::internal("unknown result format"))?;
         let query = engine.open(request)?;
-        let (writer, written) = (None, Vec::new());
+        let (writer, written) = (None, BytesMut::new());
         let (is_cut_short, is_done, has_rows) = (false, false, false);
         Ok(Self { query, format, writer, written, is_cut_short, is_done, has_rows })
     }
 
     fn turn(&mut self, answers: Vec<SessionReply>) -> Result<FromSql, QueryError> {
-        // Encoded bytes are sent before the plan continues, so a slow client slows the plan down.
-        if self.is_done || (answers.is_empty() && self.written.len() >= PIECE_BYTES) {
+        // Encoded bytes are sent before the plan continues, so a slow client slows the plan down, and
+        // encoded bytes never accumulate.
+        if self.is_done || self.written.len() >= PIECE_BYTES {
+            self.query.deliver(answers);
             return Ok(self.reply(Vec::new(), Vec::new(), true));
         }
         let step = self.query.step(answers)?;
@@ -135,12 +138,12 @@ impl RunningQuery {
                 self.has_rows |= batch.num_rows() > 0;
                 writer.write(batch)?;
             }
-            self.written.append(&mut writer.take());
+            self.written.extend_from_slice(&writer.take());
         }
         if step.is_done {
             self.is_done = true;
             if let Some(writer) = self.writer.take() {
-                self.written.append(&mut writer.finish()?);
+                self.written.extend_from_slice(&writer.finish()?);
             }
         }
         Ok(self.reply(step.wanted, step.cancelled, goes_on))
@@ -152,8 +155,7 @@ impl RunningQuery {
         cancelled: Vec<u64>,
         goes_on: bool,
     ) -> FromSql {
-        let rest = self.written.split_off(self.written.len().min(PIECE_BYTES));
-        let piece = std::mem::replace(&mut self.written, rest);
+        let piece = self.written.split_to(self.written.len().min(PIECE_BYTES)).to_vec();
         let is_done = self.is_done && self.written.is_empty();
         let goes_on = !is_done && (goes_on || self.is_done || !self.written.is_empty());
         let has_rows = self.has_rows || self.is_done;

@@ -214,6 +214,12 @@ impl Query {
             }
             self.begin();
         }
+        self.deliver(answers);
+        self.turn()
+    }
+
+    /// Stores `answers` for the next step of a running plan.
+    pub(crate) fn deliver(&self, answers: impl IntoIterator<Item = SessionReply>) {
         for answer in answers {
             match answer {
                 SessionReply::Page(page) => self.exchange.put(page),
@@ -223,7 +229,6 @@ impl Query {
                 SessionReply::Tables(_) | SessionReply::System(..) => {}
             }
         }
-        self.turn()
     }
 
     /// Starts the task that plans and executes the statement.

@@ -40,17 +40,13 @@ pub enum Called {
 }
 
 impl Process {
-    /// Starts the process. The process receives none of the program's environment variables, and
-    /// therefore no secrets.
+    /// Starts the process. The process receives no environment variables, and therefore no secrets.
     ///
     /// # Errors
     /// Returns the operating system's error.
     pub fn start() -> io::Result<Self> {
         let mut command = Command::new(own_program()?);
         command.arg0("tidemark").arg(SQL_PROCESS).env_clear().kill_on_drop(true);
-        // mimalloc must return freed memory at once. A statement in JSON frees memory so often that
-        // mimalloc would keep hundreds of megabytes, and exceed `SQL_PROCESS_BYTES_MAX`.
-        command.env("MIMALLOC_PURGE_DELAY", "0");
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn()?;
         let missing = || io::Error::other("the SQL process has no standard input or output");

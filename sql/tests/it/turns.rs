@@ -1,7 +1,9 @@
 //! Runs plans step by step.
 
+use tidemark::protocol::envelope;
+use tidemark::protocol::sql::{FromSql, ToSql};
 use tidemark_sql::messages::{Page, SessionReply, SessionRequest};
-use tidemark_sql::{Engine, Query, Step};
+use tidemark_sql::{Engine, Query, QuerySession, Step};
 
 use super::database::{Database, Layout, request};
 
@@ -52,6 +54,49 @@ fn step_without_reply_requests_nothing() {
     assert!(step.is_done && step.schema.is_none() && rows(&step) == 0, "{step:?}");
     assert_eq!(query.remaining(), (0, 0));
     assert!(query.step(Vec::new()).unwrap().is_done);
+}
+
+/// A page that arrives while encoded bytes wait must not be encoded yet.
+#[test]
+fn encoded_bytes_do_not_accumulate() {
+    let database = database(64_000);
+    let (engine, mut session) = (Engine::default(), QuerySession::default());
+    let mut turn = |message: &ToSql| {
+        let reply = session.turn(&engine, &envelope::encode(message));
+        envelope::decode::<FromSql>(&reply).unwrap().1
+    };
+    let columns: Vec<String> = (0..20).map(|at| format!("usage AS usage_{at}")).collect();
+    let text = format!("SELECT {} FROM cpu", columns.join(", "));
+    let mut message = ToSql::Open(request(&text, Vec::new()));
+    let layout = Layout { shards: 1, page_rows: 8_000 };
+    let mut pages = Vec::new().into_iter();
+    let (mut pieces, mut pieces_behind_pages) = (0, 0);
+    loop {
+        let reply = turn(&message);
+        let FromSql::Turned { wanted, is_done, piece, .. } = reply else { panic!("{reply:?}") };
+        pieces += usize::from(!piece.is_empty());
+        pieces_behind_pages += usize::from(!piece.is_empty() && pages.len() == 0);
+        if is_done {
+            break;
+        }
+        let answer = |wanted: SessionRequest| match &wanted {
+            SessionRequest::Tables(names) => {
+                let tables = names.iter().filter_map(|name| database.schema(name)).collect();
+                SessionReply::Tables(tables)
+            }
+            request => {
+                if matches!(request, SessionRequest::Scan(_)) {
+                    pages = database.pages(request, layout).into_iter();
+                    pieces_behind_pages = 0;
+                }
+                let bytes = pages.next().unwrap_or_default();
+                let is_last = pages.len() == 0;
+                SessionReply::Page(Page { scan: scan(request), is_last, bytes, ..Page::default() })
+            }
+        };
+        message = ToSql::turn(wanted.into_iter().map(answer).collect());
+    }
+    assert!(pieces > 30 && pieces_behind_pages < 15, "{pieces_behind_pages} of {pieces}");
 }
 
 /// A plan that computes many rows must end its turn, so that the thread can serve other requests.
