@@ -142,6 +142,8 @@ impl Dump {
 fn ends_in_string(line: &[u8], in_string: bool) -> bool {
     let byte = |at: usize| line.get(at).copied();
     let before = |at: usize| at.checked_sub(1).and_then(byte);
+    // A field key may contain an escaped `=`.
+    let is_value = |at: usize| before(at) == Some(b'=') && before(at - 1) != Some(b'\\');
     let mut at = 0;
     if !in_string {
         // The series key ends at the first unescaped space.
@@ -153,7 +155,7 @@ fn ends_in_string(line: &[u8], in_string: bool) -> bool {
     while at < line.len() {
         if open && byte(at) == Some(b'\\') {
             at += 1;
-        } else if byte(at) == Some(b'"') && (open || before(at) == Some(b'=')) {
+        } else if byte(at) == Some(b'"') && (open || is_value(at)) {
             open = !open;
         }
         at += 1;
@@ -203,5 +205,7 @@ mod tests {
         assert_eq!(items(marked), expected);
         assert_eq!(items(Vec::new()), []);
         assert_eq!(items(b"m".to_vec()), [text("m", true)]);
+        let escaped = b"m a\\=\"b=1 5\nn v=1".to_vec();
+        assert_eq!(items(escaped), [text("m a\\=\"b=1 5", true), text("n v=1", true)]);
     }
 }

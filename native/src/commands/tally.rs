@@ -23,14 +23,16 @@ struct Point {
 /// Returns the position of the first unescaped delimiter at or after `start`, or the length of
 /// `text` if none exists.
 fn unescaped(text: &[u8], delimiters: &[u8], start: usize) -> usize {
-    let mut at = start;
-    while let Some(byte) = text.get(at) {
-        if delimiters.contains(byte) {
-            return at;
-        }
-        at += if *byte == b'\\' { 2 } else { 1 };
-    }
-    text.len()
+    let is_end = |at: &usize| {
+        text.get(*at).is_some_and(|byte| delimiters.contains(byte)) && !is_escaped(text, *at)
+    };
+    (start..text.len()).find(is_end).unwrap_or(text.len())
+}
+
+/// Whether a backslash precedes the byte at `at`. As in the server, that backslash may follow
+/// another one.
+fn is_escaped(text: &[u8], at: usize) -> bool {
+    at.checked_sub(1).and_then(|before| text.get(before)) == Some(&b'\\')
 }
 
 /// Returns the point in a line, or `None` if the text is not a point.
@@ -42,10 +44,13 @@ fn point_of(text: &[u8]) -> Option<Point> {
     at += 1;
     while let Some(byte) = text.get(at) {
         match byte {
-            b'\\' => at += 1,
-            b'"' => in_string = !in_string,
-            b',' if !in_string => values += 1,
-            b' ' if !in_string => break,
+            b'\\' if in_string => at += 1,
+            b'"' if in_string => in_string = false,
+            _ if in_string => {}
+            // A string begins directly after the `=` that ends the field key.
+            b'"' => in_string = text.get(at - 1) == Some(&b'=') && !is_escaped(text, at - 1),
+            b',' if !is_escaped(text, at) => values += 1,
+            b' ' if !is_escaped(text, at) => break,
             _ => {}
         }
         at += 1;
@@ -153,6 +158,10 @@ mod tests {
         let line = br#"a\,b\ c,k=\ =1 f=1,g="x, y=1 \" z",h=t 5"#;
         assert_eq!(point_of(line), point("a,b c", 3, Some(5)));
         assert_eq!(point_of(br#"a\=b\"c\\d v=1"#), point(r#"a=b"c\\d"#, 1, None));
+        assert_eq!(point_of(br#"m f\\"g=1,h=2 7"#), point("m", 2, Some(7)));
+        assert_eq!(point_of(br#"m a"b=1,c=2 5"#), point("m", 2, Some(5)));
+        assert_eq!(point_of(br#"a\\,b v=1 5"#), point(r"a\,b", 1, Some(5)));
+        assert_eq!(point_of(br#"m a\="b=1,c="x,\" y" 5"#), point("m", 2, Some(5)));
         assert_eq!(point_of(b"m v=1"), point("m", 1, None));
         assert_eq!(point_of(b"m"), None);
         assert_eq!(point_of(b"m v=1 x"), None);
