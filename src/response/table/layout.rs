@@ -1,6 +1,6 @@
 //! Defines the columns of a table, and finds the values of rows in the chunks of a result.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use crate::model::value::FieldType;
@@ -195,14 +195,17 @@ impl Layout {
 /// Gives each later column with the name of an earlier column the first free suffix `_1`, `_2`, …
 fn make_names_unique(columns: &mut [TableColumn]) {
     let mut taken: BTreeSet<String> = columns.iter().map(|column| column.name.clone()).collect();
-    let mut seen = BTreeSet::new();
+    let mut next_suffixes: BTreeMap<String, usize> = BTreeMap::new();
     for column in columns {
-        if !seen.insert(column.name.clone()) {
-            let mut suffixed = (1..).map(|number| format!("{}_{number}", column.name));
-            if let Some(free) = suffixed.find(|name| !taken.contains(name)) {
-                taken.insert(free.clone());
-                column.name = free;
-            }
+        let Some(next) = next_suffixes.get_mut(&column.name) else {
+            next_suffixes.insert(column.name.clone(), 1);
+            continue;
+        };
+        let mut suffixed = (*next..).map(|number| (number, format!("{}_{number}", column.name)));
+        if let Some((number, free)) = suffixed.find(|(_, name)| !taken.contains(name)) {
+            *next = number + 1;
+            taken.insert(free.clone());
+            column.name = free;
         }
     }
 }
