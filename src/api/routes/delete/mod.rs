@@ -2,6 +2,8 @@
 
 mod predicate;
 
+use std::ops::RangeInclusive;
+
 use serde::Deserialize;
 
 use crate::api::action::Action;
@@ -74,13 +76,16 @@ impl Handler for DeleteHandler {
         body: Received,
     ) -> Result<(), ApiError> {
         let body: Body = body.json()?;
-        let (start_ns, stop_ns) = (time_ns("start", body.start)?, time_ns("stop", body.stop)?);
+        // A range that lies outside the permitted times is empty.
+        let start_ns = time_ns("start", body.start, MIN_TIME_NS..=i64::MAX)?;
+        let stop_ns = time_ns("stop", body.stop, i64::MIN..=MAX_TIME_NS)?;
         let comparisons = predicate::parse(body.predicate.as_deref().unwrap_or_default())?;
         let Some(text) = statement(&comparisons, start_ns, stop_ns)? else { return Ok(()) };
         let statement = influxql::parse_statement(&text, &Params::default());
         let Ok(statement @ Statement::Delete(_)) = statement else {
-            let reason = "the predicate cannot be converted to a DELETE statement";
-            return Err(ApiError::Internal(reason.to_owned()));
+            let reason = "the predicate is too long or contains a control character: use fewer \
+                          comparisons, without control characters";
+            return Err(ApiError::Invalid(reason.to_owned()));
         };
         let want = Want::Policy(self.policy.clone());
         self.machine = Some(delete(statement, self.database.clone(), want, isolate.now_ns()));
@@ -151,13 +156,13 @@ fn is_reserved(key: &str) -> bool {
     matches!(key, "_field" | "_value" | "_time" | "_name") || key.eq_ignore_ascii_case("time")
 }
 
-/// A time outside the permitted range becomes the first or the last permitted time. Clients send
-/// such times to select all points.
-fn time_ns(name: &str, text: Option<String>) -> Result<i64, ApiError> {
+/// A time outside the permitted range becomes an end of `limits`. Clients send such times to select
+/// all points.
+fn time_ns(name: &str, text: Option<String>, limits: RangeInclusive<i64>) -> Result<i64, ApiError> {
     match time_literal::parse(text.as_deref().unwrap_or_default(), |_| 0) {
         Ok(time_ns) => Ok(time_ns),
-        Err(InvalidTime::Overflow(_)) => Ok(MAX_TIME_NS),
-        Err(InvalidTime::Underflow(_)) => Ok(MIN_TIME_NS),
+        Err(InvalidTime::Overflow(_)) => Ok(*limits.end()),
+        Err(InvalidTime::Underflow(_)) => Ok(*limits.start()),
         Err(InvalidTime::Syntax) => Err(ApiError::Invalid(format!(
             "invalid RFC3339Nano for field {name}, please format your time with RFC3339Nano \
              format, example: 2009-01-02T23:00:00Z"
