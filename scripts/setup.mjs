@@ -41,12 +41,12 @@ async function untilRunnable(program) {
 
 let rustVersion;
 
-/** Throws a [UserError] if no C compiler is installed. rustc links programs with a C compiler. */
-export async function checkLinker(compilers = ['cc', 'gcc', 'clang']) {
-  for (const compiler of compilers) {
-    const { code } = await run(compiler, ['--version'], { quiet: true });
-    if (code === 0) return;
-  }
+/** Throws a [UserError] if no C compiler is installed. Except on Windows, rustc links with `cc`. */
+export async function checkLinker(compiler = 'cc') {
+  const isConfigured = Object.keys(process.env).some((name) => /^CARGO_TARGET_.*_LINKER$/.test(name));
+  if (process.platform === 'win32' || isConfigured) return;
+  const { code } = await run(compiler, ['--version'], { quiet: true });
+  if (code === 0) return;
   throw new UserError(
     'A C compiler is not installed, but Rust needs it to link programs. Install it and start again: on Debian and ' +
       'Ubuntu with `apt-get install gcc libc6-dev`, on macOS with `xcode-select --install`.',
@@ -62,7 +62,6 @@ async function checkRust() {
   if (compiler.code !== 0 || cargo.code !== 0) {
     throw new UserError('Rust is not installed: install rustup (https://rustup.rs) and start again.');
   }
-  await checkLinker();
   const asked = ['--print', 'target-libdir', '--target', wasmTarget];
   const libraries = await run('rustc', asked, { quiet: true });
   if (libraries.code !== 0 || !existsSync(libraries.output.trim())) {
@@ -85,6 +84,7 @@ async function buildBindgen() {
   const inputs = fingerprint(['scripts/bindgen'], [await rust()]);
   const about = { stamp: '.cache/stamps/bindgen', inputs, outputs: [program], lasts: '(once)' };
   await step('The JavaScript generator', about, async () => {
+    await checkLinker();
     const args = ['build', '--locked', '--manifest-path', at('scripts', 'bindgen', 'Cargo.toml'), '--target-dir', folder];
     await must('Compiling the JavaScript generator', 'cargo', args);
   });

@@ -22,7 +22,8 @@ pub struct Measurement {
 /// The name of a measurement, or a pattern for names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MeasurementName {
-    /// Exactly this name. In 1.x, an empty name means every measurement.
+    /// Exactly this name. An empty name means every measurement in lists such as SHOW SERIES, and is
+    /// an error elsewhere, as in 1.x.
     Name(String),
     /// All measurements that match the regex.
     Regex(Regex),

@@ -31,8 +31,8 @@ struct MetricsHandler {
 
 /// Creates the handler for `GET /metrics`.
 pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
-    let missing = "name the database with the parameter db; /metrics/targets lists all databases \
-                   as targets";
+    let missing = "name the database with the parameter db; /metrics/targets lists the \
+                   databases whose metrics the caller may read";
     let database = request.url.filled("db").ok_or_else(|| ApiError::Invalid(missing.to_owned()))?;
     let database = database.to_owned();
     let statement = Statement::ShowStats { database: Some(database.clone()), module: None };
