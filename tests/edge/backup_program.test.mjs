@@ -86,7 +86,7 @@ test('a database is backed up, deleted and restored by the program', async (t) =
   assert.match((await run(server, ['verify', id])).said, new RegExp(`${id} is undamaged`));
   assert.match((await run(server, ['restore', id], 1)).said, /409: the database is not empty/);
   const list = join(server.folder, 'deployment.jsonl');
-  assert.match((await run(server, ['export', '--access', list])).said, /1 of user/);
+  assert.match((await run(server, ['export', '--access', list])).said, /user 1/);
   assert.equal(statSync(list).mode & 0o777, 0o600);
   assert.ok(!readFileSync(list, 'utf8').includes('long enough'));
 
