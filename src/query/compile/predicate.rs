@@ -28,10 +28,7 @@ impl Scope<'_> {
 
     /// A subquery's group tag is both a field and a tag, but only the tag can be ordered. A cast to
     /// a type that no tag has selects the field.
-    fn ordered(self, mut expr: &Expr, operand: Operand) -> Operand {
-        while let Expr::Paren(inner) = expr {
-            expr = inner;
-        }
+    fn ordered(self, expr: &Expr, operand: Operand) -> Operand {
         use Cast::{Boolean, Float, Integer, Unsigned};
         if matches!(expr, Expr::VarRef { cast: Some(Float | Integer | Unsigned | Boolean), .. }) {
             return operand;
