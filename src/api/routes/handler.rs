@@ -65,14 +65,21 @@ impl Received {
 
     /// Parses the bytes as a JSON object.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
-        // Serde would read an array as the values of a struct.
-        if self.bytes().trim_ascii_start().starts_with(b"[") {
-            let reason = "the body is not valid: expected a JSON object";
-            return Err(ApiError::Invalid(reason.to_owned()));
-        }
-        serde_json::from_slice(self.bytes())
-            .map_err(|e| ApiError::Invalid(format!("the body is not valid: {e}")))
+        json_object(self.bytes())
+            .map_err(|reason| ApiError::Invalid(format!("the body is not valid: {reason}")))
     }
+}
+
+/// Parses a JSON object.
+///
+/// # Errors
+/// The reason why `bytes` is not an object of this type.
+pub fn json_object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    // Serde would read an array as the values of a struct.
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        return Err("expected a JSON object".to_owned());
+    }
+    serde_json::from_slice(bytes).map_err(|error| error.to_string())
 }
 
 /// The outcome of a request for the log, in addition to its status.

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::api::error::ApiError;
 use crate::api::form_body::form_fields;
 use crate::api::http::{Parameters, RequestHead};
+use crate::api::routes::handler::json_object;
 use crate::model::name;
 use crate::response::table::{FormatError, TableFormat};
 
@@ -112,12 +113,8 @@ impl QueryRequest {
         if let Some(form) = &form {
             check_once(form)?;
         }
-        if form.is_none() && body.trim_ascii_start().starts_with(b"[") {
-            return Err(RequestError::Body("expected a JSON object".to_owned()).into());
-        }
         let json = match (&form, body.is_empty()) {
-            (None, false) => serde_json::from_slice(body)
-                .map_err(|error| RequestError::Body(error.to_string()))?,
+            (None, false) => json_object(body).map_err(RequestError::Body)?,
             _ => JsonBody::default(),
         };
         let text = |name: &str| form.as_ref().and_then(|form| form.get(name)).or(url.get(name));
