@@ -1,15 +1,16 @@
-// A thread that repeats one request until it receives a message. Its own event loop keeps the
-// measured latencies free of the time that the repeated request takes in this program.
+// A process that repeats one request until it receives a second message. The first message is the
+// request. A process can have a priority of its own.
 
-import { parentPort, workerData } from 'node:worker_threads';
+import { once } from 'node:events';
 
 import { send } from './hostile.mjs';
 
-const { target, request } = workerData;
+const [{ target, request }] = await once(process, 'message');
 let [isOver, count, status] = [false, 0, null];
-parentPort?.once('message', () => (isOver = true));
+process.once('message', () => (isOver = true));
 while (!isOver) {
   status = await send(target, request);
   count += 1;
 }
-parentPort?.postMessage({ count, status });
+process.send({ count, status });
+process.disconnect();

@@ -1,4 +1,5 @@
-// Measures points per second, CPU time and latencies of writes. Tidemark and InfluxDB take turns.
+// Measures points per second, CPU time and latencies of writes. Tidemark, InfluxDB and VictoriaMetrics
+// take turns.
 //
 // Each case starts new servers with one database, so that Tidemark flushes during the measurement.
 // After the last turn, the benchmark compares the responses of the servers.
@@ -30,10 +31,11 @@ const cases = [
     one('cpu integers', 4, '', { gzip }),
     one('cpu integers', 8, 3.5, { gzip }),
   ]),
+  one('cpu integers', 32, ''),
   ...[1, 8].map((connections) => one('cpu integers', connections, 1.5, { points: 1000 })),
   ...[100, 1].flatMap((points) => [1, 8].map((connections) => one('cpu integers', connections, '', { points }))),
   ...[['two decimals', 3], ['full floats', 2.5], ['iot mix', 3], ['million series', 3]].flatMap(
-    ([shape, aim]) => [1, 8].map((connections) => one(shape, connections, aim)),
+    ([shape, aim]) => [1, 8, 32].map((connections) => one(shape, connections, connections === 32 ? '' : aim)),
   ),
 ];
 
@@ -49,9 +51,10 @@ const checks = { 'million series': "SELECT count(*) FROM m WHERE site = 's7'" };
 
 const head = [
   'case', 'k points/s', 'InfluxDB', 'ratio', 'aim', 'CPU s/M', 'InfluxDB CPU s/M', 'CPU ratio',
-  'p50 ms', 'p99 ms', 'InfluxDB p50 ms', 'InfluxDB p99 ms',
+  'p50 ms', 'p99 ms', 'InfluxDB p50 ms', 'InfluxDB p99 ms', 'VictoriaMetrics', 'ratio to it',
 ];
-const compared = ['ratio', 'CPU ratio'];
+const compared = ['ratio', 'CPU ratio', 'ratio to it'];
+const peers = ['InfluxDB', 'VictoriaMetrics'];
 
 /**
  * Runs the cases in which a word starts with a text of `only`. `starters` start the servers, with
@@ -81,6 +84,8 @@ export async function ingestTable(starters, { quick = false, only = [], hasPeer 
       '`npm start` (no local observability, no log of requests, `WRANGLER_LOG=error`). The next rows are plain ' +
       '`workerd serve` and the native host. Each case starts new servers and has three turns, in ' +
       'which the servers alternate. The bodies are compressed in advance.',
+    'VictoriaMetrics acknowledges a write before it is on disk; InfluxDB and Tidemark acknowledge it afterwards. ' +
+      'Its column contains thousand points per second.',
     'The ratio is the points per second ÷ the points per second of InfluxDB in the same turn (median of the turns). ' +
       'CPU s/M is the number of CPU seconds of all processes per million points, and the CPU ratio is InfluxDB ÷ ' +
       'Tidemark. p50 and p99 are latencies of a batch in all turns, including flushes.',
@@ -92,7 +97,7 @@ export async function ingestTable(starters, { quick = false, only = [], hasPeer 
 }
 
 function print(cells) {
-  const widths = [62, 10, 9, 6, 4, 8, 17, 10, 7, 7, 16, 16];
+  const widths = [62, 10, 9, 6, 4, 8, 17, 10, 7, 7, 16, 16, 16, 12];
   const line = cells.map((cell, i) => (i ? ` ${cell}`.padStart(widths[i]) : cell.padEnd(widths[i])));
   console.log(line.join(''));
 }
@@ -103,17 +108,18 @@ async function measure(starters, each, plan) {
     const results = await turns(targets, each, plan);
     const answers = [];
     const check = checks[each.shape] ?? 'SELECT count(*) FROM /.*/';
-    for (const target of targets) answers.push(await ask(target, db, check));
+    const influxql = targets.filter(answersInfluxql);
+    for (const target of influxql) answers.push(await ask(target, db, check));
     for (const [i, answer] of answers.entries()) {
       const difference = i > 0 && sameAnswer(answers[0], answer);
-      if (difference) throw new Error(`${targets[0].name} and ${targets[i].name}: ${difference}`);
+      if (difference) throw new Error(`${influxql[0].name} and ${influxql[i].name}: ${difference}`);
     }
-    const peer = results[targets.findIndex((target) => target.name === 'InfluxDB')];
+    const theirs = peers.map((name) => results[targets.findIndex((target) => target.name === name)]);
     const rows = [];
     for (const [i, target] of targets.entries()) {
-      if (target.name === 'InfluxDB') continue;
+      if (peers.includes(target.name)) continue;
       const name = `${nameOf(each)}${i > 0 ? `, ${target.name}` : ''}`;
-      rows.push(cells(name, i > 0 ? '' : each.aim, results[i], peer, i === 0));
+      rows.push(cells(name, i > 0 ? '' : each.aim, results[i], theirs, i === 0));
       print(rows.at(-1));
     }
     return rows;
@@ -121,6 +127,8 @@ async function measure(starters, each, plan) {
     await stopAll(targets);
   }
 }
+
+const answersInfluxql = (target) => target.name !== 'VictoriaMetrics';
 
 async function turns(targets, { shape, connections, points, gzip }, plan) {
   const [, , , make] = shapes.find(([name]) => name === shape);
@@ -130,7 +138,7 @@ async function turns(targets, { shape, connections, points, gzip }, plan) {
   const more = timesAsMany[points] ?? 1;
   const batches = (connections === 1 && !isMillion ? plan.alone : plan.together) * more;
   const warm = isMillion ? 20 : plan.warm * more;
-  for (const target of targets) await ask(target, '', `CREATE DATABASE ${db}`);
+  for (const target of targets.filter(answersInfluxql)) await ask(target, '', `CREATE DATABASE ${db}`);
   const results = targets.map(() => []);
   for (let turn = 0; turn <= plan.turns; turn++) {
     const bodies = [];
@@ -146,7 +154,7 @@ async function turns(targets, { shape, connections, points, gzip }, plan) {
   return results;
 }
 
-function cells(name, aim, ours, theirs, withPeer) {
+function cells(name, aim, ours, [theirs, victoria], withPeer) {
   const of = (results, key) => median(results.map((result) => result[key]));
   const ratio = (key, above, below) =>
     median(above.map((result, turn) => result[key] / below[turn][key])).toFixed(2);
@@ -159,6 +167,7 @@ function cells(name, aim, ours, theirs, withPeer) {
   const latency = (results, share) =>
     percentile(results.flatMap(({ latencies }) => latencies), share).toFixed(1);
   const peer = (cell) => (theirs && withPeer ? cell() : '');
+  const ifVictoria = (cell) => (victoria ? cell() : '');
   return [
     name,
     thousands(ours),
@@ -172,5 +181,7 @@ function cells(name, aim, ours, theirs, withPeer) {
     latency(ours, 0.99),
     peer(() => latency(theirs, 0.5)),
     peer(() => latency(theirs, 0.99)),
+    withPeer ? ifVictoria(() => thousands(victoria)) : '',
+    ifVictoria(() => ratio('rate', ours, victoria)),
   ].map(String);
 }

@@ -31,7 +31,7 @@ import { lists, queries } from './queries.mjs';
 import { recordNative } from './queries_native.mjs';
 import { types } from './query_types.mjs';
 import { scale } from './scale.mjs';
-import { hasInfluxdb, influxdb, native, plain, startAll, stopAll, tidemark } from './servers.mjs';
+import { hasInfluxdb, hasVictoriaMetrics, influxdb, native, plain, startAll, stopAll, tidemark, victoriaMetrics } from './servers.mjs';
 import { shares } from './shares.mjs';
 import { sql } from './sql.mjs';
 
@@ -79,7 +79,7 @@ async function small(node) {
 async function ingest(node) {
   const peer = hasInfluxdb() ? [() => influxdb()] : [];
   const workers = onlyNative ? [] : [() => tidemark(node), () => plain()];
-  const starters = [...workers, () => native(), ...peer];
+  const starters = [...workers, () => native(), ...peer, ...(hasVictoriaMetrics() ? [victoriaMetrics] : [])];
   return ingestTable(starters, { quick, only: names, hasPeer: peer.length > 0 });
 }
 

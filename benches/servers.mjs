@@ -1,10 +1,12 @@
 // Starts the servers that the benchmarks measure. Each server is `{ name, url, pid, folder,
 // headers, stop }`. `stop` deletes the data of the server, unless the caller provided the folder.
 
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 
 import { freePort, startServer } from '../scripts/dev-server.mjs';
 import { startNative } from '../scripts/native.mjs';
@@ -91,6 +93,39 @@ export async function influxdb(kept = undefined) {
     process.off('exit', end);
   };
   return { name: 'InfluxDB', url, pid, folder: directory, headers: {}, stop };
+}
+
+/** Prints a line if VictoriaMetrics is not installed. */
+export function hasVictoriaMetrics() {
+  const missing = spawnSync('victoria-metrics', ['--version'], { stdio: 'ignore' }).error;
+  if (missing) console.log('skipped: VictoriaMetrics (Debian package victoria-metrics is not installed)');
+  return !missing;
+}
+
+/** Each field of a measurement is a series of its own, and times have milliseconds. */
+export async function victoriaMetrics() {
+  const folder = newFolder();
+  const address = `127.0.0.1:${await freePort()}`;
+  const options = [`-httpListenAddr=${address}`, `-storageDataPath=${join(folder, 'data')}`, '-retentionPeriod=100y'];
+  const child = spawn('victoria-metrics', options, { stdio: 'ignore' });
+  const ended = once(child, 'exit');
+  const end = () => child.kill('SIGKILL');
+  process.on('exit', end);
+  const stop = async () => {
+    end();
+    await ended;
+    process.off('exit', end);
+    remove(folder);
+  };
+  const url = `http://${address}`;
+  for (let tries = 0; !(await fetch(`${url}/health`).catch(() => null))?.ok; tries += 1) {
+    if (tries > 200 || child.exitCode !== null) {
+      await stop();
+      throw new Error('VictoriaMetrics does not answer');
+    }
+    await delay(50);
+  }
+  return { name: 'VictoriaMetrics', url, pid: child.pid, folder, headers: {}, stop };
 }
 
 /** If a server does not start, stops the others. */
