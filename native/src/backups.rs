@@ -1,8 +1,9 @@
 //! Stores backups in a folder. Each object of a backup is a file, and the object's key is the
 //! file's path.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use tidemark::model::limits::BACKUP_NAMES_MAX;
@@ -30,7 +31,7 @@ fn answer(folder: &Path, message: ToBackups) -> std::io::Result<FromBackups> {
         ToBackups::Put { key, object } => {
             let path = path(folder, &key)?;
             if !path.exists() {
-                put(&path, &object)?;
+                put(folder, &path, &object)?;
             }
             Ok(FromBackups::Done)
         }
@@ -68,12 +69,22 @@ fn path(folder: &Path, key: &str) -> std::io::Result<PathBuf> {
     Err(std::io::Error::new(ErrorKind::InvalidInput, format!("\"{key}\" is not a valid key")))
 }
 
-/// Writes a file so that it is either complete and durable, or missing.
-fn put(path: &Path, object: &[u8]) -> std::io::Result<()> {
+/// Writes a file so that it is either complete and durable, or missing. Only the owner has access.
+fn put(root: &Path, path: &Path, object: &[u8]) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(path);
-    fs::create_dir_all(folder)?;
+    if !folder.exists() {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        // The entry of each new folder is durable when its parent is.
+        for parent in folder.ancestors().skip(1).take_while(|parent| parent.starts_with(root)) {
+            File::open(parent)?.sync_all()?;
+        }
+    }
     let unfinished = folder.join(format!("{UNFINISHED}{:016x}", random_u64()));
-    let written = File::create_new(&unfinished)
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&unfinished)
         .and_then(|mut file| file.write_all(object).and_then(|()| file.sync_all()))
         .and_then(|()| fs::rename(&unfinished, path))
         .and_then(|()| File::open(folder)?.sync_all());
@@ -101,6 +112,8 @@ fn names(folder: &Path) -> std::io::Result<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -121,6 +134,10 @@ mod tests {
         put("a/b/2", b"two");
         put("a/b/1", b"one");
         put("a/b/1", b"another");
+        for (path, mode) in [("a", 0o700), ("a/b", 0o700), ("a/b/1", 0o600)] {
+            let found = fs::metadata(folder.join(path)).unwrap().permissions().mode();
+            assert_eq!(found & 0o777, mode, "{path}");
+        }
         assert_eq!(list(None), names(&["1", "2"]));
         assert_eq!(list(Some("1")), names(&["2"]));
         let get = || answer(&folder, ToBackups::Get { key: "a/b/1".into() }).unwrap();

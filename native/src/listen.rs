@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use tidemark::api::settings::Settings;
 use tidemark::protocol::call::Address;
@@ -37,6 +38,7 @@ const LOOK: Duration = Duration::from_millis(5);
 
 /// Runs the database until a termination signal arrives.
 pub fn serve(options: Options) -> Result<(), Failure> {
+    permit_open_files();
     let tls = options.tls.as_ref().map(|(cert, key)| tls(cert, key)).transpose()?;
     let folder = Folder::open(&options.data)?;
     if let Some(backups) = &options.backups {
@@ -122,6 +124,14 @@ fn start(
         );
     }
     Ok(threads)
+}
+
+/// Raises the limit of open files to the maximum that the system permits. Each connection and each
+/// object needs open files, and the usual limit of 1,024 files is too low for hundreds of databases.
+fn permit_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    // If the system refuses, the program runs with the usual limit.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 async fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Failure> {

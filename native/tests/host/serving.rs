@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::process::{Command, Stdio};
 
 use crate::server::{Place, Server, command, eventually, status};
 
@@ -20,6 +21,23 @@ fn databases_work_across_threads() {
     }
     let names = server.query("", "SHOW DATABASES");
     assert!(names.contains(r#"[["d0"],["d1"],["d2"],["d3"],["d4"],["d5"],["d6"],["d7"]]"#));
+}
+
+#[test]
+fn open_files_exceed_soft_limit() {
+    let place = Place::new();
+    let given = command(&place.0);
+    let mut limited = Command::new("sh");
+    limited.args(["-c", r#"ulimit -Sn 64 && exec "$0" "$@""#]).arg(given.get_program());
+    limited.args(given.get_args());
+    limited.envs(given.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    limited.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let server = Server::of(limited);
+    for number in 0..20 {
+        let database = format!("d{number}");
+        server.create(&database);
+        server.write(&database, "m v=1 1");
+    }
 }
 
 #[test]
