@@ -8,7 +8,7 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::{
     SortColumn, SortOptions, concat_batches, lexsort_to_indices, take_record_batch,
 };
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{Fields, Schema, SchemaRef};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
@@ -47,8 +47,12 @@ impl GapFillExec {
         bins: Bins,
         range: (i64, i64),
     ) -> Self {
+        let schema = input.schema();
+        let fields = schema.fields().iter().zip(&fills).map(|(field, fill)| fill.field(field));
+        let schema =
+            Schema::new_with_metadata(fields.collect::<Fields>(), schema.metadata().clone());
         let properties = PlanProperties::new(
-            EquivalenceProperties::new(input.schema()),
+            EquivalenceProperties::new(Arc::new(schema)),
             Partitioning::UnknownPartitioning(1),
             EmissionType::Final,
             Boundedness::Bounded,
@@ -67,8 +71,7 @@ impl GapFillExec {
             reservation.try_grow(3 * batch.get_array_memory_size())?;
             batches.push(batch);
         }
-        let schema = input.schema();
-        let rows = concat_batches(&schema, &batches)?;
+        let rows = concat_batches(&input.schema(), &batches)?;
         drop(batches);
         let rows = sorted(&rows, &self.fills, self.time)?;
         let rows = Rows::new(rows, self.time, &self.fills, &self.bins, self.range)?;
@@ -77,7 +80,7 @@ impl GapFillExec {
             filler: Filler::new(&self.fills, self.time),
             rows,
             at: 0,
-            schema,
+            schema: self.schema(),
             _reservation: reservation,
         })
     }

@@ -4,12 +4,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, Int64Array, PrimitiveArray, RecordBatch,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, PrimitiveArray, RecordBatch,
     StructArray, TimestampNanosecondArray, UInt32Array,
 };
+use datafusion::arrow::compute::kernels::zip::zip;
 use datafusion::arrow::compute::{partition, take};
 use datafusion::arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
 use datafusion::error::{DataFusionError, Result};
+use datafusion::scalar::ScalarValue;
 
 use super::node::Fill;
 use crate::error::{Fault, QueryError};
@@ -169,7 +171,7 @@ impl Filler {
                     take(column, &groups, None)?
                 }
                 Fill::Null => take(column, &rows.picks(&range), None)?,
-                Fill::Zero => zeros(&take(column, &rows.picks(&range), None)?, rows, &range),
+                Fill::Zero => zeros(&take(column, &rows.picks(&range), None)?, rows, &range)?,
                 Fill::Previous => {
                     let picks: UInt32Array = range
                         .clone()
@@ -219,13 +221,11 @@ fn bins_column(rows: &Rows, range: &Range<usize>, data_type: &DataType) -> Array
 }
 
 /// Replaces the counts of added rows with 0.
-fn zeros(counts: &ArrayRef, rows: &Rows, range: &Range<usize>) -> ArrayRef {
-    let Some(counts) = counts.as_primitive_opt::<Int64Type>() else { return Arc::clone(counts) };
-    let filled = counts.iter().zip(range.clone()).map(|(count, row)| match rows.pick(row) {
-        Some(_) => count,
-        None => Some(0),
-    });
-    Arc::new(filled.collect::<Int64Array>())
+fn zeros(counts: &ArrayRef, rows: &Rows, range: &Range<usize>) -> Result<ArrayRef> {
+    let is_original: BooleanArray =
+        range.clone().map(|row| Some(rows.pick(row).is_some())).collect();
+    let zero = ScalarValue::new_zero(counts.data_type())?.to_scalar()?;
+    Ok(zip(&is_original, counts, &zero)?)
 }
 
 enum Point {

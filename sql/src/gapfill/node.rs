@@ -5,9 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::arrow::datatypes::IntervalMonthDayNano;
+use datafusion::arrow::datatypes::{FieldRef, IntervalMonthDayNano};
 use datafusion::catalog::Session;
-use datafusion::common::DFSchemaRef;
+use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::error::Result;
 use datafusion::execution::context::QueryPlanner;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
@@ -58,11 +58,27 @@ pub(super) struct GapFill {
     schema: DFSchemaRef,
 }
 
+impl Fill {
+    /// Returns the field of the filled column. An aggregate without NULLs may have NULLs in the added
+    /// rows.
+    pub(super) fn field(self, field: &FieldRef) -> FieldRef {
+        match self {
+            Self::Key | Self::Zero => Arc::clone(field),
+            Self::Null | Self::Previous | Self::Linear => {
+                Arc::new(field.as_ref().clone().with_nullable(true))
+            }
+        }
+    }
+}
+
 impl GapFill {
     /// Creates the node above an aggregate. The node and the aggregate have the same columns.
-    pub(super) fn new(input: LogicalPlan, spec: Spec) -> Self {
-        let schema = Arc::clone(input.schema());
-        Self { input, spec, schema }
+    pub(super) fn new(input: LogicalPlan, spec: Spec) -> Result<Self> {
+        let columns = input.schema().iter().zip(&spec.fills);
+        let columns = columns.map(|((table, field), fill)| (table.cloned(), fill.field(field)));
+        let metadata = input.schema().metadata().clone();
+        let schema = DFSchema::new_with_metadata(columns.collect(), metadata)?;
+        Ok(Self { input, spec, schema: Arc::new(schema) })
     }
 }
 

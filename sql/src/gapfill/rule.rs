@@ -18,6 +18,9 @@ use super::range::range;
 use crate::error::QueryError;
 use crate::functions::binning::Binning;
 
+/// The aggregates that are 0 without rows.
+const COUNTS: [&str; 3] = ["approx_distinct", "count", "regr_count"];
+
 #[derive(Debug)]
 pub(super) struct FillGaps;
 
@@ -160,7 +163,7 @@ fn fill_aggregate(aggregate: &Aggregate, filled: &[Filled]) -> Result<Option<Log
         on_wall_clock,
         range: (range.first_ns, range.last_ns),
     };
-    let node = GapFill::new(input, spec);
+    let node = GapFill::new(input, spec)?;
     Ok(Some(LogicalPlan::Extension(Extension { node: Arc::new(node) })))
 }
 
@@ -215,7 +218,7 @@ fn constants(arguments: &[Expr]) -> Result<(IntervalMonthDayNano, i64)> {
 fn own_fill(aggregate: &Expr) -> Fill {
     match aggregate {
         Expr::Alias(alias) => own_fill(&alias.expr),
-        Expr::AggregateFunction(call) if call.func.name() == "count" => Fill::Zero,
+        Expr::AggregateFunction(call) if COUNTS.contains(&call.func.name()) => Fill::Zero,
         _ => Fill::Null,
     }
 }
