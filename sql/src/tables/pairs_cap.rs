@@ -2,7 +2,6 @@
 //! to the number of compared pairs, both in total and per turn, because such a join can compare
 //! many pairs without finding a match.
 
-use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,19 +9,14 @@ use std::task::{Context, Poll};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result;
-use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::PhysicalExpr;
+use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream};
 use datafusion::physical_plan::joins::NestedLoopJoinExec;
-use datafusion::physical_plan::{
-    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
-    ReplaceChildrenOptions,
-};
+use datafusion::physical_plan::{ChildrenPropertiesMode, ExecutionPlan, ReplaceChildrenOptions};
 use futures::Stream;
 
-use crate::error::{Fault, QueryError};
 use crate::limits::{PAIRS_MAX, PAIRS_PER_ROW, TURN_ROWS_MAX};
+use crate::tables::rows_cap::{Limit, RowsCap};
 use crate::turns::Pace;
 
 /// Adds a cap to both sides of a join that compares all pairs of rows. Does not change other
@@ -35,8 +29,8 @@ pub(super) fn cap(node: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>
     let children = node.children().into_iter().zip([Side::Held, Side::Streamed]);
     let capped: Vec<Arc<dyn ExecutionPlan>> = children
         .map(|(input, side)| {
-            let (input, held) = (Arc::clone(input), Arc::clone(&held));
-            Arc::new(PairsCap { input, side, held }) as Arc<dyn ExecutionPlan>
+            let limit = Limit::Pairs(side, Arc::clone(&held));
+            Arc::new(RowsCap { input: Arc::clone(input), limit }) as Arc<dyn ExecutionPlan>
         })
         .collect();
     let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
@@ -44,68 +38,21 @@ pub(super) fn cap(node: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Side {
+pub(super) enum Side {
     /// The join reads this side completely and keeps its rows in memory.
     Held,
     /// The join compares each batch of this side with all rows that it keeps in memory.
     Streamed,
 }
 
-#[derive(Debug)]
-struct PairsCap {
-    input: Arc<dyn ExecutionPlan>,
+/// Returns the rows of one side of a join.
+pub(super) fn compared(
+    input: SendableRecordBatchStream,
     side: Side,
     held: Arc<AtomicUsize>,
-}
-
-impl DisplayAs for PairsCap {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PairsCap: {PAIRS_MAX}")
-    }
-}
-
-impl ExecutionPlan for PairsCap {
-    fn name(&self) -> &'static str {
-        "PairsCap"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.input.properties()
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let input = children.pop().unwrap_or_else(|| Arc::clone(&self.input));
-        Ok(Arc::new(Self { input, side: self.side, held: Arc::clone(&self.held) }))
-    }
-
-    fn execute(
-        &self,
-        partition: usize,
-        context: Arc<TaskContext>,
-    ) -> Result<SendableRecordBatchStream> {
-        let pace = Pace::of(&context);
-        let input = self.input.execute(partition, context)?;
-        let (side, held) = (self.side, Arc::clone(&self.held));
-        Ok(Box::pin(Compared { input, side, held, pairs: 0, rest: None, pace }))
-    }
+    pace: Arc<Pace>,
+) -> SendableRecordBatchStream {
+    Box::pin(Compared { input, side, held, pairs: 0, rest: None, pace })
 }
 
 struct Compared {
@@ -131,11 +78,7 @@ impl Compared {
         let pairs = rows.saturating_mul(held);
         self.pairs = self.pairs.saturating_add(pairs);
         if self.pairs > PAIRS_MAX {
-            let message = format!(
-                "a join compares more than {PAIRS_MAX} pairs of rows: narrow the time range, or \
-                 join on equal columns"
-            );
-            return Err(QueryError { fault: Fault::Memory, message }.into());
+            return Err(Limit::Pairs(self.side, Arc::clone(&self.held)).error().into());
         }
         self.pace.made(pairs / PAIRS_PER_ROW);
         let left = batch.num_rows() - rows;

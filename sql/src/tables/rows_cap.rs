@@ -5,6 +5,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::task::{Context, Poll};
 
 use datafusion::arrow::array::RecordBatch;
@@ -30,8 +31,10 @@ use datafusion::physical_plan::{
 use futures::Stream;
 
 use crate::error::{Fault, QueryError};
-use crate::limits::{MADE_ROWS_MAX, RECURSION_ROWS_MAX, ROWS_PER_BATCH_MIN, WINDOW_ROWS_MAX};
-use crate::tables::pairs_cap;
+use crate::limits::{
+    MADE_ROWS_MAX, PAIRS_MAX, RECURSION_ROWS_MAX, ROWS_PER_BATCH_MIN, WINDOW_ROWS_MAX,
+};
+use crate::tables::pairs_cap::{self, Side};
 use crate::turns::Pace;
 
 #[derive(Debug)]
@@ -93,51 +96,61 @@ fn makes_rows(node: &Arc<dyn ExecutionPlan>) -> Option<Limit> {
     makes.then_some(Limit::Made)
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Limit {
+#[derive(Clone, Debug)]
+pub(super) enum Limit {
     Held,
     Made,
     Recursive,
+    /// A limit on the pairs of rows that a join compares: the side, and the rows of the side that
+    /// the join keeps in memory.
+    Pairs(Side, Arc<AtomicUsize>),
 }
 
 impl Limit {
-    fn rows(self) -> usize {
+    fn rows(&self) -> usize {
         match self {
             Self::Held => WINDOW_ROWS_MAX,
             Self::Made => MADE_ROWS_MAX,
             Self::Recursive => RECURSION_ROWS_MAX,
+            Self::Pairs(..) => PAIRS_MAX,
         }
     }
 
-    fn error(self) -> QueryError {
+    pub(super) fn error(&self) -> QueryError {
         let what = match self {
             Self::Held => "a window function or string_agg processes",
             Self::Made => "a join or a series returns",
             Self::Recursive => "a recursive query returns",
+            Self::Pairs(..) => "a join compares",
         };
-        let rows = self.rows();
-        let message =
-            format!("{what} more than {rows} rows: narrow the time range or aggregate first");
+        let (unit, remedy) = match self {
+            Self::Pairs(..) => ("pairs of rows", "narrow the time range, or join on equal columns"),
+            _ => ("rows", "narrow the time range or aggregate first"),
+        };
+        let message = format!("{what} more than {} {unit}: {remedy}", self.rows());
         QueryError { fault: Fault::Memory, message }
     }
 }
 
 /// An operator that returns an error if its input has too many rows.
 #[derive(Debug)]
-struct RowsCap {
-    input: Arc<dyn ExecutionPlan>,
-    limit: Limit,
+pub(super) struct RowsCap {
+    pub(super) input: Arc<dyn ExecutionPlan>,
+    pub(super) limit: Limit,
 }
 
 impl DisplayAs for RowsCap {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RowsCap: {}", self.limit.rows())
+        write!(f, "{}: {}", self.name(), self.limit.rows())
     }
 }
 
 impl ExecutionPlan for RowsCap {
     fn name(&self) -> &'static str {
-        "RowsCap"
+        match self.limit {
+            Limit::Pairs(..) => "PairsCap",
+            _ => "RowsCap",
+        }
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {
@@ -164,7 +177,7 @@ impl ExecutionPlan for RowsCap {
         mut children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let input = children.pop().unwrap_or_else(|| Arc::clone(&self.input));
-        Ok(Arc::new(Self { input, limit: self.limit }))
+        Ok(Arc::new(Self { input, limit: self.limit.clone() }))
     }
 
     fn execute(
@@ -174,7 +187,10 @@ impl ExecutionPlan for RowsCap {
     ) -> Result<SendableRecordBatchStream> {
         let pace = Pace::of(&context);
         let input = self.input.execute(partition, context)?;
-        Ok(Box::pin(Capped { input, rows: 0, limit: self.limit, pace }))
+        Ok(match self.limit.clone() {
+            Limit::Pairs(side, held) => pairs_cap::compared(input, side, held, pace),
+            limit => Box::pin(Capped { input, rows: 0, limit, pace }),
+        })
     }
 }
 
