@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use serde_json::Value;
+use tidemark::influxql::ast::BinaryOp;
 use tidemark::influxql::bound_params::Params;
 use tidemark::influxql::duration;
 use tidemark::influxql::lexer::Lexer;
@@ -59,19 +60,19 @@ fn token_name(kind: TokenKind) -> String {
     let name = match kind {
         TokenKind::BoundParam => "BOUNDPARAM",
         TokenKind::Integer => "INTEGER",
-        TokenKind::Add => "ADD",
-        TokenKind::Sub => "SUB",
-        TokenKind::Mul => "MUL",
-        TokenKind::Div => "DIV",
-        TokenKind::Mod => "MOD",
-        TokenKind::Eq => "EQ",
-        TokenKind::Ne => "NEQ",
-        TokenKind::EqRegex => "EQREGEX",
-        TokenKind::NeRegex => "NEQREGEX",
-        TokenKind::Lt => "LT",
-        TokenKind::Le => "LTE",
-        TokenKind::Gt => "GT",
-        TokenKind::Ge => "GTE",
+        TokenKind::Operator(BinaryOp::Add) => "ADD",
+        TokenKind::Operator(BinaryOp::Sub) => "SUB",
+        TokenKind::Operator(BinaryOp::Mul) => "MUL",
+        TokenKind::Operator(BinaryOp::Div) => "DIV",
+        TokenKind::Operator(BinaryOp::Mod) => "MOD",
+        TokenKind::Operator(BinaryOp::Eq) => "EQ",
+        TokenKind::Operator(BinaryOp::Ne) => "NEQ",
+        TokenKind::Operator(BinaryOp::EqRegex) => "EQREGEX",
+        TokenKind::Operator(BinaryOp::NeRegex) => "NEQREGEX",
+        TokenKind::Operator(BinaryOp::Lt) => "LT",
+        TokenKind::Operator(BinaryOp::Le) => "LTE",
+        TokenKind::Operator(BinaryOp::Gt) => "GT",
+        TokenKind::Operator(BinaryOp::Ge) => "GTE",
         TokenKind::LeftParen => "LPAREN",
         TokenKind::RightParen => "RPAREN",
         TokenKind::Comma => "COMMA",

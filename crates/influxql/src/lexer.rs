@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use super::char_reader::{EOF, Reader};
 use super::error::Position;
+use super::operator::BinaryOp;
 use super::token::{Keyword, Token, TokenKind};
 
 /// Splits a text into tokens.
@@ -123,23 +124,23 @@ impl<'a> Lexer<'a> {
     fn operator(&mut self, first: char) -> Option<TokenKind> {
         Some(match first {
             EOF => TokenKind::Eof,
-            '+' => TokenKind::Add,
-            '-' => TokenKind::Sub,
-            '*' => TokenKind::Mul,
-            '/' => TokenKind::Div,
-            '%' => TokenKind::Mod,
-            '&' => TokenKind::BitwiseAnd,
-            '|' => TokenKind::BitwiseOr,
-            '^' => TokenKind::BitwiseXor,
-            '=' if self.follows('~') => TokenKind::EqRegex,
-            '=' => TokenKind::Eq,
-            '!' if self.follows('=') => TokenKind::Ne,
-            '!' if self.follows('~') => TokenKind::NeRegex,
-            '>' if self.follows('=') => TokenKind::Ge,
-            '>' => TokenKind::Gt,
-            '<' if self.follows('=') => TokenKind::Le,
-            '<' if self.follows('>') => TokenKind::Ne,
-            '<' => TokenKind::Lt,
+            '+' => TokenKind::Operator(BinaryOp::Add),
+            '-' => TokenKind::Operator(BinaryOp::Sub),
+            '*' => TokenKind::Operator(BinaryOp::Mul),
+            '/' => TokenKind::Operator(BinaryOp::Div),
+            '%' => TokenKind::Operator(BinaryOp::Mod),
+            '&' => TokenKind::Operator(BinaryOp::BitwiseAnd),
+            '|' => TokenKind::Operator(BinaryOp::BitwiseOr),
+            '^' => TokenKind::Operator(BinaryOp::BitwiseXor),
+            '=' if self.follows('~') => TokenKind::Operator(BinaryOp::EqRegex),
+            '=' => TokenKind::Operator(BinaryOp::Eq),
+            '!' if self.follows('=') => TokenKind::Operator(BinaryOp::Ne),
+            '!' if self.follows('~') => TokenKind::Operator(BinaryOp::NeRegex),
+            '>' if self.follows('=') => TokenKind::Operator(BinaryOp::Ge),
+            '>' => TokenKind::Operator(BinaryOp::Gt),
+            '<' if self.follows('=') => TokenKind::Operator(BinaryOp::Le),
+            '<' if self.follows('>') => TokenKind::Operator(BinaryOp::Ne),
+            '<' => TokenKind::Operator(BinaryOp::Lt),
             '(' => TokenKind::LeftParen,
             ')' => TokenKind::RightParen,
             ',' => TokenKind::Comma,
@@ -310,7 +311,11 @@ mod tests {
             if token.kind == TokenKind::Eof {
                 return all;
             }
-            all.push(format!("{:?}@{} {}", token.kind, token.position.char, token.text));
+            let kind = match token.kind {
+                TokenKind::Operator(operator) => format!("{operator:?}"),
+                kind => format!("{kind:?}"),
+            };
+            all.push(format!("{kind}@{} {}", token.position.char, token.text));
         }
     }
 

@@ -86,6 +86,7 @@ mod tests {
         words
             .map(|(kind, place)| match kind {
                 TokenKind::Keyword(_) => format!("Keyword {}", &text[place.clone()]),
+                TokenKind::Operator(operator) => format!("{operator:?} {}", &text[place.clone()]),
                 kind => format!("{kind:?} {}", &text[place.clone()]),
             })
             .collect()

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::error::ParseError;
+use super::operator::BinaryOp;
 use super::parser::Parser;
 use super::quote;
 use super::token::TokenKind;
@@ -25,7 +26,7 @@ impl fmt::Debug for SetPasswordStatement {
 impl SetPasswordStatement {
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         let name = p.ident()?;
-        p.expect(TokenKind::Eq, "=")?;
+        p.expect(TokenKind::Operator(BinaryOp::Eq), "=")?;
         Ok(Self { name, password: p.string()? })
     }
 }

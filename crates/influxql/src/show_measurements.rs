@@ -5,6 +5,7 @@ use std::fmt;
 use super::error::ParseError;
 use super::expr::Expr;
 use super::measurement::{self, Measurement, MeasurementName};
+use super::operator::BinaryOp;
 use super::order_by::{self, OrderBy};
 use super::parser::{Parser, unexpected};
 use super::token::{Keyword, TokenKind};
@@ -70,7 +71,7 @@ fn with_measurement(p: &mut Parser<'_>) -> Result<Option<Measurement>, ParseErro
     p.expect_keyword(Keyword::Measurement)?;
     let token = p.next();
     match token.kind {
-        TokenKind::Eq | TokenKind::EqRegex => measurement::parse(p).map(Some),
+        TokenKind::Operator(BinaryOp::Eq) | TokenKind::Operator(BinaryOp::EqRegex) => measurement::parse(p).map(Some),
         _ => Err(unexpected(&token, &["=", "=~"])),
     }
 }
@@ -81,7 +82,7 @@ impl NamePattern {
         match token.kind {
             TokenKind::Ident if token.text.is_empty() => Ok(Self::Absent),
             TokenKind::Ident => Ok(Self::Name(token.text.into_owned())),
-            TokenKind::Mul => Ok(Self::All),
+            TokenKind::Operator(BinaryOp::Mul) => Ok(Self::All),
             _ => Err(unexpected(&token, &["identifier or *"])),
         }
     }

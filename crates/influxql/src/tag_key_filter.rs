@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::error::ParseError;
 use super::expr::List;
+use super::operator::BinaryOp;
 use super::parser::{Parser, unexpected};
 use super::quote;
 use super::token::{Keyword, TokenKind};
@@ -36,10 +37,10 @@ impl TagKeyFilter {
                 p.expect(TokenKind::RightParen, ")")?;
                 Ok(Self::In(keys))
             }
-            TokenKind::Eq => p.ident().map(Self::Equal),
-            TokenKind::Ne => p.ident().map(Self::NotEqual),
-            TokenKind::EqRegex => p.regex().map(Self::Match),
-            TokenKind::NeRegex => p.regex().map(Self::NotMatch),
+            TokenKind::Operator(BinaryOp::Eq) => p.ident().map(Self::Equal),
+            TokenKind::Operator(BinaryOp::Ne) => p.ident().map(Self::NotEqual),
+            TokenKind::Operator(BinaryOp::EqRegex) => p.regex().map(Self::Match),
+            TokenKind::Operator(BinaryOp::NeRegex) => p.regex().map(Self::NotMatch),
             _ => Err(unexpected(&token, &["IN", "=", "=~"])),
         }
     }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::error::Position;
+use super::operator::BinaryOp;
 
 /// Declares [`Keyword`] with the spelling of each keyword. The entries must be in byte order.
 macro_rules! keywords {
@@ -88,38 +89,8 @@ pub enum TokenKind {
     Regex,
     /// A regex without a closing `/` in its line.
     BadRegex,
-    /// `+`
-    Add,
-    /// `-`
-    Sub,
-    /// `*`
-    Mul,
-    /// `/`
-    Div,
-    /// `%`
-    Mod,
-    /// `&`
-    BitwiseAnd,
-    /// `|`
-    BitwiseOr,
-    /// `^`
-    BitwiseXor,
-    /// `=`
-    Eq,
-    /// `!=` or `<>`
-    Ne,
-    /// `=~`
-    EqRegex,
-    /// `!~`
-    NeRegex,
-    /// `<`
-    Lt,
-    /// `<=`
-    Le,
-    /// `>`
-    Gt,
-    /// `>=`
-    Ge,
+    /// An operator that is not a keyword.
+    Operator(BinaryOp),
     /// `(`
     LeftParen,
     /// `)`
@@ -154,22 +125,7 @@ impl TokenKind {
             Self::BadEscape => "BADESCAPE",
             Self::Regex => "REGEX",
             Self::BadRegex => "BADREGEX",
-            Self::Add => "+",
-            Self::Sub => "-",
-            Self::Mul => "*",
-            Self::Div => "/",
-            Self::Mod => "%",
-            Self::BitwiseAnd => "&",
-            Self::BitwiseOr => "|",
-            Self::BitwiseXor => "^",
-            Self::Eq => "=",
-            Self::Ne => "!=",
-            Self::EqRegex => "=~",
-            Self::NeRegex => "!~",
-            Self::Lt => "<",
-            Self::Le => "<=",
-            Self::Gt => ">",
-            Self::Ge => ">=",
+            Self::Operator(operator) => operator.as_str(),
             Self::LeftParen => "(",
             Self::RightParen => ")",
             Self::Comma => ",",

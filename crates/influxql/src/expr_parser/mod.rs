@@ -86,27 +86,12 @@ fn cast(p: &mut Parser<'_>) -> Result<Cast, ParseError> {
 }
 
 fn operator(kind: TokenKind) -> Option<BinaryOp> {
-    Some(match kind {
-        TokenKind::Add => BinaryOp::Add,
-        TokenKind::Sub => BinaryOp::Sub,
-        TokenKind::Mul => BinaryOp::Mul,
-        TokenKind::Div => BinaryOp::Div,
-        TokenKind::Mod => BinaryOp::Mod,
-        TokenKind::BitwiseAnd => BinaryOp::BitwiseAnd,
-        TokenKind::BitwiseOr => BinaryOp::BitwiseOr,
-        TokenKind::BitwiseXor => BinaryOp::BitwiseXor,
-        TokenKind::Keyword(Keyword::And) => BinaryOp::And,
-        TokenKind::Keyword(Keyword::Or) => BinaryOp::Or,
-        TokenKind::Eq => BinaryOp::Eq,
-        TokenKind::Ne => BinaryOp::Ne,
-        TokenKind::EqRegex => BinaryOp::EqRegex,
-        TokenKind::NeRegex => BinaryOp::NeRegex,
-        TokenKind::Lt => BinaryOp::Lt,
-        TokenKind::Le => BinaryOp::Le,
-        TokenKind::Gt => BinaryOp::Gt,
-        TokenKind::Ge => BinaryOp::Ge,
-        _ => return None,
-    })
+    match kind {
+        TokenKind::Operator(operator) => Some(operator),
+        TokenKind::Keyword(Keyword::And) => Some(BinaryOp::And),
+        TokenKind::Keyword(Keyword::Or) => Some(BinaryOp::Or),
+        _ => None,
+    }
 }
 
 /// The precedence of the pending operators never decreases from left to right.
@@ -222,12 +207,12 @@ fn unary(p: &mut Parser<'_>) -> Result<ExprTree, ParseError> {
         TokenKind::Duration => Expr::DurationLiteral(
             duration::parse(&token.text).map_err(|error| ParseError::Duration { error })?,
         ),
-        TokenKind::Mul => Expr::Wildcard(wildcard_kind(p)?),
+        TokenKind::Operator(BinaryOp::Mul) => Expr::Wildcard(wildcard_kind(p)?),
         // Only a bound parameter is a regex here. Callers that allow a regex read it themselves.
         TokenKind::Regex => Expr::Regex(p.compile(&token)?),
         TokenKind::BoundParam => return Err(missing(&token)),
-        TokenKind::Add => return signed(p, 1),
-        TokenKind::Sub => return signed(p, -1),
+        TokenKind::Operator(BinaryOp::Add) => return signed(p, 1),
+        TokenKind::Operator(BinaryOp::Sub) => return signed(p, -1),
         _ => return Err(unexpected(&token, &["identifier", "string", "number", "bool"])),
     };
     Ok(ExprTree::leaf(expr))
