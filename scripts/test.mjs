@@ -140,16 +140,6 @@ async function nativeEdgeTests() {
   return edgeTests(nativeFiles, { TIDEMARK_HOST: 'native' });
 }
 
-/** The maximum share of sentences of each kind that scripts/prose.py may flag, in percent. */
-const flaggedPercentMax = { docs: 4, comments: 4, messages: 1 };
-
-/** CONTRIBUTING.md describes the style. */
-async function lintTexts() {
-  if (spawnSync('python3', ['--version']).error) return { skipped: ['style of texts: python3 is not installed'] };
-  const limits = Object.entries(flaggedPercentMax).map(([kind, percent]) => `${kind}=${percent}`);
-  return succeeds('python3', [at('scripts', 'prose.py'), '--summary', '--max', ...limits]);
-}
-
 async function types() {
   const program = at('node_modules', 'typescript', 'bin', 'tsc');
   const faulty = [];
@@ -184,7 +174,6 @@ async function randomQueries() {
 const steps = [
   ['npm packages', async () => (await packages(), { passed: 1 })],
   ['lint', lint],
-  ['lint, texts', lintTexts],
   ['reference', () => succeeds(process.execPath, [at('scripts', 'reference.mjs'), '--check'])],
   ['site', async () => (await documentationSite(), { passed: 1 })],
   ['types', types],
