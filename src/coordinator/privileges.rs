@@ -82,10 +82,7 @@ pub fn needs(statement: &Statement, defaults: Defaults<'_>) -> Vec<Need> {
             NamePattern::Name(name) => vec![Need::some(PermissionKind::Read, name, None)],
             NamePattern::All => Vec::new(),
         },
-        Statement::ShowSeries(_)
-        | Statement::ShowTagKeys(_)
-        | Statement::ShowTagValues(_)
-        | Statement::ShowFieldKeys(_) => {
+        Statement::ShowList(_) => {
             shown().map(|name| Need::some(PermissionKind::Read, &name, None)).into_iter().collect()
         }
         // Readers of a database may see its size, because they may also see its cardinalities.
@@ -142,10 +139,7 @@ pub fn is_judged_by_databases(statement: &Statement) -> bool {
     match statement {
         Statement::Select(_) | Statement::Explain(_) => true,
         Statement::ShowRetentionPolicies { .. }
-        | Statement::ShowSeries(_)
-        | Statement::ShowTagKeys(_)
-        | Statement::ShowTagValues(_)
-        | Statement::ShowFieldKeys(_)
+        | Statement::ShowList(_)
         | Statement::ShowCardinality(_) => true,
         Statement::ShowMeasurements(show) => show.database != NamePattern::All,
         _ => false,

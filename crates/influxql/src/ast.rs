@@ -25,11 +25,8 @@ pub use super::operator::BinaryOp;
 pub use super::order_by::OrderBy;
 pub use super::select::SelectStatement;
 pub use super::set_password::SetPasswordStatement;
-pub use super::show_field_keys::ShowFieldKeysStatement;
+pub use super::show_list::{ListOf, ShowListStatement};
 pub use super::show_measurements::{NamePattern, ShowMeasurementsStatement};
-pub use super::show_series::ShowSeriesStatement;
-pub use super::show_tag_keys::ShowTagKeysStatement;
-pub use super::show_tag_values::ShowTagValuesStatement;
 pub use super::source::Source;
 pub use super::tag_key_filter::TagKeyFilter;
 pub use tidemark_model::regex::Regex;
@@ -52,14 +49,8 @@ pub enum Statement {
     },
     /// `SHOW MEASUREMENTS`
     ShowMeasurements(Box<ShowMeasurementsStatement>),
-    /// `SHOW SERIES`
-    ShowSeries(Box<ShowSeriesStatement>),
-    /// `SHOW TAG KEYS`
-    ShowTagKeys(Box<ShowTagKeysStatement>),
-    /// `SHOW TAG VALUES`
-    ShowTagValues(Box<ShowTagValuesStatement>),
-    /// `SHOW FIELD KEYS`
-    ShowFieldKeys(ShowFieldKeysStatement),
+    /// `SHOW SERIES`, `SHOW TAG KEYS`, `SHOW TAG VALUES` or `SHOW FIELD KEYS`
+    ShowList(Box<ShowListStatement>),
     /// `SHOW … CARDINALITY`
     ShowCardinality(Box<CardinalityStatement>),
     /// `SHOW CONTINUOUS QUERIES`

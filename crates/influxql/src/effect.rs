@@ -25,10 +25,7 @@ impl Effect {
             Statement::ShowDatabases
             | Statement::ShowRetentionPolicies { .. }
             | Statement::ShowMeasurements(_)
-            | Statement::ShowSeries(_)
-            | Statement::ShowTagKeys(_)
-            | Statement::ShowTagValues(_)
-            | Statement::ShowFieldKeys(_)
+            | Statement::ShowList(_)
             | Statement::ShowCardinality(_)
             | Statement::ShowContinuousQueries
             | Statement::ShowDiagnostics { .. }

@@ -71,7 +71,9 @@ fn with_measurement(p: &mut Parser<'_>) -> Result<Option<Measurement>, ParseErro
     p.expect_keyword(Keyword::Measurement)?;
     let token = p.next();
     match token.kind {
-        TokenKind::Operator(BinaryOp::Eq) | TokenKind::Operator(BinaryOp::EqRegex) => measurement::parse(p).map(Some),
+        TokenKind::Operator(BinaryOp::Eq) | TokenKind::Operator(BinaryOp::EqRegex) => {
+            measurement::parse(p).map(Some)
+        }
         _ => Err(unexpected(&token, &["=", "=~"])),
     }
 }

@@ -22,11 +22,8 @@ use super::kill_query::KillQueryStatement;
 use super::parser::{Parser, unexpected};
 use super::select::{IntoClause, SelectStatement};
 use super::set_password::SetPasswordStatement;
-use super::show_field_keys::ShowFieldKeysStatement;
+use super::show_list::ShowListStatement;
 use super::show_measurements::ShowMeasurementsStatement;
-use super::show_series::ShowSeriesStatement;
-use super::show_tag_keys::ShowTagKeysStatement;
-use super::show_tag_values::ShowTagValuesStatement;
 use super::token::{Keyword, TokenKind};
 
 pub(super) fn parse(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
@@ -114,7 +111,7 @@ fn show(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
                 return cardinality(p, Counted::Series, exact);
             }
             // 1.x ignores `EXACT` without `CARDINALITY`.
-            Statement::ShowSeries(Box::new(ShowSeriesStatement::parse(p)?))
+            Statement::ShowList(Box::new(ShowListStatement::series(p)?))
         }
         Keyword::Shard => {
             p.expect_keyword(Keyword::Groups)?;
@@ -133,7 +130,7 @@ fn show(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
 
 fn show_field(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
     if one_of(p, &["KEY", "KEYS"])? == Keyword::Keys {
-        return ShowFieldKeysStatement::parse(p).map(Statement::ShowFieldKeys);
+        return Ok(Statement::ShowList(Box::new(ShowListStatement::field_keys(p)?)));
     }
     let exact = key_cardinality(p)?;
     cardinality(p, Counted::FieldKey, exact)
@@ -141,7 +138,7 @@ fn show_field(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
 
 fn show_tag(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
     match one_of(p, &["KEY", "KEYS", "VALUES"])? {
-        Keyword::Keys => Ok(Statement::ShowTagKeys(Box::new(ShowTagKeysStatement::parse(p)?))),
+        Keyword::Keys => Ok(Statement::ShowList(Box::new(ShowListStatement::tag_keys(p)?))),
         Keyword::Key => {
             let exact = key_cardinality(p)?;
             cardinality(p, Counted::TagKey, exact)
@@ -151,7 +148,7 @@ fn show_tag(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
             cardinality(p, Counted::TagValues, true)
         }
         _ if p.keyword_if(Keyword::Cardinality) => cardinality(p, Counted::TagValues, false),
-        _ => Ok(Statement::ShowTagValues(Box::new(ShowTagValuesStatement::parse(p)?))),
+        _ => Ok(Statement::ShowList(Box::new(ShowListStatement::tag_values(p)?))),
     }
 }
 

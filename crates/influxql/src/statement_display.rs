@@ -19,10 +19,7 @@ impl fmt::Display for Statement {
                 super::clause::write_on(f, database.as_deref())
             }
             Self::ShowMeasurements(statement) => statement.fmt(f),
-            Self::ShowSeries(statement) => statement.fmt(f),
-            Self::ShowTagKeys(statement) => statement.fmt(f),
-            Self::ShowTagValues(statement) => statement.fmt(f),
-            Self::ShowFieldKeys(statement) => statement.fmt(f),
+            Self::ShowList(statement) => statement.fmt(f),
             Self::ShowCardinality(statement) => statement.fmt(f),
             Self::ShowContinuousQueries => f.write_str("SHOW CONTINUOUS QUERIES"),
             Self::ShowDiagnostics { module } => {

@@ -21,7 +21,7 @@ mod render;
 use super::error::QueryError;
 use super::result::SeriesChunk;
 use super::source::Defaults;
-use crate::influxql::ast::{NamePattern, Source, Statement};
+use crate::influxql::ast::{ListOf, NamePattern, Source, Statement};
 
 pub use context::{MetaContext, MetaPolicy};
 pub use deletion::deletions;
@@ -46,11 +46,11 @@ pub fn database(
             // The route executes the statement for each database separately.
             NamePattern::All => return None,
         },
-        Statement::ShowSeries(show) => placed(&show.sources).or(show.database.as_ref()),
+        Statement::ShowList(show) => match show.of {
+            ListOf::Series | ListOf::FieldKeys => placed(&show.sources).or(show.database.as_ref()),
+            ListOf::TagKeys(_) | ListOf::TagValues(_) => show.database.as_ref(),
+        },
         Statement::ShowCardinality(show) => placed(&show.sources).or(show.database.as_ref()),
-        Statement::ShowTagKeys(show) => show.database.as_ref(),
-        Statement::ShowTagValues(show) => show.database.as_ref(),
-        Statement::ShowFieldKeys(show) => placed(&show.sources).or(show.database.as_ref()),
         _ => return None,
     };
     let name = named.map(String::as_str).or(defaults.database);

@@ -12,7 +12,7 @@ use super::context::{MetaContext, MetaPolicy};
 use super::measurement_filter::MeasurementFilter;
 use super::name_filter::{KeyFilter, NameTest, SourceTests};
 use super::render::Render;
-use crate::influxql::ast::{Dimension, Expr, Measurement, NamePattern, Source, Statement};
+use crate::influxql::ast::{Dimension, Expr, ListOf, Measurement, NamePattern, Source, Statement};
 use crate::model::limits::{PIECE_BYTES_MAX, PLAN_ENTRIES_MAX};
 use crate::model::schema::MeasurementSchema;
 use crate::model::time::TimeRange;
@@ -111,19 +111,17 @@ fn read<'a>(
             };
             (show, render)
         }
-        Statement::ShowSeries(s) => {
-            (show(&s.sources, s.condition.as_ref(), true, [s.limit, s.offset]), Render::Series)
-        }
-        Statement::ShowTagKeys(s) => (
-            show(&s.sources, s.condition.as_ref(), false, [s.limit, s.offset]),
-            Render::TagKeys(s.keys.as_ref().map(KeyFilter::new).transpose()?),
-        ),
-        Statement::ShowTagValues(s) => (
-            show(&s.sources, s.condition.as_ref(), false, [s.limit, s.offset]),
-            Render::TagValues(KeyFilter::new(&s.keys)?),
-        ),
-        Statement::ShowFieldKeys(s) => {
-            (show(&s.sources, None, true, [s.limit, s.offset]), Render::FieldKeys)
+        Statement::ShowList(s) => {
+            let (one_policy, render) = match &s.of {
+                ListOf::Series => (true, Render::Series),
+                ListOf::FieldKeys => (true, Render::FieldKeys),
+                ListOf::TagKeys(keys) => {
+                    let keys = keys.as_ref().map(KeyFilter::new).transpose()?;
+                    (false, Render::TagKeys(keys))
+                }
+                ListOf::TagValues(keys) => (false, Render::TagValues(KeyFilter::new(keys)?)),
+            };
+            (show(&s.sources, s.condition.as_ref(), one_policy, [s.limit, s.offset]), render)
         }
         Statement::ShowCardinality(s) => {
             for source in &s.sources {

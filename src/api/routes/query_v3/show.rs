@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use crate::api::error::ApiError;
-use crate::influxql::ast::Statement;
+use crate::influxql::ast::{ListOf, Statement};
 use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
 use crate::response::table::Layout;
 
@@ -33,10 +33,7 @@ impl Shape {
             Statement::Select(_)
             | Statement::Explain(_)
             | Statement::ShowMeasurements(_)
-            | Statement::ShowSeries(_)
-            | Statement::ShowTagKeys(_)
-            | Statement::ShowTagValues(_)
-            | Statement::ShowFieldKeys(_)
+            | Statement::ShowList(_)
             | Statement::ShowCardinality(_)
             | Statement::ShowQueries => Ok(Self::Rows),
             other => Err(ApiError::Invalid(format!(
@@ -70,11 +67,13 @@ impl Shape {
 
 pub(super) fn empty(statement: &Statement) -> Layout {
     match statement {
-        Statement::ShowTagKeys(_) => Layout::of_names(true, &["tagKey"]),
-        Statement::ShowFieldKeys(_) => Layout::of_names(true, &["fieldKey", "fieldType"]),
-        Statement::ShowTagValues(_) => Layout::of_names(true, &["key", "value"]),
+        Statement::ShowList(show) => match show.of {
+            ListOf::TagKeys(_) => Layout::of_names(true, &["tagKey"]),
+            ListOf::FieldKeys => Layout::of_names(true, &["fieldKey", "fieldType"]),
+            ListOf::TagValues(_) => Layout::of_names(true, &["key", "value"]),
+            ListOf::Series => Layout::of_names(false, &["key"]),
+        },
         Statement::ShowMeasurements(_) => Layout::of_names(true, &["name"]),
-        Statement::ShowSeries(_) => Layout::of_names(false, &["key"]),
         Statement::ShowDatabases => Layout::of_names(false, &DATABASES),
         Statement::ShowRetentionPolicies { .. } => Layout::of_names(false, &POLICIES),
         _ => Layout::of_names(false, &[]),
