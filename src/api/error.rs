@@ -21,6 +21,9 @@ use crate::protocol::host::Unavailable;
 use crate::protocol::recovery::RecoveryRefusal;
 use crate::response::{Format, csv};
 
+/// The result of a part of a request.
+pub type ApiResult<T> = Result<T, ApiError>;
+
 /// The reason why a whole request is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ApiError {

@@ -1,6 +1,6 @@
 //! Combines the parameters of a query request from its URL, its form and its raw query text.
 
-use super::error::ApiError;
+use super::error::{ApiError, ApiResult};
 use super::http::{Parameters, RequestHead};
 
 const MULTIPART: &str = "multipart/form-data";
@@ -15,7 +15,7 @@ pub fn query_parameters(
     head: &RequestHead,
     url: &Parameters,
     body: &[u8],
-) -> Result<(Parameters, Option<String>), ApiError> {
+) -> ApiResult<(Parameters, Option<String>)> {
     let url = url.clone();
     if body.is_empty() || head.method == "GET" {
         return Ok((url, None));
@@ -33,7 +33,7 @@ pub fn query_parameters(
 }
 
 /// Returns the fields of a URL-encoded or multipart form, or `None` if the body is not a form.
-pub fn form_fields(head: &RequestHead, body: &[u8]) -> Result<Option<Parameters>, ApiError> {
+pub fn form_fields(head: &RequestHead, body: &[u8]) -> ApiResult<Option<Parameters>> {
     let (whole, kind) = content_type(head);
     match kind.as_str() {
         "application/x-www-form-urlencoded" => Ok(Some(Parameters::parse(body))),
@@ -48,13 +48,13 @@ fn content_type(head: &RequestHead) -> (&str, String) {
     (whole, whole.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }
 
-fn text(body: &[u8]) -> Result<String, ApiError> {
+fn text(body: &[u8]) -> ApiResult<String> {
     String::from_utf8(body.to_vec())
         .map_err(|_| ApiError::Invalid("the query is not valid UTF-8".into()))
 }
 
 /// Parses the fields of a multipart form (`curl -F q=…`, also `-F q=@file`).
-fn multipart(content_type: &str, body: &[u8]) -> Result<Parameters, ApiError> {
+fn multipart(content_type: &str, body: &[u8]) -> ApiResult<Parameters> {
     let malformed = || ApiError::Invalid("the multipart form is malformed".into());
     let boundary = header_parameter(content_type, "boundary").ok_or_else(malformed)?;
     let delimiter = format!("--{boundary}");

@@ -2,7 +2,7 @@
 
 use super::catalog_health::CatalogHealth;
 use super::durations::Durations;
-use super::error::ApiError;
+use super::error::ApiResult;
 use super::log::WriteCounts;
 use super::settings::{Settings, SettingsError};
 use crate::admission::{Admission, QueryMemory};
@@ -69,7 +69,7 @@ impl Isolate<'_> {
     }
 
     /// Returns the operator's settings, or the error of invalid settings.
-    pub fn settings(&self) -> Result<&Settings, ApiError> {
+    pub fn settings(&self) -> ApiResult<&Settings> {
         self.service.settings.as_ref().map_err(|error| error.clone().into())
     }
 

@@ -6,7 +6,7 @@
 //! Growing the columns by doubling would temporarily need up to three times their size.
 
 use super::content_encoding::TakeInflated;
-use super::error::ApiError;
+use super::error::{ApiError, ApiResult};
 use super::params::{Dialect, WriteParams, WritePrecision};
 use crate::admission::Permit;
 use crate::batch::Batch;
@@ -74,13 +74,13 @@ impl Intake {
     }
 
     /// Reserves memory for the columns and for `held_bytes`.
-    pub fn charge(&mut self, held_bytes: usize) -> Result<(), ApiError> {
+    pub fn charge(&mut self, held_bytes: usize) -> ApiResult<()> {
         Ok(self.permit.grow_to(self.builder.bytes() + held_bytes)?)
     }
 
     /// Parses the remaining bytes `left`. If only some lines are invalid, the result lists these
     /// lines.
-    pub fn finish(mut self, left: Vec<u8>) -> Result<Parsed, ApiError> {
+    pub fn finish(mut self, left: Vec<u8>) -> ApiResult<Parsed> {
         self.parser.feed(&left, true, &mut self.builder).map_err(refused)?;
         let keeps_text = self.keeps_text && self.used_bytes == 0;
         let text = if keeps_text { left } else { Vec::new() };
@@ -99,7 +99,7 @@ impl TakeInflated for Intake {
         waiting: &[u8],
         expected_bytes: usize,
         held_bytes: usize,
-    ) -> Result<usize, ApiError> {
+    ) -> ApiResult<usize> {
         if waiting.len() < self.piece_bytes {
             self.charge(held_bytes)?;
             return Ok(0);

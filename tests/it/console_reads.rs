@@ -4,7 +4,7 @@
 //! The page calls `browser::influxql_outline`. The server decides independently for
 //! `read_only=true`.
 
-use tidemark::api::error::ApiError;
+use tidemark::api::error::{ApiError, ApiResult};
 use tidemark::api::http::{Parameters, RequestHead};
 use tidemark::api::params::QueryParams;
 use tidemark::api::routes::query::Querying;
@@ -108,7 +108,7 @@ fn mutated(random: &mut fastrand::Rng) -> String {
     text.into_iter().collect()
 }
 
-fn asked(text: &str, settings: &Settings) -> Result<(), ApiError> {
+fn asked(text: &str, settings: &Settings) -> ApiResult<()> {
     let query = form_urlencoded::Serializer::new("read_only=true&".to_owned());
     let query = { query }.append_pair("q", text).finish();
     let head = RequestHead { method: "GET".to_owned(), ..RequestHead::default() };

@@ -3,7 +3,7 @@
 use zlib_rs::crc32::crc32;
 use zlib_rs::{Inflate, InflateFlush, Status};
 
-use super::error::ApiError;
+use super::error::{ApiError, ApiResult};
 use crate::admission::Permit;
 use crate::model::bug::OrBug;
 use crate::model::configurable_limits::{Exceeded, Limit};
@@ -62,12 +62,12 @@ pub trait TakeInflated {
         waiting: &[u8],
         expected_bytes: usize,
         held_bytes: usize,
-    ) -> Result<usize, ApiError>;
+    ) -> ApiResult<usize>;
 }
 
 /// Consumes no bytes, because the caller needs the whole body.
 impl TakeInflated for Permit {
-    fn take(&mut self, _: &[u8], _: usize, held_bytes: usize) -> Result<usize, ApiError> {
+    fn take(&mut self, _: &[u8], _: usize, held_bytes: usize) -> ApiResult<usize> {
         self.grow_to(held_bytes)?;
         Ok(0)
     }
@@ -126,7 +126,7 @@ pub fn inflate(
     compressed: &[u8],
     ceiling: Ceiling,
     intake: &mut dyn TakeInflated,
-) -> Result<Vec<u8>, ApiError> {
+) -> ApiResult<Vec<u8>> {
     let mut rest = compressed;
     let mut members = 0;
     let mut state = Inflate::new(false, HISTORY_BITS);
@@ -166,7 +166,7 @@ impl Inflated<'_> {
         &mut self,
         state: &mut Inflate,
         mut data: &'a [u8],
-    ) -> Result<&'a [u8], ApiError> {
+    ) -> ApiResult<&'a [u8]> {
         let (mut checksum, start) = (0, self.total);
         loop {
             if self.filled == self.bytes.len() {
@@ -203,7 +203,7 @@ impl Inflated<'_> {
 
     /// The room extends one byte beyond the limit, so that the next check detects a body that is
     /// too long.
-    fn make_room(&mut self, input_left: usize) -> Result<(), ApiError> {
+    fn make_room(&mut self, input_left: usize) -> ApiResult<()> {
         self.ceiling.check(0, self.total)?;
         let waiting = self.bytes.get(..self.filled).or_bug();
         // The buffer keeps a long line until the line is complete. The room grows with the line, so

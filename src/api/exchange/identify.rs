@@ -3,7 +3,7 @@
 use super::{Exchange, ExchangeStage, Point};
 use crate::api::action::Action;
 use crate::api::auth::{self, AuthError};
-use crate::api::error::ApiError;
+use crate::api::error::ApiResult;
 use crate::api::error_body::ErrorShape;
 use crate::api::foreign_origin;
 use crate::api::isolate_state::Isolate;
@@ -24,7 +24,7 @@ impl Exchange {
         isolate: &mut Isolate<'_>,
         auth_source: AuthSource,
         then: Point,
-    ) -> Result<Action, ApiError> {
+    ) -> ApiResult<Action> {
         let settings = isolate.settings()?;
         let credentials = match auth::credentials(&self.head, &self.url, settings) {
             Err(AuthError::Unauthorized) => return self.identify_by_access(isolate, then),
@@ -40,11 +40,7 @@ impl Exchange {
         self.identify_step(isolate, None)
     }
 
-    fn identify_by_access(
-        &mut self,
-        isolate: &mut Isolate<'_>,
-        then: Point,
-    ) -> Result<Action, ApiError> {
+    fn identify_by_access(&mut self, isolate: &mut Isolate<'_>, then: Point) -> ApiResult<Action> {
         let assertion = self.head.header(auth::ACCESS_ASSERTION);
         let (Some(application), Some(assertion)) = (&isolate.settings()?.access, assertion) else {
             return Err(AuthError::Unauthorized.into());
@@ -61,7 +57,7 @@ impl Exchange {
         &mut self,
         isolate: &mut Isolate<'_>,
         reply: Option<Reply>,
-    ) -> Result<Action, ApiError> {
+    ) -> ApiResult<Action> {
         let ExchangeStage::Access(login, then) = &mut self.stage else { return Ok(Action::End) };
         let then = *then;
         let verdict = match login.step(&mut isolate.context(), reply) {
@@ -82,7 +78,7 @@ impl Exchange {
         &mut self,
         isolate: &mut Isolate<'_>,
         reply: Option<Reply>,
-    ) -> Result<Action, ApiError> {
+    ) -> ApiResult<Action> {
         let ExchangeStage::Identify(identify, then) = &mut self.stage else {
             return Ok(Action::End);
         };
@@ -106,7 +102,7 @@ impl Exchange {
         }
     }
 
-    fn resume(&mut self, isolate: &mut Isolate<'_>, at: Point) -> Result<Action, ApiError> {
+    fn resume(&mut self, isolate: &mut Isolate<'_>, at: Point) -> ApiResult<Action> {
         let Some(operation) = self.operation else { return Ok(Action::End) };
         match at {
             Point::Beginning => self.begin(isolate, operation),
@@ -139,7 +135,7 @@ impl Exchange {
         isolate: &mut Isolate<'_>,
         refusal: AuthError,
         then: Point,
-    ) -> Result<Action, ApiError> {
+    ) -> ApiResult<Action> {
         if self.caller.fresh {
             return Err(refusal.into());
         }

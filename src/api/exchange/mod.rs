@@ -12,7 +12,7 @@ mod slow_reader;
 use super::action::Action;
 use super::auth::AuthError;
 use super::durations::TimedKind;
-use super::error::ApiError;
+use super::error::{ApiError, ApiResult};
 use super::error_body::ErrorShape;
 use super::foreign_origin;
 use super::headers;
@@ -71,7 +71,7 @@ enum ExchangeStage {
 }
 
 /// Converts a bug into [`ApiError::Internal`].
-fn catch<T>(step: impl FnOnce() -> Result<T, ApiError>) -> Result<T, ApiError> {
+fn catch<T>(step: impl FnOnce() -> ApiResult<T>) -> ApiResult<T> {
     bug::catch(step).unwrap_or_else(|bug| Err(ApiError::Internal(bug.to_string())))
 }
 
@@ -221,7 +221,7 @@ impl Exchange {
         self.complete_response(action)
     }
 
-    fn enter(&mut self, isolate: &mut Isolate<'_>) -> Result<Action, ApiError> {
+    fn enter(&mut self, isolate: &mut Isolate<'_>) -> ApiResult<Action> {
         if let Some(page) =
             self.origins.as_ref().and_then(|own| foreign_origin::foreign(&self.head, own))
         {
@@ -252,11 +252,7 @@ impl Exchange {
         }
     }
 
-    fn begin(
-        &mut self,
-        isolate: &mut Isolate<'_>,
-        operation: &Operation,
-    ) -> Result<Action, ApiError> {
+    fn begin(&mut self, isolate: &mut Isolate<'_>, operation: &Operation) -> ApiResult<Action> {
         if operation.access == Access::Admin && !self.caller.grants.admin {
             let refusal = AuthError::not_admin(&self.caller);
             return self.refuse_caller(isolate, refusal, Point::Beginning);
@@ -265,11 +261,7 @@ impl Exchange {
         self.locate(isolate, None)
     }
 
-    fn locate(
-        &mut self,
-        isolate: &mut Isolate<'_>,
-        reply: Option<Reply>,
-    ) -> Result<Action, ApiError> {
+    fn locate(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
         let (handler, incoming) = self.parts()?;
         match handler.locate(&incoming, isolate, reply)? {
             Step::Calls(calls) => {
@@ -280,7 +272,7 @@ impl Exchange {
         }
     }
 
-    fn authorise(&mut self, isolate: &mut Isolate<'_>) -> Result<Action, ApiError> {
+    fn authorise(&mut self, isolate: &mut Isolate<'_>) -> ApiResult<Action> {
         let Some(operation) = self.operation else { return Ok(Action::End) };
         let place = self.handler.as_ref().and_then(|handler| handler.target());
         let refused = match (operation.access, place) {
@@ -311,7 +303,7 @@ impl Exchange {
         }
     }
 
-    fn act(&mut self, isolate: &mut Isolate<'_>, body: Received) -> Result<Action, ApiError> {
+    fn act(&mut self, isolate: &mut Isolate<'_>, body: Received) -> ApiResult<Action> {
         // The body may have arrived long after the identification, so the identification is no
         // longer fresh.
         self.caller.fresh &= self.caller.caller.is_none() || matches!(body, Received::Nothing);
@@ -323,7 +315,7 @@ impl Exchange {
     }
 
     /// Runs the request's statements if the caller may run all of them. If not, no statement runs.
-    fn check_statements(&mut self, isolate: &mut Isolate<'_>) -> Result<Action, ApiError> {
+    fn check_statements(&mut self, isolate: &mut Isolate<'_>) -> ApiResult<Action> {
         let (handler, incoming) = self.parts()?;
         if let Err(refusal) = handler.check_statements(incoming.caller) {
             return self.refuse_caller(isolate, refusal, Point::Statements);
@@ -332,11 +324,7 @@ impl Exchange {
         self.advance(isolate, None)
     }
 
-    fn advance(
-        &mut self,
-        isolate: &mut Isolate<'_>,
-        reply: Option<Reply>,
-    ) -> Result<Action, ApiError> {
+    fn advance(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
         match self.stage {
             ExchangeStage::Identify(..) => self.identify_step(isolate, reply),
             ExchangeStage::Access(..) => self.access_step(isolate, reply),
@@ -354,8 +342,8 @@ impl Exchange {
     fn within_calls(
         &mut self,
         platform: &dyn Platform,
-        action: Result<Action, ApiError>,
-    ) -> Result<Action, ApiError> {
+        action: ApiResult<Action>,
+    ) -> ApiResult<Action> {
         let Ok(Action::Calls(calls)) = &action else { return action };
         let (before, limits) = (self.calls, platform.limits());
         self.calls += counted(calls);
@@ -367,7 +355,7 @@ impl Exchange {
         Err(ApiError::Limit(format!("{exceeded}: {advice}")))
     }
 
-    fn complete_response(&mut self, action: Result<Action, ApiError>) -> Action {
+    fn complete_response(&mut self, action: ApiResult<Action>) -> Action {
         if matches!(action, Ok(Action::Respond(_) | Action::End) | Err(_)) {
             self.finish();
         }
@@ -422,7 +410,7 @@ impl Exchange {
         Incoming { head, url, id: id.as_deref(), caller }
     }
 
-    fn parts(&mut self) -> Result<(&mut dyn Handler, Incoming<'_>), ApiError> {
+    fn parts(&mut self) -> ApiResult<(&mut dyn Handler, Incoming<'_>)> {
         let Self { head, url, id, caller, handler, .. } = self;
         let gone = || ApiError::Internal("the request has already ended".to_owned());
         let handler = handler.as_deref_mut().ok_or_else(gone)?;

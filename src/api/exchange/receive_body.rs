@@ -5,7 +5,7 @@ use super::{Exchange, ExchangeStage, catch};
 use crate::admission::Permit;
 use crate::api::action::Action;
 use crate::api::content_encoding::{self, Ceiling, Encoding, TakeInflated};
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, ApiResult};
 use crate::api::isolate_state::{Isolate, Service};
 use crate::api::routes::Body;
 use crate::api::routes::handler::Received;
@@ -46,7 +46,7 @@ pub(super) struct BodyReading {
 
 impl BodyReading {
     /// Reserves memory for `bytes` bytes in addition to the columns.
-    fn charge(&mut self, bytes: usize) -> Result<(), ApiError> {
+    fn charge(&mut self, bytes: usize) -> ApiResult<()> {
         match &mut self.sink {
             Sink::Bytes(permit) | Sink::PackedBytes(permit, _) => Ok(permit.grow_to(bytes)?),
             Sink::Lines(intake) | Sink::PackedLines(intake, _) => intake.charge(bytes),
@@ -65,11 +65,7 @@ impl BodyReading {
         self.held.reserve_exact(target - self.held.len());
     }
 
-    fn take(
-        &mut self,
-        piece_bytes: usize,
-        append: impl FnOnce(&mut Vec<u8>),
-    ) -> Result<(), ApiError> {
+    fn take(&mut self, piece_bytes: usize, append: impl FnOnce(&mut Vec<u8>)) -> ApiResult<()> {
         self.make_room(piece_bytes);
         let room_bytes = self.held.capacity();
         let Sink::Lines(intake) = &mut self.sink else {
@@ -87,11 +83,7 @@ impl BodyReading {
 }
 
 impl Exchange {
-    pub(super) fn read_body(
-        &mut self,
-        isolate: &mut Isolate<'_>,
-        body: Body,
-    ) -> Result<Action, ApiError> {
+    pub(super) fn read_body(&mut self, isolate: &mut Isolate<'_>, body: Body) -> ApiResult<Action> {
         let limits = isolate.settings()?.limits;
         let encoding = match (Encoding::from_header(self.head.header("content-encoding")), body) {
             (encoding, Body::Lines) => encoding?,
@@ -132,7 +124,7 @@ impl Exchange {
         let ExchangeStage::Body(upload) = &self.stage else { return None };
         upload.record_activity(now_ns);
         let before = std::mem::replace(&mut self.record.bytes_in, bytes as u64);
-        let checked = upload.with(|reading| -> Result<(), ApiError> {
+        let checked = upload.with(|reading| -> ApiResult<()> {
             reading.ceiling.check(before, bytes)?;
             match reading.sink {
                 Sink::Lines(_) => Ok(()),
@@ -176,7 +168,7 @@ impl Exchange {
         self.complete_response(action)
     }
 
-    fn take_body(&mut self, isolate: &mut Isolate<'_>, rest: Vec<u8>) -> Result<Action, ApiError> {
+    fn take_body(&mut self, isolate: &mut Isolate<'_>, rest: Vec<u8>) -> ApiResult<Action> {
         let stage = std::mem::replace(&mut self.stage, ExchangeStage::Finished);
         let ExchangeStage::Body(upload) = stage else { return Ok(Action::End) };
         let BodyReading { sink, mut held, .. } = upload.finish().ok_or(ApiError::Displaced)?;

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::Response;
 use crate::api::routes::handler::{Handler, Incoming, TaskHandler, json_line};
 use crate::coordinator::Io;
@@ -55,7 +55,7 @@ struct Body {
     rows: Vec<Row>,
 }
 
-fn invalid<T>(message: String) -> Result<T, ApiError> {
+fn invalid<T>(message: String) -> ApiResult<T> {
     Err(ApiError::Invalid(message))
 }
 
@@ -74,7 +74,7 @@ impl Row {
         }
     }
 
-    fn check(&self) -> Result<(), ApiError> {
+    fn check(&self) -> ApiResult<()> {
         let name = &self.name;
         let is_named = !name.is_empty() && name.len() <= TOKEN_NAME_BYTES_MAX;
         if !is_named || name.chars().any(char::is_control) {
@@ -110,7 +110,7 @@ impl Row {
 }
 
 /// Creates the handler for `GET` and `POST /api/v3/configure/access`.
-pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
     if request.head.method == "POST" {
         return Ok(Box::new(TaskHandler::with_body(|_, body| {
             let Body { rows } = body.json()?;
@@ -138,7 +138,7 @@ pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
 }
 
 /// Returns a page and the parameters of the next page. Tokens precede users.
-async fn page(io: Io, kind: Kind, after: u64) -> Result<Response, ApiError> {
+async fn page(io: Io, kind: Kind, after: u64) -> ApiResult<Response> {
     let (user, limit) = (kind == Kind::User, GRANTEES_PER_PAGE as u64);
     let message = ToCatalog::Grantees { user, after, limit };
     let FromCatalog::Grantees { rows, more, .. } = call_catalog(&io, &message).await? else {

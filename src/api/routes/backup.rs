@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::{Parameters, Response};
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::{Handler, Incoming, TaskHandler, json_line};
@@ -28,7 +28,7 @@ const NO_ID: &str = "expected the id of a backup, as in the responses of POST an
 const FIRST_ACCESS: &str = "0.0";
 
 /// Creates the handler for `POST`, `GET` and `DELETE /api/v3/backup`.
-pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
     if request.head.method == "DELETE" {
         let id = backup(request.url, "id")?;
         let database = id.database.clone();
@@ -44,7 +44,7 @@ pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
 
 fn handler<F>(database: &str, route: impl FnOnce(Io) -> F + 'static) -> Box<dyn Handler>
 where
-    F: Future<Output = Result<Response, ApiError>> + 'static,
+    F: Future<Output = ApiResult<Response>> + 'static,
 {
     let start = |isolate: &mut Isolate<'_>, _| require_place(isolate).map(|()| route);
     Box::new(TaskHandler::with_body(start).on(database))
@@ -54,12 +54,12 @@ fn progress(remaining: u64, body: &Value) -> Response {
     json_line(if remaining == 0 { 200 } else { 202 }, body)
 }
 
-async fn delete(io: Io, id: BackupId) -> Result<Response, ApiError> {
+async fn delete(io: Io, id: BackupId) -> ApiResult<Response> {
     let remaining = io.run(delete_backup(id.clone())).await?;
     Ok(progress(remaining, &json!({ "id": id.to_string(), "remaining": remaining })))
 }
 
-async fn make(io: Io, database: String) -> Result<Response, ApiError> {
+async fn make(io: Io, database: String) -> ApiResult<Response> {
     let made = io.run(back_up(&database)).await?;
     let body = json!({
         "id": made.id.to_string(),
@@ -71,7 +71,7 @@ async fn make(io: Io, database: String) -> Result<Response, ApiError> {
     Ok(progress(made.remaining, &body))
 }
 
-async fn list(io: Io, database: String) -> Result<Response, ApiError> {
+async fn list(io: Io, database: String) -> ApiResult<Response> {
     let listed = io.run(list_backups(&database)).await?;
     let schedule = match io.run(show_schedule(&database)).await {
         // Dropping a database drops its schedule, but keeps its backups.
@@ -84,17 +84,13 @@ async fn list(io: Io, database: String) -> Result<Response, ApiError> {
 }
 
 /// Creates the handler for `POST /api/v3/backup/verify`.
-pub fn begin_verify(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+pub fn begin_verify(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
     let id = backup(request.url, "id")?;
     let (database, resume) = (id.database.clone(), resume(request.url)?);
     Ok(handler(&database, move |io| verify(io, id, resume)))
 }
 
-async fn verify(
-    io: Io,
-    id: BackupId,
-    resume: Option<VerifyPosition>,
-) -> Result<Response, ApiError> {
+async fn verify(io: Io, id: BackupId, resume: Option<VerifyPosition>) -> ApiResult<Response> {
     let checked = io.run(verify_backup(id.clone(), resume)).await?;
     let resume = checked.resume.map(|(a, b)| format!("{a}.{b}"));
     let body = json!({
@@ -108,7 +104,7 @@ async fn verify(
 }
 
 /// Creates the handler for `POST /api/v3/restore`.
-pub fn begin_restore(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+pub fn begin_restore(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
     let (database, from) = (database(request.url)?, backup(request.url, "from")?);
     let with_access = match request.url.filled("access") {
         None | Some("false") => false,
@@ -143,7 +139,7 @@ async fn grant_access(
     from: BackupId,
     database: String,
     position: AccessPosition,
-) -> Result<Response, ApiError> {
+) -> ApiResult<Response> {
     let done = io.run(restore_access(from.clone(), &database, position)).await?;
     let resume = done.resume.map(|(a, b)| format!("{a}.{b}"));
     let body = json!({
@@ -160,7 +156,7 @@ async fn restore_points(
     from: BackupId,
     create: CreateDatabase,
     with_access: bool,
-) -> Result<Response, ApiError> {
+) -> ApiResult<Response> {
     let database = create.name.clone();
     let restored = io.run(restore(from.clone(), create)).await?;
     let mut body = json!({
@@ -180,7 +176,7 @@ async fn restore_points(
     Ok(progress(restored.remaining, &body))
 }
 
-fn resume(url: &Parameters) -> Result<Option<(u64, u64)>, ApiError> {
+fn resume(url: &Parameters) -> ApiResult<Option<(u64, u64)>> {
     let read = |text: &str| {
         let parsed =
             text.split_once('.').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
@@ -192,17 +188,17 @@ fn resume(url: &Parameters) -> Result<Option<(u64, u64)>, ApiError> {
     url.filled("resume").map(read).transpose()
 }
 
-fn database(url: &Parameters) -> Result<String, ApiError> {
+fn database(url: &Parameters) -> ApiResult<String> {
     let database = url.filled("db").map(str::to_owned);
     database.ok_or_else(|| ApiError::Invalid("database is required".to_owned()))
 }
 
-fn backup(url: &Parameters, name: &str) -> Result<BackupId, ApiError> {
+fn backup(url: &Parameters, name: &str) -> ApiResult<BackupId> {
     let id = url.filled(name).and_then(BackupId::parse);
     id.ok_or_else(|| ApiError::Invalid(format!("invalid {name}: {NO_ID}")))
 }
 
-pub(super) fn require_place(isolate: &Isolate<'_>) -> Result<(), ApiError> {
+pub(super) fn require_place(isolate: &Isolate<'_>) -> ApiResult<()> {
     match isolate.platform.has_backups() {
         true => Ok(()),
         false => Err(ApiError::NotImplemented(NOT_BOUND.to_owned())),

@@ -5,7 +5,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::backup::require_place;
@@ -28,7 +28,7 @@ struct Body {
 }
 
 impl Body {
-    fn settings(&self) -> Result<ScheduleSettings, ApiError> {
+    fn settings(&self) -> ApiResult<ScheduleSettings> {
         let every = &self.every;
         let every_ns = duration_ns(every).filter(|ns| *ns > 0);
         let every_ns = every_ns.ok_or_else(|| {
@@ -51,7 +51,7 @@ impl Body {
 }
 
 /// Creates the handler for `GET`, `POST` and `DELETE /api/v3/configure/backup`.
-pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
     let method = request.head.method.as_str();
     if method == "POST" {
         return Ok(Box::new(TaskHandler::with_body(|isolate, body| {
@@ -80,7 +80,7 @@ async fn show(
     io: Io,
     database: String,
     schedule: Task<Option<BackupSchedule>>,
-) -> Result<Response, ApiError> {
+) -> ApiResult<Response> {
     let schedule = io.run(schedule).await?;
     let described = schedule.map(|schedule| describe(&database, &schedule));
     Ok(json_line(200, &json!({ "db": database, "schedule": described })))

@@ -1,6 +1,6 @@
 //! Finds the database and the policy of a bucket that a v2 client identifies by the bucket's id.
 
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, ApiResult};
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::Incoming;
 use crate::api::routes::manage::bucket_names::{policy_id, policy_of};
@@ -38,7 +38,7 @@ impl BucketLookup {
         request: &Incoming<'_>,
         isolate: &mut Isolate<'_>,
         reply: Option<Reply>,
-    ) -> Result<Step<()>, ApiError> {
+    ) -> ApiResult<Step<()>> {
         let Some(lookup) = lookup else { return Ok(Step::Done(())) };
         let found = match lookup.step(request, isolate, reply)? {
             Step::Calls(calls) => return Ok(Step::Calls(calls)),
@@ -56,7 +56,7 @@ impl BucketLookup {
         request: &Incoming<'_>,
         isolate: &mut Isolate<'_>,
         reply: Option<Reply>,
-    ) -> Result<Step<Found>, ApiError> {
+    ) -> ApiResult<Step<Found>> {
         if self.survey.is_none()
             && let Some((database, policy)) = isolate.service.cache.policy(self.id)
         {

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::admission::{Permit, QueryReservation};
 use crate::api::action::Action;
 use crate::api::auth::AuthError;
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::{Parameters, RequestHead, Response};
 use crate::api::isolate_state::Isolate;
 use crate::api::write_body::{Intake, LineReading, Parsed};
@@ -64,7 +64,7 @@ impl Received {
     }
 
     /// Parses the bytes as a JSON object.
-    pub fn json<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+    pub fn json<T: DeserializeOwned>(&self) -> ApiResult<T> {
         json_object(self.bytes())
             .map_err(|reason| ApiError::Invalid(format!("the body is not valid: {reason}")))
     }
@@ -111,12 +111,12 @@ pub trait Handler: std::fmt::Debug {
         _request: &Incoming<'_>,
         _isolate: &mut Isolate<'_>,
         _reply: Option<Reply>,
-    ) -> Result<Step<()>, ApiError> {
+    ) -> ApiResult<Step<()>> {
         Ok(Step::Done(()))
     }
 
     /// Returns the parser for the body, if the body is lines.
-    fn intake(&self, _permit: Permit, _reading: LineReading) -> Result<Intake, ApiError> {
+    fn intake(&self, _permit: Permit, _reading: LineReading) -> ApiResult<Intake> {
         Err(ApiError::Internal("this route does not accept line protocol".to_owned()))
     }
 
@@ -126,7 +126,7 @@ pub trait Handler: std::fmt::Debug {
         _request: &Incoming<'_>,
         _isolate: &mut Isolate<'_>,
         _body: Received,
-    ) -> Result<(), ApiError> {
+    ) -> ApiResult<()> {
         Ok(())
     }
 
@@ -143,8 +143,7 @@ pub trait Handler: std::fmt::Debug {
 
     /// Continues until the host must perform an action. The reply is `None` for the first step and
     /// after a piece of the response was sent.
-    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>)
-    -> Result<Action, ApiError>;
+    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action>;
 
     /// Returns the memory account of the handler's queries.
     fn reservation(&self) -> Option<&QueryReservation> {
@@ -164,7 +163,7 @@ pub trait Handler: std::fmt::Debug {
 }
 
 /// A function that parses the parameters of the URL and creates the handler.
-pub type Begin = fn(&Incoming<'_>) -> Result<Box<dyn Handler>, ApiError>;
+pub type Begin = fn(&Incoming<'_>) -> ApiResult<Box<dyn Handler>>;
 
 /// A handler whose response is known in advance.
 #[derive(Debug)]
@@ -178,11 +177,7 @@ impl ImmediateHandler {
 }
 
 impl Handler for ImmediateHandler {
-    fn step(
-        &mut self,
-        _isolate: &mut Isolate<'_>,
-        _reply: Option<Reply>,
-    ) -> Result<Action, ApiError> {
+    fn step(&mut self, _isolate: &mut Isolate<'_>, _reply: Option<Reply>) -> ApiResult<Action> {
         Ok(self.0.take().map_or(Action::End, Action::Respond))
     }
 }
@@ -199,25 +194,25 @@ enum TaskState {
     Running(RouteTask),
 }
 
-type RouteTask = Task<Result<Response, ApiError>>;
-type MakeTask = dyn FnOnce(&mut Isolate<'_>, Received) -> Result<RouteTask, ApiError>;
+type RouteTask = Task<ApiResult<Response>>;
+type MakeTask = dyn FnOnce(&mut Isolate<'_>, Received) -> ApiResult<RouteTask>;
 
 impl TaskHandler {
     /// Creates a handler that runs `route`.
     pub fn run<F>(route: impl FnOnce(Io) -> F) -> Self
     where
-        F: Future<Output = Result<Response, ApiError>> + 'static,
+        F: Future<Output = ApiResult<Response>> + 'static,
     {
         Self { database: None, state: TaskState::Running(task(route)) }
     }
 
     /// Creates a handler from `start`, which receives the body and returns the function to run.
     pub fn with_body<R, F>(
-        start: impl FnOnce(&mut Isolate<'_>, Received) -> Result<R, ApiError> + 'static,
+        start: impl FnOnce(&mut Isolate<'_>, Received) -> ApiResult<R> + 'static,
     ) -> Self
     where
         R: FnOnce(Io) -> F + 'static,
-        F: Future<Output = Result<Response, ApiError>> + 'static,
+        F: Future<Output = ApiResult<Response>> + 'static,
     {
         let make = |isolate: &mut Isolate<'_>, body| start(isolate, body).map(task);
         Self { database: None, state: TaskState::Body(Some(Box::new(make))) }
@@ -231,7 +226,7 @@ impl TaskHandler {
 
 fn task<F>(route: impl FnOnce(Io) -> F) -> RouteTask
 where
-    F: Future<Output = Result<Response, ApiError>> + 'static,
+    F: Future<Output = ApiResult<Response>> + 'static,
 {
     Task::new(|io| {
         let response = route(io);
@@ -255,7 +250,7 @@ impl Handler for TaskHandler {
         _request: &Incoming<'_>,
         isolate: &mut Isolate<'_>,
         body: Received,
-    ) -> Result<(), ApiError> {
+    ) -> ApiResult<()> {
         if let TaskState::Body(make) = &mut self.state
             && let Some(make) = make.take()
         {
@@ -264,11 +259,7 @@ impl Handler for TaskHandler {
         Ok(())
     }
 
-    fn step(
-        &mut self,
-        isolate: &mut Isolate<'_>,
-        reply: Option<Reply>,
-    ) -> Result<Action, ApiError> {
+    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
         let TaskState::Running(task) = &mut self.state else { return Ok(Action::End) };
         match task.step(&mut isolate.context(), reply) {
             Step::Calls(calls) => Ok(Action::Calls(calls)),

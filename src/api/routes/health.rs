@@ -5,7 +5,7 @@
 
 use crate::api::action::Action;
 use crate::api::auth::AuthError;
-use crate::api::error::ApiError;
+use crate::api::error::ApiResult;
 use crate::api::headers::INFLUXDB_VERSION;
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
@@ -25,16 +25,12 @@ struct HealthCheck {
 }
 
 /// Creates the handler for `GET /health`.
-pub fn begin(_request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+pub fn begin(_request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
     Ok(Box::new(HealthCheck::default()))
 }
 
 impl Handler for HealthCheck {
-    fn step(
-        &mut self,
-        isolate: &mut Isolate<'_>,
-        reply: Option<Reply>,
-    ) -> Result<Action, ApiError> {
+    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
         let Some(reply) = reply else { return Ok(self.begin_check(isolate)) };
         let reply = (self.requested && reply.id == CATALOG).then_some(reply.result);
         let decoded = reply.and_then(|reply| envelope::decode_reply::<FromCatalog>(reply).ok());

@@ -1,7 +1,7 @@
 //! Serves `/ping`, which requires no token and calls no object.
 
 use crate::api::auth::ACCESS_ASSERTION;
-use crate::api::error::ApiError;
+use crate::api::error::ApiResult;
 use crate::api::headers::INFLUXDB_VERSION;
 use crate::api::http::Response;
 use crate::api::routes::handler::{Handler, ImmediateHandler, Incoming};
@@ -11,7 +11,7 @@ use crate::api::routes::handler::{Handler, ImmediateHandler, Incoming};
 const ACCESS: &str = "X-Tidemark-Access";
 
 /// Responds with status 204, or with status 200 and the version if `verbose` is set, as in 1.x.
-pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
     let mut response = match request.url.filled("verbose") {
         None | Some("0" | "false") => Response::empty(204),
         Some(_) => Response::json(200, format!("{{\"version\":\"{INFLUXDB_VERSION}\"}}\n")),

@@ -8,7 +8,7 @@ use std::vec;
 use crate::admission::{HeldBytes, QueryReservation};
 use crate::api::action::Action;
 use crate::api::auth::{self, AuthError};
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, ApiResult};
 use crate::api::form_body::query_parameters;
 use crate::api::http::{RequestHead, Response};
 use crate::api::isolate_state::Isolate;
@@ -42,7 +42,7 @@ struct QueryHandler {
 }
 
 /// Creates the handler for `GET /query` and `POST /query`.
-pub fn begin(_request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+pub fn begin(_request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
     Ok(Box::new(QueryHandler::default()))
 }
 
@@ -56,7 +56,7 @@ impl Handler for QueryHandler {
         request: &Incoming<'_>,
         isolate: &mut Isolate<'_>,
         body: Received,
-    ) -> Result<(), ApiError> {
+    ) -> ApiResult<()> {
         let (parameters, raw) = query_parameters(request.head, request.url, body.bytes())?;
         let mut params = QueryParams::parse(request.head, &parameters, raw.as_deref())?;
         // A request without its own credentials was authenticated by the cookie of Cloudflare
@@ -81,11 +81,7 @@ impl Handler for QueryHandler {
         self.querying.as_ref().map_or_else(Vec::new, Querying::databases)
     }
 
-    fn step(
-        &mut self,
-        isolate: &mut Isolate<'_>,
-        reply: Option<Reply>,
-    ) -> Result<Action, ApiError> {
+    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
         match &mut self.querying {
             Some(querying) => querying.step(&mut isolate.context(), reply),
             None => Ok(Action::End),
@@ -129,7 +125,7 @@ impl Querying {
         accept: Option<&str>,
         settings: &Settings,
         now_ns: i64,
-    ) -> Result<Self, ApiError> {
+    ) -> ApiResult<Self> {
         let bound = Params::from_json(params.bound.as_deref().unwrap_or_default())
             .map_err(|error| ApiError::Invalid(error.to_string()))?;
         let statements = influxql::parse_within(&params.q, &bound, settings.limits)
@@ -181,11 +177,7 @@ impl Querying {
         statements::databases(self.statements.as_slice(), self.session.defaults())
     }
 
-    fn step(
-        &mut self,
-        context: &mut Context<'_>,
-        mut reply: Option<Reply>,
-    ) -> Result<Action, ApiError> {
+    fn step(&mut self, context: &mut Context<'_>, mut reply: Option<Reply>) -> ApiResult<Action> {
         loop {
             // If a large document was complete before the response began, the document is sent
             // piece by piece.
@@ -234,7 +226,7 @@ impl Querying {
         }
     }
 
-    fn write_rows(&mut self) -> Result<Option<Action>, ApiError> {
+    fn write_rows(&mut self) -> ApiResult<Option<Action>> {
         let Some((chunk, from)) = self.unwritten.take() else { return Ok(None) };
         let to = chunk.rows.min(from + REPLY_PIECE_ROWS);
         if !self.writer.series(&chunk, from..to) {

@@ -6,7 +6,7 @@ use super::query_v3::request::{ParamValue, QueryRequest};
 use crate::admission::QueryReservation;
 use crate::api::action::Action;
 use crate::api::auth::AuthError;
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::{Handler, Incoming, Received};
@@ -39,20 +39,17 @@ struct RunningStatement {
 }
 
 /// Creates the handler for `GET` and `POST /api/v3/query_sql`.
-pub fn begin(_request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+pub fn begin(_request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
     Ok(Box::new(SqlHandler::default()))
 }
 
 /// Creates the handler of a statement that another route received.
-pub fn for_statement(
-    request: QueryRequest,
-    isolate: &Isolate<'_>,
-) -> Result<Box<dyn Handler>, ApiError> {
+pub fn for_statement(request: QueryRequest, isolate: &Isolate<'_>) -> ApiResult<Box<dyn Handler>> {
     bound(isolate)?;
     Ok(Box::new(SqlHandler { requested: Some(RunningStatement::new(request, isolate)?) }))
 }
 
-fn bound(isolate: &Isolate<'_>) -> Result<(), ApiError> {
+fn bound(isolate: &Isolate<'_>) -> ApiResult<()> {
     match isolate.platform.has_sql() {
         true => Ok(()),
         false => Err(ApiError::NotImplemented(NOT_BOUND.to_owned())),
@@ -69,7 +66,7 @@ impl Handler for SqlHandler {
         request: &Incoming<'_>,
         isolate: &mut Isolate<'_>,
         body: Received,
-    ) -> Result<(), ApiError> {
+    ) -> ApiResult<()> {
         bound(isolate)?;
         let request = QueryRequest::parse(request.head, request.url, body.bytes())?;
         self.requested = Some(RunningStatement::new(request, isolate)?);
@@ -84,11 +81,7 @@ impl Handler for SqlHandler {
         self.requested.iter().map(|requested| requested.database.clone()).collect()
     }
 
-    fn step(
-        &mut self,
-        isolate: &mut Isolate<'_>,
-        reply: Option<Reply>,
-    ) -> Result<Action, ApiError> {
+    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
         self.requested.as_mut().map_or(Ok(Action::End), |requested| requested.step(isolate, reply))
     }
 
@@ -103,7 +96,7 @@ impl Handler for SqlHandler {
 }
 
 impl RunningStatement {
-    fn new(request: QueryRequest, isolate: &Isolate<'_>) -> Result<Self, ApiError> {
+    fn new(request: QueryRequest, isolate: &Isolate<'_>) -> ApiResult<Self> {
         let database = request.database.ok_or_else(|| ApiError::Invalid(NO_DATABASE.to_owned()))?;
         let parameter = |(name, value)| (name, parameter(value));
         let question = SqlQuestion {
@@ -141,11 +134,7 @@ impl RunningStatement {
         Ok(())
     }
 
-    fn step(
-        &mut self,
-        isolate: &mut Isolate<'_>,
-        reply: Option<Reply>,
-    ) -> Result<Action, ApiError> {
+    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
         let Some(query) = &mut self.query else { return Ok(Action::End) };
         match query.step(&mut isolate.context(), reply) {
             Step::Calls(calls) => Ok(Action::Calls(calls)),

@@ -5,7 +5,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::Response;
 use crate::api::routes::handler::{Handler, Incoming, TaskHandler, json_line};
 use crate::coordinator::Io;
@@ -33,7 +33,7 @@ struct Body {
 }
 
 /// Creates the handler for `GET` and `POST /api/v3/configure/quota`.
-pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
     let database = request.url.filled("db").map(str::to_owned);
     Ok(Box::new(match (request.head.method.as_str(), database) {
         ("GET", Some(database)) => TaskHandler::run(|io| async move { show(&io, &database).await }),
@@ -48,7 +48,7 @@ pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     }))
 }
 
-fn invalid<T>(message: &str) -> Result<T, ApiError> {
+fn invalid<T>(message: &str) -> ApiResult<T> {
     Err(ApiError::Invalid(message.to_owned()))
 }
 
@@ -61,7 +61,7 @@ impl Body {
         }
     }
 
-    fn check(&self) -> Result<(), ApiError> {
+    fn check(&self) -> ApiResult<()> {
         let rates = self.rates();
         let limits = Rate::ALL.map(|rate| (rate.name(), rates.of(rate)));
         let stored = [("stored_bytes", self.stored_bytes), ("series", self.series)];
@@ -98,7 +98,7 @@ impl Body {
         }
     }
 
-    async fn set(self, io: Io) -> Result<Response, ApiError> {
+    async fn set(self, io: Io) -> ApiResult<Response> {
         let (rates, stored_bytes, series) = (self.rates(), self.stored_bytes, self.series);
         let user = self.user.is_some();
         let Some(name) = self.token_name.or(self.user) else {
@@ -126,21 +126,17 @@ impl Body {
     }
 }
 
-async fn set_in_database(
-    io: &Io,
-    database: String,
-    change: QuotaChange,
-) -> Result<Response, ApiError> {
+async fn set_in_database(io: &Io, database: String, change: QuotaChange) -> ApiResult<Response> {
     io.run(carry_out(Change::SetQuota { database: database.clone(), change })).await?;
     show(io, &database).await
 }
 
-async fn show(io: &Io, database: &str) -> Result<Response, ApiError> {
+async fn show(io: &Io, database: &str) -> ApiResult<Response> {
     let loaded = io.run(Load::from_owner(database, Want::Nothing)).await?;
     Ok(json_line(200, &described(database, &loaded.description.quotas)))
 }
 
-async fn creators(io: &Io, message: ToCatalog) -> Result<Response, ApiError> {
+async fn creators(io: &Io, message: ToCatalog) -> ApiResult<Response> {
     let FromCatalog::CreatorQuotas(quotas) = call_catalog(io, &message).await? else {
         return Err(Error::unexpected_reply().into());
     };

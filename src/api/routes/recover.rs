@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::Response;
 use crate::api::routes::handler::{Handler, Incoming, TaskHandler, json_line};
 use crate::coordinator::recover::{begin_recovery, show_recovery};
@@ -13,7 +13,7 @@ use crate::protocol::recovery::{RecoveryRequest, RecoveryStage, RecoveryStatus};
 use crate::response::time::rfc3339;
 
 /// Creates the handler for `POST` and `GET /api/v3/recover`.
-pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
     let missing = || ApiError::Invalid("database is required".to_owned());
     let database = request.url.filled("db").ok_or_else(missing)?.to_owned();
     let recovery = match request.head.method.as_str() {
@@ -44,7 +44,7 @@ async fn show(
     io: Io,
     database: String,
     recovery: Task<Option<RecoveryStatus>>,
-) -> Result<Response, ApiError> {
+) -> ApiResult<Response> {
     let status = io.run(recovery).await?;
     let is_over = |status: &RecoveryStatus| {
         matches!(status.stage, RecoveryStage::Looked | RecoveryStage::Done)

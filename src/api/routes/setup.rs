@@ -1,17 +1,17 @@
 //! Serves `/ready`, `/api/v2/ready` and `/api/v2/setup`, whose responses are constant.
 
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::Response;
 use crate::api::routes::handler::{Handler, ImmediateHandler, Incoming};
 
 /// Creates the handler for `GET /ready` and `GET /api/v2/ready`.
-pub fn begin_ready(_request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+pub fn begin_ready(_request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
     Ok(ImmediateHandler::with(Response::json(200, "{\"status\":\"ready\"}\n")))
 }
 
 /// Creates the handler for a request to `/api/v2/setup`. The server needs no setup except for the
 /// secret `ADMIN_TOKEN`.
-pub fn begin_setup(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+pub fn begin_setup(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
     if request.head.method == "POST" {
         let reason =
             "onboarding has already been completed: the admin token is the secret ADMIN_TOKEN";

@@ -1,6 +1,6 @@
 //! Refuses paths that InfluxDB supports but this server does not, and names alternatives.
 
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, ApiResult};
 use crate::api::routes::handler::{Handler, Incoming};
 
 /// The first segments of 2.x's paths under `/api/v2`. The route table takes precedence.
@@ -40,7 +40,7 @@ const V3: [&str; 7] =
     ["configure", "engine", "enterprise", "plugin_test", "plugins", "show", "test"];
 
 /// Refuses a request of an unsupported path. The error names the alternative.
-pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
     let path = request.head.route();
     let instead = instead_of(path).unwrap_or_default();
     Err(ApiError::NotImplemented(format!("{path} is not supported: {instead}")))

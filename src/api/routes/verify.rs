@@ -3,14 +3,14 @@
 
 use serde_json::{Value, json};
 
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::Response;
 use crate::api::routes::handler::{Handler, Incoming, TaskHandler, json_line};
 use crate::coordinator::Io;
 use crate::coordinator::verify::{Resume, verify};
 
 /// Creates the handler for `POST /debug/verify`.
-pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
     let missing = || ApiError::Invalid("database is required".to_owned());
     let database = request.url.filled("db").ok_or_else(missing)?.to_owned();
     let start = request.url.filled("resume").map(|text| {
@@ -23,7 +23,7 @@ pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     Ok(Box::new(TaskHandler::run(move |io| run(io, database, start))))
 }
 
-async fn run(io: Io, database: String, start: Option<Resume>) -> Result<Response, ApiError> {
+async fn run(io: Io, database: String, start: Option<Resume>) -> ApiResult<Response> {
     let report = io.run(verify(&database, start)).await?;
     let damaged: Vec<Value> =
         report.damaged.iter().map(|(shard, block)| json!([shard, block])).collect();

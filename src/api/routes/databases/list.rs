@@ -2,13 +2,13 @@
 
 use serde_json::json;
 
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::{Parameters, Response};
 use crate::api::routes::handler::{Handler, Incoming, TaskHandler};
 use crate::coordinator::database_names::{database_names, seen_by_name};
 
 /// Creates the handler for `GET /api/v3/configure/database`.
-pub fn begin_list(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+pub fn begin_list(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
     let (url, principal) = (request.url.clone(), request.caller.clone());
     Ok(Box::new(TaskHandler::run(|io| async move {
         let names = seen_by_name(&principal.grants, io.run(database_names()).await?);
@@ -17,7 +17,7 @@ pub fn begin_list(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> 
 }
 
 /// The column `deleted` is always false, because a dropped database disappears immediately.
-fn list(url: &Parameters, names: &[String]) -> Result<Response, ApiError> {
+fn list(url: &Parameters, names: &[String]) -> ApiResult<Response> {
     let deleted = url.get("show_deleted") == Some("true");
     let row = |name: &String| match deleted {
         true => json!({ "iox::database": name, "deleted": false }),

@@ -4,7 +4,7 @@ mod list;
 
 use serde::Deserialize;
 
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::{Parameters, Response};
 use crate::api::routes::handler::{Handler, Incoming, TaskHandler, json_line};
 use crate::api::settings::{Settings, duration_ns};
@@ -27,7 +27,7 @@ struct Body {
 }
 
 impl Body {
-    fn duration_ns(&self) -> Result<Option<i64>, ApiError> {
+    fn duration_ns(&self) -> ApiResult<Option<i64>> {
         let Some(text) = &self.retention_period else { return Ok(None) };
         duration_ns(text).map(Some).ok_or_else(|| {
             let expected = "expected a duration such as 72h or 30d, or \"none\"";
@@ -49,7 +49,7 @@ enum ChangeKind {
 }
 
 /// Creates the handler for `POST`, `PUT` and `DELETE /api/v3/configure/database`.
-pub fn begin_change(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+pub fn begin_change(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
     Ok(Box::new(match request.head.method.as_str() {
         "PUT" => TaskHandler::with_body(|_, body| {
             let changing = Changing::configure(body.json()?)?;
@@ -70,7 +70,7 @@ pub fn begin_change(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError
 }
 
 impl Changing {
-    async fn run(self, io: Io) -> Result<Response, ApiError> {
+    async fn run(self, io: Io) -> ApiResult<Response> {
         let Self { name, kind, change } = self;
         let changed = io.run(carry_out(change)).await?;
         match kind {
@@ -86,7 +86,7 @@ impl Changing {
         }
     }
 
-    fn create(body: Body, settings: &Settings) -> Result<Self, ApiError> {
+    fn create(body: Body, settings: &Settings) -> ApiResult<Self> {
         let duration_ns = body.duration_ns()?;
         let jurisdiction = body.jurisdiction.as_deref().or(settings.placement.jurisdiction);
         if let Some(location) = body.location.as_deref().filter(|at| !is_inside(at, jurisdiction)) {
@@ -107,7 +107,7 @@ impl Changing {
         Ok(Self { name: body.db, kind: ChangeKind::Create, change })
     }
 
-    fn drop(url: &Parameters) -> Result<Self, ApiError> {
+    fn drop(url: &Parameters) -> ApiResult<Self> {
         let invalid = |reason: &str| Err(ApiError::Invalid(reason.to_owned()));
         let Some(name) = url.filled("db").map(str::to_owned) else {
             return invalid("name the database with the parameter db");
@@ -129,7 +129,7 @@ impl Changing {
         Ok(Self { name, kind: ChangeKind::Drop, change })
     }
 
-    fn configure(body: Body) -> Result<Self, ApiError> {
+    fn configure(body: Body) -> ApiResult<Self> {
         let duration_ns = body.duration_ns()?;
         if body.location.is_some() || body.jurisdiction.is_some() {
             let reason = "location and jurisdiction of a database cannot change: set them when you \

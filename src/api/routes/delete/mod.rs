@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use serde::Deserialize;
 
 use crate::api::action::Action;
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::{Parameters, Response};
 use crate::api::isolate_state::Isolate;
 use crate::api::params::{Dialect, WriteParams};
@@ -44,7 +44,7 @@ struct DeleteHandler {
 }
 
 /// Creates the handler for `POST /api/v2/delete`.
-pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
     let url = request.url;
     let bucket = url.filled("bucket").or_else(|| url.filled("bucketID"));
     let named = bucket.map(|bucket| ("bucket".to_owned(), bucket.to_owned()));
@@ -64,7 +64,7 @@ impl Handler for DeleteHandler {
         request: &Incoming<'_>,
         isolate: &mut Isolate<'_>,
         reply: Option<Reply>,
-    ) -> Result<Step<()>, ApiError> {
+    ) -> ApiResult<Step<()>> {
         let names = (&mut self.database, &mut self.policy);
         BucketLookup::locate(&mut self.lookup, names, request, isolate, reply)
     }
@@ -74,7 +74,7 @@ impl Handler for DeleteHandler {
         _request: &Incoming<'_>,
         isolate: &mut Isolate<'_>,
         body: Received,
-    ) -> Result<(), ApiError> {
+    ) -> ApiResult<()> {
         let body: Body = body.json()?;
         // A range that lies outside the permitted times is empty.
         let start_ns = time_ns("start", body.start, MIN_TIME_NS..=i64::MAX)?;
@@ -92,11 +92,7 @@ impl Handler for DeleteHandler {
         Ok(())
     }
 
-    fn step(
-        &mut self,
-        isolate: &mut Isolate<'_>,
-        reply: Option<Reply>,
-    ) -> Result<Action, ApiError> {
+    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
         let Some(machine) = &mut self.machine else {
             return Ok(Action::Respond(Response::empty(204)));
         };
@@ -111,11 +107,7 @@ impl Handler for DeleteHandler {
 /// Returns the DELETE statement for a predicate. Both ends of the time range are inclusive, and a
 /// comparison of a missing tag is false, as in 2.x. Returns `None` if no point can match, because the
 /// predicate names two measurements or compares with an empty text, or the time range is empty.
-fn statement(
-    comparisons: &[Comparison],
-    start_ns: i64,
-    stop_ns: i64,
-) -> Result<Option<String>, ApiError> {
+fn statement(comparisons: &[Comparison], start_ns: i64, stop_ns: i64) -> ApiResult<Option<String>> {
     if let Some(Comparison { key, .. }) = comparisons.iter().find(|c| is_reserved(&c.key)) {
         let reason = "a delete removes whole points: select them by measurement and tags, and by \
                       time with start and stop";
@@ -158,7 +150,7 @@ fn is_reserved(key: &str) -> bool {
 
 /// A time outside the permitted range becomes an end of `limits`. Clients send such times to select
 /// all points.
-fn time_ns(name: &str, text: Option<String>, limits: RangeInclusive<i64>) -> Result<i64, ApiError> {
+fn time_ns(name: &str, text: Option<String>, limits: RangeInclusive<i64>) -> ApiResult<i64> {
     match time_literal::parse(text.as_deref().unwrap_or_default(), |_| 0) {
         Ok(time_ns) => Ok(time_ns),
         Err(InvalidTime::Overflow(_)) => Ok(*limits.end()),

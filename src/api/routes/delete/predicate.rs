@@ -1,7 +1,7 @@
 //! Parses 2.x's deletion predicates: `key = "value" AND key != "value" …`, with optional parentheses
 //! around any part.
 
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, ApiResult};
 use crate::model::bug::OrBug;
 use crate::model::limits::DELETE_PREDICATE_DEPTH_MAX;
 
@@ -14,7 +14,7 @@ pub(super) struct Comparison {
     pub(super) negated: bool,
 }
 
-pub(super) fn parse(text: &str) -> Result<Vec<Comparison>, ApiError> {
+pub(super) fn parse(text: &str) -> ApiResult<Vec<Comparison>> {
     let mut reader = Reader { text, rest: text, depth: 0 };
     let mut comparisons = Vec::new();
     if reader.peek().is_some() {
@@ -53,7 +53,7 @@ impl Reader<'_> {
         self.rest.get(..end).or_bug()
     }
 
-    fn all(&mut self, into: &mut Vec<Comparison>) -> Result<(), ApiError> {
+    fn all(&mut self, into: &mut Vec<Comparison>) -> ApiResult<()> {
         loop {
             self.term(into)?;
             let word = self.word().to_ascii_uppercase();
@@ -67,7 +67,7 @@ impl Reader<'_> {
         }
     }
 
-    fn term(&mut self, into: &mut Vec<Comparison>) -> Result<(), ApiError> {
+    fn term(&mut self, into: &mut Vec<Comparison>) -> ApiResult<()> {
         if !self.takes("(") {
             into.push(self.comparison()?);
             return Ok(());
@@ -84,7 +84,7 @@ impl Reader<'_> {
         }
     }
 
-    fn comparison(&mut self) -> Result<Comparison, ApiError> {
+    fn comparison(&mut self) -> ApiResult<Comparison> {
         let key = self.name("expected a tag key or _measurement")?;
         for operator in ["=~", "!~", "<", ">"] {
             if self.takes(operator) {
@@ -104,7 +104,7 @@ impl Reader<'_> {
         Ok(Comparison { key, value, negated })
     }
 
-    fn name(&mut self, expected: &str) -> Result<String, ApiError> {
+    fn name(&mut self, expected: &str) -> ApiResult<String> {
         match self.peek() {
             Some(quote @ ('"' | '\'')) => self.quoted(quote),
             _ => {
@@ -118,7 +118,7 @@ impl Reader<'_> {
         }
     }
 
-    fn quoted(&mut self, quote: char) -> Result<String, ApiError> {
+    fn quoted(&mut self, quote: char) -> ApiResult<String> {
         let mut text = String::new();
         let mut characters = self.rest.char_indices().skip(1);
         while let Some((at, character)) = characters.next() {

@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 
 use crate::admission::QueryReservation;
 use crate::api::action::Action;
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, ApiResult};
 use crate::api::form_body::form_fields;
 use crate::api::http::{Parameters, Response};
 use crate::api::isolate_state::Isolate;
@@ -52,7 +52,7 @@ struct ExportHandler {
 }
 
 /// Creates the handler for a request to `/api/v3/export`.
-pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
     let database = request.url.filled("db").ok_or_else(|| {
         ApiError::Invalid("database is required: name it with the parameter db".to_owned())
     })?;
@@ -70,7 +70,7 @@ impl Handler for ExportHandler {
         request: &Incoming<'_>,
         isolate: &mut Isolate<'_>,
         body: Received,
-    ) -> Result<(), ApiError> {
+    ) -> ApiResult<()> {
         let form = form_fields(request.head, body.bytes())?.unwrap_or_default();
         let after = form.get("after").or(request.url.get("after"));
         let session = Session {
@@ -84,11 +84,7 @@ impl Handler for ExportHandler {
         Ok(())
     }
 
-    fn step(
-        &mut self,
-        isolate: &mut Isolate<'_>,
-        reply: Option<Reply>,
-    ) -> Result<Action, ApiError> {
+    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
         match &mut self.exporting {
             Some(exporting) => exporting.step(&mut isolate.context(), reply),
             None => Ok(Action::End),
@@ -134,7 +130,7 @@ impl Exporting {
         after: Option<&str>,
         session: Session,
         policy: Option<String>,
-    ) -> Result<Self, ApiError> {
+    ) -> ApiResult<Self> {
         let time = |name: &str| url.filled(name).map(|text| time_ns(name, text)).transpose();
         let times = Window { start_ns: time("start")?, end_ns: time("end")? };
         let after = match after {
@@ -181,11 +177,7 @@ impl Exporting {
         })
     }
 
-    fn step(
-        &mut self,
-        context: &mut Context<'_>,
-        mut reply: Option<Reply>,
-    ) -> Result<Action, ApiError> {
+    fn step(&mut self, context: &mut Context<'_>, mut reply: Option<Reply>) -> ApiResult<Action> {
         if let Some(round) = &mut self.ending {
             return Ok(match round.resume(reply) {
                 Some(_) => self.end(),
@@ -260,7 +252,7 @@ impl Exporting {
         &mut self,
         context: &mut Context<'_>,
         reply: &mut Option<Reply>,
-    ) -> Result<Option<Action>, ApiError> {
+    ) -> ApiResult<Option<Action>> {
         let Some(load) = &mut self.load else { return Ok(None) };
         let loaded = match load.step(context, reply.take()) {
             Step::Calls(calls) => return Ok(Some(Action::Calls(calls))),
@@ -288,7 +280,7 @@ impl Exporting {
         Ok(None)
     }
 
-    fn next_query(&mut self) -> Result<Option<Box<Query>>, ApiError> {
+    fn next_query(&mut self) -> ApiResult<Option<Box<Query>>> {
         let measurement = match &self.position {
             Some(position) if !self.ahead.is_empty() => position.measurement.clone(),
             _ => {
@@ -304,7 +296,7 @@ impl Exporting {
         Ok(Some(query))
     }
 
-    fn query(&self, position: &Position) -> Result<Box<Query>, ApiError> {
+    fn query(&self, position: &Position) -> ApiResult<Box<Query>> {
         let Position { measurement, window, row, .. } = position;
         let from = format!("{}.{}", quote::ident(&self.policy), quote::ident(measurement));
         let text = format!("SELECT *::field FROM {from}{} GROUP BY *", window.condition());
@@ -335,7 +327,7 @@ fn response(body: Vec<u8>) -> Response {
 }
 
 /// Parses a number of nanoseconds, or InfluxQL's time format.
-fn time_ns(name: &str, text: &str) -> Result<i64, ApiError> {
+fn time_ns(name: &str, text: &str) -> ApiResult<i64> {
     let parsed = text.parse().ok().or_else(|| time_literal::parse(text, |_| 0).ok());
     parsed.ok_or_else(|| {
         let expected = "expected nanoseconds or a time such as 2024-01-31T12:00:00Z";

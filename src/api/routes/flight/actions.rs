@@ -11,7 +11,7 @@ use super::placeholders::Placeholders;
 use super::prepared::Prepared;
 use super::reading::Purpose;
 use super::sql_messages::{Handle, StatementQuery};
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, ApiResult};
 use crate::api::routes::query_v3::request::{ParamValue, QueryRequest};
 use crate::api::settings::Settings;
 
@@ -36,7 +36,7 @@ impl Preparation {
     }
 
     /// Finds the placeholders of the statement. The response contains the statement's columns.
-    pub(super) fn prepare(self, settings: &Settings) -> Result<(FlightRequest, Purpose), ApiError> {
+    pub(super) fn prepare(self, settings: &Settings) -> ApiResult<(FlightRequest, Purpose)> {
         let places = Placeholders::of(&self.question.q)?;
         let prepared = Prepared { query: places.text, params: Vec::new() };
         let handle = prepared.handle(settings)?;
@@ -50,7 +50,7 @@ impl Preparation {
     }
 }
 
-pub(super) fn act(message: &[u8], metadata: &Metadata) -> Result<ActionResult, ApiError> {
+pub(super) fn act(message: &[u8], metadata: &Metadata) -> ApiResult<ActionResult> {
     let FlightAction { kind, body } = decode(message)?;
     match kind.as_str() {
         "CreatePreparedStatement" => prepare(&body, metadata),
@@ -67,7 +67,7 @@ pub(super) fn act(message: &[u8], metadata: &Metadata) -> Result<ActionResult, A
     }
 }
 
-fn prepare(body: &[u8], metadata: &Metadata) -> Result<ActionResult, ApiError> {
+fn prepare(body: &[u8], metadata: &Metadata) -> ApiResult<ActionResult> {
     let any: Any = decode(body)?;
     if any.sql_name() != Some("ActionCreatePreparedStatementRequest") {
         return Err(not_known(&any));
@@ -84,7 +84,7 @@ fn prepare(body: &[u8], metadata: &Metadata) -> Result<ActionResult, ApiError> {
 
 /// Binds the values of a `DoPut` to the statement of its handle. The response contains a new
 /// handle.
-pub(super) fn bind(messages: &[Vec<u8>], settings: &Settings) -> Result<Vec<u8>, ApiError> {
+pub(super) fn bind(messages: &[Vec<u8>], settings: &Settings) -> ApiResult<Vec<u8>> {
     let messages: Vec<FlightData> =
         messages.iter().map(|message| decode(message)).collect::<Result<_, _>>()?;
     let descriptor = messages.first().and_then(|message| message.descriptor.clone());

@@ -6,7 +6,7 @@
 use arrow_ipc::{DateUnit, MessageHeader, Precision, TimeUnit, Type};
 
 use super::messages::{FlightData, ParamKind};
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, ApiResult};
 use crate::model::time::{D_NS, MS_NS, S_NS, US_NS};
 use crate::response::time::rfc3339;
 
@@ -36,9 +36,7 @@ enum Kind {
 
 /// Returns the names of the columns and the values of the first row, or `None` if the batch is
 /// empty.
-pub(super) fn first_row(
-    messages: &[FlightData],
-) -> Result<Option<Vec<(String, ParamKind)>>, ApiError> {
+pub(super) fn first_row(messages: &[FlightData]) -> ApiResult<Option<Vec<(String, ParamKind)>>> {
     let unread = || ApiError::Invalid(UNREAD.to_owned());
     let mut columns = Vec::new();
     for FlightData { header, body, .. } in messages {
@@ -102,7 +100,7 @@ fn row(
     columns: &[Column],
     batch: arrow_ipc::RecordBatch<'_>,
     body: &[u8],
-) -> Result<Vec<(String, ParamKind)>, ApiError> {
+) -> ApiResult<Vec<(String, ParamKind)>> {
     let unread = || ApiError::Invalid(UNREAD.to_owned());
     if batch.compression().is_some() {
         return Err(ApiError::Invalid(

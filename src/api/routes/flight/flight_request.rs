@@ -10,7 +10,7 @@ use super::sql_messages::{
     GetDbSchemas, GetSqlInfo, GetTables, GetXdbcTypeInfo, Handle, StatementQuery,
 };
 use super::{listings, sql_info, tables};
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::RequestHead;
 use crate::api::routes::query_v3::request::{ParamValue, QueryRequest, values};
 use crate::api::settings::Settings;
@@ -36,7 +36,7 @@ pub(super) struct Metadata {
 const BASE_TABLE: &str = "BASE TABLE";
 
 impl Metadata {
-    pub(super) fn of(head: &RequestHead) -> Result<Self, ApiError> {
+    pub(super) fn of(head: &RequestHead) -> ApiResult<Self> {
         let mut database: Option<&str> = None;
         for name in DATABASE_HEADERS {
             let Some(value) = head.header(name).filter(|value| !value.is_empty()) else { continue };
@@ -63,7 +63,7 @@ impl Metadata {
         &self,
         text: &str,
         params: Vec<(String, ParamValue)>,
-    ) -> Result<QueryRequest, ApiError> {
+    ) -> ApiResult<QueryRequest> {
         let database = self.database.as_deref().unwrap_or_default();
         let (database, policy) = name::split_bucket(database);
         if database.is_empty() {
@@ -97,7 +97,7 @@ impl FlightRequest {
         ticket: &[u8],
         metadata: &Metadata,
         settings: &Settings,
-    ) -> Result<Self, ApiError> {
+    ) -> ApiResult<Self> {
         if ticket.trim_ascii_start().starts_with(b"{") {
             return Self::of_json(ticket, metadata);
         }
@@ -121,7 +121,7 @@ impl FlightRequest {
         })
     }
 
-    fn of_json(ticket: &[u8], metadata: &Metadata) -> Result<Self, ApiError> {
+    fn of_json(ticket: &[u8], metadata: &Metadata) -> ApiResult<Self> {
         let ticket: JsonTicket = serde_json::from_slice(ticket)
             .map_err(|error| ApiError::Invalid(format!("{NO_TICKET}: {error}")))?;
         let metadata = Metadata {
@@ -140,11 +140,7 @@ impl FlightRequest {
         Self::statement(&metadata, &ticket.sql_query, params)
     }
 
-    fn of_read_info(
-        bytes: &[u8],
-        metadata: &Metadata,
-        settings: &Settings,
-    ) -> Result<Self, ApiError> {
+    fn of_read_info(bytes: &[u8], metadata: &Metadata, settings: &Settings) -> ApiResult<Self> {
         let read: ReadInfo = decode(bytes)?;
         let database = Some(read.database).filter(|name| !name.is_empty());
         let metadata = Metadata {
@@ -166,7 +162,7 @@ impl FlightRequest {
         any: &Any,
         metadata: &Metadata,
         settings: &Settings,
-    ) -> Result<Self, ApiError> {
+    ) -> ApiResult<Self> {
         let made = match any.sql_name() {
             Some("CommandStatementQuery") => {
                 let StatementQuery { query, transaction } = decode(&any.value)?;
@@ -209,7 +205,7 @@ impl FlightRequest {
         metadata: &Metadata,
         text: &str,
         params: Vec<(String, ParamValue)>,
-    ) -> Result<Self, ApiError> {
+    ) -> ApiResult<Self> {
         let question = metadata.sql_query(text, params)?;
         Ok(if metadata.is_influxql { Self::Influxql(question) } else { Self::Sql(question) })
     }
@@ -221,7 +217,7 @@ pub(super) fn not_known(any: &Any) -> ApiError {
 }
 
 /// Refuses a statement within a transaction, since the server does not support transactions.
-pub(super) fn no_transaction(transaction: Option<Vec<u8>>) -> Result<(), ApiError> {
+pub(super) fn no_transaction(transaction: Option<Vec<u8>>) -> ApiResult<()> {
     match transaction.is_none_or(|id| id.is_empty()) {
         true => Ok(()),
         false => Err(ApiError::Invalid(
@@ -233,7 +229,7 @@ pub(super) fn no_transaction(transaction: Option<Vec<u8>>) -> Result<(), ApiErro
 const COMMAND_CHARS_MAX: usize = 100;
 const NOT_DECODED: &str = "the message cannot be decoded";
 
-pub(super) fn decode<M: Message + Default>(bytes: &[u8]) -> Result<M, ApiError> {
+pub(super) fn decode<M: Message + Default>(bytes: &[u8]) -> ApiResult<M> {
     M::decode(bytes).map_err(|error| ApiError::Invalid(format!("{NOT_DECODED}: {error}")))
 }
 
@@ -268,7 +264,7 @@ impl From<ParamKind> for ParamValue {
 mod tests {
     use super::*;
 
-    fn metadata(headers: &[(&str, &str)]) -> Result<Metadata, ApiError> {
+    fn metadata(headers: &[(&str, &str)]) -> ApiResult<Metadata> {
         let headers = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
         Metadata::of(&RequestHead { headers, ..RequestHead::default() })
     }
@@ -277,11 +273,11 @@ mod tests {
         metadata(&[]).unwrap()
     }
 
-    fn of_ticket(ticket: &[u8], metadata: &Metadata) -> Result<FlightRequest, ApiError> {
+    fn of_ticket(ticket: &[u8], metadata: &Metadata) -> ApiResult<FlightRequest> {
         FlightRequest::of_ticket(ticket, metadata, &Settings::read(|_| None).unwrap())
     }
 
-    fn of_command(any: &Any, metadata: &Metadata) -> Result<FlightRequest, ApiError> {
+    fn of_command(any: &Any, metadata: &Metadata) -> ApiResult<FlightRequest> {
         FlightRequest::of_command(any, metadata, &Settings::read(|_| None).unwrap())
     }
 

@@ -3,7 +3,7 @@
 use prost::Message;
 
 use super::messages::FlightData;
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, ApiResult};
 use crate::api::grpc_web;
 use crate::model::limits::FLIGHT_MESSAGE_BYTES_MAX;
 
@@ -30,7 +30,7 @@ impl IpcMessage {
         bytes
     }
 
-    pub(super) fn write(self, frames: &mut Vec<u8>) -> Result<(), ApiError> {
+    pub(super) fn write(self, frames: &mut Vec<u8>) -> ApiResult<()> {
         let Self { header, body } = self;
         let data = FlightData { descriptor: None, header, body };
         Ok(grpc_web::message(frames, &data.encode_to_vec())?)
@@ -59,7 +59,7 @@ impl IpcStream {
 
     /// Removes and returns the complete messages. A message must not exceed the size limit of
     /// clients.
-    pub(super) fn messages(&mut self) -> Result<Vec<IpcMessage>, ApiError> {
+    pub(super) fn messages(&mut self) -> ApiResult<Vec<IpcMessage>> {
         let mut messages = Vec::new();
         let mut rest = self.held.as_slice();
         while let Some((part, behind)) = next(rest)? {
@@ -75,7 +75,7 @@ impl IpcStream {
     }
 
     /// Refuses an incomplete stream, so that a truncated response never looks complete.
-    pub(super) fn finish(&self) -> Result<(), ApiError> {
+    pub(super) fn finish(&self) -> ApiResult<()> {
         if self.has_ended && self.held.is_empty() {
             return Ok(());
         }
@@ -89,7 +89,7 @@ enum Part {
 }
 
 /// Returns the next element and the bytes after it, or `None` if the element is incomplete.
-fn next(bytes: &[u8]) -> Result<Option<(Part, &[u8])>, ApiError> {
+fn next(bytes: &[u8]) -> ApiResult<Option<(Part, &[u8])>> {
     let broken = || ApiError::Internal("the response is not an Arrow stream".to_owned());
     let Some((prefix, rest)) = bytes.split_first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
     let [a, b, c, d, length @ ..] = *prefix;
@@ -111,7 +111,7 @@ fn next(bytes: &[u8]) -> Result<Option<(Part, &[u8])>, ApiError> {
     Ok(Some((Part::Message(IpcMessage { header, body: body.to_vec() }), rest)))
 }
 
-fn may_be_sent(bytes: usize) -> Result<(), ApiError> {
+fn may_be_sent(bytes: usize) -> ApiResult<()> {
     if bytes <= FLIGHT_MESSAGE_BYTES_MAX {
         return Ok(());
     }

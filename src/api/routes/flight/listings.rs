@@ -9,13 +9,13 @@ use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{ArrowError, DataType, Field, Schema};
 
 use super::sql_messages::GetDbSchemas;
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, ApiResult};
 
 pub(super) const CATALOG: &str = "public";
 /// The schemas in ascending order.
 const SCHEMAS: [&str; 3] = ["information_schema", "iox", "system"];
 
-pub(super) fn stream(batch: &RecordBatch) -> Result<Vec<u8>, ApiError> {
+pub(super) fn stream(batch: &RecordBatch) -> ApiResult<Vec<u8>> {
     let written = || {
         let mut stream = StreamWriter::try_new(Vec::new(), &batch.schema())?;
         if batch.num_rows() > 0 {
@@ -27,13 +27,13 @@ pub(super) fn stream(batch: &RecordBatch) -> Result<Vec<u8>, ApiError> {
 }
 
 /// Returns a schema in the format of a stream's beginning.
-pub(super) fn encoded(schema: &Schema) -> Result<Vec<u8>, ApiError> {
+pub(super) fn encoded(schema: &Schema) -> ApiResult<Vec<u8>> {
     let mut stream = StreamWriter::try_new(Vec::new(), schema).map_err(unmade)?;
     Ok(std::mem::take(stream.get_mut()))
 }
 
 /// Creates a batch. Each column has a name, a flag for nulls, and values.
-pub(super) fn table(columns: Vec<(&str, bool, ArrayRef)>) -> Result<RecordBatch, ApiError> {
+pub(super) fn table(columns: Vec<(&str, bool, ArrayRef)>) -> ApiResult<RecordBatch> {
     let field = |(name, is_nullable, values): &(&str, bool, ArrayRef)| {
         Field::new(*name, values.data_type().clone(), *is_nullable)
     };
@@ -50,11 +50,11 @@ fn texts<'a>(values: impl IntoIterator<Item = &'a str>) -> ArrayRef {
     Arc::new(StringArray::from_iter_values(values))
 }
 
-pub(super) fn catalogs() -> Result<RecordBatch, ApiError> {
+pub(super) fn catalogs() -> ApiResult<RecordBatch> {
     table(vec![("catalog_name", false, texts([CATALOG]))])
 }
 
-pub(super) fn schemas(flight_request: &GetDbSchemas) -> Result<RecordBatch, ApiError> {
+pub(super) fn schemas(flight_request: &GetDbSchemas) -> ApiResult<RecordBatch> {
     let is_here = flight_request.catalog.as_deref().is_none_or(|catalog| catalog == CATALOG);
     let pattern = flight_request.schema_pattern.as_deref().unwrap_or("%");
     let found = SCHEMAS.into_iter().filter(|name| is_here && is_like(name, pattern));
@@ -63,11 +63,11 @@ pub(super) fn schemas(flight_request: &GetDbSchemas) -> Result<RecordBatch, ApiE
     table(vec![("catalog_name", true, catalogs), ("db_schema_name", false, texts(found))])
 }
 
-pub(super) fn table_types(base_table: &str) -> Result<RecordBatch, ApiError> {
+pub(super) fn table_types(base_table: &str) -> ApiResult<RecordBatch> {
     table(vec![("table_type", false, texts([base_table, "VIEW"]))])
 }
 
-pub(super) fn primary_keys() -> Result<RecordBatch, ApiError> {
+pub(super) fn primary_keys() -> ApiResult<RecordBatch> {
     let text = || new_empty_array(&DataType::Utf8);
     table(vec![
         ("catalog_name", true, text()),
@@ -79,7 +79,7 @@ pub(super) fn primary_keys() -> Result<RecordBatch, ApiError> {
     ])
 }
 
-pub(super) fn foreign_keys() -> Result<RecordBatch, ApiError> {
+pub(super) fn foreign_keys() -> ApiResult<RecordBatch> {
     let of = |data_type: &DataType| new_empty_array(data_type);
     let (text, number, rule) = (DataType::Utf8, DataType::Int32, DataType::UInt8);
     table(vec![
@@ -137,7 +137,7 @@ const XDBC_TYPES: [XdbcType; 8] = [
 ];
 
 /// Lists the type with the number `flight_request`, or every type.
-pub(super) fn xdbc_types(flight_request: Option<i32>) -> Result<RecordBatch, ApiError> {
+pub(super) fn xdbc_types(flight_request: Option<i32>) -> ApiResult<RecordBatch> {
     let known =
         || XDBC_TYPES.iter().filter(move |of| flight_request.is_none_or(|n| n == of.number));
     let count = known().count();

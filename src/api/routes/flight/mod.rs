@@ -35,7 +35,7 @@ use prost::Message;
 use crate::admission::QueryReservation;
 use crate::api::action::Action;
 use crate::api::auth::{self, AuthError};
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, ApiResult};
 use crate::api::grpc_web::{self, Code, Form};
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
@@ -79,12 +79,12 @@ enum Stage {
     Preparing(Box<Preparation>),
     Reading(Box<Reading>),
     /// The call ends after the object that lists running queries has removed the statement.
-    Ending(Result<Vec<u8>, ApiError>),
+    Ending(ApiResult<Vec<u8>>),
     Over,
 }
 
 /// Creates the handler for `POST /arrow.flight.protocol.FlightService/{method}`.
-pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
     let form = Form::of_request(request.head);
     let form = form.ok_or_else(|| ApiError::MediaType(NO_GRPC_WEB.to_owned()))?;
     Ok(Box::new(FlightHandler {
@@ -108,13 +108,13 @@ impl Handler for FlightHandler {
         request: &Incoming<'_>,
         isolate: &mut Isolate<'_>,
         body: Received,
-    ) -> Result<(), ApiError> {
+    ) -> ApiResult<()> {
         let timeout = request.head.header("grpc-timeout").map(timeout_ns).transpose()?;
         self.deadline_ns = timeout.map(|ns| isolate.now_ns().saturating_add(ns));
         let metadata = Metadata::of(request.head)?;
         let messages = self.form.messages(body.bytes())?;
         let first = messages.first().map_or(&[][..], Vec::as_slice);
-        let reading = |flight_request, purpose| -> Result<Stage, ApiError> {
+        let reading = |flight_request, purpose| -> ApiResult<Stage> {
             Ok(Stage::Reading(Box::new(Reading::new(flight_request, purpose, isolate)?)))
         };
         let settings = isolate.settings()?;
@@ -183,11 +183,7 @@ impl Handler for FlightHandler {
         }
     }
 
-    fn step(
-        &mut self,
-        isolate: &mut Isolate<'_>,
-        reply: Option<Reply>,
-    ) -> Result<Action, ApiError> {
+    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
         match std::mem::replace(&mut self.stage, Stage::Over) {
             Stage::Unread | Stage::Over => Ok(Action::End),
             Stage::Handshake(answer, token) => self.handshake(&answer, token),
@@ -246,7 +242,7 @@ impl FlightHandler {
     }
 
     /// Responds with the token that the client must send with every call.
-    fn handshake(&mut self, answer: &[u8], token: Option<String>) -> Result<Action, ApiError> {
+    fn handshake(&mut self, answer: &[u8], token: Option<String>) -> ApiResult<Action> {
         if self.caller.user {
             return Err(ApiError::Invalid(NO_BEARER.to_owned()));
         }
@@ -270,11 +266,7 @@ impl FlightHandler {
         self.delivery.piece(form.encode(frames), |body| Response::ok(form.content_type(), body))
     }
 
-    fn leave(
-        &mut self,
-        reading: &mut Reading,
-        ending: Result<Vec<u8>, ApiError>,
-    ) -> Result<Action, ApiError> {
+    fn leave(&mut self, reading: &mut Reading, ending: ApiResult<Vec<u8>>) -> ApiResult<Action> {
         let calls = reading.abandon();
         if calls.is_empty() {
             return self.conclude(ending);
@@ -285,7 +277,7 @@ impl FlightHandler {
 
     /// Puts an error after the first message into the trailers, so that a truncated response never
     /// looks complete.
-    fn conclude(&mut self, ending: Result<Vec<u8>, ApiError>) -> Result<Action, ApiError> {
+    fn conclude(&mut self, ending: ApiResult<Vec<u8>>) -> ApiResult<Action> {
         self.stage = Stage::Over;
         let frames = match ending {
             Ok(mut frames) => {
@@ -304,7 +296,7 @@ impl FlightHandler {
     }
 }
 
-fn known(message: &[u8]) -> Result<Stage, ApiError> {
+fn known(message: &[u8]) -> ApiResult<Stage> {
     let mut frames = Vec::new();
     grpc_web::message(&mut frames, message)?;
     Ok(Stage::Known(frames))
@@ -315,7 +307,7 @@ fn described(
     descriptor: &FlightDescriptor,
     metadata: &Metadata,
     settings: &Settings,
-) -> Result<(FlightRequest, Vec<u8>), ApiError> {
+) -> ApiResult<(FlightRequest, Vec<u8>)> {
     if !descriptor.path.is_empty() {
         let reason = "a flight cannot be selected by a path: send a command";
         return Err(ApiError::NotImplemented(reason.to_owned()));
@@ -342,7 +334,7 @@ fn described(
 }
 
 /// Parses a `grpc-timeout`, such as `250m`: up to eight digits and a unit.
-fn timeout_ns(text: &str) -> Result<i64, ApiError> {
+fn timeout_ns(text: &str) -> ApiResult<i64> {
     let wrong = || {
         let text: String = text.chars().take(16).collect();
         ApiError::Invalid(format!(

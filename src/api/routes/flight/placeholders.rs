@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, ApiResult};
 use crate::model::bug::OrBug;
 use crate::model::limits::{PLACEHOLDERS_MAX, PREPARED_TEXT_BYTES_MAX};
 
@@ -18,7 +18,7 @@ pub(super) struct Placeholders {
 impl Placeholders {
     /// Finds the placeholders of a statement: `?`, `$1` and `$name` outside of strings, quoted
     /// names and comments.
-    pub(super) fn of(statement: &str) -> Result<Self, ApiError> {
+    pub(super) fn of(statement: &str) -> ApiResult<Self> {
         if statement.len() > PREPARED_TEXT_BYTES_MAX {
             return Err(ApiError::Invalid(format!(
                 "the statement has {} bytes, and a prepared statement can have at most \
@@ -63,7 +63,7 @@ impl Placeholders {
         Ok(found)
     }
 
-    fn note(&mut self, name: String, known: &mut HashSet<String>) -> Result<(), ApiError> {
+    fn note(&mut self, name: String, known: &mut HashSet<String>) -> ApiResult<()> {
         if known.insert(name.clone()) {
             self.names.push(name);
         }
@@ -78,7 +78,7 @@ impl Placeholders {
 
     /// Assigns each column of values to a placeholder. The assignment is by name if every column
     /// has the name of a placeholder, else by position.
-    pub(super) fn bind(&self, columns: &[String]) -> Result<Vec<String>, ApiError> {
+    pub(super) fn bind(&self, columns: &[String]) -> ApiResult<Vec<String>> {
         let bare = |name: &String| name.trim_start_matches('$').to_owned();
         let named: Vec<String> = columns.iter().map(bare).collect();
         let known: HashSet<&String> = self.names.iter().collect();

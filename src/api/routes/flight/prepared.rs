@@ -7,7 +7,7 @@ use prost::Message;
 use sha2::Sha256;
 
 use super::messages::QueryParam;
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, ApiResult};
 use crate::api::settings::Settings;
 
 /// The signature precedes the signed data.
@@ -25,7 +25,7 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
-    pub(super) fn handle(&self, settings: &Settings) -> Result<Vec<u8>, ApiError> {
+    pub(super) fn handle(&self, settings: &Settings) -> ApiResult<Vec<u8>> {
         let statement = self.encode_to_vec();
         let signing = macs(settings, &statement).next();
         let signing = signing.ok_or_else(|| {
@@ -39,7 +39,7 @@ impl Prepared {
         Ok(handle)
     }
 
-    pub(super) fn of_handle(handle: &[u8], settings: &Settings) -> Result<Self, ApiError> {
+    pub(super) fn of_handle(handle: &[u8], settings: &Settings) -> ApiResult<Self> {
         let known = handle.split_at_checked(SIGNATURE_BYTES).filter(|(signature, statement)| {
             macs(settings, statement).any(|mac| mac.verify_slice(signature).is_ok())
         });

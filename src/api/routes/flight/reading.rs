@@ -12,7 +12,7 @@ use super::tables;
 use crate::admission::{HeldBytes, QueryReservation};
 use crate::api::action::Action;
 use crate::api::auth::AuthError;
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, ApiResult};
 use crate::api::grpc_web;
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
@@ -74,7 +74,7 @@ impl Reading {
         request: FlightRequest,
         purpose: Purpose,
         isolate: &Isolate<'_>,
-    ) -> Result<Self, ApiError> {
+    ) -> ApiResult<Self> {
         let (mut whole, mut lines) = (None, None);
         let include_schema = matches!(request, FlightRequest::Tables { include_schema: true, .. });
         let made = |bytes| ImmediateHandler::with(Response { body: bytes, ..Response::default() });
@@ -125,7 +125,7 @@ impl Reading {
         isolate: &mut Isolate<'_>,
         mut reply: Option<Reply>,
         caller: &Principal,
-    ) -> Result<Progress, ApiError> {
+    ) -> ApiResult<Progress> {
         loop {
             let action = match self.handler.step(isolate, reply.take()) {
                 // The statement is invalid, or cannot be a subquery (such as EXPLAIN). Run the
@@ -165,7 +165,7 @@ impl Reading {
     }
 
     /// Runs the original statement. Its first message contains the columns.
-    fn run_statement(&mut self, isolate: &Isolate<'_>, caller: &Principal) -> Result<(), ApiError> {
+    fn run_statement(&mut self, isolate: &Isolate<'_>, caller: &Principal) -> ApiResult<()> {
         let Some(question) = self.whole.take() else { return Ok(()) };
         self.handler = query_sql::for_statement(question, isolate)?;
         self.handler.check_statements(caller)?;
@@ -176,7 +176,7 @@ impl Reading {
         matches!(self.purpose, Purpose::Prepared { has_parameters: true, .. })
     }
 
-    fn take(&mut self, mut bytes: Vec<u8>) -> Result<(), ApiError> {
+    fn take(&mut self, mut bytes: Vec<u8>) -> ApiResult<()> {
         let Some(lines) = &mut self.lines else {
             self.stream.take(bytes);
             return Ok(());
@@ -193,7 +193,7 @@ impl Reading {
         Ok(())
     }
 
-    fn progress(&mut self) -> Result<Option<Progress>, ApiError> {
+    fn progress(&mut self) -> ApiResult<Option<Progress>> {
         let messages = self.stream.messages()?;
         if self.is_answered {
             self.stream.finish()?;
@@ -222,7 +222,7 @@ impl Reading {
         }))
     }
 
-    fn described(&mut self, schema: Vec<u8>) -> Result<Vec<u8>, ApiError> {
+    fn described(&mut self, schema: Vec<u8>) -> ApiResult<Vec<u8>> {
         let answer = match &mut self.purpose {
             Purpose::Info { descriptor, ticket } => {
                 let ticket = Ticket { ticket: std::mem::take(ticket) };

@@ -15,7 +15,7 @@ use arrow_array::{
 use arrow_schema::{DataType, Field, UnionFields};
 
 use super::listings::{table, unmade};
-use crate::api::error::ApiError;
+use crate::api::error::ApiResult;
 
 #[derive(Clone, Copy)]
 enum Info {
@@ -125,7 +125,7 @@ const INFOS: [(u32, Info); 87] = [
 ];
 
 /// Lists the known numbers in `flight_request`, or all numbers if `flight_request` is empty.
-pub(super) fn sql_info(flight_request: &[u32]) -> Result<RecordBatch, ApiError> {
+pub(super) fn sql_info(flight_request: &[u32]) -> ApiResult<RecordBatch> {
     let known =
         INFOS.iter().filter(|(id, _)| flight_request.is_empty() || flight_request.contains(id));
     let (mut ids, mut kinds, mut places) = (Vec::new(), Vec::new(), Vec::new());

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::flight_request::Metadata;
 use super::listings::{CATALOG, encoded, stream, table};
 use super::sql_messages::GetTables;
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, ApiResult};
 use crate::api::routes::query_v3::request::QueryRequest;
 use crate::response::table::TableFormat;
 
@@ -22,7 +22,7 @@ const BASE_TABLE: &str = "BASE TABLE";
 pub(super) fn list_statement(
     flight_request: &GetTables,
     metadata: &Metadata,
-) -> Result<QueryRequest, ApiError> {
+) -> ApiResult<QueryRequest> {
     let mut conditions = Vec::new();
     if let Some(catalog) = &flight_request.catalog {
         conditions.push(format!("t.table_catalog = {}", quoted(catalog)));
@@ -97,7 +97,7 @@ struct ColumnOfTable {
 
 /// Returns the tables in `lines` as an Arrow stream, in the order of `lines`. `CommandGetTables`
 /// defines the schema, regardless of the nullability in SQL's result.
-pub(super) fn listed(lines: &[u8], include_schema: bool) -> Result<Vec<u8>, ApiError> {
+pub(super) fn listed(lines: &[u8], include_schema: bool) -> ApiResult<Vec<u8>> {
     let mut names = [(); 4].map(|()| StringBuilder::new());
     let mut schemas = BinaryBuilder::new();
     let mut fields = Vec::new();

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::bucket_names::{Bucket, has_name, policy_id};
 use super::orgs::ORG_ID;
 use super::request::{AfterChanges, ManagePlan, ManageRequest, json as respond, not_found};
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, ApiResult};
 use crate::coordinator::create_drop::Change;
 use crate::coordinator::describe_databases::DescribedDatabase;
 use crate::model::name;
@@ -38,7 +38,7 @@ pub(super) fn plan(
     request: &ManageRequest,
     found: &[DescribedDatabase],
     buckets: &[Bucket<'_>],
-) -> Result<ManagePlan, ApiError> {
+) -> ApiResult<ManagePlan> {
     let Some(bucket) = request.bucket(buckets)? else {
         return match request.method.as_str() {
             "POST" => create(request, found, buckets),
@@ -86,7 +86,7 @@ fn list(
     request: &ManageRequest,
     found: &[DescribedDatabase],
     buckets: &[Bucket<'_>],
-) -> Result<ManagePlan, ApiError> {
+) -> ApiResult<ManagePlan> {
     request.page()?;
     let mut all: Vec<&Bucket<'_>> = buckets.iter().collect();
     if let Some(org) = request.url.filled("orgID").filter(|org| *org != ORG_ID) {
@@ -108,7 +108,7 @@ fn create(
     request: &ManageRequest,
     found: &[DescribedDatabase],
     buckets: &[Bucket<'_>],
-) -> Result<ManagePlan, ApiError> {
+) -> ApiResult<ManagePlan> {
     let name = request.required("name")?;
     if buckets.iter().any(|bucket| has_name(bucket, found, name)) {
         return Err(ApiError::Unprocessable(format!("bucket with name {name} already exists")));
@@ -148,7 +148,7 @@ fn create(
 
 /// Returns the durations of points and of shard groups in a body's rules, in nanoseconds. 0 means
 /// infinite retention, or the default shard group duration.
-fn rules(body: &Value) -> Result<Option<(i64, i64)>, ApiError> {
+fn rules(body: &Value) -> ApiResult<Option<(i64, i64)>> {
     let rules = match body.get("retentionRules") {
         None | Some(Value::Null) => return Ok(None),
         Some(Value::Array(rules)) if rules.len() <= 1 => rules,

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::bucket_names::Bucket;
 use super::orgs::ORG_ID;
 use super::request::{AfterChanges, ManagePlan, ManageRequest, json as respond};
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, ApiResult};
 use crate::coordinator::create_drop::Change;
 use crate::protocol::database::PolicyChange;
 
@@ -23,10 +23,7 @@ pub(super) fn value(bucket: &Bucket<'_>) -> Value {
     })
 }
 
-pub(super) fn plan(
-    request: &ManageRequest,
-    buckets: &[Bucket<'_>],
-) -> Result<ManagePlan, ApiError> {
+pub(super) fn plan(request: &ManageRequest, buckets: &[Bucket<'_>]) -> ApiResult<ManagePlan> {
     if let Some(bucket) = request.bucket(buckets)? {
         return match request.method.as_str() {
             "PATCH" => change(request, bucket, 200),
@@ -67,7 +64,7 @@ pub(super) fn plan(
 }
 
 /// Accepts a mapping that exists. For any other mapping, returns an error with the reason.
-fn create(request: &ManageRequest, buckets: &[Bucket<'_>]) -> Result<ManagePlan, ApiError> {
+fn create(request: &ManageRequest, buckets: &[Bucket<'_>]) -> ApiResult<ManagePlan> {
     let (database, policy) = (request.required("database")?, request.required("retention_policy")?);
     let wanted = request.text("bucketID").or(request.text("bucket"));
     let wanted = wanted.ok_or_else(|| ApiError::Invalid("bucketID is required".to_owned()))?;
@@ -86,11 +83,7 @@ fn create(request: &ManageRequest, buckets: &[Bucket<'_>]) -> Result<ManagePlan,
 }
 
 /// Changes whether the policy is the default. All other properties of a mapping are fixed.
-fn change(
-    request: &ManageRequest,
-    bucket: &Bucket<'_>,
-    status: u16,
-) -> Result<ManagePlan, ApiError> {
+fn change(request: &ManageRequest, bucket: &Bucket<'_>, status: u16) -> ApiResult<ManagePlan> {
     let (database, policy) = (bucket.database.to_owned(), bucket.policy.name.clone());
     if request.text("retention_policy").is_some_and(|name| name != policy) {
         let reason = "the retention policy of a mapping cannot change: create a bucket for the other \

@@ -13,7 +13,7 @@ use std::vec;
 use serde_json::Value;
 
 use crate::api::action::Action;
-use crate::api::error::ApiError;
+use crate::api::error::ApiResult;
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::{Handler, Incoming, Received};
@@ -52,17 +52,17 @@ enum ManageStage {
 }
 
 /// Creates the handler for a request to `/api/v2/buckets` or `/api/v2/buckets/{id}`.
-pub fn begin_buckets(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+pub fn begin_buckets(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
     Ok(begin(request, Resource::Buckets))
 }
 
 /// Creates the handler for a request to `/api/v2/dbrps` or `/api/v2/dbrps/{id}`.
-pub fn begin_dbrps(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+pub fn begin_dbrps(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
     Ok(begin(request, Resource::Dbrps))
 }
 
 /// Creates the handler for a request to `/api/v2/orgs` or `/api/v2/orgs/{id}`.
-pub fn begin_orgs(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+pub fn begin_orgs(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
     Ok(begin(request, Resource::Orgs))
 }
 
@@ -87,7 +87,7 @@ impl Handler for ManageHandler {
         request: &Incoming<'_>,
         isolate: &mut Isolate<'_>,
         body: Received,
-    ) -> Result<(), ApiError> {
+    ) -> ApiResult<()> {
         self.request.default_shards = isolate.settings()?.default_shards;
         if !body.bytes().is_empty() {
             self.request.body = body.json()?;
@@ -100,11 +100,7 @@ impl Handler for ManageHandler {
         Ok(())
     }
 
-    fn step(
-        &mut self,
-        isolate: &mut Isolate<'_>,
-        mut reply: Option<Reply>,
-    ) -> Result<Action, ApiError> {
+    fn step(&mut self, isolate: &mut Isolate<'_>, mut reply: Option<Reply>) -> ApiResult<Action> {
         let context = &mut isolate.context();
         loop {
             let next = match &mut self.stage {
@@ -164,12 +160,7 @@ impl ManageHandler {
         }
     }
 
-    fn show(
-        &self,
-        found: &[DescribedDatabase],
-        status: u16,
-        policy: &str,
-    ) -> Result<Response, ApiError> {
+    fn show(&self, found: &[DescribedDatabase], status: u16, policy: &str) -> ApiResult<Response> {
         let buckets = buckets_of(found);
         let shown = buckets.iter().find(|bucket| bucket.policy.name == policy);
         let shown = shown.ok_or_else(|| not_found(policy))?;
@@ -183,7 +174,7 @@ impl ManageHandler {
         Ok(json(status, &value))
     }
 
-    fn plan(&self, found: &[DescribedDatabase]) -> Result<ManagePlan, ApiError> {
+    fn plan(&self, found: &[DescribedDatabase]) -> ApiResult<ManagePlan> {
         let mut buckets = buckets_of(found);
         // Every caller with any permission on a policy can see the policy. Changes already required
         // the admin token.

@@ -3,14 +3,14 @@
 use serde_json::{Value, json};
 
 use super::request::{ManageRequest, json as respond, not_found};
-use crate::api::error::ApiError;
+use crate::api::error::ApiResult;
 use crate::api::http::Response;
 
 pub(super) const ORG_PATH: &str = "/api/v2/orgs";
 /// The server ignores the names of organisations in requests.
 pub(super) const ORG_ID: &str = "0000000000000001";
 
-pub(super) fn plan(request: &ManageRequest) -> Result<Response, ApiError> {
+pub(super) fn plan(request: &ManageRequest) -> ApiResult<Response> {
     let asked_id = request.id.as_deref().or(request.url.filled("orgID"));
     if let Some(id) = asked_id.filter(|id| *id != ORG_ID) {
         return Err(not_found(id));

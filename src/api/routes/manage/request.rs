@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::bucket_names::{Bucket, policy_id};
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::{Parameters, Response};
 use crate::coordinator::create_drop::Change;
 use crate::coordinator::describe_databases::WhichDatabases;
@@ -75,7 +75,7 @@ impl ManageRequest {
         }
     }
 
-    pub(super) fn page(&self) -> Result<(usize, usize), ApiError> {
+    pub(super) fn page(&self) -> ApiResult<(usize, usize)> {
         let number = |name: &str, default: usize| match self.url.filled(name) {
             None => Ok(default),
             Some(text) => text.parse().map_err(|_| {
@@ -96,10 +96,7 @@ impl ManageRequest {
         ["limit", "offset", "after"].iter().any(|name| self.url.filled(name).is_some())
     }
 
-    pub(super) fn page_of<'a, 'b>(
-        &self,
-        all: &[&'b Bucket<'a>],
-    ) -> Result<Vec<&'b Bucket<'a>>, ApiError> {
+    pub(super) fn page_of<'a, 'b>(&self, all: &[&'b Bucket<'a>]) -> ApiResult<Vec<&'b Bucket<'a>>> {
         let (limit, mut skip) = self.page()?;
         if let Some(after) = self.url.filled("after") {
             let at = all.iter().position(|bucket| policy_id(after) == Some(bucket.policy.id));
@@ -112,14 +109,14 @@ impl ManageRequest {
         self.body.get(name)?.as_str().filter(|text| !text.is_empty())
     }
 
-    pub(super) fn required(&self, name: &str) -> Result<&str, ApiError> {
+    pub(super) fn required(&self, name: &str) -> ApiResult<&str> {
         self.text(name).ok_or_else(|| ApiError::Invalid(format!("{name} is required")))
     }
 
     pub(super) fn bucket<'a, 'b>(
         &self,
         buckets: &'b [Bucket<'a>],
-    ) -> Result<Option<&'b Bucket<'a>>, ApiError> {
+    ) -> ApiResult<Option<&'b Bucket<'a>>> {
         let Some(id) = self.id.as_deref() else { return Ok(None) };
         let Some(wanted) = policy_id(id) else {
             return Err(ApiError::Invalid(format!("invalid id \"{id}\": expected 16 hex digits")));

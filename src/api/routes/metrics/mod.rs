@@ -8,7 +8,7 @@ mod exposition;
 mod targets;
 
 use crate::api::action::Action;
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::{Handler, Incoming, RequestTarget};
@@ -30,7 +30,7 @@ struct MetricsHandler {
 }
 
 /// Creates the handler for `GET /metrics`.
-pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
     let missing = "name the database with the parameter db; /metrics/targets lists the \
                    databases whose metrics the caller may read";
     let database = request.url.filled("db").ok_or_else(|| ApiError::Invalid(missing.to_owned()))?;
@@ -49,11 +49,7 @@ impl Handler for MetricsHandler {
         Some(RequestTarget { database: &self.database, policy: None })
     }
 
-    fn step(
-        &mut self,
-        isolate: &mut Isolate<'_>,
-        mut reply: Option<Reply>,
-    ) -> Result<Action, ApiError> {
+    fn step(&mut self, isolate: &mut Isolate<'_>, mut reply: Option<Reply>) -> ApiResult<Action> {
         loop {
             match self.machine.step(&mut isolate.context(), reply.take()) {
                 Step::Calls(calls) => return Ok(Action::Calls(calls)),

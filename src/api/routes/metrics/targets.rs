@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::Response;
 use crate::api::routes::handler::{Handler, Incoming, TaskHandler, json_line};
 use crate::coordinator::Io;
@@ -12,7 +12,7 @@ use crate::coordinator::grants::Principal;
 use crate::model::grant::{PermissionKind, Scope};
 
 /// Creates the handler for `GET /metrics/targets`.
-pub fn begin_targets(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+pub fn begin_targets(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
     let reason = "the request has no header Host: the list of targets needs this header";
     let missing = || ApiError::Invalid(reason.to_owned());
     let host = request.head.header("host").ok_or_else(missing)?.to_owned();
@@ -20,7 +20,7 @@ pub fn begin_targets(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiErro
     Ok(Box::new(TaskHandler::run(|io| list(io, host, principal))))
 }
 
-async fn list(io: Io, host: String, principal: Principal) -> Result<Response, ApiError> {
+async fn list(io: Io, host: String, principal: Principal) -> ApiResult<Response> {
     let mut names = io.run(database_names()).await?;
     // `GET /metrics` checks the same permission on the whole database.
     names.retain(|name| principal.grants.scope(PermissionKind::Metrics, name) == Scope::All);

@@ -9,7 +9,7 @@ use super::show;
 use crate::admission::{HeldBytes, QueryReservation};
 use crate::api::action::Action;
 use crate::api::auth::AuthError;
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::delivery::Delivery;
@@ -46,7 +46,7 @@ struct InfluxqlHandler {
 }
 
 /// Creates the handler for `GET /api/v3/query_influxql` and `POST /api/v3/query_influxql`.
-pub fn begin(_request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+pub fn begin(_request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
     Ok(Box::new(InfluxqlHandler::default()))
 }
 
@@ -54,18 +54,14 @@ pub fn begin(_request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
 pub fn for_statement(
     requested: QueryRequest,
     isolate: &Isolate<'_>,
-) -> Result<Box<dyn Handler>, ApiError> {
+) -> ApiResult<Box<dyn Handler>> {
     let mut handler = InfluxqlHandler::default();
     handler.start_query(requested, isolate)?;
     Ok(Box::new(handler))
 }
 
 impl InfluxqlHandler {
-    fn start_query(
-        &mut self,
-        requested: QueryRequest,
-        isolate: &Isolate<'_>,
-    ) -> Result<(), ApiError> {
+    fn start_query(&mut self, requested: QueryRequest, isolate: &Isolate<'_>) -> ApiResult<()> {
         if requested.format == TableFormat::Parquet && !isolate.platform.has_sql() {
             return Err(ApiError::NotImplemented(PARQUET.to_owned()));
         }
@@ -85,7 +81,7 @@ impl Handler for InfluxqlHandler {
         request: &Incoming<'_>,
         isolate: &mut Isolate<'_>,
         body: Received,
-    ) -> Result<(), ApiError> {
+    ) -> ApiResult<()> {
         self.start_query(QueryRequest::parse(request.head, request.url, body.bytes())?, isolate)
     }
 
@@ -104,11 +100,7 @@ impl Handler for InfluxqlHandler {
         self.querying.as_ref().map_or_else(Vec::new, databases)
     }
 
-    fn step(
-        &mut self,
-        isolate: &mut Isolate<'_>,
-        reply: Option<Reply>,
-    ) -> Result<Action, ApiError> {
+    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
         match &mut self.querying {
             Some(querying) => querying.step(&mut isolate.context(), reply),
             None => Ok(Action::End),
@@ -143,7 +135,7 @@ struct TableQuery {
 }
 
 impl TableQuery {
-    fn new(requested: QueryRequest, settings: &Settings, now_ns: i64) -> Result<Self, ApiError> {
+    fn new(requested: QueryRequest, settings: &Settings, now_ns: i64) -> ApiResult<Self> {
         let bound = bind(requested.params)?;
         let parsed =
             influxql::parse_within(&requested.q, &bound, settings.limits).map_err(unparsed)?;
@@ -175,11 +167,7 @@ impl TableQuery {
         })
     }
 
-    fn step(
-        &mut self,
-        context: &mut Context<'_>,
-        mut reply: Option<Reply>,
-    ) -> Result<Action, ApiError> {
+    fn step(&mut self, context: &mut Context<'_>, mut reply: Option<Reply>) -> ApiResult<Action> {
         loop {
             if self.delivery.is_streaming() && self.ready_bytes() >= REPLY_PIECE_BYTES {
                 return Ok(Action::Bytes(self.take_bytes()));
@@ -210,7 +198,7 @@ impl TableQuery {
         }
     }
 
-    fn writer_for(&mut self, chunk: Option<&SeriesChunk>) -> Result<&mut TableWriter, ApiError> {
+    fn writer_for(&mut self, chunk: Option<&SeriesChunk>) -> ApiResult<&mut TableWriter> {
         let writer = match self.writer.take() {
             Some(writer) => writer,
             None => {
@@ -231,7 +219,7 @@ impl TableQuery {
     }
 
     /// Reserves memory for written bytes that cannot be sent yet.
-    fn hold_document(&mut self) -> Result<(), ApiError> {
+    fn hold_document(&mut self) -> ApiResult<()> {
         let bytes = self.writer.as_ref().map_or(0, TableWriter::held_bytes);
         let held = self.session.reservation.hold(&mut self.document, bytes);
         Ok(held.map_err(Error::from)?)
@@ -249,7 +237,7 @@ impl TableQuery {
         Some(self.delivery.piece(bytes, |body| Response::ok(format.content_type(), body)))
     }
 
-    fn end(&mut self, reply: Option<Reply>) -> Result<Action, ApiError> {
+    fn end(&mut self, reply: Option<Reply>) -> ApiResult<Action> {
         if !std::mem::replace(&mut self.finished, true)
             && let Some(writer) = &mut self.writer
         {
@@ -263,7 +251,7 @@ impl TableQuery {
         Ok(self.delivery.rest(bytes, more, |body| Response::ok(format.content_type(), body)))
     }
 
-    fn rewrite(&mut self, reply: Option<Reply>) -> Result<Action, ApiError> {
+    fn rewrite(&mut self, reply: Option<Reply>) -> ApiResult<Action> {
         let mut rows = Vec::new();
         while self.ready_bytes() > 0 {
             rows.append(&mut self.take_bytes());
@@ -290,7 +278,7 @@ impl TableQuery {
 }
 
 /// InfluxQL has no null, so a null parameter has no value.
-fn bind(params: Vec<(String, ParamValue)>) -> Result<Params, ApiError> {
+fn bind(params: Vec<(String, ParamValue)>) -> ApiResult<Params> {
     let literals = params.into_iter().filter_map(|(name, value)| Some((name, value.into_json()?)));
     Params::from_object(literals.collect()).map_err(|error| ApiError::Invalid(error.to_string()))
 }

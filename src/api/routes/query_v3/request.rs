@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, ApiResult};
 use crate::api::form_body::form_fields;
 use crate::api::http::{Parameters, RequestHead};
 use crate::api::routes::handler::json_object;
@@ -106,7 +106,7 @@ impl QueryRequest {
     /// `url` supplies the parameters that are missing in the body. A body that begins with `{`, or
     /// that is not a form, is parsed as JSON regardless of its content type, because curl labels
     /// every body as a form and InfluxDB ignores the label.
-    pub fn parse(head: &RequestHead, url: &Parameters, body: &[u8]) -> Result<Self, ApiError> {
+    pub fn parse(head: &RequestHead, url: &Parameters, body: &[u8]) -> ApiResult<Self> {
         check_once(url)?;
         let is_json = body.trim_ascii_start().starts_with(b"{");
         let form = if is_json { None } else { form_fields(head, body)? };

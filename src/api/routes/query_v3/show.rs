@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, ApiResult};
 use crate::influxql::ast::{ListOf, Statement};
 use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
 use crate::response::table::Layout;
@@ -18,7 +18,7 @@ pub(super) enum Shape {
 }
 
 impl Shape {
-    pub(super) fn of(statement: &Statement, database: Option<&str>) -> Result<Self, ApiError> {
+    pub(super) fn of(statement: &Statement, database: Option<&str>) -> ApiResult<Self> {
         match statement {
             Statement::Select(select) if select.into.is_some() => {
                 let text = "this route does not support SELECT … INTO: send the statement with \

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use describe::{described, expiry, time};
 
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::Response;
 use crate::api::routes::handler::{Handler, Incoming, TaskHandler, json_line};
 use crate::coordinator::Io;
@@ -48,7 +48,7 @@ struct PermissionBody {
 }
 
 /// Creates the handler for `GET`, `POST` and `DELETE /api/v3/configure/token`.
-pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
     let handler = match request.head.method.as_str() {
         "POST" => TaskHandler::with_body(|isolate, body| {
             let (token, grantee) = new_token(body.json()?, isolate.platform)?;
@@ -73,7 +73,7 @@ pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     Ok(Box::new(handler))
 }
 
-fn new_token(body: Body, platform: &dyn Platform) -> Result<(String, Grantee), ApiError> {
+fn new_token(body: Body, platform: &dyn Platform) -> ApiResult<(String, Grantee)> {
     let named = !body.token_name.is_empty() && body.token_name.len() <= TOKEN_NAME_BYTES_MAX;
     if !named || body.token_name.chars().any(char::is_control) {
         return invalid("token_name must consist of 1 to 256 bytes of printable characters");
@@ -103,7 +103,7 @@ fn new_token(body: Body, platform: &dyn Platform) -> Result<(String, Grantee), A
     Ok((token, grantee))
 }
 
-async fn create(io: Io, token: String, grantee: Grantee) -> Result<Response, ApiError> {
+async fn create(io: Io, token: String, grantee: Grantee) -> ApiResult<Response> {
     let message = ToCatalog::PutGrantee(Box::new(grantee.clone()));
     let id = match change(&io, &message).await {
         Ok(FromCatalog::Granted { id, .. }) => id,
@@ -124,12 +124,12 @@ async fn create(io: Io, token: String, grantee: Grantee) -> Result<Response, Api
     Ok(json_line(201, &body))
 }
 
-async fn delete(io: Io, name: String) -> Result<Response, ApiError> {
+async fn delete(io: Io, name: String) -> ApiResult<Response> {
     let message = ToCatalog::RemoveGrantee { user: false, name: name.clone() };
     dropped(change(&io, &message).await?, || not_found(&name))
 }
 
-async fn list(io: Io, after: u64, limit: u64) -> Result<Response, ApiError> {
+async fn list(io: Io, after: u64, limit: u64) -> ApiResult<Response> {
     let message = ToCatalog::Grantees { user: false, after, limit };
     let FromCatalog::Grantees { rows, more, used } = call_catalog(&io, &message).await? else {
         return Err(Error::unexpected_reply().into());
@@ -153,7 +153,7 @@ async fn change(io: &Io, message: &ToCatalog) -> Result<FromCatalog, Error> {
 }
 
 /// The status is 202 while some databases may still accept the removed token or secret.
-fn dropped(reply: FromCatalog, missing: impl FnOnce() -> ApiError) -> Result<Response, ApiError> {
+fn dropped(reply: FromCatalog, missing: impl FnOnce() -> ApiError) -> ApiResult<Response> {
     match reply {
         FromCatalog::Dropped { existed: true, remaining: 0 } => Ok(Response::empty(200)),
         FromCatalog::Dropped { existed: true, remaining } => {
@@ -164,7 +164,7 @@ fn dropped(reply: FromCatalog, missing: impl FnOnce() -> ApiError) -> Result<Res
     }
 }
 
-fn new_secret(platform: &dyn Platform) -> Result<String, ApiError> {
+fn new_secret(platform: &dyn Platform) -> ApiResult<String> {
     let words = [(); 4].map(|()| platform.random_u64().to_be_bytes());
     let random = words.as_flattened();
     if random.iter().all(|&byte| byte == 0) {
@@ -173,11 +173,11 @@ fn new_secret(platform: &dyn Platform) -> Result<String, ApiError> {
     Ok(format!("{TOKEN_PREFIX}{}", hex(random)))
 }
 
-fn invalid<T>(message: &str) -> Result<T, ApiError> {
+fn invalid<T>(message: &str) -> ApiResult<T> {
     Err(ApiError::Invalid(message.to_owned()))
 }
 
-fn read_permission(body: &PermissionBody, out: &mut Vec<Permission>) -> Result<(), ApiError> {
+fn read_permission(body: &PermissionBody, out: &mut Vec<Permission>) -> ApiResult<()> {
     if body.resource_type != "db" {
         return invalid(
             "resource_type must be \"db\"; for an admin token set the secret \

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::describe::time;
 use super::{change, dropped, invalid, new_secret, not_found};
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::Response;
 use crate::api::routes::handler::{Handler, Incoming, TaskHandler, json_line};
 use crate::coordinator::Io;
@@ -25,7 +25,7 @@ struct Body {
 }
 
 /// Creates the handler for `POST` and `DELETE /api/v3/configure/token/secret`.
-pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
     if request.head.method == "POST" {
         return Ok(Box::new(TaskHandler::with_body(|isolate, body| {
             let (token, rotation) = new_rotation(body.json()?, isolate.platform)?;
@@ -44,7 +44,7 @@ pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     }
 }
 
-fn new_rotation(body: Body, platform: &dyn Platform) -> Result<(String, Rotation), ApiError> {
+fn new_rotation(body: Body, platform: &dyn Platform) -> ApiResult<(String, Rotation)> {
     let keep_s = body.keep_secs.unwrap_or(SECRET_KEPT_S);
     if !(0..=SECRET_KEPT_S_MAX).contains(&keep_s) {
         return invalid(&format!(
@@ -58,7 +58,7 @@ fn new_rotation(body: Body, platform: &dyn Platform) -> Result<(String, Rotation
     Ok((token, Rotation { name, hash, now_ns, until_ns }))
 }
 
-async fn rotate(io: Io, token: String, rotation: Rotation) -> Result<Response, ApiError> {
+async fn rotate(io: Io, token: String, rotation: Rotation) -> ApiResult<Response> {
     match change(&io, &ToCatalog::RotateToken(rotation.clone())).await? {
         FromCatalog::Granted { id, remaining } => {
             let body = json!({
@@ -77,7 +77,7 @@ async fn rotate(io: Io, token: String, rotation: Rotation) -> Result<Response, A
     }
 }
 
-async fn end(io: Io, name: String, hash: String) -> Result<Response, ApiError> {
+async fn end(io: Io, name: String, hash: String) -> ApiResult<Response> {
     let message = ToCatalog::EndSecret { name: name.clone(), hash: hash.clone() };
     dropped(change(&io, &message).await?, || {
         ApiError::NotFound(format!(

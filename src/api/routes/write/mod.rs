@@ -5,7 +5,7 @@ pub mod rejected_lines;
 
 use crate::admission::Permit;
 use crate::api::action::Action;
-use crate::api::error::ApiError;
+use crate::api::error::{ApiError, ApiResult};
 use crate::api::error_body::ErrorShape;
 use crate::api::headers::CREATED;
 use crate::api::http::Response;
@@ -64,21 +64,21 @@ enum NotCreated {
 }
 
 /// Creates the handler for `POST /write`.
-pub fn begin_v1(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+pub fn begin_v1(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
     begin(request, Dialect::V1)
 }
 
 /// Creates the handler for `POST /api/v2/write`.
-pub fn begin_v2(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+pub fn begin_v2(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
     begin(request, Dialect::V2)
 }
 
 /// Creates the handler for `POST /api/v3/write_lp`.
-pub fn begin_v3(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+pub fn begin_v3(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
     begin(request, Dialect::V3)
 }
 
-fn begin(request: &Incoming<'_>, dialect: Dialect) -> Result<Box<dyn Handler>, ApiError> {
+fn begin(request: &Incoming<'_>, dialect: Dialect) -> ApiResult<Box<dyn Handler>> {
     let params = WriteParams::parse(dialect, request.url)?;
     let may_be_id = dialect == Dialect::V2 && params.policy.is_none();
     let lookup = BucketLookup::by_id(&params.database).filter(|_| may_be_id);
@@ -98,12 +98,12 @@ impl Handler for WriteHandler {
         request: &Incoming<'_>,
         isolate: &mut Isolate<'_>,
         reply: Option<Reply>,
-    ) -> Result<Step<()>, ApiError> {
+    ) -> ApiResult<Step<()>> {
         let names = (&mut self.params.database, &mut self.params.policy);
         BucketLookup::locate(&mut self.lookup, names, request, isolate, reply)
     }
 
-    fn intake(&self, permit: Permit, reading: LineReading) -> Result<Intake, ApiError> {
+    fn intake(&self, permit: Permit, reading: LineReading) -> ApiResult<Intake> {
         Ok(Intake::new(self.dialect, &self.params, permit, reading))
     }
 
@@ -112,7 +112,7 @@ impl Handler for WriteHandler {
         request: &Incoming<'_>,
         isolate: &mut Isolate<'_>,
         body: Received,
-    ) -> Result<(), ApiError> {
+    ) -> ApiResult<()> {
         let Received::Lines(parsed) = body else { return Ok(()) };
         let Parsed { batch, rejected: unparsed, permit, text } = parsed;
         let any_bad = unparsed.count + unparsed.without_time > 0;
@@ -138,11 +138,7 @@ impl Handler for WriteHandler {
         Ok(())
     }
 
-    fn step(
-        &mut self,
-        isolate: &mut Isolate<'_>,
-        reply: Option<Reply>,
-    ) -> Result<Action, ApiError> {
+    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
         let mut writing = match std::mem::replace(&mut self.progress, Progress::Unread) {
             Progress::Writing(writing) => writing,
             Progress::Answered(response) => return Ok(Action::Respond(response)),
