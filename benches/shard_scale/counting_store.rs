@@ -5,7 +5,7 @@ use std::ops::{Range, RangeInclusive};
 use std::rc::Rc;
 
 use tidemark::store::memory::MemoryStore;
-use tidemark::store::{HeadAndBody, RowCounts, Store, StoreError, Table};
+use tidemark::store::{HeadAndBody, RowCounts, Store, StoreError, StoreResult, Table};
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Written {
@@ -72,11 +72,11 @@ impl CountingStore {
 impl Store for CountingStore {
     const VALUE_BYTES_MAX: usize = MemoryStore::VALUE_BYTES_MAX;
 
-    fn is_open(&self) -> Result<bool, StoreError> {
+    fn is_open(&self) -> StoreResult<bool> {
         self.inner.is_open()
     }
 
-    fn open(&self) -> Result<(), StoreError> {
+    fn open(&self) -> StoreResult<()> {
         self.inner.open()
     }
 
@@ -87,18 +87,18 @@ impl Store for CountingStore {
         self.inner.atomically(work)
     }
 
-    fn put(&self, table: Table, key: u64, head: &[u8], body: &[u8]) -> Result<(), StoreError> {
+    fn put(&self, table: Table, key: u64, head: &[u8], body: &[u8]) -> StoreResult<()> {
         let before = self.inner.row_counts();
         self.inner.put(table, key, head, body)?;
         self.count(table, before, head.len() + body.len());
         Ok(())
     }
 
-    fn head(&self, table: Table, key: u64) -> Result<Option<Vec<u8>>, StoreError> {
+    fn head(&self, table: Table, key: u64) -> StoreResult<Option<Vec<u8>>> {
         self.inner.head(table, key)
     }
 
-    fn body(&self, table: Table, key: u64) -> Result<Option<Vec<u8>>, StoreError> {
+    fn body(&self, table: Table, key: u64) -> StoreResult<Option<Vec<u8>>> {
         self.inner.body(table, key)
     }
 
@@ -107,11 +107,11 @@ impl Store for CountingStore {
         table: Table,
         key: u64,
         bytes: Range<u32>,
-    ) -> Result<Option<Vec<u8>>, StoreError> {
+    ) -> StoreResult<Option<Vec<u8>>> {
         self.inner.body_slice(table, key, bytes)
     }
 
-    fn head_and_body(&self, table: Table, key: u64) -> Result<Option<HeadAndBody>, StoreError> {
+    fn head_and_body(&self, table: Table, key: u64) -> StoreResult<Option<HeadAndBody>> {
         self.inner.head_and_body(table, key)
     }
 
@@ -120,22 +120,22 @@ impl Store for CountingStore {
         table: Table,
         keys: RangeInclusive<u64>,
         limit: u32,
-    ) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+    ) -> StoreResult<Vec<(u64, Vec<u8>)>> {
         self.inner.heads(table, keys, limit)
     }
 
-    fn delete(&self, table: Table, keys: RangeInclusive<u64>) -> Result<(), StoreError> {
+    fn delete(&self, table: Table, keys: RangeInclusive<u64>) -> StoreResult<()> {
         let before = self.inner.row_counts();
         self.inner.delete(table, keys)?;
         self.count(table, before, 0);
         Ok(())
     }
 
-    fn wipe(&self) -> Result<(), StoreError> {
+    fn wipe(&self) -> StoreResult<()> {
         self.inner.wipe()
     }
 
-    fn bytes(&self) -> Result<u64, StoreError> {
+    fn bytes(&self) -> StoreResult<u64> {
         self.inner.bytes()
     }
 

@@ -12,7 +12,7 @@ use crate::model::limits::JOB_RETRY_NS;
 use crate::protocol::catalog::{CatalogRefusal, CreateDatabase, CreatorQuota};
 use crate::protocol::database::{DatabaseRefusal, PolicyRefusal};
 use crate::store::row;
-use crate::store::{Store, StoreError, Table};
+use crate::store::{Store, StoreResult, Table};
 
 /// The stage of a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,7 +84,7 @@ pub struct Entries {
 
 impl Entries {
     /// Reads the table. A Catalog that never had a database has no table.
-    pub fn load<S: Store>(store: &S) -> Result<Self, StoreError> {
+    pub fn load<S: Store>(store: &S) -> StoreResult<Self> {
         if !store.is_open()? {
             return Ok(Self::default());
         }
@@ -162,11 +162,7 @@ impl Entries {
     }
 
     /// Stores the quotas of creators.
-    pub fn set_creators<S: Store>(
-        &mut self,
-        store: &S,
-        creators: Creators,
-    ) -> Result<(), StoreError> {
+    pub fn set_creators<S: Store>(&mut self, store: &S, creators: Creators) -> StoreResult<()> {
         let state = EntriesState { creators, ..self.state.clone() };
         store.open()?;
         store.put(Table::State, 0, &row::encode(&state)?, &[])?;
@@ -183,7 +179,7 @@ impl Entries {
     }
 
     /// Stores a new database and returns its id.
-    pub fn insert<S: Store>(&mut self, store: &S, entry: Entry) -> Result<u64, StoreError> {
+    pub fn insert<S: Store>(&mut self, store: &S, entry: Entry) -> StoreResult<u64> {
         let number = self.state.next_entry;
         let state = EntriesState { next_entry: number + 1, ..self.state.clone() };
         store.open()?;
@@ -198,17 +194,12 @@ impl Entries {
     }
 
     /// Stores that the database is ready.
-    pub fn set_ready<S: Store>(&mut self, store: &S, number: u64) -> Result<(), StoreError> {
+    pub fn set_ready<S: Store>(&mut self, store: &S, number: u64) -> StoreResult<()> {
         self.change(store, number, |entry| entry.stage = EntryStage::Ready)
     }
 
     /// Stores that the database is being dropped. Repeated calls have no effect.
-    pub fn start_drop<S: Store>(
-        &mut self,
-        store: &S,
-        number: u64,
-        now_ns: i64,
-    ) -> Result<(), StoreError> {
+    pub fn start_drop<S: Store>(&mut self, store: &S, number: u64, now_ns: i64) -> StoreResult<()> {
         if self.get(number).is_some_and(|entry| entry.stage == EntryStage::Dropping) {
             return Ok(());
         }
@@ -225,7 +216,7 @@ impl Entries {
         store: &S,
         number: u64,
         now_ns: i64,
-    ) -> Result<(), StoreError> {
+    ) -> StoreResult<()> {
         self.change(store, number, |entry| {
             entry.failures = entry.failures.saturating_add(1);
             let wait_ns = JOB_RETRY_NS.saturating_mul(1 << entry.failures.min(10));
@@ -235,7 +226,7 @@ impl Entries {
 
     /// Resets the count of the alarm's attempts to drop a database, so that the alarm does not give up
     /// while the Database executes the drop in its own alarms.
-    pub fn keep_dropping<S: Store>(&mut self, store: &S, number: u64) -> Result<(), StoreError> {
+    pub fn keep_dropping<S: Store>(&mut self, store: &S, number: u64) -> StoreResult<()> {
         match self.get(number).is_some_and(|entry| entry.failures > 0) {
             true => self.change(store, number, |entry| entry.failures = 0),
             false => Ok(()),
@@ -243,7 +234,7 @@ impl Entries {
     }
 
     /// Deletes a row and frees its name.
-    pub fn remove<S: Store>(&mut self, store: &S, number: u64) -> Result<(), StoreError> {
+    pub fn remove<S: Store>(&mut self, store: &S, number: u64) -> StoreResult<()> {
         store.delete(Table::Entry, number..=number)?;
         if let Some(entry) = self.rows.remove(&number) {
             self.names.remove(&entry.create.name);
@@ -287,7 +278,7 @@ impl Entries {
         store: &S,
         number: u64,
         edit: impl FnOnce(&mut Entry),
-    ) -> Result<(), StoreError> {
+    ) -> StoreResult<()> {
         let Some(mut entry) = self.rows.get(&number).cloned() else { return Ok(()) };
         edit(&mut entry);
         store.put(Table::Entry, number, &row::encode(&entry)?, &[])?;

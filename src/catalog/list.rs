@@ -5,7 +5,7 @@ use crate::model::ids::PolicyId;
 use crate::model::limits::{JOB_FAILURES_MAX, PAGE_BYTES_MAX};
 use crate::protocol::catalog::FromCatalog;
 use crate::protocol::release;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreResult};
 
 impl<S: Store> Catalog<S> {
     /// Returns a page of names with ids above `after`. With `holding`, the page contains only
@@ -14,7 +14,7 @@ impl<S: Store> Catalog<S> {
         &mut self,
         after: Option<u64>,
         holding: Option<PolicyId>,
-    ) -> Result<FromCatalog, StoreError> {
+    ) -> StoreResult<FromCatalog> {
         let mut names = Vec::new();
         let mut bytes = 0;
         let mut last = after;

@@ -36,7 +36,7 @@ use crate::protocol::recovery::RecoveryRequest;
 use crate::protocol::round::{Next, Replies};
 use crate::protocol::shard::VerifyPage;
 use crate::store::row::{self, Verified};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, StoreResult};
 use access::{CreationProgress, NotificationProgress, Notified};
 use grants::Grantees;
 use lifecycle::{Entries, Entry, EntryStage};
@@ -136,7 +136,7 @@ impl<S: Store> Catalog<S> {
         &self.store
     }
 
-    fn entries(&mut self) -> Result<&mut Entries, StoreError> {
+    fn entries(&mut self) -> StoreResult<&mut Entries> {
         if self.entries.is_none() {
             self.notifications = Notifications::load(&self.store)?;
             self.recoveries = Recoveries::load(&self.store)?;
@@ -145,7 +145,7 @@ impl<S: Store> Catalog<S> {
         self.entries.as_mut().ok_or_else(|| StoreError::Failed("catalog not loaded".to_owned()))
     }
 
-    fn grantees(&mut self) -> Result<(&mut Grantees, &S), StoreError> {
+    fn grantees(&mut self) -> StoreResult<(&mut Grantees, &S)> {
         let grantees = match self.grantees.take() {
             Some(grantees) => grantees,
             None => Grantees::load(&self.store)?,
@@ -246,7 +246,7 @@ impl<S: Store> Catalog<S> {
         }))
     }
 
-    fn verify(&self) -> Result<VerifyPage, StoreError> {
+    fn verify(&self) -> StoreResult<VerifyPage> {
         let Verified { rows, bytes, damaged } = row::verify(&self.store)?.unwrap_or_default();
         Ok(VerifyPage { blocks: rows, bytes, damaged, resume: None })
     }

@@ -14,7 +14,7 @@ use crate::model::limits::{JOB_RETRY_NS, REVOKE_RETRY_NS_MAX};
 use crate::model::time::S_NS;
 use crate::protocol::grants::GranteeKey;
 use crate::store::row;
-use crate::store::{Store, StoreError, Table};
+use crate::store::{Store, StoreResult, Table};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Notification {
@@ -100,7 +100,7 @@ pub(super) struct Notifications {
 }
 
 impl Notifications {
-    pub(super) fn load<S: Store>(store: &S) -> Result<Self, StoreError> {
+    pub(super) fn load<S: Store>(store: &S) -> StoreResult<Self> {
         let mut notifications = Self::default();
         if store.is_open()? {
             row::each(store, Table::Job, &mut |number, head| {
@@ -139,7 +139,7 @@ impl Notifications {
         self.rows.insert(number, notification);
     }
 
-    pub(super) fn save<S: Store>(&mut self, store: &S, number: u64) -> Result<(), StoreError> {
+    pub(super) fn save<S: Store>(&mut self, store: &S, number: u64) -> StoreResult<()> {
         let Some(notification) = self.rows.get(&number) else { return Ok(()) };
         if notification.left.is_empty() && notification.rest.is_none() {
             store.delete(Table::Job, number..=number)?;

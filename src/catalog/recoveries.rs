@@ -17,7 +17,7 @@ use crate::protocol::recovery::{
     Counters, FrozenDatabase, RecoveredDatabase, RecoveryStage, RecoveryStatus,
 };
 use crate::store::row;
-use crate::store::{KEY_MAX, Store, StoreError, Table};
+use crate::store::{KEY_MAX, Store, StoreResult, Table};
 
 /// The base of recovery keys in the `entry` table. A recovery's key is the base plus the database's
 /// id. Databases have lower keys.
@@ -218,7 +218,7 @@ pub(super) struct Recoveries {
 }
 
 impl Recoveries {
-    pub(super) fn load<S: Store>(store: &S) -> Result<Self, StoreError> {
+    pub(super) fn load<S: Store>(store: &S) -> StoreResult<Self> {
         let mut rows = BTreeMap::new();
         if store.is_open()? {
             let keys = FIRST_RECOVERY_KEY..=KEY_MAX;
@@ -243,13 +243,13 @@ impl Recoveries {
         store: &S,
         number: u64,
         row: Recovery,
-    ) -> Result<(), StoreError> {
+    ) -> StoreResult<()> {
         store.put(Table::Entry, FIRST_RECOVERY_KEY + number, &row::encode(&row)?, &[])?;
         self.rows.insert(number, row);
         Ok(())
     }
 
-    pub(super) fn remove<S: Store>(&mut self, store: &S, number: u64) -> Result<(), StoreError> {
+    pub(super) fn remove<S: Store>(&mut self, store: &S, number: u64) -> StoreResult<()> {
         if self.rows.contains_key(&number) {
             let key = FIRST_RECOVERY_KEY + number;
             store.delete(Table::Entry, key..=key)?;

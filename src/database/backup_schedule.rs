@@ -12,7 +12,7 @@ use crate::protocol::backup_schedule::{
 use crate::protocol::call::Platform;
 use crate::protocol::database::FromDatabase;
 use crate::store::row;
-use crate::store::{Store, StoreError, Table};
+use crate::store::{Store, StoreResult, Table};
 
 pub(super) fn problem(rows: &DatabaseRows) -> Option<String> {
     let row = rows.schedule.as_ref().filter(|row| row.failures > JOB_FAILURES_MAX)?;
@@ -52,7 +52,7 @@ impl<S: Store> Database<S> {
         self.show_schedule()
     }
 
-    fn store_schedule(&mut self, row: Option<ScheduleRow>) -> Result<(), StoreError> {
+    fn store_schedule(&mut self, row: Option<ScheduleRow>) -> StoreResult<()> {
         match &row {
             Some(ScheduleRow { schedule, .. }) => {
                 self.store.put(Table::State, SCHEDULE_KEY, &row::encode(schedule)?, &[])?;

@@ -19,7 +19,7 @@ use crate::protocol::release;
 use crate::protocol::round::{Next, Replies, Request};
 use crate::protocol::shard::{FromShard, VerifyPage};
 use crate::store::Store;
-use crate::store::StoreError;
+use crate::store::StoreResult;
 use crate::store::row::{self, Verified};
 
 impl<S: Store> Database<S> {
@@ -176,7 +176,7 @@ impl<S: Store> Database<S> {
     }
 
     /// Verifies the stored rows without loading them first, because loading fails on damaged rows.
-    fn verify(&self) -> Result<FromDatabase, StoreError> {
+    fn verify(&self) -> StoreResult<FromDatabase> {
         Ok(match row::verify(&self.store)? {
             Some(Verified { rows, bytes, damaged }) => {
                 FromDatabase::Verified(VerifyPage { blocks: rows, bytes, damaged, resume: None })

@@ -13,7 +13,7 @@ use crate::protocol::host::Unavailable;
 use crate::protocol::pending_events::PendingEvents;
 use crate::protocol::round::Next;
 use crate::protocol::shard::FromShard;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, StoreResult};
 
 /// A Database and its storage.
 pub struct Database<S: Store> {
@@ -110,7 +110,7 @@ impl<S: Store> Database<S> {
         &self.store
     }
 
-    pub(super) fn load(&mut self) -> Result<(), StoreError> {
+    pub(super) fn load(&mut self) -> StoreResult<()> {
         if !self.loaded {
             let before = self.store.row_counts();
             self.rows = DatabaseRows::load(&self.store)?;
@@ -132,7 +132,7 @@ impl<S: Store> Database<S> {
         }
     }
 
-    pub(super) fn apply(&mut self, change: RowsChange) -> Result<(), StoreError> {
+    pub(super) fn apply(&mut self, change: RowsChange) -> StoreResult<()> {
         match &mut self.rows {
             Some(rows) => rows.apply(&self.store, change),
             None => Ok(()),

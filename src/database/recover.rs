@@ -14,7 +14,7 @@ use crate::protocol::call::Platform;
 use crate::protocol::database::{FromDatabase, ToDatabase};
 use crate::protocol::host::Unavailable;
 use crate::protocol::recovery::{Counters, FrozenDatabase, RecoveredDatabase};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreResult};
 
 /// The maximum difference between an unpublished generation of this Database and the published
 /// generation.
@@ -134,7 +134,7 @@ impl<S: Store> Database<S> {
         wipe_later(&mut change, &mut state, &recovered.gone, now_ns);
         change.state = Some(state);
         change.quotas = Some(recovered.quotas.clone());
-        store.atomically(|| -> Result<(), StoreError> {
+        store.atomically(|| -> StoreResult<()> {
             rows::write(store, &change)?;
             for row in &known.policies.rows {
                 let next_measurement = counters.next_measurement(row.number);

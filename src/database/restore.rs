@@ -15,7 +15,7 @@ use crate::protocol::call::Platform;
 use crate::protocol::database::{DatabaseRefusal, FromDatabase, ToDatabase};
 use crate::protocol::host::Unavailable;
 use crate::store::row;
-use crate::store::{Store, StoreError, Table};
+use crate::store::{Store, StoreResult, Table};
 
 impl<S: Store> Database<S> {
     pub(super) fn plan_restore(
@@ -114,7 +114,7 @@ impl<S: Store> Database<S> {
             let number = filling.first + u64::from(*policy);
             let filling = Filling { pages: page + 1, ..filling.clone() };
             let job = Job { kind: JobKind::Restore(filling), ..job.clone() };
-            self.store.atomically(|| -> Result<(), StoreError> {
+            self.store.atomically(|| -> StoreResult<()> {
                 let mut all = measurements.iter();
                 all.try_for_each(|one| rows::put_measurement(&self.store, number, one))?;
                 self.store.put(Table::Job, key, &row::encode(&job)?, &[])
@@ -153,7 +153,7 @@ impl<S: Store> Database<S> {
                 }
                 wipe_later(&mut change, &mut state, &gone, now_ns);
                 change.state = Some(state);
-                store.atomically(|| -> Result<(), StoreError> {
+                store.atomically(|| -> StoreResult<()> {
                     rows::write(store, &change)?;
                     for row in &known.policies.rows {
                         rows::delete_policy(store, row.number)?;
@@ -179,7 +179,7 @@ impl<S: Store> Database<S> {
                     filling.policies.iter().flat_map(shards).cloned().collect();
                 wipe_later(&mut change, &mut state, &fresh, now_ns);
                 change.state = Some(state);
-                store.atomically(|| -> Result<(), StoreError> {
+                store.atomically(|| -> StoreResult<()> {
                     rows::write(store, &change)?;
                     for (number, _) in (filling.first..).zip(&filling.policies) {
                         rows::delete_policy(store, number)?;

@@ -19,7 +19,7 @@ use crate::protocol::daily_usage::DailyUsage;
 use crate::protocol::grants::Grantee;
 use crate::store::row;
 use crate::store::usage_meter::UsageMeter;
-use crate::store::{KEY_MAX, RowCounts, Store, StoreError, Table};
+use crate::store::{KEY_MAX, RowCounts, Store, StoreResult, Table};
 
 /// The first key of continuous queries in the `entry` table. Policies have lower keys than
 /// continuous queries.
@@ -142,7 +142,7 @@ impl Bill {
         self.saved.registered_ns
     }
 
-    pub(super) fn put<S: Store>(&self, store: &S) -> Result<(), StoreError> {
+    pub(super) fn put<S: Store>(&self, store: &S) -> StoreResult<()> {
         let mut billed = self.now(store);
         // The row of these counters also counts as a written row.
         billed.rows_written += 1;
@@ -167,7 +167,7 @@ pub struct ContinuousRow {
 }
 
 impl ContinuousRow {
-    fn load(key: u64, head: &[u8]) -> Result<Self, StoreError> {
+    fn load(key: u64, head: &[u8]) -> StoreResult<Self> {
         let query = row::read::<ContinuousQuery>(Table::Entry, key, head)?;
         Ok(Self { key, query, not_before_ns: 0, failures: 0 })
     }
@@ -237,7 +237,7 @@ impl DatabaseRows {
     }
 
     /// Reads all rows. Returns `None` if the object has no database.
-    pub fn load<S: Store>(store: &S) -> Result<Option<Self>, StoreError> {
+    pub fn load<S: Store>(store: &S) -> StoreResult<Option<Self>> {
         let before = store.row_counts();
         if !store.is_open()? {
             return Ok(None);
@@ -285,7 +285,7 @@ impl DatabaseRows {
     }
 
     /// Stores a change, and then applies the change to the memory.
-    pub fn apply<S: Store>(&mut self, store: &S, change: RowsChange) -> Result<(), StoreError> {
+    pub fn apply<S: Store>(&mut self, store: &S, change: RowsChange) -> StoreResult<()> {
         store.atomically(|| {
             write(store, &change)?;
             self.bill.put(store)
@@ -327,7 +327,7 @@ impl DatabaseRows {
         store: &S,
         (number, now_ns): (u64, i64),
         registration: Registration,
-    ) -> Result<(), StoreError> {
+    ) -> StoreResult<()> {
         if !registration.changed.is_empty() {
             self.bill.saved.registered_ns = now_ns.max(self.bill.saved.registered_ns);
         }
@@ -346,7 +346,7 @@ impl DatabaseRows {
     }
 }
 
-pub(super) fn write<S: Store>(store: &S, change: &RowsChange) -> Result<(), StoreError> {
+pub(super) fn write<S: Store>(store: &S, change: &RowsChange) -> StoreResult<()> {
     if let Some(state) = &change.state {
         store.put(Table::State, 0, &row::encode(state)?, &[])?;
     }
@@ -383,16 +383,12 @@ pub(super) fn write<S: Store>(store: &S, change: &RowsChange) -> Result<(), Stor
     Ok(())
 }
 
-pub(super) fn put_policy<S: Store>(
-    store: &S,
-    number: u64,
-    policy: &Policy,
-) -> Result<(), StoreError> {
+pub(super) fn put_policy<S: Store>(store: &S, number: u64, policy: &Policy) -> StoreResult<()> {
     let head = row::encode(&PolicyHead { policy: policy.clone() })?;
     store.put(Table::Entry, number, &head, &[])
 }
 
-pub(super) fn delete_policy<S: Store>(store: &S, number: u64) -> Result<(), StoreError> {
+pub(super) fn delete_policy<S: Store>(store: &S, number: u64) -> StoreResult<()> {
     store.delete(Table::Entry, number..=number)?;
     let first = number << MEASUREMENT_BITS;
     store.delete(Table::Schema, first..=first | u64::from(u32::MAX))
@@ -403,7 +399,7 @@ pub(super) fn put_measurement<S: Store>(
     store: &S,
     number: u64,
     measurement: &MeasurementSchema,
-) -> Result<(), StoreError> {
+) -> StoreResult<()> {
     let key = number << MEASUREMENT_BITS | u64::from(measurement.id.0);
     store.put(Table::Schema, key, &row::encode(measurement)?, &[])
 }

@@ -4,7 +4,7 @@ use crate::model::limits::{BACKUP_PASS_NS, BACKUP_RETRY_NS_MAX, JOB_RETRY_NS};
 use crate::model::time::S_NS;
 use crate::protocol::backup_schedule::{BackupSchedule, PassDone, ScheduledSuccess};
 use crate::store::row;
-use crate::store::{Store, StoreError, Table};
+use crate::store::{Store, StoreResult, Table};
 
 /// The key in the `state` table. Releases without backup schedules do not read this row.
 pub(super) const SCHEDULE_KEY: u64 = 2;
@@ -56,7 +56,7 @@ impl ScheduleRow {
     }
 }
 
-pub(super) fn load<S: Store>(store: &S) -> Result<Option<ScheduleRow>, StoreError> {
+pub(super) fn load<S: Store>(store: &S) -> StoreResult<Option<ScheduleRow>> {
     let head = store.head(Table::State, SCHEDULE_KEY)?;
     let read = |head: Vec<u8>| row::read(Table::State, SCHEDULE_KEY, &head);
     Ok(head.map(read).transpose()?.map(ScheduleRow::new))

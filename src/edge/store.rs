@@ -18,7 +18,7 @@ use wasm_bindgen::prelude::*;
 
 use super::runtime;
 use crate::model::bug::{self, OrBug};
-use crate::store::{HeadAndBody, KEY_MAX, RowCounts, Store, StoreError, Table};
+use crate::store::{HeadAndBody, KEY_MAX, RowCounts, Store, StoreError, StoreResult, Table};
 
 #[wasm_bindgen]
 extern "C" {
@@ -106,7 +106,7 @@ impl DoStore {
     }
 
     /// Reads every row of `cursor`, and counts the rows that the platform bills.
-    fn rows(&self, cursor: Result<JsCursor, JsValue>) -> Result<Vec<Array>, StoreError> {
+    fn rows(&self, cursor: Result<JsCursor, JsValue>) -> StoreResult<Vec<Array>> {
         let cursor = cursor.map_err(failure)?;
         let iterator = cursor.raw().map_err(failure)?;
         let mut rows = Vec::new();
@@ -120,14 +120,14 @@ impl DoStore {
         Ok(rows)
     }
 
-    fn row(&self, columns: &str, table: Table, key: u64) -> Result<Option<Array>, StoreError> {
+    fn row(&self, columns: &str, table: Table, key: u64) -> StoreResult<Option<Array>> {
         let query = format!("SELECT {columns} FROM {} WHERE key = ?", table.name());
         Ok(self.rows(self.sql.exec_key(&query, number(key)?))?.pop())
     }
 }
 
 impl Store for DoStore {
-    fn is_open(&self) -> Result<bool, StoreError> {
+    fn is_open(&self) -> StoreResult<bool> {
         if !self.open.get() {
             let query =
                 format!("SELECT 1 FROM sqlite_master WHERE name = '{}'", Table::ALL[0].name());
@@ -136,7 +136,7 @@ impl Store for DoStore {
         Ok(self.open.get())
     }
 
-    fn open(&self) -> Result<(), StoreError> {
+    fn open(&self) -> StoreResult<()> {
         let mut query = String::new();
         for table in Table::ALL {
             let name = table.name();
@@ -171,7 +171,7 @@ impl Store for DoStore {
         }
     }
 
-    fn put(&self, table: Table, key: u64, head: &[u8], body: &[u8]) -> Result<(), StoreError> {
+    fn put(&self, table: Table, key: u64, head: &[u8], body: &[u8]) -> StoreResult<()> {
         bug::check()?;
         let bytes = head.len() + body.len();
         if bytes > Self::VALUE_BYTES_MAX {
@@ -181,11 +181,11 @@ impl Store for DoStore {
         self.rows(self.sql.exec_row(&query, number(key)?, head, body)).map(|_| ())
     }
 
-    fn head(&self, table: Table, key: u64) -> Result<Option<Vec<u8>>, StoreError> {
+    fn head(&self, table: Table, key: u64) -> StoreResult<Option<Vec<u8>>> {
         Ok(self.row("head", table, key)?.map(|row| blob(&row.get(0))))
     }
 
-    fn body(&self, table: Table, key: u64) -> Result<Option<Vec<u8>>, StoreError> {
+    fn body(&self, table: Table, key: u64) -> StoreResult<Option<Vec<u8>>> {
         Ok(self.row("body", table, key)?.map(|row| blob(&row.get(0))))
     }
 
@@ -194,7 +194,7 @@ impl Store for DoStore {
         table: Table,
         key: u64,
         bytes: Range<u32>,
-    ) -> Result<Option<Vec<u8>>, StoreError> {
+    ) -> StoreResult<Option<Vec<u8>>> {
         let query = format!("SELECT substr(body, ?, ?) FROM {} WHERE key = ?", table.name());
         // SQLite counts bytes from 1.
         let first = f64::from(bytes.start) + 1.0;
@@ -203,7 +203,7 @@ impl Store for DoStore {
         Ok(rows.first().map(|row| blob(&row.get(0))))
     }
 
-    fn head_and_body(&self, table: Table, key: u64) -> Result<Option<HeadAndBody>, StoreError> {
+    fn head_and_body(&self, table: Table, key: u64) -> StoreResult<Option<HeadAndBody>> {
         let row = self.row("head, body", table, key)?;
         Ok(row.map(|row| (blob(&row.get(0)), blob(&row.get(1)))))
     }
@@ -213,7 +213,7 @@ impl Store for DoStore {
         table: Table,
         keys: RangeInclusive<u64>,
         limit: u32,
-    ) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+    ) -> StoreResult<Vec<(u64, Vec<u8>)>> {
         let query = format!(
             "SELECT key, head FROM {} WHERE key BETWEEN ? AND ? ORDER BY key LIMIT ?",
             table.name()
@@ -226,14 +226,14 @@ impl Store for DoStore {
             .collect())
     }
 
-    fn delete(&self, table: Table, keys: RangeInclusive<u64>) -> Result<(), StoreError> {
+    fn delete(&self, table: Table, keys: RangeInclusive<u64>) -> StoreResult<()> {
         bug::check()?;
         let query = format!("DELETE FROM {} WHERE key BETWEEN ? AND ?", table.name());
         let (first, last) = (number(*keys.start())?, number(last_key(&keys))?);
         self.rows(self.sql.exec_keys(&query, first, last)).map(|_| ())
     }
 
-    fn wipe(&self) -> Result<(), StoreError> {
+    fn wipe(&self) -> StoreResult<()> {
         // `delete_all` takes effect before it returns. The promise only reports durability, which
         // the runtime's output gate awaits before it sends a response.
         let _durable = self.storage.delete_all().map_err(failure)?;
@@ -241,7 +241,7 @@ impl Store for DoStore {
         Ok(())
     }
 
-    fn bytes(&self) -> Result<u64, StoreError> {
+    fn bytes(&self) -> StoreResult<u64> {
         Ok(count(self.sql.database_size()))
     }
 
@@ -256,7 +256,7 @@ fn last_key(keys: &RangeInclusive<u64>) -> u64 {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "checked to be below 2^53")]
-fn number(key: u64) -> Result<f64, StoreError> {
+fn number(key: u64) -> StoreResult<f64> {
     if key > KEY_MAX {
         return Err(StoreError::Failed(format!("key {key} is not below 2^53")));
     }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use tidemark::model::bug;
 use tidemark::store::memory::MemoryStore;
-use tidemark::store::{HeadAndBody, RowCounts, Store, StoreError, Table};
+use tidemark::store::{HeadAndBody, RowCounts, Store, StoreError, StoreResult, Table};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum After {
@@ -87,7 +87,7 @@ impl FaultStore {
         Some(is_it && self.plan.persisted.get())
     }
 
-    fn run<T>(&self, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    fn run<T>(&self, work: impl FnOnce() -> StoreResult<T>) -> StoreResult<T> {
         match self.verdict() {
             None => work(),
             Some(_) if self.plan.after.get() == After::Bug => {
@@ -109,10 +109,10 @@ fn injected() -> StoreError {
 }
 
 impl Store for FaultStore {
-    fn is_open(&self) -> Result<bool, StoreError> {
+    fn is_open(&self) -> StoreResult<bool> {
         self.run(|| self.inner.is_open())
     }
-    fn open(&self) -> Result<(), StoreError> {
+    fn open(&self) -> StoreResult<()> {
         self.run(|| self.inner.open())
     }
     fn atomically<T, E: From<StoreError>>(
@@ -132,13 +132,13 @@ impl Store for FaultStore {
         });
         if persisted { Err(injected().into()) } else { result }
     }
-    fn put(&self, table: Table, key: u64, head: &[u8], body: &[u8]) -> Result<(), StoreError> {
+    fn put(&self, table: Table, key: u64, head: &[u8], body: &[u8]) -> StoreResult<()> {
         self.run(|| self.inner.put(table, key, head, body))
     }
-    fn head(&self, table: Table, key: u64) -> Result<Option<Vec<u8>>, StoreError> {
+    fn head(&self, table: Table, key: u64) -> StoreResult<Option<Vec<u8>>> {
         self.run(|| self.inner.head(table, key))
     }
-    fn body(&self, table: Table, key: u64) -> Result<Option<Vec<u8>>, StoreError> {
+    fn body(&self, table: Table, key: u64) -> StoreResult<Option<Vec<u8>>> {
         self.run(|| self.inner.body(table, key))
     }
     fn body_slice(
@@ -146,10 +146,10 @@ impl Store for FaultStore {
         table: Table,
         key: u64,
         bytes: Range<u32>,
-    ) -> Result<Option<Vec<u8>>, StoreError> {
+    ) -> StoreResult<Option<Vec<u8>>> {
         self.run(|| self.inner.body_slice(table, key, bytes))
     }
-    fn head_and_body(&self, table: Table, key: u64) -> Result<Option<HeadAndBody>, StoreError> {
+    fn head_and_body(&self, table: Table, key: u64) -> StoreResult<Option<HeadAndBody>> {
         self.run(|| self.inner.head_and_body(table, key))
     }
     fn heads(
@@ -157,16 +157,16 @@ impl Store for FaultStore {
         table: Table,
         keys: RangeInclusive<u64>,
         limit: u32,
-    ) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+    ) -> StoreResult<Vec<(u64, Vec<u8>)>> {
         self.run(|| self.inner.heads(table, keys, limit))
     }
-    fn delete(&self, table: Table, keys: RangeInclusive<u64>) -> Result<(), StoreError> {
+    fn delete(&self, table: Table, keys: RangeInclusive<u64>) -> StoreResult<()> {
         self.run(|| self.inner.delete(table, keys))
     }
-    fn wipe(&self) -> Result<(), StoreError> {
+    fn wipe(&self) -> StoreResult<()> {
         self.run(|| self.inner.wipe())
     }
-    fn bytes(&self) -> Result<u64, StoreError> {
+    fn bytes(&self) -> StoreResult<u64> {
         self.run(|| self.inner.bytes())
     }
     fn row_counts(&self) -> RowCounts {

@@ -16,7 +16,7 @@ use crate::model::limits::{GRANTEE_BYTES_MAX, GRANTEES_MAX, PAGE_BYTES_MAX};
 use crate::protocol::catalog::{CatalogRefusal, FromCatalog, LastUse};
 use crate::protocol::grants::{Grantee, GranteeKey};
 use crate::store::row;
-use crate::store::{Store, StoreError, Table};
+use crate::store::{Store, StoreResult, Table};
 use uses::FIRST_USE_KEY;
 
 const STATE_ROW: u64 = 1;
@@ -74,7 +74,7 @@ pub enum Put {
 
 impl Grantees {
     /// Reads the table.
-    pub fn load<S: Store>(store: &S) -> Result<Self, StoreError> {
+    pub fn load<S: Store>(store: &S) -> StoreResult<Self> {
         let mut grantees = Self::default();
         if !store.is_open()? {
             return Ok(grantees);
@@ -134,18 +134,14 @@ impl Grantees {
         store: &S,
         user: bool,
         name: &str,
-    ) -> Result<Option<Grantee>, StoreError> {
+    ) -> StoreResult<Option<Grantee>> {
         let found = self.found_by.get(&name_hash(user, name));
         let row = found.map_or(Ok(None), |id| read(store, *id))?;
         Ok(row.filter(|row| row.user == user && row.name == name))
     }
 
     /// Returns the token or user with this lookup key, in the form of [`Grantee::found_by`].
-    pub fn by_key<S: Store>(
-        &self,
-        store: &S,
-        key: &GranteeKey,
-    ) -> Result<Option<Grantee>, StoreError> {
+    pub fn by_key<S: Store>(&self, store: &S, key: &GranteeKey) -> StoreResult<Option<Grantee>> {
         let found = self.found_by.get(&key_hash(key.user, &key.text));
         let row = found.map_or(Ok(None), |id| read(store, *id))?;
         Ok(row.and_then(|row| row.found_by(key)))
@@ -157,7 +153,7 @@ impl Grantees {
         store: &S,
         user: bool,
         (after, limit): (u64, u64),
-    ) -> Result<(Vec<Grantee>, bool), StoreError> {
+    ) -> StoreResult<(Vec<Grantee>, bool)> {
         let (mut rows, mut bytes) = (Vec::new(), 0);
         let mut from = after.saturating_add(1);
         // A store that never had a token or user has no table.
@@ -186,7 +182,7 @@ impl Grantees {
         store: &S,
         database: &str,
         after: u64,
-    ) -> Result<Vec<Grantee>, StoreError> {
+    ) -> StoreResult<Vec<Grantee>> {
         let ids = self.everywhere.iter().copied().chain(self.naming(database));
         let mut ids: Vec<u64> = ids.filter(|id| *id > after).collect();
         ids.sort();
@@ -218,7 +214,7 @@ impl Grantees {
 
     /// Prepares the change that stores `grantee`. See
     /// [`crate::protocol::catalog::ToCatalog::PutGrantee`].
-    pub fn put<S: Store>(&self, store: &S, mut grantee: Grantee) -> Result<Put, StoreError> {
+    pub fn put<S: Store>(&self, store: &S, mut grantee: Grantee) -> StoreResult<Put> {
         let found = self.named(store, grantee.user, &grantee.name)?;
         if let Some(found) = &found {
             let (id, version) = (found.id, found.version);
@@ -253,7 +249,7 @@ impl Grantees {
         store: &S,
         user: bool,
         name: &str,
-    ) -> Result<Option<GranteeChange>, StoreError> {
+    ) -> StoreResult<Option<GranteeChange>> {
         let state = GrantsState { version: self.state.version + 1, ..self.state };
         let old = self.named(store, user, name)?;
         Ok(old.map(|old| GranteeChange { old: Some(old), new: None, state }))
@@ -262,13 +258,13 @@ impl Grantees {
     /// Stores a change, and executes `beside` in the same transaction.
     ///
     /// # Errors
-    /// [`StoreError`]: the store is unchanged.
+    /// [`StoreError`](crate::store::StoreError): the store is unchanged.
     pub fn apply<S: Store>(
         &mut self,
         store: &S,
         change: GranteeChange,
-        beside: impl FnOnce() -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
+        beside: impl FnOnce() -> StoreResult<()>,
+    ) -> StoreResult<()> {
         let GranteeChange { old, new, state } = change;
         store.open()?;
         store.atomically(|| {
@@ -300,8 +296,8 @@ impl Grantees {
     /// Removes all users' permissions on the dropped `database`.
     ///
     /// # Errors
-    /// [`StoreError`]: a repeat removes the remaining permissions.
-    pub fn revoke_users<S: Store>(&mut self, store: &S, database: &str) -> Result<(), StoreError> {
+    /// [`StoreError`](crate::store::StoreError): a repeat removes the remaining permissions.
+    pub fn revoke_users<S: Store>(&mut self, store: &S, database: &str) -> StoreResult<()> {
         let named = self.naming(database).filter(|id| self.users.contains(id));
         for id in named.collect::<Vec<_>>() {
             let Some(mut row) = read(store, id)? else { continue };
@@ -314,11 +310,7 @@ impl Grantees {
     }
 
     /// Returns the last uses of each token in `rows`.
-    pub fn uses<S: Store>(
-        &self,
-        store: &S,
-        rows: &[Grantee],
-    ) -> Result<Vec<Vec<LastUse>>, StoreError> {
+    pub fn uses<S: Store>(&self, store: &S, rows: &[Grantee]) -> StoreResult<Vec<Vec<LastUse>>> {
         rows.iter().map(|row| uses::read(store, row.id)).collect()
     }
 
@@ -328,7 +320,7 @@ impl Grantees {
         store: &S,
         keys: &[GranteeKey],
         day: u32,
-    ) -> Result<FromCatalog, StoreError> {
+    ) -> StoreResult<FromCatalog> {
         for key in keys.iter().filter(|key| !key.user) {
             let found = self.found_by.get(&key_hash(false, &key.text));
             let row = found.map_or(Ok(None), |id| read(store, *id))?;
@@ -340,11 +332,7 @@ impl Grantees {
     }
 
     /// Looks up the tokens and users with these keys.
-    pub fn identify<S: Store>(
-        &self,
-        store: &S,
-        keys: &[GranteeKey],
-    ) -> Result<FromCatalog, StoreError> {
+    pub fn identify<S: Store>(&self, store: &S, keys: &[GranteeKey]) -> StoreResult<FromCatalog> {
         let mut found = Vec::new();
         for key in keys {
             found.extend(self.by_key(store, key)?);
@@ -358,7 +346,7 @@ pub fn databases(grants: &Grants) -> impl Iterator<Item = &str> {
     grants.permissions.iter().filter_map(|held| held.database.as_deref())
 }
 
-fn read<S: Store>(store: &S, id: u64) -> Result<Option<Grantee>, StoreError> {
+fn read<S: Store>(store: &S, id: u64) -> StoreResult<Option<Grantee>> {
     let head = store.head(Table::Schema, id)?;
     head.map(|head| row::read(Table::Schema, id, &head)).transpose()
 }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::model::grant::Permission;
+use crate::store::StoreError;
 use crate::store::memory::MemoryStore;
 
 fn token(name: &str, databases: &[&str]) -> Grantee {

@@ -23,7 +23,7 @@ use crate::protocol::host::Unavailable;
 use crate::protocol::round::{Replies, Request};
 use crate::protocol::shard::{FromShard, ToShard};
 use crate::store::row;
-use crate::store::{Store, StoreError, Table};
+use crate::store::{Store, StoreResult, Table};
 
 /// The number of changes that a Database remembers. A repeated change arrives within minutes.
 const ENDED_MAX: usize = 64;
@@ -161,7 +161,7 @@ fn slot(key: &GranteeKey) -> u64 {
     FIRST_GRANT_KEY | first >> 12
 }
 
-fn read<S: Store>(store: &S, at: u64) -> Result<Vec<Grantee>, StoreError> {
+fn read<S: Store>(store: &S, at: u64) -> StoreResult<Vec<Grantee>> {
     let head = store.head(Table::Entry, at)?;
     head.map_or(Ok(Vec::new()), |head| row::read(Table::Entry, at, &head))
 }

@@ -8,7 +8,7 @@ use super::request::{AppendReply, Refusal};
 use crate::batch::FrameTable;
 use crate::batch::frame::{self, FrameHeader};
 use crate::protocol::shard::Stamp;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, StoreResult};
 use crate::wal::NewFrame;
 use tidemark_model::series_sketch::SeriesSketch;
 
@@ -86,7 +86,7 @@ impl<S: Store> Shard<S> {
         let new = NewFrame { sequence, frame, touch, decoded_bytes, schema_version };
         let was_empty = loaded.wal.next_sequence() == loaded.state.head + 1;
         let columns = || loaded.columns.write_new(&self.store);
-        let aux: Option<&dyn Fn() -> Result<(), StoreError>> =
+        let aux: Option<&dyn Fn() -> StoreResult<()>> =
             if other_rows > 0 { Some(&columns) } else { None };
         if let Err(error) = loaded.wal.append(&self.store, &new, aux) {
             return Err(self.lost(error.into()));

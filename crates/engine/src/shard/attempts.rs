@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::request::Refusal;
 use super::table_rows::each_head;
 use crate::store::row;
-use crate::store::{Store, StoreError, Table};
+use crate::store::{Store, StoreResult, Table};
 use tidemark_model::limits::JOB_FAILURES_MAX;
 use tidemark_model::time::{H_NS, S_NS};
 
@@ -78,7 +78,7 @@ pub(super) struct Attempts {
 }
 
 impl Attempts {
-    pub(super) fn read<S: Store>(store: &S) -> Result<Self, StoreError> {
+    pub(super) fn read<S: Store>(store: &S) -> StoreResult<Self> {
         let mut read = Self::default();
         each_head(store, Table::Job, 0, |key, head| {
             read.attempts.insert(key, row::decode(&head).unwrap_or_default());
@@ -143,11 +143,7 @@ impl Attempts {
 }
 
 /// The caller must call this function in the transaction that stores the duty's result.
-pub(super) fn clear<S: Store>(
-    store: &S,
-    task: AlarmTask,
-    attempts: &Attempts,
-) -> Result<(), StoreError> {
+pub(super) fn clear<S: Store>(store: &S, task: AlarmTask, attempts: &Attempts) -> StoreResult<()> {
     match attempts.stored.contains(&task.key()) {
         true => store.delete(Table::Job, task.key()..=task.key()),
         false => Ok(()),

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::request::Refusal;
 use crate::batch::frame::TableHeader;
 use crate::store::row;
-use crate::store::{Store, StoreError, Table};
+use crate::store::{Store, StoreResult, Table};
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::value::FieldType;
 
@@ -111,7 +111,7 @@ impl Columns {
     }
 
     /// The caller must call this function in the transaction that stores the frame or parts.
-    pub(super) fn write_new<S: Store>(&self, store: &S) -> Result<(), StoreError> {
+    pub(super) fn write_new<S: Store>(&self, store: &S) -> StoreResult<()> {
         for measurement in self.unwritten.iter() {
             let Some(known) = self.known.get(measurement) else { continue };
             let types = known.types.iter().map(|(&id, &field_type)| (id, field_type));

@@ -23,7 +23,7 @@ use crate::merge::kway::Merge;
 use crate::merge::sequences::{Extent, Sequences};
 use crate::part::writer::{Groups, Limits, PartWriter};
 use crate::store::row;
-use crate::store::{Store, StoreError, Table};
+use crate::store::{Store, StoreResult, Table};
 use crate::wal::Wal;
 use tidemark_model::bug::OrBug;
 use tidemark_model::ids::{ColumnId, MeasurementId};
@@ -195,12 +195,7 @@ fn times(memtable: &Memtable) -> impl Iterator<Item = &i64> {
 }
 
 /// The caller must call this function in a transaction.
-fn set_aside<S: Store>(
-    store: &S,
-    wal: &Wal,
-    aside: &[Damage],
-    first_key: u64,
-) -> Result<(), StoreError> {
+fn set_aside<S: Store>(store: &S, wal: &Wal, aside: &[Damage], first_key: u64) -> StoreResult<()> {
     let mut key = first_key;
     for (damage, raw) in aside.iter().zip(wal.damaged()) {
         store.put(Table::Tombstone, key, &row::encode(damage)?, b"")?;

@@ -22,7 +22,7 @@ use super::tombstone::Tombstone;
 use crate::batch::frame::FrameHeader;
 use crate::store::row;
 use crate::store::usage_meter::UsageMeter;
-use crate::store::{RowCounts, Store, StoreError, Table};
+use crate::store::{RowCounts, Store, StoreResult, Table};
 use crate::wal::{self, Wal};
 use tidemark_model::ids::MeasurementId;
 use tidemark_model::time::TimeRange;
@@ -150,7 +150,7 @@ impl Loaded {
         Ok(Some(loaded))
     }
 
-    fn read_tombstones<S: Store>(&mut self, store: &S) -> Result<(), StoreError> {
+    fn read_tombstones<S: Store>(&mut self, store: &S) -> StoreResult<()> {
         each_head(store, Table::Tombstone, 0, |key, head| {
             if key >= ASIDE_KEY {
                 self.next_aside = self.next_aside.max(key - key % ASIDE_KEYS + ASIDE_KEYS);

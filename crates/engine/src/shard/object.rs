@@ -17,7 +17,7 @@ use super::usage::Usage;
 use crate::protocol::live_queries::Precedence;
 use crate::protocol::release;
 use crate::protocol::shard::{ShardSettings, Stamp};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreResult};
 use tidemark_model::bug;
 use tidemark_model::ids::MeasurementId;
 use tidemark_model::time::TimeRange;
@@ -106,7 +106,7 @@ impl<S: Store> Shard<S> {
             Err(refusal) => return Err(refusal),
         }
         let store = &self.store;
-        let opened = store.atomically(|| -> Result<(), StoreError> {
+        let opened = store.atomically(|| -> StoreResult<()> {
             store.open()?;
             if !settings.retired.is_empty() {
                 state::write_retired(store, &settings.retired.iter().copied().collect())?;
@@ -262,7 +262,7 @@ impl<S: Store> Shard<S> {
         manifest: Manifest,
         done: Option<AlarmTask>,
         change: impl FnOnce(&mut State),
-        aux: impl FnOnce(&S, &Loaded) -> Result<(), StoreError>,
+        aux: impl FnOnce(&S, &Loaded) -> StoreResult<()>,
     ) -> Result<(), Refusal> {
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
         let (store, counts) = (&*self.store, self.store.row_counts());
@@ -270,7 +270,7 @@ impl<S: Store> Shard<S> {
         state.counters = loaded.counters(store);
         state.usage = loaded.meter.usage(counts);
         change(&mut state);
-        let written = store.atomically(|| -> Result<(), StoreError> {
+        let written = store.atomically(|| -> StoreResult<()> {
             aux(store, loaded)?;
             done.map_or(Ok(()), |task| attempts::clear(store, task, &loaded.attempts))?;
             state.write(store, &manifest)

@@ -4,7 +4,7 @@
 use super::manifest::{Key, Manifest, Number, Part, PartId};
 use crate::merge::sequences::Sequences;
 use crate::part::writer::{Value, Written};
-use crate::store::{Store, StoreError, Table};
+use crate::store::{Store, StoreResult, Table};
 use tidemark_model::bug::OrBug;
 
 pub(super) struct NewValue {
@@ -23,7 +23,7 @@ impl NewValue {
     }
 
     /// The transaction must also list the value, unless the value belongs to the running job.
-    pub(super) fn put<S: Store>(&self, store: &S) -> Result<(), StoreError> {
+    pub(super) fn put<S: Store>(&self, store: &S) -> StoreResult<()> {
         store.put(Table::Value, self.key, &self.value.head(self.number.0), &self.value.body)
     }
 }

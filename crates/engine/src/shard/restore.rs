@@ -11,7 +11,7 @@ use super::request::Refusal;
 use super::state::{self, State};
 use crate::protocol::backup::{self, FromShardBackup, open_point, open_value};
 use crate::store::row;
-use crate::store::{Store, StoreError, Table};
+use crate::store::{Store, StoreError, StoreResult, Table};
 
 impl<S: Store> Shard<S> {
     pub(super) fn filled(&mut self) -> Result<FromShardBackup, Refusal> {
@@ -22,7 +22,7 @@ impl<S: Store> Shard<S> {
 
     /// Returns the number of stored value rows. The rows were stored in key order, so a binary
     /// search finds the first missing row with few reads.
-    fn values_there(&self) -> Result<u64, StoreError> {
+    fn values_there(&self) -> StoreResult<u64> {
         let is_there =
             |key: u64| Ok::<bool, StoreError>(self.store.head(Table::Value, key)?.is_some());
         let (mut there, mut missing) = (0, 1);
@@ -86,7 +86,7 @@ impl<S: Store> Shard<S> {
         let (fence, closed) = (Fence::default(), false);
         let state = State { settings, fence, closed, usage, restored: mark, ..theirs };
         let store = &self.store;
-        let written = store.atomically(|| -> Result<(), StoreError> {
+        let written = store.atomically(|| -> StoreResult<()> {
             for row in rows.iter().filter(|row| !is_state(row)) {
                 store.put(row.table, row.key, row.head, row.body)?;
             }

@@ -20,7 +20,7 @@ use crate::scan::cached::{Cached, RunGroups, Tile, Version};
 use crate::scan::page::SummaryPage;
 use crate::scan::request::Position;
 use crate::store::row;
-use crate::store::{KEY_MAX, Store, StoreError, Table};
+use crate::store::{KEY_MAX, Store, StoreResult, Table};
 
 /// A query that reads fewer cells is fast without a stored result: a small machine reads this many
 /// cells in about 100 ms.
@@ -159,11 +159,11 @@ impl ResultCache {
 }
 
 /// A delete calls this function, so that no aggregate of deleted rows remains.
-pub(super) fn forget<S: Store>(store: &S) -> Result<(), StoreError> {
+pub(super) fn forget<S: Store>(store: &S) -> StoreResult<()> {
     store.delete(Table::Answer, 0..=KEY_MAX)
 }
 
-fn list<S: Store>(store: &S) -> Result<Names, StoreError> {
+fn list<S: Store>(store: &S) -> StoreResult<Names> {
     let mut names = BTreeMap::new();
     row::each(store, Table::Answer, &mut |slot, head| {
         if let Ok(Head { name, .. }) = row::decode(head) {

@@ -12,7 +12,7 @@ use super::request::{Counters, Refusal};
 use crate::protocol::daily_usage::DailyUsage;
 use crate::protocol::shard::ShardSettings;
 use crate::store::row;
-use crate::store::{Store, StoreError, Table};
+use crate::store::{Store, StoreResult, Table};
 use tidemark_model::ids::MeasurementId;
 
 pub(super) const STATE_KEY: u64 = 0;
@@ -77,7 +77,7 @@ impl State {
         Ok(Some((state, manifest)))
     }
 
-    pub(super) fn write<S: Store>(&self, store: &S, manifest: &Manifest) -> Result<(), StoreError> {
+    pub(super) fn write<S: Store>(&self, store: &S, manifest: &Manifest) -> StoreResult<()> {
         store.put(Table::State, STATE_KEY, &row::encode(self)?, &manifest.encode())
     }
 }
@@ -94,7 +94,7 @@ pub(super) fn read_retired<S: Store>(store: &S) -> Result<BTreeSet<MeasurementId
 pub(super) fn write_retired<S: Store>(
     store: &S,
     retired: &BTreeSet<MeasurementId>,
-) -> Result<(), StoreError> {
+) -> StoreResult<()> {
     let retired: Vec<&MeasurementId> = retired.iter().collect();
     store.put(Table::State, RETIRED_KEY, &row::encode(&retired)?, b"")
 }

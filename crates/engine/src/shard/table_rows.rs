@@ -1,6 +1,6 @@
 //! Reads the heads of a table in batches.
 
-use crate::store::{KEY_MAX, Store, StoreError, Table};
+use crate::store::{KEY_MAX, Store, StoreResult, Table};
 
 const HEADS_PER_READ: u32 = 1_000;
 
@@ -10,7 +10,7 @@ pub(super) fn each_head<S: Store>(
     table: Table,
     mut from: u64,
     mut take: impl FnMut(u64, Vec<u8>),
-) -> Result<(), StoreError> {
+) -> StoreResult<()> {
     loop {
         let heads = store.heads(table, from..=KEY_MAX, HEADS_PER_READ)?;
         let Some(&(last, _)) = heads.last() else { return Ok(()) };

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Range, RangeInclusive};
 use std::rc::Rc;
 
-use super::{HeadAndBody, KEY_MAX, RowCounts, Store, StoreError, Table};
+use super::{HeadAndBody, KEY_MAX, RowCounts, Store, StoreError, StoreResult, Table};
 use tidemark_model::bug;
 
 /// The size of a row in addition to its contents.
@@ -97,7 +97,7 @@ impl MemoryStore {
         self.inner.rows.borrow().iter().flat_map(BTreeMap::keys).copied().collect()
     }
 
-    fn read<T>(&self, get: impl FnOnce(&StoredRows) -> (u64, T)) -> Result<T, StoreError> {
+    fn read<T>(&self, get: impl FnOnce(&StoredRows) -> (u64, T)) -> StoreResult<T> {
         let rows = self.inner.rows.borrow();
         let (read, value) = get(rows.as_ref().ok_or_else(not_open)?);
         self.count(read, 0);
@@ -109,7 +109,7 @@ impl MemoryStore {
         table: Table,
         key: u64,
         get: impl FnOnce(&Row) -> T,
-    ) -> Result<Option<T>, StoreError> {
+    ) -> StoreResult<Option<T>> {
         self.read(|rows| {
             let row = rows.get(&(table, key));
             (u64::from(row.is_some()), row.map(get))
@@ -122,7 +122,7 @@ impl MemoryStore {
     }
 
     /// Adds the previous row to the undo list.
-    fn change(&self, table: Table, key: u64, row: Option<Row>) -> Result<(), StoreError> {
+    fn change(&self, table: Table, key: u64, row: Option<Row>) -> StoreResult<()> {
         bug::check()?;
         let mut rows = self.inner.rows.borrow_mut();
         let rows = rows.as_mut().ok_or_else(not_open)?;
@@ -173,11 +173,11 @@ fn keys_of(table: Table, keys: &RangeInclusive<u64>) -> RangeInclusive<(Table, u
 }
 
 impl Store for MemoryStore {
-    fn is_open(&self) -> Result<bool, StoreError> {
+    fn is_open(&self) -> StoreResult<bool> {
         Ok(self.inner.rows.borrow().is_some())
     }
 
-    fn open(&self) -> Result<(), StoreError> {
+    fn open(&self) -> StoreResult<()> {
         let mut rows = self.inner.rows.borrow_mut();
         if rows.is_none() {
             *rows = Some(StoredRows::new());
@@ -204,7 +204,7 @@ impl Store for MemoryStore {
         result
     }
 
-    fn put(&self, table: Table, key: u64, head: &[u8], body: &[u8]) -> Result<(), StoreError> {
+    fn put(&self, table: Table, key: u64, head: &[u8], body: &[u8]) -> StoreResult<()> {
         let bytes = head.len() + body.len();
         if bytes > Self::VALUE_BYTES_MAX {
             return Err(StoreError::TooLarge { bytes, limit: Self::VALUE_BYTES_MAX });
@@ -227,11 +227,11 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn head(&self, table: Table, key: u64) -> Result<Option<Vec<u8>>, StoreError> {
+    fn head(&self, table: Table, key: u64) -> StoreResult<Option<Vec<u8>>> {
         self.read_row(table, key, |(head, _)| head.to_vec())
     }
 
-    fn body(&self, table: Table, key: u64) -> Result<Option<Vec<u8>>, StoreError> {
+    fn body(&self, table: Table, key: u64) -> StoreResult<Option<Vec<u8>>> {
         self.read_row(table, key, |(_, body)| body.to_vec())
     }
 
@@ -240,14 +240,14 @@ impl Store for MemoryStore {
         table: Table,
         key: u64,
         bytes: Range<u32>,
-    ) -> Result<Option<Vec<u8>>, StoreError> {
+    ) -> StoreResult<Option<Vec<u8>>> {
         self.read_row(table, key, |(_, body)| {
             let end = body.len().min(bytes.end as usize);
             body.get(bytes.start as usize..end).unwrap_or_default().to_vec()
         })
     }
 
-    fn head_and_body(&self, table: Table, key: u64) -> Result<Option<HeadAndBody>, StoreError> {
+    fn head_and_body(&self, table: Table, key: u64) -> StoreResult<Option<HeadAndBody>> {
         self.read_row(table, key, |(head, body)| (head.to_vec(), body.to_vec()))
     }
 
@@ -256,7 +256,7 @@ impl Store for MemoryStore {
         table: Table,
         keys: RangeInclusive<u64>,
         limit: u32,
-    ) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+    ) -> StoreResult<Vec<(u64, Vec<u8>)>> {
         self.read(|rows| {
             if keys.is_empty() {
                 return (0, Vec::new());
@@ -270,7 +270,7 @@ impl Store for MemoryStore {
         })
     }
 
-    fn delete(&self, table: Table, keys: RangeInclusive<u64>) -> Result<(), StoreError> {
+    fn delete(&self, table: Table, keys: RangeInclusive<u64>) -> StoreResult<()> {
         let doomed: Vec<u64> = self.read(|rows| {
             if keys.is_empty() {
                 return (0, Vec::new());
@@ -285,7 +285,7 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn wipe(&self) -> Result<(), StoreError> {
+    fn wipe(&self) -> StoreResult<()> {
         let before = self.inner.rows.take();
         if let Some(undo) = self.inner.undo.borrow_mut().as_mut() {
             undo.push(Undo::Everything(before));
@@ -295,7 +295,7 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn bytes(&self) -> Result<u64, StoreError> {
+    fn bytes(&self) -> StoreResult<u64> {
         Ok(self.inner.bytes.get())
     }
 
@@ -330,7 +330,7 @@ mod tests {
         let store = opened();
         store.put(Table::Wal, 1, b"old", b"").unwrap();
         let bytes = store.bytes().unwrap();
-        let failed: Result<(), StoreError> = store.atomically(|| {
+        let failed: StoreResult<()> = store.atomically(|| {
             store.put(Table::Wal, 1, b"new", b"")?;
             store.put(Table::State, 1, b"", b"body")?;
             store.delete(Table::Wal, 0..=9)?;

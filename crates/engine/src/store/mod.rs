@@ -66,6 +66,9 @@ impl Table {
     }
 }
 
+/// The result of an operation of a [`Store`].
+pub type StoreResult<T> = Result<T, StoreError>;
+
 /// The reason why a storage operation failed. After an error, `atomically` leaves no changes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
@@ -137,10 +140,10 @@ pub trait Store {
     const VALUE_BYTES_MAX: usize = 1_900_000;
 
     /// Whether the tables exist. The method must not write to the storage.
-    fn is_open(&self) -> Result<bool, StoreError>;
+    fn is_open(&self) -> StoreResult<bool>;
 
     /// Creates the tables unless they exist.
-    fn open(&self) -> Result<(), StoreError>;
+    fn open(&self) -> StoreResult<()>;
 
     /// Runs `work` as one transaction. Transactions cannot be nested.
     fn atomically<T, E: From<StoreError>>(
@@ -149,25 +152,21 @@ pub trait Store {
     ) -> Result<T, E>;
 
     /// Inserts or replaces one row. The maximum key is [`KEY_MAX`].
-    fn put(&self, table: Table, key: u64, head: &[u8], body: &[u8]) -> Result<(), StoreError>;
+    fn put(&self, table: Table, key: u64, head: &[u8], body: &[u8]) -> StoreResult<()>;
 
     /// Returns a row's head.
-    fn head(&self, table: Table, key: u64) -> Result<Option<Vec<u8>>, StoreError>;
+    fn head(&self, table: Table, key: u64) -> StoreResult<Option<Vec<u8>>>;
 
     /// Returns a row's body.
-    fn body(&self, table: Table, key: u64) -> Result<Option<Vec<u8>>, StoreError>;
+    fn body(&self, table: Table, key: u64) -> StoreResult<Option<Vec<u8>>>;
 
     /// Returns a slice of a row's body. If the body ends before the end of `bytes`, the slice is
     /// shorter or empty.
-    fn body_slice(
-        &self,
-        table: Table,
-        key: u64,
-        bytes: Range<u32>,
-    ) -> Result<Option<Vec<u8>>, StoreError>;
+    fn body_slice(&self, table: Table, key: u64, bytes: Range<u32>)
+    -> StoreResult<Option<Vec<u8>>>;
 
     /// Reads a row's head and body together.
-    fn head_and_body(&self, table: Table, key: u64) -> Result<Option<HeadAndBody>, StoreError>;
+    fn head_and_body(&self, table: Table, key: u64) -> StoreResult<Option<HeadAndBody>>;
 
     /// Returns the heads of at most `limit` rows with keys in `keys`, in ascending order of the
     /// keys.
@@ -176,16 +175,16 @@ pub trait Store {
         table: Table,
         keys: RangeInclusive<u64>,
         limit: u32,
-    ) -> Result<Vec<(u64, Vec<u8>)>, StoreError>;
+    ) -> StoreResult<Vec<(u64, Vec<u8>)>>;
 
     /// Deletes the rows with keys in `keys`.
-    fn delete(&self, table: Table, keys: RangeInclusive<u64>) -> Result<(), StoreError>;
+    fn delete(&self, table: Table, keys: RangeInclusive<u64>) -> StoreResult<()>;
 
     /// Drops all rows and tables. After this call, `is_open` returns false.
-    fn wipe(&self) -> Result<(), StoreError>;
+    fn wipe(&self) -> StoreResult<()>;
 
     /// Returns the object's storage size, in bytes.
-    fn bytes(&self) -> Result<u64, StoreError>;
+    fn bytes(&self) -> StoreResult<u64>;
 
     /// Returns the number of rows billed since the object was loaded.
     fn row_counts(&self) -> RowCounts;
@@ -195,11 +194,11 @@ pub trait Store {
 impl<S: Store> Store for Rc<S> {
     const VALUE_BYTES_MAX: usize = S::VALUE_BYTES_MAX;
 
-    fn is_open(&self) -> Result<bool, StoreError> {
+    fn is_open(&self) -> StoreResult<bool> {
         (**self).is_open()
     }
 
-    fn open(&self) -> Result<(), StoreError> {
+    fn open(&self) -> StoreResult<()> {
         (**self).open()
     }
 
@@ -210,15 +209,15 @@ impl<S: Store> Store for Rc<S> {
         (**self).atomically(work)
     }
 
-    fn put(&self, table: Table, key: u64, head: &[u8], body: &[u8]) -> Result<(), StoreError> {
+    fn put(&self, table: Table, key: u64, head: &[u8], body: &[u8]) -> StoreResult<()> {
         (**self).put(table, key, head, body)
     }
 
-    fn head(&self, table: Table, key: u64) -> Result<Option<Vec<u8>>, StoreError> {
+    fn head(&self, table: Table, key: u64) -> StoreResult<Option<Vec<u8>>> {
         (**self).head(table, key)
     }
 
-    fn body(&self, table: Table, key: u64) -> Result<Option<Vec<u8>>, StoreError> {
+    fn body(&self, table: Table, key: u64) -> StoreResult<Option<Vec<u8>>> {
         (**self).body(table, key)
     }
 
@@ -227,11 +226,11 @@ impl<S: Store> Store for Rc<S> {
         table: Table,
         key: u64,
         bytes: Range<u32>,
-    ) -> Result<Option<Vec<u8>>, StoreError> {
+    ) -> StoreResult<Option<Vec<u8>>> {
         (**self).body_slice(table, key, bytes)
     }
 
-    fn head_and_body(&self, table: Table, key: u64) -> Result<Option<HeadAndBody>, StoreError> {
+    fn head_and_body(&self, table: Table, key: u64) -> StoreResult<Option<HeadAndBody>> {
         (**self).head_and_body(table, key)
     }
 
@@ -240,19 +239,19 @@ impl<S: Store> Store for Rc<S> {
         table: Table,
         keys: RangeInclusive<u64>,
         limit: u32,
-    ) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+    ) -> StoreResult<Vec<(u64, Vec<u8>)>> {
         (**self).heads(table, keys, limit)
     }
 
-    fn delete(&self, table: Table, keys: RangeInclusive<u64>) -> Result<(), StoreError> {
+    fn delete(&self, table: Table, keys: RangeInclusive<u64>) -> StoreResult<()> {
         (**self).delete(table, keys)
     }
 
-    fn wipe(&self) -> Result<(), StoreError> {
+    fn wipe(&self) -> StoreResult<()> {
         (**self).wipe()
     }
 
-    fn bytes(&self) -> Result<u64, StoreError> {
+    fn bytes(&self) -> StoreResult<u64> {
         (**self).bytes()
     }
 

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{KEY_MAX, Store, StoreError, Table};
+use super::{KEY_MAX, Store, StoreError, StoreResult, Table};
 use crate::codec::crc::{CrcError, append_crc, verify_crc};
 use crate::codec::metadata;
 
@@ -17,7 +17,7 @@ const ROWS_PER_READ: u32 = 256;
 /// # Errors
 /// Returns [`StoreError::Failed`] if `row` has no encoding. Such a row must not be stored, because
 /// it could not be read again.
-pub fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, StoreError> {
+pub fn encode<T: Serialize>(row: &T) -> StoreResult<Vec<u8>> {
     let mut bytes = metadata::encode(row)
         .map_err(|e| StoreError::Failed(format!("the row cannot be encoded: {e}")))?;
     bytes.insert(0, VERSION);
@@ -34,16 +34,16 @@ pub fn decode<T: DeserializeOwned>(head: &[u8]) -> Result<T, &'static str> {
 }
 
 /// Decodes the head of row `key` of `table`. The error contains the table and the key.
-pub fn read<T: DeserializeOwned>(table: Table, key: u64, head: &[u8]) -> Result<T, StoreError> {
+pub fn read<T: DeserializeOwned>(table: Table, key: u64, head: &[u8]) -> StoreResult<T> {
     decode(head).map_err(|reason| StoreError::Damaged { table: table.name(), key, reason })
 }
 
 /// A callback that receives the key and head of a row.
-type VisitRow<'a> = dyn FnMut(u64, &[u8]) -> Result<(), StoreError> + 'a;
+type VisitRow<'a> = dyn FnMut(u64, &[u8]) -> StoreResult<()> + 'a;
 
 /// Calls `take` with every row of `table`, in ascending order of the keys, until `take` returns an
 /// error.
-pub fn each<S: Store>(store: &S, table: Table, take: &mut VisitRow<'_>) -> Result<(), StoreError> {
+pub fn each<S: Store>(store: &S, table: Table, take: &mut VisitRow<'_>) -> StoreResult<()> {
     each_in(store, table, 0..=KEY_MAX, take)
 }
 
@@ -54,7 +54,7 @@ pub fn each_in<S: Store>(
     table: Table,
     keys: RangeInclusive<u64>,
     take: &mut VisitRow<'_>,
-) -> Result<(), StoreError> {
+) -> StoreResult<()> {
     let mut from = *keys.start();
     loop {
         let page = store.heads(table, from..=*keys.end(), ROWS_PER_READ)?;
@@ -79,7 +79,7 @@ pub struct Verified {
 
 /// Verifies every row of an object that stores only metadata. The verification reads as many rows
 /// as the object reads when it starts. Returns `None` if the object is not open.
-pub fn verify<S: Store>(store: &S) -> Result<Option<Verified>, StoreError> {
+pub fn verify<S: Store>(store: &S) -> StoreResult<Option<Verified>> {
     if !store.is_open()? {
         return Ok(None);
     }

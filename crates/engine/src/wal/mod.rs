@@ -11,7 +11,7 @@ pub mod row_slots;
 
 use std::collections::BTreeMap;
 
-use crate::store::{KEY_MAX, Store, StoreError, Table};
+use crate::store::{KEY_MAX, Store, StoreResult, Table};
 use record::Head;
 use row_slots::Slots;
 
@@ -113,8 +113,8 @@ impl Wal {
         &mut self,
         store: &S,
         frame: &NewFrame<'_>,
-        beside: Option<&dyn Fn() -> Result<(), StoreError>>,
-    ) -> Result<(), StoreError> {
+        beside: Option<&dyn Fn() -> StoreResult<()>>,
+    ) -> StoreResult<()> {
         let pieces = cut(frame, S::VALUE_BYTES_MAX);
         // A frame has at most about 14 parts: MESSAGE_BYTES_MAX (26 MB) / 1.9 MB.
         let parts = pieces.len() as u32;
@@ -151,11 +151,7 @@ impl Wal {
 
     /// Returns the bytes of the live frame `sequence`, or `None` if the frame is damaged. A damaged
     /// frame is moved from the live frames to [`Wal::damaged`].
-    pub fn read<S: Store>(
-        &mut self,
-        store: &S,
-        sequence: u64,
-    ) -> Result<Option<Vec<u8>>, StoreError> {
+    pub fn read<S: Store>(&mut self, store: &S, sequence: u64) -> StoreResult<Option<Vec<u8>>> {
         let slots = self.slots.of_frame(sequence).unwrap_or_default().to_vec();
         let mut bytes = Vec::new();
         for (part, &slot) in (0..).zip(&slots) {
@@ -205,7 +201,7 @@ impl Wal {
     }
 
     /// Each deleted row is billed.
-    pub(crate) fn delete_dead<S: Store>(&mut self, store: &S) -> Result<(), StoreError> {
+    pub(crate) fn delete_dead<S: Store>(&mut self, store: &S) -> StoreResult<()> {
         let runs = self.slots.dead_runs();
         store.atomically(|| runs.into_iter().try_for_each(|run| store.delete(Table::Wal, run)))?;
         self.slots.forget_dead();

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::record::Head;
 use super::row_slots::Slots;
 use super::{Damage, Frame, Wal};
-use crate::store::{Store, StoreError, Table};
+use crate::store::{Store, StoreResult, Table};
 
 const HEADS_PER_READ: u32 = 1_000;
 
@@ -16,7 +16,7 @@ const TOUCH_BYTES_MAX: usize = 256 << 10;
 /// Loads the log by reading the heads of all rows, and lists damage in the returned [`Wal`]. A body
 /// is read only if the row's head is unreadable. The sequences in `taken` belong to changes that
 /// are not frames. These sequences are not reported as missing, and no new frame uses them.
-pub fn load<S: Store>(store: &S, head: u64, taken: &BTreeSet<u64>) -> Result<Wal, StoreError> {
+pub fn load<S: Store>(store: &S, head: u64, taken: &BTreeSet<u64>) -> StoreResult<Wal> {
     let mut slots = Slots::default();
     let mut damaged = Vec::new();
     let mut parts_of: BTreeMap<u64, Vec<(u64, Head)>> = BTreeMap::new();

@@ -16,7 +16,7 @@ use crate::shard::manifest::{Job, Key, Number, Part};
 use crate::shard::request::Refusal;
 use crate::shard::slots::Slots;
 use crate::shard::values::{PartRows, StreamedValues, ValueRow, read_error, refusal};
-use crate::store::{Store, StoreError, Table};
+use crate::store::{Store, StoreResult, Table};
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 
@@ -216,8 +216,7 @@ impl<S: Store> Running<S> {
         // these values as a continuation of the new values.
         let again: Vec<Key> = self.keys.iter().take(count - values).copied().collect();
         let delete = |key: &Key| self.store.delete(Table::Value, *key..=*key);
-        let deleted: Result<(), StoreError> =
-            self.store.atomically(|| again.iter().try_for_each(delete));
+        let deleted: StoreResult<()> = self.store.atomically(|| again.iter().try_for_each(delete));
         deleted?;
         for written in ended {
             self.go_to(written.id);
