@@ -23,7 +23,7 @@ const PIECE_BYTES: usize = 256 << 10;
 pub struct Packed {
     epoch: Option<Precision>,
     chunk_rows: Option<usize>,
-    out: Rope,
+    out: ChunkedBuffer,
     results: Counted,
     series: Counted,
     /// The series to which the next rows may belong, without its values, and the series' rows.
@@ -35,13 +35,13 @@ pub struct Packed {
 /// A byte buffer that consists of pieces. A document can grow, or be moved into another document,
 /// without a copy, which would temporarily double the memory.
 #[derive(Debug, Default)]
-struct Rope {
+struct ChunkedBuffer {
     /// The pieces in order. No piece is empty.
     pieces: VecDeque<Vec<u8>>,
     bytes_before_last: usize,
 }
 
-impl Rope {
+impl ChunkedBuffer {
     fn bytes(&self) -> usize {
         self.bytes_before_last + self.pieces.back().map_or(0, Vec::len)
     }
@@ -80,12 +80,12 @@ impl Rope {
 
 #[derive(Debug, Default)]
 struct Counted {
-    elements: Rope,
+    elements: ChunkedBuffer,
     count: usize,
 }
 
 impl Counted {
-    fn append_to(&mut self, out: &mut Rope) {
+    fn append_to(&mut self, out: &mut ChunkedBuffer) {
         let Self { elements, count } = std::mem::take(self);
         array(count, out.tail());
         out.append(elements);
@@ -95,7 +95,8 @@ impl Counted {
 impl Packed {
     /// Creates a writer without documents.
     pub fn new(epoch: Option<Precision>, chunk_rows: Option<usize>) -> Self {
-        let (out, results, series) = (Rope::default(), Counted::default(), Counted::default());
+        let (out, results, series) =
+            (ChunkedBuffer::default(), Counted::default(), Counted::default());
         let (open, statement_id, written) = (None, 0, false);
         Self { epoch, chunk_rows, out, results, series, open, statement_id, written }
     }

@@ -18,13 +18,13 @@ type Found = Option<(String, Option<String>)>;
 pub(super) struct BucketLookup {
     id: PolicyId,
     text: String,
-    survey: Option<Task<Found>>,
+    task: Option<Task<Found>>,
 }
 
 impl BucketLookup {
     /// Returns a lookup if `bucket` has the form of an id.
     pub(super) fn by_id(bucket: &str) -> Option<Self> {
-        Some(Self { id: policy_id(bucket)?, text: bucket.to_owned(), survey: None })
+        Some(Self { id: policy_id(bucket)?, text: bucket.to_owned(), task: None })
     }
 
     /// Replaces the database and the policy of a request with those of the bucket. If no visible
@@ -57,14 +57,14 @@ impl BucketLookup {
         isolate: &mut Isolate<'_>,
         reply: Option<Reply>,
     ) -> ApiResult<Step<Found>> {
-        if self.survey.is_none()
+        if self.task.is_none()
             && let Some((database, policy)) = isolate.service.cache.policy(self.id)
         {
             return Ok(Step::Done(Some((database, Some(policy)))));
         }
         let new = || find(request.caller, self.id, &self.text);
-        let survey = self.survey.get_or_insert_with(new);
-        Ok(match survey.step(&mut isolate.context(), reply) {
+        let task = self.task.get_or_insert_with(new);
+        Ok(match task.step(&mut isolate.context(), reply) {
             Step::Calls(calls) => Step::Calls(calls),
             Step::Done(found) => Step::Done(found?),
         })

@@ -26,7 +26,7 @@ impl Bounds {
         if let Some(from) = &self.from {
             match self.order(group.cmp(&from.group)) {
                 Ordering::Less => return TimeRange::new(0, 0),
-                Ordering::Equal => time = time.intersect(&self.behind(from.time_ns)),
+                Ordering::Equal => time = time.intersect(&self.range_from(from.time_ns)),
                 Ordering::Greater => {}
             }
         }
@@ -83,7 +83,7 @@ impl Bounds {
     }
 
     /// Returns the times from `time_ns` onwards, in the direction of the result.
-    pub(super) fn behind(&self, time_ns: i64) -> TimeRange {
+    pub(super) fn range_from(&self, time_ns: i64) -> TimeRange {
         match self.direction {
             Direction::Ascending => TimeRange::new(time_ns, i64::MAX),
             Direction::Descending => TimeRange::new(i64::MIN, time_ns.saturating_add(1)),

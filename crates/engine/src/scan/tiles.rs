@@ -65,14 +65,14 @@ pub(super) struct Tiling {
 
 impl Tiling {
     /// `least` is the minimum contents of a tile.
-    pub(super) fn new(request: &ScanRequest, survey: &Estimate, least: TileLimits) -> Self {
+    pub(super) fn new(request: &ScanRequest, estimate: &Estimate, least: TileLimits) -> Self {
         let Output::Aggregates { window, calls, .. } = &request.output else {
             return Self::default();
         };
         let values = calls.len() as u64 + 1;
-        let cells = survey.rows.saturating_mul(values);
+        let cells = estimate.rows.saturating_mul(values);
         let piece_cells = Some((cells / PIECES).max(least.piece_cells));
-        let worth = least.cells_per_byte.saturating_mul(states_bytes(request, survey));
+        let worth = least.cells_per_byte.saturating_mul(states_bytes(request, estimate));
         // The number of series that satisfy the predicate is unknown, but probably small.
         let is_of_some = worth > 0 && predicate::reads_tags(request.predicate.as_ref());
         // Reading cached tiles in pieces changes the rounding. Inexact states are therefore cached
@@ -83,14 +83,14 @@ impl Tiling {
         let caches_immediately = !is_exact || has_few_states;
         let whole = Self { piece_cells, caches_immediately, ..Self::default() };
         let Some(window) = window else { return whole };
-        let time = request.time.intersect(&survey.time);
-        let tiles = (survey.rows / survey.series.max(1) / least.rows.max(1)).min(TILES_MAX);
+        let time = request.time.intersect(&estimate.time);
+        let tiles = (estimate.rows / estimate.series.max(1) / least.rows.max(1)).min(TILES_MAX);
         if time.is_empty() || tiles < 2 || !window.zone.is_empty() {
             return whole;
         }
         let (start_ns, end_ns) = (i128::from(time.start_ns), i128::from(time.end_ns));
         let range_ns = (end_ns - start_ns).max(1);
-        let rows = i128::from(survey.rows / survey.series.max(1));
+        let rows = i128::from(estimate.rows / estimate.series.max(1));
         let every_ns = i128::from(window.every_ns.max(1));
         let mut width_ns = every_ns;
         // Chooses the smallest number of windows that contain many rows.
@@ -107,10 +107,10 @@ impl Tiling {
         let borders = (first..).map(|tile| tile * width_ns + offset_ns);
         // The borders are inside a range of `i64` times.
         let borders = borders.take_while(|&at| at < end_ns).map(|border_ns| border_ns as i64);
-        let cells = survey.rows / tiles * values + survey.series * SERIES_CELLS;
+        let cells = estimate.rows / tiles * values + estimate.series * SERIES_CELLS;
         let at_once = (CELLS_PER_PIECE_MAX / cells.max(1)).clamp(1, 2 * TILES_MAX);
         let (borders_ns, at_once) = (borders.collect(), at_once as usize);
-        Self { borders_ns, time: Some(survey.time), caches_immediately, at_once, piece_cells }
+        Self { borders_ns, time: Some(estimate.time), caches_immediately, at_once, piece_cells }
     }
 
     pub(super) fn has_border(&self, time_ns: i64) -> bool {
@@ -134,13 +134,13 @@ impl Tiling {
 }
 
 /// Returns an approximate size in bytes. Each series counts as a group.
-fn states_bytes(request: &ScanRequest, survey: &Estimate) -> u64 {
+fn states_bytes(request: &ScanRequest, estimate: &Estimate) -> u64 {
     let Output::Aggregates { window, calls, .. } = &request.output else { return 0 };
-    let time = request.time.intersect(&survey.time);
+    let time = request.time.intersect(&estimate.time);
     let range_ns = u64::try_from(i128::from(time.end_ns) - i128::from(time.start_ns));
     let every_ns = window.as_ref().map_or(0, |window| window.every_ns.unsigned_abs());
     let windows = range_ns.unwrap_or_default().checked_div(every_ns).unwrap_or_default() + 1;
-    let groups = if request.group_by.is_empty() { 1 } else { survey.series };
+    let groups = if request.group_by.is_empty() { 1 } else { estimate.series };
     let of_group = windows.saturating_mul(WINDOW_BYTES).saturating_add(GROUP_BYTES);
     groups.saturating_mul(calls.len() as u64).saturating_mul(of_group)
 }
@@ -275,9 +275,9 @@ mod tests {
     #[test]
     fn tile_borders_ignore_query_range() {
         let all = TimeRange::new(0, 1_000_000);
-        let survey = estimate(all, 1, 100_000);
+        let estimate = estimate(all, 1, 100_000);
         let of = |start, end| {
-            Tiling::new(&request(TimeRange::new(start, end), 10, 3), &survey, TileLimits::DEFAULT)
+            Tiling::new(&request(TimeRange::new(start, end), 10, 3), &estimate, TileLimits::DEFAULT)
                 .borders_ns
         };
         let (a, b) = (of(50_007, 60_007), of(50_107, 60_107));
@@ -346,8 +346,8 @@ mod tests {
         let all = TimeRange::new(0, 1_000_000);
         let group_by = vec![ColumnId(3)];
         let whole = ScanRequest { output, group_by, ..request(all, 1, 0) };
-        let survey = estimate(all, 200_000, 600_000);
-        assert!(Tiling::new(&whole, &survey, TileLimits::DEFAULT).caches_immediately);
+        let estimate = estimate(all, 200_000, 600_000);
+        assert!(Tiling::new(&whole, &estimate, TileLimits::DEFAULT).caches_immediately);
     }
 
     #[test]

@@ -45,7 +45,7 @@ enum ManageStage {
         after: AfterChanges,
     },
     Show {
-        survey: Task<Vec<DescribedDatabase>>,
+        task: Task<Vec<DescribedDatabase>>,
         status: u16,
         policy: String,
     },
@@ -105,17 +105,15 @@ impl Handler for ManageHandler {
         loop {
             let next = match &mut self.stage {
                 ManageStage::Unread => return Ok(Action::End),
-                ManageStage::DescribeDatabases(survey) => {
-                    match survey.step(context, reply.take()) {
-                        Step::Calls(calls) => return Ok(Action::Calls(calls)),
-                        Step::Done(found) => match self.plan(&found?)? {
-                            ManagePlan::Respond(response) => return Ok(Action::Respond(response)),
-                            ManagePlan::Change(changes, after) => {
-                                self.change(changes.into_iter(), after)
-                            }
-                        },
-                    }
-                }
+                ManageStage::DescribeDatabases(task) => match task.step(context, reply.take()) {
+                    Step::Calls(calls) => return Ok(Action::Calls(calls)),
+                    Step::Done(found) => match self.plan(&found?)? {
+                        ManagePlan::Respond(response) => return Ok(Action::Respond(response)),
+                        ManagePlan::Change(changes, after) => {
+                            self.change(changes.into_iter(), after)
+                        }
+                    },
+                },
                 ManageStage::Change { current, rest, after } => {
                     match current.step(context, reply.take()) {
                         Step::Calls(calls) => return Ok(Action::Calls(calls)),
@@ -126,8 +124,8 @@ impl Handler for ManageHandler {
                     let after = std::mem::replace(after, AfterChanges::Empty);
                     self.change(rest, after)
                 }
-                ManageStage::Show { survey, status, policy } => {
-                    match survey.step(context, reply.take()) {
+                ManageStage::Show { task, status, policy } => {
+                    match task.step(context, reply.take()) {
                         Step::Calls(calls) => return Ok(Action::Calls(calls)),
                         Step::Done(found) => {
                             let (status, policy) = (*status, std::mem::take(policy));
@@ -154,8 +152,8 @@ impl ManageHandler {
         match after {
             AfterChanges::Empty => None,
             AfterChanges::Show { status, database, policy } => {
-                let survey = describe_databases(&self.principal, WhichDatabases::Named(database));
-                Some(ManageStage::Show { survey, status, policy })
+                let task = describe_databases(&self.principal, WhichDatabases::Named(database));
+                Some(ManageStage::Show { task, status, policy })
             }
         }
     }

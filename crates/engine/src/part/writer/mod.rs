@@ -343,7 +343,7 @@ impl OpenPart {
         let own = groups.iter().filter(|group| !group.continues_columns());
         let pages = || own.clone().flat_map(|group| &group.pages);
         self.reaches.push(RowExtent {
-            from: begins.map_or_else(|| behind(&self.last_key), |block| block.from.clone()),
+            from: begins.map_or_else(|| successor(&self.last_key), |block| block.from.clone()),
             min_ns: pages().map(|page| page.min_ns).min().unwrap_or_default(),
             max_ns: pages().map(|page| page.max_ns).max().unwrap_or_default(),
             rows: pages().map(|page| u64::from(page.rows)).sum(),
@@ -449,7 +449,7 @@ fn write_series(
         let bytes_of = |at: usize| keys.get(at).map_or(&[][..], |key| key.as_bytes());
         let from = match (start, continues) {
             (0, true) if block.len() > 1 => between(bytes_of(0), bytes_of(1)),
-            (0, true) => behind(bytes_of(0)),
+            (0, true) => successor(bytes_of(0)),
             (0, false) => between(before, bytes_of(0)),
             _ => between(bytes_of(start - 1), bytes_of(start)),
         };
@@ -474,6 +474,6 @@ fn between(before: &[u8], key: &[u8]) -> Vec<u8> {
 }
 
 /// Returns the first byte string after `key`.
-fn behind(key: &[u8]) -> Vec<u8> {
+fn successor(key: &[u8]) -> Vec<u8> {
     [key, &[0]].concat()
 }

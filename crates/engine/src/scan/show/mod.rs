@@ -268,31 +268,31 @@ impl<'a> Page<'a> {
         ids.dedup();
         let share = self.limits.keys / (self.stretches.len() as u64).max(1);
         let keys_max = if is_lone { share.max(1) } else { u64::MAX };
-        let mut fit = Fit::new(tasks, self.limits.bytes.saturating_sub(self.bytes));
+        let mut budget = PageBudget::new(tasks, self.limits.bytes.saturating_sub(self.bytes));
         for &(_, at) in &by_id {
             let Some(task) = tasks.get_mut(at).filter(|task| task.by_dictionary) else { continue };
-            if at < fit.end {
+            if at < budget.end {
                 task.list_dictionaries(self.reader, self.time)?;
-                fit.grown(tasks, at);
+                budget.grown(tasks, at);
             }
         }
         for &stretch in &self.stretches {
             let (mut walk, mut keys) = (Walk::new(self.reader, &ids, stretch), 0);
             for &(_, at) in &by_id {
                 let Some(task) = tasks.get_mut(at).filter(|task| !task.is_done) else { continue };
-                if at >= fit.end {
+                if at >= budget.end {
                     continue;
                 }
                 keys += task.walk(&mut walk, self.reader, keys_max)?;
                 if is_lone && keys > self.limits.keys {
                     // The next page lists the other tags.
-                    fit.end = at + 1;
+                    budget.end = at + 1;
                 }
-                fit.grown(tasks, at);
+                budget.grown(tasks, at);
             }
             self.keys += keys;
         }
-        Ok(fit.end)
+        Ok(budget.end)
     }
 
     /// Returns the start of the next page, if these measurements have further items.
@@ -393,7 +393,7 @@ impl<'a> Page<'a> {
     }
 }
 
-struct Fit {
+struct PageBudget {
     end: usize,
     /// The size of each task's result, in bytes.
     taken: Vec<usize>,
@@ -401,13 +401,13 @@ struct Fit {
     room: usize,
 }
 
-impl Fit {
+impl PageBudget {
     fn new(tasks: &[Task<'_>], room: usize) -> Self {
         let taken: Vec<usize> = tasks.iter().map(|task| task.bytes() + MEASUREMENT_BYTES).collect();
         let (end, sum) = (taken.len(), taken.iter().sum());
-        let mut fit = Self { end, taken, sum, room };
-        fit.cut();
-        fit
+        let mut budget = Self { end, taken, sum, room };
+        budget.cut();
+        budget
     }
 
     fn grown(&mut self, tasks: &mut [Task<'_>], at: usize) {
@@ -422,8 +422,9 @@ impl Fit {
     }
 
     fn cut(&mut self) {
-        let is_past =
-            |fit: &Self| fit.taken.len() > fit.end || fit.sum > fit.room && fit.taken.len() > 1;
+        let is_past = |budget: &Self| {
+            budget.taken.len() > budget.end || budget.sum > budget.room && budget.taken.len() > 1
+        };
         while is_past(self) {
             self.sum -= self.taken.pop().unwrap_or_default();
         }

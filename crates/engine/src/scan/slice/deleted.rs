@@ -104,7 +104,7 @@ impl Walk<'_> {
         let (mut from, mut is_whole) = (behind.cloned(), true);
         for (piece, is_touched) in tile.pieces.iter().zip(touched) {
             let last = piece.last.clone();
-            let next = last.as_ref().map(|last| self.behind(time, last));
+            let next = last.as_ref().map(|last| self.position_after(time, last));
             if *is_touched {
                 self.bound = Bound::until(last.clone());
                 let mut fresh = self.read_apart(time, from.as_ref(), Vec::new())?;
@@ -129,7 +129,7 @@ impl Walk<'_> {
         Ok(tile.end.clone())
     }
 
-    fn behind(&self, stretch: TimeRange, series: &SeriesKey) -> Position {
+    fn position_after(&self, stretch: TimeRange, series: &SeriesKey) -> Position {
         let (order, series) = (self.tags.order().to_vec(), series.as_bytes().to_vec());
         Position { order, stretch, series, time_ns: None }
     }

@@ -279,7 +279,7 @@ impl Walk<'_> {
             let mut time = stretch;
             if last.as_ref() == Some(&key) {
                 match behind.and_then(|position| position.time_ns) {
-                    Some(time_ns) => time = time.intersect(&self.groups.bounds.behind(time_ns)),
+                    Some(time_ns) => time = time.intersect(&self.groups.bounds.range_from(time_ns)),
                     None => continue,
                 }
             }
