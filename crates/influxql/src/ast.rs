@@ -9,9 +9,7 @@ pub use super::create_subscription::{CreateSubscriptionStatement, DestinationMod
 pub use super::create_user::CreateUserStatement;
 pub use super::delete::DeleteStatement;
 pub use super::dimension::Dimension;
-pub use super::drop::{
-    DropContinuousQueryStatement, DropRetentionPolicyStatement, DropSubscriptionStatement,
-};
+pub use super::drop::{NameOnDatabase, NameOnPolicy};
 pub use super::drop_series::DropSeriesStatement;
 pub use super::explain::ExplainStatement;
 pub use super::expr::{Cast, Expr, WildcardKind};
@@ -111,9 +109,9 @@ pub enum Statement {
         name: String,
     },
     /// `DROP RETENTION POLICY`
-    DropRetentionPolicy(DropRetentionPolicyStatement),
+    DropRetentionPolicy(NameOnDatabase),
     /// `DROP CONTINUOUS QUERY`
-    DropContinuousQuery(DropContinuousQueryStatement),
+    DropContinuousQuery(NameOnDatabase),
     /// `DROP SERIES`
     DropSeries(DropSeriesStatement),
     /// `DROP SHARD id`
@@ -122,7 +120,7 @@ pub enum Statement {
         id: u64,
     },
     /// `DROP SUBSCRIPTION`
-    DropSubscription(DropSubscriptionStatement),
+    DropSubscription(NameOnPolicy),
     /// `DROP USER name`
     DropUser {
         /// The user's name.

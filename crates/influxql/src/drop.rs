@@ -6,62 +6,39 @@ use super::error::ParseError;
 use super::parser::Parser;
 use super::{clause, quote};
 
-/// `DROP CONTINUOUS QUERY name ON db`
+/// `name ON db`: the object that `DROP CONTINUOUS QUERY` or `DROP RETENTION POLICY` removes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DropContinuousQueryStatement {
-    /// The query's name.
+pub struct NameOnDatabase {
+    /// The name of the continuous query or of the policy.
     pub name: String,
     /// `ON`
     pub database: String,
 }
 
-/// `DROP RETENTION POLICY name ON db`
+/// `name ON db.policy`: the object that `DROP SUBSCRIPTION` removes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DropRetentionPolicyStatement {
-    /// The policy's name.
+pub struct NameOnPolicy {
+    /// The name of the subscription.
     pub name: String,
-    /// `ON`
+    /// The database in `ON`.
     pub database: String,
-}
-
-/// `DROP SUBSCRIPTION name ON db.policy`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DropSubscriptionStatement {
-    /// The subscription's name.
-    pub name: String,
-    /// The database in `ON database.policy`.
-    pub database: String,
-    /// The policy in `ON database.policy`.
+    /// The policy in `ON`.
     pub policy: String,
 }
 
-impl DropContinuousQueryStatement {
+impl NameOnDatabase {
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         Ok(Self { name: p.ident()?, database: clause::required_database(p)? })
     }
 }
 
-impl fmt::Display for DropContinuousQueryStatement {
+impl fmt::Display for NameOnDatabase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, database) = (quote::ident(&self.name), quote::ident(&self.database));
-        write!(f, "DROP CONTINUOUS QUERY {name} ON {database}")
+        write!(f, "{} ON {}", quote::ident(&self.name), quote::ident(&self.database))
     }
 }
 
-impl DropRetentionPolicyStatement {
-    pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
-        Ok(Self { name: p.ident()?, database: clause::required_database(p)? })
-    }
-}
-
-impl fmt::Display for DropRetentionPolicyStatement {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, database) = (quote::ident(&self.name), quote::ident(&self.database));
-        write!(f, "DROP RETENTION POLICY {name} ON {database}")
-    }
-}
-
-impl DropSubscriptionStatement {
+impl NameOnPolicy {
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         let name = p.ident()?;
         let (database, policy) = clause::required_policy(p)?;
@@ -69,10 +46,10 @@ impl DropSubscriptionStatement {
     }
 }
 
-impl fmt::Display for DropSubscriptionStatement {
+impl fmt::Display for NameOnPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, database) = (quote::ident(&self.name), quote::ident(&self.database));
-        write!(f, "DROP SUBSCRIPTION {name} ON {database}.{}", quote::ident(&self.policy))
+        write!(f, "{name} ON {database}.{}", quote::ident(&self.policy))
     }
 }
 

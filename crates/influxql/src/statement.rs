@@ -11,9 +11,7 @@ use super::create_retention_policy::CreateRetentionPolicyStatement;
 use super::create_subscription::CreateSubscriptionStatement;
 use super::create_user::CreateUserStatement;
 use super::delete::DeleteStatement;
-use super::drop::{
-    DropContinuousQueryStatement, DropRetentionPolicyStatement, DropSubscriptionStatement,
-};
+use super::drop::{NameOnDatabase, NameOnPolicy};
 use super::drop_series::DropSeriesStatement;
 use super::error::ParseError;
 use super::explain::ExplainStatement;
@@ -207,17 +205,17 @@ fn drop(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
     Ok(match one_of(p, EXPECTED)? {
         Keyword::Continuous => {
             p.expect_keyword(Keyword::Query)?;
-            Statement::DropContinuousQuery(DropContinuousQueryStatement::parse(p)?)
+            Statement::DropContinuousQuery(NameOnDatabase::parse(p)?)
         }
         Keyword::Database => Statement::DropDatabase { name: p.ident()? },
         Keyword::Measurement => Statement::DropMeasurement { name: p.ident()? },
         Keyword::Retention => {
             p.expect_keyword(Keyword::Policy)?;
-            Statement::DropRetentionPolicy(DropRetentionPolicyStatement::parse(p)?)
+            Statement::DropRetentionPolicy(NameOnDatabase::parse(p)?)
         }
         Keyword::Series => Statement::DropSeries(DropSeriesStatement::parse(p)?),
         Keyword::Shard => Statement::DropShard { id: p.u64()? },
-        Keyword::Subscription => Statement::DropSubscription(DropSubscriptionStatement::parse(p)?),
+        Keyword::Subscription => Statement::DropSubscription(NameOnPolicy::parse(p)?),
         _ => Statement::DropUser { name: p.ident()? },
     })
 }
