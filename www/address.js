@@ -24,7 +24,7 @@ export function hashOf(state) {
 }
 
 /** Missing parameters get their default values. */
-export function stateOf(hash) {
+function stateOf(hash) {
   const parameters = new URLSearchParams(hash.replace(/^#/, ''));
   const asked = { ...unsaid };
   for (const [key, name] of Object.entries(keys)) {

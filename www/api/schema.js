@@ -9,7 +9,7 @@ import { onToken } from './token.js';
 const fresh_ms = 30_000;
 
 /** The completion and the explorer display at most this number of tag values. */
-export const valuesMax = 200;
+const valuesMax = 200;
 
 const answers = new Map();
 

@@ -12,7 +12,7 @@ const lasting = [
   ['31536000', 'A year'],
 ];
 
-export function tokenRequest({ name, resource, read, write, metrics, expiry }) {
+function tokenRequest({ name, resource, read, write, metrics, expiry }) {
   const actions = [read && 'read', write && 'write', metrics && 'metrics'].filter(Boolean);
   return {
     token_name: name,

@@ -19,7 +19,7 @@ const limits = [
 ];
 
 /** An empty field means no limit. */
-export function quotaRequest(db, texts) {
+function quotaRequest(db, texts) {
   const set = Object.entries(texts).filter(([, text]) => text.trim() !== '');
   return { db, ...Object.fromEntries(set.map(([name, text]) => [name, Number(text)])) };
 }

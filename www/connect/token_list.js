@@ -13,7 +13,7 @@ const pageRows = 50;
 /** Returns the date in a timestamp such as `2026-11-22T…`. */
 const day = (time) => time?.slice(0, 10);
 
-export const mayOf = ({ permissions }) =>
+const mayOf = ({ permissions }) =>
   permissions
     .map(({ actions, resource_identifier: [resource] }) => `${actions.join(' and ')} ${resource}`)
     .join(', ');

@@ -23,7 +23,7 @@ const prices = {
 const units = ['bytes', 'KB', 'MB', 'GB', 'TB'];
 
 /** The text has three significant digits. */
-export function bytesText(bytes) {
+function bytesText(bytes) {
   const power = bytes < 1000 ? 0 : Math.min(4, Math.floor(Math.log10(bytes) / 3));
   return `${Number((bytes / 1000 ** power).toPrecision(3))} ${units[power]}`;
 }

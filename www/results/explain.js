@@ -14,7 +14,7 @@ const measures = [
 ];
 
 /** Returns the sum of each measure over all shards, and the number of shards. */
-export function totals(plan) {
+function totals(plan) {
   const sum = (name) =>
     [...plan.matchAll(new RegExp(`[─ ]${name}: (\\d+)`, 'g'))].reduce(
       (all, [, number]) => all + Number(number),

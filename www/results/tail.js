@@ -21,7 +21,7 @@ function tailOfSql(text) {
 }
 
 /** The tail selects all columns of the source, newest first. */
-export function tailQuery(text) {
+function tailQuery(text) {
   const [first] = statements(text);
   const at = first?.tokens.findIndex(({ upper }) => upper === 'FROM') ?? -1;
   if (at < 0) return null;

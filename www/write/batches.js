@@ -2,8 +2,8 @@
 
 const [newline, space, quote, backslash] = [10, 32, 34, 92];
 
-export const batchBytesMax = 1_000_000;
-export const batchLinesMax = 10_000;
+const batchBytesMax = 1_000_000;
+const batchLinesMax = 10_000;
 
 /**
  * `first` is the line number in the file at which the batch begins. `taken(bytes)` receives the
