@@ -59,13 +59,6 @@ pub struct PlannedScan {
     pub(crate) subquery: Option<usize>,
 }
 
-impl PlannedScan {
-    /// Whether shards, and not a subquery, supply the scan's rows.
-    pub fn reads_shards(&self) -> bool {
-        self.subquery.is_none()
-    }
-}
-
 #[derive(Clone, Debug)]
 pub(crate) struct SelectNode {
     pub(crate) columns: Rc<[String]>,
