@@ -202,10 +202,20 @@ impl Io {
         .await
     }
 
+    /// Sends one request and returns the bytes of its reply.
+    pub async fn request(&self, request: Request) -> CallResult {
+        let reply = self.calls(vec![request]).await.pop();
+        reply.unwrap_or_else(|| Err(CallFailure::Failed("no reply".to_owned())))
+    }
+
     /// Sends one message and returns the bytes of its reply.
     pub async fn call(&self, to: Address, message: &impl Wire) -> CallResult {
-        let mut replies = self.calls(vec![Request::new(to, envelope::encode(message))]).await;
-        replies.pop().unwrap_or_else(|| Err(CallFailure::Failed("no reply".to_owned())))
+        self.request(Request::new(to, envelope::encode(message))).await
+    }
+
+    /// Waits for `ms` milliseconds. 0 lets other pending events run once.
+    pub async fn pause(&self, ms: u32) {
+        self.calls(vec![Request::pause(ms)]).await;
     }
 
     /// Runs another machine to its end and returns its result.

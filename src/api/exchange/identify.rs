@@ -10,7 +10,7 @@ use crate::api::isolate_state::Isolate;
 use crate::api::routes::Access;
 use crate::api::routes::manage::bucket_names::policy_id;
 use crate::coordinator::Machine;
-use crate::coordinator::cloudflare_access::{self as access, AccessLogin};
+use crate::coordinator::cloudflare_access as access;
 use crate::coordinator::error::Error;
 use crate::coordinator::grants::Principal;
 use crate::coordinator::identify::{AuthSource, Identify, Verdict};
@@ -48,8 +48,8 @@ impl Exchange {
         if !foreign_origin::is_same_origin(&self.head) {
             return Err(AuthError::Unauthorized.into());
         }
-        let login = AccessLogin::new(application, assertion);
-        self.stage = ExchangeStage::Access(Box::new(login), then);
+        let check = access::check_assertion(application, assertion);
+        self.stage = ExchangeStage::Access(check, then);
         self.access_step(isolate, None)
     }
 
@@ -58,9 +58,9 @@ impl Exchange {
         isolate: &mut Isolate<'_>,
         reply: Option<Reply>,
     ) -> ApiResult<Action> {
-        let ExchangeStage::Access(login, then) = &mut self.stage else { return Ok(Action::End) };
+        let ExchangeStage::Access(check, then) = &mut self.stage else { return Ok(Action::End) };
         let then = *then;
-        let verdict = match login.step(&mut isolate.context(), reply) {
+        let verdict = match check.step(&mut isolate.context(), reply) {
             Step::Calls(calls) => return Ok(Action::Calls(calls)),
             Step::Done(verdict) => verdict?,
         };

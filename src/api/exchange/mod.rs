@@ -24,7 +24,7 @@ use super::routes::{self, Access, Body, Operation};
 use super::settings::CorsOrigins;
 use super::spans::{Spans, Wait, trace_id};
 use crate::admission::{SlowReader, Upload};
-use crate::coordinator::cloudflare_access::AccessLogin;
+use crate::coordinator::cloudflare_access as access;
 use crate::coordinator::confirm::confirm;
 use crate::coordinator::grants::Principal;
 use crate::coordinator::identify::Identify;
@@ -63,7 +63,7 @@ pub struct Exchange {
 #[derive(Debug)]
 enum ExchangeStage {
     Identify(Box<Identify>, Point),
-    Access(Box<AccessLogin>, Point),
+    Access(Task<access::Verdict>, Point),
     Locate,
     Body(Upload<BodyReading>),
     Step,

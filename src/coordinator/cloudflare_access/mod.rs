@@ -16,10 +16,10 @@ use std::rc::Rc;
 pub use assertion::{Application, ApplicationError};
 pub use keys::AccessKeys;
 
-use super::{Context, RoundMachine, Turn};
+use super::Task;
 use crate::model::time::S_NS;
 use crate::protocol::call::Address;
-use crate::protocol::round::{Next, Replies, Request, Round};
+use crate::protocol::round::Request;
 use crate::protocol::signature_check::SignatureCheck;
 use assertion::Assertion;
 use keys::Lookup;
@@ -38,79 +38,37 @@ pub enum Verdict {
     Unverified(String),
 }
 
-/// The check of an assertion, in progress.
-pub struct AccessLogin {
-    application: Rc<Application>,
-    token: String,
-    waiting: AwaitedReply,
-    round: Round,
-}
-
-impl std::fmt::Debug for AccessLogin {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("AccessLogin(..)")
-    }
-}
-
-enum AwaitedReply {
-    /// The check waits for no reply, or waits for another request's fetch.
-    Turn,
-    Keys,
-    Signature,
-}
-
-impl AccessLogin {
-    /// Prepares the check.
-    pub fn new(application: &Rc<Application>, token: &str) -> Self {
-        let (application, token) = (Rc::clone(application), token.to_owned());
-        Self { application, token, waiting: AwaitedReply::Turn, round: Round::default() }
-    }
-
-    fn check(&mut self, context: &mut Context<'_>) -> Turn<Verdict> {
-        let now_ns = context.platform.now_ns();
-        let assertion = Assertion::read(&self.token, &self.application, now_ns.div_euclid(S_NS));
-        let Some(assertion) = assertion else { return Ok(Next::Reply(Verdict::Refused)) };
-        let (waiting, request) = match context.cache.access_keys.check(&assertion.key, now_ns) {
-            Lookup::Known(key) => {
-                let (signed, signature) = (assertion.signed, assertion.signature);
-                let check = SignatureCheck {
-                    modulus: &key.n,
-                    exponent: &key.e,
-                    signature: &signature,
-                    signed,
-                };
-                (AwaitedReply::Signature, check.request())
+/// Checks the assertion `token`.
+pub fn check_assertion(application: &Rc<Application>, token: &str) -> Task<Verdict> {
+    let (application, token) = (Rc::clone(application), token.to_owned());
+    Task::new(|io| async move {
+        loop {
+            let now_ns = io.with(|context| context.platform.now_ns())?;
+            let assertion = Assertion::read(&token, &application, now_ns.div_euclid(S_NS));
+            let Some(assertion) = assertion else { return Ok(Verdict::Refused) };
+            match io.with(|context| context.cache.access_keys.check(&assertion.key, now_ns))? {
+                Lookup::Known(key) => {
+                    let check = SignatureCheck {
+                        modulus: &key.n,
+                        exponent: &key.e,
+                        signature: &assertion.signature,
+                        signed: assertion.signed,
+                    };
+                    let reply = io.request(check.request()).await;
+                    let is_true = reply.is_ok_and(|answer| answer == [1]);
+                    return Ok(if is_true { Verdict::Admitted } else { Verdict::Refused });
+                }
+                Lookup::Fetch => {
+                    let reply = io.request(Request::new(Address::AccessKeys, Vec::new())).await;
+                    let body = reply.map_err(|failure| failure.to_string());
+                    io.with(|context| {
+                        context.cache.access_keys.on_reply(body, context.platform.now_ns());
+                    })?;
+                }
+                Lookup::Wait => io.pause(TURN_MS).await,
+                Lookup::Unknown => return Ok(Verdict::Refused),
+                Lookup::Unavailable(reason) => return Ok(Verdict::Unverified(reason)),
             }
-            Lookup::Fetch => (AwaitedReply::Keys, Request::new(Address::AccessKeys, Vec::new())),
-            Lookup::Wait => (AwaitedReply::Turn, Request::pause(TURN_MS)),
-            Lookup::Unknown => return Ok(Next::Reply(Verdict::Refused)),
-            Lookup::Unavailable(reason) => return Ok(Next::Reply(Verdict::Unverified(reason))),
-        };
-        self.waiting = waiting;
-        Ok(Next::Calls(vec![request]))
-    }
-}
-
-impl RoundMachine for AccessLogin {
-    type Reply = Verdict;
-
-    fn round(&mut self) -> &mut Round {
-        &mut self.round
-    }
-
-    fn take_turn(&mut self, context: &mut Context<'_>, mut replies: Replies) -> Turn<Verdict> {
-        match (&self.waiting, replies.pop()) {
-            (AwaitedReply::Signature, Some(reply)) => {
-                let is_true = reply.is_ok_and(|answer| answer == [1]);
-                let verdict = if is_true { Verdict::Admitted } else { Verdict::Refused };
-                return Ok(Next::Reply(verdict));
-            }
-            (AwaitedReply::Keys, Some(reply)) => {
-                let body = reply.map_err(|failure| failure.to_string());
-                context.cache.access_keys.on_reply(body, context.platform.now_ns());
-            }
-            _ => {}
         }
-        self.check(context)
-    }
+    })
 }

@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::admission::QueryMemory;
-use crate::coordinator::Machine;
 use crate::coordinator::cache::Cache;
 use crate::coordinator::error::Error;
+use crate::coordinator::{Context, Machine};
 use crate::model::ids::ObjectId;
 use crate::protocol::call::{Call, CallFailure, ObjectKind, PlacementError, Platform, Reply, Step};
 
@@ -63,7 +63,7 @@ impl Isolate {
         self.clock.0.set(self.clock.0.get() + seconds * S_NS);
     }
 
-    fn step(&mut self, login: &mut AccessLogin, reply: Option<Reply>) -> Turned {
+    fn step(&mut self, login: &mut Task<Verdict>, reply: Option<Reply>) -> Turned {
         let queries = &QueryMemory::default();
         let (cache, platform) = (&mut self.cache, &self.clock);
         let context = &mut Context { cache, queries, platform, calls: 0 };
@@ -123,8 +123,8 @@ fn application() -> Rc<Application> {
     Rc::new(Application::new(TEAM, "tag").unwrap())
 }
 
-fn login(token: &str) -> AccessLogin {
-    AccessLogin::new(&application(), token)
+fn login(token: &str) -> Task<Verdict> {
+    check_assertion(&application(), token)
 }
 
 fn claims() -> Value {
