@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use tidemark::coordinator::confirm::confirm;
 use tidemark::coordinator::error::Error;
 use tidemark::coordinator::grants::{Principal, token_hash};
-use tidemark::coordinator::identify::{AuthSource, Credentials, Identify, Verdict};
+use tidemark::coordinator::identify::{self, AuthSource, Credentials, Verdict};
 use tidemark::coordinator::write::Write;
 use tidemark::model::grant::{Grants, Permission};
 use tidemark::model::ids::ObjectId;
@@ -62,7 +62,7 @@ pub(crate) fn revoke(world: &mut World, name: &str) -> Option<u64> {
 fn identify(world: &mut World, edge: &Edge, token: &str, database: &str) -> Result<Verdict, Error> {
     let credentials = Credentials::pair(None, token.to_owned());
     let of = AuthSource::Databases(vec![database.to_owned()]);
-    world.run(edge, Identify::new(credentials, of, ""))
+    world.run(edge, identify::identify(credentials, of, ""))
 }
 
 fn write_as(principal: Principal, database: &str, line: &str) -> Write {

@@ -13,7 +13,7 @@ use crate::coordinator::Machine;
 use crate::coordinator::cloudflare_access as access;
 use crate::coordinator::error::Error;
 use crate::coordinator::grants::Principal;
-use crate::coordinator::identify::{AuthSource, Identify, Verdict};
+use crate::coordinator::identify::{self, AuthSource, Verdict};
 use crate::coordinator::logins::{Closed, FullCounter};
 use crate::model::name;
 use crate::protocol::call::{Reply, Step};
@@ -35,8 +35,8 @@ impl Exchange {
             return self.resume(isolate, then);
         }
         let address = self.head.header("cf-connecting-ip").unwrap_or_default();
-        let identify = Identify::new(credentials, auth_source, address);
-        self.stage = ExchangeStage::Identify(Box::new(identify), then);
+        let identify = identify::identify(credentials, auth_source, address);
+        self.stage = ExchangeStage::Identify(identify, then);
         self.identify_step(isolate, None)
     }
 

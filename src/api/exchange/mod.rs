@@ -27,7 +27,7 @@ use crate::admission::{SlowReader, Upload};
 use crate::coordinator::cloudflare_access as access;
 use crate::coordinator::confirm::confirm;
 use crate::coordinator::grants::Principal;
-use crate::coordinator::identify::Identify;
+use crate::coordinator::identify::Verdict;
 use crate::coordinator::{Machine, Task};
 use crate::model::bug;
 use crate::model::configurable_limits::Limit;
@@ -62,7 +62,7 @@ pub struct Exchange {
 
 #[derive(Debug)]
 enum ExchangeStage {
-    Identify(Box<Identify>, Point),
+    Identify(Task<Verdict>, Point),
     Access(Task<access::Verdict>, Point),
     Locate,
     Body(Upload<BodyReading>),

@@ -6,14 +6,15 @@
 //! cache admits may have lost a permission in the meantime. In that case the shards or the Database
 //! refuse the request before they execute it (PROTOCOL.md rule 11).
 
-use std::collections::VecDeque;
 use std::rc::Rc;
 
 use subtle::ConstantTimeEq;
 
+use super::cache::CachedDatabase;
+use super::error::Error;
 use super::grants::{ConfirmedGrantee, Hash, Principal, TOKEN_PREFIX, hash_of, hex, token_hash};
 use super::logins::{Closed, FullCounter, LoginDecision, customer};
-use super::{Context, RoundMachine, Turn};
+use super::{Context, Io, Task};
 use crate::model::ids::ObjectId;
 use crate::model::limits::PASSWORD_ITERATIONS;
 use crate::model::time::S_NS;
@@ -24,7 +25,6 @@ use crate::protocol::envelope;
 use crate::protocol::grants::GranteeKey;
 use crate::protocol::host::Unavailable;
 use crate::protocol::password_derivation::Derivation;
-use crate::protocol::round::{CallResult, Next, Replies, Request, Round};
 
 /// The pause, in milliseconds, before a waiting login checks again whether its key may be derived.
 const TURN_MS: u32 = 10;
@@ -86,8 +86,22 @@ pub enum AuthSource {
     Catalog,
 }
 
-/// The check of credentials, in progress.
-pub struct Identify {
+/// Checks credentials. `address` is the client's address, if known.
+pub fn identify(credentials: Credentials, source: AuthSource, address: &str) -> Task<Verdict> {
+    let user = credentials.user.as_deref().unwrap_or_default();
+    let key = |user, text| GranteeKey { user, text };
+    let tokens = [&credentials.token, &credentials.password].map(|t| key(false, token_hash(t)));
+    let hash = hash_of(&[user, &credentials.token, &credentials.password]);
+    let address = customer(address).to_owned();
+    let user = credentials.user.clone().map(|name| key(true, name));
+    Task::new(move |io| {
+        let (found, users, derived) = (Vec::new(), None, None);
+        Identify { io, credentials, tokens, user, hash, address, found, users, derived }.run(source)
+    })
+}
+
+struct Identify {
+    io: Io,
     credentials: Credentials,
     tokens: [GranteeKey; 2],
     user: Option<GranteeKey>,
@@ -95,32 +109,12 @@ pub struct Identify {
     hash: Hash,
     /// The client's address, under which tries are counted.
     address: String,
-    databases: VecDeque<String>,
     /// The matching tokens and users, with one row per source.
     found: Vec<Rc<ConfirmedGrantee>>,
     /// Whether any users exist; `None` before the Catalog's reply.
-    catalog: Option<bool>,
-    /// Whether `catalog` comes from an earlier reply about the name.
-    is_remembered: bool,
-    from_catalog: bool,
-    waiting_since_ns: Option<i64>,
+    users: Option<bool>,
+    /// The salt and the key that was derived from the password.
     derived: Option<(String, String)>,
-    waiting: AwaitedReply,
-    round: Round,
-}
-
-impl std::fmt::Debug for Identify {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Identify(..)")
-    }
-}
-
-enum AwaitedReply {
-    Nothing,
-    Database(ObjectId),
-    Catalog,
-    Key { salt: String },
-    Turn,
 }
 
 enum Lookup {
@@ -134,29 +128,117 @@ enum Lookup {
 }
 
 impl Identify {
-    /// Prepares the check. `address` is the client's address, if known.
-    pub fn new(credentials: Credentials, auth_source: AuthSource, address: &str) -> Self {
-        let user = credentials.user.as_deref().unwrap_or_default();
-        let key = |user, text| GranteeKey { user, text };
-        let (databases, from_catalog) = match auth_source {
-            AuthSource::Databases(names) => (names.into(), false),
-            AuthSource::Catalog => (VecDeque::new(), true),
+    async fn run(mut self, source: AuthSource) -> Result<Verdict, Error> {
+        // If no key may be derived from the password now, the check ends without a call, so that
+        // guesses cause no calls.
+        if let Some(closed) = self.io.with(|context| self.closed(context))? {
+            return Ok(Verdict::Closed(closed));
+        }
+        if self.io.with(|context| self.is_refused(context))? {
+            return Ok(Verdict::Unknown);
+        }
+        self.users = self.io.with(|context| self.missing_user(context))?;
+        let is_remembered = self.users.is_some();
+        if !is_remembered {
+            if let AuthSource::Databases(names) = source
+                && self.query_databases(names).await?
+            {
+                let verdict = self.compare().await?;
+                if verdict != Verdict::Unknown
+                    || self.io.with(|context| self.is_refused(context))?
+                {
+                    return Ok(verdict);
+                }
+            }
+            self.query_catalog().await?;
+        }
+        let verdict = self.compare().await?;
+        if verdict == Verdict::Unknown {
+            self.io.with(|context| {
+                let (callers, now_ns) = (&mut context.cache.callers, context.platform.now_ns());
+                callers.refuse(self.hash, now_ns);
+                if !is_remembered {
+                    callers.count_unknown_caller(now_ns);
+                }
+            })?;
+        }
+        Ok(verdict)
+    }
+
+    fn is_refused(&self, context: &Context<'_>) -> bool {
+        context.cache.callers.is_refused(&self.hash, context.platform.now_ns())
+    }
+
+    /// Returns whether any users exist, if the isolate knows that no user has this name. Returns
+    /// `None` for credentials that may be a token or that a database knows.
+    fn missing_user(&self, context: &Context<'_>) -> Option<bool> {
+        let name = self.credentials.user.as_deref().filter(|_| !self.may_be_token())?;
+        let users = context.cache.callers.missing_user(name, context.platform.now_ns())?;
+        self.everywhere(context).is_empty().then_some(users)
+    }
+
+    /// Queries the databases whose earlier replies do not suffice, and uses the replies of all
+    /// databases. Returns `false` if only the Catalog can tell.
+    async fn query_databases(&mut self, names: Vec<String>) -> Result<bool, Error> {
+        for name in names {
+            // Only the Catalog knows the object of a database that is missing in the cache.
+            let known = self.io.with(|context| context.cache.database(&name))?;
+            let Some(CachedDatabase { object, .. }) = known else { return Ok(false) };
+            if self.io.with(|context| self.is_identified(context, &object))? {
+                continue;
+            }
+            self.io.with(|context| self.check_rate(context))??;
+            let message = ToDatabase::Identify { keys: self.keys() };
+            let reply = self.io.call(Address::Database(object.clone()), &message).await;
+            match envelope::decode_reply::<FromDatabase>(reply)? {
+                FromDatabase::Identified { access, found } => self.io.with(|context| {
+                    let callers = &mut context.cache.callers;
+                    for row in found {
+                        if callers.confirmed.is_trusted(&row) {
+                            callers.on_reply(&object, ConfirmedGrantee::new(row, access));
+                        }
+                    }
+                })?,
+                // The database was dropped. The Catalog knows every caller that this database could
+                // have known.
+                FromDatabase::NotOpen => return Ok(false),
+                FromDatabase::Unavailable(reason) => return Err(reason.into()),
+                _ => return Err(Error::unexpected_reply()),
+            }
+        }
+        self.found = self.io.with(|context| self.everywhere(context))?;
+        Ok(true)
+    }
+
+    async fn query_catalog(&mut self) -> Result<(), Error> {
+        self.io.with(|context| self.check_rate(context))??;
+        let message = ToCatalog::Identify { keys: self.keys() };
+        let reply = self.io.call(Address::Catalog, &message).await;
+        let (found, users) = match envelope::decode_reply::<FromCatalog>(reply)? {
+            FromCatalog::Identified { found, users } => (found, users),
+            FromCatalog::Unavailable(reason) => return Err(reason.into()),
+            _ => return Err(Error::unexpected_reply()),
         };
-        Self {
-            tokens: [&credentials.token, &credentials.password].map(|t| key(false, token_hash(t))),
-            user: credentials.user.clone().map(|name| key(true, name)),
-            hash: hash_of(&[user, &credentials.token, &credentials.password]),
-            credentials,
-            address: customer(address).to_owned(),
-            databases,
-            found: Vec::new(),
-            catalog: None,
-            is_remembered: false,
-            from_catalog,
-            waiting_since_ns: None,
-            derived: None,
-            waiting: AwaitedReply::Nothing,
-            round: Round::default(),
+        if let Some(name) = self.credentials.user.as_deref()
+            && !found.iter().any(|row| row.user && row.name == name)
+        {
+            self.io.with(|context| {
+                let now_ns = context.platform.now_ns();
+                context.cache.callers.remember_missing_user(name, users, now_ns);
+            })?;
+        }
+        self.found = found.into_iter().map(|row| Rc::new(ConfirmedGrantee::new(row, 0))).collect();
+        self.users = Some(users);
+        Ok(())
+    }
+
+    /// Only a caller whom no database knows counts as unknown. A known caller who is refused does
+    /// not count, nor does a wrong password.
+    fn check_rate(&self, context: &Context<'_>) -> Result<(), Error> {
+        let is_known = !self.everywhere(context).is_empty();
+        match is_known || context.cache.callers.may_look_up(context.platform.now_ns()) {
+            true => Ok(()),
+            false => Err(Unavailable::Overloaded.into()),
         }
     }
 
@@ -164,28 +246,6 @@ impl Identify {
         let [token, password] = &self.tokens;
         let second = (password != token).then_some(password);
         [token].into_iter().chain(second).chain(&self.user).cloned().collect()
-    }
-
-    /// If no key may be derived from the password now, the check ends without a call, so that
-    /// guesses cause no calls.
-    fn begin(&mut self, context: &mut Context<'_>) -> Turn<Verdict> {
-        if let Some(closed) = self.closed(context) {
-            return Ok(Next::Reply(Verdict::Closed(closed)));
-        }
-        if let Some(users) = self.remember_missing_user(context) {
-            (self.catalog, self.from_catalog, self.is_remembered) = (Some(users), true, true);
-        }
-        self.decide(context)
-    }
-
-    /// Returns whether any users exist, if the isolate knows that no user has this name. Returns
-    /// `None` for credentials that may be a token or that a database knows.
-    fn remember_missing_user(&self, context: &Context<'_>) -> Option<bool> {
-        let name = self.credentials.user.as_deref().filter(|_| !self.may_be_token())?;
-        let (callers, now_ns) = (&context.cache.callers, context.platform.now_ns());
-        let users = callers.missing_user(name, now_ns)?;
-        let is_requested = !callers.is_refused(&self.hash, now_ns);
-        (is_requested && self.everywhere(context).is_empty()).then_some(users)
     }
 
     /// Whether a secret has the format of a token. The check of such a secret never waits. The
@@ -217,79 +277,6 @@ impl Identify {
         context.cache.callers.is_verified(user.row.id, &password, now_ns)
     }
 
-    /// Admits or refuses the caller, or queries the next source if the replies do not suffice.
-    fn decide(&mut self, context: &mut Context<'_>) -> Turn<Verdict> {
-        let now_ns = context.platform.now_ns();
-        if self.catalog.is_none() && context.cache.callers.is_refused(&self.hash, now_ns) {
-            return Ok(Next::Reply(Verdict::Unknown));
-        }
-        if !self.from_catalog
-            && let Some(next) = self.query_databases(context)?
-        {
-            return Ok(next);
-        }
-        match self.look_up(context, now_ns) {
-            Lookup::Known(principal) => {
-                if principal.user {
-                    self.logged_in(context);
-                }
-                Ok(Next::Reply(Verdict::Known(principal)))
-            }
-            Lookup::Derive { salt, iterations }
-                if self.catalog.is_some() || !self.may_be_token() =>
-            {
-                self.derive(context, salt, iterations)
-            }
-            Lookup::Unknown if self.catalog.is_some() => {
-                let callers = &mut context.cache.callers;
-                callers.refuse(self.hash, now_ns);
-                if !self.is_remembered {
-                    callers.count_unknown_caller(now_ns);
-                }
-                Ok(Next::Reply(Verdict::Unknown))
-            }
-            Lookup::Unknown | Lookup::Derive { .. } => {
-                // Only a caller whom no database knows counts as unknown. A known caller who is
-                // refused does not count, nor does a wrong password.
-                let known = !self.everywhere(context).is_empty();
-                if !known && !context.cache.callers.may_look_up(now_ns) {
-                    return Err(Unavailable::Overloaded.into());
-                }
-                self.found.clear();
-                self.waiting = AwaitedReply::Catalog;
-                Ok(Next::call(Address::Catalog, &ToCatalog::Identify { keys: self.keys() }))
-            }
-        }
-    }
-
-    /// Uses the databases' earlier replies, and queries the next database without a reply.
-    fn query_databases(&mut self, context: &mut Context<'_>) -> OwnerRequest {
-        let now_ns = context.platform.now_ns();
-        while let Some(name) = self.databases.front() {
-            let Some(known) = context.cache.database(name) else {
-                // Only the Catalog knows the object of this database.
-                self.databases.clear();
-                self.from_catalog = true;
-                return Ok(None);
-            };
-            self.databases.pop_front();
-            if self.is_identified(context, &known.object) {
-                continue;
-            }
-            let is_met = !self.everywhere(context).is_empty();
-            if !is_met && !context.cache.callers.may_look_up(now_ns) {
-                return Err(Unavailable::Overloaded.into());
-            }
-            self.waiting = AwaitedReply::Database(known.object.clone());
-            let to = Address::Database(known.object);
-            return Ok(Some(Next::call(to, &ToDatabase::Identify { keys: self.keys() })));
-        }
-        if self.found.is_empty() {
-            self.found = self.everywhere(context);
-        }
-        Ok(None)
-    }
-
     /// Whether an earlier reply of the database identifies the credentials. Returns `false` for a
     /// password that was not recently verified, because the password may have changed or may be a
     /// token.
@@ -309,42 +296,73 @@ impl Identify {
         keys.iter().flat_map(|key| context.cache.callers.everywhere(key)).collect()
     }
 
-    /// Requests the derivation of a key from the password, or waits for other derivations for the
-    /// same address.
-    fn derive(&mut self, context: &mut Context<'_>, salt: String, rounds: u32) -> Turn<Verdict> {
-        let now_ns = context.platform.now_ns();
-        let name = self.credentials.user.as_deref().unwrap_or_default();
-        let since_ns = *self.waiting_since_ns.get_or_insert(now_ns);
-        let (waiting, request) = match context.cache.logins.begin(&self.address, name, now_ns) {
-            LoginDecision::Open => {
-                let password = &self.credentials.password;
-                let derivation = Derivation { iterations: rounds, salt: &salt, password };
-                (AwaitedReply::Key { salt: salt.clone() }, derivation.request())
+    /// Compares the credentials with the rows in `found`. Derives a key from the password if
+    /// needed, or waits for other derivations for the same address.
+    async fn compare(&mut self) -> Result<Verdict, Error> {
+        let name = self.credentials.user.clone().unwrap_or_default();
+        let mut waiting_since_ns = None;
+        loop {
+            let (salt, iterations) = match self.io.with(|context| self.look_up(context))? {
+                Lookup::Known(principal) => {
+                    if principal.user {
+                        self.io.with(|context| self.logged_in(context, &name))?;
+                    }
+                    return Ok(Verdict::Known(principal));
+                }
+                Lookup::Derive { salt, iterations }
+                    if self.users.is_some() || !self.may_be_token() =>
+                {
+                    (salt, iterations)
+                }
+                Lookup::Unknown | Lookup::Derive { .. } => return Ok(Verdict::Unknown),
+            };
+            let (now_ns, decision) = self.io.with(|context| {
+                let now_ns = context.platform.now_ns();
+                (now_ns, context.cache.logins.begin(&self.address, &name, now_ns))
+            })?;
+            let since_ns = *waiting_since_ns.get_or_insert(now_ns);
+            match decision {
+                LoginDecision::Open => self.derive(&name, salt, iterations).await?,
+                LoginDecision::Busy if now_ns.saturating_sub(since_ns) < TURN_WAIT_NS => {
+                    self.io.pause(TURN_MS).await;
+                }
+                LoginDecision::Busy => {
+                    let closed = Closed { by: FullCounter::Address, retry_after_s: 1 };
+                    return Ok(Verdict::Closed(closed));
+                }
+                LoginDecision::Closed(closed) => return Ok(Verdict::Closed(closed)),
             }
-            LoginDecision::Busy if now_ns.saturating_sub(since_ns) < TURN_WAIT_NS => {
-                (AwaitedReply::Turn, Request::pause(TURN_MS))
-            }
-            LoginDecision::Busy => {
-                let closed = Closed { by: FullCounter::Address, retry_after_s: 1 };
-                return Ok(Next::Reply(Verdict::Closed(closed)));
-            }
-            LoginDecision::Closed(closed) => return Ok(Next::Reply(Verdict::Closed(closed))),
-        };
-        self.waiting = waiting;
-        Ok(Next::Calls(vec![request]))
+        }
     }
 
-    fn logged_in(&mut self, context: &mut Context<'_>) {
-        let name = self.credentials.user.as_deref().unwrap_or_default();
+    async fn derive(&mut self, name: &str, salt: String, iterations: u32) -> Result<(), Error> {
+        let password = &self.credentials.password;
+        let request = Derivation { iterations, salt: &salt, password }.request();
+        let reply = self.io.request(request).await;
+        self.io.with(|context| {
+            context.cache.logins.derived(&self.address);
+            if reply.is_err() {
+                context.cache.logins.take_back(&self.address, name);
+            }
+        })?;
+        self.derived = Some((salt, hex(&reply?)));
+        Ok(())
+    }
+
+    fn logged_in(&self, context: &mut Context<'_>, name: &str) {
         let logins = &mut context.cache.logins;
-        if self.derived.take().is_some() {
+        if self.derived.is_some() {
             logins.take_back(&self.address, name);
         }
         logins.verified(&self.address, name, context.platform.now_ns());
     }
 
-    fn look_up(&self, context: &mut Context<'_>, now_ns: i64) -> Lookup {
-        let fresh = self.catalog.is_some();
+    fn look_up(&self, context: &mut Context<'_>) -> Lookup {
+        let (fresh, now_ns) = (self.users.is_some(), context.platform.now_ns());
+        // Another request may have checked the credentials while this request waited.
+        if !fresh && self.is_refused(context) {
+            return Lookup::Unknown;
+        }
         let valid = || self.found.iter().filter(|held| now_ns < held.row.expires_ns);
         for key in &self.tokens {
             let is_same = |held: &&Rc<ConfirmedGrantee>| {
@@ -360,7 +378,7 @@ impl Identify {
         // If databases report different rows, the row with the latest change is used.
         let users = || valid().filter(|held| held.row.user && held.row.name == *name);
         let user = users().max_by_key(|held| held.row.version);
-        let (salt, iterations) = match (user, self.catalog) {
+        let (salt, iterations) = match (user, self.users) {
             (Some(held), _) => (held.row.salt.clone(), held.row.iterations),
             (None, Some(true)) => (NOBODY_SALT.to_owned(), PASSWORD_ITERATIONS),
             (None, _) => return Lookup::Unknown,
@@ -379,91 +397,6 @@ impl Identify {
         context.cache.callers.verify(user.row.id, (password, pair), now_ns);
         let rows: Vec<_> = users().filter(|held| held.row.hash == user.row.hash).cloned().collect();
         Lookup::Known(Principal::of(&rows, fresh))
-    }
-
-    fn on_database_reply(
-        &mut self,
-        context: &mut Context<'_>,
-        object: &ObjectId,
-        reply: CallResult,
-    ) -> Result<(), Unavailable> {
-        match envelope::decode_reply::<FromDatabase>(reply)? {
-            FromDatabase::Identified { access, found } => {
-                let callers = &mut context.cache.callers;
-                for row in found {
-                    if callers.confirmed.is_trusted(&row) {
-                        callers.on_reply(object, ConfirmedGrantee::new(row, access));
-                    }
-                }
-                Ok(())
-            }
-            // The database was dropped. The Catalog knows every caller that this database could
-            // have known.
-            FromDatabase::NotOpen => {
-                self.from_catalog = true;
-                Ok(())
-            }
-            FromDatabase::Unavailable(reason) => Err(reason),
-            _ => Err(Unavailable::Unreachable("unexpected reply".to_owned())),
-        }
-    }
-
-    fn on_catalog_reply(
-        &mut self,
-        context: &mut Context<'_>,
-        reply: CallResult,
-    ) -> Result<(), Unavailable> {
-        match envelope::decode_reply::<FromCatalog>(reply)? {
-            FromCatalog::Identified { found, users } => {
-                let is = |name: &str| found.iter().any(|row| row.user && row.name == name);
-                if let Some(name) = self.credentials.user.as_deref().filter(|name| !is(name)) {
-                    context.cache.callers.remember_missing_user(
-                        name,
-                        users,
-                        context.platform.now_ns(),
-                    );
-                }
-                self.found =
-                    found.into_iter().map(|row| Rc::new(ConfirmedGrantee::new(row, 0))).collect();
-                self.catalog = Some(users);
-                Ok(())
-            }
-            FromCatalog::Unavailable(reason) => Err(reason),
-            _ => Err(Unavailable::Unreachable("unexpected reply".to_owned())),
-        }
-    }
-}
-
-/// `None` if no further request is needed.
-type OwnerRequest = Result<Option<Next<Verdict>>, super::error::Error>;
-
-impl RoundMachine for Identify {
-    type Reply = Verdict;
-
-    fn round(&mut self) -> &mut Round {
-        &mut self.round
-    }
-
-    fn take_turn(&mut self, context: &mut Context<'_>, mut replies: Replies) -> Turn<Verdict> {
-        let Some(reply) = replies.pop() else { return self.begin(context) };
-        match std::mem::replace(&mut self.waiting, AwaitedReply::Nothing) {
-            AwaitedReply::Nothing | AwaitedReply::Turn => {}
-            AwaitedReply::Database(object) => self.on_database_reply(context, &object, reply)?,
-            AwaitedReply::Catalog => self.on_catalog_reply(context, reply)?,
-            AwaitedReply::Key { salt } => {
-                let logins = &mut context.cache.logins;
-                logins.derived(&self.address);
-                match reply {
-                    Ok(key) => self.derived = Some((salt, hex(&key))),
-                    Err(failure) => {
-                        let name = self.credentials.user.as_deref().unwrap_or_default();
-                        logins.take_back(&self.address, name);
-                        return Err(failure.into());
-                    }
-                }
-            }
-        }
-        self.decide(context)
     }
 }
 

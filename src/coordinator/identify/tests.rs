@@ -88,7 +88,7 @@ impl Isolate {
 
     fn step(
         &mut self,
-        identify: &mut Identify,
+        identify: &mut Task<Verdict>,
         reply: Option<Reply>,
     ) -> Step<Result<Verdict, Error>> {
         let queries = &QueryMemory::default();
@@ -131,7 +131,7 @@ impl Isolate {
         Reply { id: call.id, result }
     }
 
-    fn run(&mut self, mut identify: Identify) -> Result<Verdict, Error> {
+    fn run(&mut self, mut identify: Task<Verdict>) -> Result<Verdict, Error> {
         let mut reply = None;
         loop {
             match self.step(&mut identify, reply.take()) {
@@ -144,14 +144,14 @@ impl Isolate {
     /// Returns the caller's name; `-` for an unknown caller, `?` for a caller that must wait, `!`
     /// if no source can tell.
     fn who(&mut self, user: Option<&str>, secret: &str) -> String {
-        let answer = self.run(identify(user, secret));
+        let answer = self.run(login(user, secret));
         word(answer)
     }
 }
 
-fn identify(user: Option<&str>, secret: &str) -> Identify {
+fn login(user: Option<&str>, secret: &str) -> Task<Verdict> {
     let credentials = Credentials::pair(user.map(str::to_owned), secret.to_owned());
-    Identify::new(credentials, AuthSource::Databases(vec!["d".to_owned()]), "192.0.2.1")
+    identify(credentials, AuthSource::Databases(vec!["d".to_owned()]), "192.0.2.1")
 }
 
 fn word(answer: Result<Verdict, Error>) -> String {
@@ -181,7 +181,7 @@ fn request_without_database_uses_cached_identity() {
     let mut isolate = Isolate::new();
     let nowhere = || {
         let credentials = Credentials::pair(None, "t".to_owned());
-        Identify::new(credentials, AuthSource::Databases(Vec::new()), "")
+        identify(credentials, AuthSource::Databases(Vec::new()), "")
     };
     let answer = isolate.run(nowhere());
     assert!(matches!(answer, Ok(Verdict::Known(principal)) if principal.fresh));
@@ -198,7 +198,7 @@ fn unknown_database_needs_catalog_identity() {
     isolate.who(None, "t");
     let credentials = Credentials::pair(None, "t".to_owned());
     let of = AuthSource::Databases(vec!["d".to_owned(), "elsewhere".to_owned()]);
-    let answer = isolate.run(Identify::new(credentials, of, ""));
+    let answer = isolate.run(identify(credentials, of, ""));
     assert!(matches!(answer, Ok(Verdict::Known(principal)) if principal.fresh));
     assert_eq!(isolate.requested, [1, 1]);
 }
@@ -213,7 +213,7 @@ fn catalog_is_asked_before_rejection() {
     assert_eq!(isolate.who(None, "unknown"), "!");
     let owner = || {
         let credentials = Credentials::pair(None, "t".to_owned());
-        Identify::new(credentials, AuthSource::Catalog, "")
+        identify(credentials, AuthSource::Catalog, "")
     };
     assert!(isolate.run(owner()).is_err());
     isolate.reachable = true;
@@ -376,8 +376,8 @@ fn missing_user_lookup_is_cached() {
 fn logins_from_one_address_serialize() {
     let mut isolate = Isolate::new();
     isolate.who(None, "t");
-    let (mut first, mut second) = (identify(Some("u"), "y"), identify(Some("u"), "x"));
-    let requested = |isolate: &mut Isolate, login: &mut Identify| {
+    let (mut first, mut second) = (login(Some("u"), "y"), login(Some("u"), "x"));
+    let requested = |isolate: &mut Isolate, login: &mut Task<Verdict>| {
         let Step::Calls(calls) = isolate.step(login, None) else { panic!("it asks") };
         isolate.carry(&calls[0])
     };
