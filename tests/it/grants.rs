@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 
+use tidemark::coordinator::Task;
 use tidemark::coordinator::confirm::confirm;
 use tidemark::coordinator::error::Error;
 use tidemark::coordinator::grants::{Principal, token_hash};
 use tidemark::coordinator::identify::{self, AuthSource, Credentials, Verdict};
-use tidemark::coordinator::write::Write;
+use tidemark::coordinator::write::{self, WriteOutcome};
 use tidemark::model::grant::{Grants, Permission};
 use tidemark::model::ids::ObjectId;
 use tidemark::protocol::call::Address;
@@ -15,7 +16,7 @@ use tidemark::protocol::catalog::{FromCatalog, ToCatalog};
 use tidemark::protocol::envelope;
 use tidemark::protocol::grants::Grantee;
 
-use crate::protocol::{ask, create, drop_database, world, write};
+use crate::protocol::{ask, create, drop_database, world, write, write_request};
 use crate::world::stub_shard;
 use crate::world::{Edge, Faults, World};
 
@@ -65,10 +66,10 @@ fn identify(world: &mut World, edge: &Edge, token: &str, database: &str) -> Resu
     world.run(edge, identify::identify(credentials, of, ""))
 }
 
-fn write_as(principal: Principal, database: &str, line: &str) -> Write {
-    let mut request = write(database, line).request().clone();
+fn write_as(principal: Principal, database: &str, line: &str) -> Task<WriteOutcome> {
+    let mut request = write_request(database, line);
     request.principal = principal;
-    Write::new(request)
+    write::write(request)
 }
 
 /// Returns whether the write was accepted, or `None` if the edge cannot determine the permission.

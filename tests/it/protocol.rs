@@ -12,7 +12,7 @@ use tidemark::coordinator::grants::Principal;
 use tidemark::coordinator::session::Session;
 use tidemark::coordinator::statement::Execution;
 use tidemark::coordinator::write::rejections::LineRefusal;
-use tidemark::coordinator::write::{Created, Write, WriteOutcome, WriteRequest};
+use tidemark::coordinator::write::{self, Created, WriteOutcome, WriteRequest};
 use tidemark::coordinator::{Context, Machine};
 use tidemark::influxql::bound_params::Params;
 use tidemark::influxql::parse_statement;
@@ -50,23 +50,27 @@ pub(crate) fn drop_database(name: &str) -> Task<Changed> {
     carry_out(Change::DropDatabase { name: name.to_owned() })
 }
 
-pub(crate) fn write(database: &str, lines: &str) -> Write {
+pub(crate) fn write(database: &str, lines: &str) -> Task<WriteOutcome> {
+    write::write(write_request(database, lines))
+}
+
+pub(crate) fn write_request(database: &str, lines: &str) -> WriteRequest {
     let options = Options::new(TimestampUnit::Fixed(Precision::Nanosecond), START_NS);
     let (batch, rejected) = from_lines(lines.as_bytes(), options, 1).unwrap();
     assert_eq!(rejected.count, 0, "{lines}");
     let database = database.to_owned();
-    Write::new(WriteRequest {
+    WriteRequest {
         database,
         policy: None,
         principal: Principal::admin(),
         batch,
         auto_create: None,
         all_or_nothing: false,
-    })
+    }
 }
 
 /// The caller may create a database. The database then keeps points for an hour.
-fn write_or_create(database: &str, policy: Option<&str>, lines: &str) -> Write {
+fn write_or_create(database: &str, policy: Option<&str>, lines: &str) -> Task<WriteOutcome> {
     let spec = PolicySpec { duration_ns: Some(H_NS), ..PolicySpec::default() };
     let create = CreateDatabase {
         name: database.to_owned(),
@@ -76,10 +80,10 @@ fn write_or_create(database: &str, policy: Option<&str>, lines: &str) -> Write {
         jurisdiction: None,
         creator: 0,
     };
-    let mut request = write(database, lines).request().clone();
+    let mut request = write_request(database, lines);
     request.policy = policy.map(str::to_owned);
     request.auto_create = Some(create);
-    Write::new(request)
+    write::write(request)
 }
 
 fn session() -> Session {
@@ -368,12 +372,12 @@ fn rule_6_cached_rejections_are_verified() {
     let database = "db".to_owned();
     let change = Change::CreatePolicy { database, spec, make_default: false };
     world.run(&a, carry_out(change)).unwrap();
-    let mut request = write("db", "m f=1i 8").request().clone();
+    let mut request = write_request("db", "m f=1i 8");
     request.policy = Some("p".into());
-    assert_eq!(world.run(&b, Write::new(request.clone())), kept(1));
+    assert_eq!(world.run(&b, write::write(request.clone())), kept(1));
     request.policy = Some("q".into());
     let missing = Err(Error::PolicyNotFound("q".into()));
-    assert_eq!(world.run(&b, Write::new(request)), missing);
+    assert_eq!(world.run(&b, write::write(request)), missing);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use tidemark::coordinator::Task;
 use tidemark::coordinator::create_drop::Changed;
-use tidemark::coordinator::write::Write;
+use tidemark::coordinator::write::WriteOutcome;
 use tidemark::model::value::FieldValue;
 
 use crate::protocol::{create, drop_database, visible, world, write};
@@ -14,7 +14,7 @@ const SEEDS: u64 = 1_000;
 const STEPS: u64 = 400;
 
 enum Kind {
-    Write(Answers<Write>),
+    Write(Answers<Task<WriteOutcome>>),
     Create(Answers<Task<Changed>>),
     Drop(Answers<Task<Changed>>),
 }

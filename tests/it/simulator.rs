@@ -20,7 +20,7 @@ use tidemark::coordinator::error::Error;
 use tidemark::coordinator::grants::Principal;
 use tidemark::coordinator::session::Session;
 use tidemark::coordinator::statement::Execution;
-use tidemark::coordinator::write::Write;
+use tidemark::coordinator::write::WriteOutcome;
 use tidemark::influxql::bound_params::Params;
 use tidemark::influxql::parse_statement;
 use tidemark::model::time::H_NS;
@@ -41,7 +41,7 @@ const NEVER: u64 = u64::MAX;
 type Pieces = Rc<RefCell<Vec<Result<Option<SeriesChunk>, Error>>>>;
 
 enum Kind {
-    Write(Answers<Write>),
+    Write(Answers<Task<WriteOutcome>>),
     Create(Answers<Task<Changed>>),
     /// A drop hides every point.
     Drop(Answers<Task<Changed>>),

@@ -6,11 +6,12 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use tidemark::coordinator::Task;
 use tidemark::coordinator::error::Error;
 use tidemark::coordinator::grants::Principal;
 use tidemark::coordinator::session::Session;
 use tidemark::coordinator::statement::Execution;
-use tidemark::coordinator::write::Write;
+use tidemark::coordinator::write::WriteOutcome;
 use tidemark::influxql::bound_params::Params;
 use tidemark::influxql::parse_statement;
 use tidemark::model::time::{D_NS, MS_NS};
@@ -31,7 +32,7 @@ const FAR_NS: i64 = 4_102_444_800_000_000_000;
 type Piece = Result<Option<SeriesChunk>, Error>;
 
 struct Writing {
-    answers: Answers<Write>,
+    answers: Answers<Task<WriteOutcome>>,
     /// All points have the value `value`.
     times_ns: Vec<i64>,
     value: i64,

@@ -9,7 +9,7 @@ use super::error::Error;
 use super::grants::Principal;
 use super::query::Query;
 use super::session::Session;
-use super::write::{Write, WriteOutcome, WriteRequest};
+use super::write::{self, WriteOutcome, WriteRequest};
 use super::{Io, Parts};
 use crate::batch::Batch;
 use crate::influxql::ast::{Expr, SelectStatement};
@@ -68,7 +68,7 @@ async fn write(
     let SourceName { database, policy } = place.clone();
     let (auto_create, all_or_nothing, principal) = (None, false, principal.clone());
     let request = WriteRequest { database, policy, principal, batch, auto_create, all_or_nothing };
-    match partial(&io.run(Write::new(request)).await?) {
+    match partial(&io.run(write::write(request)).await?) {
         Some(error) => Err(error.into()),
         None => Ok(()),
     }

@@ -4,112 +4,51 @@ use std::collections::BTreeSet;
 
 use super::group_size::{Growth, Target};
 use super::rejections::LineRefusal;
-use super::schema_check::{Columns, SeriesIds};
-use super::{Write, WriteOutcome, WriteRequest, WriteStage, rows_by_shard};
+use super::schema_check::Columns;
+use super::{Attempt, Write, WriteRequest, rows_by_shard};
 use crate::batch::frame::{self, TableRef};
 use crate::batch::selection::Selection;
 use crate::coordinator::error::Error;
 use crate::coordinator::load_schemas::Loaded;
-use crate::coordinator::{Context, Turn};
 use crate::model::bug::OrBug;
 use crate::model::ids::ObjectId;
 use crate::model::shard_map::ShardGroup;
 use crate::protocol::call::Address;
 use crate::protocol::envelope;
 use crate::protocol::quota::{Meter, SeriesExceeded, StorageExceeded};
-use crate::protocol::round::{Next, Replies, Request};
+use crate::protocol::round::Request;
 use crate::protocol::shard::{FromShard, ShardRefusal, Stamp, ToShard};
 
 impl Write {
-    pub(super) fn append(
+    /// Sends the pending rows to their shards.
+    pub(super) async fn append(
         &mut self,
-        context: &mut Context<'_>,
         loaded: &Loaded,
         columns: &[Columns],
-    ) -> Turn<WriteOutcome> {
-        let Some((policy, schema)) = loaded.policy() else {
-            return Err(Error::unexpected_reply());
+    ) -> Result<Attempt, Error> {
+        let Some((requests, targets)) = self.frames(loaded, columns) else {
+            return Ok(Attempt::Stale);
         };
-        let stamp = Stamp {
-            policy: policy.id,
-            generation: loaded.description.generation,
-            schema_version: schema.version,
-            fresh: loaded.fresh,
-            access: loaded.standing.access,
-            meter: None,
-        };
-        let batch = &self.request.batch.measurements;
-        let mut requests = Vec::new();
-        let mut targets = Vec::new();
-        let Some(split) = rows_by_shard::targets(policy, batch, &self.pending) else {
-            return self.retry(context);
-        };
-        let points = batch.iter().zip(&self.pending).map(|(m, rows)| rows.len(m.block.rows()));
-        let points = points.sum::<usize>() as u64;
-        let of_group = |(shard, _): &(ObjectId, _)| {
-            let group = policy.groups.iter().find(|group| group.shards.contains(shard))?;
-            let requested = split.iter().filter(|(shard, _)| group.shards.contains(shard)).count();
-            Some(((group.id, group.split_bytes), meter(loaded, group, requested, points)))
-        };
-        let groups: Vec<_> = split.iter().map(of_group).collect();
-        for ((shard, rows), group) in split.into_iter().zip(groups) {
-            let (group, meter) = group.unwrap_or_default();
-            let stamp = Stamp { meter, ..stamp };
-            let tables = batch.iter().zip(columns).zip(&rows);
-            let tables: Vec<TableRef<'_>> = tables
-                .filter(|((batch, _), rows)| !rows.is_empty(batch.block.rows()))
-                .filter_map(|((batch, columns), rows)| {
-                    let measurement = columns.measurement?;
-                    let (tag_ids, field_ids) = (&columns.tag_ids, &columns.field_ids);
-                    Some(TableRef { measurement, tag_ids, field_ids, block: &batch.block, rows })
-                })
-                .collect();
-            if tables.is_empty() {
-                continue;
-            }
-            let mut frame = Vec::new();
-            frame::encode(&tables, &mut frame);
-            let append = ToShard::Append { stamp, frame: Vec::new() };
-            let message = envelope::encode_around(&append, frame);
-            requests.push(Request::new(Address::Shard(shard.clone()), message));
-            targets.push(Target { shard, group, rows });
-        }
         if requests.is_empty() {
             // If no shard is called, no reply can report that the permission was revoked.
-            if self.request.principal.caller.is_some() && !loaded.fresh {
-                return self.load_again(context);
-            }
-            return Ok(Next::Reply(std::mem::take(&mut self.outcome)));
+            let is_uncertain = self.request.principal.caller.is_some() && !loaded.fresh;
+            return Ok(if is_uncertain { Attempt::Uncertain } else { Attempt::Complete });
         }
-        let growth = Growth {
-            database: loaded.object.clone(),
-            policy: policy.id,
-            mark_bytes: loaded.description.split_bytes,
-            group: 0,
-            bytes: 0,
-        };
-        self.stage = WriteStage::Append { targets, growth, ids: series_ids(loaded, columns) };
-        Ok(Next::Calls(requests))
-    }
-
-    pub(super) fn on_appended(
-        &mut self,
-        context: &mut Context<'_>,
-        (targets, growth, ids): (Vec<Target>, Growth, Vec<SeriesIds>),
-        replies: Replies,
-    ) -> Turn<WriteOutcome> {
+        let replies = self.io.calls(requests).await;
         let mut refused: Vec<Vec<u32>> = vec![Vec::new(); self.request.batch.measurements.len()];
         let mut failure = None;
         for (Target { shard, group, rows }, reply) in targets.into_iter().zip(replies) {
             let reply = envelope::decode_reply::<FromShard>(reply);
-            if let Some(growth) = growth.seen(group, reply.as_ref().ok())
-                && context.cache.should_notify(&shard, context.platform.now_ns())
+            if let Some(growth) = Growth::seen(loaded, group, reply.as_ref().ok())
+                && self.io.with(|context| {
+                    context.cache.should_notify(&shard, context.platform.now_ns())
+                })?
             {
                 self.growth = Some(growth);
             }
             match reply {
                 Ok(FromShard::Appended { over: Some(over), rejected, .. }) => {
-                    self.on_partly_appended(&rows, &ids, over, &rejected);
+                    self.on_partly_appended(&rows, columns, over, &rejected);
                 }
                 Ok(FromShard::Appended { .. }) => {
                     let batch = &self.request.batch.measurements;
@@ -149,7 +88,7 @@ impl Write {
             return Err(error);
         }
         if refused.iter().all(Vec::is_empty) {
-            return Ok(Next::Reply(std::mem::take(&mut self.outcome)));
+            return Ok(Attempt::Complete);
         }
         self.pending = refused
             .into_iter()
@@ -159,7 +98,55 @@ impl Write {
                 rows_by_shard::selection(rows, batch.block.rows())
             })
             .collect();
-        self.retry(context)
+        Ok(Attempt::Stale)
+    }
+
+    /// Returns the requests with the pending rows, and the target of each request. Returns `None`
+    /// if a row belongs to no group, because the shard map is stale.
+    fn frames(&self, loaded: &Loaded, columns: &[Columns]) -> Option<(Vec<Request>, Vec<Target>)> {
+        let (policy, schema) = loaded.policy()?;
+        let stamp = Stamp {
+            policy: policy.id,
+            generation: loaded.description.generation,
+            schema_version: schema.version,
+            fresh: loaded.fresh,
+            access: loaded.standing.access,
+            meter: None,
+        };
+        let batch = &self.request.batch.measurements;
+        let split = rows_by_shard::targets(policy, batch, &self.pending)?;
+        let points = batch.iter().zip(&self.pending).map(|(m, rows)| rows.len(m.block.rows()));
+        let points = points.sum::<usize>() as u64;
+        let of_group = |(shard, _): &(ObjectId, _)| {
+            let group = policy.groups.iter().find(|group| group.shards.contains(shard))?;
+            let requested = split.iter().filter(|(shard, _)| group.shards.contains(shard)).count();
+            Some(((group.id, group.split_bytes), meter(loaded, group, requested, points)))
+        };
+        let groups: Vec<_> = split.iter().map(of_group).collect();
+        let (mut requests, mut targets) = (Vec::new(), Vec::new());
+        for ((shard, rows), group) in split.into_iter().zip(groups) {
+            let (group, meter) = group.unwrap_or_default();
+            let stamp = Stamp { meter, ..stamp };
+            let tables = batch.iter().zip(columns).zip(&rows);
+            let tables: Vec<TableRef<'_>> = tables
+                .filter(|((batch, _), rows)| !rows.is_empty(batch.block.rows()))
+                .filter_map(|((batch, columns), rows)| {
+                    let measurement = columns.measurement?;
+                    let (tag_ids, field_ids) = (&columns.tag_ids, &columns.field_ids);
+                    Some(TableRef { measurement, tag_ids, field_ids, block: &batch.block, rows })
+                })
+                .collect();
+            if tables.is_empty() {
+                continue;
+            }
+            let mut frame = Vec::new();
+            frame::encode(&tables, &mut frame);
+            let append = ToShard::Append { stamp, frame: Vec::new() };
+            let message = envelope::encode_around(&append, frame);
+            requests.push(Request::new(Address::Shard(shard.clone()), message));
+            targets.push(Target { shard, group, rows });
+        }
+        Some((requests, targets))
     }
 
     fn reject_all(&mut self, rows: &[Selection], over: StorageExceeded) {
@@ -176,15 +163,17 @@ impl Write {
     fn on_partly_appended(
         &mut self,
         rows: &[Selection],
-        ids: &[SeriesIds],
+        columns: &[Columns],
         over: SeriesExceeded,
         rejected: &[u8],
     ) {
         let hashes = rejected.as_chunks::<8>().0.iter().map(|bytes| u64::from_le_bytes(*bytes));
         let rejected: BTreeSet<u64> = hashes.collect();
         let batch = self.request.batch.measurements.iter();
-        for ((batch, rows), (measurement, tag_ids)) in batch.zip(rows).zip(ids) {
-            let hashes = batch.block.series.hashes(over.seed, *measurement, tag_ids);
+        for ((batch, rows), columns) in batch.zip(rows).zip(columns) {
+            // The ids of an unknown measurement match no stored series.
+            let measurement = columns.measurement.unwrap_or_default();
+            let hashes = batch.block.series.hashes(over.seed, measurement, &columns.tag_ids);
             for row in rows.to_rows(batch.block.rows()) {
                 let series = batch.block.row_series.get(row as usize).copied().or_bug();
                 if hashes.get(series as usize).is_some_and(|hash| rejected.contains(hash)) {
@@ -205,11 +194,4 @@ fn meter(loaded: &Loaded, group: &ShardGroup, requested: usize, points: u64) -> 
     let share =
         |count: u64| count.saturating_mul(u64::from(meter.shards)) / requested.max(1) as u64;
     Some(Meter { points: share(points), request_milli: share(1_000), ..meter })
-}
-
-fn series_ids(loaded: &Loaded, columns: &[Columns]) -> Vec<SeriesIds> {
-    match loaded.description.quotas.series {
-        Some(_) => columns.iter().map(Columns::series_ids).collect(),
-        None => Vec::new(),
-    }
 }

@@ -1,26 +1,20 @@
 //! Creates the missing database of a write, if the database would keep the write's rows.
 
 use super::rejections::{LineRefusal, Retention};
-use super::{Created, Write, WriteOutcome, WriteStage};
+use super::{Attempt, Created, Write};
 use crate::coordinator::error::Error;
-use crate::coordinator::{Context, Turn};
 use crate::model::name;
 use crate::protocol::call::Address;
 use crate::protocol::catalog::{CatalogRefusal, CreateDatabase, FromCatalog, ToCatalog};
 use crate::protocol::database::PolicyRefusal;
 use crate::protocol::envelope;
-use crate::protocol::round::{CallResult, Next};
 
 impl Write {
     /// Creates the database if it would keep at least one row, or all rows if the write is
     /// all-or-nothing. Otherwise no database is created, and the lines are rejected in the same way
     /// as by an existing database. The policy that the client names becomes the only policy and the
     /// default, as with `CREATE DATABASE … WITH NAME`.
-    pub(super) fn create(
-        &mut self,
-        context: &Context<'_>,
-        mut create: CreateDatabase,
-    ) -> Turn<WriteOutcome> {
+    pub(super) async fn create(&mut self, mut create: CreateDatabase) -> Result<Attempt, Error> {
         let named = self.request.policy.as_deref().filter(|name| !matches!(*name, "" | "default"));
         let policy = named.unwrap_or("autogen").to_owned();
         if name::check(&policy).is_err() {
@@ -30,9 +24,10 @@ impl Write {
         let duration_ns = spec.duration_ns.unwrap_or(0);
         spec.name = Some(policy.clone());
         create.policy = Some(spec);
+        let now_ns = self.io.with(|context| context.platform.now_ns())?;
         let oldest_kept_ns = match duration_ns {
             0 => i64::MIN,
-            _ => context.platform.now_ns().saturating_sub(duration_ns),
+            _ => now_ns.saturating_sub(duration_ns),
         };
         let times = self.request.batch.measurements.iter().flat_map(|m| &m.block.times_ns);
         let (old, all) = times.fold((0, 0), |(old, all), &time_ns| {
@@ -42,27 +37,18 @@ impl Write {
             self.reject_old(oldest_kept_ns);
             let retention = Retention { policy, duration_ns, oldest_kept_ns, absent: true };
             self.outcome.rejected.retention = Some(retention);
-            return Ok(Next::Reply(std::mem::take(&mut self.outcome)));
+            return Ok(Attempt::Complete);
         }
-        self.stage = WriteStage::Create(Created { policy, duration_ns });
-        let message = ToCatalog::Create(create.placed(context.platform));
-        Ok(Next::call(Address::Catalog, &message))
-    }
-
-    pub(super) fn on_created(
-        &mut self,
-        context: &mut Context<'_>,
-        created: Created,
-        reply: CallResult,
-    ) -> Turn<WriteOutcome> {
+        let create = self.io.with(|context| create.placed(context.platform))?;
+        let reply = self.io.call(Address::Catalog, &ToCatalog::Create(create)).await;
         match envelope::decode_reply::<FromCatalog>(reply)? {
             FromCatalog::Created { existed, .. } => {
-                self.outcome.created = (!existed).then_some(created);
-                self.load_again(context)
+                self.outcome.created = (!existed).then_some(Created { policy, duration_ns });
+                Ok(Attempt::Uncertain)
             }
             // Another request has created the database with other settings.
             FromCatalog::Refused(CatalogRefusal::Policy(PolicyRefusal::Conflict)) => {
-                self.load_again(context)
+                Ok(Attempt::Uncertain)
             }
             FromCatalog::Refused(refusal) => Err(Error::Catalog(refusal)),
             FromCatalog::Unavailable(reason) => Err(reason.into()),

@@ -1,6 +1,7 @@
 //! Derives a group's size from its shards' replies, for the Database that splits the group.
 
 use crate::batch::selection::Selection;
+use crate::coordinator::load_schemas::Loaded;
 use crate::model::ids::{ObjectId, PolicyId};
 use crate::protocol::call::Address;
 use crate::protocol::database::ToDatabase;
@@ -9,7 +10,6 @@ use crate::protocol::host::Unavailable;
 use crate::protocol::round::Request;
 use crate::protocol::shard::FromShard;
 
-#[derive(Debug)]
 pub(super) struct Target {
     pub shard: ObjectId,
     /// The id of the group, and the size in bytes above which the group must be reported.
@@ -18,27 +18,26 @@ pub(super) struct Target {
     pub rows: Vec<Selection>,
 }
 
-/// A group whose size exceeds `mark_bytes`, or a group that an unfinished split blocks.
-#[derive(Clone, Debug)]
+/// A group whose size exceeds its mark, or a group that an unfinished split blocks.
 pub(super) struct Growth {
-    pub database: ObjectId,
-    pub policy: PolicyId,
-    /// The mark of all groups, in bytes; 0 disables splits.
-    pub mark_bytes: u64,
-    pub group: u64,
-    pub bytes: u64,
+    database: ObjectId,
+    policy: PolicyId,
+    group: u64,
+    bytes: u64,
 }
 
 impl Growth {
     /// Returns the growth that a shard's reply indicates; `None` if the Database needs no report.
     pub(super) fn seen(
-        &self,
+        loaded: &Loaded,
         (group, mark_bytes): (u64, u64),
         reply: Option<&FromShard>,
     ) -> Option<Self> {
+        // The mark of all groups, in bytes; 0 disables splits.
+        let split_bytes = loaded.description.split_bytes;
         let bytes = match reply? {
             FromShard::Appended { bytes, .. } => {
-                let is_past = self.mark_bytes > 0 && *bytes >= self.mark_bytes.max(mark_bytes);
+                let is_past = split_bytes > 0 && *bytes >= split_bytes.max(mark_bytes);
                 is_past.then_some(*bytes)?
             }
             // The shard waits for a split that may have stopped. The report makes the Database
@@ -48,12 +47,13 @@ impl Growth {
             FromShard::Unavailable(Unavailable::Full { bytes, .. }) => *bytes,
             _ => return None,
         };
-        Some(Self { group, bytes, ..self.clone() })
+        let (policy, _) = loaded.policy()?;
+        Some(Self { database: loaded.object.clone(), policy: policy.id, group, bytes })
     }
 
     pub(super) fn request(self) -> Request {
-        let Self { policy, group, bytes, .. } = self;
+        let Self { database, policy, group, bytes } = self;
         let message = ToDatabase::Grown { policy, group, bytes };
-        Request::new(Address::Database(self.database), envelope::encode(&message))
+        Request::new(Address::Database(database), envelope::encode(&message))
     }
 }

@@ -18,21 +18,21 @@ use super::error::Error;
 use super::grants::Principal;
 use super::load_schemas::{Load, Loaded, Want};
 use super::retries::Retries;
-use super::{Context, RoundMachine, Turn};
+use super::{Io, Task};
 use crate::batch::Batch;
 use crate::batch::selection::Selection;
 use crate::model::bug::OrBug;
 use crate::model::grant::PermissionKind;
+use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::{PAGE_BYTES_MAX, STALE_RETRIES_MAX};
-use crate::protocol::call::{Address, CallFailure};
+use crate::protocol::call::Address;
 use crate::protocol::catalog::CreateDatabase;
 use crate::protocol::database::{ColumnSet, FromDatabase, RegisterRefusal, ToDatabase};
 use crate::protocol::envelope;
 use crate::protocol::host::Unavailable;
-use crate::protocol::round::{CallResult, Next, Replies, Round};
-use group_size::{Growth, Target};
+use group_size::Growth;
 use rejections::{LineRefusal, Rejections, Retention};
-use schema_check::{Columns, SeriesIds};
+use schema_check::Columns;
 
 const SETS_PER_CALL_MAX: usize = 1_000;
 
@@ -74,112 +74,99 @@ pub struct Created {
     pub duration_ns: i64,
 }
 
-/// A write in progress. The result is an error only if the outcome of individual lines is unknown
-/// or must not be reported.
-#[derive(Debug)]
-pub struct Write {
+/// Writes a batch. The result is an error only if the outcome of individual lines is unknown or must
+/// not be reported.
+pub fn write(request: WriteRequest) -> Task<WriteOutcome> {
+    Task::new(|io| async move {
+        let mut write = Write {
+            io,
+            pending: request.batch.measurements.iter().map(|_| Selection::All).collect(),
+            request,
+            outcome: WriteOutcome::default(),
+            refused_sets: BTreeMap::new(),
+            retries: Retries::default(),
+            registrations: 0,
+            growth: None,
+        };
+        let result = write.run().await;
+        if let Some(growth) = write.growth {
+            // The reply does not change the write's result.
+            let _ = write.io.request(growth.request()).await;
+        }
+        result.map(|()| write.outcome)
+    })
+}
+
+struct Write {
+    io: Io,
     request: WriteRequest,
     outcome: WriteOutcome,
     /// For each measurement, the rows that are neither written nor rejected.
     pending: Vec<Selection>,
     refused_sets: BTreeMap<ColumnSet, RegisterRefusal>,
-    stage: WriteStage,
-    round: Round,
     retries: Retries,
     registrations: u32,
+    /// The last group that the write found to be too large.
     growth: Option<Growth>,
 }
 
-#[derive(Debug)]
-enum WriteStage {
-    Load(Load),
-    Create(Created),
-    Register {
-        loaded: Loaded,
-        sent: Vec<ColumnSet>,
-        left: VecDeque<ColumnSet>,
-    },
-    Append {
-        targets: Vec<Target>,
-        growth: Growth,
-        /// The series ids of each measurement, if the database limits the number of series.
-        ids: Vec<SeriesIds>,
-    },
-    /// The write waits while the Database receives a report about a grown group. The write then
-    /// ends with this result.
-    ReportGrowth(Turn<WriteOutcome>),
-    Finished,
+/// The result of an attempt to write the pending rows.
+enum Attempt {
+    /// Every row is written or rejected.
+    Complete,
+    /// The write needs the owners' state, because the cached state may be outdated.
+    Uncertain,
+    /// An object has newer state than the attempt used.
+    Stale,
+    /// The Database registered the missing columns, and the schema has this version.
+    Registered { version: u64 },
 }
 
 impl Write {
-    /// Prepares a write.
-    pub fn new(request: WriteRequest) -> Self {
-        let load = load_for(&request, Load::cached);
-        Self {
-            stage: WriteStage::Load(load),
-            pending: request.batch.measurements.iter().map(|_| Selection::All).collect(),
-            request,
-            outcome: WriteOutcome::default(),
-            refused_sets: BTreeMap::new(),
-            round: Round::default(),
-            retries: Retries::default(),
-            registrations: 0,
-            growth: None,
+    async fn run(&mut self) -> Result<(), Error> {
+        let mut load = self.load(Load::cached);
+        loop {
+            let attempt = match self.io.run(load).await {
+                Ok(loaded) => self.attempt(loaded).await?,
+                Err(Error::DatabaseNotFound(name)) => match self.request.auto_create.take() {
+                    Some(create) => self.create(create).await?,
+                    None => return Err(Error::DatabaseNotFound(name)),
+                },
+                Err(error) => return Err(error),
+            };
+            load = match attempt {
+                Attempt::Complete => return Ok(()),
+                Attempt::Uncertain => self.load(Load::from_owner),
+                Attempt::Stale => {
+                    self.retries.count()?;
+                    self.load(Load::from_owner)
+                }
+                Attempt::Registered { version } => {
+                    self.load(Load::cached).with_schema_version(version)
+                }
+            };
         }
     }
 
-    /// Returns the request.
-    pub fn request(&self) -> &WriteRequest {
-        &self.request
+    fn load(&self, load: fn(&str, Want) -> Load) -> Load {
+        let WriteRequest { database, policy, principal, .. } = &self.request;
+        load(database, Want::Policy(policy.clone())).for_caller(principal)
     }
 
-    fn load(
-        &mut self,
-        context: &mut Context<'_>,
-        mut load: Load,
-        replies: Replies,
-    ) -> Turn<WriteOutcome> {
-        match load.take_turn(context, replies) {
-            Ok(Next::Calls(requests)) => {
-                self.stage = WriteStage::Load(load);
-                Ok(Next::Calls(requests))
-            }
-            Ok(Next::Reply(loaded)) => self.check(context, loaded),
-            Err(Error::DatabaseNotFound(name)) => match self.request.auto_create.take() {
-                Some(create) => self.create(context, create),
-                None => Err(Error::DatabaseNotFound(name)),
-            },
-            Err(error) => Err(error),
-        }
-    }
-
-    fn load_again(&mut self, context: &mut Context<'_>) -> Turn<WriteOutcome> {
-        let load = load_for(&self.request, Load::from_owner);
-        self.load(context, load, Vec::new())
-    }
-
-    /// Loads the owners' newer state, at most [`STALE_RETRIES_MAX`] times.
-    fn retry(&mut self, context: &mut Context<'_>) -> Turn<WriteOutcome> {
-        self.retries.count()?;
-        self.load_again(context)
-    }
-
-    fn check(&mut self, context: &mut Context<'_>, loaded: Loaded) -> Turn<WriteOutcome> {
-        let Some((policy, schema)) = loaded.policy() else {
-            return Err(Error::unexpected_reply());
-        };
+    async fn attempt(&mut self, loaded: Loaded) -> Result<Attempt, Error> {
+        let (policy, schema) = loaded.policy().ok_or_else(Error::unexpected_reply)?;
         match loaded.standing.check(PermissionKind::Write, &self.request.database, &policy.name) {
-            Err(_) if !loaded.fresh => return self.load_again(context),
+            Err(_) if !loaded.fresh => return Ok(Attempt::Uncertain),
             allowed => allowed?,
         }
-        let oldest_ns = policy.oldest_kept_ns(context.platform.now_ns());
+        let oldest_ns = policy.oldest_kept_ns(self.io.with(|context| context.platform.now_ns())?);
         let measurements = &self.request.batch.measurements;
         let columns: Vec<Columns> = measurements
             .iter()
             .map(|m| Columns::new(m, schema.measurements.get(&m.name).map(AsRef::as_ref)))
             .collect();
         if !loaded.fresh && self.would_reject(&columns, oldest_ns) {
-            return self.load_again(context);
+            return Ok(Attempt::Uncertain);
         }
         self.reject(&columns, oldest_ns);
         if self.outcome.rejected.outside_retention > 0 {
@@ -190,12 +177,12 @@ impl Write {
         // reports the stored rows.
         let none_yet = self.outcome.points_written == 0;
         if self.request.all_or_nothing && self.outcome.rejected.total > 0 && none_yet {
-            return Ok(Next::Reply(std::mem::take(&mut self.outcome)));
+            return Ok(Attempt::Complete);
         }
         if !missing.is_empty() {
-            return self.register(loaded, missing);
+            return self.register(&loaded.object, policy.id, missing).await;
         }
-        self.append(context, &loaded, &columns)
+        self.append(&loaded, &columns).await
     }
 
     fn would_reject(&self, columns: &[Columns], oldest_ns: i64) -> bool {
@@ -276,105 +263,51 @@ impl Write {
         missing
     }
 
-    fn register(
+    async fn register(
         &mut self,
-        loaded: Loaded,
-        sets: impl Into<VecDeque<ColumnSet>>,
-    ) -> Turn<WriteOutcome> {
-        let Some((policy, _)) = loaded.policy() else {
-            return Err(Error::unexpected_reply());
-        };
-        let mut left = sets.into();
-        let (mut sent, mut bytes) = (Vec::new(), 0);
-        while let Some(set) = left.pop_front() {
-            let keys = set.tags.iter().chain(set.fields.iter().map(|(key, _)| key));
-            bytes += set.measurement.len() + keys.map(|key| key.len() + 16).sum::<usize>();
-            let full = sent.len() >= SETS_PER_CALL_MAX || bytes > PAGE_BYTES_MAX;
-            if full && !sent.is_empty() {
-                left.push_front(set);
-                break;
-            }
-            sent.push(set);
-        }
-        let message = ToDatabase::Register { policy: policy.id, sets: sent.clone() };
-        let to = Address::Database(loaded.object.clone());
-        self.stage = WriteStage::Register { loaded, sent, left };
-        Ok(Next::call(to, &message))
-    }
-
-    fn on_registered(
-        &mut self,
-        context: &mut Context<'_>,
-        (loaded, sent, left): (Loaded, Vec<ColumnSet>, VecDeque<ColumnSet>),
-        reply: CallResult,
-    ) -> Turn<WriteOutcome> {
-        match envelope::decode_reply::<FromDatabase>(reply)? {
-            FromDatabase::Registered { refusals, version } => {
-                let refused = sent.into_iter().zip(refusals);
-                self.refused_sets.extend(
-                    refused.filter_map(|(set, refusal)| refusal.map(|refusal| (set, refusal))),
-                );
-                if !left.is_empty() {
-                    return self.register(loaded, left);
-                }
+        database: &ObjectId,
+        policy: PolicyId,
+        sets: Vec<ColumnSet>,
+    ) -> Result<Attempt, Error> {
+        let mut left = VecDeque::from(sets);
+        loop {
+            let sent = next_sets(&mut left);
+            let message = ToDatabase::Register { policy, sets: sent.clone() };
+            let reply = self.io.call(Address::Database(database.clone()), &message).await;
+            let (refusals, version) = match envelope::decode_reply::<FromDatabase>(reply)? {
+                FromDatabase::Registered { refusals, version } => (refusals, version),
+                FromDatabase::NotOpen | FromDatabase::UnknownPolicy => return Ok(Attempt::Stale),
+                FromDatabase::Unavailable(reason) => return Err(reason.into()),
+                _ => return Err(Error::unexpected_reply()),
+            };
+            let refused = sent.into_iter().zip(refusals);
+            self.refused_sets
+                .extend(refused.filter_map(|(set, refusal)| refusal.map(|refusal| (set, refusal))));
+            if left.is_empty() {
                 // A batch needs one registration, and one more for each restart because of newer
                 // state.
                 if self.registrations > STALE_RETRIES_MAX {
                     return Err(Unavailable::Changing.into());
                 }
                 self.registrations += 1;
-                let load = load_for(&self.request, Load::cached).with_schema_version(version);
-                self.load(context, load, Vec::new())
+                return Ok(Attempt::Registered { version });
             }
-            FromDatabase::NotOpen | FromDatabase::UnknownPolicy => self.retry(context),
-            FromDatabase::Unavailable(reason) => Err(reason.into()),
-            _ => Err(Error::unexpected_reply()),
-        }
-    }
-
-    fn take_turn(&mut self, context: &mut Context<'_>, mut replies: Replies) -> Turn<WriteOutcome> {
-        let missing = || Err(CallFailure::Failed("no reply".to_owned()));
-        match std::mem::replace(&mut self.stage, WriteStage::Finished) {
-            WriteStage::Load(load) => self.load(context, load, replies),
-            WriteStage::Register { loaded, sent, left } => {
-                let reply = replies.pop().unwrap_or_else(missing);
-                self.on_registered(context, (loaded, sent, left), reply)
-            }
-            WriteStage::Append { targets, growth, ids } => {
-                self.on_appended(context, (targets, growth, ids), replies)
-            }
-            // The reply does not change the write's result.
-            WriteStage::ReportGrowth(end) => end,
-            WriteStage::Create(created) => {
-                let reply = replies.pop().unwrap_or_else(missing);
-                self.on_created(context, created, reply)
-            }
-            WriteStage::Finished => Err(Error::unexpected_reply()),
         }
     }
 }
 
-fn load_for(request: &WriteRequest, load: fn(&str, Want) -> Load) -> Load {
-    load(&request.database, Want::Policy(request.policy.clone())).for_caller(&request.principal)
-}
-
-impl RoundMachine for Write {
-    type Reply = WriteOutcome;
-
-    fn round(&mut self) -> &mut Round {
-        &mut self.round
-    }
-
-    fn take_turn(&mut self, context: &mut Context<'_>, replies: Replies) -> Turn<WriteOutcome> {
-        match self.take_turn(context, replies) {
-            Ok(Next::Calls(requests)) => Ok(Next::Calls(requests)),
-            end => match self.growth.take() {
-                Some(growth) => {
-                    self.stage = WriteStage::ReportGrowth(end);
-                    Ok(Next::Calls(vec![growth.request()]))
-                }
-                None => end,
-            },
+/// Removes the sets of the next call from `left`.
+fn next_sets(left: &mut VecDeque<ColumnSet>) -> Vec<ColumnSet> {
+    let (mut sent, mut bytes) = (Vec::new(), 0);
+    while let Some(set) = left.pop_front() {
+        let keys = set.tags.iter().chain(set.fields.iter().map(|(key, _)| key));
+        bytes += set.measurement.len() + keys.map(|key| key.len() + 16).sum::<usize>();
+        let full = sent.len() >= SETS_PER_CALL_MAX || bytes > PAGE_BYTES_MAX;
+        if full && !sent.is_empty() {
+            left.push_front(set);
+            break;
         }
+        sent.push(set);
     }
+    sent
 }

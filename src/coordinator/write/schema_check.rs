@@ -15,9 +15,6 @@ use crate::protocol::database::{ColumnSet, RegisterRefusal};
 /// The placeholder for the id of a column that no sent row uses (see `batch::frame::TableRef`).
 const NO_COLUMN: ColumnId = ColumnId(u32::MAX);
 
-/// The ids that identify a measurement's series: the measurement and the batch's tags.
-pub type SeriesIds = (MeasurementId, Vec<ColumnId>);
-
 /// The columns of the schema that a batch uses.
 #[derive(Debug)]
 pub struct Columns {
@@ -34,12 +31,6 @@ pub struct Columns {
 }
 
 impl Columns {
-    /// Returns the ids that identify the series. For an unknown measurement, these ids match no
-    /// stored series.
-    pub fn series_ids(&self) -> SeriesIds {
-        (self.measurement.unwrap_or_default(), self.tag_ids.clone())
-    }
-
     /// Looks up every column of the batch.
     pub fn new(batch: &MeasurementBatch, schema: Option<&MeasurementSchema>) -> Self {
         let mut columns = Self {

@@ -3,6 +3,8 @@
 
 pub mod rejected_lines;
 
+use std::rc::Rc;
+
 use crate::admission::Permit;
 use crate::api::action::Action;
 use crate::api::error::{ApiError, ApiResult};
@@ -15,10 +17,10 @@ use crate::api::routes::bucket_lookup::BucketLookup;
 use crate::api::routes::handler::{Handler, Incoming, Outcome, Received, RequestTarget};
 use crate::api::settings::Settings;
 use crate::api::write_body::{Intake, LineReading, Parsed};
-use crate::coordinator::Machine;
 use crate::coordinator::error::Error;
 use crate::coordinator::grants::Principal;
-use crate::coordinator::write::{Write, WriteOutcome, WriteRequest};
+use crate::coordinator::write::{self, WriteOutcome, WriteRequest};
+use crate::coordinator::{Machine, Task};
 use crate::influxql::quote;
 use crate::line_protocol::Rejected;
 use crate::model::grant::{PermissionKind, Scope};
@@ -47,7 +49,7 @@ enum Progress {
 
 #[derive(Debug)]
 struct Writing {
-    machine: Write,
+    machine: Task<WriteOutcome>,
     unparsed: Rejected,
     /// The body, if the response may have to quote lines.
     text: Vec<u8>,
@@ -55,12 +57,12 @@ struct Writing {
     _permit: Permit,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum NotCreated {
     /// The operator disabled the creation of databases with `AUTO_CREATE_DATABASES`.
     NoCaller,
-    /// The caller has no write permission on the whole database.
-    ByCaller,
+    /// The caller with this name has no write permission on the whole database.
+    ByCaller(Rc<str>),
 }
 
 /// Creates the handler for `POST /write`.
@@ -125,7 +127,7 @@ impl Handler for WriteHandler {
         let not_created = not_created(settings, request.caller, &self.params.database);
         // A write to a bucket's id never creates a database. The cache may contain a deleted bucket.
         let may_create = not_created.is_none() && self.lookup.is_none();
-        let machine = Write::new(WriteRequest {
+        let machine = write::write(WriteRequest {
             database: self.params.database.clone(),
             policy: self.params.policy.clone(),
             principal: request.caller.clone(),
@@ -224,24 +226,23 @@ fn not_created(settings: &Settings, caller: &Principal, database: &str) -> Optio
     match caller.grants.scope(PermissionKind::Write, database) {
         Scope::All if settings.auto_create_databases => None,
         Scope::All => Some(NotCreated::NoCaller),
-        Scope::None | Scope::Policies(_) => Some(NotCreated::ByCaller),
+        Scope::None | Scope::Policies(_) => Some(NotCreated::ByCaller(Rc::clone(&caller.name))),
     }
 }
 
 impl Writing {
     fn missing_database_hint(&self, database: &str) -> String {
         let statement = format!("CREATE DATABASE {}", quote::ident(database));
-        match self.not_created {
+        match &self.not_created {
             None => format!(": create it with {statement}"),
             Some(NotCreated::NoCaller) => format!(
                 ": writes do not create databases (AUTO_CREATE_DATABASES=false): create it with \
                  {statement}"
             ),
-            Some(NotCreated::ByCaller) => format!(
-                ": {} can write only to some of its policies, and therefore cannot create the \
+            Some(NotCreated::ByCaller(caller)) => format!(
+                ": {caller} can write only to some of its policies, and therefore cannot create the \
                  database: create it with {statement}, or write with a token for the whole \
-                 database",
-                self.machine.request().principal.name
+                 database"
             ),
         }
     }
