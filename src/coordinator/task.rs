@@ -120,6 +120,11 @@ impl<T: 'static> Parts<T> {
             }
         })
     }
+
+    /// Cancels the function. Further turns return `None`.
+    pub fn stop(&mut self) {
+        self.task.future = None;
+    }
 }
 
 impl<T> fmt::Debug for Parts<T> {

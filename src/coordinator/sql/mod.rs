@@ -1,6 +1,6 @@
 //! Executes a SQL statement. In each turn, the SQL Worker plans the statement or computes rows.
-//! This machine sends the columns of tables to the SQL Worker, and reads the Worker's scans from
-//! the shards.
+//! This module sends the columns of tables to the SQL Worker, and reads the Worker's scans from the
+//! shards.
 //!
 //! The statement is started, listed, killed, metered and restarted like a SELECT of InfluxQL
 //! ([`super::query`]). Two kinds of rounds alternate: reading pages from shards, and a turn of SQL,
@@ -12,6 +12,9 @@ mod gathered;
 mod scans;
 mod tables;
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use super::error::Error;
 use super::live_query_report::{self, LiveQueryReport};
 use super::load_schemas::{Load, Loaded, Want};
@@ -19,16 +22,16 @@ use super::query::shard_page;
 use super::query_wait::{self, QueryWait};
 use super::retries::Retries;
 use super::session::Session;
-use super::{Context, RoundMachine, Turn};
-use crate::admission::{HeldBytes, QueryReservation};
+use super::{Context, Io, Output, Parts, RoundMachine, Turn};
+use crate::admission::{HeldBytes, QueryReservation, ReservationSlot};
 use crate::model::configurable_limits::Limit;
 use crate::model::grant::PermissionKind;
 use crate::model::limits::UNLIMITED;
+use crate::model::schema::PolicySchema;
 use crate::protocol::call::{Address, Call, CallFailure};
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::envelope;
-use crate::protocol::host::Unavailable;
-use crate::protocol::round::{CallResult, Next, Replies, Request, Round};
+use crate::protocol::round::{Replies, Request, Round};
 use crate::protocol::sql::{
     FromSql, Parameter, QueryRequest, SessionReply, SessionRequest, SystemTable, TOO_MUCH, ToSql,
 };
@@ -53,396 +56,49 @@ pub struct SqlQuestion {
 /// the end.
 #[derive(Debug)]
 pub struct SqlQuery {
-    question: SqlQuestion,
-    session: Session,
-    stage: Stage,
-    round: Round,
-    beginning: QueryWait,
-    loaded: Option<Loaded>,
-    scans: Scans,
-    answers: Vec<SessionReply>,
-    piece: Vec<u8>,
-    held: Option<HeldBytes>,
-    last: LastTurn,
-    /// Whether a shard has replied. A reply confirms the columns.
-    is_confirmed: bool,
-    emitted: bool,
-    points: u64,
-    retries: Retries,
-    /// The number of times that the SQL Worker lost the statement.
-    losses: Retries,
-    watch: LiveQueryReport,
+    pieces: Parts<Vec<u8>>,
+    reservation: ReservationSlot,
+    report: Rc<RefCell<LiveQueryReport>>,
 }
-
-#[derive(Clone, Copy, Debug, Default)]
-struct LastTurn {
-    goes_on: bool,
-    is_done: bool,
-}
-
-#[derive(Debug)]
-enum Stage {
-    Start,
-    Load(Box<Load>),
-    /// The statement waits for a turn of SQL, and for the pages that SQL will probably request in
-    /// the next turn.
-    Turn(Vec<PageRequest>),
-    Read(Vec<PageRequest>),
-    List,
-    Emitted,
-    /// The statement waits until the Catalog has removed it from the list, and then ends with this
-    /// result.
-    Unlist(Box<SqlTurn>),
-    Finished,
-}
-
-type SqlTurn = Turn<Option<Vec<u8>>>;
 
 impl SqlQuery {
     /// Prepares a statement with the database and policy of `session`.
     pub fn new(question: SqlQuestion, session: Session) -> Self {
-        Self {
-            question,
-            session,
-            stage: Stage::Start,
-            round: Round::default(),
-            beginning: QueryWait::default(),
-            loaded: None,
-            scans: Scans::default(),
-            answers: Vec::new(),
-            piece: Vec::new(),
-            held: None,
-            last: LastTurn::default(),
-            is_confirmed: false,
-            emitted: false,
-            points: 0,
-            retries: Retries::default(),
-            losses: Retries::default(),
-            watch: LiveQueryReport::default(),
-        }
+        let (reservation, report) = (session.reservation.clone(), Rc::default());
+        let watch = Rc::clone(&report);
+        let pieces = Parts::new(move |io, output| {
+            Statement {
+                io,
+                output,
+                question,
+                session,
+                loaded: None,
+                scans: Scans::default(),
+                answers: Vec::new(),
+                piece: Vec::new(),
+                held: None,
+                is_confirmed: false,
+                emitted: false,
+                points: 0,
+                retries: Retries::default(),
+                losses: Retries::default(),
+                watch,
+            }
+            .run()
+        });
+        Self { pieces, reservation, report }
     }
 
     /// Returns the statement's share of the memory.
     pub fn reservation(&self) -> Option<&QueryReservation> {
-        self.session.reservation.get()
-    }
-
-    fn database(&self) -> &str {
-        self.session.database.as_deref().unwrap_or_default()
-    }
-
-    fn begin(&mut self, context: &mut Context<'_>) -> SqlTurn {
-        let reservation = self.session.reservation.enter(context.queries, self.database()).clone();
-        if let Some(pause) = self.beginning.wait(context, &reservation)? {
-            self.stage = Stage::Start;
-            return Ok(Next::Calls(vec![pause]));
-        }
-        self.load(context, false)
-    }
-
-    fn load(&mut self, context: &mut Context<'_>, from_owner: bool) -> SqlTurn {
-        let want = Want::Policy(self.session.policy.clone());
-        let load = match from_owner {
-            true => Load::from_owner(self.database(), want),
-            false => Load::cached(self.database(), want),
-        };
-        let load = load.for_caller(&self.session.principal);
-        self.continue_loading(context, Box::new(load), Vec::new())
-    }
-
-    fn continue_loading(
-        &mut self,
-        context: &mut Context<'_>,
-        mut load: Box<Load>,
-        replies: Replies,
-    ) -> SqlTurn {
-        let loaded = match load.take_turn(context, replies)? {
-            Next::Calls(requests) => {
-                self.stage = Stage::Load(load);
-                return Ok(Next::Calls(requests));
-            }
-            Next::Reply(loaded) => loaded,
-        };
-        if let Some((policy, _)) = loaded.policy() {
-            match loaded.standing.check(PermissionKind::Read, self.database(), &policy.name) {
-                Err(Error::Forbidden { .. }) if !loaded.fresh => return self.load(context, true),
-                checked => checked?,
-            }
-        }
-        if self.emitted {
-            self.scans.renew(&loaded)?;
-            self.loaded = Some(loaded);
-            return self.proceed(context);
-        }
-        self.loaded = Some(loaded);
-        self.open()
-    }
-
-    fn close(&mut self) {
-        (self.scans, self.last) = (Scans::default(), LastTurn::default());
-        self.answers.clear();
-        self.piece.clear();
-        self.held = None;
-        (self.is_confirmed, self.points) = (false, 0);
-    }
-
-    fn open(&mut self) -> SqlTurn {
-        self.close();
-        let SqlQuestion { text, parameters, format } = &self.question;
-        let schema = self.loaded.as_ref().and_then(Loaded::policy).map(|(_, schema)| schema);
-        self.call_sql(&ToSql::Open(QueryRequest {
-            text: text.clone(),
-            parameters: parameters.clone(),
-            now_ns: self.session.now_ns,
-            format: (*format).to_owned(),
-            aggregates: true,
-            first_of_groups: true,
-            tables: schema.and_then(|schema| tables::named_in(schema, text)),
-        }))
-    }
-
-    fn call_sql(&mut self, message: &ToSql) -> SqlTurn {
-        self.stage = Stage::Turn(Vec::new());
-        Ok(Next::Calls(vec![Request::new(Address::Sql, envelope::encode(message))]))
-    }
-
-    /// Whether the state for planning comes from the owners, or a shard has confirmed the state.
-    /// Otherwise the cache may be stale.
-    fn is_certain(&self) -> bool {
-        self.is_confirmed || self.loaded.as_ref().is_some_and(|loaded| loaded.fresh)
-    }
-
-    fn on_turn(
-        &mut self,
-        context: &mut Context<'_>,
-        requested: &[PageRequest],
-        mut replies: Replies,
-    ) -> SqlTurn {
-        let pages = replies.split_off(replies.len().min(1));
-        let lost = || Error::Unavailable(Unavailable::Unreachable("no reply".to_owned()));
-        let reply = replies.pop().ok_or_else(lost)?;
-        let is_lost = matches!(reply, Err(CallFailure::Retryable(_)));
-        if is_lost && !self.emitted && self.losses.count().is_ok() {
-            return self.open();
-        }
-        match envelope::decode_reply::<FromSql>(reply)? {
-            FromSql::Failed { status, message } => {
-                // A statement that exceeds a limit would also exceed the limit with newer columns.
-                if !self.emitted && !self.is_certain() && status != TOO_MUCH {
-                    return self.load(context, true);
-                }
-                Err(Error::Sql { status, message })
-            }
-            FromSql::Turned { wanted, cancelled, has_rows, goes_on, is_done, mut piece } => {
-                self.last = LastTurn { goes_on, is_done };
-                self.scans.cancel(&cancelled);
-                self.on_prefetched(context, requested, pages)?;
-                if has_rows && !self.emitted && !self.is_certain() {
-                    return self.load(context, true);
-                }
-                self.piece.append(&mut piece);
-                self.session.reservation.hold(&mut self.held, self.piece.len())?;
-                for wanted in wanted {
-                    if let Some(request) = self.on_request(context, wanted)? {
-                        self.stage = Stage::List;
-                        return Ok(Next::Calls(vec![request]));
-                    }
-                }
-                // A format that is written as a whole has no bytes before its end, so the statement
-                // may still fail.
-                match is_done || (has_rows && !self.piece.is_empty()) {
-                    true => self.emit(),
-                    false => self.proceed(context),
-                }
-            }
-        }
-    }
-
-    fn on_request(
-        &mut self,
-        context: &Context<'_>,
-        wanted: SessionRequest,
-    ) -> Result<Option<Request>, Error> {
-        let schema = self.loaded.as_ref().and_then(Loaded::policy).map(|(_, schema)| schema);
-        match wanted {
-            SessionRequest::Tables(names) => {
-                let tables = schema.map(|schema| tables::named(schema, &names));
-                self.answers.push(SessionReply::Tables(tables.unwrap_or_default()));
-            }
-            SessionRequest::EveryTable => {
-                let tables = schema.map(|schema| tables::every(schema));
-                self.answers.push(SessionReply::Tables(tables.unwrap_or_default()));
-            }
-            SessionRequest::Scan(request) => {
-                let reservation =
-                    self.session.reservation.enter(context.queries, self.database()).clone();
-                let loaded = self.loaded.as_ref().ok_or_else(Error::unexpected_reply)?;
-                let series_max = context.platform.limits().get(Limit::Series) as u64;
-                let when = (context.platform.now_ns(), series_max != u64::from(UNLIMITED));
-                self.answers.extend(self.scans.begin(&request, loaded, when, &reservation)?);
-            }
-            SessionRequest::Page(scan) => self.answers.extend(self.scans.next_pages(scan)?),
-            SessionRequest::System(SystemTable::Queries) => {
-                let principal = &self.session.principal;
-                if !principal.grants.admin {
-                    return Err(Error::Forbidden {
-                        who: principal.name.to_string(),
-                        right: "admin privilege",
-                        database: self.database().to_owned(),
-                    });
-                }
-                let message = envelope::encode(&ToCatalog::Queries);
-                return Ok(Some(Request::new(Address::Catalog, message)));
-            }
-        }
-        Ok(None)
-    }
-
-    fn on_queries(&mut self, context: &mut Context<'_>, reply: CallResult) -> SqlTurn {
-        match envelope::decode_reply::<FromCatalog>(reply)? {
-            FromCatalog::Queries(all) => {
-                let now_ns = context.platform.now_ns();
-                let rows = tables::queries(&all, self.database(), now_ns);
-                self.answers.push(SessionReply::System(SystemTable::Queries, rows));
-                self.proceed(context)
-            }
-            FromCatalog::Unavailable(reason) => Err(reason.into()),
-            _ => Err(Error::unexpected_reply()),
-        }
-    }
-
-    fn emit(&mut self) -> SqlTurn {
-        self.emitted = true;
-        self.stage = Stage::Emitted;
-        self.held = None;
-        Ok(Next::Reply(Some(std::mem::take(&mut self.piece))))
-    }
-
-    fn proceed(&mut self, context: &mut Context<'_>) -> SqlTurn {
-        if self.last.is_done {
-            return Ok(Next::Reply(None));
-        }
-        if self.last.goes_on || !self.answers.is_empty() {
-            let answers = std::mem::take(&mut self.answers);
-            let turn = envelope::encode(&ToSql::turn(answers));
-            let mut requests = vec![Request::new(Address::Sql, turn)];
-            let requested = self.request_pages(context, true, &mut requests);
-            self.stage = Stage::Turn(requested);
-            return Ok(Next::Calls(requests));
-        }
-        let mut requests = Vec::new();
-        let requested = self.request_pages(context, false, &mut requests);
-        if requested.is_empty() {
-            return Err(Error::unexpected_reply());
-        }
-        self.stage = Stage::Read(requested);
-        Ok(Next::Calls(requests))
-    }
-
-    /// Adds the calls for the requested pages, or for later pages if `ahead` is true, and the
-    /// report about the query.
-    fn request_pages(
-        &mut self,
-        context: &mut Context<'_>,
-        ahead: bool,
-        requests: &mut Vec<Request>,
-    ) -> Vec<PageRequest> {
-        let reservation = self.session.reservation.enter(context.queries, self.database()).clone();
-        let (requested, further) = self.scans.pages_to_request(&reservation, ahead);
-        let describe = || (self.question.text.clone(), self.scans.shards());
-        let report = self.watch.report(context, &self.session, further, describe);
-        let query = self.watch.precedence(self.points);
-        for requested in &requested {
-            requests.extend(self.scans.request(*requested, query));
-        }
-        requests.extend(report);
-        requested
-    }
-
-    fn count(&mut self, context: &Context<'_>, rows: u64, series: u64) -> Result<(), QueryError> {
-        self.points += rows;
-        let counts = [("series", series, Limit::Series), ("point", self.points, Limit::Points)];
-        for (what, requested, limit) in counts {
-            let limit = context.platform.limits().get(limit) as u64;
-            if requested > limit {
-                return Err(QueryError::Select { what, requested, limit });
-            }
-        }
-        Ok(())
-    }
-
-    /// Stores pages that were requested ahead. If such a request failed, the page is requested
-    /// again when SQL needs it. Only a failure of the second request is an error.
-    fn on_prefetched(
-        &mut self,
-        context: &Context<'_>,
-        requested: &[PageRequest],
-        mut replies: Replies,
-    ) -> Result<(), Error> {
-        if replies.len() > requested.len()
-            && replies.pop().is_some_and(live_query_report::is_killed)
-        {
-            return Err(Error::Interrupted);
-        }
-        for (requested, reply) in requested.iter().zip(replies) {
-            let page = shard_page(reply, &self.session.principal.name, self.database());
-            if let (true, Ok(Some(page))) = (self.scans.has(*requested), page) {
-                let PageResult { rows, series, .. } = self.scans.on_prefetched(*requested, page)?;
-                self.count(context, rows, series)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn on_pages(
-        &mut self,
-        context: &mut Context<'_>,
-        requested: &[PageRequest],
-        mut replies: Replies,
-    ) -> SqlTurn {
-        if replies.len() > requested.len()
-            && replies.pop().is_some_and(live_query_report::is_killed)
-        {
-            return Err(Error::Interrupted);
-        }
-        let mut is_stale = false;
-        for (requested, reply) in requested.iter().zip(replies) {
-            let who = &self.session.principal.name;
-            let Some(reply) = shard_page(reply, who, self.database())? else {
-                is_stale = true;
-                continue;
-            };
-            let PageResult { answer, rows, series } = self.scans.on_reply(*requested, reply)?;
-            self.answers.extend(answer);
-            self.count(context, rows, series)?;
-        }
-        if is_stale {
-            self.retries.count()?;
-            return self.load(context, true);
-        }
-        (self.retries, self.is_confirmed) = (Retries::default(), true);
-        self.proceed(context)
-    }
-
-    fn take_turn(&mut self, context: &mut Context<'_>, mut replies: Replies) -> SqlTurn {
-        let lost = || Error::Unavailable(Unavailable::Unreachable("no reply".to_owned()));
-        match std::mem::replace(&mut self.stage, Stage::Finished) {
-            Stage::Start => self.begin(context),
-            Stage::Load(load) => self.continue_loading(context, load, replies),
-            Stage::Turn(requested) => self.on_turn(context, &requested, replies),
-            Stage::List => self.on_queries(context, replies.pop().ok_or_else(lost)?),
-            Stage::Read(requested) => self.on_pages(context, &requested, replies),
-            Stage::Emitted => self.proceed(context),
-            Stage::Unlist(end) => *end,
-            Stage::Finished => Ok(Next::Reply(None)),
-        }
+        self.reservation.get()
     }
 
     /// Stops the statement. Returns the call that removes a listed statement from the list.
     pub fn abandon(&mut self) -> Vec<Call> {
-        self.stage = Stage::Finished;
-        let end = self.watch.end();
-        end.map_or_else(Vec::new, |request| self.round.start(vec![request]))
+        self.pieces.stop();
+        let end = self.report.borrow_mut().end();
+        end.map_or_else(Vec::new, |request| self.pieces.round().start(vec![request]))
     }
 }
 
@@ -450,27 +106,356 @@ impl RoundMachine for SqlQuery {
     type Reply = Option<Vec<u8>>;
 
     fn round(&mut self) -> &mut Round {
-        &mut self.round
+        self.pieces.round()
     }
 
-    fn take_turn(&mut self, context: &mut Context<'_>, replies: Replies) -> SqlTurn {
-        let mut turn = self.take_turn(context, replies);
-        if turn.is_err() && !self.emitted {
+    fn take_turn(&mut self, context: &mut Context<'_>, replies: Replies) -> Turn<Option<Vec<u8>>> {
+        self.pieces.take_turn(context, replies)
+    }
+}
+
+struct Statement {
+    io: Io,
+    output: Output<Vec<u8>>,
+    question: SqlQuestion,
+    session: Session,
+    loaded: Option<Loaded>,
+    scans: Scans,
+    /// The answers to the requests of SQL, for its next turn.
+    answers: Vec<SessionReply>,
+    piece: Vec<u8>,
+    held: Option<HeldBytes>,
+    /// Whether a shard has replied. A reply confirms the columns.
+    is_confirmed: bool,
+    emitted: bool,
+    points: u64,
+    retries: Retries,
+    /// The number of times that the SQL Worker lost the statement.
+    losses: Retries,
+    watch: Rc<RefCell<LiveQueryReport>>,
+}
+
+/// The result of a turn of SQL.
+enum Turned {
+    /// SQL can continue without answers.
+    Continues,
+    /// SQL waits for an answer.
+    Waits,
+    Done,
+    /// The statement must be opened again, because its state was stale or the SQL Worker lost it.
+    Lost,
+}
+
+impl Statement {
+    async fn run(mut self) -> Result<(), Error> {
+        let mut result = self.execute().await;
+        while result.is_err() && !self.emitted {
             self.close();
-            if query_wait::may_restart(&turn, &self.session.reservation) {
-                self.beginning = QueryWait::default();
-                turn = self.begin(context);
+            if !query_wait::may_restart(&result, &self.session.reservation) {
+                break;
+            }
+            result = self.execute().await;
+        }
+        let end = self.watch.borrow_mut().end();
+        if let Some(request) = end {
+            // The reply does not change the statement's result.
+            let _ = self.io.request(request).await;
+        }
+        result
+    }
+
+    async fn execute(&mut self) -> Result<(), Error> {
+        self.wait_for_memory().await?;
+        self.load(Load::cached).await?;
+        let mut message = self.open();
+        loop {
+            let is_open = match self.turn(message).await? {
+                Turned::Done => return Ok(()),
+                Turned::Continues => true,
+                Turned::Waits => self.read_pages().await?,
+                Turned::Lost => false,
+            };
+            message = match is_open {
+                true => ToSql::turn(std::mem::take(&mut self.answers)),
+                false => self.open(),
+            };
+        }
+    }
+
+    async fn wait_for_memory(&self) -> Result<(), Error> {
+        let (reservation, mut beginning) = (self.reservation()?, QueryWait::default());
+        while let Some(pause) = self.io.with(|context| beginning.wait(context, &reservation))?? {
+            self.io.calls(vec![pause]).await;
+        }
+        Ok(())
+    }
+
+    /// Loads the state for planning, and checks the permission of the caller. A statement that has
+    /// returned a piece continues with the loaded state.
+    async fn load(&mut self, mut load: fn(&str, Want) -> Load) -> Result<(), Error> {
+        loop {
+            let want = Want::Policy(self.session.policy.clone());
+            let prepared = load(self.database(), want).for_caller(&self.session.principal);
+            let loaded = self.io.run(prepared).await?;
+            let checked = loaded.policy().map_or(Ok(()), |(policy, _)| {
+                loaded.standing.check(PermissionKind::Read, self.database(), &policy.name)
+            });
+            if matches!(checked, Err(Error::Forbidden { .. })) && !loaded.fresh {
+                load = Load::from_owner;
+                continue;
+            }
+            checked?;
+            if self.emitted {
+                self.scans.renew(&loaded)?;
+            }
+            self.loaded = Some(loaded);
+            return Ok(());
+        }
+    }
+
+    fn close(&mut self) {
+        self.scans = Scans::default();
+        self.answers.clear();
+        self.piece.clear();
+        self.held = None;
+        (self.is_confirmed, self.points) = (false, 0);
+    }
+
+    fn open(&mut self) -> ToSql {
+        self.close();
+        let SqlQuestion { text, parameters, format } = &self.question;
+        ToSql::Open(QueryRequest {
+            text: text.clone(),
+            parameters: parameters.clone(),
+            now_ns: self.session.now_ns,
+            format: (*format).to_owned(),
+            aggregates: true,
+            first_of_groups: true,
+            tables: self.schema().and_then(|schema| tables::named_in(schema, text)),
+        })
+    }
+
+    fn database(&self) -> &str {
+        self.session.database.as_deref().unwrap_or_default()
+    }
+
+    fn schema(&self) -> Option<&PolicySchema> {
+        let (_, schema) = self.loaded.as_ref()?.policy()?;
+        Some(schema)
+    }
+
+    fn reservation(&self) -> Result<QueryReservation, Error> {
+        let (slot, database) = (&self.session.reservation, self.database());
+        self.io.with(|context| slot.enter(context.queries, database).clone())
+    }
+
+    /// Whether the state for planning may be stale: it comes from the cache, and no shard has
+    /// confirmed it. After the first piece the plan cannot change.
+    fn may_be_stale(&self) -> bool {
+        let is_fresh = self.loaded.as_ref().is_some_and(|loaded| loaded.fresh);
+        !self.emitted && !self.is_confirmed && !is_fresh
+    }
+
+    /// Runs a turn of SQL. During the turn, shards read the pages that SQL will probably request in
+    /// the next turn.
+    async fn turn(&mut self, message: ToSql) -> Result<Turned, Error> {
+        let mut requests = vec![Request::new(Address::Sql, envelope::encode(&message))];
+        let requested = match message {
+            ToSql::Turn { .. } => self.request_pages(true, &mut requests)?,
+            ToSql::Open(_) | ToSql::Rewrite { .. } => Vec::new(),
+        };
+        // The turn must not hold the pages in the message a second time.
+        drop(message);
+        let mut replies = self.io.calls(requests).await;
+        let pages = replies.split_off(replies.len().min(1));
+        let reply = replies.pop().ok_or_else(Error::unexpected_reply)?;
+        let is_lost = matches!(reply, Err(CallFailure::Retryable(_)));
+        if is_lost && !self.emitted && self.losses.count().is_ok() {
+            return Ok(Turned::Lost);
+        }
+        let reply = envelope::decode_reply::<FromSql>(reply)?;
+        let (wanted, cancelled, has_rows, goes_on, is_done, piece) = match reply {
+            FromSql::Turned { wanted, cancelled, has_rows, goes_on, is_done, piece } => {
+                (wanted, cancelled, has_rows, goes_on, is_done, piece)
+            }
+            // A statement that exceeds a limit would also exceed the limit with newer columns.
+            FromSql::Failed { status, .. } if self.may_be_stale() && status != TOO_MUCH => {
+                self.load(Load::from_owner).await?;
+                return Ok(Turned::Lost);
+            }
+            FromSql::Failed { status, message } => return Err(Error::Sql { status, message }),
+        };
+        self.scans.cancel(&cancelled);
+        self.store_prefetched(&requested, pages)?;
+        if has_rows && self.may_be_stale() {
+            self.load(Load::from_owner).await?;
+            return Ok(Turned::Lost);
+        }
+        self.add(piece)?;
+        for wanted in wanted {
+            self.answer(wanted).await?;
+        }
+        // A format that is written as a whole has no bytes before its end, so the statement may
+        // still fail.
+        if is_done || (has_rows && !self.piece.is_empty()) {
+            self.emitted = true;
+            self.held = None;
+            self.output.emit(std::mem::take(&mut self.piece)).await;
+        }
+        Ok(match (is_done, goes_on) {
+            (true, _) => Turned::Done,
+            (false, true) => Turned::Continues,
+            (false, false) => Turned::Waits,
+        })
+    }
+
+    fn add(&mut self, mut piece: Vec<u8>) -> Result<(), Error> {
+        self.piece.append(&mut piece);
+        Ok(self.session.reservation.hold(&mut self.held, self.piece.len())?)
+    }
+
+    /// Answers a request of SQL, or begins a scan whose pages follow later.
+    async fn answer(&mut self, wanted: SessionRequest) -> Result<(), Error> {
+        match wanted {
+            SessionRequest::Tables(names) => {
+                let tables = self.schema().map(|schema| tables::named(schema, &names));
+                self.answers.push(SessionReply::Tables(tables.unwrap_or_default()));
+            }
+            SessionRequest::EveryTable => {
+                let tables = self.schema().map(tables::every);
+                self.answers.push(SessionReply::Tables(tables.unwrap_or_default()));
+            }
+            SessionRequest::Scan(request) => {
+                let reservation = self.reservation()?;
+                let loaded = self.loaded.as_ref().ok_or_else(Error::unexpected_reply)?;
+                let when = self.io.with(|context| {
+                    let series_max = context.platform.limits().get(Limit::Series) as u64;
+                    (context.platform.now_ns(), series_max != u64::from(UNLIMITED))
+                })?;
+                self.answers.extend(self.scans.begin(&request, loaded, when, &reservation)?);
+            }
+            SessionRequest::Page(scan) => self.answers.extend(self.scans.next_pages(scan)?),
+            SessionRequest::System(SystemTable::Queries) => {
+                let rows = self.live_queries().await?;
+                self.answers.push(SessionReply::System(SystemTable::Queries, rows));
             }
         }
-        if let Ok(Next::Calls(_) | Next::Reply(Some(_))) = turn {
-            return turn;
+        Ok(())
+    }
+
+    async fn live_queries(&self) -> Result<Vec<Vec<Option<String>>>, Error> {
+        let principal = &self.session.principal;
+        if !principal.grants.admin {
+            return Err(Error::Forbidden {
+                who: principal.name.to_string(),
+                right: "admin privilege",
+                database: self.database().to_owned(),
+            });
         }
-        match self.watch.end() {
-            Some(request) => {
-                self.stage = Stage::Unlist(Box::new(turn));
-                Ok(Next::Calls(vec![request]))
+        let reply = self.io.call(Address::Catalog, &ToCatalog::Queries).await;
+        match envelope::decode_reply::<FromCatalog>(reply)? {
+            FromCatalog::Queries(all) => {
+                let now_ns = self.io.with(|context| context.platform.now_ns())?;
+                Ok(tables::queries(&all, self.database(), now_ns))
             }
-            None => turn,
+            FromCatalog::Unavailable(reason) => Err(reason.into()),
+            _ => Err(Error::unexpected_reply()),
         }
+    }
+
+    /// Adds the calls for the requested pages, or for later pages if `ahead` is true, and the
+    /// report about the query.
+    fn request_pages(
+        &mut self,
+        ahead: bool,
+        requests: &mut Vec<Request>,
+    ) -> Result<Vec<PageRequest>, Error> {
+        let reservation = self.reservation()?;
+        let (requested, further) = self.scans.pages_to_request(&reservation, ahead);
+        let describe = || (self.question.text.clone(), self.scans.shards());
+        let mut watch = self.watch.borrow_mut();
+        let report =
+            self.io.with(|context| watch.report(context, &self.session, further, describe))?;
+        let query = watch.precedence(self.points);
+        for requested in &requested {
+            requests.extend(self.scans.request(*requested, query));
+        }
+        requests.extend(report);
+        Ok(requested)
+    }
+
+    /// Stores pages that were requested ahead. If such a request failed, the page is requested
+    /// again when SQL needs it. Only a failure of the second request is an error.
+    fn store_prefetched(
+        &mut self,
+        requested: &[PageRequest],
+        mut replies: Replies,
+    ) -> Result<(), Error> {
+        check_report(requested, &mut replies)?;
+        for (requested, reply) in requested.iter().zip(replies) {
+            let page = shard_page(reply, &self.session.principal.name, self.database());
+            if let (true, Ok(Some(page))) = (self.scans.has(*requested), page) {
+                let PageResult { rows, series, .. } = self.scans.on_prefetched(*requested, page)?;
+                self.count(rows, series)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads pages until SQL has an answer. Returns `false` if the statement must be opened again.
+    async fn read_pages(&mut self) -> Result<bool, Error> {
+        while self.answers.is_empty() {
+            let mut requests = Vec::new();
+            let requested = self.request_pages(false, &mut requests)?;
+            if requested.is_empty() {
+                return Err(Error::unexpected_reply());
+            }
+            let mut replies = self.io.calls(requests).await;
+            check_report(&requested, &mut replies)?;
+            let mut is_stale = false;
+            for (requested, reply) in requested.iter().zip(replies) {
+                let who = &self.session.principal.name;
+                let Some(reply) = shard_page(reply, who, self.database())? else {
+                    is_stale = true;
+                    continue;
+                };
+                let PageResult { answer, rows, series } = self.scans.on_reply(*requested, reply)?;
+                self.answers.extend(answer);
+                self.count(rows, series)?;
+            }
+            if is_stale {
+                self.retries.count()?;
+                self.load(Load::from_owner).await?;
+                if !self.emitted {
+                    return Ok(false);
+                }
+            } else {
+                (self.retries, self.is_confirmed) = (Retries::default(), true);
+            }
+        }
+        Ok(true)
+    }
+
+    fn count(&mut self, rows: u64, series: u64) -> Result<(), Error> {
+        self.points += rows;
+        let limits = self.io.with(|context| context.platform.limits())?;
+        let counts = [("series", series, Limit::Series), ("point", self.points, Limit::Points)];
+        for (what, requested, limit) in counts {
+            let limit = limits.get(limit) as u64;
+            if requested > limit {
+                return Err(QueryError::Select { what, requested, limit }.into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Removes the reply to the report, if the statement sent a report. Returns an error if the
+/// statement was killed.
+fn check_report(requested: &[PageRequest], replies: &mut Replies) -> Result<(), Error> {
+    let report = if replies.len() > requested.len() { replies.pop() } else { None };
+    match report.is_some_and(live_query_report::is_killed) {
+        true => Err(Error::Interrupted),
+        false => Ok(()),
     }
 }
