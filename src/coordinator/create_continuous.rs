@@ -40,7 +40,7 @@ pub(super) fn create_continuous(
     Ok(Parts::once(|io| async move {
         let mut databases = Databases::new();
         for name in names {
-            let loaded = io.run(Load::from_owner(&name, Want::Nothing)).await?;
+            let loaded = Load::from_owner(&name, Want::Nothing).run(&io).await?;
             databases.push((name, loaded.description));
         }
         let query = qualify(&mut statement, &databases)?;

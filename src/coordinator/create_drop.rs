@@ -232,7 +232,7 @@ async fn change_in_catalog(
 
 /// Returns `None` if the database was dropped after the Catalog returned its object.
 async fn change_in_database(io: &Io, change: &Change) -> Result<Option<Changed>, Error> {
-    let loaded = match io.run(Load::from_owner(change.database(), Want::Nothing)).await {
+    let loaded = match Load::from_owner(change.database(), Want::Nothing).run(io).await {
         Err(Error::DatabaseNotFound(_)) if matches!(change, Change::DropPolicy { .. }) => {
             return Ok(Some(Changed { existed: false }));
         }

@@ -78,7 +78,7 @@ impl Delete {
         loop {
             // The statement must find every acknowledged row, so the state is loaded from the
             // owners.
-            let loaded = self.io.run(Load::from_owner(database, want.clone())).await?;
+            let loaded = Load::from_owner(database, want.clone()).run(&self.io).await?;
             let mut tasks = self.plan(&loaded)?;
             self.relay = self.relay(&loaded, &tasks)?;
             if self.fence(&mut tasks).await? && self.hide(&tasks).await? {

@@ -97,7 +97,7 @@ pub fn describe_databases(
             if !described.principal.grants.sees(&name) {
                 continue;
             }
-            match io.run(Load::from_owner(&name, Want::Nothing)).await {
+            match Load::from_owner(&name, Want::Nothing).run(&io).await {
                 Ok(loaded) if described.add(name, &loaded.description)? => break,
                 // The database was dropped after the list was read.
                 Ok(_) | Err(Error::DatabaseNotFound(_)) => {}

@@ -1,17 +1,16 @@
 //! Loads the data about a database that a request needs at its start, from the cache or from the
 //! Catalog and the Database.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use super::cache::{CachedDatabase, find_policy};
 use super::error::Error;
-use super::grants::{CallerPermissions, ConfirmedGrantee, Principal};
+use super::grants::{Caller, CallerPermissions, ConfirmedGrantee, Principal};
 use super::retries::Retries;
-use super::{Context, RoundMachine, Turn};
+use super::{Context, Io, Task};
 use crate::model::ids::{ObjectId, PolicyId};
-use crate::model::schema::PolicySchema;
+use crate::model::schema::{MeasurementSchema, PolicySchema};
 use crate::model::shard_map::Policy;
 use crate::protocol::call::Address;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
@@ -20,7 +19,6 @@ use crate::protocol::envelope;
 use crate::protocol::grants::Grantee;
 use crate::protocol::host::Unavailable;
 use crate::protocol::quota::Meter;
-use crate::protocol::round::{CallResult, Next, Replies, Round};
 use crate::protocol::shard::{NO_GRANT, Stamp};
 
 /// The policies whose schemas are needed.
@@ -97,56 +95,21 @@ impl Loaded {
     }
 }
 
-/// A load in progress.
-#[derive(Debug)]
+/// The database to load, and the required data.
+#[derive(Clone, Debug)]
 pub struct Load {
     name: String,
     want: Want,
-    lookup: Box<Lookup>,
+    principal: Principal,
     from_owner: bool,
     schema_version_min: u64,
-    waiting: AwaitedReply,
-    database: Option<CachedDatabase>,
-    fresh: bool,
-    schemas: BTreeMap<PolicyId, Rc<PolicySchema>>,
-    restarts: Retries,
-    round: Round,
-}
-
-#[derive(Debug, Default)]
-struct Lookup {
-    principal: Principal,
-    standing: Option<CallerPermissions>,
-    /// The version of the grants at which the Database did not know the caller.
-    unknown_under: Option<u64>,
-}
-
-#[derive(Debug)]
-enum AwaitedReply {
-    Nothing,
-    Resolve,
-    Describe(ObjectId),
-    /// The load waits for the Database's reply about the caller, and then for the Catalog's reply.
-    CallerPermissions,
-    Schema(PolicyId),
 }
 
 impl Load {
     /// Creates a load that accepts cached state.
     pub fn cached(name: &str, want: Want) -> Self {
-        Self {
-            name: name.to_owned(),
-            want,
-            lookup: Box::default(),
-            from_owner: false,
-            schema_version_min: 0,
-            waiting: AwaitedReply::Nothing,
-            database: None,
-            fresh: false,
-            schemas: BTreeMap::new(),
-            restarts: Retries::default(),
-            round: Round::default(),
-        }
+        let (name, principal) = (name.to_owned(), Principal::default());
+        Self { name, want, principal, from_owner: false, schema_version_min: 0 }
     }
 
     /// Creates a load that requests the state from the Catalog and the Database, as needed after
@@ -157,7 +120,7 @@ impl Load {
 
     /// Makes the load also look up the permissions of `principal`.
     pub fn for_caller(mut self, principal: &Principal) -> Self {
-        self.lookup.principal = principal.clone();
+        self.principal = principal.clone();
         self
     }
 
@@ -167,128 +130,158 @@ impl Load {
         self
     }
 
-    fn request_missing(&mut self, context: &mut Context<'_>) -> Turn<Loaded> {
-        if let AwaitedReply::Describe(object) = &self.waiting {
-            let to = Address::Database(object.clone());
-            return Ok(Next::call(to, &ToDatabase::Describe));
-        }
-        if self.database.is_none() && !self.from_owner {
-            self.database = context.cache.database(&self.name);
-        }
-        let Some(database) = self.database.clone() else {
-            self.waiting = AwaitedReply::Resolve;
-            let message = ToCatalog::Resolve { name: self.name.clone() };
-            return Ok(Next::call(Address::Catalog, &message));
-        };
-        let Some(standing) = self.caller_permissions(context, &database.object) else {
-            return Ok(self.request_permissions(&database.object));
-        };
-        let Some(wanted) = self.wanted(&database.description) else {
-            if self.fresh {
-                return Err(self.policy_missing());
-            }
-            self.restart()?;
-            return self.request_missing(context);
-        };
-        for (policy, version) in &wanted {
-            let known = self
-                .schemas
-                .entry(*policy)
-                .or_insert_with(|| context.cache.schema(&database.object, *policy));
-            if known.version < (*version).max(self.schema_version_min) {
-                let after_version = known.version;
-                self.waiting = AwaitedReply::Schema(*policy);
-                let message = ToDatabase::Schema { policy: *policy, after_version };
-                return Ok(Next::call(Address::Database(database.object), &message));
-            }
-        }
-        let schema = |id: &PolicyId| self.schemas.get(id).map(|schema| (*id, Rc::clone(schema)));
-        Ok(Next::Reply(Loaded {
-            object: database.object,
-            description: database.description,
-            schemas: wanted.iter().filter_map(|(id, _)| schema(id)).collect(),
-            standing,
-            caller: self.lookup.principal.caller.as_ref().map(|caller| caller.id),
-            fresh: self.fresh,
-        }))
+    /// Prepares the load as a machine.
+    pub fn task(self) -> Task<Loaded> {
+        Task::new(|io| async move { self.run(&io).await })
     }
 
-    /// Returns the caller's known permissions. A load from the owners does not use cached
-    /// permissions, which may be as outdated as the rest of the cache.
-    fn caller_permissions(
-        &mut self,
-        context: &mut Context<'_>,
-        object: &ObjectId,
-    ) -> Option<CallerPermissions> {
-        let Principal { name, grants, caller, .. } = &self.lookup.principal;
-        let Some(caller) = caller else {
-            return Some(CallerPermissions::new(name, Rc::clone(grants), NO_GRANT));
+    /// Loads the data. If the data changes during the load, loads the owners' state again.
+    pub async fn run(self, io: &Io) -> Result<Loaded, Error> {
+        let mut retries = Retries::default();
+        let mut from_owner = self.from_owner;
+        loop {
+            if let Some(loaded) = self.attempt(io, from_owner).await? {
+                return Ok(loaded);
+            }
+            retries.count()?;
+            from_owner = true;
+        }
+    }
+
+    /// Returns `None` if the data must be loaded again from the owners.
+    async fn attempt(&self, io: &Io, from_owner: bool) -> Result<Option<Loaded>, Error> {
+        let cached = match from_owner {
+            true => None,
+            false => io.with(|context| context.cache.database(&self.name))?,
         };
-        if self.lookup.standing.is_none() && !self.from_owner && !self.fresh {
+        let fresh = cached.is_none();
+        let CachedDatabase { object, description, .. } = match cached {
+            Some(database) => database,
+            None => self.describe(io).await?,
+        };
+        let Some(standing) = self.caller_permissions(io, &object, fresh).await? else {
+            return Ok(None);
+        };
+        let wanted = match self.wanted(&description) {
+            Some(wanted) => wanted,
+            None if fresh => return Err(self.policy_missing(&description)),
+            None => return Ok(None),
+        };
+        let mut schemas = Vec::with_capacity(wanted.len());
+        for (policy, version) in wanted {
+            let version_min = version.max(self.schema_version_min);
+            match load_schema(io, &object, policy, version_min).await? {
+                Some(schema) => schemas.push((policy, schema)),
+                None => return Ok(None),
+            }
+        }
+        let caller = self.principal.caller.as_ref().map(|caller| caller.id);
+        Ok(Some(Loaded { object, description, schemas, standing, caller, fresh }))
+    }
+
+    async fn describe(&self, io: &Io) -> Result<CachedDatabase, Error> {
+        let object = self.resolve(io).await?;
+        let reply = io.call(Address::Database(object.clone()), &ToDatabase::Describe).await;
+        match envelope::decode_reply(reply)? {
+            FromDatabase::Description(description) => {
+                io.with(|context| context.cache.put_database(&self.name, object, description))
+            }
+            // The database was dropped between the two calls. If the Catalog was not reached, the
+            // database may have been dropped before the request.
+            FromDatabase::NotOpen => Err(Unavailable::Changing.into()),
+            FromDatabase::Unavailable(reason) => Err(reason.into()),
+            _ => Err(Error::unexpected_reply()),
+        }
+    }
+
+    /// Returns the database's object. If the Catalog is unreachable, returns a cached object,
+    /// because the Database itself reports whether the database still exists.
+    async fn resolve(&self, io: &Io) -> Result<ObjectId, Error> {
+        let message = ToCatalog::Resolve { name: self.name.clone() };
+        let lost = match envelope::decode_reply(io.call(Address::Catalog, &message).await) {
+            Ok(FromCatalog::Resolved { object: Some(object) }) => return Ok(object),
+            Ok(FromCatalog::Resolved { object: None }) => {
+                io.with(|context| context.cache.forget(&self.name))?;
+                return Err(Error::DatabaseNotFound(self.name.clone()));
+            }
+            Ok(FromCatalog::Unavailable(reason)) => reason.into(),
+            Ok(_) => Error::unexpected_reply(),
+            Err(failure) => failure.into(),
+        };
+        let known = io.with(|context| context.cache.database(&self.name))?;
+        known.map(|known| known.object).ok_or(lost)
+    }
+
+    /// Returns the caller's permissions; `None` if the database was dropped. Asks the Database, and
+    /// then the Catalog if the Database does not know the caller. A load from the owners does not
+    /// use cached permissions, which may be as outdated as the rest of the cache.
+    async fn caller_permissions(
+        &self,
+        io: &Io,
+        object: &ObjectId,
+        fresh: bool,
+    ) -> Result<Option<CallerPermissions>, Error> {
+        let Principal { name, grants, caller, .. } = &self.principal;
+        let Some(caller) = caller else {
+            return Ok(Some(CallerPermissions::new(name, Rc::clone(grants), NO_GRANT)));
+        };
+        let cached = io.with(|context| {
+            if fresh {
+                return None;
+            }
             let now_ns = context.platform.now_ns();
             let held = context.cache.callers.on(&caller.key, object);
-            let held = held.filter(|held| caller.is(&held.row, now_ns));
-            self.lookup.standing =
-                held.map(|held| CallerPermissions::new(name, Rc::clone(&held.grants), held.access));
+            let held = held.filter(|held| caller.is(&held.row, now_ns))?;
+            Some(CallerPermissions::new(name, Rc::clone(&held.grants), held.access))
+        })?;
+        if cached.is_some() {
+            return Ok(cached);
         }
-        self.lookup.standing.clone()
+        let message = ToDatabase::Identify { keys: vec![caller.key.clone()] };
+        let reply = io.call(Address::Database(object.clone()), &message).await;
+        let (mut rows, access) = match envelope::decode_reply(reply)? {
+            FromDatabase::Identified { access, found } => (found, access),
+            FromDatabase::NotOpen => return Ok(None),
+            FromDatabase::Unavailable(reason) => return Err(reason.into()),
+            _ => return Err(Error::unexpected_reply()),
+        };
+        let known = io.with(|context| {
+            rows.retain(|row| context.cache.callers.confirmed.is_trusted(row));
+            self.confirm(context, caller, object, rows, access)
+        })?;
+        if known.is_some() {
+            return Ok(known);
+        }
+        let message = ToCatalog::Identify { keys: vec![caller.key.clone()] };
+        let rows = match envelope::decode_reply(io.call(Address::Catalog, &message).await)? {
+            FromCatalog::Identified { found, .. } => found,
+            FromCatalog::Unavailable(reason) => return Err(reason.into()),
+            _ => return Err(Error::unexpected_reply()),
+        };
+        // The version `access` is older than the Catalog's reply. A later revocation increases the
+        // version.
+        let known = io.with(|context| self.confirm(context, caller, object, rows, access))?;
+        known.map(Some).ok_or(Error::Revoked)
     }
 
-    /// Requests the caller's row from the Database, and then from the Catalog if the Database does
-    /// not know the caller.
-    fn request_permissions(&mut self, object: &ObjectId) -> Next<Loaded> {
-        self.waiting = AwaitedReply::CallerPermissions;
-        let caller = self.lookup.principal.caller.as_ref();
-        let keys = caller.map(|caller| caller.key.clone()).into_iter().collect();
-        match self.lookup.unknown_under {
-            None => {
-                let to = Address::Database(object.clone());
-                Next::call(to, &ToDatabase::Identify { keys })
-            }
-            Some(_) => Next::call(Address::Catalog, &ToCatalog::Identify { keys }),
-        }
-    }
-
-    /// Stores the Catalog's reply under the version of the grants that the Database reported
-    /// before. A later revocation increases that version.
-    fn on_permissions(
-        &mut self,
+    /// Caches the caller's row, and returns the row's permissions. Returns `None` if `rows` does
+    /// not contain a valid row of the caller.
+    fn confirm(
+        &self,
         context: &mut Context<'_>,
-        reply: CallResult,
-    ) -> Result<(), Error> {
-        let (Some(database), Some(caller)) = (&self.database, &self.lookup.principal.caller) else {
-            return Ok(());
-        };
-        let (found, access, last) = match self.lookup.unknown_under {
-            None => match envelope::decode_reply::<FromDatabase>(reply)? {
-                FromDatabase::Identified { access, found } => (found, access, false),
-                FromDatabase::NotOpen => return self.restart(),
-                FromDatabase::Unavailable(reason) => return Err(reason.into()),
-                _ => return Err(Error::unexpected_reply()),
-            },
-            Some(access) => match envelope::decode_reply::<FromCatalog>(reply)? {
-                FromCatalog::Identified { found, .. } => (found, access, true),
-                FromCatalog::Unavailable(reason) => return Err(reason.into()),
-                _ => return Err(Error::unexpected_reply()),
-            },
-        };
+        caller: &Caller,
+        object: &ObjectId,
+        rows: Vec<Grantee>,
+        access: u64,
+    ) -> Option<CallerPermissions> {
         let now_ns = context.platform.now_ns();
         let callers = &mut context.cache.callers;
-        let believed = |row: &Grantee| last || callers.confirmed.is_trusted(row);
-        let mut found = found.into_iter().filter(|row| caller.is(row, now_ns) && believed(row));
-        let Some(row) = found.next() else {
-            callers.forget(&caller.key, &database.object);
-            if last {
-                return Err(Error::Revoked);
-            }
-            self.lookup.unknown_under = Some(access);
-            return Ok(());
+        let Some(row) = rows.into_iter().find(|row| caller.is(row, now_ns)) else {
+            callers.forget(&caller.key, object);
+            return None;
         };
-        let held =
-            callers.on_reply(&database.object, ConfirmedGrantee::new(row.on(&self.name), access));
-        let (name, grants) = (&self.lookup.principal.name, Rc::clone(&held.grants));
-        self.lookup.standing = Some(CallerPermissions::new(name, grants, access));
-        Ok(())
+        let held = callers.on_reply(object, ConfirmedGrantee::new(row.on(&self.name), access));
+        Some(CallerPermissions::new(&self.principal.name, Rc::clone(&held.grants), access))
     }
 
     fn wanted(&self, description: &Description) -> Option<Vec<(PolicyId, u64)>> {
@@ -304,94 +297,35 @@ impl Load {
         }
     }
 
-    fn policy_missing(&self) -> Error {
-        match &self.want {
-            Want::Policy(Some(name)) if !name.is_empty() => Error::PolicyNotFound(name.clone()),
-            _ => {
-                let description = self.database.as_ref().map(|known| &known.description);
-                let gone = description.and_then(|known| known.dropped_default.clone());
-                gone.map_or_else(
-                    || Error::NoDefaultPolicy(self.name.clone()),
-                    Error::PolicyNotFound,
-                )
+    fn policy_missing(&self, description: &Description) -> Error {
+        match (&self.want, &description.dropped_default) {
+            (Want::Policy(Some(name)), _) if !name.is_empty() => {
+                Error::PolicyNotFound(name.clone())
             }
+            (_, Some(dropped)) => Error::PolicyNotFound(dropped.clone()),
+            (_, None) => Error::NoDefaultPolicy(self.name.clone()),
         }
     }
+}
 
-    fn restart(&mut self) -> Result<(), Error> {
-        self.restarts.count()?;
-        self.from_owner = true;
-        self.database = None;
-        (self.lookup.standing, self.lookup.unknown_under) = (None, None);
-        self.schemas.clear();
-        self.waiting = AwaitedReply::Nothing;
-        Ok(())
-    }
-
-    fn on_reply(&mut self, context: &mut Context<'_>, reply: CallResult) -> Result<(), Error> {
-        match std::mem::replace(&mut self.waiting, AwaitedReply::Nothing) {
-            AwaitedReply::Nothing => Ok(()),
-            AwaitedReply::CallerPermissions => self.on_permissions(context, reply),
-            AwaitedReply::Resolve => self.on_resolved(context, reply),
-            AwaitedReply::Describe(object) => {
-                match envelope::decode_reply::<FromDatabase>(reply)? {
-                    FromDatabase::Description(description) => {
-                        let known = context.cache.put_database(&self.name, object, description);
-                        self.database = Some(known);
-                        self.fresh = true;
-                        Ok(())
-                    }
-                    // The database was dropped between the two calls. If the Catalog was not
-                    // reached, the database may have been dropped before the request.
-                    FromDatabase::NotOpen => Err(Unavailable::Changing.into()),
-                    FromDatabase::Unavailable(reason) => Err(reason.into()),
-                    _ => Err(Error::unexpected_reply()),
-                }
-            }
-            AwaitedReply::Schema(policy) => {
-                let reply = envelope::decode_reply::<FromDatabase>(reply)?;
-                self.on_schema(context, policy, reply)
-            }
-        }
-    }
-
-    /// If the Catalog is unreachable, the load uses a cached object, because the Database itself
-    /// reports whether the database still exists.
-    fn on_resolved(&mut self, context: &mut Context<'_>, reply: CallResult) -> Result<(), Error> {
-        let lost = match envelope::decode_reply::<FromCatalog>(reply) {
-            Ok(FromCatalog::Resolved { object: Some(object) }) => {
-                self.waiting = AwaitedReply::Describe(object);
-                return Ok(());
-            }
-            Ok(FromCatalog::Resolved { object: None }) => {
-                context.cache.forget(&self.name);
-                return Err(Error::DatabaseNotFound(self.name.clone()));
-            }
-            Ok(FromCatalog::Unavailable(reason)) => reason.into(),
-            Ok(_) => Error::unexpected_reply(),
-            Err(failure) => failure.into(),
-        };
-        let known = context.cache.database(&self.name).ok_or(lost)?;
-        self.waiting = AwaitedReply::Describe(known.object);
-        Ok(())
-    }
-
-    fn on_schema(
-        &mut self,
-        context: &mut Context<'_>,
-        policy: PolicyId,
-        reply: FromDatabase,
-    ) -> Result<(), Error> {
-        let (measurements, version, more) = match reply {
+/// Loads a schema of at least version `version_min`. Returns `None` if the database or the policy
+/// was dropped.
+async fn load_schema(
+    io: &Io,
+    object: &ObjectId,
+    policy: PolicyId,
+    version_min: u64,
+) -> Result<Option<Rc<PolicySchema>>, Error> {
+    let mut schema = io.with(|context| context.cache.schema(object, policy))?;
+    while schema.version < version_min {
+        let message = ToDatabase::Schema { policy, after_version: schema.version };
+        let reply = io.call(Address::Database(object.clone()), &message).await;
+        let (measurements, version, more) = match envelope::decode_reply(reply)? {
             FromDatabase::Schema { measurements, version, more } => (measurements, version, more),
-            FromDatabase::UnknownPolicy | FromDatabase::NotOpen => {
-                return self.restart();
-            }
+            FromDatabase::UnknownPolicy | FromDatabase::NotOpen => return Ok(None),
             FromDatabase::Unavailable(reason) => return Err(reason.into()),
             _ => return Err(Error::unexpected_reply()),
         };
-        let known = self.schemas.entry(policy).or_default();
-        let mut schema = PolicySchema::clone(known);
         let last = measurements.last().map(|measurement| measurement.version);
         let reached = if more { last.unwrap_or(version) } else { version };
         // Without this error, the load would repeatedly request a page that contains no newer
@@ -399,44 +333,30 @@ impl Load {
         if reached <= schema.version {
             return Err(Error::unexpected_reply());
         }
-        for measurement in measurements {
-            if measurement.dropped && measurement.name.is_empty() {
-                // The measurement belongs to a state that a recovery discarded, and its name is
-                // unknown.
-                schema.measurements.retain(|_, known| known.id != measurement.id);
-                continue;
-            }
-            if measurement.dropped {
-                // Another measurement may have this name now, or may receive this name with a later
-                // page.
-                let named = schema.measurements.get(&measurement.name);
-                if named.is_some_and(|named| named.id == measurement.id) {
-                    schema.measurements.remove(&measurement.name);
-                }
-                continue;
-            }
-            schema.measurements.insert(measurement.name.clone(), Arc::new(measurement));
-        }
-        schema.version = reached;
-        *known = Rc::new(schema);
-        if let Some(database) = &self.database {
-            context.cache.put_schema(&database.object, policy, Rc::clone(known));
-        }
-        Ok(())
+        let mut newer = PolicySchema::clone(&schema);
+        newer.version = reached;
+        apply(&mut newer, measurements);
+        schema = Rc::new(newer);
+        io.with(|context| context.cache.put_schema(object, policy, Rc::clone(&schema)))?;
     }
+    Ok(Some(schema))
 }
 
-impl RoundMachine for Load {
-    type Reply = Loaded;
-
-    fn round(&mut self) -> &mut Round {
-        &mut self.round
-    }
-
-    fn take_turn(&mut self, context: &mut Context<'_>, mut replies: Replies) -> Turn<Loaded> {
-        if let Some(reply) = replies.pop() {
-            self.on_reply(context, reply)?;
+fn apply(schema: &mut PolicySchema, changed: Vec<MeasurementSchema>) {
+    for measurement in changed {
+        if measurement.dropped && measurement.name.is_empty() {
+            // The measurement belongs to a state that a recovery discarded, and its name is
+            // unknown.
+            schema.measurements.retain(|_, known| known.id != measurement.id);
+        } else if measurement.dropped {
+            // Another measurement may have this name now, or may receive this name with a later
+            // page.
+            let named = schema.measurements.get(&measurement.name);
+            if named.is_some_and(|named| named.id == measurement.id) {
+                schema.measurements.remove(&measurement.name);
+            }
+        } else {
+            schema.measurements.insert(measurement.name.clone(), Arc::new(measurement));
         }
-        self.request_missing(context)
     }
 }

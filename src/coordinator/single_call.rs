@@ -23,7 +23,7 @@ pub async fn call_database(
     name: &str,
     message: &ToDatabase,
 ) -> Result<FromDatabase, Error> {
-    let loaded = io.run(Load::from_owner(name, Want::Nothing)).await?;
+    let loaded = Load::from_owner(name, Want::Nothing).run(io).await?;
     match envelope::decode_reply(io.call(Address::Database(loaded.object), message).await)? {
         FromDatabase::NotOpen => Err(Error::DatabaseNotFound(name.to_owned())),
         FromDatabase::Refused(refusal) => Err(Error::Database(refusal)),

@@ -123,7 +123,7 @@ fn show_databases(principal: Principal) -> Parts<SeriesChunk> {
 fn show_retention_policies(database: String, principal: Principal) -> Parts<SeriesChunk> {
     Parts::once(|io| async move {
         let load = Load::from_owner(&database, Want::Nothing).for_caller(&principal);
-        let loaded = io.run(load).await?;
+        let loaded = load.run(&io).await?;
         let mut policies = loaded.description.policies.clone();
         let visible = loaded.standing.scope(PermissionKind::Read, &database);
         policies.retain(|policy| visible.covers(&policy.name));

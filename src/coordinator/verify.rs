@@ -77,7 +77,7 @@ async fn verify_metadata(
             _ => return Err(Error::unexpected_reply()),
         }
     }
-    io.run(Load::from_owner(database, Want::Nothing)).await
+    Load::from_owner(database, Want::Nothing).run(io).await
 }
 
 async fn verify_shards(

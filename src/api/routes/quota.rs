@@ -132,7 +132,7 @@ async fn set_in_database(io: &Io, database: String, change: QuotaChange) -> ApiR
 }
 
 async fn show(io: &Io, database: &str) -> ApiResult<Response> {
-    let loaded = io.run(Load::from_owner(database, Want::Nothing)).await?;
+    let loaded = Load::from_owner(database, Want::Nothing).run(io).await?;
     Ok(json_line(200, &described(database, &loaded.description.quotas)))
 }
 

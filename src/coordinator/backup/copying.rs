@@ -42,10 +42,9 @@ pub struct BackupProgress {
 
 /// Begins a backup of a database, or continues its unfinished backup.
 pub fn back_up(database: &str) -> Task<BackupProgress> {
-    let load = Load::from_owner(database, Want::Nothing);
     let name = database.to_owned();
     Task::new(|io| async move {
-        let database = io.run(load).await?.object;
+        let database = Load::from_owner(&name, Want::Nothing).run(&io).await?.object;
         let id = begin(&io, &name).await?;
         let progress =
             BackupProgress { id: id.clone(), shards: 0, remaining: 0, objects: 0, bytes: 0 };

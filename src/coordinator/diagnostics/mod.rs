@@ -137,7 +137,7 @@ impl Diagnostics {
     }
 
     async fn load(&mut self, io: &Io, name: String) -> Result<(), Error> {
-        let loaded = io.run(Load::from_owner(&name, Want::Nothing)).await?;
+        let loaded = Load::from_owner(&name, Want::Nothing).run(io).await?;
         let shards = shards(&loaded).map(|_| None).collect();
         self.found.push(DatabaseFigures { name, loaded, stats: None, shards, skipped: 0 });
         Ok(())

@@ -15,11 +15,11 @@ mod sources;
 
 use super::error::Error;
 use super::live_query_report::{self, LiveQueryReport};
-use super::load_schemas::{Load, Loaded, Want};
+use super::load_schemas::{Loaded, Want};
 use super::query_wait::{self, QueryWait};
 use super::retries::Retries;
 use super::session::Session;
-use super::{Context, RoundMachine, Turn};
+use super::{Context, RoundMachine, Task, Turn};
 use crate::admission::QueryReservation;
 use crate::influxql::ast::{ExplainStatement, SelectStatement, Statement};
 use crate::model::grant::{PermissionKind, Scope};
@@ -88,7 +88,7 @@ enum QueryStage {
 /// The loads of the sources, in the order of the sources.
 #[derive(Debug)]
 struct QueryLoad {
-    load: Load,
+    load: Task<Loaded>,
     loaded: Vec<Loaded>,
     from_owner: bool,
 }
@@ -185,7 +185,7 @@ impl Query {
         let Some(source) = self.sources.get(loaded.len()) else {
             return self.plan(context, &loaded, from_owner);
         };
-        let load = source.load(from_owner, &self.session.principal);
+        let load = source.load(from_owner, &self.session.principal).task();
         self.load(context, QueryLoad { load, loaded, from_owner }, Vec::new())
     }
 

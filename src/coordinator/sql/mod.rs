@@ -196,7 +196,7 @@ impl Statement {
         loop {
             let want = Want::Policy(self.session.policy.clone());
             let prepared = load(self.database(), want).for_caller(&self.session.principal);
-            let loaded = self.io.run(prepared).await?;
+            let loaded = prepared.run(&self.io).await?;
             let checked = loaded.policy().map_or(Ok(()), |(policy, _)| {
                 loaded.standing.check(PermissionKind::Read, self.database(), &policy.name)
             });

@@ -126,7 +126,7 @@ impl Write {
     async fn run(&mut self) -> Result<(), Error> {
         let mut load = self.load(Load::cached);
         loop {
-            let attempt = match self.io.run(load).await {
+            let attempt = match load.run(&self.io).await {
                 Ok(loaded) => self.attempt(loaded).await?,
                 Err(Error::DatabaseNotFound(name)) => match self.request.auto_create.take() {
                     Some(create) => self.create(create).await?,

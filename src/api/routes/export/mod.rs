@@ -23,10 +23,10 @@ use crate::api::isolate_state::Isolate;
 use crate::api::routes::delivery::Delivery;
 use crate::api::routes::handler::{Handler, Incoming, Received, RequestTarget};
 use crate::coordinator::error::Error;
-use crate::coordinator::load_schemas::{Load, Want};
+use crate::coordinator::load_schemas::{Load, Loaded, Want};
 use crate::coordinator::query::Query;
 use crate::coordinator::session::Session;
-use crate::coordinator::{Context, Machine};
+use crate::coordinator::{Context, Machine, Task};
 use crate::influxql::ast::Statement;
 use crate::influxql::bound_params::Params;
 use crate::influxql::{self, quote, time_literal};
@@ -108,7 +108,7 @@ struct Exporting {
     times: Window,
     /// The value of `after`: `None` without the parameter, `Some(None)` without a value.
     after: Option<Option<Position>>,
-    load: Option<Load>,
+    load: Option<Task<Loaded>>,
     rest: VecDeque<String>,
     windows: Vec<Window>,
     ahead: VecDeque<Window>,
@@ -157,7 +157,7 @@ impl Exporting {
         }
         let database = session.database.as_deref().unwrap_or_default();
         let load = Load::from_owner(database, Want::Policy(policy));
-        let load = load.for_caller(&session.principal);
+        let load = load.for_caller(&session.principal).task();
         Ok(Self {
             session,
             measurement: url.filled("measurement").map(str::to_owned),
