@@ -92,7 +92,7 @@ impl Listing {
         Self { show, session, names, held: None, shown: None }
     }
 
-    fn query(&self, database: &str) -> Query {
+    fn query(&self, database: &str) -> Parts<SeriesChunk> {
         let mut show = self.show.clone();
         show.database = NamePattern::Name(database.to_owned());
         if show.policy == NamePattern::Absent {
@@ -100,7 +100,7 @@ impl Listing {
         }
         (show.limit, show.offset) = (0, 0);
         let statement = Statement::ShowMeasurements(show);
-        Query::show(statement, database.to_owned(), self.session.clone())
+        Query::show(statement, database.to_owned(), self.session.clone()).execute()
     }
 
     fn add(&mut self, chunk: &SeriesChunk) -> Result<(), Error> {

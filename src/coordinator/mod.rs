@@ -5,7 +5,6 @@
 //! function runs as a [`Task`] or, if the function streams its result, as [`Parts`]. There is no
 //! executor: [`Machine::step`] returns the calls to make, or the result. The host (`edge/`, the
 //! browser or a test's scheduler) makes the calls in any order and passes each reply to `step`.
-//! Queries are hand-written [`RoundMachine`]s, because the time of each of their steps matters.
 //!
 //! The Worker's cache of the objects' state may be outdated. Therefore no refusal is based on the
 //! cache alone (PROTOCOL.md rule 6).

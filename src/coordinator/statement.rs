@@ -1,6 +1,8 @@
 //! Executes an InfluxQL statement of any kind: selects the machine for the kind, and returns the
 //! result piece by piece.
 
+use std::rc::Rc;
+
 use super::create_continuous::{create_continuous, drop_continuous};
 use super::create_drop::{Change, carry_out};
 use super::delete::delete;
@@ -11,14 +13,14 @@ use super::grants::Principal;
 use super::into::select_into;
 use super::live_queries::{kill_query, show_queries};
 use super::load_schemas::{Load, Want};
-use super::query::Query;
+use super::query::{Query, QueryStatus};
 use super::session::Session;
 use super::users::users;
 use super::{Context, Parts, RoundMachine, Turn, database_names};
 use crate::influxql::ast::Statement;
 use crate::model::grant::PermissionKind;
 use crate::protocol::call::Call;
-use crate::protocol::round::{Next, Replies, Round};
+use crate::protocol::round::{Replies, Round};
 use crate::query::error::QueryError;
 use crate::query::metadata;
 use crate::query::result::{ResultColumns, SeriesChunk};
@@ -30,51 +32,54 @@ use crate::query::result::{ResultColumns, SeriesChunk};
 /// pieces.
 #[derive(Debug)]
 pub struct Execution {
-    kind: Kind,
-    round: Round,
-}
-
-#[derive(Debug)]
-enum Kind {
-    Query(Box<Query>),
-    /// A query, and the result for a missing database. As in 1.x, a missing database is not an
-    /// error.
-    QueryOrElse(Box<Query>, Option<SeriesChunk>),
-    Parts(Parts<SeriesChunk>),
-    Known(Option<Error>),
+    parts: Parts<SeriesChunk>,
+    /// The state of a query, which stays empty for other statements.
+    status: Rc<QueryStatus>,
 }
 
 impl Execution {
     /// Prepares a statement.
     pub fn new(statement: Statement, session: Session) -> Self {
-        let kind = prepare(statement, session);
-        let kind = kind.unwrap_or_else(|error| Kind::Known(Some(error)));
-        Self { kind, round: Round::default() }
+        prepare(statement, session)
+            .unwrap_or_else(|error| Parts::once(|_| async { Err(error) }).into())
     }
 }
 
-fn prepare(statement: Statement, session: Session) -> Result<Kind, Error> {
+impl From<Query> for Execution {
+    fn from(query: Query) -> Self {
+        let status = query.status();
+        Self { parts: query.execute(), status }
+    }
+}
+
+impl From<Parts<SeriesChunk>> for Execution {
+    fn from(parts: Parts<SeriesChunk>) -> Self {
+        Self { parts, status: Rc::default() }
+    }
+}
+
+fn prepare(statement: Statement, session: Session) -> Result<Execution, Error> {
     if let Some(database) = metadata::database(&statement, session.defaults()) {
-        return Ok(show(statement, database?, session));
+        // As in 1.x, a missing database is not an error of some statements.
+        let otherwise = metadata::of_missing_database(&statement).filter(|_| !session.as_v3);
+        return Ok(Query::show(statement, database?, session).or_if_missing(otherwise).into());
     }
     if let Some(change) = Change::from_statement(&statement, session.default_shards) {
-        return Ok(change_kind(change?));
+        return Ok(change_parts(change?).into());
     }
     let statement = match users(statement) {
-        Ok(users) => return Ok(Kind::Parts(users)),
+        Ok(users) => return Ok(users.into()),
         Err(statement) => statement,
     };
     let parts = match statement {
         Statement::Select(select) => match select.into.clone() {
             Some(target) => select_into(*select, target, session)?,
-            None => return Ok(Kind::Query(Box::new(Query::select(*select, session)?))),
+            None => return Ok(Query::select(*select, session)?.into()),
         },
-        Statement::Explain(explain) => {
-            return Ok(Kind::Query(Box::new(Query::explain(explain, session)?)));
-        }
+        Statement::Explain(explain) => return Ok(Query::explain(explain, session)?.into()),
         Statement::DropMeasurement { name } => {
             let database = session.database.unwrap_or_default();
-            return Ok(change_kind(Change::DropMeasurement { database, name }));
+            change_parts(Change::DropMeasurement { database, name })
         }
         statement @ (Statement::Delete(_) | Statement::DropSeries(_)) => {
             // Without a database name, 1.x returns "database not found".
@@ -91,7 +96,7 @@ fn prepare(statement: Statement, session: Session) -> Result<Kind, Error> {
         Statement::CreateContinuousQuery(create) => create_continuous(*create, session.defaults())?,
         Statement::DropContinuousQuery(drop) => drop_continuous(drop.database, drop.name),
         // This server has no subscriptions.
-        Statement::ShowSubscriptions => return Ok(Kind::Known(None)),
+        Statement::ShowSubscriptions => Parts::once(|_| async { Ok(None) }),
         Statement::ShowQueries => show_queries(),
         // The host in the statement is ignored, because all hosts are one service.
         Statement::KillQuery(kill) => kill_query(kill.id),
@@ -102,12 +107,12 @@ fn prepare(statement: Statement, session: Session) -> Result<Kind, Error> {
         }
         other => return Err(without(&other).into()),
     };
-    Ok(Kind::Parts(parts))
+    Ok(parts.into())
 }
 
-fn change_kind(change: Change) -> Kind {
+fn change_parts(change: Change) -> Parts<SeriesChunk> {
     let change = carry_out(change);
-    Kind::Parts(Parts::once(|io| async move { io.run(change).await.map(|_| None) }))
+    Parts::once(|io| async move { io.run(change).await.map(|_| None) })
 }
 
 /// As in 1.x, lists the databases on which the caller has a permission.
@@ -134,15 +139,6 @@ fn show_retention_policies(database: String, principal: Principal) -> Parts<Seri
     })
 }
 
-fn show(statement: Statement, database: String, session: Session) -> Kind {
-    let otherwise = metadata::of_missing_database(&statement).filter(|_| !session.as_v3);
-    let query = Box::new(Query::show(statement, database, session));
-    match otherwise {
-        Some(otherwise) => Kind::QueryOrElse(query, otherwise),
-        None => Kind::Query(query),
-    }
-}
-
 fn without(statement: &Statement) -> QueryError {
     let text = match statement {
         Statement::CreateSubscription(_) | Statement::DropSubscription(_) => {
@@ -158,21 +154,16 @@ fn without(statement: &Statement) -> QueryError {
 }
 
 impl Execution {
-    /// Returns the columns of a SELECT's rows, which are known after the first piece or at the end.
-    pub fn columns(&self) -> Option<&ResultColumns> {
-        match &self.kind {
-            Kind::Query(query) => query.columns(),
-            _ => None,
-        }
+    /// Takes the columns of a SELECT's rows, which are known after the first piece or at the end.
+    pub fn take_columns(&self) -> Option<ResultColumns> {
+        self.status.columns.take()
     }
 
     /// Stops the statement. Returns the calls that remove a listed statement from the list of
     /// queries.
-    pub fn abandon(&mut self) -> Vec<Call> {
-        let (Kind::Query(query) | Kind::QueryOrElse(query, _)) = &mut self.kind else {
-            return Vec::new();
-        };
-        query.abandon().map_or_else(Vec::new, |request| self.round.start(vec![request]))
+    pub fn abandon(mut self) -> Vec<Call> {
+        let end = self.status.report.end();
+        end.map_or_else(Vec::new, |request| self.parts.round().start(vec![request]))
     }
 }
 
@@ -180,7 +171,7 @@ impl RoundMachine for Execution {
     type Reply = Option<SeriesChunk>;
 
     fn round(&mut self) -> &mut Round {
-        &mut self.round
+        self.parts.round()
     }
 
     fn take_turn(
@@ -188,14 +179,6 @@ impl RoundMachine for Execution {
         context: &mut Context<'_>,
         replies: Replies,
     ) -> Turn<Option<SeriesChunk>> {
-        match &mut self.kind {
-            Kind::Query(query) => query.take_turn(context, replies),
-            Kind::QueryOrElse(query, otherwise) => match query.take_turn(context, replies) {
-                Err(Error::DatabaseNotFound(_)) => Ok(Next::Reply(otherwise.take())),
-                turn => turn,
-            },
-            Kind::Parts(parts) => parts.take_turn(context, replies),
-            Kind::Known(error) => error.take().map_or(Ok(Next::Reply(None)), Err),
-        }
+        self.parts.take_turn(context, replies)
     }
 }

@@ -245,7 +245,7 @@ impl Querying {
     }
 
     fn abandon(&mut self) -> Vec<Call> {
-        self.current.take().map_or_else(Vec::new, |mut execution| execution.abandon())
+        self.current.take().map_or_else(Vec::new, Execution::abandon)
     }
 
     /// Returns `false` after the last statement.

@@ -34,7 +34,7 @@ pub(super) fn select_into(
     };
     let mut points = IntoPoints::new(tag_arguments(&select));
     let principal = session.principal.clone();
-    let mut query = Query::select(select, session)?;
+    let mut query = Query::select(select, session)?.execute();
     Ok(Parts::once(|io| async move {
         let mut written = 0;
         loop {

@@ -13,27 +13,31 @@ mod select;
 mod show;
 mod sources;
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
 use super::error::Error;
 use super::live_query_report::{self, LiveQueryReport};
 use super::load_schemas::{Loaded, Want};
 use super::query_wait::{self, QueryWait};
 use super::retries::Retries;
 use super::session::Session;
-use super::{Context, RoundMachine, Task, Turn};
+use super::{Context, Io, Output, Parts};
 use crate::admission::QueryReservation;
 use crate::influxql::ast::{ExplainStatement, SelectStatement, Statement};
 use crate::model::grant::{PermissionKind, Scope};
 use crate::protocol::call::Address;
 use crate::protocol::envelope;
 use crate::protocol::host::Unavailable;
-use crate::protocol::round::{CallResult, Next, Replies, Request, Round};
+use crate::protocol::round::{CallResult, Request};
 use crate::protocol::shard::{FromShard, ShardRefusal, ToShard};
-use crate::query::compile;
+use crate::query::compile::{self, ClashPosition};
 use crate::query::error::QueryError;
 use crate::query::executor::{RowPosition, StreamId};
 use crate::query::result::{ResultColumns, SeriesChunk};
 use crate::query::source::{self, SourceName};
-use nonempty_measurements::NonemptyMeasurements;
+use nonempty_measurements::{remove_nonempty, survey};
 use select::SelectPlanner;
 use shard_pages::{PlannedRun, QueryRun, RunStep, gather, resumes};
 use show::plan_show;
@@ -46,54 +50,28 @@ enum ReadStatement {
     Show(Statement),
 }
 
-/// A SELECT or SHOW in progress. Returns its result as [`super::statement::Execution`] does.
+/// A SELECT, SHOW or EXPLAIN.
 #[derive(Debug)]
 pub struct Query {
     question: ReadStatement,
     session: Session,
     sources: Vec<QuerySource>,
-    stage: QueryStage,
-    round: Round,
-    beginning: QueryWait,
-    emitted: bool,
-    /// The partly returned result, while the query loads the state that a stale shard requires.
-    paused: Option<Box<QueryRun>>,
-    retries: Retries,
-    watch: LiveQueryReport,
     /// `Some(true)` for EXPLAIN ANALYZE, `Some(false)` for EXPLAIN, and `None` for other
     /// statements.
     explain: Option<bool>,
-    /// The measurements that have rows, if the plan depends on them.
-    nonempty: NonemptyMeasurements,
     after: Option<RowPosition>,
-    columns: Option<ResultColumns>,
+    /// The result for a missing database; `None` if a missing database is an error.
+    otherwise: Option<Option<SeriesChunk>>,
+    status: Rc<QueryStatus>,
 }
 
-#[derive(Debug)]
-enum QueryStage {
-    Start,
-    Load(QueryLoad),
-    /// `requested` lists the streams of each call in progress. The list is empty after a piece was
-    /// returned.
-    Run {
-        run: Box<QueryRun>,
-        requested: Vec<Vec<StreamId>>,
-    },
-    /// The query waits until the Catalog has removed it from the list, and then ends with this
-    /// result.
-    Unlist(Box<QueryTurn>),
-    Finished,
+/// The state that a running query shares with the statement's owner.
+#[derive(Debug, Default)]
+pub(super) struct QueryStatus {
+    /// The columns of a SELECT's rows, which are known after the first piece or at the end.
+    pub(super) columns: RefCell<Option<ResultColumns>>,
+    pub(super) report: LiveQueryReport,
 }
-
-/// The loads of the sources, in the order of the sources.
-#[derive(Debug)]
-struct QueryLoad {
-    load: Task<Loaded>,
-    loaded: Vec<Loaded>,
-    from_owner: bool,
-}
-
-type QueryTurn = Turn<Option<SeriesChunk>>;
 
 impl Query {
     /// Prepares a SELECT.
@@ -129,171 +107,195 @@ impl Query {
         Self::new(ReadStatement::Show(statement), session, vec![source])
     }
 
+    /// Sets the result for a missing database. By default, a missing database is an error.
+    pub(super) fn or_if_missing(mut self, otherwise: Option<Option<SeriesChunk>>) -> Self {
+        self.otherwise = otherwise;
+        self
+    }
+
     fn new(question: ReadStatement, mut session: Session, sources: Vec<QuerySource>) -> Self {
         session.work = session.work.next_statement();
-        let (stage, round) = (QueryStage::Start, Round::default());
-        Self {
-            question,
-            session,
-            sources,
-            stage,
-            round,
-            beginning: QueryWait::default(),
-            emitted: false,
-            paused: None,
-            retries: Retries::default(),
-            watch: LiveQueryReport::default(),
-            explain: None,
-            nonempty: NonemptyMeasurements::default(),
-            after: None,
-            columns: None,
-        }
+        let (explain, after, otherwise, status) = (None, None, None, Rc::default());
+        Self { question, session, sources, explain, after, otherwise, status }
     }
 
-    fn reservation(&self, context: &Context<'_>) -> QueryReservation {
-        let database = self.sources.first().map_or("", |source| &source.database);
-        self.session.reservation.enter(context.queries, database).clone()
+    pub(super) fn status(&self) -> Rc<QueryStatus> {
+        Rc::clone(&self.status)
     }
 
-    fn begin(&mut self, context: &mut Context<'_>) -> QueryTurn {
-        self.session.work.set_limits(context.platform.limits());
-        // Earlier statements of the request may have used up a whole turn.
-        if self.session.work.pauses()? {
-            self.stage = QueryStage::Start;
-            return Ok(Next::Calls(vec![Request::pause(0)]));
-        }
-        let reservation = self.reservation(context);
-        match self.beginning.wait(context, &reservation)? {
-            None => self.load_all(context, false),
-            Some(pause) => {
-                self.stage = QueryStage::Start;
-                Ok(Next::Calls(vec![pause]))
+    /// Executes the query. Each part is a piece of the result.
+    pub fn execute(mut self) -> Parts<SeriesChunk> {
+        let otherwise = self.otherwise.take();
+        Parts::new(|io, output| async move {
+            let retries = Retries::default();
+            let mut running = Running { query: self, io, output, emitted: false, retries };
+            let result = running.run().await;
+            if let Some(request) = running.query.status.report.end() {
+                running.io.calls(vec![request]).await;
             }
-        }
-    }
-
-    fn load_all(&mut self, context: &mut Context<'_>, from_owner: bool) -> QueryTurn {
-        self.load_next(context, Vec::new(), from_owner)
-    }
-
-    fn load_next(
-        &mut self,
-        context: &mut Context<'_>,
-        loaded: Vec<Loaded>,
-        from_owner: bool,
-    ) -> QueryTurn {
-        let Some(source) = self.sources.get(loaded.len()) else {
-            return self.plan(context, &loaded, from_owner);
-        };
-        let load = source.load(from_owner, &self.session.principal).task();
-        self.load(context, QueryLoad { load, loaded, from_owner }, Vec::new())
-    }
-
-    fn load(
-        &mut self,
-        context: &mut Context<'_>,
-        mut loading: QueryLoad,
-        replies: Replies,
-    ) -> QueryTurn {
-        match loading.load.take_turn(context, replies) {
-            Ok(Next::Calls(requests)) => {
-                self.stage = QueryStage::Load(loading);
-                Ok(Next::Calls(requests))
-            }
-            Ok(Next::Reply(loaded)) => {
-                loading.loaded.push(loaded);
-                self.load_next(context, loading.loaded, loading.from_owner)
-            }
-            Err(error) => {
-                // An error in the statement takes precedence over the error for a missing policy.
-                if let (Error::PolicyNotFound(_), ReadStatement::Select(select)) =
-                    (&error, &self.question)
-                {
-                    compile::check(select, context.platform.now_ns())?;
+            match (result, otherwise) {
+                (Err(Error::DatabaseNotFound(_)), Some(otherwise)) => {
+                    if let Some(chunk) = otherwise {
+                        running.output.emit(chunk).await;
+                    }
+                    Ok(())
                 }
-                Err(error)
+                (result, _) => result,
+            }
+        })
+    }
+}
+
+/// A query in progress.
+struct Running {
+    query: Query,
+    io: Io,
+    output: Output<SeriesChunk>,
+    emitted: bool,
+    retries: Retries,
+}
+
+enum Planned {
+    Run(PlannedRun),
+    /// The plan depends on which of these measurements have rows. The run finds the measurements.
+    Survey(QueryRun, BTreeSet<ClashPosition>),
+}
+
+enum Piece {
+    Chunk(SeriesChunk),
+    /// A shard has newer state.
+    Stale,
+    End,
+}
+
+impl Running {
+    /// Restarts a query that fails for lack of memory, unless a piece was returned.
+    async fn run(&mut self) -> Result<(), Error> {
+        loop {
+            let result = self.attempt().await;
+            let reservation = &self.query.session.reservation;
+            if self.emitted || !query_wait::may_restart(&result, reservation) {
+                return result;
             }
         }
     }
 
-    fn plan(
-        &mut self,
-        context: &mut Context<'_>,
+    async fn attempt(&mut self) -> Result<(), Error> {
+        self.wait_for_memory().await?;
+        let mut from_owner = false;
+        loop {
+            let run = self.plan(from_owner).await?;
+            if self.emit(run).await? {
+                return Ok(());
+            }
+            from_owner = true;
+        }
+    }
+
+    async fn wait_for_memory(&self) -> Result<(), Error> {
+        let work = &self.query.session.work;
+        let mut beginning = QueryWait::default();
+        loop {
+            let pause = self.io.with(|context| {
+                work.set_limits(context.platform.limits());
+                // Earlier statements of the request may have used up a whole turn.
+                match work.pauses()? {
+                    true => Ok(Some(Request::pause(0))),
+                    false => beginning.wait(context, self.reservation(context)),
+                }
+            })?;
+            match pause? {
+                Some(pause) => drop(self.io.calls(vec![pause]).await),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn reservation(&self, context: &Context<'_>) -> &QueryReservation {
+        let database = self.query.sources.first().map_or("", |source| &source.database);
+        self.query.session.reservation.enter(context.queries, database)
+    }
+
+    /// Plans the query. Plans again with the owners' state if the cache may be stale and the plan
+    /// failed or calls no shard of a policy.
+    async fn plan(&mut self, mut from_owner: bool) -> Result<QueryRun, Error> {
+        let mut empty = None;
+        loop {
+            let loaded = self.load(from_owner).await?;
+            let all_fresh = loaded.iter().all(|loaded| loaded.fresh);
+            match self.io.with(|context| self.plan_with(context, &loaded, empty.as_ref()))? {
+                Ok(Planned::Survey(run, places)) => {
+                    empty = self.find_empty(run, places).await?;
+                    from_owner = empty.is_none();
+                }
+                Ok(Planned::Run(planned)) if planned.reads_all_shards || all_fresh => {
+                    self.query.status.columns.replace(planned.columns);
+                    return Ok(planned.run);
+                }
+                Err(error) if all_fresh => return Err(error),
+                Ok(_) | Err(_) => from_owner = true,
+            }
+        }
+    }
+
+    /// Loads the sources, in their order.
+    async fn load(&self, from_owner: bool) -> Result<Vec<Loaded>, Error> {
+        let Query { sources, session, question, .. } = &self.query;
+        let mut all = Vec::with_capacity(sources.len());
+        for source in sources {
+            let loaded = source.load(from_owner, &session.principal).run(&self.io).await;
+            // An error in the statement takes precedence over the error for a missing policy.
+            if let (Err(Error::PolicyNotFound(_)), ReadStatement::Select(select)) =
+                (&loaded, question)
+            {
+                self.io.with(|context| compile::check(select, context.platform.now_ns()))??;
+            }
+            all.push(loaded?);
+        }
+        Ok(all)
+    }
+
+    /// `empty` contains the measurements without rows, if they are known.
+    fn plan_with(
+        &self,
+        context: &Context<'_>,
         loaded: &[Loaded],
-        from_owner: bool,
-    ) -> QueryTurn {
-        let all_fresh = from_owner || loaded.iter().all(|loaded| loaded.fresh);
-        match self.check_policies(loaded) {
-            Err(Error::Forbidden { .. }) if !all_fresh => return self.load_all(context, true),
-            checked => checked?,
-        }
-        if let Some(run) = self.paused.take() {
-            return self.proceed(context, run, loaded);
-        }
-        let now_ns = context.platform.now_ns();
-        let (session, reservation) = (&self.session, &self.reservation(context));
-        let planned = match &self.question {
+        empty: Option<&BTreeSet<ClashPosition>>,
+    ) -> Result<Planned, Error> {
+        self.check_policies(loaded)?;
+        let Query { question, session, sources, explain, after, .. } = &self.query;
+        let (reservation, now_ns) = (self.reservation(context), context.platform.now_ns());
+        let planned = match question {
             ReadStatement::Select(select) => {
-                let selected = selected_policies(&self.sources, loaded);
-                if let Some(survey) =
-                    self.nonempty.find_run(select, session, &selected, reservation, now_ns)
+                let selected = selected_policies(sources, loaded);
+                if empty.is_none()
+                    && let Some((run, places)) =
+                        survey(select, session, &selected, reservation, now_ns)?
                 {
-                    return self.advance(context, Box::new(survey?));
+                    return Ok(Planned::Survey(run, places));
                 }
-                let (explain, nonempty, after) =
-                    (self.explain, &self.nonempty, self.after.as_ref());
-                let planner = SelectPlanner {
-                    context,
-                    select,
-                    session,
-                    explain,
-                    nonempty,
-                    after,
-                    reservation,
-                };
-                planner.plan(&selected)
+                let (explain, after) = (*explain, after.as_ref());
+                let planner =
+                    SelectPlanner { context, select, session, explain, empty, after, reservation };
+                planner.plan(&selected)?
             }
             ReadStatement::Show(statement) => {
-                let database = self.sources.first().map_or("", |source| &source.database);
+                let database = sources.first().map_or("", |source| &source.database);
                 let standing = loaded.first().map(|loaded| &loaded.standing);
                 let scope = standing.map(|standing| standing.scope(PermissionKind::Read, database));
                 let scope = scope.unwrap_or(Scope::None);
-                plan_show(statement, loaded, session, &scope, (reservation, now_ns))
+                plan_show(statement, loaded, session, &scope, (reservation, now_ns))?
             }
         };
-        match planned {
-            Ok(PlannedRun { run, reads_all_shards, columns }) if reads_all_shards || all_fresh => {
-                self.columns = columns;
-                self.advance(context, Box::new(run))
-            }
-            Err(error) if all_fresh => Err(error.into()),
-            Ok(_) | Err(_) => self.load_all(context, true),
-        }
-    }
-
-    /// Continues a partly returned result with newer state. The result does not include rows that
-    /// were added in the meantime. If shards were moved or a policy was dropped, the query fails,
-    /// because it could read rows twice or miss rows.
-    fn proceed(
-        &mut self,
-        context: &mut Context<'_>,
-        mut run: Box<QueryRun>,
-        loaded: &[Loaded],
-    ) -> QueryTurn {
-        for (_, stamp) in run.streams.iter_mut().flatten() {
-            let found = loaded.iter().find(|found| found.schema(stamp.policy).is_some());
-            if !found.is_some_and(|found| found.renew(stamp)) {
-                return Err(Unavailable::Changing.into());
-            }
-        }
-        self.advance(context, run)
+        Ok(Planned::Run(planned))
     }
 
     /// Checks that the caller may read each source's policy, which is known only after the load.
     fn check_policies(&self, loaded: &[Loaded]) -> Result<(), Error> {
-        for (source, loaded) in self.sources.iter().zip(loaded) {
+        for (source, loaded) in self.query.sources.iter().zip(loaded) {
             // SHOW statements list only the readable part of the database.
-            if let (ReadStatement::Select(_), Some((policy, _))) = (&self.question, loaded.policy())
+            if let (ReadStatement::Select(_), Some((policy, _))) =
+                (&self.query.question, loaded.policy())
             {
                 loaded.standing.check(PermissionKind::Read, &source.database, &policy.name)?;
             }
@@ -301,53 +303,95 @@ impl Query {
         Ok(())
     }
 
-    fn advance(&mut self, context: &mut Context<'_>, mut run: Box<QueryRun>) -> QueryTurn {
+    /// Returns the measurements of `places` that have no rows; `None` if a shard has newer state.
+    async fn find_empty(
+        &mut self,
+        mut run: QueryRun,
+        mut places: BTreeSet<ClashPosition>,
+    ) -> Result<Option<BTreeSet<ClashPosition>>, Error> {
+        loop {
+            match self.next_piece(&mut run).await? {
+                Piece::Chunk(chunk) => remove_nonempty(&mut places, &chunk),
+                Piece::Stale => return Ok(None),
+                Piece::End => return Ok(Some(places)),
+            }
+        }
+    }
+
+    /// Emits the result. Returns `false` if a shard has newer state and the query must be planned
+    /// again.
+    async fn emit(&mut self, mut run: QueryRun) -> Result<bool, Error> {
+        loop {
+            match self.next_piece(&mut run).await? {
+                Piece::Chunk(_) if run.explain.is_some() => {}
+                Piece::Chunk(chunk) => {
+                    self.emitted = true;
+                    self.output.emit(chunk).await;
+                }
+                Piece::Stale if self.emitted => self.renew(&mut run).await?,
+                Piece::Stale => return Ok(false),
+                Piece::End => break,
+            }
+        }
+        if let Some(plan) = run.explain.take() {
+            drop(run);
+            let now_ns = self.io.with(|context| context.platform.now_ns())?;
+            self.output.emit(plan.chunk(self.query.session.now_ns, now_ns)).await;
+        }
+        Ok(true)
+    }
+
+    /// Prepares a partly returned result for newer state. The result does not include rows that
+    /// were added in the meantime. If shards were moved or a policy was dropped, the query fails,
+    /// because it could read rows twice or miss rows.
+    async fn renew(&self, run: &mut QueryRun) -> Result<(), Error> {
+        let loaded = self.load(true).await?;
+        self.check_policies(&loaded)?;
+        for (_, stamp) in run.streams.iter_mut().flatten() {
+            let found = loaded.iter().find(|found| found.schema(stamp.policy).is_some());
+            if !found.is_some_and(|found| found.renew(stamp)) {
+                return Err(Unavailable::Changing.into());
+            }
+        }
+        Ok(())
+    }
+
+    async fn next_piece(&mut self, run: &mut QueryRun) -> Result<Piece, Error> {
         loop {
             match run.next()? {
-                RunStep::Chunk(chunk) if self.nonempty.is_requested() => {
-                    self.nonempty.remove_nonempty(&chunk)
-                }
-                RunStep::Done if self.nonempty.is_requested() => {
-                    self.nonempty.settle();
-                    return self.load_all(context, false);
-                }
-                RunStep::Done => {
-                    let now_ns = context.platform.now_ns();
-                    let began_ns = self.session.now_ns;
-                    return Ok(Next::Reply(run.explain.map(|plan| plan.chunk(began_ns, now_ns))));
-                }
-                RunStep::Chunk(_) if run.explain.is_some() => {}
-                RunStep::Chunk(chunk) => {
-                    self.emitted = true;
-                    self.stage = QueryStage::Run { run, requested: Vec::new() };
-                    return Ok(Next::Reply(Some(chunk)));
-                }
-                RunStep::Need(needs) => return self.request_pages(context, run, needs),
-                RunStep::Pause => {
-                    self.stage = QueryStage::Run { run, requested: Vec::new() };
-                    return Ok(Next::Calls(vec![Request::pause(0)]));
+                RunStep::Chunk(chunk) => return Ok(Piece::Chunk(chunk)),
+                RunStep::Done => return Ok(Piece::End),
+                RunStep::Pause => drop(self.io.calls(vec![Request::pause(0)]).await),
+                RunStep::Need(needs) => {
+                    if !self.read_pages(run, needs).await? {
+                        self.retries.count()?;
+                        return Ok(Piece::Stale);
+                    }
+                    self.retries = Retries::default();
                 }
             }
         }
     }
 
-    fn request_pages(
-        &mut self,
-        context: &Context<'_>,
-        run: Box<QueryRun>,
+    /// Requests pages and passes them to `run`. Returns `false` if a shard has newer state.
+    async fn read_pages(
+        &self,
+        run: &mut QueryRun,
         needs: Vec<(StreamId, ToShard)>,
-    ) -> QueryTurn {
+    ) -> Result<bool, Error> {
+        let Query { question, session, sources, status, .. } = &self.query;
         let further = needs.iter().any(|(_, message)| resumes(message));
-        if further && !self.emitted {
-            self.reservation(context).become_long().map_err(QueryError::from)?;
-        }
-        let question = &self.question;
-        let describe = || (question.text(), run.shards());
-        let report = self.watch.report(context, &self.session, further, describe);
+        let report = self.io.with(|context| {
+            if further && !self.emitted {
+                self.reservation(context).become_long().map_err(QueryError::from)?;
+            }
+            let describe = || (question.text(), run.shards());
+            Ok::<_, Error>(status.report.report(context, session, further, describe))
+        })??;
         let (mut requested, mut requests) = (Vec::new(), Vec::new());
-        for (streams, mut message) in gather(needs, &run) {
+        for (streams, mut message) in gather(needs, run) {
             if let ToShard::Scan { query, .. } | ToShard::Summarise { query, .. } = &mut message {
-                *query = self.watch.precedence(run.reads.points());
+                *query = status.report.precedence(run.reads.points());
             }
             let shard = streams.first().and_then(|&stream| run.stream(stream));
             let Some((shard, _)) = shard else { continue };
@@ -359,63 +403,23 @@ impl Query {
             return Err(Error::unexpected_reply());
         }
         requests.extend(report);
-        self.session.work.rest();
-        self.stage = QueryStage::Run { run, requested };
-        Ok(Next::Calls(requests))
-    }
-
-    fn on_pages(
-        &mut self,
-        context: &mut Context<'_>,
-        mut run: Box<QueryRun>,
-        requested: Vec<Vec<StreamId>>,
-        mut replies: Replies,
-    ) -> QueryTurn {
-        let mut stale = false;
+        session.work.rest();
+        let mut replies = self.io.calls(requests).await;
         if replies.len() > requested.len()
             && replies.pop().is_some_and(live_query_report::is_killed)
         {
             return Err(Error::Interrupted);
         }
-        let databases: Vec<&str> = self.sources.iter().map(|s| s.database.as_str()).collect();
+        let databases: Vec<&str> = sources.iter().map(|s| s.database.as_str()).collect();
         let databases = databases.join(", ");
+        let mut is_current = true;
         for (streams, reply) in requested.into_iter().zip(replies) {
-            match shard_page(reply, &self.session.principal.name, &databases)? {
-                None => stale = true,
+            match shard_page(reply, &session.principal.name, &databases)? {
+                None => is_current = false,
                 Some(reply) => run.supply(&streams, reply)?,
             }
         }
-        if !stale {
-            self.retries = Retries::default();
-            return self.advance(context, run);
-        }
-        self.retries.count()?;
-        self.nonempty = NonemptyMeasurements::default();
-        self.paused = self.emitted.then_some(run);
-        self.load_all(context, true)
-    }
-
-    fn take_turn(&mut self, context: &mut Context<'_>, replies: Replies) -> QueryTurn {
-        match std::mem::replace(&mut self.stage, QueryStage::Finished) {
-            QueryStage::Start => self.begin(context),
-            QueryStage::Load(loading) => self.load(context, loading, replies),
-            QueryStage::Run { run, requested } if requested.is_empty() => {
-                self.advance(context, run)
-            }
-            QueryStage::Run { run, requested } => self.on_pages(context, run, requested, replies),
-            QueryStage::Unlist(end) => *end,
-            QueryStage::Finished => Ok(Next::Reply(None)),
-        }
-    }
-
-    pub(super) fn columns(&self) -> Option<&ResultColumns> {
-        self.columns.as_ref()
-    }
-
-    /// Stops the query. Returns the call that removes a listed query from the list.
-    pub fn abandon(&mut self) -> Option<Request> {
-        self.stage = QueryStage::Finished;
-        self.watch.end()
+        Ok(is_current)
     }
 }
 
@@ -444,33 +448,6 @@ impl ReadStatement {
         match self {
             Self::Select(select) => select.to_string(),
             Self::Show(show) => show.to_string(),
-        }
-    }
-}
-
-impl RoundMachine for Query {
-    type Reply = Option<SeriesChunk>;
-
-    fn round(&mut self) -> &mut Round {
-        &mut self.round
-    }
-
-    fn take_turn(&mut self, context: &mut Context<'_>, replies: Replies) -> QueryTurn {
-        let mut turn = self.take_turn(context, replies);
-        if !self.emitted && query_wait::may_restart(&turn, &self.session.reservation) {
-            (self.beginning, self.nonempty) =
-                (QueryWait::default(), NonemptyMeasurements::default());
-            turn = self.begin(context);
-        }
-        if let Ok(Next::Calls(_) | Next::Reply(Some(_))) = turn {
-            return turn;
-        }
-        match self.watch.end() {
-            Some(request) => {
-                self.stage = QueryStage::Unlist(Box::new(turn));
-                Ok(Next::Calls(vec![request]))
-            }
-            None => turn,
         }
     }
 }

@@ -16,77 +16,51 @@ use crate::query::error::QueryError;
 use crate::query::metadata::{self, MetaContext, MetaExecutor, MetaPolicy};
 use crate::query::result::SeriesChunk;
 
-#[derive(Debug, Default)]
-pub(super) enum NonemptyMeasurements {
-    #[default]
-    Unknown,
-    /// The measurements for which the shards have not reported rows yet.
-    Asked(BTreeSet<ClashPosition>),
-    /// The measurements without rows.
-    Known(BTreeSet<ClashPosition>),
+/// Returns the run that finds the measurements with rows, and the measurements to find; `None` if no
+/// measurement has conflicting types.
+pub(super) fn survey(
+    select: &SelectStatement,
+    session: &Session,
+    selected: &[SelectedPolicy<'_>],
+    reservation: &QueryReservation,
+    now_ns: i64,
+) -> Result<Option<(QueryRun, BTreeSet<ClashPosition>)>, QueryError> {
+    let schemas = schemas(selected, None);
+    let policies = views(selected, &schemas, now_ns);
+    let clashing = compile::clashing(select, session.defaults(), &policies);
+    if clashing.is_empty() {
+        return Ok(None);
+    }
+    let run = list_nonempty(&clashing, selected, reservation, now_ns)?;
+    Ok(Some((run, clashing.into_iter().collect())))
 }
 
-impl NonemptyMeasurements {
-    pub(super) fn is_requested(&self) -> bool {
-        matches!(self, Self::Asked(_))
-    }
-
-    pub(super) fn remove_nonempty(&mut self, chunk: &SeriesChunk) {
-        let Self::Asked(silent) = self else { return };
-        for row in chunk.strings() {
-            let Ok([name, _, position]) = <[String; 3]>::try_from(row) else { continue };
-            if let Ok(position) = position.parse() {
-                silent.remove(&(position, name));
-            }
+/// Removes the measurements for which the shards reported rows.
+pub(super) fn remove_nonempty(places: &mut BTreeSet<ClashPosition>, chunk: &SeriesChunk) {
+    for row in chunk.strings() {
+        let Ok([name, _, position]) = <[String; 3]>::try_from(row) else { continue };
+        if let Ok(position) = position.parse() {
+            places.remove(&(position, name));
         }
     }
+}
 
-    /// Ends the run: the remaining measurements have no rows.
-    pub(super) fn settle(&mut self) {
-        if let Self::Asked(silent) = self {
-            *self = Self::Known(std::mem::take(silent));
+/// Returns the schemas without the measurements in `empty`.
+pub(super) fn schemas(
+    selected: &[SelectedPolicy<'_>],
+    empty: Option<&BTreeSet<ClashPosition>>,
+) -> Vec<Rc<PolicySchema>> {
+    let schemas = selected.iter().filter_map(|of| Some(of.loaded.policy()?.1));
+    let schemas = schemas.enumerate().map(|(position, schema)| {
+        let own = || empty.into_iter().flatten().filter(|place| place.0 == position);
+        if own().next().is_none() {
+            return Rc::clone(schema);
         }
-    }
-
-    pub(super) fn schemas(&self, selected: &[SelectedPolicy<'_>]) -> Vec<Rc<PolicySchema>> {
-        let silent = match self {
-            Self::Known(silent) => Some(silent),
-            Self::Unknown | Self::Asked(_) => None,
-        };
-        let schemas = selected.iter().filter_map(|of| Some(of.loaded.policy()?.1));
-        let schemas = schemas.enumerate().map(|(position, schema)| {
-            let own = || silent.into_iter().flatten().filter(|place| place.0 == position);
-            if own().next().is_none() {
-                return Rc::clone(schema);
-            }
-            let mut schema = PolicySchema::clone(schema);
-            own().for_each(|(_, name)| drop(schema.measurements.remove(name)));
-            Rc::new(schema)
-        });
-        schemas.collect()
-    }
-
-    /// Returns the run that finds the measurements with rows; `None` if these measurements are
-    /// known or irrelevant.
-    pub(super) fn find_run(
-        &mut self,
-        select: &SelectStatement,
-        session: &Session,
-        selected: &[SelectedPolicy<'_>],
-        reservation: &QueryReservation,
-        now_ns: i64,
-    ) -> Option<Result<QueryRun, QueryError>> {
-        let Self::Unknown = self else { return None };
-        let schemas = self.schemas(selected);
-        let policies = views(selected, &schemas, now_ns);
-        let clashing = compile::clashing(select, session.defaults(), &policies);
-        if clashing.is_empty() {
-            return None;
-        }
-        let run = list_nonempty(&clashing, selected, reservation, now_ns);
-        *self = Self::Asked(clashing.into_iter().collect());
-        Some(run)
-    }
+        let mut schema = PolicySchema::clone(schema);
+        own().for_each(|(_, name)| drop(schema.measurements.remove(name)));
+        Rc::new(schema)
+    });
+    schemas.collect()
 }
 
 pub(super) fn views<'a>(

@@ -1,7 +1,9 @@
 //! Plans a SELECT: compiles it against the schemas of its policies, and determines the shards of
 //! each scan.
 
-use super::nonempty_measurements::{NonemptyMeasurements, views};
+use std::collections::BTreeSet;
+
+use super::nonempty_measurements::{schemas, views};
 use super::shard_pages::{Merge, PlannedRun, QueryRun, ReadCounts};
 use super::sources::{SelectedPolicy, counts, shards_of};
 use crate::admission::QueryReservation;
@@ -11,7 +13,7 @@ use crate::coordinator::session::Session;
 use crate::influxql::ast::SelectStatement;
 use crate::model::configurable_limits::Limit;
 use crate::model::limits::UNLIMITED;
-use crate::query::compile;
+use crate::query::compile::{self, ClashPosition};
 use crate::query::error::QueryError;
 use crate::query::executor::{Executor, RowPosition};
 use crate::query::plan::PlannedScan;
@@ -21,14 +23,15 @@ pub(super) struct SelectPlanner<'a> {
     pub(super) select: &'a SelectStatement,
     pub(super) session: &'a Session,
     pub(super) explain: Option<bool>,
-    pub(super) nonempty: &'a NonemptyMeasurements,
+    /// The measurements without rows, if they are known.
+    pub(super) empty: Option<&'a BTreeSet<ClashPosition>>,
     pub(super) after: Option<&'a RowPosition>,
     pub(super) reservation: &'a QueryReservation,
 }
 
 impl SelectPlanner<'_> {
     pub(super) fn plan(&self, selected: &[SelectedPolicy<'_>]) -> Result<PlannedRun, QueryError> {
-        let schemas = self.nonempty.schemas(selected);
+        let schemas = schemas(selected, self.empty);
         let platform = self.context.platform;
         let policies = views(selected, &schemas, platform.now_ns());
         let plan = compile::compile(

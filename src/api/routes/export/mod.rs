@@ -26,6 +26,7 @@ use crate::coordinator::error::Error;
 use crate::coordinator::load_schemas::{Load, Loaded, Want};
 use crate::coordinator::query::Query;
 use crate::coordinator::session::Session;
+use crate::coordinator::statement::Execution;
 use crate::coordinator::{Context, Machine, Task};
 use crate::influxql::ast::Statement;
 use crate::influxql::bound_params::Params;
@@ -35,7 +36,6 @@ use crate::model::grant::PermissionKind;
 use crate::model::limits::{CALLS_RESERVED, EXPORTED_LINE_BYTES, REPLY_PIECE_BYTES};
 use crate::model::value::FieldValue;
 use crate::protocol::call::{Call, Reply, Step, counted};
-use crate::protocol::round::Round;
 use crate::query::executor::RowPosition;
 use crate::query::result::{ResultColumn, SeriesChunk};
 use crate::response::number::json_float;
@@ -113,11 +113,11 @@ struct Exporting {
     windows: Vec<Window>,
     ahead: VecDeque<Window>,
     policy: String,
-    current: Option<Box<Query>>,
+    current: Option<Execution>,
     position: Option<Position>,
-    /// The call that removes the query from the list of running queries. A response that ends early
-    /// makes this call first.
-    ending: Option<Round>,
+    /// Whether the response ends early, after the reply to the call that removes the query from the
+    /// list of running queries.
+    is_ending: bool,
     /// The number of calls that the platform has counted so far.
     calls: usize,
     out: Vec<u8>,
@@ -170,19 +170,20 @@ impl Exporting {
             ahead: VecDeque::new(),
             policy: String::new(),
             current: None,
-            ending: None,
+            is_ending: false,
             calls: 0,
             out: Vec::new(),
             delivery: Delivery::default(),
         })
     }
 
-    fn step(&mut self, context: &mut Context<'_>, mut reply: Option<Reply>) -> ApiResult<Action> {
-        if let Some(round) = &mut self.ending {
-            return Ok(match round.resume(reply) {
-                Some(_) => self.end(),
-                None => Action::Calls(Vec::new()),
-            });
+    fn step(
+        &mut self,
+        context: &mut Context<'_>,
+        mut reply: Option<Reply>,
+    ) -> ApiResult<Action> {
+        if self.is_ending {
+            return Ok(self.end());
         }
         if let Some(action) = self.load(context, &mut reply)? {
             return Ok(action);
@@ -241,10 +242,9 @@ impl Exporting {
     }
 
     fn abandon(&mut self) -> Vec<Call> {
-        let request = self.current.take().and_then(|mut query| query.abandon());
-        request.map_or_else(Vec::new, |request| {
-            self.ending.insert(Round::default()).start(vec![request])
-        })
+        let calls = self.current.take().map_or_else(Vec::new, Execution::abandon);
+        self.is_ending = !calls.is_empty();
+        calls
     }
 
     /// Loads the policy's schema. Returns an action while loading.
@@ -280,7 +280,7 @@ impl Exporting {
         Ok(None)
     }
 
-    fn next_query(&mut self) -> ApiResult<Option<Box<Query>>> {
+    fn next_query(&mut self) -> ApiResult<Option<Execution>> {
         let measurement = match &self.position {
             Some(position) if !self.ahead.is_empty() => position.measurement.clone(),
             _ => {
@@ -296,7 +296,7 @@ impl Exporting {
         Ok(Some(query))
     }
 
-    fn query(&self, position: &Position) -> ApiResult<Box<Query>> {
+    fn query(&self, position: &Position) -> ApiResult<Execution> {
         let Position { measurement, window, row, .. } = position;
         let from = format!("{}.{}", quote::ident(&self.policy), quote::ident(measurement));
         let text = format!("SELECT *::field FROM {from}{} GROUP BY *", window.condition());
@@ -307,7 +307,7 @@ impl Exporting {
             )));
         };
         let query = Query::select(*select, self.session.clone()).map_err(Error::from)?;
-        Ok(Box::new(query.after(row.clone())))
+        Ok(query.after(row.clone()).into())
     }
 
     fn piece(&mut self) -> Action {

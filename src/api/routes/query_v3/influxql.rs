@@ -113,7 +113,7 @@ impl Handler for InfluxqlHandler {
 
     fn abandon(&mut self) -> Vec<Call> {
         let execution = self.querying.as_mut().and_then(|querying| querying.execution.take());
-        execution.map_or_else(Vec::new, |mut execution| execution.abandon())
+        execution.map_or_else(Vec::new, Execution::abandon)
     }
 }
 
@@ -202,9 +202,9 @@ impl TableQuery {
         let writer = match self.writer.take() {
             Some(writer) => writer,
             None => {
-                let selected = self.execution.as_ref().and_then(Execution::columns);
+                let selected = self.execution.as_ref().and_then(Execution::take_columns);
                 let layout = match (selected, chunk) {
-                    (Some(columns), _) => Layout::of_select(columns),
+                    (Some(columns), _) => Layout::of_select(&columns),
                     (None, Some(chunk)) => Layout::of_chunk(chunk),
                     (None, None) => self.empty.clone(),
                 };
