@@ -373,7 +373,7 @@ impl Statement {
         let reservation = self.reservation()?;
         let (requested, further) = self.scans.pages_to_request(&reservation, ahead);
         let describe = || (self.question.text.clone(), self.scans.shards());
-        let mut watch = self.watch.borrow_mut();
+        let watch = self.watch.borrow_mut();
         let report =
             self.io.with(|context| watch.report(context, &self.session, further, describe))?;
         let query = watch.precedence(self.points);

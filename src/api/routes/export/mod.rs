@@ -177,11 +177,7 @@ impl Exporting {
         })
     }
 
-    fn step(
-        &mut self,
-        context: &mut Context<'_>,
-        mut reply: Option<Reply>,
-    ) -> ApiResult<Action> {
+    fn step(&mut self, context: &mut Context<'_>, mut reply: Option<Reply>) -> ApiResult<Action> {
         if self.is_ending {
             return Ok(self.end());
         }
