@@ -58,7 +58,10 @@ impl Explain {
     pub(super) fn add(&mut self, stream: StreamId, page: &ReadStats) {
         let scan = self.scans.get_mut(stream.scan as usize);
         if let Some(cost) = scan.and_then(|scan| scan.costs.get_mut(stream.shard as usize)) {
-            cost.add_page(page);
+            match self.analyze {
+                true => cost.add_page(page),
+                false => cost.add_plan(page),
+            }
         }
     }
 
@@ -88,13 +91,7 @@ impl Explain {
                 let entry = entries.iter_mut().find(|entry| (entry.0, entry.1) == what);
                 let Some((_, _, shards, sum)) = entry else { continue };
                 *shards = scan.costs.len().max(*shards);
-                for cost in &scan.costs {
-                    sum.series += cost.series;
-                    sum.cached_rows += cost.cached_rows;
-                    sum.files += cost.files;
-                    sum.blocks += cost.blocks;
-                    sum.block_bytes += cost.block_bytes;
-                }
+                scan.costs.iter().for_each(|cost| sum.add_plan(cost));
             }
         }
         let mut lines = Vec::new();

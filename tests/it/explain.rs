@@ -1,5 +1,10 @@
 //! Tests the costs that EXPLAIN ANALYZE reports for pages.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
+use tidemark::protocol::call::Address;
+
 use crate::product::Product;
 
 /// Returns the lines of the result that contain no time.
@@ -136,4 +141,26 @@ fn explain_of_many_groups_bounds_stack() {
     }
     let tree = lines(&mut product, "EXPLAIN ANALYZE SELECT v FROM m GROUP BY host");
     assert!((50_000..60_000).contains(&number(&tree, "─ rows_read")), "{tree:?}");
+}
+
+#[test]
+fn explain_counts_series_in_pages() {
+    let mut product = Product::with(&[("DEFAULT_SHARDS", "1")]);
+    product.query("d", "CREATE DATABASE d");
+    for first in (0..60_000).step_by(5_000) {
+        let line = |n: usize| format!("m,host=h{n} v={n} {n}");
+        product.write("d", &(first..first + 5_000).map(line).collect::<Vec<_>>().join("\n"));
+    }
+    let calls = Rc::new(Cell::new(0));
+    let counter = Rc::clone(&calls);
+    product.watch_calls(Box::new(move |to| {
+        counter.set(counter.get() + u32::from(matches!(to, Address::Shard(_))));
+    }));
+    for (condition, series) in [("", 60_000), (" WHERE host =~ /9999$/", 6)] {
+        calls.set(0);
+        let plan = lines(&mut product, &format!("EXPLAIN SELECT v FROM m{condition}"));
+        assert_eq!(number(&plan, "NUMBER OF SERIES"), series, "{plan:?}");
+        assert_eq!(number(&plan, "CACHED VALUES"), 60_000, "{plan:?}");
+        assert_eq!(calls.get() / 2, 2, "pages with{condition}");
+    }
 }

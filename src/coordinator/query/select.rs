@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::nonempty_measurements::{schemas, views};
-use super::shard_pages::{Merge, PlannedRun, QueryRun, ReadCounts};
+use super::shard_pages::{Merge, PlanPages, PlannedRun, QueryRun, ReadCounts};
 use super::sources::{SelectedPolicy, counts, shards_of};
 use crate::admission::QueryReservation;
 use crate::coordinator::Context;
@@ -72,7 +72,8 @@ impl SelectPlanner<'_> {
         if self.explain == Some(false)
             || (self.explain.is_none() && limits[0] < u64::from(UNLIMITED))
         {
-            merge = Some(Merge::Plan(plan.scans.iter().map(|s| s.request.clone()).collect()));
+            let requests = plan.scans.iter().map(|scan| scan.request.clone()).collect();
+            merge = Some(Merge::Plan(PlanPages::new(requests, &counts(&streams))));
         }
         if self.explain != Some(false) {
             let mut executor = Box::new(Executor::new(
@@ -89,7 +90,7 @@ impl SelectPlanner<'_> {
                 None => merge = Some(Merge::Rows(executor)),
             }
         }
-        let merge = merge.unwrap_or(Merge::Plan(Vec::new()));
+        let merge = merge.unwrap_or(Merge::Plan(PlanPages::default()));
         let reads = ReadCounts::new(limits, afterwards);
         let run = QueryRun { merge, streams, explain, reads };
         Ok(PlannedRun {

@@ -14,7 +14,7 @@ use crate::query::metadata::{MetaExecutor, MetaStep};
 use crate::query::result::{ResultColumns, SeriesChunk};
 use crate::scan::page::ScanPage;
 use crate::scan::reader::ReadStats;
-use crate::scan::request::ScanRequest;
+use crate::scan::request::{Position, ScanRequest};
 
 /// The shards of each scan, and the merge of the shards' replies.
 #[derive(Debug)]
@@ -82,9 +82,41 @@ impl ReadCounts {
 pub(super) enum Merge {
     Rows(Box<Executor>),
     Summaries(Box<MetaExecutor>),
-    /// A plan without rows: for EXPLAIN, or to count series for a limit. The list contains the
-    /// scans that have not been requested yet.
-    Plan(Vec<ScanRequest>),
+    /// A plan without rows: for EXPLAIN, or to count series for a limit.
+    Plan(PlanPages),
+}
+
+/// The pages of a plan that have not arrived yet.
+#[derive(Debug, Default)]
+pub(super) struct PlanPages {
+    scans: Vec<ScanRequest>,
+    /// The position of the next page of each shard and scan.
+    open: BTreeMap<StreamId, Option<Position>>,
+}
+
+impl PlanPages {
+    /// `shards[i]` is the number of shards that scan `i` reads.
+    pub(super) fn new(scans: Vec<ScanRequest>, shards: &[u32]) -> Self {
+        let of_scan = |(scan, &shards): (u32, &u32)| {
+            (0..shards).map(move |shard| (StreamId { scan, shard }, None))
+        };
+        Self { scans, open: (0..).zip(shards).flat_map(of_scan).collect() }
+    }
+
+    fn needs(&self) -> impl Iterator<Item = (StreamId, ScanRequest)> {
+        self.open.iter().filter_map(|(&id, position)| {
+            let mut request = self.scans.get(id.scan as usize)?.clone();
+            request.resume.position.clone_from(position);
+            Some((id, request))
+        })
+    }
+
+    fn supply(&mut self, id: StreamId, position: Option<Position>) {
+        match position {
+            Some(position) => self.open.insert(id, Some(position)),
+            None => self.open.remove(&id),
+        };
+    }
 }
 
 pub(super) enum RunStep {
@@ -153,15 +185,12 @@ impl QueryRun {
 
     pub(super) fn next(&mut self) -> Result<RunStep, QueryError> {
         match &mut self.merge {
-            Merge::Plan(scans) => {
-                let mut needs = Vec::new();
-                for ((scan, shards), request) in (0..).zip(&self.streams).zip(scans.drain(..)) {
-                    for ((_, stamp), shard) in shards.iter().zip(0..) {
-                        let (stamp, request) = (*stamp, request.clone());
-                        let id = StreamId { scan, shard };
-                        needs.push((id, ToShard::Explain { stamp, request }));
-                    }
-                }
+            Merge::Plan(pages) => {
+                let explain = |(id, request)| {
+                    let stamp = stamp(&self.streams, id)?;
+                    Some((id, ToShard::Explain { stamp, request }))
+                };
+                let needs: Vec<_> = pages.needs().filter_map(explain).collect();
                 if let (true, Some(executor)) = (needs.is_empty(), self.reads.afterwards.take()) {
                     self.merge = Merge::Rows(executor);
                     return self.next();
@@ -222,7 +251,10 @@ impl QueryRun {
         }
         self.reads.add(stream, &page.stats, matches!(self.merge, Merge::Plan(_)))?;
         match &mut self.merge {
-            Merge::Plan(_) => Ok(()),
+            Merge::Plan(pages) => {
+                pages.supply(stream, page.position);
+                Ok(())
+            }
             Merge::Rows(executor) => Ok(executor.supply(stream, page)?),
             Merge::Summaries(_) => Err(Error::unexpected_reply()),
         }

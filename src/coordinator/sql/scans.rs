@@ -37,8 +37,8 @@ struct Scan {
     request: ScanRequest,
     shards: Vec<(ObjectId, Stamp)>,
     progress: Progress,
-    /// The shards whose series are not counted yet for a limit.
-    uncounted: Vec<usize>,
+    /// The shards whose series are not all counted yet for a limit, with the next position.
+    uncounted: Vec<(usize, Resume)>,
     series: u64,
     is_wanted: bool,
     /// Whether SQL requested a page after the first page. If so, SQL probably needs all pages.
@@ -160,7 +160,10 @@ impl Scans {
             number: scan.scan,
             request,
             progress,
-            uncounted: (0..shards.len()).filter(|_| counts_series).collect(),
+            uncounted: match counts_series {
+                true => (0..shards.len()).map(|shard| (shard, Resume::default())).collect(),
+                false => Vec::new(),
+            },
             shards,
             series: 0,
             is_wanted: true,
@@ -217,7 +220,7 @@ impl Scans {
             let Some(scan) = self.0.pop_front() else { break };
             let counts = !scan.uncounted.is_empty();
             let open: Vec<(usize, Resume)> = match counts {
-                true => scan.uncounted.iter().map(|&at| (at, Resume::default())).collect(),
+                true => scan.uncounted.clone(),
                 false => (0..scan.shards.len())
                     .filter_map(|shard| Some((shard, scan.next(shard)?)))
                     .collect(),
@@ -239,7 +242,12 @@ impl Scans {
         let scan = self.0.iter().find(|scan| scan.number == requested.scan)?;
         let (shard, stamp) = scan.shards.get(requested.shard)?;
         let message = match requested.counts {
-            true => ToShard::Explain { stamp: *stamp, request: scan.request.clone() },
+            true => {
+                let mut open = scan.uncounted.iter();
+                let (_, resume) = open.find(|(shard, _)| *shard == requested.shard)?;
+                let request = ScanRequest { resume: resume.clone(), ..scan.request.clone() };
+                ToShard::Explain { stamp: *stamp, request }
+            }
             false => {
                 let (resume, piece_bytes) = (scan.next(requested.shard)?, requested.piece_bytes);
                 let request = ScanRequest { resume, piece_bytes, ..scan.request.clone() };
@@ -256,10 +264,14 @@ impl Scans {
     ) -> Result<PageResult, Error> {
         let scan = self.find(requested.scan)?;
         if requested.counts {
-            let FromShard::Scanned { stats, .. } = reply else {
+            let FromShard::Scanned { stats, position, .. } = reply else {
                 return Err(Error::unexpected_reply());
             };
-            scan.uncounted.retain(|&shard| shard != requested.shard);
+            scan.uncounted.retain(|(shard, _)| *shard != requested.shard);
+            if position.is_some() {
+                let resume = Resume { position, ..Resume::default() };
+                scan.uncounted.push((requested.shard, resume));
+            }
             scan.series += stats.series;
             return Ok(PageResult { series: scan.series, ..PageResult::default() });
         }

@@ -13,6 +13,7 @@ mod aggregates;
 mod bounds;
 mod dense;
 pub mod error;
+mod explain;
 mod factory;
 pub mod gathered;
 mod groups;
@@ -38,7 +39,7 @@ pub mod window;
 
 use error::ScanError;
 use page::{ScanPage, SummaryPage};
-use reader::{ReadStats, Reader};
+use reader::Reader;
 use request::{ScanRequest, SummaryRequest};
 
 pub use page::{PageLimits, SummaryLimits, TileLimits};
@@ -55,9 +56,12 @@ pub fn scan(
     whole::piece(reader, request, limits)
 }
 
-/// Returns the amount of data that a scan would read, without reading rows.
-pub fn explain(reader: &dyn Reader, request: &ScanRequest) -> Result<ReadStats, ScanError> {
-    slice::explain(reader, request)
+/// Returns a page without groups. Its statistics are the amount of data that a scan would read.
+///
+/// # Errors
+/// Returns [`ScanError`] if a part cannot be read or the request is invalid.
+pub fn explain(reader: &dyn Reader, request: &ScanRequest) -> Result<ScanPage, ScanError> {
+    explain::page(reader, request)
 }
 
 /// Returns one page of a summary (for SHOW statements).

@@ -276,6 +276,15 @@ impl ReadStats {
         self.rows_scanned.saturating_sub(self.rows_kept) + self.bytes_decoded + self.filter_cells
     }
 
+    /// Adds the costs of a further page of a plan (EXPLAIN).
+    pub fn add_plan(&mut self, page: &Self) {
+        self.series += page.series;
+        self.cached_rows += page.cached_rows;
+        self.files += page.files;
+        self.blocks += page.blocks;
+        self.block_bytes += page.block_bytes;
+    }
+
     /// Adds the costs of a further page. Replaces the fields that describe the scan as a whole.
     pub fn add_page(&mut self, page: &Self) {
         let Self {

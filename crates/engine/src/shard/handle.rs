@@ -6,7 +6,6 @@ use super::usage::Counts;
 use crate::protocol::envelope::Wire;
 use crate::protocol::host::Unavailable;
 use crate::protocol::shard::{FromShard, ShardRefusal, Stamp, Stats, ToShard};
-use crate::scan::page::ScanPage;
 use crate::scan::request::ScanRequest;
 use crate::store::Store;
 use tidemark_model::bug;
@@ -67,9 +66,9 @@ impl<S: Store> Shard<S> {
                     (stamp, now_ns),
                     Counts::of_page(false),
                     |shard| shard.explain(request, stamp),
-                    |stats| stats.cells,
+                    |page| page.stats.cells,
                 )
-                .map(|stats| FromShard::scanned(&ScanPage { stats, ..ScanPage::default() })),
+                .map(|page| FromShard::scanned(&page)),
             ToShard::Summarise { stamp, request, .. } => self
                 .metered(
                     (stamp, now_ns),

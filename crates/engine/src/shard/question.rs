@@ -8,7 +8,7 @@ use crate::memtable::Memtable;
 use crate::protocol::shard::Stamp;
 use crate::scan::error::ScanError;
 use crate::scan::page::{ScanPage, SummaryPage};
-use crate::scan::reader::{ReadStats, Reader};
+use crate::scan::reader::Reader;
 use crate::scan::request::{ScanRequest, SummaryRequest};
 use crate::scan::{PageLimits, SummaryLimits, explain, scan, summarise};
 use crate::store::Store;
@@ -34,8 +34,8 @@ impl<S: Store> Shard<S> {
         Ok(page)
     }
 
-    /// Returns the statistics that a scan would have, without running the scan.
-    pub fn explain(&mut self, request: &ScanRequest, stamp: &Stamp) -> Result<ReadStats, Refusal> {
+    /// Returns one page of the statistics that a scan would have, without running the scan.
+    pub fn explain(&mut self, request: &ScanRequest, stamp: &Stamp) -> Result<ScanPage, Refusal> {
         self.with_reader(stamp, &[request.measurement], |reader| explain(reader, request))
     }
 

@@ -13,11 +13,7 @@ mod deleted;
 mod first_groups;
 mod tiled;
 
-use std::collections::HashSet;
-use std::hash::BuildHasher;
 use std::rc::Rc;
-
-use foldhash::fast::FixedState;
 
 use self::batch::{Batch, Chosen, keep_few, read};
 use self::deleted::Deleted;
@@ -28,7 +24,7 @@ use super::groups::{GROUPS_PER_PIECE_MAX, Groups};
 use super::keys::{KeyFilter, NextSeries, SeriesTags};
 use super::page::{CELLS_PER_PIECE_MAX, PageLimits, SERIES_CELLS, SKIPPED_STEP_CELLS, ScanPage};
 use super::predicate::{self, Filter, Mask};
-use super::reader::{ReadStats, Reader, Rows as Merged, Stored};
+use super::reader::{ReadStats, Reader, Rows as Merged};
 use super::request::{AggregateCall, AuxColumn, Input, Output, Position, ScanRequest};
 use super::run::{Rows, Run};
 use super::stretches::Stretches;
@@ -454,28 +450,4 @@ impl Walk<'_> {
         }
         Ok(())
     }
-}
-
-pub(super) fn explain(reader: &dyn Reader, request: &ScanRequest) -> Result<ReadStats, ScanError> {
-    let filter = Filter::compile(request.predicate.as_ref())?;
-    let stored = reader.stored(request.measurement, request.time)?;
-    let mut tags = SeriesTags::new(reader.tag_order(request.measurement)?);
-    let condition = (&filter, request.predicate.as_ref());
-    let keys = KeyFilter::new(request.measurement, Direction::Ascending, condition, tags.order());
-    let stretches = reader.stretches(request.time)?;
-    // A series counts once, even if several stretches contain it.
-    let mut seen: HashSet<u64, FixedState> = HashSet::default();
-    let (mut series, mut keys_read) = (0, 0);
-    for &stretch in &stretches {
-        let measurement = [request.measurement];
-        let mut merge = reader.merge(&measurement, stretch, Direction::Ascending, &keys.first())?;
-        while let Some(key) = keys.next_matching(&mut merge, &mut tags)? {
-            keys_read += 1;
-            let mut is_new = || seen.insert(FixedState::default().hash_one(&key));
-            series += u64::from(stretches.len() == 1 || is_new());
-        }
-    }
-    let Stored { files, blocks, block_bytes, cached_rows } = stored;
-    let cells = keys_read;
-    Ok(ReadStats { series, files, blocks, block_bytes, cached_rows, cells, ..reader.stats() })
 }

@@ -14,7 +14,7 @@ use super::request::{
     AggregateCall, AggregateFunction, Input, Operand, Output, Predicate, ResultPosition, Resume,
     ScanRequest,
 };
-use super::{PageLimits, TileLimits, scan};
+use super::{PageLimits, TileLimits, explain, scan};
 use naive::{Answer, Point};
 use tidemark_model::bug;
 use tidemark_model::ids::ColumnId;
@@ -352,6 +352,60 @@ fn a_page_passes_a_limited_number_of_excluded_series() {
             }
         }
         assert_eq!((count, found), (pages, 1), "{series} series");
+    }
+}
+
+#[test]
+fn a_plan_reads_a_limited_number_of_series_per_page() {
+    let (tag, field) = (ColumnId(1), ColumnId(10));
+    let row = |host: u64| Write {
+        tags: vec![(tag, format!("h{host}"))],
+        time_ns: 7,
+        fields: vec![(field, FieldValue::Integer(1))],
+    };
+    let is_999 = Predicate::Matches {
+        operand: Box::new(Operand::Tag(tag)),
+        regex: "^h999$".to_owned(),
+        negated: false,
+    };
+    // Both stretches of the source contain all series.
+    for (predicate, series, pages) in [
+        (Some(&is_999), 1_000, 1),
+        (Some(&is_999), 70_000, 3),
+        (None, 25_000, 1),
+        (None, 60_000, 3),
+    ] {
+        let mut source = VectorReader::new(vec![tag], 1);
+        source.add(&(0..series).map(row).collect::<Vec<_>>());
+        let mut request = ScanRequest {
+            measurement: MEASUREMENT,
+            time: TimeRange::ALL,
+            predicate: predicate.cloned(),
+            group_by: Vec::new(),
+            descending: false,
+            output: Output::Rows {
+                fields: Vec::new(),
+                tags: vec![tag],
+                limit: None,
+                every_row: false,
+            },
+            resume: Resume::default(),
+            piece_bytes: PIECE_BYTES_MAX,
+            groups_max: None,
+        };
+        let (mut count, mut found) = (0, 0);
+        loop {
+            let page = explain(&source, &request).unwrap();
+            count += 1;
+            found += page.stats.series;
+            assert!(page.stats.cells <= 50_002);
+            request.resume.position = page.position;
+            if request.resume.position.is_none() {
+                break;
+            }
+        }
+        let expected = if predicate.is_some() { 1 } else { series };
+        assert_eq!((count, found), (pages, expected), "{series} series");
     }
 }
 

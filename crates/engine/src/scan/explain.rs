@@ -1,0 +1,79 @@
+//! Counts the series and the stored data that a scan would read, without reading rows.
+
+use std::collections::BTreeSet;
+
+use super::error::ScanError;
+use super::keys::{KeyFilter, NextSeries, SKIPPED_PER_STEP, SeriesTags};
+use super::page::ScanPage;
+use super::predicate::Filter;
+use super::reader::{ReadStats, Reader, Stored};
+use super::request::{Position, ScanRequest};
+use crate::merge::cursor::Direction;
+use crate::merge::key::SeriesKey;
+
+/// The maximum number of series keys that a page reads, including the keys of excluded series.
+const KEYS_MAX: u64 = 50_000;
+
+/// Returns a page without groups. Its position is the last series that was counted.
+pub(super) fn page(reader: &dyn Reader, request: &ScanRequest) -> Result<ScanPage, ScanError> {
+    let order = reader.tag_order(request.measurement)?;
+    let (mut last, mut stored) = (None, Stored::default());
+    match &request.resume.position {
+        Some(position) => {
+            let key = SeriesKey::from_bytes(position.series.clone());
+            let key = key.filter(|_| order.starts_with(&position.order));
+            last = Some(key.ok_or(ScanError::Reordered)?);
+        }
+        // Only the first page describes the stored data.
+        None => stored = reader.stored(request.measurement, request.time)?,
+    }
+    let filter = Filter::compile(request.predicate.as_ref())?;
+    let condition = (&filter, request.predicate.as_ref());
+    let keys = KeyFilter::new(request.measurement, Direction::Ascending, condition, &order);
+    let mut tags = SeriesTags::new(order);
+    let stretches = reader.stretches(request.time)?;
+    let keys_max = KEYS_MAX / (stretches.len() as u64).max(1);
+    let from = last.clone().unwrap_or_else(|| keys.first());
+    // A series counts once, even if several stretches contain it.
+    let (mut series, mut end, mut matching) = (BTreeSet::new(), None, 0);
+    for &stretch in &stretches {
+        let measurement = [request.measurement];
+        let mut merge = reader.merge(&measurement, stretch, Direction::Ascending, &from)?;
+        let mut keys_read = 0;
+        loop {
+            let key = match keys.next(&mut merge, &mut tags)? {
+                NextSeries::Matching(key) => {
+                    keys_read += 1;
+                    matching += 1;
+                    series.insert(key.clone());
+                    key
+                }
+                NextSeries::Skipped(key) => {
+                    keys_read += SKIPPED_PER_STEP;
+                    key
+                }
+                NextSeries::End => break,
+            };
+            // The page ends at the same key in all stretches.
+            if end.as_ref().is_some_and(|end| key >= *end) {
+                break;
+            }
+            if keys_read > keys_max {
+                end = Some(key);
+                break;
+            }
+        }
+    }
+    series.retain(|key| Some(key) != last.as_ref() && end.as_ref().is_none_or(|end| key <= end));
+    let Stored { files, blocks, block_bytes, cached_rows } = stored;
+    let (cells, series) = (matching, series.len() as u64);
+    let stats =
+        ReadStats { series, files, blocks, block_bytes, cached_rows, cells, ..reader.stats() };
+    let position = end.map(|end| Position {
+        order: tags.order().to_vec(),
+        stretch: request.time,
+        series: end.as_bytes().to_vec(),
+        time_ns: None,
+    });
+    Ok(ScanPage { position, stats, ..ScanPage::default() })
+}
