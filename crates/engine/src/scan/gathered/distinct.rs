@@ -9,9 +9,11 @@ impl Gathered for Distinct {
     fn evaluate(&self, points: &Points<'_>) -> Outcome {
         let mut rows = by_value(points);
         rows.dedup_by(|b, a| compare(points.values, *a, *b).is_eq());
-        // The sort is stable, so values of the same time remain in value order.
+        // The times of all rows ascend or descend, so the second sort takes linear time.
+        rows.sort_unstable();
         let time = |row: u32| points.times_ns.get(row as usize);
-        rows.sort_by(|&a, &b| time(a).cmp(&time(b)));
+        let value = |a, b| compare(points.values, a, b);
+        rows.sort_by(|&a, &b| time(a).cmp(&time(b)).then_with(|| value(a, b)));
         Outcome::Rows(rows)
     }
 }

@@ -57,7 +57,24 @@ pub(super) fn by_value(points: &Points<'_>) -> Vec<u32> {
 pub(super) fn nth_by_value(points: &Points<'_>, place: usize) -> Option<u32> {
     match keys(points.values) {
         Some(mut keys) => (place < keys.len()).then(|| keys.select_nth_unstable(place).1.1),
-        None => by_value(points).get(place).copied(),
+        None => {
+            let mut rows: Vec<u32> = (0..points.values.len() as u32).collect();
+            let order = |a: &u32, b: &u32| compare(points.values, *a, *b).then(a.cmp(b));
+            (place < rows.len()).then(|| *rows.select_nth_unstable_by(place, order).1)
+        }
+    }
+}
+
+/// Keeps the first `count` rows by `order`, in any order. The time is linear. Different rows must
+/// not be equal.
+pub(super) fn select_first(
+    rows: &mut Vec<u32>,
+    count: usize,
+    order: impl Fn(&u32, &u32) -> Ordering,
+) {
+    if count < rows.len() {
+        rows.select_nth_unstable_by(count, order);
+        rows.truncate(count);
     }
 }
 

@@ -3,7 +3,7 @@
 
 use xxhash_rust::xxh64::xxh64;
 
-use super::points::{Gathered, Outcome, Points};
+use super::points::{Gathered, Outcome, Points, select_first};
 use tidemark_model::bug::OrBug;
 
 pub(super) struct Sample {
@@ -27,9 +27,8 @@ impl Gathered for Sample {
         let mut rows: Vec<u32> = (0..points.values.len() as u32).collect();
         let drawn: Vec<_> = rows.iter().map(|&row| draw(row)).collect();
         let key = |row: u32| drawn.get(row as usize);
-        rows.sort_by(|&a, &b| key(a).cmp(&key(b)));
-        rows.truncate(self.count as usize);
-        rows.sort();
+        select_first(&mut rows, self.count as usize, |a, b| key(*a).cmp(&key(*b)).then(a.cmp(b)));
+        rows.sort_unstable();
         Outcome::Rows(rows)
     }
 }

@@ -2,11 +2,11 @@
 //! time order. Among equal values, the earlier point is chosen.
 
 use std::cmp::Ordering;
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
 
-use super::points::{Gathered, Outcome, Points, compare};
+use super::points::{Gathered, Outcome, Points, compare, select_first};
 
 pub(super) struct Top(pub(super) u32);
 
@@ -27,14 +27,21 @@ impl Gathered for Bottom {
 /// Returns at most one row per tag combination, in time order. Rows with the same time are sorted
 /// by `order`.
 fn extremes(points: &Points<'_>, count: u32, order: impl Fn(u32, u32) -> Ordering) -> Outcome {
+    // Equal values are in time order.
+    let order = |a: &u32, b: &u32| order(*a, *b).then(a.cmp(b));
     let mut rows: Vec<u32> = (0..points.values.len() as u32).collect();
-    rows.sort_by(|&a, &b| order(a, b));
     if !points.combinations.is_empty() {
-        let mut seen: HashSet<Option<&u32>, FixedState> = HashSet::default();
-        rows.retain(|&row| seen.insert(points.combinations.get(row as usize)));
+        let mut best: HashMap<Option<&u32>, u32, FixedState> = HashMap::default();
+        for row in rows {
+            let best = best.entry(points.combinations.get(row as usize)).or_insert(row);
+            if order(&row, best).is_lt() {
+                *best = row;
+            }
+        }
+        rows = best.into_values().collect();
     }
-    rows.truncate(count as usize);
+    select_first(&mut rows, count as usize, order);
     let time = |row: u32| points.times_ns.get(row as usize);
-    rows.sort_by(|&a, &b| time(a).cmp(&time(b)));
+    rows.sort_by(|a, b| time(*a).cmp(&time(*b)).then_with(|| order(a, b)));
     Outcome::Rows(rows)
 }
