@@ -23,11 +23,15 @@ pub(super) struct CallExecutor {
 }
 
 impl CallExecutor {
-    pub(super) fn new(plan: &CallPlan, limiter: Limiter, room: &QueryReservation) -> Self {
+    pub(super) fn new(
+        plan: &CallPlan,
+        limiter: Limiter,
+        room_and_work: (&QueryReservation, &Work),
+    ) -> Self {
         Self {
             streams: plan.transforms.iter().map(Transform::start).collect(),
             limiter,
-            gathered: GatherExecutor::new(room),
+            gathered: GatherExecutor::new(room_and_work),
             series: None,
             finished_streams: 0,
             left: None,
@@ -64,17 +68,19 @@ impl CallExecutor {
     }
 
     fn keep(&mut self, piece: StreamBatch) {
-        let (from, to) = self.limiter.take(piece.times_ns.len());
         let (times_ns, values) = (piece.times_ns, Column::full(piece.values));
-        let next = CallSeries { times_ns, values, aux: Vec::new() }.slice(from, to);
-        if next.times_ns.is_empty() {
-            return;
-        }
+        self.keep_series(CallSeries { times_ns, values, aux: Vec::new() });
+    }
+
+    /// Adds rows to which the transformations were applied. Drops the rows that LIMIT and OFFSET
+    /// hide.
+    pub(super) fn keep_series(&mut self, next: CallSeries) {
+        let count = next.times_ns.len();
+        let (from, to) = self.limiter.take(count);
+        let next = if (from, to) == (0, count) { next } else { next.slice(from, to) };
         match &mut self.series {
-            Some(series) => {
-                series.times_ns.extend(next.times_ns);
-                series.values.extend_from(&next.values);
-            }
+            _ if next.times_ns.is_empty() => {}
+            Some(series) => series.extend(&next),
             none => *none = Some(next),
         }
     }

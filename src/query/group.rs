@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::call_executor::CallExecutor;
 use super::error::QueryError;
-use super::operators::fill::{self, ShownWindows};
+use super::operators::fill::{self, SeriesFill, ShownWindows};
 use super::operators::fill_rows::RowFill;
 use super::operators::join;
 use super::operators::limit::Limiter;
@@ -23,6 +23,9 @@ use crate::admission::{HeldBytes, QueryReservation};
 use crate::model::bug::OrBug;
 use crate::model::limits::BUCKETS_PER_QUERY_MAX;
 use crate::model::value::FieldValue;
+
+/// The maximum number of windows that are filled before the statement may pause.
+const FILLED_AT_ONCE_MAX: usize = 50_000;
 
 #[derive(Debug)]
 pub(crate) enum GroupProgress {
@@ -49,11 +52,13 @@ struct FinishingCall {
     /// The values of a call that merges partial states.
     merged: Option<CallSeries>,
     is_settled: bool,
+    /// The values whose missing windows are being filled.
+    fill: Option<SeriesFill>,
 }
 
 impl FinishingCall {
     fn new(call: usize, merged: Option<CallSeries>) -> Self {
-        Self { call, merged, is_settled: false }
+        Self { call, merged, is_settled: false, fill: None }
     }
 }
 
@@ -90,7 +95,7 @@ impl GroupExecutor {
             FeedKind::Rows => FeedState::Rows(RowMerge::default(), None),
         });
         let limiter = Limiter::new(node.limit, node.offset);
-        let calls = node.calls.iter().map(|call| CallExecutor::new(call, limiter, room));
+        let calls = node.calls.iter().map(|call| CallExecutor::new(call, limiter, (room, work)));
         Self {
             input,
             key,
@@ -228,8 +233,15 @@ impl GroupExecutor {
             if !std::mem::replace(&mut next.is_settled, true) {
                 let series = next.merged.take().or_else(|| self.finish_gathered(node, index));
                 if let Some(series) = series {
-                    self.settle(node, index, series)?;
+                    next.fill = self.settle(node, index, series)?;
                 }
+            }
+            if let Some(fill) = &mut next.fill {
+                match self.next_filled(node, index, fill)? {
+                    Some(part) => self.take_series(node, index, part)?,
+                    None => next.fill = None,
+                }
+                continue;
             }
             if let Some(call) = self.calls.get_mut(index)
                 && !call.finish_streams(&self.work)?
@@ -311,32 +323,49 @@ impl GroupExecutor {
         self.next_chunk(node)
     }
 
+    /// Takes the values of a call. Returns the values again if their missing windows must be filled.
     fn settle(
         &mut self,
         node: &SelectNode,
         index: usize,
-        mut series: CallSeries,
-    ) -> Result<(), QueryError> {
-        let Some(plan) = node.calls.get(index).filter(|plan| !plan.silent) else { return Ok(()) };
-        if let (Some(fill), Some(window)) = (&plan.fill, &node.window)
-            && !series.times_ns.is_empty()
-        {
-            let windows = ShownWindows {
-                window,
-                range: extended(node, plan),
-                descending: node.descending,
-                limit: node.buckets_max,
-            };
-            series = fill::fill(&series, fill, windows)?;
+        series: CallSeries,
+    ) -> Result<Option<SeriesFill>, QueryError> {
+        let Some(plan) = node.calls.get(index).filter(|plan| !plan.silent) else {
+            return Ok(None);
+        };
+        let windows = shown_windows(node, plan).filter(|_| plan.fill.is_some());
+        if let Some(windows) = windows.filter(|_| !series.times_ns.is_empty()) {
+            return SeriesFill::new(series, windows).map(Some);
         }
+        self.take_series(node, index, series)?;
+        Ok(None)
+    }
+
+    fn next_filled(
+        &self,
+        node: &SelectNode,
+        index: usize,
+        fill: &mut SeriesFill,
+    ) -> Result<Option<CallSeries>, QueryError> {
+        let Some(plan) = node.calls.get(index) else { return Ok(None) };
+        match (&plan.fill, shown_windows(node, plan)) {
+            (Some(fill_plan), Some(windows)) => fill.next(fill_plan, windows, FILLED_AT_ONCE_MAX),
+            _ => Ok(None),
+        }
+    }
+
+    fn take_series(
+        &mut self,
+        node: &SelectNode,
+        index: usize,
+        series: CallSeries,
+    ) -> Result<(), QueryError> {
+        let Some(plan) = node.calls.get(index) else { return Ok(()) };
         self.work.add(series.times_ns.len() * (2 + plan.transforms.len()));
         self.windows.set(self.windows.bytes() + series.bytes())?;
         let Some(call) = self.calls.get_mut(index) else { return Ok(()) };
         if plan.transforms.is_empty() {
-            let (from, to) = call.limiter.take(series.times_ns.len());
-            let is_all = (from, to) == (0, series.times_ns.len());
-            let shown = if is_all { series } else { series.slice(from, to) };
-            call.series = Some(shown).filter(|s| !s.times_ns.is_empty());
+            call.keep_series(series);
         } else {
             call.push(StreamBatch::new(&series.times_ns, &series.values));
         }
@@ -450,6 +479,16 @@ impl GroupExecutor {
             zone: Rc::clone(&node.zone),
         }
     }
+}
+
+/// Returns `None` if the statement has no windows.
+fn shown_windows<'a>(node: &'a SelectNode, plan: &CallPlan) -> Option<ShownWindows<'a>> {
+    Some(ShownWindows {
+        window: node.window.as_ref()?,
+        range: extended(node, plan),
+        descending: node.descending,
+        limit: node.buckets_max,
+    })
 }
 
 /// Returns the time range of a call, including the previous window if the call reads that window.

@@ -190,6 +190,7 @@ fn long_computations_yield_the_thread() {
     let terms = " + i".repeat(200);
     let derivatives: Vec<String> =
         (2..400).map(|window| format!("moving_average(v, {window})")).collect();
+    let percentiles: Vec<String> = (0..60).map(|rank| format!("percentile(v, {rank})")).collect();
     for (q, at_least) in [
         ("SELECT v FROM m LIMIT 10".to_owned(), 0),
         // The statement has 16 fits of some hundred steps over 1,000 values each.
@@ -206,6 +207,15 @@ fn long_computations_yield_the_thread() {
         (format!("SELECT {} FROM m", derivatives.join(",")), 5),
         // The statement has 200 windows of a thousand calls.
         ("SELECT max(*) FROM wide WHERE time >= 0 AND time < 200s GROUP BY time(1s)".into(), 2),
+        // The statement fills 300,000 windows.
+        (
+            "SELECT count(v) FROM m WHERE time >= 0 AND time < 300000s GROUP BY time(1s) fill(0) \
+             LIMIT 1"
+                .into(),
+            3,
+        ),
+        // The statement sorts 5,000 values 60 times.
+        (format!("SELECT {} FROM m", percentiles.join(",")), 4),
         // The statement merges the rows of 50 sources.
         (format!("SELECT v FROM {}", vec!["m"; 50].join(",")), 5),
     ] {

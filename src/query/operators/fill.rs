@@ -1,6 +1,8 @@
 //! Applies `fill(…)` to aggregates: assigns values to empty windows (1.x `floatFillIterator` and
 //! others).
 
+use std::ops::Range;
+
 use super::fill_rows::with_number;
 use super::series::{CallSeries, gather_or_null};
 use crate::model::time::{MIN_TIME_NS, TimeRange};
@@ -32,26 +34,113 @@ pub(crate) struct ShownWindows<'a> {
     pub(crate) limit: u64,
 }
 
-/// Adds the missing windows to `series`, which must have at least one window.
-///
-/// # Errors
-/// [`QueryError::Buckets`]
-pub(crate) fn fill(
-    series: &CallSeries,
-    plan: &FillPlan,
-    windows: ShownWindows<'_>,
-) -> Result<CallSeries, QueryError> {
-    let (times_ns, rows) = dense(&series.times_ns, windows)?;
-    let aux = (series.aux.iter())
-        .map(|column| column.as_ref().map(|column| gather_or_null(column, &rows)))
-        .collect();
-    let values = match plan {
-        FillPlan::Null => gather_or_null(&series.values, &rows),
-        FillPlan::Previous => gather_or_null(&series.values, &last_before(&rows)),
-        FillPlan::Value(value) => constant(&series.values, &rows, value),
-        FillPlan::Linear => linear(series, &times_ns, &rows, windows.window.every_ns),
-    };
-    Ok(CallSeries { times_ns, values, aux })
+/// Adds the missing windows to a series, part by part.
+#[derive(Debug)]
+pub(crate) struct SeriesFill {
+    series: CallSeries,
+    /// The next row of the series.
+    row: usize,
+    next_ns: i64,
+    end_ns: i64,
+    shift_ns: i64,
+    /// The number of windows so far.
+    count: u64,
+}
+
+impl SeriesFill {
+    /// `series` must have at least one window.
+    ///
+    /// # Errors
+    /// [`QueryError::StrayPoint`]
+    pub(crate) fn new(series: CallSeries, windows: ShownWindows<'_>) -> Result<Self, QueryError> {
+        let ShownWindows { window, range, descending, .. } = windows;
+        let last_ns = range.end_ns.saturating_sub(1);
+        let bounded = range.start_ns > MIN_TIME_NS;
+        let first_present = series.times_ns.first().copied().unwrap_or(range.start_ns);
+        let last_present = series.times_ns.last().copied().unwrap_or(range.start_ns);
+        let (next_ns, end_ns) = if descending {
+            let end = if bounded { window.start(range.start_ns) } else { last_present };
+            (window.start(last_ns), end)
+        } else {
+            let start = if bounded { window.start(range.start_ns) } else { first_present };
+            (start, window.start(last_ns))
+        };
+        if !bounded {
+            check_stray(&series.times_ns, next_ns.max(end_ns), window.every_ns)?;
+        }
+        let shift_ns = window.shift(next_ns);
+        Ok(Self { series, row: 0, next_ns, end_ns, shift_ns, count: 0 })
+    }
+
+    /// Returns the next part, which has at most `windows_max` windows, or `None` at the end.
+    ///
+    /// # Errors
+    /// [`QueryError::Buckets`]
+    pub(crate) fn next(
+        &mut self,
+        plan: &FillPlan,
+        windows: ShownWindows<'_>,
+        windows_max: usize,
+    ) -> Result<Option<CallSeries>, QueryError> {
+        let first_row = self.row;
+        let (times_ns, rows) = self.windows(windows, windows_max)?;
+        if times_ns.is_empty() {
+            return Ok(None);
+        }
+        let series = &self.series;
+        let aux = (series.aux.iter())
+            .map(|column| column.as_ref().map(|column| gather_or_null(column, &rows)))
+            .collect();
+        let values = match plan {
+            FillPlan::Null => gather_or_null(&series.values, &rows),
+            FillPlan::Previous => {
+                let before = first_row.checked_sub(1).map(|row| row as u32);
+                gather_or_null(&series.values, &last_before(&rows, before))
+            }
+            FillPlan::Value(value) => constant(&series.values, &rows, value),
+            FillPlan::Linear => {
+                linear(series, first_row, &times_ns, &rows, windows.window.every_ns)
+            }
+        };
+        Ok(Some(CallSeries { times_ns, values, aux }))
+    }
+
+    /// Returns the times of the next windows, and each window's row in the series, if any.
+    fn windows(
+        &mut self,
+        windows: ShownWindows<'_>,
+        windows_max: usize,
+    ) -> Result<(Vec<i64>, Vec<Option<u32>>), QueryError> {
+        let ShownWindows { window, descending, limit, .. } = windows;
+        let before = |a: i64, b: i64| if descending { a > b } else { a < b };
+        let (mut times, mut rows) = (Vec::new(), Vec::new());
+        while times.len() < windows_max {
+            let present = self.series.times_ns.get(self.row).copied();
+            let due = !before(self.end_ns, self.next_ns);
+            let time = match present {
+                Some(time) if !before(self.next_ns, time) => {
+                    rows.push(Some(self.row as u32));
+                    self.row += 1;
+                    time
+                }
+                // A subquery can have values after the range's last window, so the windows continue
+                // to the last value. A value before the first window replaces the first window
+                // (1.x).
+                _ if due || present.is_some() => {
+                    rows.push(None);
+                    self.next_ns
+                }
+                _ => break,
+            };
+            times.push(time);
+            self.count += 1;
+            if self.count > limit {
+                return Err(QueryError::Buckets { requested: self.count, limit });
+            }
+            self.next_ns = window.step(self.next_ns, &mut self.shift_ns, descending);
+        }
+        Ok((times, rows))
+    }
 }
 
 /// Fills the column of `slot` next to a selector. 1.x replaces every null in a column next to a
@@ -66,7 +155,7 @@ pub(crate) fn fill_aux(column: &mut Option<Column>, slot: &Slot, node: &SelectNo
         let valid = |row: u32| known.validity.is_valid(row as usize);
         let picked: Vec<Option<u32>> =
             (0..known.len() as u32).map(|row| valid(row).then_some(row)).collect();
-        *column = Some(gather_or_null(known, &last_before(&picked)));
+        *column = Some(gather_or_null(known, &last_before(&picked, None)));
     }
 }
 
@@ -112,57 +201,6 @@ pub(super) fn cast(value: &FieldValue, like: &Values) -> Option<FieldValue> {
     })
 }
 
-/// Returns the times of all windows, and each window's row in the series, if any.
-fn dense(
-    present_ns: &[i64],
-    windows: ShownWindows<'_>,
-) -> Result<(Vec<i64>, Vec<Option<u32>>), QueryError> {
-    let ShownWindows { window, range, descending, limit } = windows;
-    let last_ns = range.end_ns.saturating_sub(1);
-    let bounded = range.start_ns > MIN_TIME_NS;
-    let first_present = present_ns.first().copied().unwrap_or(range.start_ns);
-    let last_present = present_ns.last().copied().unwrap_or(range.start_ns);
-    let (mut next, end) = if descending {
-        let end = if bounded { window.start(range.start_ns) } else { last_present };
-        (window.start(last_ns), end)
-    } else {
-        let start = if bounded { window.start(range.start_ns) } else { first_present };
-        (start, window.start(last_ns))
-    };
-    if !bounded {
-        check_stray(present_ns, next.max(end), window.every_ns)?;
-    }
-    let before = |a: i64, b: i64| if descending { a > b } else { a < b };
-    let (mut times, mut rows) = (Vec::new(), Vec::new());
-    let mut shift_ns = window.shift(next);
-    let mut row = 0;
-    loop {
-        let present = present_ns.get(row).copied();
-        let due = !before(end, next);
-        let time = match present {
-            Some(time) if !before(next, time) => {
-                rows.push(Some(row as u32));
-                row += 1;
-                time
-            }
-            // A subquery can have values after the range's last window, so the windows continue to
-            // the last value. A value before the first window replaces the first window (1.x).
-            _ if due || present.is_some() => {
-                rows.push(None);
-                next
-            }
-            _ => break,
-        };
-        times.push(time);
-        if times.len() as u64 > limit {
-            let requested = times.len() as u64;
-            return Err(QueryError::Buckets { requested, limit });
-        }
-        next = window.step(next, &mut shift_ns, descending);
-    }
-    Ok((times, rows))
-}
-
 /// Rejects a query in which a stray point causes nearly all windows: more than `STRAY_WINDOWS_MIN`
 /// windows up to `last_ns`, of which at least 90 % precede the second value. A stray point is
 /// usually in 1970, because its write had the wrong precision.
@@ -185,9 +223,10 @@ fn check_stray(present_ns: &[i64], last_ns: i64, every_ns: i64) -> Result<(), Qu
     Ok(())
 }
 
-/// Returns each window's own row, or the last earlier row.
-pub(super) fn last_before(rows: &[Option<u32>]) -> Vec<Option<u32>> {
-    let mut last = None;
+/// Returns each window's own row, or the last earlier row. `before` is the last row before all
+/// windows.
+pub(super) fn last_before(rows: &[Option<u32>], before: Option<u32>) -> Vec<Option<u32>> {
+    let mut last = before;
     rows.iter()
         .map(|row| {
             last = row.or(last);
@@ -205,55 +244,64 @@ pub(super) fn constant(values: &Column, rows: &[Option<u32>], value: &FieldValue
     all.gather(&rows)
 }
 
-/// An entry of `points` contains the positions in `rows` of the empty window, the previous value
-/// and the next value.
-fn linear(series: &CallSeries, times: &[i64], rows: &[Option<u32>], every_ns: i64) -> Column {
+/// `next` is the first row of the series that does not precede the windows.
+fn linear(
+    series: &CallSeries,
+    mut next: usize,
+    times_ns: &[i64],
+    rows: &[Option<u32>],
+    every_ns: i64,
+) -> Column {
     let mut filled = gather_or_null(&series.values, rows);
-    let mut previous: Option<usize> = None;
-    let mut points: Vec<(usize, usize, usize)> = Vec::new();
-    let mut open: Vec<usize> = Vec::new();
-    for (index, row) in rows.iter().enumerate() {
-        match row {
-            None => open.push(index),
-            Some(_) => {
-                if let Some(previous) = previous {
-                    points.extend(open.iter().map(|&hole| (hole, previous, index)));
-                }
-                open.clear();
-                previous = Some(index);
-            }
+    let slot = |time_ns: i64| time_ns / every_ns.max(1);
+    let is_valid = |row: usize| series.values.validity.is_valid(row);
+    let mut fills = Vec::new();
+    for (hole, (row, &time_ns)) in rows.iter().zip(times_ns).enumerate() {
+        if row.is_some() {
+            next += 1;
+            continue;
         }
-    }
-    let slot = |index: usize| times.get(index).map_or(0, |time| time / every_ns.max(1));
-    let mut fills = Vec::with_capacity(points.len());
-    for (hole, from, to) in points {
-        let both = filled.validity.is_valid(from) && filled.validity.is_valid(to);
-        let width = slot(to).wrapping_sub(slot(from)) as f64;
-        let along = slot(hole).wrapping_sub(slot(from)) as f64;
+        let Some(from) = next.checked_sub(1) else { continue };
+        let of_series = |row: usize| series.times_ns.get(row).copied().filter(|_| is_valid(row));
+        let (Some(from_ns), Some(to_ns)) = (of_series(from), of_series(next)) else { continue };
+        let width = slot(to_ns).wrapping_sub(slot(from_ns)) as f64;
+        let along = slot(time_ns).wrapping_sub(slot(from_ns)) as f64;
         let line = |from: f64, rise: f64| rise / width * along + from;
-        match &mut filled.values {
-            Values::Float(values) if both => set(values, hole, from, to, |a, b| line(a, b - a)),
-            Values::Integer(values) if both => {
-                set(values, hole, from, to, |a, b| line(a as f64, b.wrapping_sub(a) as f64) as i64);
+        let ends = from..next;
+        match (&mut filled.values, &series.values.values) {
+            (Values::Float(filled), Values::Float(values)) => {
+                set(filled, hole, values, ends, |a, b| line(a, b - a));
             }
-            Values::Unsigned(values) if both => {
-                set(values, hole, from, to, |a, b| line(a as f64, b.wrapping_sub(a) as f64) as u64);
+            (Values::Integer(filled), Values::Integer(values)) => {
+                let line = |a: i64, b: i64| line(a as f64, b.wrapping_sub(a) as f64) as i64;
+                set(filled, hole, values, ends, line);
+            }
+            (Values::Unsigned(filled), Values::Unsigned(values)) => {
+                let line = |a: u64, b: u64| line(a as f64, b.wrapping_sub(a) as f64) as u64;
+                set(filled, hole, values, ends, line);
             }
             _ => continue,
         }
         fills.push(hole);
     }
-    if let crate::query::result::Validity::Some(bits) = &mut filled.validity {
+    if let Validity::Some(bits) = &mut filled.validity {
         fills.into_iter().for_each(|hole| bits.set(hole, true));
     }
     filled
 }
 
-fn set<T: Copy>(values: &mut [T], hole: usize, from: usize, to: usize, f: impl Fn(T, T) -> T) {
-    if let (Some(&from), Some(&to)) = (values.get(from), values.get(to))
-        && let Some(value) = values.get_mut(hole)
+/// `ends` are the rows in `values` before and after the hole.
+fn set<T: Copy>(
+    filled: &mut [T],
+    hole: usize,
+    values: &[T],
+    ends: Range<usize>,
+    line: impl Fn(T, T) -> T,
+) {
+    if let (Some(&from), Some(&to)) = (values.get(ends.start), values.get(ends.end))
+        && let Some(value) = filled.get_mut(hole)
     {
-        *value = f(from, to);
+        *value = line(from, to);
     }
 }
 
@@ -269,12 +317,25 @@ mod tests {
         let series =
             CallSeries { times_ns, values: Column::full(Integer(values)), aux: Vec::new() };
         let windows = ShownWindows { window: &window, range, descending, limit: 100 };
-        let series = fill(&series, &plan, windows).expect("few windows");
-        let value = |row| match series.values.get(row) {
-            Some(FieldValue::Integer(value)) => Some(value),
-            _ => None,
+        // The size of the parts does not change the result.
+        let in_parts_of = |windows_max: usize| {
+            let mut fill = SeriesFill::new(series.clone(), windows).expect("no stray point");
+            let mut all = Vec::new();
+            while let Some(part) = fill.next(&plan, windows, windows_max).expect("few windows") {
+                assert!(part.times_ns.len() <= windows_max);
+                let value = |row| match part.values.get(row) {
+                    Some(FieldValue::Integer(value)) => Some(value),
+                    _ => None,
+                };
+                all.extend(part.times_ns.iter().enumerate().map(|(row, &time)| (time, value(row))));
+            }
+            all
         };
-        series.times_ns.iter().enumerate().map(|(row, &time)| (time, value(row))).collect()
+        let whole = in_parts_of(usize::MAX);
+        for windows_max in 1..4 {
+            assert_eq!(in_parts_of(windows_max), whole);
+        }
+        whole
     }
 
     #[test]

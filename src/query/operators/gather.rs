@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use xxhash_rust::xxh64::xxh64;
 
-use super::series::CallSeries;
+use super::series::{CallSeries, append};
 use crate::admission::{HeldBytes, QueryReservation};
 use crate::model::bug::OrBug;
 use crate::model::limits::{GATHERED_BYTES_MAX, GATHERED_VALUES_MAX};
@@ -13,7 +13,11 @@ use crate::query::error::QueryError;
 use crate::query::operators::merge_rows::RowBatch;
 use crate::query::plan::{CallPlan, GatherPlan, SelectNode};
 use crate::query::result::{Column, Values};
+use crate::query::work::Work;
 use crate::scan::gathered::{GatheredFunction, Outcome, Points};
+
+/// The work of copying and sorting one value, in the units of [`Work`].
+const EVALUATION_WORK: usize = 2;
 
 /// The rows ascend by time. The columns are those of [`GatherExecutor::others`].
 struct WindowRows {
@@ -33,13 +37,15 @@ pub(crate) struct GatherExecutor {
     series: Vec<u64>,
     done: Option<CallSeries>,
     held: HeldBytes,
+    work: Work,
 }
 
 impl GatherExecutor {
-    pub(crate) fn new(room: &QueryReservation) -> Self {
+    pub(crate) fn new((room, work): (&QueryReservation, &Work)) -> Self {
         let (window_ns, values, done) = (None, None, None);
         let (times_ns, others, series) = (Vec::new(), Vec::new(), Vec::new());
-        Self { window_ns, times_ns, values, others, series, done, held: room.part() }
+        let (held, work) = (room.part(), work.clone());
+        Self { window_ns, times_ns, values, others, series, done, held, work }
     }
 
     /// Adds the next rows.
@@ -161,6 +167,7 @@ impl GatherExecutor {
         plan: &GatherPlan,
     ) -> Option<(Outcome, WindowRows)> {
         let count = self.times_ns.len() as u32;
+        self.work.add(EVALUATION_WORK * self.times_ns.len());
         let is_turned = reads_ascending(node, plan);
         let turned: Vec<u32> =
             if is_turned { (0..count).rev().collect() } else { (0..count).collect() };
@@ -236,16 +243,9 @@ impl GatherExecutor {
     }
 
     fn add(&mut self, next: CallSeries) {
-        let Some(done) = &mut self.done else {
-            self.done = Some(next);
-            return;
-        };
-        let before = done.times_ns.len();
-        let rows: Vec<u32> = (0..next.times_ns.len() as u32).collect();
-        done.times_ns.extend(next.times_ns);
-        done.values.extend_from(&next.values);
-        for (all, column) in done.aux.iter_mut().zip(&next.aux) {
-            append(all, column.as_ref(), &rows, before);
+        match &mut self.done {
+            Some(done) => done.extend(&next),
+            none => *none = Some(next),
         }
     }
 
@@ -272,24 +272,6 @@ fn reads_ascending(node: &SelectNode, plan: &GatherPlan) -> bool {
             | GatheredFunction::Percentile(_)
     );
     node.descending && !in_order_of_statement
-}
-
-fn append(all: &mut Option<Column>, column: Option<&Column>, rows: &[u32], before: usize) {
-    match (all.as_mut(), column) {
-        (Some(all), Some(column)) => {
-            if !all.extend_from(&column.gather(rows)) {
-                all.extend_nulls(rows.len());
-            }
-        }
-        (Some(all), None) => all.extend_nulls(rows.len()),
-        (None, Some(column)) => {
-            let mut new = Column::new(column.values.field_type());
-            new.extend_nulls(before);
-            new.extend_from(&column.gather(rows));
-            *all = Some(new);
-        }
-        (None, None) => {}
-    }
 }
 
 /// Returns an empty result for functions other than `sample`.

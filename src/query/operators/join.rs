@@ -27,7 +27,7 @@ pub(crate) fn join(
         columns.push(match series {
             Some(series) => {
                 if carry {
-                    rows = last_before(&rows);
+                    rows = last_before(&rows, None);
                 }
                 let column = pick(&series.values, &rows, missing.as_ref());
                 if carry && let Some(last) = column.len().checked_sub(1) {

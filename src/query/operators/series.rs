@@ -18,6 +18,17 @@ impl CallSeries {
         8 * self.times_ns.len() + self.values.bytes() + aux
     }
 
+    /// Appends the rows of `next`.
+    pub(crate) fn extend(&mut self, next: &Self) {
+        let before = self.times_ns.len();
+        let rows: Vec<u32> = (0..next.times_ns.len() as u32).collect();
+        self.times_ns.extend(&next.times_ns);
+        self.values.extend_from(&next.values);
+        for (all, column) in self.aux.iter_mut().zip(&next.aux) {
+            append(all, column.as_ref(), &rows, before);
+        }
+    }
+
     /// Returns rows `from..to`, limited to the rows that exist.
     pub(crate) fn slice(&self, from: usize, to: usize) -> Self {
         let to = to.min(self.times_ns.len());
@@ -29,6 +40,29 @@ impl CallSeries {
             values: self.values.gather(&rows),
             aux: self.aux.iter().map(|c| c.as_ref().map(|c| c.gather(&rows))).collect(),
         }
+    }
+}
+
+pub(super) fn append(
+    all: &mut Option<Column>,
+    column: Option<&Column>,
+    rows: &[u32],
+    before: usize,
+) {
+    match (all.as_mut(), column) {
+        (Some(all), Some(column)) => {
+            if !all.extend_from(&column.gather(rows)) {
+                all.extend_nulls(rows.len());
+            }
+        }
+        (Some(all), None) => all.extend_nulls(rows.len()),
+        (None, Some(column)) => {
+            let mut new = Column::new(column.values.field_type());
+            new.extend_nulls(before);
+            new.extend_from(&column.gather(rows));
+            *all = Some(new);
+        }
+        (None, None) => {}
     }
 }
 
