@@ -457,3 +457,22 @@ fn delete_removes_rows_that_select_returns() {
     }
     assert!(carried_out > 200 && refused > 100 && some > 60, "{carried_out} {refused} {some}");
 }
+
+#[test]
+fn v2_delete_accepts_long_predicates() {
+    let mut product = Product::with(&[]);
+    product.query("", "CREATE DATABASE db WITH DURATION INF");
+    let lines: Vec<String> = (0..3_000).map(|n| format!("m,host=h{n} f={n} {n}")).collect();
+    product.write("db", &lines.join("\n"));
+    let kept: Vec<String> = (0..2_999).map(|n| format!("host!=h{n}")).collect();
+    let body = json!({
+        "start": "1970-01-01T00:00:00Z",
+        "stop": "2100-01-01T00:00:00Z",
+        "predicate": kept.join(" AND "),
+    });
+    let response = product.post("/api/v2/delete?bucket=db", &body.to_string());
+    assert_eq!(response.status, 204, "{response:?}");
+    let left = product.query("db", "SELECT count(f), max(f) FROM m");
+    assert_eq!(left["results"][0]["series"][0]["values"][0][1], 2_999);
+    assert_eq!(left["results"][0]["series"][0]["values"][0][2], 2_998);
+}

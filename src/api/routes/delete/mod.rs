@@ -16,10 +16,10 @@ use crate::api::routes::handler::{Handler, Incoming, Received, RequestTarget};
 use crate::coordinator::delete::delete;
 use crate::coordinator::load_schemas::Want;
 use crate::coordinator::{Machine, Task};
-use crate::influxql::ast::Statement;
-use crate::influxql::bound_params::Params;
+use crate::influxql::ast::{
+    BinaryOp, Cast, DeleteStatement, Expr, Measurement, MeasurementName, Source, Statement,
+};
 use crate::influxql::time_literal::{self, InvalidTime};
-use crate::influxql::{self, quote};
 use crate::model::time::{MAX_TIME_NS, MIN_TIME_NS};
 use crate::protocol::call::{Reply, Step};
 use predicate::Comparison;
@@ -80,13 +80,8 @@ impl Handler for DeleteHandler {
         let start_ns = time_ns("start", body.start, MIN_TIME_NS..=i64::MAX)?;
         let stop_ns = time_ns("stop", body.stop, i64::MIN..=MAX_TIME_NS)?;
         let comparisons = predicate::parse(body.predicate.as_deref().unwrap_or_default())?;
-        let Some(text) = statement(&comparisons, start_ns, stop_ns)? else { return Ok(()) };
-        let statement = influxql::parse_statement(&text, &Params::default());
-        let Ok(statement @ Statement::Delete(_)) = statement else {
-            let reason = "the predicate is too long or contains a control character: use fewer \
-                          comparisons, without control characters";
-            return Err(ApiError::Invalid(reason.to_owned()));
-        };
+        let Some(statement) = statement(comparisons, start_ns, stop_ns)? else { return Ok(()) };
+        let statement = Statement::Delete(statement);
         let want = Want::Policy(self.policy.clone());
         self.machine = Some(delete(statement, self.database.clone(), want, isolate.now_ns()));
         Ok(())
@@ -107,7 +102,15 @@ impl Handler for DeleteHandler {
 /// Returns the DELETE statement for a predicate. Both ends of the time range are inclusive, and a
 /// comparison of a missing tag is false, as in 2.x. Returns `None` if no point can match, because the
 /// predicate names two measurements or compares with an empty text, or the time range is empty.
-fn statement(comparisons: &[Comparison], start_ns: i64, stop_ns: i64) -> ApiResult<Option<String>> {
+fn statement(
+    comparisons: Vec<Comparison>,
+    start_ns: i64,
+    stop_ns: i64,
+) -> ApiResult<Option<DeleteStatement>> {
+    if comparisons.iter().any(|c| c.key.contains('\0') || c.value.contains('\0')) {
+        let reason = "the predicate contains a control character: remove the byte 0";
+        return Err(ApiError::Invalid(reason.to_owned()));
+    }
     if let Some(Comparison { key, .. }) = comparisons.iter().find(|c| is_reserved(&c.key)) {
         let reason = "a delete removes whole points: select them by measurement and tags, and by \
                       time with start and stop";
@@ -125,21 +128,35 @@ fn statement(comparisons: &[Comparison], start_ns: i64, stop_ns: i64) -> ApiResu
     if is_contradiction || equals_nothing || start_ns > stop_ns {
         return Ok(None);
     }
-    let mut text = "DELETE".to_owned();
-    if let Some(measurement) = measurement {
-        text.push_str(" FROM ");
-        text.push_str(&quote::ident(measurement));
-    }
-    text.push_str(&format!(" WHERE time >= {start_ns} AND time <= {stop_ns}"));
-    for Comparison { key, value, negated } in comparisons.iter().filter(|c| c.key != MEASUREMENT) {
+    let name = measurement.map(|name| MeasurementName::Name(name.clone()));
+    let source =
+        name.map(|name| Source::Measurement(Measurement { database: None, policy: None, name }));
+    let time = |op, ns| Expr::binary(op, Expr::var_ref("time"), Expr::IntegerLiteral(ns));
+    let mut conditions = vec![time(BinaryOp::Ge, start_ns), time(BinaryOp::Le, stop_ns)];
+    for Comparison { key, value, negated } in comparisons {
+        if key == MEASUREMENT {
+            continue;
+        }
         // With the cast, the key never selects a field.
-        let (key, value) = (quote::ident(key), quote::string(value));
-        text.push_str(&match negated {
-            true => format!(" AND {key}::tag != '' AND {key}::tag != {value}"),
-            false => format!(" AND {key}::tag = {value}"),
-        });
+        let tag = Expr::VarRef { name: key, cast: Some(Cast::Tag) };
+        if negated {
+            let absent = Expr::StringLiteral(String::new());
+            conditions.push(Expr::binary(BinaryOp::Ne, tag.clone(), absent));
+        }
+        let op = if negated { BinaryOp::Ne } else { BinaryOp::Eq };
+        conditions.push(Expr::binary(op, tag, Expr::StringLiteral(value)));
     }
-    Ok(Some(text))
+    let condition = all_of(&conditions);
+    Ok(Some(DeleteStatement { sources: source.into_iter().collect(), condition }))
+}
+
+/// Joins the conditions with AND. The tree is balanced, so that recursive walks need little stack.
+fn all_of(conditions: &[Expr]) -> Option<Expr> {
+    let (left, right) = match conditions {
+        [] | [_] => return conditions.first().cloned(),
+        _ => conditions.split_at(conditions.len() / 2),
+    };
+    all_of(left).zip(all_of(right)).map(|(left, right)| Expr::binary(BinaryOp::And, left, right))
 }
 
 /// Whether InfluxQL or 2.x does not treat a key as a tag. InfluxQL treats `_name` as the
@@ -168,7 +185,8 @@ mod tests {
 
     fn parsed(predicate: &str) -> Result<Option<String>, String> {
         let comparisons = predicate::parse(predicate).map_err(|e| e.to_string())?;
-        statement(&comparisons, -5, 7).map_err(|e| e.to_string())
+        let statement = statement(comparisons, -5, 7).map_err(|e| e.to_string())?;
+        Ok(statement.map(|statement| statement.to_string()))
     }
 
     #[test]
