@@ -10,7 +10,7 @@ use super::diagnostics::diagnostics;
 use super::error::Error;
 use super::every_database::{show_continuous_queries, show_measurements};
 use super::grants::Principal;
-use super::into::select_into;
+use super::into::{explain_into, select_into};
 use super::live_queries::{kill_query, show_queries};
 use super::load_schemas::{Load, Want};
 use super::query::{Query, QueryStatus};
@@ -76,7 +76,10 @@ fn prepare(statement: Statement, session: Session) -> Result<Execution, Error> {
             Some(target) => select_into(*select, target, session)?,
             None => return Ok(Query::select(*select, session)?.into()),
         },
-        Statement::Explain(explain) => return Ok(Query::explain(explain, session)?.into()),
+        Statement::Explain(explain) => match explain.select.into.clone() {
+            Some(target) => explain_into(explain, &target, session)?,
+            None => return Ok(Query::explain(explain, session)?.into()),
+        },
         Statement::DropMeasurement { name } => {
             let database = session.database.unwrap_or_default();
             change_parts(Change::DropMeasurement { database, name })

@@ -12,7 +12,7 @@ use super::session::Session;
 use super::write::{self, WriteOutcome, WriteRequest};
 use super::{Io, Parts};
 use crate::batch::Batch;
-use crate::influxql::ast::{Expr, SelectStatement};
+use crate::influxql::ast::{ExplainStatement, Expr, SelectStatement};
 use crate::influxql::into::{Target, TargetName};
 use crate::model::name::{NameKind, Unwritable, check_writable};
 use crate::query::error::QueryError;
@@ -36,6 +36,7 @@ pub(super) fn select_into(
     let principal = session.principal.clone();
     let mut query = Query::select(select, session)?.execute();
     Ok(Parts::once(|io| async move {
+        check_target(&io, &place, &principal).await?;
         let mut written = 0;
         loop {
             let chunk = io.next(&mut query).await?;
@@ -50,12 +51,27 @@ pub(super) fn select_into(
                 write(&io, &place, &principal, batch).await?;
             }
             if is_end {
-                if written == 0 {
-                    check_target(&io, &place, &principal).await?;
-                }
                 return Ok(Some(written_row(written)));
             }
         }
+    }))
+}
+
+/// Explains a SELECT … INTO. The statement checks the target's database, and writes nothing.
+pub(super) fn explain_into(
+    explain: ExplainStatement,
+    target: &Target,
+    session: Session,
+) -> Result<Parts<SeriesChunk>, QueryError> {
+    let place = session.defaults().resolve(target.database.as_deref(), target.policy.as_deref())?;
+    let principal = session.principal.clone();
+    let mut query = Query::explain(explain, session)?.execute();
+    Ok(Parts::once(|io| async move {
+        check_target(&io, &place, &principal).await?;
+        let plan = io.next(&mut query).await?;
+        // The query ends after its only part.
+        io.next(&mut query).await?;
+        Ok(plan)
     }))
 }
 
@@ -74,8 +90,8 @@ async fn write(
     }
 }
 
-/// Checks the target of a statement without rows. In 1.x, a missing database is an error even then,
-/// but a missing policy is not.
+/// Checks the target before the sources, as in 1.x. A missing database is an error. A missing policy
+/// is an error only when a row is written.
 async fn check_target(io: &Io, place: &SourceName, principal: &Principal) -> Result<(), Error> {
     match write(io, place, principal, Batch::default()).await {
         Err(Error::PolicyNotFound(_)) => Ok(()),

@@ -93,7 +93,7 @@ impl Query {
         self
     }
 
-    /// Prepares EXPLAIN or EXPLAIN ANALYZE. As in 1.x, INTO is ignored.
+    /// Prepares EXPLAIN or EXPLAIN ANALYZE. INTO is ignored.
     pub fn explain(explain: ExplainStatement, session: Session) -> Result<Self, QueryError> {
         let mut query = Self::select(*explain.select, session)?;
         query.explain = Some(explain.analyze);
