@@ -110,7 +110,8 @@ impl<'a> KeyFilter<'a> {
         }
     }
 
-    /// After [`NextSeries::Skipped`], the caller must call this function again.
+    /// After [`NextSeries::Skipped`], the caller must count the skipped series and call this function
+    /// again.
     pub(super) fn next(
         &self,
         merge: &mut Rows<'_>,
@@ -132,21 +133,6 @@ impl<'a> KeyFilter<'a> {
             }
         }
         Ok(NextSeries::End)
-    }
-
-    /// Advances to the next series that may be needed. Returns `None` at the end.
-    pub(super) fn next_matching(
-        &self,
-        merge: &mut Rows<'_>,
-        tags: &mut SeriesTags,
-    ) -> Result<Option<SeriesKey>, ReadError> {
-        loop {
-            match self.next(merge, tags)? {
-                NextSeries::Matching(key) => return Ok(Some(key)),
-                NextSeries::Skipped(_) => {}
-                NextSeries::End => return Ok(None),
-            }
-        }
     }
 
     pub(super) fn decide(&self, key: &SeriesKey, tags: &SeriesTags) -> FilterDecision {

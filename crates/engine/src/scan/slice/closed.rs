@@ -15,7 +15,8 @@ use super::Walk;
 use crate::codec::metadata;
 use crate::scan::cached::{Cached, RunGroups};
 use crate::scan::error::ScanError;
-use crate::scan::page::{CELLS_PER_PIECE_MAX, SERIES_CELLS};
+use crate::scan::keys::NextSeries;
+use crate::scan::page::{CELLS_PER_PIECE_MAX, SERIES_CELLS, SKIPPED_STEP_CELLS};
 use crate::scan::reader::Run;
 use crate::scan::request::{Predicate, ScanRequest};
 use crate::scan::stretches::Stretches;
@@ -101,7 +102,9 @@ impl Walk<'_> {
             .collect();
         let before = self.cells;
         for run in missing {
-            if self.cells > CELLS_PER_PIECE_MAX || more.bytes() >= GROUPS_BYTES_MAX {
+            if self.cells + self.filter_cells > CELLS_PER_PIECE_MAX
+                || more.bytes() >= GROUPS_BYTES_MAX
+            {
                 break;
             }
             let Some(number) = run.number else { continue };
@@ -120,8 +123,15 @@ impl Walk<'_> {
         let (measurement, first) = (self.request.measurement, self.keys.first());
         let mut merge = self.reader.run(run, measurement, self.direction, &first)?;
         let mut keys: HashSet<Vec<String>, FixedState> = HashSet::default();
-        while self.keys.next_matching(&mut merge, &mut self.tags)?.is_some() {
-            self.cells += SERIES_CELLS;
+        loop {
+            match self.keys.next(&mut merge, &mut self.tags)? {
+                NextSeries::Matching(_) => self.cells += SERIES_CELLS,
+                NextSeries::Skipped(_) => {
+                    self.filter_cells += SKIPPED_STEP_CELLS;
+                    continue;
+                }
+                NextSeries::End => break,
+            }
             let values = self.request.group_by.iter().map(|&tag| self.tags.get(tag).to_owned());
             keys.insert(values.collect());
         }

@@ -9,8 +9,8 @@ use crate::merge::cursor::Direction;
 use crate::merge::key::SeriesKey;
 use crate::scan::cached::{Piece, Tile};
 use crate::scan::error::ScanError;
-use crate::scan::keys::KeyFilter;
-use crate::scan::page::SERIES_CELLS;
+use crate::scan::keys::{KeyFilter, NextSeries, SKIPPED_PER_STEP};
+use crate::scan::page::{SERIES_CELLS, SKIPPED_STEP_CELLS};
 use crate::scan::predicate::Filter;
 use crate::scan::request::{Deletion, Position};
 use crate::scan::tiles::Missing;
@@ -65,7 +65,7 @@ impl Walk<'_> {
         let runs = self.reader.runs(measurement, self.request.time);
         let Some(runs) = runs else { return Ok(None) };
         let passed = runs.iter().map(|run| run.series).fold(0, u64::saturating_add);
-        let mut series = Vec::new();
+        let (mut series, mut skipped) = (Vec::new(), 0);
         for Deletion { predicate, .. } in deletions {
             let filter = Filter::compile(predicate.as_ref())?;
             let condition = (&filter, predicate.as_ref());
@@ -77,10 +77,19 @@ impl Walk<'_> {
             for run in &runs {
                 let first = keys.first();
                 let mut merge = self.reader.run(run, measurement, Direction::Ascending, &first)?;
-                while let Some(key) = keys.next_matching(&mut merge, &mut self.tags)? {
-                    self.cells += SERIES_CELLS;
-                    series.push(key);
-                    if series.len() > SERIES_MAX {
+                loop {
+                    match keys.next(&mut merge, &mut self.tags)? {
+                        NextSeries::Matching(key) => {
+                            self.cells += SERIES_CELLS;
+                            series.push(key);
+                        }
+                        NextSeries::Skipped(_) => {
+                            self.filter_cells += SKIPPED_STEP_CELLS;
+                            skipped += SKIPPED_PER_STEP;
+                        }
+                        NextSeries::End => break,
+                    }
+                    if series.len() > SERIES_MAX || skipped > SERIES_PASSED_MAX {
                         return Ok(None);
                     }
                 }

@@ -356,6 +356,46 @@ fn a_page_passes_a_limited_number_of_excluded_series() {
 }
 
 #[test]
+fn a_page_counts_excluded_series_of_runs() {
+    let (tag, field) = (ColumnId(1), ColumnId(10));
+    let row = |(host, time_ns): (u64, i64)| Write {
+        tags: vec![(tag, format!("h{host}"))],
+        time_ns,
+        fields: vec![(field, FieldValue::Integer(1))],
+    };
+    let mut source = VectorReader::new(vec![tag], 1);
+    for time_ns in [9, 1] {
+        source.add(&(0..5_000).map(|host| row((host, time_ns))).collect::<Vec<_>>());
+    }
+    let input = Input { column: field, field_type: FieldType::Integer, cast: None };
+    let mut request = ScanRequest {
+        measurement: MEASUREMENT,
+        time: TimeRange::ALL,
+        predicate: Some(Predicate::Matches {
+            operand: Box::new(Operand::Tag(tag)),
+            regex: "^h7$".to_owned(),
+            negated: false,
+        }),
+        group_by: Vec::new(),
+        descending: true,
+        output: Output::Rows {
+            fields: vec![input],
+            tags: Vec::new(),
+            limit: Some(1),
+            every_row: false,
+        },
+        resume: Resume::default(),
+        piece_bytes: PIECE_BYTES_MAX,
+        groups_max: None,
+    };
+    let one_group = scan(&source, &request, HUGE).unwrap().stats.filter_cells;
+    // To skip times of complete groups, the scan reads the keys of each run.
+    request.group_by = vec![tag];
+    let by_tag = scan(&source, &request, HUGE).unwrap().stats.filter_cells;
+    assert!(one_group > 0 && by_tag >= 2 * one_group, "{by_tag} instead of {one_group}");
+}
+
+#[test]
 fn a_plan_reads_a_limited_number_of_series_per_page() {
     let (tag, field) = (ColumnId(1), ColumnId(10));
     let row = |host: u64| Write {
