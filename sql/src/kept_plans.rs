@@ -1,9 +1,12 @@
 //! Caches the plans of recent statements. Planning a small statement takes longer than executing
 //! its plan, and dashboards repeat their statements.
 //!
-//! A plan depends only on three inputs: the text, the schemas of its tables, and the operations
-//! that the owner of the data supports. A plan that depends on any other input, such as the current
-//! time, is not cached.
+//! A plan depends only on three inputs: the statement, the schemas of its tables, and the
+//! operations that the owner of the data supports. A plan that depends on any other input, such as
+//! the current time, is not cached.
+//!
+//! Before the lookup, [`RowFilter`](crate::tables::RowFilter) moves conditions from the statement
+//! to its scan. Statements that differ only in these conditions share one plan.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,8 +15,9 @@ use datafusion::common::tree_node::{TreeNode as _, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::sql::parser::Statement;
 
-use crate::limits::{KEPT_COLUMNS_MAX, KEPT_PLANS_MAX, KEPT_TEXT_BYTES_MAX};
+use crate::limits::{KEPT_COLUMNS_MAX, KEPT_PLANS_MAX};
 use crate::messages::TableSchema;
 use crate::plan::Plan;
 use crate::sessions::Capabilities;
@@ -45,59 +49,49 @@ pub(crate) struct KeptPlans(Mutex<VecDeque<KeptPlan>>);
 
 #[derive(Debug)]
 struct KeptPlan {
-    text: String,
+    statement: Statement,
     knows: Capabilities,
-    /// The names of the tables in the text, including tables that do not exist.
-    names: Vec<String>,
     tables: Vec<TableSchema>,
     plan: Plan,
 }
 
 impl KeptPlan {
-    fn is_of(&self, text: &str, knows: Capabilities, tables: &[TableSchema]) -> bool {
-        self.text == text && self.knows == knows && self.tables == tables
+    fn is_of(&self, statement: &Statement, knows: Capabilities, tables: &[TableSchema]) -> bool {
+        self.statement == *statement && self.knows == knows && self.tables == tables
     }
 }
 
 impl KeptPlans {
-    /// Returns the names of the tables in a statement, or `None` if no plan of the statement is
-    /// cached.
-    pub(crate) fn names(&self, text: &str) -> Option<Vec<String>> {
-        self.lock().iter().find(|kept| kept.text == text).map(|kept| kept.names.clone())
-    }
-
     /// Returns a copy of a cached plan. No query has executed this copy.
     pub(crate) fn find(
         &self,
-        text: &str,
+        statement: &Statement,
         knows: Capabilities,
         tables: &[TableSchema],
     ) -> Result<Option<Plan>> {
         let mut plans = self.lock();
-        let at = plans.iter().position(|kept| kept.is_of(text, knows, tables));
+        let at = plans.iter().position(|kept| kept.is_of(statement, knows, tables));
         let Some(kept) = at.and_then(|at| plans.remove(at)) else { return Ok(None) };
         let plan = kept.plan.copy();
         plans.push_back(kept);
         plan.map(Some)
     }
 
-    /// Caches a copy of a plan, unless the plan is too large. `names` are the names of the tables
-    /// in `text`.
+    /// Caches a copy of a plan, unless the tables are too wide.
     pub(crate) fn keep(
         &self,
-        text: String,
+        statement: Statement,
         knows: Capabilities,
-        names: Vec<String>,
         tables: Vec<TableSchema>,
         plan: &Plan,
     ) -> Result<()> {
         let columns: usize = tables.iter().map(|table| table.columns.len()).sum();
-        if text.len() > KEPT_TEXT_BYTES_MAX || columns > KEPT_COLUMNS_MAX {
+        if columns > KEPT_COLUMNS_MAX {
             return Ok(());
         }
-        let kept = KeptPlan { text, knows, names, tables, plan: plan.copy()? };
+        let kept = KeptPlan { statement, knows, tables, plan: plan.copy()? };
         let mut plans = self.lock();
-        plans.retain(|other| !kept.is_of(&other.text, other.knows, &other.tables));
+        plans.retain(|other| !kept.is_of(&other.statement, other.knows, &other.tables));
         if plans.len() >= KEPT_PLANS_MAX {
             plans.pop_front();
         }

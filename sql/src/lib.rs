@@ -19,7 +19,7 @@
 //! | `complexity` | a text | an error, if the statement is nested too deeply |
 //! | `widths` | a statement | an error, if planning would take too long |
 //! | `plan`, `sessions` | a text | a plan |
-//! | `kept_plans` | a text | the plan of an earlier execution |
+//! | `kept_plans` | a statement | the plan of an earlier execution |
 //! | `tables` | columns, filters, pages | tables, requests, batches |
 //! | `functions` | – | the SQL functions of InfluxDB |
 //! | `gapfill` | GROUP BY with `date_bin_gapfill` | every bin, filled |

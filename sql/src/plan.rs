@@ -21,7 +21,7 @@ use crate::exchange::PageExchange;
 use crate::kept_plans;
 use crate::limits::KEPT_CONSTANT_BYTES_MAX;
 use crate::messages::{Parameter, SessionRequest, SystemTable, TableSchema};
-use crate::tables::{self, SystemRows};
+use crate::tables::{self, RowFilter, SystemRows};
 use crate::turns::Pace;
 use crate::widths;
 
@@ -39,13 +39,9 @@ impl Needs {
         Self { wanted: is_any.then_some(SessionRequest::Tables(names)).into_iter().collect() }
     }
 
-    /// Returns the names of the tables, or `None` if the statement also needs other data.
-    pub(crate) fn only_tables(&self) -> Option<Vec<String>> {
-        match self.wanted.as_slice() {
-            [] => Some(Vec::new()),
-            [SessionRequest::Tables(names)] => Some(names.clone()),
-            _ => None,
-        }
+    /// Whether the statement needs only the tables that it names.
+    pub(crate) fn are_only_tables(&self) -> bool {
+        matches!(self.wanted.as_slice(), [] | [SessionRequest::Tables(_)])
     }
 }
 
@@ -90,18 +86,20 @@ impl Plan {
         })
     }
 
-    /// Starts the execution of the plan. Scans request their pages from `exchange`. Operators that
-    /// produce rows report the number of rows to `pace`.
+    /// Starts the execution of the plan. Scans request the pages with the rows of `filter` from
+    /// `exchange`. Operators that produce rows report the number of rows to `pace`.
     ///
     /// # Errors
     /// Returns the errors of operators that compute values when they start.
     pub(crate) fn execute(
         self,
+        filter: RowFilter,
         exchange: Arc<PageExchange>,
         pace: Arc<Pace>,
     ) -> Result<SendableRecordBatchStream, QueryError> {
         let config = self.context.session_config().clone();
         let config = config.with_extension(exchange).with_extension(pace);
+        let config = config.with_extension(Arc::new(filter));
         let context = self.context.with_session_config(config);
         Ok(execute_stream(self.root, Arc::new(context))?)
     }

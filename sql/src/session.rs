@@ -17,13 +17,13 @@ use crate::complexity;
 use crate::error::QueryError;
 use crate::exchange::{PageExchange, source_failure};
 use crate::kept_plans::KeptPlans;
-use crate::limits::{BATCHES_WAITING_MAX, PARAMETERS_MAX, POOL_BYTES_MAX};
+use crate::limits::{BATCHES_WAITING_MAX, KEPT_TEXT_BYTES_MAX, PARAMETERS_MAX, POOL_BYTES_MAX};
 use crate::messages::{
     Parameter, QueryRequest, SessionReply, SessionRequest, TableSchema, is_named,
 };
 use crate::plan::{self, Needs, Plan};
 use crate::sessions::{Capabilities, Sessions};
-use crate::tables::SystemRows;
+use crate::tables::{RowFilter, SystemRows};
 use crate::turns::{Pace, Turns};
 
 /// The number of memory consumers that an out-of-memory error lists.
@@ -123,14 +123,14 @@ enum Stage {
 #[derive(Debug)]
 struct Preparing {
     engine: Engine,
-    text: String,
     parameters: Vec<(String, Parameter)>,
-    now: DateTime<Utc>,
     knows: Capabilities,
-    /// The parsed statement, or `None` if the statement probably has a cached plan.
-    parsed: Option<(SessionState, Statement)>,
-    /// The tables that the statement references, or `None` if the statement also needs other data.
-    names: Option<Vec<String>>,
+    state: SessionState,
+    statement: Statement,
+    /// Whether the cache may contain the plan of the statement.
+    may_be_kept: bool,
+    /// Whether conditions may be moved to the scan before the statement is planned.
+    may_move_conditions: bool,
     /// The requests that have not been returned by a step yet.
     unsent: Vec<SessionRequest>,
     /// The number of replies that have not arrived yet.
@@ -159,26 +159,23 @@ impl Query {
         }
         complexity::check(&text)?;
         let now = DateTime::from_timestamp_nanos(now_ns);
-        let kept = engine.plans.names(&text).filter(|_| parameters.is_empty());
-        let (parsed, needs) = match kept {
-            Some(names) => (None, Needs::of_tables(names)),
-            None => {
-                let (state, statement) = engine.parse(&text, now, knows)?;
-                let needs = plan::needs(&state, &statement)?;
-                (Some((state, statement)), needs)
-            }
-        };
-        let names = needs.only_tables();
+        let (state, statement) = engine.parse(&text, now, knows)?;
+        let needs = plan::needs(&state, &statement)?;
+        let is_small = text.len() <= KEPT_TEXT_BYTES_MAX;
+        let may_be_kept = is_small && parameters.is_empty() && needs.are_only_tables();
+        // A gap-filling statement reads its time range from its conditions.
+        let may_move_conditions =
+            is_small && needs.are_only_tables() && !is_named(&text, "gapfill");
         let Needs { mut wanted } = needs;
         let tables = take_known_tables(&mut wanted, tables, &text);
         let preparing = Preparing {
             engine: engine.clone(),
-            text,
             parameters,
-            now,
             knows,
-            parsed,
-            names,
+            state,
+            statement,
+            may_be_kept,
+            may_move_conditions,
             missing: wanted.len(),
             unsent: wanted,
             tables,
@@ -327,16 +324,9 @@ impl Preparing {
         pace: Arc<Pace>,
         events: &Sender<Event>,
     ) -> Result<(), QueryError> {
-        let kept = match self.parsed {
-            Some(_) => None,
-            None => self.engine.plans.find(&self.text, self.knows, &self.tables)?,
-        };
-        let plan = match kept {
-            Some(plan) => plan,
-            None => self.plan().await?,
-        };
+        let (plan, filter) = self.plan().await?;
         let columns = plan.columns();
-        let mut rows = plan.execute(exchange, pace)?;
+        let mut rows = plan.execute(filter, exchange, pace)?;
         if events.send(Event::Schema(columns)).await.is_err() {
             return Ok(());
         }
@@ -348,19 +338,34 @@ impl Preparing {
         Ok(())
     }
 
-    /// Plans the statement. Caches the plan if later executions can use it.
-    async fn plan(self) -> Result<Plan, QueryError> {
-        let Self { engine, text, parameters, now, knows, parsed, names, tables, system, .. } = self;
-        let (state, statement) = match parsed {
-            Some(parsed) => parsed,
-            None => engine.parse(&text, now, knows)?,
+    /// Returns the plan of the statement, and the conditions that the plan does not contain. Caches
+    /// the plan if later executions can use it.
+    async fn plan(mut self) -> Result<(Plan, RowFilter), QueryError> {
+        let filter = match self.tables.as_slice() {
+            [table] if self.may_move_conditions => RowFilter::take_from(&mut self.statement, table),
+            _ => RowFilter::default(),
         };
-        let plan = plan::plan(&state, statement, parameters, &tables, &system).await;
+        let kept = match self.may_be_kept {
+            true => self.engine.plans.find(&self.statement, self.knows, &self.tables)?,
+            false => None,
+        };
+        let Self {
+            engine, parameters, knows, state, statement, may_be_kept, tables, system, ..
+        } = self;
+        let planned = match kept {
+            Some(plan) => Ok(plan),
+            None => {
+                let key = may_be_kept.then(|| statement.clone());
+                let plan = plan::plan(&state, statement, parameters, &tables, &system).await;
+                if let (Ok(plan), Some(key)) = (&plan, key)
+                    && plan.is_reusable
+                {
+                    engine.plans.keep(key, knows, tables, plan)?;
+                }
+                plan
+            }
+        };
         engine.sessions.release(knows, state);
-        let plan = plan?;
-        if let (true, Some(names)) = (plan.is_reusable, names) {
-            engine.plans.keep(text, knows, names, tables, &plan)?;
-        }
-        Ok(plan)
+        Ok((planned?, filter))
     }
 }

@@ -14,10 +14,11 @@ use tidemark::model::time::TimeRange;
 use tidemark::model::value::FieldType;
 
 use super::batches::Source;
-use super::pushdown::{self, Pushed};
+use super::pushdown;
+use super::row_filter::RowFilter;
 use super::scan::Scan;
 use crate::limits::PUSHED_TEXT_BYTES_MAX;
-use crate::messages::{Condition, ScanRequest, TableSchema};
+use crate::messages::{ScanRequest, TableSchema};
 
 pub(super) const TIME: &str = "time";
 
@@ -32,7 +33,19 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    fn data_type(self) -> DataType {
+    /// Returns the kind of a column, or `None` if the table does not have the column. A tag hides a
+    /// field with the same name.
+    pub(super) fn of(table: &TableSchema, name: &str) -> Option<Self> {
+        if name == TIME {
+            return Some(Self::Time);
+        }
+        let mut columns = table.columns.iter().filter(|column| column.name == name);
+        let first = columns.next()?.field_type;
+        let is_tag = first.is_none() || columns.any(|column| column.field_type.is_none());
+        Some(first.filter(|_| !is_tag).map_or(Self::Tag, Self::Field))
+    }
+
+    pub(super) fn data_type(self) -> DataType {
         match self {
             Self::Time => DataType::Timestamp(TimeUnit::Nanosecond, None),
             Self::Tag => tag_type(),
@@ -134,19 +147,9 @@ impl TableProvider for Measurement {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let mut time = TimeRange::ALL;
-        let mut conditions = Vec::new();
-        for filter in filters {
-            match pushdown::push(filter, &|name| self.kind(name)) {
-                Some(Pushed::Time(range)) => time = time.intersect(&range),
-                Some(Pushed::Condition(condition)) => conditions.push(condition),
-                None => {}
-            }
-        }
-        let condition = match conditions.len() {
-            0 | 1 => conditions.pop(),
-            _ => Some(Condition::All(conditions)),
-        };
+        let mut pushed = RowFilter::default();
+        let push = |filter| pushdown::push(filter, &|name| self.kind(name));
+        filters.iter().filter_map(push).for_each(|filter| pushed.add(filter));
         let every: Vec<usize> = (0..self.columns.len()).collect();
         let positions = projection.unwrap_or(&every);
         let schema = Arc::new(self.schema.project(positions)?);
@@ -164,11 +167,11 @@ impl TableProvider for Measurement {
             sources.push(source);
             list.push(name.clone());
         }
-        let request = ScanRequest {
+        let mut request = ScanRequest {
             scan: 0,
             table: self.name.clone(),
-            time,
-            condition,
+            time: TimeRange::ALL,
+            condition: None,
             fields,
             tags,
             rows_max: limit.map(|rows| rows as u64),
@@ -176,6 +179,7 @@ impl TableProvider for Measurement {
             aggregates: None,
             first_of: Vec::new(),
         };
+        pushed.apply(&mut request);
         Ok(Arc::new(Scan::new(request, sources, schema)))
     }
 }

@@ -12,6 +12,7 @@ mod measurement;
 mod over_scan;
 mod pushdown;
 mod pairs_cap;
+mod row_filter;
 mod rows_cap;
 mod scan;
 mod system;
@@ -26,6 +27,7 @@ use datafusion::error::{DataFusionError, Result};
 pub(crate) use aggregates::AggregateAtShards;
 pub(crate) use first_of_groups::FirstOfGroups;
 pub(crate) use first_rows::FirstRows;
+pub(crate) use row_filter::RowFilter;
 pub(crate) use rows_cap::RowsCapRule;
 
 use crate::messages::{SystemTable, TableSchema};

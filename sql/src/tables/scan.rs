@@ -23,6 +23,7 @@ use futures::Stream;
 use tidemark::model::time::TimeRange;
 
 use super::batches::{Source, batches};
+use super::row_filter::RowFilter;
 use crate::error::QueryError;
 use crate::exchange::{PageExchange, ScanHandle};
 use crate::messages::{AggregateCall, Aggregates, Condition, ScanRequest, TimeOrder};
@@ -182,8 +183,12 @@ impl ExecutionPlan for Scan {
         let exchange: Option<Arc<PageExchange>> = context.session_config().get_extension();
         let exchange =
             exchange.ok_or_else(|| QueryError::internal("a scan without an exchange"))?;
+        let mut request = self.request.clone();
+        if let Some(filter) = context.session_config().get_extension::<RowFilter>() {
+            filter.apply(&mut request);
+        }
         Ok(Box::pin(Rows {
-            handle: exchange.register_scan(self.request.clone()),
+            handle: exchange.register_scan(request),
             schema: self.schema(),
             sources: self.sources.clone(),
             ready: VecDeque::new(),

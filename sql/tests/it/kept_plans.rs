@@ -25,6 +25,51 @@ fn cached_plan_reads_new_rows() {
 }
 
 #[test]
+fn statements_with_other_times_and_texts_share_plan() {
+    let (engine, mut database) = (Engine::default(), Database::default());
+    database.write("m,t=a v=1 1\nm,t=b v=2 2\nm,t=a v=4 3");
+    let from = |time_ns: i64| format!("time >= '1970-01-01T00:00:00.00000000{time_ns}Z'");
+    for (condition, rows) in [
+        (from(2), "a,4.0\nb,2.0\n"),
+        (from(3), "a,4.0\n"),
+        (from(4), ""),
+        ("t = 'a'".to_owned(), "a,5.0\n"),
+        (format!("(t = 'a' OR t = 'c') AND {}", from(2)), "a,4.0\n"),
+        (format!("{} AND t IN ('b', 'c')", from(1)), "b,2.0\n"),
+    ] {
+        let text = format!("SELECT t, sum(v) AS s FROM m WHERE {condition} GROUP BY t ORDER BY t");
+        assert_eq!(csv(&database, &engine, &text), format!("t,s\n{rows}"), "{condition}");
+        assert_eq!(engine.kept_plans(), 1, "{condition}");
+    }
+}
+
+#[test]
+fn statements_with_other_parts_have_separate_plans() {
+    let (engine, mut database) = (Engine::default(), Database::default());
+    database.write("m,t=a,table_name=n v=1 1\nm,t=b,table_name=m v=2 2");
+    let statements = [
+        ("SELECT v FROM m WHERE t = 'a'", "v\n1.0\n"),
+        ("SELECT v FROM m WHERE t = 'a' AND v > 1", "v\n"),
+        ("SELECT v FROM m WHERE t = 'a' OR v > 1", "v\n1.0\n2.0\n"),
+        ("SELECT v AS w FROM m WHERE t = 'a'", "w\n1.0\n"),
+        ("SELECT 'a' AS v FROM m WHERE t = 'b'", "v\na\n"),
+        ("SELECT 'b' AS v FROM m WHERE t = 'b'", "v\nb\n"),
+        // Each of these statements reads another table than `m`, or reads `m` twice.
+        ("SELECT v FROM m WHERE t = 'a' AND v < (SELECT max(v) FROM m)", "v\n1.0\n"),
+        ("SELECT v FROM (SELECT 2 AS v, 'b' AS t FROM m) WHERE t = 'a'", "v\n"),
+        ("WITH m AS (SELECT 'a' AS t, 3 AS v) SELECT v FROM m WHERE t = 'a'", "v\n3\n"),
+        ("SELECT b FROM m AS x(a, b, c, d) WHERE a = 'a'", "b\nn\n"),
+        (
+            "SELECT table_name FROM information_schema.tables WHERE table_name = 'm'",
+            "table_name\nm\n",
+        ),
+    ];
+    for (text, expected) in statements.iter().chain(statements.iter().rev()) {
+        assert_eq!(csv(&database, &engine, text), *expected, "{text}");
+    }
+}
+
+#[test]
 fn changed_schema_needs_new_plan() {
     let (engine, mut database) = (Engine::default(), Database::default());
     database.write("m v=1 1");

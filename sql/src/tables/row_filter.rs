@@ -1,0 +1,155 @@
+//! Moves conditions from a statement to its scan before the statement is planned. Statements that
+//! differ only in these conditions, such as the time ranges of a dashboard, then have equal plans.
+
+use std::ops::ControlFlow;
+
+use datafusion::common::Column;
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator, expr::InList, lit};
+use datafusion::sql::parser::Statement;
+use datafusion::sql::planner::IdentNormalizer;
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, Expr as SqlExpr, Query, SetExpr, Statement as SqlStatement, TableFactor, Value,
+    visit_relations,
+};
+use tidemark::model::time::TimeRange;
+
+use super::measurement::{Kind, TIME};
+use super::pushdown::{self, Pushed};
+use crate::messages::{Condition, ScanRequest, TableSchema};
+
+/// Conditions that a scan evaluates. A row must satisfy all of them.
+#[derive(Debug)]
+pub(crate) struct RowFilter {
+    time: TimeRange,
+    conditions: Vec<Condition>,
+}
+
+impl Default for RowFilter {
+    fn default() -> Self {
+        Self { time: TimeRange::ALL, conditions: Vec::new() }
+    }
+}
+
+impl RowFilter {
+    /// Removes conditions from the WHERE clause of a statement that reads `table`. Takes nothing
+    /// from a statement that reads the table twice or contains a join, an alias or a CTE.
+    pub(crate) fn take_from(statement: &mut Statement, table: &TableSchema) -> Self {
+        let mut filter = Self::default();
+        if let Some(condition) = where_clause(statement) {
+            let rest = condition.take().and_then(|all| filter.take(all, table));
+            *condition = rest;
+        }
+        filter
+    }
+
+    /// Takes those parts of a condition that a scan evaluates. Returns the remaining condition.
+    fn take(&mut self, condition: SqlExpr, table: &TableSchema) -> Option<SqlExpr> {
+        match condition {
+            SqlExpr::Nested(inner) => {
+                self.take(*inner, table).map(|rest| SqlExpr::Nested(Box::new(rest)))
+            }
+            SqlExpr::BinaryOp { left, op: BinaryOperator::And, right } => {
+                match (self.take(*left, table), self.take(*right, table)) {
+                    (Some(left), Some(right)) => {
+                        let (left, right) = (Box::new(left), Box::new(right));
+                        Some(SqlExpr::BinaryOp { left, op: BinaryOperator::And, right })
+                    }
+                    (left, right) => left.or(right),
+                }
+            }
+            other => {
+                let kind = |name: &str| Kind::of(table, name);
+                match planned(&other).and_then(|expr| pushdown::push(&expr, &kind)) {
+                    Some(pushed) => {
+                        self.add(pushed);
+                        None
+                    }
+                    None => Some(other),
+                }
+            }
+        }
+    }
+
+    pub(super) fn add(&mut self, pushed: Pushed) {
+        match pushed {
+            Pushed::Time(range) => self.time = self.time.intersect(&range),
+            Pushed::Condition(condition) => self.conditions.push(condition),
+        }
+    }
+
+    /// Adds the conditions to a scan's request.
+    pub(super) fn apply(&self, request: &mut ScanRequest) {
+        request.time = request.time.intersect(&self.time);
+        let mut all: Vec<Condition> = request.condition.take().into_iter().collect();
+        all.extend(self.conditions.iter().cloned());
+        request.condition = match all.len() {
+            0 | 1 => all.pop(),
+            _ => Some(Condition::All(all)),
+        };
+    }
+}
+
+/// Returns the condition of a statement that consists of one SELECT from one table.
+fn where_clause(statement: &mut Statement) -> Option<&mut Option<SqlExpr>> {
+    let Statement::Statement(statement) = statement else { return None };
+    let mut tables = 0;
+    // The visitor never returns `Break`.
+    let _ = visit_relations(&**statement, |_| {
+        tables += 1;
+        ControlFlow::<()>::Continue(())
+    });
+    let SqlStatement::Query(query) = &mut **statement else { return None };
+    let Query { with: None, body, .. } = &mut **query else { return None };
+    let SetExpr::Select(select) = &mut **body else { return None };
+    let [from] = select.from.as_slice() else { return None };
+    let is_plain = matches!(from.relation, TableFactor::Table { alias: None, .. });
+    (tables == 1 && is_plain && from.joins.is_empty()).then_some(&mut select.selection)
+}
+
+/// Converts a condition in the same way as the planner. Returns `None` if an operand is neither a
+/// column nor a text.
+fn planned(condition: &SqlExpr) -> Option<Expr> {
+    Some(match condition {
+        SqlExpr::Nested(inner) => planned(inner)?,
+        SqlExpr::Identifier(name) => {
+            let name = IdentNormalizer::default().normalize(name.clone());
+            Expr::Column(Column::new_unqualified(name))
+        }
+        SqlExpr::Value(value) => match &value.value {
+            Value::SingleQuotedString(text) => lit(text.as_str()),
+            _ => return None,
+        },
+        SqlExpr::BinaryOp { left, op, right } => {
+            let op = match op {
+                BinaryOperator::And => Operator::And,
+                BinaryOperator::Or => Operator::Or,
+                BinaryOperator::Eq => Operator::Eq,
+                BinaryOperator::NotEq => Operator::NotEq,
+                BinaryOperator::Lt => Operator::Lt,
+                BinaryOperator::LtEq => Operator::LtEq,
+                BinaryOperator::Gt => Operator::Gt,
+                BinaryOperator::GtEq => Operator::GtEq,
+                _ => return None,
+            };
+            let (left, right) = (planned(left)?, planned(right)?);
+            let (left, right) = (compared(&left, &right)?, compared(&right, &left)?);
+            Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)))
+        }
+        SqlExpr::InList { expr, list, negated } => {
+            let values: Option<Vec<Expr>> = list.iter().map(planned).collect();
+            Expr::InList(InList::new(Box::new(planned(expr)?), values?, *negated))
+        }
+        _ => return None,
+    })
+}
+
+/// Converts a text that is compared with the time to a time. Returns `None` if the text is not a
+/// time.
+fn compared(operand: &Expr, other: &Expr) -> Option<Expr> {
+    match (operand, other) {
+        (Expr::Literal(text, _), Expr::Column(column)) if column.name == TIME => {
+            Some(Expr::Literal(text.cast_to(&Kind::Time.data_type()).ok()?, None))
+        }
+        _ => Some(operand.clone()),
+    }
+}
