@@ -38,12 +38,13 @@ export class Tidemark {
     this.folder = folder;
     this.port = port;
     this.options = options;
+    this.isNative = isNative;
     this.headers = { Authorization: `Token ${token}` };
   }
 
   async start() {
     const { vars = {}, secret = token, ...more } = this.options;
-    if (isNative) {
+    if (this.isNative) {
       const data = join(this.folder, 'data');
       const log = more.stdio?.[1] ?? null;
       this.server = await startNative({ port: this.port, data, vars, secret, backups: more.backups, log });
@@ -110,6 +111,14 @@ export class Tidemark {
     const series = await this.series(q, params);
     assert.ok(series.length <= 1, `${q} has ${series.length} series`);
     return series[0]?.values ?? [];
+  }
+}
+
+/** Always starts the native program. The test must build the program first. */
+export class NativeHost extends Tidemark {
+  constructor(folder, port, options) {
+    super(folder, port, options);
+    this.isNative = true;
   }
 }
 

@@ -7,7 +7,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { Tidemark, tidemark, token } from './harness.mjs';
+import { commandProgram } from './commands.mjs';
+import { NativeHost, Tidemark, tidemark, token } from './harness.mjs';
 import { shardOf, xxh64 } from './routing_hash.mjs';
 import { startWorkerd } from './workerd.mjs';
 
@@ -108,10 +109,16 @@ class PlainWorkerd extends Tidemark {
   }
 }
 
+async function startNativeHost(t, options) {
+  await commandProgram();
+  return tidemark(t, options, NativeHost);
+}
+
 const kinds = [
   { shards: 1, by: 'wrangler', start: tidemark },
   { shards: 4, by: 'wrangler', start: tidemark },
   { shards: 4, by: 'plain workerd', start: (t, options) => tidemark(t, options, PlainWorkerd) },
+  { shards: 4, by: 'the native host', start: startNativeHost },
 ];
 
 for (const { shards, by, start } of kinds) {
