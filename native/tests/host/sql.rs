@@ -125,3 +125,39 @@ fn killed_sql_process_restarts() {
     server.end("-KILL");
     eventually("the process ends with the server", || !is_running(last));
 }
+
+/// Returns a statement whose texts need `megabytes` of memory at the same time.
+fn large(megabytes: usize) -> String {
+    // The table has three rows, and the limit for the result of a function is 32 MiB.
+    let texts: Vec<String> =
+        (0..megabytes / 30).map(|text| format!("repeat(host, {})", 10_000_000 + text)).collect();
+    format!("SELECT max(length(greatest({}))) > 1 AS l FROM m", texts.join(","))
+}
+
+#[test]
+fn large_statement_ends_sql_process() {
+    let (_place, mut server) = started(&[]);
+    assert_eq!(ask(&server, COUNT).0, 200);
+    let first = process(&server);
+    let (code, body) = ask(&server, &large(1_500));
+    assert_eq!(code, 507, "{body}");
+    assert!(body.contains("it used more than 1024 MiB of memory; use simpler functions"), "{body}");
+    assert_eq!(ask(&server, COUNT), (200, r#"[{"c":3}]"#.to_owned()));
+    assert_ne!(process(&server), first);
+    let (_, log) = server.end("-TERM");
+    assert!(log.contains("sql_stopped"), "{log}");
+}
+
+#[test]
+fn large_sql_process_ends_after_statement() {
+    let (_place, server) = started(&[]);
+    let is_true = (200, r#"[{"l":true}]"#.to_owned());
+    assert_eq!(ask(&server, COUNT).0, 200);
+    let first = process(&server).unwrap();
+    // Below 64 MiB the process continues.
+    assert_eq!(ask(&server, &large(30)), is_true);
+    assert_eq!(process(&server), Some(first));
+    assert_eq!(ask(&server, &large(300)), is_true);
+    eventually("the memory is returned", || !is_running(first));
+    assert_eq!(ask(&server, COUNT), (200, r#"[{"c":3}]"#.to_owned()));
+}
