@@ -69,7 +69,6 @@ impl Server {
         Self { child, address, output }
     }
 
-    #[cfg(feature = "sql")]
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }

@@ -183,3 +183,30 @@ fn rejected_body_keeps_connection_open() {
     stream.read_to_end(&mut response).unwrap();
     assert_eq!(status(&String::from_utf8_lossy(&response)), 401);
 }
+
+/// A thread with more than 400 objects closes the files of objects that are idle for some seconds.
+#[cfg(target_os = "linux")]
+#[test]
+fn files_of_idle_objects_are_closed() {
+    let place = Place::new();
+    let mut command = command(&place.0);
+    command.env("THREADS", "1").env("DEFAULT_SHARDS", "32");
+    let server = Server::of(command);
+    let lines: String = (0..400).map(|host| format!("m,host=h{host} v=1 1\n")).collect();
+    let databases: Vec<String> = (0..14).map(|number| format!("d{number}")).collect();
+    for database in &databases {
+        server.create(database);
+        server.write(database, &lines);
+    }
+    let open_files = || {
+        let files = std::fs::read_dir(format!("/proc/{}/fd", server.id())).unwrap();
+        let paths = files.filter_map(|file| std::fs::read_link(file.unwrap().path()).ok());
+        paths.filter(|path| path.extension().is_some_and(|end| end == "sqlite")).count()
+    };
+    assert!(open_files() > 420, "{} open files", open_files());
+    // The alarms have one more file.
+    eventually("files are closed", || open_files() <= 401);
+    for database in &databases {
+        assert_eq!(server.count(database, "m"), 400, "{database}");
+    }
+}
