@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 
-use crate::server::{Place, Server, command};
+use crate::server::{Place, Server, command, eventually};
 
 fn refusal(data: &std::path::Path) -> String {
     let output = command(data).output().unwrap();
@@ -67,6 +68,15 @@ fn invalid_setting_is_reported() {
     }
 }
 
+/// Returns the files of all shards.
+fn shards(place: &Place) -> Vec<PathBuf> {
+    let files = fs::read_dir(place.0.join("store")).unwrap();
+    let mut shards: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+    shards.retain(|path| path.to_string_lossy().contains("shard-"));
+    shards.retain(|path| path.extension().is_some_and(|end| end == "sqlite"));
+    shards
+}
+
 #[test]
 fn damaged_file_affects_one_database() {
     let place = Place::new();
@@ -76,13 +86,7 @@ fn damaged_file_affects_one_database() {
         server.write(database, "m v=1 1");
     }
     server.end("-TERM");
-    let shards = || {
-        let files = fs::read_dir(place.0.join("store")).unwrap();
-        let mut shards: Vec<_> = files.map(|file| file.unwrap().path()).collect();
-        shards.retain(|path| path.to_string_lossy().contains("shard-"));
-        shards
-    };
-    let shards = shards();
+    let shards = shards(&place);
     assert_eq!(shards.len(), 2, "{shards:?}");
     fs::write(&shards[0], vec![7; 20_000]).unwrap();
     let server = Server::start(&place.0);
@@ -96,6 +100,96 @@ fn damaged_file_affects_one_database() {
         |(status, body): &&(u16, String)| *status == 200 && body.contains(r#""values":[[1,1]]"#);
     assert_eq!(results.iter().filter(damaged).count(), 1, "{results:?}");
     assert_eq!(results.iter().filter(whole).count(), 1, "{results:?}");
+}
+
+/// Points whose values are the squares of their times.
+fn squares(times: std::ops::Range<u64>) -> String {
+    times.map(|time| format!("m v={}i {time}\n", time * time)).collect()
+}
+
+/// The result of a query for the points of [`squares`] before `end`.
+fn squares_result(end: u64) -> String {
+    let values: Vec<String> = (0..end).map(|time| format!("[{time},{}]", time * time)).collect();
+    format!(r#""values":[{}]"#, values.join(","))
+}
+
+#[test]
+fn flipped_byte_is_reported_or_harmless() {
+    let place = Place::new();
+    let mut server = Server::start(&place.0);
+    server.create("d");
+    server.write("d", &squares(0..300));
+    server.end("-TERM");
+    // A restarted server flushes the log after the first query. The later points stay in the log.
+    let mut server = Server::start(&place.0);
+    assert_eq!(server.count("d", "m"), 300);
+    eventually("the log is flushed", || server.shard_statistic("parts") == 1);
+    server.write("d", &squares(300..400));
+    server.end("-TERM");
+    let [file] = &shards(&place)[..] else { panic!("not one shard") };
+    let whole = fs::read(file).unwrap();
+    let used: Vec<usize> = (0..whole.len()).filter(|at| whole[*at] != 0).collect();
+    let mut reported = 0;
+    for at in used.iter().copied().step_by(used.len() / 80) {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 4;
+        fs::write(file, &damaged).unwrap();
+        let mut server = Server::start(&place.0);
+        let (status, body) = server.ask("GET", "/query?db=d&epoch=ns&q=SELECT%20v%20FROM%20m", b"");
+        let is_right = status == 200 && body.contains(&squares_result(400));
+        assert!(is_right || body.contains("error"), "byte {at}: {status} {body}");
+        reported += u32::from(!is_right);
+        server.end("-KILL");
+        let _ = fs::remove_file(file.with_extension("sqlite-wal"));
+    }
+    assert!(reported > 20, "{reported} errors");
+    fs::write(file, &whole).unwrap();
+    assert_eq!(Server::start(&place.0).count("d", "m"), 400);
+}
+
+#[test]
+fn truncated_log_keeps_first_batches() {
+    let place = Place::new();
+    let mut server = Server::start(&place.0);
+    server.create("d");
+    for batch in 0..40 {
+        server.write("d", &squares(batch * 20..batch * 20 + 20));
+    }
+    server.end("-KILL");
+    let [file] = &shards(&place)[..] else { panic!("not one shard") };
+    let log = file.with_extension("sqlite-wal");
+    let (rows, frames) = (fs::read(file).unwrap(), fs::read(&log).unwrap());
+    let mut counts = Vec::new();
+    for percent in [30, 50, 70, 90, 99, 100] {
+        fs::write(file, &rows).unwrap();
+        fs::write(&log, &frames[..frames.len() * percent / 100]).unwrap();
+        let mut server = Server::start(&place.0);
+        let count = server.count("d", "m");
+        assert_eq!(count % 20, 0, "a batch is stored in part");
+        let body = server.query("d", "SELECT v FROM m");
+        assert!(count == 0 || body.contains(&squares_result(count)), "{percent} %: {body}");
+        counts.push(count);
+        server.end("-KILL");
+    }
+    assert!(counts.is_sorted() && counts[0] < counts[2] && counts[4] < 800, "{counts:?}");
+    assert_eq!(counts[5], 800);
+}
+
+#[test]
+fn damaged_alarms_are_reported() {
+    let place = Place::new();
+    let mut server = Server::start(&place.0);
+    server.create("d");
+    server.write("d", "m v=1 1");
+    server.end("-TERM");
+    let alarms = place.0.join("alarms.sqlite");
+    fs::write(&alarms, vec![7; 20_000]).unwrap();
+    fs::remove_file(alarms.with_extension("sqlite-wal")).unwrap();
+    let said = refusal(&place.0);
+    assert!(said.contains("alarms.sqlite cannot be used: file is not a database"), "{said}");
+    // The next event of each object sets its alarm again.
+    fs::remove_file(&alarms).unwrap();
+    assert_eq!(Server::start(&place.0).count("d", "m"), 1);
 }
 
 #[test]
@@ -152,5 +246,5 @@ fn dropped_database_leaves_no_file() {
     assert!(!files().is_empty());
     server.query("", "DROP DATABASE d");
     // The alarm that deletes the dropped database is due after half a minute.
-    crate::server::eventually("the files are deleted", || files().is_empty());
+    eventually("the files are deleted", || files().is_empty());
 }

@@ -137,6 +137,16 @@ impl Server {
         let number = body.rsplit_once("[0,").map_or("0", |(_, rest)| rest);
         number.split(']').next().unwrap().parse().unwrap()
     }
+
+    /// Returns a column of `SHOW STATS` for the first shard.
+    pub(crate) fn shard_statistic(&self, column: &str) -> u64 {
+        let body = self.query("", "SHOW STATS FOR 'shard'");
+        let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+        let series = &body["results"][0]["series"][0];
+        let columns = series["columns"].as_array().unwrap();
+        let index = columns.iter().position(|name| name == column).unwrap();
+        series["values"][0][index].as_u64().unwrap()
+    }
 }
 
 pub(crate) fn status(head: &str) -> u16 {
