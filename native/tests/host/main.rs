@@ -7,3 +7,5 @@ mod server;
 mod serving;
 #[cfg(feature = "sql")]
 mod sql;
+#[cfg(target_os = "linux")]
+mod steps;

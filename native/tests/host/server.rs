@@ -59,14 +59,22 @@ impl Server {
         Self::of(command(data))
     }
 
-    pub(crate) fn of(mut command: Command) -> Self {
+    pub(crate) fn of(command: Command) -> Self {
+        Self::started(command).unwrap_or_else(|said| panic!("the server did not start: {said}"))
+    }
+
+    /// Starts a server. If the server ends before it is ready, returns its error message.
+    pub(crate) fn started(mut command: Command) -> Result<Self, String> {
         let mut child = command.spawn().unwrap();
         let mut output = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         output.read_line(&mut line).unwrap();
-        let (_, rest) = line.split_once("://").unwrap_or_else(|| panic!("it said: {line}"));
+        let Some((_, rest)) = line.split_once("://") else {
+            let errors = child.wait_with_output().unwrap().stderr;
+            return Err(String::from_utf8_lossy(&errors).into_owned());
+        };
         let address = rest.split('"').next().unwrap().to_owned();
-        Self { child, address, output }
+        Ok(Self { child, address, output })
     }
 
     pub(crate) fn id(&self) -> u32 {
