@@ -133,7 +133,7 @@ function lint() {
 }
 
 /** With TIDEMARK_HOST=native, all other files also run against the native host. */
-const nativeFiles = ['ping', 'chunked', 'query_scripts', 'clients_shell', 'tokens', 'flight_calls', 'flight_recorded', 'packed', 'disconnect', 'backup.'];
+const nativeFiles = ['ping', 'chunked', 'query_scripts', 'clients_shell', 'tokens', 'flight_calls', 'flight_recorded', 'packed', 'disconnect', 'backup.', 'backup_program'];
 
 async function nativeEdgeTests() {
   await buildNative();
