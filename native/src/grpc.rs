@@ -4,30 +4,39 @@
 //! gRPC-Web sends the status in the last frame of the body. A gRPC library would therefore not save
 //! code.
 
+use std::convert::Infallible;
+
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use tidemark::api::grpc_web::Code;
 use tidemark::api::http::{RequestHead, Response};
 
 use crate::reply;
 use crate::request_task::HttpResponse;
 
-const GRPC: &str = "application/grpc";
-const GRPC_WEB: &str = "application/grpc-web";
+pub const GRPC: &str = "application/grpc";
+pub const GRPC_WEB: &str = "application/grpc-web";
 /// The first byte of the frame that contains the trailers.
-const TRAILERS: u8 = 0x80;
+pub const TRAILERS: u8 = 0x80;
 const FRAME_HEAD_BYTES: usize = 5;
+/// The characters that gRPC encodes in messages, in addition to characters that are not ASCII.
+const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
 
 /// Converts the head of a gRPC request to a gRPC-Web head. Returns the content type of the
 /// response, or `None` if the request is not a gRPC request.
 pub fn adopt(head: &mut RequestHead) -> Option<String> {
     let (_, content_type) = head.headers.iter_mut().find(|(name, _)| name == "content-type")?;
-    let format = content_type.to_ascii_lowercase().strip_prefix(GRPC)?.to_owned();
-    if !(format.is_empty() || format.starts_with(['+', ';'])) {
-        return None;
-    }
+    let format = format_of(content_type, GRPC)?;
     let answer = content_type.clone();
     *content_type = format!("{GRPC_WEB}{format}");
     Some(answer)
+}
+
+/// Returns the rest of a content type after `kind`, such as `+proto`. Returns `None` if the content
+/// type is of another kind.
+pub fn format_of(content_type: &str, kind: &str) -> Option<String> {
+    let format = content_type.to_ascii_lowercase().strip_prefix(kind)?.to_owned();
+    (format.is_empty() || format.starts_with(['+', ';'])).then_some(format)
 }
 
 /// Returns the head of a response. The message frames follow the head.
@@ -47,23 +56,27 @@ pub fn complete(response: &Response, content_type: &str) -> HttpResponse {
         name.eq_ignore_ascii_case("content-type") && value.starts_with(GRPC_WEB)
     });
     let trailers = if is_web {
-        frames.messages(response.body.clone());
+        let Ok(_) = frames.messages(&response.body, any);
         frames.trailers()
     } else {
-        let text = String::from_utf8_lossy(&response.body);
-        status(Code::of_http(response.status) as u8, text.trim())
+        status(Code::of_http(response.status) as u8, response.body.trim_ascii())
     };
     let mut outgoing = head(response, content_type);
     outgoing.headers_mut().extend(trailers);
     outgoing
 }
 
-fn status(code: u8, message: &str) -> HeaderMap {
+/// Accepts every frame of the engine.
+pub fn any(_kind: u8, _length: usize) -> Result<(), Infallible> {
+    Ok(())
+}
+
+/// Returns trailers with a status. The message may contain any bytes.
+pub fn status(code: u8, message: &[u8]) -> HeaderMap {
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from(u16::from(code)));
-    // A message is omitted if it contains characters other than printable ASCII, because these
-    // characters would need an encoding.
-    if let Ok(message) = HeaderValue::from_str(&message.replace('%', "%25")) {
+    let message = percent_encode(message, ENCODED).to_string();
+    if let Ok(message) = HeaderValue::from_str(&message) {
         trailers.insert("grpc-message", message);
     }
     trailers
@@ -77,47 +90,62 @@ pub struct Frames {
     left: usize,
     /// The content of the frame with the trailers, or `None` before this frame starts.
     trailers: Option<Vec<u8>>,
+    /// Whether to ignore all bytes after the current message.
+    pub is_last_message: bool,
+    /// Whether bytes follow the trailers.
+    pub has_excess: bool,
 }
 
 impl Frames {
-    /// Returns the part of `bytes` that belongs to messages.
-    pub fn messages(&mut self, bytes: Vec<u8>) -> Vec<u8> {
+    /// Returns the part of `bytes` that belongs to messages. `check` receives the first byte and
+    /// the length of each frame.
+    pub fn messages<E>(
+        &mut self,
+        mut bytes: &[u8],
+        check: impl Fn(u8, usize) -> Result<(), E>,
+    ) -> Result<Vec<u8>, E> {
         let mut messages = Vec::with_capacity(bytes.len());
-        let mut rest = bytes.as_slice();
-        while !rest.is_empty() {
-            if let Some(trailers) = &mut self.trailers {
-                trailers.extend_from_slice(rest);
-                break;
-            }
-            if self.left > 0 {
-                let (content, behind) = rest.split_at(self.left.min(rest.len()));
-                messages.extend_from_slice(content);
-                self.left -= content.len();
-                rest = behind;
-                continue;
+        loop {
+            let (content, behind) = bytes.split_at(self.left.min(bytes.len()));
+            self.trailers.as_mut().unwrap_or(&mut messages).extend_from_slice(content);
+            self.left -= content.len();
+            bytes = behind;
+            if self.is_over() || bytes.is_empty() {
+                self.has_excess = self.trailers.is_some() && !bytes.is_empty();
+                return Ok(messages);
             }
             let missing = FRAME_HEAD_BYTES - self.head.len();
-            let (head, behind) = rest.split_at(missing.min(rest.len()));
+            let (head, behind) = bytes.split_at(missing.min(bytes.len()));
             self.head.extend_from_slice(head);
-            rest = behind;
+            bytes = behind;
             if let [kind, a, b, c, d] = *self.head.as_slice() {
+                self.left = u32::from_be_bytes([a, b, c, d]) as usize;
+                check(kind, self.left)?;
                 if kind & TRAILERS != 0 {
                     self.trailers = Some(Vec::new());
                 } else {
                     messages.extend_from_slice(&self.head);
-                    self.left = u32::from_be_bytes([a, b, c, d]) as usize;
                 }
                 self.head.clear();
             }
         }
-        messages
+    }
+
+    /// Whether the trailers, or the last message, are complete.
+    pub fn is_over(&self) -> bool {
+        self.left == 0 && (self.trailers.is_some() || self.is_last_message)
+    }
+
+    /// Whether no frame is incomplete.
+    pub fn is_between(&self) -> bool {
+        self.left == 0 && self.head.is_empty()
     }
 
     /// Returns the trailers. If the response was truncated and has no trailers, returns an error
     /// status, so that the client does not consider the response complete.
     pub fn trailers(self) -> HeaderMap {
         let Some(content) = self.trailers.filter(|_| self.left == 0) else {
-            return status(Code::Internal as u8, "the response ended early");
+            return status(Code::Internal as u8, b"the response ended early");
         };
         let mut trailers = HeaderMap::new();
         for line in content.split(|&byte| byte == b'\n') {
@@ -148,14 +176,14 @@ mod tests {
         body.extend(trailer);
         for size in 1..body.len() {
             let mut frames = Frames::default();
-            let pieces = body.chunks(size).map(|piece| frames.messages(piece.to_vec()));
+            let pieces = body.chunks(size).map(|piece| frames.messages(piece, any).unwrap());
             assert_eq!(pieces.flatten().collect::<Vec<_>>(), messages, "{size}");
             let trailers = frames.trailers();
             assert_eq!(trailers.get("grpc-status").unwrap(), "5", "{size}");
             assert_eq!(trailers.get("grpc-message").unwrap(), "no", "{size}");
         }
         let mut cut = Frames::default();
-        cut.messages(body[..7].to_vec());
+        cut.messages(&body[..7], any).unwrap();
         assert_eq!(cut.trailers().get("grpc-status").unwrap(), "13");
     }
 

@@ -32,7 +32,7 @@ use crate::sql::Sql;
 
 /// The pause after an error of the listening socket, for example if no file descriptor is
 /// available.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// The interval at which the program checks whether all requests have finished.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -83,7 +83,7 @@ pub fn serve(options: Options) -> Result<(), Failure> {
     Ok(())
 }
 
-fn runtime() -> Result<Runtime, Failure> {
+pub fn runtime() -> Result<Runtime, Failure> {
     let mut builder = Builder::new_current_thread();
     let runtime = builder.enable_all().max_blocking_threads(BLOCKING_THREADS_MAX).build();
     runtime.map_err(|reason| Failure(format!("the event loop could not be started: {reason}")))
@@ -134,7 +134,7 @@ fn permit_open_files() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
-async fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Failure> {
+pub async fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Failure> {
     let mut listeners = Vec::new();
     for address in addresses {
         let listener = TcpListener::bind(address).await.map_err(|reason| {
@@ -146,7 +146,7 @@ async fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Failure> {
 }
 
 /// Returns tasks that wait for the signals that end the program.
-fn signals() -> Result<JoinSet<()>, Failure> {
+pub fn signals() -> Result<JoinSet<()>, Failure> {
     let mut waiting = JoinSet::new();
     // Without a terminal, for example under nohup, the program does not change the handling of
     // SIGHUP.
@@ -218,7 +218,8 @@ async fn end_all(shared: &Arc<Shared>, end: &watch::Sender<bool>, threads: Vec<J
     .await;
 }
 
-fn tls(cert: &std::path::Path, key: &std::path::Path) -> Result<Tls, Failure> {
+/// Returns the settings for TLS with a certificate and a key.
+pub fn tls(cert: &std::path::Path, key: &std::path::Path) -> Result<Tls, Failure> {
     let cannot = |path: &std::path::Path, reason: String| {
         Failure(format!("{} cannot be used for TLS: {reason}", path.display()))
     };

@@ -188,11 +188,7 @@ impl CommandLine {
         }
         let cert = self.tls_cert.or_else(|| variable("TLS_CERT"));
         let key = self.tls_key.or_else(|| variable("TLS_KEY"));
-        let tls = match (cert, key) {
-            (None, None) => None,
-            (Some(cert), Some(key)) => Some((cert.into(), key.into())),
-            _ => return Err(Failure::of("--tls-cert and --tls-key belong together: use both.")),
-        };
+        let tls = tls_files(cert, key)?;
         let data = self.data.or_else(|| variable("TIDEMARK_DATA"));
         let turn_ms = variable("SQL_TURN_MS");
         let turn_ms = number("SQL_TURN_MS", turn_ms, SQL_TURN_MS_MAX, SQL_TURN_MS_MAX)?;
@@ -214,6 +210,17 @@ impl CommandLine {
     }
 }
 
+pub fn tls_files(
+    cert: Option<String>,
+    key: Option<String>,
+) -> Result<Option<(PathBuf, PathBuf)>, Failure> {
+    match (cert, key) {
+        (None, None) => Ok(None),
+        (Some(cert), Some(key)) => Ok(Some((cert.into(), key.into()))),
+        _ => Err(Failure::of("--tls-cert and --tls-key belong together: use both.")),
+    }
+}
+
 fn number(
     name: &str,
     text: Option<String>,
@@ -227,7 +234,7 @@ fn number(
     })
 }
 
-fn address(option: &str, text: &str) -> Result<SocketAddr, Failure> {
+pub fn address(option: &str, text: &str) -> Result<SocketAddr, Failure> {
     let found = text.to_socket_addrs().ok().and_then(|mut found| found.next());
     found.ok_or_else(|| {
         Failure(format!(

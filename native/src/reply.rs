@@ -251,7 +251,10 @@ impl Pieces {
         let bytes = match &mut self.coding {
             Coding::Plain => bytes,
             Coding::Gzip(packer) => packer.piece(&bytes),
-            Coding::Grpc(frames) => frames.messages(bytes),
+            Coding::Grpc(frames) => {
+                let Ok(messages) = frames.messages(&bytes, grpc::any);
+                messages
+            }
         };
         if bytes.is_empty() {
             return Ok(());

@@ -10,12 +10,13 @@ use super::command_line::Line;
 use super::http_client::{JSON, Request, Server, form};
 use super::result_text::{list as array, text};
 use super::steps::{bytes_text, finish, number};
-use super::{Command, print, table};
+use super::{CONNECTION, Command, print, table};
 use crate::Failure;
 
 pub const COMMAND: Command = Command {
     name: "backup",
     help: include_str!("backup.txt"),
+    connection: CONNECTION,
     values: &["database", "delete", "schedule", "keep"],
     switches: &["list"],
     run,

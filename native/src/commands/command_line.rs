@@ -5,7 +5,7 @@ use std::env;
 
 use lexopt::{Arg, Parser};
 
-use super::{CONNECTION, Command};
+use super::Command;
 use crate::Failure;
 use crate::options::value_of;
 
@@ -39,7 +39,8 @@ impl Line {
                 |names: &[&'static str]| names.iter().find(|known| **known == name).copied();
             if let Some(known) = known(command.switches) {
                 line.switches.push(known);
-            } else if let Some(known) = known(command.values).or_else(|| known(CONNECTION)) {
+            } else if let Some(known) = known(command.values).or_else(|| known(command.connection))
+            {
                 let value = value_of(parser, known);
                 let value = value.map_err(|reason| line.invalid(&reason.to_string()))?;
                 line.values.insert(known, value);

@@ -14,12 +14,13 @@ use super::deployment::export_deployment;
 use super::http_client::{FORM, Request, Response, Server, form};
 use super::parquet::export_parquet;
 use super::steps::until_success;
-use super::{Command, print_piece};
+use super::{CONNECTION, Command, print_piece};
 use crate::Failure;
 
 pub const COMMAND: Command = Command {
     name: "export",
     help: include_str!("export.txt"),
+    connection: CONNECTION,
     values: &["database", "policy", "measurement", "start", "end", "format", "by", "access", "out"],
     switches: &[],
     run,

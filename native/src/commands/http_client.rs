@@ -14,7 +14,7 @@ use ureq::{Agent, Body, Error};
 use super::command_line::Line;
 use crate::Failure;
 
-const URL: &str = "http://127.0.0.1:8787";
+pub const URL: &str = "http://127.0.0.1:8787";
 const DATA: &str = "tidemark-data";
 /// The maximum time until the server starts its response, and between two pieces of the response.
 /// The complete response may take hours.
@@ -74,15 +74,7 @@ impl Server {
         let url = line.value_or_variable("url", "TIDEMARK_URL").unwrap_or_else(|| URL.to_owned());
         let data = line.value_or_variable("data", "TIDEMARK_DATA");
         let data = data.unwrap_or_else(|| DATA.to_owned());
-        let parsed = url.parse::<Uri>().ok().filter(|uri| {
-            matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some()
-        });
-        let parsed = parsed.ok_or_else(|| {
-            Failure(format!(
-                "\"{url}\" is not an address: set --url to an address such as \
-                 https://tidemark.example.workers.dev."
-            ))
-        })?;
+        let parsed = address("--url", &url)?;
         let token = token_for(&parsed, Path::new(&data))?;
         let roots = match parsed.scheme_str() {
             Some("https") => trusted(),
@@ -159,6 +151,18 @@ impl Server {
     }
 }
 
+pub fn address(option: &str, text: &str) -> Result<Uri, Failure> {
+    let parsed = text.parse::<Uri>().ok().filter(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some()
+    });
+    parsed.ok_or_else(|| {
+        Failure(format!(
+            "\"{text}\" is not an address: set {option} to an address such as \
+             https://tidemark.example.workers.dev."
+        ))
+    })
+}
+
 pub struct Response(http::Response<Body>);
 
 impl Response {
@@ -228,7 +232,7 @@ impl Response {
 
 /// Returns the message of an error response in either JSON format. Returns the complete text if the
 /// response has another format.
-fn message_in(body: &str) -> String {
+pub fn message_in(body: &str) -> String {
     let text = body.trim();
     let parsed = serde_json::from_str::<Value>(text).unwrap_or_default();
     let message = parsed.get("error").or_else(|| parsed.get("message"));

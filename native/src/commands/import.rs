@@ -25,12 +25,13 @@ use super::http_client::{FORM, Request, Server, form};
 use super::result_text::{list, text};
 use super::rows::{Shape, line_of};
 use super::tally::{Destination, Sum, Tally};
-use super::{Command, cannot, quoted};
+use super::{CONNECTION, Command, cannot, quoted};
 use crate::Failure;
 
 pub const COMMAND: Command = Command {
     name: "import",
     help: include_str!("import.txt"),
+    connection: CONNECTION,
     values: &[
         "access",
         "path",

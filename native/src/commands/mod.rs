@@ -19,6 +19,7 @@ mod command_line;
 mod deployment;
 mod dump;
 mod export;
+mod flight;
 mod http_client;
 mod import;
 mod parquet;
@@ -46,14 +47,16 @@ pub struct Command {
     pub name: &'static str,
     /// The text of `--help`. The first line is the summary.
     pub help: &'static str,
-    /// The options that have a value, in addition to [`CONNECTION`].
+    /// [`CONNECTION`], or no options if the command does not send requests itself.
+    connection: &'static [&'static str],
+    /// The other options that have a value.
     values: &'static [&'static str],
     /// The options that have no value.
     switches: &'static [&'static str],
     run: fn(&Line) -> Result<ExitCode, Failure>,
 }
 
-/// The options of every command: the server's address, and the data folder of a server on this
+/// The options of commands that send requests: the server's address, and the data folder of a server on this
 /// machine.
 const CONNECTION: &[&str] = &["url", "data"];
 
@@ -66,6 +69,7 @@ pub const ALL: &[Command] = &[
     restore::COMMAND,
     verify::COMMAND,
     token::COMMAND,
+    flight::COMMAND,
 ];
 
 /// Runs a command. `parser` contains the rest of the command line.
@@ -131,7 +135,7 @@ mod tests {
         for command in ALL {
             let mut listed = options_of(command.help);
             listed.retain(|(name, _)| *name != "help");
-            let values = command.values.iter().chain(CONNECTION).map(|name| (*name, true));
+            let values = command.values.iter().chain(command.connection).map(|name| (*name, true));
             let mut known: Vec<_> = values.collect();
             known.extend(command.switches.iter().map(|name| (*name, false)));
             listed.sort_unstable();

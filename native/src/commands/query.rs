@@ -7,12 +7,13 @@ use super::command_line::Line;
 use super::http_client::{JSON, Server};
 use super::result_text;
 use super::shell::shell;
-use super::{Command, print_piece};
+use super::{CONNECTION, Command, print_piece};
 use crate::Failure;
 
 pub const COMMAND: Command = Command {
     name: "query",
     help: include_str!("query.txt"),
+    connection: CONNECTION,
     values: &["database", "format", "epoch"],
     switches: &[],
     run,

@@ -2,15 +2,16 @@
 
 use std::process::ExitCode;
 
-use super::Command;
 use super::command_line::Line;
 use super::http_client::{Server, form};
 use super::steps::{bytes_text, finish, number, resume};
+use super::{CONNECTION, Command};
 use crate::Failure;
 
 pub const COMMAND: Command = Command {
     name: "restore",
     help: include_str!("restore.txt"),
+    connection: CONNECTION,
     values: &["database"],
     switches: &["access"],
     run,

@@ -8,12 +8,13 @@ use super::command_line::Line;
 use super::http_client::{JSON, Request, Server, form};
 use super::result_text::{list as array, text};
 use super::steps::number;
-use super::{Command, print, table};
+use super::{CONNECTION, Command, print, table};
 use crate::Failure;
 
 pub const COMMAND: Command = Command {
     name: "token",
     help: include_str!("token.txt"),
+    connection: CONNECTION,
     values: &["database", "expires"],
     switches: &["read", "write", "metrics"],
     run,

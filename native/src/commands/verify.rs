@@ -5,11 +5,17 @@ use std::process::ExitCode;
 use super::command_line::Line;
 use super::http_client::{Server, form};
 use super::steps::{bytes_text, finish, resume};
-use super::{Command, print};
+use super::{CONNECTION, Command, print};
 use crate::Failure;
 
-pub const COMMAND: Command =
-    Command { name: "verify", help: include_str!("verify.txt"), values: &[], switches: &[], run };
+pub const COMMAND: Command = Command {
+    name: "verify",
+    help: include_str!("verify.txt"),
+    connection: CONNECTION,
+    values: &[],
+    switches: &[],
+    run,
+};
 
 fn run(line: &Line) -> Result<ExitCode, Failure> {
     let id = line.only_word("backup")?;

@@ -2,11 +2,13 @@
 
 use crate::model::limits::GRPC_MESSAGE_BYTES_MAX;
 
-/// The codes that this server uses, with gRPC's names and numbers.
+/// The codes that this server and `tidemark flight` use, with gRPC's names and numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Code {
     Ok = 0,
+    Cancelled = 1,
+    Unknown = 2,
     InvalidArgument = 3,
     DeadlineExceeded = 4,
     NotFound = 5,
@@ -16,11 +18,12 @@ pub enum Code {
     Unimplemented = 12,
     Internal = 13,
     Unavailable = 14,
+    DataLoss = 15,
     Unauthenticated = 16,
 }
 
 impl Code {
-    /// Maps an HTTP status to a gRPC code. `tidemark flight` uses the same mapping.
+    /// Maps an HTTP status of this server to a gRPC code.
     pub fn of_http(status: u16) -> Self {
         match status {
             401 => Self::Unauthenticated,
