@@ -7,8 +7,6 @@ import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { constants, setPriority } from 'node:os';
 import { join, resolve } from 'node:path';
 
-import { mustBeFree, portOf } from '../packages/tidemark/lib/listening.mjs';
-import { Transcoder } from '../packages/tidemark/lib/transcoder.mjs';
 import { checked, keptToken } from './admin-token.mjs';
 import { servedFolder, servedPage } from './console.mjs';
 import { settings, startServer } from './dev-server.mjs';
@@ -17,12 +15,10 @@ import { at, finishWith, root, UserError } from './project.mjs';
 import { hasCargo, hasSql, isSqlOld, prepareServer, sqlFolder } from './setup.mjs';
 import { documentationSite } from './site/site.mjs';
 
-/** Returns null if FLIGHT_PORT is not set. */
-async function flightPlace() {
-  if (!process.env.FLIGHT_PORT) return null;
-  const place = { host: '127.0.0.1', port: portOf('FLIGHT_PORT', process.env.FLIGHT_PORT) };
-  await mustBeFree(place, 'FLIGHT_PORT');
-  return place;
+function portOf(name, text) {
+  const number = Number(text);
+  if (Number.isInteger(number) && number >= 1 && number <= 65_535) return number;
+  throw new UserError(`${name} is "${text}": it has to be a number from 1 to 65535.`);
 }
 
 /** Secrets in the environment replace those in `.dev.vars`. */
@@ -52,7 +48,7 @@ function greeting(url, secret, flight) {
   const curl = `curl -H "Authorization: Token $TIDEMARK_TOKEN" '${url}`;
   return `
 Tidemark is running at ${url}
-Token: ${secret}${flight ? `\ngRPC: ${flight.host}:${flight.port}` : ''}
+Token: ${secret}${flight ? `\nFor gRPC, run the native program: tidemark flight --listen 127.0.0.1:${flight} --to ${url}` : ''}
 
 Open the console. This link sets the token:
 
@@ -97,7 +93,7 @@ async function compileSql() {
 endAllOnSignals();
 await finishWith(async () => {
   const number = portOf('PORT', process.env.PORT || '8787');
-  const flight = await flightPlace();
+  const flight = process.env.FLIGHT_PORT && portOf('FLIGHT_PORT', process.env.FLIGHT_PORT);
   const secrets = givenSecrets();
   const secret = secrets.find(([name]) => name === 'ADMIN_TOKEN')?.[1] ?? keptToken(at('.dev.vars'));
   if (!existsSync(at('build', 'index_bg.wasm'))) console.log(firstStart);
@@ -122,7 +118,6 @@ await finishWith(async () => {
     sqlProcess: usesSql ? { folder: sqlFolder, built: sqlBuilt } : undefined,
     assets: servedFolder,
   });
-  if (flight) await new Transcoder({ to: new URL(server.url) }).listen(flight);
   console.log(greeting(server.url, secret, flight));
   if (await isSqlOld()) console.log('The SQL Worker is older than its sources: run `npm run sql` to rebuild it.\n');
   if (compilesSql) console.log('SQL is being compiled in the background, which takes about ten minutes. To run without SQL, set SQL=off.\n');

@@ -1,4 +1,4 @@
-// Queries with JDBC and org.apache.arrow:flight-sql-jdbc-driver, through `tidemark flight` (or FLIGHT_PORT of `npm start`):
+// Queries with JDBC and org.apache.arrow:flight-sql-jdbc-driver, through `tidemark flight`:
 //
 //   java --add-opens=java.base/java.nio=ALL-UNNAMED -cp flight-sql-jdbc-driver-18.3.0.jar Query.java
 //

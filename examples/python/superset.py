@@ -1,5 +1,4 @@
-"""Uses Superset's connection string with SQLAlchemy. It connects to `tidemark flight`, or to the port FLIGHT_PORT of
-`npm start`. The server supports SQL after `npm run sql`.
+"""Uses Superset's connection string with SQLAlchemy. It connects to `tidemark flight`. The server supports SQL after `npm run sql`.
 
     pip install 'SQLAlchemy<2' flightsql-dbapi && python superset.py
 

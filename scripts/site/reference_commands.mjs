@@ -20,7 +20,7 @@ The native program serves a database. Its other commands work with every Tidemar
 
 const npm = `## The npm package
 
-The package is not on npm yet. In a clone of the repository, run \`costs\` and \`flight\` with
+The package is not on npm yet. In a clone of the repository, run \`costs\` with
 \`node packages/tidemark/bin/tidemark.mjs COMMAND\`, and deploy with \`npm run deploy\`, which has the same options as \`deploy\`.
 If you [build and install the package](../../packages/tidemark/README.md#start), run all commands with \`npx tidemark COMMAND\`.
 `;

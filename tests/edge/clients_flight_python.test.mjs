@@ -83,9 +83,9 @@ test('pyarrow works through tidemark flight', async (t) => {
   await t.test('queries return the same results as without a transcoder', async (sub) => {
     for (const about of tls ? [{}, { protocol: 'h2', tls }] : [{}]) {
       const server = await relay(sub, client, about);
-      const { address, events } = await transcoding(sub, server.url, { isTrusted: true });
+      const { address, calls } = await transcoding(sub, server.url, { trusts: server.trusts });
       looksRight(await order('flight', { action: 'tour', url: `grpc://${address}` }));
-      const asked = new Set(events.map(({ path }) => path.split('/').at(-1)));
+      const asked = new Set(calls().map(({ path }) => path.split('/').at(-1)));
       for (const name of ['Handshake', 'DoGet', 'DoPut', 'DoExchange', 'DoAction']) assert.ok(asked.has(name), name);
     }
   });

@@ -64,7 +64,7 @@ test('the examples work as described', async (t) => {
   // Enables the metrics that only a single isolate can count.
   const vars = { COUNT_DURATIONS: 'true' };
   const server = await tidemark(t, { vars, sql: hasSql() ? sqlConfiguration : undefined, backups: true });
-  const { port } = await transcoding(t, new URL(server.url));
+  const { port } = await transcoding(t, server.url);
   const env = { ...process.env, TIDEMARK_URL: server.url, TIDEMARK_TOKEN: token, FLIGHT_PORT: String(port) };
   const run = async (program, args) => (await promisify(execFile)(program, args, { env, timeout: 60_000 })).stdout;
   const programs = {

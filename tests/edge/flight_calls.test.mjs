@@ -17,8 +17,8 @@ function over(name, act, { limits } = {}) {
       if (protocol !== 'http/1.1' && !has(t, 'openssl', ['version'])) return;
       const tls = protocol === 'http/1.1' ? null : certificate(t);
       const server = await grpcWebServer(t, { protocol, tls });
-      const { address, events } = await transcoding(t, server.url, { isTrusted: true, limits });
-      await act({ t, server, client: grpcClient(t, address), events, address });
+      const { address, callsOf } = await transcoding(t, server.url, { trusts: server.trusts, limits });
+      await act({ t, server, client: grpcClient(t, address), callsOf, address });
       const version = protocol === 'h2' ? '2.0' : '1.1';
       assert.ok(server.calls.every((call) => call.version === version), 'another protocol was spoken');
     });
@@ -56,7 +56,7 @@ over('both sides can send messages in turn, and the server may send first', asyn
   assert.deepEqual(said, Array.from({ length: 20 }, (_, n) => `turn ${n}`));
 });
 
-over('messages up to their maximum size pass in both directions, and larger messages are rejected', async ({ client, events }) => {
+over('messages up to their maximum size pass in both directions, and larger messages are rejected', async ({ client, callsOf }) => {
   const large = Buffer.alloc(1_000_000, 1);
   const call = client.bidi('Echo');
   const end = ended(call);
@@ -71,7 +71,7 @@ over('messages up to their maximum size pass in both directions, and larger mess
   assert.equal(back.code, 8);
   assert.equal(back.details, 'the response has a message of 1000001 bytes: messageBytesMax is 1000000');
   assert.deepEqual(back.messages, []);
-  assert.deepEqual(events.map(({ grpc_status: status }) => status), [0, 8, 8]);
+  assert.deepEqual((await callsOf(3)).map(({ grpc_status: status }) => status), [0, 8, 8]);
 }, { limits: { messageBytesMax: 1_000_000 } });
 
 over('metadata passes in both directions, except headers of the connection', async ({ client, server }) => {
@@ -114,7 +114,7 @@ over('metadata passes in both directions, except headers of the connection', asy
   assert.deepEqual(back.trailers.get('connection'), []);
 });
 
-over('a response that arrives before the end of the request ends the call', async ({ t, client, server, events, address }) => {
+over('a response that arrives before the end of the request ends the call', async ({ t, client, server, callsOf, address }) => {
   for (let n = 0; n < 20; n += 1) {
     const call = client.bidi('First');
     const end = ended(call);
@@ -130,7 +130,7 @@ over('a response that arrives before the end of the request ends the call', asyn
   const open = await rawCall(t, Number(address.split(':')[1]), { headers, frames: frame(Buffer.alloc(9)), isOpen: true });
   assert.deepEqual([open.trailers['grpc-status'], open.body.length, open.rstCode], ['9', 14, 0]);
   // The transcoder notices the end of each call, so that it can free the call's memory.
-  while (events.length < 21) await new Promise((resolve) => setTimeout(resolve, 10));
+  await callsOf(21);
   assert.equal(server.calls.length, 21);
 });
 
@@ -148,7 +148,7 @@ test('connections to the server are reused', async (t) => {
     const server = await grpcWebServer(t, { protocol, tls });
     let connections = 0;
     server.onConnection(() => (connections += 1));
-    const { address } = await transcoding(t, server.url, { isTrusted: true });
+    const { address } = await transcoding(t, server.url, { trusts: server.trusts });
     const client = grpcClient(t, address);
     for (let n = 0; n < 20; n += 1) assert.equal((await client.ask('Many', json({ messages: 1, bytes: 10 }))).code, 0);
     // For HTTP/1.1 with TLS, detecting the protocol uses one additional connection.
@@ -156,14 +156,15 @@ test('connections to the server are reused', async (t) => {
   }
 });
 
-test('one HTTP/2 session carries as many calls as the server allows', async (t) => {
+test('one HTTP/2 session carries a limited number of calls', async (t) => {
   if (!has(t, 'openssl', ['version'])) return;
   const server = await grpcWebServer(t, { protocol: 'h2', tls: certificate(t), settings: { maxConcurrentStreams: 5 } });
   let connections = 0;
   server.onConnection(() => (connections += 1));
-  const { address } = await transcoding(t, server.url, { isTrusted: true, limits: { upstreamSessionsMax: 3 } });
-  const client = grpcClient(t, address);
-  const waiting = Array.from({ length: 20 }, () => client.ask('Wait', Buffer.from('x')));
+  const limits = { callsPerConnectionMax: 5, upstreamSessionsMax: 3 };
+  const { address } = await transcoding(t, server.url, { trusts: server.trusts, limits });
+  const clients = [1, 2, 3, 4].map(() => grpcClient(t, address));
+  const waiting = Array.from({ length: 20 }, (_, n) => clients[n % 4].ask('Wait', Buffer.from('x')));
   // The transcoder opens three sessions with five calls each. The other calls wait.
   while (server.calls.length < 15) await new Promise((resolve) => setTimeout(resolve, 5));
   await new Promise((resolve) => setTimeout(resolve, 50));

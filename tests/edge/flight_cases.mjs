@@ -56,8 +56,8 @@ export async function served(t, { origin = '', hasMillion = true } = {}) {
   });
   assert.equal(response.status, 201);
   const { token: other } = await response.json();
-  const { port, events } = await transcoding(t, new URL(server.url));
-  return { server, port, other, events };
+  const { port, calls } = await transcoding(t, server.url);
+  return { server, port, other, calls };
 }
 
 /** With 3 shards, rows with the same time have no order, so all times in this table differ. */

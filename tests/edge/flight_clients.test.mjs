@@ -164,7 +164,7 @@ const chromiumProgram = '/usr/bin/chromium';
 
 test('every Flight client passes every case', built, async (t) => {
   const host = await staticHost(t, at('examples', 'page'));
-  const { server, port, other, events } = await served(t, { origin: new URL(host.url).origin });
+  const { server, port, other, calls } = await served(t, { origin: new URL(host.url).origin });
   const what = { port, http: Number(new URL(server.url).port), token, other, database: 'd', time };
 
   await t.test('@influxdata/influxdb3-client over gRPC', async () => {
@@ -199,10 +199,10 @@ test('every Flight client passes every case', built, async (t) => {
     }
     for (const [client, different] of Object.entries(pythonClients)) {
       await python.test(`${client}, every case`, async (one) => {
-        const first = events.length;
+        const first = calls().length;
         const { error, ...seen } = await order('flight_matrix', { action: 'cases', client, ...what });
         // The failed calls that the transcoder has logged during this case.
-        const failed = events.slice(first).filter(({ grpc_status: status }) => status !== 0);
+        const failed = calls().slice(first).filter(({ grpc_status: status }) => status !== 0);
         if (error) one.diagnostic(JSON.stringify(failed));
         assert.equal(error, null);
         judge(client, seen, different);

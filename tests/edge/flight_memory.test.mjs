@@ -34,8 +34,7 @@ async function settled(bytes) {
 async function measured(t, protocol) {
   const tls = protocol === 'h2' ? certificate(t) : null;
   const server = await grpcWebServer(t, { protocol, tls });
-  const env = { LOG_REQUESTS: 'none', ...(tls && { NODE_EXTRA_CA_CERTS: tls.file }) };
-  const program = await flightProgram(t, server.url.href, { env });
+  const program = await flightProgram(t, server.url, { env: { LOG_REQUESTS: 'none' }, trusts: tls?.file });
   const client = grpcClient(t, program.address);
   // V8 compiles the code during the first calls.
   for (let n = 0; n < 5; n += 1) await client.ask('Many', json({ messages: 10, bytes: megabyte }));

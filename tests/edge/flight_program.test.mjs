@@ -7,16 +7,16 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { freePort } from '../../scripts/dev-server.mjs';
-import { at } from '../../scripts/project.mjs';
+import { commandProgram } from './commands.mjs';
 import { flightProgram } from './flight_program.mjs';
 import { ended, grpcClient } from './grpc_client.mjs';
 import { certificate, grpcWebServer } from './grpc_web_server.mjs';
 import { has } from './harness.mjs';
 
-function ranOut(words, env = {}) {
-  const program = at('packages', 'tidemark', 'bin', 'tidemark.mjs');
+async function ranOut(words, env = {}) {
+  const program = await commandProgram();
   return new Promise((resolve) => {
-    execFile(process.execPath, [program, 'flight', ...words], { env: { ...process.env, ...env } }, (error, output, said) =>
+    execFile(program, ['flight', ...words], { env: { ...process.env, ...env } }, (error, output, said) =>
       resolve({ code: error ? error.code : 0, output, said }));
   });
 }
@@ -27,9 +27,9 @@ test('each error is reported in one sentence', async (t) => {
   t.after(() => taken.close());
   const { port } = /** @type {import('node:net').AddressInfo} */ (taken.address());
   const refused = [
-    [['--listen', '8788'], /^--listen is "8788": it has to be like 127\.0\.0\.1:8788 or \[::1\]:8788\.$/m],
-    [['--listen', '127.0.0.1:70000'], /^--listen is "70000": it has to be a number from 1 to 65535\.$/m],
-    [['--listen', `127.0.0.1:${port}`], /is in use: stop the program that listens there, or choose another --listen\.$/m],
+    [['--listen', '8788'], /^--listen is "8788": expected an address such as 127\.0\.0\.1:8787 or \[::1\]:8787\.$/m],
+    [['--listen', '127.0.0.1:70000'], /^--listen is "127\.0\.0\.1:70000": expected an address /m],
+    [['--listen', `127.0.0.1:${port}`], /^cannot listen at 127\.0\.0\.1:\d+: Address already in use \(os error 98\)\. Choose another address\.$/m],
     [['--to', 'localhost:8787'], /^"localhost:8787" is not an address: set --to to an address such as https:/m],
     [['--tls-cert', 'chain.pem'], /^--tls-cert and --tls-key belong together/m],
     [['something'], /^Unexpected argument "something"\. See tidemark flight --help\.$/m],
@@ -42,12 +42,12 @@ test('each error is reported in one sentence', async (t) => {
   const log = await ranOut(['--listen', `127.0.0.1:${await freePort()}`], { LOG_REQUESTS: 'some' });
   assert.deepEqual([log.code, log.said], [1, 'LOG_REQUESTS is "some": set it to "all", "errors" or "none".\n']);
   const help = await ranOut(['--help']);
-  assert.deepEqual([help.code, help.output.includes('\nusage: tidemark flight [--listen HOST:PORT] [--to URL] …\n')], [0, true]);
+  assert.deepEqual([help.code, help.output.includes('\nusage: tidemark flight [--listen ADDRESS] [--to URL] …\n')], [0, true]);
 });
 
 test('the log has a line without user data for each call, and SIGTERM ends the program after its calls have ended', async (t) => {
   const server = await grpcWebServer(t);
-  const program = await flightProgram(t, server.url.href);
+  const program = await flightProgram(t, server.url);
   const client = grpcClient(t, program.address);
   assert.equal((await client.ask('Count', Buffer.from('abc'), { authorization: 'Token a-secret' })).code, 0);
   assert.equal((await client.ask('First', Buffer.from('abc'))).code, 9);
@@ -73,7 +73,7 @@ test('the log has a line without user data for each call, and SIGTERM ends the p
 test('the program logs the calls that LOG_REQUESTS selects', async (t) => {
   const server = await grpcWebServer(t);
   for (const [chosen, logged] of [['errors', [9]], ['none', []]]) {
-    const program = await flightProgram(t, server.url.href, { env: { LOG_REQUESTS: chosen } });
+    const program = await flightProgram(t, server.url, { env: { LOG_REQUESTS: chosen } });
     const client = grpcClient(t, program.address);
     await client.ask('Count', Buffer.from('abc'));
     await client.ask('First', Buffer.from('abc'));
@@ -89,13 +89,14 @@ test('the program uses TLS on both sides, and trusts the given certificates', as
   const tls = certificate(t);
   const server = await grpcWebServer(t, { protocol: 'h2', tls });
   const words = ['--tls-cert', tls.file, '--tls-key', tls.keyFile];
-  const trusting = await flightProgram(t, server.url.href, { words, env: { NODE_EXTRA_CA_CERTS: tls.file } });
+  const trusting = await flightProgram(t, server.url, { words, trusts: tls.file });
   assert.match(trusting.events()[0].address, /^grpc\+tls:/);
   const client = grpcClient(t, trusting.address, { ca: tls.cert });
   assert.equal(String(await client.unary('Count', Buffer.from('abc'))), '{"messages":1,"bytes":3}');
   assert.equal(server.calls[0].version, '2.0');
-  const other = await flightProgram(t, server.url.href);
+  const other = await flightProgram(t, server.url);
   const { code, details } = await grpcClient(t, other.address).ask('Count', Buffer.from('abc'));
-  assert.deepEqual([code, details], [14, 'the server does not respond (DEPTH_ZERO_SELF_SIGNED_CERT)']);
+  assert.equal(code, 14);
+  assert.match(details, /^the server does not respond \(invalid peer certificate: /);
   assert.equal(server.calls.length, 1);
 });

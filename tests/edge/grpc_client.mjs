@@ -4,7 +4,7 @@ import { connect } from 'node:http2';
 
 import { Client, credentials, Metadata } from '@grpc/grpc-js';
 
-import { Transcoder } from '../../packages/tidemark/lib/transcoder.mjs';
+import { flightProgram } from './flight_program.mjs';
 
 const asIs = (bytes) => bytes;
 const pathOf = (method) => (method.startsWith('/') ? method : `/test.Stand/${method}`);
@@ -58,14 +58,10 @@ export function ended(call) {
   });
 }
 
-/** Starts a transcoder in front of `to` that stops after the test. */
-export async function transcoding(t, to, { tls = null, limits = {}, isTrusted = false } = {}) {
-  const events = [];
-  const logEvent = (event, more) => events.push({ event, ...more });
-  const transcoder = new Transcoder({ to, tls, isTrusted, logEvent, limits: { graceMs: 200, lingerMs: 300, ...limits } });
-  const port = await transcoder.listen({ host: '127.0.0.1', port: 0 });
-  t.after(() => transcoder.stop());
-  return { address: `127.0.0.1:${port}`, port, events, transcoder };
+/** Starts `tidemark flight` in front of `to`, with short limits, until the end of the test. */
+export function transcoding(t, to, { tls = null, limits = {}, ...more } = {}) {
+  const words = tls ? ['--tls-cert', tls.file, '--tls-key', tls.keyFile] : [];
+  return flightProgram(t, to, { words, limits: { graceMs: 200, lingerMs: 300, ...limits }, ...more });
 }
 
 /** Opens a call as an HTTP/2 stream on a new connection. The caller writes its bytes. */

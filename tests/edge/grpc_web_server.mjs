@@ -123,7 +123,7 @@ export function certificate(t) {
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   const [key, file] = ['key.pem', 'cert.pem'].map((name) => join(folder, name));
   const asked = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-subj', '/CN=localhost'];
-  execFileSync('openssl', [...asked, '-days', '2', '-addext', 'subjectAltName=IP:127.0.0.1,DNS:localhost', '-keyout', key, '-out', file], { stdio: 'ignore' });
+  execFileSync('openssl', [...asked, '-days', '2', '-addext', 'subjectAltName=IP:127.0.0.1,DNS:localhost', '-addext', 'basicConstraints=critical,CA:FALSE', '-keyout', key, '-out', file], { stdio: 'ignore' });
   return { key: readFileSync(key), cert: readFileSync(file), file, keyFile: key };
 }
 
@@ -166,5 +166,5 @@ export async function grpcWebServer(t, { protocol = 'http/1.1', tls, settings, m
   };
   t.after(close);
   const scheme = protocol === 'http/1.1' ? 'http' : 'https';
-  return { url: new URL(`${scheme}://127.0.0.1:${server.address().port}`), calls, close, onConnection: (act) => server.on('connection', act) };
+  return { url: new URL(`${scheme}://127.0.0.1:${server.address().port}`), trusts: tls?.file, calls, close, onConnection: (act) => server.on('connection', act) };
 }

@@ -11,9 +11,6 @@ import { test } from 'node:test';
 import { packPackage } from '../../scripts/package.mjs';
 import { must } from '../../scripts/processes.mjs';
 import { at, newNode, npm, wrangler } from '../../scripts/project.mjs';
-import { flightProgram } from './flight_program.mjs';
-import { grpcClient } from './grpc_client.mjs';
-import { grpcWebServer } from './grpc_web_server.mjs';
 
 const json = (path) => JSON.parse(readFileSync(at(path), 'utf8'));
 
@@ -56,9 +53,9 @@ test('the installed package works', async (t) => {
     for (const words of [[], ['--help']]) {
       const { code, output } = await tidemarkProgram(install, words);
       assert.equal(code, 0);
-      for (const name of ['deploy', 'probe', 'costs', 'flight']) assert.match(output, new RegExp(`^  ${name} +\\w`, 'm'));
+      for (const name of ['deploy', 'probe', 'costs']) assert.match(output, new RegExp(`^  ${name} +\\w`, 'm'));
     }
-    for (const name of ['deploy', 'probe', 'costs', 'flight']) {
+    for (const name of ['deploy', 'probe', 'costs']) {
       const taught = await tidemarkProgram(install, [name, '--help']);
       assert.equal(taught.code, 0);
       assert.match(taught.output, new RegExp(`^usage: tidemark ${name} `, 'm'));
@@ -66,7 +63,7 @@ test('the installed package works', async (t) => {
     }
     const { code: wrong, said } = await tidemarkProgram(install, ['serve']);
     assert.equal(wrong, 1);
-    assert.match(said, /^Unknown command "serve": use one of deploy, probe, costs, flight, /);
+    assert.match(said, /^Unknown command "serve": use one of deploy, probe, costs, /);
     const option = await tidemarkProgram(install, ['deploy', '--nmae', '1']);
     assert.deepEqual([option.code, option.said.includes("Unknown option '--nmae'")], [1, true], option.said);
     const files = readdirSync(join(install, 'node_modules', 'tidemark'));
@@ -76,7 +73,6 @@ test('the installed package works', async (t) => {
   await t.test('programs can import the client and its types', () => imported(install));
   await t.test('the package contains the files that it deploys', () => deployed(install));
   await t.test('the package contains the prices and the modules of the probe', () => needsAccount(install));
-  await t.test('the program forwards gRPC to a server', (sub) => forwards(sub, install));
 });
 
 /** The types of the client must accept correct use and reject wrong use. */
@@ -129,11 +125,4 @@ async function needsAccount(install) {
   assert.equal(costs.code, 1);
   assert.match(costs.said, /^No token: set TIDEMARK_TOKEN/);
   for (const name of ['worker.js', 'memory.js', 'large.js']) assert.ok(existsSync(join(install, 'node_modules', 'tidemark', 'probe', name)), name);
-}
-
-async function forwards(t, install) {
-  const server = await grpcWebServer(t);
-  const { address } = await flightProgram(t, server.url.href, { program: programIn(install) });
-  const { code } = await grpcClient(t, address).ask('Count', Buffer.from('abc'));
-  assert.equal(code, 0);
 }

@@ -38,7 +38,7 @@ function tokenFor(url, folder) {
 }
 
 /** Throws a [UserError] if the text is not an address. */
-export function addressOf(option, text) {
+function addressOf(option, text) {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url && /^https?:$/.test(url.protocol)) return url;
   throw new UserError(`"${text}" is not an address: set ${option} to an address such as https://tidemark.example.workers.dev.`);
@@ -75,7 +75,7 @@ export class Connection {
 }
 
 /** Error responses have one of two JSON formats. For any other response, returns the whole text. */
-export function messageIn(body) {
+function messageIn(body) {
   const text = body.trim();
   try {
     const { error, message } = JSON.parse(text);

@@ -9,7 +9,6 @@ export const commands = {
   deploy: () => import('../commands/deploy.mjs'),
   probe: () => import('../commands/probe.mjs'),
   costs: () => import('../commands/costs.mjs'),
-  flight: () => import('../commands/flight.mjs'),
 };
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
@@ -25,8 +24,8 @@ usage: tidemark COMMAND …
 ${rows.join('\n')}
 
 tidemark COMMAND --help describes the options of a command. The native program is also called tidemark. It runs the
-database on this machine (serve). The native program's commands query, import, export, backup, restore, verify and
-token also work with a deployment.
+database on this machine (serve). The native program's commands query, import, export, backup, restore, verify,
+token and flight also work with a deployment.
 `;
 }
 
