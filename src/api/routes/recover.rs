@@ -9,8 +9,8 @@ use crate::api::routes::handler::{Handler, Incoming, TaskHandler, json_line};
 use crate::coordinator::recover::{begin_recovery, show_recovery};
 use crate::coordinator::{Io, Task};
 use crate::influxql::time_literal;
+use crate::influxql::time_literal::format_utc;
 use crate::protocol::recovery::{RecoveryRequest, RecoveryStage, RecoveryStatus};
-use crate::response::time::rfc3339;
 
 /// Creates the handler for `POST` and `GET /api/v3/recover`.
 pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
@@ -56,15 +56,10 @@ async fn show(
 
 /// A recovery to the time `undo` reverts this recovery.
 fn describe(status: &RecoveryStatus) -> Value {
-    let text = |time_ns: i64| {
-        let mut text = Vec::new();
-        rfc3339(time_ns, 0, &mut text);
-        String::from_utf8(text).unwrap_or_default()
-    };
     let trouble = Some(status.trouble.as_str()).filter(|reason| !reason.is_empty());
     json!({
-        "time": text(status.time_ns),
-        "undo": text(status.begun_ns),
+        "time": format_utc(status.time_ns),
+        "undo": format_utc(status.begun_ns),
         "state": status.stage.name(),
         "shards": status.shards,
         "shards_back": status.back,

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
+use crate::influxql::time_literal::format_utc;
 use crate::model::time::D_NS;
 use crate::protocol::catalog::LastUse;
 use crate::protocol::grants::{Grantee, GranteeKey};
-use crate::response::time::rfc3339;
 
 pub(super) fn described(row: &Grantee, used: &[LastUse]) -> Value {
     let permissions = row.grants.permissions.iter().map(|permission| {
@@ -27,7 +27,7 @@ pub(super) fn described(row: &Grantee, used: &[LastUse]) -> Value {
         "id": row.id,
         "name": row.name,
         "permissions": permissions.collect::<Vec<_>>(),
-        "created_at": time(row.created_ns),
+        "created_at": format_utc(row.created_ns),
         "expiry": expiry(row.expires_ns),
         "last_used": day(used.iter().map(|last| last.day).max()),
         "secrets": row.keys().filter_map(|key| secret(row, &key, used)).collect::<Vec<_>>(),
@@ -40,7 +40,7 @@ fn secret(row: &Grantee, key: &GranteeKey, used: &[LastUse]) -> Option<Value> {
     let since_ns = earlier.map_or(row.secret_since_ns(), |old| old.since_ns);
     Some(json!({
         "hash": key.text,
-        "created_at": time(since_ns),
+        "created_at": format_utc(since_ns),
         "expiry": expiry(found.expires_ns),
         "last_used": day(used.iter().find(|last| last.hash == key.text).map(|last| last.day)),
     }))
@@ -48,17 +48,11 @@ fn secret(row: &Grantee, key: &GranteeKey, used: &[LastUse]) -> Option<Value> {
 
 /// Formats a day, such as `2026-11-22`.
 fn day(day: Option<u32>) -> Value {
-    let text = day.map(|day| time(i64::from(day).saturating_mul(D_NS)));
+    let text = day.map(|day| format_utc(i64::from(day).saturating_mul(D_NS)));
     text.and_then(|text| Some(Value::from(text.get(..10)?))).unwrap_or_default()
 }
 
 /// Formats an expiry time; null means never.
 pub(super) fn expiry(expires_ns: i64) -> Value {
-    if expires_ns == i64::MAX { Value::Null } else { time(expires_ns).into() }
-}
-
-pub(super) fn time(time_ns: i64) -> String {
-    let mut out = Vec::new();
-    rfc3339(time_ns, 0, &mut out);
-    String::from_utf8_lossy(&out).into_owned()
+    if expires_ns == i64::MAX { Value::Null } else { format_utc(expires_ns).into() }
 }

@@ -9,7 +9,7 @@ pub mod secrets;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use describe::{described, expiry, time};
+use describe::{described, expiry};
 
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::Response;
@@ -18,6 +18,7 @@ use crate::coordinator::Io;
 use crate::coordinator::error::Error;
 use crate::coordinator::grants::{TOKEN_PREFIX, hex, token_hash};
 use crate::coordinator::single_call::call_catalog;
+use crate::influxql::time_literal::format_utc;
 use crate::model::grant::{Grants, Permission};
 use crate::model::limits::{GRANTEES_PER_PAGE, TOKEN_NAME_BYTES_MAX};
 use crate::model::name;
@@ -118,7 +119,7 @@ async fn create(io: Io, token: String, grantee: Grantee) -> ApiResult<Response> 
         "name": grantee.name,
         "token": token,
         "hash": grantee.hash,
-        "created_at": time(grantee.created_ns),
+        "created_at": format_utc(grantee.created_ns),
         "expiry": expiry(grantee.expires_ns),
     });
     Ok(json_line(201, &body))

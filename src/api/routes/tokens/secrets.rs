@@ -4,7 +4,6 @@
 use serde::Deserialize;
 use serde_json::json;
 
-use super::describe::time;
 use super::{change, dropped, invalid, new_secret, not_found};
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::Response;
@@ -12,6 +11,7 @@ use crate::api::routes::handler::{Handler, Incoming, TaskHandler, json_line};
 use crate::coordinator::Io;
 use crate::coordinator::error::Error;
 use crate::coordinator::grants::token_hash;
+use crate::influxql::time_literal::format_utc;
 use crate::model::limits::{SECRET_KEPT_S, SECRET_KEPT_S_MAX};
 use crate::model::time::S_NS;
 use crate::protocol::call::Platform;
@@ -66,8 +66,8 @@ async fn rotate(io: Io, token: String, rotation: Rotation) -> ApiResult<Response
                 "name": rotation.name,
                 "token": token,
                 "hash": rotation.hash,
-                "created_at": time(rotation.now_ns),
-                "earlier_expiry": time(rotation.until_ns),
+                "created_at": format_utc(rotation.now_ns),
+                "earlier_expiry": format_utc(rotation.until_ns),
                 "remaining": remaining,
             });
             Ok(json_line(if remaining == 0 { 200 } else { 202 }, &body))

@@ -9,13 +9,13 @@ use crate::api::http::Response;
 use crate::api::params::WritePrecision;
 use crate::coordinator::write::rejections::LineRefusal;
 use crate::coordinator::write::{Created, WriteOutcome};
+use crate::influxql::time_literal::format_utc;
 use crate::influxql::{duration, quote};
 use crate::line_protocol::Rejected;
 use crate::model::limits::{REJECTED_LINE_EXCERPT_BYTES_MAX, REJECTED_LINES_NAMED_MAX};
 use crate::model::time::Precision;
 use crate::protocol::database::RegisterRefusal;
 use crate::response::emitter::Emitter;
-use crate::response::time::rfc3339;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Destination<'a> {
@@ -205,7 +205,7 @@ fn cause(refusal: &LineRefusal) -> String {
             refusal.to_string()
         }
         LineRefusal::Retention { oldest_kept_ns, time_ns, .. } => {
-            format!("{refusal}: {} is before {}", date(*time_ns), date(*oldest_kept_ns))
+            format!("{refusal}: {} is before {}", format_utc(*time_ns), format_utc(*oldest_kept_ns))
         }
     }
 }
@@ -217,7 +217,8 @@ fn retention(to: Destination<'_>, outcome: &WriteOutcome) -> Option<String> {
         1 => "1 line is".to_owned(),
         lines => format!("{lines} lines are"),
     };
-    let (since, kept) = (date(retention.oldest_kept_ns), format_retention(retention.duration_ns));
+    let (since, kept) =
+        (format_utc(retention.oldest_kept_ns), format_retention(retention.duration_ns));
     let (database, policy) = (quote::ident(to.database), quote::ident(&retention.policy));
     Some(if retention.absent {
         let with = if policy == "autogen" { String::new() } else { format!(" WITH NAME {policy}") };
@@ -247,12 +248,6 @@ fn other_unit(to: Destination<'_>, outcome: &WriteOutcome) -> Option<String> {
         (unit.unit_ns() > given.unit_ns()).then_some(unit)
     })?;
     Some(format!("these look like {}: `precision={}`", meant.plural(), meant.parameter()))
-}
-
-fn date(time_ns: i64) -> String {
-    let mut text = Vec::new();
-    rfc3339(time_ns, 0, &mut text);
-    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// The caller must request the lines' beginnings in ascending order.
