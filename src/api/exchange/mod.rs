@@ -208,7 +208,7 @@ impl Exchange {
         let calls = self.calls;
         let isolate = &mut Isolate { service, platform, calls };
         let action = catch(|| self.advance(isolate, Some(reply)));
-        let action = self.within_calls(platform, action);
+        let action = self.within_calls(platform, action).or_else(|error| self.fail(error));
         self.complete_response(action)
     }
 
@@ -217,7 +217,7 @@ impl Exchange {
         let calls = self.calls;
         let isolate = &mut Isolate { service, platform, calls };
         let action = catch(|| self.advance(isolate, None));
-        let action = self.within_calls(platform, action);
+        let action = self.within_calls(platform, action).or_else(|error| self.fail(error));
         self.complete_response(action)
     }
 
@@ -353,6 +353,14 @@ impl Exchange {
         let exceeded = limits.exceeded(Limit::Calls, before, self.calls);
         let advice = "name fewer databases or measurements, or a shorter time range";
         Err(ApiError::Limit(format!("{exceeded}: {advice}")))
+    }
+
+    /// Lets the handler end the response, which may have begun.
+    fn fail(&mut self, error: ApiError) -> ApiResult<Action> {
+        match &mut self.handler {
+            Some(handler) => handler.fail(error),
+            None => Err(error),
+        }
     }
 
     fn complete_response(&mut self, action: ApiResult<Action>) -> Action {

@@ -156,6 +156,12 @@ pub trait Handler: std::fmt::Debug {
         Outcome::default()
     }
 
+    /// Ends the response with an error that the handler did not cause. If the response has begun, a
+    /// handler may append the error to the body; otherwise the body is truncated.
+    fn fail(&mut self, error: ApiError) -> ApiResult<Action> {
+        Err(error)
+    }
+
     /// Stops after the client disconnected. Returns the calls that release the request's resources.
     fn abandon(&mut self) -> Vec<Call> {
         Vec::new()

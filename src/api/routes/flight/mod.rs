@@ -225,6 +225,10 @@ impl Handler for FlightHandler {
         Outcome { refusal: self.refusal, ..Outcome::default() }
     }
 
+    fn fail(&mut self, error: ApiError) -> ApiResult<Action> {
+        self.conclude(Err(error))
+    }
+
     fn abandon(&mut self) -> Vec<Call> {
         match &mut self.stage {
             Stage::Reading(reading) => reading.abandon(),
