@@ -62,7 +62,10 @@ pub enum ApiError {
     )]
     Stalled,
     /// No route has this path.
-    #[error("no such path: {0}; the API is /write, /api/v2/write, /query, /ping and /health")]
+    #[error(
+        "no such path: {0}; the API is /write, /query, /ping, /health, /api/v2/write, /api/v3/write_lp, \
+         /api/v3/query_sql and /api/v3/query_influxql"
+    )]
     NoRoute(String),
     /// The path exists, but does not support the method.
     #[error("method {method} is not allowed here: use {allow}")]
