@@ -243,6 +243,7 @@ fn values(parameters: Vec<(String, Parameter)>) -> ParamValues {
         Parameter::Unsigned(value) => ScalarValue::from(value),
         Parameter::Float(value) => ScalarValue::from(value),
         Parameter::String(value) => ScalarValue::from(value),
+        Parameter::Time(time_ns) => ScalarValue::TimestampNanosecond(Some(time_ns), None),
     };
     let named = parameters.into_iter().map(|(name, parameter)| (name, value(parameter)));
     ParamValues::from(named.collect::<HashMap<_, _>>())

@@ -27,10 +27,15 @@ fn parameters_keep_value_types() {
         ("b", Parameter::Boolean(true)),
         ("s", Parameter::String("it's".into())),
         ("n", Parameter::Null),
+        ("t", Parameter::Time(1_641_024_000_000_000_001)),
     ];
     assert_eq!(
         csv("SELECT $i AS i, $u AS u, $f AS f, $b AS b, $s AS s, $n AS n", &values),
         "i,u,f,b,s,n\n-1,18446744073709551615,0.5,true,it's,\n"
+    );
+    assert_eq!(
+        csv("SELECT $t + interval '1 day' AS t, $t - time AS d FROM cpu WHERE time < $t", &values),
+        "t,d\n2022-01-02T08:00:00.000000001,0 days 0 hours 0 mins 0.000000001 secs\n"
     );
     let time = ("from", Parameter::String("2022-01-01T08:00:00Z".into()));
     assert_eq!(csv("SELECT n FROM cpu WHERE time >= $from", &[time]), "n\n3\n");

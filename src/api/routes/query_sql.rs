@@ -159,5 +159,6 @@ fn parameter(value: ParamValue) -> Parameter {
         ParamValue::Integer(value) => Parameter::Integer(value),
         ParamValue::Float(value) => Parameter::Float(value),
         ParamValue::String(value) => Parameter::String(value),
+        ParamValue::Time(time_ns) => Parameter::Time(time_ns),
     }
 }

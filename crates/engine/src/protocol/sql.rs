@@ -188,6 +188,8 @@ pub enum Parameter {
     Unsigned(u64),
     Float(f64),
     String(String),
+    /// In nanoseconds.
+    Time(i64),
 }
 
 /// Data that a session requests from its caller.

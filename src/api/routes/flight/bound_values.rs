@@ -8,7 +8,6 @@ use arrow_ipc::{DateUnit, MessageHeader, Precision, TimeUnit, Type};
 use super::messages::{FlightData, ParamKind};
 use crate::api::error::{ApiError, ApiResult};
 use crate::model::time::{D_NS, MS_NS, S_NS, US_NS};
-use crate::response::time::rfc3339;
 
 const UNREAD: &str = "the parameters are not an Arrow record batch";
 
@@ -165,11 +164,8 @@ fn value(kind: Kind, buffer: &[u8], text: &[u8]) -> Option<ParamKind> {
     })
 }
 
-/// Formats a time as text, the form in which SQL compares times.
 fn time(count: &[u8], unit_ns: i64) -> Option<ParamKind> {
-    let mut text = Vec::new();
-    rfc3339(integer(count)?.checked_mul(unit_ns)?, 0, &mut text);
-    Some(ParamKind::String(String::from_utf8(text).ok()?))
+    integer(count)?.checked_mul(unit_ns).map(ParamKind::Time)
 }
 
 /// Reads a little-endian integer of up to eight bytes.
@@ -233,22 +229,13 @@ mod tests {
             (Arc::new(BooleanArray::from(vec![true, false])), ParamKind::Boolean(true)),
             (Arc::new(StringArray::from(vec!["é", "x"])), ParamKind::String("é".into())),
             (Arc::new(LargeStringArray::from(vec!["long"])), ParamKind::String("long".into())),
-            (
-                Arc::new(TimestampNanosecondArray::from(vec![time_ns])),
-                ParamKind::String("2023-11-14T22:13:20.5Z".into()),
-            ),
+            (Arc::new(TimestampNanosecondArray::from(vec![time_ns])), ParamKind::Time(time_ns)),
             (
                 Arc::new(TimestampMillisecondArray::from(vec![time_ns / 1_000_000])),
-                ParamKind::String("2023-11-14T22:13:20.5Z".into()),
+                ParamKind::Time(time_ns),
             ),
-            (
-                Arc::new(Date32Array::from(vec![19_675])),
-                ParamKind::String("2023-11-14T00:00:00Z".into()),
-            ),
-            (
-                Arc::new(Date64Array::from(vec![-86_400_000])),
-                ParamKind::String("1969-12-31T00:00:00Z".into()),
-            ),
+            (Arc::new(Date32Array::from(vec![19_675])), ParamKind::Time(19_675 * D_NS)),
+            (Arc::new(Date64Array::from(vec![-86_400_000])), ParamKind::Time(-D_NS)),
             (Arc::new(Int64Array::from(vec![None, Some(1)])), ParamKind::Null(0)),
             (Arc::new(StringArray::from(vec![None::<&str>])), ParamKind::Null(0)),
             (Arc::new(NullArray::new(1)), ParamKind::Null(0)),

@@ -256,6 +256,7 @@ impl From<ParamKind> for ParamValue {
             ParamKind::Integer(value) => Self::Integer(value),
             ParamKind::Float(value) => Self::Float(value),
             ParamKind::String(text) => Self::String(text),
+            ParamKind::Time(time_ns) => Self::Time(time_ns),
         }
     }
 }

@@ -117,7 +117,7 @@ impl ReadInfo {
 pub(super) struct QueryParam {
     #[prost(string, tag = "1")]
     pub(super) name: String,
-    #[prost(oneof = "ParamKind", tags = "2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "ParamKind", tags = "2, 3, 4, 5, 6, 7, 100")]
     pub(super) value: Option<ParamKind>,
 }
 
@@ -136,6 +136,10 @@ pub(super) enum ParamKind {
     Float(f64),
     #[prost(string, tag = "7")]
     String(String),
+    /// A time in nanoseconds. InfluxDB's message has no times, so only this server sets this field,
+    /// in the handles of prepared statements.
+    #[prost(int64, tag = "100")]
+    Time(i64),
 }
 
 #[derive(Clone, PartialEq, Message)]

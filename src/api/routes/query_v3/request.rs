@@ -9,6 +9,7 @@ use crate::api::error::{ApiError, ApiResult};
 use crate::api::form_body::form_fields;
 use crate::api::http::{Parameters, RequestHead};
 use crate::api::routes::handler::json_object;
+use crate::influxql::time_literal::format_utc;
 use crate::model::name;
 use crate::response::table::{FormatError, TableFormat};
 
@@ -42,6 +43,8 @@ pub enum ParamValue {
     Float(f64),
     /// A string.
     String(String),
+    /// A time in nanoseconds. Only Arrow Flight has parameters of this type.
+    Time(i64),
 }
 
 impl ParamValue {
@@ -54,6 +57,7 @@ impl ParamValue {
             Self::Integer(value) => value.into(),
             Self::Float(value) => value.into(),
             Self::String(text) => text.into(),
+            Self::Time(time_ns) => format_utc(time_ns).into(),
         })
     }
 }
