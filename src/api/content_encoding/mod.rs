@@ -80,7 +80,7 @@ pub enum BodyError {
     #[error("unsupported content encoding \"{0}\": send identity or gzip")]
     UnknownEncoding(String),
     /// Status 413: the body exceeds `BODY_BYTES_MAX` or `BODY_COMPRESSED_BYTES_MAX`.
-    #[error("{0}: {}", match .0.limit {
+    #[error("{0}: {remedy}", remedy = match .0.limit {
         Limit::QueryTextBytes => "shorten the statement",
         _ => "send smaller batches",
     })]
