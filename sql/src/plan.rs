@@ -115,8 +115,32 @@ pub(crate) fn parse(state: &SessionState, text: &str) -> Result<Statement, Query
         return Err(QueryError::invalid("No SQL statements were provided in the query string"));
     }
     let statement = state.sql_to_statement(text, &state.config_options().sql_parser.dialect)?;
+    refuse_changes(&statement)?;
     complexity::check_tables(&statement)?;
     Ok(statement)
+}
+
+/// Refuses a statement that would change data. DataFusion's errors for these statements name no
+/// alternative.
+fn refuse_changes(statement: &Statement) -> Result<(), QueryError> {
+    let advice = match statement {
+        Statement::CopyTo(_) => {
+            "request the result with the parameter format=csv or format=parquet"
+        }
+        Statement::Statement(statement) => match statement.as_ref() {
+            SqlStatement::Insert(_) | SqlStatement::Update(_) | SqlStatement::Merge(_) => {
+                "write points with POST /api/v3/write_lp; a point with the time and the tags of an \
+                 existing point replaces its values"
+            }
+            SqlStatement::Delete(_) | SqlStatement::Drop { .. } | SqlStatement::Truncate(_) => {
+                "use the InfluxQL statements DELETE and DROP MEASUREMENT on POST /query"
+            }
+            SqlStatement::CreateTable(_) => "the first write of a point creates its table",
+            _ => return Ok(()),
+        },
+        _ => return Ok(()),
+    };
+    Err(QueryError::invalid(format!("SQL statements only read data: {advice}")))
 }
 
 /// Lists the tables that a statement references.

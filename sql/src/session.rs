@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::compute::concat_batches;
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::execution::SessionState;
 use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool, TrackConsumersPool};
+use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::sql::parser::Statement;
-use futures::StreamExt;
+use futures::stream::Fuse;
+use futures::{FutureExt as _, StreamExt};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
 
@@ -26,6 +28,8 @@ use crate::sessions::{Capabilities, Sessions};
 use crate::tables::{RowFilter, SystemRows};
 use crate::turns::{Pace, Turns};
 
+/// The number of rows above which a batch is sent alone.
+const JOINED_ROWS_MIN: usize = 1_024;
 /// The number of memory consumers that an out-of-memory error lists.
 const CONSUMERS_NAMED: usize = 3;
 
@@ -304,6 +308,28 @@ fn take_known_tables(
     tables
 }
 
+/// Returns the next rows. Joins small batches that are ready: a cross join returns a batch for each
+/// row of its left side, and each turn sends only a few batches.
+async fn next_rows(
+    rows: &mut Fuse<SendableRecordBatchStream>,
+) -> Result<Option<RecordBatch>, QueryError> {
+    let Some(first) = rows.next().await.transpose()? else { return Ok(None) };
+    let schema = first.schema();
+    let mut count = first.num_rows();
+    let mut batches = vec![first];
+    while count < JOINED_ROWS_MIN
+        && let Some(Some(batch)) = rows.next().now_or_never()
+    {
+        let batch = batch?;
+        count += batch.num_rows();
+        batches.push(batch);
+    }
+    match batches.as_slice() {
+        [_] => Ok(batches.pop()),
+        many => Ok(Some(concat_batches(&schema, many)?)),
+    }
+}
+
 impl Preparing {
     fn take(&mut self, answer: SessionReply) -> Result<(), QueryError> {
         match answer {
@@ -326,12 +352,12 @@ impl Preparing {
     ) -> Result<(), QueryError> {
         let (plan, filter) = self.plan().await?;
         let columns = plan.columns();
-        let mut rows = plan.execute(filter, exchange, pace)?;
+        let mut rows = plan.execute(filter, exchange, pace)?.fuse();
         if events.send(Event::Schema(columns)).await.is_err() {
             return Ok(());
         }
-        while let Some(batch) = rows.next().await {
-            if events.send(Event::Batch(batch?)).await.is_err() {
+        while let Some(batch) = next_rows(&mut rows).await? {
+            if events.send(Event::Batch(batch)).await.is_err() {
                 return Ok(());
             }
         }

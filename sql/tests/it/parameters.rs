@@ -35,7 +35,7 @@ fn parameters_keep_value_types() {
     );
     assert_eq!(
         csv("SELECT $t + interval '1 day' AS t, $t - time AS d FROM cpu WHERE time < $t", &values),
-        "t,d\n2022-01-02T08:00:00.000000001,0 days 0 hours 0 mins 0.000000001 secs\n"
+        "t,d\n2022-01-02T08:00:00.000000001,PT0.000000001S\n"
     );
     let time = ("from", Parameter::String("2022-01-01T08:00:00Z".into()));
     assert_eq!(csv("SELECT n FROM cpu WHERE time >= $from", &[time]), "n\n3\n");

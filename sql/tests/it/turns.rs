@@ -293,3 +293,24 @@ fn slow_reader_slows_plan() {
     }
     assert!(most > 0 && most <= 4 * 8_192, "{most} rows in one step");
 }
+
+/// A cross join returns one small batch for each row of its left side.
+#[test]
+fn small_batches_need_few_turns() {
+    let mut query =
+        open("SELECT a.value FROM generate_series(1, 5000) a CROSS JOIN generate_series(1, 2) b");
+    let mut step = query.step(Vec::new()).unwrap();
+    if !step.wanted.is_empty() {
+        step = query.step(vec![SessionReply::Tables(Vec::new())]).unwrap();
+    }
+    let mut count = rows(&step);
+    for _ in 0..100 {
+        if step.is_done {
+            break;
+        }
+        step = query.step(Vec::new()).unwrap();
+        count += rows(&step);
+    }
+    assert!(step.is_done, "{count}");
+    assert_eq!(count, 10_000);
+}
