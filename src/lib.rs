@@ -154,7 +154,7 @@
 //! | v3 queries; the result as a table | `api/routes/query_v3/`; `response/table/` |
 //! | the keys of a backup's objects | `coordinator/backup/place.rs` |
 //! | backups, restores; the schedule | `coordinator/backup/`; `database/backup_schedule.rs` |
-//! | point-in-time recovery | `catalog/recovery.rs`, `database/recover.rs`, `edge/past.rs` |
+//! | point-in-time recovery | `catalog/recovery.rs`, `database/recover.rs`, `edge/point_in_time.rs` |
 //! | moving tokens and users | `coordinator/grant_access.rs`, `docs/design/backup-schedules.md` |
 //! | a trap in the WebAssembly module | `edge/worker.js`; in SQL: `sql/worker.js` |
 //! | a header, CORS, the reported version | `api/headers.rs` |

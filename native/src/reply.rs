@@ -13,6 +13,7 @@ use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{StatusCode, header};
 use tidemark::api::action::Action;
 use tidemark::api::exchange::Exchange;
+use tidemark::api::grpc_web::Code;
 use tidemark::api::headers;
 use tidemark::api::http::{RequestHead, Response};
 use tidemark::model::limits::{DISPLACED_NOTICED_MS, REPLY_PIECE_BYTES_MIN};
@@ -23,6 +24,8 @@ use crate::grpc;
 use crate::limits::PACKED_BYTES_MIN;
 use crate::request_task::{HttpResponse, RequestTask};
 
+const SLOW_READER: &[u8] =
+    b"the client read the result too slowly, and other requests needed the memory";
 const NOTICE: Duration = Duration::from_millis(DISPLACED_NOTICED_MS as u64);
 
 /// The format in which the client expects its response.
@@ -272,12 +275,19 @@ impl Pieces {
         if exchange.sent() { Ok(()) } else { Err(self.break_off()) }
     }
 
-    /// Truncates the body. The error is sent by another task, because the channel may be full.
-    /// Closing the channel would make the body look complete.
+    /// Ends the body early. gRPC has trailers for the reason; any other body is truncated, because
+    /// closing the channel would make the body look complete. Another task sends the end, because
+    /// the channel may be full.
     fn break_off(&self) -> TruncatedResponse {
+        let end = match &self.coding {
+            Coding::Grpc(frames) if frames.is_between() => {
+                Ok(Frame::trailers(grpc::status(Code::ResourceExhausted as u8, SLOW_READER)))
+            }
+            _ => Err(TruncatedResponse),
+        };
         let to = self.to.clone();
         tokio::task::spawn_local(async move {
-            let _ = to.send(Err(TruncatedResponse)).await;
+            let _ = to.send(end).await;
         });
         TruncatedResponse
     }

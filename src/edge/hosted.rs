@@ -8,8 +8,8 @@ use worker::{Env, Result, State};
 
 use super::alarm::Alarm;
 use super::calls::PendingCalls;
-use super::past;
 use super::platform::EdgePlatform;
+use super::point_in_time;
 use crate::protocol::call::{Platform, Step};
 use crate::protocol::host::{EventId, Host};
 
@@ -43,7 +43,7 @@ impl<H: Host + 'static> Hosted<H> {
     /// Executes a message. Work that becomes due runs after the reply was sent.
     pub(super) async fn answer(&self, message: Vec<u8>) -> Result<Vec<u8>> {
         if self.goes_back
-            && let Some(reply) = past::answer(&self.state, &message).await
+            && let Some(reply) = point_in_time::answer(&self.state, &message).await
         {
             return Ok(reply);
         }

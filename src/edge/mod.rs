@@ -15,7 +15,7 @@ mod database_do;
 mod entry;
 mod hosted;
 mod password_key;
-mod past;
+mod point_in_time;
 mod platform;
 mod reply;
 mod runtime;

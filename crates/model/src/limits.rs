@@ -456,6 +456,9 @@ pub const CONTINUOUS_QUERY_BYTES_MAX: usize = 8 << 10;
 pub const CONTINUOUS_RUN_NS_MAX: i64 = 10 * super::time::MINUTE_NS;
 /// The maximum pause before a failed continuous query is retried, in nanoseconds.
 pub const CONTINUOUS_RETRY_NS_MAX: i64 = 60 * JOB_RETRY_NS;
+/// The number of windows up to which a query is never rejected because of a stray point. Nulls for
+/// this number of windows need about 3 MB.
+pub const STRAY_WINDOWS_MIN: i64 = 100_000;
 /// The maximum number of windows in one run of a continuous query, unless FOR requires more
 /// windows. The query then catches up in several runs.
 pub const WINDOWS_PER_RUN_MAX: i64 = 1_000;

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
-use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::arrow::array::{
+    Array as _, ArrayRef, RecordBatch, StringArray, TimestampNanosecondArray,
+};
+use datafusion::arrow::datatypes::{Field, Schema};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::MemTable;
 use datafusion::error::Result;
@@ -24,10 +26,17 @@ const QUERIES_COLUMNS: &[&str] =
 pub(super) fn queries(rows: &SystemRows) -> Result<Arc<dyn TableProvider>> {
     let none = Vec::new();
     let rows = rows.get(&SystemTable::Queries).unwrap_or(&none);
-    let column = |at: usize| -> Vec<Option<&str>> {
-        rows.iter().map(|row| row.get(at).and_then(Option::as_deref)).collect()
+    let column = |(at, name): (usize, &&str)| -> ArrayRef {
+        let values = rows.iter().map(|row| row.get(at).and_then(Option::as_deref));
+        match *name {
+            "issue_time" => {
+                let times_ns = values.map(|value| value.and_then(|value| value.parse().ok()));
+                Arc::new(times_ns.collect::<TimestampNanosecondArray>())
+            }
+            _ => Arc::new(values.collect::<StringArray>()),
+        }
     };
-    table(QUERIES_COLUMNS, (0..QUERIES_COLUMNS.len()).map(column))
+    table(QUERIES_COLUMNS, QUERIES_COLUMNS.iter().enumerate().map(column).collect())
 }
 
 pub(super) fn influxdb_schema(tables: &[TableSchema]) -> Result<Arc<dyn TableProvider>> {
@@ -40,19 +49,17 @@ pub(super) fn influxdb_schema(tables: &[TableSchema]) -> Result<Arc<dyn TablePro
         }
     }
     rows.sort_unstable();
-    let column =
-        |at: usize| -> Vec<Option<&str>> { rows.iter().map(|row| row.get(at).copied()).collect() };
-    table(&["measurement", "key", "data_type"], (0..3).map(column))
+    let column = |at: usize| -> ArrayRef {
+        Arc::new(rows.iter().map(|row| row.get(at).copied()).collect::<StringArray>())
+    };
+    table(&["measurement", "key", "data_type"], (0..3).map(column).collect())
 }
 
-fn table<'a>(
-    names: &[&str],
-    columns: impl Iterator<Item = Vec<Option<&'a str>>>,
-) -> Result<Arc<dyn TableProvider>> {
-    let fields: Vec<Field> =
-        names.iter().map(|name| Field::new(*name, DataType::Utf8, true)).collect();
+fn table(names: &[&str], columns: Vec<ArrayRef>) -> Result<Arc<dyn TableProvider>> {
+    let field =
+        |(name, column): (&&str, &ArrayRef)| Field::new(*name, column.data_type().clone(), true);
+    let fields: Vec<Field> = names.iter().zip(&columns).map(field).collect();
     let schema = Arc::new(Schema::new(fields));
-    let columns = columns.map(|column| Arc::new(StringArray::from(column)) as ArrayRef);
-    let batch = RecordBatch::try_new(Arc::clone(&schema), columns.collect())?;
+    let batch = RecordBatch::try_new(Arc::clone(&schema), columns)?;
     Ok(Arc::new(MemTable::try_new(schema, vec![vec![batch]])?))
 }

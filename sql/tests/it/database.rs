@@ -205,7 +205,7 @@ impl Asker<'_> {
                 SessionReply::Tables(names.filter_map(|name| self.database.schema(name)).collect())
             }
             SessionRequest::System(table) => {
-                let row = ["1", "running", "2022-01-02T00:00:00Z", "sql", "SELECT 1", "1ms"];
+                let row = ["1", "running", "1641081600000000000", "sql", "SELECT 1", "1ms"];
                 SessionReply::System(table, vec![row.map(|text| Some(text.to_owned())).to_vec()])
             }
             SessionRequest::Scan(request) => {

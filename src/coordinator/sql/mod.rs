@@ -10,6 +10,7 @@
 mod condition;
 mod gathered;
 mod scans;
+mod system_queries;
 mod tables;
 
 use std::cell::RefCell;
@@ -356,7 +357,7 @@ impl Statement {
         match envelope::decode_reply::<FromCatalog>(reply)? {
             FromCatalog::Queries(all) => {
                 let now_ns = self.io.with(|context| context.platform.now_ns())?;
-                Ok(tables::queries(&all, self.database(), now_ns))
+                Ok(system_queries::rows(&all, self.database(), now_ns))
             }
             FromCatalog::Unavailable(reason) => Err(reason.into()),
             _ => Err(Error::unexpected_reply()),

@@ -2,8 +2,6 @@
 
 use crate::model::limits::SQL_TABLES_LOOKED_FOR_MAX;
 use crate::model::schema::{ColumnKind, MeasurementSchema, PolicySchema};
-use crate::model::time::S_NS;
-use crate::protocol::live_queries::LiveQuery;
 use crate::protocol::sql::{TableColumn, TableSchema, is_named};
 
 pub(super) fn named(schema: &PolicySchema, names: &[String]) -> Vec<TableSchema> {
@@ -33,21 +31,4 @@ fn table(measurement: &MeasurementSchema) -> TableSchema {
         },
     });
     TableSchema { name: measurement.name.clone(), columns: columns.collect() }
-}
-
-pub(super) fn queries(all: &[LiveQuery], database: &str, now_ns: i64) -> Vec<Vec<Option<String>>> {
-    let of_database = all.iter().filter(|query| query.database == database);
-    let row = |query: &LiveQuery| {
-        let phase = if query.killed { "killed" } else { "running" };
-        let running_s = now_ns.saturating_sub(query.started_ns) / S_NS;
-        vec![
-            Some(query.id.to_string()),
-            Some(phase.to_owned()),
-            Some(query.started_ns.to_string()),
-            None,
-            Some(query.text.clone()),
-            Some(format!("{running_s}s")),
-        ]
-    };
-    of_database.map(row).collect()
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::fill_rows::with_number;
 use super::series::{CallSeries, gather_or_null};
+use crate::model::limits::STRAY_WINDOWS_MIN;
 use crate::model::time::{MIN_TIME_NS, TimeRange};
 use crate::model::value::FieldValue;
 use crate::query::error::QueryError;
@@ -12,10 +13,6 @@ use crate::query::plan::{SelectNode, Slot};
 use crate::query::result::{Column, ResultColumn, Validity, Values};
 use crate::query::scalar::repeat;
 use crate::scan::request::Window;
-
-/// A query with at most this number of windows is never rejected because of a stray point. Nulls
-/// for this number of windows need about 3 MB.
-const STRAY_WINDOWS_MIN: i64 = 100_000;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum FillPlan {

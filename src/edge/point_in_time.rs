@@ -1,7 +1,7 @@
 //! Recovers an object's storage to an earlier time, if the runtime supports it. The module handles
 //! the messages of [`crate::protocol::recovery`]. The object itself never receives these messages.
 //!
-//! `past.js` calls the runtime, because `worker` has no bindings for these functions.
+//! `point_in_time.js` calls the runtime, because `worker` has no bindings for these functions.
 
 use js_sys::Reflect;
 use wasm_bindgen::prelude::*;
@@ -13,7 +13,7 @@ use crate::model::time::MS_NS;
 use crate::protocol::envelope;
 use crate::protocol::recovery::{FromStorage, ToStorage};
 
-#[wasm_bindgen(module = "/src/edge/past.js")]
+#[wasm_bindgen(module = "/src/edge/point_in_time.js")]
 extern "C" {
     #[wasm_bindgen(js_name = lifeOf)]
     fn life_of(state: &JsValue) -> u64;
