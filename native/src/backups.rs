@@ -74,10 +74,11 @@ fn put(root: &Path, path: &Path, object: &[u8]) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(path);
     if !folder.exists() {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        // The entry of each new folder is durable when its parent is.
-        for parent in folder.ancestors().skip(1).take_while(|parent| parent.starts_with(root)) {
-            File::open(parent)?.sync_all()?;
-        }
+    }
+    // The entry of a new folder is durable when its parent is. Another request may have created the
+    // folder, and may not have finished.
+    for parent in folder.ancestors().skip(1).take_while(|parent| parent.starts_with(root)) {
+        File::open(parent)?.sync_all()?;
     }
     let unfinished = folder.join(format!("{UNFINISHED}{:016x}", random_u64()));
     let written = OpenOptions::new()

@@ -251,6 +251,7 @@ impl Pieces {
         request_task: &RequestTask,
         exchange: &mut Exchange,
     ) -> Result<(), TruncatedResponse> {
+        let may_end = self.is_between_messages();
         let bytes = match &mut self.coding {
             Coding::Plain => bytes,
             Coding::Gzip(packer) => packer.piece(&bytes),
@@ -267,23 +268,26 @@ impl Pieces {
             match timeout(NOTICE, self.to.reserve()).await {
                 Ok(permit) => break permit.map_err(|_| TruncatedResponse)?,
                 // Other requests needed the memory that this slow client uses.
-                Err(_) if exchange.is_stopped() => return Err(self.break_off()),
+                Err(_) if exchange.is_stopped() => return Err(self.break_off(may_end)),
                 Err(_) => {}
             }
         };
         permit.send(Ok(Frame::data(bytes.into())));
-        if exchange.sent() { Ok(()) } else { Err(self.break_off()) }
+        if exchange.sent() { Ok(()) } else { Err(self.break_off(self.is_between_messages())) }
     }
 
-    /// Ends the body early. gRPC has trailers for the reason; any other body is truncated, because
-    /// closing the channel would make the body look complete. Another task sends the end, because
-    /// the channel may be full.
-    fn break_off(&self) -> TruncatedResponse {
-        let end = match &self.coding {
-            Coding::Grpc(frames) if frames.is_between() => {
-                Ok(Frame::trailers(grpc::status(Code::ResourceExhausted as u8, SLOW_READER)))
-            }
-            _ => Err(TruncatedResponse),
+    /// Whether the body is gRPC and no message is incomplete.
+    fn is_between_messages(&self) -> bool {
+        matches!(&self.coding, Coding::Grpc(frames) if frames.is_between())
+    }
+
+    /// Ends the body early. gRPC has trailers for the reason, which may follow complete messages.
+    /// Any other body is truncated, because closing the channel would make the body look complete.
+    /// Another task sends the end, because the channel may be full.
+    fn break_off(&self, has_trailers: bool) -> TruncatedResponse {
+        let end = match has_trailers {
+            true => Ok(Frame::trailers(grpc::status(Code::ResourceExhausted as u8, SLOW_READER))),
+            false => Err(TruncatedResponse),
         };
         let to = self.to.clone();
         tokio::task::spawn_local(async move {

@@ -314,7 +314,7 @@ async fn next_rows(
     rows: &mut Fuse<SendableRecordBatchStream>,
 ) -> Result<Option<RecordBatch>, QueryError> {
     let Some(first) = rows.next().await.transpose()? else { return Ok(None) };
-    let schema = first.schema();
+    let schema = rows.get_ref().schema();
     let mut count = first.num_rows();
     let mut batches = vec![first];
     while count < JOINED_ROWS_MIN

@@ -1,5 +1,4 @@
-//! Executes an InfluxQL statement of any kind: selects the machine for the kind, and returns the
-//! result piece by piece.
+//! Executes an InfluxQL statement of any kind, and returns the result piece by piece.
 
 use std::rc::Rc;
 
@@ -32,9 +31,9 @@ use crate::query::result::{ResultColumns, SeriesChunk};
 /// pieces.
 #[derive(Debug)]
 pub struct Execution {
-    parts: Parts<SeriesChunk>,
+    pub(super) parts: Parts<SeriesChunk>,
     /// The state of a query, which stays empty for other statements.
-    status: Rc<QueryStatus>,
+    pub(super) status: Rc<QueryStatus>,
 }
 
 impl Execution {
@@ -73,11 +72,11 @@ fn prepare(statement: Statement, session: Session) -> Result<Execution, Error> {
     };
     let parts = match statement {
         Statement::Select(select) => match select.into.clone() {
-            Some(target) => select_into(*select, target, session)?,
+            Some(target) => return Ok(select_into(*select, target, session)?),
             None => return Ok(Query::select(*select, session)?.into()),
         },
         Statement::Explain(explain) => match explain.select.into.clone() {
-            Some(target) => explain_into(explain, &target, session)?,
+            Some(target) => return Ok(explain_into(explain, &target, session)?),
             None => return Ok(Query::explain(explain, session)?.into()),
         },
         Statement::DropMeasurement { name } => {

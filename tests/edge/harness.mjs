@@ -122,6 +122,14 @@ export class NativeHost extends Tidemark {
   }
 }
 
+/** Always starts the Worker. */
+export class WorkerHost extends Tidemark {
+  constructor(folder, port, options) {
+    super(folder, port, options);
+    this.isNative = false;
+  }
+}
+
 /**
  * `options.vars` are settings of the Worker. `options.secret: null` starts the server without a
  * token. `startServer` describes all further options. `Kind` is a subclass that starts another

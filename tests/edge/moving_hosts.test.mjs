@@ -14,7 +14,7 @@ import { consoleFolder } from '../../scripts/console.mjs';
 import { at } from '../../scripts/project.mjs';
 import { command, commandProgram } from './commands.mjs';
 import { args, program } from './console_local.mjs';
-import { has, NativeHost, Tidemark, tidemark, token } from './harness.mjs';
+import { has, NativeHost, Tidemark, tidemark, token, WorkerHost } from './harness.mjs';
 import { temporaryFolder } from './program.mjs';
 import { staticHost } from './static_host.mjs';
 
@@ -145,7 +145,7 @@ test('an export moves points, definitions and access between the Worker, the nat
   if (!has(t, program)) return;
   await commandProgram();
   const hosts = {
-    worker: await tidemark(t),
+    worker: await tidemark(t, {}, WorkerHost),
     native: await tidemark(t, {}, NativeHost),
     page: await pageHost(t),
   };

@@ -23,7 +23,7 @@ const STEP: u64 = 20;
 const KILLS: [&str; 4] = ["kill_before", "kill_within", "kill_after", "power"];
 const DISKS: [&str; 3] = ["full", "broken", "read_only"];
 /// The maximum time until a server without faults has merged the parts.
-const MERGE_MAX: Duration = Duration::from_secs(10);
+const MERGE_MAX: Duration = Duration::from_secs(90);
 /// The time for which a server with a faulty disk runs.
 const FAULTY: Duration = Duration::from_millis(300);
 

@@ -102,7 +102,11 @@ fn where_clause(statement: &mut Statement) -> Option<&mut Option<SqlExpr>> {
     let Query { with: None, body, .. } = &mut **query else { return None };
     let SetExpr::Select(select) = &mut **body else { return None };
     let [from] = select.from.as_slice() else { return None };
-    let is_plain = matches!(from.relation, TableFactor::Table { alias: None, .. });
+    let is_plain = matches!(
+        from.relation,
+        // A table with arguments is a function.
+        TableFactor::Table { alias: None, args: None, sample: None, .. }
+    );
     (tables == 1 && is_plain && from.joins.is_empty()).then_some(&mut select.selection)
 }
 
@@ -111,6 +115,10 @@ fn where_clause(statement: &mut Statement) -> Option<&mut Option<SqlExpr>> {
 fn planned(condition: &SqlExpr) -> Option<Expr> {
     Some(match condition {
         SqlExpr::Nested(inner) => planned(inner)?,
+        // `@name` is a variable.
+        SqlExpr::Identifier(name) if name.quote_style.is_none() && name.value.starts_with('@') => {
+            return None;
+        }
         SqlExpr::Identifier(name) => {
             let name = IdentNormalizer::default().normalize(name.clone());
             Expr::Column(Column::new_unqualified(name))

@@ -58,6 +58,8 @@ pub struct Exchange {
     confirm: Option<Task<()>>,
     /// The number of calls that the platform has counted so far.
     calls: usize,
+    /// Whether the host has received the head of the response.
+    has_begun: bool,
 }
 
 #[derive(Debug)]
@@ -113,6 +115,7 @@ impl Exchange {
             reader: None,
             confirm: None,
             calls: 0,
+            has_begun: false,
         };
         let isolate = &mut Isolate { service, platform, calls: 0 };
         let action = catch(|| exchange.enter(isolate));
@@ -355,11 +358,11 @@ impl Exchange {
         Err(ApiError::Limit(format!("{exceeded}: {advice}")))
     }
 
-    /// Lets the handler end the response, which may have begun.
+    /// Lets the handler end a response that has begun.
     fn fail(&mut self, error: ApiError) -> ApiResult<Action> {
         match &mut self.handler {
-            Some(handler) => handler.fail(error),
-            None => Err(error),
+            Some(handler) if self.has_begun => handler.fail(error),
+            _ => Err(error),
         }
     }
 
@@ -379,6 +382,7 @@ impl Exchange {
             _ => None,
         });
         if let Action::Respond(response) | Action::Stream(response) = &mut action {
+            self.has_begun = true;
             self.record.status = response.status;
             headers::finish(response, &self.head, &self.record.id, self.origins.as_ref());
             response.headers.push(("Server-Timing".into(), self.spans.server_timing()));

@@ -156,8 +156,8 @@ pub trait Handler: std::fmt::Debug {
         Outcome::default()
     }
 
-    /// Ends the response with an error that the handler did not cause. If the response has begun, a
-    /// handler may append the error to the body; otherwise the body is truncated.
+    /// Ends a response that has begun, after an error in the handler or in the exchange. A handler
+    /// may append the error to the body. By default, the body is truncated.
     fn fail(&mut self, error: ApiError) -> ApiResult<Action> {
         Err(error)
     }

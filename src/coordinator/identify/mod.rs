@@ -96,7 +96,20 @@ pub fn identify(credentials: Credentials, source: AuthSource, address: &str) -> 
     let user = credentials.user.clone().map(|name| key(true, name));
     Task::new(move |io| {
         let (found, users, derived) = (Vec::new(), None, None);
-        Identify { io, credentials, tokens, user, hash, address, found, users, derived }.run(source)
+        let waiting_since_ns = None;
+        Identify {
+            io,
+            credentials,
+            tokens,
+            user,
+            hash,
+            address,
+            found,
+            users,
+            derived,
+            waiting_since_ns,
+        }
+        .run(source)
     })
 }
 
@@ -115,6 +128,8 @@ struct Identify {
     users: Option<bool>,
     /// The salt and the key that was derived from the password.
     derived: Option<(String, String)>,
+    /// The time at which the check began to wait for other derivations.
+    waiting_since_ns: Option<i64>,
 }
 
 enum Lookup {
@@ -144,11 +159,13 @@ impl Identify {
                 && self.query_databases(names).await?
             {
                 let verdict = self.compare().await?;
-                if verdict != Verdict::Unknown
-                    || self.io.with(|context| self.is_refused(context))?
-                {
+                if verdict != Verdict::Unknown {
                     return Ok(verdict);
                 }
+            }
+            // Another request may have been refused with these credentials in the meantime.
+            if self.io.with(|context| self.is_refused(context))? {
+                return Ok(Verdict::Unknown);
             }
             self.query_catalog().await?;
         }
@@ -300,7 +317,6 @@ impl Identify {
     /// needed, or waits for other derivations for the same address.
     async fn compare(&mut self) -> Result<Verdict, Error> {
         let name = self.credentials.user.clone().unwrap_or_default();
-        let mut waiting_since_ns = None;
         loop {
             let (salt, iterations) = match self.io.with(|context| self.look_up(context))? {
                 Lookup::Known(principal) => {
@@ -320,7 +336,7 @@ impl Identify {
                 let now_ns = context.platform.now_ns();
                 (now_ns, context.cache.logins.begin(&self.address, &name, now_ns))
             })?;
-            let since_ns = *waiting_since_ns.get_or_insert(now_ns);
+            let since_ns = *self.waiting_since_ns.get_or_insert(now_ns);
             match decision {
                 LoginDecision::Open => self.derive(&name, salt, iterations).await?,
                 LoginDecision::Busy if now_ns.saturating_sub(since_ns) < TURN_WAIT_NS => {

@@ -9,6 +9,7 @@ use super::error::Error;
 use super::grants::Principal;
 use super::query::Query;
 use super::session::Session;
+use super::statement::Execution;
 use super::write::{self, WriteOutcome, WriteRequest};
 use super::{Io, Parts};
 use crate::batch::Batch;
@@ -25,7 +26,7 @@ pub(super) fn select_into(
     select: SelectStatement,
     target: Target,
     session: Session,
-) -> Result<Parts<SeriesChunk>, QueryError> {
+) -> Result<Execution, QueryError> {
     check_names(&select, &target)?;
     let place = session.defaults().resolve(target.database.as_deref(), target.policy.as_deref())?;
     let measurement = match target.name {
@@ -34,8 +35,10 @@ pub(super) fn select_into(
     };
     let mut points = IntoPoints::new(tag_arguments(&select));
     let principal = session.principal.clone();
-    let mut query = Query::select(select, session)?.execute();
-    Ok(Parts::once(|io| async move {
+    let query = Query::select(select, session)?;
+    let status = query.status();
+    let mut query = query.execute();
+    let parts = Parts::once(|io| async move {
         check_target(&io, &place, &principal).await?;
         let mut written = 0;
         loop {
@@ -54,7 +57,8 @@ pub(super) fn select_into(
                 return Ok(Some(written_row(written)));
             }
         }
-    }))
+    });
+    Ok(Execution { parts, status })
 }
 
 /// Explains a SELECT … INTO. The statement checks the target's database, and writes nothing.
@@ -62,17 +66,20 @@ pub(super) fn explain_into(
     explain: ExplainStatement,
     target: &Target,
     session: Session,
-) -> Result<Parts<SeriesChunk>, QueryError> {
+) -> Result<Execution, QueryError> {
     let place = session.defaults().resolve(target.database.as_deref(), target.policy.as_deref())?;
     let principal = session.principal.clone();
-    let mut query = Query::explain(explain, session)?.execute();
-    Ok(Parts::once(|io| async move {
+    let query = Query::explain(explain, session)?;
+    let status = query.status();
+    let mut query = query.execute();
+    let parts = Parts::once(|io| async move {
         check_target(&io, &place, &principal).await?;
         let plan = io.next(&mut query).await?;
         // The query ends after its only part.
         io.next(&mut query).await?;
         Ok(plan)
-    }))
+    });
+    Ok(Execution { parts, status })
 }
 
 async fn write(

@@ -129,7 +129,9 @@ pub(super) enum RunStep {
 /// Whether a requested page is not the first page of its shard.
 pub(super) fn resumes(message: &ToShard) -> bool {
     match message {
-        ToShard::Scan { request, .. } => request.resume.is_continuation(),
+        ToShard::Scan { request, .. } | ToShard::Explain { request, .. } => {
+            request.resume.is_continuation()
+        }
         ToShard::Summarise { request, .. } => request.resume.is_some(),
         _ => false,
     }

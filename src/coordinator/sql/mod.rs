@@ -13,7 +13,6 @@ mod scans;
 mod system_queries;
 mod tables;
 
-use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::error::Error;
@@ -59,7 +58,7 @@ pub struct SqlQuestion {
 pub struct SqlQuery {
     pieces: Parts<Vec<u8>>,
     reservation: ReservationSlot,
-    report: Rc<RefCell<LiveQueryReport>>,
+    report: Rc<LiveQueryReport>,
 }
 
 impl SqlQuery {
@@ -98,7 +97,7 @@ impl SqlQuery {
     /// Stops the statement. Returns the call that removes a listed statement from the list.
     pub fn abandon(&mut self) -> Vec<Call> {
         self.pieces.stop();
-        let end = self.report.borrow_mut().end();
+        let end = self.report.end();
         end.map_or_else(Vec::new, |request| self.pieces.round().start(vec![request]))
     }
 }
@@ -133,7 +132,7 @@ struct Statement {
     retries: Retries,
     /// The number of times that the SQL Worker lost the statement.
     losses: Retries,
-    watch: Rc<RefCell<LiveQueryReport>>,
+    watch: Rc<LiveQueryReport>,
 }
 
 /// The result of a turn of SQL.
@@ -157,7 +156,7 @@ impl Statement {
             }
             result = self.execute().await;
         }
-        let end = self.watch.borrow_mut().end();
+        let end = self.watch.end();
         if let Some(request) = end {
             // The reply does not change the statement's result.
             let _ = self.io.request(request).await;
@@ -289,6 +288,7 @@ impl Statement {
         self.scans.cancel(&cancelled);
         self.store_prefetched(&requested, pages)?;
         if has_rows && self.may_be_stale() {
+            drop(piece);
             self.load(Load::from_owner).await?;
             return Ok(Turned::Lost);
         }
@@ -374,7 +374,7 @@ impl Statement {
         let reservation = self.reservation()?;
         let (requested, further) = self.scans.pages_to_request(&reservation, ahead);
         let describe = || (self.question.text.clone(), self.scans.shards());
-        let watch = self.watch.borrow_mut();
+        let watch = &self.watch;
         let report =
             self.io.with(|context| watch.report(context, &self.session, further, describe))?;
         let query = watch.precedence(self.points);

@@ -180,6 +180,8 @@ impl Write {
             return Ok(Attempt::Complete);
         }
         if !missing.is_empty() {
+            // The memory is not needed during the calls.
+            drop(columns);
             return self.register(&loaded.object, policy.id, missing).await;
         }
         self.append(&loaded, &columns).await

@@ -32,7 +32,7 @@ pub(super) fn page(reader: &dyn Reader, request: &ScanRequest) -> Result<ScanPag
     let keys = KeyFilter::new(request.measurement, Direction::Ascending, condition, &order);
     let mut tags = SeriesTags::new(order);
     let stretches = reader.stretches(request.time)?;
-    let keys_max = KEYS_MAX / (stretches.len() as u64).max(1);
+    let keys_max = (KEYS_MAX / (stretches.len() as u64).max(1)).max(1);
     let from = last.clone().unwrap_or_else(|| keys.first());
     // A series counts once, even if several stretches contain it.
     let (mut series, mut end, mut matching) = (BTreeSet::new(), None, 0);

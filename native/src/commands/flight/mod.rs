@@ -73,7 +73,7 @@ fn run(line: &Line) -> Result<ExitCode, Failure> {
     let limits = Limits::read();
     let (to_stop, stop) = watch::channel(Stop::No);
     let proxy = Arc::new(Proxy {
-        upstream: Upstream::new(to.clone()),
+        upstream: Upstream::new(to.clone())?,
         calls: Semaphore::new(limits.number("callsMax")),
         limits,
         is_logged: is_logged()?,
@@ -81,6 +81,8 @@ fn run(line: &Line) -> Result<ExitCode, Failure> {
     });
     listen::runtime()?.block_on(async {
         let listener = listen::bind(&[place]).await?.remove(0);
+        let signals = listen::signals()?;
+        let place = listener.local_addr().unwrap_or(place);
         let address = format!("grpc{}://{place}", if tls.is_some() { "+tls" } else { "" });
         if std::io::stdout().is_terminal() {
             println!(
@@ -91,7 +93,8 @@ fn run(line: &Line) -> Result<ExitCode, Failure> {
             let to = to.to_string();
             log::event("started", &[("address", json!(address)), ("to", json!(to))]);
         }
-        serve(proxy, listener, tls, to_stop).await
+        serve(proxy, listener, tls, to_stop, signals).await;
+        Ok::<_, Failure>(())
     })?;
     if !std::io::stdout().is_terminal() {
         log::event("stopped", &[]);
@@ -117,8 +120,8 @@ async fn serve(
     listener: TcpListener,
     tls: Option<Tls>,
     to_stop: watch::Sender<Stop>,
-) -> Result<(), Failure> {
-    let mut signals = listen::signals()?;
+    mut signals: JoinSet<()>,
+) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -143,7 +146,6 @@ async fn serve(
         })
         .await;
     }
-    Ok(())
 }
 
 async fn connect(proxy: Arc<Proxy>, stream: TcpStream, tls: Option<Tls>) {

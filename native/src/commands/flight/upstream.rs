@@ -23,6 +23,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::limits::{Limits, STREAM_WINDOW_BYTES};
+use crate::Failure;
 use crate::reply::TruncatedResponse;
 
 /// The reason why the server does not respond.
@@ -63,17 +64,28 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    pub fn new(to: Uri) -> Self {
-        let tls = (to.scheme() == Some(&Scheme::HTTPS)).then(|| {
-            let mut roots = RootCertStore::empty();
+    /// # Errors
+    /// Returns an error if an https address needs certificates that this machine does not have.
+    pub fn new(to: Uri) -> Result<Self, Failure> {
+        let mut roots = RootCertStore::empty();
+        let is_https = to.scheme() == Some(&Scheme::HTTPS);
+        if is_https {
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            if roots.is_empty() {
+                return Err(Failure::of(
+                    "This machine has no certificates of authorities: install them (Debian package \
+                     ca-certificates), or set SSL_CERT_FILE to a file with certificates.",
+                ));
+            }
+        }
+        let tls = is_https.then(|| {
             let config = ClientConfig::builder().with_root_certificates(roots);
             let mut config = config.with_no_client_auth();
             config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
             TlsConnector::from(Arc::new(config))
         });
         let is_http1 = AtomicBool::new(tls.is_none());
-        Self { to, tls, is_http1, sessions: Mutex::default(), idle: Mutex::default() }
+        Ok(Self { to, tls, is_http1, sessions: Mutex::default(), idle: Mutex::default() })
     }
 
     /// Returns a free connection, or a new one.
@@ -98,6 +110,10 @@ impl Upstream {
         }
         // Calls that start at the same time wait for one new connection.
         let mut sessions = self.sessions.lock().await;
+        if self.is_http1.load(Ordering::Relaxed) {
+            drop(sessions);
+            return self.connect(limits).await;
+        }
         sessions.retain(|(sender, _)| !sender.is_closed());
         let is_full = sessions.len() >= limits.number("upstreamSessionsMax");
         let best = sessions.iter().min_by_key(|(_, calls)| Arc::strong_count(calls));

@@ -226,7 +226,10 @@ impl Handler for FlightHandler {
     }
 
     fn fail(&mut self, error: ApiError) -> ApiResult<Action> {
-        self.conclude(Err(error))
+        match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Reading(mut reading) => self.leave(&mut reading, Err(error)),
+            _ => self.conclude(Err(error)),
+        }
     }
 
     fn abandon(&mut self) -> Vec<Call> {
