@@ -87,7 +87,7 @@ fn compressed_body_size_is_limited() {
     assert_eq!(post(&mut product, body.clone(), &coded), (204, String::new()));
     let (status, text) = post(&mut product, [body, vec![0]].concat(), &coded);
     let expected = "the compressed body is too large: current 0, requested 10000001, limit 10000000 \
-         (BODY_COMPRESSED_BYTES_MAX): send smaller batches";
+         (BODY_COMPRESSED_BYTES_MAX): send smaller batches or a shorter statement";
     assert_eq!((status, text.as_str()), (413, expected));
 }
 

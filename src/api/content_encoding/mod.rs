@@ -80,10 +80,7 @@ pub enum BodyError {
     #[error("unsupported content encoding \"{0}\": send identity or gzip")]
     UnknownEncoding(String),
     /// Status 413: the body exceeds `BODY_BYTES_MAX` or `BODY_COMPRESSED_BYTES_MAX`.
-    #[error("{0}: {remedy}", remedy = match .0.limit {
-        Limit::QueryTextBytes => "shorten the statement",
-        _ => "send smaller batches",
-    })]
+    #[error("{0}: send smaller batches or a shorter statement")]
     TooLarge(#[from] Exceeded),
     /// Status 400: the server cannot decompress the body.
     #[error("the gzip body {0}; the request changed no data: correct the body and send it again")]
