@@ -53,7 +53,7 @@ fn plain_body_size_is_limited() {
     assert_eq!(post(&mut product, comments(BODY_BYTES_MAX), &[]), (204, String::new()));
     let (status, text) = post(&mut product, comments(BODY_BYTES_MAX + 1), &[]);
     let expected = "the body is too large: current 0, requested 25000001, limit 25000000 (BODY_BYTES_MAX): send \
-         smaller batches";
+         smaller batches or a shorter statement";
     assert_eq!((status, text.as_str()), (413, expected));
 }
 
