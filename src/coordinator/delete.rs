@@ -26,7 +26,7 @@ use crate::protocol::host::Unavailable;
 use crate::protocol::round::Request;
 use crate::protocol::shard::{FromShard, NO_GRANT, Stamp, ToShard};
 use crate::query::error::QueryError;
-use crate::query::metadata::deletions;
+use crate::query::metadata::Deletions;
 use crate::scan::request::Deletion;
 
 /// A shard stores a message's tombstones in one row.
@@ -34,6 +34,8 @@ const DELETIONS_PER_MESSAGE_MAX: usize = 1_000;
 /// The maximum total size of the conditions in one message, in bytes of InfluxQL. The encoded
 /// conditions are less than twice as large, so that they fit in a row.
 const CONDITION_BYTES_MAX: usize = 100_000;
+/// The number of terms that are compiled between two pauses.
+const TERMS_PER_TURN: usize = 10_000;
 const RELAYED_MAX: usize = 1_000;
 const RELAYED_BYTES_MAX: usize = 4_000_000;
 
@@ -79,7 +81,7 @@ impl Delete {
             // The statement must find every acknowledged row, so the state is loaded from the
             // owners.
             let loaded = Load::from_owner(database, want.clone()).run(&self.io).await?;
-            let mut tasks = self.plan(&loaded)?;
+            let mut tasks = self.plan(&loaded).await?;
             self.relay = self.relay(&loaded, &tasks)?;
             if self.fence(&mut tasks).await? && self.hide(&tasks).await? {
                 return Ok(());
@@ -113,29 +115,36 @@ impl Delete {
         self.relay.as_ref().map_or(CALLS_PER_ROUND_MAX, |relay| relay.messages_max)
     }
 
-    fn plan(&self, loaded: &Loaded) -> Result<Vec<ShardTask>, Error> {
-        let mut policies = Vec::new();
-        for (id, schema) in &loaded.schemas {
-            let policy = loaded.description.policies.iter().find(|policy| policy.id == *id);
-            policies.extend(policy.map(|policy| (policy.name.clone(), schema.as_ref())));
-        }
+    /// Pauses between measurements, because each compiles the condition.
+    async fn plan(&self, loaded: &Loaded) -> Result<Vec<ShardTask>, Error> {
+        let policies = &loaded.description.policies;
+        let names: Vec<&str> = policies.iter().map(|policy| policy.name.as_str()).collect();
+        let deletions = Deletions::new(&self.statement, &names, self.now_ns)?;
         let text_bytes = self.statement.to_string().len();
         let most = (CONDITION_BYTES_MAX / text_bytes.max(1)).clamp(1, DELETIONS_PER_MESSAGE_MAX);
         let mut tasks = Vec::new();
-        for (name, deletions) in deletions(&self.statement, &policies, self.now_ns)? {
-            let policy = loaded.description.policies.iter().find(|policy| policy.name == name);
-            let Some(policy) = policy else { continue };
-            let schema = loaded.schemas.iter().find(|(id, _)| *id == policy.id);
+        let mut terms = 0;
+        for (id, schema) in &loaded.schemas {
+            let Some(policy) = policies.iter().find(|policy| policy.id == *id) else { continue };
+            let mut here = Vec::new();
+            for deletion in deletions.within(&policy.name, schema) {
+                here.push(deletion?);
+                terms += deletions.terms();
+                if terms >= TERMS_PER_TURN {
+                    terms = 0;
+                    self.io.pause(0).await;
+                }
+            }
             let stamp = Stamp {
                 policy: policy.id,
                 generation: loaded.description.generation,
-                schema_version: schema.map_or(0, |(_, schema)| schema.version),
+                schema_version: schema.version,
                 fresh: loaded.fresh,
                 // The statement has already looked up the caller.
                 access: NO_GRANT,
                 meter: None,
             };
-            for deletions in deletions.chunks(most) {
+            for deletions in here.chunks(most) {
                 let deletions: Rc<[Deletion]> = deletions.into();
                 let time = deletions.first().map(|deletion| deletion.time);
                 let overlaps = |range| time.is_some_and(|time| time.overlaps(range));

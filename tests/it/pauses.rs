@@ -218,6 +218,8 @@ fn long_computations_yield_the_thread() {
         (format!("SELECT {} FROM m", percentiles.join(",")), 4),
         // The statement merges the rows of 50 sources.
         (format!("SELECT v FROM {}", vec!["m"; 50].join(",")), 5),
+        // The statement compiles 600 terms for each of 200 measurements.
+        (format!("DELETE FROM /^n/ WHERE {}", vec!["h = 'x'"; 600].join(" OR ")), 10),
     ] {
         pauses.set(0);
         let answer = product.query("db", &q);

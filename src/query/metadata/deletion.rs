@@ -4,67 +4,85 @@ use super::name_filter::SourceTests;
 use crate::influxql::ast::{
     BinaryOp, Cast, DeleteStatement, DropSeriesStatement, Expr, Source, Statement,
 };
-use crate::model::schema::PolicySchema;
+use crate::model::schema::{MeasurementSchema, PolicySchema};
 use crate::model::time::TimeRange;
 use crate::query::compile::columns::Columns;
-use crate::query::compile::{predicate, split_time};
+
+use crate::query::compile::{nodes, predicate, split_time};
 use crate::query::error::QueryError;
 use crate::scan::request::Deletion;
 
-/// Returns the deletions for each affected policy's shards, with the policy's name.
-///
-/// `policies` contains all policies of the database. A source without a policy applies to all.
-///
-/// # Errors
-/// [`QueryError::Invalid`] with 1.x's text, [`QueryError::PolicyNotFound`]. After an error, the
-/// caller must not delete anything.
-pub fn deletions(
-    statement: &Statement,
-    policies: &[(String, &PolicySchema)],
-    now_ns: i64,
-) -> Result<Vec<(String, Vec<Deletion>)>, QueryError> {
-    let (sources, condition) = match statement {
-        Statement::Delete(DeleteStatement { sources, condition })
-        | Statement::DropSeries(DropSeriesStatement { sources, condition }) => (sources, condition),
-        other => return Err(QueryError::Unsupported(other.to_string())),
-    };
-    let (condition, time) = split_time(condition.as_ref(), now_ns)?;
-    if time != TimeRange::ALL && matches!(statement, Statement::DropSeries(_)) {
-        let text = "DROP SERIES doesn't support time in WHERE clause";
-        return Err(QueryError::Invalid(text.to_owned()));
-    }
-    let names = SourceTests::new(sources)?;
-    let known = |policy: &str| policies.iter().any(|(name, _)| name == policy);
-    let written = sources.iter().filter_map(|source| match source {
-        Source::Measurement(measurement) => measurement.policy.as_deref(),
-        Source::Subquery(_) => None,
-    });
-    if let Some(policy) = written.into_iter().find(|policy| !known(policy)) {
-        return Err(QueryError::PolicyNotFound(policy.to_owned()));
-    }
-    let mut all = Vec::new();
-    for (policy, schema) in policies {
-        let named = names.within(|of| of.is_none_or(|of| of == policy));
-        let is_meant = |name: &str| sources.is_empty() || named.accepts(name);
-        let mut here = Vec::new();
-        for (_, measurement) in schema.measurements.iter().filter(|(name, _)| is_meant(name)) {
-            let predicate = match &condition {
-                None => None,
-                Some(condition) => {
-                    let columns = Columns::new(measurement, usize::MAX);
-                    check(condition, &columns)?;
-                    Some(predicate::lower(condition, &columns, None))
-                }
-            };
-            if !time.is_empty() {
-                here.push(Deletion { measurement: measurement.id, predicate, time });
+/// The deletions of a statement.
+pub struct Deletions<'a> {
+    /// `None` selects every measurement.
+    sources: Option<SourceTests<'a>>,
+    condition: Option<Expr>,
+    time: TimeRange,
+}
+
+impl<'a> Deletions<'a> {
+    /// Reads the statement. `policies` contains the names of all policies of the database.
+    ///
+    /// # Errors
+    /// [`QueryError::Invalid`] with 1.x's text, [`QueryError::PolicyNotFound`].
+    pub fn new(
+        statement: &'a Statement,
+        policies: &[&str],
+        now_ns: i64,
+    ) -> Result<Self, QueryError> {
+        let (sources, condition) = match statement {
+            Statement::Delete(DeleteStatement { sources, condition })
+            | Statement::DropSeries(DropSeriesStatement { sources, condition }) => {
+                (sources, condition)
             }
+            other => return Err(QueryError::Unsupported(other.to_string())),
+        };
+        let (condition, time) = split_time(condition.as_ref(), now_ns)?;
+        if time != TimeRange::ALL && matches!(statement, Statement::DropSeries(_)) {
+            let text = "DROP SERIES doesn't support time in WHERE clause";
+            return Err(QueryError::Invalid(text.to_owned()));
         }
-        if !here.is_empty() {
-            all.push((policy.clone(), here));
+        let tests = SourceTests::new(sources)?;
+        let written = sources.iter().filter_map(|source| match source {
+            Source::Measurement(measurement) => measurement.policy.as_deref(),
+            Source::Subquery(_) => None,
+        });
+        if let Some(policy) = written.into_iter().find(|policy| !policies.contains(policy)) {
+            return Err(QueryError::PolicyNotFound(policy.to_owned()));
         }
+        Ok(Self { sources: (!sources.is_empty()).then_some(tests), condition, time })
     }
-    Ok(all)
+
+    /// Returns the number of terms that each deletion compiles.
+    pub fn terms(&self) -> usize {
+        self.condition.as_ref().map_or(0, nodes)
+    }
+
+    /// Returns the deletions in a policy, one for each selected measurement. A source without a
+    /// policy applies to all policies. After an error, the caller must not delete anything.
+    pub fn within(
+        &self,
+        policy: &str,
+        schema: &PolicySchema,
+    ) -> impl Iterator<Item = Result<Deletion, QueryError>> {
+        let here = |of: Option<&str>| of.is_none_or(|of| of == policy);
+        let named = self.sources.as_ref().map(|sources| sources.within(here));
+        let is_meant = move |name: &str| named.as_ref().is_none_or(|named| named.accepts(name));
+        let meant = schema.measurements.iter().filter(move |(name, _)| is_meant(name));
+        meant.filter_map(|(_, measurement)| self.deletion(measurement).transpose())
+    }
+
+    /// Returns `None` if the time range is empty.
+    fn deletion(&self, measurement: &MeasurementSchema) -> Result<Option<Deletion>, QueryError> {
+        let mut predicate = None;
+        if let Some(condition) = &self.condition {
+            let columns = Columns::new(measurement, usize::MAX);
+            check(condition, &columns)?;
+            predicate = Some(predicate::lower(condition, &columns, None));
+        }
+        let time = self.time;
+        Ok((!time.is_empty()).then_some(Deletion { measurement: measurement.id, predicate, time }))
+    }
 }
 
 /// Rejects every condition that does not exactly specify a set of series. A valid condition

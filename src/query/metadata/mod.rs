@@ -24,7 +24,7 @@ use super::source::Defaults;
 use crate::influxql::ast::{ListOf, NamePattern, Source, Statement};
 
 pub use context::{MetaContext, MetaPolicy};
-pub use deletion::deletions;
+pub use deletion::Deletions;
 pub use executor::{MetaExecutor, MetaNeed, MetaStep};
 pub(crate) use names::SortedNames;
 pub use plan::{MetaPlan, MetaScan, compile};
