@@ -105,7 +105,7 @@ test('the status and text of an error show its reason, and whether the client ca
   assert.match(await refused(it, 'SELEC 1', 400), /Expected: an SQL statement/);
   assert.match(await refused(it, 'SELECT * FROM nope', 400), /table 'public\.iox\.nope' not found/);
   assert.match(await refused(it, 'SELECT nope FROM cpu', 400), /No field named nope/);
-  assert.match(await refused(it, 'DROP TABLE cpu', 400), /DDL not supported/);
+  assert.match(await refused(it, 'DROP TABLE cpu', 400), /use the InfluxQL statements DELETE and DROP MEASUREMENT/);
   assert.match(await refused(it, '', 400), /No SQL statements/);
   assert.match(await refused(it, 'SELECT 1', 404, { db: 'none' }), /database not found/);
   assert.match(await refused(it, 'SELECT 1', 404, { db: 'd/none' }), /retention policy not found/);

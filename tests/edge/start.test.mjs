@@ -15,7 +15,6 @@ import { keptToken } from '../../scripts/admin-token.mjs';
 import { freePort } from '../../scripts/dev-server.mjs';
 import { at } from '../../scripts/project.mjs';
 import { args, program } from './console_local.mjs';
-import { grpcClient } from './grpc_client.mjs';
 import { has, tidemark, token } from './harness.mjs';
 
 function descendants(pid) {
@@ -75,10 +74,8 @@ test('npm start prints commands to paste, keeps its data, and leaves no process 
     const headers = { Authorization: `Token ${secret}` };
     const asked = await fetch(`http://127.0.0.1:${PORT}/query?q=SHOW+DATABASES`, { headers });
     assert.equal(asked.status, 200);
-    // The error of the missing service arrives through the gRPC port.
-    assert.ok(run.output.includes(`\ngRPC: 127.0.0.1:${FLIGHT_PORT}\n`), run.output);
-    const call = await grpcClient(t, `127.0.0.1:${FLIGHT_PORT}`).ask('/no.Service/Method', Buffer.from('x'));
-    assert.equal(call.code, 5, call.details);
+    const proxy = `tidemark flight --listen 127.0.0.1:${FLIGHT_PORT} --to http://127.0.0.1:${PORT}`;
+    assert.ok(run.output.includes(`: ${proxy}\n`), run.output);
     const started = descendants(run.child.pid);
     assert.ok(started.length > 2, `only ${started}`);
     run.child.kill(signal);
