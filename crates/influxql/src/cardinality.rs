@@ -102,7 +102,7 @@ impl fmt::Display for CardinalityStatement {
         }
         clause::write_where(f, self.condition.as_ref())?;
         clause::write_list(f, "GROUP BY", &self.dimensions)?;
-        clause::write_counts(f, &[(Keyword::Limit, self.limit), (Keyword::Offset, self.offset)])
+        clause::write_counts(f, &[self.limit, self.offset])
     }
 }
 

@@ -84,8 +84,10 @@ pub(super) fn write_order(f: &mut fmt::Formatter<'_>, order: Option<OrderBy>) ->
     }
 }
 
-pub(super) fn write_counts(f: &mut fmt::Formatter<'_>, counts: &[(Keyword, u64)]) -> fmt::Result {
-    for (keyword, count) in counts.iter().filter(|(_, count)| *count > 0) {
+/// Writes the counts of LIMIT, OFFSET, SLIMIT and SOFFSET, in this order. The last ones may be absent.
+pub(super) fn write_counts(f: &mut fmt::Formatter<'_>, counts: &[u64]) -> fmt::Result {
+    let keywords = [Keyword::Limit, Keyword::Offset, Keyword::Slimit, Keyword::Soffset];
+    for (keyword, count) in keywords.iter().zip(counts).filter(|(_, count)| **count > 0) {
         write!(f, " {} {count}", keyword.as_str())?;
     }
     Ok(())

@@ -122,13 +122,7 @@ impl fmt::Display for SelectStatement {
         clause::write_list(f, "GROUP BY", &self.dimensions)?;
         write!(f, "{}", self.fill)?;
         clause::write_order(f, self.order)?;
-        let counts = [
-            (Keyword::Limit, self.limit),
-            (Keyword::Offset, self.offset),
-            (Keyword::Slimit, self.slimit),
-            (Keyword::Soffset, self.soffset),
-        ];
-        clause::write_counts(f, &counts)?;
+        clause::write_counts(f, &[self.limit, self.offset, self.slimit, self.soffset])?;
         match &self.timezone {
             Some(name) => write!(f, " TZ('{name}')"),
             None => Ok(()),

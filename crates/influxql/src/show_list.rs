@@ -108,13 +108,7 @@ impl fmt::Display for ShowListStatement {
         }
         clause::write_where(f, self.condition.as_ref())?;
         clause::write_order(f, self.order)?;
-        let counts = [
-            (Keyword::Limit, self.limit),
-            (Keyword::Offset, self.offset),
-            (Keyword::Slimit, self.slimit),
-            (Keyword::Soffset, self.soffset),
-        ];
-        clause::write_counts(f, &counts)
+        clause::write_counts(f, &[self.limit, self.offset, self.slimit, self.soffset])
     }
 }
 

@@ -115,7 +115,7 @@ impl fmt::Display for ShowMeasurementsStatement {
         }
         clause::write_where(f, self.condition.as_ref())?;
         clause::write_order(f, self.order)?;
-        clause::write_counts(f, &[(Keyword::Limit, self.limit), (Keyword::Offset, self.offset)])
+        clause::write_counts(f, &[self.limit, self.offset])
     }
 }
 

@@ -16,7 +16,7 @@ use crate::codec::metadata;
 use crate::scan::cached::{Cached, RunGroups};
 use crate::scan::error::ScanError;
 use crate::scan::keys::NextSeries;
-use crate::scan::page::{CELLS_PER_PIECE_MAX, SERIES_CELLS, SKIPPED_STEP_CELLS};
+use crate::scan::page::CELLS_PER_PIECE_MAX;
 use crate::scan::reader::Run;
 use crate::scan::request::{Predicate, ScanRequest};
 use crate::scan::stretches::Stretches;
@@ -124,12 +124,11 @@ impl Walk<'_> {
         let mut merge = self.reader.run(run, measurement, self.direction, &first)?;
         let mut keys: HashSet<Vec<String>, FixedState> = HashSet::default();
         loop {
-            match self.keys.next(&mut merge, &mut self.tags)? {
-                NextSeries::Matching(_) => self.cells += SERIES_CELLS,
-                NextSeries::Skipped(_) => {
-                    self.filter_cells += SKIPPED_STEP_CELLS;
-                    continue;
-                }
+            let next = self.keys.next(&mut merge, &mut self.tags)?;
+            self.count_series(&next);
+            match next {
+                NextSeries::Matching(_) => {}
+                NextSeries::Skipped(_) => continue,
                 NextSeries::End => break,
             }
             let values = self.request.group_by.iter().map(|&tag| self.tags.get(tag).to_owned());

@@ -10,7 +10,6 @@ use crate::merge::key::SeriesKey;
 use crate::scan::cached::{Piece, Tile};
 use crate::scan::error::ScanError;
 use crate::scan::keys::{KeyFilter, NextSeries, SKIPPED_PER_STEP};
-use crate::scan::page::{SERIES_CELLS, SKIPPED_STEP_CELLS};
 use crate::scan::predicate::Filter;
 use crate::scan::request::{Deletion, Position};
 use crate::scan::tiles::Missing;
@@ -78,15 +77,11 @@ impl Walk<'_> {
                 let first = keys.first();
                 let mut merge = self.reader.run(run, measurement, Direction::Ascending, &first)?;
                 loop {
-                    match keys.next(&mut merge, &mut self.tags)? {
-                        NextSeries::Matching(key) => {
-                            self.cells += SERIES_CELLS;
-                            series.push(key);
-                        }
-                        NextSeries::Skipped(_) => {
-                            self.filter_cells += SKIPPED_STEP_CELLS;
-                            skipped += SKIPPED_PER_STEP;
-                        }
+                    let next = keys.next(&mut merge, &mut self.tags)?;
+                    self.count_series(&next);
+                    match next {
+                        NextSeries::Matching(key) => series.push(key),
+                        NextSeries::Skipped(_) => skipped += SKIPPED_PER_STEP,
                         NextSeries::End => break,
                     }
                     if series.len() > SERIES_MAX || skipped > SERIES_PASSED_MAX {

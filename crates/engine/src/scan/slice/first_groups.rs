@@ -10,7 +10,7 @@ use super::{GroupOrder, Walk};
 use crate::merge::cursor::Direction;
 use crate::scan::error::ScanError;
 use crate::scan::keys::NextSeries;
-use crate::scan::page::{CELLS_PER_PIECE_MAX, SERIES_CELLS, SKIPPED_STEP_CELLS};
+use crate::scan::page::CELLS_PER_PIECE_MAX;
 use crate::scan::reader::Estimate;
 use crate::scan::request::{Output, ScanRequest};
 use tidemark_model::time::TimeRange;
@@ -118,12 +118,11 @@ impl Walk<'_> {
         let (measurement, from) = (self.request.measurement, self.first());
         let mut merge = self.reader.merge(&[measurement], stretch, self.direction, &from)?;
         while self.cells + self.filter_cells < CELLS_MAX {
-            match self.keys.next(&mut merge, &mut self.tags)? {
-                NextSeries::Matching(_) => self.cells += SERIES_CELLS,
-                NextSeries::Skipped(_) => {
-                    self.filter_cells += SKIPPED_STEP_CELLS;
-                    continue;
-                }
+            let next = self.keys.next(&mut merge, &mut self.tags)?;
+            self.count_series(&next);
+            match next {
+                NextSeries::Matching(_) => {}
+                NextSeries::Skipped(_) => continue,
                 NextSeries::End => break,
             }
             if !self.groups.reach(&self.tags).is_empty() {

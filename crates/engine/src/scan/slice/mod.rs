@@ -243,6 +243,15 @@ impl Walk<'_> {
         }
     }
 
+    /// Counts the cost of finding a series, or of skipping some.
+    fn count_series(&mut self, next: &NextSeries) {
+        match next {
+            NextSeries::Matching(_) => self.cells += SERIES_CELLS,
+            NextSeries::Skipped(_) => self.filter_cells += SKIPPED_STEP_CELLS,
+            NextSeries::End => {}
+        }
+    }
+
     fn one_group(&self) -> Vec<String> {
         self.request.resume.from.as_ref().map_or_else(Vec::new, |from| from.group.clone())
     }
