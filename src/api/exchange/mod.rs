@@ -208,18 +208,23 @@ impl Exchange {
         reply: Reply,
     ) -> Action {
         self.spans.end_wait(platform.now_ns());
-        let calls = self.calls;
-        let isolate = &mut Isolate { service, platform, calls };
-        let action = catch(|| self.advance(isolate, Some(reply)));
-        let action = self.within_calls(platform, action).or_else(|error| self.fail(error));
-        self.complete_response(action)
+        self.next_action(service, platform, Some(reply))
     }
 
     /// Returns the next action after `Stream` or `Bytes`.
     pub fn proceed(&mut self, service: &mut Service, platform: &dyn Platform) -> Action {
+        self.next_action(service, platform, None)
+    }
+
+    fn next_action(
+        &mut self,
+        service: &mut Service,
+        platform: &dyn Platform,
+        reply: Option<Reply>,
+    ) -> Action {
         let calls = self.calls;
         let isolate = &mut Isolate { service, platform, calls };
-        let action = catch(|| self.advance(isolate, None));
+        let action = catch(|| self.advance(isolate, reply));
         let action = self.within_calls(platform, action).or_else(|error| self.fail(error));
         self.complete_response(action)
     }
