@@ -200,13 +200,7 @@ int open64(const char *path, int flags, ...) {
   return open_at(path, flags, mode);
 }
 
-int open(const char *path, int flags, ...) {
-  va_list more;
-  va_start(more, flags);
-  mode_t mode = flags & O_CREAT ? va_arg(more, mode_t) : 0;
-  va_end(more);
-  return open_at(path, flags, mode);
-}
+int open(const char *path, int flags, ...) __attribute__((alias("open64")));
 
 int clock_gettime(clockid_t clock, struct timespec *time) {
   static const char *shift;
