@@ -22,7 +22,7 @@ const plans = {
 /** By points per batch, the factor by which the number of batches increases. */
 const timesAsMany = { 1000: 3, 100: 10, 1: 20 };
 
-/** `aim` is the target for the ratio to InfluxDB's rate. */
+/** `aim` is the target for the ratio of the Worker to InfluxDB's rate. */
 const one = (shape, connections, aim, more = {}) => ({ shape, connections, aim, points: 5000, ...more });
 
 const cases = [
@@ -38,6 +38,9 @@ const cases = [
     ([shape, aim]) => [1, 8, 32].map((connections) => one(shape, connections, connections === 32 ? '' : aim)),
   ),
 ];
+
+/** The target for the ratio of the native host to InfluxDB's rate. */
+const nativeAim = ({ points, connections }) => ({ 100: 3, 1: 1.5 })[points] ?? (connections === 32 ? 15 : 12);
 
 const sizeOf = (points) => `${points.toLocaleString('en-US')}-point batches`;
 
@@ -58,14 +61,16 @@ const peers = ['InfluxDB', 'VictoriaMetrics'];
 
 /**
  * Runs the cases in which a word starts with a text of `only`. `starters` start the servers, with
- * `wrangler dev` first. Resolves to whether every case was measured.
+ * `wrangler dev` or the only host first. Resolves to whether every case was measured.
  */
-export async function ingestTable(starters, { quick = false, only = [], hasPeer = true } = {}) {
+export async function ingestTable(starters, { quick = false, only = [], hasPeer = true, onlyNative = false } = {}) {
   const isWanted = (name) => {
     const words = name.split(/,? /);
     return only.length === 0 || only.some((text) => words.some((word) => word.startsWith(text)));
   };
-  const wanted = cases.filter((each) => isWanted(nameOf(each)));
+  const wanted = cases
+    .filter((each) => isWanted(nameOf(each)))
+    .map((each) => (onlyNative ? { ...each, aim: nativeAim(each) } : each));
   const rows = [];
   let failed = 0;
   print(head);
@@ -80,10 +85,13 @@ export async function ingestTable(starters, { quick = false, only = [], hasPeer 
   if (!hasPeer || rows.length === 0) return failed === 0;
   const notes = [
     ...circumstances(),
-    '`npm run bench -- ingest`: the first row of each case is `wrangler dev` with the development settings of ' +
-      '`npm start` (no local observability, no log of requests, `WRANGLER_LOG=error`). The next rows are plain ' +
-      '`workerd serve` and the native host. Each case starts new servers and has three turns, in ' +
-      'which the servers alternate. The bodies are compressed in advance.',
+    onlyNative
+      ? '`npm run bench -- ingest --native`: the native host.'
+      : '`npm run bench -- ingest`: the first row of each case is `wrangler dev` with the development settings of ' +
+        '`npm start` (no local observability, no log of requests, `WRANGLER_LOG=error`). The next rows are plain ' +
+        '`workerd serve` and the native host.',
+    'Each case starts new servers and has three turns, in which the servers alternate. The bodies are compressed in ' +
+      'advance.',
     'VictoriaMetrics acknowledges a write before it is on disk; InfluxDB and Tidemark acknowledge it afterwards. ' +
       'Its column contains thousand points per second.',
     'The ratio is the points per second ÷ the points per second of InfluxDB in the same turn (median of the turns). ' +
@@ -91,7 +99,7 @@ export async function ingestTable(starters, { quick = false, only = [], hasPeer 
       'Tidemark. p50 and p99 are latencies of a batch in all turns, including flushes.',
   ];
   const partial = quick || wanted.length < cases.length || failed > 0;
-  const falls = record({ title: 'Ingest', notes, head, rows, compared, partial });
+  const falls = record({ title: onlyNative ? 'Ingest, native host' : 'Ingest', notes, head, rows, compared, partial });
   falls.forEach((fall) => console.log(`FELL: ${fall}`));
   return failed === 0;
 }

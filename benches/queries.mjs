@@ -54,6 +54,16 @@ export const lists = {
         'the native host.',
     ],
   },
+  ofNative: {
+    list: types,
+    title: 'Queries, native host',
+    peer: 'InfluxDB',
+    isGross: true,
+    notes: [
+      `\`npm run bench -- queries --native\`: ${ofDay}`,
+      'The ratio is InfluxDB ÷ Tidemark. The times include the request.',
+    ],
+  },
   shapes: {
     list: shapes,
     title: 'Query shapes',

@@ -9,7 +9,7 @@
 //   recorded.
 // - `ingest`, `queries` and `shapes` also accept prefixes of the names of cases or types.
 // - `shapes` also accepts `--sizes`.
-// - `ingest` and `queries` accept `--native`: only the native host and InfluxDB, not recorded.
+// - `ingest` and `queries` accept `--native`: only the native host and its peers.
 // - `backup` accepts `--mb N`, and `hostile` accepts `--seconds N`.
 // - `scale` has its own options (scale/choices.mjs).
 
@@ -39,7 +39,7 @@ const parts = ['parsers', 'shard', 'requests', 'ingest', 'shares', 'busy', 'rest
 const ofNative = ['shapes', 'rows', 'sql', 'flight', 'backup', 'hostile'];
 const given = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
 const onlyNative = process.argv.includes('--native');
-const quick = process.argv.includes('--quick') || onlyNative;
+const quick = process.argv.includes('--quick');
 // `neighbours` is a scenario of `scale`, but is also accepted as the name of a benchmark.
 if (given.includes('neighbours') && !given.includes('scale')) {
   given.splice(given.indexOf('neighbours'), 1, 'scale');
@@ -80,7 +80,7 @@ async function ingest(node) {
   const peer = hasInfluxdb() ? [() => influxdb()] : [];
   const workers = onlyNative ? [] : [() => tidemark(node), () => plain()];
   const starters = [...workers, () => native(), ...peer, ...(hasVictoriaMetrics() ? [victoriaMetrics] : [])];
-  return ingestTable(starters, { quick, only: names, hasPeer: peer.length > 0 });
+  return ingestTable(starters, { quick, only: names, hasPeer: peer.length > 0, onlyNative });
 }
 
 /** The data of earlier benchmarks has no effect on new servers. */
@@ -122,11 +122,11 @@ async function allQueries(node) {
         ours,
       ];
   const only = names.filter((name) => types.some((type) => type.name.startsWith(name)));
-  if (!quick && only.length === 0) {
+  if (!quick && !onlyNative && only.length === 0) {
     const bench = ['bench', '--bench', 'queries'];
     recordNative(await must('The benchmark of queries, natively', 'cargo', bench, { tee: true }));
   }
-  await queries(sides, { quick, only });
+  await queries(sides, { quick, only, asked: onlyNative ? lists.ofNative : lists.types });
 }
 
 endAllOnSignals();
