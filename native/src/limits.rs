@@ -62,7 +62,10 @@ pub const OBJECT_ID_CHARACTERS_MAX: usize = 64;
 /// The minimum size of a complete response that is compressed, in bytes. A smaller response fits in
 /// one packet.
 pub const PACKED_BYTES_MIN: usize = 1_000;
-/// The maximum number of concurrent SQL statements, which share the memory of the SQL process.
+/// The maximum number of SQL processes. Most statements use the first one, and the second one runs
+/// statements while the first one computes.
+pub const SQL_PROCESSES_MAX: usize = 2;
+/// The maximum number of concurrent SQL statements of one SQL process, whose memory they share.
 /// Further statements wait.
 pub const SQL_STATEMENTS_MAX: usize = 2;
 /// The maximum time that an SQL statement waits before it starts.
@@ -76,21 +79,21 @@ pub const SQL_TURN_MS_MAX: usize = 5_000;
 /// The maximum duration of a turn that uses little CPU time. Slow turns with little CPU time mean
 /// that the machine is busy or the process does not respond.
 pub const SQL_WALL_MAX: Duration = Duration::from_secs(60);
-/// The maximum memory of the SQL process during a turn, in bytes.
+/// The maximum memory of an SQL process during a turn, in bytes.
 pub const SQL_PROCESS_BYTES_MAX: u64 = 1 << 30;
-/// The memory, in bytes, above which the SQL process ends when no statement is running. Allocators
+/// The memory, in bytes, above which an SQL process ends when it runs no statement. Allocators
 /// do not return freed memory to the system, so the process must end.
 pub const SQL_KEPT_BYTES_MAX: u64 = 64 << 20;
 /// The time between two checks of an SQL turn.
 pub const SQL_CHECK: Duration = Duration::from_millis(250);
-/// The maximum size of a message to or from the SQL process, in bytes. The limit is the maximum
+/// The maximum size of a message to or from an SQL process, in bytes. The limit is the maximum
 /// size of the engine's messages plus a margin.
 pub const SQL_MESSAGE_BYTES_MAX: usize = 32 << 20;
 /// The stack size of the thread that plans statements, in bytes. A WebAssembly module has a stack
 /// of 8 MiB. A debug build needs several times as much.
 #[cfg(feature = "sql")]
 pub const SQL_STACK_BYTES: usize = 32 << 20;
-/// The `nice` value of the SQL process. If all cores are busy, writes and InfluxQL come first, and
+/// The `nice` value of the SQL processes. If all cores are busy, writes and InfluxQL come first, and
 /// SQL gets a tenth of a core.
 #[cfg(feature = "sql")]
 pub const SQL_NICE: i32 = 10;

@@ -59,7 +59,7 @@ pub fn serve(options: Options) -> Result<(), Failure> {
         store: folder.store(),
         backups: options.backups.clone(),
         alarms,
-        sql: Sql::new(runtime.handle().clone(), options.sql_turn),
+        sql: Sql::new(runtime.handle(), options.sql_turn),
         is_ending,
         busy: AtomicUsize::new(0),
         memory_bytes: options.memory_bytes / options.threads,

@@ -1,15 +1,15 @@
-//! Runs SQL statements in a separate process, so that a statement that crashes, takes too long or
+//! Runs SQL statements in separate processes, so that a statement that crashes, takes too long or
 //! uses too much memory does not stop the database.
 //!
 //! | module | role |
 //! |---|---|
 //! | `frame` | the bytes between the processes |
-//! | `process` | the parent's view of the process |
+//! | `process` | the parent's view of a process |
 //! | `child` | the process itself |
 //!
-//! The process handles one call at a time. If a limit is exceeded, the running call is therefore
-//! the cause. The parent then ends the process. The other sessions return an error, and the engine
-//! starts their statements again.
+//! A process handles one call at a time. If a limit is exceeded, the running call is therefore the
+//! cause. The parent then ends the process. Its other sessions return an error, and the engine starts
+//! their statements again. While a call computes, new sessions use another process.
 
 #[cfg(feature = "sql")]
 pub mod child;
@@ -27,12 +27,39 @@ use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
 use crate::engine::ObjectReply;
-use crate::limits::{SQL_CHECK, SQL_IDLE, SQL_KEPT_BYTES_MAX, SQL_STATEMENTS_MAX, SQL_WAIT_MAX};
+use crate::limits::{
+    SQL_CHECK, SQL_IDLE, SQL_KEPT_BYTES_MAX, SQL_PROCESSES_MAX, SQL_STATEMENTS_MAX, SQL_WAIT_MAX,
+};
 use frame::{Head, Kind};
 use process::{Called, Process};
 
+/// The SQL processes. Each starts when it is first needed.
 #[derive(Debug)]
 pub struct Sql {
+    slots: [Arc<Slot>; SQL_PROCESSES_MAX],
+}
+
+impl Sql {
+    /// Prepares SQL. The processes start in the event loop `runtime`.
+    pub fn new(runtime: &Handle, turn_time: Duration) -> Arc<Self> {
+        let slots = std::array::from_fn(|_| Slot::new(runtime.clone(), turn_time));
+        Arc::new(Self { slots })
+    }
+
+    /// Returns the first slot that is free. If none is free, returns the slot with the fewest
+    /// statements, including those that wait: each statement holds a reference to its slot.
+    fn slot(&self) -> &Arc<Slot> {
+        let [first, others @ ..] = &self.slots;
+        let fewest = others.iter().fold(first, |fewest, slot| {
+            if Arc::strong_count(slot) < Arc::strong_count(fewest) { slot } else { fewest }
+        });
+        self.slots.iter().find(|slot| slot.is_free()).unwrap_or(fewest)
+    }
+}
+
+/// The place of one SQL process, which is started again after it has ended.
+#[derive(Debug)]
+struct Slot {
     /// The event loop in which the process and its calls run. A call continues even if its caller
     /// is dropped.
     runtime: Handle,
@@ -78,17 +105,18 @@ impl State {
 /// The SQL session of a request. Dropping the value ends the statement.
 #[derive(Debug)]
 pub struct Session {
-    sql: Arc<Sql>,
+    slot: Arc<Slot>,
     statement: Arc<Statement>,
 }
 
 impl Session {
     /// Opens a session. The first message starts its statement.
-    pub fn open(sql: &Arc<Sql>) -> Self {
-        let session = sql.sessions.fetch_add(1, Ordering::Relaxed);
+    pub fn open(sql: &Sql) -> Self {
+        let slot = sql.slot();
+        let session = slot.sessions.fetch_add(1, Ordering::Relaxed);
         let state =
             State { session, permit: None, opened: None, is_lost: false, seen: Instant::now() };
-        Self { sql: Arc::clone(sql), statement: Arc::new(Statement::new(state)) }
+        Self { slot: Arc::clone(slot), statement: Arc::new(Statement::new(state)) }
     }
 
     /// Records that the client still reads the result, even if the statement is waiting for a scan.
@@ -102,24 +130,23 @@ impl Session {
     /// Returns a future that passes a message to the session. The returned future does not borrow
     /// the session.
     pub fn turn(&self, message: Vec<u8>) -> impl Future<Output = ObjectReply> + use<> {
-        let (sql, statement) = (Arc::clone(&self.sql), Arc::clone(&self.statement));
-        async move { sql.turn(statement, message).await.or_else(|reason| error_reply(&reason)) }
+        let (slot, statement) = (Arc::clone(&self.slot), Arc::clone(&self.statement));
+        async move { slot.turn(statement, message).await.or_else(|reason| error_reply(&reason)) }
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let (sql, statement) = (Arc::clone(&self.sql), Arc::clone(&self.statement));
-        self.sql.runtime.spawn(async move {
+        let (slot, statement) = (Arc::clone(&self.slot), Arc::clone(&self.statement));
+        self.slot.runtime.spawn(async move {
             let mut state = statement.lock_owned().await;
-            sql.end(&mut state).await;
+            slot.end(&mut state).await;
         });
     }
 }
 
-impl Sql {
-    /// Prepares SQL. The first statement starts the process in the event loop `runtime`.
-    pub fn new(runtime: Handle, turn_time: Duration) -> Arc<Self> {
+impl Slot {
+    fn new(runtime: Handle, turn_time: Duration) -> Arc<Self> {
         Arc::new(Self {
             runtime,
             turn_time,
@@ -128,6 +155,11 @@ impl Sql {
             statements: Mutex::default(),
             sessions: AtomicU64::new(0),
         })
+    }
+
+    /// Returns whether a new statement would start at once.
+    fn is_free(&self) -> bool {
+        self.permits.available_permits() > 0 && self.running.try_lock().is_ok()
     }
 
     async fn turn(
@@ -147,10 +179,10 @@ impl Sql {
             statements.retain(|one| one.strong_count() > 0);
             statements.push(Arc::downgrade(&statement));
         }
-        let sql = Arc::clone(&self);
+        let slot = Arc::clone(&self);
         // If the client disconnects, the pipe must not contain an incomplete frame. The call
         // therefore runs in a separate task.
-        let call = self.runtime.spawn(async move { sql.call(state, message).await });
+        let call = self.runtime.spawn(async move { slot.call(state, message).await });
         call.await.unwrap_or_else(|reason| Err(reason.to_string()))
     }
 
@@ -270,8 +302,8 @@ impl Sql {
         let Some(mut state) = idle else { return };
         state.permit = None;
         state.is_lost = true;
-        let sql = Arc::clone(self);
-        self.runtime.spawn(async move { sql.end(&mut state).await });
+        let slot = Arc::clone(self);
+        self.runtime.spawn(async move { slot.end(&mut state).await });
     }
 }
 
