@@ -94,7 +94,7 @@ pub enum StoreError {
         reason: &'static str,
     },
     /// The platform reported another error.
-    #[error("storage failed: {0}")]
+    #[error("{0}")]
     Failed(String),
 }
 

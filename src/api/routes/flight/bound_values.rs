@@ -133,7 +133,7 @@ fn row(
                 let text = if let Kind::Text(_) = kind { buffer()? } else { &[] };
                 match is_null {
                     true => ParamKind::Null(0),
-                    false => value(*kind, first, text).ok_or_else(unread)?,
+                    false => value(*kind, first, text).ok_or_else(unread)??,
                 }
             }
         };
@@ -143,8 +143,8 @@ fn row(
 }
 
 /// Returns the first value of a buffer. The bytes of a text are in a second buffer.
-fn value(kind: Kind, buffer: &[u8], text: &[u8]) -> Option<ParamKind> {
-    Some(match kind {
+fn value(kind: Kind, buffer: &[u8], text: &[u8]) -> Option<ApiResult<ParamKind>> {
+    Some(Ok(match kind {
         Kind::Null => ParamKind::Null(0),
         Kind::Boolean => ParamKind::Boolean(buffer.first()? & 1 == 1),
         Kind::Integer(width) => ParamKind::Integer(integer(buffer.get(..width)?)?),
@@ -159,13 +159,19 @@ fn value(kind: Kind, buffer: &[u8], text: &[u8]) -> Option<ParamKind> {
             let text = text.get(offset(0)?..offset(1)?)?;
             ParamKind::String(String::from_utf8(text.to_vec()).ok()?)
         }
-        Kind::Time(unit_ns) => time(buffer.get(..8)?, unit_ns)?,
-        Kind::Date(width, unit_ns) => time(buffer.get(..width)?, unit_ns)?,
-    })
+        Kind::Time(unit_ns) => return integer(buffer.get(..8)?).map(|count| time(count, unit_ns)),
+        Kind::Date(width, unit_ns) => {
+            return integer(buffer.get(..width)?).map(|count| time(count, unit_ns));
+        }
+    }))
 }
 
-fn time(count: &[u8], unit_ns: i64) -> Option<ParamKind> {
-    integer(count)?.checked_mul(unit_ns).map(ParamKind::Time)
+fn time(count: i64, unit_ns: i64) -> ApiResult<ParamKind> {
+    let time_ns = count.checked_mul(unit_ns).ok_or_else(|| {
+        let text = "a time parameter is out of range: send a time between the years 1678 and 2261";
+        ApiError::Invalid(text.to_owned())
+    })?;
+    Ok(ParamKind::Time(time_ns))
 }
 
 /// Reads a little-endian integer of up to eight bytes.
@@ -253,6 +259,9 @@ mod tests {
 
     #[test]
     fn flight_parameters_reject_invalid_batches() {
+        let distant: ArrayRef = Arc::new(TimestampMillisecondArray::from(vec![i64::MAX / 1_000]));
+        let error = first_row(&messages(vec![("t", distant)])).unwrap_err();
+        assert!(matches!(&error, ApiError::Invalid(text) if text.contains("1678")), "{error:?}");
         assert_eq!(first_row(&[]), Ok(None));
         assert_eq!(first_row(&messages(vec![("a", new_empty_array(&DataType::Int64))])), Ok(None));
         let binary = new_empty_array(&DataType::Binary);
