@@ -94,9 +94,8 @@
 //! | the permissions that a statement needs | `coordinator/privileges.rs` |
 //! | passwords; repeated wrong passwords | `coordinator/users.rs`; `coordinator/logins/` |
 //! | notifications of changed permissions | `catalog/access.rs`; in a database: `database/access/` |
-//! | a token's permissions and limits | `api/routes/tokens/`, `catalog/grants/mod.rs` |
+//! | a token's permissions and limits | `api/routes/tokens.rs`, `catalog/grants/mod.rs` |
 //! | a token's last use; unsent revocations | `coordinator/confirm.rs` |
-//! | the two secrets of a token | `catalog/rotation.rs`, `api/routes/tokens/secrets.rs` |
 //! | quotas, and the measured usage | `model/src/quota.rs`; `shard/usage.rs` |
 //! | the quota of series | `shard/series_quota.rs`; the estimate: `model/src/series_sketch.rs` |
 //! | the quota of created databases | `catalog/creators.rs` |

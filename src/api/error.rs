@@ -349,7 +349,6 @@ impl From<Error> for ApiError {
                 | CatalogRefusal::TooManyCreatorQuotas { .. }
                 | CatalogRefusal::TooManyGrantees { .. } => Self::Limit(text),
                 CatalogRefusal::Placement(_) => Self::NotImplemented(text),
-                CatalogRefusal::TwoSecrets | CatalogRefusal::OnlySecret => Self::Conflict(text),
                 CatalogRefusal::Recovery(refusal) => Self::of_recovery(refusal),
             },
             Error::Database(refusal) => match refusal {

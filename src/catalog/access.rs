@@ -13,7 +13,7 @@ use crate::protocol::call::{Address, Platform};
 use crate::protocol::catalog::FromCatalog;
 use crate::protocol::database::{FromDatabase, ToDatabase};
 use crate::protocol::envelope;
-use crate::protocol::grants::{Grantee, GranteeKey, GrantsPush};
+use crate::protocol::grants::{Grantee, GrantsPush};
 use crate::protocol::host::Unavailable;
 use crate::protocol::round::{Next, Replies, Request};
 use crate::store::row;
@@ -257,8 +257,7 @@ impl Notified {
 fn notification(entries: &Entries, change: &GranteeChange, now_ns: i64) -> Option<Notification> {
     let sides = [change.old.as_ref(), change.new.as_ref()];
     let one = sides.into_iter().flatten().last()?;
-    let is_known_as =
-        |row: &Grantee| (row.hash.clone(), row.salt.clone(), row.expires_ns, row.earlier.clone());
+    let is_known_as = |row: &Grantee| (row.hash.clone(), row.salt.clone(), row.expires_ns);
     let same = sides.map(|side| side.map(is_known_as));
     let is_same_person = matches!(&same, [Some(old), Some(new)] if old == new);
     let all = sides.iter().flatten().any(|row| row.grants.concerns_all());
@@ -271,10 +270,7 @@ fn notification(entries: &Entries, change: &GranteeChange, now_ns: i64) -> Optio
     }
     left.sort();
     left.dedup();
-    let mut others: Vec<GranteeKey> = sides.iter().flatten().flat_map(|row| row.keys()).collect();
-    others.sort();
-    others.dedup();
-    others.retain(|key| *key != one.key());
+    let old_key = change.old.as_ref().map(Grantee::key).filter(|key| *key != one.key());
     (rest.is_some() || !left.is_empty()).then(|| Notification {
         key: one.key(),
         name: one.name.clone(),
@@ -284,6 +280,6 @@ fn notification(entries: &Entries, change: &GranteeChange, now_ns: i64) -> Optio
         rest,
         due_ns: now_ns.saturating_add(S_NS),
         failures: 0,
-        others,
+        others: old_key.into_iter().collect(),
     })
 }

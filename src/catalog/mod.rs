@@ -18,7 +18,6 @@ mod history_check;
 mod quotas;
 mod recoveries;
 mod recovery;
-mod rotation;
 mod stages;
 mod notification;
 
@@ -239,10 +238,6 @@ impl<S: Store> Catalog<S> {
             }
             ToCatalog::Recover(request) => return self.begin_recovery(platform, request),
             ToCatalog::Recovery { name } => self.recovery_of(&name)?,
-            ToCatalog::RotateToken(rotation) => return self.rotate_token(platform, rotation),
-            ToCatalog::EndSecret { name, hash } => {
-                return self.end_secret(platform, (&name, &hash));
-            }
         }))
     }
 

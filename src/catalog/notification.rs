@@ -34,8 +34,7 @@ pub(super) struct Notification {
     pub due_ns: i64,
     /// The number of failed attempts by the alarm.
     pub failures: u32,
-    /// All other current or former lookup keys: the token's other secrets, and the keys of earlier
-    /// unfinished changes.
+    /// Former lookup keys, including the keys of earlier unfinished changes.
     #[serde(default)]
     pub others: Vec<GranteeKey>,
 }

@@ -67,7 +67,6 @@ mod recoveries;
 mod recovery_guards;
 mod repository;
 mod request_log;
-mod rotation;
 mod route_order;
 mod sample;
 mod schedule;

@@ -67,8 +67,6 @@ const SAMPLES: &[Sample] = &[
     sample("GET", "/api/v3/enterprise/configure/token", "", "", None),
     sample("POST", "/api/v3/enterprise/configure/token", "", r#"{"token_name":"new","permissions":[]}"#, None),
     sample("DELETE", "/api/v3/enterprise/configure/token", "token_name=none", "", None),
-    sample("POST", "/api/v3/configure/token/secret", "", r#"{"token_name":"none"}"#, None),
-    sample("DELETE", "/api/v3/configure/token/secret", "token_name=none", "", None),
     sample("GET", "/api/v3/configure/quota", "db=DB", "", Some(404)),
     sample("POST", "/api/v3/configure/quota", "", r#"{"db":"DB","points_per_minute":1}"#, Some(404)),
     sample("GET", "/api/v3/configure/backup", "", "", None),

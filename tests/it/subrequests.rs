@@ -76,7 +76,6 @@ const WITHOUT_ROW: &[(&str, &str)] = &[
     ("/api/v2/orgs/{id}", "/api/v2/orgs"),
     ("/arrow.flight.protocol.FlightService/{id}", "/api/v3/query_sql"),
     ("/api/v3/enterprise/configure/token", "/api/v3/configure/token"),
-    ("/api/v3/configure/token/secret", "/api/v3/configure/token"),
     ("/api/v3/backup/verify", "bounded by BACKUP_OBJECTS_PER_REQUEST"),
     ("/api/v3/restore", "bounded by BACKUP_OBJECTS_PER_REQUEST"),
     ("/api/v3/recover", "one call to the Catalog"),

@@ -73,7 +73,7 @@ export function tokenList() {
 
 /** `said` displays whether the token was revoked. */
 function row(token, said) {
-  const { name, created_at: made, expiry, last_used: used, secrets = [] } = token;
+  const { name, created_at: made, expiry, last_used: used } = token;
   let asked = false;
   const revokeButton = button('Revoke', async () => {
     // A second click confirms the revocation.
@@ -89,14 +89,11 @@ function row(token, said) {
     revokeButton.disabled = false;
   });
   revokeButton.setAttribute('aria-label', `Revoke ${name}`);
-  const until = secrets[1]?.expiry;
-  const isShared = until !== undefined && Date.parse(until) > Date.now();
-  const two = isShared ? `two secrets; the previous secret expires on ${day(until)}` : null;
   const line = el(
     'tr',
     {},
     el('th', { scope: 'row' }, name),
-    el('td', {}, mayOf(token), two && el('p', { class: 'faint' }, two)),
+    el('td', {}, mayOf(token)),
     el('td', {}, day(made)),
     el('td', {}, day(expiry) ?? 'never'),
     el('td', {}, used ?? 'not yet'),

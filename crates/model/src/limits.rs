@@ -214,11 +214,6 @@ pub const REVOKE_RETRY_NS_MAX: i64 = 4 * super::time::S_NS;
 pub const CONFIRMED_NS: i64 = super::time::H_NS;
 /// The interval before the next confirmation if the Catalog did not respond, in nanoseconds.
 pub const CONFIRM_RETRY_NS: i64 = super::time::MINUTE_NS;
-/// The default time for which a token's previous secret remains valid after a new secret was set,
-/// in seconds.
-pub const SECRET_KEPT_S: i64 = 86_400;
-/// The maximum of [`SECRET_KEPT_S`] that a request may set, in seconds.
-pub const SECRET_KEPT_S_MAX: i64 = 30 * 86_400;
 /// The maximum number of tokens and users that an isolate caches, counted once for each database
 /// they use.
 pub const CALLERS_REMEMBERED_MAX: usize = 10_000;

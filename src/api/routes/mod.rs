@@ -176,10 +176,6 @@ pub static ROUTES: &[Route] = &[
     route("/api/v3/configure/token", ErrorShape::Other, TOKENS),
     // InfluxDB 3 Enterprise uses this path.
     route("/api/v3/enterprise/configure/token", ErrorShape::Other, TOKENS),
-    route("/api/v3/configure/token/secret", ErrorShape::Other, &[
-        on(&["POST"], Access::Admin, JSON, tokens::secrets::begin),
-        on(&["DELETE"], Access::Admin, Body::None, tokens::secrets::begin),
-    ]),
     route("/api/v3/configure/quota", ErrorShape::Other, &[
         on(&["GET"], Access::Admin, Body::None, quota::begin),
         on(&["POST"], Access::Admin, JSON, quota::begin),

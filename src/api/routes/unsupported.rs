@@ -52,8 +52,8 @@ pub fn instead_of(path: &str) -> Option<&'static str> {
         "/api/v2/query" => "query with InfluxQL at /query instead of Flux",
         "/api/v3/configure/token/admin/regenerate" => {
             "the admin token is the secret ADMIN_TOKEN: set ADMIN_TOKEN_NEXT, move the clients, \
-             then set ADMIN_TOKEN; for a new secret of a database token use \
-             /api/v3/configure/token/secret"
+             then set ADMIN_TOKEN; to replace a database token, create another one at \
+             /api/v3/configure/token"
         }
         "/api/v3/configure/token/admin" | "/api/v3/configure/token/named_admin" => {
             "the admin token is the secret ADMIN_TOKEN; create database tokens at \
@@ -65,9 +65,9 @@ pub fn instead_of(path: &str) -> Option<&'static str> {
         }
         path if is_known_path(path, "/api/v3", &V3) => {
             "the supported paths of the v3 API are /api/v3/write_lp, query_influxql, query_sql, \
-             export, configure/database, configure/token, configure/token/secret, configure/quota, \
-             configure/backup, configure/access, backup, backup/verify, restore and recover; query \
-             with InfluxQL at /query"
+             export, configure/database, configure/token, configure/quota, configure/backup, \
+             configure/access, backup, backup/verify, restore and recover; query with InfluxQL at \
+             /query"
         }
         path if is_known_path(path, "/api/v1/prom", &["read", "write"]) => {
             "Prometheus' remote protocol is not supported; write line protocol, and query with \

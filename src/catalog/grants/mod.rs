@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use crate::model::grant::Grants;
 use crate::model::limits::{GRANTEE_BYTES_MAX, GRANTEES_MAX, PAGE_BYTES_MAX};
-use crate::protocol::catalog::{CatalogRefusal, FromCatalog, LastUse};
+use crate::protocol::catalog::{CatalogRefusal, FromCatalog};
 use crate::protocol::grants::{Grantee, GranteeKey};
 use crate::store::row;
 use crate::store::{Store, StoreResult, Table};
@@ -140,11 +140,11 @@ impl Grantees {
         Ok(row.filter(|row| row.user == user && row.name == name))
     }
 
-    /// Returns the token or user with this lookup key, in the form of [`Grantee::found_by`].
+    /// Returns the token or user with this lookup key.
     pub fn by_key<S: Store>(&self, store: &S, key: &GranteeKey) -> StoreResult<Option<Grantee>> {
         let found = self.found_by.get(&key_hash(key.user, &key.text));
         let row = found.map_or(Ok(None), |id| read(store, *id))?;
-        Ok(row.and_then(|row| row.found_by(key)))
+        Ok(row.filter(|row| row.key() == *key))
     }
 
     /// Returns a page of tokens or users with ids above `after`, and whether further pages follow.
@@ -192,13 +192,9 @@ impl Grantees {
             let Some(row) = read(store, id)?.filter(|row| row.grants.concerns(database)) else {
                 continue;
             };
-            // Both secrets of a token must be on the same page, because the next page starts after
-            // the token's id.
-            for row in row.keys().filter_map(|key| row.found_by(&key)) {
-                let row = row.on(database);
-                bytes += row::encode(&row)?.len();
-                rows.push(row);
-            }
+            let row = row.on(database);
+            bytes += row::encode(&row)?.len();
+            rows.push(row);
             if bytes > PAGE_BYTES_MAX / 2 {
                 break;
             }
@@ -309,8 +305,8 @@ impl Grantees {
         Ok(())
     }
 
-    /// Returns the last uses of each token in `rows`.
-    pub fn uses<S: Store>(&self, store: &S, rows: &[Grantee]) -> StoreResult<Vec<Vec<LastUse>>> {
+    /// Returns the day of the last use of each token in `rows`.
+    pub fn uses<S: Store>(&self, store: &S, rows: &[Grantee]) -> StoreResult<Vec<Option<u32>>> {
         rows.iter().map(|row| uses::read(store, row.id)).collect()
     }
 
@@ -322,10 +318,8 @@ impl Grantees {
         day: u32,
     ) -> StoreResult<FromCatalog> {
         for key in keys.iter().filter(|key| !key.user) {
-            let found = self.found_by.get(&key_hash(false, &key.text));
-            let row = found.map_or(Ok(None), |id| read(store, *id))?;
-            if let Some(row) = row.filter(|row| row.found_by(key).is_some()) {
-                uses::note(store, &row, &key.text, day)?;
+            if let Some(row) = self.by_key(store, key)? {
+                uses::note(store, &row, day)?;
             }
         }
         self.identify(store, keys)
@@ -356,8 +350,8 @@ fn hashes_of(row: &Grantee) -> impl Iterator<Item = u64> {
 }
 
 fn names_of(row: &Grantee) -> Vec<u64> {
-    let keys = row.keys().filter(|key| !key.user).map(|key| key_hash(false, &key.text));
-    keys.chain([name_hash(row.user, &row.name)]).collect()
+    let key = (!row.user).then(|| key_hash(false, &row.hash));
+    key.into_iter().chain([name_hash(row.user, &row.name)]).collect()
 }
 
 fn name_hash(user: bool, name: &str) -> u64 {

@@ -32,7 +32,7 @@ pub(super) fn kept(row: Grantee, database: &str) -> Option<Grantee> {
     let permissions: Vec<Permission> =
         permissions.into_iter().filter(|held| held.read || held.write).collect();
     let grants = Grants { admin: false, permissions };
-    let row = Grantee { id: 0, version: 0, rotated_ns: 0, earlier: None, grants, ..row };
+    let row = Grantee { id: 0, version: 0, grants, ..row };
     Some(row).filter(|row| !row.grants.permissions.is_empty())
 }
 

@@ -52,7 +52,6 @@ fn loaded() -> (Product, MemoryPlace) {
                 "resource_type": "db", "resource_identifier": ["*"], "actions": ["metrics"],
             }] }),
         ),
-        ("/api/v3/configure/token/secret", json!({ "token_name": "t", "keep_secs": 2_592_000 })),
         ("/api/v3/configure/quota", json!({ "db": "a", "points_per_minute": 1_000_000 })),
         (
             "/api/v3/configure/quota",

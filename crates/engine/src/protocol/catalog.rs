@@ -76,15 +76,6 @@ pub enum ToCatalog {
         /// The maximum number of entries.
         limit: u64,
     },
-    /// Gives a token a new secret, unless the token already has two valid secrets.
-    RotateToken(Rotation),
-    /// Ends one of a token's two secrets immediately.
-    EndSecret {
-        /// The token's name.
-        name: String,
-        /// The secret's SHA-256 hash in lower-case hex.
-        hash: String,
-    },
     /// Looks up authenticated tokens and users, and records the current day as a token's last use.
     RecordUse {
         /// The lookup keys.
@@ -101,8 +92,8 @@ pub enum ToCatalog {
         /// The user's or token's name.
         name: String,
     },
-    /// Lists the tokens and users with permissions on a database, in order of creation. A token
-    /// with two secrets has two entries. An empty page ends the list.
+    /// Lists the tokens and users with permissions on a database, in order of creation. An empty
+    /// page ends the list.
     Concerning {
         /// The database's name.
         database: String,
@@ -116,28 +107,6 @@ pub enum ToCatalog {
         /// The database's name.
         name: String,
     },
-}
-
-/// The last reported use of a token's secret.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LastUse {
-    /// The secret's SHA-256 hash in lower-case hex.
-    pub hash: String,
-    /// The day of the use, in days since the epoch (UTC).
-    pub day: u32,
-}
-
-/// A new secret for a token.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rotation {
-    /// The token's name.
-    pub name: String,
-    /// The new secret's SHA-256 hash in lower-case hex.
-    pub hash: String,
-    /// The start of the new secret's validity, in nanoseconds.
-    pub now_ns: i64,
-    /// The end of the previous secret's validity, in nanoseconds, possibly before `now_ns`.
-    pub until_ns: i64,
 }
 
 /// The settings of a new database.
@@ -269,9 +238,10 @@ pub enum FromCatalog {
         rows: Vec<Grantee>,
         /// Whether more entries follow.
         more: bool,
-        /// For each token in `rows`, the last uses of its secrets. The list is empty for users.
+        /// For each token in `rows`, the day of its last use, in days since the epoch (UTC). The
+        /// list is empty for users.
         #[serde(default)]
-        used: Vec<Vec<LastUse>>,
+        used: Vec<Option<u32>>,
     },
     /// Each quota, with the creator's current number of databases.
     CreatorQuotas(Vec<(CreatorQuota, u64)>),
@@ -352,14 +322,6 @@ pub enum CatalogRefusal {
         /// `CREATOR_QUOTAS_MAX`
         limit: u64,
     },
-    /// The token already has two secrets.
-    #[error(
-        "the token already has two secrets: delete one of them first; the list of tokens shows both"
-    )]
-    TwoSecrets,
-    /// The token has only this secret.
-    #[error("the token has no other secret: revoke the token instead")]
-    OnlySecret,
     /// The recovery is not possible.
     #[error(transparent)]
     Recovery(RecoveryRefusal),

@@ -27,23 +27,6 @@ pub struct Grantee {
     pub created_ns: i64,
     /// The expiry time, in nanoseconds since the epoch, or `i64::MAX`.
     pub expires_ns: i64,
-    /// The time of the last rotation of a token's secret, in nanoseconds, or 0.
-    #[serde(default)]
-    pub rotated_ns: i64,
-    /// The token's previous secret, which only the Catalog stores.
-    #[serde(default)]
-    pub earlier: Option<EarlierSecret>,
-}
-
-/// A token's previous secret.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EarlierSecret {
-    /// The SHA-256 hash of the secret, in lower-case hex.
-    pub hash: String,
-    /// The time when the token received the secret, in nanoseconds.
-    pub since_ns: i64,
-    /// The expiry time of the secret, in nanoseconds.
-    pub until_ns: i64,
 }
 
 impl Grantee {
@@ -52,51 +35,13 @@ impl Grantee {
         let [created_ns, expires_ns] = times_ns;
         let (name, salt) = (name.to_owned(), String::new());
         let (id, version, user, iterations) = (0, 0, false, 0);
-        let (rotated_ns, earlier) = (0, None);
-        Self {
-            id,
-            version,
-            user,
-            name,
-            hash,
-            salt,
-            iterations,
-            grants,
-            created_ns,
-            expires_ns,
-            rotated_ns,
-            earlier,
-        }
+        Self { id, version, user, name, hash, salt, iterations, grants, created_ns, expires_ns }
     }
 
-    /// Returns the time when a token received its current secret, in nanoseconds.
-    pub fn secret_since_ns(&self) -> i64 {
-        if self.rotated_ns == 0 { self.created_ns } else { self.rotated_ns }
-    }
-
-    /// Returns the lookup key: a user's name, or the hash of a token's current secret.
+    /// Returns the lookup key: a user's name, or a token's hash.
     pub fn key(&self) -> GranteeKey {
         let text = if self.user { &self.name } else { &self.hash };
         GranteeKey { user: self.user, text: text.clone() }
-    }
-
-    /// Returns all lookup keys. A token with a previous secret has two keys.
-    pub fn keys(&self) -> impl Iterator<Item = GranteeKey> {
-        let earlier = self.earlier.iter().filter(|_| !self.user);
-        let earlier = earlier.map(|old| GranteeKey { user: false, text: old.hash.clone() });
-        std::iter::once(self.key()).chain(earlier)
-    }
-
-    /// Returns the token or user with only the secret of `key`, and with the expiry time of this
-    /// secret. Returns `None` if `key` does not match.
-    pub fn found_by(&self, key: &GranteeKey) -> Option<Self> {
-        let row = Self { earlier: None, ..self.clone() };
-        if row.key() == *key {
-            return Some(row);
-        }
-        let old = self.earlier.as_ref().filter(|old| !key.user && old.hash == key.text)?;
-        let expires_ns = row.expires_ns.min(old.until_ns);
-        (!self.user).then(|| Self { hash: old.hash.clone(), expires_ns, ..row })
     }
 
     /// Returns a copy with only the permissions that apply to `database`.
@@ -132,28 +77,4 @@ pub struct GrantsPush {
     /// Whether this message starts a full list, so that the Database must forget earlier entries.
     #[serde(default)]
     pub anew: bool,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rotated_token_accepts_both_secrets() {
-        let mut row = Grantee::token("t", "new".to_owned(), Grants::admin(), [1, 50]);
-        let key = |text: &str| GranteeKey { user: false, text: text.to_owned() };
-        assert_eq!(row.keys().collect::<Vec<_>>(), [key("new")]);
-        assert_eq!((row.secret_since_ns(), row.found_by(&key("old"))), (1, None));
-        row.rotated_ns = 20;
-        for (until_ns, expires_ns) in [(30, 30), (70, 50)] {
-            let (hash, since_ns) = ("old".to_owned(), row.created_ns);
-            row.earlier = Some(EarlierSecret { hash, since_ns, until_ns });
-            assert_eq!(row.keys().collect::<Vec<_>>(), [key("new"), key("old")]);
-            let [new, old] = ["new", "old"].map(|text| row.found_by(&key(text)).unwrap());
-            assert_eq!((new.hash.as_str(), new.expires_ns, new.earlier), ("new", 50, None));
-            assert_eq!((old.hash.as_str(), old.expires_ns, old.earlier), ("old", expires_ns, None));
-            assert_eq!((old.id, old.grants, row.secret_since_ns()), (row.id, new.grants, 20));
-        }
-        assert_eq!(row.found_by(&GranteeKey { user: true, text: "old".to_owned() }), None);
-    }
 }

@@ -1,15 +1,9 @@
 //! Serves `/api/v3/configure/token`: administrators create, list and revoke database tokens.
-//! [`secrets`] replaces the secret of a token.
 //!
 //! Only the response to a creation contains the token. The Catalog stores its SHA-256.
 
-mod describe;
-pub mod secrets;
-
 use serde::Deserialize;
 use serde_json::{Value, json};
-
-use describe::{described, expiry};
 
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::Response;
@@ -22,7 +16,7 @@ use crate::influxql::time_literal::format_utc;
 use crate::model::grant::{Grants, Permission};
 use crate::model::limits::{GRANTEES_PER_PAGE, TOKEN_NAME_BYTES_MAX};
 use crate::model::name;
-use crate::model::time::S_NS;
+use crate::model::time::{D_NS, S_NS};
 use crate::protocol::call::Platform;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::grants::Grantee;
@@ -97,7 +91,12 @@ fn new_token(body: Body, platform: &dyn Platform) -> ApiResult<(String, Grantee)
             );
         }
     };
-    let token = new_secret(platform)?;
+    let words = [(); 4].map(|()| platform.random_u64().to_be_bytes());
+    let random = words.as_flattened();
+    if random.iter().all(|&byte| byte == 0) {
+        return Err(ApiError::Internal("the runtime does not provide random numbers".to_owned()));
+    }
+    let token = format!("{TOKEN_PREFIX}{}", hex(random));
     let grants = Grants { admin: false, permissions };
     let (hash, times_ns) = (token_hash(&token), [now_ns, expires_ns]);
     let grantee = Grantee::token(&body.token_name, hash, grants, times_ns);
@@ -127,7 +126,17 @@ async fn create(io: Io, token: String, grantee: Grantee) -> ApiResult<Response> 
 
 async fn delete(io: Io, name: String) -> ApiResult<Response> {
     let message = ToCatalog::RemoveGrantee { user: false, name: name.clone() };
-    dropped(change(&io, &message).await?, || not_found(&name))
+    match change(&io, &message).await? {
+        FromCatalog::Dropped { existed: true, remaining: 0 } => Ok(Response::empty(200)),
+        // Some databases may still accept the token.
+        FromCatalog::Dropped { existed: true, remaining } => {
+            Ok(json_line(202, &json!({ "remaining": remaining })))
+        }
+        FromCatalog::Dropped { existed: false, .. } => {
+            Err(ApiError::NotFound(format!("token not found: \"{name}\"")))
+        }
+        _ => Err(Error::unexpected_reply().into()),
+    }
 }
 
 async fn list(io: Io, after: u64, limit: u64) -> ApiResult<Response> {
@@ -136,7 +145,7 @@ async fn list(io: Io, after: u64, limit: u64) -> ApiResult<Response> {
         return Err(Error::unexpected_reply().into());
     };
     let next = rows.last().filter(|_| more).map(|row| row.id.to_string());
-    let used = used.iter().map(Vec::as_slice).chain(std::iter::repeat(&[][..]));
+    let used = used.into_iter().chain(std::iter::repeat(None));
     let tokens = rows.iter().zip(used).map(|(row, used)| described(row, used));
     let response = json_line(200, &Value::Array(tokens.collect()));
     Ok(match next {
@@ -153,25 +162,40 @@ async fn change(io: &Io, message: &ToCatalog) -> Result<FromCatalog, Error> {
     reply
 }
 
-/// The status is 202 while some databases may still accept the removed token or secret.
-fn dropped(reply: FromCatalog, missing: impl FnOnce() -> ApiError) -> ApiResult<Response> {
-    match reply {
-        FromCatalog::Dropped { existed: true, remaining: 0 } => Ok(Response::empty(200)),
-        FromCatalog::Dropped { existed: true, remaining } => {
-            Ok(json_line(202, &json!({ "remaining": remaining })))
-        }
-        FromCatalog::Dropped { existed: false, .. } => Err(missing()),
-        _ => Err(Error::unexpected_reply().into()),
-    }
+/// Describes a token without its secret. `used` is the day of its last use, in days since 1970.
+fn described(row: &Grantee, used: Option<u32>) -> Value {
+    let permissions = row.grants.permissions.iter().map(|permission| {
+        let database = permission.database.as_deref().unwrap_or("*");
+        let policy = permission.policy.as_ref().map(|policy| format!("/{policy}"));
+        let rights = [
+            ("read", permission.read),
+            ("write", permission.write),
+            ("metrics", permission.metrics),
+        ];
+        let actions = rights.iter().filter(|(_, held)| *held).map(|(name, _)| Value::from(*name));
+        json!({
+            "resource_type": "db",
+            "resource_identifier": [format!("{database}{}", policy.unwrap_or_default())],
+            "actions": actions.collect::<Vec<_>>(),
+        })
+    });
+    let mut last_used = used.map(|day| format_utc(i64::from(day).saturating_mul(D_NS)));
+    // Only the date, such as `2026-11-22`.
+    last_used.iter_mut().for_each(|text| text.truncate(10));
+    json!({
+        "id": row.id,
+        "name": row.name,
+        "hash": row.hash,
+        "permissions": permissions.collect::<Vec<_>>(),
+        "created_at": format_utc(row.created_ns),
+        "expiry": expiry(row.expires_ns),
+        "last_used": last_used,
+    })
 }
 
-fn new_secret(platform: &dyn Platform) -> ApiResult<String> {
-    let words = [(); 4].map(|()| platform.random_u64().to_be_bytes());
-    let random = words.as_flattened();
-    if random.iter().all(|&byte| byte == 0) {
-        return Err(ApiError::Internal("the runtime does not provide random numbers".to_owned()));
-    }
-    Ok(format!("{TOKEN_PREFIX}{}", hex(random)))
+/// Formats an expiry time; null means never.
+fn expiry(expires_ns: i64) -> Value {
+    if expires_ns == i64::MAX { Value::Null } else { format_utc(expires_ns).into() }
 }
 
 fn invalid<T>(message: &str) -> ApiResult<T> {
@@ -214,8 +238,4 @@ fn read_permission(body: &PermissionBody, out: &mut Vec<Permission>) -> ApiResul
         out.push(Permission { database, policy, read, write, metrics });
     }
     Ok(())
-}
-
-fn not_found(name: &str) -> ApiError {
-    ApiError::NotFound(format!("token not found: \"{name}\""))
 }
