@@ -207,12 +207,6 @@ impl<S: Store> Catalog<S> {
         Ok(self.notifications.save(&self.store, number)?)
     }
 
-    pub(super) fn concerning(&mut self, name: &str, after: u64) -> Result<FromCatalog, Failure> {
-        let (grantees, store) = self.grantees()?;
-        let rows = grantees.concerning(store, name, after)?;
-        Ok(FromCatalog::Grantees { more: !rows.is_empty(), rows, used: Vec::new() })
-    }
-
     /// Returns the next page of tokens and users for a database in creation, or `None` after the
     /// last page.
     ///

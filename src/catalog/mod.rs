@@ -231,7 +231,6 @@ impl<S: Store> Catalog<S> {
                 let rows = grantees.named(store, user, &name)?.into_iter().collect();
                 FromCatalog::Grantees { rows, more: false, used: Vec::new() }
             }
-            ToCatalog::Concerning { database, after } => self.concerning(&database, after)?,
             ToCatalog::PutGrantee(grantee) => return self.put_grantee(platform, *grantee),
             ToCatalog::RemoveGrantee { user, name } => {
                 return self.remove_grantee(platform, (user, &name));

@@ -1,5 +1,4 @@
-//! Imports the tokens and users of a backup or of another deployment. The import removes no
-//! permission.
+//! Imports the tokens and users of another deployment. The import removes no permission.
 //!
 //! Two tokens are the same if their hashes are equal, even if their names differ. Two users are the
 //! same if name and password are equal. If an existing user has the same name but another password,

@@ -361,3 +361,34 @@ fn abandoned_backup_releases_values() {
     let id = back_up(&mut product);
     assert_eq!(damaged(&mut product, &id), Vec::<String>::new());
 }
+
+#[test]
+fn restore_reports_damaged_manifest_key() {
+    let (mut product, place) = product();
+    load(&mut product);
+    let id = back_up(&mut product);
+    let key = place.keys("/done/").remove(0);
+    place.change(&key, |object| Some(object[1..].to_vec()));
+    let (status, body) = send(&mut product, "POST", &format!("/api/v3/restore?db=b&from={id}"));
+    assert_eq!(status, 500);
+    assert!(body.to_string().contains(&format!("damaged object {key}:")), "{body}");
+}
+
+#[test]
+fn backup_contains_no_tokens_and_users() {
+    let (mut product, place) = product();
+    load(&mut product);
+    product.query("", "CREATE USER ann WITH PASSWORD 'long enough'");
+    product.query("", "GRANT READ ON a TO ann");
+    let token = crate::tokens::token(&mut product, "reader", &["a"], &["read"], None);
+    back_up(&mut product);
+    let hash = tidemark::coordinator::grants::token_hash(&token);
+    for key in place.keys("") {
+        place.change(&key, |object| {
+            for text in [&token, &hash, "ann", "reader"] {
+                assert!(!object.windows(text.len()).any(|part| part == text.as_bytes()), "{key}");
+            }
+            Some(object)
+        });
+    }
+}

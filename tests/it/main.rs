@@ -6,8 +6,8 @@
     reason = "a test that cannot go on should stop where it stands"
 )]
 
+mod access_lists;
 mod allocator;
-mod backup_access;
 mod backup_place;
 mod backup_schedule;
 mod backup_scheduled;

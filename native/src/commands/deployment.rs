@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use super::http_client::{JSON, Request, Server};
 use super::result_text::{list, text};
-use super::steps::Access;
+use super::steps::{number, texts};
 use super::{cannot, print, quoted};
 use crate::Failure;
 
@@ -163,6 +163,40 @@ fn create(server: &Server, record: &Value) -> Result<Option<String>, Failure> {
     };
     let name = if name.is_empty() { text(record, "text") } else { name };
     Ok(error.map(|error| format!("{kind} {name}: {error}")))
+}
+
+/// The numbers of imported tokens and users, and the list of rejected tokens and users.
+#[derive(Debug, Default)]
+struct Access {
+    made: u64,
+    widened: u64,
+    unchanged: u64,
+    refused: Vec<String>,
+}
+
+impl Access {
+    /// Adds the counts of a response.
+    fn add(&mut self, given: &Value) {
+        self.made += number(given, "made");
+        self.widened += number(given, "widened");
+        self.unchanged += number(given, "unchanged");
+        self.refused.extend(texts(given, "refused"));
+    }
+
+    /// Prints the counts, and the rejected tokens and users.
+    fn show(&self) -> Result<(), Failure> {
+        for reason in &self.refused {
+            print(format!("{reason}\n"))?;
+        }
+        stderr_line!(
+            "Tokens and users: {} created, {} received permissions, {} unchanged, {} rejected.",
+            self.made,
+            self.widened,
+            self.unchanged,
+            self.refused.len()
+        );
+        Ok(())
+    }
 }
 
 fn import_access(server: &Server, rows: &mut Vec<Value>, sums: &mut Access) -> Result<(), Failure> {

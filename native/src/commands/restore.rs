@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::command_line::Line;
 use super::http_client::{Server, form};
-use super::steps::{bytes_text, finish, number, resume};
+use super::steps::{bytes_text, finish, number};
 use super::{CONNECTION, Command};
 use crate::Failure;
 
@@ -13,33 +13,23 @@ pub const COMMAND: Command = Command {
     help: include_str!("restore.txt"),
     connection: CONNECTION,
     values: &["database"],
-    switches: &["access"],
+    switches: &[],
     run,
 };
 
 fn run(line: &Line) -> Result<ExitCode, Failure> {
     let id = line.only_word("backup")?;
     let database = line.value("database").unwrap_or_else(|| database_of(id));
-    let access = line.has("access").then_some("true");
     let server = Server::of(line)?;
     let (_, sums) = finish(
         &server,
         "POST",
-        |last| {
-            let given = [
-                ("db", Some(database)),
-                ("from", Some(id)),
-                ("access", access),
-                ("resume", resume(last)),
-            ];
-            format!("/api/v3/restore?{}", form(&given))
-        },
+        |_| format!("/api/v3/restore?{}", form(&[("db", Some(database)), ("from", Some(id))])),
         |sums, last| {
             let shards = number(last, "shards");
-            let remaining = last.get("remaining").map_or(1, |_| number(last, "remaining"));
             format!(
                 "{database}: {} of {shards} shards, {} values, {}",
-                (shards + 1).saturating_sub(remaining),
+                (shards + 1).saturating_sub(number(last, "remaining")),
                 sums.values,
                 bytes_text(sums.bytes)
             )
@@ -50,9 +40,6 @@ fn run(line: &Line) -> Result<ExitCode, Failure> {
         sums.values,
         bytes_text(sums.bytes)
     );
-    if access.is_some() {
-        sums.access.show()?;
-    }
     Ok(ExitCode::SUCCESS)
 }
 

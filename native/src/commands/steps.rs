@@ -87,41 +87,6 @@ pub struct Sums {
     pub values: u64,
     pub bytes: u64,
     pub damaged: Vec<String>,
-    pub access: Access,
-}
-
-/// The numbers of imported tokens and users, and the list of rejected tokens and users.
-#[derive(Debug, Default)]
-pub struct Access {
-    made: u64,
-    widened: u64,
-    unchanged: u64,
-    refused: Vec<String>,
-}
-
-impl Access {
-    /// Adds the counts of a response.
-    pub fn add(&mut self, given: &Value) {
-        self.made += number(given, "made");
-        self.widened += number(given, "widened");
-        self.unchanged += number(given, "unchanged");
-        self.refused.extend(texts(given, "refused"));
-    }
-
-    /// Prints the counts, and the rejected tokens and users.
-    pub fn show(&self) -> Result<(), Failure> {
-        for reason in &self.refused {
-            super::print(format!("{reason}\n"))?;
-        }
-        stderr_line!(
-            "Tokens and users: {} created, {} received permissions, {} unchanged, {} rejected.",
-            self.made,
-            self.widened,
-            self.unchanged,
-            self.refused.len()
-        );
-        Ok(())
-    }
 }
 
 /// Returns a number in an object, or 0 if the number is absent.
@@ -134,7 +99,7 @@ pub fn resume(last: &Value) -> Option<&str> {
     Some(text(last, "resume")).filter(|resume| !resume.is_empty())
 }
 
-fn texts(value: &Value, name: &str) -> impl Iterator<Item = String> {
+pub fn texts(value: &Value, name: &str) -> impl Iterator<Item = String> {
     list(value, name).iter().filter_map(|text| text.as_str().map(str::to_owned))
 }
 
@@ -159,7 +124,6 @@ pub fn finish(
         sums.values += number(&body, "values");
         sums.bytes += number(&body, "bytes");
         sums.damaged.extend(texts(&body, "damaged"));
-        sums.access.add(body.get("access").unwrap_or(&Value::Null));
         if is_last {
             return Ok((body, sums));
         }

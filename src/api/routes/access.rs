@@ -153,7 +153,7 @@ async fn page(io: Io, kind: Kind, after: u64) -> ApiResult<Response> {
     Ok(json_line(200, &json!({ "rows": rows, "next": next })))
 }
 
-pub(super) fn describe(given: &GrantedAccess) -> Value {
+fn describe(given: &GrantedAccess) -> Value {
     json!({
         "made": given.made,
         "widened": given.widened,

@@ -9,11 +9,11 @@ use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::{Parameters, Response};
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::{Handler, Incoming, TaskHandler, json_line};
-use crate::api::routes::{access, backup_schedule};
+use crate::api::routes::backup_schedule;
 use crate::coordinator::Io;
 use crate::coordinator::backup::{
-    AccessPosition, BackupId, ListedBackup, VerifyPosition, back_up, delete_backup, list_backups,
-    restore, restore_access, show_schedule, verify_backup,
+    BackupId, ListedBackup, VerifyPosition, back_up, delete_backup, list_backups, restore,
+    show_schedule, verify_backup,
 };
 use crate::coordinator::error::Error;
 use crate::protocol::catalog::CreateDatabase;
@@ -22,10 +22,6 @@ const NOT_BOUND: &str = "the server has no storage for backups: bind an R2 bucke
                          (wrangler.toml), or start `tidemark serve` with --backups FOLDER";
 const NO_ID: &str = "expected the id of a backup, as in the responses of POST and GET \
                      /api/v3/backup";
-
-/// The position at which a restore continues with tokens and users, after the restore of all
-/// points.
-const FIRST_ACCESS: &str = "0.0";
 
 /// Creates the handler for `POST`, `GET` and `DELETE /api/v3/backup`.
 pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
@@ -106,18 +102,6 @@ async fn verify(io: Io, id: BackupId, resume: Option<VerifyPosition>) -> ApiResu
 /// Creates the handler for `POST /api/v3/restore`.
 pub fn begin_restore(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
     let (database, from) = (database(request.url)?, backup(request.url, "from")?);
-    let with_access = match request.url.filled("access") {
-        None | Some("false") => false,
-        Some("true") => true,
-        Some(other) => {
-            let reason = format!("access must be true or false, not \"{other}\"");
-            return Err(ApiError::Invalid(reason));
-        }
-    };
-    if let Some(position) = resume(request.url)?.filter(|_| with_access) {
-        let name = database.clone();
-        return Ok(handler(&database, move |io| grant_access(io, from, name, position)));
-    }
     let name = database.clone();
     let start = move |isolate: &mut Isolate<'_>, _| {
         require_place(isolate)?;
@@ -129,37 +113,15 @@ pub fn begin_restore(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
             jurisdiction: None,
             creator: 0,
         };
-        Ok(move |io| restore_points(io, from, create, with_access))
+        Ok(move |io| restore_points(io, from, create))
     };
     Ok(Box::new(TaskHandler::with_body(start).on(&database)))
 }
 
-async fn grant_access(
-    io: Io,
-    from: BackupId,
-    database: String,
-    position: AccessPosition,
-) -> ApiResult<Response> {
-    let done = io.run(restore_access(from.clone(), &database, position)).await?;
-    let resume = done.resume.map(|(a, b)| format!("{a}.{b}"));
-    let body = json!({
-        "db": database,
-        "from": from.to_string(),
-        "access": access::describe(&done.given),
-        "resume": resume,
-    });
-    Ok(progress(u64::from(resume.is_some()), &body))
-}
-
-async fn restore_points(
-    io: Io,
-    from: BackupId,
-    create: CreateDatabase,
-    with_access: bool,
-) -> ApiResult<Response> {
+async fn restore_points(io: Io, from: BackupId, create: CreateDatabase) -> ApiResult<Response> {
     let database = create.name.clone();
     let restored = io.run(restore(from.clone(), create)).await?;
-    let mut body = json!({
+    let body = json!({
         "db": database,
         "from": from.to_string(),
         "shards": restored.shards,
@@ -167,12 +129,6 @@ async fn restore_points(
         "values": restored.values,
         "bytes": restored.bytes,
     });
-    if with_access && restored.remaining == 0 {
-        // Tokens and users are restored last, so that their owners never see an incomplete
-        // database.
-        body["resume"] = FIRST_ACCESS.into();
-        return Ok(progress(1, &body));
-    }
     Ok(progress(restored.remaining, &body))
 }
 

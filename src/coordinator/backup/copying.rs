@@ -3,12 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use super::access::kept;
 use super::error::BackupError;
 use super::place::{self, BackupId, Mark, ObjectBudget};
 use crate::coordinator::error::Error;
 use crate::coordinator::load_schemas::{Load, Want};
-use crate::coordinator::single_call::call_catalog;
 use crate::coordinator::{Io, Task};
 use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::{BACKUP_HOLD_NS, BACKUPS_PER_DATABASE_MAX};
@@ -19,10 +17,8 @@ use crate::protocol::backup::{
     checksum, open_metadata, open_point,
 };
 use crate::protocol::call::Address;
-use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::database::{Description, FromDatabase, ToDatabase};
 use crate::protocol::envelope;
-use crate::protocol::grants::Grantee;
 use crate::protocol::shard::{FromShard, ToShard};
 
 /// The progress of a backup after a request.
@@ -107,7 +103,6 @@ struct BackupTask {
 struct Stored {
     points: Vec<String>,
     pages: Vec<String>,
-    access: Vec<String>,
 }
 
 // Each method returns `false` or `None` if the request has used up its share of objects.
@@ -124,7 +119,6 @@ impl BackupTask {
         let mut stored = Stored {
             points: place::list(&self.io, self.id.points()).await?,
             pages: place::list(&self.io, self.id.pages()).await?,
-            access: place::list(&self.io, self.id.access()).await?,
         };
         // A policy may be dropped while the backup reads the schema. In this case the map is made
         // again.
@@ -152,15 +146,13 @@ impl BackupTask {
             if !is_current {
                 continue;
             }
-            let Some(access) = self.put_access(&stored.access).await? else { return Ok(false) };
-            map.access = access;
             let object = place::seal(ObjectKind::Map, &map, "map")?;
             self.put(self.id.map(), object).await?;
             return Ok(true);
         }
     }
 
-    /// Stores the missing points. Returns the map without measurements, tokens and users.
+    /// Stores the missing points. Returns the map without measurements.
     async fn put_points(&mut self, stored: &mut Stored) -> Result<Option<BackedUpMap>, Error> {
         loop {
             let description = match self.call_database(&ToDatabase::Describe).await? {
@@ -240,34 +232,6 @@ impl BackupTask {
             self.put(self.id.page(&name), object).await?;
             names.push(name);
             after_version = last;
-        }
-    }
-
-    async fn put_access(&mut self, stored: &[String]) -> Result<Option<Vec<String>>, Error> {
-        let (mut names, mut after) = (Vec::new(), 0);
-        loop {
-            let prefix = format!("{after:016x}.");
-            if let Some((name, last)) = stored_page(stored, &prefix) {
-                names.push(name);
-                after = last;
-                continue;
-            }
-            let database = self.id.database.clone();
-            let message = ToCatalog::Concerning { database, after };
-            let FromCatalog::Grantees { rows, .. } = call_catalog(&self.io, &message).await? else {
-                return Err(Error::unexpected_reply());
-            };
-            let Some(last) = rows.last().map(|row| row.id) else { return Ok(Some(names)) };
-            if !self.left.take() {
-                return Ok(None);
-            }
-            let rows = rows.into_iter().filter_map(|row| kept(row, &self.id.database));
-            let rows: Vec<Grantee> = rows.collect();
-            let object = place::seal(ObjectKind::Access, &rows, "access")?;
-            let name = place::sealed_name(&format!("{prefix}{last:016x}-"), &object);
-            self.put(self.id.access_page(&name), object).await?;
-            names.push(name);
-            after = last;
         }
     }
 
@@ -404,8 +368,8 @@ enum Pages {
     UnknownPolicy,
 }
 
-/// Returns the stored page whose name begins with `prefix`, and the last version or id in the page,
-/// which the name contains as 16 hexadecimal digits.
+/// Returns the stored page whose name begins with `prefix`, and the last version in the page, which
+/// the name contains as 16 hexadecimal digits.
 fn stored_page(stored: &[String], prefix: &str) -> Option<(String, u64)> {
     let name = stored.iter().find(|name| name.starts_with(prefix))?;
     let last = name.get(prefix.len()..prefix.len() + 16);

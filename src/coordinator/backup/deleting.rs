@@ -57,10 +57,7 @@ pub fn delete_backup(id: BackupId) -> Task<u64> {
             points = rest;
         }
         let pages = place::list(&io, id.pages()).await?;
-        let access = place::list(&io, id.access()).await?;
-        let pages = pages.iter().map(|name| id.page(name));
-        let mut rest: Vec<String> = pages.collect();
-        rest.extend(access.iter().map(|name| id.access_page(name)));
+        let mut rest: Vec<String> = pages.iter().map(|name| id.page(name)).collect();
         rest.push(id.map());
         let mark = id.mark(Mark::Going);
         let marks = vec![format!("{mark}{SURE}"), mark];

@@ -5,7 +5,6 @@
 //! stopped. Two concurrent requests do the same work twice, which is harmless.
 //! `docs/design/backups.md` describes the objects.
 
-mod access;
 mod copying;
 mod deleting;
 pub mod error;
@@ -16,7 +15,6 @@ mod schedule_settings;
 mod scheduled_pass;
 mod verifying;
 
-pub use access::{AccessPosition, AccessProgress, restore_access};
 pub use copying::{BackupProgress, back_up};
 pub use deleting::delete_backup;
 pub use error::BackupError;

@@ -65,14 +65,6 @@ impl BackupId {
         format!("{}/{name}", self.pages())
     }
 
-    pub(super) fn access(&self) -> String {
-        self.key("access")
-    }
-
-    pub(super) fn access_page(&self, name: &str) -> String {
-        format!("{}/{name}", self.access())
-    }
-
     pub(super) fn points(&self) -> String {
         self.key("points")
     }

@@ -9,10 +9,9 @@ use crate::protocol::backup::{
     BackedUpMap, BackedUpValues, BackupManifest, ObjectError, ObjectKind, checksum, open_metadata,
     open_point, open_value,
 };
-use crate::protocol::grants::Grantee;
 
-/// The position at which the next request continues: 0 and the page of measurements, tokens or
-/// users; or a shard's position plus 1 and the position of the value.
+/// The position at which the next request continues: 0 and the page of measurements; or a shard's
+/// position plus 1 and the position of the value.
 pub type VerifyPosition = (u64, u64);
 
 /// The progress of a verification request.
@@ -90,14 +89,6 @@ impl Check {
                 let read =
                     |page: &[u8]| open_metadata::<Vec<MeasurementSchema>>(ObjectKind::Schema, page);
                 self.check(&self.id.page(name), read).await?;
-                at += 1;
-            }
-            while let Some(name) = map.access.get(at - map.schema.len()) {
-                if !left.take() {
-                    return Ok(Some((0, at as u64)));
-                }
-                let read = |page: &[u8]| open_metadata::<Vec<Grantee>>(ObjectKind::Access, page);
-                self.check(&self.id.access_page(name), read).await?;
                 at += 1;
             }
             (section, at) = (1, 0);

@@ -31,8 +31,6 @@ pub enum ObjectKind {
     Schema = b'S',
     /// A database without its measurements and points.
     Map = b'M',
-    /// A page of tokens and users, with their permissions on the database.
-    Access = b'A',
     /// The list of all objects of a backup, written last and missing in an incomplete backup.
     Manifest = b'B',
 }
@@ -313,9 +311,6 @@ pub struct BackedUpMap {
     pub schema: Vec<(u32, String)>,
     /// The object name of each shard's snapshot.
     pub points: Vec<(ObjectId, String)>,
-    /// The object name of each page of tokens and users with permissions on the database, in order.
-    #[serde(default)]
-    pub access: Vec<String>,
 }
 
 /// The object names of a snapshot's values, in the order of the value numbers.

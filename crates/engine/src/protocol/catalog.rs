@@ -92,14 +92,6 @@ pub enum ToCatalog {
         /// The user's or token's name.
         name: String,
     },
-    /// Lists the tokens and users with permissions on a database, in order of creation. An empty
-    /// page ends the list.
-    Concerning {
-        /// The database's name.
-        database: String,
-        /// The list contains only entries with a higher id. 0 starts with the first entry.
-        after: u64,
-    },
     /// Starts a point-in-time recovery of a database, or returns its progress.
     Recover(RecoveryRequest),
     /// Returns the progress of the last recovery of a database.
