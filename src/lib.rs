@@ -98,7 +98,6 @@
 //! | a token's last use; unsent revocations | `coordinator/confirm.rs` |
 //! | quotas, and the measured usage | `model/src/quota.rs`; `shard/usage.rs` |
 //! | the quota of series | `shard/series_quota.rs`; the estimate: `model/src/series_sketch.rs` |
-//! | the quota of created databases | `catalog/creators.rs` |
 //! | the shards of a group | `database/groups.rs`; for a row's time: `model/src/shard_map.rs` |
 //! | the shard group duration | `model/src/shard_map.rs`, from the policy's duration |
 //! | start and time of a split | `database/maintenance.rs`; `shard/split.rs` |

@@ -102,7 +102,7 @@ fn main() {
             let (name, policy, shards) = (name(number), None, 1);
             let (location, jurisdiction) = (None, None);
             let create =
-                CreateDatabase { name, policy, shards, location, jurisdiction, creator: 0 };
+                CreateDatabase { name, policy, shards, location, jurisdiction };
             let created = ask(&mut catalog, &platform, &ToCatalog::Create(create));
             assert!(matches!(created, FromCatalog::Created { .. }), "{created:?}");
         }

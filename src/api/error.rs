@@ -345,8 +345,6 @@ impl From<Error> for ApiError {
                 | CatalogRefusal::AlreadyKilled
                 | CatalogRefusal::Policy(_) => Self::Invalid(text),
                 CatalogRefusal::TooManyDatabases { .. }
-                | CatalogRefusal::TooManyOfCreator { .. }
-                | CatalogRefusal::TooManyCreatorQuotas { .. }
                 | CatalogRefusal::TooManyGrantees { .. } => Self::Limit(text),
                 CatalogRefusal::Placement(_) => Self::NotImplemented(text),
                 CatalogRefusal::Recovery(refusal) => Self::of_recovery(refusal),

@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::creators::Creators;
 use super::recoveries::FIRST_RECOVERY_KEY;
 use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::JOB_RETRY_NS;
-use crate::protocol::catalog::{CatalogRefusal, CreateDatabase, CreatorQuota};
+use crate::protocol::catalog::{CatalogRefusal, CreateDatabase};
 use crate::protocol::database::{DatabaseRefusal, PolicyRefusal};
 use crate::store::row;
 use crate::store::{Store, StoreResult, Table};
@@ -65,12 +64,10 @@ impl Entry {
     }
 }
 
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct EntriesState {
     /// The next id. Ids are never reused.
     next_entry: u64,
-    #[serde(default)]
-    creators: Creators,
 }
 
 /// All databases by id: a copy of the `entry` table. A change is stored before it is applied to
@@ -145,43 +142,10 @@ impl Entries {
         Err(CatalogRefusal::TooManyDatabases { limit, current, requested: current + 1 })
     }
 
-    /// Checks whether the quota of `creator` allows another database. Databases that are being
-    /// dropped count too.
-    pub fn check_creator(&self, creator: u64) -> Result<(), CatalogRefusal> {
-        self.state.creators.check(creator, self.created_by(creator))
-    }
-
-    fn created_by(&self, creator: u64) -> u64 {
-        self.rows.values().filter(|entry| entry.create.creator == creator).count() as u64
-    }
-
-    /// Returns the quota of each creator, with the creator's current number of databases.
-    pub fn creators(&self) -> Vec<(CreatorQuota, u64)> {
-        let of = |quota: &CreatorQuota| (quota.clone(), self.created_by(quota.id));
-        self.state.creators.all().iter().map(of).collect()
-    }
-
-    /// Stores the quotas of creators.
-    pub fn set_creators<S: Store>(&mut self, store: &S, creators: Creators) -> StoreResult<()> {
-        let state = EntriesState { creators, ..self.state.clone() };
-        store.open()?;
-        store.put(Table::State, 0, &row::encode(&state)?, &[])?;
-        self.state = state;
-        Ok(())
-    }
-
-    /// Returns the quotas of creators with `quota` added or replaced.
-    ///
-    /// # Errors
-    /// [`CatalogRefusal::TooManyCreatorQuotas`]
-    pub fn creators_with(&self, quota: CreatorQuota) -> Result<Creators, CatalogRefusal> {
-        self.state.creators.with(quota)
-    }
-
     /// Stores a new database and returns its id.
     pub fn insert<S: Store>(&mut self, store: &S, entry: Entry) -> StoreResult<u64> {
         let number = self.state.next_entry;
-        let state = EntriesState { next_entry: number + 1, ..self.state.clone() };
+        let state = EntriesState { next_entry: number + 1 };
         store.open()?;
         store.atomically(|| {
             store.put(Table::State, 0, &row::encode(&state)?, &[])?;

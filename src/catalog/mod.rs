@@ -8,14 +8,12 @@
 //! (PROTOCOL.md rule 11).
 
 mod access;
-mod creators;
 mod point_in_time_reset;
 pub mod grants;
 pub mod lifecycle;
 mod list;
 mod live_queries;
 mod history_check;
-mod quotas;
 mod recoveries;
 mod recovery;
 mod stages;
@@ -224,8 +222,6 @@ impl<S: Store> Catalog<S> {
                 let (grantees, store) = self.grantees()?;
                 grantees.look_up(store, &keys, day)?
             }
-            ToCatalog::SetCreatorQuota(quota) => self.set_creator_quota(quota)?,
-            ToCatalog::CreatorQuotas => FromCatalog::CreatorQuotas(self.entries()?.creators()),
             ToCatalog::Grantee { user, name } => {
                 let (grantees, store) = self.grantees()?;
                 let rows = grantees.named(store, user, &name)?.into_iter().collect();
@@ -306,9 +302,7 @@ impl<S: Store> Catalog<S> {
 
     fn insert(&mut self, platform: &dyn Platform, request: CreateDatabase) -> Result<u64, Failure> {
         let limit = platform.limits().get(Limit::Databases);
-        let entries = self.entries()?;
-        entries.check_limit(limit)?;
-        entries.check_creator(request.creator)?;
+        self.entries()?.check_limit(limit)?;
         let object = platform
             .new_object_id(ObjectKind::Database, request.jurisdiction.as_deref())
             .map_err(CatalogRefusal::Placement)?;

@@ -36,7 +36,7 @@ impl Platform for At {
 
 fn create(name: &str) -> CreateDatabase {
     let name = name.to_owned();
-    CreateDatabase { name, policy: None, shards: 1, location: None, jurisdiction: None, creator: 0 }
+    CreateDatabase { name, policy: None, shards: 1, location: None, jurisdiction: None }
 }
 
 fn ask(catalog: &mut Catalog<MemoryStore>, message: &ToCatalog) -> FromCatalog {

@@ -133,7 +133,6 @@ fn create_database(create: &CreateDatabaseStatement, shards: u32) -> Result<Chan
         shards,
         location: None,
         jurisdiction: None,
-        creator: 0,
     }))
 }
 

@@ -73,7 +73,6 @@ impl Story {
             shards,
             location: None,
             jurisdiction: None,
-            creator: 0,
         };
         story.complete(&ToDatabase::Initialise(create));
         for policy in 1..POLICIES {

@@ -57,7 +57,7 @@ fn shown(world: &mut World, edge: &Edge, database: &str) -> BTreeSet<i64> {
 
 fn copy(name: &str) -> CreateDatabase {
     let (policy, shards, location, jurisdiction) = (None, 1, None, None);
-    CreateDatabase { name: name.to_owned(), policy, shards, location, jurisdiction, creator: 0 }
+    CreateDatabase { name: name.to_owned(), policy, shards, location, jurisdiction }
 }
 
 fn quiet(world: &mut World) {

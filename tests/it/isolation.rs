@@ -154,7 +154,6 @@ fn database_names_never_share_objects() {
             shards: 1,
             location: None,
             jurisdiction: None,
-            creator: 0,
         };
         entries.insert(&store, Entry::creating(create, object(number), 0)).unwrap();
     }

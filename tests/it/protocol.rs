@@ -42,7 +42,7 @@ pub(crate) fn world(seed: u64) -> World {
 pub(crate) fn create(name: &str, shards: u32, policy: Option<PolicySpec>) -> Task<Changed> {
     let name = name.to_owned();
     let create =
-        CreateDatabase { name, policy, shards, location: None, jurisdiction: None, creator: 0 };
+        CreateDatabase { name, policy, shards, location: None, jurisdiction: None };
     carry_out(Change::CreateDatabase(create))
 }
 
@@ -78,7 +78,6 @@ fn write_or_create(database: &str, policy: Option<&str>, lines: &str) -> Task<Wr
         shards: 1,
         location: None,
         jurisdiction: None,
-        creator: 0,
     };
     let mut request = write_request(database, lines);
     request.policy = policy.map(str::to_owned);

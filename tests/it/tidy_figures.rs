@@ -275,7 +275,6 @@ fn settings_page_limits_match_code() {
         ("BACKUPS_PER_DATABASE_MAX", count(limits::BACKUPS_PER_DATABASE_MAX)),
         ("RECOVERY_SHARDS_MAX", count(limits::RECOVERY_SHARDS_MAX)),
         ("QUOTAS_PER_DATABASE_MAX", count(limits::QUOTAS_PER_DATABASE_MAX)),
-        ("CREATOR_QUOTAS_MAX", count(limits::CREATOR_QUOTAS_MAX)),
         ("GRANTEES_MAX", count(limits::GRANTEES_MAX)),
         ("GRANTEE_BYTES_MAX", bytes(limits::GRANTEE_BYTES_MAX)),
         ("CALLERS_REMEMBERED_MAX", count(limits::CALLERS_REMEMBERED_MAX)),

@@ -184,10 +184,6 @@ pub const SHARDS_PER_WIPE_MAX: usize = 1_000;
 /// database also caches these quotas.
 pub const QUOTAS_PER_DATABASE_MAX: usize = 1_000;
 
-/// The maximum number of tokens and users with a limit on the number of databases that their writes
-/// may create. The Catalog's row has space for this many quotas.
-pub const CREATOR_QUOTAS_MAX: usize = 1_000;
-
 // Tokens, users and logins.
 
 /// The maximum number of tokens and users in a deployment. The Catalog uses about 100 bytes of

@@ -111,7 +111,6 @@ pub fn begin_restore(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
             shards: isolate.settings()?.default_shards,
             location: None,
             jurisdiction: None,
-            creator: 0,
         };
         Ok(move |io| restore_points(io, from, create))
     };

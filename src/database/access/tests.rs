@@ -60,7 +60,6 @@ fn opened() -> (Database<MemoryStore>, MemoryStore) {
         shards: 1,
         location: None,
         jurisdiction: None,
-        creator: 0,
     };
     let (reply, _) = ask(&mut database, &ToDatabase::Initialise(create), &FromShard::Done);
     assert_eq!(reply, FromDatabase::Done);

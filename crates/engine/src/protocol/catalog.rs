@@ -81,10 +81,6 @@ pub enum ToCatalog {
         /// The lookup keys.
         keys: Vec<GranteeKey>,
     },
-    /// Replaces the quota of a token or user.
-    SetCreatorQuota(CreatorQuota),
-    /// Returns the creator quotas, and the current number of databases of each creator.
-    CreatorQuotas,
     /// Returns a page with the token or user of this name, or an empty page if there is none.
     Grantee {
         /// Whether to return a user rather than a token.
@@ -117,22 +113,6 @@ pub struct CreateDatabase {
     /// The mandatory jurisdiction of the database's objects.
     #[serde(default)]
     pub jurisdiction: Option<String>,
-    /// The id of the token or user whose write creates the database, or 0 for an administrator.
-    #[serde(default)]
-    pub creator: u64,
-}
-
-/// The maximum number of databases that the writes of one token or user may create.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CreatorQuota {
-    /// The id of the token or user.
-    pub id: u64,
-    /// Whether the creator is a user, not a token.
-    pub user: bool,
-    /// The name at the time when the quota was set.
-    pub name: String,
-    /// The maximum number of existing databases of this creator, or `None` for no limit.
-    pub databases: Option<u64>,
 }
 
 impl CreateDatabase {
@@ -235,8 +215,6 @@ pub enum FromCatalog {
         #[serde(default)]
         used: Vec<Option<u32>>,
     },
-    /// Each quota, with the creator's current number of databases.
-    CreatorQuotas(Vec<(CreatorQuota, u64)>),
     /// The progress, or `None` if the database has never been recovered.
     Recovery(Option<RecoveryStatus>),
 }
@@ -290,30 +268,6 @@ pub enum CatalogRefusal {
     /// The policy rules reject the default policy.
     #[error(transparent)]
     Policy(PolicyRefusal),
-    /// The token or user has created as many databases as its quota `databases` permits.
-    #[error(
-        "databases quota of {name} exceeded: {name} has created {current} databases, this write \
-         would make {requested}, and the quota is {limit} (databases)"
-    )]
-    TooManyOfCreator {
-        /// The name of the token or user.
-        name: String,
-        /// [`CreatorQuota::databases`]
-        limit: u64,
-        /// The creator's current number of databases.
-        current: u64,
-        /// The creator's number of databases after this write.
-        requested: u64,
-    },
-    /// `CREATOR_QUOTAS_MAX`
-    #[error(
-        "quotas limit exceeded: {limit} tokens and users already have the quota \"databases\", \
-         and no more are allowed (CREATOR_QUOTAS_MAX); remove a quota that is no longer needed"
-    )]
-    TooManyCreatorQuotas {
-        /// `CREATOR_QUOTAS_MAX`
-        limit: u64,
-    },
     /// The recovery is not possible.
     #[error(transparent)]
     Recovery(RecoveryRefusal),
@@ -362,7 +316,6 @@ mod tests {
             shards: 1,
             location: location.map(str::to_owned),
             jurisdiction: jurisdiction.map(str::to_owned),
-            creator: 0,
         };
         let (near, eu) = (At(Some("weur"), None), At(Some("weur"), Some("eu")));
         for (given, platform, placed) in [

@@ -101,7 +101,6 @@ impl Changing {
             shards: body.shards.unwrap_or(settings.default_shards),
             location: body.location,
             jurisdiction: body.jurisdiction,
-            creator: 0,
         };
         let change = Change::CreateDatabase(create);
         Ok(Self { name: body.db, kind: ChangeKind::Create, change })

@@ -135,7 +135,6 @@ fn create(
             shards: request.default_shards,
             location: None,
             jurisdiction: None,
-            creator: 0,
         }));
     }
     if !missing || named != DEFAULT_POLICY {

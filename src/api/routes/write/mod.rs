@@ -132,7 +132,7 @@ impl Handler for WriteHandler {
             policy: self.params.policy.clone(),
             principal: request.caller.clone(),
             batch,
-            auto_create: may_create.then(|| self.auto_create(settings, request.caller)),
+            auto_create: may_create.then(|| self.auto_create(settings)),
             all_or_nothing: self.all_or_nothing(),
         });
         let writing = Writing { machine, unparsed, text, not_created, _permit: permit };
@@ -179,7 +179,7 @@ impl WriteHandler {
         self.dialect == Dialect::V3 && !self.params.accept_partial
     }
 
-    fn auto_create(&self, settings: &Settings, caller: &Principal) -> CreateDatabase {
+    fn auto_create(&self, settings: &Settings) -> CreateDatabase {
         CreateDatabase {
             name: self.params.database.clone(),
             policy: Some(PolicySpec {
@@ -189,7 +189,6 @@ impl WriteHandler {
             shards: settings.default_shards,
             location: None,
             jurisdiction: None,
-            creator: caller.caller.as_ref().map_or(0, |caller| caller.id),
         }
     }
 
