@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::bucket_names::{Bucket, has_name, policy_id};
 use super::orgs::ORG_ID;
-use super::request::{AfterChanges, ManagePlan, ManageRequest, json as respond, not_found};
+use super::request::{AfterChanges, ManagePlan, ManageRequest, not_found};
 use crate::api::error::{ApiError, ApiResult};
 use crate::coordinator::create_drop::Change;
 use crate::coordinator::describe_databases::DescribedDatabase;
@@ -15,6 +15,7 @@ use crate::protocol::catalog::CreateDatabase;
 use crate::protocol::database::{PolicyChange, PolicySpec};
 
 const DEFAULT_POLICY: &str = "autogen";
+
 pub(super) fn value(bucket: &Bucket<'_>) -> Value {
     let id = bucket.policy.id.to_string();
     let path = format!("/api/v2/buckets/{id}");
@@ -78,7 +79,7 @@ pub(super) fn plan(
             };
             Ok(ManagePlan::Change(vec![change], AfterChanges::Empty))
         }
-        _ => Ok(ManagePlan::Respond(respond(200, &value(bucket)))),
+        _ => Ok(ManagePlan::Respond(value(bucket))),
     }
 }
 
@@ -101,7 +102,7 @@ fn list(
     let page = request.page_of(&all)?;
     let page = Value::Array(page.into_iter().map(value).collect());
     let value = json!({ "links": { "self": "/api/v2/buckets" }, "buckets": page });
-    Ok(ManagePlan::Respond(respond(200, &value)))
+    Ok(ManagePlan::Respond(value))
 }
 
 fn create(

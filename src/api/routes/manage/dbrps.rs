@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::bucket_names::Bucket;
 use super::orgs::ORG_ID;
-use super::request::{AfterChanges, ManagePlan, ManageRequest, json as respond};
+use super::request::{AfterChanges, ManagePlan, ManageRequest};
 use crate::api::error::{ApiError, ApiResult};
 use crate::coordinator::create_drop::Change;
 use crate::protocol::database::PolicyChange;
@@ -29,7 +29,7 @@ pub(super) fn plan(request: &ManageRequest, buckets: &[Bucket<'_>]) -> ApiResult
             "PATCH" => change(request, bucket, 200),
             // As in 2.x, DELETE does not remove the virtual mapping of a bucket named `db/rp`.
             "DELETE" => Ok(ManagePlan::Change(Vec::new(), AfterChanges::Empty)),
-            _ => Ok(ManagePlan::Respond(respond(200, &json!({ "content": value(bucket) })))),
+            _ => Ok(ManagePlan::Respond(json!({ "content": value(bucket) }))),
         };
     }
     if request.method == "POST" {
@@ -60,7 +60,7 @@ pub(super) fn plan(request: &ManageRequest, buckets: &[Bucket<'_>]) -> ApiResult
         wanted.iter().zip(has).all(|(wanted, has)| wanted.is_none_or(|wanted| wanted == has))
     });
     let content = Value::Array(all.iter().map(|bucket| value(bucket)).collect());
-    Ok(ManagePlan::Respond(respond(200, &json!({ "content": content }))))
+    Ok(ManagePlan::Respond(json!({ "content": content })))
 }
 
 /// Accepts a mapping that exists. For any other mapping, returns an error with the reason.

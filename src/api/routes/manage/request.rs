@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::bucket_names::{Bucket, policy_id};
 use crate::api::error::{ApiError, ApiResult};
-use crate::api::http::{Parameters, Response};
+use crate::api::http::Parameters;
 use crate::coordinator::create_drop::Change;
 use crate::coordinator::describe_databases::WhichDatabases;
 use crate::model::limits::{BUCKETS_PER_PAGE_DEFAULT, BUCKETS_PER_PAGE_MAX};
@@ -28,7 +28,7 @@ pub(super) struct ManageRequest {
 }
 
 pub(super) enum ManagePlan {
-    Respond(Response),
+    Respond(Value),
     Change(Vec<Change>, AfterChanges),
 }
 
@@ -128,8 +128,4 @@ impl ManageRequest {
 
 pub(super) fn not_found(what: &str) -> ApiError {
     ApiError::NotFound(format!("not found: \"{what}\""))
-}
-
-pub(super) fn json(status: u16, value: &Value) -> Response {
-    Response::json(status, format!("{value}\n"))
 }
