@@ -316,9 +316,12 @@ impl Exchange {
         // longer fresh.
         self.caller.fresh &= self.caller.caller.is_none() || matches!(body, Received::Nothing);
         let (handler, incoming) = self.parts()?;
-        let started = handler.start(&incoming, isolate, body);
+        let next = handler.start(&incoming, isolate, body);
         self.record_database();
-        started?;
+        if let Some(next) = next? {
+            self.handler = Some(next);
+            self.record_database();
+        }
         self.check_statements(isolate)
     }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::{Parameters, Response};
 use crate::api::isolate_state::Isolate;
-use crate::api::routes::handler::{Handler, Incoming, TaskHandler, json_line};
+use crate::api::routes::handler::{Handler, Incoming, PendingHandler, json_line};
 use crate::api::routes::backup_schedule;
 use crate::coordinator::Io;
 use crate::coordinator::backup::{
@@ -43,7 +43,7 @@ where
     F: Future<Output = ApiResult<Response>> + 'static,
 {
     let start = |isolate: &mut Isolate<'_>, _| require_place(isolate).map(|()| route);
-    Box::new(TaskHandler::with_body(start).on(database))
+    PendingHandler::run_with_body(start).on(database)
 }
 
 fn progress(remaining: u64, body: &Value) -> Response {
@@ -114,7 +114,7 @@ pub fn begin_restore(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
         };
         Ok(move |io| restore_points(io, from, create))
     };
-    Ok(Box::new(TaskHandler::with_body(start).on(&database)))
+    Ok(PendingHandler::run_with_body(start).on(&database))
 }
 
 async fn restore_points(io: Io, from: BackupId, create: CreateDatabase) -> ApiResult<Response> {

@@ -9,7 +9,7 @@ use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::backup::require_place;
-use crate::api::routes::handler::{Handler, Incoming, TaskHandler, json_line};
+use crate::api::routes::handler::{Handler, Incoming, PendingHandler, json_line};
 use crate::api::settings::duration_ns;
 use crate::coordinator::backup::{BackupId, set_schedule, show_schedule};
 use crate::coordinator::{Io, Task};
@@ -54,12 +54,12 @@ impl Body {
 pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
     let method = request.head.method.as_str();
     if method == "POST" {
-        return Ok(Box::new(TaskHandler::with_body(|isolate, body| {
+        return Ok(PendingHandler::run_with_body(|isolate, body| {
             require_place(isolate)?;
             let body: Body = body.json()?;
             let schedule = set_schedule(&body.db, Some(body.settings()?));
             Ok(|io| show(io, body.db, schedule))
-        })));
+        }));
     }
     let database = request.url.filled("db").map(str::to_owned);
     let missing = || ApiError::Invalid("name the database with the parameter db".to_owned());
@@ -73,7 +73,7 @@ pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
         require_place(isolate)?;
         Ok(|io| show(io, name, schedule))
     };
-    Ok(Box::new(TaskHandler::with_body(start).on(&database)))
+    Ok(PendingHandler::run_with_body(start).on(&database))
 }
 
 async fn show(

@@ -120,14 +120,15 @@ pub trait Handler: std::fmt::Debug {
         Err(ApiError::Internal("this route does not accept line protocol".to_owned()))
     }
 
-    /// Stores the body and prepares `step`. The default does nothing.
+    /// Receives the body. Returns a handler that replaces this one for the rest of the request, or
+    /// `None` if this handler continues.
     fn start(
         &mut self,
         _request: &Incoming<'_>,
         _isolate: &mut Isolate<'_>,
         _body: Received,
-    ) -> ApiResult<()> {
-        Ok(())
+    ) -> ApiResult<Option<Box<dyn Handler>>> {
+        Ok(None)
     }
 
     /// Checks that `caller` may run every statement.
@@ -143,7 +144,10 @@ pub trait Handler: std::fmt::Debug {
 
     /// Continues until the host must perform an action. The reply is `None` for the first step and
     /// after a piece of the response was sent.
-    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action>;
+    /// A handler that `start` replaces has no steps.
+    fn step(&mut self, _isolate: &mut Isolate<'_>, _reply: Option<Reply>) -> ApiResult<Action> {
+        Ok(Action::End)
+    }
 
     /// Returns the memory account of the handler's queries.
     fn reservation(&self) -> Option<&QueryReservation> {
@@ -188,86 +192,106 @@ impl Handler for ImmediateHandler {
     }
 }
 
-/// A handler that runs one async function.
-pub struct TaskHandler {
+/// A handler that waits for the body. The body determines the handler of the rest of the request.
+pub struct PendingHandler {
     database: Option<String>,
-    state: TaskState,
+    start: Option<Box<Start>>,
 }
 
-enum TaskState {
-    /// The function is created after the body is read.
-    Body(Option<Box<MakeTask>>),
-    Running(RouteTask),
-}
+/// Creates the next handler. The function may set the database for the log of an error.
+type Start = dyn FnOnce(
+    &Incoming<'_>,
+    &mut Isolate<'_>,
+    Received,
+    &mut Option<String>,
+) -> ApiResult<Box<dyn Handler>>;
 
-type RouteTask = Task<ApiResult<Response>>;
-type MakeTask = dyn FnOnce(&mut Isolate<'_>, Received) -> ApiResult<RouteTask>;
-
-impl TaskHandler {
-    /// Creates a handler that runs `route`.
-    pub fn run<F>(route: impl FnOnce(Io) -> F) -> Self
-    where
-        F: Future<Output = ApiResult<Response>> + 'static,
-    {
-        Self { database: None, state: TaskState::Running(task(route)) }
+impl PendingHandler {
+    /// Creates a handler that continues as the handler that `start` returns.
+    pub fn new(
+        start: impl FnOnce(
+            &Incoming<'_>,
+            &mut Isolate<'_>,
+            Received,
+            &mut Option<String>,
+        ) -> ApiResult<Box<dyn Handler>>
+        + 'static,
+    ) -> Box<Self> {
+        Box::new(Self { database: None, start: Some(Box::new(start)) })
     }
 
-    /// Creates a handler from `start`, which receives the body and returns the function to run.
-    pub fn with_body<R, F>(
-        start: impl FnOnce(&mut Isolate<'_>, Received) -> ApiResult<R> + 'static,
-    ) -> Self
+    /// Creates a handler that runs an async function.
+    pub fn run<R, F>(route: R) -> Box<Self>
     where
         R: FnOnce(Io) -> F + 'static,
         F: Future<Output = ApiResult<Response>> + 'static,
     {
-        let make = |isolate: &mut Isolate<'_>, body| start(isolate, body).map(task);
-        Self { database: None, state: TaskState::Body(Some(Box::new(make))) }
+        Self::run_with_body(|_, _| Ok(route))
+    }
+
+    /// Creates a handler that runs the async function which `start` returns.
+    pub fn run_with_body<R, F>(
+        start: impl FnOnce(&mut Isolate<'_>, Received) -> ApiResult<R> + 'static,
+    ) -> Box<Self>
+    where
+        R: FnOnce(Io) -> F + 'static,
+        F: Future<Output = ApiResult<Response>> + 'static,
+    {
+        Self::new(|_, isolate, body, _| {
+            Ok(TaskHandler::run(start(isolate, body)?))
+        })
     }
 
     /// Sets the database for the log and for the memory of the body.
-    pub fn on(self, database: &str) -> Self {
-        Self { database: Some(database.to_owned()), ..self }
+    #[must_use]
+    pub fn on(mut self: Box<Self>, database: &str) -> Box<Self> {
+        self.database = Some(database.to_owned());
+        self
     }
 }
 
-fn task<F>(route: impl FnOnce(Io) -> F) -> RouteTask
-where
-    F: Future<Output = ApiResult<Response>> + 'static,
-{
-    Task::new(|io| {
-        let response = route(io);
-        async move { Ok(response.await) }
-    })
-}
-
-impl std::fmt::Debug for TaskHandler {
+impl std::fmt::Debug for PendingHandler {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TaskHandler").field("database", &self.database).finish_non_exhaustive()
+        f.debug_struct("PendingHandler").field("database", &self.database).finish_non_exhaustive()
     }
 }
 
-impl Handler for TaskHandler {
+impl Handler for PendingHandler {
     fn database(&self) -> Option<&str> {
         self.database.as_deref()
     }
 
     fn start(
         &mut self,
-        _request: &Incoming<'_>,
+        request: &Incoming<'_>,
         isolate: &mut Isolate<'_>,
         body: Received,
-    ) -> ApiResult<()> {
-        if let TaskState::Body(make) = &mut self.state
-            && let Some(make) = make.take()
-        {
-            self.state = TaskState::Running(make(isolate, body)?);
-        }
-        Ok(())
+    ) -> ApiResult<Option<Box<dyn Handler>>> {
+        let Some(start) = self.start.take() else { return Ok(None) };
+        start(request, isolate, body, &mut self.database).map(Some)
     }
+}
 
+/// A handler that runs an async function.
+#[derive(Debug)]
+pub struct TaskHandler(Task<ApiResult<Response>>);
+
+impl TaskHandler {
+    /// Creates a handler that runs `route`.
+    pub fn run<F>(route: impl FnOnce(Io) -> F) -> Box<dyn Handler>
+    where
+        F: Future<Output = ApiResult<Response>> + 'static,
+    {
+        Box::new(Self(Task::new(|io| {
+            let response = route(io);
+            async move { Ok(response.await) }
+        })))
+    }
+}
+
+impl Handler for TaskHandler {
     fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
-        let TaskState::Running(task) = &mut self.state else { return Ok(Action::End) };
-        match task.step(&mut isolate.context(), reply) {
+        match self.0.step(&mut isolate.context(), reply) {
             Step::Calls(calls) => Ok(Action::Calls(calls)),
             Step::Done(response) => Ok(Action::Respond(response??)),
         }

@@ -14,7 +14,7 @@ use crate::api::http::{RequestHead, Response};
 use crate::api::isolate_state::Isolate;
 use crate::api::params::{QueryParams, WritingStatements};
 use crate::api::routes::delivery::Delivery;
-use crate::api::routes::handler::{Handler, Incoming, Received};
+use crate::api::routes::handler::{Handler, Incoming, PendingHandler};
 use crate::api::routes::statements;
 use crate::api::settings::Settings;
 use crate::coordinator::canonical_names::read_only_warning;
@@ -22,7 +22,7 @@ use crate::coordinator::error::Error;
 use crate::coordinator::grants::Principal;
 use crate::coordinator::session::Session;
 use crate::coordinator::statement::Execution;
-use crate::coordinator::{Context, Machine};
+use crate::coordinator::Machine;
 use crate::influxql;
 use crate::influxql::ast::Statement;
 use crate::influxql::bound_params::Params;
@@ -35,28 +35,9 @@ use crate::response::{Ending, Format, Options, Writer};
 const TOO_LARGE: &str = "the response exceeds the 16000000 bytes of a MessagePack document: use \
                          chunked=true, LIMIT or a shorter time range";
 
-#[derive(Debug, Default)]
-struct QueryHandler {
-    database: Option<String>,
-    querying: Option<Querying>,
-}
-
 /// Creates the handler for `GET /query` and `POST /query`.
 pub fn begin(_request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
-    Ok(Box::new(QueryHandler::default()))
-}
-
-impl Handler for QueryHandler {
-    fn database(&self) -> Option<&str> {
-        self.database.as_deref()
-    }
-
-    fn start(
-        &mut self,
-        request: &Incoming<'_>,
-        isolate: &mut Isolate<'_>,
-        body: Received,
-    ) -> ApiResult<()> {
+    Ok(PendingHandler::new(|request, isolate, body, database| {
         let (parameters, raw) = query_parameters(request.head, request.url, body.bytes())?;
         let mut params = QueryParams::parse(request.head, &parameters, raw.as_deref())?;
         // A request without its own credentials was authenticated by the cookie of Cloudflare
@@ -66,35 +47,11 @@ impl Handler for QueryHandler {
         {
             params.writing = WritingStatements::Refuse;
         }
-        self.database.clone_from(&params.database);
+        database.clone_from(&params.database);
         let accept = accepted(request.head, &params);
         let querying = Querying::new(params, accept, isolate.settings()?, isolate.now_ns())?;
-        self.querying = Some(querying);
-        Ok(())
-    }
-
-    fn check_statements(&mut self, caller: &Principal) -> Result<(), AuthError> {
-        self.querying.as_mut().map_or(Ok(()), |querying| querying.authorise(caller))
-    }
-
-    fn databases(&self) -> Vec<String> {
-        self.querying.as_ref().map_or_else(Vec::new, Querying::databases)
-    }
-
-    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
-        match &mut self.querying {
-            Some(querying) => querying.step(&mut isolate.context(), reply),
-            None => Ok(Action::End),
-        }
-    }
-
-    fn reservation(&self) -> Option<&QueryReservation> {
-        self.querying.as_ref()?.session.reservation.get()
-    }
-
-    fn abandon(&mut self) -> Vec<Call> {
-        self.querying.as_mut().map_or_else(Vec::new, Querying::abandon)
-    }
+        Ok(Box::new(querying))
+    }))
 }
 
 /// A query in progress.
@@ -166,10 +123,12 @@ impl Querying {
             finished: false,
         })
     }
+}
 
-    fn authorise(&mut self, principal: &Principal) -> Result<(), AuthError> {
-        statements::authorise(self.statements.as_slice(), self.session.defaults(), principal)?;
-        self.session.principal = principal.clone();
+impl Handler for Querying {
+    fn check_statements(&mut self, caller: &Principal) -> Result<(), AuthError> {
+        statements::authorise(self.statements.as_slice(), self.session.defaults(), caller)?;
+        self.session.principal = caller.clone();
         Ok(())
     }
 
@@ -177,7 +136,8 @@ impl Querying {
         statements::databases(self.statements.as_slice(), self.session.defaults())
     }
 
-    fn step(&mut self, context: &mut Context<'_>, mut reply: Option<Reply>) -> ApiResult<Action> {
+    fn step(&mut self, isolate: &mut Isolate<'_>, mut reply: Option<Reply>) -> ApiResult<Action> {
+        let context = &mut isolate.context();
         loop {
             // If a large document was complete before the response began, the document is sent
             // piece by piece.
@@ -226,6 +186,16 @@ impl Querying {
         }
     }
 
+    fn reservation(&self) -> Option<&QueryReservation> {
+        self.session.reservation.get()
+    }
+
+    fn abandon(&mut self) -> Vec<Call> {
+        self.current.take().map_or_else(Vec::new, Execution::abandon)
+    }
+}
+
+impl Querying {
     fn write_rows(&mut self) -> ApiResult<Option<Action>> {
         let Some((chunk, from)) = self.unwritten.take() else { return Ok(None) };
         let to = chunk.rows.min(from + REPLY_PIECE_ROWS);
@@ -242,10 +212,6 @@ impl Querying {
         let bytes = self.writer.bytes() + unwritten_bytes;
         self.session.reservation.hold(&mut self.held, bytes).map_err(Error::from)?;
         Ok(action)
-    }
-
-    fn abandon(&mut self) -> Vec<Call> {
-        self.current.take().map_or_else(Vec::new, Execution::abandon)
     }
 
     /// Returns `false` after the last statement.

@@ -9,7 +9,7 @@ use crate::api::auth::AuthError;
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
-use crate::api::routes::handler::{Handler, Incoming, Received};
+use crate::api::routes::handler::{Handler, Incoming, PendingHandler};
 use crate::coordinator::Machine;
 use crate::coordinator::grants::Principal;
 use crate::coordinator::session::Session;
@@ -23,13 +23,8 @@ const NOT_BOUND: &str = "the server has no SQL: run `npm run sql` once and start
                          (docs/SQL.md), or query with InfluxQL at /query";
 const NO_DATABASE: &str = "missing query parameter 'db'";
 
-#[derive(Debug, Default)]
-struct SqlHandler {
-    requested: Option<RunningStatement>,
-}
-
 #[derive(Debug)]
-struct RunningStatement {
+struct SqlHandler {
     database: String,
     policy: Option<String>,
     format: TableFormat,
@@ -40,13 +35,36 @@ struct RunningStatement {
 
 /// Creates the handler for `GET` and `POST /api/v3/query_sql`.
 pub fn begin(_request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
-    Ok(Box::new(SqlHandler::default()))
+    Ok(PendingHandler::new(|request, isolate, body, _| {
+        bound(isolate)?;
+        for_statement(QueryRequest::parse(request.head, request.url, body.bytes())?, isolate)
+    }))
 }
 
-/// Creates the handler of a statement that another route received.
+/// Creates the handler of a parsed request.
 pub fn for_statement(request: QueryRequest, isolate: &Isolate<'_>) -> ApiResult<Box<dyn Handler>> {
     bound(isolate)?;
-    Ok(Box::new(SqlHandler { requested: Some(RunningStatement::new(request, isolate)?) }))
+    let database = request.database.ok_or_else(|| ApiError::Invalid(NO_DATABASE.to_owned()))?;
+    let parameter = |(name, value)| (name, parameter(value));
+    let question = SqlQuestion {
+        text: request.q,
+        parameters: request.params.into_iter().map(parameter).collect(),
+        format: request.format.name(),
+    };
+    let session = Session {
+        database: Some(database.clone()),
+        policy: request.policy.clone(),
+        now_ns: isolate.now_ns(),
+        ..Session::default()
+    };
+    Ok(Box::new(SqlHandler {
+        database,
+        policy: request.policy,
+        format: request.format,
+        question: Some((question, session)),
+        query: None,
+        delivery: Delivery::default(),
+    }))
 }
 
 fn bound(isolate: &Isolate<'_>) -> ApiResult<()> {
@@ -58,71 +76,12 @@ fn bound(isolate: &Isolate<'_>) -> ApiResult<()> {
 
 impl Handler for SqlHandler {
     fn database(&self) -> Option<&str> {
-        self.requested.as_ref().map(|requested| requested.database.as_str())
-    }
-
-    fn start(
-        &mut self,
-        request: &Incoming<'_>,
-        isolate: &mut Isolate<'_>,
-        body: Received,
-    ) -> ApiResult<()> {
-        bound(isolate)?;
-        let request = QueryRequest::parse(request.head, request.url, body.bytes())?;
-        self.requested = Some(RunningStatement::new(request, isolate)?);
-        Ok(())
-    }
-
-    fn check_statements(&mut self, caller: &Principal) -> Result<(), AuthError> {
-        self.requested.as_mut().map_or(Ok(()), |requested| requested.authorise(caller))
-    }
-
-    fn databases(&self) -> Vec<String> {
-        self.requested.iter().map(|requested| requested.database.clone()).collect()
-    }
-
-    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
-        self.requested.as_mut().map_or(Ok(Action::End), |requested| requested.step(isolate, reply))
-    }
-
-    fn reservation(&self) -> Option<&QueryReservation> {
-        self.requested.as_ref()?.query.as_ref()?.reservation()
-    }
-
-    fn abandon(&mut self) -> Vec<Call> {
-        let query = self.requested.as_mut().and_then(|requested| requested.query.as_mut());
-        query.map_or_else(Vec::new, |query| query.abandon())
-    }
-}
-
-impl RunningStatement {
-    fn new(request: QueryRequest, isolate: &Isolate<'_>) -> ApiResult<Self> {
-        let database = request.database.ok_or_else(|| ApiError::Invalid(NO_DATABASE.to_owned()))?;
-        let parameter = |(name, value)| (name, parameter(value));
-        let question = SqlQuestion {
-            text: request.q,
-            parameters: request.params.into_iter().map(parameter).collect(),
-            format: request.format.name(),
-        };
-        let session = Session {
-            database: Some(database.clone()),
-            policy: request.policy.clone(),
-            now_ns: isolate.now_ns(),
-            ..Session::default()
-        };
-        Ok(Self {
-            database,
-            policy: request.policy,
-            format: request.format,
-            question: Some((question, session)),
-            query: None,
-            delivery: Delivery::default(),
-        })
+        Some(&self.database)
     }
 
     /// Authorises `caller` if `caller` may read at least one policy that the statement may use. If
     /// the database must resolve the policy, the database also checks the permission.
-    fn authorise(&mut self, caller: &Principal) -> Result<(), AuthError> {
+    fn check_statements(&mut self, caller: &Principal) -> Result<(), AuthError> {
         let scope = caller.grants.scope(PermissionKind::Read, &self.database);
         if !scope.may_cover(self.policy.as_deref()) {
             return Err(AuthError::forbidden(caller, PermissionKind::Read, &self.database));
@@ -132,6 +91,10 @@ impl RunningStatement {
             self.query = Some(Box::new(SqlQuery::new(question, session)));
         }
         Ok(())
+    }
+
+    fn databases(&self) -> Vec<String> {
+        vec![self.database.clone()]
     }
 
     fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
@@ -145,6 +108,14 @@ impl RunningStatement {
             Step::Done(Ok(None)) => Ok(Action::End),
             Step::Done(Err(error)) => Err(error.into()),
         }
+    }
+
+    fn reservation(&self) -> Option<&QueryReservation> {
+        self.query.as_ref()?.reservation()
+    }
+
+    fn abandon(&mut self) -> Vec<Call> {
+        self.query.as_mut().map_or_else(Vec::new, |query| query.abandon())
     }
 }
 

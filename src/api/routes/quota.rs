@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::Response;
-use crate::api::routes::handler::{Handler, Incoming, TaskHandler, json_line};
+use crate::api::routes::handler::{Handler, Incoming, PendingHandler, json_line};
 use crate::coordinator::Io;
 use crate::coordinator::create_drop::{Change, carry_out};
 use crate::coordinator::error::Error;
@@ -32,19 +32,19 @@ struct Body {
 
 /// Creates the handler for `GET` and `POST /api/v3/configure/quota`.
 pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
-    Ok(Box::new(match request.head.method.as_str() {
+    Ok(match request.head.method.as_str() {
         "GET" => {
             let Some(database) = request.url.filled("db").map(str::to_owned) else {
                 return invalid("name the database with the parameter db");
             };
-            TaskHandler::run(|io| async move { show(&io, &database).await })
+            PendingHandler::run(|io| async move { show(&io, &database).await })
         }
-        _ => TaskHandler::with_body(|_, body| {
+        _ => PendingHandler::run_with_body(|_, body| {
             let body: Body = body.json()?;
             body.check()?;
             Ok(|io| body.set(io))
         }),
-    }))
+    })
 }
 
 fn invalid<T>(message: &str) -> ApiResult<T> {

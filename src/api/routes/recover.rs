@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::Response;
-use crate::api::routes::handler::{Handler, Incoming, TaskHandler, json_line};
+use crate::api::routes::handler::{Handler, Incoming, PendingHandler, json_line};
 use crate::coordinator::recover::{begin_recovery, show_recovery};
 use crate::coordinator::{Io, Task};
 use crate::influxql::time_literal;
@@ -37,7 +37,7 @@ pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
         }
     };
     let name = database.clone();
-    Ok(Box::new(TaskHandler::run(|io| show(io, name, recovery)).on(&database)))
+    Ok(PendingHandler::run(|io| show(io, name, recovery)).on(&database))
 }
 
 async fn show(

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::Response;
-use crate::api::routes::handler::{Handler, Incoming, TaskHandler, json_line};
+use crate::api::routes::handler::{Handler, Incoming, PendingHandler, json_line};
 use crate::coordinator::Io;
 use crate::coordinator::error::Error;
 use crate::coordinator::grants::{TOKEN_PREFIX, hex, token_hash};
@@ -44,13 +44,13 @@ struct PermissionBody {
 
 /// Creates the handler for `GET`, `POST` and `DELETE /api/v3/configure/token`.
 pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
-    let handler = match request.head.method.as_str() {
-        "POST" => TaskHandler::with_body(|isolate, body| {
+    Ok(match request.head.method.as_str() {
+        "POST" => PendingHandler::run_with_body(|isolate, body| {
             let (token, grantee) = new_token(body.json()?, isolate.platform)?;
             Ok(|io| create(io, token, grantee))
         }),
         "DELETE" => match request.url.filled("token_name").map(str::to_owned) {
-            Some(name) => TaskHandler::run(|io| delete(io, name)),
+            Some(name) => PendingHandler::run(|io| delete(io, name)),
             None => return invalid("name the token with the parameter token_name"),
         },
         _ => {
@@ -62,10 +62,9 @@ pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
             };
             let limit = number("limit", GRANTEES_PER_PAGE as u64)?;
             let (after, limit) = (number("after", 0)?, limit.clamp(1, GRANTEES_PER_PAGE as u64));
-            TaskHandler::run(move |io| list(io, after, limit))
+            PendingHandler::run(move |io| list(io, after, limit))
         }
-    };
-    Ok(Box::new(handler))
+    })
 }
 
 fn new_token(body: Body, platform: &dyn Platform) -> ApiResult<(String, Grantee)> {

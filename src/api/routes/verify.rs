@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::Response;
-use crate::api::routes::handler::{Handler, Incoming, TaskHandler, json_line};
+use crate::api::routes::handler::{Handler, Incoming, PendingHandler, json_line};
 use crate::coordinator::Io;
 use crate::coordinator::verify::{Resume, verify};
 
@@ -20,7 +20,7 @@ pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
         })
     });
     let start = start.transpose()?;
-    Ok(Box::new(TaskHandler::run(move |io| run(io, database, start))))
+    Ok(PendingHandler::run(move |io| run(io, database, start)))
 }
 
 async fn run(io: Io, database: String, start: Option<Resume>) -> ApiResult<Response> {

@@ -4,16 +4,16 @@ use serde_json::json;
 
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::{Parameters, Response};
-use crate::api::routes::handler::{Handler, Incoming, TaskHandler};
+use crate::api::routes::handler::{Handler, Incoming, PendingHandler};
 use crate::coordinator::database_names::{database_names, seen_by_name};
 
 /// Creates the handler for `GET /api/v3/configure/database`.
 pub fn begin_list(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
     let (url, principal) = (request.url.clone(), request.caller.clone());
-    Ok(Box::new(TaskHandler::run(|io| async move {
+    Ok(PendingHandler::run(|io| async move {
         let names = seen_by_name(&principal.grants, io.run(database_names()).await?);
         list(&url, &names)
-    })))
+    }))
 }
 
 /// The column `deleted` is always false, because a dropped database disappears immediately.

@@ -6,16 +6,16 @@ use std::ops::RangeInclusive;
 
 use serde::Deserialize;
 
-use crate::api::action::Action;
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::{Parameters, Response};
 use crate::api::isolate_state::Isolate;
 use crate::api::params::{Dialect, WriteParams};
 use crate::api::routes::bucket_lookup::BucketLookup;
-use crate::api::routes::handler::{Handler, Incoming, Received, RequestTarget};
+use crate::api::routes::handler::{
+    Handler, ImmediateHandler, Incoming, Received, RequestTarget, TaskHandler,
+};
 use crate::coordinator::delete::delete;
 use crate::coordinator::load_schemas::Want;
-use crate::coordinator::{Machine, Task};
 use crate::influxql::ast::{
     BinaryOp, Cast, DeleteStatement, Expr, Measurement, MeasurementName, Source, Statement,
 };
@@ -39,8 +39,6 @@ struct DeleteHandler {
     database: String,
     policy: Option<String>,
     lookup: Option<BucketLookup>,
-    /// `None` before the body is read, and if the predicate cannot match any point.
-    machine: Option<Task<()>>,
 }
 
 /// Creates the handler for `POST /api/v2/delete`.
@@ -51,7 +49,7 @@ pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
     let named = Parameters::from_pairs(named.into_iter().collect());
     let WriteParams { database, policy, .. } = WriteParams::parse(Dialect::V2, &named)?;
     let lookup = BucketLookup::by_id(&database).filter(|_| policy.is_none());
-    Ok(Box::new(DeleteHandler { database, policy, lookup, machine: None }))
+    Ok(Box::new(DeleteHandler { database, policy, lookup }))
 }
 
 impl Handler for DeleteHandler {
@@ -74,28 +72,21 @@ impl Handler for DeleteHandler {
         _request: &Incoming<'_>,
         isolate: &mut Isolate<'_>,
         body: Received,
-    ) -> ApiResult<()> {
+    ) -> ApiResult<Option<Box<dyn Handler>>> {
         let body: Body = body.json()?;
         // A range that lies outside the permitted times is empty.
         let start_ns = time_ns("start", body.start, MIN_TIME_NS..=i64::MAX)?;
         let stop_ns = time_ns("stop", body.stop, i64::MIN..=MAX_TIME_NS)?;
         let comparisons = predicate::parse(body.predicate.as_deref().unwrap_or_default())?;
-        let Some(statement) = statement(comparisons, start_ns, stop_ns)? else { return Ok(()) };
-        let statement = Statement::Delete(statement);
-        let want = Want::Policy(self.policy.clone());
-        self.machine = Some(delete(statement, self.database.clone(), want, isolate.now_ns()));
-        Ok(())
-    }
-
-    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
-        let Some(machine) = &mut self.machine else {
-            return Ok(Action::Respond(Response::empty(204)));
+        let Some(statement) = statement(comparisons, start_ns, stop_ns)? else {
+            return Ok(Some(ImmediateHandler::with(Response::empty(204))));
         };
-        match machine.step(&mut isolate.context(), reply) {
-            Step::Calls(calls) => Ok(Action::Calls(calls)),
-            Step::Done(Ok(())) => Ok(Action::Respond(Response::empty(204))),
-            Step::Done(Err(error)) => Err(error.into()),
-        }
+        let (want, now_ns) = (Want::Policy(self.policy.clone()), isolate.now_ns());
+        let delete = delete(Statement::Delete(statement), self.database.clone(), want, now_ns);
+        Ok(Some(TaskHandler::run(|io| async move {
+            io.run(delete).await?;
+            Ok(Response::empty(204))
+        })))
     }
 }
 

@@ -47,8 +47,6 @@ const BOM: char = '\u{feff}';
 struct ExportHandler {
     database: String,
     policy: Option<String>,
-    /// `None` before the permission check.
-    exporting: Option<Box<Exporting>>,
 }
 
 /// Creates the handler for a request to `/api/v3/export`.
@@ -57,7 +55,7 @@ pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
         ApiError::Invalid("database is required: name it with the parameter db".to_owned())
     })?;
     let (database, policy) = (database.to_owned(), request.url.filled("rp").map(str::to_owned));
-    Ok(Box::new(ExportHandler { database, policy, exporting: None }))
+    Ok(Box::new(ExportHandler { database, policy }))
 }
 
 impl Handler for ExportHandler {
@@ -70,7 +68,7 @@ impl Handler for ExportHandler {
         request: &Incoming<'_>,
         isolate: &mut Isolate<'_>,
         body: Received,
-    ) -> ApiResult<()> {
+    ) -> ApiResult<Option<Box<dyn Handler>>> {
         let form = form_fields(request.head, body.bytes())?.unwrap_or_default();
         let after = form.get("after").or(request.url.get("after"));
         let session = Session {
@@ -80,23 +78,7 @@ impl Handler for ExportHandler {
             ..Session::default()
         };
         let exporting = Exporting::parse(request.url, after, session, self.policy.clone())?;
-        self.exporting = Some(Box::new(exporting));
-        Ok(())
-    }
-
-    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
-        match &mut self.exporting {
-            Some(exporting) => exporting.step(&mut isolate.context(), reply),
-            None => Ok(Action::End),
-        }
-    }
-
-    fn reservation(&self) -> Option<&QueryReservation> {
-        self.exporting.as_ref()?.session.reservation.get()
-    }
-
-    fn abandon(&mut self) -> Vec<Call> {
-        self.exporting.as_mut().map_or_else(Vec::new, |exporting| exporting.abandon())
+        Ok(Some(Box::new(exporting)))
     }
 }
 
@@ -176,8 +158,11 @@ impl Exporting {
             delivery: Delivery::default(),
         })
     }
+}
 
-    fn step(&mut self, context: &mut Context<'_>, mut reply: Option<Reply>) -> ApiResult<Action> {
+impl Handler for Exporting {
+    fn step(&mut self, isolate: &mut Isolate<'_>, mut reply: Option<Reply>) -> ApiResult<Action> {
+        let context = &mut isolate.context();
         if self.is_ending {
             return Ok(self.end());
         }
@@ -220,6 +205,18 @@ impl Exporting {
         }
     }
 
+    fn reservation(&self) -> Option<&QueryReservation> {
+        self.session.reservation.get()
+    }
+
+    fn abandon(&mut self) -> Vec<Call> {
+        let calls = self.current.take().map_or_else(Vec::new, Execution::abandon);
+        self.is_ending = !calls.is_empty();
+        calls
+    }
+}
+
+impl Exporting {
     fn ends_before(&self, context: &Context<'_>, calls: &[Call]) -> bool {
         // Each response must continue the export at least one point beyond the requested position.
         let has_advanced = self.after.as_ref().is_some_and(|after| *after != self.position);
@@ -235,12 +232,6 @@ impl Exporting {
         }
         let calls = self.abandon();
         if calls.is_empty() { self.end() } else { Action::Calls(calls) }
-    }
-
-    fn abandon(&mut self) -> Vec<Call> {
-        let calls = self.current.take().map_or_else(Vec::new, Execution::abandon);
-        self.is_ending = !calls.is_empty();
-        calls
     }
 
     /// Loads the policy's schema. Returns an action while loading.

@@ -108,7 +108,7 @@ impl Handler for FlightHandler {
         request: &Incoming<'_>,
         isolate: &mut Isolate<'_>,
         body: Received,
-    ) -> ApiResult<()> {
+    ) -> ApiResult<Option<Box<dyn Handler>>> {
         let timeout = request.head.header("grpc-timeout").map(timeout_ns).transpose()?;
         self.deadline_ns = timeout.map(|ns| isolate.now_ns().saturating_add(ns));
         let metadata = Metadata::of(request.head)?;
@@ -151,7 +151,7 @@ impl Handler for FlightHandler {
             Stage::Preparing(preparation) => Some(preparation.target().0.to_owned()),
             _ => None,
         };
-        Ok(())
+        Ok(None)
     }
 
     fn check_statements(&mut self, caller: &Principal) -> Result<(), AuthError> {

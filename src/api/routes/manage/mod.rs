@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::api::error::ApiResult;
 use crate::api::http::Response;
-use crate::api::routes::handler::{Handler, Incoming, TaskHandler, json_line};
+use crate::api::routes::handler::{Handler, Incoming, PendingHandler, json_line};
 use crate::coordinator::Io;
 use crate::coordinator::create_drop::carry_out;
 use crate::coordinator::describe_databases::{
@@ -47,13 +47,13 @@ fn begin(request: &Incoming<'_>, resource: Resource) -> Box<dyn Handler> {
         body: Value::Null,
         default_shards: 0,
     };
-    Box::new(TaskHandler::with_body(|isolate, body| {
+    PendingHandler::run_with_body(|isolate, body| {
         request.default_shards = isolate.settings()?.default_shards;
         if !body.bytes().is_empty() {
             request.body = body.json()?;
         }
         Ok(|io| run(io, request, principal))
-    }))
+    })
 }
 
 async fn run(io: Io, request: ManageRequest, principal: Principal) -> ApiResult<Response> {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::Response;
-use crate::api::routes::handler::{Handler, Incoming, TaskHandler, json_line};
+use crate::api::routes::handler::{Handler, Incoming, PendingHandler, json_line};
 use crate::coordinator::Io;
 use crate::coordinator::database_names::database_names;
 use crate::coordinator::grants::Principal;
@@ -17,7 +17,7 @@ pub fn begin_targets(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
     let missing = || ApiError::Invalid(reason.to_owned());
     let host = request.head.header("host").ok_or_else(missing)?.to_owned();
     let principal = request.caller.clone();
-    Ok(Box::new(TaskHandler::run(|io| list(io, host, principal))))
+    Ok(PendingHandler::run(|io| list(io, host, principal)))
 }
 
 async fn list(io: Io, host: String, principal: Principal) -> ApiResult<Response> {

@@ -13,14 +13,14 @@ use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::delivery::Delivery;
-use crate::api::routes::handler::{Handler, Incoming, Received};
+use crate::api::routes::handler::{Handler, Incoming, PendingHandler};
 use crate::api::routes::statements;
 use crate::api::settings::Settings;
 use crate::coordinator::error::Error;
 use crate::coordinator::grants::Principal;
 use crate::coordinator::session::Session;
 use crate::coordinator::statement::Execution;
-use crate::coordinator::{Context, Machine};
+use crate::coordinator::Machine;
 use crate::influxql::ast::Statement;
 use crate::influxql::bound_params::Params;
 use crate::influxql::{self, error::ParseError};
@@ -39,82 +39,24 @@ const PARQUET: &str = "format=parquet needs SQL, which the server does not have:
                        sql` once and start or deploy again (docs/SQL.md), or use arrow, csv, json, \
                        jsonl or pretty";
 
-#[derive(Debug, Default)]
-struct InfluxqlHandler {
-    database: Option<String>,
-    querying: Option<TableQuery>,
-}
-
 /// Creates the handler for `GET /api/v3/query_influxql` and `POST /api/v3/query_influxql`.
 pub fn begin(_request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
-    Ok(Box::new(InfluxqlHandler::default()))
+    Ok(PendingHandler::new(|request, isolate, body, database| {
+        let requested = QueryRequest::parse(request.head, request.url, body.bytes())?;
+        database.clone_from(&requested.database);
+        for_statement(requested, isolate)
+    }))
 }
 
-/// Creates the handler of a statement that another route received.
+/// Creates the handler of a parsed request.
 pub fn for_statement(
     requested: QueryRequest,
     isolate: &Isolate<'_>,
 ) -> ApiResult<Box<dyn Handler>> {
-    let mut handler = InfluxqlHandler::default();
-    handler.start_query(requested, isolate)?;
-    Ok(Box::new(handler))
-}
-
-impl InfluxqlHandler {
-    fn start_query(&mut self, requested: QueryRequest, isolate: &Isolate<'_>) -> ApiResult<()> {
-        if requested.format == TableFormat::Parquet && !isolate.platform.has_sql() {
-            return Err(ApiError::NotImplemented(PARQUET.to_owned()));
-        }
-        self.database.clone_from(&requested.database);
-        self.querying = Some(TableQuery::new(requested, isolate.settings()?, isolate.now_ns())?);
-        Ok(())
+    if requested.format == TableFormat::Parquet && !isolate.platform.has_sql() {
+        return Err(ApiError::NotImplemented(PARQUET.to_owned()));
     }
-}
-
-impl Handler for InfluxqlHandler {
-    fn database(&self) -> Option<&str> {
-        self.database.as_deref()
-    }
-
-    fn start(
-        &mut self,
-        request: &Incoming<'_>,
-        isolate: &mut Isolate<'_>,
-        body: Received,
-    ) -> ApiResult<()> {
-        self.start_query(QueryRequest::parse(request.head, request.url, body.bytes())?, isolate)
-    }
-
-    fn check_statements(&mut self, caller: &Principal) -> Result<(), AuthError> {
-        let Some(querying) = &mut self.querying else { return Ok(()) };
-        let statements = querying.statement.as_slice();
-        statements::authorise(statements, querying.session.defaults(), caller)?;
-        querying.session.principal = caller.clone();
-        Ok(())
-    }
-
-    fn databases(&self) -> Vec<String> {
-        let databases = |querying: &TableQuery| {
-            statements::databases(querying.statement.as_slice(), querying.session.defaults())
-        };
-        self.querying.as_ref().map_or_else(Vec::new, databases)
-    }
-
-    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
-        match &mut self.querying {
-            Some(querying) => querying.step(&mut isolate.context(), reply),
-            None => Ok(Action::End),
-        }
-    }
-
-    fn reservation(&self) -> Option<&QueryReservation> {
-        self.querying.as_ref()?.session.reservation.get()
-    }
-
-    fn abandon(&mut self) -> Vec<Call> {
-        let execution = self.querying.as_mut().and_then(|querying| querying.execution.take());
-        execution.map_or_else(Vec::new, Execution::abandon)
-    }
+    Ok(Box::new(TableQuery::new(requested, isolate.settings()?, isolate.now_ns())?))
 }
 
 #[derive(Debug)]
@@ -166,8 +108,25 @@ impl TableQuery {
             finished: false,
         })
     }
+}
 
-    fn step(&mut self, context: &mut Context<'_>, mut reply: Option<Reply>) -> ApiResult<Action> {
+impl Handler for TableQuery {
+    fn database(&self) -> Option<&str> {
+        self.session.database.as_deref()
+    }
+
+    fn check_statements(&mut self, caller: &Principal) -> Result<(), AuthError> {
+        statements::authorise(self.statement.as_slice(), self.session.defaults(), caller)?;
+        self.session.principal = caller.clone();
+        Ok(())
+    }
+
+    fn databases(&self) -> Vec<String> {
+        statements::databases(self.statement.as_slice(), self.session.defaults())
+    }
+
+    fn step(&mut self, isolate: &mut Isolate<'_>, mut reply: Option<Reply>) -> ApiResult<Action> {
+        let context = &mut isolate.context();
         loop {
             if self.delivery.is_streaming() && self.ready_bytes() >= REPLY_PIECE_BYTES {
                 return Ok(Action::Bytes(self.take_bytes()));
@@ -198,6 +157,16 @@ impl TableQuery {
         }
     }
 
+    fn reservation(&self) -> Option<&QueryReservation> {
+        self.session.reservation.get()
+    }
+
+    fn abandon(&mut self) -> Vec<Call> {
+        self.execution.take().map_or_else(Vec::new, Execution::abandon)
+    }
+}
+
+impl TableQuery {
     fn writer_for(&mut self, chunk: Option<&SeriesChunk>) -> ApiResult<&mut TableWriter> {
         let writer = match self.writer.take() {
             Some(writer) => writer,

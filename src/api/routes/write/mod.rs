@@ -114,14 +114,14 @@ impl Handler for WriteHandler {
         request: &Incoming<'_>,
         isolate: &mut Isolate<'_>,
         body: Received,
-    ) -> ApiResult<()> {
-        let Received::Lines(parsed) = body else { return Ok(()) };
+    ) -> ApiResult<Option<Box<dyn Handler>>> {
+        let Received::Lines(parsed) = body else { return Ok(None) };
         let Parsed { batch, rejected: unparsed, permit, text } = parsed;
         let any_bad = unparsed.count + unparsed.without_time > 0;
         if batch.measurements.is_empty() || (self.all_or_nothing() && any_bad) {
             let nothing = WriteOutcome::default();
             self.progress = Progress::Answered(self.answer(&unparsed, &nothing, &text));
-            return Ok(());
+            return Ok(None);
         }
         let settings = isolate.settings()?;
         let not_created = not_created(settings, request.caller, &self.params.database);
@@ -137,7 +137,7 @@ impl Handler for WriteHandler {
         });
         let writing = Writing { machine, unparsed, text, not_created, _permit: permit };
         self.progress = Progress::Writing(Box::new(writing));
-        Ok(())
+        Ok(None)
     }
 
     fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
