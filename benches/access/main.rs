@@ -101,8 +101,7 @@ fn main() {
         for number in 0..DATABASES {
             let (name, policy, shards) = (name(number), None, 1);
             let (location, jurisdiction) = (None, None);
-            let create =
-                CreateDatabase { name, policy, shards, location, jurisdiction };
+            let create = CreateDatabase { name, policy, shards, location, jurisdiction };
             let created = ask(&mut catalog, &platform, &ToCatalog::Create(create));
             assert!(matches!(created, FromCatalog::Created { .. }), "{created:?}");
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::grants::{GranteeChange, Put, databases};
 use super::lifecycle::Entries;
-use super::notification::Notification;
+use super::notification::{NOTIFICATIONS, Notification};
 use super::{Catalog, CatalogTask, CatalogWork, Failure, Started, Turn};
 use crate::model::limits::{DATABASES_NOTIFIED_AT_ONCE, NOTIFICATION_ROUNDS_MAX};
 use crate::model::time::S_NS;
@@ -16,8 +16,7 @@ use crate::protocol::envelope;
 use crate::protocol::grants::{Grantee, GrantsPush};
 use crate::protocol::host::Unavailable;
 use crate::protocol::round::{Next, Replies, Request};
-use crate::store::row;
-use crate::store::{Store, Table};
+use crate::store::Store;
 
 /// The maximum number of consecutive `Late` replies in one event. After such a reply, databases are
 /// notified again.
@@ -119,7 +118,7 @@ impl<S: Store> Catalog<S> {
         let number = self.notifications.next_number();
         let (grantees, store) = self.grantees()?;
         grantees.apply(store, change, || match &notification {
-            Some(notification) => store.put(Table::Job, number, &row::encode(notification)?, &[]),
+            Some(notification) => NOTIFICATIONS.put(store, number, notification),
             None => Ok(()),
         })?;
         let Some(notification) = notification else { return Ok(Started::Reply(notified.reply(0))) };

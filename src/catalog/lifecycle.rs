@@ -5,13 +5,17 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::recoveries::FIRST_RECOVERY_KEY;
 use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::JOB_RETRY_NS;
 use crate::protocol::catalog::{CatalogRefusal, CreateDatabase};
 use crate::protocol::database::{DatabaseRefusal, PolicyRefusal};
-use crate::store::row;
+use crate::store::row::Rows;
 use crate::store::{Store, StoreResult, Table};
+
+/// The base of the recoveries' keys in the `entry` table. Databases have lower keys.
+pub(super) const FIRST_RECOVERY_KEY: u64 = 1 << 52;
+const STATE: Rows<EntriesState> = Rows::one(Table::State, 0);
+const ENTRIES: Rows<Entry> = Rows::within(Table::Entry, 0, FIRST_RECOVERY_KEY - 1);
 
 /// The stage of a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,15 +89,9 @@ impl Entries {
         if !store.is_open()? {
             return Ok(Self::default());
         }
-        let state = match store.head(Table::State, 0)? {
-            Some(head) => row::read(Table::State, 0, &head)?,
-            None => EntriesState::default(),
-        };
+        let state = STATE.get(store, 0)?.unwrap_or_default();
         let mut rows = BTreeMap::new();
-        row::each_in(store, Table::Entry, 0..=FIRST_RECOVERY_KEY - 1, &mut |number, head| {
-            rows.insert(number, row::read(Table::Entry, number, head)?);
-            Ok(())
-        })?;
+        ENTRIES.each(store, |number, entry| drop(rows.insert(number, entry)))?;
         let named = |(number, entry): (&u64, &Entry)| (entry.create.name.clone(), *number);
         let names = rows.iter().map(named).collect();
         Ok(Self { state, rows, names })
@@ -148,8 +146,8 @@ impl Entries {
         let state = EntriesState { next_entry: number + 1 };
         store.open()?;
         store.atomically(|| {
-            store.put(Table::State, 0, &row::encode(&state)?, &[])?;
-            store.put(Table::Entry, number, &row::encode(&entry)?, &[])
+            STATE.put(store, 0, &state)?;
+            ENTRIES.put(store, number, &entry)
         })?;
         self.state = state;
         self.names.insert(entry.create.name.clone(), number);
@@ -199,7 +197,7 @@ impl Entries {
 
     /// Deletes a row and frees its name.
     pub fn remove<S: Store>(&mut self, store: &S, number: u64) -> StoreResult<()> {
-        store.delete(Table::Entry, number..=number)?;
+        ENTRIES.remove(store, number, number)?;
         if let Some(entry) = self.rows.remove(&number) {
             self.names.remove(&entry.create.name);
         }
@@ -245,7 +243,7 @@ impl Entries {
     ) -> StoreResult<()> {
         let Some(mut entry) = self.rows.get(&number).cloned() else { return Ok(()) };
         edit(&mut entry);
-        store.put(Table::Entry, number, &row::encode(&entry)?, &[])?;
+        ENTRIES.put(store, number, &entry)?;
         self.rows.insert(number, entry);
         Ok(())
     }

@@ -13,8 +13,10 @@ use super::lifecycle::Entries;
 use crate::model::limits::{JOB_RETRY_NS, REVOKE_RETRY_NS_MAX};
 use crate::model::time::S_NS;
 use crate::protocol::grants::GranteeKey;
-use crate::store::row;
+use crate::store::row::Rows;
 use crate::store::{Store, StoreResult, Table};
+
+pub(super) const NOTIFICATIONS: Rows<Notification> = Rows::all(Table::Job);
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Notification {
@@ -102,11 +104,7 @@ impl Notifications {
     pub(super) fn load<S: Store>(store: &S) -> StoreResult<Self> {
         let mut notifications = Self::default();
         if store.is_open()? {
-            row::each(store, Table::Job, &mut |number, head| {
-                notifications.rows.insert(number, row::read(Table::Job, number, head)?);
-                notifications.next = number + 1;
-                Ok(())
-            })?;
+            NOTIFICATIONS.each(store, |number, row| notifications.stored(number, row))?;
         }
         Ok(notifications)
     }
@@ -141,11 +139,11 @@ impl Notifications {
     pub(super) fn save<S: Store>(&mut self, store: &S, number: u64) -> StoreResult<()> {
         let Some(notification) = self.rows.get(&number) else { return Ok(()) };
         if notification.left.is_empty() && notification.rest.is_none() {
-            store.delete(Table::Job, number..=number)?;
+            NOTIFICATIONS.remove(store, number, number)?;
             self.rows.remove(&number);
             return Ok(());
         }
-        store.put(Table::Job, number, &row::encode(notification)?, &[])
+        NOTIFICATIONS.put(store, number, notification)
     }
 
     pub(super) fn due(&self, now_ns: i64) -> Option<(i64, u64)> {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::lifecycle::Entries;
+use super::lifecycle::{Entries, FIRST_RECOVERY_KEY};
 use crate::model::ids::ObjectId;
 use crate::model::limits::{JOB_RETRY_NS, RECOVERY_AGO_NS_MIN, RECOVERY_PAUSES_MAX, WIPE_DELAY_NS};
 use crate::model::quota::Quotas;
@@ -16,12 +16,11 @@ use crate::model::time::S_NS;
 use crate::protocol::recovery::{
     Counters, FrozenDatabase, RecoveredDatabase, RecoveryStage, RecoveryStatus,
 };
-use crate::store::row;
+use crate::store::row::Rows;
 use crate::store::{KEY_MAX, Store, StoreResult, Table};
 
-/// The base of recovery keys in the `entry` table. A recovery's key is the base plus the database's
-/// id. Databases have lower keys.
-pub(super) const FIRST_RECOVERY_KEY: u64 = 1 << 52;
+/// The recoveries. The number of a row is the database's id.
+const ROWS: Rows<Recovery> = Rows::within(Table::Entry, FIRST_RECOVERY_KEY, KEY_MAX);
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Recovery {
@@ -221,11 +220,7 @@ impl Recoveries {
     pub(super) fn load<S: Store>(store: &S) -> StoreResult<Self> {
         let mut rows = BTreeMap::new();
         if store.is_open()? {
-            let keys = FIRST_RECOVERY_KEY..=KEY_MAX;
-            row::each_in(store, Table::Entry, keys, &mut |key, head| {
-                rows.insert(key - FIRST_RECOVERY_KEY, row::read(Table::Entry, key, head)?);
-                Ok(())
-            })?;
+            ROWS.each(store, |number, row| drop(rows.insert(number, row)))?;
         }
         Ok(Self { rows })
     }
@@ -244,15 +239,14 @@ impl Recoveries {
         number: u64,
         row: Recovery,
     ) -> StoreResult<()> {
-        store.put(Table::Entry, FIRST_RECOVERY_KEY + number, &row::encode(&row)?, &[])?;
+        ROWS.put(store, number, &row)?;
         self.rows.insert(number, row);
         Ok(())
     }
 
     pub(super) fn remove<S: Store>(&mut self, store: &S, number: u64) -> StoreResult<()> {
         if self.rows.contains_key(&number) {
-            let key = FIRST_RECOVERY_KEY + number;
-            store.delete(Table::Entry, key..=key)?;
+            ROWS.remove(store, number, number)?;
             self.rows.remove(&number);
         }
         Ok(())

@@ -3,16 +3,15 @@
 //! complete and when a pass fails, but not for each step of a backup.
 
 use super::object::{Database, Failure};
-use super::rows::{DatabaseRows, DatabaseStage};
-use super::schedule_row::{SCHEDULE_KEY, ScheduleRow};
+use super::rows::{DatabaseRows, DatabaseStage, SCHEDULE};
+use super::schedule_row::ScheduleRow;
 use crate::model::limits::{JOB_FAILURES_MAX, JOB_RETRY_NS, SCHEDULE_REASON_BYTES_MAX};
 use crate::protocol::backup_schedule::{
     BackedUp, BackupSchedule, DuePass, PassDone, ScheduleSettings, ScheduledFailure,
 };
 use crate::protocol::call::Platform;
 use crate::protocol::database::FromDatabase;
-use crate::store::row;
-use crate::store::{Store, StoreResult, Table};
+use crate::store::{Store, StoreResult};
 
 pub(super) fn problem(rows: &DatabaseRows) -> Option<String> {
     let row = rows.schedule.as_ref().filter(|row| row.failures > JOB_FAILURES_MAX)?;
@@ -54,10 +53,8 @@ impl<S: Store> Database<S> {
 
     fn store_schedule(&mut self, row: Option<ScheduleRow>) -> StoreResult<()> {
         match &row {
-            Some(ScheduleRow { schedule, .. }) => {
-                self.store.put(Table::State, SCHEDULE_KEY, &row::encode(schedule)?, &[])?;
-            }
-            None => self.store.delete(Table::State, SCHEDULE_KEY..=SCHEDULE_KEY)?,
+            Some(ScheduleRow { schedule, .. }) => SCHEDULE.put(&self.store, 0, schedule)?,
+            None => SCHEDULE.remove(&self.store, 0, 0)?,
         }
         if let Some(rows) = &mut self.rows {
             rows.schedule = row;

@@ -2,7 +2,7 @@
 //! separate row. Every finished run rewrites the row.
 
 use super::object::{Database, Failure};
-use super::rows::{ContinuousRow, DatabaseRows, FIRST_CONTINUOUS_KEY};
+use super::rows::{CONTINUOUS, ContinuousRow, DatabaseRows};
 use super::schedule_row::ScheduleRow;
 use crate::model::limits::{
     CONTINUOUS_QUERIES_MAX, CONTINUOUS_QUERY_BYTES_MAX, CONTINUOUS_RETRY_NS_MAX, JOB_FAILURES_MAX,
@@ -11,8 +11,7 @@ use crate::model::limits::{
 use crate::protocol::call::Platform;
 use crate::protocol::continuous::{ContinuousQuery, DueRun, RunEnd, Scheduled};
 use crate::protocol::database::{DatabaseRefusal, FromDatabase, PolicyRefusal};
-use crate::store::row;
-use crate::store::{Store, Table};
+use crate::store::Store;
 
 /// Returns the due time of the next run or of the backup schedule's next pass, in nanoseconds. A
 /// query without a previous run is due immediately.
@@ -47,18 +46,17 @@ impl<S: Store> Database<S> {
             };
             return Err(DatabaseRefusal::Policy(refusal).into());
         }
-        let key = rows.continuous.last().map_or(FIRST_CONTINUOUS_KEY, |last| last.key + 1);
-        let row = ContinuousRow { key, query: query.clone(), not_before_ns: 0, failures: 0 };
-        self.store.put(Table::Entry, key, &row::encode(query)?, &[])?;
-        self.open_rows()?.continuous.push(row);
+        let number = rows.continuous.last().map_or(0, |last| last.number + 1);
+        CONTINUOUS.put(&self.store, number, query)?;
+        self.open_rows()?.continuous.push(ContinuousRow::new(number, query.clone()));
         Ok(FromDatabase::Done)
     }
 
     pub(super) fn drop_continuous(&mut self, name: &str) -> Result<FromDatabase, Failure> {
         let rows = self.open_rows()?;
         if let Some(at) = rows.continuous.iter().position(|row| row.query.name == name) {
-            let key = rows.continuous.remove(at).key;
-            self.store.delete(Table::Entry, key..=key)?;
+            let number = rows.continuous.remove(at).number;
+            CONTINUOUS.remove(&self.store, number, number)?;
         }
         Ok(FromDatabase::Done)
     }
@@ -119,9 +117,8 @@ impl<S: Store> Scheduled for Database<S> {
         }
         row.not_before_ns = 0;
         row.failures = 0;
-        let (key, head) = (row.key, row::encode(&row.query));
-        let stored = head.and_then(|head| self.store.put(Table::Entry, key, &head, &[]));
-        if let Err(error) = stored {
+        let (number, query) = (row.number, row.query.clone());
+        if let Err(error) = CONTINUOUS.put(&self.store, number, &query) {
             self.discard_cache(platform, &error);
         }
     }

@@ -6,7 +6,7 @@ use super::groups::{new_group, shards};
 use super::job::{Filling, Job, JobKind};
 use super::job_completion::wipe_later;
 use super::object::{Database, Failure};
-use super::rows::{self, DatabaseRows, DatabaseState, FIRST_CONTINUOUS_KEY, RowsChange};
+use super::rows::{self, CONTINUOUS, DatabaseRows, DatabaseState, JOBS, RowsChange};
 use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::RESTORE_NS_MAX;
 use crate::model::shard_map::{Policy, ShardGroup};
@@ -14,8 +14,7 @@ use crate::protocol::backup::{RestoreStep, Restoring};
 use crate::protocol::call::Platform;
 use crate::protocol::database::{DatabaseRefusal, FromDatabase, ToDatabase};
 use crate::protocol::host::Unavailable;
-use crate::store::row;
-use crate::store::{Store, StoreResult, Table};
+use crate::store::{Store, StoreResult};
 
 impl<S: Store> Database<S> {
     pub(super) fn plan_restore(
@@ -117,7 +116,7 @@ impl<S: Store> Database<S> {
             self.store.atomically(|| -> StoreResult<()> {
                 let mut all = measurements.iter();
                 all.try_for_each(|one| rows::put_measurement(&self.store, number, one))?;
-                self.store.put(Table::Job, key, &row::encode(&job)?, &[])
+                JOBS.put(&self.store, key, &job)
             })?;
             self.open_rows()?.jobs.insert(key, job);
         }
@@ -161,8 +160,8 @@ impl<S: Store> Database<S> {
                     for (number, policy) in (filling.first..).zip(&filling.policies) {
                         rows::put_policy(store, number, policy)?;
                     }
-                    for (key, query) in (FIRST_CONTINUOUS_KEY..).zip(&rest.continuous) {
-                        store.put(Table::Entry, key, &row::encode(query)?, &[])?;
+                    for (number, query) in (0..).zip(&rest.continuous) {
+                        CONTINUOUS.put(store, number, query)?;
                     }
                     known.bill.put(store)
                 })?;

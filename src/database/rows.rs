@@ -7,28 +7,39 @@ use serde::{Deserialize, Serialize};
 
 use super::job::{Job, JobKind};
 use super::policies::{Policies, PolicyRow};
-use super::schedule_row::{self, ScheduleRow};
+use super::schedule_row::ScheduleRow;
 use super::schema::{Registration, Schema};
 use crate::model::ids::PolicyId;
 use crate::model::quota::Quotas;
 use crate::model::schema::MeasurementSchema;
 use crate::model::shard_map::Policy;
+use crate::protocol::backup_schedule::BackupSchedule;
 use crate::protocol::catalog::CreateDatabase;
 use crate::protocol::continuous::ContinuousQuery;
 use crate::protocol::daily_usage::DailyUsage;
 use crate::protocol::grants::Grantee;
-use crate::store::row;
+use crate::store::row::Rows;
 use crate::store::usage_meter::UsageMeter;
 use crate::store::{KEY_MAX, RowCounts, Store, StoreResult, Table};
 
-/// The first key of continuous queries in the `entry` table. Policies have lower keys than
-/// continuous queries.
-pub(super) const FIRST_CONTINUOUS_KEY: u64 = 1 << 40;
-/// The key of the quotas in the `entry` table. Without quotas, the row does not exist.
+const STATE: Rows<DatabaseState> = Rows::one(Table::State, 0);
+const BILLED: Rows<Billed> = Rows::one(Table::State, 1);
+/// The backup schedule. Releases without backup schedules do not read this row.
+pub(super) const SCHEDULE: Rows<BackupSchedule> = Rows::one(Table::State, 2);
+const POLICIES: Rows<PolicyHead> = Rows::within(Table::Entry, 0, FIRST_CONTINUOUS_KEY - 1);
+pub(super) const CONTINUOUS: Rows<ContinuousQuery> =
+    Rows::within(Table::Entry, FIRST_CONTINUOUS_KEY, QUOTAS_KEY - 1);
+/// Without quotas, the row does not exist.
+const QUOTAS: Rows<Quotas> = Rows::one(Table::Entry, QUOTAS_KEY);
+/// The tokens and users. The Database never loads all these rows (see [`super::access`]).
+pub(super) const GRANTEES: Rows<Vec<Grantee>> =
+    Rows::within(Table::Entry, FIRST_GRANT_KEY, KEY_MAX);
+const MEASUREMENTS: Rows<MeasurementSchema> = Rows::all(Table::Schema);
+pub(super) const JOBS: Rows<Job> = Rows::all(Table::Job);
+
+const FIRST_CONTINUOUS_KEY: u64 = 1 << 40;
 const QUOTAS_KEY: u64 = FIRST_GRANT_KEY - 1;
-/// The first key of tokens and users in the `entry` table. Continuous queries have lower keys. The
-/// Database never loads all rows of tokens and users (see [`super::access`]).
-pub(super) const FIRST_GRANT_KEY: u64 = 1 << 52;
+const FIRST_GRANT_KEY: u64 = 1 << 52;
 /// The number of low bits in a measurement's row key. These bits contain the measurement's id. The
 /// high bits contain the policy's number.
 const MEASUREMENT_BITS: u32 = 32;
@@ -109,8 +120,6 @@ pub struct Billed {
     pub usage: DailyUsage,
 }
 
-const BILLED_KEY: u64 = 1;
-
 /// The counters of billed rows.
 #[derive(Clone, Debug, Default)]
 pub struct Bill {
@@ -146,7 +155,7 @@ impl Bill {
         let mut billed = self.now(store);
         // The row of these counters also counts as a written row.
         billed.rows_written += 1;
-        store.put(Table::State, BILLED_KEY, &row::encode(&billed)?, &[])
+        BILLED.put(store, 0, &billed)
     }
 }
 
@@ -158,7 +167,7 @@ struct PolicyHead {
 /// A continuous query with its state in memory.
 #[derive(Clone, Debug)]
 pub struct ContinuousRow {
-    pub(super) key: u64,
+    pub(super) number: u64,
     pub(super) query: ContinuousQuery,
     /// The earliest time of the next run, in nanoseconds. The row does not contain this time.
     pub(super) not_before_ns: i64,
@@ -167,9 +176,8 @@ pub struct ContinuousRow {
 }
 
 impl ContinuousRow {
-    fn load(key: u64, head: &[u8]) -> StoreResult<Self> {
-        let query = row::read::<ContinuousQuery>(Table::Entry, key, head)?;
-        Ok(Self { key, query, not_before_ns: 0, failures: 0 })
+    pub(super) fn new(number: u64, query: ContinuousQuery) -> Self {
+        Self { number, query, not_before_ns: 0, failures: 0 }
     }
 
     pub(super) fn due_ns(&self, now_ns: i64) -> Option<i64> {
@@ -218,7 +226,7 @@ pub struct RowsChange {
     pub grants_anew: bool,
     /// The limits that replace all existing limits.
     pub quotas: Option<Quotas>,
-    /// The rows of tokens and users, by key. An empty row is deleted.
+    /// The rows of tokens and users, by number. An empty row is deleted.
     pub grantees: Vec<(u64, Vec<Grantee>)>,
 }
 
@@ -242,41 +250,26 @@ impl DatabaseRows {
         if !store.is_open()? {
             return Ok(None);
         }
-        let Some(head) = store.head(Table::State, 0)? else { return Ok(None) };
-        let mut rows = Self::new(row::read(Table::State, 0, &head)?);
-        let saved = match store.head(Table::State, BILLED_KEY)? {
-            Some(head) => row::read(Table::State, BILLED_KEY, &head)?,
-            None => Billed::default(),
-        };
+        let Some(state) = STATE.get(store, 0)? else { return Ok(None) };
+        let mut rows = Self::new(state);
+        let saved = BILLED.get(store, 0)?.unwrap_or_default();
         let meter = UsageMeter::continued(saved.usage.clone(), before);
         rows.bill = Bill { saved, before, meter };
-        rows.schedule = schedule_row::load(store)?;
-        row::each_in(store, Table::Entry, 0..=FIRST_GRANT_KEY - 1, &mut |number, head| {
-            if number == QUOTAS_KEY {
-                rows.quotas = row::read(Table::Entry, number, head)?;
-                return Ok(());
-            }
-            if number >= FIRST_CONTINUOUS_KEY {
-                rows.continuous.push(ContinuousRow::load(number, head)?);
-                return Ok(());
-            }
-            let PolicyHead { policy } = row::read(Table::Entry, number, head)?;
+        rows.schedule = SCHEDULE.get(store, 0)?.map(ScheduleRow::new);
+        POLICIES.each(store, |number, PolicyHead { policy }| {
             rows.policies.rows.push(PolicyRow { number, policy, schema: Schema::default() });
-            Ok(())
         })?;
-        row::each(store, Table::Schema, &mut |key, head| {
+        CONTINUOUS.each(store, |number, query| {
+            rows.continuous.push(ContinuousRow::new(number, query));
+        })?;
+        rows.quotas = QUOTAS.get(store, 0)?.unwrap_or_default();
+        MEASUREMENTS.each(store, |key, measurement| {
             let number = key >> MEASUREMENT_BITS;
-            let row = rows.policies.rows.iter_mut().find(|row| row.number == number);
-            if let Some(row) = row {
-                let measurement: MeasurementSchema = row::read(Table::Schema, key, head)?;
+            if let Some(row) = rows.policies.rows.iter_mut().find(|row| row.number == number) {
                 row.schema.load(measurement);
             }
-            Ok(())
         })?;
-        row::each(store, Table::Job, &mut |key, head| {
-            rows.jobs.insert(key, row::read(Table::Job, key, head)?);
-            Ok(())
-        })?;
+        JOBS.each(store, |key, job| drop(rows.jobs.insert(key, job)))?;
         rows.policies.default = rows.state.default_policy;
         for row in &mut rows.policies.rows {
             row.schema.set_next_column_id(rows.state.next_column);
@@ -348,7 +341,7 @@ impl DatabaseRows {
 
 pub(super) fn write<S: Store>(store: &S, change: &RowsChange) -> StoreResult<()> {
     if let Some(state) = &change.state {
-        store.put(Table::State, 0, &row::encode(state)?, &[])?;
+        STATE.put(store, 0, state)?;
     }
     if let Some((number, policy)) = &change.policy {
         put_policy(store, *number, policy)?;
@@ -360,38 +353,37 @@ pub(super) fn write<S: Store>(store: &S, change: &RowsChange) -> StoreResult<()>
         put_measurement(store, *number, marker)?;
     }
     for (key, job) in &change.jobs {
-        store.put(Table::Job, *key, &row::encode(job)?, &[])?;
+        JOBS.put(store, *key, job)?;
     }
     if change.grants_anew {
-        store.delete(Table::Entry, FIRST_GRANT_KEY..=KEY_MAX)?;
+        GRANTEES.remove(store, 0, KEY_MAX)?;
     }
     if let Some(quotas) = &change.quotas {
         match quotas.are_none() {
-            true => store.delete(Table::Entry, QUOTAS_KEY..=QUOTAS_KEY)?,
-            false => store.put(Table::Entry, QUOTAS_KEY, &row::encode(quotas)?, &[])?,
+            true => QUOTAS.remove(store, 0, 0)?,
+            false => QUOTAS.put(store, 0, quotas)?,
         }
     }
-    for (key, grantees) in &change.grantees {
+    for (number, grantees) in &change.grantees {
         match grantees.is_empty() {
-            true => store.delete(Table::Entry, *key..=*key)?,
-            false => store.put(Table::Entry, *key, &row::encode(grantees)?, &[])?,
+            true => GRANTEES.remove(store, *number, *number)?,
+            false => GRANTEES.put(store, *number, grantees)?,
         }
     }
     for &key in &change.removed_jobs {
-        store.delete(Table::Job, key..=key)?;
+        JOBS.remove(store, key, key)?;
     }
     Ok(())
 }
 
 pub(super) fn put_policy<S: Store>(store: &S, number: u64, policy: &Policy) -> StoreResult<()> {
-    let head = row::encode(&PolicyHead { policy: policy.clone() })?;
-    store.put(Table::Entry, number, &head, &[])
+    POLICIES.put(store, number, &PolicyHead { policy: policy.clone() })
 }
 
 pub(super) fn delete_policy<S: Store>(store: &S, number: u64) -> StoreResult<()> {
-    store.delete(Table::Entry, number..=number)?;
+    POLICIES.remove(store, number, number)?;
     let first = number << MEASUREMENT_BITS;
-    store.delete(Table::Schema, first..=first | u64::from(u32::MAX))
+    MEASUREMENTS.remove(store, first, first | u64::from(u32::MAX))
 }
 
 /// Stores a measurement in the schema of policy `number`. The policy's row may be missing.
@@ -401,5 +393,5 @@ pub(super) fn put_measurement<S: Store>(
     measurement: &MeasurementSchema,
 ) -> StoreResult<()> {
     let key = number << MEASUREMENT_BITS | u64::from(measurement.id.0);
-    store.put(Table::Schema, key, &row::encode(measurement)?, &[])
+    MEASUREMENTS.put(store, key, measurement)
 }

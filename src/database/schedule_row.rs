@@ -3,11 +3,6 @@
 use crate::model::limits::{BACKUP_PASS_NS, BACKUP_RETRY_NS_MAX, JOB_RETRY_NS};
 use crate::model::time::S_NS;
 use crate::protocol::backup_schedule::{BackupSchedule, PassDone, ScheduledSuccess};
-use crate::store::row;
-use crate::store::{Store, StoreResult, Table};
-
-/// The key in the `state` table. Releases without backup schedules do not read this row.
-pub(super) const SCHEDULE_KEY: u64 = 2;
 
 /// The schedule, and its state in memory.
 #[derive(Clone, Debug)]
@@ -54,10 +49,4 @@ impl ScheduleRow {
             schedule.due_ns = begun_ns.saturating_add(schedule.settings.every_ns).max(now_ns);
         }
     }
-}
-
-pub(super) fn load<S: Store>(store: &S) -> StoreResult<Option<ScheduleRow>> {
-    let head = store.head(Table::State, SCHEDULE_KEY)?;
-    let read = |head: Vec<u8>| row::read(Table::State, SCHEDULE_KEY, &head);
-    Ok(head.map(read).transpose()?.map(ScheduleRow::new))
 }

@@ -2,7 +2,7 @@
 //! token's last use. The response to a report shows a permission that was revoked while its
 //! database was unreachable.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tidemark::model::limits::{CONFIRM_RETRY_NS, CONFIRMED_NS};
 use tidemark::protocol::call::Address;
 

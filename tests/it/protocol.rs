@@ -41,8 +41,7 @@ pub(crate) fn world(seed: u64) -> World {
 
 pub(crate) fn create(name: &str, shards: u32, policy: Option<PolicySpec>) -> Task<Changed> {
     let name = name.to_owned();
-    let create =
-        CreateDatabase { name, policy, shards, location: None, jurisdiction: None };
+    let create = CreateDatabase { name, policy, shards, location: None, jurisdiction: None };
     carry_out(Change::CreateDatabase(create))
 }
 

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::{Parameters, Response};
 use crate::api::isolate_state::Isolate;
-use crate::api::routes::handler::{Handler, Incoming, PendingHandler, json_line};
 use crate::api::routes::backup_schedule;
+use crate::api::routes::handler::{Handler, Incoming, PendingHandler, json_line};
 use crate::coordinator::Io;
 use crate::coordinator::backup::{
     BackupId, ListedBackup, VerifyPosition, back_up, delete_backup, list_backups, restore,

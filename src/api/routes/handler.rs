@@ -237,9 +237,7 @@ impl PendingHandler {
         R: FnOnce(Io) -> F + 'static,
         F: Future<Output = ApiResult<Response>> + 'static,
     {
-        Self::new(|_, isolate, body, _| {
-            Ok(TaskHandler::run(start(isolate, body)?))
-        })
+        Self::new(|_, isolate, body, _| Ok(TaskHandler::run(start(isolate, body)?)))
     }
 
     /// Sets the database for the log and for the memory of the body.

@@ -15,11 +15,12 @@ use crate::model::grant::Grants;
 use crate::model::limits::{GRANTEE_BYTES_MAX, GRANTEES_MAX, PAGE_BYTES_MAX};
 use crate::protocol::catalog::{CatalogRefusal, FromCatalog};
 use crate::protocol::grants::{Grantee, GranteeKey};
-use crate::store::row;
+use crate::store::row::{self, Rows};
 use crate::store::{Store, StoreResult, Table};
 use uses::FIRST_USE_KEY;
 
-const STATE_ROW: u64 = 1;
+const STATE: Rows<GrantsState> = Rows::one(Table::State, 1);
+const GRANTEES: Rows<Grantee> = Rows::within(Table::Schema, 0, FIRST_USE_KEY - 1);
 
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct GrantsState {
@@ -79,17 +80,13 @@ impl Grantees {
         if !store.is_open()? {
             return Ok(grantees);
         }
-        if let Some(head) = store.head(Table::State, STATE_ROW)? {
-            grantees.state = row::read(Table::State, STATE_ROW, &head)?;
-        }
+        grantees.state = STATE.get(store, 0)?.unwrap_or_default();
         // `collect` sorts the entries once, whereas single inserts would move entries repeatedly.
         let (mut found_by, mut naming) = (Vec::new(), Vec::new());
-        row::each_in(store, Table::Schema, 0..=FIRST_USE_KEY - 1, &mut |id, head| {
-            let row: Grantee = row::read(Table::Schema, id, head)?;
+        GRANTEES.each(store, |id, row| {
             found_by.extend(names_of(&row).into_iter().map(|name| (name, id)));
             naming.extend(hashes_of(&row).map(|database| (database, id)));
             grantees.count_in(&row);
-            Ok(())
         })?;
         grantees.found_by = found_by.into_iter().collect();
         grantees.naming = naming.into_iter().collect();
@@ -136,14 +133,14 @@ impl Grantees {
         name: &str,
     ) -> StoreResult<Option<Grantee>> {
         let found = self.found_by.get(&name_hash(user, name));
-        let row = found.map_or(Ok(None), |id| read(store, *id))?;
+        let row = found.map_or(Ok(None), |id| GRANTEES.get(store, *id))?;
         Ok(row.filter(|row| row.user == user && row.name == name))
     }
 
     /// Returns the token or user with this lookup key.
     pub fn by_key<S: Store>(&self, store: &S, key: &GranteeKey) -> StoreResult<Option<Grantee>> {
         let found = self.found_by.get(&key_hash(key.user, &key.text));
-        let row = found.map_or(Ok(None), |id| read(store, *id))?;
+        let row = found.map_or(Ok(None), |id| GRANTEES.get(store, *id))?;
         Ok(row.filter(|row| row.key() == *key))
     }
 
@@ -158,7 +155,7 @@ impl Grantees {
         let mut from = after.saturating_add(1);
         // A store that never had a token or user has no table.
         while self.count > 0 && from < FIRST_USE_KEY {
-            let heads = store.heads(Table::Schema, from..=FIRST_USE_KEY - 1, 256)?;
+            let heads = GRANTEES.heads(store, from, 256)?;
             let Some((last, _)) = heads.last() else { break };
             from = last + 1;
             for (id, head) in &heads {
@@ -169,7 +166,7 @@ impl Grantees {
                 if rows.len() as u64 >= limit || (bytes > PAGE_BYTES_MAX / 2 && !rows.is_empty()) {
                     return Ok((rows, true));
                 }
-                rows.push(row::read(Table::Schema, *id, head)?);
+                rows.push(GRANTEES.decode(*id, head)?);
             }
         }
         Ok((rows, false))
@@ -189,7 +186,8 @@ impl Grantees {
         ids.dedup();
         let (mut rows, mut bytes) = (Vec::new(), 0);
         for id in ids {
-            let Some(row) = read(store, id)?.filter(|row| row.grants.concerns(database)) else {
+            let Some(row) = GRANTEES.get(store, id)?.filter(|row| row.grants.concerns(database))
+            else {
                 continue;
             };
             let row = row.on(database);
@@ -264,11 +262,11 @@ impl Grantees {
         let GranteeChange { old, new, state } = change;
         store.open()?;
         store.atomically(|| {
-            store.put(Table::State, STATE_ROW, &row::encode(&state)?, &[])?;
+            STATE.put(store, 0, &state)?;
             match (&new, &old) {
-                (Some(new), _) => store.put(Table::Schema, new.id, &row::encode(new)?, &[])?,
+                (Some(new), _) => GRANTEES.put(store, new.id, new)?,
                 (None, Some(old)) => {
-                    store.delete(Table::Schema, old.id..=old.id)?;
+                    GRANTEES.remove(store, old.id, old.id)?;
                     uses::remove(store, old.id)?;
                 }
                 (None, None) => {}
@@ -296,7 +294,7 @@ impl Grantees {
     pub fn revoke_users<S: Store>(&mut self, store: &S, database: &str) -> StoreResult<()> {
         let named = self.naming(database).filter(|id| self.users.contains(id));
         for id in named.collect::<Vec<_>>() {
-            let Some(mut row) = read(store, id)? else { continue };
+            let Some(mut row) = GRANTEES.get(store, id)? else { continue };
             row.grants.permissions.retain(|held| held.database.as_deref() != Some(database));
             if let Put::Change(change) = self.put(store, row)? {
                 self.apply(store, *change, || Ok(()))?;
@@ -338,11 +336,6 @@ impl Grantees {
 /// Returns the database names in the permissions. The result may contain duplicates.
 pub fn databases(grants: &Grants) -> impl Iterator<Item = &str> {
     grants.permissions.iter().filter_map(|held| held.database.as_deref())
-}
-
-fn read<S: Store>(store: &S, id: u64) -> StoreResult<Option<Grantee>> {
-    let head = store.head(Table::Schema, id)?;
-    head.map(|head| row::read(Table::Schema, id, &head)).transpose()
 }
 
 fn hashes_of(row: &Grantee) -> impl Iterator<Item = u64> {

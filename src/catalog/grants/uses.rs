@@ -4,12 +4,13 @@
 use serde::{Deserialize, Serialize};
 
 use crate::protocol::grants::Grantee;
-use crate::store::row;
-use crate::store::{Store, StoreResult, Table};
+use crate::store::row::Rows;
+use crate::store::{KEY_MAX, Store, StoreResult, Table};
 
-/// The first key of the rows with last uses in the `schema` table. Tokens and users have lower
-/// keys.
+/// The first key of these rows in the `schema` table. Tokens and users have lower keys.
 pub(super) const FIRST_USE_KEY: u64 = 1 << 52;
+/// The last uses. The number of a row is the token's id.
+const USES: Rows<UsesRow> = Rows::within(Table::Schema, FIRST_USE_KEY, KEY_MAX);
 
 #[derive(Serialize, Deserialize)]
 struct UsesRow {
@@ -24,9 +25,7 @@ struct LastUse {
 }
 
 pub(super) fn read<S: Store>(store: &S, id: u64) -> StoreResult<Option<u32>> {
-    let key = FIRST_USE_KEY | id;
-    let Some(head) = store.head(Table::Schema, key)? else { return Ok(None) };
-    let UsesRow { uses } = row::read(Table::Schema, key, &head)?;
+    let uses = USES.get(store, id)?.map_or_else(Vec::new, |row| row.uses);
     Ok(uses.iter().map(|last| last.day).max())
 }
 
@@ -36,10 +35,9 @@ pub(super) fn note<S: Store>(store: &S, row: &Grantee, day: u32) -> StoreResult<
         return Ok(());
     }
     let uses = vec![LastUse { hash: row.hash.clone(), day }];
-    store.put(Table::Schema, FIRST_USE_KEY | row.id, &row::encode(&UsesRow { uses })?, &[])
+    USES.put(store, row.id, &UsesRow { uses })
 }
 
 pub(super) fn remove<S: Store>(store: &S, id: u64) -> StoreResult<()> {
-    let key = FIRST_USE_KEY | id;
-    store.delete(Table::Schema, key..=key)
+    USES.remove(store, id, id)
 }

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::job::{Job, JobKind};
 use super::job_messages::all_shards;
 use super::object::{Database, DatabaseWork, Failure};
-use super::rows::{DatabaseStage, FIRST_GRANT_KEY, RowsChange};
+use super::rows::{DatabaseStage, GRANTEES, RowsChange};
 use super::split_progress::request;
 use crate::model::ids::ObjectId;
 use crate::model::limits::CALLS_PER_ROUND_MAX;
@@ -22,8 +22,7 @@ use crate::protocol::grants::{Grantee, GranteeKey, GrantsPush};
 use crate::protocol::host::Unavailable;
 use crate::protocol::round::{Replies, Request};
 use crate::protocol::shard::{FromShard, ToShard};
-use crate::store::row;
-use crate::store::{Store, StoreResult, Table};
+use crate::store::{Store, StoreResult};
 
 /// The number of changes that a Database remembers. A repeated change arrives within minutes.
 const ENDED_MAX: usize = 64;
@@ -151,19 +150,19 @@ impl<S: Store> Database<S> {
     }
 }
 
-/// Returns the row key for a lookup key. Different lookup keys may share a row.
+/// Returns the row's number for a lookup key. Different lookup keys may share a row.
 fn slot(key: &GranteeKey) -> u64 {
     let mut digest = Sha256::new();
     digest.update([u8::from(key.user)]);
     digest.update(key.text.as_bytes());
     let hash: [u8; 32] = digest.finalize().into();
     let first = hash.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
-    FIRST_GRANT_KEY | first >> 12
+    // The numbers end below 2^52.
+    first >> 12
 }
 
 fn read<S: Store>(store: &S, at: u64) -> StoreResult<Vec<Grantee>> {
-    let head = store.head(Table::Entry, at)?;
-    head.map_or(Ok(Vec::new()), |head| row::read(Table::Entry, at, &head))
+    Ok(GRANTEES.get(store, at)?.unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Reads and writes metadata rows. `FORMAT.md` shows the format.
 
-use std::ops::RangeInclusive;
+use std::marker::PhantomData;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -33,36 +33,97 @@ pub fn decode<T: DeserializeOwned>(head: &[u8]) -> Result<T, &'static str> {
     metadata::decode(content(head)?).map_err(|_| "unreadable content")
 }
 
-/// Decodes the head of row `key` of `table`. The error contains the table and the key.
-pub fn read<T: DeserializeOwned>(table: Table, key: u64, head: &[u8]) -> StoreResult<T> {
-    decode(head).map_err(|reason| StoreError::Damaged { table: table.name(), key, reason })
-}
-
-/// A callback that receives the key and head of a row.
+/// A callback that receives the number and head of a row.
 type VisitRow<'a> = dyn FnMut(u64, &[u8]) -> StoreResult<()> + 'a;
 
 /// Calls `take` with every row of `table`, in ascending order of the keys, until `take` returns an
 /// error.
 pub fn each<S: Store>(store: &S, table: Table, take: &mut VisitRow<'_>) -> StoreResult<()> {
-    each_in(store, table, 0..=KEY_MAX, take)
+    Rows::<()>::all(table).each_head(store, take)
 }
 
-/// Calls `take` with each row of `table` whose key is in `keys`, in ascending order of the keys,
-/// until `take` returns an error.
-pub fn each_in<S: Store>(
-    store: &S,
+/// The metadata rows of one type: a range of keys in a table. A row's number is its key, counted
+/// from the first key of the range. Ranges with rows of different types may share a table.
+#[derive(Debug)]
+pub struct Rows<T> {
     table: Table,
-    keys: RangeInclusive<u64>,
-    take: &mut VisitRow<'_>,
-) -> StoreResult<()> {
-    let mut from = *keys.start();
-    loop {
-        let page = store.heads(table, from..=*keys.end(), ROWS_PER_READ)?;
-        let Some((last, _)) = page.last() else { return Ok(()) };
-        from = last + 1;
-        for (key, head) in &page {
-            take(*key, head)?;
+    first_key: u64,
+    last_key: u64,
+    kind: PhantomData<fn() -> T>,
+}
+
+impl<T> Rows<T> {
+    /// Returns the rows of a table that contains only this type.
+    pub const fn all(table: Table) -> Self {
+        Self::within(table, 0, KEY_MAX)
+    }
+
+    /// Returns the rows with keys from `first_key` to `last_key`, including both.
+    pub const fn within(table: Table, first_key: u64, last_key: u64) -> Self {
+        Self { table, first_key, last_key, kind: PhantomData }
+    }
+
+    /// Returns the single row with this key, which has the number 0.
+    pub const fn one(table: Table, key: u64) -> Self {
+        Self::within(table, key, key)
+    }
+
+    /// Deletes the rows with numbers from `first` to `last`, including both.
+    pub fn remove<S: Store>(&self, store: &S, first: u64, last: u64) -> StoreResult<()> {
+        let last_key = self.first_key.saturating_add(last).min(self.last_key);
+        store.delete(self.table, self.first_key + first..=last_key)
+    }
+
+    /// Returns the numbers and heads of at most `limit` rows from number `first` on.
+    pub fn heads<S: Store>(
+        &self,
+        store: &S,
+        first: u64,
+        limit: u32,
+    ) -> StoreResult<Vec<(u64, Vec<u8>)>> {
+        let keys = self.first_key.saturating_add(first)..=self.last_key;
+        let mut heads = store.heads(self.table, keys, limit)?;
+        heads.iter_mut().for_each(|(key, _)| *key -= self.first_key);
+        Ok(heads)
+    }
+
+    fn each_head<S: Store>(&self, store: &S, take: &mut VisitRow<'_>) -> StoreResult<()> {
+        let mut from = 0;
+        loop {
+            let page = self.heads(store, from, ROWS_PER_READ)?;
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            from = last + 1;
+            for (number, head) in &page {
+                take(*number, head)?;
+            }
         }
+    }
+}
+
+impl<T: Serialize + DeserializeOwned> Rows<T> {
+    /// Decodes the head of the row with this number.
+    pub fn decode(&self, number: u64, head: &[u8]) -> StoreResult<T> {
+        let (table, key) = (self.table.name(), self.first_key + number);
+        decode(head).map_err(|reason| StoreError::Damaged { table, key, reason })
+    }
+
+    /// Reads the row with this number.
+    pub fn get<S: Store>(&self, store: &S, number: u64) -> StoreResult<Option<T>> {
+        let head = store.head(self.table, self.first_key + number)?;
+        head.map(|head| self.decode(number, &head)).transpose()
+    }
+
+    /// Stores the row with this number.
+    pub fn put<S: Store>(&self, store: &S, number: u64, row: &T) -> StoreResult<()> {
+        store.put(self.table, self.first_key + number, &encode(row)?, &[])
+    }
+
+    /// Calls `take` with every row, in ascending order of the numbers.
+    pub fn each<S: Store>(&self, store: &S, mut take: impl FnMut(u64, T)) -> StoreResult<()> {
+        self.each_head(store, &mut |number, head| {
+            take(number, self.decode(number, head)?);
+            Ok(())
+        })
     }
 }
 
