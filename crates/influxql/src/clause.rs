@@ -4,9 +4,10 @@ use std::fmt;
 
 use super::error::ParseError;
 use super::expr::{Expr, List};
+use super::measurement::Measurement;
 use super::order_by::OrderBy;
 use super::parser::Parser;
-use super::source::Source;
+use super::source::{self, Source};
 use super::token::{Keyword, TokenKind};
 use super::{expr_parser, quote};
 
@@ -36,6 +37,29 @@ pub(super) fn condition(p: &mut Parser<'_>) -> Result<Option<Expr>, ParseError> 
         return Ok(None);
     }
     expr_parser::parse(p).map(Some)
+}
+
+/// Parses `[FROM …] [WHERE …]` with at least one of the clauses. `mistake` returns the error of an
+/// invalid source. If several sources are invalid, 1.x reports the last invalid source.
+pub(super) fn selection(
+    p: &mut Parser<'_>,
+    mistake: impl Fn(&Measurement) -> Option<ParseError>,
+) -> Result<(Vec<Source>, Option<Expr>), ParseError> {
+    let token = p.next();
+    p.unscan();
+    let sources = source::parse_measurements(p)?;
+    let mistake = sources.iter().rev().find_map(|source| match source {
+        Source::Measurement(measurement) => mistake(measurement),
+        Source::Subquery(_) => None,
+    });
+    if let Some(mistake) = mistake {
+        return Err(mistake);
+    }
+    let condition = condition(p)?;
+    if sources.is_empty() && condition.is_none() {
+        return Err(super::parser::unexpected(&token, &["FROM", "WHERE"]));
+    }
+    Ok((sources, condition))
 }
 
 /// Returns 0 for an absent clause. As in 1.x, an integer above `i64::MAX` becomes `i64::MAX`.

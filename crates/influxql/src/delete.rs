@@ -5,8 +5,8 @@ use std::fmt;
 use super::clause;
 use super::error::ParseError;
 use super::expr::Expr;
-use super::parser::{Parser, unexpected};
-use super::source::{self, Source};
+use super::parser::Parser;
+use super::source::Source;
 
 /// `DELETE [FROM …] [WHERE …]` with at least one of the clauses.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,20 +19,9 @@ pub struct DeleteStatement {
 
 impl DeleteStatement {
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
-        let token = p.next();
-        p.unscan();
-        let sources = source::parse_measurements(p)?;
-        let qualified = |source: &Source| match source {
-            Source::Measurement(measurement) => measurement.database.is_some(),
-            Source::Subquery(_) => false,
-        };
-        if sources.iter().any(qualified) {
-            return Err(ParseError::DatabaseNotSupported);
-        }
-        let condition = clause::condition(p)?;
-        if sources.is_empty() && condition.is_none() {
-            return Err(unexpected(&token, &["FROM", "WHERE"]));
-        }
+        let (sources, condition) = clause::selection(p, |source| {
+            source.database.is_some().then_some(ParseError::DatabaseNotSupported)
+        })?;
         Ok(Self { sources, condition })
     }
 }

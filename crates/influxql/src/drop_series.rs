@@ -5,8 +5,8 @@ use std::fmt;
 use super::clause;
 use super::error::ParseError;
 use super::expr::Expr;
-use super::parser::{Parser, unexpected};
-use super::source::{self, Source};
+use super::parser::Parser;
+use super::source::Source;
 
 /// `DROP SERIES [FROM …] [WHERE …]` with at least one of the clauses.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,26 +19,11 @@ pub struct DropSeriesStatement {
 
 impl DropSeriesStatement {
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
-        let token = p.next();
-        p.unscan();
-        let sources = source::parse_measurements(p)?;
-        // If several sources are invalid, 1.x reports the last invalid source.
-        let mistake = sources.iter().rev().find_map(|source| match source {
-            Source::Measurement(measurement) if measurement.policy.is_some() => {
-                Some(ParseError::PolicyNotSupported)
-            }
-            Source::Measurement(measurement) if measurement.database.is_some() => {
-                Some(ParseError::DatabaseNotSupported)
-            }
+        let (sources, condition) = clause::selection(p, |source| match source {
+            source if source.policy.is_some() => Some(ParseError::PolicyNotSupported),
+            source if source.database.is_some() => Some(ParseError::DatabaseNotSupported),
             _ => None,
-        });
-        if let Some(mistake) = mistake {
-            return Err(mistake);
-        }
-        let condition = clause::condition(p)?;
-        if sources.is_empty() && condition.is_none() {
-            return Err(unexpected(&token, &["FROM", "WHERE"]));
-        }
+        })?;
         Ok(Self { sources, condition })
     }
 }
