@@ -24,9 +24,6 @@ pub struct CachedDatabase {
     pub object: ObjectId,
     /// The policies and the shard map.
     pub description: Rc<Description>,
-    /// The number of the fetch that returned this state. After a "stale" reply, a machine needs a
-    /// state with a higher number.
-    pub stamp: u64,
 }
 
 /// Databases by name and schemas by policy.
@@ -38,8 +35,7 @@ pub struct Cache {
     schemas: BTreeMap<(ObjectId, PolicyId), (Rc<PolicySchema>, u64)>,
     /// The time of the last growth report about each shard, in nanoseconds.
     notified_ns: BTreeMap<ObjectId, i64>,
-    /// A counter that every use increases. The counter orders entries by age and numbers the
-    /// fetches.
+    /// A counter that every use increases. The counter orders entries by age.
     clock: u64,
     /// Tokens and users that have sent requests to this isolate.
     pub callers: Callers,
@@ -84,7 +80,7 @@ impl Cache {
             return known.clone();
         }
         let description = Rc::new(description);
-        let database = CachedDatabase { object, description, stamp: self.clock };
+        let database = CachedDatabase { object, description };
         self.databases_bytes += weight(name, &database);
         if let Some((old, _)) =
             self.databases.insert(name.to_owned(), (database.clone(), self.clock))

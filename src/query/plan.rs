@@ -9,7 +9,6 @@ use super::result::{ColumnKind, ResultColumns};
 use super::scalar::Scalar;
 use super::source::SourceName;
 use super::transforms::Transform;
-use crate::influxql::ast::Target;
 use crate::model::ids::ColumnId;
 use crate::model::time::{MIN_TIME_NS, TimeRange};
 use crate::model::value::{FieldType, FieldValue};
@@ -21,8 +20,6 @@ use crate::scan::request::{AggregateFunction, ScanRequest, Window};
 pub struct Plan {
     /// The scans, each for the shards of its policy that have data in `request.time`.
     pub scans: Vec<PlannedScan>,
-    /// The target of INTO, to which the rows are written; `None` if the rows go to the caller.
-    pub into: Option<Target>,
     /// The work that creating the plan required, in the units of [`super::work`].
     pub work: usize,
     pub(crate) root: SelectNode,

@@ -49,7 +49,7 @@ pub fn compile(select: &SelectStatement, context: &Context<'_>) -> Result<Plan, 
     let size = PlanSize::new(context.limits);
     let prepared = prepare::prepare(&checked, (context, &size))?;
     let root = lower::lower(prepared, &[], &mut scans)?;
-    Ok(Plan { scans, into: select.into.clone(), work: size.work(), root })
+    Ok(Plan { scans, work: size.work(), root })
 }
 
 /// Checks `select` without a schema. 1.x performs this check before it looks up the statement's
