@@ -14,7 +14,7 @@ use crate::protocol::envelope;
 use crate::protocol::live_queries::LiveQuery;
 use crate::protocol::round::Request;
 use crate::protocol::shard::ToShard;
-use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
+use crate::query::result::{SeriesChunk, Values};
 
 pub(super) fn show_queries() -> Parts<SeriesChunk> {
     Parts::once(|io| async move {
@@ -62,15 +62,7 @@ fn list(all: &[LiveQuery], now_ns: i64) -> SeriesChunk {
         texts(&status),
         texts(&|query| query.user.clone()),
     ];
-    SeriesChunk {
-        name: None,
-        tags: [].into(),
-        columns: columns.iter().map(|name| (*name).to_owned()).collect(),
-        values: values.map(|v| ResultColumn::Values(Column::full(v))).into(),
-        rows: all.len(),
-        partial: false,
-        zone: [].into(),
-    }
+    SeriesChunk::of_columns(None, &columns, values)
 }
 
 /// Formats an age as 1.x does: in whole seconds, or if the age is below a second, in whole

@@ -20,7 +20,7 @@ use crate::protocol::grants::{Grantee, GranteeKey};
 use crate::protocol::host::Unavailable;
 use crate::protocol::password_derivation::Derivation;
 use crate::query::error::QueryError;
-use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
+use crate::query::result::{SeriesChunk, Values};
 
 /// Returns the unchanged statement if it is not about users.
 pub(super) fn users(statement: Statement) -> Result<Parts<SeriesChunk>, Statement> {
@@ -45,7 +45,8 @@ async fn show_users(io: Io, output: Output<SeriesChunk>) -> Result<(), Error> {
         };
         let names = Values::String(rows.iter().map(|row| row.name.as_str()).collect());
         let admin = Values::Boolean(rows.iter().map(|row| row.grants.admin).collect());
-        output.emit(show(["user", "admin"], [names, admin])).await;
+        let chunk = SeriesChunk::of_columns(None, &["user", "admin"], [names, admin]);
+        output.emit(chunk).await;
         match rows.last().filter(|_| more) {
             Some(last) => after = last.id,
             None => return Ok(()),
@@ -213,18 +214,5 @@ fn show_grants(grants: &Grants) -> SeriesChunk {
         (false, false) => "NO PRIVILEGES",
     });
     let values = [Values::String(databases.collect()), Values::String(privileges.collect())];
-    show(["database", "privilege"], values)
-}
-
-fn show(columns: [&str; 2], values: [Values; 2]) -> SeriesChunk {
-    let rows = values.first().map_or(0, Values::len);
-    SeriesChunk {
-        name: None,
-        tags: [].into(),
-        columns: columns.map(str::to_owned).into(),
-        values: values.map(|values| ResultColumn::Values(Column::full(values))).into(),
-        rows,
-        partial: false,
-        zone: [].into(),
-    }
+    SeriesChunk::of_columns(None, &["database", "privilege"], values)
 }

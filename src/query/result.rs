@@ -130,18 +130,27 @@ impl SeriesChunk {
 
     /// Creates a series of strings, for SHOW statements. Each row has one string per column.
     pub fn of_strings(name: Option<&str>, columns: &[&str], rows: &[Vec<String>]) -> Self {
-        let values = (0..columns.len())
-            .map(|column| {
-                let texts = rows.iter().map(|row| row.get(column).map_or("", String::as_str));
-                ResultColumn::Values(Column::full(Values::String(texts.collect())))
-            })
-            .collect();
+        let values = (0..columns.len()).map(|column| {
+            let texts = rows.iter().map(|row| row.get(column).map_or("", String::as_str));
+            Values::String(texts.collect())
+        });
+        Self::of_columns(name, columns, values)
+    }
+
+    /// Creates a series without null values, for SHOW statements.
+    pub fn of_columns(
+        name: Option<&str>,
+        columns: &[&str],
+        values: impl IntoIterator<Item = Values>,
+    ) -> Self {
+        let values: Vec<Values> = values.into_iter().collect();
+        let rows = values.first().map_or(0, Values::len);
         Self {
             name: name.map(Rc::from),
             tags: Rc::from([]),
             columns: columns.iter().map(|name| (*name).to_owned()).collect(),
-            values,
-            rows: rows.len(),
+            values: values.into_iter().map(|v| ResultColumn::Values(Column::full(v))).collect(),
+            rows,
             partial: false,
             zone: Rc::from([]),
         }

@@ -1,7 +1,5 @@
 //! Builds the series of SHOW STATS, SHOW DIAGNOSTICS and SHOW SHARDS, as 1.x prints them.
 
-use std::rc::Rc;
-
 use super::{DatabaseFigures, Diagnostics, Problem, ShardOf, Skipped, quotas, shards};
 use crate::influxql::ast::Statement;
 use crate::influxql::time_literal;
@@ -10,7 +8,7 @@ use crate::model::shard_map::{Policy, ShardGroup};
 use crate::model::time::{D_NS, MAX_TIME_NS, MIN_TIME_NS, S_NS, TimeRange};
 use crate::protocol::daily_usage::{DailyUsage, DayUsage};
 use crate::protocol::{envelope, release};
-use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
+use crate::query::result::{SeriesChunk, Values};
 
 /// All values of a column have the same kind.
 pub(super) enum Cell {
@@ -329,19 +327,11 @@ pub(super) fn series(
 ) -> SeriesChunk {
     let values = (0..columns.len()).map(|column| {
         let cells = || rows.iter().filter_map(|row| row.get(column));
-        let values = match cells().next() {
+        match cells().next() {
             Some(Cell::Number(_)) => Values::Integer(cells().filter_map(Cell::number).collect()),
             _ => Values::String(cells().map(Cell::text).collect()),
-        };
-        ResultColumn::Values(Column::full(values))
+        }
     });
-    SeriesChunk {
-        name: Some(Rc::from(name)),
-        tags: tags.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect(),
-        columns: columns.iter().map(|name| (*name).to_owned()).collect(),
-        values: values.collect(),
-        rows: rows.len(),
-        partial: false,
-        zone: Rc::from([]),
-    }
+    let tags = tags.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+    SeriesChunk { tags, ..SeriesChunk::of_columns(Some(name), columns, values) }
 }
