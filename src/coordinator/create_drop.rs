@@ -259,8 +259,6 @@ async fn change_in_database(io: &Io, change: &Change) -> Result<Option<Changed>,
     match envelope::decode_reply::<FromDatabase>(reply)? {
         FromDatabase::Done => Ok(Some(Changed { existed: true })),
         FromDatabase::NotOpen => Ok(None),
-        FromDatabase::Refused(refusal) => Err(Error::Database(refusal)),
-        FromDatabase::Unavailable(reason) => Err(reason.into()),
-        _ => Err(Error::unexpected_reply()),
+        reply => Err(reply.into()),
     }
 }

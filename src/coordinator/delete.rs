@@ -22,7 +22,6 @@ use crate::model::limits::{CALLS_PER_ROUND_MAX, CALLS_RESERVED};
 use crate::protocol::call::Address;
 use crate::protocol::database::{FromDatabase, ToDatabase};
 use crate::protocol::envelope;
-use crate::protocol::host::Unavailable;
 use crate::protocol::round::Request;
 use crate::protocol::shard::{FromShard, NO_GRANT, Stamp, ToShard};
 use crate::query::error::QueryError;
@@ -166,10 +165,10 @@ impl Delete {
         for tasks in tasks.chunks_mut(self.messages_max()) {
             let replies = self.send(tasks, |_| ToShard::Stats).await?;
             for (task, reply) in tasks.iter_mut().zip(replies) {
-                match accepted(reply)? {
+                match reply {
                     FromShard::Stats(stats) => task.before = stats.next_sequence,
                     FromShard::Stale => return Ok(false),
-                    _ => return Err(Error::unexpected_reply()),
+                    reply => return Err(reply.into()),
                 }
             }
         }
@@ -182,10 +181,10 @@ impl Delete {
         for tasks in tasks.chunks(self.messages_max()) {
             self.has_begun = true;
             for reply in self.send(tasks, hide_message).await? {
-                match accepted(reply)? {
+                match reply {
                     FromShard::Done => {}
                     FromShard::Stale => return Ok(false),
-                    _ => return Err(Error::unexpected_reply()),
+                    reply => return Err(reply.into()),
                 }
             }
         }
@@ -208,24 +207,13 @@ impl Delete {
         let message = envelope::encode(&ToDatabase::Relay(messages.collect()));
         let replies = self.io.calls(vec![Request::new(to, message)]).await;
         let reply = replies.into_iter().next().ok_or_else(Error::unexpected_reply)?;
-        match envelope::decode_reply(reply)? {
+        match envelope::decode_reply::<FromDatabase>(reply)? {
             FromDatabase::Relayed(replies) if replies.len() == tasks.len() => Ok(replies),
-            FromDatabase::Unavailable(reason) => Err(reason.into()),
-            // The database was dropped while the statement was executed.
-            FromDatabase::NotOpen => Err(Unavailable::Changing.into()),
-            _ => Err(Error::unexpected_reply()),
+            reply => Err(reply.into()),
         }
     }
 }
 
 fn hide_message(task: &ShardTask) -> ToShard {
     ToShard::Delete { stamp: task.stamp, before: task.before, deletions: task.deletions.to_vec() }
-}
-
-fn accepted(reply: FromShard) -> Result<FromShard, Error> {
-    match reply {
-        FromShard::Unavailable(reason) => Err(reason.into()),
-        FromShard::Refused(reason) => Err(Error::Shard(reason.to_string())),
-        reply => Ok(reply),
-    }
 }

@@ -6,10 +6,11 @@ use crate::admission::OutOfMemory;
 use crate::model::bug::Bug;
 use crate::model::limits::DESCRIBED_BYTES_MAX;
 use crate::protocol::call::CallFailure;
-use crate::protocol::catalog::CatalogRefusal;
-use crate::protocol::database::DatabaseRefusal;
+use crate::protocol::catalog::{CatalogRefusal, FromCatalog};
+use crate::protocol::database::{DatabaseRefusal, FromDatabase};
 use crate::protocol::host::Unavailable;
 use crate::protocol::quota::RateExceeded;
+use crate::protocol::shard::FromShard;
 use crate::query::error::QueryError;
 
 /// The error of a machine. Each error is based on a reply of the object that owns the data, never
@@ -142,5 +143,40 @@ impl Error {
 
     pub(crate) fn unexpected_reply() -> Self {
         Self::Unavailable(Unavailable::Unreachable("unexpected reply".to_owned()))
+    }
+}
+
+/// Returns the error of a reply from which the caller expected a result.
+impl From<FromCatalog> for Error {
+    fn from(reply: FromCatalog) -> Self {
+        match reply {
+            FromCatalog::Refused(refusal) => Self::Catalog(refusal),
+            FromCatalog::Unavailable(reason) => reason.into(),
+            _ => Self::unexpected_reply(),
+        }
+    }
+}
+
+/// Returns the error of a reply from which the caller expected a result.
+impl From<FromDatabase> for Error {
+    fn from(reply: FromDatabase) -> Self {
+        match reply {
+            FromDatabase::Refused(refusal) => Self::Database(refusal),
+            FromDatabase::Unavailable(reason) => reason.into(),
+            // The database was dropped after the Catalog returned its object.
+            FromDatabase::NotOpen => Unavailable::Changing.into(),
+            _ => Self::unexpected_reply(),
+        }
+    }
+}
+
+/// Returns the error of a reply from which the caller expected a result.
+impl From<FromShard> for Error {
+    fn from(reply: FromShard) -> Self {
+        match reply {
+            FromShard::Refused(reason) => Self::Shard(reason.to_string()),
+            FromShard::Unavailable(reason) => reason.into(),
+            _ => Self::unexpected_reply(),
+        }
     }
 }

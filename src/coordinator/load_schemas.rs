@@ -17,7 +17,6 @@ use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::database::{Description, FromDatabase, ToDatabase};
 use crate::protocol::envelope;
 use crate::protocol::grants::Grantee;
-use crate::protocol::host::Unavailable;
 use crate::protocol::quota::Meter;
 use crate::protocol::shard::{NO_GRANT, Stamp};
 
@@ -182,15 +181,12 @@ impl Load {
     async fn describe(&self, io: &Io) -> Result<CachedDatabase, Error> {
         let object = self.resolve(io).await?;
         let reply = io.call(Address::Database(object.clone()), &ToDatabase::Describe).await;
-        match envelope::decode_reply(reply)? {
+        match envelope::decode_reply::<FromDatabase>(reply)? {
             FromDatabase::Description(description) => {
                 io.with(|context| context.cache.put_database(&self.name, object, description))
             }
-            // The database was dropped between the two calls. If the Catalog was not reached, the
-            // database may have been dropped before the request.
-            FromDatabase::NotOpen => Err(Unavailable::Changing.into()),
-            FromDatabase::Unavailable(reason) => Err(reason.into()),
-            _ => Err(Error::unexpected_reply()),
+            // If the Catalog was not reached, the database may have been dropped before the request.
+            reply => Err(reply.into()),
         }
     }
 
@@ -204,8 +200,7 @@ impl Load {
                 io.with(|context| context.cache.forget(&self.name))?;
                 return Err(Error::DatabaseNotFound(self.name.clone()));
             }
-            Ok(FromCatalog::Unavailable(reason)) => reason.into(),
-            Ok(_) => Error::unexpected_reply(),
+            Ok(reply) => reply.into(),
             Err(failure) => failure.into(),
         };
         let known = io.with(|context| context.cache.database(&self.name))?;
@@ -239,11 +234,10 @@ impl Load {
         }
         let message = ToDatabase::Identify { keys: vec![caller.key.clone()] };
         let reply = io.call(Address::Database(object.clone()), &message).await;
-        let (mut rows, access) = match envelope::decode_reply(reply)? {
+        let (mut rows, access) = match envelope::decode_reply::<FromDatabase>(reply)? {
             FromDatabase::Identified { access, found } => (found, access),
             FromDatabase::NotOpen => return Ok(None),
-            FromDatabase::Unavailable(reason) => return Err(reason.into()),
-            _ => return Err(Error::unexpected_reply()),
+            reply => return Err(reply.into()),
         };
         let known = io.with(|context| {
             rows.retain(|row| context.cache.callers.confirmed.is_trusted(row));
@@ -253,11 +247,12 @@ impl Load {
             return Ok(known);
         }
         let message = ToCatalog::Identify { keys: vec![caller.key.clone()] };
-        let rows = match envelope::decode_reply(io.call(Address::Catalog, &message).await)? {
-            FromCatalog::Identified { found, .. } => found,
-            FromCatalog::Unavailable(reason) => return Err(reason.into()),
-            _ => return Err(Error::unexpected_reply()),
-        };
+        let rows =
+            match envelope::decode_reply::<FromCatalog>(io.call(Address::Catalog, &message).await)?
+            {
+                FromCatalog::Identified { found, .. } => found,
+                reply => return Err(reply.into()),
+            };
         // The version `access` is older than the Catalog's reply. A later revocation increases the
         // version.
         let known = io.with(|context| self.confirm(context, caller, object, rows, access))?;
@@ -320,11 +315,10 @@ async fn load_schema(
     while schema.version < version_min {
         let message = ToDatabase::Schema { policy, after_version: schema.version };
         let reply = io.call(Address::Database(object.clone()), &message).await;
-        let (measurements, version, more) = match envelope::decode_reply(reply)? {
+        let (measurements, version, more) = match envelope::decode_reply::<FromDatabase>(reply)? {
             FromDatabase::Schema { measurements, version, more } => (measurements, version, more),
             FromDatabase::UnknownPolicy | FromDatabase::NotOpen => return Ok(None),
-            FromDatabase::Unavailable(reason) => return Err(reason.into()),
-            _ => return Err(Error::unexpected_reply()),
+            reply => return Err(reply.into()),
         };
         let last = measurements.last().map(|measurement| measurement.version);
         let reached = if more { last.unwrap_or(version) } else { version };

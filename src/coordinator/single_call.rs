@@ -11,8 +11,7 @@ use crate::protocol::envelope;
 /// Sends a message to the Catalog.
 pub async fn call_catalog(io: &Io, message: &ToCatalog) -> Result<FromCatalog, Error> {
     match envelope::decode_reply(io.call(Address::Catalog, message).await)? {
-        FromCatalog::Refused(refusal) => Err(Error::Catalog(refusal)),
-        FromCatalog::Unavailable(reason) => Err(reason.into()),
+        reply @ (FromCatalog::Refused(_) | FromCatalog::Unavailable(_)) => Err(reply.into()),
         reply => Ok(reply),
     }
 }
@@ -26,8 +25,7 @@ pub async fn call_database(
     let loaded = Load::from_owner(name, Want::Nothing).run(io).await?;
     match envelope::decode_reply(io.call(Address::Database(loaded.object), message).await)? {
         FromDatabase::NotOpen => Err(Error::DatabaseNotFound(name.to_owned())),
-        FromDatabase::Refused(refusal) => Err(Error::Database(refusal)),
-        FromDatabase::Unavailable(reason) => Err(reason.into()),
+        reply @ (FromDatabase::Refused(_) | FromDatabase::Unavailable(_)) => Err(reply.into()),
         reply => Ok(reply),
     }
 }

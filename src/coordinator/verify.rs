@@ -73,8 +73,7 @@ async fn verify_metadata(
             FromDatabase::Verified(page) => report.add_rows(page, "database"),
             // The database was dropped. The load of the shard map returns the error.
             FromDatabase::NotOpen => {}
-            FromDatabase::Unavailable(reason) => return Err(reason.into()),
-            _ => return Err(Error::unexpected_reply()),
+            reply => return Err(reply.into()),
         }
     }
     Load::from_owner(database, Want::Nothing).run(io).await
@@ -114,8 +113,7 @@ async fn verify_shards(
                     page = None;
                     Vec::new()
                 }
-                FromShard::Unavailable(reason) => return Err(reason.into()),
-                _ => return Err(Error::unexpected_reply()),
+                reply => return Err(reply.into()),
             };
             let id = shard.id();
             report.damaged.extend(damaged.into_iter().map(|block| (Some(id), block)));

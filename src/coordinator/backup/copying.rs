@@ -340,8 +340,7 @@ impl BackupTask {
     fn refused(&self, reply: FromDatabase) -> Error {
         match reply {
             FromDatabase::NotOpen => Error::DatabaseNotFound(self.id.database.clone()),
-            FromDatabase::Unavailable(reason) => reason.into(),
-            _ => Error::unexpected_reply(),
+            reply => reply.into(),
         }
     }
 
@@ -355,9 +354,7 @@ impl BackupTask {
                 );
                 BackupError::Unfinishable { id, reason }.into()
             }
-            FromShard::Refused(refusal) => Error::Shard(refusal.to_string()),
-            FromShard::Unavailable(reason) => reason.into(),
-            _ => Error::unexpected_reply(),
+            reply => reply.into(),
         }
     }
 }

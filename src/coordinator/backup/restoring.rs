@@ -206,10 +206,8 @@ impl Restore {
         let reply = self.io.call(to, &ToDatabase::Restore(Box::new(step))).await;
         match envelope::decode_reply::<FromDatabase>(reply)? {
             FromDatabase::Restoring(restoring) => Ok(restoring),
-            FromDatabase::Refused(refusal) => Err(Error::Database(refusal)),
             FromDatabase::NotOpen => Err(Error::DatabaseNotFound(self.create.name.clone())),
-            FromDatabase::Unavailable(reason) => Err(reason.into()),
-            _ => Err(Error::unexpected_reply()),
+            reply => Err(reply.into()),
         }
     }
 
@@ -223,9 +221,7 @@ impl Restore {
         match envelope::decode_reply::<FromShard>(reply)? {
             FromShard::Backup(reply) => Ok(reply),
             FromShard::Stale => Err(Unavailable::Changing.into()),
-            FromShard::Refused(refusal) => Err(Error::Shard(refusal.to_string())),
-            FromShard::Unavailable(reason) => Err(reason.into()),
-            _ => Err(Error::unexpected_reply()),
+            reply => Err(reply.into()),
         }
     }
 

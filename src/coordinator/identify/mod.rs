@@ -219,8 +219,7 @@ impl Identify {
                 // The database was dropped. The Catalog knows every caller that this database could
                 // have known.
                 FromDatabase::NotOpen => return Ok(false),
-                FromDatabase::Unavailable(reason) => return Err(reason.into()),
-                _ => return Err(Error::unexpected_reply()),
+                reply => return Err(reply.into()),
             }
         }
         self.found = self.io.with(|context| self.everywhere(context))?;
@@ -233,8 +232,7 @@ impl Identify {
         let reply = self.io.call(Address::Catalog, &message).await;
         let (found, users) = match envelope::decode_reply::<FromCatalog>(reply)? {
             FromCatalog::Identified { found, users } => (found, users),
-            FromCatalog::Unavailable(reason) => return Err(reason.into()),
-            _ => return Err(Error::unexpected_reply()),
+            reply => return Err(reply.into()),
         };
         if let Some(name) = self.credentials.user.as_deref()
             && !found.iter().any(|row| row.user && row.name == name)

@@ -437,8 +437,7 @@ pub(super) fn shard_page(
         FromShard::Refused(ShardRefusal::RateExceeded(over)) => {
             Err(Error::over_rate(over, who, databases))
         }
-        FromShard::Refused(reason) => Err(Error::Shard(reason.to_string())),
-        FromShard::Unavailable(reason) => Err(reason.into()),
+        reply @ (FromShard::Refused(_) | FromShard::Unavailable(_)) => Err(reply.into()),
         reply => Ok(Some(reply)),
     }
 }

@@ -359,8 +359,7 @@ impl Statement {
                 let now_ns = self.io.with(|context| context.platform.now_ns())?;
                 Ok(system_queries::rows(&all, self.database(), now_ns))
             }
-            FromCatalog::Unavailable(reason) => Err(reason.into()),
-            _ => Err(Error::unexpected_reply()),
+            reply => Err(reply.into()),
         }
     }
 

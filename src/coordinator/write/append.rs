@@ -75,11 +75,7 @@ impl Write {
                     let over = Error::over_rate(over, &principal.name, database);
                     failure = failure.or(Some(over));
                 }
-                Ok(FromShard::Unavailable(reason)) => failure = failure.or(Some(reason.into())),
-                Ok(FromShard::Refused(reason)) => {
-                    failure = failure.or(Some(Error::Shard(reason.to_string())));
-                }
-                Ok(_) => failure = failure.or(Some(Error::unexpected_reply())),
+                Ok(reply) => failure = failure.or(Some(reply.into())),
                 Err(reason) => failure = failure.or(Some(reason.into())),
             }
         }

@@ -50,9 +50,7 @@ impl Write {
             FromCatalog::Refused(CatalogRefusal::Policy(PolicyRefusal::Conflict)) => {
                 Ok(Attempt::Uncertain)
             }
-            FromCatalog::Refused(refusal) => Err(Error::Catalog(refusal)),
-            FromCatalog::Unavailable(reason) => Err(reason.into()),
-            _ => Err(Error::unexpected_reply()),
+            reply => Err(reply.into()),
         }
     }
 

@@ -279,8 +279,7 @@ impl Write {
             let (refusals, version) = match envelope::decode_reply::<FromDatabase>(reply)? {
                 FromDatabase::Registered { refusals, version } => (refusals, version),
                 FromDatabase::NotOpen | FromDatabase::UnknownPolicy => return Ok(Attempt::Stale),
-                FromDatabase::Unavailable(reason) => return Err(reason.into()),
-                _ => return Err(Error::unexpected_reply()),
+                reply => return Err(reply.into()),
             };
             let refused = sent.into_iter().zip(refusals);
             self.refused_sets
