@@ -1,20 +1,15 @@
 //! Lists the names of databases. The Catalog returns these names page by page.
 
+use super::Io;
 use super::error::Error;
 use super::single_call::call_catalog;
-use super::{Io, Task};
 use crate::model::grant::Grants;
 use crate::model::ids::PolicyId;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 
-/// Returns the names of all databases in order of creation.
-pub fn database_names() -> Task<Vec<String>> {
-    Task::new(|io| async move { list(&io, None).await })
-}
-
 /// Returns the names in order of creation. With `holding`, returns only the few databases that may
 /// have that policy.
-pub(super) async fn list(io: &Io, holding: Option<PolicyId>) -> Result<Vec<String>, Error> {
+pub async fn list(io: &Io, holding: Option<PolicyId>) -> Result<Vec<String>, Error> {
     let (mut all, mut after) = (Vec::new(), None);
     loop {
         match call_catalog(io, &ToCatalog::List { after, holding }).await? {

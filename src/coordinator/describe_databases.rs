@@ -1,7 +1,7 @@
 //! Reads the policies of all databases, a page of policies, or the policies of one database from
 //! the objects that own the policies.
 
-use super::Task;
+use super::Io;
 use super::database_names;
 use super::error::Error;
 use super::grants::Principal;
@@ -64,48 +64,47 @@ pub enum WhichDatabases {
 
 /// Describes, in order of creation, the existing databases on which `principal` has a permission.
 /// The result omits the policies' shard groups, because a database can have thousands of groups.
-pub fn describe_databases(
+pub async fn describe_databases(
+    io: &Io,
     principal: &Principal,
     of: WhichDatabases,
-) -> Task<Vec<DescribedDatabase>> {
-    let principal = principal.clone();
-    Task::new(|io| async move {
-        let mut page = None;
-        let names = match of {
-            WhichDatabases::None => Vec::new(),
-            WhichDatabases::Named(name) => vec![name],
-            WhichDatabases::Policy(policy) => database_names::list(&io, Some(policy)).await?,
-            WhichDatabases::All => database_names::list(&io, None).await?,
-            WhichDatabases::Page { after: None, policies } => {
-                page = Some(Page { after: None, policies });
-                database_names::list(&io, None).await?
-            }
-            WhichDatabases::Page { after: Some(id), policies } => {
-                let holders = database_names::list(&io, Some(id)).await?;
-                let mut names = match holders.is_empty() {
-                    true => Vec::new(),
-                    false => database_names::list(&io, None).await?,
-                };
-                let first = names.iter().position(|name| holders.contains(name));
-                names.drain(..first.unwrap_or(names.len()));
-                page = Some(Page { after: Some((id, holders)), policies });
-                names
-            }
-        };
-        let mut described = Described { principal, page, found: Vec::new(), bytes: 0 };
-        for name in names {
-            if !described.principal.grants.sees(&name) {
-                continue;
-            }
-            match Load::from_owner(&name, Want::Nothing).run(&io).await {
-                Ok(loaded) if described.add(name, &loaded.description)? => break,
-                // The database was dropped after the list was read.
-                Ok(_) | Err(Error::DatabaseNotFound(_)) => {}
-                Err(error) => return Err(error),
-            }
+) -> Result<Vec<DescribedDatabase>, Error> {
+    let mut page = None;
+    let names = match of {
+        WhichDatabases::None => Vec::new(),
+        WhichDatabases::Named(name) => vec![name],
+        WhichDatabases::Policy(policy) => database_names::list(io, Some(policy)).await?,
+        WhichDatabases::All => database_names::list(io, None).await?,
+        WhichDatabases::Page { after: None, policies } => {
+            page = Some(Page { after: None, policies });
+            database_names::list(io, None).await?
         }
-        Ok(described.found)
-    })
+        WhichDatabases::Page { after: Some(id), policies } => {
+            let holders = database_names::list(io, Some(id)).await?;
+            let mut names = match holders.is_empty() {
+                true => Vec::new(),
+                false => database_names::list(io, None).await?,
+            };
+            let first = names.iter().position(|name| holders.contains(name));
+            names.drain(..first.unwrap_or(names.len()));
+            page = Some(Page { after: Some((id, holders)), policies });
+            names
+        }
+    };
+    let mut described =
+        Described { principal: principal.clone(), page, found: Vec::new(), bytes: 0 };
+    for name in names {
+        if !described.principal.grants.sees(&name) {
+            continue;
+        }
+        match Load::from_owner(&name, Want::Nothing).run(io).await {
+            Ok(loaded) if described.add(name, &loaded.description)? => break,
+            // The database was dropped after the list was read.
+            Ok(_) | Err(Error::DatabaseNotFound(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(described.found)
 }
 
 struct Described {

@@ -13,10 +13,11 @@ use crate::api::routes::handler::{Handler, Incoming, PendingHandler, json_line};
 use crate::coordinator::Io;
 use crate::coordinator::backup::{
     BackupId, ListedBackup, VerifyPosition, back_up, delete_backup, list_backups, restore,
-    show_schedule, verify_backup,
+    verify_backup,
 };
 use crate::coordinator::error::Error;
 use crate::protocol::catalog::CreateDatabase;
+use crate::protocol::database::ToDatabase;
 
 const NOT_BOUND: &str = "the server has no storage for backups: bind an R2 bucket as BACKUPS \
                          (wrangler.toml), or start `tidemark serve` with --backups FOLDER";
@@ -30,7 +31,7 @@ pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
         let database = id.database.clone();
         return Ok(handler(&database, |io| delete(io, id)));
     }
-    let database = database(request.url)?;
+    let database = request.required("db", "database is required")?;
     let name = database.clone();
     Ok(match request.head.method.as_str() {
         "GET" => handler(&database, |io| list(io, name)),
@@ -69,7 +70,8 @@ async fn make(io: Io, database: String) -> ApiResult<Response> {
 
 async fn list(io: Io, database: String) -> ApiResult<Response> {
     let listed = io.run(list_backups(&database)).await?;
-    let schedule = match io.run(show_schedule(&database)).await {
+    let schedule = backup_schedule::schedule(&io, &database, &ToDatabase::BackupSchedule).await;
+    let schedule = match schedule {
         // Dropping a database drops its schedule, but keeps its backups.
         Err(Error::DatabaseNotFound(_)) => None,
         schedule => schedule?,
@@ -101,7 +103,8 @@ async fn verify(io: Io, id: BackupId, resume: Option<VerifyPosition>) -> ApiResu
 
 /// Creates the handler for `POST /api/v3/restore`.
 pub fn begin_restore(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
-    let (database, from) = (database(request.url)?, backup(request.url, "from")?);
+    let database = request.required("db", "database is required")?;
+    let from = backup(request.url, "from")?;
     let name = database.clone();
     let start = move |isolate: &mut Isolate<'_>, _| {
         require_place(isolate)?;
@@ -141,11 +144,6 @@ fn resume(url: &Parameters) -> ApiResult<Option<(u64, u64)>> {
         })
     };
     url.filled("resume").map(read).transpose()
-}
-
-fn database(url: &Parameters) -> ApiResult<String> {
-    let database = url.filled("db").map(str::to_owned);
-    database.ok_or_else(|| ApiError::Invalid("database is required".to_owned()))
 }
 
 fn backup(url: &Parameters, name: &str) -> ApiResult<BackupId> {

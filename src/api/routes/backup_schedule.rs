@@ -11,12 +11,15 @@ use crate::api::isolate_state::Isolate;
 use crate::api::routes::backup::require_place;
 use crate::api::routes::handler::{Handler, Incoming, PendingHandler, json_line};
 use crate::api::settings::duration_ns;
-use crate::coordinator::backup::{BackupId, set_schedule, show_schedule};
-use crate::coordinator::{Io, Task};
+use crate::coordinator::Io;
+use crate::coordinator::backup::BackupId;
+use crate::coordinator::error::Error;
+use crate::coordinator::single_call::call_database;
 use crate::influxql::duration;
 use crate::model::limits::{BACKUP_EVERY_NS_MAX, BACKUP_EVERY_NS_MIN, SCHEDULED_BACKUPS_MAX};
 use crate::model::time::S_NS;
 use crate::protocol::backup_schedule::{BackupSchedule, ScheduleSettings};
+use crate::protocol::database::{FromDatabase, ToDatabase};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -57,31 +60,37 @@ pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
         return Ok(PendingHandler::run_with_body(|isolate, body| {
             require_place(isolate)?;
             let body: Body = body.json()?;
-            let schedule = set_schedule(&body.db, Some(body.settings()?));
-            Ok(|io| show(io, body.db, schedule))
+            let message = ToDatabase::SetBackupSchedule(Some(body.settings()?));
+            Ok(|io| show(io, body.db, message))
         }));
     }
-    let database = request.url.filled("db").map(str::to_owned);
-    let missing = || ApiError::Invalid("name the database with the parameter db".to_owned());
-    let database = database.ok_or_else(missing)?;
-    let schedule = match method {
-        "DELETE" => set_schedule(&database, None),
-        _ => show_schedule(&database),
+    let database = request.required("db", "name the database with the parameter db")?;
+    let message = match method {
+        "DELETE" => ToDatabase::SetBackupSchedule(None),
+        _ => ToDatabase::BackupSchedule,
     };
     let name = database.clone();
     let start = |isolate: &mut Isolate<'_>, _| {
         require_place(isolate)?;
-        Ok(|io| show(io, name, schedule))
+        Ok(|io| show(io, name, message))
     };
     Ok(PendingHandler::run_with_body(start).on(&database))
 }
 
-async fn show(
-    io: Io,
-    database: String,
-    schedule: Task<Option<BackupSchedule>>,
-) -> ApiResult<Response> {
-    let schedule = io.run(schedule).await?;
+/// Sends a message that reads or changes the schedule. Returns the current schedule.
+pub(super) async fn schedule(
+    io: &Io,
+    database: &str,
+    message: &ToDatabase,
+) -> Result<Option<Box<BackupSchedule>>, Error> {
+    match call_database(io, database, message).await? {
+        FromDatabase::BackupSchedule(schedule) => Ok(schedule),
+        reply => Err(reply.into()),
+    }
+}
+
+async fn show(io: Io, database: String, message: ToDatabase) -> ApiResult<Response> {
+    let schedule = schedule(&io, &database, &message).await?;
     let described = schedule.map(|schedule| describe(&database, &schedule));
     Ok(json_line(200, &json!({ "db": database, "schedule": described })))
 }

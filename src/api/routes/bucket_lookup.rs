@@ -74,12 +74,12 @@ impl BucketLookup {
 fn find(caller: &Principal, id: PolicyId, name: &str) -> Task<Found> {
     let (caller, name) = (caller.clone(), name.to_owned());
     Task::new(move |io| async move {
-        let of_id = io.run(describe_databases(&caller, WhichDatabases::Policy(id))).await?;
+        let of_id = describe_databases(&io, &caller, WhichDatabases::Policy(id)).await?;
         if let Some((database, policy)) = policy_of(&of_id, id) {
             return Ok(Some((database, Some(policy))));
         }
         let of_name = WhichDatabases::Named(name.clone());
-        let of_name = io.run(describe_databases(&caller, of_name)).await?;
+        let of_name = describe_databases(&io, &caller, of_name).await?;
         Ok((!of_name.is_empty()).then_some((name, None)))
     })
 }

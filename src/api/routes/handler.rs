@@ -34,6 +34,17 @@ pub struct Incoming<'a> {
     pub caller: &'a Principal,
 }
 
+impl Incoming<'_> {
+    /// Returns a parameter of the URL that must not be empty.
+    ///
+    /// # Errors
+    /// [`ApiError::Invalid`] with the message `missing`.
+    pub fn required(&self, name: &str, missing: &str) -> ApiResult<String> {
+        let value = self.url.filled(name).map(str::to_owned);
+        value.ok_or_else(|| ApiError::Invalid(missing.to_owned()))
+    }
+}
+
 /// A database and a policy, as named by the client. The policy `None` means the default policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestTarget<'a> {

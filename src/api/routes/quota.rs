@@ -34,9 +34,7 @@ struct Body {
 pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
     Ok(match request.head.method.as_str() {
         "GET" => {
-            let Some(database) = request.url.filled("db").map(str::to_owned) else {
-                return invalid("name the database with the parameter db");
-            };
+            let database = request.required("db", "name the database with the parameter db")?;
             PendingHandler::run(|io| async move { show(&io, &database).await })
         }
         _ => PendingHandler::run_with_body(|_, body| {

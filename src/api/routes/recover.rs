@@ -14,8 +14,7 @@ use crate::protocol::recovery::{RecoveryRequest, RecoveryStage, RecoveryStatus};
 
 /// Creates the handler for `POST` and `GET /api/v3/recover`.
 pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
-    let missing = || ApiError::Invalid("database is required".to_owned());
-    let database = request.url.filled("db").ok_or_else(missing)?.to_owned();
+    let database = request.required("db", "database is required")?;
     let recovery = match request.head.method.as_str() {
         "GET" => show_recovery(&database),
         _ => {

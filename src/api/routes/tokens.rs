@@ -49,10 +49,11 @@ pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
             let (token, grantee) = new_token(body.json()?, isolate.platform)?;
             Ok(|io| create(io, token, grantee))
         }),
-        "DELETE" => match request.url.filled("token_name").map(str::to_owned) {
-            Some(name) => PendingHandler::run(|io| delete(io, name)),
-            None => return invalid("name the token with the parameter token_name"),
-        },
+        "DELETE" => {
+            let missing = "name the token with the parameter token_name";
+            let name = request.required("token_name", missing)?;
+            PendingHandler::run(|io| delete(io, name))
+        }
         _ => {
             let number = |name: &str, otherwise| match request.url.filled(name) {
                 None => Ok(otherwise),

@@ -11,8 +11,7 @@ use crate::coordinator::verify::{Resume, verify};
 
 /// Creates the handler for `POST /debug/verify`.
 pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
-    let missing = || ApiError::Invalid("database is required".to_owned());
-    let database = request.url.filled("db").ok_or_else(missing)?.to_owned();
+    let database = request.required("db", "database is required")?;
     let start = request.url.filled("resume").map(|text| {
         parse(text).ok_or_else(|| {
             let hint = "use the value of resume in the previous response, or omit resume to start";

@@ -11,7 +11,6 @@ pub mod error;
 mod listing;
 mod place;
 mod restoring;
-mod schedule_settings;
 mod scheduled_pass;
 mod verifying;
 
@@ -21,6 +20,5 @@ pub use error::BackupError;
 pub use listing::{ListedBackup, list_backups};
 pub use place::BackupId;
 pub use restoring::{RestoreProgress, restore};
-pub use schedule_settings::{set_schedule, show_schedule};
 pub use scheduled_pass::scheduled_pass;
 pub use verifying::{VerifyPosition, VerifyProgress, verify_backup};

@@ -5,13 +5,13 @@ use serde_json::json;
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::{Parameters, Response};
 use crate::api::routes::handler::{Handler, Incoming, PendingHandler};
-use crate::coordinator::database_names::{database_names, seen_by_name};
+use crate::coordinator::database_names::{list as list_names, seen_by_name};
 
 /// Creates the handler for `GET /api/v3/configure/database`.
 pub fn begin_list(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
     let (url, principal) = (request.url.clone(), request.caller.clone());
     Ok(PendingHandler::run(|io| async move {
-        let names = seen_by_name(&principal.grants, io.run(database_names()).await?);
+        let names = seen_by_name(&principal.grants, list_names(&io, None).await?);
         list(&url, &names)
     }))
 }

@@ -51,10 +51,9 @@ struct ExportHandler {
 
 /// Creates the handler for a request to `/api/v3/export`.
 pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
-    let database = request.url.filled("db").ok_or_else(|| {
-        ApiError::Invalid("database is required: name it with the parameter db".to_owned())
-    })?;
-    let (database, policy) = (database.to_owned(), request.url.filled("rp").map(str::to_owned));
+    let missing = "database is required: name it with the parameter db";
+    let database = request.required("db", missing)?;
+    let policy = request.url.filled("rp").map(str::to_owned);
     Ok(Box::new(ExportHandler { database, policy }))
 }
 

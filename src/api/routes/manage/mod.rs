@@ -57,7 +57,7 @@ fn begin(request: &Incoming<'_>, resource: Resource) -> Box<dyn Handler> {
 }
 
 async fn run(io: Io, request: ManageRequest, principal: Principal) -> ApiResult<Response> {
-    let found = io.run(describe_databases(&principal, request.databases_to_read())).await?;
+    let found = describe_databases(&io, &principal, request.databases_to_read()).await?;
     let (changes, after) = match plan(&request, &principal, &found)? {
         ManagePlan::Respond(value) => return Ok(json_line(200, &value)),
         ManagePlan::Change(changes, after) => (changes, after),
@@ -68,7 +68,7 @@ async fn run(io: Io, request: ManageRequest, principal: Principal) -> ApiResult<
     let AfterChanges::Show { status, database, policy } = after else {
         return Ok(Response::empty(204));
     };
-    let found = io.run(describe_databases(&principal, WhichDatabases::Named(database))).await?;
+    let found = describe_databases(&io, &principal, WhichDatabases::Named(database)).await?;
     let buckets = buckets_of(&found);
     let shown = buckets.iter().find(|bucket| bucket.policy.name == policy);
     let shown = shown.ok_or_else(|| not_found(&policy))?;

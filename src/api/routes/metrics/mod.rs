@@ -8,7 +8,7 @@ mod exposition;
 mod targets;
 
 use crate::api::action::Action;
-use crate::api::error::{ApiError, ApiResult};
+use crate::api::error::ApiResult;
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::{Handler, Incoming, RequestTarget};
@@ -33,8 +33,7 @@ struct MetricsHandler {
 pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
     let missing = "name the database with the parameter db; /metrics/targets lists the \
                    databases whose metrics the caller may read";
-    let database = request.url.filled("db").ok_or_else(|| ApiError::Invalid(missing.to_owned()))?;
-    let database = database.to_owned();
+    let database = request.required("db", missing)?;
     let statement = Statement::ShowStats { database: Some(database.clone()), module: None };
     Ok(Box::new(MetricsHandler {
         database,

@@ -6,9 +6,8 @@ use serde_json::{Value, json};
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::Response;
 use crate::api::routes::handler::{Handler, Incoming, PendingHandler, json_line};
-use crate::coordinator::Io;
-use crate::coordinator::database_names::database_names;
 use crate::coordinator::grants::Principal;
+use crate::coordinator::{Io, database_names};
 use crate::model::grant::{PermissionKind, Scope};
 
 /// Creates the handler for `GET /metrics/targets`.
@@ -21,7 +20,7 @@ pub fn begin_targets(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
 }
 
 async fn list(io: Io, host: String, principal: Principal) -> ApiResult<Response> {
-    let mut names = io.run(database_names()).await?;
+    let mut names = database_names::list(&io, None).await?;
     // `GET /metrics` checks the same permission on the whole database.
     names.retain(|name| principal.grants.scope(PermissionKind::Metrics, name) == Scope::All);
     names.sort();
