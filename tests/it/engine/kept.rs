@@ -9,8 +9,6 @@ use tidemark::scan::request::{
     SummaryWant, Window,
 };
 use tidemark::shard::limits::Limits;
-use tidemark::shard::request::Deletion;
-use tidemark::store::{KEY_MAX, Table};
 
 use super::grid::{self, Grid};
 use super::*;
@@ -206,45 +204,6 @@ fn repeated_query_reads_only_new_rows() {
     let (rows, kept, sum) = ask(of(13, 9_013), &mut shard);
     assert_eq!((rows, sum), (9_000, 9_002));
     assert!((8_000..9_000).contains(&kept), "all but one tile: {kept}");
-}
-
-#[test]
-fn cached_result_survives_restart() {
-    let limits = Limits { answer_cells: 1_000, ..Limits::default() };
-    let store = tidemark::store::memory::MemoryStore::new();
-    let life = || reopen(store.clone()).with_limits(limits);
-    let mut shard = life();
-    shard.open(&ShardSettings { window_ns: 100_000, ..settings() }).unwrap();
-    let points: Vec<Point> = (0..9_000).map(|time_ns| point(time_ns, 1)).collect();
-    shard.append(&encode(&points), &stamp(), NOW_NS).unwrap();
-    let question =
-        Question { time: TimeRange::ALL, window_ns: None, by_tag: false, descending: false };
-    let request = question.request(MeasurementId(1));
-    let ask = |shard: &mut Shard<_>| {
-        let stats = shard.scan(&request, &stamp()).unwrap().stats;
-        let sums = question.ask(shard, MeasurementId(1), &stamp()).unwrap();
-        (stats.rows_kept, stats.bytes_decoded, sums.values().sum::<i64>())
-    };
-    let answers = || store.heads(Table::Answer, 0..=KEY_MAX, 100).unwrap().len();
-    // Rows that a write may still change are not cached.
-    assert_eq!((ask(&mut shard).2, answers()), (9_000, 0));
-    shard.alarm(NOW_NS + 3_600_000_000_000);
-    assert_eq!((ask(&mut shard).2, answers()), (9_000, 1));
-    let mut next = life();
-    assert_eq!((ask(&mut next), answers()), ((9_000, 0, 9_000), 1));
-    next.append(&encode(&[point(44, 3)]), &stamp(), NOW_NS).unwrap();
-    assert_eq!((ask(&mut next).2, ask(&mut life()).2), (9_002, 9_002));
-    next.alarm(NOW_NS + 7_200_000_000_000);
-    assert_eq!((ask(&mut life()).2, ask(&mut life()).1), (9_002, 0));
-    let (slot, head) = store.heads(Table::Answer, 0..=KEY_MAX, 1).unwrap().remove(0);
-    let mut body = store.body(Table::Answer, slot).unwrap().unwrap();
-    *body.last_mut().unwrap() ^= 1;
-    store.put(Table::Answer, slot, &head, &body).unwrap();
-    let (kept, decoded, sum) = ask(&mut life());
-    assert!(kept == 0 && decoded > 0 && sum == 9_002);
-    let all = Deletion { measurement: MeasurementId(1), predicate: None, time: TimeRange::ALL };
-    next.delete(&all, &stamp(), NOW_NS).unwrap();
-    assert_eq!((answers(), ask(&mut next).2, ask(&mut life()).2), (0, 0, 0));
 }
 
 #[test]

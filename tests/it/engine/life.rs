@@ -443,7 +443,6 @@ fn small(rng: &mut fastrand::Rng) -> Limits {
     Limits {
         step_cells: rng.u64(1..200),
         tile: TileLimits::LEAST,
-        answer_cells: rng.u64(0..40),
         part: writer::Limits {
             value_bytes: rng.usize(1_500..6_000),
             directory_bytes: rng.usize(300..2_000),

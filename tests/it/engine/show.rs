@@ -40,7 +40,6 @@ fn limits(rng: &mut Rng) -> Limits {
         limits.part.group_pages = rng.usize(1..4);
         limits.part.directory_bytes = rng.usize(300..3_000);
         limits.part.value_bytes = rng.usize(1_500..9_000);
-        limits.answer_cells = rng.u64(0..40);
     }
     limits
 }

@@ -2,8 +2,6 @@
 
 use std::rc::Rc;
 
-use serde::{Deserialize, Serialize};
-
 use super::page::{Group, ScanPage, SummaryPage};
 use super::request::Position;
 use crate::merge::key::SeriesKey;
@@ -25,7 +23,7 @@ pub enum Cached {
 }
 
 /// The groups in flushed runs.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunGroups {
     /// Distinct sets of group keys. The keys of a set ascend.
     pub(super) sets: Vec<Vec<Vec<String>>>,
@@ -118,16 +116,6 @@ pub(super) struct Piece {
 }
 
 impl Tile {
-    /// Creates a tile from the parts that [`Tile::content`] returned.
-    pub fn new(groups: Vec<Group>, end: Option<Position>, rows: u64) -> Self {
-        Self { groups, pieces: Vec::new(), end, rows }
-    }
-
-    /// Returns the groups, the start of the tile's next page, and the number of visited rows.
-    pub fn content(&self) -> (Vec<Group>, Option<&Position>, u64) {
-        (self.groups().cloned().collect(), self.end.as_ref(), self.rows)
-    }
-
     /// A group may occur several times in the result.
     pub(super) fn groups(&self) -> impl Iterator<Item = &Group> {
         let of_pieces = self.groups.is_empty().then(|| self.of_pieces());

@@ -191,10 +191,9 @@ pub trait Reader {
         true
     }
 
-    /// Caches `kept`, replacing an older version. `cells` is the number of values and keys that
-    /// were read to compute `kept`.
-    fn keep(&self, name: Vec<u8>, version: Version, kept: Cached, cells: u64) {
-        let _ = (name, version, kept, cells);
+    /// Caches `kept`, replacing an older version.
+    fn keep(&self, name: Vec<u8>, version: Version, kept: Cached) {
+        let _ = (name, version, kept);
     }
 
     /// Returns the costs since the reader was created.

@@ -213,12 +213,12 @@ pub(super) fn look_up(
     })
 }
 
-pub(super) fn keep(reader: &dyn Reader, missing: Missing, mut tile: Tile, cells: u64) {
+pub(super) fn keep(reader: &dyn Reader, missing: Missing, mut tile: Tile) {
     if tile.bytes() > KEPT_BYTES_MAX && !tile.groups.is_empty() {
         tile.pieces.clear();
     }
     if tile.bytes() <= KEPT_BYTES_MAX {
-        reader.keep(missing.name, missing.version, Cached::Tile(Rc::new(tile)), cells);
+        reader.keep(missing.name, missing.version, Cached::Tile(Rc::new(tile)));
     }
 }
 

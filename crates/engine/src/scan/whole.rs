@@ -46,7 +46,7 @@ pub(super) fn piece(
     let page = slice::piece(reader, request, limits)?;
     let is_all = page.until.is_none() && page.position.is_none();
     if is_all && page.bytes() <= KEPT_BYTES_MAX {
-        reader.keep(name, version, Cached::Page(Rc::new(page.clone())), 0);
+        reader.keep(name, version, Cached::Page(Rc::new(page.clone())));
     }
     Ok(page)
 }

@@ -119,7 +119,6 @@ impl Loaded {
     }
 
     pub(super) fn add_tombstone(&mut self, key: u64, tombstone: Tombstone) {
-        self.result_cache.on_forgotten();
         self.wal.skip();
         self.tombstones.insert(key, tombstone);
         self.forget_plan();

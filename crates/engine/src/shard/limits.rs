@@ -1,7 +1,6 @@
 //! Defines the limits for the work of an event. Tests use lower limits, so that little data has
 //! many parts and many merge steps.
 
-use super::result_cache::ANSWER_CELLS_MIN;
 use crate::part::writer;
 use crate::scan::TileLimits;
 
@@ -22,9 +21,6 @@ pub struct Limits {
     pub step_cells: u64,
     /// The minimum size of a cached time range.
     pub tile: TileLimits,
-    /// The minimum number of cells that a query must read before its result is stored in table
-    /// `answer`. Storing a result costs one row.
-    pub answer_cells: u64,
 }
 
 impl Default for Limits {
@@ -33,7 +29,6 @@ impl Default for Limits {
             part: writer::Limits::default(),
             step_cells: STEP_CELLS,
             tile: TileLimits::DEFAULT,
-            answer_cells: ANSWER_CELLS_MIN,
         }
     }
 }

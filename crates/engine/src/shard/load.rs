@@ -14,7 +14,6 @@ use super::manifest::{Manifest, PartId};
 use super::pace::Pace;
 use super::plan::Plan;
 use super::request::{Counters, Refusal};
-use super::result_cache::ResultCache;
 use super::series_count::SeriesCount;
 use super::state::{self, State};
 use super::table_rows::each_head;
@@ -80,7 +79,6 @@ pub(super) struct Loaded {
     pub pace: Pace,
     pub schema_version: u64,
     pub plan: RefCell<Option<Rc<Plan>>>,
-    pub(super) result_cache: ResultCache,
     /// Whether the stored manifest contains the running job. A job that fits into one event is not
     /// stored.
     pub(crate) job_is_stored: bool,
@@ -124,7 +122,6 @@ impl Loaded {
             pace: Pace::default(),
             counts_before,
             plan: RefCell::default(),
-            result_cache: ResultCache::default(),
             job_is_stored: true,
             unmergeable: BTreeSet::new(),
         };

@@ -91,11 +91,8 @@ impl<S: Store> Shard<S> {
         let tag_orders = loaded.tag_orders(&*self.store, memtable, measurements)?;
         let hidden = loaded.hidden_of_merge(&*self.store)?;
         let data = (&*loaded, hidden);
-        let reader = ShardReader::new(&*self.store, &self.reads, data, memtable, tag_orders)
-            .caching_results(self.limits.answer_cells);
-        let answer = read(&reader);
-        loaded.result_cache.write(&*self.store);
-        answer.map_err(|error| match error {
+        let reader = ShardReader::new(&*self.store, &self.reads, data, memtable, tag_orders);
+        read(&reader).map_err(|error| match error {
             ScanError::Read(error) => refusal(error),
             ScanError::Reordered => Refusal::Stale,
             error => Refusal::Invalid(error.to_string()),

@@ -9,7 +9,6 @@ use super::manifest::Part;
 use super::pieces::{cut, split_times};
 use super::read_cache::ShardReads;
 use super::request::Refusal;
-use super::result_cache::ANSWER_ROWS_MIN;
 use super::tombstone::Tombstone;
 use super::values::{CachedValues, PartRows};
 use crate::memtable::Memtable;
@@ -41,8 +40,6 @@ pub(super) struct ShardReader<'a, S> {
     pub(super) tag_orders: BTreeMap<MeasurementId, Vec<ColumnId>>,
     sorted: OnceCell<Sorted<'a>>,
     stats: Rc<Cell<ReadStats>>,
-    answer_cells: u64,
-    rows_read: Cell<u64>,
 }
 
 impl Loaded {
@@ -91,14 +88,7 @@ impl<'a, S: Store> ShardReader<'a, S> {
             tag_orders,
             sorted: OnceCell::new(),
             stats: Rc::default(),
-            answer_cells: u64::MAX,
-            rows_read: Cell::new(store.row_counts().read),
         }
-    }
-
-    /// A query must read at least `answer_cells` cells before table `answer` stores its result.
-    pub(super) fn caching_results(self, answer_cells: u64) -> Self {
-        Self { answer_cells, ..self }
     }
 
     pub(super) fn values(&self, part: &Part) -> CachedValues<'_, S> {
@@ -385,12 +375,7 @@ impl<S: Store> Reader for ShardReader<'_, S> {
     }
 
     fn cached(&self, name: &[u8], version: &Version) -> Option<Cached> {
-        if let Some(kept) = self.reads.answer(name, version) {
-            return Some(kept);
-        }
-        let kept = self.loaded.result_cache.get(self.store, name, stored_version(version)?)?;
-        self.reads.put_result(name.to_vec(), version.clone(), kept.clone());
-        Some(kept)
+        self.reads.result(name, version)
     }
 
     fn cached_before(
@@ -411,17 +396,7 @@ impl<S: Store> Reader for ShardReader<'_, S> {
         self.reads.was_requested(name)
     }
 
-    fn keep(&self, name: Vec<u8>, version: Version, kept: Cached, cells: u64) {
-        let read = self.store.row_counts().read;
-        let read = read.saturating_sub(self.rows_read.replace(read));
-        // The groups of a run include rows that deletes hide.
-        let is_clean = !matches!(kept, Cached::Groups(_)) || self.loaded.tombstones.is_empty();
-        if (cells >= self.answer_cells || read >= ANSWER_ROWS_MIN)
-            && is_clean
-            && let Some(at_rest) = stored_version(&version)
-        {
-            self.loaded.result_cache.put(&name, at_rest, &kept);
-        }
+    fn keep(&self, name: Vec<u8>, version: Version, kept: Cached) {
         self.reads.put_result(name, version, kept);
     }
 
@@ -432,15 +407,6 @@ impl<S: Store> Reader for ShardReader<'_, S> {
 
 /// Replaces the write sequence in a version if no matching rows are in memory.
 const AT_REST: u64 = 0;
-
-/// Returns the sections that remain valid after a restart, or `None` if matching rows are in
-/// memory.
-fn stored_version(version: &Version) -> Option<&[u64]> {
-    match version.as_slice() {
-        [_, AT_REST, rows @ ..] => Some(rows),
-        _ => None,
-    }
-}
 
 /// Returns the added deletes, or `None` if the versions have other differences.
 fn deletes_since(then: &Version, now: &Version) -> Option<Vec<u64>> {

@@ -263,7 +263,7 @@ impl ShardReads {
         self.put(of, EntryKind::Decoded { group, at }, CacheEntry::Decoded(kept));
     }
 
-    pub(super) fn answer(&self, name: &[u8], version: &Version) -> Option<Cached> {
+    pub(super) fn result(&self, name: &[u8], version: &Version) -> Option<Cached> {
         let is_it = |known: &Version| (known == version).then_some(());
         self.result_of(name, is_it).map(|(kept, ())| kept)
     }

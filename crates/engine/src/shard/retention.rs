@@ -5,7 +5,6 @@ use super::Shard;
 use super::attempts::AlarmTask;
 use super::load::Loaded;
 use super::request::Refusal;
-use super::result_cache;
 use crate::store::{Store, Table};
 
 const TOMBSTONES_PER_EVENT: usize = 100;
@@ -47,17 +46,9 @@ impl<S: Store> Shard<S> {
             manifest,
             Some(AlarmTask::Reclaim),
             |state| state.head = state.head.max(last),
-            |store, _| {
-                if !dropped.is_empty() {
-                    result_cache::forget(store)?;
-                }
-                spent.iter().try_for_each(|&key| store.delete(Table::Tombstone, key..=key))
-            },
+            |store, _| spent.iter().try_for_each(|&key| store.delete(Table::Tombstone, key..=key)),
         )?;
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
-        if !dropped.is_empty() {
-            loaded.result_cache.on_forgotten();
-        }
         for key in &spent {
             loaded.tombstones.remove(key);
         }

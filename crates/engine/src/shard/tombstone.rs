@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use super::load::Loaded;
 use super::manifest::Part;
 use super::request::{Deletion, Refusal};
-use super::result_cache;
 use crate::batch::FrameTable;
 use crate::batch::column::Column;
 use crate::batch::series_table::SeriesTable;
@@ -31,9 +30,7 @@ pub(super) struct Tombstone {
 }
 
 impl Tombstone {
-    /// Cached results may contain hidden rows, and are therefore deleted.
     pub(super) fn write<S: Store>(&self, store: &S, key: u64) -> Result<(), Refusal> {
-        result_cache::forget(store)?;
         Ok(store.put(Table::Tombstone, key, &row::encode(self)?, b"")?)
     }
 

@@ -34,13 +34,11 @@ pub enum Table {
     /// On a database or shard: the measurements by number. On the catalog: the tokens and users by
     /// number.
     Schema,
-    /// On a shard: the cached aggregates of flushed rows.
-    Answer,
 }
 
 impl Table {
     /// All tables, in the order in which they are created.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 7] = [
         Self::State,
         Self::Wal,
         Self::Value,
@@ -48,7 +46,6 @@ impl Table {
         Self::Job,
         Self::Entry,
         Self::Schema,
-        Self::Answer,
     ];
 
     /// Returns the table's name in SQL.
@@ -61,7 +58,6 @@ impl Table {
             Self::Job => "job",
             Self::Entry => "entry",
             Self::Schema => "schema",
-            Self::Answer => "answer",
         }
     }
 }

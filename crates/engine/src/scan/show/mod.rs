@@ -20,7 +20,7 @@ use self::task::{Find, FindColumns, Span, Task};
 use self::walk::Walk;
 use super::cached::Cached;
 use super::error::ScanError;
-use super::page::{MeasurementSummary, SERIES_CELLS, SummaryLimits, SummaryPage};
+use super::page::{MeasurementSummary, SummaryLimits, SummaryPage};
 use super::reader::{ReadStats, Reader};
 use super::request::{SummaryRequest, SummaryWant};
 use crate::codec::metadata;
@@ -55,8 +55,7 @@ pub(super) fn page(
     }
     let page = read(reader, request, limits)?;
     if page.bytes() <= KEPT_BYTES_MAX {
-        let cells = page.stats.cells.saturating_mul(SERIES_CELLS);
-        reader.keep(name, version, Cached::Summary(Rc::new(page.clone())), cells);
+        reader.keep(name, version, Cached::Summary(Rc::new(page.clone())));
     }
     Ok(page)
 }

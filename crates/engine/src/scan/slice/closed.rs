@@ -100,7 +100,6 @@ impl Walk<'_> {
             .filter(is_known)
             .filter_map(|run| Some((series_of(run)?, run.number?)))
             .collect();
-        let before = self.cells;
         for run in missing {
             if self.cells + self.filter_cells > CELLS_PER_PIECE_MAX
                 || more.bytes() >= GROUPS_BYTES_MAX
@@ -114,8 +113,8 @@ impl Walk<'_> {
             }
             alike.extend(series_of(run).map(|series| (series, number)));
         }
-        let (more, cells) = (Rc::new(more), self.cells - before);
-        self.reader.keep(name, version, Cached::Groups(Rc::clone(&more)), cells);
+        let more = Rc::new(more);
+        self.reader.keep(name, version, Cached::Groups(Rc::clone(&more)));
         Ok(Some(more))
     }
 

@@ -103,7 +103,7 @@ impl Walk<'_> {
         behind: Option<&Position>,
         touched: &[bool],
     ) -> Result<Option<Position>, ScanError> {
-        let (time, before) = (missing.time, self.cells);
+        let time = missing.time;
         let mut pieces = Vec::with_capacity(tile.pieces.len());
         let (mut from, mut is_whole) = (behind.cloned(), true);
         for (piece, is_touched) in tile.pieces.iter().zip(touched) {
@@ -128,7 +128,7 @@ impl Walk<'_> {
             from = next;
         }
         if is_whole {
-            self.keep(missing, pieces, tile.end.clone(), self.cells - before)?;
+            self.keep(missing, pieces, tile.end.clone())?;
         }
         Ok(tile.end.clone())
     }

@@ -206,11 +206,9 @@ impl Walk<'_> {
         }
         missing.sort_unstable_by_key(|tile| tile.time.start_ns);
         let borders_ns: Vec<i64> = missing.iter().skip(1).map(|tile| tile.time.start_ns).collect();
-        let before = self.cells + self.scanned.total();
         self.bound = Bound::every(stretches.piece_cells(), self.cells);
         let Read { pieces, end, is_whole } = self.read_pieces(time, behind, &borders_ns)?;
         self.bound = Bound::default();
-        let cells = (self.cells + self.scanned.total() - before) / missing.len() as u64;
         if !is_whole || (end.is_some() && missing.len() > 1) {
             return Ok(end);
         }
@@ -218,7 +216,7 @@ impl Walk<'_> {
             && let Some(tile) = missing.pop()
         {
             let pieces = pieces.into_iter().map(|fresh| Rc::new(fresh.piece)).collect();
-            self.keep(tile, pieces, end.clone(), cells)?;
+            self.keep(tile, pieces, end.clone())?;
             return Ok(end);
         }
         for (number, tile) in missing.into_iter().enumerate() {
@@ -227,7 +225,7 @@ impl Walk<'_> {
                 Rc::new(tiles::piece_of(&tile, piece, rows, time.start_ns))
             };
             let pieces = pieces.iter().map(of_tile).collect();
-            self.keep(tile, pieces, None, cells)?;
+            self.keep(tile, pieces, None)?;
         }
         Ok(end)
     }
@@ -272,7 +270,6 @@ impl Walk<'_> {
         tile: Missing,
         mut pieces: Vec<Rc<Piece>>,
         end: Option<Position>,
-        cells: u64,
     ) -> Result<(), ScanError> {
         let rows = pieces.iter().map(|piece| piece.rows).sum();
         let groups = match &mut pieces[..] {
@@ -287,7 +284,7 @@ impl Walk<'_> {
             None if self.have_disjoint_groups(&pieces) => Vec::new(),
             None => self.merge_pieces(&pieces)?,
         };
-        tiles::keep(self.reader, tile, Tile { groups, pieces, end, rows }, cells);
+        tiles::keep(self.reader, tile, Tile { groups, pieces, end, rows });
         Ok(())
     }
 

@@ -147,7 +147,7 @@ impl Reader for VectorReader {
         found
     }
 
-    fn keep(&self, name: Vec<u8>, version: Version, kept: Cached, _: u64) {
+    fn keep(&self, name: Vec<u8>, version: Version, kept: Cached) {
         self.kept.borrow_mut().insert(name, (version, kept));
     }
 
