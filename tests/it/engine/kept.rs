@@ -1,14 +1,12 @@
 //! Tests the cached aggregates of a shard. They must equal the aggregates that a scan computes.
 
 use tidemark::model::limits::PIECE_BYTES_MAX;
-use tidemark::scan::TileLimits;
 use tidemark::scan::page::GroupData;
 use tidemark::scan::partial;
 use tidemark::scan::request::{
     AggregateCall, AggregateFunction, Input, Output, Resume, ScanRequest, SummaryRequest,
     SummaryWant, Window,
 };
-use tidemark::shard::limits::Limits;
 
 use super::grid::{self, Grid};
 use super::*;
@@ -208,9 +206,7 @@ fn repeated_query_reads_only_new_rows() {
 
 #[test]
 fn repeated_query_returns_identical_digits() {
-    let tile = TileLimits { piece_cells: 2_000, ..TileLimits::DEFAULT };
-    let limits = Limits { tile, ..Limits::default() };
-    let mut shard = reopen(tidemark::store::memory::MemoryStore::new()).with_limits(limits);
+    let mut shard = reopen(tidemark::store::memory::MemoryStore::new());
     shard.open(&ShardSettings { window_ns: 100_000, ..settings() }).unwrap();
     for host in 0..8 {
         let tags = vec![(1, format!("h{host}"))];
@@ -240,9 +236,7 @@ fn repeated_query_returns_identical_digits() {
 }
 
 fn many_series() -> Shard<tidemark::store::memory::MemoryStore> {
-    let tile = TileLimits { piece_cells: 100, piece_cells_per_byte: 0, ..TileLimits::DEFAULT };
-    let limits = Limits { tile, ..Limits::default() };
-    let mut shard = reopen(tidemark::store::memory::MemoryStore::new()).with_limits(limits);
+    let mut shard = reopen(tidemark::store::memory::MemoryStore::new());
     shard.open(&ShardSettings { window_ns: 100_000, ..settings() }).unwrap();
     for at_ns in 0..20 {
         let of = |id| Point { tags: vec![(1, format!("id{id:05}"))], ..point(at_ns * 100, id) };

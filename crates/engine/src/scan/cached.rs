@@ -4,7 +4,6 @@ use std::rc::Rc;
 
 use super::page::{Group, ScanPage, SummaryPage};
 use super::request::Position;
-use crate::merge::key::SeriesKey;
 
 /// A version of rows. Equal versions mean equal rows.
 pub type Version = Vec<u64>;
@@ -97,36 +96,14 @@ impl Cached {
 /// The states or rows of a tile.
 #[derive(Debug)]
 pub struct Tile {
-    /// The list is empty if `pieces` contains the states.
     pub(super) groups: Vec<Group>,
-    /// One piece for each range of series, in series order. After a delete, only the affected
-    /// pieces are read again. The list is empty if there is a single piece.
-    pub(super) pieces: Vec<Rc<Piece>>,
     /// The position at which the next page continues, if this page ended inside the tile.
     pub(super) end: Option<Position>,
     pub(super) rows: u64,
 }
 
-#[derive(Debug)]
-pub(super) struct Piece {
-    /// The last series of the piece, or `None` if the piece contains all remaining series.
-    pub(super) last: Option<SeriesKey>,
-    pub(super) groups: Vec<Group>,
-    pub(super) rows: u64,
-}
-
 impl Tile {
-    /// A group may occur several times in the result.
-    pub(super) fn groups(&self) -> impl Iterator<Item = &Group> {
-        let of_pieces = self.groups.is_empty().then(|| self.of_pieces());
-        self.groups.iter().chain(of_pieces.into_iter().flatten())
-    }
-
-    fn of_pieces(&self) -> impl Iterator<Item = &Group> {
-        self.pieces.iter().flat_map(|piece| &piece.groups)
-    }
-
     pub(super) fn bytes(&self) -> usize {
-        self.groups.iter().chain(self.of_pieces()).map(Group::bytes).sum()
+        self.groups.iter().map(Group::bytes).sum()
     }
 }

@@ -93,10 +93,6 @@ impl<'a> KeyFilter<'a> {
         Self { measurement, direction, filter, only: only.collect() }
     }
 
-    pub(super) fn seeks(&self) -> bool {
-        !self.only.is_empty()
-    }
-
     /// Returns a key that precedes every needed series.
     pub(super) fn first(&self) -> SeriesKey {
         let ends = |values: &Vec<&'a str>| match self.direction {

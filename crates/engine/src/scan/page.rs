@@ -28,11 +28,6 @@ pub struct TileLimits {
     /// A tile is cached at its first read if it has at least this number of cells per byte of
     /// states. Otherwise, the tile is cached at its second read.
     pub cells_per_byte: u64,
-    /// The minimum number of cells per piece of a tile.
-    pub piece_cells: u64,
-    /// The minimum number of cells per byte of a piece's states. Merging the pieces of a tile must
-    /// be much cheaper than reading the rows again.
-    pub piece_cells_per_byte: u64,
 }
 
 impl TileLimits {
@@ -42,8 +37,6 @@ impl TileLimits {
         windows: 8,
         many_rows: 1_024,
         cells_per_byte: 64,
-        piece_cells: 1 << 15,
-        piece_cells_per_byte: 8,
     };
     /// The smallest possible limits.
     pub const LEAST: Self = Self {
@@ -51,8 +44,6 @@ impl TileLimits {
         windows: 1,
         many_rows: 1,
         cells_per_byte: 0,
-        piece_cells: 1,
-        piece_cells_per_byte: 0,
     };
 }
 

@@ -1,7 +1,6 @@
 //! Defines the interface through which scans read a shard. The rows are merges of sorted runs.
 
 use super::cached::{Cached, Version};
-use super::request::Deletion;
 use crate::batch::series_table::SeriesTable;
 use crate::merge::cursor::{Columns, Direction, ReadError, SeriesCursor};
 use crate::merge::key::SeriesKey;
@@ -169,18 +168,6 @@ pub trait Reader {
     /// Returns the cached entry with this name and version.
     fn cached(&self, name: &[u8], version: &Version) -> Option<Cached> {
         let _ = (name, version);
-        None
-    }
-
-    /// Returns an older cached entry and the measurement's later deletes, or `None` if the rows
-    /// have also changed in other ways.
-    fn cached_before(
-        &self,
-        name: &[u8],
-        version: &Version,
-        measurement: MeasurementId,
-    ) -> Option<(Cached, Vec<Deletion>)> {
-        let _ = (name, version, measurement);
         None
     }
 

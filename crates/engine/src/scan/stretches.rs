@@ -147,10 +147,6 @@ impl Stretches {
         self.tiling.at_once
     }
 
-    pub(super) fn piece_cells(&self) -> Option<u64> {
-        self.tiling.piece_cells
-    }
-
     /// Whether the slice ends after the current stretch, although further stretches remain. This
     /// requires that `groups` contains enough rows, or that an earlier page began the stretch
     /// (`is_resumed`).

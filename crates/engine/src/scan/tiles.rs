@@ -11,12 +11,12 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
-use super::cached::{Cached, Piece, Tile, Version};
+use super::cached::{Cached, Tile, Version};
 use super::error::ScanError;
 use super::page::{CELLS_PER_PIECE_MAX, Group, GroupData, SERIES_CELLS, TileLimits};
 use super::predicate;
 use super::reader::{Estimate, Reader};
-use super::request::{AggregateCall, Deletion, Output, Position, Predicate, ScanRequest};
+use super::request::{AggregateCall, Output, Position, Predicate, ScanRequest};
 use super::stretches::End;
 use crate::codec::metadata;
 use tidemark_model::ids::{ColumnId, MeasurementId};
@@ -28,8 +28,6 @@ const KEPT_BYTES_MAX: usize = 1_000_000;
 /// The approximate size, in bytes, of a call's state per window, and the additional size per group.
 const WINDOW_BYTES: u64 = 24;
 const GROUP_BYTES: u64 = 200;
-/// The target number of pieces for tiles that are read together.
-const PIECES: u64 = 32;
 
 /// Whether the states of a request are cached. The request must cover the whole result, and every
 /// row must count.
@@ -59,8 +57,6 @@ pub(super) struct Tiling {
     pub(super) caches_immediately: bool,
     /// The number of tiles that one event can read.
     pub(super) at_once: usize,
-    /// The number of cells per piece, if tiles are read in pieces.
-    pub(super) piece_cells: Option<u64>,
 }
 
 impl Tiling {
@@ -71,17 +67,17 @@ impl Tiling {
         };
         let values = calls.len() as u64 + 1;
         let cells = estimate.rows.saturating_mul(values);
-        let piece_cells = Some((cells / PIECES).max(least.piece_cells));
         let worth = least.cells_per_byte.saturating_mul(states_bytes(request, estimate));
         // The number of series that satisfy the predicate is unknown, but probably small.
         let is_of_some = worth > 0 && predicate::reads_tags(request.predicate.as_ref());
-        // Reading cached tiles in pieces changes the rounding. Inexact states are therefore cached
-        // at their first read, so that the first and the second result are equal.
+        // A window across two stretches is rounded differently if the stretches are read apart.
+        // Inexact states are therefore cached at their first read, so that the first and the second
+        // result are equal.
         let is_exact = calls.iter().all(AggregateCall::is_exact);
         // Without windows, a group has only one state. The number of groups is unknown.
         let has_few_states = window.is_none() || (!is_of_some && cells >= worth);
         let caches_immediately = !is_exact || has_few_states;
-        let whole = Self { piece_cells, caches_immediately, ..Self::default() };
+        let whole = Self { caches_immediately, ..Self::default() };
         let Some(window) = window else { return whole };
         let time = request.time.intersect(&estimate.time);
         let tiles = (estimate.rows / estimate.series.max(1) / least.rows.max(1)).min(TILES_MAX);
@@ -110,7 +106,7 @@ impl Tiling {
         let cells = estimate.rows / tiles * values + estimate.series * SERIES_CELLS;
         let at_once = (CELLS_PER_PIECE_MAX / cells.max(1)).clamp(1, 2 * TILES_MAX);
         let (borders_ns, at_once) = (borders.collect(), at_once as usize);
-        Self { borders_ns, time: Some(estimate.time), caches_immediately, at_once, piece_cells }
+        Self { borders_ns, time: Some(estimate.time), caches_immediately, at_once }
     }
 
     pub(super) fn has_border(&self, time_ns: i64) -> bool {
@@ -165,8 +161,6 @@ pub(super) struct Missing {
 pub(super) enum Found {
     Cached(Rc<Tile>),
     Missing(Missing),
-    /// The cached tile is outdated only by deletes. The tile has pieces.
-    Deleted(Rc<Tile>, Missing, Vec<Deletion>),
     /// The tile must not be cached.
     Never,
 }
@@ -200,37 +194,26 @@ pub(super) fn look_up(
     if let Some(Cached::Tile(tile)) = reader.cached(&name, &version) {
         return Ok(Found::Cached(tile));
     }
-    let before = reader.cached_before(&name, &version, measurement);
-    if before.is_none() && !caches_immediately && !was_requested() {
-        return Ok(Found::Never);
-    }
-    let missing = Missing { time, name, version };
-    Ok(match before {
-        Some((Cached::Tile(tile), deletions)) if !tile.pieces.is_empty() => {
-            Found::Deleted(tile, missing, deletions)
-        }
-        _ => Found::Missing(missing),
+    Ok(match caches_immediately || was_requested() {
+        true => Found::Missing(Missing { time, name, version }),
+        false => Found::Never,
     })
 }
 
-pub(super) fn keep(reader: &dyn Reader, missing: Missing, mut tile: Tile) {
-    if tile.bytes() > KEPT_BYTES_MAX && !tile.groups.is_empty() {
-        tile.pieces.clear();
-    }
+pub(super) fn keep(reader: &dyn Reader, missing: Missing, tile: Tile) {
     if tile.bytes() <= KEPT_BYTES_MAX {
         reader.keep(missing.name, missing.version, Cached::Tile(Rc::new(tile)));
     }
 }
 
-/// Returns the part of `piece` that belongs to one of several tiles that were read together. The
-/// part has `rows` rows. The first of these tiles starts at `first_ns`.
-pub(super) fn piece_of(tile: &Missing, piece: &Piece, rows: u64, first_ns: i64) -> Piece {
+/// Returns the states of one of several tiles that were read together. The first of these tiles
+/// starts at `first_ns`.
+pub(super) fn states_of(tile: &Missing, groups: &[Group], first_ns: i64) -> Vec<Group> {
     let TimeRange { start_ns, end_ns } = tile.time;
     // The first window of a range may begin before the range.
     let is_first = start_ns == first_ns;
     let has = |window_ns: i64| (is_first || start_ns <= window_ns) && window_ns < end_ns;
-    let groups = piece.groups.iter().filter_map(|group| within(group, has)).collect();
-    Piece { last: piece.last.clone(), groups, rows }
+    groups.iter().filter_map(|group| within(group, has)).collect()
 }
 
 fn within(group: &Group, has: impl Fn(i64) -> bool) -> Option<Group> {

@@ -24,7 +24,6 @@ use crate::part::pages;
 use crate::part::values::Values;
 use crate::scan::cached::{Cached, Version};
 use crate::scan::reader::{Estimate, ReadStats, Reader, Rows, Run, Stored, VisitGroup};
-use crate::scan::request::Deletion;
 use crate::store::Store;
 use tidemark_model::bug::OrBug;
 use tidemark_model::ids::{ColumnId, MeasurementId};
@@ -378,20 +377,6 @@ impl<S: Store> Reader for ShardReader<'_, S> {
         self.reads.result(name, version)
     }
 
-    fn cached_before(
-        &self,
-        name: &[u8],
-        version: &Version,
-        measurement: MeasurementId,
-    ) -> Option<(Cached, Vec<Deletion>)> {
-        let (kept, since) = self.reads.result_of(name, |then| deletes_since(then, version))?;
-        let tombstones = self.loaded.tombstones.values();
-        let deletions = tombstones
-            .filter(|tombstone| since.contains(&tombstone.sequence))
-            .flat_map(|tombstone| tombstone.touching(measurement, TimeRange::ALL));
-        Some((kept, deletions.cloned().collect()))
-    }
-
     fn was_requested(&self, name: &[u8]) -> bool {
         self.reads.was_requested(name)
     }
@@ -407,19 +392,3 @@ impl<S: Store> Reader for ShardReader<'_, S> {
 
 /// Replaces the write sequence in a version if no matching rows are in memory.
 const AT_REST: u64 = 0;
-
-/// Returns the added deletes, or `None` if the versions have other differences.
-fn deletes_since(then: &Version, now: &Version) -> Option<Vec<u64>> {
-    let [(rows_then, deletes_then, parts_then), (rows, deletes, parts)] =
-        [sections(then)?, sections(now)?];
-    let since = deletes.strip_prefix(deletes_then)?;
-    (rows == rows_then && parts == parts_then).then(|| since.to_vec())
-}
-
-/// Splits a version into its sections: state of the shard and memory, deletes, and parts.
-fn sections(version: &Version) -> Option<(&[u64], &[u64], &[u64])> {
-    let (of_shard, rest) = version.split_at_checked(4)?;
-    let (&deletes, rest) = rest.split_first()?;
-    let (deletes, parts) = rest.split_at_checked(usize::try_from(deletes).ok()?)?;
-    Some((of_shard, deletes, parts))
-}

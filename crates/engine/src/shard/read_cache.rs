@@ -264,20 +264,9 @@ impl ShardReads {
     }
 
     pub(super) fn result(&self, name: &[u8], version: &Version) -> Option<Cached> {
-        let is_it = |known: &Version| (known == version).then_some(());
-        self.result_of(name, is_it).map(|(kept, ())| kept)
-    }
-
-    /// Returns the result and the value of `look`, if `look` accepts the result's version.
-    pub(super) fn result_of<T>(
-        &self,
-        name: &[u8],
-        look: impl FnOnce(&Version) -> Option<T>,
-    ) -> Option<(Cached, T)> {
         let result_cache = self.cache.result_cache.borrow();
-        let answer =
-            result_cache.get(&(self.shard, hash(name))).filter(|held| held.name == name)?;
-        Some((answer.kept.clone(), look(&answer.version)?))
+        let result = result_cache.get(&(self.shard, hash(name)))?;
+        (result.name == name && result.version == *version).then(|| result.kept.clone())
     }
 
     /// Also records this request.

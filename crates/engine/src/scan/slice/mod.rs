@@ -9,15 +9,13 @@
 
 mod batch;
 mod closed;
-mod deleted;
 mod first_groups;
 mod tiled;
 
 use std::rc::Rc;
 
 use self::batch::{Batch, Chosen, keep_few, read};
-use self::deleted::Deleted;
-use self::tiled::{Bound, Scanned};
+use self::tiled::Scanned;
 use super::bounds::Bounds;
 use super::error::ScanError;
 use super::groups::{GROUPS_PER_PIECE_MAX, Groups};
@@ -92,8 +90,6 @@ pub(super) fn piece(
         scanned: Scanned::new(Vec::new()),
         rows_kept: 0,
         series: 0,
-        bound: Bound::default(),
-        deleted: Deleted::default(),
     };
     let position = walk.run(&mut stretches)?;
     let (rows_scanned, rows_kept, series) = (walk.scanned.total(), walk.rows_kept, walk.series);
@@ -189,8 +185,6 @@ struct Walk<'a> {
     scanned: Scanned,
     rows_kept: u64,
     series: u64,
-    bound: Bound,
-    deleted: Deleted,
 }
 
 impl Walk<'_> {
@@ -278,9 +272,6 @@ impl Walk<'_> {
                 }
                 NextSeries::End => break,
             };
-            if self.bound.is_before(&key, self.direction) {
-                break;
-            }
             let mut time = stretch;
             if last.as_ref() == Some(&key) {
                 match behind.and_then(|position| position.time_ns) {
@@ -293,7 +284,7 @@ impl Walk<'_> {
             if let Some(done_ns) = self.one_series(&mut merge, &key, time)? {
                 return self.end(&mut merge, (stretch, &key), Some(done_ns)).map(Some);
             }
-            if self.is_full(self.batch.picks.len()) || self.is_piece_over() {
+            if self.is_full(self.batch.picks.len()) {
                 return self.end(&mut merge, (stretch, &key), None).map(Some);
             }
             if self.arrangement == GroupOrder::InOrder && self.groups.is_behind() {

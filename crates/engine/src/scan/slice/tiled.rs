@@ -1,23 +1,16 @@
 //! Reads a slice tile by tile. Uses cached tiles if possible.
 
-use std::rc::Rc;
-
-use super::{GroupOrder, Walk};
+use super::Walk;
 use crate::merge::cursor::Direction;
-use crate::merge::key::SeriesKey;
 use crate::scan::bounds::Bounds;
-use crate::scan::cached::{Piece, Tile};
+use crate::scan::cached::Tile;
 use crate::scan::error::ScanError;
 use crate::scan::groups::Groups;
 use crate::scan::page::Group;
 use crate::scan::request::Position;
 use crate::scan::stretches::Stretches;
 use crate::scan::tiles::{self, Found, Missing};
-use tidemark_model::bug::OrBug;
 use tidemark_model::time::TimeRange;
-
-/// The average number of groups per piece above which the pieces are cached without being merged.
-const APART: usize = 4;
 
 #[derive(Debug)]
 pub(super) struct Scanned {
@@ -53,58 +46,12 @@ impl Scanned {
     }
 }
 
-#[derive(Debug, Default)]
-pub(super) struct Bound {
-    /// The piece ends after the first series that reaches this number of cells.
-    cells: Option<Cells>,
-    /// The piece ends after this series.
-    last: Option<SeriesKey>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Cells {
-    from: u64,
-    least: u64,
-}
-
-impl Bound {
-    pub(super) fn until(last: Option<SeriesKey>) -> Self {
-        Self { cells: None, last }
-    }
-
-    /// `from` is the number of cells read before the first piece.
-    fn every(least: Option<u64>, from: u64) -> Self {
-        Self { cells: least.map(|least| Cells { from, least }), last: None }
-    }
-
-    fn next(&mut self, from: u64) {
-        self.cells = self.cells.map(|cells| Cells { from, ..cells });
-    }
-
-    /// Whether a series comes after the end of the piece.
-    pub(super) fn is_before(&self, key: &SeriesKey, direction: Direction) -> bool {
-        self.last.as_ref().is_some_and(|last| direction.order(key.cmp(last)).is_gt())
-    }
-
-    /// Whether the piece ends after `cells` cells in total. A piece has at least `least` cells.
-    pub(super) fn is_reached(&self, cells: u64, least: u64) -> bool {
-        let of_piece =
-            |&Cells { from, least: all }: &Cells| cells.saturating_sub(from) >= all.max(least);
-        self.cells.as_ref().is_some_and(of_piece)
-    }
-}
-
-pub(super) struct Fresh {
-    pub(super) piece: Piece,
+struct Fresh {
+    groups: Vec<Group>,
+    /// The number of rows of each tile.
     rows: Vec<u64>,
-    pub(super) end: Option<Position>,
-    /// Whether the states contain all groups and windows.
-    pub(super) is_whole: bool,
-}
-
-struct Read {
-    pieces: Vec<Fresh>,
     end: Option<Position>,
+    /// Whether the states contain all groups and windows.
     is_whole: bool,
 }
 
@@ -130,15 +77,9 @@ impl Walk<'_> {
                 Found::Missing(missing) => {
                     return self.read_tiles(missing, behind.as_ref(), stretches);
                 }
-                Found::Deleted(tile, missing, deletions) => {
-                    match self.touched(&tile, &deletions)? {
-                        Some(touched) => self.refresh(&tile, missing, behind.as_ref(), &touched)?,
-                        None => return self.read_tiles(missing, behind.as_ref(), stretches),
-                    }
-                }
                 Found::Cached(tile) => {
                     self.rows_kept += tile.rows;
-                    self.take_in(tile.groups(), tile.rows)?;
+                    self.take_in(&tile.groups, tile.rows)?;
                     tile.end.clone()
                 }
             };
@@ -206,106 +147,28 @@ impl Walk<'_> {
         }
         missing.sort_unstable_by_key(|tile| tile.time.start_ns);
         let borders_ns: Vec<i64> = missing.iter().skip(1).map(|tile| tile.time.start_ns).collect();
-        self.bound = Bound::every(stretches.piece_cells(), self.cells);
-        let Read { pieces, end, is_whole } = self.read_pieces(time, behind, &borders_ns)?;
-        self.bound = Bound::default();
+        let fresh = self.read_apart(time, behind, borders_ns)?;
+        self.take_in(&fresh.groups, fresh.rows.iter().sum())?;
+        let Fresh { groups, rows, end, is_whole } = fresh;
         if !is_whole || (end.is_some() && missing.len() > 1) {
             return Ok(end);
         }
         if missing.len() == 1
             && let Some(tile) = missing.pop()
         {
-            let pieces = pieces.into_iter().map(|fresh| Rc::new(fresh.piece)).collect();
-            self.keep(tile, pieces, end.clone())?;
+            let rows = rows.iter().sum();
+            tiles::keep(self.reader, tile, Tile { groups, end: end.clone(), rows });
             return Ok(end);
         }
-        for (number, tile) in missing.into_iter().enumerate() {
-            let of_tile = |Fresh { piece, rows, .. }: &Fresh| {
-                let rows = rows.get(number).copied().or_bug();
-                Rc::new(tiles::piece_of(&tile, piece, rows, time.start_ns))
-            };
-            let pieces = pieces.iter().map(of_tile).collect();
-            self.keep(tile, pieces, None)?;
+        for (tile, rows) in missing.into_iter().zip(rows) {
+            let groups = tiles::states_of(&tile, &groups, time.start_ns);
+            tiles::keep(self.reader, tile, Tile { groups, end: None, rows });
         }
         Ok(end)
     }
 
-    /// Reads the rows inside `time` piece by piece and adds each piece to the page, until the
-    /// event's work limit is reached.
-    fn read_pieces(
-        &mut self,
-        time: TimeRange,
-        behind: Option<&Position>,
-        borders_ns: &[i64],
-    ) -> Result<Read, ScanError> {
-        let mut read = Read { pieces: Vec::new(), end: behind.cloned(), is_whole: true };
-        loop {
-            let mut fresh = self.read_apart(time, read.end.as_ref(), borders_ns.to_vec())?;
-            self.take_in(fresh.piece.groups.iter(), fresh.rows.iter().sum())?;
-            read.is_whole &= fresh.is_whole;
-            read.end = fresh.end.take();
-            let last = read.end.as_ref();
-            fresh.piece.last = last.and_then(|end| SeriesKey::from_bytes(end.series.clone()));
-            let goes_on = last.is_some_and(|end| end.time_ns.is_none()) && !self.is_full(0);
-            read.pieces.push(fresh);
-            if !goes_on {
-                return Ok(read);
-            }
-            self.bound.next(self.cells);
-            if !read.is_whole {
-                // Incomplete tiles are not cached, so they need no pieces.
-                self.bound = Bound::default();
-            }
-        }
-    }
-
-    pub(super) fn is_piece_over(&self) -> bool {
-        let per_byte = self.limits.tile.piece_cells_per_byte;
-        let least = (self.groups.bytes() as u64).saturating_mul(per_byte);
-        self.bound.is_reached(self.cells_with(self.batch.picks.len()), least)
-    }
-
-    pub(super) fn keep(
-        &self,
-        tile: Missing,
-        mut pieces: Vec<Rc<Piece>>,
-        end: Option<Position>,
-    ) -> Result<(), ScanError> {
-        let rows = pieces.iter().map(|piece| piece.rows).sum();
-        let groups = match &mut pieces[..] {
-            [only] => Rc::get_mut(only).map(|only| std::mem::take(&mut only.groups)),
-            _ => None,
-        };
-        let groups = match groups {
-            Some(groups) => {
-                pieces.clear();
-                groups
-            }
-            None if self.have_disjoint_groups(&pieces) => Vec::new(),
-            None => self.merge_pieces(&pieces)?,
-        };
-        tiles::keep(self.reader, tile, Tile { groups, pieces, end, rows });
-        Ok(())
-    }
-
-    /// Whether at most one group at each border between pieces has states in both pieces.
-    fn have_disjoint_groups(&self, pieces: &[Rc<Piece>]) -> bool {
-        let groups: usize = pieces.iter().map(|piece| piece.groups.len()).sum();
-        let has_groups = !self.request.group_by.is_empty();
-        has_groups && self.arrangement != GroupOrder::Mixed && groups >= APART * pieces.len()
-    }
-
-    fn merge_pieces(&self, pieces: &[Rc<Piece>]) -> Result<Vec<Group>, ScanError> {
-        let bounds = Bounds::new(self.request, self.request.time);
-        let mut groups = Groups::new(self.request, bounds);
-        for group in pieces.iter().flat_map(|piece| &piece.groups) {
-            groups.absorb(group)?;
-        }
-        Ok(groups.finish().0)
-    }
-
     /// Reads the rows inside `time` into new groups, separate from the groups of the page.
-    pub(super) fn read_apart(
+    fn read_apart(
         &mut self,
         time: TimeRange,
         behind: Option<&Position>,
@@ -325,17 +188,12 @@ impl Walk<'_> {
         let until = bounds.lowered();
         let is_whole = until.is_none();
         until.into_iter().for_each(|until| self.groups.bounds.lower(until));
-        let piece = Piece { last: None, groups, rows: rows.iter().sum() };
-        Ok(Fresh { piece, rows, end, is_whole })
+        Ok(Fresh { groups, rows, end, is_whole })
     }
 
-    pub(super) fn take_in<'g>(
-        &mut self,
-        mut groups: impl Iterator<Item = &'g Group>,
-        rows: u64,
-    ) -> Result<(), ScanError> {
+    fn take_in(&mut self, groups: &[Group], rows: u64) -> Result<(), ScanError> {
         self.scanned.add_rows(rows);
-        groups.try_for_each(|group| self.groups.absorb(group))?;
+        groups.iter().try_for_each(|group| self.groups.absorb(group))?;
         if self.gathers() {
             self.groups.lower(self.limits.bytes);
         }
