@@ -57,6 +57,6 @@ pub(crate) fn runs_of(
     measurement: MeasurementId,
     time: TimeRange,
 ) -> Result<usize, ReadError> {
-    let stored = reader.stored(measurement, time)?;
+    let stored = reader.directories().unwrap().stored(measurement, time)?;
     Ok(stored.files as usize + usize::from(stored.cached_rows > 0))
 }

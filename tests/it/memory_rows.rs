@@ -8,7 +8,8 @@ use tidemark::merge::cursor::{Direction, PageColumn, PageKeys, ReadError, Series
 use tidemark::merge::key::SeriesKey;
 use tidemark::model::ids::{ColumnId, MeasurementId};
 use tidemark::model::time::TimeRange;
-use tidemark::scan::reader::{Estimate, ReadStats, Reader, Rows, rows_of_one};
+use tidemark::scan::cached::ResultCache;
+use tidemark::scan::reader::{Directories, Estimate, ReadStats, Reader, Rows, Runs, rows_of_one};
 
 pub(crate) struct MemoryRows<'a> {
     memtable: &'a Memtable,
@@ -51,6 +52,18 @@ impl Reader for MemoryRows<'_> {
         };
         let (rows, series) = (table.times_ns().len() as u64, u64::from(table.series().len));
         Ok(Estimate { time: table.time(), rows, series })
+    }
+
+    fn runs(&self) -> Option<&dyn Runs> {
+        None
+    }
+
+    fn directories(&self) -> Option<&dyn Directories> {
+        None
+    }
+
+    fn result_cache(&self) -> Option<&dyn ResultCache> {
+        None
     }
 
     /// Each row that is read counts as one byte.

@@ -13,7 +13,8 @@ use crate::model::time::TimeRange;
 use crate::query::operators::series::gather_or_null;
 use crate::query::plan::Subquery;
 use crate::query::result::{Column, Values};
-use crate::scan::reader::{Estimate, ReadStats, Reader, Rows, rows_of_one};
+use crate::scan::cached::ResultCache;
+use crate::scan::reader::{Directories, Estimate, ReadStats, Reader, Rows, Runs, rows_of_one};
 use crate::scan::request::{Output, ScanRequest, Window};
 
 /// The rows of all measurements of the same name, in order of arrival.
@@ -201,6 +202,18 @@ impl Reader for Layout {
             rows: self.times_ns.len() as u64,
             series: self.series.len() as u64,
         })
+    }
+
+    fn runs(&self) -> Option<&dyn Runs> {
+        None
+    }
+
+    fn directories(&self) -> Option<&dyn Directories> {
+        None
+    }
+
+    fn result_cache(&self) -> Option<&dyn ResultCache> {
+        None
     }
 
     fn stats(&self) -> ReadStats {

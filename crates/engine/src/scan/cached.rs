@@ -4,9 +4,35 @@ use std::rc::Rc;
 
 use super::page::{Group, ScanPage, SummaryPage};
 use super::request::Position;
+use crate::merge::cursor::ReadError;
+use tidemark_model::ids::MeasurementId;
+use tidemark_model::time::TimeRange;
 
 /// A version of rows. Equal versions mean equal rows.
 pub type Version = Vec<u64>;
+
+/// A cache of results. The name of a result identifies its request.
+pub trait ResultCache {
+    /// Returns the version of the rows of these measurements inside `time`.
+    ///
+    /// # Errors
+    /// Returns [`ReadError`] if these rows are known to be damaged.
+    fn version(
+        &self,
+        measurements: &[MeasurementId],
+        time: TimeRange,
+    ) -> Result<Version, ReadError>;
+
+    /// Returns the result with this name and version.
+    fn get(&self, name: &[u8], version: &Version) -> Option<Cached>;
+
+    /// Whether this name was looked up recently. The result of a first request is not worth
+    /// caching.
+    fn was_requested(&self, name: &[u8]) -> bool;
+
+    /// Caches a result, replacing an older version.
+    fn put(&self, name: Vec<u8>, version: Version, result: Cached);
+}
 
 /// A cached result.
 #[derive(Clone, Debug)]

@@ -25,7 +25,11 @@ pub(super) fn page(reader: &dyn Reader, request: &ScanRequest) -> Result<ScanPag
             last = Some(key.ok_or(ScanError::Reordered)?);
         }
         // Only the first page describes the stored data.
-        None => stored = reader.stored(request.measurement, request.time)?,
+        None => {
+            if let Some(directories) = reader.directories() {
+                stored = directories.stored(request.measurement, request.time)?;
+            }
+        }
     }
     let filter = Filter::compile(request.predicate.as_ref())?;
     let condition = (&filter, request.predicate.as_ref());

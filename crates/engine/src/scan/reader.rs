@@ -1,6 +1,6 @@
 //! Defines the interface through which scans read a shard. The rows are merges of sorted runs.
 
-use super::cached::{Cached, Version};
+use super::cached::ResultCache;
 use crate::batch::series_table::SeriesTable;
 use crate::merge::cursor::{Columns, Direction, ReadError, SeriesCursor};
 use crate::merge::key::SeriesKey;
@@ -82,12 +82,6 @@ pub trait Reader {
     /// Returns [`ReadError::TooManySources`] if such a split is impossible.
     fn stretches(&self, time: TimeRange) -> Result<Vec<TimeRange>, ReadError>;
 
-    /// Splits `time` like [`Reader::stretches`], and also between successive runs with many rows
-    /// per series. A run's cached result then remains valid when other runs change.
-    fn split_by_runs(&self, time: TimeRange) -> Result<Vec<TimeRange>, ReadError> {
-        self.stretches(time)
-    }
-
     /// Merges the runs that overlap `time`, for all measurements, starting at the first series in
     /// `direction` that does not precede `from`. The merge may include rows outside `time`.
     ///
@@ -101,9 +95,48 @@ pub trait Reader {
         from: &SeriesKey,
     ) -> Result<Rows<'_>, ReadError>;
 
+    /// Estimates the number of rows and series of a measurement inside `time`, by reading only a
+    /// few directories.
+    fn estimate(&self, measurement: MeasurementId, time: TimeRange) -> Result<Estimate, ReadError>;
+
+    /// Returns the list of runs, or `None` if the reader does not know its runs.
+    fn runs(&self) -> Option<&dyn Runs>;
+
+    /// Returns the directories of the runs, or `None` if the runs have no directories.
+    fn directories(&self) -> Option<&dyn Directories>;
+
+    /// Returns the cache of results, or `None` if results must not be cached.
+    fn result_cache(&self) -> Option<&dyn ResultCache>;
+
+    /// Returns the costs since the reader was created.
+    fn stats(&self) -> ReadStats;
+}
+
+/// The sorted runs of a shard.
+pub trait Runs {
+    /// Splits `time` like [`Reader::stretches`], and also between successive runs with many rows
+    /// per series. A run's cached result then remains valid when other runs change.
+    fn split(&self, time: TimeRange) -> Result<Vec<TimeRange>, ReadError>;
+
+    /// Returns the runs that may have rows of a measurement inside `time`.
+    fn list(&self, measurement: MeasurementId, time: TimeRange) -> Vec<Run>;
+
+    /// Returns the series of a run, starting at the first series that does not precede `from`. The
+    /// result includes series that a delete hides.
+    fn rows(
+        &self,
+        run: &Run,
+        measurement: MeasurementId,
+        direction: Direction,
+        from: &SeriesKey,
+    ) -> Result<Rows<'_>, ReadError>;
+}
+
+/// The directories of a shard's runs.
+pub trait Directories {
     /// Calls `visit` with the groups of these measurements that may have rows inside `time`, until
     /// `visit` returns false. The measurements must be in ascending order. The groups that were
-    /// written last come first. Returns `false` if the reader has no list of groups.
+    /// written last come first.
     ///
     /// # Errors
     /// Returns [`ReadError`], including known damage in the rows of `measurements`.
@@ -112,79 +145,10 @@ pub trait Reader {
         measurements: &[MeasurementId],
         time: TimeRange,
         visit: &mut VisitGroup<'_>,
-    ) -> Result<bool, ReadError> {
-        let _ = (measurements, time, visit);
-        Ok(false)
-    }
-
-    /// Returns the runs that may have rows of a measurement inside `time`, or `None` if the reader
-    /// does not know the runs.
-    fn runs(&self, measurement: MeasurementId, time: TimeRange) -> Option<Vec<Run>> {
-        let _ = (measurement, time);
-        None
-    }
-
-    /// Returns the series of a run, starting at the first series that does not precede `from`. The
-    /// result includes series that a delete hides.
-    fn run(
-        &self,
-        run: &Run,
-        measurement: MeasurementId,
-        direction: Direction,
-        from: &SeriesKey,
-    ) -> Result<Rows<'_>, ReadError> {
-        self.merge(&[measurement], run.time, direction, from)
-    }
-
-    /// Estimates the number of rows and series of a measurement inside `time`, by reading only a
-    /// few directories.
-    fn estimate(&self, measurement: MeasurementId, time: TimeRange) -> Result<Estimate, ReadError>;
+    ) -> Result<(), ReadError>;
 
     /// Returns the amount of stored data of a measurement inside `time`.
-    fn stored(&self, measurement: MeasurementId, time: TimeRange) -> Result<Stored, ReadError> {
-        let _ = (measurement, time);
-        Ok(Stored::default())
-    }
-
-    /// Returns the version of the rows of these measurements inside `time`, or `None` if results
-    /// must not be cached.
-    ///
-    /// # Errors
-    /// Returns [`ReadError`] if these rows are known to be damaged.
-    fn version(
-        &self,
-        measurements: &[MeasurementId],
-        time: TimeRange,
-    ) -> Result<Option<Version>, ReadError> {
-        let _ = (measurements, time);
-        Ok(None)
-    }
-
-    /// Returns the version of facts about flushed runs. This version never changes.
-    fn version_of_runs(&self) -> Version {
-        Version::new()
-    }
-
-    /// Returns the cached entry with this name and version.
-    fn cached(&self, name: &[u8], version: &Version) -> Option<Cached> {
-        let _ = (name, version);
-        None
-    }
-
-    /// Whether this name was looked up recently. The result of a first request is not worth
-    /// caching.
-    fn was_requested(&self, name: &[u8]) -> bool {
-        let _ = name;
-        true
-    }
-
-    /// Caches `kept`, replacing an older version.
-    fn keep(&self, name: Vec<u8>, version: Version, kept: Cached) {
-        let _ = (name, version, kept);
-    }
-
-    /// Returns the costs since the reader was created.
-    fn stats(&self) -> ReadStats;
+    fn stored(&self, measurement: MeasurementId, time: TimeRange) -> Result<Stored, ReadError>;
 }
 
 /// Estimates for one measurement.

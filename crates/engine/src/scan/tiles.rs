@@ -3,7 +3,7 @@
 //!
 //! Tiles begin and end at window borders that are independent of the requested range, so different
 //! ranges share tiles. The cache key of a tile contains the request and the version of its rows
-//! ([`Reader::version`]). After a write, delete or merge in these rows, the tile is therefore read
+//! ([`ResultCache::version`](super::cached::ResultCache::version)). After a write, delete or merge in these rows, the tile is therefore read
 //! again, and a result is never stale. If there are no windows, or if series have few rows, the
 //! whole range is one tile.
 
@@ -173,7 +173,8 @@ pub(super) fn look_up(
     behind: Option<&Position>,
 ) -> Result<Found, ScanError> {
     let ScanRequest { measurement, predicate, group_by, descending, output, .. } = request;
-    let Some(version) = reader.version(&[*measurement], time)? else { return Ok(Found::Never) };
+    let Some(cache) = reader.result_cache() else { return Ok(Found::Never) };
+    let version = cache.version(&[*measurement], time)?;
     let (measurement, descending) = (*measurement, *descending);
     let name = |behind| {
         let tile = time;
@@ -189,9 +190,9 @@ pub(super) fn look_up(
     };
     // The ends of a tile's pages depend on whether the tile is cached. The lookup for the tile's
     // first page therefore applies to all pages of the tile.
-    let was_requested = || name(None).is_ok_and(|name| reader.was_requested(&name));
+    let was_requested = || name(None).is_ok_and(|name| cache.was_requested(&name));
     let Ok(name) = name(behind) else { return Ok(Found::Never) };
-    if let Some(Cached::Tile(tile)) = reader.cached(&name, &version) {
+    if let Some(Cached::Tile(tile)) = cache.get(&name, &version) {
         return Ok(Found::Cached(tile));
     }
     Ok(match caches_immediately || was_requested() {
@@ -201,8 +202,10 @@ pub(super) fn look_up(
 }
 
 pub(super) fn keep(reader: &dyn Reader, missing: Missing, tile: Tile) {
-    if tile.bytes() <= KEPT_BYTES_MAX {
-        reader.keep(missing.name, missing.version, Cached::Tile(Rc::new(tile)));
+    if tile.bytes() <= KEPT_BYTES_MAX
+        && let Some(cache) = reader.result_cache()
+    {
+        cache.put(missing.name, missing.version, Cached::Tile(Rc::new(tile)));
     }
 }
 

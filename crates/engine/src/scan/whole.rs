@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
-use super::cached::{Cached, Version};
+use super::cached::Cached;
 use super::error::ScanError;
 use super::page::{PageLimits, ScanPage};
 use super::reader::{ReadStats, Reader};
@@ -33,10 +33,13 @@ pub(super) fn piece(
     request: &ScanRequest,
     limits: PageLimits,
 ) -> Result<ScanPage, ScanError> {
-    let Some((name, version)) = name(reader, request)? else {
+    let (Some(cache), Some(name)) = (reader.result_cache(), name(request)) else {
         return slice::piece(reader, request, limits);
     };
-    if let Some(Cached::Page(page)) = reader.cached(&name, &version)
+    let ScanRequest { measurement, time, .. } = request;
+    let mut version = cache.version(&[*measurement], *time)?;
+    version.extend([time.start_ns.cast_unsigned(), time.end_ns.cast_unsigned()]);
+    if let Some(Cached::Page(page)) = cache.get(&name, &version)
         && page.bytes() <= limits.bytes
     {
         let ReadStats { rows_scanned, series, .. } = page.stats;
@@ -46,23 +49,17 @@ pub(super) fn piece(
     let page = slice::piece(reader, request, limits)?;
     let is_all = page.until.is_none() && page.position.is_none();
     if is_all && page.bytes() <= KEPT_BYTES_MAX {
-        reader.keep(name, version, Cached::Page(Rc::new(page.clone())));
+        cache.put(name, version, Cached::Page(Rc::new(page.clone())));
     }
     Ok(page)
 }
 
-/// Returns the cache key and version of a page, or `None` if the page must not be cached.
-fn name(
-    reader: &dyn Reader,
-    request: &ScanRequest,
-) -> Result<Option<(Vec<u8>, Version)>, ScanError> {
+/// Returns the name of a page, or `None` if the page must not be cached.
+fn name(request: &ScanRequest) -> Option<Vec<u8>> {
     if !tiles::are_cached(request) || request.resume.position.is_some() {
-        return Ok(None);
+        return None;
     }
-    let ScanRequest { measurement, predicate, group_by, descending, output, time, .. } = request;
-    let Some(mut version) = reader.version(&[*measurement], *time)? else { return Ok(None) };
-    version.extend([time.start_ns.cast_unsigned(), time.end_ns.cast_unsigned()]);
+    let ScanRequest { measurement, predicate, group_by, descending, output, .. } = request;
     let (whole, descending) = (*measurement, *descending);
-    let name = Name { whole, predicate, group_by, descending, output };
-    Ok(metadata::encode(&name).ok().map(|name| (name, version)))
+    metadata::encode(&Name { whole, predicate, group_by, descending, output }).ok()
 }

@@ -1,4 +1,4 @@
-//! Visits the groups of rows in the directories of parts and in the memtable, without reading rows.
+//! Reads the directories of parts and of the memtable, without reading rows.
 
 use std::cmp::Reverse;
 
@@ -11,16 +11,14 @@ use crate::merge::hide::Tombstone;
 use crate::part::directory::{Group, Page};
 use crate::part::pages;
 use crate::part::values::Values;
-use crate::scan::reader::{RowGroup, SeriesTables, VisitGroup};
+use crate::scan::reader::{Directories, RowGroup, SeriesTables, Stored, VisitGroup};
 use crate::store::Store;
 use tidemark_model::bug::OrBug;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 
-impl<S: Store> ShardReader<'_, S> {
-    /// Calls `visit` for each group of these measurements that may have rows within `time`, until
-    /// `visit` returns `false`. The measurements must be in ascending order.
-    pub(super) fn row_groups(
+impl<S: Store> Directories for ShardReader<'_, S> {
+    fn groups(
         &self,
         measurements: &[MeasurementId],
         time: TimeRange,
@@ -46,6 +44,34 @@ impl<S: Store> ShardReader<'_, S> {
         Ok(())
     }
 
+    fn stored(&self, measurement: MeasurementId, time: TimeRange) -> Result<Stored, ReadError> {
+        self.check(&[measurement], time)?;
+        let time = self.owned_range(time);
+        let mut stored = Stored::default();
+        if self.loaded.retired.contains(&measurement) {
+            return Ok(stored);
+        }
+        for part in self.parts(time) {
+            let mut values = self.values(part);
+            let found = pages::groups_of(&mut values, part.id.0, measurement)?;
+            stored.files += u64::from(!found.is_empty());
+            for (value, groups) in found {
+                let directory = values.directory(value)?;
+                let groups = directory.groups.get(groups).or_bug();
+                for group in groups.iter().filter(|group| !group.continues_columns()) {
+                    stored.blocks += group.pages.len() as u64;
+                    stored.block_bytes += group.bytes();
+                }
+            }
+        }
+        let table = self.memtable.table(measurement);
+        let table = table.filter(|table| table.time().overlaps(&time));
+        stored.cached_rows = table.map_or(0, |table| table.times_ns().len() as u64);
+        Ok(stored)
+    }
+}
+
+impl<S: Store> ShardReader<'_, S> {
     fn rows_in_memory(
         &self,
         (measurement, table): (MeasurementId, &MeasurementTable),

@@ -39,6 +39,7 @@ mod read;
 mod read_cache;
 pub mod request;
 mod restore;
+mod result_cache;
 mod retention;
 mod series_count;
 mod series_quota;

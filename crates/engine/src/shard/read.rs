@@ -9,7 +9,6 @@ use super::manifest::Part;
 use super::pieces::{cut, split_times};
 use super::read_cache::ShardReads;
 use super::request::Refusal;
-use super::tombstone::Tombstone;
 use super::values::{CachedValues, PartRows};
 use crate::memtable::Memtable;
 use crate::memtable::cursor::{Sorted, tag_order};
@@ -22,8 +21,8 @@ use crate::part::cursor::PartCursor;
 use crate::part::outline::{Outline, has_groups};
 use crate::part::pages;
 use crate::part::values::Values;
-use crate::scan::cached::{Cached, Version};
-use crate::scan::reader::{Estimate, ReadStats, Reader, Rows, Run, Stored, VisitGroup};
+use crate::scan::cached::ResultCache;
+use crate::scan::reader::{Directories, Estimate, ReadStats, Reader, Rows, Run, Runs};
 use crate::store::Store;
 use tidemark_model::bug::OrBug;
 use tidemark_model::ids::{ColumnId, MeasurementId};
@@ -31,7 +30,7 @@ use tidemark_model::time::TimeRange;
 
 pub(super) struct ShardReader<'a, S> {
     store: &'a S,
-    reads: &'a ShardReads,
+    pub(super) reads: &'a ShardReads,
     pub(super) loaded: &'a Loaded,
     pub(super) hidden: Rc<HiddenRows>,
     pub(super) memtable: &'a Memtable,
@@ -202,20 +201,6 @@ impl<S: Store> Reader for ShardReader<'_, S> {
         Ok(self.cut(time))
     }
 
-    fn split_by_runs(&self, time: TimeRange) -> Result<Vec<TimeRange>, ReadError> {
-        let time = self.owned_range(time);
-        self.count_pruned(time);
-        let mut parts: Vec<&Part> = self.parts(time).collect();
-        parts.sort_by_key(|part| part.min_ns);
-        let parts = parts.into_iter().map(|part| (part.extent().time, part.rows, part.series));
-        let split_times =
-            split_times(parts).into_iter().filter(|at| time.start_ns < *at && *at < time.end_ns);
-        let ends_ns: Vec<i64> = split_times.chain([time.end_ns]).collect();
-        let starts_ns = [time.start_ns].into_iter().chain(ends_ns.iter().copied());
-        let pieces = starts_ns.zip(&ends_ns).map(|(start, &end)| TimeRange::new(start, end));
-        Ok(pieces.flat_map(|piece| self.cut(piece)).collect())
-    }
-
     fn merge(
         &self,
         measurements: &[MeasurementId],
@@ -248,49 +233,6 @@ impl<S: Store> Reader for ShardReader<'_, S> {
         Merge::new(cursors, direction)
     }
 
-    fn groups(
-        &self,
-        measurements: &[MeasurementId],
-        time: TimeRange,
-        visit: &mut VisitGroup<'_>,
-    ) -> Result<bool, ReadError> {
-        self.row_groups(measurements, time, visit).map(|()| true)
-    }
-
-    fn runs(&self, measurement: MeasurementId, time: TimeRange) -> Option<Vec<Run>> {
-        let part = |part: &Part| Run {
-            number: Some(part.id.0),
-            time: part.extent().time,
-            series: part.series,
-            series_sum: Some(part.series_sum).filter(|sum| *sum != 0),
-            rows: part.rows,
-        };
-        let table = self.memtable.table(measurement).filter(|table| table.time().overlaps(&time));
-        let in_memory = table.map(|table| Run {
-            number: None,
-            time: table.time(),
-            series: u64::from(table.series().len),
-            series_sum: None,
-            rows: table.times_ns().len() as u64,
-        });
-        Some(self.parts(time).map(part).chain(in_memory).collect())
-    }
-
-    fn run(
-        &self,
-        run: &Run,
-        measurement: MeasurementId,
-        direction: Direction,
-        from: &SeriesKey,
-    ) -> Result<Rows<'_>, ReadError> {
-        let parts = self.loaded.manifest.parts().values();
-        let cursor = match parts.into_iter().find(|part| Some(part.id.0) == run.number) {
-            Some(part) => Box::new(self.whole_part(part, direction, from, Some(measurement))?),
-            None => self.memtable_cursor(direction, from)?,
-        };
-        Merge::new(vec![(0, cursor)], direction)
-    }
-
     fn estimate(&self, measurement: MeasurementId, time: TimeRange) -> Result<Estimate, ReadError> {
         self.check(&[measurement], time)?;
         let time = self.owned_range(time);
@@ -318,71 +260,16 @@ impl<S: Store> Reader for ShardReader<'_, S> {
         Ok(estimate)
     }
 
-    fn stored(&self, measurement: MeasurementId, time: TimeRange) -> Result<Stored, ReadError> {
-        self.check(&[measurement], time)?;
-        let time = self.owned_range(time);
-        let mut stored = Stored::default();
-        if self.loaded.retired.contains(&measurement) {
-            return Ok(stored);
-        }
-        for part in self.parts(time) {
-            let mut values = self.values(part);
-            let found = pages::groups_of(&mut values, part.id.0, measurement)?;
-            stored.files += u64::from(!found.is_empty());
-            for (value, groups) in found {
-                let directory = values.directory(value)?;
-                let groups = directory.groups.get(groups).or_bug();
-                for group in groups.iter().filter(|group| !group.continues_columns()) {
-                    stored.blocks += group.pages.len() as u64;
-                    stored.block_bytes += group.bytes();
-                }
-            }
-        }
-        let table = self.memtable.table(measurement);
-        let table = table.filter(|table| table.time().overlaps(&time));
-        stored.cached_rows = table.map_or(0, |table| table.times_ns().len() as u64);
-        Ok(stored)
+    fn runs(&self) -> Option<&dyn Runs> {
+        Some(self)
     }
 
-    fn version(
-        &self,
-        measurements: &[MeasurementId],
-        time: TimeRange,
-    ) -> Result<Option<Version>, ReadError> {
-        self.check(measurements, time)?;
-        let Loaded { salt, retired, tombstones, wal, state, .. } = self.loaded;
-        let table = |&of: &MeasurementId| self.memtable.table(of);
-        let in_memory = measurements.iter().filter_map(table);
-        let is_in_memory = in_memory.into_iter().any(|table| table.time().overlaps(&time));
-        let written = if is_in_memory { wal.next_sequence() } else { AT_REST };
-        let mut version = vec![u64::from(*salt), written, retired.len() as u64];
-        version.push(state.settings.range.end_ns.cast_unsigned());
-        let touches = |tombstone: &&Tombstone| {
-            let touched = |&of| tombstone.touching(of, time).next().is_some();
-            measurements.iter().any(touched)
-        };
-        let deletes = tombstones.values().filter(touches).map(|tombstone| tombstone.sequence);
-        let deletes: Vec<u64> = deletes.collect();
-        version.push(deletes.len() as u64);
-        version.extend(deletes);
-        version.extend(self.parts(time).flat_map(|part| [part.id.0, part.applied]));
-        Ok(Some(version))
+    fn directories(&self) -> Option<&dyn Directories> {
+        Some(self)
     }
 
-    fn version_of_runs(&self) -> Version {
-        vec![0, AT_REST]
-    }
-
-    fn cached(&self, name: &[u8], version: &Version) -> Option<Cached> {
-        self.reads.result(name, version)
-    }
-
-    fn was_requested(&self, name: &[u8]) -> bool {
-        self.reads.was_requested(name)
-    }
-
-    fn keep(&self, name: Vec<u8>, version: Version, kept: Cached) {
-        self.reads.put_result(name, version, kept);
+    fn result_cache(&self) -> Option<&dyn ResultCache> {
+        Some(self)
     }
 
     fn stats(&self) -> ReadStats {
@@ -390,5 +277,52 @@ impl<S: Store> Reader for ShardReader<'_, S> {
     }
 }
 
-/// Replaces the write sequence in a version if no matching rows are in memory.
-const AT_REST: u64 = 0;
+impl<S: Store> Runs for ShardReader<'_, S> {
+    fn split(&self, time: TimeRange) -> Result<Vec<TimeRange>, ReadError> {
+        let time = self.owned_range(time);
+        self.count_pruned(time);
+        let mut parts: Vec<&Part> = self.parts(time).collect();
+        parts.sort_by_key(|part| part.min_ns);
+        let parts = parts.into_iter().map(|part| (part.extent().time, part.rows, part.series));
+        let split_times =
+            split_times(parts).into_iter().filter(|at| time.start_ns < *at && *at < time.end_ns);
+        let ends_ns: Vec<i64> = split_times.chain([time.end_ns]).collect();
+        let starts_ns = [time.start_ns].into_iter().chain(ends_ns.iter().copied());
+        let pieces = starts_ns.zip(&ends_ns).map(|(start, &end)| TimeRange::new(start, end));
+        Ok(pieces.flat_map(|piece| self.cut(piece)).collect())
+    }
+
+    fn list(&self, measurement: MeasurementId, time: TimeRange) -> Vec<Run> {
+        let part = |part: &Part| Run {
+            number: Some(part.id.0),
+            time: part.extent().time,
+            series: part.series,
+            series_sum: Some(part.series_sum).filter(|sum| *sum != 0),
+            rows: part.rows,
+        };
+        let table = self.memtable.table(measurement).filter(|table| table.time().overlaps(&time));
+        let in_memory = table.map(|table| Run {
+            number: None,
+            time: table.time(),
+            series: u64::from(table.series().len),
+            series_sum: None,
+            rows: table.times_ns().len() as u64,
+        });
+        self.parts(time).map(part).chain(in_memory).collect()
+    }
+
+    fn rows(
+        &self,
+        run: &Run,
+        measurement: MeasurementId,
+        direction: Direction,
+        from: &SeriesKey,
+    ) -> Result<Rows<'_>, ReadError> {
+        let parts = self.loaded.manifest.parts().values();
+        let cursor = match parts.into_iter().find(|part| Some(part.id.0) == run.number) {
+            Some(part) => Box::new(self.whole_part(part, direction, from, Some(measurement))?),
+            None => self.memtable_cursor(direction, from)?,
+        };
+        Merge::new(vec![(0, cursor)], direction)
+    }
+}

@@ -46,10 +46,14 @@ pub(super) fn list(
     let mut by_id: Vec<(MeasurementId, u32)> = measurements.iter().copied().zip(0..).collect();
     by_id.sort();
     let ids: Vec<MeasurementId> = by_id.iter().map(|(id, _)| *id).collect();
+    let Some(directories) = reader.directories() else {
+        let facts = |&of| Ok(Facts { order: reader.tag_order(of)?, ..Facts::default() });
+        return measurements.iter().map(facts).collect();
+    };
     let fresh = Facts { is_whole: true, knows_groups: true, ..Facts::default() };
     let mut all = vec![fresh; measurements.len()];
     let mut lifeless = all.len();
-    let knows_groups = reader.groups(&ids, time, &mut |group| {
+    directories.groups(&ids, time, &mut |group| {
         let place = ids.binary_search(&group.measurement).ok();
         let place = place.and_then(|at| by_id.get(at)).map(|(_, place)| *place as usize);
         let Some(facts) = place.and_then(|place| all.get_mut(place)) else { return Ok(true) };
@@ -57,11 +61,6 @@ pub(super) fn list(
         facts.add(group, wanted)?;
         Ok(wanted != RequestedFacts::Existence || lifeless > 0)
     })?;
-    if !knows_groups {
-        for (facts, &measurement) in all.iter_mut().zip(measurements) {
-            *facts = Facts { order: reader.tag_order(measurement)?, ..Facts::default() };
-        }
-    }
     Ok(all)
 }
 

@@ -46,16 +46,16 @@ pub(super) fn page(
     request: &SummaryRequest,
     limits: SummaryLimits,
 ) -> Result<SummaryPage, ScanError> {
-    let version = reader.version(&request.measurements, request.time)?;
-    let (Some(version), Ok(name)) = (version, name(request, limits)) else {
+    let (Some(cache), Ok(name)) = (reader.result_cache(), name(request, limits)) else {
         return read(reader, request, limits);
     };
-    if let Some(Cached::Summary(page)) = reader.cached(&name, &version) {
+    let version = cache.version(&request.measurements, request.time)?;
+    if let Some(Cached::Summary(page)) = cache.get(&name, &version) {
         return Ok(SummaryPage { stats: reader.stats(), ..SummaryPage::clone(&page) });
     }
     let page = read(reader, request, limits)?;
     if page.bytes() <= KEPT_BYTES_MAX {
-        reader.keep(name, version, Cached::Summary(Rc::new(page.clone())));
+        cache.put(name, version, Cached::Summary(Rc::new(page.clone())));
     }
     Ok(page)
 }

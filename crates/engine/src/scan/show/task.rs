@@ -142,9 +142,10 @@ impl Task<'_> {
         time: TimeRange,
     ) -> Result<(), ScanError> {
         let Find::Items { least, .. } = &mut self.find else { return Ok(()) };
+        let Some(directories) = reader.directories() else { return Ok(()) };
         let (measurement, after) = (self.measurement, self.span.after.as_ref());
         let mut item = SeriesKey::new(measurement, []);
-        reader.groups(&[measurement], time, &mut |group| {
+        directories.groups(&[measurement], time, &mut |group| {
             group.tables.each(&mut |ids, table| {
                 let of_tag = ids.iter().zip(&table.tags);
                 for (_, tag) in of_tag.filter(|(id, _)| self.span.sort.contains(id)) {

@@ -13,11 +13,11 @@ use serde::Serialize;
 
 use super::Walk;
 use crate::codec::metadata;
-use crate::scan::cached::{Cached, RunGroups};
+use crate::scan::cached::{Cached, RunGroups, Version};
 use crate::scan::error::ScanError;
 use crate::scan::keys::NextSeries;
 use crate::scan::page::CELLS_PER_PIECE_MAX;
-use crate::scan::reader::Run;
+use crate::scan::reader::{Run, Runs};
 use crate::scan::request::{Predicate, ScanRequest};
 use crate::scan::stretches::Stretches;
 use tidemark_model::ids::{ColumnId, MeasurementId};
@@ -47,15 +47,16 @@ impl Walk<'_> {
         if self.request.group_by.is_empty() || !self.groups.has_closed() {
             return Ok(());
         }
-        let Some(runs) = self.reader.runs(self.request.measurement, rest) else { return Ok(()) };
-        let Some(known) = self.run_groups(&runs)? else { return Ok(()) };
+        let Some(source) = self.reader.runs() else { return Ok(()) };
+        let runs = source.list(self.request.measurement, rest);
+        let Some(known) = self.run_groups(source, &runs)? else { return Ok(()) };
         let closed: Vec<bool> = known.sets.iter().map(|set| self.are_closed(set)).collect();
         let mut wanted = TimeRange::new(0, 0);
         for run in runs {
             let is_closed = match run.number.and_then(|number| known.set_of(number)) {
                 Some(set) => closed.get(set) == Some(&true),
                 None if run.number.is_none() && run.series <= KEYS_MAX => {
-                    let keys = self.read_group_keys(&run)?;
+                    let keys = self.read_group_keys(source, &run)?;
                     self.are_closed(&keys)
                 }
                 None => false,
@@ -72,12 +73,18 @@ impl Walk<'_> {
         keys.iter().all(|key| self.groups.is_group_complete(key))
     }
 
-    fn run_groups(&mut self, runs: &[Run]) -> Result<Option<Rc<RunGroups>>, ScanError> {
+    fn run_groups(
+        &mut self,
+        source: &dyn Runs,
+        runs: &[Run],
+    ) -> Result<Option<Rc<RunGroups>>, ScanError> {
         let ScanRequest { measurement, predicate, group_by, .. } = self.request;
         let name = Name { groups_of_runs: *measurement, predicate, group_by };
         let Ok(name) = metadata::encode(&name) else { return Ok(None) };
-        let version = self.reader.version_of_runs();
-        let known = match self.reader.cached(&name, &version) {
+        let Some(cache) = self.reader.result_cache() else { return Ok(None) };
+        // Flushed runs never change.
+        let version = Version::new();
+        let known = match cache.get(&name, &version) {
             Some(Cached::Groups(known)) => known,
             _ => Rc::default(),
         };
@@ -90,7 +97,7 @@ impl Walk<'_> {
             return Ok(Some(known));
         }
         let mut more = RunGroups::clone(&known);
-        let all = self.reader.runs(*measurement, TimeRange::ALL).unwrap_or_default();
+        let all = source.list(*measurement, TimeRange::ALL);
         let numbers: HashSet<u64> = all.iter().filter_map(|run| run.number).collect();
         more.retain(|number| numbers.contains(&number));
         let is_known = |run: &&Run| run.number.is_some_and(|number| more.set_of(number).is_some());
@@ -109,18 +116,22 @@ impl Walk<'_> {
             let Some(number) = run.number else { continue };
             match series_of(run).and_then(|series| alike.get(&series)) {
                 Some(&known) => more.add_alike(number, known),
-                None => more.add(number, self.read_group_keys(run)?),
+                None => more.add(number, self.read_group_keys(source, run)?),
             }
             alike.extend(series_of(run).map(|series| (series, number)));
         }
         let more = Rc::new(more);
-        self.reader.keep(name, version, Cached::Groups(Rc::clone(&more)));
+        cache.put(name, version, Cached::Groups(Rc::clone(&more)));
         Ok(Some(more))
     }
 
-    fn read_group_keys(&mut self, run: &Run) -> Result<Vec<Vec<String>>, ScanError> {
+    fn read_group_keys(
+        &mut self,
+        source: &dyn Runs,
+        run: &Run,
+    ) -> Result<Vec<Vec<String>>, ScanError> {
         let (measurement, first) = (self.request.measurement, self.keys.first());
-        let mut merge = self.reader.run(run, measurement, self.direction, &first)?;
+        let mut merge = source.rows(run, measurement, self.direction, &first)?;
         let mut keys: HashSet<Vec<String>, FixedState> = HashSet::default();
         loop {
             let next = self.keys.next(&mut merge, &mut self.tags)?;

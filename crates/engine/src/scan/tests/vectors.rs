@@ -8,8 +8,10 @@ use crate::merge::cursor::{Direction, PageColumn, PageKeys, ReadError, SeriesCur
 use crate::merge::key::SeriesKey;
 use crate::merge::kway::Merge;
 use crate::merge::tests::vector::{Story, VectorCursor};
-use crate::scan::cached::{Cached, Version};
-use crate::scan::reader::{Estimate, ReadStats, Reader, Rows, Run as RunOf, rows_of_one};
+use crate::scan::cached::{Cached, ResultCache, Version};
+use crate::scan::reader::{
+    Directories, Estimate, ReadStats, Reader, Rows, Run as RunOf, Runs, rows_of_one,
+};
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::FieldValue;
@@ -101,7 +103,38 @@ impl Reader for VectorReader {
         Merge::new(cursors, direction)
     }
 
-    fn runs(&self, _: MeasurementId, time: TimeRange) -> Option<Vec<RunOf>> {
+    fn estimate(&self, _: MeasurementId, time: TimeRange) -> Result<Estimate, ReadError> {
+        let rows = || self.parts.iter().flatten().map(|((_, time_ns), _)| *time_ns);
+        let rows = || rows().filter(|&time_ns| time.contains(time_ns));
+        let (first_ns, last_ns) = (rows().min(), rows().max());
+        let hull = first_ns.zip(last_ns).map(|(first, last)| TimeRange::new(first, last + 1));
+        let (rows, series) = (rows().count() as u64, 3);
+        Ok(Estimate { time: hull.unwrap_or(Estimate::NOTHING.time), rows, series })
+    }
+
+    fn runs(&self) -> Option<&dyn Runs> {
+        Some(self)
+    }
+
+    fn directories(&self) -> Option<&dyn Directories> {
+        None
+    }
+
+    fn result_cache(&self) -> Option<&dyn ResultCache> {
+        Some(self)
+    }
+
+    fn stats(&self) -> ReadStats {
+        self.stats.get()
+    }
+}
+
+impl Runs for VectorReader {
+    fn split(&self, time: TimeRange) -> Result<Vec<TimeRange>, ReadError> {
+        self.stretches(time)
+    }
+
+    fn list(&self, _: MeasurementId, time: TimeRange) -> Vec<RunOf> {
         let run = |(number, story): (u64, &Story)| {
             let times = || story.keys().map(|(_, time_ns)| *time_ns);
             let time = TimeRange::new(times().min()?, times().max()? + 1);
@@ -110,10 +143,10 @@ impl Reader for VectorReader {
             Some(RunOf { number, time, series: 3, series_sum: None, rows })
         };
         let runs = (0..).zip(&self.parts).filter_map(run);
-        Some(runs.filter(|run| run.time.overlaps(&time)).collect())
+        runs.filter(|run| run.time.overlaps(&time)).collect()
     }
 
-    fn run(
+    fn rows(
         &self,
         run: &RunOf,
         _: MeasurementId,
@@ -125,34 +158,27 @@ impl Reader for VectorReader {
         let cursor = VectorCursor::new(story, self.page_rows, direction, &mut rng);
         rows_of_one(cursor, direction, from)
     }
+}
 
-    fn estimate(&self, _: MeasurementId, time: TimeRange) -> Result<Estimate, ReadError> {
-        let rows = || self.parts.iter().flatten().map(|((_, time_ns), _)| *time_ns);
-        let rows = || rows().filter(|&time_ns| time.contains(time_ns));
-        let (first_ns, last_ns) = (rows().min(), rows().max());
-        let hull = first_ns.zip(last_ns).map(|(first, last)| TimeRange::new(first, last + 1));
-        let (rows, series) = (rows().count() as u64, 3);
-        Ok(Estimate { time: hull.unwrap_or(Estimate::NOTHING.time), rows, series })
-    }
-
+impl ResultCache for VectorReader {
     /// Tests add no rows after the first scan.
-    fn version(&self, _: &[MeasurementId], _: TimeRange) -> Result<Option<Version>, ReadError> {
-        Ok(Some(Version::new()))
+    fn version(&self, _: &[MeasurementId], _: TimeRange) -> Result<Version, ReadError> {
+        Ok(Version::new())
     }
 
-    fn cached(&self, name: &[u8], version: &Version) -> Option<Cached> {
+    fn get(&self, name: &[u8], version: &Version) -> Option<Cached> {
         let kept = self.kept.borrow();
         let found = kept.get(name).filter(|(of, _)| of == version).map(|(_, kept)| kept.clone());
         self.hits.set(self.hits.get() + u64::from(found.is_some()));
         found
     }
 
-    fn keep(&self, name: Vec<u8>, version: Version, kept: Cached) {
-        self.kept.borrow_mut().insert(name, (version, kept));
+    fn was_requested(&self, _: &[u8]) -> bool {
+        true
     }
 
-    fn stats(&self) -> ReadStats {
-        self.stats.get()
+    fn put(&self, name: Vec<u8>, version: Version, result: Cached) {
+        self.kept.borrow_mut().insert(name, (version, result));
     }
 }
 
