@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::page::{Group, ScanPage, SummaryPage};
+use super::page::{Group, SummaryPage};
 use super::request::Position;
 use crate::merge::cursor::ReadError;
 use tidemark_model::ids::MeasurementId;
@@ -39,8 +39,6 @@ pub trait ResultCache {
 pub enum Cached {
     /// The states or rows in a time range.
     Tile(Rc<Tile>),
-    /// A page of states.
-    Page(Rc<ScanPage>),
     /// A page of a summary.
     Summary(Rc<SummaryPage>),
     /// The groups of runs.
@@ -112,7 +110,6 @@ impl Cached {
     pub fn bytes(&self) -> usize {
         match self {
             Self::Tile(tile) => tile.bytes(),
-            Self::Page(page) => page.bytes(),
             Self::Summary(page) => page.bytes(),
             Self::Groups(groups) => groups.bytes(),
         }

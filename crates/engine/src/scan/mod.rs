@@ -34,7 +34,6 @@ mod spans;
 mod states;
 mod stretches;
 mod tiles;
-mod whole;
 pub mod window;
 
 use error::ScanError;
@@ -53,7 +52,7 @@ pub fn scan(
     request: &ScanRequest,
     limits: PageLimits,
 ) -> Result<ScanPage, ScanError> {
-    whole::piece(reader, request, limits)
+    slice::piece(reader, request, limits)
 }
 
 /// Returns a page without groups. Its statistics are the amount of data that a scan would read.

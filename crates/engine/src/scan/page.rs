@@ -111,13 +111,6 @@ impl Group {
     }
 }
 
-impl ScanPage {
-    /// Returns the approximate memory use, in bytes.
-    pub fn bytes(&self) -> usize {
-        self.groups.iter().map(Group::bytes).sum()
-    }
-}
-
 /// The data of a group.
 #[derive(Clone, Debug, PartialEq)]
 pub enum GroupData {
