@@ -30,29 +30,30 @@ pub fn encode(values: &[i64], out: &mut Vec<u8>) {
 
 /// Uses whole bytes, unless the result would be much larger than the result of [`encode`].
 pub(crate) fn encode_soon(values: &[i64], out: &mut Vec<u8>) {
-    let bounds = bounds(values);
-    let width = width(bounds);
+    let bounds = Bounds::of(values);
+    let width = bounds.width();
     if width <= BYTES_MORE_MAX {
-        return encode_whole(values, bounds, out);
+        return encode_whole(values, &bounds, out);
     }
     let draft = draft(values, Vec::new());
     match width * values.len() <= draft.packed_bytes() + BYTES_MORE_MAX * values.len() {
-        true => encode_whole(values, bounds, out),
+        true => encode_whole(values, &bounds, out),
         false => out.append(&mut draft.finish(None)),
     }
 }
 
 /// The result is larger than [`encode`]'s, but faster to produce.
 pub(crate) fn encode_plain(values: &[i64], out: &mut Vec<u8>) {
-    encode_whole(values, bounds(values), out);
+    encode_whole(values, &Bounds::of(values), out);
 }
 
 /// Equal values take no bytes.
-fn encode_whole(values: &[i64], (smallest, largest): (i64, i64), out: &mut Vec<u8>) {
+fn encode_whole(values: &[i64], bounds: &Bounds, out: &mut Vec<u8>) {
+    let &Bounds { smallest, largest } = bounds;
     if smallest >= largest {
         return encode(values, out);
     }
-    let width = width((smallest, largest));
+    let width = bounds.width();
     out.push(PLAIN);
     varint::write_signed(smallest, out);
     out.push(width as u8);
@@ -65,19 +66,29 @@ fn encode_whole(values: &[i64], (smallest, largest): (i64, i64), out: &mut Vec<u
     }
 }
 
-/// For an empty slice, the first bound exceeds the second.
-fn bounds(values: &[i64]) -> (i64, i64) {
-    let bounds = |(least, most): (i64, i64), &value: &i64| (least.min(value), most.max(value));
-    values.iter().fold((i64::MAX, i64::MIN), bounds)
+/// For an empty slice, `smallest` exceeds `largest`.
+struct Bounds {
+    smallest: i64,
+    largest: i64,
 }
 
-fn width((smallest, largest): (i64, i64)) -> usize {
-    match largest.wrapping_sub(smallest) as u64 {
-        _ if smallest > largest => 1,
-        0..=0xff => 1,
-        0x100..=0xffff => 2,
-        0x1_0000..=0xffff_ffff => 4,
-        _ => 8,
+impl Bounds {
+    fn of(values: &[i64]) -> Self {
+        let none = Self { smallest: i64::MAX, largest: i64::MIN };
+        values.iter().fold(none, |Self { smallest, largest }, &value| Self {
+            smallest: smallest.min(value),
+            largest: largest.max(value),
+        })
+    }
+
+    fn width(&self) -> usize {
+        match self.largest.wrapping_sub(self.smallest) as u64 {
+            _ if self.smallest > self.largest => 1,
+            0..=0xff => 1,
+            0x100..=0xffff => 2,
+            0x1_0000..=0xffff_ffff => 4,
+            _ => 8,
+        }
     }
 }
 
@@ -86,7 +97,7 @@ pub fn draft(values: &[i64], mut head: Vec<u8>) -> Draft {
     let at = head.len();
     head.push(CONSTANT);
     let Some((&first, rest)) = values.split_first() else { return Draft::done(head) };
-    let (smallest, largest) = bounds(values);
+    let Bounds { smallest, largest } = Bounds::of(values);
     if smallest == largest {
         varint::write_signed(first, &mut head);
         return Draft::done(head);

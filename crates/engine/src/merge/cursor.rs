@@ -295,7 +295,8 @@ impl PageKeys {
     pub fn of_rows(
         page: u64,
         columns: Columns,
-        (first, times_ns): (u32, Rc<[i64]>),
+        first: u32,
+        times_ns: Rc<[i64]>,
         page_rows: u32,
     ) -> Self {
         let rows = first..first.saturating_add(times_ns.len() as u32);

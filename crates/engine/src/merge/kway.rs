@@ -222,7 +222,8 @@ impl<C: SeriesCursor> Merge<C> {
     pub fn block(
         &mut self,
         SourcePage { source, page }: &SourcePage,
-        (id, field_type): (ColumnId, FieldType),
+        id: ColumnId,
+        field_type: FieldType,
     ) -> Result<Option<Vec<u8>>, ReadError> {
         let is_other = page.columns().iter().any(|&(at, of)| at == id && of != field_type);
         match self.sources.get_mut(usize::from(*source)).filter(|_| !is_other) {

@@ -64,7 +64,8 @@ pub fn series<V: Values>(
 /// `group` is group number `number` of the value.
 pub(super) fn read_series<V: Values>(
     values: &mut V,
-    (value, number): (usize, usize),
+    value: usize,
+    number: usize,
     group: &Group,
     block: usize,
 ) -> Result<Rc<Series>, ReadError> {
@@ -92,7 +93,8 @@ fn decode_series<V: Values>(
 /// `group` is group number `number` of the value.
 pub(super) fn keys<V: Values>(
     values: &mut V,
-    (value, number): (usize, usize),
+    value: usize,
+    number: usize,
     group: &Group,
     page: usize,
 ) -> Result<RowKeys, ReadError> {
@@ -102,7 +104,7 @@ pub(super) fn keys<V: Values>(
     }
     let Some(page) = group.pages.get(page) else { return Err(values.damaged(value, CORRUPT)) };
     let bytes = page.offset..page.offset + page.keys_bytes;
-    let table = table(values, (value, number), (group, group.columns.len()), page.rows)?;
+    let table = table(values, value, number, group, group.columns.len(), page.rows)?;
     let Keys { ends, times_ns } = values.with(value, bytes, |bytes| {
         block::decode_keys(bytes, page.rows, page.series, table.as_deref())
     })?;
@@ -114,8 +116,10 @@ pub(super) fn keys<V: Values>(
 /// The number after the last column refers to the keys. Tables for few rows are not cached.
 fn table<V: Values>(
     values: &mut V,
-    (value, number): (usize, usize),
-    (group, column): (&Group, usize),
+    value: usize,
+    number: usize,
+    group: &Group,
+    column: usize,
     rows: u32,
 ) -> Result<Option<Rc<Decoder>>, ReadError> {
     let Some(stored) = group.tables.get(column).filter(|table| !table.bytes().is_empty()) else {
@@ -139,7 +143,8 @@ fn table<V: Values>(
 pub fn column<V: Values>(
     values: &mut V,
     part: u64,
-    (mut directory, page): (Rc<Directory>, PagePosition),
+    mut directory: Rc<Directory>,
+    page: PagePosition,
     id: ColumnId,
 ) -> Result<Option<PageColumn>, ReadError> {
     let PagePosition { mut value, group: mut at, page } = page;
@@ -151,7 +156,7 @@ pub fn column<V: Values>(
         else {
             return Ok(None);
         };
-        if let Some(column) = column_in(values, (value, at), (group, page), id)? {
+        if let Some(column) = column_in(values, value, at, group, page, id)? {
             return Ok(Some(column));
         }
         if !group.is_wide() {
@@ -172,8 +177,10 @@ pub fn column<V: Values>(
 
 fn column_in<V: Values>(
     values: &mut V,
-    (value, number): (usize, usize),
-    (group, page): (&Group, usize),
+    value: usize,
+    number: usize,
+    group: &Group,
+    page: usize,
     id: ColumnId,
 ) -> Result<Option<PageColumn>, ReadError> {
     let Ok(column) = group.columns.binary_search_by_key(&id, |&(id, _)| id) else {
@@ -187,7 +194,7 @@ fn column_in<V: Values>(
     if let Some(Decoded::Column(kept)) = values.cached(value, number, at) {
         return Ok(Some(kept));
     }
-    let table = table(values, (value, number), (group, column), rows as u32)?;
+    let table = table(values, value, number, group, column, rows as u32)?;
     let column = values.with(value, bytes, |bytes| -> Result<_, Error> {
         let data = block::open(bytes)?;
         Ok(column_bytes::decode_with(data, field_type, rows, table.as_deref())?)
@@ -213,7 +220,8 @@ pub(super) fn has_blocks(group: &Group, page: usize) -> bool {
 pub(super) fn block<V: Values>(
     values: &mut V,
     value: usize,
-    (group, page): (&Group, usize),
+    group: &Group,
+    page: usize,
     id: ColumnId,
 ) -> Result<Option<Vec<u8>>, ReadError> {
     if group.continues_columns() || group.is_wide() {

@@ -54,7 +54,8 @@ impl RowKeys {
     pub(super) fn of_rows(
         &self,
         rows: Range<u32>,
-        (page, columns): (u64, &Columns),
+        page: u64,
+        columns: &Columns,
     ) -> Option<PageKeys> {
         let Times::Each(times_ns) = &self.times else { return None };
         Some(PageKeys::new(page, Rc::clone(columns), Rc::clone(times_ns), rows))
@@ -64,7 +65,8 @@ impl RowKeys {
         &self,
         series: usize,
         time: TimeRange,
-        (page, columns): (u64, &Columns),
+        page: u64,
+        columns: &Columns,
     ) -> Option<PageKeys> {
         let columns = Rc::clone(columns);
         let start = series.checked_sub(1).and_then(|before| self.end_of(before));
@@ -82,7 +84,7 @@ impl RowKeys {
                 let times_ns: Rc<[i64]> = inside.clone().map(time_ns).collect();
                 let page_rows = self.ends.last().copied().or_bug();
                 let first = rows.start + inside.start;
-                let keys = PageKeys::of_rows(page, columns, (first, times_ns), page_rows);
+                let keys = PageKeys::of_rows(page, columns, first, times_ns, page_rows);
                 (!inside.is_empty()).then_some(keys)
             }
         }
@@ -130,7 +132,7 @@ mod tests {
     fn read(keys: &RowKeys, time: TimeRange) -> Vec<Option<OfSeries>> {
         let columns = Rc::default();
         let series = 0..keys.ends.len() + 1;
-        let of = |series| keys.of_series(series, time, (7, &columns));
+        let of = |series| keys.of_series(series, time, 7, &columns);
         let told = |page: PageKeys| (page.rows(), page.times_ns().to_vec(), page.page_rows());
         series.map(|series| of(series).map(told)).collect()
     }

@@ -32,19 +32,9 @@ pub struct TileLimits {
 
 impl TileLimits {
     /// The limits in production.
-    pub const DEFAULT: Self = Self {
-        rows: 64,
-        windows: 8,
-        many_rows: 1_024,
-        cells_per_byte: 64,
-    };
+    pub const DEFAULT: Self = Self { rows: 64, windows: 8, many_rows: 1_024, cells_per_byte: 64 };
     /// The smallest possible limits.
-    pub const LEAST: Self = Self {
-        rows: 1,
-        windows: 1,
-        many_rows: 1,
-        cells_per_byte: 0,
-    };
+    pub const LEAST: Self = Self { rows: 1, windows: 1, many_rows: 1, cells_per_byte: 0 };
 }
 
 /// The limits of a page.

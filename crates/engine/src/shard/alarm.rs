@@ -9,6 +9,7 @@ use super::Shard;
 use super::attempts::{self, AlarmTask, RETRY_NS};
 use super::flush_size::ENOUGH;
 use super::load::Loaded;
+use super::manifest::Manifest;
 use super::request::Refusal;
 use crate::store::{Store, Table};
 use tidemark_model::bug;
@@ -66,68 +67,63 @@ impl<S: Store> Shard<S> {
     }
 
     fn note(&mut self, task: AlarmTask, now_ns: i64, error: Option<String>) -> Result<(), Refusal> {
-        self.load()?;
-        let Some(loaded) = self.loaded.as_mut() else { return Ok(()) };
-        loaded.attempts.note(&*self.store, task, now_ns, error)
+        let loaded = self.load()?;
+        loaded.attempts.note(&*loaded.store, task, now_ns, error)
     }
 
     pub(super) fn delete_unused_rows(&mut self) -> Result<(), Refusal> {
-        self.load()?;
-        let Some(loaded) = self.loaded.as_mut() else { return Ok(()) };
-        if let Err(error) = loaded.wal.delete_dead(&*self.store) {
+        let loaded = self.load()?;
+        if let Err(error) = loaded.log.delete_dead(&*loaded.store) {
             return Err(self.lost(error.into()));
         }
-        let dead: Vec<(u64, u64)> = match has_dead_values(loaded) {
-            true => loaded.manifest.dead().ranges().to_vec(),
+        let dead: Vec<(u64, u64)> = match has_dead_values(loaded.manifest()) {
+            true => loaded.manifest().dead().ranges().to_vec(),
             false => Vec::new(),
         };
         if dead.is_empty() {
             return self.done(AlarmTask::DeleteUnusedRows);
         }
-        let mut manifest = loaded.manifest.clone();
-        manifest.forget_dead();
-        let delete = |store: &S, (first, end)| store.delete(Table::Value, first..=end - 1);
-        self.commit(
-            manifest,
-            Some(AlarmTask::DeleteUnusedRows),
-            |_| (),
-            |store, _| dead.iter().try_for_each(|&range: &(u64, u64)| delete(store, range)),
-        )
+        let mut draft = loaded.draft();
+        draft.manifest.forget_dead();
+        self.commit(draft, Some(AlarmTask::DeleteUnusedRows), |loaded| {
+            let mut keys = dead.iter().map(|&(first, end)| first..=end - 1);
+            keys.try_for_each(|keys| loaded.store.delete(Table::Value, keys))
+        })
     }
 
     pub(super) fn done(&mut self, task: AlarmTask) -> Result<(), Refusal> {
-        let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
-        let cleared = attempts::clear(&*self.store, task, &loaded.attempts);
+        let loaded = self.load()?;
+        let cleared = attempts::clear(&*loaded.store, task, &loaded.attempts);
         loaded.attempts.succeeded(task);
         cleared.map_err(|error| self.lost(error.into()))
     }
 }
 
 /// A running merge could reuse the rows of dead values.
-fn has_dead_values(loaded: &Loaded) -> bool {
-    !loaded.manifest.dead().is_empty() && loaded.manifest.job().is_none()
+fn has_dead_values(manifest: &Manifest) -> bool {
+    !manifest.dead().is_empty() && manifest.job().is_none()
 }
 
-fn due(loaded: &Loaded, task: AlarmTask, now_ns: i64) -> Option<i64> {
-    let wal = &loaded.wal;
+fn due<S: Store>(loaded: &Loaded<S>, task: AlarmTask, now_ns: i64) -> Option<i64> {
+    let (wal, manifest) = (loaded.log.wal(), loaded.manifest());
     let paused_ns = loaded.pace.paused_ns(now_ns);
     let has_frames = !wal.frames().is_empty() || !wal.damaged().is_empty();
     let natural_ns = match task {
         AlarmTask::Flush => {
-            let is_enough = loaded.flush_size().reaches(&ENOUGH);
+            let is_enough = loaded.log.size().reaches(&ENOUGH);
             has_frames.then_some(if is_enough { now_ns } else { paused_ns })
         }
         AlarmTask::DeleteUnusedRows => {
             // Deleting a row and inserting another row costs one more row write than reusing a row.
             let is_idle = || loaded.plan(now_ns).is_idle();
-            let has_dead = wal.has_dead() || has_dead_values(loaded) && is_idle();
+            let has_dead = wal.has_dead() || has_dead_values(manifest) && is_idle();
             (!has_frames && has_dead).then_some(paused_ns)
         }
         AlarmTask::Reclaim => super::retention::due(loaded, now_ns),
         AlarmTask::Scrub => super::compact::scrub_due(loaded, now_ns),
-        AlarmTask::Release => super::backup::due(loaded),
+        AlarmTask::Release => super::backup::due(manifest),
         AlarmTask::Compact => {
-            let is_now = loaded.manifest.job().is_some() || !loaded.plan(now_ns).merges.is_empty();
+            let is_now = manifest.job().is_some() || !loaded.plan(now_ns).merges.is_empty();
             if is_now { Some(now_ns) } else { loaded.plan(now_ns).quiet_ns }
         }
     }?;

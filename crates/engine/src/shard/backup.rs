@@ -2,12 +2,11 @@
 //! returns these values.
 
 use std::collections::BTreeSet;
-use std::rc::Rc;
 
 use super::Shard;
 use super::attempts::AlarmTask;
-use super::load::{ASIDE_KEY, ASIDE_KEYS, Loaded};
-use super::manifest::{Hold, Number};
+use super::damage;
+use super::manifest::{Hold, Manifest, Number};
 use super::request::Refusal;
 use super::state;
 use super::table_rows::each_head;
@@ -40,17 +39,17 @@ impl<S: Store> Shard<S> {
         self.flush(now_ns)?;
         let loaded = self.load()?;
         let numbers: BTreeSet<u64> =
-            loaded.manifest.parts().values().flat_map(|part| part.values.iter()).collect();
+            loaded.manifest().parts().values().flat_map(|part| part.values.iter()).collect();
         let runs = numbers.iter().copied().collect::<super::manifest::ranges::Runs>();
-        let range = loaded.state.settings.range;
-        let mut manifest = loaded.manifest.clone();
+        let range = loaded.state().settings.range;
         // A backup that is still running may be copying values of an earlier snapshot.
-        let earlier = manifest.held(backup).into_iter().flat_map(|hold| hold.numbers.iter());
+        let earlier =
+            loaded.manifest().held(backup).into_iter().flat_map(|hold| hold.numbers.iter());
         let all: BTreeSet<u64> = earlier.chain(numbers.iter().copied()).collect();
         let until_ns = now_ns.saturating_add(BACKUP_HOLD_NS);
-        manifest.hold(Hold { id: backup, numbers: all.iter().copied().collect(), until_ns });
+        let hold = Hold { id: backup, numbers: all.iter().copied().collect(), until_ns };
         let rows = self.point_rows()?;
-        self.commit(manifest, None, |_| (), |_, _| Ok(()))?;
+        self.change(None, |draft| draft.manifest.hold(hold))?;
         let point = seal_point(runs.runs(), &rows).map_err(|reason| {
             Refusal::Invalid(format!("a checkpoint cannot be encoded: {reason}"))
         })?;
@@ -58,18 +57,17 @@ impl<S: Store> Shard<S> {
     }
 
     fn point_rows(&mut self) -> Result<Vec<u8>, Refusal> {
-        let (store, mut rows) = (Rc::clone(&self.store), Vec::new());
         let loaded = self.load()?;
-        let (state, manifest) = (&loaded.state, loaded.manifest.compact());
-        let head = row::encode(state)?;
+        let (store, mut rows) = (&*loaded.store, Vec::new());
+        let (head, manifest) = (row::encode(loaded.state())?, loaded.manifest().compact());
         add_row(&mut rows, Table::State, state::STATE_KEY, &head, &manifest.encode());
         if let Some(head) = store.head(Table::State, state::RETIRED_KEY)? {
             add_row(&mut rows, Table::State, state::RETIRED_KEY, &head, &[]);
         }
         for table in [Table::Schema, Table::Tombstone] {
-            each_head(&*store, table, 0, |key, head| {
+            each_head(store, table, 0, |key, head| {
                 // Damaged rows cannot be decoded, so the snapshot contains only their descriptions.
-                let is_raw = table == Table::Tombstone && key >= ASIDE_KEY && key % ASIDE_KEYS != 0;
+                let is_raw = table == Table::Tombstone && damage::is_copy(key);
                 if !is_raw && rows.len() <= BACKUP_POINT_BYTES_MAX {
                     add_row(&mut rows, table, key, &head, &[]);
                 }
@@ -88,7 +86,7 @@ impl<S: Store> Shard<S> {
 
     /// Damage in the value is copied, and is reported when the value is read.
     fn read_value(&mut self, number: Number) -> Result<FromShardBackup, Refusal> {
-        let Some(key) = self.load()?.manifest.key_of(number) else {
+        let Some(key) = self.load()?.manifest().key_of(number) else {
             return Ok(FromShardBackup::Gone);
         };
         let row = self.store.head_and_body(Table::Value, key)?;
@@ -99,11 +97,9 @@ impl<S: Store> Shard<S> {
 
     /// Also ends every expired hold.
     fn release(&mut self, backup: Option<u64>, now_ns: i64) -> Result<FromShardBackup, Refusal> {
-        let loaded = self.load()?;
-        let mut manifest = loaded.manifest.clone();
-        manifest.release(backup, now_ns);
-        if manifest != loaded.manifest {
-            self.commit(manifest, None, |_| (), |_, _| Ok(()))?;
+        let mut holds = self.load()?.manifest().holds().iter();
+        if holds.any(|hold| hold.ends(backup, now_ns)) {
+            self.change(None, |draft| draft.manifest.release(backup, now_ns))?;
         }
         Ok(FromShardBackup::Done)
     }
@@ -115,8 +111,8 @@ impl<S: Store> Shard<S> {
     }
 }
 
-pub(super) fn due(loaded: &Loaded) -> Option<i64> {
-    loaded.manifest.holds().iter().map(|hold| hold.until_ns).min()
+pub(super) fn due(manifest: &Manifest) -> Option<i64> {
+    manifest.holds().iter().map(|hold| hold.until_ns).min()
 }
 
 fn add_row(out: &mut Vec<u8>, table: Table, key: u64, head: &[u8], body: &[u8]) {

@@ -5,17 +5,17 @@ use std::cell::{Cell, RefCell};
 use super::budget::Evictable;
 use crate::memtable::Memtable;
 
-/// The memtable is absent if it was evicted since the last event.
+/// The memtable is absent if it was evicted since the last event, or while it is in use.
 #[derive(Default)]
 pub(super) struct Cache {
     memtable: RefCell<Option<Memtable>>,
-    memtable_bytes: Cell<usize>,
+    bytes: Cell<usize>,
 }
 
 impl Cache {
     /// A memtable that is in use cannot be evicted.
-    pub(super) fn take_memtable(&self) -> Option<Memtable> {
-        self.memtable_bytes.set(0);
+    pub(super) fn take(&self) -> Option<Memtable> {
+        self.bytes.set(0);
         self.memtable.take()
     }
 
@@ -23,25 +23,18 @@ impl Cache {
         self.memtable.borrow().is_some()
     }
 
-    pub(super) fn put_memtable(&self, memtable: Memtable) {
-        self.memtable_bytes.set(memtable.bytes());
+    pub(super) fn put(&self, memtable: Memtable) {
+        self.bytes.set(memtable.bytes());
         self.memtable.replace(Some(memtable));
-    }
-
-    pub(super) fn clear(&self) {
-        self.take_memtable();
     }
 }
 
 impl Evictable for Cache {
     fn bytes(&self) -> usize {
-        self.memtable_bytes.get()
+        self.bytes.get()
     }
 
     fn evict(&self) {
-        if let Ok(mut memtable) = self.memtable.try_borrow_mut() {
-            *memtable = None;
-            self.memtable_bytes.set(0);
-        }
+        self.take();
     }
 }

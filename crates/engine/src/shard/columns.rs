@@ -55,8 +55,8 @@ impl Columns {
         Ok(any_new)
     }
 
-    /// Adds the columns of a checked frame, and returns the number of rows to store. The caller
-    /// must store the columns together with the frame.
+    /// Adds the columns of a checked frame. The caller must store the columns together with the
+    /// frame.
     ///
     /// # Errors
     /// Returns [`Refusal::TypeConflict`] if the frame has two types for a column. In that case,
@@ -65,7 +65,7 @@ impl Columns {
         &mut self,
         store: &S,
         tables: &[TableHeader],
-    ) -> Result<u64, Refusal> {
+    ) -> Result<(), Refusal> {
         for table in tables {
             let types = &mut self.of(store, table.measurement)?.types;
             let before = types.len();
@@ -81,7 +81,12 @@ impl Columns {
                 self.unwritten.insert(table.measurement);
             }
         }
-        Ok(self.unwritten.len() as u64)
+        Ok(())
+    }
+
+    /// Returns the number of rows that [`Columns::write_new`] writes.
+    pub(super) fn new_rows(&self) -> u64 {
+        self.unwritten.len() as u64
     }
 
     pub(super) fn tag_order<S: Store>(

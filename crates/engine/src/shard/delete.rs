@@ -1,7 +1,8 @@
 //! Implements DELETE: stores a tombstone immediately. Later merges remove the rows.
 
 use super::Shard;
-use super::load::{ASIDE_KEY, Loaded};
+use super::damage::ASIDE_KEY;
+use super::load::Loaded;
 use super::request::{Deletion, Refusal};
 use super::tombstone::{self, Tombstone};
 use super::values::{CachedValues, PartRows, refusal};
@@ -40,44 +41,42 @@ impl<S: Store> Shard<S> {
         stamp: &Stamp,
         now_ns: i64,
     ) -> Result<(), Refusal> {
-        self.current(stamp)?;
+        let loaded = self.current(stamp)?;
         deletions.iter().filter_map(|d| d.predicate.as_ref()).try_for_each(tombstone::check)?;
-        let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
-        let last = loaded.manifest.parts().values().map(|part| part.hi).max();
-        if last.unwrap_or_default().max(loaded.state.head) >= before {
+        let (state, parts) = (loaded.state(), loaded.manifest().parts());
+        let last = parts.values().map(|part| part.hi).max();
+        if last.unwrap_or_default().max(state.head) >= before {
             return Err(Refusal::Stale);
         }
         // The shard has no rows after its range. After a split, the range ends at the fence.
-        let range_end_ns = loaded.state.settings.range.end_ns;
+        let range_end_ns = state.settings.range.end_ns;
         let last_ns = |d: &Deletion| d.time.end_ns.min(range_end_ns).saturating_sub(1);
-        let behind = |d: &Deletion| loaded.state.fence.refuses(last_ns(d));
-        if deletions.iter().any(behind) {
+        if deletions.iter().any(|d| state.fence.refuses(last_ns(d))) {
             return Err(Refusal::Changing);
         }
         let deletions = self.affected(deletions)?;
-        let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
         if deletions.is_empty() {
             return Ok(());
         }
+        let loaded = self.load()?;
         let (key, tombstone) = loaded.next_tombstone(before, deletions);
         if key >= ASIDE_KEY {
             return Err(Refusal::Invalid("too many deletes are pending".into()));
         }
-        if let Err(refusal) = tombstone.write(&self.store, key) {
+        if let Err(refusal) = tombstone.write(&*loaded.store, key) {
             return Err(self.lost(refusal));
         }
         loaded.add_tombstone(key, tombstone);
         loaded.pace.deleted(now_ns);
-        // The next use replays the log without the hidden rows.
-        self.cache.take_memtable();
         Ok(())
     }
 
     fn affected(&self, deletions: &[Deletion]) -> Result<Vec<Deletion>, Refusal> {
         let loaded = self.loaded.as_ref().ok_or(Refusal::Stale)?;
-        let touched = loaded.touched();
+        let touched = loaded.log.touched();
         // The contents of a damaged row are unknown, so every deletion may affect the row.
-        let is_damaged = !loaded.wal.damaged().is_empty() || !loaded.damaged.is_empty();
+        let is_damaged =
+            !loaded.log.wal().damaged().is_empty() || !loaded.damaged.known().is_empty();
         let Some(touched) = touched.filter(|_| !is_damaged) else { return Ok(deletions.to_vec()) };
         let mut concerned = Vec::new();
         for deletion in deletions {
@@ -91,14 +90,14 @@ impl<S: Store> Shard<S> {
 
     /// If more than `PARTS_READ_MAX` parts are in the time range, returns `true` without a complete
     /// search.
-    fn have_measurement(&self, loaded: &Loaded, deletion: &Deletion) -> Result<bool, Refusal> {
-        let parts = loaded.manifest.parts().values();
+    fn have_measurement(&self, loaded: &Loaded<S>, deletion: &Deletion) -> Result<bool, Refusal> {
+        let parts = loaded.manifest().parts().values();
         let inside = parts.filter(|part| part.extent().time.overlaps(&deletion.time));
         for (read, part) in inside.enumerate() {
             if read >= PARTS_READ_MAX {
                 return Ok(true);
             }
-            let rows = PartRows::of(&loaded.manifest, part);
+            let rows = PartRows::of(loaded.manifest(), part);
             let mut values = CachedValues::new(&*self.store, &self.reads, rows);
             match pages::groups_of(&mut values, part.id.0, deletion.measurement) {
                 Ok(groups) if groups.is_empty() => {}
@@ -110,17 +109,18 @@ impl<S: Store> Shard<S> {
     }
 }
 
-impl Loaded {
+impl<S: Store> Loaded<S> {
     /// The tombstone hides rows with a sequence below `before`, and uses the next write sequence.
     pub(super) fn next_tombstone(&self, before: u64, deletions: Vec<Deletion>) -> (u64, Tombstone) {
-        let sequence = self.wal.next_sequence();
-        let key = self.tombstones.keys().next_back().map_or(0, |last| last + 1);
-        (key, Tombstone { sequence, before: before.min(sequence), deletions })
+        let sequence = self.log.wal().next_sequence();
+        let tombstone = Tombstone { sequence, before: before.min(sequence), deletions };
+        let last = self.deletions.tombstones().last_key_value();
+        (last.map_or(0, |(key, _)| key + 1), tombstone)
     }
 
     pub(super) fn add_tombstone(&mut self, key: u64, tombstone: Tombstone) {
-        self.wal.skip();
-        self.tombstones.insert(key, tombstone);
-        self.forget_plan();
+        self.log.skip_sequence();
+        self.deletions.add(key, tombstone);
+        self.parts.forget_plan();
     }
 }

@@ -28,8 +28,8 @@ impl<S: Store> Directories for ShardReader<'_, S> {
         let time = self.owned_range(time);
         for (measurement, table) in self.memtable.tables() {
             if measurements.binary_search(&measurement).is_ok()
-                && !self.loaded.retired.contains(&measurement)
-                && !self.rows_in_memory((measurement, table), time, visit)?
+                && !self.loaded.deletions.retired().contains(&measurement)
+                && !self.rows_in_memory(measurement, table, time, visit)?
             {
                 return Ok(());
             }
@@ -48,7 +48,7 @@ impl<S: Store> Directories for ShardReader<'_, S> {
         self.check(&[measurement], time)?;
         let time = self.owned_range(time);
         let mut stored = Stored::default();
-        if self.loaded.retired.contains(&measurement) {
+        if self.loaded.deletions.retired().contains(&measurement) {
             return Ok(stored);
         }
         for part in self.parts(time) {
@@ -74,7 +74,8 @@ impl<S: Store> Directories for ShardReader<'_, S> {
 impl<S: Store> ShardReader<'_, S> {
     fn rows_in_memory(
         &self,
-        (measurement, table): (MeasurementId, &MeasurementTable),
+        measurement: MeasurementId,
+        table: &MeasurementTable,
         time: TimeRange,
         visit: &mut VisitGroup<'_>,
     ) -> Result<bool, ReadError> {
@@ -127,7 +128,7 @@ impl<S: Store> ShardReader<'_, S> {
                 if wanted.first() != Some(&of)
                     || group.continues_columns()
                     || !group.time().overlaps(&time)
-                    || self.loaded.retired.contains(&of)
+                    || self.loaded.deletions.retired().contains(&of)
                 {
                     continue;
                 }

@@ -38,7 +38,8 @@ impl<S: Store> Shard<S> {
             }
             ToShard::Append { stamp, frame } => self
                 .metered(
-                    (stamp, now_ns),
+                    stamp,
+                    now_ns,
                     Counts::of_write(stamp),
                     |shard| shard.append(frame, stamp, now_ns),
                     |_| 0,
@@ -55,7 +56,8 @@ impl<S: Store> Shard<S> {
             }
             ToShard::Scan { stamp, request, further, .. } => self
                 .metered(
-                    (stamp, now_ns),
+                    stamp,
+                    now_ns,
                     Counts::of_page(!request.resume.is_continuation()),
                     |shard| shard.scans(stamp, request, further),
                     |(_, cells)| *cells,
@@ -63,7 +65,8 @@ impl<S: Store> Shard<S> {
                 .map(|(reply, _)| reply),
             ToShard::Explain { stamp, request } => self
                 .metered(
-                    (stamp, now_ns),
+                    stamp,
+                    now_ns,
                     Counts::of_page(false),
                     |shard| shard.explain(request, stamp),
                     |page| page.stats.cells,
@@ -71,7 +74,8 @@ impl<S: Store> Shard<S> {
                 .map(|page| FromShard::scanned(&page)),
             ToShard::Summarise { stamp, request, .. } => self
                 .metered(
-                    (stamp, now_ns),
+                    stamp,
+                    now_ns,
                     Counts::of_page(request.resume.is_none()),
                     |shard| shard.summary(request, stamp),
                     |page| page.stats.cells,

@@ -25,10 +25,6 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            part: writer::Limits::default(),
-            step_cells: STEP_CELLS,
-            tile: TileLimits::DEFAULT,
-        }
+        Self { part: writer::Limits::default(), step_cells: STEP_CELLS, tile: TileLimits::DEFAULT }
     }
 }

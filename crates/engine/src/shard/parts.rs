@@ -1,11 +1,103 @@
-//! Assigns rows and numbers to the values of written parts, and creates the manifest entries of the
-//! parts.
+//! Keeps the parts of a loaded shard. Assigns rows and numbers to the values of written parts, and
+//! creates the manifest entries of the parts.
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use super::manifest::{Key, Manifest, Number, Part, PartId};
+use super::plan::Plan;
 use crate::merge::sequences::Sequences;
 use crate::part::writer::{Value, Written};
 use crate::store::{Store, StoreResult, Table};
 use tidemark_model::bug::OrBug;
+use tidemark_model::series_sketch::SeriesSketch;
+
+/// The manifest, and results that were computed from the manifest. A change of the manifest discards
+/// these results.
+pub(super) struct Parts {
+    manifest: Manifest,
+    salt: u32,
+    is_job_stored: bool,
+    unmergeable: BTreeSet<PartId>,
+    sketch: OnceCell<SeriesSketch>,
+    plan: RefCell<Option<Rc<Plan>>>,
+}
+
+impl Parts {
+    pub(super) fn new(manifest: Manifest, salt: u32) -> Self {
+        Self {
+            is_job_stored: manifest.job().is_some(),
+            manifest,
+            salt,
+            unmergeable: BTreeSet::new(),
+            sketch: OnceCell::new(),
+            plan: RefCell::default(),
+        }
+    }
+
+    pub(super) fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Returns the upper half of part ids and value numbers. A new salt is drawn when the object
+    /// loads.
+    pub(super) fn salt(&self) -> u32 {
+        self.salt
+    }
+
+    /// Whether the stored manifest contains the running job. A job that fits into one event is not
+    /// stored.
+    pub(super) fn is_job_stored(&self) -> bool {
+        self.is_job_stored
+    }
+
+    /// Excludes parts with a damaged block from merges.
+    pub(super) fn exclude(&mut self, parts: impl IntoIterator<Item = PartId>) {
+        self.unmergeable.extend(parts);
+        self.forget_plan();
+    }
+
+    pub(super) fn is_excluded(&self, id: PartId) -> bool {
+        self.unmergeable.contains(&id)
+    }
+
+    /// Replaces the manifest. `is_stored` is `false` if the new manifest starts a job that is only in
+    /// memory.
+    pub(super) fn replace(&mut self, manifest: Manifest, is_stored: bool) {
+        self.is_job_stored = is_stored && manifest.job().is_some();
+        self.manifest = manifest;
+        self.sketch.take();
+        self.forget_plan();
+    }
+
+    /// The caller must write the value immediately.
+    pub(super) fn new_value_number(&mut self) -> Number {
+        self.manifest.new_value_number(self.salt)
+    }
+
+    /// Returns the union of the sketches of all parts.
+    pub(super) fn sketch(&self) -> &SeriesSketch {
+        self.sketch.get_or_init(|| {
+            let mut union = SeriesSketch::default();
+            self.manifest.parts().values().for_each(|part| union.merge(&part.sketch));
+            union
+        })
+    }
+
+    /// Returns the cached plan, or the result of `make` if the cached plan is outdated.
+    pub(super) fn plan(&self, now_ns: i64, make: impl FnOnce() -> Plan) -> Rc<Plan> {
+        let mut known = self.plan.borrow_mut();
+        let is_old = |plan: &mut Rc<Plan>| plan.quiet_ns.is_some_and(|quiet_ns| quiet_ns <= now_ns);
+        drop(known.take_if(is_old));
+        Rc::clone(known.get_or_insert_with(|| Rc::new(make())))
+    }
+
+    /// The caller calls this function after another input of the plan has changed.
+    pub(super) fn forget_plan(&mut self) {
+        self.plan.take();
+    }
+}
 
 pub(super) struct NewValue {
     number: Number,

@@ -52,12 +52,11 @@ impl<S: Store> Shard<S> {
 
     /// The bytes that a replay of the log decodes count towards the limit of the event.
     fn limits(&mut self, stamp: &Stamp, piece_bytes: u32) -> Result<PageLimits, Refusal> {
-        self.current(stamp)?;
-        let is_cold = !self.cache.has_memtable();
-        let memtable = self.memtable()?;
-        self.cache.put_memtable(memtable);
-        let log_bytes = self.loaded.as_ref().map_or(0, |loaded| loaded.wal.bytes());
-        let replayed_bytes = if is_cold { log_bytes } else { 0 };
+        let loaded = self.current(stamp)?;
+        let is_cold = !loaded.log.memtable().has_memtable();
+        let memtable = loaded.take_memtable()?;
+        loaded.log.memtable().put(memtable);
+        let replayed_bytes = if is_cold { loaded.log.wal().bytes() } else { 0 };
         let decoded_bytes = (DECODED_BYTES_MAX - BATCH_BYTES).saturating_sub(replayed_bytes).max(1);
         let bytes = piece_bytes.clamp(PIECE_BYTES_MIN, PIECE_BYTES_MAX) as usize;
         Ok(PageLimits { bytes, decoded_bytes, tile: self.limits.tile })
@@ -70,14 +69,15 @@ impl<S: Store> Shard<S> {
         measurements: &[MeasurementId],
         read: impl FnOnce(&dyn Reader) -> Result<T, ScanError>,
     ) -> Result<T, Refusal> {
-        let known = self.current(stamp)?.schema_version;
-        if !stamp.fresh && stamp.schema_version < known {
+        let loaded = self.current(stamp)?;
+        if !stamp.fresh && stamp.schema_version < loaded.log.schema_version() {
             return Err(Refusal::Stale);
         }
-        let memtable = self.memtable()?;
+        let memtable = loaded.take_memtable()?;
         let answer = self.read_with(&memtable, measurements, read);
-        self.cache.put_memtable(memtable);
-        self.budget.make_room(&self.evictable(), 0);
+        let log = &self.load()?.log;
+        log.memtable().put(memtable);
+        log.make_room(0);
         answer
     }
 
@@ -88,10 +88,9 @@ impl<S: Store> Shard<S> {
         read: impl FnOnce(&dyn Reader) -> Result<T, ScanError>,
     ) -> Result<T, Refusal> {
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
-        let tag_orders = loaded.tag_orders(&*self.store, memtable, measurements)?;
-        let hidden = loaded.hidden_of_merge(&*self.store)?;
-        let data = (&*loaded, hidden);
-        let reader = ShardReader::new(&*self.store, &self.reads, data, memtable, tag_orders);
+        let tag_orders = loaded.tag_orders(memtable, measurements)?;
+        let hidden = loaded.hidden_of_merge()?;
+        let reader = ShardReader::new(&self.reads, loaded, hidden, memtable, tag_orders);
         read(&reader).map_err(|error| match error {
             ScanError::Read(error) => refusal(error),
             ScanError::Reordered => Refusal::Stale,

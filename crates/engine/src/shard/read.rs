@@ -29,9 +29,8 @@ use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 
 pub(super) struct ShardReader<'a, S> {
-    store: &'a S,
     pub(super) reads: &'a ShardReads,
-    pub(super) loaded: &'a Loaded,
+    pub(super) loaded: &'a Loaded<S>,
     pub(super) hidden: Rc<HiddenRows>,
     pub(super) memtable: &'a Memtable,
     /// The tag orders of the query's measurements that have rows in memory.
@@ -40,17 +39,16 @@ pub(super) struct ShardReader<'a, S> {
     stats: Rc<Cell<ReadStats>>,
 }
 
-impl Loaded {
+impl<S: Store> Loaded<S> {
     /// Returns the tag orders of those `measurements` that are in the memtable, including tags that
     /// are not flushed. For a single measurement, always returns the tag order, because reading one
     /// row is cheaper than reading many directories.
-    pub(super) fn tag_orders<S: Store>(
+    pub(super) fn tag_orders(
         &mut self,
-        store: &S,
         memtable: &Memtable,
         measurements: &[MeasurementId],
     ) -> Result<BTreeMap<MeasurementId, Vec<ColumnId>>, Refusal> {
-        let mut orders = BTreeMap::new();
+        let (store, mut orders) = (&*self.store, BTreeMap::new());
         for &measurement in measurements {
             if let Some(table) = memtable.table(measurement) {
                 let order = tag_order(self.columns.tag_order(store, measurement)?, table);
@@ -71,14 +69,13 @@ impl Loaded {
 impl<'a, S: Store> ShardReader<'a, S> {
     /// `tag_orders` is the result of [`Loaded::tag_orders`].
     pub(super) fn new(
-        store: &'a S,
         reads: &'a ShardReads,
-        (loaded, hidden): (&'a Loaded, Rc<HiddenRows>),
+        loaded: &'a Loaded<S>,
+        hidden: Rc<HiddenRows>,
         memtable: &'a Memtable,
         tag_orders: BTreeMap<MeasurementId, Vec<ColumnId>>,
     ) -> Self {
         Self {
-            store,
             reads,
             loaded,
             hidden,
@@ -90,17 +87,17 @@ impl<'a, S: Store> ShardReader<'a, S> {
     }
 
     pub(super) fn values(&self, part: &Part) -> CachedValues<'_, S> {
-        let rows = PartRows::of(&self.loaded.manifest, part);
-        CachedValues::counting(self.store, self.reads, rows, &self.stats)
+        let rows = PartRows::of(self.loaded.manifest(), part);
+        CachedValues::counting(&*self.loaded.store, self.reads, rows, &self.stats)
     }
 
     pub(super) fn parts(&self, time: TimeRange) -> impl Iterator<Item = &'a Part> {
-        let parts = self.loaded.manifest.parts().values();
+        let parts = self.loaded.manifest().parts().values();
         parts.filter(move |part| part.extent().time.overlaps(&time))
     }
 
     fn count_pruned(&self, time: TimeRange) {
-        let parts = self.loaded.manifest.parts().len();
+        let parts = self.loaded.manifest().parts().len();
         let mut stats = self.stats.get();
         stats.blocks_pruned += (parts - self.parts(time).count()) as u64;
         self.stats.set(stats);
@@ -125,7 +122,7 @@ impl<'a, S: Store> ShardReader<'a, S> {
 
     /// Returns the part of `time` that a split has not moved to another shard.
     pub(super) fn owned_range(&self, time: TimeRange) -> TimeRange {
-        time.intersect(&TimeRange::new(i64::MIN, self.loaded.state.settings.range.end_ns))
+        time.intersect(&TimeRange::new(i64::MIN, self.loaded.state().settings.range.end_ns))
     }
 
     /// The cursor also returns rows that deletes hide.
@@ -181,7 +178,7 @@ impl<S: Store> Reader for ShardReader<'_, S> {
         }
         // Tags are only added at the end of a tag order, so the longest order is the latest.
         let mut longest = Vec::new();
-        for part in self.loaded.manifest.parts().values() {
+        for part in self.loaded.manifest().parts().values() {
             let mut values = self.values(part);
             for (value, groups) in pages::groups_of(&mut values, part.id.0, measurement)? {
                 let directory = values.directory(value)?;
@@ -237,7 +234,7 @@ impl<S: Store> Reader for ShardReader<'_, S> {
         self.check(&[measurement], time)?;
         let time = self.owned_range(time);
         let mut estimate = Estimate::NOTHING;
-        if self.loaded.retired.contains(&measurement) {
+        if self.loaded.deletions.retired().contains(&measurement) {
             return Ok(estimate);
         }
         for part in self.parts(time) {
@@ -318,7 +315,7 @@ impl<S: Store> Runs for ShardReader<'_, S> {
         direction: Direction,
         from: &SeriesKey,
     ) -> Result<Rows<'_>, ReadError> {
-        let parts = self.loaded.manifest.parts().values();
+        let parts = self.loaded.manifest().parts().values();
         let cursor = match parts.into_iter().find(|part| Some(part.id.0) == run.number) {
             Some(part) => Box::new(self.whole_part(part, direction, from, Some(measurement))?),
             None => self.memtable_cursor(direction, from)?,

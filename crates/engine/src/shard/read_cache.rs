@@ -243,7 +243,7 @@ impl ShardReads {
         }
     }
 
-    pub(super) fn decoded(&self, of: Number, (group, at): (u32, DecodedAt)) -> Option<Decoded> {
+    pub(super) fn decoded(&self, of: Number, group: u32, at: DecodedAt) -> Option<Decoded> {
         match self.get(of, EntryKind::Decoded { group, at })? {
             CacheEntry::Decoded(decoded) => Some(decoded),
             _ => None,
@@ -330,7 +330,7 @@ mod tests {
         a.put_decoded(Number(2), 0, at, &column(3.0, 3));
         a.put_decoded(Number(1), 1, at, &column(4.0, 3));
         let read = |shard: &ShardReads, number, group| {
-            of_column(shard.decoded(Number(number), (group, at))?)
+            of_column(shard.decoded(Number(number), group, at)?)
         };
         let expected = |value| of_column(column(value, 3));
         assert_eq!(read(&a, 1, 0), expected(1.0));
@@ -349,7 +349,7 @@ mod tests {
             shard.put_decoded(Number(1), 0, at, &column(1.0, 3));
         };
         assert!(bug::tolerate(|| bug::catch(put)).is_err());
-        assert!(shard.decoded(Number(1), (0, at)).is_none());
+        assert!(shard.decoded(Number(1), 0, at).is_none());
     }
 
     #[test]
@@ -362,7 +362,7 @@ mod tests {
             if round == 0 {
                 shard.put_decoded(Number(1), 0, at(0), &column(1.0, 100));
             }
-            assert!(shard.decoded(Number(1), (0, at(0))).is_some(), "{round}");
+            assert!(shard.decoded(Number(1), 0, at(0)).is_some(), "{round}");
             assert!(cache.bytes() <= 100_000, "{}", cache.bytes());
         }
         assert!(cache.bytes() > 40_000, "{}", cache.bytes());

@@ -15,7 +15,7 @@ use crate::store::{Store, StoreError, StoreResult, Table};
 
 impl<S: Store> Shard<S> {
     pub(super) fn filled(&mut self) -> Result<FromShardBackup, Refusal> {
-        let is_installed = self.load()?.state.restored != 0;
+        let is_installed = self.load()?.state().restored != 0;
         let values = if is_installed { 0 } else { self.values_there()? };
         Ok(FromShardBackup::Filled { values, is_installed })
     }
@@ -44,7 +44,7 @@ impl<S: Store> Shard<S> {
         value: &[u8],
     ) -> Result<FromShardBackup, Refusal> {
         let loaded = self.load()?;
-        if loaded.state.restored != 0 {
+        if loaded.state().restored != 0 {
             return Ok(FromShardBackup::Done);
         }
         check_fresh(loaded)?;
@@ -60,14 +60,12 @@ impl<S: Store> Shard<S> {
     pub(super) fn install(&mut self, point: &[u8]) -> Result<FromShardBackup, Refusal> {
         let loaded = self.load()?;
         let mark = u64::from(backup::checksum(point)) + 1;
-        match loaded.state.restored {
+        match loaded.state().restored {
             0 => check_fresh(loaded)?,
             restored if restored == mark => return Ok(FromShardBackup::Done),
             _ => return Err(malformed("the shard was restored from another checkpoint")),
         }
-        let settings = loaded.state.settings.clone();
-        let meter = self.loaded.as_ref().map(|loaded| &loaded.meter);
-        let usage = meter.map(|meter| meter.usage(self.store.row_counts())).unwrap_or_default();
+        let (settings, usage) = (loaded.state().settings.clone(), loaded.usage());
         let (numbers, rows) = open_point(point).map_err(|reason| malformed(&reason.to_string()))?;
         let rows = read_rows(rows)
             .ok_or_else(|| malformed("the rows of the checkpoint cannot be read"))?;
@@ -94,15 +92,13 @@ impl<S: Store> Shard<S> {
         });
         // The memory describes the empty shard and must be dropped, even if the write failed.
         self.loaded = None;
-        self.running = None;
-        self.cache.clear();
         written?;
         Ok(FromShardBackup::Done)
     }
 }
 
-fn check_fresh(loaded: &Loaded) -> Result<(), Refusal> {
-    let is_fresh = loaded.manifest.parts().is_empty() && loaded.wal.next_sequence() == 1;
+fn check_fresh<S: Store>(loaded: &Loaded<S>) -> Result<(), Refusal> {
+    let is_fresh = loaded.manifest().parts().is_empty() && loaded.log.wal().next_sequence() == 1;
     if is_fresh { Ok(()) } else { Err(malformed("the shard is not empty")) }
 }
 

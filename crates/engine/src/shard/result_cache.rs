@@ -19,18 +19,20 @@ impl<S: Store> ResultCache for ShardReader<'_, S> {
         time: TimeRange,
     ) -> Result<Version, ReadError> {
         self.check(measurements, time)?;
-        let Loaded { salt, retired, tombstones, wal, state, .. } = self.loaded;
+        let Loaded { log, parts, deletions, .. } = self.loaded;
         let table = |&of: &MeasurementId| self.memtable.table(of);
         let in_memory = measurements.iter().filter_map(table);
         let is_in_memory = in_memory.into_iter().any(|table| table.time().overlaps(&time));
-        let written = if is_in_memory { wal.next_sequence() } else { AT_REST };
-        let mut version = vec![u64::from(*salt), written, retired.len() as u64];
-        version.push(state.settings.range.end_ns.cast_unsigned());
+        let written = if is_in_memory { log.wal().next_sequence() } else { AT_REST };
+        let retired = deletions.retired().len() as u64;
+        let end_ns = self.loaded.state().settings.range.end_ns;
+        let mut version = vec![u64::from(parts.salt()), written, retired, end_ns.cast_unsigned()];
         let touches = |tombstone: &&Tombstone| {
             let touched = |&of| tombstone.touching(of, time).next().is_some();
             measurements.iter().any(touched)
         };
-        let deletes = tombstones.values().filter(touches).map(|tombstone| tombstone.sequence);
+        let tombstones = deletions.tombstones().values();
+        let deletes = tombstones.filter(touches).map(|tombstone| tombstone.sequence);
         let deletes: Vec<u64> = deletes.collect();
         version.push(deletes.len() as u64);
         version.extend(deletes);

@@ -1,7 +1,6 @@
 //! Estimates the number of series in a shard, and rejects new series if the database has reached
 //! its quota. `docs/design/quotas.md` describes the accuracy of the estimate.
 
-use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -21,7 +20,6 @@ use crate::merge::key::SeriesKey;
 use crate::part::cursor::PartCursor;
 use crate::protocol::quota::SeriesExceeded;
 use crate::protocol::shard::Stamp;
-use crate::scan::reader::ReadStats;
 use crate::store::Store;
 use tidemark_model::series::value_hash;
 use tidemark_model::series_sketch::SeriesSketch;
@@ -46,43 +44,89 @@ struct Unknown {
     hash: u64,
 }
 
-impl Loaded {
+impl<S: Store> Loaded<S> {
     /// Clients must not know this seed.
     pub(super) fn series_seed(&self) -> u64 {
-        let settings = &self.state.settings;
+        let settings = &self.state().settings;
         value_hash(settings.group << 16 ^ u64::from(settings.shard), &settings.database.0)
     }
 
-    pub(super) fn count_series(&self, table: &FrameTable, sketch: &mut SeriesSketch) {
-        for hash in self.hashes(table) {
-            sketch.add(hash);
-        }
-    }
-
-    fn hashes(&self, table: &FrameTable) -> Vec<u64> {
-        table.block.series.hashes(self.series_seed(), table.measurement, &table.tag_ids)
-    }
-
     fn series_at_most(&self) -> u64 {
-        let parts = self.manifest.parts().values().map(|part| part.series);
-        parts.fold(self.log_rows, u64::saturating_add)
+        let parts = self.manifest().parts().values().map(|part| part.series);
+        parts.fold(self.log.rows(), u64::saturating_add)
     }
 
     pub(super) fn series(&self, more: &SeriesSketch) -> u64 {
-        let parts = self.manifest.parts().values();
-        let mut all = self.series.of(parts.clone());
-        all.merge(more);
+        let mut all = self.parts.sketch().clone();
+        self.log.sketch().into_iter().chain([more]).for_each(|sketch| all.merge(sketch));
         // Earlier releases stored the number of series of a part without a sketch.
-        let least = parts.map(|part| part.series).max().unwrap_or(0);
+        let least = self.manifest().parts().values().map(|part| part.series).max().unwrap_or(0);
         let most = self.series_at_most().saturating_add(more.estimate());
         all.estimate().clamp(least, most.max(least))
+    }
+
+    fn count_log(&mut self) -> Result<(), Refusal> {
+        if self.log.sketch().is_some() {
+            return Ok(());
+        }
+        let (mut sketch, seed) = (SeriesSketch::default(), self.series_seed());
+        if self.log.memtable().has_memtable() {
+            let memtable = self.take_memtable()?;
+            for (measurement, table) in memtable.tables() {
+                let hashes = table.series().hashes(seed, measurement, table.tag_ids());
+                hashes.into_iter().for_each(|hash| sketch.add(hash));
+            }
+            self.log.memtable().put(memtable);
+        } else {
+            // Counts one frame at a time, so that an evicted object needs no memtable for the count.
+            self.log.each_frame(&*self.store, |_, _, bytes| {
+                // Queries that read the rows of a damaged frame return the error.
+                let _ = frame::decode_each(bytes, |table| count_series(&table, seed, &mut sketch));
+                Ok(())
+            })?;
+        }
+        self.log.set_sketch(sketch);
+        Ok(())
+    }
+
+    /// Returns the series that are not in the memtable: the series that a part may contain, and the
+    /// hashes of series that no part can contain.
+    fn unknown_to(
+        &mut self,
+        memtable: &Memtable,
+        tables: &[FrameTable],
+    ) -> Result<(Vec<Unknown>, BTreeSet<u64>), Refusal> {
+        let seed = self.series_seed();
+        let (mut unknown, mut new) = (Vec::new(), BTreeSet::new());
+        for table in tables {
+            let hashes = hashes(table, seed);
+            let known = memtable.table(table.measurement).map(|known| known.knows(table));
+            let order = self.columns.tag_order(&*self.store, table.measurement)?;
+            let tags: BTreeMap<_, _> =
+                table.tag_ids.iter().copied().zip(&table.block.series.tags).collect();
+            let others = tags.iter().filter(|(id, _)| !order.contains(id));
+            let others: Vec<_> = others.map(|(_, tag)| *tag).collect();
+            for (at, hash) in hashes.into_iter().enumerate() {
+                if known.as_ref().is_some_and(|known| known.get(at) == Some(&true)) {
+                    continue;
+                }
+                if others.iter().any(|tag| !tag.get(at).is_empty()) {
+                    new.insert(hash);
+                    continue;
+                }
+                let values = order.iter().map(|id| tags.get(id).map_or("", |tag| tag.get(at)));
+                unknown.push(Unknown { key: SeriesKey::new(table.measurement, values), hash });
+            }
+        }
+        Ok((unknown, new))
     }
 }
 
 impl<S: Store> Shard<S> {
     pub(super) fn series_known(&mut self) -> Result<u64, Refusal> {
-        self.count_log()?;
-        Ok(self.load()?.series(&SeriesSketch::default()))
+        let loaded = self.load()?;
+        loaded.count_log()?;
+        Ok(loaded.series(&SeriesSketch::default()))
     }
 
     /// Removes new series above the database's quota. Returns `None` if the whole frame can be
@@ -97,59 +141,21 @@ impl<S: Store> Shard<S> {
         let shards = u64::from(meter.shards.max(1));
         let share = with_slack(allowed, meter.shards).div_ceil(shards);
         let header = FrameHeader::read(frame).map_err(malformed)?;
-        if self.load()?.series_at_most().saturating_add(header.rows()) <= share {
+        let loaded = self.load()?;
+        if loaded.series_at_most().saturating_add(header.rows()) <= share {
             return Ok(None);
         }
-        self.count_log()?;
-        let loaded = self.load()?;
-        let mut of_frame = SeriesSketch::default();
-        frame::decode_each(frame, |table| loaded.count_series(&table, &mut of_frame))
+        loaded.count_log()?;
+        let (mut of_frame, seed) = (SeriesSketch::default(), loaded.series_seed());
+        frame::decode_each(frame, |table| count_series(&table, seed, &mut of_frame))
             .map_err(malformed)?;
         if loaded.series(&of_frame) <= share {
             return Ok(None);
         }
         let stored = loaded.series(&SeriesSketch::default());
         let current = stored.saturating_mul(shards);
-        let over = SeriesExceeded { current, allowed, seed: loaded.series_seed() };
+        let over = SeriesExceeded { current, allowed, seed };
         self.trim(frame, over, share.saturating_sub(stored))
-    }
-
-    fn count_log(&mut self) -> Result<(), Refusal> {
-        if self.load()?.series.counts_frames() {
-            return Ok(());
-        }
-        let log = match self.cache.has_memtable() {
-            true => self.series_of_memtable()?,
-            false => self.series_of_frames()?,
-        };
-        self.load()?.series.begin_log(log);
-        Ok(())
-    }
-
-    fn series_of_memtable(&mut self) -> Result<SeriesSketch, Refusal> {
-        let memtable = self.memtable()?;
-        let loaded = self.load()?;
-        let mut log = SeriesSketch::default();
-        for (measurement, table) in memtable.tables() {
-            let hashes = table.series().hashes(loaded.series_seed(), measurement, table.tag_ids());
-            hashes.into_iter().for_each(|hash| log.add(hash));
-        }
-        self.cache.put_memtable(memtable);
-        Ok(log)
-    }
-
-    /// Counts one frame at a time, so that an evicted object needs no memtable for the count.
-    fn series_of_frames(&mut self) -> Result<SeriesSketch, Refusal> {
-        self.load()?;
-        let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
-        let mut log = SeriesSketch::default();
-        let sequences: Vec<u64> = loaded.wal.frames().keys().copied().collect();
-        for sequence in sequences {
-            let Some(bytes) = loaded.wal.read(&self.store, sequence)? else { continue };
-            // Queries that read the rows of a damaged frame return the error.
-            let _ = frame::decode_each(&bytes, |table| loaded.count_series(&table, &mut log));
-        }
-        Ok(log)
     }
 
     /// Keeps the first `room` new series.
@@ -161,7 +167,6 @@ impl<S: Store> Shard<S> {
     ) -> Result<Option<Trimmed>, Refusal> {
         let tables = frame::decode(frame).map_err(malformed)?;
         let new = self.new_series(&tables)?;
-        let loaded = self.load()?;
         let (mut taken, mut rejected) = (BTreeSet::new(), BTreeSet::new());
         let mut kept = Vec::with_capacity(tables.len());
         for table in tables {
@@ -174,7 +179,7 @@ impl<S: Store> Shard<S> {
                 }
                 rejected.contains(&hash)
             };
-            let hashes = loaded.hashes(&table);
+            let hashes = hashes(&table, over.seed);
             let hidden = HiddenRows::of_series(hashes.into_iter().map(&mut is_rejected).collect());
             kept.push(tombstone::without(table, &[hidden]));
         }
@@ -200,24 +205,25 @@ impl<S: Store> Shard<S> {
 
     /// Returns the hashes of the frame's series that are neither in the memtable nor in a part.
     fn new_series(&mut self, tables: &[FrameTable]) -> Result<BTreeSet<u64>, Refusal> {
-        let memtable = self.memtable()?;
-        let found = self.unknown_to(&memtable, tables);
-        self.cache.put_memtable(memtable);
+        let loaded = self.load()?;
+        let memtable = loaded.take_memtable()?;
+        let found = loaded.unknown_to(&memtable, tables);
+        loaded.log.memtable().put(memtable);
         let (mut unknown, mut new) = found?;
         unknown.sort_by_key(|unknown| unknown.key.clone());
         unknown.dedup_by(|a, b| a.key == b.key);
         let loaded = self.loaded.as_ref().ok_or(Refusal::Stale)?;
         // Active series have recent rows, so the newest parts are searched first.
-        let mut parts: Vec<&Part> = loaded.manifest.parts().values().collect();
+        let mut parts: Vec<&Part> = loaded.manifest().parts().values().collect();
         parts.sort_by_key(|part| std::cmp::Reverse(part.hi));
         let (stats, mut looks) = (Rc::default(), 0);
         for part in parts {
             if unknown.is_empty() {
                 break;
             }
-            let rows = PartRows::of(&loaded.manifest, part);
-            let values = CachedValues::counting(&*self.store, &self.reads, rows, &stats);
-            match remove_known(part, values, &mut unknown, (&stats, &mut looks)) {
+            let rows = PartRows::of(loaded.manifest(), part);
+            let values = CachedValues::counting(&*loaded.store, &self.reads, rows, &stats);
+            match remove_known(part, values, &mut unknown, &mut looks) {
                 // The series of a damaged part count as new.
                 Ok(()) | Err(ReadError::Damaged { .. }) => {}
                 Err(error) => return Err(self.lost(refusal(error))),
@@ -226,39 +232,14 @@ impl<S: Store> Shard<S> {
         new.extend(unknown.into_iter().map(|unknown| unknown.hash));
         Ok(new)
     }
+}
 
-    /// Returns the series that are not in the memtable: the series that a part may contain, and the
-    /// hashes of series that no part can contain.
-    fn unknown_to(
-        &mut self,
-        memtable: &Memtable,
-        tables: &[FrameTable],
-    ) -> Result<(Vec<Unknown>, BTreeSet<u64>), Refusal> {
-        let store = &*self.store;
-        let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
-        let (mut unknown, mut new) = (Vec::new(), BTreeSet::new());
-        for table in tables {
-            let hashes = loaded.hashes(table);
-            let known = memtable.table(table.measurement).map(|known| known.knows(table));
-            let order = loaded.columns.tag_order(store, table.measurement)?;
-            let tags: BTreeMap<_, _> =
-                table.tag_ids.iter().copied().zip(&table.block.series.tags).collect();
-            let others = tags.iter().filter(|(id, _)| !order.contains(id));
-            let others: Vec<_> = others.map(|(_, tag)| *tag).collect();
-            for (at, hash) in hashes.into_iter().enumerate() {
-                if known.as_ref().is_some_and(|known| known.get(at) == Some(&true)) {
-                    continue;
-                }
-                if others.iter().any(|tag| !tag.get(at).is_empty()) {
-                    new.insert(hash);
-                    continue;
-                }
-                let values = order.iter().map(|id| tags.get(id).map_or("", |tag| tag.get(at)));
-                unknown.push(Unknown { key: SeriesKey::new(table.measurement, values), hash });
-            }
-        }
-        Ok((unknown, new))
-    }
+pub(super) fn count_series(table: &FrameTable, seed: u64, sketch: &mut SeriesSketch) {
+    hashes(table, seed).into_iter().for_each(|hash| sketch.add(hash));
+}
+
+fn hashes(table: &FrameTable, seed: u64) -> Vec<u64> {
+    table.block.series.hashes(seed, table.measurement, &table.tag_ids)
 }
 
 /// `unknown` must be sorted. Stops when `LOOK_BYTES_MAX` is reached.
@@ -266,12 +247,13 @@ fn remove_known<S: Store>(
     part: &Part,
     values: CachedValues<'_, S>,
     unknown: &mut Vec<Unknown>,
-    (stats, looks): (&Cell<ReadStats>, &mut u64),
+    looks: &mut u64,
 ) -> Result<(), ReadError> {
     // Earlier releases wrote parts without a sketch.
     let is_counted = !part.sketch.registers().is_empty();
     let may_have = |hash: u64| !is_counted || part.sketch.may_have(hash);
     let Some(first) = unknown.iter().find(|unknown| may_have(unknown.hash)) else { return Ok(()) };
+    let stats = Rc::clone(&values.stats);
     let mut cursor = PartCursor::new(values, part.id.0, Direction::Ascending, Some(&first.key))?;
     let mut left = Vec::with_capacity(unknown.len());
     let mut failure = None;

@@ -2,8 +2,9 @@
 //! after this time while rows are copied, and then ends its range at this time.
 
 use super::Shard;
-use super::load::Loaded;
-use super::manifest::Part;
+use super::budget::Evictable;
+use super::load::{Draft, Loaded};
+use super::manifest::{Part, PartId};
 use super::request::Refusal;
 use crate::protocol::shard::ShardSettings;
 use crate::store::Store;
@@ -15,8 +16,8 @@ const EMPTY_BYTES: u64 = 200_000;
 
 impl<S: Store> Shard<S> {
     pub(super) fn fence(&mut self, split: u64, from_ns: Option<i64>) -> Result<(), Refusal> {
-        match self.load()?.state.fence.after(split, from_ns) {
-            Some(fence) => self.change(|state| state.fence = fence),
+        match self.load()?.state().fence.after(split, from_ns) {
+            Some(fence) => self.change(None, |draft| draft.state.fence = fence),
             None => Ok(()),
         }
     }
@@ -33,7 +34,7 @@ impl<S: Store> Shard<S> {
     /// log is flushed first.
     pub(super) fn measure_for_split(&mut self, now_ns: i64) -> Result<(u64, Option<i64>), Refusal> {
         self.flush(now_ns)?;
-        if self.load()?.wal.has_dead() {
+        if self.load()?.log.wal().has_dead() {
             self.delete_unused_rows()?;
         }
         let loaded = self.load()?;
@@ -48,32 +49,34 @@ impl<S: Store> Shard<S> {
     /// Applies settings with an earlier end of the range. Rows after the end were copied to another
     /// shard. The shard later drops or rewrites parts with such rows.
     pub(super) fn cut(&mut self, settings: &ShardSettings) -> Result<(), Refusal> {
-        let loaded = self.load()?;
-        let mut manifest = loaded.manifest.clone();
-        let parts = loaded.manifest.parts().values();
-        for part in parts.filter(|part| part.min_ns >= settings.range.end_ns) {
-            manifest.drop_part(part.id);
-        }
-        self.commit(manifest, None, |state| state.settings = settings.clone(), |_, _| Ok(()))?;
+        let parts = self.load()?.manifest().parts().values();
+        let beyond = parts.filter(|part| part.min_ns >= settings.range.end_ns);
+        let beyond: Vec<PartId> = beyond.map(|part| part.id).collect();
+        self.change(None, |Draft { state, manifest }| {
+            state.settings = settings.clone();
+            for id in beyond {
+                manifest.drop_part(id);
+            }
+        })?;
         // The next use replays the log without the hidden rows.
-        self.cache.take_memtable();
+        self.load()?.log.memtable().evict();
         Ok(())
     }
 }
 
-impl Loaded {
+impl<S: Store> Loaded<S> {
     fn held_bytes(&self) -> u64 {
-        let parts: u64 = self.manifest.parts().values().map(|part| part.bytes).sum();
-        parts.saturating_add(self.wal.bytes())
+        let parts: u64 = self.manifest().parts().values().map(|part| part.bytes).sum();
+        parts.saturating_add(self.log.wal().bytes())
     }
 }
 
 /// Returns the earliest time such that at most half of the parts' bytes are at or after this time.
 /// If the shard receives current rows, and at most half of the bytes are after a time shortly after
 /// now, returns the latter time instead.
-fn choose(loaded: &Loaded, now_ns: i64) -> Option<i64> {
-    let range = loaded.state.settings.range;
-    let parts: Vec<&Part> = loaded.manifest.parts().values().collect();
+fn choose<S: Store>(loaded: &Loaded<S>, now_ns: i64) -> Option<i64> {
+    let range = loaded.state().settings.range;
+    let parts: Vec<&Part> = loaded.manifest().parts().values().collect();
     let at_or_after =
         |time_ns: i64| -> u64 { parts.iter().map(|part| bytes_after(part, time_ns)).sum() };
     let first_ns = parts.iter().map(|part| part.min_ns).min()?;
@@ -91,7 +94,7 @@ fn choose(loaded: &Loaded, now_ns: i64) -> Option<i64> {
     }
     // The next start of a window is preferred if at least a quarter of the bytes follow it, because
     // few parts contain this time.
-    let window_ns = loaded.state.settings.window_ns.max(1);
+    let window_ns = loaded.state().settings.window_ns.max(1);
     let window = low.saturating_sub(1).div_euclid(window_ns).checked_add(1);
     let window = window.and_then(|window| window.checked_mul(window_ns));
     let even = window.filter(|at_ns| inside(at_ns) && at_or_after(*at_ns) * 4 >= total);

@@ -63,6 +63,11 @@ impl State {
         }
     }
 
+    pub(super) fn count_frame(&mut self, rows: u64) {
+        self.counters.frames += 1;
+        self.counters.points += rows;
+    }
+
     pub(super) fn read<S: Store>(store: &S) -> Result<Option<(Self, Manifest)>, Refusal> {
         let Some((head, body)) = store.head_and_body(Table::State, STATE_KEY)? else {
             return Ok(None);

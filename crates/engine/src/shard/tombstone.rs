@@ -4,14 +4,12 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
-use super::load::Loaded;
 use super::manifest::Part;
 use super::request::{Deletion, Refusal};
 use crate::batch::FrameTable;
 use crate::batch::column::Column;
 use crate::batch::series_table::SeriesTable;
 use crate::merge::condition::{CachedRegex, Condition, Text};
-use crate::merge::hide;
 use crate::scan::request::{Comparison, Operand, Predicate};
 use crate::store::row;
 use crate::store::{Store, Table};
@@ -54,67 +52,32 @@ impl Tombstone {
     }
 }
 
-impl Loaded {
-    pub(super) fn hidden_of_frame(
-        &self,
-        sequence: u64,
-        table: &FrameTable,
-    ) -> Result<Vec<HiddenRows>, Refusal> {
-        let open = self.tombstones.values().filter(|tombstone| sequence < tombstone.before);
-        let deletions = open.flat_map(|t| t.touching(table.measurement, TimeRange::ALL));
-        self.hidden(deletions, TimeRange::ALL, &table.tag_ids, &table.block.series)
-    }
-
-    fn hidden<'a>(
-        &self,
-        deletions: impl Iterator<Item = &'a Deletion>,
-        time: TimeRange,
-        tag_ids: &[ColumnId],
-        series: &SeriesTable,
-    ) -> Result<Vec<HiddenRows>, Refusal> {
-        let all = || vec![true; series.len as usize];
-        let hides = |deletion: &Deletion| {
-            let series = match &deletion.predicate {
-                None => all(),
-                Some(predicate) => matching(predicate, tag_ids, series)?,
-            };
-            Ok(HiddenRows { series, time: deletion.time })
+/// Returns the rows of a frame's table that `deletions` hide, and the rows from `end_ns` on, which a
+/// split has moved to another shard.
+pub(super) fn hidden_rows<'a>(
+    deletions: impl Iterator<Item = &'a Deletion>,
+    table: &FrameTable,
+    end_ns: i64,
+) -> Result<Vec<HiddenRows>, Refusal> {
+    let series = &table.block.series;
+    let all = || vec![true; series.len as usize];
+    let hides = |deletion: &Deletion| {
+        let series = match &deletion.predicate {
+            None => all(),
+            Some(predicate) => matching(predicate, &table.tag_ids, series)?,
         };
-        // A split has moved the rows after the end of the range to another shard.
-        let beyond = TimeRange::new(self.state.settings.range.end_ns, i64::MAX);
-        let moved = beyond.overlaps(&time).then(|| Ok(HiddenRows { series: all(), time: beyond }));
-        deletions.map(hides).chain(moved).collect()
-    }
-
-    pub(super) fn hidden_of_merge<S: Store>(
-        &mut self,
-        store: &S,
-    ) -> Result<Rc<hide::HiddenRows>, Refusal> {
-        let mut tombstones = Vec::new();
-        for Tombstone { sequence, before, deletions } in self.tombstones.values() {
-            for deletion in deletions {
-                let condition = match &deletion.predicate {
-                    None => Condition::Constant(true),
-                    Some(predicate) => {
-                        let order = self.columns.tag_order(store, deletion.measurement)?;
-                        condition(predicate, order)?
-                    }
-                };
-                tombstones.push(hide::Tombstone {
-                    sequence: *sequence,
-                    before: *before,
-                    measurement: deletion.measurement,
-                    time: deletion.time,
-                    condition,
-                });
-            }
-        }
-        Ok(Rc::new(hide::HiddenRows::new(tombstones, self.retired.clone())))
-    }
+        Ok(HiddenRows { series, time: deletion.time })
+    };
+    let moved = TimeRange::new(end_ns, i64::MAX);
+    let moved = (!moved.is_empty()).then(|| Ok(HiddenRows { series: all(), time: moved }));
+    deletions.map(hides).chain(moved).collect()
 }
 
 /// The condition is for series keys with this tag order.
-fn condition(predicate: &Predicate, tag_order: &[ColumnId]) -> Result<Condition, Refusal> {
+pub(super) fn condition(
+    predicate: &Predicate,
+    tag_order: &[ColumnId],
+) -> Result<Condition, Refusal> {
     let text = |operand: &Operand| match operand {
         Operand::Tag(tag) => {
             let place = tag_order.iter().position(|known| known == tag);

@@ -190,7 +190,8 @@ impl<S: Store> Shard<S> {
     /// Counts `more` and the cells of the result, unless the operation is rejected.
     pub(super) fn metered<T>(
         &mut self,
-        (stamp, now_ns): (&Stamp, i64),
+        stamp: &Stamp,
+        now_ns: i64,
         more: Counts,
         act: impl FnOnce(&mut Self) -> Result<T, Refusal>,
         cells: impl FnOnce(&T) -> u64,

@@ -86,7 +86,8 @@ impl ValueRow {
     /// `held` contains body bytes, starting at `start`.
     fn read<T>(
         &self,
-        (held, start): (&[u8], u32),
+        held: &[u8],
+        start: u32,
         bytes: &Range<u32>,
         read: impl FnOnce(&[u8]) -> Result<T, Error>,
     ) -> Result<T, ReadError> {
@@ -229,7 +230,7 @@ impl<S: Store> Values for CachedValues<'_, S> {
         let row = self.rows.get(value)?;
         let (start, body) = self.around(row, &bytes)?;
         self.count(&bytes);
-        row.read((&body, start), &bytes, read)
+        row.read(&body, start, &bytes, read)
     }
 
     fn damaged(&self, value: usize, error: Error) -> ReadError {
@@ -238,7 +239,7 @@ impl<S: Store> Values for CachedValues<'_, S> {
 
     fn cached(&self, value: usize, group: usize, at: DecodedAt) -> Option<Decoded> {
         let number = self.rows.get(value).ok()?.number;
-        self.reads.decoded(number, (u32::try_from(group).ok()?, at))
+        self.reads.decoded(number, u32::try_from(group).ok()?, at)
     }
 
     fn keep(&self, value: usize, group: usize, at: DecodedAt, decoded: &Decoded) {
@@ -345,7 +346,7 @@ impl<S: Store> Values for StreamedValues<S> {
     ) -> Result<T, ReadError> {
         let row = self.rows.get(value)?;
         let slice = self.hold(row, value, &bytes)?;
-        row.read((&slice.bytes, slice.start), &bytes, read)
+        row.read(&slice.bytes, slice.start, &bytes, read)
     }
 
     fn damaged(&self, value: usize, error: Error) -> ReadError {

@@ -24,15 +24,14 @@ impl<S: Store> Shard<S> {
     /// is unreadable, and [`Refusal::Store`].
     pub fn verify(&mut self, resume: Option<u64>) -> Result<VerifyPage, Refusal> {
         self.load()?;
-        let store = &*self.store;
-        let loaded = Loaded::read(store, 0, self.full_bytes, self.event_ns)?;
+        let loaded = Loaded::read(&self.store, &self.budget, self.full_bytes, self.event_ns)?;
         let mut loaded = loaded.ok_or(Refusal::Stale)?;
         let mut page = VerifyPage::default();
         if resume.is_none() {
-            verify_rows(store, &mut loaded, &mut page)?;
+            verify_rows(&mut loaded, &mut page)?;
         }
         let from = Number(resume.unwrap_or_default());
-        let manifest = &loaded.manifest;
+        let manifest = loaded.manifest();
         let later: Vec<Number> = manifest.numbers().filter(|number| *number >= from).collect();
         for number in later {
             if page.bytes >= BYTES_PER_STEP {
@@ -40,7 +39,7 @@ impl<S: Store> Shard<S> {
                 break;
             }
             let row = ValueRow::of(manifest, number);
-            note(verify_value(store, row, &mut page), &mut page.damaged)?;
+            note(verify_value(&*loaded.store, row, &mut page), &mut page.damaged)?;
         }
         Ok(page)
     }
@@ -56,19 +55,14 @@ fn verify_value<S: Store>(store: &S, row: ValueRow, page: &mut VerifyPage) -> Re
 
 /// Checks the WAL and the rows of the table `Schema`, which describe the columns. Also reports
 /// damage that was found when heads were read.
-fn verify_rows<S: Store>(
-    store: &S,
-    loaded: &mut Loaded,
-    page: &mut VerifyPage,
-) -> Result<(), Refusal> {
-    let sequences: Vec<u64> = loaded.wal.frames().keys().copied().collect();
-    for sequence in sequences {
-        let bytes = loaded.wal.read(store, sequence)?;
-        page.blocks += 1;
-        page.bytes += bytes.map_or(0, |bytes| bytes.len() as u64);
-    }
+fn verify_rows<S: Store>(loaded: &mut Loaded<S>, page: &mut VerifyPage) -> Result<(), Refusal> {
+    page.blocks += loaded.log.wal().frames().len() as u64;
+    loaded.log.each_frame(&*loaded.store, |_, _, bytes| {
+        page.bytes += bytes.len() as u64;
+        Ok(())
+    })?;
     page.damaged = loaded.damaged_blocks();
-    each_head(store, Table::Schema, 0, |key, head| {
+    each_head(&*loaded.store, Table::Schema, 0, |key, head| {
         page.blocks += 1;
         page.bytes += head.len() as u64;
         if let Err(reason) = Columns::check_row(&head) {

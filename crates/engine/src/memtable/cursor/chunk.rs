@@ -251,7 +251,8 @@ impl<'a> Chunk<'a> {
     pub(super) fn new(
         at: (usize, usize),
         table: &'a MeasurementTable,
-        (rows, columns): (&Rows, &Columns),
+        rows: &Rows,
+        columns: &Columns,
     ) -> Self {
         let values = Values::new(at.1, table, rows);
         let layout = &values.0;

@@ -179,13 +179,13 @@ impl<'a> MemtableCursor<'a> {
         table.set_key(place, key);
     }
 
-    fn ready(&mut self, (at, number): (usize, usize)) -> Option<&Chunk<'a>> {
+    fn ready(&mut self, at: usize, number: usize) -> Option<&Chunk<'a>> {
         let known = self.kept.iter().position(|chunk| chunk.at == (at, number));
         let chunk = match known.and_then(|place| self.kept.remove(place)) {
             Some(chunk) => chunk,
             None => {
                 let table = self.sorted.tables.get(at)?;
-                Chunk::new((at, number), table.table, (table.rows(), &table.columns))
+                Chunk::new((at, number), table.table, table.rows(), &table.columns)
             }
         };
         self.kept.truncate(CHUNKS_KEPT - 1);
@@ -222,14 +222,14 @@ impl<'a> MemtableCursor<'a> {
         }
         // `pieces` is empty here, but its allocation is reused.
         let held = std::mem::take(&mut self.pieces);
-        let Some(chunk) = self.ready((at, number)) else { return false };
+        let Some(chunk) = self.ready(at, number) else { return false };
         let columns = chunk.columns();
         let of_series = rows.rows_in(place, number, chunk.rows());
         let mut pieces = held;
         for &(first, ref times_ns) in chunk.pages() {
             let end = first + times_ns.len();
             let (start, end) = (of_series.start.max(first), of_series.end.min(end));
-            let name = name((at, number), first);
+            let name = name(at, number, first);
             let piece = (start.saturating_sub(first)) as u32..(end.saturating_sub(first)) as u32;
             let keys = PageKeys::new(name, Rc::clone(columns), Rc::clone(times_ns), piece);
             match (direction, keys.within(time)) {
@@ -317,7 +317,7 @@ impl SeriesCursor for MemtableCursor<'_> {
         if self.direction == Direction::Descending || !is_whole(place) || !is_whole(place + 1) {
             return Ok(None);
         }
-        let Some(chunk) = self.ready((at, number)) else { return Ok(None) };
+        let Some(chunk) = self.ready(at, number) else { return Ok(None) };
         let (columns, chunk_rows) = (Rc::clone(chunk.columns()), chunk.rows());
         let [(_, times_ns)] = chunk.pages() else { return Ok(None) };
         let times_ns = Rc::clone(times_ns);
@@ -335,7 +335,7 @@ impl SeriesCursor for MemtableCursor<'_> {
                     (key.clone(), of_series.end as u32)
                 })
             },
-            |of| Some(PageKeys::new(name((at, number), 0), columns, Rc::clone(&times_ns), of)),
+            |of| Some(PageKeys::new(name(at, number, 0), columns, Rc::clone(&times_ns), of)),
         );
         if let Some(passed) = &passed {
             self.enter(self.series + passed.series.len());
@@ -344,7 +344,7 @@ impl SeriesCursor for MemtableCursor<'_> {
     }
 }
 
-fn name((table, chunk): (usize, usize), first: usize) -> u64 {
+fn name(table: usize, chunk: usize, first: usize) -> u64 {
     (table as u64) << (CHUNK_BITS + ROW_BITS) | (chunk as u64) << ROW_BITS | first as u64
 }
 

@@ -236,7 +236,7 @@ impl<V: Values> PartCursor<V> {
                 let directory = Rc::clone(&self.directory);
                 let group = directory.groups.get(self.group);
                 let Some(group) = group else { return Err(self.values.damaged(value, CORRUPT)) };
-                pages::read_series(&mut self.values, (value, self.group), group, at)?
+                pages::read_series(&mut self.values, value, self.group, group, at)?
             }
         };
         Ok(&self.block.insert((name, series)).1)
@@ -351,7 +351,7 @@ impl<V: Values> PartCursor<V> {
         }
         let name = name(self.value, self.group, at);
         let place = self.series.saturating_sub(page.first_series) as usize;
-        Ok(self.row_keys(name, group)?.of_series(place, time, (name, &group.columns)))
+        Ok(self.row_keys(name, group)?.of_series(place, time, name, &group.columns))
     }
 
     /// Returns the number of rows of each series in a page, and the times of the rows.
@@ -359,8 +359,8 @@ impl<V: Values> PartCursor<V> {
         let keys = match self.keys.take() {
             Some((held, keys)) if held == name => keys,
             _ => {
-                let place = (self.value, self.group);
-                pages::keys(&mut self.values, place, group, position_of(name).page)?
+                let page = position_of(name).page;
+                pages::keys(&mut self.values, self.value, self.group, group, page)?
             }
         };
         Ok(&self.keys.insert((name, keys)).1)
@@ -428,8 +428,8 @@ impl<V: Values> SeriesCursor for PartCursor<V> {
             return Ok(last.column.clone());
         }
         let place = position_of(page.page());
-        let of = (self.directory_of(place.value)?, place);
-        let column = pages::column(&mut self.values, self.part, of, id)?;
+        let directory = self.directory_of(place.value)?;
+        let column = pages::column(&mut self.values, self.part, directory, place, id)?;
         self.last = Some(LastColumn { page: page.page(), id, column: column.clone() });
         Ok(column)
     }
@@ -447,7 +447,7 @@ impl<V: Values> SeriesCursor for PartCursor<V> {
     fn block(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<Vec<u8>>, ReadError> {
         let PagePosition { value, group, page } = position_of(page.page());
         match self.directory_of(value)?.groups.get(group) {
-            Some(group) => pages::block(&mut self.values, value, (group, page), id),
+            Some(group) => pages::block(&mut self.values, value, group, page, id),
             None => Ok(None),
         }
     }

@@ -46,7 +46,7 @@ impl<V: Values> PartCursor<V> {
                 );
                 Some((key.clone(), row(at)?))
             },
-            |of| keys.of_rows(of, (name, &group.columns)),
+            |of| keys.of_rows(of, name, &group.columns),
         );
         if let Some(passed) = &passed {
             self.series = first + passed.series.len().saturating_sub(1) as u32;

@@ -41,13 +41,13 @@ fn page_rows(
     (group, place): (&Group, PagePosition),
     keys: &[SeriesKey],
 ) -> Read {
-    let of_page = pages::keys(values, (place.value, place.group), group, place.page);
+    let of_page = pages::keys(values, place.value, place.group, group, place.page);
     let of_page: RowKeys = of_page.unwrap();
     let page = &group.pages[place.page];
     let mut rows = Read::new();
     for (at, number) in (page.first_series..page.first_series + page.series).enumerate() {
         assert!(group.pages_of(number).contains(&place.page));
-        let of_series = of_page.of_series(at, TimeRange::ALL, (7, &group.columns)).unwrap();
+        let of_series = of_page.of_series(at, TimeRange::ALL, 7, &group.columns).unwrap();
         let times = of_series.times_ns();
         assert_eq!(of_series.rows(), rows.len() as u32..(rows.len() + times.len()) as u32);
         assert!(times.iter().all(|&time_ns| group.time().contains(time_ns)));
@@ -55,7 +55,7 @@ fn page_rows(
     }
     for &(id, _) in group.columns.iter() {
         let directory = values.directory(place.value).unwrap();
-        let column = pages::column(values, part, (directory, place), id).unwrap();
+        let column = pages::column(values, part, directory, place, id).unwrap();
         let Some(column) = column.map(PageColumn::into_column) else { continue };
         assert_eq!(column.len(), page.rows as usize);
         for (at, row) in rows.iter_mut().enumerate() {

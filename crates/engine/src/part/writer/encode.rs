@@ -98,10 +98,11 @@ impl Encoded {
     pub(super) fn stored_blocks<C: SeriesCursor>(
         &self,
         merge: &mut Merge<C>,
-        column: (ColumnId, FieldType),
+        id: ColumnId,
+        field_type: FieldType,
     ) -> Result<Vec<Option<Vec<u8>>>, ReadError> {
         let block = |cut: &Cut| match &cut.stored {
-            Some(page) => merge.block(page, column),
+            Some(page) => merge.block(page, id, field_type),
             None => Ok(None),
         };
         self.cuts.iter().map(block).collect()
@@ -134,7 +135,8 @@ impl Encoded {
     /// Adds the next column, unless all of its values are null.
     pub(super) fn add(
         &mut self,
-        (id, field_type): (ColumnId, FieldType),
+        id: ColumnId,
+        field_type: FieldType,
         drafts: Vec<Draft>,
         stored: Vec<Option<Vec<u8>>>,
     ) {

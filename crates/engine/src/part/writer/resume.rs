@@ -43,7 +43,7 @@ impl PartWriter {
                     found.push(Found::new(part, value));
                 }
                 if let Some(found) = found.last_mut() {
-                    found.add(part, (value, &directory), seed, values)?;
+                    found.add(part, value, &directory, seed, values)?;
                 }
             }
         }
@@ -81,7 +81,8 @@ impl Found {
     fn add<V: Values>(
         &mut self,
         part: &PartOf,
-        (value, directory): (usize, &Directory),
+        value: usize,
+        directory: &Directory,
         seed: u64,
         values: &mut V,
     ) -> Result<(), ReadError> {

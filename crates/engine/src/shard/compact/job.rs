@@ -9,9 +9,9 @@ use crate::merge::kway;
 use crate::merge::sequences::Sequences;
 use crate::part::cursor::PartCursor;
 use crate::part::writer::{Groups, LastRow, PartWriter, Resumed, Value, Written};
-use crate::shard::Shard;
 use crate::shard::columns;
 use crate::shard::limits::{Limits, SERIES_CELLS};
+use crate::shard::load::Loaded;
 use crate::shard::manifest::{Job, Key, Number, Part};
 use crate::shard::request::Refusal;
 use crate::shard::slots::Slots;
@@ -55,14 +55,12 @@ pub(in crate::shard) struct Running<S> {
     keys: VecDeque<Key>,
 }
 
-impl<S: Store> Shard<S> {
+impl<S: Store> Loaded<S> {
     /// After a restart of the object, the job continues after the last value that was written.
-    pub(super) fn resume(&mut self) -> Result<Running<S>, Refusal> {
-        let store = Rc::clone(&self.store);
-        let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
-        let hidden = loaded.hidden_of_merge(&*store)?;
-        let seed = loaded.series_seed();
-        let manifest = &loaded.manifest;
+    pub(super) fn resume(&mut self, limits: &Limits) -> Result<Running<S>, Refusal> {
+        let hidden = self.hidden_of_merge()?;
+        let seed = self.series_seed();
+        let manifest = self.manifest();
         let job = manifest.job().cloned().unwrap_or_default();
         let input = |id| {
             let part = manifest.parts().get(id)?.clone();
@@ -74,19 +72,19 @@ impl<S: Store> Shard<S> {
             tag_orders: BTreeMap::new(),
             inputs: inputs.collect(),
             hidden,
-            range: loaded.state.settings.range,
+            range: self.state().settings.range,
             at: (0, 0),
             rows: None,
             behind: None,
-            writer: PartWriter::new(self.limits.part, seed),
+            writer: PartWriter::new(limits.part, seed),
             ended: Vec::new(),
             places: Vec::new(),
             keys: job.keys.iter().collect(),
             job,
-            has_steps: loaded.job_is_stored,
-            store,
+            has_steps: self.parts.is_job_stored(),
+            store: Rc::clone(&self.store),
         };
-        running.resume(&self.limits, seed)?;
+        running.resume(limits, seed)?;
         Ok(running)
     }
 }

@@ -14,18 +14,16 @@ pub(super) use scrub::due as scrub_due;
 
 use super::Shard;
 use super::attempts::AlarmTask;
-use super::load::Loaded;
 use super::manifest::PartId;
 use super::parts::{NewValue, listed};
 use super::request::Refusal;
-use super::state::State;
 use crate::store::Store;
 
 impl<S: Store> Shard<S> {
     /// Parts with a damaged block are excluded from later merges.
     pub(super) fn compact(&mut self, now_ns: i64) -> Result<(), Refusal> {
         let loaded = self.load()?;
-        if loaded.manifest.job().is_none() {
+        if loaded.manifest().job().is_none() {
             let merges = loaded.plan(now_ns).merges.clone();
             if merges.is_empty() || !self.start(merges)? {
                 return self.done(AlarmTask::Compact);
@@ -50,58 +48,51 @@ impl<S: Store> Shard<S> {
 
     /// Writes some groups, and stores the values that are full.
     fn step(&mut self) -> Result<(), Refusal> {
-        let mut running = match self.running.take() {
+        let limits = self.limits;
+        let loaded = self.load()?;
+        let mut running = match loaded.running.take() {
             Some(running) => running,
-            None => self.resume()?,
+            None => loaded.resume(&limits)?,
         };
-        let (values, is_done) = running.advance(&self.limits)?;
-        let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
-        let mut manifest = loaded.manifest.clone();
-        let mut is_changed = is_done || !loaded.job_is_stored;
+        let (values, is_done) = running.advance(&limits)?;
+        let numbers: Vec<_> = values.iter().map(|_| loaded.parts.new_value_number()).collect();
+        let mut draft = loaded.draft();
+        let mut is_changed = is_done || !loaded.parts.is_job_stored();
         let mut new = Vec::with_capacity(values.len());
-        for value in values {
+        for (value, number) in values.into_iter().zip(numbers) {
             let key = running.next_key().unwrap_or_else(|| {
                 is_changed = true;
-                manifest.reserve()
+                draft.manifest.reserve()
             });
-            new.push(NewValue::new(value, manifest.new_value_number(loaded.salt), key));
+            new.push(NewValue::new(value, number, key));
         }
         running.places.extend(new.iter().map(NewValue::place));
         if is_done {
             let outputs = running.ended.iter();
             let outputs = outputs.map(|(w, sequences)| listed(w, *sequences, &running.places));
-            manifest.finish(outputs.collect::<Vec<_>>(), &running.places);
+            draft.manifest.finish(outputs.collect::<Vec<_>>(), &running.places);
         }
         let put = |store: &S| new.iter().try_for_each(|value| value.put(store));
         if is_changed {
-            let count = |state: &mut State| state.counters.compactions += u64::from(is_done);
-            self.commit(manifest, Some(AlarmTask::Compact), count, |store, _| put(store))?;
+            draft.state.counters.compactions += u64::from(is_done);
+            self.commit(draft, Some(AlarmTask::Compact), |loaded| put(&loaded.store))?;
         } else {
             // The heads of the stored values contain the ids of their parts, and thereby record the
             // progress of the job.
-            loaded.manifest = manifest;
-            self.store.atomically(|| put(&self.store))?;
+            loaded.store.atomically(|| put(&loaded.store))?;
             self.done(AlarmTask::Compact)?;
         }
-        self.running = Some(running).filter(|_| !is_done);
+        self.load()?.running = Some(running).filter(|_| !is_done);
         Ok(())
     }
 
     /// The inputs of the abandoned job remain unchanged.
     fn abandon(&mut self) -> Result<(), Refusal> {
-        self.running = None;
-        let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
-        let mut manifest = loaded.manifest.clone();
-        let merges = manifest.job().map_or(&[][..], |job| &job.merges);
+        let loaded = self.load()?;
+        loaded.running = None;
+        let merges = loaded.manifest().job().map_or(&[][..], |job| &job.merges);
         let inputs: Vec<PartId> = merges.iter().flat_map(|m| &m.inputs).copied().collect();
-        manifest.abandon();
-        loaded.unmergeable.extend(inputs);
-        self.commit(manifest, Some(AlarmTask::Compact), |_| (), |_, _| Ok(()))
-    }
-}
-
-impl Loaded {
-    fn last_tombstone(&self) -> u64 {
-        self.tombstones.values().map(|tombstone| tombstone.sequence).max().unwrap_or_default()
+        loaded.parts.exclude(inputs);
+        self.change(Some(AlarmTask::Compact), |draft| draft.manifest.abandon())
     }
 }

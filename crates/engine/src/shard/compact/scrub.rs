@@ -22,10 +22,10 @@ const SERIES_MAX: usize = 50_000;
 /// Above this number of tombstones, parts are rewritten even while further deletes arrive.
 const TOMBSTONES_ENOUGH: usize = 32;
 
-pub(in crate::shard) fn due(loaded: &Loaded, now_ns: i64) -> Option<i64> {
-    let is_free = loaded.manifest.job().is_none();
+pub(in crate::shard) fn due<S: Store>(loaded: &Loaded<S>, now_ns: i64) -> Option<i64> {
+    let is_free = loaded.manifest().job().is_none();
     let has_work = is_free && !loaded.plan(now_ns).scrub.is_empty();
-    has_work.then(|| match loaded.tombstones.len() > TOMBSTONES_ENOUGH {
+    has_work.then(|| match loaded.deletions.tombstones().len() > TOMBSTONES_ENOUGH {
         true => now_ns,
         false => loaded.pace.deletes_ended_ns(now_ns),
     })
@@ -35,25 +35,21 @@ impl<S: Store> Shard<S> {
     /// The first part with hidden rows becomes a job.
     pub(in crate::shard) fn scrub(&mut self, now_ns: i64) -> Result<(), Refusal> {
         let wanted = self.load()?.plan(now_ns).scrub.clone();
-        let store = &self.store;
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
-        let hidden = loaded.hidden_of_merge(&**store)?;
+        let hidden = loaded.hidden_of_merge()?;
         let (mut clean, mut dirty) = (Vec::new(), None);
         for id in wanted.into_iter().take(PARTS_PER_EVENT) {
-            let Some(part) = loaded.manifest.parts().get(&id) else { continue };
-            let rows = PartRows::of(&loaded.manifest, part);
-            let values = CachedValues::new(&**store, &self.reads, rows);
-            let is_cut = part.max_ns >= loaded.state.settings.range.end_ns;
+            let Some(part) = loaded.manifest().parts().get(&id) else { continue };
+            let rows = PartRows::of(loaded.manifest(), part);
+            let values = CachedValues::new(&*loaded.store, &self.reads, rows);
+            let is_cut = part.max_ns >= loaded.state().settings.range.end_ns;
             match if is_cut { Ok(true) } else { has_hidden(values, part, &hidden) } {
                 Ok(false) => clean.push(id),
                 Ok(true) => {
                     dirty = Some(id);
                     break;
                 }
-                Err(ReadError::Damaged { .. }) => {
-                    loaded.unmergeable.insert(id);
-                    loaded.forget_plan();
-                }
+                Err(ReadError::Damaged { .. }) => loaded.parts.exclude([id]),
                 Err(error) => return Err(self.lost(refusal(error))),
             }
         }
@@ -66,16 +62,15 @@ impl<S: Store> Shard<S> {
 
     /// Every tombstone counts as applied to these parts, because they contain no hidden rows.
     fn record_applied(&mut self, parts: &[PartId]) -> Result<(), Refusal> {
-        let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
-        let known = loaded.last_tombstone();
         if parts.is_empty() {
             return self.done(AlarmTask::Scrub);
         }
-        let mut manifest = loaded.manifest.clone();
-        for &id in parts {
-            manifest.update(id, |part| part.applied = part.applied.max(known));
-        }
-        self.commit(manifest, Some(AlarmTask::Scrub), |_| (), |_, _| Ok(()))
+        let known = self.load()?.deletions.last_sequence();
+        self.change(Some(AlarmTask::Scrub), |draft| {
+            for &id in parts {
+                draft.manifest.update(id, |part| part.applied = part.applied.max(known));
+            }
+        })
     }
 }
 

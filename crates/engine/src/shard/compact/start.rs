@@ -19,19 +19,20 @@ impl<S: Store> Shard<S> {
     /// the job is lost and chosen again. In the stored manifest, the keys of its values are free.
     pub(super) fn start(&mut self, merges: Vec<Vec<PartId>>) -> Result<bool, Refusal> {
         let step_cells = self.limits.step_cells;
-        let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
-        let known = loaded.last_tombstone();
-        let mut manifest = loaded.manifest.clone();
+        let loaded = self.load()?;
+        let known = loaded.deletions.last_sequence();
+        let mut draft = loaded.draft();
+        let manifest = &mut draft.manifest;
         let slots = Slots::of(manifest.width_ns);
         let (mut started, mut cells, mut keys) = (Vec::new(), 0_u64, KEYS_BESIDE);
         for mut inputs in merges {
             inputs.sort();
-            let parts = inputs.iter().filter_map(|id| loaded.manifest.parts().get(id));
+            let parts = inputs.iter().filter_map(|id| loaded.manifest().parts().get(id));
             let parts: Vec<&Part> = parts.collect();
             let Some((first, last)) = slots.span(parts.iter().copied()) else { continue };
             let count = last.abs_diff(first);
             if count >= OUTPUTS_MAX {
-                loaded.unmergeable.extend(inputs);
+                loaded.parts.exclude(inputs);
                 continue;
             }
             let outputs = count as u32 + 1;
@@ -41,21 +42,19 @@ impl<S: Store> Shard<S> {
             cells = parts.iter().fold(cells, |sum, part| sum.saturating_add(cells_of(part)));
             keys =
                 parts.iter().fold(keys, |sum, part| sum.saturating_add(part.values.len() as u32));
-            let first_output = manifest.give_ids(loaded.salt, outputs);
+            let first_output = manifest.give_ids(loaded.parts.salt(), outputs);
             let applied = applied.max(known);
             started.push(Merge { inputs, first_output, outputs, applied });
         }
-        loaded.forget_plan();
         if started.is_empty() {
             return Ok(false);
         }
         manifest.start(started, keys);
         if cells <= step_cells {
-            loaded.manifest = manifest;
-            loaded.job_is_stored = false;
+            loaded.parts.replace(draft.manifest, false);
             return Ok(true);
         }
-        self.commit(manifest, None, |_| (), |_, _| Ok(()))?;
+        self.commit(draft, None, |_| Ok(()))?;
         Ok(true)
     }
 }

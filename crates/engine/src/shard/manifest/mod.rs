@@ -95,6 +95,13 @@ pub struct Hold {
     pub until_ns: i64,
 }
 
+impl Hold {
+    /// Whether [`Manifest::release`] ends the hold.
+    pub(crate) fn ends(&self, id: Option<u64>, now_ns: i64) -> bool {
+        Some(self.id) == id || self.until_ns <= now_ns
+    }
+}
+
 /// A merge, which replaces its inputs with one part per time slot that has rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Merge {
@@ -312,7 +319,7 @@ impl Manifest {
 
     /// Ends the hold with this id, and all holds that have expired by `now_ns`.
     pub fn release(&mut self, id: Option<u64>, now_ns: i64) {
-        self.holds.retain(|hold| Some(hold.id) != id && hold.until_ns > now_ns);
+        self.holds.retain(|hold| !hold.ends(id, now_ns));
         self.free_unneeded();
     }
 
@@ -325,7 +332,8 @@ impl Manifest {
     /// checks measurements, series and times.
     pub(crate) fn needs_tombstone(
         &self,
-        (sequence, before): (u64, u64),
+        sequence: u64,
+        before: u64,
         touches: impl Fn(&Part) -> bool,
     ) -> bool {
         let is_open = |part: &&Part| part.may_be_hidden_by(sequence, before) && touches(part);

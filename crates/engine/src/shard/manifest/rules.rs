@@ -372,7 +372,7 @@ impl World {
             let in_log = self.log.keys().any(|&frame| frame < sequence);
             let touches =
                 |part: &Part| self.content[&part.id].keys().any(|row| tombstone.hides(row));
-            let needed = self.manifest.needs_tombstone((sequence, tombstone.before), touches);
+            let needed = self.manifest.needs_tombstone(sequence, tombstone.before, touches);
             if !in_log && !needed {
                 self.tombstones.remove(&sequence);
                 if self.log.is_empty() {

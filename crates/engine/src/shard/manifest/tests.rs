@@ -338,15 +338,15 @@ fn parts_and_jobs_keep_tombstones() {
     let mut manifest = Manifest::new(1);
     let part = |id, hi, applied| Part { id: PartId(id), lo: 1, hi, applied, ..Part::default() };
     manifest.add([part(1, 4, 0)], &[]);
-    assert!(manifest.needs_tombstone((6, 5), |_| true));
-    assert!(!manifest.needs_tombstone((6, 5), |_| false), "it concerns none");
-    assert!(!manifest.needs_tombstone((6, 4), |_| true), "written later");
+    assert!(manifest.needs_tombstone(6, 5, |_| true));
+    assert!(!manifest.needs_tombstone(6, 5, |_| false), "it concerns none");
+    assert!(!manifest.needs_tombstone(6, 4, |_| true), "written later");
     manifest.update(PartId(1), |part| part.applied = 6);
-    assert!(!manifest.needs_tombstone((6, 5), |_| true));
+    assert!(!manifest.needs_tombstone(6, 5, |_| true));
     let merge = Merge { inputs: vec![PartId(1)], applied: 5, ..Merge::default() };
     manifest.start(vec![merge], 0);
-    assert!(manifest.needs_tombstone((6, 5), |_| false), "its outputs will have applied 5");
-    assert!(!manifest.needs_tombstone((5, 5), |_| false));
+    assert!(manifest.needs_tombstone(6, 5, |_| false), "its outputs will have applied 5");
+    assert!(!manifest.needs_tombstone(5, 5, |_| false));
 }
 
 #[test]

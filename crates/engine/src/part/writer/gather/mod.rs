@@ -382,10 +382,10 @@ impl Rows {
         let mut encoded = Encoded::new(self, picks.times_ns(), tag_order)?;
         for (id, field_type) in columns {
             if let Some(at) = texts.iter().position(|text| text.id == id) {
-                encoded.add((id, field_type), texts.swap_remove(at).drafts, Vec::new());
+                encoded.add(id, field_type, texts.swap_remove(at).drafts, Vec::new());
                 continue;
             }
-            let blocks = encoded.stored_blocks(merge, (id, field_type))?;
+            let blocks = encoded.stored_blocks(merge, id, field_type)?;
             let column = match blocks.iter().filter(|block| block.is_some()).count() {
                 0 => merge.column(&picks, id)?,
                 stored if stored == blocks.len() => None,
@@ -397,7 +397,7 @@ impl Rows {
                 return Err(ReadError::ColumnType { column: id, expected: field_type, found });
             }
             let drafts = column.map(|column| encoded.drafts_of(&column, &blocks));
-            encoded.add((id, field_type), drafts.unwrap_or_default(), blocks);
+            encoded.add(id, field_type, drafts.unwrap_or_default(), blocks);
         }
         Ok(encoded)
     }

@@ -165,7 +165,7 @@ fn of_component(component: &[&Part], now: &ChoiceInputs<'_>, least: usize) -> Op
         let touching: Vec<&Part> = open.iter().copied().filter(touches).collect();
         let is_quiet = (now.is_quiet)(slot);
         let least = if is_quiet { QUIET_PARTS_MIN } else { least };
-        let best = best_run(&touching, component, (is_quiet, least), now)?;
+        let best = best_run(&touching, component, is_quiet, least, now)?;
         Some(best.iter().map(|part| part.id).collect())
     })
 }
@@ -174,7 +174,8 @@ fn of_component(component: &[&Part], now: &ChoiceInputs<'_>, least: usize) -> Op
 fn best_run<'p, 'a>(
     touching: &'p [&'a Part],
     component: &[&Part],
-    (is_quiet, least): (bool, usize),
+    is_quiet: bool,
+    least: usize,
     now: &ChoiceInputs<'_>,
 ) -> Option<&'p [&'a Part]> {
     let bytes_max = BYTES_MAX.min(now.free_bytes / 2);

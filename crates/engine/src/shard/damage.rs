@@ -1,0 +1,99 @@
+//! Keeps damaged rows in table `tombstone`. From key `ASIDE_KEY` on, the table contains one
+//! description of each damaged frame or row, followed by copies of the damaged rows.
+
+use serde::{Deserialize, Serialize};
+
+use super::frame_summary::FrameSummary;
+use crate::batch::frame::FrameHeader;
+use crate::store::row;
+use crate::store::{Store, StoreResult, Table};
+use crate::wal;
+use tidemark_model::ids::MeasurementId;
+use tidemark_model::time::TimeRange;
+
+pub(super) const ASIDE_KEY: u64 = 1 << 40;
+/// The distance between the keys of two descriptions. A frame has at most 14 rows.
+const ASIDE_KEYS: u64 = 64;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Damage {
+    /// The name in query errors and diagnostics.
+    pub block: String,
+    /// `None` means that the measurements and times are unknown.
+    touches: Option<Vec<(MeasurementId, TimeRange)>>,
+}
+
+impl Damage {
+    pub(super) fn of_log(damage: &wal::Damage) -> Self {
+        let bytes = damage.touch.as_deref();
+        let touch = match damage.sequence {
+            Some(_) => bytes.and_then(FrameSummary::decode),
+            // Without a head, only the frame header at the start of the body may be readable.
+            None => bytes.and_then(|frame| Some(FrameSummary::of(&FrameHeader::read(frame).ok()?))),
+        };
+        let touches = touch.and_then(|touch| touch.tables);
+        Self { block: damage.block.clone(), touches }
+    }
+
+    pub(super) fn concerns(&self, measurement: MeasurementId, time: &TimeRange) -> bool {
+        self.touches.as_ref().is_none_or(|touches| {
+            touches.iter().any(|(touched, range)| *touched == measurement && range.overlaps(time))
+        })
+    }
+}
+
+/// Whether a key of table `tombstone` belongs to a copy of a damaged row.
+pub(super) fn is_copy(key: u64) -> bool {
+    key >= ASIDE_KEY && !key.is_multiple_of(ASIDE_KEYS)
+}
+
+/// The damage that was found before the last flush. Damage of the current log is in the log.
+pub(super) struct DamagedRows {
+    known: Vec<Damage>,
+    next_key: u64,
+}
+
+impl DamagedRows {
+    pub(super) fn new() -> Self {
+        Self { known: Vec::new(), next_key: ASIDE_KEY }
+    }
+
+    /// Adds a row of table `tombstone` whose key is at least `ASIDE_KEY`.
+    pub(super) fn add_row(&mut self, key: u64, head: &[u8]) {
+        self.next_key = self.next_key.max(key - key % ASIDE_KEYS + ASIDE_KEYS);
+        if !is_copy(key) {
+            match row::decode(head) {
+                Ok(damage) => self.known.push(damage),
+                Err(reason) => self.add(format!("row set aside as {key}: {reason}")),
+            }
+        }
+    }
+
+    /// Adds a block that may have affected any row.
+    pub(super) fn add(&mut self, block: String) {
+        self.known.push(Damage { block, touches: None });
+    }
+
+    pub(super) fn known(&self) -> &[Damage] {
+        &self.known
+    }
+
+    /// Copies the damaged rows of the log. The caller must call this function in the transaction of
+    /// the flush, and then [`DamagedRows::copied`].
+    pub(super) fn copy<S: Store>(&self, store: &S, damaged: &[wal::Damage]) -> StoreResult<()> {
+        for (key, raw) in (self.next_key..).step_by(ASIDE_KEYS as usize).zip(damaged) {
+            store.put(Table::Tombstone, key, &row::encode(&Damage::of_log(raw))?, b"")?;
+            for (part, &slot) in (1..ASIDE_KEYS).zip(&raw.slots) {
+                let head = store.head(Table::Wal, slot)?.unwrap_or_default();
+                let body = store.body(Table::Wal, slot)?.unwrap_or_default();
+                store.put(Table::Tombstone, key + part, &head, &body)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn copied(&mut self, damaged: &[wal::Damage]) {
+        self.next_key += damaged.len() as u64 * ASIDE_KEYS;
+        self.known.extend(damaged.iter().map(Damage::of_log));
+    }
+}
