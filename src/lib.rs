@@ -122,13 +122,14 @@
 //! | running queries, KILL QUERY | `catalog/live_queries.rs`; `coordinator/live_queries.rs` |
 //! | the report of a running query | `coordinator/live_query_report.rs` |
 //! | `INTO` | `coordinator/into/` |
-//! | a delete; hiding of rows | `coordinator/delete.rs`; `shard/tombstone.rs` |
+//! | a delete; hiding of rows | `coordinator/delete.rs`; `shard/deletions.rs`, `shard/tombstone.rs` |
 //! | the order of groups from shards | `query/stream/`; on a shard: `scan/slice/mod.rs` |
 //! | the cache of decoded values | `shard/read_cache.rs` |
 //! | scans of SQL on shards | `coordinator/sql/`; the rest of SQL: the crate `sql/` |
 //! | `fill`, `LIMIT`, joins of calls | `query/operators/`; SLIMIT: `query/executor.rs` |
 //! | the format of a number or time | `response/number.rs`, `response/time.rs` |
 //! | the start of a flush or merge | `shard/alarm.rs`; the pause before: `shard/pace.rs` |
+//! | rows that are not flushed; damaged rows | `shard/log.rs`; `shard/damage.rs` |
 //! | a flush; the width of time slots | `shard/flush.rs`; `shard/slots.rs` |
 //! | choice and steps of merges | `shard/compact/choose/mod.rs`; `shard/compact/job.rs` |
 //! | freeing the space of deleted rows | `shard/compact/scrub.rs` |

@@ -47,7 +47,7 @@ fn intake() -> Intake {
     };
     let permit = Admission::default().enter("db");
     let reading = LineReading { now_ns: NOW_NS, seed: 7, limits: Limits::default() };
-    Intake::new(Dialect::V1, &params, permit, reading)
+    Intake::new(Dialect::V1, params.precision, permit, reading)
 }
 
 /// The caller copies a body into the allocated bytes.

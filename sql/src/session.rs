@@ -110,13 +110,13 @@ pub struct Step {
 #[derive(Debug)]
 pub struct Query {
     exchange: Arc<PageExchange>,
-    stage: Stage,
+    stage: QueryStage,
     /// This field must be the last one, so that tasks are dropped while the exchange still exists.
     turns: Turns,
 }
 
 #[derive(Debug)]
-enum Stage {
+enum QueryStage {
     /// The query is waiting for the columns of its tables.
     Preparing(Box<Preparing>),
     /// The plan is running in a task, which sends events.
@@ -186,7 +186,7 @@ impl Query {
             system: SystemRows::new(),
         };
         let turns = Turns::new().map_err(|error| QueryError::internal(error.to_string()))?;
-        let stage = Stage::Preparing(Box::new(preparing));
+        let stage = QueryStage::Preparing(Box::new(preparing));
         Ok(Self { exchange: Arc::default(), stage, turns })
     }
 
@@ -198,14 +198,14 @@ impl Query {
     pub fn step(&mut self, answers: Vec<SessionReply>) -> Result<Step, QueryError> {
         let step = self.resume(answers);
         if step.as_ref().map_or(true, |step| step.is_done) {
-            self.stage = Stage::Done;
+            self.stage = QueryStage::Done;
         }
         step
     }
 
     fn resume(&mut self, answers: Vec<SessionReply>) -> Result<Step, QueryError> {
         let mut answers = VecDeque::from(answers);
-        if let Stage::Preparing(preparing) = &mut self.stage {
+        if let QueryStage::Preparing(preparing) = &mut self.stage {
             while let Some(answer) = answers.pop_front() {
                 preparing.take(answer)?;
             }
@@ -236,8 +236,8 @@ impl Query {
     fn begin(&mut self) {
         let (events, receiver) = channel(BATCHES_WAITING_MAX);
         let pace = self.turns.pace();
-        let stage = std::mem::replace(&mut self.stage, Stage::Done);
-        if let Stage::Preparing(preparing) = stage {
+        let stage = std::mem::replace(&mut self.stage, QueryStage::Done);
+        if let QueryStage::Preparing(preparing) = stage {
             let exchange = Arc::clone(&self.exchange);
             let task = self.turns.spawn(async move {
                 if let Err(error) = preparing.run(exchange, pace, &events).await {
@@ -245,12 +245,12 @@ impl Query {
                     let _ = events.send(Event::Failed(error)).await;
                 }
             });
-            self.stage = Stage::Running(receiver, task);
+            self.stage = QueryStage::Running(receiver, task);
         }
     }
 
     fn turn(&mut self) -> Result<Step, QueryError> {
-        let Stage::Running(events, task) = &mut self.stage else {
+        let QueryStage::Running(events, task) = &mut self.stage else {
             return Ok(Step { is_done: true, ..Step::default() });
         };
         let is_cut_short = self.turns.turn();

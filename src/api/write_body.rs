@@ -7,7 +7,7 @@
 
 use super::content_encoding::TakeInflated;
 use super::error::{ApiError, ApiResult};
-use super::params::{Dialect, WriteParams, WritePrecision};
+use super::params::{Dialect, WritePrecision};
 use crate::admission::Permit;
 use crate::batch::Batch;
 use crate::batch::from_lines::BatchBuilder;
@@ -52,11 +52,11 @@ impl Intake {
     /// Creates an empty intake. `permit` is the body's memory reservation.
     pub fn new(
         dialect: Dialect,
-        params: &WriteParams,
+        precision: WritePrecision,
         permit: Permit,
         reading: LineReading,
     ) -> Self {
-        let unit = match params.precision {
+        let unit = match precision {
             WritePrecision::Fixed(precision) => TimestampUnit::Fixed(precision),
             WritePrecision::Auto => TimestampUnit::Auto,
         };

@@ -75,7 +75,8 @@ impl<S: Store> Catalog<S> {
     pub(super) fn remove_grantee(
         &mut self,
         platform: &dyn Platform,
-        (user, name): (bool, &str),
+        user: bool,
+        name: &str,
     ) -> Result<Started, Failure> {
         let (grantees, store) = self.grantees()?;
         match grantees.remove(store, user, name)? {
@@ -130,7 +131,8 @@ impl<S: Store> Catalog<S> {
         &mut self,
         platform: &dyn Platform,
         work: &mut CatalogWork,
-        (number, notified): (u64, Notified),
+        number: u64,
+        notified: Notified,
     ) -> Turn {
         self.entries()?;
         self.grantees()?;

@@ -46,11 +46,7 @@ enum ExpectedHistory {
 }
 
 impl HistoryCheck {
-    pub(super) fn new(
-        database: Address,
-        shards: Vec<Address>,
-        (time_ns, now_ns): (i64, i64),
-    ) -> Self {
+    pub(super) fn new(database: Address, shards: Vec<Address>, time_ns: i64, now_ns: i64) -> Self {
         let count = shards.len() as u64;
         let look = |to, wanted| CheckedObject { to, time_ns, wanted };
         let shards = shards.into_iter().map(|shard| look(shard, ExpectedHistory::Either));
@@ -133,7 +129,7 @@ mod tests {
         let young = Address::Shard(young);
         let shards = vec![Address::Shard(old), young.clone()];
         let mut looking =
-            HistoryCheck::new(Address::Database(database), shards, (time_ns, 10 * H_NS));
+            HistoryCheck::new(Address::Database(database), shards, time_ns, 10 * H_NS);
         loop {
             let requests = looking.requests();
             if requests.is_empty() {
@@ -178,7 +174,7 @@ mod tests {
     fn history_check_counts_young_objects_thrice() {
         let shards = ["a", "b"].map(|id| Address::Shard(ObjectId(id.to_owned())));
         let database = Address::Database(ObjectId("d".to_owned()));
-        let mut check = HistoryCheck::new(database, shards.to_vec(), (5 * H_NS, 10 * H_NS));
+        let mut check = HistoryCheck::new(database, shards.to_vec(), 5 * H_NS, 10 * H_NS);
         assert_eq!(check.calls(), 3);
         let replies = [
             FromStorage::Looked { life: 1 },

@@ -213,7 +213,7 @@ impl<S: Store> Catalog<S> {
             }
             ToCatalog::Grantees { user, after, limit } => {
                 let (grantees, store) = self.grantees()?;
-                let (rows, more) = grantees.page(store, user, (after, limit))?;
+                let (rows, more) = grantees.page(store, user, after, limit)?;
                 let used = if user { Vec::new() } else { grantees.uses(store, &rows)? };
                 FromCatalog::Grantees { rows, more, used }
             }
@@ -229,7 +229,7 @@ impl<S: Store> Catalog<S> {
             }
             ToCatalog::PutGrantee(grantee) => return self.put_grantee(platform, *grantee),
             ToCatalog::RemoveGrantee { user, name } => {
-                return self.remove_grantee(platform, (user, &name));
+                return self.remove_grantee(platform, user, &name);
             }
             ToCatalog::Recover(request) => return self.begin_recovery(platform, request),
             ToCatalog::Recovery { name } => self.recovery_of(&name)?,
@@ -280,8 +280,8 @@ impl<S: Store> Catalog<S> {
                 self.drive(work, number)
             }
             CatalogTask::Notify { number, notified } => {
-                let job = (*number, *notified);
-                self.notify(platform, work, job)
+                let (number, notified) = (*number, *notified);
+                self.notify(platform, work, number, notified)
             }
             CatalogTask::LookBack(request) => {
                 let request = request.clone();
@@ -379,12 +379,12 @@ impl<S: Store> Catalog<S> {
             return self.next_calls(platform, work);
         }
         if let CatalogTask::Recover(number) = work.task {
-            self.on_recovery_reply(work, (number, platform.now_ns()), replies)?;
+            self.on_recovery_reply(work, number, platform.now_ns(), replies)?;
             return self.next_calls(platform, work);
         }
         if let CatalogTask::LookBack(request) = &work.task {
             let request = request.clone();
-            self.on_history_reply(work, (&request, platform.now_ns()), replies)?;
+            self.on_history_reply(work, &request, platform.now_ns(), replies)?;
             return self.next_calls(platform, work);
         }
         let mut learnt = Ok(());

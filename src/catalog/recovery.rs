@@ -58,7 +58,7 @@ impl<S: Store> Catalog<S> {
                 return Ok(Started::Reply(FromCatalog::Recovery(Some(row.status()))));
             }
             if row.stage != RecoveryStage::Done {
-                return self.abandon(number, row.clone(), (request.time_ns, platform.now_ns()));
+                return self.abandon(number, row.clone(), request.time_ns, platform.now_ns());
             }
         }
         let ago_ns = platform.now_ns().saturating_sub(request.time_ns);
@@ -74,7 +74,8 @@ impl<S: Store> Catalog<S> {
         &mut self,
         number: u64,
         mut row: Recovery,
-        (time_ns, now_ns): (i64, i64),
+        time_ns: i64,
+        now_ns: i64,
     ) -> Result<Started, Failure> {
         if time_ns != row.begun_ns || !row.abandon(now_ns) {
             return Err(refused(RecoveryRefusal::UnderWay));
@@ -155,7 +156,8 @@ impl<S: Store> Catalog<S> {
     pub(super) fn on_history_reply(
         &mut self,
         work: &mut CatalogWork,
-        (request, now_ns): (&RecoveryRequest, i64),
+        request: &RecoveryRequest,
+        now_ns: i64,
         replies: Replies,
     ) -> Result<(), Failure> {
         let (_, object) = self.ready(&request.name)?;
@@ -174,9 +176,9 @@ impl<S: Store> Catalog<S> {
             if shards.len() > RECOVERY_SHARDS_MAX {
                 return Err(refused(RecoveryRefusal::TooManyShards(shards.len() as u64)));
             }
-            let (database, times_ns) =
-                (Address::Database(object.clone()), (request.time_ns, now_ns));
-            work.recovery.looking = Some(HistoryCheck::new(database, shards, times_ns));
+            let database = Address::Database(object.clone());
+            let check = HistoryCheck::new(database, shards, request.time_ns, now_ns);
+            work.recovery.looking = Some(check);
         }
         Ok(())
     }
@@ -260,7 +262,8 @@ impl<S: Store> Catalog<S> {
     pub(super) fn on_recovery_reply(
         &mut self,
         work: &mut CatalogWork,
-        (number, now_ns): (u64, i64),
+        number: u64,
+        now_ns: i64,
         replies: Replies,
     ) -> Result<(), Failure> {
         self.entries()?;

@@ -214,7 +214,7 @@ impl Callers {
     /// caller is unknown.
     pub fn confirm(&mut self, caller: &Caller, row: Option<&Grantee>, now_ns: i64) {
         let held = self.everywhere(&caller.key);
-        self.confirmed.on_reply(caller, (&held, row), now_ns);
+        self.confirmed.on_reply(caller, &held, row, now_ns);
     }
 
     /// Caches a reply of `database`, unless a newer reply is cached.
@@ -323,7 +323,7 @@ impl Callers {
     }
 
     /// Stores that this password is correct for the user and for the name.
-    pub fn verify(&mut self, id: u64, (password, pair): (Hash, Hash), now_ns: i64) {
+    pub fn verify(&mut self, id: u64, password: Hash, pair: Hash, now_ns: i64) {
         if self.verified.len().max(self.right.len()) >= CALLERS_REMEMBERED_MAX {
             self.verified.retain(|_, (_, until_ns)| now_ns < *until_ns);
             self.right.retain(|_, until_ns| now_ns < *until_ns);

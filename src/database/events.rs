@@ -139,8 +139,8 @@ impl<S: Store> Database<S> {
         let jobs = self.rows.as_ref().map(|rows| &rows.jobs);
         let driven = work.driven.and_then(|driven| Some((driven.job, jobs?.get(&driven.job)?)));
         if let Some((key, Job { kind: JobKind::Split(split), .. })) = driven {
-            let split = (key, split.clone());
-            return self.on_split_reply(platform, work, split, replies);
+            let split = split.clone();
+            return self.on_split_reply(platform, work, key, split, replies);
         }
         if let Some((_, Job { kind: JobKind::Access, .. })) = driven {
             self.on_access_reply(work, replies)?;
@@ -247,7 +247,7 @@ impl<S: Store> Database<S> {
                 let refusals = std::mem::take(&mut registration.refusals);
                 let version = registration.version();
                 if let Some(rows) = &mut self.rows {
-                    rows.register(&self.store, (number, platform.now_ns()), registration)?;
+                    rows.register(&self.store, number, platform.now_ns(), registration)?;
                 }
                 FromDatabase::Registered { refusals, version }
             }

@@ -45,10 +45,10 @@ pub fn check_count(shards: u32) -> Result<(), DatabaseRefusal> {
 pub fn shard_settings(
     database: &ObjectId,
     policy: &Policy,
-    (generation, access): (u64, u64),
+    generation: u64,
+    access: u64,
 ) -> Vec<(ObjectId, ShardSettings)> {
-    let of_group =
-        |group: &ShardGroup| group_settings(database, policy, group, (generation, access));
+    let of_group = |group: &ShardGroup| group_settings(database, policy, group, generation, access);
     policy.groups.iter().flat_map(of_group).collect()
 }
 
@@ -58,7 +58,8 @@ pub fn group_settings(
     database: &ObjectId,
     policy: &Policy,
     group: &ShardGroup,
-    (generation, access): (u64, u64),
+    generation: u64,
+    access: u64,
 ) -> Vec<(ObjectId, ShardSettings)> {
     let settings = |(shard, object): (u32, &ObjectId)| {
         let settings = ShardSettings {

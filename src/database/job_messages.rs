@@ -20,8 +20,7 @@ pub(super) fn messages(
 ) -> Vec<(ObjectId, ToShard)> {
     let push = |policy: &Policy, generation, message: fn(ShardSettings) -> ToShard| {
         let retired = newly_retired(rows, policy, kind);
-        let settings =
-            shard_settings(database, policy, (generation, rows.state.access)).into_iter();
+        let settings = shard_settings(database, policy, generation, rows.state.access).into_iter();
         let settings = settings.map(|(shard, settings)| {
             (shard, message(ShardSettings { retired: retired.clone(), ..settings }))
         });
@@ -87,7 +86,7 @@ fn restore_messages(
     let push = |filling: &Filling, generation, message: fn(ShardSettings) -> ToShard| {
         let policies = filling.policies.iter();
         let settings =
-            policies.flat_map(|policy| shard_settings(database, policy, (generation, access)));
+            policies.flat_map(|policy| shard_settings(database, policy, generation, access));
         settings.map(|(shard, settings)| (shard, message(settings))).collect::<Vec<_>>()
     };
     let close = |shard: &ObjectId, generation| (shard.clone(), ToShard::Close { generation });
@@ -114,13 +113,13 @@ fn recovery_messages(
     database: &ObjectId,
     counters: &Counters,
 ) -> Vec<(ObjectId, ToShard)> {
-    let numbers = (counters.generation, counters.access.max(rows.state.access));
+    let access = counters.access.max(rows.state.access);
     let of_policy = |row: &PolicyRow| {
         let mut retired = row.schema.retired();
         let (first, _) = row.schema.next_ids();
         retired.extend((first..counters.next_measurement(row.number)).map(MeasurementId));
-        let settings = shard_settings(database, &row.policy, numbers).into_iter();
-        let open = settings.map(move |(shard, settings)| {
+        let settings = shard_settings(database, &row.policy, counters.generation, access);
+        let open = settings.into_iter().map(move |(shard, settings)| {
             (shard, ToShard::Open(ShardSettings { retired: retired.clone(), ..settings }))
         });
         open.collect::<Vec<_>>()
@@ -155,8 +154,9 @@ fn group_messages(
                 return Vec::new();
             };
             let heir = policy.groups.first().into_iter();
-            let numbers = (*generation, rows.state.access);
-            let heir = heir.flat_map(|group| group_settings(database, &policy, group, numbers));
+            let access = rows.state.access;
+            let settings = |group| group_settings(database, &policy, group, *generation, access);
+            let heir = heir.flat_map(settings);
             heir.map(configure).chain(close(&gone, *generation)).collect()
         }
         _ => Vec::new(),

@@ -318,7 +318,8 @@ impl DatabaseRows {
     pub fn register<S: Store>(
         &mut self,
         store: &S,
-        (number, now_ns): (u64, i64),
+        number: u64,
+        now_ns: i64,
         registration: Registration,
     ) -> StoreResult<()> {
         if !registration.changed.is_empty() {

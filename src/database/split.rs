@@ -84,11 +84,12 @@ impl Split {
         let groups = groups.filter(|group| group.id == target || group.id == self.group);
         // The new shards do not know which measurements were dropped during the copying.
         let retired = self.find(rows).map(|(row, _)| row.schema.retired()).unwrap_or_default();
-        let numbers = (generation, rows.state.access);
         let settings = |group: &ShardGroup| {
             let retired = if group.id == target { retired.clone() } else { Vec::new() };
-            let settings = group_settings(database, &policy, group, numbers).into_iter();
-            settings.map(move |(shard, s)| (shard, ShardSettings { retired: retired.clone(), ..s }))
+            let settings = group_settings(database, &policy, group, generation, rows.state.access);
+            settings
+                .into_iter()
+                .map(move |(shard, s)| (shard, ShardSettings { retired: retired.clone(), ..s }))
         };
         groups.flat_map(settings).collect()
     }
@@ -98,9 +99,9 @@ impl Split {
             return Vec::new();
         };
         let target = &copy.target;
-        let numbers = (copy.generation, rows.state.access);
-        let open = group_settings(database, &row.policy, target, numbers).into_iter();
-        let open = open.map(|(shard, settings)| (shard, ToShard::Open(settings)));
+        let (generation, access) = (copy.generation, rows.state.access);
+        let open = group_settings(database, &row.policy, target, generation, access);
+        let open = open.into_iter().map(|(shard, settings)| (shard, ToShard::Open(settings)));
         let from_ns = Some(target.range.start_ns);
         let fence = ToShard::Fence { split: target.id, from_ns };
         open.chain(group.shards.iter().map(|shard| (shard.clone(), fence.clone()))).collect()
@@ -197,7 +198,8 @@ impl<S: Store> Database<S> {
         &mut self,
         platform: &dyn Platform,
         work: &mut DatabaseWork,
-        (key, split): (u64, Split),
+        key: u64,
+        split: Split,
         replies: Replies,
     ) -> Result<Option<FromDatabase>, Failure> {
         if !work.split.is_about(&split) {

@@ -226,8 +226,10 @@ impl<S: Store> Database<S> {
                 match verdict {
                     PolicyVerdict::Unchanged => Ok(None),
                     PolicyVerdict::Change(settings) => {
-                        let to = (&self.object, state);
-                        Ok(Some(create_policy(platform, to, settings, *make_default)?))
+                        let object = &self.object;
+                        let created =
+                            create_policy(platform, object, state, settings, *make_default)?;
+                        Ok(Some(created))
                     }
                 }
             }
@@ -326,7 +328,7 @@ fn new_database(
         recovered: 0,
         next_column: 0,
     };
-    let (mut state, kind) = create_policy(platform, (object, state), settings, true)?;
+    let (mut state, kind) = create_policy(platform, object, state, settings, true)?;
     let now_ns = platform.now_ns();
     let key = state.next_job;
     let jobs =
@@ -338,7 +340,8 @@ fn new_database(
 
 fn create_policy(
     platform: &dyn Platform,
-    (object, mut state): (&ObjectId, DatabaseState),
+    object: &ObjectId,
+    mut state: DatabaseState,
     settings: Settings,
     make_default: bool,
 ) -> Result<(DatabaseState, JobKind), DatabaseRefusal> {

@@ -134,7 +134,8 @@ async fn taken(
     writer: &JsWriter,
     bytes: Vec<u8>,
     notice: &mut Option<Promise>,
-    (connection, exchange): (&Connection, &mut Exchange),
+    connection: &Connection,
+    exchange: &mut Exchange,
 ) -> Result<bool> {
     let piece = Uint8Array::from(bytes.as_slice());
     drop(bytes);
@@ -179,8 +180,9 @@ async fn send(
         action = match action {
             Action::Bytes(mut bytes) => {
                 let next = gather(&mut bytes, connection, exchange);
-                let requested = (&*connection, &mut *exchange);
-                if !bytes.is_empty() && !taken(writer, bytes, &mut notice, requested).await? {
+                if !bytes.is_empty()
+                    && !taken(writer, bytes, &mut notice, connection, exchange).await?
+                {
                     let reason =
                         "the client read too slowly, and other responses needed the memory";
                     JsFuture::from(writer.abort(reason)?).await?;

@@ -26,12 +26,13 @@ impl CallExecutor {
     pub(super) fn new(
         plan: &CallPlan,
         limiter: Limiter,
-        room_and_work: (&QueryReservation, &Work),
+        room: &QueryReservation,
+        work: &Work,
     ) -> Self {
         Self {
             streams: plan.transforms.iter().map(Transform::start).collect(),
             limiter,
-            gathered: GatherExecutor::new(room_and_work),
+            gathered: GatherExecutor::new(room, work),
             series: None,
             finished_streams: 0,
             left: None,

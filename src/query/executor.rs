@@ -88,25 +88,28 @@ impl Local {
 impl Executor {
     /// Starts `plan`. `shards[i]` is the number of shards that scan `i` of the plan reads; a scan
     /// without shards has no rows. `room` counts the executor's memory, and `work` counts its work.
-    pub fn new(plan: Plan, shards: &[u32], (room, work): (&QueryReservation, &Work)) -> Self {
-        Self::in_batches(plan, shards, (room, work), BATCH_BYTES)
+    pub fn new(plan: Plan, shards: &[u32], room: &QueryReservation, work: &Work) -> Self {
+        Self::in_batches(plan, shards, room, work, BATCH_BYTES)
     }
 
     /// Starts `plan` like [`Self::new`]. `batch_bytes` is the size of a subquery's batches.
     pub fn in_batches(
         plan: Plan,
         shards: &[u32],
-        (room, work): (&QueryReservation, &Work),
+        room: &QueryReservation,
+        work: &Work,
         batch_bytes: usize,
     ) -> Self {
-        Self::for_node(plan.scans.into(), plan.root, shards, (room, work, batch_bytes))
+        Self::for_node(plan.scans.into(), plan.root, shards, room, work, batch_bytes)
     }
 
     fn for_node(
         scans: Rc<[PlannedScan]>,
         node: SelectNode,
         shards: &[u32],
-        (room, work, batch_bytes): (&QueryReservation, &Work, usize),
+        room: &QueryReservation,
+        work: &Work,
+        batch_bytes: usize,
     ) -> Self {
         let mut inputs = VecDeque::with_capacity(node.inputs.len());
         for (index, input) in node.inputs.iter().enumerate() {
@@ -133,12 +136,12 @@ impl Executor {
         let pending = subqueries()
             .map(|(index, sub)| {
                 let (scans, node) = (Rc::clone(&scans), sub.node.clone());
-                (index, Self::for_node(scans, node, shards, (room, work, batch_bytes)))
+                (index, Self::for_node(scans, node, shards, room, work, batch_bytes))
             })
             .collect();
         let derived = subqueries()
             .map(|(index, sub)| {
-                Derived::new((&node, index), Rc::clone(sub), &scans, (room.part(), batch_bytes))
+                Derived::new(&node, index, Rc::clone(sub), &scans, room.part(), batch_bytes)
             })
             .collect();
         let (group, series, is_counted, ready) = (None, 0, false, VecDeque::new());
@@ -296,7 +299,7 @@ impl Executor {
             Some(key) => {
                 let input = run.input;
                 self.group =
-                    Some(GroupExecutor::new(&self.node, input, key, (&self.room, &self.work)));
+                    Some(GroupExecutor::new(&self.node, input, key, &self.room, &self.work));
                 self.is_counted = false;
             }
             None => self.end_measurement(),

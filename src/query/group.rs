@@ -86,7 +86,8 @@ impl GroupExecutor {
         node: &SelectNode,
         input: usize,
         key: Vec<String>,
-        (room, work): (&QueryReservation, &Work),
+        room: &QueryReservation,
+        work: &Work,
     ) -> Self {
         work.add(node.calls.len() + node.outputs.len() + key.len());
         let tags = node.group_keys.iter().cloned().zip(key.iter().cloned()).collect();
@@ -95,7 +96,7 @@ impl GroupExecutor {
             FeedKind::Rows => FeedState::Rows(RowMerge::default(), None),
         });
         let limiter = Limiter::new(node.limit, node.offset);
-        let calls = node.calls.iter().map(|call| CallExecutor::new(call, limiter, (room, work)));
+        let calls = node.calls.iter().map(|call| CallExecutor::new(call, limiter, room, work));
         Self {
             input,
             key,

@@ -271,7 +271,7 @@ impl Memory {
         let shards = vec![self.shards as u32; scans.len()];
         // The batches of a subquery are as small as the pages.
         let (room, work) = (QueryReservation::default(), Work::default());
-        let mut executor = Executor::in_batches(plan, &shards, (&room, &work), self.page_bytes);
+        let mut executor = Executor::in_batches(plan, &shards, &room, &work, self.page_bytes);
         let mut chunks = Vec::new();
         loop {
             match executor.next().map_err(|error| error.to_string())? {

@@ -19,7 +19,7 @@ fn intake(admission: &Admission, dialect: Dialect) -> Intake {
     let url = Parameters::parse(b"db=d");
     let params = WriteParams::parse(dialect, &url).unwrap();
     let reading = LineReading { now_ns: 0, seed: 1, limits: Limits::default() };
-    Intake::new(dialect, &params, admission.enter("d"), reading)
+    Intake::new(dialect, params.precision, admission.enter("d"), reading)
 }
 
 const CEILING: Ceiling = Ceiling { limit: Limit::BodyBytes, bytes: LIMIT };

@@ -139,7 +139,7 @@ impl Exchange {
         if self.caller.fresh {
             return Err(refusal.into());
         }
-        let databases = self.handler.as_ref().map(|handler| handler.databases());
+        let databases = self.query().map(|query| query.databases());
         let databases = databases.filter(|_| then == Point::Statements).unwrap_or_default();
         let cache = &mut isolate.service.cache;
         let are_known = databases.iter().all(|name| cache.database(name).is_some());

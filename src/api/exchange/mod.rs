@@ -2,7 +2,7 @@
 //! the host (`edge/`, a test or the browser) performs each [`Action`].
 //!
 //! Every request passes through the same steps: *identify → locate → authorise → body → step →
-//! respond*. The route's row in the table ([`super::routes`]) and the route's handler define the
+//! respond*. The route's row in the table ([`super::routes`]) and the route's responder define the
 //! differences between requests.
 
 mod identify;
@@ -19,10 +19,13 @@ use super::headers;
 use super::http::{Parameters, RequestHead};
 use super::isolate_state::{Isolate, Service};
 use super::log::{LogRequests, Record};
-use super::routes::handler::{Handler, Incoming, Received};
+use super::routes::handler::{
+    Admitted, BodyBytes, Incoming, PendingRequest, QueryResponder, Responder, Start,
+};
 use super::routes::{self, Access, Body, Operation};
 use super::settings::CorsOrigins;
 use super::spans::{Spans, Wait, trace_id};
+use super::write_body::Parsed;
 use crate::admission::{SlowReader, Upload};
 use crate::coordinator::cloudflare_access as access;
 use crate::coordinator::confirm::confirm;
@@ -51,7 +54,9 @@ pub struct Exchange {
     caller: Principal,
     /// Whether the request already called the statements' databases to identify the caller.
     asked_named: bool,
-    handler: Option<Box<dyn Handler>>,
+    /// `None` before routing and after the body.
+    pending: Option<PendingRequest>,
+    responder: Option<Box<dyn Responder>>,
     stage: ExchangeStage,
     /// The registration of a response that is waiting for its reader.
     reader: Option<SlowReader>,
@@ -70,6 +75,13 @@ enum ExchangeStage {
     Body(Upload<BodyReading>),
     Step,
     Finished,
+}
+
+/// The complete body of a request.
+enum Received {
+    Bytes(BodyBytes),
+    /// The lines of the body as columns.
+    Lines(Parsed),
 }
 
 /// Converts a bug into [`ApiError::Internal`].
@@ -110,7 +122,8 @@ impl Exchange {
             head,
             caller: Principal::default(),
             asked_named: false,
-            handler: None,
+            pending: None,
+            responder: None,
             stage: ExchangeStage::Finished,
             reader: None,
             confirm: None,
@@ -135,7 +148,7 @@ impl Exchange {
     pub fn abandon(&mut self) -> Vec<Call> {
         self.reader = None;
         self.record.error.get_or_insert("client went away");
-        let calls = self.handler.as_mut().map_or_else(Vec::new, |handler| handler.abandon());
+        let calls = self.query().map_or_else(Vec::new, |query| query.abandon());
         self.finish();
         calls
     }
@@ -265,13 +278,17 @@ impl Exchange {
             let refusal = AuthError::not_admin(&self.caller);
             return self.refuse_caller(isolate, refusal, Point::Beginning);
         }
-        self.handler = Some((operation.begin)(&self.incoming())?);
+        let Self { head, url, id, caller, .. } = self;
+        let request = Incoming { head, url, id: id.as_deref(), caller };
+        self.pending = Some((operation.begin)(&request)?);
         self.locate(isolate, None)
     }
 
     fn locate(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
-        let (handler, incoming) = self.parts()?;
-        match handler.locate(&incoming, isolate, reply)? {
+        let Self { head, url, id, caller, pending, .. } = self;
+        let request = Incoming { head, url, id: id.as_deref(), caller };
+        let pending = pending.as_mut().ok_or_else(ended)?;
+        match pending.locate(&request, isolate, reply)? {
             Step::Calls(calls) => {
                 self.stage = ExchangeStage::Locate;
                 Ok(Action::Calls(calls))
@@ -282,31 +299,33 @@ impl Exchange {
 
     fn authorise(&mut self, isolate: &mut Isolate<'_>) -> ApiResult<Action> {
         let Some(operation) = self.operation else { return Ok(Action::End) };
-        let place = self.handler.as_ref().and_then(|handler| handler.target());
+        let place = self.pending.as_ref().and_then(|pending| pending.target.as_ref());
         let refused = match (operation.access, place) {
             (Access::Policy(right), Some(place)) => {
-                let scope = self.caller.grants.scope(right, place.database);
-                let may = scope.may_cover(place.policy);
-                (!may).then(|| AuthError::forbidden(&self.caller, right, place.database))
+                let scope = self.caller.grants.scope(right, &place.database);
+                let may = scope.may_cover(place.policy.as_deref());
+                (!may).then(|| AuthError::forbidden(&self.caller, right, &place.database))
             }
             (Access::Database(right), Some(place)) => {
-                let scope = self.caller.grants.scope(right, place.database);
+                let scope = self.caller.grants.scope(right, &place.database);
                 let may = scope == Scope::All;
-                (!may).then(|| AuthError::forbidden_database(&self.caller, right, place.database))
+                (!may).then(|| AuthError::forbidden_database(&self.caller, right, &place.database))
             }
             (Access::Policy(_) | Access::Database(_), None) => {
                 Some(AuthError::not_admin(&self.caller))
             }
-            // The exchange checked these kinds of access before it created the handler, or checks
+            // The exchange checked these kinds of access before it parsed the request, or checks
             // them when the statements are known.
             (Access::Open | Access::Known | Access::Admin | Access::Statements, _) => None,
         };
         if let Some(refusal) = refused {
             return self.refuse_caller(isolate, refusal, Point::Beginning);
         }
-        self.record_database();
+        if let Some(target) = place {
+            self.record.database = Some(target.database.clone());
+        }
         match operation.body {
-            Body::None => self.act(isolate, Received::Nothing),
+            Body::None => self.act(isolate, Received::Bytes(BodyBytes::default())),
             body => self.read_body(isolate, body),
         }
     }
@@ -314,21 +333,30 @@ impl Exchange {
     fn act(&mut self, isolate: &mut Isolate<'_>, body: Received) -> ApiResult<Action> {
         // The body may have arrived long after the identification, so the identification is no
         // longer fresh.
-        self.caller.fresh &= self.caller.caller.is_none() || matches!(body, Received::Nothing);
-        let (handler, incoming) = self.parts()?;
-        let next = handler.start(&incoming, isolate, body);
-        self.record_database();
-        if let Some(next) = next? {
-            self.handler = Some(next);
-            self.record_database();
-        }
+        let has_body = self.operation.is_some_and(|operation| operation.body != Body::None);
+        self.caller.fresh &= self.caller.caller.is_none() || !has_body;
+        let PendingRequest { target, start, .. } = self.pending.take().ok_or_else(ended)?;
+        let Self { head, url, id, caller, record, .. } = self;
+        let request = Incoming { head, url, id: id.as_deref(), caller };
+        let admitted = Admitted { request, target, log_database: &mut record.database };
+        self.responder = Some(match (start, body) {
+            (Start::Bytes(start), Received::Bytes(bytes)) => start(admitted, isolate, bytes)?,
+            (Start::Lines { start, .. }, Received::Lines(lines)) => {
+                start(admitted, isolate, lines)?
+            }
+            (Start::Bytes(_), Received::Lines(_)) | (Start::Lines { .. }, Received::Bytes(_)) => {
+                return Err(ApiError::Internal("the body has the wrong form".to_owned()));
+            }
+        });
         self.check_statements(isolate)
     }
 
     /// Runs the request's statements if the caller may run all of them. If not, no statement runs.
     fn check_statements(&mut self, isolate: &mut Isolate<'_>) -> ApiResult<Action> {
-        let (handler, incoming) = self.parts()?;
-        if let Err(refusal) = handler.check_statements(incoming.caller) {
+        let Self { responder, caller, .. } = self;
+        if let Some(query) = responder.as_mut().and_then(|responder| responder.query())
+            && let Err(refusal) = query.check_statements(caller)
+        {
             return self.refuse_caller(isolate, refusal, Point::Statements);
         }
         self.stage = ExchangeStage::Step;
@@ -340,8 +368,8 @@ impl Exchange {
             ExchangeStage::Identify(..) => self.identify_step(isolate, reply),
             ExchangeStage::Access(..) => self.access_step(isolate, reply),
             ExchangeStage::Locate => self.locate(isolate, reply),
-            ExchangeStage::Step => match &mut self.handler {
-                Some(handler) => handler.step(isolate, reply),
+            ExchangeStage::Step => match &mut self.responder {
+                Some(responder) => responder.step(isolate, reply),
                 None => Ok(Action::End),
             },
             ExchangeStage::Body(_) | ExchangeStage::Finished => Ok(Action::End),
@@ -366,10 +394,11 @@ impl Exchange {
         Err(ApiError::Limit(format!("{exceeded}: {advice}")))
     }
 
-    /// Lets the handler end a response that has begun.
+    /// Lets the responder end a response that has begun.
     fn fail(&mut self, error: ApiError) -> ApiResult<Action> {
-        match &mut self.handler {
-            Some(handler) if self.has_begun => handler.fail(error),
+        let has_begun = self.has_begun;
+        match self.query() {
+            Some(query) if has_begun => query.fail(error),
             _ => Err(error),
         }
     }
@@ -406,34 +435,25 @@ impl Exchange {
         }
     }
 
+    fn query(&mut self) -> Option<&mut dyn QueryResponder> {
+        self.responder.as_mut()?.query()
+    }
+
     fn refuse(&mut self, error: ApiError) -> Action {
         self.complete_response(Err(error))
     }
 
     fn finish(&mut self) {
         self.stage = ExchangeStage::Finished;
-        if let Some(handler) = self.handler.take() {
-            let outcome = handler.outcome();
+        self.pending = None;
+        if let Some(responder) = self.responder.take() {
+            let outcome = responder.outcome();
             self.record.points = outcome.points;
             self.record.error = self.record.error.or(outcome.refusal);
         }
     }
+}
 
-    fn record_database(&mut self) {
-        if let Some(database) = self.handler.as_ref().and_then(|handler| handler.database()) {
-            self.record.database = Some(database.to_owned());
-        }
-    }
-
-    fn incoming(&self) -> Incoming<'_> {
-        let Self { head, url, id, caller, .. } = self;
-        Incoming { head, url, id: id.as_deref(), caller }
-    }
-
-    fn parts(&mut self) -> ApiResult<(&mut dyn Handler, Incoming<'_>)> {
-        let Self { head, url, id, caller, handler, .. } = self;
-        let gone = || ApiError::Internal("the request has already ended".to_owned());
-        let handler = handler.as_deref_mut().ok_or_else(gone)?;
-        Ok((handler, Incoming { head, url, id: id.as_deref(), caller }))
-    }
+fn ended() -> ApiError {
+    ApiError::Internal("the request has already ended".to_owned())
 }

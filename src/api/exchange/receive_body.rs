@@ -1,14 +1,14 @@
 //! Receives a request's body: checks its size, accounts for its memory, and drops the body if
 //! another request needs the memory.
 
-use super::{Exchange, ExchangeStage, catch};
+use super::{Exchange, ExchangeStage, Received, catch};
 use crate::admission::Permit;
 use crate::api::action::Action;
 use crate::api::content_encoding::{self, Ceiling, Encoding, TakeInflated};
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::isolate_state::{Isolate, Service};
 use crate::api::routes::Body;
-use crate::api::routes::handler::Received;
+use crate::api::routes::handler::{BodyBytes, Start};
 use crate::api::write_body::{Intake, LineReading};
 use crate::model::configurable_limits::{Limit, Limits};
 use crate::model::limits::BODY_FIRST_ROOM_BYTES;
@@ -98,10 +98,10 @@ impl Exchange {
         let database = self.record.database.as_deref().or_else(|| self.url.get("db"));
         let permit = isolate.service.admission.enter(database.unwrap_or_default());
         let (tag, now_ns) = (permit.tag(), isolate.now_ns());
-        let sink = match (body, &self.handler) {
-            (Body::Lines, Some(handler)) => {
+        let sink = match self.pending.as_ref().map(|pending| &pending.start) {
+            Some(&Start::Lines { dialect, precision, .. }) => {
                 let reading = LineReading { now_ns, seed: isolate.service.hash_seed, limits };
-                let intake = Box::new(handler.intake(permit, reading)?);
+                let intake = Box::new(Intake::new(dialect, precision, permit, reading));
                 match encoding {
                     Encoding::Identity => Sink::Lines(intake),
                     Encoding::Gzip => Sink::PackedLines(intake, inflated),
@@ -179,8 +179,8 @@ impl Exchange {
         }
         self.record.bytes_in = self.record.bytes_in.max(held.len() as u64);
         match sink {
-            // The permit must live until the handler has converted the bytes.
-            Sink::Bytes(_permit) => self.act(isolate, Received::Bytes(held)),
+            // The permit must live until the responder has converted the bytes.
+            Sink::Bytes(_permit) => self.act(isolate, Received::Bytes(BodyBytes(held))),
             Sink::Lines(intake) => {
                 let parsed = intake.finish(held)?;
                 self.act(isolate, Received::Lines(parsed))
@@ -188,7 +188,7 @@ impl Exchange {
             Sink::PackedBytes(mut permit, inflated) => {
                 let plain = content_encoding::inflate(&held, inflated, &mut permit)?;
                 drop(held);
-                self.act(isolate, Received::Bytes(plain))
+                self.act(isolate, Received::Bytes(BodyBytes(plain)))
             }
             Sink::PackedLines(mut intake, inflated) => {
                 let left = content_encoding::inflate(&held, inflated, &mut *intake)?;

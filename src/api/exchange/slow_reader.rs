@@ -5,7 +5,7 @@ use super::Exchange;
 impl Exchange {
     /// Records that a piece of the response has been waiting for the reader since `now_ns`.
     pub fn sending(&mut self, now_ns: i64) {
-        let reservation = self.handler.as_ref().and_then(|handler| handler.reservation());
+        let reservation = self.query().and_then(|query| query.reservation());
         self.reader = reservation.map(|reservation| reservation.waits(now_ns));
     }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::Response;
-use crate::api::routes::handler::{Handler, Incoming, PendingHandler, json_line};
+use crate::api::routes::handler::{Incoming, PendingRequest, json_line};
 use crate::coordinator::Io;
 use crate::coordinator::error::Error;
 use crate::coordinator::grant_access::{GrantedAccess, grant_access};
@@ -109,10 +109,10 @@ impl Row {
     }
 }
 
-/// Creates the handler for `GET` and `POST /api/v3/configure/access`.
-pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
+/// Parses the request of `GET` and `POST /api/v3/configure/access`.
+pub fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     if request.head.method == "POST" {
-        return Ok(PendingHandler::run_with_body(|_, body| {
+        return Ok(PendingRequest::with_body(|_, body| {
             let Body { rows } = body.json()?;
             if rows.len() > ACCESS_ROWS_PER_REQUEST {
                 return invalid(format!("at most {ACCESS_ROWS_PER_REQUEST} rows at a time"));
@@ -134,7 +134,7 @@ pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
     let Ok(after) = after.parse() else {
         return invalid(format!("after must be a whole number, not \"{after}\""));
     };
-    Ok(PendingHandler::run(move |io| page(io, kind, after)))
+    Ok(PendingRequest::run(move |io| page(io, kind, after)))
 }
 
 /// Returns a page and the parameters of the next page. Tokens precede users.

@@ -9,7 +9,7 @@ use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::{Parameters, Response};
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::backup_schedule;
-use crate::api::routes::handler::{Handler, Incoming, PendingHandler, json_line};
+use crate::api::routes::handler::{Incoming, PendingRequest, json_line};
 use crate::coordinator::Io;
 use crate::coordinator::backup::{
     BackupId, ListedBackup, VerifyPosition, back_up, delete_backup, list_backups, restore,
@@ -24,27 +24,27 @@ const NOT_BOUND: &str = "the server has no storage for backups: bind an R2 bucke
 const NO_ID: &str = "expected the id of a backup, as in the responses of POST and GET \
                      /api/v3/backup";
 
-/// Creates the handler for `POST`, `GET` and `DELETE /api/v3/backup`.
-pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
+/// Parses the request of `POST`, `GET` and `DELETE /api/v3/backup`.
+pub fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     if request.head.method == "DELETE" {
         let id = backup(request.url, "id")?;
         let database = id.database.clone();
-        return Ok(handler(&database, |io| delete(io, id)));
+        return Ok(pending(&database, |io| delete(io, id)));
     }
     let database = request.required("db", "database is required")?;
     let name = database.clone();
     Ok(match request.head.method.as_str() {
-        "GET" => handler(&database, |io| list(io, name)),
-        _ => handler(&database, |io| make(io, name)),
+        "GET" => pending(&database, |io| list(io, name)),
+        _ => pending(&database, |io| make(io, name)),
     })
 }
 
-fn handler<F>(database: &str, route: impl FnOnce(Io) -> F + 'static) -> Box<dyn Handler>
+fn pending<F>(database: &str, route: impl FnOnce(Io) -> F + 'static) -> PendingRequest
 where
     F: Future<Output = ApiResult<Response>> + 'static,
 {
     let start = |isolate: &mut Isolate<'_>, _| require_place(isolate).map(|()| route);
-    PendingHandler::run_with_body(start).on(database)
+    PendingRequest::with_body(start).on(database, None)
 }
 
 fn progress(remaining: u64, body: &Value) -> Response {
@@ -81,11 +81,11 @@ async fn list(io: Io, database: String) -> ApiResult<Response> {
     Ok(json_line(200, &json!({ "db": database, "backups": backups, "schedule": schedule })))
 }
 
-/// Creates the handler for `POST /api/v3/backup/verify`.
-pub fn begin_verify(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
+/// Parses the request of `POST /api/v3/backup/verify`.
+pub fn begin_verify(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     let id = backup(request.url, "id")?;
     let (database, resume) = (id.database.clone(), resume(request.url)?);
-    Ok(handler(&database, move |io| verify(io, id, resume)))
+    Ok(pending(&database, move |io| verify(io, id, resume)))
 }
 
 async fn verify(io: Io, id: BackupId, resume: Option<VerifyPosition>) -> ApiResult<Response> {
@@ -101,8 +101,8 @@ async fn verify(io: Io, id: BackupId, resume: Option<VerifyPosition>) -> ApiResu
     Ok(progress(u64::from(resume.is_some()), &body))
 }
 
-/// Creates the handler for `POST /api/v3/restore`.
-pub fn begin_restore(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
+/// Parses the request of `POST /api/v3/restore`.
+pub fn begin_restore(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     let database = request.required("db", "database is required")?;
     let from = backup(request.url, "from")?;
     let name = database.clone();
@@ -117,7 +117,7 @@ pub fn begin_restore(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
         };
         Ok(move |io| restore_points(io, from, create))
     };
-    Ok(PendingHandler::run_with_body(start).on(&database))
+    Ok(PendingRequest::with_body(start).on(&database, None))
 }
 
 async fn restore_points(io: Io, from: BackupId, create: CreateDatabase) -> ApiResult<Response> {

@@ -9,7 +9,7 @@ use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::backup::require_place;
-use crate::api::routes::handler::{Handler, Incoming, PendingHandler, json_line};
+use crate::api::routes::handler::{Incoming, PendingRequest, json_line};
 use crate::api::settings::duration_ns;
 use crate::coordinator::Io;
 use crate::coordinator::backup::BackupId;
@@ -53,11 +53,11 @@ impl Body {
     }
 }
 
-/// Creates the handler for `GET`, `POST` and `DELETE /api/v3/configure/backup`.
-pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
+/// Parses the request of `GET`, `POST` and `DELETE /api/v3/configure/backup`.
+pub fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     let method = request.head.method.as_str();
     if method == "POST" {
-        return Ok(PendingHandler::run_with_body(|isolate, body| {
+        return Ok(PendingRequest::with_body(|isolate, body| {
             require_place(isolate)?;
             let body: Body = body.json()?;
             let message = ToDatabase::SetBackupSchedule(Some(body.settings()?));
@@ -74,7 +74,7 @@ pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
         require_place(isolate)?;
         Ok(|io| show(io, name, message))
     };
-    Ok(PendingHandler::run_with_body(start).on(&database))
+    Ok(PendingRequest::with_body(start).on(&database, None))
 }
 
 /// Sends a message that reads or changes the schedule. Returns the current schedule.

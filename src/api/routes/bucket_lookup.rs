@@ -2,7 +2,7 @@
 
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::isolate_state::Isolate;
-use crate::api::routes::handler::Incoming;
+use crate::api::routes::handler::{Incoming, RequestTarget};
 use crate::api::routes::manage::bucket_names::{policy_id, policy_of};
 use crate::coordinator::describe_databases::{WhichDatabases, describe_databases};
 use crate::coordinator::grants::Principal;
@@ -33,21 +33,19 @@ impl BucketLookup {
     /// # Errors
     /// [`ApiError::NotFound`] if there is neither a bucket nor a database.
     pub(super) fn locate(
-        lookup: &mut Option<Self>,
-        (database, policy): (&mut String, &mut Option<String>),
+        &mut self,
+        target: &mut RequestTarget,
         request: &Incoming<'_>,
         isolate: &mut Isolate<'_>,
         reply: Option<Reply>,
     ) -> ApiResult<Step<()>> {
-        let Some(lookup) = lookup else { return Ok(Step::Done(())) };
-        let found = match lookup.step(request, isolate, reply)? {
+        let found = match self.step(request, isolate, reply)? {
             Step::Calls(calls) => return Ok(Step::Calls(calls)),
             Step::Done(found) => found,
         };
-        let Some(found) = found else {
-            return Err(ApiError::NotFound(format!("bucket \"{}\" not found", lookup.text)));
-        };
-        (*database, *policy) = found;
+        let missing = || ApiError::NotFound(format!("bucket \"{}\" not found", self.text));
+        let (database, policy) = found.ok_or_else(missing)?;
+        *target = RequestTarget { database, policy };
         Ok(Step::Done(()))
     }
 

@@ -1,27 +1,30 @@
 //! Defines the interface between the exchange and the implementation of a route.
 //!
-//! [`crate::api::exchange`] calls a handler in the order below. The route's row defines the
+//! [`crate::api::exchange`] processes a request in the order below. The route's row defines the
 //! permission and the body.
 //!
 //! ```text
-//! begin → locate → (permission) → (body) → start → (permission for each statement) → step …
+//! PendingRequest: begin → locate → (permission) → (body) → start
+//! Responder:      (permission for each statement) → step …
 //! ```
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::admission::{Permit, QueryReservation};
+use crate::admission::QueryReservation;
 use crate::api::action::Action;
 use crate::api::auth::AuthError;
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::{Parameters, RequestHead, Response};
 use crate::api::isolate_state::Isolate;
-use crate::api::write_body::{Intake, LineReading, Parsed};
+use crate::api::params::{Dialect, WritePrecision};
+use crate::api::routes::bucket_lookup::BucketLookup;
+use crate::api::write_body::Parsed;
 use crate::coordinator::grants::Principal;
 use crate::coordinator::{Io, Machine, Task};
 use crate::protocol::call::{Call, Reply, Step};
 
-/// The parts of a request that a handler uses.
+/// The parts of a request that a route uses.
 #[derive(Clone, Copy, Debug)]
 pub struct Incoming<'a> {
     /// The method, path and headers.
@@ -46,37 +49,22 @@ impl Incoming<'_> {
 }
 
 /// A database and a policy, as named by the client. The policy `None` means the default policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RequestTarget<'a> {
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestTarget {
     /// The database's name.
-    pub database: &'a str,
+    pub database: String,
     /// The policy's name.
-    pub policy: Option<&'a str>,
+    pub policy: Option<String>,
 }
 
-/// The complete body of a request.
-#[derive(Debug)]
-pub enum Received {
-    /// The route reads no body.
-    Nothing,
-    /// The bytes of the body.
-    Bytes(Vec<u8>),
-    /// The lines of the body as columns.
-    Lines(Parsed),
-}
+/// The bytes of a request's body, empty if the route reads no body.
+#[derive(Debug, Default)]
+pub struct BodyBytes(pub Vec<u8>);
 
-impl Received {
-    /// Returns the bytes, or an empty slice if the route reads no bytes.
-    pub fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Bytes(bytes) => bytes,
-            Self::Nothing | Self::Lines(_) => &[],
-        }
-    }
-
+impl BodyBytes {
     /// Parses the bytes as a JSON object.
     pub fn json<T: DeserializeOwned>(&self) -> ApiResult<T> {
-        json_object(self.bytes())
+        json_object(&self.0)
             .map_err(|reason| ApiError::Invalid(format!("the body is not valid: {reason}")))
     }
 }
@@ -102,68 +90,121 @@ pub struct Outcome {
     pub refusal: Option<&'static str>,
 }
 
-/// A request of a route, in progress.
-pub trait Handler: std::fmt::Debug {
-    /// Returns the database and policy of the request, on which the exchange checks the caller's
-    /// permission.
-    fn target(&self) -> Option<RequestTarget<'_>> {
-        None
+/// A function that parses the parameters of the URL.
+pub type Begin = fn(&Incoming<'_>) -> ApiResult<PendingRequest>;
+
+/// A request whose permission and body have not been checked yet.
+pub struct PendingRequest {
+    /// The database and policy on which the exchange checks the caller's permission. The log and the
+    /// memory of the body refer to this database.
+    pub target: Option<RequestTarget>,
+    /// The search for the bucket that `target` names by its id.
+    pub(super) lookup: Option<BucketLookup>,
+    /// Creates the response from the body.
+    pub start: Start,
+}
+
+/// The function that receives the body and creates the responder.
+pub enum Start {
+    /// Receives the bytes of the body.
+    Bytes(Box<StartWith<BodyBytes>>),
+    /// Receives the body as columns.
+    Lines {
+        /// The route's dialect of line protocol.
+        dialect: Dialect,
+        /// The precision of the timestamps.
+        precision: WritePrecision,
+        /// The function.
+        start: Box<StartWith<Parsed>>,
+    },
+}
+
+type StartWith<B> = dyn FnOnce(Admitted<'_>, &mut Isolate<'_>, B) -> ApiResult<Box<dyn Responder>>;
+
+/// A request that passed the check of its target.
+pub struct Admitted<'a> {
+    /// The request's head, with the identified caller.
+    pub request: Incoming<'a>,
+    /// The request's target, in which the lookup has replaced the bucket's id.
+    pub target: Option<RequestTarget>,
+    /// The database for the log.
+    pub log_database: &'a mut Option<String>,
+}
+
+impl Admitted<'_> {
+    /// Returns the target of a route whose `begin` sets a target.
+    pub fn take_target(&mut self) -> ApiResult<RequestTarget> {
+        self.target.take().ok_or_else(|| ApiError::Internal("the request has no target".to_owned()))
+    }
+}
+
+impl PendingRequest {
+    /// Creates a request without a target.
+    pub fn new(
+        start: impl FnOnce(Admitted<'_>, &mut Isolate<'_>, BodyBytes) -> ApiResult<Box<dyn Responder>>
+        + 'static,
+    ) -> Self {
+        Self { target: None, lookup: None, start: Start::Bytes(Box::new(start)) }
     }
 
-    /// Returns the database for the log. The memory of the body is also charged to this database.
-    fn database(&self) -> Option<&str> {
-        self.target().map(|place| place.database)
+    /// Creates a request whose response is known in advance.
+    pub fn respond(response: Response) -> Self {
+        Self::new(|_, _, _| Ok(ImmediateResponder::boxed(response)))
     }
 
-    /// Resolves the database and policy if the parameters do not contain them. The reply is `None`
-    /// in the first call of this function, and afterwards the reply to one of the requested calls.
-    fn locate(
+    /// Creates a request that runs one async function.
+    pub fn run<F>(route: impl FnOnce(Io) -> F) -> Self
+    where
+        F: Future<Output = ApiResult<Response>> + 'static,
+    {
+        let responder = run(route);
+        Self::new(|_, _, _| Ok(responder))
+    }
+
+    /// Creates a request from `start`, which receives the body and returns the function to run.
+    pub fn with_body<R, F>(
+        start: impl FnOnce(&mut Isolate<'_>, BodyBytes) -> ApiResult<R> + 'static,
+    ) -> Self
+    where
+        R: FnOnce(Io) -> F + 'static,
+        F: Future<Output = ApiResult<Response>> + 'static,
+    {
+        Self::new(|_, isolate, body| Ok(run(start(isolate, body)?)))
+    }
+
+    /// Sets the target.
+    pub fn on(self, database: &str, policy: Option<&str>) -> Self {
+        let target =
+            RequestTarget { database: database.to_owned(), policy: policy.map(str::to_owned) };
+        Self { target: Some(target), ..self }
+    }
+
+    /// Replaces the target of a bucket's id. The reply is `None` in the first call of this function,
+    /// and afterwards the reply to one of the requested calls.
+    pub fn locate(
         &mut self,
-        _request: &Incoming<'_>,
-        _isolate: &mut Isolate<'_>,
-        _reply: Option<Reply>,
+        request: &Incoming<'_>,
+        isolate: &mut Isolate<'_>,
+        reply: Option<Reply>,
     ) -> ApiResult<Step<()>> {
-        Ok(Step::Done(()))
+        let (Some(lookup), Some(target)) = (&mut self.lookup, &mut self.target) else {
+            return Ok(Step::Done(()));
+        };
+        lookup.locate(target, request, isolate, reply)
     }
+}
 
-    /// Returns the parser for the body, if the body is lines.
-    fn intake(&self, _permit: Permit, _reading: LineReading) -> ApiResult<Intake> {
-        Err(ApiError::Internal("this route does not accept line protocol".to_owned()))
+impl std::fmt::Debug for PendingRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PendingRequest").field("target", &self.target).finish_non_exhaustive()
     }
+}
 
-    /// Receives the body. Returns a handler that replaces this one for the rest of the request, or
-    /// `None` if this handler continues.
-    fn start(
-        &mut self,
-        _request: &Incoming<'_>,
-        _isolate: &mut Isolate<'_>,
-        _body: Received,
-    ) -> ApiResult<Option<Box<dyn Handler>>> {
-        Ok(None)
-    }
-
-    /// Checks that `caller` may run every statement.
-    fn check_statements(&mut self, _caller: &Principal) -> Result<(), AuthError> {
-        Ok(())
-    }
-
-    /// Returns the databases on which the statements need a permission. The list is empty if the
-    /// Catalog must check the caller.
-    fn databases(&self) -> Vec<String> {
-        Vec::new()
-    }
-
+/// A response in progress.
+pub trait Responder: std::fmt::Debug {
     /// Continues until the host must perform an action. The reply is `None` for the first step and
     /// after a piece of the response was sent.
-    /// A handler that `start` replaces has no steps.
-    fn step(&mut self, _isolate: &mut Isolate<'_>, _reply: Option<Reply>) -> ApiResult<Action> {
-        Ok(Action::End)
-    }
-
-    /// Returns the memory account of the handler's queries.
-    fn reservation(&self) -> Option<&QueryReservation> {
-        None
-    }
+    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action>;
 
     /// Returns the outcome for the log. The exchange calls this function after the response was
     /// sent.
@@ -171,136 +212,68 @@ pub trait Handler: std::fmt::Debug {
         Outcome::default()
     }
 
-    /// Ends a response that has begun, after an error in the handler or in the exchange. A handler
-    /// may append the error to the body. By default, the body is truncated.
-    fn fail(&mut self, error: ApiError) -> ApiResult<Action> {
-        Err(error)
-    }
-
-    /// Stops after the client disconnected. Returns the calls that release the request's resources.
-    fn abandon(&mut self) -> Vec<Call> {
-        Vec::new()
+    /// Returns `self` if this is the response of a query.
+    fn query(&mut self) -> Option<&mut dyn QueryResponder> {
+        None
     }
 }
 
-/// A function that parses the parameters of the URL and creates the handler.
-pub type Begin = fn(&Incoming<'_>) -> ApiResult<Box<dyn Handler>>;
+/// The response of a query in progress.
+pub trait QueryResponder: Responder {
+    /// Checks that `caller` may run every statement.
+    fn check_statements(&mut self, caller: &Principal) -> Result<(), AuthError>;
 
-/// A handler whose response is known in advance.
+    /// Returns the databases on which the statements need a permission. The list is empty if the
+    /// Catalog must check the caller.
+    fn databases(&mut self) -> Vec<String>;
+
+    /// Returns the memory account of the queries.
+    fn reservation(&mut self) -> Option<&QueryReservation>;
+
+    /// Stops after the client disconnected. Returns the calls that release the request's resources.
+    fn abandon(&mut self) -> Vec<Call>;
+
+    /// Ends a response that has begun, after an error in the responder or in the exchange. A
+    /// responder may append the error to the body. By default, the body is truncated.
+    fn fail(&mut self, error: ApiError) -> ApiResult<Action> {
+        Err(error)
+    }
+}
+
+/// A response that is known in advance.
 #[derive(Debug)]
-pub struct ImmediateHandler(Option<Response>);
+pub struct ImmediateResponder(Option<Response>);
 
-impl ImmediateHandler {
-    /// Creates a handler that responds with `response`.
-    pub fn with(response: Response) -> Box<dyn Handler> {
+impl ImmediateResponder {
+    /// Creates a responder that returns `response`.
+    pub fn boxed(response: Response) -> Box<dyn Responder> {
         Box::new(Self(Some(response)))
     }
 }
 
-impl Handler for ImmediateHandler {
+impl Responder for ImmediateResponder {
     fn step(&mut self, _isolate: &mut Isolate<'_>, _reply: Option<Reply>) -> ApiResult<Action> {
         Ok(self.0.take().map_or(Action::End, Action::Respond))
     }
 }
 
-/// A handler that waits for the body. The body determines the handler of the rest of the request.
-pub struct PendingHandler {
-    database: Option<String>,
-    start: Option<Box<Start>>,
+type RouteTask = Task<ApiResult<Response>>;
+
+/// Creates a responder that runs one async function.
+pub fn run<F>(route: impl FnOnce(Io) -> F) -> Box<dyn Responder>
+where
+    F: Future<Output = ApiResult<Response>> + 'static,
+{
+    let task: RouteTask = Task::new(|io| {
+        let response = route(io);
+        async move { Ok(response.await) }
+    });
+    Box::new(task)
 }
 
-/// Creates the next handler. The function may set the database for the log of an error.
-type Start = dyn FnOnce(
-    &Incoming<'_>,
-    &mut Isolate<'_>,
-    Received,
-    &mut Option<String>,
-) -> ApiResult<Box<dyn Handler>>;
-
-impl PendingHandler {
-    /// Creates a handler that continues as the handler that `start` returns.
-    pub fn new(
-        start: impl FnOnce(
-            &Incoming<'_>,
-            &mut Isolate<'_>,
-            Received,
-            &mut Option<String>,
-        ) -> ApiResult<Box<dyn Handler>>
-        + 'static,
-    ) -> Box<Self> {
-        Box::new(Self { database: None, start: Some(Box::new(start)) })
-    }
-
-    /// Creates a handler that runs an async function.
-    pub fn run<R, F>(route: R) -> Box<Self>
-    where
-        R: FnOnce(Io) -> F + 'static,
-        F: Future<Output = ApiResult<Response>> + 'static,
-    {
-        Self::run_with_body(|_, _| Ok(route))
-    }
-
-    /// Creates a handler that runs the async function which `start` returns.
-    pub fn run_with_body<R, F>(
-        start: impl FnOnce(&mut Isolate<'_>, Received) -> ApiResult<R> + 'static,
-    ) -> Box<Self>
-    where
-        R: FnOnce(Io) -> F + 'static,
-        F: Future<Output = ApiResult<Response>> + 'static,
-    {
-        Self::new(|_, isolate, body, _| Ok(TaskHandler::run(start(isolate, body)?)))
-    }
-
-    /// Sets the database for the log and for the memory of the body.
-    #[must_use]
-    pub fn on(mut self: Box<Self>, database: &str) -> Box<Self> {
-        self.database = Some(database.to_owned());
-        self
-    }
-}
-
-impl std::fmt::Debug for PendingHandler {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PendingHandler").field("database", &self.database).finish_non_exhaustive()
-    }
-}
-
-impl Handler for PendingHandler {
-    fn database(&self) -> Option<&str> {
-        self.database.as_deref()
-    }
-
-    fn start(
-        &mut self,
-        request: &Incoming<'_>,
-        isolate: &mut Isolate<'_>,
-        body: Received,
-    ) -> ApiResult<Option<Box<dyn Handler>>> {
-        let Some(start) = self.start.take() else { return Ok(None) };
-        start(request, isolate, body, &mut self.database).map(Some)
-    }
-}
-
-/// A handler that runs an async function.
-#[derive(Debug)]
-pub struct TaskHandler(Task<ApiResult<Response>>);
-
-impl TaskHandler {
-    /// Creates a handler that runs `route`.
-    pub fn run<F>(route: impl FnOnce(Io) -> F) -> Box<dyn Handler>
-    where
-        F: Future<Output = ApiResult<Response>> + 'static,
-    {
-        Box::new(Self(Task::new(|io| {
-            let response = route(io);
-            async move { Ok(response.await) }
-        })))
-    }
-}
-
-impl Handler for TaskHandler {
+impl Responder for RouteTask {
     fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
-        match self.0.step(&mut isolate.context(), reply) {
+        match Machine::step(self, &mut isolate.context(), reply) {
             Step::Calls(calls) => Ok(Action::Calls(calls)),
             Step::Done(response) => Ok(Action::Respond(response??)),
         }

@@ -9,7 +9,7 @@ use crate::api::error::ApiResult;
 use crate::api::headers::INFLUXDB_VERSION;
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
-use crate::api::routes::handler::{Handler, Incoming};
+use crate::api::routes::handler::{Incoming, PendingRequest, Responder};
 use crate::model::limits::CATALOG_HEALTH_WAIT_MS;
 use crate::protocol::call::{Address, Call, Reply};
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
@@ -24,12 +24,12 @@ struct HealthCheck {
     requested: bool,
 }
 
-/// Creates the handler for `GET /health`.
-pub fn begin(_request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
-    Ok(Box::new(HealthCheck::default()))
+/// Parses the request of `GET /health`.
+pub fn begin(_request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+    Ok(PendingRequest::new(|_, _, _| Ok(Box::new(HealthCheck::default()))))
 }
 
-impl Handler for HealthCheck {
+impl Responder for HealthCheck {
     fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
         let Some(reply) = reply else { return Ok(self.begin_check(isolate)) };
         let reply = (self.requested && reply.id == CATALOG).then_some(reply.result);

@@ -54,7 +54,7 @@ pub struct Operation {
     pub access: Access,
     /// The accepted body.
     pub body: Body,
-    /// The function that creates the handler.
+    /// The function that parses the URL.
     pub begin: Begin,
 }
 

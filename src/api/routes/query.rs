@@ -14,15 +14,17 @@ use crate::api::http::{RequestHead, Response};
 use crate::api::isolate_state::Isolate;
 use crate::api::params::{QueryParams, WritingStatements};
 use crate::api::routes::delivery::Delivery;
-use crate::api::routes::handler::{Handler, Incoming, PendingHandler};
+use crate::api::routes::handler::{
+    Admitted, BodyBytes, Incoming, PendingRequest, QueryResponder, Responder,
+};
 use crate::api::routes::statements;
 use crate::api::settings::Settings;
-use crate::coordinator::Machine;
 use crate::coordinator::canonical_names::read_only_warning;
 use crate::coordinator::error::Error;
 use crate::coordinator::grants::Principal;
 use crate::coordinator::session::Session;
 use crate::coordinator::statement::Execution;
+use crate::coordinator::{Context, Machine};
 use crate::influxql;
 use crate::influxql::ast::Statement;
 use crate::influxql::bound_params::Params;
@@ -35,23 +37,60 @@ use crate::response::{Ending, Format, Options, Writer};
 const TOO_LARGE: &str = "the response exceeds the 16000000 bytes of a MessagePack document: use \
                          chunked=true, LIMIT or a shorter time range";
 
-/// Creates the handler for `GET /query` and `POST /query`.
-pub fn begin(_request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
-    Ok(PendingHandler::new(|request, isolate, body, database| {
-        let (parameters, raw) = query_parameters(request.head, request.url, body.bytes())?;
-        let mut params = QueryParams::parse(request.head, &parameters, raw.as_deref())?;
-        // A request without its own credentials was authenticated by the cookie of Cloudflare
-        // Access, which the browser sends automatically.
-        if params.writing == WritingStatements::Warn
-            && auth::credentials(request.head, request.url, isolate.settings()?).is_err()
-        {
-            params.writing = WritingStatements::Refuse;
-        }
-        database.clone_from(&params.database);
-        let accept = accepted(request.head, &params);
-        let querying = Querying::new(params, accept, isolate.settings()?, isolate.now_ns())?;
-        Ok(Box::new(querying))
-    }))
+/// Creates the request for `GET /query` and `POST /query`.
+pub fn begin(_request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+    Ok(PendingRequest::new(start))
+}
+
+fn start(
+    admitted: Admitted<'_>,
+    isolate: &mut Isolate<'_>,
+    body: BodyBytes,
+) -> ApiResult<Box<dyn Responder>> {
+    let Incoming { head, url, .. } = admitted.request;
+    let (parameters, raw) = query_parameters(head, url, &body.0)?;
+    let mut params = QueryParams::parse(head, &parameters, raw.as_deref())?;
+    // A request without its own credentials was authenticated by the cookie of Cloudflare Access,
+    // which the browser sends automatically.
+    if params.writing == WritingStatements::Warn
+        && auth::credentials(head, url, isolate.settings()?).is_err()
+    {
+        params.writing = WritingStatements::Refuse;
+    }
+    admitted.log_database.clone_from(&params.database);
+    let accept = accepted(head, &params);
+    let querying = Querying::new(params, accept, isolate.settings()?, isolate.now_ns())?;
+    Ok(Box::new(querying))
+}
+
+impl Responder for Querying {
+    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
+        self.next_action(&mut isolate.context(), reply)
+    }
+
+    fn query(&mut self) -> Option<&mut dyn QueryResponder> {
+        Some(self)
+    }
+}
+
+impl QueryResponder for Querying {
+    fn check_statements(&mut self, caller: &Principal) -> Result<(), AuthError> {
+        statements::authorise(self.statements.as_slice(), self.session.defaults(), caller)?;
+        self.session.principal = caller.clone();
+        Ok(())
+    }
+
+    fn databases(&mut self) -> Vec<String> {
+        statements::databases(self.statements.as_slice(), self.session.defaults())
+    }
+
+    fn reservation(&mut self) -> Option<&QueryReservation> {
+        self.session.reservation.get()
+    }
+
+    fn abandon(&mut self) -> Vec<Call> {
+        self.current.take().map_or_else(Vec::new, Execution::abandon)
+    }
 }
 
 /// A query in progress.
@@ -123,21 +162,12 @@ impl Querying {
             finished: false,
         })
     }
-}
 
-impl Handler for Querying {
-    fn check_statements(&mut self, caller: &Principal) -> Result<(), AuthError> {
-        statements::authorise(self.statements.as_slice(), self.session.defaults(), caller)?;
-        self.session.principal = caller.clone();
-        Ok(())
-    }
-
-    fn databases(&self) -> Vec<String> {
-        statements::databases(self.statements.as_slice(), self.session.defaults())
-    }
-
-    fn step(&mut self, isolate: &mut Isolate<'_>, mut reply: Option<Reply>) -> ApiResult<Action> {
-        let context = &mut isolate.context();
+    fn next_action(
+        &mut self,
+        context: &mut Context<'_>,
+        mut reply: Option<Reply>,
+    ) -> ApiResult<Action> {
         loop {
             // If a large document was complete before the response began, the document is sent
             // piece by piece.
@@ -186,16 +216,6 @@ impl Handler for Querying {
         }
     }
 
-    fn reservation(&self) -> Option<&QueryReservation> {
-        self.session.reservation.get()
-    }
-
-    fn abandon(&mut self) -> Vec<Call> {
-        self.current.take().map_or_else(Vec::new, Execution::abandon)
-    }
-}
-
-impl Querying {
     fn write_rows(&mut self) -> ApiResult<Option<Action>> {
         let Some((chunk, from)) = self.unwritten.take() else { return Ok(None) };
         let to = chunk.rows.min(from + REPLY_PIECE_ROWS);

@@ -9,7 +9,7 @@ use crate::api::auth::AuthError;
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
-use crate::api::routes::handler::{Handler, Incoming, PendingHandler};
+use crate::api::routes::handler::{Incoming, PendingRequest, QueryResponder, Responder};
 use crate::coordinator::Machine;
 use crate::coordinator::grants::Principal;
 use crate::coordinator::session::Session;
@@ -24,7 +24,7 @@ const NOT_BOUND: &str = "the server has no SQL: run `npm run sql` once and start
 const NO_DATABASE: &str = "missing query parameter 'db'";
 
 #[derive(Debug)]
-struct SqlHandler {
+struct RunningStatement {
     database: String,
     policy: Option<String>,
     format: TableFormat,
@@ -33,52 +33,53 @@ struct SqlHandler {
     delivery: Delivery,
 }
 
-/// Creates the handler for `GET` and `POST /api/v3/query_sql`.
-pub fn begin(_request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
-    Ok(PendingHandler::new(|request, isolate, body, _| {
-        bound(isolate)?;
-        for_statement(QueryRequest::parse(request.head, request.url, body.bytes())?, isolate)
+/// Creates the request for `GET` and `POST /api/v3/query_sql`.
+pub fn begin(_request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+    Ok(PendingRequest::new(|admitted, isolate, body| {
+        check_sql(isolate)?;
+        let Incoming { head, url, .. } = admitted.request;
+        let statement = RunningStatement::new(QueryRequest::parse(head, url, &body.0)?, isolate)?;
+        *admitted.log_database = Some(statement.database.clone());
+        Ok(Box::new(statement))
     }))
 }
 
-/// Creates the handler of a parsed request.
-pub fn for_statement(request: QueryRequest, isolate: &Isolate<'_>) -> ApiResult<Box<dyn Handler>> {
-    bound(isolate)?;
-    let database = request.database.ok_or_else(|| ApiError::Invalid(NO_DATABASE.to_owned()))?;
-    let parameter = |(name, value)| (name, parameter(value));
-    let question = SqlQuestion {
-        text: request.q,
-        parameters: request.params.into_iter().map(parameter).collect(),
-        format: request.format.name(),
-    };
-    let session = Session {
-        database: Some(database.clone()),
-        policy: request.policy.clone(),
-        now_ns: isolate.now_ns(),
-        ..Session::default()
-    };
-    Ok(Box::new(SqlHandler {
-        database,
-        policy: request.policy,
-        format: request.format,
-        question: Some((question, session)),
-        query: None,
-        delivery: Delivery::default(),
-    }))
+/// Creates the response to a statement that another route received.
+pub fn for_statement(
+    request: QueryRequest,
+    isolate: &Isolate<'_>,
+) -> ApiResult<Box<dyn Responder>> {
+    check_sql(isolate)?;
+    Ok(Box::new(RunningStatement::new(request, isolate)?))
 }
 
-fn bound(isolate: &Isolate<'_>) -> ApiResult<()> {
+fn check_sql(isolate: &Isolate<'_>) -> ApiResult<()> {
     match isolate.platform.has_sql() {
         true => Ok(()),
         false => Err(ApiError::NotImplemented(NOT_BOUND.to_owned())),
     }
 }
 
-impl Handler for SqlHandler {
-    fn database(&self) -> Option<&str> {
-        Some(&self.database)
+impl Responder for RunningStatement {
+    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
+        let Some(query) = &mut self.query else { return Ok(Action::End) };
+        match query.step(&mut isolate.context(), reply) {
+            Step::Calls(calls) => Ok(Action::Calls(calls)),
+            Step::Done(Ok(Some(piece))) => {
+                let of_type = self.format.content_type();
+                Ok(self.delivery.piece(piece, |body| Response::ok(of_type, body)))
+            }
+            Step::Done(Ok(None)) => Ok(Action::End),
+            Step::Done(Err(error)) => Err(error.into()),
+        }
     }
 
+    fn query(&mut self) -> Option<&mut dyn QueryResponder> {
+        Some(self)
+    }
+}
+
+impl QueryResponder for RunningStatement {
     /// Authorises `caller` if `caller` may read at least one policy that the statement may use. If
     /// the database must resolve the policy, the database also checks the permission.
     fn check_statements(&mut self, caller: &Principal) -> Result<(), AuthError> {
@@ -93,29 +94,42 @@ impl Handler for SqlHandler {
         Ok(())
     }
 
-    fn databases(&self) -> Vec<String> {
+    fn databases(&mut self) -> Vec<String> {
         vec![self.database.clone()]
     }
 
-    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
-        let Some(query) = &mut self.query else { return Ok(Action::End) };
-        match query.step(&mut isolate.context(), reply) {
-            Step::Calls(calls) => Ok(Action::Calls(calls)),
-            Step::Done(Ok(Some(piece))) => {
-                let of_type = self.format.content_type();
-                Ok(self.delivery.piece(piece, |body| Response::ok(of_type, body)))
-            }
-            Step::Done(Ok(None)) => Ok(Action::End),
-            Step::Done(Err(error)) => Err(error.into()),
-        }
-    }
-
-    fn reservation(&self) -> Option<&QueryReservation> {
+    fn reservation(&mut self) -> Option<&QueryReservation> {
         self.query.as_ref()?.reservation()
     }
 
     fn abandon(&mut self) -> Vec<Call> {
         self.query.as_mut().map_or_else(Vec::new, |query| query.abandon())
+    }
+}
+
+impl RunningStatement {
+    fn new(request: QueryRequest, isolate: &Isolate<'_>) -> ApiResult<Self> {
+        let database = request.database.ok_or_else(|| ApiError::Invalid(NO_DATABASE.to_owned()))?;
+        let parameter = |(name, value)| (name, parameter(value));
+        let question = SqlQuestion {
+            text: request.q,
+            parameters: request.params.into_iter().map(parameter).collect(),
+            format: request.format.name(),
+        };
+        let session = Session {
+            database: Some(database.clone()),
+            policy: request.policy.clone(),
+            now_ns: isolate.now_ns(),
+            ..Session::default()
+        };
+        Ok(Self {
+            database,
+            policy: request.policy,
+            format: request.format,
+            question: Some((question, session)),
+            query: None,
+            delivery: Delivery::default(),
+        })
     }
 }
 

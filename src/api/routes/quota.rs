@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::Response;
-use crate::api::routes::handler::{Handler, Incoming, PendingHandler, json_line};
+use crate::api::routes::handler::{Incoming, PendingRequest, json_line};
 use crate::coordinator::Io;
 use crate::coordinator::create_drop::{Change, carry_out};
 use crate::coordinator::error::Error;
@@ -30,14 +30,14 @@ struct Body {
     series: Option<u64>,
 }
 
-/// Creates the handler for `GET` and `POST /api/v3/configure/quota`.
-pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
+/// Parses the request of `GET` and `POST /api/v3/configure/quota`.
+pub fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     Ok(match request.head.method.as_str() {
         "GET" => {
             let database = request.required("db", "name the database with the parameter db")?;
-            PendingHandler::run(|io| async move { show(&io, &database).await })
+            PendingRequest::run(|io| async move { show(&io, &database).await })
         }
-        _ => PendingHandler::run_with_body(|_, body| {
+        _ => PendingRequest::with_body(|_, body| {
             let body: Body = body.json()?;
             body.check()?;
             Ok(|io| body.set(io))

@@ -5,15 +5,15 @@ use serde_json::{Value, json};
 
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::Response;
-use crate::api::routes::handler::{Handler, Incoming, PendingHandler, json_line};
+use crate::api::routes::handler::{Incoming, PendingRequest, json_line};
 use crate::coordinator::recover::{begin_recovery, show_recovery};
 use crate::coordinator::{Io, Task};
 use crate::influxql::time_literal;
 use crate::influxql::time_literal::format_utc;
 use crate::protocol::recovery::{RecoveryRequest, RecoveryStage, RecoveryStatus};
 
-/// Creates the handler for `POST` and `GET /api/v3/recover`.
-pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
+/// Parses the request of `POST` and `GET /api/v3/recover`.
+pub fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     let database = request.required("db", "database is required")?;
     let recovery = match request.head.method.as_str() {
         "GET" => show_recovery(&database),
@@ -36,7 +36,7 @@ pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
         }
     };
     let name = database.clone();
-    Ok(PendingHandler::run(|io| show(io, name, recovery)).on(&database))
+    Ok(PendingRequest::run(|io| show(io, name, recovery)).on(&database, None))
 }
 
 async fn show(

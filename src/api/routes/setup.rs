@@ -2,20 +2,20 @@
 
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::Response;
-use crate::api::routes::handler::{Handler, ImmediateHandler, Incoming};
+use crate::api::routes::handler::{Incoming, PendingRequest};
 
-/// Creates the handler for `GET /ready` and `GET /api/v2/ready`.
-pub fn begin_ready(_request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
-    Ok(ImmediateHandler::with(Response::json(200, "{\"status\":\"ready\"}\n")))
+/// Parses the request of `GET /ready` and `GET /api/v2/ready`.
+pub fn begin_ready(_request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+    Ok(PendingRequest::respond(Response::json(200, "{\"status\":\"ready\"}\n")))
 }
 
-/// Creates the handler for a request to `/api/v2/setup`. The server needs no setup except for the
+/// Parses a request to `/api/v2/setup`. The server needs no setup except for the
 /// secret `ADMIN_TOKEN`.
-pub fn begin_setup(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
+pub fn begin_setup(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     if request.head.method == "POST" {
         let reason =
             "onboarding has already been completed: the admin token is the secret ADMIN_TOKEN";
         return Err(ApiError::Unprocessable(reason.to_owned()));
     }
-    Ok(ImmediateHandler::with(Response::json(200, "{\"allowed\":false}\n")))
+    Ok(PendingRequest::respond(Response::json(200, "{\"allowed\":false}\n")))
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::Response;
-use crate::api::routes::handler::{Handler, Incoming, PendingHandler, json_line};
+use crate::api::routes::handler::{Incoming, PendingRequest, json_line};
 use crate::coordinator::Io;
 use crate::coordinator::error::Error;
 use crate::coordinator::grants::{TOKEN_PREFIX, hex, token_hash};
@@ -42,17 +42,17 @@ struct PermissionBody {
     actions: Vec<String>,
 }
 
-/// Creates the handler for `GET`, `POST` and `DELETE /api/v3/configure/token`.
-pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
+/// Parses the request of `GET`, `POST` and `DELETE /api/v3/configure/token`.
+pub fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     Ok(match request.head.method.as_str() {
-        "POST" => PendingHandler::run_with_body(|isolate, body| {
+        "POST" => PendingRequest::with_body(|isolate, body| {
             let (token, grantee) = new_token(body.json()?, isolate.platform)?;
             Ok(|io| create(io, token, grantee))
         }),
         "DELETE" => {
             let missing = "name the token with the parameter token_name";
             let name = request.required("token_name", missing)?;
-            PendingHandler::run(|io| delete(io, name))
+            PendingRequest::run(|io| delete(io, name))
         }
         _ => {
             let number = |name: &str, otherwise| match request.url.filled(name) {
@@ -63,7 +63,7 @@ pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
             };
             let limit = number("limit", GRANTEES_PER_PAGE as u64)?;
             let (after, limit) = (number("after", 0)?, limit.clamp(1, GRANTEES_PER_PAGE as u64));
-            PendingHandler::run(move |io| list(io, after, limit))
+            PendingRequest::run(move |io| list(io, after, limit))
         }
     })
 }

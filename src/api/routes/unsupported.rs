@@ -1,7 +1,7 @@
 //! Refuses paths that InfluxDB supports but this server does not, and names alternatives.
 
 use crate::api::error::{ApiError, ApiResult};
-use crate::api::routes::handler::{Handler, Incoming};
+use crate::api::routes::handler::{Incoming, PendingRequest};
 
 /// The first segments of 2.x's paths under `/api/v2`. The route table takes precedence.
 const V2: [&str; 29] = [
@@ -40,7 +40,7 @@ const V3: [&str; 7] =
     ["configure", "engine", "enterprise", "plugin_test", "plugins", "show", "test"];
 
 /// Refuses a request of an unsupported path. The error names the alternative.
-pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
+pub fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     let path = request.head.route();
     let instead = instead_of(path).unwrap_or_default();
     Err(ApiError::NotImplemented(format!("{path} is not supported: {instead}")))

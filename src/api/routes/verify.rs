@@ -5,12 +5,12 @@ use serde_json::{Value, json};
 
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::Response;
-use crate::api::routes::handler::{Handler, Incoming, PendingHandler, json_line};
+use crate::api::routes::handler::{Incoming, PendingRequest, json_line};
 use crate::coordinator::Io;
 use crate::coordinator::verify::{Resume, verify};
 
-/// Creates the handler for `POST /debug/verify`.
-pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
+/// Parses the request of `POST /debug/verify`.
+pub fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     let database = request.required("db", "database is required")?;
     let start = request.url.filled("resume").map(|text| {
         parse(text).ok_or_else(|| {
@@ -19,7 +19,7 @@ pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
         })
     });
     let start = start.transpose()?;
-    Ok(PendingHandler::run(move |io| run(io, database, start)))
+    Ok(PendingRequest::run(move |io| run(io, database, start)))
 }
 
 async fn run(io: Io, database: String, start: Option<Resume>) -> ApiResult<Response> {

@@ -149,7 +149,8 @@ impl Grantees {
         &self,
         store: &S,
         user: bool,
-        (after, limit): (u64, u64),
+        after: u64,
+        limit: u64,
     ) -> StoreResult<(Vec<Grantee>, bool)> {
         let (mut rows, mut bytes) = (Vec::new(), 0);
         let mut from = after.saturating_add(1);

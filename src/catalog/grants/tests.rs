@@ -79,9 +79,9 @@ fn grantee_lists_are_paged_and_filtered() {
         put(&mut grantees, &store, row).unwrap();
     }
     for grantees in [grantees.clone(), Grantees::load(&store).unwrap()] {
-        let (first, more) = grantees.page(&store, false, (0, 200)).unwrap();
+        let (first, more) = grantees.page(&store, false, 0, 200).unwrap();
         assert_eq!((first.len(), more, first[199].name.as_str()), (200, true, "398"));
-        let (rest, more) = grantees.page(&store, false, (first[199].id, 200)).unwrap();
+        let (rest, more) = grantees.page(&store, false, first[199].id, 200).unwrap();
         assert_eq!((rest.len(), more, rest[99].name.as_str()), (100, false, "598"));
         let of_d = grantees.concerning(&store, "d", 0).unwrap();
         assert_eq!((of_d.len(), names(&of_d[..3])), (400, vec!["0", "2", "3"]));
@@ -106,7 +106,7 @@ fn hundred_thousand_tokens_stay_usable() {
     let of_7 = grantees.concerning(&store, "db7", 0).unwrap();
     assert_eq!(names(&of_7)[..3], ["t7", "t10007", "t20007"]);
     assert_eq!(of_7.len(), 10);
-    let (page, more) = grantees.page(&store, false, (99_000, 600)).unwrap();
+    let (page, more) = grantees.page(&store, false, 99_000, 600).unwrap();
     assert_eq!((page.len(), more, page[599].id), (600, true, 99_600));
     let over = put(&mut grantees.clone(), &store, token("more", &[]));
     assert!(matches!(over, Err(Some(CatalogRefusal::TooManyGrantees { .. }))));

@@ -47,7 +47,8 @@ impl Confirmations {
     pub(super) fn on_reply(
         &mut self,
         caller: &Caller,
-        (held, row): (&[Rc<ConfirmedGrantee>], Option<&Grantee>),
+        held: &[Rc<ConfirmedGrantee>],
+        row: Option<&Grantee>,
         now_ns: i64,
     ) {
         let versions = held.iter().map(|held| held.row.version).chain([caller.version]);

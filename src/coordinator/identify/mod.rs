@@ -408,7 +408,7 @@ impl Identify {
         };
         let Some(user) = user.filter(|_| is_right) else { return Lookup::Unknown };
         let pair = self.password_hash(context, name, ANY_SALT);
-        context.cache.callers.verify(user.row.id, (password, pair), now_ns);
+        context.cache.callers.verify(user.row.id, password, pair, now_ns);
         let rows: Vec<_> = users().filter(|held| held.row.hash == user.row.hash).cloned().collect();
         Lookup::Known(Principal::of(&rows, fresh))
     }

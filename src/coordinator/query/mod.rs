@@ -284,7 +284,7 @@ impl Running {
                 let standing = loaded.first().map(|loaded| &loaded.standing);
                 let scope = standing.map(|standing| standing.scope(PermissionKind::Read, database));
                 let scope = scope.unwrap_or(Scope::None);
-                plan_show(statement, loaded, session, &scope, (reservation, now_ns))?
+                plan_show(statement, loaded, session, &scope, reservation, now_ns)?
             }
         };
         Ok(Planned::Run(planned))

@@ -79,7 +79,8 @@ impl SelectPlanner<'_> {
             let mut executor = Box::new(Executor::new(
                 plan,
                 &counts(&streams),
-                (self.reservation, &self.session.work),
+                self.reservation,
+                &self.session.work,
             ));
             if let Some(row) = self.after {
                 executor.begin_after(row);

@@ -16,7 +16,8 @@ pub(super) fn plan_show(
     loaded: &[Loaded],
     session: &Session,
     scope: &Scope,
-    (reservation, now_ns): (&QueryReservation, i64),
+    reservation: &QueryReservation,
+    now_ns: i64,
 ) -> Result<PlannedRun, QueryError> {
     let loaded: &Loaded = loaded.first().ok_or(QueryError::DatabaseRequired)?;
     let unreadable = PolicySchema::default();

@@ -329,11 +329,13 @@ impl Statement {
             SessionRequest::Scan(request) => {
                 let reservation = self.reservation()?;
                 let loaded = self.loaded.as_ref().ok_or_else(Error::unexpected_reply)?;
-                let when = self.io.with(|context| {
+                let (now_ns, counts_series) = self.io.with(|context| {
                     let series_max = context.platform.limits().get(Limit::Series) as u64;
                     (context.platform.now_ns(), series_max != u64::from(UNLIMITED))
                 })?;
-                self.answers.extend(self.scans.begin(&request, loaded, when, &reservation)?);
+                let scans = &mut self.scans;
+                let page = scans.begin(&request, loaded, now_ns, counts_series, &reservation)?;
+                self.answers.extend(page);
             }
             SessionRequest::Page(scan) => self.answers.extend(self.scans.next_pages(scan)?),
             SessionRequest::System(SystemTable::Queries) => {

@@ -133,7 +133,8 @@ impl Scans {
         &mut self,
         scan: &sql::ScanRequest,
         loaded: &Loaded,
-        (now_ns, counts_series): (i64, bool),
+        now_ns: i64,
+        counts_series: bool,
         reservation: &QueryReservation,
     ) -> Result<Option<SessionReply>, Error> {
         let (policy, schema) = loaded.policy().ok_or_else(Error::unexpected_reply)?;

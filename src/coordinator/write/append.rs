@@ -37,9 +37,9 @@ impl Write {
         let replies = self.io.calls(requests).await;
         let mut refused: Vec<Vec<u32>> = vec![Vec::new(); self.request.batch.measurements.len()];
         let mut failure = None;
-        for (Target { shard, group, rows }, reply) in targets.into_iter().zip(replies) {
+        for (Target { shard, group, mark_bytes, rows }, reply) in targets.into_iter().zip(replies) {
             let reply = envelope::decode_reply::<FromShard>(reply);
-            if let Some(growth) = Growth::seen(loaded, group, reply.as_ref().ok())
+            if let Some(growth) = Growth::seen(loaded, group, mark_bytes, reply.as_ref().ok())
                 && self.io.with(|context| {
                     context.cache.should_notify(&shard, context.platform.now_ns())
                 })?
@@ -121,7 +121,7 @@ impl Write {
         let groups: Vec<_> = split.iter().map(of_group).collect();
         let (mut requests, mut targets) = (Vec::new(), Vec::new());
         for ((shard, rows), group) in split.into_iter().zip(groups) {
-            let (group, meter) = group.unwrap_or_default();
+            let ((group, mark_bytes), meter) = group.unwrap_or_default();
             let stamp = Stamp { meter, ..stamp };
             let tables = batch.iter().zip(columns).zip(&rows);
             let tables: Vec<TableRef<'_>> = tables
@@ -140,7 +140,7 @@ impl Write {
             let append = ToShard::Append { stamp, frame: Vec::new() };
             let message = envelope::encode_around(&append, frame);
             requests.push(Request::new(Address::Shard(shard.clone()), message));
-            targets.push(Target { shard, group, rows });
+            targets.push(Target { shard, group, mark_bytes, rows });
         }
         Some((requests, targets))
     }

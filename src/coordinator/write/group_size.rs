@@ -12,8 +12,10 @@ use crate::protocol::shard::FromShard;
 
 pub(super) struct Target {
     pub shard: ObjectId,
-    /// The id of the group, and the size in bytes above which the group must be reported.
-    pub group: (u64, u64),
+    /// The id of the group.
+    pub group: u64,
+    /// The size in bytes above which the group must be reported.
+    pub mark_bytes: u64,
     /// The frame's rows, for each measurement of the batch.
     pub rows: Vec<Selection>,
 }
@@ -30,7 +32,8 @@ impl Growth {
     /// Returns the growth that a shard's reply indicates; `None` if the Database needs no report.
     pub(super) fn seen(
         loaded: &Loaded,
-        (group, mark_bytes): (u64, u64),
+        group: u64,
+        mark_bytes: u64,
         reply: Option<&FromShard>,
     ) -> Option<Self> {
         // The mark of all groups, in bytes; 0 disables splits.

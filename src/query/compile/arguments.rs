@@ -37,7 +37,7 @@ pub(crate) fn check(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Ar
         Arguments::StreamAndWindow => stream_and_window(field, name, args),
         Arguments::Forecast => forecast(field, name, args),
         Arguments::Technical { hold_min, warmups } => {
-            technical(field, name, args, (hold_min, warmups))
+            technical(field, name, args, hold_min, warmups)
         }
         Arguments::Numbers(count) => count_is(name, args, count),
     }
@@ -204,7 +204,8 @@ fn technical(
     field: &mut FieldCheck<'_>,
     name: &str,
     args: &[Expr],
-    (hold_min, warmups): (i64, &[&str]),
+    hold_min: i64,
+    warmups: &[&str],
 ) -> ArgumentCheck {
     let most = if warmups.is_empty() { 3 } else { 4 };
     count_between(name, args, 2, most)?;

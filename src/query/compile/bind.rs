@@ -54,8 +54,9 @@ pub(crate) fn bind(
             }
             FeedKind::Partials => {
                 let keeps_types = derived.is_some() && is_only;
-                let sources = (derived.is_some(), keeps_types);
-                let (output, calls) = partials(bound.node, feed, &columns, sources);
+                let is_subquery = derived.is_some();
+                let (output, calls) =
+                    partials(bound.node, feed, &columns, is_subquery, keeps_types);
                 (output, Vec::new(), calls)
             }
         };
@@ -193,7 +194,8 @@ fn partials(
     node: &SelectNode,
     feed: &Feed,
     schema: &Columns<'_>,
-    (is_subquery, keeps_types): (bool, bool),
+    is_subquery: bool,
+    keeps_types: bool,
 ) -> (Output, Vec<CallSource>) {
     let mut calls = Vec::with_capacity(feed.calls.len());
     let mut sources = Vec::with_capacity(feed.calls.len());

@@ -56,7 +56,8 @@ impl CallBase {
 impl<'a> CallBuilder<'a> {
     pub(crate) fn new(
         checked: &'a CheckedSelect<'a>,
-        (names, size): (&'a KnownNames, &'a PlanSize),
+        names: &'a KnownNames,
+        size: &'a PlanSize,
         window: Option<&'a Window>,
     ) -> Self {
         Self {

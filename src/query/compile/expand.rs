@@ -22,7 +22,8 @@ struct Columns<'a> {
 pub(crate) fn expand(
     fields: Vec<Field>,
     dimensions: &[Dimension],
-    (names, size): (&KnownNames, &PlanSize),
+    names: &KnownNames,
+    size: &PlanSize,
 ) -> Result<(Vec<Field>, Vec<String>), QueryError> {
     let wild = |expr: &Expr| matches!(expr, Expr::Wildcard(_) | Expr::Regex(_));
     let wild_dimensions = dimensions.iter().any(|dimension| wild(&dimension.expr));

@@ -38,9 +38,9 @@ pub(crate) fn lower(
     group_keys.dedup();
     // As in 1.x, report errors in subqueries before errors in the outer statement.
     let inner_keys = subquery_keys(&group_keys, &shown);
-    let inner_nodes = derive(subqueries, (&inner_keys, size), &mut measurements, scans)?;
+    let inner_nodes = derive(subqueries, &inner_keys, size, &mut measurements, scans)?;
     let window = window(checked, buckets_max)?;
-    let mut builder = CallBuilder::new(checked, (&known, size), window.as_ref());
+    let mut builder = CallBuilder::new(checked, &known, size, window.as_ref());
     let mut outputs = Vec::with_capacity(shown.len());
     for (field, _) in &shown {
         outputs.push(builder.output(&field.expr)?);
@@ -100,7 +100,7 @@ pub(crate) fn lower(
         inputs: Vec::new(),
         subqueries: inner_nodes,
     };
-    inputs(&mut node, checked.condition.clone(), (&known, size), measurements, scans)?;
+    inputs(&mut node, checked.condition.clone(), &known, size, measurements, scans)?;
     Ok(node)
 }
 
@@ -125,7 +125,8 @@ fn forwards_rows(inner_nodes: &[Rc<Subquery>], checked: &CheckedSelect<'_>) -> b
 
 fn derive(
     subqueries: Vec<Prepared<'_>>,
-    (group_keys, size): (&[String], &PlanSize),
+    group_keys: &[String],
+    size: &PlanSize,
     measurements: &mut Measurements<'_>,
     scans: &mut Vec<PlannedScan>,
 ) -> Result<Vec<Rc<Subquery>>, QueryError> {
@@ -155,7 +156,8 @@ fn derive(
 fn inputs(
     node: &mut SelectNode,
     mut condition: Option<Expr>,
-    (known, size): (&KnownNames, &PlanSize),
+    known: &KnownNames,
+    size: &PlanSize,
     measurements: Measurements<'_>,
     scans: &mut Vec<PlannedScan>,
 ) -> Result<(), QueryError> {

@@ -47,7 +47,7 @@ pub fn compile(select: &SelectStatement, context: &Context<'_>) -> Result<Plan, 
     let checked = statement::check(select, context.now_ns, None)?;
     let mut scans = Vec::new();
     let size = PlanSize::new(context.limits);
-    let prepared = prepare::prepare(&checked, (context, &size))?;
+    let prepared = prepare::prepare(&checked, context, &size)?;
     let root = lower::lower(prepared, &[], &mut scans)?;
     Ok(Plan { scans, work: size.work(), root })
 }

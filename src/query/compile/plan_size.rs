@@ -24,18 +24,19 @@ impl PlanSize {
 
     pub(super) fn add_sources(&self, count: usize) -> Result<(), QueryError> {
         let advice = "name fewer measurements in FROM";
-        self.add((&self.sources, count), Limit::Sources, advice)
+        self.add(&self.sources, count, Limit::Sources, advice)
     }
 
     pub(super) fn add_columns(&self, expr: &Expr, count: usize) -> Result<(), QueryError> {
         let each = calls(expr).max(1);
         let advice = "name the needed fields instead of * or a regular expression";
-        self.add((&self.columns, count.saturating_mul(each)), Limit::Columns, advice)
+        self.add(&self.columns, count.saturating_mul(each), Limit::Columns, advice)
     }
 
     fn add(
         &self,
-        (counter, count): (&Cell<usize>, usize),
+        counter: &Cell<usize>,
+        count: usize,
         limit: Limit,
         advice: &'static str,
     ) -> Result<(), QueryError> {

@@ -58,11 +58,13 @@ fn condition(expr: &Expr, scope: Scope<'_>) -> Predicate {
         Expr::Paren(inner) => condition(inner, scope),
         Expr::BooleanLiteral(value) => Predicate::Constant(*value),
         Expr::Binary { op, left, right } => {
-            let both = || (condition(left, scope), condition(right, scope));
+            let both = |join: fn(Predicate, Predicate) -> Predicate| {
+                join(condition(left, scope), condition(right, scope))
+            };
             match op {
-                BinaryOp::And => and(both()),
-                BinaryOp::Or if scope.compared => with_values(or(both()), (left, right), scope),
-                BinaryOp::Or => or(both()),
+                BinaryOp::And => both(and),
+                BinaryOp::Or if scope.compared => with_values(both(or), left, right, scope),
+                BinaryOp::Or => both(or),
                 BinaryOp::EqRegex | BinaryOp::NeRegex => {
                     matches(left, right, *op == BinaryOp::NeRegex, scope)
                 }
@@ -70,14 +72,14 @@ fn condition(expr: &Expr, scope: Scope<'_>) -> Predicate {
                     if is_boolean(left, scope) && is_boolean(right, scope) =>
                 {
                     let joined = match op {
-                        BinaryOp::BitwiseAnd => and(both()),
-                        BinaryOp::BitwiseOr => or(both()),
-                        _ => differ(both()),
+                        BinaryOp::BitwiseAnd => both(and),
+                        BinaryOp::BitwiseOr => both(or),
+                        _ => both(differ),
                     };
-                    with_values(joined, (left, right), scope)
+                    with_values(joined, left, right, scope)
                 }
                 other => match comparison(*other) {
-                    Some(comparison) => compare(comparison, (left, right), scope),
+                    Some(comparison) => compare(comparison, left, right, scope),
                     // 1.x treats a number that is used as a condition as false.
                     None => Predicate::Constant(false),
                 },
@@ -91,20 +93,20 @@ fn condition(expr: &Expr, scope: Scope<'_>) -> Predicate {
     }
 }
 
-fn and((left, right): (Predicate, Predicate)) -> Predicate {
+fn and(left: Predicate, right: Predicate) -> Predicate {
     Predicate::And(Box::new(left), Box::new(right))
 }
 
-fn or((left, right): (Predicate, Predicate)) -> Predicate {
+fn or(left: Predicate, right: Predicate) -> Predicate {
     Predicate::Or(Box::new(left), Box::new(right))
 }
 
-fn differ((left, right): (Predicate, Predicate)) -> Predicate {
+fn differ(left: Predicate, right: Predicate) -> Predicate {
     Predicate::Differ(Box::new(left), Box::new(right))
 }
 
 fn not(predicate: Predicate) -> Predicate {
-    differ((predicate, Predicate::Constant(true)))
+    differ(predicate, Predicate::Constant(true))
 }
 
 fn has_value(operand: Operand) -> Predicate {
@@ -113,12 +115,12 @@ fn has_value(operand: Operand) -> Predicate {
 
 /// Restricts `joined` to rows in which each operand that is a stored boolean field has a value, like
 /// 1.x. Returns `joined` unchanged for a subquery's rows.
-fn with_values(joined: Predicate, (left, right): (&Expr, &Expr), scope: Scope<'_>) -> Predicate {
+fn with_values(joined: Predicate, left: &Expr, right: &Expr, scope: Scope<'_>) -> Predicate {
     if scope.is_derived() {
         return joined;
     }
     let fields = [left, right].into_iter().filter_map(|side| boolean_field(side, scope));
-    fields.fold(joined, |joined, field| and((has_value(field), joined)))
+    fields.fold(joined, |joined, field| and(has_value(field), joined))
 }
 
 fn is_boolean(expr: &Expr, scope: Scope<'_>) -> bool {
@@ -162,20 +164,21 @@ fn comparison(op: BinaryOp) -> Option<Comparison> {
     })
 }
 
-fn compare(comparison: Comparison, (left, right): (&Expr, &Expr), scope: Scope<'_>) -> Predicate {
+fn compare(comparison: Comparison, left: &Expr, right: &Expr, scope: Scope<'_>) -> Predicate {
     let equality = matches!(comparison, Comparison::Equal | Comparison::NotEqual);
     match (is_boolean(left, scope), is_boolean(right, scope)) {
-        (false, false) => compare_values(comparison, (left, right), scope),
+        (false, false) => compare_values(comparison, left, right, scope),
         _ if !equality => Predicate::Constant(false),
-        (true, true) => compare_conditions(comparison, (left, right), scope),
-        (true, false) => compare_mixed(comparison, (left, right), scope),
-        (false, true) => compare_mixed(comparison, (right, left), scope),
+        (true, true) => compare_conditions(comparison, left, right, scope),
+        (true, false) => compare_mixed(comparison, left, right, scope),
+        (false, true) => compare_mixed(comparison, right, left, scope),
     }
 }
 
 fn compare_values(
     comparison: Comparison,
-    (left, right): (&Expr, &Expr),
+    left: &Expr,
+    right: &Expr,
     scope: Scope<'_>,
 ) -> Predicate {
     let (Some(a), Some(b)) = (operand(left, scope), operand(right, scope)) else {
@@ -200,13 +203,14 @@ fn tags_of<const N: usize>(sides: [(&Expr, &Operand); N], scope: Scope<'_>) -> V
 }
 
 fn present(predicate: Predicate, tags: Vec<Operand>) -> Predicate {
-    tags.into_iter().fold(predicate, |all, tag| and((is_missing(tag, false), all)))
+    tags.into_iter().fold(predicate, |all, tag| and(is_missing(tag, false), all))
 }
 
 /// Compares conditions, for example `(v > 0) = (f > 1)` or `b != true`.
 fn compare_conditions(
     comparison: Comparison,
-    (left, right): (&Expr, &Expr),
+    left: &Expr,
+    right: &Expr,
     scope: Scope<'_>,
 ) -> Predicate {
     let fields = (boolean_field(left, scope), boolean_field(right, scope));
@@ -220,17 +224,15 @@ fn compare_conditions(
         return Predicate::Compare(comparison, Box::new(a), Box::new(b));
     }
     let inner = Scope { compared: true, ..scope };
-    let differ = differ((condition(left, inner), condition(right, inner)));
+    let differ = differ(condition(left, inner), condition(right, inner));
     let compared = if comparison == Comparison::Equal { not(differ) } else { differ };
     match fields {
         // If both values are missing, the comparison is false.
-        (Some(a), Some(b)) if scope.is_derived() => {
-            and((or((has_value(a), has_value(b))), compared))
-        }
+        (Some(a), Some(b)) if scope.is_derived() => and(or(has_value(a), has_value(b)), compared),
         _ => {
-            let compared = with_values(compared, (left, right), scope);
+            let compared = with_values(compared, left, right, scope);
             match (has_result(left, scope), has_result(right, scope)) {
-                (Some(a), Some(b)) => and((or((a, b)), compared)),
+                (Some(a), Some(b)) => and(or(a, b), compared),
                 _ => compared,
             }
         }
@@ -251,7 +253,7 @@ fn has_result(expr: &Expr, scope: Scope<'_>) -> Option<Predicate> {
             let of_left = has_result(left, scope)?;
             match boolean_field(left, scope) {
                 Some(_) => Some(of_left),
-                None => Some(or((of_left, has_result(right, scope)?))),
+                None => Some(or(of_left, has_result(right, scope)?)),
             }
         }
         _ => None,
@@ -262,7 +264,8 @@ fn has_result(expr: &Expr, scope: Scope<'_>) -> Option<Predicate> {
 /// missing field of a stored row.
 fn compare_mixed(
     comparison: Comparison,
-    (boolean, value): (&Expr, &Expr),
+    boolean: &Expr,
+    value: &Expr,
     scope: Scope<'_>,
 ) -> Predicate {
     let value = match operand(value, scope) {
@@ -272,9 +275,9 @@ fn compare_mixed(
     };
     let holds = condition(boolean, Scope { compared: true, ..scope });
     let holds = if comparison == Comparison::Equal { not(holds) } else { holds };
-    let compared = and((not(has_value(value)), holds));
+    let compared = and(not(has_value(value)), holds);
     match has_result(boolean, scope) {
-        Some(has_result) => and((has_result, compared)),
+        Some(has_result) => and(has_result, compared),
         None => compared,
     }
 }

@@ -52,11 +52,12 @@ pub(crate) struct Prepared<'a> {
 
 pub(crate) fn prepare<'a>(
     checked: &'a CheckedSelect<'a>,
-    (context, size): (&'a Context<'a>, &'a PlanSize),
+    context: &'a Context<'a>,
+    size: &'a PlanSize,
 ) -> Result<Prepared<'a>, QueryError> {
-    let subqueries = checked.subqueries.iter().map(|inner| prepare(inner, (context, size)));
+    let subqueries = checked.subqueries.iter().map(|inner| prepare(inner, context, size));
     let subqueries = subqueries.collect::<Result<Vec<_>, QueryError>>()?;
-    let measurements = measurements(checked, (context, size))?;
+    let measurements = measurements(checked, context, size)?;
     let mut known = KnownNames::default();
     for sources in measurements.values() {
         let mut policies = BTreeSet::new();
@@ -78,7 +79,7 @@ pub(crate) fn prepare<'a>(
         fields.iter_mut().for_each(|field| remove_casts(&mut field.expr, &known, false));
     }
     fields.iter_mut().for_each(|field| resolve::bind(&mut field.expr, &known));
-    let (fields, group_keys) = expand::expand(fields, &checked.select.dimensions, (&known, size))?;
+    let (fields, group_keys) = expand::expand(fields, &checked.select.dimensions, &known, size)?;
     for field in &fields {
         resolve::type_of(&field.expr, &known)?;
     }
@@ -179,7 +180,8 @@ pub(crate) fn named<'a>(
 
 fn measurements<'a>(
     checked: &CheckedSelect<'_>,
-    (context, size): (&'a Context<'a>, &PlanSize),
+    context: &'a Context<'a>,
+    size: &PlanSize,
 ) -> Result<Measurements<'a>, QueryError> {
     let mut found = Measurements::new();
     // Maps each source to its measurements. A regex that FROM repeats is matched only once.

@@ -28,7 +28,7 @@ pub fn clashing(
     policies: &[PolicyView<'_>],
 ) -> Vec<ClashPosition> {
     let (mut read, mut seen) = (BTreeMap::new(), BTreeSet::new());
-    collect(select, defaults, policies, (&mut read, &mut seen));
+    collect(select, defaults, policies, &mut read, &mut seen);
     if read.len() < 2 {
         return Vec::new();
     }
@@ -69,13 +69,14 @@ fn collect<'a, 's>(
     select: &'s SelectStatement,
     defaults: Defaults<'_>,
     policies: &[PolicyView<'a>],
-    (read, seen): (&mut BTreeMap<ClashPosition, &'a MeasurementSchema>, &mut BTreeSet<Seen<'s>>),
+    read: &mut BTreeMap<ClashPosition, &'a MeasurementSchema>,
+    seen: &mut BTreeSet<Seen<'s>>,
 ) {
     for source in &select.sources {
         let measurement = match source {
             Source::Measurement(measurement) => measurement,
             Source::Subquery(inner) => {
-                collect(inner, defaults, policies, (&mut *read, &mut *seen));
+                collect(inner, defaults, policies, read, seen);
                 continue;
             }
         };

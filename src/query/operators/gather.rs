@@ -41,7 +41,7 @@ pub(crate) struct GatherExecutor {
 }
 
 impl GatherExecutor {
-    pub(crate) fn new((room, work): (&QueryReservation, &Work)) -> Self {
+    pub(crate) fn new(room: &QueryReservation, work: &Work) -> Self {
         let (window_ns, values, done) = (None, None, None);
         let (times_ns, others, series) = (Vec::new(), Vec::new(), Vec::new());
         let (held, work) = (room.part(), work.clone());

@@ -40,7 +40,7 @@ impl SliceMemory {
 
     /// Predicts the end time of a slice within one group. The last slice started at `began_ns` and
     /// ended at `from_ns`.
-    pub(super) fn next_time_ns(self, (began_ns, from_ns): (i64, i64)) -> Option<i64> {
+    pub(super) fn next_time_ns(self, began_ns: i64, from_ns: i64) -> Option<i64> {
         let span_ns = began_ns.abs_diff(from_ns);
         let next_ns = self.scale(span_ns).filter(|_| span_ns > 0)?;
         Some(match began_ns < from_ns {

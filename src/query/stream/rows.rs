@@ -17,8 +17,8 @@ const ORDER_BYTES: usize = size_of::<(i64, u32)>();
 const ROW_BYTES: usize = size_of::<i64>() + size_of::<u32>();
 
 #[derive(Debug)]
-struct FetchedRows {
-    shard: u32,
+pub(super) struct FetchedRows {
+    pub shard: u32,
     times_ns: Vec<i64>,
     /// The fields, then the tags as strings.
     columns: Vec<Column>,
@@ -39,16 +39,21 @@ pub(crate) enum OrderedRows {
     Sorted { rows: SliceRows, order: Vec<u32>, next: usize },
 }
 
-impl SliceRows {
-    pub(super) fn add(
-        &mut self,
+impl FetchedRows {
+    pub(super) fn new(
         shard: u32,
-        (times_ns, mut columns, tags): (Vec<i64>, Vec<Column>, Vec<StringColumn>),
-        mut is_wanted: impl FnMut(i64) -> bool,
-    ) {
+        times_ns: Vec<i64>,
+        mut columns: Vec<Column>,
+        tags: Vec<StringColumn>,
+    ) -> Self {
         let fields = columns.len();
         columns.extend(tags.into_iter().map(|tags| Column::full(Values::String(tags))));
-        let mut piece = FetchedRows { shard, times_ns, columns, fields };
+        Self { shard, times_ns, columns, fields }
+    }
+}
+
+impl SliceRows {
+    pub(super) fn add(&mut self, mut piece: FetchedRows, mut is_wanted: impl FnMut(i64) -> bool) {
         // A page has fewer than 2^32 rows.
         let wanted: Vec<u32> = (0..)
             .zip(&piece.times_ns)
@@ -60,7 +65,7 @@ impl SliceRows {
         }
         if !piece.times_ns.is_empty() {
             self.bytes += piece.bytes();
-            let place = self.pieces.partition_point(|held| held.shard <= shard);
+            let place = self.pieces.partition_point(|held| held.shard <= piece.shard);
             self.pieces.insert(place, piece);
         }
     }
@@ -127,7 +132,7 @@ impl SliceRows {
 
     /// Drops the rows after a cut: a time, a shard, and the number of rows with that time and shard
     /// that precede the cut.
-    pub(super) fn cut(&mut self, (time_ns, shard, rows): (i64, u32, usize), descending: bool) {
+    pub(super) fn cut(&mut self, time_ns: i64, shard: u32, rows: usize, descending: bool) {
         let mut of_both = 0;
         let mut is_before = |of: u32, at_ns: i64| {
             let time = if descending { time_ns.cmp(&at_ns) } else { at_ns.cmp(&time_ns) };

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use super::cut::Cut;
 use super::next_end::{NextGroups, SliceMemory};
-use super::rows::{OrderedRows, SliceRows};
+use super::rows::{FetchedRows, OrderedRows, SliceRows};
 use crate::model::time::TimeRange;
 use crate::query::error::QueryError;
-use crate::query::result::{Column, StringColumn};
 use crate::scan::page::{Group, GroupData, PartialColumn};
 use crate::scan::partial;
 use crate::scan::request::{Output, ResultPosition, ScanRequest};
@@ -142,7 +141,7 @@ impl Slice {
             }
             match (data, output) {
                 (GroupData::Rows { times_ns, fields, tags }, Output::Rows { .. }) => {
-                    self.add_rows(shard, key, (times_ns, fields, tags));
+                    self.add_rows(key, FetchedRows::new(shard, times_ns, fields, tags));
                 }
                 (GroupData::Partials(states), Output::Aggregates { .. }) => {
                     self.add_states(key, states, output)?;
@@ -156,13 +155,8 @@ impl Slice {
         Ok(())
     }
 
-    fn add_rows(
-        &mut self,
-        shard: u32,
-        key: Vec<String>,
-        rows: (Vec<i64>, Vec<Column>, Vec<StringColumn>),
-    ) {
-        let cut = self.from.as_ref().filter(|cut| cut.group == key && cut.shard == shard);
+    fn add_rows(&mut self, key: Vec<String>, rows: FetchedRows) {
+        let cut = self.from.as_ref().filter(|cut| cut.group == key && cut.shard == rows.shard);
         let until = self.until.as_ref().filter(|cut| cut.group == key);
         let until_ns = until.map(|cut| cut.time_ns);
         let (descending, is_derived, mut passed) = (self.descending, self.is_derived, self.passed);
@@ -192,7 +186,7 @@ impl Slice {
         });
         if let Gathered::Rows(held) = held {
             let before = held.bytes();
-            held.add(shard, rows, is_wanted);
+            held.add(rows, is_wanted);
             self.bytes += held.bytes() - before;
         }
         self.passed = passed;
@@ -245,7 +239,7 @@ impl Slice {
         match self.groups.get_mut(&until.group) {
             Some(Gathered::Rows(rows)) if !self.is_derived => {
                 let before = rows.bytes();
-                drop_behind(rows, (self.from.as_ref(), until), self.descending);
+                drop_behind(rows, self.from.as_ref(), until, self.descending);
                 self.bytes = (self.bytes + rows.bytes()).saturating_sub(before);
             }
             Some(Gathered::States(states)) => {
@@ -276,7 +270,7 @@ impl Slice {
             // The end is a time, a shard and a number of rows. More rows with this time may have
             // arrived since the end was last changed. Drop the rows beyond the end's position.
             if let Some(until) = self.until.as_ref().filter(|until| until.group == *key) {
-                drop_behind(rows, (self.from.as_ref(), until), self.descending);
+                drop_behind(rows, self.from.as_ref(), until, self.descending);
                 self.bytes = rows.bytes();
                 if self.bytes + rows.order_bytes() <= bytes_max {
                     return;
@@ -334,7 +328,7 @@ impl Slice {
                     // changed. Drop the rows beyond the end's position.
                     let until = self.until.as_ref().filter(|until| until.group == key);
                     if let Some(until) = until.filter(|_| !self.is_derived) {
-                        drop_behind(&mut rows, (self.from.as_ref(), until), self.descending);
+                        drop_behind(&mut rows, self.from.as_ref(), until, self.descending);
                     }
                     let rows = rows.finish(self.descending, self.is_derived);
                     complete.push((key, Complete::Rows(rows)));
@@ -371,7 +365,7 @@ impl Slice {
         };
         let first_ns = || rows.and_then(|rows| rows.first_ns(self.descending));
         let began_ns = from.map(|from| from.time_ns).or_else(first_ns);
-        let end_ns = began_ns.and_then(|began_ns| fullness.next_time_ns((began_ns, until.time_ns)));
+        let end_ns = began_ns.and_then(|began_ns| fullness.next_time_ns(began_ns, until.time_ns));
         let is_inside =
             |&ns: &i64| if self.descending { ns > self.end_ns } else { ns < self.end_ns };
         Some(match end_ns.filter(is_inside) {
@@ -382,13 +376,13 @@ impl Slice {
 }
 
 /// The end of the slice must be inside the group.
-fn drop_behind(rows: &mut SliceRows, (from, until): (Option<&Cut>, &Cut), descending: bool) {
+fn drop_behind(rows: &mut SliceRows, from: Option<&Cut>, until: &Cut, descending: bool) {
     let is_same = |from: &&Cut| {
         from.group == until.group && (from.time_ns, from.shard) == (until.time_ns, until.shard)
     };
     // The rows that precede the slice are not stored and must not be counted.
     let held = until.rows.saturating_sub(from.filter(is_same).map_or(0, |from| from.rows));
-    rows.cut((until.time_ns, until.shard, held), descending);
+    rows.cut(until.time_ns, until.shard, held, descending);
 }
 
 fn merge(

@@ -73,10 +73,12 @@ pub(crate) struct Derived {
 
 impl Derived {
     pub(crate) fn new(
-        (node, index): (&SelectNode, usize),
+        node: &SelectNode,
+        index: usize,
         subquery: Rc<Subquery>,
         scans: &[PlannedScan],
-        (held, batch_bytes): (HeldBytes, usize),
+        held: HeldBytes,
+        batch_bytes: usize,
     ) -> Self {
         Self {
             mode: mode(node, index, &subquery, scans),

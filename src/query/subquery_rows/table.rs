@@ -51,7 +51,7 @@ impl ArrivedRows {
         if is_rows {
             let (sorted, window) = (!node.in_order_of_series, node.window.as_ref());
             let layout =
-                self.by_position(request.measurement, ids, (sorted, node.descending, window));
+                self.by_position(request.measurement, ids, sorted, node.descending, window);
             self.by_position.insert(layout).clone()
         } else {
             self.by_time.insert(self.by_time(request.measurement, ids)).clone()
@@ -70,7 +70,9 @@ impl ArrivedRows {
         &self,
         measurement: MeasurementId,
         ids: impl Iterator<Item = ColumnId>,
-        (sorted, descending, window): (bool, bool, Option<&Window>),
+        sorted: bool,
+        descending: bool,
+        window: Option<&Window>,
     ) -> Layout {
         // The points of top() and bottom() are sorted by window.
         let place = |row: u32| {

@@ -4,13 +4,13 @@ use serde_json::json;
 
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::{Parameters, Response};
-use crate::api::routes::handler::{Handler, Incoming, PendingHandler};
+use crate::api::routes::handler::{Incoming, PendingRequest};
 use crate::coordinator::database_names::{list as list_names, seen_by_name};
 
-/// Creates the handler for `GET /api/v3/configure/database`.
-pub fn begin_list(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
+/// Parses the request of `GET /api/v3/configure/database`.
+pub fn begin_list(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     let (url, principal) = (request.url.clone(), request.caller.clone());
-    Ok(PendingHandler::run(|io| async move {
+    Ok(PendingRequest::run(|io| async move {
         let names = seen_by_name(&principal.grants, list_names(&io, None).await?);
         list(&url, &names)
     }))

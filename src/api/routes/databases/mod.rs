@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::{Parameters, Response};
-use crate::api::routes::handler::{Handler, Incoming, PendingHandler, json_line};
+use crate::api::routes::handler::{Incoming, PendingRequest, json_line};
 use crate::api::settings::{Settings, duration_ns};
 use crate::coordinator::Io;
 use crate::coordinator::create_drop::{Change, carry_out};
@@ -48,21 +48,21 @@ enum ChangeKind {
     Drop,
 }
 
-/// Creates the handler for `POST`, `PUT` and `DELETE /api/v3/configure/database`.
-pub fn begin_change(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
+/// Parses the request of `POST`, `PUT` and `DELETE /api/v3/configure/database`.
+pub fn begin_change(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     Ok(match request.head.method.as_str() {
-        "PUT" => PendingHandler::run_with_body(|_, body| {
+        "PUT" => PendingRequest::with_body(|_, body| {
             let changing = Changing::configure(body.json()?)?;
             Ok(|io| changing.run(io))
         }),
         "DELETE" => {
             let url = request.url.clone();
-            PendingHandler::run_with_body(move |_, _| {
+            PendingRequest::with_body(move |_, _| {
                 let changing = Changing::drop(&url)?;
                 Ok(|io| changing.run(io))
             })
         }
-        _ => PendingHandler::run_with_body(|isolate, body| {
+        _ => PendingRequest::with_body(|isolate, body| {
             let changing = Changing::create(body.json()?, isolate.settings()?)?;
             Ok(|io| changing.run(io))
         }),

@@ -12,7 +12,8 @@ use crate::api::isolate_state::Isolate;
 use crate::api::params::{Dialect, WriteParams};
 use crate::api::routes::bucket_lookup::BucketLookup;
 use crate::api::routes::handler::{
-    Handler, ImmediateHandler, Incoming, Received, RequestTarget, TaskHandler,
+    Admitted, BodyBytes, ImmediateResponder, Incoming, PendingRequest, RequestTarget, Responder,
+    run,
 };
 use crate::coordinator::delete::delete;
 use crate::coordinator::load_schemas::Want;
@@ -21,7 +22,6 @@ use crate::influxql::ast::{
 };
 use crate::influxql::time_literal::{self, InvalidTime};
 use crate::model::time::{MAX_TIME_NS, MIN_TIME_NS};
-use crate::protocol::call::{Reply, Step};
 use predicate::Comparison;
 
 const MEASUREMENT: &str = "_measurement";
@@ -34,60 +34,39 @@ struct Body {
     predicate: Option<String>,
 }
 
-#[derive(Debug)]
-struct DeleteHandler {
-    database: String,
-    policy: Option<String>,
-    lookup: Option<BucketLookup>,
-}
-
-/// Creates the handler for `POST /api/v2/delete`.
-pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
+/// Parses the request of `POST /api/v2/delete`.
+pub fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     let url = request.url;
     let bucket = url.filled("bucket").or_else(|| url.filled("bucketID"));
     let named = bucket.map(|bucket| ("bucket".to_owned(), bucket.to_owned()));
     let named = Parameters::from_pairs(named.into_iter().collect());
     let WriteParams { database, policy, .. } = WriteParams::parse(Dialect::V2, &named)?;
     let lookup = BucketLookup::by_id(&database).filter(|_| policy.is_none());
-    Ok(Box::new(DeleteHandler { database, policy, lookup }))
+    let target = Some(RequestTarget { database, policy });
+    Ok(PendingRequest { target, lookup, ..PendingRequest::new(start) })
 }
 
-impl Handler for DeleteHandler {
-    fn target(&self) -> Option<RequestTarget<'_>> {
-        Some(RequestTarget { database: &self.database, policy: self.policy.as_deref() })
-    }
-
-    fn locate(
-        &mut self,
-        request: &Incoming<'_>,
-        isolate: &mut Isolate<'_>,
-        reply: Option<Reply>,
-    ) -> ApiResult<Step<()>> {
-        let names = (&mut self.database, &mut self.policy);
-        BucketLookup::locate(&mut self.lookup, names, request, isolate, reply)
-    }
-
-    fn start(
-        &mut self,
-        _request: &Incoming<'_>,
-        isolate: &mut Isolate<'_>,
-        body: Received,
-    ) -> ApiResult<Option<Box<dyn Handler>>> {
-        let body: Body = body.json()?;
-        // A range that lies outside the permitted times is empty.
-        let start_ns = time_ns("start", body.start, MIN_TIME_NS..=i64::MAX)?;
-        let stop_ns = time_ns("stop", body.stop, i64::MIN..=MAX_TIME_NS)?;
-        let comparisons = predicate::parse(body.predicate.as_deref().unwrap_or_default())?;
-        let Some(statement) = statement(comparisons, start_ns, stop_ns)? else {
-            return Ok(Some(ImmediateHandler::with(Response::empty(204))));
-        };
-        let (want, now_ns) = (Want::Policy(self.policy.clone()), isolate.now_ns());
-        let delete = delete(Statement::Delete(statement), self.database.clone(), want, now_ns);
-        Ok(Some(TaskHandler::run(|io| async move {
-            io.run(delete).await?;
-            Ok(Response::empty(204))
-        })))
-    }
+fn start(
+    mut admitted: Admitted<'_>,
+    isolate: &mut Isolate<'_>,
+    body: BodyBytes,
+) -> ApiResult<Box<dyn Responder>> {
+    let RequestTarget { database, policy } = admitted.take_target()?;
+    let body: Body = body.json()?;
+    // A range that lies outside the permitted times is empty.
+    let start_ns = time_ns("start", body.start, MIN_TIME_NS..=i64::MAX)?;
+    let stop_ns = time_ns("stop", body.stop, i64::MIN..=MAX_TIME_NS)?;
+    let comparisons = predicate::parse(body.predicate.as_deref().unwrap_or_default())?;
+    let done = Response::empty(204);
+    let Some(statement) = statement(comparisons, start_ns, stop_ns)? else {
+        return Ok(ImmediateResponder::boxed(done));
+    };
+    let (statement, want) = (Statement::Delete(statement), Want::Policy(policy));
+    let task = delete(statement, database, want, isolate.now_ns());
+    Ok(run(|io| async move {
+        io.run(task).await?;
+        Ok(done)
+    }))
 }
 
 /// Returns the DELETE statement for a predicate. Both ends of the time range are inclusive, and a

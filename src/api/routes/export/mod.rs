@@ -16,13 +16,17 @@ use std::collections::VecDeque;
 
 use crate::admission::QueryReservation;
 use crate::api::action::Action;
+use crate::api::auth::AuthError;
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::form_body::form_fields;
 use crate::api::http::{Parameters, Response};
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::delivery::Delivery;
-use crate::api::routes::handler::{Handler, Incoming, Received, RequestTarget};
+use crate::api::routes::handler::{
+    Admitted, BodyBytes, Incoming, PendingRequest, QueryResponder, RequestTarget, Responder,
+};
 use crate::coordinator::error::Error;
+use crate::coordinator::grants::Principal;
 use crate::coordinator::load_schemas::{Load, Loaded, Want};
 use crate::coordinator::query::Query;
 use crate::coordinator::session::Session;
@@ -43,41 +47,58 @@ use position::{Position, Window};
 
 /// A byte order mark, which a reader removes from the beginning of a body.
 const BOM: char = '\u{feff}';
-#[derive(Debug)]
-struct ExportHandler {
-    database: String,
-    policy: Option<String>,
-}
-
-/// Creates the handler for a request to `/api/v3/export`.
-pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
+/// Parses a request to `/api/v3/export`.
+pub fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     let missing = "database is required: name it with the parameter db";
     let database = request.required("db", missing)?;
-    let policy = request.url.filled("rp").map(str::to_owned);
-    Ok(Box::new(ExportHandler { database, policy }))
+    Ok(PendingRequest::new(start).on(&database, request.url.filled("rp")))
 }
 
-impl Handler for ExportHandler {
-    fn target(&self) -> Option<RequestTarget<'_>> {
-        Some(RequestTarget { database: &self.database, policy: self.policy.as_deref() })
+fn start(
+    mut admitted: Admitted<'_>,
+    isolate: &mut Isolate<'_>,
+    body: BodyBytes,
+) -> ApiResult<Box<dyn Responder>> {
+    let RequestTarget { database, policy } = admitted.take_target()?;
+    let request = admitted.request;
+    let form = form_fields(request.head, &body.0)?.unwrap_or_default();
+    let after = form.get("after").or(request.url.get("after"));
+    let session = Session {
+        database: Some(database),
+        now_ns: isolate.now_ns(),
+        principal: request.caller.clone(),
+        ..Session::default()
+    };
+    let exporting = Exporting::parse(request.url, after, session, policy)?;
+    Ok(Box::new(exporting))
+}
+
+impl Responder for Exporting {
+    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
+        self.next_action(&mut isolate.context(), reply)
     }
 
-    fn start(
-        &mut self,
-        request: &Incoming<'_>,
-        isolate: &mut Isolate<'_>,
-        body: Received,
-    ) -> ApiResult<Option<Box<dyn Handler>>> {
-        let form = form_fields(request.head, body.bytes())?.unwrap_or_default();
-        let after = form.get("after").or(request.url.get("after"));
-        let session = Session {
-            database: Some(self.database.clone()),
-            now_ns: isolate.now_ns(),
-            principal: request.caller.clone(),
-            ..Session::default()
-        };
-        let exporting = Exporting::parse(request.url, after, session, self.policy.clone())?;
-        Ok(Some(Box::new(exporting)))
+    fn query(&mut self) -> Option<&mut dyn QueryResponder> {
+        Some(self)
+    }
+}
+
+impl QueryResponder for Exporting {
+    /// The exchange has checked the permission on the policy.
+    fn check_statements(&mut self, _caller: &Principal) -> Result<(), AuthError> {
+        Ok(())
+    }
+
+    fn databases(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn reservation(&mut self) -> Option<&QueryReservation> {
+        self.session.reservation.get()
+    }
+
+    fn abandon(&mut self) -> Vec<Call> {
+        self.stop()
     }
 }
 
@@ -157,11 +178,12 @@ impl Exporting {
             delivery: Delivery::default(),
         })
     }
-}
 
-impl Handler for Exporting {
-    fn step(&mut self, isolate: &mut Isolate<'_>, mut reply: Option<Reply>) -> ApiResult<Action> {
-        let context = &mut isolate.context();
+    fn next_action(
+        &mut self,
+        context: &mut Context<'_>,
+        mut reply: Option<Reply>,
+    ) -> ApiResult<Action> {
         if self.is_ending {
             return Ok(self.end());
         }
@@ -204,18 +226,6 @@ impl Handler for Exporting {
         }
     }
 
-    fn reservation(&self) -> Option<&QueryReservation> {
-        self.session.reservation.get()
-    }
-
-    fn abandon(&mut self) -> Vec<Call> {
-        let calls = self.current.take().map_or_else(Vec::new, Execution::abandon);
-        self.is_ending = !calls.is_empty();
-        calls
-    }
-}
-
-impl Exporting {
     fn ends_before(&self, context: &Context<'_>, calls: &[Call]) -> bool {
         // Each response must continue the export at least one point beyond the requested position.
         let has_advanced = self.after.as_ref().is_some_and(|after| *after != self.position);
@@ -229,8 +239,14 @@ impl Exporting {
         if let Some(position) = &self.position {
             self.out.extend_from_slice(format!("# after: {position}\n").as_bytes());
         }
-        let calls = self.abandon();
+        let calls = self.stop();
         if calls.is_empty() { self.end() } else { Action::Calls(calls) }
+    }
+
+    fn stop(&mut self) -> Vec<Call> {
+        let calls = self.current.take().map_or_else(Vec::new, Execution::abandon);
+        self.is_ending = !calls.is_empty();
+        calls
     }
 
     /// Loads the policy's schema. Returns an action while loading.
@@ -261,7 +277,7 @@ impl Exporting {
             self.rest.retain(|name| *name > position.measurement);
             let windows = self.windows.iter().copied();
             self.ahead = windows.filter_map(|window| window.after(position.window)).collect();
-            self.current = Some(self.query(position)?);
+            self.current = Some(self.execution(position)?);
         }
         Ok(None)
     }
@@ -277,12 +293,12 @@ impl Exporting {
         };
         let Some(window) = self.ahead.pop_front() else { return Ok(None) };
         let position = Position { policy: self.policy.clone(), measurement, window, row: None };
-        let query = self.query(&position)?;
+        let query = self.execution(&position)?;
         self.position = Some(position);
         Ok(Some(query))
     }
 
-    fn query(&self, position: &Position) -> ApiResult<Execution> {
+    fn execution(&self, position: &Position) -> ApiResult<Execution> {
         let Position { measurement, window, row, .. } = position;
         let from = format!("{}.{}", quote::ident(&self.policy), quote::ident(measurement));
         let text = format!("SELECT *::field FROM {from}{} GROUP BY *", window.condition());

@@ -93,6 +93,16 @@ pub(super) enum FlightRequest {
 }
 
 impl FlightRequest {
+    /// Returns the database that the statement reads.
+    pub(super) fn database(&self) -> Option<&str> {
+        match self {
+            Self::Sql(question) | Self::Influxql(question) | Self::Tables { question, .. } => {
+                question.database.as_deref()
+            }
+            Self::Made(_) => None,
+        }
+    }
+
     pub(super) fn of_ticket(
         ticket: &[u8],
         metadata: &Metadata,

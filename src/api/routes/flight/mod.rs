@@ -40,7 +40,9 @@ use crate::api::grpc_web::{self, Code, Form};
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::delivery::Delivery;
-use crate::api::routes::handler::{Handler, Incoming, Outcome, Received};
+use crate::api::routes::handler::{
+    Admitted, Incoming, Outcome, PendingRequest, QueryResponder, Responder,
+};
 use crate::api::settings::Settings;
 use crate::coordinator::grants::Principal;
 use crate::model::grant::PermissionKind;
@@ -60,19 +62,17 @@ const NO_BEARER: &str = "a user's password is not a bearer token: send name and 
                          authentication with every call, or connect with a token";
 
 #[derive(Debug)]
-struct FlightHandler {
+struct FlightResponder {
     form: Form,
-    database: Option<String>,
     deadline_ns: Option<i64>,
     caller: Principal,
-    stage: Stage,
+    stage: FlightStage,
     delivery: Delivery,
     refusal: Option<&'static str>,
 }
 
 #[derive(Debug)]
-enum Stage {
-    Unread,
+enum FlightStage {
     /// A handshake, with its reply and the token to return.
     Handshake(Vec<u8>, Option<String>),
     Known(Vec<u8>),
@@ -83,47 +83,39 @@ enum Stage {
     Over,
 }
 
-/// Creates the handler for `POST /arrow.flight.protocol.FlightService/{method}`.
-pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
+/// Parses the request of `POST /arrow.flight.protocol.FlightService/{method}`.
+pub fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     let form = Form::of_request(request.head);
     let form = form.ok_or_else(|| ApiError::MediaType(NO_GRPC_WEB.to_owned()))?;
-    Ok(Box::new(FlightHandler {
-        form,
-        database: None,
-        deadline_ns: None,
-        caller: Principal::default(),
-        stage: Stage::Unread,
-        delivery: Delivery::default(),
-        refusal: None,
+    Ok(PendingRequest::new(move |admitted, isolate, body| {
+        let responder = FlightResponder::start(form, admitted, isolate, &body.0)?;
+        Ok(Box::new(responder))
     }))
 }
 
-impl Handler for FlightHandler {
-    fn database(&self) -> Option<&str> {
-        self.database.as_deref()
-    }
-
+impl FlightResponder {
     fn start(
-        &mut self,
-        request: &Incoming<'_>,
+        form: Form,
+        admitted: Admitted<'_>,
         isolate: &mut Isolate<'_>,
-        body: Received,
-    ) -> ApiResult<Option<Box<dyn Handler>>> {
+        body: &[u8],
+    ) -> ApiResult<Self> {
+        let request = admitted.request;
         let timeout = request.head.header("grpc-timeout").map(timeout_ns).transpose()?;
-        self.deadline_ns = timeout.map(|ns| isolate.now_ns().saturating_add(ns));
+        let deadline_ns = timeout.map(|ns| isolate.now_ns().saturating_add(ns));
         let metadata = Metadata::of(request.head)?;
-        let messages = self.form.messages(body.bytes())?;
+        let messages = form.messages(body)?;
         let first = messages.first().map_or(&[][..], Vec::as_slice);
-        let reading = |flight_request, purpose| -> ApiResult<Stage> {
-            Ok(Stage::Reading(Box::new(Reading::new(flight_request, purpose, isolate)?)))
+        let reading = |flight_request, purpose| -> ApiResult<FlightStage> {
+            Ok(FlightStage::Reading(Box::new(Reading::new(flight_request, purpose, isolate)?)))
         };
         let settings = isolate.settings()?;
-        self.stage = match request.id.unwrap_or_default() {
+        let stage = match request.id.unwrap_or_default() {
             "Handshake" => {
                 let Handshake { protocol_version, payload } = decode(first)?;
                 let answer = Handshake { protocol_version, payload }.encode_to_vec();
                 let known = auth::credentials(request.head, request.url, settings);
-                Stage::Handshake(answer, known.ok().map(|credentials| credentials.token))
+                FlightStage::Handshake(answer, known.ok().map(|credentials| credentials.token))
             }
             "DoGet" => {
                 let Ticket { ticket } = decode(first)?;
@@ -139,28 +131,81 @@ impl Handler for FlightHandler {
                 reading(flight_request, Purpose::Schema)?
             }
             "DoAction" => match actions::act(first, &metadata)? {
-                ActionResult::Done(None) => Stage::Known(Vec::new()),
+                ActionResult::Done(None) => FlightStage::Known(Vec::new()),
                 ActionResult::Done(Some(answer)) => known(&answer)?,
-                ActionResult::Prepares(preparation) => Stage::Preparing(preparation),
+                ActionResult::Prepares(preparation) => FlightStage::Preparing(preparation),
             },
             "DoPut" => known(&actions::bind(&messages, settings)?)?,
             _ => return Err(ApiError::NotImplemented(NO_METHOD.to_owned())),
         };
-        self.database = match &self.stage {
-            Stage::Reading(reading) => reading.database().map(str::to_owned),
-            Stage::Preparing(preparation) => Some(preparation.target().0.to_owned()),
+        *admitted.log_database = match &stage {
+            FlightStage::Reading(reading) => reading.database().map(str::to_owned),
+            FlightStage::Preparing(preparation) => Some(preparation.target().0.to_owned()),
             _ => None,
         };
-        Ok(None)
+        Ok(Self {
+            form,
+            deadline_ns,
+            caller: Principal::default(),
+            stage,
+            delivery: Delivery::default(),
+            refusal: None,
+        })
+    }
+}
+
+impl Responder for FlightResponder {
+    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
+        match std::mem::replace(&mut self.stage, FlightStage::Over) {
+            FlightStage::Over => Ok(Action::End),
+            FlightStage::Handshake(answer, token) => self.handshake(&answer, token),
+            FlightStage::Known(frames) => self.conclude(Ok(frames)),
+            FlightStage::Ending(ending) => self.conclude(ending),
+            FlightStage::Preparing(preparation) => {
+                let (flight_request, purpose) = preparation.prepare(isolate.settings()?)?;
+                let mut reading = Reading::new(flight_request, purpose, isolate)?;
+                reading.check_statements(&self.caller)?;
+                self.stage = FlightStage::Reading(Box::new(reading));
+                self.step(isolate, reply)
+            }
+            FlightStage::Reading(mut reading) => {
+                if self.deadline_ns.is_some_and(|deadline_ns| isolate.now_ns() >= deadline_ns) {
+                    return self.leave(&mut reading, Err(ApiError::Deadline));
+                }
+                match reading.step(isolate, reply, &self.caller) {
+                    Ok(Progress::Calls(calls)) => {
+                        self.stage = FlightStage::Reading(reading);
+                        Ok(Action::Calls(calls))
+                    }
+                    Ok(Progress::Frames(frames)) => {
+                        self.stage = FlightStage::Reading(reading);
+                        Ok(self.send(frames))
+                    }
+                    Ok(Progress::Known(frames)) => self.leave(&mut reading, Ok(frames)),
+                    Ok(Progress::Complete(frames)) => self.conclude(Ok(frames)),
+                    Err(error) => self.conclude(Err(error)),
+                }
+            }
+        }
     }
 
+    fn outcome(&self) -> Outcome {
+        Outcome { refusal: self.refusal, ..Outcome::default() }
+    }
+
+    fn query(&mut self) -> Option<&mut dyn QueryResponder> {
+        Some(self)
+    }
+}
+
+impl QueryResponder for FlightResponder {
     fn check_statements(&mut self, caller: &Principal) -> Result<(), AuthError> {
         self.caller = caller.clone();
         match &mut self.stage {
-            Stage::Reading(reading) if reading.database().is_some() => {
+            FlightStage::Reading(reading) if reading.database().is_some() => {
                 reading.check_statements(caller)
             }
-            Stage::Preparing(preparation) => {
+            FlightStage::Preparing(preparation) => {
                 let (database, policy) = preparation.target();
                 match caller.grants.scope(PermissionKind::Read, database).may_cover(policy) {
                     true => Ok(()),
@@ -175,79 +220,39 @@ impl Handler for FlightHandler {
         }
     }
 
-    fn databases(&self) -> Vec<String> {
-        match &self.stage {
-            Stage::Reading(reading) => reading.databases(),
-            Stage::Preparing(preparation) => vec![preparation.target().0.to_owned()],
+    fn databases(&mut self) -> Vec<String> {
+        match &mut self.stage {
+            FlightStage::Reading(reading) => {
+                reading.query().map_or_else(Vec::new, |query| query.databases())
+            }
+            FlightStage::Preparing(preparation) => vec![preparation.target().0.to_owned()],
             _ => Vec::new(),
         }
     }
 
-    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
-        match std::mem::replace(&mut self.stage, Stage::Over) {
-            Stage::Unread | Stage::Over => Ok(Action::End),
-            Stage::Handshake(answer, token) => self.handshake(&answer, token),
-            Stage::Known(frames) => self.conclude(Ok(frames)),
-            Stage::Ending(ending) => self.conclude(ending),
-            Stage::Preparing(preparation) => {
-                let (flight_request, purpose) = preparation.prepare(isolate.settings()?)?;
-                let mut reading = Reading::new(flight_request, purpose, isolate)?;
-                reading.check_statements(&self.caller)?;
-                self.stage = Stage::Reading(Box::new(reading));
-                self.step(isolate, reply)
-            }
-            Stage::Reading(mut reading) => {
-                if self.deadline_ns.is_some_and(|deadline_ns| isolate.now_ns() >= deadline_ns) {
-                    return self.leave(&mut reading, Err(ApiError::Deadline));
-                }
-                match reading.step(isolate, reply, &self.caller) {
-                    Ok(Progress::Calls(calls)) => {
-                        self.stage = Stage::Reading(reading);
-                        Ok(Action::Calls(calls))
-                    }
-                    Ok(Progress::Frames(frames)) => {
-                        self.stage = Stage::Reading(reading);
-                        Ok(self.send(frames))
-                    }
-                    Ok(Progress::Known(frames)) => self.leave(&mut reading, Ok(frames)),
-                    Ok(Progress::Complete(frames)) => self.conclude(Ok(frames)),
-                    Err(error) => self.conclude(Err(error)),
-                }
-            }
+    fn reservation(&mut self) -> Option<&QueryReservation> {
+        match &mut self.stage {
+            FlightStage::Reading(reading) => reading.query()?.reservation(),
+            _ => None,
         }
     }
 
-    fn reservation(&self) -> Option<&QueryReservation> {
-        self.reading()?.reservation()
-    }
-
-    fn outcome(&self) -> Outcome {
-        Outcome { refusal: self.refusal, ..Outcome::default() }
-    }
-
     fn fail(&mut self, error: ApiError) -> ApiResult<Action> {
-        match std::mem::replace(&mut self.stage, Stage::Over) {
-            Stage::Reading(mut reading) => self.leave(&mut reading, Err(error)),
+        match std::mem::replace(&mut self.stage, FlightStage::Over) {
+            FlightStage::Reading(mut reading) => self.leave(&mut reading, Err(error)),
             _ => self.conclude(Err(error)),
         }
     }
 
     fn abandon(&mut self) -> Vec<Call> {
         match &mut self.stage {
-            Stage::Reading(reading) => reading.abandon(),
+            FlightStage::Reading(reading) => reading.abandon(),
             _ => Vec::new(),
         }
     }
 }
 
-impl FlightHandler {
-    fn reading(&self) -> Option<&Reading> {
-        match &self.stage {
-            Stage::Reading(reading) => Some(reading),
-            _ => None,
-        }
-    }
-
+impl FlightResponder {
     /// Responds with the token that the client must send with every call.
     fn handshake(&mut self, answer: &[u8], token: Option<String>) -> ApiResult<Action> {
         if self.caller.user {
@@ -278,14 +283,14 @@ impl FlightHandler {
         if calls.is_empty() {
             return self.conclude(ending);
         }
-        self.stage = Stage::Ending(ending);
+        self.stage = FlightStage::Ending(ending);
         Ok(Action::Calls(calls))
     }
 
     /// Puts an error after the first message into the trailers, so that a truncated response never
     /// looks complete.
     fn conclude(&mut self, ending: ApiResult<Vec<u8>>) -> ApiResult<Action> {
-        self.stage = Stage::Over;
+        self.stage = FlightStage::Over;
         let frames = match ending {
             Ok(mut frames) => {
                 grpc_web::end(&mut frames, Code::Ok, "");
@@ -303,10 +308,10 @@ impl FlightHandler {
     }
 }
 
-fn known(message: &[u8]) -> ApiResult<Stage> {
+fn known(message: &[u8]) -> ApiResult<FlightStage> {
     let mut frames = Vec::new();
     grpc_web::message(&mut frames, message)?;
-    Ok(Stage::Known(frames))
+    Ok(FlightStage::Known(frames))
 }
 
 /// Returns the data that a descriptor requests, and the ticket for its rows.

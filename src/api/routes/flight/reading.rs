@@ -1,4 +1,4 @@
-//! Runs the handler of a statement, and converts its response into Flight messages.
+//! Runs a statement, and converts its response into Flight messages.
 
 use prost::Message;
 
@@ -9,14 +9,14 @@ use super::messages::{
 };
 use super::sql_messages::CreatedStatement;
 use super::tables;
-use crate::admission::{HeldBytes, QueryReservation};
+use crate::admission::HeldBytes;
 use crate::api::action::Action;
 use crate::api::auth::AuthError;
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::grpc_web;
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
-use crate::api::routes::handler::{Handler, ImmediateHandler};
+use crate::api::routes::handler::{ImmediateResponder, QueryResponder, Responder};
 use crate::api::routes::query_sql;
 use crate::api::routes::query_v3::influxql;
 use crate::api::routes::query_v3::request::QueryRequest;
@@ -56,7 +56,8 @@ pub(super) enum Progress {
 
 #[derive(Debug)]
 pub(super) struct Reading {
-    handler: Box<dyn Handler>,
+    responder: Box<dyn Responder>,
+    database: Option<String>,
     purpose: Purpose,
     stream: IpcStream,
     /// The original statement, which runs if the statement that reads only its columns fails.
@@ -65,7 +66,7 @@ pub(super) struct Reading {
     lines: Option<Vec<u8>>,
     include_schema: bool,
     held: Option<HeldBytes>,
-    /// Whether the handler has returned its last bytes.
+    /// Whether the responder has returned its last bytes.
     is_answered: bool,
 }
 
@@ -77,8 +78,10 @@ impl Reading {
     ) -> ApiResult<Self> {
         let (mut whole, mut lines) = (None, None);
         let include_schema = matches!(request, FlightRequest::Tables { include_schema: true, .. });
-        let made = |bytes| ImmediateHandler::with(Response { body: bytes, ..Response::default() });
-        let handler = match request {
+        let made =
+            |bytes| ImmediateResponder::boxed(Response { body: bytes, ..Response::default() });
+        let database = request.database().map(str::to_owned);
+        let mut responder = match request {
             FlightRequest::Made(bytes) => made(bytes),
             FlightRequest::Tables { question, .. } if matches!(purpose, Purpose::Rows) => {
                 lines = Some(Vec::new());
@@ -95,29 +98,37 @@ impl Reading {
                 _ => query_sql::for_statement(question, isolate)?,
             },
         };
+        // A complete list reads no database.
+        let database = database.filter(|_| responder.query().is_some());
         let stream = IpcStream::default();
         let (held, is_answered) = (None, false);
-        Ok(Self { handler, purpose, stream, whole, lines, include_schema, held, is_answered })
+        Ok(Self {
+            responder,
+            database,
+            purpose,
+            stream,
+            whole,
+            lines,
+            include_schema,
+            held,
+            is_answered,
+        })
     }
 
     pub(super) fn database(&self) -> Option<&str> {
-        self.handler.database()
+        self.database.as_deref()
     }
 
-    pub(super) fn databases(&self) -> Vec<String> {
-        self.handler.databases()
+    pub(super) fn query(&mut self) -> Option<&mut dyn QueryResponder> {
+        self.responder.query()
     }
 
     pub(super) fn check_statements(&mut self, caller: &Principal) -> Result<(), AuthError> {
-        self.handler.check_statements(caller)
-    }
-
-    pub(super) fn reservation(&self) -> Option<&QueryReservation> {
-        self.handler.reservation()
+        self.query().map_or(Ok(()), |query| query.check_statements(caller))
     }
 
     pub(super) fn abandon(&mut self) -> Vec<Call> {
-        self.handler.abandon()
+        self.query().map_or_else(Vec::new, |query| query.abandon())
     }
 
     pub(super) fn step(
@@ -127,7 +138,7 @@ impl Reading {
         caller: &Principal,
     ) -> ApiResult<Progress> {
         loop {
-            let action = match self.handler.step(isolate, reply.take()) {
+            let action = match self.responder.step(isolate, reply.take()) {
                 // The statement is invalid, or cannot be a subquery (such as EXPLAIN). Run the
                 // statement itself, which reports its own error.
                 Err(ApiError::Invalid(_)) if self.whole.is_some() => {
@@ -167,9 +178,8 @@ impl Reading {
     /// Runs the original statement. Its first message contains the columns.
     fn run_statement(&mut self, isolate: &Isolate<'_>, caller: &Principal) -> ApiResult<()> {
         let Some(question) = self.whole.take() else { return Ok(()) };
-        self.handler = query_sql::for_statement(question, isolate)?;
-        self.handler.check_statements(caller)?;
-        Ok(())
+        self.responder = query_sql::for_statement(question, isolate)?;
+        Ok(self.check_statements(caller)?)
     }
 
     fn has_open_parameters(&self) -> bool {
@@ -198,7 +208,7 @@ impl Reading {
         if self.is_answered {
             self.stream.finish()?;
         }
-        if let Some(reservation) = self.handler.reservation() {
+        if let Some(reservation) = self.responder.query().and_then(|query| query.reservation()) {
             let held_bytes = self.stream.held_bytes() + self.lines.as_ref().map_or(0, Vec::len);
             let held = self.held.get_or_insert_with(|| reservation.part());
             held.set(held_bytes).map_err(Error::from)?;

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::api::error::ApiResult;
 use crate::api::http::Response;
-use crate::api::routes::handler::{Handler, Incoming, PendingHandler, json_line};
+use crate::api::routes::handler::{self, Incoming, PendingRequest, json_line};
 use crate::coordinator::Io;
 use crate::coordinator::create_drop::carry_out;
 use crate::coordinator::describe_databases::{
@@ -22,37 +22,34 @@ use crate::coordinator::grants::Principal;
 use bucket_names::buckets_of;
 use request::{AfterChanges, ManagePlan, ManageRequest, Resource, not_found};
 
-/// Creates the handler for a request to `/api/v2/buckets` or `/api/v2/buckets/{id}`.
-pub fn begin_buckets(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
-    Ok(begin(request, Resource::Buckets))
+/// Parses a request to `/api/v2/buckets` or `/api/v2/buckets/{id}`.
+pub fn begin_buckets(_request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+    Ok(begin(Resource::Buckets))
 }
 
-/// Creates the handler for a request to `/api/v2/dbrps` or `/api/v2/dbrps/{id}`.
-pub fn begin_dbrps(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
-    Ok(begin(request, Resource::Dbrps))
+/// Parses a request to `/api/v2/dbrps` or `/api/v2/dbrps/{id}`.
+pub fn begin_dbrps(_request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+    Ok(begin(Resource::Dbrps))
 }
 
-/// Creates the handler for a request to `/api/v2/orgs` or `/api/v2/orgs/{id}`.
-pub fn begin_orgs(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
-    Ok(begin(request, Resource::Orgs))
+/// Parses a request to `/api/v2/orgs` or `/api/v2/orgs/{id}`.
+pub fn begin_orgs(_request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+    Ok(begin(Resource::Orgs))
 }
 
-fn begin(request: &Incoming<'_>, resource: Resource) -> Box<dyn Handler> {
-    let principal = request.caller.clone();
-    let mut request = ManageRequest {
-        resource,
-        method: request.head.method.clone(),
-        id: request.id.map(str::to_owned),
-        url: request.url.clone(),
-        body: Value::Null,
-        default_shards: 0,
-    };
-    PendingHandler::run_with_body(|isolate, body| {
-        request.default_shards = isolate.settings()?.default_shards;
-        if !body.bytes().is_empty() {
-            request.body = body.json()?;
-        }
-        Ok(|io| run(io, request, principal))
+fn begin(resource: Resource) -> PendingRequest {
+    PendingRequest::new(move |admitted, isolate, body| {
+        let Incoming { head, url, id, caller } = admitted.request;
+        let request = ManageRequest {
+            resource,
+            method: head.method.clone(),
+            id: id.map(str::to_owned),
+            url: url.clone(),
+            body: if body.0.is_empty() { Value::Null } else { body.json()? },
+            default_shards: isolate.settings()?.default_shards,
+        };
+        let principal = caller.clone();
+        Ok(handler::run(|io| run(io, request, principal)))
     })
 }
 

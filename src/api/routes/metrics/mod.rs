@@ -11,7 +11,7 @@ use crate::api::action::Action;
 use crate::api::error::ApiResult;
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
-use crate::api::routes::handler::{Handler, Incoming, RequestTarget};
+use crate::api::routes::handler::{Incoming, PendingRequest, Responder};
 use crate::coordinator::diagnostics::diagnostics;
 use crate::coordinator::{Machine, Parts};
 use crate::influxql::ast::Statement;
@@ -22,32 +22,29 @@ use exposition::Exposition;
 pub use targets::begin_targets;
 
 #[derive(Debug)]
-struct MetricsHandler {
+struct Metrics {
     database: String,
     exposition: Exposition,
     machine: Parts<SeriesChunk>,
     chunks: Vec<SeriesChunk>,
 }
 
-/// Creates the handler for `GET /metrics`.
-pub fn begin(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
+/// Parses the request of `GET /metrics`.
+pub fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     let missing = "name the database with the parameter db; /metrics/targets lists the \
                    databases whose metrics the caller may read";
     let database = request.required("db", missing)?;
     let statement = Statement::ShowStats { database: Some(database.clone()), module: None };
-    Ok(Box::new(MetricsHandler {
-        database,
+    let metrics = Metrics {
+        database: database.clone(),
         exposition: Exposition::negotiate(request.head.header("accept")),
         machine: diagnostics(statement),
         chunks: Vec::new(),
-    }))
+    };
+    Ok(PendingRequest::new(|_, _, _| Ok(Box::new(metrics))).on(&database, None))
 }
 
-impl Handler for MetricsHandler {
-    fn target(&self) -> Option<RequestTarget<'_>> {
-        Some(RequestTarget { database: &self.database, policy: None })
-    }
-
+impl Responder for Metrics {
     fn step(&mut self, isolate: &mut Isolate<'_>, mut reply: Option<Reply>) -> ApiResult<Action> {
         loop {
             match self.machine.step(&mut isolate.context(), reply.take()) {

@@ -5,18 +5,18 @@ use serde_json::{Value, json};
 
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::Response;
-use crate::api::routes::handler::{Handler, Incoming, PendingHandler, json_line};
+use crate::api::routes::handler::{Incoming, PendingRequest, json_line};
 use crate::coordinator::grants::Principal;
 use crate::coordinator::{Io, database_names};
 use crate::model::grant::{PermissionKind, Scope};
 
-/// Creates the handler for `GET /metrics/targets`.
-pub fn begin_targets(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
+/// Parses the request of `GET /metrics/targets`.
+pub fn begin_targets(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     let reason = "the request has no header Host: the list of targets needs this header";
     let missing = || ApiError::Invalid(reason.to_owned());
     let host = request.head.header("host").ok_or_else(missing)?.to_owned();
     let principal = request.caller.clone();
-    Ok(PendingHandler::run(|io| list(io, host, principal)))
+    Ok(PendingRequest::run(|io| list(io, host, principal)))
 }
 
 async fn list(io: Io, host: String, principal: Principal) -> ApiResult<Response> {

@@ -13,14 +13,14 @@ use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::delivery::Delivery;
-use crate::api::routes::handler::{Handler, Incoming, PendingHandler};
+use crate::api::routes::handler::{Incoming, PendingRequest, QueryResponder, Responder};
 use crate::api::routes::statements;
 use crate::api::settings::Settings;
-use crate::coordinator::Machine;
 use crate::coordinator::error::Error;
 use crate::coordinator::grants::Principal;
 use crate::coordinator::session::Session;
 use crate::coordinator::statement::Execution;
+use crate::coordinator::{Context, Machine};
 use crate::influxql::ast::Statement;
 use crate::influxql::bound_params::Params;
 use crate::influxql::{self, error::ParseError};
@@ -39,24 +39,56 @@ const PARQUET: &str = "format=parquet needs SQL, which the server does not have:
                        sql` once and start or deploy again (docs/SQL.md), or use arrow, csv, json, \
                        jsonl or pretty";
 
-/// Creates the handler for `GET /api/v3/query_influxql` and `POST /api/v3/query_influxql`.
-pub fn begin(_request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
-    Ok(PendingHandler::new(|request, isolate, body, database| {
-        let requested = QueryRequest::parse(request.head, request.url, body.bytes())?;
-        database.clone_from(&requested.database);
+/// Creates the request for `GET /api/v3/query_influxql` and `POST /api/v3/query_influxql`.
+pub fn begin(_request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+    Ok(PendingRequest::new(|admitted, isolate, body| {
+        let Incoming { head, url, .. } = admitted.request;
+        let requested = QueryRequest::parse(head, url, &body.0)?;
+        admitted.log_database.clone_from(&requested.database);
         for_statement(requested, isolate)
     }))
 }
 
-/// Creates the handler of a parsed request.
+/// Creates the response to a statement.
 pub fn for_statement(
     requested: QueryRequest,
     isolate: &Isolate<'_>,
-) -> ApiResult<Box<dyn Handler>> {
+) -> ApiResult<Box<dyn Responder>> {
     if requested.format == TableFormat::Parquet && !isolate.platform.has_sql() {
         return Err(ApiError::NotImplemented(PARQUET.to_owned()));
     }
-    Ok(Box::new(TableQuery::new(requested, isolate.settings()?, isolate.now_ns())?))
+    let querying = TableQuery::new(requested, isolate.settings()?, isolate.now_ns())?;
+    Ok(Box::new(querying))
+}
+
+impl Responder for TableQuery {
+    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
+        self.next_action(&mut isolate.context(), reply)
+    }
+
+    fn query(&mut self) -> Option<&mut dyn QueryResponder> {
+        Some(self)
+    }
+}
+
+impl QueryResponder for TableQuery {
+    fn check_statements(&mut self, caller: &Principal) -> Result<(), AuthError> {
+        statements::authorise(self.statement.as_slice(), self.session.defaults(), caller)?;
+        self.session.principal = caller.clone();
+        Ok(())
+    }
+
+    fn databases(&mut self) -> Vec<String> {
+        statements::databases(self.statement.as_slice(), self.session.defaults())
+    }
+
+    fn reservation(&mut self) -> Option<&QueryReservation> {
+        self.session.reservation.get()
+    }
+
+    fn abandon(&mut self) -> Vec<Call> {
+        self.execution.take().map_or_else(Vec::new, Execution::abandon)
+    }
 }
 
 #[derive(Debug)]
@@ -108,25 +140,12 @@ impl TableQuery {
             finished: false,
         })
     }
-}
 
-impl Handler for TableQuery {
-    fn database(&self) -> Option<&str> {
-        self.session.database.as_deref()
-    }
-
-    fn check_statements(&mut self, caller: &Principal) -> Result<(), AuthError> {
-        statements::authorise(self.statement.as_slice(), self.session.defaults(), caller)?;
-        self.session.principal = caller.clone();
-        Ok(())
-    }
-
-    fn databases(&self) -> Vec<String> {
-        statements::databases(self.statement.as_slice(), self.session.defaults())
-    }
-
-    fn step(&mut self, isolate: &mut Isolate<'_>, mut reply: Option<Reply>) -> ApiResult<Action> {
-        let context = &mut isolate.context();
+    fn next_action(
+        &mut self,
+        context: &mut Context<'_>,
+        mut reply: Option<Reply>,
+    ) -> ApiResult<Action> {
         loop {
             if self.delivery.is_streaming() && self.ready_bytes() >= REPLY_PIECE_BYTES {
                 return Ok(Action::Bytes(self.take_bytes()));
@@ -157,16 +176,6 @@ impl Handler for TableQuery {
         }
     }
 
-    fn reservation(&self) -> Option<&QueryReservation> {
-        self.session.reservation.get()
-    }
-
-    fn abandon(&mut self) -> Vec<Call> {
-        self.execution.take().map_or_else(Vec::new, Execution::abandon)
-    }
-}
-
-impl TableQuery {
     fn writer_for(&mut self, chunk: Option<&SeriesChunk>) -> ApiResult<&mut TableWriter> {
         let writer = match self.writer.take() {
             Some(writer) => writer,

@@ -12,11 +12,13 @@ use crate::api::error_body::ErrorShape;
 use crate::api::headers::CREATED;
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
-use crate::api::params::{Dialect, WriteParams};
+use crate::api::params::{Dialect, WriteParams, WritePrecision};
 use crate::api::routes::bucket_lookup::BucketLookup;
-use crate::api::routes::handler::{Handler, Incoming, Outcome, Received, RequestTarget};
+use crate::api::routes::handler::{
+    Admitted, Incoming, Outcome, PendingRequest, RequestTarget, Responder, Start,
+};
 use crate::api::settings::Settings;
-use crate::api::write_body::{Intake, LineReading, Parsed};
+use crate::api::write_body::Parsed;
 use crate::coordinator::error::Error;
 use crate::coordinator::grants::Principal;
 use crate::coordinator::write::{self, WriteOutcome, WriteRequest};
@@ -29,19 +31,29 @@ use crate::protocol::catalog::CreateDatabase;
 use crate::protocol::database::PolicySpec;
 use rejected_lines::{Destination, RejectedLines};
 
-#[derive(Debug)]
-struct WriteHandler {
+/// The parameters that apply to the whole write.
+#[derive(Clone, Copy, Debug)]
+struct WriteOptions {
     dialect: Dialect,
-    params: WriteParams,
-    lookup: Option<BucketLookup>,
+    precision: WritePrecision,
+    all_or_nothing: bool,
     pretty: bool,
-    progress: Progress,
+    /// Whether the client named the bucket by its id. Such a write never creates a database, because
+    /// the cache may contain a deleted bucket.
+    is_by_id: bool,
+}
+
+#[derive(Debug)]
+struct WriteResponder {
+    options: WriteOptions,
+    database: String,
+    /// `None` after the response.
+    progress: Option<Progress>,
     outcome: Outcome,
 }
 
 #[derive(Debug)]
 enum Progress {
-    Unread,
     Writing(Box<Writing>),
     /// The body had no points, and the response is known.
     Answered(Response),
@@ -65,90 +77,86 @@ enum NotCreated {
     ByCaller(Rc<str>),
 }
 
-/// Creates the handler for `POST /write`.
-pub fn begin_v1(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
+/// Parses the request of `POST /write`.
+pub fn begin_v1(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     begin(request, Dialect::V1)
 }
 
-/// Creates the handler for `POST /api/v2/write`.
-pub fn begin_v2(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
+/// Parses the request of `POST /api/v2/write`.
+pub fn begin_v2(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     begin(request, Dialect::V2)
 }
 
-/// Creates the handler for `POST /api/v3/write_lp`.
-pub fn begin_v3(request: &Incoming<'_>) -> ApiResult<Box<dyn Handler>> {
+/// Parses the request of `POST /api/v3/write_lp`.
+pub fn begin_v3(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     begin(request, Dialect::V3)
 }
 
-fn begin(request: &Incoming<'_>, dialect: Dialect) -> ApiResult<Box<dyn Handler>> {
+fn begin(request: &Incoming<'_>, dialect: Dialect) -> ApiResult<PendingRequest> {
     let params = WriteParams::parse(dialect, request.url)?;
-    let may_be_id = dialect == Dialect::V2 && params.policy.is_none();
-    let lookup = BucketLookup::by_id(&params.database).filter(|_| may_be_id);
-    let pretty = request.url.get("pretty") == Some("true");
-    let (progress, outcome) = (Progress::Unread, Outcome::default());
-    Ok(Box::new(WriteHandler { dialect, params, lookup, pretty, progress, outcome }))
+    let WriteParams { database, policy, precision, .. } = params;
+    let may_be_id = dialect == Dialect::V2 && policy.is_none();
+    let lookup = BucketLookup::by_id(&database).filter(|_| may_be_id);
+    let options = WriteOptions {
+        dialect,
+        precision,
+        all_or_nothing: dialect == Dialect::V3 && !params.accept_partial,
+        pretty: request.url.get("pretty") == Some("true"),
+        is_by_id: lookup.is_some(),
+    };
+    let start = move |admitted: Admitted<'_>, isolate: &mut Isolate<'_>, parsed| {
+        start(options, admitted, isolate, parsed)
+    };
+    Ok(PendingRequest {
+        target: Some(RequestTarget { database, policy }),
+        lookup,
+        start: Start::Lines { dialect, precision, start: Box::new(start) },
+    })
 }
 
-impl Handler for WriteHandler {
-    fn target(&self) -> Option<RequestTarget<'_>> {
-        let WriteParams { database, policy, .. } = &self.params;
-        Some(RequestTarget { database, policy: policy.as_deref() })
-    }
-
-    fn locate(
-        &mut self,
-        request: &Incoming<'_>,
-        isolate: &mut Isolate<'_>,
-        reply: Option<Reply>,
-    ) -> ApiResult<Step<()>> {
-        let names = (&mut self.params.database, &mut self.params.policy);
-        BucketLookup::locate(&mut self.lookup, names, request, isolate, reply)
-    }
-
-    fn intake(&self, permit: Permit, reading: LineReading) -> ApiResult<Intake> {
-        Ok(Intake::new(self.dialect, &self.params, permit, reading))
-    }
-
-    fn start(
-        &mut self,
-        request: &Incoming<'_>,
-        isolate: &mut Isolate<'_>,
-        body: Received,
-    ) -> ApiResult<Option<Box<dyn Handler>>> {
-        let Received::Lines(parsed) = body else { return Ok(None) };
-        let Parsed { batch, rejected: unparsed, permit, text } = parsed;
-        let any_bad = unparsed.count + unparsed.without_time > 0;
-        if batch.measurements.is_empty() || (self.all_or_nothing() && any_bad) {
-            let nothing = WriteOutcome::default();
-            self.progress = Progress::Answered(self.answer(&unparsed, &nothing, &text));
-            return Ok(None);
-        }
-        let settings = isolate.settings()?;
-        let not_created = not_created(settings, request.caller, &self.params.database);
-        // A write to a bucket's id never creates a database. The cache may contain a deleted bucket.
-        let may_create = not_created.is_none() && self.lookup.is_none();
-        let machine = write::write(WriteRequest {
-            database: self.params.database.clone(),
-            policy: self.params.policy.clone(),
-            principal: request.caller.clone(),
-            batch,
-            auto_create: may_create.then(|| self.auto_create(settings)),
-            all_or_nothing: self.all_or_nothing(),
+fn start(
+    options: WriteOptions,
+    mut admitted: Admitted<'_>,
+    isolate: &mut Isolate<'_>,
+    parsed: Parsed,
+) -> ApiResult<Box<dyn Responder>> {
+    let RequestTarget { database, policy } = admitted.take_target()?;
+    let caller = admitted.request.caller;
+    let Parsed { batch, rejected: unparsed, permit, text } = parsed;
+    let any_bad = unparsed.count + unparsed.without_time > 0;
+    let (progress, outcome) = (None, Outcome::default());
+    let mut responder = WriteResponder { options, database, progress, outcome };
+    responder.progress =
+        Some(if batch.measurements.is_empty() || (options.all_or_nothing && any_bad) {
+            Progress::Answered(responder.answer(&unparsed, &WriteOutcome::default(), &text))
+        } else {
+            let (settings, database) = (isolate.settings()?, &responder.database);
+            let not_created = not_created(settings, caller, database);
+            let may_create = not_created.is_none() && !options.is_by_id;
+            let machine = write::write(WriteRequest {
+                database: database.clone(),
+                policy,
+                principal: caller.clone(),
+                batch,
+                auto_create: may_create.then(|| auto_create(database, settings)),
+                all_or_nothing: options.all_or_nothing,
+            });
+            let writing = Writing { machine, unparsed, text, not_created, _permit: permit };
+            Progress::Writing(Box::new(writing))
         });
-        let writing = Writing { machine, unparsed, text, not_created, _permit: permit };
-        self.progress = Progress::Writing(Box::new(writing));
-        Ok(None)
-    }
+    Ok(Box::new(responder))
+}
 
+impl Responder for WriteResponder {
     fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
-        let mut writing = match std::mem::replace(&mut self.progress, Progress::Unread) {
-            Progress::Writing(writing) => writing,
-            Progress::Answered(response) => return Ok(Action::Respond(response)),
-            Progress::Unread => return Ok(Action::End),
+        let mut writing = match self.progress.take() {
+            Some(Progress::Writing(writing)) => writing,
+            Some(Progress::Answered(response)) => return Ok(Action::Respond(response)),
+            None => return Ok(Action::End),
         };
         match writing.machine.step(&mut isolate.context(), reply) {
             Step::Calls(calls) => {
-                self.progress = Progress::Writing(writing);
+                self.progress = Some(Progress::Writing(writing));
                 Ok(Action::Calls(calls))
             }
             Step::Done(Ok(outcome)) => {
@@ -161,7 +169,7 @@ impl Handler for WriteHandler {
             }
             Step::Done(Err(error)) => Err(match error.into() {
                 ApiError::OverQuota { message, retry_after_s, .. } => {
-                    let drops_429 = self.dialect == Dialect::V1;
+                    let drops_429 = self.options.dialect == Dialect::V1;
                     ApiError::OverQuota { message, retry_after_s, drops_429 }
                 }
                 error => error,
@@ -174,40 +182,36 @@ impl Handler for WriteHandler {
     }
 }
 
-impl WriteHandler {
-    fn all_or_nothing(&self) -> bool {
-        self.dialect == Dialect::V3 && !self.params.accept_partial
+fn auto_create(database: &str, settings: &Settings) -> CreateDatabase {
+    CreateDatabase {
+        name: database.to_owned(),
+        policy: Some(PolicySpec {
+            duration_ns: Some(settings.auto_create_retention_ns),
+            ..PolicySpec::default()
+        }),
+        shards: settings.default_shards,
+        location: None,
+        jurisdiction: None,
     }
+}
 
-    fn auto_create(&self, settings: &Settings) -> CreateDatabase {
-        CreateDatabase {
-            name: self.params.database.clone(),
-            policy: Some(PolicySpec {
-                duration_ns: Some(settings.auto_create_retention_ns),
-                ..PolicySpec::default()
-            }),
-            shards: settings.default_shards,
-            location: None,
-            jurisdiction: None,
-        }
-    }
-
+impl WriteResponder {
     fn answer(&mut self, unparsed: &Rejected, outcome: &WriteOutcome, text: &[u8]) -> Response {
         self.outcome.points = outcome.points_written;
-        let database = &self.params.database;
+        let Self { options, database, .. } = self;
         if unparsed.count + unparsed.without_time + outcome.rejected.total > 0 {
             let rejected = RejectedLines::new(
                 Destination {
                     database,
-                    precision: self.params.precision,
-                    all_or_nothing: self.all_or_nothing(),
+                    precision: options.precision,
+                    all_or_nothing: options.all_or_nothing,
                 },
                 unparsed,
                 outcome,
                 text,
             );
             self.outcome.refusal = Some(rejected.class());
-            return rejected.response(shape(self.dialect), self.pretty);
+            return rejected.response(shape(options.dialect), options.pretty);
         }
         let response = Response::empty(204);
         match &outcome.created {
