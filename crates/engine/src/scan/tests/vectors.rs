@@ -173,10 +173,6 @@ impl ResultCache for VectorReader {
         found
     }
 
-    fn was_requested(&self, _: &[u8]) -> bool {
-        true
-    }
-
     fn put(&self, name: Vec<u8>, version: Version, result: Cached) {
         self.kept.borrow_mut().insert(name, (version, result));
     }
