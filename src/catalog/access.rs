@@ -265,7 +265,6 @@ fn notification(entries: &Entries, change: &GranteeChange, now_ns: i64) -> Optio
     }
     left.sort();
     left.dedup();
-    let old_key = change.old.as_ref().map(Grantee::key).filter(|key| *key != one.key());
     (rest.is_some() || !left.is_empty()).then(|| Notification {
         key: one.key(),
         name: one.name.clone(),
@@ -275,6 +274,6 @@ fn notification(entries: &Entries, change: &GranteeChange, now_ns: i64) -> Optio
         rest,
         due_ns: now_ns.saturating_add(S_NS),
         failures: 0,
-        others: old_key.into_iter().collect(),
+        others: Vec::new(),
     })
 }

@@ -36,7 +36,7 @@ pub(super) struct Notification {
     pub due_ns: i64,
     /// The number of failed attempts by the alarm.
     pub failures: u32,
-    /// Former lookup keys, including the keys of earlier unfinished changes.
+    /// The lookup keys of earlier unfinished changes of the same name.
     #[serde(default)]
     pub others: Vec<GranteeKey>,
 }

@@ -95,8 +95,8 @@ pub type Begin = fn(&Incoming<'_>) -> ApiResult<PendingRequest>;
 
 /// A request whose permission and body have not been checked yet.
 pub struct PendingRequest {
-    /// The database and policy on which the exchange checks the caller's permission. The log and the
-    /// memory of the body refer to this database.
+    /// The database for the log and for the memory of the body. If the route's row requires a
+    /// permission on a database or policy, the exchange checks the permission on this target.
     pub target: Option<RequestTarget>,
     /// The search for the bucket that `target` names by its id.
     pub(super) lookup: Option<BucketLookup>,

@@ -65,9 +65,11 @@ impl Budget {
         ShardReads::new(Rc::clone(&self.reads), self.shards.get())
     }
 
-    /// Adds a holder as the most recently used holder.
+    /// Adds a holder as the most recently used holder. Removes the entries of dropped holders.
     pub fn register(&self, holder: Weak<dyn Evictable>) {
-        self.holders.borrow_mut().push(holder);
+        let mut holders = self.holders.borrow_mut();
+        holders.retain(|holder| holder.strong_count() > 0);
+        holders.push(holder);
     }
 
     /// Returns the number of bytes in use by the cache and all holders.

@@ -258,14 +258,15 @@ impl<S: Store> Shard<S> {
         self.commit(draft, done, |_| Ok(()))
     }
 
-    /// Calls [`Loaded::commit`].
+    /// Calls [`Loaded::commit`]. Fails if the memory was dropped after the draft was made.
     pub(super) fn commit(
         &mut self,
         draft: Draft,
         done: Option<AlarmTask>,
         aux: impl FnOnce(&Loaded<S>) -> StoreResult<()>,
     ) -> Result<(), Refusal> {
-        let committed = self.load()?.commit(draft, done, aux);
+        let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
+        let committed = loaded.commit(draft, done, aux);
         committed.map_err(|error| self.lost(error.into()))
     }
 }

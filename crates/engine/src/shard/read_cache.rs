@@ -108,15 +108,15 @@ impl Bodies {
 type ResultKey = (u32, u64);
 
 impl Weighter<ResultKey, Rc<CachedResult>> for Bytes {
-    fn weight(&self, _: &ResultKey, answer: &Rc<CachedResult>) -> u64 {
-        let bytes = answer.name.len() + 8 * answer.version.len() + answer.kept.bytes();
+    fn weight(&self, _: &ResultKey, result: &Rc<CachedResult>) -> u64 {
+        let bytes = result.name.len() + 8 * result.version.len() + result.kept.bytes();
         bytes as u64 + ENTRY_BYTES
     }
 }
 
 /// A third of the capacity is reserved for results. A query that reads much data therefore does not
 /// evict results.
-const ANSWERS_SHARE: usize = 3;
+const RESULTS_SHARE: usize = 3;
 /// A sixth of the capacity is for encoded bytes, because bytes are usually decoded only once.
 const BODIES_SHARE: usize = 6;
 
@@ -172,7 +172,7 @@ impl ReadCache {
 
 /// For decoded data, encoded bytes and results.
 fn shares(bytes_max: usize) -> [usize; 3] {
-    let (bodies, result_cache) = (bytes_max / BODIES_SHARE, bytes_max / ANSWERS_SHARE);
+    let (bodies, result_cache) = (bytes_max / BODIES_SHARE, bytes_max / RESULTS_SHARE);
     [bytes_max - bodies - result_cache, bodies, result_cache]
 }
 
@@ -269,8 +269,8 @@ impl ShardReads {
             return;
         }
         let key = (self.shard, hash(&name));
-        let answer = Rc::new(CachedResult { name, version, kept });
-        self.cache.result_cache.borrow_mut().insert(key, answer);
+        let result = Rc::new(CachedResult { name, version, kept });
+        self.cache.result_cache.borrow_mut().insert(key, result);
     }
 }
 

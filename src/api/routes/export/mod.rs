@@ -47,6 +47,7 @@ use position::{Position, Window};
 
 /// A byte order mark, which a reader removes from the beginning of a body.
 const BOM: char = '\u{feff}';
+
 /// Parses a request to `/api/v3/export`.
 pub fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     let missing = "database is required: name it with the parameter db";

@@ -1,6 +1,6 @@
 //! Serves Arrow Flight and Flight SQL as gRPC-Web: `/arrow.flight.protocol.FlightService/{method}`.
 //!
-//! The handlers of `/api/v3/query_sql` and `/api/v3/query_influxql` create the rows in Arrow's
+//! The routes `/api/v3/query_sql` and `/api/v3/query_influxql` create the rows in Arrow's
 //! format. This module splits their response into Flight messages. Native gRPC clients connect
 //! through `tidemark flight` or through Cloudflare, which both convert gRPC to gRPC-Web.
 //!
