@@ -91,6 +91,7 @@ export const sidebar = [
       entry('Design', 'design/README.md'),
       entry('Write path', 'design/write-path.md'),
       entry('Query path', 'design/query-path.md'),
+      entry('Scheduling', 'design/scheduling.md'),
       entry("The shard's store", 'design/shard-store.md'),
       entry('Groups and splits', 'design/groups-and-splits.md'),
       entry('Deletes', 'design/deletes.md'),
