@@ -162,8 +162,9 @@ async function results(console_) {
   assert.equal(parquetName, 'result.parquet');
   assert.deepEqual([parquet.subarray(0, 4).toString(), parquet.subarray(-4).toString()], ['PAR1', 'PAR1']);
 
-  // A link contains the language, so that another user sees the same rows.
-  await page.waitForFunction(() => /language=sql.*FROM\+weather/.test(location.hash));
+  // A link contains the language, so that another user sees the same rows. The page writes its address
+  // with a delay, so the address may still contain an earlier query.
+  await page.waitForFunction(() => /language=sql.*FROM\+weather\+ORDER/.test(location.hash));
   // `page.url()` is too slow here: the page replaces its address after each letter.
   const link = await page.evaluate(() => location.href);
   const other = await context.newPage();
