@@ -26,6 +26,10 @@ pub trait ResultCache {
     /// Returns the result with this name and version.
     fn get(&self, name: &[u8], version: &Version) -> Option<Cached>;
 
+    /// Whether this name was looked up recently. The result of a first request is not worth
+    /// caching.
+    fn was_requested(&self, name: &[u8]) -> bool;
+
     /// Caches a result, replacing an older version.
     fn put(&self, name: Vec<u8>, version: Version, result: Cached);
 }

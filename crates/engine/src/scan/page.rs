@@ -25,13 +25,16 @@ pub struct TileLimits {
     pub windows: u32,
     /// The number of rows per series for which a tile may have fewer windows.
     pub many_rows: u64,
+    /// A tile is cached at its first read if it has at least this number of cells per byte of
+    /// states. Otherwise, the tile is cached at its second read.
+    pub cells_per_byte: u64,
 }
 
 impl TileLimits {
     /// The limits in production.
-    pub const DEFAULT: Self = Self { rows: 64, windows: 8, many_rows: 1_024 };
+    pub const DEFAULT: Self = Self { rows: 64, windows: 8, many_rows: 1_024, cells_per_byte: 64 };
     /// The smallest possible limits.
-    pub const LEAST: Self = Self { rows: 1, windows: 1, many_rows: 1 };
+    pub const LEAST: Self = Self { rows: 1, windows: 1, many_rows: 1, cells_per_byte: 0 };
 }
 
 /// The limits of a page.

@@ -115,6 +115,22 @@ pub struct AggregateCall {
     pub aux: Vec<AuxColumn>,
 }
 
+impl AggregateCall {
+    /// Whether no step rounds, so that the states are independent of the grouping of rows. The last
+    /// digits of float sums and standard deviations depend on the grouping.
+    pub(super) fn is_exact(&self) -> bool {
+        let is_whole = || {
+            let of = self.input.output_type();
+            matches!(of, Some(FieldType::Integer | FieldType::Unsigned))
+        };
+        match self.function {
+            AggregateFunction::Sum | AggregateFunction::Mean => is_whole(),
+            AggregateFunction::Stddev => false,
+            _ => true,
+        }
+    }
+}
+
 /// A field or tag that a selector returns from the selected point, in addition to the value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum AuxColumn {

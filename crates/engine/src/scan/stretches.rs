@@ -59,7 +59,7 @@ impl Stretches {
             time = time.intersect(&all);
             span =
                 first_span(request, &estimate, ends_slices).filter(|&span| span < time.length_ns());
-        } else if tiles::are_cached(request) && reader.result_cache().is_some() {
+        } else if tiles::are_cached(request) {
             let estimate = reader.estimate(request.measurement, time)?;
             tiling = Tiling::new(request, &estimate, least);
         }
@@ -141,6 +141,10 @@ impl Stretches {
         let ends = stretch.end_ns == self.requested.end_ns;
         (starts && self.tiling.cuts_at(stretch.start_ns))
             || (ends && self.tiling.cuts_at(stretch.end_ns))
+    }
+
+    pub(super) fn caches_immediately(&self) -> bool {
+        self.tiling.caches_immediately
     }
 
     pub(super) fn tiles_at_once(&self) -> usize {

@@ -3,9 +3,9 @@
 //!
 //! Tiles begin and end at window borders that are independent of the requested range, so different
 //! ranges share tiles. The cache key of a tile contains the request and the version of its rows
-//! ([`version`](super::cached::ResultCache::version)). After a write, delete or merge in these rows,
-//! the tile is therefore read again, and a result is never stale. If there are no windows, or if
-//! series have few rows, the whole range is one tile.
+//! ([`ResultCache::version`](super::cached::ResultCache::version)). After a write, delete or merge in these rows, the tile is therefore read
+//! again, and a result is never stale. If there are no windows, or if series have few rows, the
+//! whole range is one tile.
 
 use std::rc::Rc;
 
@@ -14,8 +14,9 @@ use serde::Serialize;
 use super::cached::{Cached, Tile, Version};
 use super::error::ScanError;
 use super::page::{CELLS_PER_PIECE_MAX, Group, GroupData, SERIES_CELLS, TileLimits};
+use super::predicate;
 use super::reader::{Estimate, Reader};
-use super::request::{Output, Position, Predicate, ScanRequest};
+use super::request::{AggregateCall, Output, Position, Predicate, ScanRequest};
 use super::stretches::End;
 use crate::codec::metadata;
 use tidemark_model::ids::{ColumnId, MeasurementId};
@@ -24,6 +25,9 @@ use tidemark_model::time::TimeRange;
 const TILES_MAX: u64 = 32;
 /// The maximum size of a cached tile, in bytes.
 const KEPT_BYTES_MAX: usize = 1_000_000;
+/// The approximate size, in bytes, of a call's state per window, and the additional size per group.
+const WINDOW_BYTES: u64 = 24;
+const GROUP_BYTES: u64 = 200;
 
 /// Whether the states of a request are cached. The request must cover the whole result, and every
 /// row must count.
@@ -48,6 +52,9 @@ pub(super) struct Tiling {
     borders_ns: Vec<i64>,
     /// A time range that contains all rows. `None` if there are no tiles.
     time: Option<TimeRange>,
+    /// Whether a tile is cached at its first read, because its states are small compared with its
+    /// rows. Otherwise, the tile is cached at its second read.
+    pub(super) caches_immediately: bool,
     /// The number of tiles that one event can read.
     pub(super) at_once: usize,
 }
@@ -55,13 +62,27 @@ pub(super) struct Tiling {
 impl Tiling {
     /// `least` is the minimum contents of a tile.
     pub(super) fn new(request: &ScanRequest, estimate: &Estimate, least: TileLimits) -> Self {
-        let Output::Aggregates { window: Some(window), calls, .. } = &request.output else {
+        let Output::Aggregates { window, calls, .. } = &request.output else {
             return Self::default();
         };
+        let values = calls.len() as u64 + 1;
+        let cells = estimate.rows.saturating_mul(values);
+        let worth = least.cells_per_byte.saturating_mul(states_bytes(request, estimate));
+        // The number of series that satisfy the predicate is unknown, but probably small.
+        let is_of_some = worth > 0 && predicate::reads_tags(request.predicate.as_ref());
+        // A window across two stretches is rounded differently if the stretches are read apart.
+        // Inexact states are therefore cached at their first read, so that the first and the second
+        // result are equal.
+        let is_exact = calls.iter().all(AggregateCall::is_exact);
+        // Without windows, a group has only one state. The number of groups is unknown.
+        let has_few_states = window.is_none() || (!is_of_some && cells >= worth);
+        let caches_immediately = !is_exact || has_few_states;
+        let whole = Self { caches_immediately, ..Self::default() };
+        let Some(window) = window else { return whole };
         let time = request.time.intersect(&estimate.time);
         let tiles = (estimate.rows / estimate.series.max(1) / least.rows.max(1)).min(TILES_MAX);
         if time.is_empty() || tiles < 2 || !window.zone.is_empty() {
-            return Self::default();
+            return whole;
         }
         let (start_ns, end_ns) = (i128::from(time.start_ns), i128::from(time.end_ns));
         let range_ns = (end_ns - start_ns).max(1);
@@ -82,11 +103,10 @@ impl Tiling {
         let borders = (first..).map(|tile| tile * width_ns + offset_ns);
         // The borders are inside a range of `i64` times.
         let borders = borders.take_while(|&at| at < end_ns).map(|border_ns| border_ns as i64);
-        let cells =
-            estimate.rows / tiles * (calls.len() as u64 + 1) + estimate.series * SERIES_CELLS;
+        let cells = estimate.rows / tiles * values + estimate.series * SERIES_CELLS;
         let at_once = (CELLS_PER_PIECE_MAX / cells.max(1)).clamp(1, 2 * TILES_MAX);
         let (borders_ns, at_once) = (borders.collect(), at_once as usize);
-        Self { borders_ns, time: Some(estimate.time), at_once }
+        Self { borders_ns, time: Some(estimate.time), caches_immediately, at_once }
     }
 
     pub(super) fn has_border(&self, time_ns: i64) -> bool {
@@ -107,6 +127,18 @@ impl Tiling {
             .chain([time.end_ns])
             .map(move |end_ns| TimeRange::new(std::mem::replace(&mut start_ns, end_ns), end_ns))
     }
+}
+
+/// Returns an approximate size in bytes. Each series counts as a group.
+fn states_bytes(request: &ScanRequest, estimate: &Estimate) -> u64 {
+    let Output::Aggregates { window, calls, .. } = &request.output else { return 0 };
+    let time = request.time.intersect(&estimate.time);
+    let range_ns = u64::try_from(i128::from(time.end_ns) - i128::from(time.start_ns));
+    let every_ns = window.as_ref().map_or(0, |window| window.every_ns.unsigned_abs());
+    let windows = range_ns.unwrap_or_default().checked_div(every_ns).unwrap_or_default() + 1;
+    let groups = if request.group_by.is_empty() { 1 } else { estimate.series };
+    let of_group = windows.saturating_mul(WINDOW_BYTES).saturating_add(GROUP_BYTES);
+    groups.saturating_mul(calls.len() as u64).saturating_mul(of_group)
 }
 
 #[derive(Serialize)]
@@ -133,22 +165,39 @@ pub(super) enum Found {
     Never,
 }
 
+/// If `caches_immediately` is false, the tile is cached only at its second read.
 pub(super) fn look_up(
     reader: &dyn Reader,
     request: &ScanRequest,
-    time: TimeRange,
+    (time, caches_immediately): (TimeRange, bool),
     behind: Option<&Position>,
 ) -> Result<Found, ScanError> {
     let ScanRequest { measurement, predicate, group_by, descending, output, .. } = request;
     let Some(cache) = reader.result_cache() else { return Ok(Found::Never) };
     let version = cache.version(&[*measurement], time)?;
     let (measurement, descending) = (*measurement, *descending);
-    let tile = time;
-    let name = Name { measurement, predicate, group_by, descending, output, tile, behind };
-    let Ok(name) = metadata::encode(&name) else { return Ok(Found::Never) };
-    Ok(match cache.get(&name, &version) {
-        Some(Cached::Tile(tile)) => Found::Cached(tile),
-        _ => Found::Missing(Missing { time, name, version }),
+    let name = |behind| {
+        let tile = time;
+        metadata::encode(&Name {
+            measurement,
+            predicate,
+            group_by,
+            descending,
+            output,
+            tile,
+            behind,
+        })
+    };
+    // The ends of a tile's pages depend on whether the tile is cached. The lookup for the tile's
+    // first page therefore applies to all pages of the tile.
+    let was_requested = || name(None).is_ok_and(|name| cache.was_requested(&name));
+    let Ok(name) = name(behind) else { return Ok(Found::Never) };
+    if let Some(Cached::Tile(tile)) = cache.get(&name, &version) {
+        return Ok(Found::Cached(tile));
+    }
+    Ok(match caches_immediately || was_requested() {
+        true => Found::Missing(Missing { time, name, version }),
+        false => Found::Never,
     })
 }
 
@@ -187,7 +236,8 @@ fn within(group: &Group, has: impl Fn(i64) -> bool) -> Option<Group> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scan::request::{Resume, Window};
+    use crate::scan::request::{AggregateFunction, Comparison, Input, Operand, Resume, Window};
+    use tidemark_model::value::{FieldType, FieldValue};
 
     fn request(time: TimeRange, every_ns: i64, offset_ns: i64) -> ScanRequest {
         let window = Some(Window { every_ns, offset_ns, zone: Vec::new() });
@@ -247,6 +297,43 @@ mod tests {
         for whole_ns in [border_ns, 0, 100, 1_000_000, 2_000_000] {
             assert!(!tiling.cuts_at(whole_ns), "{whole_ns}");
         }
+    }
+
+    #[test]
+    fn large_reductions_are_cached_at_once() {
+        let sum = |field_type| {
+            let column = ColumnId(7);
+            let input = Input { column, field_type, cast: None };
+            AggregateCall { function: AggregateFunction::Sum, input, aux: Vec::new() }
+        };
+        let of_a_host = || {
+            let value = Operand::Literal(FieldValue::String("a".into()));
+            let tag = Box::new(Operand::Tag(ColumnId(3)));
+            Predicate::Compare(Comparison::Equal, tag, Box::new(value))
+        };
+        let keeps = |every_ns, rows, predicate, field_type| {
+            let all = TimeRange::new(0, 1_000_000);
+            let mut request = ScanRequest { predicate, ..request(all, every_ns, 0) };
+            if let Output::Aggregates { calls, .. } = &mut request.output {
+                calls.push(sum(field_type));
+            }
+            Tiling::new(&request, &estimate(all, 1, rows), TileLimits::DEFAULT).caches_immediately
+        };
+        let caches_immediately =
+            |every_ns, rows, predicate| keeps(every_ns, rows, predicate, FieldType::Integer);
+        assert!(!caches_immediately(1_000, 100_000, None));
+        assert!(caches_immediately(1_000, 1_000_000, None));
+        assert!(caches_immediately(100_000, 100_000, None));
+        assert!(!caches_immediately(1_000, 1_000_000, Some(of_a_host())));
+        assert!(caches_immediately(1_000, 1_000_000, Some(Predicate::Constant(true))));
+        assert!(keeps(1_000, 100_000, None, FieldType::Float));
+        let calls = vec![sum(FieldType::Integer)];
+        let output = Output::Aggregates { calls, window: None, limit: None };
+        let all = TimeRange::new(0, 1_000_000);
+        let group_by = vec![ColumnId(3)];
+        let whole = ScanRequest { output, group_by, ..request(all, 1, 0) };
+        let estimate = estimate(all, 200_000, 600_000);
+        assert!(Tiling::new(&whole, &estimate, TileLimits::DEFAULT).caches_immediately);
     }
 
     #[test]

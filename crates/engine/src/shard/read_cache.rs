@@ -41,13 +41,19 @@ struct Key {
 enum EntryKind {
     Directory,
     Reads,
-    Decoded { group: u32, at: DecodedAt },
+    /// The number of this key is the hash of the result's name.
+    Requested,
+    Decoded {
+        group: u32,
+        at: DecodedAt,
+    },
 }
 
 #[derive(Clone)]
 enum CacheEntry {
     Directory(Rc<Directory>),
     Reads(u32),
+    Requested,
     Decoded(Decoded),
 }
 
@@ -63,7 +69,7 @@ impl Weighter<Key, CacheEntry> for Bytes {
     fn weight(&self, _: &Key, kept: &CacheEntry) -> u64 {
         let bytes = match kept {
             CacheEntry::Directory(directory) => directory.bytes(),
-            CacheEntry::Reads(_) => 0,
+            CacheEntry::Reads(_) | CacheEntry::Requested => 0,
             CacheEntry::Decoded(decoded) => decoded.bytes(),
         };
         bytes as u64 + ENTRY_BYTES
@@ -263,6 +269,16 @@ impl ShardReads {
         (result.name == name && result.version == *version).then(|| result.kept.clone())
     }
 
+    /// Also records this request.
+    pub(super) fn was_requested(&self, name: &[u8]) -> bool {
+        let of = Number(hash(name));
+        let was_requested = self.get(of, EntryKind::Requested).is_some();
+        if !was_requested {
+            self.put(of, EntryKind::Requested, CacheEntry::Requested);
+        }
+        was_requested
+    }
+
     /// Replaces a result with the same name and another version.
     pub(super) fn put_result(&self, name: Vec<u8>, version: Version, kept: Cached) {
         if bug::check().is_err() {
@@ -293,6 +309,15 @@ mod tests {
             Decoded::Column(column) => Some(column.into_column()),
             _ => None,
         }
+    }
+
+    #[test]
+    fn read_cache_remembers_lookups_per_shard() {
+        let cache = Rc::new(ReadCache::new(1_000_000));
+        let [a, b] = [1, 2].map(|shard| ShardReads::new(Rc::clone(&cache), shard));
+        let requested = [(&a, "x"), (&a, "y"), (&b, "x"), (&a, "x"), (&b, "x"), (&b, "y")];
+        let known = requested.map(|(of, name)| of.was_requested(name.as_bytes()));
+        assert_eq!(known, [false, false, false, true, true, false]);
     }
 
     #[test]

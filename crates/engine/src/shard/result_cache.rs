@@ -44,6 +44,10 @@ impl<S: Store> ResultCache for ShardReader<'_, S> {
         self.reads.result(name, version)
     }
 
+    fn was_requested(&self, name: &[u8]) -> bool {
+        self.reads.was_requested(name)
+    }
+
     fn put(&self, name: Vec<u8>, version: Version, result: Cached) {
         self.reads.put_result(name, version, result);
     }

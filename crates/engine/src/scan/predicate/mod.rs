@@ -118,6 +118,14 @@ pub(super) fn field_columns(predicate: Option<&Predicate>) -> Vec<ColumnId> {
     columns
 }
 
+pub(super) fn reads_tags(predicate: Option<&Predicate>) -> bool {
+    let mut found = false;
+    if let Some(predicate) = predicate {
+        walk(predicate, &mut |operand| found |= matches!(operand, Operand::Tag(_)));
+    }
+    found
+}
+
 /// Returns `None` if every value may satisfy the predicate.
 pub(super) fn only_values(predicate: Option<&Predicate>, tag: ColumnId) -> Option<Vec<&str>> {
     let only = |predicate| only_values(Some(predicate), tag);

@@ -70,7 +70,10 @@ impl Walk<'_> {
                 return Ok(Some(behind.unwrap_or_else(|| self.beginning(time))));
             }
             let end = match self.look_up(time, behind.as_ref(), stretches)? {
-                Found::Never => return self.stretch(time, behind.as_ref()),
+                Found::Never => {
+                    let time = self.with_neighbours(time, behind.as_ref(), stretches)?;
+                    return self.stretch(time, behind.as_ref());
+                }
                 Found::Missing(missing) => {
                     return self.read_tiles(missing, behind.as_ref(), stretches);
                 }
@@ -94,7 +97,25 @@ impl Walk<'_> {
         if stretches.is_cut_off(time) {
             return Ok(Found::Never);
         }
-        tiles::look_up(self.reader, self.request, time, behind)
+        tiles::look_up(self.reader, self.request, (time, stretches.caches_immediately()), behind)
+    }
+
+    /// Extends `time` by neighbouring tiles that are not cached and will not be cached.
+    fn with_neighbours(
+        &self,
+        mut time: TimeRange,
+        behind: Option<&Position>,
+        stretches: &mut Stretches,
+    ) -> Result<TimeRange, ScanError> {
+        let mut last = time;
+        for _ in 1..stretches.tiles_at_once() {
+            let Some(next) = stretches.neighbour(last).filter(|_| behind.is_none()) else { break };
+            let Found::Never = self.look_up(next, None, stretches)? else { break };
+            stretches.next();
+            last = next;
+            time = time.hull(next);
+        }
+        Ok(time)
     }
 
     pub(super) fn beginning(&self, time: TimeRange) -> Position {
