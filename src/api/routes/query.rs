@@ -19,12 +19,12 @@ use crate::api::routes::handler::{
 };
 use crate::api::routes::statements;
 use crate::api::settings::Settings;
+use crate::coordinator::Machine;
 use crate::coordinator::canonical_names::read_only_warning;
 use crate::coordinator::error::Error;
 use crate::coordinator::grants::Principal;
 use crate::coordinator::session::Session;
 use crate::coordinator::statement::Execution;
-use crate::coordinator::{Context, Machine};
 use crate::influxql;
 use crate::influxql::ast::Statement;
 use crate::influxql::bound_params::Params;
@@ -64,8 +64,54 @@ fn start(
 }
 
 impl Responder for Querying {
-    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
-        self.next_action(&mut isolate.context(), reply)
+    fn step(&mut self, isolate: &mut Isolate<'_>, mut reply: Option<Reply>) -> ApiResult<Action> {
+        let context = &mut isolate.context();
+        loop {
+            // If a large document was complete before the response began, the document is sent
+            // piece by piece.
+            if self.delivery.is_streaming() && self.writer.bytes() >= REPLY_PIECE_BYTES {
+                return Ok(Action::Bytes(self.writer.take_bytes()));
+            }
+            if self.unwritten.is_some() {
+                match self.write_rows()? {
+                    Some(action) => return Ok(action),
+                    None => continue,
+                }
+            }
+            let Some(execution) = &mut self.current else {
+                if !self.next_statement() {
+                    return Ok(self.end());
+                }
+                continue;
+            };
+            match execution.step(context, reply.take()) {
+                Step::Calls(calls) => return Ok(Action::Calls(calls)),
+                Step::Done(Ok(Some(chunk))) => self.unwritten = Some((chunk, 0)),
+                Step::Done(Ok(None)) => {
+                    let defaults = self.session.defaults();
+                    let warning = self.warned.take().and_then(|statement| {
+                        read_only_warning(statement, defaults, context.cache)
+                    });
+                    self.end_statement(warning.as_deref().map_or(Ending::Done, Ending::Warned));
+                }
+                Step::Done(Err(warning @ Error::NotEverywhere { .. })) => {
+                    self.end_statement(Ending::Warned(&warning.to_string()));
+                }
+                // No bytes were sent yet, so the response can still have an error status, and
+                // clients retry after status 503. A caller who lost a permission receives an error
+                // instead of a partial result.
+                Step::Done(Err(
+                    error @ (Error::Unavailable(_)
+                    | Error::PartlyApplied(_)
+                    | Error::RateExceeded { .. }
+                    | Error::Revoked
+                    | Error::Forbidden { .. }),
+                )) if !self.delivery.is_streaming() => {
+                    return Err(error.into());
+                }
+                Step::Done(Err(error)) => self.end_statement(Ending::Failed(&error.to_string())),
+            }
+        }
     }
 
     fn query(&mut self) -> Option<&mut dyn QueryResponder> {
@@ -161,59 +207,6 @@ impl Querying {
             delivery: Delivery::default(),
             finished: false,
         })
-    }
-
-    fn next_action(
-        &mut self,
-        context: &mut Context<'_>,
-        mut reply: Option<Reply>,
-    ) -> ApiResult<Action> {
-        loop {
-            // If a large document was complete before the response began, the document is sent
-            // piece by piece.
-            if self.delivery.is_streaming() && self.writer.bytes() >= REPLY_PIECE_BYTES {
-                return Ok(Action::Bytes(self.writer.take_bytes()));
-            }
-            if self.unwritten.is_some() {
-                match self.write_rows()? {
-                    Some(action) => return Ok(action),
-                    None => continue,
-                }
-            }
-            let Some(execution) = &mut self.current else {
-                if !self.next_statement() {
-                    return Ok(self.end());
-                }
-                continue;
-            };
-            match execution.step(context, reply.take()) {
-                Step::Calls(calls) => return Ok(Action::Calls(calls)),
-                Step::Done(Ok(Some(chunk))) => self.unwritten = Some((chunk, 0)),
-                Step::Done(Ok(None)) => {
-                    let defaults = self.session.defaults();
-                    let warning = self.warned.take().and_then(|statement| {
-                        read_only_warning(statement, defaults, context.cache)
-                    });
-                    self.end_statement(warning.as_deref().map_or(Ending::Done, Ending::Warned));
-                }
-                Step::Done(Err(warning @ Error::NotEverywhere { .. })) => {
-                    self.end_statement(Ending::Warned(&warning.to_string()));
-                }
-                // No bytes were sent yet, so the response can still have an error status, and
-                // clients retry after status 503. A caller who lost a permission receives an error
-                // instead of a partial result.
-                Step::Done(Err(
-                    error @ (Error::Unavailable(_)
-                    | Error::PartlyApplied(_)
-                    | Error::RateExceeded { .. }
-                    | Error::Revoked
-                    | Error::Forbidden { .. }),
-                )) if !self.delivery.is_streaming() => {
-                    return Err(error.into());
-                }
-                Step::Done(Err(error)) => self.end_statement(Ending::Failed(&error.to_string())),
-            }
-        }
     }
 
     fn write_rows(&mut self) -> ApiResult<Option<Action>> {

@@ -318,7 +318,7 @@ impl Grantees {
     ) -> StoreResult<FromCatalog> {
         for key in keys.iter().filter(|key| !key.user) {
             if let Some(row) = self.by_key(store, key)? {
-                uses::note(store, &row, day)?;
+                uses::note(store, row.id, day)?;
             }
         }
         self.identify(store, keys)

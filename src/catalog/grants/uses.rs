@@ -1,7 +1,6 @@
 //! Stores the last day on which each token was used. The day has a separate row, so that a use does
 //! not change the token's row.
 
-use crate::protocol::grants::Grantee;
 use crate::store::row::Rows;
 use crate::store::{KEY_MAX, Store, StoreResult, Table};
 
@@ -14,12 +13,12 @@ pub(super) fn read<S: Store>(store: &S, id: u64) -> StoreResult<Option<u32>> {
     USES.get(store, id)
 }
 
-/// Records that the token `row` was used on `day`. Writes at most one row per day.
-pub(super) fn note<S: Store>(store: &S, row: &Grantee, day: u32) -> StoreResult<()> {
-    if read(store, row.id)? >= Some(day) {
+/// Records that the token was used on `day`. Writes at most one row per day.
+pub(super) fn note<S: Store>(store: &S, id: u64, day: u32) -> StoreResult<()> {
+    if read(store, id)? >= Some(day) {
         return Ok(());
     }
-    USES.put(store, row.id, &day)
+    USES.put(store, id, &day)
 }
 
 pub(super) fn remove<S: Store>(store: &S, id: u64) -> StoreResult<()> {

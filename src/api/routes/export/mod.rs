@@ -75,8 +75,48 @@ fn start(
 }
 
 impl Responder for Exporting {
-    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
-        self.next_action(&mut isolate.context(), reply)
+    fn step(&mut self, isolate: &mut Isolate<'_>, mut reply: Option<Reply>) -> ApiResult<Action> {
+        let context = &mut isolate.context();
+        if self.is_ending {
+            return Ok(self.end());
+        }
+        if let Some(action) = self.load(context, &mut reply)? {
+            return Ok(action);
+        }
+        loop {
+            let Some(query) = &mut self.current else {
+                match self.next_query()? {
+                    Some(query) => self.current = Some(query),
+                    None => return Ok(self.end()),
+                }
+                continue;
+            };
+            match query.step(context, reply.take()) {
+                Step::Calls(calls) => {
+                    if self.ends_before(context, &calls) {
+                        return Ok(self.end_early());
+                    }
+                    self.calls += counted(&calls);
+                    return Ok(Action::Calls(calls));
+                }
+                Step::Done(Ok(Some(chunk))) => {
+                    let is_first = !self.delivery.is_streaming() && self.out.is_empty();
+                    if is_first && chunk.name.as_deref().is_some_and(|n| n.starts_with(BOM)) {
+                        // A reader would remove a byte order mark at the beginning of the body.
+                        self.out.push(b'\n');
+                    }
+                    lines(&chunk, &mut self.out);
+                    if let Some(position) = &mut self.position {
+                        position.row = last_row(&chunk).or(position.row.take());
+                    }
+                    if self.out.len() >= REPLY_PIECE_BYTES {
+                        return Ok(self.piece());
+                    }
+                }
+                Step::Done(Ok(None)) => self.current = None,
+                Step::Done(Err(error)) => return Err(error.into()),
+            }
+        }
     }
 
     fn query(&mut self) -> Option<&mut dyn QueryResponder> {
@@ -178,53 +218,6 @@ impl Exporting {
             out: Vec::new(),
             delivery: Delivery::default(),
         })
-    }
-
-    fn next_action(
-        &mut self,
-        context: &mut Context<'_>,
-        mut reply: Option<Reply>,
-    ) -> ApiResult<Action> {
-        if self.is_ending {
-            return Ok(self.end());
-        }
-        if let Some(action) = self.load(context, &mut reply)? {
-            return Ok(action);
-        }
-        loop {
-            let Some(query) = &mut self.current else {
-                match self.next_query()? {
-                    Some(query) => self.current = Some(query),
-                    None => return Ok(self.end()),
-                }
-                continue;
-            };
-            match query.step(context, reply.take()) {
-                Step::Calls(calls) => {
-                    if self.ends_before(context, &calls) {
-                        return Ok(self.end_early());
-                    }
-                    self.calls += counted(&calls);
-                    return Ok(Action::Calls(calls));
-                }
-                Step::Done(Ok(Some(chunk))) => {
-                    let is_first = !self.delivery.is_streaming() && self.out.is_empty();
-                    if is_first && chunk.name.as_deref().is_some_and(|n| n.starts_with(BOM)) {
-                        // A reader would remove a byte order mark at the beginning of the body.
-                        self.out.push(b'\n');
-                    }
-                    lines(&chunk, &mut self.out);
-                    if let Some(position) = &mut self.position {
-                        position.row = last_row(&chunk).or(position.row.take());
-                    }
-                    if self.out.len() >= REPLY_PIECE_BYTES {
-                        return Ok(self.piece());
-                    }
-                }
-                Step::Done(Ok(None)) => self.current = None,
-                Step::Done(Err(error)) => return Err(error.into()),
-            }
-        }
     }
 
     fn ends_before(&self, context: &Context<'_>, calls: &[Call]) -> bool {

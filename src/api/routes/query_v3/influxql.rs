@@ -16,11 +16,11 @@ use crate::api::routes::delivery::Delivery;
 use crate::api::routes::handler::{Incoming, PendingRequest, QueryResponder, Responder};
 use crate::api::routes::statements;
 use crate::api::settings::Settings;
+use crate::coordinator::Machine;
 use crate::coordinator::error::Error;
 use crate::coordinator::grants::Principal;
 use crate::coordinator::session::Session;
 use crate::coordinator::statement::Execution;
-use crate::coordinator::{Context, Machine};
 use crate::influxql::ast::Statement;
 use crate::influxql::bound_params::Params;
 use crate::influxql::{self, error::ParseError};
@@ -62,8 +62,36 @@ pub fn for_statement(
 }
 
 impl Responder for TableQuery {
-    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
-        self.next_action(&mut isolate.context(), reply)
+    fn step(&mut self, isolate: &mut Isolate<'_>, mut reply: Option<Reply>) -> ApiResult<Action> {
+        let context = &mut isolate.context();
+        loop {
+            if self.delivery.is_streaming() && self.ready_bytes() >= REPLY_PIECE_BYTES {
+                return Ok(Action::Bytes(self.take_bytes()));
+            }
+            if let Some(statement) = self.statement.take() {
+                self.execution = Some(Execution::new(statement, self.session.clone()));
+            }
+            let Some(execution) = &mut self.execution else { return self.end(reply) };
+            match execution.step(context, reply.take()) {
+                Step::Calls(calls) => return Ok(Action::Calls(calls)),
+                Step::Done(Ok(Some(chunk))) => {
+                    let chunk = self.show.table(chunk);
+                    self.writer_for(Some(&chunk))?.rows(&chunk).map_err(unwritten)?;
+                    if let Some(action) = self.flush() {
+                        return Ok(action);
+                    }
+                    self.hold_document()?;
+                }
+                Step::Done(Ok(None)) => {
+                    self.writer_for(None)?;
+                    self.execution = None;
+                }
+                Step::Done(Err(error)) => {
+                    self.execution = None;
+                    return Err(failed(error));
+                }
+            }
+        }
     }
 
     fn query(&mut self) -> Option<&mut dyn QueryResponder> {
@@ -139,41 +167,6 @@ impl TableQuery {
             delivery: Delivery::default(),
             finished: false,
         })
-    }
-
-    fn next_action(
-        &mut self,
-        context: &mut Context<'_>,
-        mut reply: Option<Reply>,
-    ) -> ApiResult<Action> {
-        loop {
-            if self.delivery.is_streaming() && self.ready_bytes() >= REPLY_PIECE_BYTES {
-                return Ok(Action::Bytes(self.take_bytes()));
-            }
-            if let Some(statement) = self.statement.take() {
-                self.execution = Some(Execution::new(statement, self.session.clone()));
-            }
-            let Some(execution) = &mut self.execution else { return self.end(reply) };
-            match execution.step(context, reply.take()) {
-                Step::Calls(calls) => return Ok(Action::Calls(calls)),
-                Step::Done(Ok(Some(chunk))) => {
-                    let chunk = self.show.table(chunk);
-                    self.writer_for(Some(&chunk))?.rows(&chunk).map_err(unwritten)?;
-                    if let Some(action) = self.flush() {
-                        return Ok(action);
-                    }
-                    self.hold_document()?;
-                }
-                Step::Done(Ok(None)) => {
-                    self.writer_for(None)?;
-                    self.execution = None;
-                }
-                Step::Done(Err(error)) => {
-                    self.execution = None;
-                    return Err(failed(error));
-                }
-            }
-        }
     }
 
     fn writer_for(&mut self, chunk: Option<&SeriesChunk>) -> ApiResult<&mut TableWriter> {
