@@ -6,6 +6,7 @@
 
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
 
 use rusqlite::{Connection, params};
 use tidemark::protocol::call::Address;
@@ -25,12 +26,13 @@ struct Change {
 
 #[derive(Clone, Debug)]
 pub struct Alarms {
-    changes: Sender<Change>,
+    /// `None` ends the thread.
+    changes: Sender<Option<Change>>,
 }
 
 impl Alarms {
-    /// Opens the file. Returns the file and the stored alarms.
-    pub fn open(path: &Path) -> Result<(Self, Vec<(Address, i64)>), Failure> {
+    /// Opens the file. Returns the file, its thread, and the stored alarms.
+    pub fn open(path: &Path) -> Result<(Self, JoinHandle<()>, Vec<(Address, i64)>), Failure> {
         let cannot = |reason: rusqlite::Error| {
             Failure(format!("{} cannot be used: {reason}", path.display()))
         };
@@ -39,8 +41,15 @@ impl Alarms {
         let (changes, receiver) = channel();
         let keeper = std::thread::Builder::new().name("alarms".to_owned());
         let spawned = keeper.spawn(move || keep(&connection, &receiver));
-        spawned.map_err(|reason| Failure(format!("a thread could not be started: {reason}")))?;
-        Ok((Self { changes }, stored))
+        let thread = spawned
+            .map_err(|reason| Failure(format!("a thread could not be started: {reason}")))?;
+        Ok((Self { changes }, thread, stored))
+    }
+
+    /// Ends the thread. The thread first stores the changes that it has received, and then closes
+    /// the file.
+    pub fn close(&self) {
+        let _ = self.changes.send(None);
     }
 
     /// Stores the alarm of an object. Returns whether the alarm is durable.
@@ -48,14 +57,14 @@ impl Alarms {
         let Some(name) = address::name(to) else { return false };
         let (done, is_done) = oneshot::channel();
         let change = Change { name, due_ns: Some(due_ns), done: Some(done) };
-        self.changes.send(change).is_ok() && is_done.await.unwrap_or_default()
+        self.changes.send(Some(change)).is_ok() && is_done.await.unwrap_or_default()
     }
 
     /// Sets or removes the alarm of an object without waiting until the change is durable. If the
     /// change is lost, an alarm fires too early.
     pub fn note(&self, to: &Address, due_ns: Option<i64>) {
         if let Some(name) = address::name(to) {
-            let _ = self.changes.send(Change { name, due_ns, done: None });
+            let _ = self.changes.send(Some(Change { name, due_ns, done: None }));
         }
     }
 }
@@ -73,10 +82,13 @@ fn read(connection: &Connection) -> rusqlite::Result<Vec<(Address, i64)>> {
         .collect())
 }
 
-fn keep(connection: &Connection, changes: &Receiver<Change>) {
-    while let Ok(first) = changes.recv() {
+fn keep(connection: &Connection, changes: &Receiver<Option<Change>>) {
+    let mut is_open = true;
+    while is_open && let Ok(first) = changes.recv() {
         let more = changes.try_iter().take(ALARMS_PER_COMMIT_MAX - 1);
-        let batch: Vec<Change> = std::iter::once(first).chain(more).collect();
+        let received: Vec<Option<Change>> = std::iter::once(first).chain(more).collect();
+        is_open = received.iter().all(Option::is_some);
+        let batch: Vec<Change> = received.into_iter().flatten().collect();
         let written = write(connection, &batch);
         if let Err(reason) = &written {
             // The object finds its due work in its stored data, so its next event sets the alarm

@@ -53,7 +53,7 @@ pub fn serve(options: Options) -> Result<(), Failure> {
     let (end, is_ending) = watch::channel(false);
     let (senders, receivers): (Vec<_>, Vec<_>) =
         (0..options.threads).map(|_| mpsc::channel(LETTERS_MAX)).unzip();
-    let (alarms, stored) = Alarms::open(&folder.alarms())?;
+    let (alarms, alarms_thread, stored) = Alarms::open(&folder.alarms())?;
     let shared = Arc::new(Shared {
         threads: senders,
         store: folder.store(),
@@ -77,6 +77,8 @@ pub fn serve(options: Options) -> Result<(), Failure> {
         end_all(&shared, &end, threads).await;
         Ok(())
     })?;
+    shared.alarms.close();
+    let _ = alarms_thread.join();
     if !std::io::stdout().is_terminal() {
         log::event("stopped", &[]);
     }

@@ -184,7 +184,7 @@ fn damaged_alarms_are_reported() {
     server.end("-TERM");
     let alarms = place.0.join("alarms.sqlite");
     fs::write(&alarms, vec![7; 20_000]).unwrap();
-    fs::remove_file(alarms.with_extension("sqlite-wal")).unwrap();
+    assert!(!fs::exists(alarms.with_extension("sqlite-wal")).unwrap(), "the file was not closed");
     let said = refusal(&place.0);
     assert!(said.contains("alarms.sqlite cannot be used: file is not a database"), "{said}");
     // The next event of each object sets its alarm again.
