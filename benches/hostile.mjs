@@ -3,7 +3,6 @@
 
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
 import { open } from './connection.mjs';
@@ -14,8 +13,8 @@ const ratioMax = 2;
 const pauseMs = 20;
 /** The measurements with and without the request take turns, because other load changes with time. */
 const turns = 6;
-/** The sender would have a machine of its own. */
-const senderNice = 19;
+/** The sender would have a machine of its own, so here it runs only while no other process needs the processor. */
+const idlePolicy = { execPath: 'chrt', execArgv: ['--idle', '0', process.execPath] };
 const senderFile = fileURLToPath(new URL('hostile_sender.mjs', import.meta.url));
 const [calm, hostileDb] = ['calm', 'hostile'];
 const [sourceRows, valueRows, fields] = [5_000, 1_000, 1_000];
@@ -113,8 +112,7 @@ async function latencies(target, seconds) {
 /** Measures while a sender repeats the request. Returns the latencies, the number of repetitions, and the last status. */
 async function beside(target, request, seconds) {
   // A Buffer keeps its type only with this serialization.
-  const sender = fork(senderFile, { serialization: 'advanced' });
-  setPriority(sender.pid, senderNice);
+  const sender = fork(senderFile, { serialization: 'advanced', ...idlePolicy });
   sender.send({ target: { url: target.url, headers: target.headers }, request });
   const ended = once(sender, 'message');
   const found = await latencies(target, seconds);
@@ -161,7 +159,7 @@ export async function hostile(start, { seconds, only = [] }) {
   const head = ['request', 'status', 'times', 'write idle ms', 'write ms', 'ratio', 'query idle ms', 'query ms', 'query ratio'];
   const notes = [
     ...circumstances(),
-    `\`npm run bench -- hostile --seconds ${seconds}\`: the p99 latency of writes and small queries of one database with the native host. "Idle" is without other load. The other figures are for the time in which a client with a low priority repeats the request to another database.`,
+    `\`npm run bench -- hostile --seconds ${seconds}\`: the p99 latency of writes and small queries of one database with the native host. "Idle" is without other load. The other figures are for the time in which a client with the scheduling policy "idle" repeats the request to another database.`,
   ];
   record({ title: 'Hostile requests', notes, head, rows, partial: only.length > 0 });
   if (!isWhole) console.log(`A ratio is ${ratioMax} or more.`);
