@@ -29,6 +29,8 @@ const browser = ['--no-default-features', '--features', 'browser'];
 /** The platform limits the size of a file of the console. */
 const assetBytesMax = 25 * 1024 * 1024;
 const total = { passed: 0, failed: 0, failures: [], skipped: [] };
+/** @type {string[]} */
+const durations = [];
 
 async function succeeds(command, args, env = {}) {
   const { code } = await run(command, args, { env });
@@ -235,8 +237,9 @@ async function take(number, [title, work]) {
   const named = failures.length === 0 && failed > 0 ? ['see its output above'] : failures;
   total.failures.push(...named.map((failure) => `${title}: ${failure}`));
   total.skipped.push(...skipped);
-  const seconds = ((Date.now() - from) / 1000).toFixed(1);
-  console.log(`[${number}/${steps.length}] ${title}: ${failed ? 'FAILED' : 'ok'} in ${seconds} s`);
+  const seconds = (Date.now() - from) / 1000;
+  durations.push(`${title} ${Math.round(seconds)} s`);
+  console.log(`[${number}/${steps.length}] ${title}: ${failed ? 'FAILED' : 'ok'} in ${seconds.toFixed(1)} s`);
 }
 
 endAllOnSignals();
@@ -246,7 +249,7 @@ await finishWith(async () => {
     if (wanted.length > 0 && !wanted.some((part) => one[0].includes(part))) continue;
     await take(index + 1, one);
   }
-  console.log('');
+  console.log(`\nDurations: ${durations.join(', ')}`);
   const { lines, code } = verdict(total, process.env.TIDEMARK_REQUIRE_PROGRAMS === '1');
   for (const line of lines) console.log(line);
   return code;
