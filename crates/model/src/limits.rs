@@ -370,8 +370,12 @@ pub const POLICIES_PER_QUERY_MAX: usize = 100;
 /// merged.
 pub const SOURCES_PER_MEASUREMENT_MAX: usize = 100;
 /// The maximum number of entries in a statement's plan: columns, dimensions and conditions, counted
-/// once per source.
-pub const PLAN_ENTRIES_MAX: usize = 1_000_000;
+/// once per source. The compiler does not pause, and this number of entries takes it about ten
+/// milliseconds.
+pub const PLAN_ENTRIES_MAX: usize = 300_000;
+/// The number of entries that one operand or operator of a condition counts. It takes the compiler
+/// as much time as this number of columns.
+pub const ENTRIES_PER_CONDITION: usize = 3;
 /// The maximum number of parameters in a prepared statement.
 pub const PLACEHOLDERS_MAX: usize = 1_000;
 /// The maximum size of a prepared statement's text, in bytes. The crate `sql` accepts 256 KiB.

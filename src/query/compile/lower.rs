@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::bind::{self, BindTarget};
 use super::calls::{self, CallBuilder};
-use super::plan_size::{PlanSize, nodes};
+use super::plan_size::{PlanSize, condition_entries};
 use super::prepare::{FromMeasurement, Measurements, Origin, Prepared};
 use super::resolve::{self, KnownNames};
 use super::result_names;
@@ -164,9 +164,11 @@ fn inputs(
     if let Some(condition) = &mut condition {
         resolve::bind_fields(condition, known, node.subqueries.is_empty());
     }
-    let each = node.slots.len() + node.group_keys.len() + condition.as_ref().map_or(0, nodes);
+    let of_condition = condition.as_ref().map_or(0, condition_entries);
+    let each = node.slots.len() + node.group_keys.len() + of_condition;
+    let sources: usize = measurements.values().map(Vec::len).sum();
+    size.add_entries(sources.saturating_mul(each.saturating_mul(node.feeds.len())))?;
     for (name, sources) in measurements {
-        size.add_entries(sources.len().saturating_mul(each.saturating_mul(node.feeds.len())))?;
         let bound = BindTarget { node, condition: condition.as_ref() };
         let feeds = (node.feeds.iter())
             .map(|feed| bind::bind(&bound, feed, &sources, scans))

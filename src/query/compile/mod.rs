@@ -29,7 +29,7 @@ mod time_range;
 mod zone;
 
 pub use context::{Context, PolicyView};
-pub(crate) use plan_size::nodes;
+pub(crate) use plan_size::{condition_entries, nodes};
 pub use type_clash::{ClashPosition, clashing};
 
 use super::error::QueryError;

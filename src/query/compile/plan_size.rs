@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use crate::influxql::ast::Expr;
 use crate::model::configurable_limits::{Limit, Limits};
-use crate::model::limits::{PLAN_ENTRIES_MAX, WORK_PER_NAME};
+use crate::model::limits::{ENTRIES_PER_CONDITION, PLAN_ENTRIES_MAX, WORK_PER_NAME};
 use crate::query::error::QueryError;
 use crate::query::functions::Function;
 
@@ -72,6 +72,11 @@ fn calls(expr: &Expr) -> usize {
         Expr::Paren(inner) => calls(inner),
         _ => 0,
     }
+}
+
+/// Returns the number of entries that a condition counts for each measurement.
+pub(crate) fn condition_entries(condition: &Expr) -> usize {
+    nodes(condition).saturating_mul(ENTRIES_PER_CONDITION)
 }
 
 pub(crate) fn nodes(expr: &Expr) -> usize {

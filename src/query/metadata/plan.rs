@@ -16,7 +16,7 @@ use crate::influxql::ast::{Dimension, Expr, ListOf, Measurement, NamePattern, So
 use crate::model::limits::{PIECE_BYTES_MAX, PLAN_ENTRIES_MAX};
 use crate::model::schema::MeasurementSchema;
 use crate::model::time::TimeRange;
-use crate::query::compile::{nodes, split_time};
+use crate::query::compile::{condition_entries, split_time};
 use crate::query::error::QueryError;
 use crate::query::source::check_name;
 use crate::scan::request::{SummaryRequest, SummaryWant};
@@ -148,7 +148,9 @@ fn plan(
     let mut chosen = chosen(show, context)?;
     let measurements: usize = chosen.iter().map(|(_, measurements)| measurements.len()).sum();
     // The condition is lowered once for each measurement.
-    if measurements.saturating_mul(condition.as_ref().map_or(0, nodes)) > PLAN_ENTRIES_MAX {
+    if measurements.saturating_mul(condition.as_ref().map_or(0, condition_entries))
+        > PLAN_ENTRIES_MAX
+    {
         return Err(QueryError::PlanTooLarge);
     }
     if let Render::Count(count) = &mut render {
