@@ -101,6 +101,27 @@ test('a killed import is continued, plain and gzip', async (t) => {
   }
 });
 
+test('a file that changed after a killed import is imported from its first line', async (t) => {
+  const server = await tidemark(t);
+  const path = join(folderOf(t), 'changed.lp');
+  const text = (value) => Array.from({ length: 300 }, (_, at) => `m v=${value} ${at}\n`).join('');
+  writeFileSync(path, text(1));
+  let writes = 0;
+  let child;
+  const url = await passOn(t, server, (target) => {
+    if (!target.startsWith('/write')) return;
+    writes += 1;
+    if (writes === 2) child.kill('SIGKILL');
+  });
+  const options = ['--database', 'c'];
+  await load(url, path, (process) => (child = process), options);
+  writeFileSync(path, text(2));
+  const { code, said } = await load(url, path, undefined, options);
+  assert.equal(code, 0, said);
+  assert.match(said, /this import starts at the first line/);
+  assert.deepEqual(await server.rows('SELECT sum(v) FROM m', { db: 'c', epoch: 's' }), [[0, 600]]);
+});
+
 test('rejected lines are reported, and the import continues but fails at its end', async (t) => {
   const server = await tidemark(t);
   const path = join(folderOf(t), 'bad.txt');

@@ -309,14 +309,17 @@ impl<'a> Import<'a> {
         // SQL rows are converted to lines with times in nanoseconds.
         let precision = if shape.is_some() { Precision::Nanosecond } else { precision };
         let is_file = path != "-";
-        let size = match is_file {
-            true => {
-                fs::metadata(path).map_err(|reason| cannot("read", Path::new(path), &reason))?.len()
-            }
-            false => 0,
+        let file = match is_file {
+            true => Some(
+                fs::metadata(path).map_err(|reason| cannot("read", Path::new(path), &reason))?,
+            ),
+            false => None,
         };
+        let size = file.as_ref().map_or(0, fs::Metadata::len);
+        // A changed file of the same size has another time of modification.
+        let modified = file.and_then(|file| file.modified().ok());
         let input = json!({
-            "url": server.url, "size": size, "database": destination.database, "policy": destination.policy,
+            "url": server.url, "size": size, "modified": modified, "database": destination.database, "policy": destination.policy,
             "precision": precision.parameter(),
             "measurement": shape.as_ref().map(|shape| shape.measurement),
             "tags": shape.as_ref().map(|shape| &shape.tags),
