@@ -302,8 +302,12 @@ impl Store for SqliteStore {
         if result.is_err() {
             self.is_open.set(false);
         }
-        // After a failed rollback, the commit of the transaction also fails.
         let settled = self.settle(result.is_ok());
+        if result.is_err() && settled.is_err() {
+            // Closing the connection rolls back the transaction, so that the next commit fails
+            // instead of storing half of an event.
+            drop(self.connection.take());
+        }
         let value = result?;
         settled?;
         Ok(value)
@@ -457,6 +461,22 @@ mod tests {
         store.wipe().unwrap();
         commit(&store).unwrap();
         store.close();
+    }
+
+    #[test]
+    fn failed_rollback_fails_the_commit() {
+        let path = place();
+        let store = Rc::new(SqliteStore::new(path.clone()));
+        store.open().unwrap();
+        let result: Result<(), StoreError> = store.atomically(|| {
+            store.put(Table::Wal, 1, b"half of an event", b"")?;
+            // Without the savepoint, the rollback to it fails.
+            store.with(|connection| run(connection, "RELEASE event"))?;
+            Err(StoreError::Full)
+        });
+        assert_eq!(result, Err(StoreError::Full));
+        assert_eq!(commit(&store), Err(gone()));
+        assert!(!SqliteStore::new(path).is_open().unwrap());
     }
 
     #[test]
