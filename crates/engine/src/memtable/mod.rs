@@ -7,7 +7,6 @@
 //! as large as its decoded frames.
 
 pub mod cursor;
-pub mod hash_index;
 pub mod table;
 
 use std::collections::BTreeMap;

@@ -6,10 +6,10 @@ use std::rc::Rc;
 
 use foldhash::fast::FixedState;
 
-use super::cursor::chunk::Rows;
-use super::hash_index::HashIndex;
+use super::cursor::Rows;
 use crate::batch::FrameTable;
 use crate::batch::chunks::Chunks;
+use crate::batch::interner::HashIndex;
 use crate::batch::series_table::{SeriesTable, TagColumn};
 use crate::batch::slabs::Slabs;
 use tidemark_model::bug::OrBug;
@@ -190,12 +190,7 @@ impl MeasurementTable {
 
     /// Returns the memory size in bytes, estimated from capacities.
     pub fn bytes(&self) -> usize {
-        let tags: usize = self
-            .series
-            .tags
-            .iter()
-            .map(|tag| tag.dictionary.bytes() + tag.codes.capacity() * 4)
-            .sum();
+        let tags: usize = self.series.tags.iter().map(TagColumn::bytes).sum();
         let indexes = self.keys.bytes() + self.values.iter().map(HashIndex::bytes).sum::<usize>();
         let by_key = self.by_key.borrow().as_ref().map_or(0, |(_, rows)| rows.bytes());
         let rows = self.row_series.bytes() + self.times_ns.bytes();
