@@ -7,7 +7,7 @@ use tidemark::scan::request::{
     AggregateCall, AggregateFunction, Comparison, Input, Operand, Output, Predicate, Resume,
     ScanRequest, Window,
 };
-use tidemark::shard::limits::Limits;
+use tidemark::shard::Limits;
 use tidemark::shard::request::Deletion;
 use tidemark::store::memory::MemoryStore;
 

@@ -6,7 +6,7 @@ use tidemark::model::limits::PIECE_BYTES_MAX;
 use tidemark::scan::page::MeasurementSummary;
 use tidemark::scan::request::{Comparison, Operand, Predicate, SummaryRequest, SummaryWant};
 use tidemark::scan::{SummaryLimits, summarise};
-use tidemark::shard::limits::Limits;
+use tidemark::shard::Limits;
 use tidemark::shard::request::Deletion;
 use tidemark::store::memory::MemoryStore;
 

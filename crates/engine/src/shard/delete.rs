@@ -2,8 +2,8 @@
 
 use super::Shard;
 use super::damage::ASIDE_KEY;
-use super::load::Loaded;
 use super::request::{Deletion, Refusal};
+use super::state::Loaded;
 use super::tombstone::{self, Tombstone};
 use super::values::{CachedValues, PartRows, refusal};
 use crate::merge::cursor::ReadError;
@@ -75,8 +75,7 @@ impl<S: Store> Shard<S> {
         let loaded = self.loaded.as_ref().ok_or(Refusal::Stale)?;
         let touched = loaded.log.touched();
         // The contents of a damaged row are unknown, so every deletion may affect the row.
-        let is_damaged =
-            !loaded.log.wal().damaged().is_empty() || !loaded.damaged.known().is_empty();
+        let is_damaged = !loaded.log.wal.damaged().is_empty() || !loaded.damaged.known.is_empty();
         let Some(touched) = touched.filter(|_| !is_damaged) else { return Ok(deletions.to_vec()) };
         let mut concerned = Vec::new();
         for deletion in deletions {
@@ -112,15 +111,15 @@ impl<S: Store> Shard<S> {
 impl<S: Store> Loaded<S> {
     /// The tombstone hides rows with a sequence below `before`, and uses the next write sequence.
     pub(super) fn next_tombstone(&self, before: u64, deletions: Vec<Deletion>) -> (u64, Tombstone) {
-        let sequence = self.log.wal().next_sequence();
+        let sequence = self.log.wal.next_sequence();
         let tombstone = Tombstone { sequence, before: before.min(sequence), deletions };
-        let last = self.deletions.tombstones().last_key_value();
+        let last = self.deletions.tombstones.last_key_value();
         (last.map_or(0, |(key, _)| key + 1), tombstone)
     }
 
     pub(super) fn add_tombstone(&mut self, key: u64, tombstone: Tombstone) {
         self.log.skip_sequence();
-        self.deletions.add(key, tombstone);
+        self.deletions.tombstones.insert(key, tombstone);
         self.parts.forget_plan();
     }
 }

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::Shard;
-use super::attempts::AlarmTask;
-use super::load::{Draft, Loaded};
+use super::alarm::AlarmTask;
 use super::manifest::{Manifest, Part};
 use super::parts::{NewValue, listed, place};
 use super::request::Refusal;
 use super::slots::Slots;
+use super::state::{Draft, Loaded};
 use super::values::refusal;
 use crate::memtable::Memtable;
 use crate::memtable::cursor::{Sorted, tag_order};
@@ -29,7 +29,7 @@ impl<S: Store> Shard<S> {
     pub(super) fn flush(&mut self, now_ns: i64) -> Result<(), Refusal> {
         let limits = self.limits.part;
         let loaded = self.load()?;
-        let wal = loaded.log.wal();
+        let wal = &loaded.log.wal;
         if wal.frames().is_empty() && wal.damaged().is_empty() {
             return Ok(());
         }
@@ -41,7 +41,7 @@ impl<S: Store> Shard<S> {
 
 impl<S: Store> Loaded<S> {
     fn flush(&mut self, memtable: &Memtable, limits: Limits, now_ns: i64) -> Result<(), Refusal> {
-        let head = self.log.wal().next_sequence() - 1;
+        let head = self.log.wal.next_sequence() - 1;
         let Draft { mut state, mut manifest } = self.draft();
         let slots = self.slots(memtable);
         manifest.width_ns = slots.width_ns;
@@ -49,19 +49,19 @@ impl<S: Store> Loaded<S> {
         let (values, parts) = self.write_parts(&mut manifest, memtable, &touched, limits)?;
         manifest.add(parts, &values.iter().map(NewValue::place).collect::<Vec<_>>());
         state.head = head;
-        state.schema_version = self.log.schema_version();
+        state.schema_version = self.log.schema_version;
         state.counters.flushes += 1;
         // The times of writes before the object's last start are unknown.
-        let last_ns = self.pace.last_ns().unwrap_or(now_ns);
+        let last_ns = self.pace.last_ns.unwrap_or(now_ns);
         state.slot_writes.flushed(slots.width_ns, &touched, last_ns);
         self.commit(Draft { state, manifest }, Some(AlarmTask::Flush), |loaded| {
             let store = &*loaded.store;
             values.iter().try_for_each(|value| value.put(store))?;
             loaded.columns.write_new(store)?;
-            loaded.damaged.copy(store, loaded.log.wal().damaged())
+            loaded.damaged.copy(store, loaded.log.wal.damaged())
         })?;
         self.columns.written();
-        self.damaged.copied(self.log.wal().damaged());
+        self.damaged.copied(self.log.wal.damaged());
         self.log.release();
         Ok(())
     }
@@ -84,8 +84,8 @@ impl<S: Store> Loaded<S> {
         let order_of = |measurement| orders.get(&measurement).cloned().or_bug();
         let sorted = Sorted::new(memtable, |measurement, _| order_of(measurement));
         // The replay of the log has removed the rows that tombstones hide.
-        let hidden = Rc::new(HiddenRows::new(Vec::new(), self.deletions.retired().clone()));
-        let (lo, hi) = (self.state().head + 1, self.log.wal().next_sequence() - 1);
+        let hidden = Rc::new(HiddenRows::new(Vec::new(), self.deletions.retired.clone()));
+        let (lo, hi) = (self.state().head + 1, self.log.wal.next_sequence() - 1);
         let salt = self.parts.salt();
         let sequences = Sequences { lo, hi, applied: hi };
         let mut writer = PartWriter::new(limits, self.series_seed());

@@ -4,18 +4,18 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use super::attempts::AlarmTask;
-use super::budget::{Budget, Evictable};
-use super::limits::Limits;
-use super::load::{Draft, Loaded};
+use super::alarm::AlarmTask;
+use super::budget::Budget;
 use super::manifest::Manifest;
 use super::read_cache::ShardReads;
 use super::request::{Deletion, Refusal, Stats};
-use super::state::{self, State};
+use super::state::{self, Draft, Loaded, State};
 use super::usage::Usage;
+use crate::part::writer;
 use crate::protocol::live_queries::Precedence;
 use crate::protocol::release;
 use crate::protocol::shard::{ShardSettings, Stamp};
+use crate::scan::TileLimits;
 use crate::store::{Store, StoreError, StoreResult};
 use tidemark_model::bug;
 use tidemark_model::ids::MeasurementId;
@@ -93,7 +93,7 @@ impl<S: Store> Shard<S> {
             Err(Refusal::Stale) if self.loaded.is_none() => {}
             Err(refusal) => return Err(refusal),
         }
-        let store = &self.store;
+        let store = &*self.store;
         let opened = store.atomically(|| -> StoreResult<()> {
             store.open()?;
             if !settings.retired.is_empty() {
@@ -145,7 +145,7 @@ impl<S: Store> Shard<S> {
     /// immediately. Also stores a tombstone, so that merges remove the rows.
     fn retire(&mut self, measurements: &[MeasurementId]) -> Result<(), Refusal> {
         let loaded = self.load()?;
-        let known = loaded.deletions.retired();
+        let known = &loaded.deletions.retired;
         let retired = known | &measurements.iter().copied().collect::<BTreeSet<_>>();
         let deletion = |&measurement: &MeasurementId| Deletion {
             measurement,
@@ -156,7 +156,7 @@ impl<S: Store> Shard<S> {
         if deletions.is_empty() {
             return Ok(());
         }
-        let is_empty = loaded.manifest().parts().is_empty() && loaded.log.wal().frames().is_empty();
+        let is_empty = loaded.manifest().parts().is_empty() && loaded.log.wal.frames().is_empty();
         let tombstone = (!is_empty).then(|| loaded.next_tombstone(u64::MAX, deletions));
         let store = &*loaded.store;
         let written = store.atomically(|| -> Result<(), Refusal> {
@@ -166,7 +166,7 @@ impl<S: Store> Shard<S> {
         if let Err(refusal) = written {
             return Err(self.lost(refusal));
         }
-        loaded.deletions.retire(retired);
+        loaded.deletions.retired = retired;
         tombstone.into_iter().for_each(|(key, tombstone)| loaded.add_tombstone(key, tombstone));
         Ok(())
     }
@@ -198,15 +198,15 @@ impl<S: Store> Shard<S> {
         let loaded = self.load()?;
         let mut troubles = loaded.attempts.set_aside();
         troubles.extend(loaded.damaged_blocks());
-        let wal = loaded.log.wal();
+        let wal = &loaded.log.wal;
         Ok(Stats {
             counters,
             bytes_stored: loaded.store.bytes()?,
             wal_bytes: wal.bytes(),
             wal_frames: wal.frames().len() as u64,
-            memory_bytes: loaded.log.memtable().bytes() as u64,
+            memory_bytes: loaded.log.memtable.bytes.get() as u64,
             parts: loaded.manifest().parts().len() as u64,
-            tombstones: loaded.deletions.tombstones().len() as u64,
+            tombstones: loaded.deletions.tombstones.len() as u64,
             next_sequence: wal.next_sequence(),
             troubles,
             used: Vec::new(),
@@ -268,5 +268,30 @@ impl<S: Store> Shard<S> {
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
         let committed = loaded.commit(draft, done, aux);
         committed.map_err(|error| self.lost(error.into()))
+    }
+}
+
+/// A step takes about 20 ms, during which writes wait. A step completes its last group, and may
+/// therefore process more cells.
+const STEP_CELLS: u64 = 200_000;
+
+/// The series key is read, compared and written.
+pub(super) const SERIES_CELLS: u64 = 10;
+
+/// The limits for the work of an event.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The limits of written parts.
+    pub part: writer::Limits,
+    /// The number of cells that a merge step writes. A step may exceed this number by one group. A
+    /// series counts as several cells.
+    pub step_cells: u64,
+    /// The minimum size of a cached time range.
+    pub tile: TileLimits,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { part: writer::Limits::default(), step_cells: STEP_CELLS, tile: TileLimits::DEFAULT }
     }
 }

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::Shard;
-use super::load::Loaded;
 use super::manifest::Part;
 use super::request::Refusal;
+use super::state::Loaded;
 use super::tombstone::{self, HiddenRows};
 use super::usage::with_slack;
 use super::values::{CachedValues, PartRows, refusal};
@@ -53,12 +53,12 @@ impl<S: Store> Loaded<S> {
 
     fn series_at_most(&self) -> u64 {
         let parts = self.manifest().parts().values().map(|part| part.series);
-        parts.fold(self.log.rows(), u64::saturating_add)
+        parts.fold(self.log.rows, u64::saturating_add)
     }
 
     pub(super) fn series(&self, more: &SeriesSketch) -> u64 {
         let mut all = self.parts.sketch().clone();
-        self.log.sketch().into_iter().chain([more]).for_each(|sketch| all.merge(sketch));
+        self.log.sketch.iter().chain([more]).for_each(|sketch| all.merge(sketch));
         // Earlier releases stored the number of series of a part without a sketch.
         let least = self.manifest().parts().values().map(|part| part.series).max().unwrap_or(0);
         let most = self.series_at_most().saturating_add(more.estimate());
@@ -66,17 +66,17 @@ impl<S: Store> Loaded<S> {
     }
 
     fn count_log(&mut self) -> Result<(), Refusal> {
-        if self.log.sketch().is_some() {
+        if self.log.sketch.is_some() {
             return Ok(());
         }
         let (mut sketch, seed) = (SeriesSketch::default(), self.series_seed());
-        if self.log.memtable().has_memtable() {
+        if self.log.memtable.has_memtable() {
             let memtable = self.take_memtable()?;
             for (measurement, table) in memtable.tables() {
                 let hashes = table.series().hashes(seed, measurement, table.tag_ids());
                 hashes.into_iter().for_each(|hash| sketch.add(hash));
             }
-            self.log.memtable().put(memtable);
+            self.log.memtable.put(memtable);
         } else {
             // Counts one frame at a time, so that an evicted object needs no memtable for the count.
             self.log.each_frame(&*self.store, |_, _, bytes| {
@@ -85,7 +85,7 @@ impl<S: Store> Loaded<S> {
                 Ok(())
             })?;
         }
-        self.log.set_sketch(sketch);
+        self.log.sketch = Some(sketch);
         Ok(())
     }
 
@@ -208,7 +208,7 @@ impl<S: Store> Shard<S> {
         let loaded = self.load()?;
         let memtable = loaded.take_memtable()?;
         let found = loaded.unknown_to(&memtable, tables);
-        loaded.log.memtable().put(memtable);
+        loaded.log.memtable.put(memtable);
         let (mut unknown, mut new) = found?;
         unknown.sort_by_key(|unknown| unknown.key.clone());
         unknown.dedup_by(|a, b| a.key == b.key);

@@ -2,12 +2,11 @@
 
 use super::Shard;
 use super::columns::Columns;
-use super::load::Loaded;
 use super::manifest::Number;
 use super::request::{Refusal, VerifyPage};
-use super::table_rows::each_head;
+use super::state::Loaded;
 use super::values::{ValueRow, refusal};
-use crate::store::{Store, Table};
+use crate::store::{Store, Table, row};
 
 /// The number of encoded bytes after which a step ends. A step completes its last value.
 const BYTES_PER_STEP: u64 = 8_000_000;
@@ -39,7 +38,10 @@ impl<S: Store> Shard<S> {
                 break;
             }
             let row = ValueRow::of(manifest, number);
-            note(verify_value(&*loaded.store, row, &mut page), &mut page.damaged)?;
+            match verify_value(&*loaded.store, row, &mut page) {
+                Err(Refusal::Damaged { block }) => page.damaged.push(block),
+                other => other?,
+            }
         }
         Ok(page)
     }
@@ -56,26 +58,19 @@ fn verify_value<S: Store>(store: &S, row: ValueRow, page: &mut VerifyPage) -> Re
 /// Checks the WAL and the rows of the table `Schema`, which describe the columns. Also reports
 /// damage that was found when heads were read.
 fn verify_rows<S: Store>(loaded: &mut Loaded<S>, page: &mut VerifyPage) -> Result<(), Refusal> {
-    page.blocks += loaded.log.wal().frames().len() as u64;
+    page.blocks += loaded.log.wal.frames().len() as u64;
     loaded.log.each_frame(&*loaded.store, |_, _, bytes| {
         page.bytes += bytes.len() as u64;
         Ok(())
     })?;
     page.damaged = loaded.damaged_blocks();
-    each_head(&*loaded.store, Table::Schema, 0, |key, head| {
+    row::each(&*loaded.store, Table::Schema, &mut |key, head| {
         page.blocks += 1;
         page.bytes += head.len() as u64;
-        if let Err(reason) = Columns::check_row(&head) {
+        if let Err(reason) = Columns::check_row(head) {
             page.damaged.push(format!("columns of measurement {key}: {reason}"));
         }
+        Ok(())
     })?;
-    Ok(())
-}
-
-fn note(result: Result<(), Refusal>, damaged: &mut Vec<String>) -> Result<(), Refusal> {
-    match result {
-        Err(Refusal::Damaged { block }) => damaged.push(block),
-        other => return other,
-    }
     Ok(())
 }

@@ -9,10 +9,10 @@ use crate::merge::hide::{HiddenRows, Tombstone};
 use crate::merge::key::SeriesKey;
 use crate::part::cursor::PartCursor;
 use crate::shard::Shard;
-use crate::shard::attempts::AlarmTask;
-use crate::shard::load::Loaded;
+use crate::shard::alarm::AlarmTask;
 use crate::shard::manifest::{Part, PartId};
 use crate::shard::request::Refusal;
+use crate::shard::state::Loaded;
 use crate::shard::values::{CachedValues, PartRows, refusal};
 use crate::store::Store;
 
@@ -25,7 +25,7 @@ const TOMBSTONES_ENOUGH: usize = 32;
 pub(in crate::shard) fn due<S: Store>(loaded: &Loaded<S>, now_ns: i64) -> Option<i64> {
     let is_free = loaded.manifest().job().is_none();
     let has_work = is_free && !loaded.plan(now_ns).scrub.is_empty();
-    has_work.then(|| match loaded.deletions.tombstones().len() > TOMBSTONES_ENOUGH {
+    has_work.then(|| match loaded.deletions.tombstones.len() > TOMBSTONES_ENOUGH {
         true => now_ns,
         false => loaded.pace.deletes_ended_ns(now_ns),
     })
