@@ -234,15 +234,32 @@ impl MeasurementWriter {
             let last = self.take_run(self.columns.len());
             self.runs.push(last);
         }
-        let texts = |keys: &Interner| keys.strings.iter().map(str::to_owned).collect();
+        let texts =
+            |keys: &Interner| -> Vec<String> { keys.strings.iter().map(str::to_owned).collect() };
         let (tag_keys, field_keys) = (texts(&self.tag_keys), texts(&self.fields));
-        let names = Names { name: self.name, tag_keys, field_keys };
         let tags = self.tags.into_iter().map(|mut tag| {
             tag.codes.resize(self.n_series as usize, 0);
             TagColumn { dictionary: tag.values.strings, codes: tag.codes }
         });
-        let series = SeriesTable { tags: tags.collect(), len: self.n_series };
-        to_batches(&names, series, self.runs, any_rejected)
+        let mut all = SeriesTable { tags: tags.collect(), len: self.n_series };
+        let is_only = self.runs.len() == 1;
+        let batch = |run: RowRun| {
+            let RowRun { columns, mut row_series, times_ns, lines } = run;
+            let mut tag_keys = tag_keys.clone();
+            let series = match is_only {
+                true => std::mem::take(&mut all),
+                false => all.pick_used(&mut row_series),
+            };
+            let key = |field: u32| field_keys.get(field as usize).cloned().or_bug();
+            let (field_keys, fields) =
+                columns.into_iter().map(|(field, column)| (key(field), column)).unzip();
+            let mut block = Block { series, row_series, times_ns, fields };
+            if is_only && any_rejected {
+                drop_unused(&mut block, &mut tag_keys);
+            }
+            MeasurementBatch { name: self.name.clone(), tag_keys, field_keys, block, lines }
+        };
+        self.runs.into_iter().map(batch).collect()
     }
 
     fn take_run(&mut self, columns: usize) -> RowRun {
@@ -455,45 +472,9 @@ impl RowRun {
     }
 }
 
-struct Names {
-    pub(super) name: String,
-    pub(super) tag_keys: Vec<String>,
-    pub(super) field_keys: Vec<String>,
-}
-
-/// Converts the runs to batches in the same order. If `any_rejected` is set, some series may have
-/// no rows.
-fn to_batches(
-    names: &Names,
-    series: SeriesTable,
-    runs: Vec<RowRun>,
-    any_rejected: bool,
-) -> Vec<MeasurementBatch> {
-    let is_only = runs.len() == 1;
-    let mut all = Some(series);
-    let batch = |run: RowRun| {
-        let RowRun { columns, mut row_series, times_ns, lines } = run;
-        let mut tag_keys = names.tag_keys.clone();
-        let series = match is_only {
-            true => {
-                let mut series = all.take().unwrap_or_default();
-                if any_rejected {
-                    drop_unused(&mut series, &mut tag_keys, &mut row_series);
-                }
-                series
-            }
-            false => all.as_ref().map(|all| all.pick_used(&mut row_series)).unwrap_or_default(),
-        };
-        let key = |field: u32| names.field_keys.get(field as usize).cloned().or_bug();
-        let (keys, fields) =
-            columns.into_iter().map(|(field, column)| (key(field), column)).unzip();
-        let block = Block { series, row_series, times_ns, fields };
-        MeasurementBatch { name: names.name.clone(), tag_keys, field_keys: keys, block, lines }
-    };
-    runs.into_iter().map(batch).collect()
-}
-
-fn drop_unused(table: &mut SeriesTable, tag_keys: &mut Vec<String>, row_series: &mut [u32]) {
+/// Removes the series without rows, and the tags without series.
+fn drop_unused(block: &mut Block, tag_keys: &mut Vec<String>) {
+    let Block { series: table, row_series, .. } = block;
     let mut new_numbers = vec![NONE; table.len as usize];
     for &series in row_series.iter() {
         if let Some(number) = new_numbers.get_mut(series as usize) {

@@ -64,11 +64,8 @@ impl<'a> SignatureCheck<'a> {
     pub fn read(message: &'a [u8]) -> Option<Self> {
         let mut rest = message;
         let mut part = || {
-            let (length, behind) = rest.split_first_chunk()?;
-            let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
-            let (part, behind) = behind.split_at_checked(length)?;
-            rest = behind;
-            Some(part)
+            let length = u64::from_le_bytes(*rest.split_off(..8)?.as_array()?);
+            rest.split_off(..usize::try_from(length).ok()?)
         };
         let (modulus, exponent, signature) = (part()?, part()?, part()?);
         Some(Self {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::Shard;
 use super::log::ENOUGH;
 use super::manifest::Manifest;
+use super::plan::Plan;
 use super::request::Refusal;
 use super::state::Loaded;
 use crate::store::{Store, StoreResult, Table, row};
@@ -115,8 +116,9 @@ fn due<S: Store>(loaded: &Loaded<S>, task: AlarmTask, now_ns: i64) -> Option<i64
         }
         AlarmTask::DeleteUnusedRows => {
             // Deleting a row and inserting another row costs one more row write than reusing a row.
-            let is_idle = || loaded.plan(now_ns).is_idle();
-            let has_dead = wal.has_dead() || has_dead_values(manifest) && is_idle();
+            let is_idle = |plan: &Plan| plan.merges.is_empty() && plan.scrub.is_empty();
+            let has_dead =
+                wal.has_dead() || has_dead_values(manifest) && is_idle(&loaded.plan(now_ns));
             (!has_frames && has_dead).then_some(paused_ns)
         }
         AlarmTask::Reclaim => super::retention::due(loaded, now_ns),
@@ -277,7 +279,8 @@ const LOAD_GAP_NS: i64 = 4 * S_NS;
 pub(super) struct Pace {
     /// The time of the last frame since the object was loaded.
     pub(super) last_ns: Option<i64>,
-    deleted_ns: Option<i64>,
+    /// The time of the last delete since the object was loaded.
+    pub(super) deleted_ns: Option<i64>,
     /// The longest recent interval. Each later frame reduces this interval by an eighth.
     gap_ns: i64,
 }
@@ -293,10 +296,6 @@ impl Pace {
         let gap_ns = self.last_ns.map_or(0, |last_ns| now_ns.saturating_sub(last_ns));
         self.gap_ns = gap_ns.max(self.gap_ns - self.gap_ns / 8).min(PAUSE_NS);
         self.last_ns = Some(now_ns);
-    }
-
-    pub(super) fn deleted(&mut self, now_ns: i64) {
-        self.deleted_ns = Some(now_ns);
     }
 
     /// Returns the end of the pause after the last delete. Without the pause, each further delete

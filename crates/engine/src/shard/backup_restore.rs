@@ -146,11 +146,10 @@ fn read_rows(mut bytes: &[u8]) -> Option<Vec<PointRow<'_>>> {
         let (fixed, rest) = bytes.split_first_chunk::<ROW_BYTES>()?;
         let [table, key @ .., a, b, c, d, e, f, g, h] = *fixed;
         let [head, body] = [[a, b, c, d], [e, f, g, h]].map(|n| u32::from_le_bytes(n) as usize);
-        let (head, rest) = rest.split_at_checked(head)?;
-        let (body, rest) = rest.split_at_checked(body)?;
+        bytes = rest;
+        let (head, body) = (bytes.split_off(..head)?, bytes.split_off(..body)?);
         let table = *Table::ALL.get(usize::from(table))?;
         rows.push(PointRow { table, key: u64::from_le_bytes(key), head, body });
-        bytes = rest;
     }
     Some(rows)
 }

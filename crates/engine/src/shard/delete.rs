@@ -1,11 +1,13 @@
 //! Implements DELETE: stores a tombstone immediately. Later merges remove the rows.
 
+use std::rc::Rc;
+
 use super::Shard;
 use super::damage::ASIDE_KEY;
 use super::request::{Deletion, Refusal};
 use super::state::Loaded;
 use super::tombstone::{self, Tombstone};
-use super::values::{CachedValues, PartRows, refusal};
+use super::values::refusal;
 use crate::merge::cursor::ReadError;
 use crate::part::pages;
 use crate::protocol::shard::Stamp;
@@ -67,7 +69,7 @@ impl<S: Store> Shard<S> {
             return Err(self.lost(refusal));
         }
         loaded.add_tombstone(key, tombstone);
-        loaded.pace.deleted(now_ns);
+        loaded.pace.deleted_ns = Some(now_ns);
         Ok(())
     }
 
@@ -96,8 +98,7 @@ impl<S: Store> Shard<S> {
             if read >= PARTS_READ_MAX {
                 return Ok(true);
             }
-            let rows = PartRows::of(loaded.manifest(), part);
-            let mut values = CachedValues::new(&*self.store, &self.reads, rows);
+            let mut values = loaded.values(&self.reads, part, &Rc::default());
             match pages::groups_of(&mut values, part.id.0, deletion.measurement) {
                 Ok(groups) if groups.is_empty() => {}
                 Ok(_) | Err(ReadError::Damaged { .. }) => return Ok(true),

@@ -301,9 +301,7 @@ impl FrameSummary {
 
 fn read_table(bytes: &mut &[u8]) -> Option<(MeasurementId, TimeRange)> {
     let measurement = u32::try_from(varint::read(bytes).ok()?).ok()?;
-    let (start_ns, rest) = bytes.split_first_chunk::<8>()?;
-    *bytes = rest;
-    let start_ns = i64::from_le_bytes(*start_ns);
+    let start_ns = i64::from_le_bytes(*bytes.split_off(..8)?.as_array()?);
     let end_ns = start_ns.saturating_add_unsigned(varint::read(bytes).ok()?);
     Some((MeasurementId(measurement), TimeRange::new(start_ns, end_ns)))
 }

@@ -27,12 +27,6 @@ pub(super) struct Plan {
     pub quiet_ns: Option<i64>,
 }
 
-impl Plan {
-    pub(super) fn is_idle(&self) -> bool {
-        self.merges.is_empty() && self.scrub.is_empty()
-    }
-}
-
 impl<S: Store> Loaded<S> {
     pub(super) fn plan(&self, now_ns: i64) -> Rc<Plan> {
         self.parts.plan(now_ns, || self.make_plan(now_ns))

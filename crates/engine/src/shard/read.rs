@@ -8,11 +8,11 @@ use std::rc::Rc;
 
 use super::Shard;
 use super::manifest::Part;
-use super::pieces::{cut, split_times};
+use super::pieces::{between, cut, split_times};
 use super::read_cache::ShardReads;
 use super::request::Refusal;
 use super::state::Loaded;
-use super::values::{CachedValues, PartRows, refusal};
+use super::values::{CachedValues, refusal};
 use crate::batch::series_table::SeriesTable;
 use crate::memtable::Memtable;
 use crate::memtable::cursor::{Sorted, tag_order};
@@ -175,8 +175,7 @@ struct ShardReader<'a, S> {
 
 impl<'a, S: Store> ShardReader<'a, S> {
     fn values(&self, part: &Part) -> CachedValues<'_, S> {
-        let rows = PartRows::of(self.loaded.manifest(), part);
-        CachedValues::counting(&*self.loaded.store, self.reads, rows, &self.stats)
+        self.loaded.values(self.reads, part, &self.stats)
     }
 
     /// Returns the measurement's rows in memory if some of them may be within `time`.
@@ -357,12 +356,9 @@ impl<S: Store> Runs for ShardReader<'_, S> {
         let mut parts: Vec<&Part> = self.parts(time).collect();
         parts.sort_by_key(|part| part.min_ns);
         let parts = parts.into_iter().map(|part| (part.extent().time, part.rows, part.series));
-        let split_times =
-            split_times(parts).into_iter().filter(|at| time.start_ns < *at && *at < time.end_ns);
-        let ends_ns: Vec<i64> = split_times.chain([time.end_ns]).collect();
-        let starts_ns = [time.start_ns].into_iter().chain(ends_ns.iter().copied());
-        let pieces = starts_ns.zip(&ends_ns).map(|(start, &end)| TimeRange::new(start, end));
-        Ok(pieces.flat_map(|piece| self.cut(piece)).collect())
+        let is_inside = |at: &i64| time.start_ns < *at && *at < time.end_ns;
+        let cuts: Vec<i64> = split_times(parts).into_iter().filter(is_inside).collect();
+        Ok(between(time, &cuts).flat_map(|piece| self.cut(piece)).collect())
     }
 
     fn list(&self, measurement: MeasurementId, time: TimeRange) -> Vec<Run> {

@@ -10,7 +10,7 @@ use super::request::Refusal;
 use super::state::Loaded;
 use super::tombstone::{self, HiddenRows};
 use super::usage::with_slack;
-use super::values::{CachedValues, PartRows, refusal};
+use super::values::{CachedValues, refusal};
 use crate::batch::FrameTable;
 use crate::batch::frame::{self, FrameHeader, TableRef};
 use crate::batch::selection::Selection;
@@ -221,8 +221,7 @@ impl<S: Store> Shard<S> {
             if unknown.is_empty() {
                 break;
             }
-            let rows = PartRows::of(loaded.manifest(), part);
-            let values = CachedValues::counting(&*loaded.store, &self.reads, rows, &stats);
+            let values = loaded.values(&self.reads, part, &stats);
             match remove_known(part, values, &mut unknown, &mut looks) {
                 // The series of a damaged part count as new.
                 Ok(()) | Err(ReadError::Damaged { .. }) => {}

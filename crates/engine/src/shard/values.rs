@@ -8,6 +8,7 @@ use std::rc::Rc;
 use super::manifest::{Key, Manifest, Number, Part};
 use super::read_cache::ShardReads;
 use super::request::Refusal;
+use super::state::Loaded;
 use crate::codec::huffman::Decoder;
 use crate::merge::cursor::ReadError;
 use crate::part::block::Error;
@@ -80,9 +81,7 @@ impl ValueRow {
         let slice = self.key.map(|key| store.body_slice(Table::Value, key, bytes)).transpose();
         slice.map_err(failed)?.flatten().ok_or_else(|| self.damaged("missing"))
     }
-}
 
-impl ValueRow {
     /// `held` contains body bytes, starting at `start`.
     fn read<T>(
         &self,
@@ -98,11 +97,11 @@ impl ValueRow {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct PartRows(Rc<[ValueRow]>);
+pub(super) struct PartRows(pub(super) Rc<[ValueRow]>);
 
 impl PartRows {
     pub(super) fn of(manifest: &Manifest, part: &Part) -> Self {
-        part.values.iter().map(|number| ValueRow::of(manifest, Number(number))).collect()
+        Self(part.values.iter().map(|number| ValueRow::of(manifest, Number(number))).collect())
     }
 
     pub(super) fn get(&self, value: usize) -> Result<ValueRow, ReadError> {
@@ -116,12 +115,6 @@ impl PartRows {
 
     fn damaged(&self, value: usize, error: Error) -> ReadError {
         self.get(value).map_or_else(|missing| missing, |row| row.damaged(error))
-    }
-}
-
-impl FromIterator<ValueRow> for PartRows {
-    fn from_iter<I: IntoIterator<Item = ValueRow>>(rows: I) -> Self {
-        Self(rows.into_iter().collect())
     }
 }
 
@@ -159,22 +152,21 @@ pub(super) struct CachedValues<'a, S> {
     pub(super) stats: Rc<Cell<ReadStats>>,
 }
 
-impl<'a, S: Store> CachedValues<'a, S> {
-    pub(super) fn new(store: &'a S, reads: &'a ShardReads, rows: PartRows) -> Self {
-        Self::counting(store, reads, rows, &Rc::default())
-    }
-
-    /// Adds the reads to `stats`.
-    pub(super) fn counting(
-        store: &'a S,
+impl<S: Store> Loaded<S> {
+    /// Returns the values of a part. Adds the reads to `stats`.
+    pub(super) fn values<'a>(
+        &'a self,
         reads: &'a ShardReads,
-        rows: PartRows,
+        part: &Part,
         stats: &Rc<Cell<ReadStats>>,
-    ) -> Self {
-        Self { store, reads, rows, stats: Rc::clone(stats) }
+    ) -> CachedValues<'a, S> {
+        let rows = PartRows::of(self.manifest(), part);
+        CachedValues { store: &*self.store, reads, rows, stats: Rc::clone(stats) }
     }
+}
 
-    pub(super) fn count(&self, bytes: &Range<u32>) {
+impl<S: Store> CachedValues<'_, S> {
+    fn count(&self, bytes: &Range<u32>) {
         let mut stats = self.stats.get();
         stats.blocks_read += 1;
         stats.bytes_decoded += u64::from(bytes.end.saturating_sub(bytes.start));

@@ -112,9 +112,7 @@ fn body_crc(sequence: u64, part: u32, parts: u32, body: &[u8]) -> u32 {
 }
 
 fn take<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], Error> {
-    let (head, tail) = bytes.split_first_chunk::<N>().ok_or(Error::Head)?;
-    *bytes = tail;
-    Ok(*head)
+    bytes.split_off(..N).and_then(|taken| taken.as_array()).copied().ok_or(Error::Head)
 }
 
 #[cfg(test)]

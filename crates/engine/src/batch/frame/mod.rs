@@ -77,25 +77,23 @@ impl FrameHeader {
         }
         let length = bytes.get(1..).and_then(|rest| rest.first_chunk::<4>());
         let length = u32::from_le_bytes(*length.ok_or(FrameError::HeaderTruncated)?) as usize;
-        let end = length.checked_add(PREFIX_BYTES).ok_or(FrameError::HeaderDamaged)?;
-        let header = bytes.get(..end.saturating_add(CRC_BYTES));
-        let header = header.ok_or(FrameError::HeaderTruncated)?;
+        let end = length.saturating_add(PREFIX_BYTES + CRC_BYTES);
+        let header = bytes.get(..end).ok_or(FrameError::HeaderTruncated)?;
         let covered = verify_crc(header).map_err(|_| FrameError::HeaderDamaged)?;
         let mut rest = covered.get(PREFIX_BYTES..).or_bug();
-        let n_tables = read_count(&mut rest)?;
-        let tables: Vec<TableHeader> =
-            (0..n_tables).map(|_| TableHeader::read(&mut rest)).collect::<Result<_, _>>()?;
+        let tables = Self::read_tables(&mut rest).filter(|_| rest.is_empty());
+        let tables = tables.ok_or(FrameError::HeaderDamaged)?;
         let cells = |table: &TableHeader| (table.rows as usize).saturating_mul(table.fields.len());
         if tables.iter().map(cells).fold(0, usize::saturating_add) > CELLS_PER_REQUEST_MAX {
             return Err(FrameError::TooMany);
         }
-        let payload_start =
-            u32::try_from(end + CRC_BYTES).map_err(|_| FrameError::HeaderDamaged)?;
-        if rest.is_empty() {
-            Ok(Self { tables, payload_start })
-        } else {
-            Err(FrameError::HeaderDamaged)
-        }
+        let payload_start = u32::try_from(end).map_err(|_| FrameError::HeaderDamaged)?;
+        Ok(Self { tables, payload_start })
+    }
+
+    fn read_tables(bytes: &mut &[u8]) -> Option<Vec<TableHeader>> {
+        let count = read_count(bytes)?;
+        (0..count).map(|_| TableHeader::read(bytes)).collect()
     }
 
     /// Ignores the field `payload_start`.
@@ -139,20 +137,17 @@ impl TableHeader {
         varint::write(u64::from(self.payload_bytes), out);
     }
 
-    fn read(bytes: &mut &[u8]) -> Result<Self, FrameError> {
+    fn read(bytes: &mut &[u8]) -> Option<Self> {
         let measurement = MeasurementId(read_u32(bytes)?);
         let (rows, series) = (read_u32(bytes)?, read_u32(bytes)?);
         let (min_time_ns, max_time_ns) = (read_i64(bytes)?, read_i64(bytes)?);
         let n_tags = read_count(bytes)?;
-        let tag_ids =
-            (0..n_tags).map(|_| read_u32(bytes).map(ColumnId)).collect::<Result<_, _>>()?;
+        let tag_ids = (0..n_tags).map(|_| read_u32(bytes).map(ColumnId)).collect::<Option<_>>()?;
         let n_fields = read_count(bytes)?;
-        let fields = (0..n_fields).map(|_| read_field(bytes)).collect::<Result<_, _>>()?;
+        let fields = (0..n_fields).map(|_| read_field(bytes)).collect::<Option<_>>()?;
         let payload_bytes = read_u32(bytes)?;
-        if rows == 0 || series == 0 || series > rows || min_time_ns > max_time_ns {
-            return Err(FrameError::HeaderDamaged);
-        }
-        Ok(Self {
+        let sound = 0 < series && series <= rows && min_time_ns <= max_time_ns;
+        sound.then_some(Self {
             measurement,
             rows,
             series,
@@ -165,26 +160,21 @@ impl TableHeader {
     }
 }
 
-fn read_u32(bytes: &mut &[u8]) -> Result<u32, FrameError> {
-    let value = varint::read(bytes).map_err(|_| FrameError::HeaderDamaged)?;
-    u32::try_from(value).map_err(|_| FrameError::HeaderDamaged)
+fn read_u32(bytes: &mut &[u8]) -> Option<u32> {
+    u32::try_from(varint::read(bytes).ok()?).ok()
 }
 
-fn read_count(bytes: &mut &[u8]) -> Result<usize, FrameError> {
-    varint::read_length(bytes, bytes.len()).map_err(|_| FrameError::HeaderDamaged)
+fn read_count(bytes: &mut &[u8]) -> Option<usize> {
+    varint::read_length(bytes, bytes.len()).ok()
 }
 
-fn read_i64(bytes: &mut &[u8]) -> Result<i64, FrameError> {
-    let (head, tail) = bytes.split_first_chunk::<8>().ok_or(FrameError::HeaderDamaged)?;
-    *bytes = tail;
-    Ok(i64::from_le_bytes(*head))
+fn read_i64(bytes: &mut &[u8]) -> Option<i64> {
+    Some(i64::from_le_bytes(*bytes.split_off(..8)?.as_array()?))
 }
 
-fn read_field(bytes: &mut &[u8]) -> Result<(ColumnId, FieldType), FrameError> {
+fn read_field(bytes: &mut &[u8]) -> Option<(ColumnId, FieldType)> {
     let id = ColumnId(read_u32(bytes)?);
-    let (&code, tail) = bytes.split_first().ok_or(FrameError::HeaderDamaged)?;
-    *bytes = tail;
-    Ok((id, FieldType::from_code(code).ok_or(FrameError::HeaderDamaged)?))
+    Some((id, FieldType::from_code(*bytes.split_off_first()?)?))
 }
 
 /// Decodes a frame, which takes all of `bytes`. The rows of each table are grouped by series.
@@ -200,11 +190,8 @@ pub fn decode_each(bytes: &[u8], mut each: impl FnMut(FrameTable)) -> Result<(),
     let header = FrameHeader::read(bytes)?;
     let mut rest = bytes.get(header.payload_start as usize..).or_bug();
     for table in &header.tables {
-        let (payload, tail) = rest
-            .split_at_checked(table.payload_bytes as usize)
-            .ok_or(FrameError::PayloadDamaged)?;
-        rest = tail;
-        each(decode_table(table, payload)?);
+        let payload = rest.split_off(..table.payload_bytes as usize);
+        each(decode_table(table, payload.ok_or(FrameError::PayloadDamaged)?)?);
     }
     if rest.is_empty() { Ok(()) } else { Err(FrameError::PayloadDamaged) }
 }
@@ -241,9 +228,7 @@ fn decode_table(header: &TableHeader, mut bytes: &[u8]) -> Result<FrameTable, Fr
 
 fn take_part<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], FrameError> {
     let length = varint::read_length(bytes, bytes.len())?;
-    let (part, tail) = bytes.split_at_checked(length).ok_or(FrameError::PayloadDamaged)?;
-    *bytes = tail;
-    Ok(part)
+    bytes.split_off(..length).ok_or(FrameError::PayloadDamaged)
 }
 
 fn decode_tag(bytes: &mut &[u8], n_series: usize) -> Result<TagColumn, FrameError> {

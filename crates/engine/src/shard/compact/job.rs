@@ -200,7 +200,7 @@ impl<S: Store> Running<S> {
             return Ok(());
         }
         let count = rows.len();
-        let written: PartRows = rows.into_iter().collect();
+        let written = PartRows(rows.into());
         let mut values =
             StreamedValues::new(Rc::clone(&self.store), written.clone(), HELD_BYTES_MIN);
         let resumed = PartWriter::resume(limits.part, seed, &mut values).map_err(refusal)?;

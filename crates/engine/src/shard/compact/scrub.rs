@@ -4,6 +4,8 @@
 //! part. The part is therefore searched first. If the part contains no hidden row, the manifest
 //! only records that the tombstones were applied.
 
+use std::rc::Rc;
+
 use crate::merge::cursor::{Direction, ReadError, SeriesCursor};
 use crate::merge::hide::{HiddenRows, Tombstone};
 use crate::merge::key::SeriesKey;
@@ -13,7 +15,7 @@ use crate::shard::alarm::AlarmTask;
 use crate::shard::manifest::{Part, PartId};
 use crate::shard::request::Refusal;
 use crate::shard::state::Loaded;
-use crate::shard::values::{CachedValues, PartRows, refusal};
+use crate::shard::values::{CachedValues, refusal};
 use crate::store::Store;
 
 const PARTS_PER_EVENT: usize = 16;
@@ -40,8 +42,7 @@ impl<S: Store> Shard<S> {
         let (mut clean, mut dirty) = (Vec::new(), None);
         for id in wanted.into_iter().take(PARTS_PER_EVENT) {
             let Some(part) = loaded.manifest().parts().get(&id) else { continue };
-            let rows = PartRows::of(loaded.manifest(), part);
-            let values = CachedValues::new(&*loaded.store, &self.reads, rows);
+            let values = loaded.values(&self.reads, part, &Rc::default());
             let is_cut = part.max_ns >= loaded.state().settings.range.end_ns;
             match if is_cut { Ok(true) } else { has_hidden(values, part, &hidden) } {
                 Ok(false) => clean.push(id),
