@@ -139,7 +139,7 @@
 //! | reading a stored value for a query | `shard/values.rs` |
 //! | the pause between tries of a failing job | `shard/alarm.rs`; in a Database: `database/job.rs` |
 //! | the schedule of continuous queries | `protocol/continuous.rs` |
-//! | rows and values in memory | `memtable/table.rs`; `batch/slabs.rs` |
+//! | rows and values in memory | `memtable/mod.rs`; `batch/slabs.rs` |
 //! | the codec of a column | `batch/column_bytes.rs`; the codecs: `codec/` |
 //! | the order of queries on a shard | `shard/turns/mod.rs` |
 //! | a subquery's rows | `query/subquery_rows/` |

@@ -2,8 +2,8 @@
 
 use super::Shard;
 use super::log::{DecodedFrame, FORCED, FlushSize};
+use super::object::Loaded;
 use super::request::{AppendReply, Refusal};
-use super::state::Loaded;
 use crate::batch::frame::{FrameError, FrameHeader};
 use crate::protocol::shard::Stamp;
 use crate::store::Store;

@@ -9,10 +9,10 @@ use std::collections::BTreeSet;
 use super::alarm::AlarmTask;
 use super::manifest::ranges::Runs;
 use super::manifest::{Hold, Manifest, Number};
+use super::object::{Loaded, RETIRED_KEY, STATE_KEY, State};
 use super::request::Refusal;
 use super::split::Fence;
-use super::state::{Loaded, State};
-use super::{Shard, damage, state};
+use super::{Shard, damage};
 use crate::protocol::backup::{
     self, FromShardBackup, ShardBackup, open_point, open_value, seal_point, seal_value,
 };
@@ -64,9 +64,9 @@ impl<S: Store> Shard<S> {
         let loaded = self.load()?;
         let (store, mut rows) = (&*loaded.store, Vec::new());
         let (head, manifest) = (row::encode(loaded.state())?, loaded.manifest().compact());
-        add_row(&mut rows, Table::State, state::STATE_KEY, &head, &manifest.encode());
-        if let Some(head) = store.head(Table::State, state::RETIRED_KEY)? {
-            add_row(&mut rows, Table::State, state::RETIRED_KEY, &head, &[]);
+        add_row(&mut rows, Table::State, STATE_KEY, &head, &manifest.encode());
+        if let Some(head) = store.head(Table::State, RETIRED_KEY)? {
+            add_row(&mut rows, Table::State, RETIRED_KEY, &head, &[]);
         }
         for table in [Table::Schema, Table::Tombstone] {
             row::each(store, table, &mut |key, head| {
@@ -206,8 +206,7 @@ impl<S: Store> Shard<S> {
         let (numbers, rows) = open_point(point).map_err(malformed)?;
         let rows = read_rows(rows)
             .ok_or_else(|| malformed("the rows of the checkpoint cannot be read"))?;
-        let is_state =
-            |row: &&PointRow<'_>| (row.table, row.key) == (Table::State, state::STATE_KEY);
+        let is_state = |row: &&PointRow<'_>| (row.table, row.key) == (Table::State, STATE_KEY);
         let own = rows
             .iter()
             .find(is_state)

@@ -4,10 +4,9 @@ use std::rc::Rc;
 
 use super::Shard;
 use super::damage::ASIDE_KEY;
+use super::object::Loaded;
 use super::request::{Deletion, Refusal};
-use super::state::Loaded;
 use super::tombstone::{self, Tombstone};
-use super::values::refusal;
 use crate::merge::cursor::ReadError;
 use crate::part::pages;
 use crate::protocol::shard::Stamp;
@@ -102,7 +101,7 @@ impl<S: Store> Shard<S> {
             match pages::groups_of(&mut values, part.id.0, deletion.measurement) {
                 Ok(groups) if groups.is_empty() => {}
                 Ok(_) | Err(ReadError::Damaged { .. }) => return Ok(true),
-                Err(error) => return Err(refusal(error)),
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(false)

@@ -6,11 +6,10 @@ use std::rc::Rc;
 use super::Shard;
 use super::alarm::AlarmTask;
 use super::manifest::{Manifest, Part};
+use super::object::{Draft, Loaded};
 use super::parts::{NewValue, listed, place};
 use super::request::Refusal;
 use super::slots::Slots;
-use super::state::{Draft, Loaded};
-use super::values::refusal;
 use crate::memtable::Memtable;
 use crate::memtable::cursor::{Sorted, tag_order};
 use crate::merge::cursor::Direction;
@@ -99,10 +98,9 @@ impl<S: Store> Loaded<S> {
             let cursor = rows.cursor(Direction::Ascending);
             let of = Extent { sequences, time: TimeRange::ALL };
             let hide = VisibleCursor::new(cursor, Rc::clone(&hidden), &of, Direction::Ascending);
-            let merge = Merge::new(vec![(hi, hide.map_err(refusal)?)], Direction::Ascending);
-            let groups = Groups::new(merge.map_err(refusal)?, limits, time, None);
-            let mut groups = groups.map_err(refusal)?;
-            while let Some(rows) = groups.next(&mut |of| Ok(order_of(of))).map_err(refusal)? {
+            let merge = Merge::new(vec![(hi, hide?)], Direction::Ascending)?;
+            let mut groups = Groups::new(merge, limits, time, None)?;
+            while let Some(rows) = groups.next(&mut |of| Ok(order_of(of)))? {
                 writer.add(&rows);
             }
             written.extend(writer.end());

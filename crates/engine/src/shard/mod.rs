@@ -33,7 +33,6 @@ mod retention;
 mod series_quota;
 mod slots;
 mod split;
-mod state;
 mod tombstone;
 pub mod turns;
 mod usage;

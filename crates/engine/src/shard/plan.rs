@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::compact::choose::{self, ChoiceInputs};
 use super::manifest::{Part, PartId};
-use super::state::Loaded;
+use super::object::Loaded;
 use super::tombstone::Tombstone;
 use crate::store::Store;
 

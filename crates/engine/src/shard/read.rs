@@ -8,15 +8,14 @@ use std::rc::Rc;
 
 use super::Shard;
 use super::manifest::Part;
+use super::object::Loaded;
 use super::pieces::{between, cut, split_times};
 use super::read_cache::ShardReads;
 use super::request::Refusal;
-use super::state::Loaded;
-use super::values::{CachedValues, refusal};
+use super::values::CachedValues;
 use crate::batch::series_table::SeriesTable;
-use crate::memtable::Memtable;
 use crate::memtable::cursor::{Sorted, tag_order};
-use crate::memtable::table::MeasurementTable;
+use crate::memtable::{MeasurementTable, Memtable};
 use crate::merge::cursor::{Columns, Direction, ReadError, SeriesCursor};
 use crate::merge::hide::{HiddenRows, Tombstone, VisibleCursor};
 use crate::merge::key::SeriesKey;
@@ -128,7 +127,7 @@ impl<S: Store> Shard<S> {
             stats: Rc::default(),
         };
         read(&reader).map_err(|error| match error {
-            ScanError::Read(error) => refusal(error),
+            ScanError::Read(error) => error.into(),
             ScanError::Reordered => Refusal::Stale,
             error => Refusal::Invalid(error.to_string()),
         })

@@ -3,8 +3,8 @@
 
 use super::Shard;
 use super::alarm::AlarmTask;
+use super::object::{Draft, Loaded};
 use super::request::Refusal;
-use super::state::{Draft, Loaded};
 use crate::store::{Store, Table};
 
 const TOMBSTONES_PER_EVENT: usize = 100;

@@ -6,11 +6,11 @@ use std::rc::Rc;
 
 use super::Shard;
 use super::manifest::Part;
+use super::object::Loaded;
 use super::request::Refusal;
-use super::state::Loaded;
 use super::tombstone::{self, HiddenRows};
 use super::usage::with_slack;
-use super::values::{CachedValues, refusal};
+use super::values::CachedValues;
 use crate::batch::FrameTable;
 use crate::batch::frame::{self, FrameHeader, TableRef};
 use crate::batch::selection::Selection;
@@ -225,7 +225,7 @@ impl<S: Store> Shard<S> {
             match remove_known(part, values, &mut unknown, &mut looks) {
                 // The series of a damaged part count as new.
                 Ok(()) | Err(ReadError::Damaged { .. }) => {}
-                Err(error) => return Err(self.lost(refusal(error))),
+                Err(error) => return Err(self.lost(error.into())),
             }
         }
         new.extend(unknown.into_iter().map(|unknown| unknown.hash));

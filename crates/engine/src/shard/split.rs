@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Shard;
 use super::manifest::{Part, PartId};
+use super::object::{Draft, Loaded};
 use super::request::Refusal;
-use super::state::{Draft, Loaded};
 use crate::protocol::shard::ShardSettings;
 use crate::store::Store;
 use tidemark_model::limits::SPLIT_AHEAD_NS;

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::columns::Columns;
 use super::damage::{ASIDE_KEY, DamagedRows};
 use super::manifest::Part;
+use super::object::read_retired;
 use super::request::{Deletion, Refusal};
-use super::state;
 use crate::batch::FrameTable;
 use crate::batch::column::Column;
 use crate::merge::condition::{CachedRegex, Condition, Text};
@@ -150,7 +150,7 @@ pub(super) struct Deletions {
 impl Deletions {
     /// Also reads the descriptions of damaged rows, which are in the same table.
     pub(super) fn read<S: Store>(store: &S, damaged: &mut DamagedRows) -> Result<Self, Refusal> {
-        let retired = state::read_retired(store)?;
+        let retired = read_retired(store)?;
         let mut tombstones = BTreeMap::new();
         row::each(store, Table::Tombstone, &mut |key, head| {
             if key >= ASIDE_KEY {

@@ -6,9 +6,9 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::manifest::{Key, Manifest, Number, Part};
+use super::object::Loaded;
 use super::read_cache::ShardReads;
 use super::request::Refusal;
-use super::state::Loaded;
 use crate::codec::huffman::Decoder;
 use crate::merge::cursor::ReadError;
 use crate::part::block::Error;
@@ -132,15 +132,6 @@ pub(super) fn read_error(refusal: Refusal) -> ReadError {
     match refusal {
         Refusal::Damaged { block } => ReadError::Damaged { what: block },
         other => ReadError::Storage(other.to_string()),
-    }
-}
-
-pub(super) fn refusal(error: ReadError) -> Refusal {
-    match error {
-        ReadError::Damaged { what } => Refusal::Damaged { block: what },
-        ReadError::Storage(reason) => Refusal::Store(crate::store::StoreError::Failed(reason)),
-        ReadError::ColumnType { .. } => Refusal::Damaged { block: error.to_string() },
-        ReadError::TooManySources(_) => Refusal::Invalid(error.to_string()),
     }
 }
 

@@ -3,9 +3,9 @@
 use super::Shard;
 use super::columns::Columns;
 use super::manifest::Number;
+use super::object::Loaded;
 use super::request::{Refusal, VerifyPage};
-use super::state::Loaded;
-use super::values::{ValueRow, refusal};
+use super::values::ValueRow;
 use crate::store::{Store, Table, row};
 
 /// The number of encoded bytes after which a step ends. A step completes its last value.
@@ -48,11 +48,11 @@ impl<S: Store> Shard<S> {
 }
 
 fn verify_value<S: Store>(store: &S, row: ValueRow, page: &mut VerifyPage) -> Result<(), Refusal> {
-    let directory = row.directory(store).map_err(refusal)?;
-    let body = row.body(store).map_err(refusal)?;
+    let directory = row.directory(store)?;
+    let body = row.body(store)?;
     page.blocks += 1 + directory.blocks().count() as u64;
     page.bytes += body.len() as u64;
-    directory.check(&body).map_err(|reason| refusal(row.damaged(reason)))
+    directory.check(&body).map_err(|reason| row.damaged(reason).into())
 }
 
 /// Checks the WAL and the rows of the table `Schema`, which describe the columns. Also reports

@@ -149,3 +149,50 @@ fn wal_reuses_dead_slots_first() {
     slots.reserve(9);
     assert_eq!(slots.choose(1), [10]);
 }
+
+fn head(body: &[u8]) -> Head {
+    let frame = NewFrame {
+        sequence: 7,
+        frame: body,
+        touch: b"touch",
+        decoded_bytes: 1 << 40,
+        schema_version: 9,
+    };
+    Head::new(&frame, 0, 2, body)
+}
+
+#[test]
+fn wal_head_round_trips_and_verifies() {
+    let head = head(b"body");
+    let bytes = head.encode();
+    assert_eq!(bytes.len(), Head::encoded_bytes(b"touch"));
+    assert_eq!(Head::decode(&bytes), Ok(head));
+    for index in 0..bytes.len() * 8 {
+        let mut bad = bytes.clone();
+        bad[index / 8] ^= 1 << (index % 8);
+        assert_eq!(Head::decode(&bad), Err(Error::Head), "bit {index}");
+    }
+    for length in 0..bytes.len() {
+        assert_eq!(Head::decode(&bytes[..length]), Err(Error::Head));
+    }
+}
+
+#[test]
+fn wal_body_checks_sequence_and_part() {
+    let head = head(b"body");
+    assert_eq!(head.check(b"body"), Ok(()));
+    assert_eq!(head.check(b"bodY"), Err(Error::Body));
+    let other = Head { part: 1, ..head.clone() };
+    assert_eq!(other.check(b"body"), Err(Error::Body));
+    let other = Head { sequence: 8, ..head };
+    assert_eq!(other.check(b"body"), Err(Error::Body));
+}
+
+#[test]
+fn newer_wal_version_is_reported() {
+    let mut bytes = head(b"").encode();
+    bytes[0] = 3;
+    bytes.truncate(bytes.len() - CRC_BYTES);
+    append_crc(&mut bytes, 0);
+    assert_eq!(Head::decode(&bytes), Err(Error::Version(3)));
+}

@@ -7,8 +7,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::Memtable;
-use super::table::MeasurementTable;
+use super::{MeasurementTable, Memtable};
 use crate::batch::chunks::Chunks;
 use crate::batch::column::Column;
 use crate::batch::order::{Distinct, rank_series, sorted_rows};

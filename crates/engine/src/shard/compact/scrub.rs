@@ -13,9 +13,9 @@ use crate::part::cursor::PartCursor;
 use crate::shard::Shard;
 use crate::shard::alarm::AlarmTask;
 use crate::shard::manifest::{Part, PartId};
+use crate::shard::object::Loaded;
 use crate::shard::request::Refusal;
-use crate::shard::state::Loaded;
-use crate::shard::values::{CachedValues, refusal};
+use crate::shard::values::CachedValues;
 use crate::store::Store;
 
 const PARTS_PER_EVENT: usize = 16;
@@ -51,7 +51,7 @@ impl<S: Store> Shard<S> {
                     break;
                 }
                 Err(ReadError::Damaged { .. }) => loaded.parts.exclude([id]),
-                Err(error) => return Err(self.lost(refusal(error))),
+                Err(error) => return Err(self.lost(error.into())),
             }
         }
         self.record_applied(&clean)?;
