@@ -147,14 +147,6 @@ impl Validity {
         }
     }
 
-    /// Drops all rows from index `len` onwards.
-    pub fn truncate(&mut self, len: usize) {
-        if let Self::Some(bits) = self {
-            // Checking whether all remaining rows are valid would read the whole column.
-            bits.truncate(len);
-        }
-    }
-
     /// Appends the validity of row `row`, which must be the next row.
     pub fn push(&mut self, row: usize, valid: bool) {
         match self {

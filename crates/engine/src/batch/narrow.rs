@@ -59,16 +59,11 @@ impl Narrow {
     }
 
     /// Returns the number of rows.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match &self.offsets {
             Offsets::One(offsets) => offsets.len(),
             Offsets::Two(offsets) => offsets.len(),
         }
-    }
-
-    /// Whether the column has no rows.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// Returns the size of the offsets, in bytes.

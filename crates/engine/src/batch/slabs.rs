@@ -49,15 +49,6 @@ struct Piece {
 }
 
 impl Slabs {
-    /// Creates one slab with these columns, which must have equal lengths.
-    pub fn single(fields: &[(ColumnId, Column)]) -> Self {
-        let rows = fields.iter().map(|(_, column)| column.len()).max().unwrap_or_default();
-        let (ids, columns): (Vec<ColumnId>, Vec<Column>) = fields.iter().cloned().unzip();
-        let mut slabs = Self::default();
-        slabs.append(&ids, &columns, rows);
-        slabs
-    }
-
     /// Appends `rows` rows with the unique columns `ids`. A column of another type becomes nulls.
     pub fn append(&mut self, ids: &[ColumnId], columns: &[Column], rows: usize) {
         let mut sorted: Vec<(ColumnId, &Column)> = ids.iter().copied().zip(columns).collect();
@@ -101,13 +92,8 @@ impl Slabs {
     }
 
     /// Returns the number of slabs.
-    pub fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.slabs.len()
-    }
-
-    /// Whether there are no slabs, and therefore no rows.
-    pub fn is_empty(&self) -> bool {
-        self.slabs.is_empty()
     }
 
     /// Returns a field's type, and the slabs and columns that contain the field.

@@ -55,7 +55,7 @@ impl Memtable {
     }
 
     /// Returns the measurements that have rows, in ascending order of their ids.
-    pub fn tables(&self) -> impl Iterator<Item = (MeasurementId, &MeasurementTable)> {
+    pub fn tables(&self) -> impl Iterator<Item = (MeasurementId, &MeasurementTable)> + Clone {
         self.tables.iter().map(|(&id, table)| (id, table))
     }
 

@@ -386,8 +386,7 @@ impl FromShard {
         let heads = std::iter::once(FurtherPage { until, position, stats, bytes: first });
         let mut rest = groups.as_slice();
         let page = |FurtherPage { until, position, stats, bytes }| {
-            let (own, behind) = rest.split_at_checked(bytes).ok_or(PageError::Malformed)?;
-            rest = behind;
+            let own = rest.split_off(..bytes).ok_or(PageError::Malformed)?;
             Ok(ScanPage { groups: scan_page::decode(own)?, until, position, stats })
         };
         heads.chain(further).map(page).collect::<Result<_, _>>().map(Some)

@@ -4,7 +4,7 @@ use super::Shard;
 use super::log::{DecodedFrame, FORCED, FlushSize};
 use super::object::Loaded;
 use super::request::{AppendReply, Refusal};
-use crate::batch::frame::{FrameError, FrameHeader};
+use crate::batch::frame::FrameHeader;
 use crate::protocol::shard::Stamp;
 use crate::store::Store;
 
@@ -38,14 +38,13 @@ impl<S: Store> Shard<S> {
     }
 
     fn keep(&mut self, frame: &[u8], stamp: &Stamp, now_ns: i64) -> Result<AppendReply, Refusal> {
-        let invalid = |error: FrameError| Refusal::Malformed(error.to_string());
-        let header = FrameHeader::read(frame).map_err(invalid)?;
+        let header = FrameHeader::read(frame)?;
         let (bytes, any_new) = self.admit(&header)?;
         self.admit_stored(stamp, bytes)?;
         // This check guarantees that an acknowledged frame can be replayed.
         let loaded = self.load()?;
         let seed = loaded.log.sketch.as_ref().map(|_| loaded.series_seed());
-        let frame = DecodedFrame::decode(frame, header, seed).map_err(invalid)?;
+        let frame = DecodedFrame::decode(frame, header, seed)?;
         self.merge_if_too_many_parts(now_ns)?;
         self.flush_before(&frame.size(), now_ns)?;
         let loaded = self.load()?;

@@ -42,7 +42,8 @@ impl<S: Store> Loaded<S> {
     fn flush(&mut self, memtable: &Memtable, limits: Limits, now_ns: i64) -> Result<(), Refusal> {
         let head = self.log.wal.next_sequence() - 1;
         let Draft { mut state, mut manifest } = self.draft();
-        let slots = self.slots(memtable);
+        let (window_ns, parts) = (state.settings.window_ns, manifest.parts().values());
+        let slots = Slots::few(window_ns, parts, times(memtable));
         manifest.width_ns = slots.width_ns;
         let touched = slots.of_times(times(memtable));
         let (values, parts) = self.write_parts(&mut manifest, memtable, &touched, limits)?;
@@ -65,13 +66,6 @@ impl<S: Store> Loaded<S> {
         Ok(())
     }
 
-    fn slots(&self, memtable: &Memtable) -> Slots {
-        let window_ns = self.state().settings.window_ns;
-        let tables: Vec<_> = memtable.tables().map(|(_, table)| table.times_ns()).collect();
-        let times_ns = tables.iter().flat_map(|times_ns| times_ns.iter());
-        Slots::few(window_ns, self.manifest().parts().values(), times_ns)
-    }
-
     fn write_parts(
         &mut self,
         manifest: &mut Manifest,
@@ -85,7 +79,7 @@ impl<S: Store> Loaded<S> {
         // The replay of the log has removed the rows that tombstones hide.
         let hidden = Rc::new(HiddenRows::new(Vec::new(), self.deletions.retired.clone()));
         let (lo, hi) = (self.state().head + 1, self.log.wal.next_sequence() - 1);
-        let salt = self.parts.salt();
+        let salt = self.parts.salt;
         let sequences = Sequences { lo, hi, applied: hi };
         let mut writer = PartWriter::new(limits, self.series_seed());
         let mut written = Vec::new();
@@ -126,6 +120,6 @@ impl<S: Store> Loaded<S> {
     }
 }
 
-fn times(memtable: &Memtable) -> impl Iterator<Item = &i64> {
+fn times(memtable: &Memtable) -> impl Iterator<Item = &i64> + Clone {
     memtable.tables().flat_map(|(_, table)| table.times_ns().iter())
 }

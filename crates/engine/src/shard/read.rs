@@ -595,7 +595,7 @@ impl<S: Store> ResultCache for ShardReader<'_, S> {
         let written = if is_in_memory { log.wal.next_sequence() } else { AT_REST };
         let retired = deletions.retired.len() as u64;
         let end_ns = self.loaded.state().settings.range.end_ns;
-        let mut version = vec![u64::from(parts.salt()), written, retired, end_ns.cast_unsigned()];
+        let mut version = vec![u64::from(parts.salt), written, retired, end_ns.cast_unsigned()];
         let tombstones = deletions.tombstones.values().filter(|tombstone| {
             measurements.iter().any(|&of| tombstone.touching(of, time).next().is_some())
         });

@@ -1,5 +1,6 @@
 //! Defines the replies and errors of a shard as plain values. `protocol` encodes these values.
 
+use crate::batch::frame::FrameError;
 use crate::merge::cursor::ReadError;
 use crate::protocol::quota::{RateExceeded, SeriesExceeded, StorageExceeded};
 pub use crate::protocol::shard::{Counters, Stats, VerifyPage};
@@ -93,6 +94,12 @@ pub enum Refusal {
     /// The store failed. A write may have succeeded.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<FrameError> for Refusal {
+    fn from(error: FrameError) -> Self {
+        Self::Malformed(error.to_string())
+    }
 }
 
 impl From<ReadError> for Refusal {

@@ -140,15 +140,14 @@ impl<S: Store> Shard<S> {
         let Some(allowed) = meter.series else { return Ok(None) };
         let shards = u64::from(meter.shards.max(1));
         let share = with_slack(allowed, meter.shards).div_ceil(shards);
-        let header = FrameHeader::read(frame).map_err(malformed)?;
+        let header = FrameHeader::read(frame)?;
         let loaded = self.load()?;
         if loaded.series_at_most().saturating_add(header.rows()) <= share {
             return Ok(None);
         }
         loaded.count_log()?;
         let (mut of_frame, seed) = (SeriesSketch::default(), loaded.series_seed());
-        frame::decode_each(frame, |table| count_series(&table, seed, &mut of_frame))
-            .map_err(malformed)?;
+        frame::decode_each(frame, |table| count_series(&table, seed, &mut of_frame))?;
         if loaded.series(&of_frame) <= share {
             return Ok(None);
         }
@@ -165,7 +164,7 @@ impl<S: Store> Shard<S> {
         over: SeriesExceeded,
         room: u64,
     ) -> Result<Option<Trimmed>, Refusal> {
-        let tables = frame::decode(frame).map_err(malformed)?;
+        let tables = frame::decode(frame)?;
         let new = self.new_series(&tables)?;
         let (mut taken, mut rejected) = (BTreeSet::new(), BTreeSet::new());
         let mut kept = Vec::with_capacity(tables.len());
@@ -269,8 +268,4 @@ fn remove_known<S: Store>(
     }
     *unknown = left;
     failure.map_or(Ok(()), Err)
-}
-
-fn malformed(error: frame::FrameError) -> Refusal {
-    Refusal::Malformed(error.to_string())
 }

@@ -48,15 +48,12 @@ impl ValueRow {
         Ok(Some((row, directory.parts.iter().map(|part| part.id).collect())))
     }
 
-    fn name(&self) -> String {
-        match self.key {
+    pub(super) fn damaged(&self, reason: impl std::fmt::Display) -> ReadError {
+        let name = match self.key {
             Some(key) => format!("value row {key}"),
             None => format!("value {:x}", self.number.0),
-        }
-    }
-
-    pub(super) fn damaged(&self, reason: impl std::fmt::Display) -> ReadError {
-        ReadError::Damaged { what: format!("{}: {reason}", self.name()) }
+        };
+        ReadError::Damaged { what: format!("{name}: {reason}") }
     }
 
     pub(super) fn directory<S: Store>(&self, store: &S) -> Result<Directory, ReadError> {

@@ -92,7 +92,10 @@ fn encode_rows(
     let block = table.block;
     let Some(rows) = group_by_series(block, selected) else { return Vec::new() };
     if !is_padded(block, &rows) {
-        let has_value = |&at: &usize| block.fields.get(at).is_some_and(|c| has_value(c, &rows));
+        let is_valid = |column: &Column, row: u32| column.validity.is_valid(row as usize);
+        let has_value = |&at: &usize| {
+            block.fields.get(at).is_some_and(|c| rows.iter().any(|&row| is_valid(c, row)))
+        };
         let fields: Vec<usize> = (0..block.fields.len()).filter(has_value).collect();
         let series_of = |row: u32| block.row_series.get(row as usize).copied().or_bug();
         let picks = |_: &Column| Cow::Borrowed(rows.as_slice());
@@ -221,13 +224,6 @@ fn encode_tag(tag: &TagColumn, series: &[u32], part: &mut Vec<u8>, out: &mut Vec
     integer::encode(&codes, part);
     append_part(part, out);
     true
-}
-
-fn has_value(column: &Column, rows: &[u32]) -> bool {
-    match &column.validity {
-        Validity::All => true,
-        Validity::Some(bits) => rows.iter().any(|&row| bits.get(row as usize)),
-    }
 }
 
 fn is_padded(block: &Block, rows: &[u32]) -> bool {

@@ -80,7 +80,7 @@ impl<S: Store> Loaded<S> {
             places: Vec::new(),
             keys: job.keys.iter().collect(),
             job,
-            has_steps: self.parts.is_job_stored(),
+            has_steps: self.parts.is_job_stored,
             store: Rc::clone(&self.store),
         };
         running.resume(limits, seed)?;

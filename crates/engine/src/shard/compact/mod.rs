@@ -81,7 +81,7 @@ impl<S: Store> Shard<S> {
             cells = parts.iter().fold(cells, |sum, part| sum.saturating_add(cells_of(part)));
             keys =
                 parts.iter().fold(keys, |sum, part| sum.saturating_add(part.values.len() as u32));
-            let first_output = manifest.give_ids(loaded.parts.salt(), outputs);
+            let first_output = manifest.give_ids(loaded.parts.salt, outputs);
             let applied = applied.max(known);
             started.push(Merge { inputs, first_output, outputs, applied });
         }
@@ -108,7 +108,7 @@ impl<S: Store> Shard<S> {
         let (values, is_done) = running.advance(&limits)?;
         let numbers: Vec<_> = values.iter().map(|_| loaded.parts.new_value_number()).collect();
         let mut draft = loaded.draft();
-        let mut is_changed = is_done || !loaded.parts.is_job_stored();
+        let mut is_changed = is_done || !loaded.parts.is_job_stored;
         let mut new = Vec::with_capacity(values.len());
         for (value, number) in values.into_iter().zip(numbers) {
             let key = running.next_key().unwrap_or_else(|| {

@@ -7,7 +7,7 @@
 use std::rc::Rc;
 
 use crate::merge::cursor::{Direction, ReadError, SeriesCursor};
-use crate::merge::hide::{HiddenRows, Tombstone};
+use crate::merge::hide::HiddenRows;
 use crate::merge::key::SeriesKey;
 use crate::part::cursor::PartCursor;
 use crate::shard::Shard;
@@ -82,7 +82,9 @@ fn has_hidden<S: Store>(
 ) -> Result<bool, ReadError> {
     let mut cursor = PartCursor::new(values, part.id.0, Direction::Ascending, None)?;
     let mut looked_at = 0;
-    for of_measurement in hidden.open_to(&part.extent()).chunk_by(same_measurement) {
+    for of_measurement in
+        hidden.open_to(&part.extent()).chunk_by(|a, b| a.measurement == b.measurement)
+    {
         let Some(first) = of_measurement.first() else { continue };
         cursor.seek(&SeriesKey::new(first.measurement, []))?;
         while let Some(key) = cursor.key().filter(|key| key.measurement() == first.measurement) {
@@ -102,8 +104,4 @@ fn has_hidden<S: Store>(
         }
     }
     Ok(false)
-}
-
-fn same_measurement(a: &&Tombstone, b: &&Tombstone) -> bool {
-    a.measurement == b.measurement
 }
