@@ -268,7 +268,7 @@ impl Life {
         });
         let deletion = Deletion { measurement: self.ids[measurement], predicate, time };
         let stamp = self.stamp();
-        self.shard.delete(&deletion, &stamp, self.now_ns)
+        self.shard.delete(u64::MAX, &[deletion], &stamp, self.now_ns)
     }
 
     pub(super) fn read(&mut self, measurement: usize, time: TimeRange) -> Result<Grid, Refusal> {

@@ -103,7 +103,7 @@ impl Story {
             *of != measurement || !time.contains(*time_ns) || !takes(predicate.as_ref(), tags)
         });
         let deletion = Deletion { measurement: MeasurementId(measurement), predicate, time };
-        self.shard.delete_before(u64::MAX, &[deletion], &stamp(), self.now_ns).unwrap();
+        self.shard.delete(u64::MAX, &[deletion], &stamp(), self.now_ns).unwrap();
         self.has_deleted = true;
     }
 

@@ -17,17 +17,7 @@ use tidemark_model::ids::MeasurementId;
 const PARTS_READ_MAX: usize = 64;
 
 impl<S: Store> Shard<S> {
-    /// Hides the matching rows that are stored now.
-    pub fn delete(
-        &mut self,
-        deletion: &Deletion,
-        stamp: &Stamp,
-        now_ns: i64,
-    ) -> Result<(), Refusal> {
-        self.delete_before(u64::MAX, std::slice::from_ref(deletion), stamp, now_ns)
-    }
-
-    /// Hides the matching rows with a write sequence below `before`. The change is durable and
+    /// Hides the matching stored rows with a write sequence below `before`. The change is durable and
     /// visible immediately. A repeated call has no effect. If a deletion matches no stored rows, no
     /// tombstone is written.
     ///
@@ -35,7 +25,7 @@ impl<S: Store> Shard<S> {
     /// - [`Refusal::Stale`], also if rows with a write sequence of `before` or higher were flushed
     /// - [`Refusal::Invalid`] if a predicate uses columns other than tags
     /// - [`Refusal::Store`]
-    pub fn delete_before(
+    pub fn delete(
         &mut self,
         before: u64,
         deletions: &[Deletion],

@@ -75,7 +75,7 @@ impl<S: Store> Loaded<S> {
     ) -> Result<(Vec<NewValue>, Vec<Part>), Refusal> {
         let orders = self.order_tags(memtable)?;
         let order_of = |measurement| orders.get(&measurement).cloned().or_bug();
-        let sorted = Sorted::new(memtable, |measurement, _| order_of(measurement));
+        let sorted = Sorted::new(memtable.tables(), |measurement, _| order_of(measurement));
         // The replay of the log has removed the rows that tombstones hide.
         let hidden = Rc::new(HiddenRows::new(Vec::new(), self.deletions.retired.clone()));
         let (lo, hi) = (self.state().head + 1, self.log.wal.next_sequence() - 1);

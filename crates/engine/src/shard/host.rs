@@ -260,7 +260,7 @@ impl<S: Store> Shard<S> {
             ToShard::Fence { split, from_ns } => self.fence(*split, *from_ns)?,
             ToShard::Kill { query } => self.kill(*query),
             ToShard::Delete { stamp, before, deletions } => {
-                self.delete_before(*before, deletions, stamp, now_ns)?;
+                self.delete(*before, deletions, stamp, now_ns)?;
             }
             ToShard::Weigh => {
                 let (bytes, at_ns) = self.measure_for_split(now_ns)?;

@@ -235,7 +235,7 @@ impl<'a, S: Store> ShardReader<'a, S> {
         let order_of = |measurement| self.tag_orders.get(&measurement).cloned().or_bug();
         let requested = self.tag_orders.iter().map(|(&id, _)| id);
         let tables = requested.filter_map(|id| Some((id, self.memtable.table(id)?)));
-        let sorted = self.sorted.get_or_init(|| Sorted::of(tables, |of, _| order_of(of)));
+        let sorted = self.sorted.get_or_init(|| Sorted::new(tables, |of, _| order_of(of)));
         let mut cursor = sorted.cursor(direction);
         cursor.seek(from)?;
         // The replay of the log has already removed the hidden rows. These write sequences are

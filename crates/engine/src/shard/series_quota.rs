@@ -23,6 +23,7 @@ use crate::protocol::shard::Stamp;
 use crate::store::Store;
 use tidemark_model::series::value_hash;
 use tidemark_model::series_sketch::SeriesSketch;
+use tidemark_model::time::TimeRange;
 
 /// The maximum number of encoded bytes that a write reads to find unknown series in parts. Above
 /// this limit, the remaining unknown series count as new.
@@ -179,7 +180,8 @@ impl<S: Store> Shard<S> {
                 rejected.contains(&hash)
             };
             let hashes = hashes(&table, over.seed);
-            let hidden = HiddenRows::of_series(hashes.into_iter().map(&mut is_rejected).collect());
+            let series = hashes.into_iter().map(&mut is_rejected).collect();
+            let hidden = HiddenRows { series, time: TimeRange::ALL };
             kept.push(tombstone::without(table, &[hidden]));
         }
         if rejected.is_empty() {

@@ -92,16 +92,12 @@ fn condition(predicate: &Predicate, tag_order: &[ColumnId]) -> Result<Condition,
 
 #[derive(Clone, Debug)]
 pub(super) struct HiddenRows {
-    series: Vec<bool>,
-    time: TimeRange,
+    /// Whether the rows of each series are hidden.
+    pub(super) series: Vec<bool>,
+    pub(super) time: TimeRange,
 }
 
 impl HiddenRows {
-    /// Hides all rows of the series whose element is `true`.
-    pub(super) fn of_series(series: Vec<bool>) -> Self {
-        Self { series, time: TimeRange::ALL }
-    }
-
     fn has(&self, series: u32, time_ns: i64) -> bool {
         self.time.contains(time_ns) && self.series.get(series as usize) == Some(&true)
     }

@@ -52,12 +52,8 @@ impl Counts {
     }
 
     /// Requests are counted in thousandths.
-    fn of(&self, rate: Rate) -> u64 {
-        match rate {
-            Rate::Points => self.points,
-            Rate::Requests => self.request_milli,
-            Rate::Cells => self.cells,
-        }
+    fn of(mut self, rate: Rate) -> u64 {
+        *self.of_mut(rate)
     }
 
     fn of_mut(&mut self, rate: Rate) -> &mut u64 {

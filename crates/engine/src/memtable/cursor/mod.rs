@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::{MeasurementTable, Memtable};
+use super::MeasurementTable;
 use crate::batch::chunks::Chunks;
 use crate::batch::column::Column;
 use crate::batch::order::{Distinct, rank_series, sorted_rows};
@@ -57,17 +57,9 @@ struct SortedTable<'a> {
 }
 
 impl<'a> Sorted<'a> {
-    /// Sorts `memtable`. `order` returns the tag order of a measurement, which must include all of
-    /// the table's tags: see [`tag_order`].
+    /// Sorts these tables, which must be in ascending order of their ids. `order` returns the tag
+    /// order of a measurement, which must include all of the table's tags: see [`tag_order`].
     pub fn new(
-        memtable: &'a Memtable,
-        order: impl FnMut(MeasurementId, &MeasurementTable) -> Vec<ColumnId>,
-    ) -> Self {
-        Self::of(memtable.tables(), order)
-    }
-
-    /// Creates the sorted rows of these tables, which must be in ascending order of their ids.
-    pub fn of(
         tables: impl Iterator<Item = (MeasurementId, &'a MeasurementTable)>,
         mut order: impl FnMut(MeasurementId, &MeasurementTable) -> Vec<ColumnId>,
     ) -> Self {
