@@ -55,7 +55,7 @@ fn main() {
             }
             let order = |measurement, _: &_| orders[&measurement].clone();
             let (time, part) = time(|| {
-                let sorted = Sorted::new(&memtable, order);
+                let sorted = Sorted::new(memtable.tables(), order);
                 let cursor = sorted.cursor(Direction::Ascending);
                 write(vec![(1, cursor)], &orders)
             });

@@ -122,24 +122,24 @@
 //! | running queries, KILL QUERY | `catalog/live_queries.rs`; `coordinator/live_queries.rs` |
 //! | the report of a running query | `coordinator/live_query_report.rs` |
 //! | `INTO` | `coordinator/into/` |
-//! | a delete; hiding of rows | `coordinator/delete.rs`; `shard/deletions.rs`, `shard/tombstone.rs` |
+//! | a delete; hiding of rows | `coordinator/delete.rs`; `shard/tombstone.rs` |
 //! | the order of groups from shards | `query/stream/`; on a shard: `scan/slice/mod.rs` |
 //! | the cache of decoded values | `shard/read_cache.rs` |
 //! | scans of SQL on shards | `coordinator/sql/`; the rest of SQL: the crate `sql/` |
 //! | `fill`, `LIMIT`, joins of calls | `query/operators/`; SLIMIT: `query/executor.rs` |
 //! | the format of a number or time | `response/number.rs`, `response/time.rs` |
-//! | the start of a flush or merge | `shard/alarm.rs`; the pause before: `shard/pace.rs` |
+//! | the start of a flush or merge | `shard/alarm.rs` |
 //! | rows that are not flushed; damaged rows | `shard/log.rs`; `shard/damage.rs` |
 //! | a flush; the width of time slots | `shard/flush.rs`; `shard/slots.rs` |
 //! | choice and steps of merges | `shard/compact/choose/mod.rs`; `shard/compact/job.rs` |
 //! | freeing the space of deleted rows | `shard/compact/scrub.rs` |
-//! | dropping expired parts | `shard/manifest/expiry.rs`; driven by: `shard/retention.rs` |
+//! | dropping expired parts | `shard/manifest/mod.rs`; driven by: `shard/retention.rs` |
 //! | the list of parts, and due work | `shard/manifest/mod.rs`; `shard/plan.rs` |
 //! | writes that wait for a merge | `shard/plan.rs`; refused writes: `shard/append.rs` |
 //! | reading a stored value for a query | `shard/values.rs` |
-//! | the pause between tries of a failing job | `shard/attempts.rs`; in a Database: `database/job.rs` |
+//! | the pause between tries of a failing job | `shard/alarm.rs`; in a Database: `database/job.rs` |
 //! | the schedule of continuous queries | `protocol/continuous.rs` |
-//! | rows and values in memory | `memtable/table.rs`; `batch/slabs.rs` |
+//! | rows and values in memory | `memtable/mod.rs`; `batch/slabs.rs` |
 //! | the codec of a column | `batch/column_bytes.rs`; the codecs: `codec/` |
 //! | the order of queries on a shard | `shard/turns/mod.rs` |
 //! | a subquery's rows | `query/subquery_rows/` |

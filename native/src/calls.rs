@@ -10,7 +10,7 @@ use std::time::Duration;
 use pbkdf2::pbkdf2_hmac;
 use sha2::Sha256;
 use tidemark::protocol::call::{Address, Call, CallFailure, Reply};
-use tidemark::protocol::password_derivation::Derivation;
+use tidemark::protocol::web_crypto::Derivation;
 use tokio::task::{spawn_blocking, yield_now};
 
 use crate::backups;

@@ -18,7 +18,7 @@ use crate::model::limits::{GRANTEES_PER_PAGE, PASSWORD_ITERATIONS};
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::grants::{Grantee, GranteeKey};
 use crate::protocol::host::Unavailable;
-use crate::protocol::password_derivation::Derivation;
+use crate::protocol::web_crypto::Derivation;
 use crate::query::error::QueryError;
 use crate::query::result::{SeriesChunk, Values};
 

@@ -7,7 +7,7 @@ use web_sys::{RequestInit, Response};
 use worker::Env;
 
 use super::config;
-use crate::protocol::signature_check::SignatureCheck;
+use crate::protocol::web_crypto::SignatureCheck;
 
 /// The timeout for fetching the keys, in milliseconds.
 const KEYS_MS_MAX: u32 = 5_000;

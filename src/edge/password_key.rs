@@ -4,7 +4,7 @@ use js_sys::{Array, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
-use crate::protocol::password_derivation::Derivation;
+use crate::protocol::web_crypto::Derivation;
 
 #[wasm_bindgen]
 extern "C" {

@@ -103,7 +103,7 @@ fn measure(what: &str, frames: &[Vec<u8>], columns: &[ColumnId], values: usize) 
     });
     let first = TimeRange::new(NOW_NS, NOW_NS + 1);
     let deletion = Deletion { measurement: MeasurementId(1), predicate: None, time: first };
-    shard.delete(&deletion, &STAMP, 0).unwrap();
+    shard.delete(u64::MAX, &[deletion], &STAMP, 0).unwrap();
     event(&mut shard, "merge", &mut |shard| {
         while shard.next_due(NOW_NS + PAUSE_NS).is_some_and(|due_ns| due_ns <= NOW_NS + PAUSE_NS) {
             shard.alarm(NOW_NS + PAUSE_NS);

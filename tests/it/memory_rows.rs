@@ -19,7 +19,7 @@ pub(crate) struct MemoryRows<'a> {
 
 impl<'a> MemoryRows<'a> {
     pub(crate) fn new(memtable: &'a Memtable) -> Self {
-        let sorted = Sorted::new(memtable, |_, table| tag_order(&[], table));
+        let sorted = Sorted::new(memtable.tables(), |_, table| tag_order(&[], table));
         Self { memtable, sorted, stats: Cell::default() }
     }
 }

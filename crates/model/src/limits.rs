@@ -91,9 +91,9 @@ pub const STRING_BYTES_MAX: usize = 1 << 20;
 pub const TAGS_PER_POINT_MAX: usize = 255;
 /// The maximum number of cells of a write request: field values, tags of its series, and the
 /// padding of absent fields. The number of padding cells is at most about the number of values
-/// (`batch/row_runs.rs`). With 8 bytes per cell, 8 million cells use 64 MB. A body of 25 MB has at
-/// most 4.2 million lines with one field each. Therefore only requests whose lines have different
-/// fields reach the limit.
+/// (`batch/measurement_writer.rs`). With 8 bytes per cell, 8 million cells use 64 MB. A body of
+/// 25 MB has at most 4.2 million lines with one field each. Therefore only requests whose lines have
+/// different fields reach the limit.
 pub const CELLS_PER_REQUEST_MAX: usize = 8_000_000;
 /// The number of points below which a write counts as tiny. A tiny write causes as many requests,
 /// calls and stored rows as a batch of thousands of points.

@@ -20,7 +20,7 @@ use super::Task;
 use crate::model::time::S_NS;
 use crate::protocol::call::Address;
 use crate::protocol::round::Request;
-use crate::protocol::signature_check::SignatureCheck;
+use crate::protocol::web_crypto::SignatureCheck;
 use assertion::Assertion;
 use keys::Lookup;
 

@@ -24,7 +24,7 @@ use crate::protocol::database::{FromDatabase, ToDatabase};
 use crate::protocol::envelope;
 use crate::protocol::grants::GranteeKey;
 use crate::protocol::host::Unavailable;
-use crate::protocol::password_derivation::Derivation;
+use crate::protocol::web_crypto::Derivation;
 
 /// The pause, in milliseconds, before a waiting login checks again whether its key may be derived.
 const TURN_MS: u32 = 10;

@@ -7,7 +7,7 @@ use tidemark::scan::request::{
     AggregateCall, AggregateFunction, Comparison, Input, Operand, Output, Predicate, Resume,
     ScanRequest, Window,
 };
-use tidemark::shard::limits::Limits;
+use tidemark::shard::Limits;
 use tidemark::shard::request::Deletion;
 use tidemark::store::memory::MemoryStore;
 
@@ -128,7 +128,7 @@ fn cached_results_reflect_deletes() {
             let by_host = rng.u8(..6) > 0;
             let predicate = if by_host { is(HOST, &host) } else { is(SITE, &site) };
             let deletion = Deletion { measurement: MEASUREMENT, predicate: Some(predicate), time };
-            shard.delete(&deletion, &stamp(), NOW_NS).unwrap();
+            shard.delete(u64::MAX, &[deletion], &stamp(), NOW_NS).unwrap();
             rows.retain(|(of_host, of_site, time_ns)| {
                 let is_it = if by_host { *of_host == host } else { *of_site == site };
                 !is_it || !time.contains(*time_ns)

@@ -9,8 +9,8 @@ use tidemark::protocol::host::Unavailable;
 use tidemark::protocol::shard::{FromShard, Stamp, ToShard};
 use tidemark::scan::TileLimits;
 use tidemark::scan::request::{Comparison, Operand, Predicate};
+use tidemark::shard::Limits;
 use tidemark::shard::Shard;
-use tidemark::shard::limits::Limits;
 use tidemark::shard::request::{Deletion, Refusal};
 use tidemark::store::StoreError;
 use tidemark::store::memory::MemoryStore;
@@ -268,7 +268,7 @@ impl Life {
         });
         let deletion = Deletion { measurement: self.ids[measurement], predicate, time };
         let stamp = self.stamp();
-        self.shard.delete(&deletion, &stamp, self.now_ns)
+        self.shard.delete(u64::MAX, &[deletion], &stamp, self.now_ns)
     }
 
     pub(super) fn read(&mut self, measurement: usize, time: TimeRange) -> Result<Grid, Refusal> {

@@ -518,7 +518,7 @@ fn frame_with_many_measurements_works() {
     assert!(shard.append(&conflict, &stamp(), NOW_NS).is_ok(), "the type that is stored");
     let deletion =
         Deletion { measurement: MeasurementId(2), predicate: None, time: TimeRange::ALL };
-    shard.delete(&deletion, &stamp(), NOW_NS).unwrap();
+    shard.delete(u64::MAX, &[deletion], &stamp(), NOW_NS).unwrap();
     let found = |shard: &mut Shard<MemoryStore>| -> Vec<usize> {
         [1, 2, MEASUREMENTS].map(|of| read(shard, of, TimeRange::ALL).unwrap().len()).into()
     };

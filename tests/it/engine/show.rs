@@ -6,7 +6,7 @@ use tidemark::model::limits::PIECE_BYTES_MAX;
 use tidemark::scan::page::MeasurementSummary;
 use tidemark::scan::request::{Comparison, Operand, Predicate, SummaryRequest, SummaryWant};
 use tidemark::scan::{SummaryLimits, summarise};
-use tidemark::shard::limits::Limits;
+use tidemark::shard::Limits;
 use tidemark::shard::request::Deletion;
 use tidemark::store::memory::MemoryStore;
 
@@ -103,7 +103,7 @@ impl Story {
             *of != measurement || !time.contains(*time_ns) || !takes(predicate.as_ref(), tags)
         });
         let deletion = Deletion { measurement: MeasurementId(measurement), predicate, time };
-        self.shard.delete_before(u64::MAX, &[deletion], &stamp(), self.now_ns).unwrap();
+        self.shard.delete(u64::MAX, &[deletion], &stamp(), self.now_ns).unwrap();
         self.has_deleted = true;
     }
 

@@ -10,14 +10,9 @@ pub struct Bitmap {
 impl Bitmap {
     /// Creates a bitmap of `len` bits with the same `value`.
     pub fn filled(len: usize, value: bool) -> Self {
-        let mut words = vec![if value { u64::MAX } else { 0 }; len.div_ceil(64)];
-        if let Some(last) = words.last_mut()
-            && value
-            && !len.is_multiple_of(64)
-        {
-            *last = (1 << (len % 64)) - 1;
-        }
-        Self { words, len }
+        let mut bits = Self::default();
+        bits.extend_filled(len, value);
+        bits
     }
 
     /// Returns `None` if words are missing or if a bit after `len` is set.
@@ -149,14 +144,6 @@ impl Validity {
         match self {
             Self::All => 0,
             Self::Some(bits) => rows - bits.count_ones().min(rows),
-        }
-    }
-
-    /// Drops all rows from index `len` onwards.
-    pub fn truncate(&mut self, len: usize) {
-        if let Self::Some(bits) = self {
-            // Checking whether all remaining rows are valid would read the whole column.
-            bits.truncate(len);
         }
     }
 

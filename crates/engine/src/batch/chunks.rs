@@ -77,14 +77,9 @@ impl ChunkedColumn {
     }
 
     /// Returns the number of rows.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         let full = self.chunks.len().saturating_sub(1) * CHUNK_ROWS;
         full + self.chunks.last().map_or(0, Column::len)
-    }
-
-    /// Whether the column has no rows.
-    pub fn is_empty(&self) -> bool {
-        self.chunks.is_empty()
     }
 
     /// All chunks except the last have [`CHUNK_ROWS`] rows.

@@ -3,7 +3,6 @@
 use std::ops::Range;
 
 use super::bitmap::Validity;
-use super::column_growth;
 use super::narrow::Narrow;
 pub use super::string_column::StringColumn;
 use tidemark_model::bug::{self, OrBug};
@@ -24,6 +23,34 @@ pub enum Values {
     Boolean(Vec<bool>),
 }
 
+/// Evaluates one expression for the list of any type with a fixed size, and another for strings.
+macro_rules! match_values {
+    ($values:expr, $list:ident => $fixed:expr, $strings:ident => $text:expr) => {
+        match $values {
+            Values::Float($list) => $fixed,
+            Values::Integer($list) => $fixed,
+            Values::Unsigned($list) => $fixed,
+            Values::Boolean($list) => $fixed,
+            Values::String($strings) => $text,
+        }
+    };
+}
+
+pub(super) use match_values;
+
+/// Creates values of the same type from another list of values.
+macro_rules! map_values {
+    ($values:expr, $list:ident => $fixed:expr, $strings:ident => $text:expr) => {
+        match $values {
+            Values::Float($list) => Values::Float($fixed),
+            Values::Integer($list) => Values::Integer($fixed),
+            Values::Unsigned($list) => Values::Unsigned($fixed),
+            Values::Boolean($list) => Values::Boolean($fixed),
+            Values::String($strings) => Values::String($text),
+        }
+    };
+}
+
 /// A value type with a fixed size.
 pub trait Fixed: Copy + Default {
     /// Returns the values of this type. If the values have a different type, the result is empty.
@@ -35,48 +62,29 @@ pub trait Fixed: Copy + Default {
     }
 }
 
-impl Fixed for f64 {
-    fn of(values: &Values) -> &[Self] {
-        if let Values::Float(values) = values { values } else { &[] }
-    }
-
-    fn widen(narrow: &Narrow, rows: Range<usize>, to: &mut Vec<Self>) {
-        narrow.floats(rows, to);
-    }
+macro_rules! fixed {
+    ($value:ty, $variant:ident $(, $widen:ident)?) => {
+        impl Fixed for $value {
+            fn of(values: &Values) -> &[Self] {
+                if let Values::$variant(values) = values { values } else { &[] }
+            }
+            $(
+                fn widen(narrow: &Narrow, rows: Range<usize>, to: &mut Vec<Self>) {
+                    narrow.$widen(rows, to);
+                }
+            )?
+        }
+    };
 }
-
-impl Fixed for i64 {
-    fn of(values: &Values) -> &[Self] {
-        if let Values::Integer(values) = values { values } else { &[] }
-    }
-
-    fn widen(narrow: &Narrow, rows: Range<usize>, to: &mut Vec<Self>) {
-        narrow.integers(rows, to);
-    }
-}
-
-impl Fixed for u64 {
-    fn of(values: &Values) -> &[Self] {
-        if let Values::Unsigned(values) = values { values } else { &[] }
-    }
-}
-
-impl Fixed for bool {
-    fn of(values: &Values) -> &[Self] {
-        if let Values::Boolean(values) = values { values } else { &[] }
-    }
-}
+fixed!(f64, Float, floats);
+fixed!(i64, Integer, integers);
+fixed!(u64, Unsigned);
+fixed!(bool, Boolean);
 
 impl Values {
     /// Creates an empty list of the given type.
     pub fn new(field_type: FieldType) -> Self {
-        match field_type {
-            FieldType::Float => Self::Float(Vec::new()),
-            FieldType::Integer => Self::Integer(Vec::new()),
-            FieldType::Unsigned => Self::Unsigned(Vec::new()),
-            FieldType::String => Self::String(StringColumn::default()),
-            FieldType::Boolean => Self::Boolean(Vec::new()),
-        }
+        Self::with_capacity(field_type, 0)
     }
 
     fn with_capacity(field_type: FieldType, rows: usize) -> Self {
@@ -102,13 +110,7 @@ impl Values {
 
     /// Returns the number of rows, including padding.
     pub fn len(&self) -> usize {
-        match self {
-            Self::Float(values) => values.len(),
-            Self::Integer(values) => values.len(),
-            Self::Unsigned(values) => values.len(),
-            Self::String(values) => values.len(),
-            Self::Boolean(values) => values.len(),
-        }
+        match_values!(self, values => values.len(), strings => strings.len())
     }
 
     /// Whether there are no rows.
@@ -116,35 +118,23 @@ impl Values {
         self.len() == 0
     }
 
-    pub(crate) fn push_padding(&mut self) {
-        match self {
-            Self::Float(values) => values.push(0.0),
-            Self::Integer(values) => values.push(0),
-            Self::Unsigned(values) => values.push(0),
-            Self::String(values) => values.push(""),
-            Self::Boolean(values) => values.push(false),
-        }
-    }
-
     pub(crate) fn extend_padding(&mut self, count: usize) {
         let rows = self.len() + count;
-        match self {
-            Self::Float(values) => values.resize(rows, 0.0),
-            Self::Integer(values) => values.resize(rows, 0),
-            Self::Unsigned(values) => values.resize(rows, 0),
-            Self::String(values) => values.extend_empty(count),
-            Self::Boolean(values) => values.resize(rows, false),
-        }
+        match_values!(
+            self,
+            values => values.resize(rows, Default::default()),
+            strings => strings.extend_empty(count)
+        );
     }
 
     /// Appends all rows of `other`. Returns `false` without appending if the types differ.
     pub fn extend_from(&mut self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Float(to), Self::Float(from)) => column_growth::extend(to, from),
-            (Self::Integer(to), Self::Integer(from)) => column_growth::extend(to, from),
-            (Self::Unsigned(to), Self::Unsigned(from)) => column_growth::extend(to, from),
+            (Self::Float(to), Self::Float(from)) => extend(to, from),
+            (Self::Integer(to), Self::Integer(from)) => extend(to, from),
+            (Self::Unsigned(to), Self::Unsigned(from)) => extend(to, from),
             (Self::String(to), Self::String(from)) => to.extend_from(from),
-            (Self::Boolean(to), Self::Boolean(from)) => column_growth::extend(to, from),
+            (Self::Boolean(to), Self::Boolean(from)) => extend(to, from),
             _ => return false,
         }
         true
@@ -155,13 +145,7 @@ impl Values {
         fn pick<T: Copy + Default>(values: &[T], rows: &[u32]) -> Vec<T> {
             rows.iter().map(|&row| values.get(row as usize).copied().or_bug()).collect()
         }
-        match self {
-            Self::Float(values) => Self::Float(pick(values, rows)),
-            Self::Integer(values) => Self::Integer(pick(values, rows)),
-            Self::Unsigned(values) => Self::Unsigned(pick(values, rows)),
-            Self::String(values) => Self::String(values.gather(rows)),
-            Self::Boolean(values) => Self::Boolean(pick(values, rows)),
-        }
+        map_values!(self, values => pick(values, rows), strings => strings.gather(rows))
     }
 
     /// Copies the values at `rows` in the given order. A row `None` becomes padding.
@@ -170,31 +154,20 @@ impl Values {
             let value = |row: u32| values.get(row as usize).copied().or_bug();
             rows.iter().map(|row| row.map_or_else(T::default, value)).collect()
         }
-        match self {
-            Self::Float(values) => Self::Float(pick(values, rows)),
-            Self::Integer(values) => Self::Integer(pick(values, rows)),
-            Self::Unsigned(values) => Self::Unsigned(pick(values, rows)),
-            Self::String(values) => Self::String(values.gather_or_empty(rows)),
-            Self::Boolean(values) => Self::Boolean(pick(values, rows)),
-        }
+        map_values!(self, values => pick(values, rows), strings => strings.gather_or_empty(rows))
     }
 
     /// Appends row `index` of `other`. Returns `false` without appending if the types differ.
     pub fn push_from(&mut self, other: &Self, index: usize) -> bool {
+        fn push<T: Copy + Default>(to: &mut Vec<T>, from: &[T], index: usize) {
+            to.push(from.get(index).copied().or_bug());
+        }
         match (self, other) {
-            (Self::Float(to), Self::Float(from)) => {
-                to.push(from.get(index).copied().or_bug());
-            }
-            (Self::Integer(to), Self::Integer(from)) => {
-                to.push(from.get(index).copied().or_bug());
-            }
-            (Self::Unsigned(to), Self::Unsigned(from)) => {
-                to.push(from.get(index).copied().or_bug());
-            }
+            (Self::Float(to), Self::Float(from)) => push(to, from, index),
+            (Self::Integer(to), Self::Integer(from)) => push(to, from, index),
+            (Self::Unsigned(to), Self::Unsigned(from)) => push(to, from, index),
             (Self::String(to), Self::String(from)) => to.push(from.get(index)),
-            (Self::Boolean(to), Self::Boolean(from)) => {
-                to.push(from.get(index).copied().or_bug());
-            }
+            (Self::Boolean(to), Self::Boolean(from)) => push(to, from, index),
             _ => return false,
         }
         true
@@ -202,13 +175,7 @@ impl Values {
 
     /// Drops all rows from index `len` onwards.
     pub fn truncate(&mut self, len: usize) {
-        match self {
-            Self::Float(values) => values.truncate(len),
-            Self::Integer(values) => values.truncate(len),
-            Self::Unsigned(values) => values.truncate(len),
-            Self::String(values) => values.truncate(len),
-            Self::Boolean(values) => values.truncate(len),
-        }
+        match_values!(self, values => values.truncate(len), strings => strings.truncate(len));
     }
 
     /// Returns the value at `index`, even if it is padding.
@@ -226,14 +193,22 @@ impl Values {
 
     /// Returns the memory in use, in bytes.
     pub fn bytes(&self) -> usize {
-        match self {
-            Self::Float(values) => values.capacity() * 8,
-            Self::Integer(values) => values.capacity() * 8,
-            Self::Unsigned(values) => values.capacity() * 8,
-            Self::String(values) => values.bytes(),
-            Self::Boolean(values) => values.capacity(),
+        fn bytes<T>(values: &Vec<T>) -> usize {
+            values.capacity() * size_of::<T>()
         }
+        match_values!(self, values => bytes(values), strings => strings.bytes())
     }
+}
+
+/// Above this length, a column grows by an eighth, because it exists twice while it moves.
+const LONG: usize = 1 << 19;
+
+fn extend<T: Copy>(column: &mut Vec<T>, from: &[T]) {
+    let len = column.len();
+    if len >= LONG && column.capacity() - len < from.len() {
+        column.reserve_exact(from.len().max(len / 8));
+    }
+    column.extend_from_slice(from);
 }
 
 /// A column with its values and their validity.
@@ -282,9 +257,7 @@ impl Column {
 
     /// Appends a null.
     pub fn push_null(&mut self) {
-        let row = self.values.len();
-        self.values.push_padding();
-        self.validity.push(row, false);
+        self.extend_nulls(1);
     }
 
     /// Appends `count` nulls.
@@ -346,6 +319,14 @@ impl Column {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_columns_grow_by_an_eighth() {
+        let mut column = vec![1_u8; LONG];
+        extend(&mut column, &[2]);
+        assert_eq!((column.len(), column.last()), (LONG + 1, Some(&2)));
+        assert!(column.capacity() <= LONG / 8 * 9, "{}", column.capacity());
+    }
 
     #[test]
     fn column_pushes_mark_nulls() {

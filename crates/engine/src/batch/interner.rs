@@ -2,51 +2,34 @@
 
 use std::hash::{BuildHasher, Hasher};
 
+use foldhash::fast::FixedState;
+
 use super::column::StringColumn;
 
-const SLOTS_MAX: usize = 1 << 19;
+/// The number of strings after which the lookup table is cleared.
+const ENTRIES_MAX: usize = 3 << 17;
 
 /// A map from strings to numbers, which start with 0, in order of first appearance.
 ///
 /// A full lookup table is cleared, so that a million distinct tag values take little more memory
-/// than their bytes. A forgotten string receives a second number. The table uses open addressing
-/// over positions in one text. A random seed prevents clients from choosing colliding keys.
-#[derive(Clone, Debug)]
+/// than their bytes. A forgotten string receives a second number. The strings are in one text. A
+/// random seed prevents clients from choosing colliding keys.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Interner {
-    strings: StringColumn,
+    pub(super) strings: StringColumn,
     forgotten: u32,
-    /// The hashes are stored so that the table can grow without reading the text.
-    hashes: Vec<u32>,
-    /// The positions in `hashes` plus 1, or 0 for a free slot, of which a quarter is always free.
-    slots: Vec<u32>,
-    seed: foldhash::fast::FixedState,
+    /// The entries of the strings after the forgotten strings.
+    index: HashIndex,
+    seed: FixedState,
 }
 
 impl Interner {
     pub(super) fn new(seed: u64) -> Self {
-        Self {
-            strings: StringColumn::default(),
-            forgotten: 0,
-            hashes: Vec::new(),
-            slots: Vec::new(),
-            seed: foldhash::fast::FixedState::with_seed(seed),
-        }
-    }
-
-    pub(super) fn strings(&self) -> &StringColumn {
-        &self.strings
-    }
-
-    pub(super) fn strings_mut(&mut self) -> &mut StringColumn {
-        &mut self.strings
-    }
-
-    pub(super) fn into_strings(self) -> StringColumn {
-        self.strings
+        Self { seed: FixedState::with_seed(seed), ..Self::default() }
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.strings.bytes() + (self.hashes.capacity() + self.slots.capacity()) * 4
+        self.strings.bytes() + self.index.bytes()
     }
 
     pub(super) fn find(&self, string: &str) -> Option<u32> {
@@ -54,40 +37,33 @@ impl Interner {
     }
 
     pub(super) fn find_hashed(&self, string: &str, hash: u32) -> Option<u32> {
-        self.probe(string, hash).ok()
+        let number = |entry: u32| self.forgotten + entry;
+        let is_same = |entry: u32| self.strings.get(number(entry) as usize) == string;
+        self.index.find(hash, is_same).map(number)
     }
 
     pub(super) fn intern(&mut self, string: &str) -> (u32, bool) {
         let hash = self.hash(string);
-        match self.probe(string, hash) {
-            Ok(number) => (number, false),
-            Err(_) => (self.add(string, hash), true),
+        match self.find_hashed(string, hash) {
+            Some(number) => (number, false),
+            None => (self.add(string, hash), true),
         }
     }
 
     /// `string` must not be in the table.
     pub(super) fn add(&mut self, string: &str, hash: u32) -> u32 {
-        if (self.hashes.len() + 1) * 4 > self.slots.len() * 3 {
-            self.grow();
+        if self.index.hashes.len() >= ENTRIES_MAX {
+            self.forgotten += self.index.hashes.len() as u32;
+            self.index.clear();
         }
-        let index = self.hashes.len() as u32;
         self.strings.push(string);
-        self.hashes.push(hash);
-        self.place(hash, index);
-        self.forgotten + index
+        self.forgotten + self.index.insert(hash)
     }
 
     pub(super) fn pop(&mut self) {
         let Some(number) = self.strings.len().checked_sub(1) else { return };
-        let last = self.strings.get(number).to_owned();
-        if let Err(slot) | Ok(slot) = self.slot_of(&last, self.hash(&last))
-            && let Some(place) = self.slots.get_mut(slot)
-        {
-            // The last string was inserted last, so no other string was moved past its slot.
-            *place = 0;
-        }
         self.strings.truncate(number);
-        self.hashes.truncate(number.saturating_sub(self.forgotten as usize));
+        self.index.pop();
         self.forgotten = self.forgotten.min(number as u32);
     }
 
@@ -97,51 +73,74 @@ impl Interner {
         let hash = hasher.finish();
         (hash ^ (hash >> 32)) as u32
     }
+}
 
-    fn probe(&self, string: &str, hash: u32) -> Result<u32, usize> {
-        let slot = self.slot_of(string, hash)?;
-        let number = self.slots.get(slot).map(|&place| place.wrapping_sub(1));
-        number.map(|index| self.forgotten + index).ok_or(slot)
-    }
+/// Maps hashes to the entries 0, 1, 2, … in an open-addressed table. The caller stores and compares
+/// the keys. An entry takes 10 to 15 bytes, even if its key is long.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HashIndex {
+    /// The entry plus 1, or 0 for a free slot. The length is a power of two, and at least a quarter
+    /// of the slots are free.
+    slots: Vec<u32>,
+    /// The hashes are stored so that the table can grow without reading the keys.
+    hashes: Vec<u32>,
+}
 
-    fn slot_of(&self, string: &str, hash: u32) -> Result<usize, usize> {
+impl HashIndex {
+    pub(crate) fn find(&self, hash: u32, mut is_same: impl FnMut(u32) -> bool) -> Option<u32> {
         let mask = self.slots.len().wrapping_sub(1);
         let mut slot = hash as usize & mask;
-        while let Some(&place) = self.slots.get(slot)
-            && place > 0
-        {
-            let index = place as usize - 1;
-            let number = self.forgotten as usize + index;
-            if self.hashes.get(index) == Some(&hash) && self.strings.get(number) == string {
-                return Ok(slot);
+        loop {
+            let entry = self.slots.get(slot)?.checked_sub(1)?;
+            if self.hashes.get(entry as usize) == Some(&hash) && is_same(entry) {
+                return Some(entry);
             }
             slot = (slot + 1) & mask;
         }
-        Err(slot)
     }
 
-    fn place(&mut self, hash: u32, index: u32) {
+    pub(crate) fn insert(&mut self, hash: u32) -> u32 {
+        // A table has far fewer than 2^32 keys.
+        let entry = self.hashes.len() as u32;
+        self.hashes.push(hash);
+        if self.hashes.len() * 4 > self.slots.len() * 3 {
+            self.slots = vec![0; (self.slots.len() * 2).max(16)];
+            let hashes = std::mem::take(&mut self.hashes);
+            (1..).zip(&hashes).for_each(|(value, &hash)| self.replace(hash, 0, value));
+            self.hashes = hashes;
+        } else {
+            self.replace(hash, 0, entry + 1);
+        }
+        entry
+    }
+
+    /// Removes the last entry. No other entry was moved past its slot.
+    fn pop(&mut self) {
+        if let Some(hash) = self.hashes.pop() {
+            self.replace(hash, self.hashes.len() as u32 + 1, 0);
+        }
+    }
+
+    /// Replaces the first slot with the value `from` that a search for `hash` reaches.
+    fn replace(&mut self, hash: u32, from: u32, to: u32) {
         let mask = self.slots.len().wrapping_sub(1);
         let mut slot = hash as usize & mask;
-        while self.slots.get(slot).is_some_and(|&taken| taken > 0) {
+        while let Some(value) = self.slots.get_mut(slot) {
+            if *value == from {
+                *value = to;
+                return;
+            }
             slot = (slot + 1) & mask;
-        }
-        if let Some(free) = self.slots.get_mut(slot) {
-            *free = index + 1;
         }
     }
 
-    fn grow(&mut self) {
-        let size = (self.slots.len() * 2).clamp(16, SLOTS_MAX);
-        if size == self.slots.len() {
-            self.forgotten += self.hashes.len() as u32;
-            self.hashes.clear();
-        }
-        self.slots.clear();
-        self.slots.resize(size, 0);
-        let hashes = std::mem::take(&mut self.hashes);
-        (0..).zip(&hashes).for_each(|(index, &hash)| self.place(hash, index));
-        self.hashes = hashes;
+    fn clear(&mut self) {
+        self.slots.fill(0);
+        self.hashes.clear();
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        (self.slots.capacity() + self.hashes.capacity()) * 4
     }
 }
 
@@ -159,13 +158,13 @@ mod tests {
             }
         }
         assert_eq!(interner.find("7"), Some(7));
-        assert_eq!(interner.strings().get(999), "999");
+        assert_eq!(interner.strings.get(999), "999");
     }
 
     #[test]
     fn full_interner_assigns_new_numbers() {
         let mut interner = Interner::new(1);
-        let kept = SLOTS_MAX as u32 / 4 * 3;
+        let kept = ENTRIES_MAX as u32;
         for number in 0..kept + 2 {
             assert_eq!(interner.intern(&number.to_string()), (number, true));
         }
@@ -173,7 +172,7 @@ mod tests {
         assert_eq!(interner.intern(&kept.to_string()), (kept, false));
         assert_eq!(interner.intern("1"), (kept + 2, true));
         interner.pop();
-        assert_eq!((interner.find("1"), interner.strings().get(1)), (None, "1"));
+        assert_eq!((interner.find("1"), interner.strings.get(1)), (None, "1"));
     }
 
     /// Tests threat 21 of threats.md.
@@ -208,5 +207,21 @@ mod tests {
         for number in 0..100 {
             assert_eq!(interner.find(&number.to_string()), Some(number));
         }
+    }
+
+    #[test]
+    fn hash_index_separates_colliding_keys() {
+        let keys: Vec<u32> = (0..1_000).map(|i| i * 7).collect();
+        let hash = |key: u32| key % 13;
+        let mut index = HashIndex::default();
+        assert_eq!(index.find(0, |_| true), None);
+        for (entry, &key) in (0..).zip(&keys) {
+            assert_eq!(index.find(hash(key), |e| keys[e as usize] == key), None);
+            assert_eq!(index.insert(hash(key)), entry);
+        }
+        for (entry, &key) in (0..).zip(&keys) {
+            assert_eq!(index.find(hash(key), |e| keys[e as usize] == key), Some(entry));
+        }
+        assert_eq!(index.find(hash(3), |e| keys[e as usize] == 3), None);
     }
 }

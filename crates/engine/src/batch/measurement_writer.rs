@@ -1,31 +1,23 @@
 //! Collects the rows of a measurement. A row is a draft until it is committed or rolled back.
 //!
 //! A column that a line lacks remains shorter than the other columns, and is padded before its next
-//! value. The cost of a row therefore depends only on the row's fields.
+//! value. The cost of a row therefore depends only on the row's fields. Consecutive rows form runs,
+//! whose rows are padded to common columns. If most cells are padding, a new run begins.
 
-use super::MeasurementBatch;
-use super::bitmap::Bitmap;
-use super::column::Values;
-use super::column_growth::Room;
-use super::field_writer::FieldWriter;
+use super::bitmap::{Bitmap, Validity};
+use super::column::{Column, Values, match_values};
 use super::interner::Interner;
 use super::line_numbers::LineNumbers;
-use super::row_runs::{self, Names, RowRun};
 use super::series_table::{SeriesTable, TagColumn};
+use super::{Block, CELLS_PER_VALUE_MAX, MeasurementBatch};
+use tidemark_line_protocol::Cause;
 use tidemark_model::bug::OrBug;
-use tidemark_model::configurable_limits::{Exceeded, Limit, Limits};
+use tidemark_model::configurable_limits::{Limit, Limits};
 use tidemark_model::limits::CELLS_PER_REQUEST_MAX;
 use tidemark_model::value::FieldType;
 
 const N_TYPES: usize = FieldType::ALL.len();
 const NONE: u32 = u32::MAX;
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
-    TypeConflict { key: String, first: FieldType, second: FieldType },
-    TooManyFields(Exceeded),
-    TooManyCells { current: usize, requested: usize },
-}
 
 #[derive(Debug)]
 struct TagWriter {
@@ -56,7 +48,7 @@ macro_rules! push_expected {
     };
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct MeasurementWriter {
     name: String,
     seed: u64,
@@ -85,19 +77,8 @@ impl MeasurementWriter {
             seed,
             limits,
             tag_keys: Interner::new(seed),
-            tags: Vec::new(),
-            n_series: 0,
             fields: Interner::new(seed),
-            columns_of_field: Vec::new(),
-            columns: Vec::new(),
-            order: Vec::new(),
-            at: 0,
-            committed: (0, 0),
-            row_series: Vec::new(),
-            times_ns: Vec::new(),
-            lines: LineNumbers::default(),
-            values: 0,
-            runs: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -114,23 +95,17 @@ impl MeasurementWriter {
         room.make(&mut self.row_series);
         room.make(&mut self.times_ns);
         for tag in &mut self.tags {
-            let (text, ends) = tag.values.strings_mut().grown();
+            let (text, ends) = tag.values.strings.grown();
             room.make_text(text);
             room.make(ends);
             room.make(&mut tag.codes);
         }
         for writer in &mut self.columns {
-            match &mut writer.values {
-                Values::Float(values) => room.make(values),
-                Values::Integer(values) => room.make(values),
-                Values::Unsigned(values) => room.make(values),
-                Values::Boolean(values) => room.make(values),
-                Values::String(strings) => {
-                    let (text, ends) = strings.grown();
-                    room.make_text(text);
-                    room.make(ends);
-                }
-            }
+            match_values!(&mut writer.values, values => room.make(values), strings => {
+                let (text, ends) = strings.grown();
+                room.make_text(text);
+                room.make(ends);
+            });
         }
     }
 
@@ -138,16 +113,16 @@ impl MeasurementWriter {
         &mut self,
         tags: impl Iterator<Item = (&'a str, &'a str)>,
         cells: &mut usize,
-    ) -> Result<u32, Refusal> {
+    ) -> Result<u32, Cause> {
         let series = self.n_series;
         charge(cells, self.tags.len())?;
         for (at, (key, value)) in (0_u32..).zip(tags) {
             // Most series have the same tags at the same positions.
-            let (tag, is_new) =
-                match self.tag_keys.strings().bytes_of(at as usize) == key.as_bytes() {
-                    true => (at, false),
-                    false => self.tag_keys.intern(key),
-                };
+            let (tag, is_new) = match self.tag_keys.strings.bytes_of(at as usize) == key.as_bytes()
+            {
+                true => (at, false),
+                false => self.tag_keys.intern(key),
+            };
             if is_new {
                 self.tags.push(TagWriter { values: Interner::new(self.seed), codes: Vec::new() });
                 charge(cells, series as usize)?;
@@ -178,19 +153,16 @@ impl MeasurementWriter {
         &mut self,
         field_type: FieldType,
         cells: &mut usize,
-    ) -> Result<&mut Values, Refusal> {
-        let number = self.order.get(self.at).copied().unwrap_or(NONE);
-        match self.columns.get(number as usize) {
-            Some(writer) if writer.values.field_type() == field_type => {
-                self.ready(number, field_type)
-            }
-            Some(writer) => {
-                let (field, expected) = (writer.field, writer.expected.clone());
-                let number = self.column_of(field, &expected, field_type, cells)?;
-                self.ready(number, field_type)
-            }
-            None => Err(no_column(&self.limits)),
+    ) -> Result<&mut Values, Cause> {
+        let mut number = self.order.get(self.at).copied().unwrap_or(NONE);
+        let Some(writer) = self.columns.get(number as usize) else {
+            return Err(no_column(&self.limits));
+        };
+        if writer.values.field_type() != field_type {
+            let (field, expected) = (writer.field, writer.expected.clone());
+            number = self.column_of(field, &|| expected.clone(), field_type, cells)?;
         }
+        self.ready(number, field_type)
     }
 
     pub(super) fn named_column(
@@ -199,16 +171,12 @@ impl MeasurementWriter {
         key: &str,
         field_type: FieldType,
         cells: &mut usize,
-    ) -> Result<&mut Values, Refusal> {
+    ) -> Result<&mut Values, Cause> {
         let (field, is_new) = self.fields.intern(key);
         if is_new {
             self.columns_of_field.push([NONE; N_TYPES]);
         }
-        let known = self.column_number(field, field_type);
-        let number = match known {
-            NONE => self.column_of(field, &format!("{raw}="), field_type, cells)?,
-            known => known,
-        };
+        let number = self.column_of(field, &|| format!("{raw}="), field_type, cells)?;
         self.ready(number, field_type)
     }
 
@@ -219,15 +187,15 @@ impl MeasurementWriter {
         time_ns: i64,
         line: u32,
         cells: &mut usize,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Cause> {
         charge(cells, self.columns.len())?;
         self.row_series.push(series);
         self.times_ns.push(time_ns);
         self.lines.push(line);
         self.values += self.at;
         self.at = 0;
-        self.committed = (self.columns.len(), self.fields.strings().len());
-        if row_runs::is_padded(self.times_ns.len(), self.columns.len(), self.values) {
+        self.committed = (self.columns.len(), self.fields.strings.len());
+        if is_padded(self.times_ns.len(), self.columns.len(), self.values) {
             self.end_run(cells);
         }
         Ok(())
@@ -249,7 +217,7 @@ impl MeasurementWriter {
                 *number = NONE;
             }
         }
-        while self.fields.strings().len() > n_fields {
+        while self.fields.strings.len() > n_fields {
             self.fields.pop();
         }
         self.columns_of_field.truncate(n_fields);
@@ -266,15 +234,32 @@ impl MeasurementWriter {
             let last = self.take_run(self.columns.len());
             self.runs.push(last);
         }
-        let texts = |keys: &Interner| keys.strings().iter().map(str::to_owned).collect();
+        let texts =
+            |keys: &Interner| -> Vec<String> { keys.strings.iter().map(str::to_owned).collect() };
         let (tag_keys, field_keys) = (texts(&self.tag_keys), texts(&self.fields));
-        let names = Names { name: self.name, tag_keys, field_keys };
         let tags = self.tags.into_iter().map(|mut tag| {
             tag.codes.resize(self.n_series as usize, 0);
-            TagColumn { dictionary: tag.values.into_strings(), codes: tag.codes }
+            TagColumn { dictionary: tag.values.strings, codes: tag.codes }
         });
-        let series = SeriesTable { tags: tags.collect(), len: self.n_series };
-        row_runs::to_batches(&names, series, self.runs, any_rejected)
+        let mut all = SeriesTable { tags: tags.collect(), len: self.n_series };
+        let is_only = self.runs.len() == 1;
+        let batch = |run: RowRun| {
+            let RowRun { columns, mut row_series, times_ns, lines } = run;
+            let mut tag_keys = tag_keys.clone();
+            let series = match is_only {
+                true => std::mem::take(&mut all),
+                false => all.pick_used(&mut row_series),
+            };
+            let key = |field: u32| field_keys.get(field as usize).cloned().or_bug();
+            let (field_keys, fields) =
+                columns.into_iter().map(|(field, column)| (key(field), column)).unzip();
+            let mut block = Block { series, row_series, times_ns, fields };
+            if is_only && any_rejected {
+                drop_unused(&mut block, &mut tag_keys);
+            }
+            MeasurementBatch { name: self.name.clone(), tag_keys, field_keys, block, lines }
+        };
+        self.runs.into_iter().map(batch).collect()
     }
 
     fn take_run(&mut self, columns: usize) -> RowRun {
@@ -323,27 +308,23 @@ impl MeasurementWriter {
         (self.order, self.columns, self.committed) = (order, columns, (0, n_fields));
     }
 
-    fn column_number(&self, field: u32, field_type: FieldType) -> u32 {
-        let columns = self.columns_of_field.get(field as usize);
-        let number = columns.and_then(|columns| columns.get(usize::from(field_type.code())));
-        number.copied().unwrap_or(NONE)
-    }
-
     fn column_of(
         &mut self,
         field: u32,
-        expected: &str,
+        expected: &dyn Fn() -> String,
         field_type: FieldType,
         cells: &mut usize,
-    ) -> Result<u32, Refusal> {
-        let known = self.column_number(field, field_type);
+    ) -> Result<u32, Cause> {
+        let columns = self.columns_of_field.get(field as usize);
+        let known = columns.and_then(|columns| columns.get(usize::from(field_type.code())));
+        let known = known.copied().unwrap_or(NONE);
         if known != NONE {
             return Ok(known);
         }
         let fields = field as usize;
-        self.limits.check(Limit::Fields, fields, fields + 1).map_err(Refusal::TooManyFields)?;
+        self.limits.check(Limit::Fields, fields, fields + 1)?;
         let (rows, values) = (self.times_ns.len(), self.values + self.at);
-        if rows > 0 && row_runs::is_padded(rows + 1, self.columns.len() + 1, values) {
+        if rows > 0 && is_padded(rows + 1, self.columns.len() + 1, values) {
             self.end_run(cells);
         }
         charge(cells, self.times_ns.len())?;
@@ -360,15 +341,14 @@ impl MeasurementWriter {
                 *slot = number;
             }
         }
-        let (expected, values) = (expected.to_owned(), Values::new(field_type));
-        let valid = Bitmap::default();
-        self.columns.push(FieldWriter { field, expected, values, valid, shared });
+        let (values, valid) = (Values::new(field_type), Bitmap::default());
+        self.columns.push(FieldWriter { field, expected: expected(), values, valid, shared });
         Ok(number)
     }
 
     /// If a line repeats a field, the field has its last value.
     #[inline]
-    fn ready(&mut self, number: u32, field_type: FieldType) -> Result<&mut Values, Refusal> {
+    fn ready(&mut self, number: u32, field_type: FieldType) -> Result<&mut Values, Cause> {
         let rows = self.times_ns.len();
         if self.columns.get(number as usize).is_some_and(|writer| writer.shared) {
             self.check_siblings(number, field_type)?;
@@ -388,16 +368,16 @@ impl MeasurementWriter {
     }
 
     #[cold]
-    fn check_siblings(&self, number: u32, second: FieldType) -> Result<(), Refusal> {
+    fn check_siblings(&self, number: u32, second: FieldType) -> Result<(), Cause> {
         let Some(writer) = self.columns.get(number as usize) else { return Ok(()) };
         let columns = self.columns_of_field.get(writer.field as usize);
         for &sibling in columns.into_iter().flatten().filter(|&&sibling| sibling != number) {
             if let Some(other) = self.columns.get(sibling as usize)
                 && other.values.len() > self.times_ns.len()
             {
-                let key = self.fields.strings().get(writer.field as usize).to_owned();
+                let key = self.fields.strings.get(writer.field as usize).to_owned();
                 let first = other.values.field_type();
-                return Err(Refusal::TypeConflict { key, first, second });
+                return Err(Cause::FieldTypeConflict { key, first, second });
             }
         }
         Ok(())
@@ -405,16 +385,205 @@ impl MeasurementWriter {
 }
 
 #[cold]
-fn no_column(limits: &Limits) -> Refusal {
-    Refusal::TooManyFields(limits.exceeded(Limit::Fields, 0, 0))
+fn no_column(limits: &Limits) -> Cause {
+    limits.exceeded(Limit::Fields, 0, 0).into()
 }
 
 #[inline]
-fn charge(cells: &mut usize, more: usize) -> Result<(), Refusal> {
+fn charge(cells: &mut usize, more: usize) -> Result<(), Cause> {
     let requested = *cells + more;
     if requested > CELLS_PER_REQUEST_MAX {
-        return Err(Refusal::TooManyCells { current: *cells, requested });
+        return Err(Cause::TooManyCells { current: *cells, requested });
     }
     *cells = requested;
     Ok(())
+}
+
+#[derive(Debug)]
+struct FieldWriter {
+    /// The position in `MeasurementWriter::fields`.
+    pub(super) field: u32,
+    /// The key as the client writes it, including its `=`.
+    pub(super) expected: String,
+    pub(super) values: Values,
+    /// The validity of the rows up to the last null.
+    pub(super) valid: Bitmap,
+    pub(super) shared: bool,
+}
+
+impl FieldWriter {
+    #[inline(never)]
+    fn pad(&mut self, rows: usize) {
+        let len = self.values.len();
+        if len < rows {
+            if self.valid.len() < len {
+                self.valid.extend_filled(len - self.valid.len(), true);
+            }
+            self.valid.extend_filled(rows - len, false);
+            self.values.extend_padding(rows - len);
+        }
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        self.values.truncate(rows);
+        self.valid.truncate(rows);
+    }
+
+    fn finish(mut self, rows: usize) -> Column {
+        self.pad(rows);
+        if self.valid.is_empty() {
+            return Column::full(self.values);
+        }
+        self.valid.extend_filled(rows - self.valid.len(), true);
+        Column { values: self.values, validity: Validity::Some(self.valid) }
+    }
+}
+
+/// The number of cells (512 KB) that a run may have even if most of the cells are padding.
+pub(super) const CELLS_ENOUGH: usize = 1 << 16;
+
+#[inline]
+fn is_padded(rows: usize, columns: usize, values: usize) -> bool {
+    rows.saturating_mul(columns) > CELLS_ENOUGH + CELLS_PER_VALUE_MAX * values
+}
+
+#[derive(Debug, Default)]
+struct RowRun {
+    /// The columns with their field numbers. Each column is as long as `times_ns`.
+    pub(super) columns: Vec<(u32, Column)>,
+    pub(super) row_series: Vec<u32>,
+    pub(super) times_ns: Vec<i64>,
+    pub(super) lines: LineNumbers,
+}
+
+impl RowRun {
+    fn shrunk(mut self) -> Self {
+        let rows: Vec<u32> = (0..self.times_ns.len() as u32).collect();
+        self.columns.iter_mut().for_each(|(_, column)| *column = column.gather(&rows));
+        self.row_series.shrink_to_fit();
+        self.times_ns.shrink_to_fit();
+        self
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        let rows =
+            self.row_series.capacity() * 4 + self.times_ns.capacity() * 8 + self.lines.bytes();
+        rows + self.columns.iter().map(|(_, column)| column.bytes()).sum::<usize>()
+    }
+}
+
+/// Removes the series without rows, and the tags without series.
+fn drop_unused(block: &mut Block, tag_keys: &mut Vec<String>) {
+    let Block { series: table, row_series, .. } = block;
+    let mut new_numbers = vec![NONE; table.len as usize];
+    for &series in row_series.iter() {
+        if let Some(number) = new_numbers.get_mut(series as usize) {
+            *number = 0;
+        }
+    }
+    let mut kept = 0;
+    for number in new_numbers.iter_mut().filter(|number| **number == 0) {
+        *number = kept;
+        kept += 1;
+    }
+    if kept == table.len {
+        return;
+    }
+    for series in row_series {
+        *series = new_numbers.get(*series as usize).copied().or_bug();
+    }
+    for tag in &mut table.tags {
+        let mut numbers = new_numbers.iter();
+        tag.codes.retain(|_| numbers.next().is_some_and(|&number| number != NONE));
+    }
+    table.len = kept;
+    let used: Vec<bool> =
+        table.tags.iter().map(|tag| tag.codes.iter().any(|&code| code > 0)).collect();
+    let mut keep = used.iter();
+    table.tags.retain(|_| keep.next().copied().unwrap_or_default());
+    let mut keep = used.iter();
+    tag_keys.retain(|_| keep.next().copied().unwrap_or_default());
+}
+
+/// The part of a body after which an estimate is reliable.
+const SHARE_THAT_SAYS_SOMETHING: u64 = 8;
+
+/// Estimates the final size of a column, so that memory is reserved only once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    used_bytes: u64,
+    expected_bytes: u64,
+    next_bytes: u64,
+}
+
+impl Room {
+    pub(super) fn new(used_bytes: usize, expected_bytes: usize, next_bytes: usize) -> Self {
+        let used_bytes = used_bytes as u64;
+        let expected_bytes = used_bytes.max(expected_bytes as u64);
+        Self { used_bytes, expected_bytes, next_bytes: next_bytes as u64 }
+    }
+
+    /// Returns the number of elements to reserve after `len` elements: 0 if the next piece fits.
+    ///
+    /// Otherwise, the function extrapolates and adds 1/64, because the numbers in lines get longer.
+    /// The result is at most `len`, or the elements of the next piece if these are more. The result
+    /// is 0 before the first complete line, whose length is unknown.
+    fn more(&self, len: usize, capacity: usize) -> usize {
+        if self.used_bytes == 0 {
+            return 0;
+        }
+        let len = len as u64;
+        let per_piece = len * self.next_bytes / self.used_bytes + 1;
+        if len + per_piece <= capacity as u64 {
+            return 0;
+        }
+        let rest_bytes = self.expected_bytes - self.used_bytes;
+        let rest = len * rest_bytes.max(self.next_bytes) / self.used_bytes;
+        let rest = rest.min(len.max(per_piece));
+        (rest + rest / 64 + len / 64 + 16) as usize
+    }
+
+    /// Text is never longer than its source. A reliable estimate reserves the text of the whole
+    /// body, because a text exists twice while it moves.
+    fn make_text(&self, text: &mut String) {
+        let rest_bytes = self.expected_bytes - self.used_bytes;
+        let mut more = self.more(text.len(), text.capacity()) as u64;
+        if more > 0 && self.used_bytes >= self.expected_bytes / SHARE_THAT_SAYS_SOMETHING {
+            let rest = text.len() as u64 * rest_bytes / self.used_bytes;
+            more = more.max(rest + rest / 64).min(rest_bytes.max(self.next_bytes));
+        }
+        text.reserve_exact(more as usize);
+    }
+
+    fn make<T>(&self, values: &mut Vec<T>) {
+        let more = self.more(values.len(), values.capacity());
+        if more > 0 {
+            values.reserve_exact(more);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn column_growth_fits_remaining_body() {
+        let room = Room::new(1_000, 1_500, 100);
+        let more = room.more(640, 640);
+        assert!((320..320 + 2 * 10 + 17).contains(&more), "{more}");
+        assert_eq!(room.more(640, 640 + more), 0);
+        let more = Room::new(1_000, 10_000, 100).more(640, 640);
+        assert!((640..640 + 2 * 10 + 17).contains(&more), "{more}");
+        assert!((64..120).contains(&Room::new(1_000, 0, 100).more(640, 640)));
+    }
+
+    #[test]
+    fn partial_line_reserves_no_memory() {
+        let room = Room::new(0, 20_000_000, 2_000_000);
+        assert_eq!(room.more(1, 1), 0);
+        let mut text = "h".to_owned();
+        room.make_text(&mut text);
+        assert!(text.capacity() < 100, "{}", text.capacity());
+    }
 }

@@ -8,18 +8,13 @@ pub mod bitmap;
 pub mod chunks;
 pub mod column;
 pub mod column_bytes;
-mod column_growth;
 pub mod column_sets;
-mod extract;
-mod field_writer;
 pub mod frame;
 pub mod from_lines;
-mod interner;
-pub mod layout;
+pub(crate) mod interner;
 pub mod line_numbers;
 mod measurement_writer;
 pub mod narrow;
-mod row_runs;
 pub mod selection;
 pub mod order;
 pub mod picker;
@@ -30,8 +25,12 @@ pub mod string_column;
 
 use column::Column;
 use line_numbers::LineNumbers;
-use series_table::SeriesTable;
+use series_table::{SeriesTable, TagColumn};
+use tidemark_model::bug::OrBug;
 use tidemark_model::ids::{ColumnId, MeasurementId};
+
+/// The number of cells per value above which a table is split into column sets.
+const CELLS_PER_VALUE_MAX: usize = 2;
 
 /// The rows of a measurement. The rows are in any order, unless the block's owner defines an order.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -51,19 +50,19 @@ impl Block {
     pub fn rows(&self) -> usize {
         self.times_ns.len()
     }
-}
 
-impl Batch {
-    /// Returns the memory size of the columns, in bytes.
-    pub fn bytes(&self) -> usize {
-        let of = |batch: &MeasurementBatch| {
-            let Block { series, row_series, times_ns, fields } = &batch.block;
-            let tags =
-                series.tags.iter().map(|tag| tag.dictionary.bytes() + tag.codes.capacity() * 4);
-            let rows = row_series.capacity() * 4 + times_ns.capacity() * 8 + batch.lines.bytes();
-            rows + tags.sum::<usize>() + fields.iter().map(Column::bytes).sum::<usize>()
-        };
-        self.measurements.iter().map(of).sum()
+    /// Copies some rows and columns, and only the series of these rows.
+    pub(crate) fn extract(&self, rows: &[u32], fields: &[usize]) -> Self {
+        let series_of = |&row: &u32| self.row_series.get(row as usize).copied().or_bug();
+        let mut row_series: Vec<u32> = rows.iter().map(series_of).collect();
+        let time = |&row: &u32| self.times_ns.get(row as usize).copied();
+        let fields = fields.iter().filter_map(|&at| self.fields.get(at));
+        Self {
+            series: self.series.pick_used(&mut row_series),
+            row_series,
+            times_ns: rows.iter().filter_map(time).collect(),
+            fields: fields.map(|column| column.gather(rows)).collect(),
+        }
     }
 }
 
@@ -72,6 +71,19 @@ impl Batch {
 pub struct Batch {
     /// The batches of each measurement, in line order. A single batch could mostly contain padding.
     pub measurements: Vec<MeasurementBatch>,
+}
+
+impl Batch {
+    /// Returns the memory size of the columns, in bytes.
+    pub fn bytes(&self) -> usize {
+        let of = |batch: &MeasurementBatch| {
+            let Block { series, row_series, times_ns, fields } = &batch.block;
+            let tags = series.tags.iter().map(TagColumn::bytes).sum::<usize>();
+            let rows = row_series.capacity() * 4 + times_ns.capacity() * 8 + batch.lines.bytes();
+            rows + tags + fields.iter().map(Column::bytes).sum::<usize>()
+        };
+        self.measurements.iter().map(of).sum()
+    }
 }
 
 /// The rows of a measurement in a write request, with columns named by key.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::bitmap::Validity;
-use super::column::{Column, Values};
+use super::column::{Column, Fixed, Values};
 use tidemark_model::bug::{self, OrBug};
 use tidemark_model::value::FieldType;
 
@@ -59,16 +59,11 @@ impl Narrow {
     }
 
     /// Returns the number of rows.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match &self.offsets {
             Offsets::One(offsets) => offsets.len(),
             Offsets::Two(offsets) => offsets.len(),
         }
-    }
-
-    /// Whether the column has no rows.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// Returns the size of the offsets, in bytes.
@@ -81,18 +76,14 @@ impl Narrow {
 
     /// Converts the offsets back to a column.
     pub fn column(&self) -> Column {
-        let rows = 0..self.len();
-        Column::full(match self.field_type() {
-            FieldType::Float => {
-                let mut values = Vec::with_capacity(rows.len());
-                self.floats(rows, &mut values);
-                Values::Float(values)
-            }
-            _ => {
-                let mut values = Vec::with_capacity(rows.len());
-                self.integers(rows, &mut values);
-                Values::Integer(values)
-            }
+        fn all<T: Fixed>(narrow: &Narrow) -> Vec<T> {
+            let mut values = Vec::with_capacity(narrow.len());
+            T::widen(narrow, 0..narrow.len(), &mut values);
+            values
+        }
+        Column::full(match self.scale {
+            Some(_) => Values::Float(all(self)),
+            None => Values::Integer(all(self)),
         })
     }
 

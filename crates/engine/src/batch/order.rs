@@ -6,68 +6,40 @@ use super::chunks::{ChunkedColumn, Chunks};
 use super::series_table::SeriesTable;
 use tidemark_model::bug::OrBug;
 
-/// The positions of rows, ordered by series, then by time, then by time of writing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Order {
-    /// The positions of all rows.
-    pub rows: Vec<u32>,
-    /// The start of each series in `rows`. Series `s` has `rows[starts[s]..starts[s + 1]]`.
-    pub starts: Vec<u32>,
-    pub(crate) has_duplicates: bool,
-}
-
-impl Order {
-    /// Orders the rows of a block. If `rank` is given, series `s` is at place `rank[s]`.
-    pub fn new(
-        series: usize,
-        rank: Option<&[u32]>,
-        row_series: &Chunks<u32>,
-        times_ns: &Chunks<i64>,
-    ) -> Self {
-        let place = |series: u32| match rank {
-            Some(rank) => rank.get(series as usize).copied().or_bug() as usize,
-            None => series as usize,
-        };
-        let mut starts = vec![0_u32; series + 1];
-        for &series in row_series.iter() {
-            if let Some(count) = starts.get_mut(place(series) + 1) {
-                *count += 1;
-            }
-        }
-        let mut sum = 0;
-        for start in &mut starts {
-            sum += *start;
-            *start = sum;
-        }
-        let mut next = starts.clone();
-        let mut rows = vec![0_u32; row_series.len()];
-        for (row, &series) in (0..).zip(row_series.iter()) {
-            if let Some(slot) = next.get_mut(place(series)) {
-                if let Some(target) = rows.get_mut(*slot as usize) {
-                    *target = row;
-                }
-                *slot += 1;
-            }
-        }
-        let mut order = Self { rows, starts, has_duplicates: false };
-        order.sort_series_by_time(times_ns);
-        order
-    }
-
-    fn sort_series_by_time(&mut self, times_ns: &Chunks<i64>) {
-        let time = |row: &u32| times_ns.get(*row).or_bug();
-        let bounds = self.starts.iter().zip(self.starts.iter().skip(1));
-        for (&start, &end) in bounds {
-            let Some(rows) = self.rows.get_mut(start as usize..end as usize) else { continue };
-            if !rows.is_sorted_by(|a, b| time(a) < time(b)) {
-                rows.sort_by_key(time);
-                self.has_duplicates |= !rows.is_sorted_by(|a, b| time(a) < time(b));
-            }
+/// Returns the positions of all rows, ordered by series, then by time, then by time of writing.
+/// Series `s` is at place `rank[s]`.
+pub fn sorted_rows(rank: &[u32], row_series: &Chunks<u32>, times_ns: &Chunks<i64>) -> Vec<u32> {
+    let place = |series: u32| rank.get(series as usize).copied().or_bug() as usize;
+    let mut starts = vec![0_u32; rank.len() + 1];
+    for &series in row_series.iter() {
+        if let Some(count) = starts.get_mut(place(series) + 1) {
+            *count += 1;
         }
     }
+    let mut sum = 0;
+    for start in &mut starts {
+        sum += *start;
+        *start = sum;
+    }
+    let mut next = starts.clone();
+    let mut rows = vec![0_u32; row_series.len()];
+    for (row, &series) in (0..).zip(row_series.iter()) {
+        if let Some(slot) = next.get_mut(place(series)) {
+            if let Some(target) = rows.get_mut(*slot as usize) {
+                *target = row;
+            }
+            *slot += 1;
+        }
+    }
+    for (&start, &end) in starts.iter().zip(starts.iter().skip(1)) {
+        if let Some(rows) = rows.get_mut(start as usize..end as usize) {
+            rows.sort_by_key(|&row| times_ns.get(row).or_bug());
+        }
+    }
+    rows
 }
 
-/// Some rows of an [`Order`] without duplicates of series and time.
+/// Some ordered rows, without duplicates of series and time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Distinct {
     /// The last row for each series and time.
@@ -186,12 +158,10 @@ mod tests {
     #[test]
     fn rows_sort_by_series_and_time() {
         let series = chunks(&[2, 0, 2, 0, 2]);
-        let order = Order::new(3, None, &series, &chunks(&[5, 9, 1, 3, 5]));
-        assert!(order.has_duplicates);
-        assert_eq!((order.rows, order.starts), (vec![3, 1, 2, 0, 4], vec![0, 2, 2, 5]));
-        let ranked = Order::new(3, Some(&[2, 1, 0]), &series, &chunks(&[5, 9, 1, 3, 6]));
-        assert!(!ranked.has_duplicates);
-        assert_eq!((ranked.rows, ranked.starts), (vec![2, 0, 4, 3, 1], vec![0, 3, 3, 5]));
+        let rows = sorted_rows(&[0, 1, 2], &series, &chunks(&[5, 9, 1, 3, 5]));
+        assert_eq!(rows, [3, 1, 2, 0, 4]);
+        let ranked = sorted_rows(&[2, 1, 0], &series, &chunks(&[5, 9, 1, 3, 6]));
+        assert_eq!(ranked, [2, 0, 4, 3, 1]);
     }
 
     #[test]

@@ -13,12 +13,6 @@ pub enum Selection {
 }
 
 impl Selection {
-    /// Selects the rows in `0..rows` for which `keep` returns true.
-    pub fn filter(rows: usize, mut keep: impl FnMut(usize) -> bool) -> Self {
-        let kept: Vec<u32> = (0..rows as u32).filter(|&row| keep(row as usize)).collect();
-        if kept.len() == rows { Self::All } else { Self::Rows(kept) }
-    }
-
     /// Returns the selection without the ascending rows `dropped`, for a block with `rows` rows.
     pub fn without(&self, rows: usize, dropped: &[u32]) -> Self {
         if dropped.is_empty() {
@@ -73,16 +67,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn full_selection_stores_no_rows() {
-        assert_eq!(Selection::filter(3, |_| true), Selection::All);
-        assert_eq!(Selection::filter(3, |row| row != 1), Selection::Rows(vec![0, 2]));
-        assert_eq!(Selection::filter(3, |row| row != 1).len(3), 2);
+    fn selection_lists_its_rows() {
+        assert_eq!((Selection::All.len(3), Selection::Rows(vec![0, 2]).len(3)), (3, 2));
         assert_eq!(Selection::All.to_rows(2), [0, 1]);
         assert_eq!((Selection::All.get(2), Selection::Rows(vec![3, 7]).get(1)), (2, 7));
         assert_eq!(Selection::All.part(5, 2, 2), [2, 3]);
         assert_eq!(Selection::All.part(5, 4, 2), [4]);
         assert_eq!(Selection::Rows(vec![0, 2, 9]).part(10, 1, 5), [2, 9]);
-        assert!(Selection::filter(1, |_| false).is_empty(1));
+        assert!(Selection::Rows(Vec::new()).is_empty(1) && !Selection::All.is_empty(1));
         assert_eq!(Selection::All.without(3, &[1]), Selection::Rows(vec![0, 2]));
         assert_eq!(Selection::All.without(3, &[]), Selection::All);
         assert_eq!(Selection::Rows(vec![0, 2]).without(3, &[0, 1]), Selection::Rows(vec![2]));

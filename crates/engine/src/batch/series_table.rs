@@ -22,18 +22,12 @@ impl TagColumn {
             _ => "",
         }
     }
-}
 
-/// The distinct series of a block.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SeriesTable {
-    /// One column per tag key, with `len` codes each. The owner of the table stores the keys.
-    pub tags: Vec<TagColumn>,
-    /// The number of series. A measurement without tags has one series and no columns.
-    pub len: u32,
-}
+    /// Returns the memory in use, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.dictionary.bytes() + self.codes.capacity() * 4
+    }
 
-impl TagColumn {
     fn pick(&self, series: &[u32]) -> Self {
         let code = |&number: &u32| self.codes.get(number as usize).copied().or_bug();
         let codes: Vec<u32> = series.iter().map(code).collect();
@@ -45,6 +39,15 @@ impl TagColumn {
         let values = used.iter().map(|&code| self.dictionary.get(code as usize - 1));
         Self { dictionary: values.collect(), codes: codes.iter().map(new).collect() }
     }
+}
+
+/// The distinct series of a block.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SeriesTable {
+    /// One column per tag key, with `len` codes each. The owner of the table stores the keys.
+    pub tags: Vec<TagColumn>,
+    /// The number of series. A measurement without tags has one series and no columns.
+    pub len: u32,
 }
 
 impl SeriesTable {
@@ -65,5 +68,16 @@ impl SeriesTable {
     pub fn pick(&self, numbers: &[u32]) -> Self {
         let tags = self.tags.iter().map(|tag| tag.pick(numbers)).collect();
         Self { tags, len: numbers.len() as u32 }
+    }
+
+    /// Copies the series of these rows, and replaces their numbers by the new numbers.
+    pub(super) fn pick_used(&self, row_series: &mut [u32]) -> Self {
+        let mut used = row_series.to_vec();
+        used.sort();
+        used.dedup();
+        for series in row_series {
+            *series = used.partition_point(|number| number < series) as u32;
+        }
+        self.pick(&used)
     }
 }

@@ -207,10 +207,7 @@ impl StringColumn {
     #[inline(always)]
     fn materialize(&mut self) {
         if self.codes.is_some() {
-            *self = self.iter().fold(Self::default(), |mut all, string| {
-                all.push(string);
-                all
-            });
+            *self = self.iter().collect();
         }
     }
 }

@@ -7,14 +7,23 @@
 //! as large as its decoded frames.
 
 pub mod cursor;
-pub mod hash_index;
-pub mod table;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::hash::BuildHasher;
+use std::rc::Rc;
+
+use cursor::Rows;
+use foldhash::fast::FixedState;
 
 use crate::batch::FrameTable;
-use table::MeasurementTable;
-use tidemark_model::ids::MeasurementId;
+use crate::batch::chunks::Chunks;
+use crate::batch::interner::HashIndex;
+use crate::batch::series_table::{SeriesTable, TagColumn};
+use crate::batch::slabs::Slabs;
+use tidemark_model::bug::OrBug;
+use tidemark_model::ids::{ColumnId, MeasurementId};
+use tidemark_model::time::TimeRange;
 
 /// The rows of all frames after the flushed head.
 #[derive(Clone, Debug)]
@@ -46,7 +55,7 @@ impl Memtable {
     }
 
     /// Returns the measurements that have rows, in ascending order of their ids.
-    pub fn tables(&self) -> impl Iterator<Item = (MeasurementId, &MeasurementTable)> {
+    pub fn tables(&self) -> impl Iterator<Item = (MeasurementId, &MeasurementTable)> + Clone {
         self.tables.iter().map(|(&id, table)| (id, table))
     }
 
@@ -54,6 +63,257 @@ impl Memtable {
     pub fn bytes(&self) -> usize {
         self.tables.values().map(|table| 200 + table.bytes()).sum()
     }
+}
+
+/// A measurement's rows. Each row has a series, a time and field values. Rows can only be appended.
+#[derive(Clone, Debug)]
+pub struct MeasurementTable {
+    hasher: FixedState,
+    tag_ids: Vec<ColumnId>,
+    series: Rc<SeriesTable>,
+    /// The index of each tag's dictionary.
+    values: Vec<HashIndex>,
+    keys: HashIndex,
+    row_series: Chunks<u32>,
+    times_ns: Chunks<i64>,
+    fields: Slabs,
+    time: TimeRange,
+    /// The rows sorted by key, for this order of tags. The newest rows are possibly not sorted yet.
+    by_key: RefCell<Option<(Vec<usize>, Rc<Rows>)>>,
+}
+
+impl MeasurementTable {
+    /// Creates an empty table.
+    pub fn new(hash_seed: u64) -> Self {
+        Self {
+            hasher: FixedState::with_seed(hash_seed),
+            tag_ids: Vec::new(),
+            series: Rc::default(),
+            values: Vec::new(),
+            keys: HashIndex::default(),
+            row_series: Chunks::default(),
+            times_ns: Chunks::default(),
+            fields: Slabs::default(),
+            time: TimeRange::new(i64::MAX, i64::MIN),
+            by_key: RefCell::default(),
+        }
+    }
+
+    /// Returns the ids of the tags in [`MeasurementTable::series`].
+    pub fn tag_ids(&self) -> &[ColumnId] {
+        &self.tag_ids
+    }
+
+    /// Returns the series, in the order of their first appearance.
+    pub fn series(&self) -> &Rc<SeriesTable> {
+        &self.series
+    }
+
+    /// Returns the series number of each row.
+    pub fn row_series(&self) -> &Chunks<u32> {
+        &self.row_series
+    }
+
+    /// Returns the time of each row, in nanoseconds.
+    pub fn times_ns(&self) -> &Chunks<i64> {
+        &self.times_ns
+    }
+
+    /// Returns the field values.
+    pub fn fields(&self) -> &Slabs {
+        &self.fields
+    }
+
+    /// Returns the time range of all rows. The range is empty if the table is empty.
+    pub fn time(&self) -> TimeRange {
+        self.time
+    }
+
+    /// `tags` contains the positions of the tags in key order.
+    fn by_key(&self, tags: &[usize]) -> Rc<Rows> {
+        let mut known = self.by_key.borrow_mut();
+        let rows = match &*known {
+            Some((of, rows)) if *of == tags && rows.rows() == self.times_ns.len() => {
+                return Rc::clone(rows);
+            }
+            Some((of, rows)) if *of == tags => rows.extended(self, tags),
+            _ => Rows::new(self, tags),
+        };
+        let rows = Rc::new(rows);
+        *known = Some((tags.to_vec(), Rc::clone(&rows)));
+        rows
+    }
+
+    /// Appends the rows of a frame.
+    pub fn append(&mut self, table: &FrameTable) {
+        let series_map = self.take_series(table);
+        let held = |&series: &u32| series_map.get(series as usize).copied().or_bug();
+        let row_series: Vec<u32> = table.block.row_series.iter().map(held).collect();
+        self.row_series.extend(&row_series);
+        self.times_ns.extend(&table.block.times_ns);
+        for &time_ns in &table.block.times_ns {
+            self.time.start_ns = self.time.start_ns.min(time_ns);
+            self.time.end_ns = self.time.end_ns.max(time_ns.saturating_add(1));
+        }
+        self.fields.append(&table.field_ids, &table.block.fields, table.block.rows());
+    }
+
+    /// Returns a map from series numbers of `table` to series numbers of this table.
+    fn take_series(&mut self, table: &FrameTable) -> Vec<u32> {
+        let from = &table.block.series;
+        let held = Rc::make_mut(&mut self.series);
+        let places: Vec<usize> = table
+            .tag_ids
+            .iter()
+            .map(|&id| {
+                self.tag_ids.iter().position(|&held| held == id).unwrap_or_else(|| {
+                    self.tag_ids.push(id);
+                    self.values.push(HashIndex::default());
+                    let codes = vec![0; held.len as usize];
+                    held.tags.push(TagColumn { codes, ..TagColumn::default() });
+                    held.tags.len() - 1
+                })
+            })
+            .collect();
+        let mut code_maps = Vec::with_capacity(places.len());
+        for (&place, tag) in places.iter().zip(&from.tags) {
+            let (Some(to), Some(index)) = (held.tags.get_mut(place), self.values.get_mut(place))
+            else {
+                continue;
+            };
+            code_maps.push(take_values(&self.hasher, index, to, tag));
+        }
+        let mut codes = vec![0; held.tags.len()];
+        let mut map = Vec::with_capacity(from.len as usize);
+        for series in 0..from.len as usize {
+            codes.fill(0);
+            for ((&place, tag), code_map) in places.iter().zip(&from.tags).zip(&code_maps) {
+                let code = tag.codes.get(series).copied().or_bug();
+                if let Some(slot) = codes.get_mut(place) {
+                    *slot = code_map.get(code as usize).copied().or_bug();
+                }
+            }
+            map.push(take_key(&self.hasher, &mut self.keys, held, &codes));
+        }
+        map
+    }
+
+    /// Returns, for each series of a frame, whether this table has rows of the series.
+    pub fn knows(&self, table: &FrameTable) -> Vec<bool> {
+        let places: Vec<Option<usize>> = table
+            .tag_ids
+            .iter()
+            .map(|&id| self.tag_ids.iter().position(|&held| held == id))
+            .collect();
+        // For each tag, maps codes of the frame to codes of this table.
+        let code_maps: Vec<Vec<Option<u32>>> = places
+            .iter()
+            .zip(&table.block.series.tags)
+            .map(|(place, tag)| {
+                let held = place.and_then(|at| self.series.tags.get(at).zip(self.values.get(at)));
+                let code = |value| {
+                    let (column, index) = held?;
+                    let hash = value_hash(&self.hasher, value);
+                    find_value(index, column, hash, value).map(|entry| entry + 1)
+                };
+                std::iter::once(Some(0)).chain(tag.dictionary.iter().map(code)).collect()
+            })
+            .collect();
+        let mut codes = vec![0; self.series.tags.len()];
+        let mut is_known = |series: usize| {
+            codes.fill(0);
+            for ((place, tag), code_map) in
+                places.iter().zip(&table.block.series.tags).zip(&code_maps)
+            {
+                let code = tag.codes.get(series).copied().or_bug();
+                let Some(Some(code)) = code_map.get(code as usize) else { return false };
+                if let Some(slot) = place.and_then(|place| codes.get_mut(place)) {
+                    *slot = *code;
+                }
+            }
+            let hash = key_hash(&self.hasher, &codes);
+            find_key(&self.keys, &self.series, hash, &codes).is_some()
+        };
+        (0..table.block.series.len as usize).map(&mut is_known).collect()
+    }
+
+    /// Returns the memory size in bytes, estimated from capacities.
+    pub fn bytes(&self) -> usize {
+        let tags: usize = self.series.tags.iter().map(TagColumn::bytes).sum();
+        let indexes = self.keys.bytes() + self.values.iter().map(HashIndex::bytes).sum::<usize>();
+        let by_key = self.by_key.borrow().as_ref().map_or(0, |(_, rows)| rows.bytes());
+        let rows = self.row_series.bytes() + self.times_ns.bytes();
+        tags + indexes + self.fields.bytes() + by_key + rows
+    }
+}
+
+/// Returns a map from codes of `from` to codes of `to`.
+fn take_values(
+    hasher: &FixedState,
+    index: &mut HashIndex,
+    to: &mut TagColumn,
+    from: &TagColumn,
+) -> Vec<u32> {
+    let mut map = vec![0];
+    for value in from.dictionary.iter() {
+        let hash = value_hash(hasher, value);
+        let found = find_value(index, to, hash, value);
+        map.push(
+            1 + found.unwrap_or_else(|| {
+                to.dictionary.push(value);
+                index.insert(hash)
+            }),
+        );
+    }
+    map
+}
+
+/// Returns the upper half of the hash. [`HashIndex`] uses the low bits of this half.
+fn value_hash(hasher: &FixedState, value: &str) -> u32 {
+    (hasher.hash_one(value) >> 32) as u32
+}
+
+fn find_value(index: &HashIndex, tag: &TagColumn, hash: u32, value: &str) -> Option<u32> {
+    index.find(hash, |entry| tag.dictionary.get(entry as usize) == value)
+}
+
+fn take_key(
+    hasher: &FixedState,
+    index: &mut HashIndex,
+    held: &mut SeriesTable,
+    codes: &[u32],
+) -> u32 {
+    let hash = key_hash(hasher, codes);
+    if let Some(series) = find_key(index, held, hash, codes) {
+        return series;
+    }
+    for (tag, &code) in held.tags.iter_mut().zip(codes) {
+        tag.codes.push(code);
+    }
+    held.len += 1;
+    index.insert(hash)
+}
+
+/// The codes of missing tags do not affect the hash, so the hash does not change when a new tag key
+/// is added to the table.
+fn key_hash(hasher: &FixedState, codes: &[u32]) -> u32 {
+    let mut sum = hasher.hash_one(0_u8);
+    for (place, &code) in (1_u64..).zip(codes) {
+        if code > 0 {
+            sum = (sum ^ (place << 32 | u64::from(code)))
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+                .rotate_left(29);
+        }
+    }
+    (sum >> 32) as u32
+}
+
+fn find_key(index: &HashIndex, held: &SeriesTable, hash: u32, codes: &[u32]) -> Option<u32> {
+    let same = |entry: u32| {
+        let held_codes = held.tags.iter().map(|tag| tag.codes.get(entry as usize).copied());
+        held_codes.eq(codes.iter().map(|&code| Some(code)))
+    };
+    index.find(hash, same)
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 use super::*;
 use crate::batch::Block;
 use crate::batch::column::{Column, Values};
-use crate::batch::layout::Layout;
 use crate::batch::order::Distinct;
 use crate::batch::series_table::{SeriesTable, TagColumn};
+use crate::batch::slabs::Layout;
 use tidemark_model::ids::ColumnId;
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::FieldValue;

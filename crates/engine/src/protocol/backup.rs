@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::continuous::ContinuousQuery;
-use super::envelope::{Direction, Wire};
+use super::envelope::wire;
 use crate::codec::crc::{CRC_BYTES, append_crc, verify_crc};
 use crate::codec::metadata;
 use tidemark_model::ids::{ObjectId, PolicyId};
@@ -191,40 +191,6 @@ pub enum FromShardBackup {
     },
 }
 
-impl ShardBackup {
-    /// Returns the binary message body.
-    pub fn body(&self) -> &[u8] {
-        match self {
-            Self::Put { value: body, .. } | Self::Install { point: body } => body,
-            _ => &[],
-        }
-    }
-
-    /// Sets the binary message body.
-    pub fn set_body(&mut self, bytes: &[u8]) {
-        if let Self::Put { value: body, .. } | Self::Install { point: body } = self {
-            *body = bytes.to_vec();
-        }
-    }
-}
-
-impl FromShardBackup {
-    /// Returns the binary message body.
-    pub fn body(&self) -> &[u8] {
-        match self {
-            Self::Held { point: body, .. } | Self::Value { value: body } => body,
-            _ => &[],
-        }
-    }
-
-    /// Sets the binary message body.
-    pub fn set_body(&mut self, bytes: &[u8]) {
-        if let Self::Held { point: body, .. } | Self::Value { value: body } = self {
-            *body = bytes.to_vec();
-        }
-    }
-}
-
 /// A restore request to a Database. Only the edge sends this message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RestoreStep {
@@ -388,39 +354,8 @@ pub enum FromBackups {
     },
 }
 
-impl Wire for ToBackups {
-    const DIRECTION: Direction = Direction::ToBackups;
-
-    fn body(&self) -> &[u8] {
-        match self {
-            Self::Put { object, .. } => object,
-            _ => &[],
-        }
-    }
-
-    fn set_body(&mut self, body: &[u8]) {
-        if let Self::Put { object, .. } = self {
-            *object = body.to_vec();
-        }
-    }
-}
-
-impl Wire for FromBackups {
-    const DIRECTION: Direction = Direction::FromBackups;
-
-    fn body(&self) -> &[u8] {
-        match self {
-            Self::Object { object } => object,
-            _ => &[],
-        }
-    }
-
-    fn set_body(&mut self, body: &[u8]) {
-        if let Self::Object { object } = self {
-            *object = body.to_vec();
-        }
-    }
-}
+wire!(ToBackups, body in Self::Put { object: body, .. });
+wire!(FromBackups, body in Self::Object { object: body });
 
 #[cfg(test)]
 mod tests {

@@ -15,11 +15,11 @@ pub enum Address {
     Database(ObjectId),
     /// A Shard object.
     Shard(ObjectId),
-    /// The runtime's key derivation. See [`super::password_derivation`].
+    /// The runtime's key derivation. See [`super::web_crypto`].
     KeyDerivation,
     /// The public keys of the configured Cloudflare Access team. The message is empty.
     AccessKeys,
-    /// The runtime's signature check. See [`super::signature_check`].
+    /// The runtime's signature check. See [`super::web_crypto`].
     SignatureCheck,
     /// The request's SQL session ([`super::sql`]), which the first call opens.
     Sql,

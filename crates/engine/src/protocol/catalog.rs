@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::call::{PlacementError, Platform};
 use super::database::{PolicyRefusal, PolicySpec};
-use super::envelope::{Direction, Wire};
+use super::envelope::wire;
 use super::grants::{Grantee, GranteeKey};
 use super::host::Unavailable;
 use super::live_queries::LiveQuery;
@@ -273,13 +273,8 @@ pub enum CatalogRefusal {
     Recovery(RecoveryRefusal),
 }
 
-impl Wire for ToCatalog {
-    const DIRECTION: Direction = Direction::ToCatalog;
-}
-
-impl Wire for FromCatalog {
-    const DIRECTION: Direction = Direction::FromCatalog;
-}
+wire!(ToCatalog);
+wire!(FromCatalog);
 
 #[cfg(test)]
 mod tests {

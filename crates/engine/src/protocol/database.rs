@@ -8,7 +8,7 @@ use super::call::PlacementError;
 use super::catalog::CreateDatabase;
 use super::continuous::ContinuousQuery;
 use super::daily_usage::DailyUsage;
-use super::envelope::{Direction, Wire};
+use super::envelope::wire;
 use super::grants::{Grantee, GranteeKey, GrantsPush};
 use super::host::Unavailable;
 use super::recovery::{FrozenDatabase, RecoveredDatabase};
@@ -475,10 +475,5 @@ pub enum DatabaseRefusal {
     Restoring(String),
 }
 
-impl Wire for ToDatabase {
-    const DIRECTION: Direction = Direction::ToDatabase;
-}
-
-impl Wire for FromDatabase {
-    const DIRECTION: Direction = Direction::FromDatabase;
-}
+wire!(ToDatabase);
+wire!(FromDatabase);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::envelope::{self, Direction, Wire};
+use super::envelope::{self, wire};
 use tidemark_model::ids::ObjectId;
 use tidemark_model::limits::RECOVERY_SHARDS_MAX;
 use tidemark_model::quota::Quotas;
@@ -56,13 +56,8 @@ pub fn unsupported(message: &[u8], reason: &str) -> Option<Vec<u8>> {
     Some(envelope::encode_as(version, &FromStorage::Unsupported(reason.to_owned())))
 }
 
-impl Wire for ToStorage {
-    const DIRECTION: Direction = Direction::ToStorage;
-}
-
-impl Wire for FromStorage {
-    const DIRECTION: Direction = Direction::FromStorage;
-}
+wire!(ToStorage);
+wire!(FromStorage);
 
 /// The counters of a Database, which never decrease.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -36,10 +36,7 @@ pub fn encode(groups: &[Group]) -> Vec<u8> {
 pub fn decode(bytes: &[u8]) -> Result<Vec<Group>, PageError> {
     let mut reader = PageReader { from: bytes, times: &[], times_ns: Vec::new() };
     let count = reader.count(VALUES_MAX)?;
-    let mut groups = Vec::new();
-    for _ in 0..count {
-        groups.push(reader.group()?);
-    }
+    let groups = (0..count).map(|_| reader.group()).collect::<Result<_, _>>()?;
     if reader.from.is_empty() { Ok(groups) } else { Err(PageError::Malformed) }
 }
 
@@ -147,11 +144,7 @@ impl<'a> PageReader<'a> {
 
     fn group(&mut self) -> Result<Group, PageError> {
         let keys = self.count(PAGE_COLUMNS_MAX)?;
-        let mut key = Vec::new();
-        for _ in 0..keys {
-            let value = std::str::from_utf8(self.part()?);
-            key.push(value.map_err(|_| PageError::Malformed)?.to_owned());
-        }
+        let key = (0..keys).map(|_| self.text()).collect::<Result<_, _>>()?;
         let data = match self.byte()? {
             ROWS => self.rows()?,
             PARTIALS => {
@@ -162,6 +155,10 @@ impl<'a> PageReader<'a> {
             _ => return Err(PageError::Malformed),
         };
         Ok(Group { key, data })
+    }
+
+    fn text(&mut self) -> Result<String, PageError> {
+        String::from_utf8(self.part()?.to_vec()).map_err(|_| PageError::Malformed)
     }
 
     fn rows(&mut self) -> Result<GroupData, PageError> {
@@ -180,15 +177,14 @@ impl<'a> PageReader<'a> {
         let states = self.count(PAGE_COLUMNS_MAX)?;
         let states: Result<_, _> = (0..states).map(|_| self.column(windows)).collect();
         let count = self.count(PAGE_COLUMNS_MAX)?;
-        let mut aux = Vec::new();
-        for _ in 0..count {
-            aux.push(match self.byte()? {
-                FIELD => AuxValues::Field(self.column(windows)?),
-                TAG => AuxValues::Tag(self.strings(windows)?),
-                _ => return Err(PageError::Malformed),
-            });
-        }
-        Ok(PartialColumn { windows_ns, states: states?, aux })
+        let aux: Result<_, _> = (0..count)
+            .map(|_| match self.byte()? {
+                FIELD => self.column(windows).map(AuxValues::Field),
+                TAG => self.strings(windows).map(AuxValues::Tag),
+                _ => Err(PageError::Malformed),
+            })
+            .collect();
+        Ok(PartialColumn { windows_ns, states: states?, aux: aux? })
     }
 
     fn times(&mut self) -> Result<Vec<i64>, PageError> {
@@ -212,15 +208,11 @@ impl<'a> PageReader<'a> {
 
     fn part(&mut self) -> Result<&'a [u8], PageError> {
         let length = self.count(self.from.len())?;
-        let (part, rest) = self.from.split_at_checked(length).ok_or(PageError::Malformed)?;
-        self.from = rest;
-        Ok(part)
+        self.from.split_off(..length).ok_or(PageError::Malformed)
     }
 
     fn byte(&mut self) -> Result<u8, PageError> {
-        let (&byte, rest) = self.from.split_first().ok_or(PageError::Malformed)?;
-        self.from = rest;
-        Ok(byte)
+        self.from.split_off_first().copied().ok_or(PageError::Malformed)
     }
 }
 

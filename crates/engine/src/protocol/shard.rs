@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::backup::{FromShardBackup, ShardBackup};
 use super::daily_usage::DailyUsage;
-use super::envelope::{Direction, Wire};
+use super::envelope::wire;
 use super::host::Unavailable;
 use super::quota::{Meter, RateExceeded, SeriesExceeded, StorageExceeded, Used};
 use super::scan_page::{self, PageError};
@@ -386,53 +386,23 @@ impl FromShard {
         let heads = std::iter::once(FurtherPage { until, position, stats, bytes: first });
         let mut rest = groups.as_slice();
         let page = |FurtherPage { until, position, stats, bytes }| {
-            let (own, behind) = rest.split_at_checked(bytes).ok_or(PageError::Malformed)?;
-            rest = behind;
+            let own = rest.split_off(..bytes).ok_or(PageError::Malformed)?;
             Ok(ScanPage { groups: scan_page::decode(own)?, until, position, stats })
         };
         heads.chain(further).map(page).collect::<Result<_, _>>().map(Some)
     }
 }
 
-impl Wire for ToShard {
-    const DIRECTION: Direction = Direction::ToShard;
-
-    fn body(&self) -> &[u8] {
-        match self {
-            Self::Append { frame, .. } => frame,
-            Self::Backup(step) => step.body(),
-            _ => &[],
-        }
-    }
-
-    fn set_body(&mut self, body: &[u8]) {
-        match self {
-            Self::Append { frame, .. } => *frame = body.to_vec(),
-            Self::Backup(step) => step.set_body(body),
-            _ => {}
-        }
-    }
-}
-
-impl Wire for FromShard {
-    const DIRECTION: Direction = Direction::FromShard;
-
-    fn body(&self) -> &[u8] {
-        match self {
-            Self::Scanned { groups, .. } => groups,
-            Self::Appended { rejected, .. } => rejected,
-            Self::Backup(reply) => reply.body(),
-            _ => &[],
-        }
-    }
-
-    fn set_body(&mut self, body: &[u8]) {
-        match self {
-            Self::Scanned { groups: own, .. } | Self::Appended { rejected: own, .. } => {
-                *own = body.to_vec();
-            }
-            Self::Backup(reply) => reply.set_body(body),
-            _ => {}
-        }
-    }
-}
+wire!(
+    ToShard,
+    body in Self::Append { frame: body, .. }
+        | Self::Backup(ShardBackup::Put { value: body, .. } | ShardBackup::Install { point: body })
+);
+wire!(
+    FromShard,
+    body in Self::Scanned { groups: body, .. }
+        | Self::Appended { rejected: body, .. }
+        | Self::Backup(
+            FromShardBackup::Held { point: body, .. } | FromShardBackup::Value { value: body }
+        )
+);

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::call::CallFailure;
-use super::envelope::{self, Direction, Wire};
+use super::envelope::{self, wire};
 use crate::scan::request::{AggregateFunction, Comparison, Window};
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::{FieldType, FieldValue};
@@ -113,39 +113,8 @@ pub enum FromSql {
     },
 }
 
-impl Wire for ToSql {
-    const DIRECTION: Direction = Direction::ToSql;
-
-    fn body(&self) -> &[u8] {
-        match self {
-            Self::Turn { pages: body, .. } | Self::Rewrite { rows: body, .. } => body,
-            Self::Open(_) => &[],
-        }
-    }
-
-    fn set_body(&mut self, body: &[u8]) {
-        if let Self::Turn { pages: own, .. } | Self::Rewrite { rows: own, .. } = self {
-            *own = body.to_vec();
-        }
-    }
-}
-
-impl Wire for FromSql {
-    const DIRECTION: Direction = Direction::FromSql;
-
-    fn body(&self) -> &[u8] {
-        match self {
-            Self::Turned { piece, .. } => piece,
-            Self::Failed { .. } => &[],
-        }
-    }
-
-    fn set_body(&mut self, body: &[u8]) {
-        if let Self::Turned { piece, .. } = self {
-            *piece = body.to_vec();
-        }
-    }
-}
+wire!(ToSql, body in Self::Turn { pages: body, .. } | Self::Rewrite { rows: body, .. });
+wire!(FromSql, body in Self::Turned { piece: body, .. });
 
 /// One SQL statement.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -5,14 +5,20 @@
 //! writes a row that counts tries, so that a try that crashes the object is also counted. Later
 //! tries are counted only in memory, which saves two row writes per try.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
 use super::Shard;
-use super::attempts::{self, AlarmTask, RETRY_NS};
-use super::flush_size::ENOUGH;
-use super::load::Loaded;
+use super::log::ENOUGH;
 use super::manifest::Manifest;
+use super::object::Loaded;
+use super::plan::Plan;
 use super::request::Refusal;
-use crate::store::{Store, Table};
+use crate::store::{Store, StoreResult, Table, row};
 use tidemark_model::bug;
+use tidemark_model::limits::JOB_FAILURES_MAX;
+use tidemark_model::time::{H_NS, MINUTE_NS, S_NS};
 
 impl<S: Store> Shard<S> {
     /// Runs the first duty that is due at `now_ns` and returns the time of the next alarm in
@@ -28,15 +34,13 @@ impl<S: Store> Shard<S> {
     /// Returns the time at which the next duty is due, in nanoseconds, or `None` if no duty is
     /// pending. If the shard cannot be read, returns the time of the next attempt.
     pub fn next_due(&mut self, now_ns: i64) -> Option<i64> {
-        let dues = match self.load() {
+        match self.load() {
             Ok(loaded) => {
-                let all = AlarmTask::ALL.into_iter();
-                all.filter_map(|task| due(loaded, task, now_ns)).collect::<Vec<_>>()
+                AlarmTask::ALL.into_iter().filter_map(|task| due(loaded, task, now_ns)).min()
             }
-            Err(Refusal::Stale) => return None,
-            Err(_) => return Some(now_ns.saturating_add(RETRY_NS)),
-        };
-        dues.into_iter().min()
+            Err(Refusal::Stale) => None,
+            Err(_) => Some(now_ns.saturating_add(RETRY_NS)),
+        }
     }
 
     fn first_due(&mut self, now_ns: i64) -> Result<Option<AlarmTask>, Refusal> {
@@ -73,16 +77,13 @@ impl<S: Store> Shard<S> {
 
     pub(super) fn delete_unused_rows(&mut self) -> Result<(), Refusal> {
         let loaded = self.load()?;
-        if let Err(error) = loaded.log.delete_dead(&*loaded.store) {
+        if let Err(error) = loaded.log.wal.delete_dead(&*loaded.store) {
             return Err(self.lost(error.into()));
         }
-        let dead: Vec<(u64, u64)> = match has_dead_values(loaded.manifest()) {
-            true => loaded.manifest().dead().ranges().to_vec(),
-            false => Vec::new(),
-        };
-        if dead.is_empty() {
+        if !has_dead_values(loaded.manifest()) {
             return self.done(AlarmTask::DeleteUnusedRows);
         }
+        let dead = loaded.manifest().dead().ranges().to_vec();
         let mut draft = loaded.draft();
         draft.manifest.forget_dead();
         self.commit(draft, Some(AlarmTask::DeleteUnusedRows), |loaded| {
@@ -93,7 +94,7 @@ impl<S: Store> Shard<S> {
 
     pub(super) fn done(&mut self, task: AlarmTask) -> Result<(), Refusal> {
         let loaded = self.load()?;
-        let cleared = attempts::clear(&*loaded.store, task, &loaded.attempts);
+        let cleared = loaded.attempts.clear(&*loaded.store, task);
         loaded.attempts.succeeded(task);
         cleared.map_err(|error| self.lost(error.into()))
     }
@@ -105,7 +106,7 @@ fn has_dead_values(manifest: &Manifest) -> bool {
 }
 
 fn due<S: Store>(loaded: &Loaded<S>, task: AlarmTask, now_ns: i64) -> Option<i64> {
-    let (wal, manifest) = (loaded.log.wal(), loaded.manifest());
+    let (wal, manifest) = (&loaded.log.wal, loaded.manifest());
     let paused_ns = loaded.pace.paused_ns(now_ns);
     let has_frames = !wal.frames().is_empty() || !wal.damaged().is_empty();
     let natural_ns = match task {
@@ -115,17 +116,221 @@ fn due<S: Store>(loaded: &Loaded<S>, task: AlarmTask, now_ns: i64) -> Option<i64
         }
         AlarmTask::DeleteUnusedRows => {
             // Deleting a row and inserting another row costs one more row write than reusing a row.
-            let is_idle = || loaded.plan(now_ns).is_idle();
-            let has_dead = wal.has_dead() || has_dead_values(manifest) && is_idle();
+            let is_idle = |plan: &Plan| plan.merges.is_empty() && plan.scrub.is_empty();
+            let has_dead =
+                wal.has_dead() || has_dead_values(manifest) && is_idle(&loaded.plan(now_ns));
             (!has_frames && has_dead).then_some(paused_ns)
         }
         AlarmTask::Reclaim => super::retention::due(loaded, now_ns),
         AlarmTask::Scrub => super::compact::scrub_due(loaded, now_ns),
-        AlarmTask::Release => super::backup::due(manifest),
+        AlarmTask::Release => super::backup_restore::due(manifest),
         AlarmTask::Compact => {
             let is_now = manifest.job().is_some() || !loaded.plan(now_ns).merges.is_empty();
             if is_now { Some(now_ns) } else { loaded.plan(now_ns).quiet_ns }
         }
     }?;
     Some(natural_ns.max(loaded.attempts.not_before(task)))
+}
+
+/// The delay doubles after each failure.
+const RETRY_NS: i64 = 30 * S_NS;
+/// A duty that was set aside is tried again because the cause of its failures may have disappeared.
+const SET_ASIDE_NS: i64 = H_NS;
+
+/// If several duties are due, the first in the order of `ALL` runs first. The discriminant is the
+/// key of the duty's row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(super) enum AlarmTask {
+    Flush = 1,
+    /// After a pause, deletes unused value rows and the log rows of flushed frames.
+    DeleteUnusedRows = 2,
+    /// Deletes parts that have expired, or whose rows a drop has removed.
+    Reclaim = 3,
+    Compact = 4,
+    /// Searches parts for rows that deletes hide.
+    Scrub = 5,
+    /// Ends the expired holds that unfinished backups left.
+    Release = 6,
+}
+
+impl AlarmTask {
+    pub(super) const ALL: [Self; 6] = [
+        Self::Flush,
+        Self::DeleteUnusedRows,
+        Self::Reclaim,
+        Self::Scrub,
+        Self::Compact,
+        Self::Release,
+    ];
+
+    const fn key(self) -> u64 {
+        self as u64
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Flush => "flush",
+            Self::DeleteUnusedRows => "deleting unused rows",
+            Self::Reclaim => "dropping expired parts",
+            Self::Compact => "compaction",
+            Self::Scrub => "removing deleted rows from parts",
+            Self::Release => "releasing the values that backups held",
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Attempt {
+    tries: u32,
+    due_ns: i64,
+    /// The text is empty if the object crashed during the try.
+    error: String,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Attempts {
+    attempts: BTreeMap<u64, Attempt>,
+    /// The keys of the stored rows. After the first success of a duty since the start of the
+    /// object, new tries are not stored, because a duty that crashes the object crashes it in the
+    /// first try.
+    stored: BTreeSet<u64>,
+    succeeded: BTreeSet<u64>,
+}
+
+impl Attempts {
+    pub(super) fn read<S: Store>(store: &S) -> StoreResult<Self> {
+        let mut read = Self::default();
+        row::each(store, Table::Job, &mut |key, head| {
+            read.attempts.insert(key, row::decode(head).unwrap_or_default());
+            read.stored.insert(key);
+            Ok(())
+        })?;
+        Ok(read)
+    }
+
+    pub(super) fn succeeded(&mut self, task: AlarmTask) {
+        self.attempts.remove(&task.key());
+        self.stored.remove(&task.key());
+        self.succeeded.insert(task.key());
+    }
+
+    /// The caller must call this function in the transaction that stores the duty's result.
+    pub(super) fn clear<S: Store>(&self, store: &S, task: AlarmTask) -> StoreResult<()> {
+        match self.stored.contains(&task.key()) {
+            true => store.delete(Table::Job, task.key()..=task.key()),
+            false => Ok(()),
+        }
+    }
+
+    pub(super) fn not_before(&self, task: AlarmTask) -> i64 {
+        self.attempts.get(&task.key()).map_or(i64::MIN, |attempt| attempt.due_ns)
+    }
+
+    /// Without an error, counts a new try before the work begins. With an error, records why the
+    /// try failed.
+    pub(super) fn note<S: Store>(
+        &mut self,
+        store: &S,
+        task: AlarmTask,
+        now_ns: i64,
+        error: Option<String>,
+    ) -> Result<(), Refusal> {
+        let before = self.attempts.get(&task.key()).cloned().unwrap_or_default();
+        let is_stored = error.is_some() || !self.succeeded.contains(&task.key());
+        let attempt = match error {
+            None => {
+                let tries = before.tries.saturating_add(1);
+                let is_last = tries >= JOB_FAILURES_MAX;
+                let wait_ns = if is_last { SET_ASIDE_NS } else { RETRY_NS << before.tries };
+                Attempt { tries, due_ns: now_ns.saturating_add(wait_ns), error: String::new() }
+            }
+            Some(error) => Attempt { error, ..before },
+        };
+        let head = row::encode(&attempt)?;
+        // The entry in memory delays the next try even if the row cannot be stored.
+        self.attempts.insert(task.key(), attempt);
+        if is_stored {
+            store.put(Table::Job, task.key(), &head, b"")?;
+            self.stored.insert(task.key());
+        }
+        Ok(())
+    }
+
+    pub(super) fn set_aside(&self) -> Vec<String> {
+        let trouble = |task: AlarmTask| {
+            let Attempt { tries, error, .. } = self.attempts.get(&task.key())?;
+            let text = || format!("{} failed {tries} times: {error}", task.name());
+            (*tries >= JOB_FAILURES_MAX).then(text)
+        };
+        AlarmTask::ALL.into_iter().filter_map(trouble).collect()
+    }
+}
+
+/// After this pause without writes, the log is flushed and its slots are deleted.
+const PAUSE_NS: i64 = 10 * MINUTE_NS;
+/// In a bulk load, frames arrive at shorter intervals than from agents.
+const LOAD_PAUSE_NS: i64 = 12 * S_NS;
+/// Longer intervals between frames are not a bulk load.
+const LOAD_GAP_NS: i64 = 4 * S_NS;
+
+/// Measures the intervals between frames, which determine the pause before work that writes rows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// The time of the last frame since the object was loaded.
+    pub(super) last_ns: Option<i64>,
+    /// The time of the last delete since the object was loaded.
+    pub(super) deleted_ns: Option<i64>,
+    /// The longest recent interval. Each later frame reduces this interval by an eighth.
+    gap_ns: i64,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { last_ns: None, deleted_ns: None, gap_ns: PAUSE_NS }
+    }
+}
+
+impl Pace {
+    pub(super) fn appended(&mut self, now_ns: i64) {
+        let gap_ns = self.last_ns.map_or(0, |last_ns| now_ns.saturating_sub(last_ns));
+        self.gap_ns = gap_ns.max(self.gap_ns - self.gap_ns / 8).min(PAUSE_NS);
+        self.last_ns = Some(now_ns);
+    }
+
+    /// Returns the end of the pause after the last delete. Without the pause, each further delete
+    /// could cause a rewrite of the same parts.
+    pub(super) fn deletes_ended_ns(&self, now_ns: i64) -> i64 {
+        self.deleted_ns.map_or(now_ns, |deleted_ns| deleted_ns.saturating_add(LOAD_PAUSE_NS))
+    }
+
+    /// If no frame has arrived since the object was loaded, the pause is already long enough.
+    pub(super) fn paused_ns(&self, now_ns: i64) -> i64 {
+        let pause_ns = if self.gap_ns < LOAD_GAP_NS { LOAD_PAUSE_NS } else { PAUSE_NS };
+        self.last_ns.map_or(now_ns, |last_ns| last_ns.saturating_add(pause_ns))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pause_ns(frames: i64, gap_ns: i64) -> i64 {
+        let mut pace = Pace::default();
+        (0..frames).for_each(|frame| pace.appended(frame * gap_ns));
+        pace.paused_ns(0) - (frames - 1) * gap_ns
+    }
+
+    #[test]
+    fn flush_pause_follows_write_pace() {
+        assert_eq!(pause_ns(50, S_NS / 100), LOAD_PAUSE_NS);
+        assert_eq!(pause_ns(20, S_NS / 100), PAUSE_NS);
+        assert_eq!(pause_ns(1_000, 10 * S_NS), PAUSE_NS);
+        assert_eq!(Pace::default().paused_ns(7), 7);
+        let mut pace = Pace::default();
+        for minute in 0..100 {
+            (0..5).for_each(|frame| pace.appended(minute * MINUTE_NS + frame));
+        }
+        assert_eq!(pace.paused_ns(0), 99 * MINUTE_NS + 4 + PAUSE_NS);
+    }
 }

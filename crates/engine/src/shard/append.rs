@@ -1,11 +1,10 @@
 //! Appends a frame to the WAL and then to the memtable. The shard replies after both.
 
 use super::Shard;
-use super::flush_size::{FORCED, FlushSize};
-use super::load::Loaded;
-use super::log::DecodedFrame;
+use super::log::{DecodedFrame, FORCED, FlushSize};
+use super::object::Loaded;
 use super::request::{AppendReply, Refusal};
-use crate::batch::frame::{FrameError, FrameHeader};
+use crate::batch::frame::FrameHeader;
 use crate::protocol::shard::Stamp;
 use crate::store::Store;
 
@@ -30,7 +29,7 @@ impl<S: Store> Shard<S> {
             Some(frame) => self.keep(&frame, stamp, now_ns)?,
             None => AppendReply {
                 bytes_stored: self.store.bytes()?,
-                sequence: self.load()?.log.wal().next_sequence() - 1,
+                sequence: self.load()?.log.wal.next_sequence() - 1,
                 rows: 0,
                 rejected: None,
             },
@@ -39,14 +38,13 @@ impl<S: Store> Shard<S> {
     }
 
     fn keep(&mut self, frame: &[u8], stamp: &Stamp, now_ns: i64) -> Result<AppendReply, Refusal> {
-        let invalid = |error: FrameError| Refusal::Malformed(error.to_string());
-        let header = FrameHeader::read(frame).map_err(invalid)?;
+        let header = FrameHeader::read(frame)?;
         let (bytes, any_new) = self.admit(&header)?;
         self.admit_stored(stamp, bytes)?;
         // This check guarantees that an acknowledged frame can be replayed.
         let loaded = self.load()?;
-        let seed = loaded.log.sketch().map(|_| loaded.series_seed());
-        let frame = DecodedFrame::decode(frame, header, seed).map_err(invalid)?;
+        let seed = loaded.log.sketch.as_ref().map(|_| loaded.series_seed());
+        let frame = DecodedFrame::decode(frame, header, seed)?;
         self.merge_if_too_many_parts(now_ns)?;
         self.flush_before(&frame.size(), now_ns)?;
         let loaded = self.load()?;
@@ -64,7 +62,7 @@ impl<S: Store> Shard<S> {
         let bytes = loaded.store.bytes()?;
         let settings = &loaded.state().settings;
         for table in &header.tables {
-            if loaded.deletions.retired().contains(&table.measurement) {
+            if loaded.deletions.retired.contains(&table.measurement) {
                 return Err(Refusal::RetiredMeasurement { measurement: table.measurement });
             }
             let range = &settings.range;
@@ -80,7 +78,7 @@ impl<S: Store> Shard<S> {
         if parts > PARTS_MAX {
             return Err(Refusal::Behind { parts: parts as u64 });
         }
-        let limit = loaded.full_bytes();
+        let limit = loaded.full_bytes;
         if bytes >= limit {
             return Err(Refusal::Full { bytes, limit });
         }
@@ -90,7 +88,7 @@ impl<S: Store> Shard<S> {
     fn flush_before(&mut self, frame: &FlushSize, now_ns: i64) -> Result<(), Refusal> {
         let log = &self.load()?.log;
         let is_full = log.size().plus(frame).reaches(&FORCED);
-        if is_full && !log.wal().frames().is_empty() { self.flush(now_ns) } else { Ok(()) }
+        if is_full && !log.wal.frames().is_empty() { self.flush(now_ns) } else { Ok(()) }
     }
 }
 

@@ -12,15 +12,32 @@ use std::rc::{Rc, Weak};
 use foldhash::fast::FixedState;
 
 use super::read_cache::{ReadCache, ShardReads};
+use crate::memtable::Memtable;
 use tidemark_model::limits::READ_CACHE_BYTES_MAX;
 
-/// Memory that can be freed at any time, because the store contains the same data.
-pub trait Evictable {
-    /// Returns the number of bytes in use.
-    fn bytes(&self) -> usize;
+/// The memtable of a shard, which can be dropped at any time, because the store contains the same
+/// data. The memtable is absent if it was evicted since the last event, or while it is in use.
+#[derive(Default)]
+pub(super) struct MemtableCache {
+    memtable: RefCell<Option<Memtable>>,
+    pub(super) bytes: Cell<usize>,
+}
 
-    /// Frees the memory. Does nothing while the owner is using the memory.
-    fn evict(&self);
+impl MemtableCache {
+    /// A memtable that is in use cannot be evicted.
+    pub(super) fn take(&self) -> Option<Memtable> {
+        self.bytes.set(0);
+        self.memtable.take()
+    }
+
+    pub(super) fn has_memtable(&self) -> bool {
+        self.memtable.borrow().is_some()
+    }
+
+    pub(super) fn put(&self, memtable: Memtable) {
+        self.bytes.set(memtable.bytes());
+        self.memtable.replace(Some(memtable));
+    }
 }
 
 /// The memory budget of an isolate. The type is not thread-safe, because an isolate has one thread.
@@ -31,17 +48,17 @@ pub struct Budget {
     /// The number of shards that have used the cache.
     shards: Cell<u32>,
     reads: Rc<ReadCache>,
-    /// The least recently used holder is first. `make_room` removes holders that were dropped.
-    holders: RefCell<Vec<Weak<dyn Evictable>>>,
+    /// The least recently used memtable is first. `make_room` removes memtables that were dropped.
+    memtables: RefCell<Vec<Weak<MemtableCache>>>,
 }
 
 impl Budget {
     /// Creates a budget of `bytes_max` bytes. The caller draws `hash_seed` at random. The seed is
     /// for the hash tables of tag values, so that a client cannot construct collisions.
     pub fn new(bytes_max: usize, hash_seed: u64) -> Rc<Self> {
-        let (salts, shards, holders) = (Cell::new(0), Cell::new(0), RefCell::new(Vec::new()));
+        let (salts, shards, memtables) = (Cell::new(0), Cell::new(0), RefCell::default());
         let reads = Rc::new(ReadCache::new(READ_CACHE_BYTES_MAX.min(bytes_max / 2)));
-        Rc::new(Self { bytes_max, hash_seed, salts, shards, reads, holders })
+        Rc::new(Self { bytes_max, hash_seed, salts, shards, reads, memtables })
     }
 
     /// Returns the seed of every hash table that contains client data.
@@ -65,40 +82,39 @@ impl Budget {
         ShardReads::new(Rc::clone(&self.reads), self.shards.get())
     }
 
-    /// Adds a holder as the most recently used holder. Removes the entries of dropped holders.
-    pub fn register(&self, holder: Weak<dyn Evictable>) {
-        let mut holders = self.holders.borrow_mut();
-        holders.retain(|holder| holder.strong_count() > 0);
-        holders.push(holder);
+    /// Returns the place for the memtable of a shard, as the most recently used memtable.
+    pub(super) fn new_memtable(&self) -> Rc<MemtableCache> {
+        let new = Rc::new(MemtableCache::default());
+        let mut memtables = self.memtables.borrow_mut();
+        memtables.retain(|memtable| memtable.strong_count() > 0);
+        memtables.push(Rc::downgrade(&new));
+        new
     }
 
-    /// Returns the number of bytes in use by the cache and all holders.
+    /// Returns the number of bytes in use by the cache and all memtables.
     pub fn bytes(&self) -> usize {
-        self.reads.bytes() + self.live().iter().map(|holder| holder.bytes()).sum::<usize>()
+        self.reads.bytes() + self.live().iter().map(|memtable| memtable.bytes.get()).sum::<usize>()
     }
 
-    /// Marks `user` as most recently used, and evicts other holders until `more` bytes fit into the
-    /// budget. The least recently used holder is evicted first. The read cache keeps its guaranteed
-    /// minimum and can use the remaining memory. The memory of `user` is never evicted.
-    pub fn make_room(&self, user: &Rc<dyn Evictable>, more: usize) {
-        let is_user =
-            |holder: &Weak<dyn Evictable>| std::ptr::addr_eq(holder.as_ptr(), Rc::as_ptr(user));
-        {
-            let mut holders = self.holders.borrow_mut();
-            holders.retain(|holder| holder.strong_count() > 0 && !is_user(holder));
-            holders.push(Rc::downgrade(user));
-        }
-        let holders = self.live();
+    /// Marks `user` as most recently used, and evicts other memtables until `more` bytes fit into
+    /// the budget. The least recently used memtable is evicted first. The read cache keeps its
+    /// guaranteed minimum and can use the remaining memory. `user` is never evicted.
+    pub(super) fn make_room(&self, user: &Rc<MemtableCache>, more: usize) {
+        let is_other = |other: &Weak<MemtableCache>| {
+            other.strong_count() > 0 && other.as_ptr() != Rc::as_ptr(user)
+        };
+        self.memtables.borrow_mut().retain(is_other);
+        self.memtables.borrow_mut().push(Rc::downgrade(user));
+        let memtables = self.live();
         let of_cache = READ_CACHE_BYTES_MAX.min(self.bytes_max / 2);
-        let mut held = holders.iter().map(|holder| holder.bytes()).sum::<usize>();
-        for holder in holders {
+        let mut held = memtables.iter().map(|memtable| memtable.bytes.get()).sum::<usize>();
+        for memtable in memtables {
             if held.saturating_add(more) + self.reads.bytes().min(of_cache) <= self.bytes_max {
                 break;
             }
-            if !std::ptr::addr_eq(Rc::as_ptr(&holder), Rc::as_ptr(user)) {
-                let before = holder.bytes();
-                holder.evict();
-                held = held.saturating_sub(before.saturating_sub(holder.bytes()));
+            if !Rc::ptr_eq(&memtable, user) {
+                held = held.saturating_sub(memtable.bytes.get());
+                memtable.take();
             }
         }
         let left = self.bytes_max.saturating_sub(held.saturating_add(more));
@@ -109,8 +125,8 @@ impl Budget {
         self.bytes() > self.bytes_max
     }
 
-    fn live(&self) -> Vec<Rc<dyn Evictable>> {
-        self.holders.borrow().iter().filter_map(Weak::upgrade).collect()
+    fn live(&self) -> Vec<Rc<MemtableCache>> {
+        self.memtables.borrow().iter().filter_map(Weak::upgrade).collect()
     }
 }
 
@@ -119,15 +135,13 @@ mod tests {
     use super::*;
     use tidemark_model::limits::MEMTABLE_BYTES_MAX;
 
-    struct Holder(Cell<usize>);
-
-    impl Evictable for Holder {
-        fn bytes(&self) -> usize {
-            self.0.get()
-        }
-        fn evict(&self) {
-            self.0.set(0);
-        }
+    fn memtables(budget: &Budget, bytes: &[usize]) -> Vec<Rc<MemtableCache>> {
+        let memtable = |&bytes: &usize| {
+            let memtable = budget.new_memtable();
+            memtable.bytes.set(bytes);
+            memtable
+        };
+        bytes.iter().map(memtable).collect()
     }
 
     #[test]
@@ -146,19 +160,13 @@ mod tests {
     fn read_cache_takes_free_memory() {
         let budget = Budget::new(MEMTABLE_BYTES_MAX, 0);
         let mb = 1_000_000;
-        let holders: Vec<Rc<Holder>> =
-            [2 * mb, 3 * mb].map(|bytes| Rc::new(Holder(Cell::new(bytes)))).into();
-        let holders: Vec<Rc<dyn Evictable>> =
-            holders.into_iter().map(|holder| holder as Rc<dyn Evictable>).collect();
-        for holder in &holders {
-            budget.register(Rc::downgrade(holder));
-        }
+        let holders = memtables(&budget, &[2 * mb, 3 * mb]);
         budget.make_room(&holders[0], mb);
         assert_eq!(budget.reads.bytes_max(), MEMTABLE_BYTES_MAX - 6 * mb);
         // The frame needs the whole budget. The other memtable is therefore evicted, and the cache
         // keeps its minimum.
         budget.make_room(&holders[0], MEMTABLE_BYTES_MAX);
-        assert_eq!(holders[1].bytes(), 0);
+        assert_eq!(holders[1].bytes.get(), 0);
         assert_eq!(budget.reads.bytes_max(), READ_CACHE_BYTES_MAX);
         budget.make_room(&holders[0], 0);
         assert_eq!(budget.reads.bytes_max(), MEMTABLE_BYTES_MAX - 2 * mb);
@@ -167,12 +175,8 @@ mod tests {
     #[test]
     fn budget_evicts_least_recent_memtable() {
         let budget = Budget::new(100, 0);
-        let holders: Vec<Rc<dyn Evictable>> =
-            (0..3).map(|_| Rc::new(Holder(Cell::new(30))) as Rc<dyn Evictable>).collect();
-        for holder in &holders {
-            budget.register(Rc::downgrade(holder));
-        }
-        let held = || holders.iter().map(|h| h.bytes()).collect::<Vec<_>>();
+        let holders = memtables(&budget, &[30; 3]);
+        let held = || holders.iter().map(|h| h.bytes.get()).collect::<Vec<_>>();
         budget.make_room(&holders[0], 10);
         assert_eq!(held(), [30, 30, 30]);
         budget.make_room(&holders[0], 20);

@@ -3,10 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::frame_summary::FrameSummary;
+use super::log::FrameSummary;
 use crate::batch::frame::FrameHeader;
-use crate::store::row;
-use crate::store::{Store, StoreResult, Table};
+use crate::store::{Store, StoreResult, Table, row};
 use crate::wal;
 use tidemark_model::ids::MeasurementId;
 use tidemark_model::time::TimeRange;
@@ -49,7 +48,7 @@ pub(super) fn is_copy(key: u64) -> bool {
 
 /// The damage that was found before the last flush. Damage of the current log is in the log.
 pub(super) struct DamagedRows {
-    known: Vec<Damage>,
+    pub(super) known: Vec<Damage>,
     next_key: u64,
 }
 
@@ -72,10 +71,6 @@ impl DamagedRows {
     /// Adds a block that may have affected any row.
     pub(super) fn add(&mut self, block: String) {
         self.known.push(Damage { block, touches: None });
-    }
-
-    pub(super) fn known(&self) -> &[Damage] {
-        &self.known
     }
 
     /// Copies the damaged rows of the log. The caller must call this function in the transaction of

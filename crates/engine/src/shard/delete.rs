@@ -1,11 +1,12 @@
 //! Implements DELETE: stores a tombstone immediately. Later merges remove the rows.
 
+use std::rc::Rc;
+
 use super::Shard;
 use super::damage::ASIDE_KEY;
-use super::load::Loaded;
+use super::object::Loaded;
 use super::request::{Deletion, Refusal};
 use super::tombstone::{self, Tombstone};
-use super::values::{CachedValues, PartRows, refusal};
 use crate::merge::cursor::ReadError;
 use crate::part::pages;
 use crate::protocol::shard::Stamp;
@@ -16,17 +17,7 @@ use tidemark_model::ids::MeasurementId;
 const PARTS_READ_MAX: usize = 64;
 
 impl<S: Store> Shard<S> {
-    /// Hides the matching rows that are stored now.
-    pub fn delete(
-        &mut self,
-        deletion: &Deletion,
-        stamp: &Stamp,
-        now_ns: i64,
-    ) -> Result<(), Refusal> {
-        self.delete_before(u64::MAX, std::slice::from_ref(deletion), stamp, now_ns)
-    }
-
-    /// Hides the matching rows with a write sequence below `before`. The change is durable and
+    /// Hides the matching stored rows with a write sequence below `before`. The change is durable and
     /// visible immediately. A repeated call has no effect. If a deletion matches no stored rows, no
     /// tombstone is written.
     ///
@@ -34,7 +25,7 @@ impl<S: Store> Shard<S> {
     /// - [`Refusal::Stale`], also if rows with a write sequence of `before` or higher were flushed
     /// - [`Refusal::Invalid`] if a predicate uses columns other than tags
     /// - [`Refusal::Store`]
-    pub fn delete_before(
+    pub fn delete(
         &mut self,
         before: u64,
         deletions: &[Deletion],
@@ -67,7 +58,7 @@ impl<S: Store> Shard<S> {
             return Err(self.lost(refusal));
         }
         loaded.add_tombstone(key, tombstone);
-        loaded.pace.deleted(now_ns);
+        loaded.pace.deleted_ns = Some(now_ns);
         Ok(())
     }
 
@@ -75,8 +66,7 @@ impl<S: Store> Shard<S> {
         let loaded = self.loaded.as_ref().ok_or(Refusal::Stale)?;
         let touched = loaded.log.touched();
         // The contents of a damaged row are unknown, so every deletion may affect the row.
-        let is_damaged =
-            !loaded.log.wal().damaged().is_empty() || !loaded.damaged.known().is_empty();
+        let is_damaged = !loaded.log.wal.damaged().is_empty() || !loaded.damaged.known.is_empty();
         let Some(touched) = touched.filter(|_| !is_damaged) else { return Ok(deletions.to_vec()) };
         let mut concerned = Vec::new();
         for deletion in deletions {
@@ -97,12 +87,11 @@ impl<S: Store> Shard<S> {
             if read >= PARTS_READ_MAX {
                 return Ok(true);
             }
-            let rows = PartRows::of(loaded.manifest(), part);
-            let mut values = CachedValues::new(&*self.store, &self.reads, rows);
+            let mut values = loaded.values(&self.reads, part, &Rc::default());
             match pages::groups_of(&mut values, part.id.0, deletion.measurement) {
                 Ok(groups) if groups.is_empty() => {}
                 Ok(_) | Err(ReadError::Damaged { .. }) => return Ok(true),
-                Err(error) => return Err(refusal(error)),
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(false)
@@ -112,15 +101,15 @@ impl<S: Store> Shard<S> {
 impl<S: Store> Loaded<S> {
     /// The tombstone hides rows with a sequence below `before`, and uses the next write sequence.
     pub(super) fn next_tombstone(&self, before: u64, deletions: Vec<Deletion>) -> (u64, Tombstone) {
-        let sequence = self.log.wal().next_sequence();
+        let sequence = self.log.wal.next_sequence();
         let tombstone = Tombstone { sequence, before: before.min(sequence), deletions };
-        let last = self.deletions.tombstones().last_key_value();
+        let last = self.deletions.tombstones.last_key_value();
         (last.map_or(0, |(key, _)| key + 1), tombstone)
     }
 
     pub(super) fn add_tombstone(&mut self, key: u64, tombstone: Tombstone) {
         self.log.skip_sequence();
-        self.deletions.add(key, tombstone);
+        self.deletions.tombstones.insert(key, tombstone);
         self.parts.forget_plan();
     }
 }

@@ -4,13 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::Shard;
-use super::attempts::AlarmTask;
-use super::load::{Draft, Loaded};
+use super::alarm::AlarmTask;
 use super::manifest::{Manifest, Part};
+use super::object::{Draft, Loaded};
 use super::parts::{NewValue, listed, place};
 use super::request::Refusal;
 use super::slots::Slots;
-use super::values::refusal;
 use crate::memtable::Memtable;
 use crate::memtable::cursor::{Sorted, tag_order};
 use crate::merge::cursor::Direction;
@@ -29,7 +28,7 @@ impl<S: Store> Shard<S> {
     pub(super) fn flush(&mut self, now_ns: i64) -> Result<(), Refusal> {
         let limits = self.limits.part;
         let loaded = self.load()?;
-        let wal = loaded.log.wal();
+        let wal = &loaded.log.wal;
         if wal.frames().is_empty() && wal.damaged().is_empty() {
             return Ok(());
         }
@@ -41,36 +40,30 @@ impl<S: Store> Shard<S> {
 
 impl<S: Store> Loaded<S> {
     fn flush(&mut self, memtable: &Memtable, limits: Limits, now_ns: i64) -> Result<(), Refusal> {
-        let head = self.log.wal().next_sequence() - 1;
+        let head = self.log.wal.next_sequence() - 1;
         let Draft { mut state, mut manifest } = self.draft();
-        let slots = self.slots(memtable);
+        let (window_ns, parts) = (state.settings.window_ns, manifest.parts().values());
+        let slots = Slots::few(window_ns, parts, times(memtable));
         manifest.width_ns = slots.width_ns;
         let touched = slots.of_times(times(memtable));
         let (values, parts) = self.write_parts(&mut manifest, memtable, &touched, limits)?;
         manifest.add(parts, &values.iter().map(NewValue::place).collect::<Vec<_>>());
         state.head = head;
-        state.schema_version = self.log.schema_version();
+        state.schema_version = self.log.schema_version;
         state.counters.flushes += 1;
         // The times of writes before the object's last start are unknown.
-        let last_ns = self.pace.last_ns().unwrap_or(now_ns);
+        let last_ns = self.pace.last_ns.unwrap_or(now_ns);
         state.slot_writes.flushed(slots.width_ns, &touched, last_ns);
         self.commit(Draft { state, manifest }, Some(AlarmTask::Flush), |loaded| {
             let store = &*loaded.store;
             values.iter().try_for_each(|value| value.put(store))?;
             loaded.columns.write_new(store)?;
-            loaded.damaged.copy(store, loaded.log.wal().damaged())
+            loaded.damaged.copy(store, loaded.log.wal.damaged())
         })?;
         self.columns.written();
-        self.damaged.copied(self.log.wal().damaged());
+        self.damaged.copied(self.log.wal.damaged());
         self.log.release();
         Ok(())
-    }
-
-    fn slots(&self, memtable: &Memtable) -> Slots {
-        let window_ns = self.state().settings.window_ns;
-        let tables: Vec<_> = memtable.tables().map(|(_, table)| table.times_ns()).collect();
-        let times_ns = tables.iter().flat_map(|times_ns| times_ns.iter());
-        Slots::few(window_ns, self.manifest().parts().values(), times_ns)
     }
 
     fn write_parts(
@@ -82,11 +75,11 @@ impl<S: Store> Loaded<S> {
     ) -> Result<(Vec<NewValue>, Vec<Part>), Refusal> {
         let orders = self.order_tags(memtable)?;
         let order_of = |measurement| orders.get(&measurement).cloned().or_bug();
-        let sorted = Sorted::new(memtable, |measurement, _| order_of(measurement));
+        let sorted = Sorted::new(memtable.tables(), |measurement, _| order_of(measurement));
         // The replay of the log has removed the rows that tombstones hide.
-        let hidden = Rc::new(HiddenRows::new(Vec::new(), self.deletions.retired().clone()));
-        let (lo, hi) = (self.state().head + 1, self.log.wal().next_sequence() - 1);
-        let salt = self.parts.salt();
+        let hidden = Rc::new(HiddenRows::new(Vec::new(), self.deletions.retired.clone()));
+        let (lo, hi) = (self.state().head + 1, self.log.wal.next_sequence() - 1);
+        let salt = self.parts.salt;
         let sequences = Sequences { lo, hi, applied: hi };
         let mut writer = PartWriter::new(limits, self.series_seed());
         let mut written = Vec::new();
@@ -99,10 +92,9 @@ impl<S: Store> Loaded<S> {
             let cursor = rows.cursor(Direction::Ascending);
             let of = Extent { sequences, time: TimeRange::ALL };
             let hide = VisibleCursor::new(cursor, Rc::clone(&hidden), &of, Direction::Ascending);
-            let merge = Merge::new(vec![(hi, hide.map_err(refusal)?)], Direction::Ascending);
-            let groups = Groups::new(merge.map_err(refusal)?, limits, time, None);
-            let mut groups = groups.map_err(refusal)?;
-            while let Some(rows) = groups.next(&mut |of| Ok(order_of(of))).map_err(refusal)? {
+            let merge = Merge::new(vec![(hi, hide?)], Direction::Ascending)?;
+            let mut groups = Groups::new(merge, limits, time, None)?;
+            while let Some(rows) = groups.next(&mut |of| Ok(order_of(of)))? {
                 writer.add(&rows);
             }
             written.extend(writer.end());
@@ -128,6 +120,6 @@ impl<S: Store> Loaded<S> {
     }
 }
 
-fn times(memtable: &Memtable) -> impl Iterator<Item = &i64> {
+fn times(memtable: &Memtable) -> impl Iterator<Item = &i64> + Clone {
     memtable.tables().flat_map(|(_, table)| table.times_ns().iter())
 }

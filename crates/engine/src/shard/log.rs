@@ -1,17 +1,19 @@
 //! Keeps the frames that are not flushed: the WAL, its memtable, and counts of its rows and series.
+//! The summaries of frames tell which queries need the log, and its size tells when to flush.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::budget::{Budget, Evictable};
-use super::cache::Cache;
+use super::budget::{Budget, MemtableCache};
 use super::columns::Columns;
-use super::flush_size::{ENOUGH, FlushSize, table_bytes};
-use super::frame_summary::FrameSummary;
 use super::request::Refusal;
 use super::series_quota::count_series;
 use super::tombstone::{HiddenRows, without};
 use crate::batch::FrameTable;
+use crate::batch::column::Column;
 use crate::batch::frame::{self, FrameError, FrameHeader};
+use crate::batch::slabs::SLAB_COLUMN_BYTES;
+use crate::codec::varint;
 use crate::memtable::Memtable;
 use crate::store::{Store, StoreResult};
 use crate::wal::{Frame, NewFrame, Wal};
@@ -62,22 +64,22 @@ impl<'a> DecodedFrame<'a> {
 
 /// The memtable contains all frames of the WAL, or is absent.
 pub(super) struct Log {
-    wal: Wal,
-    memtable: Rc<Cache>,
+    /// Other files only read the WAL and delete its dead rows.
+    pub(super) wal: Wal,
+    pub(super) memtable: Rc<MemtableCache>,
     budget: Rc<Budget>,
     /// The number is too low until a memtable has counted the series.
     series: u64,
-    rows: u64,
-    /// `None` until the sketch is requested or a write has a quota.
-    sketch: Option<SeriesSketch>,
-    schema_version: u64,
+    pub(super) rows: u64,
+    /// `None` until the sketch is requested or a write has a quota. Later frames are added.
+    pub(super) sketch: Option<SeriesSketch>,
+    /// The highest schema version of a frame or of an earlier log.
+    pub(super) schema_version: u64,
 }
 
 impl Log {
     pub(super) fn new(wal: Wal, budget: &Rc<Budget>, schema_version: u64) -> Self {
-        let memtable = Rc::new(Cache::default());
-        let holder: Rc<dyn Evictable> = Rc::<Cache>::clone(&memtable);
-        budget.register(Rc::downgrade(&holder));
+        let memtable = budget.new_memtable();
         let frames = wal.frames().values();
         let schema_version =
             frames.clone().map(|frame| frame.schema_version).fold(schema_version, u64::max);
@@ -85,19 +87,6 @@ impl Log {
         let rows = rows.fold(0, |sum: u64, touch| sum.saturating_add(touch.rows));
         let budget = Rc::clone(budget);
         Self { wal, memtable, budget, series: 0, rows, sketch: None, schema_version }
-    }
-
-    pub(super) fn wal(&self) -> &Wal {
-        &self.wal
-    }
-
-    /// Returns the highest schema version of a frame or of an earlier log.
-    pub(super) fn schema_version(&self) -> u64 {
-        self.schema_version
-    }
-
-    pub(super) fn rows(&self) -> u64 {
-        self.rows
     }
 
     pub(super) fn size(&self) -> FlushSize {
@@ -115,19 +104,9 @@ impl Log {
         Some(tables?.into_iter().flatten().collect())
     }
 
-    pub(super) fn sketch(&self) -> Option<&SeriesSketch> {
-        self.sketch.as_ref()
-    }
-
-    /// Later frames are added to the sketch.
-    pub(super) fn set_sketch(&mut self, sketch: SeriesSketch) {
-        self.sketch = Some(sketch);
-    }
-
     /// Frees memory of other shards for `more` bytes of this shard.
     pub(super) fn make_room(&self, more: u64) {
-        let user: Rc<dyn Evictable> = Rc::<Cache>::clone(&self.memtable);
-        self.budget.make_room(&user, more as usize);
+        self.budget.make_room(&self.memtable, more as usize);
     }
 
     /// Writes a frame and the new columns in one transaction, and returns the frame's sequence.
@@ -139,7 +118,7 @@ impl Log {
         schema_version: u64,
     ) -> StoreResult<u64> {
         if frame.tables.is_none() {
-            self.memtable.evict();
+            self.memtable.take();
         }
         self.make_room(frame.decoded_bytes);
         let other_rows = columns.new_rows();
@@ -171,7 +150,7 @@ impl Log {
             if self.budget.is_exceeded() {
                 // The budget is exceeded after the eviction of all other memtables. The next read
                 // loads this memtable again.
-                self.memtable.evict();
+                self.memtable.take();
             }
         }
         Ok(sequence)
@@ -181,7 +160,7 @@ impl Log {
     /// without the hidden rows.
     pub(super) fn skip_sequence(&mut self) {
         self.wal.skip();
-        self.memtable.evict();
+        self.memtable.take();
     }
 
     /// Ends the log after its rows were written to parts.
@@ -189,11 +168,6 @@ impl Log {
         self.wal.release(self.wal.next_sequence() - 1);
         (self.series, self.rows, self.sketch) = (0, 0, None);
         self.memtable.put(self.new_memtable());
-    }
-
-    /// Deletes the rows of flushed frames.
-    pub(super) fn delete_dead<S: Store>(&mut self, store: &S) -> StoreResult<()> {
-        self.wal.delete_dead(store)
     }
 
     /// Calls `each` with the sequence and the bytes of each undamaged frame.
@@ -209,10 +183,6 @@ impl Log {
             }
         }
         Ok(())
-    }
-
-    pub(super) fn memtable(&self) -> &Cache {
-        &self.memtable
     }
 
     fn new_memtable(&self) -> Memtable {
@@ -252,5 +222,174 @@ impl Log {
             failure.map_or(Ok(()), Err)
         })?;
         Ok(memtable)
+    }
+}
+
+/// Above this size, a summary contains only row counts, because an object keeps the summaries of
+/// all frames in the log in memory.
+const TOUCH_BYTES_MAX: usize = 64 << 10;
+/// The summary lists measurements, rows and times.
+const NAMED: u8 = 1;
+/// The summary contains only row counts, so the frame may have rows of any measurement with any
+/// timestamp.
+const EVERYTHING: u8 = 2;
+
+/// The measurements and times of a frame. The head of the frame's first log row contains this
+/// summary, so an object reads the frame only when a query needs its rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct FrameSummary {
+    pub rows: u64,
+    /// The number of rows of other tables that were written with the frame.
+    pub(crate) other_rows: u64,
+    /// The measurements, without duplicates, with the time range of their rows. `None` means that
+    /// the measurements are unknown.
+    pub tables: Option<Vec<(MeasurementId, TimeRange)>>,
+}
+
+impl FrameSummary {
+    pub(super) fn of(header: &FrameHeader) -> Self {
+        let mut times: BTreeMap<MeasurementId, TimeRange> = BTreeMap::new();
+        for table in &header.tables {
+            let of = TimeRange::new(table.min_time_ns, table.max_time_ns.saturating_add(1));
+            let time = times.entry(table.measurement).or_insert(of);
+            *time = time.hull(of);
+        }
+        let tables = times.iter().map(|(&measurement, &time)| (measurement, time)).collect();
+        Self { rows: header.rows(), other_rows: 0, tables: Some(tables) }
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = self.head(NAMED);
+        if let Some(tables) = &self.tables {
+            varint::write(tables.len() as u64, &mut out);
+            for (measurement, time) in tables {
+                varint::write(u64::from(measurement.0), &mut out);
+                out.extend(time.start_ns.to_le_bytes());
+                varint::write(time.end_ns.abs_diff(time.start_ns), &mut out);
+            }
+        }
+        if self.tables.is_none() || out.len() > TOUCH_BYTES_MAX {
+            out = self.head(EVERYTHING);
+        }
+        out
+    }
+
+    fn head(&self, kind: u8) -> Vec<u8> {
+        let mut out = vec![kind];
+        varint::write(self.rows, &mut out);
+        varint::write(self.other_rows, &mut out);
+        out
+    }
+
+    /// Returns `None` for bytes that [`FrameSummary::encode`] did not create.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let (&kind, mut rest) = bytes.split_first()?;
+        let rows = varint::read(&mut rest).ok()?;
+        let other_rows = varint::read(&mut rest).ok()?;
+        let tables = match kind {
+            EVERYTHING => None,
+            NAMED => {
+                let most = rest.len();
+                let count = varint::read_length(&mut rest, most).ok()?;
+                Some((0..count).map(|_| read_table(&mut rest)).collect::<Option<Vec<_>>>()?)
+            }
+            _ => return None,
+        };
+        rest.is_empty().then_some(Self { rows, other_rows, tables })
+    }
+}
+
+fn read_table(bytes: &mut &[u8]) -> Option<(MeasurementId, TimeRange)> {
+    let measurement = u32::try_from(varint::read(bytes).ok()?).ok()?;
+    let start_ns = i64::from_le_bytes(*bytes.split_off(..8)?.as_array()?);
+    let end_ns = start_ns.saturating_add_unsigned(varint::read(bytes).ok()?);
+    Some((MeasurementId(measurement), TimeRange::new(start_ns, end_ns)))
+}
+
+/// The size of a log or frame. Both fields limit the duration of a flush.
+#[derive(Clone, Copy)]
+pub(super) struct FlushSize {
+    pub bytes: u64,
+    pub decoded_bytes: u64,
+}
+
+/// The size at which the alarm flushes.
+pub(super) const ENOUGH: FlushSize = FlushSize { bytes: 3_600_000, decoded_bytes: 8_000_000 };
+/// If a frame would let the log exceed this size, the append first flushes the log. Writes that
+/// arrive during the flush wait. The log contains at most two million values: 16 MB at 8 bytes
+/// each.
+pub(super) const FORCED: FlushSize = FlushSize { bytes: 4_000_000, decoded_bytes: 16_000_000 };
+
+/// Writing a boolean takes as long as writing an integer.
+const VALUE_BYTES_MIN: usize = 8;
+
+impl FlushSize {
+    pub(super) fn reaches(&self, limit: &Self) -> bool {
+        self.bytes >= limit.bytes || self.decoded_bytes >= limit.decoded_bytes
+    }
+
+    pub(super) fn plus(&self, other: &Self) -> Self {
+        Self {
+            bytes: self.bytes.saturating_add(other.bytes),
+            decoded_bytes: self.decoded_bytes.saturating_add(other.decoded_bytes),
+        }
+    }
+}
+
+/// Counts at least `VALUE_BYTES_MIN` per value.
+fn table_bytes(table: &FrameTable) -> u64 {
+    let bytes = |column: &Column| column.bytes().max(column.values.len() * VALUE_BYTES_MIN);
+    let fields: usize = table.block.fields.iter().map(bytes).sum();
+    (table.block.rows() * 12 + fields + table.field_ids.len() * SLAB_COLUMN_BYTES) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::frame::TableHeader;
+
+    fn header(tables: impl Iterator<Item = (u32, i64, i64)>) -> FrameHeader {
+        let table = |(measurement, min_time_ns, max_time_ns)| TableHeader {
+            measurement: MeasurementId(measurement),
+            rows: 2,
+            series: 1,
+            min_time_ns,
+            max_time_ns,
+            tag_ids: Vec::new(),
+            fields: Vec::new(),
+            payload_bytes: 0,
+        };
+        FrameHeader { tables: tables.map(table).collect(), payload_start: 0 }
+    }
+
+    #[test]
+    fn touch_lists_each_measurement_once() {
+        let ends = (i64::MIN + 2, i64::MAX - 1);
+        let touch =
+            FrameSummary::of(&header([(7, 5, 9), (3, ends.0, ends.1), (7, -4, 6)].into_iter()));
+        let tables = vec![
+            (MeasurementId(3), TimeRange::new(ends.0, ends.1 + 1)),
+            (MeasurementId(7), TimeRange::new(-4, 10)),
+        ];
+        assert_eq!(touch, FrameSummary { rows: 6, other_rows: 0, tables: Some(tables) });
+        let touch = FrameSummary { other_rows: 300, ..touch };
+        let bytes = touch.encode();
+        assert_eq!(FrameSummary::decode(&bytes), Some(touch));
+        for length in 0..bytes.len() {
+            assert_eq!(FrameSummary::decode(&bytes[..length]), None);
+        }
+    }
+
+    #[test]
+    fn touch_of_many_measurements_covers_all() {
+        let of = |count: u32| FrameSummary::of(&header((0..count).map(|n| (n, 0, i64::from(n)))));
+        assert!(of(1_000).encode().len() <= TOUCH_BYTES_MAX);
+        assert_eq!(FrameSummary::decode(&of(1_000).encode()), Some(of(1_000)));
+        let bytes = of(10_000).encode();
+        assert!(bytes.len() < 10);
+        assert_eq!(
+            FrameSummary::decode(&bytes),
+            Some(FrameSummary { rows: 20_000, other_rows: 0, tables: None })
+        );
     }
 }

@@ -15,10 +15,14 @@ use tidemark_model::series_sketch::SeriesSketch;
 
 /// The manifest, and results that were computed from the manifest. A change of the manifest discards
 /// these results.
+#[derive(Default)]
 pub(super) struct Parts {
     manifest: Manifest,
-    salt: u32,
-    is_job_stored: bool,
+    /// The upper half of part ids and value numbers. A new salt is drawn when the object loads.
+    pub(super) salt: u32,
+    /// Whether the stored manifest contains the running job. A job that fits into one event is not
+    /// stored.
+    pub(super) is_job_stored: bool,
     unmergeable: BTreeSet<PartId>,
     sketch: OnceCell<SeriesSketch>,
     plan: RefCell<Option<Rc<Plan>>>,
@@ -26,30 +30,11 @@ pub(super) struct Parts {
 
 impl Parts {
     pub(super) fn new(manifest: Manifest, salt: u32) -> Self {
-        Self {
-            is_job_stored: manifest.job().is_some(),
-            manifest,
-            salt,
-            unmergeable: BTreeSet::new(),
-            sketch: OnceCell::new(),
-            plan: RefCell::default(),
-        }
+        Self { is_job_stored: manifest.job().is_some(), manifest, salt, ..Self::default() }
     }
 
     pub(super) fn manifest(&self) -> &Manifest {
         &self.manifest
-    }
-
-    /// Returns the upper half of part ids and value numbers. A new salt is drawn when the object
-    /// loads.
-    pub(super) fn salt(&self) -> u32 {
-        self.salt
-    }
-
-    /// Whether the stored manifest contains the running job. A job that fits into one event is not
-    /// stored.
-    pub(super) fn is_job_stored(&self) -> bool {
-        self.is_job_stored
     }
 
     /// Excludes parts with a damaged block from merges.

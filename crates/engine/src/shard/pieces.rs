@@ -65,10 +65,15 @@ pub(super) fn cut(time: TimeRange, parts: &[TimeRange]) -> Vec<TimeRange> {
         }
         ends.push(part.end_ns);
     }
+    between(time, &cuts).collect()
+}
+
+/// Divides `time` at the ascending times `cuts`.
+pub(super) fn between(time: TimeRange, cuts: &[i64]) -> impl Iterator<Item = TimeRange> {
     let ends_ns = cuts.iter().copied().chain([time.end_ns]);
     let starts_ns = [time.start_ns].into_iter().chain(cuts.iter().copied());
     let pieces = starts_ns.zip(ends_ns).map(|(start_ns, end_ns)| TimeRange::new(start_ns, end_ns));
-    pieces.filter(|piece| !piece.is_empty()).collect()
+    pieces.filter(|piece| !piece.is_empty())
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@
 use std::rc::Rc;
 
 use super::compact::choose::{self, ChoiceInputs};
-use super::load::Loaded;
 use super::manifest::{Part, PartId};
+use super::object::Loaded;
 use super::tombstone::Tombstone;
 use crate::store::Store;
 
@@ -27,12 +27,6 @@ pub(super) struct Plan {
     pub quiet_ns: Option<i64>,
 }
 
-impl Plan {
-    pub(super) fn is_idle(&self) -> bool {
-        self.merges.is_empty() && self.scrub.is_empty()
-    }
-}
-
 impl<S: Store> Loaded<S> {
     pub(super) fn plan(&self, now_ns: i64) -> Rc<Plan> {
         self.parts.plan(now_ns, || self.make_plan(now_ns))
@@ -45,7 +39,7 @@ impl<S: Store> Loaded<S> {
         let stored: u64 = parts.iter().map(|part| part.bytes).sum();
         let now = ChoiceInputs {
             width_ns: manifest.width_ns,
-            free_bytes: self.full_bytes().saturating_sub(stored),
+            free_bytes: self.full_bytes.saturating_sub(stored),
             is_quiet: &|slot| self.state().slot_writes.quiet_ns(slot) <= now_ns,
             is_left: &|id| self.parts.is_excluded(id),
         };
@@ -79,7 +73,7 @@ impl<S: Store> Loaded<S> {
     fn scrubbable(&self, parts: &[&Part]) -> Vec<PartId> {
         let is_cut = |part: &Part| part.max_ns >= self.state().settings.range.end_ns;
         let is_hit =
-            |part: &Part| self.deletions.tombstones().values().any(|t| t.may_hide_rows_of(part));
+            |part: &Part| self.deletions.tombstones.values().any(|t| t.may_hide_rows_of(part));
         let wanted = parts.iter().filter(|part| self.is_free(part.id) && !self.is_beyond(part));
         let wanted = wanted.filter(|part| !self.parts.is_excluded(part.id));
         wanted.filter(|part| is_cut(part) || is_hit(part)).map(|part| part.id).collect()
@@ -87,7 +81,7 @@ impl<S: Store> Loaded<S> {
 
     /// Returns the keys and sequences of the tombstones that hide no rows.
     pub(super) fn spent_tombstones(&self) -> impl Iterator<Item = (u64, u64)> {
-        let wal = self.log.wal();
+        let wal = &self.log.wal;
         let oldest_frame = wal.frames().keys().next().copied().unwrap_or(u64::MAX);
         let is_spent = move |tombstone: &Tombstone| {
             let &Tombstone { sequence, before, .. } = tombstone;
@@ -96,7 +90,7 @@ impl<S: Store> Loaded<S> {
                 && wal.damaged().is_empty()
                 && !self.manifest().needs_tombstone(sequence, before, touches)
         };
-        let spent = self.deletions.tombstones().iter().filter(move |(_, t)| is_spent(t));
+        let spent = self.deletions.tombstones.iter().filter(move |(_, t)| is_spent(t));
         spent.map(|(&key, tombstone)| (key, tombstone.sequence))
     }
 }

@@ -1,49 +1,144 @@
-//! Reads the memtable and parts for a query.
+//! Executes queries: reads pages of results from the memtable and parts. [`ShardReader`] is the
+//! interface of scans to the rows, to the directories without rows, and to the cache of results.
 
 use std::cell::{Cell, OnceCell};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::load::Loaded;
+use super::Shard;
 use super::manifest::Part;
-use super::pieces::{cut, split_times};
+use super::object::Loaded;
+use super::pieces::{between, cut, split_times};
 use super::read_cache::ShardReads;
 use super::request::Refusal;
-use super::values::{CachedValues, PartRows};
-use crate::memtable::Memtable;
+use super::values::CachedValues;
+use crate::batch::series_table::SeriesTable;
 use crate::memtable::cursor::{Sorted, tag_order};
-use crate::merge::cursor::{Direction, ReadError, SeriesCursor};
-use crate::merge::hide::{HiddenRows, VisibleCursor};
+use crate::memtable::{MeasurementTable, Memtable};
+use crate::merge::cursor::{Columns, Direction, ReadError, SeriesCursor};
+use crate::merge::hide::{HiddenRows, Tombstone, VisibleCursor};
 use crate::merge::key::SeriesKey;
 use crate::merge::kway::Merge;
 use crate::merge::sequences::{Extent, Sequences};
 use crate::part::cursor::PartCursor;
+use crate::part::directory::{Group, Page};
 use crate::part::outline::{Outline, has_groups};
 use crate::part::pages;
 use crate::part::values::Values;
-use crate::scan::cached::ResultCache;
-use crate::scan::reader::{Directories, Estimate, ReadStats, Reader, Rows, Run, Runs};
+use crate::protocol::shard::Stamp;
+use crate::scan::cached::{Cached, ResultCache, Version};
+use crate::scan::error::ScanError;
+use crate::scan::page::{ScanPage, SummaryPage};
+use crate::scan::reader::{
+    Directories, Estimate, ReadStats, Reader, RowGroup, Rows, Run, Runs, SeriesTables, Stored,
+    VisitGroup,
+};
+use crate::scan::request::{ScanRequest, SummaryRequest};
+use crate::scan::{PageLimits, SummaryLimits, explain, scan, summarise};
 use crate::store::Store;
 use tidemark_model::bug::OrBug;
 use tidemark_model::ids::{ColumnId, MeasurementId};
+use tidemark_model::limits::{PIECE_BYTES_MAX, PIECE_BYTES_MIN};
 use tidemark_model::time::TimeRange;
 
-pub(super) struct ShardReader<'a, S> {
-    pub(super) reads: &'a ShardReads,
-    pub(super) loaded: &'a Loaded<S>,
-    pub(super) hidden: Rc<HiddenRows>,
-    pub(super) memtable: &'a Memtable,
-    /// The tag orders of the query's measurements that have rows in memory.
-    pub(super) tag_orders: BTreeMap<MeasurementId, Vec<ColumnId>>,
-    sorted: OnceCell<Sorted<'a>>,
-    stats: Rc<Cell<ReadStats>>,
+/// The maximum number of encoded bytes that an event decodes for one page and a replay of the log.
+const DECODED_BYTES_MAX: u64 = 8_000_000;
+/// A part of `DECODED_BYTES_MAX`, reserved for a last batch that exceeds the limit of the page.
+const BATCH_BYTES: u64 = 2_000_000;
+/// The maximum number of keys that a page of a summary reads. Reading these keys takes about 25 ms.
+const SUMMARY_KEYS_MAX: u64 = 200_000;
+
+impl<S: Store> Shard<S> {
+    /// Returns one page of a scan.
+    pub fn scan(&mut self, request: &ScanRequest, stamp: &Stamp) -> Result<ScanPage, Refusal> {
+        // The page's cost includes loading the object and replaying the log.
+        let before = self.store.row_counts();
+        let limits = self.limits(stamp, request.piece_bytes)?;
+        let mut page = self
+            .with_reader(stamp, &[request.measurement], |reader| scan(reader, request, limits))?;
+        page.stats.rows_read = self.store.row_counts().since(before).read;
+        Ok(page)
+    }
+
+    /// Returns one page of the statistics that a scan would have, without running the scan.
+    pub fn explain(&mut self, request: &ScanRequest, stamp: &Stamp) -> Result<ScanPage, Refusal> {
+        self.with_reader(stamp, &[request.measurement], |reader| explain(reader, request))
+    }
+
+    /// Returns one page of a summary. A summary lists names of columns, tag values or series.
+    pub fn summary(
+        &mut self,
+        request: &SummaryRequest,
+        stamp: &Stamp,
+    ) -> Result<SummaryPage, Refusal> {
+        let PageLimits { bytes, decoded_bytes, .. } = self.limits(stamp, request.piece_bytes)?;
+        let limits = SummaryLimits { bytes, decoded_bytes, keys: SUMMARY_KEYS_MAX };
+        self.with_reader(stamp, &request.measurements, |reader| summarise(reader, request, limits))
+    }
+
+    /// The bytes that a replay of the log decodes count towards the limit of the event.
+    fn limits(&mut self, stamp: &Stamp, piece_bytes: u32) -> Result<PageLimits, Refusal> {
+        let loaded = self.current(stamp)?;
+        let is_cold = !loaded.log.memtable.has_memtable();
+        let memtable = loaded.take_memtable()?;
+        loaded.log.memtable.put(memtable);
+        let replayed_bytes = if is_cold { loaded.log.wal.bytes() } else { 0 };
+        let decoded_bytes = (DECODED_BYTES_MAX - BATCH_BYTES).saturating_sub(replayed_bytes).max(1);
+        let bytes = piece_bytes.clamp(PIECE_BYTES_MIN, PIECE_BYTES_MAX) as usize;
+        Ok(PageLimits { bytes, decoded_bytes, tile: self.limits.tile })
+    }
+
+    /// Runs a read function on the shard's rows of these measurements.
+    pub fn with_reader<T>(
+        &mut self,
+        stamp: &Stamp,
+        measurements: &[MeasurementId],
+        read: impl FnOnce(&dyn Reader) -> Result<T, ScanError>,
+    ) -> Result<T, Refusal> {
+        let loaded = self.current(stamp)?;
+        if !stamp.fresh && stamp.schema_version < loaded.log.schema_version {
+            return Err(Refusal::Stale);
+        }
+        let memtable = loaded.take_memtable()?;
+        let answer = self.read_with(&memtable, measurements, read);
+        let log = &self.load()?.log;
+        log.memtable.put(memtable);
+        log.make_room(0);
+        answer
+    }
+
+    fn read_with<T>(
+        &mut self,
+        memtable: &Memtable,
+        measurements: &[MeasurementId],
+        read: impl FnOnce(&dyn Reader) -> Result<T, ScanError>,
+    ) -> Result<T, Refusal> {
+        let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
+        let tag_orders = loaded.tag_orders(memtable, measurements)?;
+        let hidden = loaded.hidden_of_merge()?;
+        let reader = ShardReader {
+            reads: &self.reads,
+            loaded,
+            hidden,
+            memtable,
+            tag_orders,
+            sorted: OnceCell::new(),
+            stats: Rc::default(),
+        };
+        read(&reader).map_err(|error| match error {
+            ScanError::Read(error) => error.into(),
+            ScanError::Reordered => Refusal::Stale,
+            error => Refusal::Invalid(error.to_string()),
+        })
+    }
 }
 
 impl<S: Store> Loaded<S> {
     /// Returns the tag orders of those `measurements` that are in the memtable, including tags that
     /// are not flushed. For a single measurement, always returns the tag order, because reading one
     /// row is cheaper than reading many directories.
-    pub(super) fn tag_orders(
+    fn tag_orders(
         &mut self,
         memtable: &Memtable,
         measurements: &[MeasurementId],
@@ -66,32 +161,28 @@ impl<S: Store> Loaded<S> {
     }
 }
 
+struct ShardReader<'a, S> {
+    reads: &'a ShardReads,
+    loaded: &'a Loaded<S>,
+    hidden: Rc<HiddenRows>,
+    memtable: &'a Memtable,
+    /// The tag orders of the query's measurements that have rows in memory.
+    tag_orders: BTreeMap<MeasurementId, Vec<ColumnId>>,
+    sorted: OnceCell<Sorted<'a>>,
+    stats: Rc<Cell<ReadStats>>,
+}
+
 impl<'a, S: Store> ShardReader<'a, S> {
-    /// `tag_orders` is the result of [`Loaded::tag_orders`].
-    pub(super) fn new(
-        reads: &'a ShardReads,
-        loaded: &'a Loaded<S>,
-        hidden: Rc<HiddenRows>,
-        memtable: &'a Memtable,
-        tag_orders: BTreeMap<MeasurementId, Vec<ColumnId>>,
-    ) -> Self {
-        Self {
-            reads,
-            loaded,
-            hidden,
-            memtable,
-            tag_orders,
-            sorted: OnceCell::new(),
-            stats: Rc::default(),
-        }
+    fn values(&self, part: &Part) -> CachedValues<'_, S> {
+        self.loaded.values(self.reads, part, &self.stats)
     }
 
-    pub(super) fn values(&self, part: &Part) -> CachedValues<'_, S> {
-        let rows = PartRows::of(self.loaded.manifest(), part);
-        CachedValues::counting(&*self.loaded.store, self.reads, rows, &self.stats)
+    /// Returns the measurement's rows in memory if some of them may be within `time`.
+    fn table(&self, measurement: MeasurementId, time: TimeRange) -> Option<&'a MeasurementTable> {
+        self.memtable.table(measurement).filter(|table| table.time().overlaps(&time))
     }
 
-    pub(super) fn parts(&self, time: TimeRange) -> impl Iterator<Item = &'a Part> {
+    fn parts(&self, time: TimeRange) -> impl Iterator<Item = &'a Part> {
         let parts = self.loaded.manifest().parts().values();
         parts.filter(move |part| part.extent().time.overlaps(&time))
     }
@@ -111,22 +202,18 @@ impl<'a, S: Store> ShardReader<'a, S> {
     }
 
     /// Returns an error if a damaged block may contain matching rows.
-    pub(super) fn check(
-        &self,
-        measurements: &[MeasurementId],
-        time: TimeRange,
-    ) -> Result<(), ReadError> {
+    fn check(&self, measurements: &[MeasurementId], time: TimeRange) -> Result<(), ReadError> {
         let damage = measurements.iter().find_map(|&of| self.loaded.damage(of, &time));
         damage.map_or(Ok(()), |what| Err(ReadError::Damaged { what }))
     }
 
     /// Returns the part of `time` that a split has not moved to another shard.
-    pub(super) fn owned_range(&self, time: TimeRange) -> TimeRange {
+    fn owned_range(&self, time: TimeRange) -> TimeRange {
         time.intersect(&TimeRange::new(i64::MIN, self.loaded.state().settings.range.end_ns))
     }
 
     /// The cursor also returns rows that deletes hide.
-    fn whole_part(
+    fn part_cursor(
         &self,
         part: &Part,
         direction: Direction,
@@ -140,18 +227,6 @@ impl<'a, S: Store> ShardReader<'a, S> {
         })
     }
 
-    fn part_cursor(
-        &self,
-        part: &Part,
-        direction: Direction,
-        from: &SeriesKey,
-        only: Option<MeasurementId>,
-    ) -> Result<Box<dyn SeriesCursor + '_>, ReadError> {
-        let cursor = self.whole_part(part, direction, from, only)?;
-        let hidden = Rc::clone(&self.hidden);
-        Ok(Box::new(VisibleCursor::new(cursor, hidden, &part.extent(), direction)?))
-    }
-
     fn memtable_cursor(
         &self,
         direction: Direction,
@@ -160,7 +235,7 @@ impl<'a, S: Store> ShardReader<'a, S> {
         let order_of = |measurement| self.tag_orders.get(&measurement).cloned().or_bug();
         let requested = self.tag_orders.iter().map(|(&id, _)| id);
         let tables = requested.filter_map(|id| Some((id, self.memtable.table(id)?)));
-        let sorted = self.sorted.get_or_init(|| Sorted::of(tables, |of, _| order_of(of)));
+        let sorted = self.sorted.get_or_init(|| Sorted::new(tables, |of, _| order_of(of)));
         let mut cursor = sorted.cursor(direction);
         cursor.seek(from)?;
         // The replay of the log has already removed the hidden rows. These write sequences are
@@ -218,13 +293,13 @@ impl<S: Store> Reader for ShardReader<'_, S> {
             {
                 continue;
             }
-            cursors.push((part.hi, self.part_cursor(part, direction, from, only)?));
+            let (cursor, hidden) =
+                (self.part_cursor(part, direction, from, only)?, Rc::clone(&self.hidden));
+            let visible = VisibleCursor::new(cursor, hidden, &part.extent(), direction)?;
+            cursors.push((part.hi, Box::new(visible) as Box<dyn SeriesCursor + '_>));
         }
-        let is_inside = |of: &MeasurementId| {
-            self.memtable.table(*of).is_some_and(|table| table.time().overlaps(&time))
-        };
         // Sorting recently written rows takes time, so only a memtable with matching rows is used.
-        if measurements.iter().any(is_inside) {
+        if measurements.iter().any(|&of| self.table(of, time).is_some()) {
             cursors.push((u64::MAX, self.memtable_cursor(direction, from)?));
         }
         Merge::new(cursors, direction)
@@ -234,7 +309,7 @@ impl<S: Store> Reader for ShardReader<'_, S> {
         self.check(&[measurement], time)?;
         let time = self.owned_range(time);
         let mut estimate = Estimate::NOTHING;
-        if self.loaded.deletions.retired().contains(&measurement) {
+        if self.loaded.deletions.retired.contains(&measurement) {
             return Ok(estimate);
         }
         for part in self.parts(time) {
@@ -248,8 +323,7 @@ impl<S: Store> Reader for ShardReader<'_, S> {
                 / u128::from(part.rows.max(1));
             estimate.series = estimate.series.max(series as u64);
         }
-        let table = self.memtable.table(measurement);
-        if let Some(table) = table.filter(|table| table.time().overlaps(&time)) {
+        if let Some(table) = self.table(measurement, time) {
             estimate.rows += table.times_ns().len() as u64;
             estimate.series = estimate.series.max(u64::from(table.series().len));
             estimate.time = estimate.time.hull(table.time());
@@ -281,12 +355,9 @@ impl<S: Store> Runs for ShardReader<'_, S> {
         let mut parts: Vec<&Part> = self.parts(time).collect();
         parts.sort_by_key(|part| part.min_ns);
         let parts = parts.into_iter().map(|part| (part.extent().time, part.rows, part.series));
-        let split_times =
-            split_times(parts).into_iter().filter(|at| time.start_ns < *at && *at < time.end_ns);
-        let ends_ns: Vec<i64> = split_times.chain([time.end_ns]).collect();
-        let starts_ns = [time.start_ns].into_iter().chain(ends_ns.iter().copied());
-        let pieces = starts_ns.zip(&ends_ns).map(|(start, &end)| TimeRange::new(start, end));
-        Ok(pieces.flat_map(|piece| self.cut(piece)).collect())
+        let is_inside = |at: &i64| time.start_ns < *at && *at < time.end_ns;
+        let cuts: Vec<i64> = split_times(parts).into_iter().filter(is_inside).collect();
+        Ok(between(time, &cuts).flat_map(|piece| self.cut(piece)).collect())
     }
 
     fn list(&self, measurement: MeasurementId, time: TimeRange) -> Vec<Run> {
@@ -297,8 +368,7 @@ impl<S: Store> Runs for ShardReader<'_, S> {
             series_sum: Some(part.series_sum).filter(|sum| *sum != 0),
             rows: part.rows,
         };
-        let table = self.memtable.table(measurement).filter(|table| table.time().overlaps(&time));
-        let in_memory = table.map(|table| Run {
+        let in_memory = self.table(measurement, time).map(|table| Run {
             number: None,
             time: table.time(),
             series: u64::from(table.series().len),
@@ -317,9 +387,234 @@ impl<S: Store> Runs for ShardReader<'_, S> {
     ) -> Result<Rows<'_>, ReadError> {
         let parts = self.loaded.manifest().parts().values();
         let cursor = match parts.into_iter().find(|part| Some(part.id.0) == run.number) {
-            Some(part) => Box::new(self.whole_part(part, direction, from, Some(measurement))?),
+            Some(part) => Box::new(self.part_cursor(part, direction, from, Some(measurement))?),
             None => self.memtable_cursor(direction, from)?,
         };
         Merge::new(vec![(0, cursor)], direction)
+    }
+}
+
+impl<S: Store> Directories for ShardReader<'_, S> {
+    fn groups(
+        &self,
+        measurements: &[MeasurementId],
+        time: TimeRange,
+        visit: &mut VisitGroup<'_>,
+    ) -> Result<(), ReadError> {
+        self.check(measurements, time)?;
+        let time = self.owned_range(time);
+        for (measurement, table) in self.memtable.tables() {
+            if measurements.binary_search(&measurement).is_ok()
+                && !self.loaded.deletions.retired.contains(&measurement)
+                && !self.rows_in_memory(measurement, table, time, visit)?
+            {
+                return Ok(());
+            }
+        }
+        let mut parts: Vec<&Part> = self.parts(time).collect();
+        parts.sort_by_key(|part| Reverse(part.hi));
+        for part in parts {
+            if !self.groups_of_part(part, measurements, time, visit)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn stored(&self, measurement: MeasurementId, time: TimeRange) -> Result<Stored, ReadError> {
+        self.check(&[measurement], time)?;
+        let time = self.owned_range(time);
+        let mut stored = Stored::default();
+        if self.loaded.deletions.retired.contains(&measurement) {
+            return Ok(stored);
+        }
+        for part in self.parts(time) {
+            let mut values = self.values(part);
+            let found = pages::groups_of(&mut values, part.id.0, measurement)?;
+            stored.files += u64::from(!found.is_empty());
+            for (value, groups) in found {
+                let directory = values.directory(value)?;
+                let groups = directory.groups.get(groups).or_bug();
+                for group in groups.iter().filter(|group| !group.continues_columns()) {
+                    stored.blocks += group.pages.len() as u64;
+                    stored.block_bytes += group.bytes();
+                }
+            }
+        }
+        let table = self.table(measurement, time);
+        stored.cached_rows = table.map_or(0, |table| table.times_ns().len() as u64);
+        Ok(stored)
+    }
+}
+
+impl<S: Store> ShardReader<'_, S> {
+    fn rows_in_memory(
+        &self,
+        measurement: MeasurementId,
+        table: &MeasurementTable,
+        time: TimeRange,
+        visit: &mut VisitGroup<'_>,
+    ) -> Result<bool, ReadError> {
+        let rows = table.time();
+        if !rows.overlaps(&time) {
+            return Ok(true);
+        }
+        let columns: Columns = table.fields().fields().collect();
+        let tag_ids = self.tag_orders.get(&measurement).map_or(&[][..], Vec::as_slice);
+        visit(&mut RowGroup {
+            measurement,
+            tag_ids,
+            columns: &columns,
+            series: u64::from(table.series().len),
+            has_rows: time.contains(rows.start_ns) || time.contains(rows.end_ns.saturating_sub(1)),
+            is_whole: rows.intersect(&time) == rows,
+            tables: &mut SeriesInMemory(table),
+        })
+    }
+
+    fn groups_of_part(
+        &self,
+        part: &Part,
+        measurements: &[MeasurementId],
+        time: TimeRange,
+        visit: &mut VisitGroup<'_>,
+    ) -> Result<bool, ReadError> {
+        let (Some(&least), Some(&greatest)) = (measurements.first(), measurements.last()) else {
+            return Ok(true);
+        };
+        let open = self.hidden.open_to(&part.extent());
+        let mut values = self.values(part);
+        let Some(last) = Values::count(&values).checked_sub(1) else { return Ok(true) };
+        let before = match values.directory(last)?.of_part(part.id.0) {
+            Some((_, Some(root))) => root.values_of(least).start..root.values_of(greatest).end,
+            _ => last..last,
+        };
+        for value in before.chain([last]) {
+            let directory = values.directory(value)?;
+            let groups = directory.groups_of_part(part.id.0);
+            let first = groups.partition_point(|group| group.measurement < least);
+            let mut wanted = measurements;
+            for group in groups.iter().skip(first) {
+                let of = group.measurement;
+                if of > greatest {
+                    break;
+                }
+                wanted = wanted.get(wanted.partition_point(|id| *id < of)..).or_bug();
+                // If a group contains only further columns, the preceding group lists all columns.
+                if wanted.first() != Some(&of)
+                    || group.continues_columns()
+                    || !group.time().overlaps(&time)
+                    || self.loaded.deletions.retired.contains(&of)
+                {
+                    continue;
+                }
+                let is_open = hides(&open, group);
+                let tables = &mut StoredSeries { values: &mut values, value, group };
+                if !visit(&mut row_group(group, time, is_open, tables))? {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// The tombstones must be sorted by measurement.
+fn hides(open: &[&Tombstone], group: &Group) -> bool {
+    let first = open.partition_point(|tombstone| tombstone.measurement < group.measurement);
+    let of = open.iter().skip(first);
+    of.take_while(|tombstone| tombstone.measurement == group.measurement)
+        .any(|tombstone| tombstone.time.overlaps(&group.time()))
+}
+
+fn row_group<'a>(
+    group: &'a Group,
+    time: TimeRange,
+    is_open: bool,
+    tables: &'a mut dyn SeriesTables,
+) -> RowGroup<'a> {
+    // The minimum and maximum times of a page are times of existing rows.
+    let has_end = |page: &Page| time.contains(page.min_ns) || time.contains(page.max_ns);
+    let is_inside = |page: &Page| time.contains(page.min_ns) && time.contains(page.max_ns);
+    RowGroup {
+        measurement: group.measurement,
+        tag_ids: &group.tag_ids,
+        columns: &group.columns,
+        series: u64::from(group.series()),
+        has_rows: !is_open && group.pages.iter().any(has_end),
+        is_whole: !is_open && group.pages.iter().all(is_inside),
+        tables,
+    }
+}
+
+struct SeriesInMemory<'a>(&'a MeasurementTable);
+
+impl SeriesTables for SeriesInMemory<'_> {
+    fn each(
+        &mut self,
+        visit: &mut dyn FnMut(&[ColumnId], &SeriesTable) -> bool,
+    ) -> Result<(), ReadError> {
+        visit(self.0.tag_ids(), self.0.series());
+        Ok(())
+    }
+}
+
+struct StoredSeries<'a, V> {
+    values: &'a mut V,
+    value: usize,
+    group: &'a Group,
+}
+
+impl<V: Values> SeriesTables for StoredSeries<'_, V> {
+    fn each(
+        &mut self,
+        visit: &mut dyn FnMut(&[ColumnId], &SeriesTable) -> bool,
+    ) -> Result<(), ReadError> {
+        for block in 0..self.group.blocks_of_series().count() {
+            let series = pages::series(self.values, self.value, self.group, block)?;
+            if !visit(&self.group.tag_ids, &series) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Replaces the write sequence in a version if no matching rows are in memory.
+const AT_REST: u64 = 0;
+
+impl<S: Store> ResultCache for ShardReader<'_, S> {
+    fn version(
+        &self,
+        measurements: &[MeasurementId],
+        time: TimeRange,
+    ) -> Result<Version, ReadError> {
+        self.check(measurements, time)?;
+        let Loaded { log, parts, deletions, .. } = self.loaded;
+        let is_in_memory = measurements.iter().any(|&of| self.table(of, time).is_some());
+        let written = if is_in_memory { log.wal.next_sequence() } else { AT_REST };
+        let retired = deletions.retired.len() as u64;
+        let end_ns = self.loaded.state().settings.range.end_ns;
+        let mut version = vec![u64::from(parts.salt), written, retired, end_ns.cast_unsigned()];
+        let tombstones = deletions.tombstones.values().filter(|tombstone| {
+            measurements.iter().any(|&of| tombstone.touching(of, time).next().is_some())
+        });
+        let deletes: Vec<u64> = tombstones.map(|tombstone| tombstone.sequence).collect();
+        version.push(deletes.len() as u64);
+        version.extend(deletes);
+        version.extend(self.parts(time).flat_map(|part| [part.id.0, part.applied]));
+        Ok(version)
+    }
+
+    fn get(&self, name: &[u8], version: &Version) -> Option<Cached> {
+        self.reads.result(name, version)
+    }
+
+    fn was_requested(&self, name: &[u8]) -> bool {
+        self.reads.was_requested(name)
+    }
+
+    fn put(&self, name: Vec<u8>, version: Version, result: Cached) {
+        self.reads.put_result(name, version, result);
     }
 }

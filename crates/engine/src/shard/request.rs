@@ -1,5 +1,7 @@
 //! Defines the replies and errors of a shard as plain values. `protocol` encodes these values.
 
+use crate::batch::frame::FrameError;
+use crate::merge::cursor::ReadError;
 use crate::protocol::quota::{RateExceeded, SeriesExceeded, StorageExceeded};
 pub use crate::protocol::shard::{Counters, Stats, VerifyPage};
 pub use crate::scan::request::Deletion;
@@ -90,12 +92,23 @@ pub enum Refusal {
     #[error(transparent)]
     Internal(#[from] Bug),
     /// The store failed. A write may have succeeded.
-    #[error("{0}")]
-    Store(StoreError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
-impl From<StoreError> for Refusal {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
+impl From<FrameError> for Refusal {
+    fn from(error: FrameError) -> Self {
+        Self::Malformed(error.to_string())
+    }
+}
+
+impl From<ReadError> for Refusal {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Damaged { what } => Self::Damaged { block: what },
+            ReadError::Storage(reason) => Self::Store(StoreError::Failed(reason)),
+            ReadError::ColumnType { .. } => Self::Damaged { block: error.to_string() },
+            ReadError::TooManySources(_) => Self::Invalid(error.to_string()),
+        }
     }
 }

@@ -2,8 +2,8 @@
 //! shard's range. Also deletes tombstones that are no longer needed.
 
 use super::Shard;
-use super::attempts::AlarmTask;
-use super::load::{Draft, Loaded};
+use super::alarm::AlarmTask;
+use super::object::{Draft, Loaded};
 use super::request::Refusal;
 use crate::store::{Store, Table};
 
@@ -46,7 +46,7 @@ impl<S: Store> Shard<S> {
             spent.iter().try_for_each(|&(key, _)| loaded.store.delete(Table::Tombstone, key..=key))
         })?;
         let loaded = self.load()?;
-        spent.iter().for_each(|&(key, _)| loaded.deletions.remove(key));
+        spent.iter().for_each(|&(key, _)| drop(loaded.deletions.tombstones.remove(&key)));
         Ok(())
     }
 }

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::Shard;
-use super::load::Loaded;
 use super::manifest::Part;
+use super::object::Loaded;
 use super::request::Refusal;
 use super::tombstone::{self, HiddenRows};
 use super::usage::with_slack;
-use super::values::{CachedValues, PartRows, refusal};
+use super::values::CachedValues;
 use crate::batch::FrameTable;
 use crate::batch::frame::{self, FrameHeader, TableRef};
 use crate::batch::selection::Selection;
@@ -23,6 +23,7 @@ use crate::protocol::shard::Stamp;
 use crate::store::Store;
 use tidemark_model::series::value_hash;
 use tidemark_model::series_sketch::SeriesSketch;
+use tidemark_model::time::TimeRange;
 
 /// The maximum number of encoded bytes that a write reads to find unknown series in parts. Above
 /// this limit, the remaining unknown series count as new.
@@ -53,12 +54,12 @@ impl<S: Store> Loaded<S> {
 
     fn series_at_most(&self) -> u64 {
         let parts = self.manifest().parts().values().map(|part| part.series);
-        parts.fold(self.log.rows(), u64::saturating_add)
+        parts.fold(self.log.rows, u64::saturating_add)
     }
 
     pub(super) fn series(&self, more: &SeriesSketch) -> u64 {
         let mut all = self.parts.sketch().clone();
-        self.log.sketch().into_iter().chain([more]).for_each(|sketch| all.merge(sketch));
+        self.log.sketch.iter().chain([more]).for_each(|sketch| all.merge(sketch));
         // Earlier releases stored the number of series of a part without a sketch.
         let least = self.manifest().parts().values().map(|part| part.series).max().unwrap_or(0);
         let most = self.series_at_most().saturating_add(more.estimate());
@@ -66,17 +67,17 @@ impl<S: Store> Loaded<S> {
     }
 
     fn count_log(&mut self) -> Result<(), Refusal> {
-        if self.log.sketch().is_some() {
+        if self.log.sketch.is_some() {
             return Ok(());
         }
         let (mut sketch, seed) = (SeriesSketch::default(), self.series_seed());
-        if self.log.memtable().has_memtable() {
+        if self.log.memtable.has_memtable() {
             let memtable = self.take_memtable()?;
             for (measurement, table) in memtable.tables() {
                 let hashes = table.series().hashes(seed, measurement, table.tag_ids());
                 hashes.into_iter().for_each(|hash| sketch.add(hash));
             }
-            self.log.memtable().put(memtable);
+            self.log.memtable.put(memtable);
         } else {
             // Counts one frame at a time, so that an evicted object needs no memtable for the count.
             self.log.each_frame(&*self.store, |_, _, bytes| {
@@ -85,7 +86,7 @@ impl<S: Store> Loaded<S> {
                 Ok(())
             })?;
         }
-        self.log.set_sketch(sketch);
+        self.log.sketch = Some(sketch);
         Ok(())
     }
 
@@ -140,15 +141,14 @@ impl<S: Store> Shard<S> {
         let Some(allowed) = meter.series else { return Ok(None) };
         let shards = u64::from(meter.shards.max(1));
         let share = with_slack(allowed, meter.shards).div_ceil(shards);
-        let header = FrameHeader::read(frame).map_err(malformed)?;
+        let header = FrameHeader::read(frame)?;
         let loaded = self.load()?;
         if loaded.series_at_most().saturating_add(header.rows()) <= share {
             return Ok(None);
         }
         loaded.count_log()?;
         let (mut of_frame, seed) = (SeriesSketch::default(), loaded.series_seed());
-        frame::decode_each(frame, |table| count_series(&table, seed, &mut of_frame))
-            .map_err(malformed)?;
+        frame::decode_each(frame, |table| count_series(&table, seed, &mut of_frame))?;
         if loaded.series(&of_frame) <= share {
             return Ok(None);
         }
@@ -165,7 +165,7 @@ impl<S: Store> Shard<S> {
         over: SeriesExceeded,
         room: u64,
     ) -> Result<Option<Trimmed>, Refusal> {
-        let tables = frame::decode(frame).map_err(malformed)?;
+        let tables = frame::decode(frame)?;
         let new = self.new_series(&tables)?;
         let (mut taken, mut rejected) = (BTreeSet::new(), BTreeSet::new());
         let mut kept = Vec::with_capacity(tables.len());
@@ -180,7 +180,8 @@ impl<S: Store> Shard<S> {
                 rejected.contains(&hash)
             };
             let hashes = hashes(&table, over.seed);
-            let hidden = HiddenRows::of_series(hashes.into_iter().map(&mut is_rejected).collect());
+            let series = hashes.into_iter().map(&mut is_rejected).collect();
+            let hidden = HiddenRows { series, time: TimeRange::ALL };
             kept.push(tombstone::without(table, &[hidden]));
         }
         if rejected.is_empty() {
@@ -208,7 +209,7 @@ impl<S: Store> Shard<S> {
         let loaded = self.load()?;
         let memtable = loaded.take_memtable()?;
         let found = loaded.unknown_to(&memtable, tables);
-        loaded.log.memtable().put(memtable);
+        loaded.log.memtable.put(memtable);
         let (mut unknown, mut new) = found?;
         unknown.sort_by_key(|unknown| unknown.key.clone());
         unknown.dedup_by(|a, b| a.key == b.key);
@@ -221,12 +222,11 @@ impl<S: Store> Shard<S> {
             if unknown.is_empty() {
                 break;
             }
-            let rows = PartRows::of(loaded.manifest(), part);
-            let values = CachedValues::counting(&*loaded.store, &self.reads, rows, &stats);
+            let values = loaded.values(&self.reads, part, &stats);
             match remove_known(part, values, &mut unknown, &mut looks) {
                 // The series of a damaged part count as new.
                 Ok(()) | Err(ReadError::Damaged { .. }) => {}
-                Err(error) => return Err(self.lost(refusal(error))),
+                Err(error) => return Err(self.lost(error.into())),
             }
         }
         new.extend(unknown.into_iter().map(|unknown| unknown.hash));
@@ -270,8 +270,4 @@ fn remove_known<S: Store>(
     }
     *unknown = left;
     failure.map_or(Ok(()), Err)
-}
-
-fn malformed(error: frame::FrameError) -> Refusal {
-    Refusal::Malformed(error.to_string())
 }

@@ -1,10 +1,11 @@
 //! Implements the shard as the source of a split. The shard chooses the split time, rejects writes
 //! after this time while rows are copied, and then ends its range at this time.
 
+use serde::{Deserialize, Serialize};
+
 use super::Shard;
-use super::budget::Evictable;
-use super::load::{Draft, Loaded};
 use super::manifest::{Part, PartId};
+use super::object::{Draft, Loaded};
 use super::request::Refusal;
 use crate::protocol::shard::ShardSettings;
 use crate::store::Store;
@@ -14,12 +15,29 @@ use tidemark_model::time::H_NS;
 /// The approximate size of an object without data.
 const EMPTY_BYTES: u64 = 200_000;
 
+/// The time from which a shard rejects writes and deletes while a split copies its rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Fence {
+    split: u64,
+    /// The first rejected time, or `None` after the fence was lifted.
+    from_ns: Option<i64>,
+}
+
+impl Fence {
+    pub(super) fn refuses(&self, time_ns: i64) -> bool {
+        self.from_ns.is_some_and(|from_ns| time_ns >= from_ns)
+    }
+}
+
 impl<S: Store> Shard<S> {
     pub(super) fn fence(&mut self, split: u64, from_ns: Option<i64>) -> Result<(), Refusal> {
-        match self.load()?.state().fence.after(split, from_ns) {
-            Some(fence) => self.change(None, |draft| draft.state.fence = fence),
-            None => Ok(()),
+        let (known, fence) = (self.load()?.state().fence, Fence { split, from_ns });
+        // A late message of a split cannot raise a fence that was lifted.
+        let is_news = split > known.split || (split == known.split && from_ns.is_none());
+        if is_news && fence != known {
+            self.change(None, |draft| draft.state.fence = fence)?;
         }
+        Ok(())
     }
 
     /// Returns `bytes`, the size of the storage, without unused rows, because unused rows are
@@ -34,7 +52,7 @@ impl<S: Store> Shard<S> {
     /// log is flushed first.
     pub(super) fn measure_for_split(&mut self, now_ns: i64) -> Result<(u64, Option<i64>), Refusal> {
         self.flush(now_ns)?;
-        if self.load()?.log.wal().has_dead() {
+        if self.load()?.log.wal.has_dead() {
             self.delete_unused_rows()?;
         }
         let loaded = self.load()?;
@@ -59,7 +77,7 @@ impl<S: Store> Shard<S> {
             }
         })?;
         // The next use replays the log without the hidden rows.
-        self.load()?.log.memtable().evict();
+        self.load()?.log.memtable.take();
         Ok(())
     }
 }
@@ -67,7 +85,7 @@ impl<S: Store> Shard<S> {
 impl<S: Store> Loaded<S> {
     fn held_bytes(&self) -> u64 {
         let parts: u64 = self.manifest().parts().values().map(|part| part.bytes).sum();
-        parts.saturating_add(self.log.wal().bytes())
+        parts.saturating_add(self.log.wal.bytes())
     }
 }
 

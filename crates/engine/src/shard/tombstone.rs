@@ -1,18 +1,22 @@
-//! Defines tombstones: the rows that a DELETE hides until merges remove them.
+//! Defines tombstones: the rows that a DELETE hides until merges remove them. [`Deletions`] keeps the
+//! tombstones and the dropped measurements of a shard.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
+use super::columns::Columns;
+use super::damage::{ASIDE_KEY, DamagedRows};
 use super::manifest::Part;
+use super::object::read_retired;
 use super::request::{Deletion, Refusal};
 use crate::batch::FrameTable;
 use crate::batch::column::Column;
-use crate::batch::series_table::SeriesTable;
 use crate::merge::condition::{CachedRegex, Condition, Text};
+use crate::merge::hide;
 use crate::scan::request::{Comparison, Operand, Predicate};
-use crate::store::row;
-use crate::store::{Store, Table};
+use crate::store::{Store, Table, row};
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::regex::Pattern;
 use tidemark_model::time::TimeRange;
@@ -52,32 +56,8 @@ impl Tombstone {
     }
 }
 
-/// Returns the rows of a frame's table that `deletions` hide, and the rows from `end_ns` on, which a
-/// split has moved to another shard.
-pub(super) fn hidden_rows<'a>(
-    deletions: impl Iterator<Item = &'a Deletion>,
-    table: &FrameTable,
-    end_ns: i64,
-) -> Result<Vec<HiddenRows>, Refusal> {
-    let series = &table.block.series;
-    let all = || vec![true; series.len as usize];
-    let hides = |deletion: &Deletion| {
-        let series = match &deletion.predicate {
-            None => all(),
-            Some(predicate) => matching(predicate, &table.tag_ids, series)?,
-        };
-        Ok(HiddenRows { series, time: deletion.time })
-    };
-    let moved = TimeRange::new(end_ns, i64::MAX);
-    let moved = (!moved.is_empty()).then(|| Ok(HiddenRows { series: all(), time: moved }));
-    deletions.map(hides).chain(moved).collect()
-}
-
 /// The condition is for series keys with this tag order.
-pub(super) fn condition(
-    predicate: &Predicate,
-    tag_order: &[ColumnId],
-) -> Result<Condition, Refusal> {
+fn condition(predicate: &Predicate, tag_order: &[ColumnId]) -> Result<Condition, Refusal> {
     let text = |operand: &Operand| match operand {
         Operand::Tag(tag) => {
             let place = tag_order.iter().position(|known| known == tag);
@@ -112,16 +92,12 @@ pub(super) fn condition(
 
 #[derive(Clone, Debug)]
 pub(super) struct HiddenRows {
-    series: Vec<bool>,
-    time: TimeRange,
+    /// Whether the rows of each series are hidden.
+    pub(super) series: Vec<bool>,
+    pub(super) time: TimeRange,
 }
 
 impl HiddenRows {
-    /// Hides all rows of the series whose element is `true`.
-    pub(super) fn of_series(series: Vec<bool>) -> Self {
-        Self { series, time: TimeRange::ALL }
-    }
-
     fn has(&self, series: u32, time_ns: i64) -> bool {
         self.time.contains(time_ns) && self.series.get(series as usize) == Some(&true)
     }
@@ -147,54 +123,7 @@ pub(super) fn without(table: FrameTable, hidden: &[HiddenRows]) -> FrameTable {
 
 /// Checks that a predicate uses only tags, and that its regular expressions compile.
 pub(super) fn check(predicate: &Predicate) -> Result<(), Refusal> {
-    matching(predicate, &[], &SeriesTable::default()).map(|_| ())
-}
-
-fn matching(
-    predicate: &Predicate,
-    tag_ids: &[ColumnId],
-    series: &SeriesTable,
-) -> Result<Vec<bool>, Refusal> {
-    let both = |a: &Predicate, b: &Predicate, join: fn(bool, bool) -> bool| {
-        let (a, b) = (matching(a, tag_ids, series)?, matching(b, tag_ids, series)?);
-        Ok(a.into_iter().zip(b).map(|(a, b)| join(a, b)).collect())
-    };
-    let count = series.len as usize;
-    match predicate {
-        Predicate::Constant(value) => Ok(vec![*value; count]),
-        Predicate::And(a, b) => both(a, b, |a, b| a && b),
-        Predicate::Or(a, b) => both(a, b, |a, b| a || b),
-        Predicate::Compare(comparison, a, b) => {
-            let negated = match comparison {
-                Comparison::Equal => false,
-                Comparison::NotEqual => true,
-                _ => return Err(tags_only()),
-            };
-            let (a, b) = (text(a, tag_ids, series)?, text(b, tag_ids, series)?);
-            Ok((0..count).map(|number| (a(number) == b(number)) != negated).collect())
-        }
-        Predicate::Matches { operand, regex, negated } => {
-            let (text, regex) = (text(operand, tag_ids, series)?, compile(regex)?);
-            Ok((0..count).map(|number| regex.is_match(text(number)) != *negated).collect())
-        }
-        Predicate::IsTrue(_) | Predicate::Differ(..) => Err(tags_only()),
-    }
-}
-
-fn text<'a>(
-    operand: &'a Operand,
-    tag_ids: &[ColumnId],
-    series: &'a SeriesTable,
-) -> Result<Box<dyn Fn(usize) -> &'a str + 'a>, Refusal> {
-    match operand {
-        Operand::Tag(column) => {
-            let tag = tag_ids.iter().position(|id| id == column);
-            let tag = tag.and_then(|at| series.tags.get(at));
-            Ok(Box::new(move |number| tag.map_or("", |tag| tag.get(number))))
-        }
-        Operand::Literal(FieldValue::String(text)) => Ok(Box::new(move |_| text)),
-        _ => Err(tags_only()),
-    }
+    condition(predicate, &[]).map(|_| ())
 }
 
 fn compile(source: &str) -> Result<Pattern, Refusal> {
@@ -204,4 +133,92 @@ fn compile(source: &str) -> Result<Pattern, Refusal> {
 
 fn tags_only() -> Refusal {
     Refusal::Invalid("a delete can compare tags only with =, !=, =~ and !~".into())
+}
+
+/// The rows that are hidden until merges remove them.
+pub(super) struct Deletions {
+    /// By key, in the order of their sequences.
+    pub(super) tombstones: BTreeMap<u64, Tombstone>,
+    /// The shard rejects frames of these measurements and hides their rows.
+    pub(super) retired: BTreeSet<MeasurementId>,
+}
+
+impl Deletions {
+    /// Also reads the descriptions of damaged rows, which are in the same table.
+    pub(super) fn read<S: Store>(store: &S, damaged: &mut DamagedRows) -> Result<Self, Refusal> {
+        let retired = read_retired(store)?;
+        let mut tombstones = BTreeMap::new();
+        row::each(store, Table::Tombstone, &mut |key, head| {
+            if key >= ASIDE_KEY {
+                damaged.add_row(key, head);
+                return Ok(());
+            }
+            match row::decode(head) {
+                Ok(tombstone) => drop(tombstones.insert(key, tombstone)),
+                Err(reason) => damaged.add(format!("tombstone {key}: {reason}")),
+            }
+            Ok(())
+        })?;
+        Ok(Self { tombstones, retired })
+    }
+
+    /// Returns the highest sequence of a tombstone, or 0.
+    pub(super) fn last_sequence(&self) -> u64 {
+        self.tombstones.values().map(|tombstone| tombstone.sequence).max().unwrap_or_default()
+    }
+
+    /// Returns the rows of a frame that deletes hide, and the rows that a split has moved: those
+    /// from `end_ns` on.
+    pub(super) fn hidden_of_frame(
+        &self,
+        sequence: u64,
+        table: &FrameTable,
+        end_ns: i64,
+    ) -> Result<Vec<HiddenRows>, Refusal> {
+        let series = &table.block.series;
+        let all = || vec![true; series.len as usize];
+        let hides = |deletion: &Deletion| {
+            let Some(predicate) = &deletion.predicate else {
+                return Ok(HiddenRows { series: all(), time: deletion.time });
+            };
+            let condition = condition(predicate, &table.tag_ids)?;
+            let holds = |number: usize| {
+                let values: Vec<_> = series.tags.iter().map(|tag| tag.get(number).into()).collect();
+                condition.holds(&values)
+            };
+            let series = (0..series.len as usize).map(holds).collect();
+            Ok(HiddenRows { series, time: deletion.time })
+        };
+        let open = self.tombstones.values().filter(|tombstone| sequence < tombstone.before);
+        let deletions = open.flat_map(|t| t.touching(table.measurement, TimeRange::ALL));
+        let moved = TimeRange::new(end_ns, i64::MAX);
+        let moved = (!moved.is_empty()).then(|| Ok(HiddenRows { series: all(), time: moved }));
+        deletions.map(hides).chain(moved).collect()
+    }
+
+    pub(super) fn hidden_of_merge<S: Store>(
+        &self,
+        store: &S,
+        columns: &mut Columns,
+    ) -> Result<Rc<hide::HiddenRows>, Refusal> {
+        let mut tombstones = Vec::new();
+        for Tombstone { sequence, before, deletions } in self.tombstones.values() {
+            for Deletion { measurement, predicate, time } in deletions {
+                let condition = match predicate {
+                    None => Condition::Constant(true),
+                    Some(predicate) => {
+                        condition(predicate, columns.tag_order(store, *measurement)?)?
+                    }
+                };
+                tombstones.push(hide::Tombstone {
+                    sequence: *sequence,
+                    before: *before,
+                    measurement: *measurement,
+                    time: *time,
+                    condition,
+                });
+            }
+        }
+        Ok(Rc::new(hide::HiddenRows::new(tombstones, self.retired.clone())))
+    }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::Shard;
 use super::request::Refusal;
 use crate::protocol::quota::{Meter, RateExceeded, StorageExceeded, Used};
-use crate::protocol::shard::Stamp;
+use crate::protocol::shard::{FromShard, Stamp};
 use crate::store::Store;
 use tidemark_model::limits::QUOTAS_PER_DATABASE_MAX;
 use tidemark_model::quota::{QUOTA_WINDOW_NS, Rate, Rates};
@@ -52,12 +52,8 @@ impl Counts {
     }
 
     /// Requests are counted in thousandths.
-    fn of(&self, rate: Rate) -> u64 {
-        match rate {
-            Rate::Points => self.points,
-            Rate::Requests => self.request_milli,
-            Rate::Cells => self.cells,
-        }
+    fn of(mut self, rate: Rate) -> u64 {
+        *self.of_mut(rate)
     }
 
     fn of_mut(&mut self, rate: Rate) -> &mut u64 {
@@ -187,23 +183,23 @@ impl Usage {
 }
 
 impl<S: Store> Shard<S> {
-    /// Counts `more` and the cells of the result, unless the operation is rejected.
-    pub(super) fn metered<T>(
+    /// Counts `more` and the cells of the result, unless the operation is rejected. `act` returns
+    /// the reply and its cells.
+    pub(super) fn metered(
         &mut self,
         stamp: &Stamp,
         now_ns: i64,
         more: Counts,
-        act: impl FnOnce(&mut Self) -> Result<T, Refusal>,
-        cells: impl FnOnce(&T) -> u64,
-    ) -> Result<T, Refusal> {
-        let Some(meter) = &stamp.meter else { return act(self) };
+        act: impl FnOnce(&mut Self) -> Result<(FromShard, u64), Refusal>,
+    ) -> Result<FromShard, Refusal> {
+        let Some(meter) = &stamp.meter else { return act(self).map(|(reply, _)| reply) };
         // The limits of a stale sender may be outdated.
         self.current(stamp)?;
         self.usage.check(meter, &more, now_ns).map_err(Refusal::RateExceeded)?;
-        let done = act(self)?;
-        let cells = cells(&done).saturating_mul(u64::from(meter.shards.max(1)));
+        let (reply, cells) = act(self)?;
+        let cells = cells.saturating_mul(u64::from(meter.shards.max(1)));
         self.usage.add(meter, &Counts { cells: cells.max(more.cells), ..more });
-        Ok(done)
+        Ok(reply)
     }
 
     pub(super) fn admit_stored(&self, stamp: &Stamp, bytes: u64) -> Result<(), Refusal> {

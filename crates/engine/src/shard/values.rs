@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::manifest::{Key, Manifest, Number, Part};
+use super::object::Loaded;
 use super::read_cache::ShardReads;
 use super::request::Refusal;
 use crate::codec::huffman::Decoder;
@@ -47,15 +48,12 @@ impl ValueRow {
         Ok(Some((row, directory.parts.iter().map(|part| part.id).collect())))
     }
 
-    fn name(&self) -> String {
-        match self.key {
+    pub(super) fn damaged(&self, reason: impl std::fmt::Display) -> ReadError {
+        let name = match self.key {
             Some(key) => format!("value row {key}"),
             None => format!("value {:x}", self.number.0),
-        }
-    }
-
-    pub(super) fn damaged(&self, reason: impl std::fmt::Display) -> ReadError {
-        ReadError::Damaged { what: format!("{}: {reason}", self.name()) }
+        };
+        ReadError::Damaged { what: format!("{name}: {reason}") }
     }
 
     pub(super) fn directory<S: Store>(&self, store: &S) -> Result<Directory, ReadError> {
@@ -80,9 +78,7 @@ impl ValueRow {
         let slice = self.key.map(|key| store.body_slice(Table::Value, key, bytes)).transpose();
         slice.map_err(failed)?.flatten().ok_or_else(|| self.damaged("missing"))
     }
-}
 
-impl ValueRow {
     /// `held` contains body bytes, starting at `start`.
     fn read<T>(
         &self,
@@ -98,11 +94,11 @@ impl ValueRow {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct PartRows(Rc<[ValueRow]>);
+pub(super) struct PartRows(pub(super) Rc<[ValueRow]>);
 
 impl PartRows {
     pub(super) fn of(manifest: &Manifest, part: &Part) -> Self {
-        part.values.iter().map(|number| ValueRow::of(manifest, Number(number))).collect()
+        Self(part.values.iter().map(|number| ValueRow::of(manifest, Number(number))).collect())
     }
 
     pub(super) fn get(&self, value: usize) -> Result<ValueRow, ReadError> {
@@ -116,12 +112,6 @@ impl PartRows {
 
     fn damaged(&self, value: usize, error: Error) -> ReadError {
         self.get(value).map_or_else(|missing| missing, |row| row.damaged(error))
-    }
-}
-
-impl FromIterator<ValueRow> for PartRows {
-    fn from_iter<I: IntoIterator<Item = ValueRow>>(rows: I) -> Self {
-        Self(rows.into_iter().collect())
     }
 }
 
@@ -142,15 +132,6 @@ pub(super) fn read_error(refusal: Refusal) -> ReadError {
     }
 }
 
-pub(super) fn refusal(error: ReadError) -> Refusal {
-    match error {
-        ReadError::Damaged { what } => Refusal::Damaged { block: what },
-        ReadError::Storage(reason) => Refusal::Store(crate::store::StoreError::Failed(reason)),
-        ReadError::ColumnType { .. } => Refusal::Damaged { block: error.to_string() },
-        ReadError::TooManySources(_) => Refusal::Invalid(error.to_string()),
-    }
-}
-
 pub(super) struct CachedValues<'a, S> {
     store: &'a S,
     reads: &'a ShardReads,
@@ -159,22 +140,21 @@ pub(super) struct CachedValues<'a, S> {
     pub(super) stats: Rc<Cell<ReadStats>>,
 }
 
-impl<'a, S: Store> CachedValues<'a, S> {
-    pub(super) fn new(store: &'a S, reads: &'a ShardReads, rows: PartRows) -> Self {
-        Self::counting(store, reads, rows, &Rc::default())
-    }
-
-    /// Adds the reads to `stats`.
-    pub(super) fn counting(
-        store: &'a S,
+impl<S: Store> Loaded<S> {
+    /// Returns the values of a part. Adds the reads to `stats`.
+    pub(super) fn values<'a>(
+        &'a self,
         reads: &'a ShardReads,
-        rows: PartRows,
+        part: &Part,
         stats: &Rc<Cell<ReadStats>>,
-    ) -> Self {
-        Self { store, reads, rows, stats: Rc::clone(stats) }
+    ) -> CachedValues<'a, S> {
+        let rows = PartRows::of(self.manifest(), part);
+        CachedValues { store: &*self.store, reads, rows, stats: Rc::clone(stats) }
     }
+}
 
-    pub(super) fn count(&self, bytes: &Range<u32>) {
+impl<S: Store> CachedValues<'_, S> {
+    fn count(&self, bytes: &Range<u32>) {
         let mut stats = self.stats.get();
         stats.blocks_read += 1;
         stats.bytes_decoded += u64::from(bytes.end.saturating_sub(bytes.start));

@@ -2,12 +2,11 @@
 
 use super::Shard;
 use super::columns::Columns;
-use super::load::Loaded;
 use super::manifest::Number;
+use super::object::Loaded;
 use super::request::{Refusal, VerifyPage};
-use super::table_rows::each_head;
-use super::values::{ValueRow, refusal};
-use crate::store::{Store, Table};
+use super::values::ValueRow;
+use crate::store::{Store, Table, row};
 
 /// The number of encoded bytes after which a step ends. A step completes its last value.
 const BYTES_PER_STEP: u64 = 8_000_000;
@@ -39,43 +38,39 @@ impl<S: Store> Shard<S> {
                 break;
             }
             let row = ValueRow::of(manifest, number);
-            note(verify_value(&*loaded.store, row, &mut page), &mut page.damaged)?;
+            match verify_value(&*loaded.store, row, &mut page) {
+                Err(Refusal::Damaged { block }) => page.damaged.push(block),
+                other => other?,
+            }
         }
         Ok(page)
     }
 }
 
 fn verify_value<S: Store>(store: &S, row: ValueRow, page: &mut VerifyPage) -> Result<(), Refusal> {
-    let directory = row.directory(store).map_err(refusal)?;
-    let body = row.body(store).map_err(refusal)?;
+    let directory = row.directory(store)?;
+    let body = row.body(store)?;
     page.blocks += 1 + directory.blocks().count() as u64;
     page.bytes += body.len() as u64;
-    directory.check(&body).map_err(|reason| refusal(row.damaged(reason)))
+    directory.check(&body).map_err(|reason| row.damaged(reason).into())
 }
 
 /// Checks the WAL and the rows of the table `Schema`, which describe the columns. Also reports
 /// damage that was found when heads were read.
 fn verify_rows<S: Store>(loaded: &mut Loaded<S>, page: &mut VerifyPage) -> Result<(), Refusal> {
-    page.blocks += loaded.log.wal().frames().len() as u64;
+    page.blocks += loaded.log.wal.frames().len() as u64;
     loaded.log.each_frame(&*loaded.store, |_, _, bytes| {
         page.bytes += bytes.len() as u64;
         Ok(())
     })?;
     page.damaged = loaded.damaged_blocks();
-    each_head(&*loaded.store, Table::Schema, 0, |key, head| {
+    row::each(&*loaded.store, Table::Schema, &mut |key, head| {
         page.blocks += 1;
         page.bytes += head.len() as u64;
-        if let Err(reason) = Columns::check_row(&head) {
+        if let Err(reason) = Columns::check_row(head) {
             page.damaged.push(format!("columns of measurement {key}: {reason}"));
         }
+        Ok(())
     })?;
-    Ok(())
-}
-
-fn note(result: Result<(), Refusal>, damaged: &mut Vec<String>) -> Result<(), Refusal> {
-    match result {
-        Err(Refusal::Damaged { block }) => damaged.push(block),
-        other => return other,
-    }
     Ok(())
 }

@@ -127,10 +127,7 @@ impl MemoryStore {
         let mut rows = self.inner.rows.borrow_mut();
         let rows = rows.as_mut().ok_or_else(not_open)?;
         let added = row.as_ref().map_or(0, size);
-        let before = match row {
-            Some(row) => rows.insert((table, key), row),
-            None => rows.remove(&(table, key)),
-        };
+        let before = replace(rows, table, key, row);
         let removed = before.as_ref().map_or(0, size);
         self.inner.bytes.set(self.inner.bytes.get() + added - removed);
         if let Changes::Rows(changed) = &mut *self.inner.changes.borrow_mut() {
@@ -148,11 +145,7 @@ impl MemoryStore {
             match step {
                 Undo::Everything(before) => *rows = before,
                 Undo::Row(table, key, before) => {
-                    let Some(rows) = rows.as_mut() else { continue };
-                    match before {
-                        Some(row) => rows.insert((table, key), row),
-                        None => rows.remove(&(table, key)),
-                    };
+                    rows.as_mut().map(|rows| replace(rows, table, key, before));
                 }
             }
         }
@@ -168,8 +161,22 @@ fn not_open() -> StoreError {
     StoreError::Failed("no such table".into())
 }
 
-fn keys_of(table: Table, keys: &RangeInclusive<u64>) -> RangeInclusive<(Table, u64)> {
-    (table, *keys.start())..=(table, *keys.end())
+fn range<'a>(
+    rows: &'a StoredRows,
+    table: Table,
+    keys: &RangeInclusive<u64>,
+) -> impl Iterator<Item = (u64, &'a Row)> {
+    let keys_of_table = (table, *keys.start())..=(table, *keys.end());
+    let found = (!keys.is_empty()).then(|| rows.range(keys_of_table));
+    found.into_iter().flatten().map(|(&(_, key), row)| (key, row))
+}
+
+/// Returns the previous row.
+fn replace(rows: &mut StoredRows, table: Table, key: u64, row: Option<Row>) -> Option<Row> {
+    match row {
+        Some(row) => rows.insert((table, key), row),
+        None => rows.remove(&(table, key)),
+    }
 }
 
 impl Store for MemoryStore {
@@ -213,13 +220,9 @@ impl Store for MemoryStore {
             return Err(StoreError::Failed(format!("key {key} is not below 2^53")));
         }
         let replaced = self.read(|rows| (0, rows.get(&(table, key)).map_or(0, size)))?;
-        let grown = self.inner.bytes.get() + bytes as u64 + ROW_OVERHEAD_BYTES - replaced;
-        if self
-            .inner
-            .bytes_max
-            .get()
-            .is_some_and(|max| grown > max && grown > self.inner.bytes.get())
-        {
+        let before = self.inner.bytes.get();
+        let grown = before + bytes as u64 + ROW_OVERHEAD_BYTES - replaced;
+        if self.inner.bytes_max.get().is_some_and(|max| grown > max && grown > before) {
             return Err(StoreError::Full);
         }
         self.change(table, key, Some((head.into(), body.into())))?;
@@ -258,24 +261,15 @@ impl Store for MemoryStore {
         limit: u32,
     ) -> StoreResult<Vec<(u64, Vec<u8>)>> {
         self.read(|rows| {
-            if keys.is_empty() {
-                return (0, Vec::new());
-            }
-            let heads: Vec<_> = rows
-                .range(keys_of(table, &keys))
-                .take(limit as usize)
-                .map(|((_, key), (head, _))| (*key, head.to_vec()))
-                .collect();
+            let found = range(rows, table, &keys).take(limit as usize);
+            let heads: Vec<_> = found.map(|(key, (head, _))| (key, head.to_vec())).collect();
             (heads.len() as u64, heads)
         })
     }
 
     fn delete(&self, table: Table, keys: RangeInclusive<u64>) -> StoreResult<()> {
         let doomed: Vec<u64> = self.read(|rows| {
-            if keys.is_empty() {
-                return (0, Vec::new());
-            }
-            let doomed: Vec<_> = rows.range(keys_of(table, &keys)).map(|(&(_, k), _)| k).collect();
+            let doomed: Vec<_> = range(rows, table, &keys).map(|(key, _)| key).collect();
             (doomed.len() as u64, doomed)
         })?;
         for key in &doomed {

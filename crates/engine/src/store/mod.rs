@@ -10,7 +10,6 @@ pub mod row;
 pub mod usage_meter;
 
 use std::ops::{Range, RangeInclusive};
-use std::rc::Rc;
 
 use tidemark_model::bug::Bug;
 
@@ -184,74 +183,4 @@ pub trait Store {
 
     /// Returns the number of rows billed since the object was loaded.
     fn row_counts(&self) -> RowCounts;
-}
-
-/// An object shares its store with a merge that continues over several events.
-impl<S: Store> Store for Rc<S> {
-    const VALUE_BYTES_MAX: usize = S::VALUE_BYTES_MAX;
-
-    fn is_open(&self) -> StoreResult<bool> {
-        (**self).is_open()
-    }
-
-    fn open(&self) -> StoreResult<()> {
-        (**self).open()
-    }
-
-    fn atomically<T, E: From<StoreError>>(
-        &self,
-        work: impl FnOnce() -> Result<T, E>,
-    ) -> Result<T, E> {
-        (**self).atomically(work)
-    }
-
-    fn put(&self, table: Table, key: u64, head: &[u8], body: &[u8]) -> StoreResult<()> {
-        (**self).put(table, key, head, body)
-    }
-
-    fn head(&self, table: Table, key: u64) -> StoreResult<Option<Vec<u8>>> {
-        (**self).head(table, key)
-    }
-
-    fn body(&self, table: Table, key: u64) -> StoreResult<Option<Vec<u8>>> {
-        (**self).body(table, key)
-    }
-
-    fn body_slice(
-        &self,
-        table: Table,
-        key: u64,
-        bytes: Range<u32>,
-    ) -> StoreResult<Option<Vec<u8>>> {
-        (**self).body_slice(table, key, bytes)
-    }
-
-    fn head_and_body(&self, table: Table, key: u64) -> StoreResult<Option<HeadAndBody>> {
-        (**self).head_and_body(table, key)
-    }
-
-    fn heads(
-        &self,
-        table: Table,
-        keys: RangeInclusive<u64>,
-        limit: u32,
-    ) -> StoreResult<Vec<(u64, Vec<u8>)>> {
-        (**self).heads(table, keys, limit)
-    }
-
-    fn delete(&self, table: Table, keys: RangeInclusive<u64>) -> StoreResult<()> {
-        (**self).delete(table, keys)
-    }
-
-    fn wipe(&self) -> StoreResult<()> {
-        (**self).wipe()
-    }
-
-    fn bytes(&self) -> StoreResult<u64> {
-        (**self).bytes()
-    }
-
-    fn row_counts(&self) -> RowCounts {
-        (**self).row_counts()
-    }
 }

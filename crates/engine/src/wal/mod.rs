@@ -5,18 +5,11 @@
 //! and which queries fail because of damage.
 #![doc = include_str!("FORMAT.md")]
 
-pub mod record;
-pub mod replay;
-pub mod row_slots;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
-use std::collections::BTreeMap;
-
-use crate::store::{KEY_MAX, Store, StoreResult, Table};
-use record::Head;
-use row_slots::Slots;
-
-/// A slot is the key of a row.
-pub(crate) const SLOT_MAX: u64 = KEY_MAX;
+use crate::codec::crc::{CRC_BYTES, append_crc, crc32c, crc32c_append, verify_crc};
+use crate::store::{Store, StoreResult, Table, row};
 
 /// A frame that is about to be written.
 #[derive(Clone, Copy, Debug)]
@@ -152,7 +145,7 @@ impl Wal {
     /// Returns the bytes of the live frame `sequence`, or `None` if the frame is damaged. A damaged
     /// frame is moved from the live frames to [`Wal::damaged`].
     pub fn read<S: Store>(&mut self, store: &S, sequence: u64) -> StoreResult<Option<Vec<u8>>> {
-        let slots = self.slots.of_frame(sequence).unwrap_or_default().to_vec();
+        let slots = self.slots.of_frame(sequence).to_vec();
         let mut bytes = Vec::new();
         for (part, &slot) in (0..).zip(&slots) {
             let head = store.head(Table::Wal, slot)?.map(|head| Head::decode(&head));
@@ -180,7 +173,7 @@ impl Wal {
             self.damaged.push(Damage {
                 block: format!("WAL frame {sequence}: {reason}"),
                 sequence: Some(sequence),
-                slots: self.slots.of_frame(sequence).unwrap_or_default().to_vec(),
+                slots: self.slots.of_frame(sequence).to_vec(),
                 touch: Some(frame.touch),
             });
         }
@@ -204,12 +197,12 @@ impl Wal {
     pub(crate) fn delete_dead<S: Store>(&mut self, store: &S) -> StoreResult<()> {
         let runs = self.slots.dead_runs();
         store.atomically(|| runs.into_iter().try_for_each(|run| store.delete(Table::Wal, run)))?;
-        self.slots.forget_dead();
+        self.slots.dead.clear();
         Ok(())
     }
 
     pub(crate) fn has_dead(&self) -> bool {
-        self.slots.has_dead()
+        !self.slots.dead.is_empty()
     }
 }
 
@@ -225,6 +218,274 @@ fn cut<'a>(frame: &NewFrame<'a>, row_bytes_max: usize) -> Vec<&'a [u8]> {
         rest = tail;
     }
     pieces
+}
+
+/// A slot is the key of a row. A slot is live, dead or unused. The row of a dead slot may be overwritten.
+#[derive(Clone, Debug, Default)]
+struct Slots {
+    /// The slots of a frame are ordered by part.
+    live: BTreeMap<u64, Vec<u64>>,
+    dead: BTreeSet<u64>,
+    /// The lowest slot that has never contained a row.
+    next: u64,
+}
+
+impl Slots {
+    /// The row may be overwritten, because its frame is flushed or the row is no longer needed.
+    fn add_dead(&mut self, slot: u64) {
+        self.next = self.next.max(slot + 1);
+        self.dead.insert(slot);
+    }
+
+    /// The row must not be overwritten yet.
+    fn reserve(&mut self, slot: u64) {
+        self.next = self.next.max(slot + 1);
+    }
+
+    /// Chooses dead slots before unused slots, in ascending order. The slots remain free until
+    /// [`Slots::occupy`] is called.
+    fn choose(&self, parts: u32) -> Vec<u64> {
+        self.dead.iter().copied().chain(self.next..).take(parts as usize).collect()
+    }
+
+    fn occupy(&mut self, sequence: u64, slots: Vec<u64>) {
+        for slot in &slots {
+            self.dead.remove(slot);
+            self.next = self.next.max(slot + 1);
+        }
+        self.live.insert(sequence, slots);
+    }
+
+    fn of_frame(&self, sequence: u64) -> &[u64] {
+        self.live.get(&sequence).map_or(&[], Vec::as_slice)
+    }
+
+    fn release(&mut self, head: u64) {
+        let kept = self.live.split_off(&(head + 1));
+        let released = std::mem::replace(&mut self.live, kept);
+        self.dead.extend(released.into_values().flatten());
+    }
+
+    fn dead_runs(&self) -> Vec<RangeInclusive<u64>> {
+        let mut runs: Vec<RangeInclusive<u64>> = Vec::new();
+        for &slot in &self.dead {
+            match runs.last_mut() {
+                Some(run) if *run.end() + 1 == slot => *run = *run.start()..=slot,
+                _ => runs.push(slot..=slot),
+            }
+        }
+        runs
+    }
+}
+
+/// The maximum number of body bytes that are kept for a row with an unreadable head. From these
+/// bytes, the shard derives which measurements and times the frame affects.
+const TOUCH_BYTES_MAX: usize = 256 << 10;
+
+/// Loads the log by reading the heads of all rows, and lists damage in the returned [`Wal`]. A body
+/// is read only if the row's head is unreadable. The sequences in `taken` belong to changes that
+/// are not frames. These sequences are not reported as missing, and no new frame uses them.
+pub fn load<S: Store>(store: &S, head: u64, taken: &BTreeSet<u64>) -> StoreResult<Wal> {
+    let mut slots = Slots::default();
+    let mut damaged = Vec::new();
+    let mut parts_of: BTreeMap<u64, Vec<(u64, Head)>> = BTreeMap::new();
+    row::each(store, Table::Wal, &mut |slot, bytes| {
+        match Head::decode(bytes) {
+            Ok(row) if row.sequence > head => {
+                parts_of.entry(row.sequence).or_default().push((slot, row));
+            }
+            Ok(_) => slots.add_dead(slot),
+            Err(error) => {
+                // A frame begins with the measurements and times that it affects. This part of the
+                // frame has a separate checksum.
+                let mut touch = store.body(Table::Wal, slot)?.unwrap_or_default();
+                touch.truncate(TOUCH_BYTES_MAX);
+                damaged.push(Damage {
+                    block: format!("WAL slot {slot}: {error}"),
+                    sequence: None,
+                    slots: vec![slot],
+                    touch: Some(touch),
+                });
+            }
+        }
+        Ok(())
+    })?;
+    let last_frame = parts_of.keys().next_back().copied().unwrap_or(head);
+    let last_sequence = last_frame.max(taken.last().copied().unwrap_or(head));
+    let mut wal = Wal { slots, damaged, last_sequence, ..Wal::default() };
+    for (sequence, rows) in parts_of {
+        add_frame(&mut wal, sequence, rows);
+    }
+    add_holes(&mut wal, head, taken);
+    Ok(wal)
+}
+
+/// Records damage unless all parts of the frame exist.
+fn add_frame(wal: &mut Wal, sequence: u64, mut rows: Vec<(u64, Head)>) {
+    rows.sort_by_key(|(_, row)| row.part);
+    let slots: Vec<u64> = rows.iter().map(|&(slot, _)| slot).collect();
+    let parts = rows.first().map_or(0, |(_, row)| row.parts);
+    let complete = rows.len() as u64 == u64::from(parts)
+        && rows.iter().zip(0..).all(|((_, row), part)| row.part == part && row.parts == parts);
+    let bytes = rows.iter().map(|(_, row)| u64::from(row.body_bytes)).sum();
+    let first = rows.into_iter().next().map(|(_, row)| row).filter(|row| row.part == 0);
+    match first {
+        Some(row) if complete => {
+            wal.slots.occupy(sequence, slots);
+            let Head { parts, decoded_bytes, schema_version, touch, .. } = row;
+            wal.insert(sequence, Frame { parts, bytes, decoded_bytes, schema_version, touch });
+        }
+        first => {
+            wal.damaged.push(Damage {
+                block: format!("WAL frame {sequence}: a part is missing"),
+                sequence: Some(sequence),
+                slots,
+                touch: first.map(|row| row.touch),
+            });
+        }
+    }
+}
+
+/// Each row with an unreadable head may contain one of the missing sequences, so missing sequences
+/// are damage only if they outnumber these rows.
+fn add_holes(wal: &mut Wal, head: u64, taken: &BTreeSet<u64>) {
+    let known = |wal: &Wal, sequence: u64| {
+        wal.frames.contains_key(&sequence)
+            || wal.damaged.iter().any(|damage| damage.sequence == Some(sequence))
+    };
+    for damage in &wal.damaged {
+        for &slot in &damage.slots {
+            wal.slots.reserve(slot);
+        }
+    }
+    let headless = wal.damaged.iter().filter(|damage| damage.sequence.is_none()).count();
+    let mut missing = None;
+    for sequence in head + 1..=wal.last_sequence {
+        if !taken.contains(&sequence) && !known(wal, sequence) {
+            missing.get_or_insert((sequence, 0)).1 += 1;
+        }
+    }
+    if let Some((first, count)) = missing.filter(|&(_, count)| count > headless) {
+        wal.damaged.push(Damage {
+            block: format!("WAL frame {first}: missing ({count} in all)"),
+            sequence: None,
+            slots: Vec::new(),
+            touch: None,
+        });
+    }
+}
+
+const VERSION: u8 = 2;
+/// The fields are version, sequence, part, parts, decoded_bytes, schema_version, body_bytes and
+/// body_crc.
+const FIXED_BYTES: usize = 1 + 8 + 4 + 4 + 8 + 8 + 4 + 4;
+
+/// An error in a row of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The head is too short, or its checksum is wrong.
+    #[error("the head of the WAL row is damaged")]
+    Head,
+    /// A newer release wrote the row.
+    #[error("the WAL row has version {0}, which this release cannot read")]
+    Version(u8),
+    /// The body's length or checksum is wrong.
+    #[error("the body of the WAL row is damaged")]
+    Body,
+}
+
+/// The head of a WAL row. The head contains the body's checksum.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The frame's write sequence.
+    pub sequence: u64,
+    /// The number of this part of the frame, counted from 0.
+    pub part: u32,
+    /// The number of parts of the frame.
+    pub parts: u32,
+    /// The memory size of the whole decoded frame, in bytes.
+    pub decoded_bytes: u64,
+    /// The schema version from which the frame's ids come.
+    pub schema_version: u64,
+    /// The length of the body, in bytes.
+    pub body_bytes: u32,
+    body_crc: u32,
+    /// The rows, measurements and times that the frame affects. Only part 0 contains them.
+    pub touch: Vec<u8>,
+}
+
+impl Head {
+    /// Creates the head for `body`, which is one part of a frame.
+    pub fn new(frame: &NewFrame<'_>, part: u32, parts: u32, body: &[u8]) -> Self {
+        Self {
+            sequence: frame.sequence,
+            part,
+            parts,
+            decoded_bytes: frame.decoded_bytes,
+            schema_version: frame.schema_version,
+            // A row is smaller than 2 MB (Store::VALUE_BYTES_MAX).
+            body_bytes: body.len() as u32,
+            body_crc: body_crc(frame.sequence, part, parts, body),
+            touch: if part == 0 { frame.touch.to_vec() } else { Vec::new() },
+        }
+    }
+
+    pub(crate) const fn encoded_bytes(touch: &[u8]) -> usize {
+        FIXED_BYTES + touch.len() + CRC_BYTES
+    }
+
+    /// Encodes the head.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(Self::encoded_bytes(&self.touch));
+        out.push(VERSION);
+        out.extend(self.sequence.to_le_bytes());
+        out.extend(self.part.to_le_bytes());
+        out.extend(self.parts.to_le_bytes());
+        out.extend(self.decoded_bytes.to_le_bytes());
+        out.extend(self.schema_version.to_le_bytes());
+        out.extend(self.body_bytes.to_le_bytes());
+        out.extend(self.body_crc.to_le_bytes());
+        out.extend(&self.touch);
+        append_crc(&mut out, 0);
+        out
+    }
+
+    /// Decodes a head.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
+        let covered = verify_crc(bytes).map_err(|_| Error::Head)?;
+        let (&version, mut rest) = covered.split_first().ok_or(Error::Head)?;
+        if version != VERSION {
+            return Err(Error::Version(version));
+        }
+        Ok(Self {
+            sequence: u64::from_le_bytes(take(&mut rest)?),
+            part: u32::from_le_bytes(take(&mut rest)?),
+            parts: u32::from_le_bytes(take(&mut rest)?),
+            decoded_bytes: u64::from_le_bytes(take(&mut rest)?),
+            schema_version: u64::from_le_bytes(take(&mut rest)?),
+            body_bytes: u32::from_le_bytes(take(&mut rest)?),
+            body_crc: u32::from_le_bytes(take(&mut rest)?),
+            touch: rest.to_vec(),
+        })
+    }
+
+    /// Checks the length and checksum of `body` against this head.
+    pub fn check(&self, body: &[u8]) -> Result<(), Error> {
+        let sound = body.len() as u64 == u64::from(self.body_bytes)
+            && body_crc(self.sequence, self.part, self.parts, body) == self.body_crc;
+        if sound { Ok(()) } else { Err(Error::Body) }
+    }
+}
+
+fn body_crc(sequence: u64, part: u32, parts: u32, body: &[u8]) -> u32 {
+    let crc = crc32c(&sequence.to_le_bytes());
+    let crc = crc32c_append(crc, &part.to_le_bytes());
+    let crc = crc32c_append(crc, &parts.to_le_bytes());
+    crc32c_append(crc, body)
+}
+
+fn take<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], Error> {
+    bytes.split_off(..N).and_then(|taken| taken.as_array()).copied().ok_or(Error::Head)
 }
 
 #[cfg(test)]

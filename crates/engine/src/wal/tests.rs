@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::store::KEY_MAX;
 use crate::store::memory::MemoryStore;
 
 fn store() -> MemoryStore {
@@ -37,7 +38,7 @@ fn wal_replays_frames_of_any_size() {
     for (sequence, bytes) in (1..).zip(sizes) {
         assert_eq!(append(&mut wal, &store, &frame(sequence, bytes)), sequence);
     }
-    let mut again = replay::load(&store, 0, &BTreeSet::new()).unwrap();
+    let mut again = load(&store, 0, &BTreeSet::new()).unwrap();
     assert_eq!((again.frames(), again.damaged()), (wal.frames(), &[][..]));
     assert_eq!((again.bytes(), again.decoded_bytes()), (8_800_002 - 2 * head as u64, 40));
     for (sequence, bytes) in (1..).zip(sizes) {
@@ -56,15 +57,15 @@ fn flushed_frame_frees_its_slot() {
     wal.release(2);
     append(&mut wal, &store, &frame(4, 100));
     let slots: Vec<u64> =
-        store.heads(Table::Wal, 0..=SLOT_MAX, 9).unwrap().into_iter().map(|(key, _)| key).collect();
+        store.heads(Table::Wal, 0..=KEY_MAX, 9).unwrap().into_iter().map(|(key, _)| key).collect();
     assert_eq!(slots, [0, 1, 2]);
-    let mut again = replay::load(&store, 2, &BTreeSet::new()).unwrap();
+    let mut again = load(&store, 2, &BTreeSet::new()).unwrap();
     assert_eq!(again.frames().keys().copied().collect::<Vec<_>>(), [3, 4]);
     assert_eq!(again.read(&store, 4), Ok(Some(frame(4, 100))));
     assert!(again.has_dead());
     again.delete_dead(&store).unwrap();
-    assert_eq!(store.heads(Table::Wal, 0..=SLOT_MAX, 9).unwrap().len(), 2);
-    assert_eq!(replay::load(&store, 2, &BTreeSet::new()).unwrap().frames(), again.frames());
+    assert_eq!(store.heads(Table::Wal, 0..=KEY_MAX, 9).unwrap().len(), 2);
+    assert_eq!(load(&store, 2, &BTreeSet::new()).unwrap().frames(), again.frames());
 }
 
 #[test]
@@ -72,7 +73,7 @@ fn empty_wal_continues_flushed_sequence() {
     let store = store();
     let mut wal = Wal::default();
     append(&mut wal, &store, b"x");
-    assert_eq!(replay::load(&store, 41, &BTreeSet::new()).unwrap().next_sequence(), 42);
+    assert_eq!(load(&store, 41, &BTreeSet::new()).unwrap().next_sequence(), 42);
 }
 
 #[test]
@@ -91,7 +92,7 @@ fn wal_replay_reports_damaged_frames() {
     store.put(Table::Wal, 5, &head(5), b"bad body").unwrap();
     store.delete(Table::Wal, 4..=4).unwrap();
 
-    let mut again = replay::load(&store, 0, &BTreeSet::new()).unwrap();
+    let mut again = load(&store, 0, &BTreeSet::new()).unwrap();
     assert_eq!(again.frames().keys().copied().collect::<Vec<_>>(), [4, 5]);
     assert_eq!(again.read(&store, 4), Ok(None));
     assert_eq!(again.read(&store, 5), Ok(Some(frame(5, 10))));
@@ -108,10 +109,10 @@ fn wal_replay_reports_damaged_frames() {
     );
     let next = again.next_sequence();
     append(&mut again, &store, b"new");
-    let slots: Vec<_> = again.slots.of_frame(next).unwrap().to_vec();
+    let slots: Vec<_> = again.slots.of_frame(next).to_vec();
     // The missing sequences do not outnumber the unreadable heads, so no damage is recorded.
     store.delete(Table::Wal, 6..=6).unwrap();
-    let again = replay::load(&store, 3, &BTreeSet::new()).unwrap();
+    let again = load(&store, 3, &BTreeSet::new()).unwrap();
     assert_eq!(again.damaged().len(), 1, "{:?}", again.damaged());
     assert_eq!(slots, [7], "damaged rows are not overwritten before they are set aside");
 }
@@ -124,7 +125,74 @@ fn sequences_without_frames_are_no_holes() {
     wal.skip();
     append(&mut wal, &store, b"3");
     wal.skip();
-    let again = replay::load(&store, 0, &BTreeSet::from_iter([2, 4])).unwrap();
+    let again = load(&store, 0, &BTreeSet::from_iter([2, 4])).unwrap();
     assert_eq!((again.damaged(), again.next_sequence()), (&[][..], 5));
-    assert_eq!(replay::load(&store, 0, &BTreeSet::from_iter([4])).unwrap().damaged().len(), 1);
+    assert_eq!(load(&store, 0, &BTreeSet::from_iter([4])).unwrap().damaged().len(), 1);
+}
+
+#[test]
+fn wal_reuses_dead_slots_first() {
+    let mut slots = Slots::default();
+    for sequence in 1..=3 {
+        let chosen = slots.choose(2);
+        slots.occupy(sequence, chosen);
+    }
+    assert_eq!((slots.of_frame(1), slots.of_frame(3)), (&[0, 1][..], &[4, 5][..]));
+    slots.release(1);
+    assert_eq!((slots.of_frame(1), slots.choose(3)), (&[][..], vec![0, 1, 6]));
+    slots.occupy(4, vec![0, 1, 6]);
+    assert_eq!(slots.choose(1), [7]);
+    slots.release(3);
+    assert_eq!(slots.dead_runs(), [2..=5]);
+    slots.dead.clear();
+    assert_eq!(slots.choose(1), [7]);
+    slots.reserve(9);
+    assert_eq!(slots.choose(1), [10]);
+}
+
+fn head(body: &[u8]) -> Head {
+    let frame = NewFrame {
+        sequence: 7,
+        frame: body,
+        touch: b"touch",
+        decoded_bytes: 1 << 40,
+        schema_version: 9,
+    };
+    Head::new(&frame, 0, 2, body)
+}
+
+#[test]
+fn wal_head_round_trips_and_verifies() {
+    let head = head(b"body");
+    let bytes = head.encode();
+    assert_eq!(bytes.len(), Head::encoded_bytes(b"touch"));
+    assert_eq!(Head::decode(&bytes), Ok(head));
+    for index in 0..bytes.len() * 8 {
+        let mut bad = bytes.clone();
+        bad[index / 8] ^= 1 << (index % 8);
+        assert_eq!(Head::decode(&bad), Err(Error::Head), "bit {index}");
+    }
+    for length in 0..bytes.len() {
+        assert_eq!(Head::decode(&bytes[..length]), Err(Error::Head));
+    }
+}
+
+#[test]
+fn wal_body_checks_sequence_and_part() {
+    let head = head(b"body");
+    assert_eq!(head.check(b"body"), Ok(()));
+    assert_eq!(head.check(b"bodY"), Err(Error::Body));
+    let other = Head { part: 1, ..head.clone() };
+    assert_eq!(other.check(b"body"), Err(Error::Body));
+    let other = Head { sequence: 8, ..head };
+    assert_eq!(other.check(b"body"), Err(Error::Body));
+}
+
+#[test]
+fn newer_wal_version_is_reported() {
+    let mut bytes = head(b"").encode();
+    bytes[0] = 3;
+    bytes.truncate(bytes.len() - CRC_BYTES);
+    append_crc(&mut bytes, 0);
+    assert_eq!(Head::decode(&bytes), Err(Error::Version(3)));
 }

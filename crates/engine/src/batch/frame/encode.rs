@@ -1,17 +1,17 @@
-//! Encodes selected rows of blocks as a frame.
+//! Encodes selected rows of blocks as a frame. Rows are divided into tables by columns if a single
+//! table would mostly contain padding.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
-use super::header::{FrameHeader, TableHeader};
-use super::padding;
-use crate::batch::Block;
+use super::{FrameHeader, TableHeader};
 use crate::batch::bitmap::Validity;
 use crate::batch::column::{Column, Values};
-use crate::batch::column_bytes;
-use crate::batch::column_sets::ColumnSet;
+use crate::batch::column_sets::{ColumnSet, field_sets, without_small};
+use crate::batch::order::{Distinct, rank_series};
 use crate::batch::selection::Selection;
-use crate::batch::series_table::TagColumn;
+use crate::batch::series_table::{SeriesTable, TagColumn};
+use crate::batch::{Block, CELLS_PER_VALUE_MAX, column_bytes};
 use crate::codec::{integer, timestamp, varint};
 use tidemark_model::bug::OrBug;
 use tidemark_model::ids::{ColumnId, MeasurementId};
@@ -91,16 +91,19 @@ fn encode_rows(
 ) -> Vec<TableHeader> {
     let block = table.block;
     let Some(rows) = group_by_series(block, selected) else { return Vec::new() };
-    if !padding::is_padded(block, &rows) {
-        let has_value = |&at: &usize| block.fields.get(at).is_some_and(|c| has_value(c, &rows));
+    if !is_padded(block, &rows) {
+        let is_valid = |column: &Column, row: u32| column.validity.is_valid(row as usize);
+        let has_value = |&at: &usize| {
+            block.fields.get(at).is_some_and(|c| rows.iter().any(|&row| is_valid(c, row)))
+        };
         let fields: Vec<usize> = (0..block.fields.len()).filter(has_value).collect();
         let series_of = |row: u32| block.row_series.get(row as usize).copied().or_bug();
         let picks = |_: &Column| Cow::Borrowed(rows.as_slice());
         let piece = Piece { rows: &rows, fields: &fields, series_of: &series_of, picks: &picks };
         return encode_table(table, &piece, out).into_iter().collect();
     }
-    let same = same.get_or_init(|| padding::same_series(&block.series));
-    let overlaid = padding::Overlaid::new(block, same, rows);
+    let same = same.get_or_init(|| same_series(&block.series));
+    let overlaid = Overlaid::new(block, same, rows);
     let series_of = |row: u32| overlaid.series_of(row);
     let each = |ColumnSet { fields, rows: positions, .. }: ColumnSet| {
         let rows = &overlaid.rows(&positions);
@@ -223,9 +226,82 @@ fn encode_tag(tag: &TagColumn, series: &[u32], part: &mut Vec<u8>, out: &mut Vec
     true
 }
 
-fn has_value(column: &Column, rows: &[u32]) -> bool {
-    match &column.validity {
-        Validity::All => true,
-        Validity::Some(bits) => rows.iter().any(|&row| bits.get(row as usize)),
+fn is_padded(block: &Block, rows: &[u32]) -> bool {
+    let values_of = |column: &Column| match &column.validity {
+        Validity::All => rows.len(),
+        Validity::Some(bits) => rows.iter().filter(|&&row| bits.get(row as usize)).count(),
+    };
+    let values = block.fields.iter().map(values_of).filter(|&values| values > 0);
+    let (columns, values) = values.fold((0, 0), |(columns, sum), of| (columns + 1, sum + of));
+    rows.len() * columns > values * CELLS_PER_VALUE_MAX
+}
+
+/// Returns, for each series, the first series with the same tags.
+fn same_series(series: &SeriesTable) -> Vec<u32> {
+    let tags: Vec<usize> = (0..series.tags.len()).collect();
+    let rank = rank_series(series, &tags);
+    let mut order = vec![0; rank.len()];
+    for (number, &place) in (0..).zip(&rank) {
+        if let Some(slot) = order.get_mut(place as usize) {
+            *slot = number;
+        }
+    }
+    let equal =
+        |a: u32, b: u32| series.tags.iter().all(|tag| tag.get(a as usize) == tag.get(b as usize));
+    let mut first = vec![0; rank.len()];
+    // Series with equal tags are in order of their numbers.
+    for same in order.chunk_by(|&a, &b| equal(a, b)) {
+        for &number in same {
+            if let (Some(slot), Some(&of)) = (first.get_mut(number as usize), same.first()) {
+                *slot = of;
+            }
+        }
+    }
+    first
+}
+
+/// The rows of a block, merged by series and time, so that the order of tables has no effect.
+struct Overlaid<'a> {
+    block: &'a Block,
+    same: &'a [u32],
+    distinct: Distinct,
+}
+
+impl<'a> Overlaid<'a> {
+    /// The rows must be grouped by series. Later rows overwrite earlier rows.
+    fn new(block: &'a Block, same: &'a [u32], rows: Vec<u32>) -> Self {
+        let mut overlaid = Self { block, same, distinct: Distinct::default() };
+        let key = |row: u32| {
+            let time_ns = block.times_ns.get(row as usize).copied().or_bug();
+            (overlaid.series_of(row), time_ns)
+        };
+        let mut ordered = rows;
+        ordered.sort_by_key(|&row| key(row));
+        overlaid.distinct = Distinct::by(&ordered, |a, b| key(a) == key(b));
+        overlaid
+    }
+
+    fn series_of(&self, row: u32) -> u32 {
+        let number = self.block.row_series.get(row as usize).copied().or_bug();
+        self.same.get(number as usize).copied().or_bug()
+    }
+
+    fn sets(&self) -> Vec<ColumnSet> {
+        let has = |at: u32, field: usize| {
+            let is_valid = |column: &Column, row: u32| column.validity.is_valid(row as usize);
+            let rows = self.distinct.group(at as usize);
+            let column = self.block.fields.get(field);
+            column.is_some_and(|column| rows.iter().any(|&row| is_valid(column, row)))
+        };
+        without_small(field_sets(0..self.distinct.rows.len() as u32, self.block.fields.len(), has))
+    }
+
+    fn rows(&self, positions: &[u32]) -> Vec<u32> {
+        positions.iter().filter_map(|&at| self.distinct.rows.get(at as usize).copied()).collect()
+    }
+
+    fn picks(&self, column: &Column, positions: &[u32]) -> Vec<u32> {
+        let is_valid = |row: u32| column.validity.is_valid(row as usize);
+        positions.iter().filter_map(|&at| self.distinct.pick(is_valid, at as usize)).collect()
     }
 }

@@ -103,7 +103,10 @@ fn frame_round_trips_selected_rows() {
         let blocks = [random_block(&mut random), random_block(&mut random)];
         let selections = blocks.each_ref().map(|block| match random.bool() {
             true => Selection::All,
-            false => Selection::filter(block.rows(), |_| random.u8(..) > 100),
+            false => {
+                let rows = 0..block.rows() as u32;
+                Selection::Rows(rows.filter(|_| random.u8(..) > 100).collect())
+            }
         });
         let tag_ids = blocks.each_ref().map(|block| ids(block.series.tags.len()));
         let field_ids = blocks.each_ref().map(|block| ids(block.fields.len()));

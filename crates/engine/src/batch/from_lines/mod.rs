@@ -2,10 +2,8 @@
 
 use super::Batch;
 use super::column::Values;
-use super::column_growth::Room;
-use super::field_writer;
 use super::interner::Interner;
-use super::measurement_writer::{MeasurementWriter, Refusal};
+use super::measurement_writer::{MeasurementWriter, Room};
 use tidemark_line_protocol::{
     self, Cause, FieldKey, NotUtf8, Options, Rejected, SeriesKey, Sink, unescape_name,
     unescape_string,
@@ -160,7 +158,7 @@ impl BatchBuilder {
             return Err(Cause::MissingMeasurement);
         };
         let tags = key.tags.iter().map(|(tag, value)| (tag.as_ref(), value.as_ref()));
-        let series = writer.add_series(tags, &mut self.cells).map_err(cause)?;
+        let series = writer.add_series(tags, &mut self.cells)?;
         let number = self.keys.add(canonical, hash);
         self.targets.push(Target { measurement, series, next: number });
         Ok(number)
@@ -177,13 +175,12 @@ impl BatchBuilder {
                 writer.named_column(raw, &unescape_name(raw), field_type, &mut self.cells)
             }
         }
-        .map_err(cause)
     }
 }
 
 /// Defines a function that appends a value, first to the column of the expected field.
 macro_rules! set_or_push {
-    ($name:ident, $push:ident, $set:ident, $field_type:ident, $value:ty) => {
+    ($name:ident, $push:ident, $variant:ident, $value:ty) => {
         #[inline(always)]
         fn $name(&mut self, key: FieldKey<'_>, value: $value) -> Result<(), Cause> {
             if let FieldKey::Expected = key
@@ -192,20 +189,22 @@ macro_rules! set_or_push {
             {
                 return Ok(());
             }
-            field_writer::$set(self.column(key, FieldType::$field_type)?, value);
+            if let Values::$variant(values) = self.column(key, FieldType::$variant)? {
+                values.push(value);
+            }
             Ok(())
         }
     };
 }
 
 impl BatchBuilder {
-    set_or_push!(plain_string, push_string, set_string, String, &str);
+    set_or_push!(plain_string, push_string, String, &str);
 }
 
 impl Sink for BatchBuilder {
     #[inline(always)]
     fn expected_series(&self) -> &[u8] {
-        self.keys.strings().bytes_of(self.expected_key as usize)
+        self.keys.strings.bytes_of(self.expected_key as usize)
     }
 
     #[inline(always)]
@@ -237,12 +236,14 @@ impl Sink for BatchBuilder {
         writer.map_or(&[], MeasurementWriter::expected_field)
     }
 
-    set_or_push!(float, push_float, set_float, Float, f64);
-    set_or_push!(integer, push_integer, set_integer, Integer, i64);
-    set_or_push!(boolean, push_boolean, set_boolean, Boolean, bool);
+    set_or_push!(float, push_float, Float, f64);
+    set_or_push!(integer, push_integer, Integer, i64);
+    set_or_push!(boolean, push_boolean, Boolean, bool);
 
     fn unsigned(&mut self, key: FieldKey<'_>, value: u64) -> Result<(), Cause> {
-        field_writer::set_unsigned(self.column(key, FieldType::Unsigned)?, value);
+        if let Values::Unsigned(values) = self.column(key, FieldType::Unsigned)? {
+            values.push(value);
+        }
         Ok(())
     }
 
@@ -263,7 +264,7 @@ impl Sink for BatchBuilder {
     fn commit(&mut self, time_ns: i64, line: u32) -> Result<(), Cause> {
         let series = self.series;
         match self.measurements.get_mut(self.measurement as usize) {
-            Some(writer) => writer.commit(series, time_ns, line, &mut self.cells).map_err(cause),
+            Some(writer) => writer.commit(series, time_ns, line, &mut self.cells),
             None => Err(Cause::MissingMeasurement),
         }
     }
@@ -273,16 +274,6 @@ impl Sink for BatchBuilder {
         if let Some(writer) = self.measurements.get_mut(self.measurement as usize) {
             writer.rollback(&mut self.cells);
         }
-    }
-}
-
-fn cause(refusal: Refusal) -> Cause {
-    match refusal {
-        Refusal::TypeConflict { key, first, second } => {
-            Cause::FieldTypeConflict { key, first, second }
-        }
-        Refusal::TooManyFields(exceeded) => exceeded.into(),
-        Refusal::TooManyCells { current, requested } => Cause::TooManyCells { current, requested },
     }
 }
 

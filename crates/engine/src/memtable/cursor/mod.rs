@@ -1,24 +1,25 @@
 //! Reads the rows in memory as a sorted source of a merge. Series are ordered by key and rows by
 //! time. If rows have the same series and time, the last write wins for each field.
 
-pub(super) mod chunk;
-
 use std::cell::OnceCell;
 use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::rc::Rc;
 
-use self::chunk::{Chunk, Rows, Values};
-use super::Memtable;
-use super::table::MeasurementTable;
+use super::MeasurementTable;
+use crate::batch::chunks::Chunks;
 use crate::batch::column::Column;
+use crate::batch::order::{Distinct, rank_series, sorted_rows};
+use crate::batch::slabs::Layout;
 use crate::merge::cursor::{
     Columns, Direction, PageColumn, PageKeys, ReadError, RunLimits, SeriesCursor, ShortSeries,
 };
 use crate::merge::key::SeriesKey;
+use tidemark_model::bug::OrBug;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
+use tidemark_model::value::FieldType;
 
 /// Rows that are read together may start in one chunk and end in the next.
 const CHUNKS_KEPT: usize = 2;
@@ -56,17 +57,9 @@ struct SortedTable<'a> {
 }
 
 impl<'a> Sorted<'a> {
-    /// Sorts `memtable`. `order` returns the tag order of a measurement, which must include all of
-    /// the table's tags: see [`tag_order`].
+    /// Sorts these tables, which must be in ascending order of their ids. `order` returns the tag
+    /// order of a measurement, which must include all of the table's tags: see [`tag_order`].
     pub fn new(
-        memtable: &'a Memtable,
-        order: impl FnMut(MeasurementId, &MeasurementTable) -> Vec<ColumnId>,
-    ) -> Self {
-        Self::of(memtable.tables(), order)
-    }
-
-    /// Creates the sorted rows of these tables, which must be in ascending order of their ids.
-    pub fn of(
         tables: impl Iterator<Item = (MeasurementId, &'a MeasurementTable)>,
         mut order: impl FnMut(MeasurementId, &MeasurementTable) -> Vec<ColumnId>,
     ) -> Self {
@@ -197,10 +190,10 @@ impl<'a> MemtableCursor<'a> {
     /// this function therefore lays out only the values.
     fn read_column(&self, at: (usize, usize), rows: Range<usize>, id: ColumnId) -> Option<Column> {
         match self.kept.iter().find(|chunk| chunk.at == at) {
-            Some(chunk) => chunk.values.column(rows, id),
+            Some(chunk) => read_column(&chunk.layout, rows, id),
             None => {
                 let table = self.sorted.tables.get(at.0)?;
-                Values::new(at.1, table.table, table.rows()).column(rows, id)
+                read_column(&layout(at.1, table.table, table.rows()), rows, id)
             }
         }
     }
@@ -223,10 +216,10 @@ impl<'a> MemtableCursor<'a> {
         // `pieces` is empty here, but its allocation is reused.
         let held = std::mem::take(&mut self.pieces);
         let Some(chunk) = self.ready(at, number) else { return false };
-        let columns = chunk.columns();
-        let of_series = rows.rows_in(place, number, chunk.rows());
+        let columns = &chunk.columns;
+        let of_series = rows.rows_in(place, number, chunk.rows);
         let mut pieces = held;
-        for &(first, ref times_ns) in chunk.pages() {
+        for &(first, ref times_ns) in &chunk.pages {
             let end = first + times_ns.len();
             let (start, end) = (of_series.start.max(first), of_series.end.min(end));
             let name = name(at, number, first);
@@ -318,8 +311,8 @@ impl SeriesCursor for MemtableCursor<'_> {
             return Ok(None);
         }
         let Some(chunk) = self.ready(at, number) else { return Ok(None) };
-        let (columns, chunk_rows) = (Rc::clone(chunk.columns()), chunk.rows());
-        let [(_, times_ns)] = chunk.pages() else { return Ok(None) };
+        let (columns, chunk_rows) = (Rc::clone(&chunk.columns), chunk.rows);
+        let [(_, times_ns)] = chunk.pages.as_slice() else { return Ok(None) };
         let times_ns = Rc::clone(times_ns);
         let mut key = SeriesKey::new(table.measurement, []);
         let passed = ShortSeries::gather(
@@ -352,6 +345,273 @@ fn position_of(name: u64) -> ((usize, usize), usize) {
     let low = |bits: u64, count: u32| (bits & ((1 << count) - 1)) as usize;
     let table = (name >> (CHUNK_BITS + ROW_BITS)) as usize;
     ((table, low(name >> ROW_BITS, CHUNK_BITS)), low(name, ROW_BITS))
+}
+
+/// The maximum number of rows in a chunk, after rows with the same series and time are combined.
+const CHUNK_ROWS: usize = 1_024;
+/// If more than one in `NEW_ROWS_SHARE` rows is new, all rows are sorted again. Sorting then takes
+/// no longer than inserting the new rows.
+const NEW_ROWS_SHARE: usize = 8;
+/// A row with more text has a separate page.
+const PAGE_TEXT_BYTES: u64 = 256_000;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Rows {
+    /// All row numbers by series key, time and order of writing.
+    order: Vec<u32>,
+    /// The position in `order` at which each chunk starts, and the length of `order` at the end.
+    chunks: Vec<u32>,
+    series: Vec<Start>,
+    is_distinct: bool,
+    /// The position of each series in key order, indexed by series number.
+    rank: Rc<[u32]>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Start {
+    series: u32,
+    chunk: u32,
+    /// The first row of the series in its first chunk. Duplicates of a series and time count once.
+    row: u32,
+}
+
+impl Rows {
+    pub(super) fn new(table: &MeasurementTable, tags: &[usize]) -> Self {
+        let rank: Rc<[u32]> = rank_series(table.series(), tags).into();
+        let order = sorted_rows(&rank, table.row_series(), table.times_ns());
+        Self::in_order(table, order, rank)
+    }
+
+    /// Returns these rows together with the rows that were appended later. Only the new rows are
+    /// sorted, so that reads between writes remain cheap.
+    pub(super) fn extended(&self, table: &MeasurementTable, tags: &[usize]) -> Self {
+        let (row_series, times_ns) = (table.row_series(), table.times_ns());
+        let (sorted, rows) = (self.order.len(), row_series.len());
+        if (rows - sorted).saturating_mul(NEW_ROWS_SHARE) > rows {
+            return Self::new(table, tags);
+        }
+        let rank = match self.rank.len() == table.series().len as usize {
+            true => Rc::clone(&self.rank),
+            false => rank_series(table.series(), tags).into(),
+        };
+        let key = |row: &u32| {
+            let series = row_series.get(*row).or_bug();
+            (rank.get(series as usize), times_ns.get(*row))
+        };
+        let mut new: Vec<u32> = (sorted as u32..rows as u32).collect();
+        new.sort_by(|&a, &b| key(&a).cmp(&key(&b)));
+        let mut order: Vec<u32> = Vec::with_capacity(rows);
+        let (mut rest, mut is_distinct) = (self.order.as_slice(), self.is_distinct);
+        let mut added: Vec<(u32, u32)> = Vec::new();
+        for row in new {
+            // Duplicates of a series and time keep the order of writing.
+            let (before, behind) = rest.split_at(rest.partition_point(|old| key(old) <= key(&row)));
+            order.extend_from_slice(before);
+            is_distinct &= order.last().is_none_or(|last| key(last) != key(&row));
+            order.push(row);
+            rest = behind;
+            let series = row_series.get(row).or_bug();
+            match added.last_mut() {
+                Some((last, rows)) if *last == series => *rows += 1,
+                _ => added.push((series, 1)),
+            }
+        }
+        order.extend_from_slice(rest);
+        if !is_distinct {
+            return Self::in_order(table, order, rank);
+        }
+        let place = |series: u32| rank.get(series as usize);
+        let mut counts: Vec<(u32, u32)> = Vec::with_capacity(self.series.len() + added.len());
+        let mut added = added.into_iter().peekable();
+        for (series, rows) in self.distinct_counts() {
+            while let Some(new) = added.next_if(|new| place(new.0) < place(series)) {
+                counts.push(new);
+            }
+            let more = added.next_if(|new| new.0 == series).map_or(0, |new| new.1);
+            counts.push((series, rows + more));
+        }
+        counts.extend(added);
+        Self::of_distinct(order, &counts, rank)
+    }
+
+    /// Returns the number and row count of each series, in key order. All rows must be distinct.
+    fn distinct_counts(&self) -> impl Iterator<Item = (u32, u32)> {
+        let first = |start: &Start| start.chunk * CHUNK_ROWS as u32 + start.row;
+        let ends = self.series.iter().skip(1).map(first).chain([self.order.len() as u32]);
+        self.series.iter().zip(ends).map(move |(start, end)| (start.series, end - first(start)))
+    }
+
+    /// Builds the same result as [`Self::in_order`], but the rows must be distinct. `counts`
+    /// contains the number and row count of each series, in key order.
+    fn of_distinct(order: Vec<u32>, counts: &[(u32, u32)], rank: Rc<[u32]>) -> Self {
+        let (rows, chunk_rows) = (order.len() as u32, CHUNK_ROWS as u32);
+        let chunks = std::iter::once(0).chain((chunk_rows..rows).step_by(CHUNK_ROWS)).chain([rows]);
+        let mut first = 0;
+        let starts = counts.iter().map(|&(series, rows)| {
+            let at = first;
+            first += rows;
+            Start { series, chunk: at / chunk_rows, row: at % chunk_rows }
+        });
+        let series = starts.collect();
+        Self { chunks: chunks.collect(), series, is_distinct: true, order, rank }
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.order.len()
+    }
+
+    fn within(&self, table: &MeasurementTable, time: TimeRange) -> Self {
+        let times_ns = table.times_ns();
+        let is_inside = |row: &&u32| times_ns.get(**row).is_some_and(|at| time.contains(at));
+        let order = self.order.iter().filter(is_inside).copied().collect();
+        Self::in_order(table, order, Rc::clone(&self.rank))
+    }
+
+    fn in_order(table: &MeasurementTable, order: Vec<u32>, rank: Rc<[u32]>) -> Self {
+        let (row_series, times_ns) = (table.row_series(), table.times_ns());
+        let (mut chunks, mut series) = (vec![0], Vec::<Start>::new());
+        let (mut rows, mut last, mut is_distinct) = (0, None, true);
+        for (at, &row) in (0..).zip(&order) {
+            let key = (row_series.get(row), times_ns.get(row));
+            if last == Some(key) {
+                is_distinct = false;
+                continue;
+            }
+            if rows == CHUNK_ROWS {
+                rows = 0;
+                chunks.push(at);
+            }
+            if last.is_none_or(|last| last.0 != key.0) {
+                let (series_number, chunk) = (key.0.unwrap_or_default(), chunks.len() - 1);
+                series.push(Start { series: series_number, chunk: chunk as u32, row: rows as u32 });
+            }
+            (rows, last) = (rows + 1, Some(key));
+        }
+        chunks.push(order.len() as u32);
+        Self { order, chunks, series, is_distinct, rank }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        let numbers = self.order.len() + self.chunks.len() + self.rank.len();
+        numbers * 4 + self.series.len() * size_of::<Start>()
+    }
+
+    fn series(&self) -> usize {
+        self.series.len()
+    }
+
+    fn series_at(&self, place: usize) -> u32 {
+        self.series.get(place).map_or(0, |start| start.series)
+    }
+
+    fn chunks_of(&self, place: usize) -> Range<usize> {
+        let Some(start) = self.series.get(place) else { return 0..0 };
+        let end = match self.series.get(place + 1) {
+            Some(next) => next.chunk + u32::from(next.row > 0),
+            None => self.chunks.len().saturating_sub(1) as u32,
+        };
+        start.chunk as usize..end as usize
+    }
+
+    fn rows_in(&self, place: usize, chunk: usize, rows: usize) -> Range<usize> {
+        let bound = |place: usize| {
+            let start = self.series.get(place)?;
+            (start.chunk as usize == chunk).then_some(start.row as usize)
+        };
+        bound(place).unwrap_or(0)..bound(place + 1).unwrap_or(rows)
+    }
+
+    /// If the whole chunk belongs to one series, the times of its first and last row determine the
+    /// result. Otherwise the result is true.
+    fn may_be_within(
+        &self,
+        place: usize,
+        chunk: usize,
+        time: TimeRange,
+        times_ns: &Chunks<i64>,
+    ) -> bool {
+        let chunks = self.chunks_of(place);
+        let starts_before =
+            self.series.get(place).is_some_and(|s| s.row == 0 || chunks.start < chunk);
+        let ends_behind = chunk + 1 < chunks.end;
+        let rows = self.range(chunk);
+        let (Some(first), Some(last), true, true) =
+            (rows.first(), rows.last(), starts_before, ends_behind)
+        else {
+            return true;
+        };
+        let time_ns = |row: &u32| times_ns.get(*row).or_bug();
+        time_ns(first) < time.end_ns && time.start_ns <= time_ns(last)
+    }
+
+    fn range(&self, chunk: usize) -> &[u32] {
+        let bound = |at: usize| self.chunks.get(at).copied().or_bug() as usize;
+        self.order.get(bound(chunk)..bound(chunk + 1)).or_bug()
+    }
+}
+
+fn layout<'a>(chunk: usize, table: &'a MeasurementTable, rows: &Rows) -> Layout<'a> {
+    let of_chunk = rows.range(chunk);
+    let distinct = match rows.is_distinct {
+        true => Distinct::of_distinct(of_chunk.to_vec()),
+        false => Distinct::new(of_chunk, table.row_series(), table.times_ns()),
+    };
+    Layout::new(table.fields(), distinct)
+}
+
+/// Returns `None` if all values of the column are null in these rows.
+fn read_column(layout: &Layout<'_>, rows: Range<usize>, id: ColumnId) -> Option<Column> {
+    let column = layout.field(id)?.gather(rows);
+    (column.validity.nulls(column.len()) < column.len()).then_some(column)
+}
+
+struct Chunk<'a> {
+    /// The position of the table and the number of the chunk in the table.
+    at: (usize, usize),
+    layout: Layout<'a>,
+    /// The columns with a value in this chunk. Wide rows in other chunks do not add columns.
+    columns: Columns,
+    rows: usize,
+    pages: Vec<(usize, Rc<[i64]>)>,
+}
+
+impl<'a> Chunk<'a> {
+    fn new(
+        at: (usize, usize),
+        table: &'a MeasurementTable,
+        rows: &Rows,
+        columns: &Columns,
+    ) -> Self {
+        let layout = layout(at.1, table, rows);
+        let time_ns = |row: &u32| table.times_ns().get(*row).or_bug();
+        let times_ns: Vec<i64> = layout.rows().iter().map(time_ns).collect();
+        let mut text_bytes = vec![0; times_ns.len()];
+        for (id, field_type) in table.fields().fields() {
+            if field_type == FieldType::String
+                && let Some(field) = layout.field(id)
+            {
+                field.add_text_bytes(&mut text_bytes);
+            }
+        }
+        let times = |rows: Range<usize>| (rows.start, times_ns.get(rows).or_bug().into());
+        let pages = pages(&text_bytes).into_iter().map(times).collect();
+        let own: Columns = layout.fields().map(|field| (field.id, field.field_type)).collect();
+        let columns = if own == *columns { Rc::clone(columns) } else { own };
+        Self { at, layout, columns, rows: times_ns.len(), pages }
+    }
+}
+
+fn pages(text_bytes: &[u32]) -> Vec<Range<usize>> {
+    let (mut pages, mut start, mut bytes) = (Vec::new(), 0, 0);
+    for (at, &row) in text_bytes.iter().enumerate() {
+        bytes += u64::from(row);
+        if bytes > PAGE_TEXT_BYTES && at > start {
+            pages.push(start..at);
+            (start, bytes) = (at, u64::from(row));
+        }
+    }
+    pages.push(start..text_bytes.len());
+    pages
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::*;
 use crate::batch::column::{StringColumn, Values};
 use crate::batch::series_table::{SeriesTable, TagColumn};
 use crate::batch::{Block, FrameTable};
+use crate::memtable::Memtable;
 use crate::merge::kway::Merge;
 use crate::merge::tests::short::read_some_at_once;
 use tidemark_model::value::{FieldType, FieldValue};
@@ -112,7 +113,7 @@ fn random(rng: &mut Rng, known: &[ColumnId]) -> (Memtable, Written) {
             .collect();
         memtable.append(&frame(measurement, &tags, &fields, &rows));
         if rng.bool() {
-            let sorted = Sorted::new(&memtable, |_, table| tag_order(known, table));
+            let sorted = Sorted::new(memtable.tables(), |_, table| tag_order(known, table));
             read(&sorted, TimeRange::ALL, Direction::Ascending, None);
         }
         for (key, time_ns, values) in rows {
@@ -158,7 +159,7 @@ fn memtable_cursor_returns_sorted_rows() {
         let known: Vec<ColumnId> = (1..4).filter(|_| rng.bool()).map(ColumnId).collect();
         let (memtable, written) = random(&mut rng, &known);
         let mut orders = BTreeMap::new();
-        let sorted = Sorted::new(&memtable, |measurement, table| {
+        let sorted = Sorted::new(memtable.tables(), |measurement, table| {
             let order = tag_order(&known, table);
             orders.insert(measurement, order.clone());
             order
@@ -222,7 +223,7 @@ fn memtable_pages_limit_string_bytes() {
         |at: usize| (BTreeMap::new(), at as i64, text(if at == 30 { 1_000_000 } else { 50_000 }));
     let rows: Vec<Row> = (0..60).map(row).collect();
     memtable.append(&frame(1, &[], &[13], &rows));
-    let sorted = Sorted::new(&memtable, |_, table| tag_order(&[], table));
+    let sorted = Sorted::new(memtable.tables(), |_, table| tag_order(&[], table));
     let mut cursor = sorted.cursor(Direction::Ascending);
     let (mut rows, mut pages) = (0, 0);
     while let Some(page) = cursor.page(TimeRange::ALL).unwrap() {

@@ -88,6 +88,32 @@ pub trait Wire: Serialize + DeserializeOwned {
     }
 }
 
+/// Implements [`Wire`] for a message whose direction has the same name. The optional pattern binds
+/// the binary body of the variants that have a body.
+macro_rules! wire {
+    ($message:ident $(, $body:ident in $pattern:pat)?) => {
+        impl $crate::protocol::envelope::Wire for $message {
+            const DIRECTION: $crate::protocol::envelope::Direction =
+                $crate::protocol::envelope::Direction::$message;
+            $(
+                fn body(&self) -> &[u8] {
+                    match self {
+                        $pattern => $body,
+                        _ => &[],
+                    }
+                }
+
+                fn set_body(&mut self, bytes: &[u8]) {
+                    if let $pattern = self {
+                        *$body = bytes.to_vec();
+                    }
+                }
+            )?
+        }
+    };
+}
+pub(super) use wire;
+
 /// Encodes `message` in version [`VERSION`].
 pub fn encode<M: Wire>(message: &M) -> Vec<u8> {
     encode_as(VERSION, message)
@@ -121,7 +147,7 @@ pub fn encode_around<M: Wire>(message: &M, mut body: Vec<u8>) -> Vec<u8> {
 
 /// Decodes a message and its version. Fails unless the bytes are a message of this direction.
 pub fn decode<M: Wire>(bytes: &[u8]) -> Result<(u8, M), EnvelopeError> {
-    let Opened { version, header, body } = open(bytes, M::DIRECTION)?;
+    let (version, header, body) = open(bytes, M::DIRECTION)?;
     let mut message: M =
         metadata::decode(header).map_err(|e| EnvelopeError::Header(e.to_string()))?;
     message.set_body(body);
@@ -134,13 +160,8 @@ pub fn decode_reply<M: Wire>(result: Result<Vec<u8>, CallFailure>) -> Result<M, 
     decode(&bytes).map(|(_, message)| message).map_err(|e| CallFailure::Failed(e.to_string()))
 }
 
-struct Opened<'a> {
-    version: u8,
-    header: &'a [u8],
-    body: &'a [u8],
-}
-
-fn open(bytes: &[u8], direction: Direction) -> Result<Opened<'_>, EnvelopeError> {
+/// Returns the version, the header and the body.
+fn open(bytes: &[u8], direction: Direction) -> Result<(u8, &[u8], &[u8]), EnvelopeError> {
     let length = EnvelopeError::Length(bytes.len());
     let &[version, sent_as, a, b, c, d, ref rest @ ..] = bytes else { return Err(length) };
     if bytes.len() > MESSAGE_BYTES_MAX {
@@ -152,7 +173,7 @@ fn open(bytes: &[u8], direction: Direction) -> Result<Opened<'_>, EnvelopeError>
     let header_bytes = u32::from_le_bytes([a, b, c, d]) as usize;
     let (header, body) = rest.split_at_checked(header_bytes).ok_or(length)?;
     match sent_as {
-        sent_as if sent_as == direction as u8 => Ok(Opened { version, header, body }),
+        sent_as if sent_as == direction as u8 => Ok((version, header, body)),
         UNSAID => Err(EnvelopeError::Unsaid(String::from_utf8_lossy(header).into_owned())),
         sent_as => Err(EnvelopeError::Direction(sent_as)),
     }

@@ -10,12 +10,11 @@ use crate::merge::sequences::Sequences;
 use crate::part::cursor::PartCursor;
 use crate::part::writer::{Groups, LastRow, PartWriter, Resumed, Value, Written};
 use crate::shard::columns;
-use crate::shard::limits::{Limits, SERIES_CELLS};
-use crate::shard::load::Loaded;
 use crate::shard::manifest::{Job, Key, Number, Part};
+use crate::shard::object::{Limits, Loaded, SERIES_CELLS};
 use crate::shard::request::Refusal;
 use crate::shard::slots::Slots;
-use crate::shard::values::{PartRows, StreamedValues, ValueRow, read_error, refusal};
+use crate::shard::values::{PartRows, StreamedValues, ValueRow, read_error};
 use crate::store::{Store, StoreResult, Table};
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
@@ -81,7 +80,7 @@ impl<S: Store> Loaded<S> {
             places: Vec::new(),
             keys: job.keys.iter().collect(),
             job,
-            has_steps: self.parts.is_job_stored(),
+            has_steps: self.parts.is_job_stored,
             store: Rc::clone(&self.store),
         };
         running.resume(limits, seed)?;
@@ -103,7 +102,7 @@ impl<S: Store> Running<S> {
             if self.has_steps && self.writer.has_closed() {
                 break;
             }
-            if self.rows.is_none() && !self.begin(limits).map_err(refusal)? {
+            if self.rows.is_none() && !self.begin(limits)? {
                 let writer = std::mem::take(&mut self.writer);
                 return Ok((writer.finish(), true));
             }
@@ -117,7 +116,7 @@ impl<S: Store> Running<S> {
                 orders.insert(measurement, read.clone());
                 Ok(read)
             });
-            match group.map_err(refusal)? {
+            match group? {
                 Some(group) => {
                     cells += group.cells() + group.series() as u64 * SERIES_CELLS;
                     self.writer.add(&group);
@@ -191,7 +190,7 @@ impl<S: Store> Running<S> {
     fn resume(&mut self, limits: &Limits, seed: u64) -> Result<(), Refusal> {
         let mut rows = Vec::new();
         for key in &self.keys {
-            match ValueRow::of_job(&*self.store, *key).map_err(refusal)? {
+            match ValueRow::of_job(&*self.store, *key)? {
                 Some((row, parts)) if parts.iter().all(|id| self.has_output(*id)) => rows.push(row),
                 _ => break,
             }
@@ -200,14 +199,14 @@ impl<S: Store> Running<S> {
             return Ok(());
         }
         let count = rows.len();
-        let written: PartRows = rows.into_iter().collect();
+        let written = PartRows(rows.into());
         let mut values =
             StreamedValues::new(Rc::clone(&self.store), written.clone(), HELD_BYTES_MIN);
-        let resumed = PartWriter::resume(limits.part, seed, &mut values).map_err(refusal)?;
+        let resumed = PartWriter::resume(limits.part, seed, &mut values)?;
         let Resumed { writer, ended, open, values } = resumed;
         self.writer = writer;
         for value in 0..values {
-            let number = written.get(value).map_err(refusal)?.number;
+            let number = written.get(value)?.number;
             self.places.extend(self.keys.pop_front().map(|key| (number, key)));
         }
         // Old values under the remaining keys are deleted. Otherwise, a later restart could read

@@ -1,23 +1,29 @@
 //! Merges parts into fewer and larger parts, step by step. For each series, time and field, the
 //! last write wins.
 //!
-//! [`choose`] selects the parts. [`start`] adds a job to the manifest. [`job`] reads and writes the
-//! rows of a step. [`scrub`] removes hidden rows. Between two steps, other events such as flushes,
-//! deletes and retention use the inputs. The last step replaces the inputs with the outputs.
+//! [`choose`] selects the parts. [`Shard::start`] adds a job to the manifest. [`job`] reads and
+//! writes the rows of a step. [`scrub`] removes hidden rows. Between two steps, other events such as
+//! flushes, deletes and retention use the inputs. The last step replaces the inputs with the outputs.
 
 pub mod choose;
 pub(super) mod job;
 mod scrub;
-mod start;
 
 pub(super) use scrub::due as scrub_due;
 
 use super::Shard;
-use super::attempts::AlarmTask;
-use super::manifest::PartId;
+use super::alarm::AlarmTask;
+use super::manifest::{Merge, Part, PartId};
+use super::object::SERIES_CELLS;
 use super::parts::{NewValue, listed};
 use super::request::Refusal;
+use super::slots::Slots;
 use crate::store::Store;
+
+const OUTPUTS_MAX: u64 = 4_096;
+/// The number of reserved keys in addition to one per input value. An output needs another key if
+/// its last value is not full.
+const KEYS_BESIDE: u32 = 4;
 
 impl<S: Store> Shard<S> {
     /// Parts with a damaged block are excluded from later merges.
@@ -46,6 +52,51 @@ impl<S: Store> Shard<S> {
         Ok(())
     }
 
+    /// Returns `false` if no merge has parts.
+    ///
+    /// A job with few cells is kept only in memory, to save a row write. If the object restarts,
+    /// the job is lost and chosen again. In the stored manifest, the keys of its values are free.
+    pub(super) fn start(&mut self, merges: Vec<Vec<PartId>>) -> Result<bool, Refusal> {
+        let step_cells = self.limits.step_cells;
+        let loaded = self.load()?;
+        let known = loaded.deletions.last_sequence();
+        let mut draft = loaded.draft();
+        let manifest = &mut draft.manifest;
+        let slots = Slots::of(manifest.width_ns);
+        let (mut started, mut cells, mut keys) = (Vec::new(), 0_u64, KEYS_BESIDE);
+        for mut inputs in merges {
+            inputs.sort();
+            let parts = inputs.iter().filter_map(|id| loaded.manifest().parts().get(id));
+            let parts: Vec<&Part> = parts.collect();
+            let Some((first, last)) = slots.span(parts.iter().copied()) else { continue };
+            let count = last.abs_diff(first);
+            if count >= OUTPUTS_MAX {
+                loaded.parts.exclude(inputs);
+                continue;
+            }
+            let outputs = count as u32 + 1;
+            let applied = parts.iter().map(|part| part.applied).max().unwrap_or_default();
+            let cells_of =
+                |part: &Part| part.cells.saturating_add(part.series.saturating_mul(SERIES_CELLS));
+            cells = parts.iter().fold(cells, |sum, part| sum.saturating_add(cells_of(part)));
+            keys =
+                parts.iter().fold(keys, |sum, part| sum.saturating_add(part.values.len() as u32));
+            let first_output = manifest.give_ids(loaded.parts.salt, outputs);
+            let applied = applied.max(known);
+            started.push(Merge { inputs, first_output, outputs, applied });
+        }
+        if started.is_empty() {
+            return Ok(false);
+        }
+        manifest.start(started, keys);
+        if cells <= step_cells {
+            loaded.parts.replace(draft.manifest, false);
+            return Ok(true);
+        }
+        self.commit(draft, None, |_| Ok(()))?;
+        Ok(true)
+    }
+
     /// Writes some groups, and stores the values that are full.
     fn step(&mut self) -> Result<(), Refusal> {
         let limits = self.limits;
@@ -57,7 +108,7 @@ impl<S: Store> Shard<S> {
         let (values, is_done) = running.advance(&limits)?;
         let numbers: Vec<_> = values.iter().map(|_| loaded.parts.new_value_number()).collect();
         let mut draft = loaded.draft();
-        let mut is_changed = is_done || !loaded.parts.is_job_stored();
+        let mut is_changed = is_done || !loaded.parts.is_job_stored;
         let mut new = Vec::with_capacity(values.len());
         for (value, number) in values.into_iter().zip(numbers) {
             let key = running.next_key().unwrap_or_else(|| {

@@ -4,16 +4,18 @@
 //! part. The part is therefore searched first. If the part contains no hidden row, the manifest
 //! only records that the tombstones were applied.
 
+use std::rc::Rc;
+
 use crate::merge::cursor::{Direction, ReadError, SeriesCursor};
-use crate::merge::hide::{HiddenRows, Tombstone};
+use crate::merge::hide::HiddenRows;
 use crate::merge::key::SeriesKey;
 use crate::part::cursor::PartCursor;
 use crate::shard::Shard;
-use crate::shard::attempts::AlarmTask;
-use crate::shard::load::Loaded;
+use crate::shard::alarm::AlarmTask;
 use crate::shard::manifest::{Part, PartId};
+use crate::shard::object::Loaded;
 use crate::shard::request::Refusal;
-use crate::shard::values::{CachedValues, PartRows, refusal};
+use crate::shard::values::CachedValues;
 use crate::store::Store;
 
 const PARTS_PER_EVENT: usize = 16;
@@ -25,7 +27,7 @@ const TOMBSTONES_ENOUGH: usize = 32;
 pub(in crate::shard) fn due<S: Store>(loaded: &Loaded<S>, now_ns: i64) -> Option<i64> {
     let is_free = loaded.manifest().job().is_none();
     let has_work = is_free && !loaded.plan(now_ns).scrub.is_empty();
-    has_work.then(|| match loaded.deletions.tombstones().len() > TOMBSTONES_ENOUGH {
+    has_work.then(|| match loaded.deletions.tombstones.len() > TOMBSTONES_ENOUGH {
         true => now_ns,
         false => loaded.pace.deletes_ended_ns(now_ns),
     })
@@ -40,8 +42,7 @@ impl<S: Store> Shard<S> {
         let (mut clean, mut dirty) = (Vec::new(), None);
         for id in wanted.into_iter().take(PARTS_PER_EVENT) {
             let Some(part) = loaded.manifest().parts().get(&id) else { continue };
-            let rows = PartRows::of(loaded.manifest(), part);
-            let values = CachedValues::new(&*loaded.store, &self.reads, rows);
+            let values = loaded.values(&self.reads, part, &Rc::default());
             let is_cut = part.max_ns >= loaded.state().settings.range.end_ns;
             match if is_cut { Ok(true) } else { has_hidden(values, part, &hidden) } {
                 Ok(false) => clean.push(id),
@@ -50,7 +51,7 @@ impl<S: Store> Shard<S> {
                     break;
                 }
                 Err(ReadError::Damaged { .. }) => loaded.parts.exclude([id]),
-                Err(error) => return Err(self.lost(refusal(error))),
+                Err(error) => return Err(self.lost(error.into())),
             }
         }
         self.record_applied(&clean)?;
@@ -81,7 +82,9 @@ fn has_hidden<S: Store>(
 ) -> Result<bool, ReadError> {
     let mut cursor = PartCursor::new(values, part.id.0, Direction::Ascending, None)?;
     let mut looked_at = 0;
-    for of_measurement in hidden.open_to(&part.extent()).chunk_by(same_measurement) {
+    for of_measurement in
+        hidden.open_to(&part.extent()).chunk_by(|a, b| a.measurement == b.measurement)
+    {
         let Some(first) = of_measurement.first() else { continue };
         cursor.seek(&SeriesKey::new(first.measurement, []))?;
         while let Some(key) = cursor.key().filter(|key| key.measurement() == first.measurement) {
@@ -101,8 +104,4 @@ fn has_hidden<S: Store>(
         }
     }
     Ok(false)
-}
-
-fn same_measurement(a: &&Tombstone, b: &&Tombstone) -> bool {
-    a.measurement == b.measurement
 }

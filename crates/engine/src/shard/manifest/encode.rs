@@ -36,8 +36,6 @@ pub enum ManifestError {
     InvariantError(#[from] InvariantError),
 }
 
-type Result<T, E = ManifestError> = std::result::Result<T, E>;
-
 impl Manifest {
     /// Encodes the manifest.
     pub fn encode(&self) -> Vec<u8> {
@@ -70,35 +68,34 @@ impl Manifest {
     }
 
     /// Decodes a manifest and checks its invariants.
-    pub fn decode(bytes: &[u8]) -> Result<Self> {
+    pub fn decode(bytes: &[u8]) -> Result<Self, ManifestError> {
         let covered = verify_crc(bytes).map_err(|_| ManifestError::Damaged)?;
         let (&version, mut rest) = covered.split_first().ok_or(ManifestError::Damaged)?;
         if !(WITHOUT_SKETCHES..=VERSION).contains(&version) {
             return Err(ManifestError::Version(version));
         }
-        let bytes = &mut rest;
+        let manifest = Self::read(&mut rest, version).filter(|_| rest.is_empty());
+        let manifest = manifest.ok_or(ManifestError::Content)?;
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    fn read(bytes: &mut &[u8], version: u8) -> Option<Self> {
         let (next_part, next_number) = (read_u32(bytes)?, read_u32(bytes)?);
-        let next_key = read(bytes)?;
+        let next_key = Some(read(bytes)?).filter(|&key| key <= KEY_MAX)?;
         let width_ns = read_width(bytes)?;
-        let parts = read_list(bytes, |bytes| read_part(bytes, version))?
-            .into_iter()
-            .map(|part| (part.id, part));
-        let manifest = Self {
+        let parts = read_list(bytes, |bytes| read_part(bytes, version))?;
+        Some(Self {
             next_part,
             next_number,
-            next_key: Some(next_key).filter(|&key| key <= KEY_MAX).ok_or(ManifestError::Content)?,
+            next_key,
             width_ns,
-            parts: ascending(parts)?,
+            parts: ascending(parts.into_iter().map(|part| (part.id, part)))?,
             keys: read_keys(bytes)?,
             dead: read_ranges(bytes)?,
             holds: read_list(bytes, read_hold)?,
             job: read_job(bytes)?,
-        };
-        if !bytes.is_empty() {
-            return Err(ManifestError::Content);
-        }
-        manifest.check()?;
-        Ok(manifest)
+        })
     }
 }
 
@@ -117,33 +114,27 @@ fn write_part(part: &Part, out: &mut Vec<u8>) {
     varint::write(part.series_sum, out);
 }
 
-fn read_part(bytes: &mut &[u8], version: u8) -> Result<Part> {
+fn read_part(bytes: &mut &[u8], version: u8) -> Option<Part> {
     let id = PartId(read(bytes)?);
     let lo = read(bytes)?;
-    let hi = lo.checked_add(read(bytes)?).ok_or(ManifestError::Content)?;
+    let hi = lo.checked_add(read(bytes)?)?;
     let applied = read(bytes)?;
     let min_ns = read_signed(bytes)?;
-    let max_ns = min_ns.checked_add_unsigned(read(bytes)?).ok_or(ManifestError::Content)?;
-    let (rows, series) = (read(bytes)?, read(bytes)?);
-    let (encoded, cells) = (read(bytes)?, read(bytes)?);
-    let values = read_runs(bytes)?;
-    let sketch =
-        if version >= WITHOUT_SUMS { read_sketch(bytes)? } else { SeriesSketch::default() };
-    let series_sum = if version > WITHOUT_SUMS { read(bytes)? } else { 0 };
-    Ok(Part {
+    let max_ns = min_ns.checked_add_unsigned(read(bytes)?)?;
+    Some(Part {
         id,
         lo,
         hi,
         applied,
         min_ns,
         max_ns,
-        rows,
-        series,
-        bytes: encoded,
-        cells,
-        values,
-        sketch,
-        series_sum,
+        rows: read(bytes)?,
+        series: read(bytes)?,
+        bytes: read(bytes)?,
+        cells: read(bytes)?,
+        values: read_runs(bytes)?,
+        sketch: if version >= WITHOUT_SUMS { read_sketch(bytes)? } else { SeriesSketch::default() },
+        series_sum: if version > WITHOUT_SUMS { read(bytes)? } else { 0 },
     })
 }
 
@@ -157,14 +148,13 @@ fn write_sketch(sketch: &SeriesSketch, out: &mut Vec<u8>) {
     }
 }
 
-fn read_sketch(bytes: &mut &[u8]) -> Result<SeriesSketch> {
-    let count = usize::try_from(read(bytes)?).map_err(|_| ManifestError::Content)?;
+fn read_sketch(bytes: &mut &[u8]) -> Option<SeriesSketch> {
+    let count = usize::try_from(read(bytes)?).ok()?;
     if count == 0 {
-        return Ok(SeriesSketch::default());
+        return Some(SeriesSketch::default());
     }
     let length = if count < REGISTERS_FEW { 2 * count } else { SKETCH_REGISTERS };
-    let (held, rest) = bytes.split_at_checked(length).ok_or(ManifestError::Content)?;
-    *bytes = rest;
+    let held = bytes.split_off(..length)?;
     let mut registers = held.to_vec();
     if count < REGISTERS_FEW {
         registers = vec![0; SKETCH_REGISTERS];
@@ -175,8 +165,7 @@ fn read_sketch(bytes: &mut &[u8]) -> Result<SeriesSketch> {
         }
     }
     let is_counted = registers.iter().filter(|&&rank| rank > 0).count() == count;
-    let sketch = SeriesSketch::from_registers(registers).filter(|_| is_counted);
-    sketch.ok_or(ManifestError::Content)
+    SeriesSketch::from_registers(registers).filter(|_| is_counted)
 }
 
 fn write_runs(runs: &Runs, out: &mut Vec<u8>) {
@@ -187,9 +176,9 @@ fn write_runs(runs: &Runs, out: &mut Vec<u8>) {
     }
 }
 
-fn read_runs(bytes: &mut &[u8]) -> Result<Runs> {
-    let runs = read_list(bytes, |bytes| Ok((read(bytes)?, read_count(bytes)?)))?;
-    Runs::from_runs(runs).ok_or(ManifestError::Content)
+fn read_runs(bytes: &mut &[u8]) -> Option<Runs> {
+    let runs = read_list(bytes, |bytes| Some((read(bytes)?, read_count(bytes)?)))?;
+    Runs::from_runs(runs)
 }
 
 fn write_ranges(ranges: &Ranges, out: &mut Vec<u8>) {
@@ -202,29 +191,29 @@ fn write_ranges(ranges: &Ranges, out: &mut Vec<u8>) {
     }
 }
 
-fn read_ranges(bytes: &mut &[u8]) -> Result<Ranges> {
+fn read_ranges(bytes: &mut &[u8]) -> Option<Ranges> {
     let mut before = 0_u64;
     let ranges = read_list(bytes, |bytes| {
-        let first = before.checked_add(read(bytes)?).ok_or(ManifestError::Content)?;
-        before = first.checked_add(read_count(bytes)?).ok_or(ManifestError::Content)?;
-        Ok((first, before))
+        let first = before.checked_add(read(bytes)?)?;
+        before = first.checked_add(read_count(bytes)?)?;
+        Some((first, before))
     })?;
-    Ranges::from_ranges(ranges).ok_or(ManifestError::Content)
+    Ranges::from_ranges(ranges)
 }
 
-fn read_keys(bytes: &mut &[u8]) -> Result<BTreeMap<Number, Key>> {
+fn read_keys(bytes: &mut &[u8]) -> Option<BTreeMap<Number, Key>> {
     let (mut number, mut key) = (0_u64, 0_i64);
     let entries = read_list(bytes, |bytes| {
-        number = number.checked_add(read(bytes)?).ok_or(ManifestError::Content)?;
-        key = key.checked_add(read_signed(bytes)?).ok_or(ManifestError::Content)?;
-        let key = u64::try_from(key).map_err(|_| ManifestError::Content)?;
-        Ok((Number(number), key))
+        number = number.checked_add(read(bytes)?)?;
+        key = key.checked_add(read_signed(bytes)?)?;
+        let key = u64::try_from(key).ok()?;
+        Some((Number(number), key))
     })?;
     ascending(entries.into_iter())
 }
 
-fn read_hold(bytes: &mut &[u8]) -> Result<Hold> {
-    Ok(Hold { id: read(bytes)?, numbers: read_runs(bytes)?, until_ns: read_signed(bytes)? })
+fn read_hold(bytes: &mut &[u8]) -> Option<Hold> {
+    Some(Hold { id: read(bytes)?, numbers: read_runs(bytes)?, until_ns: read_signed(bytes)? })
 }
 
 fn write_job(job: &Job, out: &mut Vec<u8>) {
@@ -244,67 +233,65 @@ fn write_job(job: &Job, out: &mut Vec<u8>) {
     write_ranges(&job.keys, out);
 }
 
-fn read_job(bytes: &mut &[u8]) -> Result<Option<Job>> {
-    let (&has_job, rest) = bytes.split_first().ok_or(ManifestError::Content)?;
-    *bytes = rest;
-    match has_job {
-        0 => Ok(None),
-        1 => Ok(Some(Job {
+fn read_job(bytes: &mut &[u8]) -> Option<Option<Job>> {
+    match bytes.split_off_first()? {
+        0 => Some(None),
+        1 => Some(Some(Job {
             width_ns: read_width(bytes)?,
             merges: read_list(bytes, read_merge)?,
             keys: read_ranges(bytes)?,
         })),
-        _ => Err(ManifestError::Content),
+        _ => None,
     }
 }
 
-fn read_merge(bytes: &mut &[u8]) -> Result<Merge> {
+fn read_merge(bytes: &mut &[u8]) -> Option<Merge> {
     let mut before = 0_u64;
     let inputs = read_list(bytes, |bytes| {
-        before = before.checked_add(read(bytes)?).ok_or(ManifestError::Content)?;
-        Ok(PartId(before))
+        before = before.checked_add(read(bytes)?)?;
+        Some(PartId(before))
     })?;
     let first_output = PartId(read(bytes)?);
-    Ok(Merge { inputs, first_output, outputs: read_u32(bytes)?, applied: read(bytes)? })
+    Some(Merge { inputs, first_output, outputs: read_u32(bytes)?, applied: read(bytes)? })
 }
 
 /// Each element takes at least one byte.
 fn read_list<T>(
     bytes: &mut &[u8],
-    mut each: impl FnMut(&mut &[u8]) -> Result<T>,
-) -> Result<Vec<T>> {
-    let count = varint::read_length(bytes, bytes.len()).map_err(|_| ManifestError::Content)?;
+    mut each: impl FnMut(&mut &[u8]) -> Option<T>,
+) -> Option<Vec<T>> {
+    let count = varint::read_length(bytes, bytes.len()).ok()?;
     (0..count).map(|_| each(bytes)).collect()
 }
 
-fn ascending<K: Ord, V>(entries: impl Iterator<Item = (K, V)>) -> Result<BTreeMap<K, V>> {
+fn ascending<K: Ord, V>(entries: impl Iterator<Item = (K, V)>) -> Option<BTreeMap<K, V>> {
     let mut map = BTreeMap::new();
     for (key, value) in entries {
         if map.keys().next_back().is_some_and(|last| *last >= key) {
-            return Err(ManifestError::Content);
+            return None;
         }
         map.insert(key, value);
     }
-    Ok(map)
+    Some(map)
 }
 
-fn read(bytes: &mut &[u8]) -> Result<u64> {
-    varint::read(bytes).map_err(|_| ManifestError::Content)
+fn read(bytes: &mut &[u8]) -> Option<u64> {
+    varint::read(bytes).ok()
 }
 
-fn read_u32(bytes: &mut &[u8]) -> Result<u32> {
-    u32::try_from(read(bytes)?).map_err(|_| ManifestError::Content)
+fn read_u32(bytes: &mut &[u8]) -> Option<u32> {
+    u32::try_from(read(bytes)?).ok()
 }
 
-fn read_signed(bytes: &mut &[u8]) -> Result<i64> {
-    varint::read_signed(bytes).map_err(|_| ManifestError::Content)
+fn read_signed(bytes: &mut &[u8]) -> Option<i64> {
+    varint::read_signed(bytes).ok()
 }
 
-fn read_width(bytes: &mut &[u8]) -> Result<i64> {
-    let width_ns = i64::try_from(read(bytes)?).map_err(|_| ManifestError::Content)?;
-    Some(width_ns).filter(|&width_ns| width_ns > 0).ok_or(ManifestError::Content)
+fn read_width(bytes: &mut &[u8]) -> Option<i64> {
+    let width_ns = i64::try_from(read(bytes)?).ok()?;
+    Some(width_ns).filter(|&width_ns| width_ns > 0)
 }
 
-fn read_count(bytes: &mut &[u8]) -> Result<u64> {
-    Some(read(bytes)?).filter(|&count| count <= KEYS_PER_RANGE_MAX).ok_or(ManifestError::Content)
+fn read_count(bytes: &mut &[u8]) -> Option<u64> {
+    Some(read(bytes)?).filter(|&count| count <= KEYS_PER_RANGE_MAX)
 }

@@ -19,11 +19,6 @@ impl Ranges {
         &self.ranges
     }
 
-    /// Returns the number of elements.
-    pub fn len(&self) -> u64 {
-        self.ranges.iter().map(|(first, end)| end - first).sum()
-    }
-
     /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.ranges.is_empty()
@@ -34,59 +29,30 @@ impl Ranges {
         self.ranges.iter().flat_map(|&(first, end)| first..end)
     }
 
-    /// Returns the index of the range that contains `number`, or the index for a new range.
-    fn place(&self, number: u64) -> Result<usize, usize> {
-        let behind = self.ranges.partition_point(|&(first, _)| first <= number);
-        match behind.checked_sub(1).and_then(|at| self.ranges.get(at)) {
-            Some(&(_, end)) if number < end => Ok(behind - 1),
-            _ => Err(behind),
-        }
-    }
-
-    /// Whether the set contains `number`.
-    pub fn contains(&self, number: u64) -> bool {
-        self.place(number).is_ok()
-    }
-
     /// Adds a number.
     pub fn insert(&mut self, number: u64) {
-        let Err(at) = self.place(number) else { return };
-        let joins_before = at.checked_sub(1).and_then(|at| self.ranges.get(at)).map(|r| r.1);
-        let joins_behind = self.ranges.get(at).map(|r| r.0);
-        match (joins_before == Some(number), joins_behind == Some(number + 1)) {
-            (true, true) => {
-                let (_, end) = self.ranges.remove(at);
-                self.set_end(at - 1, end);
-            }
-            (true, false) => self.set_end(at - 1, number + 1),
-            (false, true) => {
-                if let Some(range) = self.ranges.get_mut(at) {
-                    range.0 = number;
-                }
-            }
-            (false, false) => self.ranges.insert(at, (number, number + 1)),
+        let at = self.ranges.partition_point(|&(first, _)| first <= number);
+        let end_before = at.checked_sub(1).and_then(|at| self.ranges.get(at)).map(|range| range.1);
+        if end_before.is_some_and(|end| number < end) {
+            return;
         }
-    }
-
-    fn set_end(&mut self, at: usize, end: u64) {
-        if let Some(range) = self.ranges.get_mut(at) {
-            range.1 = end;
-        }
-    }
-
-    /// Removes a number, and returns whether the set contained it.
-    pub fn remove(&mut self, number: u64) -> bool {
-        let Ok(at) = self.place(number) else { return false };
-        let Some(&(first, end)) = self.ranges.get(at) else { return false };
-        let left = [(first, number), (number + 1, end)];
-        self.ranges.splice(at..=at, left.into_iter().filter(|(first, end)| first < end));
-        true
+        // The new range replaces the adjacent ranges.
+        let start = at - usize::from(end_before == Some(number));
+        let behind = self.ranges.get(at).copied().filter(|range| range.0 == number + 1);
+        let first = self.ranges.get(start).map_or(number, |range| range.0.min(number));
+        let end = behind.map_or(number + 1, |range| range.1);
+        self.ranges.splice(start..at + usize::from(behind.is_some()), [(first, end)]);
     }
 
     /// Removes and returns the lowest number.
     pub fn take_first(&mut self) -> Option<u64> {
-        let first = self.ranges.first()?.0;
-        self.remove(first).then_some(first)
+        let (first, end) = self.ranges.first_mut()?;
+        let taken = *first;
+        *first += 1;
+        if first == end {
+            self.ranges.remove(0);
+        }
+        Some(taken)
     }
 }
 
@@ -159,12 +125,10 @@ mod tests {
                     ranges.insert(number);
                     set.insert(number);
                 }
-                3 => assert_eq!(ranges.remove(number), set.remove(&number)),
                 _ => assert_eq!(ranges.take_first(), set.pop_first()),
             }
-            assert_eq!(ranges.contains(number), set.contains(&number));
             assert!(ranges.iter().eq(set.iter().copied()));
-            assert_eq!((ranges.len(), ranges.is_empty()), (set.len() as u64, set.is_empty()));
+            assert_eq!(ranges.is_empty(), set.is_empty());
             assert_eq!(Ranges::from_ranges(ranges.ranges().to_vec()), Some(ranges.clone()));
         }
         for bad in [vec![(1, 1)], vec![(1, 3), (3, 4)], vec![(5, 6), (1, 2)]] {

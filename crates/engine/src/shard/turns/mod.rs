@@ -81,6 +81,12 @@ impl Pages {
         }
     }
 
+    fn count_first(&self, query: Option<Precedence>, change: isize) {
+        if query.is_none() {
+            self.first_pages.set(self.first_pages.get().saturating_add_signed(change));
+        }
+    }
+
     /// Whether requests other than those of a single query arrived recently.
     fn has_others(&self, now_ns: i64) -> bool {
         let [before_ns, _] = self.others_ns.get();
@@ -156,7 +162,7 @@ impl Turns {
             self.take_turn(query);
             return Ok(None);
         }
-        self.count_first(query, 1);
+        self.pages.count_first(query, 1);
         let pause_ms = self.pause_ms(waiting, self.ahead(waiting, &first), &first, now_ns);
         if let Some(page) = self.waiting.last_mut() {
             page.waited_ms = pause_ms;
@@ -179,7 +185,7 @@ impl Turns {
         let may_go = ahead == 0 && is_alone && self.may_read(at, &first);
         if may_go && !self.yields(at) {
             self.waiting.remove(at);
-            self.count_first(query, -1);
+            self.pages.count_first(query, -1);
             self.pages.work.set(0);
             self.take_turn(query);
             return None;
@@ -215,11 +221,9 @@ impl Turns {
     }
 
     pub(super) fn leave(&mut self, event_id: EventId) {
-        let Some(at) = self.waiting.iter().position(|waiting| waiting.event_id == event_id) else {
-            return;
-        };
-        let WaitingPage { query, .. } = self.waiting.remove(at);
-        self.count_first(query, -1);
+        if let Some(page) = self.waiting.extract_if(.., |page| page.event_id == event_id).next() {
+            self.pages.count_first(page.query, -1);
+        }
     }
 
     /// Without the pause, first pages of other shards could not run before this page.
@@ -229,13 +233,6 @@ impl Turns {
         let yields = are_there && page.query.is_some() && page.yielded < YIELDS_MAX;
         page.yielded += u32::from(yields);
         yields
-    }
-
-    fn count_first(&self, query: Option<Precedence>, change: isize) {
-        if query.is_none() {
-            let first_pages = &self.pages.first_pages;
-            first_pages.set(first_pages.get().saturating_add_signed(change));
-        }
     }
 
     /// Selects among the queries that wait or have read recently.
@@ -311,7 +308,7 @@ impl Turns {
 impl Drop for Turns {
     fn drop(&mut self) {
         for page in &self.waiting {
-            self.count_first(page.query, -1);
+            self.pages.count_first(page.query, -1);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::batch::column::Column;
-use crate::batch::row_runs::CELLS_ENOUGH;
+use crate::batch::measurement_writer::CELLS_ENOUGH;
 use tidemark_model::value::FieldValue;
 
 type Row = (u32, String, BTreeMap<String, i64>);

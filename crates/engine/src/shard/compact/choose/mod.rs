@@ -30,7 +30,7 @@ const LARGEST: (u64, u64) = (2, 3);
 const SEALED_BYTES: u64 = 32_000_000;
 /// The minimum average number of rows in long series.
 const SEALED_ROWS_PER_SERIES: u64 = 256;
-/// The size of a full flush of incompressible values (`FORCED` in `shard/flush_size.rs`). While
+/// The size of a full flush of incompressible values (`FORCED` in `shard/log.rs`). While
 /// writes continue, a merge of such parts would only write the same values again.
 const FULL_BYTES: RangeInclusive<u64> = 2_500_000..=4_000_000;
 /// In a component with more parts, the oldest parts are merged even if they are full flushes.

@@ -1,18 +1,22 @@
-//! Implements the shard as the source of a backup: creates snapshots, holds their values and
-//! returns these values.
+//! Implements the shard as the source of a backup, and as the new shard of a restore.
+//!
+//! The source creates snapshots, holds their values and returns these values. In a new shard, the
+//! values are written first, one at a time. Then one transaction writes the rows that refer to the
+//! values. Before this transaction, the shard is empty.
 
 use std::collections::BTreeSet;
 
-use super::Shard;
-use super::attempts::AlarmTask;
-use super::damage;
+use super::alarm::AlarmTask;
+use super::manifest::ranges::Runs;
 use super::manifest::{Hold, Manifest, Number};
+use super::object::{Loaded, RETIRED_KEY, STATE_KEY, State};
 use super::request::Refusal;
-use super::state;
-use super::table_rows::each_head;
-use crate::protocol::backup::{FromShardBackup, ShardBackup, seal_point, seal_value};
-use crate::store::row;
-use crate::store::{Store, Table};
+use super::split::Fence;
+use super::{Shard, damage};
+use crate::protocol::backup::{
+    self, FromShardBackup, ShardBackup, open_point, open_value, seal_point, seal_value,
+};
+use crate::store::{Store, StoreError, StoreResult, Table, row};
 use tidemark_model::limits::{BACKUP_HOLD_NS, BACKUP_POINT_BYTES_MAX};
 
 /// Table, key, length of the head, length of the body.
@@ -40,7 +44,7 @@ impl<S: Store> Shard<S> {
         let loaded = self.load()?;
         let numbers: BTreeSet<u64> =
             loaded.manifest().parts().values().flat_map(|part| part.values.iter()).collect();
-        let runs = numbers.iter().copied().collect::<super::manifest::ranges::Runs>();
+        let runs = numbers.iter().copied().collect::<Runs>();
         let range = loaded.state().settings.range;
         // A backup that is still running may be copying values of an earlier snapshot.
         let earlier =
@@ -60,17 +64,18 @@ impl<S: Store> Shard<S> {
         let loaded = self.load()?;
         let (store, mut rows) = (&*loaded.store, Vec::new());
         let (head, manifest) = (row::encode(loaded.state())?, loaded.manifest().compact());
-        add_row(&mut rows, Table::State, state::STATE_KEY, &head, &manifest.encode());
-        if let Some(head) = store.head(Table::State, state::RETIRED_KEY)? {
-            add_row(&mut rows, Table::State, state::RETIRED_KEY, &head, &[]);
+        add_row(&mut rows, Table::State, STATE_KEY, &head, &manifest.encode());
+        if let Some(head) = store.head(Table::State, RETIRED_KEY)? {
+            add_row(&mut rows, Table::State, RETIRED_KEY, &head, &[]);
         }
         for table in [Table::Schema, Table::Tombstone] {
-            each_head(store, table, 0, |key, head| {
+            row::each(store, table, &mut |key, head| {
                 // Damaged rows cannot be decoded, so the snapshot contains only their descriptions.
                 let is_raw = table == Table::Tombstone && damage::is_copy(key);
                 if !is_raw && rows.len() <= BACKUP_POINT_BYTES_MAX {
-                    add_row(&mut rows, table, key, &head, &[]);
+                    add_row(&mut rows, table, key, head, &[]);
                 }
+                Ok(())
             })?;
         }
         if rows.len() > BACKUP_POINT_BYTES_MAX {
@@ -127,25 +132,111 @@ fn add_row(out: &mut Vec<u8>, table: Table, key: u64, head: &[u8], body: &[u8]) 
     out.extend_from_slice(body);
 }
 
-pub(super) struct PointRow<'a> {
-    pub table: Table,
-    pub key: u64,
-    pub head: &'a [u8],
-    pub body: &'a [u8],
+struct PointRow<'a> {
+    table: Table,
+    key: u64,
+    head: &'a [u8],
+    body: &'a [u8],
 }
 
 /// Returns `None` if `bytes` are invalid.
-pub(super) fn read_rows(mut bytes: &[u8]) -> Option<Vec<PointRow<'_>>> {
+fn read_rows(mut bytes: &[u8]) -> Option<Vec<PointRow<'_>>> {
     let mut rows = Vec::new();
     while !bytes.is_empty() {
         let (fixed, rest) = bytes.split_first_chunk::<ROW_BYTES>()?;
         let [table, key @ .., a, b, c, d, e, f, g, h] = *fixed;
         let [head, body] = [[a, b, c, d], [e, f, g, h]].map(|n| u32::from_le_bytes(n) as usize);
-        let (head, rest) = rest.split_at_checked(head)?;
-        let (body, rest) = rest.split_at_checked(body)?;
+        bytes = rest;
+        let (head, body) = (bytes.split_off(..head)?, bytes.split_off(..body)?);
         let table = *Table::ALL.get(usize::from(table))?;
         rows.push(PointRow { table, key: u64::from_le_bytes(key), head, body });
-        bytes = rest;
     }
     Some(rows)
+}
+
+impl<S: Store> Shard<S> {
+    fn filled(&mut self) -> Result<FromShardBackup, Refusal> {
+        let is_installed = self.load()?.state().restored != 0;
+        let values = if is_installed { 0 } else { self.values_there()? };
+        Ok(FromShardBackup::Filled { values, is_installed })
+    }
+
+    /// Returns the number of stored value rows. The rows were stored in key order, so a binary
+    /// search finds the first missing row with few reads.
+    fn values_there(&self) -> StoreResult<u64> {
+        let is_there =
+            |key: u64| Ok::<bool, StoreError>(self.store.head(Table::Value, key)?.is_some());
+        let (mut there, mut missing) = (0, 1);
+        while is_there(missing - 1)? {
+            (there, missing) = (missing, missing * 2);
+        }
+        // Invariant: the shard has at least `there` rows, but fewer than `missing` rows.
+        while missing - there > 1 {
+            let middle = there + (missing - there) / 2;
+            if is_there(middle - 1)? { there = middle } else { missing = middle }
+        }
+        Ok(there)
+    }
+
+    /// A late message after the end of the restore has no effect.
+    fn put_value(&mut self, position: u64, value: &[u8]) -> Result<FromShardBackup, Refusal> {
+        let loaded = self.load()?;
+        if loaded.state().restored != 0 {
+            return Ok(FromShardBackup::Done);
+        }
+        check_fresh(loaded)?;
+        if position > self.values_there()? {
+            return Err(malformed("a value arrived before its predecessor"));
+        }
+        let (head, body) = open_value(value).map_err(malformed)?;
+        self.store.put(Table::Value, position, head, body)?;
+        Ok(FromShardBackup::Done)
+    }
+
+    /// The shard does not adopt the source's settings or other state, such as the fence of a split.
+    fn install(&mut self, point: &[u8]) -> Result<FromShardBackup, Refusal> {
+        let loaded = self.load()?;
+        let mark = u64::from(backup::checksum(point)) + 1;
+        match loaded.state().restored {
+            0 => check_fresh(loaded)?,
+            restored if restored == mark => return Ok(FromShardBackup::Done),
+            _ => return Err(malformed("the shard was restored from another checkpoint")),
+        }
+        let (settings, usage) = (loaded.state().settings.clone(), loaded.usage());
+        let (numbers, rows) = open_point(point).map_err(malformed)?;
+        let rows = read_rows(rows)
+            .ok_or_else(|| malformed("the rows of the checkpoint cannot be read"))?;
+        let is_state = |row: &&PointRow<'_>| (row.table, row.key) == (Table::State, STATE_KEY);
+        let own = rows
+            .iter()
+            .find(is_state)
+            .ok_or_else(|| malformed("the checkpoint has no state row"))?;
+        let theirs: State = row::decode(own.head).map_err(malformed)?;
+        let manifest = Manifest::decode(own.body).map_err(malformed)?;
+        if self.values_there()? < numbers.len() as u64 {
+            return Err(malformed("the checkpoint arrived before its values"));
+        }
+        let (fence, closed) = (Fence::default(), false);
+        let state = State { settings, fence, closed, usage, restored: mark, ..theirs };
+        let store = &*self.store;
+        let written = store.atomically(|| -> StoreResult<()> {
+            for row in rows.iter().filter(|row| !is_state(row)) {
+                store.put(row.table, row.key, row.head, row.body)?;
+            }
+            state.write(store, &manifest)
+        });
+        // The memory describes the empty shard and must be dropped, even if the write failed.
+        self.loaded = None;
+        written?;
+        Ok(FromShardBackup::Done)
+    }
+}
+
+fn check_fresh<S: Store>(loaded: &Loaded<S>) -> Result<(), Refusal> {
+    let is_fresh = loaded.manifest().parts().is_empty() && loaded.log.wal.next_sequence() == 1;
+    if is_fresh { Ok(()) } else { Err(malformed("the shard is not empty")) }
+}
+
+fn malformed(what: impl std::fmt::Display) -> Refusal {
+    Refusal::Malformed(format!("invalid message of a restore: {what}"))
 }
