@@ -32,8 +32,7 @@ pub(super) fn page(reader: &dyn Reader, request: &ScanRequest) -> Result<ScanPag
         }
     }
     let filter = Filter::compile(request.predicate.as_ref())?;
-    let condition = (&filter, request.predicate.as_ref());
-    let keys = KeyFilter::new(request.measurement, Direction::Ascending, condition, &order);
+    let keys = KeyFilter::new(request.measurement, Direction::Ascending, &filter, &order);
     let mut tags = SeriesTags::new(order);
     let stretches = reader.stretches(request.time)?;
     let keys_max = (KEYS_MAX / (stretches.len() as u64).max(1)).max(1);

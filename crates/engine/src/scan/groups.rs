@@ -13,8 +13,6 @@ use super::request::{Output, ResultPosition, ScanRequest};
 use super::rows::GroupRows;
 use super::run::Run;
 use super::states::GroupStates;
-use super::stretches::End;
-use tidemark_model::ids::ColumnId;
 use tidemark_model::time::TimeRange;
 
 pub(super) const GROUPS_PER_PIECE_MAX: usize = 8_192;
@@ -28,7 +26,21 @@ enum Sink<'a> {
     States(GroupStates<'a>),
 }
 
-impl Sink<'_> {
+impl<'a> Sink<'a> {
+    fn new(request: &'a ScanRequest) -> Result<Self, ScanError> {
+        Ok(match &request.output {
+            Output::Rows { .. } => Self::Rows(GroupRows::new(request)),
+            Output::Aggregates { .. } => Self::States(GroupStates::new(request)?),
+        })
+    }
+
+    fn rows(&self) -> usize {
+        match self {
+            Self::Rows(rows) => rows.len(),
+            Self::States(_) => 0,
+        }
+    }
+
     fn bytes(&self) -> usize {
         match self {
             Self::Rows(rows) => rows.bytes(),
@@ -39,7 +51,7 @@ impl Sink<'_> {
 
 pub(super) struct Groups<'a> {
     request: &'a ScanRequest,
-    pub(super) bounds: Bounds,
+    pub(super) bounds: Bounds<'a>,
     numbers: HashMap<Vec<String>, usize, FixedState>,
     /// Indexed by group number. The entry of a dropped group is `None`.
     sinks: Vec<Option<Sink<'a>>>,
@@ -51,10 +63,17 @@ pub(super) struct Groups<'a> {
 }
 
 impl<'a> Groups<'a> {
-    pub(super) fn new(request: &'a ScanRequest, bounds: Bounds) -> Self {
-        let key = vec![String::new(); request.group_by.len()];
-        let (numbers, sinks, closed) = (HashMap::default(), Vec::new(), Vec::new());
-        Self { request, bounds, numbers, sinks, closed, key, bytes: 0, rows: 0 }
+    pub(super) fn new(request: &'a ScanRequest) -> Self {
+        Self {
+            request,
+            bounds: Bounds::new(request),
+            numbers: HashMap::default(),
+            sinks: Vec::new(),
+            closed: Vec::new(),
+            key: vec![String::new(); request.group_by.len()],
+            bytes: 0,
+            rows: 0,
+        }
     }
 
     /// Makes the group of a series the current group. Returns the group's requested times.
@@ -90,47 +109,42 @@ impl<'a> Groups<'a> {
         mask: &Mask,
     ) -> Result<bool, ScanError> {
         self.set_key(tags);
-        let number = self.number()?;
-        let Some(Some(sink)) = self.sinks.get_mut(number) else { return Ok(false) };
-        let before = sink.bytes();
-        let is_taken = match sink {
-            Sink::Rows(rows) => {
-                let count = rows.len();
-                let Output::Rows { tags: wanted, .. } = &self.request.output else {
-                    return Ok(false);
-                };
-                let wanted = wanted.iter().map(|&tag| tags.get(tag));
-                let is_taken = rows.consume(run, mask, wanted)?;
-                self.rows = (self.rows + rows.len()).saturating_sub(count);
-                is_taken
+        let output = &self.request.output;
+        let is_taken = self.change(|sink| match (sink, output) {
+            (Sink::Rows(rows), Output::Rows { tags: wanted, .. }) => {
+                rows.consume(run, mask, wanted.iter().map(|&tag| tags.get(tag)))
             }
-            Sink::States(states) => {
-                states.consume(run, mask, &|tag: ColumnId| tags.get(tag))?;
-                true
-            }
-        };
-        let after = sink.bytes();
-        self.bytes = (self.bytes + after).saturating_sub(before);
-        Ok(is_taken)
+            (Sink::Rows(_), Output::Aggregates { .. }) => Ok(false),
+            (Sink::States(states), _) => states.consume(run, mask, tags).map(|()| true),
+        });
+        is_taken.map(Option::unwrap_or_default)
     }
 
     /// Adds a group's states or rows from another reader or cache entry.
     pub(super) fn absorb(&mut self, group: &Group) -> Result<(), ScanError> {
         self.key.clone_from(&group.key);
-        let number = self.number()?;
-        let Some(Some(sink)) = self.sinks.get_mut(number) else { return Ok(()) };
-        let before = sink.bytes();
-        match (&mut *sink, &group.data) {
-            (Sink::States(held), GroupData::Partials(states)) => held.absorb(states)?,
+        let absorbed = self.change(|sink| match (sink, &group.data) {
+            (Sink::States(held), GroupData::Partials(states)) => held.absorb(states),
             (Sink::Rows(held), GroupData::Rows { times_ns, fields, tags }) => {
-                let rows = held.len();
-                held.absorb(times_ns, fields, tags)?;
-                self.rows = (self.rows + held.len()).saturating_sub(rows);
+                held.absorb(times_ns, fields, tags)
             }
-            _ => return Err(ScanError::Cached),
-        }
-        self.bytes = (self.bytes + sink.bytes()).saturating_sub(before);
-        Ok(())
+            _ => Err(ScanError::Cached),
+        });
+        absorbed.map(drop)
+    }
+
+    /// Changes the group with the current key. Returns `None` if the group was dropped.
+    fn change<T>(
+        &mut self,
+        change: impl FnOnce(&mut Sink<'a>) -> Result<T, ScanError>,
+    ) -> Result<Option<T>, ScanError> {
+        let number = self.number()?;
+        let Some(Some(sink)) = self.sinks.get_mut(number) else { return Ok(None) };
+        let (bytes, rows) = (sink.bytes(), sink.rows());
+        let result = change(sink)?;
+        self.bytes = (self.bytes + sink.bytes()).saturating_sub(bytes);
+        self.rows = (self.rows + sink.rows()).saturating_sub(rows);
+        Ok(Some(result))
     }
 
     fn number(&mut self) -> Result<usize, ScanError> {
@@ -139,7 +153,7 @@ impl<'a> Groups<'a> {
         }
         let number = self.sinks.len();
         self.numbers.insert(self.key.clone(), number);
-        self.sinks.push(Some(new_sink(self.request)?));
+        self.sinks.push(Some(Sink::new(self.request)?));
         self.closed.push(false);
         self.bytes += self.group_bytes() + self.key.iter().map(|v| v.len() + 4).sum::<usize>();
         Ok(number)
@@ -215,7 +229,7 @@ impl<'a> Groups<'a> {
         }
         let dropped = order.split_off(kept);
         if let (Some((last, _)), false) = (order.last(), dropped.is_empty()) {
-            self.bounds.lower(self.bounds.end_of(last.clone()));
+            self.bounds.end_at(last.clone(), TimeRange::ALL);
         }
         for (key, number) in dropped {
             self.numbers.remove(&key);
@@ -234,7 +248,7 @@ impl<'a> Groups<'a> {
         }
     }
 
-    pub(super) fn finish(mut self) -> (Vec<Group>, Bounds) {
+    pub(super) fn finish(mut self) -> (Vec<Group>, Bounds<'a>) {
         let mut groups = Vec::with_capacity(self.numbers.len());
         for (key, number) in std::mem::take(&mut self.numbers) {
             let data = match self.sinks.get_mut(number).and_then(Option::take) {
@@ -248,18 +262,4 @@ impl<'a> Groups<'a> {
         groups.sort_by(|a, b| bounds.order(a.key.cmp(&b.key)));
         (groups, bounds)
     }
-}
-
-fn new_sink(request: &ScanRequest) -> Result<Sink<'_>, ScanError> {
-    Ok(match &request.output {
-        Output::Rows { fields, tags, limit, every_row } => {
-            Sink::Rows(GroupRows::new((fields, *every_row), tags.len(), request.descending, *limit))
-        }
-        Output::Aggregates { calls, window, limit } => Sink::States(GroupStates::new(
-            calls,
-            (window.as_ref(), *limit),
-            request.time.start_ns,
-            (request.descending, End::of(&request.output).is_some()),
-        )?),
-    })
 }

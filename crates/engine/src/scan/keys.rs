@@ -2,7 +2,6 @@
 
 use super::predicate::{self, Filter};
 use super::reader::Rows;
-use super::request::Predicate;
 use crate::merge::cursor::{Direction, ReadError};
 use crate::merge::key::SeriesKey;
 use tidemark_model::ids::{ColumnId, MeasurementId};
@@ -70,22 +69,22 @@ pub(super) const SKIPPED_PER_STEP: u64 = 1_000;
 pub(super) struct KeyFilter<'a> {
     measurement: MeasurementId,
     direction: Direction,
-    filter: &'a Filter,
+    filter: &'a Filter<'a>,
     /// For the first tags in key order, the ascending values that can satisfy the condition. The
     /// list ends before the first tag for which every value may satisfy the condition.
     only: Vec<Vec<&'a str>>,
 }
 
 impl<'a> KeyFilter<'a> {
-    /// `filter` is the compiled `predicate`. `order` contains the measurement's tags in key order.
+    /// `order` contains the measurement's tags in key order.
     pub(super) fn new(
         measurement: MeasurementId,
         direction: Direction,
-        (filter, predicate): (&'a Filter, Option<&'a Predicate>),
+        filter: &'a Filter<'a>,
         order: &[ColumnId],
     ) -> Self {
         let only = order.iter().map_while(|&tag| {
-            let mut values = predicate::only_values(predicate, tag)?;
+            let mut values = predicate::only_values(filter.predicate, tag)?;
             values.sort();
             values.dedup();
             Some(values)
@@ -158,7 +157,7 @@ impl<'a> KeyFilter<'a> {
             // the cursor.
             return if to == *key { FilterDecision::Skip } else { FilterDecision::SeekTo(to) };
         }
-        match self.filter.excludes_series(&|tag| tags.get(tag)) {
+        match self.filter.excludes_series(tags) {
             true => FilterDecision::Skip,
             false => FilterDecision::Matching,
         }
@@ -168,7 +167,7 @@ impl<'a> KeyFilter<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scan::request::{Comparison, Operand};
+    use crate::scan::request::{Comparison, Operand, Predicate};
     use tidemark_model::value::FieldValue;
 
     const M: MeasurementId = MeasurementId(3);
@@ -196,7 +195,7 @@ mod tests {
         predicate: &Predicate,
     ) -> (Vec<SeriesKey>, usize) {
         let filter = Filter::compile(Some(predicate)).unwrap();
-        let keys_filter = KeyFilter::new(M, direction, (&filter, Some(predicate)), &ORDER);
+        let keys_filter = KeyFilter::new(M, direction, &filter, &ORDER);
         let mut keys: Vec<&SeriesKey> = keys.iter().collect();
         if direction == Direction::Descending {
             keys.reverse();
@@ -258,7 +257,7 @@ mod tests {
                 .into_iter()
                 .filter(|key| {
                     tags.set(key);
-                    !filter.excludes_series(&|tag| tags.get(tag))
+                    !filter.excludes_series(&tags)
                 })
                 .collect();
             for direction in [Direction::Ascending, Direction::Descending] {

@@ -11,13 +11,10 @@
 mod accumulator;
 mod aggregates;
 mod bounds;
-mod dense;
 pub mod error;
 mod explain;
-mod factory;
 pub mod gathered;
 mod groups;
-mod input;
 pub mod cached;
 mod keys;
 pub mod page;
@@ -33,6 +30,7 @@ mod slice;
 mod spans;
 mod states;
 mod stretches;
+mod ties;
 mod tiles;
 pub mod window;
 

@@ -1,14 +1,12 @@
 //! Collects the rows of a group up to the limit. Rows arrive series by series, in time order.
 
-use super::dense::positions;
 use super::error::ScanError;
-use super::input::{self, Read, Slice};
 use super::page::GroupData;
 use super::predicate::Mask;
-use super::request::Input;
-use super::run::Run;
+use super::request::{Input, Output, ScanRequest};
+use super::run::{Read, Run, positions};
 use crate::batch::bitmap::Validity;
-use crate::batch::column::{Column, StringColumn, Values};
+use crate::batch::column::{Column, StringColumn};
 use tidemark_model::bug::OrBug;
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::FieldType;
@@ -35,20 +33,22 @@ pub(super) struct GroupRows<'a> {
 }
 
 impl<'a> GroupRows<'a> {
-    pub(super) fn new(
-        (fields, every_row): (&'a [Input], bool),
-        tags: usize,
-        descending: bool,
-        limit: Option<u64>,
-    ) -> Self {
+    pub(super) fn new(request: &'a ScanRequest) -> Self {
+        let (fields, tags, limit, every_row): (&[_], _, _, _) = match &request.output {
+            Output::Rows { fields, tags, limit, every_row } => {
+                (fields, tags.len(), *limit, *every_row)
+            }
+            Output::Aggregates { .. } => (&[], 0, None, false),
+        };
+        let column = |input: &Input| Column::new(input.output_type().unwrap_or(FieldType::Float));
         Self {
             fields,
             every_row,
-            descending,
+            descending: request.descending,
             limit: limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
             times_ns: Vec::new(),
             series: Vec::new(),
-            columns: fields.iter().map(new_column).collect(),
+            columns: fields.iter().map(column).collect(),
             tags: vec![StringColumn::default(); tags],
             open: TimeRange::ALL,
         }
@@ -82,7 +82,7 @@ impl<'a> GroupRows<'a> {
     ) -> Result<bool, ScanError> {
         let mut reads = Vec::with_capacity(self.fields.len());
         for input in self.fields {
-            reads.push(input::read(run, input)?);
+            reads.push(run.read(input)?);
         }
         if !self.every_row && reads.iter().all(Option::is_none) {
             return Ok(false);
@@ -211,10 +211,6 @@ fn coded(of_series: &StringColumn, series: &[u32]) -> StringColumn {
     StringColumn::coded(dictionary, codes).unwrap_or_default()
 }
 
-fn new_column(input: &Input) -> Column {
-    Column::new(input.output_type().unwrap_or(FieldType::Float))
-}
-
 /// Returns `None` if every row has a value.
 fn any_value(reads: &[Option<Read<'_>>]) -> Option<Vec<bool>> {
     let mut any: Option<Vec<bool>> = None;
@@ -230,35 +226,16 @@ fn any_value(reads: &[Option<Read<'_>>]) -> Option<Vec<bool>> {
 
 /// Appends nulls if `read` is `None`.
 fn append(column: &mut Column, read: Option<&Read<'_>>, positions: &[u32]) {
-    let Some(read) = read else {
-        positions.iter().for_each(|_| column.push_null());
-        return;
-    };
+    let Some(read) = read else { return column.extend_nulls(positions.len()) };
     let start = column.len();
-    let at = |p: u32| p as usize;
-    match (&mut column.values, &read.slice) {
-        (Values::Float(to), Slice::Float(from)) => {
-            to.extend(positions.iter().map(|&p| from.get(at(p)).copied().or_bug()));
-        }
-        (Values::Integer(to), Slice::Integer(from)) => {
-            to.extend(positions.iter().map(|&p| from.get(at(p)).copied().or_bug()));
-        }
-        (Values::Unsigned(to), Slice::Unsigned(from)) => {
-            to.extend(positions.iter().map(|&p| from.get(at(p)).copied().or_bug()));
-        }
-        (Values::Boolean(to), Slice::Boolean(from)) => {
-            to.extend(positions.iter().map(|&p| from.get(at(p)).copied().or_bug()));
-        }
-        (Values::String(to), Slice::Text(from, rows)) => {
-            positions.iter().for_each(|&p| to.push(from.get(rows.start + at(p))));
-        }
-        _ => return positions.iter().for_each(|_| column.push_null()),
+    if !read.slice.append_to(&mut column.values, positions) {
+        return column.extend_nulls(positions.len());
     }
     let valid = read.valid.as_ref();
     if valid.is_none() && column.validity == Validity::All {
         return;
     }
     for (row, &p) in (start..).zip(positions) {
-        column.validity.push(row, valid.is_none_or(|v| v.get(at(p)).copied().or_bug()));
+        column.validity.push(row, valid.is_none_or(|v| v.get(p as usize).copied().or_bug()));
     }
 }

@@ -1,16 +1,14 @@
 //! Stores the partial states of a group while its series are read.
 
-use super::accumulator::Accumulator;
-use super::dense::{Chosen, Neighbours};
+use super::accumulator::{Accumulator, accumulator};
 use super::error::ScanError;
-use super::factory::accumulator;
-use super::input::{self, Read};
+use super::keys::SeriesTags;
 use super::page::{GroupData, PartialColumn};
 use super::predicate::Mask;
-use super::request::{AggregateCall, AggregateFunction, Window};
-use super::run::Run;
+use super::request::{AggregateCall, Output, ScanRequest};
+use super::run::{Chosen, Dense, Run};
 use super::spans::Slots;
-use tidemark_model::ids::ColumnId;
+use super::stretches::End;
 
 pub(super) struct GroupStates<'a> {
     calls: &'a [AggregateCall],
@@ -25,34 +23,34 @@ pub(super) struct GroupStates<'a> {
 }
 
 impl<'a> GroupStates<'a> {
-    pub(super) fn new(
-        calls: &'a [AggregateCall],
-        (window, limit): (Option<&Window>, Option<u64>),
-        start_ns: i64,
-        (descending, is_of_one_end): (bool, bool),
-    ) -> Result<Self, ScanError> {
-        let accumulators = calls.iter().map(accumulator).collect::<Result<_, _>>()?;
-        let slots = Slots::new(window.cloned(), start_ns);
-        // At a clock change, the order of windows differs from the order of rows.
-        let limit = limit.filter(|_| window.is_some_and(|window| window.zone.is_empty()));
-        Ok(Self { calls, accumulators, slots, descending, limit, is_of_one_end, cut_ns: None })
+    pub(super) fn new(request: &'a ScanRequest) -> Result<Self, ScanError> {
+        let (calls, window): (&[_], _) = match &request.output {
+            Output::Aggregates { calls, window, .. } => (calls, window.clone()),
+            Output::Rows { .. } => (&[], None),
+        };
+        Ok(Self {
+            calls,
+            accumulators: calls.iter().map(accumulator).collect::<Result<_, _>>()?,
+            slots: Slots::new(window, request.time.start_ns),
+            descending: request.descending,
+            limit: request.output.windows_max(),
+            is_of_one_end: End::of(&request.output).is_some(),
+            cut_ns: None,
+        })
     }
 
-    pub(super) fn consume<'r>(
+    pub(super) fn consume(
         &mut self,
-        run: &'r Run,
+        run: &Run,
         mask: &Mask,
-        tag: &'r dyn Fn(ColumnId) -> &'r str,
+        tags: &SeriesTags,
     ) -> Result<(), ScanError> {
-        let neighbours = Neighbours { tag };
         // Most inputs have no nulls and share one list of rows and windows.
         let mut shared: Option<Option<Chosen<'_>>> = None;
         for (call, accumulator) in self.calls.iter().zip(&mut self.accumulators) {
-            let read = match call.function {
-                AggregateFunction::Rows
-                | AggregateFunction::FirstRow
-                | AggregateFunction::LastRow => Some(Read::times(run)),
-                _ => input::read(run, &call.input)?,
+            let read = match call.function.reads_input() {
+                true => run.read(&call.input)?,
+                false => Some(run.read_times()),
             };
             let Some(read) = read else { continue };
             let own;
@@ -64,7 +62,7 @@ impl<'a> GroupStates<'a> {
                 }
             };
             if let Some(chosen) = chosen {
-                accumulator.accumulate(&chosen.spans, &chosen.dense(run, read), &neighbours);
+                accumulator.accumulate(&Dense::new(chosen, read.slice, run, tags));
             }
         }
         Ok(())

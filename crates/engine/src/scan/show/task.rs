@@ -177,8 +177,7 @@ impl Task<'_> {
     ) -> Result<u64, ScanError> {
         let (measurement, time) = (self.measurement, walk.time);
         let filter = Filter::compile(self.predicate)?;
-        let wanted = (&filter, self.predicate);
-        let filter = KeyFilter::new(measurement, Direction::Ascending, wanted, &self.order);
+        let filter = KeyFilter::new(measurement, Direction::Ascending, &filter, &self.order);
         let from = self.span.from(measurement, filter.first());
         let mut tags = SeriesTags::new(self.order.clone());
         let mut looked_at = 0;

@@ -94,7 +94,7 @@ impl Walk<'_> {
             return Ok(());
         }
         if let Some(last) = first.last(self.direction) {
-            self.groups.bounds.lower(self.groups.bounds.end_of(last));
+            self.groups.bounds.end_at(last, TimeRange::ALL);
             (self.keeps, self.keeps_end) = (false, false);
         }
         Ok(())

@@ -16,7 +16,6 @@ use std::rc::Rc;
 
 use self::batch::{Batch, Chosen, keep_few, read};
 use self::tiled::Scanned;
-use super::bounds::Bounds;
 use super::error::ScanError;
 use super::groups::{GROUPS_PER_PIECE_MAX, Groups};
 use super::keys::{KeyFilter, NextSeries, SeriesTags};
@@ -56,7 +55,6 @@ pub(super) fn piece(
         return Err(ScanError::Reordered);
     }
     let mut stretches = Stretches::new(reader, request, limits.tile)?;
-    let bounds = Bounds::new(request, request.time);
     let direction = request.direction();
     let (columns, deciding) = columns(request);
     let mut walk = Walk {
@@ -67,18 +65,13 @@ pub(super) fn piece(
             ..limits
         },
         filter: &filter,
-        keys: KeyFilter::new(
-            request.measurement,
-            direction,
-            (&filter, request.predicate.as_ref()),
-            &order,
-        ),
+        keys: KeyFilter::new(request.measurement, direction, &filter, &order),
         direction,
         keeps: tiles::are_cached(request),
         keeps_end: tiles::ends_are_kept(request) && deciding.is_empty(),
         arrangement: GroupOrder::of(&request.group_by, &order),
         tags: SeriesTags::new(order),
-        groups: Groups::new(request, bounds),
+        groups: Groups::new(request),
         batch: Batch::default(),
         batch_pages: if reads_text(request) { BATCH_PAGES_OF_TEXT } else { BATCH_PAGES },
         newest: request.wants_newest() && deciding.is_empty(),
@@ -161,7 +154,7 @@ struct Walk<'a> {
     reader: &'a dyn Reader,
     request: &'a ScanRequest,
     limits: PageLimits,
-    filter: &'a Filter,
+    filter: &'a Filter<'a>,
     keys: KeyFilter<'a>,
     direction: Direction,
     keeps: bool,
@@ -207,8 +200,7 @@ impl Walk<'_> {
                 return Ok(end);
             }
             if stretches.is_enough(&self.groups, resumed.is_some()) {
-                let end = self.groups.bounds.end_of_time(self.one_group(), stretch);
-                self.groups.bounds.lower(end);
+                self.groups.bounds.end_at(self.one_group(), stretch);
                 break;
             }
             self.groups.close();
@@ -424,8 +416,7 @@ impl Walk<'_> {
             let Some(run) = run.trim(time) else { continue };
             self.scanned.add(run.times());
             self.filter_cells += self.filter.cells(run.times().len());
-            let tags = &self.tags;
-            let mask = self.filter.select(&run, &|tag| tags.get(tag))?;
+            let mask = self.filter.select(&run, &self.tags)?;
             if mask != Mask::None {
                 chosen.push((key, run.rows, mask));
             }

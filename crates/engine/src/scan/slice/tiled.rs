@@ -2,7 +2,6 @@
 
 use super::Walk;
 use crate::merge::cursor::Direction;
-use crate::scan::bounds::Bounds;
 use crate::scan::cached::Tile;
 use crate::scan::error::ScanError;
 use crate::scan::groups::Groups;
@@ -174,8 +173,7 @@ impl Walk<'_> {
         behind: Option<&Position>,
         borders_ns: Vec<i64>,
     ) -> Result<Fresh, ScanError> {
-        let bounds = Bounds::new(self.request, self.request.time);
-        let held = std::mem::replace(&mut self.groups, Groups::new(self.request, bounds));
+        let held = std::mem::replace(&mut self.groups, Groups::new(self.request));
         let scanned = std::mem::replace(&mut self.scanned, Scanned::new(borders_ns));
         let limit = self.limits.bytes;
         // Groups that are already on the page need no further bytes, so the limit is not reduced
