@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::error::ScanError;
-use super::keys::{KeyFilter, NextSeries, SKIPPED_PER_STEP, SeriesTags};
+use super::keys::{KeyFilter, NextSeries, SKIPPED_PER_STEP};
 use super::page::ScanPage;
 use super::predicate::Filter;
 use super::reader::{ReadStats, Reader, Stored};
@@ -32,8 +32,7 @@ pub(super) fn page(reader: &dyn Reader, request: &ScanRequest) -> Result<ScanPag
         }
     }
     let filter = Filter::compile(request.predicate.as_ref())?;
-    let keys = KeyFilter::new(request.measurement, Direction::Ascending, &filter, &order);
-    let mut tags = SeriesTags::new(order);
+    let mut keys = KeyFilter::new(request.measurement, Direction::Ascending, &filter, order);
     let stretches = reader.stretches(request.time)?;
     let keys_max = (KEYS_MAX / (stretches.len() as u64).max(1)).max(1);
     let from = last.clone().unwrap_or_else(|| keys.first());
@@ -44,7 +43,7 @@ pub(super) fn page(reader: &dyn Reader, request: &ScanRequest) -> Result<ScanPag
         let mut merge = reader.merge(&measurement, stretch, Direction::Ascending, &from)?;
         let mut keys_read = 0;
         loop {
-            let key = match keys.next(&mut merge, &mut tags)? {
+            let key = match keys.next(&mut merge)? {
                 NextSeries::Matching(key) => {
                     keys_read += 1;
                     matching += 1;
@@ -73,7 +72,7 @@ pub(super) fn page(reader: &dyn Reader, request: &ScanRequest) -> Result<ScanPag
     let stats =
         ReadStats { series, files, blocks, block_bytes, cached_rows, cells, ..reader.stats() };
     let position = end.map(|end| Position {
-        order: tags.order().to_vec(),
+        order: keys.tags.order().to_vec(),
         stretch: request.time,
         series: end.as_bytes().to_vec(),
         time_ns: None,

@@ -69,7 +69,9 @@ pub(super) const SKIPPED_PER_STEP: u64 = 1_000;
 pub(super) struct KeyFilter<'a> {
     measurement: MeasurementId,
     direction: Direction,
-    filter: &'a Filter<'a>,
+    pub(super) filter: &'a Filter<'a>,
+    /// The tags of the last series that was found.
+    pub(super) tags: SeriesTags,
     /// For the first tags in key order, the ascending values that can satisfy the condition. The
     /// list ends before the first tag for which every value may satisfy the condition.
     only: Vec<Vec<&'a str>>,
@@ -81,7 +83,7 @@ impl<'a> KeyFilter<'a> {
         measurement: MeasurementId,
         direction: Direction,
         filter: &'a Filter<'a>,
-        order: &[ColumnId],
+        order: Vec<ColumnId>,
     ) -> Self {
         let only = order.iter().map_while(|&tag| {
             let mut values = predicate::only_values(filter.predicate, tag)?;
@@ -89,7 +91,8 @@ impl<'a> KeyFilter<'a> {
             values.dedup();
             Some(values)
         });
-        Self { measurement, direction, filter, only: only.collect() }
+        let only = only.collect();
+        Self { measurement, direction, filter, tags: SeriesTags::new(order), only }
     }
 
     /// Returns a key that precedes every needed series.
@@ -107,15 +110,10 @@ impl<'a> KeyFilter<'a> {
 
     /// After [`NextSeries::Skipped`], the caller must count the skipped series and call this function
     /// again.
-    pub(super) fn next(
-        &self,
-        merge: &mut Rows<'_>,
-        tags: &mut SeriesTags,
-    ) -> Result<NextSeries, ReadError> {
+    pub(super) fn next(&mut self, merge: &mut Rows<'_>) -> Result<NextSeries, ReadError> {
         let mut skipped = 0;
         while let Some(key) = merge.next_series()? {
-            tags.set(key);
-            let decision = self.decide(key, tags);
+            let decision = self.decide(key);
             skipped += 1;
             match decision {
                 FilterDecision::Matching => return Ok(NextSeries::Matching(key.clone())),
@@ -130,10 +128,12 @@ impl<'a> KeyFilter<'a> {
         Ok(NextSeries::End)
     }
 
-    pub(super) fn decide(&self, key: &SeriesKey, tags: &SeriesTags) -> FilterDecision {
+    pub(super) fn decide(&mut self, key: &SeriesKey) -> FilterDecision {
         if key.measurement() != self.measurement {
             return FilterDecision::Complete;
         }
+        self.tags.set(key);
+        let tags = &self.tags;
         for (place, only) in self.only.iter().enumerate() {
             let value = tags.at(place);
             let Err(next) = only.binary_search(&value) else { continue };
@@ -195,7 +195,7 @@ mod tests {
         predicate: &Predicate,
     ) -> (Vec<SeriesKey>, usize) {
         let filter = Filter::compile(Some(predicate)).unwrap();
-        let keys_filter = KeyFilter::new(M, direction, &filter, &ORDER);
+        let mut keys_filter = KeyFilter::new(M, direction, &filter, ORDER.to_vec());
         let mut keys: Vec<&SeriesKey> = keys.iter().collect();
         if direction == Direction::Descending {
             keys.reverse();
@@ -204,12 +204,10 @@ mod tests {
             let is_before = |key: &&SeriesKey| direction.order((**key).cmp(to)).is_lt();
             from + keys[from..].partition_point(is_before)
         };
-        let mut tags = SeriesTags::new(ORDER.to_vec());
         let (mut at, mut looked_at, mut found) = (seek(&keys_filter.first(), 0), 0, Vec::new());
         while let Some(&key) = keys.get(at) {
             looked_at += 1;
-            tags.set(key);
-            match keys_filter.decide(key, &tags) {
+            match keys_filter.decide(key) {
                 FilterDecision::Matching => found.push(key.clone()),
                 FilterDecision::Skip => {}
                 FilterDecision::SeekTo(to) => {

@@ -14,7 +14,7 @@ use super::groups::Groups;
 use super::page::TileLimits;
 use super::reader::{Estimate, Reader};
 use super::request::{AggregateFunction, Output, ScanRequest};
-use super::tiles::{self, Tiling};
+use super::tiles::{Caching, Tiling};
 use tidemark_model::ids::MeasurementId;
 use tidemark_model::time::TimeRange;
 
@@ -60,7 +60,7 @@ impl Stretches {
             time = time.intersect(&all);
             span =
                 first_span(request, &estimate, ends_slices).filter(|&span| span < time.length_ns());
-        } else if tiles::are_cached(request) {
+        } else if Caching::of(request) == Caching::Tiles {
             let estimate = reader.estimate(request.measurement, time)?;
             tiling = Tiling::new(request, &estimate, least);
         }

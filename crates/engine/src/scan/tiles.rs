@@ -29,21 +29,30 @@ const KEPT_BYTES_MAX: usize = 1_000_000;
 const WINDOW_BYTES: u64 = 24;
 const GROUP_BYTES: u64 = 200;
 
-/// Whether the states of a request are cached. The request must cover the whole result, and every
-/// row must count.
-pub(super) fn are_cached(request: &ScanRequest) -> bool {
-    let Output::Aggregates { limit: None, .. } = &request.output else { return false };
-    is_whole(request) && End::of(&request.output).is_none()
+/// The stretches whose states or rows are cached. The request must cover the whole result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Caching {
+    Nothing,
+    /// Every row counts.
+    Tiles,
+    /// The request needs only the last or first points of groups. The first stretch contains most
+    /// of these points, each of which may be in a different page of a part.
+    FirstStretch,
 }
 
-/// Whether the first stretch of a request is cached. The request must need only the last or first
-/// points of groups. Each of these points may be in a different page of a part.
-pub(super) fn ends_are_kept(request: &ScanRequest) -> bool {
-    is_whole(request) && (End::of(&request.output).is_some() || request.wants_newest())
-}
-
-fn is_whole(request: &ScanRequest) -> bool {
-    request.resume.from.is_none() && request.resume.until.is_none()
+impl Caching {
+    pub(super) fn of(request: &ScanRequest) -> Self {
+        let is_whole = request.resume.from.is_none() && request.resume.until.is_none();
+        let needs_ends = End::of(&request.output).is_some() || request.wants_newest();
+        match &request.output {
+            _ if !is_whole => Self::Nothing,
+            _ if needs_ends && predicate::field_columns(request.predicate.as_ref()).is_empty() => {
+                Self::FirstStretch
+            }
+            Output::Aggregates { limit: None, .. } if !needs_ends => Self::Tiles,
+            _ => Self::Nothing,
+        }
+    }
 }
 
 #[derive(Debug, Default)]

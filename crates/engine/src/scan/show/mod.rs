@@ -2,22 +2,19 @@
 //!
 //! A series is alive if at least one of its rows in the time range is neither deleted nor expired.
 //! For most measurements, the directories of parts contain enough information about live rows and
-//! fields ([`facts`]). Otherwise, a merge visits the series without reading rows ([`walk`]), and
+//! fields ([`facts`]). Otherwise, a merge visits the series without reading rows ([`Walk`]), and
 //! seeks from one measurement to the next. After the merge has found a live series with a
 //! combination of tag values, it seeks past the other series with the same combination.
 
 mod facts;
-mod first;
 mod least;
 mod task;
-mod walk;
 
 use std::rc::Rc;
 
 use self::facts::{Facts, RequestedFacts};
 use self::least::SmallestKeys;
-use self::task::{Find, FindColumns, Span, Task};
-use self::walk::Walk;
+use self::task::{Find, FindColumns, Span, Task, Walk};
 use super::cached::Cached;
 use super::error::ScanError;
 use super::page::{MeasurementSummary, SummaryLimits, SummaryPage};
@@ -282,7 +279,7 @@ impl<'a> Page<'a> {
                 if at >= budget.end {
                     continue;
                 }
-                keys += task.walk(&mut walk, self.reader, keys_max)?;
+                keys += task.walk(&mut walk, keys_max)?;
                 if is_lone && keys > self.limits.keys {
                     // The next page lists the other tags.
                     budget.end = at + 1;

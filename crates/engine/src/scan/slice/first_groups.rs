@@ -13,6 +13,7 @@ use crate::scan::keys::NextSeries;
 use crate::scan::page::CELLS_PER_PIECE_MAX;
 use crate::scan::reader::Estimate;
 use crate::scan::request::{Output, ScanRequest};
+use crate::scan::tiles::Caching;
 use tidemark_model::time::TimeRange;
 
 /// The target number of rows in a slice. The target is higher if there are many series, because
@@ -90,12 +91,12 @@ impl Walk<'_> {
         let Some(most) = self.enough(is_rows, rows, series) else { return Ok(()) };
         let first = self.find_first(stretch, most)?;
         let chosen_rows = u128::from(rows) * u128::from(first.series) / u128::from(series.max(1));
-        if self.keeps && chosen_rows > u128::from(CHOSEN_ROWS_MAX) {
+        if self.caching == Caching::Tiles && chosen_rows > u128::from(CHOSEN_ROWS_MAX) {
             return Ok(());
         }
-        if let Some(last) = first.last(self.direction) {
+        if let Some(last) = first.last(self.request.direction()) {
             self.groups.bounds.end_at(last, TimeRange::ALL);
-            (self.keeps, self.keeps_end) = (false, false);
+            self.caching = Caching::Nothing;
         }
         Ok(())
     }
@@ -113,24 +114,25 @@ impl Walk<'_> {
     }
 
     fn find_first(&mut self, stretch: TimeRange, most: GroupLimit) -> Result<First, ScanError> {
-        let mut first = First::new(most);
+        let (mut first, direction) = (First::new(most), self.request.direction());
         let begun = self.request.resume.from.as_ref().map(|from| &from.group);
         let (measurement, from) = (self.request.measurement, self.first());
-        let mut merge = self.reader.merge(&[measurement], stretch, self.direction, &from)?;
-        while self.cells + self.filter_cells < CELLS_MAX {
-            let next = self.keys.next(&mut merge, &mut self.tags)?;
+        let mut merge = self.reader.merge(&[measurement], stretch, direction, &from)?;
+        while self.costs.cells + self.costs.filter_cells < CELLS_MAX {
+            let next = self.keys.next(&mut merge)?;
             self.count_series(&next);
             match next {
                 NextSeries::Matching(_) => {}
                 NextSeries::Skipped(_) => continue,
                 NextSeries::End => break,
             }
-            if !self.groups.reach(&self.tags).is_empty() {
-                let group = self.request.group_by.iter().map(|&tag| self.tags.get(tag).to_owned());
+            if !self.groups.reach(&self.keys.tags).is_empty() {
+                let group =
+                    self.request.group_by.iter().map(|&tag| self.keys.tags.get(tag).to_owned());
                 let group: Vec<String> = group.collect();
                 // An earlier slice began this group, so the group does not count.
                 if Some(&group) != begun {
-                    first.add(group, self.direction);
+                    first.add(group, direction);
                 }
             }
             if first.is_cut && self.arrangement == GroupOrder::InOrder {
