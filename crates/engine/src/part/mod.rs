@@ -4,7 +4,6 @@
 pub mod block;
 pub mod cursor;
 pub mod directory;
-pub mod outline;
 pub mod pages;
 mod row_keys;
 mod series_block;

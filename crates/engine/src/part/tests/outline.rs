@@ -1,8 +1,7 @@
 //! Compares the outline of a part with its rows.
 
 use super::*;
-use crate::part::outline::{Outline, has_groups};
-use crate::part::pages;
+use crate::part::pages::{self, Outline, has_groups};
 
 #[test]
 fn part_outline_matches_rows() {
