@@ -78,6 +78,19 @@ type Outcome = Result<(), Error>;
 #[derive(Default)]
 struct Writer {
     out: Vec<u8>,
+    /// The positions of the lengths of the structs that are not complete.
+    structs: Vec<usize>,
+}
+
+impl Writer {
+    fn end_struct(&mut self) -> Outcome {
+        let start = self.structs.pop().ok_or(Error::Length)?;
+        let bytes = self.out.len().saturating_sub(start + 4);
+        let bytes = u32::try_from(bytes).map_err(|_| Error::Length)?;
+        let place = self.out.get_mut(start..).and_then(<[u8]>::first_chunk_mut::<4>);
+        *place.ok_or(Error::Length)? = bytes.to_le_bytes();
+        Ok(())
+    }
 }
 
 macro_rules! write_numbers {
@@ -96,16 +109,16 @@ macro_rules! unsupported {
     };
 }
 
-impl<'a> Serializer for &'a mut Writer {
+impl Serializer for &mut Writer {
     type Ok = ();
     type Error = Error;
-    type SerializeSeq = WrittenItems<'a>;
-    type SerializeTuple = WrittenItems<'a>;
-    type SerializeTupleStruct = WrittenItems<'a>;
-    type SerializeTupleVariant = WrittenItems<'a>;
-    type SerializeMap = WrittenItems<'a>;
-    type SerializeStruct = WrittenStruct<'a>;
-    type SerializeStructVariant = WrittenStruct<'a>;
+    type SerializeSeq = Self;
+    type SerializeTuple = Self;
+    type SerializeTupleStruct = Self;
+    type SerializeTupleVariant = Self;
+    type SerializeMap = Self;
+    type SerializeStruct = Self;
+    type SerializeStructVariant = Self;
 
     fn is_human_readable(&self) -> bool {
         false
@@ -186,18 +199,18 @@ impl<'a> Serializer for &'a mut Writer {
         value.serialize(self)
     }
 
-    fn serialize_seq(self, count: Option<usize>) -> Result<WrittenItems<'a>, Error> {
+    fn serialize_seq(self, count: Option<usize>) -> Result<Self, Error> {
         let count = count.ok_or(Error::Unsupported)?;
         varint::write(count as u64, &mut self.out);
-        Ok(WrittenItems(self))
+        Ok(self)
     }
 
-    fn serialize_tuple(self, _: usize) -> Result<WrittenItems<'a>, Error> {
-        Ok(WrittenItems(self))
+    fn serialize_tuple(self, _: usize) -> Result<Self, Error> {
+        Ok(self)
     }
 
-    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<WrittenItems<'a>, Error> {
-        Ok(WrittenItems(self))
+    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Self, Error> {
+        Ok(self)
     }
 
     fn serialize_tuple_variant(
@@ -206,19 +219,19 @@ impl<'a> Serializer for &'a mut Writer {
         variant: u32,
         _: &'static str,
         _: usize,
-    ) -> Result<WrittenItems<'a>, Error> {
+    ) -> Result<Self, Error> {
         varint::write(u64::from(variant), &mut self.out);
-        Ok(WrittenItems(self))
+        Ok(self)
     }
 
-    fn serialize_map(self, count: Option<usize>) -> Result<WrittenItems<'a>, Error> {
+    fn serialize_map(self, count: Option<usize>) -> Result<Self, Error> {
         self.serialize_seq(count)
     }
 
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<WrittenStruct<'a>, Error> {
-        let start = self.out.len();
+    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Self, Error> {
+        self.structs.push(self.out.len());
         self.out.extend_from_slice(&[0; 4]);
-        Ok(WrittenStruct { writer: self, start })
+        Ok(self)
     }
 
     fn serialize_struct_variant(
@@ -227,22 +240,20 @@ impl<'a> Serializer for &'a mut Writer {
         variant: u32,
         name: &'static str,
         fields: usize,
-    ) -> Result<WrittenStruct<'a>, Error> {
+    ) -> Result<Self, Error> {
         varint::write(u64::from(variant), &mut self.out);
         self.serialize_struct(name, fields)
     }
 }
 
-struct WrittenItems<'a>(&'a mut Writer);
-
 macro_rules! items {
     ($($role:ident $method:ident)*) => {
-        $(impl ser::$role for WrittenItems<'_> {
+        $(impl ser::$role for &mut Writer {
             type Ok = ();
             type Error = Error;
 
             fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Outcome {
-                value.serialize(&mut *self.0)
+                value.serialize(&mut **self)
             }
 
             fn end(self) -> Outcome {
@@ -259,16 +270,16 @@ items! {
     SerializeTupleVariant serialize_field
 }
 
-impl ser::SerializeMap for WrittenItems<'_> {
+impl ser::SerializeMap for &mut Writer {
     type Ok = ();
     type Error = Error;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Outcome {
-        key.serialize(&mut *self.0)
+        key.serialize(&mut **self)
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Outcome {
-        value.serialize(&mut *self.0)
+        value.serialize(&mut **self)
     }
 
     fn end(self) -> Outcome {
@@ -276,26 +287,9 @@ impl ser::SerializeMap for WrittenItems<'_> {
     }
 }
 
-/// A struct's consecutive fields, with the position of the struct's length.
-struct WrittenStruct<'a> {
-    writer: &'a mut Writer,
-    start: usize,
-}
-
-impl WrittenStruct<'_> {
-    fn close(self) -> Outcome {
-        let out = &mut self.writer.out;
-        let bytes = out.len().saturating_sub(self.start + 4);
-        let bytes = u32::try_from(bytes).map_err(|_| Error::Length)?;
-        let place = out.get_mut(self.start..).and_then(<[u8]>::first_chunk_mut::<4>);
-        *place.ok_or(Error::Length)? = bytes.to_le_bytes();
-        Ok(())
-    }
-}
-
 macro_rules! fields {
     ($($role:ident)*) => {
-        $(impl ser::$role for WrittenStruct<'_> {
+        $(impl ser::$role for &mut Writer {
             type Ok = ();
             type Error = Error;
 
@@ -304,11 +298,11 @@ macro_rules! fields {
                 _: &'static str,
                 value: &T,
             ) -> Outcome {
-                value.serialize(&mut *self.writer)
+                value.serialize(&mut **self)
             }
 
             fn end(self) -> Outcome {
-                self.close()
+                self.end_struct()
             }
         })*
     };
@@ -368,10 +362,21 @@ impl<'de> Reader<'de> {
     }
 
     #[inline(never)]
-    fn fields(&mut self) -> Result<ReadItems<'de>, Error> {
+    fn fields(&mut self) -> Result<Items<'de>, Error> {
         let length = self.take(4)?.first_chunk::<4>().ok_or(Error::Length)?;
         let length = usize::try_from(u32::from_le_bytes(*length)).map_err(|_| Error::Length)?;
-        Ok(ReadItems { reader: Reader { bytes: self.take(length)? }, left: usize::MAX })
+        Ok(Items { reader: Reader { bytes: self.take(length)? }, left: usize::MAX })
+    }
+
+    fn items<T>(
+        &mut self,
+        count: usize,
+        read: impl FnOnce(&mut Items<'de>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut items = Items { reader: *self, left: count };
+        let value = read(&mut items)?;
+        self.bytes = items.reader.bytes;
+        Ok(value)
     }
 }
 
@@ -436,10 +441,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
         count: usize,
         visitor: V,
     ) -> Result<V::Value, Error> {
-        let mut items = ReadItems { reader: *self, left: count };
-        let value = visitor.visit_seq(&mut items)?;
-        self.bytes = items.reader.bytes;
-        Ok(value)
+        self.items(count, |items| visitor.visit_seq(items))
     }
 
     fn deserialize_tuple_struct<V: Visitor<'de>>(
@@ -453,10 +455,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         let count = self.count()?;
-        let mut items = ReadItems { reader: *self, left: count };
-        let value = visitor.visit_map(&mut items)?;
-        self.bytes = items.reader.bytes;
-        Ok(value)
+        self.items(count, |items| visitor.visit_map(items))
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -479,12 +478,12 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
 }
 
 /// In a struct, the iteration ends at the end of the struct's bytes.
-struct ReadItems<'de> {
+struct Items<'de> {
     reader: Reader<'de>,
     left: usize,
 }
 
-impl<'de> de::SeqAccess<'de> for &mut ReadItems<'de> {
+impl<'de> de::SeqAccess<'de> for &mut Items<'de> {
     type Error = Error;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(
@@ -504,7 +503,7 @@ impl<'de> de::SeqAccess<'de> for &mut ReadItems<'de> {
     }
 }
 
-impl<'de> de::MapAccess<'de> for &mut ReadItems<'de> {
+impl<'de> de::MapAccess<'de> for &mut Items<'de> {
     type Error = Error;
 
     fn next_key_seed<T: DeserializeSeed<'de>>(

@@ -91,14 +91,7 @@ impl Picks {
             older.at = last.saturating_sub(older.at);
         }
         // For the same `at`, newer rows must come first.
-        let mut rest = self.older.as_mut_slice();
-        while let Some(first) = rest.first() {
-            let at = first.at;
-            let same = rest.iter().take_while(|older| older.at == at).count();
-            let (of_row, behind) = std::mem::take(&mut rest).split_at_mut(same);
-            of_row.reverse();
-            rest = behind;
-        }
+        self.older.chunk_by_mut(|a, b| a.at == b.at).for_each(<[_]>::reverse);
         self
     }
 
@@ -114,21 +107,15 @@ impl Picks {
     #[must_use]
     pub fn only(&self, places: &[u32]) -> Self {
         let mut only = Self::new(self.direction);
-        let (mut runs, mut start) = (self.runs.iter(), 0);
-        let (mut run, mut older) = (runs.next(), self.older.as_slice());
+        let (mut rows, mut older) = (self.rows_at(), self.older.as_slice());
         for &at in places {
-            while let Some(passed) = run
-                && start + passed.rows <= at
-            {
-                start += passed.rows;
-                run = runs.next();
-            }
-            let (Some(run), Some(&time_ns)) = (run, self.times_ns().get(at as usize)) else {
+            let (Some((page_of_row, row)), Some(&time_ns)) =
+                (rows(at), self.times_ns().get(at as usize))
+            else {
                 break;
             };
-            let row = run.row(at - start, self.direction);
             let page = |number: u32| self.pages.get(number as usize);
-            let Some((source, keys)) = page(run.page) else { break };
+            let Some((source, keys)) = page(page_of_row) else { break };
             let place = only.place_of(*source, keys);
             only.push(place, row, std::iter::once(time_ns));
             older = older.get(older.partition_point(|older| older.at < at)..).or_bug();
@@ -140,6 +127,22 @@ impl Picks {
             }
         }
         only
+    }
+
+    /// Returns a function that returns the page and the row number of the row at a position. The
+    /// positions of successive calls must ascend.
+    fn rows_at(&self) -> impl FnMut(u32) -> Option<(u32, u32)> {
+        let (mut runs, mut start) = (self.runs.as_slice(), 0);
+        move |at| {
+            while let Some((passed, behind)) = runs.split_first()
+                && start + passed.rows <= at
+            {
+                start += passed.rows;
+                runs = behind;
+            }
+            let run = runs.first()?;
+            Some((run.page, run.row(at - start, self.direction)))
+        }
     }
 
     /// Returns the number of rows.
@@ -187,7 +190,9 @@ impl Picks {
             *self = other;
             return;
         }
-        self.materialize_times();
+        if self.times_ns.is_empty() {
+            self.times_ns = self.times_ns().to_vec();
+        }
         self.times_ns.extend_from_slice(other.times_ns());
         let places: SmallVec<[u32; 1]> =
             other.pages.iter().map(|(source, page)| self.place_of(*source, page)).collect();
@@ -247,12 +252,6 @@ impl Picks {
                 (all && (self.direction == Direction::Ascending || run.rows == 1)).then_some(only)
             }
             _ => None,
-        }
-    }
-
-    fn materialize_times(&mut self) {
-        if self.times_ns.is_empty() {
-            self.times_ns = self.times_ns().to_vec();
         }
     }
 
@@ -320,18 +319,10 @@ fn fills(picks: &Picks, columns: &[Option<PageColumn>]) -> Vec<OlderRow> {
         column(columns, page).is_some_and(|of| of.validity().is_valid(row as usize))
     };
     let mut fills: Vec<OlderRow> = Vec::new();
-    let (mut runs, mut start) = (picks.runs.iter(), 0);
-    let mut run = runs.next();
+    let mut rows = picks.rows_at();
     for same in picks.older.chunk_by(|a, b| a.at == b.at) {
         let Some(&OlderRow { at, .. }) = same.first() else { continue };
-        while let Some(passed) = run
-            && start + passed.rows <= at
-        {
-            start += passed.rows;
-            run = runs.next();
-        }
-        let newest = run.map(|run| (run.page, run.row(at - start, picks.direction)));
-        if newest.is_none_or(|(page, row)| !has(page, row)) {
+        if rows(at).is_none_or(|(page, row)| !has(page, row)) {
             fills.extend(same.iter().find(|older| has(older.page, older.row)));
         }
     }

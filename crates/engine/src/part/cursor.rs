@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::block::CORRUPT;
-use super::directory::{Directory, Group};
+use super::directory::{Directory, Group, Page};
 use super::pages::{self, GroupReader, PagePosition};
 use super::series_block;
 use super::values::{RowKeys, Values};
@@ -406,7 +406,10 @@ impl<V: Values> SeriesCursor for PartCursor<V> {
     }
 
     fn has_rows(&mut self, time: TimeRange) -> Result<bool, ReadError> {
-        if self.current_group().is_some_and(|group| has_page_within(group, self.series, time)) {
+        let is_inside = |page: &Page| time.start_ns <= page.min_ns && page.max_ns < time.end_ns;
+        if let Some(group) = self.current_group()
+            && group.pages.get(group.pages_of(self.series)).or_bug().iter().any(is_inside)
+        {
             return Ok(true);
         }
         let place = (self.value, self.group, self.series, self.pages);
@@ -482,11 +485,6 @@ impl<V: Values> SeriesCursor for PartCursor<V> {
             None => Ok(None),
         }
     }
-}
-
-fn has_page_within(group: &Group, series: u32, time: TimeRange) -> bool {
-    let pages = group.pages.get(group.pages_of(series)).or_bug();
-    pages.iter().any(|page| time.start_ns <= page.min_ns && page.max_ns < time.end_ns)
 }
 
 fn name(value: usize, group: usize, page: usize) -> u64 {

@@ -298,13 +298,13 @@ impl Group {
             before = id.0;
         }
         for table in &self.tables {
-            write_bytes(table.bytes(), out);
+            varint::write_bytes(table.bytes(), out);
         }
         varint::write(self.series.len() as u64, out);
         for block in &self.series {
             varint::write(u64::from(block.series), out);
             varint::write(u64::from(block.bytes), out);
-            write_bytes(&block.from, out);
+            varint::write_bytes(&block.from, out);
         }
         varint::write(self.pages.len() as u64, out);
         let (mut last, mut before_ns) = (0, 0);
@@ -331,14 +331,14 @@ impl Group {
         let columns = read_columns(bytes)?;
         let columns = if *columns == **shared { Rc::clone(shared) } else { columns.into() };
         let tables = (0..=columns.len())
-            .map(|_| Ok(Stored::new(read_bytes(bytes)?.to_vec())))
+            .map(|_| Ok(Stored::new(varint::read_bytes(bytes)?.to_vec())))
             .collect::<Result<_, Error>>()?;
         let mut group =
             Self { part, measurement, flags, tag_ids, columns, tables, ..Self::default() };
         let mut first = 0_u32;
         group.series = list(bytes, |bytes| {
             let (series, length) = (number(bytes)?, number(bytes)?);
-            let from = read_bytes(bytes)?.to_vec();
+            let from = varint::read_bytes(bytes)?.to_vec();
             let block = SeriesBlock { first, series, from, offset: *offset, bytes: length };
             first = first.checked_add(series).ok_or(CORRUPT)?;
             advance(offset, length)?;
@@ -420,7 +420,7 @@ impl Directory {
             varint::write(u64::from(root.part), &mut out);
             varint::write(root.values.len() as u64, &mut out);
             for reach in &root.values {
-                write_bytes(&reach.from, &mut out);
+                varint::write_bytes(&reach.from, &mut out);
                 out.extend(reach.min_ns.to_le_bytes());
                 varint::write(reach.max_ns.wrapping_sub(reach.min_ns) as u64, &mut out);
                 varint::write(reach.rows, &mut out);
@@ -483,7 +483,7 @@ fn read_columns(bytes: &mut &[u8]) -> Result<Vec<(ColumnId, FieldType)>, Error> 
 }
 
 fn read_extent(bytes: &mut &[u8]) -> Result<RowExtent, Error> {
-    let from = read_bytes(bytes)?.to_vec();
+    let from = varint::read_bytes(bytes)?.to_vec();
     let min_ns = i64::from_le_bytes(array(bytes)?);
     let max_ns = min_ns.wrapping_add(varint::read(bytes)? as i64);
     Ok(RowExtent { from, min_ns, max_ns, rows: varint::read(bytes)? })
@@ -513,18 +513,6 @@ fn array<const N: usize>(bytes: &mut &[u8]) -> Result<[u8; N], Error> {
     let (head, tail) = bytes.split_first_chunk::<N>().ok_or(codec::Error::Truncated)?;
     *bytes = tail;
     Ok(*head)
-}
-
-fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) {
-    varint::write(bytes.len() as u64, out);
-    out.extend_from_slice(bytes);
-}
-
-fn read_bytes<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], Error> {
-    let length = count(bytes)?;
-    let (taken, rest) = bytes.split_at_checked(length).ok_or(codec::Error::Truncated)?;
-    *bytes = rest;
-    Ok(taken)
 }
 
 fn advance(offset: &mut u32, bytes: u32) -> Result<(), Error> {

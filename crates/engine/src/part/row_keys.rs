@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::block::{self, CORRUPT, Error, first_not};
 use crate::codec::draft::Draft;
 use crate::codec::huffman::Decoder;
-use crate::codec::{self, integer, timestamp, varint};
+use crate::codec::{integer, timestamp, varint};
 use crate::merge::cursor::{Columns, PageKeys};
 use tidemark_model::bug::OrBug;
 use tidemark_model::time::TimeRange;
@@ -37,8 +37,7 @@ impl RowKeys {
     pub(super) fn draft(rows_of_series: &[i64], times_ns: &[i64]) -> Draft {
         let (mut counts, mut head) = (Vec::new(), Vec::new());
         integer::encode(rows_of_series, &mut counts);
-        varint::write(counts.len() as u64, &mut head);
-        head.append(&mut counts);
+        varint::write_bytes(&counts, &mut head);
         timestamp::draft(times_ns, head)
     }
 
@@ -48,10 +47,8 @@ impl RowKeys {
         series: u32,
         table: Option<&Decoder>,
     ) -> Result<Self, Error> {
-        let mut data = block::open(bytes)?;
-        let most = data.len();
-        let length = varint::read_length(&mut data, most)?;
-        let (counts, times) = data.split_at_checked(length).ok_or(codec::Error::Truncated)?;
+        let mut times = block::open(bytes)?;
+        let counts = varint::read_bytes(&mut times)?;
         let (mut rows_of_series, mut times_ns) = (Vec::new(), Vec::new());
         integer::decode(counts, series as usize, &mut rows_of_series)?;
         timestamp::decode_with(times, rows as usize, table, &mut times_ns)?;

@@ -53,16 +53,13 @@ pub(super) fn encode(keys: &[SeriesKey], tags: usize, out: &mut Vec<u8>) {
         }
         varint::write(entries.len() as u64, &mut piece);
         front_coding::encode(entries.into_iter(), &mut piece);
-        append(&mut piece, &mut data);
+        varint::write_bytes(&piece, &mut data);
+        piece.clear();
         front_coding::encode_codes(&codes, &mut piece);
-        append(&mut piece, &mut data);
+        varint::write_bytes(&piece, &mut data);
+        piece.clear();
     }
     block::seal(&data, out);
-}
-
-fn append(piece: &mut Vec<u8>, out: &mut Vec<u8>) {
-    varint::write(piece.len() as u64, out);
-    out.append(piece);
 }
 
 /// Returns the memory size of a decoded block, in bytes.
@@ -76,7 +73,7 @@ pub(super) fn decode(bytes: &[u8], count: usize, tags: usize) -> Result<SeriesTa
     let mut text_bytes = 0;
     let tags = (0..tags)
         .map(|_| {
-            let mut piece = take(&mut data)?;
+            let mut piece = varint::read_bytes(&mut data)?;
             let entries = varint::read_length(&mut piece, count)?;
             let mut tag = TagColumn::default();
             front_coding::decode(piece, entries, |value| {
@@ -85,7 +82,7 @@ pub(super) fn decode(bytes: &[u8], count: usize, tags: usize) -> Result<SeriesTa
                     tag.dictionary.push(value);
                 }
             })?;
-            for code in front_coding::decode_codes(take(&mut data)?, count)? {
+            for code in front_coding::decode_codes(varint::read_bytes(&mut data)?, count)? {
                 let code = u32::try_from(code).map_err(|_| CORRUPT)?;
                 tag.codes.push(code);
             }
@@ -122,13 +119,6 @@ pub(super) fn partition_point(
         set_key(series, measurement, place as usize, &mut key);
         is_before(&key)
     })
-}
-
-fn take<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], Error> {
-    let length = varint::read_length(bytes, bytes.len())?;
-    let (piece, rest) = bytes.split_at_checked(length).ok_or(codec::Error::Truncated)?;
-    *bytes = rest;
-    Ok(piece)
 }
 
 #[cfg(test)]

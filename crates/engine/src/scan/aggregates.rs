@@ -21,10 +21,9 @@ const SUM_CHUNK: usize = 1024;
 const TOTAL_CHUNK: usize = 1 << 16;
 
 pub(super) trait Aggregate<T: Number> {
-    type State: Clone;
+    type State: State;
     type Output: Number;
     const FUNCTION: AggregateFunction;
-    const COLUMNS: &'static [FieldType];
     /// Selectors only: returns the time of the selected point.
     const TIME_NS: Option<fn(&Self::State) -> i64> = None;
 
@@ -39,12 +38,46 @@ pub(super) trait Aggregate<T: Number> {
 
     fn merge(state: &mut Self::State, other: &Self::State);
 
-    fn write(state: &Self::State, columns: &mut [Column]);
+    fn finish(state: &Self::State) -> Self::Output;
+}
+
+/// A partial state, which a page stores in columns of these types.
+pub(super) trait State: Clone {
+    const COLUMNS: &'static [FieldType];
+
+    fn write(&self, columns: &mut [Column]);
 
     /// Returns `None` if the columns are not those that `write` appends.
-    fn read(columns: &[Column], row: usize) -> Option<Self::State>;
+    fn read(columns: &[Column], row: usize) -> Option<Self>;
+}
 
-    fn finish(state: &Self::State) -> Self::Output;
+impl<T: Number> State for T {
+    const COLUMNS: &'static [FieldType] = &[T::TYPE];
+
+    fn write(&self, columns: &mut [Column]) {
+        columns.iter_mut().for_each(|column| self.push(column));
+    }
+
+    fn read(columns: &[Column], row: usize) -> Option<T> {
+        let [column] = columns else { return None };
+        T::get(column, row)
+    }
+}
+
+impl<A: Number, B: Number> State for (A, B) {
+    const COLUMNS: &'static [FieldType] = &[A::TYPE, B::TYPE];
+
+    fn write(&self, columns: &mut [Column]) {
+        if let [first, second] = columns {
+            self.0.push(first);
+            self.1.push(second);
+        }
+    }
+
+    fn read(columns: &[Column], row: usize) -> Option<Self> {
+        let [first, second] = columns else { return None };
+        Some((A::get(first, row)?, B::get(second, row)?))
+    }
 }
 
 /// The state of each slot.
@@ -87,7 +120,8 @@ impl<A: Aggregate<T>, T: Number> Accumulator for Fold<A, T> {
 
     fn absorb(&mut self, slots: &[usize], partial: &PartialColumn) -> Result<(), ScanError> {
         for (row, &slot) in slots.iter().enumerate() {
-            let state = A::read(&partial.states, row).ok_or(ScanError::States(A::FUNCTION))?;
+            let state =
+                A::State::read(&partial.states, row).ok_or(ScanError::States(A::FUNCTION))?;
             self.add(slot, state);
         }
         Ok(())
@@ -98,13 +132,13 @@ impl<A: Aggregate<T>, T: Number> Accumulator for Fold<A, T> {
     }
 
     fn bytes(&self) -> usize {
-        self.states.len() * (8 + 8 * A::COLUMNS.len())
+        self.states.len() * (8 + 8 * A::State::COLUMNS.len())
     }
 
     fn partial(&self, order: &[usize], starts_ns: &[i64]) -> PartialColumn {
         let column = |&of: &FieldType| Column::with_capacity(of, order.len());
-        let mut states: Vec<Column> = A::COLUMNS.iter().map(column).collect();
-        self.present(order).for_each(|(_, state)| A::write(state, &mut states));
+        let mut states: Vec<Column> = A::State::COLUMNS.iter().map(column).collect();
+        self.present(order).for_each(|(_, state)| state.write(&mut states));
         PartialColumn { windows_ns: self.windows_ns(order, starts_ns), states, aux: Vec::new() }
     }
 
@@ -128,7 +162,6 @@ impl<T: Number> Aggregate<T> for Count {
     type State = i64;
     type Output = i64;
     const FUNCTION: AggregateFunction = AggregateFunction::Count;
-    const COLUMNS: &'static [FieldType] = &[FieldType::Integer];
 
     fn fold(values: &[T], _: &[i64]) -> i64 {
         values.len() as i64
@@ -140,15 +173,6 @@ impl<T: Number> Aggregate<T> for Count {
 
     fn merge(state: &mut i64, other: &i64) {
         *state = state.wrapping_add(*other);
-    }
-
-    fn write(state: &i64, columns: &mut [Column]) {
-        columns.iter_mut().for_each(|column| state.push(column));
-    }
-
-    fn read(columns: &[Column], row: usize) -> Option<i64> {
-        let [counts] = columns else { return None };
-        i64::get(counts, row)
     }
 
     fn finish(state: &i64) -> i64 {
@@ -163,7 +187,6 @@ impl<T: Number> Aggregate<T> for Sum {
     type State = T;
     type Output = T;
     const FUNCTION: AggregateFunction = AggregateFunction::Sum;
-    const COLUMNS: &'static [FieldType] = &[T::TYPE];
 
     fn fold(values: &[T], _: &[i64]) -> T {
         sum(values)
@@ -171,14 +194,6 @@ impl<T: Number> Aggregate<T> for Sum {
 
     fn merge(state: &mut T, other: &T) {
         *state = state.plus(*other);
-    }
-
-    fn write(state: &T, columns: &mut [Column]) {
-        columns.iter_mut().for_each(|column| state.push(column));
-    }
-
-    fn read(columns: &[Column], row: usize) -> Option<T> {
-        T::get(columns.first()?, row)
     }
 
     fn finish(state: &T) -> T {
@@ -205,34 +220,44 @@ fn sum<T: Number>(values: &[T]) -> T {
 /// number of shards. In 1.x, the sum of a series' integers in a shard can overflow.
 pub(super) struct Mean;
 
-impl<T: Number> Aggregate<T> for Mean {
-    type State = (T::Total, i64);
-    type Output = f64;
-    const FUNCTION: AggregateFunction = AggregateFunction::Mean;
+#[derive(Clone)]
+pub(super) struct MeanState<T: Number> {
+    total: T::Total,
+    count: i64,
+}
+
+impl<T: Number> State for MeanState<T> {
     const COLUMNS: &'static [FieldType] = T::MEAN;
 
-    fn fold(values: &[T], _: &[i64]) -> Self::State {
-        (T::total(values), values.len() as i64)
-    }
-
-    fn merge(state: &mut Self::State, other: &Self::State) {
-        *state = (T::join(state.0, other.0), state.1.wrapping_add(other.1));
-    }
-
-    fn write(state: &Self::State, columns: &mut [Column]) {
+    fn write(&self, columns: &mut [Column]) {
         if let [sums, counts, above @ ..] = columns {
-            T::write_total(state.0, sums, above);
-            state.1.push(counts);
+            T::write_total(self.total, sums, above);
+            self.count.push(counts);
         }
     }
 
-    fn read(columns: &[Column], row: usize) -> Option<Self::State> {
+    fn read(columns: &[Column], row: usize) -> Option<Self> {
         let [sums, counts, above @ ..] = columns else { return None };
-        Some((T::read_total(sums, above, row)?, i64::get(counts, row)?))
+        Some(Self { total: T::read_total(sums, above, row)?, count: i64::get(counts, row)? })
+    }
+}
+
+impl<T: Number> Aggregate<T> for Mean {
+    type State = MeanState<T>;
+    type Output = f64;
+    const FUNCTION: AggregateFunction = AggregateFunction::Mean;
+
+    fn fold(values: &[T], _: &[i64]) -> Self::State {
+        MeanState { total: T::total(values), count: values.len() as i64 }
+    }
+
+    fn merge(state: &mut Self::State, other: &Self::State) {
+        state.total = T::join(state.total, other.total);
+        state.count = state.count.wrapping_add(other.count);
     }
 
     fn finish(state: &Self::State) -> f64 {
-        T::total_real(state.0) / state.1 as f64
+        T::total_real(state.total) / state.count as f64
     }
 }
 
@@ -244,7 +269,6 @@ impl<T: Number> Aggregate<T> for Spread {
     type State = (T, T);
     type Output = T;
     const FUNCTION: AggregateFunction = AggregateFunction::Spread;
-    const COLUMNS: &'static [FieldType] = &[T::TYPE, T::TYPE];
 
     fn fold(values: &[T], _: &[i64]) -> Self::State {
         (smallest(values), largest(values))
@@ -254,18 +278,6 @@ impl<T: Number> Aggregate<T> for Spread {
         let low = if other.0 < state.0 { other.0 } else { state.0 };
         let high = if other.1 > state.1 { other.1 } else { state.1 };
         *state = (low, high);
-    }
-
-    fn write(state: &Self::State, columns: &mut [Column]) {
-        if let [low, high] = columns {
-            state.0.push(low);
-            state.1.push(high);
-        }
-    }
-
-    fn read(columns: &[Column], row: usize) -> Option<Self::State> {
-        let [low, high] = columns else { return None };
-        Some((T::get(low, row)?, T::get(high, row)?))
     }
 
     fn finish(state: &Self::State) -> T {
@@ -284,11 +296,28 @@ pub(super) struct Moments {
     squares: f64,
 }
 
+impl State for Moments {
+    const COLUMNS: &'static [FieldType] = &[FieldType::Integer, FieldType::Float, FieldType::Float];
+
+    fn write(&self, columns: &mut [Column]) {
+        if let [counts, means, squares] = columns {
+            self.count.push(counts);
+            self.mean.push(means);
+            self.squares.push(squares);
+        }
+    }
+
+    fn read(columns: &[Column], row: usize) -> Option<Self> {
+        let [counts, means, squares] = columns else { return None };
+        let count = i64::get(counts, row).filter(|count| *count > 0)?;
+        Some(Self { count, mean: f64::get(means, row)?, squares: f64::get(squares, row)? })
+    }
+}
+
 impl<T: Number> Aggregate<T> for Stddev {
     type State = Moments;
     type Output = f64;
     const FUNCTION: AggregateFunction = AggregateFunction::Stddev;
-    const COLUMNS: &'static [FieldType] = &[FieldType::Integer, FieldType::Float, FieldType::Float];
 
     fn fold(values: &[T], _: &[i64]) -> Moments {
         let count = values.len() as i64;
@@ -306,20 +335,6 @@ impl<T: Number> Aggregate<T> for Stddev {
         state.squares += other.squares + distance * distance * a * b / (a + b);
     }
 
-    fn write(state: &Moments, columns: &mut [Column]) {
-        if let [counts, means, squares] = columns {
-            state.count.push(counts);
-            state.mean.push(means);
-            state.squares.push(squares);
-        }
-    }
-
-    fn read(columns: &[Column], row: usize) -> Option<Moments> {
-        let [counts, means, squares] = columns else { return None };
-        let count = i64::get(counts, row).filter(|count| *count > 0)?;
-        Some(Moments { count, mean: f64::get(means, row)?, squares: f64::get(squares, row)? })
-    }
-
     fn finish(state: &Moments) -> f64 {
         let of_sample = (state.squares / (state.count - 1) as f64).sqrt();
         if state.count < 2 { f64::NAN } else { of_sample }
@@ -332,41 +347,28 @@ pub(super) type Min = Extreme<false>;
 pub(super) type Max = Extreme<true>;
 
 impl<const IS_MAX: bool, T: Number> Aggregate<T> for Extreme<IS_MAX> {
-    /// The value and its time.
-    type State = (T, i64);
+    /// The time in nanoseconds, and the value.
+    type State = (i64, T);
     type Output = T;
     const FUNCTION: AggregateFunction =
         if IS_MAX { AggregateFunction::Max } else { AggregateFunction::Min };
-    const COLUMNS: &'static [FieldType] = &[FieldType::Integer, T::TYPE];
-    const TIME_NS: Option<fn(&Self::State) -> i64> = Some(|state| state.1);
+    const TIME_NS: Option<fn(&Self::State) -> i64> = Some(|state| state.0);
 
     fn fold(values: &[T], times_ns: &[i64]) -> Self::State {
         let value = if IS_MAX { largest(values) } else { smallest(values) };
         let at = values.iter().position(|other| *other == value).unwrap_or(0);
-        (value, times_ns.get(at).copied().or_bug())
+        (times_ns.get(at).copied().or_bug(), value)
     }
 
     fn merge(state: &mut Self::State, other: &Self::State) {
-        let is_better = if IS_MAX { other.0 > state.0 } else { other.0 < state.0 };
-        if is_better || other.0 == state.0 && other.1 < state.1 {
+        let is_better = if IS_MAX { other.1 > state.1 } else { other.1 < state.1 };
+        if is_better || other.1 == state.1 && other.0 < state.0 {
             *state = *other;
         }
     }
 
-    fn write(state: &Self::State, columns: &mut [Column]) {
-        if let [times, values] = columns {
-            state.1.push(times);
-            state.0.push(values);
-        }
-    }
-
-    fn read(columns: &[Column], row: usize) -> Option<Self::State> {
-        let [times, values] = columns else { return None };
-        Some((T::get(values, row)?, i64::get(times, row)?))
-    }
-
     fn finish(state: &Self::State) -> T {
-        state.0
+        state.1
     }
 }
 

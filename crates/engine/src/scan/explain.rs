@@ -14,8 +14,12 @@ use crate::merge::key::SeriesKey;
 /// The maximum number of series keys that a page reads, including the keys of excluded series.
 const KEYS_MAX: u64 = 50_000;
 
-/// Returns a page without groups. Its position is the last series that was counted.
-pub(super) fn page(reader: &dyn Reader, request: &ScanRequest) -> Result<ScanPage, ScanError> {
+/// Returns a page without groups. Its statistics are the amount of data that a scan would read, and
+/// its position is the last series that was counted.
+///
+/// # Errors
+/// Returns [`ScanError`] if a part cannot be read or the request is invalid.
+pub fn explain(reader: &dyn Reader, request: &ScanRequest) -> Result<ScanPage, ScanError> {
     let order = reader.tag_order(request.measurement)?;
     let (mut last, mut stored) = (None, Stored::default());
     match &request.resume.position {

@@ -32,7 +32,8 @@ impl PartWriter {
         values: &mut V,
     ) -> Result<Resumed, ReadError> {
         let mut count = values.count();
-        while count > 0 && ends_inside_a_row(&*values.directory(count - 1)?) {
+        // The next value must contain further columns of the last row of a wide group.
+        while count > 0 && values.directory(count - 1)?.groups.last().is_some_and(Group::is_wide) {
             count -= 1;
         }
         let mut found: Vec<Found> = Vec::new();
@@ -59,11 +60,6 @@ impl PartWriter {
         let ended = found.into_iter().map(|found| found.part.written).collect();
         Ok(Resumed { writer, ended, open, values: count })
     }
-}
-
-/// Whether the next value must contain further columns of this value's last row.
-fn ends_inside_a_row(directory: &Directory) -> bool {
-    directory.groups.last().is_some_and(|group| group.is_wide())
 }
 
 struct Found {

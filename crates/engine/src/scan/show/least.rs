@@ -5,19 +5,15 @@ use std::collections::BTreeSet;
 
 use crate::merge::key::SeriesKey;
 
-/// The maximum number of unsorted combinations before they are merged into the sorted list.
-const FRESH_MAX: usize = 1_000;
 /// The number of additional bytes for each value and for each item on a page.
 const VALUE_BYTES: usize = 4;
 /// The characters that 1.x escapes in a tag value of a series key.
 const ESCAPED: [u8; 3] = [b',', b'=', b' '];
 
-/// The least combinations of tag values, as keys of the sort tags. If combinations arrive in order,
-/// the list only grows at its end. Otherwise, the greatest combinations are removed when the page
-/// is full.
+/// The least combinations of tag values, as keys of the sort tags. The greatest combinations are
+/// removed when the page is full.
 pub(super) struct SmallestKeys {
-    items: Vec<SeriesKey>,
-    fresh: BTreeSet<SeriesKey>,
+    items: BTreeSet<SeriesKey>,
     /// The number of items, including items that were only counted.
     count: u64,
     /// Whether only the number of items is needed. In this case, items must arrive in order and
@@ -34,8 +30,7 @@ impl SmallestKeys {
     /// The list always accepts at least one item.
     pub(super) fn new(room: usize, items_max: usize, is_number: bool) -> Self {
         Self {
-            items: Vec::new(),
-            fresh: BTreeSet::new(),
+            items: BTreeSet::new(),
             count: 0,
             is_number,
             bytes: 0,
@@ -63,7 +58,7 @@ impl SmallestKeys {
     }
 
     pub(super) fn has(&self, item: &SeriesKey) -> bool {
-        self.items.binary_search(item).is_ok() || self.fresh.contains(item)
+        self.items.contains(item)
     }
 
     /// `item` must be new, and must belong to this page.
@@ -73,55 +68,35 @@ impl SmallestKeys {
             return;
         }
         self.bytes += bytes(item);
-        self.fresh.insert(item.clone());
-        if self.fresh.len() > FRESH_MAX {
-            self.settle();
-        }
+        self.items.insert(item.clone());
         while self.bytes > self.room && self.count > 1 {
             self.drop_last();
-            self.bound = self.last().cloned();
+            self.bound = self.items.last().cloned();
         }
         if self.count >= self.items_max as u64 {
             while self.count > self.items_max as u64 {
                 self.drop_last();
             }
-            self.bound = self.last().cloned();
+            self.bound = self.items.last().cloned();
         }
     }
 
     /// `bound` must belong to this page.
     pub(super) fn end_at(&mut self, bound: SeriesKey) {
-        while self.last().is_some_and(|last| *last > bound) {
+        while self.items.last().is_some_and(|last| *last > bound) {
             self.drop_last();
         }
         self.bound = Some(bound);
     }
 
-    pub(super) fn into_items(mut self) -> Vec<SeriesKey> {
-        self.settle();
+    pub(super) fn into_items(self) -> BTreeSet<SeriesKey> {
         self.items
     }
 
-    fn last(&self) -> Option<&SeriesKey> {
-        self.items.last().max(self.fresh.last())
-    }
-
     fn drop_last(&mut self) {
-        if self.items.last() < self.fresh.last() {
-            self.settle();
-        }
-        if let Some(last) = self.items.pop() {
+        if let Some(last) = self.items.pop_last() {
             self.bytes = self.bytes.saturating_sub(bytes(&last));
             self.count -= 1;
-        }
-    }
-
-    fn settle(&mut self) {
-        let in_order = self.items.last() < self.fresh.iter().next();
-        self.items.extend(std::mem::take(&mut self.fresh));
-        if !in_order {
-            // The stable sort detects the two sorted runs.
-            self.items.sort();
         }
     }
 }
@@ -205,7 +180,7 @@ mod tests {
             let resume = (fit < items_max).then(|| key(fit as u32 - 1));
             assert_eq!(least.resume(), resume.as_ref(), "{room} {items_max}");
             let expected: Vec<SeriesKey> = (0..fit as u32).map(key).collect();
-            assert!(least.into_items() == expected, "{room} {items_max}");
+            assert!(Vec::from_iter(least.into_items()) == expected, "{room} {items_max}");
         }
     }
 

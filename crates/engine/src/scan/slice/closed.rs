@@ -134,16 +134,12 @@ impl Walk<'_> {
         let mut merge = source.rows(run, measurement, self.request.direction(), &first)?;
         let mut keys: HashSet<Vec<String>, FixedState> = HashSet::default();
         loop {
-            let next = self.keys.next(&mut merge)?;
-            self.count_series(&next);
-            match next {
+            match self.next_series(&mut merge)? {
                 NextSeries::Matching(_) => {}
                 NextSeries::Skipped(_) => continue,
                 NextSeries::End => break,
             }
-            let values =
-                self.request.group_by.iter().map(|&tag| self.keys.tags.get(tag).to_owned());
-            keys.insert(values.collect());
+            keys.insert(self.group_key());
         }
         let mut keys: Vec<_> = keys.into_iter().collect();
         keys.sort_unstable();

@@ -12,7 +12,7 @@ use crate::scan::error::ScanError;
 use crate::scan::keys::NextSeries;
 use crate::scan::page::CELLS_PER_PIECE_MAX;
 use crate::scan::reader::Estimate;
-use crate::scan::request::{Output, ScanRequest};
+use crate::scan::request::Output;
 use crate::scan::tiles::Caching;
 use tidemark_model::time::TimeRange;
 
@@ -70,19 +70,15 @@ impl First {
     }
 }
 
-/// Whether the rows are read in another order than the result's order.
-fn are_mixed_rows(request: &ScanRequest, arrangement: GroupOrder) -> bool {
-    let is_rows = matches!(request.output, Output::Rows { limit: None, .. });
-    is_rows && arrangement != GroupOrder::InOrder
-}
-
 impl Walk<'_> {
     /// Ends the slice after its first groups that have series in `stretch`, if the slice would have
     /// too many rows or the request limits the number of groups.
     pub(super) fn end_behind_first_groups(&mut self, stretch: TimeRange) -> Result<(), ScanError> {
         let resume = &self.request.resume;
         let is_beginning = resume.position.is_none() && resume.until.is_none();
-        let is_rows = are_mixed_rows(self.request, self.arrangement);
+        // Whether the rows are read in another order than the result's order.
+        let is_rows = matches!(self.request.output, Output::Rows { limit: None, .. })
+            && self.arrangement != GroupOrder::InOrder;
         if !is_beginning || !(is_rows || self.request.groups_max.is_some()) {
             return Ok(());
         }
@@ -119,17 +115,13 @@ impl Walk<'_> {
         let (measurement, from) = (self.request.measurement, self.first());
         let mut merge = self.reader.merge(&[measurement], stretch, direction, &from)?;
         while self.costs.cells + self.costs.filter_cells < CELLS_MAX {
-            let next = self.keys.next(&mut merge)?;
-            self.count_series(&next);
-            match next {
+            match self.next_series(&mut merge)? {
                 NextSeries::Matching(_) => {}
                 NextSeries::Skipped(_) => continue,
                 NextSeries::End => break,
             }
             if !self.groups.reach(&self.keys.tags).is_empty() {
-                let group =
-                    self.request.group_by.iter().map(|&tag| self.keys.tags.get(tag).to_owned());
-                let group: Vec<String> = group.collect();
+                let group = self.group_key();
                 // An earlier slice began this group, so the group does not count.
                 if Some(&group) != begun {
                     first.add(group, direction);

@@ -45,7 +45,11 @@ const FEW: usize = 4;
 /// Limits the memory of the caller, because the caller decodes tags to strings.
 const ROWS_PER_PIECE_MAX: usize = 1 << 16;
 
-pub(super) fn piece(
+/// Returns the page of the result that `request` names.
+///
+/// # Errors
+/// Returns [`ScanError`] if a block cannot be read or the request is invalid.
+pub fn scan(
     reader: &dyn Reader,
     request: &ScanRequest,
     limits: PageLimits,
@@ -71,7 +75,10 @@ pub(super) fn piece(
         keys: KeyFilter::new(request.measurement, request.direction(), &filter, order),
         groups: Groups::new(request),
         batch: Batch::default(),
-        batch_pages: if reads_text(request) { BATCH_PAGES_OF_TEXT } else { BATCH_PAGES },
+        batch_pages: match inputs(request).any(|input| input.field_type == FieldType::String) {
+            true => BATCH_PAGES_OF_TEXT,
+            false => BATCH_PAGES,
+        },
         newest: request.wants_newest() && deciding.is_empty(),
         without_value: Vec::new(),
         columns,
@@ -141,10 +148,6 @@ fn inputs(request: &ScanRequest) -> impl Iterator<Item = &Input> {
     fields.iter().chain(of_calls)
 }
 
-fn reads_text(request: &ScanRequest) -> bool {
-    inputs(request).any(|input| input.field_type == FieldType::String)
-}
-
 struct Walk<'a> {
     reader: &'a dyn Reader,
     request: &'a ScanRequest,
@@ -200,7 +203,9 @@ impl Walk<'_> {
                 return Ok(end);
             }
             if stretches.is_enough(&self.groups, resumed.is_some()) {
-                self.groups.bounds.end_at(self.one_group(), stretch);
+                let from = self.request.resume.from.as_ref();
+                let one_group = from.map_or_else(Vec::new, |from| from.group.clone());
+                self.groups.bounds.end_at(one_group, stretch);
                 break;
             }
             self.groups.close();
@@ -229,17 +234,21 @@ impl Walk<'_> {
         }
     }
 
-    /// Counts the cost of finding a series, or of skipping some.
-    fn count_series(&mut self, next: &NextSeries) {
+    /// Counts the cost of finding the series, or of skipping some.
+    fn next_series(&mut self, merge: &mut Merged<'_>) -> Result<NextSeries, ScanError> {
+        let next = self.keys.next(merge)?;
         match next {
             NextSeries::Matching(_) => self.costs.cells += SERIES_CELLS,
             NextSeries::Skipped(_) => self.costs.filter_cells += SKIPPED_STEP_CELLS,
             NextSeries::End => {}
         }
+        Ok(next)
     }
 
-    fn one_group(&self) -> Vec<String> {
-        self.request.resume.from.as_ref().map_or_else(Vec::new, |from| from.group.clone())
+    /// Returns the group of the current series.
+    fn group_key(&self) -> Vec<String> {
+        let tags = self.request.group_by.iter();
+        tags.map(|&tag| self.keys.tags.get(tag).to_owned()).collect()
     }
 
     fn stretch(
@@ -381,15 +390,12 @@ impl Walk<'_> {
     }
 
     fn is_full(&self, rows: usize) -> bool {
-        self.cells_with(rows) + self.costs.filter_cells > CELLS_PER_PIECE_MAX
+        let cells = self.costs.cells + (rows * self.columns.len()) as u64;
+        cells + self.costs.filter_cells > CELLS_PER_PIECE_MAX
             || self.reader.stats().bytes_decoded > self.limits.decoded_bytes
             || self.groups.len() >= GROUPS_PER_PIECE_MAX
             || self.groups.rows() >= ROWS_PER_PIECE_MAX
             || (!self.gathers() && self.groups.bytes() >= self.limits.bytes)
-    }
-
-    fn cells_with(&self, rows: usize) -> u64 {
-        self.costs.cells + (rows * self.columns.len()) as u64
     }
 
     /// Whether the next page may contain further states of the current groups. In this case, the
