@@ -4,6 +4,7 @@
 pub mod block;
 pub mod cursor;
 pub mod directory;
+pub mod outline;
 pub mod pages;
 mod row_keys;
 mod series_block;

@@ -1,11 +1,10 @@
-//! Reads the blocks of groups (series, keys and columns), and finds and estimates the rows of a
-//! measurement in a part without reading every directory of the part.
+//! Reads the blocks of groups: series, keys and columns.
 
 use std::ops::Range;
 use std::rc::Rc;
 
 use super::block::{self, CORRUPT, Error};
-use super::directory::{Directory, Group, Root, RowExtent};
+use super::directory::{Directory, Group};
 use super::series_block;
 use super::values::{Decoded, DecodedAt, RowKeys, Values};
 use crate::batch::column_bytes;
@@ -14,7 +13,6 @@ use crate::codec::huffman::{Decoder, FEW};
 use crate::merge::cursor::{PageColumn, ReadError};
 use tidemark_model::bug::OrBug;
 use tidemark_model::ids::{ColumnId, MeasurementId};
-use tidemark_model::time::TimeRange;
 
 /// The position of a page in a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -230,110 +228,4 @@ pub(super) fn block<V: Values>(
         Ok(bytes.to_vec())
     })?;
     Ok(Some(sealed))
-}
-
-/// The estimated rows of a measurement in a part, for a range of time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Outline {
-    /// A time range that contains the part's rows inside the requested range.
-    pub time: TimeRange,
-    /// The approximate number of rows inside the range, if rows are evenly distributed in time.
-    pub rows: u64,
-    pub(crate) rows_of_all_times: u64,
-}
-
-impl Outline {
-    const NOTHING: Self =
-        Self { time: TimeRange::new(i64::MAX, i64::MIN), rows: 0, rows_of_all_times: 0 };
-
-    /// Estimates the rows of `measurement` in part `part` inside `time`.
-    pub fn of<V: Values>(
-        values: &mut V,
-        part: u64,
-        measurement: MeasurementId,
-        time: TimeRange,
-    ) -> Result<Self, ReadError> {
-        let mut outline = Self::NOTHING;
-        let Some(last) = values.count().checked_sub(1) else { return Ok(outline) };
-        let directory = values.directory(last)?;
-        let behind = directory.groups_of_part(part).first().map(|group| group.measurement);
-        if let Some((_, Some(root))) = directory.of_part(part) {
-            for value in root.values_of(measurement) {
-                let is_alone = only_one(root, value, behind) == Some(measurement);
-                match root.values.get(value).filter(|_| is_alone) {
-                    Some(reach) => outline.add_evenly(reach, time),
-                    None => outline.add_groups(&*values.directory(value)?, part, measurement, time),
-                }
-            }
-        }
-        outline.add_groups(&directory, part, measurement, time);
-        Ok(outline)
-    }
-
-    fn add_groups(
-        &mut self,
-        directory: &Directory,
-        part: u64,
-        measurement: MeasurementId,
-        time: TimeRange,
-    ) {
-        let groups = directory.groups_of_part(part).iter();
-        for group in
-            groups.filter(|group| group.measurement == measurement && !group.continues_columns())
-        {
-            for page in &group.pages {
-                self.rows_of_all_times += u64::from(page.rows);
-                let of_page = TimeRange::new(page.min_ns, page.max_ns.saturating_add(1));
-                if of_page.overlaps(&time) {
-                    self.rows += u64::from(page.rows);
-                    self.time = self.time.hull(of_page);
-                }
-            }
-        }
-    }
-
-    fn add_evenly(&mut self, reach: &RowExtent, time: TimeRange) {
-        self.rows_of_all_times += reach.rows;
-        let all = TimeRange::new(reach.min_ns, reach.max_ns.saturating_add(1));
-        let inside = all.intersect(&time);
-        if reach.rows == 0 || inside.is_empty() {
-            return;
-        }
-        let share = i128::from(reach.rows) * inside.length_ns() / all.length_ns();
-        self.rows += (share as u64).max(1);
-        self.time = self.time.hull(inside);
-    }
-}
-
-/// Reads no more directories than necessary.
-pub(crate) fn has_groups<V: Values>(
-    values: &mut V,
-    part: u64,
-    measurement: MeasurementId,
-) -> Result<bool, ReadError> {
-    let Some(last) = values.count().checked_sub(1) else { return Ok(false) };
-    let is_in = |directory: &Directory| {
-        directory.groups_of_part(part).iter().any(|group| group.measurement == measurement)
-    };
-    let directory = values.directory(last)?;
-    if is_in(&directory) {
-        return Ok(true);
-    }
-    let Some((_, Some(root))) = directory.of_part(part) else { return Ok(false) };
-    for value in root.values_of(measurement) {
-        if root.values.get(value).and_then(|reach| reach.first_measurement()) == Some(measurement)
-            || is_in(&*values.directory(value)?)
-        {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// Returns the only measurement of a value, if there is only one. `behind` is the measurement of
-/// the first group after the root's values.
-fn only_one(root: &Root, value: usize, behind: Option<MeasurementId>) -> Option<MeasurementId> {
-    let first = root.values.get(value)?.first_measurement()?;
-    let next = root.values.get(value + 1).map_or(behind, |reach| reach.first_measurement())?;
-    (first == next).then_some(first)
 }

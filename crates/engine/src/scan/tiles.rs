@@ -181,21 +181,14 @@ pub(super) fn look_up(
     (time, caches_immediately): (TimeRange, bool),
     behind: Option<&Position>,
 ) -> Result<Found, ScanError> {
-    let ScanRequest { measurement, predicate, group_by, descending, output, .. } = request;
+    let &ScanRequest { measurement, ref predicate, ref group_by, descending, ref output, .. } =
+        request;
     let Some(cache) = reader.result_cache() else { return Ok(Found::Never) };
-    let version = cache.version(&[*measurement], time)?;
-    let (measurement, descending) = (*measurement, *descending);
+    let version = cache.version(&[measurement], time)?;
+    let tile = time;
     let name = |behind| {
-        let tile = time;
-        metadata::encode(&Name {
-            measurement,
-            predicate,
-            group_by,
-            descending,
-            output,
-            tile,
-            behind,
-        })
+        let name = Name { measurement, predicate, group_by, descending, output, tile, behind };
+        metadata::encode(&name)
     };
     // The ends of a tile's pages depend on whether the tile is cached. The lookup for the tile's
     // first page therefore applies to all pages of the tile.

@@ -1,7 +1,8 @@
 //! Compares the outline of a part with its rows.
 
 use super::*;
-use crate::part::pages::{self, Outline, has_groups};
+use crate::part::outline::{Outline, has_groups};
+use crate::part::pages;
 
 #[test]
 fn part_outline_matches_rows() {
