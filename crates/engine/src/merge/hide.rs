@@ -101,16 +101,13 @@ impl<C: SeriesCursor> VisibleCursor<C> {
             let tombstones = &self.hidden.tombstones;
             let of = |at: &u32| tombstones.get(*at as usize).map(|tombstone| tombstone.measurement);
             let first = self.tombstones.partition_point(|at| of(at) < Some(measurement));
+            let all =
+                self.tombstones.iter().skip(first).filter_map(|at| tombstones.get(*at as usize));
             let mut values = None;
-            for at in self.tombstones.iter().skip(first) {
-                match tombstones.get(*at as usize) {
-                    Some(tombstone) if tombstone.measurement == measurement => {
-                        let values = values.get_or_insert_with(|| key.values().collect::<Vec<_>>());
-                        if tombstone.condition.holds(values) {
-                            self.times.push(tombstone.time);
-                        }
-                    }
-                    _ => break,
+            for tombstone in all.take_while(|tombstone| tombstone.measurement == measurement) {
+                let values = values.get_or_insert_with(|| key.values().collect::<Vec<_>>());
+                if tombstone.condition.holds(values) {
+                    self.times.push(tombstone.time);
                 }
             }
             join(&mut self.times);

@@ -295,23 +295,13 @@ impl<C: SeriesCursor> Merge<C> {
 
 /// Returns the position of the page whose rows all precede the rows of the other pages.
 fn first_disjoint_page(pages: &[(u16, PageKeys)], direction: Direction) -> Option<usize> {
-    let bounds = |(at, (_, page)): (usize, &(u16, PageKeys))| {
-        page.bounds(direction).map(|(first, last)| (first, last, at))
+    let bounds = || pages.iter().map(|(_, page)| page.bounds(direction)).enumerate();
+    let firsts = bounds().filter_map(|(at, bounds)| Some((at, bounds?)));
+    let (least, (_, last)) = firsts.min_by_key(|(_, (first, _))| *first)?;
+    let is_later = |(at, bounds): (usize, Option<(i64, i64)>)| {
+        at == least || bounds.is_none_or(|(first, _)| last < first)
     };
-    let mut least: Option<(i64, i64, usize)> = None;
-    let mut next = None;
-    for bounds in pages.iter().enumerate().filter_map(bounds) {
-        let later = match least {
-            Some(least) if least.0 <= bounds.0 => bounds.0,
-            _ => match least.replace(bounds) {
-                Some(later) => later.0,
-                None => continue,
-            },
-        };
-        next = Some(next.map_or(later, |next: i64| next.min(later)));
-    }
-    let (_, last, at) = least?;
-    next.is_none_or(|next| last < next).then_some(at)
+    bounds().all(is_later).then_some(least)
 }
 
 /// Overlays pages of a series, ordered from the newest source to the oldest, and removes the

@@ -90,7 +90,7 @@ impl<V: Values> PartCursor<V> {
         let is_here =
             is_ascending && self.current_group().is_some_and(|group| !group.continues_columns());
         if is_here || self.move_group(is_ascending)? {
-            self.enter_group();
+            self.enter_group(is_ascending);
             return self.settle();
         }
         Ok(())
@@ -146,14 +146,10 @@ impl<V: Values> PartCursor<V> {
         }
     }
 
-    fn enter_group(&mut self) {
-        self.pages = 0;
-        self.series = match self.direction {
-            Direction::Ascending => 0,
-            Direction::Descending => {
-                self.current_group().map_or(0, |group| group.series().saturating_sub(1))
-            }
-        };
+    /// Moves to the first series of the group, or to its last series unless `forward` is set.
+    fn enter_group(&mut self, forward: bool) {
+        let last = self.current_group().map_or(0, |group| group.series().saturating_sub(1));
+        (self.pages, self.series) = (0, if forward { 0 } else { last });
     }
 
     fn continues_group(&self) -> bool {
@@ -171,11 +167,7 @@ impl<V: Values> PartCursor<V> {
                 false => group.continues_group(),
             });
         match is_same {
-            true => {
-                self.pages = 0;
-                let last = self.current_group().map_or(0, |group| group.series().saturating_sub(1));
-                self.series = if forward { 0 } else { last };
-            }
+            true => self.enter_group(forward),
             false => {
                 self.enter_value(value)?;
                 self.group = group;
@@ -199,7 +191,7 @@ impl<V: Values> PartCursor<V> {
             return Ok(());
         }
         self.move_group(is_ascending)?;
-        self.enter_group();
+        self.enter_group(is_ascending);
         Ok(())
     }
 

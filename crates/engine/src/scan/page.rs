@@ -232,7 +232,7 @@ impl SummaryPage {
 }
 
 /// The summary of a live measurement.
-#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct MeasurementSummary {
     /// The measurement.
     pub measurement: MeasurementId,

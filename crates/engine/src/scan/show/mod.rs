@@ -338,13 +338,7 @@ impl<'a> Page<'a> {
         let Task { position, measurement, number, span, find, .. } = task;
         if self.found.last().is_none_or(|last| last.measurement != measurement) {
             self.bytes += MEASUREMENT_BYTES;
-            self.found.push(MeasurementSummary {
-                measurement,
-                columns: Vec::new(),
-                items: Vec::new(),
-                hashes: Vec::new(),
-                count: 0,
-            });
+            self.found.push(MeasurementSummary { measurement, ..MeasurementSummary::default() });
         }
         let Some(summary) = self.found.last_mut() else { return false };
         let least = match find {
