@@ -11,8 +11,9 @@
 //! bits is an exception. Exceptions store their positions in the run, ascending, and their
 //! remaining high bits.
 
-use super::varint;
-use super::{Error, take};
+use smallvec::SmallVec;
+
+use super::{Error, take, varint};
 use tidemark_model::bug::OrBug;
 
 const RUN: usize = 256;
@@ -64,17 +65,9 @@ fn plan_run(run: &[u64]) -> (u32, usize) {
         }
     }
     // Only bit widths of existing values can be optimal.
-    let mut used = [(0_u32, 0_usize); 66];
-    let mut n_used = 0;
-    for (width, &count) in (0_u32..).zip(&histogram) {
-        if (count > 0 || width == 0)
-            && let Some(slot) = used.get_mut(n_used)
-        {
-            *slot = (width, usize::from(count));
-            n_used += 1;
-        }
-    }
-    let used = used.get(..n_used).or_bug();
+    let used = (0_u32..).zip(histogram).filter(|&(width, count)| count > 0 || width == 0);
+    let used: SmallVec<[(u32, usize); 64]> =
+        used.map(|(width, count)| (width, usize::from(count))).collect();
     let mut best = (64, 2 + run.len() * 8);
     for (index, &(width, _)) in used.iter().enumerate().rev() {
         if width > WIDTH_MAX {

@@ -1,11 +1,16 @@
 //! An encoding whose residuals are not yet bit-packed or coded with a Huffman table of the column.
+//! [`finish_column`] finishes the blocks of a column, with a common table if the result is smaller.
 
 use super::bitpack;
-use super::huffman::{CodeTable, Decoder, Histogram};
+use super::huffman::{CodeTable, Decoder, Histogram, Stored};
 use super::{Error, finish};
 
 /// The bit of a method byte that marks residuals in Huffman classes.
 pub(super) const CLASSES: u8 = 0x80;
+
+/// The minimum saving is one in this number of bytes. Tables are slower than bit packing, and
+/// merges copy only blocks without a table.
+const WORTH: usize = 24;
 
 #[derive(Clone, Debug)]
 struct Open {
@@ -38,11 +43,11 @@ impl Draft {
     }
 
     /// Counts the residuals' classes. Returns `None` if there are no residuals.
-    pub fn histogram(&self) -> Option<Histogram> {
+    pub(super) fn histogram(&self) -> Option<Histogram> {
         self.open.as_ref().map(|open| Histogram::count(&open.residuals))
     }
 
-    pub(crate) fn packed_bytes(&self) -> usize {
+    pub(super) fn packed_bytes(&self) -> usize {
         self.open.as_ref().map_or(0, |open| open.packed_bytes)
     }
 
@@ -76,4 +81,37 @@ pub(super) fn residuals(
     bitpack::decode(&mut bytes, count, &mut residuals)?;
     finish(bytes)?;
     Ok(residuals)
+}
+
+/// Finishes the drafts of a column. Returns their encodings, and the table that some encodings use.
+pub fn finish_column(drafts: Vec<Draft>) -> (Stored, Vec<Vec<u8>>) {
+    let histograms: Vec<Option<Histogram>> = drafts.iter().map(Draft::histogram).collect();
+    let table = histograms.iter().flatten().cloned().reduce(|mut sum, more| {
+        sum.add(&more);
+        sum
+    });
+    let mut stored = Vec::new();
+    let table = table.map(|histogram| CodeTable::for_counts(&histogram));
+    if let Some(table) = &table {
+        table.write(&mut stored);
+    }
+    let saved: Vec<usize> = drafts
+        .iter()
+        .zip(&histograms)
+        .map(|(draft, histogram)| match (histogram, &table) {
+            (Some(histogram), Some(table)) => {
+                draft.packed_bytes().saturating_sub(histogram.bytes(table))
+            }
+            _ => 0,
+        })
+        .collect();
+    let packed: usize = drafts.iter().map(Draft::packed_bytes).sum();
+    let is_worth = saved.iter().sum::<usize>() > stored.len() + packed / WORTH;
+    let table = table.filter(|_| is_worth);
+    if !is_worth {
+        stored.clear();
+    }
+    let blocks = drafts.into_iter().zip(saved);
+    let blocks = blocks.map(|(draft, saved)| draft.finish(table.as_ref().filter(|_| saved > 0)));
+    (Stored::new(stored), blocks.collect())
 }

@@ -122,8 +122,7 @@ fn write(values: &[u64], out: &mut Vec<u8>) {
     table.write(out);
     let mut encoded = Vec::new();
     table.encode(values, &mut encoded);
-    varint::write(encoded.len() as u64, out);
-    out.append(&mut encoded);
+    varint::write_bytes(&encoded, out);
 }
 
 fn read(bytes: &mut &[u8], count: usize) -> Result<Vec<u64>, Error> {
@@ -133,9 +132,7 @@ fn read(bytes: &mut &[u8], count: usize) -> Result<Vec<u64>, Error> {
     }
     if count > 0 {
         let decoder = Decoder::read(bytes)?;
-        let most = bytes.len();
-        let length = varint::read_length(bytes, most)?;
-        decoder.decode(take(bytes, length)?, count, &mut values)?;
+        decoder.decode(varint::read_bytes(bytes)?, count, &mut values)?;
     }
     Ok(values)
 }

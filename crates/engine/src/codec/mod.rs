@@ -14,7 +14,6 @@ pub mod huffman;
 pub mod integer;
 pub mod metadata;
 pub mod string;
-pub mod tables;
 pub mod timestamp;
 pub mod unsigned;
 pub mod validity;

@@ -11,7 +11,7 @@
 
 use std::collections::HashMap;
 
-use super::{Error, TEXT_BYTES_MAX, integer, start, take, varint};
+use super::{Error, TEXT_BYTES_MAX, integer, start, varint};
 use tidemark_model::bug::OrBug;
 
 const PLAIN: u8 = 0;
@@ -52,8 +52,7 @@ pub(crate) fn encode_coded(text: &str, ends: &[u32], codes: &[u32], out: &mut Ve
     let codes: Vec<i64> = codes.iter().map(|&code| i64::from(code)).collect();
     let mut encoded = Vec::with_capacity(codes.len() + 16);
     integer::encode_plain(&codes, &mut encoded);
-    varint::write(encoded.len() as u64, out);
-    out.append(&mut encoded);
+    varint::write_bytes(&encoded, out);
     out.extend_from_slice(text.as_bytes());
 }
 
@@ -115,14 +114,12 @@ fn dictionary<'a>(text: &'a str, ends: &[u32]) -> Option<(Vec<&'a str>, Vec<i64>
 fn encode_counted(integers: &[i64], out: &mut Vec<u8>) {
     let mut encoded = Vec::new();
     integer::encode(integers, &mut encoded);
-    varint::write(encoded.len() as u64, out);
-    out.append(&mut encoded);
+    varint::write_bytes(&encoded, out);
 }
 
 fn decode_counted(bytes: &mut &[u8], count: usize) -> Result<Vec<i64>, Error> {
-    let length = varint::read_length(bytes, bytes.len())?;
     let mut integers = Vec::new();
-    integer::decode(take(bytes, length)?, count, &mut integers)?;
+    integer::decode(varint::read_bytes(bytes)?, count, &mut integers)?;
     Ok(integers)
 }
 

@@ -1,6 +1,6 @@
 //! Encodes unsigned integers in one to ten bytes of seven bits, lowest first, or signed in zigzag.
 
-use super::Error;
+use super::{Error, take};
 use tidemark_model::bug::OrBug;
 
 /// Appends `value`.
@@ -31,6 +31,18 @@ pub fn read(bytes: &mut &[u8]) -> Result<u64, Error> {
 /// The length or count must not exceed `max`.
 pub(crate) fn read_length(bytes: &mut &[u8], max: usize) -> Result<usize, Error> {
     usize::try_from(read(bytes)?).ok().filter(|&length| length <= max).ok_or(Error::TooMany)
+}
+
+/// Appends the number of bytes, and then the bytes.
+pub(crate) fn write_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+    write(bytes.len() as u64, out);
+    out.extend_from_slice(bytes);
+}
+
+/// Removes bytes that [`write_bytes`] wrote.
+pub(crate) fn read_bytes<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], Error> {
+    let length = read_length(bytes, bytes.len())?;
+    take(bytes, length)
 }
 
 pub(crate) fn write_signed(value: i64, out: &mut Vec<u8>) {

@@ -338,9 +338,7 @@ impl PageKeys {
         let rows = self.rows.start + start..self.rows.start + end;
         (start < end).then(|| Self { rows, ..self.clone() })
     }
-}
 
-impl PageKeys {
     /// Adds the rows of `other`, which is in the same page, and all rows in between. The times of
     /// the added rows are not available.
     pub(super) fn cover(&mut self, other: &Self) {

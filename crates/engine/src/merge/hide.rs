@@ -28,6 +28,14 @@ pub struct Tombstone {
     pub condition: Condition,
 }
 
+impl Tombstone {
+    /// Whether the tombstone may hide rows of a part.
+    fn is_open_to(&self, part: &Extent) -> bool {
+        part.sequences.has_yet_to_apply(self.sequence, self.before)
+            && self.time.overlaps(&part.time)
+    }
+}
+
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HiddenRows {
     /// Sorted by measurement.
@@ -44,11 +52,7 @@ impl HiddenRows {
 
     /// Returns the tombstones that may hide rows of a part, sorted by measurement.
     pub(crate) fn open_to(&self, part: &Extent) -> Vec<&Tombstone> {
-        let awaited = |tombstone: &&Tombstone| {
-            part.sequences.has_yet_to_apply(tombstone.sequence, tombstone.before)
-                && tombstone.time.overlaps(&part.time)
-        };
-        self.tombstones.iter().filter(awaited).collect()
+        self.tombstones.iter().filter(|tombstone| tombstone.is_open_to(part)).collect()
     }
 }
 
@@ -74,11 +78,9 @@ impl<C: SeriesCursor> VisibleCursor<C> {
         part: &Extent,
         direction: Direction,
     ) -> Result<Self, ReadError> {
-        let awaited = |(_, tombstone): &(u32, &Tombstone)| {
-            part.sequences.has_yet_to_apply(tombstone.sequence, tombstone.before)
-                && tombstone.time.overlaps(&part.time)
-        };
-        let tombstones = (0..).zip(&hidden.tombstones).filter(awaited).map(|(at, _)| at).collect();
+        let open =
+            (0..).zip(&hidden.tombstones).filter(|(_, tombstone)| tombstone.is_open_to(part));
+        let tombstones = open.map(|(at, _)| at).collect();
         let (times, pieces) = (Vec::new(), VecDeque::new());
         let mut hide =
             Self { cursor, hidden, time: part.time, direction, tombstones, times, pieces };
@@ -99,16 +101,13 @@ impl<C: SeriesCursor> VisibleCursor<C> {
             let tombstones = &self.hidden.tombstones;
             let of = |at: &u32| tombstones.get(*at as usize).map(|tombstone| tombstone.measurement);
             let first = self.tombstones.partition_point(|at| of(at) < Some(measurement));
+            let all =
+                self.tombstones.iter().skip(first).filter_map(|at| tombstones.get(*at as usize));
             let mut values = None;
-            for at in self.tombstones.iter().skip(first) {
-                match tombstones.get(*at as usize) {
-                    Some(tombstone) if tombstone.measurement == measurement => {
-                        let values = values.get_or_insert_with(|| key.values().collect::<Vec<_>>());
-                        if tombstone.condition.holds(values) {
-                            self.times.push(tombstone.time);
-                        }
-                    }
-                    _ => break,
+            for tombstone in all.take_while(|tombstone| tombstone.measurement == measurement) {
+                let values = values.get_or_insert_with(|| key.values().collect::<Vec<_>>());
+                if tombstone.condition.holds(values) {
+                    self.times.push(tombstone.time);
                 }
             }
             join(&mut self.times);

@@ -13,10 +13,8 @@
 pub mod condition;
 pub mod cursor;
 pub mod hide;
-mod join;
 pub mod key;
 pub mod kway;
-mod overlay;
 pub mod picks;
 pub mod sequences;
 

@@ -1,11 +1,14 @@
-//! Defines the rows that a merge picks before it reads values, and the pages that contain these
-//! rows.
+//! Defines the rows that a merge picks before it reads values, and joins the columns of their pages
+//! into a single column.
 
 use std::rc::Rc;
 
 use smallvec::{SmallVec, smallvec};
 
-use super::cursor::{Columns, Direction, PageKeys};
+use super::cursor::{Columns, Direction, PageColumn, PageKeys};
+use crate::batch::bitmap::{Bitmap, Validity};
+use crate::batch::column::{Column, Fixed, Values};
+use crate::batch::picker::Picker;
 use tidemark_model::bug::OrBug;
 use tidemark_model::ids::ColumnId;
 use tidemark_model::value::FieldType;
@@ -32,24 +35,24 @@ pub struct Picks {
 
 /// Consecutive rows of a page, in reverse order if the direction is descending.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Run {
-    pub(super) page: u32,
+struct Run {
+    page: u32,
     /// The lowest row number of the run in the page.
-    pub(super) first: u32,
-    pub(super) rows: u32,
+    first: u32,
+    rows: u32,
 }
 
 /// A row in an older source, with the same series and time as row `at`. The older row supplies the
 /// values that are null in newer sources.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct OlderRow {
-    pub(super) at: u32,
-    pub(super) page: u32,
-    pub(super) row: u32,
+struct OlderRow {
+    at: u32,
+    page: u32,
+    row: u32,
 }
 
 impl Run {
-    pub(super) fn row(&self, at: u32, direction: Direction) -> u32 {
+    fn row(&self, at: u32, direction: Direction) -> u32 {
         match direction {
             Direction::Ascending => self.first + at,
             Direction::Descending => self.first + self.rows.saturating_sub(at + 1),
@@ -88,14 +91,7 @@ impl Picks {
             older.at = last.saturating_sub(older.at);
         }
         // For the same `at`, newer rows must come first.
-        let mut rest = self.older.as_mut_slice();
-        while let Some(first) = rest.first() {
-            let at = first.at;
-            let same = rest.iter().take_while(|older| older.at == at).count();
-            let (of_row, behind) = std::mem::take(&mut rest).split_at_mut(same);
-            of_row.reverse();
-            rest = behind;
-        }
+        self.older.chunk_by_mut(|a, b| a.at == b.at).for_each(<[_]>::reverse);
         self
     }
 
@@ -111,21 +107,15 @@ impl Picks {
     #[must_use]
     pub fn only(&self, places: &[u32]) -> Self {
         let mut only = Self::new(self.direction);
-        let (mut runs, mut start) = (self.runs.iter(), 0);
-        let (mut run, mut older) = (runs.next(), self.older.as_slice());
+        let (mut rows, mut older) = (self.rows_at(), self.older.as_slice());
         for &at in places {
-            while let Some(passed) = run
-                && start + passed.rows <= at
-            {
-                start += passed.rows;
-                run = runs.next();
-            }
-            let (Some(run), Some(&time_ns)) = (run, self.times_ns().get(at as usize)) else {
+            let (Some((page_of_row, row)), Some(&time_ns)) =
+                (rows(at), self.times_ns().get(at as usize))
+            else {
                 break;
             };
-            let row = run.row(at - start, self.direction);
             let page = |number: u32| self.pages.get(number as usize);
-            let Some((source, keys)) = page(run.page) else { break };
+            let Some((source, keys)) = page(page_of_row) else { break };
             let place = only.place_of(*source, keys);
             only.push(place, row, std::iter::once(time_ns));
             older = older.get(older.partition_point(|older| older.at < at)..).or_bug();
@@ -137,6 +127,22 @@ impl Picks {
             }
         }
         only
+    }
+
+    /// Returns a function that returns the page and the row number of the row at a position. The
+    /// positions of successive calls must ascend.
+    fn rows_at(&self) -> impl FnMut(u32) -> Option<(u32, u32)> {
+        let (mut runs, mut start) = (self.runs.as_slice(), 0);
+        move |at| {
+            while let Some((passed, behind)) = runs.split_first()
+                && start + passed.rows <= at
+            {
+                start += passed.rows;
+                runs = behind;
+            }
+            let run = runs.first()?;
+            Some((run.page, run.row(at - start, self.direction)))
+        }
     }
 
     /// Returns the number of rows.
@@ -184,7 +190,9 @@ impl Picks {
             *self = other;
             return;
         }
-        self.materialize_times();
+        if self.times_ns.is_empty() {
+            self.times_ns = self.times_ns().to_vec();
+        }
         self.times_ns.extend_from_slice(other.times_ns());
         let places: SmallVec<[u32; 1]> =
             other.pages.iter().map(|(source, page)| self.place_of(*source, page)).collect();
@@ -236,18 +244,6 @@ impl Picks {
         &self.pages
     }
 
-    pub(super) fn runs(&self) -> &[Run] {
-        &self.runs
-    }
-
-    pub(super) fn older(&self) -> &[OlderRow] {
-        &self.older
-    }
-
-    pub(super) fn direction(&self) -> Direction {
-        self.direction
-    }
-
     /// Returns the page if the picks are all rows of a single page in the page's order.
     pub(super) fn only_page(&self) -> Option<&(u16, PageKeys)> {
         match (&self.pages[..], &self.runs[..], &self.older[..]) {
@@ -256,12 +252,6 @@ impl Picks {
                 (all && (self.direction == Direction::Ascending || run.rows == 1)).then_some(only)
             }
             _ => None,
-        }
-    }
-
-    fn materialize_times(&mut self) {
-        if self.times_ns.is_empty() {
-            self.times_ns = self.times_ns().to_vec();
         }
     }
 
@@ -301,4 +291,121 @@ fn union(lists: impl Iterator<Item = Columns>) -> Columns {
     all.sort_by_key(|&(id, _)| id);
     all.dedup_by_key(|&mut (id, _)| id);
     all.into()
+}
+
+/// Joins the column of each page of the picks, which is `None` if the page has only nulls. All
+/// columns have the same type. A value is null if it is null in all sources.
+pub(super) fn join(picks: &Picks, columns: &[Option<PageColumn>], field_type: FieldType) -> Column {
+    let fills = fills(picks, columns);
+    let values = match field_type {
+        FieldType::String => return texts(picks, columns, &fills),
+        FieldType::Float => Values::Float(copied(picks, columns, &fills)),
+        FieldType::Integer => Values::Integer(copied(picks, columns, &fills)),
+        FieldType::Unsigned => Values::Unsigned(copied(picks, columns, &fills)),
+        FieldType::Boolean => Values::Boolean(copied(picks, columns, &fills)),
+    };
+    Column { values, validity: validity(picks, columns, &fills) }
+}
+
+/// Returns the older rows that replace nulls, in ascending order of position and without
+/// duplicates.
+fn fills(picks: &Picks, columns: &[Option<PageColumn>]) -> Vec<OlderRow> {
+    let full =
+        |of: &Option<PageColumn>| of.as_ref().is_some_and(|of| *of.validity() == Validity::All);
+    if picks.older.is_empty() || columns.iter().all(full) {
+        return Vec::new();
+    }
+    let has = |page: u32, row: u32| {
+        column(columns, page).is_some_and(|of| of.validity().is_valid(row as usize))
+    };
+    let mut fills: Vec<OlderRow> = Vec::new();
+    let mut rows = picks.rows_at();
+    for same in picks.older.chunk_by(|a, b| a.at == b.at) {
+        let Some(&OlderRow { at, .. }) = same.first() else { continue };
+        if rows(at).is_none_or(|(page, row)| !has(page, row)) {
+            fills.extend(same.iter().find(|older| has(older.page, older.row)));
+        }
+    }
+    fills
+}
+
+fn column(columns: &[Option<PageColumn>], page: u32) -> Option<&PageColumn> {
+    columns.get(page as usize)?.as_ref()
+}
+
+/// A null has the default value.
+fn copied<T: Fixed>(picks: &Picks, columns: &[Option<PageColumn>], fills: &[OlderRow]) -> Vec<T> {
+    let mut out = Vec::with_capacity(picks.len());
+    for run in &picks.runs {
+        let (start, rows) = (out.len(), run.first as usize..(run.first + run.rows) as usize);
+        let end = start + rows.len();
+        if let Some(column) = column(columns, run.page) {
+            column.copy(rows, &mut out);
+        }
+        if picks.direction == Direction::Descending {
+            out.get_mut(start..).or_bug().reverse();
+        }
+        out.resize(end, T::default());
+    }
+    for fill in fills {
+        let (rows, row) = (out.len(), fill.row as usize);
+        if let Some(column) = column(columns, fill.page) {
+            column.copy(row..row + 1, &mut out);
+        }
+        if out.len() > rows
+            && let Some(value) = out.pop()
+            && let Some(slot) = out.get_mut(fill.at as usize)
+        {
+            *slot = value;
+        }
+    }
+    out
+}
+
+fn text(column: &Option<PageColumn>) -> Option<&Column> {
+    column.as_ref().and_then(PageColumn::text)
+}
+
+fn texts(picks: &Picks, columns: &[Option<PageColumn>], fills: &[OlderRow]) -> Column {
+    let mut sources = 0..;
+    let numbers: Vec<Option<usize>> =
+        columns.iter().map(|column| text(column).and_then(|_| sources.next())).collect();
+    let source = |page: u32| numbers.get(page as usize).copied().flatten();
+    let mut picker = Picker::new(FieldType::String, columns.iter().filter_map(text));
+    let mut fills = fills.iter().peekable();
+    let mut start = 0;
+    for run in &picks.runs {
+        for at in 0..run.rows {
+            let (page, row) = match fills.next_if(|fill| fill.at == start + at) {
+                Some(fill) => (fill.page, fill.row),
+                None => (run.page, run.row(at, picks.direction)),
+            };
+            match source(page) {
+                Some(source) => picker.push(source, row as usize),
+                None => picker.push_null(),
+            }
+        }
+        start += run.rows;
+    }
+    picker.finish()
+}
+
+fn validity(picks: &Picks, columns: &[Option<PageColumn>], fills: &[OlderRow]) -> Validity {
+    let mut valid = Bitmap::default();
+    for run in &picks.runs {
+        match column(columns, run.page).map(PageColumn::validity) {
+            None => valid.extend_filled(run.rows as usize, false),
+            Some(Validity::All) => valid.extend_filled(run.rows as usize, true),
+            Some(Validity::Some(bits)) => {
+                for at in 0..run.rows {
+                    valid.push(bits.get(run.row(at, picks.direction) as usize));
+                }
+            }
+        }
+    }
+    fills.iter().for_each(|fill| valid.set(fill.at as usize, true));
+    match valid.count_ones() == valid.len() {
+        true => Validity::All,
+        false => Validity::Some(valid),
+    }
 }

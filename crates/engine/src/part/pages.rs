@@ -1,11 +1,11 @@
-//! Reads the blocks of a group: series, keys and columns.
+//! Reads the blocks of groups: series, keys and columns.
 
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::block::{self, CORRUPT, Error, Keys};
+use super::block::{self, CORRUPT, Error};
 use super::directory::{Directory, Group};
-use super::series_block::Series;
+use super::series_block;
 use super::values::{Decoded, DecodedAt, RowKeys, Values};
 use crate::batch::column_bytes;
 use crate::batch::series_table::SeriesTable;
@@ -58,85 +58,10 @@ pub fn series<V: Values>(
     group: &Group,
     block: usize,
 ) -> Result<SeriesTable, ReadError> {
-    decode_series(values, value, group, block).map(Series::into_table)
-}
-
-/// `group` is group number `number` of the value.
-pub(super) fn read_series<V: Values>(
-    values: &mut V,
-    value: usize,
-    number: usize,
-    group: &Group,
-    block: usize,
-) -> Result<Rc<Series>, ReadError> {
-    let at = DecodedAt::Series(block as u32);
-    if let Some(Decoded::Series(kept)) = values.cached(value, number, at) {
-        return Ok(kept);
-    }
-    let series = Rc::new(decode_series(values, value, group, block)?);
-    values.keep(value, number, at, &Decoded::Series(Rc::clone(&series)));
-    Ok(series)
-}
-
-fn decode_series<V: Values>(
-    values: &mut V,
-    value: usize,
-    group: &Group,
-    block: usize,
-) -> Result<Series, ReadError> {
     let Some(block) = group.series.get(block) else { return Err(values.damaged(value, CORRUPT)) };
     let (count, tags) = (block.series as usize, group.tag_ids.len());
     let bytes = block.offset..block.offset + block.bytes;
-    values.with(value, bytes, |bytes| Series::decode(bytes, count, tags))
-}
-
-/// `group` is group number `number` of the value.
-pub(super) fn keys<V: Values>(
-    values: &mut V,
-    value: usize,
-    number: usize,
-    group: &Group,
-    page: usize,
-) -> Result<RowKeys, ReadError> {
-    let at = DecodedAt::Keys(page as u32);
-    if let Some(Decoded::Keys(kept)) = values.cached(value, number, at) {
-        return Ok(kept);
-    }
-    let Some(page) = group.pages.get(page) else { return Err(values.damaged(value, CORRUPT)) };
-    let bytes = page.offset..page.offset + page.keys_bytes;
-    let table = table(values, value, number, group, group.columns.len(), page.rows)?;
-    let Keys { ends, times_ns } = values.with(value, bytes, |bytes| {
-        block::decode_keys(bytes, page.rows, page.series, table.as_deref())
-    })?;
-    let keys = RowKeys::new(ends, times_ns);
-    values.keep(value, number, at, &Decoded::Keys(keys.clone()));
-    Ok(keys)
-}
-
-/// The number after the last column refers to the keys. Tables for few rows are not cached.
-fn table<V: Values>(
-    values: &mut V,
-    value: usize,
-    number: usize,
-    group: &Group,
-    column: usize,
-    rows: u32,
-) -> Result<Option<Rc<Decoder>>, ReadError> {
-    let Some(stored) = group.tables.get(column).filter(|table| !table.bytes().is_empty()) else {
-        return Ok(None);
-    };
-    // A group has fewer than 2^32 columns.
-    let at = DecodedAt::Table(column as u32);
-    let is_kept = rows as usize >= FEW;
-    if is_kept && let Some(Decoded::Table(kept)) = values.cached(value, number, at) {
-        return Ok(Some(kept));
-    }
-    let table =
-        stored.decoder().map_err(|reason| values.damaged(value, reason.into()))?.map(Rc::new);
-    if let Some(table) = table.as_ref().filter(|_| is_kept) {
-        values.keep(value, number, at, &Decoded::Table(Rc::clone(table)));
-    }
-    Ok(table)
+    values.with(value, bytes, |bytes| series_block::decode(bytes, count, tags))
 }
 
 /// Reads a column of a page, possibly from a following group, or `None` if all values are null.
@@ -156,7 +81,8 @@ pub fn column<V: Values>(
         else {
             return Ok(None);
         };
-        if let Some(column) = column_in(values, value, at, group, page, id)? {
+        let mut reader = GroupReader { values: &mut *values, value, number: at, group };
+        if let Some(column) = reader.column(page, id)? {
             return Ok(Some(column));
         }
         if !group.is_wide() {
@@ -175,33 +101,93 @@ pub fn column<V: Values>(
     }
 }
 
-fn column_in<V: Values>(
-    values: &mut V,
-    value: usize,
-    number: usize,
-    group: &Group,
-    page: usize,
-    id: ColumnId,
-) -> Result<Option<PageColumn>, ReadError> {
-    let Ok(column) = group.columns.binary_search_by_key(&id, |&(id, _)| id) else {
-        return Ok(None);
-    };
-    let bytes = group.column_at(page, column);
-    let field_type = group.columns.get(column).map(|&(_, field_type)| field_type);
-    let rows = group.pages.get(page).map_or(0, |page| page.rows as usize);
-    let Some(field_type) = field_type.filter(|_| !bytes.is_empty()) else { return Ok(None) };
-    let at = DecodedAt::Column((page * group.columns.len() + column) as u32);
-    if let Some(Decoded::Column(kept)) = values.cached(value, number, at) {
-        return Ok(Some(kept));
+/// Reads blocks of a group, which has number `number` in value `value`.
+pub(super) struct GroupReader<'a, V> {
+    pub(super) values: &'a mut V,
+    pub(super) value: usize,
+    pub(super) number: usize,
+    pub(super) group: &'a Group,
+}
+
+impl<V: Values> GroupReader<'_, V> {
+    pub(super) fn series(&mut self, block: usize) -> Result<Rc<SeriesTable>, ReadError> {
+        let at = DecodedAt::Series(block as u32);
+        if let Some(Decoded::Series(kept)) = self.values.cached(self.value, self.number, at) {
+            return Ok(kept);
+        }
+        let series = Rc::new(series(self.values, self.value, self.group, block)?);
+        self.keep(at, &Decoded::Series(Rc::clone(&series)));
+        Ok(series)
     }
-    let table = table(values, value, number, group, column, rows as u32)?;
-    let column = values.with(value, bytes, |bytes| -> Result<_, Error> {
-        let data = block::open(bytes)?;
-        Ok(column_bytes::decode_with(data, field_type, rows, table.as_deref())?)
-    })?;
-    let column = PageColumn::Wide(Rc::new(column));
-    values.keep(value, number, at, &Decoded::Column(column.clone()));
-    Ok(Some(column))
+
+    pub(super) fn keys(&mut self, page: usize) -> Result<RowKeys, ReadError> {
+        let at = DecodedAt::Keys(page as u32);
+        if let Some(Decoded::Keys(kept)) = self.values.cached(self.value, self.number, at) {
+            return Ok(kept);
+        }
+        let keys = self.decode_keys(page)?;
+        self.keep(at, &Decoded::Keys(keys.clone()));
+        Ok(keys)
+    }
+
+    pub(super) fn decode_keys(&mut self, page: usize) -> Result<RowKeys, ReadError> {
+        let Some(page) = self.group.pages.get(page) else {
+            return Err(self.values.damaged(self.value, CORRUPT));
+        };
+        let table = self.table(self.group.columns.len(), page.rows as usize)?;
+        let bytes = page.offset..page.offset + page.keys_bytes;
+        self.values.with(self.value, bytes, |bytes| {
+            RowKeys::decode(bytes, page.rows, page.series, table.as_deref())
+        })
+    }
+
+    /// The number after the last column refers to the keys. Tables for few rows are not cached.
+    fn table(&mut self, column: usize, rows: usize) -> Result<Option<Rc<Decoder>>, ReadError> {
+        let stored = self.group.tables.get(column).filter(|table| !table.bytes().is_empty());
+        let Some(stored) = stored else { return Ok(None) };
+        // A group has fewer than 2^32 columns.
+        let at = DecodedAt::Table(column as u32);
+        let is_kept = rows >= FEW;
+        if is_kept
+            && let Some(Decoded::Table(kept)) = self.values.cached(self.value, self.number, at)
+        {
+            return Ok(Some(kept));
+        }
+        let table = stored.decoder();
+        let table = table.map_err(|reason| self.values.damaged(self.value, reason.into()))?;
+        let table = table.map(Rc::new);
+        if let Some(table) = table.as_ref().filter(|_| is_kept) {
+            self.keep(at, &Decoded::Table(Rc::clone(table)));
+        }
+        Ok(table)
+    }
+
+    fn column(&mut self, page: usize, id: ColumnId) -> Result<Option<PageColumn>, ReadError> {
+        let columns = &self.group.columns;
+        let Ok(column) = columns.binary_search_by_key(&id, |&(id, _)| id) else {
+            return Ok(None);
+        };
+        let bytes = self.group.column_at(page, column);
+        let field_type = columns.get(column).map(|&(_, field_type)| field_type);
+        let rows = self.group.pages.get(page).map_or(0, |page| page.rows as usize);
+        let Some(field_type) = field_type.filter(|_| !bytes.is_empty()) else { return Ok(None) };
+        let at = DecodedAt::Column((page * columns.len() + column) as u32);
+        if let Some(Decoded::Column(kept)) = self.values.cached(self.value, self.number, at) {
+            return Ok(Some(kept));
+        }
+        let table = self.table(column, rows)?;
+        let column = self.values.with(self.value, bytes, |bytes| -> Result<_, Error> {
+            let data = block::open(bytes)?;
+            Ok(column_bytes::decode_with(data, field_type, rows, table.as_deref())?)
+        })?;
+        let column = PageColumn::Wide(Rc::new(column));
+        self.keep(at, &Decoded::Column(column.clone()));
+        Ok(Some(column))
+    }
+
+    fn keep(&self, at: DecodedAt, decoded: &Decoded) {
+        self.values.keep(self.value, self.number, at, decoded);
+    }
 }
 
 pub(super) fn has_blocks(group: &Group, page: usize) -> bool {

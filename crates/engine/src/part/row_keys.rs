@@ -1,8 +1,12 @@
-//! The number of rows of each series in a page, and the times of the rows.
+//! The keys of a page: the number of rows of each series, and the times of the rows.
 
 use std::ops::Range;
 use std::rc::Rc;
 
+use super::block::{self, CORRUPT, Error, first_not};
+use crate::codec::draft::Draft;
+use crate::codec::huffman::Decoder;
+use crate::codec::{integer, timestamp, varint};
 use crate::merge::cursor::{Columns, PageKeys};
 use tidemark_model::bug::OrBug;
 use tidemark_model::time::TimeRange;
@@ -26,8 +30,41 @@ enum Times {
 }
 
 impl RowKeys {
-    pub(super) fn new(ends: Vec<u32>, times_ns: Vec<i64>) -> Self {
+    fn new(ends: Vec<u32>, times_ns: Vec<i64>) -> Self {
         Self { ends: ends.into(), times: Times::Each(times_ns.into()) }
+    }
+
+    pub(super) fn draft(rows_of_series: &[i64], times_ns: &[i64]) -> Draft {
+        let (mut counts, mut head) = (Vec::new(), Vec::new());
+        integer::encode(rows_of_series, &mut counts);
+        varint::write_bytes(&counts, &mut head);
+        timestamp::draft(times_ns, head)
+    }
+
+    pub(super) fn decode(
+        bytes: &[u8],
+        rows: u32,
+        series: u32,
+        table: Option<&Decoder>,
+    ) -> Result<Self, Error> {
+        let mut times = block::open(bytes)?;
+        let counts = varint::read_bytes(&mut times)?;
+        let (mut rows_of_series, mut times_ns) = (Vec::new(), Vec::new());
+        integer::decode(counts, series as usize, &mut rows_of_series)?;
+        timestamp::decode_with(times, rows as usize, table, &mut times_ns)?;
+        let (mut end, mut ends) = (0_u32, Vec::new());
+        for count in rows_of_series {
+            let count = u32::try_from(count).map_err(|_| CORRUPT)?;
+            end = end.checked_add(count).filter(|&end| end <= rows).ok_or(CORRUPT)?;
+            ends.push(end);
+        }
+        if end == rows { Ok(Self::new(ends, times_ns)) } else { Err(CORRUPT) }
+    }
+
+    /// Returns the time of the last row, or `None` if times are stored as steps.
+    pub(super) fn last_ns(&self) -> Option<i64> {
+        let Times::Each(times_ns) = &self.times else { return None };
+        times_ns.last().copied()
     }
 
     /// Returns the same keys in fewer bytes if the rows of each series have a constant time step.
@@ -89,19 +126,6 @@ impl RowKeys {
             }
         }
     }
-}
-
-/// Searches in the binary form, so `is_before` must be true for all numbers below the result.
-fn first_not(count: u32, is_before: impl Fn(u32) -> bool) -> u32 {
-    let Range { mut start, mut end } = 0..count;
-    while start < end {
-        let middle = start + (end - start) / 2;
-        match is_before(middle) {
-            true => start = middle + 1,
-            false => end = middle,
-        }
-    }
-    start
 }
 
 fn steps(ends: &[u32], times_ns: &[i64]) -> Option<Rc<[(i64, i64)]>> {

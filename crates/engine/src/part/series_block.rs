@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::block::{self, CORRUPT, Error};
+use super::block::{self, CORRUPT, Error, first_not};
 use crate::batch::series_table::{SeriesTable, TagColumn};
 use crate::codec::{self, front_coding, varint};
 use crate::merge::key::SeriesKey;
@@ -53,94 +53,72 @@ pub(super) fn encode(keys: &[SeriesKey], tags: usize, out: &mut Vec<u8>) {
         }
         varint::write(entries.len() as u64, &mut piece);
         front_coding::encode(entries.into_iter(), &mut piece);
-        append(&mut piece, &mut data);
+        varint::write_bytes(&piece, &mut data);
+        piece.clear();
         front_coding::encode_codes(&codes, &mut piece);
-        append(&mut piece, &mut data);
+        varint::write_bytes(&piece, &mut data);
+        piece.clear();
     }
     block::seal(&data, out);
 }
 
-fn append(piece: &mut Vec<u8>, out: &mut Vec<u8>) {
-    varint::write(piece.len() as u64, out);
-    out.append(piece);
+/// Returns the memory size of a decoded block, in bytes.
+pub(super) fn bytes(series: &SeriesTable) -> usize {
+    let of = |tag: &TagColumn| tag.dictionary.bytes() + tag.codes.len() * 4;
+    series.tags.iter().map(of).sum()
 }
 
-/// Consecutive series in key order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Series {
-    tags: Vec<TagColumn>,
-    count: usize,
-}
-
-impl Series {
-    pub(super) fn bytes(&self) -> usize {
-        let of = |tag: &TagColumn| tag.dictionary.bytes() + tag.codes.len() * 4;
-        self.tags.iter().map(of).sum()
-    }
-
-    pub(super) fn decode(bytes: &[u8], count: usize, tags: usize) -> Result<Self, Error> {
-        let mut data = block::open(bytes)?;
-        let mut text_bytes = 0;
-        let tags = (0..tags)
-            .map(|_| {
-                let mut piece = take(&mut data)?;
-                let entries = varint::read_length(&mut piece, count)?;
-                let mut tag = TagColumn::default();
-                front_coding::decode(piece, entries, |value| {
-                    text_bytes += value.len();
-                    if text_bytes <= TEXT_BYTES_MAX {
-                        tag.dictionary.push(value);
-                    }
-                })?;
-                for code in front_coding::decode_codes(take(&mut data)?, count)? {
-                    let code = u32::try_from(code).map_err(|_| CORRUPT)?;
-                    tag.codes.push(code);
+pub(super) fn decode(bytes: &[u8], count: usize, tags: usize) -> Result<SeriesTable, Error> {
+    let mut data = block::open(bytes)?;
+    let mut text_bytes = 0;
+    let tags = (0..tags)
+        .map(|_| {
+            let mut piece = varint::read_bytes(&mut data)?;
+            let entries = varint::read_length(&mut piece, count)?;
+            let mut tag = TagColumn::default();
+            front_coding::decode(piece, entries, |value| {
+                text_bytes += value.len();
+                if text_bytes <= TEXT_BYTES_MAX {
+                    tag.dictionary.push(value);
                 }
-                let known = tag.dictionary.len();
-                match tag.codes.iter().all(|&code| code as usize <= known) {
-                    true => Ok(tag),
-                    false => Err(CORRUPT),
-                }
-            })
-            .collect::<Result<Vec<_>, Error>>()?;
-        if text_bytes > TEXT_BYTES_MAX {
-            return Err(codec::Error::TooMany.into());
-        }
-        if data.is_empty() { Ok(Self { tags, count }) } else { Err(codec::Error::Trailing.into()) }
-    }
-
-    pub(super) fn into_table(self) -> SeriesTable {
-        SeriesTable { tags: self.tags, len: self.count as u32 }
-    }
-
-    pub(super) fn set_key(&self, measurement: MeasurementId, place: usize, key: &mut SeriesKey) {
-        key.set(measurement, self.tags.iter().map(|tag| tag.get(place)));
-    }
-
-    pub(super) fn partition_point(
-        &self,
-        measurement: MeasurementId,
-        mut is_before: impl FnMut(&SeriesKey) -> bool,
-    ) -> usize {
-        let mut key = SeriesKey::new(measurement, []);
-        let (mut start, mut end) = (0, self.count);
-        while start < end {
-            let middle = start + (end - start) / 2;
-            self.set_key(measurement, middle, &mut key);
-            match is_before(&key) {
-                true => start = middle + 1,
-                false => end = middle,
+            })?;
+            for code in front_coding::decode_codes(varint::read_bytes(&mut data)?, count)? {
+                let code = u32::try_from(code).map_err(|_| CORRUPT)?;
+                tag.codes.push(code);
             }
-        }
-        start
+            let known = tag.dictionary.len();
+            match tag.codes.iter().all(|&code| code as usize <= known) {
+                true => Ok(tag),
+                false => Err(CORRUPT),
+            }
+        })
+        .collect::<Result<Vec<_>, Error>>()?;
+    match data.is_empty() {
+        _ if text_bytes > TEXT_BYTES_MAX => Err(codec::Error::TooMany.into()),
+        true => Ok(SeriesTable { tags, len: count as u32 }),
+        false => Err(codec::Error::Trailing.into()),
     }
 }
 
-fn take<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], Error> {
-    let length = varint::read_length(bytes, bytes.len())?;
-    let (piece, rest) = bytes.split_at_checked(length).ok_or(codec::Error::Truncated)?;
-    *bytes = rest;
-    Ok(piece)
+pub(super) fn set_key(
+    series: &SeriesTable,
+    measurement: MeasurementId,
+    place: usize,
+    key: &mut SeriesKey,
+) {
+    key.set(measurement, series.tags.iter().map(|tag| tag.get(place)));
+}
+
+pub(super) fn partition_point(
+    series: &SeriesTable,
+    measurement: MeasurementId,
+    is_before: impl Fn(&SeriesKey) -> bool,
+) -> u32 {
+    let mut key = SeriesKey::new(measurement, []);
+    first_not(series.len, |place| {
+        set_key(series, measurement, place as usize, &mut key);
+        is_before(&key)
+    })
 }
 
 #[cfg(test)]
@@ -156,18 +134,18 @@ mod tests {
             all.iter().map(|values| SeriesKey::new(M, values.iter().copied())).collect();
         let mut bytes = Vec::new();
         encode(&keys, 3, &mut bytes);
-        let series = Series::decode(&bytes, 5, 3).unwrap();
+        let series = decode(&bytes, 5, 3).unwrap();
         for (at, key) in keys.iter().enumerate() {
             let mut found = SeriesKey::new(M, []);
-            series.set_key(M, at, &mut found);
+            set_key(&series, M, at, &mut found);
             assert_eq!(found, *key);
-            assert_eq!(series.partition_point(M, |held| held < key), at);
+            assert_eq!(partition_point(&series, M, |held| held < key), at as u32);
         }
-        assert_eq!(Series::decode(&bytes, 5, 2), Err(codec::Error::Trailing.into()));
+        assert_eq!(decode(&bytes, 5, 2), Err(codec::Error::Trailing.into()));
         for bit in 0..bytes.len() * 8 {
             let mut bad = bytes.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(Series::decode(&bad, 5, 3), Err(Error::Checksum));
+            assert_eq!(decode(&bad, 5, 3), Err(Error::Checksum));
         }
     }
 

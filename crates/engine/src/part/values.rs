@@ -6,7 +6,8 @@ use std::rc::Rc;
 use super::block::Error;
 use super::directory::Directory;
 pub use super::row_keys::RowKeys;
-use super::series_block::Series;
+use super::series_block;
+use crate::batch::series_table::SeriesTable;
 use crate::codec::huffman::Decoder;
 use crate::merge::cursor::{PageColumn, ReadError};
 
@@ -58,7 +59,7 @@ pub enum DecodedAt {
 #[derive(Clone, Debug)]
 pub enum Decoded {
     /// The series of a block, in key order.
-    Series(Rc<Series>),
+    Series(Rc<SeriesTable>),
     /// The keys of a page.
     Keys(RowKeys),
     /// The values of a page's column.
@@ -71,7 +72,7 @@ impl Decoded {
     /// Returns the memory size, in bytes.
     pub fn bytes(&self) -> usize {
         match self {
-            Self::Series(series) => series.bytes(),
+            Self::Series(series) => series_block::bytes(series),
             Self::Keys(keys) => keys.bytes(),
             Self::Column(column) => column.bytes(),
             Self::Table(_) => Decoder::BYTES,

@@ -1,15 +1,19 @@
-//! Defines the common interface of aggregates and selectors.
+//! Defines the common interface of aggregates and selectors, and creates the accumulator of a call.
 
-use super::dense::{Dense, Neighbours};
+use super::aggregates::{Count, Fold, Max, Mean, Min, Number, Spread, Stddev, Sum};
 use super::error::ScanError;
 use super::page::{AuxValues, PartialColumn};
-use super::spans::Span;
-use crate::batch::column::Column;
+use super::request::{AggregateCall, AggregateFunction};
+use super::run::Dense;
+use super::selectors::Selected;
+use super::ties::TiedPoints;
+use crate::batch::column::{Column, Values};
+use tidemark_model::value::FieldType;
 
 /// The states of a call over a group's windows, indexed by slot. A slot without a value has no
 /// state and no result.
 pub(super) trait Accumulator {
-    fn accumulate(&mut self, spans: &[Span], dense: &Dense<'_>, neighbours: &Neighbours<'_>);
+    fn accumulate(&mut self, dense: &Dense<'_>);
 
     /// Adds states that another accumulator wrote. Row i belongs to `slots[i]`.
     fn absorb(&mut self, slots: &[usize], partial: &PartialColumn) -> Result<(), ScanError>;
@@ -36,4 +40,55 @@ pub struct Finished {
     pub times_ns: Option<Vec<i64>>,
     /// Selectors only: the columns taken from the selected point, in the order of the call.
     pub aux: Vec<AuxValues>,
+}
+
+impl Finished {
+    /// Returns the states of a selector, which are its points.
+    pub(super) fn into_states(self) -> PartialColumn {
+        let times = self.times_ns.map(|times_ns| Column::full(Values::Integer(times_ns)));
+        let states = times.into_iter().chain([self.values]).collect();
+        PartialColumn { windows_ns: self.windows_ns, states, aux: self.aux }
+    }
+}
+
+pub(super) fn accumulator(call: &AggregateCall) -> Result<Box<dyn Accumulator>, ScanError> {
+    use AggregateFunction as F;
+    let (function, aux) = (call.function, call.aux.clone());
+    // If the cast results in no value, the type does not matter.
+    let field_type = call.input.output_type().unwrap_or(FieldType::Float);
+    let of_numbers = match field_type {
+        FieldType::Float => of_numbers::<f64>(call),
+        FieldType::Integer => of_numbers::<i64>(call),
+        FieldType::Unsigned => of_numbers::<u64>(call),
+        FieldType::String | FieldType::Boolean => None,
+    };
+    Ok(match (function, field_type, of_numbers) {
+        (F::Rows | F::Count, ..) => Box::new(Fold::<Count, i64>::default()),
+        (_, _, Some(accumulator)) => accumulator,
+        (F::FirstRow, ..) => Box::new(Selected::new(F::First, FieldType::Integer, aux)),
+        (F::LastRow, ..) => Box::new(Selected::new(F::Last, FieldType::Integer, aux)),
+        (F::TiedPoints { latest, by_text }, ..) => {
+            Box::new(TiedPoints::new((latest, by_text), field_type, aux))
+        }
+        (F::Min | F::Max, FieldType::String, _)
+        | (F::Sum | F::Mean | F::Spread | F::Stddev, ..) => {
+            return Err(ScanError::Input { function, field_type });
+        }
+        (F::Min | F::Max | F::First | F::Last, ..) => {
+            Box::new(Selected::new(function, field_type, aux))
+        }
+    })
+}
+
+/// Returns `None` for the other functions, and for min() and max() with extra columns.
+fn of_numbers<T: Number>(call: &AggregateCall) -> Option<Box<dyn Accumulator>> {
+    Some(match call.function {
+        AggregateFunction::Sum => Box::new(Fold::<Sum, T>::default()),
+        AggregateFunction::Mean => Box::new(Fold::<Mean, T>::default()),
+        AggregateFunction::Spread => Box::new(Fold::<Spread, T>::default()),
+        AggregateFunction::Stddev => Box::new(Fold::<Stddev, T>::default()),
+        AggregateFunction::Min if call.aux.is_empty() => Box::new(Fold::<Min, T>::default()),
+        AggregateFunction::Max if call.aux.is_empty() => Box::new(Fold::<Max, T>::default()),
+        _ => return None,
+    })
 }

@@ -6,24 +6,23 @@ use super::request::{ResultPosition, ScanRequest};
 use crate::merge::cursor::Direction;
 use tidemark_model::time::TimeRange;
 
-pub(super) struct Bounds {
+pub(super) struct Bounds<'a> {
+    request: &'a ScanRequest,
     direction: Direction,
-    time: TimeRange,
-    from: Option<ResultPosition>,
     until: Option<ResultPosition>,
     is_lowered: bool,
 }
 
-impl Bounds {
-    pub(super) fn new(request: &ScanRequest, time: TimeRange) -> Self {
-        let (from, until) = (request.resume.from.clone(), request.resume.until.clone());
-        Self { direction: request.direction(), time, from, until, is_lowered: false }
+impl<'a> Bounds<'a> {
+    pub(super) fn new(request: &'a ScanRequest) -> Self {
+        let (direction, until) = (request.direction(), request.resume.until.clone());
+        Self { request, direction, until, is_lowered: false }
     }
 
     /// Returns an empty range if the group is outside the slice.
     pub(super) fn time_of(&self, group: &[String]) -> TimeRange {
-        let mut time = self.time;
-        if let Some(from) = &self.from {
+        let mut time = self.request.time;
+        if let Some(from) = &self.request.resume.from {
             match self.order(group.cmp(&from.group)) {
                 Ordering::Less => return TimeRange::new(0, 0),
                 Ordering::Equal => time = time.intersect(&self.range_from(from.time_ns)),
@@ -41,9 +40,8 @@ impl Bounds {
     }
 
     pub(super) fn is_one_group(&self) -> bool {
-        let group =
-            |place: &Option<ResultPosition>| place.as_ref().map(|place| place.group.clone());
-        group(&self.from).is_some() && group(&self.from) == group(&self.until)
+        let (from, until) = (self.request.resume.from.as_ref(), self.until.as_ref());
+        from.zip(until).is_some_and(|(from, until)| from.group == until.group)
     }
 
     /// Whether a group, and therefore every following group, is after the end of the slice.
@@ -66,20 +64,13 @@ impl Bounds {
         self.until.filter(|_| self.is_lowered)
     }
 
-    pub(super) fn end_of(&self, group: Vec<String>) -> ResultPosition {
-        let time_ns = match self.direction {
-            Direction::Ascending => i64::MAX,
-            Direction::Descending => i64::MIN,
-        };
-        ResultPosition { group, time_ns }
-    }
-
-    pub(super) fn end_of_time(&self, group: Vec<String>, time: TimeRange) -> ResultPosition {
+    /// Lowers the end of the slice to the end of `time` in a group.
+    pub(super) fn end_at(&mut self, group: Vec<String>, time: TimeRange) {
         let time_ns = match self.direction {
             Direction::Ascending => time.end_ns,
             Direction::Descending => time.start_ns.saturating_sub(1),
         };
-        ResultPosition { group, time_ns }
+        self.lower(ResultPosition { group, time_ns });
     }
 
     /// Returns the times from `time_ns` onwards, in the direction of the result.

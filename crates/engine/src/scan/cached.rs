@@ -66,14 +66,18 @@ impl RunGroups {
             self.sets.push(keys);
             self.sets.len() - 1
         });
-        let at = self.runs.partition_point(|(known, _)| *known < number);
-        // The number of runs in a shard is below 2^32.
-        self.runs.insert(at, (number, set as u32));
+        self.insert(number, set);
     }
 
     pub(super) fn add_alike(&mut self, number: u64, known: u64) {
-        let Some(set) = self.set_of(known) else { return };
+        if let Some(set) = self.set_of(known) {
+            self.insert(number, set);
+        }
+    }
+
+    fn insert(&mut self, number: u64, set: usize) {
         let at = self.runs.partition_point(|(before, _)| *before < number);
+        // The number of runs in a shard is below 2^32.
         self.runs.insert(at, (number, set as u32));
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::error::ScanError;
-use super::keys::{KeyFilter, NextSeries, SKIPPED_PER_STEP, SeriesTags};
+use super::keys::{KeyFilter, NextSeries, SKIPPED_PER_STEP};
 use super::page::ScanPage;
 use super::predicate::Filter;
 use super::reader::{ReadStats, Reader, Stored};
@@ -14,8 +14,12 @@ use crate::merge::key::SeriesKey;
 /// The maximum number of series keys that a page reads, including the keys of excluded series.
 const KEYS_MAX: u64 = 50_000;
 
-/// Returns a page without groups. Its position is the last series that was counted.
-pub(super) fn page(reader: &dyn Reader, request: &ScanRequest) -> Result<ScanPage, ScanError> {
+/// Returns a page without groups. Its statistics are the amount of data that a scan would read, and
+/// its position is the last series that was counted.
+///
+/// # Errors
+/// Returns [`ScanError`] if a part cannot be read or the request is invalid.
+pub fn explain(reader: &dyn Reader, request: &ScanRequest) -> Result<ScanPage, ScanError> {
     let order = reader.tag_order(request.measurement)?;
     let (mut last, mut stored) = (None, Stored::default());
     match &request.resume.position {
@@ -32,9 +36,7 @@ pub(super) fn page(reader: &dyn Reader, request: &ScanRequest) -> Result<ScanPag
         }
     }
     let filter = Filter::compile(request.predicate.as_ref())?;
-    let condition = (&filter, request.predicate.as_ref());
-    let keys = KeyFilter::new(request.measurement, Direction::Ascending, condition, &order);
-    let mut tags = SeriesTags::new(order);
+    let mut keys = KeyFilter::new(request.measurement, Direction::Ascending, &filter, order);
     let stretches = reader.stretches(request.time)?;
     let keys_max = (KEYS_MAX / (stretches.len() as u64).max(1)).max(1);
     let from = last.clone().unwrap_or_else(|| keys.first());
@@ -45,7 +47,7 @@ pub(super) fn page(reader: &dyn Reader, request: &ScanRequest) -> Result<ScanPag
         let mut merge = reader.merge(&measurement, stretch, Direction::Ascending, &from)?;
         let mut keys_read = 0;
         loop {
-            let key = match keys.next(&mut merge, &mut tags)? {
+            let key = match keys.next(&mut merge)? {
                 NextSeries::Matching(key) => {
                     keys_read += 1;
                     matching += 1;
@@ -74,7 +76,7 @@ pub(super) fn page(reader: &dyn Reader, request: &ScanRequest) -> Result<ScanPag
     let stats =
         ReadStats { series, files, blocks, block_bytes, cached_rows, cells, ..reader.stats() };
     let position = end.map(|end| Position {
-        order: tags.order().to_vec(),
+        order: keys.tags.order().to_vec(),
         stretch: request.time,
         series: end.as_bytes().to_vec(),
         time_ns: None,

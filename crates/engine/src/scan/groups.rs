@@ -1,21 +1,24 @@
-//! Stores the groups of a page by key, with the rows or states read so far.
+//! Stores the groups of a page by key, with the rows or the partial states read so far.
 
 use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
 
+use super::accumulator::{Accumulator, accumulator};
 use super::bounds::Bounds;
 use super::error::ScanError;
 use super::keys::SeriesTags;
-use super::page::{Group, GroupData};
+use super::page::{Group, GroupData, PartialColumn};
 use super::predicate::Mask;
-use super::request::{Output, ResultPosition, ScanRequest};
-use super::rows::GroupRows;
-use super::run::Run;
-use super::states::GroupStates;
+use super::request::{AggregateCall, Input, Output, ResultPosition, ScanRequest};
+use super::run::{Chosen, Dense, Read, Run, positions};
+use super::spans::Slots;
 use super::stretches::End;
-use tidemark_model::ids::ColumnId;
+use crate::batch::bitmap::Validity;
+use crate::batch::column::{Column, StringColumn};
+use tidemark_model::bug::OrBug;
 use tidemark_model::time::TimeRange;
+use tidemark_model::value::FieldType;
 
 pub(super) const GROUPS_PER_PIECE_MAX: usize = 8_192;
 /// The number of bytes that a group takes in a page in addition to its key and columns.
@@ -23,12 +26,31 @@ const GROUP_BYTES: usize = 48;
 /// The number of bytes that a call's states take in addition to its windows.
 const STATE_BYTES: usize = 128;
 
+/// With a limit, excess rows are dropped when the number of rows reaches `SHRINK_TIMES` times the
+/// limit, but not before `SHRINK_ROWS_MIN` rows.
+const SHRINK_TIMES: usize = 2;
+const SHRINK_ROWS_MIN: usize = 1_024;
+
 enum Sink<'a> {
     Rows(GroupRows<'a>),
     States(GroupStates<'a>),
 }
 
-impl Sink<'_> {
+impl<'a> Sink<'a> {
+    fn new(request: &'a ScanRequest) -> Result<Self, ScanError> {
+        Ok(match &request.output {
+            Output::Rows { .. } => Self::Rows(GroupRows::new(request)),
+            Output::Aggregates { .. } => Self::States(GroupStates::new(request)?),
+        })
+    }
+
+    fn rows(&self) -> usize {
+        match self {
+            Self::Rows(rows) => rows.len(),
+            Self::States(_) => 0,
+        }
+    }
+
     fn bytes(&self) -> usize {
         match self {
             Self::Rows(rows) => rows.bytes(),
@@ -39,7 +61,7 @@ impl Sink<'_> {
 
 pub(super) struct Groups<'a> {
     request: &'a ScanRequest,
-    pub(super) bounds: Bounds,
+    pub(super) bounds: Bounds<'a>,
     numbers: HashMap<Vec<String>, usize, FixedState>,
     /// Indexed by group number. The entry of a dropped group is `None`.
     sinks: Vec<Option<Sink<'a>>>,
@@ -51,10 +73,17 @@ pub(super) struct Groups<'a> {
 }
 
 impl<'a> Groups<'a> {
-    pub(super) fn new(request: &'a ScanRequest, bounds: Bounds) -> Self {
-        let key = vec![String::new(); request.group_by.len()];
-        let (numbers, sinks, closed) = (HashMap::default(), Vec::new(), Vec::new());
-        Self { request, bounds, numbers, sinks, closed, key, bytes: 0, rows: 0 }
+    pub(super) fn new(request: &'a ScanRequest) -> Self {
+        Self {
+            request,
+            bounds: Bounds::new(request),
+            numbers: HashMap::default(),
+            sinks: Vec::new(),
+            closed: Vec::new(),
+            key: vec![String::new(); request.group_by.len()],
+            bytes: 0,
+            rows: 0,
+        }
     }
 
     /// Makes the group of a series the current group. Returns the group's requested times.
@@ -66,7 +95,7 @@ impl<'a> Groups<'a> {
             return TimeRange::new(0, 0);
         }
         match self.sinks.get(number) {
-            Some(Some(Sink::Rows(rows))) => time.intersect(&rows.open()),
+            Some(Some(Sink::Rows(rows))) => time.intersect(&rows.open),
             _ => time,
         }
     }
@@ -90,47 +119,42 @@ impl<'a> Groups<'a> {
         mask: &Mask,
     ) -> Result<bool, ScanError> {
         self.set_key(tags);
-        let number = self.number()?;
-        let Some(Some(sink)) = self.sinks.get_mut(number) else { return Ok(false) };
-        let before = sink.bytes();
-        let is_taken = match sink {
-            Sink::Rows(rows) => {
-                let count = rows.len();
-                let Output::Rows { tags: wanted, .. } = &self.request.output else {
-                    return Ok(false);
-                };
-                let wanted = wanted.iter().map(|&tag| tags.get(tag));
-                let is_taken = rows.consume(run, mask, wanted)?;
-                self.rows = (self.rows + rows.len()).saturating_sub(count);
-                is_taken
+        let output = &self.request.output;
+        let is_taken = self.change(|sink| match (sink, output) {
+            (Sink::Rows(rows), Output::Rows { tags: wanted, .. }) => {
+                rows.consume(run, mask, wanted.iter().map(|&tag| tags.get(tag)))
             }
-            Sink::States(states) => {
-                states.consume(run, mask, &|tag: ColumnId| tags.get(tag))?;
-                true
-            }
-        };
-        let after = sink.bytes();
-        self.bytes = (self.bytes + after).saturating_sub(before);
-        Ok(is_taken)
+            (Sink::Rows(_), Output::Aggregates { .. }) => Ok(false),
+            (Sink::States(states), _) => states.consume(run, mask, tags).map(|()| true),
+        });
+        is_taken.map(Option::unwrap_or_default)
     }
 
     /// Adds a group's states or rows from another reader or cache entry.
     pub(super) fn absorb(&mut self, group: &Group) -> Result<(), ScanError> {
         self.key.clone_from(&group.key);
-        let number = self.number()?;
-        let Some(Some(sink)) = self.sinks.get_mut(number) else { return Ok(()) };
-        let before = sink.bytes();
-        match (&mut *sink, &group.data) {
-            (Sink::States(held), GroupData::Partials(states)) => held.absorb(states)?,
+        let absorbed = self.change(|sink| match (sink, &group.data) {
+            (Sink::States(held), GroupData::Partials(states)) => held.absorb(states),
             (Sink::Rows(held), GroupData::Rows { times_ns, fields, tags }) => {
-                let rows = held.len();
-                held.absorb(times_ns, fields, tags)?;
-                self.rows = (self.rows + held.len()).saturating_sub(rows);
+                held.absorb(times_ns, fields, tags)
             }
-            _ => return Err(ScanError::Cached),
-        }
-        self.bytes = (self.bytes + sink.bytes()).saturating_sub(before);
-        Ok(())
+            _ => Err(ScanError::Cached),
+        });
+        absorbed.map(drop)
+    }
+
+    /// Changes the group with the current key. Returns `None` if the group was dropped.
+    fn change<T>(
+        &mut self,
+        change: impl FnOnce(&mut Sink<'a>) -> Result<T, ScanError>,
+    ) -> Result<Option<T>, ScanError> {
+        let number = self.number()?;
+        let Some(Some(sink)) = self.sinks.get_mut(number) else { return Ok(None) };
+        let (bytes, rows) = (sink.bytes(), sink.rows());
+        let result = change(sink)?;
+        self.bytes = (self.bytes + sink.bytes()).saturating_sub(bytes);
+        self.rows = (self.rows + sink.rows()).saturating_sub(rows);
+        Ok(Some(result))
     }
 
     fn number(&mut self) -> Result<usize, ScanError> {
@@ -139,7 +163,7 @@ impl<'a> Groups<'a> {
         }
         let number = self.sinks.len();
         self.numbers.insert(self.key.clone(), number);
-        self.sinks.push(Some(new_sink(self.request)?));
+        self.sinks.push(Some(Sink::new(self.request)?));
         self.closed.push(false);
         self.bytes += self.group_bytes() + self.key.iter().map(|v| v.len() + 4).sum::<usize>();
         Ok(number)
@@ -215,7 +239,7 @@ impl<'a> Groups<'a> {
         }
         let dropped = order.split_off(kept);
         if let (Some((last, _)), false) = (order.last(), dropped.is_empty()) {
-            self.bounds.lower(self.bounds.end_of(last.clone()));
+            self.bounds.end_at(last.clone(), TimeRange::ALL);
         }
         for (key, number) in dropped {
             self.numbers.remove(&key);
@@ -234,7 +258,7 @@ impl<'a> Groups<'a> {
         }
     }
 
-    pub(super) fn finish(mut self) -> (Vec<Group>, Bounds) {
+    pub(super) fn finish(mut self) -> (Vec<Group>, Bounds<'a>) {
         let mut groups = Vec::with_capacity(self.numbers.len());
         for (key, number) in std::mem::take(&mut self.numbers) {
             let data = match self.sinks.get_mut(number).and_then(Option::take) {
@@ -250,16 +274,340 @@ impl<'a> Groups<'a> {
     }
 }
 
-fn new_sink(request: &ScanRequest) -> Result<Sink<'_>, ScanError> {
-    Ok(match &request.output {
-        Output::Rows { fields, tags, limit, every_row } => {
-            Sink::Rows(GroupRows::new((fields, *every_row), tags.len(), request.descending, *limit))
+/// The rows of a group, up to the limit. Rows arrive series by series, in time order.
+struct GroupRows<'a> {
+    fields: &'a [Input],
+    every_row: bool,
+    descending: bool,
+    /// The maximum number of rows. The group keeps the first rows by time.
+    limit: Option<usize>,
+    times_ns: Vec<i64>,
+    /// The position of each row's series in the group.
+    series: Vec<u32>,
+    columns: Vec<Column>,
+    /// One column for each tag, with one value for each series.
+    tags: Vec<StringColumn>,
+    /// The times that may still contain requested rows.
+    open: TimeRange,
+}
+
+impl<'a> GroupRows<'a> {
+    fn new(request: &'a ScanRequest) -> Self {
+        let (fields, tags, limit, every_row): (&[_], _, _, _) = match &request.output {
+            Output::Rows { fields, tags, limit, every_row } => {
+                (fields, tags.len(), *limit, *every_row)
+            }
+            Output::Aggregates { .. } => (&[], 0, None, false),
+        };
+        let column = |input: &Input| Column::new(input.output_type().unwrap_or(FieldType::Float));
+        Self {
+            fields,
+            every_row,
+            descending: request.descending,
+            limit: limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
+            times_ns: Vec::new(),
+            series: Vec::new(),
+            columns: fields.iter().map(column).collect(),
+            tags: vec![StringColumn::default(); tags],
+            open: TimeRange::ALL,
         }
-        Output::Aggregates { calls, window, limit } => Sink::States(GroupStates::new(
+    }
+
+    fn is_done(&self) -> bool {
+        self.limit.is_some_and(|limit| self.times_ns.len() >= limit)
+    }
+
+    fn len(&self) -> usize {
+        self.times_ns.len()
+    }
+
+    fn bytes(&self) -> usize {
+        let fields: usize = self.columns.iter().map(Column::bytes).sum();
+        let tags: usize = self.tags.iter().map(StringColumn::bytes).sum();
+        self.times_ns.len() * (8 + 4 * self.tags.len()) + fields + tags
+    }
+
+    /// Adds the selected rows of one series that have a value in one of the fields. With
+    /// `every_row`, adds all selected rows. Returns whether a row was added.
+    fn consume<'t>(
+        &mut self,
+        run: &Run,
+        mask: &Mask,
+        tags: impl Iterator<Item = &'t str>,
+    ) -> Result<bool, ScanError> {
+        let mut reads = Vec::with_capacity(self.fields.len());
+        for input in self.fields {
+            reads.push(run.read(input)?);
+        }
+        if !self.every_row && reads.iter().all(Option::is_none) {
+            return Ok(false);
+        }
+        let rows = run.times().len();
+        let any = if self.every_row { None } else { any_value(&reads) };
+        let mut chosen =
+            positions(mask, any.as_deref(), rows).unwrap_or_else(|| (0..rows as u32).collect());
+        // One series cannot contribute more rows than the limit.
+        if let Some(limit) = self.limit {
+            match self.descending {
+                true => drop(chosen.drain(..chosen.len().saturating_sub(limit))),
+                false => chosen.truncate(limit),
+            }
+        }
+        if chosen.is_empty() {
+            return Ok(false);
+        }
+        let times = run.times();
+        let time = |&p: &u32| times.get(p as usize).copied().or_bug();
+        self.times_ns.extend(chosen.iter().map(time));
+        for (column, read) in self.columns.iter_mut().zip(&reads) {
+            append(column, read.as_ref(), &chosen);
+        }
+        let number = self.series.last().map_or(0, |last| last + 1);
+        self.series.extend(std::iter::repeat_n(number, chosen.len()));
+        for (column, value) in self.tags.iter_mut().zip(tags) {
+            column.push(value);
+        }
+        self.shrink_if_many();
+        Ok(true)
+    }
+
+    /// Each row becomes a separate series.
+    fn absorb(
+        &mut self,
+        times_ns: &[i64],
+        fields: &[Column],
+        tags: &[StringColumn],
+    ) -> Result<(), ScanError> {
+        if fields.len() != self.columns.len() || tags.len() != self.tags.len() {
+            return Err(ScanError::Cached);
+        }
+        let next = self.series.last().map_or(0, |last| last + 1);
+        self.series.extend((next..).take(times_ns.len()));
+        self.times_ns.extend(times_ns);
+        for (column, more) in self.columns.iter_mut().zip(fields) {
+            if !column.extend_from(more) {
+                return Err(ScanError::Cached);
+            }
+        }
+        for (column, more) in self.tags.iter_mut().zip(tags) {
+            (0..times_ns.len()).for_each(|row| column.push(more.get(row)));
+        }
+        self.shrink_if_many();
+        Ok(())
+    }
+
+    fn shrink_if_many(&mut self) {
+        if let Some(limit) = self.limit
+            && self.times_ns.len() >= limit.saturating_mul(SHRINK_TIMES).max(SHRINK_ROWS_MIN)
+        {
+            self.shrink(limit);
+        }
+    }
+
+    /// Keeps only the first `limit` rows by time, and excludes all later times.
+    fn shrink(&mut self, limit: usize) {
+        let Some(last) = limit.checked_sub(1).filter(|&at| at < self.times_ns.len()) else {
+            return;
+        };
+        // Inverting the bits reverses the order of integers.
+        let turned = |time_ns: i64| if self.descending { !time_ns } else { time_ns };
+        let times_ns = self.times_ns.iter().map(|&time_ns| turned(time_ns));
+        // Rows with equal times are ordered by series, in the order in which the series were added.
+        let mut first: Vec<(i64, u32)> = times_ns.zip(0..).collect();
+        let last_ns = turned(first.select_nth_unstable(last).1.0);
+        match self.descending {
+            true => self.open.start_ns = self.open.start_ns.max(last_ns),
+            false => self.open.end_ns = self.open.end_ns.min(last_ns.saturating_add(1)),
+        }
+        let mut order: Vec<u32> = first.into_iter().take(limit).map(|(_, row)| row).collect();
+        order.sort_unstable();
+        let at = |&row: &u32| row as usize;
+        self.times_ns =
+            order.iter().filter_map(|row| self.times_ns.get(at(row)).copied()).collect();
+        self.columns = self.columns.iter().map(|column| column.gather(&order)).collect();
+        let series: Vec<u32> =
+            order.iter().filter_map(|row| self.series.get(at(row)).copied()).collect();
+        let mut kept = series.clone();
+        kept.dedup();
+        self.tags = self
+            .tags
+            .iter()
+            .map(|tags| kept.iter().map(|&s| tags.get(s as usize)).collect())
+            .collect();
+        self.series = Vec::with_capacity(series.len());
+        for (number, same) in (0..).zip(series.chunk_by(|a, b| a == b)) {
+            self.series.extend(std::iter::repeat_n(number, same.len()));
+        }
+    }
+
+    fn finish(self) -> Option<GroupData> {
+        let tags = self.tags.iter().map(|of_series| coded(of_series, &self.series)).collect();
+        let (times_ns, fields) = (self.times_ns, self.columns);
+        (!times_ns.is_empty()).then_some(GroupData::Rows { times_ns, fields, tags })
+    }
+}
+
+/// Returns the text of each row's series as a dictionary column with distinct entries.
+fn coded(of_series: &StringColumn, series: &[u32]) -> StringColumn {
+    let mut dictionary = StringColumn::default();
+    let mut known: HashMap<&str, u32, FixedState> = HashMap::default();
+    let mut code_of = |string| {
+        let next = dictionary.len() as u32;
+        let code = *known.entry(string).or_insert(next);
+        if code == next {
+            dictionary.push(string);
+        }
+        code
+    };
+    let codes_of_series: Vec<u32> = of_series.iter().map(&mut code_of).collect();
+    let code = |&series: &u32| codes_of_series.get(series as usize).copied().or_bug();
+    let codes = series.iter().map(code).collect();
+    StringColumn::coded(dictionary, codes).unwrap_or_default()
+}
+
+/// Returns `None` if every row has a value.
+fn any_value(reads: &[Option<Read<'_>>]) -> Option<Vec<bool>> {
+    let mut any: Option<Vec<bool>> = None;
+    for read in reads.iter().flatten() {
+        let valid = read.valid.as_ref()?;
+        match &mut any {
+            None => any = Some(valid.clone()),
+            Some(any) => any.iter_mut().zip(valid).for_each(|(any, valid)| *any |= valid),
+        }
+    }
+    any
+}
+
+/// Appends nulls if `read` is `None`.
+fn append(column: &mut Column, read: Option<&Read<'_>>, positions: &[u32]) {
+    let Some(read) = read else { return column.extend_nulls(positions.len()) };
+    let start = column.len();
+    if !read.slice.append_to(&mut column.values, positions) {
+        return column.extend_nulls(positions.len());
+    }
+    let valid = read.valid.as_ref();
+    if valid.is_none() && column.validity == Validity::All {
+        return;
+    }
+    for (row, &p) in (start..).zip(positions) {
+        column.validity.push(row, valid.is_none_or(|v| v.get(p as usize).copied().or_bug()));
+    }
+}
+
+/// The partial states of a group.
+struct GroupStates<'a> {
+    calls: &'a [AggregateCall],
+    accumulators: Vec<Box<dyn Accumulator>>,
+    slots: Slots,
+    descending: bool,
+    limit: Option<u64>,
+    /// Whether each call needs only the first point in the reading direction.
+    is_of_one_end: bool,
+    /// The first time of the dropped windows, in the direction of the result.
+    cut_ns: Option<i64>,
+}
+
+impl<'a> GroupStates<'a> {
+    fn new(request: &'a ScanRequest) -> Result<Self, ScanError> {
+        let (calls, window): (&[_], _) = match &request.output {
+            Output::Aggregates { calls, window, .. } => (calls, window.clone()),
+            Output::Rows { .. } => (&[], None),
+        };
+        Ok(Self {
             calls,
-            (window.as_ref(), *limit),
-            request.time.start_ns,
-            (request.descending, End::of(&request.output).is_some()),
-        )?),
-    })
+            accumulators: calls.iter().map(accumulator).collect::<Result<_, _>>()?,
+            slots: Slots::new(window, request.time.start_ns),
+            descending: request.descending,
+            limit: request.output.windows_max(),
+            is_of_one_end: End::of(&request.output).is_some(),
+            cut_ns: None,
+        })
+    }
+
+    fn consume(&mut self, run: &Run, mask: &Mask, tags: &SeriesTags) -> Result<(), ScanError> {
+        // Most inputs have no nulls and share one list of rows and windows.
+        let mut shared: Option<Option<Chosen<'_>>> = None;
+        for (call, accumulator) in self.calls.iter().zip(&mut self.accumulators) {
+            let read = match call.function.reads_input() {
+                true => run.read(&call.input)?,
+                false => Some(run.read_times()),
+            };
+            let Some(read) = read else { continue };
+            let own;
+            let chosen = match read.valid.as_deref() {
+                None => shared.get_or_insert_with(|| Chosen::new(run, mask, None, &mut self.slots)),
+                valid => {
+                    own = Chosen::new(run, mask, valid, &mut self.slots);
+                    &own
+                }
+            };
+            if let Some(chosen) = chosen {
+                accumulator.accumulate(&Dense::new(chosen, read.slice, run, tags));
+            }
+        }
+        Ok(())
+    }
+
+    /// `states` must be in the order of the calls.
+    fn absorb(&mut self, states: &[PartialColumn]) -> Result<(), ScanError> {
+        let (mut slots, mut slots_of): (Vec<usize>, &[i64]) = (Vec::new(), &[]);
+        for (accumulator, state) in self.accumulators.iter_mut().zip(states) {
+            // Most calls have values in the same windows.
+            if slots_of != state.windows_ns {
+                slots_of = &state.windows_ns;
+                slots.clear();
+                slots.extend(slots_of.iter().map(|&start_ns| self.slots.slot_of(start_ns)));
+            }
+            accumulator.absorb(&slots, state)?;
+        }
+        Ok(())
+    }
+
+    /// Drops the last windows, in the direction of the result, until the states take at most
+    /// `bytes_max` bytes. Returns the first time of the dropped windows, if any. Always keeps at
+    /// least one window and the windows near a clock change.
+    fn cut(&mut self, bytes_max: usize) -> Option<i64> {
+        let count = self.slots.len();
+        let bytes = self.bytes();
+        if count < 2 || bytes <= bytes_max {
+            return self.cut_ns;
+        }
+        let fitting = (count.saturating_mul(bytes_max) / bytes.max(1)).clamp(1, count - 1);
+        let mut order = self.slots.order(self.descending);
+        let border = |slot: &usize| self.slots.border_ns(*slot, self.descending);
+        let Some((at, time_ns)) =
+            (fitting..count).find_map(|at| Some((at, border(order.get(at)?)?)))
+        else {
+            return self.cut_ns;
+        };
+        order.truncate(at);
+        self.slots.keep(&order);
+        self.accumulators.iter_mut().for_each(|accumulator| accumulator.keep(&order));
+        self.cut_ns = Some(time_ns);
+        self.cut_ns
+    }
+
+    fn bytes(&self) -> usize {
+        self.accumulators.iter().map(|accumulator| accumulator.bytes()).sum()
+    }
+
+    /// Whether all requested windows are complete. The caller must have added all rows up to some
+    /// time in the reading direction. Only the last window can then be incomplete.
+    fn is_done(&self) -> bool {
+        let starts_ns = self.slots.starts_ns();
+        if self.is_of_one_end {
+            let is_empty = |a: &dyn Accumulator| a.partial(&[0], starts_ns).windows_ns.is_empty();
+            return self.slots.len() > 0 && !self.accumulators.iter().any(|a| is_empty(&**a));
+        }
+        self.limit.is_some_and(|limit| self.slots.len() as u64 > limit)
+    }
+
+    fn finish(self) -> Option<GroupData> {
+        let order = self.slots.order(self.descending);
+        let starts_ns = self.slots.starts_ns();
+        let partials: Vec<_> =
+            self.accumulators.iter().map(|a| a.partial(&order, starts_ns)).collect();
+        let any = partials.iter().any(|partial| !partial.windows_ns.is_empty());
+        any.then_some(GroupData::Partials(partials))
+    }
 }

@@ -2,7 +2,6 @@
 
 use super::predicate::{self, Filter};
 use super::reader::Rows;
-use super::request::Predicate;
 use crate::merge::cursor::{Direction, ReadError};
 use crate::merge::key::SeriesKey;
 use tidemark_model::ids::{ColumnId, MeasurementId};
@@ -70,27 +69,30 @@ pub(super) const SKIPPED_PER_STEP: u64 = 1_000;
 pub(super) struct KeyFilter<'a> {
     measurement: MeasurementId,
     direction: Direction,
-    filter: &'a Filter,
+    pub(super) filter: &'a Filter<'a>,
+    /// The tags of the last series that was found.
+    pub(super) tags: SeriesTags,
     /// For the first tags in key order, the ascending values that can satisfy the condition. The
     /// list ends before the first tag for which every value may satisfy the condition.
     only: Vec<Vec<&'a str>>,
 }
 
 impl<'a> KeyFilter<'a> {
-    /// `filter` is the compiled `predicate`. `order` contains the measurement's tags in key order.
+    /// `order` contains the measurement's tags in key order.
     pub(super) fn new(
         measurement: MeasurementId,
         direction: Direction,
-        (filter, predicate): (&'a Filter, Option<&'a Predicate>),
-        order: &[ColumnId],
+        filter: &'a Filter<'a>,
+        order: Vec<ColumnId>,
     ) -> Self {
         let only = order.iter().map_while(|&tag| {
-            let mut values = predicate::only_values(predicate, tag)?;
+            let mut values = predicate::only_values(filter.predicate, tag)?;
             values.sort();
             values.dedup();
             Some(values)
         });
-        Self { measurement, direction, filter, only: only.collect() }
+        let only = only.collect();
+        Self { measurement, direction, filter, tags: SeriesTags::new(order), only }
     }
 
     /// Returns a key that precedes every needed series.
@@ -108,15 +110,10 @@ impl<'a> KeyFilter<'a> {
 
     /// After [`NextSeries::Skipped`], the caller must count the skipped series and call this function
     /// again.
-    pub(super) fn next(
-        &self,
-        merge: &mut Rows<'_>,
-        tags: &mut SeriesTags,
-    ) -> Result<NextSeries, ReadError> {
+    pub(super) fn next(&mut self, merge: &mut Rows<'_>) -> Result<NextSeries, ReadError> {
         let mut skipped = 0;
         while let Some(key) = merge.next_series()? {
-            tags.set(key);
-            let decision = self.decide(key, tags);
+            let decision = self.decide(key);
             skipped += 1;
             match decision {
                 FilterDecision::Matching => return Ok(NextSeries::Matching(key.clone())),
@@ -131,10 +128,12 @@ impl<'a> KeyFilter<'a> {
         Ok(NextSeries::End)
     }
 
-    pub(super) fn decide(&self, key: &SeriesKey, tags: &SeriesTags) -> FilterDecision {
+    pub(super) fn decide(&mut self, key: &SeriesKey) -> FilterDecision {
         if key.measurement() != self.measurement {
             return FilterDecision::Complete;
         }
+        self.tags.set(key);
+        let tags = &self.tags;
         for (place, only) in self.only.iter().enumerate() {
             let value = tags.at(place);
             let Err(next) = only.binary_search(&value) else { continue };
@@ -158,7 +157,7 @@ impl<'a> KeyFilter<'a> {
             // the cursor.
             return if to == *key { FilterDecision::Skip } else { FilterDecision::SeekTo(to) };
         }
-        match self.filter.excludes_series(&|tag| tags.get(tag)) {
+        match self.filter.excludes_series(tags) {
             true => FilterDecision::Skip,
             false => FilterDecision::Matching,
         }
@@ -168,7 +167,7 @@ impl<'a> KeyFilter<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scan::request::{Comparison, Operand};
+    use crate::scan::request::{Comparison, Operand, Predicate};
     use tidemark_model::value::FieldValue;
 
     const M: MeasurementId = MeasurementId(3);
@@ -196,7 +195,7 @@ mod tests {
         predicate: &Predicate,
     ) -> (Vec<SeriesKey>, usize) {
         let filter = Filter::compile(Some(predicate)).unwrap();
-        let keys_filter = KeyFilter::new(M, direction, (&filter, Some(predicate)), &ORDER);
+        let mut keys_filter = KeyFilter::new(M, direction, &filter, ORDER.to_vec());
         let mut keys: Vec<&SeriesKey> = keys.iter().collect();
         if direction == Direction::Descending {
             keys.reverse();
@@ -205,12 +204,10 @@ mod tests {
             let is_before = |key: &&SeriesKey| direction.order((**key).cmp(to)).is_lt();
             from + keys[from..].partition_point(is_before)
         };
-        let mut tags = SeriesTags::new(ORDER.to_vec());
         let (mut at, mut looked_at, mut found) = (seek(&keys_filter.first(), 0), 0, Vec::new());
         while let Some(&key) = keys.get(at) {
             looked_at += 1;
-            tags.set(key);
-            match keys_filter.decide(key, &tags) {
+            match keys_filter.decide(key) {
                 FilterDecision::Matching => found.push(key.clone()),
                 FilterDecision::Skip => {}
                 FilterDecision::SeekTo(to) => {
@@ -258,7 +255,7 @@ mod tests {
                 .into_iter()
                 .filter(|key| {
                     tags.set(key);
-                    !filter.excludes_series(&|tag| tags.get(tag))
+                    !filter.excludes_series(&tags)
                 })
                 .collect();
             for direction in [Direction::Ascending, Direction::Descending] {

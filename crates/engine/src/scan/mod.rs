@@ -11,13 +11,10 @@
 mod accumulator;
 mod aggregates;
 mod bounds;
-mod dense;
 pub mod error;
 mod explain;
-mod factory;
 pub mod gathered;
 mod groups;
-mod input;
 pub mod cached;
 mod keys;
 pub mod page;
@@ -25,55 +22,20 @@ pub mod partial;
 mod predicate;
 pub mod reader;
 pub mod request;
-mod rows;
 mod run;
 mod selectors;
 mod show;
 mod slice;
 mod spans;
-mod states;
 mod stretches;
+mod ties;
 mod tiles;
 pub mod window;
 
-use error::ScanError;
-use page::{ScanPage, SummaryPage};
-use reader::Reader;
-use request::{ScanRequest, SummaryRequest};
-
+pub use explain::explain;
 pub use page::{PageLimits, SummaryLimits, TileLimits};
-
-/// Returns the page of the result that `request` names.
-///
-/// # Errors
-/// Returns [`ScanError`] if a block cannot be read or the request is invalid.
-pub fn scan(
-    reader: &dyn Reader,
-    request: &ScanRequest,
-    limits: PageLimits,
-) -> Result<ScanPage, ScanError> {
-    slice::piece(reader, request, limits)
-}
-
-/// Returns a page without groups. Its statistics are the amount of data that a scan would read.
-///
-/// # Errors
-/// Returns [`ScanError`] if a part cannot be read or the request is invalid.
-pub fn explain(reader: &dyn Reader, request: &ScanRequest) -> Result<ScanPage, ScanError> {
-    explain::page(reader, request)
-}
-
-/// Returns one page of a summary (for SHOW statements).
-///
-/// # Errors
-/// Returns [`ScanError`] if a part cannot be read or a predicate is invalid.
-pub fn summarise(
-    reader: &dyn Reader,
-    request: &SummaryRequest,
-    limits: SummaryLimits,
-) -> Result<SummaryPage, ScanError> {
-    show::page(reader, request, limits)
-}
+pub use show::summarise;
+pub use slice::scan;
 
 #[cfg(test)]
 mod tests;

@@ -122,7 +122,7 @@ pub enum GroupData {
 pub struct PartialColumn {
     /// The start of each window in nanoseconds, or the range's start if there are no windows.
     pub windows_ns: Vec<i64>,
-    /// The state's columns. The function determines their meaning (`aggregates/`, `selectors/`).
+    /// The state's columns. The function determines their meaning (`aggregates.rs`, `selectors.rs`).
     pub states: Vec<Column>,
     /// Selectors only: the columns taken from the selected points, in the order of the call.
     pub aux: Vec<AuxValues>,
@@ -232,7 +232,7 @@ impl SummaryPage {
 }
 
 /// The summary of a live measurement.
-#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct MeasurementSummary {
     /// The measurement.
     pub measurement: MeasurementId,

@@ -1,8 +1,7 @@
 //! Merges and finishes partial states at the edge, from several pages and shards.
 
-use super::accumulator::Accumulator;
+use super::accumulator::{Accumulator, accumulator};
 use super::error::ScanError;
-use super::factory::accumulator;
 use super::page::PartialColumn;
 use super::request::AggregateCall;
 use super::spans::Slots;

@@ -237,22 +237,13 @@ impl ReadStats {
 
     /// Adds the costs of a further page. Replaces the fields that describe the scan as a whole.
     pub fn add_page(&mut self, page: &Self) {
-        let Self {
-            blocks_read,
-            blocks_pruned,
-            bytes_decoded,
-            rows_scanned,
-            rows_kept,
-            rows_read,
-            ..
-        } = *self;
         *self = Self {
-            blocks_read: blocks_read + page.blocks_read,
-            blocks_pruned: blocks_pruned + page.blocks_pruned,
-            bytes_decoded: bytes_decoded + page.bytes_decoded,
-            rows_scanned: rows_scanned + page.rows_scanned,
-            rows_kept: rows_kept + page.rows_kept,
-            rows_read: rows_read + page.rows_read,
+            blocks_read: self.blocks_read + page.blocks_read,
+            blocks_pruned: self.blocks_pruned + page.blocks_pruned,
+            bytes_decoded: self.bytes_decoded + page.bytes_decoded,
+            rows_scanned: self.rows_scanned + page.rows_scanned,
+            rows_kept: self.rows_kept + page.rows_kept,
+            rows_read: self.rows_read + page.rows_read,
             cells: self.cells + page.cells,
             filter_cells: self.filter_cells + page.filter_cells,
             ..*page

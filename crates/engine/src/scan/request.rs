@@ -78,6 +78,19 @@ pub enum Output {
     },
 }
 
+impl Output {
+    /// Returns the maximum number of windows per group, if the windows are read in their order. At
+    /// a clock change, the order of windows differs from the order of rows.
+    pub(super) fn windows_max(&self) -> Option<u64> {
+        match self {
+            Self::Aggregates { limit, window: Some(window), .. } if window.zone.is_empty() => {
+                *limit
+            }
+            _ => None,
+        }
+    }
+}
+
 /// A field column with an optional cast (`field::integer`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Input {

@@ -1,12 +1,20 @@
-//! Stores decoded rows of one or several series.
+//! Stores decoded rows of one or several series, and selects the rows and values that a call reads.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::rc::Rc;
 
-use crate::batch::column::Column;
+use super::error::ScanError;
+use super::keys::SeriesTags;
+use super::predicate::Mask;
+use super::request::{AuxColumn, Input};
+use super::spans::{Slots, Span};
+use crate::batch::bitmap::Validity;
+use crate::batch::column::{Column, StringColumn, Values};
 use tidemark_model::bug::OrBug;
 use tidemark_model::ids::ColumnId;
 use tidemark_model::time::TimeRange;
+use tidemark_model::value::{FieldType, FieldValue};
 
 /// Decoded rows of one or several series. The times of a series ascend and are distinct.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -23,13 +31,26 @@ pub(super) struct Run {
     pub(super) rows: Range<usize>,
 }
 
+/// The values of consecutive rows, with padding for rows without a value.
+#[derive(Clone, Debug)]
+pub(super) enum Slice<'a> {
+    Float(Cow<'a, [f64]>),
+    Integer(Cow<'a, [i64]>),
+    Unsigned(Cow<'a, [u64]>),
+    Boolean(Cow<'a, [bool]>),
+    Text(&'a StringColumn, Range<usize>),
+}
+
+/// If `valid` is `None`, all rows have a value.
+#[derive(Clone, Debug)]
+pub(super) struct Read<'a> {
+    pub(super) slice: Slice<'a>,
+    pub(super) valid: Option<Vec<bool>>,
+}
+
 impl Run {
     pub(super) fn times(&self) -> &[i64] {
         self.block.times_ns.get(self.rows.clone()).or_bug()
-    }
-
-    pub(super) fn column(&self, id: ColumnId) -> Option<&Column> {
-        self.block.columns.iter().find(|(column, _)| *column == id).map(|(_, column)| &**column)
     }
 
     /// Returns `None` if no row is inside `time`.
@@ -39,5 +60,203 @@ impl Run {
         let end = times.partition_point(|&t| t < time.end_ns);
         self.rows = self.rows.start + start..self.rows.start + end;
         (start < end).then_some(self)
+    }
+
+    pub(super) fn read_times(&self) -> Read<'_> {
+        Read { slice: Slice::Integer(Cow::Borrowed(self.times())), valid: None }
+    }
+
+    /// Reads the values of an input and applies its cast. Returns `None` if no row can have a value.
+    pub(super) fn read(&self, input: &Input) -> Result<Option<Read<'_>>, ScanError> {
+        let column = self.block.columns.iter().find(|(column, _)| *column == input.column);
+        let Some((_, column)) = column else { return Ok(None) };
+        let stored = column.values.field_type();
+        if stored != input.field_type {
+            let (column, expected) = (input.column, input.field_type);
+            return Err(ScanError::ColumnType { column, stored, expected });
+        }
+        let Some(output_type) = input.output_type() else { return Ok(None) };
+        let valid = valid_rows(&column.validity, &self.rows);
+        if valid.as_ref().is_some_and(|valid| !valid.contains(&true)) {
+            return Ok(None);
+        }
+        let slice = Slice::new(&column.values, self.rows.clone()).cast(output_type);
+        Ok(Some(Read { slice, valid }))
+    }
+
+    fn field_at(&self, position: usize, input: &Input) -> Option<FieldValue> {
+        let row = self.rows.start + position;
+        let one = Self { block: Rc::clone(&self.block), rows: row..row + 1 };
+        // The scan has already checked the types of the run's columns and returned any error.
+        let read = one.read(input).ok()??;
+        Some(read.slice.value(0, 0))
+    }
+}
+
+/// Returns `None` if all rows have a value.
+fn valid_rows(validity: &Validity, rows: &Range<usize>) -> Option<Vec<bool>> {
+    let Validity::Some(bits) = validity else { return None };
+    let words = bits.words();
+    let bit = |row: usize| words.get(row / 64).is_some_and(|word| word >> (row % 64) & 1 == 1);
+    let valid: Vec<bool> = rows.clone().map(bit).collect();
+    valid.contains(&false).then_some(valid)
+}
+
+impl<'a> Slice<'a> {
+    fn new(values: &'a Values, rows: Range<usize>) -> Self {
+        match values {
+            Values::Float(v) => Self::Float(Cow::Borrowed(v.get(rows).or_bug())),
+            Values::Integer(v) => Self::Integer(Cow::Borrowed(v.get(rows).or_bug())),
+            Values::Unsigned(v) => Self::Unsigned(Cow::Borrowed(v.get(rows).or_bug())),
+            Values::Boolean(v) => Self::Boolean(Cow::Borrowed(v.get(rows).or_bug())),
+            Values::String(v) => Self::Text(v, rows),
+        }
+    }
+
+    /// Casts numbers as Go does: a float is truncated, and an integer keeps its bits.
+    fn cast(self, to: FieldType) -> Self {
+        use FieldType::{Float, Integer, Unsigned};
+        match (self, to) {
+            (Self::Float(v), Integer) => Self::Integer(v.iter().map(|&v| v as i64).collect()),
+            (Self::Float(v), Unsigned) => Self::Unsigned(v.iter().map(|&v| v as u64).collect()),
+            (Self::Integer(v), Float) => Self::Float(v.iter().map(|&v| v as f64).collect()),
+            (Self::Integer(v), Unsigned) => Self::Unsigned(v.iter().map(|&v| v as u64).collect()),
+            (Self::Unsigned(v), Float) => Self::Float(v.iter().map(|&v| v as f64).collect()),
+            (Self::Unsigned(v), Integer) => Self::Integer(v.iter().map(|&v| v as i64).collect()),
+            (slice, _) => slice,
+        }
+    }
+
+    /// Text columns remain unchanged, because callers read their rows by position.
+    fn gather(self, positions: &[u32]) -> Self {
+        match self {
+            Self::Float(values) => Self::Float(pick(&values, positions).collect()),
+            Self::Integer(values) => Self::Integer(pick(&values, positions).collect()),
+            Self::Unsigned(values) => Self::Unsigned(pick(&values, positions).collect()),
+            Self::Boolean(values) => Self::Boolean(pick(&values, positions).collect()),
+            text @ Self::Text(..) => text,
+        }
+    }
+
+    /// Appends the values at `positions`. Returns `false` without appending if the types differ.
+    pub(super) fn append_to(&self, to: &mut Values, positions: &[u32]) -> bool {
+        match (to, self) {
+            (Values::Float(to), Self::Float(from)) => to.extend(pick(from, positions)),
+            (Values::Integer(to), Self::Integer(from)) => to.extend(pick(from, positions)),
+            (Values::Unsigned(to), Self::Unsigned(from)) => to.extend(pick(from, positions)),
+            (Values::Boolean(to), Self::Boolean(from)) => to.extend(pick(from, positions)),
+            (Values::String(to), Self::Text(from, rows)) => {
+                positions.iter().for_each(|&p| to.push(from.get(rows.start + p as usize)));
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// Text is read by its position in the run, and other values are read by `index`.
+    fn value(&self, index: usize, position: usize) -> FieldValue {
+        match self {
+            Self::Float(v) => FieldValue::Float(v.get(index).copied().or_bug()),
+            Self::Integer(v) => FieldValue::Integer(v.get(index).copied().or_bug()),
+            Self::Unsigned(v) => FieldValue::Unsigned(v.get(index).copied().or_bug()),
+            Self::Boolean(v) => FieldValue::Boolean(v.get(index).copied().or_bug()),
+            Self::Text(column, rows) => {
+                FieldValue::String(column.get(rows.start + position).into())
+            }
+        }
+    }
+}
+
+fn pick<T: Copy + Default>(values: &[T], positions: &[u32]) -> impl Iterator<Item = T> {
+    positions.iter().map(|&at| values.get(at as usize).copied().or_bug())
+}
+
+/// The rows of a run that a call reads.
+pub(super) struct Chosen<'a> {
+    /// The positions in the run. `None` selects all rows.
+    positions: Option<Vec<u32>>,
+    /// In nanoseconds, in ascending order.
+    pub(super) times: Cow<'a, [i64]>,
+    pub(super) spans: Vec<Span>,
+}
+
+impl<'a> Chosen<'a> {
+    /// Returns `None` if no valid row is selected.
+    pub(super) fn new(
+        run: &'a Run,
+        mask: &Mask,
+        valid: Option<&[bool]>,
+        slots: &mut Slots,
+    ) -> Option<Self> {
+        let all = run.times();
+        let positions = positions(mask, valid, all.len());
+        let times = match &positions {
+            None => Cow::Borrowed(all),
+            Some(positions) => pick(all, positions).collect(),
+        };
+        let mut spans = Vec::new();
+        slots.cut(&times, &mut spans);
+        (!spans.is_empty()).then_some(Self { positions, times, spans })
+    }
+}
+
+/// Returns `None` if both `mask` and `valid` select all rows.
+pub(super) fn positions(mask: &Mask, valid: Option<&[bool]>, rows: usize) -> Option<Vec<u32>> {
+    let listed = |keep: &dyn Fn(usize) -> bool| {
+        Some((0..rows).filter(|&row| keep(row)).map(|row| row as u32).collect())
+    };
+    let bit = |bits: &[bool], row: usize| bits.get(row).copied().or_bug();
+    match (mask, valid) {
+        (Mask::None, _) => Some(Vec::new()),
+        (Mask::All, None) => None,
+        (Mask::All, Some(bits)) => listed(&|row| bit(bits, row)),
+        (Mask::Some(bits), None) => listed(&|row| bit(bits, row)),
+        (Mask::Some(a), Some(b)) => listed(&|row| bit(a, row) && bit(b, row)),
+    }
+}
+
+/// The values of the chosen rows without gaps, in time order.
+pub(super) struct Dense<'a> {
+    pub(super) chosen: &'a Chosen<'a>,
+    /// The values, one per time. Text values must be read through [`Dense::value`].
+    pub(super) values: Slice<'a>,
+    run: &'a Run,
+    tags: &'a SeriesTags,
+}
+
+impl<'a> Dense<'a> {
+    pub(super) fn new(
+        chosen: &'a Chosen<'a>,
+        slice: Slice<'a>,
+        run: &'a Run,
+        tags: &'a SeriesTags,
+    ) -> Self {
+        let values = match &chosen.positions {
+            None => slice,
+            Some(positions) => slice.gather(positions),
+        };
+        Self { chosen, values, run, tags }
+    }
+
+    fn position(&self, index: usize) -> usize {
+        match &self.chosen.positions {
+            None => index,
+            Some(positions) => positions.get(index).copied().or_bug() as usize,
+        }
+    }
+
+    /// Returns value `index`, which must exist.
+    pub(super) fn value(&self, index: usize) -> FieldValue {
+        self.values.value(index, self.position(index))
+    }
+
+    pub(super) fn aux(&self, index: usize, aux: &[AuxColumn]) -> Vec<Option<FieldValue>> {
+        let row = self.position(index);
+        aux.iter()
+            .map(|aux| match aux {
+                AuxColumn::Tag(tag) => Some(FieldValue::String(self.tags.get(*tag).into())),
+                AuxColumn::Field(input) => self.run.field_at(row, input),
+            })
+            .collect()
     }
 }

@@ -128,7 +128,7 @@ impl Slots {
     }
 
     pub(super) fn keep(&mut self, order: &[usize]) {
-        self.starts_ns = keep(&self.starts_ns, order);
+        keep(&mut self.starts_ns, order);
         let starts_ns = || self.starts_ns.iter();
         let is_ordered = starts_ns().is_sorted() || starts_ns().rev().is_sorted();
         self.slots = (!is_ordered).then(|| by_start(&self.starts_ns));
@@ -156,8 +156,17 @@ fn searched(starts_ns: &[i64], start_ns: i64) -> Option<usize> {
     (at == count || starts_ns.get(at) == Some(&start_ns)).then_some(at)
 }
 
-pub(super) fn keep<T: Clone>(items: &[T], order: &[usize]) -> Vec<T> {
-    order.iter().filter_map(|&slot| items.get(slot).cloned()).collect()
+/// Keeps only the items of these slots. The list may end before some slots without a value.
+pub(super) fn keep<T: Clone + Default>(items: &mut Vec<T>, order: &[usize]) {
+    *items = order.iter().map(|&slot| items.get(slot).cloned().unwrap_or_default()).collect();
+}
+
+/// Lengthens the list if necessary.
+pub(super) fn slot_mut<T: Clone + Default>(items: &mut Vec<T>, slot: usize) -> &mut T {
+    if slot >= items.len() {
+        items.resize(slot + 1, T::default());
+    }
+    &mut items[slot]
 }
 
 /// Returns the first position after `from` whose time is at least `end_ns`.

@@ -14,7 +14,7 @@ use super::groups::Groups;
 use super::page::TileLimits;
 use super::reader::{Estimate, Reader};
 use super::request::{AggregateFunction, Output, ScanRequest};
-use super::tiles::{self, Tiling};
+use super::tiles::{Caching, Tiling};
 use tidemark_model::ids::MeasurementId;
 use tidemark_model::time::TimeRange;
 
@@ -41,15 +41,16 @@ impl Stretches {
         request: &ScanRequest,
         least: TileLimits,
     ) -> Result<Self, ScanError> {
-        let bounds = Bounds::new(request, request.time);
+        let bounds = Bounds::new(request);
         let one_group = match &request.resume.from {
             _ if request.group_by.is_empty() => Some(Vec::new()),
             Some(from) if bounds.is_one_group() => Some(from.group.clone()),
             _ => None,
         };
         let mut time = one_group.as_deref().map_or(request.time, |group| bounds.time_of(group));
-        let is_rows = matches!(request.output, Output::Rows { limit: None, .. });
-        let ends_slices = is_rows && !takes_every_row(&request.output) && one_group.is_some();
+        let is_ordered =
+            matches!(request.output, Output::Rows { limit: None, every_row: false, .. });
+        let ends_slices = is_ordered && one_group.is_some();
         let end = End::of(&request.output);
         let is_backwards = end.map_or(request.descending, |end| end == End::Latest);
         let (mut span, mut tiling) = (None, Tiling::default());
@@ -59,7 +60,7 @@ impl Stretches {
             time = time.intersect(&all);
             span =
                 first_span(request, &estimate, ends_slices).filter(|&span| span < time.length_ns());
-        } else if tiles::are_cached(request) {
+        } else if Caching::of(request) == Caching::Tiles {
             let estimate = reader.estimate(request.measurement, time)?;
             tiling = Tiling::new(request, &estimate, least);
         }
@@ -222,18 +223,8 @@ impl End {
     }
 }
 
-fn takes_every_row(output: &Output) -> bool {
-    matches!(output, Output::Rows { every_row: true, .. })
-}
-
 fn is_limited(output: &Output) -> bool {
-    match output {
-        Output::Rows { limit, .. } => limit.is_some(),
-        // At a clock change, the order of windows differs from the order of rows.
-        Output::Aggregates { limit, window, .. } => {
-            limit.is_some() && window.as_ref().is_some_and(|window| window.zone.is_empty())
-        }
-    }
+    matches!(output, Output::Rows { limit: Some(_), .. }) || output.windows_max().is_some()
 }
 
 fn first_span(request: &ScanRequest, estimate: &Estimate, ends_slices: bool) -> Option<i128> {

@@ -29,21 +29,30 @@ const KEPT_BYTES_MAX: usize = 1_000_000;
 const WINDOW_BYTES: u64 = 24;
 const GROUP_BYTES: u64 = 200;
 
-/// Whether the states of a request are cached. The request must cover the whole result, and every
-/// row must count.
-pub(super) fn are_cached(request: &ScanRequest) -> bool {
-    let Output::Aggregates { limit: None, .. } = &request.output else { return false };
-    is_whole(request) && End::of(&request.output).is_none()
+/// The stretches whose states or rows are cached. The request must cover the whole result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Caching {
+    Nothing,
+    /// Every row counts.
+    Tiles,
+    /// The request needs only the last or first points of groups. The first stretch contains most
+    /// of these points, each of which may be in a different page of a part.
+    FirstStretch,
 }
 
-/// Whether the first stretch of a request is cached. The request must need only the last or first
-/// points of groups. Each of these points may be in a different page of a part.
-pub(super) fn ends_are_kept(request: &ScanRequest) -> bool {
-    is_whole(request) && (End::of(&request.output).is_some() || request.wants_newest())
-}
-
-fn is_whole(request: &ScanRequest) -> bool {
-    request.resume.from.is_none() && request.resume.until.is_none()
+impl Caching {
+    pub(super) fn of(request: &ScanRequest) -> Self {
+        let is_whole = request.resume.from.is_none() && request.resume.until.is_none();
+        let needs_ends = End::of(&request.output).is_some() || request.wants_newest();
+        match &request.output {
+            _ if !is_whole => Self::Nothing,
+            _ if needs_ends && predicate::field_columns(request.predicate.as_ref()).is_empty() => {
+                Self::FirstStretch
+            }
+            Output::Aggregates { limit: None, .. } if !needs_ends => Self::Tiles,
+            _ => Self::Nothing,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -172,21 +181,14 @@ pub(super) fn look_up(
     (time, caches_immediately): (TimeRange, bool),
     behind: Option<&Position>,
 ) -> Result<Found, ScanError> {
-    let ScanRequest { measurement, predicate, group_by, descending, output, .. } = request;
+    let &ScanRequest { measurement, ref predicate, ref group_by, descending, ref output, .. } =
+        request;
     let Some(cache) = reader.result_cache() else { return Ok(Found::Never) };
-    let version = cache.version(&[*measurement], time)?;
-    let (measurement, descending) = (*measurement, *descending);
+    let version = cache.version(&[measurement], time)?;
+    let tile = time;
     let name = |behind| {
-        let tile = time;
-        metadata::encode(&Name {
-            measurement,
-            predicate,
-            group_by,
-            descending,
-            output,
-            tile,
-            behind,
-        })
+        let name = Name { measurement, predicate, group_by, descending, output, tile, behind };
+        metadata::encode(&name)
     };
     // The ends of a tile's pages depend on whether the tile is cached. The lookup for the tile's
     // first page therefore applies to all pages of the tile.

@@ -3,8 +3,7 @@
 use super::*;
 use crate::merge::cursor::PageColumn;
 use crate::part::directory::Group;
-use crate::part::pages::{self, PagePosition};
-use crate::part::values::RowKeys;
+use crate::part::pages::{self, GroupReader, PagePosition};
 
 fn rows_of(values: &mut Bytes, part: u64, measurement: MeasurementId) -> Read {
     let mut all = Read::new();
@@ -41,8 +40,8 @@ fn page_rows(
     (group, place): (&Group, PagePosition),
     keys: &[SeriesKey],
 ) -> Read {
-    let of_page = pages::keys(values, place.value, place.group, group, place.page);
-    let of_page: RowKeys = of_page.unwrap();
+    let (value, number) = (place.value, place.group);
+    let of_page = GroupReader { values, value, number, group }.keys(place.page).unwrap();
     let page = &group.pages[place.page];
     let mut rows = Read::new();
     for (at, number) in (page.first_series..page.first_series + page.series).enumerate() {

@@ -1,21 +1,17 @@
 //! Writes groups of rows to the values of parts, one part after another.
 
-mod encode;
-mod gather;
-mod limits;
+mod groups;
 mod resume;
 
 use std::ops::Range;
 
 use siphasher::sip::SipHasher24;
 
-pub use encode::{Encoded, LastRow};
-pub use gather::{Groups, TagOrder};
-pub use limits::Limits;
+pub use groups::{Encoded, Groups, LastRow, TagOrder};
 pub use resume::Resumed;
 
 use super::directory::{Directory, Group, Page, PartOf, Root, RowExtent, SeriesBlock};
-use super::series_block;
+use super::{PAGE_ROWS_MAX, VALUE_BYTES_MAX, series_block};
 use crate::codec::huffman::Stored;
 use crate::merge::key::SeriesKey;
 use crate::merge::sequences::Sequences;
@@ -31,6 +27,52 @@ const ROOT_BYTES_MAX: usize = 10;
 const REACH_BYTES_MAX: usize = 5 + 8 + 10 + 10;
 /// In bytes. A separator of keys is not shorter than a key's measurement.
 const FROM_BYTES_MIN: usize = 4;
+
+/// The limits of a writer. Tests use lower limits than the default.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The maximum size of a value's head and body, in bytes.
+    pub value_bytes: usize,
+    /// The size of the directory, in bytes, at which a value is closed.
+    pub directory_bytes: usize,
+    /// The maximum number of rows in a page, up to [`PAGE_ROWS_MAX`].
+    pub page_rows: usize,
+    /// The number of rows after which a page ends at the end of a series.
+    pub page_rows_enough: usize,
+    /// The maximum number of cells in a page: rows times columns.
+    pub page_cells: usize,
+    /// The size of the values' text and the series' keys at which a page ends, in bytes.
+    pub page_text_bytes: usize,
+    /// The number of pages at which a group ends. A group may exceed this limit and the following
+    /// limits by a quarter.
+    pub group_pages: usize,
+    /// The number of cells at which a group ends: rows times columns.
+    pub group_cells: usize,
+    /// The size of the series' keys at which a group ends, in bytes.
+    pub group_key_bytes: usize,
+    /// The size of the text at which a group ends, in bytes.
+    pub group_text_bytes: usize,
+    /// The number of decoded values at which a group ends, including all values of source pages.
+    pub group_cells_read: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            value_bytes: VALUE_BYTES_MAX,
+            directory_bytes: 128 << 10,
+            page_rows: PAGE_ROWS_MAX,
+            page_rows_enough: 512,
+            page_cells: 131_072,
+            page_text_bytes: 256 << 10,
+            group_pages: 64,
+            group_cells: 250_000,
+            group_key_bytes: 512 << 10,
+            group_text_bytes: 1 << 20,
+            group_cells_read: 1_000_000,
+        }
+    }
+}
 
 /// The directory and the body of one stored value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,7 +106,7 @@ fn reach_bytes(reach: &RowExtent) -> usize {
 }
 
 /// The properties of a part that was written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Written {
     /// The part's id.
     pub id: u64,
@@ -90,18 +132,7 @@ pub struct Written {
 
 impl Written {
     fn new(id: u64, at: usize) -> Self {
-        Self {
-            id,
-            values: at..at,
-            min_ns: i64::MAX,
-            max_ns: i64::MIN,
-            rows: 0,
-            series: 0,
-            bytes: 0,
-            cells: 0,
-            sketch: SeriesSketch::default(),
-            series_sum: 0,
-        }
+        Self { id, values: at..at, min_ns: i64::MAX, max_ns: i64::MIN, ..Self::default() }
     }
 
     fn add(&mut self, group: &Group) {

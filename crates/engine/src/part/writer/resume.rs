@@ -1,12 +1,12 @@
 //! Resumes an interrupted writer from its closed values. Other rows must be written again.
 
 use super::{LastRow, Limits, OpenPart, PartWriter, Written};
-use crate::codec::huffman::Stored;
 use crate::merge::cursor::ReadError;
 use crate::merge::key::SeriesKey;
-use crate::part::block::{self, CORRUPT};
+use crate::part::block::CORRUPT;
 use crate::part::directory::{Directory, Group, PartOf};
-use crate::part::series_block::Series;
+use crate::part::pages::{self, GroupReader};
+use crate::part::series_block;
 use crate::part::values::Values;
 
 /// The progress of an interrupted writer.
@@ -32,7 +32,8 @@ impl PartWriter {
         values: &mut V,
     ) -> Result<Resumed, ReadError> {
         let mut count = values.count();
-        while count > 0 && ends_inside_a_row(&*values.directory(count - 1)?) {
+        // The next value must contain further columns of the last row of a wide group.
+        while count > 0 && values.directory(count - 1)?.groups.last().is_some_and(Group::is_wide) {
             count -= 1;
         }
         let mut found: Vec<Found> = Vec::new();
@@ -59,11 +60,6 @@ impl PartWriter {
         let ended = found.into_iter().map(|found| found.part.written).collect();
         Ok(Resumed { writer, ended, open, values: count })
     }
-}
-
-/// Whether the next value must contain further columns of this value's last row.
-fn ends_inside_a_row(directory: &Directory) -> bool {
-    directory.groups.last().is_some_and(|group| group.is_wide())
 }
 
 struct Found {
@@ -114,41 +110,33 @@ impl Found {
         seed: u64,
         values: &mut V,
     ) -> Result<(), ReadError> {
-        let (measurement, tags) = (group.measurement, group.tag_ids.len());
         let mut keys: Vec<SeriesKey> = Vec::new();
-        for block in &group.series {
-            values.with(value, block.offset..block.offset + block.bytes, |bytes| {
-                let series = Series::decode(bytes, block.series as usize, tags)?;
-                keys.extend((0..block.series as usize).map(|at| {
-                    let mut key = SeriesKey::new(measurement, []);
-                    series.set_key(measurement, at, &mut key);
-                    key
-                }));
-                Ok(())
-            })?;
+        for block in 0..group.series.len() {
+            let series = pages::series(values, value, group, block)?;
+            keys.extend((0..series.len as usize).map(|at| {
+                let mut key = SeriesKey::new(group.measurement, []);
+                series_block::set_key(&series, group.measurement, at, &mut key);
+                key
+            }));
         }
         self.part.written.count_series(seed, group, keys.iter());
         Ok(())
     }
 
     fn last_row<V: Values>(&self, values: &mut V) -> Result<LastRow, ReadError> {
-        let (value, at) = self.last;
+        let (value, number) = self.last;
         let directory = values.directory(value)?;
-        let last = directory.groups.get(at);
-        let last = last.and_then(|group| Some((group, group.series.last()?, group.pages.last()?)));
+        let last = directory.groups.get(number);
+        let last = last.and_then(|group| {
+            Some((group, group.series.len().checked_sub(1)?, group.pages.len().checked_sub(1)?))
+        });
         let Some((group, block, page)) = last else { return Err(values.damaged(value, CORRUPT)) };
+        let series = pages::series(values, value, group, block)?;
         let mut key = SeriesKey::new(group.measurement, []);
-        values.with(value, block.offset..block.offset + block.bytes, |bytes| {
-            let series = Series::decode(bytes, block.series as usize, group.tag_ids.len())?;
-            series.set_key(group.measurement, block.series.saturating_sub(1) as usize, &mut key);
-            Ok(())
-        })?;
-        let keys = values.with(value, page.offset..page.offset + page.keys_bytes, |bytes| {
-            let table = group.tables.last().map_or(Ok(None), Stored::decoder)?;
-            block::decode_keys(bytes, page.rows, page.series, table.as_ref())
-        })?;
-        let last_ns = keys.times_ns.last();
-        let &time_ns = last_ns.ok_or_else(|| values.damaged(value, CORRUPT))?;
+        let place = series.len.saturating_sub(1) as usize;
+        series_block::set_key(&series, group.measurement, place, &mut key);
+        let keys = GroupReader { values: &mut *values, value, number, group }.decode_keys(page)?;
+        let time_ns = keys.last_ns().ok_or_else(|| values.damaged(value, CORRUPT))?;
         Ok(LastRow { key, time_ns })
     }
 }

@@ -1,49 +1,44 @@
-//! Evaluates operands over whole slices: fields, tags, constants, arithmetic and functions.
+//! Evaluates operands over whole slices (fields, tags, constants, arithmetic and functions), and
+//! compares them.
 //!
 //! The arithmetic follows WHERE in 1.x (`ast.go`, `evalBinaryExpr`): integers divide as integers,
-//! division by zero results in 0, and incompatible types have no value.
+//! division by zero results in 0, and incompatible types have no value. Comparisons of incompatible
+//! values are false, including `!=`.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::math::{self, Function};
+use super::Mask;
 use crate::batch::column::StringColumn;
 use crate::scan::error::ScanError;
-use crate::scan::input::{self, Slice};
-use crate::scan::request::{Arithmetic, Input, Operand};
-use crate::scan::run::Run;
-use tidemark_model::ids::ColumnId;
+use crate::scan::keys::SeriesTags;
+use crate::scan::request::{Arithmetic, Comparison, Operand};
+use crate::scan::run::{Run, Slice};
+use tidemark_model::bug::OrBug;
+use tidemark_model::regex::Pattern;
 use tidemark_model::value::FieldValue;
 
 pub(super) struct Context<'a> {
     /// `None` means that only tags are known. Fields then have no value.
     pub(super) run: Option<&'a Run>,
-    pub(super) tag: &'a dyn Fn(ColumnId) -> &'a str,
-}
-
-pub(super) enum Expr {
-    Field(Input),
-    Tag(ColumnId),
-    Literal(FieldValue),
-    Arithmetic(Arithmetic, Box<Expr>, Box<Expr>),
-    Call(Function, Vec<Expr>),
+    pub(super) tags: &'a SeriesTags,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum RowValues<'a, T: Copy> {
+enum RowValues<'a, T: Copy> {
     One(T),
     Many(Cow<'a, [T]>),
 }
 
 /// Expressions can read strings, but cannot compute new strings.
 #[derive(Clone, Debug)]
-pub(super) enum Text<'a> {
+enum Text<'a> {
     One(&'a str),
     Many(&'a StringColumn, Range<usize>),
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Data<'a> {
+enum Data<'a> {
     Nothing,
     Float(RowValues<'a, f64>),
     Integer(RowValues<'a, i64>),
@@ -55,8 +50,8 @@ pub(super) enum Data<'a> {
 /// If the validity is `None`, all rows have a value.
 #[derive(Clone, Debug)]
 pub(super) struct Evaluated<'a> {
-    pub(super) data: Data<'a>,
-    pub(super) valid: Option<Vec<bool>>,
+    data: Data<'a>,
+    valid: Option<Vec<bool>>,
 }
 
 impl<'a> From<Data<'a>> for Evaluated<'a> {
@@ -65,84 +60,62 @@ impl<'a> From<Data<'a>> for Evaluated<'a> {
     }
 }
 
-impl Expr {
-    pub(super) fn new(operand: &Operand) -> Result<Self, ScanError> {
-        Ok(match operand {
-            Operand::Field(input) => Self::Field(input.clone()),
-            Operand::Tag(tag) => Self::Tag(*tag),
-            Operand::Literal(value) => Self::Literal(value.clone()),
-            Operand::Arithmetic(operator, a, b) => {
-                Self::Arithmetic(*operator, Box::new(Self::new(a)?), Box::new(Self::new(b)?))
-            }
-            Operand::Call(name, arguments) => Self::Call(
-                Function::named(name, arguments.len())
-                    .ok_or_else(|| ScanError::Function(name.clone()))?,
-                arguments.iter().map(Self::new).collect::<Result<_, _>>()?,
-            ),
-        })
+pub(super) fn reads_rows(operand: &Operand) -> bool {
+    match operand {
+        Operand::Field(_) => true,
+        Operand::Tag(_) | Operand::Literal(_) => false,
+        Operand::Arithmetic(_, a, b) => reads_rows(a) || reads_rows(b),
+        Operand::Call(_, arguments) => arguments.iter().any(reads_rows),
     }
+}
 
-    pub(super) fn reads_rows(&self) -> bool {
-        match self {
-            Self::Field(_) => true,
-            Self::Tag(_) | Self::Literal(_) => false,
-            Self::Arithmetic(_, a, b) => a.reads_rows() || b.reads_rows(),
-            Self::Call(_, arguments) => arguments.iter().any(Self::reads_rows),
+pub(super) fn evaluate<'a>(
+    operand: &'a Operand,
+    context: &Context<'a>,
+) -> Result<Evaluated<'a>, ScanError> {
+    Ok(match operand {
+        Operand::Field(input) => {
+            let read = context.run.map(|run| run.read(input)).transpose()?.flatten();
+            let Some(read) = read else { return Ok(Data::Nothing.into()) };
+            let data = match read.slice {
+                Slice::Float(values) => Data::Float(RowValues::Many(values)),
+                Slice::Integer(values) => Data::Integer(RowValues::Many(values)),
+                Slice::Unsigned(values) => Data::Unsigned(RowValues::Many(values)),
+                Slice::Boolean(values) => Data::Boolean(RowValues::Many(values)),
+                Slice::Text(column, rows) => Data::Text(Text::Many(column, rows)),
+            };
+            Evaluated { data, valid: read.valid }
         }
-    }
-
-    pub(super) fn evaluate<'a>(
-        &'a self,
-        context: &Context<'a>,
-    ) -> Result<Evaluated<'a>, ScanError> {
-        Ok(match self {
-            Self::Field(input) => field(context.run, input)?,
-            Self::Tag(tag) => Data::Text(Text::One((context.tag)(*tag))).into(),
-            Self::Literal(value) => literal(value).into(),
-            Self::Arithmetic(operator, a, b) => {
-                let (a, b) = (a.evaluate(context)?, b.evaluate(context)?);
-                let valid = both(a.valid, b.valid);
-                Evaluated { data: arithmetic(*operator, a.data, b.data), valid }
+        Operand::Tag(tag) => Data::Text(Text::One(context.tags.get(*tag))).into(),
+        Operand::Literal(value) => match value {
+            FieldValue::Float(value) => Data::Float(RowValues::One(*value)),
+            FieldValue::Integer(value) => Data::Integer(RowValues::One(*value)),
+            FieldValue::Unsigned(value) => Data::Unsigned(RowValues::One(*value)),
+            FieldValue::Boolean(value) => Data::Boolean(RowValues::One(*value)),
+            FieldValue::String(value) => Data::Text(Text::One(value)),
+        }
+        .into(),
+        Operand::Arithmetic(operator, a, b) => {
+            let (a, b) = (evaluate(a, context)?, evaluate(b, context)?);
+            let valid = both(a.valid, b.valid);
+            Evaluated { data: arithmetic(*operator, a.data, b.data), valid }
+        }
+        Operand::Call(name, arguments) => {
+            let mut valid = None;
+            let mut data = Vec::with_capacity(arguments.len());
+            for argument in arguments {
+                let evaluated = evaluate(argument, context)?;
+                valid = both(valid, evaluated.valid);
+                data.push(evaluated.data);
             }
-            Self::Call(function, arguments) => {
-                let mut valid = None;
-                let mut data = Vec::with_capacity(arguments.len());
-                for argument in arguments {
-                    let evaluated = argument.evaluate(context)?;
-                    valid = both(valid, evaluated.valid);
-                    data.push(evaluated.data);
-                }
-                Evaluated { data: math::call(*function, data), valid }
-            }
-        })
-    }
-}
-
-fn field<'a>(run: Option<&'a Run>, input: &Input) -> Result<Evaluated<'a>, ScanError> {
-    let Some(run) = run else { return Ok(Data::Nothing.into()) };
-    let Some(read) = input::read(run, input)? else { return Ok(Data::Nothing.into()) };
-    let data = match read.slice {
-        Slice::Float(values) => Data::Float(RowValues::Many(values)),
-        Slice::Integer(values) => Data::Integer(RowValues::Many(values)),
-        Slice::Unsigned(values) => Data::Unsigned(RowValues::Many(values)),
-        Slice::Boolean(values) => Data::Boolean(RowValues::Many(values)),
-        Slice::Text(column, rows) => Data::Text(Text::Many(column, rows)),
-    };
-    Ok(Evaluated { data, valid: read.valid })
-}
-
-fn literal(value: &FieldValue) -> Data<'_> {
-    match value {
-        FieldValue::Float(value) => Data::Float(RowValues::One(*value)),
-        FieldValue::Integer(value) => Data::Integer(RowValues::One(*value)),
-        FieldValue::Unsigned(value) => Data::Unsigned(RowValues::One(*value)),
-        FieldValue::Boolean(value) => Data::Boolean(RowValues::One(*value)),
-        FieldValue::String(value) => Data::Text(Text::One(value)),
-    }
+            let function = Function::named(name, arguments.len());
+            Evaluated { data: function.map_or(Data::Nothing, |f| f.call(&data)), valid }
+        }
+    })
 }
 
 /// Returns the rows that are valid on both sides.
-pub(super) fn both(a: Option<Vec<bool>>, b: Option<Vec<bool>>) -> Option<Vec<bool>> {
+fn both(a: Option<Vec<bool>>, b: Option<Vec<bool>>) -> Option<Vec<bool>> {
     match (a, b) {
         (Some(mut a), Some(b)) => {
             a.iter_mut().zip(b).for_each(|(a, b)| *a &= b);
@@ -152,17 +125,14 @@ pub(super) fn both(a: Option<Vec<bool>>, b: Option<Vec<bool>>) -> Option<Vec<boo
     }
 }
 
-pub(super) fn map<'a, A: Copy, O: Copy>(
-    a: &RowValues<'_, A>,
-    f: impl Fn(A) -> O,
-) -> RowValues<'a, O> {
+fn map<'a, A: Copy, O: Copy>(a: &RowValues<'_, A>, f: impl Fn(A) -> O) -> RowValues<'a, O> {
     match a {
         RowValues::One(a) => RowValues::One(f(*a)),
         RowValues::Many(a) => RowValues::Many(a.iter().map(|&a| f(a)).collect()),
     }
 }
 
-pub(super) fn zip<'a, A: Copy, B: Copy, O: Copy>(
+fn zip<'a, A: Copy, B: Copy, O: Copy>(
     a: &RowValues<'_, A>,
     b: &RowValues<'_, B>,
     f: impl Fn(A, B) -> O,
@@ -176,7 +146,7 @@ pub(super) fn zip<'a, A: Copy, B: Copy, O: Copy>(
     }
 }
 
-pub(super) fn floats<'a>(data: &Data<'a>) -> Option<RowValues<'a, f64>> {
+fn floats<'a>(data: &Data<'a>) -> Option<RowValues<'a, f64>> {
     match data {
         Data::Float(lane) => Some(lane.clone()),
         Data::Integer(lane) => Some(map(lane, |v| v as f64)),
@@ -219,36 +189,182 @@ fn real<'a>(operator: Arithmetic, a: &RowValues<'_, f64>, b: &RowValues<'_, f64>
     })
 }
 
-fn integers<'a>(
-    operator: Arithmetic,
-    a: &RowValues<'_, i64>,
-    b: &RowValues<'_, i64>,
-) -> RowValues<'a, i64> {
-    match operator {
-        Arithmetic::Add => zip(a, b, i64::wrapping_add),
-        Arithmetic::Subtract => zip(a, b, i64::wrapping_sub),
-        Arithmetic::Multiply => zip(a, b, i64::wrapping_mul),
-        Arithmetic::Divide => zip(a, b, |a, b| if b == 0 { 0 } else { a.wrapping_div(b) }),
-        Arithmetic::Modulo => zip(a, b, |a, b| if b == 0 { 0 } else { a.wrapping_rem(b) }),
-        Arithmetic::BitAnd => zip(a, b, |a, b| a & b),
-        Arithmetic::BitOr => zip(a, b, |a, b| a | b),
-        Arithmetic::BitXor => zip(a, b, |a, b| a ^ b),
+/// Integers wrap around. Division by zero results in 0.
+macro_rules! whole_numbers {
+    ($name:ident, $type:ty) => {
+        fn $name<'a>(
+            operator: Arithmetic,
+            a: &RowValues<'_, $type>,
+            b: &RowValues<'_, $type>,
+        ) -> RowValues<'a, $type> {
+            match operator {
+                Arithmetic::Add => zip(a, b, <$type>::wrapping_add),
+                Arithmetic::Subtract => zip(a, b, <$type>::wrapping_sub),
+                Arithmetic::Multiply => zip(a, b, <$type>::wrapping_mul),
+                Arithmetic::Divide => zip(a, b, |a, b| if b == 0 { 0 } else { a.wrapping_div(b) }),
+                Arithmetic::Modulo => zip(a, b, |a, b| if b == 0 { 0 } else { a.wrapping_rem(b) }),
+                Arithmetic::BitAnd => zip(a, b, |a, b| a & b),
+                Arithmetic::BitOr => zip(a, b, |a, b| a | b),
+                Arithmetic::BitXor => zip(a, b, |a, b| a ^ b),
+            }
+        }
+    };
+}
+
+whole_numbers!(integers, i64);
+whole_numbers!(unsigneds, u64);
+
+/// Mathematical functions (1.x `query/math.go`).
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Function {
+    /// The result for an integer is an integer.
+    Abs,
+    /// A rounding function. Integers remain unchanged.
+    Whole(fn(f64) -> f64),
+    Real(fn(f64) -> f64),
+    Real2(fn(f64, f64) -> f64),
+}
+
+impl Function {
+    /// `name` must be in lower case.
+    pub(super) fn named(name: &str, arguments: usize) -> Option<Self> {
+        Some(match (name, arguments) {
+            ("abs", 1) => Self::Abs,
+            ("floor", 1) => Self::Whole(f64::floor),
+            ("ceil", 1) => Self::Whole(f64::ceil),
+            ("round", 1) => Self::Whole(f64::round),
+            ("sin", 1) => Self::Real(f64::sin),
+            ("cos", 1) => Self::Real(f64::cos),
+            ("tan", 1) => Self::Real(f64::tan),
+            ("asin", 1) => Self::Real(f64::asin),
+            ("acos", 1) => Self::Real(f64::acos),
+            ("atan", 1) => Self::Real(f64::atan),
+            ("exp", 1) => Self::Real(f64::exp),
+            ("ln", 1) => Self::Real(f64::ln),
+            ("log2", 1) => Self::Real(f64::log2),
+            ("log10", 1) => Self::Real(f64::log10),
+            ("sqrt", 1) => Self::Real(f64::sqrt),
+            ("atan2", 2) => Self::Real2(f64::atan2),
+            ("pow", 2) => Self::Real2(f64::powf),
+            ("log", 2) => Self::Real2(|value, base| value.ln() / base.ln()),
+            _ => return None,
+        })
+    }
+    /// Strings and booleans have no result.
+    fn call<'a>(self, arguments: &[Data<'a>]) -> Data<'a> {
+        let float = |position: usize| arguments.get(position).and_then(floats);
+        let result = match (self, arguments.first()) {
+            (Self::Abs, Some(Data::Integer(values))) => {
+                return Data::Integer(map(values, i64::wrapping_abs));
+            }
+            (Self::Whole(_), Some(values @ Data::Integer(_)))
+            | (Self::Abs | Self::Whole(_), Some(values @ Data::Unsigned(_))) => {
+                return values.clone();
+            }
+            (Self::Abs, _) => float(0).map(|values| map(&values, f64::abs)),
+            (Self::Whole(f) | Self::Real(f), _) => float(0).map(|values| map(&values, f)),
+            (Self::Real2(f), _) => float(0).zip(float(1)).map(|(a, b)| zip(&a, &b, f)),
+        };
+        result.map_or(Data::Nothing, Data::Float)
     }
 }
 
-fn unsigneds<'a>(
-    operator: Arithmetic,
-    a: &RowValues<'_, u64>,
-    b: &RowValues<'_, u64>,
-) -> RowValues<'a, u64> {
-    match operator {
-        Arithmetic::Add => zip(a, b, u64::wrapping_add),
-        Arithmetic::Subtract => zip(a, b, u64::wrapping_sub),
-        Arithmetic::Multiply => zip(a, b, u64::wrapping_mul),
-        Arithmetic::Divide => zip(a, b, |a, b| a.checked_div(b).unwrap_or(0)),
-        Arithmetic::Modulo => zip(a, b, |a, b| a.checked_rem(b).unwrap_or(0)),
-        Arithmetic::BitAnd => zip(a, b, |a, b| a & b),
-        Arithmetic::BitOr => zip(a, b, |a, b| a | b),
-        Arithmetic::BitXor => zip(a, b, |a, b| a ^ b),
+pub(super) fn compare(comparison: Comparison, a: Evaluated<'_>, b: Evaluated<'_>) -> Mask {
+    let lane = match (&a.data, &b.data) {
+        (Data::Integer(a), Data::Integer(b)) => Some(ordered(comparison, a, b)),
+        (Data::Unsigned(a), Data::Unsigned(b)) => Some(ordered(comparison, a, b)),
+        (Data::Integer(a), Data::Unsigned(b)) => Some(match comparison {
+            // 1.x compares the bits for equality and the numbers for order.
+            Comparison::Equal | Comparison::NotEqual => {
+                ordered(comparison, &map(a, |v| v as u64), b)
+            }
+            _ => ordered(comparison, &map(a, i128::from), &map(b, i128::from)),
+        }),
+        (Data::Unsigned(a), Data::Integer(b)) => Some(match comparison {
+            Comparison::Equal | Comparison::NotEqual => {
+                ordered(comparison, a, &map(b, |v| v as u64))
+            }
+            _ => ordered(comparison, &map(a, i128::from), &map(b, i128::from)),
+        }),
+        (Data::Boolean(a), Data::Boolean(b)) => match comparison {
+            Comparison::Equal => Some(zip(a, b, |a, b| a == b)),
+            Comparison::NotEqual => Some(zip(a, b, |a, b| a != b)),
+            _ => None,
+        },
+        (Data::Text(a), Data::Text(b)) => Some(texts(comparison, a, b)),
+        (a, b) => floats(a).zip(floats(b)).map(|(a, b)| ordered(comparison, &a, &b)),
+    };
+    lane.map_or(Mask::None, |lane| mask(lane, both(a.valid, b.valid)))
+}
+
+pub(super) fn matches(operand: Evaluated<'_>, regex: &Pattern, negated: bool) -> Mask {
+    let Data::Text(text) = &operand.data else { return Mask::None };
+    mask(each(text, |text| regex.is_match(text) != negated), operand.valid)
+}
+
+pub(super) fn is_true(operand: Evaluated<'_>) -> Mask {
+    let Data::Boolean(lane) = operand.data else { return Mask::None };
+    mask(lane, operand.valid)
+}
+
+fn ordered<'a, T: Copy + PartialOrd>(
+    comparison: Comparison,
+    a: &RowValues<'_, T>,
+    b: &RowValues<'_, T>,
+) -> RowValues<'a, bool> {
+    match comparison {
+        Comparison::Equal => zip(a, b, |a, b| a == b),
+        Comparison::NotEqual => zip(a, b, |a, b| a != b),
+        Comparison::Less => zip(a, b, |a, b| a < b),
+        Comparison::LessOrEqual => zip(a, b, |a, b| a <= b),
+        Comparison::Greater => zip(a, b, |a, b| a > b),
+        Comparison::GreaterOrEqual => zip(a, b, |a, b| a >= b),
+    }
+}
+
+fn texts<'a>(comparison: Comparison, a: &Text<'_>, b: &Text<'_>) -> RowValues<'a, bool> {
+    let holds = |a: &str, b: &str| match comparison {
+        Comparison::Equal => a == b,
+        Comparison::NotEqual => a != b,
+        Comparison::Less => a < b,
+        Comparison::LessOrEqual => a <= b,
+        Comparison::Greater => a > b,
+        Comparison::GreaterOrEqual => a >= b,
+    };
+    match (a, b) {
+        (Text::One(a), b) => each(b, |b| holds(a, b)),
+        (a, Text::One(b)) => each(a, |a| holds(a, b)),
+        (Text::Many(a, a_rows), Text::Many(b, b_rows)) => {
+            let rows = a_rows.clone().zip(b_rows.clone());
+            RowValues::Many(rows.map(|(i, j)| holds(a.get(i), b.get(j))).collect())
+        }
+    }
+}
+
+fn each<'a>(text: &Text<'_>, f: impl Fn(&str) -> bool) -> RowValues<'a, bool> {
+    match text {
+        Text::One(text) => RowValues::One(f(text)),
+        Text::Many(column, rows)
+            if let Some(codes) = column.codes().and_then(|c| c.get(rows.clone())) =>
+        {
+            let answers: Vec<bool> = column.entries().map(f).collect();
+            let answer = |&code: &u32| answers.get(code as usize).copied().or_bug();
+            RowValues::Many(codes.iter().map(answer).collect())
+        }
+        Text::Many(column, rows) => {
+            RowValues::Many(rows.clone().map(|i| f(column.get(i))).collect())
+        }
+    }
+}
+
+fn mask(lane: RowValues<'_, bool>, valid: Option<Vec<bool>>) -> Mask {
+    match (lane, valid) {
+        (RowValues::One(false), _) => Mask::None,
+        (RowValues::One(true), None) => Mask::All,
+        (RowValues::One(true), Some(valid)) => Mask::Some(valid),
+        (RowValues::Many(rows), valid) => {
+            let rows = rows.into_owned();
+            Mask::Some(both(Some(rows), valid).unwrap_or_default())
+        }
     }
 }

@@ -4,25 +4,28 @@
 //! over column slices, with one loop per operator and type instead of a tree walk per row. The
 //! semantics follow 1.x (`influxql` `ast.go`, `evalBinaryExpr`).
 
-mod compare;
 mod expr;
-mod math;
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::ops::Range;
-use std::rc::Rc;
 
+use foldhash::fast::FixedState;
+
+use self::expr::{Context, Function, reads_rows};
 use super::error::ScanError;
+use super::keys::SeriesTags;
 use super::request::{Comparison, Operand, Predicate};
 use super::run::Run;
-use expr::{Context, Expr};
 use tidemark_model::bug::OrBug;
 use tidemark_model::ids::ColumnId;
 use tidemark_model::regex::Pattern;
 use tidemark_model::value::{FieldType, FieldValue};
 
-pub(super) struct Filter {
-    root: Node,
+/// A predicate whose regexes are compiled.
+pub(super) struct Filter<'a> {
+    /// `None` selects all rows.
+    pub(super) predicate: Option<&'a Predicate>,
+    patterns: HashMap<&'a str, Pattern, FixedState>,
     on_rows: bool,
     /// The cost for one row, in cells.
     cells: u64,
@@ -53,31 +56,50 @@ impl Mask {
     }
 }
 
-enum Node {
-    Constant(bool),
-    And(Box<Node>, Box<Node>),
-    Or(Box<Node>, Box<Node>),
-    Differ(Box<Node>, Box<Node>),
-    Compare(Comparison, Expr, Expr),
-    Matches { operand: Expr, regex: Rc<Pattern>, negated: bool },
-    IsTrue(Expr),
-}
+impl<'a> Filter<'a> {
+    pub(super) fn compile(predicate: Option<&'a Predicate>) -> Result<Self, ScanError> {
+        let patterns = HashMap::default();
+        let mut filter = Self { predicate, patterns, on_rows: false, cells: 0 };
+        if let Some(predicate) = predicate {
+            let mut operands = 0;
+            walk(predicate, &mut |operand| {
+                filter.on_rows |= matches!(operand, Operand::Field(_));
+                operands += 1;
+            });
+            let regexes = filter.prepare(predicate)?;
+            filter.cells = (operands / 2 + regexes * REGEX_CELLS).saturating_sub(FREE_CELLS);
+        }
+        Ok(filter)
+    }
 
-impl Filter {
-    /// `None` selects all rows.
-    pub(super) fn compile(predicate: Option<&Predicate>) -> Result<Self, ScanError> {
-        let Some(predicate) = predicate else {
-            return Ok(Self { root: Node::Constant(true), on_rows: false, cells: 0 });
-        };
-        let (mut on_rows, mut operands) = (false, 0);
-        walk(predicate, &mut |operand| {
-            on_rows |= matches!(operand, Operand::Field(_));
-            operands += 1;
-        });
-        let mut patterns = Patterns::default();
-        let root = compile(predicate, &mut patterns)?;
-        let cells = (operands / 2 + patterns.uses * REGEX_CELLS).saturating_sub(FREE_CELLS);
-        Ok(Self { root, on_rows, cells })
+    /// Compiles regexes, and checks the names of functions. Returns the number of regex matches.
+    fn prepare(&mut self, predicate: &'a Predicate) -> Result<u64, ScanError> {
+        Ok(match predicate {
+            Predicate::And(a, b) | Predicate::Or(a, b) | Predicate::Differ(a, b) => {
+                self.prepare(a)? + self.prepare(b)?
+            }
+            Predicate::Compare(comparison, a, b) if !is_order_of_text(*comparison, a, b) => {
+                check_functions(a)?;
+                check_functions(b)?;
+                0
+            }
+            Predicate::Matches { operand, regex, .. } => {
+                check_functions(operand)?;
+                if !self.patterns.contains_key(regex.as_str()) {
+                    let pattern = Pattern::new(regex).map_err(|reason| ScanError::Regex {
+                        regex: regex.clone(),
+                        reason: reason.to_string(),
+                    })?;
+                    self.patterns.insert(regex, pattern);
+                }
+                1
+            }
+            Predicate::IsTrue(operand) => {
+                check_functions(operand)?;
+                0
+            }
+            Predicate::Constant(_) | Predicate::Compare(..) => 0,
+        })
     }
 
     pub(super) fn cells(&self, rows: usize) -> u64 {
@@ -85,24 +107,119 @@ impl Filter {
         self.cells.saturating_mul(1 + rows as u64)
     }
 
-    pub(super) fn excludes_series<'a>(&'a self, tag: &'a dyn Fn(ColumnId) -> &'a str) -> bool {
-        settle(&self.root, tag) == Some(false)
+    pub(super) fn excludes_series(&self, tags: &SeriesTags) -> bool {
+        self.predicate.is_some_and(|predicate| self.settle(predicate, tags) == Some(false))
     }
 
-    /// `tag` returns the tags of the run's series.
-    pub(super) fn select<'a>(
-        &'a self,
-        run: &'a Run,
-        tag: &'a dyn Fn(ColumnId) -> &'a str,
-    ) -> Result<Mask, ScanError> {
-        if !self.on_rows {
+    /// `tags` are the tags of the run's series.
+    pub(super) fn select(&self, run: &Run, tags: &SeriesTags) -> Result<Mask, ScanError> {
+        let Some(predicate) = self.predicate.filter(|_| self.on_rows) else {
             // The key filter has already excluded series by their tags.
             return Ok(Mask::All);
-        }
-        match evaluate(&self.root, &Context { run: Some(run), tag })? {
+        };
+        match self.evaluate(predicate, &Context { run: Some(run), tags })? {
             Mask::Some(rows) if !rows.contains(&true) => Ok(Mask::None),
             mask => Ok(mask),
         }
+    }
+
+    /// Returns `None` if the value depends on the row.
+    fn settle(&self, predicate: &Predicate, tags: &SeriesTags) -> Option<bool> {
+        match predicate {
+            Predicate::Constant(value) => Some(*value),
+            Predicate::And(a, b) => unless(false, self.settle(a, tags), || self.settle(b, tags)),
+            Predicate::Or(a, b) => unless(true, self.settle(a, tags), || self.settle(b, tags)),
+            Predicate::Differ(a, b) => Some(self.settle(a, tags)? != self.settle(b, tags)?),
+            Predicate::Compare(comparison, a, b) => match (comparison, &**a, &**b) {
+                _ if is_order_of_text(*comparison, a, b) => Some(false),
+                _ if reads_rows(a) || reads_rows(b) => None,
+                // A fast path for the most common condition.
+                (
+                    Comparison::Equal,
+                    Operand::Tag(id),
+                    Operand::Literal(FieldValue::String(text)),
+                ) => Some(tags.get(*id) == &**text),
+                _ => Some(self.is_true(predicate, tags)),
+            },
+            Predicate::Matches { operand, .. } | Predicate::IsTrue(operand) => {
+                (!reads_rows(operand)).then(|| self.is_true(predicate, tags))
+            }
+        }
+    }
+
+    fn is_true(&self, leaf: &Predicate, tags: &SeriesTags) -> bool {
+        matches!(self.evaluate_leaf(leaf, &Context { run: None, tags }), Ok(Mask::All))
+    }
+
+    fn evaluate(&self, predicate: &Predicate, context: &Context<'_>) -> Result<Mask, ScanError> {
+        if let Some(settled) = self.settle(predicate, context.tags) {
+            return Ok(if settled { Mask::All } else { Mask::None });
+        }
+        match predicate {
+            Predicate::And(a, b) => match self.evaluate(a, context)? {
+                Mask::None => Ok(Mask::None),
+                Mask::All => self.evaluate(b, context),
+                Mask::Some(a) => Ok(combine(a, self.evaluate(b, context)?, true)),
+            },
+            Predicate::Or(a, b) => match self.evaluate(a, context)? {
+                Mask::All => Ok(Mask::All),
+                Mask::None => self.evaluate(b, context),
+                Mask::Some(a) => Ok(combine(a, self.evaluate(b, context)?, false)),
+            },
+            Predicate::Differ(a, b) => {
+                Ok(differ(self.evaluate(a, context)?, self.evaluate(b, context)?))
+            }
+            leaf => self.evaluate_leaf(leaf, context),
+        }
+    }
+
+    fn evaluate_leaf(&self, leaf: &Predicate, context: &Context<'_>) -> Result<Mask, ScanError> {
+        let evaluate = |operand| expr::evaluate(operand, context);
+        Ok(match leaf {
+            Predicate::Compare(comparison, a, b) => {
+                expr::compare(*comparison, evaluate(a)?, evaluate(b)?)
+            }
+            Predicate::Matches { operand, regex, negated } => {
+                let Some(pattern) = self.patterns.get(regex.as_str()) else {
+                    return Ok(Mask::None);
+                };
+                expr::matches(evaluate(operand)?, pattern, *negated)
+            }
+            Predicate::IsTrue(operand) => expr::is_true(evaluate(operand)?),
+            _ => Mask::None,
+        })
+    }
+}
+
+/// In 1.x, order comparisons support tags, but not string fields (`evalBinaryExpr`).
+fn is_order_of_text(comparison: Comparison, a: &Operand, b: &Operand) -> bool {
+    let is_text_field = |operand: &Operand| match operand {
+        Operand::Field(input) => input.output_type() == Some(FieldType::String),
+        _ => false,
+    };
+    !matches!(comparison, Comparison::Equal | Comparison::NotEqual)
+        && (is_text_field(a) || is_text_field(b))
+}
+
+fn check_functions(operand: &Operand) -> Result<(), ScanError> {
+    let mut unknown = None;
+    walk_operand(operand, &mut |operand| {
+        if let Operand::Call(name, arguments) = operand
+            && Function::named(name, arguments.len()).is_none()
+        {
+            unknown.get_or_insert_with(|| name.clone());
+        }
+    });
+    unknown.map_or(Ok(()), |name| Err(ScanError::Function(name)))
+}
+
+/// Returns the result of OR if `decisive` is true, and of AND if it is false. A value of `None` is
+/// unknown.
+fn unless(decisive: bool, a: Option<bool>, b: impl FnOnce() -> Option<bool>) -> Option<bool> {
+    match a {
+        Some(a) if a == decisive => Some(decisive),
+        Some(_) => b(),
+        None => b().filter(|b| *b == decisive),
     }
 }
 
@@ -178,121 +295,6 @@ fn walk_operand(operand: &Operand, visit: &mut dyn FnMut(&Operand)) {
     }
 }
 
-/// Equal regexes are compiled once.
-#[derive(Default)]
-struct Patterns<'a> {
-    compiled: BTreeMap<&'a str, Rc<Pattern>>,
-    uses: u64,
-}
-
-impl<'a> Patterns<'a> {
-    fn get(&mut self, regex: &'a str) -> Result<Rc<Pattern>, ScanError> {
-        self.uses += 1;
-        if let Some(known) = self.compiled.get(regex) {
-            return Ok(Rc::clone(known));
-        }
-        let pattern = Pattern::new(regex).map_err(|reason| ScanError::Regex {
-            regex: regex.to_owned(),
-            reason: reason.to_string(),
-        })?;
-        let pattern = Rc::new(pattern);
-        self.compiled.insert(regex, Rc::clone(&pattern));
-        Ok(pattern)
-    }
-}
-
-fn compile<'a>(predicate: &'a Predicate, patterns: &mut Patterns<'a>) -> Result<Node, ScanError> {
-    let mut boxed = |p: &'a Predicate| compile(p, patterns).map(Box::new);
-    Ok(match predicate {
-        Predicate::Constant(value) => Node::Constant(*value),
-        Predicate::And(a, b) => Node::And(boxed(a)?, boxed(b)?),
-        Predicate::Or(a, b) => Node::Or(boxed(a)?, boxed(b)?),
-        Predicate::Differ(a, b) => Node::Differ(boxed(a)?, boxed(b)?),
-        // In 1.x, order comparisons support tags, but not string fields (`evalBinaryExpr`).
-        Predicate::Compare(comparison, a, b)
-            if is_order(*comparison) && (is_text_field(a) || is_text_field(b)) =>
-        {
-            Node::Constant(false)
-        }
-        Predicate::Compare(comparison, a, b) => {
-            Node::Compare(*comparison, Expr::new(a)?, Expr::new(b)?)
-        }
-        Predicate::Matches { operand, regex, negated } => Node::Matches {
-            operand: Expr::new(operand)?,
-            regex: patterns.get(regex)?,
-            negated: *negated,
-        },
-        Predicate::IsTrue(operand) => Node::IsTrue(Expr::new(operand)?),
-    })
-}
-
-fn is_order(comparison: Comparison) -> bool {
-    !matches!(comparison, Comparison::Equal | Comparison::NotEqual)
-}
-
-fn is_text_field(operand: &Operand) -> bool {
-    let Operand::Field(input) = operand else { return false };
-    input.output_type() == Some(FieldType::String)
-}
-
-/// Returns `None` if the value depends on the row.
-fn settle<'a>(node: &'a Node, tag: &'a dyn Fn(ColumnId) -> &'a str) -> Option<bool> {
-    match node {
-        Node::Constant(value) => Some(*value),
-        Node::And(a, b) => and(settle(a, tag), || settle(b, tag)),
-        Node::Or(a, b) => or(settle(a, tag), || settle(b, tag)),
-        Node::Differ(a, b) => Some(settle(a, tag)? != settle(b, tag)?),
-        Node::Compare(_, a, b) if a.reads_rows() || b.reads_rows() => None,
-        Node::Matches { operand, .. } | Node::IsTrue(operand) if operand.reads_rows() => None,
-        // A fast path for the most common condition.
-        Node::Compare(
-            Comparison::Equal,
-            Expr::Tag(id),
-            Expr::Literal(FieldValue::String(text)),
-        ) => Some(tag(*id) == &**text),
-        leaf => match evaluate_leaf(leaf, &Context { run: None, tag }) {
-            Ok(Mask::All) => Some(true),
-            _ => Some(false),
-        },
-    }
-}
-
-fn and(a: Option<bool>, b: impl FnOnce() -> Option<bool>) -> Option<bool> {
-    match a {
-        Some(false) => Some(false),
-        Some(true) => b(),
-        None => (b() == Some(false)).then_some(false),
-    }
-}
-
-fn or(a: Option<bool>, b: impl FnOnce() -> Option<bool>) -> Option<bool> {
-    match a {
-        Some(true) => Some(true),
-        Some(false) => b(),
-        None => (b() == Some(true)).then_some(true),
-    }
-}
-
-fn evaluate<'a>(node: &'a Node, context: &Context<'a>) -> Result<Mask, ScanError> {
-    if let Some(settled) = settle(node, context.tag) {
-        return Ok(if settled { Mask::All } else { Mask::None });
-    }
-    match node {
-        Node::And(a, b) => match evaluate(a, context)? {
-            Mask::None => Ok(Mask::None),
-            Mask::All => evaluate(b, context),
-            Mask::Some(a) => Ok(combine(a, evaluate(b, context)?, true)),
-        },
-        Node::Or(a, b) => match evaluate(a, context)? {
-            Mask::All => Ok(Mask::All),
-            Mask::None => evaluate(b, context),
-            Mask::Some(a) => Ok(combine(a, evaluate(b, context)?, false)),
-        },
-        Node::Differ(a, b) => Ok(differ(evaluate(a, context)?, evaluate(b, context)?)),
-        leaf => evaluate_leaf(leaf, context),
-    }
-}
-
 fn combine(mut a: Vec<bool>, b: Mask, conjunction: bool) -> Mask {
     match (b, conjunction) {
         (Mask::All, true) | (Mask::None, false) => {}
@@ -315,20 +317,6 @@ fn differ(a: Mask, b: Mask) -> Mask {
             a.iter_mut().zip(b).for_each(|(a, b)| *a ^= b);
             Mask::Some(a)
         }
-    }
-}
-
-fn evaluate_leaf<'a>(node: &'a Node, context: &Context<'a>) -> Result<Mask, ScanError> {
-    match node {
-        Node::Compare(comparison, a, b) => {
-            Ok(compare::compare(*comparison, a.evaluate(context)?, b.evaluate(context)?))
-        }
-        Node::Matches { operand, regex, negated } => {
-            Ok(compare::matches(operand.evaluate(context)?, regex, *negated))
-        }
-        Node::IsTrue(operand) => Ok(compare::is_true(operand.evaluate(context)?)),
-        Node::Constant(true) => Ok(Mask::All),
-        _ => Ok(Mask::None),
     }
 }
 

@@ -2,9 +2,10 @@ use std::rc::Rc;
 
 use super::*;
 use crate::batch::column::{Column, Values};
+use crate::merge::key::SeriesKey;
 use crate::scan::request::{Arithmetic, Input};
 use crate::scan::run::Rows;
-use tidemark_model::value::FieldType;
+use tidemark_model::ids::MeasurementId;
 
 const V: ColumnId = ColumnId(1);
 const W: ColumnId = ColumnId(2);
@@ -61,12 +62,13 @@ fn compare(a: Operand, comparison: Comparison, b: Operand) -> Predicate {
 /// Returns the matching rows (1 to 3) of a series with host=a.
 fn rows(predicate: &Predicate) -> Vec<usize> {
     let filter = Filter::compile(Some(predicate)).unwrap();
-    let tag = |id| if id == HOST { "a" } else { "" };
-    if filter.excludes_series(&tag) {
+    let mut tags = SeriesTags::new(vec![HOST]);
+    tags.set(&SeriesKey::new(MeasurementId(1), ["a"]));
+    if filter.excludes_series(&tags) {
         return Vec::new();
     }
     let run = run();
-    match evaluate(&filter.root, &Context { run: Some(&run), tag: &tag }).unwrap() {
+    match filter.evaluate(predicate, &Context { run: Some(&run), tags: &tags }).unwrap() {
         Mask::All => vec![1, 2, 3],
         Mask::None => vec![],
         Mask::Some(rows) => (1..).zip(rows).filter(|(_, r)| *r).map(|(n, _)| n).collect(),

@@ -2,22 +2,19 @@
 //!
 //! A series is alive if at least one of its rows in the time range is neither deleted nor expired.
 //! For most measurements, the directories of parts contain enough information about live rows and
-//! fields ([`facts`]). Otherwise, a merge visits the series without reading rows ([`walk`]), and
+//! fields ([`facts`]). Otherwise, a merge visits the series without reading rows ([`Walk`]), and
 //! seeks from one measurement to the next. After the merge has found a live series with a
 //! combination of tag values, it seeks past the other series with the same combination.
 
 mod facts;
-mod first;
 mod least;
 mod task;
-mod walk;
 
 use std::rc::Rc;
 
 use self::facts::{Facts, RequestedFacts};
 use self::least::SmallestKeys;
-use self::task::{Find, FindColumns, Span, Task};
-use self::walk::Walk;
+use self::task::{Find, FindColumns, Span, Task, Walk};
 use super::cached::Cached;
 use super::error::ScanError;
 use super::page::{MeasurementSummary, SummaryLimits, SummaryPage};
@@ -40,8 +37,12 @@ const KEPT_BYTES_MAX: usize = 1_500_000;
 /// The estimated number of keys that are visited for each item of a list in key order.
 const KEYS_PER_ITEM: u64 = 16;
 
-/// A full page ends between two items. The page is cached until the next write.
-pub(super) fn page(
+/// Returns one page of a summary (for SHOW statements). A full page ends between two items. The page
+/// is cached until the next write.
+///
+/// # Errors
+/// Returns [`ScanError`] if a part cannot be read or a predicate is invalid.
+pub fn summarise(
     reader: &dyn Reader,
     request: &SummaryRequest,
     limits: SummaryLimits,
@@ -282,7 +283,7 @@ impl<'a> Page<'a> {
                 if at >= budget.end {
                     continue;
                 }
-                keys += task.walk(&mut walk, self.reader, keys_max)?;
+                keys += task.walk(&mut walk, keys_max)?;
                 if is_lone && keys > self.limits.keys {
                     // The next page lists the other tags.
                     budget.end = at + 1;
@@ -337,13 +338,7 @@ impl<'a> Page<'a> {
         let Task { position, measurement, number, span, find, .. } = task;
         if self.found.last().is_none_or(|last| last.measurement != measurement) {
             self.bytes += MEASUREMENT_BYTES;
-            self.found.push(MeasurementSummary {
-                measurement,
-                columns: Vec::new(),
-                items: Vec::new(),
-                hashes: Vec::new(),
-                count: 0,
-            });
+            self.found.push(MeasurementSummary { measurement, ..MeasurementSummary::default() });
         }
         let Some(summary) = self.found.last_mut() else { return false };
         let least = match find {

@@ -1,14 +1,13 @@
-//! Searches a measurement, or a single tag of a measurement, for a summary.
+//! Searches a measurement, or a single tag of a measurement, for a summary. [`Walk`] visits the
+//! series of all measurements.
 
 use std::collections::BTreeSet;
 
-use super::first::FirstSeries;
-use super::least::SmallestKeys;
-use super::walk::{Next, Walk};
+use super::least::{FirstSeries, SmallestKeys};
 use crate::merge::cursor::Direction;
 use crate::merge::key::SeriesKey;
 use crate::scan::error::ScanError;
-use crate::scan::keys::{KeyFilter, SeriesTags};
+use crate::scan::keys::{FilterDecision, KeyFilter, SeriesTags};
 use crate::scan::predicate::Filter;
 use crate::scan::reader::{Reader, Rows};
 use crate::scan::request::Predicate;
@@ -169,103 +168,50 @@ impl Task<'_> {
 
     /// If combinations are visited in order, stops after about `keys_max` series. Returns the
     /// number of visited series.
-    pub(super) fn walk<'r>(
-        &mut self,
-        walk: &mut Walk<'r>,
-        reader: &dyn Reader,
-        keys_max: u64,
-    ) -> Result<u64, ScanError> {
-        let (measurement, time) = (self.measurement, walk.time);
+    pub(super) fn walk(&mut self, walk: &mut Walk<'_>, keys_max: u64) -> Result<u64, ScanError> {
         let filter = Filter::compile(self.predicate)?;
-        let wanted = (&filter, self.predicate);
-        let filter = KeyFilter::new(measurement, Direction::Ascending, wanted, &self.order);
-        let from = self.span.from(measurement, filter.first());
-        let mut tags = SeriesTags::new(self.order.clone());
-        let mut looked_at = 0;
-        let mut visitor = Visitor { measurement, time, reader, keys_max, task: self };
-        let mut last = SeriesKey::new(measurement, []);
-        match visitor.task.find {
-            Find::Items { .. } => {
-                let mut items = Items::new(&visitor);
-                let visit = &mut |rows: &mut Rows<'r>, tags: &SeriesTags| {
-                    looked_at += 1;
-                    visitor.item(&mut items, rows, tags, looked_at)
-                };
-                walk.series((measurement, &from), (&filter, &mut tags), visit)?;
-            }
-            Find::Existence | Find::Columns(_) => {
-                let visit = &mut |rows: &mut Rows<'r>, tags: &SeriesTags| {
-                    looked_at += 1;
-                    if visitor.task.rest.as_ref().is_some_and(|rest| rows.key() > Some(rest)) {
-                        return Ok(Next::Complete);
-                    }
-                    if visitor.settles(rows, tags)? {
-                        visitor.task.is_done = true;
-                        return Ok(Next::Complete);
-                    }
-                    if looked_at >= visitor.keys_max
-                        && let Some(key) = rows.key()
-                    {
-                        last.clone_from(key);
-                        visitor.task.rest = Some(last.clone());
-                        return Ok(Next::Complete);
-                    }
-                    Ok(Next::Step)
-                };
-                walk.series((measurement, &from), (&filter, &mut tags), visit)?;
+        let order = self.order.clone();
+        let mut filter = KeyFilter::new(self.measurement, Direction::Ascending, &filter, order);
+        walk.start(self.measurement, &self.span.from(self.measurement, filter.first()))?;
+        let (reader, time) = (walk.reader, walk.time);
+        let mut items = Items::new(self);
+        let mut visited = 0;
+        while let Some(rows) = walk.next(&mut filter)? {
+            visited += 1;
+            let next = if let Find::Items { .. } = self.find {
+                self.visit_item(&mut items, rows, &filter.tags, time, visited > keys_max)?
+            } else if self.rest.as_ref().is_some_and(|rest| rows.key() > Some(rest)) {
+                Next::Complete
+            } else if self.settles(rows, &filter.tags, reader, time)? {
+                self.is_done = true;
+                Next::Complete
+            } else if visited >= keys_max {
+                self.rest = rows.key().cloned();
+                Next::Complete
+            } else {
+                Next::Step
+            };
+            match next {
+                Next::Step => {}
+                Next::SeekTo(to) => rows.seek(&to)?,
+                Next::Complete => break,
             }
         }
-        Ok(looked_at)
+        Ok(visited)
     }
-}
 
-struct Visitor<'t, 'a, 'r> {
-    measurement: MeasurementId,
-    time: TimeRange,
-    reader: &'r dyn Reader,
-    keys_max: u64,
-    task: &'t mut Task<'a>,
-}
-
-struct Items {
-    /// The positions of the sort tags in the key order.
-    places: Vec<Option<usize>>,
-    item: SeriesKey,
-    first: Option<FirstSeries>,
-    last: Option<SeriesKey>,
-    /// Whether the combination is already known to be alive.
-    is_known: bool,
-    /// The number of series with this combination visited so far.
-    passed: usize,
-}
-
-impl Items {
-    fn new(visitor: &Visitor<'_, '_, '_>) -> Self {
-        let order = &visitor.task.order;
-        let place = |tag: &ColumnId| order.iter().position(|known| known == tag);
-        let places = visitor.task.span.sort.iter().map(place).collect();
-        let item = SeriesKey::new(visitor.measurement, []);
-        let first = match visitor.task.find {
-            Find::Items { first, .. } => first.map(FirstSeries::new),
-            Find::Existence | Find::Columns(_) => None,
-        };
-        Self { places, item, first, last: None, is_known: false, passed: 0 }
-    }
-}
-
-impl Visitor<'_, '_, '_> {
-    fn item(
+    fn visit_item(
         &mut self,
         items: &mut Items,
         rows: &mut Rows<'_>,
         tags: &SeriesTags,
-        looked_at: u64,
+        time: TimeRange,
+        is_too_many: bool,
     ) -> Result<Next, ScanError> {
-        let Self { measurement, time, keys_max, .. } = *self;
-        let Task { span, find, is_alive, .. } = &mut *self.task;
+        let Self { measurement, span, find, is_alive, .. } = self;
         let Find::Items { least, is_of_tag, .. } = find else { return Ok(Next::Complete) };
         let value = |place: &Option<usize>| place.map_or("", |place| tags.at(place));
-        items.item.set(measurement, items.places.iter().map(value));
+        items.item.set(*measurement, items.places.iter().map(value));
         let item = &items.item;
         let is_next = items.last.as_ref() != Some(item);
         if is_next && span.in_order.is_some() {
@@ -275,7 +221,7 @@ impl Visitor<'_, '_, '_> {
             }
             // A page can end early only if combinations are in order. Otherwise, the scan must
             // visit every series to find the least combinations.
-            if let Some(last) = items.last.take_if(|_| looked_at > keys_max) {
+            if let Some(last) = items.last.take_if(|_| is_too_many) {
                 least.end_at(last);
                 return Ok(Next::Complete);
             }
@@ -307,19 +253,25 @@ impl Visitor<'_, '_, '_> {
                     return Ok(Next::Step);
                 }
                 let values = (0..prefix).map(|place| tags.at(place));
-                Ok(Next::SeekTo(SeriesKey::past(measurement, values)))
+                Ok(Next::SeekTo(SeriesKey::past(*measurement, values)))
             }
             _ => Ok(Next::Step),
         }
     }
 
     /// Returns whether the search is complete.
-    fn settles(&mut self, rows: &mut Rows<'_>, tags: &SeriesTags) -> Result<bool, ScanError> {
-        let Task { find, is_alive, .. } = &mut *self.task;
+    fn settles(
+        &mut self,
+        rows: &mut Rows<'_>,
+        tags: &SeriesTags,
+        reader: &dyn Reader,
+        time: TimeRange,
+    ) -> Result<bool, ScanError> {
+        let Self { find, is_alive, .. } = self;
         let columns = match find {
             Find::Columns(columns) => columns,
             Find::Existence | Find::Items { .. } => {
-                *is_alive = *is_alive || rows.has_rows(self.time)?;
+                *is_alive = *is_alive || rows.has_rows(time)?;
                 return Ok(*is_alive);
             }
         };
@@ -327,14 +279,39 @@ impl Visitor<'_, '_, '_> {
         let may_tell = columns.fields.as_ref().is_none_or(|fields| !fields.is_empty())
             || columns.tags.iter().any(has)
             || !*is_alive;
-        if may_tell && rows.has_rows(self.time)? {
+        if may_tell && rows.has_rows(time)? {
             *is_alive = true;
             columns.found.extend(columns.tags.iter().filter(|tag| has(tag)).map(|(_, id)| *id));
             columns.tags.retain(|tag| !has(tag));
-            columns.find_fields(rows, self.reader, self.time)?;
+            columns.find_fields(rows, reader, time)?;
         }
         let no_fields = columns.fields.as_ref().is_some_and(Vec::is_empty);
         Ok(*is_alive && columns.tags.is_empty() && no_fields)
+    }
+}
+
+struct Items {
+    /// The positions of the sort tags in the key order.
+    places: Vec<Option<usize>>,
+    item: SeriesKey,
+    first: Option<FirstSeries>,
+    last: Option<SeriesKey>,
+    /// Whether the combination is already known to be alive.
+    is_known: bool,
+    /// The number of series with this combination visited so far.
+    passed: usize,
+}
+
+impl Items {
+    fn new(task: &Task<'_>) -> Self {
+        let place = |tag: &ColumnId| task.order.iter().position(|known| known == tag);
+        let places = task.span.sort.iter().map(place).collect();
+        let item = SeriesKey::new(task.measurement, []);
+        let first = match task.find {
+            Find::Items { first, .. } => first.map(FirstSeries::new),
+            Find::Existence | Find::Columns(_) => None,
+        };
+        Self { places, item, first, last: None, is_known: false, passed: 0 }
     }
 }
 
@@ -370,5 +347,76 @@ impl FindColumns {
             }
         }
         Ok(())
+    }
+}
+
+/// Visits the series of each measurement in turn, in a shared merge if possible.
+pub(super) struct Walk<'a> {
+    reader: &'a dyn Reader,
+    measurements: &'a [MeasurementId],
+    /// Rows outside this range do not count.
+    time: TimeRange,
+    rows: Option<Rows<'a>>,
+    last: Option<MeasurementId>,
+    /// Whether the merge is already positioned at a series of a later measurement.
+    is_ahead: bool,
+}
+
+enum Next {
+    Step,
+    /// Seek the first series that does not precede this key.
+    SeekTo(SeriesKey),
+    /// No further series of the measurement is useful.
+    Complete,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(
+        reader: &'a dyn Reader,
+        measurements: &'a [MeasurementId],
+        time: TimeRange,
+    ) -> Self {
+        Self { reader, measurements, time, rows: None, last: None, is_ahead: false }
+    }
+
+    /// Moves to a position before the first series of `measurement` that does not precede `from`.
+    /// Ascending measurements share one merge.
+    fn start(&mut self, measurement: MeasurementId, from: &SeriesKey) -> Result<(), ScanError> {
+        match self.rows.as_mut().filter(|_| self.last < Some(measurement)) {
+            Some(rows) => {
+                let is_behind = rows.key().is_none_or(|key| key < from);
+                if !self.is_ahead || is_behind {
+                    rows.seek(from)?;
+                    self.is_ahead = false;
+                }
+            }
+            None => {
+                let direction = Direction::Ascending;
+                self.rows =
+                    Some(self.reader.merge(self.measurements, self.time, direction, from)?);
+                self.is_ahead = false;
+            }
+        }
+        self.last = Some(measurement);
+        Ok(())
+    }
+
+    /// Moves to the next series of the measurement that `filter` accepts.
+    fn next(&mut self, filter: &mut KeyFilter<'_>) -> Result<Option<&mut Rows<'a>>, ScanError> {
+        let Some(rows) = &mut self.rows else { return Ok(None) };
+        loop {
+            let is_ahead = std::mem::take(&mut self.is_ahead);
+            let key = if is_ahead { rows.key() } else { rows.next_series()? };
+            let Some(key) = key else { return Ok(None) };
+            match filter.decide(key) {
+                FilterDecision::Matching => return Ok(Some(rows)),
+                FilterDecision::Skip => {}
+                FilterDecision::SeekTo(to) => rows.seek(&to)?,
+                FilterDecision::Complete => {
+                    self.is_ahead = Some(key.measurement()) != self.last;
+                    return Ok(None);
+                }
+            }
+        }
     }
 }

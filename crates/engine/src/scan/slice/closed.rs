@@ -108,7 +108,7 @@ impl Walk<'_> {
             .filter_map(|run| Some((series_of(run)?, run.number?)))
             .collect();
         for run in missing {
-            if self.cells + self.filter_cells > CELLS_PER_PIECE_MAX
+            if self.costs.cells + self.costs.filter_cells > CELLS_PER_PIECE_MAX
                 || more.bytes() >= GROUPS_BYTES_MAX
             {
                 break;
@@ -131,18 +131,15 @@ impl Walk<'_> {
         run: &Run,
     ) -> Result<Vec<Vec<String>>, ScanError> {
         let (measurement, first) = (self.request.measurement, self.keys.first());
-        let mut merge = source.rows(run, measurement, self.direction, &first)?;
+        let mut merge = source.rows(run, measurement, self.request.direction(), &first)?;
         let mut keys: HashSet<Vec<String>, FixedState> = HashSet::default();
         loop {
-            let next = self.keys.next(&mut merge, &mut self.tags)?;
-            self.count_series(&next);
-            match next {
+            match self.next_series(&mut merge)? {
                 NextSeries::Matching(_) => {}
                 NextSeries::Skipped(_) => continue,
                 NextSeries::End => break,
             }
-            let values = self.request.group_by.iter().map(|&tag| self.tags.get(tag).to_owned());
-            keys.insert(values.collect());
+            keys.insert(self.group_key());
         }
         let mut keys: Vec<_> = keys.into_iter().collect();
         keys.sort_unstable();

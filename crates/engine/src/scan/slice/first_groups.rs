@@ -12,7 +12,8 @@ use crate::scan::error::ScanError;
 use crate::scan::keys::NextSeries;
 use crate::scan::page::CELLS_PER_PIECE_MAX;
 use crate::scan::reader::Estimate;
-use crate::scan::request::{Output, ScanRequest};
+use crate::scan::request::Output;
+use crate::scan::tiles::Caching;
 use tidemark_model::time::TimeRange;
 
 /// The target number of rows in a slice. The target is higher if there are many series, because
@@ -69,19 +70,15 @@ impl First {
     }
 }
 
-/// Whether the rows are read in another order than the result's order.
-fn are_mixed_rows(request: &ScanRequest, arrangement: GroupOrder) -> bool {
-    let is_rows = matches!(request.output, Output::Rows { limit: None, .. });
-    is_rows && arrangement != GroupOrder::InOrder
-}
-
 impl Walk<'_> {
     /// Ends the slice after its first groups that have series in `stretch`, if the slice would have
     /// too many rows or the request limits the number of groups.
     pub(super) fn end_behind_first_groups(&mut self, stretch: TimeRange) -> Result<(), ScanError> {
         let resume = &self.request.resume;
         let is_beginning = resume.position.is_none() && resume.until.is_none();
-        let is_rows = are_mixed_rows(self.request, self.arrangement);
+        // Whether the rows are read in another order than the result's order.
+        let is_rows = matches!(self.request.output, Output::Rows { limit: None, .. })
+            && self.arrangement != GroupOrder::InOrder;
         if !is_beginning || !(is_rows || self.request.groups_max.is_some()) {
             return Ok(());
         }
@@ -90,12 +87,12 @@ impl Walk<'_> {
         let Some(most) = self.enough(is_rows, rows, series) else { return Ok(()) };
         let first = self.find_first(stretch, most)?;
         let chosen_rows = u128::from(rows) * u128::from(first.series) / u128::from(series.max(1));
-        if self.keeps && chosen_rows > u128::from(CHOSEN_ROWS_MAX) {
+        if self.caching == Caching::Tiles && chosen_rows > u128::from(CHOSEN_ROWS_MAX) {
             return Ok(());
         }
-        if let Some(last) = first.last(self.direction) {
-            self.groups.bounds.lower(self.groups.bounds.end_of(last));
-            (self.keeps, self.keeps_end) = (false, false);
+        if let Some(last) = first.last(self.request.direction()) {
+            self.groups.bounds.end_at(last, TimeRange::ALL);
+            self.caching = Caching::Nothing;
         }
         Ok(())
     }
@@ -113,24 +110,21 @@ impl Walk<'_> {
     }
 
     fn find_first(&mut self, stretch: TimeRange, most: GroupLimit) -> Result<First, ScanError> {
-        let mut first = First::new(most);
+        let (mut first, direction) = (First::new(most), self.request.direction());
         let begun = self.request.resume.from.as_ref().map(|from| &from.group);
         let (measurement, from) = (self.request.measurement, self.first());
-        let mut merge = self.reader.merge(&[measurement], stretch, self.direction, &from)?;
-        while self.cells + self.filter_cells < CELLS_MAX {
-            let next = self.keys.next(&mut merge, &mut self.tags)?;
-            self.count_series(&next);
-            match next {
+        let mut merge = self.reader.merge(&[measurement], stretch, direction, &from)?;
+        while self.costs.cells + self.costs.filter_cells < CELLS_MAX {
+            match self.next_series(&mut merge)? {
                 NextSeries::Matching(_) => {}
                 NextSeries::Skipped(_) => continue,
                 NextSeries::End => break,
             }
-            if !self.groups.reach(&self.tags).is_empty() {
-                let group = self.request.group_by.iter().map(|&tag| self.tags.get(tag).to_owned());
-                let group: Vec<String> = group.collect();
+            if !self.groups.reach(&self.keys.tags).is_empty() {
+                let group = self.group_key();
                 // An earlier slice began this group, so the group does not count.
                 if Some(&group) != begun {
-                    first.add(group, self.direction);
+                    first.add(group, direction);
                 }
             }
             if first.is_cut && self.arrangement == GroupOrder::InOrder {

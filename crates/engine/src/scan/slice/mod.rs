@@ -7,28 +7,28 @@
 //! its work limit. The caller combines the pages of all shards, and can use the slice only after
 //! its last page.
 
-mod batch;
 mod closed;
 mod first_groups;
 mod tiled;
 
+use std::ops::Range;
 use std::rc::Rc;
 
-use self::batch::{Batch, Chosen, keep_few, read};
 use self::tiled::Scanned;
-use super::bounds::Bounds;
 use super::error::ScanError;
 use super::groups::{GROUPS_PER_PIECE_MAX, Groups};
-use super::keys::{KeyFilter, NextSeries, SeriesTags};
+use super::keys::{KeyFilter, NextSeries};
 use super::page::{CELLS_PER_PIECE_MAX, PageLimits, SERIES_CELLS, SKIPPED_STEP_CELLS, ScanPage};
 use super::predicate::{self, Filter, Mask};
 use super::reader::{ReadStats, Reader, Rows as Merged};
 use super::request::{AggregateCall, AuxColumn, Input, Output, Position, ScanRequest};
 use super::run::{Rows, Run};
 use super::stretches::Stretches;
-use super::tiles;
+use super::tiles::Caching;
 use crate::merge::cursor::Direction;
 use crate::merge::key::SeriesKey;
+use crate::merge::picks::Picks;
+use tidemark_model::bug;
 use tidemark_model::ids::ColumnId;
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::FieldType;
@@ -40,10 +40,16 @@ const BATCH_PAGES: usize = 64;
 /// The maximum number of part pages in a batch with text columns: a part page may contain 256 KB of
 /// text.
 const BATCH_PAGES_OF_TEXT: usize = 2;
+/// The selected rows are few if at most one in `FEW` rows is selected.
+const FEW: usize = 4;
 /// Limits the memory of the caller, because the caller decodes tags to strings.
 const ROWS_PER_PIECE_MAX: usize = 1 << 16;
 
-pub(super) fn piece(
+/// Returns the page of the result that `request` names.
+///
+/// # Errors
+/// Returns [`ScanError`] if a block cannot be read or the request is invalid.
+pub fn scan(
     reader: &dyn Reader,
     request: &ScanRequest,
     limits: PageLimits,
@@ -56,8 +62,6 @@ pub(super) fn piece(
         return Err(ScanError::Reordered);
     }
     let mut stretches = Stretches::new(reader, request, limits.tile)?;
-    let bounds = Bounds::new(request, request.time);
-    let direction = request.direction();
     let (columns, deciding) = columns(request);
     let mut walk = Walk {
         reader,
@@ -66,38 +70,29 @@ pub(super) fn piece(
             decoded_bytes: reader.stats().bytes_decoded.saturating_add(limits.decoded_bytes),
             ..limits
         },
-        filter: &filter,
-        keys: KeyFilter::new(
-            request.measurement,
-            direction,
-            (&filter, request.predicate.as_ref()),
-            &order,
-        ),
-        direction,
-        keeps: tiles::are_cached(request),
-        keeps_end: tiles::ends_are_kept(request) && deciding.is_empty(),
+        caching: Caching::of(request),
         arrangement: GroupOrder::of(&request.group_by, &order),
-        tags: SeriesTags::new(order),
-        groups: Groups::new(request, bounds),
+        keys: KeyFilter::new(request.measurement, request.direction(), &filter, order),
+        groups: Groups::new(request),
         batch: Batch::default(),
-        batch_pages: if reads_text(request) { BATCH_PAGES_OF_TEXT } else { BATCH_PAGES },
+        batch_pages: match inputs(request).any(|input| input.field_type == FieldType::String) {
+            true => BATCH_PAGES_OF_TEXT,
+            false => BATCH_PAGES,
+        },
         newest: request.wants_newest() && deciding.is_empty(),
         without_value: Vec::new(),
         columns,
         deciding,
-        cells: 0,
-        filter_cells: 0,
         scanned: Scanned::new(Vec::new()),
-        rows_kept: 0,
-        series: 0,
+        costs: ReadStats::default(),
     };
     let position = walk.run(&mut stretches)?;
-    let (rows_scanned, rows_kept, series) = (walk.scanned.total(), walk.rows_kept, walk.series);
-    let cells = walk.cells.saturating_add(rows_scanned.saturating_sub(rows_kept));
-    let filter_cells = walk.filter_cells;
+    let ReadStats { rows_kept, series, cells, filter_cells, .. } = walk.costs;
+    let rows_scanned = walk.scanned.total();
+    let cells = cells.saturating_add(rows_scanned.saturating_sub(rows_kept));
     let (groups, bounds) = walk.groups.finish();
-    let mut stats = reader.stats();
-    stats = ReadStats { rows_scanned, rows_kept, series, cells, filter_cells, ..stats };
+    let stats = reader.stats();
+    let stats = ReadStats { rows_scanned, rows_kept, series, cells, filter_cells, ..stats };
     Ok(ScanPage { groups, until: bounds.lowered(), position, stats })
 }
 
@@ -153,23 +148,13 @@ fn inputs(request: &ScanRequest) -> impl Iterator<Item = &Input> {
     fields.iter().chain(of_calls)
 }
 
-fn reads_text(request: &ScanRequest) -> bool {
-    inputs(request).any(|input| input.field_type == FieldType::String)
-}
-
 struct Walk<'a> {
     reader: &'a dyn Reader,
     request: &'a ScanRequest,
     limits: PageLimits,
-    filter: &'a Filter,
     keys: KeyFilter<'a>,
-    direction: Direction,
-    keeps: bool,
-    /// Whether the first stretch is cached. The first stretch contains the last points of most
-    /// groups.
-    keeps_end: bool,
+    caching: Caching,
     arrangement: GroupOrder,
-    tags: SeriesTags,
     groups: Groups<'a>,
     batch: Batch,
     batch_pages: usize,
@@ -179,12 +164,18 @@ struct Walk<'a> {
     newest: bool,
     /// The series whose latest row has no value.
     without_value: Vec<SeriesKey>,
-    cells: u64,
-    /// The cost, in cells, of evaluating the condition on rows and of excluded series.
-    filter_cells: u64,
     scanned: Scanned,
-    rows_kept: u64,
-    series: u64,
+    /// The cells, `filter_cells`, cached rows and series of the page. The reader counts other costs.
+    costs: ReadStats,
+}
+
+/// Rows with known keys. The columns of the condition are read first. The other columns are read
+/// only for the rows that satisfy the condition.
+#[derive(Default)]
+struct Batch {
+    picks: Picks,
+    /// The series of the rows, and the end of each series' rows. Times ascend within an entry.
+    series: Vec<(SeriesKey, usize)>,
 }
 
 impl Walk<'_> {
@@ -199,7 +190,12 @@ impl Walk<'_> {
             // The previous page may have ended before this stretch.
             let behind = resumed.filter(|behind| **behind != self.beginning(stretch));
             let is_first = self.groups.len() == 0;
-            let end = match self.keeps || (self.keeps_end && is_first) {
+            let is_tile = match self.caching {
+                Caching::Tiles => true,
+                Caching::FirstStretch => is_first,
+                Caching::Nothing => false,
+            };
+            let end = match is_tile {
                 true => self.tile(stretch, behind, stretches)?,
                 false => self.stretch(stretch, behind)?,
             };
@@ -207,8 +203,9 @@ impl Walk<'_> {
                 return Ok(end);
             }
             if stretches.is_enough(&self.groups, resumed.is_some()) {
-                let end = self.groups.bounds.end_of_time(self.one_group(), stretch);
-                self.groups.bounds.lower(end);
+                let from = self.request.resume.from.as_ref();
+                let one_group = from.map_or_else(Vec::new, |from| from.group.clone());
+                self.groups.bounds.end_at(one_group, stretch);
                 break;
             }
             self.groups.close();
@@ -228,26 +225,30 @@ impl Walk<'_> {
             return first;
         }
         let known = self.request.group_by.iter().zip(&from.group);
-        let known = known.filter(|(tag, _)| self.tags.order().contains(tag));
+        let known = known.filter(|(tag, _)| self.keys.tags.order().contains(tag));
         let (values, measurement) =
             (known.map(|(_, value)| value.as_str()), self.request.measurement);
-        match self.direction {
+        match self.request.direction() {
             Direction::Ascending => first.max(SeriesKey::new(measurement, values)),
             Direction::Descending => first.min(SeriesKey::past(measurement, values)),
         }
     }
 
-    /// Counts the cost of finding a series, or of skipping some.
-    fn count_series(&mut self, next: &NextSeries) {
+    /// Counts the cost of finding the series, or of skipping some.
+    fn next_series(&mut self, merge: &mut Merged<'_>) -> Result<NextSeries, ScanError> {
+        let next = self.keys.next(merge)?;
         match next {
-            NextSeries::Matching(_) => self.cells += SERIES_CELLS,
-            NextSeries::Skipped(_) => self.filter_cells += SKIPPED_STEP_CELLS,
+            NextSeries::Matching(_) => self.costs.cells += SERIES_CELLS,
+            NextSeries::Skipped(_) => self.costs.filter_cells += SKIPPED_STEP_CELLS,
             NextSeries::End => {}
         }
+        Ok(next)
     }
 
-    fn one_group(&self) -> Vec<String> {
-        self.request.resume.from.as_ref().map_or_else(Vec::new, |from| from.group.clone())
+    /// Returns the group of the current series.
+    fn group_key(&self) -> Vec<String> {
+        let tags = self.request.group_by.iter();
+        tags.map(|&tag| self.keys.tags.get(tag).to_owned()).collect()
     }
 
     fn stretch(
@@ -259,12 +260,13 @@ impl Walk<'_> {
         let last = last.map(|key| key.ok_or(ScanError::Reordered)).transpose()?;
         let from = last.clone().unwrap_or_else(|| self.first());
         let measurement = [self.request.measurement];
-        let mut merge = self.reader.merge(&measurement, stretch, self.direction, &from)?;
+        let mut merge =
+            self.reader.merge(&measurement, stretch, self.request.direction(), &from)?;
         loop {
-            let key = match self.keys.next(&mut merge, &mut self.tags)? {
+            let key = match self.keys.next(&mut merge)? {
                 NextSeries::Matching(key) => key,
                 NextSeries::Skipped(key) => {
-                    self.filter_cells += SKIPPED_STEP_CELLS;
+                    self.costs.filter_cells += SKIPPED_STEP_CELLS;
                     if self.is_full(self.batch.picks.len()) {
                         return self.end(&mut merge, (stretch, &key), None).map(Some);
                     }
@@ -279,8 +281,8 @@ impl Walk<'_> {
                     None => continue,
                 }
             }
-            self.series += 1;
-            self.cells += SERIES_CELLS;
+            self.costs.series += 1;
+            self.costs.cells += SERIES_CELLS;
             if let Some(done_ns) = self.one_series(&mut merge, &key, time)? {
                 return self.end(&mut merge, (stretch, &key), Some(done_ns)).map(Some);
             }
@@ -306,11 +308,12 @@ impl Walk<'_> {
         let measurement = [self.request.measurement];
         // The series are in the order of the first read.
         let Some(first) = again.first() else { return Ok(()) };
-        let mut merge = self.reader.merge(&measurement, stretch, self.direction, first)?;
+        let mut merge =
+            self.reader.merge(&measurement, stretch, self.request.direction(), first)?;
         for key in &again {
             merge.seek(key)?;
             if merge.next_series()? == Some(key) {
-                self.tags.set(key);
+                self.keys.tags.set(key);
                 self.one_series(&mut merge, key, stretch)?;
             }
         }
@@ -327,7 +330,7 @@ impl Walk<'_> {
         time: TimeRange,
     ) -> Result<Option<i64>, ScanError> {
         loop {
-            let open = self.groups.reach(&self.tags).intersect(&time);
+            let open = self.groups.reach(&self.keys.tags).intersect(&time);
             if open.is_empty() {
                 return Ok(None);
             }
@@ -341,7 +344,7 @@ impl Walk<'_> {
             else {
                 continue;
             };
-            let is_through = match self.direction {
+            let is_through = match self.request.direction() {
                 Direction::Ascending => first_ns >= open.end_ns,
                 Direction::Descending => last_ns < open.start_ns,
             };
@@ -355,14 +358,14 @@ impl Walk<'_> {
             let end = self.batch.picks.len();
             // Later rows of the series can extend its last entry only if the direction is
             // ascending, because times must ascend within an entry.
-            match (self.direction, self.batch.series.last_mut()) {
+            match (self.request.direction(), self.batch.series.last_mut()) {
                 (Direction::Ascending, Some((last, last_end))) if last == key => *last_end = end,
                 _ => self.batch.series.push((key.clone(), end)),
             }
             if end >= BATCH_ROWS || self.batch.picks.pages_read() >= self.batch_pages {
                 self.flush(merge)?;
                 if self.is_full(0) && !self.newest {
-                    return Ok(Some(match self.direction {
+                    return Ok(Some(match self.request.direction() {
                         Direction::Ascending => last_ns.saturating_add(1),
                         Direction::Descending => first_ns.saturating_sub(1),
                     }));
@@ -382,20 +385,17 @@ impl Walk<'_> {
     ) -> Result<Position, ScanError> {
         self.flush(merge)?;
         self.read_without_value(stretch)?;
-        let (order, series) = (self.tags.order().to_vec(), key.as_bytes().to_vec());
+        let (order, series) = (self.keys.tags.order().to_vec(), key.as_bytes().to_vec());
         Ok(Position { order, stretch, series, time_ns })
     }
 
     fn is_full(&self, rows: usize) -> bool {
-        self.cells_with(rows) + self.filter_cells > CELLS_PER_PIECE_MAX
+        let cells = self.costs.cells + (rows * self.columns.len()) as u64;
+        cells + self.costs.filter_cells > CELLS_PER_PIECE_MAX
             || self.reader.stats().bytes_decoded > self.limits.decoded_bytes
             || self.groups.len() >= GROUPS_PER_PIECE_MAX
             || self.groups.rows() >= ROWS_PER_PIECE_MAX
             || (!self.gathers() && self.groups.bytes() >= self.limits.bytes)
-    }
-
-    fn cells_with(&self, rows: usize) -> u64 {
-        self.cells + (rows * self.columns.len()) as u64
     }
 
     /// Whether the next page may contain further states of the current groups. In this case, the
@@ -412,20 +412,19 @@ impl Walk<'_> {
             return Ok(());
         }
         let mut rows = Rows { times_ns: picks.times_ns().to_vec(), columns: Vec::new() };
-        self.cells += read(merge, &picks, &self.deciding, &mut rows)?;
+        self.costs.cells += read(merge, &picks, &self.deciding, &mut rows)?;
         let block = Rc::new(rows);
         let mut chosen: Vec<Chosen> = Vec::with_capacity(series.len());
         let mut start = 0;
         for (key, end) in series {
-            self.tags.set(&key);
+            self.keys.tags.set(&key);
             let run = Run { block: Rc::clone(&block), rows: start..end };
             start = end;
-            let time = self.groups.reach(&self.tags);
+            let time = self.groups.reach(&self.keys.tags);
             let Some(run) = run.trim(time) else { continue };
             self.scanned.add(run.times());
-            self.filter_cells += self.filter.cells(run.times().len());
-            let tags = &self.tags;
-            let mask = self.filter.select(&run, &|tag| tags.get(tag))?;
+            self.costs.filter_cells += self.keys.filter.cells(run.times().len());
+            let mask = self.keys.filter.select(&run, &self.keys.tags)?;
             if mask != Mask::None {
                 chosen.push((key, run.rows, mask));
             }
@@ -435,12 +434,12 @@ impl Walk<'_> {
         }
         let mut rows = Rc::unwrap_or_clone(block);
         let picks = keep_few(picks, &mut rows, &mut chosen);
-        self.cells += read(merge, &picks, &self.columns, &mut rows)?;
+        self.costs.cells += read(merge, &picks, &self.columns, &mut rows)?;
         let block = Rc::new(rows);
         for (key, rows, mask) in chosen {
-            self.tags.set(&key);
+            self.keys.tags.set(&key);
             let run = Run { block: Rc::clone(&block), rows };
-            let is_taken = self.groups.consume(&self.tags, &run, &mask)?;
+            let is_taken = self.groups.consume(&self.keys.tags, &run, &mask)?;
             if self.newest && !is_taken {
                 self.without_value.push(key);
             }
@@ -450,4 +449,49 @@ impl Walk<'_> {
         }
         Ok(())
     }
+}
+
+/// The rows of a series in a batch, and a mask of the selected rows.
+type Chosen = (SeriesKey, Range<usize>, Mask);
+
+/// Keeps only the selected rows if they are few. The remaining columns are then decoded only for
+/// these rows.
+fn keep_few(picks: Picks, rows: &mut Rows, chosen: &mut [Chosen]) -> Picks {
+    let all = |of: &Range<usize>, mask: &Mask| mask.rows(of.clone()).count();
+    let count = chosen.iter().map(|(_, of, mask)| all(of, mask)).sum::<usize>();
+    if count > picks.len() / FEW {
+        return picks;
+    }
+    let mut places = Vec::with_capacity(count);
+    for (_, of, mask) in chosen {
+        let start = places.len();
+        // A batch has fewer than 2^32 rows.
+        places.extend(mask.rows(of.clone()).map(|row| row as u32));
+        (*of, *mask) = (start..places.len(), Mask::All);
+    }
+    let picks = picks.only(&places);
+    rows.times_ns = picks.times_ns().to_vec();
+    for (_, column) in &mut rows.columns {
+        *column = Rc::new(column.gather(&places));
+    }
+    picks
+}
+
+/// Returns the number of decoded values.
+fn read(
+    merge: &mut Merged<'_>,
+    picks: &Picks,
+    columns: &[ColumnId],
+    rows: &mut Rows,
+) -> Result<u64, ScanError> {
+    let mut cells = 0;
+    for &id in columns {
+        if rows.columns.iter().all(|(known, _)| *known != id) {
+            cells += picks.rows_read() as u64;
+            let column = merge.column(picks, id)?;
+            bug::ensure(column.iter().all(|column| column.has_rows(rows.times_ns.len())));
+            rows.columns.extend(column.map(|column| (id, column)));
+        }
+    }
+    Ok(cells)
 }

@@ -2,7 +2,6 @@
 
 use super::Walk;
 use crate::merge::cursor::Direction;
-use crate::scan::bounds::Bounds;
 use crate::scan::cached::Tile;
 use crate::scan::error::ScanError;
 use crate::scan::groups::Groups;
@@ -46,15 +45,6 @@ impl Scanned {
     }
 }
 
-struct Fresh {
-    groups: Vec<Group>,
-    /// The number of rows of each tile.
-    rows: Vec<u64>,
-    end: Option<Position>,
-    /// Whether the states contain all groups and windows.
-    is_whole: bool,
-}
-
 impl Walk<'_> {
     /// Adds the tile `time` to the page, starting after `behind`. If the neighbouring tiles have no
     /// cache entries, removes these tiles from `stretches` and reads them together with the tile.
@@ -78,7 +68,7 @@ impl Walk<'_> {
                     return self.read_tiles(missing, behind.as_ref(), stretches);
                 }
                 Found::Cached(tile) => {
-                    self.rows_kept += tile.rows;
+                    self.costs.rows_kept += tile.rows;
                     self.take_in(&tile.groups, tile.rows)?;
                     tile.end.clone()
                 }
@@ -119,11 +109,11 @@ impl Walk<'_> {
     }
 
     pub(super) fn beginning(&self, time: TimeRange) -> Position {
-        let time_ns = match self.direction {
+        let time_ns = match self.request.direction() {
             Direction::Ascending => time.start_ns,
             Direction::Descending => time.end_ns.saturating_sub(1),
         };
-        let (order, series) = (self.tags.order().to_vec(), self.first().as_bytes().to_vec());
+        let (order, series) = (self.keys.tags.order().to_vec(), self.first().as_bytes().to_vec());
         Position { order, stretch: time, series, time_ns: Some(time_ns) }
     }
 
@@ -147,9 +137,22 @@ impl Walk<'_> {
         }
         missing.sort_unstable_by_key(|tile| tile.time.start_ns);
         let borders_ns: Vec<i64> = missing.iter().skip(1).map(|tile| tile.time.start_ns).collect();
-        let fresh = self.read_apart(time, behind, borders_ns)?;
-        self.take_in(&fresh.groups, fresh.rows.iter().sum())?;
-        let Fresh { groups, rows, end, is_whole } = fresh;
+        // The tiles are read into new groups, separate from the groups of the page.
+        let held = std::mem::replace(&mut self.groups, Groups::new(self.request));
+        let scanned = std::mem::replace(&mut self.scanned, Scanned::new(borders_ns));
+        let limit = self.limits.bytes;
+        // Groups that are already on the page need no further bytes, so the limit is not reduced
+        // below a quarter.
+        self.limits.bytes = limit.saturating_sub(held.bytes()).max(limit / 4);
+        let end = self.stretch(time, behind)?;
+        self.limits.bytes = limit;
+        let (groups, bounds) = std::mem::replace(&mut self.groups, held).finish();
+        let Scanned { rows, .. } = std::mem::replace(&mut self.scanned, scanned);
+        // A lowered end means that the states lack some groups or windows.
+        let until = bounds.lowered();
+        let is_whole = until.is_none();
+        until.into_iter().for_each(|until| self.groups.bounds.lower(until));
+        self.take_in(&groups, rows.iter().sum())?;
         if !is_whole || (end.is_some() && missing.len() > 1) {
             return Ok(end);
         }
@@ -165,30 +168,6 @@ impl Walk<'_> {
             tiles::keep(self.reader, tile, Tile { groups, end: None, rows });
         }
         Ok(end)
-    }
-
-    /// Reads the rows inside `time` into new groups, separate from the groups of the page.
-    fn read_apart(
-        &mut self,
-        time: TimeRange,
-        behind: Option<&Position>,
-        borders_ns: Vec<i64>,
-    ) -> Result<Fresh, ScanError> {
-        let bounds = Bounds::new(self.request, self.request.time);
-        let held = std::mem::replace(&mut self.groups, Groups::new(self.request, bounds));
-        let scanned = std::mem::replace(&mut self.scanned, Scanned::new(borders_ns));
-        let limit = self.limits.bytes;
-        // Groups that are already on the page need no further bytes, so the limit is not reduced
-        // below a quarter.
-        self.limits.bytes = limit.saturating_sub(held.bytes()).max(limit / 4);
-        let end = self.stretch(time, behind)?;
-        self.limits.bytes = limit;
-        let (groups, bounds) = std::mem::replace(&mut self.groups, held).finish();
-        let Scanned { rows, .. } = std::mem::replace(&mut self.scanned, scanned);
-        let until = bounds.lowered();
-        let is_whole = until.is_none();
-        until.into_iter().for_each(|until| self.groups.bounds.lower(until));
-        Ok(Fresh { groups, rows, end, is_whole })
     }
 
     fn take_in(&mut self, groups: &[Group], rows: u64) -> Result<(), ScanError> {

@@ -50,13 +50,12 @@ fn pages(reader: &VectorReader, request: &ScanRequest, limits: PageLimits) -> Ve
 }
 
 fn slice(pieces: Vec<ScanPage>, request: &ScanRequest, until: Option<&ResultPosition>) -> ScanPage {
-    let bounds = Bounds::new(
-        &ScanRequest {
-            resume: Resume { until: until.cloned(), ..Resume::default() },
-            ..request.clone()
-        },
-        TimeRange::ALL,
-    );
+    let until_only = ScanRequest {
+        time: TimeRange::ALL,
+        resume: Resume { until: until.cloned(), ..Resume::default() },
+        ..request.clone()
+    };
+    let bounds = Bounds::new(&until_only);
     let mut groups: BTreeMap<Vec<String>, Vec<GroupData>> = BTreeMap::new();
     for group in pieces.into_iter().flat_map(|piece| piece.groups) {
         groups.entry(group.key).or_default().push(group.data);

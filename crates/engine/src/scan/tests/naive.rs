@@ -195,7 +195,7 @@ fn aggregate(function: AggregateFunction, points: Vec<Candidate>) -> Vec<Option<
             values.iter().max_by(|a, b| order(a, b)).unwrap(),
             values.iter().min_by(|a, b| order(a, b)).unwrap(),
         ),
-        // `selectors/ties.rs` tests tied points.
+        // `ties.rs` tests tied points.
         AggregateFunction::TiedPoints { .. } => return vec![None],
         Stddev if values.len() < 2 => FieldValue::Float(f64::NAN),
         Stddev => {

@@ -14,30 +14,18 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
-use super::first_last::First;
-use super::first_last::Last;
-use super::selected::{Selector, push};
-use crate::batch::bitmap::Validity;
-use crate::batch::column::{Column, StringColumn, Values};
-use crate::scan::accumulator::{Accumulator, Finished};
-use crate::scan::dense::{Dense, Neighbours};
-use crate::scan::error::ScanError;
-use crate::scan::page::{AuxValues, PartialColumn};
-use crate::scan::request::{AggregateFunction, AuxColumn};
-use crate::scan::spans::Span;
+use super::accumulator::{Accumulator, Finished};
+use super::error::ScanError;
+use super::page::PartialColumn;
+use super::request::{AggregateFunction, AuxColumn};
+use super::run::Dense;
+use super::selectors::{Point, preference, text};
 use tidemark_model::bug::OrBug;
 use tidemark_model::limits::TIED_POINTS_MAX;
 use tidemark_model::value::{FieldType, FieldValue};
 
-#[derive(Clone, Debug)]
-struct Point {
-    time_ns: i64,
-    value: FieldValue,
-    aux: Vec<Option<FieldValue>>,
-}
-
 /// The points with the same time that can still be chosen, in series order.
-pub(in crate::scan) struct TiedPoints {
+pub(super) struct TiedPoints {
     latest: bool,
     by_text: bool,
     field_type: FieldType,
@@ -50,7 +38,7 @@ pub(in crate::scan) struct TiedPoints {
 }
 
 impl TiedPoints {
-    pub(in crate::scan) fn new(
+    pub(super) fn new(
         (latest, by_text): (bool, bool),
         field_type: FieldType,
         aux: Vec<AuxColumn>,
@@ -134,13 +122,8 @@ impl TiedPoints {
             heap.reverse();
         }
         let is_before = |a: &Point, b: &Point| match (self.text_of(a), self.text_of(b)) {
-            (Some(a), Some(b)) => {
-                if self.latest {
-                    a > b
-                } else {
-                    a < b
-                }
-            }
+            (Some(a), Some(b)) if self.latest => a > b,
+            (Some(a), Some(b)) => a < b,
             _ => false,
         };
         for root in (0..heap.len() / 2).rev() {
@@ -171,63 +154,38 @@ impl TiedPoints {
         let is_whole = self.by_text && !self.is_pruned;
         let (met, other) = if is_whole { self.by_heap()? } else { self.by_candidates()? };
         let (new, old) = ((other.time_ns, &other.value), (met.time_ns, &met.value));
-        let order = if self.latest { Last::prefers(new, old) } else { First::prefers(new, old) };
-        Some(if order == Ordering::Greater { other } else { met })
+        let function = if self.latest { AggregateFunction::Last } else { AggregateFunction::First };
+        Some(if preference(function, new, old).is_gt() { other } else { met })
     }
 
-    fn columns(&self, points: &[&Point], starts_ns: &[i64]) -> (Vec<i64>, Vec<i64>, Column) {
-        let mut values = Column::new(self.field_type);
-        points.iter().for_each(|point| push(&mut values, Some(&point.value)));
-        let window_ns = |_: &&Point| starts_ns.first().copied().or_bug();
-        let times_ns = points.iter().map(|point| point.time_ns).collect();
-        (points.iter().map(window_ns).collect(), times_ns, values)
-    }
-
-    fn aux_values(&self, points: &[&Point]) -> Vec<AuxValues> {
-        let column = |(position, aux): (usize, &AuxColumn)| {
-            let values = points.iter().map(|point| point.aux.get(position)?.as_ref());
-            match aux {
-                AuxColumn::Tag(_) => AuxValues::Tag(values.map(text).collect::<StringColumn>()),
-                AuxColumn::Field(input) => {
-                    let mut column = Column::new(input.output_type().unwrap_or(input.field_type));
-                    values.for_each(|value| push(&mut column, value));
-                    AuxValues::Field(column)
-                }
-            }
-        };
-        self.aux.iter().enumerate().map(column).collect()
+    fn finished<'a>(
+        &'a self,
+        points: impl IntoIterator<Item = &'a Point>,
+        starts_ns: &[i64],
+    ) -> Finished {
+        let start_ns = || starts_ns.first().copied().or_bug();
+        let points: Vec<_> = points.into_iter().map(|point| (start_ns(), point)).collect();
+        Point::finish(&points, self.field_type, &self.aux)
     }
 }
 
 impl Accumulator for TiedPoints {
-    fn accumulate(&mut self, spans: &[Span], dense: &Dense<'_>, neighbours: &Neighbours<'_>) {
-        for span in spans.iter().filter(|span| !span.rows.is_empty()) {
+    fn accumulate(&mut self, dense: &Dense<'_>) {
+        for span in dense.chosen.spans.iter().filter(|span| !span.rows.is_empty()) {
             let index = if self.latest { span.rows.end - 1 } else { span.rows.start };
-            let Some(&time_ns) = dense.times.get(index) else { continue };
+            let Some(&time_ns) = dense.chosen.times.get(index) else { continue };
             if self.rank(time_ns) != Ordering::Less {
-                let aux = dense.aux(index, &self.aux, neighbours);
+                let aux = dense.aux(index, &self.aux);
                 self.offer(Point { time_ns, value: dense.value(index), aux });
             }
         }
     }
 
     fn absorb(&mut self, slots: &[usize], partial: &PartialColumn) -> Result<(), ScanError> {
-        let [times, values] = partial.states.as_slice() else { return Err(self.error()) };
-        let (Values::Integer(times_ns), Validity::All) = (&times.values, &times.validity) else {
-            return Err(self.error());
-        };
-        if values.values.field_type() != self.field_type || partial.aux.len() != self.aux.len() {
-            return Err(self.error());
-        }
+        let point = Point::reader(partial, self.field_type, self.aux.len());
+        let point = point.ok_or_else(|| self.error())?;
         for row in 0..slots.len() {
-            let (Some(&time_ns), Some(value)) = (times_ns.get(row), values.get(row)) else {
-                return Err(self.error());
-            };
-            let aux = partial.aux.iter().map(|column| match column {
-                AuxValues::Field(column) => column.get(row),
-                AuxValues::Tag(column) => Some(FieldValue::String(column.get(row).into())),
-            });
-            self.offer(Point { time_ns, value, aux: aux.collect() });
+            self.offer(point(row).ok_or_else(|| self.error())?);
         }
         Ok(())
     }
@@ -242,17 +200,11 @@ impl Accumulator for TiedPoints {
     }
 
     fn partial(&self, _: &[usize], starts_ns: &[i64]) -> PartialColumn {
-        let points: Vec<&Point> = self.points.iter().collect();
-        let (windows_ns, times_ns, values) = self.columns(&points, starts_ns);
-        let states = vec![Column::full(Values::Integer(times_ns)), values];
-        PartialColumn { windows_ns, states, aux: self.aux_values(&points) }
+        self.finished(&self.points, starts_ns).into_states()
     }
 
     fn finish(&self, _: &[usize], starts_ns: &[i64]) -> Finished {
-        let points: Vec<&Point> = self.chosen().into_iter().collect();
-        let (windows_ns, times_ns, values) = self.columns(&points, starts_ns);
-        let aux = self.aux_values(&points);
-        Finished { windows_ns, values, times_ns: Some(times_ns), aux }
+        self.finished(self.chosen(), starts_ns)
     }
 }
 
@@ -270,13 +222,6 @@ fn sift_down(heap: &mut [&Point], mut root: usize, is_before: impl Fn(&Point, &P
         }
         heap.swap(root, child);
         root = child;
-    }
-}
-
-fn text(value: Option<&FieldValue>) -> &str {
-    match value {
-        Some(FieldValue::String(text)) => text,
-        _ => "",
     }
 }
 
@@ -323,6 +268,8 @@ fn escaped(value: &str) -> impl Iterator<Item = u8> + '_ {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::column::{Column, Values};
+    use crate::scan::page::AuxValues;
     use crate::scan::partial::Merge;
     use crate::scan::request::{AggregateCall, Input};
     use tidemark_model::ids::ColumnId;

@@ -1,20 +1,24 @@
-//! Gathers the rows of a merge into groups. Text is read before other columns, because its size
-//! determines where pages end.
+//! Gathers the rows of a merge into groups, cuts them into pages, and encodes the pages before they
+//! are assigned to values. Text is read before other columns, because its size determines where
+//! pages end.
 
-mod cut;
-
+use std::ops::Range;
 use std::rc::Rc;
 
-pub(super) use cut::Cut;
-
-use super::encode::{Encoded, LastRow};
-use super::limits::Limits;
+use super::Limits;
+use crate::batch::bitmap::Validity;
 use crate::batch::column::{Column, Values};
-use crate::codec::draft::Draft;
+use crate::batch::column_bytes;
+use crate::codec::crc::append_crc;
+use crate::codec::draft::{Draft, finish_column};
+use crate::codec::huffman::Stored;
 use crate::merge::cursor::{Columns, ReadError, RowCounts, RunLimits, SeriesCursor};
 use crate::merge::key::SeriesKey;
 use crate::merge::kway::{Merge, SourcePage};
 use crate::merge::picks::Picks;
+use crate::part::directory::Page;
+use crate::part::values::RowKeys;
+use tidemark_model::bug::OrBug;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::FieldType;
@@ -156,6 +160,16 @@ impl<C: SeriesCursor> Groups<C> {
     }
 }
 
+/// A page of the rows of a group.
+#[derive(Clone, Debug, Default)]
+struct Cut {
+    rows: Range<usize>,
+    first_series: u32,
+    /// The number of rows of each series, starting with `first_series`.
+    counts: Vec<i64>,
+    stored: Option<SourcePage>,
+}
+
 struct Text {
     id: ColumnId,
     /// The text of the open rows, which are not yet in a page.
@@ -163,19 +177,20 @@ struct Text {
     drafts: Vec<Draft>,
 }
 
-pub(super) struct Rows {
+#[derive(Default)]
+struct Rows {
     limits: Limits,
-    pub(super) measurement: MeasurementId,
-    pub(super) continues: bool,
-    pub(super) goes_on: bool,
-    pub(super) keys: Vec<SeriesKey>,
+    measurement: MeasurementId,
+    continues: bool,
+    goes_on: bool,
+    keys: Vec<SeriesKey>,
     key_bytes: usize,
     columns: Vec<(ColumnId, FieldType)>,
     added: Option<Columns>,
     picks: Picks,
     rows_read: usize,
     unread: Picks,
-    pub(super) cuts: Vec<Cut>,
+    cuts: Vec<Cut>,
     cut_rows: usize,
     /// The runs of open rows: each run's series number and length.
     runs: Vec<(u32, u32)>,
@@ -190,27 +205,7 @@ pub(super) struct Rows {
 
 impl Rows {
     fn new(limits: Limits, measurement: MeasurementId, continues: bool) -> Self {
-        Self {
-            limits,
-            measurement,
-            continues,
-            goes_on: false,
-            keys: Vec::new(),
-            key_bytes: 0,
-            columns: Vec::new(),
-            added: None,
-            picks: Picks::default(),
-            rows_read: 0,
-            unread: Picks::default(),
-            cuts: Vec::new(),
-            cut_rows: 0,
-            runs: Vec::new(),
-            text_bytes: Vec::new(),
-            open_rows: 0,
-            open_bytes: 0,
-            all_text_bytes: 0,
-            texts: Vec::new(),
-        }
+        Self { limits, measurement, continues, ..Self::default() }
     }
 
     /// Whether the rows, which are a whole source page, may be copied as a page. The group must not
@@ -371,6 +366,78 @@ impl Rows {
             || of(read * columns.max(GROUP_COLUMNS_MIN), self.limits.group_cells_read)
     }
 
+    /// A remainder that is too small for a page remains open, unless it ends the group.
+    fn cut(&mut self, is_end_of_series: bool, is_last: bool) {
+        let (most, runs) = (self.page_rows_max(), std::mem::take(&mut self.runs));
+        let mut page = Cut { rows: self.cut_rows..self.cut_rows, ..Cut::default() };
+        let (mut row, mut bytes) = (0, 0);
+        for (at, &(series, rows)) in runs.iter().enumerate() {
+            let is_whole = at + 1 < runs.len() || is_end_of_series;
+            bytes += self.keys.get(series as usize).map_or(0, |key| key.as_bytes().len());
+            let mut left = rows as usize;
+            while left > 0 {
+                let room = most - page.rows.len();
+                let taken = self.fitting(row, left.min(room), &mut bytes);
+                if page.counts.is_empty() {
+                    page.first_series = series;
+                }
+                let place = (series - page.first_series) as usize;
+                page.counts.resize(place + 1, 0);
+                if let Some(count) = page.counts.last_mut() {
+                    *count += taken as i64;
+                }
+                (row, left) = (row + taken, left - taken);
+                page.rows.end += taken;
+                let is_full = page.rows.len() >= most || bytes >= self.limits.page_text_bytes;
+                if is_full
+                    || left == 0 && is_whole && page.rows.len() >= self.limits.page_rows_enough
+                {
+                    let next = page.rows.end..page.rows.end;
+                    self.close(std::mem::replace(&mut page, Cut { rows: next, ..Cut::default() }));
+                    (row, bytes) = (0, 0);
+                }
+            }
+        }
+        if is_last && !page.rows.is_empty() {
+            self.close(page);
+            bytes = 0;
+        } else {
+            let counts = (page.first_series..).zip(&page.counts);
+            self.runs = counts.map(|(series, &rows)| (series, rows as u32)).collect();
+        }
+        self.open_bytes = bytes;
+    }
+
+    /// Returns the number of rows, at least 1, that fit into a page with `bytes` bytes of text.
+    fn fitting(&self, first: usize, rows: usize, bytes: &mut usize) -> usize {
+        if self.text_bytes.is_empty() {
+            return rows;
+        }
+        for taken in 1..=rows {
+            *bytes += self.text_bytes.get(first + taken - 1).map_or(0, |&bytes| bytes as usize);
+            if *bytes >= self.limits.page_text_bytes {
+                return taken;
+            }
+        }
+        rows
+    }
+
+    fn close(&mut self, page: Cut) {
+        let rows = page.rows.len();
+        let rest: Vec<u32> = (rows as u32..self.open_rows as u32).collect();
+        for text in &mut self.texts {
+            text.drafts.push(match has_value(&text.open, 0..rows) {
+                true => column_bytes::draft_rows(&text.open, 0..rows),
+                false => Draft::default(),
+            });
+            text.open = text.open.gather(&rest);
+        }
+        self.text_bytes.drain(..rows.min(self.text_bytes.len()));
+        self.open_rows -= rows;
+        self.cut_rows += rows;
+        self.cuts.push(page);
+    }
+
     fn encode<C: SeriesCursor>(
         mut self,
         merge: &mut Merge<C>,
@@ -400,5 +467,184 @@ impl Rows {
             encoded.add(id, field_type, drafts.unwrap_or_default(), blocks);
         }
         Ok(encoded)
+    }
+}
+
+/// The encoded pages of consecutive rows.
+pub struct Encoded {
+    pub(super) measurement: MeasurementId,
+    pub(super) continues: bool,
+    pub(super) goes_on: bool,
+    /// The tags of the keys, up to the last tag that has a value.
+    pub(super) tag_ids: Vec<ColumnId>,
+    pub(super) keys: Vec<SeriesKey>,
+    pub(super) pages: Vec<Page>,
+    cuts: Vec<Cut>,
+    pub(super) page_keys: (Stored, Vec<Vec<u8>>),
+    pub(super) columns: Vec<EncodedColumn>,
+    last_ns: i64,
+    cells: u64,
+}
+
+/// The last row of a group. An interrupted merge continues after this row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastRow {
+    /// The key of the row's series.
+    pub key: SeriesKey,
+    /// The time of the row, in nanoseconds.
+    pub time_ns: i64,
+}
+
+pub(super) struct EncodedColumn {
+    pub(super) id: ColumnId,
+    pub(super) field_type: FieldType,
+    pub(super) table: Stored,
+    /// A block has a checksum, and is empty for a page of nulls.
+    pub(super) blocks: Vec<Vec<u8>>,
+}
+
+impl Encoded {
+    fn new(rows: Rows, times_ns: &[i64], tag_order: &[ColumnId]) -> Result<Self, ReadError> {
+        let Rows { measurement, continues, goes_on, keys, cuts, .. } = rows;
+        let tags = keys.iter().map(SeriesKey::value_count).max().unwrap_or_default();
+        let tag_ids = tag_order.get(..tags).ok_or_else(|| ReadError::Damaged {
+            what: format!(
+                "a series of measurement {} has more tags than the measurement",
+                measurement.0
+            ),
+        })?;
+        let (mut drafts, mut pages) = (Vec::with_capacity(cuts.len()), Vec::new());
+        for cut in &cuts {
+            let times_ns = times_ns.get(cut.rows.clone()).or_bug();
+            drafts.push(RowKeys::draft(&cut.counts, times_ns));
+            pages.push(Page {
+                first_series: cut.first_series,
+                series: cut.counts.len() as u32,
+                rows: cut.rows.len() as u32,
+                min_ns: times_ns.iter().copied().min().unwrap_or_default(),
+                max_ns: times_ns.iter().copied().max().unwrap_or_default(),
+                ..Page::default()
+            });
+        }
+        Ok(Self {
+            measurement,
+            continues,
+            goes_on,
+            tag_ids: tag_ids.to_vec(),
+            keys,
+            pages,
+            cells: 2 * times_ns.len() as u64,
+            last_ns: times_ns.last().copied().or_bug(),
+            cuts,
+            page_keys: sealed(drafts),
+            columns: Vec::new(),
+        })
+    }
+
+    fn stored_blocks<C: SeriesCursor>(
+        &self,
+        merge: &mut Merge<C>,
+        id: ColumnId,
+        field_type: FieldType,
+    ) -> Result<Vec<Option<Vec<u8>>>, ReadError> {
+        let block = |cut: &Cut| match &cut.stored {
+            Some(page) => merge.block(page, id, field_type),
+            None => Ok(None),
+        };
+        self.cuts.iter().map(block).collect()
+    }
+
+    /// Returns the rows of the pages without a stored block. `picks` must contain all rows.
+    fn without_block(&self, picks: &Picks, blocks: &[Option<Vec<u8>>]) -> Picks {
+        let cuts = self.cuts.iter().zip(blocks).filter(|(_, block)| block.is_none());
+        // A group has far fewer than 2^32 rows.
+        let rows = cuts.flat_map(|(cut, _)| cut.rows.start as u32..cut.rows.end as u32);
+        picks.only(&rows.collect::<Vec<_>>())
+    }
+
+    fn drafts_of(&self, column: &Column, blocks: &[Option<Vec<u8>>]) -> Vec<Draft> {
+        let mut end = 0;
+        let draft = |(cut, block): (&Cut, &Option<Vec<u8>>)| {
+            if block.is_some() {
+                return Draft::default();
+            }
+            let rows = end..end + cut.rows.len();
+            end = rows.end;
+            match has_value(column, rows.clone()) {
+                true => column_bytes::draft_rows(column, rows),
+                false => Draft::default(),
+            }
+        };
+        self.cuts.iter().zip(blocks).map(draft).collect()
+    }
+
+    /// Adds the next column, unless all of its values are null.
+    fn add(
+        &mut self,
+        id: ColumnId,
+        field_type: FieldType,
+        drafts: Vec<Draft>,
+        stored: Vec<Option<Vec<u8>>>,
+    ) {
+        let (table, mut blocks) = sealed(drafts);
+        blocks.resize(self.pages.len(), Vec::new());
+        for (block, stored) in blocks.iter_mut().zip(stored) {
+            *block = stored.unwrap_or_else(|| std::mem::take(block));
+        }
+        if blocks.iter().any(|block| !block.is_empty()) {
+            let with = self.pages.iter().zip(&blocks).filter(|(_, block)| !block.is_empty());
+            self.cells += with.map(|(page, _)| u64::from(page.rows)).sum::<u64>();
+            self.columns.push(EncodedColumn { id, field_type, table, blocks });
+        }
+    }
+
+    /// Returns the number of values, times and series. This number measures the work of an event.
+    pub fn cells(&self) -> u64 {
+        self.cells
+    }
+
+    /// Returns the total size of the pages, in bytes.
+    pub fn bytes(&self) -> usize {
+        (0..self.pages.len()).map(|page| self.page_bytes(page)).sum()
+    }
+
+    /// Returns the number of series.
+    pub fn series(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Returns the last row.
+    pub fn last(&self) -> Option<LastRow> {
+        let key = self.keys.last()?.clone();
+        Some(LastRow { key, time_ns: self.last_ns })
+    }
+
+    /// Whether a series has rows on both sides of the boundary before page number `page`.
+    pub(super) fn is_cut_at(&self, page: usize) -> bool {
+        if page == 0 {
+            return self.continues;
+        }
+        match (self.pages.get(page - 1), self.pages.get(page)) {
+            (Some(before), Some(page)) => page.first_series == before.last_series(),
+            _ => self.goes_on,
+        }
+    }
+
+    pub(super) fn page_bytes(&self, page: usize) -> usize {
+        let keys = self.page_keys.1.get(page).map_or(0, Vec::len);
+        keys + self.columns.iter().filter_map(|c| c.blocks.get(page)).map(Vec::len).sum::<usize>()
+    }
+}
+
+fn sealed(drafts: Vec<Draft>) -> (Stored, Vec<Vec<u8>>) {
+    let (table, mut blocks) = finish_column(drafts);
+    blocks.iter_mut().filter(|data| !data.is_empty()).for_each(|data| append_crc(data, 0));
+    (table, blocks)
+}
+
+fn has_value(column: &Column, mut rows: Range<usize>) -> bool {
+    match &column.validity {
+        Validity::All => !rows.is_empty() && rows.start < column.len(),
+        Validity::Some(bits) => rows.any(|row| bits.get(row)),
     }
 }

@@ -1,15 +1,14 @@
 //! The cursor that reads a part as a sorted source for a merge.
 
-mod short;
-
 use std::ops::Range;
 use std::rc::Rc;
 
 use super::block::CORRUPT;
-use super::directory::{Directory, Group};
-use super::pages::{self, PagePosition};
-use super::series_block::Series;
+use super::directory::{Directory, Group, Page};
+use super::pages::{self, GroupReader, PagePosition};
+use super::series_block;
 use super::values::{RowKeys, Values};
+use crate::batch::series_table::SeriesTable;
 use crate::merge::cursor::{
     Direction, PageColumn, PageKeys, ReadError, RunLimits, SeriesCursor, ShortSeries,
 };
@@ -37,15 +36,10 @@ pub struct PartCursor<V> {
     /// The number of pages of the current series that the cursor has passed in the current group.
     pages: usize,
     key: Option<SeriesKey>,
-    block: Option<((usize, usize, usize), Rc<Series>)>,
+    block: Option<((usize, usize, usize), Rc<SeriesTable>)>,
     keys: Option<(u64, RowKeys)>,
-    last: Option<LastColumn>,
-}
-
-struct LastColumn {
-    page: u64,
-    id: ColumnId,
-    column: Option<PageColumn>,
+    /// The last column that was read, with the name of its page.
+    last: Option<(u64, ColumnId, Option<PageColumn>)>,
 }
 
 impl<V: Values> PartCursor<V> {
@@ -96,7 +90,7 @@ impl<V: Values> PartCursor<V> {
         let is_here =
             is_ascending && self.current_group().is_some_and(|group| !group.continues_columns());
         if is_here || self.move_group(is_ascending)? {
-            self.enter_group();
+            self.enter_group(is_ascending);
             return self.settle();
         }
         Ok(())
@@ -152,14 +146,10 @@ impl<V: Values> PartCursor<V> {
         }
     }
 
-    fn enter_group(&mut self) {
-        self.pages = 0;
-        self.series = match self.direction {
-            Direction::Ascending => 0,
-            Direction::Descending => {
-                self.current_group().map_or(0, |group| group.series().saturating_sub(1))
-            }
-        };
+    /// Moves to the first series of the group, or to its last series unless `forward` is set.
+    fn enter_group(&mut self, forward: bool) {
+        let last = self.current_group().map_or(0, |group| group.series().saturating_sub(1));
+        (self.pages, self.series) = (0, if forward { 0 } else { last });
     }
 
     fn continues_group(&self) -> bool {
@@ -177,11 +167,7 @@ impl<V: Values> PartCursor<V> {
                 false => group.continues_group(),
             });
         match is_same {
-            true => {
-                self.pages = 0;
-                let last = self.current_group().map_or(0, |group| group.series().saturating_sub(1));
-                self.series = if forward { 0 } else { last };
-            }
+            true => self.enter_group(forward),
             false => {
                 self.enter_value(value)?;
                 self.group = group;
@@ -190,7 +176,8 @@ impl<V: Values> PartCursor<V> {
         Ok(is_same)
     }
 
-    fn advance(&mut self) -> Result<bool, ReadError> {
+    /// Leaves no current group after the last series.
+    fn advance(&mut self) -> Result<(), ReadError> {
         let is_ascending = self.direction == Direction::Ascending;
         while self.continues_group() && self.follow(is_ascending)? {}
         let count = self.current_group().map_or(0, Group::series);
@@ -201,42 +188,39 @@ impl<V: Values> PartCursor<V> {
         self.pages = 0;
         if let Some(next) = next {
             self.series = next;
-            return Ok(true);
+            return Ok(());
         }
-        let is_there = self.move_group(is_ascending)?;
-        self.enter_group();
-        Ok(is_there)
+        self.move_group(is_ascending)?;
+        self.enter_group(is_ascending);
+        Ok(())
     }
 
     /// Without a current group, the cursor has no key.
     fn settle(&mut self) -> Result<(), ReadError> {
-        let Some(group) = self.current_group() else {
+        let is_needed = |group: &&Group| self.only.is_none_or(|only| only == group.measurement);
+        let Some(group) = self.current_group().filter(is_needed) else {
             self.key = None;
             return Ok(());
         };
         let (measurement, series) = (group.measurement, self.series);
-        if self.only.is_some_and(|only| only != measurement) {
-            self.key = None;
-            return Ok(());
-        }
         let block = group.series.partition_point(|block| block.first <= series).saturating_sub(1);
         let first = group.series.get(block).map_or(0, |block| block.first);
         let mut key = self.key.take().unwrap_or_else(|| SeriesKey::new(measurement, []));
         let place = series.saturating_sub(first) as usize;
-        self.read_block(block)?.set_key(measurement, place, &mut key);
+        series_block::set_key(self.read_block(block)?, measurement, place, &mut key);
         self.key = Some(key);
         Ok(())
     }
 
-    fn read_block(&mut self, at: usize) -> Result<&Series, ReadError> {
+    fn read_block(&mut self, at: usize) -> Result<&SeriesTable, ReadError> {
         let (value, name) = (self.value, (self.value, self.group, at));
         let series = match self.block.take() {
             Some((held, series)) if held == name => series,
             _ => {
-                let directory = Rc::clone(&self.directory);
-                let group = directory.groups.get(self.group);
+                let (directory, number) = (Rc::clone(&self.directory), self.group);
+                let group = directory.groups.get(number);
                 let Some(group) = group else { return Err(self.values.damaged(value, CORRUPT)) };
-                pages::read_series(&mut self.values, value, self.group, group, at)?
+                GroupReader { values: &mut self.values, value, number, group }.series(at)?
             }
         };
         Ok(&self.block.insert((name, series)).1)
@@ -261,7 +245,13 @@ impl<V: Values> PartCursor<V> {
             None => {
                 self.group = self.groups.start;
                 if !self.move_group(false)? {
-                    return self.place_before_all();
+                    // An ascending cursor starts at its first series, and a descending cursor ends.
+                    self.key = None;
+                    return if self.direction == Direction::Ascending {
+                        self.begin()
+                    } else {
+                        Ok(())
+                    };
                 }
             }
         }
@@ -285,15 +275,6 @@ impl<V: Values> PartCursor<V> {
         groups.iter().any(|group| !group.series.is_empty())
     }
 
-    /// An ascending cursor starts at its first series, and a descending cursor ends.
-    fn place_before_all(&mut self) -> Result<(), ReadError> {
-        if self.direction == Direction::Ascending {
-            return self.begin();
-        }
-        self.key = None;
-        Ok(())
-    }
-
     /// The current group must be the last group in which a series with a key up to `to` begins.
     fn place_in_group(&mut self, to: &SeriesKey) -> Result<(), ReadError> {
         let Some(group) = self.current_group() else { return Ok(()) };
@@ -303,19 +284,17 @@ impl<V: Values> PartCursor<V> {
         let at = behind.saturating_sub(1);
         let (first, count) = blocks.get(at).map_or((0, 0), |block| (block.first, block.series));
         let direction = self.direction;
-        let before = self.read_block(at)?.partition_point(measurement, |key| match direction {
+        let series = self.read_block(at)?;
+        let before = series_block::partition_point(series, measurement, |key| match direction {
             Direction::Ascending => key < to,
             Direction::Descending => key <= to,
-        }) as u32;
+        });
         self.pages = 0;
-        let is_there = match direction {
-            Direction::Ascending if before < count => {
-                self.series = first + before;
-                true
-            }
+        match direction {
+            Direction::Ascending if before < count => self.series = first + before,
             Direction::Ascending => {
                 self.series = first + count.saturating_sub(1);
-                self.advance()?
+                self.advance()?;
             }
             Direction::Descending if before > 0 => {
                 self.series = first + before - 1;
@@ -323,20 +302,13 @@ impl<V: Values> PartCursor<V> {
                     group.continues_group() && self.series + 1 >= group.series()
                 }) && self.follow(true)?
                 {}
-                true
             }
             Direction::Descending => {
                 self.series = first;
-                self.advance()?
-            }
-        };
-        match is_there {
-            true => self.settle(),
-            false => {
-                self.key = None;
-                Ok(())
+                self.advance()?;
             }
         }
+        self.settle()
     }
 
     fn read_page(&mut self, at: usize, time: TimeRange) -> Result<Option<PageKeys>, ReadError> {
@@ -359,11 +331,26 @@ impl<V: Values> PartCursor<V> {
         let keys = match self.keys.take() {
             Some((held, keys)) if held == name => keys,
             _ => {
-                let page = position_of(name).page;
-                pages::keys(&mut self.values, self.value, self.group, group, page)?
+                let (value, number) = (self.value, self.group);
+                let mut reader = GroupReader { values: &mut self.values, value, number, group };
+                reader.keys(position_of(name).page)?
             }
         };
         Ok(&self.keys.insert((name, keys)).1)
+    }
+
+    /// Returns the page with all rows of the current series, and the first series that has more
+    /// pages.
+    fn only_page(&self, group: &Group) -> Option<(usize, u32)> {
+        let pages = group.pages_of(self.series);
+        let (at, page) = (pages.start, group.pages.get(pages.start)?);
+        let continues = group.continues() && self.series == 0;
+        let goes_on = match group.pages.get(at + 1) {
+            Some(next) => next.first_series == page.last_series(),
+            None => group.continues_group(),
+        };
+        let end = (page.last_series() + 1).saturating_sub(u32::from(goes_on));
+        (!continues && self.series < end).then_some((at, end))
     }
 }
 
@@ -381,10 +368,10 @@ impl<V: Values> SeriesCursor for PartCursor<V> {
     }
 
     fn step(&mut self) -> Result<(), ReadError> {
-        if self.key.is_some() && self.advance()? {
-            return self.settle();
+        if self.key.is_some() {
+            self.advance()?;
+            self.settle()?;
         }
-        self.key = None;
         Ok(())
     }
 
@@ -411,7 +398,10 @@ impl<V: Values> SeriesCursor for PartCursor<V> {
     }
 
     fn has_rows(&mut self, time: TimeRange) -> Result<bool, ReadError> {
-        if self.current_group().is_some_and(|group| has_page_within(group, self.series, time)) {
+        let is_inside = |page: &Page| time.start_ns <= page.min_ns && page.max_ns < time.end_ns;
+        if let Some(group) = self.current_group()
+            && group.pages.get(group.pages_of(self.series)).or_bug().iter().any(is_inside)
+        {
             return Ok(true);
         }
         let place = (self.value, self.group, self.series, self.pages);
@@ -422,20 +412,56 @@ impl<V: Values> SeriesCursor for PartCursor<V> {
     }
 
     fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<PageColumn>, ReadError> {
-        if let Some(last) = &self.last
-            && (last.page, last.id) == (page.page(), id)
+        if let Some((page_name, last, column)) = &self.last
+            && (*page_name, *last) == (page.page(), id)
         {
-            return Ok(last.column.clone());
+            return Ok(column.clone());
         }
         let place = position_of(page.page());
         let directory = self.directory_of(place.value)?;
         let column = pages::column(&mut self.values, self.part, directory, place, id)?;
-        self.last = Some(LastColumn { page: page.page(), id, column: column.clone() });
+        self.last = Some((page.page(), id, column.clone()));
         Ok(column)
     }
 
     fn short_series(&mut self, limits: &RunLimits<'_>) -> Result<Option<ShortSeries>, ReadError> {
-        self.pass_short_series(limits)
+        if self.direction == Direction::Descending || self.key.is_none() {
+            return Ok(None);
+        }
+        let directory = Rc::clone(&self.directory);
+        let Some(group) = directory.groups.get(self.group) else { return Ok(None) };
+        let Some((at, end)) = self.only_page(group) else { return Ok(None) };
+        let Some(page) = group
+            .pages
+            .get(at)
+            .filter(|page| limits.time.contains(page.min_ns) && limits.time.contains(page.max_ns))
+        else {
+            return Ok(None);
+        };
+        let name = name(self.value, self.group, at);
+        let keys = self.row_keys(name, group)?.clone();
+        let Some(((_, _, block), series)) = self.block.clone() else { return Ok(None) };
+        let Some(block) = group.series.get(block) else { return Ok(None) };
+        let (first, end) = (self.series, end.min(block.first.saturating_add(block.series)));
+        let mut key = SeriesKey::new(group.measurement, []);
+        let row = |series: u32| keys.end_of(series.saturating_sub(page.first_series) as usize);
+        let start = first.checked_sub(1).filter(|before| *before >= page.first_series);
+        let passed = ShortSeries::gather(
+            limits,
+            start.and_then(row).unwrap_or_default(),
+            |passed| {
+                let at = Some(first + passed as u32).filter(|at| *at < end)?;
+                let place = at.saturating_sub(block.first) as usize;
+                series_block::set_key(&series, group.measurement, place, &mut key);
+                Some((key.clone(), row(at)?))
+            },
+            |of| keys.of_rows(of, name, &group.columns),
+        );
+        if let Some(passed) = &passed {
+            self.series = first + passed.series.len().saturating_sub(1) as u32;
+            self.step()?;
+        }
+        Ok(passed)
     }
 
     fn has_blocks(&self, page: &PageKeys) -> bool {
@@ -451,11 +477,6 @@ impl<V: Values> SeriesCursor for PartCursor<V> {
             None => Ok(None),
         }
     }
-}
-
-fn has_page_within(group: &Group, series: u32, time: TimeRange) -> bool {
-    let pages = group.pages.get(group.pages_of(series)).or_bug();
-    pages.iter().any(|page| time.start_ns <= page.min_ns && page.max_ns < time.end_ns)
 }
 
 fn name(value: usize, group: usize, page: usize) -> u64 {

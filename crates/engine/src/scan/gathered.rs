@@ -1,0 +1,412 @@
+//! Implements functions that need all values of a window together. These functions run at the edge
+//! over rows from the shards.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
+use foldhash::fast::FixedState;
+use xxhash_rust::xxh64::xxh64;
+
+use crate::batch::column::Values;
+use tidemark_model::bug::OrBug;
+use tidemark_model::value::FieldValue;
+
+/// The rows with a value in one group and window, in time order.
+#[derive(Clone, Copy, Debug)]
+pub struct Points<'a> {
+    /// The times in nanoseconds, ascending.
+    pub times_ns: &'a [i64],
+    /// The values, one per time.
+    pub values: &'a Values,
+    /// A hash of each row's series, equal on every shard, for `sample`. The list may be empty.
+    pub series: &'a [u64],
+    /// The number of each row's combination of tag arguments. Only `top` and `bottom` read these
+    /// numbers. The list is empty if there are no tag arguments.
+    pub combinations: &'a [u32],
+}
+
+/// The result of a function for one window.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// A new value. `None` means that the window has no value.
+    Value(Option<FieldValue>),
+    /// These rows, in this order.
+    Rows(Vec<u32>),
+}
+
+/// A function with its arguments.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum GatheredFunction {
+    /// The median of numbers, as a float.
+    Median,
+    /// The most frequent value. Among equally frequent values, `mode` chooses as 1.x does.
+    Mode,
+    /// The first row of each value, ordered by first appearance, then by value.
+    Distinct,
+    /// The row at the nearest rank of this percentage (0 to 100), or no row below the first rank.
+    Percentile(f64),
+    /// The given number of rows with the largest values, in time order.
+    Top(u32),
+    /// The given number of rows with the smallest values, in time order.
+    Bottom(u32),
+    /// Random rows in time order, chosen by a hash of series, time and seed.
+    Sample {
+        /// The number of rows.
+        count: u32,
+        /// The seed, equal on every shard and page.
+        seed: u64,
+    },
+}
+
+impl GatheredFunction {
+    /// Whether the function returns the same rows again if its input is its own result.
+    pub fn chooses_again(self) -> bool {
+        match self {
+            Self::Distinct | Self::Top(_) | Self::Bottom(_) | Self::Sample { .. } => true,
+            Self::Median | Self::Mode | Self::Percentile(_) => false,
+        }
+    }
+
+    /// Returns the result for `points`, which must contain at least one point.
+    pub fn evaluate(self, points: &Points<'_>) -> Outcome {
+        Outcome::Rows(match self {
+            Self::Median => return Outcome::Value(median(points)),
+            Self::Mode => mode(points).into_iter().collect(),
+            Self::Distinct => distinct(points),
+            Self::Percentile(rank) => percentile(points, rank).into_iter().collect(),
+            Self::Top(count) => extremes(points, count, |a, b| compare(points.values, b, a)),
+            Self::Bottom(count) => extremes(points, count, |a, b| compare(points.values, a, b)),
+            Self::Sample { count, seed } => sample(points, count, seed),
+        })
+    }
+}
+
+/// Returns the middle value, or the mean of both middle values, as a float.
+fn median(points: &Points<'_>) -> Option<FieldValue> {
+    let number = |row: u32| {
+        let row = row as usize;
+        match points.values {
+            Values::Float(values) => values.get(row).copied(),
+            Values::Integer(values) => values.get(row).map(|&v| v as f64),
+            Values::Unsigned(values) => values.get(row).map(|&v| v as f64),
+            Values::String(_) | Values::Boolean(_) => None,
+        }
+    };
+    let count = points.values.len();
+    let (before, high) = nth_and_before(points, count / 2)?;
+    let (before, high) = (before.filter(|_| count.is_multiple_of(2)), number(high)?);
+    let low = before.and_then(number);
+    Some(FieldValue::Float(low.map_or(high, |low| low + (high - low) / 2.0)))
+}
+
+/// Returns the most frequent value (1.x `query/functions.go`, `FloatModeReduceSlice` and its
+/// variants).
+///
+/// Among values that occur equally often, and at least twice, an early value is chosen. If no value
+/// occurs twice, the smallest value is chosen. Among booleans that occur equally often, `true` is
+/// chosen.
+fn mode(points: &Points<'_>) -> Option<u32> {
+    let rows = by_value(points);
+    let mut runs = rows.chunk_by(|&a, &b| compare(points.values, a, b).is_eq());
+    let mut best: &[u32] = runs.next()?;
+    if let Values::Boolean(_) = points.values {
+        // `true` is the greater value, so it is the second run.
+        let second = runs.next().filter(|second| second.len() >= best.len());
+        return second.unwrap_or(best).first().copied();
+    }
+    let time_of = |row: Option<&u32>| row.and_then(|&row| points.times_ns.get(row as usize));
+    // 1.x compares the first point of the later group of equal values with the last point of
+    // the best group.
+    for run in runs.filter(|run| run.len() > 1) {
+        let later = time_of(run.first()) > time_of(best.get(run.len() - 1));
+        if run.len() > best.len() || (run.len() == best.len() && !later) {
+            best = run;
+        }
+    }
+    best.first().copied()
+}
+
+/// Returns each value once, ordered by the time of its first point, then by value.
+fn distinct(points: &Points<'_>) -> Vec<u32> {
+    let mut rows = by_value(points);
+    rows.dedup_by(|b, a| compare(points.values, *a, *b).is_eq());
+    // The times of all rows ascend or descend, so the second sort takes linear time.
+    rows.sort_unstable();
+    let time = |row: u32| points.times_ns.get(row as usize);
+    let value = |a, b| compare(points.values, a, b);
+    rows.sort_by(|&a, &b| time(a).cmp(&time(b)).then_with(|| value(a, b)));
+    rows
+}
+
+/// Returns the point at the nearest rank by value. 1.x returns no point if the rank is outside the
+/// points (`FloatPercentileReduceSliceFunc`).
+fn percentile(points: &Points<'_>, rank: f64) -> Option<u32> {
+    let rank = (points.values.len() as f64 * rank / 100.0 + 0.5).floor() - 1.0;
+    if rank < 0.0 { None } else { nth_by_value(points, rank as usize) }
+}
+
+/// Implements top() and bottom(). Returns at most one row per tag combination, in time order. Rows with the same time are sorted
+/// by `order`.
+fn extremes(points: &Points<'_>, count: u32, order: impl Fn(u32, u32) -> Ordering) -> Vec<u32> {
+    // Equal values are in time order.
+    let order = |a: &u32, b: &u32| order(*a, *b).then(a.cmp(b));
+    let mut rows: Vec<u32> = (0..points.values.len() as u32).collect();
+    if !points.combinations.is_empty() {
+        let mut best: HashMap<Option<&u32>, u32, FixedState> = HashMap::default();
+        for row in rows {
+            let best = best.entry(points.combinations.get(row as usize)).or_insert(row);
+            if order(&row, best).is_lt() {
+                *best = row;
+            }
+        }
+        rows = best.into_values().collect();
+    }
+    select_first(&mut rows, count as usize, order);
+    let time = |row: u32| points.times_ns.get(row as usize);
+    rows.sort_by(|a, b| time(*a).cmp(&time(*b)).then_with(|| order(a, b)));
+    rows
+}
+
+/// Returns random points in time order. A hash of series, time and seed chooses the points, so that
+/// the result is independent of the number of shards.
+fn sample(points: &Points<'_>, count: u32, seed: u64) -> Vec<u32> {
+    let draw = |row: u32| {
+        let time_ns = points.times_ns.get(row as usize).copied().or_bug();
+        // The points of a subquery have no hashes, so only their times and the seed determine
+        // the result.
+        let series = points.series.get(row as usize).copied().unwrap_or_default();
+        let mut bytes = [0; 16];
+        let (left, right) = bytes.split_at_mut(8);
+        left.copy_from_slice(&series.to_le_bytes());
+        right.copy_from_slice(&time_ns.to_le_bytes());
+        (xxh64(&bytes, seed), series, time_ns)
+    };
+    let mut rows: Vec<u32> = (0..points.values.len() as u32).collect();
+    let drawn: Vec<_> = rows.iter().map(|&row| draw(row)).collect();
+    let key = |row: u32| drawn.get(row as usize);
+    select_first(&mut rows, count as usize, |a, b| key(*a).cmp(&key(*b)).then(a.cmp(b)));
+    rows.sort_unstable();
+    rows
+}
+
+fn compare(values: &Values, a: u32, b: u32) -> Ordering {
+    let (a, b) = (a as usize, b as usize);
+    match values {
+        Values::Float(v) => v.get(a).partial_cmp(&v.get(b)).unwrap_or(Ordering::Equal),
+        Values::Integer(v) => v.get(a).cmp(&v.get(b)),
+        Values::Unsigned(v) => v.get(a).cmp(&v.get(b)),
+        Values::String(v) => v.get(a).cmp(v.get(b)),
+        Values::Boolean(v) => v.get(a).cmp(&v.get(b)),
+    }
+}
+
+/// Equal values are in time order.
+fn by_value(points: &Points<'_>) -> Vec<u32> {
+    if let Some(mut keys) = keys(points.values) {
+        keys.sort_unstable();
+        return keys.into_iter().map(|(_, row)| row).collect();
+    }
+    let mut rows: Vec<u32> = (0..points.values.len() as u32).collect();
+    rows.sort_by(|&a, &b| compare(points.values, a, b));
+    rows
+}
+
+fn nth_by_value(points: &Points<'_>, place: usize) -> Option<u32> {
+    match keys(points.values) {
+        Some(mut keys) => (place < keys.len()).then(|| keys.select_nth_unstable(place).1.1),
+        None => {
+            let mut rows: Vec<u32> = (0..points.values.len() as u32).collect();
+            let order = |a: &u32, b: &u32| compare(points.values, *a, *b).then(a.cmp(b));
+            (place < rows.len()).then(|| *rows.select_nth_unstable_by(place, order).1)
+        }
+    }
+}
+
+/// Keeps the first `count` rows by `order`, in any order. The time is linear. Different rows must
+/// not be equal.
+fn select_first(rows: &mut Vec<u32>, count: usize, order: impl Fn(&u32, &u32) -> Ordering) {
+    if count < rows.len() {
+        rows.select_nth_unstable_by(count, order);
+        rows.truncate(count);
+    }
+}
+
+/// Returns `None` for strings.
+fn nth_and_before(points: &Points<'_>, place: usize) -> Option<(Option<u32>, u32)> {
+    let mut keys = keys(points.values)?;
+    if place >= keys.len() {
+        return None;
+    }
+    let (below, &mut (_, row), _) = keys.select_nth_unstable(place);
+    Some((below.iter().max().map(|&(_, before)| before), row))
+}
+
+/// Returns a sort key and the row number for each row, or `None` for strings.
+fn keys(values: &Values) -> Option<Vec<(u64, u32)>> {
+    const SIGN: u64 = 1 << 63;
+    let of_float = |value: f64| {
+        // Positive and negative zero are equal.
+        let bits = if value == 0.0 { 0 } else { value.to_bits() };
+        if bits & SIGN == 0 { bits | SIGN } else { !bits }
+    };
+    Some(match values {
+        Values::Float(values) => values.iter().map(|&v| of_float(v)).zip(0..).collect(),
+        Values::Integer(values) => values.iter().map(|&v| v as u64 ^ SIGN).zip(0..).collect(),
+        Values::Unsigned(values) => values.iter().copied().zip(0..).collect(),
+        Values::Boolean(values) => values.iter().map(|&v| u64::from(v)).zip(0..).collect(),
+        Values::String(_) => return None,
+    })
+}
+
+/// The values come from the corpus `select_cases.jsonl` (group host=B unless a comment says
+/// otherwise).
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn points<'a>(times_ns: &'a [i64], values: &'a Values) -> Points<'a> {
+        Points { times_ns, values, series: &[], combinations: &[] }
+    }
+
+    fn rows(outcome: Outcome) -> Vec<u32> {
+        match outcome {
+            Outcome::Rows(rows) => rows,
+            Outcome::Value(value) => panic!("{value:?} instead of rows"),
+        }
+    }
+
+    #[test]
+    fn median_averages_two_middle_values() {
+        let median = |values: Values| {
+            let times_ns = vec![0; values.len()];
+            GatheredFunction::Median.evaluate(&points(&times_ns, &values))
+        };
+        let float = |value| Outcome::Value(Some(FieldValue::Float(value)));
+        assert_eq!(median(Values::Float(vec![20.0, 19.0])), float(19.5));
+        assert_eq!(median(Values::Integer(vec![2, 3])), float(2.5));
+        assert_eq!(median(Values::Unsigned(vec![1, 2, 3, 4, 5])), float(3.0));
+        assert_eq!(median(Values::Integer(vec![100])), float(100.0));
+        assert_eq!(median(Values::Boolean(vec![true])), Outcome::Value(None));
+        // The two zeros are equal: the later one is in the middle.
+        for (values, is_negative) in [([0.0, 1.0, -0.0], true), ([-0.0, 1.0, 0.0], false)] {
+            let Outcome::Value(Some(FieldValue::Float(middle))) =
+                median(Values::Float(values.to_vec()))
+            else {
+                panic!("a median of floats is a float")
+            };
+            assert_eq!(middle.is_sign_negative(), is_negative, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn mode_matches_influxdb_1() {
+        let mode = |values: &Values| {
+            let times_ns: Vec<i64> = (0..values.len() as i64).collect();
+            rows(GatheredFunction::Mode.evaluate(&points(&times_ns, values)))
+        };
+        assert_eq!(mode(&Values::Integer(vec![10, 19])), [0]);
+        // The later run begins before the earlier run ends.
+        assert_eq!(mode(&Values::Integer(vec![4, 1, 2, 1, 2])), [2]);
+        assert_eq!(mode(&Values::Float(vec![5.0, 4.0, 3.0, 2.0, 1.0])), [4]);
+        assert_eq!(mode(&Values::Boolean(vec![true, false])), [0]);
+        assert_eq!(mode(&Values::String(["b", "a", "a"].into_iter().collect())), [1]);
+    }
+
+    #[test]
+    fn distinct_keeps_order_of_appearance() {
+        let values = Values::Integer(vec![20, 19, 10, 19, 5]);
+        let found = GatheredFunction::Distinct.evaluate(&points(&[0, 1, 5, 9, 9], &values));
+        assert_eq!(rows(found), [0, 1, 2, 4]);
+        let values = Values::Boolean(vec![true, false]);
+        let found = GatheredFunction::Distinct.evaluate(&points(&[3, 3], &values));
+        assert_eq!(rows(found), [1, 0], "at one time by value");
+    }
+
+    #[test]
+    fn percentiles_take_the_nearest_rank() {
+        let times_ns: Vec<i64> = (50..60).collect();
+        let values = Values::Float((1..=10).rev().map(f64::from).collect());
+        let at =
+            |rank| rows(GatheredFunction::Percentile(rank).evaluate(&points(&times_ns, &values)));
+        assert_eq!((at(90.0), at(100.0), at(5.0)), (vec![1], vec![0], vec![9]));
+        assert_eq!((at(0.0), at(4.9)), (vec![], vec![]));
+    }
+
+    #[test]
+    fn top_and_bottom_sort_by_time() {
+        let times_ns = [50, 51, 52, 53, 53];
+        let values = Values::Integer(vec![1, 2, 3, 4, 5]);
+        let points = points(&times_ns, &values);
+        assert_eq!(rows(GatheredFunction::Top(2).evaluate(&points)), [4, 3], "one time: by value");
+        assert_eq!(rows(GatheredFunction::Bottom(2).evaluate(&points)), [0, 1]);
+        assert_eq!(rows(GatheredFunction::Bottom(9).evaluate(&points)), [0, 1, 2, 3, 4]);
+        let combined = Points { combinations: &[0, 0, 1, 1, 0], ..points };
+        assert_eq!(rows(GatheredFunction::Top(2).evaluate(&combined)), [4, 3]);
+        assert_eq!(rows(GatheredFunction::Bottom(2).evaluate(&combined)), [0, 2]);
+        let equal = Values::Integer(vec![7, 7, 7]);
+        let points = Points { values: &equal, times_ns: &[1, 2, 3], ..points };
+        assert_eq!(rows(GatheredFunction::Top(2).evaluate(&points)), [0, 1], "ties: the earlier");
+    }
+
+    #[test]
+    fn sample_is_independent_of_sharding() {
+        let times_ns: Vec<i64> = (0..100).collect();
+        let series: Vec<u64> = (0..100).map(|row| row % 7).collect();
+        let values = Values::Integer((0..100).collect());
+        let all =
+            Points { times_ns: &times_ns, values: &values, series: &series, combinations: &[] };
+        let sample = |seed, points: &Points<'_>| {
+            rows(GatheredFunction::Sample { count: 5, seed }.evaluate(points))
+        };
+        let drawn = sample(1, &all);
+        assert_eq!(drawn.len(), 5);
+        assert!(drawn.is_sorted());
+        assert_ne!(drawn, sample(2, &all));
+        // A row that is drawn from all rows is also drawn from any subset that contains it.
+        let half = Values::Integer((0..50).collect());
+        let first =
+            Points { times_ns: &times_ns[..50], values: &half, series: &series[..50], ..all };
+        let part = sample(1, &first);
+        assert!(drawn.iter().filter(|&&row| row < 50).all(|row| part.contains(row)));
+        assert_eq!(
+            rows(GatheredFunction::Sample { count: 200, seed: 1 }.evaluate(&all)).len(),
+            100
+        );
+    }
+
+    #[test]
+    fn sort_keys_follow_value_order() {
+        let mut random = fastrand::Rng::with_seed(3);
+        for _ in 0..300 {
+            let count = random.usize(1..60);
+            let mut floats = Vec::new();
+            for _ in 0..count {
+                let drawn = [0.0, -0.0, 1.5, -1.5, f64::MAX, f64::MIN, f64::INFINITY, 5e-324];
+                let other = f64::from(random.i32(..)) / 3.0;
+                floats.push(if random.bool() { drawn[random.usize(..8)] } else { other });
+            }
+            let mut integers =
+                |of: [i64; 5]| -> Vec<i64> { (0..count).map(|_| of[random.usize(..5)]).collect() };
+            let integers = integers([i64::MIN, -1, 0, 1, i64::MAX]);
+            let unsigned = integers.iter().map(|&value| value as u64).collect();
+            let booleans = integers.iter().map(|&value| value > 0).collect();
+            let all = [
+                Values::Float(floats),
+                Values::Integer(integers),
+                Values::Unsigned(unsigned),
+                Values::Boolean(booleans),
+            ];
+            for values in &all {
+                let mut expected: Vec<u32> = (0..count as u32).collect();
+                expected.sort_by(|&a, &b| compare(values, a, b));
+                let points =
+                    Points { times_ns: &vec![0; count], values, series: &[], combinations: &[] };
+                assert_eq!(by_value(&points), expected, "{values:?}");
+                for (place, &row) in expected.iter().enumerate() {
+                    assert_eq!(nth_by_value(&points, place), Some(row), "{values:?} {place}");
+                }
+                assert_eq!(nth_by_value(&points, count), None);
+            }
+        }
+    }
+}
