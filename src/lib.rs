@@ -105,7 +105,7 @@
 //! | permitted settings of a policy | `database/policies/mod.rs` |
 //! | the syntax of a statement | the file in `influxql/` with the statement's name |
 //! | the execution of a statement | the module that `coordinator/statement.rs` calls |
-//! | a function of InfluxQL | the function's row in `query/functions/` |
+//! | a function of InfluxQL | the function's row in `query/functions.rs` |
 //! | functions over all values of a window | `scan/gathered/`, `query/operators/gather.rs` |
 //! | WHERE; time conditions | `query/compile/predicate.rs`; `query/compile/time_range.rs` |
 //! | regexes and their maximum size | `model/src/regex/mod.rs` |

@@ -441,7 +441,13 @@ fn check_type(function: &Function, data_type: DataType) -> Result<(), QueryError
         return Ok(());
     }
     let kind = data_type.name();
-    let name = function.iterator.unwrap_or(function.name);
+    let name = match function.name {
+        "non_negative_derivative" => "derivative",
+        "non_negative_difference" => "difference",
+        "moving_average" => "moving average",
+        "cumulative_sum" => "cumulative sum",
+        name => name,
+    };
     Err(QueryError::Invalid(format!(
         "unsupported {name} iterator type: *query.{kind}InterruptIterator"
     )))

@@ -5,7 +5,6 @@ use super::time_literal;
 use super::zone::Zone;
 use crate::influxql::ast::{BinaryOp, Expr};
 use crate::query::functions::Function;
-use crate::query::math;
 
 #[derive(Clone, Copy, Default)]
 pub(crate) struct FoldContext<'a> {
@@ -40,7 +39,7 @@ pub(crate) fn fold_inner(expr: &Expr, context: FoldContext<'_>) -> Expr {
             }
             if context.math
                 && let Some(function) = Function::mathematics(name)
-                && let Some(folded) = math::fold_literals(function, &args)
+                && let Some(folded) = function.fold(&args)
             {
                 return folded;
             }
