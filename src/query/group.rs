@@ -1,13 +1,13 @@
 //! Merges a group's rows or partial states into chunks of the result. A group belongs to one
-//! measurement.
+//! measurement. A [`CallExecutor`] runs a call over the group, and applies the call's
+//! transformations and the statement's LIMIT.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use super::call_executor::CallExecutor;
 use super::error::QueryError;
-use super::operators::fill::{self, SeriesFill, ShownWindows};
-use super::operators::fill_rows::RowFill;
+use super::operators::fill::{self, RowFill, SeriesFill, ShownWindows};
+use super::operators::gather::GatherExecutor;
 use super::operators::join;
 use super::operators::limit::Limiter;
 use super::operators::merge_rows::{Merged, RowBatch, RowMerge, Unread};
@@ -17,7 +17,7 @@ use super::plan::{Binding, CallBase, CallPlan, FeedKind, SelectNode, SlotSource}
 use super::result::{Column, ResultColumn, SeriesChunk};
 use super::scalar::{self, Scalar};
 use super::stream::{Stream, StreamNeed};
-use super::transforms::StreamBatch;
+use super::transforms::{Finish, StreamBatch, Transform};
 use super::work::Work;
 use crate::admission::{HeldBytes, QueryReservation};
 use crate::model::bug::OrBug;
@@ -42,24 +42,19 @@ enum FeedState {
     /// Reads rows. The second value contains the rows that no call has read yet.
     Rows(RowMerge, Option<Unread>),
     /// All pages have arrived, but these calls are unfinished.
-    Finishing(VecDeque<FinishingCall>),
+    Finishing(VecDeque<(usize, CallEnd)>),
     Done,
 }
 
+/// The next step of a call whose pages have all arrived.
 #[derive(Debug)]
-struct FinishingCall {
-    call: usize,
-    /// The values of a call that merges partial states.
-    merged: Option<CallSeries>,
-    is_settled: bool,
-    /// The values whose missing windows are being filled.
-    fill: Option<SeriesFill>,
-}
-
-impl FinishingCall {
-    fn new(call: usize, merged: Option<CallSeries>) -> Self {
-        Self { call, merged, is_settled: false, fill: None }
-    }
+enum CallEnd {
+    /// Take the values of a call, which are present if the call merges partial states.
+    Values(Option<CallSeries>),
+    /// Fill the missing windows of these values.
+    Fill(SeriesFill),
+    /// Take the last values of the transformations.
+    Streams,
 }
 
 #[derive(Debug)]
@@ -140,30 +135,29 @@ impl GroupExecutor {
         }
         let mut needs = Vec::new();
         let mut feeds = std::mem::take(&mut self.feeds);
-        let mut answer = None;
-        for (index, feed) in feeds.iter_mut().enumerate() {
-            let Some(streams) = streams.get_mut(index) else { continue };
+        let mut progress = None;
+        for (index, (feed, streams)) in feeds.iter_mut().zip(streams).enumerate() {
             match self.advance_feed(node, index, feed, streams)? {
-                Some(GroupProgress::Need(more)) => needs.extend(more),
-                Some(GroupProgress::End) => *feed = FeedState::Done,
-                Some(progress) => answer = Some(progress),
                 None => {}
-            }
-            if answer.is_some() {
-                break;
+                Some(GroupProgress::Need(more)) => needs.extend(more),
+                other => {
+                    progress = other;
+                    break;
+                }
             }
         }
         self.feeds = feeds;
-        if let Some(progress) = answer {
+        if let Some(progress) = progress {
             return Ok(progress);
         }
         if !needs.is_empty() {
             return Ok(GroupProgress::Need(needs));
         }
         // Every feed is complete: return the rows that are still in memory.
-        Ok(self.finish(node).map_or(GroupProgress::End, GroupProgress::Chunk))
+        Ok(self.joined(node).map_or(GroupProgress::End, GroupProgress::Chunk))
     }
 
+    /// Returns `None` if the feed is complete.
     fn advance_feed(
         &mut self,
         node: &SelectNode,
@@ -182,11 +176,15 @@ impl GroupExecutor {
                         return Ok(Some(needs(streams, &missing)));
                     }
                     let merged = merge.finish(node)?.into_iter();
-                    let finishing =
-                        merged.map(|(call, series)| FinishingCall::new(call, Some(series)));
-                    *feed = FeedState::Finishing(finishing.collect());
+                    let ends = merged.map(|(call, series)| (call, CallEnd::Values(Some(series))));
+                    *feed = FeedState::Finishing(ends.collect());
                 }
-                FeedState::Finishing(calls) => return self.finish_calls(node, calls).map(Some),
+                FeedState::Finishing(calls) => {
+                    if !self.finish_calls(node, calls)? {
+                        return Ok(Some(GroupProgress::Pause));
+                    }
+                    *feed = FeedState::Done;
+                }
                 FeedState::Rows(_, unread) if unread.is_some() => {
                     let row_work = node.slots.len() + node.calls.len();
                     let Some(batch) = Unread::next(unread, row_work, &self.work) else { continue };
@@ -204,11 +202,9 @@ impl GroupExecutor {
                     match next {
                         Merged::Missing(missing) => return Ok(Some(needs(streams, &missing))),
                         Merged::End => {
-                            let feed_plan = node.feeds.get(index);
-                            let calls = feed_plan.map_or(&[][..], |feed| feed.calls.as_slice());
-                            let finishing =
-                                calls.iter().map(|&call| FinishingCall::new(call, None));
-                            *feed = FeedState::Finishing(finishing.collect());
+                            let calls = node.feeds.get(index).into_iter().flat_map(|f| &f.calls);
+                            let ends = calls.map(|&call| (call, CallEnd::Values(None)));
+                            *feed = FeedState::Finishing(ends.collect());
                         }
                         Merged::Batch(batch) => {
                             self.work
@@ -221,37 +217,38 @@ impl GroupExecutor {
         }
     }
 
+    /// Returns `false` if the statement must pause first.
     fn finish_calls(
         &mut self,
         node: &SelectNode,
-        calls: &mut VecDeque<FinishingCall>,
-    ) -> Result<GroupProgress, QueryError> {
-        while let Some(next) = calls.front_mut() {
+        calls: &mut VecDeque<(usize, CallEnd)>,
+    ) -> Result<bool, QueryError> {
+        while let Some((index, end)) = calls.front_mut() {
             if self.work.is_due() {
-                return Ok(GroupProgress::Pause);
+                return Ok(false);
             }
-            let index = next.call;
-            if !std::mem::replace(&mut next.is_settled, true) {
-                let series = next.merged.take().or_else(|| self.finish_gathered(node, index));
-                if let Some(series) = series {
-                    next.fill = self.settle(node, index, series)?;
+            let index = *index;
+            match end {
+                CallEnd::Values(merged) => {
+                    let series = merged.take().or_else(|| self.finish_gathered(node, index));
+                    let fill = series.map(|series| self.settle(node, index, series)).transpose()?;
+                    *end = fill.flatten().map_or(CallEnd::Streams, CallEnd::Fill);
                 }
-            }
-            if let Some(fill) = &mut next.fill {
-                match self.next_filled(node, index, fill)? {
+                CallEnd::Fill(fill) => match self.next_filled(node, index, fill)? {
                     Some(part) => self.take_series(node, index, part)?,
-                    None => next.fill = None,
+                    None => *end = CallEnd::Streams,
+                },
+                CallEnd::Streams => {
+                    if let Some(call) = self.calls.get_mut(index)
+                        && !call.finish_streams(&self.work)?
+                    {
+                        return Ok(false);
+                    }
+                    calls.pop_front();
                 }
-                continue;
             }
-            if let Some(call) = self.calls.get_mut(index)
-                && !call.finish_streams(&self.work)?
-            {
-                return Ok(GroupProgress::Pause);
-            }
-            calls.pop_front();
         }
-        Ok(GroupProgress::End)
+        Ok(true)
     }
 
     /// Processes the rows of a feed. Returns the rows unless they depend on another feed.
@@ -307,20 +304,14 @@ impl GroupExecutor {
     }
 
     fn raw(&mut self, node: &SelectNode, batch: RowBatch) -> Option<SeriesChunk> {
-        let (from, to) = self.limiter.take(batch.times_ns.len());
+        let rows = batch.times_ns.len();
+        let (from, to) = self.limiter.take(rows);
         if from == to {
             return None;
         }
-        let is_all = from == 0 && to == batch.times_ns.len();
-        let rows: Vec<u32> = (from as u32..to as u32).collect();
-        let mut slots: Vec<Option<Column>> = if is_all {
-            batch.slots
-        } else {
-            batch.slots.iter().map(|slot| slot.as_ref().map(|c| c.gather(&rows))).collect()
-        };
-        self.filled.fill(node, to - from, &mut slots);
-        let times_ns = batch.times_ns.get(from..to).or_bug().to_vec();
-        self.unread = Some(Unread::new(RowBatch { times_ns, slots }));
+        let mut batch = if (from, to) == (0, rows) { batch } else { batch.slice(from, to) };
+        self.filled.fill(node, to - from, &mut batch.slots);
+        self.unread = Some(Unread::new(batch));
         self.next_chunk(node)
     }
 
@@ -373,10 +364,6 @@ impl GroupExecutor {
         Ok(())
     }
 
-    fn finish(&mut self, node: &SelectNode) -> Option<SeriesChunk> {
-        if node.calls.is_empty() { None } else { self.joined(node) }
-    }
-
     /// Joins the calls' values, except points with time `last_ns`. The next rows may contain more
     /// points with that time, and points of equal time are matched in order.
     fn join_except(&mut self, node: &SelectNode, last_ns: Option<i64>) -> Option<SeriesChunk> {
@@ -416,9 +403,8 @@ impl GroupExecutor {
                     column.clone_from(aux);
                 }
             }
-            for (column, slot) in columns.iter_mut().skip(1).zip(&node.slots) {
-                fill::fill_aux(column, slot, node, times_ns.len());
-            }
+            let slots = columns.get_mut(1..).or_bug();
+            RowFill::default().fill(node, times_ns.len(), slots);
         }
         self.unread = Some(Unread::new(RowBatch { times_ns, slots: columns }));
         self.next_chunk(node)
@@ -486,23 +472,10 @@ impl GroupExecutor {
 fn shown_windows<'a>(node: &'a SelectNode, plan: &CallPlan) -> Option<ShownWindows<'a>> {
     Some(ShownWindows {
         window: node.window.as_ref()?,
-        range: extended(node, plan),
+        range: node.range_for(plan.extended),
         descending: node.descending,
         limit: node.buckets_max,
     })
-}
-
-/// Returns the time range of a call, including the previous window if the call reads that window.
-fn extended(node: &SelectNode, plan: &CallPlan) -> crate::model::time::TimeRange {
-    let mut range = node.range;
-    if let (true, Some(window)) = (plan.extended, &node.window) {
-        if node.descending {
-            range.end_ns = range.end_ns.saturating_add(window.every_ns);
-        } else if range.start_ns > crate::model::time::MIN_TIME_NS {
-            range.start_ns = range.start_ns.saturating_sub(window.every_ns);
-        }
-    }
-    range
 }
 
 fn needs(streams: &[Stream], missing: &[usize]) -> GroupProgress {
@@ -514,4 +487,76 @@ fn needs(streams: &[Stream], missing: &[usize]) -> GroupProgress {
 fn sources<'a>(streams: &[Stream], bindings: &'a [Binding]) -> Vec<&'a [SlotSource]> {
     let find = |stream: &Stream| bindings.iter().find(|binding| binding.scan == stream.scan());
     streams.iter().map(|stream| find(stream).map_or(&[][..], |b| b.slots.as_slice())).collect()
+}
+
+#[derive(Debug)]
+struct CallExecutor {
+    streams: Vec<Transform>,
+    limiter: Limiter,
+    gathered: GatherExecutor,
+    series: Option<CallSeries>,
+    finished_streams: usize,
+    /// The last values of the previous transformation, which are the input of the current one.
+    left: Option<StreamBatch>,
+    through: Option<StreamBatch>,
+}
+
+impl CallExecutor {
+    fn new(plan: &CallPlan, limiter: Limiter, room: &QueryReservation, work: &Work) -> Self {
+        Self {
+            streams: plan.transforms.clone(),
+            limiter,
+            gathered: GatherExecutor::new(room, work),
+            series: None,
+            finished_streams: 0,
+            left: None,
+            through: None,
+        }
+    }
+
+    fn push(&mut self, mut piece: StreamBatch) {
+        for stream in &mut self.streams {
+            piece = stream.push(&piece);
+        }
+        self.keep(piece);
+    }
+
+    /// Collects the last values of the transformations. Returns `false` if the statement must pause
+    /// first.
+    fn finish_streams(&mut self, work: &Work) -> Result<bool, QueryError> {
+        while let Some(stream) = self.streams.get_mut(self.finished_streams) {
+            if let Some(piece) = self.left.take() {
+                self.through = Some(stream.push(&piece));
+            }
+            // `finish` returns values only for functions that return their values at the end.
+            self.left = match stream.finish(work)? {
+                Finish::Pause => return Ok(false),
+                Finish::Nothing => self.through.take(),
+                Finish::StreamBatch(last) => Some(last),
+            };
+            self.finished_streams += 1;
+        }
+        if let Some(piece) = self.left.take() {
+            self.keep(piece);
+        }
+        Ok(true)
+    }
+
+    fn keep(&mut self, piece: StreamBatch) {
+        let (times_ns, values) = (piece.times_ns, Column::full(piece.values));
+        self.keep_series(CallSeries { times_ns, values, aux: Vec::new() });
+    }
+
+    /// Adds rows to which the transformations were applied. Drops the rows that LIMIT and OFFSET
+    /// hide.
+    fn keep_series(&mut self, next: CallSeries) {
+        let count = next.times_ns.len();
+        let (from, to) = self.limiter.take(count);
+        let next = if (from, to) == (0, count) { next } else { next.slice(from, to) };
+        match &mut self.series {
+            _ if next.times_ns.is_empty() => {}
+            Some(series) => series.extend(&next),
+            none => *none = Some(next),
+        }
+    }
 }

@@ -242,6 +242,20 @@ impl SelectNode {
         slot.is_none_or(|slot| slot.data_type.field_type().is_some())
     }
 
+    /// Returns the range, with the previous window if `extended` is set and the statement has
+    /// windows.
+    pub(crate) fn range_for(&self, extended: bool) -> TimeRange {
+        let mut range = self.range;
+        if let (true, Some(window)) = (extended, &self.window) {
+            if self.descending {
+                range.end_ns = range.end_ns.saturating_add(window.every_ns);
+            } else {
+                range.start_ns = range.start_ns.saturating_sub(window.every_ns);
+            }
+        }
+        range
+    }
+
     /// Returns the time of a row that covers the whole range: the lower bound, or the epoch if the
     /// range has no lower bound.
     pub(crate) fn whole_range_time_ns(&self) -> i64 {

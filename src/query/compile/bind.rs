@@ -63,7 +63,8 @@ pub(crate) fn bind(
         let (source, subquery, time) = match origin {
             Origin::Policy(policy) => {
                 let kept = TimeRange::new(policy.oldest_kept_ns, i64::MAX);
-                (policy.name.clone(), None, time(bound.node, feed).intersect(&kept))
+                let time = bound.node.range_for(feed.extended).intersect(&bound.node.floor);
+                (policy.name.clone(), None, time.intersect(&kept))
             }
             // The subquery's own range already limits its rows. The first window of a subquery may
             // start before the outer range.
@@ -115,19 +116,6 @@ fn reads_nothing(output: &Output) -> bool {
 fn groups_max(node: &SelectNode) -> Option<u64> {
     let is_limited = node.slimit > 0 || node.soffset > 0;
     is_limited.then(|| node.soffset.saturating_add(node.slimit).max(1))
-}
-
-fn time(node: &SelectNode, feed: &Feed) -> TimeRange {
-    let mut range = node.range;
-    if let (true, Some(window)) = (feed.extended, &node.window) {
-        if node.descending {
-            range.end_ns = range.end_ns.saturating_add(window.every_ns);
-        } else {
-            range.start_ns = range.start_ns.saturating_sub(window.every_ns);
-        }
-        range = range.intersect(&node.floor);
-    }
-    range
 }
 
 fn field(slot: &Slot, schema: &Columns<'_>) -> Option<Input> {

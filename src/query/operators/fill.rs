@@ -1,14 +1,15 @@
-//! Applies `fill(…)` to aggregates: assigns values to empty windows (1.x `floatFillIterator` and
-//! others).
+//! Applies `fill(…)`: assigns values to the empty windows of an aggregate (1.x `floatFillIterator` and
+//! others), and to fields that are missing in a row (1.x `floatIteratorScanner.ScanAt`).
 
 use std::ops::Range;
 
-use super::fill_rows::with_number;
-use super::series::{CallSeries, gather_or_null};
+use super::series::{CallSeries, gather_or, gather_or_null, last_before};
 use crate::model::limits::STRAY_WINDOWS_MIN;
 use crate::model::time::{MIN_TIME_NS, TimeRange};
-use crate::model::value::FieldValue;
+use crate::model::value::{FieldType, FieldValue};
+use crate::query::data_type::DataType;
 use crate::query::error::QueryError;
+use crate::query::math;
 use crate::query::plan::{SelectNode, Slot};
 use crate::query::result::{Column, ResultColumn, Validity, Values};
 use crate::query::scalar::repeat;
@@ -94,7 +95,7 @@ impl SeriesFill {
                 let before = first_row.checked_sub(1).map(|row| row as u32);
                 gather_or_null(&series.values, &last_before(&rows, before))
             }
-            FillPlan::Value(value) => constant(&series.values, &rows, value),
+            FillPlan::Value(value) => gather_or(&series.values, &rows, Some(value)),
             FillPlan::Linear => {
                 linear(series, first_row, &times_ns, &rows, windows.window.every_ns)
             }
@@ -140,20 +141,71 @@ impl SeriesFill {
     }
 }
 
-/// Fills the column of `slot` next to a selector. 1.x replaces every null in a column next to a
-/// selector with the number in `fill(number)` or with the value of the previous row
-/// (`floatIteratorScanner.ScanAt`).
-pub(crate) fn fill_aux(column: &mut Option<Column>, slot: &Slot, node: &SelectNode, rows: usize) {
-    if let Some(number) = &node.fill_number {
-        *column = with_number(column.take(), slot, number, rows);
-    } else if node.carries
-        && let Some(known) = column
-    {
-        let valid = |row: u32| known.validity.is_valid(row as usize);
-        let picked: Vec<Option<u32>> =
-            (0..known.len() as u32).map(|row| valid(row).then_some(row)).collect();
-        *column = Some(gather_or_null(known, &last_before(&picked, None)));
+/// Fills columns outside of aggregates, which can span several batches.
+#[derive(Debug, Default)]
+pub(crate) struct RowFill {
+    /// One entry for each slot.
+    last: Vec<Option<FieldValue>>,
+}
+
+impl RowFill {
+    /// Fills the next rows. A column that is `None` contains only nulls.
+    ///
+    /// With `fill(number)`, strings and booleans remain null; the result replaces them with the
+    /// unconverted number.
+    pub(crate) fn fill(&mut self, node: &SelectNode, rows: usize, columns: &mut [Option<Column>]) {
+        if let Some(number) = &node.fill_number {
+            for (column, slot) in columns.iter_mut().zip(&node.slots) {
+                *column = with_number(column.take(), slot, number, rows);
+            }
+        }
+        if node.carries {
+            self.last.resize(columns.len(), None);
+            for (column, last) in columns.iter_mut().zip(&mut self.last) {
+                *column = with_previous(column.take(), last.as_ref(), rows);
+                let shown = column.as_ref().zip(rows.checked_sub(1));
+                *last = shown.and_then(|(column, row)| column.get(row)).or(last.take());
+            }
+        }
     }
+}
+
+fn with_number(
+    column: Option<Column>,
+    slot: &Slot,
+    number: &FieldValue,
+    rows: usize,
+) -> Option<Column> {
+    let Some(column) = column.filter(|_| slot.data_type != DataType::Unknown) else {
+        // A column of unknown type has the type of the number.
+        let field_type = match slot.data_type {
+            DataType::Unknown => number.field_type(),
+            known => known.field_type().unwrap_or(FieldType::String),
+        };
+        return cast(number, field_type).map(|value| Column::full(repeat(&value, rows)));
+    };
+    match cast(number, column.values.field_type()) {
+        Some(value) => Some(gather_or(&column, &valid_rows(&column), Some(&value))),
+        None => Some(column),
+    }
+}
+
+fn with_previous(column: Option<Column>, last: Option<&FieldValue>, rows: usize) -> Option<Column> {
+    let Some(mut column) = column else {
+        return last.map(|last| Column::full(repeat(last, rows)));
+    };
+    let own = valid_rows(&column);
+    // The value that precedes the first row is stored after the last row.
+    let before = last.map(|_| own.len() as u32);
+    if let Some(last) = last {
+        column.extend_from(&Column::full(repeat(last, 1)));
+    }
+    Some(gather_or_null(&column, &last_before(&own, before)))
+}
+
+fn valid_rows(column: &Column) -> Vec<Option<u32>> {
+    let own = |row: u32| column.validity.is_valid(row as usize).then_some(row);
+    (0..column.len() as u32).map(own).collect()
 }
 
 /// Returns the result column. In strings and booleans, `otherwise` replaces nulls. `otherwise` has
@@ -188,13 +240,13 @@ pub(crate) fn arguments(
 }
 
 /// Returns `None` for strings and booleans.
-pub(super) fn cast(value: &FieldValue, like: &Values) -> Option<FieldValue> {
-    let number = crate::query::math::number(value)?;
-    Some(match like {
-        Values::Float(_) => FieldValue::Float(number),
-        Values::Integer(_) => FieldValue::Integer(number as i64),
-        Values::Unsigned(_) => FieldValue::Unsigned(number as u64),
-        Values::String(_) | Values::Boolean(_) => return None,
+fn cast(value: &FieldValue, to: FieldType) -> Option<FieldValue> {
+    let number = math::number(value)?;
+    Some(match to {
+        FieldType::Float => FieldValue::Float(number),
+        FieldType::Integer => FieldValue::Integer(number as i64),
+        FieldType::Unsigned => FieldValue::Unsigned(number as u64),
+        FieldType::String | FieldType::Boolean => return None,
     })
 }
 
@@ -218,27 +270,6 @@ fn check_stray(present_ns: &[i64], last_ns: i64, every_ns: i64) -> Result<(), Qu
         });
     }
     Ok(())
-}
-
-/// Returns each window's own row, or the last earlier row. `before` is the last row before all
-/// windows.
-pub(super) fn last_before(rows: &[Option<u32>], before: Option<u32>) -> Vec<Option<u32>> {
-    let mut last = before;
-    rows.iter()
-        .map(|row| {
-            last = row.or(last);
-            last
-        })
-        .collect()
-}
-
-pub(super) fn constant(values: &Column, rows: &[Option<u32>], value: &FieldValue) -> Column {
-    let mut all = Column::full(values.values.clone());
-    all.validity = values.validity.clone();
-    let filler = all.len() as u32;
-    all.extend_from(&Column::full(repeat(value, 1)));
-    let rows: Vec<u32> = rows.iter().map(|row| row.unwrap_or(filler)).collect();
-    all.gather(&rows)
 }
 
 /// `next` is the first row of the series that does not precede the windows.
@@ -366,5 +397,19 @@ mod tests {
             filled(FillPlan::Linear, range, false),
             [(0, None), (10, Some(1)), (20, Some(3)), (30, Some(5)), (40, Some(7)), (50, None)]
         );
+    }
+
+    #[test]
+    fn previous_value_fills_next_rows() {
+        let mut column = Column::new(FieldType::Integer);
+        column.push_null();
+        column.extend_from(&Column::full(Values::Integer(vec![7])));
+        let value = |column: &Option<Column>, row| column.as_ref().and_then(|c| c.get(row));
+        let none = with_previous(Some(column.clone()), None, 2);
+        assert_eq!([value(&none, 0), value(&none, 1)], [None, Some(FieldValue::Integer(7))]);
+        let before = FieldValue::Integer(3);
+        let carried = with_previous(Some(column), Some(&before), 2);
+        assert_eq!(value(&carried, 0), Some(before.clone()));
+        assert_eq!(value(&with_previous(None, Some(&before), 2), 1), Some(before));
     }
 }

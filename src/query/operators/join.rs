@@ -1,7 +1,6 @@
 //! Joins the values of several calls of a group by time (1.x `multiScannerCursor`).
 
-use super::fill::last_before;
-use super::series::{CallSeries, gather_or_null};
+use super::series::{CallSeries, gather_or, last_before};
 use crate::model::value::FieldValue;
 use crate::query::result::Column;
 use crate::query::scalar::repeat;
@@ -29,7 +28,7 @@ pub(crate) fn join(
                 if carry {
                     rows = last_before(&rows, None);
                 }
-                let column = pick(&series.values, &rows, missing.as_ref());
+                let column = gather_or(&series.values, &rows, missing.as_ref());
                 if carry && let Some(last) = column.len().checked_sub(1) {
                     *missing = column.get(last);
                 }
@@ -85,16 +84,6 @@ fn align(series: &[Option<CallSeries>], descending: bool) -> (Vec<i64>, Vec<Vec<
         }
     }
     (times, rows)
-}
-
-fn pick(values: &Column, rows: &[Option<u32>], missing: Option<&FieldValue>) -> Column {
-    let Some(missing) = missing else { return gather_or_null(values, rows) };
-    let mut all = values.clone();
-    let filler = all.len() as u32;
-    if !all.extend_from(&Column::full(repeat(missing, 1))) {
-        return gather_or_null(values, rows);
-    }
-    all.gather(&rows.iter().map(|row| row.unwrap_or(filler)).collect::<Vec<u32>>())
 }
 
 #[cfg(test)]

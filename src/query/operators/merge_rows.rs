@@ -1,5 +1,8 @@
 //! Merges the rows of a group from several shards by time.
 
+use std::borrow::Cow;
+
+use super::series::append;
 use crate::model::bug::OrBug;
 use crate::model::limits::WORK_PER_TURN;
 use crate::model::value::FieldType;
@@ -108,15 +111,11 @@ impl RowMerge {
         let active: Vec<usize> = (0..self.cursors.len())
             .filter(|&i| matches!(self.cursors.get(i), Some(Some(_))))
             .collect();
-        let picked = match active.as_slice() {
-            [] => return Ok(Merged::End),
-            [only] => vec![(*only, self.rest_of(*only))],
-            _ => Vec::new(),
-        };
-        if let [(only, rows)] = picked.as_slice() {
-            return Ok(Merged::Batch(self.single(*only, rows.clone(), sources, slots)));
-        }
-        Ok(Merged::Batch(self.several(&active, sources, slots, descending)))
+        Ok(match active.as_slice() {
+            [] => Merged::End,
+            [only] => Merged::Batch(self.single(*only, sources, slots.len())),
+            _ => Merged::Batch(self.several(&active, sources, slots.len(), descending)),
+        })
     }
 
     /// Takes the next part of the group from each stream without remaining rows. Returns the
@@ -149,33 +148,20 @@ impl RowMerge {
         Ok(missing)
     }
 
-    fn rest_of(&self, index: usize) -> std::ops::Range<usize> {
-        match self.cursors.get(index) {
-            Some(Some(cursor)) => cursor.next..cursor.times_ns.len(),
-            _ => 0..0,
-        }
+    /// Returns the number of the stream's rows that were returned.
+    fn passed(&self, index: usize) -> usize {
+        self.cursors.get(index).and_then(Option::as_ref).map_or(0, |cursor| cursor.next)
     }
 
-    fn single(
-        &mut self,
-        index: usize,
-        rows: std::ops::Range<usize>,
-        sources: &[&[SlotSource]],
-        slots: &[Slot],
-    ) -> RowBatch {
+    fn single(&mut self, index: usize, sources: &[&[SlotSource]], slots: usize) -> RowBatch {
         let Some(Some(cursor)) = self.cursors.get_mut(index).map(Option::take) else {
             return RowBatch { times_ns: Vec::new(), slots: Vec::new() };
         };
-        let order: Vec<u32> = (rows.start as u32..rows.end as u32).collect();
-        let whole = rows.start == 0;
-        let slots = (0..slots.len()).map(|slot| {
-            let source = sources.get(index).and_then(|s| s.get(slot)).copied();
-            let column = column(&cursor, source.unwrap_or(SlotSource::Missing))?;
-            Some(if whole { column } else { column.gather(&order) })
-        });
-        let slots = slots.collect();
-        let times_ns = cursor.times_ns.get(rows).or_bug().to_vec();
-        RowBatch { times_ns, slots }
+        let source = |slot| source_of(sources, index, slot);
+        let slots = (0..slots).map(|slot| Some(column(&cursor, source(slot))?.into_owned()));
+        let (slots, rows) = (slots.collect(), cursor.times_ns.len());
+        let batch = RowBatch { times_ns: cursor.times_ns, slots };
+        if cursor.next == 0 { batch } else { batch.slice(cursor.next, rows) }
     }
 
     /// Merges rows by time until a stream has no remaining rows.
@@ -183,50 +169,34 @@ impl RowMerge {
         &mut self,
         active: &[usize],
         sources: &[&[SlotSource]],
-        slots: &[Slot],
+        slots: usize,
         descending: bool,
     ) -> RowBatch {
-        let starts: Vec<usize> = active.iter().map(|&i| self.rest_of(i).start).collect();
-        let types = self.types(active, sources, slots.len());
+        let starts: Vec<usize> = active.iter().map(|&i| self.passed(i)).collect();
+        let types = self.types(active, sources, slots);
         let (times_ns, order) = self.order(active, &types, descending);
         // Concatenate the rows of all streams, then select the rows in order.
         let mut bases = Vec::with_capacity(active.len());
         let mut base = 0;
         for (&index, &start) in active.iter().zip(&starts) {
             bases.push(base as i64 - start as i64);
-            base += self.rest_of(index).start - start;
+            base += self.passed(index) - start;
         }
         let picked: Vec<u32> = (order.iter())
             .map(|&(stream, row)| (bases.get(stream).copied().or_bug() + row as i64) as u32)
             .collect();
-        let columns = (0..slots.len()).map(|slot| {
+        let columns = (0..slots).map(|slot| {
             let mut all: Option<Column> = None;
             let mut before = 0;
             for (&index, &start) in active.iter().zip(&starts) {
-                let end = self.rest_of(index).start;
+                let end = self.passed(index);
                 if start == end {
                     continue;
                 }
                 let Some(Some(cursor)) = self.cursors.get(index) else { continue };
-                let source = sources.get(index).and_then(|s| s.get(slot)).copied();
                 let rows: Vec<u32> = (start as u32..end as u32).collect();
-                match part(cursor, source.unwrap_or(SlotSource::Missing), &rows) {
-                    Some(part) => {
-                        let all = all.get_or_insert_with(|| {
-                            let mut empty = Column::new(part.values.field_type());
-                            empty.extend_nulls(before);
-                            empty
-                        });
-                        if !all.extend_from(&part) {
-                            all.extend_nulls(end - start);
-                        }
-                    }
-                    None => {
-                        if let Some(all) = &mut all {
-                            all.extend_nulls(end - start);
-                        }
-                    }
-                }
+                let part = column(cursor, source_of(sources, index, slot));
+                append(&mut all, part.as_deref(), &rows, before);
                 before += end - start;
             }
             all.map(|column| column.gather(&picked))
@@ -307,19 +277,16 @@ fn join_types(batch: &mut [Option<FieldType>], added: Option<&Vec<Option<FieldTy
     true
 }
 
-fn column(cursor: &Cursor, source: SlotSource) -> Option<Column> {
-    match source {
-        SlotSource::Field(index) => cursor.fields.get(index).cloned(),
-        SlotSource::Tag(index) => cursor.tags.get(index).map(tag_column),
-        SlotSource::Missing => None,
-    }
+fn source_of(sources: &[&[SlotSource]], index: usize, slot: usize) -> SlotSource {
+    let source = sources.get(index).and_then(|sources| sources.get(slot));
+    source.copied().unwrap_or(SlotSource::Missing)
 }
 
-/// Copies only the given rows.
-fn part(cursor: &Cursor, source: SlotSource, rows: &[u32]) -> Option<Column> {
+fn column(cursor: &Cursor, source: SlotSource) -> Option<Cow<'_, Column>> {
     match source {
-        SlotSource::Field(index) => cursor.fields.get(index).map(|column| column.gather(rows)),
-        other => column(cursor, other).map(|column| column.gather(rows)),
+        SlotSource::Field(index) => cursor.fields.get(index).map(Cow::Borrowed),
+        SlotSource::Tag(index) => cursor.tags.get(index).map(|tags| Cow::Owned(tag_column(tags))),
+        SlotSource::Missing => None,
     }
 }
 

@@ -1,7 +1,6 @@
 //! Computes result columns from the shards' results for a group.
 
 pub(crate) mod fill;
-pub(crate) mod fill_rows;
 pub(crate) mod gather;
 pub(crate) mod join;
 pub(crate) mod limit;

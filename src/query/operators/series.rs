@@ -1,7 +1,9 @@
 //! Contains the values of a call for one group.
 
 use crate::model::bug::OrBug;
+use crate::model::value::FieldValue;
 use crate::query::result::Column;
+use crate::query::scalar::repeat;
 
 /// The values of a call for one group, in the statement's direction. Times are unique unless the
 /// call returns several values per time.
@@ -76,4 +78,30 @@ pub(crate) fn gather_or_null(column: &Column, rows: &[Option<u32>]) -> Column {
         }
     }
     gathered
+}
+
+/// A row that is `None` becomes `otherwise`, or null if the types differ.
+pub(super) fn gather_or(
+    column: &Column,
+    rows: &[Option<u32>],
+    otherwise: Option<&FieldValue>,
+) -> Column {
+    let Some(otherwise) = otherwise else { return gather_or_null(column, rows) };
+    let mut all = column.clone();
+    let filler = all.len() as u32;
+    if !all.extend_from(&Column::full(repeat(otherwise, 1))) {
+        return gather_or_null(column, rows);
+    }
+    all.gather(&rows.iter().map(|row| row.unwrap_or(filler)).collect::<Vec<u32>>())
+}
+
+/// Returns each entry's own row, or the last earlier row. `before` is the last row before all
+/// entries.
+pub(super) fn last_before(rows: &[Option<u32>], before: Option<u32>) -> Vec<Option<u32>> {
+    let mut last = before;
+    let own_or_last = |row: &Option<u32>| {
+        last = row.or(last);
+        last
+    };
+    rows.iter().map(own_or_last).collect()
 }

@@ -1,10 +1,9 @@
 //! Computes `cumulative_sum(x)`: the sum of all values so far. Integer sums wrap around.
 
-use super::stream_batch::{StreamBatch, Transformation};
-use crate::model::value::FieldType;
+use super::StreamBatch;
 use crate::query::result::Values;
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct CumulativeSum {
     float: f64,
     integer: i64,
@@ -12,15 +11,15 @@ pub(crate) struct CumulativeSum {
 }
 
 fn run<T: Copy>(sum: &mut T, values: &[T], add: impl Fn(T, T) -> T) -> Vec<T> {
-    let mut step = |&value: &T| {
+    let step = |&value: &T| {
         *sum = add(*sum, value);
         *sum
     };
-    values.iter().map(&mut step).collect()
+    values.iter().map(step).collect()
 }
 
-impl Transformation for CumulativeSum {
-    fn push(&mut self, piece: &StreamBatch) -> StreamBatch {
+impl CumulativeSum {
+    pub(super) fn push(&mut self, piece: &StreamBatch) -> StreamBatch {
         let values = match &piece.values {
             Values::Float(values) => Values::Float(run(&mut self.float, values, |a, b| a + b)),
             Values::Integer(values) => {
@@ -29,7 +28,7 @@ impl Transformation for CumulativeSum {
             Values::Unsigned(values) => {
                 Values::Unsigned(run(&mut self.unsigned, values, u64::wrapping_add))
             }
-            Values::String(_) | Values::Boolean(_) => return StreamBatch::empty(FieldType::Float),
+            Values::String(_) | Values::Boolean(_) => return StreamBatch::empty(),
         };
         StreamBatch { times_ns: piece.times_ns.clone(), values }
     }

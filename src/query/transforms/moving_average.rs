@@ -3,11 +3,10 @@
 
 use std::collections::VecDeque;
 
-use super::stream_batch::{StreamBatch, Transformation};
-use crate::model::value::FieldType;
+use super::StreamBatch;
 use crate::query::result::Values;
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct MovingAverage {
     floats: RunningSum<f64>,
     integers: RunningSum<i64>,
@@ -15,21 +14,11 @@ pub(crate) struct MovingAverage {
 }
 
 /// The last values and their sum. A sum of floats accumulates the rounding errors of 1.x.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct RunningSum<T> {
     window: usize,
     values: VecDeque<T>,
     sum: T,
-}
-
-impl MovingAverage {
-    pub(crate) fn new(window: usize) -> Self {
-        Self {
-            floats: RunningSum::new(window),
-            integers: RunningSum::new(window),
-            unsigneds: RunningSum::new(window),
-        }
-    }
 }
 
 impl<T: Copy + Default> RunningSum<T> {
@@ -41,14 +30,14 @@ impl<T: Copy + Default> RunningSum<T> {
         &mut self,
         times_ns: &[i64],
         values: &[T],
-        replace: impl Fn(T, Option<T>, T) -> T,
+        replace: impl Fn(T, T, T) -> T,
         to_float: impl Fn(T) -> f64,
     ) -> StreamBatch {
         let (mut shown_ns, mut means) = (Vec::new(), Vec::new());
         for (&time_ns, &value) in times_ns.iter().zip(values) {
             let is_full = self.values.len() == self.window;
             let oldest = if is_full { self.values.pop_front() } else { None };
-            self.sum = replace(self.sum, oldest, value);
+            self.sum = replace(self.sum, oldest.unwrap_or_default(), value);
             self.values.push_back(value);
             if self.values.len() == self.window {
                 shown_ns.push(time_ns);
@@ -59,27 +48,31 @@ impl<T: Copy + Default> RunningSum<T> {
     }
 }
 
-impl Transformation for MovingAverage {
-    fn push(&mut self, piece: &StreamBatch) -> StreamBatch {
+impl MovingAverage {
+    pub(super) fn new(window: usize) -> Self {
+        Self {
+            floats: RunningSum::new(window),
+            integers: RunningSum::new(window),
+            unsigneds: RunningSum::new(window),
+        }
+    }
+
+    pub(super) fn push(&mut self, piece: &StreamBatch) -> StreamBatch {
         let times_ns = &piece.times_ns;
         match &piece.values {
             Values::Float(values) => {
-                let replace = |sum, oldest: Option<f64>, new| sum - oldest.unwrap_or(0.0) + new;
+                let replace = |sum: f64, oldest, new| sum - oldest + new;
                 self.floats.means(times_ns, values, replace, |sum| sum)
             }
             Values::Integer(values) => {
-                let replace = |sum: i64, oldest: Option<i64>, new| {
-                    sum.wrapping_sub(oldest.unwrap_or(0)).wrapping_add(new)
-                };
+                let replace = |sum: i64, oldest, new| sum.wrapping_sub(oldest).wrapping_add(new);
                 self.integers.means(times_ns, values, replace, |sum| sum as f64)
             }
             Values::Unsigned(values) => {
-                let replace = |sum: u64, oldest: Option<u64>, new| {
-                    sum.wrapping_sub(oldest.unwrap_or(0)).wrapping_add(new)
-                };
+                let replace = |sum: u64, oldest, new| sum.wrapping_sub(oldest).wrapping_add(new);
                 self.unsigneds.means(times_ns, values, replace, |sum| sum as f64)
             }
-            _ => StreamBatch::empty(FieldType::Float),
+            _ => StreamBatch::empty(),
         }
     }
 }
