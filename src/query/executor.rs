@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-use super::error::QueryError;
+use super::error::Result;
 use super::group::{GroupExecutor, GroupProgress};
 use super::plan::{Binding, Input, Plan, PlannedScan, SelectNode};
 use super::result::SeriesChunk;
@@ -37,7 +37,7 @@ pub enum ExecStep {
 #[derive(Debug)]
 pub struct Executor {
     scans: Rc<[PlannedScan]>,
-    node: SelectNode,
+    node: Rc<SelectNode>,
     room: QueryReservation,
     work: Work,
     /// The unfinished subqueries with their positions in the node. Only the first entry runs.
@@ -81,7 +81,7 @@ impl Executor {
 
     fn for_node(
         scans: Rc<[PlannedScan]>,
-        node: SelectNode,
+        node: Rc<SelectNode>,
         shards: &[u32],
         room: &QueryReservation,
         work: &Work,
@@ -101,7 +101,7 @@ impl Executor {
         let subqueries = || node.subqueries.iter().enumerate();
         let pending = subqueries()
             .map(|(index, sub)| {
-                let (scans, node) = (Rc::clone(&scans), sub.node.clone());
+                let (scans, node) = (Rc::clone(&scans), Rc::clone(&sub.node));
                 (index, Self::for_node(scans, node, shards, room, work, batch_bytes))
             })
             .collect();
@@ -130,9 +130,9 @@ impl Executor {
     /// Returns the next step. After an [`ExecStep::Need`], supply its pages before the next call.
     ///
     /// # Errors
-    /// [`QueryError`]; the executor cannot be used after an error.
+    /// `QueryError`; the executor cannot be used after an error.
     #[expect(clippy::should_implement_trait, reason = "a step is not an item of an iterator")]
-    pub fn next(&mut self) -> Result<ExecStep, QueryError> {
+    pub fn next(&mut self) -> Result<ExecStep> {
         while !self.pending.is_empty() && !self.is_streamed() {
             if let Some(step) = self.advance_subquery()? {
                 return Ok(step);
@@ -153,7 +153,7 @@ impl Executor {
                 }
                 continue;
             };
-            match group.advance(&self.node, feeds)? {
+            match group.advance(feeds)? {
                 GroupProgress::Need(needs) => {
                     if let Some(step) = self.read_subqueries(needs)? {
                         return Ok(step);
@@ -172,7 +172,7 @@ impl Executor {
     }
 
     /// Returns `None` if the executor must first continue its own work.
-    fn advance_subquery(&mut self) -> Result<Option<ExecStep>, QueryError> {
+    fn advance_subquery(&mut self) -> Result<Option<ExecStep>> {
         let Some((index, subquery)) = self.pending.front_mut() else { return Ok(None) };
         let derived = self.derived.get_mut(*index);
         match (subquery.next()?, derived) {
@@ -198,15 +198,15 @@ impl Executor {
     /// Supplies a page that a [`StreamNeed`] requested.
     ///
     /// # Errors
-    /// [`QueryError::Page`] if the page does not match the request.
-    pub fn supply(&mut self, stream: StreamId, page: ScanPage) -> Result<(), QueryError> {
+    /// `QueryError::Page` if the page does not match the request.
+    pub fn supply(&mut self, stream: StreamId, page: ScanPage) -> Result<()> {
         match self.pending.front_mut() {
             Some((_, subquery)) => subquery.supply(stream, page),
             None => self.supply_stream(stream, page),
         }
     }
 
-    fn supply_stream(&mut self, stream: StreamId, page: ScanPage) -> Result<(), QueryError> {
+    fn supply_stream(&mut self, stream: StreamId, page: ScanPage) -> Result<()> {
         let mut streams = self.inputs.iter_mut().flatten().flatten();
         match streams.find(|found| found.scan() == stream.scan as usize) {
             Some(found) => found.supply(stream.shard, page),
@@ -216,7 +216,7 @@ impl Executor {
 
     /// Reads the pages of subqueries, and returns the needs that only shards can supply. Returns
     /// `None` if the executor must first continue its own work.
-    fn read_subqueries(&mut self, needs: Vec<StreamNeed>) -> Result<Option<ExecStep>, QueryError> {
+    fn read_subqueries(&mut self, needs: Vec<StreamNeed>) -> Result<Option<ExecStep>> {
         let mut remote = Vec::new();
         let scans = Rc::clone(&self.scans);
         for need in needs {

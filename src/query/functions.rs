@@ -11,7 +11,7 @@ use super::math::MathFunction::{self, Abs, Binary, Rounding, Unary};
 use crate::scan::request::AggregateFunction::{
     self, Count, First, Last, Max, Mean, Min, Spread, Stddev, Sum,
 };
-use Execution::{Merged, Row, Streamed};
+use Execution::{Merged, Row, Streamed, Whole};
 use Output::{Always, Input};
 use SupportedTypes::{Any, Numbers, NumbersAndBooleans};
 
@@ -97,7 +97,7 @@ pub(crate) enum Execution {
     /// Shards return partial states, which the edge merges.
     Merged(AggregateFunction),
     /// The edge applies the function to all values of a window together.
-    Gathered(Gathered),
+    Whole(Gathered),
     /// The edge applies the function to a series in order ([`crate::query::transforms`]).
     Streamed,
     /// The edge applies the function to the values of one row.
@@ -210,8 +210,8 @@ const AGGREGATES: &[Function] = &[
         .with(Arguments::FieldOrDistinct, DefaultFill::Zero),
     aggregate("sum", Numbers, Input, Merged(Sum), "sum of the values"),
     aggregate("mean", Numbers, FLOAT, Merged(Mean), "mean of the values"),
-    aggregate("median", Numbers, FLOAT, Execution::Gathered(Gathered::Median), "the middle value"),
-    aggregate("mode", Any, Input, Execution::Gathered(Gathered::Mode), "the most frequent value"),
+    aggregate("median", Numbers, FLOAT, Whole(Gathered::Median), "the middle value"),
+    aggregate("mode", Any, Input, Whole(Gathered::Mode), "the most frequent value"),
     aggregate(
         "spread",
         Numbers,
@@ -220,21 +220,15 @@ const AGGREGATES: &[Function] = &[
         "difference between the greatest and the least value",
     ),
     aggregate("stddev", Numbers, FLOAT, Merged(Stddev), "standard deviation"),
-    aggregate(
-        "distinct",
-        Any,
-        Input,
-        Execution::Gathered(Gathered::Distinct),
-        "the distinct values",
-    )
-    .with(Arguments::NamedField, DefaultFill::LeftOut),
+    aggregate("distinct", Any, Input, Whole(Gathered::Distinct), "the distinct values")
+        .with(Arguments::NamedField, DefaultFill::LeftOut),
     aggregate("integral", Numbers, FLOAT, Streamed, "area under the curve")
         .with(Arguments::FieldAndUnit, DefaultFill::Null),
     aggregate(
         "count_hll",
         Any,
         Always(DataType::Unsigned),
-        Execution::Gathered(Gathered::CountOfSketch),
+        Whole(Gathered::CountOfSketch),
         "exact number of distinct values",
     )
     .with(Arguments::Sketch, DefaultFill::Zero),
@@ -242,7 +236,7 @@ const AGGREGATES: &[Function] = &[
         "sum_hll",
         Numbers,
         Always(DataType::String),
-        Execution::Gathered(Gathered::Sketch),
+        Whole(Gathered::Sketch),
         "the distinct values, for count_hll()",
     ),
 ];
@@ -266,15 +260,15 @@ const SELECTORS: &[Function] = &[
     selector(
         "percentile",
         Numbers,
-        Execution::Gathered(Gathered::Percentile),
+        Whole(Gathered::Percentile),
         "the value that n percent of the values do not exceed",
     )
     .with(Arguments::FieldAndNumber, DefaultFill::Null),
-    selector("top", Numbers, Execution::Gathered(Gathered::Top), "the n greatest values")
+    selector("top", Numbers, Whole(Gathered::Top), "the n greatest values")
         .with(Arguments::FieldTagsAndLimit, DefaultFill::LeftOut),
-    selector("bottom", Numbers, Execution::Gathered(Gathered::Bottom), "the n least values")
+    selector("bottom", Numbers, Whole(Gathered::Bottom), "the n least values")
         .with(Arguments::FieldTagsAndLimit, DefaultFill::LeftOut),
-    selector("sample", Any, Execution::Gathered(Gathered::Sample), "n random values")
+    selector("sample", Any, Whole(Gathered::Sample), "n random values")
         .with(Arguments::FieldAndCount, DefaultFill::LeftOut),
 ];
 

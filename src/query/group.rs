@@ -5,14 +5,12 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use super::error::QueryError;
-use super::operators::fill::{self, RowFill, SeriesFill, ShownWindows};
+use super::error::{QueryError, Result};
+use super::operators::fill::{self, FillPlan, RowFill, SeriesFill, ShownWindows};
 use super::operators::gather::GatherExecutor;
-use super::operators::join;
-use super::operators::limit::Limiter;
+use super::operators::join_limit::{CallSeries, Limiter, join};
 use super::operators::merge_rows::{Merged, RowBatch, RowMerge, Unread};
 use super::operators::partials::PartialMerge;
-use super::operators::series::CallSeries;
 use super::plan::{Binding, CallBase, CallPlan, FeedKind, SelectNode, SlotSource};
 use super::result::{Column, ResultColumn, SeriesChunk};
 use super::scalar::{self, Scalar};
@@ -59,6 +57,7 @@ enum CallEnd {
 
 #[derive(Debug)]
 pub(crate) struct GroupExecutor {
+    node: Rc<SelectNode>,
     input: usize,
     key: Vec<String>,
     tags: Rc<[(String, String)]>,
@@ -78,7 +77,7 @@ pub(crate) struct GroupExecutor {
 
 impl GroupExecutor {
     pub(crate) fn new(
-        node: &SelectNode,
+        node: &Rc<SelectNode>,
         input: usize,
         key: Vec<String>,
         room: &QueryReservation,
@@ -90,15 +89,15 @@ impl GroupExecutor {
             FeedKind::Partials => FeedState::Partials(PartialMerge::new(feed.calls.len())),
             FeedKind::Rows => FeedState::Rows(RowMerge::default(), None),
         });
-        let limiter = Limiter::new(node.limit, node.offset);
-        let calls = node.calls.iter().map(|call| CallExecutor::new(call, limiter, room, work));
+        let calls = node.calls.iter().map(|call| CallExecutor::new(node, call, room, work));
         Self {
+            node: Rc::clone(node),
             input,
             key,
             tags,
             feeds: feeds.collect(),
             calls: calls.collect(),
-            limiter,
+            limiter: Limiter::new(node.limit, node.offset),
             filled: RowFill::default(),
             held: None,
             unread: None,
@@ -109,11 +108,7 @@ impl GroupExecutor {
     }
 
     pub(crate) fn hold(&mut self, chunk: SeriesChunk) -> Option<SeriesChunk> {
-        let mut before = self.held.replace(chunk);
-        if let Some(before) = &mut before {
-            before.partial = true;
-        }
-        before
+        chunk.hold(&mut self.held)
     }
 
     pub(crate) fn has_rows(&self) -> bool {
@@ -125,19 +120,15 @@ impl GroupExecutor {
     }
 
     /// Continues until the group needs pages, has rows, or must pause.
-    pub(crate) fn advance(
-        &mut self,
-        node: &SelectNode,
-        streams: &mut [Vec<Stream>],
-    ) -> Result<GroupProgress, QueryError> {
-        if let Some(chunk) = self.next_chunk(node) {
+    pub(crate) fn advance(&mut self, streams: &mut [Vec<Stream>]) -> Result<GroupProgress> {
+        if let Some(chunk) = self.next_chunk() {
             return Ok(GroupProgress::Chunk(chunk));
         }
         let mut needs = Vec::new();
         let mut feeds = std::mem::take(&mut self.feeds);
         let mut progress = None;
         for (index, (feed, streams)) in feeds.iter_mut().zip(streams).enumerate() {
-            match self.advance_feed(node, index, feed, streams)? {
+            match self.advance_feed(index, feed, streams)? {
                 None => {}
                 Some(GroupProgress::Need(more)) => needs.extend(more),
                 other => {
@@ -154,17 +145,17 @@ impl GroupExecutor {
             return Ok(GroupProgress::Need(needs));
         }
         // Every feed is complete: return the rows that are still in memory.
-        Ok(self.joined(node).map_or(GroupProgress::End, GroupProgress::Chunk))
+        Ok(self.joined().map_or(GroupProgress::End, GroupProgress::Chunk))
     }
 
     /// Returns `None` if the feed is complete.
     fn advance_feed(
         &mut self,
-        node: &SelectNode,
         index: usize,
         feed: &mut FeedState,
         streams: &mut [Stream],
-    ) -> Result<Option<GroupProgress>, QueryError> {
+    ) -> Result<Option<GroupProgress>> {
+        let node = Rc::clone(&self.node);
         let bindings = node.inputs.get(self.input).and_then(|input| input.feeds.get(index));
         let bindings = bindings.map_or(&[][..], Vec::as_slice);
         loop {
@@ -175,12 +166,12 @@ impl GroupExecutor {
                     if !missing.is_empty() {
                         return Ok(Some(needs(streams, &missing)));
                     }
-                    let merged = merge.finish(node)?.into_iter();
+                    let merged = merge.finish(&node)?.into_iter();
                     let ends = merged.map(|(call, series)| (call, CallEnd::Values(Some(series))));
                     *feed = FeedState::Finishing(ends.collect());
                 }
                 FeedState::Finishing(calls) => {
-                    if !self.finish_calls(node, calls)? {
+                    if !self.finish_calls(calls)? {
                         return Ok(Some(GroupProgress::Pause));
                     }
                     *feed = FeedState::Done;
@@ -188,7 +179,7 @@ impl GroupExecutor {
                 FeedState::Rows(_, unread) if unread.is_some() => {
                     let row_work = node.slots.len() + node.calls.len();
                     let Some(batch) = Unread::next(unread, row_work, &self.work) else { continue };
-                    if let Some(chunk) = self.rows(node, index, batch)? {
+                    if let Some(chunk) = self.rows(index, batch)? {
                         return Ok(Some(GroupProgress::Chunk(chunk)));
                     }
                     if self.work.is_due() {
@@ -218,33 +209,49 @@ impl GroupExecutor {
     }
 
     /// Returns `false` if the statement must pause first.
-    fn finish_calls(
-        &mut self,
-        node: &SelectNode,
-        calls: &mut VecDeque<(usize, CallEnd)>,
-    ) -> Result<bool, QueryError> {
+    fn finish_calls(&mut self, calls: &mut VecDeque<(usize, CallEnd)>) -> Result<bool> {
         while let Some((index, end)) = calls.front_mut() {
             if self.work.is_due() {
                 return Ok(false);
             }
-            let index = *index;
-            match end {
+            let Some(call) = self.calls.get_mut(*index) else { return Ok(true) };
+            let part = match end {
                 CallEnd::Values(merged) => {
-                    let series = merged.take().or_else(|| self.finish_gathered(node, index));
-                    let fill = series.map(|series| self.settle(node, index, series)).transpose()?;
-                    *end = fill.flatten().map_or(CallEnd::Streams, CallEnd::Fill);
+                    let gathered = || call.gathered.as_mut().and_then(GatherExecutor::finish);
+                    let series = merged.take().or_else(gathered).filter(|_| !call.plan.silent);
+                    *end = CallEnd::Streams;
+                    match (series, call.fill()) {
+                        (Some(series), Some((_, windows))) if !series.times_ns.is_empty() => {
+                            *end = CallEnd::Fill(SeriesFill::new(series, windows)?);
+                            None
+                        }
+                        (series, _) => series,
+                    }
                 }
-                CallEnd::Fill(fill) => match self.next_filled(node, index, fill)? {
-                    Some(part) => self.take_series(node, index, part)?,
-                    None => *end = CallEnd::Streams,
-                },
+                CallEnd::Fill(fill) => {
+                    let next = call.fill();
+                    let next = next.map(|(plan, of)| fill.next(plan, of, FILLED_AT_ONCE_MAX));
+                    let part = next.transpose()?.flatten();
+                    if part.is_none() {
+                        *end = CallEnd::Streams;
+                    }
+                    part
+                }
                 CallEnd::Streams => {
-                    if let Some(call) = self.calls.get_mut(index)
-                        && !call.finish_streams(&self.work)?
-                    {
+                    if !call.finish_streams(&self.work)? {
                         return Ok(false);
                     }
                     calls.pop_front();
+                    None
+                }
+            };
+            if let Some(part) = part {
+                self.work.add(part.times_ns.len() * (2 + call.plan.transforms.len()));
+                self.windows.set(self.windows.bytes() + part.bytes())?;
+                if call.plan.transforms.is_empty() {
+                    call.keep_series(part);
+                } else {
+                    call.push(StreamBatch::new(&part.times_ns, &part.values));
                 }
             }
         }
@@ -252,27 +259,20 @@ impl GroupExecutor {
     }
 
     /// Processes the rows of a feed. Returns the rows unless they depend on another feed.
-    fn rows(
-        &mut self,
-        node: &SelectNode,
-        feed: usize,
-        batch: RowBatch,
-    ) -> Result<Option<SeriesChunk>, QueryError> {
+    fn rows(&mut self, feed: usize, batch: RowBatch) -> Result<Option<SeriesChunk>> {
+        let node = Rc::clone(&self.node);
         if node.calls.is_empty() {
             let exhausted = self.limiter.is_exhausted();
-            return Ok(if exhausted { None } else { self.raw(node, batch) });
+            return Ok(if exhausted { None } else { self.raw(batch) });
         }
         let Some(feed) = node.feeds.get(feed) else { return Ok(None) };
         for &index in &feed.calls {
-            let Some(plan) = node.calls.get(index).filter(|plan| !plan.silent) else { continue };
-            if let (CallBase::Gather(gather), Some(call)) = (&plan.base, self.calls.get_mut(index))
-            {
-                call.gathered.push(node, plan, gather, &batch)?;
-                continue;
-            }
-            let Some(Some(column)) = batch.slots.get(plan.slot) else { continue };
-            if let Some(call) = self.calls.get_mut(index) {
-                call.push(StreamBatch::new(&batch.times_ns, column));
+            let call = self.calls.get_mut(index).filter(|call| !call.plan.silent);
+            let Some(call) = call else { continue };
+            let Some(Some(column)) = batch.slots.get(call.plan.slot) else { continue };
+            match &mut call.gathered {
+                Some(gathered) => gathered.push(&batch, column)?,
+                None => call.push(StreamBatch::new(&batch.times_ns, column)),
             }
         }
         let streaming = (node.calls.iter()).all(|call| {
@@ -280,8 +280,8 @@ impl GroupExecutor {
         });
         if node.feeds.len() == 1 && streaming {
             return Ok(match node.calls.len() {
-                1 => self.joined(node),
-                _ => self.join_except(node, batch.times_ns.last().copied()),
+                1 => self.joined(),
+                _ => self.join_except(batch.times_ns.last().copied()),
             });
         }
         let held = self.calls.iter().filter_map(|call| call.series.as_ref());
@@ -295,78 +295,21 @@ impl GroupExecutor {
         Ok(None)
     }
 
-    fn finish_gathered(&mut self, node: &SelectNode, index: usize) -> Option<CallSeries> {
-        let (plan, call) = (node.calls.get(index)?, self.calls.get_mut(index)?);
-        match &plan.base {
-            CallBase::Gather(gather) => call.gathered.finish(node, plan, gather),
-            CallBase::Merge(_) | CallBase::Values => None,
-        }
-    }
-
-    fn raw(&mut self, node: &SelectNode, batch: RowBatch) -> Option<SeriesChunk> {
+    fn raw(&mut self, batch: RowBatch) -> Option<SeriesChunk> {
         let rows = batch.times_ns.len();
         let (from, to) = self.limiter.take(rows);
         if from == to {
             return None;
         }
         let mut batch = if (from, to) == (0, rows) { batch } else { batch.slice(from, to) };
-        self.filled.fill(node, to - from, &mut batch.slots);
+        self.filled.fill(&self.node, to - from, &mut batch.slots);
         self.unread = Some(Unread::new(batch));
-        self.next_chunk(node)
-    }
-
-    /// Takes the values of a call. Returns the values again if their missing windows must be filled.
-    fn settle(
-        &mut self,
-        node: &SelectNode,
-        index: usize,
-        series: CallSeries,
-    ) -> Result<Option<SeriesFill>, QueryError> {
-        let Some(plan) = node.calls.get(index).filter(|plan| !plan.silent) else {
-            return Ok(None);
-        };
-        let windows = shown_windows(node, plan).filter(|_| plan.fill.is_some());
-        if let Some(windows) = windows.filter(|_| !series.times_ns.is_empty()) {
-            return SeriesFill::new(series, windows).map(Some);
-        }
-        self.take_series(node, index, series)?;
-        Ok(None)
-    }
-
-    fn next_filled(
-        &self,
-        node: &SelectNode,
-        index: usize,
-        fill: &mut SeriesFill,
-    ) -> Result<Option<CallSeries>, QueryError> {
-        let Some(plan) = node.calls.get(index) else { return Ok(None) };
-        match (&plan.fill, shown_windows(node, plan)) {
-            (Some(fill_plan), Some(windows)) => fill.next(fill_plan, windows, FILLED_AT_ONCE_MAX),
-            _ => Ok(None),
-        }
-    }
-
-    fn take_series(
-        &mut self,
-        node: &SelectNode,
-        index: usize,
-        series: CallSeries,
-    ) -> Result<(), QueryError> {
-        let Some(plan) = node.calls.get(index) else { return Ok(()) };
-        self.work.add(series.times_ns.len() * (2 + plan.transforms.len()));
-        self.windows.set(self.windows.bytes() + series.bytes())?;
-        let Some(call) = self.calls.get_mut(index) else { return Ok(()) };
-        if plan.transforms.is_empty() {
-            call.keep_series(series);
-        } else {
-            call.push(StreamBatch::new(&series.times_ns, &series.values));
-        }
-        Ok(())
+        self.next_chunk()
     }
 
     /// Joins the calls' values, except points with time `last_ns`. The next rows may contain more
     /// points with that time, and points of equal time are matched in order.
-    fn join_except(&mut self, node: &SelectNode, last_ns: Option<i64>) -> Option<SeriesChunk> {
+    fn join_except(&mut self, last_ns: Option<i64>) -> Option<SeriesChunk> {
         let some = |series: CallSeries| Some(series).filter(|series| !series.times_ns.is_empty());
         let mut open = Vec::with_capacity(self.calls.len());
         for call in &mut self.calls {
@@ -380,19 +323,19 @@ impl GroupExecutor {
             open.push(some(series.slice(over, count)));
             call.series = some(series.slice(0, over));
         }
-        let chunk = self.joined(node);
+        let chunk = self.joined();
         for (call, open) in self.calls.iter_mut().zip(open) {
             call.series = open;
         }
         chunk
     }
 
-    fn joined(&mut self, node: &SelectNode) -> Option<SeriesChunk> {
+    fn joined(&mut self) -> Option<SeriesChunk> {
+        let node = &self.node;
         let mut series: Vec<Option<CallSeries>> =
             self.calls.iter_mut().map(|call| call.series.take()).collect();
         let missing = &mut self.missing;
-        let (times_ns, mut columns) =
-            join::join(&mut series, missing, node.carries, node.descending);
+        let (times_ns, mut columns) = join(&mut series, missing, node.carries, node.descending);
         if times_ns.is_empty() {
             return None;
         }
@@ -407,20 +350,16 @@ impl GroupExecutor {
             RowFill::default().fill(node, times_ns.len(), slots);
         }
         self.unread = Some(Unread::new(RowBatch { times_ns, slots: columns }));
-        self.next_chunk(node)
+        self.next_chunk()
     }
 
-    fn next_chunk(&mut self, node: &SelectNode) -> Option<SeriesChunk> {
-        let part = Unread::next(&mut self.unread, node.row_work, &self.work)?;
-        Some(self.chunk(node, part.times_ns, &part.slots))
+    fn next_chunk(&mut self) -> Option<SeriesChunk> {
+        let part = Unread::next(&mut self.unread, self.node.row_work, &self.work)?;
+        Some(self.chunk(part.times_ns, &part.slots))
     }
 
-    fn chunk(
-        &self,
-        node: &SelectNode,
-        times_ns: Vec<i64>,
-        columns: &[Option<Column>],
-    ) -> SeriesChunk {
+    fn chunk(&self, times_ns: Vec<i64>, columns: &[Option<Column>]) -> SeriesChunk {
+        let node = &self.node;
         let rows = times_ns.len();
         let number = node.fill_number.as_ref();
         let filled = number.is_some();
@@ -468,16 +407,6 @@ impl GroupExecutor {
     }
 }
 
-/// Returns `None` if the statement has no windows.
-fn shown_windows<'a>(node: &'a SelectNode, plan: &CallPlan) -> Option<ShownWindows<'a>> {
-    Some(ShownWindows {
-        window: node.window.as_ref()?,
-        range: node.range_for(plan.extended),
-        descending: node.descending,
-        limit: node.buckets_max,
-    })
-}
-
 fn needs(streams: &[Stream], missing: &[usize]) -> GroupProgress {
     GroupProgress::Need(
         missing.iter().filter_map(|&i| streams.get(i)).flat_map(Stream::needs).collect(),
@@ -491,9 +420,12 @@ fn sources<'a>(streams: &[Stream], bindings: &'a [Binding]) -> Vec<&'a [SlotSour
 
 #[derive(Debug)]
 struct CallExecutor {
+    node: Rc<SelectNode>,
+    plan: Rc<CallPlan>,
     streams: Vec<Transform>,
     limiter: Limiter,
-    gathered: GatherExecutor,
+    /// Present if the call needs all values of a window together.
+    gathered: Option<GatherExecutor>,
     series: Option<CallSeries>,
     finished_streams: usize,
     /// The last values of the previous transformation, which are the input of the current one.
@@ -502,16 +434,32 @@ struct CallExecutor {
 }
 
 impl CallExecutor {
-    fn new(plan: &CallPlan, limiter: Limiter, room: &QueryReservation, work: &Work) -> Self {
+    fn new(
+        node: &Rc<SelectNode>,
+        plan: &Rc<CallPlan>,
+        room: &QueryReservation,
+        work: &Work,
+    ) -> Self {
         Self {
+            node: Rc::clone(node),
+            plan: Rc::clone(plan),
             streams: plan.transforms.clone(),
-            limiter,
-            gathered: GatherExecutor::new(room, work),
+            limiter: Limiter::new(node.limit, node.offset),
+            gathered: GatherExecutor::new(node, plan, room, work),
             series: None,
             finished_streams: 0,
             left: None,
             through: None,
         }
+    }
+
+    /// Returns the method for empty windows, and the windows of the result; `None` if the result
+    /// omits empty windows.
+    fn fill(&self) -> Option<(&FillPlan, ShownWindows<'_>)> {
+        let Self { node, plan, .. } = self;
+        let (window, range) = (node.window.as_ref()?, node.range_for(plan.extended));
+        let (descending, limit) = (node.descending, node.buckets_max);
+        Some((plan.fill.as_ref()?, ShownWindows { window, range, descending, limit }))
     }
 
     fn push(&mut self, mut piece: StreamBatch) {
@@ -523,7 +471,7 @@ impl CallExecutor {
 
     /// Collects the last values of the transformations. Returns `false` if the statement must pause
     /// first.
-    fn finish_streams(&mut self, work: &Work) -> Result<bool, QueryError> {
+    fn finish_streams(&mut self, work: &Work) -> Result<bool> {
         while let Some(stream) = self.streams.get_mut(self.finished_streams) {
             if let Some(piece) = self.left.take() {
                 self.through = Some(stream.push(&piece));

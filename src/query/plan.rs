@@ -22,7 +22,7 @@ pub struct Plan {
     pub scans: Vec<PlannedScan>,
     /// The work that creating the plan required, in the units of [`super::work`].
     pub work: usize,
-    pub(crate) root: SelectNode,
+    pub(crate) root: Rc<SelectNode>,
 }
 
 impl Plan {
@@ -84,7 +84,7 @@ pub(crate) struct SelectNode {
     pub(crate) zone: Rc<[(i64, i64)]>,
     pub(crate) slots: Vec<Slot>,
     /// Empty for a raw query.
-    pub(crate) calls: Vec<CallPlan>,
+    pub(crate) calls: Vec<Rc<CallPlan>>,
     /// Whether the only call is a selector that keeps its point's time.
     pub(crate) keeps_point_time: bool,
     /// Whether rows are ordered by series first, with ascending keys in both directions. Points
@@ -101,7 +101,7 @@ pub(crate) struct SelectNode {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Subquery {
-    pub(crate) node: SelectNode,
+    pub(crate) node: Rc<SelectNode>,
     pub(crate) fields: Vec<DerivedField>,
 }
 

@@ -215,65 +215,56 @@ fn zip<A: Copy, B: Copy, T>(left: &[A], right: &[B], f: impl Fn(A, B) -> T) -> V
     left.iter().zip(right).map(|(&a, &b)| f(a, b)).collect()
 }
 
+/// Computes an operation on two lists of integers of one type. Results wrap around.
+macro_rules! integers {
+    ($type:ty, $op:expr, $left:expr, $right:expr) => {
+        match $op {
+            Arithmetic::Add => zip($left, $right, <$type>::wrapping_add),
+            Arithmetic::Subtract => zip($left, $right, <$type>::wrapping_sub),
+            Arithmetic::Multiply => zip($left, $right, <$type>::wrapping_mul),
+            Arithmetic::Divide => zip($left, $right, |a: $type, b| a.checked_div(b).unwrap_or(0)),
+            Arithmetic::Modulo => zip($left, $right, |a: $type, b| a.checked_rem(b).unwrap_or(0)),
+            Arithmetic::BitAnd => zip($left, $right, |a, b| a & b),
+            Arithmetic::BitOr => zip($left, $right, |a, b| a | b),
+            Arithmetic::BitXor => zip($left, $right, |a, b| a ^ b),
+        }
+    };
+}
+
 fn arithmetic(op: Arithmetic, left: &Values, right: &Values) -> Option<Values> {
-    match (left, right) {
-        (Values::Integer(left), Values::Integer(right)) => Some(integers(op, left, right)),
-        (Values::Unsigned(left), Values::Unsigned(right)) => Some(unsigneds(op, left, right)),
+    let unsigned = |values: &[i64]| values.iter().map(|&value| value as u64).collect::<Vec<_>>();
+    let of_unsigned = |left: &[u64], right: &[u64]| integers!(u64, op, left, right);
+    Some(match (left, right) {
+        (Values::Integer(left), Values::Integer(right)) if op != Arithmetic::Divide => {
+            Values::Integer(integers!(i64, op, left, right))
+        }
+        (Values::Unsigned(left), Values::Unsigned(right)) => {
+            Values::Unsigned(of_unsigned(left, right))
+        }
         (Values::Integer(left), Values::Unsigned(right)) => {
-            let left: Vec<u64> = left.iter().map(|&value| value as u64).collect();
-            Some(unsigneds(op, &left, right))
+            Values::Unsigned(of_unsigned(&unsigned(left), right))
         }
         (Values::Unsigned(left), Values::Integer(right)) => {
-            let right: Vec<u64> = right.iter().map(|&value| value as u64).collect();
-            Some(unsigneds(op, left, &right))
+            Values::Unsigned(of_unsigned(left, &unsigned(right)))
         }
-        (Values::Boolean(left), Values::Boolean(right)) => Some(Values::Boolean(match op {
+        (Values::Boolean(left), Values::Boolean(right)) => Values::Boolean(match op {
             Arithmetic::BitAnd => zip(left, right, |a, b| a && b),
             Arithmetic::BitOr => zip(left, right, |a, b| a || b),
             Arithmetic::BitXor => zip(left, right, |a, b| a != b),
             _ => return None,
-        })),
-        _ => floats(op, &math::floats(left)?, &math::floats(right)?),
-    }
+        }),
+        _ => Values::Float(floats(op, &math::floats(left)?, &math::floats(right)?)?),
+    })
 }
 
-fn floats(op: Arithmetic, left: &[f64], right: &[f64]) -> Option<Values> {
-    Some(Values::Float(match op {
+fn floats(op: Arithmetic, left: &[f64], right: &[f64]) -> Option<Vec<f64>> {
+    Some(match op {
         Arithmetic::Add => zip(left, right, |a, b| a + b),
         Arithmetic::Subtract => zip(left, right, |a, b| a - b),
         Arithmetic::Multiply => zip(left, right, |a, b| a * b),
         Arithmetic::Divide => zip(left, right, |a, b| if b == 0.0 { 0.0 } else { a / b }),
         Arithmetic::Modulo => zip(left, right, |a, b| a % b),
         Arithmetic::BitAnd | Arithmetic::BitOr | Arithmetic::BitXor => return None,
-    }))
-}
-
-fn integers(op: Arithmetic, left: &[i64], right: &[i64]) -> Values {
-    Values::Integer(match op {
-        Arithmetic::Add => zip(left, right, i64::wrapping_add),
-        Arithmetic::Subtract => zip(left, right, i64::wrapping_sub),
-        Arithmetic::Multiply => zip(left, right, i64::wrapping_mul),
-        Arithmetic::Divide => {
-            let divide = |a: i64, b: i64| if b == 0 { 0.0 } else { a as f64 / b as f64 };
-            return Values::Float(zip(left, right, divide));
-        }
-        Arithmetic::Modulo => zip(left, right, |a, b| if b == 0 { 0 } else { a.wrapping_rem(b) }),
-        Arithmetic::BitAnd => zip(left, right, |a, b| a & b),
-        Arithmetic::BitOr => zip(left, right, |a, b| a | b),
-        Arithmetic::BitXor => zip(left, right, |a, b| a ^ b),
-    })
-}
-
-fn unsigneds(op: Arithmetic, left: &[u64], right: &[u64]) -> Values {
-    Values::Unsigned(match op {
-        Arithmetic::Add => zip(left, right, u64::wrapping_add),
-        Arithmetic::Subtract => zip(left, right, u64::wrapping_sub),
-        Arithmetic::Multiply => zip(left, right, u64::wrapping_mul),
-        Arithmetic::Divide => zip(left, right, |a: u64, b| a.checked_div(b).unwrap_or(0)),
-        Arithmetic::Modulo => zip(left, right, |a: u64, b| a.checked_rem(b).unwrap_or(0)),
-        Arithmetic::BitAnd => zip(left, right, |a, b| a & b),
-        Arithmetic::BitOr => zip(left, right, |a, b| a | b),
-        Arithmetic::BitXor => zip(left, right, |a, b| a ^ b),
     })
 }
 

@@ -1,14 +1,14 @@
-//! Applies `fill(…)`: assigns values to the empty windows of an aggregate (1.x `floatFillIterator` and
-//! others), and to fields that are missing in a row (1.x `floatIteratorScanner.ScanAt`).
+//! Applies `fill(…)`: assigns values to the empty windows of an aggregate (1.x `floatFillIterator`
+//! and others), and to fields that are missing in a row (1.x `floatIteratorScanner.ScanAt`).
 
 use std::ops::Range;
 
-use super::series::{CallSeries, gather_or, gather_or_null, last_before};
+use super::join_limit::{CallSeries, gather_or, gather_or_null, last_before};
 use crate::model::limits::STRAY_WINDOWS_MIN;
 use crate::model::time::{MIN_TIME_NS, TimeRange};
 use crate::model::value::{FieldType, FieldValue};
 use crate::query::data_type::DataType;
-use crate::query::error::QueryError;
+use crate::query::error::{QueryError, Result};
 use crate::query::math;
 use crate::query::plan::{SelectNode, Slot};
 use crate::query::result::{Column, ResultColumn, Validity, Values};
@@ -50,7 +50,7 @@ impl SeriesFill {
     ///
     /// # Errors
     /// [`QueryError::StrayPoint`]
-    pub(crate) fn new(series: CallSeries, windows: ShownWindows<'_>) -> Result<Self, QueryError> {
+    pub(crate) fn new(series: CallSeries, windows: ShownWindows<'_>) -> Result<Self> {
         let ShownWindows { window, range, descending, .. } = windows;
         let last_ns = range.end_ns.saturating_sub(1);
         let bounded = range.start_ns > MIN_TIME_NS;
@@ -79,7 +79,7 @@ impl SeriesFill {
         plan: &FillPlan,
         windows: ShownWindows<'_>,
         windows_max: usize,
-    ) -> Result<Option<CallSeries>, QueryError> {
+    ) -> Result<Option<CallSeries>> {
         let first_row = self.row;
         let (times_ns, rows) = self.windows(windows, windows_max)?;
         if times_ns.is_empty() {
@@ -108,7 +108,7 @@ impl SeriesFill {
         &mut self,
         windows: ShownWindows<'_>,
         windows_max: usize,
-    ) -> Result<(Vec<i64>, Vec<Option<u32>>), QueryError> {
+    ) -> Result<(Vec<i64>, Vec<Option<u32>>)> {
         let ShownWindows { window, descending, limit, .. } = windows;
         let before = |a: i64, b: i64| if descending { a > b } else { a < b };
         let (mut times, mut rows) = (Vec::new(), Vec::new());
@@ -253,7 +253,7 @@ fn cast(value: &FieldValue, to: FieldType) -> Option<FieldValue> {
 /// Rejects a query in which a stray point causes nearly all windows: more than `STRAY_WINDOWS_MIN`
 /// windows up to `last_ns`, of which at least 90 % precede the second value. A stray point is
 /// usually in 1970, because its write had the wrong precision.
-fn check_stray(present_ns: &[i64], last_ns: i64, every_ns: i64) -> Result<(), QueryError> {
+fn check_stray(present_ns: &[i64], last_ns: i64, every_ns: i64) -> Result<()> {
     let (mut from_ns, mut next_ns) = (present_ns.first().copied(), present_ns.get(1).copied());
     if from_ns > present_ns.last().copied() {
         from_ns = present_ns.last().copied();

@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use super::series::append;
+use super::join_limit::append;
 use crate::model::bug::OrBug;
 use crate::model::limits::WORK_PER_TURN;
 use crate::model::value::FieldType;
-use crate::query::error::QueryError;
+use crate::query::error::{QueryError, Result};
 use crate::query::plan::{Slot, SlotSource};
 use crate::query::result::{Column, StringColumn, Values};
 use crate::query::stream::{Front, Stream};
@@ -102,7 +102,7 @@ impl RowMerge {
         sources: &[&[SlotSource]],
         slots: &[Slot],
         descending: bool,
-    ) -> Result<Merged, QueryError> {
+    ) -> Result<Merged> {
         self.cursors.resize_with(streams.len(), || None);
         let missing = self.refill(key, streams)?;
         if !missing.is_empty() {
@@ -120,7 +120,7 @@ impl RowMerge {
 
     /// Takes the next part of the group from each stream without remaining rows. Returns the
     /// streams whose next page may contain more rows of the group.
-    fn refill(&mut self, key: &[String], streams: &mut [Stream]) -> Result<Vec<usize>, QueryError> {
+    fn refill(&mut self, key: &[String], streams: &mut [Stream]) -> Result<Vec<usize>> {
         let mut missing = Vec::new();
         for (index, (cursor, stream)) in self.cursors.iter_mut().zip(streams).enumerate() {
             if cursor.as_ref().is_some_and(|cursor| cursor.time().is_none()) {

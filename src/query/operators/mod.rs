@@ -2,8 +2,6 @@
 
 pub(crate) mod fill;
 pub(crate) mod gather;
-pub(crate) mod join;
-pub(crate) mod limit;
+pub(crate) mod join_limit;
 pub(crate) mod merge_rows;
 pub(crate) mod partials;
-pub(crate) mod series;

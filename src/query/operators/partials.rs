@@ -2,9 +2,9 @@
 
 use crate::batch::column::StringColumn;
 use crate::model::ids::ColumnId;
-use crate::query::error::QueryError;
+use crate::query::error::{QueryError, Result};
+use crate::query::operators::join_limit::CallSeries;
 use crate::query::operators::merge_rows::tag_column;
-use crate::query::operators::series::CallSeries;
 use crate::query::plan::{Binding, CallBase, CallPlan, SelectNode, Slot};
 use crate::query::result::Column;
 use crate::query::stream::{Front, Stream};
@@ -31,7 +31,7 @@ impl PartialMerge {
         key: &[String],
         streams: &mut [Stream],
         bindings: &[Binding],
-    ) -> Result<Vec<usize>, QueryError> {
+    ) -> Result<Vec<usize>> {
         let mut missing = Vec::new();
         for (index, stream) in streams.iter_mut().enumerate() {
             let scan = stream.scan();
@@ -60,10 +60,7 @@ impl PartialMerge {
     }
 
     /// Returns each call's values in order of time; `None` for a call without values.
-    pub(crate) fn finish(
-        &mut self,
-        node: &SelectNode,
-    ) -> Result<Vec<(usize, CallSeries)>, QueryError> {
+    pub(crate) fn finish(&mut self, node: &SelectNode) -> Result<Vec<(usize, CallSeries)>> {
         let mut pieces: Vec<Vec<PartialColumn>> = vec![Vec::new(); node.calls.len()];
         for (call, partial, aux) in std::mem::take(&mut self.pieces) {
             if let (Some(plan), Some(own)) = (node.calls.get(call), pieces.get_mut(call)) {
@@ -135,7 +132,7 @@ fn merge(
     call: &AggregateCall,
     partials: &[PartialColumn],
     node: &SelectNode,
-) -> Result<CallSeries, QueryError> {
+) -> Result<CallSeries> {
     let shape = |_: ScanError| QueryError::Page("the partial states belong to another function");
     let mut merge = Merge::new(call).map_err(shape)?;
     for partial in partials {

@@ -10,16 +10,15 @@
 //! slice starts. The first requests for the next slice contain a predicted end. At this end, the
 //! slice will probably be full.
 
-mod cut;
-mod next_end;
 mod rows;
 mod slice;
 
 use std::collections::VecDeque;
 
-use self::cut::Cut;
-pub(crate) use self::slice::{Complete, Slice};
-use super::error::QueryError;
+use self::rows::GroupParts;
+use self::slice::Cut;
+pub(crate) use self::slice::Slice;
+use super::error::Result;
 use crate::admission::{HeldBytes, QueryReservation};
 use crate::model::limits::{SHARDS_REQUESTED_AT_ONCE_MAX, SLICE_BYTES_MAX};
 use crate::scan::page::{GroupData, ScanPage};
@@ -68,7 +67,7 @@ pub(crate) struct Stream {
     slice_bytes_max: usize,
     room: QueryReservation,
     held: HeldBytes,
-    ready: VecDeque<(Vec<String>, Complete)>,
+    ready: VecDeque<(Vec<String>, GroupParts)>,
     is_over: bool,
 }
 
@@ -131,8 +130,9 @@ impl Stream {
     }
 
     pub(crate) fn pop(&mut self) -> Option<GroupData> {
-        let (data, is_last) = self.ready.front_mut()?.1.next();
-        if is_last {
+        let (_, parts) = self.ready.front_mut()?;
+        let data = parts.next();
+        if parts.is_empty() {
             self.ready.pop_front();
         }
         data
@@ -168,9 +168,9 @@ impl Stream {
     /// Adds a page from a shard.
     ///
     /// # Errors
-    /// [`QueryError::Page`], [`QueryError::OutOfMemory`] if a single group's states exceed the
+    /// `QueryError::Page`, `QueryError::OutOfMemory` if a single group's states exceed the
     /// query memory.
-    pub(crate) fn supply(&mut self, shard: u32, page: ScanPage) -> Result<(), QueryError> {
+    pub(crate) fn supply(&mut self, shard: u32, page: ScanPage) -> Result<()> {
         self.slice.add(shard, page.groups, &self.request.output)?;
         if let Some(until) = page.until {
             self.slice.lower(Cut::of(until));

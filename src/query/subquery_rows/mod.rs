@@ -19,7 +19,8 @@ mod table;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::error::QueryError;
+use super::error::{QueryError, Result};
+use super::math;
 use super::plan::{DerivedFrom, PlannedScan, SelectNode, Subquery};
 use super::result::{Column, ResultColumn, SeriesChunk, StringColumn, Values};
 use super::stream::Slice;
@@ -91,9 +92,7 @@ impl Derived {
             is_done: false,
             sent: 0,
             arrived: 0,
-            folded: (scans_of(node, index, scans).into_iter())
-                .map(|scan| (scan, States::new()))
-                .collect(),
+            folded: scans_of(node, index, scans).into_iter().map(|s| (s, States::new())).collect(),
             is_folded: false,
         }
     }
@@ -106,11 +105,7 @@ impl Derived {
         self.is_done = true;
     }
 
-    pub(crate) fn push(
-        &mut self,
-        chunk: &SeriesChunk,
-        scans: &[PlannedScan],
-    ) -> Result<(), QueryError> {
+    pub(crate) fn push(&mut self, chunk: &SeriesChunk, scans: &[PlannedScan]) -> Result<()> {
         let Some(name) = &chunk.name else { return Ok(()) };
         let Some(ResultColumn::Time(times_ns)) = chunk.values.first() else { return Ok(()) };
         let fields = &self.subquery.fields;
@@ -156,7 +151,7 @@ impl Derived {
         self.check()
     }
 
-    fn check(&mut self) -> Result<(), QueryError> {
+    fn check(&mut self) -> Result<()> {
         if self.bytes > SUBQUERY_BYTES_MAX {
             return Err(QueryError::Subquery { limit: SUBQUERY_BYTES_MAX as u64 });
         }
@@ -171,7 +166,7 @@ impl Derived {
         scan: usize,
         scans: &[PlannedScan],
         request: &ScanRequest,
-    ) -> Result<Option<ScanPage>, QueryError> {
+    ) -> Result<Option<ScanPage>> {
         let Some(planned) = scans.get(scan) else { return Ok(Some(ScanPage::default())) };
         let measurement = planned.measurement.as_str();
         match self.mode {
@@ -189,11 +184,7 @@ impl Derived {
         }
     }
 
-    fn next_page(
-        &mut self,
-        measurement: &str,
-        request: &ScanRequest,
-    ) -> Result<Option<ScanPage>, QueryError> {
+    fn next_page(&mut self, measurement: &str, request: &ScanRequest) -> Result<Option<ScanPage>> {
         let place = |name: &str| self.subquery.node.inputs.iter().position(|i| *i.name == *name);
         let is_past = self.current.as_ref().is_some_and(|now| place(now) > place(measurement));
         let is_through = self.is_done || is_past;
@@ -231,7 +222,7 @@ impl Derived {
         Ok(Some(ScanPage { groups, until: Some(until), ..ScanPage::default() }))
     }
 
-    fn fold(&mut self, scans: &[PlannedScan]) -> Result<(), QueryError> {
+    fn fold(&mut self, scans: &[PlannedScan]) -> Result<()> {
         self.is_folded = true;
         self.bytes = 0;
         let mut tables = std::mem::take(&mut self.tables);
@@ -262,7 +253,7 @@ impl Derived {
 }
 
 /// Merges earlier states with the current batch.
-fn folded(before: States, layout: &Layout, request: &ScanRequest) -> Result<States, QueryError> {
+fn folded(before: States, layout: &Layout, request: &ScanRequest) -> Result<States> {
     let Output::Aggregates { calls, .. } = &request.output else { return Ok(before) };
     let mut all = read_all(layout, request)?;
     if request.descending {
@@ -293,7 +284,7 @@ fn group_bytes(key: &[String], states: &[PartialColumn]) -> usize {
         + states.iter().map(PartialColumn::bytes).sum::<usize>()
 }
 
-fn read_slice(layout: &Layout, request: &ScanRequest) -> Result<ScanPage, QueryError> {
+fn read_slice(layout: &Layout, request: &ScanRequest) -> Result<ScanPage> {
     let limits = PageLimits {
         bytes: PAGE_BYTES_MAX,
         decoded_bytes: u64::MAX,
@@ -308,13 +299,9 @@ fn read_slice(layout: &Layout, request: &ScanRequest) -> Result<ScanPage, QueryE
         if piece.position.is_none() {
             let until = piece.until.or(request.resume.until);
             let mut groups = Vec::new();
-            for (key, mut complete) in gathered.take() {
-                while let (Some(data), _) = complete.next() {
-                    let is_states = matches!(data, GroupData::Partials(_));
+            for (key, mut parts) in gathered.take() {
+                while let Some(data) = parts.next() {
                     groups.push(Group { key: key.clone(), data });
-                    if is_states {
-                        break;
-                    }
                 }
             }
             if matches!(request.output, Output::Rows { .. }) {
@@ -327,7 +314,7 @@ fn read_slice(layout: &Layout, request: &ScanRequest) -> Result<ScanPage, QueryE
     }
 }
 
-fn read_all(layout: &Layout, request: &ScanRequest) -> Result<Vec<Group>, QueryError> {
+fn read_all(layout: &Layout, request: &ScanRequest) -> Result<Vec<Group>> {
     let mut request = request.clone();
     let mut all = Vec::new();
     loop {
@@ -374,25 +361,15 @@ fn converted(column: &Column, to: FieldType) -> Option<Column> {
     if column.values.field_type() == to {
         return Some(column.clone());
     }
+    fn each<A: Copy, B>(values: &[A], convert: impl Fn(A) -> B) -> Vec<B> {
+        values.iter().map(|&value| convert(value)).collect()
+    }
     let values = match (&column.values, to) {
-        (Values::Float(v), FieldType::Integer) => {
-            Values::Integer(v.iter().map(|&v| v as i64).collect())
-        }
-        (Values::Float(v), FieldType::Unsigned) => {
-            Values::Unsigned(v.iter().map(|&v| v as u64).collect())
-        }
-        (Values::Integer(v), FieldType::Float) => {
-            Values::Float(v.iter().map(|&v| v as f64).collect())
-        }
-        (Values::Integer(v), FieldType::Unsigned) => {
-            Values::Unsigned(v.iter().map(|&v| v as u64).collect())
-        }
-        (Values::Unsigned(v), FieldType::Float) => {
-            Values::Float(v.iter().map(|&v| v as f64).collect())
-        }
-        (Values::Unsigned(v), FieldType::Integer) => {
-            Values::Integer(v.iter().map(|&v| v as i64).collect())
-        }
+        (Values::Float(v), FieldType::Integer) => Values::Integer(each(v, |v| v as i64)),
+        (Values::Float(v), FieldType::Unsigned) => Values::Unsigned(each(v, |v| v as u64)),
+        (Values::Integer(v), FieldType::Unsigned) => Values::Unsigned(each(v, |v| v as u64)),
+        (Values::Unsigned(v), FieldType::Integer) => Values::Integer(each(v, |v| v as i64)),
+        (values, FieldType::Float) => Values::Float(math::floats(values)?),
         _ => return None,
     };
     Some(Column { values, validity: column.validity.clone() })

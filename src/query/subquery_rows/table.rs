@@ -10,12 +10,11 @@ use crate::merge::key::SeriesKey;
 use crate::model::bug::OrBug;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::time::TimeRange;
-use crate::query::operators::series::gather_or_null;
-use crate::query::plan::Subquery;
+use crate::query::plan::{SelectNode, Subquery};
 use crate::query::result::{Column, Values};
 use crate::scan::cached::ResultCache;
 use crate::scan::reader::{Directories, Estimate, ReadStats, Reader, Rows, Runs, rows_of_one};
-use crate::scan::request::{Output, ScanRequest, Window};
+use crate::scan::request::{Output, ScanRequest};
 
 /// The rows of all measurements of the same name, in order of arrival.
 #[derive(Debug, Default)]
@@ -39,23 +38,39 @@ pub(super) struct Layout {
     series: Rc<[(SeriesKey, Range<u32>)]>,
 }
 
+/// A row's place in a layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct PlacedRow {
+    group: u32,
+    /// The row's number among the rows with the same group and time.
+    repeat: u32,
+    time_ns: i64,
+    row: u32,
+}
+
 impl ArrivedRows {
     pub(super) fn layout(&mut self, subquery: &Subquery, request: &ScanRequest) -> Layout {
-        let node = &subquery.node;
-        let ids = subquery.fields.iter().map(|field| field.id);
         let is_rows = matches!(request.output, Output::Rows { .. });
         let known = if is_rows { &self.by_position } else { &self.by_time };
         if let Some(layout) = known {
             return layout.clone();
         }
-        if is_rows {
-            let (sorted, window) = (!node.in_order_of_series, node.window.as_ref());
-            let layout =
-                self.by_position(request.measurement, ids, sorted, node.descending, window);
-            self.by_position.insert(layout).clone()
+        let placed = if is_rows { self.by_position(&subquery.node) } else { self.by_time() };
+        let rows: Vec<u32> = placed.iter().map(|placed| placed.row).collect();
+        let columns = subquery.fields.iter().zip(&self.columns);
+        let column = |id: ColumnId, column: Column| (id, Rc::new(column));
+        let mut columns: Vec<_> =
+            columns.map(|(field, of)| column(field.id, of.gather(&rows))).collect();
+        let (id, numbers) = if is_rows {
+            (TIME_COLUMN, rows.iter().map(|&row| self.time_of(row)).collect())
         } else {
-            self.by_time.insert(self.by_time(request.measurement, ids)).clone()
-        }
+            let number = |&row: &u32| self.first_row + i64::from(row);
+            (POSITION_COLUMN, rows.iter().map(number).collect())
+        };
+        columns.push(column(id, Column::full(Values::Integer(numbers))));
+        let layout = self.arranged(request.measurement, &placed, columns);
+        let known = if is_rows { &mut self.by_position } else { &mut self.by_time };
+        known.insert(layout).clone()
     }
 
     fn group_of(&self, row: u32) -> u32 {
@@ -66,21 +81,15 @@ impl ArrivedRows {
         self.times_ns.get(row as usize).copied().or_bug()
     }
 
-    fn by_position(
-        &self,
-        measurement: MeasurementId,
-        ids: impl Iterator<Item = ColumnId>,
-        sorted: bool,
-        descending: bool,
-        window: Option<&Window>,
-    ) -> Layout {
+    /// Returns the rows in order of the series. Their times are their positions in the result.
+    fn by_position(&self, node: &SelectNode) -> Vec<PlacedRow> {
+        let (sorted, descending) = (!node.in_order_of_series, node.descending);
         // The points of top() and bottom() are sorted by window.
         let place = |row: u32| {
             let time_ns = self.time_of(row);
-            window.map_or(time_ns, |window| window.start(time_ns))
+            node.window.as_ref().map_or(time_ns, |window| window.start(time_ns))
         };
-        let count = self.times_ns.len() as u32;
-        let mut rows: Vec<u32> = (0..count).collect();
+        let mut rows: Vec<u32> = (0..self.times_ns.len() as u32).collect();
         if sorted && descending {
             rows.sort_by_key(|&row| Reverse((place(row), self.group_of(row))));
         } else if sorted {
@@ -92,66 +101,45 @@ impl ArrivedRows {
         if descending {
             rows.reverse();
         }
-        let mut placed: Vec<(u32, i64, u32)> =
-            rows.iter().zip(0_i64..).map(|(&row, at)| (self.group_of(row), at, row)).collect();
+        let placed = (0..).zip(rows).map(|(time_ns, row)| PlacedRow {
+            group: self.group_of(row),
+            repeat: 0,
+            time_ns,
+            row,
+        });
+        let mut placed: Vec<PlacedRow> = placed.collect();
         placed.sort();
-        let series = placed.iter().map(|&(group, ..)| (group, 0)).collect::<Vec<_>>();
-        let times_ns = placed.iter().map(|&(_, at, _)| at).collect();
-        let rows: Vec<u32> = placed.iter().map(|&(.., row)| row).collect();
-        let real = rows.iter().map(|&row| self.time_of(row)).collect();
-        let real = (TIME_COLUMN, Rc::new(Column::full(Values::Integer(real))));
-        let mut columns = self.columns(&rows, ids);
-        columns.push(real);
-        self.arranged(measurement, &series, times_ns, columns)
+        placed
     }
 
-    fn by_time(&self, measurement: MeasurementId, ids: impl Iterator<Item = ColumnId>) -> Layout {
-        let mut placed: Vec<(u32, u32, i64, u32)> = (0..self.times_ns.len() as u32)
-            .map(|row| (self.group_of(row), 0, self.time_of(row), row))
-            .collect();
+    fn by_time(&self) -> Vec<PlacedRow> {
+        let placed = (0..self.times_ns.len() as u32).map(|row| PlacedRow {
+            group: self.group_of(row),
+            repeat: 0,
+            time_ns: self.time_of(row),
+            row,
+        });
+        let mut placed: Vec<PlacedRow> = placed.collect();
         placed.sort();
-        let mut before = None;
-        let mut repeat = 0;
-        for (group, repeated, time_ns, _) in &mut placed {
-            repeat = if before == Some((*group, *time_ns)) { repeat + 1 } else { 0 };
-            before = Some((*group, *time_ns));
-            *repeated = repeat;
+        for same in placed.chunk_by_mut(|a, b| (a.group, a.time_ns) == (b.group, b.time_ns)) {
+            (0..).zip(same).for_each(|(repeat, row)| row.repeat = repeat);
         }
         placed.sort();
-        let series = placed.iter().map(|&(group, repeat, ..)| (group, repeat)).collect::<Vec<_>>();
-        let times_ns = placed.iter().map(|&(_, _, time_ns, _)| time_ns).collect();
-        let rows: Vec<u32> = placed.iter().map(|&(.., row)| row).collect();
-        let numbers = rows.iter().map(|&row| self.first_row + i64::from(row)).collect();
-        let mut columns = self.columns(&rows, ids);
-        columns.push((POSITION_COLUMN, Rc::new(Column::full(Values::Integer(numbers)))));
-        self.arranged(measurement, &series, times_ns, columns)
+        placed
     }
 
-    fn columns(
-        &self,
-        rows: &[u32],
-        ids: impl Iterator<Item = ColumnId>,
-    ) -> Vec<(ColumnId, Rc<Column>)> {
-        let picked: Vec<Option<u32>> = rows.iter().copied().map(Some).collect();
-        let column = |column: &Column| Rc::new(gather_or_null(column, &picked));
-        ids.zip(&self.columns).map(|(id, of)| (id, column(of))).collect()
-    }
-
-    /// Arranges rows with the given times. Equal consecutive entries in `row_series` form a series.
-    /// An entry contains the group, and the row's number among the rows with the same group and
-    /// time.
+    /// Arranges rows in series: consecutive rows with the same group and number.
     fn arranged(
         &self,
         measurement: MeasurementId,
-        row_series: &[(u32, u32)],
-        times_ns: Vec<i64>,
+        placed: &[PlacedRow],
         columns: Vec<(ColumnId, Rc<Column>)>,
     ) -> Layout {
         let keys = self.groups.first().map_or(0, |group| group.len());
         let mut series = Vec::new();
         let mut start = 0;
-        for same in row_series.chunk_by(|a, b| a == b) {
-            let Some(&(group, repeat)) = same.first() else { continue };
+        for same in placed.chunk_by(|a, b| (a.group, a.repeat) == (b.group, b.repeat)) {
+            let Some(&PlacedRow { group, repeat, .. }) = same.first() else { continue };
             let tags = self.groups.get(group as usize);
             let values =
                 tags.into_iter().flat_map(|tags| tags.iter().map(|(_, value)| value.as_str()));
@@ -165,7 +153,7 @@ impl ArrivedRows {
         series.sort_by(|(a, _), (b, _)| a.cmp(b));
         Layout {
             tag_order: (0..keys as u32).map(ColumnId).chain([REPEAT_TAG]).collect(),
-            times_ns: times_ns.into(),
+            times_ns: placed.iter().map(|placed| placed.time_ns).collect(),
             columns: columns.into(),
             series: series.into(),
         }

@@ -7,7 +7,7 @@ use crate::query::result::Values;
 
 /// The time and value of a stream's last point. Only the field with the stream's type is used.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct LastPoint {
+pub(crate) struct LastPoint {
     float: Option<(i64, f64)>,
     integer: Option<(i64, i64)>,
     unsigned: Option<(i64, u64)>,
@@ -40,17 +40,13 @@ fn changes<T: Copy, R>(
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Derivative {
-    unit_ns: i64,
-    non_negative: bool,
-    descending: bool,
-    last: LastPoint,
+    pub(super) unit_ns: i64,
+    pub(super) non_negative: bool,
+    pub(super) descending: bool,
+    pub(super) last: LastPoint,
 }
 
 impl Derivative {
-    pub(super) fn new(unit_ns: i64, non_negative: bool, descending: bool) -> Self {
-        Self { unit_ns, non_negative, descending, last: LastPoint::default() }
-    }
-
     pub(super) fn push(&mut self, piece: &StreamBatch) -> StreamBatch {
         let Self { unit_ns, non_negative, descending, ref mut last } = *self;
         let rate = |change: f64, passed_ns: i64| {
@@ -79,15 +75,11 @@ impl Derivative {
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Difference {
-    non_negative: bool,
-    last: LastPoint,
+    pub(super) non_negative: bool,
+    pub(super) last: LastPoint,
 }
 
 impl Difference {
-    pub(super) fn new(non_negative: bool) -> Self {
-        Self { non_negative, last: LastPoint::default() }
-    }
-
     pub(super) fn push(&mut self, piece: &StreamBatch) -> StreamBatch {
         let (last, all, times_ns) = (&mut self.last, !self.non_negative, &piece.times_ns);
         let (times_ns, values) = match &piece.values {
@@ -117,15 +109,11 @@ impl Difference {
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Elapsed {
-    unit_ns: i64,
-    last_ns: Option<i64>,
+    pub(super) unit_ns: i64,
+    pub(super) last_ns: Option<i64>,
 }
 
 impl Elapsed {
-    pub(super) fn new(unit_ns: i64) -> Self {
-        Self { unit_ns, last_ns: None }
-    }
-
     pub(super) fn push(&mut self, piece: &StreamBatch) -> StreamBatch {
         let (mut times_ns, mut results) = (Vec::new(), Vec::new());
         for &time in &piece.times_ns {

@@ -1,13 +1,12 @@
 //! Computes functions on the ordered values of a series, in batches.
 
-mod cumulative_sum;
+mod cumulative_sum_moving_average;
 mod derivative_difference_elapsed;
 mod holt_winters;
 mod integral;
-mod moving_average;
 mod technical;
 
-use super::error::QueryError;
+use super::error::Result;
 use super::functions::{Function, Kind};
 use super::result::{Column, Values};
 use super::work::Work;
@@ -15,11 +14,10 @@ use crate::influxql::ast::Expr;
 use crate::model::time::{S_NS, TimeRange};
 use crate::model::value::FieldType;
 use crate::scan::request::Window;
-use cumulative_sum::CumulativeSum;
-use derivative_difference_elapsed::{Derivative, Difference, Elapsed};
+use cumulative_sum_moving_average::{CumulativeSum, MovingAverage};
+use derivative_difference_elapsed::{Derivative, Difference, Elapsed, LastPoint};
 use holt_winters::HoltWinters;
 use integral::Integral;
-use moving_average::MovingAverage;
 use technical::Technical;
 
 /// Values of a series.
@@ -101,19 +99,19 @@ impl Transform {
             Some(Expr::DurationLiteral(ns)) => *ns,
             _ => default_ns,
         };
-        let non_negative = name.starts_with("non_negative_");
+        let (non_negative, last) = (name.starts_with("non_negative_"), LastPoint::default());
         Some(match name {
             "integral" => {
                 Self::Integral(Integral::new(unit(S_NS), window.cloned(), range, descending))
             }
             "derivative" | "non_negative_derivative" => {
                 let unit_ns = unit(window.map_or(S_NS, |window| window.every_ns));
-                Self::Derivative(Derivative::new(unit_ns, non_negative, descending))
+                Self::Derivative(Derivative { unit_ns, non_negative, descending, last })
             }
             "difference" | "non_negative_difference" => {
-                Self::Difference(Difference::new(non_negative))
+                Self::Difference(Difference { non_negative, last })
             }
-            "elapsed" => Self::Elapsed(Elapsed::new(unit(1))),
+            "elapsed" => Self::Elapsed(Elapsed { unit_ns: unit(1), last_ns: None }),
             "moving_average" => match args.get(1) {
                 Some(Expr::IntegerLiteral(window)) => {
                     Self::MovingAverage(MovingAverage::new(clamped(*window)))
@@ -166,7 +164,7 @@ impl Transform {
     }
 
     /// Returns the results of a function that returns its results at the end of the stream.
-    pub(crate) fn finish(&mut self, work: &Work) -> Result<Finish, QueryError> {
+    pub(crate) fn finish(&mut self, work: &Work) -> Result<Finish> {
         match self {
             Self::Integral(integral) => Ok(integral.finish()),
             Self::HoltWinters(forecast) => forecast.finish(work),

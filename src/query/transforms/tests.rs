@@ -24,22 +24,28 @@ const VALUES: [f64; 5] = [1.0, 5.0, 99.0, 3.0, 4.0];
 
 #[test]
 fn derivative_is_per_unit() {
-    let transform = Transform::Derivative(Derivative::new(5, false, false));
+    let derivative = |non_negative| {
+        let last = LastPoint::default();
+        Transform::Derivative(Derivative { unit_ns: 5, non_negative, descending: false, last })
+    };
+    let transform = derivative(false);
     assert_eq!(whole(&transform, &TIMES, &VALUES), piece(&[10, 20, 40], &[2.0, -1.0, 0.25]));
-    let positive = Transform::Derivative(Derivative::new(5, true, false));
+    let positive = derivative(true);
     assert_eq!(whole(&positive, &TIMES, &VALUES), piece(&[10, 40], &[2.0, 0.25]));
 }
 
 #[test]
 fn transforms_compute_differences_and_sums() {
-    let difference = Transform::Difference(Difference::new(false));
+    let difference =
+        Transform::Difference(Difference { non_negative: false, last: LastPoint::default() });
     assert_eq!(whole(&difference, &TIMES, &VALUES), piece(&[10, 20, 40], &[4.0, -2.0, 1.0]));
     let average = Transform::MovingAverage(MovingAverage::new(2));
     let expected = piece(&[10, 10, 20, 40], &[3.0, 52.0, 51.0, 3.5]);
     assert_eq!(whole(&average, &TIMES, &VALUES), expected);
     let sum = whole(&Transform::CumulativeSum(CumulativeSum::default()), &TIMES, &VALUES);
     assert_eq!(sum, piece(&TIMES, &[1.0, 6.0, 105.0, 108.0, 112.0]));
-    let elapsed = whole(&Transform::Elapsed(Elapsed::new(4)), &TIMES, &VALUES);
+    let elapsed =
+        whole(&Transform::Elapsed(Elapsed { unit_ns: 4, last_ns: None }), &TIMES, &VALUES);
     assert_eq!(elapsed.values, Values::Integer(vec![2, 0, 2, 5]));
 }
 

@@ -7,7 +7,7 @@ mod nelder_mead;
 use super::{Finish, StreamBatch};
 use crate::model::bug::OrBug;
 use crate::model::limits::{FORECAST_SEASON_MAX, FORECAST_VALUES_MAX};
-use crate::query::error::QueryError;
+use crate::query::error::{QueryError, Result};
 use crate::query::math;
 use crate::query::result::Values;
 use crate::query::work::Work;
@@ -40,7 +40,7 @@ impl HoltWinters {
     }
 
     /// Returns `None` if the series has too few values.
-    fn start(&self) -> Result<Option<Fit>, QueryError> {
+    fn start(&self) -> Result<Option<Fit>> {
         let (seasonal, season) = (self.season >= 2, self.season);
         if self.values.len() < 2 || (seasonal && self.values.len() < season) {
             return Ok(None);
@@ -61,7 +61,7 @@ impl HoltWinters {
     }
 
     /// Returns one value for each window. An empty window is NaN.
-    fn evenly_spaced(&self) -> Result<Vec<f64>, QueryError> {
+    fn evenly_spaced(&self) -> Result<Vec<f64>> {
         let mut all: Vec<f64> = Vec::new();
         let first = self.times_ns.first().map_or(0, |&time_ns| self.window(time_ns));
         for (&time_ns, &value) in self.times_ns.iter().zip(&self.values) {
@@ -79,7 +79,7 @@ impl HoltWinters {
         Ok(all)
     }
 
-    fn check(&self, values: usize) -> Result<(), QueryError> {
+    fn check(&self, values: usize) -> Result<()> {
         let values = values.saturating_add(self.ahead);
         if values < FORECAST_VALUES_MAX && self.season <= FORECAST_SEASON_MAX {
             return Ok(());
@@ -102,7 +102,7 @@ impl HoltWinters {
         StreamBatch::empty()
     }
 
-    pub(super) fn finish(&mut self, work: &Work) -> Result<Finish, QueryError> {
+    pub(super) fn finish(&mut self, work: &Work) -> Result<Finish> {
         if self.fit.is_none() {
             self.fit = self.start()?;
         }
