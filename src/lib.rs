@@ -142,7 +142,7 @@
 //! | rows and values in memory | `memtable/table.rs`; `batch/slabs.rs` |
 //! | the codec of a column | `batch/column_bytes.rs`; the codecs: `codec/` |
 //! | the order of queries on a shard | `shard/turns/mod.rs` |
-//! | a subquery's rows | `query/subquery_rows/` |
+//! | a subquery's rows | `query/subquery_rows.rs` |
 //! | memory of memtables and caches | `shard/budget.rs` |
 //! | the Worker's cache | `coordinator/cache.rs` |
 //! | retries after a stale cache | `coordinator/retries.rs` |

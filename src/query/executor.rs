@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use super::error::Result;
-use super::group::{GroupExecutor, GroupProgress};
+use super::group::GroupExecutor;
 use super::plan::{Binding, Input, Plan, PlannedScan, SelectNode};
 use super::result::SeriesChunk;
 use super::stream::{Front, Stream};
@@ -145,27 +145,25 @@ impl Executor {
             if self.work.pauses()? {
                 return Ok(ExecStep::Pause);
             }
-            let Some(feeds) = self.inputs.front_mut() else { return Ok(ExecStep::Done) };
-            let Some(group) = &mut self.group else {
-                let needs = self.begin_group();
-                if let Some(step) = self.read_subqueries(needs)? {
-                    return Ok(step);
-                }
-                continue;
+            let step = match (&mut self.group, self.inputs.front_mut()) {
+                (_, None) => return Ok(ExecStep::Done),
+                (Some(group), Some(feeds)) => group.advance(feeds)?,
+                (None, Some(_)) => ExecStep::Need(self.begin_group()),
             };
-            match group.advance(feeds)? {
-                GroupProgress::Need(needs) => {
+            match step {
+                ExecStep::Need(needs) => {
                     if let Some(step) = self.read_subqueries(needs)? {
                         return Ok(step);
                     }
                 }
-                GroupProgress::Chunk(chunk) => self.show(chunk),
+                ExecStep::Chunk(chunk) => self.show(chunk),
                 // The current turn's share of work is done, so the next iteration pauses.
-                GroupProgress::Pause => {}
-                GroupProgress::End => {
-                    self.series += u64::from(group.has_rows() && !self.is_counted);
-                    self.ready.extend(group.take_held());
-                    self.group = None;
+                ExecStep::Pause => {}
+                ExecStep::Done => {
+                    if let Some(group) = self.group.take() {
+                        self.series += u64::from(group.has_rows() && !self.is_counted);
+                        self.ready.extend(group.held);
+                    }
                 }
             }
         }
@@ -182,7 +180,7 @@ impl Executor {
                 derived.push(&chunk, &self.scans)?;
             }
             (ExecStep::Done, Some(derived)) => {
-                derived.finish();
+                derived.is_done = true;
                 self.pending.pop_front();
             }
             (ExecStep::Chunk(_) | ExecStep::Done, None) => {}
@@ -313,7 +311,7 @@ impl Executor {
         if self.series > self.node.soffset
             && let Some(group) = &mut self.group
         {
-            self.ready.extend(group.hold(chunk));
+            self.ready.extend(chunk.hold(&mut group.held));
         }
     }
 }

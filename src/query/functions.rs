@@ -274,50 +274,30 @@ const SELECTORS: &[Function] = &[
 
 /// Creates a function that processes a series of numbers in order.
 const fn streamed(
-    kind: Kind,
     name: &'static str,
     arguments: Arguments,
     output: Output,
     explained: &'static str,
 ) -> Function {
     let function = aggregate(name, Numbers, output, Streamed, explained);
-    Function { kind, ..function.with(arguments, DefaultFill::LeftOut) }
-}
-
-const fn transformation(
-    name: &'static str,
-    arguments: Arguments,
-    output: Output,
-    explained: &'static str,
-) -> Function {
-    streamed(Kind::Transformation, name, arguments, output, explained)
+    Function { kind: Kind::Transformation, ..function.with(arguments, DefaultFill::LeftOut) }
 }
 
 /// The functions that process a series in order.
 const TRANSFORMATIONS: &[Function] = &[
-    transformation("derivative", Arguments::StreamAndUnit, FLOAT, "rate of change"),
-    transformation("non_negative_derivative", Arguments::StreamAndUnit, FLOAT, "rate of growth"),
-    transformation("difference", STREAM, Input, "change from one value to the next"),
-    transformation("non_negative_difference", STREAM, Input, "growth from one value to the next"),
+    streamed("derivative", Arguments::StreamAndUnit, FLOAT, "rate of change"),
+    streamed("non_negative_derivative", Arguments::StreamAndUnit, FLOAT, "rate of growth"),
+    streamed("difference", STREAM, Input, "change from one value to the next"),
+    streamed("non_negative_difference", STREAM, Input, "growth from one value to the next"),
     Function {
         takes: Any,
         output: Always(DataType::Integer),
-        ..transformation("elapsed", Arguments::StreamAndUnit, FLOAT, "time between values")
+        ..streamed("elapsed", Arguments::StreamAndUnit, FLOAT, "time between values")
     },
-    transformation(
-        "moving_average",
-        Arguments::StreamAndWindow,
-        FLOAT,
-        "mean of the last n values",
-    ),
-    transformation("cumulative_sum", STREAM, Input, "running total"),
-    transformation("holt_winters", Arguments::Forecast, FLOAT, "n predicted values"),
-    transformation(
-        "holt_winters_with_fit",
-        Arguments::Forecast,
-        FLOAT,
-        "the fit and n predicted values",
-    ),
+    streamed("moving_average", Arguments::StreamAndWindow, FLOAT, "mean of the last n values"),
+    streamed("cumulative_sum", STREAM, Input, "running total"),
+    streamed("holt_winters", Arguments::Forecast, FLOAT, "n predicted values"),
+    streamed("holt_winters_with_fit", Arguments::Forecast, FLOAT, "the fit and n predicted values"),
 ];
 
 const STREAM: Arguments = Arguments::Stream;
@@ -329,7 +309,8 @@ const fn technical(
     warmups: &'static [&'static str],
     explained: &'static str,
 ) -> Function {
-    streamed(Kind::Technical, name, Arguments::Technical { hold_min, warmups }, FLOAT, explained)
+    let arguments = Arguments::Technical { hold_min, warmups };
+    Function { kind: Kind::Technical, ..streamed(name, arguments, FLOAT, explained) }
 }
 
 const WARMUPS: &[&str] = &["exponential", "simple"];

@@ -6,15 +6,16 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::error::{QueryError, Result};
+use super::executor::ExecStep;
 use super::operators::fill::{self, FillPlan, RowFill, SeriesFill, ShownWindows};
 use super::operators::gather::GatherExecutor;
 use super::operators::join_limit::{CallSeries, Limiter, join};
 use super::operators::merge_rows::{Merged, RowBatch, RowMerge, Unread};
 use super::operators::partials::PartialMerge;
-use super::plan::{Binding, CallBase, CallPlan, FeedKind, SelectNode, SlotSource};
+use super::plan::{CallBase, CallPlan, FeedKind, SelectNode, SlotSource};
 use super::result::{Column, ResultColumn, SeriesChunk};
 use super::scalar::{self, Scalar};
-use super::stream::{Stream, StreamNeed};
+use super::stream::Stream;
 use super::transforms::{Finish, StreamBatch, Transform};
 use super::work::Work;
 use crate::admission::{HeldBytes, QueryReservation};
@@ -24,15 +25,6 @@ use crate::model::value::FieldValue;
 
 /// The maximum number of windows that are filled before the statement may pause.
 const FILLED_AT_ONCE_MAX: usize = 50_000;
-
-#[derive(Debug)]
-pub(crate) enum GroupProgress {
-    Need(Vec<StreamNeed>),
-    Chunk(SeriesChunk),
-    /// The work of the current turn is done.
-    Pause,
-    End,
-}
 
 #[derive(Debug)]
 enum FeedState {
@@ -66,7 +58,8 @@ pub(crate) struct GroupExecutor {
     limiter: Limiter,
     /// Fills the rows of a raw query with the values of earlier rows.
     filled: RowFill,
-    held: Option<SeriesChunk>,
+    /// The last chunk. A later chunk of the group determines whether more rows follow.
+    pub(crate) held: Option<SeriesChunk>,
     /// The rows to evaluate next: the calls' values, then the slots.
     unread: Option<Unread>,
     work: Work,
@@ -86,7 +79,7 @@ impl GroupExecutor {
         work.add(node.calls.len() + node.outputs.len() + key.len());
         let tags = node.group_keys.iter().cloned().zip(key.iter().cloned()).collect();
         let feeds = node.feeds.iter().map(|feed| match feed.kind {
-            FeedKind::Partials => FeedState::Partials(PartialMerge::new(feed.calls.len())),
+            FeedKind::Partials => FeedState::Partials(PartialMerge::default()),
             FeedKind::Rows => FeedState::Rows(RowMerge::default(), None),
         });
         let calls = node.calls.iter().map(|call| CallExecutor::new(node, call, room, work));
@@ -107,22 +100,14 @@ impl GroupExecutor {
         }
     }
 
-    pub(crate) fn hold(&mut self, chunk: SeriesChunk) -> Option<SeriesChunk> {
-        chunk.hold(&mut self.held)
-    }
-
     pub(crate) fn has_rows(&self) -> bool {
-        self.limiter.is_begun() || self.calls.iter().any(|call| call.limiter.is_begun())
-    }
-
-    pub(crate) fn take_held(&mut self) -> Option<SeriesChunk> {
-        self.held.take()
+        self.limiter.is_begun || self.calls.iter().any(|call| call.limiter.is_begun)
     }
 
     /// Continues until the group needs pages, has rows, or must pause.
-    pub(crate) fn advance(&mut self, streams: &mut [Vec<Stream>]) -> Result<GroupProgress> {
+    pub(crate) fn advance(&mut self, streams: &mut [Vec<Stream>]) -> Result<ExecStep> {
         if let Some(chunk) = self.next_chunk() {
-            return Ok(GroupProgress::Chunk(chunk));
+            return Ok(ExecStep::Chunk(chunk));
         }
         let mut needs = Vec::new();
         let mut feeds = std::mem::take(&mut self.feeds);
@@ -130,7 +115,7 @@ impl GroupExecutor {
         for (index, (feed, streams)) in feeds.iter_mut().zip(streams).enumerate() {
             match self.advance_feed(index, feed, streams)? {
                 None => {}
-                Some(GroupProgress::Need(more)) => needs.extend(more),
+                Some(ExecStep::Need(more)) => needs.extend(more),
                 other => {
                     progress = other;
                     break;
@@ -142,10 +127,10 @@ impl GroupExecutor {
             return Ok(progress);
         }
         if !needs.is_empty() {
-            return Ok(GroupProgress::Need(needs));
+            return Ok(ExecStep::Need(needs));
         }
         // Every feed is complete: return the rows that are still in memory.
-        Ok(self.joined().map_or(GroupProgress::End, GroupProgress::Chunk))
+        Ok(self.joined().map_or(ExecStep::Done, ExecStep::Chunk))
     }
 
     /// Returns `None` if the feed is complete.
@@ -154,7 +139,7 @@ impl GroupExecutor {
         index: usize,
         feed: &mut FeedState,
         streams: &mut [Stream],
-    ) -> Result<Option<GroupProgress>> {
+    ) -> Result<Option<ExecStep>> {
         let node = Rc::clone(&self.node);
         let bindings = node.inputs.get(self.input).and_then(|input| input.feeds.get(index));
         let bindings = bindings.map_or(&[][..], Vec::as_slice);
@@ -172,7 +157,7 @@ impl GroupExecutor {
                 }
                 FeedState::Finishing(calls) => {
                     if !self.finish_calls(calls)? {
-                        return Ok(Some(GroupProgress::Pause));
+                        return Ok(Some(ExecStep::Pause));
                     }
                     *feed = FeedState::Done;
                 }
@@ -180,17 +165,17 @@ impl GroupExecutor {
                     let row_work = node.slots.len() + node.calls.len();
                     let Some(batch) = Unread::next(unread, row_work, &self.work) else { continue };
                     if let Some(chunk) = self.rows(index, batch)? {
-                        return Ok(Some(GroupProgress::Chunk(chunk)));
+                        return Ok(Some(ExecStep::Chunk(chunk)));
                     }
                     if self.work.is_due() {
-                        return Ok(Some(GroupProgress::Pause));
+                        return Ok(Some(ExecStep::Pause));
                     }
                 }
                 FeedState::Rows(merge, unread) => {
-                    let sources = sources(streams, bindings);
-                    let next =
-                        merge.next(&self.key, streams, &sources, &node.slots, node.descending)?;
-                    match next {
+                    let sources: Vec<&[SlotSource]> =
+                        bindings.iter().map(|b| &b.slots[..]).collect();
+                    let (slots, descending) = (node.slots.len(), node.descending);
+                    match merge.next(&self.key, streams, &sources, slots, descending)? {
                         Merged::Missing(missing) => return Ok(Some(needs(streams, &missing))),
                         Merged::End => {
                             let calls = node.feeds.get(index).into_iter().flat_map(|f| &f.calls);
@@ -407,15 +392,8 @@ impl GroupExecutor {
     }
 }
 
-fn needs(streams: &[Stream], missing: &[usize]) -> GroupProgress {
-    GroupProgress::Need(
-        missing.iter().filter_map(|&i| streams.get(i)).flat_map(Stream::needs).collect(),
-    )
-}
-
-fn sources<'a>(streams: &[Stream], bindings: &'a [Binding]) -> Vec<&'a [SlotSource]> {
-    let find = |stream: &Stream| bindings.iter().find(|binding| binding.scan == stream.scan());
-    streams.iter().map(|stream| find(stream).map_or(&[][..], |b| b.slots.as_slice())).collect()
+fn needs(streams: &[Stream], missing: &[usize]) -> ExecStep {
+    ExecStep::Need(missing.iter().filter_map(|&i| streams.get(i)).flat_map(Stream::needs).collect())
 }
 
 #[derive(Debug)]
@@ -501,10 +479,8 @@ impl CallExecutor {
         let count = next.times_ns.len();
         let (from, to) = self.limiter.take(count);
         let next = if (from, to) == (0, count) { next } else { next.slice(from, to) };
-        match &mut self.series {
-            _ if next.times_ns.is_empty() => {}
-            Some(series) => series.extend(&next),
-            none => *none = Some(next),
+        if !next.times_ns.is_empty() {
+            next.append_to(&mut self.series);
         }
     }
 }

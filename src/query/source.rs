@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::error::{QueryError, Result};
+use super::error::{QueryError, Result, invalid};
 use crate::influxql::ast::{Measurement, MeasurementName, SelectStatement, Source};
 use crate::model::limits::POLICIES_PER_QUERY_MAX;
 
@@ -81,10 +81,8 @@ fn collect<'a>(
 /// # Errors
 /// [`QueryError::Invalid`]
 pub(crate) fn check_name(measurement: &Measurement) -> Result<()> {
-    match &measurement.name {
-        MeasurementName::Name(name) if name.is_empty() => {
-            Err(QueryError::Invalid("invalid measurement".into()))
-        }
-        _ => Ok(()),
+    if matches!(&measurement.name, MeasurementName::Name(name) if name.is_empty()) {
+        return invalid("invalid measurement");
     }
+    Ok(())
 }

@@ -7,10 +7,8 @@ use crate::model::limits::TECHNICAL_PERIOD_MAX;
 use crate::query::error::{Result, invalid};
 use crate::query::functions::{Arguments, Function, Kind};
 
-type ArgumentCheck = Result<()>;
-
 /// Checks a call of a function that is not mathematical.
-pub(crate) fn check(statement: &mut StatementCheck, name: &str, args: &[Expr]) -> ArgumentCheck {
+pub(crate) fn check(statement: &mut StatementCheck, name: &str, args: &[Expr]) -> Result<()> {
     use Expr::{Call, Distinct, IntegerLiteral, NumberLiteral};
     let Some(function) = Function::find(name) else {
         return invalid(format!("undefined function {name}()"));
@@ -67,11 +65,7 @@ pub(crate) fn check(statement: &mut StatementCheck, name: &str, args: &[Expr]) -
 }
 
 /// `nested` is whether the call is an argument of another call.
-pub(crate) fn distinct(
-    statement: &mut StatementCheck,
-    args: &[Expr],
-    nested: bool,
-) -> ArgumentCheck {
+pub(crate) fn distinct(statement: &mut StatementCheck, args: &[Expr], nested: bool) -> Result<()> {
     match args {
         [] => invalid("distinct function requires at least one argument"),
         [Expr::VarRef { .. }] => {
@@ -84,11 +78,11 @@ pub(crate) fn distinct(
     }
 }
 
-pub(crate) fn check_numbers(name: &str, args: &[Expr]) -> ArgumentCheck {
+pub(crate) fn check_numbers(name: &str, args: &[Expr]) -> Result<()> {
     Function::find(name).map_or(Ok(()), |function| check_count(function, args))
 }
 
-fn check_count(function: &Function, args: &[Expr]) -> ArgumentCheck {
+fn check_count(function: &Function, args: &[Expr]) -> Result<()> {
     let (name, got) = (function.name, args.len());
     let (least, most) = match function.arguments {
         Arguments::NamedField | Arguments::FieldTagsAndLimit => return Ok(()),
@@ -114,7 +108,7 @@ fn check_count(function: &Function, args: &[Expr]) -> ArgumentCheck {
     ))
 }
 
-pub(crate) fn count_is(name: &str, args: &[Expr], expected: usize) -> ArgumentCheck {
+pub(crate) fn count_is(name: &str, args: &[Expr], expected: usize) -> Result<()> {
     if args.len() == expected {
         return Ok(());
     }
@@ -122,7 +116,7 @@ pub(crate) fn count_is(name: &str, args: &[Expr], expected: usize) -> ArgumentCh
     invalid(format!("invalid number of arguments for {name}, expected {expected}, got {got}"))
 }
 
-fn symbol(statement: &mut StatementCheck, name: &str, arg: &Expr) -> ArgumentCheck {
+fn symbol(statement: &mut StatementCheck, name: &str, arg: &Expr) -> Result<()> {
     let what = match arg {
         Expr::VarRef { .. } => return Ok(()),
         Expr::Wildcard(_) => "wildcard",
@@ -137,7 +131,7 @@ fn symbol(statement: &mut StatementCheck, name: &str, arg: &Expr) -> ArgumentChe
 }
 
 /// Checks an optional unit. `refusal` is the error for another type.
-fn check_unit(unit: &[Expr], refusal: impl Fn(&str) -> String) -> ArgumentCheck {
+fn check_unit(unit: &[Expr], refusal: impl Fn(&str) -> String) -> Result<()> {
     match unit {
         [Expr::DurationLiteral(ns)] if *ns <= 0 => {
             let text = duration::format(*ns);
@@ -151,7 +145,7 @@ fn check_unit(unit: &[Expr], refusal: impl Fn(&str) -> String) -> ArgumentCheck 
 /// Checks the arguments of a function that processes a stream of points. If the argument is an
 /// aggregate, the statement must have an interval. If the argument is a field, the statement must
 /// not have its own interval, but may inherit one from an outer statement.
-fn stream(statement: &mut StatementCheck, name: &str, arg: &Expr, extra: i64) -> ArgumentCheck {
+fn stream(statement: &mut StatementCheck, name: &str, arg: &Expr, extra: i64) -> Result<()> {
     statement.extra_intervals = statement.extra_intervals.max(extra);
     let interval = !statement.interval.is_zero();
     match arg {
@@ -173,7 +167,7 @@ fn technical(
     args: &[Expr],
     hold_min: i64,
     warmups: &[&str],
-) -> ArgumentCheck {
+) -> Result<()> {
     let [arg, period, rest @ ..] = args else { return Ok(()) };
     let period = match period {
         Expr::IntegerLiteral(period) if *period > TECHNICAL_PERIOD_MAX => {
@@ -209,7 +203,7 @@ fn technical(
     stream(statement, name, arg, period)
 }
 
-fn forecast(statement: &mut StatementCheck, name: &str, args: &[Expr]) -> ArgumentCheck {
+fn forecast(statement: &mut StatementCheck, name: &str, args: &[Expr]) -> Result<()> {
     let [call, ahead, season] = args else { return Ok(()) };
     match ahead {
         Expr::IntegerLiteral(n) if *n <= 0 => {
@@ -234,11 +228,7 @@ fn forecast(statement: &mut StatementCheck, name: &str, args: &[Expr]) -> Argume
     }
 }
 
-fn field_tags_and_limit(
-    statement: &mut StatementCheck,
-    name: &str,
-    args: &[Expr],
-) -> ArgumentCheck {
+fn field_tags_and_limit(statement: &mut StatementCheck, name: &str, args: &[Expr]) -> Result<()> {
     if let Some(other) = &statement.top_bottom {
         return invalid(format!(
             "selector function {other}() cannot be combined with other functions"

@@ -29,61 +29,55 @@ pub(crate) struct StatementCheck {
 }
 
 /// Folds and checks the fields. Removes `time` and converts `DISTINCT x` to a call.
-pub(crate) fn check(
-    select: &SelectStatement,
-    statement: &mut StatementCheck,
-) -> Result<Vec<Field>> {
+pub(crate) fn check(select: &SelectStatement, facts: &mut StatementCheck) -> Result<Vec<Field>> {
     let context = FoldContext { math: true, ..FoldContext::default() };
     let mut fields = Vec::with_capacity(select.fields.len());
     for field in &select.fields {
         if matches!(&field.expr, Expr::VarRef { name, .. } if name == "time") {
             if field.alias.is_some() {
-                statement.time_alias.clone_from(&field.alias);
+                facts.time_alias.clone_from(&field.alias);
             }
             continue;
         }
         let mut expr = fold::fold(&field.expr, context);
-        statement.field_count += 1;
-        statement.allow_wildcard = true;
-        statement.expr(&expr)?;
+        facts.field_count += 1;
+        facts.allow_wildcard = true;
+        facts.expr(&expr)?;
         distinct_to_call(&mut expr);
         fields.push(Field { expr, alias: field.alias.clone() });
     }
-    together(select, statement)?;
+    together(select, facts)?;
     Ok(fields)
 }
 
-fn together(select: &SelectStatement, statement: &StatementCheck) -> Result<()> {
-    if statement.field_count == 0 {
+fn together(select: &SelectStatement, facts: &StatementCheck) -> Result<()> {
+    if facts.field_count == 0 {
         return invalid("at least 1 non-time field must be queried");
     }
-    match &statement.top_bottom {
-        Some(name) if statement.call_count > 1 => {
-            return invalid(format!(
-                "selector function {name}() cannot be combined with other functions"
-            ));
-        }
-        _ => {}
+    if let Some(name) = facts.top_bottom.as_ref().filter(|_| facts.call_count > 1) {
+        return invalid(format!(
+            "selector function {name}() cannot be combined with other functions"
+        ));
     }
-    if statement.call_count == 0 {
+    if facts.call_count == 0 {
         match select.fill {
             Fill::None => return invalid("fill(none) must be used with a function"),
             Fill::Linear => return invalid("fill(linear) must be used with a function"),
             _ => {}
         }
-        if !statement.interval.is_zero() && !statement.inherited_interval {
+        if !facts.interval.is_zero() && !facts.inherited_interval {
             return invalid("GROUP BY requires at least one aggregate function");
         }
     }
-    if statement.has_distinct && (statement.call_count != 1 || statement.has_auxiliary) {
+    if facts.has_distinct && (facts.call_count != 1 || facts.has_auxiliary) {
         return invalid(
             "aggregate function distinct() cannot be combined with other functions or fields",
         );
     }
-    if statement.has_auxiliary && !statement.only_selectors {
+    if facts.has_auxiliary && !facts.only_selectors {
         return invalid("mixing aggregate and non-aggregate queries is not supported");
     }
-    if statement.has_auxiliary && statement.call_count > 1 {
+    if facts.has_auxiliary && facts.call_count > 1 {
         return invalid("mixing multiple selector functions with tags or fields is not supported");
     }
     Ok(())

@@ -73,7 +73,11 @@ pub(crate) fn lower(
     }
     let feeds = feeds(&calls);
     let by_row = calls.iter().all(|call| call.base == CallBase::Values);
-    let in_order_of_series = keeps_point_time || (by_row && forwards_rows(&inner_nodes, checked));
+    // The only source is a subquery, and the statement returns the rows in the order of the
+    // subquery's series.
+    let forwards_rows = matches!(&inner_nodes[..], [only] if only.node.in_order_of_series)
+        && checked.select.sources.len() == 1;
+    let in_order_of_series = keeps_point_time || (by_row && forwards_rows);
     let mut node = SelectNode {
         columns: columns(checked, &shown),
         column_types,
@@ -113,15 +117,6 @@ fn subquery_keys(group_keys: &[String], shown: &[(Field, bool)]) -> Vec<String> 
         _ => None,
     });
     group_keys.iter().cloned().chain(names).collect()
-}
-
-/// Whether the only source is a subquery, and the statement returns the rows in the order of the
-/// subquery's series.
-fn forwards_rows(inner_nodes: &[Rc<Subquery>], checked: &CheckedSelect<'_>) -> bool {
-    match inner_nodes {
-        [only] => checked.select.sources.len() == 1 && only.node.in_order_of_series,
-        _ => false,
-    }
 }
 
 fn derive(

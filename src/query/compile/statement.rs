@@ -1,5 +1,7 @@
 //! Checks a SELECT and its subqueries without a schema (1.x `query.Compile`).
 
+use std::collections::BTreeSet;
+
 use super::dimensions;
 use super::fields::{self, StatementCheck};
 use super::fold::FoldContext;
@@ -44,14 +46,12 @@ impl CheckedSelect<'_> {
 
     /// Returns the kinds of functions that read the subqueries: `true` for functions that read the
     /// previous window.
-    fn kinds(&self) -> Vec<bool> {
+    fn kinds(&self) -> BTreeSet<bool> {
         let windows = !self.facts.interval.is_zero();
         let calls = self.fields.iter().flat_map(|field| calls_of(&field.expr));
-        let mut kinds: Vec<bool> =
+        let kinds: BTreeSet<bool> =
             calls.map(|name| windows && transforms::reads_window_before(name)).collect();
-        kinds.sort_unstable();
-        kinds.dedup();
-        if kinds.is_empty() { vec![false] } else { kinds }
+        if kinds.is_empty() { [false].into() } else { kinds }
     }
 
     /// Returns the range with `windows` windows before its start, or after its end if times

@@ -77,11 +77,10 @@ impl SortedNames {
             }
         }
         if self.bytes > LISTED_NAMES_BYTES_MAX {
-            let (what, unit) = ("the list of a measurement's names", "bytes");
             return Err(QueryError::TooManyNames {
-                what,
+                what: "the list of a measurement's names",
                 limit: LISTED_NAMES_BYTES_MAX as u64,
-                unit,
+                unit: "bytes",
             });
         }
         Ok(())

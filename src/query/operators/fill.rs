@@ -1,8 +1,6 @@
 //! Applies `fill(…)`: assigns values to the empty windows of an aggregate (1.x `floatFillIterator`
 //! and others), and to fields that are missing in a row (1.x `floatIteratorScanner.ScanAt`).
 
-use std::ops::Range;
-
 use super::join_limit::{CallSeries, gather_or, gather_or_null, last_before};
 use crate::model::limits::STRAY_WINDOWS_MIN;
 use crate::model::time::{MIN_TIME_NS, TimeRange};
@@ -280,57 +278,34 @@ fn linear(
     rows: &[Option<u32>],
     every_ns: i64,
 ) -> Column {
-    let mut filled = gather_or_null(&series.values, rows);
+    // The values on lines are stored after the values of the series.
+    let mut all = series.values.clone();
     let slot = |time_ns: i64| time_ns / every_ns.max(1);
-    let is_valid = |row: usize| series.values.validity.is_valid(row);
-    let mut fills = Vec::new();
-    for (hole, (row, &time_ns)) in rows.iter().zip(times_ns).enumerate() {
+    let point = |row: usize| Some((slot(*series.times_ns.get(row)?), series.values.get(row)?));
+    let own_or_line = |(row, &time_ns): (&Option<u32>, &i64)| {
         if row.is_some() {
             next += 1;
-            continue;
+            return *row;
         }
-        let Some(from) = next.checked_sub(1) else { continue };
-        let of_series = |row: usize| series.times_ns.get(row).copied().filter(|_| is_valid(row));
-        let (Some(from_ns), Some(to_ns)) = (of_series(from), of_series(next)) else { continue };
-        let width = slot(to_ns).wrapping_sub(slot(from_ns)) as f64;
-        let along = slot(time_ns).wrapping_sub(slot(from_ns)) as f64;
+        let (from, to) = (point(next.checked_sub(1)?)?, point(next)?);
+        let width = to.0.wrapping_sub(from.0) as f64;
+        let along = slot(time_ns).wrapping_sub(from.0) as f64;
         let line = |from: f64, rise: f64| rise / width * along + from;
-        let ends = from..next;
-        match (&mut filled.values, &series.values.values) {
-            (Values::Float(filled), Values::Float(values)) => {
-                set(filled, hole, values, ends, |a, b| line(a, b - a));
+        let value = match (from.1, to.1) {
+            (FieldValue::Float(a), FieldValue::Float(b)) => FieldValue::Float(line(a, b - a)),
+            (FieldValue::Integer(a), FieldValue::Integer(b)) => {
+                FieldValue::Integer(line(a as f64, b.wrapping_sub(a) as f64) as i64)
             }
-            (Values::Integer(filled), Values::Integer(values)) => {
-                let line = |a: i64, b: i64| line(a as f64, b.wrapping_sub(a) as f64) as i64;
-                set(filled, hole, values, ends, line);
+            (FieldValue::Unsigned(a), FieldValue::Unsigned(b)) => {
+                FieldValue::Unsigned(line(a as f64, b.wrapping_sub(a) as f64) as u64)
             }
-            (Values::Unsigned(filled), Values::Unsigned(values)) => {
-                let line = |a: u64, b: u64| line(a as f64, b.wrapping_sub(a) as f64) as u64;
-                set(filled, hole, values, ends, line);
-            }
-            _ => continue,
-        }
-        fills.push(hole);
-    }
-    if let Validity::Some(bits) = &mut filled.validity {
-        fills.into_iter().for_each(|hole| bits.set(hole, true));
-    }
-    filled
-}
-
-/// `ends` are the rows in `values` before and after the hole.
-fn set<T: Copy>(
-    filled: &mut [T],
-    hole: usize,
-    values: &[T],
-    ends: Range<usize>,
-    line: impl Fn(T, T) -> T,
-) {
-    if let (Some(&from), Some(&to)) = (values.get(ends.start), values.get(ends.end))
-        && let Some(value) = filled.get_mut(hole)
-    {
-        *value = line(from, to);
-    }
+            _ => return None,
+        };
+        all.extend_from(&Column::full(repeat(&value, 1)));
+        Some(all.len() as u32 - 1)
+    };
+    let rows: Vec<Option<u32>> = rows.iter().zip(times_ns).map(own_or_line).collect();
+    gather_or_null(&all, &rows)
 }
 
 #[cfg(test)]

@@ -225,23 +225,17 @@ impl GatherExecutor {
             _ => window_ns,
         });
         let aux = others.iter().take(self.call.aux.len());
-        self.add(CallSeries {
+        let series = CallSeries {
             times_ns: times_ns.collect(),
             values: values.gather(&rows),
             aux: aux.map(|column| column.as_ref().map(|c| c.gather(&rows))).collect(),
-        });
+        };
+        series.append_to(&mut self.done);
     }
 
     fn add_value(&mut self, window_ns: i64, value: &FieldValue) {
         let (values, aux) = (Column::full(repeat(value, 1)), vec![None; self.call.aux.len()]);
-        self.add(CallSeries { times_ns: vec![window_ns], values, aux });
-    }
-
-    fn add(&mut self, next: CallSeries) {
-        match &mut self.done {
-            Some(done) => done.extend(&next),
-            none => *none = Some(next),
-        }
+        CallSeries { times_ns: vec![window_ns], values, aux }.append_to(&mut self.done);
     }
 
     /// The group must have no more rows.

@@ -21,8 +21,15 @@ impl CallSeries {
         8 * self.times_ns.len() + self.values.bytes() + aux
     }
 
-    /// Appends the rows of `next`.
-    pub(crate) fn extend(&mut self, next: &Self) {
+    /// Appends the rows to `all`.
+    pub(crate) fn append_to(self, all: &mut Option<Self>) {
+        match all {
+            Some(all) => all.extend(&self),
+            none => *none = Some(self),
+        }
+    }
+
+    fn extend(&mut self, next: &Self) {
         let before = self.times_ns.len();
         let rows: Vec<u32> = (0..next.times_ns.len() as u32).collect();
         self.times_ns.extend(&next.times_ns);
@@ -112,7 +119,8 @@ pub(super) fn last_before(rows: &[Option<u32>], before: Option<u32>) -> Vec<Opti
 pub(crate) struct Limiter {
     skip: u64,
     show: Option<u64>,
-    is_begun: bool,
+    /// Whether a row has arrived, even if LIMIT or OFFSET hides the row.
+    pub(crate) is_begun: bool,
 }
 
 impl Limiter {
@@ -134,11 +142,6 @@ impl Limiter {
         (from, to)
     }
 
-    /// Whether a row has arrived, even if LIMIT or OFFSET hides the row.
-    pub(crate) fn is_begun(&self) -> bool {
-        self.is_begun
-    }
-
     pub(crate) fn is_exhausted(&self) -> bool {
         self.show == Some(0)
     }
@@ -156,34 +159,40 @@ pub(crate) fn join(
     carry: bool,
     descending: bool,
 ) -> (Vec<i64>, Vec<Option<Column>>) {
-    if let Some(joined) = without_changes(series, missing, carry) {
-        return joined;
-    }
-    let (times, rows) = align(series, descending);
-    let mut columns = Vec::with_capacity(series.len());
-    for ((series, mut rows), missing) in series.iter().zip(rows).zip(missing) {
-        columns.push(match series {
-            Some(series) => {
-                if carry {
-                    rows = last_before(&rows, None);
-                }
-                let column = gather_or(&series.values, &rows, missing.as_ref());
-                if carry && let Some(last) = column.len().checked_sub(1) {
-                    *missing = column.get(last);
-                }
-                Some(column)
+    let (times, columns) =
+        without_changes(series).unwrap_or_else(|| aligned(series, missing, carry, descending));
+    if carry {
+        for (column, missing) in columns.iter().zip(missing) {
+            if let Some(column) = column
+                && let Some(last) = column.len().checked_sub(1)
+            {
+                *missing = column.get(last);
             }
-            None => missing.as_ref().map(|value| Column::full(repeat(value, times.len()))),
-        });
+        }
     }
     (times, columns)
 }
 
-fn without_changes(
-    series: &mut [Option<CallSeries>],
-    missing: &mut [Option<FieldValue>],
+fn aligned(
+    series: &[Option<CallSeries>],
+    missing: &[Option<FieldValue>],
     carry: bool,
-) -> Option<(Vec<i64>, Vec<Option<Column>>)> {
+    descending: bool,
+) -> (Vec<i64>, Vec<Option<Column>>) {
+    let (times, rows) = align(series, descending);
+    let all = series.iter().zip(rows).zip(missing);
+    let columns = all.map(|((series, rows), missing)| match series {
+        Some(series) => {
+            let rows = if carry { last_before(&rows, None) } else { rows };
+            Some(gather_or(&series.values, &rows, missing.as_ref()))
+        }
+        None => missing.as_ref().map(|value| Column::full(repeat(value, times.len()))),
+    });
+    let columns = columns.collect();
+    (times, columns)
+}
+
+fn without_changes(series: &mut [Option<CallSeries>]) -> Option<(Vec<i64>, Vec<Option<Column>>)> {
     let mut all = series.iter().map(Option::as_ref);
     let first = all.next()??;
     if !all.all(|other| other.is_some_and(|other| other.times_ns == first.times_ns)) {
@@ -191,14 +200,10 @@ fn without_changes(
     }
     let mut times = Vec::new();
     let mut columns = Vec::with_capacity(series.len());
-    for (series, missing) in series.iter_mut().flatten().zip(missing) {
+    for series in series.iter_mut().flatten() {
         times = std::mem::take(&mut series.times_ns);
         let none = Column::new(series.values.values.field_type());
-        let column = std::mem::replace(&mut series.values, none);
-        if carry && let Some(last) = column.len().checked_sub(1) {
-            *missing = column.get(last);
-        }
-        columns.push(Some(column));
+        columns.push(Some(std::mem::replace(&mut series.values, none)));
     }
     Some((times, columns))
 }

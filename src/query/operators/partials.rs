@@ -13,17 +13,13 @@ use crate::scan::page::{AuxValues, GroupData, PartialColumn};
 use crate::scan::partial::Merge;
 use crate::scan::request::{AggregateCall, AuxColumn, Input};
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct PartialMerge {
     /// The call's position in the node, its states, and the positions of the `aux` columns.
     pieces: Vec<(usize, PartialColumn, Vec<Option<usize>>)>,
 }
 
 impl PartialMerge {
-    pub(crate) fn new(calls: usize) -> Self {
-        Self { pieces: Vec::with_capacity(calls) }
-    }
-
     /// Takes the states of group `key` from all streams. Returns the streams whose next page may
     /// contain more states of the group.
     pub(crate) fn collect(
@@ -33,17 +29,14 @@ impl PartialMerge {
         bindings: &[Binding],
     ) -> Result<Vec<usize>> {
         let mut missing = Vec::new();
-        for (index, stream) in streams.iter_mut().enumerate() {
-            let scan = stream.scan();
-            let binding = bindings.iter().find(|binding| binding.scan == scan);
+        for (index, (stream, binding)) in streams.iter_mut().zip(bindings).enumerate() {
             loop {
                 match stream.front() {
                     Front::Group(front) if front == key => {
                         let Some(GroupData::Partials(partials)) = stream.pop() else {
                             return Err(QueryError::Page("the request was for partial states"));
                         };
-                        let calls = binding.map_or(&[][..], |binding| binding.calls.as_slice());
-                        for (call, partial) in calls.iter().zip(partials) {
+                        for (call, partial) in binding.calls.iter().zip(partials) {
                             self.pieces.push((call.call, partial, call.aux.clone()));
                         }
                     }

@@ -106,7 +106,7 @@ impl Stream {
             }
         }
         let time_ns = time_ns.saturating_add(1);
-        self.slice.begin_at(Cut { group, time_ns, shard: 0, rows: 0 });
+        self.slice.from = Some(Cut { group, time_ns, shard: 0, rows: 0 });
     }
 
     pub(crate) fn scan(&self) -> usize {
@@ -140,7 +140,7 @@ impl Stream {
 
     pub(crate) fn has_begun(&self) -> bool {
         let begun = |shard: &Progress| shard.is_through || shard.position.is_some();
-        self.shards.iter().any(begun) || self.slice.has_begun()
+        self.shards.iter().any(begun) || self.slice.from.is_some()
     }
 
     /// If the front is missing, returns the pages that the caller must supply before the next call.

@@ -28,7 +28,7 @@ pub(super) struct FetchedRows {
 #[derive(Debug, Default)]
 pub(crate) struct SliceRows {
     pieces: Vec<FetchedRows>,
-    bytes: usize,
+    pub(super) bytes: usize,
 }
 
 /// The data of a complete group.
@@ -101,10 +101,6 @@ impl SliceRows {
 
     pub(super) fn order_bytes(&self) -> usize {
         self.len() * ORDER_BYTES
-    }
-
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
     }
 
     pub(super) fn first_ns(&self, descending: bool) -> Option<i64> {
@@ -253,7 +249,7 @@ impl GroupParts {
         match self {
             Self::Pieces(pieces) => pieces.pop_front(),
             Self::Sorted { rows, order, next } => {
-                let part = order.len().saturating_mul(PART_BYTES) / rows.bytes().max(1);
+                let part = order.len().saturating_mul(PART_BYTES) / rows.bytes.max(1);
                 let end = order.len().min(*next + part.max(1));
                 let part = order.get(*next..end).filter(|part| !part.is_empty())?;
                 *next = end;

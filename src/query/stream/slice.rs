@@ -94,7 +94,8 @@ pub(crate) struct Slice {
     is_ungrouped: bool,
     /// The request's last time bound, in the direction of the result.
     end_ns: i64,
-    from: Option<Cut>,
+    /// The start; `None` for the first slice.
+    pub(super) from: Option<Cut>,
     until: Option<Cut>,
     groups: BTreeMap<Vec<String>, Gathered>,
     following: NextGroups,
@@ -128,19 +129,11 @@ impl Slice {
         }
     }
 
-    pub(super) fn begin_at(&mut self, from: Cut) {
-        self.from = Some(from);
-    }
-
     /// The start and end as positions for a shard.
     pub(super) fn positions(&self, shard: u32) -> (Option<ResultPosition>, Option<ResultPosition>) {
         let from = self.from.as_ref().map(|cut| cut.begin_of(shard, self.descending));
         let until = self.until.as_ref().map(|cut| cut.end_of(shard, self.descending));
         (from, until)
-    }
-
-    pub(super) fn has_begun(&self) -> bool {
-        self.from.is_some()
     }
 
     /// Returns the group after which the slice starts; `None` if the slice starts inside a group.
@@ -227,9 +220,9 @@ impl Slice {
             Gathered::Rows(SliceRows::default())
         });
         if let Gathered::Rows(held) = held {
-            let before = held.bytes();
+            let before = held.bytes;
             held.add(rows, is_wanted);
-            self.bytes += held.bytes() - before;
+            self.bytes += held.bytes - before;
         }
         self.passed = passed;
     }
@@ -280,9 +273,9 @@ impl Slice {
         let Some(until) = &self.until else { return };
         match self.groups.get_mut(&until.group) {
             Some(Gathered::Rows(rows)) if !self.is_derived => {
-                let before = rows.bytes();
+                let before = rows.bytes;
                 drop_behind(rows, self.from.as_ref(), until, self.descending);
-                self.bytes = (self.bytes + rows.bytes()).saturating_sub(before);
+                self.bytes = (self.bytes + rows.bytes).saturating_sub(before);
             }
             Some(Gathered::States(states)) => {
                 let held = states_bytes(states);
@@ -313,7 +306,7 @@ impl Slice {
             // arrived since the end was last changed. Drop the rows beyond the end's position.
             if let Some(until) = self.until.as_ref().filter(|until| until.group == *key) {
                 drop_behind(rows, self.from.as_ref(), until, self.descending);
-                self.bytes = rows.bytes();
+                self.bytes = rows.bytes;
                 if self.bytes + rows.order_bytes() <= bytes_max {
                     return;
                 }
@@ -323,7 +316,7 @@ impl Slice {
                 from.group == *key && (from.time_ns, from.shard) == (time_ns, shard)
             });
             stay += from.map_or(0, |from| from.rows);
-            self.bytes = rows.bytes();
+            self.bytes = rows.bytes;
             self.until = Some(Cut { group: key.clone(), time_ns, shard, rows: stay });
         }
     }
@@ -338,7 +331,7 @@ impl Slice {
 
     fn drop_group(&mut self, key: &Vec<String>) {
         let bytes = match self.groups.remove(key) {
-            Some(Gathered::Rows(rows)) => rows.bytes(),
+            Some(Gathered::Rows(rows)) => rows.bytes,
             Some(Gathered::States(states)) => states_bytes(&states),
             None => return,
         };
