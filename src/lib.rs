@@ -105,7 +105,7 @@
 //! | permitted settings of a policy | `database/policies/mod.rs` |
 //! | the syntax of a statement | the file in `influxql/` with the statement's name |
 //! | the execution of a statement | the module that `coordinator/statement.rs` calls |
-//! | a function of InfluxQL | the function's row in `query/functions/` |
+//! | a function of InfluxQL | the function's row in `query/functions.rs` |
 //! | functions over all values of a window | `scan/gathered.rs`, `query/operators/gather.rs` |
 //! | WHERE; time conditions | `query/compile/predicate.rs`; `query/compile/time_range.rs` |
 //! | regexes and their maximum size | `model/src/regex/mod.rs` |
@@ -142,7 +142,7 @@
 //! | rows and values in memory | `memtable/mod.rs`; `batch/slabs.rs` |
 //! | the codec of a column | `batch/column_bytes.rs`; the codecs: `codec/` |
 //! | the order of queries on a shard | `shard/turns/mod.rs` |
-//! | a subquery's rows | `query/subquery_rows/` |
+//! | a subquery's rows | `query/subquery_rows.rs` |
 //! | memory of memtables and caches | `shard/budget.rs` |
 //! | the Worker's cache | `coordinator/cache.rs` |
 //! | retries after a stale cache | `coordinator/retries.rs` |

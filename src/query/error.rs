@@ -9,6 +9,9 @@ use crate::model::limits::{PLAN_ENTRIES_MAX, POLICIES_PER_QUERY_MAX, SOURCES_PER
 use crate::model::regex::InvalidRegex;
 use crate::model::time::S_NS;
 
+/// The result of a step of a statement.
+pub type Result<T, E = QueryError> = std::result::Result<T, E>;
+
 /// The reason why a statement failed. The text of this error becomes the statement's `error`.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum QueryError {
@@ -155,7 +158,7 @@ pub enum QueryError {
 }
 
 /// Formats RFC 3339 without a fraction.
-fn second(time_ns: i64) -> String {
+pub(crate) fn second(time_ns: i64) -> String {
     format_utc(time_ns.saturating_sub(time_ns.rem_euclid(S_NS)))
 }
 
@@ -172,6 +175,11 @@ impl QueryError {
                 | Self::OutOfMemory(OutOfMemory::Ever { .. })
         )
     }
+}
+
+/// Returns [`QueryError::Invalid`].
+pub(crate) fn invalid<T>(text: impl Into<String>) -> Result<T> {
+    Err(QueryError::Invalid(text.into()))
 }
 
 impl From<InvalidRegex> for QueryError {

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-use super::error::QueryError;
-use super::group::{GroupExecutor, GroupProgress};
-use super::plan::{Plan, PlannedScan, SelectNode};
+use super::error::Result;
+use super::group::GroupExecutor;
+use super::plan::{Binding, Input, Plan, PlannedScan, SelectNode};
 use super::result::SeriesChunk;
 use super::stream::{Front, Stream};
 use super::subquery_rows::{BATCH_BYTES, Derived};
@@ -30,12 +30,6 @@ pub enum ExecStep {
     Done,
 }
 
-#[derive(Debug)]
-struct InputState {
-    input: usize,
-    feeds: Vec<Vec<Stream>>,
-}
-
 /// Executes one plan.
 ///
 /// The executor holds one slice of each scan of the current measurement, the windows of the current
@@ -43,14 +37,14 @@ struct InputState {
 #[derive(Debug)]
 pub struct Executor {
     scans: Rc<[PlannedScan]>,
-    node: SelectNode,
+    node: Rc<SelectNode>,
     room: QueryReservation,
     work: Work,
     /// The unfinished subqueries with their positions in the node. Only the first entry runs.
     pending: VecDeque<(usize, Self)>,
     derived: Vec<Derived>,
-    /// The first entry is the current measurement.
-    inputs: VecDeque<InputState>,
+    /// The feeds of the node's last inputs. The first entry is the current measurement.
+    inputs: VecDeque<Vec<Vec<Stream>>>,
     group: Option<GroupExecutor>,
     /// The number of the current measurement's series with rows, regardless of LIMIT and OFFSET.
     series: u64,
@@ -65,24 +59,6 @@ pub struct RowPosition {
     pub tags: BTreeMap<String, String>,
     /// The row's time, in nanoseconds.
     pub time_ns: i64,
-}
-
-enum Local {
-    TiedPoints,
-    /// The needs that only shards can supply.
-    Need(Vec<StreamNeed>),
-    Pause,
-}
-
-impl Local {
-    /// `None` means that the executor must first continue its own work.
-    fn step(self) -> Option<ExecStep> {
-        match self {
-            Self::TiedPoints => None,
-            Self::Need(needs) => Some(ExecStep::Need(needs)),
-            Self::Pause => Some(ExecStep::Pause),
-        }
-    }
 }
 
 impl Executor {
@@ -105,37 +81,27 @@ impl Executor {
 
     fn for_node(
         scans: Rc<[PlannedScan]>,
-        node: SelectNode,
+        node: Rc<SelectNode>,
         shards: &[u32],
         room: &QueryReservation,
         work: &Work,
         batch_bytes: usize,
     ) -> Self {
-        let mut inputs = VecDeque::with_capacity(node.inputs.len());
-        for (index, input) in node.inputs.iter().enumerate() {
-            let feeds = (input.feeds.iter())
-                .map(|bindings| {
-                    let mut streams = Vec::new();
-                    for binding in bindings {
-                        let Some(scan) = scans.get(binding.scan) else { continue };
-                        let shards = match scan.subquery {
-                            Some(_) => 1,
-                            None => shards.get(binding.scan).copied().or_bug(),
-                        };
-                        let (number, request) = (binding.scan as u32, scan.request.clone());
-                        let is_derived = scan.subquery.is_some();
-                        let key = binding.key.clone();
-                        streams.push(Stream::new(number, shards, request, key, is_derived, room));
-                    }
-                    streams
-                })
-                .collect();
-            inputs.push_back(InputState { input: index, feeds });
-        }
+        let stream = |binding: &Binding| {
+            let scan = scans.get(binding.scan)?;
+            let is_derived = scan.subquery.is_some();
+            let shards = if is_derived { 1 } else { shards.get(binding.scan).copied().or_bug() };
+            let (number, request) = (binding.scan as u32, scan.request.clone());
+            Some(Stream::new(number, shards, request, binding.key.clone(), is_derived, room))
+        };
+        let feeds = |input: &Input| {
+            input.feeds.iter().map(|feed| feed.iter().filter_map(stream).collect()).collect()
+        };
+        let inputs = node.inputs.iter().map(feeds).collect();
         let subqueries = || node.subqueries.iter().enumerate();
         let pending = subqueries()
             .map(|(index, sub)| {
-                let (scans, node) = (Rc::clone(&scans), sub.node.clone());
+                let (scans, node) = (Rc::clone(&scans), Rc::clone(&sub.node));
                 (index, Self::for_node(scans, node, shards, room, work, batch_bytes))
             })
             .collect();
@@ -156,7 +122,7 @@ impl Executor {
         let value = |position: usize| {
             keys.get(position).and_then(|key| row.tags.get(key)).map_or("", String::as_str)
         };
-        for stream in self.inputs.iter_mut().flat_map(|input| &mut input.feeds).flatten() {
+        for stream in self.inputs.iter_mut().flatten().flatten() {
             stream.begin_after(value, row.time_ns);
         }
     }
@@ -164,11 +130,11 @@ impl Executor {
     /// Returns the next step. After an [`ExecStep::Need`], supply its pages before the next call.
     ///
     /// # Errors
-    /// [`QueryError`]; the executor cannot be used after an error.
+    /// `QueryError`; the executor cannot be used after an error.
     #[expect(clippy::should_implement_trait, reason = "a step is not an item of an iterator")]
-    pub fn next(&mut self) -> Result<ExecStep, QueryError> {
+    pub fn next(&mut self) -> Result<ExecStep> {
         while !self.pending.is_empty() && !self.is_streamed() {
-            if let Some(step) = self.advance_subquery()?.step() {
+            if let Some(step) = self.advance_subquery()? {
                 return Ok(step);
             }
         }
@@ -179,51 +145,47 @@ impl Executor {
             if self.work.pauses()? {
                 return Ok(ExecStep::Pause);
             }
-            let Some(run) = self.inputs.front_mut() else { return Ok(ExecStep::Done) };
-            let Some(group) = &mut self.group else {
-                let needs = self.begin_group();
-                if let Some(step) = self.read_subqueries(needs)?.step() {
-                    return Ok(step);
-                }
-                continue;
+            let step = match (&mut self.group, self.inputs.front_mut()) {
+                (_, None) => return Ok(ExecStep::Done),
+                (Some(group), Some(feeds)) => group.advance(feeds)?,
+                (None, Some(_)) => ExecStep::Need(self.begin_group()),
             };
-            match group.advance(&self.node, &mut run.feeds)? {
-                GroupProgress::Need(needs) => {
-                    if let Some(step) = self.read_subqueries(needs)?.step() {
+            match step {
+                ExecStep::Need(needs) => {
+                    if let Some(step) = self.read_subqueries(needs)? {
                         return Ok(step);
                     }
                 }
-                GroupProgress::Chunk(chunk) => self.show(chunk),
+                ExecStep::Chunk(chunk) => self.show(chunk),
                 // The current turn's share of work is done, so the next iteration pauses.
-                GroupProgress::Pause => {}
-                GroupProgress::End => {
-                    self.series += u64::from(group.has_rows() && !self.is_counted);
-                    self.ready.extend(group.take_held());
-                    self.group = None;
+                ExecStep::Pause => {}
+                ExecStep::Done => {
+                    if let Some(group) = self.group.take() {
+                        self.series += u64::from(group.has_rows() && !self.is_counted);
+                        self.ready.extend(group.held);
+                    }
                 }
             }
         }
     }
 
-    fn advance_subquery(&mut self) -> Result<Local, QueryError> {
-        let Some((index, subquery)) = self.pending.front_mut() else {
-            return Ok(Local::TiedPoints);
-        };
+    /// Returns `None` if the executor must first continue its own work.
+    fn advance_subquery(&mut self) -> Result<Option<ExecStep>> {
+        let Some((index, subquery)) = self.pending.front_mut() else { return Ok(None) };
         let derived = self.derived.get_mut(*index);
         match (subquery.next()?, derived) {
-            (ExecStep::Need(needs), _) => return Ok(Local::Need(needs)),
-            (ExecStep::Pause, _) => return Ok(Local::Pause),
+            (step @ (ExecStep::Need(_) | ExecStep::Pause), _) => return Ok(Some(step)),
             (ExecStep::Chunk(chunk), Some(derived)) => {
                 self.work.add(chunk.rows * chunk.values.len());
                 derived.push(&chunk, &self.scans)?;
             }
             (ExecStep::Done, Some(derived)) => {
-                derived.finish();
+                derived.is_done = true;
                 self.pending.pop_front();
             }
             (ExecStep::Chunk(_) | ExecStep::Done, None) => {}
         }
-        Ok(Local::TiedPoints)
+        Ok(None)
     }
 
     /// Whether the node reads its only subquery while the subquery runs.
@@ -234,23 +196,25 @@ impl Executor {
     /// Supplies a page that a [`StreamNeed`] requested.
     ///
     /// # Errors
-    /// [`QueryError::Page`] if the page does not match the request.
-    pub fn supply(&mut self, stream: StreamId, page: ScanPage) -> Result<(), QueryError> {
+    /// `QueryError::Page` if the page does not match the request.
+    pub fn supply(&mut self, stream: StreamId, page: ScanPage) -> Result<()> {
         match self.pending.front_mut() {
             Some((_, subquery)) => subquery.supply(stream, page),
             None => self.supply_stream(stream, page),
         }
     }
 
-    fn supply_stream(&mut self, stream: StreamId, page: ScanPage) -> Result<(), QueryError> {
-        let streams = self.inputs.iter_mut().flat_map(|run| run.feeds.iter_mut().flatten());
-        match streams.into_iter().find(|found| found.scan() == stream.scan as usize) {
+    fn supply_stream(&mut self, stream: StreamId, page: ScanPage) -> Result<()> {
+        let mut streams = self.inputs.iter_mut().flatten().flatten();
+        match streams.find(|found| found.scan() == stream.scan as usize) {
             Some(found) => found.supply(stream.shard, page),
             None => Ok(()),
         }
     }
 
-    fn read_subqueries(&mut self, needs: Vec<StreamNeed>) -> Result<Local, QueryError> {
+    /// Reads the pages of subqueries, and returns the needs that only shards can supply. Returns
+    /// `None` if the executor must first continue its own work.
+    fn read_subqueries(&mut self, needs: Vec<StreamNeed>) -> Result<Option<ExecStep>> {
         let mut remote = Vec::new();
         let scans = Rc::clone(&self.scans);
         for need in needs {
@@ -267,17 +231,16 @@ impl Executor {
                     self.work.add(rows.saturating_mul(1 + self.node.slots.len()));
                     self.supply_stream(need.stream, page)?;
                     if self.work.pauses()? {
-                        return Ok(Local::Pause);
+                        return Ok(Some(ExecStep::Pause));
                     }
                     break;
                 }
-                match self.advance_subquery()? {
-                    Local::TiedPoints => {}
-                    other => return Ok(other),
+                if let Some(step) = self.advance_subquery()? {
+                    return Ok(Some(step));
                 }
             }
         }
-        Ok(if remote.is_empty() { Local::TiedPoints } else { Local::Need(remote) })
+        Ok((!remote.is_empty()).then_some(ExecStep::Need(remote)))
     }
 
     fn begin_group(&mut self) -> Vec<StreamNeed> {
@@ -285,8 +248,8 @@ impl Executor {
             self.end_measurement();
             return Vec::new();
         }
-        let Some(run) = self.inputs.front() else { return Vec::new() };
-        let streams = || run.feeds.iter().flatten();
+        let Some(feeds) = self.inputs.front() else { return Vec::new() };
+        let streams = || feeds.iter().flatten();
         if streams().any(|stream| stream.front() == Front::Missing) {
             return self.first_needs();
         }
@@ -297,7 +260,7 @@ impl Executor {
         let key = if self.node.descending { keys.max() } else { keys.min() };
         match key.map(<[String]>::to_vec) {
             Some(key) => {
-                let input = run.input;
+                let input = self.node.inputs.len() - self.inputs.len();
                 self.group =
                     Some(GroupExecutor::new(&self.node, input, key, &self.room, &self.work));
                 self.is_counted = false;
@@ -319,8 +282,8 @@ impl Executor {
         // A streamed subquery returns one measurement after another, so the executor cannot read
         // ahead.
         let mut ahead = if self.is_streamed() { STREAMS_AHEAD_MAX } else { 0 };
-        for (index, run) in self.inputs.iter().enumerate() {
-            for stream in run.feeds.iter().flatten() {
+        for (index, feeds) in self.inputs.iter().enumerate() {
+            for stream in feeds.iter().flatten() {
                 let is_wanted = index == 0 || (ahead < STREAMS_AHEAD_MAX && !stream.has_begun());
                 if stream.front() == Front::Missing && is_wanted {
                     ahead += usize::from(index > 0);
@@ -348,7 +311,7 @@ impl Executor {
         if self.series > self.node.soffset
             && let Some(group) = &mut self.group
         {
-            self.ready.extend(group.hold(chunk));
+            self.ready.extend(chunk.hold(&mut group.held));
         }
     }
 }

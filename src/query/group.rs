@@ -1,23 +1,22 @@
 //! Merges a group's rows or partial states into chunks of the result. A group belongs to one
-//! measurement.
+//! measurement. A [`CallExecutor`] runs a call over the group, and applies the call's
+//! transformations and the statement's LIMIT.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use super::call_executor::CallExecutor;
-use super::error::QueryError;
-use super::operators::fill::{self, SeriesFill, ShownWindows};
-use super::operators::fill_rows::RowFill;
-use super::operators::join;
-use super::operators::limit::Limiter;
+use super::error::{QueryError, Result};
+use super::executor::ExecStep;
+use super::operators::fill::{self, FillPlan, RowFill, SeriesFill, ShownWindows};
+use super::operators::gather::GatherExecutor;
+use super::operators::join_limit::{CallSeries, Limiter, join};
 use super::operators::merge_rows::{Merged, RowBatch, RowMerge, Unread};
 use super::operators::partials::PartialMerge;
-use super::operators::series::CallSeries;
-use super::plan::{Binding, CallBase, CallPlan, FeedKind, SelectNode, SlotSource};
+use super::plan::{CallBase, CallPlan, FeedKind, SelectNode, SlotSource};
 use super::result::{Column, ResultColumn, SeriesChunk};
 use super::scalar::{self, Scalar};
-use super::stream::{Stream, StreamNeed};
-use super::transforms::StreamBatch;
+use super::stream::Stream;
+use super::transforms::{Finish, StreamBatch, Transform};
 use super::work::Work;
 use crate::admission::{HeldBytes, QueryReservation};
 use crate::model::bug::OrBug;
@@ -28,42 +27,29 @@ use crate::model::value::FieldValue;
 const FILLED_AT_ONCE_MAX: usize = 50_000;
 
 #[derive(Debug)]
-pub(crate) enum GroupProgress {
-    Need(Vec<StreamNeed>),
-    Chunk(SeriesChunk),
-    /// The work of the current turn is done.
-    Pause,
-    End,
-}
-
-#[derive(Debug)]
 enum FeedState {
     Partials(PartialMerge),
     /// Reads rows. The second value contains the rows that no call has read yet.
     Rows(RowMerge, Option<Unread>),
     /// All pages have arrived, but these calls are unfinished.
-    Finishing(VecDeque<FinishingCall>),
+    Finishing(VecDeque<(usize, CallEnd)>),
     Done,
 }
 
+/// The next step of a call whose pages have all arrived.
 #[derive(Debug)]
-struct FinishingCall {
-    call: usize,
-    /// The values of a call that merges partial states.
-    merged: Option<CallSeries>,
-    is_settled: bool,
-    /// The values whose missing windows are being filled.
-    fill: Option<SeriesFill>,
-}
-
-impl FinishingCall {
-    fn new(call: usize, merged: Option<CallSeries>) -> Self {
-        Self { call, merged, is_settled: false, fill: None }
-    }
+enum CallEnd {
+    /// Take the values of a call, which are present if the call merges partial states.
+    Values(Option<CallSeries>),
+    /// Fill the missing windows of these values.
+    Fill(SeriesFill),
+    /// Take the last values of the transformations.
+    Streams,
 }
 
 #[derive(Debug)]
 pub(crate) struct GroupExecutor {
+    node: Rc<SelectNode>,
     input: usize,
     key: Vec<String>,
     tags: Rc<[(String, String)]>,
@@ -72,7 +58,8 @@ pub(crate) struct GroupExecutor {
     limiter: Limiter,
     /// Fills the rows of a raw query with the values of earlier rows.
     filled: RowFill,
-    held: Option<SeriesChunk>,
+    /// The last chunk. A later chunk of the group determines whether more rows follow.
+    pub(crate) held: Option<SeriesChunk>,
     /// The rows to evaluate next: the calls' values, then the slots.
     unread: Option<Unread>,
     work: Work,
@@ -83,7 +70,7 @@ pub(crate) struct GroupExecutor {
 
 impl GroupExecutor {
     pub(crate) fn new(
-        node: &SelectNode,
+        node: &Rc<SelectNode>,
         input: usize,
         key: Vec<String>,
         room: &QueryReservation,
@@ -92,18 +79,18 @@ impl GroupExecutor {
         work.add(node.calls.len() + node.outputs.len() + key.len());
         let tags = node.group_keys.iter().cloned().zip(key.iter().cloned()).collect();
         let feeds = node.feeds.iter().map(|feed| match feed.kind {
-            FeedKind::Partials => FeedState::Partials(PartialMerge::new(feed.calls.len())),
+            FeedKind::Partials => FeedState::Partials(PartialMerge::default()),
             FeedKind::Rows => FeedState::Rows(RowMerge::default(), None),
         });
-        let limiter = Limiter::new(node.limit, node.offset);
-        let calls = node.calls.iter().map(|call| CallExecutor::new(call, limiter, room, work));
+        let calls = node.calls.iter().map(|call| CallExecutor::new(node, call, room, work));
         Self {
+            node: Rc::clone(node),
             input,
             key,
             tags,
             feeds: feeds.collect(),
             calls: calls.collect(),
-            limiter,
+            limiter: Limiter::new(node.limit, node.offset),
             filled: RowFill::default(),
             held: None,
             unread: None,
@@ -113,64 +100,47 @@ impl GroupExecutor {
         }
     }
 
-    pub(crate) fn hold(&mut self, chunk: SeriesChunk) -> Option<SeriesChunk> {
-        let mut before = self.held.replace(chunk);
-        if let Some(before) = &mut before {
-            before.partial = true;
-        }
-        before
-    }
-
     pub(crate) fn has_rows(&self) -> bool {
-        self.limiter.is_begun() || self.calls.iter().any(|call| call.limiter.is_begun())
-    }
-
-    pub(crate) fn take_held(&mut self) -> Option<SeriesChunk> {
-        self.held.take()
+        self.limiter.is_begun || self.calls.iter().any(|call| call.limiter.is_begun)
     }
 
     /// Continues until the group needs pages, has rows, or must pause.
-    pub(crate) fn advance(
-        &mut self,
-        node: &SelectNode,
-        streams: &mut [Vec<Stream>],
-    ) -> Result<GroupProgress, QueryError> {
-        if let Some(chunk) = self.next_chunk(node) {
-            return Ok(GroupProgress::Chunk(chunk));
+    pub(crate) fn advance(&mut self, streams: &mut [Vec<Stream>]) -> Result<ExecStep> {
+        if let Some(chunk) = self.next_chunk() {
+            return Ok(ExecStep::Chunk(chunk));
         }
         let mut needs = Vec::new();
         let mut feeds = std::mem::take(&mut self.feeds);
-        let mut answer = None;
-        for (index, feed) in feeds.iter_mut().enumerate() {
-            let Some(streams) = streams.get_mut(index) else { continue };
-            match self.advance_feed(node, index, feed, streams)? {
-                Some(GroupProgress::Need(more)) => needs.extend(more),
-                Some(GroupProgress::End) => *feed = FeedState::Done,
-                Some(progress) => answer = Some(progress),
+        let mut progress = None;
+        for (index, (feed, streams)) in feeds.iter_mut().zip(streams).enumerate() {
+            match self.advance_feed(index, feed, streams)? {
                 None => {}
-            }
-            if answer.is_some() {
-                break;
+                Some(ExecStep::Need(more)) => needs.extend(more),
+                other => {
+                    progress = other;
+                    break;
+                }
             }
         }
         self.feeds = feeds;
-        if let Some(progress) = answer {
+        if let Some(progress) = progress {
             return Ok(progress);
         }
         if !needs.is_empty() {
-            return Ok(GroupProgress::Need(needs));
+            return Ok(ExecStep::Need(needs));
         }
         // Every feed is complete: return the rows that are still in memory.
-        Ok(self.finish(node).map_or(GroupProgress::End, GroupProgress::Chunk))
+        Ok(self.joined().map_or(ExecStep::Done, ExecStep::Chunk))
     }
 
+    /// Returns `None` if the feed is complete.
     fn advance_feed(
         &mut self,
-        node: &SelectNode,
         index: usize,
         feed: &mut FeedState,
         streams: &mut [Stream],
-    ) -> Result<Option<GroupProgress>, QueryError> {
+    ) -> Result<Option<ExecStep>> {
+        let node = Rc::clone(&self.node);
         let bindings = node.inputs.get(self.input).and_then(|input| input.feeds.get(index));
         let bindings = bindings.map_or(&[][..], Vec::as_slice);
         loop {
@@ -181,34 +151,36 @@ impl GroupExecutor {
                     if !missing.is_empty() {
                         return Ok(Some(needs(streams, &missing)));
                     }
-                    let merged = merge.finish(node)?.into_iter();
-                    let finishing =
-                        merged.map(|(call, series)| FinishingCall::new(call, Some(series)));
-                    *feed = FeedState::Finishing(finishing.collect());
+                    let merged = merge.finish(&node)?.into_iter();
+                    let ends = merged.map(|(call, series)| (call, CallEnd::Values(Some(series))));
+                    *feed = FeedState::Finishing(ends.collect());
                 }
-                FeedState::Finishing(calls) => return self.finish_calls(node, calls).map(Some),
+                FeedState::Finishing(calls) => {
+                    if !self.finish_calls(calls)? {
+                        return Ok(Some(ExecStep::Pause));
+                    }
+                    *feed = FeedState::Done;
+                }
                 FeedState::Rows(_, unread) if unread.is_some() => {
                     let row_work = node.slots.len() + node.calls.len();
                     let Some(batch) = Unread::next(unread, row_work, &self.work) else { continue };
-                    if let Some(chunk) = self.rows(node, index, batch)? {
-                        return Ok(Some(GroupProgress::Chunk(chunk)));
+                    if let Some(chunk) = self.rows(index, batch)? {
+                        return Ok(Some(ExecStep::Chunk(chunk)));
                     }
                     if self.work.is_due() {
-                        return Ok(Some(GroupProgress::Pause));
+                        return Ok(Some(ExecStep::Pause));
                     }
                 }
                 FeedState::Rows(merge, unread) => {
-                    let sources = sources(streams, bindings);
-                    let next =
-                        merge.next(&self.key, streams, &sources, &node.slots, node.descending)?;
-                    match next {
+                    let sources: Vec<&[SlotSource]> =
+                        bindings.iter().map(|b| &b.slots[..]).collect();
+                    let (slots, descending) = (node.slots.len(), node.descending);
+                    match merge.next(&self.key, streams, &sources, slots, descending)? {
                         Merged::Missing(missing) => return Ok(Some(needs(streams, &missing))),
                         Merged::End => {
-                            let feed_plan = node.feeds.get(index);
-                            let calls = feed_plan.map_or(&[][..], |feed| feed.calls.as_slice());
-                            let finishing =
-                                calls.iter().map(|&call| FinishingCall::new(call, None));
-                            *feed = FeedState::Finishing(finishing.collect());
+                            let calls = node.feeds.get(index).into_iter().flat_map(|f| &f.calls);
+                            let ends = calls.map(|&call| (call, CallEnd::Values(None)));
+                            *feed = FeedState::Finishing(ends.collect());
                         }
                         Merged::Batch(batch) => {
                             self.work
@@ -221,61 +193,71 @@ impl GroupExecutor {
         }
     }
 
-    fn finish_calls(
-        &mut self,
-        node: &SelectNode,
-        calls: &mut VecDeque<FinishingCall>,
-    ) -> Result<GroupProgress, QueryError> {
-        while let Some(next) = calls.front_mut() {
+    /// Returns `false` if the statement must pause first.
+    fn finish_calls(&mut self, calls: &mut VecDeque<(usize, CallEnd)>) -> Result<bool> {
+        while let Some((index, end)) = calls.front_mut() {
             if self.work.is_due() {
-                return Ok(GroupProgress::Pause);
+                return Ok(false);
             }
-            let index = next.call;
-            if !std::mem::replace(&mut next.is_settled, true) {
-                let series = next.merged.take().or_else(|| self.finish_gathered(node, index));
-                if let Some(series) = series {
-                    next.fill = self.settle(node, index, series)?;
+            let Some(call) = self.calls.get_mut(*index) else { return Ok(true) };
+            let part = match end {
+                CallEnd::Values(merged) => {
+                    let gathered = || call.gathered.as_mut().and_then(GatherExecutor::finish);
+                    let series = merged.take().or_else(gathered).filter(|_| !call.plan.silent);
+                    *end = CallEnd::Streams;
+                    match (series, call.fill()) {
+                        (Some(series), Some((_, windows))) if !series.times_ns.is_empty() => {
+                            *end = CallEnd::Fill(SeriesFill::new(series, windows)?);
+                            None
+                        }
+                        (series, _) => series,
+                    }
+                }
+                CallEnd::Fill(fill) => {
+                    let next = call.fill();
+                    let next = next.map(|(plan, of)| fill.next(plan, of, FILLED_AT_ONCE_MAX));
+                    let part = next.transpose()?.flatten();
+                    if part.is_none() {
+                        *end = CallEnd::Streams;
+                    }
+                    part
+                }
+                CallEnd::Streams => {
+                    if !call.finish_streams(&self.work)? {
+                        return Ok(false);
+                    }
+                    calls.pop_front();
+                    None
+                }
+            };
+            if let Some(part) = part {
+                self.work.add(part.times_ns.len() * (2 + call.plan.transforms.len()));
+                self.windows.set(self.windows.bytes() + part.bytes())?;
+                if call.plan.transforms.is_empty() {
+                    call.keep_series(part);
+                } else {
+                    call.push(StreamBatch::new(&part.times_ns, &part.values));
                 }
             }
-            if let Some(fill) = &mut next.fill {
-                match self.next_filled(node, index, fill)? {
-                    Some(part) => self.take_series(node, index, part)?,
-                    None => next.fill = None,
-                }
-                continue;
-            }
-            if let Some(call) = self.calls.get_mut(index)
-                && !call.finish_streams(&self.work)?
-            {
-                return Ok(GroupProgress::Pause);
-            }
-            calls.pop_front();
         }
-        Ok(GroupProgress::End)
+        Ok(true)
     }
 
     /// Processes the rows of a feed. Returns the rows unless they depend on another feed.
-    fn rows(
-        &mut self,
-        node: &SelectNode,
-        feed: usize,
-        batch: RowBatch,
-    ) -> Result<Option<SeriesChunk>, QueryError> {
+    fn rows(&mut self, feed: usize, batch: RowBatch) -> Result<Option<SeriesChunk>> {
+        let node = Rc::clone(&self.node);
         if node.calls.is_empty() {
             let exhausted = self.limiter.is_exhausted();
-            return Ok(if exhausted { None } else { self.raw(node, batch) });
+            return Ok(if exhausted { None } else { self.raw(batch) });
         }
         let Some(feed) = node.feeds.get(feed) else { return Ok(None) };
         for &index in &feed.calls {
-            let Some(plan) = node.calls.get(index).filter(|plan| !plan.silent) else { continue };
-            if let (CallBase::Gather(gather), Some(call)) = (&plan.base, self.calls.get_mut(index))
-            {
-                call.gathered.push(node, plan, gather, &batch)?;
-                continue;
-            }
-            let Some(Some(column)) = batch.slots.get(plan.slot) else { continue };
-            if let Some(call) = self.calls.get_mut(index) {
-                call.push(StreamBatch::new(&batch.times_ns, column));
+            let call = self.calls.get_mut(index).filter(|call| !call.plan.silent);
+            let Some(call) = call else { continue };
+            let Some(Some(column)) = batch.slots.get(call.plan.slot) else { continue };
+            match &mut call.gathered {
+                Some(gathered) => gathered.push(&batch, column)?,
+                None => call.push(StreamBatch::new(&batch.times_ns, column)),
             }
         }
         let streaming = (node.calls.iter()).all(|call| {
@@ -283,8 +265,8 @@ impl GroupExecutor {
         });
         if node.feeds.len() == 1 && streaming {
             return Ok(match node.calls.len() {
-                1 => self.joined(node),
-                _ => self.join_except(node, batch.times_ns.last().copied()),
+                1 => self.joined(),
+                _ => self.join_except(batch.times_ns.last().copied()),
             });
         }
         let held = self.calls.iter().filter_map(|call| call.series.as_ref());
@@ -298,88 +280,21 @@ impl GroupExecutor {
         Ok(None)
     }
 
-    fn finish_gathered(&mut self, node: &SelectNode, index: usize) -> Option<CallSeries> {
-        let (plan, call) = (node.calls.get(index)?, self.calls.get_mut(index)?);
-        match &plan.base {
-            CallBase::Gather(gather) => call.gathered.finish(node, plan, gather),
-            CallBase::Merge(_) | CallBase::Values => None,
-        }
-    }
-
-    fn raw(&mut self, node: &SelectNode, batch: RowBatch) -> Option<SeriesChunk> {
-        let (from, to) = self.limiter.take(batch.times_ns.len());
+    fn raw(&mut self, batch: RowBatch) -> Option<SeriesChunk> {
+        let rows = batch.times_ns.len();
+        let (from, to) = self.limiter.take(rows);
         if from == to {
             return None;
         }
-        let is_all = from == 0 && to == batch.times_ns.len();
-        let rows: Vec<u32> = (from as u32..to as u32).collect();
-        let mut slots: Vec<Option<Column>> = if is_all {
-            batch.slots
-        } else {
-            batch.slots.iter().map(|slot| slot.as_ref().map(|c| c.gather(&rows))).collect()
-        };
-        self.filled.fill(node, to - from, &mut slots);
-        let times_ns = batch.times_ns.get(from..to).or_bug().to_vec();
-        self.unread = Some(Unread::new(RowBatch { times_ns, slots }));
-        self.next_chunk(node)
-    }
-
-    /// Takes the values of a call. Returns the values again if their missing windows must be filled.
-    fn settle(
-        &mut self,
-        node: &SelectNode,
-        index: usize,
-        series: CallSeries,
-    ) -> Result<Option<SeriesFill>, QueryError> {
-        let Some(plan) = node.calls.get(index).filter(|plan| !plan.silent) else {
-            return Ok(None);
-        };
-        let windows = shown_windows(node, plan).filter(|_| plan.fill.is_some());
-        if let Some(windows) = windows.filter(|_| !series.times_ns.is_empty()) {
-            return SeriesFill::new(series, windows).map(Some);
-        }
-        self.take_series(node, index, series)?;
-        Ok(None)
-    }
-
-    fn next_filled(
-        &self,
-        node: &SelectNode,
-        index: usize,
-        fill: &mut SeriesFill,
-    ) -> Result<Option<CallSeries>, QueryError> {
-        let Some(plan) = node.calls.get(index) else { return Ok(None) };
-        match (&plan.fill, shown_windows(node, plan)) {
-            (Some(fill_plan), Some(windows)) => fill.next(fill_plan, windows, FILLED_AT_ONCE_MAX),
-            _ => Ok(None),
-        }
-    }
-
-    fn take_series(
-        &mut self,
-        node: &SelectNode,
-        index: usize,
-        series: CallSeries,
-    ) -> Result<(), QueryError> {
-        let Some(plan) = node.calls.get(index) else { return Ok(()) };
-        self.work.add(series.times_ns.len() * (2 + plan.transforms.len()));
-        self.windows.set(self.windows.bytes() + series.bytes())?;
-        let Some(call) = self.calls.get_mut(index) else { return Ok(()) };
-        if plan.transforms.is_empty() {
-            call.keep_series(series);
-        } else {
-            call.push(StreamBatch::new(&series.times_ns, &series.values));
-        }
-        Ok(())
-    }
-
-    fn finish(&mut self, node: &SelectNode) -> Option<SeriesChunk> {
-        if node.calls.is_empty() { None } else { self.joined(node) }
+        let mut batch = if (from, to) == (0, rows) { batch } else { batch.slice(from, to) };
+        self.filled.fill(&self.node, to - from, &mut batch.slots);
+        self.unread = Some(Unread::new(batch));
+        self.next_chunk()
     }
 
     /// Joins the calls' values, except points with time `last_ns`. The next rows may contain more
     /// points with that time, and points of equal time are matched in order.
-    fn join_except(&mut self, node: &SelectNode, last_ns: Option<i64>) -> Option<SeriesChunk> {
+    fn join_except(&mut self, last_ns: Option<i64>) -> Option<SeriesChunk> {
         let some = |series: CallSeries| Some(series).filter(|series| !series.times_ns.is_empty());
         let mut open = Vec::with_capacity(self.calls.len());
         for call in &mut self.calls {
@@ -393,19 +308,19 @@ impl GroupExecutor {
             open.push(some(series.slice(over, count)));
             call.series = some(series.slice(0, over));
         }
-        let chunk = self.joined(node);
+        let chunk = self.joined();
         for (call, open) in self.calls.iter_mut().zip(open) {
             call.series = open;
         }
         chunk
     }
 
-    fn joined(&mut self, node: &SelectNode) -> Option<SeriesChunk> {
+    fn joined(&mut self) -> Option<SeriesChunk> {
+        let node = &self.node;
         let mut series: Vec<Option<CallSeries>> =
             self.calls.iter_mut().map(|call| call.series.take()).collect();
         let missing = &mut self.missing;
-        let (times_ns, mut columns) =
-            join::join(&mut series, missing, node.carries, node.descending);
+        let (times_ns, mut columns) = join(&mut series, missing, node.carries, node.descending);
         if times_ns.is_empty() {
             return None;
         }
@@ -416,25 +331,20 @@ impl GroupExecutor {
                     column.clone_from(aux);
                 }
             }
-            for (column, slot) in columns.iter_mut().skip(1).zip(&node.slots) {
-                fill::fill_aux(column, slot, node, times_ns.len());
-            }
+            let slots = columns.get_mut(1..).or_bug();
+            RowFill::default().fill(node, times_ns.len(), slots);
         }
         self.unread = Some(Unread::new(RowBatch { times_ns, slots: columns }));
-        self.next_chunk(node)
+        self.next_chunk()
     }
 
-    fn next_chunk(&mut self, node: &SelectNode) -> Option<SeriesChunk> {
-        let part = Unread::next(&mut self.unread, node.row_work, &self.work)?;
-        Some(self.chunk(node, part.times_ns, &part.slots))
+    fn next_chunk(&mut self) -> Option<SeriesChunk> {
+        let part = Unread::next(&mut self.unread, self.node.row_work, &self.work)?;
+        Some(self.chunk(part.times_ns, &part.slots))
     }
 
-    fn chunk(
-        &self,
-        node: &SelectNode,
-        times_ns: Vec<i64>,
-        columns: &[Option<Column>],
-    ) -> SeriesChunk {
+    fn chunk(&self, times_ns: Vec<i64>, columns: &[Option<Column>]) -> SeriesChunk {
+        let node = &self.node;
         let rows = times_ns.len();
         let number = node.fill_number.as_ref();
         let filled = number.is_some();
@@ -482,36 +392,95 @@ impl GroupExecutor {
     }
 }
 
-/// Returns `None` if the statement has no windows.
-fn shown_windows<'a>(node: &'a SelectNode, plan: &CallPlan) -> Option<ShownWindows<'a>> {
-    Some(ShownWindows {
-        window: node.window.as_ref()?,
-        range: extended(node, plan),
-        descending: node.descending,
-        limit: node.buckets_max,
-    })
+fn needs(streams: &[Stream], missing: &[usize]) -> ExecStep {
+    ExecStep::Need(missing.iter().filter_map(|&i| streams.get(i)).flat_map(Stream::needs).collect())
 }
 
-/// Returns the time range of a call, including the previous window if the call reads that window.
-fn extended(node: &SelectNode, plan: &CallPlan) -> crate::model::time::TimeRange {
-    let mut range = node.range;
-    if let (true, Some(window)) = (plan.extended, &node.window) {
-        if node.descending {
-            range.end_ns = range.end_ns.saturating_add(window.every_ns);
-        } else if range.start_ns > crate::model::time::MIN_TIME_NS {
-            range.start_ns = range.start_ns.saturating_sub(window.every_ns);
+#[derive(Debug)]
+struct CallExecutor {
+    node: Rc<SelectNode>,
+    plan: Rc<CallPlan>,
+    streams: Vec<Transform>,
+    limiter: Limiter,
+    /// Present if the call needs all values of a window together.
+    gathered: Option<GatherExecutor>,
+    series: Option<CallSeries>,
+    finished_streams: usize,
+    /// The last values of the previous transformation, which are the input of the current one.
+    left: Option<StreamBatch>,
+    through: Option<StreamBatch>,
+}
+
+impl CallExecutor {
+    fn new(
+        node: &Rc<SelectNode>,
+        plan: &Rc<CallPlan>,
+        room: &QueryReservation,
+        work: &Work,
+    ) -> Self {
+        Self {
+            node: Rc::clone(node),
+            plan: Rc::clone(plan),
+            streams: plan.transforms.clone(),
+            limiter: Limiter::new(node.limit, node.offset),
+            gathered: GatherExecutor::new(node, plan, room, work),
+            series: None,
+            finished_streams: 0,
+            left: None,
+            through: None,
         }
     }
-    range
-}
 
-fn needs(streams: &[Stream], missing: &[usize]) -> GroupProgress {
-    GroupProgress::Need(
-        missing.iter().filter_map(|&i| streams.get(i)).flat_map(Stream::needs).collect(),
-    )
-}
+    /// Returns the method for empty windows, and the windows of the result; `None` if the result
+    /// omits empty windows.
+    fn fill(&self) -> Option<(&FillPlan, ShownWindows<'_>)> {
+        let Self { node, plan, .. } = self;
+        let (window, range) = (node.window.as_ref()?, node.range_for(plan.extended));
+        let (descending, limit) = (node.descending, node.buckets_max);
+        Some((plan.fill.as_ref()?, ShownWindows { window, range, descending, limit }))
+    }
 
-fn sources<'a>(streams: &[Stream], bindings: &'a [Binding]) -> Vec<&'a [SlotSource]> {
-    let find = |stream: &Stream| bindings.iter().find(|binding| binding.scan == stream.scan());
-    streams.iter().map(|stream| find(stream).map_or(&[][..], |b| b.slots.as_slice())).collect()
+    fn push(&mut self, mut piece: StreamBatch) {
+        for stream in &mut self.streams {
+            piece = stream.push(&piece);
+        }
+        self.keep(piece);
+    }
+
+    /// Collects the last values of the transformations. Returns `false` if the statement must pause
+    /// first.
+    fn finish_streams(&mut self, work: &Work) -> Result<bool> {
+        while let Some(stream) = self.streams.get_mut(self.finished_streams) {
+            if let Some(piece) = self.left.take() {
+                self.through = Some(stream.push(&piece));
+            }
+            // `finish` returns values only for functions that return their values at the end.
+            self.left = match stream.finish(work)? {
+                Finish::Pause => return Ok(false),
+                Finish::Nothing => self.through.take(),
+                Finish::StreamBatch(last) => Some(last),
+            };
+            self.finished_streams += 1;
+        }
+        if let Some(piece) = self.left.take() {
+            self.keep(piece);
+        }
+        Ok(true)
+    }
+
+    fn keep(&mut self, piece: StreamBatch) {
+        let (times_ns, values) = (piece.times_ns, Column::full(piece.values));
+        self.keep_series(CallSeries { times_ns, values, aux: Vec::new() });
+    }
+
+    /// Adds rows to which the transformations were applied. Drops the rows that LIMIT and OFFSET
+    /// hide.
+    fn keep_series(&mut self, next: CallSeries) {
+        let count = next.times_ns.len();
+        let (from, to) = self.limiter.take(count);
+        let next = if (from, to) == (0, count) { next } else { next.slice(from, to) };
+        if !next.times_ns.is_empty() {
+            next.append_to(&mut self.series);
+        }
+    }
 }

@@ -1,61 +1,60 @@
 //! Computes mathematical functions for whole columns (1.x `query/math.go`).
 
-use super::result::{Column, Values};
+use super::result::Values;
 use crate::influxql::ast::Expr;
 use crate::model::value::FieldValue;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unary {
-    Abs,
-    Ceil,
-    Floor,
-    Round,
-    Sin,
-    Cos,
-    Tan,
-    Asin,
-    Acos,
-    Atan,
-    Exp,
-    Ln,
-    Log2,
-    Log10,
-    Sqrt,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Binary {
-    Log,
-    Pow,
-    Atan2,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum MathFunction {
-    Unary(Unary),
-    Binary(Binary),
+    /// The absolute value, which is an integer if the argument is an integer.
+    Abs,
+    /// Rounds a float. An integer remains unchanged.
+    Rounding(fn(f64) -> f64),
+    Unary(fn(f64) -> f64),
+    Binary(fn(f64, f64) -> f64),
 }
 
-pub(crate) fn fold_literals(function: MathFunction, args: &[Expr]) -> Option<Expr> {
-    let value = |arg: &Expr| match arg {
-        Expr::NumberLiteral(value) => Some(FieldValue::Float(*value)),
-        Expr::IntegerLiteral(value) => Some(FieldValue::Integer(*value)),
-        Expr::UnsignedLiteral(value) => Some(FieldValue::Unsigned(*value)),
-        _ => None,
-    };
-    let folded = match (function, args) {
-        (MathFunction::Unary(function), [arg]) => function.value(&value(arg)?)?,
-        (MathFunction::Binary(function), [left, right]) => {
-            FieldValue::Float(function.apply(number(&value(left)?)?, number(&value(right)?)?))
-        }
-        _ => return None,
-    };
-    Some(match folded {
-        FieldValue::Integer(value) => Expr::IntegerLiteral(value),
-        FieldValue::Unsigned(value) => Expr::UnsignedLiteral(value),
-        FieldValue::Float(value) => Expr::NumberLiteral(value),
-        FieldValue::String(_) | FieldValue::Boolean(_) => return None,
-    })
+impl MathFunction {
+    /// Computes a function of one column. Returns `None` for strings and booleans.
+    pub(crate) fn column(self, values: &Values) -> Option<Values> {
+        let apply: fn(f64) -> f64 = match (self, values) {
+            (Self::Abs, Values::Integer(values)) => {
+                let absolute = values.iter().map(|value| value.wrapping_abs());
+                return Some(Values::Integer(absolute.collect()));
+            }
+            (Self::Abs | Self::Rounding(_), Values::Integer(_) | Values::Unsigned(_)) => {
+                return Some(values.clone());
+            }
+            (Self::Abs, _) => f64::abs,
+            (Self::Rounding(apply) | Self::Unary(apply), _) => apply,
+            (Self::Binary(_), _) => return None,
+        };
+        Some(Values::Float(floats(values)?.into_iter().map(apply).collect()))
+    }
+
+    /// Computes the function of literals.
+    pub(crate) fn fold(self, args: &[Expr]) -> Option<Expr> {
+        let value = |arg: &Expr| match arg {
+            Expr::NumberLiteral(value) => Some(Values::Float(vec![*value])),
+            Expr::IntegerLiteral(value) => Some(Values::Integer(vec![*value])),
+            Expr::UnsignedLiteral(value) => Some(Values::Unsigned(vec![*value])),
+            _ => None,
+        };
+        let folded = match (self, args) {
+            (Self::Binary(apply), [left, right]) => {
+                let (left, right) = (floats(&value(left)?)?, floats(&value(right)?)?);
+                Values::Float(vec![apply(*left.first()?, *right.first()?)])
+            }
+            (_, [arg]) => self.column(&value(arg)?)?,
+            _ => return None,
+        };
+        Some(match folded.get(0)? {
+            FieldValue::Integer(value) => Expr::IntegerLiteral(value),
+            FieldValue::Unsigned(value) => Expr::UnsignedLiteral(value),
+            FieldValue::Float(value) => Expr::NumberLiteral(value),
+            FieldValue::String(_) | FieldValue::Boolean(_) => return None,
+        })
+    }
 }
 
 /// Returns `None` for strings and booleans.
@@ -68,65 +67,7 @@ pub(crate) fn number(value: &FieldValue) -> Option<f64> {
     }
 }
 
-impl Unary {
-    /// Whether an integer argument has an integer result.
-    fn keeps_type(self) -> bool {
-        matches!(self, Self::Abs | Self::Ceil | Self::Floor | Self::Round)
-    }
-
-    fn apply(self, x: f64) -> f64 {
-        match self {
-            Self::Abs => x.abs(),
-            Self::Ceil => x.ceil(),
-            Self::Floor => x.floor(),
-            // Rust rounds half away from zero, like Go's `math.Round`.
-            Self::Round => x.round(),
-            Self::Sin => x.sin(),
-            Self::Cos => x.cos(),
-            Self::Tan => x.tan(),
-            Self::Asin => x.asin(),
-            Self::Acos => x.acos(),
-            Self::Atan => x.atan(),
-            Self::Exp => x.exp(),
-            Self::Ln => x.ln(),
-            Self::Log2 => x.log2(),
-            Self::Log10 => x.log10(),
-            Self::Sqrt => x.sqrt(),
-        }
-    }
-
-    fn value(self, value: &FieldValue) -> Option<FieldValue> {
-        Some(match value {
-            FieldValue::Integer(value) if self == Self::Abs => {
-                FieldValue::Integer(value.wrapping_abs())
-            }
-            FieldValue::Integer(_) | FieldValue::Unsigned(_) if self.keeps_type() => value.clone(),
-            other => FieldValue::Float(self.apply(number(other)?)),
-        })
-    }
-
-    pub(crate) fn column(self, column: &Column) -> Option<Column> {
-        let values = match &column.values {
-            Values::Integer(values) if self == Self::Abs => {
-                Values::Integer(values.iter().map(|value| value.wrapping_abs()).collect())
-            }
-            Values::Integer(_) | Values::Unsigned(_) if self.keeps_type() => column.values.clone(),
-            other => Values::Float(floats(other)?.iter().map(|&x| self.apply(x)).collect()),
-        };
-        Some(Column { values, validity: column.validity.clone() })
-    }
-}
-
-impl Binary {
-    pub(crate) fn apply(self, x: f64, y: f64) -> f64 {
-        match self {
-            Self::Log => x.ln() / y.ln(),
-            Self::Pow => x.powf(y),
-            Self::Atan2 => x.atan2(y),
-        }
-    }
-}
-
+/// Returns `None` for strings and booleans.
 pub(crate) fn floats(values: &Values) -> Option<Vec<f64>> {
     match values {
         Values::Float(values) => Some(values.clone()),

@@ -9,7 +9,6 @@
 //!
 //! A SHOW statement is executed in the same three steps, in [`metadata`].
 
-mod call_executor;
 pub mod compile;
 mod data_type;
 mod subquery_rows;

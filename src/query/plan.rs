@@ -22,7 +22,7 @@ pub struct Plan {
     pub scans: Vec<PlannedScan>,
     /// The work that creating the plan required, in the units of [`super::work`].
     pub work: usize,
-    pub(crate) root: SelectNode,
+    pub(crate) root: Rc<SelectNode>,
 }
 
 impl Plan {
@@ -84,7 +84,7 @@ pub(crate) struct SelectNode {
     pub(crate) zone: Rc<[(i64, i64)]>,
     pub(crate) slots: Vec<Slot>,
     /// Empty for a raw query.
-    pub(crate) calls: Vec<CallPlan>,
+    pub(crate) calls: Vec<Rc<CallPlan>>,
     /// Whether the only call is a selector that keeps its point's time.
     pub(crate) keeps_point_time: bool,
     /// Whether rows are ordered by series first, with ascending keys in both directions. Points
@@ -101,7 +101,7 @@ pub(crate) struct SelectNode {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Subquery {
-    pub(crate) node: SelectNode,
+    pub(crate) node: Rc<SelectNode>,
     pub(crate) fields: Vec<DerivedField>,
 }
 
@@ -240,6 +240,20 @@ impl SelectNode {
     pub(crate) fn has_type(&self, index: usize) -> bool {
         let slot = self.calls.get(index).and_then(|call| self.slots.get(call.slot));
         slot.is_none_or(|slot| slot.data_type.field_type().is_some())
+    }
+
+    /// Returns the range, with the previous window if `extended` is set and the statement has
+    /// windows.
+    pub(crate) fn range_for(&self, extended: bool) -> TimeRange {
+        let mut range = self.range;
+        if let (true, Some(window)) = (extended, &self.window) {
+            if self.descending {
+                range.end_ns = range.end_ns.saturating_add(window.every_ns);
+            } else {
+                range.start_ns = range.start_ns.saturating_sub(window.every_ns);
+            }
+        }
+        range
     }
 
     /// Returns the time of a row that covers the whole range: the lower bound, or the epoch if the

@@ -88,6 +88,11 @@ impl SeriesChunk {
         }));
     }
 
+    /// Replaces the chunk in `held` with this chunk of the same series. Returns the replaced chunk.
+    pub(crate) fn hold(self, held: &mut Option<Self>) -> Option<Self> {
+        held.replace(self).map(|before| Self { partial: true, ..before })
+    }
+
     /// Returns the chunk's series without its rows.
     pub fn without_rows(&self) -> Self {
         Self {

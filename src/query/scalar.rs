@@ -14,7 +14,7 @@ use crate::batch::bitmap::Bitmap;
 use crate::model::value::FieldValue;
 use crate::scan::request::Arithmetic;
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Scalar {
     /// The position in the columns that are passed to [`evaluate`].
     Column(usize),
@@ -34,7 +34,7 @@ impl Scalar {
     }
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Evaluated {
     Null,
     Literal(FieldValue),
@@ -42,13 +42,25 @@ pub(crate) enum Evaluated {
 }
 
 impl Evaluated {
+    fn rows(&self) -> Option<usize> {
+        match self {
+            Self::Column(column) => Some(column.len()),
+            Self::Null | Self::Literal(_) => None,
+        }
+    }
+
     /// Returns `None` if the result is null in every row.
-    pub(crate) fn into_column(self, rows: usize) -> Option<Column> {
+    fn column(self, rows: usize) -> Option<Column> {
         match self {
             Self::Null => None,
-            Self::Literal(value) => Some(without_nan(Column::full(repeat(&value, rows)))),
-            Self::Column(column) => Some(without_nan(column)),
+            Self::Literal(value) => Some(Column::full(repeat(&value, rows))),
+            Self::Column(column) => Some(column),
         }
+    }
+
+    /// Returns `None` if the result is null in every row.
+    pub(crate) fn into_column(self, rows: usize) -> Option<Column> {
+        self.column(rows).map(without_nan)
     }
 }
 
@@ -74,67 +86,37 @@ pub(crate) fn evaluate(scalar: &Scalar, columns: &[Option<Column>], filled: bool
 fn call(function: MathFunction, args: Vec<Evaluated>) -> Evaluated {
     let mut args = args.into_iter();
     match (function, args.next(), args.next()) {
-        (MathFunction::Unary(function), Some(Evaluated::Column(column)), None) => {
-            function.column(&column).map_or(Evaluated::Null, Evaluated::Column)
-        }
-        (MathFunction::Binary(function), Some(left), Some(right)) => {
+        (MathFunction::Binary(apply), Some(left), Some(right)) => {
             combine(left, right, |left, right| {
                 let (left, right) = (math::floats(left)?, math::floats(right)?);
-                let pairs = left.iter().zip(&right);
-                Some(Values::Float(pairs.map(|(&x, &y)| function.apply(x, y)).collect()))
+                Some(Values::Float(zip(&left, &right, apply)))
             })
+        }
+        (function, Some(Evaluated::Column(Column { values, validity })), None) => {
+            let values = function.column(&values);
+            values.map_or(Evaluated::Null, |values| Evaluated::Column(Column { values, validity }))
         }
         _ => Evaluated::Null,
     }
 }
 
 fn binary(op: Arithmetic, left: Evaluated, right: Evaluated, filled: bool) -> Evaluated {
-    let booleans = match (&left, &right) {
-        (Evaluated::Column(left), Evaluated::Column(right)) => {
-            of_booleans(op, Some(left), Some(right), left.len(), filled)
-        }
-        (Evaluated::Column(left), Evaluated::Literal(right)) => {
-            let right = Column::full(repeat(right, left.len()));
-            of_booleans(op, Some(left), Some(&right), left.len(), filled)
-        }
-        (Evaluated::Literal(left), Evaluated::Column(right)) => {
-            let left = Column::full(repeat(left, right.len()));
-            of_booleans(op, Some(&left), Some(right), right.len(), filled)
-        }
-        (Evaluated::Column(left), Evaluated::Null) => {
-            of_booleans(op, Some(left), None, left.len(), filled)
-        }
-        (Evaluated::Null, Evaluated::Column(right)) => {
-            of_booleans(op, None, Some(right), right.len(), filled)
-        }
-        (Evaluated::Literal(left), Evaluated::Null) => {
-            return constant(of_booleans(
-                op,
-                Some(&Column::full(repeat(left, 1))),
-                None,
-                1,
-                filled,
-            ));
-        }
-        (Evaluated::Null, Evaluated::Literal(right)) => {
-            return constant(of_booleans(
-                op,
-                None,
-                Some(&Column::full(repeat(right, 1))),
-                1,
-                filled,
-            ));
+    let rows = left.rows().or(right.rows());
+    let booleans = match (&left, &right, op) {
+        (Evaluated::Null, Evaluated::Null, _) => None,
+        (Evaluated::Literal(_), Evaluated::Literal(_), _) => None,
+        (_, _, Arithmetic::BitAnd | Arithmetic::BitOr | Arithmetic::BitXor) => {
+            let rows = rows.unwrap_or(1);
+            let (left, right) = (left.clone().column(rows), right.clone().column(rows));
+            of_booleans(op, left.as_ref(), right.as_ref(), rows, filled)
         }
         _ => None,
     };
     match booleans {
-        Some(column) => Evaluated::Column(column),
+        Some(column) if rows.is_some() => Evaluated::Column(column),
+        Some(column) => column.get(0).map_or(Evaluated::Null, Evaluated::Literal),
         None => combine(left, right, |left, right| arithmetic(op, left, right)),
     }
-}
-
-fn constant(row: Option<Column>) -> Evaluated {
-    row.and_then(|row| row.get(0)).map_or(Evaluated::Null, Evaluated::Literal)
 }
 
 /// Combines a column of booleans on the left with any column on the right; returns `None` for other
@@ -184,26 +166,14 @@ fn combine(
     right: Evaluated,
     f: impl Fn(&Values, &Values) -> Option<Values>,
 ) -> Evaluated {
-    let (left, right) = match (left, right) {
-        (Evaluated::Null, _) | (_, Evaluated::Null) => return Evaluated::Null,
-        (Evaluated::Column(left), Evaluated::Column(right)) => (left, right),
-        (Evaluated::Column(left), Evaluated::Literal(right)) => {
-            let right = Column::full(repeat(&right, left.len()));
-            (left, right)
-        }
-        (Evaluated::Literal(left), Evaluated::Column(right)) => {
-            (Column::full(repeat(&left, right.len())), right)
-        }
-        (Evaluated::Literal(left), Evaluated::Literal(right)) => {
-            let folded = f(&repeat(&left, 1), &repeat(&right, 1)).and_then(|v| v.get(0));
-            return folded.map_or(Evaluated::Null, Evaluated::Literal);
-        }
-    };
-    let validity = both(&left.validity, &right.validity);
-    match f(&left.values, &right.values) {
-        Some(values) => Evaluated::Column(Column { values, validity }),
-        None => Evaluated::Null,
+    let rows = left.rows().or(right.rows());
+    let of = |side: Evaluated| side.column(rows.unwrap_or(1));
+    let (Some(left), Some(right)) = (of(left), of(right)) else { return Evaluated::Null };
+    let Some(values) = f(&left.values, &right.values) else { return Evaluated::Null };
+    if rows.is_none() {
+        return values.get(0).map_or(Evaluated::Null, Evaluated::Literal);
     }
+    Evaluated::Column(Column { values, validity: both(&left.validity, &right.validity) })
 }
 
 pub(crate) fn repeat(value: &FieldValue, rows: usize) -> Values {
@@ -245,65 +215,56 @@ fn zip<A: Copy, B: Copy, T>(left: &[A], right: &[B], f: impl Fn(A, B) -> T) -> V
     left.iter().zip(right).map(|(&a, &b)| f(a, b)).collect()
 }
 
+/// Computes an operation on two lists of integers of one type. Results wrap around.
+macro_rules! integers {
+    ($type:ty, $op:expr, $left:expr, $right:expr) => {
+        match $op {
+            Arithmetic::Add => zip($left, $right, <$type>::wrapping_add),
+            Arithmetic::Subtract => zip($left, $right, <$type>::wrapping_sub),
+            Arithmetic::Multiply => zip($left, $right, <$type>::wrapping_mul),
+            Arithmetic::Divide => zip($left, $right, |a: $type, b| a.checked_div(b).unwrap_or(0)),
+            Arithmetic::Modulo => zip($left, $right, |a: $type, b| a.checked_rem(b).unwrap_or(0)),
+            Arithmetic::BitAnd => zip($left, $right, |a, b| a & b),
+            Arithmetic::BitOr => zip($left, $right, |a, b| a | b),
+            Arithmetic::BitXor => zip($left, $right, |a, b| a ^ b),
+        }
+    };
+}
+
 fn arithmetic(op: Arithmetic, left: &Values, right: &Values) -> Option<Values> {
-    match (left, right) {
-        (Values::Integer(left), Values::Integer(right)) => Some(integers(op, left, right)),
-        (Values::Unsigned(left), Values::Unsigned(right)) => Some(unsigneds(op, left, right)),
+    let unsigned = |values: &[i64]| values.iter().map(|&value| value as u64).collect::<Vec<_>>();
+    let of_unsigned = |left: &[u64], right: &[u64]| integers!(u64, op, left, right);
+    Some(match (left, right) {
+        (Values::Integer(left), Values::Integer(right)) if op != Arithmetic::Divide => {
+            Values::Integer(integers!(i64, op, left, right))
+        }
+        (Values::Unsigned(left), Values::Unsigned(right)) => {
+            Values::Unsigned(of_unsigned(left, right))
+        }
         (Values::Integer(left), Values::Unsigned(right)) => {
-            let left: Vec<u64> = left.iter().map(|&value| value as u64).collect();
-            Some(unsigneds(op, &left, right))
+            Values::Unsigned(of_unsigned(&unsigned(left), right))
         }
         (Values::Unsigned(left), Values::Integer(right)) => {
-            let right: Vec<u64> = right.iter().map(|&value| value as u64).collect();
-            Some(unsigneds(op, left, &right))
+            Values::Unsigned(of_unsigned(left, &unsigned(right)))
         }
-        (Values::Boolean(left), Values::Boolean(right)) => Some(Values::Boolean(match op {
+        (Values::Boolean(left), Values::Boolean(right)) => Values::Boolean(match op {
             Arithmetic::BitAnd => zip(left, right, |a, b| a && b),
             Arithmetic::BitOr => zip(left, right, |a, b| a || b),
             Arithmetic::BitXor => zip(left, right, |a, b| a != b),
             _ => return None,
-        })),
-        _ => floats(op, &math::floats(left)?, &math::floats(right)?),
-    }
+        }),
+        _ => Values::Float(floats(op, &math::floats(left)?, &math::floats(right)?)?),
+    })
 }
 
-fn floats(op: Arithmetic, left: &[f64], right: &[f64]) -> Option<Values> {
-    Some(Values::Float(match op {
+fn floats(op: Arithmetic, left: &[f64], right: &[f64]) -> Option<Vec<f64>> {
+    Some(match op {
         Arithmetic::Add => zip(left, right, |a, b| a + b),
         Arithmetic::Subtract => zip(left, right, |a, b| a - b),
         Arithmetic::Multiply => zip(left, right, |a, b| a * b),
         Arithmetic::Divide => zip(left, right, |a, b| if b == 0.0 { 0.0 } else { a / b }),
         Arithmetic::Modulo => zip(left, right, |a, b| a % b),
         Arithmetic::BitAnd | Arithmetic::BitOr | Arithmetic::BitXor => return None,
-    }))
-}
-
-fn integers(op: Arithmetic, left: &[i64], right: &[i64]) -> Values {
-    Values::Integer(match op {
-        Arithmetic::Add => zip(left, right, i64::wrapping_add),
-        Arithmetic::Subtract => zip(left, right, i64::wrapping_sub),
-        Arithmetic::Multiply => zip(left, right, i64::wrapping_mul),
-        Arithmetic::Divide => {
-            let divide = |a: i64, b: i64| if b == 0 { 0.0 } else { a as f64 / b as f64 };
-            return Values::Float(zip(left, right, divide));
-        }
-        Arithmetic::Modulo => zip(left, right, |a, b| if b == 0 { 0 } else { a.wrapping_rem(b) }),
-        Arithmetic::BitAnd => zip(left, right, |a, b| a & b),
-        Arithmetic::BitOr => zip(left, right, |a, b| a | b),
-        Arithmetic::BitXor => zip(left, right, |a, b| a ^ b),
-    })
-}
-
-fn unsigneds(op: Arithmetic, left: &[u64], right: &[u64]) -> Values {
-    Values::Unsigned(match op {
-        Arithmetic::Add => zip(left, right, u64::wrapping_add),
-        Arithmetic::Subtract => zip(left, right, u64::wrapping_sub),
-        Arithmetic::Multiply => zip(left, right, u64::wrapping_mul),
-        Arithmetic::Divide => zip(left, right, |a: u64, b| a.checked_div(b).unwrap_or(0)),
-        Arithmetic::Modulo => zip(left, right, |a: u64, b| a.checked_rem(b).unwrap_or(0)),
-        Arithmetic::BitAnd => zip(left, right, |a, b| a & b),
-        Arithmetic::BitOr => zip(left, right, |a, b| a | b),
-        Arithmetic::BitXor => zip(left, right, |a, b| a ^ b),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::error::QueryError;
+use super::error::{QueryError, Result, invalid};
 use crate::influxql::ast::{Measurement, MeasurementName, SelectStatement, Source};
 use crate::model::limits::POLICIES_PER_QUERY_MAX;
 
@@ -30,11 +30,7 @@ impl Defaults<'_> {
     ///
     /// # Errors
     /// [`QueryError::DatabaseRequired`] if neither the statement nor the request names a database.
-    pub fn resolve(
-        &self,
-        database: Option<&str>,
-        policy: Option<&str>,
-    ) -> Result<SourceName, QueryError> {
+    pub fn resolve(&self, database: Option<&str>, policy: Option<&str>) -> Result<SourceName> {
         let name = database.or(self.database).ok_or(QueryError::DatabaseRequired)?;
         let policy = policy.or(self.policy).map(str::to_owned);
         Ok(SourceName { database: name.to_owned(), policy })
@@ -46,14 +42,11 @@ impl Defaults<'_> {
 /// # Errors
 /// [`QueryError::DatabaseRequired`] if a source specifies no database and there is no default,
 /// [`QueryError::TooManyPolicies`], or [`QueryError::Invalid`] if a measurement's name is empty.
-pub fn sources(
-    select: &SelectStatement,
-    defaults: Defaults<'_>,
-) -> Result<Vec<SourceName>, QueryError> {
+pub fn sources(select: &SelectStatement, defaults: Defaults<'_>) -> Result<Vec<SourceName>> {
     let mut written = BTreeSet::new();
     collect(select, &mut written)?;
     let names = written.into_iter().map(|(database, policy)| defaults.resolve(database, policy));
-    let names = names.collect::<Result<BTreeSet<SourceName>, QueryError>>()?;
+    let names = names.collect::<Result<BTreeSet<SourceName>>>()?;
     if names.len() > POLICIES_PER_QUERY_MAX {
         return Err(QueryError::TooManyPolicies);
     }
@@ -66,7 +59,7 @@ type WrittenTarget<'a> = (Option<&'a str>, Option<&'a str>);
 fn collect<'a>(
     select: &'a SelectStatement,
     written: &mut BTreeSet<WrittenTarget<'a>>,
-) -> Result<(), QueryError> {
+) -> Result<()> {
     let mut before = None;
     for source in &select.sources {
         match source {
@@ -87,11 +80,9 @@ fn collect<'a>(
 ///
 /// # Errors
 /// [`QueryError::Invalid`]
-pub(crate) fn check_name(measurement: &Measurement) -> Result<(), QueryError> {
-    match &measurement.name {
-        MeasurementName::Name(name) if name.is_empty() => {
-            Err(QueryError::Invalid("invalid measurement".into()))
-        }
-        _ => Ok(()),
+pub(crate) fn check_name(measurement: &Measurement) -> Result<()> {
+    if matches!(&measurement.name, MeasurementName::Name(name) if name.is_empty()) {
+        return invalid("invalid measurement");
     }
+    Ok(())
 }

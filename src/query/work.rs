@@ -7,54 +7,37 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use super::error::QueryError;
+use super::error::{QueryError, Result};
 use crate::model::configurable_limits::{Limit, Limits};
 use crate::model::limits::{WORK_PER_MS, WORK_PER_TURN};
 
 /// The work counter of a statement. Clones share the same counter.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Work {
     /// The units of work since the request last paused. All statements of a request share this
     /// counter.
     turn: Rc<Cell<u64>>,
-    statement: Rc<StatementWork>,
-}
-
-#[derive(Debug)]
-struct StatementWork {
-    units: Cell<u64>,
-    limits: Cell<Limits>,
-}
-
-impl Default for Work {
-    fn default() -> Self {
-        Self { turn: Rc::default(), statement: StatementWork::new(Limits::default()) }
-    }
-}
-
-impl StatementWork {
-    fn new(limits: Limits) -> Rc<Self> {
-        Rc::new(Self { units: Cell::new(0), limits: Cell::new(limits) })
-    }
+    units: Rc<Cell<u64>>,
+    limits: Rc<Cell<Limits>>,
 }
 
 impl Work {
     /// Creates the counter of the request's next statement.
     pub fn next_statement(&self) -> Self {
-        let limits = self.statement.limits.get();
-        Self { turn: Rc::clone(&self.turn), statement: StatementWork::new(limits) }
+        let limits = Rc::new(Cell::new(self.limits.get()));
+        Self { turn: Rc::clone(&self.turn), units: Rc::default(), limits }
     }
 
     /// Sets the limits of the statement.
     pub fn set_limits(&self, limits: Limits) {
-        self.statement.limits.set(limits);
+        self.limits.set(limits);
     }
 
     /// Adds `units` of work.
     pub fn add(&self, units: usize) {
         let add = |counter: &Cell<u64>| counter.set(counter.get().saturating_add(units as u64));
         add(&self.turn);
-        add(&self.statement.units);
+        add(&self.units);
     }
 
     /// Whether the statement must pause before it continues.
@@ -71,9 +54,9 @@ impl Work {
     ///
     /// # Errors
     /// [`QueryError::Exceeded`] after `QUERY_CPU_MS_MAX`.
-    pub fn pauses(&self) -> Result<bool, QueryError> {
-        let ms = usize::try_from(self.statement.units.get() / WORK_PER_MS).unwrap_or(usize::MAX);
-        let limits = self.statement.limits.get();
+    pub fn pauses(&self) -> Result<bool> {
+        let ms = usize::try_from(self.units.get() / WORK_PER_MS).unwrap_or(usize::MAX);
+        let limits = self.limits.get();
         limits.check(Limit::QueryCpuMs, 0, ms).map_err(|error| QueryError::Exceeded {
             error,
             advice: "narrow the time range, select fewer series or fields, or raise the limit",

@@ -1,320 +1,277 @@
 //! Checks the arguments of functions with 1.x's rules (`query/compile.go`).
 
-use super::fields::FieldCheck;
+use super::fields::StatementCheck;
 use crate::influxql::ast::Expr;
 use crate::influxql::duration;
 use crate::model::limits::TECHNICAL_PERIOD_MAX;
-use crate::query::error::QueryError;
+use crate::query::error::{Result, invalid};
 use crate::query::functions::{Arguments, Function, Kind};
 
-type ArgumentCheck = Result<(), QueryError>;
-
-fn fail<T>(text: String) -> Result<T, QueryError> {
-    Err(QueryError::Invalid(text))
-}
-
-pub(crate) fn check(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> ArgumentCheck {
+/// Checks a call of a function that is not mathematical.
+pub(crate) fn check(statement: &mut StatementCheck, name: &str, args: &[Expr]) -> Result<()> {
+    use Expr::{Call, Distinct, IntegerLiteral, NumberLiteral};
     let Some(function) = Function::find(name) else {
-        return fail(format!("undefined function {name}()"));
+        return invalid(format!("undefined function {name}()"));
     };
     if function.kind != Kind::Selector {
-        field.statement.only_selectors = false;
+        statement.only_selectors = false;
     }
-    match function.arguments {
-        Arguments::Field => plain(field, name, args),
-        Arguments::FieldOrDistinct => field_or_distinct(field, name, args),
-        Arguments::NamedField => distinct(field, args, false),
-        Arguments::FieldAndNumber => field_and_number(field, name, args),
-        Arguments::FieldAndCount => field_and_count(field, name, args),
-        Arguments::FieldTagsAndLimit => field_tags_and_limit(field, name, args),
-        Arguments::FieldAndUnit => field_and_unit(field, name, args),
-        Arguments::Sketch => sketch(field, name, args),
-        Arguments::Stream => {
-            count_is(name, args, 1)?;
-            stream(field, name, args, 1)
+    check_count(function, args)?;
+    match (function.arguments, args) {
+        (Arguments::NamedField, _) => distinct(statement, args, false),
+        (Arguments::FieldOrDistinct, [Call { name: inner, args }]) if inner == "distinct" => {
+            distinct(statement, args, true)
         }
-        Arguments::StreamAndUnit => stream_and_unit(field, name, args),
-        Arguments::StreamAndWindow => stream_and_window(field, name, args),
-        Arguments::Forecast => forecast(field, name, args),
-        Arguments::Technical { hold_min, warmups } => {
-            technical(field, name, args, hold_min, warmups)
+        (Arguments::FieldOrDistinct, [Distinct(_)]) => Ok(()),
+        (Arguments::Sketch, [call @ Call { .. }]) => statement.expr(call),
+        (Arguments::FieldAndNumber, [arg, IntegerLiteral(_) | NumberLiteral(_)]) => {
+            symbol(statement, name, arg)
         }
-        Arguments::Numbers(count) => count_is(name, args, count),
-    }
-}
-
-/// `nested` is whether the call is an argument of another call.
-pub(crate) fn distinct(field: &mut FieldCheck<'_>, args: &[Expr], nested: bool) -> ArgumentCheck {
-    match args {
-        [] => fail("distinct function requires at least one argument".into()),
-        [Expr::VarRef { .. }] => {
-            if !nested {
-                field.statement.has_distinct = true;
-            }
-            field.statement.only_selectors = false;
-            Ok(())
+        (Arguments::FieldAndNumber, _) => invalid(format!("expected float argument in {name}()")),
+        (Arguments::FieldAndCount, [_, IntegerLiteral(count)]) if *count <= 0 => {
+            invalid(format!("{name} window must be greater than 1, got {count}"))
         }
-        [_] => fail("expected field argument in distinct()".into()),
-        _ => fail("distinct function can only have one argument".into()),
-    }
-}
-
-pub(crate) fn check_numbers(name: &str, args: &[Expr]) -> ArgumentCheck {
-    match Function::find(name).map(|function| function.arguments) {
-        Some(Arguments::Numbers(count)) => count_is(name, args, count),
+        (Arguments::FieldAndCount, [arg, IntegerLiteral(_)]) => symbol(statement, name, arg),
+        (Arguments::FieldAndCount, _) => invalid(format!("expected integer argument in {name}()")),
+        (Arguments::FieldAndUnit, [arg, unit @ ..]) => {
+            check_unit(unit, |_| "second argument must be a duration".into())?;
+            symbol(statement, name, arg)
+        }
+        (Arguments::StreamAndUnit, [arg, unit @ ..]) => {
+            check_unit(unit, |got| {
+                format!("second argument to {name} must be a duration, got {got}")
+            })?;
+            stream(statement, name, arg, 1)
+        }
+        (Arguments::StreamAndWindow, [_, IntegerLiteral(window)]) if *window <= 1 => {
+            invalid(format!("{name} window must be greater than 1, got {window}"))
+        }
+        (Arguments::StreamAndWindow, [arg, IntegerLiteral(window)]) => {
+            stream(statement, name, arg, *window)
+        }
+        (Arguments::StreamAndWindow, [_, other]) => {
+            let got = other.go_type_name();
+            invalid(format!("second argument for {name} must be an integer, got {got}"))
+        }
+        (Arguments::Stream, [arg]) => stream(statement, name, arg, 1),
+        (Arguments::Technical { hold_min, warmups }, _) => {
+            technical(statement, name, args, hold_min, warmups)
+        }
+        (Arguments::Forecast, _) => forecast(statement, name, args),
+        (Arguments::FieldTagsAndLimit, _) => field_tags_and_limit(statement, name, args),
+        (_, [arg]) => symbol(statement, name, arg),
         _ => Ok(()),
     }
 }
 
-pub(crate) fn count_is(name: &str, args: &[Expr], expected: usize) -> ArgumentCheck {
-    if args.len() == expected {
-        return Ok(());
+/// `nested` is whether the call is an argument of another call.
+pub(crate) fn distinct(statement: &mut StatementCheck, args: &[Expr], nested: bool) -> Result<()> {
+    match args {
+        [] => invalid("distinct function requires at least one argument"),
+        [Expr::VarRef { .. }] => {
+            statement.has_distinct |= !nested;
+            statement.only_selectors = false;
+            Ok(())
+        }
+        [_] => invalid("expected field argument in distinct()"),
+        _ => invalid("distinct function can only have one argument"),
     }
-    let got = args.len();
-    fail(format!("invalid number of arguments for {name}, expected {expected}, got {got}"))
 }
 
-fn count_between(name: &str, args: &[Expr], least: usize, most: usize) -> ArgumentCheck {
-    let got = args.len();
-    if least <= got && got <= most {
+pub(crate) fn check_numbers(name: &str, args: &[Expr]) -> Result<()> {
+    Function::find(name).map_or(Ok(()), |function| check_count(function, args))
+}
+
+fn check_count(function: &Function, args: &[Expr]) -> Result<()> {
+    let (name, got) = (function.name, args.len());
+    let (least, most) = match function.arguments {
+        Arguments::NamedField | Arguments::FieldTagsAndLimit => return Ok(()),
+        Arguments::Numbers(count) => (count, count),
+        Arguments::Field | Arguments::FieldOrDistinct | Arguments::Sketch | Arguments::Stream => {
+            (1, 1)
+        }
+        Arguments::FieldAndNumber | Arguments::FieldAndCount | Arguments::StreamAndWindow => (2, 2),
+        Arguments::FieldAndUnit | Arguments::StreamAndUnit => (1, 2),
+        Arguments::Forecast => (3, 3),
+        Arguments::Technical { warmups: [], .. } => (2, 3),
+        Arguments::Technical { .. } => (2, 4),
+    };
+    if least == most {
+        return count_is(name, args, least);
+    }
+    if (least..=most).contains(&got) {
         return Ok(());
     }
-    fail(format!(
+    invalid(format!(
         "invalid number of arguments for {name}, expected at least {least} but no more than \
          {most}, got {got}"
     ))
 }
 
-fn symbol(field: &mut FieldCheck<'_>, name: &str, arg: &Expr) -> ArgumentCheck {
+pub(crate) fn count_is(name: &str, args: &[Expr], expected: usize) -> Result<()> {
+    if args.len() == expected {
+        return Ok(());
+    }
+    let got = args.len();
+    invalid(format!("invalid number of arguments for {name}, expected {expected}, got {got}"))
+}
+
+fn symbol(statement: &mut StatementCheck, name: &str, arg: &Expr) -> Result<()> {
     let what = match arg {
         Expr::VarRef { .. } => return Ok(()),
         Expr::Wildcard(_) => "wildcard",
         Expr::Regex(_) => "regex field",
-        _ => return fail(format!("expected field argument in {name}()")),
+        _ => return invalid(format!("expected field argument in {name}()")),
     };
-    if !field.allow_wildcard {
-        return fail(format!("unsupported expression with {what}: {name}()"));
+    if !statement.allow_wildcard {
+        return invalid(format!("unsupported expression with {what}: {name}()"));
     }
-    field.statement.only_selectors = false;
+    statement.only_selectors = false;
     Ok(())
 }
 
-fn plain(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> ArgumentCheck {
-    count_is(name, args, 1)?;
-    args.first().map_or(Ok(()), |arg| symbol(field, name, arg))
-}
-
-fn field_or_distinct(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> ArgumentCheck {
-    count_is(name, args, 1)?;
-    match args.first() {
-        Some(Expr::Call { name: inner, args }) if inner == "distinct" => {
-            distinct(field, args, true)
+/// Checks an optional unit. `refusal` is the error for another type.
+fn check_unit(unit: &[Expr], refusal: impl Fn(&str) -> String) -> Result<()> {
+    match unit {
+        [Expr::DurationLiteral(ns)] if *ns <= 0 => {
+            let text = duration::format(*ns);
+            invalid(format!("duration argument must be positive, got {text}"))
         }
-        Some(Expr::Distinct(_)) => Ok(()),
-        _ => plain(field, name, args),
+        [] | [Expr::DurationLiteral(_)] => Ok(()),
+        [other, ..] => invalid(refusal(other.go_type_name())),
     }
-}
-
-fn sketch(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> ArgumentCheck {
-    count_is(name, args, 1)?;
-    match args.first() {
-        Some(call @ Expr::Call { .. }) => field.expr(call),
-        _ => plain(field, name, args),
-    }
-}
-
-fn field_and_number(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> ArgumentCheck {
-    count_is(name, args, 2)?;
-    match args {
-        [arg, Expr::IntegerLiteral(_) | Expr::NumberLiteral(_)] => symbol(field, name, arg),
-        _ => fail(format!("expected float argument in {name}()")),
-    }
-}
-
-fn field_and_count(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> ArgumentCheck {
-    count_is(name, args, 2)?;
-    match args {
-        [_, Expr::IntegerLiteral(count)] if *count <= 0 => {
-            fail(format!("{name} window must be greater than 1, got {count}"))
-        }
-        [arg, Expr::IntegerLiteral(_)] => symbol(field, name, arg),
-        _ => fail(format!("expected integer argument in {name}()")),
-    }
-}
-
-fn positive_duration(arg: &Expr) -> Option<ArgumentCheck> {
-    let Expr::DurationLiteral(ns) = arg else { return None };
-    Some(if *ns > 0 {
-        Ok(())
-    } else {
-        let text = duration::format(*ns);
-        fail(format!("duration argument must be positive, got {text}"))
-    })
-}
-
-fn stream_and_unit(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> ArgumentCheck {
-    count_between(name, args, 1, 2)?;
-    if let Some(unit) = args.get(1) {
-        positive_duration(unit).unwrap_or_else(|| {
-            let got = unit.go_type_name();
-            fail(format!("second argument to {name} must be a duration, got {got}"))
-        })?;
-    }
-    stream(field, name, args, 1)
 }
 
 /// Checks the arguments of a function that processes a stream of points. If the argument is an
 /// aggregate, the statement must have an interval. If the argument is a field, the statement must
 /// not have its own interval, but may inherit one from an outer statement.
-fn stream(field: &mut FieldCheck<'_>, name: &str, args: &[Expr], extra: i64) -> ArgumentCheck {
-    let statement = &mut *field.statement;
+fn stream(statement: &mut StatementCheck, name: &str, arg: &Expr, extra: i64) -> Result<()> {
     statement.extra_intervals = statement.extra_intervals.max(extra);
     let interval = !statement.interval.is_zero();
-    let inherited = statement.inherited_interval;
-    match args.first() {
-        Some(Expr::Call { .. }) if !interval => {
-            fail(format!("{name} aggregate requires a GROUP BY interval"))
+    match arg {
+        Expr::Call { .. } if !interval => {
+            invalid(format!("{name} aggregate requires a GROUP BY interval"))
         }
-        Some(call @ Expr::Call { .. }) => field.nested(call),
-        Some(_) if interval && !inherited => {
-            fail(format!("aggregate function required inside the call to {name}"))
+        Expr::Call { .. } => statement.nested(arg),
+        _ if interval && !statement.inherited_interval => {
+            invalid(format!("aggregate function required inside the call to {name}"))
         }
-        Some(arg) => symbol(field, name, arg),
-        None => Ok(()),
+        _ => symbol(statement, name, arg),
     }
 }
 
-fn stream_and_window(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> ArgumentCheck {
-    count_is(name, args, 2)?;
-    match args.get(1) {
-        Some(Expr::IntegerLiteral(window)) if *window <= 1 => {
-            fail(format!("{name} window must be greater than 1, got {window}"))
-        }
-        Some(Expr::IntegerLiteral(window)) => stream(field, name, args, *window),
-        Some(other) => {
-            let got = other.go_type_name();
-            fail(format!("second argument for {name} must be an integer, got {got}"))
-        }
-        None => Ok(()),
-    }
-}
-
-/// The arguments are `(field, period [, hold period [, warm-up type]])`.
+/// The arguments are `(statement, period [, hold period [, warm-up type]])`.
 fn technical(
-    field: &mut FieldCheck<'_>,
+    statement: &mut StatementCheck,
     name: &str,
     args: &[Expr],
     hold_min: i64,
     warmups: &[&str],
-) -> ArgumentCheck {
-    let most = if warmups.is_empty() { 3 } else { 4 };
-    count_between(name, args, 2, most)?;
-    let period = match args.get(1) {
-        Some(Expr::IntegerLiteral(period)) if *period > TECHNICAL_PERIOD_MAX => {
-            return fail(format!(
+) -> Result<()> {
+    let [arg, period, rest @ ..] = args else { return Ok(()) };
+    let period = match period {
+        Expr::IntegerLiteral(period) if *period > TECHNICAL_PERIOD_MAX => {
+            return invalid(format!(
                 "{name} period must be at most {TECHNICAL_PERIOD_MAX}, got {period}"
             ));
         }
-        Some(Expr::IntegerLiteral(period)) if *period >= 1 => *period,
-        Some(Expr::IntegerLiteral(_)) => {
-            return fail(format!("{name} period must be greater than or equal to 1"));
+        Expr::IntegerLiteral(period) if *period >= 1 => *period,
+        Expr::IntegerLiteral(_) => {
+            return invalid(format!("{name} period must be greater than or equal to 1"));
         }
-        _ => return fail(format!("{name} period must be an integer")),
+        _ => return invalid(format!("{name} period must be an integer")),
     };
-    match args.get(2) {
+    match rest.first() {
         None | Some(Expr::IntegerLiteral(-1)) => {}
         Some(Expr::IntegerLiteral(hold)) if *hold < hold_min => {
-            return fail(format!("{name} hold period must be greater than or equal to {hold_min}"));
+            return invalid(format!(
+                "{name} hold period must be greater than or equal to {hold_min}"
+            ));
         }
         Some(Expr::IntegerLiteral(_)) => {}
-        Some(_) => return fail(format!("{name} hold period must be an integer")),
+        Some(_) => return invalid(format!("{name} hold period must be an integer")),
     }
-    match args.get(3) {
+    match rest.get(1) {
         None => {}
         Some(Expr::StringLiteral(warmup)) if warmups.contains(&warmup.as_str()) => {}
         Some(Expr::StringLiteral(_)) => {
             let list: Vec<String> = warmups.iter().map(|warmup| format!("'{warmup}'")).collect();
-            return fail(format!("{name} warmup type must be one of: {}", list.join(" ")));
+            return invalid(format!("{name} warmup type must be one of: {}", list.join(" ")));
         }
-        Some(_) => return fail(format!("{name} warmup type must be a string")),
+        Some(_) => return invalid(format!("{name} warmup type must be a string")),
     }
-    stream(field, name, args, period)
+    stream(statement, name, arg, period)
 }
 
-fn field_and_unit(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> ArgumentCheck {
-    count_between(name, args, 1, 2)?;
-    if let Some(unit) = args.get(1) {
-        positive_duration(unit)
-            .unwrap_or_else(|| fail("second argument must be a duration".into()))?;
-    }
-    args.first().map_or(Ok(()), |arg| symbol(field, name, arg))
-}
-
-fn forecast(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> ArgumentCheck {
-    count_is(name, args, 3)?;
-    match args.get(1) {
-        Some(Expr::IntegerLiteral(n)) if *n <= 0 => {
-            return fail(format!("second arg to {name} must be greater than 0, got {n}"));
+fn forecast(statement: &mut StatementCheck, name: &str, args: &[Expr]) -> Result<()> {
+    let [call, ahead, season] = args else { return Ok(()) };
+    match ahead {
+        Expr::IntegerLiteral(n) if *n <= 0 => {
+            return invalid(format!("second arg to {name} must be greater than 0, got {n}"));
         }
-        Some(Expr::IntegerLiteral(_)) => {}
-        _ => return fail(format!("expected integer argument as second arg in {name}")),
+        Expr::IntegerLiteral(_) => {}
+        _ => return invalid(format!("expected integer argument as second arg in {name}")),
     }
-    match args.get(2) {
-        Some(Expr::IntegerLiteral(s)) if *s < 0 => {
-            return fail(format!("third arg to {name} cannot be negative, got {s}"));
+    match season {
+        Expr::IntegerLiteral(s) if *s < 0 => {
+            return invalid(format!("third arg to {name} cannot be negative, got {s}"));
         }
-        Some(Expr::IntegerLiteral(_)) => {}
-        _ => return fail(format!("expected integer argument as third arg in {name}")),
+        Expr::IntegerLiteral(_) => {}
+        _ => return invalid(format!("expected integer argument as third arg in {name}")),
     }
-    match args.first() {
-        Some(Expr::Call { .. }) if field.statement.interval.is_zero() => {
-            fail(format!("{name} aggregate requires a GROUP BY interval"))
+    match call {
+        Expr::Call { .. } if statement.interval.is_zero() => {
+            invalid(format!("{name} aggregate requires a GROUP BY interval"))
         }
-        Some(call @ Expr::Call { .. }) => field.nested(call),
-        _ => fail(format!("must use aggregate function with {name}")),
+        Expr::Call { .. } => statement.nested(call),
+        _ => invalid(format!("must use aggregate function with {name}")),
     }
 }
 
-fn field_tags_and_limit(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> ArgumentCheck {
-    if let Some(other) = &field.statement.top_bottom {
-        return fail(format!(
+fn field_tags_and_limit(statement: &mut StatementCheck, name: &str, args: &[Expr]) -> Result<()> {
+    if let Some(other) = &statement.top_bottom {
+        return invalid(format!(
             "selector function {other}() cannot be combined with other functions"
         ));
     }
     let [first, between @ .., last] = args else {
         let got = args.len();
-        return fail(format!(
+        return invalid(format!(
             "invalid number of arguments for {name}, expected at least 2, got {got}"
         ));
     };
-    let limit = field.statement.limit;
+    let limit = statement.limit;
     match last {
         Expr::IntegerLiteral(n) if *n <= 0 => {
-            return fail(format!("limit ({n}) in {name} function must be at least 1"));
+            return invalid(format!("limit ({n}) in {name} function must be at least 1"));
         }
         Expr::IntegerLiteral(n) if limit > 0 && n.unsigned_abs() > limit => {
-            return fail(format!(
+            return invalid(format!(
                 "limit ({n}) in {name} function can not be larger than the LIMIT ({limit}) in \
                  the select statement"
             ));
         }
         Expr::IntegerLiteral(_) => {}
         other => {
-            return fail(format!("expected integer as last argument in {name}(), found {other}"));
+            return invalid(format!(
+                "expected integer as last argument in {name}(), found {other}"
+            ));
         }
     }
     if !matches!(first, Expr::VarRef { .. }) {
-        return fail(format!("expected first argument to be a field in {name}(), found {first}"));
+        return invalid(format!(
+            "expected first argument to be a field in {name}(), found {first}"
+        ));
     }
     for arg in between {
         if !matches!(arg, Expr::VarRef { .. }) {
-            return fail(format!("only fields or tags are allowed in {name}(), found {arg}"));
+            return invalid(format!("only fields or tags are allowed in {name}(), found {arg}"));
         }
-        if !field.statement.has_target {
-            field.statement.has_auxiliary = true;
-            field.statement.field_count += 1;
+        if !statement.has_target {
+            statement.has_auxiliary = true;
+            statement.field_count += 1;
         }
     }
-    field.statement.top_bottom = Some(name.to_owned());
+    statement.top_bottom = Some(name.to_owned());
     Ok(())
 }

@@ -1,10 +1,10 @@
 //! Converts fields to output expressions over calls and slots (1.x `valueMapper`).
 
 use std::collections::{HashMap, HashSet};
-use std::rc::Rc;
 
 use xxhash_rust::xxh64::xxh64;
 
+use super::literal;
 use super::plan_size::PlanSize;
 use super::predicate::arithmetic;
 use super::resolve::KnownNames;
@@ -12,22 +12,14 @@ use super::statement::CheckedSelect;
 use crate::influxql::ast::{Expr, Fill, FillNumber};
 use crate::model::value::{FieldType, FieldValue};
 use crate::query::data_type::DataType;
-use crate::query::error::QueryError;
+use crate::query::error::{QueryError, Result, invalid};
 use crate::query::functions::{DefaultFill, Execution, Function, Gathered, Kind, Output};
 use crate::query::operators::fill::FillPlan;
-use crate::query::operators::gather;
-use crate::query::plan::{CallBase, CallPlan, FeedKind, GatherPlan, Slot};
+use crate::query::plan::{CallBase, CallPlan, GatherPlan, Slot};
 use crate::query::scalar::Scalar;
 use crate::query::transforms::Transform;
 use crate::scan::gathered::GatheredFunction;
 use crate::scan::request::{AggregateFunction, Window};
-
-pub(crate) struct BuiltCalls {
-    pub(crate) outputs: Vec<Scalar>,
-    pub(crate) slots: Vec<Slot>,
-    pub(crate) calls: Vec<CallPlan>,
-    pub(crate) keeps_point_time: bool,
-}
 
 pub(crate) struct CallBuilder<'a> {
     checked: &'a CheckedSelect<'a>,
@@ -36,21 +28,12 @@ pub(crate) struct CallBuilder<'a> {
     window: Option<&'a Window>,
     slots: Vec<Slot>,
     slot_positions: HashMap<Slot, usize>,
-    calls: Vec<(Expr, CallPlan)>,
+    calls: Vec<(Kind, CallPlan)>,
     /// Maps a call's text to its position. Literals of different types have different texts.
     call_positions: HashMap<String, usize>,
     /// The slots that the outputs read outside of calls.
     referenced: Vec<usize>,
     is_referenced: HashSet<usize>,
-}
-
-impl CallBase {
-    pub(crate) fn feed_kind(&self) -> FeedKind {
-        match self {
-            Self::Merge(_) => FeedKind::Partials,
-            Self::Gather(_) | Self::Values => FeedKind::Rows,
-        }
-    }
 }
 
 impl<'a> CallBuilder<'a> {
@@ -75,14 +58,9 @@ impl<'a> CallBuilder<'a> {
     }
 
     /// Lowers a field. Until [`Self::finish`], the outputs refer to slot `n` as `Column(SLOT + n)`.
-    pub(crate) fn output(&mut self, expr: &Expr) -> Result<Scalar, QueryError> {
+    pub(crate) fn output(&mut self, expr: &Expr) -> Result<Scalar> {
         Ok(match expr {
             Expr::Paren(inner) => self.output(inner)?,
-            Expr::NumberLiteral(value) => Scalar::Literal(FieldValue::Float(*value)),
-            Expr::IntegerLiteral(value) => Scalar::Literal(FieldValue::Integer(*value)),
-            Expr::UnsignedLiteral(value) => Scalar::Literal(FieldValue::Unsigned(*value)),
-            Expr::BooleanLiteral(value) => Scalar::Literal(FieldValue::Boolean(*value)),
-            Expr::StringLiteral(text) => Scalar::Literal(FieldValue::String(text.as_str().into())),
             Expr::VarRef { .. } => {
                 let slot = self.slot(expr);
                 if self.is_referenced.insert(slot) {
@@ -100,11 +78,11 @@ impl<'a> CallBuilder<'a> {
             Expr::Call { name, args } => match Function::mathematics(name) {
                 Some(function) => {
                     let args = args.iter().map(|arg| self.output(arg));
-                    Scalar::Math(function, args.collect::<Result<_, QueryError>>()?)
+                    Scalar::Math(function, args.collect::<Result<_>>()?)
                 }
                 None => Scalar::Column(self.call(expr)?),
             },
-            _ => Scalar::Null,
+            _ => literal(expr).map_or(Scalar::Null, Scalar::Literal),
         })
     }
 
@@ -113,12 +91,9 @@ impl<'a> CallBuilder<'a> {
         self.slot_of(Slot { name: name.clone(), data_type: self.names.resolve(name, *cast) })
     }
 
-    fn series_slots(&mut self) -> Vec<(usize, u64)> {
-        let tags = self.names.tags.keys().map(|tag| {
-            let slot = Slot { name: tag.to_string(), data_type: DataType::Tag };
-            (self.slot_of(slot), xxh64(tag.as_bytes(), 0))
-        });
-        tags.collect()
+    /// Returns the slot of a tag.
+    fn tag_slot(&mut self, name: &str) -> usize {
+        self.slot_of(Slot { name: name.to_owned(), data_type: DataType::Tag })
     }
 
     fn slot_of(&mut self, slot: Slot) -> usize {
@@ -133,72 +108,67 @@ impl<'a> CallBuilder<'a> {
         }
     }
 
-    /// If all sources are subqueries, functions treat tags as strings.
-    fn check_type(&self, function: &Function, data_type: DataType) -> Result<(), QueryError> {
-        match data_type {
-            DataType::Tag if self.checked.reads_only_subqueries() => {
-                check_type(function, DataType::String)
-            }
-            known => check_type(function, known),
-        }
-    }
-
-    fn call(&mut self, expr: &Expr) -> Result<usize, QueryError> {
+    fn call(&mut self, expr: &Expr) -> Result<usize> {
         let text = format!("{expr:?}");
         if let Some(&index) = self.call_positions.get(&text) {
             return Ok(index);
         }
-        let plan = self.plan(expr)?;
-        if let CallBase::Gather(gather) = &plan.base {
+        let call = self.plan(expr)?;
+        if let CallBase::Gather(gather) = &call.1.base {
             self.size.add_entries(gather.series.len())?;
         }
-        self.calls.push((expr.clone(), plan));
+        self.calls.push(call);
         self.call_positions.insert(text, self.calls.len() - 1);
         Ok(self.calls.len() - 1)
     }
 
-    fn plan(&mut self, expr: &Expr) -> Result<CallPlan, QueryError> {
+    /// Returns the kind of the called function, and the plan of the call.
+    fn plan(&mut self, expr: &Expr) -> Result<(Kind, CallPlan)> {
         let Expr::Call { name, args } = expr else {
             return Err(QueryError::Unsupported(expr.to_string()));
         };
         let unsupported = || QueryError::Unsupported(format!("{name}()"));
         let function = Function::find(name).ok_or_else(unsupported)?;
-        match (function.execution, args.as_slice()) {
-            (Execution::Merged(merged), [argument @ Expr::VarRef { .. }]) => {
-                self.merged_call(function, merged, argument)
+        let (base, argument) = match (function.execution, args.as_slice()) {
+            (Execution::Streamed, _) => {
+                return Ok((function.kind, self.transform(function, args)?));
             }
-            (Execution::Streamed, _) => self.transform(function, args),
+            (Execution::Merged(merged), [argument @ Expr::VarRef { .. }]) => {
+                (CallBase::Merge(merged), argument)
+            }
             _ => {
                 let (plan, argument) = self.gathered(function, args).ok_or_else(unsupported)?;
-                self.gathered_call(function, plan, argument)
+                (CallBase::Gather(plan), argument)
             }
-        }
-    }
-
-    fn argument(
-        &mut self,
-        function: &Function,
-        argument: &Expr,
-    ) -> Result<(usize, DataType), QueryError> {
-        let slot = self.slot(argument);
-        let data_type = self.slots.get(slot).map_or(DataType::Unknown, |slot| slot.data_type);
-        self.check_type(function, data_type)?;
-        Ok((slot, data_type))
-    }
-
-    fn merged_call(
-        &mut self,
-        function: &Function,
-        merged: AggregateFunction,
-        argument: &Expr,
-    ) -> Result<CallPlan, QueryError> {
+        };
         let (slot, data_type) = self.argument(function, argument)?;
-        let output = function.output.over(data_type).field_type();
-        Ok(CallPlan {
+        let output = match &base {
+            CallBase::Gather(plan) if plan.counted => Some(FieldType::Integer),
+            CallBase::Gather(GatherPlan { function: GatheredFunction::Median, .. }) => {
+                Some(FieldType::Float)
+            }
+            CallBase::Gather(_) => data_type.field_type(),
+            CallBase::Merge(_) | CallBase::Values => function.output.over(data_type).field_type(),
+        };
+        let plan = CallPlan {
             fill: self.fill(function.fill, output),
             missing: self.missing(output),
-            ..CallPlan::new(CallBase::Merge(merged), slot)
-        })
+            ..CallPlan::new(base, slot)
+        };
+        Ok((function.kind, plan))
+    }
+
+    fn argument(&mut self, function: &Function, argument: &Expr) -> Result<(usize, DataType)> {
+        let slot = self.slot(argument);
+        let data_type = self.slots.get(slot).map_or(DataType::Unknown, |slot| slot.data_type);
+        match data_type {
+            // If all sources are subqueries, functions treat tags as strings.
+            DataType::Tag if self.checked.reads_only_subqueries() => {
+                check_type(function, DataType::String)?;
+            }
+            known => check_type(function, known)?,
+        }
+        Ok((slot, data_type))
     }
 
     fn gathered<'e>(
@@ -206,48 +176,51 @@ impl<'a> CallBuilder<'a> {
         function: &Function,
         args: &'e [Expr],
     ) -> Option<(GatherPlan, &'e Expr)> {
-        let plain =
+        let plan =
             |function| GatherPlan { function, counted: false, tags: None, series: Vec::new() };
-        let counted = || GatherPlan { counted: true, ..plain(GatheredFunction::Distinct) };
-        let first = args.first()?;
-        let gathered = match (function.execution, first) {
-            (Execution::Gathered(gathered), _) => gathered,
+        let counted = |args: &'e [Expr]| {
+            let distinct = GatherPlan { counted: true, ..plan(GatheredFunction::Distinct) };
+            args.first().map(|argument| (distinct, argument))
+        };
+        let gathered = match (function.execution, args.first()?) {
+            (Execution::Whole(gathered), _) => gathered,
             (Execution::Merged(AggregateFunction::Count), Expr::Call { name, args })
                 if name == "distinct" =>
             {
-                return Some((counted(), args.first()?));
+                return counted(args);
             }
             _ => return None,
         };
+        let count = |count: i64| u32::try_from(count).unwrap_or(u32::MAX);
         let plan = match (gathered, args) {
-            (Gathered::Median, _) => plain(GatheredFunction::Median),
-            (Gathered::Mode, _) => plain(GatheredFunction::Mode),
-            (Gathered::Distinct, _) => plain(GatheredFunction::Distinct),
+            (Gathered::Median, _) => plan(GatheredFunction::Median),
+            (Gathered::Mode, _) => plan(GatheredFunction::Mode),
+            (Gathered::Distinct, _) => plan(GatheredFunction::Distinct),
             (Gathered::CountOfSketch, [Expr::Call { name, args }]) if name == "sum_hll" => {
-                return Some((counted(), args.first()?));
+                return counted(args);
             }
-            (Gathered::Sample, [_, Expr::IntegerLiteral(count)]) => {
-                let count = u32::try_from(*count).unwrap_or(u32::MAX);
-                let series = self.series_slots();
-                GatherPlan { series, ..plain(GatheredFunction::Sample { count, seed: 0 }) }
+            (Gathered::Sample, [_, Expr::IntegerLiteral(n)]) => {
+                let tags = self.names.tags.keys();
+                let series = tags.map(|tag| (self.tag_slot(tag), xxh64(tag.as_bytes(), 0)));
+                let function = GatheredFunction::Sample { count: count(*n), seed: 0 };
+                GatherPlan { series: series.collect(), ..plan(function) }
             }
             (Gathered::Percentile, [_, Expr::IntegerLiteral(rank)]) => {
-                plain(GatheredFunction::Percentile(*rank as f64))
+                plan(GatheredFunction::Percentile(*rank as f64))
             }
             (Gathered::Percentile, [_, Expr::NumberLiteral(rank)]) => {
-                plain(GatheredFunction::Percentile(*rank))
+                plan(GatheredFunction::Percentile(*rank))
             }
-            (Gathered::Top, [_, tags @ .., Expr::IntegerLiteral(count)]) => {
-                let count = u32::try_from(*count).unwrap_or(u32::MAX);
-                GatherPlan { tags: self.tag_slots(tags), ..plain(GatheredFunction::Top(count)) }
+            (Gathered::Top, [_, tags @ .., Expr::IntegerLiteral(n)]) => {
+                GatherPlan { tags: self.tag_slots(tags), ..plan(GatheredFunction::Top(count(*n))) }
             }
-            (Gathered::Bottom, [_, tags @ .., Expr::IntegerLiteral(count)]) => {
-                let count = u32::try_from(*count).unwrap_or(u32::MAX);
-                GatherPlan { tags: self.tag_slots(tags), ..plain(GatheredFunction::Bottom(count)) }
+            (Gathered::Bottom, [_, tags @ .., Expr::IntegerLiteral(n)]) => {
+                let function = GatheredFunction::Bottom(count(*n));
+                GatherPlan { tags: self.tag_slots(tags), ..plan(function) }
             }
             _ => return None,
         };
-        Some((plan, first))
+        Some((plan, args.first()?))
     }
 
     /// Returns the slots of the tag arguments of `top()` or `bottom()`. If an argument is the name
@@ -257,43 +230,24 @@ impl<'a> CallBuilder<'a> {
         let mut slots = Vec::with_capacity(arguments.len());
         for argument in arguments {
             let Expr::VarRef { name, .. } = argument else { continue };
-            let slot = Slot { name: name.clone(), data_type: DataType::Tag };
             if !self.checked.subqueries.is_empty() {
                 slots.push(self.slots.len());
-                self.slots.push(slot);
+                self.slots.push(Slot { name: name.clone(), data_type: DataType::Tag });
             } else if self.names.is_tag(name) {
-                slots.push(self.slot_of(slot));
+                slots.push(self.tag_slot(name));
             }
         }
         (!arguments.is_empty()).then_some(slots)
     }
 
-    fn gathered_call(
-        &mut self,
-        function: &Function,
-        plan: GatherPlan,
-        argument: &Expr,
-    ) -> Result<CallPlan, QueryError> {
-        let (slot, data_type) = self.argument(function, argument)?;
-        // The result types of a median and of a count do not depend on the field's type.
-        let own = plan.counted || plan.function == GatheredFunction::Median;
-        let input = data_type.field_type().or(own.then_some(FieldType::Float));
-        let output = input.map(|input| gather::output_type(&plan, input));
-        Ok(CallPlan {
-            fill: self.fill(function.fill, output),
-            missing: self.missing(output),
-            ..CallPlan::new(CallBase::Gather(plan), slot)
-        })
-    }
-
-    fn transform(&mut self, function: &Function, args: &[Expr]) -> Result<CallPlan, QueryError> {
+    fn transform(&mut self, function: &Function, args: &[Expr]) -> Result<CallPlan> {
         let descending = self.checked.descending;
         let unsupported = || QueryError::Unsupported(format!("{}()", function.name));
         let range = self.checked.range;
         let transform = Transform::find(function.name, args, self.window, range, descending)
             .ok_or_else(unsupported)?;
         let mut plan = match args.first() {
-            Some(call @ Expr::Call { .. }) => self.plan(call)?,
+            Some(call @ Expr::Call { .. }) => self.plan(call)?.1,
             Some(argument) => CallPlan::new(CallBase::Values, self.argument(function, argument)?.0),
             None => return Err(unsupported()),
         };
@@ -313,11 +267,10 @@ impl<'a> CallBuilder<'a> {
             Some(missing) => Some(missing.field_type()),
             None => self.slots.get(plan.slot).and_then(|slot| slot.data_type.field_type()),
         };
-        let output = match function.output {
+        plan.missing = self.missing(match function.output {
             Output::Input => input,
             Output::Always(data_type) => data_type.field_type(),
-        };
-        plan.missing = self.missing(output);
+        });
         plan.transforms.push(transform);
         Ok(plan)
     }
@@ -357,8 +310,7 @@ impl<'a> CallBuilder<'a> {
         if names.tags.keys().all(|tag| grouped.contains(&**tag)) {
             return Vec::new();
         }
-        let slot = |tag: &Rc<str>| Slot { name: tag.to_string(), data_type: DataType::Tag };
-        names.tags.keys().map(|tag| self.slot_of(slot(tag))).collect()
+        names.tags.keys().map(|tag| self.tag_slot(tag)).collect()
     }
 
     /// Replaces first() and last() over several series if the statement has no windows. In 1.x, the
@@ -380,21 +332,17 @@ impl<'a> CallBuilder<'a> {
     }
 
     /// Replaces the temporary positions of slots. If the only call is a selector, the call also
-    /// reads the referenced slots.
+    /// reads the referenced slots. Returns the outputs, the slots, the calls, and whether the only
+    /// call is a selector that keeps its point's time.
     pub(crate) fn finish(
         mut self,
-        outputs: Vec<Scalar>,
+        mut outputs: Vec<Scalar>,
         group_keys: &[String],
-    ) -> Result<BuiltCalls, QueryError> {
+    ) -> Result<(Vec<Scalar>, Vec<Slot>, Vec<CallPlan>, bool)> {
         let count = self.calls.len();
-        let calls = std::mem::take(&mut self.calls);
         // A transformation of a selector's values is not itself a selector.
-        let selects = match calls.as_slice() {
-            [(Expr::Call { name, .. }, _)] => {
-                Function::find(name).is_some_and(|function| function.kind == Kind::Selector)
-            }
-            _ => false,
-        };
+        let selects = matches!(self.calls.as_slice(), [(Kind::Selector, _)]);
+        let calls = std::mem::take(&mut self.calls);
         let mut calls: Vec<CallPlan> = calls.into_iter().map(|(_, plan)| plan).collect();
         let first_last = |call: &CallPlan| {
             matches!(call.base, CallBase::Merge(AggregateFunction::First | AggregateFunction::Last))
@@ -413,51 +361,49 @@ impl<'a> CallBuilder<'a> {
         if !series.is_empty() {
             calls.iter_mut().for_each(|call| self.choose_like_v1(call, &series));
         }
-        let outputs = outputs.into_iter().map(|output| settle(output, count)).collect();
-        Ok(BuiltCalls { outputs, slots: self.slots, calls, keeps_point_time })
+        outputs.iter_mut().for_each(|output| settle(output, count));
+        Ok((outputs, self.slots, calls, keeps_point_time))
     }
 }
 
 /// The offset that marks the position of a slot while the number of calls is unknown.
 const SLOT: usize = 1 << 20;
 
-fn settle(scalar: Scalar, calls: usize) -> Scalar {
+fn settle(scalar: &mut Scalar, calls: usize) {
     match scalar {
-        Scalar::Column(index) if index >= SLOT => Scalar::Column(calls + (index - SLOT)),
-        Scalar::Binary(op, left, right) => {
-            Scalar::Binary(op, Box::new(settle(*left, calls)), Box::new(settle(*right, calls)))
+        Scalar::Column(index) if *index >= SLOT => *index = calls + (*index - SLOT),
+        Scalar::Binary(_, left, right) => {
+            settle(left, calls);
+            settle(right, calls);
         }
-        Scalar::Math(function, args) => {
-            Scalar::Math(function, args.into_iter().map(|arg| settle(arg, calls)).collect())
-        }
-        other => other,
+        Scalar::Math(_, args) => args.iter_mut().for_each(|arg| settle(arg, calls)),
+        Scalar::Column(_) | Scalar::Literal(_) | Scalar::Null => {}
     }
 }
 
 /// Rejects the types that 1.x rejects when it creates its iterators.
-fn check_type(function: &Function, data_type: DataType) -> Result<(), QueryError> {
+fn check_type(function: &Function, data_type: DataType) -> Result<()> {
     let is_field = !matches!(data_type, DataType::Unknown | DataType::Tag);
     if !is_field || function.takes.includes(data_type) {
         return Ok(());
     }
     let kind = data_type.name();
-    let name = function.iterator.unwrap_or(function.name);
-    Err(QueryError::Invalid(format!(
-        "unsupported {name} iterator type: *query.{kind}InterruptIterator"
-    )))
+    let name = match function.name {
+        "non_negative_derivative" => "derivative",
+        "non_negative_difference" => "difference",
+        "moving_average" => "moving average",
+        "cumulative_sum" => "cumulative sum",
+        name => name,
+    };
+    invalid(format!("unsupported {name} iterator type: *query.{kind}InterruptIterator"))
 }
 
+/// Returns the number in `fill(number)`, as written.
 pub(crate) fn fill_number(fill: Fill) -> Option<FieldValue> {
     match fill {
-        Fill::Number(number) => Some(as_written(number)),
+        Fill::Number(FillNumber::Float(value)) => Some(FieldValue::Float(value)),
+        Fill::Number(FillNumber::Integer(value)) => Some(FieldValue::Integer(value)),
         _ => None,
-    }
-}
-
-fn as_written(number: FillNumber) -> FieldValue {
-    match number {
-        FillNumber::Float(value) => FieldValue::Float(value),
-        FillNumber::Integer(value) => FieldValue::Integer(value),
     }
 }
 

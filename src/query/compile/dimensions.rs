@@ -1,10 +1,10 @@
 //! Checks the interval and the dimensions in GROUP BY.
 
 use super::fold::{self, FoldContext};
-use super::time_literal;
-use super::zone::Zone;
+use super::zone::{Zone, parse_time};
 use crate::influxql::ast::{Expr, SelectStatement};
-use crate::query::error::QueryError;
+use crate::influxql::time_literal;
+use crate::query::error::{Result, invalid};
 
 /// The arguments of `time(every, offset)`. If `every_ns` is 0, the statement does not group by
 /// time.
@@ -26,7 +26,7 @@ pub(crate) fn check(
     select: &SelectStatement,
     now_ns: i64,
     zone: Option<&Zone>,
-) -> Result<Interval, QueryError> {
+) -> Result<Interval> {
     let mut interval = Interval::default();
     for dimension in &select.dimensions {
         match fold::fold(&dimension.expr, FoldContext::default()) {
@@ -64,12 +64,7 @@ pub(crate) fn check(
     Ok(interval)
 }
 
-fn offset_ns(
-    offset: &Expr,
-    every_ns: i64,
-    now_ns: i64,
-    zone: Option<&Zone>,
-) -> Result<i64, QueryError> {
+fn offset_ns(offset: &Expr, every_ns: i64, now_ns: i64, zone: Option<&Zone>) -> Result<i64> {
     let past = |time_ns: i64| time_ns.checked_rem_euclid(every_ns).unwrap_or(0);
     match offset {
         Expr::DurationLiteral(ns) => Ok(ns.checked_rem(every_ns).unwrap_or(0)),
@@ -81,13 +76,9 @@ fn offset_ns(
             invalid("time dimension offset now() function requires no arguments")
         }
         Expr::Call { .. } => Ok(past(now_ns)),
-        Expr::StringLiteral(text) if time_literal::looks_like(text) => {
-            Ok(past(time_literal::parse(text, zone)?))
+        Expr::StringLiteral(text) if time_literal::is_time(text) => {
+            Ok(past(parse_time(text, zone)?))
         }
         _ => invalid("time dimension offset must be duration or now()"),
     }
-}
-
-fn invalid<T>(text: &str) -> Result<T, QueryError> {
-    Err(QueryError::Invalid(text.to_owned()))
 }

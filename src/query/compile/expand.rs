@@ -8,7 +8,7 @@ use super::result_names::name_of;
 use crate::influxql::ast::{Cast, Dimension, Expr, Field, WildcardKind};
 use crate::model::regex::Pattern;
 use crate::query::data_type::DataType;
-use crate::query::error::QueryError;
+use crate::query::error::{QueryError, Result};
 use crate::query::functions::Function;
 
 /// The columns to which `*` expands: all fields, and the tags that are not dimensions.
@@ -24,7 +24,7 @@ pub(crate) fn expand(
     dimensions: &[Dimension],
     names: &KnownNames,
     size: &PlanSize,
-) -> Result<(Vec<Field>, Vec<String>), QueryError> {
+) -> Result<(Vec<Field>, Vec<String>)> {
     let wild = |expr: &Expr| matches!(expr, Expr::Wildcard(_) | Expr::Regex(_));
     let wild_dimensions = dimensions.iter().any(|dimension| wild(&dimension.expr));
     let shown = names.fields.iter().filter(|(name, _)| !names.hidden.contains_key(*name));
@@ -64,7 +64,7 @@ fn group_keys(
     dimensions: &[Dimension],
     names: &KnownNames,
     size: &PlanSize,
-) -> Result<Vec<String>, QueryError> {
+) -> Result<Vec<String>> {
     let mut keys: BTreeSet<String> = BTreeSet::new();
     let mut regexes: BTreeSet<&str> = BTreeSet::new();
     let mut has_all = false;
@@ -96,7 +96,7 @@ fn reference(name: &str, data_type: DataType) -> Expr {
 impl Columns<'_> {
     /// Returns the positions of the columns that replace `expr`; `None` if `expr` has no wildcard
     /// or regex.
-    fn places_of(&mut self, expr: &Expr) -> Result<Option<Vec<usize>>, QueryError> {
+    fn places_of(&mut self, expr: &Expr) -> Result<Option<Vec<usize>>> {
         let places = match expr {
             Expr::Wildcard(kind) => self.places(None, |data_type| match kind {
                 WildcardKind::All => true,
@@ -144,7 +144,7 @@ impl Columns<'_> {
         &mut self,
         regex: Option<&str>,
         takes: impl Fn(DataType) -> bool,
-    ) -> Result<Vec<usize>, QueryError> {
+    ) -> Result<Vec<usize>> {
         let is_taken = |&place: &usize| self.list.get(place).is_some_and(|(_, of)| takes(*of));
         let Some(regex) = regex else {
             return Ok((0..self.list.len()).filter(is_taken).collect());

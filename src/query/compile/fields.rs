@@ -1,10 +1,10 @@
 //! Checks the fields of a SELECT, separately and together (1.x `compileFields`, `validateFields`).
 
-use super::arguments;
 use super::dimensions::Interval;
 use super::fold::{self, FoldContext};
+use super::{arguments, operands_mut};
 use crate::influxql::ast::{Expr, Field, Fill, SelectStatement};
-use crate::query::error::QueryError;
+use crate::query::error::{Result, invalid};
 use crate::query::functions::Function;
 
 #[derive(Debug, Default)]
@@ -24,172 +24,134 @@ pub(crate) struct StatementCheck {
     pub(crate) limit: u64,
     pub(crate) has_target: bool,
     pub(crate) time_alias: Option<String>,
-}
-
-pub(crate) struct FieldCheck<'a> {
-    pub(crate) statement: &'a mut StatementCheck,
     /// Whether the current expression may be a wildcard. An operand must not be a wildcard.
     pub(crate) allow_wildcard: bool,
 }
 
 /// Folds and checks the fields. Removes `time` and converts `DISTINCT x` to a call.
-pub(crate) fn check(
-    select: &SelectStatement,
-    statement: &mut StatementCheck,
-) -> Result<Vec<Field>, QueryError> {
+pub(crate) fn check(select: &SelectStatement, facts: &mut StatementCheck) -> Result<Vec<Field>> {
     let context = FoldContext { math: true, ..FoldContext::default() };
     let mut fields = Vec::with_capacity(select.fields.len());
     for field in &select.fields {
         if matches!(&field.expr, Expr::VarRef { name, .. } if name == "time") {
             if field.alias.is_some() {
-                statement.time_alias.clone_from(&field.alias);
+                facts.time_alias.clone_from(&field.alias);
             }
             continue;
         }
-        let expr = fold::fold(&field.expr, context);
-        statement.field_count += 1;
-        FieldCheck { statement, allow_wildcard: true }.expr(&expr)?;
-        fields.push(Field { expr: distinct_to_call(expr), alias: field.alias.clone() });
+        let mut expr = fold::fold(&field.expr, context);
+        facts.field_count += 1;
+        facts.allow_wildcard = true;
+        facts.expr(&expr)?;
+        distinct_to_call(&mut expr);
+        fields.push(Field { expr, alias: field.alias.clone() });
     }
-    together(select, statement)?;
+    together(select, facts)?;
     Ok(fields)
 }
 
-fn together(select: &SelectStatement, statement: &StatementCheck) -> Result<(), QueryError> {
-    let fail = |text: &str| Err(QueryError::Invalid(text.to_owned()));
-    if statement.field_count == 0 {
-        return fail("at least 1 non-time field must be queried");
+fn together(select: &SelectStatement, facts: &StatementCheck) -> Result<()> {
+    if facts.field_count == 0 {
+        return invalid("at least 1 non-time field must be queried");
     }
-    match &statement.top_bottom {
-        Some(name) if statement.call_count > 1 => {
-            return fail(&format!(
-                "selector function {name}() cannot be combined with other functions"
-            ));
-        }
-        _ => {}
+    if let Some(name) = facts.top_bottom.as_ref().filter(|_| facts.call_count > 1) {
+        return invalid(format!(
+            "selector function {name}() cannot be combined with other functions"
+        ));
     }
-    if statement.call_count == 0 {
+    if facts.call_count == 0 {
         match select.fill {
-            Fill::None => return fail("fill(none) must be used with a function"),
-            Fill::Linear => return fail("fill(linear) must be used with a function"),
+            Fill::None => return invalid("fill(none) must be used with a function"),
+            Fill::Linear => return invalid("fill(linear) must be used with a function"),
             _ => {}
         }
-        if !statement.interval.is_zero() && !statement.inherited_interval {
-            return fail("GROUP BY requires at least one aggregate function");
+        if !facts.interval.is_zero() && !facts.inherited_interval {
+            return invalid("GROUP BY requires at least one aggregate function");
         }
     }
-    if statement.has_distinct && (statement.call_count != 1 || statement.has_auxiliary) {
-        return fail(
+    if facts.has_distinct && (facts.call_count != 1 || facts.has_auxiliary) {
+        return invalid(
             "aggregate function distinct() cannot be combined with other functions or fields",
         );
     }
-    if statement.has_auxiliary && !statement.only_selectors {
-        return fail("mixing aggregate and non-aggregate queries is not supported");
+    if facts.has_auxiliary && !facts.only_selectors {
+        return invalid("mixing aggregate and non-aggregate queries is not supported");
     }
-    if statement.has_auxiliary && statement.call_count > 1 {
-        return fail("mixing multiple selector functions with tags or fields is not supported");
+    if facts.has_auxiliary && facts.call_count > 1 {
+        return invalid("mixing multiple selector functions with tags or fields is not supported");
     }
     Ok(())
 }
 
-impl FieldCheck<'_> {
+impl StatementCheck {
     /// Checks an expression (1.x `compileExpr`).
-    pub(crate) fn expr(&mut self, expr: &Expr) -> Result<(), QueryError> {
-        let fail = |text: &str| Err(QueryError::Invalid(text.to_owned()));
+    pub(crate) fn expr(&mut self, expr: &Expr) -> Result<()> {
         match expr {
-            Expr::VarRef { .. } => self.statement.has_auxiliary = true,
-            Expr::Wildcard(_) => {
-                self.statement.has_auxiliary = true;
-                if !self.allow_wildcard {
-                    return fail("unable to use wildcard in a binary expression");
-                }
+            Expr::Wildcard(_) if !self.allow_wildcard => {
+                return invalid("unable to use wildcard in a binary expression");
             }
-            Expr::Regex(_) => {
-                if !self.allow_wildcard {
-                    return fail("unable to use regex in a binary expression");
-                }
-                self.statement.has_auxiliary = true;
+            Expr::Regex(_) if !self.allow_wildcard => {
+                return invalid("unable to use regex in a binary expression");
+            }
+            Expr::VarRef { .. } | Expr::Wildcard(_) | Expr::Regex(_) => {
+                self.has_auxiliary = true;
             }
             Expr::Call { name, args } if Function::mathematics(name).is_some() => {
                 arguments::check_numbers(name, args)?;
-                return args
-                    .iter()
-                    .filter(|arg| !is_literal(arg))
-                    .try_for_each(|arg| self.expr(arg));
+                return args.iter().filter(|a| !is_literal(a)).try_for_each(|a| self.expr(a));
             }
             Expr::Call { name, args } => {
-                self.statement.call_count += 1;
+                self.call_count += 1;
                 return arguments::check(self, name, args);
             }
             Expr::Distinct(name) => {
-                self.statement.call_count += 1;
-                return arguments::distinct(self, &[reference(name)], false);
+                self.call_count += 1;
+                return arguments::distinct(self, &[Expr::var_ref(name)], false);
             }
             Expr::Binary { left, right, .. } => {
                 self.allow_wildcard = false;
                 return match (is_literal(left), is_literal(right)) {
-                    (true, true) => fail("cannot perform a binary expression on two literals"),
+                    (true, true) => invalid("cannot perform a binary expression on two literals"),
                     (true, false) => self.expr(right),
                     (false, true) => self.expr(left),
                     (false, false) => self.expr(left).and_then(|()| self.expr(right)),
                 };
             }
             Expr::Paren(inner) => return self.expr(inner),
-            _ => return fail("field must contain at least one variable"),
+            _ => return invalid("field must contain at least one variable"),
         }
         Ok(())
     }
 
-    pub(crate) fn nested(&mut self, expr: &Expr) -> Result<(), QueryError> {
+    pub(crate) fn nested(&mut self, expr: &Expr) -> Result<()> {
         match expr {
             Expr::Call { name, args } if name == "distinct" => {
                 arguments::distinct(self, args, true)
             }
-            Expr::Distinct(name) => arguments::distinct(self, &[reference(name)], true),
+            Expr::Distinct(name) => arguments::distinct(self, &[Expr::var_ref(name)], true),
             other => self.expr(other),
         }
     }
 }
 
 pub(crate) fn is_literal(expr: &Expr) -> bool {
-    match expr {
-        Expr::Regex(_)
-        | Expr::StringLiteral(_)
-        | Expr::NumberLiteral(_)
-        | Expr::IntegerLiteral(_)
-        | Expr::UnsignedLiteral(_)
-        | Expr::DurationLiteral(_)
-        | Expr::BooleanLiteral(_)
-        | Expr::TimeLiteral(_)
-        | Expr::NilLiteral => true,
+    !matches!(
+        expr,
         Expr::Binary { .. }
-        | Expr::Paren(_)
-        | Expr::Call { .. }
-        | Expr::VarRef { .. }
-        | Expr::Wildcard(_)
-        | Expr::Distinct(_) => false,
-    }
-}
-
-fn reference(name: &str) -> Expr {
-    Expr::VarRef { name: name.to_owned(), cast: None }
+            | Expr::Paren(_)
+            | Expr::Call { .. }
+            | Expr::VarRef { .. }
+            | Expr::Wildcard(_)
+            | Expr::Distinct(_)
+    )
 }
 
 /// Converts `DISTINCT x` to `distinct(x)` in an expression, including arguments.
-fn distinct_to_call(expr: Expr) -> Expr {
+fn distinct_to_call(expr: &mut Expr) {
     match expr {
         Expr::Distinct(name) => {
-            Expr::Call { name: "distinct".into(), args: vec![reference(&name)] }
+            *expr = Expr::Call { name: "distinct".into(), args: vec![Expr::var_ref(name)] };
         }
-        Expr::Call { name, args } => {
-            Expr::Call { name, args: args.into_iter().map(distinct_to_call).collect() }
-        }
-        Expr::Binary { op, left, right } => Expr::Binary {
-            op,
-            left: Box::new(distinct_to_call(*left)),
-            right: Box::new(distinct_to_call(*right)),
-        },
-        Expr::Paren(inner) => Expr::Paren(Box::new(distinct_to_call(*inner))),
-        other => other,
+        _ => operands_mut(expr).for_each(distinct_to_call),
     }
 }

@@ -1,11 +1,9 @@
 //! Folds constants like 1.x (`influxql.Reduce`). Combines literals, evaluates `now()` and
 //! mathematical functions of literals, and removes parentheses around single operands.
 
-use super::time_literal;
-use super::zone::Zone;
+use super::zone::{Zone, parse_time};
 use crate::influxql::ast::{BinaryOp, Expr};
 use crate::query::functions::Function;
-use crate::query::math;
 
 #[derive(Clone, Copy, Default)]
 pub(crate) struct FoldContext<'a> {
@@ -40,22 +38,23 @@ pub(crate) fn fold_inner(expr: &Expr, context: FoldContext<'_>) -> Expr {
             }
             if context.math
                 && let Some(function) = Function::mathematics(name)
-                && let Some(folded) = math::fold_literals(function, &args)
+                && let Some(folded) = function.fold(&args)
             {
                 return folded;
             }
             Expr::Call { name: name.clone(), args }
         }
-        Expr::Paren(inner) => match fold_inner(inner, context) {
-            folded @ Expr::Binary { .. } => Expr::Paren(Box::new(folded)),
-            folded => folded,
-        },
+        Expr::Paren(inner) => in_parentheses(fold_inner(inner, context)),
         other => other.clone(),
     }
 }
 
-fn rebuild(op: BinaryOp, left: Expr, right: Expr) -> Expr {
-    Expr::Binary { op, left: Box::new(left), right: Box::new(right) }
+/// Adds parentheses to an operator.
+pub(crate) fn in_parentheses(expr: Expr) -> Expr {
+    match expr {
+        binary @ Expr::Binary { .. } => Expr::Paren(Box::new(binary)),
+        other => other,
+    }
 }
 
 pub(crate) fn binary(op: BinaryOp, left: Expr, right: Expr, context: FoldContext<'_>) -> Expr {
@@ -67,10 +66,7 @@ pub(crate) fn binary(op: BinaryOp, left: Expr, right: Expr, context: FoldContext
         (BinaryOp::And, _, Bool(true)) | (BinaryOp::Or, _, Bool(false)) => return left,
         _ => {}
     }
-    match literals(op, &left, &right, context) {
-        Some(folded) => folded,
-        None => rebuild(op, left, right),
-    }
+    literals(op, &left, &right, context).unwrap_or_else(|| Expr::binary(op, left, right))
 }
 
 fn literals(op: BinaryOp, left: &Expr, right: &Expr, context: FoldContext<'_>) -> Option<Expr> {
@@ -84,8 +80,8 @@ fn literals(op: BinaryOp, left: &Expr, right: &Expr, context: FoldContext<'_>) -
         }
         (BooleanLiteral(a), BooleanLiteral(b)) => booleans(op, *a, *b),
         (IntegerLiteral(a), IntegerLiteral(b)) => integers(op, *a, *b),
-        (IntegerLiteral(a), UnsignedLiteral(b)) => integer_unsigned(op, *a, *b),
-        (UnsignedLiteral(a), IntegerLiteral(b)) => unsigned_integer(op, *a, *b),
+        (IntegerLiteral(a), UnsignedLiteral(b)) => mixed(op, (*a).into(), (*b).into()),
+        (UnsignedLiteral(a), IntegerLiteral(b)) => mixed(op, (*a).into(), (*b).into()),
         (UnsignedLiteral(a), UnsignedLiteral(b)) => unsigneds(op, *a, *b),
         (NumberLiteral(a), NumberLiteral(b)) => numbers(op, *a, *b),
         (NumberLiteral(a), IntegerLiteral(b)) => numbers(op, *a, *b as f64),
@@ -105,10 +101,10 @@ fn literals(op: BinaryOp, left: &Expr, right: &Expr, context: FoldContext<'_>) -
         (TimeLiteral(a), TimeLiteral(b)) => times(op, *a, *b),
         (StringLiteral(a), StringLiteral(b)) => strings(op, a, b, context),
         (StringLiteral(a), DurationLiteral(_) | TimeLiteral(_) | IntegerLiteral(_)) => {
-            literals(op, &TimeLiteral(time_literal::parse(a, context.zone).ok()?), right, context)
+            literals(op, &TimeLiteral(parse_time(a, context.zone).ok()?), right, context)
         }
         (DurationLiteral(_) | TimeLiteral(_) | IntegerLiteral(_), StringLiteral(b)) => {
-            literals(op, left, &TimeLiteral(time_literal::parse(b, context.zone).ok()?), context)
+            literals(op, left, &TimeLiteral(parse_time(b, context.zone).ok()?), context)
         }
         _ => None,
     }
@@ -141,10 +137,8 @@ fn integers(op: BinaryOp, a: i64, b: i64) -> Option<Expr> {
         BinaryOp::Add => a.wrapping_add(b),
         BinaryOp::Sub => a.wrapping_sub(b),
         BinaryOp::Mul => a.wrapping_mul(b),
-        BinaryOp::Div if b == 0 => return Some(Expr::NumberLiteral(0.0)),
-        BinaryOp::Div => return Some(Expr::NumberLiteral(a as f64 / b as f64)),
-        BinaryOp::Mod if b == 0 => 0,
-        BinaryOp::Mod => a.wrapping_rem(b),
+        BinaryOp::Div => return numbers(op, a as f64, b as f64),
+        BinaryOp::Mod => a.checked_rem(b).unwrap_or(0),
         BinaryOp::BitwiseAnd => a & b,
         BinaryOp::BitwiseOr => a | b,
         BinaryOp::BitwiseXor => a ^ b,
@@ -152,19 +146,11 @@ fn integers(op: BinaryOp, a: i64, b: i64) -> Option<Expr> {
     }))
 }
 
-fn integer_unsigned(op: BinaryOp, a: i64, b: u64) -> Option<Expr> {
+/// Combines an integer and an unsigned integer.
+fn mixed(op: BinaryOp, a: i128, b: i128) -> Option<Expr> {
     match op {
-        BinaryOp::Lt | BinaryOp::Le if a < 0 => Some(Expr::BooleanLiteral(true)),
-        BinaryOp::Gt | BinaryOp::Ge if a < 0 => Some(Expr::BooleanLiteral(false)),
-        _ => unsigneds(op, a as u64, b),
-    }
-}
-
-fn unsigned_integer(op: BinaryOp, a: u64, b: i64) -> Option<Expr> {
-    match op {
-        BinaryOp::Lt | BinaryOp::Le if b < 0 => Some(Expr::BooleanLiteral(false)),
-        BinaryOp::Gt | BinaryOp::Ge if b < 0 => Some(Expr::BooleanLiteral(true)),
-        _ => unsigneds(op, a, b as u64),
+        BinaryOp::Lt | BinaryOp::Le | BinaryOp::Gt | BinaryOp::Ge => compare(op, a, b),
+        _ => unsigneds(op, a as u64, b as u64),
     }
 }
 
@@ -224,8 +210,8 @@ fn times(op: BinaryOp, a: i64, b: i64) -> Option<Expr> {
 
 fn strings(op: BinaryOp, a: &str, b: &str, context: FoldContext<'_>) -> Option<Expr> {
     let as_times = || {
-        let a = time_literal::parse(a, context.zone).ok()?;
-        Some((a, time_literal::parse(b, context.zone).ok()?))
+        let a = parse_time(a, context.zone).ok()?;
+        Some((a, parse_time(b, context.zone).ok()?))
     };
     match op {
         BinaryOp::Add => Some(Expr::StringLiteral(format!("{a}{b}"))),

@@ -1,38 +1,45 @@
-//! Creates the plan of a SELECT with resolved names.
+//! Creates the plan of a SELECT with resolved names, and the scan requests for the columns of each
+//! measurement.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::rc::Rc;
 
-use super::bind::{self, BindTarget};
 use super::calls::{self, CallBuilder};
+use super::dimensions::Interval;
 use super::plan_size::{PlanSize, condition_entries};
-use super::prepare::{FromMeasurement, Measurements, Origin, Prepared};
+use super::predicate::{self, Columns};
+use super::prepare::{FromMeasurement, Measurements, Origin, Prepared, derive_subquery};
 use super::resolve::{self, KnownNames};
-use super::result_names;
 use super::statement::CheckedSelect;
-use super::subquery;
+use super::{nodes, result_names};
 use crate::influxql::ast::{Expr, Field, Fill};
-use crate::model::limits::SOURCES_PER_MEASUREMENT_MAX;
+use crate::model::ids::ColumnId;
+use crate::model::limits::{PIECE_BYTES_MAX, SOURCES_PER_MEASUREMENT_MAX};
 use crate::model::schema::MeasurementSchema;
 use crate::model::time::TimeRange;
+use crate::model::value::FieldType;
 use crate::query::data_type::DataType;
-use crate::query::error::QueryError;
+use crate::query::error::{QueryError, Result};
 use crate::query::plan::{
-    CallBase, Feed, FeedKind, Input, PlannedScan, SelectNode, Slot, Subquery,
+    self, Binding, CallBase, CallPlan, CallSource, Feed, FeedKind, PlannedScan, SelectNode, Slot,
+    SlotSource, Subquery,
 };
-use crate::scan::request::Window;
+use crate::query::scalar::Scalar;
+use crate::query::source::SourceName;
+use crate::query::subquery_rows::{POSITION_COLUMN, TIME_COLUMN};
+use crate::scan::request::{
+    AggregateCall, AggregateFunction, AuxColumn, Input, Output, Resume, ScanRequest, Window,
+};
 
 /// Lowers a statement and appends its scans. A subquery groups by its own keys and by `outer_keys`.
 pub(crate) fn lower(
     prepared: Prepared<'_>,
     outer_keys: &[String],
     scans: &mut Vec<PlannedScan>,
-) -> Result<SelectNode, QueryError> {
-    let buckets_max = prepared.buckets_max;
-    let Prepared {
-        checked, mut measurements, known, shown, mut group_keys, subqueries, size, ..
-    } = prepared;
+) -> Result<SelectNode> {
+    let Prepared { checked, mut measurements, known, shown, mut group_keys, .. } = prepared;
+    let Prepared { subqueries, size, buckets_max, .. } = prepared;
     group_keys.extend_from_slice(outer_keys);
     group_keys.sort();
     group_keys.dedup();
@@ -41,19 +48,15 @@ pub(crate) fn lower(
     let inner_nodes = derive(subqueries, &inner_keys, size, &mut measurements, scans)?;
     let window = window(checked, buckets_max)?;
     let mut builder = CallBuilder::new(checked, &known, size, window.as_ref());
-    let mut outputs = Vec::with_capacity(shown.len());
-    for (field, _) in &shown {
-        outputs.push(builder.output(&field.expr)?);
-    }
-    let column_types = shown
-        .iter()
-        .map(|(field, _)| resolve::type_of(&field.expr, &known))
-        .collect::<Result<Rc<[DataType]>, QueryError>>()?;
-    let mut built = builder.finish(outputs, &group_keys)?;
+    let outputs = shown.iter().map(|(field, _)| builder.output(&field.expr));
+    let outputs = outputs.collect::<Result<Vec<Scalar>>>()?;
+    let types = shown.iter().map(|(field, _)| resolve::type_of(&field.expr, &known));
+    let column_types = types.collect::<Result<Rc<[DataType]>>>()?;
+    let (outputs, mut slots, calls, keeps_point_time) = builder.finish(outputs, &group_keys)?;
     if checked.reads_only_subqueries() {
         // The outer statement reads a subquery's tags as columns, unless another column has the
         // same name. The tag arguments of top() and bottom() remain tags to distinguish the rows.
-        let gathered = built.calls.iter().filter_map(|call| match &call.base {
+        let gathered = calls.iter().filter_map(|call| match &call.base {
             CallBase::Gather(gather) => gather.tags.as_deref(),
             _ => None,
         });
@@ -62,23 +65,25 @@ pub(crate) fn lower(
             slot.data_type == DataType::Tag
                 && known.fields.get(slot.name.as_str()).is_none_or(|of| *of == DataType::Tag)
         };
-        for (index, slot) in built.slots.iter_mut().enumerate() {
+        for (index, slot) in slots.iter_mut().enumerate() {
             if is_column(slot) && !tags.contains(&index) {
                 slot.data_type = DataType::String;
             }
         }
     }
-    let feeds = feeds(&built);
-    let zone = shifts(checked);
-    let by_row = built.calls.iter().all(|call| call.base == CallBase::Values);
-    let in_order_of_series =
-        built.keeps_point_time || (by_row && forwards_rows(&inner_nodes, checked));
+    let feeds = feeds(&calls);
+    let by_row = calls.iter().all(|call| call.base == CallBase::Values);
+    // The only source is a subquery, and the statement returns the rows in the order of the
+    // subquery's series.
+    let forwards_rows = matches!(&inner_nodes[..], [only] if only.node.in_order_of_series)
+        && checked.select.sources.len() == 1;
+    let in_order_of_series = keeps_point_time || (by_row && forwards_rows);
     let mut node = SelectNode {
         columns: columns(checked, &shown),
         column_types,
-        row_work: built.outputs.iter().map(|output| 3 + output.nodes()).sum(),
+        row_work: outputs.iter().map(|output| 3 + output.nodes()).sum(),
         zone_name: checked.select.timezone.as_deref().map(Rc::from),
-        outputs: built.outputs,
+        outputs,
         group_keys: group_keys.into(),
         descending: checked.descending,
         limit: checked.select.limit,
@@ -90,11 +95,11 @@ pub(crate) fn lower(
         fill_number: calls::fill_number(checked.fill),
         window,
         buckets_max,
-        zone: zone.into(),
-        slots: built.slots,
-        calls: built.calls,
+        zone: shifts(checked).into(),
+        slots,
+        calls: calls.into_iter().map(Rc::new).collect(),
         in_order_of_series,
-        keeps_point_time: built.keeps_point_time,
+        keeps_point_time,
         carries: checked.fill == Fill::Previous,
         feeds,
         inputs: Vec::new(),
@@ -114,33 +119,24 @@ fn subquery_keys(group_keys: &[String], shown: &[(Field, bool)]) -> Vec<String> 
     group_keys.iter().cloned().chain(names).collect()
 }
 
-/// Whether the only source is a subquery, and the statement returns the rows in the order of the
-/// subquery's series.
-fn forwards_rows(inner_nodes: &[Rc<Subquery>], checked: &CheckedSelect<'_>) -> bool {
-    match inner_nodes {
-        [only] => checked.select.sources.len() == 1 && only.node.in_order_of_series,
-        _ => false,
-    }
-}
-
 fn derive(
     subqueries: Vec<Prepared<'_>>,
     group_keys: &[String],
     size: &PlanSize,
     measurements: &mut Measurements<'_>,
     scans: &mut Vec<PlannedScan>,
-) -> Result<Vec<Rc<Subquery>>, QueryError> {
+) -> Result<Vec<Rc<Subquery>>> {
     let mut inner_nodes = Vec::with_capacity(subqueries.len());
     for (index, inner) in subqueries.into_iter().enumerate() {
         let columns = inner.visible_columns()?;
-        let own_keys = inner.group_keys().to_vec();
-        let before = Some(inner.checked.before);
+        let own_keys = inner.group_keys.clone();
+        let before = inner.checked.before;
         let node = lower(inner, group_keys, scans)?;
-        let (inner, schema) = subquery::derive(node, &columns, &own_keys);
+        let (inner, schema) = derive_subquery(node, &columns, &own_keys);
         for input in &inner.node.inputs {
-            let origin = Origin::Subquery(index);
+            let origin = Origin::Subquery(index, before);
             let schema = MeasurementSchema { name: input.name.to_string(), ..schema.clone() };
-            let found = FromMeasurement { origin, before, schema: Cow::Owned(schema) };
+            let found = FromMeasurement { origin, schema: Cow::Owned(schema) };
             let sources = measurements.entry(input.name.to_string()).or_default();
             if sources.len() == SOURCES_PER_MEASUREMENT_MAX {
                 return Err(QueryError::SourceRepeated { name: input.name.to_string() });
@@ -160,7 +156,7 @@ fn inputs(
     size: &PlanSize,
     measurements: Measurements<'_>,
     scans: &mut Vec<PlannedScan>,
-) -> Result<(), QueryError> {
+) -> Result<()> {
     if let Some(condition) = &mut condition {
         resolve::bind_fields(condition, known, node.subqueries.is_empty());
     }
@@ -169,12 +165,10 @@ fn inputs(
     let sources: usize = measurements.values().map(Vec::len).sum();
     size.add_entries(sources.saturating_mul(each.saturating_mul(node.feeds.len())))?;
     for (name, sources) in measurements {
-        let bound = BindTarget { node, condition: condition.as_ref() };
-        let feeds = (node.feeds.iter())
-            .map(|feed| bind::bind(&bound, feed, &sources, scans))
-            .collect::<Result<Vec<_>, QueryError>>()?;
+        let bind = |feed| bind(node, condition.as_ref(), feed, &sources, scans);
+        let feeds: Vec<Vec<Binding>> = node.feeds.iter().map(bind).collect();
         if feeds.iter().any(|feed| !feed.is_empty()) {
-            node.inputs.push(Input { name: Rc::from(name), feeds });
+            node.inputs.push(plan::Input { name: Rc::from(name), feeds });
         }
     }
     if node.descending {
@@ -202,21 +196,18 @@ fn shifts(checked: &CheckedSelect<'_>) -> Vec<(i64, i64)> {
 }
 
 /// Rejects too many windows (1.x `max-select-buckets`).
-fn window(checked: &CheckedSelect<'_>, limit: u64) -> Result<Option<Window>, QueryError> {
+fn window(checked: &CheckedSelect<'_>, limit: u64) -> Result<Option<Window>> {
     let interval = checked.facts.interval;
     if interval.is_zero() {
         return Ok(None);
     }
-    let window = Window {
-        every_ns: interval.every_ns,
-        offset_ns: interval.offset_ns,
-        zone: shifts(checked),
-    };
+    let Interval { every_ns, offset_ns } = interval;
+    let window = Window { every_ns, offset_ns, zone: shifts(checked) };
     if checked.has_lower_bound() && checked.facts.call_count > 0 && !checked.range.is_empty() {
         let first = window.start(checked.range.start_ns);
         let last = window.start(checked.range.end_ns.saturating_sub(1));
         let span = i128::from(last) - i128::from(first);
-        let requested = (span / i128::from(interval.every_ns) + 1).unsigned_abs();
+        let requested = (span / i128::from(every_ns) + 1).unsigned_abs();
         if requested > u128::from(limit) {
             let requested = u64::try_from(requested).unwrap_or(u64::MAX);
             return Err(QueryError::Buckets { requested, limit });
@@ -227,17 +218,226 @@ fn window(checked: &CheckedSelect<'_>, limit: u64) -> Result<Option<Window>, Que
 
 /// Returns the scans that the calls need. Partial states, rows and rows of the previous window need
 /// separate scans.
-fn feeds(built: &super::calls::BuiltCalls) -> Vec<Feed> {
-    if built.calls.is_empty() {
+fn feeds(calls: &[CallPlan]) -> Vec<Feed> {
+    if calls.is_empty() {
         return vec![Feed { kind: FeedKind::Rows, calls: Vec::new(), extended: false }];
     }
     let mut feeds: Vec<Feed> = Vec::new();
-    for (index, call) in built.calls.iter().enumerate() {
-        let kind = call.base.feed_kind();
+    for (index, call) in calls.iter().enumerate() {
+        let kind = match call.base {
+            CallBase::Merge(_) => FeedKind::Partials,
+            CallBase::Gather(_) | CallBase::Values => FeedKind::Rows,
+        };
         match feeds.iter_mut().find(|f| f.kind == kind && f.extended == call.extended) {
             Some(feed) => feed.calls.push(index),
             None => feeds.push(Feed { kind, calls: vec![index], extended: call.extended }),
         }
     }
     feeds
+}
+
+/// Creates the scans of a feed, one for each policy in which the measurement has a field of the
+/// feed. `condition` is the condition in WHERE, without comparisons with `time`.
+fn bind(
+    node: &SelectNode,
+    condition: Option<&Expr>,
+    feed: &Feed,
+    sources: &[FromMeasurement<'_>],
+    scans: &mut Vec<PlannedScan>,
+) -> Vec<Binding> {
+    let lookups = node.slots.len() + node.group_keys.len() + condition.map_or(0, nodes);
+    let mut bindings = Vec::with_capacity(sources.len());
+    for FromMeasurement { origin, schema } in sources {
+        if matches!(*origin, Origin::Subquery(_, before) if before != feed.extended) {
+            continue;
+        }
+        let scan = scans.len();
+        let columns = Columns::new(schema, lookups);
+        let derived = match origin {
+            Origin::Subquery(index, _) => node.subqueries.get(*index).map(|of| &of.fields[..]),
+            Origin::Policy(_) => None,
+        };
+        let is_subquery = derived.is_some();
+        let (output, slots, calls) = match feed.kind {
+            FeedKind::Rows => {
+                let (output, slots) = rows(node, feed, &columns, is_subquery);
+                (output, slots, Vec::new())
+            }
+            FeedKind::Partials => {
+                let is_only = sources.len() == 1;
+                let (output, calls) = partials(node, feed, &columns, is_subquery, is_only);
+                (output, Vec::new(), calls)
+            }
+        };
+        let (source, subquery, time) = match origin {
+            Origin::Policy(policy) => {
+                let kept = TimeRange::new(policy.oldest_kept_ns, i64::MAX);
+                let time = node.range_for(feed.extended).intersect(&node.floor);
+                (policy.name.clone(), None, time.intersect(&kept))
+            }
+            // The subquery's own range already limits its rows. The first window of a subquery may
+            // start before the outer range.
+            Origin::Subquery(index, _) => {
+                let name = SourceName { database: String::new(), policy: None };
+                (name, Some(*index), TimeRange::new(i64::MIN, i64::MAX))
+            }
+        };
+        if reads_nothing(&output) || time.is_empty() {
+            continue;
+        }
+        let mut group_by = Vec::new();
+        let key = (node.group_keys.iter())
+            .map(|key| {
+                let column = columns.tag(key)?;
+                group_by.push(column.id);
+                Some(group_by.len() - 1)
+            })
+            .collect();
+        let predicate = condition.map(|c| predicate::lower(c, &columns, derived));
+        scans.push(PlannedScan {
+            source,
+            measurement: schema.name.clone(),
+            request: ScanRequest {
+                measurement: schema.id,
+                time,
+                predicate,
+                group_by,
+                descending: node.descending,
+                output,
+                resume: Resume::default(),
+                piece_bytes: PIECE_BYTES_MAX,
+                groups_max: groups_max(node),
+            },
+            subquery,
+        });
+        bindings.push(Binding { scan, key, slots, calls });
+    }
+    bindings
+}
+
+fn reads_nothing(output: &Output) -> bool {
+    match output {
+        Output::Rows { fields, .. } => fields.is_empty(),
+        Output::Aggregates { calls, .. } => calls.is_empty(),
+    }
+}
+
+fn groups_max(node: &SelectNode) -> Option<u64> {
+    let is_limited = node.slimit > 0 || node.soffset > 0;
+    is_limited.then(|| node.soffset.saturating_add(node.slimit).max(1))
+}
+
+fn field(slot: &Slot, schema: &Columns<'_>) -> Option<Input> {
+    let wanted = slot.data_type.field_type()?;
+    let (column, field_type) = schema.field(&slot.name)?;
+    let input =
+        Input { column: column.id, field_type, cast: (field_type != wanted).then_some(wanted) };
+    // If no value can be converted, the measurement effectively lacks the field.
+    input.output_type().is_some().then_some(input)
+}
+
+/// Returns the field of a slot whose value is displayed. A subquery's value keeps its type if it
+/// cannot be converted to the slot's type (1.x `castToType`).
+fn shown_field(slot: &Slot, schema: &Columns<'_>, keeps_type: bool) -> Option<Input> {
+    let own = || {
+        let (column, field_type) = schema.field(&slot.name).filter(|_| keeps_type)?;
+        slot.data_type.field_type()?;
+        Some(Input { column: column.id, field_type, cast: None })
+    };
+    field(slot, schema).or_else(own)
+}
+
+fn integers(column: ColumnId) -> Input {
+    Input { column, field_type: FieldType::Integer, cast: None }
+}
+
+fn rows(
+    node: &SelectNode,
+    feed: &Feed,
+    schema: &Columns<'_>,
+    is_subquery: bool,
+) -> (Output, Vec<SlotSource>) {
+    let (mut fields, mut tags) = (Vec::new(), Vec::new());
+    let mut sources = Vec::with_capacity(node.slots.len());
+    for slot in &node.slots {
+        sources.push(match slot.data_type {
+            DataType::Tag => match schema.tag(&slot.name) {
+                Some(column) => {
+                    tags.push(column.id);
+                    SlotSource::Tag(tags.len() - 1)
+                }
+                None => SlotSource::Missing,
+            },
+            _ => match shown_field(slot, schema, is_subquery && feed.calls.is_empty()) {
+                Some(input) => {
+                    fields.push(input);
+                    SlotSource::Field(fields.len() - 1)
+                }
+                None => SlotSource::Missing,
+            },
+        });
+    }
+    // If at least one column exists in a source, 1.x returns every row of a subquery, including
+    // rows in which all these columns are null.
+    let known = node.slots.iter().any(|slot| slot.data_type != DataType::Unknown);
+    let shows_all = feed.calls.is_empty() && known;
+    if is_subquery && (shows_all || !fields.is_empty()) {
+        fields.push(integers(TIME_COLUMN));
+    }
+    let wanted = node.limit.saturating_add(node.offset);
+    let limit = (node.limit > 0 && feed.calls.is_empty()).then_some(wanted);
+    (Output::Rows { fields, tags, limit, every_row: false }, sources)
+}
+
+/// `is_only` is whether the measurement has no other source. A value of the only subquery may have
+/// a type that differs from the slot's type.
+fn partials(
+    node: &SelectNode,
+    feed: &Feed,
+    schema: &Columns<'_>,
+    is_subquery: bool,
+    is_only: bool,
+) -> (Output, Vec<CallSource>) {
+    let mut calls = Vec::with_capacity(feed.calls.len());
+    let mut sources = Vec::with_capacity(feed.calls.len());
+    for &index in &feed.calls {
+        let Some(call) = node.calls.get(index) else { continue };
+        let CallBase::Merge(function) = call.base else { continue };
+        let Some(input) = node.slots.get(call.slot).and_then(|slot| field(slot, schema)) else {
+            continue;
+        };
+        let mut aux = Vec::with_capacity(call.aux.len() + 1);
+        if is_subquery && !call.aux.is_empty() {
+            aux.push(AuxColumn::Field(integers(POSITION_COLUMN)));
+        }
+        let positions: Vec<Option<usize>> = (call.aux.iter())
+            .map(|&slot| {
+                let slot = node.slots.get(slot)?;
+                aux.push(match slot.data_type {
+                    DataType::Tag => AuxColumn::Tag(schema.tag(&slot.name)?.id),
+                    _ => AuxColumn::Field(shown_field(slot, schema, is_subquery && is_only)?),
+                });
+                Some(aux.len() - 1)
+            })
+            .collect();
+        let function = match (function, positions.first()) {
+            // The measurement lacks the text column that would order points of equal time.
+            (AggregateFunction::TiedPoints { latest, .. }, Some(None)) => {
+                AggregateFunction::TiedPoints { latest, by_text: false }
+            }
+            (function, _) => function,
+        };
+        sources.push(CallSource { call: index, aux: positions });
+        calls.push(AggregateCall { function, input, aux });
+    }
+    let limit = windows_wanted(node, feed);
+    (Output::Aggregates { calls, window: node.window.clone(), limit }, sources)
+}
+
+/// Returns the number of non-empty windows that LIMIT requires of each group, for every fill
+/// method.
+fn windows_wanted(node: &SelectNode, feed: &Feed) -> Option<u64> {
+    let [index] = feed.calls.as_slice() else { return None };
+    let only_reads = node.calls.get(*index)?.transforms.is_empty();
+    (only_reads && node.limit > 0 && !feed.extended).then(|| node.limit.saturating_add(node.offset))
 }

@@ -6,11 +6,8 @@
 //! 3. `lower` creates the plan and binds it to the columns of each measurement.
 
 mod arguments;
-mod bind;
 mod calls;
-pub(crate) mod columns;
 mod type_clash;
-mod context;
 pub mod continuous;
 mod dimensions;
 mod expand;
@@ -23,32 +20,59 @@ mod plan_size;
 mod prepare;
 mod resolve;
 mod statement;
-mod subquery;
-mod time_literal;
 mod time_range;
 mod zone;
 
-pub use context::{Context, PolicyView};
-pub(crate) use plan_size::{condition_entries, nodes};
+pub(crate) use plan_size::condition_entries;
 pub use type_clash::{ClashPosition, clashing};
 
-use super::error::QueryError;
+use std::rc::Rc;
+
+use super::error::Result;
 use super::plan::Plan;
+use super::source::{Defaults, SourceName};
 use crate::influxql::ast::{Expr, SelectStatement};
+use crate::model::configurable_limits::Limits;
+use crate::model::schema::PolicySchema;
 use crate::model::time::TimeRange;
+use crate::model::value::FieldValue;
 use plan_size::PlanSize;
+
+/// The policies and settings for a statement.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// The database and policy that apply to unqualified names.
+    pub defaults: Defaults<'a>,
+    /// The value of `now()`, in nanoseconds.
+    pub now_ns: i64,
+    /// The operator's limits.
+    pub limits: Limits,
+    /// The policies from [`crate::query::source::sources`].
+    pub policies: &'a [PolicyView<'a>],
+}
+
+/// A policy and its schema.
+#[derive(Clone, Debug)]
+pub struct PolicyView<'a> {
+    /// The name from [`crate::query::source::sources`].
+    pub name: SourceName,
+    /// The policy's measurements.
+    pub schema: &'a PolicySchema,
+    /// The time of the oldest visible point (`Policy::oldest_kept_ns`), in nanoseconds.
+    pub oldest_kept_ns: i64,
+}
 
 /// Checks and lowers `select`.
 ///
 /// # Errors
-/// [`QueryError::Invalid`] with 1.x's text for a statement that 1.x rejects,
-/// [`QueryError::Unsupported`] with the name of an unsupported function or clause.
-pub fn compile(select: &SelectStatement, context: &Context<'_>) -> Result<Plan, QueryError> {
+/// `QueryError::Invalid` with 1.x's text for a statement that 1.x rejects,
+/// `QueryError::Unsupported` with the name of an unsupported function or clause.
+pub fn compile(select: &SelectStatement, context: &Context<'_>) -> Result<Plan> {
     let checked = statement::check(select, context.now_ns, None)?;
     let mut scans = Vec::new();
     let size = PlanSize::new(context.limits);
     let prepared = prepare::prepare(&checked, context, &size)?;
-    let root = lower::lower(prepared, &[], &mut scans)?;
+    let root = Rc::new(lower::lower(prepared, &[], &mut scans)?);
     Ok(Plan { scans, work: size.work(), root })
 }
 
@@ -56,8 +80,8 @@ pub fn compile(select: &SelectStatement, context: &Context<'_>) -> Result<Plan, 
 /// policies.
 ///
 /// # Errors
-/// [`QueryError::Invalid`] with 1.x's text.
-pub fn check(select: &SelectStatement, now_ns: i64) -> Result<(), QueryError> {
+/// `QueryError::Invalid` with 1.x's text.
+pub fn check(select: &SelectStatement, now_ns: i64) -> Result<()> {
     statement::check(select, now_ns, None).map(drop)
 }
 
@@ -65,9 +89,50 @@ pub fn check(select: &SelectStatement, now_ns: i64) -> Result<(), QueryError> {
 pub(crate) fn split_time(
     condition: Option<&Expr>,
     now_ns: i64,
-) -> Result<(Option<Expr>, TimeRange), QueryError> {
+) -> Result<(Option<Expr>, TimeRange)> {
     let context = fold::FoldContext { now_ns: Some(now_ns), math: false, zone: None };
     let (rest, bounds) = time_range::split(condition, context)?;
     let end_ns = bounds.max_ns.map_or(i64::MAX, |max_ns| max_ns.saturating_add(1));
     Ok((rest, TimeRange::new(bounds.min_ns.unwrap_or(i64::MIN), end_ns)))
+}
+
+/// Returns the number of expressions in `expr`, including itself.
+pub(crate) fn nodes(expr: &Expr) -> usize {
+    let mut count = 0;
+    expr.walk(&mut |_| count += 1);
+    count
+}
+
+/// Returns the expressions of which `expr` directly consists, from left to right.
+pub(super) fn operands(expr: &Expr) -> impl Iterator<Item = &Expr> {
+    let (sides, args): ([Option<&Expr>; 2], &[Expr]) = match expr {
+        Expr::Binary { left, right, .. } => ([Some(left), Some(right)], &[]),
+        Expr::Paren(inner) => ([Some(inner), None], &[]),
+        Expr::Call { args, .. } => ([None, None], args),
+        _ => ([None, None], &[]),
+    };
+    sides.into_iter().flatten().chain(args)
+}
+
+/// Returns the expressions of which `expr` directly consists, from left to right.
+fn operands_mut(expr: &mut Expr) -> impl Iterator<Item = &mut Expr> {
+    let (sides, args): ([Option<&mut Expr>; 2], &mut [Expr]) = match expr {
+        Expr::Binary { left, right, .. } => ([Some(left), Some(right)], &mut []),
+        Expr::Paren(inner) => ([Some(inner), None], &mut []),
+        Expr::Call { args, .. } => ([None, None], args),
+        _ => ([None, None], &mut []),
+    };
+    sides.into_iter().flatten().chain(args)
+}
+
+/// Returns the value of a literal that a point can contain.
+fn literal(expr: &Expr) -> Option<FieldValue> {
+    Some(match expr {
+        Expr::NumberLiteral(value) => FieldValue::Float(*value),
+        Expr::IntegerLiteral(value) => FieldValue::Integer(*value),
+        Expr::UnsignedLiteral(value) => FieldValue::Unsigned(*value),
+        Expr::BooleanLiteral(value) => FieldValue::Boolean(*value),
+        Expr::StringLiteral(text) => FieldValue::String(text.as_str().into()),
+        _ => return None,
+    })
 }

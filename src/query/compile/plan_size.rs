@@ -2,10 +2,11 @@
 
 use std::cell::Cell;
 
+use super::{nodes, operands};
 use crate::influxql::ast::Expr;
 use crate::model::configurable_limits::{Limit, Limits};
 use crate::model::limits::{ENTRIES_PER_CONDITION, PLAN_ENTRIES_MAX, WORK_PER_NAME};
-use crate::query::error::QueryError;
+use crate::query::error::{QueryError, Result};
 use crate::query::functions::Function;
 
 #[derive(Debug)]
@@ -22,12 +23,12 @@ impl PlanSize {
         Self { limits, sources, columns, entries }
     }
 
-    pub(super) fn add_sources(&self, count: usize) -> Result<(), QueryError> {
+    pub(super) fn add_sources(&self, count: usize) -> Result<()> {
         let advice = "name fewer measurements in FROM";
         self.add(&self.sources, count, Limit::Sources, advice)
     }
 
-    pub(super) fn add_columns(&self, expr: &Expr, count: usize) -> Result<(), QueryError> {
+    pub(super) fn add_columns(&self, expr: &Expr, count: usize) -> Result<()> {
         let each = calls(expr).max(1);
         let advice = "name the needed fields instead of * or a regular expression";
         self.add(&self.columns, count.saturating_mul(each), Limit::Columns, advice)
@@ -39,7 +40,7 @@ impl PlanSize {
         count: usize,
         limit: Limit,
         advice: &'static str,
-    ) -> Result<(), QueryError> {
+    ) -> Result<()> {
         let before = counter.get();
         let after = before.saturating_add(count);
         self.limits
@@ -50,7 +51,7 @@ impl PlanSize {
     }
 
     /// Adds parts that exist once for each source or once for each tag.
-    pub(super) fn add_entries(&self, count: usize) -> Result<(), QueryError> {
+    pub(super) fn add_entries(&self, count: usize) -> Result<()> {
         self.entries.set(self.entries.get().saturating_add(count));
         if self.entries.get() > PLAN_ENTRIES_MAX { Err(QueryError::PlanTooLarge) } else { Ok(()) }
     }
@@ -63,27 +64,14 @@ impl PlanSize {
 }
 
 fn calls(expr: &Expr) -> usize {
-    match expr {
-        Expr::Call { name, args } => {
-            let own = usize::from(Function::mathematics(name).is_none());
-            own + args.iter().map(calls).sum::<usize>()
-        }
-        Expr::Binary { left, right, .. } => calls(left) + calls(right),
-        Expr::Paren(inner) => calls(inner),
+    let own = match expr {
+        Expr::Call { name, .. } => usize::from(Function::mathematics(name).is_none()),
         _ => 0,
-    }
+    };
+    own + operands(expr).map(calls).sum::<usize>()
 }
 
 /// Returns the number of entries that a condition counts for each measurement.
 pub(crate) fn condition_entries(condition: &Expr) -> usize {
     nodes(condition).saturating_mul(ENTRIES_PER_CONDITION)
-}
-
-pub(crate) fn nodes(expr: &Expr) -> usize {
-    match expr {
-        Expr::Call { args, .. } => 1 + args.iter().map(nodes).sum::<usize>(),
-        Expr::Binary { left, right, .. } => 1 + nodes(left) + nodes(right),
-        Expr::Paren(inner) => 1 + nodes(inner),
-        _ => 1,
-    }
 }

@@ -1,13 +1,63 @@
-//! Lowers the condition in WHERE to a predicate on the columns of a measurement.
+//! Lowers the condition in WHERE to a predicate on the columns of a measurement, and finds these
+//! columns by their keys.
 
-use super::columns::Columns;
+use std::collections::HashMap;
+
+use super::literal;
+use super::resolve::cast_type;
 use crate::influxql::ast::{BinaryOp, Cast, Expr};
 use crate::model::ids::ColumnId;
+use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema};
 use crate::model::value::{FieldType, FieldValue};
 use crate::query::data_type::DataType;
 use crate::query::functions::Function;
 use crate::query::plan::{DerivedField, DerivedFrom};
 use crate::scan::request::{Arithmetic, Comparison, Input, Operand, Predicate};
+
+/// From this number of lookups on, an index is cheaper than a search through all columns.
+const INDEXED_FROM: usize = 8;
+
+pub(crate) struct Columns<'a> {
+    schema: &'a MeasurementSchema,
+    index: Option<Index<'a>>,
+}
+
+/// Maps a key, and whether the column is a tag, to the column.
+type Index<'a> = HashMap<(&'a str, bool), &'a ColumnDefinition>;
+
+impl<'a> Columns<'a> {
+    /// `lookups` is the approximate number of lookups.
+    pub(crate) fn new(schema: &'a MeasurementSchema, lookups: usize) -> Self {
+        let index = || {
+            let mut index = Index::new();
+            for column in &schema.columns {
+                index.entry((&column.key, column.kind == ColumnKind::Tag)).or_insert(column);
+            }
+            index
+        };
+        Self { schema, index: (lookups >= INDEXED_FROM).then(index) }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.schema.name
+    }
+
+    pub(super) fn tag(&self, key: &str) -> Option<&'a ColumnDefinition> {
+        match &self.index {
+            Some(index) => index.get(&(key, true)).copied(),
+            None => self.schema.tag(key),
+        }
+    }
+
+    pub(crate) fn field(&self, key: &str) -> Option<(&'a ColumnDefinition, FieldType)> {
+        let Some(index) = &self.index else { return self.schema.field(key) };
+        let column = *index.get(&(key, false))?;
+        match column.kind {
+            ColumnKind::Field(field_type) => Some((column, field_type)),
+            ColumnKind::Tag => None,
+        }
+    }
+}
 
 #[derive(Clone, Copy)]
 struct Scope<'a> {
@@ -85,11 +135,10 @@ fn condition(expr: &Expr, scope: Scope<'_>) -> Predicate {
                 },
             }
         }
-        Expr::VarRef { .. } => match boolean_field(expr, scope) {
+        _ => match boolean_field(expr, scope) {
             Some(field) => Predicate::IsTrue(Box::new(field)),
             None => Predicate::Constant(false),
         },
-        _ => Predicate::Constant(false),
     }
 }
 
@@ -142,12 +191,12 @@ fn is_boolean(expr: &Expr, scope: Scope<'_>) -> bool {
 fn boolean_field(expr: &Expr, scope: Scope<'_>) -> Option<Operand> {
     match expr {
         Expr::Paren(inner) => boolean_field(inner, scope),
-        Expr::VarRef { .. } => match operand(expr, scope)? {
-            field @ Operand::Field(Input { field_type: FieldType::Boolean, cast: None, .. }) => {
-                Some(field)
-            }
-            _ => None,
-        },
+        Expr::VarRef { .. } => operand(expr, scope).filter(|operand| {
+            matches!(
+                operand,
+                Operand::Field(Input { field_type: FieldType::Boolean, cast: None, .. })
+            )
+        }),
         _ => None,
     }
 }
@@ -164,33 +213,28 @@ fn comparison(op: BinaryOp) -> Option<Comparison> {
     })
 }
 
-fn compare(comparison: Comparison, left: &Expr, right: &Expr, scope: Scope<'_>) -> Predicate {
-    let equality = matches!(comparison, Comparison::Equal | Comparison::NotEqual);
+fn compare(op: Comparison, left: &Expr, right: &Expr, scope: Scope<'_>) -> Predicate {
+    let equality = matches!(op, Comparison::Equal | Comparison::NotEqual);
     match (is_boolean(left, scope), is_boolean(right, scope)) {
-        (false, false) => compare_values(comparison, left, right, scope),
+        (false, false) => compare_values(op, left, right, scope),
         _ if !equality => Predicate::Constant(false),
-        (true, true) => compare_conditions(comparison, left, right, scope),
-        (true, false) => compare_mixed(comparison, left, right, scope),
-        (false, true) => compare_mixed(comparison, right, left, scope),
+        (true, true) => compare_conditions(op, left, right, scope),
+        (true, false) => compare_mixed(op, left, right, scope),
+        (false, true) => compare_mixed(op, right, left, scope),
     }
 }
 
-fn compare_values(
-    comparison: Comparison,
-    left: &Expr,
-    right: &Expr,
-    scope: Scope<'_>,
-) -> Predicate {
+fn compare_values(op: Comparison, left: &Expr, right: &Expr, scope: Scope<'_>) -> Predicate {
     let (Some(a), Some(b)) = (operand(left, scope), operand(right, scope)) else {
         return Predicate::Constant(false);
     };
     if is_reference(left) && is_reference(right) && !scope.is_derived() && !scope.compared {
-        return compare_names(comparison, a, b);
+        return compare_names(op, a, b);
     }
-    let is_order = !matches!(comparison, Comparison::Equal | Comparison::NotEqual);
+    let is_order = !matches!(op, Comparison::Equal | Comparison::NotEqual);
     let (a, b) = if is_order { (scope.ordered(left, a), scope.ordered(right, b)) } else { (a, b) };
     let tags = tags_of([(left, &a), (right, &b)], scope);
-    present(Predicate::Compare(comparison, Box::new(a), Box::new(b)), tags)
+    present(Predicate::Compare(op, Box::new(a), Box::new(b)), tags)
 }
 
 /// Returns the tags that must exist if the comparison is an operand of another comparison.
@@ -207,12 +251,7 @@ fn present(predicate: Predicate, tags: Vec<Operand>) -> Predicate {
 }
 
 /// Compares conditions, for example `(v > 0) = (f > 1)` or `b != true`.
-fn compare_conditions(
-    comparison: Comparison,
-    left: &Expr,
-    right: &Expr,
-    scope: Scope<'_>,
-) -> Predicate {
+fn compare_conditions(op: Comparison, left: &Expr, right: &Expr, scope: Scope<'_>) -> Predicate {
     let fields = (boolean_field(left, scope), boolean_field(right, scope));
     let is_plain =
         |expr| matches!(operand(expr, scope), Some(Operand::Field(_) | Operand::Literal(_)));
@@ -221,13 +260,13 @@ fn compare_conditions(
         && is_plain(right)
         && let (Some(a), Some(b)) = (operand(left, scope), operand(right, scope))
     {
-        return Predicate::Compare(comparison, Box::new(a), Box::new(b));
+        return Predicate::Compare(op, Box::new(a), Box::new(b));
     }
     let inner = Scope { compared: true, ..scope };
     let differ = differ(condition(left, inner), condition(right, inner));
-    let compared = if comparison == Comparison::Equal { not(differ) } else { differ };
+    let compared = if op == Comparison::Equal { not(differ) } else { differ };
     match fields {
-        // If both values are missing, the comparison is false.
+        // If both values are missing, the op is false.
         (Some(a), Some(b)) if scope.is_derived() => and(or(has_value(a), has_value(b)), compared),
         _ => {
             let compared = with_values(compared, left, right, scope);
@@ -262,19 +301,14 @@ fn has_result(expr: &Expr, scope: Scope<'_>) -> Option<Predicate> {
 
 /// Compares a boolean with an incomparable type. In 1.x, a missing value is `false`, except for a
 /// missing field of a stored row.
-fn compare_mixed(
-    comparison: Comparison,
-    boolean: &Expr,
-    value: &Expr,
-    scope: Scope<'_>,
-) -> Predicate {
+fn compare_mixed(op: Comparison, boolean: &Expr, value: &Expr, scope: Scope<'_>) -> Predicate {
     let value = match operand(value, scope) {
         Some(value @ Operand::Arithmetic(..)) => value,
         Some(value @ Operand::Field(_)) if scope.is_derived() => value,
         _ => return Predicate::Constant(false),
     };
     let holds = condition(boolean, Scope { compared: true, ..scope });
-    let holds = if comparison == Comparison::Equal { not(holds) } else { holds };
+    let holds = if op == Comparison::Equal { not(holds) } else { holds };
     let compared = and(not(has_value(value)), holds);
     match has_result(boolean, scope) {
         Some(has_result) => and(has_result, compared),
@@ -284,7 +318,7 @@ fn compare_mixed(
 
 /// Compares two names. A missing tag differs from every existing tag and has no order. A field is
 /// neither equal nor unequal to a missing tag.
-pub(crate) fn compare_names(comparison: Comparison, left: Operand, right: Operand) -> Predicate {
+pub(crate) fn compare_names(op: Comparison, left: Operand, right: Operand) -> Predicate {
     let is_field = |operand: &Operand| matches!(operand, Operand::Field(_));
     let tag = match (is_field(&left), is_field(&right)) {
         (true, true) => None,
@@ -292,14 +326,12 @@ pub(crate) fn compare_names(comparison: Comparison, left: Operand, right: Operan
         _ => Some(left.clone()),
     };
     let on_tags = !is_field(&left) && !is_field(&right);
-    let is_order = !matches!(comparison, Comparison::Equal | Comparison::NotEqual);
+    let is_order = !matches!(op, Comparison::Equal | Comparison::NotEqual);
     let other = (on_tags && is_order).then(|| right.clone());
-    let compare = Predicate::Compare(comparison, Box::new(left), Box::new(right));
-    match (tag, comparison) {
+    let compare = Predicate::Compare(op, Box::new(left), Box::new(right));
+    match (tag, op) {
         (None, _) => compare,
-        (Some(tag), Comparison::NotEqual) if on_tags => {
-            Predicate::Or(Box::new(is_missing(tag, true)), Box::new(compare))
-        }
+        (Some(tag), Comparison::NotEqual) if on_tags => or(is_missing(tag, true), compare),
         (Some(tag), _) => present(compare, [Some(tag), other].into_iter().flatten().collect()),
     }
 }
@@ -348,11 +380,6 @@ fn operand(expr: &Expr, scope: Scope<'_>) -> Option<Operand> {
     Some(match expr {
         Expr::Paren(inner) => operand(inner, scope)?,
         Expr::VarRef { name, cast } => reference(name, *cast, scope)?,
-        Expr::StringLiteral(text) => Operand::Literal(FieldValue::String(text.as_str().into())),
-        Expr::NumberLiteral(value) => Operand::Literal(FieldValue::Float(*value)),
-        Expr::IntegerLiteral(value) => Operand::Literal(FieldValue::Integer(*value)),
-        Expr::UnsignedLiteral(value) => Operand::Literal(FieldValue::Unsigned(*value)),
-        Expr::BooleanLiteral(value) => Operand::Literal(FieldValue::Boolean(*value)),
         Expr::Binary { op, left, right } => Operand::Arithmetic(
             arithmetic(*op)?,
             Box::new(operand(left, scope)?),
@@ -362,7 +389,7 @@ fn operand(expr: &Expr, scope: Scope<'_>) -> Option<Operand> {
             let args: Option<Vec<Operand>> = args.iter().map(|arg| operand(arg, scope)).collect();
             Operand::Call(name.clone(), args?)
         }
-        _ => return None,
+        _ => Operand::Literal(literal(expr)?),
     })
 }
 
@@ -392,11 +419,6 @@ fn reference(name: &str, cast: Option<Cast>, scope: Scope<'_>) -> Option<Operand
         None => Some(field(None).unwrap_or_else(tag)),
         Some(Cast::Tag) if scope.is_derived() => Some(field(None).unwrap_or_else(tag)),
         Some(Cast::Tag) => Some(tag()),
-        Some(Cast::Field) => field(None),
-        Some(Cast::Float) => field(Some(FieldType::Float)),
-        Some(Cast::Integer) => field(Some(FieldType::Integer)),
-        Some(Cast::Unsigned) => field(Some(FieldType::Unsigned)),
-        Some(Cast::String) => field(Some(FieldType::String)),
-        Some(Cast::Boolean) => field(Some(FieldType::Boolean)),
+        Some(cast) => field(cast_type(cast)),
     }
 }

@@ -1,23 +1,28 @@
-//! Resolves the names of a checked SELECT in the schemas, and expands its wildcards.
+//! Resolves the names of a checked SELECT in the schemas, and expands its wildcards. Exposes a
+//! subquery as a measurement: columns become fields, and dimensions become tags.
 
 use std::borrow::Cow;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
-use super::context::{Context, PolicyView};
 use super::expand;
 use super::plan_size::PlanSize;
 use super::resolve::{self, KnownNames};
 use super::result_names;
 use super::statement::CheckedSelect;
-use super::subquery::{self, SubqueryColumn};
+use super::{Context, PolicyView, operands_mut};
 use crate::influxql::ast::{Cast, Expr, Field, Measurement, MeasurementName, Source};
 use crate::model::configurable_limits::Limit;
+use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::limits::SOURCES_PER_MEASUREMENT_MAX;
 use crate::model::regex::Pattern;
-use crate::model::schema::{MeasurementSchema, PolicySchema};
-use crate::query::error::QueryError;
+use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema, PolicySchema};
+use crate::model::value::FieldType;
+use crate::query::data_type::DataType;
+use crate::query::error::{QueryError, Result};
 use crate::query::functions::{self, Function};
+use crate::query::plan::{DerivedField, DerivedFrom, SelectNode, Subquery};
 
 /// The measurements in FROM by name. Policies and subqueries may share a measurement's name.
 pub(super) type Measurements<'a> = BTreeMap<String, Vec<FromMeasurement<'a>>>;
@@ -25,17 +30,15 @@ pub(super) type Measurements<'a> = BTreeMap<String, Vec<FromMeasurement<'a>>>;
 #[derive(Clone, Debug)]
 pub(crate) struct FromMeasurement<'a> {
     pub(crate) origin: Origin<'a>,
-    /// For a subquery, whether its rows are the input of functions that read the previous window;
-    /// `None` for a measurement.
-    pub(crate) before: Option<bool>,
     pub(crate) schema: Cow<'a, MeasurementSchema>,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Origin<'a> {
     Policy(&'a PolicyView<'a>),
-    /// The position in the statement's subqueries.
-    Subquery(usize),
+    /// The position in the statement's subqueries, and whether the rows are the input of functions
+    /// that read the previous window.
+    Subquery(usize, bool),
 }
 
 pub(crate) struct Prepared<'a> {
@@ -54,9 +57,9 @@ pub(crate) fn prepare<'a>(
     checked: &'a CheckedSelect<'a>,
     context: &'a Context<'a>,
     size: &'a PlanSize,
-) -> Result<Prepared<'a>, QueryError> {
+) -> Result<Prepared<'a>> {
     let subqueries = checked.subqueries.iter().map(|inner| prepare(inner, context, size));
-    let subqueries = subqueries.collect::<Result<Vec<_>, QueryError>>()?;
+    let subqueries = subqueries.collect::<Result<Vec<_>>>()?;
     let measurements = measurements(checked, context, size)?;
     let mut known = KnownNames::default();
     for sources in measurements.values() {
@@ -72,7 +75,7 @@ pub(crate) fn prepare<'a>(
         }
     }
     for inner in &subqueries {
-        subquery::add_names(inner, &mut known)?;
+        add_names(inner, &mut known)?;
     }
     let mut fields = checked.fields.clone();
     if checked.reads_only_subqueries() {
@@ -105,45 +108,34 @@ fn remove_casts(expr: &mut Expr, known: &KnownNames, called: bool) {
                 *cast = None;
             }
         }
-        Expr::Binary { left, right, .. } => {
-            remove_casts(left, known, called);
-            remove_casts(right, known, called);
+        _ => {
+            let called = called
+                || matches!(expr, Expr::Call { name, .. } if Function::mathematics(name).is_none());
+            operands_mut(expr).for_each(|operand| remove_casts(operand, known, called));
         }
-        Expr::Paren(inner) => remove_casts(inner, known, called),
-        Expr::Call { name, args } => {
-            let called = called || Function::mathematics(name).is_none();
-            args.iter_mut().for_each(|arg| remove_casts(arg, known, called));
-        }
-        _ => {}
     }
 }
 
 impl Prepared<'_> {
     /// Returns the columns except the time. The tag arguments of `top` and `bottom` are hidden. The
     /// outer statement can read a hidden column unless a visible column has its name.
-    pub(crate) fn visible_columns(&self) -> Result<Vec<SubqueryColumn>, QueryError> {
+    pub(crate) fn visible_columns(&self) -> Result<Vec<SubqueryColumn>> {
         let written: Vec<Field> = (self.shown.iter())
             .filter(|(_, brought)| !brought)
             .map(|(field, _)| field.clone())
             .collect();
         let mut names = result_names::column_names(&written).into_iter();
-        let mut columns = Vec::with_capacity(self.shown.len());
+        let mut columns: Vec<SubqueryColumn> = Vec::with_capacity(self.shown.len());
         for ((field, hidden), position) in self.shown.iter().zip(1..) {
             let data_type = resolve::type_of(&field.expr, &self.known)?;
             let written = if *hidden { None } else { names.next() };
             let name = written.unwrap_or_else(|| result_names::field_name(&field.expr));
             columns.push(SubqueryColumn { name, data_type, position, hidden: *hidden });
         }
-        let shown = columns.iter().filter(|column: &&SubqueryColumn| !column.hidden);
-        let shown: BTreeSet<&str> = shown.map(|column| column.name.as_str()).collect();
-        let is_taken = |c: &SubqueryColumn| c.hidden && shown.contains(c.name.as_str());
-        let taken: Vec<bool> = columns.iter().map(is_taken).collect();
-        let free = columns.into_iter().zip(taken).filter(|(_, taken)| !taken);
-        Ok(free.map(|(column, _)| column).collect())
-    }
-
-    pub(crate) fn group_keys(&self) -> &[String] {
-        &self.group_keys
+        let shown = columns.iter().filter(|column| !column.hidden);
+        let shown: BTreeSet<String> = shown.map(|column| column.name.clone()).collect();
+        columns.retain(|column| !column.hidden || !shown.contains(&column.name));
+        Ok(columns)
     }
 }
 
@@ -164,25 +156,23 @@ fn with_tag_arguments(fields: &[Field]) -> Vec<(Field, bool)> {
 pub(crate) fn named<'a>(
     source: &Measurement,
     schema: &'a PolicySchema,
-) -> Result<Vec<(&'a str, &'a MeasurementSchema)>, QueryError> {
-    let all = schema.measurements.iter().map(|(name, schema)| (name.as_str(), schema.as_ref()));
-    Ok(match &source.name {
-        MeasurementName::Name(name) => {
-            let one = schema.measurements.get_key_value(name);
-            one.map(|(name, schema)| (name.as_str(), schema.as_ref())).into_iter().collect()
-        }
+) -> Result<Vec<(&'a str, &'a MeasurementSchema)>> {
+    let all = &schema.measurements;
+    let found: Vec<_> = match &source.name {
+        MeasurementName::Name(name) => all.get_key_value(name).into_iter().collect(),
         MeasurementName::Regex(regex) => {
             let pattern = Pattern::new(regex.as_str())?;
-            all.filter(|(name, _)| pattern.is_match(name)).collect()
+            all.iter().filter(|(name, _)| pattern.is_match(name)).collect()
         }
-    })
+    };
+    Ok(found.into_iter().map(|(name, schema)| (name.as_str(), schema.as_ref())).collect())
 }
 
 fn measurements<'a>(
     checked: &CheckedSelect<'_>,
     context: &'a Context<'a>,
     size: &PlanSize,
-) -> Result<Measurements<'a>, QueryError> {
+) -> Result<Measurements<'a>> {
     let mut found = Measurements::new();
     // Maps each source to its measurements. A regex that FROM repeats is matched only once.
     let mut meanings = BTreeMap::new();
@@ -215,7 +205,7 @@ fn measurements<'a>(
                 return Err(QueryError::SourceRepeated { name: (*name).to_owned() });
             }
             let (origin, schema) = (Origin::Policy(policy), Cow::Borrowed(*schema));
-            sources.push(FromMeasurement { origin, before: None, schema });
+            sources.push(FromMeasurement { origin, schema });
         }
     }
     Ok(found)
@@ -227,4 +217,71 @@ pub(super) fn source_text(name: &MeasurementName) -> (bool, &str) {
         MeasurementName::Name(name) => (false, name),
         MeasurementName::Regex(regex) => (true, regex.as_str()),
     }
+}
+
+pub(crate) struct SubqueryColumn {
+    pub(crate) name: String,
+    pub(crate) data_type: DataType,
+    /// The position in the subquery's columns. Position 0 is the time.
+    pub(crate) position: usize,
+    pub(crate) hidden: bool,
+}
+
+fn add_names(inner: &Prepared<'_>, known: &mut KnownNames) -> Result<()> {
+    for SubqueryColumn { name, data_type, hidden, .. } in inner.visible_columns()? {
+        if hidden {
+            known.add_hidden(&name, data_type);
+        } else {
+            known.add_field(&name, data_type);
+        }
+    }
+    inner.group_keys.iter().for_each(|key| known.add_tag(key));
+    Ok(())
+}
+
+/// The tags of the returned schema are numbered like the node's group keys.
+pub(crate) fn derive_subquery(
+    node: SelectNode,
+    columns: &[SubqueryColumn],
+    own_keys: &[String],
+) -> (Subquery, MeasurementSchema) {
+    let mut schema = MeasurementSchema {
+        dropped: false,
+        id: MeasurementId(0),
+        name: String::new(),
+        version: 0,
+        columns: Vec::new(),
+    };
+    let mut id = 0;
+    let mut add = |key: &str, kind: ColumnKind| {
+        let column = ColumnId(id);
+        schema.columns.push(ColumnDefinition { id: column, key: key.to_owned(), kind });
+        id += 1;
+        column
+    };
+    for key in node.group_keys.iter() {
+        add(key, ColumnKind::Tag);
+    }
+    let mut fields = Vec::new();
+    for SubqueryColumn { name, data_type, position, .. } in columns {
+        let field_type = match data_type {
+            DataType::Tag => Some(FieldType::String),
+            other => other.field_type(),
+        };
+        let Some(field_type) = field_type else { continue };
+        let id = add(name, ColumnKind::Field(field_type));
+        fields.push(DerivedField { id, field_type, from: DerivedFrom::Column(*position) });
+    }
+    let names: BTreeSet<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+    let own_keys: BTreeSet<&str> = own_keys.iter().map(String::as_str).collect();
+    for (index, key) in node.group_keys.iter().enumerate() {
+        // A key is not a field if the subquery groups by it only because of the outer statement.
+        if names.contains(key.as_str()) || !own_keys.contains(key.as_str()) {
+            continue;
+        }
+        let field_type = FieldType::String;
+        let id = add(key, ColumnKind::Field(field_type));
+        fields.push(DerivedField { id, field_type, from: DerivedFrom::Key(index) });
+    }
+    (Subquery { node: Rc::new(node), fields }, schema)
 }

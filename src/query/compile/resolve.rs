@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::fields;
+use super::{fields, literal, operands_mut};
 use crate::influxql::ast::{BinaryOp, Cast, Expr};
 use crate::model::schema::MeasurementSchema;
+use crate::model::value::FieldType;
 use crate::query::data_type::DataType;
-use crate::query::error::QueryError;
+use crate::query::error::{QueryError, Result, invalid};
 use crate::query::functions::{Function, Kind};
 
 #[derive(Clone, Debug, Default)]
@@ -40,12 +41,8 @@ impl KnownNames {
 
     pub(crate) fn add_field(&mut self, name: &str, data_type: DataType) {
         self.hidden.remove(name);
-        match self.fields.get_mut(name) {
-            Some(known) => *known = (*known).max(data_type),
-            None => {
-                self.fields.insert(Rc::from(name), data_type);
-            }
-        }
+        let known = self.fields.get(name).copied().unwrap_or(data_type);
+        self.fields.insert(Rc::from(name), known.max(data_type));
     }
 
     pub(crate) fn add_tag(&mut self, name: &str) {
@@ -66,12 +63,7 @@ impl KnownNames {
         match cast {
             None => field().or_else(tag).unwrap_or(DataType::Unknown),
             Some(Cast::Field) => field().unwrap_or(DataType::Unknown),
-            Some(Cast::Tag) => DataType::Tag,
-            Some(Cast::Float) => DataType::Float,
-            Some(Cast::Integer) => DataType::Integer,
-            Some(Cast::Unsigned) => DataType::Unsigned,
-            Some(Cast::String) => DataType::String,
-            Some(Cast::Boolean) => DataType::Boolean,
+            Some(cast) => cast_type(cast).map_or(DataType::Tag, DataType::from),
         }
     }
 }
@@ -82,13 +74,7 @@ pub(crate) fn bind(expr: &mut Expr, names: &KnownNames) {
         Expr::VarRef { name, cast } => {
             *cast = bound_cast(names.resolve(name, *cast)).or(*cast);
         }
-        Expr::Binary { left, right, .. } => {
-            bind(left, names);
-            bind(right, names);
-        }
-        Expr::Paren(inner) => bind(inner, names),
-        Expr::Call { args, .. } => args.iter_mut().for_each(|arg| bind(arg, names)),
-        _ => {}
+        _ => operands_mut(expr).for_each(|operand| bind(operand, names)),
     }
 }
 
@@ -108,14 +94,20 @@ pub(crate) fn bind_fields(expr: &mut Expr, names: &KnownNames, typed: bool) {
                 _ => Some(Cast::Field),
             };
         }
-        Expr::Binary { left, right, .. } => {
-            bind_fields(left, names, typed);
-            bind_fields(right, names, typed);
-        }
-        Expr::Paren(inner) => bind_fields(inner, names, typed),
-        Expr::Call { args, .. } => args.iter_mut().for_each(|arg| bind_fields(arg, names, typed)),
-        _ => {}
+        _ => operands_mut(expr).for_each(|operand| bind_fields(operand, names, typed)),
     }
+}
+
+/// Returns `None` for a cast to any field or to a tag.
+pub(super) fn cast_type(cast: Cast) -> Option<FieldType> {
+    Some(match cast {
+        Cast::Float => FieldType::Float,
+        Cast::Integer => FieldType::Integer,
+        Cast::Unsigned => FieldType::Unsigned,
+        Cast::String => FieldType::String,
+        Cast::Boolean => FieldType::Boolean,
+        Cast::Field | Cast::Tag => return None,
+    })
 }
 
 /// Returns `None` if the type is unknown.
@@ -131,23 +123,16 @@ fn bound_cast(data_type: DataType) -> Option<Cast> {
     })
 }
 
-pub(crate) fn type_of(expr: &Expr, names: &KnownNames) -> Result<DataType, QueryError> {
+pub(crate) fn type_of(expr: &Expr, names: &KnownNames) -> Result<DataType> {
     Ok(match expr {
         Expr::VarRef { name, cast } => names.resolve(name, *cast),
-        Expr::NumberLiteral(_) => DataType::Float,
-        Expr::IntegerLiteral(_) => DataType::Integer,
-        Expr::UnsignedLiteral(_) => DataType::Unsigned,
-        Expr::StringLiteral(_) => DataType::String,
-        Expr::BooleanLiteral(_) => DataType::Boolean,
         Expr::Paren(inner) => type_of(inner, names)?,
         Expr::Call { name, args } => call(name, args, names)?,
         Expr::Binary { op, left, right } => {
             let literals = (fields::is_literal(left), fields::is_literal(right));
             let (left, right) = (type_of(left, names)?, type_of(right, names)?);
             if let Some(reason) = signs_clash(left, right, literals) {
-                return Err(QueryError::Invalid(format!(
-                    "type error: {expr}: cannot use {op} {reason}"
-                )));
+                return invalid(format!("type error: {expr}: cannot use {op} {reason}"));
             }
             match (left, right) {
                 (DataType::Unknown, known) | (known, DataType::Unknown) => known,
@@ -159,7 +144,7 @@ pub(crate) fn type_of(expr: &Expr, names: &KnownNames) -> Result<DataType, Query
                 })?,
             }
         }
-        _ => DataType::Unknown,
+        _ => literal(expr).map_or(DataType::Unknown, |value| value.field_type().into()),
     })
 }
 
@@ -183,11 +168,8 @@ fn signs_clash(left: DataType, right: DataType, literals: (bool, bool)) -> Optio
 
 /// Returns a call's type (1.x `FunctionTypeMapper.CallType`, `MathTypeMapper.CallType`). A
 /// mathematical function of a string or boolean is always null but has its argument's type.
-fn call(name: &str, args: &[Expr], names: &KnownNames) -> Result<DataType, QueryError> {
-    let mut types = Vec::with_capacity(args.len());
-    for arg in args {
-        types.push(type_of(arg, names)?);
-    }
+fn call(name: &str, args: &[Expr], names: &KnownNames) -> Result<DataType> {
+    let types = args.iter().map(|arg| type_of(arg, names)).collect::<Result<Vec<_>, _>>()?;
     let first = types.first().copied().unwrap_or(DataType::Unknown);
     // An earlier check rejects unknown functions.
     let Some(function) = Function::find(name) else { return Ok(first) };

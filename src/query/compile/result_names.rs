@@ -2,18 +2,18 @@
 
 use std::collections::HashMap;
 
+use super::operands;
 use crate::influxql::ast::{Expr, Field};
 
 pub(crate) fn field_name(expr: &Expr) -> String {
     match expr {
-        Expr::Call { name, .. } => name.clone(),
+        Expr::Call { name, .. } | Expr::VarRef { name, .. } => name.clone(),
         Expr::Binary { .. } => {
             let mut parts = Vec::new();
             collect(expr, &mut parts);
             parts.join("_")
         }
         Expr::Paren(inner) => field_name(inner),
-        Expr::VarRef { name, .. } => name.clone(),
         _ => String::new(),
     }
 }
@@ -25,32 +25,20 @@ pub(crate) fn name_of(field: &Field) -> String {
 /// Collects the names of references and calls, in order.
 fn collect(expr: &Expr, parts: &mut Vec<String>) {
     match expr {
-        Expr::VarRef { name, .. } => parts.push(name.clone()),
-        Expr::Call { name, .. } => parts.push(name.clone()),
-        Expr::Binary { left, right, .. } => {
-            collect(left, parts);
-            collect(right, parts);
-        }
-        Expr::Paren(inner) => collect(inner, parts),
-        _ => {}
+        Expr::VarRef { name, .. } | Expr::Call { name, .. } => parts.push(name.clone()),
+        _ => operands(expr).for_each(|operand| collect(operand, parts)),
     }
 }
 
 /// Aliases remain unchanged. Other duplicate names get the suffix `_1`, `_2`, ….
 pub(crate) fn column_names(fields: &[Field]) -> Vec<String> {
-    let mut taken: HashMap<String, u32> = HashMap::new();
-    for alias in fields.iter().filter_map(|field| field.alias.as_ref()) {
-        taken.insert(alias.clone(), 1);
-    }
-    let mut names = Vec::with_capacity(fields.len());
-    for field in fields {
-        let name = match &field.alias {
-            Some(alias) => alias.clone(),
-            None => unique(field_name(&field.expr), &mut taken),
-        };
-        names.push(name);
-    }
-    names
+    let aliases = fields.iter().filter_map(|field| field.alias.clone());
+    let mut taken: HashMap<String, u32> = aliases.map(|alias| (alias, 1)).collect();
+    let name = |field: &Field| match &field.alias {
+        Some(alias) => alias.clone(),
+        None => unique(field_name(&field.expr), &mut taken),
+    };
+    fields.iter().map(name).collect()
 }
 
 fn unique(mut name: String, taken: &mut HashMap<String, u32>) -> String {

@@ -1,15 +1,16 @@
 //! Checks a SELECT and its subqueries without a schema (1.x `query.Compile`).
 
-use super::arguments;
+use std::collections::BTreeSet;
+
 use super::dimensions;
 use super::fields::{self, StatementCheck};
 use super::fold::FoldContext;
-use super::time_range;
 use super::zone::Zone;
+use super::{arguments, operands, time_range};
 use crate::influxql::ast::{BinaryOp, Expr, Field, Fill, SelectStatement, Source};
 use crate::model::limits::SUBQUERY_READINGS_MAX;
 use crate::model::time::{MAX_TIME_NS, MIN_TIME_NS, TimeRange};
-use crate::query::error::QueryError;
+use crate::query::error::{QueryError, Result, invalid};
 use crate::query::functions::Function;
 use crate::query::transforms;
 
@@ -45,14 +46,12 @@ impl CheckedSelect<'_> {
 
     /// Returns the kinds of functions that read the subqueries: `true` for functions that read the
     /// previous window.
-    fn kinds(&self) -> Vec<bool> {
+    fn kinds(&self) -> BTreeSet<bool> {
         let windows = !self.facts.interval.is_zero();
         let calls = self.fields.iter().flat_map(|field| calls_of(&field.expr));
-        let mut kinds: Vec<bool> =
+        let kinds: BTreeSet<bool> =
             calls.map(|name| windows && transforms::reads_window_before(name)).collect();
-        kinds.sort_unstable();
-        kinds.dedup();
-        if kinds.is_empty() { vec![false] } else { kinds }
+        if kinds.is_empty() { [false].into() } else { kinds }
     }
 
     /// Returns the range with `windows` windows before its start, or after its end if times
@@ -73,7 +72,7 @@ impl CheckedSelect<'_> {
         self.range_with(i64::from(before)).intersect(&self.floor)
     }
 
-    fn check_subqueries(&mut self, now_ns: i64) -> Result<(), QueryError> {
+    fn check_subqueries(&mut self, now_ns: i64) -> Result<()> {
         let kinds = self.kinds();
         let select = self.select;
         for source in &select.sources {
@@ -101,7 +100,7 @@ pub(crate) fn check<'a>(
     select: &'a SelectStatement,
     now_ns: i64,
     outer: Option<(&CheckedSelect<'_>, bool, u32)>,
-) -> Result<CheckedSelect<'a>, QueryError> {
+) -> Result<CheckedSelect<'a>> {
     let zone = select.timezone.as_deref().map(Zone::find).transpose()?;
     let context = FoldContext { now_ns: Some(now_ns), math: false, zone: zone.as_ref() };
     let (condition, bounds) = time_range::split(select.condition.as_ref(), context)?;
@@ -131,9 +130,7 @@ pub(crate) fn check<'a>(
         floor =
             if outer.nested { outer.floor } else { outer.range_with(outer.facts.extra_intervals) };
         if select.order.is_some() && descending != outer.descending {
-            return Err(QueryError::Invalid(
-                "subqueries must be ordered in the same direction as the query itself".into(),
-            ));
+            return invalid("subqueries must be ordered in the same direction as the query itself");
         }
         descending = outer.descending;
         range = range.intersect(&outer.range_for(before));
@@ -165,51 +162,34 @@ pub(crate) fn check<'a>(
     Ok(checked)
 }
 
+/// Returns the names of the outermost calls, except mathematical functions.
 fn calls_of(expr: &Expr) -> Vec<&str> {
     match expr {
-        Expr::Call { name, args } if Function::mathematics(name).is_some() => {
-            args.iter().flat_map(calls_of).collect()
-        }
-        Expr::Call { name, .. } => vec![name],
-        Expr::Binary { left, right, .. } => {
-            [left, right].into_iter().flat_map(|e| calls_of(e)).collect()
-        }
-        Expr::Paren(inner) => calls_of(inner),
-        _ => Vec::new(),
+        Expr::Call { name, .. } if Function::mathematics(name).is_none() => vec![name],
+        _ => operands(expr).flat_map(calls_of).collect(),
     }
 }
 
 /// Checks that WHERE calls only mathematical functions (1.x `validateCondition`). Also checks that
 /// the right side of a regex operator is a regex; on any other right side, 1.x panics.
-fn check_condition(expr: &Expr) -> Result<(), QueryError> {
+fn check_condition(expr: &Expr) -> Result<()> {
     match expr {
         Expr::Binary { op: BinaryOp::EqRegex | BinaryOp::NeRegex, right, .. }
             if !matches!(**right, Expr::Regex(_)) =>
         {
-            Err(QueryError::Invalid(format!(
+            return invalid(format!(
                 "likely malformed statement, unable to rewrite: interface conversion: \
                  influxql.Expr is {}, not *influxql.RegexLiteral",
                 right.go_type_name()
-            )))
+            ));
         }
-        Expr::Binary { left, right, .. } => {
-            check_condition(left)?;
-            check_condition(right)
+        Expr::Call { name, .. } if Function::mathematics(name).is_none() => {
+            return invalid(format!("invalid function call in condition: {expr}"));
         }
-        Expr::Paren(inner) => check_condition(inner),
-        Expr::Call { name, args } => {
-            if Function::mathematics(name).is_none() {
-                return Err(QueryError::Invalid(format!(
-                    "invalid function call in condition: {expr}"
-                )));
-            }
-            // In WHERE, 1.x expects one argument for log(), although log() has two parameters.
-            match name.as_str() {
-                "log" => arguments::count_is(name, args, 1)?,
-                _ => arguments::check_numbers(name, args)?,
-            }
-            args.iter().try_for_each(check_condition)
-        }
-        _ => Ok(()),
+        // In WHERE, 1.x expects one argument for log(), although log() has two parameters.
+        Expr::Call { name, args } if name == "log" => arguments::count_is(name, args, 1)?,
+        Expr::Call { name, args } => arguments::check_numbers(name, args)?,
+        _ => {}
     }
+    operands(expr).try_for_each(check_condition)
 }

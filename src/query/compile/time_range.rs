@@ -6,10 +6,11 @@
 //! condition does not contain these comparisons.
 
 use super::fold::{self, FoldContext};
-use super::time_literal;
+use super::zone::parse_time;
 use crate::influxql::ast::{BinaryOp, Expr};
+use crate::influxql::time_literal;
 use crate::model::time::{MAX_TIME_NS, MIN_TIME_NS};
-use crate::query::error::QueryError;
+use crate::query::error::{Result, invalid, second};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Bounds {
@@ -19,17 +20,9 @@ pub(crate) struct Bounds {
 
 impl Bounds {
     pub(crate) fn intersect(self, other: Self) -> Self {
-        let later = |a: Option<i64>, b: Option<i64>| match (a, b) {
-            (Some(a), Some(b)) => Some(a.max(b)),
-            (one, None) | (None, one) => one,
-        };
-        let earlier = |a: Option<i64>, b: Option<i64>| match (a, b) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (one, None) | (None, one) => one,
-        };
         Self {
-            min_ns: later(self.min_ns, other.min_ns),
-            max_ns: earlier(self.max_ns, other.max_ns),
+            min_ns: self.min_ns.max(other.min_ns),
+            max_ns: [self.max_ns, other.max_ns].into_iter().flatten().min(),
         }
     }
 }
@@ -39,7 +32,7 @@ impl Bounds {
 pub(crate) fn split(
     condition: Option<&Expr>,
     context: FoldContext<'_>,
-) -> Result<(Option<Expr>, Bounds), QueryError> {
+) -> Result<(Option<Expr>, Bounds)> {
     let Some(condition) = condition else { return Ok((None, Bounds::default())) };
     let (rest, bounds) = walk(condition, context)?;
     let rest = match rest {
@@ -49,7 +42,7 @@ pub(crate) fn split(
     Ok((rest.filter(|expr| *expr != Expr::BooleanLiteral(true)), bounds))
 }
 
-fn walk(condition: &Expr, context: FoldContext<'_>) -> Result<(Option<Expr>, Bounds), QueryError> {
+fn walk(condition: &Expr, context: FoldContext<'_>) -> Result<(Option<Expr>, Bounds)> {
     match condition {
         Expr::Binary { op: op @ (BinaryOp::And | BinaryOp::Or), left, right } => {
             let (left, left_bounds) = walk(left, context)?;
@@ -73,14 +66,10 @@ fn walk(condition: &Expr, context: FoldContext<'_>) -> Result<(Option<Expr>, Bou
         }
         Expr::Paren(inner) => {
             let (rest, bounds) = walk(inner, context)?;
-            let rest = rest.map(|rest| match rest {
-                binary @ Expr::Binary { .. } => Expr::Paren(Box::new(binary)),
-                other => other,
-            });
-            Ok((rest, bounds))
+            Ok((rest.map(fold::in_parentheses), bounds))
         }
         Expr::BooleanLiteral(_) => Ok((Some(condition.clone()), Bounds::default())),
-        other => Err(QueryError::Invalid(format!("invalid condition expression: {other}"))),
+        other => invalid(format!("invalid condition expression: {other}")),
     }
 }
 
@@ -103,10 +92,10 @@ fn mirrored(op: BinaryOp) -> BinaryOp {
     }
 }
 
-fn bounds(op: BinaryOp, value: &Expr, context: FoldContext<'_>) -> Result<Bounds, QueryError> {
+fn bounds(op: BinaryOp, value: &Expr, context: FoldContext<'_>) -> Result<Bounds> {
     let literal = match value {
-        Expr::StringLiteral(text) if time_literal::looks_like(text) => {
-            Expr::TimeLiteral(time_literal::parse(text, context.zone)?)
+        Expr::StringLiteral(text) if time_literal::is_time(text) => {
+            Expr::TimeLiteral(parse_time(text, context.zone)?)
         }
         other => fold::fold_inner(other, context),
     };
@@ -115,10 +104,8 @@ fn bounds(op: BinaryOp, value: &Expr, context: FoldContext<'_>) -> Result<Bounds
         Expr::DurationLiteral(ns) | Expr::IntegerLiteral(ns) => ns,
         Expr::NumberLiteral(ns) => ns as i64,
         other => {
-            return Err(QueryError::Invalid(format!(
-                "invalid operation: time and {} are not compatible",
-                other.go_type_name()
-            )));
+            let other = other.go_type_name();
+            return invalid(format!("invalid operation: time and {other} are not compatible"));
         }
     };
     let (min_ns, max_ns) = match op {
@@ -127,20 +114,17 @@ fn bounds(op: BinaryOp, value: &Expr, context: FoldContext<'_>) -> Result<Bounds
         BinaryOp::Lt => (None, Some(time_ns.saturating_sub(1))),
         BinaryOp::Le => (None, Some(time_ns)),
         BinaryOp::Eq => (Some(time_ns), Some(time_ns)),
-        other => {
-            return Err(QueryError::Invalid(format!("invalid time comparison operator: {other}")));
-        }
+        other => return invalid(format!("invalid time comparison operator: {other}")),
     };
     Ok(Bounds { min_ns, max_ns })
 }
 
 /// Checks that a time is valid. Folding saturates, so an invalid time is near an end of `i64`.
-fn within_limits(time_ns: i64) -> Result<i64, QueryError> {
-    let text = || time_literal::print_seconds(time_ns);
+fn within_limits(time_ns: i64) -> Result<i64> {
     if time_ns > MAX_TIME_NS {
-        Err(QueryError::Invalid(format!("time {} overflows time literal", text())))
+        invalid(format!("time {} overflows time literal", second(time_ns)))
     } else if time_ns < MIN_TIME_NS + 1 {
-        Err(QueryError::Invalid(format!("time {} underflows time literal", text())))
+        invalid(format!("time {} underflows time literal", second(time_ns)))
     } else {
         Ok(time_ns)
     }

@@ -10,8 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::context::PolicyView;
-use super::prepare;
+use super::{PolicyView, operands, prepare};
 use crate::influxql::ast::{Expr, SelectStatement, Source};
 use crate::model::schema::MeasurementSchema;
 use crate::model::value::FieldType;
@@ -115,17 +114,11 @@ fn mentions<'a>(expr: &'a Expr, mentioned: &mut Option<BTreeSet<&'a str>>) {
                 names.insert(name);
             }
         }
-        Expr::Wildcard(_) => *mentioned = None,
-        Expr::Binary { left, right, .. } => {
+        Expr::Wildcard(_) | Expr::Regex(_) => *mentioned = None,
+        // A regex in a condition matches values, not names.
+        Expr::Binary { left, right, .. } if matches!(**right, Expr::Regex(_)) => {
             mentions(left, mentioned);
-            // A regex in a condition matches values, not names.
-            if !matches!(**right, Expr::Regex(_)) {
-                mentions(right, mentioned);
-            }
         }
-        Expr::Regex(_) => *mentioned = None,
-        Expr::Paren(inner) => mentions(inner, mentioned),
-        Expr::Call { args, .. } => args.iter().for_each(|arg| mentions(arg, mentioned)),
-        _ => {}
+        _ => operands(expr).for_each(|operand| mentions(operand, mentioned)),
     }
 }

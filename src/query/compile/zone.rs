@@ -1,12 +1,20 @@
-//! Finds a zone of the IANA database, and lists the zone's clock changes for shards.
+//! Finds a zone of the IANA database, lists the zone's clock changes for shards, and parses time
+//! literals in the zone.
 
 use std::rc::Rc;
 
 use tz::TimeZone;
 
+use crate::influxql::time_literal;
 use crate::model::time::{S_NS, TimeRange};
 use crate::model::zone;
-use crate::query::error::QueryError;
+use crate::query::error::{QueryError, Result};
+
+/// Parses a time literal, in nanoseconds. A literal without an offset is local time in `zone`.
+pub(crate) fn parse_time(text: &str, zone: Option<&Zone>) -> Result<i64> {
+    let offset = |local| zone.map_or(0, |zone| local - zone.to_utc_seconds(local));
+    time_literal::parse(text, offset).map_err(|error| QueryError::Invalid(error.to_string()))
+}
 
 #[derive(Clone, Debug)]
 pub(crate) struct Zone {
@@ -18,7 +26,7 @@ pub(crate) struct Zone {
 const PROBE_SECONDS: i64 = 20 * 86_400;
 
 impl Zone {
-    pub(crate) fn find(name: &str) -> Result<Self, QueryError> {
+    pub(crate) fn find(name: &str) -> Result<Self> {
         let name = if name.is_empty() || name == "Local" { "UTC" } else { name };
         let unknown = || QueryError::Invalid(format!("unable to find time zone {name}"));
         let rules = zone::find(name).ok_or_else(unknown)?;

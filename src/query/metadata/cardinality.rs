@@ -1,34 +1,31 @@
 //! Counts distinct names for SHOW … CARDINALITY, for each group of series.
 
-use std::rc::Rc;
-
-use super::column_names::{ColumnNames, series_key};
 use super::condition::ConditionUse;
 use super::name_filter::KeyFilter;
-use super::names::SortedNames;
+use super::names::{ColumnNames, SortedNames, series_key};
 use crate::influxql::ast::{CardinalityOf, CardinalityStatement, Dimension, Expr};
 use crate::model::ids::ColumnId;
 use crate::model::regex::Pattern;
 use crate::model::schema::{ColumnKind, MeasurementSchema};
 use crate::model::series::series_hash;
-use crate::query::error::QueryError;
-use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
+use crate::query::error::{Result, invalid};
+use crate::query::result::{SeriesChunk, Values};
 use crate::scan::page::MeasurementSummary;
 use crate::scan::request::SummaryWant;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 enum CountOf {
     Series,
     Measurement,
     TagKey,
-    TagValues,
+    /// The values of the accepted keys.
+    TagValues(KeyFilter),
     FieldKey,
 }
 
 #[derive(Clone, Debug)]
 pub(super) struct CardinalityCount {
     of: CountOf,
-    keys: Option<KeyFilter>,
     /// The keys in ascending order.
     groups: Vec<String>,
     /// Whether the statement has no clauses. The result is then one number over all policies, which
@@ -40,13 +37,13 @@ pub(super) struct CardinalityCount {
 }
 
 impl CardinalityCount {
-    pub(super) fn new(s: &CardinalityStatement) -> Result<Self, QueryError> {
-        let (of, keys) = match &s.of {
-            CardinalityOf::Series => (CountOf::Series, None),
-            CardinalityOf::Measurement => (CountOf::Measurement, None),
-            CardinalityOf::TagKey => (CountOf::TagKey, None),
-            CardinalityOf::TagValues(keys) => (CountOf::TagValues, Some(KeyFilter::new(keys)?)),
-            CardinalityOf::FieldKey => (CountOf::FieldKey, None),
+    pub(super) fn new(s: &CardinalityStatement) -> Result<Self> {
+        let of = match &s.of {
+            CardinalityOf::Series => CountOf::Series,
+            CardinalityOf::Measurement => CountOf::Measurement,
+            CardinalityOf::TagKey => CountOf::TagKey,
+            CardinalityOf::TagValues(keys) => CountOf::TagValues(KeyFilter::new(keys)?),
+            CardinalityOf::FieldKey => CountOf::FieldKey,
         };
         let bare = !s.exact
             && s.sources.is_empty()
@@ -54,20 +51,16 @@ impl CardinalityCount {
             && s.dimensions.is_empty()
             && (s.limit, s.offset) == (0, 0);
         Ok(Self {
-            of,
-            keys,
-            groups: Vec::new(),
             is_estimate: bare && matches!(of, CountOf::Series | CountOf::Measurement),
+            of,
+            groups: Vec::new(),
             has_condition: s.condition.is_some(),
         })
     }
 
     pub(super) fn purpose(&self) -> ConditionUse {
-        if self.of == CountOf::TagValues {
-            ConditionUse::CountOfValues
-        } else {
-            ConditionUse::Count
-        }
+        let of_values = matches!(self.of, CountOf::TagValues(_));
+        if of_values { ConditionUse::CountOfValues } else { ConditionUse::Count }
     }
 
     /// 1.x's error about time in WHERE; `None` if 1.x returns an empty result.
@@ -77,7 +70,7 @@ impl CardinalityCount {
             CountOf::Measurement => "MEASUREMENT EXACT",
             CountOf::TagKey => "TAG KEY EXACT",
             CountOf::FieldKey => "FIELD KEY",
-            CountOf::TagValues => return None,
+            CountOf::TagValues(_) => return None,
         };
         Some(format!("SHOW {what} CARDINALITY doesn't support time in WHERE clause"))
     }
@@ -86,7 +79,7 @@ impl CardinalityCount {
         &mut self,
         dimensions: &[Dimension],
         measurements: &mut dyn Iterator<Item = &MeasurementSchema>,
-    ) -> Result<(), QueryError> {
+    ) -> Result<()> {
         let mut patterns = Vec::new();
         let mut all = false;
         for dimension in dimensions {
@@ -94,7 +87,7 @@ impl CardinalityCount {
                 Expr::VarRef { name, .. } => self.groups.push(name.clone()),
                 Expr::Wildcard(_) => all = true,
                 Expr::Regex(regex) => patterns.push(Pattern::new(regex.as_str())?),
-                _ => return Err(QueryError::Invalid("only tag dimensions allowed".into())),
+                _ => return invalid("only tag dimensions allowed"),
             }
         }
         if all || !patterns.is_empty() {
@@ -110,9 +103,9 @@ impl CardinalityCount {
     }
 
     pub(super) fn wants(&self, key: &str) -> bool {
-        match self.of {
+        match &self.of {
             CountOf::Series | CountOf::TagKey => true,
-            CountOf::TagValues if self.keys.as_ref().is_some_and(|keys| keys.accepts(key)) => true,
+            CountOf::TagValues(keys) if keys.accepts(key) => true,
             _ => self.groups.iter().any(|group| group == key),
         }
     }
@@ -123,7 +116,7 @@ impl CardinalityCount {
         tags: Vec<Vec<ColumnId>>,
         column_names: &[ColumnNames],
     ) -> SummaryWant {
-        match (self.of, self.groups.is_empty()) {
+        match (&self.of, self.groups.is_empty()) {
             (CountOf::Series, true) => {
                 let seeded = |known: &ColumnNames| {
                     let seed = |key: &str| series_hash(known.name(), [(key, "")]);
@@ -134,13 +127,13 @@ impl CardinalityCount {
             }
             (CountOf::Measurement, true) => SummaryWant::Measurements,
             (CountOf::TagKey | CountOf::FieldKey, true) => SummaryWant::Columns,
-            (CountOf::TagValues, true) => SummaryWant::TagValues(tags),
+            (CountOf::TagValues(_), true) => SummaryWant::TagValues(tags),
             _ => SummaryWant::Series(tags),
         }
     }
 
     pub(super) fn is_whole(&self) -> bool {
-        self.is_estimate || self.of == CountOf::Measurement
+        self.is_estimate || matches!(self.of, CountOf::Measurement)
     }
 
     pub(super) fn names(
@@ -159,7 +152,7 @@ impl CardinalityCount {
             let mut single = |name| add(&[name]);
             match self.of {
                 // The executor counts these names by their hashes.
-                CountOf::Series | CountOf::TagValues => return,
+                CountOf::Series | CountOf::TagValues(_) => return,
                 CountOf::Measurement => return single(known.name()),
                 CountOf::TagKey => return listed(true).for_each(single),
                 CountOf::FieldKey if self.has_condition => return fields().for_each(single),
@@ -174,15 +167,13 @@ impl CardinalityCount {
             let group: Vec<&str> =
                 self.groups.iter().map(|g| value(g).map_or("", String::as_str)).collect();
             let mut grouped = |name: &str| add(&[&group[..], &[name]].concat());
-            match self.of {
+            match &self.of {
                 CountOf::Series => grouped(&series),
                 CountOf::Measurement => grouped(known.name()),
                 CountOf::TagKey => present().for_each(|(key, _)| grouped(key)),
                 CountOf::FieldKey => fields().for_each(grouped),
-                CountOf::TagValues => {
-                    let keys = self.keys.as_ref();
-                    let counted = |key: &str| keys.is_some_and(|keys| keys.accepts(key));
-                    let counted = present().filter(|(key, _)| counted(key));
+                CountOf::TagValues(keys) => {
+                    let counted = present().filter(|(key, _)| keys.accepts(key));
                     counted.for_each(|(_, value)| grouped(value));
                 }
             }
@@ -191,7 +182,7 @@ impl CardinalityCount {
 
     /// Whether the executor can count hashes, without storing up to a million names.
     pub(super) fn is_hashed(&self) -> bool {
-        matches!(self.of, CountOf::Series | CountOf::TagValues) && self.groups.is_empty()
+        matches!(self.of, CountOf::Series | CountOf::TagValues(_)) && self.groups.is_empty()
     }
 
     pub(super) fn chunks(&self, name: Option<&str>, rows: &SortedNames) -> Vec<SeriesChunk> {
@@ -224,14 +215,7 @@ impl CardinalityCount {
         let column = if self.is_estimate { "cardinality estimation" } else { "count" };
         let count = Values::Integer(vec![count.cast_signed()]);
         let values = group.into_iter().flatten().cloned();
-        SeriesChunk {
-            name: name.map(Rc::from),
-            tags: self.groups.iter().cloned().zip(values).collect(),
-            columns: [column.to_owned()].into(),
-            values: vec![ResultColumn::Values(Column::full(count))],
-            rows: 1,
-            partial: false,
-            zone: [].into(),
-        }
+        let tags = self.groups.iter().cloned().zip(values).collect();
+        SeriesChunk { tags, ..SeriesChunk::of_columns(name, &[column], [count]) }
     }
 }

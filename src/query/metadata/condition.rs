@@ -9,7 +9,7 @@ use crate::influxql::ast::{BinaryOp, Cast, Expr};
 use crate::model::schema::MeasurementSchema;
 use crate::model::value::FieldValue;
 use crate::query::compile::predicate::{compare_names, is_missing};
-use crate::query::error::QueryError;
+use crate::query::error::{Result, invalid};
 use crate::scan::request::{Comparison, Operand, Predicate};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,33 +30,25 @@ impl ConditionUse {
 /// Lowers a condition without time comparisons.
 ///
 /// # Errors
-/// [`QueryError::Invalid`] with 1.x's text, for lists only.
+/// `QueryError::Invalid` with 1.x's text, for lists only.
 pub(super) fn lower(
     expr: &Expr,
     schema: &MeasurementSchema,
     purpose: ConditionUse,
-) -> Result<Predicate, QueryError> {
-    let both = |left, right| -> Result<_, QueryError> {
-        Ok((Box::new(lower(left, schema, purpose)?), Box::new(lower(right, schema, purpose)?)))
-    };
+) -> Result<Predicate> {
+    let of = |side| lower(side, schema, purpose).map(Box::new);
     Ok(match expr {
         Expr::Paren(inner) => lower(inner, schema, purpose)?,
         Expr::BooleanLiteral(value) => Predicate::Constant(*value),
-        Expr::Binary { op: BinaryOp::And, left, right } => {
-            let (left, right) = both(left, right)?;
-            Predicate::And(left, right)
-        }
-        Expr::Binary { op: BinaryOp::Or, left, right } => {
-            let (left, right) = both(left, right)?;
-            Predicate::Or(left, right)
-        }
+        Expr::Binary { op: BinaryOp::And, left, right } => Predicate::And(of(left)?, of(right)?),
+        Expr::Binary { op: BinaryOp::Or, left, right } => Predicate::Or(of(left)?, of(right)?),
         Expr::Binary { op, left, right } => match op {
             BinaryOp::Eq | BinaryOp::Ne | BinaryOp::EqRegex | BinaryOp::NeRegex => {
                 let compared = compare(*op, left, right, schema, purpose);
                 compared.unwrap_or(Predicate::Constant(purpose.is_list()))
             }
             _ if !purpose.is_list() => Predicate::Constant(false),
-            _ => return Err(QueryError::Invalid("invalid tag comparison operator".into())),
+            _ => return invalid("invalid tag comparison operator"),
         },
         _ => Predicate::Constant(false),
     })

@@ -1,15 +1,13 @@
 //! Determines the rows that DELETE and DROP SERIES remove in each policy.
 
 use super::name_filter::SourceTests;
-use crate::influxql::ast::{
-    BinaryOp, Cast, DeleteStatement, DropSeriesStatement, Expr, Source, Statement,
-};
+use super::plan::written_policies;
+use crate::influxql::ast::{BinaryOp, Cast, DeleteStatement, DropSeriesStatement, Expr, Statement};
 use crate::model::schema::{MeasurementSchema, PolicySchema};
 use crate::model::time::TimeRange;
-use crate::query::compile::columns::Columns;
-
-use crate::query::compile::{nodes, predicate, split_time};
-use crate::query::error::QueryError;
+use crate::query::compile::predicate::Columns;
+use crate::query::compile::{nodes, operands, predicate, split_time};
+use crate::query::error::{QueryError, Result, invalid};
 use crate::scan::request::Deletion;
 
 /// The deletions of a statement.
@@ -25,11 +23,7 @@ impl<'a> Deletions<'a> {
     ///
     /// # Errors
     /// [`QueryError::Invalid`] with 1.x's text, [`QueryError::PolicyNotFound`].
-    pub fn new(
-        statement: &'a Statement,
-        policies: &[&str],
-        now_ns: i64,
-    ) -> Result<Self, QueryError> {
+    pub fn new(statement: &'a Statement, policies: &[&str], now_ns: i64) -> Result<Self> {
         let (sources, condition) = match statement {
             Statement::Delete(DeleteStatement { sources, condition })
             | Statement::DropSeries(DropSeriesStatement { sources, condition }) => {
@@ -39,15 +33,10 @@ impl<'a> Deletions<'a> {
         };
         let (condition, time) = split_time(condition.as_ref(), now_ns)?;
         if time != TimeRange::ALL && matches!(statement, Statement::DropSeries(_)) {
-            let text = "DROP SERIES doesn't support time in WHERE clause";
-            return Err(QueryError::Invalid(text.to_owned()));
+            return invalid("DROP SERIES doesn't support time in WHERE clause");
         }
         let tests = SourceTests::new(sources)?;
-        let written = sources.iter().filter_map(|source| match source {
-            Source::Measurement(measurement) => measurement.policy.as_deref(),
-            Source::Subquery(_) => None,
-        });
-        if let Some(policy) = written.into_iter().find(|policy| !policies.contains(policy)) {
+        if let Some(policy) = written_policies(sources).find(|policy| !policies.contains(policy)) {
             return Err(QueryError::PolicyNotFound(policy.to_owned()));
         }
         Ok(Self { sources: (!sources.is_empty()).then_some(tests), condition, time })
@@ -64,7 +53,7 @@ impl<'a> Deletions<'a> {
         &self,
         policy: &str,
         schema: &PolicySchema,
-    ) -> impl Iterator<Item = Result<Deletion, QueryError>> {
+    ) -> impl Iterator<Item = Result<Deletion>> {
         let here = |of: Option<&str>| of.is_none_or(|of| of == policy);
         let named = self.sources.as_ref().map(|sources| sources.within(here));
         let is_meant = move |name: &str| named.as_ref().is_none_or(|named| named.accepts(name));
@@ -73,7 +62,7 @@ impl<'a> Deletions<'a> {
     }
 
     /// Returns `None` if the time range is empty.
-    fn deletion(&self, measurement: &MeasurementSchema) -> Result<Option<Deletion>, QueryError> {
+    fn deletion(&self, measurement: &MeasurementSchema) -> Result<Option<Deletion>> {
         let mut predicate = None;
         if let Some(condition) = &self.condition {
             let columns = Columns::new(measurement, usize::MAX);
@@ -88,17 +77,15 @@ impl<'a> Deletions<'a> {
 /// Rejects every condition that does not exactly specify a set of series. A valid condition
 /// combines `=`, `!=` and regexes on tags with AND and OR. A SELECT with the condition returns rows
 /// of the same series.
-fn check(condition: &Expr, schema: &Columns<'_>) -> Result<(), QueryError> {
+fn check(condition: &Expr, schema: &Columns<'_>) -> Result<()> {
     match condition {
         Expr::Paren(inner) => check(inner, schema),
         Expr::BooleanLiteral(_) => Ok(()),
-        Expr::Binary { op: BinaryOp::And | BinaryOp::Or, left, right } => {
-            check(left, schema)?;
-            check(right, schema)
+        Expr::Binary { op: BinaryOp::And | BinaryOp::Or, .. } => {
+            operands(condition).try_for_each(|operand| check(operand, schema))
         }
         Expr::Binary { op, left, right } => {
-            check_operand(left, schema)?;
-            check_operand(right, schema)?;
+            check_operand(condition, schema)?;
             let is_exact = match op {
                 BinaryOp::Eq | BinaryOp::Ne => is_text(left) && is_text(right),
                 BinaryOp::EqRegex | BinaryOp::NeRegex => {
@@ -106,10 +93,7 @@ fn check(condition: &Expr, schema: &Columns<'_>) -> Result<(), QueryError> {
                 }
                 _ => false,
             };
-            if is_exact {
-                return Ok(());
-            }
-            Err(QueryError::Invalid("invalid tag comparison operator".to_owned()))
+            if is_exact { Ok(()) } else { invalid("invalid tag comparison operator") }
         }
         other => check_operand(other, schema),
     }
@@ -117,12 +101,10 @@ fn check(condition: &Expr, schema: &Columns<'_>) -> Result<(), QueryError> {
 
 /// Rejects operands other than strings, tags and booleans. In 1.x, the error also contains the
 /// number of the first shard from SHOW SHARDS.
-fn check_operand(expr: &Expr, schema: &Columns<'_>) -> Result<(), QueryError> {
+fn check_operand(expr: &Expr, schema: &Columns<'_>) -> Result<()> {
     let is_refused = match expr {
-        Expr::Paren(inner) => return check_operand(inner, schema),
-        Expr::Binary { left, right, .. } => {
-            check_operand(left, schema)?;
-            return check_operand(right, schema);
+        Expr::Paren(_) | Expr::Binary { .. } => {
+            return operands(expr).try_for_each(|operand| check_operand(operand, schema));
         }
         Expr::VarRef { cast: Some(Cast::Tag), .. } => false,
         Expr::VarRef { cast: Some(_), .. } => true,
@@ -131,8 +113,7 @@ fn check_operand(expr: &Expr, schema: &Columns<'_>) -> Result<(), QueryError> {
         _ => true,
     };
     if is_refused {
-        let text = "shard 1: fields not supported in WHERE clause during deletion";
-        return Err(QueryError::Invalid(text.to_owned()));
+        return invalid("shard 1: fields not supported in WHERE clause during deletion");
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Merges the summaries of many shards, one measurement at a time, in ascending order of name.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 
 use super::names::SortedNames;
 use super::plan::MetaPlan;
@@ -9,9 +10,9 @@ use crate::admission::{HeldBytes, QueryReservation};
 use crate::model::bug::OrBug;
 use crate::model::ids::MeasurementId;
 use crate::model::limits::SHARDS_REQUESTED_AT_ONCE_MAX;
-use crate::query::error::QueryError;
+use crate::query::error::Result;
 use crate::query::executor::StreamId;
-use crate::query::operators::limit::Limiter;
+use crate::query::operators::join_limit::Limiter;
 use crate::query::result::SeriesChunk;
 use crate::scan::page::{MeasurementSummary, SummaryPage};
 use crate::scan::request::SummaryRequest;
@@ -52,8 +53,7 @@ const CHUNK_ROWS: usize = 10_000;
 struct Showing {
     title: Option<String>,
     names: SortedNames,
-    from: usize,
-    to: usize,
+    rows: Range<usize>,
 }
 
 /// Executes one [`MetaPlan`].
@@ -69,7 +69,7 @@ pub struct MetaExecutor {
     limiter: Limiter,
     showing: Option<Showing>,
     held: Option<SeriesChunk>,
-    counts: VecDeque<SeriesChunk>,
+    ready: VecDeque<SeriesChunk>,
     total: u64,
     counted: bool,
 }
@@ -82,7 +82,7 @@ impl MetaExecutor {
         for (index, scan) in plan.scans.iter().enumerate() {
             for (position, known) in scan.column_names.iter().enumerate() {
                 let mut name = known.name().to_owned();
-                if matches!(plan.render, Render::Placed(..)) {
+                if matches!(plan.render, Render::Measurements(_, Some(_))) {
                     // A filter may accept the measurement in only one policy, so each policy has
                     // its own entry.
                     name = name + "\0" + &scan.policy;
@@ -107,7 +107,7 @@ impl MetaExecutor {
             limiter: Limiter::new(limit, offset),
             showing: None,
             held: None,
-            counts: VecDeque::new(),
+            ready: VecDeque::new(),
             total: 0,
             counted: false,
         }
@@ -116,18 +116,18 @@ impl MetaExecutor {
     /// Returns the next step.
     ///
     /// # Errors
-    /// [`QueryError`]; the executor cannot be used after an error.
+    /// `QueryError`; the executor cannot be used after an error.
     #[expect(clippy::should_implement_trait, reason = "a step is not an item of an iterator")]
-    pub fn next(&mut self) -> Result<MetaStep, QueryError> {
-        if let Some(chunk) = self.counts.pop_front() {
-            return Ok(MetaStep::Chunk(chunk));
-        }
-        while let Some(chunk) = self.show_next() {
-            if let Some(chunk) = chunk {
+    pub fn next(&mut self) -> Result<MetaStep> {
+        loop {
+            if let Some(chunk) = self.ready.pop_front() {
                 return Ok(MetaStep::Chunk(chunk));
             }
-        }
-        while let Some((name, scans)) = self.measurements.front().filter(|_| !self.is_full()) {
+            if self.show_next() {
+                continue;
+            }
+            let next = self.measurements.front().filter(|_| !self.is_full());
+            let Some((name, scans)) = next else { break };
             let mut needs = collect(&mut self.streams, &self.plan, scans, &mut self.listing)?;
             self.listed.set(self.listing.bytes())?;
             if !needs.is_empty() {
@@ -141,35 +141,29 @@ impl MetaExecutor {
             self.measurements.pop_front();
             if matches!(self.plan.render, Render::Count(_)) {
                 self.count(&name);
-                if let Some(chunk) = self.counts.pop_front() {
-                    return Ok(MetaStep::Chunk(chunk));
-                }
                 continue;
             }
             let plain = match self.plan.render {
-                Render::Placed(..) => name.rsplit_once('\0').map_or("", |(name, _)| name),
+                Render::Measurements(_, Some(_)) => {
+                    name.rsplit_once('\0').map_or("", |(name, _)| name)
+                }
                 _ => &name,
             };
             let next = Listing::new(self.plan.keep());
             let listing = std::mem::replace(&mut self.listing, next);
             let names = listing.finish(&self.plan.render, plain);
             self.show(&name, names);
-            while let Some(chunk) = self.show_next() {
-                if let Some(chunk) = chunk {
-                    return Ok(MetaStep::Chunk(chunk));
-                }
-            }
         }
         self.count_whole();
-        let last = self.counts.pop_front().or(self.held.take());
+        let last = self.ready.pop_front().or(self.held.take());
         Ok(last.map_or(MetaStep::Done, MetaStep::Chunk))
     }
 
     /// Supplies the page that a [`MetaNeed`] requested.
     ///
     /// # Errors
-    /// [`QueryError::OutOfMemory`] if the pages of all shards exceed the query memory.
-    pub fn supply(&mut self, stream: StreamId, page: SummaryPage) -> Result<(), QueryError> {
+    /// `QueryError::OutOfMemory` if the pages of all shards exceed the query memory.
+    pub fn supply(&mut self, stream: StreamId, page: SummaryPage) -> Result<()> {
         if let Some(found) = self.streams.iter_mut().find(|found| found.id == stream) {
             let before = std::mem::replace(&mut found.bytes, page.bytes());
             self.pages.set((self.pages.bytes() + found.bytes).saturating_sub(before))?;
@@ -190,14 +184,14 @@ impl MetaExecutor {
             let series = std::mem::take(&mut self.listing).counted();
             self.total += series;
             if series > 0 && !count.is_whole() {
-                self.counts.push_back(count.chunk(Some(name), None, series));
+                self.ready.push_back(count.chunk(Some(name), None, series));
             }
         } else if !count.is_whole() {
             let rows = std::mem::take(&mut self.listing).finish(&self.plan.render, name);
-            self.counts.extend(count.chunks(Some(name), &rows));
+            self.ready.extend(count.chunks(Some(name), &rows));
         }
         if self.plan.limits[1] > 0 {
-            self.counts.clear();
+            self.ready.clear();
         }
     }
 
@@ -209,9 +203,9 @@ impl MetaExecutor {
         let rows = std::mem::take(&mut self.listing).finish(&self.plan.render, "");
         if count.is_estimate {
             let chunk = count.chunk(None, None, self.total + rows.len() as u64);
-            self.counts.push_back(chunk);
+            self.ready.push_back(chunk);
         } else if self.plan.limits[1] == 0 {
-            self.counts.extend(count.chunks(None, &rows));
+            self.ready.extend(count.chunks(None, &rows));
         }
     }
 
@@ -225,32 +219,29 @@ impl MetaExecutor {
             is_named.then(|| "measurements".to_owned())
         };
         let (from, to) = self.limiter.take(names.len());
-        self.showing = (from < to).then_some(Showing { title, names, from, to });
+        self.showing = (from < to).then_some(Showing { title, names, rows: from..to });
     }
 
-    /// Returns the next chunk. The inner `None` means that the executor keeps the chunk. The outer
-    /// `None` means that no rows remain.
-    fn show_next(&mut self) -> Option<Option<SeriesChunk>> {
+    /// Continues with the next rows of the measurement. Returns `false` if no rows remain.
+    fn show_next(&mut self) -> bool {
         let columns = self.plan.render.columns();
-        let Showing { title, names, from, to } = self.showing.as_mut()?;
-        let end = to.min(&mut from.saturating_add(CHUNK_ROWS)).to_owned();
-        let rows = names.rows(*from..end, columns.len());
-        let mut chunk = SeriesChunk::of_strings(title.as_deref(), columns, &rows);
-        *from = end;
-        let is_last = end >= *to;
+        let Some(Showing { title, names, rows }) = &mut self.showing else { return false };
+        let end = rows.end.min(rows.start.saturating_add(CHUNK_ROWS));
+        let texts = names.rows(rows.start..end, columns.len());
+        let mut chunk = SeriesChunk::of_strings(title.as_deref(), columns, &texts);
+        rows.start = end;
+        let is_last = end >= rows.end;
         if is_last {
             self.showing = None;
         }
         if self.plan.render.per_measurement() {
             chunk.partial = !is_last;
-            return Some(Some(chunk));
+            self.ready.push_back(chunk);
+        } else {
+            // The next measurement may add rows to this series.
+            self.ready.extend(chunk.hold(&mut self.held));
         }
-        // The next measurement may add rows to this series.
-        let mut before = self.held.replace(chunk);
-        if let Some(before) = &mut before {
-            before.partial = true;
-        }
-        Some(before)
+        true
     }
 }
 
@@ -261,7 +252,7 @@ fn collect(
     plan: &MetaPlan,
     scans: &[(usize, usize)],
     listing: &mut Listing,
-) -> Result<Vec<MetaNeed>, QueryError> {
+) -> Result<Vec<MetaNeed>> {
     let mut needs = Vec::new();
     for stream in streams {
         let index = stream.id.scan as usize;

@@ -6,39 +6,32 @@
 //! one policy; all other statements read every policy.
 
 mod cardinality;
-mod column_names;
 mod condition;
-mod context;
 mod deletion;
 pub mod executor;
-mod measurement_filter;
 mod name_filter;
 mod names;
 mod plan;
-mod policies;
 mod render;
 
-use super::error::QueryError;
-use super::result::SeriesChunk;
+use super::error::{QueryError, Result};
+use super::result::{SeriesChunk, Values};
 use super::source::Defaults;
 use crate::influxql::ast::{ListOf, NamePattern, Source, Statement};
+use crate::influxql::duration;
+use crate::model::shard_map::Policy;
 
-pub use context::{MetaContext, MetaPolicy};
 pub use deletion::Deletions;
 pub use executor::{MetaExecutor, MetaNeed, MetaStep};
 pub(crate) use names::SortedNames;
-pub use plan::{MetaPlan, MetaScan, compile};
-pub use policies::show_retention_policies;
+pub use plan::{MetaContext, MetaPlan, MetaPolicy, MetaScan, compile};
 
 /// Returns the database that a SHOW statement reads; `None` if this module does not execute the
 /// statement.
 ///
 /// # Errors
 /// [`QueryError::DatabaseRequired`]
-pub fn database(
-    statement: &Statement,
-    defaults: Defaults<'_>,
-) -> Option<Result<String, QueryError>> {
+pub fn database(statement: &Statement, defaults: Defaults<'_>) -> Option<Result<String>> {
     let named = match statement {
         Statement::ShowMeasurements(show) => match &show.database {
             NamePattern::Absent => None,
@@ -69,6 +62,24 @@ fn placed(sources: &[Source]) -> Option<&String> {
 pub fn show_databases(names: &[String]) -> SeriesChunk {
     let rows: Vec<Vec<String>> = names.iter().map(|name| vec![name.clone()]).collect();
     SeriesChunk::of_strings(Some("databases"), &["name"], &rows)
+}
+
+/// Returns the result of SHOW RETENTION POLICIES, with `policies` in the given order. `default` is
+/// the default policy's name.
+pub fn show_retention_policies(policies: &[Policy], default: &str) -> SeriesChunk {
+    let texts = |text: &dyn Fn(&Policy) -> String| {
+        let texts: Vec<String> = policies.iter().map(text).collect();
+        Values::String(texts.iter().map(String::as_str).collect())
+    };
+    let values = [
+        texts(&|policy| policy.name.clone()),
+        texts(&|policy| duration::format_go(policy.duration_ns)),
+        texts(&|policy| duration::format_go(policy.shard_group_duration_ns)),
+        Values::Integer(policies.iter().map(|policy| policy.replica_n.into()).collect()),
+        Values::Boolean(policies.iter().map(|policy| policy.name == default).collect()),
+    ];
+    let columns = ["name", "duration", "shardGroupDuration", "replicaN", "default"];
+    SeriesChunk::of_columns(None, &columns, values)
 }
 
 /// Returns the result of a SHOW statement for an unknown database: no series, or a count of 0. The

@@ -1,29 +1,43 @@
-//! Matches measurements against the sources in FROM, and tag keys against `WITH KEY`.
+//! Matches measurements against the sources in FROM and the condition of SHOW MEASUREMENTS, and tag
+//! keys against `WITH KEY`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use crate::influxql::ast::{Measurement, MeasurementName, Source, TagKeyFilter};
+use crate::influxql::ast::{
+    BinaryOp, Expr, Measurement, MeasurementName, Regex, Source, TagKeyFilter,
+};
 use crate::model::regex::Pattern;
-use crate::query::error::QueryError;
+use crate::query::error::{Result, invalid};
 
+/// A comparison with a name or a tag value.
+#[derive(Clone, Debug)]
 pub(super) enum NameTest {
-    Name(String),
+    In(Vec<String>),
     Matches(Pattern),
 }
 
 impl NameTest {
-    pub(super) fn new(measurement: &Measurement) -> Result<Self, QueryError> {
-        Ok(match &measurement.name {
-            MeasurementName::Name(name) => Self::Name(name.clone()),
-            MeasurementName::Regex(regex) => Self::Matches(Pattern::new(regex.as_str())?),
-        })
+    pub(super) fn equal(name: &str) -> Self {
+        Self::In(vec![name.to_owned()])
+    }
+
+    pub(super) fn matches(regex: &Regex) -> Result<Self> {
+        Ok(Self::Matches(Pattern::new(regex.as_str())?))
+    }
+
+    /// Creates the test of `WITH MEASUREMENT`. As in 1.x, an empty name matches every measurement.
+    pub(super) fn of_measurement(measurement: &Measurement) -> Result<Option<Self>> {
+        match &measurement.name {
+            MeasurementName::Name(name) if name.is_empty() => Ok(None),
+            MeasurementName::Name(name) => Ok(Some(Self::equal(name))),
+            MeasurementName::Regex(regex) => Self::matches(regex).map(Some),
+        }
     }
 
     pub(super) fn accepts(&self, name: &str) -> bool {
         match self {
-            // As in 1.x, an empty name matches every measurement.
-            Self::Name(wanted) => wanted.is_empty() || wanted == name,
+            Self::In(names) => names.iter().any(|known| known == name),
             Self::Matches(pattern) => pattern.is_match(name),
         }
     }
@@ -40,7 +54,7 @@ pub(super) struct SourceTest<'a> {
 }
 
 impl<'a> SourceTests<'a> {
-    pub(super) fn new(sources: &'a [Source]) -> Result<Self, QueryError> {
+    pub(super) fn new(sources: &'a [Source]) -> Result<Self> {
         let mut tests: BTreeMap<Option<&str>, SourceTest<'_>> = BTreeMap::new();
         let mut compiled: BTreeMap<&str, Rc<Pattern>> = BTreeMap::new();
         for source in sources {
@@ -89,29 +103,114 @@ impl SourceTest<'_> {
     }
 }
 
+/// Accepts the keys that pass the test if `wanted` is set, and all other keys otherwise.
 #[derive(Clone, Debug)]
-pub(super) enum KeyFilter {
-    /// Accepts the keys in the list if the flag is set, and all other keys otherwise.
-    Names(Vec<String>, bool),
-    /// Accepts the matching keys if the flag is set, and all other keys otherwise.
-    Matches(Pattern, bool),
+pub(super) struct KeyFilter {
+    test: NameTest,
+    wanted: bool,
 }
 
 impl KeyFilter {
-    pub(super) fn new(filter: &TagKeyFilter) -> Result<Self, QueryError> {
-        Ok(match filter {
-            TagKeyFilter::Equal(key) => Self::Names(vec![key.clone()], true),
-            TagKeyFilter::NotEqual(key) => Self::Names(vec![key.clone()], false),
-            TagKeyFilter::In(keys) => Self::Names(keys.clone(), true),
-            TagKeyFilter::Match(regex) => Self::Matches(Pattern::new(regex.as_str())?, true),
-            TagKeyFilter::NotMatch(regex) => Self::Matches(Pattern::new(regex.as_str())?, false),
-        })
+    pub(super) fn new(filter: &TagKeyFilter) -> Result<Self> {
+        let (test, wanted) = match filter {
+            TagKeyFilter::Equal(key) => (NameTest::equal(key), true),
+            TagKeyFilter::NotEqual(key) => (NameTest::equal(key), false),
+            TagKeyFilter::In(keys) => (NameTest::In(keys.clone()), true),
+            TagKeyFilter::Match(regex) => (NameTest::matches(regex)?, true),
+            TagKeyFilter::NotMatch(regex) => (NameTest::matches(regex)?, false),
+        };
+        Ok(Self { test, wanted })
     }
 
     pub(super) fn accepts(&self, key: &str) -> bool {
-        match self {
-            Self::Names(keys, wanted) => keys.iter().any(|known| known == key) == *wanted,
-            Self::Matches(pattern, wanted) => pattern.is_match(key) == *wanted,
+        self.test.accepts(key) == self.wanted
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Filter {
+    And(Box<Filter>, Box<Filter>),
+    Or(Box<Filter>, Box<Filter>),
+    /// The position in [`MeasurementFilter::leaves`].
+    Leaf(usize),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Leaf {
+    pub(super) key: String,
+    pub(super) test: NameTest,
+    negated: bool,
+}
+
+/// The condition of SHOW MEASUREMENTS, which selects measurements, not series, as in 1.x
+/// (`MeasurementNamesByExpr`).
+///
+/// `host = 'a'` selects each measurement that has a series with `host` equal to `a`. `host != 'a'`
+/// selects each measurement that has the tag `host` but no such series. AND and OR combine sets of
+/// measurements.
+#[derive(Clone, Debug)]
+pub(super) struct MeasurementFilter {
+    root: Filter,
+    pub(super) leaves: Vec<Leaf>,
+}
+
+impl MeasurementFilter {
+    pub(super) fn new(expr: &Expr) -> Result<Self> {
+        let mut leaves = Vec::new();
+        let root = build(expr, &mut leaves)?;
+        Ok(Self { root, leaves })
+    }
+
+    /// For each comparison, `seen` contains whether the measurement has the tag, and whether a
+    /// value of the tag matches.
+    pub(super) fn accepts(&self, name: &str, seen: &[(bool, bool)]) -> bool {
+        self.evaluate(&self.root, name, seen)
+    }
+
+    fn evaluate(&self, filter: &Filter, name: &str, seen: &[(bool, bool)]) -> bool {
+        let is = |filter| self.evaluate(filter, name, seen);
+        match filter {
+            Filter::And(left, right) => is(left) && is(right),
+            Filter::Or(left, right) => is(left) || is(right),
+            Filter::Leaf(index) => match (self.leaves.get(*index), seen.get(*index)) {
+                (Some(leaf), _) if leaf.key == "_name" => leaf.test.accepts(name) != leaf.negated,
+                (Some(leaf), Some(&(present, hit))) => present && hit != leaf.negated,
+                _ => false,
+            },
         }
+    }
+}
+
+fn build(expr: &Expr, leaves: &mut Vec<Leaf>) -> Result<Filter> {
+    match expr {
+        Expr::Paren(inner) => build(inner, leaves),
+        Expr::Binary { op: op @ (BinaryOp::And | BinaryOp::Or), left, right } => {
+            let join = if *op == BinaryOp::And { Filter::And } else { Filter::Or };
+            Ok(join(Box::new(build(left, leaves)?), Box::new(build(right, leaves)?)))
+        }
+        Expr::Binary { op, left, right } => {
+            let negated = matches!(op, BinaryOp::Ne | BinaryOp::NeRegex);
+            let test = match (op, &**right) {
+                (BinaryOp::Eq | BinaryOp::Ne, Expr::StringLiteral(text)) => NameTest::equal(text),
+                (BinaryOp::Eq | BinaryOp::Ne, _) => {
+                    return invalid(format!("right side of '{op}' must be a tag value string"));
+                }
+                (BinaryOp::EqRegex | BinaryOp::NeRegex, Expr::Regex(regex)) => {
+                    NameTest::matches(regex)?
+                }
+                (BinaryOp::EqRegex | BinaryOp::NeRegex, _) => {
+                    return invalid(format!("right side of '{op}' must be a regular expression"));
+                }
+                _ => return invalid("invalid tag comparison operator"),
+            };
+            let Expr::VarRef { name, .. } = &**left else {
+                return invalid(format!("left side of '{op}' must be a tag key"));
+            };
+            leaves.push(Leaf { key: name.clone(), test, negated });
+            Ok(Filter::Leaf(leaves.len() - 1))
+        }
+        // 1.x prints the value in Go's syntax.
+        Expr::BooleanLiteral(value) => invalid(format!("&influxql.BooleanLiteral{{Val:{value}}}")),
+        other => invalid(other.to_string()),
     }
 }

@@ -1,11 +1,16 @@
-//! Stores and sorts names. A million names need little more memory than their text.
+//! Stores and sorts names, and maps the ids of a measurement to names. A million sorted names need
+//! little more memory than their text.
 
 use std::ops::Range;
+use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::batch::column::StringColumn;
 use crate::model::bug::OrBug;
+use crate::model::ids::ColumnId;
 use crate::model::limits::LISTED_NAMES_BYTES_MAX;
-use crate::query::error::QueryError;
+use crate::model::schema::{ColumnDefinition, MeasurementSchema};
+use crate::query::error::{QueryError, Result};
 
 /// The memory of a name in addition to its text, in bytes: the end of the text and the position in
 /// the order.
@@ -60,7 +65,7 @@ impl SortedNames {
     ///
     /// # Errors
     /// [`QueryError::TooManyNames`] if the list remains too large.
-    pub(crate) fn check(&mut self) -> Result<(), QueryError> {
+    pub(crate) fn check(&mut self) -> Result<()> {
         let spare = self.keep.map(|keep| keep.saturating_add(SPARE));
         let stored = self.stored();
         if self.bytes > LISTED_NAMES_BYTES_MAX || spare.is_some_and(|spare| stored > spare) {
@@ -72,11 +77,10 @@ impl SortedNames {
             }
         }
         if self.bytes > LISTED_NAMES_BYTES_MAX {
-            let (what, unit) = ("the list of a measurement's names", "bytes");
             return Err(QueryError::TooManyNames {
-                what,
+                what: "the list of a measurement's names",
                 limit: LISTED_NAMES_BYTES_MAX as u64,
-                unit,
+                unit: "bytes",
             });
         }
         Ok(())
@@ -111,6 +115,72 @@ impl SortedNames {
     fn text(&self, at: u32) -> &str {
         let at = at as usize;
         self.pages.get(at / PAGE_NAMES).map(|page| page.get(at % PAGE_NAMES)).or_bug()
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct ColumnNames {
+    /// Contains all columns of the measurement.
+    pub(super) schema: Arc<MeasurementSchema>,
+    pub(super) tags: Vec<(ColumnId, String)>,
+    pub(super) policy: Rc<str>,
+}
+
+impl ColumnNames {
+    /// Includes only the tags that `wanted` accepts.
+    pub(super) fn new(
+        schema: &Arc<MeasurementSchema>,
+        policy: &Rc<str>,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Self {
+        let tags = schema.tags().filter(|column| wanted(&column.key));
+        let mut tags: Vec<_> = tags.map(|column| (column.id, column.key.clone())).collect();
+        tags.sort_by(|left, right| left.1.cmp(&right.1));
+        Self { schema: Arc::clone(schema), tags, policy: Rc::clone(policy) }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.schema.name
+    }
+
+    /// The columns are sorted by id.
+    pub(super) fn column(&self, id: ColumnId) -> Option<&ColumnDefinition> {
+        let at = self.schema.columns.binary_search_by_key(&id, |column| column.id).ok()?;
+        self.schema.columns.get(at)
+    }
+}
+
+/// An item of `SummaryWant::TagValues` contains the key's position and the value.
+pub(super) fn tag_value<'a>(
+    known: &'a ColumnNames,
+    item: &'a [String],
+) -> Option<(&'a str, &'a str)> {
+    let [position, value] = item else { return None };
+    let (_, key) = known.tags.get(position.parse::<usize>().ok()?)?;
+    (!value.is_empty()).then_some((key, value))
+}
+
+/// Formats a series key like 1.x.
+pub(super) fn series_key(known: &ColumnNames, values: &[String]) -> String {
+    let mut key = String::new();
+    escape(&mut key, known.name(), &[',', ' ']);
+    for ((_, tag), value) in known.tags.iter().zip(values) {
+        if !value.is_empty() {
+            key.push(',');
+            escape(&mut key, tag, &[',', '=', ' ']);
+            key.push('=');
+            escape(&mut key, value, &[',', '=', ' ']);
+        }
+    }
+    key
+}
+
+fn escape(out: &mut String, text: &str, special: &[char]) {
+    for character in text.chars() {
+        if special.contains(&character) {
+            out.push('\\');
+        }
+        out.push(character);
     }
 }
 

@@ -6,20 +6,42 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::cardinality::CardinalityCount;
-use super::column_names::ColumnNames;
 use super::condition::{self, ConditionUse};
-use super::context::{MetaContext, MetaPolicy};
-use super::measurement_filter::MeasurementFilter;
-use super::name_filter::{KeyFilter, NameTest, SourceTests};
+use super::name_filter::{KeyFilter, MeasurementFilter, NameTest, SourceTests};
+use super::names::ColumnNames;
 use super::render::Render;
 use crate::influxql::ast::{Dimension, Expr, ListOf, Measurement, NamePattern, Source, Statement};
 use crate::model::limits::{PIECE_BYTES_MAX, PLAN_ENTRIES_MAX};
-use crate::model::schema::MeasurementSchema;
+use crate::model::schema::{MeasurementSchema, PolicySchema};
 use crate::model::time::TimeRange;
 use crate::query::compile::{condition_entries, split_time};
-use crate::query::error::QueryError;
-use crate::query::source::check_name;
+use crate::query::error::{QueryError, Result, invalid};
+use crate::query::source::{Defaults, check_name};
 use crate::scan::request::{SummaryRequest, SummaryWant};
+
+/// The database that a SHOW statement reads.
+#[derive(Debug)]
+pub struct MetaContext<'a> {
+    /// All policies of the database.
+    pub policies: &'a [MetaPolicy<'a>],
+    /// The default policy's name.
+    pub default_policy: &'a str,
+    /// The request's `db` and `rp`.
+    pub defaults: Defaults<'a>,
+    /// The value of `now()`, in nanoseconds.
+    pub now_ns: i64,
+}
+
+/// One policy of the database.
+#[derive(Debug)]
+pub struct MetaPolicy<'a> {
+    /// The policy's name.
+    pub name: String,
+    /// The policy's measurements.
+    pub schema: &'a PolicySchema,
+    /// 1.x's shard group duration, in nanoseconds.
+    pub group_duration_ns: i64,
+}
 
 /// A SHOW statement that is ready for execution.
 #[derive(Clone, Debug)]
@@ -45,7 +67,7 @@ impl MetaPlan {
     /// The number of rows that the result needs from each measurement; `None` for all.
     pub(super) fn keep(&self) -> Option<usize> {
         match self.render {
-            Render::Measurements(_) | Render::Placed(..) | Render::Count(_) => None,
+            Render::Measurements(..) | Render::Count(_) => None,
             _ => keep(self.limits),
         }
     }
@@ -75,15 +97,23 @@ struct ShowClauses<'a> {
 ///
 /// # Errors
 /// [`QueryError::Invalid`] with 1.x's text.
-pub fn compile(statement: &Statement, context: &MetaContext<'_>) -> Result<MetaPlan, QueryError> {
+pub fn compile(statement: &Statement, context: &MetaContext<'_>) -> Result<MetaPlan> {
     let (show, render) = read(statement, context)?;
     plan(&show, render, context)
+}
+
+/// Returns the policies that FROM names.
+pub(super) fn written_policies(sources: &[Source]) -> impl Iterator<Item = &str> {
+    sources.iter().filter_map(|source| match source {
+        Source::Measurement(measurement) => measurement.policy.as_deref(),
+        Source::Subquery(_) => None,
+    })
 }
 
 fn read<'a>(
     statement: &'a Statement,
     context: &MetaContext<'_>,
-) -> Result<(ShowClauses<'a>, Render), QueryError> {
+) -> Result<(ShowClauses<'a>, Render)> {
     let show = |sources, condition, one_policy, limits| ShowClauses {
         sources,
         measurement: None,
@@ -97,19 +127,18 @@ fn read<'a>(
         Statement::ShowMeasurements(s) => {
             let (rest, bounds) = split_time(s.condition.as_ref(), context.now_ns)?;
             if bounds != TimeRange::ALL {
-                let text = "SHOW MEASUREMENTS doesn't support time in WHERE clause";
-                return Err(QueryError::Invalid(text.into()));
+                return invalid("SHOW MEASUREMENTS doesn't support time in WHERE clause");
             }
             let filter = rest.as_ref().map(MeasurementFilter::new).transpose()?;
             let mut show = show(&[], None, false, [s.limit, s.offset]);
             show.measurement = s.measurement.as_ref();
             show.policy = &s.policy;
-            let render = match (&s.policy, &s.database) {
-                (NamePattern::Absent, _) => Render::Measurements(filter),
-                (_, NamePattern::Name(database)) => Render::Placed(filter, database.clone()),
-                _ => Render::Placed(filter, context.defaults.database.unwrap_or("").to_owned()),
+            let database = match (&s.policy, &s.database) {
+                (NamePattern::Absent, _) => None,
+                (_, NamePattern::Name(database)) => Some(database.clone()),
+                _ => Some(context.defaults.database.unwrap_or("").to_owned()),
             };
-            (show, render)
+            (show, Render::Measurements(filter, database))
         }
         Statement::ShowList(s) => {
             let (one_policy, render) = match &s.of {
@@ -139,11 +168,7 @@ fn read<'a>(
     })
 }
 
-fn plan(
-    show: &ShowClauses<'_>,
-    mut render: Render,
-    context: &MetaContext<'_>,
-) -> Result<MetaPlan, QueryError> {
+fn plan(show: &ShowClauses<'_>, mut render: Render, context: &MetaContext<'_>) -> Result<MetaPlan> {
     let (condition, time) = split_time(show.condition, context.now_ns)?;
     let mut chosen = chosen(show, context)?;
     let measurements: usize = chosen.iter().map(|(_, measurements)| measurements.len()).sum();
@@ -156,7 +181,7 @@ fn plan(
     if let Render::Count(count) = &mut render {
         if time != TimeRange::ALL {
             match count.refuses_time() {
-                Some(text) => return Err(QueryError::Invalid(text)),
+                Some(text) => return invalid(text),
                 None => chosen.clear(),
             }
         }
@@ -178,7 +203,7 @@ fn plan(
         let predicate = |schema: &&Arc<MeasurementSchema>| {
             condition.as_ref().map(|c| condition::lower(c, schema, purpose)).transpose()
         };
-        let predicates: Result<_, QueryError> = measurements.values().map(predicate).collect();
+        let predicates: Result<_> = measurements.values().map(predicate).collect();
         let request = SummaryRequest {
             measurements: measurements.values().map(|schema| schema.id).collect(),
             time: whole_groups(time, policy.group_duration_ns),
@@ -220,10 +245,8 @@ fn want(render: &Render, column_names: &[ColumnNames]) -> SummaryWant {
     };
     match render {
         Render::Count(count) => count.want(tags(), column_names),
-        Render::Measurements(None) | Render::Placed(None, _) => SummaryWant::Measurements,
-        Render::Measurements(Some(_)) | Render::Placed(Some(_), _) | Render::TagValues(_) => {
-            SummaryWant::TagValues(tags())
-        }
+        Render::Measurements(None, _) => SummaryWant::Measurements,
+        Render::Measurements(Some(_), _) | Render::TagValues(_) => SummaryWant::TagValues(tags()),
         Render::Series => SummaryWant::Series(tags()),
         Render::TagKeys(_) | Render::FieldKeys => SummaryWant::Columns,
     }
@@ -232,18 +255,14 @@ fn want(render: &Render, column_names: &[ColumnNames]) -> SummaryWant {
 type Chosen<'a> = Vec<(&'a MetaPolicy<'a>, BTreeMap<&'a str, &'a Arc<MeasurementSchema>>)>;
 
 /// Returns the policies to read, with the selected measurements of each policy.
-fn chosen<'a>(show: &ShowClauses<'_>, context: &MetaContext<'a>) -> Result<Chosen<'a>, QueryError> {
+fn chosen<'a>(show: &ShowClauses<'_>, context: &MetaContext<'a>) -> Result<Chosen<'a>> {
     let default = context.defaults.policy.unwrap_or(context.default_policy);
     let names = SourceTests::new(show.sources)?;
-    let extra = show.measurement.map(NameTest::new).transpose()?;
+    let extra = show.measurement.map(NameTest::of_measurement).transpose()?.flatten();
     let known = |policy: &str| context.policies.iter().any(|known| known.name == policy);
     if show.one_policy {
-        let written = show.sources.iter().filter_map(|source| match source {
-            Source::Measurement(measurement) => measurement.policy.as_deref(),
-            Source::Subquery(_) => None,
-        });
-        let written = written.chain([default]);
-        if let Some(unknown) = written.into_iter().find(|policy| !known(policy)) {
+        let mut written = written_policies(show.sources).chain([default]);
+        if let Some(unknown) = written.find(|policy| !known(policy)) {
             return Err(QueryError::PolicyNotFound(unknown.to_owned()));
         }
     }

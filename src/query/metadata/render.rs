@@ -1,21 +1,18 @@
 //! Collects a measurement's listed names, and defines the output format.
 
 use super::cardinality::CardinalityCount;
-use super::column_names::{ColumnNames, series_key, tag_value};
-use super::measurement_filter::MeasurementFilter;
-use super::name_filter::KeyFilter;
-use super::names::SortedNames;
+use super::name_filter::{KeyFilter, MeasurementFilter};
+use super::names::{ColumnNames, SortedNames, series_key, tag_value};
 use crate::model::limits::COUNTED_NAMES_MAX;
 use crate::model::schema::ColumnKind;
 use crate::model::series::value_hash;
-use crate::query::error::QueryError;
+use crate::query::error::{QueryError, Result};
 use crate::scan::page::MeasurementSummary;
 
 #[derive(Clone, Debug)]
 pub(super) enum Render {
-    Measurements(Option<MeasurementFilter>),
-    /// SHOW MEASUREMENTS ON database.policy, with the database's name.
-    Placed(Option<MeasurementFilter>, String),
+    /// SHOW MEASUREMENTS. The database's name is present in SHOW MEASUREMENTS ON database.policy.
+    Measurements(Option<MeasurementFilter>, Option<String>),
     Series,
     TagKeys(Option<KeyFilter>),
     TagValues(KeyFilter),
@@ -26,8 +23,8 @@ pub(super) enum Render {
 impl Render {
     pub(super) fn columns(&self) -> &'static [&'static str] {
         match self {
-            Self::Measurements(_) => &["name"],
-            Self::Placed(..) => &["name", "database", "retention policy"],
+            Self::Measurements(_, None) => &["name"],
+            Self::Measurements(_, Some(_)) => &["name", "database", "retention policy"],
             Self::Series => &["key"],
             Self::TagKeys(_) => &["tagKey"],
             Self::TagValues(_) => &["key", "value"],
@@ -40,9 +37,7 @@ impl Render {
     pub(super) fn wants(&self, key: &str) -> bool {
         match self {
             Self::Count(count) => count.wants(key),
-            Self::Measurements(Some(filter)) | Self::Placed(Some(filter), _) => {
-                filter.leaves.iter().any(|leaf| leaf.key == key)
-            }
+            Self::Measurements(Some(filter), _) => filter.leaves.iter().any(|leaf| leaf.key == key),
             Self::TagValues(filter) => filter.accepts(key),
             Self::Series => true,
             _ => false,
@@ -50,7 +45,7 @@ impl Render {
     }
 
     pub(super) fn per_measurement(&self) -> bool {
-        !matches!(self, Self::Measurements(_) | Self::Placed(..) | Self::Series)
+        !matches!(self, Self::Measurements(..) | Self::Series)
     }
 }
 
@@ -77,14 +72,17 @@ impl Listing {
         render: &Render,
         known: &ColumnNames,
         summary: &MeasurementSummary,
-    ) -> Result<(), QueryError> {
+    ) -> Result<()> {
         self.alive = true;
         let rows = &mut self.rows;
         match render {
-            Render::Measurements(filter) => self.test(filter.as_ref(), known, summary),
-            Render::Placed(filter, database) => {
-                rows.push(&[known.name(), database, &known.policy]);
-                self.test(filter.as_ref(), known, summary);
+            Render::Measurements(filter, database) => {
+                if let Some(database) = database {
+                    rows.push(&[known.name(), database, &known.policy]);
+                }
+                if let Some(filter) = filter {
+                    self.test(filter, known, summary);
+                }
             }
             Render::Count(count) if count.is_hashed() => {
                 self.count += summary.count;
@@ -147,17 +145,16 @@ impl Listing {
 
     fn test(
         &mut self,
-        filter: Option<&MeasurementFilter>,
+        filter: &MeasurementFilter,
         known: &ColumnNames,
         summary: &MeasurementSummary,
     ) {
-        let Some(filter) = filter else { return };
         self.seen.resize(filter.leaves.len(), (false, false));
         for item in &summary.items {
             let Some((key, value)) = tag_value(known, item) else { continue };
             for (leaf, seen) in filter.leaves.iter().zip(&mut self.seen) {
                 if leaf.key == key {
-                    *seen = (true, seen.1 || leaf.hits(value));
+                    *seen = (true, seen.1 || leaf.test.accepts(value));
                 }
             }
         }
@@ -165,7 +162,7 @@ impl Listing {
 
     /// The rows are in ascending order.
     pub(super) fn finish(mut self, render: &Render, name: &str) -> SortedNames {
-        if let Render::Measurements(filter) | Render::Placed(filter, _) = render {
+        if let Render::Measurements(filter, _) = render {
             self.seen.resize(filter.as_ref().map_or(0, |f| f.leaves.len()), (false, false));
             let listed = filter.as_ref().is_none_or(|filter| filter.accepts(name, &self.seen));
             if !(self.alive && listed) {

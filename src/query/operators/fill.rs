@@ -1,14 +1,13 @@
-//! Applies `fill(…)` to aggregates: assigns values to empty windows (1.x `floatFillIterator` and
-//! others).
+//! Applies `fill(…)`: assigns values to the empty windows of an aggregate (1.x `floatFillIterator`
+//! and others), and to fields that are missing in a row (1.x `floatIteratorScanner.ScanAt`).
 
-use std::ops::Range;
-
-use super::fill_rows::with_number;
-use super::series::{CallSeries, gather_or_null};
+use super::join_limit::{CallSeries, gather_or, gather_or_null, last_before};
 use crate::model::limits::STRAY_WINDOWS_MIN;
 use crate::model::time::{MIN_TIME_NS, TimeRange};
-use crate::model::value::FieldValue;
-use crate::query::error::QueryError;
+use crate::model::value::{FieldType, FieldValue};
+use crate::query::data_type::DataType;
+use crate::query::error::{QueryError, Result};
+use crate::query::math;
 use crate::query::plan::{SelectNode, Slot};
 use crate::query::result::{Column, ResultColumn, Validity, Values};
 use crate::query::scalar::repeat;
@@ -49,7 +48,7 @@ impl SeriesFill {
     ///
     /// # Errors
     /// [`QueryError::StrayPoint`]
-    pub(crate) fn new(series: CallSeries, windows: ShownWindows<'_>) -> Result<Self, QueryError> {
+    pub(crate) fn new(series: CallSeries, windows: ShownWindows<'_>) -> Result<Self> {
         let ShownWindows { window, range, descending, .. } = windows;
         let last_ns = range.end_ns.saturating_sub(1);
         let bounded = range.start_ns > MIN_TIME_NS;
@@ -78,7 +77,7 @@ impl SeriesFill {
         plan: &FillPlan,
         windows: ShownWindows<'_>,
         windows_max: usize,
-    ) -> Result<Option<CallSeries>, QueryError> {
+    ) -> Result<Option<CallSeries>> {
         let first_row = self.row;
         let (times_ns, rows) = self.windows(windows, windows_max)?;
         if times_ns.is_empty() {
@@ -94,7 +93,7 @@ impl SeriesFill {
                 let before = first_row.checked_sub(1).map(|row| row as u32);
                 gather_or_null(&series.values, &last_before(&rows, before))
             }
-            FillPlan::Value(value) => constant(&series.values, &rows, value),
+            FillPlan::Value(value) => gather_or(&series.values, &rows, Some(value)),
             FillPlan::Linear => {
                 linear(series, first_row, &times_ns, &rows, windows.window.every_ns)
             }
@@ -107,7 +106,7 @@ impl SeriesFill {
         &mut self,
         windows: ShownWindows<'_>,
         windows_max: usize,
-    ) -> Result<(Vec<i64>, Vec<Option<u32>>), QueryError> {
+    ) -> Result<(Vec<i64>, Vec<Option<u32>>)> {
         let ShownWindows { window, descending, limit, .. } = windows;
         let before = |a: i64, b: i64| if descending { a > b } else { a < b };
         let (mut times, mut rows) = (Vec::new(), Vec::new());
@@ -140,20 +139,71 @@ impl SeriesFill {
     }
 }
 
-/// Fills the column of `slot` next to a selector. 1.x replaces every null in a column next to a
-/// selector with the number in `fill(number)` or with the value of the previous row
-/// (`floatIteratorScanner.ScanAt`).
-pub(crate) fn fill_aux(column: &mut Option<Column>, slot: &Slot, node: &SelectNode, rows: usize) {
-    if let Some(number) = &node.fill_number {
-        *column = with_number(column.take(), slot, number, rows);
-    } else if node.carries
-        && let Some(known) = column
-    {
-        let valid = |row: u32| known.validity.is_valid(row as usize);
-        let picked: Vec<Option<u32>> =
-            (0..known.len() as u32).map(|row| valid(row).then_some(row)).collect();
-        *column = Some(gather_or_null(known, &last_before(&picked, None)));
+/// Fills columns outside of aggregates, which can span several batches.
+#[derive(Debug, Default)]
+pub(crate) struct RowFill {
+    /// One entry for each slot.
+    last: Vec<Option<FieldValue>>,
+}
+
+impl RowFill {
+    /// Fills the next rows. A column that is `None` contains only nulls.
+    ///
+    /// With `fill(number)`, strings and booleans remain null; the result replaces them with the
+    /// unconverted number.
+    pub(crate) fn fill(&mut self, node: &SelectNode, rows: usize, columns: &mut [Option<Column>]) {
+        if let Some(number) = &node.fill_number {
+            for (column, slot) in columns.iter_mut().zip(&node.slots) {
+                *column = with_number(column.take(), slot, number, rows);
+            }
+        }
+        if node.carries {
+            self.last.resize(columns.len(), None);
+            for (column, last) in columns.iter_mut().zip(&mut self.last) {
+                *column = with_previous(column.take(), last.as_ref(), rows);
+                let shown = column.as_ref().zip(rows.checked_sub(1));
+                *last = shown.and_then(|(column, row)| column.get(row)).or(last.take());
+            }
+        }
     }
+}
+
+fn with_number(
+    column: Option<Column>,
+    slot: &Slot,
+    number: &FieldValue,
+    rows: usize,
+) -> Option<Column> {
+    let Some(column) = column.filter(|_| slot.data_type != DataType::Unknown) else {
+        // A column of unknown type has the type of the number.
+        let field_type = match slot.data_type {
+            DataType::Unknown => number.field_type(),
+            known => known.field_type().unwrap_or(FieldType::String),
+        };
+        return cast(number, field_type).map(|value| Column::full(repeat(&value, rows)));
+    };
+    match cast(number, column.values.field_type()) {
+        Some(value) => Some(gather_or(&column, &valid_rows(&column), Some(&value))),
+        None => Some(column),
+    }
+}
+
+fn with_previous(column: Option<Column>, last: Option<&FieldValue>, rows: usize) -> Option<Column> {
+    let Some(mut column) = column else {
+        return last.map(|last| Column::full(repeat(last, rows)));
+    };
+    let own = valid_rows(&column);
+    // The value that precedes the first row is stored after the last row.
+    let before = last.map(|_| own.len() as u32);
+    if let Some(last) = last {
+        column.extend_from(&Column::full(repeat(last, 1)));
+    }
+    Some(gather_or_null(&column, &last_before(&own, before)))
+}
+
+fn valid_rows(column: &Column) -> Vec<Option<u32>> {
+    let own = |row: u32| column.validity.is_valid(row as usize).then_some(row);
+    (0..column.len() as u32).map(own).collect()
 }
 
 /// Returns the result column. In strings and booleans, `otherwise` replaces nulls. `otherwise` has
@@ -188,20 +238,20 @@ pub(crate) fn arguments(
 }
 
 /// Returns `None` for strings and booleans.
-pub(super) fn cast(value: &FieldValue, like: &Values) -> Option<FieldValue> {
-    let number = crate::query::math::number(value)?;
-    Some(match like {
-        Values::Float(_) => FieldValue::Float(number),
-        Values::Integer(_) => FieldValue::Integer(number as i64),
-        Values::Unsigned(_) => FieldValue::Unsigned(number as u64),
-        Values::String(_) | Values::Boolean(_) => return None,
+fn cast(value: &FieldValue, to: FieldType) -> Option<FieldValue> {
+    let number = math::number(value)?;
+    Some(match to {
+        FieldType::Float => FieldValue::Float(number),
+        FieldType::Integer => FieldValue::Integer(number as i64),
+        FieldType::Unsigned => FieldValue::Unsigned(number as u64),
+        FieldType::String | FieldType::Boolean => return None,
     })
 }
 
 /// Rejects a query in which a stray point causes nearly all windows: more than `STRAY_WINDOWS_MIN`
 /// windows up to `last_ns`, of which at least 90 % precede the second value. A stray point is
 /// usually in 1970, because its write had the wrong precision.
-fn check_stray(present_ns: &[i64], last_ns: i64, every_ns: i64) -> Result<(), QueryError> {
+fn check_stray(present_ns: &[i64], last_ns: i64, every_ns: i64) -> Result<()> {
     let (mut from_ns, mut next_ns) = (present_ns.first().copied(), present_ns.get(1).copied());
     if from_ns > present_ns.last().copied() {
         from_ns = present_ns.last().copied();
@@ -220,27 +270,6 @@ fn check_stray(present_ns: &[i64], last_ns: i64, every_ns: i64) -> Result<(), Qu
     Ok(())
 }
 
-/// Returns each window's own row, or the last earlier row. `before` is the last row before all
-/// windows.
-pub(super) fn last_before(rows: &[Option<u32>], before: Option<u32>) -> Vec<Option<u32>> {
-    let mut last = before;
-    rows.iter()
-        .map(|row| {
-            last = row.or(last);
-            last
-        })
-        .collect()
-}
-
-pub(super) fn constant(values: &Column, rows: &[Option<u32>], value: &FieldValue) -> Column {
-    let mut all = Column::full(values.values.clone());
-    all.validity = values.validity.clone();
-    let filler = all.len() as u32;
-    all.extend_from(&Column::full(repeat(value, 1)));
-    let rows: Vec<u32> = rows.iter().map(|row| row.unwrap_or(filler)).collect();
-    all.gather(&rows)
-}
-
 /// `next` is the first row of the series that does not precede the windows.
 fn linear(
     series: &CallSeries,
@@ -249,57 +278,34 @@ fn linear(
     rows: &[Option<u32>],
     every_ns: i64,
 ) -> Column {
-    let mut filled = gather_or_null(&series.values, rows);
+    // The values on lines are stored after the values of the series.
+    let mut all = series.values.clone();
     let slot = |time_ns: i64| time_ns / every_ns.max(1);
-    let is_valid = |row: usize| series.values.validity.is_valid(row);
-    let mut fills = Vec::new();
-    for (hole, (row, &time_ns)) in rows.iter().zip(times_ns).enumerate() {
+    let point = |row: usize| Some((slot(*series.times_ns.get(row)?), series.values.get(row)?));
+    let own_or_line = |(row, &time_ns): (&Option<u32>, &i64)| {
         if row.is_some() {
             next += 1;
-            continue;
+            return *row;
         }
-        let Some(from) = next.checked_sub(1) else { continue };
-        let of_series = |row: usize| series.times_ns.get(row).copied().filter(|_| is_valid(row));
-        let (Some(from_ns), Some(to_ns)) = (of_series(from), of_series(next)) else { continue };
-        let width = slot(to_ns).wrapping_sub(slot(from_ns)) as f64;
-        let along = slot(time_ns).wrapping_sub(slot(from_ns)) as f64;
+        let (from, to) = (point(next.checked_sub(1)?)?, point(next)?);
+        let width = to.0.wrapping_sub(from.0) as f64;
+        let along = slot(time_ns).wrapping_sub(from.0) as f64;
         let line = |from: f64, rise: f64| rise / width * along + from;
-        let ends = from..next;
-        match (&mut filled.values, &series.values.values) {
-            (Values::Float(filled), Values::Float(values)) => {
-                set(filled, hole, values, ends, |a, b| line(a, b - a));
+        let value = match (from.1, to.1) {
+            (FieldValue::Float(a), FieldValue::Float(b)) => FieldValue::Float(line(a, b - a)),
+            (FieldValue::Integer(a), FieldValue::Integer(b)) => {
+                FieldValue::Integer(line(a as f64, b.wrapping_sub(a) as f64) as i64)
             }
-            (Values::Integer(filled), Values::Integer(values)) => {
-                let line = |a: i64, b: i64| line(a as f64, b.wrapping_sub(a) as f64) as i64;
-                set(filled, hole, values, ends, line);
+            (FieldValue::Unsigned(a), FieldValue::Unsigned(b)) => {
+                FieldValue::Unsigned(line(a as f64, b.wrapping_sub(a) as f64) as u64)
             }
-            (Values::Unsigned(filled), Values::Unsigned(values)) => {
-                let line = |a: u64, b: u64| line(a as f64, b.wrapping_sub(a) as f64) as u64;
-                set(filled, hole, values, ends, line);
-            }
-            _ => continue,
-        }
-        fills.push(hole);
-    }
-    if let Validity::Some(bits) = &mut filled.validity {
-        fills.into_iter().for_each(|hole| bits.set(hole, true));
-    }
-    filled
-}
-
-/// `ends` are the rows in `values` before and after the hole.
-fn set<T: Copy>(
-    filled: &mut [T],
-    hole: usize,
-    values: &[T],
-    ends: Range<usize>,
-    line: impl Fn(T, T) -> T,
-) {
-    if let (Some(&from), Some(&to)) = (values.get(ends.start), values.get(ends.end))
-        && let Some(value) = filled.get_mut(hole)
-    {
-        *value = line(from, to);
-    }
+            _ => return None,
+        };
+        all.extend_from(&Column::full(repeat(&value, 1)));
+        Some(all.len() as u32 - 1)
+    };
+    let rows: Vec<Option<u32>> = rows.iter().zip(times_ns).map(own_or_line).collect();
+    gather_or_null(&all, &rows)
 }
 
 #[cfg(test)]
@@ -366,5 +372,19 @@ mod tests {
             filled(FillPlan::Linear, range, false),
             [(0, None), (10, Some(1)), (20, Some(3)), (30, Some(5)), (40, Some(7)), (50, None)]
         );
+    }
+
+    #[test]
+    fn previous_value_fills_next_rows() {
+        let mut column = Column::new(FieldType::Integer);
+        column.push_null();
+        column.extend_from(&Column::full(Values::Integer(vec![7])));
+        let value = |column: &Option<Column>, row| column.as_ref().and_then(|c| c.get(row));
+        let none = with_previous(Some(column.clone()), None, 2);
+        assert_eq!([value(&none, 0), value(&none, 1)], [None, Some(FieldValue::Integer(7))]);
+        let before = FieldValue::Integer(3);
+        let carried = with_previous(Some(column), Some(&before), 2);
+        assert_eq!(value(&carried, 0), Some(before.clone()));
+        assert_eq!(value(&with_previous(None, Some(&before), 2), 1), Some(before));
     }
 }

@@ -1,18 +1,20 @@
 //! Collects the rows of a window for functions that process all values of the window together.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use xxhash_rust::xxh64::xxh64;
 
-use super::series::{CallSeries, append};
+use super::join_limit::{CallSeries, append};
 use crate::admission::{HeldBytes, QueryReservation};
 use crate::model::bug::OrBug;
 use crate::model::limits::{GATHERED_BYTES_MAX, GATHERED_VALUES_MAX};
-use crate::model::value::{FieldType, FieldValue};
-use crate::query::error::QueryError;
+use crate::model::value::FieldValue;
+use crate::query::error::{QueryError, Result};
 use crate::query::operators::merge_rows::RowBatch;
-use crate::query::plan::{CallPlan, GatherPlan, SelectNode};
+use crate::query::plan::{CallBase, CallPlan, GatherPlan, SelectNode};
 use crate::query::result::{Column, Values};
+use crate::query::scalar::repeat;
 use crate::query::work::Work;
 use crate::scan::gathered::{GatheredFunction, Outcome, Points};
 
@@ -28,6 +30,9 @@ struct WindowRows {
 
 #[derive(Debug)]
 pub(crate) struct GatherExecutor {
+    node: Rc<SelectNode>,
+    call: Rc<CallPlan>,
+    plan: GatherPlan,
     window_ns: Option<i64>,
     times_ns: Vec<i64>,
     values: Option<Column>,
@@ -41,30 +46,44 @@ pub(crate) struct GatherExecutor {
 }
 
 impl GatherExecutor {
-    pub(crate) fn new(room: &QueryReservation, work: &Work) -> Self {
+    /// Returns `None` if the call does not need all values of a window together.
+    pub(crate) fn new(
+        node: &Rc<SelectNode>,
+        call: &Rc<CallPlan>,
+        room: &QueryReservation,
+        work: &Work,
+    ) -> Option<Self> {
+        let CallBase::Gather(plan) = &call.base else { return None };
+        let (node, call, plan) = (Rc::clone(node), Rc::clone(call), plan.clone());
         let (window_ns, values, done) = (None, None, None);
         let (times_ns, others, series) = (Vec::new(), Vec::new(), Vec::new());
         let (held, work) = (room.part(), work.clone());
-        Self { window_ns, times_ns, values, others, series, done, held, work }
+        Some(Self {
+            node,
+            call,
+            plan,
+            window_ns,
+            times_ns,
+            values,
+            others,
+            series,
+            done,
+            held,
+            work,
+        })
     }
 
-    /// Adds the next rows.
+    /// Adds the next rows. `column` contains the call's values.
     ///
     /// # Errors
     /// [`QueryError::TooLarge`] if one window has too many values, [`QueryError::OutOfMemory`].
-    pub(crate) fn push(
-        &mut self,
-        node: &SelectNode,
-        call: &CallPlan,
-        plan: &GatherPlan,
-        batch: &RowBatch,
-    ) -> Result<(), QueryError> {
-        let Some(Some(column)) = batch.slots.get(call.slot) else { return Ok(()) };
+    pub(crate) fn push(&mut self, batch: &RowBatch, column: &Column) -> Result<()> {
+        let node = Rc::clone(&self.node);
         // The positions of the rows in a page fit in u32.
         let rows: Vec<u32> = (0..batch.times_ns.len() as u32)
             .filter(|&row| column.validity.is_valid(row as usize))
             .collect();
-        let series = series_hashes(batch, plan);
+        let series = series_hashes(batch, &self.plan);
         let mut start = 0;
         while start < rows.len() {
             let time_of = |position: usize| {
@@ -81,31 +100,24 @@ impl GatherExecutor {
                 end += 1;
             }
             if self.window_ns.is_some_and(|open| open != window) {
-                self.close(node, call, plan);
+                self.close();
             }
             self.window_ns = Some(window);
             let of_window = rows.get(start..end).or_bug();
-            self.take(call, plan, batch, column, of_window);
+            self.take(batch, column, of_window);
             self.series.extend(pick(&series, of_window));
-            self.check(node, call, plan)?;
+            self.check()?;
             start = end;
         }
         Ok(())
     }
 
-    fn take(
-        &mut self,
-        call: &CallPlan,
-        plan: &GatherPlan,
-        batch: &RowBatch,
-        column: &Column,
-        rows: &[u32],
-    ) {
+    fn take(&mut self, batch: &RowBatch, column: &Column, rows: &[u32]) {
         let before = self.times_ns.len();
         let time = |&row: &u32| batch.times_ns.get(row as usize).copied();
         self.times_ns.extend(rows.iter().filter_map(time));
         append(&mut self.values, Some(column), rows, before);
-        let slots = call.aux.iter().chain(plan.tags.iter().flatten()).copied();
+        let slots = self.call.aux.iter().chain(self.plan.tags.iter().flatten()).copied();
         let slots: Vec<usize> = slots.collect();
         self.others.resize(slots.len(), None);
         for (other, slot) in self.others.iter_mut().zip(slots) {
@@ -114,12 +126,7 @@ impl GatherExecutor {
     }
 
     /// If the window has too many rows, drops rows that the function can no longer select.
-    fn check(
-        &mut self,
-        node: &SelectNode,
-        call: &CallPlan,
-        plan: &GatherPlan,
-    ) -> Result<(), QueryError> {
+    fn check(&mut self) -> Result<()> {
         let is_over = |this: &Self, of: usize| {
             this.times_ns.len() > GATHERED_VALUES_MAX / 4 * of
                 || this.bytes() > GATHERED_BYTES_MAX / 4 * of
@@ -128,12 +135,12 @@ impl GatherExecutor {
             // Computing the result copies the rows, so their size counts twice.
             return Ok(self.held.set(2 * self.bytes())?);
         }
-        let mut kept = match self.evaluate(node, call, plan) {
-            Some((Outcome::Rows(rows), _)) if plan.function.chooses_again() => rows,
+        let mut kept = match self.evaluate() {
+            Some((Outcome::Rows(rows), _)) if self.plan.function.chooses_again() => rows,
             _ => (0..self.times_ns.len() as u32).collect(),
         };
         let last = self.times_ns.len().saturating_sub(1) as u32;
-        if reads_ascending(node, plan) {
+        if self.reads_ascending() {
             kept.iter_mut().for_each(|row| *row = last.saturating_sub(*row));
         }
         kept.sort();
@@ -160,15 +167,10 @@ impl GatherExecutor {
         columns.map(Column::bytes).sum::<usize>() + 8 * (self.times_ns.len() + self.series.len())
     }
 
-    fn evaluate(
-        &self,
-        node: &SelectNode,
-        call: &CallPlan,
-        plan: &GatherPlan,
-    ) -> Option<(Outcome, WindowRows)> {
+    fn evaluate(&self) -> Option<(Outcome, WindowRows)> {
         let count = self.times_ns.len() as u32;
         self.work.add(EVALUATION_WORK * self.times_ns.len());
-        let is_turned = reads_ascending(node, plan);
+        let is_turned = self.reads_ascending();
         let turned: Vec<u32> =
             if is_turned { (0..count).rev().collect() } else { (0..count).collect() };
         let (mut times_ns, mut series) = (self.times_ns.clone(), self.series.clone());
@@ -179,20 +181,20 @@ impl GatherExecutor {
             times_ns.reverse();
             series.reverse();
         }
-        let tags = others.get(call.aux.len()..).or_bug();
-        let combinations = combinations(tags, plan, count);
+        let tags = others.get(self.call.aux.len()..).or_bug();
+        let combinations = combinations(tags, &self.plan, count);
         let points = Points {
             times_ns: &times_ns,
             values: &values.values,
             series: &series,
             combinations: &combinations,
         };
-        let outcome = plan.function.evaluate(&points);
+        let outcome = self.plan.function.evaluate(&points);
         Some((outcome, WindowRows { times_ns, values, others }))
     }
 
-    fn close(&mut self, node: &SelectNode, call: &CallPlan, plan: &GatherPlan) {
-        let answer = self.evaluate(node, call, plan);
+    fn close(&mut self) {
+        let answer = self.evaluate();
         (self.times_ns, self.others, self.values) = (Vec::new(), Vec::new(), None);
         self.series.clear();
         let (Some(window_ns), Some((outcome, WindowRows { times_ns, values, others }))) =
@@ -200,27 +202,20 @@ impl GatherExecutor {
         else {
             return;
         };
+        let (node, plan) = (Rc::clone(&self.node), &self.plan);
         let window_ns = if node.window.is_some() { window_ns } else { node.whole_range_time_ns() };
         let mut rows = match outcome {
             Outcome::Rows(rows) if plan.counted => {
                 let count = FieldValue::Integer(rows.len() as i64);
-                return self.add_value(window_ns, &count, call.aux.len());
+                return self.add_value(window_ns, &count);
             }
             Outcome::Rows(rows) => rows,
-            Outcome::Value(Some(value)) => {
-                return self.add_value(window_ns, &value, call.aux.len());
-            }
+            Outcome::Value(Some(value)) => return self.add_value(window_ns, &value),
             Outcome::Value(None) => return,
         };
         // In both directions, 1.x sorts points of top(), bottom() and sample() by ascending time,
         // and distinct values by their first time.
-        let ordered = matches!(
-            plan.function,
-            GatheredFunction::Top(_)
-                | GatheredFunction::Bottom(_)
-                | GatheredFunction::Sample { .. }
-                | GatheredFunction::Distinct
-        );
+        let ordered = plan.keeps_times() || plan.function == GatheredFunction::Distinct;
         if node.descending && !ordered {
             rows.reverse();
         }
@@ -229,49 +224,38 @@ impl GatherExecutor {
             Some(&time) if own_times => time,
             _ => window_ns,
         });
-        let aux = others.iter().take(call.aux.len());
-        self.add(CallSeries {
+        let aux = others.iter().take(self.call.aux.len());
+        let series = CallSeries {
             times_ns: times_ns.collect(),
             values: values.gather(&rows),
             aux: aux.map(|column| column.as_ref().map(|c| c.gather(&rows))).collect(),
-        });
+        };
+        series.append_to(&mut self.done);
     }
 
-    fn add_value(&mut self, window_ns: i64, value: &FieldValue, aux: usize) {
-        let values = Column::full(crate::query::scalar::repeat(value, 1));
-        self.add(CallSeries { times_ns: vec![window_ns], values, aux: vec![None; aux] });
-    }
-
-    fn add(&mut self, next: CallSeries) {
-        match &mut self.done {
-            Some(done) => done.extend(&next),
-            none => *none = Some(next),
-        }
+    fn add_value(&mut self, window_ns: i64, value: &FieldValue) {
+        let (values, aux) = (Column::full(repeat(value, 1)), vec![None; self.call.aux.len()]);
+        CallSeries { times_ns: vec![window_ns], values, aux }.append_to(&mut self.done);
     }
 
     /// The group must have no more rows.
-    pub(crate) fn finish(
-        &mut self,
-        node: &SelectNode,
-        call: &CallPlan,
-        plan: &GatherPlan,
-    ) -> Option<CallSeries> {
-        self.close(node, call, plan);
+    pub(crate) fn finish(&mut self) -> Option<CallSeries> {
+        self.close();
         self.done.take()
     }
-}
 
-/// Whether a function reads the rows of a descending statement in ascending order. In 1.x, the
-/// reading order determines which of several equal values the function selects.
-fn reads_ascending(node: &SelectNode, plan: &GatherPlan) -> bool {
-    let in_order_of_statement = matches!(
-        plan.function,
-        GatheredFunction::Distinct
-            | GatheredFunction::Median
-            | GatheredFunction::Mode
-            | GatheredFunction::Percentile(_)
-    );
-    node.descending && !in_order_of_statement
+    /// Whether a function reads the rows of a descending statement in ascending order. In 1.x, the
+    /// reading order determines which of several equal values the function selects.
+    fn reads_ascending(&self) -> bool {
+        let in_order_of_statement = matches!(
+            self.plan.function,
+            GatheredFunction::Distinct
+                | GatheredFunction::Median
+                | GatheredFunction::Mode
+                | GatheredFunction::Percentile(_)
+        );
+        self.node.descending && !in_order_of_statement
+    }
 }
 
 /// Returns an empty result for functions other than `sample`.
@@ -322,12 +306,4 @@ fn combinations(tags: &[Option<Column>], plan: &GatherPlan, count: u32) -> Vec<u
             *known.entry(cell(row)).or_insert(next)
         })
         .collect()
-}
-
-pub(crate) fn output_type(plan: &GatherPlan, input: FieldType) -> FieldType {
-    match plan.function {
-        _ if plan.counted => FieldType::Integer,
-        GatheredFunction::Median => FieldType::Float,
-        _ => input,
-    }
 }

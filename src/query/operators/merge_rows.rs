@@ -1,17 +1,18 @@
 //! Merges the rows of a group from several shards by time.
 
+use super::join_limit::append;
 use crate::model::bug::OrBug;
 use crate::model::limits::WORK_PER_TURN;
 use crate::model::value::FieldType;
-use crate::query::error::QueryError;
-use crate::query::plan::{Slot, SlotSource};
+use crate::query::error::{QueryError, Result};
+use crate::query::plan::SlotSource;
 use crate::query::result::{Column, StringColumn, Values};
 use crate::query::stream::{Front, Stream};
 use crate::query::work::Work;
 use crate::scan::page::GroupData;
 
 /// The next rows of a group. A column that is `None` contains only nulls.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct RowBatch {
     pub(crate) times_ns: Vec<i64>,
     pub(crate) slots: Vec<Option<Column>>,
@@ -70,23 +71,27 @@ pub(crate) enum Merged {
     End,
 }
 
-#[derive(Debug)]
+/// The rows of a stream's page.
+#[derive(Debug, Default)]
 struct Cursor {
-    times_ns: Vec<i64>,
-    fields: Vec<Column>,
-    tags: Vec<StringColumn>,
+    rows: RowBatch,
     next: usize,
 }
 
 impl Cursor {
     fn time(&self) -> Option<i64> {
-        self.times_ns.get(self.next).copied()
+        self.rows.times_ns.get(self.next).copied()
+    }
+
+    fn take_rest(&mut self) -> RowBatch {
+        let Self { rows, next } = std::mem::take(self);
+        if next == 0 { rows } else { rows.slice(next, rows.times_ns.len()) }
     }
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct RowMerge {
-    cursors: Vec<Option<Cursor>>,
+    cursors: Vec<Cursor>,
 }
 
 impl RowMerge {
@@ -97,45 +102,51 @@ impl RowMerge {
         key: &[String],
         streams: &mut [Stream],
         sources: &[&[SlotSource]],
-        slots: &[Slot],
+        slots: usize,
         descending: bool,
-    ) -> Result<Merged, QueryError> {
-        self.cursors.resize_with(streams.len(), || None);
-        let missing = self.refill(key, streams)?;
+    ) -> Result<Merged> {
+        self.cursors.resize_with(streams.len(), Cursor::default);
+        let missing = self.refill(key, streams, sources, slots)?;
         if !missing.is_empty() {
             return Ok(Merged::Missing(missing));
         }
-        let active: Vec<usize> = (0..self.cursors.len())
-            .filter(|&i| matches!(self.cursors.get(i), Some(Some(_))))
-            .collect();
-        let picked = match active.as_slice() {
-            [] => return Ok(Merged::End),
-            [only] => vec![(*only, self.rest_of(*only))],
-            _ => Vec::new(),
-        };
-        if let [(only, rows)] = picked.as_slice() {
-            return Ok(Merged::Batch(self.single(*only, rows.clone(), sources, slots)));
-        }
-        Ok(Merged::Batch(self.several(&active, sources, slots, descending)))
+        let active = self.cursors.iter_mut().filter(|cursor| cursor.time().is_some());
+        let mut active: Vec<&mut Cursor> = active.collect();
+        Ok(match active.as_mut_slice() {
+            [] => Merged::End,
+            [only] => Merged::Batch(only.take_rest()),
+            several => Merged::Batch(merge(several, slots, descending)),
+        })
     }
 
     /// Takes the next part of the group from each stream without remaining rows. Returns the
     /// streams whose next page may contain more rows of the group.
-    fn refill(&mut self, key: &[String], streams: &mut [Stream]) -> Result<Vec<usize>, QueryError> {
+    fn refill(
+        &mut self,
+        key: &[String],
+        streams: &mut [Stream],
+        sources: &[&[SlotSource]],
+        slots: usize,
+    ) -> Result<Vec<usize>> {
         let mut missing = Vec::new();
-        for (index, (cursor, stream)) in self.cursors.iter_mut().zip(streams).enumerate() {
-            if cursor.as_ref().is_some_and(|cursor| cursor.time().is_none()) {
-                *cursor = None;
-            }
-            while cursor.is_none() {
+        let streams = streams.iter_mut().zip(sources);
+        for (index, (cursor, (stream, sources))) in self.cursors.iter_mut().zip(streams).enumerate()
+        {
+            while cursor.time().is_none() {
                 match stream.front() {
                     Front::Group(front) if front == key => {
                         let Some(GroupData::Rows { times_ns, fields, tags }) = stream.pop() else {
                             return Err(QueryError::Page("rows were asked for"));
                         };
-                        if !times_ns.is_empty() {
-                            *cursor = Some(Cursor { times_ns, fields, tags, next: 0 });
-                        }
+                        let column = |source: &SlotSource| match *source {
+                            SlotSource::Field(index) => fields.get(index).cloned(),
+                            SlotSource::Tag(index) => tags.get(index).map(tag_column),
+                            SlotSource::Missing => None,
+                        };
+                        let mut slots_of: Vec<Option<Column>> =
+                            sources.iter().map(column).collect();
+                        slots_of.resize(slots, None);
+                        *cursor = Cursor { rows: RowBatch { times_ns, slots: slots_of }, next: 0 };
                     }
                     Front::Missing if stream.is_behind(key) => break,
                     Front::Missing => {
@@ -148,179 +159,78 @@ impl RowMerge {
         }
         Ok(missing)
     }
+}
 
-    fn rest_of(&self, index: usize) -> std::ops::Range<usize> {
-        match self.cursors.get(index) {
-            Some(Some(cursor)) => cursor.next..cursor.times_ns.len(),
-            _ => 0..0,
+/// Merges rows by time until a stream has no remaining rows.
+fn merge(cursors: &mut [&mut Cursor], slots: usize, descending: bool) -> RowBatch {
+    let starts: Vec<usize> = cursors.iter().map(|cursor| cursor.next).collect();
+    let (times_ns, order) = order(cursors, slots, descending);
+    // Concatenate the rows of all streams, then select the rows in order.
+    let mut bases = Vec::with_capacity(cursors.len());
+    let mut base = 0;
+    for (cursor, &start) in cursors.iter().zip(&starts) {
+        bases.push(base as i64 - start as i64);
+        base += cursor.next - start;
+    }
+    let picked: Vec<u32> = (order.iter())
+        .map(|&(stream, row)| (bases.get(stream).copied().or_bug() + row as i64) as u32)
+        .collect();
+    let column = |slot: usize| {
+        let mut all: Option<Column> = None;
+        let mut before = 0;
+        for (cursor, &start) in cursors.iter().zip(&starts).filter(|(c, start)| c.next > **start) {
+            let rows: Vec<u32> = (start as u32..cursor.next as u32).collect();
+            let part = cursor.rows.slots.get(slot).and_then(Option::as_ref);
+            append(&mut all, part, &rows, before);
+            before += rows.len();
         }
-    }
+        all.map(|column| column.gather(&picked))
+    };
+    RowBatch { times_ns, slots: (0..slots).map(column).collect() }
+}
 
-    fn single(
-        &mut self,
-        index: usize,
-        rows: std::ops::Range<usize>,
-        sources: &[&[SlotSource]],
-        slots: &[Slot],
-    ) -> RowBatch {
-        let Some(Some(cursor)) = self.cursors.get_mut(index).map(Option::take) else {
-            return RowBatch { times_ns: Vec::new(), slots: Vec::new() };
-        };
-        let order: Vec<u32> = (rows.start as u32..rows.end as u32).collect();
-        let whole = rows.start == 0;
-        let slots = (0..slots.len()).map(|slot| {
-            let source = sources.get(index).and_then(|s| s.get(slot)).copied();
-            let column = column(&cursor, source.unwrap_or(SlotSource::Missing))?;
-            Some(if whole { column } else { column.gather(&order) })
-        });
-        let slots = slots.collect();
-        let times_ns = cursor.times_ns.get(rows).or_bug().to_vec();
-        RowBatch { times_ns, slots }
-    }
-
-    /// Merges rows by time until a stream has no remaining rows.
-    fn several(
-        &mut self,
-        active: &[usize],
-        sources: &[&[SlotSource]],
-        slots: &[Slot],
-        descending: bool,
-    ) -> RowBatch {
-        let starts: Vec<usize> = active.iter().map(|&i| self.rest_of(i).start).collect();
-        let types = self.types(active, sources, slots.len());
-        let (times_ns, order) = self.order(active, &types, descending);
-        // Concatenate the rows of all streams, then select the rows in order.
-        let mut bases = Vec::with_capacity(active.len());
-        let mut base = 0;
-        for (&index, &start) in active.iter().zip(&starts) {
-            bases.push(base as i64 - start as i64);
-            base += self.rest_of(index).start - start;
+/// Returns the times and the rows in order, and advances the cursors. A row is the position of a
+/// cursor and a row number. The order ends when a stream has no more rows, or before a row of
+/// different types. Only subqueries can cause different types.
+fn order(
+    cursors: &mut [&mut Cursor],
+    slots: usize,
+    descending: bool,
+) -> (Vec<i64>, Vec<(usize, usize)>) {
+    let (mut times, mut order) = (Vec::new(), Vec::new());
+    let mut types: Vec<Option<FieldType>> = vec![None; slots];
+    let mut has_rows = vec![false; cursors.len()];
+    loop {
+        let mut best: Option<(i64, usize)> = None;
+        for (position, cursor) in cursors.iter().enumerate() {
+            let Some(time) = cursor.time() else { return (times, order) };
+            if best.is_none_or(|(best, _)| if descending { time > best } else { time < best }) {
+                best = Some((time, position));
+            }
         }
-        let picked: Vec<u32> = (order.iter())
-            .map(|&(stream, row)| (bases.get(stream).copied().or_bug() + row as i64) as u32)
-            .collect();
-        let columns = (0..slots.len()).map(|slot| {
-            let mut all: Option<Column> = None;
-            let mut before = 0;
-            for (&index, &start) in active.iter().zip(&starts) {
-                let end = self.rest_of(index).start;
-                if start == end {
-                    continue;
-                }
-                let Some(Some(cursor)) = self.cursors.get(index) else { continue };
-                let source = sources.get(index).and_then(|s| s.get(slot)).copied();
-                let rows: Vec<u32> = (start as u32..end as u32).collect();
-                match part(cursor, source.unwrap_or(SlotSource::Missing), &rows) {
-                    Some(part) => {
-                        let all = all.get_or_insert_with(|| {
-                            let mut empty = Column::new(part.values.field_type());
-                            empty.extend_nulls(before);
-                            empty
-                        });
-                        if !all.extend_from(&part) {
-                            all.extend_nulls(end - start);
-                        }
-                    }
-                    None => {
-                        if let Some(all) = &mut all {
-                            all.extend_nulls(end - start);
-                        }
-                    }
-                }
-                before += end - start;
-            }
-            all.map(|column| column.gather(&picked))
-        });
-        let slots = columns.collect();
-        RowBatch { times_ns, slots }
-    }
-
-    /// Returns each stream's slot types. Only subqueries can cause different types.
-    fn types(
-        &self,
-        active: &[usize],
-        sources: &[&[SlotSource]],
-        slots: usize,
-    ) -> Vec<Vec<Option<FieldType>>> {
-        let of_slot = |index: usize, slot: usize| match sources.get(index)?.get(slot)? {
-            SlotSource::Field(field) => {
-                let column = self.cursors.get(index)?.as_ref()?.fields.get(*field)?;
-                Some(column.values.field_type())
-            }
-            SlotSource::Tag(_) => Some(FieldType::String),
-            SlotSource::Missing => None,
-        };
-        let of_stream = |&index: &usize| (0..slots).map(|slot| of_slot(index, slot)).collect();
-        active.iter().map(of_stream).collect()
-    }
-
-    /// Returns the times and the rows in order, and advances the cursors. A row is a position in
-    /// `active` and a row number in that stream. The order ends when a stream has no more rows, or
-    /// before a row of different types.
-    fn order(
-        &mut self,
-        active: &[usize],
-        types: &[Vec<Option<FieldType>>],
-        descending: bool,
-    ) -> (Vec<i64>, Vec<(usize, usize)>) {
-        let (mut times, mut order) = (Vec::new(), Vec::new());
-        let mut batch_types = vec![None; types.first().map_or(0, Vec::len)];
-        let mut has_rows = vec![false; active.len()];
-        loop {
-            let mut best: Option<(i64, usize)> = None;
-            for (position, &index) in active.iter().enumerate() {
-                let Some(time) = self.cursors.get(index).and_then(|c| c.as_ref()?.time()) else {
-                    return (times, order);
-                };
-                let better =
-                    best.is_none_or(|(best, _)| if descending { time > best } else { time < best });
-                if better {
-                    best = Some((time, position));
-                }
-            }
-            let Some((time, position)) = best else { return (times, order) };
-            let is_known =
-                has_rows.get_mut(position).is_none_or(|has| std::mem::replace(has, true));
-            if !is_known && !join_types(&mut batch_types, types.get(position)) {
-                return (times, order);
-            }
-            let cursor = active.get(position).and_then(|&i| self.cursors.get_mut(i)?.as_mut());
-            let Some(cursor) = cursor else { return (times, order) };
-            times.push(time);
-            order.push((position, cursor.next));
-            cursor.next += 1;
+        let Some((time, position)) = best else { return (times, order) };
+        let found = (cursors.get_mut(position), has_rows.get_mut(position));
+        let (Some(cursor), Some(is_known)) = found else { return (times, order) };
+        if !std::mem::replace(is_known, true) && !join_types(&mut types, &cursor.rows.slots) {
+            return (times, order);
         }
+        times.push(time);
+        order.push((position, cursor.next));
+        cursor.next += 1;
     }
 }
 
 /// Returns `false` if the types clash.
-fn join_types(batch: &mut [Option<FieldType>], added: Option<&Vec<Option<FieldType>>>) -> bool {
-    let clash = |(known, added): (&Option<FieldType>, &Option<FieldType>)| {
-        known.is_some() && added.is_some() && known != added
+fn join_types(types: &mut [Option<FieldType>], columns: &[Option<Column>]) -> bool {
+    let added = || columns.iter().map(|c| c.as_ref().map(|column| column.values.field_type()));
+    let clash = |(known, added): (&Option<FieldType>, Option<FieldType>)| {
+        known.is_some() && added.is_some() && *known != added
     };
-    if batch.iter().zip(added.into_iter().flatten()).any(clash) {
+    if types.iter().zip(added()).any(clash) {
         return false;
     }
-    for (known, added) in batch.iter_mut().zip(added.into_iter().flatten()) {
-        *known = known.or(*added);
-    }
+    types.iter_mut().zip(added()).for_each(|(known, added)| *known = known.or(added));
     true
-}
-
-fn column(cursor: &Cursor, source: SlotSource) -> Option<Column> {
-    match source {
-        SlotSource::Field(index) => cursor.fields.get(index).cloned(),
-        SlotSource::Tag(index) => cursor.tags.get(index).map(tag_column),
-        SlotSource::Missing => None,
-    }
-}
-
-/// Copies only the given rows.
-fn part(cursor: &Cursor, source: SlotSource, rows: &[u32]) -> Option<Column> {
-    match source {
-        SlotSource::Field(index) => cursor.fields.get(index).map(|column| column.gather(rows)),
-        other => column(cursor, other).map(|column| column.gather(rows)),
-    }
 }
 
 /// Empty tag values become nulls.

@@ -2,9 +2,9 @@
 
 use crate::batch::column::StringColumn;
 use crate::model::ids::ColumnId;
-use crate::query::error::QueryError;
+use crate::query::error::{QueryError, Result};
+use crate::query::operators::join_limit::CallSeries;
 use crate::query::operators::merge_rows::tag_column;
-use crate::query::operators::series::CallSeries;
 use crate::query::plan::{Binding, CallBase, CallPlan, SelectNode, Slot};
 use crate::query::result::Column;
 use crate::query::stream::{Front, Stream};
@@ -13,17 +13,13 @@ use crate::scan::page::{AuxValues, GroupData, PartialColumn};
 use crate::scan::partial::Merge;
 use crate::scan::request::{AggregateCall, AuxColumn, Input};
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct PartialMerge {
     /// The call's position in the node, its states, and the positions of the `aux` columns.
     pieces: Vec<(usize, PartialColumn, Vec<Option<usize>>)>,
 }
 
 impl PartialMerge {
-    pub(crate) fn new(calls: usize) -> Self {
-        Self { pieces: Vec::with_capacity(calls) }
-    }
-
     /// Takes the states of group `key` from all streams. Returns the streams whose next page may
     /// contain more states of the group.
     pub(crate) fn collect(
@@ -31,19 +27,16 @@ impl PartialMerge {
         key: &[String],
         streams: &mut [Stream],
         bindings: &[Binding],
-    ) -> Result<Vec<usize>, QueryError> {
+    ) -> Result<Vec<usize>> {
         let mut missing = Vec::new();
-        for (index, stream) in streams.iter_mut().enumerate() {
-            let scan = stream.scan();
-            let binding = bindings.iter().find(|binding| binding.scan == scan);
+        for (index, (stream, binding)) in streams.iter_mut().zip(bindings).enumerate() {
             loop {
                 match stream.front() {
                     Front::Group(front) if front == key => {
                         let Some(GroupData::Partials(partials)) = stream.pop() else {
                             return Err(QueryError::Page("the request was for partial states"));
                         };
-                        let calls = binding.map_or(&[][..], |binding| binding.calls.as_slice());
-                        for (call, partial) in calls.iter().zip(partials) {
+                        for (call, partial) in binding.calls.iter().zip(partials) {
                             self.pieces.push((call.call, partial, call.aux.clone()));
                         }
                     }
@@ -60,10 +53,7 @@ impl PartialMerge {
     }
 
     /// Returns each call's values in order of time; `None` for a call without values.
-    pub(crate) fn finish(
-        &mut self,
-        node: &SelectNode,
-    ) -> Result<Vec<(usize, CallSeries)>, QueryError> {
+    pub(crate) fn finish(&mut self, node: &SelectNode) -> Result<Vec<(usize, CallSeries)>> {
         let mut pieces: Vec<Vec<PartialColumn>> = vec![Vec::new(); node.calls.len()];
         for (call, partial, aux) in std::mem::take(&mut self.pieces) {
             if let (Some(plan), Some(own)) = (node.calls.get(call), pieces.get_mut(call)) {
@@ -135,7 +125,7 @@ fn merge(
     call: &AggregateCall,
     partials: &[PartialColumn],
     node: &SelectNode,
-) -> Result<CallSeries, QueryError> {
+) -> Result<CallSeries> {
     let shape = |_: ScanError| QueryError::Page("the partial states belong to another function");
     let mut merge = Merge::new(call).map_err(shape)?;
     for partial in partials {

@@ -10,16 +10,15 @@
 //! slice starts. The first requests for the next slice contain a predicted end. At this end, the
 //! slice will probably be full.
 
-mod cut;
-mod next_end;
 mod rows;
 mod slice;
 
 use std::collections::VecDeque;
 
-use self::cut::Cut;
-pub(crate) use self::slice::{Complete, Slice};
-use super::error::QueryError;
+use self::rows::GroupParts;
+use self::slice::Cut;
+pub(crate) use self::slice::Slice;
+use super::error::Result;
 use crate::admission::{HeldBytes, QueryReservation};
 use crate::model::limits::{SHARDS_REQUESTED_AT_ONCE_MAX, SLICE_BYTES_MAX};
 use crate::scan::page::{GroupData, ScanPage};
@@ -68,7 +67,7 @@ pub(crate) struct Stream {
     slice_bytes_max: usize,
     room: QueryReservation,
     held: HeldBytes,
-    ready: VecDeque<(Vec<String>, Complete)>,
+    ready: VecDeque<(Vec<String>, GroupParts)>,
     is_over: bool,
 }
 
@@ -107,7 +106,7 @@ impl Stream {
             }
         }
         let time_ns = time_ns.saturating_add(1);
-        self.slice.begin_at(Cut { group, time_ns, shard: 0, rows: 0 });
+        self.slice.from = Some(Cut { group, time_ns, shard: 0, rows: 0 });
     }
 
     pub(crate) fn scan(&self) -> usize {
@@ -131,8 +130,9 @@ impl Stream {
     }
 
     pub(crate) fn pop(&mut self) -> Option<GroupData> {
-        let (data, is_last) = self.ready.front_mut()?.1.next();
-        if is_last {
+        let (_, parts) = self.ready.front_mut()?;
+        let data = parts.next();
+        if parts.is_empty() {
             self.ready.pop_front();
         }
         data
@@ -140,7 +140,7 @@ impl Stream {
 
     pub(crate) fn has_begun(&self) -> bool {
         let begun = |shard: &Progress| shard.is_through || shard.position.is_some();
-        self.shards.iter().any(begun) || self.slice.has_begun()
+        self.shards.iter().any(begun) || self.slice.from.is_some()
     }
 
     /// If the front is missing, returns the pages that the caller must supply before the next call.
@@ -168,9 +168,9 @@ impl Stream {
     /// Adds a page from a shard.
     ///
     /// # Errors
-    /// [`QueryError::Page`], [`QueryError::OutOfMemory`] if a single group's states exceed the
+    /// `QueryError::Page`, `QueryError::OutOfMemory` if a single group's states exceed the
     /// query memory.
-    pub(crate) fn supply(&mut self, shard: u32, page: ScanPage) -> Result<(), QueryError> {
+    pub(crate) fn supply(&mut self, shard: u32, page: ScanPage) -> Result<()> {
         self.slice.add(shard, page.groups, &self.request.output)?;
         if let Some(until) = page.until {
             self.slice.lower(Cut::of(until));

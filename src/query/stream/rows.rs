@@ -7,7 +7,7 @@ use crate::batch::picker::Picker;
 use crate::model::bug::OrBug;
 use crate::model::limits::PAGE_BYTES_MAX;
 use crate::query::result::{Column, StringColumn, Values};
-use crate::scan::page::GroupData;
+use crate::scan::page::{GroupData, PartialColumn};
 
 /// The approximate size, in bytes, of each part into which sorted rows are divided.
 const PART_BYTES: usize = PAGE_BYTES_MAX;
@@ -28,12 +28,13 @@ pub(super) struct FetchedRows {
 #[derive(Debug, Default)]
 pub(crate) struct SliceRows {
     pieces: Vec<FetchedRows>,
-    bytes: usize,
+    pub(super) bytes: usize,
 }
 
+/// The data of a complete group.
 #[derive(Debug)]
-pub(crate) enum OrderedRows {
-    /// The rows in order of arrival.
+pub(crate) enum GroupParts {
+    /// The rows in order of arrival, or the partial states.
     Pieces(VecDeque<GroupData>),
     /// The rows, and the order in which to return them.
     Sorted { rows: SliceRows, order: Vec<u32>, next: usize },
@@ -49,6 +50,30 @@ impl FetchedRows {
         let fields = columns.len();
         columns.extend(tags.into_iter().map(|tags| Column::full(Values::String(tags))));
         Self { shard, times_ns, columns, fields }
+    }
+
+    fn bytes(&self) -> usize {
+        self.times_ns.len() * ROW_BYTES + self.columns.iter().map(Column::bytes).sum::<usize>()
+    }
+
+    fn pick(&self, rows: &[u32]) -> Self {
+        let time = |&row: &u32| self.times_ns.get(row as usize).copied();
+        Self {
+            shard: self.shard,
+            times_ns: rows.iter().filter_map(time).collect(),
+            columns: self.columns.iter().map(|column| column.gather(rows)).collect(),
+            fields: self.fields,
+        }
+    }
+
+    fn data(mut self) -> GroupData {
+        let texts = self.columns.split_off(self.fields.min(self.columns.len()));
+        let text = |column: Column| match column.values {
+            Values::String(text) => text,
+            _ => StringColumn::default(),
+        };
+        let tags = texts.into_iter().map(text).collect();
+        GroupData::Rows { times_ns: self.times_ns, fields: self.columns, tags }
     }
 }
 
@@ -78,10 +103,6 @@ impl SliceRows {
         self.len() * ORDER_BYTES
     }
 
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
     pub(super) fn first_ns(&self, descending: bool) -> Option<i64> {
         let times_ns = self.pieces.iter().flat_map(|piece| &piece.times_ns).copied();
         if descending { times_ns.max() } else { times_ns.min() }
@@ -105,9 +126,9 @@ impl SliceRows {
         let mut start = 0;
         let next = |piece: &FetchedRows| {
             start += piece.times_ns.len() as u32;
-            Some(start)
+            start
         };
-        std::iter::once(0).chain(self.pieces.iter().filter_map(next)).collect()
+        std::iter::once(0).chain(self.pieces.iter().map(next)).collect()
     }
 
     fn key(&self, starts: &[u32], row: u32) -> Option<(i64, u32)> {
@@ -146,17 +167,10 @@ impl SliceRows {
                 }
             }
         };
-        let mut kept = Vec::new();
-        let mut row = 0_u32;
-        for piece in &self.pieces {
-            for &at_ns in &piece.times_ns {
-                if is_before(piece.shard, at_ns) {
-                    kept.push(row);
-                }
-                row += 1;
-            }
-        }
-        if kept.len() < row as usize {
+        let all = self.pieces.iter().flat_map(|p| p.times_ns.iter().map(|&ns| (p.shard, ns)));
+        let kept = (0_u32..).zip(all).filter(|(_, (of, at_ns))| is_before(*of, *at_ns));
+        let kept: Vec<u32> = kept.map(|(row, _)| row).collect();
+        if kept.len() < self.len() {
             let starts = self.starts();
             self.keep(kept, &starts);
         }
@@ -179,12 +193,12 @@ impl SliceRows {
         self.bytes = self.pieces.iter().map(FetchedRows::bytes).sum();
     }
 
-    pub(super) fn finish(self, descending: bool, is_ordered: bool) -> OrderedRows {
+    pub(super) fn finish(self, descending: bool, is_ordered: bool) -> GroupParts {
         if is_ordered || self.is_ordered(descending) {
-            return OrderedRows::Pieces(self.pieces.into_iter().map(FetchedRows::data).collect());
+            return GroupParts::Pieces(self.pieces.into_iter().map(FetchedRows::data).collect());
         }
         let order = self.order(descending);
-        OrderedRows::Sorted { rows: self, order, next: 0 }
+        GroupParts::Sorted { rows: self, order, next: 0 }
     }
 
     fn is_ordered(&self, descending: bool) -> bool {
@@ -219,7 +233,11 @@ impl SliceRows {
     }
 }
 
-impl OrderedRows {
+impl GroupParts {
+    pub(super) fn of_states(states: Vec<PartialColumn>) -> Self {
+        Self::Pieces([GroupData::Partials(states)].into())
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         match self {
             Self::Pieces(pieces) => pieces.is_empty(),
@@ -227,11 +245,11 @@ impl OrderedRows {
         }
     }
 
-    pub(super) fn next(&mut self) -> Option<GroupData> {
+    pub(crate) fn next(&mut self) -> Option<GroupData> {
         match self {
             Self::Pieces(pieces) => pieces.pop_front(),
             Self::Sorted { rows, order, next } => {
-                let part = order.len().saturating_mul(PART_BYTES) / rows.bytes().max(1);
+                let part = order.len().saturating_mul(PART_BYTES) / rows.bytes.max(1);
                 let end = order.len().min(*next + part.max(1));
                 let part = order.get(*next..end).filter(|part| !part.is_empty())?;
                 *next = end;
@@ -246,30 +264,4 @@ fn position(starts: &[u32], row: u32) -> (usize, usize) {
     let piece = starts.partition_point(|&start| start <= row).saturating_sub(1);
     let start = starts.get(piece).copied().or_bug();
     (piece, (row - start) as usize)
-}
-
-impl FetchedRows {
-    fn bytes(&self) -> usize {
-        self.times_ns.len() * ROW_BYTES + self.columns.iter().map(Column::bytes).sum::<usize>()
-    }
-
-    fn pick(&self, rows: &[u32]) -> Self {
-        let time = |&row: &u32| self.times_ns.get(row as usize).copied();
-        Self {
-            shard: self.shard,
-            times_ns: rows.iter().filter_map(time).collect(),
-            columns: self.columns.iter().map(|column| column.gather(rows)).collect(),
-            fields: self.fields,
-        }
-    }
-
-    fn data(mut self) -> GroupData {
-        let texts = self.columns.split_off(self.fields.min(self.columns.len()));
-        let text = |column: Column| match column.values {
-            Values::String(text) => text,
-            _ => StringColumn::default(),
-        };
-        let tags = texts.into_iter().map(text).collect();
-        GroupData::Rows { times_ns: self.times_ns, fields: self.columns, tags }
-    }
 }

@@ -1,36 +1,83 @@
-//! Collects the groups of a slice.
+//! Collects the groups of a slice, and predicts the end of the next slice before its first page
+//! arrives.
+//!
+//! Without a predicted end, a slice would collect all groups and times and then drop the excess.
+//! The shards would read each row of a long result two to four times. At the predicted end, the
+//! slice is nearly full if the following data is similar to the previous data.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::cut::Cut;
-use super::next_end::{NextGroups, SliceMemory};
-use super::rows::{FetchedRows, OrderedRows, SliceRows};
+use super::rows::{FetchedRows, GroupParts, SliceRows};
 use crate::model::time::TimeRange;
-use crate::query::error::QueryError;
+use crate::query::error::{QueryError, Result};
 use crate::scan::page::{Group, GroupData, PartialColumn};
 use crate::scan::partial;
 use crate::scan::request::{Output, ResultPosition, ScanRequest};
 
 /// The approximate memory of a group without its key and columns, in bytes.
 const GROUP_BYTES: usize = 200;
+/// The maximum number of remembered groups after the slice.
+const FOLLOWING_GROUPS_MAX: usize = 1_000;
+/// The maximum size of the remembered groups' keys, in bytes.
+const FOLLOWING_BYTES_MAX: usize = 100_000;
+/// The maximum ratio of the next slice's size to the last slice's size.
+const GROWTH_MAX: usize = 4;
 
-#[derive(Debug)]
-pub(crate) enum Complete {
-    Rows(OrderedRows),
-    States(Vec<PartialColumn>),
+/// A position in the merged result of all shards. Rows with equal groups and times are ordered by
+/// shard, so a cut can separate such rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Cut {
+    /// The group that the cut divides. All earlier groups precede the cut.
+    pub(super) group: Vec<String>,
+    /// All rows of the group with earlier times precede the cut.
+    pub(super) time_ns: i64,
+    /// Rows with the time `time_ns` from shards with smaller numbers precede the cut.
+    pub(super) shard: u32,
+    /// The number of the shard's rows with this time that precede the cut.
+    pub(super) rows: usize,
 }
 
-impl Complete {
-    pub(super) fn is_empty(&self) -> bool {
-        matches!(self, Self::Rows(rows) if rows.is_empty())
+impl Cut {
+    pub(super) fn of(place: ResultPosition) -> Self {
+        let ResultPosition { group, time_ns } = place;
+        Self { group, time_ns, shard: 0, rows: 0 }
     }
 
-    /// Returns the next part, and whether it is the last.
-    pub(crate) fn next(&mut self) -> (Option<GroupData>, bool) {
-        match self {
-            Self::Rows(rows) => (rows.next(), rows.is_empty()),
-            Self::States(states) => (Some(GroupData::Partials(std::mem::take(states))), true),
-        }
+    fn after_group(group: Vec<String>, descending: bool) -> Self {
+        let time_ns = if descending { i64::MIN } else { i64::MAX };
+        Self { group, time_ns, shard: 0, rows: 0 }
+    }
+
+    fn is_behind_group(&self, descending: bool) -> bool {
+        self.time_ns == if descending { i64::MIN } else { i64::MAX }
+    }
+
+    fn order(&self, other: &Self, descending: bool) -> Ordering {
+        let turned = |order: Ordering| if descending { order.reverse() } else { order };
+        turned(self.group.cmp(&other.group))
+            .then(turned(self.time_ns.cmp(&other.time_ns)))
+            .then(self.shard.cmp(&other.shard))
+            .then(self.rows.cmp(&other.rows))
+    }
+
+    /// Returns a position for a shard: after the rows with the cut's time if `with_time` is true,
+    /// otherwise before these rows.
+    fn position(&self, with_time: bool, descending: bool) -> ResultPosition {
+        let time_ns = match (with_time, descending) {
+            (false, _) => self.time_ns,
+            (true, false) => self.time_ns.saturating_add(1),
+            (true, true) => self.time_ns.saturating_sub(1),
+        };
+        ResultPosition { group: self.group.clone(), time_ns }
+    }
+
+    fn begin_of(&self, shard: u32, descending: bool) -> ResultPosition {
+        self.position(shard < self.shard, descending)
+    }
+
+    fn end_of(&self, shard: u32, descending: bool) -> ResultPosition {
+        self.position(shard < self.shard || (shard == self.shard && self.rows > 0), descending)
     }
 }
 
@@ -47,7 +94,8 @@ pub(crate) struct Slice {
     is_ungrouped: bool,
     /// The request's last time bound, in the direction of the result.
     end_ns: i64,
-    from: Option<Cut>,
+    /// The start; `None` for the first slice.
+    pub(super) from: Option<Cut>,
     until: Option<Cut>,
     groups: BTreeMap<Vec<String>, Gathered>,
     following: NextGroups,
@@ -81,19 +129,11 @@ impl Slice {
         }
     }
 
-    pub(super) fn begin_at(&mut self, from: Cut) {
-        self.from = Some(from);
-    }
-
     /// The start and end as positions for a shard.
     pub(super) fn positions(&self, shard: u32) -> (Option<ResultPosition>, Option<ResultPosition>) {
         let from = self.from.as_ref().map(|cut| cut.begin_of(shard, self.descending));
         let until = self.until.as_ref().map(|cut| cut.end_of(shard, self.descending));
         (from, until)
-    }
-
-    pub(super) fn has_begun(&self) -> bool {
-        self.from.is_some()
     }
 
     /// Returns the group after which the slice starts; `None` if the slice starts inside a group.
@@ -128,12 +168,7 @@ impl Slice {
     ///
     /// # Errors
     /// [`QueryError::Page`]
-    pub(crate) fn add(
-        &mut self,
-        shard: u32,
-        groups: Vec<Group>,
-        output: &Output,
-    ) -> Result<(), QueryError> {
+    pub(crate) fn add(&mut self, shard: u32, groups: Vec<Group>, output: &Output) -> Result<()> {
         for Group { key, data } in groups {
             if self.is_behind(&key) {
                 self.following.add(&key, self.descending);
@@ -185,9 +220,9 @@ impl Slice {
             Gathered::Rows(SliceRows::default())
         });
         if let Gathered::Rows(held) = held {
-            let before = held.bytes();
+            let before = held.bytes;
             held.add(rows, is_wanted);
-            self.bytes += held.bytes() - before;
+            self.bytes += held.bytes - before;
         }
         self.passed = passed;
     }
@@ -197,7 +232,7 @@ impl Slice {
         key: Vec<String>,
         mut states: Vec<PartialColumn>,
         output: &Output,
-    ) -> Result<(), QueryError> {
+    ) -> Result<()> {
         if let Some(until) = self.until.as_ref().filter(|cut| cut.group == key) {
             states.iter_mut().for_each(|state| before(state, until.time_ns, self.descending));
         }
@@ -238,9 +273,9 @@ impl Slice {
         let Some(until) = &self.until else { return };
         match self.groups.get_mut(&until.group) {
             Some(Gathered::Rows(rows)) if !self.is_derived => {
-                let before = rows.bytes();
+                let before = rows.bytes;
                 drop_behind(rows, self.from.as_ref(), until, self.descending);
-                self.bytes = (self.bytes + rows.bytes()).saturating_sub(before);
+                self.bytes = (self.bytes + rows.bytes).saturating_sub(before);
             }
             Some(Gathered::States(states)) => {
                 let held = states_bytes(states);
@@ -271,7 +306,7 @@ impl Slice {
             // arrived since the end was last changed. Drop the rows beyond the end's position.
             if let Some(until) = self.until.as_ref().filter(|until| until.group == *key) {
                 drop_behind(rows, self.from.as_ref(), until, self.descending);
-                self.bytes = rows.bytes();
+                self.bytes = rows.bytes;
                 if self.bytes + rows.order_bytes() <= bytes_max {
                     return;
                 }
@@ -281,7 +316,7 @@ impl Slice {
                 from.group == *key && (from.time_ns, from.shard) == (time_ns, shard)
             });
             stay += from.map_or(0, |from| from.rows);
-            self.bytes = rows.bytes();
+            self.bytes = rows.bytes;
             self.until = Some(Cut { group: key.clone(), time_ns, shard, rows: stay });
         }
     }
@@ -296,7 +331,7 @@ impl Slice {
 
     fn drop_group(&mut self, key: &Vec<String>) {
         let bytes = match self.groups.remove(key) {
-            Some(Gathered::Rows(rows)) => rows.bytes(),
+            Some(Gathered::Rows(rows)) => rows.bytes,
             Some(Gathered::States(states)) => states_bytes(&states),
             None => return,
         };
@@ -306,7 +341,7 @@ impl Slice {
 
     /// Takes the complete groups in order, and starts the next slice. Partial states of a divided
     /// group remain, because the result needs all states of a group together.
-    pub(crate) fn take(&mut self) -> Vec<(Vec<String>, Complete)> {
+    pub(crate) fn take(&mut self) -> Vec<(Vec<String>, GroupParts)> {
         let next = self.next_end();
         let mut groups: Vec<_> = std::mem::take(&mut self.groups).into_iter().collect();
         if self.descending {
@@ -322,7 +357,7 @@ impl Slice {
                     self.bytes = states_bytes(&states);
                     self.groups.insert(key, Gathered::States(states));
                 }
-                Gathered::States(states) => complete.push((key, Complete::States(states))),
+                Gathered::States(states) => complete.push((key, GroupParts::of_states(states))),
                 Gathered::Rows(mut rows) => {
                     // More rows with the time of the end may have arrived since the end was last
                     // changed. Drop the rows beyond the end's position.
@@ -330,8 +365,7 @@ impl Slice {
                     if let Some(until) = until.filter(|_| !self.is_derived) {
                         drop_behind(&mut rows, self.from.as_ref(), until, self.descending);
                     }
-                    let rows = rows.finish(self.descending, self.is_derived);
-                    complete.push((key, Complete::Rows(rows)));
+                    complete.push((key, rows.finish(self.descending, self.is_derived)));
                 }
             }
         }
@@ -385,11 +419,7 @@ fn drop_behind(rows: &mut SliceRows, from: Option<&Cut>, until: &Cut, descending
     rows.cut(until.time_ns, until.shard, held, descending);
 }
 
-fn merge(
-    output: &Output,
-    into: &mut [PartialColumn],
-    from: &[PartialColumn],
-) -> Result<(), QueryError> {
+fn merge(output: &Output, into: &mut [PartialColumn], from: &[PartialColumn]) -> Result<()> {
     let Output::Aggregates { calls, .. } = output else { return Ok(()) };
     for ((call, into), from) in calls.iter().zip(into).zip(from) {
         // Pages end between windows, so most states can be appended.
@@ -425,4 +455,77 @@ fn states_bytes(states: &[PartialColumn]) -> usize {
 
 fn key_bytes(key: &[String]) -> usize {
     key.iter().map(String::len).sum::<usize>() + GROUP_BYTES
+}
+
+#[derive(Clone, Copy, Debug)]
+struct SliceMemory {
+    bytes: usize,
+    bytes_max: usize,
+}
+
+impl SliceMemory {
+    /// Returns the size of the next slice if this slice had size `size`. The target is three
+    /// quarters of the maximum memory, so that slightly denser data also fits. Returns `None` if
+    /// this slice contained too little data for a prediction.
+    fn scale(self, size: u64) -> Option<u64> {
+        let wanted = self.bytes_max / 4 * 3;
+        let is_telling = self.bytes > wanted / (2 * GROWTH_MAX);
+        let scaled = u128::from(size) * wanted as u128 / self.bytes.max(1) as u128;
+        let scaled = u64::try_from(scaled).unwrap_or(u64::MAX);
+        is_telling.then(|| scaled.min(size.saturating_mul(GROWTH_MAX as u64)).max(1))
+    }
+
+    /// Predicts the number of groups in the next slice if this slice had `groups` groups.
+    fn next_groups(self, groups: usize) -> Option<usize> {
+        self.scale(groups as u64).map(|groups| usize::try_from(groups).unwrap_or(usize::MAX))
+    }
+
+    /// Predicts the end time of a slice within one group. The last slice started at `began_ns` and
+    /// ended at `from_ns`.
+    fn next_time_ns(self, began_ns: i64, from_ns: i64) -> Option<i64> {
+        let span_ns = began_ns.abs_diff(from_ns);
+        let next_ns = self.scale(span_ns).filter(|_| span_ns > 0)?;
+        Some(match began_ns < from_ns {
+            true => from_ns.saturating_add_unsigned(next_ns),
+            false => from_ns.saturating_sub_unsigned(next_ns),
+        })
+    }
+}
+
+/// The first groups after the slice. The shards returned rows of these groups, and the slice
+/// dropped the rows.
+#[derive(Debug, Default)]
+struct NextGroups {
+    keys: BTreeSet<Vec<String>>,
+    bytes: usize,
+}
+
+impl NextGroups {
+    fn add(&mut self, key: &[String], descending: bool) {
+        if self.keys.contains(key) {
+            return;
+        }
+        self.bytes += following_bytes(key);
+        self.keys.insert(key.to_vec());
+        while self.keys.len() > FOLLOWING_GROUPS_MAX || self.bytes > FOLLOWING_BYTES_MAX {
+            let farthest = if descending { self.keys.pop_first() } else { self.keys.pop_last() };
+            let Some(farthest) = farthest else { return };
+            self.bytes = self.bytes.saturating_sub(following_bytes(&farthest));
+        }
+    }
+
+    fn end(&mut self, groups: usize, from: &Cut, descending: bool) -> Option<Cut> {
+        self.keys.retain(|key| match descending {
+            true => *key < from.group,
+            false => *key > from.group,
+        });
+        self.bytes = self.keys.iter().map(|key| following_bytes(key)).sum();
+        let at = groups.min(self.keys.len()).checked_sub(1).filter(|at| *at >= groups / 2)?;
+        let key = if descending { self.keys.iter().nth_back(at) } else { self.keys.iter().nth(at) };
+        key.map(|key| Cut::after_group(key.clone(), descending))
+    }
+}
+
+fn following_bytes(key: &[String]) -> usize {
+    key.iter().map(|value| value.len() + size_of::<String>()).sum()
 }

@@ -1,15 +1,13 @@
 //! Computes `integral(x, unit)`: the area under the line between values (1.x
 //! `FloatIntegralReducer`).
 
-use super::stream_batch::{Finish, StreamBatch, Transformation};
+use super::{Finish, StreamBatch};
 use crate::model::time::{MIN_TIME_NS, TimeRange};
-use crate::model::value::FieldType;
-use crate::query::error::QueryError;
+use crate::query::math;
 use crate::query::result::Values;
-use crate::query::work::Work;
 use crate::scan::request::Window;
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Integral {
     unit_ns: i64,
     window: Option<Window>,
@@ -24,7 +22,7 @@ pub(crate) struct Integral {
 }
 
 impl Integral {
-    pub(crate) fn new(
+    pub(super) fn new(
         unit_ns: i64,
         window: Option<Window>,
         range: TimeRange,
@@ -85,13 +83,9 @@ impl Integral {
         }
         self.add_area(last, (time_ns, value));
     }
-}
 
-impl Transformation for Integral {
-    fn push(&mut self, piece: &StreamBatch) -> StreamBatch {
-        let Some(values) = crate::query::math::floats(&piece.values) else {
-            return StreamBatch::empty(FieldType::Float);
-        };
+    pub(super) fn push(&mut self, piece: &StreamBatch) -> StreamBatch {
+        let Some(values) = math::floats(&piece.values) else { return StreamBatch::empty() };
         self.integers = !matches!(piece.values, Values::Float(_));
         let mut out = (Vec::new(), Vec::new());
         for (&time_ns, &value) in piece.times_ns.iter().zip(values.iter()) {
@@ -100,14 +94,14 @@ impl Transformation for Integral {
         StreamBatch { times_ns: out.0, values: Values::Float(out.1) }
     }
 
-    fn finish(&mut self, _work: &Work) -> Result<Finish, QueryError> {
+    pub(super) fn finish(&mut self) -> Finish {
         // A single point at the start of a window has no area. Without windows, a single point at
         // the epoch has no area either.
         if self.last.take().is_none_or(|(last_ns, _)| last_ns == self.bounds.0) {
-            return Ok(Finish::Nothing);
+            return Finish::Nothing;
         }
         // Without windows, the result's time is the epoch for every range.
         let values = Values::Float(vec![self.sum]);
-        Ok(Finish::StreamBatch(StreamBatch { times_ns: vec![self.bounds.0], values }))
+        Finish::StreamBatch(StreamBatch { times_ns: vec![self.bounds.0], values })
     }
 }

@@ -1,51 +1,71 @@
 //! Computes functions on the ordered values of a series, in batches.
 
-mod cumulative_sum;
-mod derivative;
-mod difference;
-mod elapsed;
+mod cumulative_sum_moving_average;
+mod derivative_difference_elapsed;
 mod holt_winters;
 mod integral;
-mod moving_average;
-mod stream_batch;
 mod technical;
 
+use super::error::Result;
 use super::functions::{Function, Kind};
+use super::result::{Column, Values};
+use super::work::Work;
 use crate::influxql::ast::Expr;
 use crate::model::time::{S_NS, TimeRange};
+use crate::model::value::FieldType;
 use crate::scan::request::Window;
-use holt_winters::Forecast;
+use cumulative_sum_moving_average::{CumulativeSum, MovingAverage};
+use derivative_difference_elapsed::{Derivative, Difference, Elapsed, LastPoint};
+use holt_winters::HoltWinters;
+use integral::Integral;
 use technical::Technical;
 
-pub(crate) use stream_batch::{Finish, StreamBatch, Transformation};
+/// Values of a series.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct StreamBatch {
+    pub(crate) times_ns: Vec<i64>,
+    /// No value is null.
+    pub(crate) values: Values,
+}
 
+impl StreamBatch {
+    /// Skips rows without a value.
+    pub(crate) fn new(times_ns: &[i64], column: &Column) -> Self {
+        if column.validity.nulls(column.len()) == 0 {
+            return Self { times_ns: times_ns.to_vec(), values: column.values.clone() };
+        }
+        // The positions of the rows in a page fit in u32.
+        let rows: Vec<u32> =
+            (0..column.len() as u32).filter(|&r| column.validity.is_valid(r as usize)).collect();
+        let time = |&row: &u32| times_ns.get(row as usize).copied();
+        let times_ns = rows.iter().filter_map(time).collect();
+        Self { times_ns, values: column.values.gather(&rows) }
+    }
+
+    fn empty() -> Self {
+        Self { times_ns: Vec::new(), values: Values::new(FieldType::Float) }
+    }
+}
+
+/// A transformation and the state of its stream. The transformations of a plan are at the start of
+/// the stream.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Transform {
-    Derivative {
-        unit_ns: i64,
-        non_negative: bool,
-        descending: bool,
-    },
-    Difference {
-        non_negative: bool,
-    },
-    Elapsed {
-        /// The unit of the result, in nanoseconds.
-        unit_ns: i64,
-    },
-    MovingAverage {
-        /// At least 2.
-        window: usize,
-    },
-    CumulativeSum,
+    Derivative(Derivative),
+    Difference(Difference),
+    Elapsed(Elapsed),
+    MovingAverage(MovingAverage),
+    CumulativeSum(CumulativeSum),
     Technical(Technical),
-    HoltWinters(Forecast),
-    Integral {
-        unit_ns: i64,
-        window: Option<Window>,
-        range: TimeRange,
-        descending: bool,
-    },
+    HoltWinters(HoltWinters),
+    Integral(Integral),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Finish {
+    Nothing,
+    StreamBatch(StreamBatch),
+    Pause,
 }
 
 /// Whether a function reads the window that precedes the range (1.x `buildCallIterator`).
@@ -79,36 +99,36 @@ impl Transform {
             Some(Expr::DurationLiteral(ns)) => *ns,
             _ => default_ns,
         };
+        let (non_negative, last) = (name.starts_with("non_negative_"), LastPoint::default());
         Some(match name {
             "integral" => {
-                Self::Integral { unit_ns: unit(S_NS), window: window.cloned(), range, descending }
+                Self::Integral(Integral::new(unit(S_NS), window.cloned(), range, descending))
             }
-            "derivative" | "non_negative_derivative" => Self::Derivative {
-                unit_ns: unit(window.map_or(S_NS, |window| window.every_ns)),
-                non_negative: name == "non_negative_derivative",
-                descending,
-            },
+            "derivative" | "non_negative_derivative" => {
+                let unit_ns = unit(window.map_or(S_NS, |window| window.every_ns));
+                Self::Derivative(Derivative { unit_ns, non_negative, descending, last })
+            }
             "difference" | "non_negative_difference" => {
-                Self::Difference { non_negative: name == "non_negative_difference" }
+                Self::Difference(Difference { non_negative, last })
             }
-            "elapsed" => Self::Elapsed { unit_ns: unit(1) },
+            "elapsed" => Self::Elapsed(Elapsed { unit_ns: unit(1), last_ns: None }),
             "moving_average" => match args.get(1) {
                 Some(Expr::IntegerLiteral(window)) => {
-                    Self::MovingAverage { window: clamped(*window) }
+                    Self::MovingAverage(MovingAverage::new(clamped(*window)))
                 }
                 _ => return None,
             },
-            "cumulative_sum" => Self::CumulativeSum,
+            "cumulative_sum" => Self::CumulativeSum(CumulativeSum::default()),
             "holt_winters" | "holt_winters_with_fit" => {
                 let [_, Expr::IntegerLiteral(ahead), Expr::IntegerLiteral(season)] = args else {
                     return None;
                 };
-                Self::HoltWinters(Forecast {
-                    ahead: clamped(*ahead),
-                    season: clamped(*season),
-                    with_fit: name == "holt_winters_with_fit",
-                    every_ns: window?.every_ns,
-                })
+                Self::HoltWinters(HoltWinters::new(
+                    clamped(*ahead),
+                    clamped(*season),
+                    name == "holt_winters_with_fit",
+                    window?.every_ns,
+                ))
             }
             _ => Self::Technical(Technical::find(name, args)?),
         })
@@ -116,38 +136,39 @@ impl Transform {
 
     /// Whether the transformation reads the window before the range (1.x `buildCallIterator`).
     pub(crate) fn reads_window_before(&self) -> bool {
-        !matches!(self, Self::CumulativeSum | Self::Integral { .. } | Self::HoltWinters(_))
+        !matches!(self, Self::CumulativeSum(_) | Self::Integral(_) | Self::HoltWinters(_))
     }
 
     /// Whether the transformation returns nothing in a statement with windows but no lower time
     /// bound (observed in 1.6.7).
     pub(crate) fn reads_nothing_unbounded(&self) -> bool {
-        !matches!(self, Self::Integral { .. } | Self::HoltWinters(_))
+        !self.emits_at_end()
     }
 
     pub(crate) fn emits_at_end(&self) -> bool {
-        matches!(self, Self::Integral { .. } | Self::HoltWinters(_))
+        matches!(self, Self::Integral(_) | Self::HoltWinters(_))
     }
 
-    pub(crate) fn start(&self) -> Box<dyn Transformation> {
-        match *self {
-            Self::Technical(ref technical) => technical.start(),
-            Self::HoltWinters(ref forecast) => {
-                Box::new(holt_winters::HoltWinters::new(forecast.clone()))
-            }
-            Self::Integral { unit_ns, ref window, range, descending } => {
-                let window = window.clone();
-                Box::new(integral::Integral::new(unit_ns, window, range, descending))
-            }
-            Self::Derivative { unit_ns, non_negative, descending } => {
-                Box::new(derivative::Derivative::new(unit_ns, non_negative, descending))
-            }
-            Self::Difference { non_negative } => {
-                Box::new(difference::Difference::new(non_negative))
-            }
-            Self::Elapsed { unit_ns } => Box::new(elapsed::Elapsed::new(unit_ns)),
-            Self::MovingAverage { window } => Box::new(moving_average::MovingAverage::new(window)),
-            Self::CumulativeSum => Box::new(cumulative_sum::CumulativeSum::default()),
+    /// Adds the next values of the stream, and returns the next results.
+    pub(crate) fn push(&mut self, piece: &StreamBatch) -> StreamBatch {
+        match self {
+            Self::Derivative(derivative) => derivative.push(piece),
+            Self::Difference(difference) => difference.push(piece),
+            Self::Elapsed(elapsed) => elapsed.push(piece),
+            Self::MovingAverage(average) => average.push(piece),
+            Self::CumulativeSum(sum) => sum.push(piece),
+            Self::Technical(technical) => technical.push(piece),
+            Self::HoltWinters(forecast) => forecast.push(piece),
+            Self::Integral(integral) => integral.push(piece),
+        }
+    }
+
+    /// Returns the results of a function that returns its results at the end of the stream.
+    pub(crate) fn finish(&mut self, work: &Work) -> Result<Finish> {
+        match self {
+            Self::Integral(integral) => Ok(integral.finish()),
+            Self::HoltWinters(forecast) => forecast.finish(work),
+            _ => Ok(Finish::Nothing),
         }
     }
 }

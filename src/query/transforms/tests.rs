@@ -1,5 +1,4 @@
 use super::*;
-use crate::query::result::{Column, Values};
 
 fn piece(times: &[i64], values: &[f64]) -> StreamBatch {
     StreamBatch { times_ns: times.to_vec(), values: Values::Float(values.to_vec()) }
@@ -7,9 +6,9 @@ fn piece(times: &[i64], values: &[f64]) -> StreamBatch {
 
 /// Transforms a stream in one batch. Asserts that every division into two batches has this result.
 fn whole(transform: &Transform, times: &[i64], values: &[f64]) -> StreamBatch {
-    let all = transform.start().push(&piece(times, values));
+    let all = transform.clone().push(&piece(times, values));
     for cut in 0..=times.len() {
-        let mut stream = transform.start();
+        let mut stream = transform.clone();
         let first = stream.push(&piece(&times[..cut], &values[..cut]));
         let second = stream.push(&piece(&times[cut..], &values[cut..]));
         let mut joined = Column::full(first.values);
@@ -25,22 +24,28 @@ const VALUES: [f64; 5] = [1.0, 5.0, 99.0, 3.0, 4.0];
 
 #[test]
 fn derivative_is_per_unit() {
-    let transform = Transform::Derivative { unit_ns: 5, non_negative: false, descending: false };
+    let derivative = |non_negative| {
+        let last = LastPoint::default();
+        Transform::Derivative(Derivative { unit_ns: 5, non_negative, descending: false, last })
+    };
+    let transform = derivative(false);
     assert_eq!(whole(&transform, &TIMES, &VALUES), piece(&[10, 20, 40], &[2.0, -1.0, 0.25]));
-    let positive = Transform::Derivative { unit_ns: 5, non_negative: true, descending: false };
+    let positive = derivative(true);
     assert_eq!(whole(&positive, &TIMES, &VALUES), piece(&[10, 40], &[2.0, 0.25]));
 }
 
 #[test]
 fn transforms_compute_differences_and_sums() {
-    let difference = Transform::Difference { non_negative: false };
+    let difference =
+        Transform::Difference(Difference { non_negative: false, last: LastPoint::default() });
     assert_eq!(whole(&difference, &TIMES, &VALUES), piece(&[10, 20, 40], &[4.0, -2.0, 1.0]));
-    let average = Transform::MovingAverage { window: 2 };
+    let average = Transform::MovingAverage(MovingAverage::new(2));
     let expected = piece(&[10, 10, 20, 40], &[3.0, 52.0, 51.0, 3.5]);
     assert_eq!(whole(&average, &TIMES, &VALUES), expected);
-    let sum = whole(&Transform::CumulativeSum, &TIMES, &VALUES);
+    let sum = whole(&Transform::CumulativeSum(CumulativeSum::default()), &TIMES, &VALUES);
     assert_eq!(sum, piece(&TIMES, &[1.0, 6.0, 105.0, 108.0, 112.0]));
-    let elapsed = whole(&Transform::Elapsed { unit_ns: 4 }, &TIMES, &VALUES);
+    let elapsed =
+        whole(&Transform::Elapsed(Elapsed { unit_ns: 4, last_ns: None }), &TIMES, &VALUES);
     assert_eq!(elapsed.values, Values::Integer(vec![2, 0, 2, 5]));
 }
 
@@ -55,8 +60,8 @@ fn numbers_of_values_have_32_bits() {
     };
     let most = u32::MAX as usize;
     let average = find("moving_average", &[1 << 32]);
-    assert_eq!(average, Some(Transform::MovingAverage { window: most }));
-    let forecast = Forecast { ahead: most, season: most, with_fit: false, every_ns: 1 };
+    assert_eq!(average, Some(Transform::MovingAverage(MovingAverage::new(most))));
+    let forecast = HoltWinters::new(most, most, false, 1);
     let found = find("holt_winters", &[1 << 32, i64::MAX]);
     assert_eq!(found, Some(Transform::HoltWinters(forecast)));
 }

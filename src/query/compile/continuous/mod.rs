@@ -6,7 +6,7 @@ use super::split_time;
 use super::zone::Zone;
 use crate::influxql::ast::{BinaryOp, CreateContinuousQueryStatement, Expr, SelectStatement};
 use crate::model::limits::WINDOWS_PER_RUN_MAX;
-use crate::query::error::QueryError;
+use crate::query::error::{QueryError, Result};
 
 /// A run of a continuous query.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,7 +31,7 @@ pub fn next_run(
     last_run_ns: Option<i64>,
     windows_max: i64,
     now_ns: i64,
-) -> Result<Option<ContinuousRun>, QueryError> {
+) -> Result<Option<ContinuousRun>> {
     let mut select = create.source;
     let zone = select.timezone.as_deref().map(Zone::find).transpose()?;
     let interval = dimensions::check(&select, now_ns, zone.as_ref())?;

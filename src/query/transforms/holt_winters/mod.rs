@@ -4,11 +4,10 @@
 
 mod nelder_mead;
 
-use super::stream_batch::{Finish, StreamBatch, Transformation};
+use super::{Finish, StreamBatch};
 use crate::model::bug::OrBug;
 use crate::model::limits::{FORECAST_SEASON_MAX, FORECAST_VALUES_MAX};
-use crate::model::value::FieldType;
-use crate::query::error::QueryError;
+use crate::query::error::{QueryError, Result};
 use crate::query::math;
 use crate::query::result::Values;
 use crate::query::work::Work;
@@ -23,30 +22,26 @@ const EPSILON: f64 = 1e-4;
 const PLAIN: usize = 6;
 
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Forecast {
-    pub(crate) ahead: usize,
-    /// The number of steps in a season. Below 2, the forecast has no season.
-    pub(crate) season: usize,
-    pub(crate) with_fit: bool,
-    pub(crate) every_ns: i64,
-}
-
-#[derive(Debug)]
 pub(crate) struct HoltWinters {
-    forecast: Forecast,
+    ahead: usize,
+    /// The number of steps in a season. Below 2, the forecast has no season.
+    season: usize,
+    with_fit: bool,
+    every_ns: i64,
     times_ns: Vec<i64>,
     values: Vec<f64>,
     fit: Option<Fit>,
 }
 
 impl HoltWinters {
-    pub(crate) fn new(forecast: Forecast) -> Self {
-        Self { forecast, times_ns: Vec::new(), values: Vec::new(), fit: None }
+    pub(super) fn new(ahead: usize, season: usize, with_fit: bool, every_ns: i64) -> Self {
+        let (times_ns, values, fit) = (Vec::new(), Vec::new(), None);
+        Self { ahead, season, with_fit, every_ns, times_ns, values, fit }
     }
 
     /// Returns `None` if the series has too few values.
-    fn start(&self) -> Result<Option<Fit>, QueryError> {
-        let (seasonal, season) = (self.forecast.season >= 2, self.forecast.season);
+    fn start(&self) -> Result<Option<Fit>> {
+        let (seasonal, season) = (self.season >= 2, self.season);
         if self.values.len() < 2 || (seasonal && self.values.len() < season) {
             return Ok(None);
         }
@@ -60,13 +55,13 @@ impl HoltWinters {
 
     /// The nearest window's number, counted from the epoch.
     fn window(&self, time_ns: i64) -> i64 {
-        let every_ns = self.forecast.every_ns.max(1);
+        let every_ns = self.every_ns.max(1);
         let up = time_ns.wrapping_rem(every_ns) > every_ns / 2;
         time_ns.wrapping_div(every_ns) + i64::from(up)
     }
 
     /// Returns one value for each window. An empty window is NaN.
-    fn evenly_spaced(&self) -> Result<Vec<f64>, QueryError> {
+    fn evenly_spaced(&self) -> Result<Vec<f64>> {
         let mut all: Vec<f64> = Vec::new();
         let first = self.times_ns.first().map_or(0, |&time_ns| self.window(time_ns));
         for (&time_ns, &value) in self.times_ns.iter().zip(&self.values) {
@@ -84,22 +79,19 @@ impl HoltWinters {
         Ok(all)
     }
 
-    fn check(&self, values: usize) -> Result<(), QueryError> {
-        let Forecast { ahead, season, .. } = self.forecast;
-        if values.saturating_add(ahead) < FORECAST_VALUES_MAX && season <= FORECAST_SEASON_MAX {
+    fn check(&self, values: usize) -> Result<()> {
+        let values = values.saturating_add(self.ahead);
+        if values < FORECAST_VALUES_MAX && self.season <= FORECAST_SEASON_MAX {
             return Ok(());
         }
-        let what = "a series or a season of holt_winters()";
         Err(QueryError::TooLarge {
-            what,
+            what: "a series or a season of holt_winters()",
             limit: FORECAST_VALUES_MAX as u64,
             unit: "windows (a season: 500)",
         })
     }
-}
 
-impl Transformation for HoltWinters {
-    fn push(&mut self, piece: &StreamBatch) -> StreamBatch {
+    pub(super) fn push(&mut self, piece: &StreamBatch) -> StreamBatch {
         if let Some(values) = math::floats(&piece.values) {
             // The fit fails if the number of values exceeds the limit, so one value above the limit
             // is enough.
@@ -107,10 +99,10 @@ impl Transformation for HoltWinters {
             self.times_ns.extend(piece.times_ns.iter().take(room));
             self.values.extend(values.iter().take(room));
         }
-        StreamBatch::empty(FieldType::Float)
+        StreamBatch::empty()
     }
 
-    fn finish(&mut self, work: &Work) -> Result<Finish, QueryError> {
+    pub(super) fn finish(&mut self, work: &Work) -> Result<Finish> {
         if self.fit.is_none() {
             self.fit = self.start()?;
         }
@@ -120,18 +112,18 @@ impl Transformation for HoltWinters {
                 return Ok(Finish::Pause);
             }
         }
-        let forecast = fit.forecast(self.forecast.ahead);
+        let forecast = fit.forecast(self.ahead);
         let ends = (self.times_ns.first(), self.times_ns.last());
         let (Some(&first_ns), Some(&last_ns)) = ends else { return Ok(Finish::Nothing) };
-        let (from_ns, shown) = if self.forecast.with_fit {
+        let (from_ns, shown) = if self.with_fit {
             (first_ns, forecast.as_slice())
         } else {
-            let next_ns = last_ns.wrapping_add(self.forecast.every_ns);
+            let next_ns = last_ns.wrapping_add(self.every_ns);
             (next_ns, forecast.get(fit.past.len()..).or_bug())
         };
         let (mut times_ns, mut values) = (Vec::new(), Vec::new());
         for (step, value) in (0_i64..).zip(shown).filter(|(_, value)| !value.is_nan()) {
-            times_ns.push(from_ns.wrapping_add(step.wrapping_mul(self.forecast.every_ns)));
+            times_ns.push(from_ns.wrapping_add(step.wrapping_mul(self.every_ns)));
             values.push(*value);
         }
         Ok(Finish::StreamBatch(StreamBatch { times_ns, values: Values::Float(values) }))
@@ -141,7 +133,7 @@ impl Transformation for HoltWinters {
 /// The number of combinations of initial weights: two values for each of four weights.
 const CHOICES: usize = 16;
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Fit {
     past: Vec<f64>,
     season: usize,
@@ -286,24 +278,23 @@ mod tests {
 
     #[test]
     fn forecast_limits_series_length() {
-        let forecast = Forecast { ahead: 2, season: 4, with_fit: false, every_ns: 10 };
+        let forecast = HoltWinters::new(2, 4, false, 10);
         let piece = |len: usize| StreamBatch {
             times_ns: (0..len as i64).map(|at| 10 * at).collect(),
             values: Values::Float(vec![1.0; len]),
         };
-        let mut short = HoltWinters::new(forecast.clone());
+        let mut short = forecast.clone();
         short.push(&piece(3));
         let work = Work::default();
         assert_eq!(short.finish(&work), Ok(Finish::Nothing));
-        let mut long = HoltWinters::new(forecast);
+        let mut long = forecast;
         long.push(&piece(FORECAST_VALUES_MAX + 5));
         assert!(matches!(long.finish(&work), Err(QueryError::TooLarge { limit: 5_000, .. })));
     }
 
     #[test]
     fn forecast_continues_constant_despite_gaps() {
-        let forecast = Forecast { ahead: 2, season: 0, with_fit: false, every_ns: 10 };
-        let mut stream = HoltWinters::new(forecast);
+        let mut stream = HoltWinters::new(2, 0, false, 10);
         let times_ns = vec![0, 10, 30, 40, 50, 60];
         stream.push(&StreamBatch { times_ns, values: Values::Float(vec![4.0; 6]) });
         let finish = stream.finish(&Work::default());
@@ -318,9 +309,8 @@ mod tests {
 
     #[test]
     fn long_forecast_fit_pauses_and_continues() {
-        let forecast = Forecast { ahead: 10, season: 60, with_fit: false, every_ns: 10 };
         let values: Vec<f64> = (0..1_000).map(|at| f64::from(at * at % 97)).collect();
-        let mut stream = HoltWinters::new(forecast);
+        let mut stream = HoltWinters::new(10, 60, false, 10);
         let times_ns = (0..1_000).map(|at| 10 * at).collect();
         stream.push(&StreamBatch { times_ns, values: Values::Float(values) });
         let (work, mut pauses) = (Work::default(), 0);

@@ -6,13 +6,13 @@
 
 use crate::model::limits::FORECAST_STEPS_MAX;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Vertex {
     at: Vec<f64>,
     value: f64,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Search {
     vertices: Vec<Vertex>,
     known: usize,

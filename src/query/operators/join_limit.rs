@@ -1,0 +1,294 @@
+//! Contains the values of a call for one group, applies LIMIT and OFFSET to them, and joins the
+//! values of several calls by time (1.x `multiScannerCursor`).
+
+use crate::model::bug::OrBug;
+use crate::model::value::FieldValue;
+use crate::query::result::Column;
+use crate::query::scalar::repeat;
+
+/// The values of a call for one group, in the statement's direction. Times are unique unless the
+/// call returns several values per time.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct CallSeries {
+    pub(crate) times_ns: Vec<i64>,
+    pub(crate) values: Column,
+    pub(crate) aux: Vec<Option<Column>>,
+}
+
+impl CallSeries {
+    pub(crate) fn bytes(&self) -> usize {
+        let aux = self.aux.iter().flatten().map(Column::bytes).sum::<usize>();
+        8 * self.times_ns.len() + self.values.bytes() + aux
+    }
+
+    /// Appends the rows to `all`.
+    pub(crate) fn append_to(self, all: &mut Option<Self>) {
+        match all {
+            Some(all) => all.extend(&self),
+            none => *none = Some(self),
+        }
+    }
+
+    fn extend(&mut self, next: &Self) {
+        let before = self.times_ns.len();
+        let rows: Vec<u32> = (0..next.times_ns.len() as u32).collect();
+        self.times_ns.extend(&next.times_ns);
+        self.values.extend_from(&next.values);
+        for (all, column) in self.aux.iter_mut().zip(&next.aux) {
+            append(all, column.as_ref(), &rows, before);
+        }
+    }
+
+    /// Returns rows `from..to`, limited to the rows that exist.
+    pub(crate) fn slice(&self, from: usize, to: usize) -> Self {
+        let to = to.min(self.times_ns.len());
+        let from = from.min(to);
+        // Row positions fit in u32, because a series in memory has at most a million windows.
+        let rows: Vec<u32> = (from as u32..to as u32).collect();
+        Self {
+            times_ns: self.times_ns.get(from..to).or_bug().to_vec(),
+            values: self.values.gather(&rows),
+            aux: self.aux.iter().map(|c| c.as_ref().map(|c| c.gather(&rows))).collect(),
+        }
+    }
+}
+
+pub(super) fn append(
+    all: &mut Option<Column>,
+    column: Option<&Column>,
+    rows: &[u32],
+    before: usize,
+) {
+    match (all.as_mut(), column) {
+        (Some(all), Some(column)) => {
+            if !all.extend_from(&column.gather(rows)) {
+                all.extend_nulls(rows.len());
+            }
+        }
+        (Some(all), None) => all.extend_nulls(rows.len()),
+        (None, Some(column)) => {
+            let mut new = Column::new(column.values.field_type());
+            new.extend_nulls(before);
+            new.extend_from(&column.gather(rows));
+            *all = Some(new);
+        }
+        (None, None) => {}
+    }
+}
+
+/// A row that is `None` becomes null.
+pub(crate) fn gather_or_null(column: &Column, rows: &[Option<u32>]) -> Column {
+    let mut gathered = Column::full(column.values.gather_or_pad(rows));
+    if rows.iter().any(|row| row.is_none_or(|row| !column.validity.is_valid(row as usize))) {
+        for (index, row) in rows.iter().enumerate() {
+            let valid = row.is_some_and(|row| column.validity.is_valid(row as usize));
+            gathered.validity.push(index, valid);
+        }
+    }
+    gathered
+}
+
+/// A row that is `None` becomes `otherwise`, or null if the types differ.
+pub(super) fn gather_or(
+    column: &Column,
+    rows: &[Option<u32>],
+    otherwise: Option<&FieldValue>,
+) -> Column {
+    let Some(otherwise) = otherwise else { return gather_or_null(column, rows) };
+    let mut all = column.clone();
+    let filler = all.len() as u32;
+    if !all.extend_from(&Column::full(repeat(otherwise, 1))) {
+        return gather_or_null(column, rows);
+    }
+    all.gather(&rows.iter().map(|row| row.unwrap_or(filler)).collect::<Vec<u32>>())
+}
+
+/// Returns each entry's own row, or the last earlier row. `before` is the last row before all
+/// entries.
+pub(super) fn last_before(rows: &[Option<u32>], before: Option<u32>) -> Vec<Option<u32>> {
+    let mut last = before;
+    let own_or_last = |row: &Option<u32>| {
+        last = row.or(last);
+        last
+    };
+    rows.iter().map(own_or_last).collect()
+}
+
+/// Applies LIMIT and OFFSET to a stream of row batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limiter {
+    skip: u64,
+    show: Option<u64>,
+    /// Whether a row has arrived, even if LIMIT or OFFSET hides the row.
+    pub(crate) is_begun: bool,
+}
+
+impl Limiter {
+    pub(crate) fn new(limit: u64, offset: u64) -> Self {
+        Self { skip: offset, show: (limit > 0).then_some(limit), is_begun: false }
+    }
+
+    /// Returns the positions `from..to` of the result's rows in the next `rows` rows.
+    pub(crate) fn take(&mut self, rows: usize) -> (usize, usize) {
+        self.is_begun |= rows > 0;
+        let from = usize::try_from(self.skip).unwrap_or(usize::MAX).min(rows);
+        self.skip -= from as u64;
+        let mut to = rows;
+        if let Some(show) = &mut self.show {
+            let shown = usize::try_from(*show).unwrap_or(usize::MAX).min(rows - from);
+            *show -= shown as u64;
+            to = from + shown;
+        }
+        (from, to)
+    }
+
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.show == Some(0)
+    }
+}
+
+/// Joins `series` by time. Returns the times and a column for each call; the column is `None` for a
+/// call without values.
+///
+/// `missing[i]` is the value of call `i` at times of other calls. `carry` (`fill(previous)`) sets
+/// `missing[i]` to the call's last value. The join moves all values out of `series` except the
+/// `aux` columns.
+pub(crate) fn join(
+    series: &mut [Option<CallSeries>],
+    missing: &mut [Option<FieldValue>],
+    carry: bool,
+    descending: bool,
+) -> (Vec<i64>, Vec<Option<Column>>) {
+    let (times, columns) =
+        without_changes(series).unwrap_or_else(|| aligned(series, missing, carry, descending));
+    if carry {
+        for (column, missing) in columns.iter().zip(missing) {
+            if let Some(column) = column
+                && let Some(last) = column.len().checked_sub(1)
+            {
+                *missing = column.get(last);
+            }
+        }
+    }
+    (times, columns)
+}
+
+fn aligned(
+    series: &[Option<CallSeries>],
+    missing: &[Option<FieldValue>],
+    carry: bool,
+    descending: bool,
+) -> (Vec<i64>, Vec<Option<Column>>) {
+    let (times, rows) = align(series, descending);
+    let all = series.iter().zip(rows).zip(missing);
+    let columns = all.map(|((series, rows), missing)| match series {
+        Some(series) => {
+            let rows = if carry { last_before(&rows, None) } else { rows };
+            Some(gather_or(&series.values, &rows, missing.as_ref()))
+        }
+        None => missing.as_ref().map(|value| Column::full(repeat(value, times.len()))),
+    });
+    let columns = columns.collect();
+    (times, columns)
+}
+
+fn without_changes(series: &mut [Option<CallSeries>]) -> Option<(Vec<i64>, Vec<Option<Column>>)> {
+    let mut all = series.iter().map(Option::as_ref);
+    let first = all.next()??;
+    if !all.all(|other| other.is_some_and(|other| other.times_ns == first.times_ns)) {
+        return None;
+    }
+    let mut times = Vec::new();
+    let mut columns = Vec::with_capacity(series.len());
+    for series in series.iter_mut().flatten() {
+        times = std::mem::take(&mut series.times_ns);
+        let none = Column::new(series.values.values.field_type());
+        columns.push(Some(std::mem::replace(&mut series.values, none)));
+    }
+    Some((times, columns))
+}
+
+/// Returns all times in order, and each series' row at each time. If a series has several rows at a
+/// time, that time is repeated.
+fn align(series: &[Option<CallSeries>], descending: bool) -> (Vec<i64>, Vec<Vec<Option<u32>>>) {
+    let mut next: Vec<usize> = vec![0; series.len()];
+    let mut rows: Vec<Vec<Option<u32>>> = vec![Vec::new(); series.len()];
+    let mut times = Vec::new();
+    loop {
+        let heads = series.iter().zip(&next).filter_map(|(series, &row)| {
+            series.as_ref().and_then(|series| series.times_ns.get(row)).copied()
+        });
+        let Some(time) = (if descending { heads.max() } else { heads.min() }) else { break };
+        times.push(time);
+        for ((series, next), rows) in series.iter().zip(&mut next).zip(&mut rows) {
+            let head = series.as_ref().and_then(|series| series.times_ns.get(*next));
+            let here = head == Some(&time);
+            rows.push(here.then_some(*next as u32));
+            *next += usize::from(here);
+        }
+    }
+    (times, rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::result::Values::Integer;
+
+    fn one(times: &[i64], values: &[i64]) -> Option<CallSeries> {
+        Some(CallSeries {
+            times_ns: times.to_vec(),
+            values: Column::full(Integer(values.to_vec())),
+            aux: Vec::new(),
+        })
+    }
+
+    #[test]
+    fn join_aligns_repeated_equal_times() {
+        let series = [one(&[1, 1, 3], &[10, 11, 30]), one(&[1, 1, 3], &[20, 21, 33])];
+        for carry in [false, true] {
+            let mut missing = [Some(FieldValue::Integer(5)), None];
+            let before = missing.clone();
+            let (times, columns) = join(&mut series.clone(), &mut missing, carry, false);
+            assert_eq!(times, [1, 1, 3]);
+            let values = |of: &Option<CallSeries>| of.as_ref().map(|series| series.values.clone());
+            assert!(columns.iter().cloned().eq(series.iter().map(values)));
+            let last = [Some(FieldValue::Integer(30)), Some(FieldValue::Integer(33))];
+            assert_eq!(missing, if carry { last } else { before });
+        }
+    }
+
+    #[test]
+    fn join_matches_calls_by_time() {
+        let series = [one(&[1, 3], &[10, 30]), one(&[2, 3], &[20, 33]), None];
+        let (times, columns) = {
+            let mut missing = [None, Some(FieldValue::Integer(0)), None];
+            join(&mut series.clone(), &mut missing, false, false)
+        };
+        assert_eq!(times, [1, 2, 3]);
+        let value = |call: usize, row: usize| columns[call].as_ref().and_then(|c| c.get(row));
+        assert_eq!(value(0, 1), None);
+        assert_eq!(value(0, 2), Some(FieldValue::Integer(30)));
+        assert_eq!(value(1, 0), Some(FieldValue::Integer(0)));
+        assert_eq!(columns[2], None);
+
+        let mut missing = [None, Some(FieldValue::Integer(7)), None];
+        let (_, columns) = join(&mut series.clone(), &mut missing, true, false);
+        let value = |call: usize, row: usize| columns[call].as_ref().and_then(|c| c.get(row));
+        assert_eq!(value(0, 1), Some(FieldValue::Integer(10)));
+        assert_eq!(value(1, 0), Some(FieldValue::Integer(7)));
+        assert_eq!(missing, [Some(FieldValue::Integer(30)), Some(FieldValue::Integer(33)), None]);
+    }
+
+    #[test]
+    fn limiter_counts_across_chunks() {
+        let mut limiter = Limiter::new(3, 2);
+        assert_eq!(limiter.take(1), (1, 1));
+        assert_eq!(limiter.take(2), (1, 2));
+        assert!(!limiter.is_exhausted());
+        assert_eq!(limiter.take(9), (0, 2));
+        assert_eq!(limiter.take(9), (0, 0));
+        assert!(limiter.is_exhausted());
+        assert_eq!(Limiter::new(0, 0).take(5), (0, 5));
+    }
+}
