@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::grants::{GranteeChange, Put, databases};
 use super::lifecycle::Entries;
 use super::notification::{NOTIFICATIONS, Notification};
-use super::{Catalog, CatalogTask, CatalogWork, Failure, Started, Turn};
+use super::{Catalog, CatalogTask, CatalogWork, Result, Started, Turn};
 use crate::model::limits::{DATABASES_NOTIFIED_AT_ONCE, NOTIFICATION_ROUNDS_MAX};
 use crate::model::time::S_NS;
 use crate::protocol::call::{Address, Platform};
@@ -58,7 +58,7 @@ impl<S: Store> Catalog<S> {
         &mut self,
         platform: &dyn Platform,
         grantee: Grantee,
-    ) -> Result<Started, Failure> {
+    ) -> Result<Started> {
         let (user, name) = (grantee.user, grantee.name.clone());
         let (grantees, store) = self.grantees()?;
         match grantees.put(store, grantee)? {
@@ -77,7 +77,7 @@ impl<S: Store> Catalog<S> {
         platform: &dyn Platform,
         user: bool,
         name: &str,
-    ) -> Result<Started, Failure> {
+    ) -> Result<Started> {
         let (grantees, store) = self.grantees()?;
         match grantees.remove(store, user, name)? {
             Some(change) => self.change(platform, change, Notified::Removed),
@@ -92,7 +92,7 @@ impl<S: Store> Catalog<S> {
         user: bool,
         name: &str,
         notified: Notified,
-    ) -> Result<Started, Failure> {
+    ) -> Result<Started> {
         self.entries()?;
         let newest = self.notifications.about(user, name).next_back();
         Ok(match (newest, notified) {
@@ -109,7 +109,7 @@ impl<S: Store> Catalog<S> {
         platform: &dyn Platform,
         change: GranteeChange,
         notified: Notified,
-    ) -> Result<Started, Failure> {
+    ) -> Result<Started> {
         let mut notification = notification(self.entries()?, &change, platform.now_ns());
         if let Some(notification) = &mut notification {
             let name = notification.name.clone();
@@ -186,7 +186,7 @@ impl<S: Store> Catalog<S> {
         work: &mut CatalogWork,
         number: u64,
         replies: Replies,
-    ) -> Result<(), Failure> {
+    ) -> Result<()> {
         self.entries()?;
         let Some(notification) = self.notifications.get_mut(number) else { return Ok(()) };
         let progress = &mut work.notification;
@@ -217,7 +217,7 @@ impl<S: Store> Catalog<S> {
         &mut self,
         work: &mut CatalogWork,
         name: &str,
-    ) -> Result<Option<ToDatabase>, Failure> {
+    ) -> Result<Option<ToDatabase>> {
         let (grantees, store) = self.grantees()?;
         let sequence = grantees.version();
         let notified = work.creation.notified.filter(|(version, _)| *version == sequence);

@@ -111,7 +111,8 @@ enum Failure {
     Unavailable(#[from] Unavailable),
 }
 
-type Turn = Result<Next<FromCatalog>, Failure>;
+type Result<T, E = Failure> = std::result::Result<T, E>;
+type Turn = Result<Next<FromCatalog>>;
 
 impl<S: Store> Catalog<S> {
     /// Creates the Catalog over `store`. The constructor reads no rows.
@@ -176,11 +177,7 @@ impl<S: Store> Catalog<S> {
         }
     }
 
-    fn begin_request(
-        &mut self,
-        platform: &dyn Platform,
-        message: ToCatalog,
-    ) -> Result<Started, Failure> {
+    fn begin_request(&mut self, platform: &dyn Platform, message: ToCatalog) -> Result<Started> {
         Ok(Started::Reply(match message {
             ToCatalog::Resolve { name } => {
                 self.refuse_recovering(&name)?;
@@ -300,7 +297,7 @@ impl<S: Store> Catalog<S> {
         entry.is_some_and(|entry| entry.stage == EntryStage::Ready)
     }
 
-    fn insert(&mut self, platform: &dyn Platform, request: CreateDatabase) -> Result<u64, Failure> {
+    fn insert(&mut self, platform: &dyn Platform, request: CreateDatabase) -> Result<u64> {
         let limit = platform.limits().get(Limit::Databases);
         self.entries()?.check_limit(limit)?;
         let object = platform

@@ -8,7 +8,7 @@
 use super::history_check::HistoryCheck;
 use super::point_in_time_reset::PointInTimeReset;
 use super::recoveries::Recovery;
-use super::{Catalog, CatalogTask, CatalogWork, Failure, Started, Turn};
+use super::{Catalog, CatalogTask, CatalogWork, Failure, Result, Started, Turn};
 use crate::model::configurable_limits::Limit;
 use crate::model::ids::ObjectId;
 use crate::model::limits::{
@@ -34,7 +34,7 @@ pub(super) struct RecoveryProgress {
 impl<S: Store> Catalog<S> {
     /// Rejects a request if a recovery of the database is running. During a recovery, the database
     /// cannot be used or dropped.
-    pub(super) fn refuse_recovering(&mut self, name: &str) -> Result<(), Failure> {
+    pub(super) fn refuse_recovering(&mut self, name: &str) -> Result<()> {
         let number = self.entries()?.by_name(name).map(|(number, _)| number);
         match number.is_some_and(|number| self.recoveries.is_running(number)) {
             true => Err(Unavailable::Changing.into()),
@@ -42,7 +42,7 @@ impl<S: Store> Catalog<S> {
         }
     }
 
-    pub(super) fn recovery_of(&mut self, name: &str) -> Result<FromCatalog, Failure> {
+    pub(super) fn recovery_of(&mut self, name: &str) -> Result<FromCatalog> {
         let number = self.ready(name)?.0;
         Ok(FromCatalog::Recovery(self.recoveries.get(number).map(Recovery::status)))
     }
@@ -51,7 +51,7 @@ impl<S: Store> Catalog<S> {
         &mut self,
         platform: &dyn Platform,
         request: RecoveryRequest,
-    ) -> Result<Started, Failure> {
+    ) -> Result<Started> {
         let (number, _) = self.ready(&request.name)?;
         if let Some(row) = self.recoveries.get(number).filter(|_| !request.dry_run) {
             if row.asked_ns == request.time_ns {
@@ -76,7 +76,7 @@ impl<S: Store> Catalog<S> {
         mut row: Recovery,
         time_ns: i64,
         now_ns: i64,
-    ) -> Result<Started, Failure> {
+    ) -> Result<Started> {
         if time_ns != row.begun_ns || !row.abandon(now_ns) {
             return Err(refused(RecoveryRefusal::UnderWay));
         }
@@ -96,7 +96,7 @@ impl<S: Store> Catalog<S> {
         self.pending_events.works().any(is_it)
     }
 
-    fn ready(&mut self, name: &str) -> Result<(u64, ObjectId), Failure> {
+    fn ready(&mut self, name: &str) -> Result<(u64, ObjectId)> {
         let entries = self.entries()?;
         let found = entries.by_name(name).map(|(number, _)| number);
         let found = found.filter(|number| entries.may_be_in_use(*number));
@@ -159,7 +159,7 @@ impl<S: Store> Catalog<S> {
         request: &RecoveryRequest,
         now_ns: i64,
         replies: Replies,
-    ) -> Result<(), Failure> {
+    ) -> Result<()> {
         let (_, object) = self.ready(&request.name)?;
         if let Some(looking) = &mut work.recovery.looking {
             return looking.on_replies(replies)?.map_or(Ok(()), |reason| Err(refused(reason)));
@@ -265,7 +265,7 @@ impl<S: Store> Catalog<S> {
         number: u64,
         now_ns: i64,
         replies: Replies,
-    ) -> Result<(), Failure> {
+    ) -> Result<()> {
         self.entries()?;
         let Some(mut row) = self.recoveries.get(number).cloned() else {
             return Err(Unavailable::Changing.into());
@@ -286,7 +286,7 @@ fn on_stage_replies(
     row: &mut Recovery,
     now_ns: i64,
     replies: Replies,
-) -> Result<(), Failure> {
+) -> Result<()> {
     if let Some(going) = &mut work.recovery.going {
         if !going.on_replies(replies)? {
             return Ok(());

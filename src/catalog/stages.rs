@@ -1,7 +1,7 @@
 //! Moves the row of a database to the next stage while the database is being created or dropped.
 
 use super::lifecycle::{self, EntryStage};
-use super::{Catalog, CatalogWork, Failure, Turn};
+use super::{Catalog, CatalogWork, Result, Turn};
 use crate::protocol::call::{Address, CallFailure};
 use crate::protocol::catalog::FromCatalog;
 use crate::protocol::database::{FromDatabase, ToDatabase};
@@ -40,7 +40,7 @@ impl<S: Store> Catalog<S> {
         &mut self,
         work: &mut CatalogWork,
         reply: Result<FromDatabase, CallFailure>,
-    ) -> Result<(), Failure> {
+    ) -> Result<()> {
         let reply = reply.map_err(Unavailable::from)?;
         let entry = self.entries()?.get(work.entry);
         let stage = entry.map(|entry| entry.stage);
@@ -84,7 +84,7 @@ impl<S: Store> Catalog<S> {
 impl<S: Store> Catalog<S> {
     /// Deletes the row and frees the name. As in 1.x, users lose their permissions on the database.
     /// Tokens keep their permissions, because a token may name databases that do not exist.
-    fn forget_dropped(&mut self, number: u64) -> Result<(), Failure> {
+    fn forget_dropped(&mut self, number: u64) -> Result<()> {
         let named = self.entries()?.get(number).map(|entry| entry.create.name.clone());
         let (grantees, store) = self.grantees()?;
         grantees.revoke_users(store, &named.unwrap_or_default())?;

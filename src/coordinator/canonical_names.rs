@@ -1,17 +1,17 @@
 //! Adds the database and the retention policy to the names in a statement, as 1.x prints the names.
 
 use super::cache::Cache;
-use super::error::Error;
+use super::error::Result;
 use crate::influxql::ast::{SelectStatement, Source, Statement};
 use crate::protocol::database::Description;
 use crate::query::source::Defaults;
 
 type Name = Option<String>;
-type Visit<'a> = dyn FnMut(&mut Name, &mut Name) -> Result<(), Error> + 'a;
+type Visit<'a> = dyn FnMut(&mut Name, &mut Name) -> Result<()> + 'a;
 
 /// Visits the target and every source, including the sources of subqueries, in the order in which
 /// 1.x checks them.
-pub(super) fn each_place(select: &mut SelectStatement, visit: &mut Visit<'_>) -> Result<(), Error> {
+pub(super) fn each_place(select: &mut SelectStatement, visit: &mut Visit<'_>) -> Result<()> {
     if let Some(target) = &mut select.into {
         visit(&mut target.database, &mut target.policy)?;
     }

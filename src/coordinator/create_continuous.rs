@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::Parts;
 use super::canonical_names::{default_policy, each_place};
-use super::error::Error;
+use super::error::{Error, Result};
 use super::into::check_names;
 use super::load_schemas::{Load, Want};
 use super::single_call::call_database;
@@ -19,7 +19,7 @@ use crate::query::source::{self, Defaults};
 pub(super) fn create_continuous(
     mut statement: CreateContinuousQueryStatement,
     defaults: Defaults<'_>,
-) -> Result<Parts<SeriesChunk>, Error> {
+) -> Result<Parts<SeriesChunk>> {
     let own = Some(statement.database.as_str()).filter(|name| !name.is_empty());
     let database = defaults.database.or(own).ok_or(QueryError::DatabaseRequired)?.to_owned();
     let policy = defaults.policy.map(str::to_owned);
@@ -68,7 +68,7 @@ type Databases = Vec<(String, Rc<Description>)>;
 fn qualify(
     statement: &mut CreateContinuousQueryStatement,
     databases: &Databases,
-) -> Result<ContinuousQuery, Error> {
+) -> Result<ContinuousQuery> {
     each_place(&mut statement.source, &mut |database, policy| {
         let database = database.as_deref().unwrap_or_default();
         let Some((_, found)) = databases.iter().find(|(known, _)| known == database) else {

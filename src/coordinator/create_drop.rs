@@ -1,7 +1,7 @@
 //! Creates, changes and drops databases, policies and measurements, for statements and for
 //! management calls.
 
-use super::error::Error;
+use super::error::{Error, Result};
 use super::load_schemas::{Load, Want};
 use super::retries::Retries;
 use super::single_call::call_catalog;
@@ -196,7 +196,7 @@ pub fn carry_out(change: Change) -> Task<Changed> {
 }
 
 /// Returns `None` for a change inside a database.
-fn to_catalog(io: &Io, change: &Change) -> Result<Option<ToCatalog>, Error> {
+fn to_catalog(io: &Io, change: &Change) -> Result<Option<ToCatalog>> {
     Ok(match change {
         Change::CreateDatabase(create) => {
             let create = create.clone();
@@ -207,11 +207,7 @@ fn to_catalog(io: &Io, change: &Change) -> Result<Option<ToCatalog>, Error> {
     })
 }
 
-async fn change_in_catalog(
-    io: &Io,
-    change: &Change,
-    message: &ToCatalog,
-) -> Result<Changed, Error> {
+async fn change_in_catalog(io: &Io, change: &Change, message: &ToCatalog) -> Result<Changed> {
     let reply = call_catalog(io, message).await;
     io.with(|context| {
         // The cached state may be wrong even after an error.
@@ -230,7 +226,7 @@ async fn change_in_catalog(
 }
 
 /// Returns `None` if the database was dropped after the Catalog returned its object.
-async fn change_in_database(io: &Io, change: &Change) -> Result<Option<Changed>, Error> {
+async fn change_in_database(io: &Io, change: &Change) -> Result<Option<Changed>> {
     let loaded = match Load::from_owner(change.database(), Want::Nothing).run(io).await {
         Err(Error::DatabaseNotFound(_)) if matches!(change, Change::DropPolicy { .. }) => {
             return Ok(Some(Changed { existed: false }));

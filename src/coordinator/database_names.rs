@@ -1,7 +1,7 @@
 //! Lists the names of databases. The Catalog returns these names page by page.
 
 use super::Io;
-use super::error::Error;
+use super::error::{Error, Result};
 use super::single_call::call_catalog;
 use crate::model::grant::Grants;
 use crate::model::ids::PolicyId;
@@ -9,7 +9,7 @@ use crate::protocol::catalog::{FromCatalog, ToCatalog};
 
 /// Returns the names in order of creation. With `holding`, returns only the few databases that may
 /// have that policy.
-pub async fn list(io: &Io, holding: Option<PolicyId>) -> Result<Vec<String>, Error> {
+pub async fn list(io: &Io, holding: Option<PolicyId>) -> Result<Vec<String>> {
     let (mut all, mut after) = (Vec::new(), None);
     loop {
         match call_catalog(io, &ToCatalog::List { after, holding }).await? {

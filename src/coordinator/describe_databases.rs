@@ -3,7 +3,7 @@
 
 use super::Io;
 use super::database_names;
-use super::error::Error;
+use super::error::{Error, Result};
 use super::grants::Principal;
 use super::load_schemas::{Load, Want};
 use crate::model::grant::Grants;
@@ -68,7 +68,7 @@ pub async fn describe_databases(
     io: &Io,
     principal: &Principal,
     of: WhichDatabases,
-) -> Result<Vec<DescribedDatabase>, Error> {
+) -> Result<Vec<DescribedDatabase>> {
     let mut page = None;
     let names = match of {
         WhichDatabases::None => Vec::new(),
@@ -116,7 +116,7 @@ struct Described {
 
 impl Described {
     /// Returns whether this database is the last database of the page.
-    fn add(&mut self, name: String, description: &Description) -> Result<bool, Error> {
+    fn add(&mut self, name: String, description: &Description) -> Result<bool> {
         let description = outline(description);
         let policies = &description.policies;
         let names = policies.iter().map(|policy| size_of::<Policy>() + policy.name.len());

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::Parts;
 use super::database_names;
-use super::error::Error;
+use super::error::{Error, Result};
 use super::grants::Principal;
 use super::query::Query;
 use super::session::Session;
@@ -103,7 +103,7 @@ impl Listing {
         Query::show(statement, database.to_owned(), self.session.clone()).execute()
     }
 
-    fn add(&mut self, chunk: &SeriesChunk) -> Result<(), Error> {
+    fn add(&mut self, chunk: &SeriesChunk) -> Result<()> {
         for row in chunk.strings() {
             if let [name, database, policy] = &row[..] {
                 self.names.push(&[database, policy, name]);

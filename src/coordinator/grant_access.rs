@@ -4,7 +4,7 @@
 //! same if name and password are equal. If an existing user has the same name but another password,
 //! the imported user gets no permissions.
 
-use super::error::Error;
+use super::error::{Error, Result};
 use super::single_call::call_catalog;
 use super::{Io, Task};
 use crate::model::grant::{Grants, Permission};
@@ -63,7 +63,7 @@ pub fn grant_access(rows: Vec<Grantee>) -> Task<GrantedAccess> {
     })
 }
 
-async fn widen(io: &Io, known: Grantee, row: &Grantee) -> Result<(), Error> {
+async fn widen(io: &Io, known: Grantee, row: &Grantee) -> Result<()> {
     let message = ToCatalog::Grantee { user: known.user, name: known.name };
     // Another request has removed the token or user, so the client must repeat the request.
     let mut known = one(call_catalog(io, &message).await?)?.ok_or(Unavailable::Changing)?;
@@ -76,7 +76,7 @@ async fn widen(io: &Io, known: Grantee, row: &Grantee) -> Result<(), Error> {
 
 /// Returns the name in `row`, or that name with a number if another token has it. Returns `None` if
 /// all these names are taken.
-async fn free_name(io: &Io, row: &Grantee) -> Result<Option<String>, Error> {
+async fn free_name(io: &Io, row: &Grantee) -> Result<Option<String>> {
     if row.user {
         return Ok(Some(row.name.clone()));
     }
@@ -93,7 +93,7 @@ async fn free_name(io: &Io, row: &Grantee) -> Result<Option<String>, Error> {
     Ok(None)
 }
 
-async fn put(io: &Io, row: Grantee) -> Result<(), Error> {
+async fn put(io: &Io, row: Grantee) -> Result<()> {
     let reply = call_catalog(io, &ToCatalog::PutGrantee(Box::new(row))).await;
     // A previously refused caller may exist now, even after an error.
     io.with(|context| context.cache.callers.forget_refused())?;
@@ -118,7 +118,7 @@ fn give(grants: &mut Grants, right: &Permission) {
     }
 }
 
-fn one(reply: FromCatalog) -> Result<Option<Grantee>, Error> {
+fn one(reply: FromCatalog) -> Result<Option<Grantee>> {
     match reply {
         FromCatalog::Grantees { rows, .. } | FromCatalog::Identified { found: rows, .. } => {
             Ok(rows.into_iter().next())

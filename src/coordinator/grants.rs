@@ -9,7 +9,7 @@ use std::rc::Rc;
 use sha2::{Digest, Sha256};
 
 use super::confirmations::Confirmations;
-use super::error::Error;
+use super::error::{Error, Result};
 use crate::model::grant::{Grants, PermissionKind, Scope};
 use crate::model::ids::ObjectId;
 use crate::model::limits::{
@@ -111,7 +111,7 @@ impl CallerPermissions {
     }
 
     /// Checks the permission on a policy of `database`. The policy must already be resolved.
-    pub fn check(&self, right: PermissionKind, database: &str, policy: &str) -> Result<(), Error> {
+    pub fn check(&self, right: PermissionKind, database: &str, policy: &str) -> Result<()> {
         if self.scope(right, database).covers(policy) {
             return Ok(());
         }

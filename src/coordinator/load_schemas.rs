@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::cache::{CachedDatabase, find_policy};
-use super::error::Error;
+use super::error::{Error, Result};
 use super::grants::{Caller, CallerPermissions, ConfirmedGrantee, Principal};
 use super::retries::Retries;
 use super::{Context, Io, Task};
@@ -135,7 +135,7 @@ impl Load {
     }
 
     /// Loads the data. If the data changes during the load, loads the owners' state again.
-    pub async fn run(self, io: &Io) -> Result<Loaded, Error> {
+    pub async fn run(self, io: &Io) -> Result<Loaded> {
         let mut retries = Retries::default();
         let mut from_owner = self.from_owner;
         loop {
@@ -148,7 +148,7 @@ impl Load {
     }
 
     /// Returns `None` if the data must be loaded again from the owners.
-    async fn attempt(&self, io: &Io, from_owner: bool) -> Result<Option<Loaded>, Error> {
+    async fn attempt(&self, io: &Io, from_owner: bool) -> Result<Option<Loaded>> {
         let cached = match from_owner {
             true => None,
             false => io.with(|context| context.cache.database(&self.name))?,
@@ -178,7 +178,7 @@ impl Load {
         Ok(Some(Loaded { object, description, schemas, standing, caller, fresh }))
     }
 
-    async fn describe(&self, io: &Io) -> Result<CachedDatabase, Error> {
+    async fn describe(&self, io: &Io) -> Result<CachedDatabase> {
         let object = self.resolve(io).await?;
         let reply = io.call(Address::Database(object.clone()), &ToDatabase::Describe).await;
         match envelope::decode_reply::<FromDatabase>(reply)? {
@@ -192,7 +192,7 @@ impl Load {
 
     /// Returns the database's object. If the Catalog is unreachable, returns a cached object,
     /// because the Database itself reports whether the database still exists.
-    async fn resolve(&self, io: &Io) -> Result<ObjectId, Error> {
+    async fn resolve(&self, io: &Io) -> Result<ObjectId> {
         let message = ToCatalog::Resolve { name: self.name.clone() };
         let lost = match envelope::decode_reply(io.call(Address::Catalog, &message).await) {
             Ok(FromCatalog::Resolved { object: Some(object) }) => return Ok(object),
@@ -215,7 +215,7 @@ impl Load {
         io: &Io,
         object: &ObjectId,
         fresh: bool,
-    ) -> Result<Option<CallerPermissions>, Error> {
+    ) -> Result<Option<CallerPermissions>> {
         let Principal { name, grants, caller, .. } = &self.principal;
         let Some(caller) = caller else {
             return Ok(Some(CallerPermissions::new(name, Rc::clone(grants), NO_GRANT)));
@@ -310,7 +310,7 @@ async fn load_schema(
     object: &ObjectId,
     policy: PolicyId,
     version_min: u64,
-) -> Result<Option<Rc<PolicySchema>>, Error> {
+) -> Result<Option<Rc<PolicySchema>>> {
     let mut schema = io.with(|context| context.cache.schema(object, policy))?;
     while schema.version < version_min {
         let message = ToDatabase::Schema { policy, after_version: schema.version };

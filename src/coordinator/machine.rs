@@ -1,7 +1,7 @@
 //! Defines requests in progress (machines) and the code that runs all machines.
 
 use super::cache::Cache;
-use super::error::Error;
+use super::error::Result;
 use crate::admission::QueryMemory;
 use crate::model::bug;
 use crate::protocol::call::{Platform, Reply, Step};
@@ -31,7 +31,7 @@ pub trait Machine {
 }
 
 /// The result of a machine's turn: further calls, a reply, or an error.
-pub type Turn<T> = Result<Next<T>, Error>;
+pub type Turn<T> = Result<Next<T>>;
 
 /// A request in progress, as its own module implements it. The request makes several calls
 /// together. Its next turn follows after the replies to all of these calls.
@@ -50,7 +50,7 @@ pub trait RoundMachine {
 }
 
 impl<M: RoundMachine> Machine for M {
-    type Output = Result<M::Reply, Error>;
+    type Output = Result<M::Reply>;
 
     fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Self::Output> {
         let Some(replies) = self.round().resume(reply) else { return Step::Calls(Vec::new()) };

@@ -1,7 +1,7 @@
 //! Waits for a query's initial memory.
 
 use super::Context;
-use super::error::Error;
+use super::error::{Error, Result};
 use crate::admission::{QueryReservation, ReservationSlot};
 use crate::model::limits::{QUERY_WAIT_NS_MAX, QUERY_WAIT_PAUSE_MS};
 use crate::model::time::MS_NS;
@@ -20,7 +20,7 @@ impl QueryWait {
         &mut self,
         context: &Context<'_>,
         reservation: &QueryReservation,
-    ) -> Result<Option<Request>, Error> {
+    ) -> Result<Option<Request>> {
         if reservation.start(context.platform.now_ns()) {
             return Ok(None);
         }
@@ -34,7 +34,7 @@ impl QueryWait {
 
 /// Whether a query that failed for lack of memory restarts when enough memory is free. In this case
 /// the query has already released its own memory.
-pub(super) fn may_restart<T>(result: &Result<T, Error>, reservation: &ReservationSlot) -> bool {
+pub(super) fn may_restart<T>(result: &Result<T>, reservation: &ReservationSlot) -> bool {
     let is_refused = matches!(result, Err(Error::Unavailable(Unavailable::Crowded)));
     is_refused && reservation.get().is_some_and(QueryReservation::restart)
 }

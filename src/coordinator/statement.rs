@@ -6,7 +6,7 @@ use super::create_continuous::{create_continuous, drop_continuous};
 use super::create_drop::{Change, carry_out};
 use super::delete::delete;
 use super::diagnostics::diagnostics;
-use super::error::Error;
+use super::error::Result;
 use super::every_database::{show_continuous_queries, show_measurements};
 use super::grants::Principal;
 use super::into::{explain_into, select_into};
@@ -57,7 +57,7 @@ impl From<Parts<SeriesChunk>> for Execution {
     }
 }
 
-fn prepare(statement: Statement, session: Session) -> Result<Execution, Error> {
+fn prepare(statement: Statement, session: Session) -> Result<Execution> {
     if let Some(database) = metadata::database(&statement, session.defaults()) {
         // As in 1.x, a missing database is not an error of some statements.
         let otherwise = metadata::of_missing_database(&statement).filter(|_| !session.as_v3);

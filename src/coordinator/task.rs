@@ -12,7 +12,7 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 use std::task::{self, Poll, Waker};
 
-use super::error::Error;
+use super::error::{Error, Result};
 use super::{Context, RoundMachine, Turn};
 use crate::protocol::call::{Address, CallFailure};
 use crate::protocol::envelope::{self, Wire};
@@ -25,13 +25,13 @@ pub struct Task<T> {
     round: Round,
 }
 
-type BoxedFuture<T> = Pin<Box<dyn Future<Output = Result<T, Error>>>>;
+type BoxedFuture<T> = Pin<Box<dyn Future<Output = Result<T>>>>;
 
 impl<T> Task<T> {
     /// Prepares the function that `start` returns. The function runs at the first step.
     pub fn new<F>(start: impl FnOnce(Io) -> F) -> Self
     where
-        F: Future<Output = Result<T, Error>> + 'static,
+        F: Future<Output = Result<T>> + 'static,
     {
         let io = Io(Rc::new(Shared::default()));
         Self { future: Some(Box::pin(start(io.clone()))), io, round: Round::default() }
@@ -48,7 +48,7 @@ enum Polled<T> {
     Calls(Vec<Request>),
     /// The function waits, but no call is in progress that could resume it.
     Idle,
-    Returned(Result<T, Error>),
+    Returned(Result<T>),
 }
 
 impl<T> Task<T> {
@@ -98,7 +98,7 @@ impl<T: 'static> Parts<T> {
     /// Prepares the function that `start` returns. The function runs at the first step.
     pub fn new<F>(start: impl FnOnce(Io, Output<T>) -> F) -> Self
     where
-        F: Future<Output = Result<(), Error>> + 'static,
+        F: Future<Output = Result<()>> + 'static,
     {
         let part = Rc::new(Cell::new(None));
         let output = Output(Rc::clone(&part));
@@ -108,7 +108,7 @@ impl<T: 'static> Parts<T> {
     /// Creates the parts of a function that returns at most one part.
     pub fn once<F>(start: impl FnOnce(Io) -> F) -> Self
     where
-        F: Future<Output = Result<Option<T>, Error>> + 'static,
+        F: Future<Output = Result<Option<T>>> + 'static,
     {
         Self::new(|io, output| {
             let part = start(io);
@@ -224,12 +224,12 @@ impl Io {
     }
 
     /// Runs another machine to its end and returns its result.
-    pub async fn run<M: RoundMachine>(&self, mut machine: M) -> Result<M::Reply, Error> {
+    pub async fn run<M: RoundMachine>(&self, mut machine: M) -> Result<M::Reply> {
         self.next(&mut machine).await
     }
 
     /// Runs another machine until its next reply, which is a part of a stream or the result.
-    pub async fn next<M: RoundMachine>(&self, machine: &mut M) -> Result<M::Reply, Error> {
+    pub async fn next<M: RoundMachine>(&self, machine: &mut M) -> Result<M::Reply> {
         let mut replies = Replies::default();
         loop {
             match self.with(|context| machine.take_turn(context, replies))?? {
@@ -241,7 +241,7 @@ impl Io {
 
     /// Passes the context of the step to `action`: the cache, the query memory and the platform.
     /// Returns an error if the call is outside of a step or inside another `with`.
-    pub fn with<R>(&self, action: impl FnOnce(&mut Context<'_>) -> R) -> Result<R, Error> {
+    pub fn with<R>(&self, action: impl FnOnce(&mut Context<'_>) -> R) -> Result<R> {
         let mut lent = self.0.context.take().ok_or_else(Error::unexpected_reply)?;
         // SAFETY: `provide` stored a pointer to a context that outlives the poll in progress.
         // `take` removes the stored pointer, so this reference is the only one until the pointer is
@@ -302,7 +302,7 @@ pub(crate) mod tests {
         }
     }
 
-    fn step<T>(task: &mut Task<T>, reply: Option<Reply>) -> Step<Result<T, Error>> {
+    fn step<T>(task: &mut Task<T>, reply: Option<Reply>) -> Step<Result<T>> {
         let queries = QueryMemory::new(&Admission::default());
         let mut cache = Cache::default();
         let (cache, queries, platform) = (&mut cache, &queries, &Fixed);

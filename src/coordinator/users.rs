@@ -7,7 +7,7 @@
 
 use subtle::ConstantTimeEq;
 
-use super::error::Error;
+use super::error::{Error, Result};
 use super::grants::hex;
 use super::retries::Retries;
 use super::single_call::call_catalog;
@@ -36,7 +36,7 @@ pub(super) fn users(statement: Statement) -> Result<Parts<SeriesChunk>, Statemen
     }
 }
 
-async fn show_users(io: Io, output: Output<SeriesChunk>) -> Result<(), Error> {
+async fn show_users(io: Io, output: Output<SeriesChunk>) -> Result<()> {
     let (mut after, limit) = (0, GRANTEES_PER_PAGE as u64);
     loop {
         let message = ToCatalog::Grantees { user: true, after, limit };
@@ -55,7 +55,7 @@ async fn show_users(io: Io, output: Output<SeriesChunk>) -> Result<(), Error> {
 }
 
 /// Starts again if another request changes the user at the same time.
-async fn run(io: Io, statement: Statement) -> Result<Option<SeriesChunk>, Error> {
+async fn run(io: Io, statement: Statement) -> Result<Option<SeriesChunk>> {
     let mut retries = Retries::default();
     loop {
         match run_once(&io, &statement).await {
@@ -65,7 +65,7 @@ async fn run(io: Io, statement: Statement) -> Result<Option<SeriesChunk>, Error>
     }
 }
 
-async fn run_once(io: &Io, statement: &Statement) -> Result<Option<SeriesChunk>, Error> {
+async fn run_once(io: &Io, statement: &Statement) -> Result<Option<SeriesChunk>> {
     match statement {
         Statement::ShowGrants { user } => {
             let row = find(io, user).await?.ok_or_else(not_found)?;
@@ -112,7 +112,7 @@ async fn run_once(io: &Io, statement: &Statement) -> Result<Option<SeriesChunk>,
     Ok(None)
 }
 
-async fn grant_or_revoke(io: &Io, grant: &GrantStatement, gives: bool) -> Result<(), Error> {
+async fn grant_or_revoke(io: &Io, grant: &GrantStatement, gives: bool) -> Result<()> {
     let found = find(io, &grant.user).await?.ok_or_else(not_found)?;
     let mut row = found.clone();
     match &grant.database {
@@ -131,7 +131,7 @@ async fn grant_or_revoke(io: &Io, grant: &GrantStatement, gives: bool) -> Result
     put(io, Some(found), row).await
 }
 
-async fn find(io: &Io, name: &str) -> Result<Option<Grantee>, Error> {
+async fn find(io: &Io, name: &str) -> Result<Option<Grantee>> {
     let keys = vec![GranteeKey { user: true, text: name.to_owned() }];
     match call_catalog(io, &ToCatalog::Identify { keys }).await? {
         FromCatalog::Identified { found, .. } => Ok(found.into_iter().next()),
@@ -139,19 +139,19 @@ async fn find(io: &Io, name: &str) -> Result<Option<Grantee>, Error> {
     }
 }
 
-fn new_salt(io: &Io) -> Result<String, Error> {
+fn new_salt(io: &Io) -> Result<String> {
     let words = io.with(|context| [(); 2].map(|()| context.platform.random_u64().to_be_bytes()))?;
     Ok(hex(words.as_flattened()))
 }
 
 /// Returns the key in hexadecimal.
-async fn derive(io: &Io, iterations: u32, salt: &str, password: &str) -> Result<String, Error> {
+async fn derive(io: &Io, iterations: u32, salt: &str, password: &str) -> Result<String> {
     let request = Derivation { iterations, salt, password }.request();
     let reply = io.calls(vec![request]).await.pop().ok_or_else(Error::unexpected_reply)?;
     Ok(hex(&reply?))
 }
 
-async fn put(io: &Io, found: Option<Grantee>, row: Grantee) -> Result<(), Error> {
+async fn put(io: &Io, found: Option<Grantee>, row: Grantee) -> Result<()> {
     // If nothing changes, the request may repeat a change that some databases have not received.
     let widens = found.is_none_or(|found| {
         let is_same = found.hash == row.hash && found.salt == row.salt;
@@ -162,7 +162,7 @@ async fn put(io: &Io, found: Option<Grantee>, row: Grantee) -> Result<(), Error>
 
 /// A change that only adds permissions is complete before the databases receive it, because a
 /// database looks up unknown users in the Catalog.
-async fn change(io: &Io, message: &ToCatalog, widens: bool) -> Result<(), Error> {
+async fn change(io: &Io, message: &ToCatalog, widens: bool) -> Result<()> {
     let reply = call_catalog(io, message).await;
     io.with(|context| context.cache.callers.forget_refused())?;
     match reply? {

@@ -2,7 +2,7 @@
 //! in each shard. A request executes a bounded number of steps and returns the position of the next
 //! step.
 
-use super::error::Error;
+use super::error::{Error, Result};
 use super::load_schemas::{Load, Loaded, Want};
 use super::single_call::call_catalog;
 use super::{Io, Task, diagnostics};
@@ -54,7 +54,7 @@ async fn verify_metadata(
     database: &str,
     start: Option<Resume>,
     report: &mut Report,
-) -> Result<Loaded, Error> {
+) -> Result<Loaded> {
     if start.is_none() {
         match call_catalog(io, &ToCatalog::Verify).await? {
             FromCatalog::Verified(page) => report.add_rows(page, "catalog"),
@@ -84,7 +84,7 @@ async fn verify_shards(
     loaded: &Loaded,
     start: Option<Resume>,
     report: &mut Report,
-) -> Result<(), Error> {
+) -> Result<()> {
     let (first, mut page) = start.unwrap_or((i64::MIN, None));
     let mut steps_left = STEPS_PER_REQUEST;
     for shard in diagnostics::shards(loaded).skip_while(|shard| shard.id() < first) {

@@ -2,7 +2,7 @@
 //! has a separate `state` row. The Database writes this row when a backup starts, when a backup is
 //! complete and when a pass fails, but not for each step of a backup.
 
-use super::object::{Database, Failure};
+use super::object::{Database, Result};
 use super::rows::{DatabaseRows, DatabaseStage, SCHEDULE};
 use super::schedule_row::ScheduleRow;
 use crate::model::limits::{JOB_FAILURES_MAX, JOB_RETRY_NS, SCHEDULE_REASON_BYTES_MAX};
@@ -27,7 +27,7 @@ pub(super) fn last_ns(rows: &DatabaseRows) -> Option<i64> {
 }
 
 impl<S: Store> Database<S> {
-    pub(super) fn show_schedule(&mut self) -> Result<FromDatabase, Failure> {
+    pub(super) fn show_schedule(&mut self) -> Result<FromDatabase> {
         let row = self.open_rows()?.schedule.as_ref();
         Ok(FromDatabase::BackupSchedule(row.map(|row| Box::new(row.schedule.clone()))))
     }
@@ -36,7 +36,7 @@ impl<S: Store> Database<S> {
         &mut self,
         platform: &dyn Platform,
         settings: Option<ScheduleSettings>,
-    ) -> Result<FromDatabase, Failure> {
+    ) -> Result<FromDatabase> {
         let now_ns = platform.now_ns();
         let known = self.open_rows()?.schedule.clone();
         let row = settings.map(|settings| match known {

@@ -1,7 +1,7 @@
 //! Creates, drops and lists continuous queries, and selects the next query to run. Each query has a
 //! separate row. Every finished run rewrites the row.
 
-use super::object::{Database, Failure};
+use super::object::{Database, Result};
 use super::rows::{CONTINUOUS, ContinuousRow, DatabaseRows};
 use super::schedule_row::ScheduleRow;
 use crate::model::limits::{
@@ -27,10 +27,7 @@ pub(super) fn problems(rows: &DatabaseRows) -> impl Iterator<Item = String> {
 }
 
 impl<S: Store> Database<S> {
-    pub(super) fn create_continuous(
-        &mut self,
-        query: &ContinuousQuery,
-    ) -> Result<FromDatabase, Failure> {
+    pub(super) fn create_continuous(&mut self, query: &ContinuousQuery) -> Result<FromDatabase> {
         let rows = self.open_rows()?;
         if let Some(row) = rows.continuous.iter().find(|row| row.query.name == query.name) {
             if row.query.text == query.text {
@@ -52,7 +49,7 @@ impl<S: Store> Database<S> {
         Ok(FromDatabase::Done)
     }
 
-    pub(super) fn drop_continuous(&mut self, name: &str) -> Result<FromDatabase, Failure> {
+    pub(super) fn drop_continuous(&mut self, name: &str) -> Result<FromDatabase> {
         let rows = self.open_rows()?;
         if let Some(at) = rows.continuous.iter().position(|row| row.query.name == name) {
             let number = rows.continuous.remove(at).number;
@@ -61,7 +58,7 @@ impl<S: Store> Database<S> {
         Ok(FromDatabase::Done)
     }
 
-    pub(super) fn list_continuous(&mut self) -> Result<FromDatabase, Failure> {
+    pub(super) fn list_continuous(&mut self) -> Result<FromDatabase> {
         let all = self.open_rows()?.continuous.iter();
         let all = all.map(|row| (row.query.name.clone(), row.query.text.clone()));
         Ok(FromDatabase::ContinuousQueries(all.collect()))

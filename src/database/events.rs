@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::backup_schedule;
 use super::continuous;
 use super::job::{Job, JobKind};
-use super::object::{Database, DatabaseTask, DatabaseWork, Failure, JobProgress, Turn};
+use super::object::{Database, DatabaseTask, DatabaseWork, JobProgress, Result, Turn};
 use super::rows::{DatabaseStage, RowsChange};
 use super::split_progress::request;
 use super::{job_completion, job_messages};
@@ -41,7 +41,7 @@ impl<S: Store> Database<S> {
         platform: &dyn Platform,
         work: &mut DatabaseWork,
         key: u64,
-    ) -> Result<Option<Vec<Request>>, Failure> {
+    ) -> Result<Option<Vec<Request>>> {
         let Some(rows) = &mut self.rows else { return Ok(None) };
         let Some(job) = rows.jobs.get(&key) else { return Ok(None) };
         let known = work.driven.filter(|driven| driven.job == key);
@@ -129,7 +129,7 @@ impl<S: Store> Database<S> {
         platform: &dyn Platform,
         work: &mut DatabaseWork,
         replies: Replies,
-    ) -> Result<Option<FromDatabase>, Failure> {
+    ) -> Result<Option<FromDatabase>> {
         if let DatabaseTask::Request(ToDatabase::Relay(_)) = work.task {
             for reply in replies {
                 work.relayed.push(envelope::decode_reply(reply).map_err(Unavailable::from)?);
@@ -185,7 +185,7 @@ impl<S: Store> Database<S> {
         })
     }
 
-    fn stats(&mut self) -> Result<FromDatabase, Failure> {
+    fn stats(&mut self) -> Result<FromDatabase> {
         let rows = self.open_rows()?;
         let bill = rows.bill.clone();
         let aside = rows.jobs.values().filter(|job| job.failures >= JOB_FAILURES_MAX);
@@ -211,7 +211,7 @@ impl<S: Store> Database<S> {
         &mut self,
         platform: &dyn Platform,
         message: &ToDatabase,
-    ) -> Result<Option<FromDatabase>, Failure> {
+    ) -> Result<Option<FromDatabase>> {
         self.refuse_between(message)?;
         Ok(Some(match message {
             // The shards of a split reply with `Stale` before the map is published. An edge that

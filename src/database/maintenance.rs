@@ -2,7 +2,7 @@
 //! expired groups.
 
 use super::job::{Job, JobKind, Split};
-use super::object::{Database, Failure};
+use super::object::{Database, Result};
 use super::rows::{DatabaseState, RowsChange};
 use super::split;
 use crate::model::limits::TEND_EVERY_NS;
@@ -15,11 +15,7 @@ use crate::store::Store;
 impl<S: Store> Database<S> {
     /// Stores jobs for all necessary changes. The next maintenance is due on the next day, or at
     /// the expiry of the next group.
-    pub(super) fn schedule_maintenance(
-        &mut self,
-        platform: &dyn Platform,
-        key: u64,
-    ) -> Result<(), Failure> {
+    pub(super) fn schedule_maintenance(&mut self, platform: &dyn Platform, key: u64) -> Result<()> {
         let now_ns = platform.now_ns();
         let Some(rows) = &self.rows else { return Ok(()) };
         let mut change = RowsChange { state: Some(rows.state.clone()), ..RowsChange::default() };
@@ -65,11 +61,7 @@ impl<S: Store> Database<S> {
     }
 
     /// Processes the report of a write. Either a group has grown, or a fence rejected the write.
-    pub(super) fn grown(
-        &mut self,
-        platform: &dyn Platform,
-        message: &ToDatabase,
-    ) -> Result<(), Failure> {
+    pub(super) fn grown(&mut self, platform: &dyn Platform, message: &ToDatabase) -> Result<()> {
         let &ToDatabase::Grown { policy, group, bytes } = message else { return Ok(()) };
         let mark = self.split_bytes;
         let now_ns = platform.now_ns();
@@ -102,7 +94,7 @@ impl<S: Store> Database<S> {
 
     /// Sets the number of shards for future groups. The groups that currently accept points then
     /// end soon after the current time.
-    pub(super) fn reshard(&mut self, platform: &dyn Platform, shards: u32) -> Result<(), Failure> {
+    pub(super) fn reshard(&mut self, platform: &dyn Platform, shards: u32) -> Result<()> {
         super::groups::check_count(shards)?;
         let Some(rows) = &self.rows else { return Ok(()) };
         let mut state: DatabaseState = rows.state.clone();

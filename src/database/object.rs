@@ -78,7 +78,8 @@ pub(super) enum Failure {
     NotOpen,
 }
 
-pub(super) type Turn = Result<Next<FromDatabase>, Failure>;
+pub(super) type Result<T, E = Failure> = std::result::Result<T, E>;
+pub(super) type Turn = Result<Next<FromDatabase>>;
 
 impl<S: Store> Database<S> {
     /// Creates the Database `object` over `store`. The constructor reads no rows.
@@ -122,7 +123,7 @@ impl<S: Store> Database<S> {
         Ok(())
     }
 
-    pub(super) fn open_rows(&mut self) -> Result<&mut DatabaseRows, Failure> {
+    pub(super) fn open_rows(&mut self) -> Result<&mut DatabaseRows> {
         self.load()?;
         let Some(rows) = &mut self.rows else { return Err(Failure::NotOpen) };
         match rows.state.stage {

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use super::groups::shards;
 use super::job::{Job, JobKind};
 use super::job_completion::wipe_later;
-use super::object::{Database, DatabaseTask, Failure};
+use super::object::{Database, DatabaseTask, Failure, Result};
 use super::rows::{self, DatabaseRows, DatabaseStage, RowsChange};
 use crate::model::ids::ObjectId;
 use crate::protocol::call::Platform;
@@ -22,7 +22,7 @@ const UNPUBLISHED_MAX: u64 = 2;
 
 impl<S: Store> Database<S> {
     /// Freezes the database and returns its state. A repeated call returns the same state.
-    pub(super) fn freeze(&mut self, recovery: u64) -> Result<FromDatabase, Failure> {
+    pub(super) fn freeze(&mut self, recovery: u64) -> Result<FromDatabase> {
         self.load()?;
         let Some(rows) = &self.rows else { return Err(Failure::NotOpen) };
         match rows.state.stage {
@@ -67,7 +67,7 @@ impl<S: Store> Database<S> {
     }
 
     /// Rejects events that began before the database was frozen.
-    pub(super) fn refuse_frozen(&self, task: &DatabaseTask) -> Result<(), Failure> {
+    pub(super) fn refuse_frozen(&self, task: &DatabaseTask) -> Result<()> {
         match task {
             DatabaseTask::Request(ToDatabase::Recover(_)) | DatabaseTask::Nothing => Ok(()),
             _ if self.is_frozen() => Err(Unavailable::Changing.into()),
@@ -81,7 +81,7 @@ impl<S: Store> Database<S> {
         &mut self,
         platform: &dyn Platform,
         recovered: &RecoveredDatabase,
-    ) -> Result<Option<u64>, Failure> {
+    ) -> Result<Option<u64>> {
         let Some(rows) = &self.rows else { return Err(Failure::NotOpen) };
         if rows.state.recovered >= recovered.recovery {
             return Ok(None);
@@ -115,7 +115,7 @@ impl<S: Store> Database<S> {
 
     /// Opens the database after every shard has received its settings. All rows get new versions,
     /// so that edges load the rows again.
-    pub(super) fn end_recovery(&mut self, key: u64, now_ns: i64) -> Result<(), Failure> {
+    pub(super) fn end_recovery(&mut self, key: u64, now_ns: i64) -> Result<()> {
         let Some(known) = &self.rows else { return Ok(()) };
         let Some(Job { kind: JobKind::Recover(recovered), .. }) = known.jobs.get(&key) else {
             return Ok(());

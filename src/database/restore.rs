@@ -5,7 +5,7 @@
 use super::groups::{new_group, shards};
 use super::job::{Filling, Job, JobKind};
 use super::job_completion::wipe_later;
-use super::object::{Database, Failure};
+use super::object::{Database, Result};
 use super::rows::{self, CONTINUOUS, DatabaseRows, DatabaseState, JOBS, RowsChange};
 use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::RESTORE_NS_MAX;
@@ -21,7 +21,7 @@ impl<S: Store> Database<S> {
         &self,
         platform: &dyn Platform,
         step: &RestoreStep,
-    ) -> Result<Option<(DatabaseState, JobKind)>, Failure> {
+    ) -> Result<Option<(DatabaseState, JobKind)>> {
         let Some(rows) = &self.rows else { return Ok(None) };
         let mut state = rows.state.clone();
         if state.restored.as_deref() == Some(step.backup()) {
@@ -58,7 +58,7 @@ impl<S: Store> Database<S> {
 
     /// Rejects registrations and new continuous queries while a restore is being published. The
     /// database must stay empty until the restored policies replace it.
-    pub(super) fn refuse_between(&mut self, message: &ToDatabase) -> Result<(), Failure> {
+    pub(super) fn refuse_between(&mut self, message: &ToDatabase) -> Result<()> {
         match message {
             ToDatabase::Register { .. } | ToDatabase::CreateContinuousQuery { .. }
                 if self.is_publishing_restore()? =>
@@ -73,7 +73,7 @@ impl<S: Store> Database<S> {
         &mut self,
         platform: &dyn Platform,
         message: &ToDatabase,
-    ) -> Result<Option<FromDatabase>, Failure> {
+    ) -> Result<Option<FromDatabase>> {
         Ok(Some(match message {
             ToDatabase::Restore(step) if matches!(**step, RestoreStep::Schema { .. }) => {
                 self.take_page(step)?
@@ -88,7 +88,7 @@ impl<S: Store> Database<S> {
         }))
     }
 
-    pub(super) fn restoring(&mut self, backup: &str) -> Result<FromDatabase, Failure> {
+    pub(super) fn restoring(&mut self, backup: &str) -> Result<FromDatabase> {
         let rows = self.open_rows()?;
         if rows.state.restored.as_deref() == Some(backup) {
             return Ok(FromDatabase::Restoring(Restoring::Finished));
@@ -99,7 +99,7 @@ impl<S: Store> Database<S> {
         Ok(FromDatabase::Restoring(Restoring::Filling { policies, pages }))
     }
 
-    pub(super) fn take_page(&mut self, step: &RestoreStep) -> Result<FromDatabase, Failure> {
+    pub(super) fn take_page(&mut self, step: &RestoreStep) -> Result<FromDatabase> {
         let RestoreStep::Schema { backup, page, policy, measurements } = step else {
             return Ok(FromDatabase::Done);
         };
@@ -125,7 +125,7 @@ impl<S: Store> Database<S> {
 
     /// Ends a restore job. New shards then wait until they are filled, and filled shards replace
     /// the existing shards. If a restore was not finished in time, its shards are wiped.
-    pub(super) fn end_restore_job(&mut self, key: u64, now_ns: i64) -> Result<(), Failure> {
+    pub(super) fn end_restore_job(&mut self, key: u64, now_ns: i64) -> Result<()> {
         let Some(known) = &self.rows else { return Ok(()) };
         let Some(job) = known.jobs.get(&key).map(|job| job.kind.clone()) else { return Ok(()) };
         let (store, mut state) = (&self.store, known.state.clone());
@@ -193,7 +193,7 @@ impl<S: Store> Database<S> {
     }
 
     /// Whether a restore is being published. All other changes must wait during this time.
-    pub(super) fn is_publishing_restore(&mut self) -> Result<bool, Failure> {
+    pub(super) fn is_publishing_restore(&mut self) -> Result<bool> {
         let jobs = &self.open_rows()?.jobs;
         Ok(jobs.values().any(|job| matches!(job.kind, JobKind::PublishRestore { .. })))
     }

@@ -17,7 +17,7 @@
 
 use super::groups::{group_settings, new_group};
 use super::job::{Copying, Job, JobKind, Split};
-use super::object::{Database, DatabaseTask, DatabaseWork, Failure};
+use super::object::{Database, DatabaseTask, DatabaseWork, Result};
 use super::policies::PolicyRow;
 use super::rows::{DatabaseRows, RowsChange};
 use super::split_copy;
@@ -116,7 +116,7 @@ pub(super) fn split_for_shard_count<S: Store>(
     rows: &DatabaseRows,
     row: &PolicyRow,
     change: &mut RowsChange,
-) -> Result<(), Failure> {
+) -> Result<()> {
     let at_ns = platform.now_ns().saturating_add(crate::model::limits::SPLIT_AHEAD_NS);
     let mut state = change.state.clone().unwrap_or_else(|| rows.state.clone());
     let Some(group) = row.policy.group_at(at_ns) else { return Ok(()) };
@@ -154,7 +154,7 @@ impl<S: Store> Database<S> {
         work: &mut DatabaseWork,
         key: u64,
         split: Split,
-    ) -> Result<Option<Vec<Request>>, Failure> {
+    ) -> Result<Option<Vec<Request>>> {
         let Some(rows) = &self.rows else { return Ok(None) };
         let Some((_, group)) = split.find(rows) else {
             self.apply(RowsChange { removed_jobs: vec![key], ..RowsChange::default() })?;
@@ -201,7 +201,7 @@ impl<S: Store> Database<S> {
         key: u64,
         split: Split,
         replies: Replies,
-    ) -> Result<Option<FromDatabase>, Failure> {
+    ) -> Result<Option<FromDatabase>> {
         if !work.split.is_about(&split) {
             return Ok(None);
         }
@@ -303,7 +303,7 @@ impl<S: Store> Database<S> {
         key: u64,
         split: Split,
         copy: Copying,
-    ) -> Result<(), Failure> {
+    ) -> Result<()> {
         let kind = JobKind::Split(Split { copy: Some(copy), ..split });
         let jobs = vec![(key, Job::started(kind, platform.now_ns()))];
         Ok(self.apply(RowsChange { jobs, ..RowsChange::default() })?)
@@ -317,7 +317,7 @@ impl<S: Store> Database<S> {
         key: u64,
         split: Split,
         FullestShard { bytes, split_at_ns }: FullestShard,
-    ) -> Result<Option<Vec<Request>>, Failure> {
+    ) -> Result<Option<Vec<Request>>> {
         let mark = self.split_bytes;
         let Some(rows) = &self.rows else { return Ok(None) };
         let Some((row, group)) = split.find(rows) else { return Ok(None) };
@@ -357,7 +357,7 @@ impl<S: Store> Database<S> {
         work: &mut DatabaseWork,
         key: u64,
         split: Split,
-    ) -> Result<Option<Vec<Request>>, Failure> {
+    ) -> Result<Option<Vec<Request>>> {
         if let Some(statement) = self.statement_job() {
             return self.drive(platform, work, statement);
         }
@@ -375,7 +375,7 @@ impl<S: Store> Database<S> {
         work: &mut DatabaseWork,
         key: u64,
         kind: JobKind,
-    ) -> Result<Option<Vec<Request>>, Failure> {
+    ) -> Result<Option<Vec<Request>>> {
         let Some(rows) = &self.rows else { return Ok(None) };
         let mut state = rows.state.clone();
         let next = state.next_job;
@@ -396,7 +396,7 @@ impl<S: Store> Database<S> {
         work: &mut DatabaseWork,
         key: u64,
         split: Split,
-    ) -> Result<Option<Vec<Request>>, Failure> {
+    ) -> Result<Option<Vec<Request>>> {
         if split.copy.is_some() {
             return self.replace_with(platform, work, key, JobKind::AbandonSplit { split });
         }

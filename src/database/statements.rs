@@ -4,7 +4,7 @@
 use super::groups::new_group;
 use super::job::{Job, JobKind};
 use super::job_completion;
-use super::object::{Database, DatabaseTask, DatabaseWork, Failure, Turn};
+use super::object::{Database, DatabaseTask, DatabaseWork, Failure, Result, Turn};
 use super::policies::{self, PolicyRow, PolicyVerdict, Settings};
 use super::quotas;
 use super::rows::{DatabaseRows, DatabaseStage, DatabaseState, RowsChange};
@@ -55,7 +55,7 @@ impl<S: Store> Database<S> {
         &mut self,
         platform: &dyn Platform,
         work: &DatabaseWork,
-    ) -> Result<FromDatabase, Failure> {
+    ) -> Result<FromDatabase> {
         match &work.task {
             DatabaseTask::Request(message @ ToDatabase::Describe) => {
                 let message = message.clone();
@@ -74,7 +74,7 @@ impl<S: Store> Database<S> {
         &mut self,
         platform: &dyn Platform,
         work: &mut DatabaseWork,
-    ) -> Result<Option<u64>, Failure> {
+    ) -> Result<Option<u64>> {
         match &work.task {
             DatabaseTask::Nothing => Ok(None),
             DatabaseTask::Job(key) => {
@@ -140,7 +140,7 @@ impl<S: Store> Database<S> {
 
     /// Returns whether a new map is being published. During this time, shards reject reads with the
     /// old map.
-    pub(super) fn is_publishing_map(&mut self) -> Result<bool, Failure> {
+    pub(super) fn is_publishing_map(&mut self) -> Result<bool> {
         let rows = self.open_rows()?;
         let publishes = |kind: &JobKind| {
             matches!(kind, JobKind::PublishSplit { .. } | JobKind::PublishRestore { .. })
@@ -159,7 +159,7 @@ impl<S: Store> Database<S> {
         platform: &dyn Platform,
         work: &mut DatabaseWork,
         create: CreateDatabase,
-    ) -> Result<Option<u64>, Failure> {
+    ) -> Result<Option<u64>> {
         let Some(rows) = &self.rows else {
             let (mut rows, change) = new_database(platform, &self.object, &create)?;
             rows.bill.begin_event(self.store.row_counts(), self.event_ns);
@@ -185,7 +185,7 @@ impl<S: Store> Database<S> {
         }
     }
 
-    fn drop_database(&mut self, platform: &dyn Platform) -> Result<Option<u64>, Failure> {
+    fn drop_database(&mut self, platform: &dyn Platform) -> Result<Option<u64>> {
         let Some(rows) = &self.rows else { return Err(Failure::NotOpen) };
         if rows.state.stage != DatabaseStage::Dropping {
             let change = job_completion::start_drop(rows, platform.now_ns());
@@ -216,7 +216,7 @@ impl<S: Store> Database<S> {
         &mut self,
         platform: &dyn Platform,
         statement: &ToDatabase,
-    ) -> Result<Option<(DatabaseState, JobKind)>, Failure> {
+    ) -> Result<Option<(DatabaseState, JobKind)>> {
         let Some(rows) = &self.rows else { return Ok(None) };
         let state = rows.state.clone();
         let refuse = DatabaseRefusal::Policy;
@@ -281,7 +281,7 @@ impl<S: Store> Database<S> {
         platform: &dyn Platform,
         mut state: DatabaseState,
         kind: JobKind,
-    ) -> Result<u64, Failure> {
+    ) -> Result<u64> {
         let key = state.next_job;
         state.next_job += 1;
         let jobs = vec![(key, Job::started(kind, platform.now_ns()))];
@@ -309,7 +309,7 @@ fn new_database(
     platform: &dyn Platform,
     object: &ObjectId,
     create: &CreateDatabase,
-) -> Result<(DatabaseRows, RowsChange), Failure> {
+) -> Result<(DatabaseRows, RowsChange)> {
     let spec = create.policy.clone().unwrap_or_default();
     let settings = policies::settings(&spec).map_err(DatabaseRefusal::Policy)?;
     let state = DatabaseState {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::error::BackupError;
 use super::place::{self, BackupId, Mark, ObjectBudget};
-use crate::coordinator::error::Error;
+use crate::coordinator::error::{Error, Result};
 use crate::coordinator::load_schemas::{Load, Want};
 use crate::coordinator::{Io, Task};
 use crate::model::ids::{ObjectId, PolicyId};
@@ -60,7 +60,7 @@ pub fn back_up(database: &str) -> Task<BackupProgress> {
 }
 
 /// Returns the unfinished backup of a database, or marks a new backup as begun.
-async fn begin(io: &Io, database: &str) -> Result<BackupId, Error> {
+async fn begin(io: &Io, database: &str) -> Result<BackupId> {
     let list_marks = async |mark| place::list(io, place::marks(database, mark)).await;
     let begun = list_marks(Mark::Begun).await?;
     if let Some(id) = begun.first().and_then(|name| BackupId::named(database, name)) {
@@ -107,7 +107,7 @@ struct Stored {
 
 // Each method returns `false` or `None` if the request has used up its share of objects.
 impl BackupTask {
-    async fn stored_map(&mut self) -> Result<Option<(BackedUpMap, u32)>, Error> {
+    async fn stored_map(&mut self) -> Result<Option<(BackedUpMap, u32)>> {
         let Some(object) = place::get(&self.io, self.id.map()).await? else { return Ok(None) };
         let map: Result<BackedUpMap, _> = open_metadata(ObjectKind::Map, &object);
         let map = map.map_err(|reason| BackupError::damaged(&self.id.map(), reason))?;
@@ -115,7 +115,7 @@ impl BackupTask {
         Ok(Some((map, checksum(&object))))
     }
 
-    async fn make_map(&mut self) -> Result<bool, Error> {
+    async fn make_map(&mut self) -> Result<bool> {
         let mut stored = Stored {
             points: place::list(&self.io, self.id.points()).await?,
             pages: place::list(&self.io, self.id.pages()).await?,
@@ -153,7 +153,7 @@ impl BackupTask {
     }
 
     /// Stores the missing points. Returns the map without measurements.
-    async fn put_points(&mut self, stored: &mut Stored) -> Result<Option<BackedUpMap>, Error> {
+    async fn put_points(&mut self, stored: &mut Stored) -> Result<Option<BackedUpMap>> {
         loop {
             let description = match self.call_database(&ToDatabase::Describe).await? {
                 FromDatabase::Description(description) => description,
@@ -205,7 +205,7 @@ impl BackupTask {
         }
     }
 
-    async fn put_schema(&mut self, policy: PolicyId, stored: &[String]) -> Result<Pages, Error> {
+    async fn put_schema(&mut self, policy: PolicyId, stored: &[String]) -> Result<Pages> {
         let (mut names, mut after_version) = (Vec::new(), 0);
         loop {
             let prefix = format!("{policy}.{after_version:016x}.");
@@ -236,7 +236,7 @@ impl BackupTask {
     }
 
     /// Returns the names of the shards' indexes.
-    async fn copy_shards(&mut self, map: &BackedUpMap) -> Result<Option<Vec<String>>, Error> {
+    async fn copy_shards(&mut self, map: &BackedUpMap) -> Result<Option<Vec<String>>> {
         let stored = place::list(&self.io, self.id.indexes()).await?;
         let index_of = |shard: &ObjectId| {
             let prefix = place::index_prefix(shard);
@@ -261,7 +261,7 @@ impl BackupTask {
 
     /// Copies the values that the backup store lacks, and then the shard's index. Returns the
     /// index's name.
-    async fn copy_shard(&mut self, shard: &ObjectId, point: &str) -> Result<Option<String>, Error> {
+    async fn copy_shard(&mut self, shard: &ObjectId, point: &str) -> Result<Option<String>> {
         let key = self.id.point(point);
         let object = place::get_sealed(&self.io, &key).await?;
         let (numbers, _) =
@@ -297,7 +297,7 @@ impl BackupTask {
     }
 
     /// Stores the manifest. If another request is deleting the backup, removes the manifest again.
-    async fn finish(&mut self, map: u32, indexes: Vec<String>) -> Result<(), Error> {
+    async fn finish(&mut self, map: u32, indexes: Vec<String>) -> Result<()> {
         let finished_ns = self.io.with(|context| context.platform.now_ns())?;
         let manifest = BackupManifest { map, indexes, finished_ns };
         let object = place::seal(ObjectKind::Manifest, &manifest, "manifest")?;
@@ -321,18 +321,18 @@ impl BackupTask {
         Ok(())
     }
 
-    async fn put(&mut self, key: String, object: Vec<u8>) -> Result<(), Error> {
+    async fn put(&mut self, key: String, object: Vec<u8>) -> Result<()> {
         self.progress.objects += 1;
         self.progress.bytes += object.len() as u64;
         place::put(&self.io, key, object).await
     }
 
-    async fn call_database(&self, message: &ToDatabase) -> Result<FromDatabase, Error> {
+    async fn call_database(&self, message: &ToDatabase) -> Result<FromDatabase> {
         let to = Address::Database(self.database.clone());
         Ok(envelope::decode_reply(self.io.call(to, message).await)?)
     }
 
-    async fn call_shard(&self, shard: &ObjectId, step: ShardBackup) -> Result<FromShard, Error> {
+    async fn call_shard(&self, shard: &ObjectId, step: ShardBackup) -> Result<FromShard> {
         let to = Address::Shard(shard.clone());
         Ok(envelope::decode_reply(self.io.call(to, &ToShard::Backup(step)).await)?)
     }

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use super::error::BackupError;
 use super::place::{self, BackupId, Mark, ObjectBudget};
-use crate::coordinator::error::Error;
+use crate::coordinator::error::Result;
 use crate::coordinator::{Io, Task};
 use crate::model::ids::ObjectId;
 use crate::model::limits::BACKUP_DELETES_MAX;
@@ -66,7 +66,7 @@ pub fn delete_backup(id: BackupId) -> Task<u64> {
 }
 
 /// Marks the backup as being deleted, and removes its other marks.
-async fn mark_deleting(io: &Io, id: &BackupId) -> Result<(), Error> {
+async fn mark_deleting(io: &Io, id: &BackupId) -> Result<()> {
     let list_marks = async |mark| place::list(io, place::marks(&id.database, mark)).await;
     let (own, going) = (id.name(), id.mark(Mark::Going));
     let marks = list_marks(Mark::Going).await?;
@@ -92,7 +92,7 @@ async fn mark_deleting(io: &Io, id: &BackupId) -> Result<(), Error> {
     place::delete(io, vec![id.mark(Mark::Done), id.mark(Mark::Begun)]).await
 }
 
-async fn other_indexes(io: &Io, id: &BackupId) -> Result<Vec<Vec<String>>, Error> {
+async fn other_indexes(io: &Io, id: &BackupId) -> Result<Vec<Vec<String>>> {
     let names = place::list(io, place::marks(&id.database, Mark::Done)).await?;
     let mut others = Vec::new();
     for name in names.iter().filter(|name| **name != id.name()) {
@@ -107,7 +107,7 @@ async fn delete_all(
     io: &Io,
     objects_left: &mut ObjectBudget,
     lists: [Vec<String>; 2],
-) -> Result<bool, Error> {
+) -> Result<bool> {
     for keys in lists.iter().flat_map(|keys| keys.chunks(BACKUP_DELETES_MAX)) {
         if !objects_left.take() {
             return Ok(false);

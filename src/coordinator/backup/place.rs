@@ -2,7 +2,7 @@
 
 use super::error::BackupError;
 use crate::coordinator::Io;
-use crate::coordinator::error::Error;
+use crate::coordinator::error::{Error, Result};
 use crate::model::ids::ObjectId;
 use crate::model::limits::BACKUP_OBJECTS_PER_REQUEST;
 use crate::model::time::{S_NS, TimeRange};
@@ -156,7 +156,7 @@ pub(super) fn shard_of_point(name: &str) -> Option<ObjectId> {
     Some(ObjectId(name.split_once('.')?.0.to_owned()))
 }
 
-pub(super) fn check_name(key: &str, object: &[u8]) -> Result<(), Error> {
+pub(super) fn check_name(key: &str, object: &[u8]) -> Result<()> {
     let expected = key.rsplit_once('-').and_then(|(_, crc)| u32::from_str_radix(crc, 16).ok());
     match expected == Some(checksum(object)) {
         true => Ok(()),
@@ -167,22 +167,22 @@ pub(super) fn check_name(key: &str, object: &[u8]) -> Result<(), Error> {
     }
 }
 
-pub(super) async fn put(io: &Io, key: String, object: Vec<u8>) -> Result<(), Error> {
+pub(super) async fn put(io: &Io, key: String, object: Vec<u8>) -> Result<()> {
     done(io, &ToBackups::Put { key, object }).await
 }
 
-pub(super) async fn delete(io: &Io, keys: Vec<String>) -> Result<(), Error> {
+pub(super) async fn delete(io: &Io, keys: Vec<String>) -> Result<()> {
     done(io, &ToBackups::Delete { keys }).await
 }
 
-async fn done(io: &Io, message: &ToBackups) -> Result<(), Error> {
+async fn done(io: &Io, message: &ToBackups) -> Result<()> {
     match call(io, message).await? {
         FromBackups::Done => Ok(()),
         _ => Err(Error::unexpected_reply()),
     }
 }
 
-pub(super) async fn get(io: &Io, key: String) -> Result<Option<Vec<u8>>, Error> {
+pub(super) async fn get(io: &Io, key: String) -> Result<Option<Vec<u8>>> {
     match call(io, &ToBackups::Get { key }).await? {
         FromBackups::Object { object } => Ok(Some(object)),
         FromBackups::Missing => Ok(None),
@@ -190,14 +190,14 @@ pub(super) async fn get(io: &Io, key: String) -> Result<Option<Vec<u8>>, Error> 
     }
 }
 
-pub(super) async fn get_sealed(io: &Io, key: &str) -> Result<Vec<u8>, Error> {
+pub(super) async fn get_sealed(io: &Io, key: &str) -> Result<Vec<u8>> {
     let object = get(io, key.to_owned()).await?;
     let object = object.ok_or_else(|| BackupError::missing_object(key))?;
     check_name(key, &object)?;
     Ok(object)
 }
 
-pub(super) async fn list(io: &Io, folder: String) -> Result<Vec<String>, Error> {
+pub(super) async fn list(io: &Io, folder: String) -> Result<Vec<String>> {
     let mut all: Vec<String> = Vec::new();
     loop {
         let after = all.last().cloned();
@@ -214,11 +214,11 @@ pub(super) async fn list(io: &Io, folder: String) -> Result<Vec<String>, Error> 
     }
 }
 
-async fn call(io: &Io, message: &ToBackups) -> Result<FromBackups, Error> {
+async fn call(io: &Io, message: &ToBackups) -> Result<FromBackups> {
     Ok(envelope::decode_reply(io.call(Address::Backups, message).await)?)
 }
 
-pub(super) async fn get_manifest(io: &Io, id: &BackupId) -> Result<BackupManifest, Error> {
+pub(super) async fn get_manifest(io: &Io, id: &BackupId) -> Result<BackupManifest> {
     let object = get(io, id.mark(Mark::Done)).await?;
     let object = object.ok_or_else(|| BackupError::Missing(id.to_string()))?;
     let manifest = open_metadata(ObjectKind::Manifest, &object);
@@ -229,7 +229,7 @@ pub(super) async fn get_map(
     io: &Io,
     id: &BackupId,
     manifest: &BackupManifest,
-) -> Result<BackedUpMap, Error> {
+) -> Result<BackedUpMap> {
     let key = id.map();
     let object = get(io, key.clone()).await?;
     let object = object.ok_or_else(|| BackupError::missing_object(&key))?;
@@ -245,7 +245,7 @@ pub(super) fn seal(
     kind: ObjectKind,
     metadata: &impl serde::Serialize,
     what: &str,
-) -> Result<Vec<u8>, Error> {
+) -> Result<Vec<u8>> {
     Ok(seal_metadata(kind, metadata).map_err(|reason| BackupError::damaged(what, reason))?)
 }
 

@@ -3,7 +3,7 @@
 
 use super::error::BackupError;
 use super::place::{self, BackupId, Mark, ObjectBudget};
-use crate::coordinator::error::Error;
+use crate::coordinator::error::{Error, Result};
 use crate::coordinator::single_call::call_catalog;
 use crate::coordinator::{Io, Task};
 use crate::model::ids::ObjectId;
@@ -49,7 +49,7 @@ pub fn restore(from: BackupId, create: CreateDatabase) -> Task<RestoreProgress> 
     })
 }
 
-async fn find_or_create(io: &Io, create: &CreateDatabase) -> Result<ObjectId, Error> {
+async fn find_or_create(io: &Io, create: &CreateDatabase) -> Result<ObjectId> {
     let resolve = ToCatalog::Resolve { name: create.name.clone() };
     let mut is_created = false;
     loop {
@@ -79,7 +79,7 @@ struct Restore {
 }
 
 impl Restore {
-    async fn run(&mut self) -> Result<(), Error> {
+    async fn run(&mut self) -> Result<()> {
         self.progress.shards = self.map.points.len() as u64;
         let (backup, policies) = (self.from.to_string(), self.map.policies.clone());
         let Restoring::Filling { policies, pages } =
@@ -107,7 +107,7 @@ impl Restore {
 
     /// Returns the number of filled shards. Shards are filled in order, so that a binary search
     /// finds the first empty shard.
-    async fn count_filled(&self, shards: &[ObjectId]) -> Result<usize, Error> {
+    async fn count_filled(&self, shards: &[ObjectId]) -> Result<usize> {
         let (mut filled, mut empty) = (0, shards.len());
         while filled < empty {
             let middle = filled + (empty - filled) / 2;
@@ -120,7 +120,7 @@ impl Restore {
         Ok(filled)
     }
 
-    async fn values_in(&self, shard: &ObjectId) -> Result<Option<u64>, Error> {
+    async fn values_in(&self, shard: &ObjectId) -> Result<Option<u64>> {
         match self.call_shard(shard, ShardBackup::Progress).await? {
             FromShardBackup::Filled { is_installed, values } => {
                 Ok((!is_installed).then_some(values))
@@ -130,7 +130,7 @@ impl Restore {
     }
 
     /// Fills the shard at position `at`. Returns whether the request may continue.
-    async fn fill(&mut self, at: usize, shard: &ObjectId) -> Result<bool, Error> {
+    async fn fill(&mut self, at: usize, shard: &ObjectId) -> Result<bool> {
         let done = self.from.mark(Mark::Done);
         let lacks_shard = || BackupError::damaged(&done, "the manifest does not list every shard");
         let index_key = self.from.index(self.manifest.indexes.get(at).ok_or_else(lacks_shard)?);
@@ -157,7 +157,7 @@ impl Restore {
         Ok(true)
     }
 
-    async fn restore_schema(&mut self, page: u32) -> Result<(), Error> {
+    async fn restore_schema(&mut self, page: u32) -> Result<()> {
         let mut page = page;
         loop {
             if !self.left.take() {
@@ -196,12 +196,12 @@ impl Restore {
         }
     }
 
-    fn complete(&mut self) -> Result<(), Error> {
+    fn complete(&mut self) -> Result<()> {
         self.progress.remaining = 0;
         Ok(())
     }
 
-    async fn call_database(&self, step: RestoreStep) -> Result<Restoring, Error> {
+    async fn call_database(&self, step: RestoreStep) -> Result<Restoring> {
         let to = Address::Database(self.database.clone());
         let reply = self.io.call(to, &ToDatabase::Restore(Box::new(step))).await;
         match envelope::decode_reply::<FromDatabase>(reply)? {
@@ -211,11 +211,7 @@ impl Restore {
         }
     }
 
-    async fn call_shard(
-        &self,
-        shard: &ObjectId,
-        step: ShardBackup,
-    ) -> Result<FromShardBackup, Error> {
+    async fn call_shard(&self, shard: &ObjectId, step: ShardBackup) -> Result<FromShardBackup> {
         let to = Address::Shard(shard.clone());
         let reply = self.io.call(to, &ToShard::Backup(step)).await;
         match envelope::decode_reply::<FromShard>(reply)? {
@@ -225,11 +221,7 @@ impl Restore {
         }
     }
 
-    async fn call_shard_for_restore(
-        &self,
-        shard: &ObjectId,
-        step: ShardBackup,
-    ) -> Result<(), Error> {
+    async fn call_shard_for_restore(&self, shard: &ObjectId, step: ShardBackup) -> Result<()> {
         match self.call_shard(shard, step).await? {
             FromShardBackup::Done => Ok(()),
             _ => Err(Error::unexpected_reply()),

@@ -2,7 +2,7 @@
 
 use super::error::BackupError;
 use super::place::{self, BackupId, Mark, ObjectBudget};
-use crate::coordinator::error::Error;
+use crate::coordinator::error::{Error, Result};
 use crate::coordinator::{Io, Task};
 use crate::model::schema::MeasurementSchema;
 use crate::protocol::backup::{
@@ -46,7 +46,7 @@ struct Check {
 }
 
 impl Check {
-    async fn open(&mut self) -> Result<Option<(BackupManifest, BackedUpMap)>, Error> {
+    async fn open(&mut self) -> Result<Option<(BackupManifest, BackedUpMap)>> {
         let object = place::get(&self.io, self.id.mark(Mark::Done)).await?;
         let object = object.ok_or_else(|| BackupError::Missing(self.id.to_string()))?;
         let manifest: BackupManifest = match open_metadata(ObjectKind::Manifest, &object) {
@@ -77,7 +77,7 @@ impl Check {
         manifest: &BackupManifest,
         map: &BackedUpMap,
         start: VerifyPosition,
-    ) -> Result<Option<VerifyPosition>, Error> {
+    ) -> Result<Option<VerifyPosition>> {
         let mut left = ObjectBudget::default();
         let (mut section, first) = start;
         let mut at = usize::try_from(first).unwrap_or(usize::MAX);
@@ -123,7 +123,7 @@ impl Check {
     }
 
     /// Checks a shard's point, which contains the same list of values as the shard's index.
-    async fn point(&mut self, index: &BackedUpValues) -> Result<(), Error> {
+    async fn point(&mut self, index: &BackedUpValues) -> Result<()> {
         let key = self.id.point(&index.point);
         let read = |point: &[u8]| open_point(point).map(|(numbers, _)| numbers);
         let named = index.values.iter().map(|name| place::value_number(name));
@@ -139,7 +139,7 @@ impl Check {
         &mut self,
         key: &str,
         read: impl FnOnce(&[u8]) -> Result<T, ObjectError>,
-    ) -> Result<Option<T>, Error> {
+    ) -> Result<Option<T>> {
         let Some(object) = place::get(&self.io, key.to_owned()).await? else {
             self.note(&BackupError::missing_object(key).into());
             return Ok(None);

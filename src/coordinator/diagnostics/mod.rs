@@ -7,7 +7,7 @@
 mod quotas;
 mod series;
 
-use super::error::Error;
+use super::error::{Error, Result};
 use super::load_schemas::{Load, Loaded, Want};
 use super::single_call::call_catalog;
 use super::{Io, Parts};
@@ -116,7 +116,7 @@ pub fn diagnostics(statement: Statement) -> Parts<SeriesChunk> {
 }
 
 impl Diagnostics {
-    async fn list(&mut self, io: &Io) -> Result<Vec<String>, Error> {
+    async fn list(&mut self, io: &Io) -> Result<Vec<String>> {
         let (mut all, mut after) = (Vec::new(), None);
         loop {
             let FromCatalog::Listed { names, resume, troubles, release } =
@@ -136,14 +136,14 @@ impl Diagnostics {
         }
     }
 
-    async fn load(&mut self, io: &Io, name: String) -> Result<(), Error> {
+    async fn load(&mut self, io: &Io, name: String) -> Result<()> {
         let loaded = Load::from_owner(&name, Want::Nothing).run(io).await?;
         let shards = shards(&loaded).map(|_| None).collect();
         self.found.push(DatabaseFigures { name, loaded, stats: None, shards, skipped: 0 });
         Ok(())
     }
 
-    async fn count(&mut self, io: &Io) -> Result<(), Error> {
+    async fn count(&mut self, io: &Io) -> Result<()> {
         let requested: Vec<QueriedObject> = (0..)
             .zip(&self.found)
             .flat_map(|(database, found)| {
@@ -183,7 +183,7 @@ impl Diagnostics {
         matches!(self.statement, Statement::ShowStats { .. } | Statement::ShowDiagnostics { .. })
     }
 
-    fn room(&self, io: &Io) -> Result<usize, Error> {
+    fn room(&self, io: &Io) -> Result<usize> {
         let (limits, calls) = io.with(|context| (context.platform.limits(), context.calls))?;
         Ok(limits.calls_before_end().saturating_sub(calls))
     }

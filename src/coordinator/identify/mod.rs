@@ -11,7 +11,7 @@ use std::rc::Rc;
 use subtle::ConstantTimeEq;
 
 use super::cache::CachedDatabase;
-use super::error::Error;
+use super::error::Result;
 use super::grants::{ConfirmedGrantee, Hash, Principal, TOKEN_PREFIX, hash_of, hex, token_hash};
 use super::logins::{Closed, FullCounter, LoginDecision, customer};
 use super::{Context, Io, Task};
@@ -143,7 +143,7 @@ enum Lookup {
 }
 
 impl Identify {
-    async fn run(mut self, source: AuthSource) -> Result<Verdict, Error> {
+    async fn run(mut self, source: AuthSource) -> Result<Verdict> {
         // If no key may be derived from the password now, the check ends without a call, so that
         // guesses cause no calls.
         if let Some(closed) = self.io.with(|context| self.closed(context))? {
@@ -196,7 +196,7 @@ impl Identify {
 
     /// Queries the databases whose earlier replies do not suffice, and uses the replies of all
     /// databases. Returns `false` if only the Catalog can tell.
-    async fn query_databases(&mut self, names: Vec<String>) -> Result<bool, Error> {
+    async fn query_databases(&mut self, names: Vec<String>) -> Result<bool> {
         for name in names {
             // Only the Catalog knows the object of a database that is missing in the cache.
             let known = self.io.with(|context| context.cache.database(&name))?;
@@ -226,7 +226,7 @@ impl Identify {
         Ok(true)
     }
 
-    async fn query_catalog(&mut self) -> Result<(), Error> {
+    async fn query_catalog(&mut self) -> Result<()> {
         self.io.with(|context| self.check_rate(context))??;
         let message = ToCatalog::Identify { keys: self.keys() };
         let reply = self.io.call(Address::Catalog, &message).await;
@@ -249,7 +249,7 @@ impl Identify {
 
     /// Only a caller whom no database knows counts as unknown. A known caller who is refused does
     /// not count, nor does a wrong password.
-    fn check_rate(&self, context: &Context<'_>) -> Result<(), Error> {
+    fn check_rate(&self, context: &Context<'_>) -> Result<()> {
         let is_known = !self.everywhere(context).is_empty();
         match is_known || context.cache.callers.may_look_up(context.platform.now_ns()) {
             true => Ok(()),
@@ -313,7 +313,7 @@ impl Identify {
 
     /// Compares the credentials with the rows in `found`. Derives a key from the password if
     /// needed, or waits for other derivations for the same address.
-    async fn compare(&mut self) -> Result<Verdict, Error> {
+    async fn compare(&mut self) -> Result<Verdict> {
         let name = self.credentials.user.clone().unwrap_or_default();
         loop {
             let (salt, iterations) = match self.io.with(|context| self.look_up(context))? {
@@ -349,7 +349,7 @@ impl Identify {
         }
     }
 
-    async fn derive(&mut self, name: &str, salt: String, iterations: u32) -> Result<(), Error> {
+    async fn derive(&mut self, name: &str, salt: String, iterations: u32) -> Result<()> {
         let password = &self.credentials.password;
         let request = Derivation { iterations, salt: &salt, password }.request();
         let reply = self.io.request(request).await;

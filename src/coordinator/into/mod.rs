@@ -5,7 +5,7 @@
 
 mod rows_to_batch;
 
-use super::error::Error;
+use super::error::{Error, Result};
 use super::grants::Principal;
 use super::query::Query;
 use super::session::Session;
@@ -82,12 +82,7 @@ pub(super) fn explain_into(
     Ok(Execution { parts, status })
 }
 
-async fn write(
-    io: &Io,
-    place: &SourceName,
-    principal: &Principal,
-    batch: Batch,
-) -> Result<(), Error> {
+async fn write(io: &Io, place: &SourceName, principal: &Principal, batch: Batch) -> Result<()> {
     let SourceName { database, policy } = place.clone();
     let (auto_create, all_or_nothing, principal) = (None, false, principal.clone());
     let request = WriteRequest { database, policy, principal, batch, auto_create, all_or_nothing };
@@ -99,7 +94,7 @@ async fn write(
 
 /// Checks the target before the sources, as in 1.x. A missing database is an error. A missing policy
 /// is an error only when a row is written.
-async fn check_target(io: &Io, place: &SourceName, principal: &Principal) -> Result<(), Error> {
+async fn check_target(io: &Io, place: &SourceName, principal: &Principal) -> Result<()> {
     match write(io, place, principal, Batch::default()).await {
         Err(Error::PolicyNotFound(_)) => Ok(()),
         checked => checked,

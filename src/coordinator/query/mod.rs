@@ -17,7 +17,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use super::error::Error;
+use super::error::{Error, Result};
 use super::live_query_report::{self, LiveQueryReport};
 use super::load_schemas::{Loaded, Want};
 use super::query_wait::{self, QueryWait};
@@ -170,7 +170,7 @@ enum Piece {
 
 impl Running {
     /// Restarts a query that fails for lack of memory, unless a piece was returned.
-    async fn run(&mut self) -> Result<(), Error> {
+    async fn run(&mut self) -> Result<()> {
         loop {
             let result = self.attempt().await;
             let reservation = &self.query.session.reservation;
@@ -180,7 +180,7 @@ impl Running {
         }
     }
 
-    async fn attempt(&mut self) -> Result<(), Error> {
+    async fn attempt(&mut self) -> Result<()> {
         self.wait_for_memory().await?;
         let mut from_owner = false;
         loop {
@@ -192,7 +192,7 @@ impl Running {
         }
     }
 
-    async fn wait_for_memory(&self) -> Result<(), Error> {
+    async fn wait_for_memory(&self) -> Result<()> {
         let work = &self.query.session.work;
         let mut beginning = QueryWait::default();
         loop {
@@ -218,7 +218,7 @@ impl Running {
 
     /// Plans the query. Plans again with the owners' state if the cache may be stale and the plan
     /// failed or calls no shard of a policy.
-    async fn plan(&mut self, mut from_owner: bool) -> Result<QueryRun, Error> {
+    async fn plan(&mut self, mut from_owner: bool) -> Result<QueryRun> {
         let mut empty = None;
         loop {
             let loaded = self.load(from_owner).await?;
@@ -239,7 +239,7 @@ impl Running {
     }
 
     /// Loads the sources, in their order.
-    async fn load(&self, from_owner: bool) -> Result<Vec<Loaded>, Error> {
+    async fn load(&self, from_owner: bool) -> Result<Vec<Loaded>> {
         let Query { sources, session, question, .. } = &self.query;
         let mut all = Vec::with_capacity(sources.len());
         for source in sources {
@@ -261,7 +261,7 @@ impl Running {
         context: &Context<'_>,
         loaded: &[Loaded],
         empty: Option<&BTreeSet<ClashPosition>>,
-    ) -> Result<Planned, Error> {
+    ) -> Result<Planned> {
         self.check_policies(loaded)?;
         let Query { question, session, sources, explain, after, .. } = &self.query;
         let (reservation, now_ns) = (self.reservation(context), context.platform.now_ns());
@@ -291,7 +291,7 @@ impl Running {
     }
 
     /// Checks that the caller may read each source's policy, which is known only after the load.
-    fn check_policies(&self, loaded: &[Loaded]) -> Result<(), Error> {
+    fn check_policies(&self, loaded: &[Loaded]) -> Result<()> {
         for (source, loaded) in self.query.sources.iter().zip(loaded) {
             // SHOW statements list only the readable part of the database.
             if let (ReadStatement::Select(_), Some((policy, _))) =
@@ -308,7 +308,7 @@ impl Running {
         &mut self,
         mut run: QueryRun,
         mut places: BTreeSet<ClashPosition>,
-    ) -> Result<Option<BTreeSet<ClashPosition>>, Error> {
+    ) -> Result<Option<BTreeSet<ClashPosition>>> {
         loop {
             match self.next_piece(&mut run).await? {
                 Piece::Chunk(chunk) => remove_nonempty(&mut places, &chunk),
@@ -320,7 +320,7 @@ impl Running {
 
     /// Emits the result. Returns `false` if a shard has newer state and the query must be planned
     /// again.
-    async fn emit(&mut self, mut run: QueryRun) -> Result<bool, Error> {
+    async fn emit(&mut self, mut run: QueryRun) -> Result<bool> {
         loop {
             match self.next_piece(&mut run).await? {
                 Piece::Chunk(_) if run.explain.is_some() => {}
@@ -344,7 +344,7 @@ impl Running {
     /// Prepares a partly returned result for newer state. The result does not include rows that
     /// were added in the meantime. If shards were moved or a policy was dropped, the query fails,
     /// because it could read rows twice or miss rows.
-    async fn renew(&self, run: &mut QueryRun) -> Result<(), Error> {
+    async fn renew(&self, run: &mut QueryRun) -> Result<()> {
         let loaded = self.load(true).await?;
         self.check_policies(&loaded)?;
         for (_, stamp) in run.streams.iter_mut().flatten() {
@@ -356,7 +356,7 @@ impl Running {
         Ok(())
     }
 
-    async fn next_piece(&mut self, run: &mut QueryRun) -> Result<Piece, Error> {
+    async fn next_piece(&mut self, run: &mut QueryRun) -> Result<Piece> {
         loop {
             match run.next()? {
                 RunStep::Chunk(chunk) => return Ok(Piece::Chunk(chunk)),
@@ -378,7 +378,7 @@ impl Running {
         &self,
         run: &mut QueryRun,
         needs: Vec<(StreamId, ToShard)>,
-    ) -> Result<bool, Error> {
+    ) -> Result<bool> {
         let Query { question, session, sources, status, .. } = &self.query;
         let further = needs.iter().any(|(_, message)| resumes(message));
         let report = self.io.with(|context| {
@@ -429,7 +429,7 @@ pub(super) fn shard_page(
     reply: CallResult,
     who: &str,
     databases: &str,
-) -> Result<Option<FromShard>, Error> {
+) -> Result<Option<FromShard>> {
     match envelope::decode_reply::<FromShard>(reply)? {
         FromShard::Stale => Ok(None),
         FromShard::Refused(ShardRefusal::Damaged { block }) => Err(Error::Damaged { block }),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::coordinator::error::Error;
+use crate::coordinator::error::{Error, Result};
 use crate::coordinator::explain::Explain;
 use crate::model::ids::ObjectId;
 use crate::model::limits::{FURTHER_SCANS_MAX, QUERY_SHARDS_NAMED_MAX};
@@ -232,7 +232,7 @@ impl QueryRun {
 
     /// Processes a shard's reply to the scans of these streams. The reply may contain fewer pages
     /// than `streams`; the pages belong to the first streams.
-    pub(super) fn supply(&mut self, streams: &[StreamId], reply: FromShard) -> Result<(), Error> {
+    pub(super) fn supply(&mut self, streams: &[StreamId], reply: FromShard) -> Result<()> {
         if let FromShard::Summary(page) = reply {
             let (Merge::Summaries(executor), [stream]) = (&mut self.merge, streams) else {
                 return Err(Error::unexpected_reply());
@@ -247,7 +247,7 @@ impl QueryRun {
         Ok(())
     }
 
-    fn supply_page(&mut self, stream: StreamId, page: ScanPage) -> Result<(), Error> {
+    fn supply_page(&mut self, stream: StreamId, page: ScanPage) -> Result<()> {
         if let Some(explain) = &mut self.explain {
             explain.add(stream, &page.stats);
         }

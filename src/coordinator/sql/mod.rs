@@ -15,7 +15,7 @@ mod tables;
 
 use std::rc::Rc;
 
-use super::error::Error;
+use super::error::{Error, Result};
 use super::live_query_report::{self, LiveQueryReport};
 use super::load_schemas::{Load, Loaded, Want};
 use super::query::shard_page;
@@ -147,7 +147,7 @@ enum Turned {
 }
 
 impl Statement {
-    async fn run(mut self) -> Result<(), Error> {
+    async fn run(mut self) -> Result<()> {
         let mut result = self.execute().await;
         while result.is_err() && !self.emitted {
             self.close();
@@ -164,7 +164,7 @@ impl Statement {
         result
     }
 
-    async fn execute(&mut self) -> Result<(), Error> {
+    async fn execute(&mut self) -> Result<()> {
         self.wait_for_memory().await?;
         self.load(Load::cached).await?;
         let mut message = self.open();
@@ -182,7 +182,7 @@ impl Statement {
         }
     }
 
-    async fn wait_for_memory(&self) -> Result<(), Error> {
+    async fn wait_for_memory(&self) -> Result<()> {
         let (reservation, mut beginning) = (self.reservation()?, QueryWait::default());
         while let Some(pause) = self.io.with(|context| beginning.wait(context, &reservation))?? {
             self.io.calls(vec![pause]).await;
@@ -192,7 +192,7 @@ impl Statement {
 
     /// Loads the state for planning, and checks the permission of the caller. A statement that has
     /// returned a piece continues with the loaded state.
-    async fn load(&mut self, mut load: fn(&str, Want) -> Load) -> Result<(), Error> {
+    async fn load(&mut self, mut load: fn(&str, Want) -> Load) -> Result<()> {
         loop {
             let want = Want::Policy(self.session.policy.clone());
             let prepared = load(self.database(), want).for_caller(&self.session.principal);
@@ -244,7 +244,7 @@ impl Statement {
         Some(schema)
     }
 
-    fn reservation(&self) -> Result<QueryReservation, Error> {
+    fn reservation(&self) -> Result<QueryReservation> {
         let (slot, database) = (&self.session.reservation, self.database());
         self.io.with(|context| slot.enter(context.queries, database).clone())
     }
@@ -258,7 +258,7 @@ impl Statement {
 
     /// Runs a turn of SQL. During the turn, shards read the pages that SQL will probably request in
     /// the next turn.
-    async fn turn(&mut self, message: ToSql) -> Result<Turned, Error> {
+    async fn turn(&mut self, message: ToSql) -> Result<Turned> {
         let mut requests = vec![Request::new(Address::Sql, envelope::encode(&message))];
         let requested = match message {
             ToSql::Turn { .. } => self.request_pages(true, &mut requests)?,
@@ -310,13 +310,13 @@ impl Statement {
         })
     }
 
-    fn add(&mut self, mut piece: Vec<u8>) -> Result<(), Error> {
+    fn add(&mut self, mut piece: Vec<u8>) -> Result<()> {
         self.piece.append(&mut piece);
         Ok(self.session.reservation.hold(&mut self.held, self.piece.len())?)
     }
 
     /// Answers a request of SQL, or begins a scan whose pages follow later.
-    async fn answer(&mut self, wanted: SessionRequest) -> Result<(), Error> {
+    async fn answer(&mut self, wanted: SessionRequest) -> Result<()> {
         match wanted {
             SessionRequest::Tables(names) => {
                 let tables = self.schema().map(|schema| tables::named(schema, &names));
@@ -346,7 +346,7 @@ impl Statement {
         Ok(())
     }
 
-    async fn live_queries(&self) -> Result<Vec<Vec<Option<String>>>, Error> {
+    async fn live_queries(&self) -> Result<Vec<Vec<Option<String>>>> {
         let principal = &self.session.principal;
         if !principal.grants.admin {
             return Err(Error::Forbidden {
@@ -371,7 +371,7 @@ impl Statement {
         &mut self,
         ahead: bool,
         requests: &mut Vec<Request>,
-    ) -> Result<Vec<PageRequest>, Error> {
+    ) -> Result<Vec<PageRequest>> {
         let reservation = self.reservation()?;
         let (requested, further) = self.scans.pages_to_request(&reservation, ahead);
         let describe = || (self.question.text.clone(), self.scans.shards());
@@ -388,11 +388,7 @@ impl Statement {
 
     /// Stores pages that were requested ahead. If such a request failed, the page is requested
     /// again when SQL needs it. Only a failure of the second request is an error.
-    fn store_prefetched(
-        &mut self,
-        requested: &[PageRequest],
-        mut replies: Replies,
-    ) -> Result<(), Error> {
+    fn store_prefetched(&mut self, requested: &[PageRequest], mut replies: Replies) -> Result<()> {
         check_report(requested, &mut replies)?;
         for (requested, reply) in requested.iter().zip(replies) {
             let page = shard_page(reply, &self.session.principal.name, self.database());
@@ -405,7 +401,7 @@ impl Statement {
     }
 
     /// Reads pages until SQL has an answer. Returns `false` if the statement must be opened again.
-    async fn read_pages(&mut self) -> Result<bool, Error> {
+    async fn read_pages(&mut self) -> Result<bool> {
         while self.answers.is_empty() {
             let mut requests = Vec::new();
             let requested = self.request_pages(false, &mut requests)?;
@@ -438,7 +434,7 @@ impl Statement {
         Ok(true)
     }
 
-    fn count(&mut self, rows: u64, series: u64) -> Result<(), Error> {
+    fn count(&mut self, rows: u64, series: u64) -> Result<()> {
         self.points += rows;
         let limits = self.io.with(|context| context.platform.limits())?;
         let counts = [("series", series, Limit::Series), ("point", self.points, Limit::Points)];
@@ -454,7 +450,7 @@ impl Statement {
 
 /// Removes the reply to the report, if the statement sent a report. Returns an error if the
 /// statement was killed.
-fn check_report(requested: &[PageRequest], replies: &mut Replies) -> Result<(), Error> {
+fn check_report(requested: &[PageRequest], replies: &mut Replies) -> Result<()> {
     let report = if replies.len() > requested.len() { replies.pop() } else { None };
     match report.is_some_and(live_query_report::is_killed) {
         true => Err(Error::Interrupted),

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::condition;
 use super::gathered::Gathered;
 use crate::admission::QueryReservation;
-use crate::coordinator::error::Error;
+use crate::coordinator::error::{Error, Result};
 use crate::coordinator::load_schemas::Loaded;
 use crate::coordinator::query::shards_of;
 use crate::model::ids::{ColumnId, ObjectId};
@@ -99,7 +99,7 @@ impl Scan {
         Ok(page.map(|(bytes, is_last)| self.answer(bytes, is_last)))
     }
 
-    fn on_reply(&mut self, shard: usize, page: FromShard) -> Result<PageResult, Error> {
+    fn on_reply(&mut self, shard: usize, page: FromShard) -> Result<PageResult> {
         let FromShard::Scanned { until, position, stats, further, groups } = page else {
             return Err(Error::unexpected_reply());
         };
@@ -136,7 +136,7 @@ impl Scans {
         now_ns: i64,
         counts_series: bool,
         reservation: &QueryReservation,
-    ) -> Result<Option<SessionReply>, Error> {
+    ) -> Result<Option<SessionReply>> {
         let (policy, schema) = loaded.policy().ok_or_else(Error::unexpected_reply)?;
         let table = schema.measurements.get(&scan.table);
         let request = table.and_then(|table| request(scan, table));
@@ -176,7 +176,7 @@ impl Scans {
     }
 
     /// Records that SQL requested a further page. Returns the pages that were read ahead.
-    pub(super) fn next_pages(&mut self, scan: u64) -> Result<Vec<SessionReply>, Error> {
+    pub(super) fn next_pages(&mut self, scan: u64) -> Result<Vec<SessionReply>> {
         let scan = self.find(scan)?;
         (scan.is_wanted, scan.goes_on) = (true, true);
         let mut answers = std::mem::take(&mut scan.ready);
@@ -192,7 +192,7 @@ impl Scans {
         self.0.iter().any(|scan| scan.number == requested.scan)
     }
 
-    fn find(&mut self, scan: u64) -> Result<&mut Scan, Error> {
+    fn find(&mut self, scan: u64) -> Result<&mut Scan> {
         let scan = self.0.iter_mut().find(|known| known.number == scan);
         scan.ok_or_else(Error::unexpected_reply)
     }
@@ -262,7 +262,7 @@ impl Scans {
         &mut self,
         requested: PageRequest,
         reply: FromShard,
-    ) -> Result<PageResult, Error> {
+    ) -> Result<PageResult> {
         let scan = self.find(requested.scan)?;
         if requested.counts {
             let FromShard::Scanned { stats, position, .. } = reply else {
@@ -285,7 +285,7 @@ impl Scans {
         &mut self,
         requested: PageRequest,
         reply: FromShard,
-    ) -> Result<PageResult, Error> {
+    ) -> Result<PageResult> {
         let scan = self.find(requested.scan)?;
         let mut learned = scan.on_reply(requested.shard, reply)?;
         scan.ready.extend(learned.answer.take());
@@ -295,7 +295,7 @@ impl Scans {
     /// Continues partly read scans with newer state. The scans do not include rows that were added
     /// in the meantime. If shards were moved or a policy was dropped, the statement fails, because
     /// a scan could read rows twice or miss rows.
-    pub(super) fn renew(&mut self, loaded: &Loaded) -> Result<(), Error> {
+    pub(super) fn renew(&mut self, loaded: &Loaded) -> Result<()> {
         let mut shards = self.0.iter_mut().flat_map(|scan| &mut scan.shards);
         match shards.all(|(_, stamp)| loaded.renew(stamp)) {
             true => Ok(()),

@@ -8,7 +8,7 @@ use super::schema_check::Columns;
 use super::{Attempt, Write, WriteRequest, rows_by_shard};
 use crate::batch::frame::{self, TableRef};
 use crate::batch::selection::Selection;
-use crate::coordinator::error::Error;
+use crate::coordinator::error::{Error, Result};
 use crate::coordinator::load_schemas::Loaded;
 use crate::model::bug::OrBug;
 use crate::model::ids::ObjectId;
@@ -21,11 +21,7 @@ use crate::protocol::shard::{FromShard, ShardRefusal, Stamp, ToShard};
 
 impl Write {
     /// Sends the pending rows to their shards.
-    pub(super) async fn append(
-        &mut self,
-        loaded: &Loaded,
-        columns: &[Columns],
-    ) -> Result<Attempt, Error> {
+    pub(super) async fn append(&mut self, loaded: &Loaded, columns: &[Columns]) -> Result<Attempt> {
         let Some((requests, targets)) = self.frames(loaded, columns) else {
             return Ok(Attempt::Stale);
         };

@@ -2,7 +2,7 @@
 
 use super::rejections::{LineRefusal, Retention};
 use super::{Attempt, Created, Write};
-use crate::coordinator::error::Error;
+use crate::coordinator::error::{Error, Result};
 use crate::model::name;
 use crate::protocol::call::Address;
 use crate::protocol::catalog::{CatalogRefusal, CreateDatabase, FromCatalog, ToCatalog};
@@ -14,7 +14,7 @@ impl Write {
     /// all-or-nothing. Otherwise no database is created, and the lines are rejected in the same way
     /// as by an existing database. The policy that the client names becomes the only policy and the
     /// default, as with `CREATE DATABASE … WITH NAME`.
-    pub(super) async fn create(&mut self, mut create: CreateDatabase) -> Result<Attempt, Error> {
+    pub(super) async fn create(&mut self, mut create: CreateDatabase) -> Result<Attempt> {
         let named = self.request.policy.as_deref().filter(|name| !matches!(*name, "" | "default"));
         let policy = named.unwrap_or("autogen").to_owned();
         if name::check(&policy).is_err() {

@@ -14,7 +14,7 @@ pub mod rows_by_shard;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::error::Error;
+use super::error::{Error, Result};
 use super::grants::Principal;
 use super::load_schemas::{Load, Loaded, Want};
 use super::retries::Retries;
@@ -123,7 +123,7 @@ enum Attempt {
 }
 
 impl Write {
-    async fn run(&mut self) -> Result<(), Error> {
+    async fn run(&mut self) -> Result<()> {
         let mut load = self.load(Load::cached);
         loop {
             let attempt = match load.run(&self.io).await {
@@ -153,7 +153,7 @@ impl Write {
         load(database, Want::Policy(policy.clone())).for_caller(principal)
     }
 
-    async fn attempt(&mut self, loaded: Loaded) -> Result<Attempt, Error> {
+    async fn attempt(&mut self, loaded: Loaded) -> Result<Attempt> {
         let (policy, schema) = loaded.policy().ok_or_else(Error::unexpected_reply)?;
         match loaded.standing.check(PermissionKind::Write, &self.request.database, &policy.name) {
             Err(_) if !loaded.fresh => return Ok(Attempt::Uncertain),
@@ -270,7 +270,7 @@ impl Write {
         database: &ObjectId,
         policy: PolicyId,
         sets: Vec<ColumnSet>,
-    ) -> Result<Attempt, Error> {
+    ) -> Result<Attempt> {
         let mut left = VecDeque::from(sets);
         loop {
             let sent = next_sets(&mut left);

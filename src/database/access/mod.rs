@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::job::{Job, JobKind};
 use super::job_messages::all_shards;
-use super::object::{Database, DatabaseWork, Failure};
+use super::object::{Database, DatabaseWork, Failure, Result};
 use super::rows::{DatabaseStage, GRANTEES, RowsChange};
 use super::split_progress::request;
 use crate::model::ids::ObjectId;
@@ -35,7 +35,7 @@ pub(super) struct AccessProgress {
 }
 
 impl<S: Store> Database<S> {
-    pub(super) fn identify(&mut self, keys: &[GranteeKey]) -> Result<FromDatabase, Failure> {
+    pub(super) fn identify(&mut self, keys: &[GranteeKey]) -> Result<FromDatabase> {
         let access = self.open_rows()?.state.access;
         let mut found = Vec::new();
         for key in keys {
@@ -51,7 +51,7 @@ impl<S: Store> Database<S> {
         &mut self,
         platform: &dyn Platform,
         push: &GrantsPush,
-    ) -> Result<Option<FromDatabase>, Failure> {
+    ) -> Result<Option<FromDatabase>> {
         self.load()?;
         let known = self.rows.as_ref();
         let is_frozen = known.is_some_and(|rows| rows.state.stage == DatabaseStage::Frozen);
@@ -106,7 +106,7 @@ impl<S: Store> Database<S> {
         &mut self,
         work: &mut DatabaseWork,
         key: u64,
-    ) -> Result<Option<Vec<Request>>, Failure> {
+    ) -> Result<Option<Vec<Request>>> {
         let Some(rows) = &self.rows else { return Ok(None) };
         let number = rows.state.access;
         if self.notified_shards.0 != number {
@@ -131,7 +131,7 @@ impl<S: Store> Database<S> {
         &mut self,
         work: &mut DatabaseWork,
         replies: Replies,
-    ) -> Result<(), Failure> {
+    ) -> Result<()> {
         let AccessProgress { number, requested } = std::mem::take(&mut work.access);
         let mut failure = None;
         for (shard, reply) in requested.into_iter().zip(replies) {
