@@ -8,16 +8,10 @@
 //! (PROTOCOL.md rule 11).
 
 mod access;
-mod point_in_time_reset;
 pub mod grants;
 pub mod lifecycle;
-mod list;
 mod live_queries;
-mod history_check;
-mod recoveries;
 mod recovery;
-mod stages;
-mod notification;
 
 use crate::model::configurable_limits::Limit;
 use crate::model::limits::{JOB_FAILURES_MAX, JOB_RETRY_NS};
@@ -34,11 +28,11 @@ use crate::protocol::round::{Next, Replies};
 use crate::protocol::shard::VerifyPage;
 use crate::store::row::{self, Verified};
 use crate::store::{Store, StoreError, StoreResult};
+use access::Notifications;
 use access::{CreationProgress, NotificationProgress, Notified};
 use grants::Grantees;
 use lifecycle::{Entries, Entry, EntryStage};
-use notification::Notifications;
-use recoveries::Recoveries;
+use recovery::Recoveries;
 use recovery::RecoveryProgress;
 
 /// The Catalog and its storage.

@@ -6,22 +6,34 @@
 //! object. Most calls go to the Database that the runner wraps. The runner executes these calls
 //! directly, because an object that calls itself would wait for itself.
 
+use std::rc::Rc;
+
 use super::backup::scheduled_pass;
 use super::cache::Cache;
-use super::error::Error;
+use super::error::{Error, Result};
 use super::grants::Principal;
-use super::session::Session;
+use super::into::check_names;
+use super::load_schemas::call_database;
+use super::load_schemas::{Load, Want};
 use super::statement::Execution;
-use super::{Context, Machine, Task};
+use super::statement::Session;
+use super::statement::{default_policy, each_place};
+use super::{Context, Machine, Parts, Task};
 use crate::admission::QueryMemory;
-use crate::influxql::{self, ast::Statement, bound_params::Params};
+use crate::influxql;
+use crate::influxql::ast::{CreateContinuousQueryStatement, Statement};
+use crate::influxql::bound_params::Params;
 use crate::model::ids::ObjectId;
 use crate::model::limits::{CONTINUOUS_RUN_NS_MAX, WINDOWS_PER_RUN_MAX};
 use crate::protocol::backup_schedule::{BackedUp, DuePass, PassDone};
 use crate::protocol::call::{Address, Call, Platform, Reply, Step, counted};
 use crate::protocol::continuous::{ContinuousQuery, DueRun, RunEnd, Scheduled};
+use crate::protocol::database::{Description, FromDatabase, ToDatabase};
 use crate::protocol::host::{EventId, Host};
 use crate::query::compile::continuous::{ContinuousRun, next_run};
+use crate::query::error::QueryError;
+use crate::query::result::SeriesChunk;
+use crate::query::source::{self, Defaults};
 
 /// The event id of the run in progress. The Database assigns its own ids in ascending order from 1.
 const RUN: EventId = EventId(u64::MAX);
@@ -261,6 +273,91 @@ impl<H: Scheduled + BackedUp> Host for Runner<H> {
         }
         self.host.abandon(event_id);
     }
+}
+
+// Executes CREATE and DROP CONTINUOUS QUERY. CREATE adds the database and the policy to every
+// name, checks the names, and stores the text in the Database.
+
+pub(super) fn create_continuous(
+    mut statement: CreateContinuousQueryStatement,
+    defaults: Defaults<'_>,
+) -> Result<Parts<SeriesChunk>> {
+    let own = Some(statement.database.as_str()).filter(|name| !name.is_empty());
+    let database = defaults.database.or(own).ok_or(QueryError::DatabaseRequired)?.to_owned();
+    let policy = defaults.policy.map(str::to_owned);
+    if let Some(target) = &statement.source.into {
+        check_names(&statement.source, target)?;
+    }
+    // Checks the names of the measurements.
+    source::sources(&statement.source, Defaults { database: Some(&database), ..defaults })?;
+    let mut names: Vec<String> = Vec::new();
+    each_place(&mut statement.source, &mut |named, of_policy| {
+        let name = named.get_or_insert_with(|| database.clone()).clone();
+        *of_policy = of_policy.take().or_else(|| policy.clone());
+        if !names.contains(&name) {
+            names.push(name);
+        }
+        Ok(())
+    })?;
+    Ok(Parts::once(|io| async move {
+        let mut databases = Databases::new();
+        for name in names {
+            let loaded = Load::from_owner(&name, Want::Nothing).run(&io).await?;
+            databases.push((name, loaded.description));
+        }
+        let query = qualify(&mut statement, &databases)?;
+        let message = ToDatabase::CreateContinuousQuery { query };
+        match call_database(&io, &statement.database, &message).await? {
+            FromDatabase::Done => Ok(None),
+            _ => Err(Error::unexpected_reply()),
+        }
+    }))
+}
+
+/// As in 1.x, a missing database is not an error.
+pub(super) fn drop_continuous(database: String, name: String) -> Parts<SeriesChunk> {
+    Parts::once(|io| async move {
+        match call_database(&io, &database, &ToDatabase::DropContinuousQuery { name }).await {
+            Ok(FromDatabase::Done) | Err(Error::DatabaseNotFound(_)) => Ok(None),
+            Ok(_) => Err(Error::unexpected_reply()),
+            Err(error) => Err(error),
+        }
+    })
+}
+
+type Databases = Vec<(String, Rc<Description>)>;
+
+fn qualify(
+    statement: &mut CreateContinuousQueryStatement,
+    databases: &Databases,
+) -> Result<ContinuousQuery> {
+    each_place(&mut statement.source, &mut |database, policy| {
+        let database = database.as_deref().unwrap_or_default();
+        let Some((_, found)) = databases.iter().find(|(known, _)| known == database) else {
+            return Err(Error::DatabaseNotFound(database.to_owned()));
+        };
+        let default = || default_policy(found).cloned().unwrap_or_default();
+        let name = policy.get_or_insert_with(default);
+        if found.policies.iter().all(|policy| policy.name != *name) {
+            return Err(Error::PolicyNotFound(format!("{database}.{name}")));
+        }
+        Ok(())
+    })?;
+    let source = &statement.source;
+    let interval_ns = source.group_by_interval_ns().unwrap_or(0);
+    // 1.x stores a query without windows but never runs it.
+    let is_run = interval_ns > 0 && !source.is_raw();
+    let every_ns = match statement.resample_every_ns {
+        0 => interval_ns,
+        every_ns => every_ns,
+    };
+    Ok(ContinuousQuery {
+        name: statement.name.clone(),
+        text: statement.to_string(),
+        every_ns: if is_run { every_ns } else { 0 },
+        last_run_ns: None,
+        windows_max: None,
+    })
 }
 
 #[cfg(test)]

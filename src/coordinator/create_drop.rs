@@ -2,9 +2,9 @@
 //! management calls.
 
 use super::error::{Error, Result};
+use super::load_schemas::Retries;
+use super::load_schemas::call_catalog;
 use super::load_schemas::{Load, Want};
-use super::retries::Retries;
-use super::single_call::call_catalog;
 use super::{Io, Task};
 use crate::influxql::ast::{
     AlterRetentionPolicyStatement, CreateDatabaseStatement, CreateRetentionPolicyStatement,

@@ -12,8 +12,8 @@
 use std::rc::Rc;
 
 use super::error::{Error, Result};
+use super::load_schemas::Retries;
 use super::load_schemas::{Load, Loaded, Want};
-use super::retries::Retries;
 use super::{Io, Task};
 use crate::influxql::ast::Statement;
 use crate::model::configurable_limits::Limit;

@@ -5,7 +5,7 @@
 //! the imported user gets no permissions.
 
 use super::error::{Error, Result};
-use super::single_call::call_catalog;
+use super::load_schemas::call_catalog;
 use super::{Io, Task};
 use crate::model::grant::{Grants, Permission};
 use crate::model::limits::ACCESS_NAMES_MAX;

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use super::cache::{CachedDatabase, find_policy};
 use super::error::{Error, Result};
 use super::grants::{Caller, CallerPermissions, ConfirmedGrantee, Principal};
-use super::retries::Retries;
 use super::{Context, Io, Task};
 use crate::model::ids::{ObjectId, PolicyId};
+use crate::model::limits::STALE_RETRIES_MAX;
 use crate::model::schema::{MeasurementSchema, PolicySchema};
 use crate::model::shard_map::Policy;
 use crate::protocol::call::Address;
@@ -17,6 +17,7 @@ use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::database::{Description, FromDatabase, ToDatabase};
 use crate::protocol::envelope;
 use crate::protocol::grants::Grantee;
+use crate::protocol::host::Unavailable;
 use crate::protocol::quota::Meter;
 use crate::protocol::shard::{NO_GRANT, Stamp};
 
@@ -352,5 +353,42 @@ fn apply(schema: &mut PolicySchema, changed: Vec<MeasurementSchema>) {
         } else {
             schema.measurements.insert(measurement.name.clone(), Arc::new(measurement));
         }
+    }
+}
+
+// Sends one message to the Catalog, or to the Database with a given name.
+
+/// Sends a message to the Catalog.
+pub async fn call_catalog(io: &Io, message: &ToCatalog) -> Result<FromCatalog> {
+    match envelope::decode_reply(io.call(Address::Catalog, message).await)? {
+        reply @ (FromCatalog::Refused(_) | FromCatalog::Unavailable(_)) => Err(reply.into()),
+        reply => Ok(reply),
+    }
+}
+
+/// Looks up a database in the Catalog, and sends a message to the Database.
+pub async fn call_database(io: &Io, name: &str, message: &ToDatabase) -> Result<FromDatabase> {
+    let loaded = Load::from_owner(name, Want::Nothing).run(io).await?;
+    match envelope::decode_reply(io.call(Address::Database(loaded.object), message).await)? {
+        FromDatabase::NotOpen => Err(Error::DatabaseNotFound(name.to_owned())),
+        reply @ (FromDatabase::Refused(_) | FromDatabase::Unavailable(_)) => Err(reply.into()),
+        reply => Ok(reply),
+    }
+}
+
+// Counts how often a request restarts because an object has newer state.
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Retries(u32);
+
+impl Retries {
+    /// Returns [`Unavailable::Changing`] after [`STALE_RETRIES_MAX`] restarts. The client must then
+    /// retry after a delay.
+    pub(super) fn count(&mut self) -> Result<(), Unavailable> {
+        if self.0 >= STALE_RETRIES_MAX {
+            return Err(Unavailable::Changing);
+        }
+        self.0 += 1;
+        Ok(())
     }
 }

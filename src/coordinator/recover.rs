@@ -3,7 +3,7 @@
 
 use super::Task;
 use super::error::Error;
-use super::single_call::call_catalog;
+use super::load_schemas::call_catalog;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::recovery::{RecoveryRequest, RecoveryStatus};
 

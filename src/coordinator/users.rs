@@ -9,8 +9,8 @@ use subtle::ConstantTimeEq;
 
 use super::error::{Error, Result};
 use super::grants::hex;
-use super::retries::Retries;
-use super::single_call::call_catalog;
+use super::load_schemas::Retries;
+use super::load_schemas::call_catalog;
 use super::{Io, Output, Parts};
 use crate::influxql::ast::{GrantStatement, Privilege, Statement};
 use crate::model::grant::{Grants, Permission};

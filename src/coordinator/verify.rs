@@ -3,8 +3,8 @@
 //! step.
 
 use super::error::{Error, Result};
+use super::load_schemas::call_catalog;
 use super::load_schemas::{Load, Loaded, Want};
-use super::single_call::call_catalog;
 use super::{Io, Task, diagnostics};
 use crate::protocol::call::Address;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};

@@ -1,9 +1,9 @@
 //! Creates, drops and lists continuous queries, and selects the next query to run. Each query has a
 //! separate row. Every finished run rewrites the row.
 
+use super::backup_schedule::ScheduleRow;
 use super::object::{Database, Result};
 use super::rows::{CONTINUOUS, ContinuousRow, DatabaseRows};
-use super::schedule_row::ScheduleRow;
 use crate::model::limits::{
     CONTINUOUS_QUERIES_MAX, CONTINUOUS_QUERY_BYTES_MAX, CONTINUOUS_RETRY_NS_MAX, JOB_FAILURES_MAX,
     JOB_RETRY_NS, WINDOWS_PER_RUN_MAX,

@@ -3,13 +3,18 @@
 //! A new group has `create.shards` shards. This number is `DEFAULT_SHARDS`, or the number in the
 //! request that created or reconfigured the database.
 
+use super::job::{Job, JobKind, Split};
+use super::object::{Database, Result};
+use super::rows::{DatabaseState, RowsChange};
+use super::split;
 use crate::model::ids::ObjectId;
-use crate::model::limits::SHARDS_PER_GROUP_MAX;
+use crate::model::limits::{SHARDS_PER_GROUP_MAX, TEND_EVERY_NS};
 use crate::model::shard_map::{Policy, ShardGroup};
-use crate::model::time::TimeRange;
+use crate::model::time::{MINUTE_NS, TimeRange};
 use crate::protocol::call::{ObjectKind, PlacementError, Platform};
-use crate::protocol::database::{DatabaseRefusal, PolicyRefusal};
+use crate::protocol::database::{DatabaseRefusal, PolicyRefusal, ToDatabase};
 use crate::protocol::shard::ShardSettings;
+use crate::store::Store;
 
 /// Creates a group of `shards` new objects for `range`.
 ///
@@ -33,7 +38,7 @@ pub fn new_group(
 ///
 /// # Errors
 /// [`PolicyRefusal::ShardCount`]
-pub fn check_count(shards: u32) -> Result<(), DatabaseRefusal> {
+fn check_count(shards: u32) -> Result<(), DatabaseRefusal> {
     if (1..=SHARDS_PER_GROUP_MAX).contains(&shards) {
         return Ok(());
     }
@@ -82,4 +87,122 @@ pub fn group_settings(
 /// Returns every shard of a policy.
 pub fn shards(policy: &Policy) -> impl Iterator<Item = &ObjectId> {
     policy.groups.iter().flat_map(|group| &group.shards)
+}
+
+// Implements the regular maintenance of a Database: checks the size of its groups, and drops
+// expired groups.
+
+impl<S: Store> Database<S> {
+    /// Stores jobs for all necessary changes. The next maintenance is due on the next day, or at
+    /// the expiry of the next group.
+    pub(super) fn schedule_maintenance(&mut self, platform: &dyn Platform, key: u64) -> Result<()> {
+        let now_ns = platform.now_ns();
+        let Some(rows) = &self.rows else { return Ok(()) };
+        let mut change = RowsChange { state: Some(rows.state.clone()), ..RowsChange::default() };
+        let mut due_ns = now_ns.saturating_add(TEND_EVERY_NS);
+        for row in &rows.policies.rows {
+            let policy = &row.policy;
+            let expired = expired(policy, now_ns);
+            if expired > 0 && change.jobs.is_empty() && self.may_drop(policy, expired) {
+                let generation = rows.state.generation + 1;
+                let (number, groups) = (row.number, expired);
+                let kind = JobKind::DropGroups { number, groups, generation };
+                push(&mut change, Job::due(kind, now_ns));
+            }
+            if let [first, _, ..] = policy.groups.as_slice()
+                && policy.duration_ns > 0
+            {
+                let gone_ns = first.range.end_ns.saturating_add(policy.duration_ns);
+                due_ns = due_ns.min(gone_ns.max(now_ns.saturating_add(MINUTE_NS)));
+            }
+        }
+        for row in &rows.policies.rows {
+            split::split_for_shard_count(self, platform, rows, row, &mut change)?;
+            let groups = row.policy.groups.iter().filter(|group| self.job_of(group.id).is_none());
+            for group in groups.skip(expired(&row.policy, now_ns)) {
+                let is_it = |split: &Split| split.group == group.id;
+                let mut jobs = change.jobs.iter().map(|(_, job)| &job.kind);
+                if jobs.any(|kind| matches!(kind, JobKind::Split(split) if is_it(split))) {
+                    continue;
+                }
+                let kind = JobKind::Split(Split::of_unknown_size(row.number, group.id, 0));
+                push(&mut change, Job::due(kind, now_ns));
+            }
+        }
+        change.jobs.push((key, Job::due(JobKind::Tend, due_ns)));
+        Ok(self.apply(change)?)
+    }
+
+    /// Returns whether the groups may be dropped now. The groups must not be dropped while a
+    /// statement or a split of these groups is unfinished.
+    fn may_drop(&self, policy: &Policy, groups: usize) -> bool {
+        let mut first = policy.groups.iter().take(groups + 1);
+        self.statement_job().is_none() && first.all(|group| self.job_of(group.id).is_none())
+    }
+
+    /// Processes the report of a write. Either a group has grown, or a fence rejected the write.
+    pub(super) fn grown(&mut self, platform: &dyn Platform, message: &ToDatabase) -> Result<()> {
+        let &ToDatabase::Grown { policy, group, bytes } = message else { return Ok(()) };
+        let mark = self.split_bytes;
+        let now_ns = platform.now_ns();
+        let Some(rows) = &self.rows else { return Ok(()) };
+        let Some(row) = rows.policies.by_id(policy) else { return Ok(()) };
+        let Some(known) = row.policy.groups.iter().find(|known| known.id == group) else {
+            return Ok(());
+        };
+        let mut change = RowsChange::default();
+        if let Some((key, job)) = self.job_of(group) {
+            let mut driven = self.pending_events.works().filter_map(|work| work.driven);
+            let driven = driven.any(|driven| driven.job == key);
+            if driven || job.due_ns <= now_ns {
+                return Ok(());
+            }
+            change.jobs.push((key, Job { due_ns: now_ns, ..job.clone() }));
+        } else {
+            // A group that was checked without a split is checked again only after it has grown by
+            // an eighth of the limit.
+            let seen = self.weighed.get(&group).map_or(0, |seen| seen.saturating_add(mark / 8));
+            if mark == 0 || bytes < mark.max(known.split_bytes).max(seen) {
+                return Ok(());
+            }
+            change.state = Some(rows.state.clone());
+            let kind = JobKind::Split(Split::of_unknown_size(row.number, group, bytes));
+            push(&mut change, Job::due(kind, now_ns));
+        }
+        Ok(self.apply(change)?)
+    }
+
+    /// Sets the number of shards for future groups. The groups that currently accept points then
+    /// end soon after the current time.
+    pub(super) fn reshard(&mut self, platform: &dyn Platform, shards: u32) -> Result<()> {
+        super::groups::check_count(shards)?;
+        let Some(rows) = &self.rows else { return Ok(()) };
+        let mut state: DatabaseState = rows.state.clone();
+        state.create.shards = shards;
+        let mut change = RowsChange { state: Some(state), ..RowsChange::default() };
+        for row in &rows.policies.rows {
+            split::split_for_shard_count(self, platform, rows, row, &mut change)?;
+        }
+        Ok(self.apply(change)?)
+    }
+}
+
+fn push(change: &mut RowsChange, job: Job) {
+    if let Some(state) = &mut change.state {
+        change.jobs.push((state.next_job, job));
+        state.next_job += 1;
+    }
+}
+
+/// Returns the number of a policy's first groups whose points have all expired. The policy always
+/// keeps at least one group.
+fn expired(policy: &Policy, now_ns: i64) -> usize {
+    let oldest_ns = policy.oldest_kept_ns(now_ns);
+    let ends = policy.groups.iter().map(|group| group.range.end_ns);
+    let expired = ends.take_while(|end_ns| *end_ns <= oldest_ns).count();
+    expired.min(policy.groups.len().saturating_sub(1))
+}
+
+pub(super) fn first_maintenance(now_ns: i64) -> Job {
+    Job::due(JobKind::Tend, now_ns.saturating_add(TEND_EVERY_NS))
 }

@@ -9,15 +9,21 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::groups::shards;
-use super::policies::Settings;
+use super::groups::{group_settings, shard_settings, shards};
+use super::policies::{PolicyRow, Settings};
+
+use super::rows::{DatabaseRows, DatabaseStage, DatabaseState, RowsChange};
 use crate::model::ids::{MeasurementId, ObjectId};
-use crate::model::limits::{JOB_FAILURES_MAX, JOB_RETRY_NS, REVOKE_RETRY_NS_MAX, WIPE_DELAY_NS};
+use crate::model::limits::{
+    JOB_FAILURES_MAX, JOB_RETRY_NS, REVOKE_RETRY_NS_MAX, SHARDS_PER_WIPE_MAX, WIPE_DELAY_NS,
+};
+use crate::model::quota::Quotas;
 use crate::model::shard_map::{Policy, ShardGroup};
 use crate::model::time::S_NS;
 use crate::protocol::backup::RestoredRest;
 use crate::protocol::database::QuotaChange;
-use crate::protocol::recovery::RecoveredDatabase;
+use crate::protocol::recovery::{Counters, RecoveredDatabase};
+use crate::protocol::shard::{ShardSettings, ToShard};
 use crate::scan::request::Resume;
 
 /// A `job` row.
@@ -316,4 +322,352 @@ impl Copying {
     pub fn begin(target: ShardGroup, generation: u64) -> Self {
         Self { target, generation, shard: 0, measurement: 0, resume: Resume::default(), bytes: 0 }
     }
+}
+
+// Creates the messages of a job to the shards. The order of a job's messages does not change, and
+// each message may be repeated.
+
+/// Returns the messages of a job. The order of the messages does not change until the job ends. The
+/// caller encodes only the messages of the current round, because a policy may have 10,000 shards.
+pub(super) fn messages(
+    rows: &DatabaseRows,
+    database: &ObjectId,
+    kind: &JobKind,
+) -> Vec<(ObjectId, ToShard)> {
+    let push = |policy: &Policy, generation, message: fn(ShardSettings) -> ToShard| {
+        let retired = newly_retired(rows, policy, kind);
+        let settings = shard_settings(database, policy, generation, rows.state.access).into_iter();
+        let settings = settings.map(|(shard, settings)| {
+            (shard, message(ShardSettings { retired: retired.clone(), ..settings }))
+        });
+        settings.collect::<Vec<_>>()
+    };
+    let old_default = |make_default: &bool, generation| match rows.policies.default {
+        Some(id) if *make_default => {
+            let row = rows.policies.by_id(id);
+            row.map(|row| push(&row.policy, generation, ToShard::Configure)).unwrap_or_default()
+        }
+        _ => Vec::new(),
+    };
+    let to_all = |shards: &mut dyn Iterator<Item = &ObjectId>, message: ToShard| {
+        shards.map(|shard| (shard.clone(), message.clone())).collect::<Vec<_>>()
+    };
+    match kind {
+        JobKind::CreatePolicy { policy, make_default, generation, .. } => {
+            let mut messages = push(policy, *generation, ToShard::Open);
+            messages.extend(old_default(make_default, *generation));
+            messages
+        }
+        JobKind::AlterPolicy { number, settings, make_default, generation } => {
+            let mut messages = old_default(make_default, *generation);
+            if let Some(policy) = altered(rows, *number, settings) {
+                messages.extend(push(&policy, *generation, ToShard::Configure));
+            }
+            messages
+        }
+        JobKind::DropMeasurement { ids, generation } => {
+            let has = |number: u64| ids.iter().any(|(policy, _)| *policy == number);
+            let affected = rows.policies.rows.iter().filter(|row| has(row.number));
+            affected.flat_map(|row| push(&row.policy, *generation, ToShard::Configure)).collect()
+        }
+        JobKind::SetQuota { generation, .. } => {
+            let policies = rows.policies.rows.iter();
+            policies.flat_map(|row| push(&row.policy, *generation, ToShard::Configure)).collect()
+        }
+        JobKind::DropPolicy { number, generation } => {
+            let row = rows.policies.rows.iter().find(|row| row.number == *number);
+            let mut shards = row.into_iter().flat_map(|row| shards(&row.policy));
+            to_all(&mut shards, ToShard::Close { generation: *generation })
+        }
+        JobKind::DropDatabase { generation } => {
+            to_all(&mut rows.shards(), ToShard::Close { generation: *generation })
+        }
+        JobKind::PublishSplit { .. }
+        | JobKind::AbandonSplit { .. }
+        | JobKind::DropGroups { .. } => group_messages(rows, database, kind),
+        JobKind::WipeShards { shards } => to_all(&mut shards.iter(), ToShard::Wipe),
+        // Separate jobs wipe the shards that wait for a wipe. These separate jobs may end at any
+        // time.
+        JobKind::WipeDatabase => to_all(&mut rows.shards(), ToShard::Wipe),
+        _ => restore_messages(rows, database, kind),
+    }
+}
+
+fn restore_messages(
+    rows: &DatabaseRows,
+    database: &ObjectId,
+    kind: &JobKind,
+) -> Vec<(ObjectId, ToShard)> {
+    let (generation, access) = (rows.state.generation, rows.state.access);
+    let push = |filling: &Filling, generation, message: fn(ShardSettings) -> ToShard| {
+        let policies = filling.policies.iter();
+        let settings =
+            policies.flat_map(|policy| shard_settings(database, policy, generation, access));
+        settings.map(|(shard, settings)| (shard, message(settings))).collect::<Vec<_>>()
+    };
+    let close = |shard: &ObjectId, generation| (shard.clone(), ToShard::Close { generation });
+    match kind {
+        JobKind::OpenRestore(filling) => push(filling, generation, ToShard::Open),
+        JobKind::Recover(recovered) => recovery_messages(rows, database, &recovered.counters),
+        JobKind::Restore(filling) => {
+            let fresh = filling.policies.iter().flat_map(shards);
+            fresh.map(|shard| close(shard, generation)).collect()
+        }
+        JobKind::PublishRestore { filling, generation, .. } => {
+            let closed = rows.shards().map(|shard| close(shard, *generation));
+            closed.chain(push(filling, *generation, ToShard::Configure)).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Returns the messages to the shards of a recovered database. The messages contain the complete
+/// settings, because the state of each shard may be slightly older or newer than the Database's
+/// state.
+fn recovery_messages(
+    rows: &DatabaseRows,
+    database: &ObjectId,
+    counters: &Counters,
+) -> Vec<(ObjectId, ToShard)> {
+    let access = counters.access.max(rows.state.access);
+    let of_policy = |row: &PolicyRow| {
+        let mut retired = row.schema.retired();
+        let (first, _) = row.schema.next_ids();
+        retired.extend((first..counters.next_measurement(row.number)).map(MeasurementId));
+        let settings = shard_settings(database, &row.policy, counters.generation, access);
+        let open = settings.into_iter().map(move |(shard, settings)| {
+            (shard, ToShard::Open(ShardSettings { retired: retired.clone(), ..settings }))
+        });
+        open.collect::<Vec<_>>()
+    };
+    rows.policies.rows.iter().flat_map(of_policy).collect()
+}
+
+fn group_messages(
+    rows: &DatabaseRows,
+    database: &ObjectId,
+    kind: &JobKind,
+) -> Vec<(ObjectId, ToShard)> {
+    let configure = |(shard, settings)| (shard, ToShard::Configure(settings));
+    let close = |shards: &[ObjectId], generation| {
+        let message = ToShard::Close { generation };
+        shards.iter().map(|shard| (shard.clone(), message.clone())).collect::<Vec<_>>()
+    };
+    match kind {
+        JobKind::PublishSplit { split, generation } => {
+            split.settings(rows, database, *generation).into_iter().map(configure).collect()
+        }
+        JobKind::AbandonSplit { split } => {
+            let (Some((_, group)), Some(target)) = (split.find(rows), split.target()) else {
+                return Vec::new();
+            };
+            let lift = ToShard::Fence { split: target.id, from_ns: None };
+            let lift = group.shards.iter().map(|shard| (shard.clone(), lift.clone()));
+            lift.chain(close(&target.shards, rows.state.generation)).collect()
+        }
+        JobKind::DropGroups { number, groups, generation } => {
+            let Some((gone, policy)) = without_first(rows, *number, *groups) else {
+                return Vec::new();
+            };
+            let heir = policy.groups.first().into_iter();
+            let access = rows.state.access;
+            let settings = |group| group_settings(database, &policy, group, *generation, access);
+            let heir = heir.flat_map(settings);
+            heir.map(configure).chain(close(&gone, *generation)).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Returns the ids of those measurements of the policy that the job drops. The shards already know
+/// the measurements that were dropped before this job.
+fn newly_retired(rows: &DatabaseRows, policy: &Policy, kind: &JobKind) -> Vec<MeasurementId> {
+    let (JobKind::DropMeasurement { ids, .. }, Some(row)) = (kind, rows.policies.by_id(policy.id))
+    else {
+        return Vec::new();
+    };
+    ids.iter().filter(|(number, _)| *number == row.number).map(|(_, id)| *id).collect()
+}
+
+// Changes a Database's rows after every shard has accepted a job, and starts to drop a database.
+
+/// Returns the changes of a job whose messages all have a reply. `None` means that this object must
+/// be wiped.
+pub(super) fn publish(rows: &DatabaseRows, key: u64, now_ns: i64) -> Option<RowsChange> {
+    let mut change = RowsChange { removed_jobs: vec![key], ..RowsChange::default() };
+    let mut state = rows.state.clone();
+    match rows.jobs.get(&key).map(|job| &job.kind)? {
+        JobKind::CreatePolicy { number, policy, make_default, generation } => {
+            state.generation = *generation;
+            state.stage = opened(state.stage);
+            if *make_default || state.dropped_default.as_ref() == Some(&policy.name) {
+                state.default_policy = Some(policy.id);
+                state.dropped_default = None;
+            }
+            change.policy = Some((*number, policy.clone()));
+        }
+        JobKind::AlterPolicy { number, settings, make_default, generation } => {
+            state.generation = *generation;
+            let policy = altered(rows, *number, settings);
+            if let (Some(policy), true) = (&policy, *make_default) {
+                state.default_policy = Some(policy.id);
+                state.dropped_default = None;
+            }
+            change.policy = policy.map(|policy| (*number, policy));
+        }
+        JobKind::DropMeasurement { ids, generation } => {
+            state.generation = *generation;
+            for (number, id) in ids {
+                let row = rows.policies.rows.iter().find(|row| row.number == *number);
+                let marker = row.and_then(|row| row.schema.marker(*id));
+                change.dropped.extend(marker.map(|marker| (*number, marker)));
+            }
+        }
+        JobKind::DropPolicy { number, generation } => {
+            state.generation = *generation;
+            let row = rows.policies.rows.iter().find(|row| row.number == *number);
+            if state.default_policy == row.map(|row| row.policy.id) {
+                state.default_policy = None;
+                state.dropped_default = row.map(|row| row.policy.name.clone());
+            }
+            let mut gone: Vec<ObjectId> =
+                row.into_iter().flat_map(|row| shards(&row.policy)).cloned().collect();
+            for (&key, job) in &rows.jobs {
+                if matches!(&job.kind, JobKind::Split(split) if split.number == *number) {
+                    gone.extend(job.fresh());
+                    change.removed_jobs.push(key);
+                }
+            }
+            wipe_later(&mut change, &mut state, &gone, now_ns);
+            change.removed_policy = Some(*number);
+        }
+        JobKind::SetQuota { change: quota, generation } => {
+            state.generation = *generation;
+            change.quotas = Some(changed_quotas(&rows.quotas, quota));
+        }
+        JobKind::DropDatabase { generation } => {
+            state.generation = *generation;
+            change.jobs.push((state.next_job, Job::delayed(JobKind::WipeDatabase, now_ns)));
+            state.next_job += 1;
+        }
+        kind @ (JobKind::PublishSplit { .. }
+        | JobKind::AbandonSplit { .. }
+        | JobKind::DropGroups { .. }) => {
+            publish_groups(rows, kind, &mut change, &mut state, now_ns);
+        }
+        JobKind::WipeDatabase => return None,
+        // The remaining jobs change no rows here. `end_restore_job` ends a restore job.
+        _ => return Some(change),
+    }
+    change.state = Some(state);
+    Some(change)
+}
+
+/// Returns the stage of the database after its first policy was created. A frozen database opens
+/// only at the end of its recovery.
+fn opened(stage: DatabaseStage) -> DatabaseStage {
+    if stage == DatabaseStage::Opening { DatabaseStage::Open } else { stage }
+}
+
+fn publish_groups(
+    rows: &DatabaseRows,
+    kind: &JobKind,
+    change: &mut RowsChange,
+    state: &mut DatabaseState,
+    now_ns: i64,
+) {
+    match kind {
+        JobKind::PublishSplit { split, generation } => {
+            state.generation = *generation;
+            change.policy = split.published(rows);
+        }
+        JobKind::AbandonSplit { split } => {
+            let fresh = split.target().map_or(&[][..], |group| &group.shards);
+            wipe_later(change, state, fresh, now_ns);
+            change.policy = split.marked(rows, split.bytes.saturating_mul(2));
+        }
+        JobKind::DropGroups { number, groups, generation } => {
+            state.generation = *generation;
+            if let Some((gone, policy)) = without_first(rows, *number, *groups) {
+                wipe_later(change, state, &gone, now_ns);
+                change.policy = Some((*number, policy));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Returns the change that starts to drop the database. The change also replaces an unfinished
+/// statement, whose new shards no other object knows.
+pub(super) fn start_drop(rows: &DatabaseRows, now_ns: i64) -> RowsChange {
+    let mut change = RowsChange::default();
+    let mut state = rows.state.clone();
+    state.stage = DatabaseStage::Dropping;
+    for (&key, job) in &rows.jobs {
+        if job.is_statement()
+            || matches!(job.kind, JobKind::Tend | JobKind::Split(_) | JobKind::Restore(_))
+        {
+            change.removed_jobs.push(key);
+            wipe_later(&mut change, &mut state, &job.fresh(), now_ns);
+        }
+    }
+    // The new generation is higher than all generations that a shard may know.
+    let kind = JobKind::DropDatabase { generation: state.generation + 2 };
+    change.jobs.push((state.next_job, Job::started(kind, now_ns)));
+    state.next_job += 1;
+    change.state = Some(state);
+    change
+}
+
+pub(super) fn wipe_later(
+    change: &mut RowsChange,
+    state: &mut DatabaseState,
+    gone: &[ObjectId],
+    now_ns: i64,
+) {
+    for shards in gone.chunks(SHARDS_PER_WIPE_MAX) {
+        let kind = JobKind::WipeShards { shards: shards.to_vec() };
+        change.jobs.push((state.next_job, Job::delayed(kind, now_ns)));
+        state.next_job += 1;
+    }
+}
+
+fn without_first(
+    rows: &DatabaseRows,
+    number: u64,
+    groups: usize,
+) -> Option<(Vec<ObjectId>, Policy)> {
+    let row = rows.policies.rows.iter().find(|row| row.number == number)?;
+    let mut policy = row.policy.clone();
+    if groups >= policy.groups.len() {
+        return None;
+    }
+    let gone = policy.groups.drain(..groups).flat_map(|group| group.shards).collect();
+    if let Some(heir) = policy.groups.first_mut() {
+        heir.range.start_ns = i64::MIN;
+    }
+    Some((gone, policy))
+}
+
+fn altered(rows: &DatabaseRows, number: u64, settings: &Settings) -> Option<Policy> {
+    let row = rows.policies.rows.iter().find(|row| row.number == number)?;
+    Some(Policy {
+        name: settings.name.clone(),
+        duration_ns: settings.duration_ns,
+        replica_n: settings.replica_n,
+        shard_group_duration_ns: settings.shard_group_duration_ns,
+        ..row.policy.clone()
+    })
+}
+
+pub(super) fn changed_quotas(quotas: &Quotas, change: &QuotaChange) -> Quotas {
+    let mut quotas = quotas.clone();
+    match change {
+        QuotaChange::Database { rates, stored_bytes, series } => {
+            (quotas.rates, quotas.stored_bytes) = (*rates, *stored_bytes);
+            quotas.series = *series;
+        }
+        QuotaChange::Caller(quota) => quotas.set_caller(quota.clone()),
+    }
+    quotas
 }

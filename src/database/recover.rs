@@ -5,8 +5,8 @@
 use std::collections::BTreeSet;
 
 use super::groups::shards;
+use super::job::wipe_later;
 use super::job::{Job, JobKind};
-use super::job_completion::wipe_later;
 use super::object::{Database, DatabaseTask, Failure, Result};
 use super::rows::{self, DatabaseRows, DatabaseStage, RowsChange};
 use crate::model::ids::ObjectId;

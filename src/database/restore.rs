@@ -3,8 +3,8 @@
 //! the existing ones, which are empty.
 
 use super::groups::{new_group, shards};
+use super::job::wipe_later;
 use super::job::{Filling, Job, JobKind};
-use super::job_completion::wipe_later;
 use super::object::{Database, Result};
 use super::rows::{self, CONTINUOUS, DatabaseRows, DatabaseState, JOBS, RowsChange};
 use crate::model::ids::{ObjectId, PolicyId};
@@ -99,7 +99,7 @@ impl<S: Store> Database<S> {
         Ok(FromDatabase::Restoring(Restoring::Filling { policies, pages }))
     }
 
-    pub(super) fn take_page(&mut self, step: &RestoreStep) -> Result<FromDatabase> {
+    fn take_page(&mut self, step: &RestoreStep) -> Result<FromDatabase> {
         let RestoreStep::Schema { backup, page, policy, measurements } = step else {
             return Ok(FromDatabase::Done);
         };
@@ -193,7 +193,7 @@ impl<S: Store> Database<S> {
     }
 
     /// Whether a restore is being published. All other changes must wait during this time.
-    pub(super) fn is_publishing_restore(&mut self) -> Result<bool> {
+    fn is_publishing_restore(&mut self) -> Result<bool> {
         let jobs = &self.open_rows()?.jobs;
         Ok(jobs.values().any(|job| matches!(job.kind, JobKind::PublishRestore { .. })))
     }

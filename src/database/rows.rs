@@ -5,19 +5,24 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::backup_schedule::ScheduleRow;
+use super::groups::shards;
 use super::job::{Job, JobKind};
 use super::policies::{Policies, PolicyRow};
-use super::schedule_row::ScheduleRow;
 use super::schema::{Registration, Schema};
-use crate::model::ids::PolicyId;
+use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::quota::Quotas;
 use crate::model::schema::MeasurementSchema;
 use crate::model::shard_map::Policy;
 use crate::protocol::backup_schedule::BackupSchedule;
+use crate::protocol::call::Address;
 use crate::protocol::catalog::CreateDatabase;
 use crate::protocol::continuous::ContinuousQuery;
 use crate::protocol::daily_usage::DailyUsage;
+use crate::protocol::envelope;
 use crate::protocol::grants::Grantee;
+use crate::protocol::round::Request;
+use crate::protocol::shard::ToShard;
 use crate::store::row::Rows;
 use crate::store::usage_meter::UsageMeter;
 use crate::store::{KEY_MAX, RowCounts, Store, StoreResult, Table};
@@ -242,6 +247,19 @@ impl DatabaseRows {
     pub(super) fn waiting_wipe(&self) -> Option<u64> {
         let is_wipe = |job: &Job| matches!(job.kind, JobKind::WipeShards { .. });
         self.jobs.iter().find(|(_, job)| is_wipe(job)).map(|(&key, _)| key)
+    }
+
+    /// Returns every shard of the published map.
+    pub(super) fn shards(&self) -> impl Iterator<Item = &ObjectId> {
+        self.policies.rows.iter().flat_map(|row| shards(&row.policy))
+    }
+
+    pub(super) fn request(&self, shard: ObjectId, message: &ToShard) -> Request {
+        Request {
+            to: Address::Shard(shard),
+            location: self.state.create.location.clone(),
+            message: envelope::encode(message),
+        }
     }
 
     /// Reads all rows. Returns `None` if the object has no database.

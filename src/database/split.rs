@@ -15,29 +15,35 @@
 //! map. A page that arrives later has an old generation. The new shards reject such a page, so that
 //! the page cannot overwrite newer rows.
 
+use std::collections::BTreeMap;
+
 use super::groups::{group_settings, new_group};
 use super::job::{Copying, Job, JobKind, Split};
 use super::object::{Database, DatabaseTask, DatabaseWork, Result};
 use super::policies::PolicyRow;
 use super::rows::{DatabaseRows, RowsChange};
-use super::split_copy;
-use super::split_progress::{
-    FullestShard, PageCopy, RequestedPage, SplitRequest, next_request, request,
-};
-use crate::model::ids::ObjectId;
+use crate::batch::Block;
+use crate::batch::column::Column;
+use crate::batch::frame::{self, TableRef};
+use crate::batch::selection::Selection;
+use crate::batch::series_table::{SeriesTable, TagColumn};
+use crate::batch::shard_rows::{ShardRows, split_by_shard};
+use crate::model::ids::{ColumnId, MeasurementId, ObjectId};
 use crate::model::limits::{
-    CALLS_PER_ROUND_MAX, JOB_FAILURES_MAX, SHARDS_PER_POLICY_MAX, SPLIT_PAGES_PER_EVENT_MAX,
+    CALLS_PER_ROUND_MAX, JOB_FAILURES_MAX, PIECE_BYTES_MAX, SHARDS_PER_POLICY_MAX,
+    SPLIT_PAGES_PER_EVENT_MAX,
 };
+use crate::model::schema::MeasurementSchema;
 use crate::model::shard_map::{Policy, ShardGroup};
 use crate::model::time::TimeRange;
 use crate::protocol::call::{Address, Platform};
 use crate::protocol::database::FromDatabase;
-use crate::protocol::envelope;
 use crate::protocol::host::Unavailable;
 use crate::protocol::round::{Replies, Request};
-use crate::protocol::scan_page;
 use crate::protocol::shard::{FromShard, NO_GRANT, ShardSettings, Stamp, ToShard};
-use crate::scan::request::Resume;
+use crate::protocol::{envelope, scan_page};
+use crate::scan::page::{Group, GroupData, SummaryPage};
+use crate::scan::request::{Input, Output, Resume, ScanRequest, SummaryRequest, SummaryWant};
 use crate::store::Store;
 
 impl Split {
@@ -171,7 +177,7 @@ impl<S: Store> Database<S> {
         };
         if progress.answered < first.len() {
             let next = first.into_iter().skip(progress.answered).take(CALLS_PER_ROUND_MAX);
-            return Ok(Some(next.map(|(shard, message)| request(rows, shard, &message)).collect()));
+            return Ok(Some(next.map(|(shard, message)| rows.request(shard, &message)).collect()));
         }
         if let Some(page) = &mut progress.page {
             return Ok(Some(std::mem::take(&mut page.requests)));
@@ -281,7 +287,7 @@ impl<S: Store> Database<S> {
         };
         // A measurement that was dropped in the meantime needs no copy.
         let is_there = row.schema.by_id(id).is_some();
-        let frames = is_there.then(|| split_copy::frames(&measurement, groups, &copy.target));
+        let frames = is_there.then(|| frames(&measurement, groups, &copy.target));
         let frames = frames.unwrap_or_default();
         let bytes: u64 = frames.iter().map(|(_, frame)| frame.len() as u64).sum();
         let requests = frames.into_iter().map(|(shard, frame)| {
@@ -403,4 +409,220 @@ impl<S: Store> Database<S> {
         self.apply(RowsChange { removed_jobs: vec![key], ..RowsChange::default() })?;
         Ok(None)
     }
+}
+
+// Defines the state of an event that executes a split, and selects the event's next request.
+
+/// The replies that an event has received for its split.
+///
+/// Another event may execute the same split. This event therefore interprets a reply according to
+/// its own request.
+#[derive(Debug, Default)]
+pub(super) struct SplitProgress {
+    /// The id of the new group; `None` while the event determines the time of the split.
+    target: Option<u64>,
+    pub(super) answered: usize,
+    pub(super) fullest: FullestShard,
+    /// The position of the old shard whose measurements were requested.
+    pub(super) source: u32,
+    live: Option<LiveMeasurements>,
+    pub(super) requested: Option<RequestedPage>,
+    pub(super) page: Option<PageCopy>,
+    pub(super) pages: u32,
+}
+
+/// A group's largest shard. The derived order compares the sizes first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct FullestShard {
+    pub(super) bytes: u64,
+    /// The time of the split, in nanoseconds; `None` if the shard cannot be divided by time.
+    pub(super) split_at_ns: Option<i64>,
+}
+
+#[derive(Debug)]
+pub(super) struct RequestedPage {
+    pub(super) copying: Copying,
+    pub(super) measurement: MeasurementSchema,
+}
+
+#[derive(Debug)]
+pub(super) struct PageCopy {
+    pub(super) copied: Copying,
+    pub(super) requests: Vec<Request>,
+}
+
+#[derive(Debug)]
+struct LiveMeasurements {
+    shard: u32,
+    measurements: Vec<MeasurementId>,
+    rest: Option<(u32, Vec<String>)>,
+}
+
+impl SplitProgress {
+    /// Adds a page of the old shard's measurements. Returns `false` if the page does not advance
+    /// the resume key, so that the caller does not repeat the request forever.
+    fn on_live_measurements(&mut self, page: SummaryPage) -> bool {
+        let shard = self.source;
+        let known = self.live.take().filter(|live| live.shard == shard);
+        let mut live =
+            known.unwrap_or(LiveMeasurements { shard, measurements: Vec::new(), rest: None });
+        let goes_on = page.resume.is_none() || page.resume > live.rest;
+        live.measurements.extend(page.measurements.iter().map(|found| found.measurement));
+        live.rest = page.resume;
+        self.live = Some(live);
+        goes_on
+    }
+
+    fn is_about(&self, split: &Split) -> bool {
+        self.target == split.target().map(|target| target.id)
+    }
+
+    /// Resets the state if the state belongs to another step of the split.
+    fn adopt(&mut self, split: &Split) {
+        if !self.is_about(split) {
+            *self = Self { target: split.target().map(|target| target.id), ..Self::default() };
+        }
+    }
+}
+
+enum SplitRequest {
+    Ask(Request),
+    NextShard,
+    Copied,
+}
+
+fn next_request(
+    rows: &DatabaseRows,
+    progress: &mut SplitProgress,
+    split: &Split,
+    copy: &Copying,
+) -> SplitRequest {
+    let found = split.find(rows);
+    let source =
+        found.and_then(|(row, group)| Some((row, group.shards.get(copy.shard as usize)?.clone())));
+    let Some((row, source)) = source else { return SplitRequest::Copied };
+    let stamp = Stamp {
+        policy: row.policy.id,
+        generation: rows.state.generation,
+        schema_version: row.schema.version(),
+        fresh: true,
+        access: NO_GRANT,
+        meter: None,
+    };
+    let time = copy.target.range;
+    let known = progress.live.as_ref().filter(|live| live.shard == copy.shard);
+    let Some(LiveMeasurements { measurements: live, rest: None, .. }) = known else {
+        let resume = known.and_then(|live| live.rest.clone());
+        progress.source = copy.shard;
+        let measurements: Vec<MeasurementId> = row.schema.ids().collect();
+        let predicates = vec![None; measurements.len()];
+        let ask = SummaryRequest {
+            measurements,
+            time,
+            predicates,
+            want: SummaryWant::Measurements,
+            kept_from_ns: None,
+            resume,
+            items_max: None,
+            piece_bytes: PIECE_BYTES_MAX,
+        };
+        return SplitRequest::Ask(
+            rows.request(source, &ToShard::Summarise { query: 0, stamp, request: ask }),
+        );
+    };
+    let next = live.iter().copied().filter(|id| id.0 >= copy.measurement).min();
+    let Some((id, measurement)) = next.and_then(|id| Some((id, row.schema.by_id(id)?))) else {
+        return SplitRequest::NextShard;
+    };
+    let is_begun = id.0 == copy.measurement;
+    let resume = if is_begun { copy.resume.clone() } else { Resume::default() };
+    let copying = Copying { resume: resume.clone(), ..copy.clone() };
+    progress.requested = Some(RequestedPage { copying, measurement: measurement.clone() });
+    let scan = scan(measurement, time, resume);
+    SplitRequest::Ask(rows.request(source, &ToShard::scan(stamp, scan)))
+}
+
+// Converts a page of rows from one shard into frames for other shards.
+
+/// Returns the scan of a measurement's rows within `time`. Each series is a group.
+pub(super) fn scan(
+    measurement: &MeasurementSchema,
+    time: TimeRange,
+    resume: Resume,
+) -> ScanRequest {
+    let input =
+        |(column, field_type): (&_, _)| Input { column: column_id(column), field_type, cast: None };
+    ScanRequest {
+        measurement: measurement.id,
+        time,
+        predicate: None,
+        group_by: measurement.tags().map(column_id).collect(),
+        descending: false,
+        output: Output::Rows {
+            fields: measurement.fields().map(input).collect(),
+            tags: Vec::new(),
+            limit: None,
+            every_row: false,
+        },
+        resume,
+        piece_bytes: PIECE_BYTES_MAX,
+        groups_max: None,
+    }
+}
+
+fn column_id(column: &crate::model::schema::ColumnDefinition) -> ColumnId {
+    column.id
+}
+
+/// Converts the rows of a page of [`scan`] into frames: one frame for each shard of `target` that
+/// receives rows.
+fn frames(
+    measurement: &MeasurementSchema,
+    groups: Vec<Group>,
+    target: &ShardGroup,
+) -> Vec<(ObjectId, Vec<u8>)> {
+    let tag_keys: Vec<&str> = measurement.tags().map(|column| column.key.as_str()).collect();
+    let tag_ids: Vec<ColumnId> = measurement.tags().map(column_id).collect();
+    let field_ids: Vec<ColumnId> = measurement.fields().map(|(column, _)| column.id).collect();
+    let block = block(measurement, tag_ids.len(), groups);
+    let groups = std::slice::from_ref(target);
+    let parts = split_by_shard(&measurement.name, &tag_keys, &block, &Selection::All, groups).parts;
+    let frame = |part: ShardRows| {
+        let (tag_ids, field_ids, rows) = (&tag_ids, &field_ids, &part.rows);
+        let table =
+            TableRef { measurement: measurement.id, tag_ids, field_ids, block: &block, rows };
+        let mut frame = Vec::new();
+        frame::encode(&[table], &mut frame);
+        Some((target.shards.get(part.shard)?.clone(), frame))
+    };
+    parts.into_iter().filter_map(frame).collect()
+}
+
+/// Returns the rows as one block. In this block, each group is a series.
+fn block(measurement: &MeasurementSchema, tags: usize, groups: Vec<Group>) -> Block {
+    let mut codes: Vec<BTreeMap<String, u32>> = vec![BTreeMap::new(); tags];
+    let mut block = Block {
+        series: SeriesTable { tags: vec![TagColumn::default(); tags], len: 0 },
+        fields: measurement.fields().map(|(_, field_type)| Column::new(field_type)).collect(),
+        ..Block::default()
+    };
+    for group in groups {
+        let GroupData::Rows { times_ns, fields, .. } = group.data else { continue };
+        for ((tag, codes), value) in block.series.tags.iter_mut().zip(&mut codes).zip(group.key) {
+            let next = codes.len() as u32 + 1;
+            let known = if value.is_empty() { Some(0) } else { codes.get(&value).copied() };
+            tag.codes.push(known.unwrap_or(next));
+            if known.is_none() {
+                tag.dictionary.push(&value);
+                codes.insert(value, next);
+            }
+        }
+        block.row_series.extend(times_ns.iter().map(|_| block.series.len));
+        block.series.len += 1;
+        block.times_ns.extend(times_ns);
+        for (column, values) in block.fields.iter_mut().zip(&fields) {
+            column.extend_from(values);
+        }
+    }
+    block
 }

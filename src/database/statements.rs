@@ -1,22 +1,22 @@
 //! Executes the requests that involve other objects. A request first finishes an unfinished
 //! statement. After that, the request stores and executes its own job.
 
-use super::groups::new_group;
-use super::job::{Job, JobKind};
-use super::job_completion;
+use super::groups::{first_maintenance, new_group};
+use super::job::{Job, JobKind, changed_quotas, start_drop};
+
 use super::object::{Database, DatabaseTask, DatabaseWork, Failure, Result, Turn};
 use super::policies::{self, PolicyRow, PolicyVerdict, Settings};
-use super::quotas;
 use super::rows::{DatabaseRows, DatabaseStage, DatabaseState, RowsChange};
-use super::split_progress::request;
 use crate::model::ids::{ObjectId, PolicyId};
-use crate::model::limits::{CALLS_PER_ROUND_MAX, DROPPED_MEASUREMENTS_MAX};
+use crate::model::limits::{
+    CALLS_PER_ROUND_MAX, DROPPED_MEASUREMENTS_MAX, QUOTAS_PER_DATABASE_MAX,
+};
 use crate::model::shard_map::Policy;
 use crate::model::time::TimeRange;
 use crate::protocol::call::Platform;
 use crate::protocol::catalog::CreateDatabase;
 use crate::protocol::database::{
-    DatabaseRefusal, FromDatabase, PolicyChange, PolicyRefusal, ToDatabase,
+    DatabaseRefusal, FromDatabase, PolicyChange, PolicyRefusal, QuotaChange, ToDatabase,
 };
 use crate::protocol::host::Unavailable;
 use crate::protocol::round::{Next, Request};
@@ -29,7 +29,7 @@ impl<S: Store> Database<S> {
         if let DatabaseTask::Request(ToDatabase::Relay(messages)) = &work.task {
             let rows = self.open_rows()?;
             let next = messages.iter().skip(work.relayed.len()).take(CALLS_PER_ROUND_MAX);
-            let next = next.map(|(shard, message)| request(rows, shard.clone(), message));
+            let next = next.map(|(shard, message)| rows.request(shard.clone(), message));
             let next: Vec<Request> = next.collect();
             return Ok(match next.is_empty() {
                 true => Next::Reply(FromDatabase::Relayed(std::mem::take(&mut work.relayed))),
@@ -188,7 +188,7 @@ impl<S: Store> Database<S> {
     fn drop_database(&mut self, platform: &dyn Platform) -> Result<Option<u64>> {
         let Some(rows) = &self.rows else { return Err(Failure::NotOpen) };
         if rows.state.stage != DatabaseStage::Dropping {
-            let change = job_completion::start_drop(rows, platform.now_ns());
+            let change = start_drop(rows, platform.now_ns());
             self.apply(change)?;
         }
         Ok(self.statement_job())
@@ -252,7 +252,7 @@ impl<S: Store> Database<S> {
             }
             ToDatabase::Restore(step) => self.plan_restore(platform, step),
             ToDatabase::SetQuota(change) => {
-                Ok(quotas::plan(rows, change)?.map(|kind| (state, kind)))
+                Ok(plan_quotas(rows, change)?.map(|kind| (state, kind)))
             }
             ToDatabase::DropPolicy { name } => {
                 let Some(row) = rows.policies.named(name) else { return Ok(None) };
@@ -331,8 +331,7 @@ fn new_database(
     let (mut state, kind) = create_policy(platform, object, state, settings, true)?;
     let now_ns = platform.now_ns();
     let key = state.next_job;
-    let jobs =
-        vec![(key, Job::started(kind, now_ns)), (key + 1, super::maintenance::first(now_ns))];
+    let jobs = vec![(key, Job::started(kind, now_ns)), (key + 1, first_maintenance(now_ns))];
     state.next_job += 2;
     let change = RowsChange { state: Some(state.clone()), jobs, ..RowsChange::default() };
     Ok((DatabaseRows::new(state), change))
@@ -365,4 +364,27 @@ fn create_policy(
     state.next_policy += 1;
     state.next_group += 1;
     Ok((state, JobKind::CreatePolicy { number, policy, make_default, generation }))
+}
+
+// Changes the limits of this database. Every frame and query contains the limits, so a sender with
+// old limits must become stale. A change therefore raises the generation (PROTOCOL.md rule 2).
+
+/// Returns the job that changes the limits, or `None` if the limits stay the same.
+///
+/// # Errors
+/// [`PolicyRefusal::TooManyQuotas`]
+fn plan_quotas(
+    rows: &DatabaseRows,
+    change: &QuotaChange,
+) -> Result<Option<JobKind>, DatabaseRefusal> {
+    let quotas = changed_quotas(&rows.quotas, change);
+    if quotas == rows.quotas {
+        return Ok(None);
+    }
+    if quotas.callers.len() > QUOTAS_PER_DATABASE_MAX {
+        let limit = QUOTAS_PER_DATABASE_MAX as u64;
+        return Err(DatabaseRefusal::Policy(PolicyRefusal::TooManyQuotas { limit }));
+    }
+    let generation = rows.state.generation + 1;
+    Ok(Some(JobKind::SetQuota { change: change.clone(), generation }))
 }

@@ -5,9 +5,9 @@ use std::rc::Rc;
 
 use tidemark::coordinator::error::Error;
 use tidemark::coordinator::grants::Principal;
-use tidemark::coordinator::session::Session;
 use tidemark::coordinator::sql::{SqlQuery, SqlQuestion};
 use tidemark::coordinator::statement::Execution;
+use tidemark::coordinator::statement::Session;
 use tidemark::influxql::{self, bound_params::Params};
 
 use crate::protocol::{create, write};

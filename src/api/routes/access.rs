@@ -10,7 +10,7 @@ use crate::api::routes::handler::{Incoming, PendingRequest, json_line};
 use crate::coordinator::Io;
 use crate::coordinator::error::Error;
 use crate::coordinator::grant_access::{GrantedAccess, grant_access};
-use crate::coordinator::single_call::call_catalog;
+use crate::coordinator::load_schemas::call_catalog;
 use crate::model::grant::{Grants, Permission};
 use crate::model::limits::{
     ACCESS_ROWS_PER_REQUEST, GRANTEES_PER_PAGE, PASSWORD_ITERATIONS, TOKEN_NAME_BYTES_MAX,

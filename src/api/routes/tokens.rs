@@ -11,7 +11,7 @@ use crate::api::routes::handler::{Incoming, PendingRequest, json_line};
 use crate::coordinator::Io;
 use crate::coordinator::error::Error;
 use crate::coordinator::grants::{TOKEN_PREFIX, hex, token_hash};
-use crate::coordinator::single_call::call_catalog;
+use crate::coordinator::load_schemas::call_catalog;
 use crate::influxql::time_literal::format_utc;
 use crate::model::grant::{Grants, Permission};
 use crate::model::limits::{GRANTEES_PER_PAGE, TOKEN_NAME_BYTES_MAX};

@@ -7,26 +7,23 @@
 //! only additions. A statement is also planned again with the owners' state if the plan calls no
 //! shard of a policy, because no shard could have reported a stale cache (PROTOCOL.md rule 6).
 
-mod nonempty_measurements;
+mod plan;
 mod shard_pages;
-mod select;
-mod show;
-mod sources;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::error::{Error, Result};
-use super::live_query_report::{self, LiveQueryReport};
-use super::load_schemas::{Loaded, Want};
-use super::query_wait::{self, QueryWait};
-use super::retries::Retries;
-use super::session::Session;
+use super::live_queries::{LiveQueryReport, is_killed};
+use super::load_schemas::{Loaded, Retries, Want};
+use super::statement::Session;
 use super::{Context, Io, Output, Parts};
-use crate::admission::QueryReservation;
+use crate::admission::{QueryReservation, ReservationSlot};
 use crate::influxql::ast::{ExplainStatement, SelectStatement, Statement};
 use crate::model::grant::{PermissionKind, Scope};
+use crate::model::limits::{QUERY_WAIT_NS_MAX, QUERY_WAIT_PAUSE_MS};
+use crate::model::time::MS_NS;
 use crate::protocol::call::Address;
 use crate::protocol::envelope;
 use crate::protocol::host::Unavailable;
@@ -37,12 +34,9 @@ use crate::query::error::QueryError;
 use crate::query::executor::{RowPosition, StreamId};
 use crate::query::result::{ResultColumns, SeriesChunk};
 use crate::query::source::{self, SourceName};
-use nonempty_measurements::{remove_nonempty, survey};
-use select::SelectPlanner;
+pub(super) use plan::shards_of;
+use plan::{QuerySource, SelectPlanner, plan_show, remove_nonempty, selected_policies, survey};
 use shard_pages::{PlannedRun, QueryRun, RunStep, gather, resumes};
-use show::plan_show;
-pub(super) use sources::shards_of;
-use sources::{QuerySource, selected_policies};
 
 #[derive(Clone, Debug)]
 enum ReadStatement {
@@ -174,7 +168,7 @@ impl Running {
         loop {
             let result = self.attempt().await;
             let reservation = &self.query.session.reservation;
-            if self.emitted || !query_wait::may_restart(&result, reservation) {
+            if self.emitted || !may_restart(&result, reservation) {
                 return result;
             }
         }
@@ -405,9 +399,7 @@ impl Running {
         requests.extend(report);
         session.work.rest();
         let mut replies = self.io.calls(requests).await;
-        if replies.len() > requested.len()
-            && replies.pop().is_some_and(live_query_report::is_killed)
-        {
+        if replies.len() > requested.len() && replies.pop().is_some_and(is_killed) {
             return Err(Error::Interrupted);
         }
         let databases: Vec<&str> = sources.iter().map(|s| s.database.as_str()).collect();
@@ -449,4 +441,37 @@ impl ReadStatement {
             Self::Show(show) => show.to_string(),
         }
     }
+}
+
+// Waits for a query's initial memory.
+
+#[derive(Debug, Default)]
+pub(super) struct QueryWait {
+    waited_ns: i64,
+}
+
+impl QueryWait {
+    /// Returns the pause before the next check; `None` if the query may begin. Returns an error if
+    /// other queries use the memory for too long, or if too many queries wait.
+    pub(super) fn wait(
+        &mut self,
+        context: &Context<'_>,
+        reservation: &QueryReservation,
+    ) -> Result<Option<Request>> {
+        if reservation.start(context.platform.now_ns()) {
+            return Ok(None);
+        }
+        if self.waited_ns >= QUERY_WAIT_NS_MAX || context.queries.is_crowded() {
+            return Err(Unavailable::Crowded.into());
+        }
+        self.waited_ns += i64::from(QUERY_WAIT_PAUSE_MS) * MS_NS;
+        Ok(Some(Request::pause(QUERY_WAIT_PAUSE_MS)))
+    }
+}
+
+/// Whether a query that failed for lack of memory restarts when enough memory is free. In this case
+/// the query has already released its own memory.
+pub(super) fn may_restart<T>(result: &Result<T>, reservation: &ReservationSlot) -> bool {
+    let is_refused = matches!(result, Err(Error::Unavailable(Unavailable::Crowded)));
+    is_refused && reservation.get().is_some_and(QueryReservation::restart)
 }

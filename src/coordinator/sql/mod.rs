@@ -7,33 +7,31 @@
 //! which returns a piece of the result or requests further pages. If a scan continues, its next
 //! pages are requested during the turn.
 
-mod condition;
 mod gathered;
 mod scans;
-mod system_queries;
-mod tables;
 
 use std::rc::Rc;
 
 use super::error::{Error, Result};
-use super::live_query_report::{self, LiveQueryReport};
-use super::load_schemas::{Load, Loaded, Want};
-use super::query::shard_page;
-use super::query_wait::{self, QueryWait};
-use super::retries::Retries;
-use super::session::Session;
+use super::live_queries::{LiveQueryReport, is_killed};
+use super::load_schemas::{Load, Loaded, Retries, Want};
+use super::query::{QueryWait, may_restart, shard_page};
+use super::statement::Session;
 use super::{Context, Io, Output, Parts, RoundMachine, Turn};
 use crate::admission::{HeldBytes, QueryReservation, ReservationSlot};
 use crate::model::configurable_limits::Limit;
 use crate::model::grant::PermissionKind;
-use crate::model::limits::UNLIMITED;
-use crate::model::schema::PolicySchema;
+use crate::model::limits::{SQL_TABLES_LOOKED_FOR_MAX, UNLIMITED};
+use crate::model::schema::{ColumnKind, MeasurementSchema, PolicySchema};
+use crate::model::time::S_NS;
 use crate::protocol::call::{Address, Call, CallFailure};
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::envelope;
+use crate::protocol::live_queries::LiveQuery;
 use crate::protocol::round::{Replies, Request, Round};
 use crate::protocol::sql::{
-    FromSql, Parameter, QueryRequest, SessionReply, SessionRequest, SystemTable, TOO_MUCH, ToSql,
+    FromSql, Parameter, QueryRequest, SessionReply, SessionRequest, SystemTable, TOO_MUCH,
+    TableColumn, TableSchema, ToSql, is_named,
 };
 use crate::query::error::QueryError;
 use scans::{PageRequest, PageResult, Scans};
@@ -151,7 +149,7 @@ impl Statement {
         let mut result = self.execute().await;
         while result.is_err() && !self.emitted {
             self.close();
-            if !query_wait::may_restart(&result, &self.session.reservation) {
+            if !may_restart(&result, &self.session.reservation) {
                 break;
             }
             result = self.execute().await;
@@ -231,7 +229,7 @@ impl Statement {
             format: (*format).to_owned(),
             aggregates: true,
             first_of_groups: true,
-            tables: self.schema().and_then(|schema| tables::named_in(schema, text)),
+            tables: self.schema().and_then(|schema| tables_named_in(schema, text)),
         })
     }
 
@@ -319,11 +317,11 @@ impl Statement {
     async fn answer(&mut self, wanted: SessionRequest) -> Result<()> {
         match wanted {
             SessionRequest::Tables(names) => {
-                let tables = self.schema().map(|schema| tables::named(schema, &names));
+                let tables = self.schema().map(|schema| named_tables(schema, &names));
                 self.answers.push(SessionReply::Tables(tables.unwrap_or_default()));
             }
             SessionRequest::EveryTable => {
-                let tables = self.schema().map(tables::every);
+                let tables = self.schema().map(every_table);
                 self.answers.push(SessionReply::Tables(tables.unwrap_or_default()));
             }
             SessionRequest::Scan(request) => {
@@ -359,7 +357,7 @@ impl Statement {
         match envelope::decode_reply::<FromCatalog>(reply)? {
             FromCatalog::Queries(all) => {
                 let now_ns = self.io.with(|context| context.platform.now_ns())?;
-                Ok(system_queries::rows(&all, self.database(), now_ns))
+                Ok(system_queries(&all, self.database(), now_ns))
             }
             reply => Err(reply.into()),
         }
@@ -452,8 +450,60 @@ impl Statement {
 /// statement was killed.
 fn check_report(requested: &[PageRequest], replies: &mut Replies) -> Result<()> {
     let report = if replies.len() > requested.len() { replies.pop() } else { None };
-    match report.is_some_and(live_query_report::is_killed) {
+    match report.is_some_and(is_killed) {
         true => Err(Error::Interrupted),
         false => Ok(()),
     }
+}
+
+// Describes tables to SQL.
+
+fn named_tables(schema: &PolicySchema, names: &[String]) -> Vec<TableSchema> {
+    names.iter().filter_map(|name| schema.measurements.get(name)).map(|m| table(m)).collect()
+}
+
+/// Returns the tables whose names occur in `text`; `None` if the policy has too many tables for
+/// this search.
+fn tables_named_in(schema: &PolicySchema, text: &str) -> Option<Vec<TableSchema>> {
+    if schema.measurements.len() > SQL_TABLES_LOOKED_FOR_MAX {
+        return None;
+    }
+    let named = schema.measurements.iter().filter(|(name, _)| is_named(text, name));
+    Some(named.map(|(_, measurement)| table(measurement)).collect())
+}
+
+fn every_table(schema: &PolicySchema) -> Vec<TableSchema> {
+    schema.measurements.values().map(|measurement| table(measurement)).collect()
+}
+
+fn table(measurement: &MeasurementSchema) -> TableSchema {
+    let columns = measurement.columns.iter().map(|column| TableColumn {
+        name: column.key.clone(),
+        field_type: match column.kind {
+            ColumnKind::Tag => None,
+            ColumnKind::Field(field_type) => Some(field_type),
+        },
+    });
+    TableSchema { name: measurement.name.clone(), columns: columns.collect() }
+}
+
+// Creates the rows of the SQL table `system.queries`.
+
+/// Returns one row for each running query of the database, in the order of the columns in
+/// `sql/src/tables/system.rs`.
+fn system_queries(all: &[LiveQuery], database: &str, now_ns: i64) -> Vec<Vec<Option<String>>> {
+    let of_database = all.iter().filter(|query| query.database == database);
+    let row = |query: &LiveQuery| {
+        let phase = if query.killed { "killed" } else { "running" };
+        let running_s = now_ns.saturating_sub(query.started_ns) / S_NS;
+        vec![
+            Some(query.id.to_string()),
+            Some(phase.to_owned()),
+            Some(query.started_ns.to_string()),
+            None,
+            Some(query.text.clone()),
+            Some(format!("{running_s}s")),
+        ]
+    };
+    of_database.map(row).collect()
 }

@@ -9,10 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest, Sha256};
 
 use super::job::{Job, JobKind};
-use super::job_messages::all_shards;
 use super::object::{Database, DatabaseWork, Failure, Result};
 use super::rows::{DatabaseStage, GRANTEES, RowsChange};
-use super::split_progress::request;
 use crate::model::ids::ObjectId;
 use crate::model::limits::CALLS_PER_ROUND_MAX;
 use crate::protocol::call::Platform;
@@ -112,7 +110,7 @@ impl<S: Store> Database<S> {
         if self.notified_shards.0 != number {
             self.notified_shards = (number, BTreeSet::new());
         }
-        let left = all_shards(rows).filter(|shard| !self.notified_shards.1.contains(*shard));
+        let left = rows.shards().filter(|shard| !self.notified_shards.1.contains(*shard));
         let requested: Vec<ObjectId> = left.take(CALLS_PER_ROUND_MAX).cloned().collect();
         if requested.is_empty() {
             self.apply(RowsChange { removed_jobs: vec![key], ..RowsChange::default() })?;
@@ -120,7 +118,7 @@ impl<S: Store> Database<S> {
         }
         let message = ToShard::Access { number };
         let requests =
-            requested.iter().map(|shard| request(rows, shard.clone(), &message)).collect();
+            requested.iter().map(|shard| rows.request(shard.clone(), &message)).collect();
         work.access = AccessProgress { number, requested };
         Ok(Some(requests))
     }

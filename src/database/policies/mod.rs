@@ -10,7 +10,7 @@ use crate::model::shard_map::{Policy, shard_group_duration_ns};
 use crate::protocol::database::{PolicyChange, PolicyRefusal, PolicySpec};
 
 /// The name of a new database's policy if the request names no policy.
-pub const DEFAULT_NAME: &str = "autogen";
+const DEFAULT_NAME: &str = "autogen";
 
 /// The policies of a database.
 #[derive(Clone, Debug, Default)]

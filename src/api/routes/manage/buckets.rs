@@ -8,7 +8,7 @@ use super::orgs::ORG_ID;
 use super::request::{AfterChanges, ManagePlan, ManageRequest, not_found};
 use crate::api::error::{ApiError, ApiResult};
 use crate::coordinator::create_drop::Change;
-use crate::coordinator::describe_databases::DescribedDatabase;
+use crate::coordinator::database_lists::DescribedDatabase;
 use crate::model::name;
 use crate::model::time::{H_NS, S_NS};
 use crate::protocol::catalog::CreateDatabase;

@@ -1,18 +1,18 @@
 //! Restores a backup: fills the shards in order, then restores the measurements, and finally
 //! publishes the database. Other requests cannot use the database before this publication.
 
-use super::error::BackupError;
-use super::place::{self, BackupId, Mark, ObjectBudget};
+use super::store::{self, BackupError, BackupId, Mark, ObjectBudget};
 use crate::coordinator::error::{Error, Result};
-use crate::coordinator::single_call::call_catalog;
+use crate::coordinator::load_schemas::call_catalog;
 use crate::coordinator::{Io, Task};
 use crate::model::ids::ObjectId;
 use crate::model::quota::Quotas;
 use crate::model::schema::MeasurementSchema;
 use crate::model::shard_map::Policy;
 use crate::protocol::backup::{
-    BackedUpMap, BackedUpValues, BackupManifest, FromShardBackup, ObjectKind, RestoreStep,
-    RestoredRest, Restoring, ShardBackup, open_metadata, open_value,
+    BackedUpMap, BackedUpValues, BackupManifest, FromShardBackup, ObjectError, ObjectKind,
+    RestoreStep, RestoredRest, Restoring, ShardBackup, checksum, open_metadata, open_point,
+    open_value,
 };
 use crate::protocol::call::Address;
 use crate::protocol::catalog::{CreateDatabase, FromCatalog, ToCatalog};
@@ -39,8 +39,8 @@ pub struct RestoreProgress {
 /// exist.
 pub fn restore(from: BackupId, create: CreateDatabase) -> Task<RestoreProgress> {
     Task::new(|io| async move {
-        let manifest = place::get_manifest(&io, &from).await?;
-        let map = place::get_map(&io, &from, &manifest).await?;
+        let manifest = store::get_manifest(&io, &from).await?;
+        let map = store::get_map(&io, &from, &manifest).await?;
         let database = find_or_create(&io, &create).await?;
         let (left, progress) = (ObjectBudget::default(), RestoreProgress::default());
         let mut restore = Restore { io, from, create, database, manifest, map, left, progress };
@@ -135,10 +135,10 @@ impl Restore {
         let lacks_shard = || BackupError::damaged(&done, "the manifest does not list every shard");
         let index_key = self.from.index(self.manifest.indexes.get(at).ok_or_else(lacks_shard)?);
         let index: Result<BackedUpValues, _> =
-            open_metadata(ObjectKind::Index, &place::get_sealed(&self.io, &index_key).await?);
+            open_metadata(ObjectKind::Index, &store::get_sealed(&self.io, &index_key).await?);
         let index = index.map_err(|reason| BackupError::damaged(&index_key, reason))?;
         let (source, _) = self.map.points.get(at).ok_or_else(lacks_shard)?;
-        let point = place::get_sealed(&self.io, &self.from.point(&index.point)).await?;
+        let point = store::get_sealed(&self.io, &self.from.point(&index.point)).await?;
         let Some(stored) = self.values_in(shard).await? else { return Ok(true) };
         let stored = usize::try_from(stored).unwrap_or(usize::MAX);
         for (position, name) in index.values.iter().enumerate().skip(stored) {
@@ -146,7 +146,7 @@ impl Restore {
                 return Ok(false);
             }
             let key = self.from.value(source, name);
-            let value = place::get_sealed(&self.io, &key).await?;
+            let value = store::get_sealed(&self.io, &key).await?;
             open_value(&value).map_err(|reason| BackupError::damaged(&key, reason))?;
             self.progress.values += 1;
             self.progress.bytes += value.len() as u64;
@@ -166,7 +166,7 @@ impl Restore {
             let Some((policy, name)) = self.map.schema.get(page as usize) else { break };
             let key = self.from.page(name);
             let measurements: Result<Vec<MeasurementSchema>, _> =
-                open_metadata(ObjectKind::Schema, &place::get_sealed(&self.io, &key).await?);
+                open_metadata(ObjectKind::Schema, &store::get_sealed(&self.io, &key).await?);
             let measurements = measurements.map_err(|reason| BackupError::damaged(&key, reason))?;
             let (backup, policy) = (self.from.to_string(), *policy);
             let step = RestoreStep::Schema { backup, page, policy, measurements };
@@ -226,5 +226,153 @@ impl Restore {
             FromShardBackup::Done => Ok(()),
             _ => Err(Error::unexpected_reply()),
         }
+    }
+}
+
+// Checks that every object of a backup is present and undamaged, without a restore.
+
+/// The position at which the next request continues: 0 and the page of measurements; or a shard's
+/// position plus 1 and the position of the value.
+pub type VerifyPosition = (u64, u64);
+
+/// The progress of a verification request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VerifyProgress {
+    /// The number of objects that were read.
+    pub objects: u64,
+    /// The size of the objects that were read, in bytes.
+    pub bytes: u64,
+    /// The keys of the missing and damaged objects, each with the reason.
+    pub damaged: Vec<String>,
+    /// The position at which the next request continues; `None` at the end.
+    pub resume: Option<VerifyPosition>,
+}
+
+/// Checks a backup from `resume`, or from its start.
+pub fn verify_backup(id: BackupId, resume: Option<VerifyPosition>) -> Task<VerifyProgress> {
+    Task::new(|io| async move {
+        let mut check = Check { io, id, progress: VerifyProgress::default() };
+        if let Some((manifest, map)) = check.open().await? {
+            check.progress.resume =
+                check.objects(&manifest, &map, resume.unwrap_or((0, 0))).await?;
+        }
+        Ok(check.progress)
+    })
+}
+
+struct Check {
+    io: Io,
+    id: BackupId,
+    progress: VerifyProgress,
+}
+
+impl Check {
+    async fn open(&mut self) -> Result<Option<(BackupManifest, BackedUpMap)>> {
+        let object = store::get(&self.io, self.id.mark(Mark::Done)).await?;
+        let object = object.ok_or_else(|| BackupError::Missing(self.id.to_string()))?;
+        let manifest: BackupManifest = match open_metadata(ObjectKind::Manifest, &object) {
+            Ok(manifest) => manifest,
+            Err(reason) => {
+                self.note(&BackupError::damaged(&self.id.mark(Mark::Done), reason).into());
+                return Ok(None);
+            }
+        };
+        let key = self.id.map();
+        let Some(object) = store::get(&self.io, key.clone()).await? else {
+            self.note(&BackupError::missing_object(&key).into());
+            return Ok(None);
+        };
+        let map = open_metadata(ObjectKind::Map, &object);
+        match map.ok().filter(|_| manifest.map == checksum(&object)) {
+            Some(map) => Ok(Some((manifest, map))),
+            None => {
+                self.note(&BackupError::damaged(&key, "checksum mismatch").into());
+                Ok(None)
+            }
+        }
+    }
+
+    /// Checks objects from `start`. Returns the position at which the next request continues.
+    async fn objects(
+        &mut self,
+        manifest: &BackupManifest,
+        map: &BackedUpMap,
+        start: VerifyPosition,
+    ) -> Result<Option<VerifyPosition>> {
+        let mut left = ObjectBudget::default();
+        let (mut section, first) = start;
+        let mut at = usize::try_from(first).unwrap_or(usize::MAX);
+        if section == 0 {
+            while let Some(name) = map.schema.get(at).map(|(_, name)| name) {
+                if !left.take() {
+                    return Ok(Some((0, at as u64)));
+                }
+                let read =
+                    |page: &[u8]| open_metadata::<Vec<MeasurementSchema>>(ObjectKind::Schema, page);
+                self.check(&self.id.page(name), read).await?;
+                at += 1;
+            }
+            (section, at) = (1, 0);
+        }
+        let first_shard = usize::try_from(section - 1).unwrap_or(usize::MAX);
+        let shards = manifest.indexes.iter().zip(&map.points).enumerate().skip(first_shard);
+        for (position, (index, (shard, _))) in shards {
+            let section = position as u64 + 1;
+            if !left.take() {
+                return Ok(Some((section, at as u64)));
+            }
+            let read = |index: &[u8]| open_metadata(ObjectKind::Index, index);
+            let index: Option<BackedUpValues> = self.check(&self.id.index(index), read).await?;
+            let Some(index) = index else {
+                at = 0;
+                continue;
+            };
+            if at == 0 {
+                self.point(&index).await?;
+            }
+            while let Some(name) = index.values.get(at) {
+                if !left.take() {
+                    return Ok(Some((section, at as u64)));
+                }
+                let read = |value: &[u8]| open_value(value).map(|_| ());
+                self.check(&self.id.value(shard, name), read).await?;
+                at += 1;
+            }
+            at = 0;
+        }
+        Ok(None)
+    }
+
+    /// Checks a shard's point, which contains the same list of values as the shard's index.
+    async fn point(&mut self, index: &BackedUpValues) -> Result<()> {
+        let key = self.id.point(&index.point);
+        let read = |point: &[u8]| open_point(point).map(|(numbers, _)| numbers);
+        let named = index.values.iter().map(|name| store::value_number(name));
+        if let Some(numbers) = self.check(&key, read).await?
+            && !named.eq(numbers.into_iter().map(Some))
+        {
+            self.note(&BackupError::damaged(&key, "its index lists other values").into());
+        }
+        Ok(())
+    }
+
+    async fn check<T>(
+        &mut self,
+        key: &str,
+        read: impl FnOnce(&[u8]) -> Result<T, ObjectError>,
+    ) -> Result<Option<T>> {
+        let Some(object) = store::get(&self.io, key.to_owned()).await? else {
+            self.note(&BackupError::missing_object(key).into());
+            return Ok(None);
+        };
+        self.progress.objects += 1;
+        self.progress.bytes += object.len() as u64;
+        let content = store::check_name(key, &object)
+            .and_then(|()| Ok(read(&object).map_err(|reason| BackupError::damaged(key, reason))?));
+        Ok(content.inspect_err(|error| self.progress.damaged.push(error.to_string())).ok())
+    }
+
+    fn note(&mut self, error: &Error) {
+        self.progress.damaged.push(error.to_string());
     }
 }

@@ -1,8 +1,8 @@
-//! Defines the keys and lists of names in the backup store, and accesses its objects.
+//! Defines the keys of a backup's objects in the backup store, reads and writes these objects, and
+//! lists the backups.
 
-use super::error::BackupError;
-use crate::coordinator::Io;
 use crate::coordinator::error::{Error, Result};
+use crate::coordinator::{Io, Task};
 use crate::model::ids::ObjectId;
 use crate::model::limits::BACKUP_OBJECTS_PER_REQUEST;
 use crate::model::time::{S_NS, TimeRange};
@@ -12,6 +12,58 @@ use crate::protocol::backup::{
 };
 use crate::protocol::call::Address;
 use crate::protocol::envelope;
+
+/// A failure of a backup request. A failure never loses data.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BackupError {
+    /// No complete backup has this name.
+    #[error("backup {0} does not exist or is incomplete: GET /api/v3/backup?db= lists the backups")]
+    Missing(String),
+    /// Another request for the same database must finish before this request can begin.
+    #[error("{0}")]
+    Conflict(String),
+    /// The backup can never be completed.
+    #[error("backup {id} cannot be completed: {reason}; delete the backup and make a new one")]
+    Unfinishable {
+        /// The backup's name.
+        id: String,
+        /// The missing or changed data.
+        reason: String,
+    },
+    /// The database has
+    /// [`BACKUPS_PER_DATABASE_MAX`](crate::model::limits::BACKUPS_PER_DATABASE_MAX) backups.
+    #[error(
+        "the database already has {limit} backups, and no more are allowed: delete a backup first"
+    )]
+    TooMany {
+        /// The limit.
+        limit: usize,
+    },
+    /// A stored object differs from its checksum, is missing, or cannot be decoded.
+    #[error("damaged object {key}: {reason}")]
+    Damaged {
+        /// The object's key.
+        key: String,
+        /// The kind of damage.
+        reason: String,
+    },
+}
+
+impl BackupError {
+    pub(super) fn damaged(key: &str, reason: impl std::fmt::Display) -> Self {
+        Self::Damaged { key: key.to_owned(), reason: reason.to_string() }
+    }
+
+    pub(super) fn missing_object(key: &str) -> Self {
+        Self::damaged(key, "the object is missing")
+    }
+}
+
+impl From<BackupError> for Error {
+    fn from(error: BackupError) -> Self {
+        Self::Backup(error)
+    }
+}
 
 /// The id of a backup. The text form consists of the database's name and the time, separated by a
 /// dot.
@@ -111,7 +163,7 @@ pub(super) enum Mark {
 }
 
 /// Writes bytes that a key must not contain as `=` and two hexadecimal digits.
-pub(super) fn folder(database: &str) -> String {
+fn folder(database: &str) -> String {
     let mut out = String::from("db-");
     for byte in database.bytes() {
         match byte {
@@ -266,6 +318,43 @@ impl ObjectBudget {
         self.0 = self.0.saturating_sub(1);
         may
     }
+}
+
+/// A backup and its marks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedBackup {
+    /// The id of the backup.
+    pub id: BackupId,
+    /// Whether all objects of the backup are stored.
+    pub is_whole: bool,
+    /// Whether the mark of an unfinished backup still exists. The mark prevents deletions.
+    pub is_begun: bool,
+    /// Whether the backup is being deleted.
+    pub is_going: bool,
+}
+
+/// Lists the backups of a database in the order of their creation.
+pub fn list_backups(database: &str) -> Task<Vec<ListedBackup>> {
+    let database = database.to_owned();
+    Task::new(|io| async move {
+        let mut found: Vec<ListedBackup> = Vec::new();
+        for mark in [Mark::Done, Mark::Begun, Mark::Going] {
+            let names = list(&io, marks(&database, mark)).await?;
+            for id in names.iter().filter_map(|name| BackupId::named(&database, name)) {
+                let [is_whole, is_begun, is_going] =
+                    [Mark::Done, Mark::Begun, Mark::Going].map(|known| known == mark);
+                match found.iter_mut().find(|known| known.id == id) {
+                    Some(known) => {
+                        known.is_begun |= is_begun;
+                        known.is_going |= is_going;
+                    }
+                    None => found.push(ListedBackup { id, is_whole, is_begun, is_going }),
+                }
+            }
+        }
+        found.sort_by_key(|backup| backup.id.begun_s);
+        Ok(found)
+    })
 }
 
 #[cfg(test)]

@@ -1,21 +1,21 @@
 //! Makes a backup in this order: the points of all shards, the map of these points, the values that
 //! the backup store lacks, and finally the manifest. A backup without a manifest is incomplete.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::error::BackupError;
-use super::place::{self, BackupId, Mark, ObjectBudget};
+use super::store::{self, BackupError, BackupId, ListedBackup, Mark, ObjectBudget, list_backups};
 use crate::coordinator::error::{Error, Result};
 use crate::coordinator::load_schemas::{Load, Want};
 use crate::coordinator::{Io, Task};
 use crate::model::ids::{ObjectId, PolicyId};
-use crate::model::limits::{BACKUP_HOLD_NS, BACKUPS_PER_DATABASE_MAX};
+use crate::model::limits::{BACKUP_DELETES_MAX, BACKUP_HOLD_NS, BACKUPS_PER_DATABASE_MAX};
 use crate::model::shard_map::Policy;
 use crate::model::time::{H_NS, TimeRange};
 use crate::protocol::backup::{
     BackedUpMap, BackedUpValues, BackupManifest, FromShardBackup, ObjectKind, ShardBackup,
     checksum, open_metadata, open_point,
 };
+use crate::protocol::backup_schedule::{BackupSchedule, DuePass, PassDone};
 use crate::protocol::call::Address;
 use crate::protocol::database::{Description, FromDatabase, ToDatabase};
 use crate::protocol::envelope;
@@ -61,7 +61,7 @@ pub fn back_up(database: &str) -> Task<BackupProgress> {
 
 /// Returns the unfinished backup of a database, or marks a new backup as begun.
 async fn begin(io: &Io, database: &str) -> Result<BackupId> {
-    let list_marks = async |mark| place::list(io, place::marks(database, mark)).await;
+    let list_marks = async |mark| store::list(io, store::marks(database, mark)).await;
     let begun = list_marks(Mark::Begun).await?;
     if let Some(id) = begun.first().and_then(|name| BackupId::named(database, name)) {
         return match list_marks(Mark::Going).await?.is_empty() {
@@ -76,9 +76,9 @@ async fn begin(io: &Io, database: &str) -> Result<BackupId> {
     let last = done.last().and_then(|name| BackupId::named(database, name));
     let mut id = BackupId::begin(database, io.with(|context| context.platform.now_ns())?);
     id.begun_s = id.begun_s.max(last.map_or(0, |last| last.begun_s + 1));
-    place::put(io, id.mark(Mark::Begun), Vec::new()).await?;
+    store::put(io, id.mark(Mark::Begun), Vec::new()).await?;
     if !list_marks(Mark::Going).await?.is_empty() {
-        place::delete(io, vec![id.mark(Mark::Begun)]).await?;
+        store::delete(io, vec![id.mark(Mark::Begun)]).await?;
         return Err(is_being_deleted(database));
     }
     Ok(id)
@@ -108,7 +108,7 @@ struct Stored {
 // Each method returns `false` or `None` if the request has used up its share of objects.
 impl BackupTask {
     async fn stored_map(&mut self) -> Result<Option<(BackedUpMap, u32)>> {
-        let Some(object) = place::get(&self.io, self.id.map()).await? else { return Ok(None) };
+        let Some(object) = store::get(&self.io, self.id.map()).await? else { return Ok(None) };
         let map: Result<BackedUpMap, _> = open_metadata(ObjectKind::Map, &object);
         let map = map.map_err(|reason| BackupError::damaged(&self.id.map(), reason))?;
         self.progress.shards = map.points.len() as u64;
@@ -117,8 +117,8 @@ impl BackupTask {
 
     async fn make_map(&mut self) -> Result<bool> {
         let mut stored = Stored {
-            points: place::list(&self.io, self.id.points()).await?,
-            pages: place::list(&self.io, self.id.pages()).await?,
+            points: store::list(&self.io, self.id.points()).await?,
+            pages: store::list(&self.io, self.id.pages()).await?,
         };
         // A policy may be dropped while the backup reads the schema. In this case the map is made
         // again.
@@ -146,7 +146,7 @@ impl BackupTask {
             if !is_current {
                 continue;
             }
-            let object = place::seal(ObjectKind::Map, &map, "map")?;
+            let object = store::seal(ObjectKind::Map, &map, "map")?;
             self.put(self.id.map(), object).await?;
             return Ok(true);
         }
@@ -167,7 +167,7 @@ impl BackupTask {
             self.progress.remaining = self.progress.shards;
             let (mut points, mut missing) = (Vec::new(), Vec::new());
             for (shard, range) in shards {
-                let prefix = place::point_prefix(&shard, &range);
+                let prefix = store::point_prefix(&shard, &range);
                 match stored.points.iter().find(|name| name.starts_with(&prefix)) {
                     Some(name) => points.push((shard, name.clone())),
                     None => missing.push(shard),
@@ -192,8 +192,8 @@ impl BackupTask {
                 let hold = ShardBackup::Hold { backup: self.id.begun_s };
                 match self.call_shard(shard, hold).await? {
                     FromShard::Backup(FromShardBackup::Held { range, point }) => {
-                        let prefix = place::point_prefix(shard, &range);
-                        let name = place::sealed_name(&prefix, &point);
+                        let prefix = store::point_prefix(shard, &range);
+                        let name = store::sealed_name(&prefix, &point);
                         self.put(self.id.point(&name), point).await?;
                         stored.points.push(name);
                     }
@@ -227,8 +227,8 @@ impl BackupTask {
             if !self.left.take() {
                 return Ok(Pages::Paused);
             }
-            let object = place::seal(ObjectKind::Schema, &measurements, "schema")?;
-            let name = place::sealed_name(&format!("{prefix}{last:016x}-"), &object);
+            let object = store::seal(ObjectKind::Schema, &measurements, "schema")?;
+            let name = store::sealed_name(&format!("{prefix}{last:016x}-"), &object);
             self.put(self.id.page(&name), object).await?;
             names.push(name);
             after_version = last;
@@ -237,9 +237,9 @@ impl BackupTask {
 
     /// Returns the names of the shards' indexes.
     async fn copy_shards(&mut self, map: &BackedUpMap) -> Result<Option<Vec<String>>> {
-        let stored = place::list(&self.io, self.id.indexes()).await?;
+        let stored = store::list(&self.io, self.id.indexes()).await?;
         let index_of = |shard: &ObjectId| {
-            let prefix = place::index_prefix(shard);
+            let prefix = store::index_prefix(shard);
             stored.iter().find(|name| name.starts_with(&prefix)).cloned()
         };
         let mut indexes: Vec<Option<String>> =
@@ -263,11 +263,11 @@ impl BackupTask {
     /// index's name.
     async fn copy_shard(&mut self, shard: &ObjectId, point: &str) -> Result<Option<String>> {
         let key = self.id.point(point);
-        let object = place::get_sealed(&self.io, &key).await?;
+        let object = store::get_sealed(&self.io, &key).await?;
         let (numbers, _) =
             open_point(&object).map_err(|reason| BackupError::damaged(&key, reason))?;
-        let names = place::list(&self.io, self.id.values(shard)).await?;
-        let numbered = |name: String| Some((place::value_number(&name)?, name));
+        let names = store::list(&self.io, self.id.values(shard)).await?;
+        let numbered = |name: String| Some((store::value_number(&name)?, name));
         let stored: BTreeMap<u64, String> = names.into_iter().filter_map(numbered).collect();
         let mut values = Vec::new();
         for number in numbers {
@@ -282,13 +282,13 @@ impl BackupTask {
                 FromShard::Backup(FromShardBackup::Value { value }) => value,
                 other => return Err(self.shard_refused(shard, other)),
             };
-            let name = place::sealed_name(&place::value_prefix(number), &value);
+            let name = store::sealed_name(&store::value_prefix(number), &value);
             self.put(self.id.value(shard, &name), value).await?;
             values.push(name);
         }
         let index = BackedUpValues { point: point.to_owned(), values };
-        let object = place::seal(ObjectKind::Index, &index, "index")?;
-        let name = place::sealed_name(&place::index_prefix(shard), &object);
+        let object = store::seal(ObjectKind::Index, &index, "index")?;
+        let name = store::sealed_name(&store::index_prefix(shard), &object);
         self.put(self.id.index(&name), object).await?;
         // If the release fails, the shard releases the backup when its time limit expires.
         let release = ToShard::Backup(ShardBackup::Release { backup: self.id.begun_s });
@@ -300,22 +300,22 @@ impl BackupTask {
     async fn finish(&mut self, map: u32, indexes: Vec<String>) -> Result<()> {
         let finished_ns = self.io.with(|context| context.platform.now_ns())?;
         let manifest = BackupManifest { map, indexes, finished_ns };
-        let object = place::seal(ObjectKind::Manifest, &manifest, "manifest")?;
+        let object = store::seal(ObjectKind::Manifest, &manifest, "manifest")?;
         self.put(self.id.mark(Mark::Done), object).await?;
         let (io, own, database) = (&self.io, self.id.name(), &self.id.database);
-        let begun = place::list(io, place::marks(database, Mark::Begun)).await?;
-        let going = place::list(io, place::marks(database, Mark::Going)).await?;
+        let begun = store::list(io, store::marks(database, Mark::Begun)).await?;
+        let going = store::list(io, store::marks(database, Mark::Going)).await?;
         let is_kept = if going.iter().any(|name| name.starts_with(&own)) {
             false
         } else if begun.contains(&own) {
-            place::delete(io, vec![self.id.mark(Mark::Begun)]).await?;
+            store::delete(io, vec![self.id.mark(Mark::Begun)]).await?;
             true
         } else {
             // Another request has finished the backup, or has deleted the backup and its map.
-            place::get(io, self.id.map()).await?.is_some()
+            store::get(io, self.id.map()).await?.is_some()
         };
         if !is_kept {
-            place::delete(io, vec![self.id.mark(Mark::Done)]).await?;
+            store::delete(io, vec![self.id.mark(Mark::Done)]).await?;
             return Err(is_being_deleted(database));
         }
         Ok(())
@@ -324,7 +324,7 @@ impl BackupTask {
     async fn put(&mut self, key: String, object: Vec<u8>) -> Result<()> {
         self.progress.objects += 1;
         self.progress.bytes += object.len() as u64;
-        place::put(&self.io, key, object).await
+        store::put(&self.io, key, object).await
     }
 
     async fn call_database(&self, message: &ToDatabase) -> Result<FromDatabase> {
@@ -372,4 +372,272 @@ fn stored_page(stored: &[String], prefix: &str) -> Option<(String, u64)> {
     let last = name.get(prefix.len()..prefix.len() + 16);
     let last = last.and_then(|last| u64::from_str_radix(last, 16).ok());
     Some((name.clone(), last.unwrap_or(u64::MAX)))
+}
+
+// Deletes a backup, and those shared values that no other backup uses.
+//
+// A backup cannot be made while another backup of the same database is being deleted. Otherwise
+// the new backup could refer to a value that is about to be deleted. The request that makes a
+// backup and the request that deletes one each store a mark before they look for the other
+// request's mark.
+
+/// The suffix of the mark that records that no backup of the database was being made.
+const SURE: &str = ".sure";
+
+/// Deletes a complete or incomplete backup. Returns the remaining number of shards, plus 1 for the
+/// backup's own objects. The backup is deleted when the result is 0.
+pub fn delete_backup(id: BackupId) -> Task<u64> {
+    Task::new(|io| async move {
+        mark_deleting(&io, &id).await?;
+        let others = other_indexes(&io, &id).await?;
+        let indexes = store::list(&io, id.indexes()).await?;
+        let mut points = store::list(&io, id.points()).await?;
+        let mut objects_left = ObjectBudget::default();
+        while let Some(point) = points.first() {
+            let shard = store::shard_of_point(point).ok_or_else(|| {
+                BackupError::damaged(&id.points(), "the key does not contain the name of a shard")
+            })?;
+            let prefix = store::index_prefix(&shard);
+            let of_shard = |key: &&String| named_in(key).starts_with(&prefix);
+            let mut wanted = BTreeSet::new();
+            for key in others.iter().filter_map(|keys| keys.iter().find(of_shard)) {
+                let object = store::get_sealed(&io, key).await?;
+                let index: Result<BackedUpValues, _> = open_metadata(ObjectKind::Index, &object);
+                wanted.extend(index.map_err(|reason| BackupError::damaged(key, reason))?.values);
+            }
+            let mut values = store::list(&io, id.values(&shard)).await?;
+            values.retain(|name| !wanted.contains(name));
+            let values = values.iter().map(|name| id.value(&shard, name)).collect();
+            let own_indexes = indexes.iter().filter(|name| name.starts_with(&prefix));
+            let (own_points, rest): (Vec<String>, Vec<String>) =
+                points.iter().cloned().partition(|name| is_of_shard(name, &shard));
+            let own = own_indexes
+                .map(|name| id.index(name))
+                .chain(own_points.iter().map(|name| id.point(name)))
+                .collect();
+            // The backup's own objects are deleted last, because a later request needs these
+            // objects to find the shard.
+            if !delete_all(&io, &mut objects_left, [values, own]).await? {
+                return Ok(remaining(&points));
+            }
+            points = rest;
+        }
+        let pages = store::list(&io, id.pages()).await?;
+        let mut rest: Vec<String> = pages.iter().map(|name| id.page(name)).collect();
+        rest.push(id.map());
+        let mark = id.mark(Mark::Going);
+        let marks = vec![format!("{mark}{SURE}"), mark];
+        Ok(u64::from(!delete_all(&io, &mut objects_left, [rest, marks]).await?))
+    })
+}
+
+/// Marks the backup as being deleted, and removes its other marks.
+async fn mark_deleting(io: &Io, id: &BackupId) -> Result<()> {
+    let list_marks = async |mark| store::list(io, store::marks(&id.database, mark)).await;
+    let (own, going) = (id.name(), id.mark(Mark::Going));
+    let marks = list_marks(Mark::Going).await?;
+    if !marks.contains(&format!("{own}{SURE}")) {
+        let mut is_known = marks.contains(&own);
+        for mark in [Mark::Done, Mark::Begun] {
+            is_known |= list_marks(mark).await?.contains(&own);
+        }
+        if !is_known {
+            return Err(BackupError::Missing(id.to_string()).into());
+        }
+        store::put(io, going.clone(), Vec::new()).await?;
+        if list_marks(Mark::Begun).await?.iter().any(|name| *name != own) {
+            store::delete(io, vec![going]).await?;
+            let reason = format!(
+                "a backup of database \"{}\" is incomplete: complete or delete that backup first",
+                id.database
+            );
+            return Err(BackupError::Conflict(reason).into());
+        }
+        store::put(io, format!("{going}{SURE}"), Vec::new()).await?;
+    }
+    store::delete(io, vec![id.mark(Mark::Done), id.mark(Mark::Begun)]).await
+}
+
+async fn other_indexes(io: &Io, id: &BackupId) -> Result<Vec<Vec<String>>> {
+    let names = store::list(io, store::marks(&id.database, Mark::Done)).await?;
+    let mut others = Vec::new();
+    for name in names.iter().filter(|name| **name != id.name()) {
+        let Some(other) = BackupId::named(&id.database, name) else { continue };
+        let indexes = store::list(io, other.indexes()).await?;
+        others.push(indexes.iter().map(|name| other.index(name)).collect());
+    }
+    Ok(others)
+}
+
+async fn delete_all(
+    io: &Io,
+    objects_left: &mut ObjectBudget,
+    lists: [Vec<String>; 2],
+) -> Result<bool> {
+    for keys in lists.iter().flat_map(|keys| keys.chunks(BACKUP_DELETES_MAX)) {
+        if !objects_left.take() {
+            return Ok(false);
+        }
+        store::delete(io, keys.to_vec()).await?;
+    }
+    Ok(true)
+}
+
+fn remaining(points: &[String]) -> u64 {
+    let shards: BTreeSet<ObjectId> =
+        points.iter().filter_map(|name| store::shard_of_point(name)).collect();
+    shards.len() as u64 + 1
+}
+
+fn is_of_shard(point: &str, shard: &ObjectId) -> bool {
+    store::shard_of_point(point).as_ref() == Some(shard)
+}
+
+fn named_in(key: &str) -> &str {
+    key.rsplit_once('/').map_or(key, |(_, name)| name)
+}
+
+// Runs one pass of a database's schedule of backups. A pass lists the backups and executes the
+// first task in this list whose condition is true. The pass does as much of the task as one
+// request of a client:
+//
+// ```text
+// a backup is being deleted                      continue the deletion
+// a backup is unfinished                         continue the backup, even if a client began it
+// the schedule has more backups than it keeps    delete the schedule's oldest backup
+// the attempt has made no complete backup        begin a backup
+// otherwise                                      end the attempt
+// ```
+
+/// Runs a pass of the schedule.
+pub fn scheduled_pass(due: DuePass) -> Task<PassDone> {
+    let DuePass { database, schedule } = due;
+    Task::new(|io| async move {
+        let found = io.run(list_backups(&database)).await?;
+        let (mut done, work) = choose(&schedule, &found);
+        match work {
+            Work::Nothing => {}
+            Work::Delete(id) => {
+                io.run(delete_backup(id)).await?;
+            }
+            Work::BackupTask => match io.run(back_up(&database)).await {
+                Ok(made) => {
+                    let begun_s = made.id.begun_s;
+                    if schedule.owns(begun_s) && !done.made.contains(&begun_s) {
+                        done.made.push(begun_s);
+                    }
+                }
+                // No new backup can begin before this backup is deleted.
+                Err(Error::Backup(BackupError::Unfinishable { id, .. })) => {
+                    let id = BackupId::parse(&id).ok_or_else(Error::unexpected_reply)?;
+                    io.run(delete_backup(id)).await?;
+                }
+                Err(error) => return Err(error),
+            },
+        }
+        Ok(done)
+    })
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Work {
+    Nothing,
+    BackupTask,
+    Delete(BackupId),
+}
+
+fn choose(schedule: &BackupSchedule, found: &[ListedBackup]) -> (PassDone, Work) {
+    let own = |backup: &&ListedBackup| schedule.owns(backup.id.begun_s);
+    let kept = || found.iter().filter(own).filter(|backup| !backup.is_going);
+    let whole: Vec<&BackupId> =
+        kept().filter(|backup| backup.is_whole).map(|backup| &backup.id).collect();
+    let of_attempt = |id: &&&BackupId| Some(id.begun_s) >= schedule.attempt_s();
+    // The last backup is never deleted, because `keep` is at least 1.
+    let keep = (schedule.settings.keep as usize).max(1);
+    let mut done = PassDone {
+        made: kept().map(|backup| backup.id.begun_s).collect(),
+        whole: whole.last().filter(of_attempt).map(|id| id.begun_s),
+        ..PassDone::default()
+    };
+    let work = if let Some(going) = found.iter().find(|backup| backup.is_going) {
+        Work::Delete(going.id.clone())
+    } else if found.iter().any(|backup| backup.is_begun) {
+        Work::BackupTask
+    } else if let Some(oldest) = whole.first().filter(|_| whole.len() > keep) {
+        Work::Delete((*oldest).clone())
+    } else if done.whole.is_none() {
+        Work::BackupTask
+    } else {
+        Work::Nothing
+    };
+    done.goes_on = work != Work::Nothing;
+    (done, work)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::time::S_NS;
+    use crate::protocol::backup_schedule::ScheduleSettings;
+
+    fn schedule(keep: u32, attempt_s: i64, made: &[u64]) -> BackupSchedule {
+        let settings = ScheduleSettings { every_ns: S_NS, keep };
+        BackupSchedule {
+            attempt_ns: Some(attempt_s * S_NS + 5),
+            made: made.to_vec(),
+            ..BackupSchedule::new(settings, 0)
+        }
+    }
+
+    /// Chooses among backups in these states: `w` is whole, `u` unfinished, `g` being deleted, `b`
+    /// whole with the mark of its maker.
+    fn first(schedule: &BackupSchedule, found: &[(u64, char)]) -> (PassDone, String) {
+        let listed = |&(begun_s, state): &(u64, char)| ListedBackup {
+            id: BackupId { database: "d".to_owned(), begun_s },
+            is_whole: matches!(state, 'w' | 'b'),
+            is_begun: matches!(state, 'u' | 'b'),
+            is_going: state == 'g',
+        };
+        let found: Vec<ListedBackup> = found.iter().map(listed).collect();
+        let (done, work) = choose(schedule, &found);
+        let work = match work {
+            Work::Nothing => "over".to_owned(),
+            Work::BackupTask => "make".to_owned(),
+            Work::Delete(id) => format!("delete {id}"),
+        };
+        (done, work)
+    }
+
+    #[test]
+    fn scheduled_backup_chooses_next_action() {
+        for (keep, made, found, first_of_all) in [
+            (1, &[][..], &[][..], "make"),
+            (1, &[3], &[(3, 'w')], "make"),
+            (1, &[3], &[(3, 'w'), (9, 'w')], "delete d.3"),
+            (2, &[3], &[(3, 'w'), (9, 'w')], "over"),
+            // Backups that requests have made do not count for the schedule and are kept.
+            (1, &[], &[(2, 'w'), (3, 'w')], "make"),
+            (1, &[], &[(2, 'w'), (3, 'w'), (9, 'w')], "over"),
+            // An unfinished backup is finished before any backup is deleted.
+            (1, &[2, 3], &[(2, 'w'), (3, 'w'), (4, 'u')], "make"),
+            (1, &[3], &[(3, 'w'), (9, 'b')], "make"),
+            (1, &[2, 3], &[(2, 'w'), (3, 'g'), (9, 'w')], "delete d.3"),
+            (1, &[2, 3], &[(2, 'w'), (3, 'w')], "delete d.2"),
+            // `keep` = 0 acts as 1.
+            (0, &[9], &[(9, 'w')], "over"),
+        ] {
+            let (_, work) = first(&schedule(keep, 9, made), found);
+            assert_eq!(work, first_of_all, "{keep} {found:?}");
+        }
+    }
+
+    #[test]
+    fn unrecorded_backups_are_found_again() {
+        let schedule = schedule(2, 9, &[3]);
+        let (done, work) = first(&schedule, &[(2, 'w'), (3, 'w'), (9, 'u')]);
+        assert_eq!((work.as_str(), done.made.as_slice(), done.whole), ("make", &[3, 9][..], None));
+        let (done, work) = first(&schedule, &[(2, 'w'), (3, 'w'), (10, 'w')]);
+        assert_eq!((work.as_str(), done.whole), ("over", Some(10)));
+        assert_eq!(done.made, [3, 10]);
+    }
 }

@@ -1,14 +1,267 @@
-//! Builds the series of SHOW STATS, SHOW DIAGNOSTICS and SHOW SHARDS, as 1.x prints them.
+//! Executes SHOW STATS, SHOW DIAGNOSTICS, SHOW SHARDS and SHOW SHARD GROUPS.
+//!
+//! The counters omit unreachable objects, and SHOW DIAGNOSTICS lists these objects. SHOW STATS and
+//! SHOW DIAGNOSTICS end before they reach the platform's limit of calls. The results then list the
+//! databases whose objects were not called.
 
-use super::{DatabaseFigures, Diagnostics, Problem, ShardOf, Skipped, quotas, shards};
+use super::error::{Error, Result};
+use super::load_schemas::call_catalog;
+use super::load_schemas::{Load, Loaded, Want};
+use super::{Io, Parts};
 use crate::influxql::ast::Statement;
 use crate::influxql::time_literal;
-use crate::model::limits::{SHARDS_PER_GROUP_MAX, USAGE_DAYS_MAX};
+use crate::model::limits::{CALLS_PER_ROUND_MAX, SHARDS_PER_GROUP_MAX, USAGE_DAYS_MAX};
+use crate::model::quota::{Rate, Rates};
 use crate::model::shard_map::{Policy, ShardGroup};
 use crate::model::time::{D_NS, MAX_TIME_NS, MIN_TIME_NS, S_NS, TimeRange};
+use crate::protocol::call::Address;
+use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::daily_usage::{DailyUsage, DayUsage};
+use crate::protocol::database::{FromDatabase, ObjectStats, ToDatabase};
+use crate::protocol::round::{CallResult, Request};
+use crate::protocol::shard::{FromShard, Stats, ToShard};
 use crate::protocol::{envelope, release};
 use crate::query::result::{SeriesChunk, Values};
+
+#[derive(Debug)]
+struct Diagnostics {
+    statement: Statement,
+    found: Vec<DatabaseFigures>,
+    troubles: Vec<Problem>,
+    /// Empty if no request to the Catalog was made.
+    catalog_release: String,
+    skipped: Vec<Skipped>,
+}
+
+/// A database with objects that were not called, because the request has reached its limit of
+/// calls.
+#[derive(Debug)]
+struct Skipped {
+    database: String,
+    /// `None` means all objects of the database.
+    objects: Option<usize>,
+}
+
+#[derive(Debug)]
+struct DatabaseFigures {
+    name: String,
+    loaded: Loaded,
+    stats: Option<ObjectStats>,
+    /// In the order of [`shards`]; `None` for an unreachable or skipped shard.
+    shards: Vec<Option<Stats>>,
+    skipped: usize,
+}
+
+/// A problem that the operator must solve, and the object with the problem.
+#[derive(Debug)]
+struct Problem {
+    database: String,
+    object: String,
+    what: String,
+}
+
+/// The position of a database, and the position of one of its shards. The second position is `None`
+/// for the Database itself.
+#[derive(Clone, Copy)]
+struct QueriedObject {
+    database: usize,
+    shard: Option<usize>,
+}
+
+pub(super) struct ShardOf<'a> {
+    policy: &'a Policy,
+    pub(super) group: &'a ShardGroup,
+    pub(super) position: usize,
+}
+
+/// One call to the Catalog and one to the Database.
+const CALLS_PER_LOAD: usize = 2;
+
+/// Executes one of these statements.
+pub fn diagnostics(statement: Statement) -> Parts<SeriesChunk> {
+    let named = match &statement {
+        Statement::ShowStats { database, .. } => database.clone(),
+        _ => None,
+    };
+    Parts::new(|io, output| async move {
+        let mut all = Diagnostics {
+            statement,
+            found: Vec::new(),
+            troubles: Vec::new(),
+            catalog_release: String::new(),
+            skipped: Vec::new(),
+        };
+        match named {
+            Some(name) => all.load(&io, name).await?,
+            None => {
+                for name in all.list(&io).await? {
+                    if all.may_skip() && all.room(&io)? < all.objects() + CALLS_PER_LOAD {
+                        all.skipped.push(Skipped { database: name, objects: None });
+                        continue;
+                    }
+                    match all.load(&io, name.clone()).await {
+                        // The database was dropped after the list was read.
+                        Ok(()) | Err(Error::DatabaseNotFound(_)) => {}
+                        Err(error) => all.problem(name, "database", error.to_string()),
+                    }
+                }
+            }
+        }
+        all.count(&io).await?;
+        let chunks = all.chunks(io.with(|context| context.platform.now_ns())?);
+        for chunk in chunks {
+            output.emit(chunk).await;
+        }
+        Ok(())
+    })
+}
+
+impl Diagnostics {
+    async fn list(&mut self, io: &Io) -> Result<Vec<String>> {
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let FromCatalog::Listed { names, resume, troubles, release } =
+                call_catalog(io, &ToCatalog::List { after, holding: None }).await?
+            else {
+                return Err(Error::unexpected_reply());
+            };
+            all.extend(names);
+            self.catalog_release = release;
+            for what in troubles {
+                self.problem(String::new(), "catalog", what);
+            }
+            after = resume;
+            if after.is_none() {
+                return Ok(all);
+            }
+        }
+    }
+
+    async fn load(&mut self, io: &Io, name: String) -> Result<()> {
+        let loaded = Load::from_owner(&name, Want::Nothing).run(io).await?;
+        let shards = shards(&loaded).map(|_| None).collect();
+        self.found.push(DatabaseFigures { name, loaded, stats: None, shards, skipped: 0 });
+        Ok(())
+    }
+
+    async fn count(&mut self, io: &Io) -> Result<()> {
+        let requested: Vec<QueriedObject> = (0..)
+            .zip(&self.found)
+            .flat_map(|(database, found)| {
+                let shards = (0..found.shards.len()).map(Some);
+                std::iter::once(None)
+                    .chain(shards)
+                    .map(move |shard| QueriedObject { database, shard })
+            })
+            .collect();
+        let mut requested = &requested[..];
+        while !requested.is_empty() {
+            let room = if self.may_skip() { self.room(io)? } else { usize::MAX };
+            let round = requested.len().min(CALLS_PER_ROUND_MAX).min(room);
+            let Some((now, later)) = requested.split_at_checked(round).filter(|_| round > 0) else {
+                break;
+            };
+            let requests = now.iter().filter_map(|requested| self.request(*requested)).collect();
+            for (requested, reply) in now.iter().zip(io.calls(requests).await) {
+                self.on_reply(*requested, reply);
+            }
+            requested = later;
+        }
+        for (database, found) in self.found.iter_mut().enumerate() {
+            let objects =
+                requested.iter().filter(|requested| requested.database == database).count();
+            found.skipped = objects;
+            if objects > 0 {
+                let database = found.name.clone();
+                self.skipped.push(Skipped { database, objects: Some(objects) });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the statement may skip objects and list the skipped objects.
+    fn may_skip(&self) -> bool {
+        matches!(self.statement, Statement::ShowStats { .. } | Statement::ShowDiagnostics { .. })
+    }
+
+    fn room(&self, io: &Io) -> Result<usize> {
+        let (limits, calls) = io.with(|context| (context.platform.limits(), context.calls))?;
+        Ok(limits.calls_before_end().saturating_sub(calls))
+    }
+
+    fn objects(&self) -> usize {
+        self.found.iter().map(|found| found.shards.len() + 1).sum()
+    }
+
+    fn request(&self, requested: QueriedObject) -> Option<Request> {
+        let found = self.found.get(requested.database)?;
+        Some(match requested.shard {
+            None => {
+                let to = Address::Database(found.loaded.object.clone());
+                Request::new(to, envelope::encode(&ToDatabase::Stats))
+            }
+            Some(shard) => {
+                let of = shards(&found.loaded).nth(shard)?;
+                let to = Address::Shard(of.group.shards.get(of.position)?.clone());
+                Request::new(to, envelope::encode(&ToShard::Stats))
+            }
+        })
+    }
+
+    fn on_reply(&mut self, requested: QueriedObject, reply: CallResult) {
+        let Some(found) = self.found.get_mut(requested.database) else { return };
+        let (object, trouble) = match requested.shard {
+            None => match envelope::decode_reply::<FromDatabase>(reply) {
+                Ok(FromDatabase::Stats(stats)) => {
+                    found.stats = Some(stats);
+                    return;
+                }
+                Ok(FromDatabase::NotOpen) => return,
+                Ok(_) => ("database".to_owned(), "unexpected reply".to_owned()),
+                Err(failure) => ("database".to_owned(), failure.to_string()),
+            },
+            Some(shard) => {
+                let object = format!("shard {}", shard_id(&found.loaded, shard));
+                match envelope::decode_reply::<FromShard>(reply) {
+                    Ok(FromShard::Stats(stats)) => {
+                        if let Some(slot) = found.shards.get_mut(shard) {
+                            *slot = Some(stats);
+                        }
+                        return;
+                    }
+                    Ok(FromShard::Unavailable(reason)) => (object, reason.to_string()),
+                    Ok(FromShard::Refused(reason)) => (object, reason.to_string()),
+                    Ok(_) => return,
+                    Err(failure) => (object, failure.to_string()),
+                }
+            }
+        };
+        let database = found.name.clone();
+        self.problem(database, &object, trouble);
+    }
+
+    fn problem(&mut self, database: String, object: &str, what: String) {
+        self.troubles.push(Problem { database, object: object.to_owned(), what });
+    }
+}
+
+/// Returns every shard of a database: policy by policy, group by group.
+pub(super) fn shards(loaded: &Loaded) -> impl Iterator<Item = ShardOf<'_>> {
+    let groups = loaded.description.policies.iter().flat_map(|policy| {
+        let of_policy = move |group| (policy, group);
+        policy.groups.iter().map(of_policy)
+    });
+    groups.flat_map(|(policy, group)| {
+        let of_group = move |position| ShardOf { policy, group, position };
+        (0..group.shards.len()).map(of_group)
+    })
+}
+
+fn shard_id(loaded: &Loaded, shard: usize) -> i64 {
+    shards(loaded).nth(shard).map_or(0, |shard| shard.id())
+}
+
+// Builds the series of SHOW STATS, SHOW DIAGNOSTICS and SHOW SHARDS, as 1.x prints them.
 
 /// All values of a column have the same kind.
 pub(super) enum Cell {
@@ -73,7 +326,7 @@ impl Diagnostics {
                 wanted(all, module.as_deref())
             }
             Statement::ShowDiagnostics { module } => {
-                let mut all = diagnostics(found, &self.troubles, now_ns);
+                let mut all = diagnostic_series(found, &self.troubles, now_ns);
                 all.insert(all.len() - 1, self.other_releases());
                 if !self.skipped.is_empty() {
                     all.push(skipped(&self.skipped));
@@ -184,7 +437,7 @@ fn rfc3339(time_ns: i64) -> String {
 
 fn stats(found: &[DatabaseFigures], now_ns: i64) -> Vec<SeriesChunk> {
     let databases = found.iter().filter_map(database_counters);
-    let quotas = found.iter().flat_map(quotas::chunks);
+    let quotas = found.iter().flat_map(quota_series);
     let shards = found.iter().flat_map(shard_counters);
     let usage = found.iter().map(|found| usage(found, now_ns));
     databases.chain(quotas).chain(shards).chain(usage).collect()
@@ -278,7 +531,11 @@ fn counted(name: &str, tags: &[(&str, String)], counters: &[(&str, u64)]) -> Ser
     series(name, tags, &columns, vec![counters.iter().map(|(_, n)| Cell::from(*n)).collect()])
 }
 
-fn diagnostics(found: &[DatabaseFigures], troubles: &[Problem], now_ns: i64) -> Vec<SeriesChunk> {
+fn diagnostic_series(
+    found: &[DatabaseFigures],
+    troubles: &[Problem],
+    now_ns: i64,
+) -> Vec<SeriesChunk> {
     let [unknown, own] = [String::new(), release::current()];
     let build = [&unknown, &unknown, &unknown, &own].map(|text| text.as_str().into()).into();
     let columns = ["database", "diskBytes", "generation", "groups", "policies", "shards"];
@@ -334,4 +591,73 @@ pub(super) fn series(
     });
     let tags = tags.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
     SeriesChunk { tags, ..SeriesChunk::of_columns(Some(name), columns, values) }
+}
+
+// Reports the quotas of a database's callers, and the use of the quotas in the current minute.
+
+fn quota_series(found: &DatabaseFigures) -> Vec<SeriesChunk> {
+    let quotas = &found.loaded.description.quotas;
+    let of_database = |key: &'static str, name: &str| {
+        let own = [(key, name.to_owned())].into_iter().filter(|(key, _)| !key.is_empty());
+        [("database", found.name.clone())].into_iter().chain(own).collect::<Vec<_>>()
+    };
+    let columns = ["limit", "allowed", "used"];
+    let mut rows = rates(found, &quotas.rates, 0);
+    if let Some(allowed) = quotas.stored_bytes {
+        let used = fullest_group(found, |stats| stats.bytes_stored);
+        rows.push(vec!["stored_bytes".into(), allowed.into(), used.into()]);
+    }
+    if let Some(allowed) = quotas.series {
+        let used = fullest_group(found, |stats| stats.series);
+        rows.push(vec!["series".into(), allowed.into(), used.into()]);
+    }
+    let mut chunks = Vec::new();
+    if !rows.is_empty() {
+        chunks.push(series("quota", &of_database("", ""), &columns, rows));
+    }
+    chunks.extend(quotas.callers.iter().map(|quota| {
+        let tags = of_database(if quota.user { "user" } else { "token" }, &quota.name);
+        series("quota", &tags, &columns, rates(found, &quota.rates, quota.id))
+    }));
+    chunks
+}
+
+/// `caller` 0 means all callers together.
+fn rates(found: &DatabaseFigures, rates: &Rates, caller: u64) -> Vec<Vec<Cell>> {
+    let row = |rate: Rate| {
+        let allowed = rates.of(rate)?;
+        let of_shard = |stats: &Stats| {
+            let used = stats.used.iter().find(|used| used.caller == caller);
+            used.map_or(0, |used| used.of(rate))
+        };
+        // Each shard counts the requests of its whole group.
+        let used = average_of_group(found, of_shard);
+        Some(vec![rate.name().into(), allowed.into(), used.into()])
+    };
+    Rate::ALL.into_iter().filter_map(row).collect()
+}
+
+/// Returns the highest sum over the shards of one group, because limits apply to each group.
+fn fullest_group(found: &DatabaseFigures, of_shard: impl Fn(&Stats) -> u64) -> u64 {
+    groups(found, of_shard).map(|(sum, _)| sum).max().unwrap_or(0)
+}
+
+fn average_of_group(found: &DatabaseFigures, of_shard: impl Fn(&Stats) -> u64) -> u64 {
+    groups(found, of_shard).map(|(sum, shards)| sum.div_ceil(shards)).max().unwrap_or(0)
+}
+
+/// Returns the sum over each group's shards, and the number of these shards.
+fn groups(
+    found: &DatabaseFigures,
+    of_shard: impl Fn(&Stats) -> u64,
+) -> impl Iterator<Item = (u64, u64)> {
+    let mut sums: Vec<(u64, u64, u64)> = Vec::new();
+    for (shard, stats) in shards(&found.loaded).zip(&found.shards) {
+        let value = stats.as_ref().map_or(0, &of_shard);
+        match sums.last_mut().filter(|(group, ..)| *group == shard.group.id) {
+            Some((_, sum, shards)) => (*sum, *shards) = (sum.saturating_add(value), *shards + 1),
+            None => sums.push((shard.group.id, value, 1)),
+        }
+    }
+    sums.into_iter().map(|(_, sum, shards)| (sum, shards))
 }
