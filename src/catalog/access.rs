@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use super::grants::{GranteeChange, Put, databases};
 use super::lifecycle::Entries;
-use super::{Catalog, CatalogTask, CatalogWork, Result, Started, Turn};
+use super::{Catalog, CatalogTask, CatalogWork, Event, Result, Started, Turn};
 use crate::model::limits::{
     DATABASES_NOTIFIED_AT_ONCE, JOB_RETRY_NS, NOTIFICATION_ROUNDS_MAX, REVOKE_RETRY_NS_MAX,
 };
 use crate::model::time::S_NS;
-use crate::protocol::call::{Address, Platform};
+use crate::protocol::call::Address;
 use crate::protocol::catalog::FromCatalog;
 use crate::protocol::database::{FromDatabase, ToDatabase};
 use crate::protocol::envelope;
@@ -58,11 +58,7 @@ pub(super) struct CreationProgress {
 }
 
 impl<S: Store> Catalog<S> {
-    pub(super) fn put_grantee(
-        &mut self,
-        platform: &dyn Platform,
-        grantee: Grantee,
-    ) -> Result<Started> {
+    pub(super) fn put_grantee(&mut self, now_ns: i64, grantee: Grantee) -> Result<Started> {
         let (user, name) = (grantee.user, grantee.name.clone());
         let (grantees, store) = self.grantees()?;
         match grantees.put(store, grantee)? {
@@ -71,20 +67,20 @@ impl<S: Store> Catalog<S> {
             Put::Refused(Some(refusal)) => Err(refusal.into()),
             Put::Change(change) => {
                 let id = change.new.as_ref().map_or(0, |new| new.id);
-                self.change(platform, *change, Notified::Granted(id))
+                self.change(now_ns, *change, Notified::Granted(id))
             }
         }
     }
 
     pub(super) fn remove_grantee(
         &mut self,
-        platform: &dyn Platform,
+        now_ns: i64,
         user: bool,
         name: &str,
     ) -> Result<Started> {
         let (grantees, store) = self.grantees()?;
         match grantees.remove(store, user, name)? {
-            Some(change) => self.change(platform, change, Notified::Removed),
+            Some(change) => self.change(now_ns, change, Notified::Removed),
             None => self.notify_again(user, name, Notified::Removed),
         }
     }
@@ -103,13 +99,13 @@ impl<S: Store> Catalog<S> {
         })
     }
 
-    pub(super) fn change(
+    fn change(
         &mut self,
-        platform: &dyn Platform,
+        now_ns: i64,
         change: GranteeChange,
         notified: Notified,
     ) -> Result<Started> {
-        let mut notification = notification(self.entries()?, &change, platform.now_ns());
+        let mut notification = notification(self.entries()?, &change, now_ns);
         if let Some(notification) = &mut notification {
             let name = notification.name.clone();
             let earlier = self.notifications.about(notification.key.user, &name);
@@ -128,8 +124,7 @@ impl<S: Store> Catalog<S> {
 
     pub(super) fn notify(
         &mut self,
-        platform: &dyn Platform,
-        work: &mut CatalogWork,
+        event: &mut Event<'_>,
         number: u64,
         notified: Notified,
     ) -> Turn {
@@ -143,7 +138,7 @@ impl<S: Store> Catalog<S> {
         };
         let [request_max, alarm_max] = NOTIFICATION_ROUNDS_MAX;
         let rounds_max = if matches!(notified, Notified::Alarm) { alarm_max } else { request_max };
-        let progress = &mut work.notification;
+        let progress = &mut event.work.notification;
         let stopped = progress.rounds >= rounds_max;
         if !stopped {
             progress.requested =
@@ -152,7 +147,7 @@ impl<S: Store> Catalog<S> {
         if stopped || progress.requested.is_empty() {
             let remaining = notification.remaining(entries);
             if remaining > 0 {
-                notification.count_attempt(platform.now_ns(), stopped);
+                notification.count_attempt(event.platform.now_ns(), stopped);
             }
             self.notifications.save(&self.store, number)?;
             return Ok(Next::Reply(notified.reply(remaining)));
@@ -192,9 +187,8 @@ impl<S: Store> Catalog<S> {
         let mut is_late = false;
         for (database, reply) in std::mem::take(&mut progress.requested).into_iter().zip(replies) {
             match envelope::decode_reply::<FromDatabase>(reply) {
-                Ok(FromDatabase::Done) => notification.left.retain(|left| *left != database),
                 // A dropped database accepts no requests.
-                Ok(FromDatabase::NotOpen) => {
+                Ok(FromDatabase::Done | FromDatabase::NotOpen) => {
                     notification.left.retain(|left| *left != database);
                 }
                 Ok(FromDatabase::Late) if progress.late < LATE_MAX => is_late = true,

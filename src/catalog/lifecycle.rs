@@ -194,10 +194,10 @@ impl Entries {
     /// Resets the count of the alarm's attempts to drop a database, so that the alarm does not give up
     /// while the Database executes the drop in its own alarms.
     fn keep_dropping<S: Store>(&mut self, store: &S, number: u64) -> StoreResult<()> {
-        match self.get(number).is_some_and(|entry| entry.failures > 0) {
-            true => self.change(store, number, |entry| entry.failures = 0),
-            false => Ok(()),
+        if self.get(number).is_none_or(|entry| entry.failures == 0) {
+            return Ok(());
         }
+        self.change(store, number, |entry| entry.failures = 0)
     }
 
     /// Deletes a row and frees its name.

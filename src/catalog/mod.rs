@@ -51,6 +51,7 @@ pub struct Catalog<S: Store> {
     queries: live_queries::Queries,
 }
 
+#[derive(Default)]
 struct CatalogWork {
     task: CatalogTask,
     entry: u64,
@@ -61,15 +62,13 @@ struct CatalogWork {
     recovery: RecoveryProgress,
 }
 
-impl CatalogWork {
-    fn new(task: CatalogTask) -> Self {
-        let (creation, notification) =
-            (CreationProgress::default(), NotificationProgress::default());
-        let recovery = RecoveryProgress::default();
-        Self { task, entry: 0, own_settings: false, creation, notification, recovery }
-    }
+/// The event that the Catalog currently handles.
+struct Event<'a> {
+    platform: &'a dyn Platform,
+    work: &'a mut CatalogWork,
 }
 
+#[derive(Clone, Default)]
 enum CatalogTask {
     Create {
         request: CreateDatabase,
@@ -87,6 +86,7 @@ enum CatalogTask {
     /// Checks whether a database can be recovered to the requested time, then stores the recovery.
     LookBack(RecoveryRequest),
     Recover(u64),
+    #[default]
     Alarm,
 }
 
@@ -147,25 +147,25 @@ impl<S: Store> Catalog<S> {
 
     fn settle(
         &mut self,
-        platform: &dyn Platform,
+        now_ns: i64,
         event_id: EventId,
         event: PendingEvent<CatalogWork>,
         turn: Turn,
     ) -> Step<Vec<u8>> {
-        let next = turn.unwrap_or_else(|failure| Next::Reply(self.failed(platform, failure)));
+        let next = turn.unwrap_or_else(|failure| Next::Reply(self.failed(now_ns, failure)));
         self.pending_events.settle(event_id, event, next)
     }
 
     /// Returns the reply for a failure. After a store error the memory may differ from the stored
     /// state. The next request therefore reads the state again.
-    fn failed(&mut self, platform: &dyn Platform, failure: Failure) -> FromCatalog {
+    fn failed(&mut self, now_ns: i64, failure: Failure) -> FromCatalog {
         match failure {
             Failure::Refused(refusal) => FromCatalog::Refused(refusal),
             Failure::Unavailable(reason) => FromCatalog::Unavailable(reason),
             Failure::Store(error) => {
                 self.entries = None;
                 self.grantees = None;
-                self.look_again_ns = Some(platform.now_ns().saturating_add(JOB_RETRY_NS));
+                self.look_again_ns = Some(now_ns.saturating_add(JOB_RETRY_NS));
                 FromCatalog::Unavailable(Unavailable::Storage(error.to_string()))
             }
         }
@@ -218,11 +218,11 @@ impl<S: Store> Catalog<S> {
                 let rows = grantees.named(store, user, &name)?.into_iter().collect();
                 FromCatalog::Grantees { rows, more: false, used: Vec::new() }
             }
-            ToCatalog::PutGrantee(grantee) => return self.put_grantee(platform, *grantee),
+            ToCatalog::PutGrantee(grantee) => return self.put_grantee(platform.now_ns(), *grantee),
             ToCatalog::RemoveGrantee { user, name } => {
-                return self.remove_grantee(platform, user, &name);
+                return self.remove_grantee(platform.now_ns(), user, &name);
             }
-            ToCatalog::Recover(request) => return self.begin_recovery(platform, request),
+            ToCatalog::Recover(request) => return self.begin_recovery(platform.now_ns(), request),
             ToCatalog::Recovery { name } => self.recovery_of(&name)?,
         }))
     }
@@ -234,55 +234,47 @@ impl<S: Store> Catalog<S> {
 
     /// Returns the next calls of a task, or the task's reply. The caller uses this function at the
     /// start of a task and after each change.
-    fn next_calls(&mut self, platform: &dyn Platform, work: &mut CatalogWork) -> Turn {
-        match &work.task {
+    fn next_calls(&mut self, event: &mut Event<'_>) -> Turn {
+        match event.work.task.clone() {
             CatalogTask::Create { request, existed } => {
-                let (request, existed) = (request.clone(), *existed);
                 let found = self.entries()?.by_name(&request.name);
-                work.own_settings = true;
+                event.work.own_settings = true;
                 match found.map(|(number, entry)| (number, entry.clone())) {
-                    None => work.entry = self.insert(platform, request)?,
+                    None => event.work.entry = self.insert(event.platform, request)?,
                     // The Database decides whether the request matches the existing database.
                     Some((number, entry)) if entry.stage == EntryStage::Ready => {
                         let object = entry.object;
                         if request.policy.is_none() {
                             return Ok(Next::Reply(FromCatalog::Created { object, existed }));
                         }
-                        work.entry = number;
+                        event.work.entry = number;
                         let to = Address::Database(object);
                         return Ok(Next::call(to, &ToDatabase::Initialise(request)));
                     }
                     Some((number, entry)) => {
-                        work.own_settings = entry.create.policy == request.policy;
-                        work.entry = number;
+                        event.work.own_settings = entry.create.policy == request.policy;
+                        event.work.entry = number;
                     }
                 }
-                self.drive(work, work.entry)
+                self.drive(event.work, event.work.entry)
             }
             CatalogTask::Drop { name, existed } => {
-                let (existed, now_ns) = (*existed, platform.now_ns());
-                let Some(number) = self.entries()?.by_name(name).map(|(number, _)| number) else {
+                let now_ns = event.platform.now_ns();
+                let Some(number) = self.entries()?.by_name(&name).map(|(number, _)| number) else {
                     return Ok(Next::Reply(FromCatalog::Dropped { existed, remaining: 0 }));
                 };
-                work.entry = number;
+                event.work.entry = number;
                 if let Some(entries) = &mut self.entries {
                     entries.start_drop(&self.store, number, now_ns)?;
                 }
-                self.drive(work, number)
+                self.drive(event.work, number)
             }
-            CatalogTask::Notify { number, notified } => {
-                let (number, notified) = (*number, *notified);
-                self.notify(platform, work, number, notified)
-            }
-            CatalogTask::LookBack(request) => {
-                let request = request.clone();
-                self.look_back(platform, work, &request)
-            }
+            CatalogTask::Notify { number, notified } => self.notify(event, number, notified),
+            CatalogTask::LookBack(request) => self.look_back(event, &request),
             CatalogTask::Recover(number) => {
-                let number = *number;
-                self.recover(work, number, platform.now_ns())
+                self.recover(event.work, number, event.platform.now_ns())
             }
-            CatalogTask::Alarm => self.drive(work, work.entry),
+            CatalogTask::Alarm => self.drive(event.work, event.work.entry),
         }
     }
 
@@ -314,16 +306,16 @@ impl<S: Store> Host for Catalog<S> {
                 return (event_id, Step::Done(reply));
             }
         };
-        let mut event = PendingEvent::new(version, CatalogWork::new(CatalogTask::Alarm));
+        let mut event = PendingEvent::new(version, CatalogWork::default());
         let turn = match self.begin_request(platform, message) {
             Ok(Started::Reply(reply)) => Ok(Next::Reply(reply)),
             Ok(Started::Task(task)) => {
                 event.work.task = task;
-                self.next_calls(platform, &mut event.work)
+                self.next_calls(&mut Event { platform, work: &mut event.work })
             }
             Err(failure) => Err(failure),
         };
-        (event_id, self.settle(platform, event_id, event, turn))
+        (event_id, self.settle(platform.now_ns(), event_id, event, turn))
     }
 
     fn resume(
@@ -335,16 +327,16 @@ impl<S: Store> Host for Catalog<S> {
         let Some((mut event, replies)) = self.pending_events.resume(event_id, reply) else {
             return Step::Calls(Vec::new());
         };
-        let turn = self.take_replies(platform, &mut event.work, replies);
-        self.settle(platform, event_id, event, turn)
+        let turn = self.take_replies(&mut Event { platform, work: &mut event.work }, replies);
+        self.settle(platform.now_ns(), event_id, event, turn)
     }
 
     fn alarm(&mut self, platform: &dyn Platform) -> (EventId, Step<Vec<u8>>) {
         let event_id = self.pending_events.new_event();
-        let mut event = PendingEvent::new(VERSION, CatalogWork::new(CatalogTask::Alarm));
+        let mut event = PendingEvent::new(VERSION, CatalogWork::default());
         self.look_again_ns = None;
-        let turn = self.retry_due(platform, &mut event.work);
-        (event_id, self.settle(platform, event_id, event, turn))
+        let turn = self.retry_due(&mut Event { platform, work: &mut event.work });
+        (event_id, self.settle(platform.now_ns(), event_id, event, turn))
     }
 
     fn next_alarm_ns(&self) -> Option<i64> {
@@ -359,69 +351,60 @@ impl<S: Store> Host for Catalog<S> {
 }
 
 impl<S: Store> Catalog<S> {
-    fn take_replies(
-        &mut self,
-        platform: &dyn Platform,
-        work: &mut CatalogWork,
-        replies: Replies,
-    ) -> Turn {
-        if let CatalogTask::Notify { number, .. } = work.task {
-            self.on_notified(work, number, replies)?;
-            return self.next_calls(platform, work);
-        }
-        if let CatalogTask::Recover(number) = work.task {
-            self.on_recovery_reply(work, number, platform.now_ns(), replies)?;
-            return self.next_calls(platform, work);
-        }
-        if let CatalogTask::LookBack(request) = &work.task {
-            let request = request.clone();
-            self.on_history_reply(work, &request, platform.now_ns(), replies)?;
-            return self.next_calls(platform, work);
-        }
-        let mut learnt = Ok(());
-        for reply in replies {
-            learnt = learnt.and_then(|()| self.on_reply(work, envelope::decode_reply(reply)));
-        }
-        // The Database has already accepted these settings, so the task does not send the settings
-        // again.
-        if let CatalogTask::Create { request, .. } = &mut work.task
-            && work.own_settings
-            && self.is_ready(work.entry)
-        {
-            request.policy = None;
-        }
-        learnt?;
-        match work.task {
-            CatalogTask::Alarm if work.creation.initialised && !self.is_ready(work.entry) => {
-                self.next_calls(platform, work)
+    fn take_replies(&mut self, event: &mut Event<'_>, replies: Replies) -> Turn {
+        let now_ns = event.platform.now_ns();
+        match event.work.task.clone() {
+            CatalogTask::Notify { number, .. } => self.on_notified(event.work, number, replies)?,
+            CatalogTask::Recover(number) => {
+                self.on_recovery_reply(event.work, number, now_ns, replies)?;
             }
-            CatalogTask::Alarm => {
-                Ok(Next::Reply(FromCatalog::Dropped { existed: true, remaining: 0 }))
+            CatalogTask::LookBack(request) => {
+                self.on_history_reply(event.work, &request, now_ns, replies)?;
             }
-            _ => self.next_calls(platform, work),
+            task => {
+                let mut learnt = Ok(());
+                for reply in replies {
+                    let reply = envelope::decode_reply(reply);
+                    learnt = learnt.and_then(|()| self.on_reply(event.work, reply));
+                }
+                // The Database has already accepted these settings, so the task does not send the
+                // settings again.
+                if let CatalogTask::Create { request, .. } = &mut event.work.task
+                    && event.work.own_settings
+                    && self.is_ready(event.work.entry)
+                {
+                    request.policy = None;
+                }
+                learnt?;
+                let goes_on = event.work.creation.initialised && !self.is_ready(event.work.entry);
+                if matches!(task, CatalogTask::Alarm) && !goes_on {
+                    return Ok(Next::Reply(FromCatalog::Dropped { existed: true, remaining: 0 }));
+                }
+            }
         }
+        self.next_calls(event)
     }
 
-    fn retry_due(&mut self, platform: &dyn Platform, work: &mut CatalogWork) -> Turn {
+    fn retry_due(&mut self, event: &mut Event<'_>) -> Turn {
         self.entries()?;
-        if let Some(number) = self.recoveries.due(platform.now_ns()) {
-            return self.retry_recovery(platform, work, number);
+        if let Some(number) = self.recoveries.due(event.platform.now_ns()) {
+            return self.retry_recovery(event, number);
         }
-        if let Some((_, number)) = self.notifications.due(platform.now_ns()) {
-            work.task = CatalogTask::Notify { number, notified: Notified::Alarm };
+        if let Some((_, number)) = self.notifications.due(event.platform.now_ns()) {
+            event.work.task = CatalogTask::Notify { number, notified: Notified::Alarm };
             if let Some(notification) = self.notifications.get_mut(number) {
-                notification.count_attempt(platform.now_ns(), false);
+                notification.count_attempt(event.platform.now_ns(), false);
             }
             self.notifications.save(&self.store, number)?;
-            return self.next_calls(platform, work);
+            return self.next_calls(event);
         }
         let Some(entries) = &mut self.entries else { return Ok(Next::Calls(Vec::new())) };
-        let Some(number) = entries.due(platform.now_ns(), JOB_FAILURES_MAX) else {
+        let Some(number) = entries.due(event.platform.now_ns(), JOB_FAILURES_MAX) else {
             return Ok(Next::Reply(FromCatalog::Dropped { existed: false, remaining: 0 }));
         };
-        entries.count_attempt(&self.store, number, platform.now_ns())?;
-        work.entry = number;
-        self.drive(work, number)
+        entries.count_attempt(&self.store, number, event.platform.now_ns())?;
+        event.work.entry = number;
+        self.drive(event.work, number)
     }
 }
 

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::lifecycle::{Entries, FIRST_RECOVERY_KEY};
-use super::{Catalog, CatalogTask, CatalogWork, Failure, Result, Started, Turn};
+use super::{Catalog, CatalogTask, CatalogWork, Event, Failure, Result, Started, Turn};
 use crate::model::configurable_limits::Limit;
 use crate::model::ids::ObjectId;
 use crate::model::limits::{
@@ -19,7 +19,7 @@ use crate::model::limits::{
 };
 use crate::model::quota::Quotas;
 use crate::model::time::S_NS;
-use crate::protocol::call::{Address, Platform};
+use crate::protocol::call::Address;
 use crate::protocol::catalog::{CatalogRefusal, FromCatalog};
 use crate::protocol::database::{FromDatabase, ToDatabase};
 use crate::protocol::envelope;
@@ -45,10 +45,8 @@ impl<S: Store> Catalog<S> {
     /// cannot be used or dropped.
     pub(super) fn refuse_recovering(&mut self, name: &str) -> Result<()> {
         let number = self.entries()?.by_name(name).map(|(number, _)| number);
-        match number.is_some_and(|number| self.recoveries.is_running(number)) {
-            true => Err(Unavailable::Changing.into()),
-            false => Ok(()),
-        }
+        let is_running = number.is_some_and(|number| self.recoveries.is_running(number));
+        if is_running { Err(Unavailable::Changing.into()) } else { Ok(()) }
     }
 
     pub(super) fn recovery_of(&mut self, name: &str) -> Result<FromCatalog> {
@@ -58,7 +56,7 @@ impl<S: Store> Catalog<S> {
 
     pub(super) fn begin_recovery(
         &mut self,
-        platform: &dyn Platform,
+        now_ns: i64,
         request: RecoveryRequest,
     ) -> Result<Started> {
         let (number, _) = self.ready(&request.name)?;
@@ -67,10 +65,10 @@ impl<S: Store> Catalog<S> {
                 return Ok(Started::Reply(FromCatalog::Recovery(Some(row.status()))));
             }
             if row.stage != RecoveryStage::Done {
-                return self.abandon(number, row.clone(), request.time_ns, platform.now_ns());
+                return self.abandon(number, row.clone(), request.time_ns, now_ns);
             }
         }
-        let ago_ns = platform.now_ns().saturating_sub(request.time_ns);
+        let ago_ns = now_ns.saturating_sub(request.time_ns);
         if !(RECOVERY_AGO_NS_MIN..=RECOVERY_AGO_NS_MAX).contains(&ago_ns) {
             return Err(refused(RecoveryRefusal::Time));
         }
@@ -115,19 +113,14 @@ impl<S: Store> Catalog<S> {
 
     /// Returns the requests that check the next objects. After the last check the function stores
     /// the recovery, and the alarm continues the recovery.
-    pub(super) fn look_back(
-        &mut self,
-        platform: &dyn Platform,
-        work: &mut CatalogWork,
-        request: &RecoveryRequest,
-    ) -> Turn {
+    pub(super) fn look_back(&mut self, event: &mut Event<'_>, request: &RecoveryRequest) -> Turn {
         let (number, object) = self.ready(&request.name)?;
-        let progress = &work.recovery;
+        let progress = &event.work.recovery;
         let Some(looking) = &progress.looking else {
             return Ok(Next::call(Address::Database(object), &ToDatabase::Describe));
         };
         // The event also made one call to load the database.
-        let limits = platform.limits();
+        let limits = event.platform.limits();
         if looking.calls() + 1 > limits.calls_before_end() {
             let (shards, limit) = (looking.shards, limits.get(Limit::Calls) as u64);
             return Err(refused(RecoveryRefusal::TooManyCalls { shards, limit }));
@@ -136,7 +129,7 @@ impl<S: Store> Catalog<S> {
         if !requests.is_empty() {
             return Ok(Next::Calls(requests));
         }
-        let now_ns = platform.now_ns();
+        let now_ns = event.platform.now_ns();
         if request.dry_run {
             let status = RecoveryStatus {
                 stage: RecoveryStage::Looked,
@@ -195,24 +188,19 @@ impl<S: Store> Catalog<S> {
     /// Continues a recovery in the alarm, unless another event is executing this recovery. If two
     /// events executed a recovery at the same time, one of them could reset an object that the
     /// other event has already opened.
-    pub(super) fn retry_recovery(
-        &mut self,
-        platform: &dyn Platform,
-        work: &mut CatalogWork,
-        number: u64,
-    ) -> Turn {
+    pub(super) fn retry_recovery(&mut self, event: &mut Event<'_>, number: u64) -> Turn {
         let is_driven = self.is_driven(number);
         let Some(mut row) = self.recoveries.get(number).cloned() else {
             return Err(Unavailable::Changing.into());
         };
-        row.count_attempt(platform.now_ns());
+        row.count_attempt(event.platform.now_ns());
         let status = row.status();
         self.recoveries.put(&self.store, number, row)?;
         if is_driven {
             return Ok(Next::Reply(FromCatalog::Recovery(Some(status))));
         }
-        work.task = CatalogTask::Recover(number);
-        self.next_calls(platform, work)
+        event.work.task = CatalogTask::Recover(number);
+        self.next_calls(event)
     }
 
     pub(super) fn recover(&mut self, work: &mut CatalogWork, number: u64, now_ns: i64) -> Turn {
@@ -793,10 +781,7 @@ impl PointInTimeReset {
             Step::Restart => Step::CheckAgain,
             Step::CheckAgain => {
                 let same = self.lives.iter().zip(&lives).any(|(before, now)| before == now);
-                return match same {
-                    true => Err(Unavailable::Changing),
-                    false => Ok(true),
-                };
+                return if same { Err(Unavailable::Changing) } else { Ok(true) };
             }
         };
         Ok(false)

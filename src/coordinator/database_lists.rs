@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::error::{Error, Result};
 use super::grants::Principal;
-use super::load_schemas::{Load, Want, call_catalog, call_database};
+use super::load_schemas::{Load, Want, call_database};
 use super::query::Query;
 use super::statement::Session;
 use super::{Io, Parts};
@@ -24,7 +24,7 @@ use crate::query::result::SeriesChunk;
 pub async fn list_databases(io: &Io, holding: Option<PolicyId>) -> Result<Vec<String>> {
     let (mut all, mut after) = (Vec::new(), None);
     loop {
-        match call_catalog(io, &ToCatalog::List { after, holding }).await? {
+        match io.call_catalog(&ToCatalog::List { after, holding }).await? {
             FromCatalog::Listed { names, resume, .. } => {
                 all.extend(names);
                 after = resume;

@@ -5,7 +5,6 @@
 //! databases whose objects were not called.
 
 use super::error::{Error, Result};
-use super::load_schemas::call_catalog;
 use super::load_schemas::{Load, Loaded, Want};
 use super::{Io, Parts};
 use crate::influxql::ast::Statement;
@@ -108,7 +107,7 @@ pub fn diagnostics(statement: Statement) -> Parts<SeriesChunk> {
             }
         }
         all.count(&io).await?;
-        let chunks = all.chunks(io.with(|context| context.platform.now_ns())?);
+        let chunks = all.chunks(io.now_ns()?);
         for chunk in chunks {
             output.emit(chunk).await;
         }
@@ -121,7 +120,7 @@ impl Diagnostics {
         let (mut all, mut after) = (Vec::new(), None);
         loop {
             let FromCatalog::Listed { names, resume, troubles, release } =
-                call_catalog(io, &ToCatalog::List { after, holding: None }).await?
+                io.call_catalog(&ToCatalog::List { after, holding: None }).await?
             else {
                 return Err(Error::unexpected_reply());
             };

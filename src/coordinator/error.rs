@@ -103,7 +103,7 @@ pub enum Error {
     PartlyApplied(String),
     /// A backup cannot be made, read or deleted.
     #[error(transparent)]
-    Backup(BackupError),
+    Backup(#[from] BackupError),
     /// The code has a bug.
     #[error(transparent)]
     Internal(#[from] Bug),

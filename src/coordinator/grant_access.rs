@@ -5,7 +5,6 @@
 //! the imported user gets no permissions.
 
 use super::error::{Error, Result};
-use super::load_schemas::call_catalog;
 use super::{Io, Task};
 use crate::model::grant::{Grants, Permission};
 use crate::model::limits::ACCESS_NAMES_MAX;
@@ -31,12 +30,12 @@ pub fn grant_access(rows: Vec<Grantee>) -> Task<GrantedAccess> {
     Task::new(|io| async move {
         let mut given = GrantedAccess::default();
         for row in rows {
-            let now_ns = io.with(|context| context.platform.now_ns())?;
+            let now_ns = io.now_ns()?;
             if row.expires_ns <= now_ns {
                 given.unchanged += 1;
                 continue;
             }
-            let reply = call_catalog(&io, &ToCatalog::Identify { keys: vec![row.key()] }).await?;
+            let reply = io.call_catalog(&ToCatalog::Identify { keys: vec![row.key()] }).await?;
             match one(reply)? {
                 Some(known) if row.user && !is_same_user(&known, &row) => {
                     let reason = format!("user \"{}\" exists with another password", row.name);
@@ -66,7 +65,7 @@ pub fn grant_access(rows: Vec<Grantee>) -> Task<GrantedAccess> {
 async fn widen(io: &Io, known: Grantee, row: &Grantee) -> Result<()> {
     let message = ToCatalog::Grantee { user: known.user, name: known.name };
     // Another request has removed the token or user, so the client must repeat the request.
-    let mut known = one(call_catalog(io, &message).await?)?.ok_or(Unavailable::Changing)?;
+    let mut known = one(io.call_catalog(&message).await?)?.ok_or(Unavailable::Changing)?;
     known.grants.admin |= row.grants.admin;
     for permission in row.grants.permissions.iter().filter(|held| held.read || held.write) {
         give(&mut known.grants, permission);
@@ -86,7 +85,7 @@ async fn free_name(io: &Io, row: &Grantee) -> Result<Option<String>> {
             tried => format!("{} ({})", row.name, tried + 1),
         };
         let message = ToCatalog::Grantee { user: false, name: name.clone() };
-        if one(call_catalog(io, &message).await?)?.is_none() {
+        if one(io.call_catalog(&message).await?)?.is_none() {
             return Ok(Some(name));
         }
     }
@@ -94,7 +93,7 @@ async fn free_name(io: &Io, row: &Grantee) -> Result<Option<String>> {
 }
 
 async fn put(io: &Io, row: Grantee) -> Result<()> {
-    let reply = call_catalog(io, &ToCatalog::PutGrantee(Box::new(row))).await;
+    let reply = io.call_catalog(&ToCatalog::PutGrantee(Box::new(row))).await;
     // A previously refused caller may exist now, even after an error.
     io.with(|context| context.cache.callers.forget_refused())?;
     match reply? {

@@ -294,7 +294,11 @@ impl Callers {
 
     /// Stores that no caller has `credentials`.
     pub fn refuse(&mut self, credentials: Hash, now_ns: i64) {
-        remember(&mut self.refused, credentials, now_ns, REFUSED_CREDENTIALS_MAX);
+        self.refused.retain(|(known, _)| *known != credentials);
+        if self.refused.len() >= REFUSED_CREDENTIALS_MAX {
+            self.refused.remove(0);
+        }
+        self.refused.push((credentials, now_ns));
     }
 
     /// Hashes a password with a secret of this isolate.
@@ -336,13 +340,4 @@ impl Callers {
 
 fn is_recent(since_ns: i64, now_ns: i64) -> bool {
     now_ns.saturating_sub(since_ns) <= REFUSED_CREDENTIALS_NS
-}
-
-/// Appends to a short list; removes the oldest entry if the list is full.
-fn remember(list: &mut Vec<(Hash, i64)>, hash: Hash, at_ns: i64, most: usize) {
-    list.retain(|(known, _)| *known != hash);
-    if list.len() >= most {
-        list.remove(0);
-    }
-    list.push((hash, at_ns));
 }

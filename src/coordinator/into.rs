@@ -10,7 +10,7 @@ use super::grants::Principal;
 use super::query::Query;
 use super::statement::Execution;
 use super::statement::Session;
-use super::write::{self, WriteOutcome, WriteRequest};
+use super::write::{self, WriteRequest};
 use super::{Io, Parts};
 use crate::batch::series_table::{SeriesTable, TagColumn};
 use crate::batch::{Batch, Block, MeasurementBatch};
@@ -48,8 +48,8 @@ pub(super) fn select_into(
                 check_time_column(&chunk)?;
                 points.push(measurement.as_deref(), &chunk);
             }
-            if points.is_enough() || is_end && points.count() > 0 {
-                written += points.count();
+            if points.bytes >= BATCH_BYTES || is_end && points.count > 0 {
+                written += points.count;
                 let batch = points.take().map_err(|unwritable| invalid(&unwritable))?;
                 write(&io, &place, &principal, batch).await?;
             }
@@ -86,10 +86,10 @@ async fn write(io: &Io, place: &SourceName, principal: &Principal, batch: Batch)
     let SourceName { database, policy } = place.clone();
     let (auto_create, all_or_nothing, principal) = (None, false, principal.clone());
     let request = WriteRequest { database, policy, principal, batch, auto_create, all_or_nothing };
-    match partial(&io.run(write::write(request)).await?) {
-        Some(error) => Err(error.into()),
-        None => Ok(()),
-    }
+    let rejected = io.run(write::write(request)).await?.rejected;
+    let Some(first) = rejected.named.first() else { return Ok(()) };
+    let (cause, dropped) = (&first.cause, rejected.total);
+    Err(QueryError::Invalid(format!("partial write: {cause} dropped={dropped}")).into())
 }
 
 /// Checks the target before the sources, as in 1.x. A missing database is an error. A missing policy
@@ -146,12 +146,6 @@ fn tag_arguments(select: &SelectStatement) -> Vec<String> {
     names
 }
 
-fn partial(outcome: &WriteOutcome) -> Option<QueryError> {
-    let first = outcome.rejected.named.first()?;
-    let (cause, dropped) = (&first.cause, outcome.rejected.total);
-    Some(QueryError::Invalid(format!("partial write: {cause} dropped={dropped}")))
-}
-
 fn written_row(points: u64) -> SeriesChunk {
     let points = i64::try_from(points).unwrap_or(i64::MAX);
     let count = ResultColumn::Values(Column::full(Values::Integer(vec![points])));
@@ -197,14 +191,6 @@ struct MeasurementRows {
 impl IntoPoints {
     pub(super) fn new(tag_columns: Vec<String>) -> Self {
         Self { tag_columns, tables: BTreeMap::new(), count: 0, bytes: 0 }
-    }
-
-    pub(super) fn count(&self) -> u64 {
-        self.count
-    }
-
-    fn is_enough(&self) -> bool {
-        self.bytes >= BATCH_BYTES
     }
 
     /// Adds those rows of `chunk` that have a value. The rows are added to `measurement`, or to the

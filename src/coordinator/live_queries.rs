@@ -4,7 +4,6 @@
 use std::cell::Cell;
 
 use super::error::Error;
-use super::load_schemas::call_catalog;
 use super::statement::Session;
 use super::{Context, Parts};
 use crate::influxql::duration;
@@ -21,9 +20,9 @@ use crate::query::result::{SeriesChunk, Values};
 
 pub(super) fn show_queries() -> Parts<SeriesChunk> {
     Parts::once(|io| async move {
-        match call_catalog(&io, &ToCatalog::Queries).await? {
+        match io.call_catalog(&ToCatalog::Queries).await? {
             FromCatalog::Queries(all) => {
-                let now_ns = io.with(|context| context.platform.now_ns())?;
+                let now_ns = io.now_ns()?;
                 Ok(Some(list(&all, now_ns)))
             }
             _ => Err(Error::unexpected_reply()),
@@ -33,7 +32,7 @@ pub(super) fn show_queries() -> Parts<SeriesChunk> {
 
 pub(super) fn kill_query(id: u64) -> Parts<SeriesChunk> {
     Parts::once(move |io| async move {
-        let FromCatalog::Queries(killed) = call_catalog(&io, &ToCatalog::KillQuery { id }).await?
+        let FromCatalog::Queries(killed) = io.call_catalog(&ToCatalog::KillQuery { id }).await?
         else {
             return Err(Error::unexpected_reply());
         };

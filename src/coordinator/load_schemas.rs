@@ -12,10 +12,8 @@ use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::STALE_RETRIES_MAX;
 use crate::model::schema::{MeasurementSchema, PolicySchema};
 use crate::model::shard_map::Policy;
-use crate::protocol::call::Address;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::database::{Description, FromDatabase, ToDatabase};
-use crate::protocol::envelope;
 use crate::protocol::grants::Grantee;
 use crate::protocol::host::Unavailable;
 use crate::protocol::quota::Meter;
@@ -181,8 +179,7 @@ impl Load {
 
     async fn describe(&self, io: &Io) -> Result<CachedDatabase> {
         let object = self.resolve(io).await?;
-        let reply = io.call(Address::Database(object.clone()), &ToDatabase::Describe).await;
-        match envelope::decode_reply::<FromDatabase>(reply)? {
+        match io.call_database(&object, &ToDatabase::Describe).await? {
             FromDatabase::Description(description) => {
                 io.with(|context| context.cache.put_database(&self.name, object, description))
             }
@@ -195,14 +192,14 @@ impl Load {
     /// because the Database itself reports whether the database still exists.
     async fn resolve(&self, io: &Io) -> Result<ObjectId> {
         let message = ToCatalog::Resolve { name: self.name.clone() };
-        let lost = match envelope::decode_reply(io.call(Address::Catalog, &message).await) {
+        let lost = match io.call_catalog(&message).await {
             Ok(FromCatalog::Resolved { object: Some(object) }) => return Ok(object),
             Ok(FromCatalog::Resolved { object: None }) => {
                 io.with(|context| context.cache.forget(&self.name))?;
                 return Err(Error::DatabaseNotFound(self.name.clone()));
             }
-            Ok(reply) => reply.into(),
-            Err(failure) => failure.into(),
+            Ok(_) => Error::unexpected_reply(),
+            Err(error) => error,
         };
         let known = io.with(|context| context.cache.database(&self.name))?;
         known.map(|known| known.object).ok_or(lost)
@@ -234,8 +231,7 @@ impl Load {
             return Ok(cached);
         }
         let message = ToDatabase::Identify { keys: vec![caller.key.clone()] };
-        let reply = io.call(Address::Database(object.clone()), &message).await;
-        let (mut rows, access) = match envelope::decode_reply::<FromDatabase>(reply)? {
+        let (mut rows, access) = match io.call_database(object, &message).await? {
             FromDatabase::Identified { access, found } => (found, access),
             FromDatabase::NotOpen => return Ok(None),
             reply => return Err(reply.into()),
@@ -248,12 +244,9 @@ impl Load {
             return Ok(known);
         }
         let message = ToCatalog::Identify { keys: vec![caller.key.clone()] };
-        let rows =
-            match envelope::decode_reply::<FromCatalog>(io.call(Address::Catalog, &message).await)?
-            {
-                FromCatalog::Identified { found, .. } => found,
-                reply => return Err(reply.into()),
-            };
+        let FromCatalog::Identified { found: rows, .. } = io.call_catalog(&message).await? else {
+            return Err(Error::unexpected_reply());
+        };
         // The version `access` is older than the Catalog's reply. A later revocation increases the
         // version.
         let known = io.with(|context| self.confirm(context, caller, object, rows, access))?;
@@ -315,8 +308,7 @@ async fn load_schema(
     let mut schema = io.with(|context| context.cache.schema(object, policy))?;
     while schema.version < version_min {
         let message = ToDatabase::Schema { policy, after_version: schema.version };
-        let reply = io.call(Address::Database(object.clone()), &message).await;
-        let (measurements, version, more) = match envelope::decode_reply::<FromDatabase>(reply)? {
+        let (measurements, version, more) = match io.call_database(object, &message).await? {
             FromDatabase::Schema { measurements, version, more } => (measurements, version, more),
             FromDatabase::UnknownPolicy | FromDatabase::NotOpen => return Ok(None),
             reply => return Err(reply.into()),
@@ -358,18 +350,10 @@ fn apply(schema: &mut PolicySchema, changed: Vec<MeasurementSchema>) {
 
 // Sends one message to the Catalog, or to the Database with a given name.
 
-/// Sends a message to the Catalog.
-pub async fn call_catalog(io: &Io, message: &ToCatalog) -> Result<FromCatalog> {
-    match envelope::decode_reply(io.call(Address::Catalog, message).await)? {
-        reply @ (FromCatalog::Refused(_) | FromCatalog::Unavailable(_)) => Err(reply.into()),
-        reply => Ok(reply),
-    }
-}
-
 /// Looks up a database in the Catalog, and sends a message to the Database.
 pub async fn call_database(io: &Io, name: &str, message: &ToDatabase) -> Result<FromDatabase> {
     let loaded = Load::from_owner(name, Want::Nothing).run(io).await?;
-    match envelope::decode_reply(io.call(Address::Database(loaded.object), message).await)? {
+    match io.call_database(&loaded.object, message).await? {
         FromDatabase::NotOpen => Err(Error::DatabaseNotFound(name.to_owned())),
         reply @ (FromDatabase::Refused(_) | FromDatabase::Unavailable(_)) => Err(reply.into()),
         reply => Ok(reply),

@@ -37,4 +37,4 @@ pub mod users;
 pub mod verify;
 pub mod write;
 
-pub use task::{Context, Io, Machine, Output, Parts, RoundMachine, Task, Turn};
+pub use task::{Context, Io, Machine, Output, Parts, Task, Turn};

@@ -15,12 +15,13 @@ use super::live_queries::{kill_query, show_queries};
 use super::load_schemas::{Load, Want};
 use super::query::{Query, QueryStatus};
 use super::users::users;
-use super::{Context, Parts, RoundMachine, Turn};
+use super::{Context, Machine, Parts, Turn};
 use crate::admission::ReservationSlot;
 use crate::influxql::ast::{SelectStatement, Source, Statement};
 use crate::model::grant::PermissionKind;
 use crate::protocol::call::Call;
 use crate::protocol::database::Description;
+use crate::protocol::database::ToDatabase;
 use crate::protocol::round::{Replies, Round};
 use crate::query::error::QueryError;
 use crate::query::metadata;
@@ -34,8 +35,8 @@ use crate::query::work::Work;
 /// next piece. `Done(Ok(None))` is the end. An error also ends the statement, possibly after some
 /// pieces.
 #[derive(Debug)]
-pub struct Execution {
-    pub(super) parts: Parts<SeriesChunk>,
+pub struct Execution<T = SeriesChunk> {
+    pub(super) parts: Parts<T>,
     /// The state of a query, which stays empty for other statements.
     pub(super) status: Rc<QueryStatus>,
 }
@@ -85,7 +86,7 @@ fn prepare(statement: Statement, session: Session) -> Result<Execution> {
         },
         Statement::DropMeasurement { name } => {
             let database = session.database.unwrap_or_default();
-            change_parts(Change::DropMeasurement { database, name })
+            change_parts(Change::within(&database, ToDatabase::DropMeasurement { name }))
         }
         statement @ (Statement::Delete(_) | Statement::DropSeries(_)) => {
             // Without a database name, 1.x returns "database not found".
@@ -164,27 +165,26 @@ impl Execution {
     pub fn take_columns(&self) -> Option<ResultColumns> {
         self.status.columns.take()
     }
+}
 
+impl<T: 'static> Execution<T> {
     /// Stops the statement. Returns the calls that remove a listed statement from the list of
     /// queries.
-    pub fn abandon(mut self) -> Vec<Call> {
+    pub fn abandon(&mut self) -> Vec<Call> {
+        self.parts.stop();
         let end = self.status.report.end();
         end.map_or_else(Vec::new, |request| self.parts.round().start(vec![request]))
     }
 }
 
-impl RoundMachine for Execution {
-    type Reply = Option<SeriesChunk>;
+impl<T: 'static> Machine for Execution<T> {
+    type Reply = Option<T>;
 
     fn round(&mut self) -> &mut Round {
         self.parts.round()
     }
 
-    fn take_turn(
-        &mut self,
-        context: &mut Context<'_>,
-        replies: Replies,
-    ) -> Turn<Option<SeriesChunk>> {
+    fn take_turn(&mut self, context: &mut Context<'_>, replies: Replies) -> Turn<Option<T>> {
         self.parts.take_turn(context, replies)
     }
 }

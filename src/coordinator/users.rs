@@ -10,7 +10,6 @@ use subtle::ConstantTimeEq;
 use super::error::{Error, Result};
 use super::grants::hex;
 use super::load_schemas::Retries;
-use super::load_schemas::call_catalog;
 use super::{Io, Output, Parts};
 use crate::influxql::ast::{GrantStatement, Privilege, Statement};
 use crate::model::grant::{Grants, Permission};
@@ -40,7 +39,7 @@ async fn show_users(io: Io, output: Output<SeriesChunk>) -> Result<()> {
     let (mut after, limit) = (0, GRANTEES_PER_PAGE as u64);
     loop {
         let message = ToCatalog::Grantees { user: true, after, limit };
-        let FromCatalog::Grantees { rows, more, .. } = call_catalog(&io, &message).await? else {
+        let FromCatalog::Grantees { rows, more, .. } = io.call_catalog(&message).await? else {
             return Err(Error::unexpected_reply());
         };
         let names = Values::String(rows.iter().map(|row| row.name.as_str()).collect());
@@ -86,7 +85,7 @@ async fn run_once(io: &Io, statement: &Statement) -> Result<Option<SeriesChunk>>
                 let salt = new_salt(io)?;
                 let hash = derive(io, PASSWORD_ITERATIONS, &salt, &create.password).await?;
                 let grants = Grants { admin: create.admin, permissions: Vec::new() };
-                let now_ns = io.with(|context| context.platform.now_ns())?;
+                let now_ns = io.now_ns()?;
                 let row = Grantee::token(&create.name, hash, grants, [now_ns, i64::MAX]);
                 let row = Grantee { user: true, salt, iterations: PASSWORD_ITERATIONS, ..row };
                 put(io, None, row).await?;
@@ -118,7 +117,7 @@ async fn grant_or_revoke(io: &Io, grant: &GrantStatement, gives: bool) -> Result
     match &grant.database {
         None => row.grants.admin = gives,
         Some(database) => {
-            match call_catalog(io, &ToCatalog::Resolve { name: database.clone() }).await? {
+            match io.call_catalog(&ToCatalog::Resolve { name: database.clone() }).await? {
                 FromCatalog::Resolved { object: Some(_) } => {}
                 FromCatalog::Resolved { object: None } => {
                     return Err(Error::DatabaseNotFound(database.clone()));
@@ -133,7 +132,7 @@ async fn grant_or_revoke(io: &Io, grant: &GrantStatement, gives: bool) -> Result
 
 async fn find(io: &Io, name: &str) -> Result<Option<Grantee>> {
     let keys = vec![GranteeKey { user: true, text: name.to_owned() }];
-    match call_catalog(io, &ToCatalog::Identify { keys }).await? {
+    match io.call_catalog(&ToCatalog::Identify { keys }).await? {
         FromCatalog::Identified { found, .. } => Ok(found.into_iter().next()),
         _ => Err(Error::unexpected_reply()),
     }
@@ -163,7 +162,7 @@ async fn put(io: &Io, found: Option<Grantee>, row: Grantee) -> Result<()> {
 /// A change that only adds permissions is complete before the databases receive it, because a
 /// database looks up unknown users in the Catalog.
 async fn change(io: &Io, message: &ToCatalog, widens: bool) -> Result<()> {
-    let reply = call_catalog(io, message).await;
+    let reply = io.call_catalog(message).await;
     io.with(|context| context.cache.callers.forget_refused())?;
     match reply? {
         FromCatalog::Granted { .. } if widens => Ok(()),

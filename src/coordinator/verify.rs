@@ -3,13 +3,10 @@
 //! step.
 
 use super::error::{Error, Result};
-use super::load_schemas::call_catalog;
 use super::load_schemas::{Load, Loaded, Want};
 use super::{Io, Task, diagnostics};
-use crate::protocol::call::Address;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::database::{FromDatabase, ToDatabase};
-use crate::protocol::envelope;
 use crate::protocol::shard::{FromShard, ShardRefusal, ToShard, VerifyPage};
 
 /// The number of steps in one request. Each step verifies 8 MB, and then the rest of the last
@@ -56,20 +53,18 @@ async fn verify_metadata(
     report: &mut Report,
 ) -> Result<Loaded> {
     if start.is_none() {
-        match call_catalog(io, &ToCatalog::Verify).await? {
+        match io.call_catalog(&ToCatalog::Verify).await? {
             FromCatalog::Verified(page) => report.add_rows(page, "catalog"),
             _ => return Err(Error::unexpected_reply()),
         }
         let resolve = ToCatalog::Resolve { name: database.to_owned() };
-        let object = match call_catalog(io, &resolve).await? {
-            FromCatalog::Resolved { object } => object,
-            _ => return Err(Error::unexpected_reply()),
+        let FromCatalog::Resolved { object } = io.call_catalog(&resolve).await? else {
+            return Err(Error::unexpected_reply());
         };
         let object = object.ok_or_else(|| Error::DatabaseNotFound(database.to_owned()))?;
         // The request does not use `call_database`, because a damaged Database may be unable to
         // describe itself.
-        let reply = io.call(Address::Database(object), &ToDatabase::Verify).await;
-        match envelope::decode_reply::<FromDatabase>(reply)? {
+        match io.call_database(&object, &ToDatabase::Verify).await? {
             FromDatabase::Verified(page) => report.add_rows(page, "database"),
             // The database was dropped. The load of the shard map returns the error.
             FromDatabase::NotOpen => {}
@@ -95,9 +90,8 @@ async fn verify_shards(
                 return Ok(());
             }
             steps_left -= 1;
-            let to = Address::Shard(object.clone());
-            let reply = io.call(to, &ToShard::Verify { resume: page }).await;
-            let damaged = match envelope::decode_reply::<FromShard>(reply)? {
+            let message = ToShard::Verify { resume: page };
+            let damaged = match io.call_shard(object, &message).await? {
                 FromShard::Verified(verified) => {
                     report.blocks += verified.blocks;
                     report.bytes += verified.bytes;

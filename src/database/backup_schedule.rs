@@ -37,10 +37,9 @@ impl<S: Store> Database<S> {
 
     pub(super) fn set_schedule(
         &mut self,
-        platform: &dyn Platform,
+        now_ns: i64,
         settings: Option<ScheduleSettings>,
     ) -> Result<FromDatabase> {
-        let now_ns = platform.now_ns();
         let known = self.open_rows()?.schedule.clone();
         let row = settings.map(|settings| match known {
             None => ScheduleRow::new(BackupSchedule::new(settings, now_ns)),
@@ -65,7 +64,7 @@ impl<S: Store> Database<S> {
         Ok(())
     }
 
-    fn change_schedule(&mut self, platform: &dyn Platform, row: ScheduleRow) -> bool {
+    fn change_schedule(&mut self, now_ns: i64, row: ScheduleRow) -> bool {
         let rows = self.rows.as_mut();
         let Some(known) = rows.and_then(|rows| rows.schedule.as_mut()) else { return false };
         if known.schedule == row.schedule {
@@ -74,7 +73,7 @@ impl<S: Store> Database<S> {
         }
         let stored = self.store_schedule(Some(row));
         if let Err(error) = &stored {
-            self.discard_cache(platform, error);
+            self.discard_cache(now_ns, error);
         }
         stored.is_ok()
     }
@@ -88,7 +87,7 @@ impl<S: Store> BackedUp for Database<S> {
         row.count_try(now_ns);
         row.schedule.attempt_ns.get_or_insert(now_ns);
         let (database, schedule) = (rows.state.create.name.clone(), row.schedule.clone());
-        if !self.change_schedule(platform, row) {
+        if !self.change_schedule(now_ns, row) {
             return None;
         }
         let rows = self.open_rows().ok()?;
@@ -110,11 +109,9 @@ impl<S: Store> BackedUp for Database<S> {
                 row.schedule.last_failure = Some(ScheduledFailure { at_ns: now_ns, reason });
             }
         }
-        self.change_schedule(platform, row);
+        self.change_schedule(now_ns, row);
     }
 }
-
-// Defines the row of a database's backup schedule, and the due time of the next pass.
 
 /// The schedule, and its state in memory.
 #[derive(Clone, Debug)]

@@ -116,7 +116,7 @@ impl<S: Store> Scheduled for Database<S> {
         row.failures = 0;
         let (number, query) = (row.number, row.query.clone());
         if let Err(error) = CONTINUOUS.put(&self.store, number, &query) {
-            self.discard_cache(platform, &error);
+            self.discard_cache(platform.now_ns(), &error);
         }
     }
 }

@@ -3,35 +3,37 @@
 //! A new group has `create.shards` shards. This number is `DEFAULT_SHARDS`, or the number in the
 //! request that created or reconfigured the database.
 
-use super::job::{Job, JobKind, Split};
+use super::job::{Job, JobKind, Messages, Split};
 use super::object::{Database, Result};
 use super::rows::{DatabaseState, RowsChange};
-use super::split;
 use crate::model::ids::ObjectId;
 use crate::model::limits::{SHARDS_PER_GROUP_MAX, TEND_EVERY_NS};
 use crate::model::shard_map::{Policy, ShardGroup};
 use crate::model::time::{MINUTE_NS, TimeRange};
 use crate::protocol::call::{ObjectKind, PlacementError, Platform};
 use crate::protocol::database::{DatabaseRefusal, PolicyRefusal, ToDatabase};
-use crate::protocol::shard::ShardSettings;
+use crate::protocol::shard::{ShardSettings, ToShard};
 use crate::store::Store;
 
-/// Creates a group of `shards` new objects for `range`.
-///
-/// # Errors
-/// [`DatabaseRefusal`] if the number of shards or the jurisdiction is not supported.
-pub fn new_group(
-    platform: &dyn Platform,
-    id: u64,
-    range: TimeRange,
-    shards: u32,
-    jurisdiction: Option<&str>,
-) -> Result<ShardGroup, DatabaseRefusal> {
-    check_count(shards)?;
-    let fresh = |_| platform.new_object_id(ObjectKind::Shard, jurisdiction);
-    let shards: Result<Vec<ObjectId>, PlacementError> = (0..shards).map(fresh).collect();
-    let shards = shards.map_err(DatabaseRefusal::Placement)?;
-    Ok(ShardGroup { id, range, shards, split_bytes: 0 })
+impl DatabaseState {
+    /// Creates a group of `shards` new objects for `range`.
+    ///
+    /// # Errors
+    /// [`DatabaseRefusal`] if the number of shards or the jurisdiction is not supported.
+    pub(super) fn new_group(
+        &mut self,
+        platform: &dyn Platform,
+        range: TimeRange,
+        shards: u32,
+    ) -> Result<ShardGroup, DatabaseRefusal> {
+        check_count(shards)?;
+        let jurisdiction = self.create.jurisdiction.as_deref();
+        let fresh = |_| platform.new_object_id(ObjectKind::Shard, jurisdiction);
+        let shards: Result<Vec<ObjectId>, PlacementError> = (0..shards).map(fresh).collect();
+        let (id, shards) = (self.next_group, shards.map_err(DatabaseRefusal::Placement)?);
+        self.next_group += 1;
+        Ok(ShardGroup { id, range, shards, split_bytes: 0 })
+    }
 }
 
 /// Checks the number of shards of a group.
@@ -46,46 +48,46 @@ fn check_count(shards: u32) -> Result<(), DatabaseRefusal> {
     Err(DatabaseRefusal::Policy(refusal))
 }
 
-/// Returns every shard of a policy with its settings for this generation and access number.
-pub fn shard_settings(
+/// Returns the settings that all shards of a policy share.
+pub(super) fn policy_settings(
     database: &ObjectId,
     policy: &Policy,
     generation: u64,
     access: u64,
-) -> Vec<(ObjectId, ShardSettings)> {
-    let of_group = |group: &ShardGroup| group_settings(database, policy, group, generation, access);
-    policy.groups.iter().flat_map(of_group).collect()
+) -> ShardSettings {
+    ShardSettings {
+        database: database.clone(),
+        policy: policy.id,
+        group: 0,
+        shard: 0,
+        range: TimeRange::ALL,
+        duration_ns: policy.duration_ns,
+        retired: Vec::new(),
+        window_ns: policy.shard_group_duration_ns,
+        generation,
+        access,
+    }
 }
 
-/// Returns every shard of a group with its settings for this generation and access number. The
-/// policy does not have to contain the group.
-pub fn group_settings(
-    database: &ObjectId,
-    policy: &Policy,
-    group: &ShardGroup,
-    generation: u64,
-    access: u64,
-) -> Vec<(ObjectId, ShardSettings)> {
-    let settings = |(shard, object): (u32, &ObjectId)| {
-        let settings = ShardSettings {
-            database: database.clone(),
-            policy: policy.id,
-            group: group.id,
-            shard,
-            range: group.range,
-            duration_ns: policy.duration_ns,
-            retired: Vec::new(),
-            window_ns: policy.shard_group_duration_ns,
-            generation,
-            access,
-        };
-        (object.clone(), settings)
-    };
-    (0..).zip(&group.shards).map(settings).collect()
+/// Returns a message with settings for every shard of `groups`: the settings `common`, and the
+/// settings of the group and shard.
+pub(super) fn settings_messages<'a>(
+    common: &ShardSettings,
+    groups: impl IntoIterator<Item = &'a ShardGroup>,
+    message: fn(ShardSettings) -> ToShard,
+) -> Messages {
+    let mut messages = Vec::new();
+    for ShardGroup { id, range, shards, .. } in groups {
+        for (shard, object) in (0..).zip(shards) {
+            let settings = ShardSettings { group: *id, shard, range: *range, ..common.clone() };
+            messages.push((object.clone(), message(settings)));
+        }
+    }
+    messages
 }
 
 /// Returns every shard of a policy.
-pub fn shards(policy: &Policy) -> impl Iterator<Item = &ObjectId> {
+pub(super) fn shards(policy: &Policy) -> impl Iterator<Item = &ObjectId> {
     policy.groups.iter().flat_map(|group| &group.shards)
 }
 
@@ -98,7 +100,7 @@ impl<S: Store> Database<S> {
     pub(super) fn schedule_maintenance(&mut self, platform: &dyn Platform, key: u64) -> Result<()> {
         let now_ns = platform.now_ns();
         let Some(rows) = &self.rows else { return Ok(()) };
-        let mut change = RowsChange { state: Some(rows.state.clone()), ..RowsChange::default() };
+        let (mut state, mut change) = (rows.state.clone(), RowsChange::default());
         let mut due_ns = now_ns.saturating_add(TEND_EVERY_NS);
         for row in &rows.policies.rows {
             let policy = &row.policy;
@@ -107,7 +109,7 @@ impl<S: Store> Database<S> {
                 let generation = rows.state.generation + 1;
                 let (number, groups) = (row.number, expired);
                 let kind = JobKind::DropGroups { number, groups, generation };
-                push(&mut change, Job::due(kind, now_ns));
+                change.add_job(&mut state, Job::due(kind, now_ns));
             }
             if let [first, _, ..] = policy.groups.as_slice()
                 && policy.duration_ns > 0
@@ -117,7 +119,7 @@ impl<S: Store> Database<S> {
             }
         }
         for row in &rows.policies.rows {
-            split::split_for_shard_count(self, platform, rows, row, &mut change)?;
+            self.split_for_shard_count(platform, row, &mut state, &mut change)?;
             let groups = row.policy.groups.iter().filter(|group| self.job_of(group.id).is_none());
             for group in groups.skip(expired(&row.policy, now_ns)) {
                 let is_it = |split: &Split| split.group == group.id;
@@ -125,11 +127,13 @@ impl<S: Store> Database<S> {
                 if jobs.any(|kind| matches!(kind, JobKind::Split(split) if is_it(split))) {
                     continue;
                 }
-                let kind = JobKind::Split(Split::of_unknown_size(row.number, group.id, 0));
-                push(&mut change, Job::due(kind, now_ns));
+                let (number, group) = (row.number, group.id);
+                let kind = JobKind::Split(Split { number, group, bytes: 0, copy: None });
+                change.add_job(&mut state, Job::due(kind, now_ns));
             }
         }
         change.jobs.push((key, Job::due(JobKind::Tend, due_ns)));
+        change.state = Some(state);
         Ok(self.apply(change)?)
     }
 
@@ -165,9 +169,10 @@ impl<S: Store> Database<S> {
             if mark == 0 || bytes < mark.max(known.split_bytes).max(seen) {
                 return Ok(());
             }
-            change.state = Some(rows.state.clone());
-            let kind = JobKind::Split(Split::of_unknown_size(row.number, group, bytes));
-            push(&mut change, Job::due(kind, now_ns));
+            let mut state = rows.state.clone();
+            let kind = JobKind::Split(Split { number: row.number, group, bytes, copy: None });
+            change.add_job(&mut state, Job::due(kind, now_ns));
+            change.state = Some(state);
         }
         Ok(self.apply(change)?)
     }
@@ -175,22 +180,15 @@ impl<S: Store> Database<S> {
     /// Sets the number of shards for future groups. The groups that currently accept points then
     /// end soon after the current time.
     pub(super) fn reshard(&mut self, platform: &dyn Platform, shards: u32) -> Result<()> {
-        super::groups::check_count(shards)?;
+        check_count(shards)?;
         let Some(rows) = &self.rows else { return Ok(()) };
-        let mut state: DatabaseState = rows.state.clone();
+        let (mut state, mut change) = (rows.state.clone(), RowsChange::default());
         state.create.shards = shards;
-        let mut change = RowsChange { state: Some(state), ..RowsChange::default() };
         for row in &rows.policies.rows {
-            split::split_for_shard_count(self, platform, rows, row, &mut change)?;
+            self.split_for_shard_count(platform, row, &mut state, &mut change)?;
         }
+        change.state = Some(state);
         Ok(self.apply(change)?)
-    }
-}
-
-fn push(change: &mut RowsChange, job: Job) {
-    if let Some(state) = &mut change.state {
-        change.jobs.push((state.next_job, job));
-        state.next_job += 1;
     }
 }
 

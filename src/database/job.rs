@@ -9,14 +9,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::groups::{group_settings, shard_settings, shards};
+use super::groups::{policy_settings, settings_messages, shards};
 use super::policies::{PolicyRow, Settings};
 
-use super::rows::{DatabaseRows, DatabaseStage, DatabaseState, RowsChange};
+use super::rows::{DatabaseRows, DatabaseStage, RowsChange};
 use crate::model::ids::{MeasurementId, ObjectId};
-use crate::model::limits::{
-    JOB_FAILURES_MAX, JOB_RETRY_NS, REVOKE_RETRY_NS_MAX, SHARDS_PER_WIPE_MAX, WIPE_DELAY_NS,
-};
+use crate::model::limits::{JOB_FAILURES_MAX, JOB_RETRY_NS, REVOKE_RETRY_NS_MAX, WIPE_DELAY_NS};
 use crate::model::quota::Quotas;
 use crate::model::shard_map::{Policy, ShardGroup};
 use crate::model::time::S_NS;
@@ -278,23 +276,13 @@ impl Job {
         )
     }
 
-    /// Returns whether the job belongs to a restore.
-    pub fn is_of_restore(&self) -> bool {
-        matches!(
-            self.kind,
-            JobKind::OpenRestore(_) | JobKind::Restore(_) | JobKind::PublishRestore { .. }
-        )
-    }
-
     /// Returns the objects that the job has created and that no edge knows.
     pub fn fresh(&self) -> Vec<ObjectId> {
         match &self.kind {
             JobKind::CreatePolicy { policy, .. } => shards(policy).cloned().collect(),
             JobKind::OpenRestore(filling)
             | JobKind::Restore(filling)
-            | JobKind::PublishRestore { filling, .. } => {
-                filling.policies.iter().flat_map(shards).cloned().collect()
-            }
+            | JobKind::PublishRestore { filling, .. } => filling.shards().cloned().collect(),
             JobKind::Split(split)
             | JobKind::PublishSplit { split, .. }
             | JobKind::AbandonSplit { split } => {
@@ -305,12 +293,14 @@ impl Job {
     }
 }
 
-impl Split {
-    /// Creates the split of a group whose size is not known yet.
-    pub fn of_unknown_size(number: u64, group: u64, bytes: u64) -> Self {
-        Self { number, group, bytes, copy: None }
+impl Filling {
+    /// Returns the new shards.
+    pub fn shards(&self) -> impl Iterator<Item = &ObjectId> {
+        self.policies.iter().flat_map(shards)
     }
+}
 
+impl Split {
     /// Returns the new group.
     pub fn target(&self) -> Option<&ShardGroup> {
         self.copy.as_ref().map(|copy| &copy.target)
@@ -324,23 +314,21 @@ impl Copying {
     }
 }
 
-// Creates the messages of a job to the shards. The order of a job's messages does not change, and
-// each message may be repeated.
+/// Messages to shards.
+pub(super) type Messages = Vec<(ObjectId, ToShard)>;
 
-/// Returns the messages of a job. The order of the messages does not change until the job ends. The
-/// caller encodes only the messages of the current round, because a policy may have 10,000 shards.
-pub(super) fn messages(
-    rows: &DatabaseRows,
-    database: &ObjectId,
-    kind: &JobKind,
-) -> Vec<(ObjectId, ToShard)> {
+/// Returns the messages of a job. The order of the messages does not change until the job ends, and
+/// each message may be repeated. The caller encodes only the messages of the current round, because
+/// a policy may have 10,000 shards.
+pub(super) fn messages(rows: &DatabaseRows, database: &ObjectId, kind: &JobKind) -> Messages {
     let push = |policy: &Policy, generation, message: fn(ShardSettings) -> ToShard| {
         let retired = newly_retired(rows, policy, kind);
-        let settings = shard_settings(database, policy, generation, rows.state.access).into_iter();
-        let settings = settings.map(|(shard, settings)| {
-            (shard, message(ShardSettings { retired: retired.clone(), ..settings }))
-        });
-        settings.collect::<Vec<_>>()
+        let common = policy_settings(database, policy, generation, rows.state.access);
+        settings_messages(&ShardSettings { retired, ..common }, &policy.groups, message)
+    };
+    let push_filled = |filling: &Filling, generation, message: fn(ShardSettings) -> ToShard| {
+        let policies = filling.policies.iter();
+        policies.flat_map(|policy| push(policy, generation, message)).collect::<Messages>()
     };
     let old_default = |make_default: &bool, generation| match rows.policies.default {
         Some(id) if *make_default => {
@@ -348,9 +336,6 @@ pub(super) fn messages(
             row.map(|row| push(&row.policy, generation, ToShard::Configure)).unwrap_or_default()
         }
         _ => Vec::new(),
-    };
-    let to_all = |shards: &mut dyn Iterator<Item = &ObjectId>, message: ToShard| {
-        shards.map(|shard| (shard.clone(), message.clone())).collect::<Vec<_>>()
     };
     match kind {
         JobKind::CreatePolicy { policy, make_default, generation, .. } => {
@@ -375,108 +360,73 @@ pub(super) fn messages(
             policies.flat_map(|row| push(&row.policy, *generation, ToShard::Configure)).collect()
         }
         JobKind::DropPolicy { number, generation } => {
-            let row = rows.policies.rows.iter().find(|row| row.number == *number);
-            let mut shards = row.into_iter().flat_map(|row| shards(&row.policy));
-            to_all(&mut shards, ToShard::Close { generation: *generation })
+            let row = rows.policies.numbered(*number).into_iter();
+            close(row.flat_map(|row| shards(&row.policy)), *generation)
         }
-        JobKind::DropDatabase { generation } => {
-            to_all(&mut rows.shards(), ToShard::Close { generation: *generation })
-        }
-        JobKind::PublishSplit { .. }
-        | JobKind::AbandonSplit { .. }
-        | JobKind::DropGroups { .. } => group_messages(rows, database, kind),
-        JobKind::WipeShards { shards } => to_all(&mut shards.iter(), ToShard::Wipe),
-        // Separate jobs wipe the shards that wait for a wipe. These separate jobs may end at any
-        // time.
-        JobKind::WipeDatabase => to_all(&mut rows.shards(), ToShard::Wipe),
-        _ => restore_messages(rows, database, kind),
-    }
-}
-
-fn restore_messages(
-    rows: &DatabaseRows,
-    database: &ObjectId,
-    kind: &JobKind,
-) -> Vec<(ObjectId, ToShard)> {
-    let (generation, access) = (rows.state.generation, rows.state.access);
-    let push = |filling: &Filling, generation, message: fn(ShardSettings) -> ToShard| {
-        let policies = filling.policies.iter();
-        let settings =
-            policies.flat_map(|policy| shard_settings(database, policy, generation, access));
-        settings.map(|(shard, settings)| (shard, message(settings))).collect::<Vec<_>>()
-    };
-    let close = |shard: &ObjectId, generation| (shard.clone(), ToShard::Close { generation });
-    match kind {
-        JobKind::OpenRestore(filling) => push(filling, generation, ToShard::Open),
-        JobKind::Recover(recovered) => recovery_messages(rows, database, &recovered.counters),
-        JobKind::Restore(filling) => {
-            let fresh = filling.policies.iter().flat_map(shards);
-            fresh.map(|shard| close(shard, generation)).collect()
-        }
-        JobKind::PublishRestore { filling, generation, .. } => {
-            let closed = rows.shards().map(|shard| close(shard, *generation));
-            closed.chain(push(filling, *generation, ToShard::Configure)).collect()
-        }
-        _ => Vec::new(),
-    }
-}
-
-/// Returns the messages to the shards of a recovered database. The messages contain the complete
-/// settings, because the state of each shard may be slightly older or newer than the Database's
-/// state.
-fn recovery_messages(
-    rows: &DatabaseRows,
-    database: &ObjectId,
-    counters: &Counters,
-) -> Vec<(ObjectId, ToShard)> {
-    let access = counters.access.max(rows.state.access);
-    let of_policy = |row: &PolicyRow| {
-        let mut retired = row.schema.retired();
-        let (first, _) = row.schema.next_ids();
-        retired.extend((first..counters.next_measurement(row.number)).map(MeasurementId));
-        let settings = shard_settings(database, &row.policy, counters.generation, access);
-        let open = settings.into_iter().map(move |(shard, settings)| {
-            (shard, ToShard::Open(ShardSettings { retired: retired.clone(), ..settings }))
-        });
-        open.collect::<Vec<_>>()
-    };
-    rows.policies.rows.iter().flat_map(of_policy).collect()
-}
-
-fn group_messages(
-    rows: &DatabaseRows,
-    database: &ObjectId,
-    kind: &JobKind,
-) -> Vec<(ObjectId, ToShard)> {
-    let configure = |(shard, settings)| (shard, ToShard::Configure(settings));
-    let close = |shards: &[ObjectId], generation| {
-        let message = ToShard::Close { generation };
-        shards.iter().map(|shard| (shard.clone(), message.clone())).collect::<Vec<_>>()
-    };
-    match kind {
+        JobKind::DropDatabase { generation } => close(rows.shards(), *generation),
         JobKind::PublishSplit { split, generation } => {
-            split.settings(rows, database, *generation).into_iter().map(configure).collect()
+            split.publication(rows, database, *generation)
         }
         JobKind::AbandonSplit { split } => {
             let (Some((_, group)), Some(target)) = (split.find(rows), split.target()) else {
                 return Vec::new();
             };
             let lift = ToShard::Fence { split: target.id, from_ns: None };
-            let lift = group.shards.iter().map(|shard| (shard.clone(), lift.clone()));
-            lift.chain(close(&target.shards, rows.state.generation)).collect()
+            let mut messages = to_all(&group.shards, &lift);
+            messages.extend(close(&target.shards, rows.state.generation));
+            messages
         }
         JobKind::DropGroups { number, groups, generation } => {
             let Some((gone, policy)) = without_first(rows, *number, *groups) else {
                 return Vec::new();
             };
-            let heir = policy.groups.first().into_iter();
-            let access = rows.state.access;
-            let settings = |group| group_settings(database, &policy, group, *generation, access);
-            let heir = heir.flat_map(settings);
-            heir.map(configure).chain(close(&gone, *generation)).collect()
+            let common = policy_settings(database, &policy, *generation, rows.state.access);
+            let heir = policy.groups.first();
+            let mut messages = settings_messages(&common, heir, ToShard::Configure);
+            messages.extend(close(&gone, *generation));
+            messages
         }
-        _ => Vec::new(),
+        JobKind::WipeShards { shards } => to_all(shards, &ToShard::Wipe),
+        // Separate jobs wipe the shards that wait for a wipe. These separate jobs may end at any
+        // time.
+        JobKind::WipeDatabase => to_all(rows.shards(), &ToShard::Wipe),
+        JobKind::OpenRestore(filling) => push_filled(filling, rows.state.generation, ToShard::Open),
+        JobKind::Restore(filling) => close(filling.shards(), rows.state.generation),
+        JobKind::PublishRestore { filling, generation, .. } => {
+            let mut messages = close(rows.shards(), *generation);
+            messages.extend(push_filled(filling, *generation, ToShard::Configure));
+            messages
+        }
+        JobKind::Recover(recovered) => recovery_messages(rows, database, &recovered.counters),
+        JobKind::Tend | JobKind::Split(_) | JobKind::Access => Vec::new(),
     }
+}
+
+pub(super) fn to_all<'a>(
+    shards: impl IntoIterator<Item = &'a ObjectId>,
+    message: &ToShard,
+) -> Messages {
+    shards.into_iter().map(|shard| (shard.clone(), message.clone())).collect()
+}
+
+fn close<'a>(shards: impl IntoIterator<Item = &'a ObjectId>, generation: u64) -> Messages {
+    to_all(shards, &ToShard::Close { generation })
+}
+
+/// Returns the messages to the shards of a recovered database. The messages contain the complete
+/// settings, because the state of each shard may be slightly older or newer than the Database's
+/// state.
+fn recovery_messages(rows: &DatabaseRows, database: &ObjectId, counters: &Counters) -> Messages {
+    let access = counters.access.max(rows.state.access);
+    let of_policy = |row: &PolicyRow| {
+        let mut retired = row.schema.retired();
+        let (first, _) = row.schema.next_ids();
+        retired.extend((first..counters.next_measurement(row.number)).map(MeasurementId));
+        let common = policy_settings(database, &row.policy, counters.generation, access);
+        let common = ShardSettings { retired, ..common };
+        settings_messages(&common, &row.policy.groups, ToShard::Open)
+    };
+    rows.policies.rows.iter().flat_map(of_policy).collect()
 }
 
 /// Returns the ids of those measurements of the policy that the job drops. The shards already know
@@ -489,8 +439,6 @@ fn newly_retired(rows: &DatabaseRows, policy: &Policy, kind: &JobKind) -> Vec<Me
     ids.iter().filter(|(number, _)| *number == row.number).map(|(_, id)| *id).collect()
 }
 
-// Changes a Database's rows after every shard has accepted a job, and starts to drop a database.
-
 /// Returns the changes of a job whose messages all have a reply. `None` means that this object must
 /// be wiped.
 pub(super) fn publish(rows: &DatabaseRows, key: u64, now_ns: i64) -> Option<RowsChange> {
@@ -499,7 +447,10 @@ pub(super) fn publish(rows: &DatabaseRows, key: u64, now_ns: i64) -> Option<Rows
     match rows.jobs.get(&key).map(|job| &job.kind)? {
         JobKind::CreatePolicy { number, policy, make_default, generation } => {
             state.generation = *generation;
-            state.stage = opened(state.stage);
+            // A frozen database opens only at the end of its recovery.
+            if state.stage == DatabaseStage::Opening {
+                state.stage = DatabaseStage::Open;
+            }
             if *make_default || state.dropped_default.as_ref() == Some(&policy.name) {
                 state.default_policy = Some(policy.id);
                 state.dropped_default = None;
@@ -518,14 +469,14 @@ pub(super) fn publish(rows: &DatabaseRows, key: u64, now_ns: i64) -> Option<Rows
         JobKind::DropMeasurement { ids, generation } => {
             state.generation = *generation;
             for (number, id) in ids {
-                let row = rows.policies.rows.iter().find(|row| row.number == *number);
+                let row = rows.policies.numbered(*number);
                 let marker = row.and_then(|row| row.schema.marker(*id));
                 change.dropped.extend(marker.map(|marker| (*number, marker)));
             }
         }
         JobKind::DropPolicy { number, generation } => {
             state.generation = *generation;
-            let row = rows.policies.rows.iter().find(|row| row.number == *number);
+            let row = rows.policies.numbered(*number);
             if state.default_policy == row.map(|row| row.policy.id) {
                 state.default_policy = None;
                 state.dropped_default = row.map(|row| row.policy.name.clone());
@@ -538,7 +489,7 @@ pub(super) fn publish(rows: &DatabaseRows, key: u64, now_ns: i64) -> Option<Rows
                     change.removed_jobs.push(key);
                 }
             }
-            wipe_later(&mut change, &mut state, &gone, now_ns);
+            change.wipe_later(&mut state, &gone, now_ns);
             change.removed_policy = Some(*number);
         }
         JobKind::SetQuota { change: quota, generation } => {
@@ -547,13 +498,23 @@ pub(super) fn publish(rows: &DatabaseRows, key: u64, now_ns: i64) -> Option<Rows
         }
         JobKind::DropDatabase { generation } => {
             state.generation = *generation;
-            change.jobs.push((state.next_job, Job::delayed(JobKind::WipeDatabase, now_ns)));
-            state.next_job += 1;
+            change.add_job(&mut state, Job::delayed(JobKind::WipeDatabase, now_ns));
         }
-        kind @ (JobKind::PublishSplit { .. }
-        | JobKind::AbandonSplit { .. }
-        | JobKind::DropGroups { .. }) => {
-            publish_groups(rows, kind, &mut change, &mut state, now_ns);
+        JobKind::PublishSplit { split, generation } => {
+            state.generation = *generation;
+            change.policy = split.published(rows);
+        }
+        JobKind::AbandonSplit { split } => {
+            let fresh = split.target().map_or(&[][..], |group| &group.shards);
+            change.wipe_later(&mut state, fresh, now_ns);
+            change.policy = split.marked(rows, split.bytes.saturating_mul(2));
+        }
+        JobKind::DropGroups { number, groups, generation } => {
+            state.generation = *generation;
+            if let Some((gone, policy)) = without_first(rows, *number, *groups) {
+                change.wipe_later(&mut state, &gone, now_ns);
+                change.policy = Some((*number, policy));
+            }
         }
         JobKind::WipeDatabase => return None,
         // The remaining jobs change no rows here. `end_restore_job` ends a restore job.
@@ -561,40 +522,6 @@ pub(super) fn publish(rows: &DatabaseRows, key: u64, now_ns: i64) -> Option<Rows
     }
     change.state = Some(state);
     Some(change)
-}
-
-/// Returns the stage of the database after its first policy was created. A frozen database opens
-/// only at the end of its recovery.
-fn opened(stage: DatabaseStage) -> DatabaseStage {
-    if stage == DatabaseStage::Opening { DatabaseStage::Open } else { stage }
-}
-
-fn publish_groups(
-    rows: &DatabaseRows,
-    kind: &JobKind,
-    change: &mut RowsChange,
-    state: &mut DatabaseState,
-    now_ns: i64,
-) {
-    match kind {
-        JobKind::PublishSplit { split, generation } => {
-            state.generation = *generation;
-            change.policy = split.published(rows);
-        }
-        JobKind::AbandonSplit { split } => {
-            let fresh = split.target().map_or(&[][..], |group| &group.shards);
-            wipe_later(change, state, fresh, now_ns);
-            change.policy = split.marked(rows, split.bytes.saturating_mul(2));
-        }
-        JobKind::DropGroups { number, groups, generation } => {
-            state.generation = *generation;
-            if let Some((gone, policy)) = without_first(rows, *number, *groups) {
-                wipe_later(change, state, &gone, now_ns);
-                change.policy = Some((*number, policy));
-            }
-        }
-        _ => {}
-    }
 }
 
 /// Returns the change that starts to drop the database. The change also replaces an unfinished
@@ -608,37 +535,23 @@ pub(super) fn start_drop(rows: &DatabaseRows, now_ns: i64) -> RowsChange {
             || matches!(job.kind, JobKind::Tend | JobKind::Split(_) | JobKind::Restore(_))
         {
             change.removed_jobs.push(key);
-            wipe_later(&mut change, &mut state, &job.fresh(), now_ns);
+            change.wipe_later(&mut state, &job.fresh(), now_ns);
         }
     }
     // The new generation is higher than all generations that a shard may know.
     let kind = JobKind::DropDatabase { generation: state.generation + 2 };
-    change.jobs.push((state.next_job, Job::started(kind, now_ns)));
-    state.next_job += 1;
+    change.add_job(&mut state, Job::started(kind, now_ns));
     change.state = Some(state);
     change
 }
 
-pub(super) fn wipe_later(
-    change: &mut RowsChange,
-    state: &mut DatabaseState,
-    gone: &[ObjectId],
-    now_ns: i64,
-) {
-    for shards in gone.chunks(SHARDS_PER_WIPE_MAX) {
-        let kind = JobKind::WipeShards { shards: shards.to_vec() };
-        change.jobs.push((state.next_job, Job::delayed(kind, now_ns)));
-        state.next_job += 1;
-    }
-}
-
+/// Returns the shards of the policy's first groups, and the policy without these groups.
 fn without_first(
     rows: &DatabaseRows,
     number: u64,
     groups: usize,
 ) -> Option<(Vec<ObjectId>, Policy)> {
-    let row = rows.policies.rows.iter().find(|row| row.number == number)?;
-    let mut policy = row.policy.clone();
+    let mut policy = rows.policies.numbered(number)?.policy.clone();
     if groups >= policy.groups.len() {
         return None;
     }
@@ -650,14 +563,9 @@ fn without_first(
 }
 
 fn altered(rows: &DatabaseRows, number: u64, settings: &Settings) -> Option<Policy> {
-    let row = rows.policies.rows.iter().find(|row| row.number == number)?;
-    Some(Policy {
-        name: settings.name.clone(),
-        duration_ns: settings.duration_ns,
-        replica_n: settings.replica_n,
-        shard_group_duration_ns: settings.shard_group_duration_ns,
-        ..row.policy.clone()
-    })
+    let Settings { name, duration_ns, replica_n, shard_group_duration_ns } = settings.clone();
+    let policy = rows.policies.numbered(number)?.policy.clone();
+    Some(Policy { name, duration_ns, replica_n, shard_group_duration_ns, ..policy })
 }
 
 pub(super) fn changed_quotas(quotas: &Quotas, change: &QuotaChange) -> Quotas {

@@ -1,4 +1,5 @@
-//! Defines the memory of a Database: a copy of its rows, and its pending events.
+//! Defines the memory of a Database (a copy of its rows, and its pending events), and handles the
+//! events: requests, replies to its messages, and alarms.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,6 +10,7 @@ use super::split::SplitProgress;
 use super::{backup_schedule, continuous};
 use crate::model::ids::ObjectId;
 use crate::model::limits::{CALLS_PER_ROUND_MAX, JOB_FAILURES_MAX, JOB_RETRY_NS};
+use crate::protocol::backup::RestoreStep;
 use crate::protocol::call::{Platform, Reply, Step};
 use crate::protocol::database::{
     DatabaseRefusal, Description, FromDatabase, ObjectStats, ToDatabase,
@@ -43,13 +45,16 @@ pub struct Database<S: Store> {
     pub(super) event_ns: i64,
 }
 
+#[derive(Default)]
 pub(super) enum DatabaseTask {
     Request(ToDatabase),
     Job(u64),
     /// The alarm found no due job.
+    #[default]
     Nothing,
 }
 
+#[derive(Default)]
 pub(super) struct DatabaseWork {
     pub(super) task: DatabaseTask,
     pub(super) own_job: Option<u64>,
@@ -60,17 +65,19 @@ pub(super) struct DatabaseWork {
     pub(super) access: AccessProgress,
 }
 
+/// The event that the Database currently handles.
+pub(super) struct Event<'a> {
+    pub(super) platform: &'a dyn Platform,
+    pub(super) work: &'a mut DatabaseWork,
+}
+
+/// The next messages of a job. `None` means that the caller must select the next job.
+pub(super) type Driven = Result<Option<Vec<Request>>>;
+
 #[derive(Clone, Copy, Debug)]
 pub(super) struct JobProgress {
     pub(super) job: u64,
     pub(super) answered: usize,
-}
-
-impl DatabaseWork {
-    pub(super) fn new(task: DatabaseTask) -> Self {
-        let (split, access) = (SplitProgress::default(), AccessProgress::default());
-        Self { task, own_job: None, driven: None, relayed: Vec::new(), calls: 0, split, access }
-    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -147,120 +154,103 @@ impl<S: Store> Database<S> {
         }
     }
 
-    pub(super) fn failed(&mut self, platform: &dyn Platform, failure: Failure) -> FromDatabase {
+    fn failed(&mut self, now_ns: i64, failure: Failure) -> FromDatabase {
         match failure {
             Failure::Refused(refusal) => FromDatabase::Refused(refusal),
             Failure::Unavailable(reason) => FromDatabase::Unavailable(reason),
             Failure::NotOpen => FromDatabase::NotOpen,
-            Failure::Store(error) => self.discard_cache(platform, &error),
+            Failure::Store(error) => self.discard_cache(now_ns, &error),
         }
     }
 
     /// Discards the memory after a store error, because the stored rows may differ. The next event
     /// reads the rows again.
-    pub(super) fn discard_cache(
-        &mut self,
-        platform: &dyn Platform,
-        error: &StoreError,
-    ) -> FromDatabase {
+    pub(super) fn discard_cache(&mut self, now_ns: i64, error: &StoreError) -> FromDatabase {
         self.loaded = false;
         self.rows = None;
-        self.look_again_ns = Some(platform.now_ns().saturating_add(JOB_RETRY_NS));
+        self.look_again_ns = Some(now_ns.saturating_add(JOB_RETRY_NS));
         FromDatabase::Unavailable(Unavailable::Storage(error.to_string()))
     }
 }
 
-// Handles the events of a Database: requests, replies to its messages, and alarms.
-
 impl<S: Store> Database<S> {
     fn settle(
         &mut self,
-        platform: &dyn Platform,
+        now_ns: i64,
         event_id: EventId,
         event: PendingEvent<DatabaseWork>,
         turn: Turn,
     ) -> Step<Vec<u8>> {
-        let next = turn.unwrap_or_else(|failure| Next::Reply(self.failed(platform, failure)));
+        let next = turn.unwrap_or_else(|failure| Next::Reply(self.failed(now_ns, failure)));
         self.pending_events.settle(event_id, event, next)
     }
 
     /// Returns the next messages of a job. After replies to all messages have arrived, the function
     /// publishes the job and returns `None`.
-    pub(super) fn drive(
-        &mut self,
-        platform: &dyn Platform,
-        work: &mut DatabaseWork,
-        key: u64,
-    ) -> Result<Option<Vec<Request>>> {
+    pub(super) fn drive(&mut self, event: &mut Event<'_>, key: u64) -> Driven {
         let Some(rows) = &mut self.rows else { return Ok(None) };
         let Some(job) = rows.jobs.get(&key) else { return Ok(None) };
-        let known = work.driven.filter(|driven| driven.job == key);
+        let known = event.work.driven.filter(|driven| driven.job == key);
         let stored = usize::try_from(job.answered).unwrap_or(usize::MAX);
         let answered = known.map_or(0, |driven| driven.answered).max(stored);
-        let before = work.driven.replace(JobProgress { job: key, answered });
-        match job.kind.clone() {
-            JobKind::Split(split) => return self.drive_split(platform, work, key, split),
-            JobKind::Access => return self.drive_access(work, key),
+        let before = event.work.driven.replace(JobProgress { job: key, answered });
+        let kind = job.kind.clone();
+        match kind {
+            JobKind::Split(split) => return self.drive_split(event, key, split),
+            JobKind::Access => return self.drive_access(event.work, key),
             JobKind::Tend => {
-                work.task = DatabaseTask::Nothing;
-                self.schedule_maintenance(platform, key)?;
+                event.work.task = DatabaseTask::Nothing;
+                self.schedule_maintenance(event.platform, key)?;
                 return Ok(None);
             }
             _ => {}
         }
-        let (has_own_end, recovers) =
-            (job.is_of_restore(), matches!(job.kind, JobKind::Recover(_)));
-        let messages = messages(rows, &self.object, &job.kind).into_iter();
+        let messages = messages(rows, &self.object, &kind).into_iter();
         let next = messages.skip(answered).take(CALLS_PER_ROUND_MAX);
         let requests: Vec<Request> =
             next.map(|(shard, message)| rows.request(shard, &message)).collect();
         if !requests.is_empty() {
             return Ok(Some(requests));
         }
-        if job.kind == JobKind::WipeDatabase
+        if kind == JobKind::WipeDatabase
             && let Some(waiting) = rows.waiting_wipe()
         {
             if answered > stored {
                 let job = Job { answered: answered as u64, ..job.clone() };
                 self.apply(RowsChange { jobs: vec![(key, job)], ..RowsChange::default() })?;
             }
-            work.driven = before;
-            return self.drive(platform, work, waiting);
+            event.work.driven = before;
+            return self.drive(event, waiting);
         }
-        if recovers {
-            self.end_recovery(key, platform.now_ns())?;
-            return Ok(None);
-        }
-        if has_own_end {
-            self.end_restore_job(key, platform.now_ns())?;
-            return Ok(None);
-        }
-        match publish(rows, key, platform.now_ns()) {
-            Some(change) => rows.apply(&self.store, change)?,
-            None => {
-                self.store.wipe()?;
-                self.rows = None;
+        let now_ns = event.platform.now_ns();
+        match kind {
+            JobKind::Recover(recovered) => self.end_recovery(key, &recovered, now_ns)?,
+            JobKind::OpenRestore(_) | JobKind::Restore(_) | JobKind::PublishRestore { .. } => {
+                self.end_restore_job(key, kind, now_ns)?;
             }
+            _ => match publish(rows, key, now_ns) {
+                Some(change) => rows.apply(&self.store, change)?,
+                None => {
+                    self.store.wipe()?;
+                    self.rows = None;
+                }
+            },
         }
         Ok(None)
     }
 
     /// Ends an event whose next messages would exceed the platform's limit of calls per event. The
     /// progress is stored, and the alarm continues the job immediately.
-    pub(super) fn end_early(
-        &mut self,
-        platform: &dyn Platform,
-        work: &DatabaseWork,
-        key: u64,
-    ) -> Turn {
-        let now_ns = platform.now_ns();
-        let driven = work.driven.map(|driven| (driven.job, driven.answered as u64));
+    pub(super) fn end_early(&mut self, event: &Event<'_>, key: u64) -> Turn {
+        let now_ns = event.platform.now_ns();
+        let driven = event.work.driven.map(|driven| (driven.job, driven.answered as u64));
         // The event of a split, or of a database's wipe, may also have executed another job.
         let keys = BTreeMap::from_iter([(key, 0)].into_iter().chain(driven));
         let jobs = self.rows.iter().flat_map(|rows| &rows.jobs);
         // In each event, a split repeats its steps before the copying. A split that copies nothing
         // is therefore abandoned after some events.
-        let is_stuck = |job: &Job| matches!(job.kind, JobKind::Split(_)) && work.split.pages == 0;
+        let is_stuck =
+            |job: &Job| matches!(job.kind, JobKind::Split(_)) && event.work.split.pages == 0;
         let jobs = jobs.filter_map(|(key, job)| {
             let continued = job.continued(*keys.get(key)?, now_ns);
             let failures = if is_stuck(job) { job.failures } else { 0 };
@@ -268,61 +258,43 @@ impl<S: Store> Database<S> {
         });
         let jobs = jobs.collect();
         self.apply(RowsChange { jobs, ..RowsChange::default() })?;
-        match work.task {
+        match event.work.task {
             DatabaseTask::Request(_) => Err(Unavailable::Changing.into()),
             DatabaseTask::Job(_) | DatabaseTask::Nothing => Ok(Next::Reply(FromDatabase::Done)),
         }
     }
 
-    fn on_replies(
-        &mut self,
-        platform: &dyn Platform,
-        work: &mut DatabaseWork,
-        replies: Replies,
-    ) -> Result<Option<FromDatabase>> {
-        if let DatabaseTask::Request(ToDatabase::Relay(_)) = work.task {
-            for reply in replies {
-                work.relayed.push(envelope::decode_reply(reply).map_err(Unavailable::from)?);
-            }
-            return Ok(None);
-        }
-        let jobs = self.rows.as_ref().map(|rows| &rows.jobs);
-        let driven = work.driven.and_then(|driven| Some((driven.job, jobs?.get(&driven.job)?)));
-        if let Some((key, Job { kind: JobKind::Split(split), .. })) = driven {
-            let split = split.clone();
-            return self.on_split_reply(platform, work, key, split, replies);
-        }
-        if let Some((_, Job { kind: JobKind::Access, .. })) = driven {
-            self.on_access_reply(work, replies)?;
-            return Ok(None);
-        }
-        let count = replies.len();
-        for reply in replies {
-            let reply = envelope::decode_reply::<FromShard>(reply).map_err(Unavailable::from)?;
-            match reply {
-                // A shard that is closed or has newer settings no longer needs the message.
-                FromShard::Done | FromShard::Stale => {}
-                FromShard::Unavailable(reason) => return Err(reason.into()),
-                _ => return Err(Unavailable::Unreachable("unexpected reply".to_owned()).into()),
-            }
-        }
-        if let Some(driven) = &mut work.driven {
-            driven.answered += count;
-        }
-        Ok(None)
-    }
-
-    fn on_registration_replies(
-        &mut self,
-        platform: &dyn Platform,
-        work: &mut DatabaseWork,
-        replies: Replies,
-    ) -> Turn {
+    fn on_replies(&mut self, event: &mut Event<'_>, replies: Replies) -> Turn {
         self.load()?;
-        match self.on_replies(platform, work, replies)? {
-            Some(reply) => Ok(Next::Reply(reply)),
-            None => self.next_calls(platform, work),
+        let jobs = self.rows.as_ref().map(|rows| &rows.jobs);
+        let driven =
+            event.work.driven.and_then(|driven| Some((driven.job, jobs?.get(&driven.job)?)));
+        if let DatabaseTask::Request(ToDatabase::Relay(_)) = event.work.task {
+            for reply in replies {
+                event.work.relayed.push(envelope::decode_reply(reply).map_err(Unavailable::from)?);
+            }
+        } else if let Some((key, Job { kind: JobKind::Split(split), .. })) = driven {
+            let split = split.clone();
+            if let Some(reply) = self.on_split_reply(event, key, split, replies)? {
+                return Ok(Next::Reply(reply));
+            }
+        } else if let Some((_, Job { kind: JobKind::Access, .. })) = driven {
+            self.on_access_reply(event.work, replies)?;
+        } else {
+            let count = replies.len();
+            for reply in replies {
+                match envelope::decode_reply(reply).map_err(Unavailable::from)? {
+                    // A shard that is closed or has newer settings no longer needs the message.
+                    FromShard::Done | FromShard::Stale => {}
+                    FromShard::Unavailable(reason) => return Err(reason.into()),
+                    _ => return Err(Unavailable::Unreachable("unexpected reply".to_owned()).into()),
+                }
+            }
+            if let Some(driven) = &mut event.work.driven {
+                driven.answered += count;
+            }
         }
+        self.next_calls(event)
     }
 
     /// Verifies the stored rows without loading them first, because loading fails on damaged rows.
@@ -342,8 +314,7 @@ impl<S: Store> Database<S> {
         let troubles = aside.map(Job::problem).chain(continuous::problems(rows));
         let troubles = troubles.chain(backup_schedule::problem(rows)).collect();
         let last_backup_ns = backup_schedule::last_ns(rows);
-        let measurements = rows.policies.rows.iter().map(|row| row.schema.count() as u64);
-        let measurements = measurements.sum();
+        let measurements = rows.policies.rows.iter().map(|row| row.schema.count() as u64).sum();
         let billed = bill.now(&self.store);
         Ok(FromDatabase::Stats(ObjectStats {
             bytes_stored: self.store.bytes()?,
@@ -362,8 +333,13 @@ impl<S: Store> Database<S> {
         platform: &dyn Platform,
         message: &ToDatabase,
     ) -> Result<Option<FromDatabase>> {
-        self.refuse_between(message)?;
         Ok(Some(match message {
+            // The database must stay empty until the restored policies replace it.
+            ToDatabase::Register { .. } | ToDatabase::CreateContinuousQuery { .. }
+                if self.is_publishing_restore()? =>
+            {
+                return Err(Unavailable::Changing.into());
+            }
             // The shards of a split reply with `Stale` before the map is published. An edge that
             // then requests the description must wait for the new map.
             ToDatabase::Describe if self.is_publishing_map()? => return Ok(None),
@@ -409,7 +385,18 @@ impl<S: Store> Database<S> {
             ToDatabase::ContinuousQueries => self.list_continuous()?,
             ToDatabase::Stats => self.stats()?,
             ToDatabase::Freeze { recovery } => self.freeze(*recovery)?,
-            _ => return self.handle_backup(platform, message),
+            ToDatabase::Restore(step) if matches!(**step, RestoreStep::Schema { .. }) => {
+                self.take_page(step)?
+            }
+            ToDatabase::BackUp => {
+                let rows = self.open_rows()?.continuous.iter();
+                FromDatabase::BackedUp(rows.map(|row| row.query.clone()).collect())
+            }
+            ToDatabase::BackupSchedule => self.show_schedule()?,
+            ToDatabase::SetBackupSchedule(settings) => {
+                self.set_schedule(platform.now_ns(), *settings)?
+            }
+            _ => return Ok(None),
         }))
     }
 }
@@ -426,14 +413,14 @@ impl<S: Store> Host for Database<S> {
             }
         };
         let answer = self.answer(platform, &message);
-        let mut event =
-            PendingEvent::new(version, DatabaseWork::new(DatabaseTask::Request(message)));
+        let work = DatabaseWork { task: DatabaseTask::Request(message), ..Default::default() };
+        let mut event = PendingEvent::new(version, work);
         let turn = match answer {
             Ok(Some(reply)) => Ok(Next::Reply(reply)),
-            Ok(None) => self.next_calls(platform, &mut event.work),
+            Ok(None) => self.next_calls(&mut Event { platform, work: &mut event.work }),
             Err(failure) => Err(failure),
         };
-        (event_id, self.settle(platform, event_id, event, turn))
+        (event_id, self.settle(platform.now_ns(), event_id, event, turn))
     }
 
     fn resume(
@@ -445,16 +432,16 @@ impl<S: Store> Host for Database<S> {
         let Some((mut event, replies)) = self.pending_events.resume(event_id, reply) else {
             return Step::Calls(Vec::new());
         };
-        let turn = self.on_registration_replies(platform, &mut event.work, replies);
-        self.settle(platform, event_id, event, turn)
+        let turn = self.on_replies(&mut Event { platform, work: &mut event.work }, replies);
+        self.settle(platform.now_ns(), event_id, event, turn)
     }
 
     fn alarm(&mut self, platform: &dyn Platform) -> (EventId, Step<Vec<u8>>) {
         let event_id = self.pending_events.new_event();
         self.look_again_ns = None;
-        let mut event = PendingEvent::new(VERSION, DatabaseWork::new(DatabaseTask::Nothing));
-        let turn = self.retry_due(platform, &mut event.work);
-        (event_id, self.settle(platform, event_id, event, turn))
+        let mut event = PendingEvent::new(VERSION, DatabaseWork::default());
+        let turn = self.retry_due(&mut Event { platform, work: &mut event.work });
+        (event_id, self.settle(platform.now_ns(), event_id, event, turn))
     }
 
     fn next_alarm_ns(&self) -> Option<i64> {

@@ -4,8 +4,6 @@
 
 use std::collections::BTreeSet;
 
-use super::groups::shards;
-use super::job::wipe_later;
 use super::job::{Job, JobKind};
 use super::object::{Database, DatabaseTask, Failure, Result};
 use super::rows::{self, DatabaseRows, DatabaseStage, RowsChange};
@@ -115,11 +113,13 @@ impl<S: Store> Database<S> {
 
     /// Opens the database after every shard has received its settings. All rows get new versions,
     /// so that edges load the rows again.
-    pub(super) fn end_recovery(&mut self, key: u64, now_ns: i64) -> Result<()> {
+    pub(super) fn end_recovery(
+        &mut self,
+        key: u64,
+        recovered: &RecoveredDatabase,
+        now_ns: i64,
+    ) -> Result<()> {
         let Some(known) = &self.rows else { return Ok(()) };
-        let Some(Job { kind: JobKind::Recover(recovered), .. }) = known.jobs.get(&key) else {
-            return Ok(());
-        };
         let (store, mut state) = (&self.store, known.state.clone());
         let counters = counters(known).or_above(&recovered.counters);
         state.stage = DatabaseStage::Open;
@@ -131,7 +131,7 @@ impl<S: Store> Database<S> {
         state.next_job = counters.next_job;
         state.next_column = counters.next_column;
         let mut change = RowsChange { removed_jobs: vec![key], ..RowsChange::default() };
-        wipe_later(&mut change, &mut state, &recovered.gone, now_ns);
+        change.wipe_later(&mut state, &recovered.gone, now_ns);
         change.state = Some(state);
         change.quotas = Some(recovered.quotas.clone());
         store.atomically(|| -> StoreResult<()> {
@@ -167,7 +167,7 @@ fn counters(rows: &DatabaseRows) -> Counters {
 /// Returns the shards in the map, the shards in creation and the shards that wait for a wipe,
 /// without duplicates.
 fn every_shard(rows: &DatabaseRows) -> Vec<ObjectId> {
-    let of_map = rows.policies.rows.iter().flat_map(|row| shards(&row.policy)).cloned();
+    let of_map = rows.shards().cloned();
     let of_jobs = rows.jobs.values().flat_map(|job| match &job.kind {
         JobKind::WipeShards { shards } => shards.clone(),
         _ => job.fresh(),

@@ -2,8 +2,6 @@
 //! knows these shards until they are filled. The restored policies and measurements then replace
 //! the existing ones, which are empty.
 
-use super::groups::{new_group, shards};
-use super::job::wipe_later;
 use super::job::{Filling, Job, JobKind};
 use super::object::{Database, Result};
 use super::rows::{self, CONTINUOUS, DatabaseRows, DatabaseState, JOBS, RowsChange};
@@ -12,7 +10,7 @@ use crate::model::limits::RESTORE_NS_MAX;
 use crate::model::shard_map::{Policy, ShardGroup};
 use crate::protocol::backup::{RestoreStep, Restoring};
 use crate::protocol::call::Platform;
-use crate::protocol::database::{DatabaseRefusal, FromDatabase, ToDatabase};
+use crate::protocol::database::{DatabaseRefusal, FromDatabase};
 use crate::protocol::host::Unavailable;
 use crate::store::{Store, StoreResult};
 
@@ -56,38 +54,6 @@ impl<S: Store> Database<S> {
         })
     }
 
-    /// Rejects registrations and new continuous queries while a restore is being published. The
-    /// database must stay empty until the restored policies replace it.
-    pub(super) fn refuse_between(&mut self, message: &ToDatabase) -> Result<()> {
-        match message {
-            ToDatabase::Register { .. } | ToDatabase::CreateContinuousQuery { .. }
-                if self.is_publishing_restore()? =>
-            {
-                Err(Unavailable::Changing.into())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    pub(super) fn handle_backup(
-        &mut self,
-        platform: &dyn Platform,
-        message: &ToDatabase,
-    ) -> Result<Option<FromDatabase>> {
-        Ok(Some(match message {
-            ToDatabase::Restore(step) if matches!(**step, RestoreStep::Schema { .. }) => {
-                self.take_page(step)?
-            }
-            ToDatabase::BackUp => {
-                let rows = self.open_rows()?.continuous.iter();
-                FromDatabase::BackedUp(rows.map(|row| row.query.clone()).collect())
-            }
-            ToDatabase::BackupSchedule => self.show_schedule()?,
-            ToDatabase::SetBackupSchedule(settings) => self.set_schedule(platform, *settings)?,
-            _ => return Ok(None),
-        }))
-    }
-
     pub(super) fn restoring(&mut self, backup: &str) -> Result<FromDatabase> {
         let rows = self.open_rows()?;
         if rows.state.restored.as_deref() == Some(backup) {
@@ -99,7 +65,7 @@ impl<S: Store> Database<S> {
         Ok(FromDatabase::Restoring(Restoring::Filling { policies, pages }))
     }
 
-    fn take_page(&mut self, step: &RestoreStep) -> Result<FromDatabase> {
+    pub(super) fn take_page(&mut self, step: &RestoreStep) -> Result<FromDatabase> {
         let RestoreStep::Schema { backup, page, policy, measurements } = step else {
             return Ok(FromDatabase::Done);
         };
@@ -125,9 +91,8 @@ impl<S: Store> Database<S> {
 
     /// Ends a restore job. New shards then wait until they are filled, and filled shards replace
     /// the existing shards. If a restore was not finished in time, its shards are wiped.
-    pub(super) fn end_restore_job(&mut self, key: u64, now_ns: i64) -> Result<()> {
+    pub(super) fn end_restore_job(&mut self, key: u64, job: JobKind, now_ns: i64) -> Result<()> {
         let Some(known) = &self.rows else { return Ok(()) };
-        let Some(job) = known.jobs.get(&key).map(|job| job.kind.clone()) else { return Ok(()) };
         let (store, mut state) = (&self.store, known.state.clone());
         let mut change = RowsChange { removed_jobs: vec![key], ..RowsChange::default() };
         match job {
@@ -138,10 +103,7 @@ impl<S: Store> Database<S> {
                 state.default_policy = default.map(|policy| policy.id);
                 state.dropped_default = rest.dropped_default.clone();
                 change.quotas = Some(rest.quotas.clone());
-                let mut gone: Vec<ObjectId> = Vec::new();
-                for row in &known.policies.rows {
-                    gone.extend(shards(&row.policy).cloned());
-                }
+                let mut gone: Vec<ObjectId> = known.shards().cloned().collect();
                 for (&key, job) in &known.jobs {
                     if matches!(job.kind, JobKind::Split(_) | JobKind::Restore(_)) {
                         change.removed_jobs.push(key);
@@ -150,7 +112,7 @@ impl<S: Store> Database<S> {
                         gone.extend(job.fresh());
                     }
                 }
-                wipe_later(&mut change, &mut state, &gone, now_ns);
+                change.wipe_later(&mut state, &gone, now_ns);
                 change.state = Some(state);
                 store.atomically(|| -> StoreResult<()> {
                     rows::write(store, &change)?;
@@ -167,16 +129,15 @@ impl<S: Store> Database<S> {
                 })?;
             }
             JobKind::OpenRestore(filling) => {
-                let (kind, due_ns) = (JobKind::Restore(filling), undo_ns(now_ns));
-                change.jobs.push((state.next_job, Job::due(kind, due_ns)));
-                state.next_job += 1;
+                let (kind, due_ns) =
+                    (JobKind::Restore(filling), now_ns.saturating_add(RESTORE_NS_MAX));
+                change.add_job(&mut state, Job::due(kind, due_ns));
                 change.state = Some(state);
                 return Ok(self.apply(change)?);
             }
             JobKind::Restore(filling) => {
-                let fresh: Vec<ObjectId> =
-                    filling.policies.iter().flat_map(shards).cloned().collect();
-                wipe_later(&mut change, &mut state, &fresh, now_ns);
+                let fresh: Vec<ObjectId> = filling.shards().cloned().collect();
+                change.wipe_later(&mut state, &fresh, now_ns);
                 change.state = Some(state);
                 store.atomically(|| -> StoreResult<()> {
                     rows::write(store, &change)?;
@@ -193,7 +154,7 @@ impl<S: Store> Database<S> {
     }
 
     /// Whether a restore is being published. All other changes must wait during this time.
-    fn is_publishing_restore(&mut self) -> Result<bool> {
+    pub(super) fn is_publishing_restore(&mut self) -> Result<bool> {
         let jobs = &self.open_rows()?.jobs;
         Ok(jobs.values().any(|job| matches!(job.kind, JobKind::PublishRestore { .. })))
     }
@@ -216,16 +177,10 @@ fn fresh_groups(
     state: &mut DatabaseState,
     policy: &Policy,
 ) -> Result<Vec<ShardGroup>, DatabaseRefusal> {
-    let jurisdiction = state.create.jurisdiction.clone();
     let group = |group: &ShardGroup| {
-        let (id, count) = (state.next_group, u32::try_from(group.shards.len()).unwrap_or(0));
-        state.next_group += 1;
-        let fresh = new_group(platform, id, group.range, count, jurisdiction.as_deref())?;
+        let count = u32::try_from(group.shards.len()).unwrap_or(0);
+        let fresh = state.new_group(platform, group.range, count)?;
         Ok(ShardGroup { split_bytes: group.split_bytes, ..fresh })
     };
     policy.groups.iter().map(group).collect()
-}
-
-fn undo_ns(now_ns: i64) -> i64 {
-    now_ns.saturating_add(RESTORE_NS_MAX)
 }

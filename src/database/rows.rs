@@ -11,6 +11,7 @@ use super::job::{Job, JobKind};
 use super::policies::{Policies, PolicyRow};
 use super::schema::{Registration, Schema};
 use crate::model::ids::{ObjectId, PolicyId};
+use crate::model::limits::SHARDS_PER_WIPE_MAX;
 use crate::model::quota::Quotas;
 use crate::model::schema::MeasurementSchema;
 use crate::model::shard_map::Policy;
@@ -233,6 +234,21 @@ pub struct RowsChange {
     pub quotas: Option<Quotas>,
     /// The rows of tokens and users, by number. An empty row is deleted.
     pub grantees: Vec<(u64, Vec<Grantee>)>,
+}
+
+impl RowsChange {
+    /// Adds a new job, and assigns the job's key.
+    pub(super) fn add_job(&mut self, state: &mut DatabaseState, job: Job) {
+        self.jobs.push((state.next_job, job));
+        state.next_job += 1;
+    }
+
+    pub(super) fn wipe_later(&mut self, state: &mut DatabaseState, gone: &[ObjectId], now_ns: i64) {
+        for shards in gone.chunks(SHARDS_PER_WIPE_MAX) {
+            let kind = JobKind::WipeShards { shards: shards.to_vec() };
+            self.add_job(state, Job::delayed(kind, now_ns));
+        }
+    }
 }
 
 impl DatabaseRows {

@@ -37,7 +37,7 @@ type Answer = Result<Option<Vec<u8>>, Error>;
 
 fn start(world: &mut World, edge: &Edge, text: &str) -> Rc<RefCell<Vec<Answer>>> {
     let (text, parameters) = (text.to_owned(), Vec::new());
-    let query = SqlQuery::new(SqlQuestion { text, parameters, format: "json" }, session());
+    let query = SqlQuery::prepare(SqlQuestion { text, parameters, format: "json" }, session());
     world.start_pieces(edge, query, |answer| matches!(answer, Ok(Some(_))))
 }
 

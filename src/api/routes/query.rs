@@ -135,7 +135,7 @@ impl QueryResponder for Querying {
     }
 
     fn abandon(&mut self) -> Vec<Call> {
-        self.current.take().map_or_else(Vec::new, Execution::abandon)
+        self.current.as_mut().map_or_else(Vec::new, Execution::abandon)
     }
 }
 

@@ -89,7 +89,7 @@ impl QueryResponder for RunningStatement {
         }
         if let Some((question, mut session)) = self.question.take() {
             session.principal = caller.clone();
-            self.query = Some(Box::new(SqlQuery::new(question, session)));
+            self.query = Some(Box::new(SqlQuery::prepare(question, session)));
         }
         Ok(())
     }

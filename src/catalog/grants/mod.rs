@@ -1,5 +1,5 @@
 //! Stores tokens and users, one row each, and finds them by name, by lookup key and by the
-//! databases in their permissions. [`uses`] stores the last uses of tokens.
+//! databases in their permissions. [`USES`] contains the last uses of tokens.
 //!
 //! A deployment may have 100,000 tokens and users. Memory therefore contains only a few numbers for
 //! each entry.
@@ -16,6 +16,11 @@ use crate::protocol::grants::{Grantee, GranteeKey};
 use crate::store::row::{self, Rows};
 use crate::store::{KEY_MAX, Store, StoreResult, Table};
 
+/// The first key of `USES` in the `schema` table. Tokens and users have lower keys.
+const FIRST_USE_KEY: u64 = 1 << 52;
+/// The day of the last use, in days since the epoch (UTC). The number of a row
+/// is the token's id. The day has a separate row, so that a use does not change the token's row.
+const USES: Rows<u32> = Rows::within(Table::Schema, FIRST_USE_KEY, KEY_MAX);
 const STATE: Rows<GrantsState> = Rows::one(Table::State, 1);
 const GRANTEES: Rows<Grantee> = Rows::within(Table::Schema, 0, FIRST_USE_KEY - 1);
 
@@ -265,7 +270,7 @@ impl Grantees {
                 (Some(new), _) => GRANTEES.put(store, new.id, new)?,
                 (None, Some(old)) => {
                     GRANTEES.remove(store, old.id, old.id)?;
-                    remove_use(store, old.id)?;
+                    USES.remove(store, old.id, old.id)?;
                 }
                 (None, None) => {}
             }
@@ -303,7 +308,7 @@ impl Grantees {
 
     /// Returns the day of the last use of each token in `rows`.
     pub fn uses<S: Store>(&self, store: &S, rows: &[Grantee]) -> StoreResult<Vec<Option<u32>>> {
-        rows.iter().map(|row| read_use(store, row.id)).collect()
+        rows.iter().map(|row| USES.get(store, row.id)).collect()
     }
 
     /// Looks up `keys`, and records `day` as the last use of each token.
@@ -314,8 +319,11 @@ impl Grantees {
         day: u32,
     ) -> StoreResult<FromCatalog> {
         for key in keys.iter().filter(|key| !key.user) {
-            if let Some(row) = self.by_key(store, key)? {
-                note_use(store, row.id, day)?;
+            // Each token has at most one write per day.
+            if let Some(row) = self.by_key(store, key)?
+                && USES.get(store, row.id)? < Some(day)
+            {
+                USES.put(store, row.id, &day)?;
             }
         }
         self.identify(store, keys)
@@ -362,30 +370,6 @@ fn hash(parts: &[&str]) -> u64 {
     }
     let digest: [u8; 32] = digest.finalize().into();
     digest.first_chunk().map_or(0, |first| u64::from_le_bytes(*first))
-}
-
-// Stores the last day on which each token was used. The day has a separate row, so that a use does
-// not change the token's row.
-
-/// The first key of these rows in the `schema` table. Tokens and users have lower keys.
-const FIRST_USE_KEY: u64 = 1 << 52;
-/// The day of the last use, in days since the epoch (UTC). The number of a row is the token's id.
-const USES: Rows<u32> = Rows::within(Table::Schema, FIRST_USE_KEY, KEY_MAX);
-
-fn read_use<S: Store>(store: &S, id: u64) -> StoreResult<Option<u32>> {
-    USES.get(store, id)
-}
-
-/// Records that the token was used on `day`. Writes at most one row per day.
-fn note_use<S: Store>(store: &S, id: u64, day: u32) -> StoreResult<()> {
-    if read_use(store, id)? >= Some(day) {
-        return Ok(());
-    }
-    USES.put(store, id, &day)
-}
-
-fn remove_use<S: Store>(store: &S, id: u64) -> StoreResult<()> {
-    USES.remove(store, id, id)
 }
 
 #[cfg(test)]

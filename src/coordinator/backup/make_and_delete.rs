@@ -13,12 +13,11 @@ use crate::model::shard_map::Policy;
 use crate::model::time::{H_NS, TimeRange};
 use crate::protocol::backup::{
     BackedUpMap, BackedUpValues, BackupManifest, FromShardBackup, ObjectKind, ShardBackup,
-    checksum, open_metadata, open_point,
+    checksum, open_point,
 };
 use crate::protocol::backup_schedule::{BackupSchedule, DuePass, PassDone};
 use crate::protocol::call::Address;
 use crate::protocol::database::{Description, FromDatabase, ToDatabase};
-use crate::protocol::envelope;
 use crate::protocol::shard::{FromShard, ToShard};
 
 /// The progress of a backup after a request.
@@ -64,17 +63,15 @@ async fn begin(io: &Io, database: &str) -> Result<BackupId> {
     let list_marks = async |mark| store::list(io, store::marks(database, mark)).await;
     let begun = list_marks(Mark::Begun).await?;
     if let Some(id) = begun.first().and_then(|name| BackupId::named(database, name)) {
-        return match list_marks(Mark::Going).await?.is_empty() {
-            true => Ok(id),
-            false => Err(is_being_deleted(database)),
-        };
+        let is_kept = list_marks(Mark::Going).await?.is_empty();
+        return if is_kept { Ok(id) } else { Err(is_being_deleted(database)) };
     }
     let done = list_marks(Mark::Done).await?;
     if done.len() >= BACKUPS_PER_DATABASE_MAX {
         return Err(BackupError::TooMany { limit: BACKUPS_PER_DATABASE_MAX }.into());
     }
     let last = done.last().and_then(|name| BackupId::named(database, name));
-    let mut id = BackupId::begin(database, io.with(|context| context.platform.now_ns())?);
+    let mut id = BackupId::begin(database, io.now_ns()?);
     id.begun_s = id.begun_s.max(last.map_or(0, |last| last.begun_s + 1));
     store::put(io, id.mark(Mark::Begun), Vec::new()).await?;
     if !list_marks(Mark::Going).await?.is_empty() {
@@ -109,8 +106,7 @@ struct Stored {
 impl BackupTask {
     async fn stored_map(&mut self) -> Result<Option<(BackedUpMap, u32)>> {
         let Some(object) = store::get(&self.io, self.id.map()).await? else { return Ok(None) };
-        let map: Result<BackedUpMap, _> = open_metadata(ObjectKind::Map, &object);
-        let map = map.map_err(|reason| BackupError::damaged(&self.id.map(), reason))?;
+        let map: BackedUpMap = store::open(ObjectKind::Map, &self.id.map(), &object)?;
         self.progress.shards = map.points.len() as u64;
         Ok(Some((map, checksum(&object))))
     }
@@ -124,7 +120,7 @@ impl BackupTask {
         // again.
         loop {
             let Some(mut map) = self.put_points(&mut stored).await? else { return Ok(false) };
-            match self.call_database(&ToDatabase::BackUp).await? {
+            match self.io.call_database(&self.database, &ToDatabase::BackUp).await? {
                 FromDatabase::BackedUp(queries) => map.continuous = queries,
                 other => return Err(self.refused(other)),
             }
@@ -155,10 +151,11 @@ impl BackupTask {
     /// Stores the missing points. Returns the map without measurements.
     async fn put_points(&mut self, stored: &mut Stored) -> Result<Option<BackedUpMap>> {
         loop {
-            let description = match self.call_database(&ToDatabase::Describe).await? {
-                FromDatabase::Description(description) => description,
-                other => return Err(self.refused(other)),
-            };
+            let description =
+                match self.io.call_database(&self.database, &ToDatabase::Describe).await? {
+                    FromDatabase::Description(description) => description,
+                    other => return Err(self.refused(other)),
+                };
             let groups = description.policies.iter().flat_map(|policy: &Policy| &policy.groups);
             let shards: Vec<(ObjectId, TimeRange)> = groups
                 .flat_map(|group| group.shards.iter().map(|shard| (shard.clone(), group.range)))
@@ -190,7 +187,7 @@ impl BackupTask {
                     return Ok(None);
                 }
                 let hold = ShardBackup::Hold { backup: self.id.begun_s };
-                match self.call_shard(shard, hold).await? {
+                match self.io.call_shard(shard, &ToShard::Backup(hold)).await? {
                     FromShard::Backup(FromShardBackup::Held { range, point }) => {
                         let prefix = store::point_prefix(shard, &range);
                         let name = store::sealed_name(&prefix, &point);
@@ -215,7 +212,7 @@ impl BackupTask {
                 continue;
             }
             let message = ToDatabase::Schema { policy, after_version };
-            let measurements = match self.call_database(&message).await? {
+            let measurements = match self.io.call_database(&self.database, &message).await? {
                 FromDatabase::Schema { measurements, .. } => measurements,
                 // The policy was dropped after the map was read.
                 FromDatabase::UnknownPolicy => return Ok(Pages::UnknownPolicy),
@@ -278,7 +275,8 @@ impl BackupTask {
             if !self.left.take() {
                 return Ok(None);
             }
-            let value = match self.call_shard(shard, ShardBackup::Read { number }).await? {
+            let read = ToShard::Backup(ShardBackup::Read { number });
+            let value = match self.io.call_shard(shard, &read).await? {
                 FromShard::Backup(FromShardBackup::Value { value }) => value,
                 other => return Err(self.shard_refused(shard, other)),
             };
@@ -298,7 +296,7 @@ impl BackupTask {
 
     /// Stores the manifest. If another request is deleting the backup, removes the manifest again.
     async fn finish(&mut self, map: u32, indexes: Vec<String>) -> Result<()> {
-        let finished_ns = self.io.with(|context| context.platform.now_ns())?;
+        let finished_ns = self.io.now_ns()?;
         let manifest = BackupManifest { map, indexes, finished_ns };
         let object = store::seal(ObjectKind::Manifest, &manifest, "manifest")?;
         self.put(self.id.mark(Mark::Done), object).await?;
@@ -325,16 +323,6 @@ impl BackupTask {
         self.progress.objects += 1;
         self.progress.bytes += object.len() as u64;
         store::put(&self.io, key, object).await
-    }
-
-    async fn call_database(&self, message: &ToDatabase) -> Result<FromDatabase> {
-        let to = Address::Database(self.database.clone());
-        Ok(envelope::decode_reply(self.io.call(to, message).await)?)
-    }
-
-    async fn call_shard(&self, shard: &ObjectId, step: ShardBackup) -> Result<FromShard> {
-        let to = Address::Shard(shard.clone());
-        Ok(envelope::decode_reply(self.io.call(to, &ToShard::Backup(step)).await)?)
     }
 
     fn refused(&self, reply: FromDatabase) -> Error {
@@ -401,9 +389,7 @@ pub fn delete_backup(id: BackupId) -> Task<u64> {
             let of_shard = |key: &&String| named_in(key).starts_with(&prefix);
             let mut wanted = BTreeSet::new();
             for key in others.iter().filter_map(|keys| keys.iter().find(of_shard)) {
-                let object = store::get_sealed(&io, key).await?;
-                let index: Result<BackedUpValues, _> = open_metadata(ObjectKind::Index, &object);
-                wanted.extend(index.map_err(|reason| BackupError::damaged(key, reason))?.values);
+                wanted.extend(store::get_index(&io, key).await?.values);
             }
             let mut values = store::list(&io, id.values(&shard)).await?;
             values.retain(|name| !wanted.contains(name));

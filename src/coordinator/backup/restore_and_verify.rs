@@ -3,7 +3,6 @@
 
 use super::store::{self, BackupError, BackupId, Mark, ObjectBudget};
 use crate::coordinator::error::{Error, Result};
-use crate::coordinator::load_schemas::call_catalog;
 use crate::coordinator::{Io, Task};
 use crate::model::ids::ObjectId;
 use crate::model::quota::Quotas;
@@ -14,10 +13,8 @@ use crate::protocol::backup::{
     RestoreStep, RestoredRest, Restoring, ShardBackup, checksum, open_metadata, open_point,
     open_value,
 };
-use crate::protocol::call::Address;
 use crate::protocol::catalog::{CreateDatabase, FromCatalog, ToCatalog};
 use crate::protocol::database::{FromDatabase, ToDatabase};
-use crate::protocol::envelope;
 use crate::protocol::host::Unavailable;
 use crate::protocol::shard::{FromShard, ToShard};
 
@@ -53,14 +50,14 @@ async fn find_or_create(io: &Io, create: &CreateDatabase) -> Result<ObjectId> {
     let resolve = ToCatalog::Resolve { name: create.name.clone() };
     let mut is_created = false;
     loop {
-        match call_catalog(io, &resolve).await? {
+        match io.call_catalog(&resolve).await? {
             FromCatalog::Resolved { object: Some(object) } => return Ok(object),
             FromCatalog::Resolved { object: None } if !is_created => {}
             _ => return Err(Error::unexpected_reply()),
         }
         let placed = create.clone();
         let placed = io.with(|context| placed.placed(context.platform))?;
-        match call_catalog(io, &ToCatalog::Create(placed)).await? {
+        match io.call_catalog(&ToCatalog::Create(placed)).await? {
             FromCatalog::Created { .. } => is_created = true,
             _ => return Err(Error::unexpected_reply()),
         }
@@ -134,9 +131,7 @@ impl Restore {
         let done = self.from.mark(Mark::Done);
         let lacks_shard = || BackupError::damaged(&done, "the manifest does not list every shard");
         let index_key = self.from.index(self.manifest.indexes.get(at).ok_or_else(lacks_shard)?);
-        let index: Result<BackedUpValues, _> =
-            open_metadata(ObjectKind::Index, &store::get_sealed(&self.io, &index_key).await?);
-        let index = index.map_err(|reason| BackupError::damaged(&index_key, reason))?;
+        let index = store::get_index(&self.io, &index_key).await?;
         let (source, _) = self.map.points.get(at).ok_or_else(lacks_shard)?;
         let point = store::get_sealed(&self.io, &self.from.point(&index.point)).await?;
         let Some(stored) = self.values_in(shard).await? else { return Ok(true) };
@@ -157,17 +152,15 @@ impl Restore {
         Ok(true)
     }
 
-    async fn restore_schema(&mut self, page: u32) -> Result<()> {
-        let mut page = page;
+    async fn restore_schema(&mut self, mut page: u32) -> Result<()> {
         loop {
             if !self.left.take() {
                 return Ok(());
             }
             let Some((policy, name)) = self.map.schema.get(page as usize) else { break };
             let key = self.from.page(name);
-            let measurements: Result<Vec<MeasurementSchema>, _> =
-                open_metadata(ObjectKind::Schema, &store::get_sealed(&self.io, &key).await?);
-            let measurements = measurements.map_err(|reason| BackupError::damaged(&key, reason))?;
+            let object = store::get_sealed(&self.io, &key).await?;
+            let measurements = store::open(ObjectKind::Schema, &key, &object)?;
             let (backup, policy) = (self.from.to_string(), *policy);
             let step = RestoreStep::Schema { backup, page, policy, measurements };
             match self.call_database(step).await? {
@@ -202,9 +195,8 @@ impl Restore {
     }
 
     async fn call_database(&self, step: RestoreStep) -> Result<Restoring> {
-        let to = Address::Database(self.database.clone());
-        let reply = self.io.call(to, &ToDatabase::Restore(Box::new(step))).await;
-        match envelope::decode_reply::<FromDatabase>(reply)? {
+        let message = ToDatabase::Restore(Box::new(step));
+        match self.io.call_database(&self.database, &message).await? {
             FromDatabase::Restoring(restoring) => Ok(restoring),
             FromDatabase::NotOpen => Err(Error::DatabaseNotFound(self.create.name.clone())),
             reply => Err(reply.into()),
@@ -212,9 +204,7 @@ impl Restore {
     }
 
     async fn call_shard(&self, shard: &ObjectId, step: ShardBackup) -> Result<FromShardBackup> {
-        let to = Address::Shard(shard.clone());
-        let reply = self.io.call(to, &ToShard::Backup(step)).await;
-        match envelope::decode_reply::<FromShard>(reply)? {
+        match self.io.call_shard(shard, &ToShard::Backup(step)).await? {
             FromShard::Backup(reply) => Ok(reply),
             FromShard::Stale => Err(Unavailable::Changing.into()),
             reply => Err(reply.into()),

@@ -1,14 +1,16 @@
 //! Defines the keys of a backup's objects in the backup store, reads and writes these objects, and
 //! lists the backups.
 
+use serde::de::DeserializeOwned;
+
 use crate::coordinator::error::{Error, Result};
 use crate::coordinator::{Io, Task};
 use crate::model::ids::ObjectId;
 use crate::model::limits::BACKUP_OBJECTS_PER_REQUEST;
 use crate::model::time::{S_NS, TimeRange};
 use crate::protocol::backup::{
-    BackedUpMap, BackupManifest, FromBackups, ObjectKind, ToBackups, checksum, open_metadata,
-    seal_metadata,
+    BackedUpMap, BackedUpValues, BackupManifest, FromBackups, ObjectKind, ToBackups, checksum,
+    open_metadata, seal_metadata,
 };
 use crate::protocol::call::Address;
 use crate::protocol::envelope;
@@ -56,12 +58,6 @@ impl BackupError {
 
     pub(super) fn missing_object(key: &str) -> Self {
         Self::damaged(key, "the object is missing")
-    }
-}
-
-impl From<BackupError> for Error {
-    fn from(error: BackupError) -> Self {
-        Self::Backup(error)
     }
 }
 
@@ -210,13 +206,10 @@ pub(super) fn shard_of_point(name: &str) -> Option<ObjectId> {
 
 pub(super) fn check_name(key: &str, object: &[u8]) -> Result<()> {
     let expected = key.rsplit_once('-').and_then(|(_, crc)| u32::from_str_radix(crc, 16).ok());
-    match expected == Some(checksum(object)) {
-        true => Ok(()),
-        false => {
-            Err(BackupError::damaged(key, "its checksum differs from the checksum in its name")
-                .into())
-        }
+    if expected == Some(checksum(object)) {
+        return Ok(());
     }
+    Err(BackupError::damaged(key, "its checksum differs from the checksum in its name").into())
 }
 
 pub(super) async fn put(io: &Io, key: String, object: Vec<u8>) -> Result<()> {
@@ -249,6 +242,15 @@ pub(super) async fn get_sealed(io: &Io, key: &str) -> Result<Vec<u8>> {
     Ok(object)
 }
 
+/// Decodes the object with this key.
+pub(super) fn open<T: DeserializeOwned>(kind: ObjectKind, key: &str, object: &[u8]) -> Result<T> {
+    Ok(open_metadata(kind, object).map_err(|reason| BackupError::damaged(key, reason))?)
+}
+
+pub(super) async fn get_index(io: &Io, key: &str) -> Result<BackedUpValues> {
+    open(ObjectKind::Index, key, &get_sealed(io, key).await?)
+}
+
 pub(super) async fn list(io: &Io, folder: String) -> Result<Vec<String>> {
     let mut all: Vec<String> = Vec::new();
     loop {
@@ -273,8 +275,7 @@ async fn call(io: &Io, message: &ToBackups) -> Result<FromBackups> {
 pub(super) async fn get_manifest(io: &Io, id: &BackupId) -> Result<BackupManifest> {
     let object = get(io, id.mark(Mark::Done)).await?;
     let object = object.ok_or_else(|| BackupError::Missing(id.to_string()))?;
-    let manifest = open_metadata(ObjectKind::Manifest, &object);
-    Ok(manifest.map_err(|reason| BackupError::damaged(&id.mark(Mark::Done), reason))?)
+    open(ObjectKind::Manifest, &id.mark(Mark::Done), &object)
 }
 
 pub(super) async fn get_map(
@@ -289,8 +290,7 @@ pub(super) async fn get_map(
         let reason = "its checksum differs from the manifest";
         return Err(BackupError::damaged(&key, reason).into());
     }
-    let map = open_metadata(ObjectKind::Map, &object);
-    Ok(map.map_err(|reason| BackupError::damaged(&key, reason))?)
+    open(ObjectKind::Map, &key, &object)
 }
 
 pub(super) fn seal(

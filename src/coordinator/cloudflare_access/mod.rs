@@ -37,7 +37,7 @@ pub fn check_assertion(application: &Rc<Application>, token: &str) -> Task<Verdi
     let (application, token) = (Rc::clone(application), token.to_owned());
     Task::new(|io| async move {
         loop {
-            let now_ns = io.with(|context| context.platform.now_ns())?;
+            let now_ns = io.now_ns()?;
             let assertion = Assertion::read(&token, &application, now_ns.div_euclid(S_NS));
             let Some(assertion) = assertion else { return Ok(Verdict::Refused) };
             match io.with(|context| context.cache.access_keys.check(&assertion.key, now_ns))? {

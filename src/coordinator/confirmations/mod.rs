@@ -7,7 +7,6 @@ use std::rc::Rc;
 use super::Task;
 use super::error::Error;
 use super::grants::{Caller, ConfirmedGrantee};
-use super::load_schemas::call_catalog;
 use crate::model::limits::{CALLERS_REMEMBERED_MAX, CONFIRM_RETRY_NS, CONFIRMED_NS};
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::grants::{Grantee, GranteeKey};
@@ -94,12 +93,12 @@ fn grants_more(held: &Grantee, row: &Grantee) -> bool {
 /// Confirms a caller, unless this isolate confirmed the caller recently.
 pub fn confirm(caller: Rc<Caller>) -> Task<()> {
     Task::new(|io| async move {
-        let now_ns = io.with(|context| context.platform.now_ns())?;
+        let now_ns = io.now_ns()?;
         if !io.with(|context| context.cache.callers.confirmed.begin(&caller.key, now_ns))? {
             return Ok(());
         }
         let keys = vec![caller.key.clone()];
-        match call_catalog(&io, &ToCatalog::RecordUse { keys }).await? {
+        match io.call_catalog(&ToCatalog::RecordUse { keys }).await? {
             FromCatalog::Identified { found, .. } => io.with(|context| {
                 let now_ns = context.platform.now_ns();
                 context.cache.callers.confirm(&caller, found.first(), now_ns);

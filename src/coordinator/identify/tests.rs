@@ -1,6 +1,8 @@
 use std::cell::Cell;
 
 use super::*;
+use crate::protocol::call::Address;
+use crate::protocol::envelope;
 use crate::admission::QueryMemory;
 use crate::coordinator::Machine;
 use crate::coordinator::cache::Cache;

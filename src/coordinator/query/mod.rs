@@ -65,6 +65,8 @@ pub(super) struct QueryStatus {
     /// The columns of a SELECT's rows, which are known after the first piece or at the end.
     pub(super) columns: RefCell<Option<ResultColumns>>,
     pub(super) report: LiveQueryReport,
+    /// The memory of a SQL statement.
+    pub(super) reservation: ReservationSlot,
 }
 
 impl Query {
@@ -329,7 +331,7 @@ impl Running {
         }
         if let Some(plan) = run.explain.take() {
             drop(run);
-            let now_ns = self.io.with(|context| context.platform.now_ns())?;
+            let now_ns = self.io.now_ns()?;
             self.output.emit(plan.chunk(self.query.session.now_ns, now_ns)).await;
         }
         Ok(true)

@@ -13,22 +13,22 @@ mod scans;
 use std::rc::Rc;
 
 use super::error::{Error, Result};
-use super::live_queries::{LiveQueryReport, is_killed};
+use super::live_queries::is_killed;
 use super::load_schemas::{Load, Loaded, Retries, Want};
-use super::query::{QueryWait, may_restart, shard_page};
-use super::statement::Session;
-use super::{Context, Io, Output, Parts, RoundMachine, Turn};
-use crate::admission::{HeldBytes, QueryReservation, ReservationSlot};
+use super::query::{QueryStatus, QueryWait, may_restart, shard_page};
+use super::statement::{Execution, Session};
+use super::{Io, Output, Parts};
+use crate::admission::{HeldBytes, QueryReservation};
 use crate::model::configurable_limits::Limit;
 use crate::model::grant::PermissionKind;
 use crate::model::limits::{SQL_TABLES_LOOKED_FOR_MAX, UNLIMITED};
 use crate::model::schema::{ColumnKind, MeasurementSchema, PolicySchema};
 use crate::model::time::S_NS;
-use crate::protocol::call::{Address, Call, CallFailure};
+use crate::protocol::call::{Address, CallFailure};
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::envelope;
 use crate::protocol::live_queries::LiveQuery;
-use crate::protocol::round::{Replies, Request, Round};
+use crate::protocol::round::{Replies, Request};
 use crate::protocol::sql::{
     FromSql, Parameter, QueryRequest, SessionReply, SessionRequest, SystemTable, TOO_MUCH,
     TableColumn, TableSchema, ToSql, is_named,
@@ -47,24 +47,17 @@ pub struct SqlQuestion {
     pub format: &'static str,
 }
 
-/// A SQL statement in progress.
-///
-/// `Done(Ok(Some(bytes)))` is a piece of the result, after which a step with `None` requests the
-/// next piece. The first piece follows when rows are encoded, or at the end. `Done(Ok(None))` is
-/// the end.
-#[derive(Debug)]
-pub struct SqlQuery {
-    pieces: Parts<Vec<u8>>,
-    reservation: ReservationSlot,
-    report: Rc<LiveQueryReport>,
-}
+/// A SQL statement in progress. The pieces of the result are bytes. The first piece follows when
+/// rows are encoded, or at the end.
+pub type SqlQuery = Execution<Vec<u8>>;
 
 impl SqlQuery {
     /// Prepares a statement with the database and policy of `session`.
-    pub fn new(question: SqlQuestion, session: Session) -> Self {
-        let (reservation, report) = (session.reservation.clone(), Rc::default());
-        let watch = Rc::clone(&report);
-        let pieces = Parts::new(move |io, output| {
+    pub fn prepare(question: SqlQuestion, session: Session) -> Self {
+        let reservation = session.reservation.clone();
+        let status = Rc::new(QueryStatus { reservation, ..QueryStatus::default() });
+        let shared = Rc::clone(&status);
+        let parts = Parts::new(move |io, output| {
             Statement {
                 io,
                 output,
@@ -80,35 +73,16 @@ impl SqlQuery {
                 points: 0,
                 retries: Retries::default(),
                 losses: Retries::default(),
-                watch,
+                status: shared,
             }
             .run()
         });
-        Self { pieces, reservation, report }
+        Self { parts, status }
     }
 
     /// Returns the statement's share of the memory.
     pub fn reservation(&self) -> Option<&QueryReservation> {
-        self.reservation.get()
-    }
-
-    /// Stops the statement. Returns the call that removes a listed statement from the list.
-    pub fn abandon(&mut self) -> Vec<Call> {
-        self.pieces.stop();
-        let end = self.report.end();
-        end.map_or_else(Vec::new, |request| self.pieces.round().start(vec![request]))
-    }
-}
-
-impl RoundMachine for SqlQuery {
-    type Reply = Option<Vec<u8>>;
-
-    fn round(&mut self) -> &mut Round {
-        self.pieces.round()
-    }
-
-    fn take_turn(&mut self, context: &mut Context<'_>, replies: Replies) -> Turn<Option<Vec<u8>>> {
-        self.pieces.take_turn(context, replies)
+        self.status.reservation.get()
     }
 }
 
@@ -130,7 +104,7 @@ struct Statement {
     retries: Retries,
     /// The number of times that the SQL Worker lost the statement.
     losses: Retries,
-    watch: Rc<LiveQueryReport>,
+    status: Rc<QueryStatus>,
 }
 
 /// The result of a turn of SQL.
@@ -154,8 +128,7 @@ impl Statement {
             }
             result = self.execute().await;
         }
-        let end = self.watch.end();
-        if let Some(request) = end {
+        if let Some(request) = self.status.report.end() {
             // The reply does not change the statement's result.
             let _ = self.io.request(request).await;
         }
@@ -173,10 +146,8 @@ impl Statement {
                 Turned::Waits => self.read_pages().await?,
                 Turned::Lost => false,
             };
-            message = match is_open {
-                true => ToSql::turn(std::mem::take(&mut self.answers)),
-                false => self.open(),
-            };
+            let answers = std::mem::take(&mut self.answers);
+            message = if is_open { ToSql::turn(answers) } else { self.open() };
         }
     }
 
@@ -353,14 +324,10 @@ impl Statement {
                 database: self.database().to_owned(),
             });
         }
-        let reply = self.io.call(Address::Catalog, &ToCatalog::Queries).await;
-        match envelope::decode_reply::<FromCatalog>(reply)? {
-            FromCatalog::Queries(all) => {
-                let now_ns = self.io.with(|context| context.platform.now_ns())?;
-                Ok(system_queries(&all, self.database(), now_ns))
-            }
-            reply => Err(reply.into()),
-        }
+        let FromCatalog::Queries(all) = self.io.call_catalog(&ToCatalog::Queries).await? else {
+            return Err(Error::unexpected_reply());
+        };
+        Ok(system_queries(&all, self.database(), self.io.now_ns()?))
     }
 
     /// Adds the calls for the requested pages, or for later pages if `ahead` is true, and the
@@ -373,10 +340,10 @@ impl Statement {
         let reservation = self.reservation()?;
         let (requested, further) = self.scans.pages_to_request(&reservation, ahead);
         let describe = || (self.question.text.clone(), self.scans.shards());
-        let watch = &self.watch;
+        let status = &self.status.report;
         let report =
-            self.io.with(|context| watch.report(context, &self.session, further, describe))?;
-        let query = watch.precedence(self.points);
+            self.io.with(|context| status.report(context, &self.session, further, describe))?;
+        let query = status.precedence(self.points);
         for requested in &requested {
             requests.extend(self.scans.request(*requested, query));
         }
@@ -450,10 +417,7 @@ impl Statement {
 /// statement was killed.
 fn check_report(requested: &[PageRequest], replies: &mut Replies) -> Result<()> {
     let report = if replies.len() > requested.len() { replies.pop() } else { None };
-    match report.is_some_and(is_killed) {
-        true => Err(Error::Interrupted),
-        false => Ok(()),
-    }
+    if report.is_some_and(is_killed) { Err(Error::Interrupted) } else { Ok(()) }
 }
 
 // Describes tables to SQL.

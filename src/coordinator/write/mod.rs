@@ -22,12 +22,10 @@ use crate::model::grant::PermissionKind;
 use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::{PAGE_BYTES_MAX, STALE_RETRIES_MAX};
 use crate::model::name;
-use crate::protocol::call::Address;
 use crate::protocol::catalog::{CatalogRefusal, CreateDatabase, FromCatalog, ToCatalog};
 use crate::protocol::database::{
     ColumnSet, FromDatabase, PolicyRefusal, RegisterRefusal, ToDatabase,
 };
-use crate::protocol::envelope;
 use crate::protocol::host::Unavailable;
 use append::{Growth, selection};
 use rejections::{LineRefusal, Rejections, Retention};
@@ -158,7 +156,7 @@ impl Write {
             Err(_) if !loaded.fresh => return Ok(Attempt::Uncertain),
             allowed => allowed?,
         }
-        let oldest_ns = policy.oldest_kept_ns(self.io.with(|context| context.platform.now_ns())?);
+        let oldest_ns = policy.oldest_kept_ns(self.io.now_ns()?);
         let measurements = &self.request.batch.measurements;
         let columns: Vec<Columns> = measurements
             .iter()
@@ -274,8 +272,7 @@ impl Write {
         loop {
             let sent = next_sets(&mut left);
             let message = ToDatabase::Register { policy, sets: sent.clone() };
-            let reply = self.io.call(Address::Database(database.clone()), &message).await;
-            let (refusals, version) = match envelope::decode_reply::<FromDatabase>(reply)? {
+            let (refusals, version) = match self.io.call_database(database, &message).await? {
                 FromDatabase::Registered { refusals, version } => (refusals, version),
                 FromDatabase::NotOpen | FromDatabase::UnknownPolicy => return Ok(Attempt::Stale),
                 reply => return Err(reply.into()),
@@ -329,7 +326,7 @@ impl Write {
         let duration_ns = spec.duration_ns.unwrap_or(0);
         spec.name = Some(policy.clone());
         create.policy = Some(spec);
-        let now_ns = self.io.with(|context| context.platform.now_ns())?;
+        let now_ns = self.io.now_ns()?;
         let oldest_kept_ns = match duration_ns {
             0 => i64::MIN,
             _ => now_ns.saturating_sub(duration_ns),
@@ -345,17 +342,17 @@ impl Write {
             return Ok(Attempt::Complete);
         }
         let create = self.io.with(|context| create.placed(context.platform))?;
-        let reply = self.io.call(Address::Catalog, &ToCatalog::Create(create)).await;
-        match envelope::decode_reply::<FromCatalog>(reply)? {
-            FromCatalog::Created { existed, .. } => {
+        match self.io.call_catalog(&ToCatalog::Create(create)).await {
+            Ok(FromCatalog::Created { existed, .. }) => {
                 self.outcome.created = (!existed).then_some(Created { policy, duration_ns });
                 Ok(Attempt::Uncertain)
             }
             // Another request has created the database with other settings.
-            FromCatalog::Refused(CatalogRefusal::Policy(PolicyRefusal::Conflict)) => {
+            Err(Error::Catalog(CatalogRefusal::Policy(PolicyRefusal::Conflict))) => {
                 Ok(Attempt::Uncertain)
             }
-            reply => Err(reply.into()),
+            Ok(_) => Err(Error::unexpected_reply()),
+            Err(error) => Err(error),
         }
     }
 

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest, Sha256};
 
 use super::job::{Job, JobKind};
-use super::object::{Database, DatabaseWork, Failure, Result};
+use super::object::{Database, DatabaseWork, Driven, Failure, Result};
 use super::rows::{DatabaseStage, GRANTEES, RowsChange};
 use crate::model::ids::ObjectId;
 use crate::model::limits::CALLS_PER_ROUND_MAX;
@@ -18,7 +18,7 @@ use crate::protocol::database::FromDatabase;
 use crate::protocol::envelope;
 use crate::protocol::grants::{Grantee, GranteeKey, GrantsPush};
 use crate::protocol::host::Unavailable;
-use crate::protocol::round::{Replies, Request};
+use crate::protocol::round::Replies;
 use crate::protocol::shard::{FromShard, ToShard};
 use crate::store::{Store, StoreResult};
 
@@ -100,11 +100,7 @@ impl<S: Store> Database<S> {
     }
 
     /// Returns the messages to the next shards of the current map, or `None` after the last shard.
-    pub(super) fn drive_access(
-        &mut self,
-        work: &mut DatabaseWork,
-        key: u64,
-    ) -> Result<Option<Vec<Request>>> {
+    pub(super) fn drive_access(&mut self, work: &mut DatabaseWork, key: u64) -> Driven {
         let Some(rows) = &self.rows else { return Ok(None) };
         let number = rows.state.access;
         if self.notified_shards.0 != number {
@@ -113,8 +109,7 @@ impl<S: Store> Database<S> {
         let left = rows.shards().filter(|shard| !self.notified_shards.1.contains(*shard));
         let requested: Vec<ObjectId> = left.take(CALLS_PER_ROUND_MAX).cloned().collect();
         if requested.is_empty() {
-            self.apply(RowsChange { removed_jobs: vec![key], ..RowsChange::default() })?;
-            return Ok(None);
+            return self.end_job(key);
         }
         let message = ToShard::Access { number };
         let requests =

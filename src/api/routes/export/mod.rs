@@ -238,7 +238,7 @@ impl Exporting {
     }
 
     fn stop(&mut self) -> Vec<Call> {
-        let calls = self.current.take().map_or_else(Vec::new, Execution::abandon);
+        let calls = self.current.as_mut().map_or_else(Vec::new, Execution::abandon);
         self.is_ending = !calls.is_empty();
         calls
     }

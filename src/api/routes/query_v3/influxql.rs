@@ -115,7 +115,7 @@ impl QueryResponder for TableQuery {
     }
 
     fn abandon(&mut self) -> Vec<Call> {
-        self.execution.take().map_or_else(Vec::new, Execution::abandon)
+        self.execution.as_mut().map_or_else(Vec::new, Execution::abandon)
     }
 }
 
