@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::grants::{GranteeChange, Put, databases};
 use super::lifecycle::Entries;
-use super::{Catalog, CatalogTask, CatalogWork, Event, Result, Started, Turn};
+use super::{Catalog, CatalogTask, CatalogWork, Event, Result, Turn};
 use crate::model::limits::{
     DATABASES_NOTIFIED_AT_ONCE, JOB_RETRY_NS, NOTIFICATION_ROUNDS_MAX, REVOKE_RETRY_NS_MAX,
 };
@@ -58,54 +58,50 @@ pub(super) struct CreationProgress {
 }
 
 impl<S: Store> Catalog<S> {
-    pub(super) fn put_grantee(&mut self, now_ns: i64, grantee: Grantee) -> Result<Started> {
+    pub(super) fn put_grantee(&mut self, event: &mut Event<'_>, grantee: Grantee) -> Turn {
         let (user, name) = (grantee.user, grantee.name.clone());
         let (grantees, store) = self.grantees()?;
         match grantees.put(store, grantee)? {
-            Put::Same(id) => self.notify_again(user, &name, Notified::Granted(id)),
+            Put::Same(id) => self.notify_again(event, user, &name, Notified::Granted(id)),
             Put::Refused(None) => Err(Unavailable::Changing.into()),
             Put::Refused(Some(refusal)) => Err(refusal.into()),
             Put::Change(change) => {
                 let id = change.new.as_ref().map_or(0, |new| new.id);
-                self.change(now_ns, *change, Notified::Granted(id))
+                self.change(event, *change, Notified::Granted(id))
             }
         }
     }
 
-    pub(super) fn remove_grantee(
-        &mut self,
-        now_ns: i64,
-        user: bool,
-        name: &str,
-    ) -> Result<Started> {
+    pub(super) fn remove_grantee(&mut self, event: &mut Event<'_>, user: bool, name: &str) -> Turn {
         let (grantees, store) = self.grantees()?;
         match grantees.remove(store, user, name)? {
-            Some(change) => self.change(now_ns, change, Notified::Removed),
-            None => self.notify_again(user, name, Notified::Removed),
+            Some(change) => self.change(event, change, Notified::Removed),
+            None => self.notify_again(event, user, name, Notified::Removed),
         }
     }
 
     /// Continues the newest job about this token or user. A request that changes no state uses this
     /// function.
-    fn notify_again(&mut self, user: bool, name: &str, notified: Notified) -> Result<Started> {
+    fn notify_again(
+        &mut self,
+        event: &mut Event<'_>,
+        user: bool,
+        name: &str,
+        notified: Notified,
+    ) -> Turn {
         self.entries()?;
-        let newest = self.notifications.about(user, name).next_back();
-        Ok(match (newest, notified) {
-            (Some((number, _)), _) => Started::Task(CatalogTask::Notify { number, notified }),
-            (None, Notified::Granted(id)) => {
-                Started::Reply(FromCatalog::Granted { id, remaining: 0 })
-            }
-            (None, _) => Started::Reply(FromCatalog::Dropped { existed: false, remaining: 0 }),
+        let newest = self.notifications.about(user, name).last();
+        if let Some((number, _)) = newest {
+            return self.start(event, CatalogTask::Notify { number, notified });
+        }
+        Ok(match notified {
+            Notified::Granted(id) => Next::Reply(FromCatalog::Granted { id, remaining: 0 }),
+            _ => Next::Reply(FromCatalog::Dropped { existed: false, remaining: 0 }),
         })
     }
 
-    fn change(
-        &mut self,
-        now_ns: i64,
-        change: GranteeChange,
-        notified: Notified,
-    ) -> Result<Started> {
-        let mut notification = notification(self.entries()?, &change, now_ns);
+    fn change(&mut self, event: &mut Event<'_>, change: GranteeChange, notified: Notified) -> Turn {
+        let mut notification = notification(self.entries()?, &change, event.platform.now_ns());
         if let Some(notification) = &mut notification {
             let name = notification.name.clone();
             let earlier = self.notifications.about(notification.key.user, &name);
@@ -117,9 +113,9 @@ impl<S: Store> Catalog<S> {
             Some(notification) => NOTIFICATIONS.put(store, number, notification),
             None => Ok(()),
         })?;
-        let Some(notification) = notification else { return Ok(Started::Reply(notified.reply(0))) };
+        let Some(notification) = notification else { return Ok(Next::Reply(notified.reply(0))) };
         self.notifications.stored(number, notification);
-        Ok(Started::Task(CatalogTask::Notify { number, notified }))
+        self.start(event, CatalogTask::Notify { number, notified })
     }
 
     pub(super) fn notify(
@@ -261,7 +257,7 @@ fn notification(entries: &Entries, change: &GranteeChange, now_ns: i64) -> Optio
     (rest.is_some() || !left.is_empty()).then(|| Notification {
         key: one.key(),
         name: one.name.clone(),
-        version: change.version(),
+        version: change.state.version,
         narrows: change.old.is_some(),
         left,
         rest,
@@ -271,15 +267,14 @@ fn notification(entries: &Entries, change: &GranteeChange, now_ns: i64) -> Optio
     })
 }
 
-// Implements jobs that notify databases of changed tokens and users. A job is stored together with
-// the change, notifies a few databases at a time, and retries without limit.
-//
-// A message contains the state at the time of sending, not the change. A message may therefore be
-// repeated, and a database uses the message's version to reject a late message (PROTOCOL.md rule
-// 11).
-
 const NOTIFICATIONS: Rows<Notification> = Rows::all(Table::Job);
 
+/// A job that notifies databases of a changed token or user. A job is stored together with the change,
+/// notifies a few databases at a time, and retries without limit.
+///
+/// A message contains the state at the time of sending, not the change. A message may therefore be
+/// repeated, and a database uses the message's version to reject a late message (PROTOCOL.md rule
+/// 11).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Notification {
     /// The lookup key of the token or user.
@@ -304,7 +299,7 @@ pub(super) struct Notification {
 }
 
 impl Notification {
-    pub(super) fn keys(&self) -> impl Iterator<Item = &GranteeKey> {
+    fn keys(&self) -> impl Iterator<Item = &GranteeKey> {
         std::iter::once(&self.key).chain(&self.others)
     }
 
@@ -318,12 +313,7 @@ impl Notification {
         }
     }
 
-    pub(super) fn next(
-        &mut self,
-        entries: &Entries,
-        tried: &BTreeSet<u64>,
-        most: usize,
-    ) -> Vec<u64> {
+    fn next(&mut self, entries: &Entries, tried: &BTreeSet<u64>, most: usize) -> Vec<u64> {
         self.left.retain(|number| entries.may_be_in_use(*number));
         while let Some((next, last)) = self.rest
             && self.left.iter().filter(|number| !tried.contains(*number)).count() < most
@@ -336,7 +326,7 @@ impl Notification {
         left.take(most).collect()
     }
 
-    pub(super) fn remaining(&self, entries: &Entries) -> u64 {
+    fn remaining(&self, entries: &Entries) -> u64 {
         let rest = self.rest.map_or(0, |(next, last)| {
             let rest = entries.from(next).take_while(|number| *number <= last);
             rest.filter(|number| entries.may_be_in_use(*number)).count()
@@ -381,11 +371,7 @@ impl Notifications {
         self.rows.get_mut(&number)
     }
 
-    fn about(
-        &self,
-        user: bool,
-        name: &str,
-    ) -> impl DoubleEndedIterator<Item = (u64, &Notification)> {
+    fn about(&self, user: bool, name: &str) -> impl Iterator<Item = (u64, &Notification)> {
         let named = move |notification: &Notification| {
             notification.key.user == user && notification.name == name
         };
@@ -393,7 +379,7 @@ impl Notifications {
         rows.filter(move |(_, notification)| named(notification))
     }
 
-    pub(super) fn stored(&mut self, number: u64, notification: Notification) {
+    fn stored(&mut self, number: u64, notification: Notification) {
         self.next = self.next.max(number + 1);
         self.rows.insert(number, notification);
     }

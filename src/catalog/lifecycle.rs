@@ -1,4 +1,4 @@
-//! Stores one row per database name. The stages of a row are `creating`, `ready` and `dropping`.
+//! Stores and lists one row per database name, and moves the row to its next stage. The stages of a row are `creating`, `ready` and `dropping`.
 //! After the last stage the row is deleted.
 
 use std::collections::BTreeMap;
@@ -64,12 +64,6 @@ impl Entry {
         let due_ns = now_ns.saturating_add(JOB_RETRY_NS);
         let stage = EntryStage::Creating;
         Self { create, object, stage, due_ns, failures: 0 }
-    }
-
-    /// Returns whether this database may have the policy. A policy id contains some bits of the
-    /// database's id.
-    fn accepts_policy(&self, policy: PolicyId) -> bool {
-        policy.may_be_of(&self.object)
     }
 }
 
@@ -158,11 +152,6 @@ impl Entries {
         self.names.insert(entry.create.name.clone(), number);
         self.rows.insert(number, entry);
         Ok(number)
-    }
-
-    /// Stores that the database is ready.
-    fn set_ready<S: Store>(&mut self, store: &S, number: u64) -> StoreResult<()> {
-        self.change(store, number, |entry| entry.stage = EntryStage::Ready)
     }
 
     /// Stores that the database is being dropped. Repeated calls have no effect.
@@ -254,8 +243,6 @@ impl Entries {
     }
 }
 
-// Moves the row of a database to the next stage while the database is being created or dropped.
-
 impl<S: Store> Catalog<S> {
     pub(super) fn drive(&mut self, work: &mut CatalogWork, number: u64) -> Turn {
         let Some(entry) = self.entries()?.get(number).cloned() else {
@@ -301,7 +288,8 @@ impl<S: Store> Catalog<S> {
         let Some(entries) = &mut self.entries else { return Ok(()) };
         match (stage, reply) {
             (Some(EntryStage::Creating), FromDatabase::Done) => {
-                Ok(entries.set_ready(&self.store, work.entry)?)
+                let ready = |entry: &mut Entry| entry.stage = EntryStage::Ready;
+                Ok(entries.change(&self.store, work.entry, ready)?)
             }
             (Some(EntryStage::Creating), FromDatabase::Late) => Ok(()),
             (Some(EntryStage::Creating), FromDatabase::Refused(refusal)) => {
@@ -342,8 +330,6 @@ impl<S: Store> Catalog<S> {
     }
 }
 
-// Lists the databases that are ready, in pages.
-
 impl<S: Store> Catalog<S> {
     /// Returns a page of names with ids above `after`. With `holding`, the page contains only
     /// databases that may have this policy.
@@ -356,7 +342,8 @@ impl<S: Store> Catalog<S> {
         let mut bytes = 0;
         let mut last = after;
         for (number, entry) in self.entries()?.ready_after(after) {
-            if !holding.is_none_or(|policy| entry.accepts_policy(policy)) {
+            // A policy id contains some bits of the database's id.
+            if !holding.is_none_or(|policy| policy.may_be_of(&entry.object)) {
                 continue;
             }
             // The size of the name, and of its length as a varint.

@@ -90,11 +90,6 @@ enum CatalogTask {
     Alarm,
 }
 
-enum Started {
-    Reply(FromCatalog),
-    Task(CatalogTask),
-}
-
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error(transparent)]
@@ -171,19 +166,20 @@ impl<S: Store> Catalog<S> {
         }
     }
 
-    fn begin_request(&mut self, platform: &dyn Platform, message: ToCatalog) -> Result<Started> {
-        Ok(Started::Reply(match message {
+    fn begin_request(&mut self, event: &mut Event<'_>, message: ToCatalog) -> Turn {
+        let now_ns = event.platform.now_ns();
+        Ok(Next::Reply(match message {
             ToCatalog::Resolve { name } => {
                 self.refuse_recovering(&name)?;
                 let entry = self.entries()?.by_name(&name).map(|(_, entry)| entry);
                 let ready = entry.filter(|entry| entry.stage == EntryStage::Ready);
                 FromCatalog::Resolved { object: ready.map(|entry| entry.object.clone()) }
             }
-            ToCatalog::ReportQuery(query) => self.queries.report(*query, platform.now_ns()),
+            ToCatalog::ReportQuery(query) => self.queries.report(*query, now_ns),
             ToCatalog::EndQuery { id } => self.queries.end(id),
             ToCatalog::Verify => FromCatalog::Verified(self.verify()?),
-            ToCatalog::Queries => self.queries.list(platform.now_ns()),
-            ToCatalog::KillQuery { id } => self.queries.kill(id, platform.now_ns()),
+            ToCatalog::Queries => self.queries.list(now_ns),
+            ToCatalog::KillQuery { id } => self.queries.kill(id, now_ns),
             ToCatalog::List { after, holding } => self.list(after, holding)?,
             ToCatalog::Create(request) => {
                 if name::check(&request.name).is_err() {
@@ -191,12 +187,12 @@ impl<S: Store> Catalog<S> {
                 }
                 let entry = self.entries()?.by_name(&request.name).map(|(_, entry)| entry);
                 let existed = entry.is_some_and(|entry| entry.stage == EntryStage::Ready);
-                return Ok(Started::Task(CatalogTask::Create { request, existed }));
+                return self.start(event, CatalogTask::Create { request, existed });
             }
             ToCatalog::Drop { name } => {
                 self.refuse_recovering(&name)?;
                 let existed = self.entries()?.by_name(&name).is_some();
-                return Ok(Started::Task(CatalogTask::Drop { name, existed }));
+                return self.start(event, CatalogTask::Drop { name, existed });
             }
             ToCatalog::Identify { keys } => {
                 let (grantees, store) = self.grantees()?;
@@ -209,7 +205,7 @@ impl<S: Store> Catalog<S> {
                 FromCatalog::Grantees { rows, more, used }
             }
             ToCatalog::RecordUse { keys } => {
-                let day = u32::try_from(platform.now_ns() / D_NS).unwrap_or_default();
+                let day = u32::try_from(now_ns / D_NS).unwrap_or_default();
                 let (grantees, store) = self.grantees()?;
                 grantees.look_up(store, &keys, day)?
             }
@@ -218,13 +214,18 @@ impl<S: Store> Catalog<S> {
                 let rows = grantees.named(store, user, &name)?.into_iter().collect();
                 FromCatalog::Grantees { rows, more: false, used: Vec::new() }
             }
-            ToCatalog::PutGrantee(grantee) => return self.put_grantee(platform.now_ns(), *grantee),
+            ToCatalog::PutGrantee(grantee) => return self.put_grantee(event, *grantee),
             ToCatalog::RemoveGrantee { user, name } => {
-                return self.remove_grantee(platform.now_ns(), user, &name);
+                return self.remove_grantee(event, user, &name);
             }
-            ToCatalog::Recover(request) => return self.begin_recovery(platform.now_ns(), request),
+            ToCatalog::Recover(request) => return self.begin_recovery(event, request),
             ToCatalog::Recovery { name } => self.recovery_of(&name)?,
         }))
+    }
+
+    fn start(&mut self, event: &mut Event<'_>, task: CatalogTask) -> Turn {
+        event.work.task = task;
+        self.next_calls(event)
     }
 
     fn verify(&self) -> StoreResult<VerifyPage> {
@@ -307,28 +308,17 @@ impl<S: Store> Host for Catalog<S> {
             }
         };
         let mut event = PendingEvent::new(version, CatalogWork::default());
-        let turn = match self.begin_request(platform, message) {
-            Ok(Started::Reply(reply)) => Ok(Next::Reply(reply)),
-            Ok(Started::Task(task)) => {
-                event.work.task = task;
-                self.next_calls(&mut Event { platform, work: &mut event.work })
-            }
-            Err(failure) => Err(failure),
-        };
+        let work = &mut event.work;
+        let turn = self.begin_request(&mut Event { platform, work }, message);
         (event_id, self.settle(platform.now_ns(), event_id, event, turn))
     }
 
-    fn resume(
-        &mut self,
-        platform: &dyn Platform,
-        event_id: EventId,
-        reply: Reply,
-    ) -> Step<Vec<u8>> {
-        let Some((mut event, replies)) = self.pending_events.resume(event_id, reply) else {
+    fn resume(&mut self, platform: &dyn Platform, id: EventId, reply: Reply) -> Step<Vec<u8>> {
+        let Some((mut event, replies)) = self.pending_events.resume(id, reply) else {
             return Step::Calls(Vec::new());
         };
         let turn = self.take_replies(&mut Event { platform, work: &mut event.work }, replies);
-        self.settle(platform.now_ns(), event_id, event, turn)
+        self.settle(platform.now_ns(), id, event, turn)
     }
 
     fn alarm(&mut self, platform: &dyn Platform) -> (EventId, Step<Vec<u8>>) {
@@ -391,12 +381,11 @@ impl<S: Store> Catalog<S> {
             return self.retry_recovery(event, number);
         }
         if let Some((_, number)) = self.notifications.due(event.platform.now_ns()) {
-            event.work.task = CatalogTask::Notify { number, notified: Notified::Alarm };
             if let Some(notification) = self.notifications.get_mut(number) {
                 notification.count_attempt(event.platform.now_ns(), false);
             }
             self.notifications.save(&self.store, number)?;
-            return self.next_calls(event);
+            return self.start(event, CatalogTask::Notify { number, notified: Notified::Alarm });
         }
         let Some(entries) = &mut self.entries else { return Ok(Next::Calls(Vec::new())) };
         let Some(number) = entries.due(event.platform.now_ns(), JOB_FAILURES_MAX) else {

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::lifecycle::{Entries, FIRST_RECOVERY_KEY};
-use super::{Catalog, CatalogTask, CatalogWork, Event, Failure, Result, Started, Turn};
+use super::{Catalog, CatalogTask, CatalogWork, Event, Failure, Result, Turn};
 use crate::model::configurable_limits::Limit;
 use crate::model::ids::ObjectId;
 use crate::model::limits::{
@@ -33,7 +33,7 @@ use crate::protocol::shard::{FromShard, ToShard};
 use crate::store::row::Rows;
 use crate::store::{KEY_MAX, Store, StoreResult, Table};
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct RecoveryProgress {
     looking: Option<HistoryCheck>,
     going: Option<PointInTimeReset>,
@@ -56,13 +56,14 @@ impl<S: Store> Catalog<S> {
 
     pub(super) fn begin_recovery(
         &mut self,
-        now_ns: i64,
+        event: &mut Event<'_>,
         request: RecoveryRequest,
-    ) -> Result<Started> {
+    ) -> Turn {
+        let now_ns = event.platform.now_ns();
         let (number, _) = self.ready(&request.name)?;
         if let Some(row) = self.recoveries.get(number).filter(|_| !request.dry_run) {
             if row.asked_ns == request.time_ns {
-                return Ok(Started::Reply(FromCatalog::Recovery(Some(row.status()))));
+                return Ok(Next::Reply(FromCatalog::Recovery(Some(row.status()))));
             }
             if row.stage != RecoveryStage::Done {
                 return self.abandon(number, row.clone(), request.time_ns, now_ns);
@@ -72,18 +73,12 @@ impl<S: Store> Catalog<S> {
         if !(RECOVERY_AGO_NS_MIN..=RECOVERY_AGO_NS_MAX).contains(&ago_ns) {
             return Err(refused(RecoveryRefusal::Time));
         }
-        Ok(Started::Task(CatalogTask::LookBack(request)))
+        self.start(event, CatalogTask::LookBack(request))
     }
 
     /// Handles a request for a different time during a recovery. If that time is the start time of
     /// the recovery, the request undoes the recovery.
-    fn abandon(
-        &mut self,
-        number: u64,
-        mut row: Recovery,
-        time_ns: i64,
-        now_ns: i64,
-    ) -> Result<Started> {
+    fn abandon(&mut self, number: u64, mut row: Recovery, time_ns: i64, now_ns: i64) -> Turn {
         if time_ns != row.begun_ns || !row.abandon(now_ns) {
             return Err(refused(RecoveryRefusal::UnderWay));
         }
@@ -94,7 +89,7 @@ impl<S: Store> Catalog<S> {
         }
         let status = row.status();
         self.recoveries.put(&self.store, number, row)?;
-        Ok(Started::Reply(FromCatalog::Recovery(Some(status))))
+        Ok(Next::Reply(FromCatalog::Recovery(Some(status))))
     }
 
     fn is_driven(&self, number: u64) -> bool {
@@ -199,8 +194,7 @@ impl<S: Store> Catalog<S> {
         if is_driven {
             return Ok(Next::Reply(FromCatalog::Recovery(Some(status))));
         }
-        event.work.task = CatalogTask::Recover(number);
-        self.next_calls(event)
+        self.start(event, CatalogTask::Recover(number))
     }
 
     pub(super) fn recover(&mut self, work: &mut CatalogWork, number: u64, now_ns: i64) -> Turn {
@@ -338,52 +332,51 @@ fn refused(refusal: RecoveryRefusal) -> Failure {
     CatalogRefusal::Recovery(refusal).into()
 }
 
-// Stores the state of point-in-time recoveries. The Catalog stores this state because a recovery
-// does not reset the Catalog.
-//
-// Each database that was ever recovered has one row. The row is never removed, so that repeated
-// requests receive the same reply.
-
 /// The recoveries. The number of a row is the database's id.
 const ROWS: Rows<Recovery> = Rows::within(Table::Entry, FIRST_RECOVERY_KEY, KEY_MAX);
 
+/// The stored state of a point-in-time recovery. The Catalog stores this state because a recovery
+/// does not reset the Catalog.
+///
+/// Each database that was ever recovered has one row. The row is never removed, so that repeated
+/// requests receive the same reply.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Recovery {
     /// The number of the recovery, which is higher than the numbers of all earlier recoveries of
     /// the database.
-    pub recovery: u64,
+    recovery: u64,
     /// The requested target time, in nanoseconds.
-    pub asked_ns: i64,
+    asked_ns: i64,
     /// The time to which the objects are being reset, in nanoseconds.
-    pub time_ns: i64,
+    time_ns: i64,
     /// A time before the first change of the recovery, in nanoseconds.
-    pub begun_ns: i64,
-    pub stage: RecoveryStage,
+    begun_ns: i64,
+    stage: RecoveryStage,
     /// The highest counters that the Database ever reported. Later ids and versions must not be
     /// lower.
-    pub counters: Counters,
+    counters: Counters,
     /// The database's quotas at the start of the recovery.
-    pub quotas: Quotas,
+    quotas: Quotas,
     /// The shards at the start of the recovery.
-    pub before: Vec<ObjectId>,
+    before: Vec<ObjectId>,
     /// The shards at the target time.
-    pub then: Vec<ObjectId>,
+    then: Vec<ObjectId>,
     /// The number of shards that finished the current stage.
-    pub at: u64,
+    at: u64,
     /// The number of shards at the start, and the number of reset shards. Both numbers remain after
     /// the lists are cleared.
-    pub shards: u64,
-    pub back: u64,
+    shards: u64,
+    back: u64,
     /// The time of the alarm's next attempt, in nanoseconds.
-    pub due_ns: i64,
+    due_ns: i64,
     /// The number of consecutive failed attempts.
-    pub failures: u32,
-    pub trouble: String,
+    failures: u32,
+    trouble: String,
 }
 
 impl Recovery {
     /// Creates a recovery that has not changed any state.
-    pub(super) fn new(recovery: u64, time_ns: i64, now_ns: i64) -> Self {
+    fn new(recovery: u64, time_ns: i64, now_ns: i64) -> Self {
         Self {
             recovery,
             asked_ns: time_ns,
@@ -416,13 +409,13 @@ impl Recovery {
         }
     }
 
-    pub(super) fn count_attempt(&mut self, now_ns: i64) {
+    fn count_attempt(&mut self, now_ns: i64) {
         let wait_ns = JOB_RETRY_NS << self.failures.min(RECOVERY_PAUSES_MAX);
         self.failures = self.failures.saturating_add(1);
         self.due_ns = now_ns.saturating_add(wait_ns);
     }
 
-    pub(super) fn next(&self, count: usize) -> Vec<ObjectId> {
+    fn next(&self, count: usize) -> Vec<ObjectId> {
         let all = match self.stage {
             RecoveryStage::Closing => &self.before,
             _ => &self.then,
@@ -468,7 +461,7 @@ impl Recovery {
     /// the recovery.
     ///
     /// Returns `false` if no object has been reset yet, or if the Database may already have opened.
-    pub(super) fn abandon(&mut self, now_ns: i64) -> bool {
+    fn abandon(&mut self, now_ns: i64) -> bool {
         let before_any_goes_on =
             [RecoveryStage::Database, RecoveryStage::Asking, RecoveryStage::Shards];
         if !before_any_goes_on.contains(&self.stage) {
@@ -523,7 +516,7 @@ impl Recovery {
         }
     }
 
-    pub(super) fn recovered(&self) -> RecoveredDatabase {
+    fn recovered(&self) -> RecoveredDatabase {
         let is_gone = |shard: &&ObjectId| !self.then.contains(shard);
         RecoveredDatabase {
             recovery: self.recovery,
@@ -550,7 +543,7 @@ impl Recoveries {
         Ok(Self { rows })
     }
 
-    pub(super) fn get(&self, number: u64) -> Option<&Recovery> {
+    fn get(&self, number: u64) -> Option<&Recovery> {
         self.rows.get(&number)
     }
 
@@ -558,12 +551,7 @@ impl Recoveries {
         self.get(number).is_some_and(|row| row.stage != RecoveryStage::Done)
     }
 
-    pub(super) fn put<S: Store>(
-        &mut self,
-        store: &S,
-        number: u64,
-        row: Recovery,
-    ) -> StoreResult<()> {
+    fn put<S: Store>(&mut self, store: &S, number: u64, row: Recovery) -> StoreResult<()> {
         ROWS.put(store, number, &row)?;
         self.rows.insert(number, row);
         Ok(())
@@ -602,19 +590,17 @@ impl Recoveries {
     }
 }
 
-// Checks whether all objects of a database can return to the target time, before a recovery
-// changes any state.
-//
-// The platform's history of an object begins at most [`PAST_BEGINS_NS_MAX`] after the object's
-// creation. The start of the history determines the result:
-//
-// - If the history contains the target time, the object can return to that time.
-// - If the history begins more than [`PAST_BEGINS_NS_MAX`] after the target time, the object did
-//   not exist at that time and needs no history of that time.
-// - If the history begins between these times, the object may have belonged to the database at the
-//   target time. The database then cannot return to that time.
-
-#[derive(Debug)]
+/// A check whether all objects of a database can return to the target time, before a recovery
+/// changes any state.
+///
+/// The platform's history of an object begins at most [`PAST_BEGINS_NS_MAX`] after the object's
+/// creation. The start of the history determines the result:
+///
+/// - If the history contains the target time, the object can return to that time.
+/// - If the history begins more than [`PAST_BEGINS_NS_MAX`] after the target time, the object did
+///   not exist at that time and needs no history of that time.
+/// - If the history begins between these times, the object may have belonged to the database at the
+///   target time. The database then cannot return to that time.
 struct HistoryCheck {
     /// The target time, in nanoseconds.
     time_ns: i64,
@@ -623,10 +609,9 @@ struct HistoryCheck {
     undo_ns: i64,
     left: VecDeque<CheckedObject>,
     answered: usize,
-    pub(super) shards: u64,
+    shards: u64,
 }
 
-#[derive(Debug)]
 struct CheckedObject {
     to: Address,
     time_ns: i64,
@@ -641,7 +626,7 @@ enum ExpectedHistory {
 }
 
 impl HistoryCheck {
-    pub(super) fn new(database: Address, shards: Vec<Address>, time_ns: i64, now_ns: i64) -> Self {
+    fn new(database: Address, shards: Vec<Address>, time_ns: i64, now_ns: i64) -> Self {
         let count = shards.len() as u64;
         let look = |to, wanted| CheckedObject { to, time_ns, wanted };
         let shards = shards.into_iter().map(|shard| look(shard, ExpectedHistory::Either));
@@ -650,11 +635,11 @@ impl HistoryCheck {
         Self { time_ns, undo_ns, left, answered: 0, shards: count }
     }
 
-    pub(super) fn calls(&self) -> usize {
+    fn calls(&self) -> usize {
         self.answered + self.left.len()
     }
 
-    pub(super) fn requests(&self) -> Vec<Request> {
+    fn requests(&self) -> Vec<Request> {
         let next = self.left.iter().take(CALLS_PER_ROUND_MAX);
         let request = |look: &CheckedObject| {
             let message = ToStorage::Look { time_ns: look.time_ns };
@@ -707,14 +692,12 @@ impl HistoryCheck {
     }
 }
 
-// Resets objects to an earlier time. The module checks each object, prepares the reset, restarts
-// the object, and checks the object again.
-//
-// A delayed message must never reset an object that has accepted new data in the meantime. Each
-// message therefore names the checked instance of the object, and any other instance ignores the
-// message.
-
-#[derive(Debug)]
+/// The reset of objects to an earlier time, which checks each object, prepares the reset, restarts
+/// the object, and checks the object again.
+///
+/// A delayed message must never reset an object that has accepted new data in the meantime. Each
+/// message therefore names the checked instance of the object, and any other instance ignores the
+/// message.
 struct PointInTimeReset {
     targets: Vec<Address>,
     /// For each target, the instance that must end.
@@ -731,15 +714,15 @@ enum Step {
 }
 
 impl PointInTimeReset {
-    pub(super) fn new(targets: Vec<Address>) -> Self {
+    fn new(targets: Vec<Address>) -> Self {
         Self { targets, lives: Vec::new(), step: Step::Look }
     }
 
-    pub(super) fn count(&self) -> u64 {
+    fn count(&self) -> u64 {
         self.targets.len() as u64
     }
 
-    pub(super) fn requests(&self, time_ns: i64) -> Vec<Request> {
+    fn requests(&self, time_ns: i64) -> Vec<Request> {
         let lives = self.lives.iter().copied().chain(std::iter::repeat(0));
         let message = |life: u64| match self.step {
             Step::Look | Step::CheckAgain => ToStorage::Look { time_ns },

@@ -1,4 +1,5 @@
-//! Lists the names of databases. The Catalog returns these names page by page.
+//! Reads several databases: lists the names of databases and describes databases, and executes SHOW
+//! CONTINUOUS QUERIES and SHOW MEASUREMENTS ON *.
 
 use std::ops::Range;
 
@@ -19,7 +20,7 @@ use crate::protocol::database::{Description, FromDatabase, ToDatabase};
 use crate::query::metadata::SortedNames;
 use crate::query::result::SeriesChunk;
 
-/// Returns the names in order of creation. With `holding`, returns only the few databases that may
+/// Returns the names of all databases in order of creation. With `holding`, returns only the few databases that may
 /// have that policy.
 pub async fn list_databases(io: &Io, holding: Option<PolicyId>) -> Result<Vec<String>> {
     let (mut all, mut after) = (Vec::new(), None);
@@ -44,10 +45,6 @@ pub fn seen_by_name(grants: &Grants, mut names: Vec<String>) -> Vec<String> {
     names
 }
 
-// Reads the policies of all databases, a page of policies, or the policies of one database from
-// the objects that own the policies.
-
-#[derive(Debug)]
 struct Page {
     /// The policy after which the page begins, and the databases that may contain that policy.
     after: Option<(PolicyId, Vec<String>)>,
@@ -180,12 +177,9 @@ fn outline(description: &Description) -> Description {
     }
 }
 
-// Executes the statements that read all databases that the caller may read: SHOW CONTINUOUS
-// QUERIES and SHOW MEASUREMENTS ON *.
-
 const CHUNK_ROWS: usize = 10_000;
 
-/// Lists only queries of databases that the caller may read as a whole, because the text of a
+/// Executes SHOW CONTINUOUS QUERIES. Lists only queries of databases that the caller may read as a whole, because the text of a
 /// continuous query reveals all its sources.
 pub(super) fn show_continuous_queries(principal: Principal) -> Parts<SeriesChunk> {
     Parts::new(|io, output| async move {
@@ -240,7 +234,6 @@ pub(super) fn show_measurements(
 }
 
 /// The measurements of all databases, sorted after the last database was read.
-#[derive(Debug)]
 pub(super) struct Listing {
     show: Box<ShowMeasurementsStatement>,
     session: Session,

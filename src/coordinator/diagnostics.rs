@@ -22,26 +22,18 @@ use crate::protocol::shard::{FromShard, Stats, ToShard};
 use crate::protocol::{envelope, release};
 use crate::query::result::{SeriesChunk, Values};
 
-#[derive(Debug)]
 struct Diagnostics {
     statement: Statement,
     found: Vec<DatabaseFigures>,
-    troubles: Vec<Problem>,
+    /// The problems that the operator must solve: the database, the object and the problem.
+    troubles: Vec<[String; 3]>,
     /// Empty if no request to the Catalog was made.
     catalog_release: String,
-    skipped: Vec<Skipped>,
+    /// The databases with objects that were not called, because the request has reached its limit
+    /// of calls, and the number of these objects.
+    skipped: Vec<[String; 2]>,
 }
 
-/// A database with objects that were not called, because the request has reached its limit of
-/// calls.
-#[derive(Debug)]
-struct Skipped {
-    database: String,
-    /// `None` means all objects of the database.
-    objects: Option<usize>,
-}
-
-#[derive(Debug)]
 struct DatabaseFigures {
     name: String,
     loaded: Loaded,
@@ -51,21 +43,9 @@ struct DatabaseFigures {
     skipped: usize,
 }
 
-/// A problem that the operator must solve, and the object with the problem.
-#[derive(Debug)]
-struct Problem {
-    database: String,
-    object: String,
-    what: String,
-}
-
 /// The position of a database, and the position of one of its shards. The second position is `None`
 /// for the Database itself.
-#[derive(Clone, Copy)]
-struct QueriedObject {
-    database: usize,
-    shard: Option<usize>,
-}
+type QueriedObject = (usize, Option<usize>);
 
 pub(super) struct ShardOf<'a> {
     policy: &'a Policy,
@@ -95,7 +75,7 @@ pub fn diagnostics(statement: Statement) -> Parts<SeriesChunk> {
             None => {
                 for name in all.list(&io).await? {
                     if all.may_skip() && all.room(&io)? < all.objects() + CALLS_PER_LOAD {
-                        all.skipped.push(Skipped { database: name, objects: None });
+                        all.skipped.push([name, "all".to_owned()]);
                         continue;
                     }
                     match all.load(&io, name.clone()).await {
@@ -144,15 +124,11 @@ impl Diagnostics {
     }
 
     async fn count(&mut self, io: &Io) -> Result<()> {
-        let requested: Vec<QueriedObject> = (0..)
-            .zip(&self.found)
-            .flat_map(|(database, found)| {
-                let shards = (0..found.shards.len()).map(Some);
-                std::iter::once(None)
-                    .chain(shards)
-                    .map(move |shard| QueriedObject { database, shard })
-            })
-            .collect();
+        let objects = |(database, found): (usize, &DatabaseFigures)| {
+            let shards = (0..found.shards.len()).map(Some);
+            std::iter::once(None).chain(shards).map(move |shard| (database, shard))
+        };
+        let requested: Vec<QueriedObject> = (0..).zip(&self.found).flat_map(objects).collect();
         let mut requested = &requested[..];
         while !requested.is_empty() {
             let room = if self.may_skip() { self.room(io)? } else { usize::MAX };
@@ -167,12 +143,9 @@ impl Diagnostics {
             requested = later;
         }
         for (database, found) in self.found.iter_mut().enumerate() {
-            let objects =
-                requested.iter().filter(|requested| requested.database == database).count();
-            found.skipped = objects;
-            if objects > 0 {
-                let database = found.name.clone();
-                self.skipped.push(Skipped { database, objects: Some(objects) });
+            found.skipped = requested.iter().filter(|(of, _)| *of == database).count();
+            if found.skipped > 0 {
+                self.skipped.push([found.name.clone(), found.skipped.to_string()]);
             }
         }
         Ok(())
@@ -192,9 +165,9 @@ impl Diagnostics {
         self.found.iter().map(|found| found.shards.len() + 1).sum()
     }
 
-    fn request(&self, requested: QueriedObject) -> Option<Request> {
-        let found = self.found.get(requested.database)?;
-        Some(match requested.shard {
+    fn request(&self, (database, shard): QueriedObject) -> Option<Request> {
+        let found = self.found.get(database)?;
+        Some(match shard {
             None => {
                 let to = Address::Database(found.loaded.object.clone());
                 Request::new(to, envelope::encode(&ToDatabase::Stats))
@@ -207,9 +180,9 @@ impl Diagnostics {
         })
     }
 
-    fn on_reply(&mut self, requested: QueriedObject, reply: CallResult) {
-        let Some(found) = self.found.get_mut(requested.database) else { return };
-        let (object, trouble) = match requested.shard {
+    fn on_reply(&mut self, (database, shard): QueriedObject, reply: CallResult) {
+        let Some(found) = self.found.get_mut(database) else { return };
+        let (object, trouble) = match shard {
             None => match envelope::decode_reply::<FromDatabase>(reply) {
                 Ok(FromDatabase::Stats(stats)) => {
                     found.stats = Some(stats);
@@ -240,7 +213,7 @@ impl Diagnostics {
     }
 
     fn problem(&mut self, database: String, object: &str, what: String) {
-        self.troubles.push(Problem { database, object: object.to_owned(), what });
+        self.troubles.push([database, object.to_owned(), what]);
     }
 }
 
@@ -260,10 +233,8 @@ fn shard_id(loaded: &Loaded, shard: usize) -> i64 {
     shards(loaded).nth(shard).map_or(0, |shard| shard.id())
 }
 
-// Builds the series of SHOW STATS, SHOW DIAGNOSTICS and SHOW SHARDS, as 1.x prints them.
-
 /// All values of a column have the same kind.
-pub(super) enum Cell {
+enum Cell {
     Text(String),
     Number(i64),
 }
@@ -312,28 +283,62 @@ impl ShardOf<'_> {
 }
 
 impl Diagnostics {
-    pub(super) fn chunks(&self, now_ns: i64) -> Vec<SeriesChunk> {
+    fn chunks(&self, now_ns: i64) -> Vec<SeriesChunk> {
         let found = &self.found[..];
-        match &self.statement {
-            Statement::ShowShards => found.iter().map(shards_of).collect(),
-            Statement::ShowShardGroups => Vec::from([groups_of(found)]),
-            Statement::ShowStats { module, .. } => {
-                let mut all = stats(found, now_ns);
-                if !self.skipped.is_empty() {
-                    all.push(skipped(&self.skipped));
-                }
-                wanted(all, module.as_deref())
-            }
-            Statement::ShowDiagnostics { module } => {
-                let mut all = diagnostic_series(found, &self.troubles, now_ns);
-                all.insert(all.len() - 1, self.other_releases());
-                if !self.skipped.is_empty() {
-                    all.push(skipped(&self.skipped));
-                }
-                wanted(all, module.as_deref())
-            }
-            _ => Vec::new(),
+        let (mut all, module) = match &self.statement {
+            Statement::ShowShards => return found.iter().map(shards_of).collect(),
+            Statement::ShowShardGroups => return vec![groups_of(found)],
+            Statement::ShowStats { module, .. } => (stats(found, now_ns), module),
+            Statement::ShowDiagnostics { module } => (self.diagnostic_series(now_ns), module),
+            _ => return Vec::new(),
+        };
+        if !self.skipped.is_empty() {
+            let rows = self.skipped.iter().cloned().map(|row| row.map(Cell::from).into());
+            all.push(series("skipped", &[], &["database", "objects"], rows.collect()));
         }
+        // The result of `FOR 'module'` is empty for an unknown module.
+        if let Some(module) = module {
+            all.retain(|chunk| chunk.name.as_deref() == Some(module));
+        }
+        all
+    }
+
+    fn diagnostic_series(&self, now_ns: i64) -> Vec<SeriesChunk> {
+        let [unknown, own] = [String::new(), release::current()];
+        let build = [&unknown, &unknown, &unknown, &own].map(|text| text.as_str().into()).into();
+        let columns = ["database", "diskBytes", "generation", "groups", "policies", "shards"];
+        let databases = self.found.iter().map(|found| {
+            let policies = &found.loaded.description.policies;
+            let groups = policies.iter().map(|policy| policy.groups.len() as u64).sum();
+            let bytes = found.shards.iter().flatten().map(|stats| stats.bytes_stored);
+            let bytes = bytes.chain(found.stats.as_ref().map(|stats| stats.bytes_stored)).sum();
+            let generation = found.loaded.description.generation;
+            let shards = found.shards.len() as u64;
+            let numbers = [bytes, generation, groups, policies.len() as u64, shards];
+            std::iter::once(found.name.as_str().into()).chain(numbers.map(Cell::from)).collect()
+        });
+        let row = |database: &str, object: &str, what: &str| {
+            [database, object, what].map(Cell::from).into_iter().collect::<Vec<_>>()
+        };
+        let troubles = self.troubles.iter().cloned().map(|row| row.map(Cell::from).into());
+        let mut jobs: Vec<Vec<Cell>> = troubles.collect();
+        for found in &self.found {
+            let of_database = found.stats.iter().flat_map(|stats| &stats.troubles);
+            jobs.extend(of_database.map(|what| row(&found.name, "database", what)));
+            for (shard, stats) in shards(&found.loaded).zip(&found.shards) {
+                let object = format!("shard {}", shard.id());
+                let of_shard = stats.iter().flat_map(|stats| &stats.troubles);
+                jobs.extend(of_shard.map(|what| row(&found.name, &object, what)));
+            }
+        }
+        vec![
+            series("build", &[], &["Branch", "Build Time", "Commit", "Version"], vec![build]),
+            series("databases", &[], &columns, databases.collect()),
+            series("jobs", &[], &["database", "object", "trouble"], jobs),
+            series("protocol", &[], &["version"], vec![vec![u64::from(envelope::VERSION).into()]]),
+            self.other_releases(),
+            series("system", &[], &["currentTime"], vec![vec![rfc3339(now_ns).into()]]),
+        ]
     }
 
     fn other_releases(&self) -> SeriesChunk {
@@ -357,20 +362,6 @@ impl Diagnostics {
         }
         series("releases", &[], &["database", "object", "version"], rows)
     }
-}
-
-fn skipped(skipped: &[Skipped]) -> SeriesChunk {
-    let rows = skipped.iter().map(|skipped| {
-        let objects = skipped.objects.map_or_else(|| "all".to_owned(), |n| n.to_string());
-        vec![skipped.database.as_str().into(), objects.into()]
-    });
-    series("skipped", &[], &["database", "objects"], rows.collect())
-}
-
-/// Filters the series by `FOR 'module'`. The result is empty for an unknown module.
-fn wanted(mut chunks: Vec<SeriesChunk>, module: Option<&str>) -> Vec<SeriesChunk> {
-    chunks.retain(|chunk| module.is_none_or(|module| chunk.name.as_deref() == Some(module)));
-    chunks
 }
 
 fn shards_of(found: &DatabaseFigures) -> SeriesChunk {
@@ -530,52 +521,7 @@ fn counted(name: &str, tags: &[(&str, String)], counters: &[(&str, u64)]) -> Ser
     series(name, tags, &columns, vec![counters.iter().map(|(_, n)| Cell::from(*n)).collect()])
 }
 
-fn diagnostic_series(
-    found: &[DatabaseFigures],
-    troubles: &[Problem],
-    now_ns: i64,
-) -> Vec<SeriesChunk> {
-    let [unknown, own] = [String::new(), release::current()];
-    let build = [&unknown, &unknown, &unknown, &own].map(|text| text.as_str().into()).into();
-    let columns = ["database", "diskBytes", "generation", "groups", "policies", "shards"];
-    let databases = found.iter().map(|found| {
-        let policies = &found.loaded.description.policies;
-        let groups = policies.iter().map(|policy| policy.groups.len() as u64).sum();
-        let bytes = found.shards.iter().flatten().map(|stats| stats.bytes_stored);
-        let bytes = bytes.chain(found.stats.as_ref().map(|stats| stats.bytes_stored)).sum();
-        let generation = found.loaded.description.generation;
-        let shards = found.shards.len() as u64;
-        let numbers = [bytes, generation, groups, policies.len() as u64, shards];
-        std::iter::once(found.name.as_str().into()).chain(numbers.map(Cell::from)).collect()
-    });
-    let row = |database: &str, object: &str, what: &str| {
-        [database, object, what].map(Cell::from).into_iter().collect::<Vec<_>>()
-    };
-    let mut jobs: Vec<Vec<Cell>> =
-        troubles.iter().map(|t| row(&t.database, &t.object, &t.what)).collect();
-    for found in found {
-        let of_database = found.stats.iter().flat_map(|stats| &stats.troubles);
-        jobs.extend(of_database.map(|what| row(&found.name, "database", what)));
-        for (shard, stats) in shards(&found.loaded).zip(&found.shards) {
-            let object = format!("shard {}", shard.id());
-            let of_shard = stats.iter().flat_map(|stats| &stats.troubles);
-            jobs.extend(of_shard.map(|what| row(&found.name, &object, what)));
-        }
-    }
-    vec![
-        series("build", &[], &["Branch", "Build Time", "Commit", "Version"], vec![build]),
-        series("databases", &[], &columns, databases.collect()),
-        series("jobs", &[], &["database", "object", "trouble"], jobs),
-        series("protocol", &[], &["version"], vec![cells([u64::from(envelope::VERSION)])]),
-        series("system", &[], &["currentTime"], vec![vec![rfc3339(now_ns).into()]]),
-    ]
-}
-
-fn cells<const N: usize>(numbers: [u64; N]) -> Vec<Cell> {
-    numbers.into_iter().map(Cell::from).collect()
-}
-
-pub(super) fn series(
+fn series(
     name: &str,
     tags: &[(&str, String)],
     columns: &[&str],
@@ -591,8 +537,6 @@ pub(super) fn series(
     let tags = tags.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
     SeriesChunk { tags, ..SeriesChunk::of_columns(Some(name), columns, values) }
 }
-
-// Reports the quotas of a database's callers, and the use of the quotas in the current minute.
 
 fn quota_series(found: &DatabaseFigures) -> Vec<SeriesChunk> {
     let quotas = &found.loaded.description.quotas;

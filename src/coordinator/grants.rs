@@ -217,14 +217,10 @@ impl Callers {
         self.confirmed.on_reply(caller, &held, row, now_ns);
     }
 
-    /// Caches a reply of `database`, unless a newer reply is cached.
-    pub fn on_reply(
-        &mut self,
-        database: &ObjectId,
-        held: ConfirmedGrantee,
-    ) -> Rc<ConfirmedGrantee> {
+    /// Caches a reply of the Database `object`, unless a newer reply is cached.
+    pub fn on_reply(&mut self, object: &ObjectId, held: ConfirmedGrantee) -> Rc<ConfirmedGrantee> {
         self.clock += 1;
-        let key = (held.row.key(), database.clone());
+        let key = (held.row.key(), object.clone());
         let held = Rc::new(held);
         if self.held.get(&key).is_some_and(|(known, _)| known.access > held.access) {
             return held;

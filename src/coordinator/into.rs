@@ -160,8 +160,6 @@ fn written_row(points: u64) -> SeriesChunk {
     }
 }
 
-// Converts the rows of a result into a batch: group tags become tags, columns become fields.
-
 /// The size at which a batch is written. The batch becomes one frame for each shard.
 const BATCH_BYTES: usize = 4 << 20;
 
@@ -170,7 +168,6 @@ const SERIES_BYTES: usize = 200;
 
 type Tags = Vec<(String, String)>;
 
-#[derive(Debug)]
 pub(super) struct IntoPoints {
     tag_columns: Vec<String>,
     tables: BTreeMap<String, MeasurementRows>,

@@ -1,5 +1,5 @@
-//! Executes SHOW QUERIES and KILL QUERY. The Catalog has the list of running queries. KILL QUERY
-//! also notifies the shards that the query reads.
+//! Executes SHOW QUERIES and KILL QUERY, and reports running queries. The Catalog has the list of
+//! running queries. KILL QUERY also notifies the shards that the query reads.
 
 use std::cell::Cell;
 
@@ -8,7 +8,7 @@ use super::statement::Session;
 use super::{Context, Parts};
 use crate::influxql::duration;
 use crate::model::ids::ObjectId;
-use crate::model::limits::{CALLS_PER_ROUND_MAX, QUERY_REPORT_EVERY_NS};
+use crate::model::limits::{CALLS_PER_ROUND_MAX, QUERY_REPORT_EVERY_NS, QUERY_SHARDS_NAMED_MAX};
 use crate::model::time::{MS_NS, S_NS, US_NS};
 use crate::protocol::call::{Address, CallFailure};
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
@@ -75,9 +75,8 @@ fn age(age_ns: i64) -> String {
     duration::format_go(age_ns / unit_ns * unit_ns)
 }
 
-// Reports a query for SHOW QUERIES. The first report is sent with the request for the query's
-// second page, further reports follow every few seconds, and the last report follows at the end.
-
+/// The reports of a query for SHOW QUERIES. The first report is sent with the request for the query's
+/// second page, further reports follow every few seconds, and the last report follows at the end.
 #[derive(Debug, Default)]
 pub(super) struct LiveQueryReport {
     /// 0 before the first report.
@@ -139,6 +138,17 @@ impl LiveQueryReport {
         let message = envelope::encode(&ToCatalog::EndQuery { id });
         (id != 0).then(|| Request::new(Address::Catalog, message))
     }
+}
+
+/// Returns at most `QUERY_SHARDS_NAMED_MAX` of the shards, without duplicates.
+pub(super) fn named_shards<'a>(shards: impl Iterator<Item = &'a ObjectId>) -> Vec<ObjectId> {
+    let mut named: Vec<ObjectId> = Vec::new();
+    for shard in shards {
+        if named.len() < QUERY_SHARDS_NAMED_MAX && !named.contains(shard) {
+            named.push(shard.clone());
+        }
+    }
+    named
 }
 
 /// Whether the reply to a report states that the query was killed. Returns `false` if the reply was

@@ -348,8 +348,6 @@ fn apply(schema: &mut PolicySchema, changed: Vec<MeasurementSchema>) {
     }
 }
 
-// Sends one message to the Catalog, or to the Database with a given name.
-
 /// Looks up a database in the Catalog, and sends a message to the Database.
 pub async fn call_database(io: &Io, name: &str, message: &ToDatabase) -> Result<FromDatabase> {
     let loaded = Load::from_owner(name, Want::Nothing).run(io).await?;
@@ -360,8 +358,7 @@ pub async fn call_database(io: &Io, name: &str, message: &ToDatabase) -> Result<
     }
 }
 
-// Counts how often a request restarts because an object has newer state.
-
+/// The number of times that a request restarted because an object had newer state.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Retries(u32);
 

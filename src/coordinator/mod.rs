@@ -18,7 +18,6 @@ pub mod create_drop;
 pub mod delete;
 pub mod error;
 mod explain;
-pub mod grant_access;
 pub mod grants;
 pub mod identify;
 pub mod into;
@@ -33,7 +32,7 @@ pub mod recover;
 pub mod sql;
 pub mod statement;
 pub mod task;
-pub mod users;
+pub mod users_and_tokens;
 pub mod verify;
 pub mod write;
 

@@ -1,4 +1,5 @@
-//! Executes an InfluxQL statement of any kind, and returns the result piece by piece.
+//! Executes an InfluxQL statement of any kind in a session, and returns the result piece by piece.
+//! Also writes 1.x's warning for a statement that writes and was sent by GET.
 
 use std::rc::Rc;
 
@@ -14,7 +15,7 @@ use super::into::{explain_into, select_into};
 use super::live_queries::{kill_query, show_queries};
 use super::load_schemas::{Load, Want};
 use super::query::{Query, QueryStatus};
-use super::users::users;
+use super::users_and_tokens::users;
 use super::{Context, Machine, Parts, Turn};
 use crate::admission::ReservationSlot;
 use crate::influxql::ast::{SelectStatement, Source, Statement};
@@ -189,8 +190,6 @@ impl<T: 'static> Machine for Execution<T> {
     }
 }
 
-// Defines the context of a statement: the caller, the time, and the defaults of unqualified names.
-
 /// The context of a statement.
 #[derive(Clone, Debug, Default)]
 pub struct Session {
@@ -218,8 +217,6 @@ impl Session {
         Defaults { database: self.database.as_deref(), policy: self.policy.as_deref() }
     }
 }
-
-// Adds the database and the retention policy to the names in a statement, as 1.x prints the names.
 
 type Name = Option<String>;
 type Visit<'a> = dyn FnMut(&mut Name, &mut Name) -> Result<()> + 'a;

@@ -272,12 +272,8 @@ impl Io {
     }
 
     /// Sends a message to a Database.
-    pub async fn call_database(
-        &self,
-        object: &ObjectId,
-        message: &ToDatabase,
-    ) -> Result<FromDatabase> {
-        let to = Address::Database(object.clone());
+    pub async fn call_database(&self, id: &ObjectId, message: &ToDatabase) -> Result<FromDatabase> {
+        let to = Address::Database(id.clone());
         Ok(envelope::decode_reply(self.call(to, message).await)?)
     }
 
@@ -346,7 +342,10 @@ impl Drop for ContextGuard<'_> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+pub(crate) use tests::Fixed;
+
+#[cfg(test)]
+mod tests {
     use super::*;
     use crate::admission::{Admission, QueryMemory};
     use crate::coordinator::cache::Cache;

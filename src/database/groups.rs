@@ -1,4 +1,5 @@
-//! Creates shard groups, and builds the settings of their shards.
+//! Creates shard groups, builds the settings of their shards, and maintains groups: checks their size,
+//! and drops expired groups.
 //!
 //! A new group has `create.shards` shards. This number is `DEFAULT_SHARDS`, or the number in the
 //! request that created or reconfigured the database.
@@ -90,9 +91,6 @@ pub(super) fn settings_messages<'a>(
 pub(super) fn shards(policy: &Policy) -> impl Iterator<Item = &ObjectId> {
     policy.groups.iter().flat_map(|group| &group.shards)
 }
-
-// Implements the regular maintenance of a Database: checks the size of its groups, and drops
-// expired groups.
 
 impl<S: Store> Database<S> {
     /// Stores jobs for all necessary changes. The next maintenance is due on the next day, or at

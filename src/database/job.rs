@@ -4,8 +4,8 @@
 //! The Database stores a job, sends the change to every affected shard, publishes the change and
 //! acknowledges it (PROTOCOL.md rule 2). Every message may be repeated.
 //!
-//! This file defines the stored form of jobs. [`super::job_messages`] creates the messages of a
-//! job, and [`super::job_completion`] makes the final changes of a job.
+//! This file defines the stored form of jobs. [`messages`] creates the messages of a job, and
+//! [`publish`] makes the final changes of a job.
 
 use serde::{Deserialize, Serialize};
 

@@ -6,16 +6,14 @@
 //! unfinished, continues the job.
 
 mod access;
-mod backup_schedule;
-mod continuous;
 pub mod groups;
 pub mod job;
 mod object;
 pub mod policies;
-mod recover;
-mod restore;
+mod restore_and_recover;
 pub mod rows;
 pub mod schema;
+mod schedules;
 mod split;
 mod statements;
 

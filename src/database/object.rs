@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::access::AccessProgress;
 use super::job::{Job, JobKind, messages, publish};
 use super::rows::{DatabaseRows, DatabaseStage, RowsChange};
+use super::schedules;
 use super::split::SplitProgress;
-use super::{backup_schedule, continuous};
 use crate::model::ids::ObjectId;
 use crate::model::limits::{CALLS_PER_ROUND_MAX, JOB_FAILURES_MAX, JOB_RETRY_NS};
 use crate::protocol::backup::RestoreStep;
@@ -130,7 +130,7 @@ impl<S: Store> Database<S> {
             let before = self.store.row_counts();
             self.rows = DatabaseRows::load(&self.store)?;
             if let Some(rows) = &mut self.rows {
-                rows.bill.begin_event(before, self.event_ns);
+                rows.bill.meter.begin_event(before, self.event_ns);
             }
             self.loaded = true;
         }
@@ -311,9 +311,9 @@ impl<S: Store> Database<S> {
         let rows = self.open_rows()?;
         let bill = rows.bill.clone();
         let aside = rows.jobs.values().filter(|job| job.failures >= JOB_FAILURES_MAX);
-        let troubles = aside.map(Job::problem).chain(continuous::problems(rows));
-        let troubles = troubles.chain(backup_schedule::problem(rows)).collect();
-        let last_backup_ns = backup_schedule::last_ns(rows);
+        let troubles = aside.map(Job::problem).chain(schedules::query_problems(rows));
+        let troubles = troubles.chain(schedules::backup_problem(rows)).collect();
+        let last_backup_ns = schedules::last_backup_ns(rows);
         let measurements = rows.policies.rows.iter().map(|row| row.schema.count() as u64).sum();
         let billed = bill.now(&self.store);
         Ok(FromDatabase::Stats(ObjectStats {
@@ -371,7 +371,7 @@ impl<S: Store> Database<S> {
                 let number = row.number;
                 let mut registration = row.schema.register(sets, &platform.limits());
                 let refusals = std::mem::take(&mut registration.refusals);
-                let version = registration.version();
+                let version = registration.version;
                 if let Some(rows) = &mut self.rows {
                     rows.register(&self.store, number, platform.now_ns(), registration)?;
                 }
@@ -423,17 +423,12 @@ impl<S: Store> Host for Database<S> {
         (event_id, self.settle(platform.now_ns(), event_id, event, turn))
     }
 
-    fn resume(
-        &mut self,
-        platform: &dyn Platform,
-        event_id: EventId,
-        reply: Reply,
-    ) -> Step<Vec<u8>> {
-        let Some((mut event, replies)) = self.pending_events.resume(event_id, reply) else {
+    fn resume(&mut self, platform: &dyn Platform, id: EventId, reply: Reply) -> Step<Vec<u8>> {
+        let Some((mut event, replies)) = self.pending_events.resume(id, reply) else {
             return Step::Calls(Vec::new());
         };
         let turn = self.on_replies(&mut Event { platform, work: &mut event.work }, replies);
-        self.settle(platform.now_ns(), event_id, event, turn)
+        self.settle(platform.now_ns(), id, event, turn)
     }
 
     fn alarm(&mut self, platform: &dyn Platform) -> (EventId, Step<Vec<u8>>) {
@@ -451,7 +446,7 @@ impl<S: Store> Host for Database<S> {
         let jobs = self.rows.iter().flat_map(|rows| rows.jobs.values());
         let due = jobs.filter(|job| !job.is_skipped()).map(|job| job.due_ns);
         let open = self.rows.iter().filter(|rows| rows.state.stage == DatabaseStage::Open);
-        due.chain(open.filter_map(continuous::next_due_ns)).chain(self.look_again_ns).min()
+        due.chain(open.filter_map(schedules::next_due_ns)).chain(self.look_again_ns).min()
     }
 
     fn abandon(&mut self, event_id: EventId) {

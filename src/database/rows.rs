@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::backup_schedule::ScheduleRow;
 use super::groups::shards;
 use super::job::{Job, JobKind};
 use super::policies::{Policies, PolicyRow};
+use super::schedules::ScheduleRow;
 use super::schema::{Registration, Schema};
 use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::SHARDS_PER_WIPE_MAX;
@@ -129,17 +129,13 @@ pub struct Billed {
 /// The counters of billed rows.
 #[derive(Clone, Debug, Default)]
 pub struct Bill {
-    saved: Billed,
+    pub(super) saved: Billed,
     before: RowCounts,
     /// The usage, including the events since the last stored change.
-    meter: UsageMeter,
+    pub(super) meter: UsageMeter,
 }
 
 impl Bill {
-    pub(super) fn begin_event(&mut self, counts: RowCounts, now_ns: i64) {
-        self.meter.begin_event(counts, now_ns);
-    }
-
     /// Returns the current bill.
     pub fn now<S: Store>(&self, store: &S) -> Billed {
         let counts = store.row_counts();
@@ -150,11 +146,6 @@ impl Bill {
             registered_ns: self.saved.registered_ns,
             usage: self.meter.usage(counts),
         }
-    }
-
-    /// Returns the time when a measurement or column last received an id, in nanoseconds.
-    pub fn registered_ns(&self) -> i64 {
-        self.saved.registered_ns
     }
 
     pub(super) fn put<S: Store>(&self, store: &S) -> StoreResult<()> {
@@ -299,7 +290,7 @@ impl DatabaseRows {
         rows.quotas = QUOTAS.get(store, 0)?.unwrap_or_default();
         MEASUREMENTS.each(store, |key, measurement| {
             let number = key >> MEASUREMENT_BITS;
-            if let Some(row) = rows.policies.rows.iter_mut().find(|row| row.number == number) {
+            if let Some(row) = rows.policies.numbered_mut(number) {
                 row.schema.load(measurement);
             }
         })?;
@@ -322,7 +313,7 @@ impl DatabaseRows {
             self.state = state;
         }
         if let Some((number, policy)) = change.policy {
-            match self.policies.rows.iter_mut().find(|row| row.number == number) {
+            match self.policies.numbered_mut(number) {
                 Some(row) => row.policy = policy,
                 None => {
                     let mut schema = Schema::default();
@@ -332,7 +323,7 @@ impl DatabaseRows {
             }
         }
         for (number, marker) in change.dropped {
-            if let Some(row) = self.policies.rows.iter_mut().find(|row| row.number == number) {
+            if let Some(row) = self.policies.numbered_mut(number) {
                 row.schema.mark(marker);
             }
         }
@@ -358,18 +349,15 @@ impl DatabaseRows {
     ) -> StoreResult<()> {
         if !registration.changed.is_empty() {
             self.bill.saved.registered_ns = now_ns.max(self.bill.saved.registered_ns);
-        }
-        let bill = &self.bill;
-        let row = self.policies.rows.iter_mut().find(|row| row.number == number);
-        let Some(row) = row else { return Ok(()) };
-        if !registration.changed.is_empty() {
             store.atomically(|| {
                 let mut changed = registration.changed.values();
                 changed.try_for_each(|measurement| put_measurement(store, number, measurement))?;
-                bill.put(store)
+                self.bill.put(store)
             })?;
         }
-        row.schema.apply(registration);
+        if let Some(row) = self.policies.numbered_mut(number) {
+            row.schema.apply(registration);
+        }
         Ok(())
     }
 }
@@ -394,9 +382,10 @@ pub(super) fn write<S: Store>(store: &S, change: &RowsChange) -> StoreResult<()>
         GRANTEES.remove(store, 0, KEY_MAX)?;
     }
     if let Some(quotas) = &change.quotas {
-        match quotas.are_none() {
-            true => QUOTAS.remove(store, 0, 0)?,
-            false => QUOTAS.put(store, 0, quotas)?,
+        if quotas.are_none() {
+            QUOTAS.remove(store, 0, 0)?
+        } else {
+            QUOTAS.put(store, 0, quotas)?
         }
     }
     for (number, grantees) in &change.grantees {

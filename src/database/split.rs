@@ -170,19 +170,58 @@ impl<S: Store> Database<S> {
             return Ok(Some(std::mem::take(&mut page.requests)));
         }
         let Some(copy) = split.copy.clone() else {
-            let fullest = progress.fullest;
-            return self.decide(event.platform, key, split, fullest);
+            return self.decide(event, key, split);
         };
-        match next_request(rows, progress, &split, &copy) {
-            SplitRequest::Ask(ask) => Ok(Some(vec![ask])),
-            SplitRequest::NextShard => {
-                let (shard, measurement, resume) = (copy.shard + 1, 0, Resume::default());
-                let copy = Copying { shard, measurement, resume, ..copy };
-                self.remember(event.platform.now_ns(), key, split, copy)?;
-                Ok(None)
-            }
-            SplitRequest::Copied => self.copied(event, key, split),
-        }
+        self.copy_next(event, key, split, copy)
+    }
+
+    /// Returns the message that copies the next page of rows.
+    fn copy_next(
+        &mut self,
+        event: &mut Event<'_>,
+        key: u64,
+        split: Split,
+        copy: Copying,
+    ) -> Driven {
+        let Some(rows) = &self.rows else { return Ok(None) };
+        let progress = &mut event.work.split;
+        let source = split
+            .find(rows)
+            .and_then(|(row, group)| Some((row, group.shards.get(copy.shard as usize)?.clone())));
+        let Some((row, source)) = source else { return self.copied(event, key, split) };
+        let stamp = stamp(row, rows.state.generation);
+        let time = copy.target.range;
+        let known = progress.live.as_ref().filter(|live| live.shard == copy.shard);
+        let Some(LiveMeasurements { measurements: live, rest: None, .. }) = known else {
+            let resume = known.and_then(|live| live.rest.clone());
+            progress.source = copy.shard;
+            let measurements: Vec<MeasurementId> = row.schema.ids().collect();
+            let request = SummaryRequest {
+                predicates: vec![None; measurements.len()],
+                measurements,
+                time,
+                want: SummaryWant::Measurements,
+                kept_from_ns: None,
+                resume,
+                items_max: None,
+                piece_bytes: PIECE_BYTES_MAX,
+            };
+            let message = ToShard::Summarise { query: 0, stamp, request };
+            return Ok(Some(vec![rows.request(source, &message)]));
+        };
+        let next = live.iter().copied().filter(|id| id.0 >= copy.measurement).min();
+        let Some((id, measurement)) = next.and_then(|id| Some((id, row.schema.by_id(id)?))) else {
+            let (shard, measurement, resume) = (copy.shard + 1, 0, Resume::default());
+            let copy = Copying { shard, measurement, resume, ..copy };
+            self.remember(event.platform.now_ns(), key, split, copy)?;
+            return Ok(None);
+        };
+        let is_begun = id.0 == copy.measurement;
+        let resume = if is_begun { copy.resume.clone() } else { Resume::default() };
+        let scan = scan(measurement, time, resume.clone());
+        let copying = Copying { resume, ..copy };
+        progress.requested = Some(RequestedPage { copying, measurement: measurement.clone() });
+        Ok(Some(vec![rows.request(source, &ToShard::scan(stamp, scan))]))
     }
 
     /// Processes the replies to a split's messages. Returns the event's reply when the event has
@@ -263,14 +302,7 @@ impl<S: Store> Database<S> {
         let RequestedPage { copying: copy, measurement } = requested;
         let id = measurement.id;
         let (row, _) = split.find(self.rows.as_ref()?)?;
-        let stamp = Stamp {
-            policy: row.policy.id,
-            generation: copy.generation,
-            schema_version: row.schema.version(),
-            fresh: true,
-            access: NO_GRANT,
-            meter: None,
-        };
+        let stamp = stamp(row, copy.generation);
         // A measurement that was dropped in the meantime needs no copy.
         let is_there = row.schema.by_id(id).is_some();
         let frames = is_there.then(|| frames(&measurement, groups, &copy.target));
@@ -297,13 +329,8 @@ impl<S: Store> Database<S> {
 
     /// Starts the copying after the sizes of all shards are known, or ends the split if a split is
     /// not necessary.
-    fn decide(
-        &mut self,
-        platform: &dyn Platform,
-        key: u64,
-        split: Split,
-        FullestShard { bytes, split_at_ns }: FullestShard,
-    ) -> Driven {
+    fn decide(&mut self, event: &Event<'_>, key: u64, split: Split) -> Driven {
+        let FullestShard { bytes, split_at_ns } = event.work.split.fullest;
         let mark = self.split_bytes;
         let Some(rows) = &self.rows else { return Ok(None) };
         let Some((row, group)) = split.find(rows) else { return Ok(None) };
@@ -315,10 +342,10 @@ impl<S: Store> Database<S> {
         match split_at_ns.map(range).filter(|range| has_room && !range.is_empty()) {
             Some(range) if is_full && group.range.start_ns < range.start_ns => {
                 let mut state = rows.state.clone();
-                let target = state.new_group(platform, range, state.create.shards)?;
+                let target = state.new_group(event.platform, range, state.create.shards)?;
                 let copy = Some(Copying::begin(target, state.generation));
                 let kind = JobKind::Split(Split { bytes, copy, ..split });
-                change.jobs.push((key, Job::due(kind, platform.now_ns())));
+                change.jobs.push((key, Job::due(kind, event.platform.now_ns())));
                 change.state = Some(state);
             }
             _ => {
@@ -360,13 +387,11 @@ impl<S: Store> Database<S> {
     }
 }
 
-// Defines the state of an event that executes a split, and selects the event's next request.
-
 /// The replies that an event has received for its split.
 ///
 /// Another event may execute the same split. This event therefore interprets a reply according to
 /// its own request.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct SplitProgress {
     /// The id of the new group; `None` while the event determines the time of the split.
     target: Option<u64>,
@@ -388,19 +413,16 @@ pub(super) struct FullestShard {
     pub(super) split_at_ns: Option<i64>,
 }
 
-#[derive(Debug)]
 pub(super) struct RequestedPage {
     pub(super) copying: Copying,
     pub(super) measurement: MeasurementSchema,
 }
 
-#[derive(Debug)]
 pub(super) struct PageCopy {
     pub(super) copied: Copying,
     pub(super) requests: Vec<Request>,
 }
 
-#[derive(Debug)]
 struct LiveMeasurements {
     shard: u32,
     measurements: Vec<MeasurementId>,
@@ -434,81 +456,31 @@ impl SplitProgress {
     }
 }
 
-enum SplitRequest {
-    Ask(Request),
-    NextShard,
-    Copied,
-}
-
-fn next_request(
-    rows: &DatabaseRows,
-    progress: &mut SplitProgress,
-    split: &Split,
-    copy: &Copying,
-) -> SplitRequest {
-    let found = split.find(rows);
-    let source =
-        found.and_then(|(row, group)| Some((row, group.shards.get(copy.shard as usize)?.clone())));
-    let Some((row, source)) = source else { return SplitRequest::Copied };
-    let stamp = Stamp {
+/// Returns the stamp of a message that no client's request caused.
+fn stamp(row: &PolicyRow, generation: u64) -> Stamp {
+    Stamp {
         policy: row.policy.id,
-        generation: rows.state.generation,
+        generation,
         schema_version: row.schema.version(),
         fresh: true,
         access: NO_GRANT,
         meter: None,
-    };
-    let time = copy.target.range;
-    let known = progress.live.as_ref().filter(|live| live.shard == copy.shard);
-    let Some(LiveMeasurements { measurements: live, rest: None, .. }) = known else {
-        let resume = known.and_then(|live| live.rest.clone());
-        progress.source = copy.shard;
-        let measurements: Vec<MeasurementId> = row.schema.ids().collect();
-        let predicates = vec![None; measurements.len()];
-        let ask = SummaryRequest {
-            measurements,
-            time,
-            predicates,
-            want: SummaryWant::Measurements,
-            kept_from_ns: None,
-            resume,
-            items_max: None,
-            piece_bytes: PIECE_BYTES_MAX,
-        };
-        return SplitRequest::Ask(
-            rows.request(source, &ToShard::Summarise { query: 0, stamp, request: ask }),
-        );
-    };
-    let next = live.iter().copied().filter(|id| id.0 >= copy.measurement).min();
-    let Some((id, measurement)) = next.and_then(|id| Some((id, row.schema.by_id(id)?))) else {
-        return SplitRequest::NextShard;
-    };
-    let is_begun = id.0 == copy.measurement;
-    let resume = if is_begun { copy.resume.clone() } else { Resume::default() };
-    let copying = Copying { resume: resume.clone(), ..copy.clone() };
-    progress.requested = Some(RequestedPage { copying, measurement: measurement.clone() });
-    let scan = scan(measurement, time, resume);
-    SplitRequest::Ask(rows.request(source, &ToShard::scan(stamp, scan)))
+    }
 }
 
-// Converts a page of rows from one shard into frames for other shards.
-
 /// Returns the scan of a measurement's rows within `time`. Each series is a group.
-pub(super) fn scan(
-    measurement: &MeasurementSchema,
-    time: TimeRange,
-    resume: Resume,
-) -> ScanRequest {
-    let input =
-        |(column, field_type): (&_, _)| Input { column: column_id(column), field_type, cast: None };
+fn scan(measurement: &MeasurementSchema, time: TimeRange, resume: Resume) -> ScanRequest {
+    let fields = measurement.fields();
     ScanRequest {
         measurement: measurement.id,
         time,
         predicate: None,
-        group_by: measurement.tags().map(column_id).collect(),
+        group_by: measurement.tags().map(|column| column.id).collect(),
         descending: false,
         output: Output::Rows {
-            fields: measurement.fields().map(input).collect(),
+            fields: fields
+                .map(|(column, field_type)| Input { column: column.id, field_type, cast: None })
+                .collect(),
             tags: Vec::new(),
             limit: None,
             every_row: false,
@@ -519,10 +491,6 @@ pub(super) fn scan(
     }
 }
 
-fn column_id(column: &crate::model::schema::ColumnDefinition) -> ColumnId {
-    column.id
-}
-
 /// Converts the rows of a page of [`scan`] into frames: one frame for each shard of `target` that
 /// receives rows.
 fn frames(
@@ -531,7 +499,7 @@ fn frames(
     target: &ShardGroup,
 ) -> Vec<(ObjectId, Vec<u8>)> {
     let tag_keys: Vec<&str> = measurement.tags().map(|column| column.key.as_str()).collect();
-    let tag_ids: Vec<ColumnId> = measurement.tags().map(column_id).collect();
+    let tag_ids: Vec<ColumnId> = measurement.tags().map(|column| column.id).collect();
     let field_ids: Vec<ColumnId> = measurement.fields().map(|(column, _)| column.id).collect();
     let block = block(measurement, tag_ids.len(), groups);
     let groups = std::slice::from_ref(target);

@@ -187,7 +187,7 @@ impl<S: Store> Database<S> {
         change.add_job(&mut state, first_maintenance(now_ns));
         change.state = Some(state.clone());
         let mut rows = DatabaseRows::new(state);
-        rows.bill.begin_event(self.store.row_counts(), self.event_ns);
+        rows.bill.meter.begin_event(self.store.row_counts(), self.event_ns);
         self.store.open()?;
         self.rows = Some(rows);
         Ok(self.apply(change)?)

@@ -9,7 +9,7 @@ use crate::api::http::Response;
 use crate::api::routes::handler::{Incoming, PendingRequest, json_line};
 use crate::coordinator::Io;
 use crate::coordinator::error::Error;
-use crate::coordinator::grant_access::{GrantedAccess, grant_access};
+use crate::coordinator::users_and_tokens::{GrantedAccess, grant_access};
 use crate::model::grant::{Grants, Permission};
 use crate::model::limits::{
     ACCESS_ROWS_PER_REQUEST, GRANTEES_PER_PAGE, PASSWORD_ITERATIONS, TOKEN_NAME_BYTES_MAX,

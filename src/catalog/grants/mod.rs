@@ -25,9 +25,9 @@ const STATE: Rows<GrantsState> = Rows::one(Table::State, 1);
 const GRANTEES: Rows<Grantee> = Rows::within(Table::Schema, 0, FIRST_USE_KEY - 1);
 
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-struct GrantsState {
+pub(super) struct GrantsState {
     /// The version of the newest change, including removals.
-    version: u64,
+    pub(super) version: u64,
     /// The highest assigned id. Ids are never reused.
     last_id: u64,
 }
@@ -53,14 +53,8 @@ pub struct GranteeChange {
     pub old: Option<Grantee>,
     /// The new state.
     pub new: Option<Grantee>,
-    state: GrantsState,
-}
-
-impl GranteeChange {
-    /// Returns the version of all tokens and users after the change.
-    pub fn version(&self) -> u64 {
-        self.state.version
-    }
+    /// The version of all tokens and users after the change, and the highest id.
+    pub(super) state: GrantsState,
 }
 
 /// The result of a request to store a token or user.
@@ -120,11 +114,6 @@ impl Grantees {
     /// Returns the version of all tokens and users together.
     pub fn version(&self) -> u64 {
         self.state.version
-    }
-
-    /// Returns whether any user exists.
-    pub fn has_users(&self) -> bool {
-        !self.users.is_empty()
     }
 
     /// Returns the token or user with this name.
@@ -335,7 +324,7 @@ impl Grantees {
         for key in keys {
             found.extend(self.by_key(store, key)?);
         }
-        Ok(FromCatalog::Identified { found, users: self.has_users() })
+        Ok(FromCatalog::Identified { found, users: !self.users.is_empty() })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Makes a backup in this order: the points of all shards, the map of these points, the values that
+//! Makes and deletes backups, also by a schedule. Makes a backup in this order: the points of all shards, the map of these points, the values that
 //! the backup store lacks, and finally the manifest. A backup without a manifest is incomplete.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -362,17 +362,10 @@ fn stored_page(stored: &[String], prefix: &str) -> Option<(String, u64)> {
     Some((name.clone(), last.unwrap_or(u64::MAX)))
 }
 
-// Deletes a backup, and those shared values that no other backup uses.
-//
-// A backup cannot be made while another backup of the same database is being deleted. Otherwise
-// the new backup could refer to a value that is about to be deleted. The request that makes a
-// backup and the request that deletes one each store a mark before they look for the other
-// request's mark.
-
 /// The suffix of the mark that records that no backup of the database was being made.
 const SURE: &str = ".sure";
 
-/// Deletes a complete or incomplete backup. Returns the remaining number of shards, plus 1 for the
+/// Deletes a complete or incomplete backup, and those shared values that no other backup uses. Returns the remaining number of shards, plus 1 for the
 /// backup's own objects. The backup is deleted when the result is 0.
 pub fn delete_backup(id: BackupId) -> Task<u64> {
     Task::new(|io| async move {
@@ -418,6 +411,10 @@ pub fn delete_backup(id: BackupId) -> Task<u64> {
 }
 
 /// Marks the backup as being deleted, and removes its other marks.
+///
+/// A backup cannot be made while another backup of the same database is being deleted. Otherwise the
+/// new backup could refer to a value that is about to be deleted. The request that makes a backup and
+/// the request that deletes one each store a mark before they look for the other request's mark.
 async fn mark_deleting(io: &Io, id: &BackupId) -> Result<()> {
     let list_marks = async |mark| store::list(io, store::marks(&id.database, mark)).await;
     let (own, going) = (id.name(), id.mark(Mark::Going));
@@ -483,19 +480,17 @@ fn named_in(key: &str) -> &str {
     key.rsplit_once('/').map_or(key, |(_, name)| name)
 }
 
-// Runs one pass of a database's schedule of backups. A pass lists the backups and executes the
-// first task in this list whose condition is true. The pass does as much of the task as one
-// request of a client:
-//
-// ```text
-// a backup is being deleted                      continue the deletion
-// a backup is unfinished                         continue the backup, even if a client began it
-// the schedule has more backups than it keeps    delete the schedule's oldest backup
-// the attempt has made no complete backup        begin a backup
-// otherwise                                      end the attempt
-// ```
-
-/// Runs a pass of the schedule.
+/// Runs one pass of a database's schedule of backups. A pass lists the backups and executes the
+/// first task in this list whose condition is true. The pass does as much of the task as one
+/// request of a client:
+///
+/// ```text
+/// a backup is being deleted                      continue the deletion
+/// a backup is unfinished                         continue the backup, even if a client began it
+/// the schedule has more backups than it keeps    delete the schedule's oldest backup
+/// the attempt has made no complete backup        begin a backup
+/// otherwise                                      end the attempt
+/// ```
 pub fn scheduled_pass(due: DuePass) -> Task<PassDone> {
     let DuePass { database, schedule } = due;
     Task::new(|io| async move {

@@ -1,4 +1,4 @@
-//! Restores a backup: fills the shards in order, then restores the measurements, and finally
+//! Restores and verifies backups. A restore fills the shards in order, then restores the measurements, and finally
 //! publishes the database. Other requests cannot use the database before this publication.
 
 use super::store::{self, BackupError, BackupId, Mark, ObjectBudget};
@@ -219,8 +219,6 @@ impl Restore {
     }
 }
 
-// Checks that every object of a backup is present and undamaged, without a restore.
-
 /// The position at which the next request continues: 0 and the page of measurements; or a shard's
 /// position plus 1 and the position of the value.
 pub type VerifyPosition = (u64, u64);
@@ -238,7 +236,8 @@ pub struct VerifyProgress {
     pub resume: Option<VerifyPosition>,
 }
 
-/// Checks a backup from `resume`, or from its start.
+/// Checks that every object of a backup is present and undamaged, without a restore. Starts at
+/// `resume`, or at the start of the backup.
 pub fn verify_backup(id: BackupId, resume: Option<VerifyPosition>) -> Task<VerifyProgress> {
     Task::new(|io| async move {
         let mut check = Check { io, id, progress: VerifyProgress::default() };

@@ -1,6 +1,7 @@
 //! Defines the keys of a backup's objects in the backup store, reads and writes these objects, and
 //! lists the backups.
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::coordinator::error::{Error, Result};
@@ -293,11 +294,7 @@ pub(super) async fn get_map(
     open(ObjectKind::Map, &key, &object)
 }
 
-pub(super) fn seal(
-    kind: ObjectKind,
-    metadata: &impl serde::Serialize,
-    what: &str,
-) -> Result<Vec<u8>> {
+pub(super) fn seal(kind: ObjectKind, metadata: &impl Serialize, what: &str) -> Result<Vec<u8>> {
     Ok(seal_metadata(kind, metadata).map_err(|reason| BackupError::damaged(what, reason))?)
 }
 

@@ -67,8 +67,6 @@ pub fn check_assertion(application: &Rc<Application>, token: &str) -> Task<Verdi
     })
 }
 
-// Reads an assertion's text and its claims.
-
 /// A request's head cannot contain a longer assertion.
 const ASSERTION_CHARS_MAX: usize = 16 << 10;
 /// The tolerated difference between the team's clock and this server's clock, in seconds, for the
@@ -180,8 +178,6 @@ fn decoded<T: for<'de> Deserialize<'de>>(part: &str) -> Option<T> {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?).ok()
 }
 
-// Caches the team's keys in an isolate.
-
 /// After this time, the server refuses a key that the team has withdrawn.
 const KEYS_AGE_MAX_NS: i64 = 60 * MINUTE_NS;
 const KEYS_RETRY_NS: i64 = MINUTE_NS;
@@ -218,7 +214,7 @@ pub(super) enum Lookup {
     Unavailable(String),
 }
 
-/// The keys of the team.
+/// The keys of the team, which an isolate caches.
 #[derive(Debug, Default)]
 pub struct AccessKeys {
     keys: Vec<Key>,

@@ -31,12 +31,12 @@ use crate::protocol::round::{CallResult, Request};
 use crate::protocol::shard::{FromShard, ShardRefusal, ToShard};
 use crate::query::compile::{self, ClashPosition};
 use crate::query::error::QueryError;
-use crate::query::executor::{RowPosition, StreamId};
+use crate::query::executor::RowPosition;
 use crate::query::result::{ResultColumns, SeriesChunk};
 use crate::query::source::{self, SourceName};
 pub(super) use plan::shards_of;
-use plan::{QuerySource, SelectPlanner, plan_show, remove_nonempty, selected_policies, survey};
-use shard_pages::{PlannedRun, QueryRun, RunStep, gather, resumes};
+use plan::{QuerySource, plan_select, plan_show, remove_nonempty, selected_policies, survey};
+use shard_pages::{Needs, PlannedRun, QueryRun, RunStep, gather, resumes};
 
 #[derive(Clone, Debug)]
 enum ReadStatement {
@@ -45,7 +45,6 @@ enum ReadStatement {
 }
 
 /// A SELECT, SHOW or EXPLAIN.
-#[derive(Debug)]
 pub struct Query {
     question: ReadStatement,
     session: Session,
@@ -195,10 +194,10 @@ impl Running {
             let pause = self.io.with(|context| {
                 work.set_limits(context.platform.limits());
                 // Earlier statements of the request may have used up a whole turn.
-                match work.pauses()? {
-                    true => Ok(Some(Request::pause(0))),
-                    false => beginning.wait(context, self.reservation(context)),
+                if work.pauses()? {
+                    return Ok(Some(Request::pause(0)));
                 }
+                beginning.wait(context, self.reservation(context))
             })?;
             match pause? {
                 Some(pause) => drop(self.io.calls(vec![pause]).await),
@@ -259,7 +258,7 @@ impl Running {
         empty: Option<&BTreeSet<ClashPosition>>,
     ) -> Result<Planned> {
         self.check_policies(loaded)?;
-        let Query { question, session, sources, explain, after, .. } = &self.query;
+        let Query { question, session, sources, .. } = &self.query;
         let (reservation, now_ns) = (self.reservation(context), context.platform.now_ns());
         let planned = match question {
             ReadStatement::Select(select) => {
@@ -270,10 +269,7 @@ impl Running {
                 {
                     return Ok(Planned::Survey(run, places));
                 }
-                let (explain, after) = (*explain, after.as_ref());
-                let planner =
-                    SelectPlanner { context, select, session, explain, empty, after, reservation };
-                planner.plan(&selected)?
+                plan_select(&self.query, select, context, &selected, empty, reservation)?
             }
             ReadStatement::Show(statement) => {
                 let database = sources.first().map_or("", |source| &source.database);
@@ -370,11 +366,7 @@ impl Running {
     }
 
     /// Requests pages and passes them to `run`. Returns `false` if a shard has newer state.
-    async fn read_pages(
-        &self,
-        run: &mut QueryRun,
-        needs: Vec<(StreamId, ToShard)>,
-    ) -> Result<bool> {
+    async fn read_pages(&self, run: &mut QueryRun, needs: Needs) -> Result<bool> {
         let Query { question, session, sources, status, .. } = &self.query;
         let further = needs.iter().any(|(_, message)| resumes(message));
         let report = self.io.with(|context| {
@@ -444,8 +436,6 @@ impl ReadStatement {
         }
     }
 }
-
-// Waits for a query's initial memory.
 
 #[derive(Debug, Default)]
 pub(super) struct QueryWait {

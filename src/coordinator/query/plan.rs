@@ -1,10 +1,12 @@
-//! Plans a SELECT: compiles it against the schemas of its policies, and determines the shards of
-//! each scan.
+//! Plans a SELECT or SHOW: compiles the statement against the schemas of its policies, and determines
+//! the shards of each scan. If measurements have conflicting types, a survey before the plan finds
+//! the measurements with rows ([`compile::clashing`]).
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::Query;
 use super::shard_pages::{Merge, PlanPages, PlannedRun, QueryRun, ReadCounts};
 use crate::admission::QueryReservation;
 use crate::coordinator::Context;
@@ -23,97 +25,74 @@ use crate::model::time::TimeRange;
 use crate::protocol::shard::Stamp;
 use crate::query::compile::{self, ClashPosition, PolicyView};
 use crate::query::error::QueryError;
-use crate::query::executor::{Executor, RowPosition};
+use crate::query::executor::Executor;
 use crate::query::metadata::{self, MetaContext, MetaExecutor, MetaPolicy};
 use crate::query::plan::PlannedScan;
 use crate::query::result::SeriesChunk;
 use crate::query::source::SourceName;
 
-pub(super) struct SelectPlanner<'a> {
-    pub(super) context: &'a Context<'a>,
-    pub(super) select: &'a SelectStatement,
-    pub(super) session: &'a Session,
-    pub(super) explain: Option<bool>,
-    /// The measurements without rows, if they are known.
-    pub(super) empty: Option<&'a BTreeSet<ClashPosition>>,
-    pub(super) after: Option<&'a RowPosition>,
-    pub(super) reservation: &'a QueryReservation,
+/// `empty` contains the measurements without rows, if they are known.
+pub(super) fn plan_select(
+    query: &Query,
+    select: &SelectStatement,
+    context: &Context<'_>,
+    selected: &[SelectedPolicy<'_>],
+    empty: Option<&BTreeSet<ClashPosition>>,
+    reservation: &QueryReservation,
+) -> Result<PlannedRun, QueryError> {
+    let Query { session, explain, after, .. } = query;
+    let (limits, now_ns) = (context.platform.limits(), context.platform.now_ns());
+    let schemas = schemas(selected, empty);
+    let policies = views(selected, &schemas, now_ns);
+    let compiled = compile::Context {
+        defaults: session.defaults(),
+        now_ns: session.now_ns,
+        limits,
+        policies: &policies,
+    };
+    let plan = compile::compile(select, &compiled)?;
+    session.work.add(plan.work);
+    let source = |scan: &PlannedScan| selected.iter().find(|of| of.name == scan.source);
+    let shards = |scan: &PlannedScan| {
+        let of = source(scan);
+        of.map(|of| shards_of(of.loaded, of.policy, scan.request.time)).unwrap_or_default()
+    };
+    let streams: Vec<Vec<_>> = plan.scans.iter().map(shards).collect();
+    let is_read = |of: &SelectedPolicy<'_>| {
+        let mut scans = plan.scans.iter().zip(&streams);
+        scans.any(|(scan, shards)| scan.source == of.name && !shards.is_empty())
+    };
+    let reads_all_shards = selected.iter().all(is_read);
+    let counts = counts(&streams);
+    let explained = explain.map(|analyze| {
+        let schema_of = |scan: &PlannedScan| {
+            source(scan).and_then(|of| of.loaded.policy()).map(|(_, schema)| schema.as_ref())
+        };
+        Box::new(Explain::new(analyze, select.to_string(), &plan, &schema_of, &counts, now_ns))
+    });
+    let limits = [Limit::Series, Limit::Points].map(|limit| limits.get(limit) as u64);
+    let columns = explain.is_none().then(|| plan.result_columns());
+    let counts_series = explain.is_none() && limits[0] < u64::from(UNLIMITED);
+    let pages = (*explain == Some(false) || counts_series).then(|| {
+        let requests = plan.scans.iter().map(|scan| scan.request.clone()).collect();
+        PlanPages::new(requests, &counts)
+    });
+    let executor = (*explain != Some(false)).then(|| {
+        let mut executor = Box::new(Executor::new(plan, &counts, reservation, &session.work));
+        if let Some(row) = after {
+            executor.begin_after(row);
+        }
+        executor
+    });
+    let (merge, afterwards) = match pages {
+        // As in 1.x, a query with too many series reads no rows.
+        Some(pages) => (Merge::Plan(pages), executor),
+        None => (executor.map_or(Merge::Plan(PlanPages::default()), Merge::Rows), None),
+    };
+    let reads = ReadCounts::new(limits, afterwards);
+    let run = QueryRun { merge, streams, explain: explained, reads };
+    Ok(PlannedRun { run, reads_all_shards, columns })
 }
-
-impl SelectPlanner<'_> {
-    pub(super) fn plan(&self, selected: &[SelectedPolicy<'_>]) -> Result<PlannedRun, QueryError> {
-        let schemas = schemas(selected, self.empty);
-        let platform = self.context.platform;
-        let policies = views(selected, &schemas, platform.now_ns());
-        let plan = compile::compile(
-            self.select,
-            &compile::Context {
-                defaults: self.session.defaults(),
-                now_ns: self.session.now_ns,
-                limits: platform.limits(),
-                policies: &policies,
-            },
-        )?;
-        self.session.work.add(plan.work);
-        let mut requested = vec![false; selected.len()];
-        let mut streams = Vec::with_capacity(plan.scans.len());
-        for scan in &plan.scans {
-            let position = selected.iter().position(|of| of.name == scan.source);
-            let source = position.and_then(|position| selected.get(position));
-            let shards = source.map(|of| shards_of(of.loaded, of.policy, scan.request.time));
-            let shards = shards.unwrap_or_default();
-            if let Some(requested) = position.and_then(|position| requested.get_mut(position)) {
-                *requested |= !shards.is_empty();
-            }
-            streams.push(shards);
-        }
-        let explain = self.explain.map(|analyze| {
-            let schema_of = |scan: &PlannedScan| {
-                let source = selected.iter().find(|of| of.name == scan.source);
-                source.and_then(|of| of.loaded.policy()).map(|(_, schema)| schema.as_ref())
-            };
-            let now_ns = platform.now_ns();
-            let text = self.select.to_string();
-            Box::new(Explain::new(analyze, text, &plan, &schema_of, &counts(&streams), now_ns))
-        });
-        let limits = platform.limits();
-        let limits = [Limit::Series, Limit::Points].map(|limit| limits.get(limit) as u64);
-        let columns = self.explain.is_none().then(|| plan.result_columns());
-        let (mut merge, mut afterwards) = (None, None);
-        if self.explain == Some(false)
-            || (self.explain.is_none() && limits[0] < u64::from(UNLIMITED))
-        {
-            let requests = plan.scans.iter().map(|scan| scan.request.clone()).collect();
-            merge = Some(Merge::Plan(PlanPages::new(requests, &counts(&streams))));
-        }
-        if self.explain != Some(false) {
-            let mut executor = Box::new(Executor::new(
-                plan,
-                &counts(&streams),
-                self.reservation,
-                &self.session.work,
-            ));
-            if let Some(row) = self.after {
-                executor.begin_after(row);
-            }
-            match merge {
-                // As in 1.x, a query with too many series reads no rows.
-                Some(_) => afterwards = Some(executor),
-                None => merge = Some(Merge::Rows(executor)),
-            }
-        }
-        let merge = merge.unwrap_or(Merge::Plan(PlanPages::default()));
-        let reads = ReadCounts::new(limits, afterwards);
-        let run = QueryRun { merge, streams, explain, reads };
-        Ok(PlannedRun {
-            run,
-            reads_all_shards: requested.into_iter().all(|requested| requested),
-            columns,
-        })
-    }
-}
-
-// Plans a SHOW statement: determines the shards to call.
 
 pub(super) fn plan_show(
     statement: &Statement,
@@ -169,9 +148,6 @@ pub(super) fn plan_show(
     let run = QueryRun { merge, streams, explain: None, reads };
     Ok(PlannedRun { run, reads_all_shards, columns: None })
 }
-
-// Determines which measurements have rows, before a SELECT is compiled. The module searches only
-// measurements with conflicting types ([`compile::clashing`]).
 
 /// Returns the run that finds the measurements with rows, and the measurements to find; `None` if no
 /// measurement has conflicting types.
@@ -279,10 +255,6 @@ fn list_nonempty(
     Ok(QueryRun { merge, streams, explain: None, reads: ReadCounts::new([u64::MAX; 2], None) })
 }
 
-// Resolves a query's databases and policies by their names, and determines the shards with their
-// points.
-
-#[derive(Debug)]
 pub(super) struct QuerySource {
     pub(super) database: String,
     pub(super) want: Want,

@@ -7,7 +7,6 @@
 //! which returns a piece of the result or requests further pages. If a scan continues, its next
 //! pages are requested during the turn.
 
-mod gathered;
 mod scans;
 
 use std::rc::Rc;
@@ -229,10 +228,11 @@ impl Statement {
     /// the next turn.
     async fn turn(&mut self, message: ToSql) -> Result<Turned> {
         let mut requests = vec![Request::new(Address::Sql, envelope::encode(&message))];
-        let requested = match message {
-            ToSql::Turn { .. } => self.request_pages(true, &mut requests)?,
-            ToSql::Open(_) | ToSql::Rewrite { .. } => Vec::new(),
+        let (requested, ahead) = match message {
+            ToSql::Turn { .. } => self.request_pages(true)?,
+            ToSql::Open(_) | ToSql::Rewrite { .. } => (Vec::new(), Vec::new()),
         };
+        requests.extend(ahead);
         // The turn must not hold the pages in the message a second time.
         drop(message);
         let mut replies = self.io.calls(requests).await;
@@ -330,13 +330,9 @@ impl Statement {
         Ok(system_queries(&all, self.database(), self.io.now_ns()?))
     }
 
-    /// Adds the calls for the requested pages, or for later pages if `ahead` is true, and the
+    /// Returns the calls for the requested pages, or for later pages if `ahead` is true, and the
     /// report about the query.
-    fn request_pages(
-        &mut self,
-        ahead: bool,
-        requests: &mut Vec<Request>,
-    ) -> Result<Vec<PageRequest>> {
+    fn request_pages(&mut self, ahead: bool) -> Result<(Vec<PageRequest>, Vec<Request>)> {
         let reservation = self.reservation()?;
         let (requested, further) = self.scans.pages_to_request(&reservation, ahead);
         let describe = || (self.question.text.clone(), self.scans.shards());
@@ -344,11 +340,9 @@ impl Statement {
         let report =
             self.io.with(|context| status.report(context, &self.session, further, describe))?;
         let query = status.precedence(self.points);
-        for requested in &requested {
-            requests.extend(self.scans.request(*requested, query));
-        }
-        requests.extend(report);
-        Ok(requested)
+        let pages = requested.iter().filter_map(|page| self.scans.request(*page, query));
+        let requests = pages.chain(report).collect();
+        Ok((requested, requests))
     }
 
     /// Stores pages that were requested ahead. If such a request failed, the page is requested
@@ -368,8 +362,7 @@ impl Statement {
     /// Reads pages until SQL has an answer. Returns `false` if the statement must be opened again.
     async fn read_pages(&mut self) -> Result<bool> {
         while self.answers.is_empty() {
-            let mut requests = Vec::new();
-            let requested = self.request_pages(false, &mut requests)?;
+            let (requested, requests) = self.request_pages(false)?;
             if requested.is_empty() {
                 return Err(Error::unexpected_reply());
             }
@@ -420,8 +413,6 @@ fn check_report(requested: &[PageRequest], replies: &mut Replies) -> Result<()> 
     if report.is_some_and(is_killed) { Err(Error::Interrupted) } else { Ok(()) }
 }
 
-// Describes tables to SQL.
-
 fn named_tables(schema: &PolicySchema, names: &[String]) -> Vec<TableSchema> {
     names.iter().filter_map(|name| schema.measurements.get(name)).map(|m| table(m)).collect()
 }
@@ -451,9 +442,8 @@ fn table(measurement: &MeasurementSchema) -> TableSchema {
     TableSchema { name: measurement.name.clone(), columns: columns.collect() }
 }
 
-// Creates the rows of the SQL table `system.queries`.
-
-/// Returns one row for each running query of the database, in the order of the columns in
+/// Returns the rows of the SQL table `system.queries`: one row for each running query of the database,
+/// in the order of the columns in
 /// `sql/src/tables/system.rs`.
 fn system_queries(all: &[LiveQuery], database: &str, now_ns: i64) -> Vec<Vec<Option<String>>> {
     let of_database = all.iter().filter(|query| query.database == database);

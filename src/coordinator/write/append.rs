@@ -1,4 +1,5 @@
-//! Sends one frame to each shard that has rows, and processes the shards' replies.
+//! Groups the rows of a write by shard, sends one frame to each shard that has rows, and processes the
+//! shards' replies. The replies also show which groups the Database must split.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,9 +37,9 @@ impl Write {
         let replies = self.io.calls(requests).await;
         let mut refused: Vec<Vec<u32>> = vec![Vec::new(); self.request.batch.measurements.len()];
         let mut failure = None;
-        for (Target { shard, group, mark_bytes, rows }, reply) in targets.into_iter().zip(replies) {
+        for (Target { shard, group, mark, rows }, reply) in targets.into_iter().zip(replies) {
             let reply = envelope::decode_reply::<FromShard>(reply);
-            if let Some(growth) = Growth::seen(loaded, group, mark_bytes, reply.as_ref().ok())
+            if let Some(growth) = Growth::seen(loaded, group, mark, reply.as_ref().ok())
                 && self.io.with(|context| {
                     context.cache.should_notify(&shard, context.platform.now_ns())
                 })?
@@ -120,7 +121,7 @@ impl Write {
         let groups: Vec<_> = split.iter().map(of_group).collect();
         let (mut requests, mut targets) = (Vec::new(), Vec::new());
         for ((shard, rows), group) in split.into_iter().zip(groups) {
-            let ((group, mark_bytes), meter) = group.unwrap_or_default();
+            let ((group, mark), meter) = group.unwrap_or_default();
             let stamp = Stamp { meter, ..stamp };
             let tables = batch.iter().zip(columns).zip(&rows);
             let tables: Vec<TableRef<'_>> = tables
@@ -139,7 +140,7 @@ impl Write {
             let append = ToShard::Append { stamp, frame: Vec::new() };
             let message = envelope::encode_around(&append, frame);
             requests.push(Request::new(Address::Shard(shard.clone()), message));
-            targets.push(Target { shard, group, mark_bytes, rows });
+            targets.push(Target { shard, group, mark, rows });
         }
         Some((requests, targets))
     }
@@ -191,8 +192,6 @@ fn meter(loaded: &Loaded, group: &ShardGroup, requested: usize, points: u64) -> 
     Some(Meter { points: share(points), request_milli: share(1_000), ..meter })
 }
 
-// Groups the rows of a batch by shard.
-
 /// A shard with its rows of each measurement, in the order of the batch.
 type ShardRows = (ObjectId, Vec<Selection>);
 
@@ -228,14 +227,12 @@ pub(super) fn selection(rows: Vec<u32>, total: usize) -> Selection {
     if rows.len() == total { Selection::All } else { Selection::Rows(rows) }
 }
 
-// Derives a group's size from its shards' replies, for the Database that splits the group.
-
 struct Target {
     pub shard: ObjectId,
     /// The id of the group.
     pub group: u64,
-    /// The size in bytes above which the group must be reported.
-    pub mark_bytes: u64,
+    /// The size, in bytes, above which the group must be reported.
+    pub mark: u64,
     /// The frame's rows, for each measurement of the batch.
     pub rows: Vec<Selection>,
 }
@@ -250,17 +247,12 @@ pub(super) struct Growth {
 
 impl Growth {
     /// Returns the growth that a shard's reply indicates; `None` if the Database needs no report.
-    fn seen(
-        loaded: &Loaded,
-        group: u64,
-        mark_bytes: u64,
-        reply: Option<&FromShard>,
-    ) -> Option<Self> {
+    fn seen(loaded: &Loaded, group: u64, mark: u64, reply: Option<&FromShard>) -> Option<Self> {
         // The mark of all groups, in bytes; 0 disables splits.
         let split_bytes = loaded.description.split_bytes;
         let bytes = match reply? {
             FromShard::Appended { bytes, .. } => {
-                let is_past = split_bytes > 0 && *bytes >= split_bytes.max(mark_bytes);
+                let is_past = split_bytes > 0 && *bytes >= split_bytes.max(mark);
                 is_past.then_some(*bytes)?
             }
             // The shard waits for a split that may have stopped. The report makes the Database

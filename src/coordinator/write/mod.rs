@@ -309,10 +309,8 @@ fn next_sets(left: &mut VecDeque<ColumnSet>) -> Vec<ColumnSet> {
     sent
 }
 
-// Creates the missing database of a write, if the database would keep the write's rows.
-
 impl Write {
-    /// Creates the database if it would keep at least one row, or all rows if the write is
+    /// Creates the missing database if it would keep at least one row, or all rows if the write is
     /// all-or-nothing. Otherwise no database is created, and the lines are rejected in the same way
     /// as by an existing database. The policy that the client names becomes the only policy and the
     /// default, as with `CREATE DATABASE … WITH NAME`.

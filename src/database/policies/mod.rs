@@ -63,6 +63,10 @@ impl Policies {
         self.rows.iter().find(|row| row.number == number)
     }
 
+    pub(super) fn numbered_mut(&mut self, number: u64) -> Option<&mut PolicyRow> {
+        self.rows.iter_mut().find(|row| row.number == number)
+    }
+
     /// Checks CREATE DATABASE … WITH for an existing database.
     ///
     /// # Errors

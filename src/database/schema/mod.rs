@@ -36,15 +36,9 @@ pub struct Registration {
     pub changed: BTreeMap<String, MeasurementSchema>,
     /// The refusal of each set, in the order of the sets.
     pub refusals: Vec<Option<RegisterRefusal>>,
-    version: u64,
+    /// The schema's version after the changes.
+    pub version: u64,
     next_measurement: u32,
-}
-
-impl Registration {
-    /// Returns the schema's version after the changes.
-    pub fn version(&self) -> u64 {
-        self.version
-    }
 }
 
 impl Schema {
