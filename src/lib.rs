@@ -81,7 +81,7 @@
 //! | the syntax of a field's value | `line-protocol/src/value.rs` |
 //! | `precision` of a timestamp | `line-protocol/src/parser.rs`; the units: `model/src/time.rs` |
 //! | database and policy of a bucket name | `model/src/name.rs` |
-//! | a write that creates its database | `coordinator/write/auto_create.rs` |
+//! | a write that creates its database | `coordinator/write/mod.rs` |
 //! | the shard of a row | `batch/shard_rows.rs`; the series' hash: `model/src/series.rs` |
 //! | the status and body of an error | `api/error.rs`; `api/error_body.rs` |
 //! | the text of an error | `error.rs` of the module that returns the error |
@@ -92,16 +92,16 @@
 //! | login by Cloudflare Access | `coordinator/cloudflare_access/` |
 //! | the expiry of a token | `coordinator/grants.rs` |
 //! | the permissions that a statement needs | `coordinator/privileges.rs` |
-//! | passwords; repeated wrong passwords | `coordinator/users.rs`; `coordinator/logins/` |
+//! | passwords; repeated wrong passwords | `coordinator/users_and_tokens.rs`; `coordinator/logins/` |
 //! | notifications of changed permissions | `catalog/access.rs`; in a database: `database/access/` |
 //! | a token's permissions and limits | `api/routes/tokens.rs`, `catalog/grants/mod.rs` |
-//! | a token's last use; unsent revocations | `coordinator/confirm.rs` |
+//! | a token's last use; unsent revocations | `coordinator/confirmations/mod.rs` |
 //! | quotas, and the measured usage | `model/src/quota.rs`; `shard/usage.rs` |
 //! | the quota of series | `shard/series_quota.rs`; the estimate: `model/src/series_sketch.rs` |
 //! | the shards of a group | `database/groups.rs`; for a row's time: `model/src/shard_map.rs` |
 //! | the shard group duration | `model/src/shard_map.rs`, from the policy's duration |
-//! | start and time of a split | `database/maintenance.rs`; `shard/split.rs` |
-//! | the steps of a split | `database/split.rs`; driven by: `database/events.rs` |
+//! | start and time of a split | `database/groups.rs`; `shard/split.rs` |
+//! | the steps of a split | `database/split.rs`; driven by: `database/object.rs` |
 //! | permitted settings of a policy | `database/policies/mod.rs` |
 //! | the syntax of a statement | the file in `influxql/` with the statement's name |
 //! | the execution of a statement | the module that `coordinator/statement.rs` calls |
@@ -118,10 +118,10 @@
 //! | the maximum number of windows | `query/compile/lower.rs` |
 //! | statements that compiling rejects | `query/compile/statement.rs`, `query/error.rs` |
 //! | SHOW, including cardinalities | `query/metadata/`; on a shard: `scan/show/` |
-//! | SHOW STATS, SHARDS, DIAGNOSTICS | `coordinator/diagnostics/` |
+//! | SHOW STATS, SHARDS, DIAGNOSTICS | `coordinator/diagnostics.rs` |
 //! | running queries, KILL QUERY | `catalog/live_queries.rs`; `coordinator/live_queries.rs` |
-//! | the report of a running query | `coordinator/live_query_report.rs` |
-//! | `INTO` | `coordinator/into/` |
+//! | the report of a running query | `coordinator/live_queries.rs` |
+//! | `INTO` | `coordinator/into.rs` |
 //! | a delete; hiding of rows | `coordinator/delete.rs`; `shard/tombstone.rs` |
 //! | the order of groups from shards | `query/stream/`; on a shard: `scan/slice/mod.rs` |
 //! | the cache of decoded values | `shard/read_cache.rs` |
@@ -145,16 +145,17 @@
 //! | a subquery's rows | `query/subquery_rows.rs` |
 //! | memory of memtables and caches | `shard/budget.rs` |
 //! | the Worker's cache | `coordinator/cache.rs` |
-//! | retries after a stale cache | `coordinator/retries.rs` |
+//! | retries after a stale cache | `coordinator/load_schemas.rs` |
 //! | the maximum size of a stored value | `store/mod.rs` |
-//! | an object's alarm | `shard/alarm.rs`; `database/maintenance.rs` |
+//! | an object's alarm | `shard/alarm.rs`; `database/object.rs` |
 //! | a message, and its sender | the receiver's file in `protocol/`; `protocol/PROTOCOL.md` |
 //! | streaming or abandoning a response | `api/routes/query.rs`, `edge/reply.rs` |
 //! | v3 queries; the result as a table | `api/routes/query_v3/`; `response/table/` |
-//! | the keys of a backup's objects | `coordinator/backup/place.rs` |
-//! | backups, restores; the schedule | `coordinator/backup/`; `database/backup_schedule.rs` |
-//! | point-in-time recovery | `catalog/recovery.rs`, `database/recover.rs`, `edge/point_in_time.rs` |
-//! | moving tokens and users | `coordinator/grant_access.rs`, `docs/design/backup-schedules.md` |
+//! | the keys of a backup's objects | `coordinator/backup/store.rs` |
+//! | backups, restores; the schedule | `coordinator/backup/`; `database/schedules.rs` |
+//! | point-in-time recovery | `catalog/recovery.rs`, `edge/point_in_time.rs` |
+//! | restores and recoveries in a database | `database/restore_and_recover.rs` |
+//! | moving tokens, users | `coordinator/users_and_tokens.rs`, `docs/design/backup-schedules.md` |
 //! | a trap in the WebAssembly module | `edge/worker.js`; in SQL: `sql/worker.js` |
 //! | a header, CORS, the reported version | `api/headers.rs` |
 //! | a line of the log | `api/log.rs` |

@@ -50,7 +50,7 @@ const groups = [
   ['Databases, tokens and users', 'catalog', 'crates/engine/src/protocol/catalog.rs', 'CatalogRefusal'],
   ['Retention policies and continuous queries', 'policy', 'crates/engine/src/protocol/database.rs', 'PolicyRefusal', '400'],
   ['Restores', 'restore', 'crates/engine/src/protocol/database.rs', 'DatabaseRefusal'],
-  ['Backups', 'backup', 'src/coordinator/backup/error.rs', 'BackupError'],
+  ['Backups', 'backup', 'src/coordinator/backup/store.rs', 'BackupError'],
   ['Point-in-time recovery', 'recovery', 'crates/engine/src/protocol/recovery.rs', 'RecoveryRefusal'],
   ['Overload and storage', 'unavailable', 'crates/engine/src/protocol/host.rs', 'Unavailable', '503'],
   ['Other errors of the server', 'server', 'src/coordinator/error.rs', 'Error'],

@@ -1,22 +1,26 @@
 //! Changes tokens and users, and notifies databases: the databases in the permissions, all
 //! databases, or a new database.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
 
 use super::grants::{GranteeChange, Put, databases};
 use super::lifecycle::Entries;
-use super::notification::{NOTIFICATIONS, Notification};
-use super::{Catalog, CatalogTask, CatalogWork, Failure, Started, Turn};
-use crate::model::limits::{DATABASES_NOTIFIED_AT_ONCE, NOTIFICATION_ROUNDS_MAX};
+use super::{Catalog, CatalogTask, CatalogWork, Event, Result, Turn};
+use crate::model::limits::{
+    DATABASES_NOTIFIED_AT_ONCE, JOB_RETRY_NS, NOTIFICATION_ROUNDS_MAX, REVOKE_RETRY_NS_MAX,
+};
 use crate::model::time::S_NS;
-use crate::protocol::call::{Address, Platform};
+use crate::protocol::call::Address;
 use crate::protocol::catalog::FromCatalog;
 use crate::protocol::database::{FromDatabase, ToDatabase};
 use crate::protocol::envelope;
-use crate::protocol::grants::{Grantee, GrantsPush};
+use crate::protocol::grants::{Grantee, GranteeKey, GrantsPush};
 use crate::protocol::host::Unavailable;
 use crate::protocol::round::{Next, Replies, Request};
-use crate::store::Store;
+use crate::store::row::Rows;
+use crate::store::{Store, StoreResult, Table};
 
 /// The maximum number of consecutive `Late` replies in one event. After such a reply, databases are
 /// notified again.
@@ -54,63 +58,50 @@ pub(super) struct CreationProgress {
 }
 
 impl<S: Store> Catalog<S> {
-    pub(super) fn put_grantee(
-        &mut self,
-        platform: &dyn Platform,
-        grantee: Grantee,
-    ) -> Result<Started, Failure> {
+    pub(super) fn put_grantee(&mut self, event: &mut Event<'_>, grantee: Grantee) -> Turn {
         let (user, name) = (grantee.user, grantee.name.clone());
         let (grantees, store) = self.grantees()?;
         match grantees.put(store, grantee)? {
-            Put::Same(id) => self.notify_again(user, &name, Notified::Granted(id)),
+            Put::Same(id) => self.notify_again(event, user, &name, Notified::Granted(id)),
             Put::Refused(None) => Err(Unavailable::Changing.into()),
             Put::Refused(Some(refusal)) => Err(refusal.into()),
             Put::Change(change) => {
                 let id = change.new.as_ref().map_or(0, |new| new.id);
-                self.change(platform, *change, Notified::Granted(id))
+                self.change(event, *change, Notified::Granted(id))
             }
         }
     }
 
-    pub(super) fn remove_grantee(
-        &mut self,
-        platform: &dyn Platform,
-        user: bool,
-        name: &str,
-    ) -> Result<Started, Failure> {
+    pub(super) fn remove_grantee(&mut self, event: &mut Event<'_>, user: bool, name: &str) -> Turn {
         let (grantees, store) = self.grantees()?;
         match grantees.remove(store, user, name)? {
-            Some(change) => self.change(platform, change, Notified::Removed),
-            None => self.notify_again(user, name, Notified::Removed),
+            Some(change) => self.change(event, change, Notified::Removed),
+            None => self.notify_again(event, user, name, Notified::Removed),
         }
     }
 
     /// Continues the newest job about this token or user. A request that changes no state uses this
     /// function.
-    pub(super) fn notify_again(
+    fn notify_again(
         &mut self,
+        event: &mut Event<'_>,
         user: bool,
         name: &str,
         notified: Notified,
-    ) -> Result<Started, Failure> {
+    ) -> Turn {
         self.entries()?;
-        let newest = self.notifications.about(user, name).next_back();
-        Ok(match (newest, notified) {
-            (Some((number, _)), _) => Started::Task(CatalogTask::Notify { number, notified }),
-            (None, Notified::Granted(id)) => {
-                Started::Reply(FromCatalog::Granted { id, remaining: 0 })
-            }
-            (None, _) => Started::Reply(FromCatalog::Dropped { existed: false, remaining: 0 }),
+        let newest = self.notifications.about(user, name).last();
+        if let Some((number, _)) = newest {
+            return self.start(event, CatalogTask::Notify { number, notified });
+        }
+        Ok(match notified {
+            Notified::Granted(id) => Next::Reply(FromCatalog::Granted { id, remaining: 0 }),
+            _ => Next::Reply(FromCatalog::Dropped { existed: false, remaining: 0 }),
         })
     }
 
-    pub(super) fn change(
-        &mut self,
-        platform: &dyn Platform,
-        change: GranteeChange,
-        notified: Notified,
-    ) -> Result<Started, Failure> {
-        let mut notification = notification(self.entries()?, &change, platform.now_ns());
+    fn change(&mut self, event: &mut Event<'_>, change: GranteeChange, notified: Notified) -> Turn {
+        let mut notification = notification(self.entries()?, &change, event.platform.now_ns());
         if let Some(notification) = &mut notification {
             let name = notification.name.clone();
             let earlier = self.notifications.about(notification.key.user, &name);
@@ -122,15 +113,14 @@ impl<S: Store> Catalog<S> {
             Some(notification) => NOTIFICATIONS.put(store, number, notification),
             None => Ok(()),
         })?;
-        let Some(notification) = notification else { return Ok(Started::Reply(notified.reply(0))) };
+        let Some(notification) = notification else { return Ok(Next::Reply(notified.reply(0))) };
         self.notifications.stored(number, notification);
-        Ok(Started::Task(CatalogTask::Notify { number, notified }))
+        self.start(event, CatalogTask::Notify { number, notified })
     }
 
     pub(super) fn notify(
         &mut self,
-        platform: &dyn Platform,
-        work: &mut CatalogWork,
+        event: &mut Event<'_>,
         number: u64,
         notified: Notified,
     ) -> Turn {
@@ -144,7 +134,7 @@ impl<S: Store> Catalog<S> {
         };
         let [request_max, alarm_max] = NOTIFICATION_ROUNDS_MAX;
         let rounds_max = if matches!(notified, Notified::Alarm) { alarm_max } else { request_max };
-        let progress = &mut work.notification;
+        let progress = &mut event.work.notification;
         let stopped = progress.rounds >= rounds_max;
         if !stopped {
             progress.requested =
@@ -153,7 +143,7 @@ impl<S: Store> Catalog<S> {
         if stopped || progress.requested.is_empty() {
             let remaining = notification.remaining(entries);
             if remaining > 0 {
-                notification.count_attempt(platform.now_ns(), stopped);
+                notification.count_attempt(event.platform.now_ns(), stopped);
             }
             self.notifications.save(&self.store, number)?;
             return Ok(Next::Reply(notified.reply(remaining)));
@@ -186,16 +176,15 @@ impl<S: Store> Catalog<S> {
         work: &mut CatalogWork,
         number: u64,
         replies: Replies,
-    ) -> Result<(), Failure> {
+    ) -> Result<()> {
         self.entries()?;
         let Some(notification) = self.notifications.get_mut(number) else { return Ok(()) };
         let progress = &mut work.notification;
         let mut is_late = false;
         for (database, reply) in std::mem::take(&mut progress.requested).into_iter().zip(replies) {
             match envelope::decode_reply::<FromDatabase>(reply) {
-                Ok(FromDatabase::Done) => notification.left.retain(|left| *left != database),
                 // A dropped database accepts no requests.
-                Ok(FromDatabase::NotOpen) => {
+                Ok(FromDatabase::Done | FromDatabase::NotOpen) => {
                     notification.left.retain(|left| *left != database);
                 }
                 Ok(FromDatabase::Late) if progress.late < LATE_MAX => is_late = true,
@@ -217,7 +206,7 @@ impl<S: Store> Catalog<S> {
         &mut self,
         work: &mut CatalogWork,
         name: &str,
-    ) -> Result<Option<ToDatabase>, Failure> {
+    ) -> Result<Option<ToDatabase>> {
         let (grantees, store) = self.grantees()?;
         let sequence = grantees.version();
         let notified = work.creation.notified.filter(|(version, _)| *version == sequence);
@@ -268,7 +257,7 @@ fn notification(entries: &Entries, change: &GranteeChange, now_ns: i64) -> Optio
     (rest.is_some() || !left.is_empty()).then(|| Notification {
         key: one.key(),
         name: one.name.clone(),
-        version: change.version(),
+        version: change.state.version,
         narrows: change.old.is_some(),
         left,
         rest,
@@ -276,4 +265,156 @@ fn notification(entries: &Entries, change: &GranteeChange, now_ns: i64) -> Optio
         failures: 0,
         others: Vec::new(),
     })
+}
+
+const NOTIFICATIONS: Rows<Notification> = Rows::all(Table::Job);
+
+/// A job that notifies databases of a changed token or user. A job is stored together with the change,
+/// notifies a few databases at a time, and retries without limit.
+///
+/// A message contains the state at the time of sending, not the change. A message may therefore be
+/// repeated, and a database uses the message's version to reject a late message (PROTOCOL.md rule
+/// 11).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Notification {
+    /// The lookup key of the token or user.
+    pub key: GranteeKey,
+    /// The name of the token or user, by which a repeated request finds this job.
+    pub name: String,
+    /// The version of all tokens and users after the change.
+    pub version: u64,
+    /// Whether the change may remove a permission of a token or user.
+    pub narrows: bool,
+    /// The ids of the databases to notify, in ascending order.
+    pub left: Vec<u64>,
+    /// The first and last id of a range of further databases to notify.
+    pub rest: Option<(u64, u64)>,
+    /// The time of the next attempt by the alarm, in nanoseconds.
+    pub due_ns: i64,
+    /// The number of failed attempts by the alarm.
+    pub failures: u32,
+    /// The lookup keys of earlier unfinished changes of the same name.
+    #[serde(default)]
+    pub others: Vec<GranteeKey>,
+}
+
+impl Notification {
+    fn keys(&self) -> impl Iterator<Item = &GranteeKey> {
+        std::iter::once(&self.key).chain(&self.others)
+    }
+
+    /// Adds the keys of an earlier unfinished job about the same token or user, because a database
+    /// that has received this change does not need the earlier change.
+    fn takes_over(&mut self, earlier: &Self) {
+        for key in earlier.keys() {
+            if !self.keys().any(|known| known == key) {
+                self.others.push(key.clone());
+            }
+        }
+    }
+
+    fn next(&mut self, entries: &Entries, tried: &BTreeSet<u64>, most: usize) -> Vec<u64> {
+        self.left.retain(|number| entries.may_be_in_use(*number));
+        while let Some((next, last)) = self.rest
+            && self.left.iter().filter(|number| !tried.contains(*number)).count() < most
+        {
+            let found = entries.from(next).next().filter(|number| *number <= last);
+            self.left.extend(found.filter(|number| entries.may_be_in_use(*number)));
+            self.rest = found.map(|number| (number + 1, last));
+        }
+        let left = self.left.iter().copied().filter(|number| !tried.contains(number));
+        left.take(most).collect()
+    }
+
+    fn remaining(&self, entries: &Entries) -> u64 {
+        let rest = self.rest.map_or(0, |(next, last)| {
+            let rest = entries.from(next).take_while(|number| *number <= last);
+            rest.filter(|number| entries.may_be_in_use(*number)).count()
+        });
+        let left = self.left.iter().filter(|number| entries.may_be_in_use(**number)).count();
+        (left + rest) as u64
+    }
+
+    /// Schedules the next attempt of the alarm. The attempt follows immediately if the event only
+    /// reached its limit of rounds (`stopped`). Otherwise the attempt follows after a growing
+    /// delay.
+    pub(super) fn count_attempt(&mut self, now_ns: i64, stopped: bool) {
+        self.failures = if stopped { 0 } else { self.failures.saturating_add(1) };
+        let most_ns = if self.narrows { REVOKE_RETRY_NS_MAX } else { 64 * JOB_RETRY_NS };
+        let wait_ns = if stopped { 0 } else { (S_NS << self.failures.min(20)).min(most_ns) };
+        self.due_ns = now_ns.saturating_add(wait_ns);
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Notifications {
+    rows: BTreeMap<u64, Notification>,
+    next: u64,
+}
+
+impl Notifications {
+    pub(super) fn load<S: Store>(store: &S) -> StoreResult<Self> {
+        let mut notifications = Self::default();
+        if store.is_open()? {
+            NOTIFICATIONS.each(store, |number, row| notifications.stored(number, row))?;
+        }
+        Ok(notifications)
+    }
+
+    fn next_number(&self) -> u64 {
+        self.next
+    }
+
+    /// Returns a job for changes in memory. The caller then stores the changes with
+    /// [`Notifications::save`].
+    pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut Notification> {
+        self.rows.get_mut(&number)
+    }
+
+    fn about(&self, user: bool, name: &str) -> impl Iterator<Item = (u64, &Notification)> {
+        let named = move |notification: &Notification| {
+            notification.key.user == user && notification.name == name
+        };
+        let rows = self.rows.iter().map(|(number, notification)| (*number, notification));
+        rows.filter(move |(_, notification)| named(notification))
+    }
+
+    fn stored(&mut self, number: u64, notification: Notification) {
+        self.next = self.next.max(number + 1);
+        self.rows.insert(number, notification);
+    }
+
+    pub(super) fn save<S: Store>(&mut self, store: &S, number: u64) -> StoreResult<()> {
+        let Some(notification) = self.rows.get(&number) else { return Ok(()) };
+        if notification.left.is_empty() && notification.rest.is_none() {
+            NOTIFICATIONS.remove(store, number, number)?;
+            self.rows.remove(&number);
+            return Ok(());
+        }
+        NOTIFICATIONS.put(store, number, notification)
+    }
+
+    pub(super) fn due(&self, now_ns: i64) -> Option<(i64, u64)> {
+        let due = self.rows.iter().filter(|(_, notification)| notification.due_ns <= now_ns);
+        due.map(|(number, notification)| (notification.due_ns, *number)).min()
+    }
+
+    pub(super) fn next_due_ns(&self) -> Option<i64> {
+        self.rows.values().map(|notification| notification.due_ns).min()
+    }
+
+    pub(super) fn problems(&self, entries: &Entries, failures_max: u32) -> Vec<String> {
+        let failing =
+            self.rows.values().filter(|notification| notification.failures >= failures_max);
+        let word = |notification: &Notification| {
+            let (kind, name) =
+                (if notification.key.user { "user" } else { "token" }, &notification.name);
+            let what = if notification.narrows { "revoked" } else { "changed" };
+            let remaining = notification.remaining(entries);
+            format!(
+                "{remaining} databases have not yet been notified that {kind} \"{name}\" was {what}"
+            )
+        };
+        failing.map(word).collect()
+    }
 }

@@ -1,14 +1,19 @@
-//! Stores one row per database name. The stages of a row are `creating`, `ready` and `dropping`.
+//! Stores and lists one row per database name, and moves the row to its next stage. The stages of a row are `creating`, `ready` and `dropping`.
 //! After the last stage the row is deleted.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::{Catalog, CatalogWork, Result, Turn};
 use crate::model::ids::{ObjectId, PolicyId};
-use crate::model::limits::JOB_RETRY_NS;
-use crate::protocol::catalog::{CatalogRefusal, CreateDatabase};
-use crate::protocol::database::{DatabaseRefusal, PolicyRefusal};
+use crate::model::limits::{JOB_FAILURES_MAX, JOB_RETRY_NS, PAGE_BYTES_MAX};
+use crate::protocol::call::{Address, CallFailure};
+use crate::protocol::catalog::{CatalogRefusal, CreateDatabase, FromCatalog};
+use crate::protocol::database::{DatabaseRefusal, FromDatabase, PolicyRefusal, ToDatabase};
+use crate::protocol::host::Unavailable;
+use crate::protocol::round::{Next, Request};
+use crate::protocol::{envelope, release};
 use crate::store::row::Rows;
 use crate::store::{Store, StoreResult, Table};
 
@@ -29,7 +34,7 @@ pub enum EntryStage {
     Dropping,
 }
 
-pub(super) fn translate(refusal: DatabaseRefusal) -> CatalogRefusal {
+fn translate(refusal: DatabaseRefusal) -> CatalogRefusal {
     match refusal {
         DatabaseRefusal::Policy(refusal) => CatalogRefusal::Policy(refusal),
         DatabaseRefusal::Placement(error) => CatalogRefusal::Placement(error),
@@ -59,12 +64,6 @@ impl Entry {
         let due_ns = now_ns.saturating_add(JOB_RETRY_NS);
         let stage = EntryStage::Creating;
         Self { create, object, stage, due_ns, failures: 0 }
-    }
-
-    /// Returns whether this database may have the policy. A policy id contains some bits of the
-    /// database's id.
-    pub fn accepts_policy(&self, policy: PolicyId) -> bool {
-        policy.may_be_of(&self.object)
     }
 }
 
@@ -125,7 +124,7 @@ impl Entries {
     }
 
     /// Returns the ready databases with ids above `after`, in ascending order.
-    pub fn ready_after(&self, after: Option<u64>) -> impl Iterator<Item = (u64, &Entry)> {
+    fn ready_after(&self, after: Option<u64>) -> impl Iterator<Item = (u64, &Entry)> {
         let from = after.map_or(0, |number| number + 1);
         let ready = |(&number, entry)| (number, entry);
         self.rows.range(from..).map(ready).filter(|(_, entry)| entry.stage == EntryStage::Ready)
@@ -153,11 +152,6 @@ impl Entries {
         self.names.insert(entry.create.name.clone(), number);
         self.rows.insert(number, entry);
         Ok(number)
-    }
-
-    /// Stores that the database is ready.
-    pub fn set_ready<S: Store>(&mut self, store: &S, number: u64) -> StoreResult<()> {
-        self.change(store, number, |entry| entry.stage = EntryStage::Ready)
     }
 
     /// Stores that the database is being dropped. Repeated calls have no effect.
@@ -188,11 +182,11 @@ impl Entries {
 
     /// Resets the count of the alarm's attempts to drop a database, so that the alarm does not give up
     /// while the Database executes the drop in its own alarms.
-    pub fn keep_dropping<S: Store>(&mut self, store: &S, number: u64) -> StoreResult<()> {
-        match self.get(number).is_some_and(|entry| entry.failures > 0) {
-            true => self.change(store, number, |entry| entry.failures = 0),
-            false => Ok(()),
+    fn keep_dropping<S: Store>(&mut self, store: &S, number: u64) -> StoreResult<()> {
+        if self.get(number).is_none_or(|entry| entry.failures == 0) {
+            return Ok(());
         }
+        self.change(store, number, |entry| entry.failures = 0)
     }
 
     /// Deletes a row and frees its name.
@@ -246,5 +240,128 @@ impl Entries {
         ENTRIES.put(store, number, &entry)?;
         self.rows.insert(number, entry);
         Ok(())
+    }
+}
+
+impl<S: Store> Catalog<S> {
+    pub(super) fn drive(&mut self, work: &mut CatalogWork, number: u64) -> Turn {
+        let Some(entry) = self.entries()?.get(number).cloned() else {
+            return Err(Unavailable::Changing.into());
+        };
+        let message = match entry.stage {
+            EntryStage::Creating if work.creation.initialised => {
+                let page = self.creation_page(work, &entry.create.name)?;
+                page.ok_or(Unavailable::Changing)?
+            }
+            EntryStage::Creating => ToDatabase::Initialise(entry.create.clone()),
+            EntryStage::Dropping => ToDatabase::Drop,
+            EntryStage::Ready => {
+                let object = entry.object;
+                return Ok(Next::Reply(FromCatalog::Created { object, existed: true }));
+            }
+        };
+        Ok(Next::Calls(vec![Request {
+            to: Address::Database(entry.object.clone()),
+            location: entry.create.location.clone(),
+            message: envelope::encode(&message),
+        }]))
+    }
+
+    /// Processes the Database's reply to the request of the row's stage. A row in a later stage
+    /// stays unchanged.
+    pub(super) fn on_reply(
+        &mut self,
+        work: &mut CatalogWork,
+        reply: Result<FromDatabase, CallFailure>,
+    ) -> Result<()> {
+        let reply = reply.map_err(Unavailable::from)?;
+        let entry = self.entries()?.get(work.entry);
+        let stage = entry.map(|entry| entry.stage);
+        let name = entry.map(|entry| entry.create.name.clone()).unwrap_or_default();
+        if let (Some(EntryStage::Creating), FromDatabase::Done) = (stage, &reply) {
+            work.creation.answered();
+            // The Database must receive its tokens and users before any client may use it.
+            if self.creation_page(work, &name)?.is_some() {
+                return Ok(());
+            }
+        }
+        let Some(entries) = &mut self.entries else { return Ok(()) };
+        match (stage, reply) {
+            (Some(EntryStage::Creating), FromDatabase::Done) => {
+                let ready = |entry: &mut Entry| entry.stage = EntryStage::Ready;
+                Ok(entries.change(&self.store, work.entry, ready)?)
+            }
+            (Some(EntryStage::Creating), FromDatabase::Late) => Ok(()),
+            (Some(EntryStage::Creating), FromDatabase::Refused(refusal)) => {
+                entries.remove(&self.store, work.entry)?;
+                Err(translate(refusal).into())
+            }
+            (Some(EntryStage::Dropping), FromDatabase::Done | FromDatabase::NotOpen) => {
+                self.forget_dropped(work.entry)
+            }
+            (Some(EntryStage::Ready), FromDatabase::Refused(refusal)) => {
+                Err(translate(refusal).into())
+            }
+            (stage, FromDatabase::Unavailable(reason)) => {
+                if (stage, &reason) == (Some(EntryStage::Dropping), &Unavailable::Changing) {
+                    entries.keep_dropping(&self.store, work.entry)?;
+                }
+                Err(reason.into())
+            }
+            // The row has changed or is already ready, so the task reads the row again.
+            (None, _) | (Some(EntryStage::Ready), FromDatabase::Done) => Ok(()),
+            (Some(_), _) => Err(Unavailable::Changing.into()),
+        }
+    }
+}
+
+impl<S: Store> Catalog<S> {
+    /// Deletes the row and frees the name. As in 1.x, users lose their permissions on the database.
+    /// Tokens keep their permissions, because a token may name databases that do not exist.
+    fn forget_dropped(&mut self, number: u64) -> Result<()> {
+        let named = self.entries()?.get(number).map(|entry| entry.create.name.clone());
+        let (grantees, store) = self.grantees()?;
+        grantees.revoke_users(store, &named.unwrap_or_default())?;
+        if let Some(entries) = &mut self.entries {
+            self.recoveries.remove(&self.store, number)?;
+            entries.remove(&self.store, number)?;
+        }
+        Ok(())
+    }
+}
+
+impl<S: Store> Catalog<S> {
+    /// Returns a page of names with ids above `after`. With `holding`, the page contains only
+    /// databases that may have this policy.
+    pub(super) fn list(
+        &mut self,
+        after: Option<u64>,
+        holding: Option<PolicyId>,
+    ) -> StoreResult<FromCatalog> {
+        let mut names = Vec::new();
+        let mut bytes = 0;
+        let mut last = after;
+        for (number, entry) in self.entries()?.ready_after(after) {
+            // A policy id contains some bits of the database's id.
+            if !holding.is_none_or(|policy| policy.may_be_of(&entry.object)) {
+                continue;
+            }
+            // The size of the name, and of its length as a varint.
+            bytes += entry.create.name.len() + 5;
+            if bytes > PAGE_BYTES_MAX && !names.is_empty() {
+                let (troubles, release) = (Vec::new(), String::new());
+                return Ok(FromCatalog::Listed { names, resume: last, troubles, release });
+            }
+            names.push(entry.create.name.clone());
+            last = Some(number);
+        }
+        let entries = self.entries()?;
+        let mut troubles = entries.problems(JOB_FAILURES_MAX);
+        if let Some(entries) = &self.entries {
+            troubles.extend(self.notifications.problems(entries, JOB_FAILURES_MAX));
+            troubles.extend(self.recoveries.problems(entries, JOB_FAILURES_MAX));
+        }
+        let release = release::current();
+        Ok(FromCatalog::Listed { names, resume: None, troubles, release })
     }
 }

@@ -8,16 +8,10 @@
 //! (PROTOCOL.md rule 11).
 
 mod access;
-mod point_in_time_reset;
 pub mod grants;
 pub mod lifecycle;
-mod list;
 mod live_queries;
-mod history_check;
-mod recoveries;
 mod recovery;
-mod stages;
-mod notification;
 
 use crate::model::configurable_limits::Limit;
 use crate::model::limits::{JOB_FAILURES_MAX, JOB_RETRY_NS};
@@ -34,11 +28,11 @@ use crate::protocol::round::{Next, Replies};
 use crate::protocol::shard::VerifyPage;
 use crate::store::row::{self, Verified};
 use crate::store::{Store, StoreError, StoreResult};
+use access::Notifications;
 use access::{CreationProgress, NotificationProgress, Notified};
 use grants::Grantees;
 use lifecycle::{Entries, Entry, EntryStage};
-use notification::Notifications;
-use recoveries::Recoveries;
+use recovery::Recoveries;
 use recovery::RecoveryProgress;
 
 /// The Catalog and its storage.
@@ -57,6 +51,7 @@ pub struct Catalog<S: Store> {
     queries: live_queries::Queries,
 }
 
+#[derive(Default)]
 struct CatalogWork {
     task: CatalogTask,
     entry: u64,
@@ -67,15 +62,13 @@ struct CatalogWork {
     recovery: RecoveryProgress,
 }
 
-impl CatalogWork {
-    fn new(task: CatalogTask) -> Self {
-        let (creation, notification) =
-            (CreationProgress::default(), NotificationProgress::default());
-        let recovery = RecoveryProgress::default();
-        Self { task, entry: 0, own_settings: false, creation, notification, recovery }
-    }
+/// The event that the Catalog currently handles.
+struct Event<'a> {
+    platform: &'a dyn Platform,
+    work: &'a mut CatalogWork,
 }
 
+#[derive(Clone, Default)]
 enum CatalogTask {
     Create {
         request: CreateDatabase,
@@ -93,12 +86,8 @@ enum CatalogTask {
     /// Checks whether a database can be recovered to the requested time, then stores the recovery.
     LookBack(RecoveryRequest),
     Recover(u64),
+    #[default]
     Alarm,
-}
-
-enum Started {
-    Reply(FromCatalog),
-    Task(CatalogTask),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -111,7 +100,8 @@ enum Failure {
     Unavailable(#[from] Unavailable),
 }
 
-type Turn = Result<Next<FromCatalog>, Failure>;
+type Result<T, E = Failure> = std::result::Result<T, E>;
+type Turn = Result<Next<FromCatalog>>;
 
 impl<S: Store> Catalog<S> {
     /// Creates the Catalog over `store`. The constructor reads no rows.
@@ -152,47 +142,44 @@ impl<S: Store> Catalog<S> {
 
     fn settle(
         &mut self,
-        platform: &dyn Platform,
+        now_ns: i64,
         event_id: EventId,
         event: PendingEvent<CatalogWork>,
         turn: Turn,
     ) -> Step<Vec<u8>> {
-        let next = turn.unwrap_or_else(|failure| Next::Reply(self.failed(platform, failure)));
+        let next = turn.unwrap_or_else(|failure| Next::Reply(self.failed(now_ns, failure)));
         self.pending_events.settle(event_id, event, next)
     }
 
     /// Returns the reply for a failure. After a store error the memory may differ from the stored
     /// state. The next request therefore reads the state again.
-    fn failed(&mut self, platform: &dyn Platform, failure: Failure) -> FromCatalog {
+    fn failed(&mut self, now_ns: i64, failure: Failure) -> FromCatalog {
         match failure {
             Failure::Refused(refusal) => FromCatalog::Refused(refusal),
             Failure::Unavailable(reason) => FromCatalog::Unavailable(reason),
             Failure::Store(error) => {
                 self.entries = None;
                 self.grantees = None;
-                self.look_again_ns = Some(platform.now_ns().saturating_add(JOB_RETRY_NS));
+                self.look_again_ns = Some(now_ns.saturating_add(JOB_RETRY_NS));
                 FromCatalog::Unavailable(Unavailable::Storage(error.to_string()))
             }
         }
     }
 
-    fn begin_request(
-        &mut self,
-        platform: &dyn Platform,
-        message: ToCatalog,
-    ) -> Result<Started, Failure> {
-        Ok(Started::Reply(match message {
+    fn begin_request(&mut self, event: &mut Event<'_>, message: ToCatalog) -> Turn {
+        let now_ns = event.platform.now_ns();
+        Ok(Next::Reply(match message {
             ToCatalog::Resolve { name } => {
                 self.refuse_recovering(&name)?;
                 let entry = self.entries()?.by_name(&name).map(|(_, entry)| entry);
                 let ready = entry.filter(|entry| entry.stage == EntryStage::Ready);
                 FromCatalog::Resolved { object: ready.map(|entry| entry.object.clone()) }
             }
-            ToCatalog::ReportQuery(query) => self.queries.report(*query, platform.now_ns()),
+            ToCatalog::ReportQuery(query) => self.queries.report(*query, now_ns),
             ToCatalog::EndQuery { id } => self.queries.end(id),
             ToCatalog::Verify => FromCatalog::Verified(self.verify()?),
-            ToCatalog::Queries => self.queries.list(platform.now_ns()),
-            ToCatalog::KillQuery { id } => self.queries.kill(id, platform.now_ns()),
+            ToCatalog::Queries => self.queries.list(now_ns),
+            ToCatalog::KillQuery { id } => self.queries.kill(id, now_ns),
             ToCatalog::List { after, holding } => self.list(after, holding)?,
             ToCatalog::Create(request) => {
                 if name::check(&request.name).is_err() {
@@ -200,12 +187,12 @@ impl<S: Store> Catalog<S> {
                 }
                 let entry = self.entries()?.by_name(&request.name).map(|(_, entry)| entry);
                 let existed = entry.is_some_and(|entry| entry.stage == EntryStage::Ready);
-                return Ok(Started::Task(CatalogTask::Create { request, existed }));
+                return self.start(event, CatalogTask::Create { request, existed });
             }
             ToCatalog::Drop { name } => {
                 self.refuse_recovering(&name)?;
                 let existed = self.entries()?.by_name(&name).is_some();
-                return Ok(Started::Task(CatalogTask::Drop { name, existed }));
+                return self.start(event, CatalogTask::Drop { name, existed });
             }
             ToCatalog::Identify { keys } => {
                 let (grantees, store) = self.grantees()?;
@@ -218,7 +205,7 @@ impl<S: Store> Catalog<S> {
                 FromCatalog::Grantees { rows, more, used }
             }
             ToCatalog::RecordUse { keys } => {
-                let day = u32::try_from(platform.now_ns() / D_NS).unwrap_or_default();
+                let day = u32::try_from(now_ns / D_NS).unwrap_or_default();
                 let (grantees, store) = self.grantees()?;
                 grantees.look_up(store, &keys, day)?
             }
@@ -227,13 +214,18 @@ impl<S: Store> Catalog<S> {
                 let rows = grantees.named(store, user, &name)?.into_iter().collect();
                 FromCatalog::Grantees { rows, more: false, used: Vec::new() }
             }
-            ToCatalog::PutGrantee(grantee) => return self.put_grantee(platform, *grantee),
+            ToCatalog::PutGrantee(grantee) => return self.put_grantee(event, *grantee),
             ToCatalog::RemoveGrantee { user, name } => {
-                return self.remove_grantee(platform, user, &name);
+                return self.remove_grantee(event, user, &name);
             }
-            ToCatalog::Recover(request) => return self.begin_recovery(platform, request),
+            ToCatalog::Recover(request) => return self.begin_recovery(event, request),
             ToCatalog::Recovery { name } => self.recovery_of(&name)?,
         }))
+    }
+
+    fn start(&mut self, event: &mut Event<'_>, task: CatalogTask) -> Turn {
+        event.work.task = task;
+        self.next_calls(event)
     }
 
     fn verify(&self) -> StoreResult<VerifyPage> {
@@ -243,55 +235,47 @@ impl<S: Store> Catalog<S> {
 
     /// Returns the next calls of a task, or the task's reply. The caller uses this function at the
     /// start of a task and after each change.
-    fn next_calls(&mut self, platform: &dyn Platform, work: &mut CatalogWork) -> Turn {
-        match &work.task {
+    fn next_calls(&mut self, event: &mut Event<'_>) -> Turn {
+        match event.work.task.clone() {
             CatalogTask::Create { request, existed } => {
-                let (request, existed) = (request.clone(), *existed);
                 let found = self.entries()?.by_name(&request.name);
-                work.own_settings = true;
+                event.work.own_settings = true;
                 match found.map(|(number, entry)| (number, entry.clone())) {
-                    None => work.entry = self.insert(platform, request)?,
+                    None => event.work.entry = self.insert(event.platform, request)?,
                     // The Database decides whether the request matches the existing database.
                     Some((number, entry)) if entry.stage == EntryStage::Ready => {
                         let object = entry.object;
                         if request.policy.is_none() {
                             return Ok(Next::Reply(FromCatalog::Created { object, existed }));
                         }
-                        work.entry = number;
+                        event.work.entry = number;
                         let to = Address::Database(object);
                         return Ok(Next::call(to, &ToDatabase::Initialise(request)));
                     }
                     Some((number, entry)) => {
-                        work.own_settings = entry.create.policy == request.policy;
-                        work.entry = number;
+                        event.work.own_settings = entry.create.policy == request.policy;
+                        event.work.entry = number;
                     }
                 }
-                self.drive(work, work.entry)
+                self.drive(event.work, event.work.entry)
             }
             CatalogTask::Drop { name, existed } => {
-                let (existed, now_ns) = (*existed, platform.now_ns());
-                let Some(number) = self.entries()?.by_name(name).map(|(number, _)| number) else {
+                let now_ns = event.platform.now_ns();
+                let Some(number) = self.entries()?.by_name(&name).map(|(number, _)| number) else {
                     return Ok(Next::Reply(FromCatalog::Dropped { existed, remaining: 0 }));
                 };
-                work.entry = number;
+                event.work.entry = number;
                 if let Some(entries) = &mut self.entries {
                     entries.start_drop(&self.store, number, now_ns)?;
                 }
-                self.drive(work, number)
+                self.drive(event.work, number)
             }
-            CatalogTask::Notify { number, notified } => {
-                let (number, notified) = (*number, *notified);
-                self.notify(platform, work, number, notified)
-            }
-            CatalogTask::LookBack(request) => {
-                let request = request.clone();
-                self.look_back(platform, work, &request)
-            }
+            CatalogTask::Notify { number, notified } => self.notify(event, number, notified),
+            CatalogTask::LookBack(request) => self.look_back(event, &request),
             CatalogTask::Recover(number) => {
-                let number = *number;
-                self.recover(work, number, platform.now_ns())
+                self.recover(event.work, number, event.platform.now_ns())
             }
-            CatalogTask::Alarm => self.drive(work, work.entry),
+            CatalogTask::Alarm => self.drive(event.work, event.work.entry),
         }
     }
 
@@ -300,7 +284,7 @@ impl<S: Store> Catalog<S> {
         entry.is_some_and(|entry| entry.stage == EntryStage::Ready)
     }
 
-    fn insert(&mut self, platform: &dyn Platform, request: CreateDatabase) -> Result<u64, Failure> {
+    fn insert(&mut self, platform: &dyn Platform, request: CreateDatabase) -> Result<u64> {
         let limit = platform.limits().get(Limit::Databases);
         self.entries()?.check_limit(limit)?;
         let object = platform
@@ -323,37 +307,26 @@ impl<S: Store> Host for Catalog<S> {
                 return (event_id, Step::Done(reply));
             }
         };
-        let mut event = PendingEvent::new(version, CatalogWork::new(CatalogTask::Alarm));
-        let turn = match self.begin_request(platform, message) {
-            Ok(Started::Reply(reply)) => Ok(Next::Reply(reply)),
-            Ok(Started::Task(task)) => {
-                event.work.task = task;
-                self.next_calls(platform, &mut event.work)
-            }
-            Err(failure) => Err(failure),
-        };
-        (event_id, self.settle(platform, event_id, event, turn))
+        let mut event = PendingEvent::new(version, CatalogWork::default());
+        let work = &mut event.work;
+        let turn = self.begin_request(&mut Event { platform, work }, message);
+        (event_id, self.settle(platform.now_ns(), event_id, event, turn))
     }
 
-    fn resume(
-        &mut self,
-        platform: &dyn Platform,
-        event_id: EventId,
-        reply: Reply,
-    ) -> Step<Vec<u8>> {
-        let Some((mut event, replies)) = self.pending_events.resume(event_id, reply) else {
+    fn resume(&mut self, platform: &dyn Platform, id: EventId, reply: Reply) -> Step<Vec<u8>> {
+        let Some((mut event, replies)) = self.pending_events.resume(id, reply) else {
             return Step::Calls(Vec::new());
         };
-        let turn = self.take_replies(platform, &mut event.work, replies);
-        self.settle(platform, event_id, event, turn)
+        let turn = self.take_replies(&mut Event { platform, work: &mut event.work }, replies);
+        self.settle(platform.now_ns(), id, event, turn)
     }
 
     fn alarm(&mut self, platform: &dyn Platform) -> (EventId, Step<Vec<u8>>) {
         let event_id = self.pending_events.new_event();
-        let mut event = PendingEvent::new(VERSION, CatalogWork::new(CatalogTask::Alarm));
+        let mut event = PendingEvent::new(VERSION, CatalogWork::default());
         self.look_again_ns = None;
-        let turn = self.retry_due(platform, &mut event.work);
-        (event_id, self.settle(platform, event_id, event, turn))
+        let turn = self.retry_due(&mut Event { platform, work: &mut event.work });
+        (event_id, self.settle(platform.now_ns(), event_id, event, turn))
     }
 
     fn next_alarm_ns(&self) -> Option<i64> {
@@ -368,69 +341,59 @@ impl<S: Store> Host for Catalog<S> {
 }
 
 impl<S: Store> Catalog<S> {
-    fn take_replies(
-        &mut self,
-        platform: &dyn Platform,
-        work: &mut CatalogWork,
-        replies: Replies,
-    ) -> Turn {
-        if let CatalogTask::Notify { number, .. } = work.task {
-            self.on_notified(work, number, replies)?;
-            return self.next_calls(platform, work);
-        }
-        if let CatalogTask::Recover(number) = work.task {
-            self.on_recovery_reply(work, number, platform.now_ns(), replies)?;
-            return self.next_calls(platform, work);
-        }
-        if let CatalogTask::LookBack(request) = &work.task {
-            let request = request.clone();
-            self.on_history_reply(work, &request, platform.now_ns(), replies)?;
-            return self.next_calls(platform, work);
-        }
-        let mut learnt = Ok(());
-        for reply in replies {
-            learnt = learnt.and_then(|()| self.on_reply(work, envelope::decode_reply(reply)));
-        }
-        // The Database has already accepted these settings, so the task does not send the settings
-        // again.
-        if let CatalogTask::Create { request, .. } = &mut work.task
-            && work.own_settings
-            && self.is_ready(work.entry)
-        {
-            request.policy = None;
-        }
-        learnt?;
-        match work.task {
-            CatalogTask::Alarm if work.creation.initialised && !self.is_ready(work.entry) => {
-                self.next_calls(platform, work)
+    fn take_replies(&mut self, event: &mut Event<'_>, replies: Replies) -> Turn {
+        let now_ns = event.platform.now_ns();
+        match event.work.task.clone() {
+            CatalogTask::Notify { number, .. } => self.on_notified(event.work, number, replies)?,
+            CatalogTask::Recover(number) => {
+                self.on_recovery_reply(event.work, number, now_ns, replies)?;
             }
-            CatalogTask::Alarm => {
-                Ok(Next::Reply(FromCatalog::Dropped { existed: true, remaining: 0 }))
+            CatalogTask::LookBack(request) => {
+                self.on_history_reply(event.work, &request, now_ns, replies)?;
             }
-            _ => self.next_calls(platform, work),
+            task => {
+                let mut learnt = Ok(());
+                for reply in replies {
+                    let reply = envelope::decode_reply(reply);
+                    learnt = learnt.and_then(|()| self.on_reply(event.work, reply));
+                }
+                // The Database has already accepted these settings, so the task does not send the
+                // settings again.
+                if let CatalogTask::Create { request, .. } = &mut event.work.task
+                    && event.work.own_settings
+                    && self.is_ready(event.work.entry)
+                {
+                    request.policy = None;
+                }
+                learnt?;
+                let goes_on = event.work.creation.initialised && !self.is_ready(event.work.entry);
+                if matches!(task, CatalogTask::Alarm) && !goes_on {
+                    return Ok(Next::Reply(FromCatalog::Dropped { existed: true, remaining: 0 }));
+                }
+            }
         }
+        self.next_calls(event)
     }
 
-    fn retry_due(&mut self, platform: &dyn Platform, work: &mut CatalogWork) -> Turn {
+    fn retry_due(&mut self, event: &mut Event<'_>) -> Turn {
         self.entries()?;
-        if let Some(number) = self.recoveries.due(platform.now_ns()) {
-            return self.retry_recovery(platform, work, number);
+        if let Some(number) = self.recoveries.due(event.platform.now_ns()) {
+            return self.retry_recovery(event, number);
         }
-        if let Some((_, number)) = self.notifications.due(platform.now_ns()) {
-            work.task = CatalogTask::Notify { number, notified: Notified::Alarm };
+        if let Some((_, number)) = self.notifications.due(event.platform.now_ns()) {
             if let Some(notification) = self.notifications.get_mut(number) {
-                notification.count_attempt(platform.now_ns(), false);
+                notification.count_attempt(event.platform.now_ns(), false);
             }
             self.notifications.save(&self.store, number)?;
-            return self.next_calls(platform, work);
+            return self.start(event, CatalogTask::Notify { number, notified: Notified::Alarm });
         }
         let Some(entries) = &mut self.entries else { return Ok(Next::Calls(Vec::new())) };
-        let Some(number) = entries.due(platform.now_ns(), JOB_FAILURES_MAX) else {
+        let Some(number) = entries.due(event.platform.now_ns(), JOB_FAILURES_MAX) else {
             return Ok(Next::Reply(FromCatalog::Dropped { existed: false, remaining: 0 }));
         };
-        entries.count_attempt(&self.store, number, platform.now_ns())?;
-        work.entry = number;
-        self.drive(work, number)
+        entries.count_attempt(&self.store, number, event.platform.now_ns())?;
+        event.work.entry = number;
+        self.drive(event.work, number)
     }
 }
 

@@ -5,26 +5,35 @@
 //! executes one step. Every step may be repeated, because no object is reset after the Database has
 //! opened.
 
-use super::history_check::HistoryCheck;
-use super::point_in_time_reset::PointInTimeReset;
-use super::recoveries::Recovery;
-use super::{Catalog, CatalogTask, CatalogWork, Failure, Started, Turn};
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use super::lifecycle::{Entries, FIRST_RECOVERY_KEY};
+use super::{Catalog, CatalogTask, CatalogWork, Event, Failure, Result, Turn};
 use crate::model::configurable_limits::Limit;
 use crate::model::ids::ObjectId;
 use crate::model::limits::{
-    CALLS_PER_ROUND_MAX, RECOVERY_AGO_NS_MAX, RECOVERY_AGO_NS_MIN, RECOVERY_SHARDS_MAX,
+    CALLS_PER_ROUND_MAX, JOB_RETRY_NS, PAST_BEGINS_NS_MAX, RECOVERY_AGO_NS_MAX,
+    RECOVERY_AGO_NS_MIN, RECOVERY_PAUSES_MAX, RECOVERY_SHARDS_MAX, WIPE_DELAY_NS,
 };
-use crate::protocol::call::{Address, Platform};
+use crate::model::quota::Quotas;
+use crate::model::time::S_NS;
+use crate::protocol::call::Address;
 use crate::protocol::catalog::{CatalogRefusal, FromCatalog};
 use crate::protocol::database::{FromDatabase, ToDatabase};
 use crate::protocol::envelope;
 use crate::protocol::host::Unavailable;
-use crate::protocol::recovery::{RecoveryRefusal, RecoveryRequest, RecoveryStage, RecoveryStatus};
+use crate::protocol::recovery::{
+    Counters, FromStorage, FrozenDatabase, RecoveredDatabase, RecoveryRefusal, RecoveryRequest,
+    RecoveryStage, RecoveryStatus, ToStorage,
+};
 use crate::protocol::round::{Next, Replies, Request};
 use crate::protocol::shard::{FromShard, ToShard};
-use crate::store::Store;
+use crate::store::row::Rows;
+use crate::store::{KEY_MAX, Store, StoreResult, Table};
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct RecoveryProgress {
     looking: Option<HistoryCheck>,
     going: Option<PointInTimeReset>,
@@ -34,49 +43,42 @@ pub(super) struct RecoveryProgress {
 impl<S: Store> Catalog<S> {
     /// Rejects a request if a recovery of the database is running. During a recovery, the database
     /// cannot be used or dropped.
-    pub(super) fn refuse_recovering(&mut self, name: &str) -> Result<(), Failure> {
+    pub(super) fn refuse_recovering(&mut self, name: &str) -> Result<()> {
         let number = self.entries()?.by_name(name).map(|(number, _)| number);
-        match number.is_some_and(|number| self.recoveries.is_running(number)) {
-            true => Err(Unavailable::Changing.into()),
-            false => Ok(()),
-        }
+        let is_running = number.is_some_and(|number| self.recoveries.is_running(number));
+        if is_running { Err(Unavailable::Changing.into()) } else { Ok(()) }
     }
 
-    pub(super) fn recovery_of(&mut self, name: &str) -> Result<FromCatalog, Failure> {
+    pub(super) fn recovery_of(&mut self, name: &str) -> Result<FromCatalog> {
         let number = self.ready(name)?.0;
         Ok(FromCatalog::Recovery(self.recoveries.get(number).map(Recovery::status)))
     }
 
     pub(super) fn begin_recovery(
         &mut self,
-        platform: &dyn Platform,
+        event: &mut Event<'_>,
         request: RecoveryRequest,
-    ) -> Result<Started, Failure> {
+    ) -> Turn {
+        let now_ns = event.platform.now_ns();
         let (number, _) = self.ready(&request.name)?;
         if let Some(row) = self.recoveries.get(number).filter(|_| !request.dry_run) {
             if row.asked_ns == request.time_ns {
-                return Ok(Started::Reply(FromCatalog::Recovery(Some(row.status()))));
+                return Ok(Next::Reply(FromCatalog::Recovery(Some(row.status()))));
             }
             if row.stage != RecoveryStage::Done {
-                return self.abandon(number, row.clone(), request.time_ns, platform.now_ns());
+                return self.abandon(number, row.clone(), request.time_ns, now_ns);
             }
         }
-        let ago_ns = platform.now_ns().saturating_sub(request.time_ns);
+        let ago_ns = now_ns.saturating_sub(request.time_ns);
         if !(RECOVERY_AGO_NS_MIN..=RECOVERY_AGO_NS_MAX).contains(&ago_ns) {
             return Err(refused(RecoveryRefusal::Time));
         }
-        Ok(Started::Task(CatalogTask::LookBack(request)))
+        self.start(event, CatalogTask::LookBack(request))
     }
 
     /// Handles a request for a different time during a recovery. If that time is the start time of
     /// the recovery, the request undoes the recovery.
-    fn abandon(
-        &mut self,
-        number: u64,
-        mut row: Recovery,
-        time_ns: i64,
-        now_ns: i64,
-    ) -> Result<Started, Failure> {
+    fn abandon(&mut self, number: u64, mut row: Recovery, time_ns: i64, now_ns: i64) -> Turn {
         if time_ns != row.begun_ns || !row.abandon(now_ns) {
             return Err(refused(RecoveryRefusal::UnderWay));
         }
@@ -87,7 +89,7 @@ impl<S: Store> Catalog<S> {
         }
         let status = row.status();
         self.recoveries.put(&self.store, number, row)?;
-        Ok(Started::Reply(FromCatalog::Recovery(Some(status))))
+        Ok(Next::Reply(FromCatalog::Recovery(Some(status))))
     }
 
     fn is_driven(&self, number: u64) -> bool {
@@ -96,7 +98,7 @@ impl<S: Store> Catalog<S> {
         self.pending_events.works().any(is_it)
     }
 
-    fn ready(&mut self, name: &str) -> Result<(u64, ObjectId), Failure> {
+    fn ready(&mut self, name: &str) -> Result<(u64, ObjectId)> {
         let entries = self.entries()?;
         let found = entries.by_name(name).map(|(number, _)| number);
         let found = found.filter(|number| entries.may_be_in_use(*number));
@@ -106,19 +108,14 @@ impl<S: Store> Catalog<S> {
 
     /// Returns the requests that check the next objects. After the last check the function stores
     /// the recovery, and the alarm continues the recovery.
-    pub(super) fn look_back(
-        &mut self,
-        platform: &dyn Platform,
-        work: &mut CatalogWork,
-        request: &RecoveryRequest,
-    ) -> Turn {
+    pub(super) fn look_back(&mut self, event: &mut Event<'_>, request: &RecoveryRequest) -> Turn {
         let (number, object) = self.ready(&request.name)?;
-        let progress = &work.recovery;
+        let progress = &event.work.recovery;
         let Some(looking) = &progress.looking else {
             return Ok(Next::call(Address::Database(object), &ToDatabase::Describe));
         };
         // The event also made one call to load the database.
-        let limits = platform.limits();
+        let limits = event.platform.limits();
         if looking.calls() + 1 > limits.calls_before_end() {
             let (shards, limit) = (looking.shards, limits.get(Limit::Calls) as u64);
             return Err(refused(RecoveryRefusal::TooManyCalls { shards, limit }));
@@ -127,7 +124,7 @@ impl<S: Store> Catalog<S> {
         if !requests.is_empty() {
             return Ok(Next::Calls(requests));
         }
-        let now_ns = platform.now_ns();
+        let now_ns = event.platform.now_ns();
         if request.dry_run {
             let status = RecoveryStatus {
                 stage: RecoveryStage::Looked,
@@ -159,7 +156,7 @@ impl<S: Store> Catalog<S> {
         request: &RecoveryRequest,
         now_ns: i64,
         replies: Replies,
-    ) -> Result<(), Failure> {
+    ) -> Result<()> {
         let (_, object) = self.ready(&request.name)?;
         if let Some(looking) = &mut work.recovery.looking {
             return looking.on_replies(replies)?.map_or(Ok(()), |reason| Err(refused(reason)));
@@ -186,24 +183,18 @@ impl<S: Store> Catalog<S> {
     /// Continues a recovery in the alarm, unless another event is executing this recovery. If two
     /// events executed a recovery at the same time, one of them could reset an object that the
     /// other event has already opened.
-    pub(super) fn retry_recovery(
-        &mut self,
-        platform: &dyn Platform,
-        work: &mut CatalogWork,
-        number: u64,
-    ) -> Turn {
+    pub(super) fn retry_recovery(&mut self, event: &mut Event<'_>, number: u64) -> Turn {
         let is_driven = self.is_driven(number);
         let Some(mut row) = self.recoveries.get(number).cloned() else {
             return Err(Unavailable::Changing.into());
         };
-        row.count_attempt(platform.now_ns());
+        row.count_attempt(event.platform.now_ns());
         let status = row.status();
         self.recoveries.put(&self.store, number, row)?;
         if is_driven {
             return Ok(Next::Reply(FromCatalog::Recovery(Some(status))));
         }
-        work.task = CatalogTask::Recover(number);
-        self.next_calls(platform, work)
+        self.start(event, CatalogTask::Recover(number))
     }
 
     pub(super) fn recover(&mut self, work: &mut CatalogWork, number: u64, now_ns: i64) -> Turn {
@@ -265,7 +256,7 @@ impl<S: Store> Catalog<S> {
         number: u64,
         now_ns: i64,
         replies: Replies,
-    ) -> Result<(), Failure> {
+    ) -> Result<()> {
         self.entries()?;
         let Some(mut row) = self.recoveries.get(number).cloned() else {
             return Err(Unavailable::Changing.into());
@@ -286,7 +277,7 @@ fn on_stage_replies(
     row: &mut Recovery,
     now_ns: i64,
     replies: Replies,
-) -> Result<(), Failure> {
+) -> Result<()> {
     if let Some(going) = &mut work.recovery.going {
         if !going.on_replies(replies)? {
             return Ok(());
@@ -339,4 +330,597 @@ fn on_stage_replies(
 
 fn refused(refusal: RecoveryRefusal) -> Failure {
     CatalogRefusal::Recovery(refusal).into()
+}
+
+/// The recoveries. The number of a row is the database's id.
+const ROWS: Rows<Recovery> = Rows::within(Table::Entry, FIRST_RECOVERY_KEY, KEY_MAX);
+
+/// The stored state of a point-in-time recovery. The Catalog stores this state because a recovery
+/// does not reset the Catalog.
+///
+/// Each database that was ever recovered has one row. The row is never removed, so that repeated
+/// requests receive the same reply.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Recovery {
+    /// The number of the recovery, which is higher than the numbers of all earlier recoveries of
+    /// the database.
+    recovery: u64,
+    /// The requested target time, in nanoseconds.
+    asked_ns: i64,
+    /// The time to which the objects are being reset, in nanoseconds.
+    time_ns: i64,
+    /// A time before the first change of the recovery, in nanoseconds.
+    begun_ns: i64,
+    stage: RecoveryStage,
+    /// The highest counters that the Database ever reported. Later ids and versions must not be
+    /// lower.
+    counters: Counters,
+    /// The database's quotas at the start of the recovery.
+    quotas: Quotas,
+    /// The shards at the start of the recovery.
+    before: Vec<ObjectId>,
+    /// The shards at the target time.
+    then: Vec<ObjectId>,
+    /// The number of shards that finished the current stage.
+    at: u64,
+    /// The number of shards at the start, and the number of reset shards. Both numbers remain after
+    /// the lists are cleared.
+    shards: u64,
+    back: u64,
+    /// The time of the alarm's next attempt, in nanoseconds.
+    due_ns: i64,
+    /// The number of consecutive failed attempts.
+    failures: u32,
+    trouble: String,
+}
+
+impl Recovery {
+    /// Creates a recovery that has not changed any state.
+    fn new(recovery: u64, time_ns: i64, now_ns: i64) -> Self {
+        Self {
+            recovery,
+            asked_ns: time_ns,
+            time_ns,
+            begun_ns: now_ns,
+            stage: RecoveryStage::Freezing,
+            counters: Counters::default(),
+            quotas: Quotas::default(),
+            before: Vec::new(),
+            then: Vec::new(),
+            at: 0,
+            shards: 0,
+            back: 0,
+            // The attempt starts a second after `begun_ns`, so that the clocks of other objects are
+            // also past `begun_ns`.
+            due_ns: now_ns.saturating_add(S_NS),
+            failures: 0,
+            trouble: String::new(),
+        }
+    }
+
+    fn status(&self) -> RecoveryStatus {
+        RecoveryStatus {
+            time_ns: self.time_ns,
+            begun_ns: self.begun_ns,
+            stage: self.stage,
+            shards: self.shards,
+            back: self.back,
+            trouble: self.trouble.clone(),
+        }
+    }
+
+    fn count_attempt(&mut self, now_ns: i64) {
+        let wait_ns = JOB_RETRY_NS << self.failures.min(RECOVERY_PAUSES_MAX);
+        self.failures = self.failures.saturating_add(1);
+        self.due_ns = now_ns.saturating_add(wait_ns);
+    }
+
+    fn next(&self, count: usize) -> Vec<ObjectId> {
+        let all = match self.stage {
+            RecoveryStage::Closing => &self.before,
+            _ => &self.then,
+        };
+        all.iter().skip(self.at as usize).take(count).cloned().collect()
+    }
+
+    /// Stores the state of the frozen Database before the Database is reset.
+    fn on_frozen(&mut self, frozen: FrozenDatabase, now_ns: i64) {
+        self.counters = self.counters.or_above(&frozen.counters);
+        self.quotas = frozen.quotas;
+        self.shards = frozen.shards.len() as u64;
+        self.before = frozen.shards;
+        self.enter(RecoveryStage::Closing, now_ns);
+        self.skip_done(now_ns);
+    }
+
+    /// Stores the state of the frozen Database after the Database was reset.
+    ///
+    /// Between the reset and this freeze, the Database may have assigned ids without knowing the
+    /// higher counters. In that case the Database is reset again.
+    fn on_frozen_again(&mut self, frozen: FrozenDatabase, now_ns: i64) {
+        self.counters = self.counters.or_above(&frozen.counters);
+        if frozen.registered_ns > self.begun_ns.saturating_add(WIPE_DELAY_NS / 2) {
+            return self.enter(RecoveryStage::Database, now_ns);
+        }
+        self.then = frozen.shards;
+        self.enter(RecoveryStage::Shards, now_ns);
+        self.skip_done(now_ns);
+    }
+
+    /// Handles a Database that did not exist at the target time. The Database is then reset to the
+    /// start of the recovery.
+    fn on_missing_database(&mut self, now_ns: i64) {
+        self.time_ns = self.begun_ns;
+        self.enter(RecoveryStage::Database, now_ns);
+        self.due_ns = now_ns.max(self.begun_ns.saturating_add(RECOVERY_AGO_NS_MIN));
+        "the database did not exist at that time, and remains unchanged"
+            .clone_into(&mut self.trouble);
+    }
+
+    /// Handles a request that undoes a running recovery. The objects are then reset to the start of
+    /// the recovery.
+    ///
+    /// Returns `false` if no object has been reset yet, or if the Database may already have opened.
+    fn abandon(&mut self, now_ns: i64) -> bool {
+        let before_any_goes_on =
+            [RecoveryStage::Database, RecoveryStage::Asking, RecoveryStage::Shards];
+        if !before_any_goes_on.contains(&self.stage) {
+            return false;
+        }
+        (self.asked_ns, self.time_ns) = (self.begun_ns, self.begun_ns);
+        // Some of these shards may have been reset. The Database does not use these shards, so they
+        // are wiped at the end.
+        let others = self.then.drain(..).filter(|shard| !self.before.contains(shard));
+        let others: Vec<ObjectId> = others.collect();
+        self.before.extend(others);
+        self.enter(RecoveryStage::Database, now_ns);
+        // The delay ensures that messages for the other target time cannot arrive after the reset.
+        let gone_ns = now_ns.saturating_add(WIPE_DELAY_NS);
+        self.due_ns = gone_ns.max(self.begun_ns.saturating_add(RECOVERY_AGO_NS_MIN));
+        true
+    }
+
+    fn count_finished(&mut self, count: u64, now_ns: i64) {
+        self.at += count;
+        self.succeeded(now_ns);
+        self.skip_done(now_ns);
+    }
+
+    fn enter(&mut self, stage: RecoveryStage, now_ns: i64) {
+        (self.stage, self.at) = (stage, 0);
+        self.succeeded(now_ns);
+        if stage == RecoveryStage::Done {
+            (self.before, self.then) = (Vec::new(), Vec::new());
+        }
+    }
+
+    fn succeeded(&mut self, now_ns: i64) {
+        (self.failures, self.due_ns) = (0, now_ns);
+        if self.time_ns == self.asked_ns {
+            self.trouble.clear();
+        }
+    }
+
+    fn skip_done(&mut self, now_ns: i64) {
+        if self.stage == RecoveryStage::Closing && self.at >= self.before.len() as u64 {
+            self.enter(RecoveryStage::Database, now_ns);
+            // The delay ensures that messages that were sent before this stage cannot arrive after
+            // the reset.
+            self.due_ns = now_ns.saturating_add(WIPE_DELAY_NS);
+        }
+        if self.stage == RecoveryStage::Shards {
+            self.back = self.at;
+            if self.at >= self.then.len() as u64 {
+                self.enter(RecoveryStage::Access, now_ns);
+            }
+        }
+    }
+
+    fn recovered(&self) -> RecoveredDatabase {
+        let is_gone = |shard: &&ObjectId| !self.then.contains(shard);
+        RecoveredDatabase {
+            recovery: self.recovery,
+            counters: self.counters.clone(),
+            quotas: self.quotas.clone(),
+            gone: self.before.iter().filter(is_gone).cloned().collect(),
+        }
+    }
+}
+
+/// The last recovery of each database, by the database's id: a copy of the rows. A change is stored
+/// before it is applied to this copy.
+#[derive(Debug, Default)]
+pub(super) struct Recoveries {
+    rows: BTreeMap<u64, Recovery>,
+}
+
+impl Recoveries {
+    pub(super) fn load<S: Store>(store: &S) -> StoreResult<Self> {
+        let mut rows = BTreeMap::new();
+        if store.is_open()? {
+            ROWS.each(store, |number, row| drop(rows.insert(number, row)))?;
+        }
+        Ok(Self { rows })
+    }
+
+    fn get(&self, number: u64) -> Option<&Recovery> {
+        self.rows.get(&number)
+    }
+
+    fn is_running(&self, number: u64) -> bool {
+        self.get(number).is_some_and(|row| row.stage != RecoveryStage::Done)
+    }
+
+    fn put<S: Store>(&mut self, store: &S, number: u64, row: Recovery) -> StoreResult<()> {
+        ROWS.put(store, number, &row)?;
+        self.rows.insert(number, row);
+        Ok(())
+    }
+
+    pub(super) fn remove<S: Store>(&mut self, store: &S, number: u64) -> StoreResult<()> {
+        if self.rows.contains_key(&number) {
+            ROWS.remove(store, number, number)?;
+            self.rows.remove(&number);
+        }
+        Ok(())
+    }
+
+    fn running(&self) -> impl Iterator<Item = (u64, &Recovery)> {
+        let rows = self.rows.iter().map(|(number, row)| (*number, row));
+        rows.filter(|(_, row)| row.stage != RecoveryStage::Done)
+    }
+
+    pub(super) fn due(&self, now_ns: i64) -> Option<u64> {
+        let due = self.running().filter(|(_, row)| row.due_ns <= now_ns);
+        due.min_by_key(|(number, row)| (row.due_ns, *number)).map(|(number, _)| number)
+    }
+
+    pub(super) fn next_due_ns(&self) -> Option<i64> {
+        self.running().map(|(_, row)| row.due_ns).min()
+    }
+
+    pub(super) fn problems(&self, entries: &Entries, failures_max: u32) -> Vec<String> {
+        let failing = self.running().filter(|(_, row)| row.failures >= failures_max);
+        let word = |(number, row): (u64, &Recovery)| {
+            let name = entries.get(number).map_or("", |entry| entry.create.name.as_str());
+            let (stage, reason) = (row.stage.name(), &row.trouble);
+            format!("recovery of database \"{name}\" failed during \"{stage}\": {reason}")
+        };
+        failing.map(word).collect()
+    }
+}
+
+/// A check whether all objects of a database can return to the target time, before a recovery
+/// changes any state.
+///
+/// The platform's history of an object begins at most [`PAST_BEGINS_NS_MAX`] after the object's
+/// creation. The start of the history determines the result:
+///
+/// - If the history contains the target time, the object can return to that time.
+/// - If the history begins more than [`PAST_BEGINS_NS_MAX`] after the target time, the object did
+///   not exist at that time and needs no history of that time.
+/// - If the history begins between these times, the object may have belonged to the database at the
+///   target time. The database then cannot return to that time.
+struct HistoryCheck {
+    /// The target time, in nanoseconds.
+    time_ns: i64,
+    /// A second time, in nanoseconds. Each object must also be able to return to this time, so that
+    /// the recovery can be undone.
+    undo_ns: i64,
+    left: VecDeque<CheckedObject>,
+    answered: usize,
+    shards: u64,
+}
+
+struct CheckedObject {
+    to: Address,
+    time_ns: i64,
+    wanted: ExpectedHistory,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ExpectedHistory {
+    Past,
+    Either,
+    NoPast,
+}
+
+impl HistoryCheck {
+    fn new(database: Address, shards: Vec<Address>, time_ns: i64, now_ns: i64) -> Self {
+        let count = shards.len() as u64;
+        let look = |to, wanted| CheckedObject { to, time_ns, wanted };
+        let shards = shards.into_iter().map(|shard| look(shard, ExpectedHistory::Either));
+        let left = std::iter::once(look(database, ExpectedHistory::Past)).chain(shards).collect();
+        let undo_ns = now_ns - RECOVERY_AGO_NS_MIN;
+        Self { time_ns, undo_ns, left, answered: 0, shards: count }
+    }
+
+    fn calls(&self) -> usize {
+        self.answered + self.left.len()
+    }
+
+    fn requests(&self) -> Vec<Request> {
+        let next = self.left.iter().take(CALLS_PER_ROUND_MAX);
+        let request = |look: &CheckedObject| {
+            let message = ToStorage::Look { time_ns: look.time_ns };
+            Request::new(look.to.clone(), envelope::encode(&message))
+        };
+        next.map(request).collect()
+    }
+
+    /// Processes the replies. Returns the reason if the database cannot return to the target time.
+    fn on_replies(&mut self, replies: Replies) -> Result<Option<RecoveryRefusal>, Unavailable> {
+        for reply in replies {
+            let Some(CheckedObject { to, wanted, .. }) = self.left.pop_front() else { break };
+            self.answered += 1;
+            match (envelope::decode_reply(reply).map_err(Unavailable::from)?, wanted) {
+                (FromStorage::Looked { .. }, ExpectedHistory::Past | ExpectedHistory::Either)
+                | (FromStorage::Young(_), ExpectedHistory::NoPast) => {}
+                (FromStorage::Young(_), ExpectedHistory::Either) => {
+                    let made_since = self.time_ns.saturating_add(PAST_BEGINS_NS_MAX);
+                    let looks = [
+                        (self.undo_ns, ExpectedHistory::Past),
+                        (made_since, ExpectedHistory::NoPast),
+                    ];
+                    self.left.extend(looks.map(|(time_ns, wanted)| CheckedObject {
+                        to: to.clone(),
+                        time_ns,
+                        wanted,
+                    }));
+                }
+                (FromStorage::Young(reason), ExpectedHistory::Past)
+                    if matches!(to, Address::Database(_)) =>
+                {
+                    return Ok(Some(RecoveryRefusal::Failed(reason)));
+                }
+                (FromStorage::Young(_), ExpectedHistory::Past)
+                | (FromStorage::Looked { .. }, ExpectedHistory::NoPast) => {
+                    return Ok(Some(RecoveryRefusal::BeingMade));
+                }
+                (FromStorage::Unsupported(reason), _) => {
+                    return Ok(Some(RecoveryRefusal::Unsupported(reason)));
+                }
+                (FromStorage::Failed(reason), _) => {
+                    return Ok(Some(RecoveryRefusal::Failed(reason)));
+                }
+                (FromStorage::Armed | FromStorage::Another, _) => {
+                    return Err(Unavailable::Changing);
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The reset of objects to an earlier time, which checks each object, prepares the reset, restarts
+/// the object, and checks the object again.
+///
+/// A delayed message must never reset an object that has accepted new data in the meantime. Each
+/// message therefore names the checked instance of the object, and any other instance ignores the
+/// message.
+struct PointInTimeReset {
+    targets: Vec<Address>,
+    /// For each target, the instance that must end.
+    lives: Vec<u64>,
+    step: Step,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Look,
+    Arm,
+    Restart,
+    CheckAgain,
+}
+
+impl PointInTimeReset {
+    fn new(targets: Vec<Address>) -> Self {
+        Self { targets, lives: Vec::new(), step: Step::Look }
+    }
+
+    fn count(&self) -> u64 {
+        self.targets.len() as u64
+    }
+
+    fn requests(&self, time_ns: i64) -> Vec<Request> {
+        let lives = self.lives.iter().copied().chain(std::iter::repeat(0));
+        let message = |life: u64| match self.step {
+            Step::Look | Step::CheckAgain => ToStorage::Look { time_ns },
+            Step::Arm => ToStorage::Arm { life, time_ns },
+            Step::Restart => ToStorage::Restart { life },
+        };
+        let of = |(to, life): (&Address, u64)| {
+            Request::new(to.clone(), envelope::encode(&message(life)))
+        };
+        self.targets.iter().zip(lives).map(of).collect()
+    }
+
+    fn on_replies(&mut self, replies: Replies) -> Result<bool, Unavailable> {
+        let mut lives = Vec::new();
+        for reply in replies {
+            let reply = envelope::decode_reply::<FromStorage>(reply);
+            // Usually, an instance that ends sends no reply.
+            if self.step == Step::Restart {
+                continue;
+            }
+            match (reply.map_err(Unavailable::from)?, self.step) {
+                (FromStorage::Looked { life }, Step::Look | Step::CheckAgain) => lives.push(life),
+                (FromStorage::Armed, Step::Arm) => {}
+                (
+                    FromStorage::Unsupported(reason)
+                    | FromStorage::Failed(reason)
+                    | FromStorage::Young(reason),
+                    _,
+                ) => return Err(Unavailable::Storage(reason)),
+                _ => return Err(Unavailable::Changing),
+            }
+        }
+        self.step = match self.step {
+            Step::Look => {
+                self.lives = lives;
+                Step::Arm
+            }
+            Step::Arm => Step::Restart,
+            Step::Restart => Step::CheckAgain,
+            Step::CheckAgain => {
+                let same = self.lives.iter().zip(&lives).any(|(before, now)| before == now);
+                return if same { Err(Unavailable::Changing) } else { Ok(true) };
+            }
+        };
+        Ok(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ids::ObjectId;
+    use crate::model::time::{H_NS, MINUTE_NS, S_NS};
+    use crate::protocol::call::CallFailure;
+
+    fn frozen(shards: &[&str], registered_ns: i64) -> FrozenDatabase {
+        let shards = shards.iter().map(|id| ObjectId((*id).to_owned())).collect();
+        FrozenDatabase { shards, registered_ns, ..FrozenDatabase::default() }
+    }
+
+    #[test]
+    fn recovery_wipes_only_unknown_shards() {
+        let mut row = Recovery::new(1, 5, 100);
+        row.on_frozen(frozen(&["a", "b", "c"], 0), 100);
+        row.count_finished(3, 100);
+        assert_eq!((row.stage, row.due_ns), (RecoveryStage::Database, 100 + WIPE_DELAY_NS));
+        row.enter(RecoveryStage::Asking, 101);
+        row.on_frozen_again(frozen(&["b", "z"], 100), 102);
+        assert_eq!((row.stage, row.next(1).len()), (RecoveryStage::Shards, 1));
+        assert_eq!(row.recovered().gone, ["a", "c"].map(|id| ObjectId(id.to_owned())));
+        row.count_finished(2, 103);
+        assert_eq!((row.stage, row.status().back), (RecoveryStage::Access, 2));
+    }
+
+    #[test]
+    fn abandoned_recovery_restores_all_shards() {
+        let mut row = Recovery::new(1, 5, 100);
+        row.on_frozen(frozen(&["a"], 0), 100);
+        assert!(!row.abandon(101), "nothing has gone back");
+        row.count_finished(1, 101);
+        row.enter(RecoveryStage::Asking, 102);
+        row.on_frozen_again(frozen(&["a", "z"], 0), 103);
+        assert!(row.abandon(104));
+        assert_eq!((row.stage, row.time_ns, row.asked_ns), (RecoveryStage::Database, 100, 100));
+        assert_eq!(row.due_ns, 100 + RECOVERY_AGO_NS_MIN);
+        row.enter(RecoveryStage::Asking, row.due_ns);
+        row.on_frozen_again(frozen(&["a"], 0), row.due_ns);
+        assert_eq!(row.recovered().gone, ["z"].map(|id| ObjectId(id.to_owned())));
+        row.count_finished(1, row.due_ns);
+        assert!(!row.abandon(row.due_ns), "it may have gone on");
+    }
+
+    #[test]
+    fn recovery_repeats_after_new_ids() {
+        let mut row = Recovery::new(1, 5, 100);
+        row.on_frozen(frozen(&[], 0), 100);
+        row.enter(RecoveryStage::Asking, 100 + WIPE_DELAY_NS);
+        let mut touched = frozen(&["a"], 100 + WIPE_DELAY_NS);
+        touched.counters.next_column = 9;
+        row.on_frozen_again(touched, 101 + WIPE_DELAY_NS);
+        assert_eq!((row.stage, row.counters.next_column), (RecoveryStage::Database, 9));
+    }
+
+    /// Returns the result for a database with two shards. One shard's history begins at
+    /// `past_from_ns`; the other shard has always had a history. The current time is ten hours
+    /// after the epoch.
+    fn look(time_ns: i64, past_from_ns: i64) -> Result<(), RecoveryRefusal> {
+        let [database, old, young] = ["d", "o", "y"].map(|id| ObjectId(id.to_owned()));
+        let young = Address::Shard(young);
+        let shards = vec![Address::Shard(old), young.clone()];
+        let mut looking =
+            HistoryCheck::new(Address::Database(database), shards, time_ns, 10 * H_NS);
+        loop {
+            let requests = looking.requests();
+            if requests.is_empty() {
+                return Ok(());
+            }
+            let answer = |request: &Request| {
+                let Ok((_, ToStorage::Look { time_ns })) = envelope::decode(&request.message)
+                else {
+                    panic!("not a look");
+                };
+                Ok(envelope::encode(&match request.to == young && time_ns < past_from_ns {
+                    true => FromStorage::Young(String::new()),
+                    false => FromStorage::Looked { life: 1 },
+                }))
+            };
+            let learnt = looking.on_replies(requests.iter().map(answer).collect());
+            if let Some(refusal) = learnt.unwrap() {
+                return Err(refusal);
+            }
+        }
+    }
+
+    #[test]
+    fn younger_shards_need_no_history() {
+        assert_eq!(look(5 * H_NS, 0), Ok(()));
+        assert_eq!(look(5 * H_NS, 6 * H_NS), Ok(()), "made since");
+        // A recovery began at the target time, and created shards immediately after its end.
+        assert_eq!(look(5 * H_NS, 5 * H_NS + 106 * S_NS), Ok(()));
+        // The shard's history begins a minute after its creation, so the shard may have existed at
+        // the target time.
+        assert_eq!(look(5 * H_NS, 5 * H_NS + S_NS), Err(RecoveryRefusal::BeingMade));
+        assert_eq!(look(5 * H_NS, 5 * H_NS + MINUTE_NS), Err(RecoveryRefusal::BeingMade));
+    }
+
+    #[test]
+    fn new_shard_delays_recovery() {
+        assert_eq!(look(5 * H_NS, 10 * H_NS - MINUTE_NS), Err(RecoveryRefusal::BeingMade));
+        assert_eq!(look(5 * H_NS, i64::MAX), Err(RecoveryRefusal::BeingMade));
+    }
+
+    #[test]
+    fn history_check_counts_young_objects_thrice() {
+        let shards = ["a", "b"].map(|id| Address::Shard(ObjectId(id.to_owned())));
+        let database = Address::Database(ObjectId("d".to_owned()));
+        let mut check = HistoryCheck::new(database, shards.to_vec(), 5 * H_NS, 10 * H_NS);
+        assert_eq!(check.calls(), 3);
+        let replies = [
+            FromStorage::Looked { life: 1 },
+            FromStorage::Young(String::new()),
+            FromStorage::Looked { life: 1 },
+        ];
+        let replies = replies.map(|reply| Ok(envelope::encode(&reply)));
+        assert_eq!(check.on_replies(replies.into()).unwrap(), None);
+        assert_eq!(check.calls(), 5);
+    }
+
+    fn replies(replies: &[FromStorage]) -> Replies {
+        replies.iter().map(|reply| Ok(envelope::encode(reply))).collect()
+    }
+
+    fn one() -> PointInTimeReset {
+        PointInTimeReset::new(vec![Address::Shard(ObjectId("s".to_owned()))])
+    }
+
+    #[test]
+    fn reset_completes_in_new_object_life() {
+        let looked = |life| replies(&[FromStorage::Looked { life }]);
+        let lost = || vec![Err(CallFailure::Retryable("lost".to_owned()))];
+        for (last, is_back) in [(looked(8), true), (looked(7), false), (lost(), false)] {
+            let mut going = one();
+            assert!(!going.on_replies(looked(7)).unwrap());
+            let arm = ToStorage::Arm { life: 7, time_ns: 3 };
+            assert_eq!(going.requests(3)[0].message, envelope::encode(&arm));
+            assert!(!going.on_replies(replies(&[FromStorage::Armed])).unwrap());
+            assert!(!going.on_replies(lost()).unwrap());
+            assert_eq!(going.on_replies(last).is_ok_and(|back| back), is_back);
+        }
+    }
+
+    #[test]
+    fn reset_needs_successful_arming() {
+        for reply in [FromStorage::Another, FromStorage::Failed("too old".to_owned())] {
+            let mut going = one();
+            going.on_replies(replies(&[FromStorage::Looked { life: 7 }])).unwrap();
+            assert!(going.on_replies(replies(&[reply])).is_err());
+            assert_eq!(going.step, Step::Arm);
+        }
+    }
 }

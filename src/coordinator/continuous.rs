@@ -1,4 +1,5 @@
-//! Runs the continuous queries and the scheduled backups of a Database. The runner wraps the
+//! Creates and drops continuous queries, and runs the continuous queries and the scheduled backups of
+//! a Database. The runner wraps the
 //! Database's host and uses the coordinator's machines.
 //!
 //! The Database determines which runs are due, and its alarm starts them through this module. The
@@ -6,22 +7,34 @@
 //! object. Most calls go to the Database that the runner wraps. The runner executes these calls
 //! directly, because an object that calls itself would wait for itself.
 
+use std::rc::Rc;
+
 use super::backup::scheduled_pass;
 use super::cache::Cache;
-use super::error::Error;
+use super::error::{Error, Result};
 use super::grants::Principal;
-use super::session::Session;
+use super::into::check_names;
+use super::load_schemas::call_database;
+use super::load_schemas::{Load, Want};
 use super::statement::Execution;
-use super::{Context, Machine, Task};
+use super::statement::Session;
+use super::statement::{default_policy, each_place};
+use super::{Context, Machine, Parts, Task};
 use crate::admission::QueryMemory;
-use crate::influxql::{self, ast::Statement, bound_params::Params};
+use crate::influxql;
+use crate::influxql::ast::{CreateContinuousQueryStatement, Statement};
+use crate::influxql::bound_params::Params;
 use crate::model::ids::ObjectId;
 use crate::model::limits::{CONTINUOUS_RUN_NS_MAX, WINDOWS_PER_RUN_MAX};
 use crate::protocol::backup_schedule::{BackedUp, DuePass, PassDone};
 use crate::protocol::call::{Address, Call, Platform, Reply, Step, counted};
 use crate::protocol::continuous::{ContinuousQuery, DueRun, RunEnd, Scheduled};
+use crate::protocol::database::{Description, FromDatabase, ToDatabase};
 use crate::protocol::host::{EventId, Host};
 use crate::query::compile::continuous::{ContinuousRun, next_run};
+use crate::query::error::QueryError;
+use crate::query::result::SeriesChunk;
+use crate::query::source::{self, Defaults};
 
 /// The event id of the run in progress. The Database assigns its own ids in ascending order from 1.
 const RUN: EventId = EventId(u64::MAX);
@@ -52,43 +65,6 @@ struct QueryRun {
     calls: usize,
 }
 
-enum StepResult {
-    Calls(Vec<Call>),
-    NextRun,
-    QueryEnded(ContinuousQuery, RunEnd),
-    BackupEnded(Result<PassDone, String>),
-}
-
-impl Running {
-    fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> StepResult {
-        match self {
-            Self::Query(run) => match run.execution.step(context, reply) {
-                Step::Calls(calls) if run.exceeds(context, &calls) => {
-                    run.ended(run.too_large(RunEnd::Failed))
-                }
-                Step::Calls(calls) => {
-                    run.calls += counted(&calls);
-                    StepResult::Calls(calls)
-                }
-                Step::Done(Ok(Some(_))) => StepResult::NextRun,
-                Step::Done(Ok(None)) => run.ended(RunEnd::Ran(run.run.last_run_ns)),
-                Step::Done(Err(Error::Query(reason))) if reason.is_too_large() => {
-                    run.ended(run.too_large(RunEnd::Ran(run.run.last_run_ns)))
-                }
-                // An error in the statement itself would occur again, so the run counts as done.
-                Step::Done(Err(Error::Query(_))) => run.ended(RunEnd::Ran(run.run.last_run_ns)),
-                Step::Done(Err(_)) => run.ended(RunEnd::Failed),
-            },
-            Self::Backup(pass) => match pass.step(context, reply) {
-                Step::Calls(calls) => StepResult::Calls(calls),
-                Step::Done(end) => {
-                    StepResult::BackupEnded(end.map_err(|reason| reason.to_string()))
-                }
-            },
-        }
-    }
-}
-
 impl QueryRun {
     /// Whether the run would exceed the calls or the time of one alarm if it made `calls`. The
     /// platform would then end the alarm, and the next alarm would repeat the run from its
@@ -108,14 +84,13 @@ impl QueryRun {
         }
     }
 
-    fn ended(&self, end: RunEnd) -> StepResult {
-        StepResult::QueryEnded(self.query.clone(), end)
-    }
-
-    fn calls(running: &Running) -> usize {
-        match running {
-            Running::Query(run) => run.calls,
-            Running::Backup(_) => 0,
+    fn end(&self, result: Result<()>) -> RunEnd {
+        let ran = RunEnd::Ran(self.run.last_run_ns);
+        match result {
+            Err(Error::Query(reason)) if reason.is_too_large() => self.too_large(ran),
+            // An error in the statement itself would occur again, so the run counts as done.
+            Ok(()) | Err(Error::Query(_)) => ran,
+            Err(_) => RunEnd::Failed,
         }
     }
 }
@@ -124,8 +99,8 @@ impl<H: Scheduled + BackedUp> Runner<H> {
     /// Wraps `host`, which is the object `object`. `queries` accounts for the memory of the
     /// continuous queries.
     pub fn new(host: H, object: ObjectId, queries: QueryMemory) -> Self {
-        let (running, has_run_query) = (None, false);
-        Self { host, object, cache: Cache::default(), queries, running, has_run_query }
+        let cache = Cache::default();
+        Self { host, object, cache, queries, running: None, has_run_query: false }
     }
 
     fn start(&mut self, platform: &dyn Platform, due: DueRun) -> Step<Vec<u8>> {
@@ -168,25 +143,39 @@ impl<H: Scheduled + BackedUp> Runner<H> {
         let mut replies = vec![reply];
         while let Some(reply) = replies.pop() {
             let (cache, queries) = (&mut self.cache, &self.queries);
-            let calls = QueryRun::calls(&running);
+            let calls = if let Running::Query(run) = &running { run.calls } else { 0 };
             let mut context = Context { cache, queries, platform, calls };
-            match running.step(&mut context, reply) {
-                StepResult::Calls(calls) => {
-                    for call in calls {
-                        match self.in_place(platform, call) {
-                            Ok(reply) => replies.push(Some(reply)),
-                            Err(call) => out.push(call),
-                        }
+            let calls = match &mut running {
+                Running::Query(run) => match run.execution.step(&mut context, reply) {
+                    Step::Calls(calls) if !run.exceeds(&context, &calls) => {
+                        run.calls += counted(&calls);
+                        calls
                     }
-                }
-                StepResult::NextRun => replies.push(None),
-                StepResult::QueryEnded(query, end) => {
-                    self.host.ended(platform, &query, end);
-                    return Step::Done(Vec::new());
-                }
-                StepResult::BackupEnded(end) => {
-                    self.host.passed(platform, end);
-                    return Step::Done(Vec::new());
+                    Step::Done(Ok(Some(_))) => {
+                        replies.push(None);
+                        continue;
+                    }
+                    step => {
+                        let end = match step {
+                            Step::Calls(_) => run.too_large(RunEnd::Failed),
+                            Step::Done(result) => run.end(result.map(drop)),
+                        };
+                        self.host.ended(platform, &run.query, end);
+                        return Step::Done(Vec::new());
+                    }
+                },
+                Running::Backup(pass) => match pass.step(&mut context, reply) {
+                    Step::Calls(calls) => calls,
+                    Step::Done(end) => {
+                        self.host.passed(platform, end.map_err(|reason| reason.to_string()));
+                        return Step::Done(Vec::new());
+                    }
+                },
+            };
+            for call in calls {
+                match self.in_place(platform, call) {
+                    Ok(reply) => replies.push(Some(reply)),
+                    Err(call) => out.push(call),
                 }
             }
         }
@@ -217,16 +206,11 @@ impl<H: Scheduled + BackedUp> Host for Runner<H> {
         self.host.begin(platform, message)
     }
 
-    fn resume(
-        &mut self,
-        platform: &dyn Platform,
-        event_id: EventId,
-        reply: Reply,
-    ) -> Step<Vec<u8>> {
-        if event_id == RUN {
+    fn resume(&mut self, platform: &dyn Platform, id: EventId, reply: Reply) -> Step<Vec<u8>> {
+        if id == RUN {
             return self.take_turn(platform, Some(reply));
         }
-        self.host.resume(platform, event_id, reply)
+        self.host.resume(platform, id, reply)
     }
 
     fn alarm(&mut self, platform: &dyn Platform) -> (EventId, Step<Vec<u8>>) {
@@ -263,10 +247,94 @@ impl<H: Scheduled + BackedUp> Host for Runner<H> {
     }
 }
 
+/// Executes CREATE CONTINUOUS QUERY: adds the database and the policy to every name, checks the names,
+/// and stores the text in the Database.
+pub(super) fn create_continuous(
+    mut statement: CreateContinuousQueryStatement,
+    defaults: Defaults<'_>,
+) -> Result<Parts<SeriesChunk>> {
+    let own = Some(statement.database.as_str()).filter(|name| !name.is_empty());
+    let database = defaults.database.or(own).ok_or(QueryError::DatabaseRequired)?.to_owned();
+    let policy = defaults.policy.map(str::to_owned);
+    if let Some(target) = &statement.source.into {
+        check_names(&statement.source, target)?;
+    }
+    // Checks the names of the measurements.
+    source::sources(&statement.source, Defaults { database: Some(&database), ..defaults })?;
+    let mut names: Vec<String> = Vec::new();
+    each_place(&mut statement.source, &mut |named, of_policy| {
+        let name = named.get_or_insert_with(|| database.clone()).clone();
+        *of_policy = of_policy.take().or_else(|| policy.clone());
+        if !names.contains(&name) {
+            names.push(name);
+        }
+        Ok(())
+    })?;
+    Ok(Parts::once(|io| async move {
+        let mut databases = Databases::new();
+        for name in names {
+            let loaded = Load::from_owner(&name, Want::Nothing).run(&io).await?;
+            databases.push((name, loaded.description));
+        }
+        let query = qualify(&mut statement, &databases)?;
+        let message = ToDatabase::CreateContinuousQuery { query };
+        match call_database(&io, &statement.database, &message).await? {
+            FromDatabase::Done => Ok(None),
+            _ => Err(Error::unexpected_reply()),
+        }
+    }))
+}
+
+/// Executes DROP CONTINUOUS QUERY. As in 1.x, a missing database is not an error.
+pub(super) fn drop_continuous(database: String, name: String) -> Parts<SeriesChunk> {
+    Parts::once(|io| async move {
+        match call_database(&io, &database, &ToDatabase::DropContinuousQuery { name }).await {
+            Ok(FromDatabase::Done) | Err(Error::DatabaseNotFound(_)) => Ok(None),
+            Ok(_) => Err(Error::unexpected_reply()),
+            Err(error) => Err(error),
+        }
+    })
+}
+
+type Databases = Vec<(String, Rc<Description>)>;
+
+fn qualify(
+    statement: &mut CreateContinuousQueryStatement,
+    databases: &Databases,
+) -> Result<ContinuousQuery> {
+    each_place(&mut statement.source, &mut |database, policy| {
+        let database = database.as_deref().unwrap_or_default();
+        let Some((_, found)) = databases.iter().find(|(known, _)| known == database) else {
+            return Err(Error::DatabaseNotFound(database.to_owned()));
+        };
+        let default = || default_policy(found).cloned().unwrap_or_default();
+        let name = policy.get_or_insert_with(default);
+        if found.policies.iter().all(|policy| policy.name != *name) {
+            return Err(Error::PolicyNotFound(format!("{database}.{name}")));
+        }
+        Ok(())
+    })?;
+    let source = &statement.source;
+    let interval_ns = source.group_by_interval_ns().unwrap_or(0);
+    // 1.x stores a query without windows but never runs it.
+    let is_run = interval_ns > 0 && !source.is_raw();
+    let every_ns = match statement.resample_every_ns {
+        0 => interval_ns,
+        every_ns => every_ns,
+    };
+    Ok(ContinuousQuery {
+        name: statement.name.clone(),
+        text: statement.to_string(),
+        every_ns: if is_run { every_ns } else { 0 },
+        last_run_ns: None,
+        windows_max: None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::coordinator::task::tests::Fixed;
+    use crate::coordinator::task::Fixed;
 
     /// A host whose continuous query is always due. The host records its alarms and runs.
     #[derive(Default)]

@@ -1,25 +1,21 @@
 //! Creates, changes and drops databases, policies and measurements, for statements and for
 //! management calls.
 
-use super::error::Error;
-use super::load_schemas::{Load, Want};
-use super::retries::Retries;
-use super::single_call::call_catalog;
+use super::error::{Error, Result};
+use super::load_schemas::{Load, Retries, Want};
 use super::{Io, Task};
 use crate::influxql::ast::{
     AlterRetentionPolicyStatement, CreateDatabaseStatement, CreateRetentionPolicyStatement,
     Statement,
 };
-use crate::protocol::call::Address;
 use crate::protocol::catalog::{CreateDatabase, FromCatalog, ToCatalog};
 use crate::protocol::database::{
-    DatabaseRefusal, FromDatabase, PolicyChange, PolicySpec, QuotaChange, ToDatabase,
+    DatabaseRefusal, FromDatabase, PolicyChange, PolicySpec, ToDatabase,
 };
-use crate::protocol::envelope;
 use crate::query::error::QueryError;
 
 /// A change to databases, policies or measurements.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Change {
     /// CREATE DATABASE, `POST /api/v3/configure/database`
     CreateDatabase(CreateDatabase),
@@ -28,53 +24,14 @@ pub enum Change {
         /// The database's name.
         name: String,
     },
-    /// CREATE RETENTION POLICY
-    CreatePolicy {
-        /// The database that contains the policy.
-        database: String,
-        /// The policy's settings, with its name.
-        spec: PolicySpec,
-        /// Whether the policy becomes the default.
-        make_default: bool,
-    },
-    /// ALTER RETENTION POLICY
-    AlterPolicy {
-        /// The database that contains the policy.
-        database: String,
-        /// The settings to change.
-        spec: PolicyChange,
-        /// Whether the policy becomes the default.
-        make_default: bool,
-    },
-    /// DROP MEASUREMENT, in every policy. As in 1.x, a missing measurement is not an error.
-    DropMeasurement {
-        /// The database that contains the measurement.
-        database: String,
-        /// The measurement's name.
-        name: String,
-    },
-    /// `PUT /api/v3/configure/database`
-    Configure {
+    /// A change inside a database: CREATE, ALTER and DROP RETENTION POLICY, DROP MEASUREMENT, and
+    /// the settings and quotas of `/api/v3/configure`. As in 1.x, a policy or measurement to drop
+    /// may be missing.
+    InDatabase {
         /// The database's name.
         database: String,
-        /// The number of shards in each new group.
-        shards: Option<u32>,
-        /// The duration of the default policy, in nanoseconds; 0 keeps points permanently.
-        duration_ns: Option<i64>,
-    },
-    /// `POST /api/v3/configure/quota`
-    SetQuota {
-        /// The database's name.
-        database: String,
-        /// The limits to change.
-        change: QuotaChange,
-    },
-    /// DROP RETENTION POLICY. As in 1.x, a missing policy or database is not an error.
-    DropPolicy {
-        /// The database that contains the policy.
-        database: String,
-        /// The policy's name.
-        name: String,
+        /// The change.
+        message: ToDatabase,
     },
 }
 
@@ -95,25 +52,15 @@ impl Change {
             Statement::CreateRetentionPolicy(create) => create_policy(create),
             Statement::AlterRetentionPolicy(alter) => alter_policy(alter),
             Statement::DropRetentionPolicy(drop) => {
-                let (database, name) = (drop.database.clone(), drop.name.clone());
-                Ok(Self::DropPolicy { database, name })
+                Ok(Self::within(&drop.database, ToDatabase::DropPolicy { name: drop.name.clone() }))
             }
             _ => return None,
         })
     }
 
-    /// Returns the name of the changed database.
-    pub fn database(&self) -> &str {
-        match self {
-            Self::CreateDatabase(create) => &create.name,
-            Self::DropDatabase { name } => name,
-            Self::CreatePolicy { database, .. }
-            | Self::AlterPolicy { database, .. }
-            | Self::DropMeasurement { database, .. }
-            | Self::Configure { database, .. }
-            | Self::SetQuota { database, .. }
-            | Self::DropPolicy { database, .. } => database,
-        }
+    /// Returns a change inside `database`.
+    pub fn within(database: &str, message: ToDatabase) -> Self {
+        Self::InDatabase { database: database.to_owned(), message }
     }
 }
 
@@ -139,30 +86,26 @@ fn create_database(create: &CreateDatabaseStatement, shards: u32) -> Result<Chan
 fn create_policy(create: &CreateRetentionPolicyStatement) -> Result<Change, QueryError> {
     let set = |limit_ns: i64| (limit_ns != 0).then_some(limit_ns);
     no_limits(set(create.future_limit_ns), set(create.past_limit_ns))?;
-    Ok(Change::CreatePolicy {
-        database: create.database.clone(),
-        spec: PolicySpec {
-            name: Some(create.name.clone()),
-            duration_ns: Some(create.duration_ns),
-            replica_n: Some(create.replication),
-            shard_group_duration_ns: create.shard_duration_ns,
-        },
-        make_default: create.default,
-    })
+    let spec = PolicySpec {
+        name: Some(create.name.clone()),
+        duration_ns: Some(create.duration_ns),
+        replica_n: Some(create.replication),
+        shard_group_duration_ns: create.shard_duration_ns,
+    };
+    let message = ToDatabase::CreatePolicy { spec, make_default: create.default };
+    Ok(Change::within(&create.database, message))
 }
 
 fn alter_policy(alter: &AlterRetentionPolicyStatement) -> Result<Change, QueryError> {
     no_limits(alter.future_limit_ns, alter.past_limit_ns)?;
-    Ok(Change::AlterPolicy {
-        database: alter.database.clone(),
-        spec: PolicyChange {
-            name: alter.name.clone(),
-            duration_ns: alter.duration_ns,
-            replica_n: alter.replication,
-            shard_group_duration_ns: alter.shard_duration_ns,
-        },
-        make_default: alter.default,
-    })
+    let spec = PolicyChange {
+        name: alter.name.clone(),
+        duration_ns: alter.duration_ns,
+        replica_n: alter.replication,
+        shard_group_duration_ns: alter.shard_duration_ns,
+    };
+    let message = ToDatabase::AlterPolicy { spec, make_default: alter.default };
+    Ok(Change::within(&alter.database, message))
 }
 
 fn no_limits(future_ns: Option<i64>, past_ns: Option<i64>) -> Result<(), QueryError> {
@@ -175,52 +118,40 @@ fn no_limits(future_ns: Option<i64>, past_ns: Option<i64>) -> Result<(), QueryEr
 /// Executes a change.
 pub fn carry_out(change: Change) -> Task<Changed> {
     Task::new(|io| async move {
-        // 1.x checks the policy before it looks for the database.
-        if let Change::CreatePolicy { spec, .. } = &change {
-            spec.check().map_err(|reason| Error::Database(DatabaseRefusal::Policy(reason)))?;
-        }
-        let mut retries = Retries::default();
-        loop {
-            let done = match to_catalog(&io, &change)? {
-                Some(message) => Some(change_in_catalog(&io, &change, &message).await?),
-                None => change_in_database(&io, &change).await?,
-            };
-            match done {
-                Some(changed) => return Ok(changed),
-                // The database was dropped, and possibly created again, after the Catalog returned
-                // its object.
-                None => retries.count()?,
+        match change {
+            Change::CreateDatabase(create) => {
+                let create = io.with(|context| create.placed(context.platform))?;
+                change_in_catalog(&io, &create.name.clone(), &ToCatalog::Create(create)).await
+            }
+            Change::DropDatabase { name } => {
+                let message = ToCatalog::Drop { name: name.clone() };
+                let reply = change_in_catalog(&io, &name, &message).await;
+                // Dropping the database also removed the users' permissions on this database.
+                io.with(|context| context.cache.callers.forget_refused())?;
+                reply
+            }
+            Change::InDatabase { database, message } => {
+                // 1.x checks the policy before it looks for the database.
+                if let ToDatabase::CreatePolicy { spec, .. } = &message {
+                    let refused = |reason| Error::Database(DatabaseRefusal::Policy(reason));
+                    spec.check().map_err(refused)?;
+                }
+                let mut retries = Retries::default();
+                loop {
+                    match change_in_database(&io, &database, &message).await? {
+                        Some(existed) => return Ok(Changed { existed }),
+                        None => retries.count()?,
+                    }
+                }
             }
         }
     })
 }
 
-/// Returns `None` for a change inside a database.
-fn to_catalog(io: &Io, change: &Change) -> Result<Option<ToCatalog>, Error> {
-    Ok(match change {
-        Change::CreateDatabase(create) => {
-            let create = create.clone();
-            Some(ToCatalog::Create(io.with(|context| create.placed(context.platform))?))
-        }
-        Change::DropDatabase { name } => Some(ToCatalog::Drop { name: name.clone() }),
-        _ => None,
-    })
-}
-
-async fn change_in_catalog(
-    io: &Io,
-    change: &Change,
-    message: &ToCatalog,
-) -> Result<Changed, Error> {
-    let reply = call_catalog(io, message).await;
-    io.with(|context| {
-        // The cached state may be wrong even after an error.
-        context.cache.forget(change.database());
-        if let Change::DropDatabase { .. } = change {
-            // Dropping the database also removed the users' permissions on this database.
-            context.cache.callers.forget_refused();
-        }
-    })?;
+async fn change_in_catalog(io: &Io, database: &str, message: &ToCatalog) -> Result<Changed> {
+    let reply = io.call_catalog(message).await;
+    // The cached state may be wrong even after an error.
+    io.with(|context| context.cache.forget(database))?;
     match reply? {
         FromCatalog::Created { existed, .. } | FromCatalog::Dropped { existed, .. } => {
             Ok(Changed { existed })
@@ -229,35 +160,19 @@ async fn change_in_catalog(
     }
 }
 
-/// Returns `None` if the database was dropped after the Catalog returned its object.
-async fn change_in_database(io: &Io, change: &Change) -> Result<Option<Changed>, Error> {
-    let loaded = match Load::from_owner(change.database(), Want::Nothing).run(io).await {
-        Err(Error::DatabaseNotFound(_)) if matches!(change, Change::DropPolicy { .. }) => {
-            return Ok(Some(Changed { existed: false }));
+/// Returns whether the database exists. Returns `None` if the database was dropped, and possibly
+/// created again, after the Catalog returned its object.
+async fn change_in_database(io: &Io, name: &str, message: &ToDatabase) -> Result<Option<bool>> {
+    let loaded = match Load::from_owner(name, Want::Nothing).run(io).await {
+        Err(Error::DatabaseNotFound(_)) if matches!(message, ToDatabase::DropPolicy { .. }) => {
+            return Ok(Some(false));
         }
         loaded => loaded?,
     };
-    let message = match change.clone() {
-        Change::CreatePolicy { spec, make_default, .. } => {
-            ToDatabase::CreatePolicy { spec, make_default }
-        }
-        Change::AlterPolicy { spec, make_default, .. } => {
-            ToDatabase::AlterPolicy { spec, make_default }
-        }
-        Change::DropMeasurement { name, .. } => ToDatabase::DropMeasurement { name },
-        Change::DropPolicy { name, .. } => ToDatabase::DropPolicy { name },
-        Change::Configure { shards, duration_ns, .. } => {
-            ToDatabase::Configure { shards, duration_ns }
-        }
-        Change::SetQuota { change, .. } => ToDatabase::SetQuota(change),
-        Change::CreateDatabase(_) | Change::DropDatabase { .. } => {
-            return Err(Error::unexpected_reply());
-        }
-    };
-    let reply = io.call(Address::Database(loaded.object), &message).await;
-    io.with(|context| context.cache.forget(change.database()))?;
-    match envelope::decode_reply::<FromDatabase>(reply)? {
-        FromDatabase::Done => Ok(Some(Changed { existed: true })),
+    let reply = io.call_database(&loaded.object, message).await;
+    io.with(|context| context.cache.forget(name))?;
+    match reply? {
+        FromDatabase::Done => Ok(Some(true)),
         FromDatabase::NotOpen => Ok(None),
         reply => Err(reply.into()),
     }

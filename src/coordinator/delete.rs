@@ -11,9 +11,9 @@
 
 use std::rc::Rc;
 
-use super::error::Error;
+use super::error::{Error, Result};
+use super::load_schemas::Retries;
 use super::load_schemas::{Load, Loaded, Want};
-use super::retries::Retries;
 use super::{Io, Task};
 use crate::influxql::ast::Statement;
 use crate::model::configurable_limits::Limit;
@@ -74,7 +74,7 @@ struct ShardTask {
 }
 
 impl Delete {
-    async fn run(&mut self, database: &str, want: Want) -> Result<(), Error> {
+    async fn run(&mut self, database: &str, want: Want) -> Result<()> {
         let mut retries = Retries::default();
         loop {
             // The statement must find every acknowledged row, so the state is loaded from the
@@ -91,7 +91,7 @@ impl Delete {
 
     /// Each task needs two calls, and the request must not reach its limit of calls after the first
     /// row is deleted.
-    fn relay(&self, loaded: &Loaded, tasks: &[ShardTask]) -> Result<Option<Relay>, Error> {
+    fn relay(&self, loaded: &Loaded, tasks: &[ShardTask]) -> Result<Option<Relay>> {
         let (limits, before) =
             self.io.with(|context| (context.platform.limits(), context.calls))?;
         let fits = |calls| before + calls + CALLS_RESERVED <= limits.calls_before_end();
@@ -115,7 +115,7 @@ impl Delete {
     }
 
     /// Pauses between measurements, because each compiles the condition.
-    async fn plan(&self, loaded: &Loaded) -> Result<Vec<ShardTask>, Error> {
+    async fn plan(&self, loaded: &Loaded) -> Result<Vec<ShardTask>> {
         let policies = &loaded.description.policies;
         let names: Vec<&str> = policies.iter().map(|policy| policy.name.as_str()).collect();
         let deletions = Deletions::new(&self.statement, &names, self.now_ns)?;
@@ -161,7 +161,7 @@ impl Delete {
 
     /// Requests from each shard the position of the shard's last write. Returns `false` if a
     /// shard's state is newer than the plan.
-    async fn fence(&self, tasks: &mut [ShardTask]) -> Result<bool, Error> {
+    async fn fence(&self, tasks: &mut [ShardTask]) -> Result<bool> {
         for tasks in tasks.chunks_mut(self.messages_max()) {
             let replies = self.send(tasks, |_| ToShard::Stats).await?;
             for (task, reply) in tasks.iter_mut().zip(replies) {
@@ -177,7 +177,7 @@ impl Delete {
 
     /// Requests that the shards hide the rows. Returns `false` if a shard's state is newer than the
     /// plan.
-    async fn hide(&mut self, tasks: &[ShardTask]) -> Result<bool, Error> {
+    async fn hide(&mut self, tasks: &[ShardTask]) -> Result<bool> {
         for tasks in tasks.chunks(self.messages_max()) {
             self.has_begun = true;
             for reply in self.send(tasks, hide_message).await? {
@@ -195,7 +195,7 @@ impl Delete {
         &self,
         tasks: &[ShardTask],
         message: impl Fn(&ShardTask) -> ToShard,
-    ) -> Result<Vec<FromShard>, Error> {
+    ) -> Result<Vec<FromShard>> {
         let messages = tasks.iter().map(|task| (task.shard.clone(), message(task)));
         let Some(relay) = &self.relay else {
             let request =

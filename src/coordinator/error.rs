@@ -13,6 +13,9 @@ use crate::protocol::quota::RateExceeded;
 use crate::protocol::shard::FromShard;
 use crate::query::error::QueryError;
 
+/// The result of a request to the objects.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
 /// The error of a machine. Each error is based on a reply of the object that owns the data, never
 /// on the cache alone.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -100,7 +103,7 @@ pub enum Error {
     PartlyApplied(String),
     /// A backup cannot be made, read or deleted.
     #[error(transparent)]
-    Backup(BackupError),
+    Backup(#[from] BackupError),
     /// The code has a bug.
     #[error(transparent)]
     Internal(#[from] Bug),

@@ -12,7 +12,6 @@ use crate::scan::request::{
     AggregateCall, AggregateFunction, AuxColumn, Input, Output, ScanRequest,
 };
 
-#[derive(Debug)]
 pub(super) struct Explain {
     analyze: bool,
     text: String,
@@ -20,7 +19,6 @@ pub(super) struct Explain {
     planned_ns: i64,
 }
 
-#[derive(Debug)]
 struct Scan {
     measurement: String,
     /// The aggregate calls, or one empty text for raw rows.
@@ -58,10 +56,7 @@ impl Explain {
     pub(super) fn add(&mut self, stream: StreamId, page: &ReadStats) {
         let scan = self.scans.get_mut(stream.scan as usize);
         if let Some(cost) = scan.and_then(|scan| scan.costs.get_mut(stream.shard as usize)) {
-            match self.analyze {
-                true => cost.add_page(page),
-                false => cost.add_plan(page),
-            }
+            if self.analyze { cost.add_page(page) } else { cost.add_plan(page) }
         }
     }
 

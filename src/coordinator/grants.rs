@@ -9,7 +9,7 @@ use std::rc::Rc;
 use sha2::{Digest, Sha256};
 
 use super::confirmations::Confirmations;
-use super::error::Error;
+use super::error::{Error, Result};
 use crate::model::grant::{Grants, PermissionKind, Scope};
 use crate::model::ids::ObjectId;
 use crate::model::limits::{
@@ -111,7 +111,7 @@ impl CallerPermissions {
     }
 
     /// Checks the permission on a policy of `database`. The policy must already be resolved.
-    pub fn check(&self, right: PermissionKind, database: &str, policy: &str) -> Result<(), Error> {
+    pub fn check(&self, right: PermissionKind, database: &str, policy: &str) -> Result<()> {
         if self.scope(right, database).covers(policy) {
             return Ok(());
         }
@@ -217,14 +217,10 @@ impl Callers {
         self.confirmed.on_reply(caller, &held, row, now_ns);
     }
 
-    /// Caches a reply of `database`, unless a newer reply is cached.
-    pub fn on_reply(
-        &mut self,
-        database: &ObjectId,
-        held: ConfirmedGrantee,
-    ) -> Rc<ConfirmedGrantee> {
+    /// Caches a reply of the Database `object`, unless a newer reply is cached.
+    pub fn on_reply(&mut self, object: &ObjectId, held: ConfirmedGrantee) -> Rc<ConfirmedGrantee> {
         self.clock += 1;
-        let key = (held.row.key(), database.clone());
+        let key = (held.row.key(), object.clone());
         let held = Rc::new(held);
         if self.held.get(&key).is_some_and(|(known, _)| known.access > held.access) {
             return held;
@@ -294,7 +290,11 @@ impl Callers {
 
     /// Stores that no caller has `credentials`.
     pub fn refuse(&mut self, credentials: Hash, now_ns: i64) {
-        remember(&mut self.refused, credentials, now_ns, REFUSED_CREDENTIALS_MAX);
+        self.refused.retain(|(known, _)| *known != credentials);
+        if self.refused.len() >= REFUSED_CREDENTIALS_MAX {
+            self.refused.remove(0);
+        }
+        self.refused.push((credentials, now_ns));
     }
 
     /// Hashes a password with a secret of this isolate.
@@ -336,13 +336,4 @@ impl Callers {
 
 fn is_recent(since_ns: i64, now_ns: i64) -> bool {
     now_ns.saturating_sub(since_ns) <= REFUSED_CREDENTIALS_NS
-}
-
-/// Appends to a short list; removes the oldest entry if the list is full.
-fn remember(list: &mut Vec<(Hash, i64)>, hash: Hash, at_ns: i64, most: usize) {
-    list.retain(|(known, _)| *known != hash);
-    if list.len() >= most {
-        list.remove(0);
-    }
-    list.push((hash, at_ns));
 }

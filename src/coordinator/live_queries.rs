@@ -1,26 +1,28 @@
-//! Executes SHOW QUERIES and KILL QUERY. The Catalog has the list of running queries. KILL QUERY
-//! also notifies the shards that the query reads.
+//! Executes SHOW QUERIES and KILL QUERY, and reports running queries. The Catalog has the list of
+//! running queries. KILL QUERY also notifies the shards that the query reads.
 
-use super::Parts;
+use std::cell::Cell;
+
 use super::error::Error;
-use super::single_call::call_catalog;
+use super::statement::Session;
+use super::{Context, Parts};
 use crate::influxql::duration;
 use crate::model::ids::ObjectId;
-use crate::model::limits::CALLS_PER_ROUND_MAX;
+use crate::model::limits::{CALLS_PER_ROUND_MAX, QUERY_REPORT_EVERY_NS, QUERY_SHARDS_NAMED_MAX};
 use crate::model::time::{MS_NS, S_NS, US_NS};
-use crate::protocol::call::Address;
+use crate::protocol::call::{Address, CallFailure};
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::envelope;
-use crate::protocol::live_queries::LiveQuery;
+use crate::protocol::live_queries::{LiveQuery, Precedence};
 use crate::protocol::round::Request;
 use crate::protocol::shard::ToShard;
 use crate::query::result::{SeriesChunk, Values};
 
 pub(super) fn show_queries() -> Parts<SeriesChunk> {
     Parts::once(|io| async move {
-        match call_catalog(&io, &ToCatalog::Queries).await? {
+        match io.call_catalog(&ToCatalog::Queries).await? {
             FromCatalog::Queries(all) => {
-                let now_ns = io.with(|context| context.platform.now_ns())?;
+                let now_ns = io.now_ns()?;
                 Ok(Some(list(&all, now_ns)))
             }
             _ => Err(Error::unexpected_reply()),
@@ -30,7 +32,7 @@ pub(super) fn show_queries() -> Parts<SeriesChunk> {
 
 pub(super) fn kill_query(id: u64) -> Parts<SeriesChunk> {
     Parts::once(move |io| async move {
-        let FromCatalog::Queries(killed) = call_catalog(&io, &ToCatalog::KillQuery { id }).await?
+        let FromCatalog::Queries(killed) = io.call_catalog(&ToCatalog::KillQuery { id }).await?
         else {
             return Err(Error::unexpected_reply());
         };
@@ -71,4 +73,87 @@ fn age(age_ns: i64) -> String {
     let units = [S_NS, MS_NS, US_NS, 1];
     let unit_ns = units.into_iter().find(|unit_ns| age_ns >= *unit_ns).unwrap_or(1);
     duration::format_go(age_ns / unit_ns * unit_ns)
+}
+
+/// The reports of a query for SHOW QUERIES. The first report is sent with the request for the query's
+/// second page, further reports follow every few seconds, and the last report follows at the end.
+#[derive(Debug, Default)]
+pub(super) struct LiveQueryReport {
+    /// 0 before the first report.
+    id: Cell<u64>,
+    /// The time of the request for the first page, in nanoseconds; 0 before that request.
+    started_ns: Cell<i64>,
+    reported_ns: Cell<i64>,
+}
+
+impl LiveQueryReport {
+    /// Returns the precedence of a query's page requests after the query has read `rows` rows; 0
+    /// for a query that is not listed.
+    pub(super) fn precedence(&self, rows: u64) -> u64 {
+        match self.id.get() {
+            0 => 0,
+            id => Precedence::of(id, rows).number(),
+        }
+    }
+
+    /// Returns the report to send with the next pages, if the report is due. `further` is true if
+    /// one of the pages is not the first page of its shard.
+    pub(super) fn report(
+        &self,
+        context: &Context<'_>,
+        session: &Session,
+        further: bool,
+        describe: impl FnOnce() -> (String, Vec<ObjectId>),
+    ) -> Option<Request> {
+        let now_ns = context.platform.now_ns();
+        if self.started_ns.get() == 0 {
+            self.started_ns.set(now_ns);
+        }
+        let started_ns = self.started_ns.get();
+        let age_ns = now_ns.saturating_sub(self.reported_ns.get());
+        let due = self.id.get() == 0 || age_ns >= QUERY_REPORT_EVERY_NS;
+        if !(further && due) {
+            return None;
+        }
+        if self.id.get() == 0 {
+            self.id.set(Precedence::draw_id(started_ns, context.platform.random_u64()));
+        }
+        self.reported_ns.set(now_ns);
+        let (text, shards) = describe();
+        let principal = &session.principal;
+        let report = ToCatalog::ReportQuery(Box::new(LiveQuery {
+            id: self.id.get(),
+            text,
+            database: session.database.clone().unwrap_or_default(),
+            user: if principal.user { principal.name.to_string() } else { String::new() },
+            started_ns,
+            shards,
+            killed: false,
+        }));
+        Some(Request::new(Address::Catalog, envelope::encode(&report)))
+    }
+
+    pub(super) fn end(&self) -> Option<Request> {
+        let id = self.id.take();
+        let message = envelope::encode(&ToCatalog::EndQuery { id });
+        (id != 0).then(|| Request::new(Address::Catalog, message))
+    }
+}
+
+/// Returns at most `QUERY_SHARDS_NAMED_MAX` of the shards, without duplicates.
+pub(super) fn named_shards<'a>(shards: impl Iterator<Item = &'a ObjectId>) -> Vec<ObjectId> {
+    let mut named: Vec<ObjectId> = Vec::new();
+    for shard in shards {
+        if named.len() < QUERY_SHARDS_NAMED_MAX && !named.contains(shard) {
+            named.push(shard.clone());
+        }
+    }
+    named
+}
+
+/// Whether the reply to a report states that the query was killed. Returns `false` if the reply was
+/// lost.
+pub(super) fn is_killed(reply: Result<Vec<u8>, CallFailure>) -> bool {
+    let reply = envelope::decode_reply::<FromCatalog>(reply);
+    matches!(reply, Ok(FromCatalog::Reported { killed: true }))
 }

@@ -5,18 +5,17 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::cache::{CachedDatabase, find_policy};
-use super::error::Error;
+use super::error::{Error, Result};
 use super::grants::{Caller, CallerPermissions, ConfirmedGrantee, Principal};
-use super::retries::Retries;
 use super::{Context, Io, Task};
 use crate::model::ids::{ObjectId, PolicyId};
+use crate::model::limits::STALE_RETRIES_MAX;
 use crate::model::schema::{MeasurementSchema, PolicySchema};
 use crate::model::shard_map::Policy;
-use crate::protocol::call::Address;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::database::{Description, FromDatabase, ToDatabase};
-use crate::protocol::envelope;
 use crate::protocol::grants::Grantee;
+use crate::protocol::host::Unavailable;
 use crate::protocol::quota::Meter;
 use crate::protocol::shard::{NO_GRANT, Stamp};
 
@@ -135,7 +134,7 @@ impl Load {
     }
 
     /// Loads the data. If the data changes during the load, loads the owners' state again.
-    pub async fn run(self, io: &Io) -> Result<Loaded, Error> {
+    pub async fn run(self, io: &Io) -> Result<Loaded> {
         let mut retries = Retries::default();
         let mut from_owner = self.from_owner;
         loop {
@@ -148,7 +147,7 @@ impl Load {
     }
 
     /// Returns `None` if the data must be loaded again from the owners.
-    async fn attempt(&self, io: &Io, from_owner: bool) -> Result<Option<Loaded>, Error> {
+    async fn attempt(&self, io: &Io, from_owner: bool) -> Result<Option<Loaded>> {
         let cached = match from_owner {
             true => None,
             false => io.with(|context| context.cache.database(&self.name))?,
@@ -178,10 +177,9 @@ impl Load {
         Ok(Some(Loaded { object, description, schemas, standing, caller, fresh }))
     }
 
-    async fn describe(&self, io: &Io) -> Result<CachedDatabase, Error> {
+    async fn describe(&self, io: &Io) -> Result<CachedDatabase> {
         let object = self.resolve(io).await?;
-        let reply = io.call(Address::Database(object.clone()), &ToDatabase::Describe).await;
-        match envelope::decode_reply::<FromDatabase>(reply)? {
+        match io.call_database(&object, &ToDatabase::Describe).await? {
             FromDatabase::Description(description) => {
                 io.with(|context| context.cache.put_database(&self.name, object, description))
             }
@@ -192,16 +190,16 @@ impl Load {
 
     /// Returns the database's object. If the Catalog is unreachable, returns a cached object,
     /// because the Database itself reports whether the database still exists.
-    async fn resolve(&self, io: &Io) -> Result<ObjectId, Error> {
+    async fn resolve(&self, io: &Io) -> Result<ObjectId> {
         let message = ToCatalog::Resolve { name: self.name.clone() };
-        let lost = match envelope::decode_reply(io.call(Address::Catalog, &message).await) {
+        let lost = match io.call_catalog(&message).await {
             Ok(FromCatalog::Resolved { object: Some(object) }) => return Ok(object),
             Ok(FromCatalog::Resolved { object: None }) => {
                 io.with(|context| context.cache.forget(&self.name))?;
                 return Err(Error::DatabaseNotFound(self.name.clone()));
             }
-            Ok(reply) => reply.into(),
-            Err(failure) => failure.into(),
+            Ok(_) => Error::unexpected_reply(),
+            Err(error) => error,
         };
         let known = io.with(|context| context.cache.database(&self.name))?;
         known.map(|known| known.object).ok_or(lost)
@@ -215,7 +213,7 @@ impl Load {
         io: &Io,
         object: &ObjectId,
         fresh: bool,
-    ) -> Result<Option<CallerPermissions>, Error> {
+    ) -> Result<Option<CallerPermissions>> {
         let Principal { name, grants, caller, .. } = &self.principal;
         let Some(caller) = caller else {
             return Ok(Some(CallerPermissions::new(name, Rc::clone(grants), NO_GRANT)));
@@ -233,8 +231,7 @@ impl Load {
             return Ok(cached);
         }
         let message = ToDatabase::Identify { keys: vec![caller.key.clone()] };
-        let reply = io.call(Address::Database(object.clone()), &message).await;
-        let (mut rows, access) = match envelope::decode_reply::<FromDatabase>(reply)? {
+        let (mut rows, access) = match io.call_database(object, &message).await? {
             FromDatabase::Identified { access, found } => (found, access),
             FromDatabase::NotOpen => return Ok(None),
             reply => return Err(reply.into()),
@@ -247,12 +244,9 @@ impl Load {
             return Ok(known);
         }
         let message = ToCatalog::Identify { keys: vec![caller.key.clone()] };
-        let rows =
-            match envelope::decode_reply::<FromCatalog>(io.call(Address::Catalog, &message).await)?
-            {
-                FromCatalog::Identified { found, .. } => found,
-                reply => return Err(reply.into()),
-            };
+        let FromCatalog::Identified { found: rows, .. } = io.call_catalog(&message).await? else {
+            return Err(Error::unexpected_reply());
+        };
         // The version `access` is older than the Catalog's reply. A later revocation increases the
         // version.
         let known = io.with(|context| self.confirm(context, caller, object, rows, access))?;
@@ -310,12 +304,11 @@ async fn load_schema(
     object: &ObjectId,
     policy: PolicyId,
     version_min: u64,
-) -> Result<Option<Rc<PolicySchema>>, Error> {
+) -> Result<Option<Rc<PolicySchema>>> {
     let mut schema = io.with(|context| context.cache.schema(object, policy))?;
     while schema.version < version_min {
         let message = ToDatabase::Schema { policy, after_version: schema.version };
-        let reply = io.call(Address::Database(object.clone()), &message).await;
-        let (measurements, version, more) = match envelope::decode_reply::<FromDatabase>(reply)? {
+        let (measurements, version, more) = match io.call_database(object, &message).await? {
             FromDatabase::Schema { measurements, version, more } => (measurements, version, more),
             FromDatabase::UnknownPolicy | FromDatabase::NotOpen => return Ok(None),
             reply => return Err(reply.into()),
@@ -352,5 +345,31 @@ fn apply(schema: &mut PolicySchema, changed: Vec<MeasurementSchema>) {
         } else {
             schema.measurements.insert(measurement.name.clone(), Arc::new(measurement));
         }
+    }
+}
+
+/// Looks up a database in the Catalog, and sends a message to the Database.
+pub async fn call_database(io: &Io, name: &str, message: &ToDatabase) -> Result<FromDatabase> {
+    let loaded = Load::from_owner(name, Want::Nothing).run(io).await?;
+    match io.call_database(&loaded.object, message).await? {
+        FromDatabase::NotOpen => Err(Error::DatabaseNotFound(name.to_owned())),
+        reply @ (FromDatabase::Refused(_) | FromDatabase::Unavailable(_)) => Err(reply.into()),
+        reply => Ok(reply),
+    }
+}
+
+/// The number of times that a request restarted because an object had newer state.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Retries(u32);
+
+impl Retries {
+    /// Returns [`Unavailable::Changing`] after [`STALE_RETRIES_MAX`] restarts. The client must then
+    /// retry after a delay.
+    pub(super) fn count(&mut self) -> Result<(), Unavailable> {
+        if self.0 >= STALE_RETRIES_MAX {
+            return Err(Unavailable::Changing);
+        }
+        self.0 += 1;
+        Ok(())
     }
 }

@@ -10,43 +10,30 @@
 //! cache alone (PROTOCOL.md rule 6).
 
 pub mod backup;
-mod query_wait;
-pub mod single_call;
 pub mod cloudflare_access;
-pub mod confirm;
 pub mod confirmations;
 pub mod cache;
-pub mod canonical_names;
 pub mod continuous;
-mod create_continuous;
 pub mod create_drop;
 pub mod delete;
 pub mod error;
-mod every_database;
 mod explain;
-pub mod grant_access;
 pub mod grants;
 pub mod identify;
 pub mod into;
 pub mod load_schemas;
 pub mod logins;
-mod machine;
-pub mod database_names;
+pub mod database_lists;
 pub mod diagnostics;
 pub mod privileges;
 mod live_queries;
 pub mod query;
 pub mod recover;
-mod retries;
-pub mod session;
 pub mod sql;
 pub mod statement;
-pub mod describe_databases;
 pub mod task;
-pub mod users;
+pub mod users_and_tokens;
 pub mod verify;
-mod live_query_report;
 pub mod write;
 
-pub use machine::{Context, Machine, RoundMachine, Turn};
-pub use task::{Io, Output, Parts, Task};
+pub use task::{Context, Io, Machine, Output, Parts, Task, Turn};

@@ -62,15 +62,15 @@ impl Need {
 /// Returns all permissions that `statement` needs. A statement without any database needs no
 /// permission, because its execution fails.
 pub fn needs(statement: &Statement, defaults: Defaults<'_>) -> Vec<Need> {
+    use PermissionKind::{Read, Write};
     let read = |database: &Option<String>| {
         let name = database.as_deref().or(defaults.database);
-        name.map(|name| Need::some(PermissionKind::Read, name, None)).into_iter().collect()
+        name.map(|name| Need::some(Read, name, None)).into_iter().collect()
     };
     // The databases in FROM and ON may differ.
     let shown = || metadata::database(statement, defaults).and_then(Result::ok);
-    let write_default = || {
-        defaults.database.map(|name| Need::whole(PermissionKind::Write, name)).into_iter().collect()
-    };
+    let write_default =
+        || defaults.database.map(|name| Need::whole(Write, name)).into_iter().collect();
     match statement {
         Statement::Select(select) => of_select(select, defaults),
         Statement::Explain(explain) => of_select(&explain.select, defaults),
@@ -79,30 +79,30 @@ pub fn needs(statement: &Statement, defaults: Defaults<'_>) -> Vec<Need> {
         Statement::ShowRetentionPolicies { database } => read(database),
         Statement::ShowMeasurements(show) => match &show.database {
             NamePattern::Absent => read(&None),
-            NamePattern::Name(name) => vec![Need::some(PermissionKind::Read, name, None)],
+            NamePattern::Name(name) => vec![Need::some(Read, name, None)],
             NamePattern::All => Vec::new(),
         },
         Statement::ShowList(_) => {
-            shown().map(|name| Need::some(PermissionKind::Read, &name, None)).into_iter().collect()
+            shown().map(|name| Need::some(Read, &name, None)).into_iter().collect()
         }
         // Readers of a database may see its size, because they may also see its cardinalities.
         Statement::ShowStats { database: Some(name), .. } => {
-            vec![Need::whole(PermissionKind::Read, name)]
+            vec![Need::whole(Read, name)]
         }
         Statement::ShowCardinality(_) => {
-            shown().map(|name| Need::whole(PermissionKind::Read, &name)).into_iter().collect()
+            shown().map(|name| Need::whole(Read, &name)).into_iter().collect()
         }
         Statement::Delete(_) | Statement::DropSeries(_) => write_default(),
         Statement::DropRetentionPolicy(drop) => {
-            vec![Need::whole(PermissionKind::Write, &drop.database)]
+            vec![Need::whole(Write, &drop.database)]
         }
         Statement::DropContinuousQuery(drop) => {
-            vec![Need::whole(PermissionKind::Write, &drop.database)]
+            vec![Need::whole(Write, &drop.database)]
         }
         Statement::CreateContinuousQuery(create) => {
             let database = defaults.database.or(Some(&create.database));
             let defaults = Defaults { database, policy: defaults.policy };
-            let mut needs = vec![Need::whole(PermissionKind::Read, &create.database)];
+            let mut needs = vec![Need::whole(Read, &create.database)];
             // Runs of the continuous query do not check its creator's permissions. The creator
             // therefore needs the permissions now.
             needs.extend(of_select(&create.source, defaults).into_iter().map(Need::widened));

@@ -3,7 +3,6 @@
 
 use super::Task;
 use super::error::Error;
-use super::single_call::call_catalog;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::recovery::{RecoveryRequest, RecoveryStatus};
 
@@ -19,7 +18,7 @@ pub fn show_recovery(database: &str) -> Task<Option<RecoveryStatus>> {
 
 fn call(database: String, message: ToCatalog) -> Task<Option<RecoveryStatus>> {
     Task::new(|io| async move {
-        let reply = call_catalog(&io, &message).await;
+        let reply = io.call_catalog(&message).await;
         // The cached state may be wrong even after an error.
         io.with(|context| context.cache.forget(&database))?;
         match reply? {

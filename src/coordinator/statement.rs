@@ -1,28 +1,34 @@
-//! Executes an InfluxQL statement of any kind, and returns the result piece by piece.
+//! Executes an InfluxQL statement of any kind in a session, and returns the result piece by piece.
+//! Also writes 1.x's warning for a statement that writes and was sent by GET.
 
 use std::rc::Rc;
 
-use super::create_continuous::{create_continuous, drop_continuous};
+use super::cache::Cache;
+use super::continuous::{create_continuous, drop_continuous};
 use super::create_drop::{Change, carry_out};
+use super::database_lists::{list_databases, show_continuous_queries, show_measurements};
 use super::delete::delete;
 use super::diagnostics::diagnostics;
-use super::error::Error;
-use super::every_database::{show_continuous_queries, show_measurements};
+use super::error::Result;
 use super::grants::Principal;
 use super::into::{explain_into, select_into};
 use super::live_queries::{kill_query, show_queries};
 use super::load_schemas::{Load, Want};
 use super::query::{Query, QueryStatus};
-use super::session::Session;
-use super::users::users;
-use super::{Context, Parts, RoundMachine, Turn, database_names};
-use crate::influxql::ast::Statement;
+use super::users_and_tokens::users;
+use super::{Context, Machine, Parts, Turn};
+use crate::admission::ReservationSlot;
+use crate::influxql::ast::{SelectStatement, Source, Statement};
 use crate::model::grant::PermissionKind;
 use crate::protocol::call::Call;
+use crate::protocol::database::Description;
+use crate::protocol::database::ToDatabase;
 use crate::protocol::round::{Replies, Round};
 use crate::query::error::QueryError;
 use crate::query::metadata;
 use crate::query::result::{ResultColumns, SeriesChunk};
+use crate::query::source::Defaults;
+use crate::query::work::Work;
 
 /// A statement in progress.
 ///
@@ -30,8 +36,8 @@ use crate::query::result::{ResultColumns, SeriesChunk};
 /// next piece. `Done(Ok(None))` is the end. An error also ends the statement, possibly after some
 /// pieces.
 #[derive(Debug)]
-pub struct Execution {
-    pub(super) parts: Parts<SeriesChunk>,
+pub struct Execution<T = SeriesChunk> {
+    pub(super) parts: Parts<T>,
     /// The state of a query, which stays empty for other statements.
     pub(super) status: Rc<QueryStatus>,
 }
@@ -57,7 +63,7 @@ impl From<Parts<SeriesChunk>> for Execution {
     }
 }
 
-fn prepare(statement: Statement, session: Session) -> Result<Execution, Error> {
+fn prepare(statement: Statement, session: Session) -> Result<Execution> {
     if let Some(database) = metadata::database(&statement, session.defaults()) {
         // As in 1.x, a missing database is not an error of some statements.
         let otherwise = metadata::of_missing_database(&statement).filter(|_| !session.as_v3);
@@ -81,7 +87,7 @@ fn prepare(statement: Statement, session: Session) -> Result<Execution, Error> {
         },
         Statement::DropMeasurement { name } => {
             let database = session.database.unwrap_or_default();
-            change_parts(Change::DropMeasurement { database, name })
+            change_parts(Change::within(&database, ToDatabase::DropMeasurement { name }))
         }
         statement @ (Statement::Delete(_) | Statement::DropSeries(_)) => {
             // Without a database name, 1.x returns "database not found".
@@ -120,7 +126,7 @@ fn change_parts(change: Change) -> Parts<SeriesChunk> {
 /// As in 1.x, lists the databases on which the caller has a permission.
 fn show_databases(principal: Principal) -> Parts<SeriesChunk> {
     Parts::once(|io| async move {
-        let mut names = database_names::list(&io, None).await?;
+        let mut names = list_databases(&io, None).await?;
         names.retain(|name| principal.grants.sees(name));
         Ok(Some(metadata::show_databases(&names)))
     })
@@ -160,27 +166,111 @@ impl Execution {
     pub fn take_columns(&self) -> Option<ResultColumns> {
         self.status.columns.take()
     }
+}
 
+impl<T: 'static> Execution<T> {
     /// Stops the statement. Returns the calls that remove a listed statement from the list of
     /// queries.
-    pub fn abandon(mut self) -> Vec<Call> {
+    pub fn abandon(&mut self) -> Vec<Call> {
+        self.parts.stop();
         let end = self.status.report.end();
         end.map_or_else(Vec::new, |request| self.parts.round().start(vec![request]))
     }
 }
 
-impl RoundMachine for Execution {
-    type Reply = Option<SeriesChunk>;
+impl<T: 'static> Machine for Execution<T> {
+    type Reply = Option<T>;
 
     fn round(&mut self) -> &mut Round {
         self.parts.round()
     }
 
-    fn take_turn(
-        &mut self,
-        context: &mut Context<'_>,
-        replies: Replies,
-    ) -> Turn<Option<SeriesChunk>> {
+    fn take_turn(&mut self, context: &mut Context<'_>, replies: Replies) -> Turn<Option<T>> {
         self.parts.take_turn(context, replies)
     }
+}
+
+/// The context of a statement.
+#[derive(Clone, Debug, Default)]
+pub struct Session {
+    /// The parameter `db`; `None` if absent or empty.
+    pub database: Option<String>,
+    /// The parameter `rp`; `None` if absent or empty.
+    pub policy: Option<String>,
+    /// The value of `now()`, in nanoseconds. All statements of a request use one value.
+    pub now_ns: i64,
+    /// The setting `DEFAULT_SHARDS`, for CREATE DATABASE.
+    pub default_shards: u32,
+    /// The caller. The default has no permissions.
+    pub principal: Principal,
+    /// Whether a missing database is an error for statements for which 1.x returns an empty result.
+    pub as_v3: bool,
+    /// The memory reservation that all statements of the request share.
+    pub reservation: ReservationSlot,
+    /// The statement's counted work.
+    pub work: Work,
+}
+
+impl Session {
+    /// Returns the defaults for unqualified names.
+    pub fn defaults(&self) -> Defaults<'_> {
+        Defaults { database: self.database.as_deref(), policy: self.policy.as_deref() }
+    }
+}
+
+type Name = Option<String>;
+type Visit<'a> = dyn FnMut(&mut Name, &mut Name) -> Result<()> + 'a;
+
+/// Visits the target and every source, including the sources of subqueries, in the order in which
+/// 1.x checks them.
+pub(super) fn each_place(select: &mut SelectStatement, visit: &mut Visit<'_>) -> Result<()> {
+    if let Some(target) = &mut select.into {
+        visit(&mut target.database, &mut target.policy)?;
+    }
+    for source in &mut select.sources {
+        match source {
+            Source::Measurement(measurement) => {
+                visit(&mut measurement.database, &mut measurement.policy)?;
+            }
+            Source::Subquery(inner) => each_place(inner, visit)?,
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn default_policy(database: &Description) -> Option<&String> {
+    let mut policies = database.policies.iter();
+    let default = policies.find(|policy| Some(policy.id) == database.default_policy);
+    default.map(|policy| &policy.name).or(database.dropped_default.as_ref())
+}
+
+/// Returns 1.x's warning for a `statement` that writes and was sent by GET. 1.x has no warning for
+/// DELETE.
+pub fn read_only_warning(
+    mut statement: Statement,
+    defaults: Defaults<'_>,
+    cache: &mut Cache,
+) -> Option<String> {
+    let (select, defaults) = match &mut statement {
+        Statement::Delete(_) => return None,
+        Statement::Select(select) => (Some(&mut **select), defaults),
+        Statement::CreateContinuousQuery(create) => {
+            let database = defaults.database.or(Some(&create.database));
+            (Some(&mut *create.source), Defaults { database, ..defaults })
+        }
+        _ => (None, defaults),
+    };
+    if let Some(select) = select {
+        let complete = &mut |database: &mut Name, policy: &mut Name| {
+            let name = database.get_or_insert_with(|| defaults.database.unwrap_or_default().into());
+            let known = cache.database(name).map(|known| known.description);
+            let default = known.as_deref().and_then(default_policy).map(String::as_str);
+            *policy = policy.take().or_else(|| defaults.policy.or(default).map(str::to_owned));
+            Ok(())
+        };
+        each_place(select, complete).ok()?;
+    }
+    Some(format!(
+        "deprecated use of '{statement}' in a read only context, please use a POST request instead"
+    ))
 }

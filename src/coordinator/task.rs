@@ -1,8 +1,9 @@
-//! Runs an `async fn` as a [`RoundMachine`]: [`Task`] for one result, [`Parts`] for a stream.
+//! Defines requests in progress (machines), and runs an `async fn` as a [`Machine`]: [`Task`] for
+//! one result, [`Parts`] for a stream.
 //!
 //! The function awaits `io.calls(requests)`, which passes the requests to the host and returns
-//! their replies. There is no executor: [`Task::take_turn`](RoundMachine::take_turn) polls the
-//! future once for each round of replies. Dropping the task cancels the request.
+//! their replies. There is no executor: [`Task::take_turn`](Machine::take_turn) polls the future
+//! once for each round of replies. Dropping the task cancels the request.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -12,11 +13,66 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 use std::task::{self, Poll, Waker};
 
-use super::error::Error;
-use super::{Context, RoundMachine, Turn};
-use crate::protocol::call::{Address, CallFailure};
+use super::cache::Cache;
+use super::error::{Error, Result};
+use crate::admission::QueryMemory;
+use crate::model::bug;
+use crate::model::ids::ObjectId;
+use crate::protocol::call::{Address, CallFailure, Platform, Reply, Step};
+use crate::protocol::catalog::{FromCatalog, ToCatalog};
+use crate::protocol::database::{FromDatabase, ToDatabase};
 use crate::protocol::envelope::{self, Wire};
 use crate::protocol::round::{CallResult, Next, Replies, Request, Round};
+use crate::protocol::shard::{FromShard, ToShard};
+
+/// The resources of a machine during a step. The machine borrows these resources only for the step,
+/// because an isolate's machines run concurrently and share the cache.
+pub struct Context<'a> {
+    /// The isolate's cache.
+    pub cache: &'a mut Cache,
+    /// The memory for queries.
+    pub queries: &'a QueryMemory,
+    /// The clock and the source of randomness.
+    pub platform: &'a dyn Platform,
+    /// The number of the request's earlier calls that count against the platform's limit.
+    pub calls: usize,
+}
+
+/// The result of a machine's turn: further calls, a reply, or an error.
+pub type Turn<T> = Result<Next<T>>;
+
+/// A request in progress. The request makes several calls together. Its next turn follows after the
+/// replies to all of these calls.
+pub trait Machine {
+    /// The result of a successful request.
+    type Reply;
+
+    /// Returns the calls in progress. Only [`Machine::step`] uses these calls, and only for the
+    /// outermost machine. The outer machine runs an inner machine by [`Machine::take_turn`].
+    fn round(&mut self) -> &mut Round;
+
+    /// Runs one turn. `replies` contains the replies to the calls of the previous turn, in the
+    /// order of the calls. `replies` is empty at the start and when the host requests the next
+    /// piece.
+    fn take_turn(&mut self, context: &mut Context<'_>, replies: Replies) -> Turn<Self::Reply>;
+
+    /// Continues the request. The host makes the returned calls. `reply` is the reply to one of the
+    /// request's calls. `None` starts the request. If the machine's documentation says so, `None`
+    /// also requests the next piece.
+    fn step(
+        &mut self,
+        context: &mut Context<'_>,
+        reply: Option<Reply>,
+    ) -> Step<Result<Self::Reply>> {
+        let Some(replies) = self.round().resume(reply) else { return Step::Calls(Vec::new()) };
+        let turn = bug::catch(|| self.take_turn(context, replies));
+        match turn.unwrap_or_else(|bug| Err(bug.into())) {
+            Ok(Next::Calls(requests)) => Step::Calls(self.round().start(requests)),
+            Ok(Next::Reply(reply)) => Step::Done(Ok(reply)),
+            Err(error) => Step::Done(Err(error)),
+        }
+    }
+}
 
 /// An async function in progress. `T` is the type of its result.
 pub struct Task<T> {
@@ -25,13 +81,13 @@ pub struct Task<T> {
     round: Round,
 }
 
-type BoxedFuture<T> = Pin<Box<dyn Future<Output = Result<T, Error>>>>;
+type BoxedFuture<T> = Pin<Box<dyn Future<Output = Result<T>>>>;
 
 impl<T> Task<T> {
     /// Prepares the function that `start` returns. The function runs at the first step.
     pub fn new<F>(start: impl FnOnce(Io) -> F) -> Self
     where
-        F: Future<Output = Result<T, Error>> + 'static,
+        F: Future<Output = Result<T>> + 'static,
     {
         let io = Io(Rc::new(Shared::default()));
         Self { future: Some(Box::pin(start(io.clone()))), io, round: Round::default() }
@@ -44,16 +100,10 @@ impl<T> fmt::Debug for Task<T> {
     }
 }
 
-enum Polled<T> {
-    Calls(Vec<Request>),
-    /// The function waits, but no call is in progress that could resume it.
-    Idle,
-    Returned(Result<T, Error>),
-}
-
 impl<T> Task<T> {
-    fn poll(&mut self, context: &mut Context<'_>, replies: Replies) -> Polled<T> {
-        let Some(future) = &mut self.future else { return Polled::Idle };
+    /// Returns `None` if the function waits, but no call is in progress that could resume it.
+    fn poll(&mut self, context: &mut Context<'_>, replies: Replies) -> Option<Turn<T>> {
+        let future = self.future.as_mut()?;
         let shared = &self.io.0;
         shared.exchange.replace(Exchange::Replies(replies));
         let polled = {
@@ -63,15 +113,15 @@ impl<T> Task<T> {
         match (polled, shared.exchange.take()) {
             (Poll::Ready(result), _) => {
                 self.future = None;
-                Polled::Returned(result)
+                Some(result.map(Next::Reply))
             }
-            (Poll::Pending, Exchange::Requests(requests)) => Polled::Calls(requests),
-            (Poll::Pending, _) => Polled::Idle,
+            (Poll::Pending, Exchange::Requests(requests)) => Some(Ok(Next::Calls(requests))),
+            (Poll::Pending, _) => None,
         }
     }
 }
 
-impl<T> RoundMachine for Task<T> {
+impl<T> Machine for Task<T> {
     type Reply = T;
 
     fn round(&mut self) -> &mut Round {
@@ -79,11 +129,7 @@ impl<T> RoundMachine for Task<T> {
     }
 
     fn take_turn(&mut self, context: &mut Context<'_>, replies: Replies) -> Turn<T> {
-        match self.poll(context, replies) {
-            Polled::Calls(requests) => Ok(Next::Calls(requests)),
-            Polled::Returned(result) => result.map(Next::Reply),
-            Polled::Idle => Err(Error::unexpected_reply()),
-        }
+        self.poll(context, replies).unwrap_or_else(|| Err(Error::unexpected_reply()))
     }
 }
 
@@ -98,7 +144,7 @@ impl<T: 'static> Parts<T> {
     /// Prepares the function that `start` returns. The function runs at the first step.
     pub fn new<F>(start: impl FnOnce(Io, Output<T>) -> F) -> Self
     where
-        F: Future<Output = Result<(), Error>> + 'static,
+        F: Future<Output = Result<()>> + 'static,
     {
         let part = Rc::new(Cell::new(None));
         let output = Output(Rc::clone(&part));
@@ -108,7 +154,7 @@ impl<T: 'static> Parts<T> {
     /// Creates the parts of a function that returns at most one part.
     pub fn once<F>(start: impl FnOnce(Io) -> F) -> Self
     where
-        F: Future<Output = Result<Option<T>, Error>> + 'static,
+        F: Future<Output = Result<Option<T>>> + 'static,
     {
         Self::new(|io, output| {
             let part = start(io);
@@ -133,7 +179,7 @@ impl<T> fmt::Debug for Parts<T> {
     }
 }
 
-impl<T> RoundMachine for Parts<T> {
+impl<T> Machine for Parts<T> {
     type Reply = Option<T>;
 
     fn round(&mut self) -> &mut Round {
@@ -145,12 +191,11 @@ impl<T> RoundMachine for Parts<T> {
             return Ok(Next::Reply(None));
         }
         match self.task.poll(context, replies) {
-            Polled::Calls(requests) => Ok(Next::Calls(requests)),
-            Polled::Returned(result) => result.map(|()| Next::Reply(None)),
-            Polled::Idle => match self.part.take() {
-                Some(part) => Ok(Next::Reply(Some(part))),
-                None => Err(Error::unexpected_reply()),
-            },
+            Some(turn) => turn.map(|next| next.map(|()| None)),
+            None => {
+                let part = self.part.take().ok_or_else(Error::unexpected_reply)?;
+                Ok(Next::Reply(Some(part)))
+            }
         }
     }
 }
@@ -218,18 +263,38 @@ impl Io {
         self.request(Request::new(to, envelope::encode(message))).await
     }
 
+    /// Sends a message to the Catalog. A refusal is an error.
+    pub async fn call_catalog(&self, message: &ToCatalog) -> Result<FromCatalog> {
+        match envelope::decode_reply(self.call(Address::Catalog, message).await)? {
+            reply @ (FromCatalog::Refused(_) | FromCatalog::Unavailable(_)) => Err(reply.into()),
+            reply => Ok(reply),
+        }
+    }
+
+    /// Sends a message to a Database.
+    pub async fn call_database(&self, id: &ObjectId, message: &ToDatabase) -> Result<FromDatabase> {
+        let to = Address::Database(id.clone());
+        Ok(envelope::decode_reply(self.call(to, message).await)?)
+    }
+
+    /// Sends a message to a shard.
+    pub async fn call_shard(&self, shard: &ObjectId, message: &ToShard) -> Result<FromShard> {
+        let to = Address::Shard(shard.clone());
+        Ok(envelope::decode_reply(self.call(to, message).await)?)
+    }
+
     /// Waits for `ms` milliseconds. 0 lets other pending events run once.
     pub async fn pause(&self, ms: u32) {
         self.calls(vec![Request::pause(ms)]).await;
     }
 
     /// Runs another machine to its end and returns its result.
-    pub async fn run<M: RoundMachine>(&self, mut machine: M) -> Result<M::Reply, Error> {
+    pub async fn run<M: Machine>(&self, mut machine: M) -> Result<M::Reply> {
         self.next(&mut machine).await
     }
 
     /// Runs another machine until its next reply, which is a part of a stream or the result.
-    pub async fn next<M: RoundMachine>(&self, machine: &mut M) -> Result<M::Reply, Error> {
+    pub async fn next<M: Machine>(&self, machine: &mut M) -> Result<M::Reply> {
         let mut replies = Replies::default();
         loop {
             match self.with(|context| machine.take_turn(context, replies))?? {
@@ -239,9 +304,14 @@ impl Io {
         }
     }
 
+    /// Returns the current time, in nanoseconds.
+    pub fn now_ns(&self) -> Result<i64> {
+        self.with(|context| context.platform.now_ns())
+    }
+
     /// Passes the context of the step to `action`: the cache, the query memory and the platform.
     /// Returns an error if the call is outside of a step or inside another `with`.
-    pub fn with<R>(&self, action: impl FnOnce(&mut Context<'_>) -> R) -> Result<R, Error> {
+    pub fn with<R>(&self, action: impl FnOnce(&mut Context<'_>) -> R) -> Result<R> {
         let mut lent = self.0.context.take().ok_or_else(Error::unexpected_reply)?;
         // SAFETY: `provide` stored a pointer to a context that outlives the poll in progress.
         // `take` removes the stored pointer, so this reference is the only one until the pointer is
@@ -272,13 +342,14 @@ impl Drop for ContextGuard<'_> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+pub(crate) use tests::Fixed;
+
+#[cfg(test)]
+mod tests {
     use super::*;
     use crate::admission::{Admission, QueryMemory};
-    use crate::coordinator::Machine;
     use crate::coordinator::cache::Cache;
     use crate::model::bug::{self, OrBug};
-    use crate::model::ids::ObjectId;
     use crate::protocol::call::{ObjectKind, PlacementError, Platform, Reply, Step};
 
     /// A platform whose clock does not advance. This platform creates no objects.
@@ -302,7 +373,7 @@ pub(crate) mod tests {
         }
     }
 
-    fn step<T>(task: &mut Task<T>, reply: Option<Reply>) -> Step<Result<T, Error>> {
+    fn step<T>(task: &mut Task<T>, reply: Option<Reply>) -> Step<Result<T>> {
         let queries = QueryMemory::new(&Admission::default());
         let mut cache = Cache::default();
         let (cache, queries, platform) = (&mut cache, &queries, &Fixed);

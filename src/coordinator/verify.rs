@@ -2,14 +2,11 @@
 //! in each shard. A request executes a bounded number of steps and returns the position of the next
 //! step.
 
-use super::error::Error;
+use super::error::{Error, Result};
 use super::load_schemas::{Load, Loaded, Want};
-use super::single_call::call_catalog;
 use super::{Io, Task, diagnostics};
-use crate::protocol::call::Address;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::database::{FromDatabase, ToDatabase};
-use crate::protocol::envelope;
 use crate::protocol::shard::{FromShard, ShardRefusal, ToShard, VerifyPage};
 
 /// The number of steps in one request. Each step verifies 8 MB, and then the rest of the last
@@ -39,8 +36,8 @@ pub fn verify(database: &str, start: Option<Resume>) -> Task<Report> {
     let database = database.to_owned();
     Task::new(move |io| async move {
         let mut report = Report::default();
-        match verify_metadata(&io, &database, start, &mut report).await {
-            Ok(loaded) => verify_shards(&io, &loaded, start, &mut report).await?,
+        match report.add_metadata(&io, &database, start).await {
+            Ok(loaded) => report.add_shards(&io, &loaded, start).await?,
             // Damaged metadata can be the cause of the error, so the findings are returned instead.
             Err(_) if !report.damaged.is_empty() => {}
             Err(error) => return Err(error),
@@ -49,83 +46,75 @@ pub fn verify(database: &str, start: Option<Resume>) -> Task<Report> {
     })
 }
 
-async fn verify_metadata(
-    io: &Io,
-    database: &str,
-    start: Option<Resume>,
-    report: &mut Report,
-) -> Result<Loaded, Error> {
-    if start.is_none() {
-        match call_catalog(io, &ToCatalog::Verify).await? {
-            FromCatalog::Verified(page) => report.add_rows(page, "catalog"),
-            _ => return Err(Error::unexpected_reply()),
-        }
-        let resolve = ToCatalog::Resolve { name: database.to_owned() };
-        let object = match call_catalog(io, &resolve).await? {
-            FromCatalog::Resolved { object } => object,
-            _ => return Err(Error::unexpected_reply()),
-        };
-        let object = object.ok_or_else(|| Error::DatabaseNotFound(database.to_owned()))?;
-        // The request does not use `call_database`, because a damaged Database may be unable to
-        // describe itself.
-        let reply = io.call(Address::Database(object), &ToDatabase::Verify).await;
-        match envelope::decode_reply::<FromDatabase>(reply)? {
-            FromDatabase::Verified(page) => report.add_rows(page, "database"),
-            // The database was dropped. The load of the shard map returns the error.
-            FromDatabase::NotOpen => {}
-            reply => return Err(reply.into()),
-        }
-    }
-    Load::from_owner(database, Want::Nothing).run(io).await
-}
-
-async fn verify_shards(
-    io: &Io,
-    loaded: &Loaded,
-    start: Option<Resume>,
-    report: &mut Report,
-) -> Result<(), Error> {
-    let (first, mut page) = start.unwrap_or((i64::MIN, None));
-    let mut steps_left = STEPS_PER_REQUEST;
-    for shard in diagnostics::shards(loaded).skip_while(|shard| shard.id() < first) {
-        let Some(object) = shard.group.shards.get(shard.position) else { break };
-        loop {
-            if steps_left == 0 {
-                report.resume = Some((shard.id(), page));
-                return Ok(());
-            }
-            steps_left -= 1;
-            let to = Address::Shard(object.clone());
-            let reply = io.call(to, &ToShard::Verify { resume: page }).await;
-            let damaged = match envelope::decode_reply::<FromShard>(reply)? {
-                FromShard::Verified(verified) => {
-                    report.blocks += verified.blocks;
-                    report.bytes += verified.bytes;
-                    page = verified.resume;
-                    verified.damaged
-                }
-                FromShard::Refused(ShardRefusal::Damaged { block }) => {
-                    page = None;
-                    vec![block]
-                }
-                // The shard was dropped after the map was read.
-                FromShard::Stale => {
-                    page = None;
-                    Vec::new()
-                }
-                reply => return Err(reply.into()),
-            };
-            let id = shard.id();
-            report.damaged.extend(damaged.into_iter().map(|block| (Some(id), block)));
-            if page.is_none() {
-                break;
-            }
-        }
-    }
-    Ok(())
-}
-
 impl Report {
+    async fn add_metadata(
+        &mut self,
+        io: &Io,
+        database: &str,
+        start: Option<Resume>,
+    ) -> Result<Loaded> {
+        if start.is_none() {
+            match io.call_catalog(&ToCatalog::Verify).await? {
+                FromCatalog::Verified(page) => self.add_rows(page, "catalog"),
+                _ => return Err(Error::unexpected_reply()),
+            }
+            let resolve = ToCatalog::Resolve { name: database.to_owned() };
+            let FromCatalog::Resolved { object } = io.call_catalog(&resolve).await? else {
+                return Err(Error::unexpected_reply());
+            };
+            let object = object.ok_or_else(|| Error::DatabaseNotFound(database.to_owned()))?;
+            // The request does not use `call_database`, because a damaged Database may be unable to
+            // describe itself.
+            match io.call_database(&object, &ToDatabase::Verify).await? {
+                FromDatabase::Verified(page) => self.add_rows(page, "database"),
+                // The database was dropped. The load of the shard map returns the error.
+                FromDatabase::NotOpen => {}
+                reply => return Err(reply.into()),
+            }
+        }
+        Load::from_owner(database, Want::Nothing).run(io).await
+    }
+
+    async fn add_shards(&mut self, io: &Io, loaded: &Loaded, start: Option<Resume>) -> Result<()> {
+        let (first, mut page) = start.unwrap_or((i64::MIN, None));
+        let mut steps_left = STEPS_PER_REQUEST;
+        for shard in diagnostics::shards(loaded).skip_while(|shard| shard.id() < first) {
+            let Some(object) = shard.group.shards.get(shard.position) else { break };
+            loop {
+                if steps_left == 0 {
+                    self.resume = Some((shard.id(), page));
+                    return Ok(());
+                }
+                steps_left -= 1;
+                let message = ToShard::Verify { resume: page };
+                let damaged = match io.call_shard(object, &message).await? {
+                    FromShard::Verified(verified) => {
+                        self.blocks += verified.blocks;
+                        self.bytes += verified.bytes;
+                        page = verified.resume;
+                        verified.damaged
+                    }
+                    FromShard::Refused(ShardRefusal::Damaged { block }) => {
+                        page = None;
+                        vec![block]
+                    }
+                    // The shard was dropped after the map was read.
+                    FromShard::Stale => {
+                        page = None;
+                        Vec::new()
+                    }
+                    reply => return Err(reply.into()),
+                };
+                let id = shard.id();
+                self.damaged.extend(damaged.into_iter().map(|block| (Some(id), block)));
+                if page.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn add_rows(&mut self, page: VerifyPage, owner: &str) {
         self.blocks += page.blocks;
         self.bytes += page.bytes;

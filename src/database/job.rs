@@ -4,20 +4,24 @@
 //! The Database stores a job, sends the change to every affected shard, publishes the change and
 //! acknowledges it (PROTOCOL.md rule 2). Every message may be repeated.
 //!
-//! This file defines the stored form of jobs. [`super::job_messages`] creates the messages of a
-//! job, and [`super::job_completion`] makes the final changes of a job.
+//! This file defines the stored form of jobs. [`messages`] creates the messages of a job, and
+//! [`publish`] makes the final changes of a job.
 
 use serde::{Deserialize, Serialize};
 
-use super::groups::shards;
-use super::policies::Settings;
+use super::groups::{policy_settings, settings_messages, shards};
+use super::policies::{PolicyRow, Settings};
+
+use super::rows::{DatabaseRows, DatabaseStage, RowsChange};
 use crate::model::ids::{MeasurementId, ObjectId};
 use crate::model::limits::{JOB_FAILURES_MAX, JOB_RETRY_NS, REVOKE_RETRY_NS_MAX, WIPE_DELAY_NS};
+use crate::model::quota::Quotas;
 use crate::model::shard_map::{Policy, ShardGroup};
 use crate::model::time::S_NS;
 use crate::protocol::backup::RestoredRest;
 use crate::protocol::database::QuotaChange;
-use crate::protocol::recovery::RecoveredDatabase;
+use crate::protocol::recovery::{Counters, RecoveredDatabase};
+use crate::protocol::shard::{ShardSettings, ToShard};
 use crate::scan::request::Resume;
 
 /// A `job` row.
@@ -272,23 +276,13 @@ impl Job {
         )
     }
 
-    /// Returns whether the job belongs to a restore.
-    pub fn is_of_restore(&self) -> bool {
-        matches!(
-            self.kind,
-            JobKind::OpenRestore(_) | JobKind::Restore(_) | JobKind::PublishRestore { .. }
-        )
-    }
-
     /// Returns the objects that the job has created and that no edge knows.
     pub fn fresh(&self) -> Vec<ObjectId> {
         match &self.kind {
             JobKind::CreatePolicy { policy, .. } => shards(policy).cloned().collect(),
             JobKind::OpenRestore(filling)
             | JobKind::Restore(filling)
-            | JobKind::PublishRestore { filling, .. } => {
-                filling.policies.iter().flat_map(shards).cloned().collect()
-            }
+            | JobKind::PublishRestore { filling, .. } => filling.shards().cloned().collect(),
             JobKind::Split(split)
             | JobKind::PublishSplit { split, .. }
             | JobKind::AbandonSplit { split } => {
@@ -299,12 +293,14 @@ impl Job {
     }
 }
 
-impl Split {
-    /// Creates the split of a group whose size is not known yet.
-    pub fn of_unknown_size(number: u64, group: u64, bytes: u64) -> Self {
-        Self { number, group, bytes, copy: None }
+impl Filling {
+    /// Returns the new shards.
+    pub fn shards(&self) -> impl Iterator<Item = &ObjectId> {
+        self.policies.iter().flat_map(shards)
     }
+}
 
+impl Split {
     /// Returns the new group.
     pub fn target(&self) -> Option<&ShardGroup> {
         self.copy.as_ref().map(|copy| &copy.target)
@@ -316,4 +312,270 @@ impl Copying {
     pub fn begin(target: ShardGroup, generation: u64) -> Self {
         Self { target, generation, shard: 0, measurement: 0, resume: Resume::default(), bytes: 0 }
     }
+}
+
+/// Messages to shards.
+pub(super) type Messages = Vec<(ObjectId, ToShard)>;
+
+/// Returns the messages of a job. The order of the messages does not change until the job ends, and
+/// each message may be repeated. The caller encodes only the messages of the current round, because
+/// a policy may have 10,000 shards.
+pub(super) fn messages(rows: &DatabaseRows, database: &ObjectId, kind: &JobKind) -> Messages {
+    let push = |policy: &Policy, generation, message: fn(ShardSettings) -> ToShard| {
+        let retired = newly_retired(rows, policy, kind);
+        let common = policy_settings(database, policy, generation, rows.state.access);
+        settings_messages(&ShardSettings { retired, ..common }, &policy.groups, message)
+    };
+    let push_filled = |filling: &Filling, generation, message: fn(ShardSettings) -> ToShard| {
+        let policies = filling.policies.iter();
+        policies.flat_map(|policy| push(policy, generation, message)).collect::<Messages>()
+    };
+    let old_default = |make_default: &bool, generation| match rows.policies.default {
+        Some(id) if *make_default => {
+            let row = rows.policies.by_id(id);
+            row.map(|row| push(&row.policy, generation, ToShard::Configure)).unwrap_or_default()
+        }
+        _ => Vec::new(),
+    };
+    match kind {
+        JobKind::CreatePolicy { policy, make_default, generation, .. } => {
+            let mut messages = push(policy, *generation, ToShard::Open);
+            messages.extend(old_default(make_default, *generation));
+            messages
+        }
+        JobKind::AlterPolicy { number, settings, make_default, generation } => {
+            let mut messages = old_default(make_default, *generation);
+            if let Some(policy) = altered(rows, *number, settings) {
+                messages.extend(push(&policy, *generation, ToShard::Configure));
+            }
+            messages
+        }
+        JobKind::DropMeasurement { ids, generation } => {
+            let has = |number: u64| ids.iter().any(|(policy, _)| *policy == number);
+            let affected = rows.policies.rows.iter().filter(|row| has(row.number));
+            affected.flat_map(|row| push(&row.policy, *generation, ToShard::Configure)).collect()
+        }
+        JobKind::SetQuota { generation, .. } => {
+            let policies = rows.policies.rows.iter();
+            policies.flat_map(|row| push(&row.policy, *generation, ToShard::Configure)).collect()
+        }
+        JobKind::DropPolicy { number, generation } => {
+            let row = rows.policies.numbered(*number).into_iter();
+            close(row.flat_map(|row| shards(&row.policy)), *generation)
+        }
+        JobKind::DropDatabase { generation } => close(rows.shards(), *generation),
+        JobKind::PublishSplit { split, generation } => {
+            split.publication(rows, database, *generation)
+        }
+        JobKind::AbandonSplit { split } => {
+            let (Some((_, group)), Some(target)) = (split.find(rows), split.target()) else {
+                return Vec::new();
+            };
+            let lift = ToShard::Fence { split: target.id, from_ns: None };
+            let mut messages = to_all(&group.shards, &lift);
+            messages.extend(close(&target.shards, rows.state.generation));
+            messages
+        }
+        JobKind::DropGroups { number, groups, generation } => {
+            let Some((gone, policy)) = without_first(rows, *number, *groups) else {
+                return Vec::new();
+            };
+            let common = policy_settings(database, &policy, *generation, rows.state.access);
+            let heir = policy.groups.first();
+            let mut messages = settings_messages(&common, heir, ToShard::Configure);
+            messages.extend(close(&gone, *generation));
+            messages
+        }
+        JobKind::WipeShards { shards } => to_all(shards, &ToShard::Wipe),
+        // Separate jobs wipe the shards that wait for a wipe. These separate jobs may end at any
+        // time.
+        JobKind::WipeDatabase => to_all(rows.shards(), &ToShard::Wipe),
+        JobKind::OpenRestore(filling) => push_filled(filling, rows.state.generation, ToShard::Open),
+        JobKind::Restore(filling) => close(filling.shards(), rows.state.generation),
+        JobKind::PublishRestore { filling, generation, .. } => {
+            let mut messages = close(rows.shards(), *generation);
+            messages.extend(push_filled(filling, *generation, ToShard::Configure));
+            messages
+        }
+        JobKind::Recover(recovered) => recovery_messages(rows, database, &recovered.counters),
+        JobKind::Tend | JobKind::Split(_) | JobKind::Access => Vec::new(),
+    }
+}
+
+pub(super) fn to_all<'a>(
+    shards: impl IntoIterator<Item = &'a ObjectId>,
+    message: &ToShard,
+) -> Messages {
+    shards.into_iter().map(|shard| (shard.clone(), message.clone())).collect()
+}
+
+fn close<'a>(shards: impl IntoIterator<Item = &'a ObjectId>, generation: u64) -> Messages {
+    to_all(shards, &ToShard::Close { generation })
+}
+
+/// Returns the messages to the shards of a recovered database. The messages contain the complete
+/// settings, because the state of each shard may be slightly older or newer than the Database's
+/// state.
+fn recovery_messages(rows: &DatabaseRows, database: &ObjectId, counters: &Counters) -> Messages {
+    let access = counters.access.max(rows.state.access);
+    let of_policy = |row: &PolicyRow| {
+        let mut retired = row.schema.retired();
+        let (first, _) = row.schema.next_ids();
+        retired.extend((first..counters.next_measurement(row.number)).map(MeasurementId));
+        let common = policy_settings(database, &row.policy, counters.generation, access);
+        let common = ShardSettings { retired, ..common };
+        settings_messages(&common, &row.policy.groups, ToShard::Open)
+    };
+    rows.policies.rows.iter().flat_map(of_policy).collect()
+}
+
+/// Returns the ids of those measurements of the policy that the job drops. The shards already know
+/// the measurements that were dropped before this job.
+fn newly_retired(rows: &DatabaseRows, policy: &Policy, kind: &JobKind) -> Vec<MeasurementId> {
+    let (JobKind::DropMeasurement { ids, .. }, Some(row)) = (kind, rows.policies.by_id(policy.id))
+    else {
+        return Vec::new();
+    };
+    ids.iter().filter(|(number, _)| *number == row.number).map(|(_, id)| *id).collect()
+}
+
+/// Returns the changes of a job whose messages all have a reply. `None` means that this object must
+/// be wiped.
+pub(super) fn publish(rows: &DatabaseRows, key: u64, now_ns: i64) -> Option<RowsChange> {
+    let mut change = RowsChange { removed_jobs: vec![key], ..RowsChange::default() };
+    let mut state = rows.state.clone();
+    match rows.jobs.get(&key).map(|job| &job.kind)? {
+        JobKind::CreatePolicy { number, policy, make_default, generation } => {
+            state.generation = *generation;
+            // A frozen database opens only at the end of its recovery.
+            if state.stage == DatabaseStage::Opening {
+                state.stage = DatabaseStage::Open;
+            }
+            if *make_default || state.dropped_default.as_ref() == Some(&policy.name) {
+                state.default_policy = Some(policy.id);
+                state.dropped_default = None;
+            }
+            change.policy = Some((*number, policy.clone()));
+        }
+        JobKind::AlterPolicy { number, settings, make_default, generation } => {
+            state.generation = *generation;
+            let policy = altered(rows, *number, settings);
+            if let (Some(policy), true) = (&policy, *make_default) {
+                state.default_policy = Some(policy.id);
+                state.dropped_default = None;
+            }
+            change.policy = policy.map(|policy| (*number, policy));
+        }
+        JobKind::DropMeasurement { ids, generation } => {
+            state.generation = *generation;
+            for (number, id) in ids {
+                let row = rows.policies.numbered(*number);
+                let marker = row.and_then(|row| row.schema.marker(*id));
+                change.dropped.extend(marker.map(|marker| (*number, marker)));
+            }
+        }
+        JobKind::DropPolicy { number, generation } => {
+            state.generation = *generation;
+            let row = rows.policies.numbered(*number);
+            if state.default_policy == row.map(|row| row.policy.id) {
+                state.default_policy = None;
+                state.dropped_default = row.map(|row| row.policy.name.clone());
+            }
+            let mut gone: Vec<ObjectId> =
+                row.into_iter().flat_map(|row| shards(&row.policy)).cloned().collect();
+            for (&key, job) in &rows.jobs {
+                if matches!(&job.kind, JobKind::Split(split) if split.number == *number) {
+                    gone.extend(job.fresh());
+                    change.removed_jobs.push(key);
+                }
+            }
+            change.wipe_later(&mut state, &gone, now_ns);
+            change.removed_policy = Some(*number);
+        }
+        JobKind::SetQuota { change: quota, generation } => {
+            state.generation = *generation;
+            change.quotas = Some(changed_quotas(&rows.quotas, quota));
+        }
+        JobKind::DropDatabase { generation } => {
+            state.generation = *generation;
+            change.add_job(&mut state, Job::delayed(JobKind::WipeDatabase, now_ns));
+        }
+        JobKind::PublishSplit { split, generation } => {
+            state.generation = *generation;
+            change.policy = split.published(rows);
+        }
+        JobKind::AbandonSplit { split } => {
+            let fresh = split.target().map_or(&[][..], |group| &group.shards);
+            change.wipe_later(&mut state, fresh, now_ns);
+            change.policy = split.marked(rows, split.bytes.saturating_mul(2));
+        }
+        JobKind::DropGroups { number, groups, generation } => {
+            state.generation = *generation;
+            if let Some((gone, policy)) = without_first(rows, *number, *groups) {
+                change.wipe_later(&mut state, &gone, now_ns);
+                change.policy = Some((*number, policy));
+            }
+        }
+        JobKind::WipeDatabase => return None,
+        // The remaining jobs change no rows here. `end_restore_job` ends a restore job.
+        _ => return Some(change),
+    }
+    change.state = Some(state);
+    Some(change)
+}
+
+/// Returns the change that starts to drop the database. The change also replaces an unfinished
+/// statement, whose new shards no other object knows.
+pub(super) fn start_drop(rows: &DatabaseRows, now_ns: i64) -> RowsChange {
+    let mut change = RowsChange::default();
+    let mut state = rows.state.clone();
+    state.stage = DatabaseStage::Dropping;
+    for (&key, job) in &rows.jobs {
+        if job.is_statement()
+            || matches!(job.kind, JobKind::Tend | JobKind::Split(_) | JobKind::Restore(_))
+        {
+            change.removed_jobs.push(key);
+            change.wipe_later(&mut state, &job.fresh(), now_ns);
+        }
+    }
+    // The new generation is higher than all generations that a shard may know.
+    let kind = JobKind::DropDatabase { generation: state.generation + 2 };
+    change.add_job(&mut state, Job::started(kind, now_ns));
+    change.state = Some(state);
+    change
+}
+
+/// Returns the shards of the policy's first groups, and the policy without these groups.
+fn without_first(
+    rows: &DatabaseRows,
+    number: u64,
+    groups: usize,
+) -> Option<(Vec<ObjectId>, Policy)> {
+    let mut policy = rows.policies.numbered(number)?.policy.clone();
+    if groups >= policy.groups.len() {
+        return None;
+    }
+    let gone = policy.groups.drain(..groups).flat_map(|group| group.shards).collect();
+    if let Some(heir) = policy.groups.first_mut() {
+        heir.range.start_ns = i64::MIN;
+    }
+    Some((gone, policy))
+}
+
+fn altered(rows: &DatabaseRows, number: u64, settings: &Settings) -> Option<Policy> {
+    let Settings { name, duration_ns, replica_n, shard_group_duration_ns } = settings.clone();
+    let policy = rows.policies.numbered(number)?.policy.clone();
+    Some(Policy { name, duration_ns, replica_n, shard_group_duration_ns, ..policy })
+}
+
+pub(super) fn changed_quotas(quotas: &Quotas, change: &QuotaChange) -> Quotas {
+    let mut quotas = quotas.clone();
+    match change {
+        QuotaChange::Database { rates, stored_bytes, series } => {
+            (quotas.rates, quotas.stored_bytes) = (*rates, *stored_bytes);
+            quotas.series = *series;
+        }
+        QuotaChange::Caller(quota) => quotas.set_caller(quota.clone()),
+    }
+    quotas
 }

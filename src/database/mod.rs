@@ -6,26 +6,16 @@
 //! unfinished, continues the job.
 
 mod access;
-mod backup_schedule;
-mod continuous;
-mod events;
 pub mod groups;
 pub mod job;
 mod object;
 pub mod policies;
-mod quotas;
-mod recover;
-mod restore;
-mod schedule_row;
-mod job_completion;
-mod job_messages;
+mod restore_and_recover;
 pub mod rows;
 pub mod schema;
+mod schedules;
 mod split;
-mod split_copy;
-mod split_progress;
 mod statements;
-mod maintenance;
 
 pub use object::Database;
 

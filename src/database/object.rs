@@ -1,18 +1,27 @@
-//! Defines the memory of a Database: a copy of its rows, and its pending events.
+//! Defines the memory of a Database (a copy of its rows, and its pending events), and handles the
+//! events: requests, replies to its messages, and alarms.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::access::AccessProgress;
+use super::job::{Job, JobKind, messages, publish};
 use super::rows::{DatabaseRows, DatabaseStage, RowsChange};
-use super::split_progress::SplitProgress;
+use super::schedules;
+use super::split::SplitProgress;
 use crate::model::ids::ObjectId;
-use crate::model::limits::JOB_RETRY_NS;
-use crate::protocol::call::Platform;
-use crate::protocol::database::{DatabaseRefusal, FromDatabase, ToDatabase};
-use crate::protocol::host::Unavailable;
-use crate::protocol::pending_events::PendingEvents;
-use crate::protocol::round::Next;
-use crate::protocol::shard::FromShard;
+use crate::model::limits::{CALLS_PER_ROUND_MAX, JOB_FAILURES_MAX, JOB_RETRY_NS};
+use crate::protocol::backup::RestoreStep;
+use crate::protocol::call::{Platform, Reply, Step};
+use crate::protocol::database::{
+    DatabaseRefusal, Description, FromDatabase, ObjectStats, ToDatabase,
+};
+use crate::protocol::envelope::{self, VERSION};
+use crate::protocol::host::{EventId, Host, Unavailable};
+use crate::protocol::pending_events::{PendingEvent, PendingEvents};
+use crate::protocol::release;
+use crate::protocol::round::{Next, Replies, Request};
+use crate::protocol::shard::{FromShard, VerifyPage};
+use crate::store::row::{self, Verified};
 use crate::store::{Store, StoreError, StoreResult};
 
 /// A Database and its storage.
@@ -36,13 +45,16 @@ pub struct Database<S: Store> {
     pub(super) event_ns: i64,
 }
 
+#[derive(Default)]
 pub(super) enum DatabaseTask {
     Request(ToDatabase),
     Job(u64),
     /// The alarm found no due job.
+    #[default]
     Nothing,
 }
 
+#[derive(Default)]
 pub(super) struct DatabaseWork {
     pub(super) task: DatabaseTask,
     pub(super) own_job: Option<u64>,
@@ -53,17 +65,19 @@ pub(super) struct DatabaseWork {
     pub(super) access: AccessProgress,
 }
 
+/// The event that the Database currently handles.
+pub(super) struct Event<'a> {
+    pub(super) platform: &'a dyn Platform,
+    pub(super) work: &'a mut DatabaseWork,
+}
+
+/// The next messages of a job. `None` means that the caller must select the next job.
+pub(super) type Driven = Result<Option<Vec<Request>>>;
+
 #[derive(Clone, Copy, Debug)]
 pub(super) struct JobProgress {
     pub(super) job: u64,
     pub(super) answered: usize,
-}
-
-impl DatabaseWork {
-    pub(super) fn new(task: DatabaseTask) -> Self {
-        let (split, access) = (SplitProgress::default(), AccessProgress::default());
-        Self { task, own_job: None, driven: None, relayed: Vec::new(), calls: 0, split, access }
-    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +92,8 @@ pub(super) enum Failure {
     NotOpen,
 }
 
-pub(super) type Turn = Result<Next<FromDatabase>, Failure>;
+pub(super) type Result<T, E = Failure> = std::result::Result<T, E>;
+pub(super) type Turn = Result<Next<FromDatabase>>;
 
 impl<S: Store> Database<S> {
     /// Creates the Database `object` over `store`. The constructor reads no rows.
@@ -115,14 +130,14 @@ impl<S: Store> Database<S> {
             let before = self.store.row_counts();
             self.rows = DatabaseRows::load(&self.store)?;
             if let Some(rows) = &mut self.rows {
-                rows.bill.begin_event(before, self.event_ns);
+                rows.bill.meter.begin_event(before, self.event_ns);
             }
             self.loaded = true;
         }
         Ok(())
     }
 
-    pub(super) fn open_rows(&mut self) -> Result<&mut DatabaseRows, Failure> {
+    pub(super) fn open_rows(&mut self) -> Result<&mut DatabaseRows> {
         self.load()?;
         let Some(rows) = &mut self.rows else { return Err(Failure::NotOpen) };
         match rows.state.stage {
@@ -139,25 +154,302 @@ impl<S: Store> Database<S> {
         }
     }
 
-    pub(super) fn failed(&mut self, platform: &dyn Platform, failure: Failure) -> FromDatabase {
+    fn failed(&mut self, now_ns: i64, failure: Failure) -> FromDatabase {
         match failure {
             Failure::Refused(refusal) => FromDatabase::Refused(refusal),
             Failure::Unavailable(reason) => FromDatabase::Unavailable(reason),
             Failure::NotOpen => FromDatabase::NotOpen,
-            Failure::Store(error) => self.discard_cache(platform, &error),
+            Failure::Store(error) => self.discard_cache(now_ns, &error),
         }
     }
 
     /// Discards the memory after a store error, because the stored rows may differ. The next event
     /// reads the rows again.
-    pub(super) fn discard_cache(
-        &mut self,
-        platform: &dyn Platform,
-        error: &StoreError,
-    ) -> FromDatabase {
+    pub(super) fn discard_cache(&mut self, now_ns: i64, error: &StoreError) -> FromDatabase {
         self.loaded = false;
         self.rows = None;
-        self.look_again_ns = Some(platform.now_ns().saturating_add(JOB_RETRY_NS));
+        self.look_again_ns = Some(now_ns.saturating_add(JOB_RETRY_NS));
         FromDatabase::Unavailable(Unavailable::Storage(error.to_string()))
+    }
+}
+
+impl<S: Store> Database<S> {
+    fn settle(
+        &mut self,
+        now_ns: i64,
+        event_id: EventId,
+        event: PendingEvent<DatabaseWork>,
+        turn: Turn,
+    ) -> Step<Vec<u8>> {
+        let next = turn.unwrap_or_else(|failure| Next::Reply(self.failed(now_ns, failure)));
+        self.pending_events.settle(event_id, event, next)
+    }
+
+    /// Returns the next messages of a job. After replies to all messages have arrived, the function
+    /// publishes the job and returns `None`.
+    pub(super) fn drive(&mut self, event: &mut Event<'_>, key: u64) -> Driven {
+        let Some(rows) = &mut self.rows else { return Ok(None) };
+        let Some(job) = rows.jobs.get(&key) else { return Ok(None) };
+        let known = event.work.driven.filter(|driven| driven.job == key);
+        let stored = usize::try_from(job.answered).unwrap_or(usize::MAX);
+        let answered = known.map_or(0, |driven| driven.answered).max(stored);
+        let before = event.work.driven.replace(JobProgress { job: key, answered });
+        let kind = job.kind.clone();
+        match kind {
+            JobKind::Split(split) => return self.drive_split(event, key, split),
+            JobKind::Access => return self.drive_access(event.work, key),
+            JobKind::Tend => {
+                event.work.task = DatabaseTask::Nothing;
+                self.schedule_maintenance(event.platform, key)?;
+                return Ok(None);
+            }
+            _ => {}
+        }
+        let messages = messages(rows, &self.object, &kind).into_iter();
+        let next = messages.skip(answered).take(CALLS_PER_ROUND_MAX);
+        let requests: Vec<Request> =
+            next.map(|(shard, message)| rows.request(shard, &message)).collect();
+        if !requests.is_empty() {
+            return Ok(Some(requests));
+        }
+        if kind == JobKind::WipeDatabase
+            && let Some(waiting) = rows.waiting_wipe()
+        {
+            if answered > stored {
+                let job = Job { answered: answered as u64, ..job.clone() };
+                self.apply(RowsChange { jobs: vec![(key, job)], ..RowsChange::default() })?;
+            }
+            event.work.driven = before;
+            return self.drive(event, waiting);
+        }
+        let now_ns = event.platform.now_ns();
+        match kind {
+            JobKind::Recover(recovered) => self.end_recovery(key, &recovered, now_ns)?,
+            JobKind::OpenRestore(_) | JobKind::Restore(_) | JobKind::PublishRestore { .. } => {
+                self.end_restore_job(key, kind, now_ns)?;
+            }
+            _ => match publish(rows, key, now_ns) {
+                Some(change) => rows.apply(&self.store, change)?,
+                None => {
+                    self.store.wipe()?;
+                    self.rows = None;
+                }
+            },
+        }
+        Ok(None)
+    }
+
+    /// Ends an event whose next messages would exceed the platform's limit of calls per event. The
+    /// progress is stored, and the alarm continues the job immediately.
+    pub(super) fn end_early(&mut self, event: &Event<'_>, key: u64) -> Turn {
+        let now_ns = event.platform.now_ns();
+        let driven = event.work.driven.map(|driven| (driven.job, driven.answered as u64));
+        // The event of a split, or of a database's wipe, may also have executed another job.
+        let keys = BTreeMap::from_iter([(key, 0)].into_iter().chain(driven));
+        let jobs = self.rows.iter().flat_map(|rows| &rows.jobs);
+        // In each event, a split repeats its steps before the copying. A split that copies nothing
+        // is therefore abandoned after some events.
+        let is_stuck =
+            |job: &Job| matches!(job.kind, JobKind::Split(_)) && event.work.split.pages == 0;
+        let jobs = jobs.filter_map(|(key, job)| {
+            let continued = job.continued(*keys.get(key)?, now_ns);
+            let failures = if is_stuck(job) { job.failures } else { 0 };
+            Some((*key, Job { failures, ..continued }))
+        });
+        let jobs = jobs.collect();
+        self.apply(RowsChange { jobs, ..RowsChange::default() })?;
+        match event.work.task {
+            DatabaseTask::Request(_) => Err(Unavailable::Changing.into()),
+            DatabaseTask::Job(_) | DatabaseTask::Nothing => Ok(Next::Reply(FromDatabase::Done)),
+        }
+    }
+
+    fn on_replies(&mut self, event: &mut Event<'_>, replies: Replies) -> Turn {
+        self.load()?;
+        let jobs = self.rows.as_ref().map(|rows| &rows.jobs);
+        let driven =
+            event.work.driven.and_then(|driven| Some((driven.job, jobs?.get(&driven.job)?)));
+        if let DatabaseTask::Request(ToDatabase::Relay(_)) = event.work.task {
+            for reply in replies {
+                event.work.relayed.push(envelope::decode_reply(reply).map_err(Unavailable::from)?);
+            }
+        } else if let Some((key, Job { kind: JobKind::Split(split), .. })) = driven {
+            let split = split.clone();
+            if let Some(reply) = self.on_split_reply(event, key, split, replies)? {
+                return Ok(Next::Reply(reply));
+            }
+        } else if let Some((_, Job { kind: JobKind::Access, .. })) = driven {
+            self.on_access_reply(event.work, replies)?;
+        } else {
+            let count = replies.len();
+            for reply in replies {
+                match envelope::decode_reply(reply).map_err(Unavailable::from)? {
+                    // A shard that is closed or has newer settings no longer needs the message.
+                    FromShard::Done | FromShard::Stale => {}
+                    FromShard::Unavailable(reason) => return Err(reason.into()),
+                    _ => return Err(Unavailable::Unreachable("unexpected reply".to_owned()).into()),
+                }
+            }
+            if let Some(driven) = &mut event.work.driven {
+                driven.answered += count;
+            }
+        }
+        self.next_calls(event)
+    }
+
+    /// Verifies the stored rows without loading them first, because loading fails on damaged rows.
+    fn verify(&self) -> StoreResult<FromDatabase> {
+        Ok(match row::verify(&self.store)? {
+            Some(Verified { rows, bytes, damaged }) => {
+                FromDatabase::Verified(VerifyPage { blocks: rows, bytes, damaged, resume: None })
+            }
+            None => FromDatabase::NotOpen,
+        })
+    }
+
+    fn stats(&mut self) -> Result<FromDatabase> {
+        let rows = self.open_rows()?;
+        let bill = rows.bill.clone();
+        let aside = rows.jobs.values().filter(|job| job.failures >= JOB_FAILURES_MAX);
+        let troubles = aside.map(Job::problem).chain(schedules::query_problems(rows));
+        let troubles = troubles.chain(schedules::backup_problem(rows)).collect();
+        let last_backup_ns = schedules::last_backup_ns(rows);
+        let measurements = rows.policies.rows.iter().map(|row| row.schema.count() as u64).sum();
+        let billed = bill.now(&self.store);
+        Ok(FromDatabase::Stats(ObjectStats {
+            bytes_stored: self.store.bytes()?,
+            rows_read: billed.rows_read,
+            rows_written: billed.rows_written,
+            measurements,
+            troubles,
+            last_backup_ns,
+            release: release::current(),
+            usage: billed.usage,
+        }))
+    }
+
+    pub(super) fn answer(
+        &mut self,
+        platform: &dyn Platform,
+        message: &ToDatabase,
+    ) -> Result<Option<FromDatabase>> {
+        Ok(Some(match message {
+            // The database must stay empty until the restored policies replace it.
+            ToDatabase::Register { .. } | ToDatabase::CreateContinuousQuery { .. }
+                if self.is_publishing_restore()? =>
+            {
+                return Err(Unavailable::Changing.into());
+            }
+            // The shards of a split reply with `Stale` before the map is published. An edge that
+            // then requests the description must wait for the new map.
+            ToDatabase::Describe if self.is_publishing_map()? => return Ok(None),
+            ToDatabase::Describe => {
+                let split_bytes = self.split_bytes;
+                let rows = self.open_rows()?;
+                let policies = &rows.policies.rows;
+                FromDatabase::Description(Description {
+                    generation: rows.state.generation,
+                    policies: policies.iter().map(|row| row.policy.clone()).collect(),
+                    default_policy: rows.state.default_policy,
+                    dropped_default: rows.state.dropped_default.clone(),
+                    schema_versions: policies.iter().map(|row| row.schema.version()).collect(),
+                    split_bytes,
+                    quotas: rows.quotas.clone(),
+                })
+            }
+            ToDatabase::Schema { policy, after_version } => {
+                let Some(row) = self.open_rows()?.policies.by_id(*policy) else {
+                    return Ok(Some(FromDatabase::UnknownPolicy));
+                };
+                let (measurements, more) = row.schema.page(*after_version);
+                FromDatabase::Schema { measurements, version: row.schema.version(), more }
+            }
+            ToDatabase::Register { policy, sets } => {
+                let Some(row) = self.open_rows()?.policies.by_id(*policy) else {
+                    return Ok(Some(FromDatabase::UnknownPolicy));
+                };
+                let number = row.number;
+                let mut registration = row.schema.register(sets, &platform.limits());
+                let refusals = std::mem::take(&mut registration.refusals);
+                let version = registration.version;
+                if let Some(rows) = &mut self.rows {
+                    rows.register(&self.store, number, platform.now_ns(), registration)?;
+                }
+                FromDatabase::Registered { refusals, version }
+            }
+            ToDatabase::Grants(push) => return self.take_grants(platform, push),
+            ToDatabase::Identify { keys } => self.identify(keys)?,
+            ToDatabase::Verify => self.verify()?,
+            ToDatabase::CreateContinuousQuery { query } => self.create_continuous(query)?,
+            ToDatabase::DropContinuousQuery { name } => self.drop_continuous(name)?,
+            ToDatabase::ContinuousQueries => self.list_continuous()?,
+            ToDatabase::Stats => self.stats()?,
+            ToDatabase::Freeze { recovery } => self.freeze(*recovery)?,
+            ToDatabase::Restore(step) if matches!(**step, RestoreStep::Schema { .. }) => {
+                self.take_page(step)?
+            }
+            ToDatabase::BackUp => {
+                let rows = self.open_rows()?.continuous.iter();
+                FromDatabase::BackedUp(rows.map(|row| row.query.clone()).collect())
+            }
+            ToDatabase::BackupSchedule => self.show_schedule()?,
+            ToDatabase::SetBackupSchedule(settings) => {
+                self.set_schedule(platform.now_ns(), *settings)?
+            }
+            _ => return Ok(None),
+        }))
+    }
+}
+
+impl<S: Store> Host for Database<S> {
+    fn begin(&mut self, platform: &dyn Platform, message: &[u8]) -> (EventId, Step<Vec<u8>>) {
+        let event_id = self.pending_events.new_event();
+        let (version, message) = match envelope::decode::<ToDatabase>(message) {
+            Ok(decoded) => decoded,
+            Err(error) => {
+                let reason = Unavailable::Unreachable(error.to_string());
+                let reply = envelope::encode(&FromDatabase::Unavailable(reason));
+                return (event_id, Step::Done(reply));
+            }
+        };
+        let answer = self.answer(platform, &message);
+        let work = DatabaseWork { task: DatabaseTask::Request(message), ..Default::default() };
+        let mut event = PendingEvent::new(version, work);
+        let turn = match answer {
+            Ok(Some(reply)) => Ok(Next::Reply(reply)),
+            Ok(None) => self.next_calls(&mut Event { platform, work: &mut event.work }),
+            Err(failure) => Err(failure),
+        };
+        (event_id, self.settle(platform.now_ns(), event_id, event, turn))
+    }
+
+    fn resume(&mut self, platform: &dyn Platform, id: EventId, reply: Reply) -> Step<Vec<u8>> {
+        let Some((mut event, replies)) = self.pending_events.resume(id, reply) else {
+            return Step::Calls(Vec::new());
+        };
+        let turn = self.on_replies(&mut Event { platform, work: &mut event.work }, replies);
+        self.settle(platform.now_ns(), id, event, turn)
+    }
+
+    fn alarm(&mut self, platform: &dyn Platform) -> (EventId, Step<Vec<u8>>) {
+        let event_id = self.pending_events.new_event();
+        self.look_again_ns = None;
+        let mut event = PendingEvent::new(VERSION, DatabaseWork::default());
+        let turn = self.retry_due(&mut Event { platform, work: &mut event.work });
+        (event_id, self.settle(platform.now_ns(), event_id, event, turn))
+    }
+
+    fn next_alarm_ns(&self) -> Option<i64> {
+        if self.is_frozen() {
+            return self.look_again_ns;
+        }
+        let jobs = self.rows.iter().flat_map(|rows| rows.jobs.values());
+        let due = jobs.filter(|job| !job.is_skipped()).map(|job| job.due_ns);
+        let open = self.rows.iter().filter(|rows| rows.state.stage == DatabaseStage::Open);
+        due.chain(open.filter_map(schedules::next_due_ns)).chain(self.look_again_ns).min()
+    }
+
+    fn abandon(&mut self, event_id: EventId) {
+        self.pending_events.abandon(event_id);
     }
 }

@@ -5,19 +5,25 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::groups::shards;
 use super::job::{Job, JobKind};
 use super::policies::{Policies, PolicyRow};
-use super::schedule_row::ScheduleRow;
+use super::schedules::ScheduleRow;
 use super::schema::{Registration, Schema};
-use crate::model::ids::PolicyId;
+use crate::model::ids::{ObjectId, PolicyId};
+use crate::model::limits::SHARDS_PER_WIPE_MAX;
 use crate::model::quota::Quotas;
 use crate::model::schema::MeasurementSchema;
 use crate::model::shard_map::Policy;
 use crate::protocol::backup_schedule::BackupSchedule;
+use crate::protocol::call::Address;
 use crate::protocol::catalog::CreateDatabase;
 use crate::protocol::continuous::ContinuousQuery;
 use crate::protocol::daily_usage::DailyUsage;
+use crate::protocol::envelope;
 use crate::protocol::grants::Grantee;
+use crate::protocol::round::Request;
+use crate::protocol::shard::ToShard;
 use crate::store::row::Rows;
 use crate::store::usage_meter::UsageMeter;
 use crate::store::{KEY_MAX, RowCounts, Store, StoreResult, Table};
@@ -123,17 +129,13 @@ pub struct Billed {
 /// The counters of billed rows.
 #[derive(Clone, Debug, Default)]
 pub struct Bill {
-    saved: Billed,
+    pub(super) saved: Billed,
     before: RowCounts,
     /// The usage, including the events since the last stored change.
-    meter: UsageMeter,
+    pub(super) meter: UsageMeter,
 }
 
 impl Bill {
-    pub(super) fn begin_event(&mut self, counts: RowCounts, now_ns: i64) {
-        self.meter.begin_event(counts, now_ns);
-    }
-
     /// Returns the current bill.
     pub fn now<S: Store>(&self, store: &S) -> Billed {
         let counts = store.row_counts();
@@ -144,11 +146,6 @@ impl Bill {
             registered_ns: self.saved.registered_ns,
             usage: self.meter.usage(counts),
         }
-    }
-
-    /// Returns the time when a measurement or column last received an id, in nanoseconds.
-    pub fn registered_ns(&self) -> i64 {
-        self.saved.registered_ns
     }
 
     pub(super) fn put<S: Store>(&self, store: &S) -> StoreResult<()> {
@@ -230,6 +227,21 @@ pub struct RowsChange {
     pub grantees: Vec<(u64, Vec<Grantee>)>,
 }
 
+impl RowsChange {
+    /// Adds a new job, and assigns the job's key.
+    pub(super) fn add_job(&mut self, state: &mut DatabaseState, job: Job) {
+        self.jobs.push((state.next_job, job));
+        state.next_job += 1;
+    }
+
+    pub(super) fn wipe_later(&mut self, state: &mut DatabaseState, gone: &[ObjectId], now_ns: i64) {
+        for shards in gone.chunks(SHARDS_PER_WIPE_MAX) {
+            let kind = JobKind::WipeShards { shards: shards.to_vec() };
+            self.add_job(state, Job::delayed(kind, now_ns));
+        }
+    }
+}
+
 impl DatabaseRows {
     /// Creates the rows of a new database, which are not stored yet.
     pub fn new(state: DatabaseState) -> Self {
@@ -242,6 +254,19 @@ impl DatabaseRows {
     pub(super) fn waiting_wipe(&self) -> Option<u64> {
         let is_wipe = |job: &Job| matches!(job.kind, JobKind::WipeShards { .. });
         self.jobs.iter().find(|(_, job)| is_wipe(job)).map(|(&key, _)| key)
+    }
+
+    /// Returns every shard of the published map.
+    pub(super) fn shards(&self) -> impl Iterator<Item = &ObjectId> {
+        self.policies.rows.iter().flat_map(|row| shards(&row.policy))
+    }
+
+    pub(super) fn request(&self, shard: ObjectId, message: &ToShard) -> Request {
+        Request {
+            to: Address::Shard(shard),
+            location: self.state.create.location.clone(),
+            message: envelope::encode(message),
+        }
     }
 
     /// Reads all rows. Returns `None` if the object has no database.
@@ -265,7 +290,7 @@ impl DatabaseRows {
         rows.quotas = QUOTAS.get(store, 0)?.unwrap_or_default();
         MEASUREMENTS.each(store, |key, measurement| {
             let number = key >> MEASUREMENT_BITS;
-            if let Some(row) = rows.policies.rows.iter_mut().find(|row| row.number == number) {
+            if let Some(row) = rows.policies.numbered_mut(number) {
                 row.schema.load(measurement);
             }
         })?;
@@ -288,7 +313,7 @@ impl DatabaseRows {
             self.state = state;
         }
         if let Some((number, policy)) = change.policy {
-            match self.policies.rows.iter_mut().find(|row| row.number == number) {
+            match self.policies.numbered_mut(number) {
                 Some(row) => row.policy = policy,
                 None => {
                     let mut schema = Schema::default();
@@ -298,7 +323,7 @@ impl DatabaseRows {
             }
         }
         for (number, marker) in change.dropped {
-            if let Some(row) = self.policies.rows.iter_mut().find(|row| row.number == number) {
+            if let Some(row) = self.policies.numbered_mut(number) {
                 row.schema.mark(marker);
             }
         }
@@ -324,18 +349,15 @@ impl DatabaseRows {
     ) -> StoreResult<()> {
         if !registration.changed.is_empty() {
             self.bill.saved.registered_ns = now_ns.max(self.bill.saved.registered_ns);
-        }
-        let bill = &self.bill;
-        let row = self.policies.rows.iter_mut().find(|row| row.number == number);
-        let Some(row) = row else { return Ok(()) };
-        if !registration.changed.is_empty() {
             store.atomically(|| {
                 let mut changed = registration.changed.values();
                 changed.try_for_each(|measurement| put_measurement(store, number, measurement))?;
-                bill.put(store)
+                self.bill.put(store)
             })?;
         }
-        row.schema.apply(registration);
+        if let Some(row) = self.policies.numbered_mut(number) {
+            row.schema.apply(registration);
+        }
         Ok(())
     }
 }
@@ -360,9 +382,10 @@ pub(super) fn write<S: Store>(store: &S, change: &RowsChange) -> StoreResult<()>
         GRANTEES.remove(store, 0, KEY_MAX)?;
     }
     if let Some(quotas) = &change.quotas {
-        match quotas.are_none() {
-            true => QUOTAS.remove(store, 0, 0)?,
-            false => QUOTAS.put(store, 0, quotas)?,
+        if quotas.are_none() {
+            QUOTAS.remove(store, 0, 0)?
+        } else {
+            QUOTAS.put(store, 0, quotas)?
         }
     }
     for (number, grantees) in &change.grantees {

@@ -15,35 +15,41 @@
 //! map. A page that arrives later has an old generation. The new shards reject such a page, so that
 //! the page cannot overwrite newer rows.
 
-use super::groups::{group_settings, new_group};
-use super::job::{Copying, Job, JobKind, Split};
-use super::object::{Database, DatabaseTask, DatabaseWork, Failure};
+use std::collections::BTreeMap;
+
+use super::groups::{policy_settings, settings_messages};
+use super::job::{Copying, Job, JobKind, Messages, Split, to_all};
+use super::object::{Database, DatabaseTask, Driven, Event, Result};
 use super::policies::PolicyRow;
-use super::rows::{DatabaseRows, RowsChange};
-use super::split_copy;
-use super::split_progress::{
-    FullestShard, PageCopy, RequestedPage, SplitRequest, next_request, request,
-};
-use crate::model::ids::ObjectId;
+use super::rows::{DatabaseRows, DatabaseState, RowsChange};
+use crate::batch::Block;
+use crate::batch::column::Column;
+use crate::batch::frame::{self, TableRef};
+use crate::batch::selection::Selection;
+use crate::batch::series_table::{SeriesTable, TagColumn};
+use crate::batch::shard_rows::{ShardRows, split_by_shard};
+use crate::model::ids::{ColumnId, MeasurementId, ObjectId};
 use crate::model::limits::{
-    CALLS_PER_ROUND_MAX, JOB_FAILURES_MAX, SHARDS_PER_POLICY_MAX, SPLIT_PAGES_PER_EVENT_MAX,
+    CALLS_PER_ROUND_MAX, JOB_FAILURES_MAX, PIECE_BYTES_MAX, SHARDS_PER_POLICY_MAX, SPLIT_AHEAD_NS,
+    SPLIT_PAGES_PER_EVENT_MAX,
 };
+use crate::model::schema::MeasurementSchema;
 use crate::model::shard_map::{Policy, ShardGroup};
 use crate::model::time::TimeRange;
 use crate::protocol::call::{Address, Platform};
 use crate::protocol::database::FromDatabase;
-use crate::protocol::envelope;
 use crate::protocol::host::Unavailable;
 use crate::protocol::round::{Replies, Request};
-use crate::protocol::scan_page;
 use crate::protocol::shard::{FromShard, NO_GRANT, ShardSettings, Stamp, ToShard};
-use crate::scan::request::Resume;
+use crate::protocol::{envelope, scan_page};
+use crate::scan::page::{Group, GroupData, SummaryPage};
+use crate::scan::request::{Input, Output, Resume, ScanRequest, SummaryRequest, SummaryWant};
 use crate::store::Store;
 
 impl Split {
     /// Returns the policy and the published old group.
     pub fn find<'a>(&self, rows: &'a DatabaseRows) -> Option<(&'a PolicyRow, &'a ShardGroup)> {
-        let row = rows.policies.rows.iter().find(|row| row.number == self.number)?;
+        let row = rows.policies.numbered(self.number)?;
         let group = row.policy.groups.iter().find(|group| group.id == self.group)?;
         Some((row, group))
     }
@@ -71,72 +77,64 @@ impl Split {
         Some((self.number, policy))
     }
 
-    /// Returns the shards of both groups with their new settings. The new group comes first.
-    pub fn settings(
+    /// Returns the messages with the new settings to the shards of both groups. The new group comes
+    /// first.
+    pub(super) fn publication(
         &self,
         rows: &DatabaseRows,
         database: &ObjectId,
         generation: u64,
-    ) -> Vec<(ObjectId, ShardSettings)> {
-        let Some((_, policy)) = self.published(rows) else { return Vec::new() };
-        let target = self.target().map_or(0, |target| target.id);
-        let groups = policy.groups.iter().rev();
-        let groups = groups.filter(|group| group.id == target || group.id == self.group);
-        // The new shards do not know which measurements were dropped during the copying.
-        let retired = self.find(rows).map(|(row, _)| row.schema.retired()).unwrap_or_default();
-        let settings = |group: &ShardGroup| {
-            let retired = if group.id == target { retired.clone() } else { Vec::new() };
-            let settings = group_settings(database, &policy, group, generation, rows.state.access);
-            settings
-                .into_iter()
-                .map(move |(shard, s)| (shard, ShardSettings { retired: retired.clone(), ..s }))
+    ) -> Messages {
+        let published = (self.published(rows), self.find(rows), self.target());
+        let (Some((_, policy)), Some((row, _)), Some(target)) = published else {
+            return Vec::new();
         };
-        groups.flat_map(settings).collect()
+        let common = policy_settings(database, &policy, generation, rows.state.access);
+        // The new shards do not know which measurements were dropped during the copying.
+        let new = ShardSettings { retired: row.schema.retired(), ..common.clone() };
+        let mut messages = settings_messages(&new, [target], ToShard::Configure);
+        let old = policy.groups.iter().filter(|group| group.id == self.group);
+        messages.extend(settings_messages(&common, old, ToShard::Configure));
+        messages
     }
 
-    fn preparations(&self, rows: &DatabaseRows, database: &ObjectId) -> Vec<(ObjectId, ToShard)> {
+    fn preparations(&self, rows: &DatabaseRows, database: &ObjectId) -> Messages {
         let (Some((row, group)), Some(copy)) = (self.find(rows), &self.copy) else {
             return Vec::new();
         };
         let target = &copy.target;
-        let (generation, access) = (copy.generation, rows.state.access);
-        let open = group_settings(database, &row.policy, target, generation, access);
-        let open = open.into_iter().map(|(shard, settings)| (shard, ToShard::Open(settings)));
+        let common = policy_settings(database, &row.policy, copy.generation, rows.state.access);
+        let mut messages = settings_messages(&common, [target], ToShard::Open);
         let from_ns = Some(target.range.start_ns);
-        let fence = ToShard::Fence { split: target.id, from_ns };
-        open.chain(group.shards.iter().map(|shard| (shard.clone(), fence.clone()))).collect()
+        messages.extend(to_all(&group.shards, &ToShard::Fence { split: target.id, from_ns }));
+        messages
     }
-}
-
-/// Adds a job that splits the policy's current group, if new groups get a different number of
-/// shards. The split time is [`crate::model::limits::SPLIT_AHEAD_NS`] after the current time.
-pub(super) fn split_for_shard_count<S: Store>(
-    database: &Database<S>,
-    platform: &dyn Platform,
-    rows: &DatabaseRows,
-    row: &PolicyRow,
-    change: &mut RowsChange,
-) -> Result<(), Failure> {
-    let at_ns = platform.now_ns().saturating_add(crate::model::limits::SPLIT_AHEAD_NS);
-    let mut state = change.state.clone().unwrap_or_else(|| rows.state.clone());
-    let Some(group) = row.policy.group_at(at_ns) else { return Ok(()) };
-    let fits = group.shards.len() as u64 == u64::from(state.create.shards);
-    if fits || database.job_of(group.id).is_some() || at_ns <= group.range.start_ns {
-        return Ok(());
-    }
-    let range = TimeRange::new(at_ns, group.range.end_ns);
-    let jurisdiction = state.create.jurisdiction.as_deref();
-    let target = new_group(platform, state.next_group, range, state.create.shards, jurisdiction)?;
-    let copy = Some(Copying::begin(target, state.generation));
-    let split = Split { copy, ..Split::of_unknown_size(row.number, group.id, 0) };
-    change.jobs.push((state.next_job, Job::due(JobKind::Split(split), platform.now_ns())));
-    state.next_job += 1;
-    state.next_group += 1;
-    change.state = Some(state);
-    Ok(())
 }
 
 impl<S: Store> Database<S> {
+    /// Adds a job that splits the policy's current group, if new groups get a different number of
+    /// shards. The split time is [`SPLIT_AHEAD_NS`] after the current time.
+    pub(super) fn split_for_shard_count(
+        &self,
+        platform: &dyn Platform,
+        row: &PolicyRow,
+        state: &mut DatabaseState,
+        change: &mut RowsChange,
+    ) -> Result<()> {
+        let at_ns = platform.now_ns().saturating_add(SPLIT_AHEAD_NS);
+        let Some(group) = row.policy.group_at(at_ns) else { return Ok(()) };
+        let fits = group.shards.len() as u64 == u64::from(state.create.shards);
+        if fits || self.job_of(group.id).is_some() || at_ns <= group.range.start_ns {
+            return Ok(());
+        }
+        let range = TimeRange::new(at_ns, group.range.end_ns);
+        let target = state.new_group(platform, range, state.create.shards)?;
+        let copy = Some(Copying::begin(target, state.generation));
+        let split = Split { number: row.number, group: group.id, bytes: 0, copy };
+        change.add_job(state, Job::due(JobKind::Split(split), platform.now_ns()));
+        Ok(())
+    }
+
     pub(super) fn job_of(&self, group: u64) -> Option<(u64, &Job)> {
         let mut jobs = self.rows.iter().flat_map(|rows| &rows.jobs);
         let found = jobs.find(|(_, job)| match &job.kind {
@@ -148,87 +146,120 @@ impl<S: Store> Database<S> {
         found.map(|(&key, job)| (key, job))
     }
 
-    pub(super) fn drive_split(
-        &mut self,
-        platform: &dyn Platform,
-        work: &mut DatabaseWork,
-        key: u64,
-        split: Split,
-    ) -> Result<Option<Vec<Request>>, Failure> {
+    pub(super) fn drive_split(&mut self, event: &mut Event<'_>, key: u64, split: Split) -> Driven {
         let Some(rows) = &self.rows else { return Ok(None) };
-        let Some((_, group)) = split.find(rows) else {
-            self.apply(RowsChange { removed_jobs: vec![key], ..RowsChange::default() })?;
-            return Ok(None);
-        };
+        let Some((_, group)) = split.find(rows) else { return self.end_job(key) };
         if rows.jobs.get(&key).is_some_and(|job| job.failures >= JOB_FAILURES_MAX) {
-            return self.abandon(platform, work, key, split);
+            // A group that is too large is better than a group whose fence rejects writes.
+            return match split.copy.is_some() {
+                true => self.replace_with(event, key, JobKind::AbandonSplit { split }),
+                false => self.end_job(key),
+            };
         }
-        work.split.adopt(&split);
-        let progress = &mut work.split;
+        event.work.split.adopt(&split);
+        let progress = &mut event.work.split;
         let first = match &split.copy {
             None => group.shards.iter().map(|shard| (shard.clone(), ToShard::Weigh)).collect(),
             Some(_) => split.preparations(rows, &self.object),
         };
         if progress.answered < first.len() {
             let next = first.into_iter().skip(progress.answered).take(CALLS_PER_ROUND_MAX);
-            return Ok(Some(next.map(|(shard, message)| request(rows, shard, &message)).collect()));
+            return Ok(Some(next.map(|(shard, message)| rows.request(shard, &message)).collect()));
         }
         if let Some(page) = &mut progress.page {
             return Ok(Some(std::mem::take(&mut page.requests)));
         }
         let Some(copy) = split.copy.clone() else {
-            let fullest = progress.fullest;
-            return self.decide(platform, key, split, fullest);
+            return self.decide(event, key, split);
         };
-        match next_request(rows, progress, &split, &copy) {
-            SplitRequest::Ask(ask) => Ok(Some(vec![ask])),
-            SplitRequest::NextShard => {
-                let (shard, measurement, resume) = (copy.shard + 1, 0, Resume::default());
-                let copy = Copying { shard, measurement, resume, ..copy };
-                self.remember(platform, key, split, copy)?;
-                Ok(None)
-            }
-            SplitRequest::Copied => self.copied(platform, work, key, split),
-        }
+        self.copy_next(event, key, split, copy)
+    }
+
+    /// Returns the message that copies the next page of rows.
+    fn copy_next(
+        &mut self,
+        event: &mut Event<'_>,
+        key: u64,
+        split: Split,
+        copy: Copying,
+    ) -> Driven {
+        let Some(rows) = &self.rows else { return Ok(None) };
+        let progress = &mut event.work.split;
+        let source = split
+            .find(rows)
+            .and_then(|(row, group)| Some((row, group.shards.get(copy.shard as usize)?.clone())));
+        let Some((row, source)) = source else { return self.copied(event, key, split) };
+        let stamp = stamp(row, rows.state.generation);
+        let time = copy.target.range;
+        let known = progress.live.as_ref().filter(|live| live.shard == copy.shard);
+        let Some(LiveMeasurements { measurements: live, rest: None, .. }) = known else {
+            let resume = known.and_then(|live| live.rest.clone());
+            progress.source = copy.shard;
+            let measurements: Vec<MeasurementId> = row.schema.ids().collect();
+            let request = SummaryRequest {
+                predicates: vec![None; measurements.len()],
+                measurements,
+                time,
+                want: SummaryWant::Measurements,
+                kept_from_ns: None,
+                resume,
+                items_max: None,
+                piece_bytes: PIECE_BYTES_MAX,
+            };
+            let message = ToShard::Summarise { query: 0, stamp, request };
+            return Ok(Some(vec![rows.request(source, &message)]));
+        };
+        let next = live.iter().copied().filter(|id| id.0 >= copy.measurement).min();
+        let Some((id, measurement)) = next.and_then(|id| Some((id, row.schema.by_id(id)?))) else {
+            let (shard, measurement, resume) = (copy.shard + 1, 0, Resume::default());
+            let copy = Copying { shard, measurement, resume, ..copy };
+            self.remember(event.platform.now_ns(), key, split, copy)?;
+            return Ok(None);
+        };
+        let is_begun = id.0 == copy.measurement;
+        let resume = if is_begun { copy.resume.clone() } else { Resume::default() };
+        let scan = scan(measurement, time, resume.clone());
+        let copying = Copying { resume, ..copy };
+        progress.requested = Some(RequestedPage { copying, measurement: measurement.clone() });
+        Ok(Some(vec![rows.request(source, &ToShard::scan(stamp, scan))]))
     }
 
     /// Processes the replies to a split's messages. Returns the event's reply when the event has
     /// copied the maximum number of pages.
     pub(super) fn on_split_reply(
         &mut self,
-        platform: &dyn Platform,
-        work: &mut DatabaseWork,
+        event: &mut Event<'_>,
         key: u64,
         split: Split,
         replies: Replies,
-    ) -> Result<Option<FromDatabase>, Failure> {
-        if !work.split.is_about(&split) {
+    ) -> Result<Option<FromDatabase>> {
+        if !event.work.split.is_about(&split) {
             return Ok(None);
         }
-        let is_page = work.split.page.is_some();
+        let is_page = event.work.split.page.is_some();
         let unexpected = || Unavailable::Unreachable("unexpected reply".to_owned());
         for reply in replies {
             let reply = envelope::decode_reply::<FromShard>(reply).map_err(Unavailable::from)?;
             match reply {
-                FromShard::Done => work.split.answered += 1,
+                FromShard::Done => event.work.split.answered += 1,
                 FromShard::Weighed { bytes, at_ns } => {
-                    work.split.answered += 1;
+                    event.work.split.answered += 1;
                     let weighed = FullestShard { bytes, split_at_ns: at_ns };
-                    work.split.fullest = work.split.fullest.max(weighed);
+                    event.work.split.fullest = event.work.split.fullest.max(weighed);
                 }
                 FromShard::Appended { .. } if is_page => {}
                 FromShard::Summary(page) => {
-                    if !work.split.on_live_measurements(page) {
+                    if !event.work.split.on_live_measurements(page) {
                         return Err(unexpected().into());
                     }
                 }
                 FromShard::Scanned { until, position, groups, .. } => {
                     let groups = scan_page::decode(&groups)
                         .map_err(|reason| Unavailable::Unreachable(reason.to_string()))?;
-                    let requested = work.split.requested.take().ok_or_else(unexpected)?;
+                    let requested = event.work.split.requested.take().ok_or_else(unexpected)?;
                     let next = requested.copying.resume.clone().after(until, position);
                     let page = self.page(&split, requested, next, groups);
-                    work.split.page = Some(page.ok_or_else(unexpected)?);
+                    event.work.split.page = Some(page.ok_or_else(unexpected)?);
                 }
                 FromShard::Unavailable(reason) => return Err(reason.into()),
                 FromShard::Refused(reason) => {
@@ -237,20 +268,20 @@ impl<S: Store> Database<S> {
                 _ => return Err(unexpected().into()),
             }
         }
-        let done = match &work.split.page {
+        let done = match &event.work.split.page {
             Some(page) => is_page || page.requests.is_empty(),
             None => false,
         };
-        if done && let Some(page) = work.split.page.take() {
+        if done && let Some(page) = event.work.split.page.take() {
             let page_calls = 1 + split.target().map_or(1, |target| target.shards.len());
-            self.remember(platform, key, split, page.copied)?;
-            work.split.pages += 1;
+            self.remember(event.platform.now_ns(), key, split, page.copied)?;
+            event.work.split.pages += 1;
             // Each page needs one scan, and a write to every new shard. The other half of the
             // event's calls is reserved for the steps before and after the copying.
-            let most = platform.limits().calls_before_end() / 2 / page_calls;
-            if work.split.pages as usize >= most.min(SPLIT_PAGES_PER_EVENT_MAX as usize) {
+            let most = event.platform.limits().calls_before_end() / 2 / page_calls;
+            if event.work.split.pages as usize >= most.min(SPLIT_PAGES_PER_EVENT_MAX as usize) {
                 let due = self.rows.as_ref().and_then(|rows| rows.jobs.get(&key)).cloned();
-                let due = due.map(|job| (key, Job { due_ns: platform.now_ns(), ..job }));
+                let due = due.map(|job| (key, Job { due_ns: event.platform.now_ns(), ..job }));
                 self.apply(RowsChange {
                     jobs: due.into_iter().collect(),
                     ..RowsChange::default()
@@ -271,17 +302,10 @@ impl<S: Store> Database<S> {
         let RequestedPage { copying: copy, measurement } = requested;
         let id = measurement.id;
         let (row, _) = split.find(self.rows.as_ref()?)?;
-        let stamp = Stamp {
-            policy: row.policy.id,
-            generation: copy.generation,
-            schema_version: row.schema.version(),
-            fresh: true,
-            access: NO_GRANT,
-            meter: None,
-        };
+        let stamp = stamp(row, copy.generation);
         // A measurement that was dropped in the meantime needs no copy.
         let is_there = row.schema.by_id(id).is_some();
-        let frames = is_there.then(|| split_copy::frames(&measurement, groups, &copy.target));
+        let frames = is_there.then(|| frames(&measurement, groups, &copy.target));
         let frames = frames.unwrap_or_default();
         let bytes: u64 = frames.iter().map(|(_, frame)| frame.len() as u64).sum();
         let requests = frames.into_iter().map(|(shard, frame)| {
@@ -297,27 +321,16 @@ impl<S: Store> Database<S> {
         Some(PageCopy { copied, requests: requests.collect() })
     }
 
-    fn remember(
-        &mut self,
-        platform: &dyn Platform,
-        key: u64,
-        split: Split,
-        copy: Copying,
-    ) -> Result<(), Failure> {
+    fn remember(&mut self, now_ns: i64, key: u64, split: Split, copy: Copying) -> Result<()> {
         let kind = JobKind::Split(Split { copy: Some(copy), ..split });
-        let jobs = vec![(key, Job::started(kind, platform.now_ns()))];
+        let jobs = vec![(key, Job::started(kind, now_ns))];
         Ok(self.apply(RowsChange { jobs, ..RowsChange::default() })?)
     }
 
     /// Starts the copying after the sizes of all shards are known, or ends the split if a split is
     /// not necessary.
-    fn decide(
-        &mut self,
-        platform: &dyn Platform,
-        key: u64,
-        split: Split,
-        FullestShard { bytes, split_at_ns }: FullestShard,
-    ) -> Result<Option<Vec<Request>>, Failure> {
+    fn decide(&mut self, event: &Event<'_>, key: u64, split: Split) -> Driven {
+        let FullestShard { bytes, split_at_ns } = event.work.split.fullest;
         let mark = self.split_bytes;
         let Some(rows) = &self.rows else { return Ok(None) };
         let Some((row, group)) = split.find(rows) else { return Ok(None) };
@@ -329,13 +342,10 @@ impl<S: Store> Database<S> {
         match split_at_ns.map(range).filter(|range| has_room && !range.is_empty()) {
             Some(range) if is_full && group.range.start_ns < range.start_ns => {
                 let mut state = rows.state.clone();
-                let (id, create) = (state.next_group, &state.create);
-                let jurisdiction = create.jurisdiction.as_deref();
-                let target = new_group(platform, id, range, create.shards, jurisdiction)?;
+                let target = state.new_group(event.platform, range, state.create.shards)?;
                 let copy = Some(Copying::begin(target, state.generation));
                 let kind = JobKind::Split(Split { bytes, copy, ..split });
-                change.jobs.push((key, Job::due(kind, platform.now_ns())));
-                state.next_group += 1;
+                change.jobs.push((key, Job::due(kind, event.platform.now_ns())));
                 change.state = Some(state);
             }
             _ => {
@@ -351,56 +361,185 @@ impl<S: Store> Database<S> {
     }
 
     /// Publishes the split after all rows were copied. An unfinished statement is executed first.
-    fn copied(
-        &mut self,
-        platform: &dyn Platform,
-        work: &mut DatabaseWork,
-        key: u64,
-        split: Split,
-    ) -> Result<Option<Vec<Request>>, Failure> {
+    fn copied(&mut self, event: &mut Event<'_>, key: u64, split: Split) -> Driven {
         if let Some(statement) = self.statement_job() {
-            return self.drive(platform, work, statement);
+            return self.drive(event, statement);
         }
         let Some(rows) = &self.rows else { return Ok(None) };
         self.weighed.remove(&split.group);
         let kind = JobKind::PublishSplit { split, generation: rows.state.generation + 1 };
-        self.replace_with(platform, work, key, kind)
+        self.replace_with(event, key, kind)
     }
 
     /// Replaces a split with another job. The new job has a new key, so that replies to the split's
     /// messages in another event do not count as replies to the new job's messages.
-    fn replace_with(
-        &mut self,
-        platform: &dyn Platform,
-        work: &mut DatabaseWork,
-        key: u64,
-        kind: JobKind,
-    ) -> Result<Option<Vec<Request>>, Failure> {
+    fn replace_with(&mut self, event: &mut Event<'_>, key: u64, kind: JobKind) -> Driven {
         let Some(rows) = &self.rows else { return Ok(None) };
-        let mut state = rows.state.clone();
-        let next = state.next_job;
-        state.next_job += 1;
-        let jobs = vec![(next, Job::started(kind, platform.now_ns()))];
-        let removed_jobs = vec![key];
-        let state = Some(state);
-        self.apply(RowsChange { state, jobs, removed_jobs, ..RowsChange::default() })?;
-        work.task = DatabaseTask::Job(next);
+        let state = rows.state.clone();
+        let next = self.store_job(event.platform.now_ns(), state, kind, vec![key])?;
+        event.work.task = DatabaseTask::Job(next);
         Ok(None)
     }
 
-    /// Abandons a split that keeps failing, because a group that is too large is better than a
-    /// group whose fence rejects writes.
-    fn abandon(
-        &mut self,
-        platform: &dyn Platform,
-        work: &mut DatabaseWork,
-        key: u64,
-        split: Split,
-    ) -> Result<Option<Vec<Request>>, Failure> {
-        if split.copy.is_some() {
-            return self.replace_with(platform, work, key, JobKind::AbandonSplit { split });
-        }
+    pub(super) fn end_job(&mut self, key: u64) -> Driven {
         self.apply(RowsChange { removed_jobs: vec![key], ..RowsChange::default() })?;
         Ok(None)
     }
+}
+
+/// The replies that an event has received for its split.
+///
+/// Another event may execute the same split. This event therefore interprets a reply according to
+/// its own request.
+#[derive(Default)]
+pub(super) struct SplitProgress {
+    /// The id of the new group; `None` while the event determines the time of the split.
+    target: Option<u64>,
+    pub(super) answered: usize,
+    pub(super) fullest: FullestShard,
+    /// The position of the old shard whose measurements were requested.
+    pub(super) source: u32,
+    live: Option<LiveMeasurements>,
+    pub(super) requested: Option<RequestedPage>,
+    pub(super) page: Option<PageCopy>,
+    pub(super) pages: u32,
+}
+
+/// A group's largest shard. The derived order compares the sizes first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct FullestShard {
+    pub(super) bytes: u64,
+    /// The time of the split, in nanoseconds; `None` if the shard cannot be divided by time.
+    pub(super) split_at_ns: Option<i64>,
+}
+
+pub(super) struct RequestedPage {
+    pub(super) copying: Copying,
+    pub(super) measurement: MeasurementSchema,
+}
+
+pub(super) struct PageCopy {
+    pub(super) copied: Copying,
+    pub(super) requests: Vec<Request>,
+}
+
+struct LiveMeasurements {
+    shard: u32,
+    measurements: Vec<MeasurementId>,
+    rest: Option<(u32, Vec<String>)>,
+}
+
+impl SplitProgress {
+    /// Adds a page of the old shard's measurements. Returns `false` if the page does not advance
+    /// the resume key, so that the caller does not repeat the request forever.
+    fn on_live_measurements(&mut self, page: SummaryPage) -> bool {
+        let shard = self.source;
+        let known = self.live.take().filter(|live| live.shard == shard);
+        let mut live =
+            known.unwrap_or(LiveMeasurements { shard, measurements: Vec::new(), rest: None });
+        let goes_on = page.resume.is_none() || page.resume > live.rest;
+        live.measurements.extend(page.measurements.iter().map(|found| found.measurement));
+        live.rest = page.resume;
+        self.live = Some(live);
+        goes_on
+    }
+
+    fn is_about(&self, split: &Split) -> bool {
+        self.target == split.target().map(|target| target.id)
+    }
+
+    /// Resets the state if the state belongs to another step of the split.
+    fn adopt(&mut self, split: &Split) {
+        if !self.is_about(split) {
+            *self = Self { target: split.target().map(|target| target.id), ..Self::default() };
+        }
+    }
+}
+
+/// Returns the stamp of a message that no client's request caused.
+fn stamp(row: &PolicyRow, generation: u64) -> Stamp {
+    Stamp {
+        policy: row.policy.id,
+        generation,
+        schema_version: row.schema.version(),
+        fresh: true,
+        access: NO_GRANT,
+        meter: None,
+    }
+}
+
+/// Returns the scan of a measurement's rows within `time`. Each series is a group.
+fn scan(measurement: &MeasurementSchema, time: TimeRange, resume: Resume) -> ScanRequest {
+    let fields = measurement.fields();
+    ScanRequest {
+        measurement: measurement.id,
+        time,
+        predicate: None,
+        group_by: measurement.tags().map(|column| column.id).collect(),
+        descending: false,
+        output: Output::Rows {
+            fields: fields
+                .map(|(column, field_type)| Input { column: column.id, field_type, cast: None })
+                .collect(),
+            tags: Vec::new(),
+            limit: None,
+            every_row: false,
+        },
+        resume,
+        piece_bytes: PIECE_BYTES_MAX,
+        groups_max: None,
+    }
+}
+
+/// Converts the rows of a page of [`scan`] into frames: one frame for each shard of `target` that
+/// receives rows.
+fn frames(
+    measurement: &MeasurementSchema,
+    groups: Vec<Group>,
+    target: &ShardGroup,
+) -> Vec<(ObjectId, Vec<u8>)> {
+    let tag_keys: Vec<&str> = measurement.tags().map(|column| column.key.as_str()).collect();
+    let tag_ids: Vec<ColumnId> = measurement.tags().map(|column| column.id).collect();
+    let field_ids: Vec<ColumnId> = measurement.fields().map(|(column, _)| column.id).collect();
+    let block = block(measurement, tag_ids.len(), groups);
+    let groups = std::slice::from_ref(target);
+    let parts = split_by_shard(&measurement.name, &tag_keys, &block, &Selection::All, groups).parts;
+    let frame = |part: ShardRows| {
+        let (tag_ids, field_ids, rows) = (&tag_ids, &field_ids, &part.rows);
+        let table =
+            TableRef { measurement: measurement.id, tag_ids, field_ids, block: &block, rows };
+        let mut frame = Vec::new();
+        frame::encode(&[table], &mut frame);
+        Some((target.shards.get(part.shard)?.clone(), frame))
+    };
+    parts.into_iter().filter_map(frame).collect()
+}
+
+/// Returns the rows as one block. In this block, each group is a series.
+fn block(measurement: &MeasurementSchema, tags: usize, groups: Vec<Group>) -> Block {
+    let mut codes: Vec<BTreeMap<String, u32>> = vec![BTreeMap::new(); tags];
+    let mut block = Block {
+        series: SeriesTable { tags: vec![TagColumn::default(); tags], len: 0 },
+        fields: measurement.fields().map(|(_, field_type)| Column::new(field_type)).collect(),
+        ..Block::default()
+    };
+    for group in groups {
+        let GroupData::Rows { times_ns, fields, .. } = group.data else { continue };
+        for ((tag, codes), value) in block.series.tags.iter_mut().zip(&mut codes).zip(group.key) {
+            let next = codes.len() as u32 + 1;
+            let known = if value.is_empty() { Some(0) } else { codes.get(&value).copied() };
+            tag.codes.push(known.unwrap_or(next));
+            if known.is_none() {
+                tag.dictionary.push(&value);
+                codes.insert(value, next);
+            }
+        }
+        block.row_series.extend(times_ns.iter().map(|_| block.series.len));
+        block.series.len += 1;
+        block.times_ns.extend(times_ns);
+        for (column, values) in block.fields.iter_mut().zip(&fields) {
+            column.extend_from(values);
+        }
+    }
+    block
 }

@@ -1,16 +1,16 @@
 //! Executes the requests that involve other objects. A request first finishes an unfinished
 //! statement. After that, the request stores and executes its own job.
 
-use super::groups::new_group;
-use super::job::{Job, JobKind};
-use super::job_completion;
-use super::object::{Database, DatabaseTask, DatabaseWork, Failure, Turn};
-use super::policies::{self, PolicyRow, PolicyVerdict, Settings};
-use super::quotas;
+use super::groups::first_maintenance;
+use super::job::{Job, JobKind, changed_quotas, start_drop};
+
+use super::object::{Database, DatabaseTask, Event, Failure, Result, Turn};
+use super::policies::{self, PolicyRow, Settings};
 use super::rows::{DatabaseRows, DatabaseStage, DatabaseState, RowsChange};
-use super::split_progress::request;
 use crate::model::ids::{ObjectId, PolicyId};
-use crate::model::limits::{CALLS_PER_ROUND_MAX, DROPPED_MEASUREMENTS_MAX};
+use crate::model::limits::{
+    CALLS_PER_ROUND_MAX, DROPPED_MEASUREMENTS_MAX, QUOTAS_PER_DATABASE_MAX,
+};
 use crate::model::shard_map::Policy;
 use crate::model::time::TimeRange;
 use crate::protocol::call::Platform;
@@ -23,59 +23,47 @@ use crate::protocol::round::{Next, Request};
 use crate::store::Store;
 
 impl<S: Store> Database<S> {
-    pub(super) fn next_calls(&mut self, platform: &dyn Platform, work: &mut DatabaseWork) -> Turn {
+    pub(super) fn next_calls(&mut self, event: &mut Event<'_>) -> Turn {
         self.load()?;
-        self.refuse_frozen(&work.task)?;
-        if let DatabaseTask::Request(ToDatabase::Relay(messages)) = &work.task {
+        self.refuse_frozen(&event.work.task)?;
+        if let DatabaseTask::Request(ToDatabase::Relay(messages)) = &event.work.task {
             let rows = self.open_rows()?;
-            let next = messages.iter().skip(work.relayed.len()).take(CALLS_PER_ROUND_MAX);
-            let next = next.map(|(shard, message)| request(rows, shard.clone(), message));
+            let next = messages.iter().skip(event.work.relayed.len()).take(CALLS_PER_ROUND_MAX);
+            let next = next.map(|(shard, message)| rows.request(shard.clone(), message));
             let next: Vec<Request> = next.collect();
             return Ok(match next.is_empty() {
-                true => Next::Reply(FromDatabase::Relayed(std::mem::take(&mut work.relayed))),
+                true => Next::Reply(FromDatabase::Relayed(std::mem::take(&mut event.work.relayed))),
                 false => Next::Calls(next),
             });
         }
         loop {
-            let key = match self.next_job(platform, work)? {
+            let key = match self.next_job(event)? {
                 Some(key) => key,
-                None => return self.final_reply(platform, work).map(Next::Reply),
+                None => return self.final_reply(event).map(Next::Reply),
             };
-            let Some(requests) = self.drive(platform, work, key)? else { continue };
-            let calls = work.calls + requests.len();
-            if work.calls > 0 && calls > platform.limits().calls_before_end() {
-                return self.end_early(platform, work, key);
+            let Some(requests) = self.drive(event, key)? else { continue };
+            let calls = event.work.calls + requests.len();
+            if event.work.calls > 0 && calls > event.platform.limits().calls_before_end() {
+                return self.end_early(event, key);
             }
-            work.calls = calls;
+            event.work.calls = calls;
             return Ok(Next::Calls(requests));
         }
     }
 
-    fn final_reply(
-        &mut self,
-        platform: &dyn Platform,
-        work: &DatabaseWork,
-    ) -> Result<FromDatabase, Failure> {
-        match &work.task {
+    fn final_reply(&mut self, event: &Event<'_>) -> Result<FromDatabase> {
+        match &event.work.task {
             DatabaseTask::Request(message @ ToDatabase::Describe) => {
-                let message = message.clone();
-                let reply = self.answer(platform, &message)?;
+                let reply = self.answer(event.platform, message)?;
                 reply.ok_or_else(|| Unavailable::Changing.into())
             }
-            DatabaseTask::Request(ToDatabase::Restore(step)) => {
-                let backup = step.backup().to_owned();
-                self.restoring(&backup)
-            }
+            DatabaseTask::Request(ToDatabase::Restore(step)) => self.restoring(step.backup()),
             _ => Ok(FromDatabase::Done),
         }
     }
 
-    fn next_job(
-        &mut self,
-        platform: &dyn Platform,
-        work: &mut DatabaseWork,
-    ) -> Result<Option<u64>, Failure> {
-        match &work.task {
+    fn next_job(&mut self, event: &mut Event<'_>) -> Result<Option<u64>> {
+        match &event.work.task {
             DatabaseTask::Nothing => Ok(None),
             DatabaseTask::Job(key) => {
                 let key = *key;
@@ -83,7 +71,7 @@ impl<S: Store> Database<S> {
                 let is_unfinished =
                     |job: u64| jobs.and_then(|jobs| jobs.get(&job)).is_some_and(Job::is_statement);
                 // A split that waits for a statement executes that statement.
-                let other = work.driven.map(|driven| driven.job).filter(|job| *job != key);
+                let other = event.work.driven.map(|driven| driven.job).filter(|job| *job != key);
                 if let Some(other) = other.filter(|job| is_unfinished(*job)) {
                     return Ok(Some(other));
                 }
@@ -96,12 +84,11 @@ impl<S: Store> Database<S> {
             }
             DatabaseTask::Request(ToDatabase::Initialise(create)) => {
                 let create = create.clone();
-                self.initialise(platform, work, create)
+                self.initialise(event, create)
             }
-            DatabaseTask::Request(ToDatabase::Drop) => self.drop_database(platform),
+            DatabaseTask::Request(ToDatabase::Drop) => self.drop_database(event.platform),
             DatabaseTask::Request(ToDatabase::Recover(recovered)) => {
-                let recovered = recovered.clone();
-                self.recover(platform, &recovered)
+                self.recover(event.platform, recovered)
             }
             // The job that sends the access number follows unfinished statements. The job therefore
             // never runs at the same time as a statement that opens shards or changes the map.
@@ -113,39 +100,38 @@ impl<S: Store> Database<S> {
                 if let Some(key) = self.statement_job() {
                     return Ok(Some(key));
                 }
-                if work.own_job.is_some() {
+                if event.work.own_job.is_some() {
                     return Ok(None);
                 }
                 self.open_rows()?;
                 match statement {
                     ToDatabase::Grown { .. } => {
-                        self.grown(platform, &statement)?;
+                        self.grown(event.platform, &statement)?;
                         return Ok(None);
                     }
                     ToDatabase::Configure { shards: Some(shards), .. } => {
-                        self.reshard(platform, shards)?;
+                        self.reshard(event.platform, shards)?;
                     }
                     _ => {}
                 }
                 let statement = self.as_alteration(statement);
-                let kind = self.plan(platform, &statement)?;
-                work.own_job = match kind {
-                    Some((state, kind)) => Some(self.store_job(platform, state, kind)?),
-                    None => return Ok(None),
+                let Some((state, kind)) = self.plan(event.platform, &statement)? else {
+                    return Ok(None);
                 };
-                Ok(work.own_job)
+                let now_ns = event.platform.now_ns();
+                event.work.own_job = Some(self.store_job(now_ns, state, kind, Vec::new())?);
+                Ok(event.work.own_job)
             }
         }
     }
 
     /// Returns whether a new map is being published. During this time, shards reject reads with the
     /// old map.
-    pub(super) fn is_publishing_map(&mut self) -> Result<bool, Failure> {
-        let rows = self.open_rows()?;
-        let publishes = |kind: &JobKind| {
+    pub(super) fn is_publishing_map(&mut self) -> Result<bool> {
+        let mut kinds = self.open_rows()?.jobs.values().map(|job| &job.kind);
+        Ok(kinds.any(|kind| {
             matches!(kind, JobKind::PublishSplit { .. } | JobKind::PublishRestore { .. })
-        };
-        Ok(rows.jobs.values().any(|job| publishes(&job.kind)))
+        }))
     }
 
     /// Returns the unfinished statement. At most one exists.
@@ -154,20 +140,11 @@ impl<S: Store> Database<S> {
         jobs.filter(|(_, job)| job.is_statement()).map(|(&key, _)| key).next()
     }
 
-    fn initialise(
-        &mut self,
-        platform: &dyn Platform,
-        work: &mut DatabaseWork,
-        create: CreateDatabase,
-    ) -> Result<Option<u64>, Failure> {
+    fn initialise(&mut self, event: &mut Event<'_>, create: CreateDatabase) -> Result<Option<u64>> {
         let Some(rows) = &self.rows else {
-            let (mut rows, change) = new_database(platform, &self.object, &create)?;
-            rows.bill.begin_event(self.store.row_counts(), self.event_ns);
-            self.store.open()?;
-            self.rows = Some(rows);
-            self.apply(change)?;
-            work.own_job = self.statement_job();
-            return Ok(work.own_job);
+            self.create_database(event.platform, create)?;
+            event.work.own_job = self.statement_job();
+            return Ok(event.work.own_job);
         };
         match rows.state.stage {
             DatabaseStage::Opening => Ok(self.statement_job()),
@@ -175,7 +152,7 @@ impl<S: Store> Database<S> {
             DatabaseStage::Frozen => Err(Unavailable::Changing.into()),
             DatabaseStage::Open => {
                 if let Some(spec) = &create.policy
-                    && work.own_job.is_none()
+                    && event.work.own_job.is_none()
                 {
                     let check = rows.policies.check_repeat(spec);
                     check.map_err(DatabaseRefusal::Policy)?;
@@ -185,10 +162,41 @@ impl<S: Store> Database<S> {
         }
     }
 
-    fn drop_database(&mut self, platform: &dyn Platform) -> Result<Option<u64>, Failure> {
+    fn create_database(&mut self, platform: &dyn Platform, create: CreateDatabase) -> Result<()> {
+        let spec = create.policy.clone().unwrap_or_default();
+        let settings = policies::settings(&spec).map_err(DatabaseRefusal::Policy)?;
+        let state = DatabaseState {
+            create,
+            stage: DatabaseStage::Opening,
+            generation: 1,
+            default_policy: None,
+            dropped_default: None,
+            next_policy: 0,
+            next_group: 1,
+            next_job: 0,
+            access: 0,
+            granted: 0,
+            ended: Vec::new(),
+            restored: None,
+            recovered: 0,
+            next_column: 0,
+        };
+        let (mut state, kind) = create_policy(platform, &self.object, state, settings, true)?;
+        let (mut change, now_ns) = (RowsChange::default(), platform.now_ns());
+        change.add_job(&mut state, Job::started(kind, now_ns));
+        change.add_job(&mut state, first_maintenance(now_ns));
+        change.state = Some(state.clone());
+        let mut rows = DatabaseRows::new(state);
+        rows.bill.meter.begin_event(self.store.row_counts(), self.event_ns);
+        self.store.open()?;
+        self.rows = Some(rows);
+        Ok(self.apply(change)?)
+    }
+
+    fn drop_database(&mut self, platform: &dyn Platform) -> Result<Option<u64>> {
         let Some(rows) = &self.rows else { return Err(Failure::NotOpen) };
         if rows.state.stage != DatabaseStage::Dropping {
-            let change = job_completion::start_drop(rows, platform.now_ns());
+            let change = start_drop(rows, platform.now_ns());
             self.apply(change)?;
         }
         Ok(self.statement_job())
@@ -216,54 +224,50 @@ impl<S: Store> Database<S> {
         &mut self,
         platform: &dyn Platform,
         statement: &ToDatabase,
-    ) -> Result<Option<(DatabaseState, JobKind)>, Failure> {
+    ) -> Result<Option<(DatabaseState, JobKind)>> {
         let Some(rows) = &self.rows else { return Ok(None) };
         let state = rows.state.clone();
+        let generation = state.generation + 1;
         let refuse = DatabaseRefusal::Policy;
         match statement {
             ToDatabase::CreatePolicy { spec, make_default } => {
-                let verdict = rows.policies.check_create(spec, *make_default).map_err(refuse)?;
-                match verdict {
-                    PolicyVerdict::Unchanged => Ok(None),
-                    PolicyVerdict::Change(settings) => {
-                        let object = &self.object;
-                        let created =
-                            create_policy(platform, object, state, settings, *make_default)?;
-                        Ok(Some(created))
-                    }
-                }
+                let settings = rows.policies.check_create(spec, *make_default).map_err(refuse)?;
+                let Some(settings) = settings else { return Ok(None) };
+                Ok(Some(create_policy(platform, &self.object, state, settings, *make_default)?))
             }
             ToDatabase::AlterPolicy { spec, make_default } => {
-                let verdict = rows.policies.check_alter(spec, *make_default).map_err(refuse)?;
-                let Some(row) = rows.policies.named(&spec.name) else { return Ok(None) };
-                let moves = *make_default && state.default_policy != Some(row.policy.id);
-                match verdict {
-                    PolicyVerdict::Unchanged => Ok(None),
-                    PolicyVerdict::Change(settings) => {
-                        let kind = JobKind::AlterPolicy {
-                            number: row.number,
-                            settings,
-                            make_default: moves,
-                            generation: state.generation + 1,
-                        };
-                        Ok(Some((state, kind)))
-                    }
-                }
+                let settings = rows.policies.check_alter(spec, *make_default).map_err(refuse)?;
+                let row = rows.policies.named(&spec.name);
+                let (Some(settings), Some(row)) = (settings, row) else { return Ok(None) };
+                let kind = JobKind::AlterPolicy {
+                    number: row.number,
+                    settings,
+                    make_default: *make_default && state.default_policy != Some(row.policy.id),
+                    generation,
+                };
+                Ok(Some((state, kind)))
             }
             ToDatabase::Restore(step) => self.plan_restore(platform, step),
             ToDatabase::SetQuota(change) => {
-                Ok(quotas::plan(rows, change)?.map(|kind| (state, kind)))
+                let quotas = changed_quotas(&rows.quotas, change);
+                if quotas == rows.quotas {
+                    return Ok(None);
+                }
+                if quotas.callers.len() > QUOTAS_PER_DATABASE_MAX {
+                    let limit = QUOTAS_PER_DATABASE_MAX as u64;
+                    return Err(refuse(PolicyRefusal::TooManyQuotas { limit }).into());
+                }
+                // Every frame and query contains the limits, so a sender with old limits must
+                // become stale (PROTOCOL.md rule 2).
+                Ok(Some((state, JobKind::SetQuota { change: change.clone(), generation })))
             }
             ToDatabase::DropPolicy { name } => {
                 let Some(row) = rows.policies.named(name) else { return Ok(None) };
-                let generation = state.generation + 1;
                 Ok(Some((state, JobKind::DropPolicy { number: row.number, generation })))
             }
             ToDatabase::DropMeasurement { name } => {
-                let generation = state.generation + 1;
-                let ids = rows.policies.rows.iter();
-                let ids = ids.filter_map(|row| Some((row.number, row.schema.id(name)?)));
-                let ids: Vec<_> = ids.collect();
+                let row = |row: &PolicyRow| Some((row.number, row.schema.id(name)?));
+                let ids: Vec<_> = rows.policies.rows.iter().filter_map(row).collect();
                 let limit = DROPPED_MEASUREMENTS_MAX;
                 if rows.policies.rows.iter().any(|row| row.schema.retired().len() >= limit) {
                     let limit = limit as u64;
@@ -276,22 +280,25 @@ impl<S: Store> Database<S> {
         }
     }
 
-    fn store_job(
+    /// Stores a new job, and removes other jobs. Returns the new job's key.
+    pub(super) fn store_job(
         &mut self,
-        platform: &dyn Platform,
+        now_ns: i64,
         mut state: DatabaseState,
         kind: JobKind,
-    ) -> Result<u64, Failure> {
+        removed_jobs: Vec<u64>,
+    ) -> Result<u64> {
         let key = state.next_job;
-        state.next_job += 1;
-        let jobs = vec![(key, Job::started(kind, platform.now_ns()))];
-        self.apply(RowsChange { state: Some(state), jobs, ..RowsChange::default() })?;
+        let mut change = RowsChange { removed_jobs, ..RowsChange::default() };
+        change.add_job(&mut state, Job::started(kind, now_ns));
+        change.state = Some(state);
+        self.apply(change)?;
         Ok(key)
     }
 
-    pub(super) fn retry_due(&mut self, platform: &dyn Platform, work: &mut DatabaseWork) -> Turn {
+    pub(super) fn retry_due(&mut self, event: &mut Event<'_>) -> Turn {
         self.load()?;
-        let now_ns = platform.now_ns();
+        let now_ns = event.platform.now_ns();
         let jobs = self.rows.iter().flat_map(|rows| &rows.jobs);
         let due = jobs.filter(|(_, job)| !job.is_skipped() && job.due_ns <= now_ns);
         let due = due.filter(|_| !self.is_frozen());
@@ -300,42 +307,9 @@ impl<S: Store> Database<S> {
             return Ok(Next::Reply(FromDatabase::Done));
         };
         self.apply(RowsChange { jobs: vec![(key, job)], ..RowsChange::default() })?;
-        work.task = DatabaseTask::Job(key);
-        self.next_calls(platform, work)
+        event.work.task = DatabaseTask::Job(key);
+        self.next_calls(event)
     }
-}
-
-fn new_database(
-    platform: &dyn Platform,
-    object: &ObjectId,
-    create: &CreateDatabase,
-) -> Result<(DatabaseRows, RowsChange), Failure> {
-    let spec = create.policy.clone().unwrap_or_default();
-    let settings = policies::settings(&spec).map_err(DatabaseRefusal::Policy)?;
-    let state = DatabaseState {
-        create: create.clone(),
-        stage: DatabaseStage::Opening,
-        generation: 1,
-        default_policy: None,
-        dropped_default: None,
-        next_policy: 0,
-        next_group: 1,
-        next_job: 0,
-        access: 0,
-        granted: 0,
-        ended: Vec::new(),
-        restored: None,
-        recovered: 0,
-        next_column: 0,
-    };
-    let (mut state, kind) = create_policy(platform, object, state, settings, true)?;
-    let now_ns = platform.now_ns();
-    let key = state.next_job;
-    let jobs =
-        vec![(key, Job::started(kind, now_ns)), (key + 1, super::maintenance::first(now_ns))];
-    state.next_job += 2;
-    let change = RowsChange { state: Some(state.clone()), jobs, ..RowsChange::default() };
-    Ok((DatabaseRows::new(state), change))
 }
 
 fn create_policy(
@@ -345,10 +319,7 @@ fn create_policy(
     settings: Settings,
     make_default: bool,
 ) -> Result<(DatabaseState, JobKind), DatabaseRefusal> {
-    let create = &state.create;
-    let jurisdiction = create.jurisdiction.as_deref();
-    let (id, range) = (state.next_group, TimeRange::ALL);
-    let group = new_group(platform, id, range, create.shards, jurisdiction)?;
+    let group = state.new_group(platform, TimeRange::ALL, state.create.shards)?;
     let policy = Policy {
         id: PolicyId::draw(object, platform.random_u64()),
         name: settings.name,
@@ -363,6 +334,5 @@ fn create_policy(
     let generation = state.generation + u64::from(moves_default);
     let number = state.next_policy;
     state.next_policy += 1;
-    state.next_group += 1;
     Ok((state, JobKind::CreatePolicy { number, policy, make_default, generation }))
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use tidemark::coordinator::Task;
-use tidemark::coordinator::confirm::confirm;
+use tidemark::coordinator::confirmations::confirm;
 use tidemark::coordinator::error::Error;
 use tidemark::coordinator::grants::{Principal, token_hash};
 use tidemark::coordinator::identify::{self, AuthSource, Credentials, Verdict};

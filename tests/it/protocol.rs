@@ -9,8 +9,8 @@ use tidemark::coordinator::Task;
 use tidemark::coordinator::create_drop::{Change, Changed, carry_out};
 use tidemark::coordinator::error::Error;
 use tidemark::coordinator::grants::Principal;
-use tidemark::coordinator::session::Session;
 use tidemark::coordinator::statement::Execution;
+use tidemark::coordinator::statement::Session;
 use tidemark::coordinator::write::rejections::LineRefusal;
 use tidemark::coordinator::write::{self, Created, WriteOutcome, WriteRequest};
 use tidemark::coordinator::{Context, Machine};
@@ -92,7 +92,7 @@ fn alter(database: &str, name: &str, duration_ns: i64) -> Task<Changed> {
     let duration_ns = Some(duration_ns);
     let spec = PolicyChange { name: name.to_owned(), duration_ns, ..PolicyChange::default() };
     let database = database.to_owned();
-    carry_out(Change::AlterPolicy { database, spec, make_default: false })
+    carry_out(Change::within(&database, ToDatabase::AlterPolicy { spec, make_default: false }))
 }
 
 pub(crate) fn kept(points: u64) -> Result<WriteOutcome, Error> {
@@ -190,7 +190,8 @@ fn rule_2_shard_reports_stale_generation() {
         shard_group_duration_ns: Some(H_NS),
         ..PolicyChange::default()
     };
-    let change = Change::AlterPolicy { database: "db".into(), spec: shorter, make_default: false };
+    let message = ToDatabase::AlterPolicy { spec: shorter, make_default: false };
+    let change = Change::within("db", message);
     world.run(&a, carry_out(change)).unwrap();
     let outcome = world.run(&b, write("db", &format!("m f=1 {old}\nm f=2 {START_NS}"))).unwrap();
     assert_eq!((outcome.points_written, outcome.rejected.outside_retention), (1, 1));
@@ -250,7 +251,7 @@ pub(crate) fn script<M: Machine>(
     edge: &Edge,
     machine: &mut M,
     mut answer: impl FnMut(&mut World, &Call) -> Result<Vec<u8>, CallFailure>,
-) -> M::Output {
+) -> Result<M::Reply, Error> {
     let mut open = Vec::new();
     let mut reply = None;
     loop {
@@ -368,7 +369,8 @@ fn rule_6_cached_rejections_are_verified() {
     // Edge b does not have this policy in its cache.
     let spec = PolicySpec { name: Some("p".into()), ..PolicySpec::default() };
     let database = "db".to_owned();
-    let change = Change::CreatePolicy { database, spec, make_default: false };
+    let message = ToDatabase::CreatePolicy { spec, make_default: false };
+    let change = Change::within(&database, message);
     world.run(&a, carry_out(change)).unwrap();
     let mut request = write_request("db", "m f=1i 8");
     request.policy = Some("p".into());

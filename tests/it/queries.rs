@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use tidemark::coordinator::error::Error;
 use tidemark::coordinator::grants::Principal;
-use tidemark::coordinator::session::Session;
 use tidemark::coordinator::statement::Execution;
+use tidemark::coordinator::statement::Session;
 use tidemark::influxql::{self, bound_params::Params};
 use tidemark::query::result::SeriesChunk;
 

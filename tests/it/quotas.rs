@@ -8,7 +8,7 @@ use tidemark::api::http::Response;
 use tidemark::coordinator::create_drop::{Change, carry_out};
 use tidemark::coordinator::error::Error;
 use tidemark::model::quota::{QUOTA_VALUE_MAX, Rates};
-use tidemark::protocol::database::QuotaChange;
+use tidemark::protocol::database::{QuotaChange, ToDatabase};
 
 use crate::product::{Product, TOKEN};
 use crate::protocol::{create, write};
@@ -431,7 +431,7 @@ fn rule_2_acknowledged_quota_binds_every_edge() {
         let rates = Rates { points: Some(100), ..Rates::default() };
         let set = || {
             let change = QuotaChange::Database { rates, stored_bytes: None, series: None };
-            carry_out(Change::SetQuota { database: "d".to_owned(), change })
+            carry_out(Change::within("d", ToDatabase::SetQuota(change)))
         };
         while let Err(error) = world.run(&edges[0], set()) {
             assert!(matches!(error, Error::Unavailable(_)), "{error}");

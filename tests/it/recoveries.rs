@@ -8,14 +8,14 @@ use tidemark::coordinator::create_drop::{Change, carry_out};
 use tidemark::coordinator::error::Error;
 use tidemark::coordinator::grants::Principal;
 use tidemark::coordinator::recover::{begin_recovery, show_recovery};
-use tidemark::coordinator::session::Session;
 use tidemark::coordinator::statement::Execution;
+use tidemark::coordinator::statement::Session;
 use tidemark::influxql::bound_params::Params;
 use tidemark::influxql::parse_statement;
 use tidemark::model::quota::Rates;
 use tidemark::model::time::{D_NS, H_NS, MINUTE_NS, S_NS};
 use tidemark::protocol::catalog::CatalogRefusal;
-use tidemark::protocol::database::QuotaChange;
+use tidemark::protocol::database::{QuotaChange, ToDatabase};
 use tidemark::protocol::recovery::RecoveryRefusal::BeingMade;
 use tidemark::protocol::recovery::{
     RecoveryRefusal, RecoveryRequest, RecoveryStage, RecoveryStatus,
@@ -160,7 +160,7 @@ impl Scene {
         assert_eq!(revoke(&mut self.world, "gone"), Some(0));
         let rates = Rates { points: Some(1 << 40), ..Rates::default() };
         let change = QuotaChange::Database { rates, stored_bytes: None, series: None };
-        let change = Change::SetQuota { database: "db".to_owned(), change };
+        let change = Change::within("db", ToDatabase::SetQuota(change));
         self.world.run(&old, carry_out(change)).unwrap();
         self.world.settle();
         for _ in 0..9 {

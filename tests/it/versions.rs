@@ -47,7 +47,7 @@ fn story(world: &mut World, answer: &mut Answer<'_>) {
     assert_eq!(script(world, &edge, &mut delete, &mut *answer), Ok(()));
     let report = script(world, &edge, &mut verify("db", None), &mut *answer).unwrap();
     assert!(report.blocks > 0 && report.damaged.is_empty() && report.resume.is_none());
-    let change = Change::DropMeasurement { database: "db".into(), name: "m".into() };
+    let change = Change::within("db", ToDatabase::DropMeasurement { name: "m".into() });
     script(world, &edge, &mut carry_out(change), &mut *answer).unwrap();
     let change = Change::DropDatabase { name: "db".into() };
     script(world, &edge, &mut carry_out(change), &mut *answer).unwrap();

@@ -2,8 +2,8 @@
 
 use tidemark::coordinator::error::Error;
 use tidemark::coordinator::grants::Principal;
-use tidemark::coordinator::session::Session;
 use tidemark::coordinator::statement::Execution;
+use tidemark::coordinator::statement::Session;
 use tidemark::influxql::bound_params::Params;
 use tidemark::influxql::parse_statement;
 use tidemark::query::result::{ResultColumn, SeriesChunk};

@@ -28,7 +28,7 @@ use super::spans::{Spans, Wait, trace_id};
 use super::write_body::Parsed;
 use crate::admission::{SlowReader, Upload};
 use crate::coordinator::cloudflare_access as access;
-use crate::coordinator::confirm::confirm;
+use crate::coordinator::confirmations::confirm;
 use crate::coordinator::grants::Principal;
 use crate::coordinator::identify::Verdict;
 use crate::coordinator::{Machine, Task};

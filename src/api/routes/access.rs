@@ -9,8 +9,7 @@ use crate::api::http::Response;
 use crate::api::routes::handler::{Incoming, PendingRequest, json_line};
 use crate::coordinator::Io;
 use crate::coordinator::error::Error;
-use crate::coordinator::grant_access::{GrantedAccess, grant_access};
-use crate::coordinator::single_call::call_catalog;
+use crate::coordinator::users_and_tokens::{GrantedAccess, grant_access};
 use crate::model::grant::{Grants, Permission};
 use crate::model::limits::{
     ACCESS_ROWS_PER_REQUEST, GRANTEES_PER_PAGE, PASSWORD_ITERATIONS, TOKEN_NAME_BYTES_MAX,
@@ -141,7 +140,7 @@ pub fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
 async fn page(io: Io, kind: Kind, after: u64) -> ApiResult<Response> {
     let (user, limit) = (kind == Kind::User, GRANTEES_PER_PAGE as u64);
     let message = ToCatalog::Grantees { user, after, limit };
-    let FromCatalog::Grantees { rows, more, .. } = call_catalog(&io, &message).await? else {
+    let FromCatalog::Grantees { rows, more, .. } = io.call_catalog(&message).await? else {
         return Err(Error::unexpected_reply().into());
     };
     let next = match (rows.last().filter(|_| more), kind) {

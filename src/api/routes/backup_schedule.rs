@@ -14,7 +14,7 @@ use crate::api::settings::duration_ns;
 use crate::coordinator::Io;
 use crate::coordinator::backup::BackupId;
 use crate::coordinator::error::Error;
-use crate::coordinator::single_call::call_database;
+use crate::coordinator::load_schemas::call_database;
 use crate::influxql::duration;
 use crate::model::limits::{BACKUP_EVERY_NS_MAX, BACKUP_EVERY_NS_MIN, SCHEDULED_BACKUPS_MAX};
 use crate::model::time::S_NS;

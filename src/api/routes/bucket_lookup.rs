@@ -4,7 +4,7 @@ use crate::api::error::{ApiError, ApiResult};
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::{Incoming, RequestTarget};
 use crate::api::routes::manage::bucket_names::{policy_id, policy_of};
-use crate::coordinator::describe_databases::{WhichDatabases, describe_databases};
+use crate::coordinator::database_lists::{WhichDatabases, describe_databases};
 use crate::coordinator::grants::Principal;
 use crate::coordinator::{Machine, Task};
 use crate::model::ids::PolicyId;

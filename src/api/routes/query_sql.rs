@@ -12,8 +12,8 @@ use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::{Incoming, PendingRequest, QueryResponder, Responder};
 use crate::coordinator::Machine;
 use crate::coordinator::grants::Principal;
-use crate::coordinator::session::Session;
 use crate::coordinator::sql::{SqlQuery, SqlQuestion};
+use crate::coordinator::statement::Session;
 use crate::model::grant::PermissionKind;
 use crate::protocol::call::{Call, Reply, Step};
 use crate::protocol::sql::Parameter;
@@ -89,7 +89,7 @@ impl QueryResponder for RunningStatement {
         }
         if let Some((question, mut session)) = self.question.take() {
             session.principal = caller.clone();
-            self.query = Some(Box::new(SqlQuery::new(question, session)));
+            self.query = Some(Box::new(SqlQuery::prepare(question, session)));
         }
         Ok(())
     }

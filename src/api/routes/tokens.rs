@@ -11,7 +11,6 @@ use crate::api::routes::handler::{Incoming, PendingRequest, json_line};
 use crate::coordinator::Io;
 use crate::coordinator::error::Error;
 use crate::coordinator::grants::{TOKEN_PREFIX, hex, token_hash};
-use crate::coordinator::single_call::call_catalog;
 use crate::influxql::time_literal::format_utc;
 use crate::model::grant::{Grants, Permission};
 use crate::model::limits::{GRANTEES_PER_PAGE, TOKEN_NAME_BYTES_MAX};
@@ -141,7 +140,7 @@ async fn delete(io: Io, name: String) -> ApiResult<Response> {
 
 async fn list(io: Io, after: u64, limit: u64) -> ApiResult<Response> {
     let message = ToCatalog::Grantees { user: false, after, limit };
-    let FromCatalog::Grantees { rows, more, used } = call_catalog(&io, &message).await? else {
+    let FromCatalog::Grantees { rows, more, used } = io.call_catalog(&message).await? else {
         return Err(Error::unexpected_reply().into());
     };
     let next = rows.last().filter(|_| more).map(|row| row.id.to_string());
@@ -157,7 +156,7 @@ async fn list(io: Io, after: u64, limit: u64) -> ApiResult<Response> {
 /// Clears the cache of refused callers after a change, because the Catalog may have created a token
 /// even if the reply was lost.
 async fn change(io: &Io, message: &ToCatalog) -> Result<FromCatalog, Error> {
-    let reply = call_catalog(io, message).await;
+    let reply = io.call_catalog(message).await;
     io.with(|context| context.cache.callers.forget_refused())?;
     reply
 }

@@ -1,10 +1,8 @@
 //! Stores tokens and users, one row each, and finds them by name, by lookup key and by the
-//! databases in their permissions. [`uses`] stores the last uses of tokens.
+//! databases in their permissions. [`USES`] contains the last uses of tokens.
 //!
 //! A deployment may have 100,000 tokens and users. Memory therefore contains only a few numbers for
 //! each entry.
-
-mod uses;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,16 +14,20 @@ use crate::model::limits::{GRANTEE_BYTES_MAX, GRANTEES_MAX, PAGE_BYTES_MAX};
 use crate::protocol::catalog::{CatalogRefusal, FromCatalog};
 use crate::protocol::grants::{Grantee, GranteeKey};
 use crate::store::row::{self, Rows};
-use crate::store::{Store, StoreResult, Table};
-use uses::FIRST_USE_KEY;
+use crate::store::{KEY_MAX, Store, StoreResult, Table};
 
+/// The first key of `USES` in the `schema` table. Tokens and users have lower keys.
+const FIRST_USE_KEY: u64 = 1 << 52;
+/// The day of the last use, in days since the epoch (UTC). The number of a row
+/// is the token's id. The day has a separate row, so that a use does not change the token's row.
+const USES: Rows<u32> = Rows::within(Table::Schema, FIRST_USE_KEY, KEY_MAX);
 const STATE: Rows<GrantsState> = Rows::one(Table::State, 1);
 const GRANTEES: Rows<Grantee> = Rows::within(Table::Schema, 0, FIRST_USE_KEY - 1);
 
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-struct GrantsState {
+pub(super) struct GrantsState {
     /// The version of the newest change, including removals.
-    version: u64,
+    pub(super) version: u64,
     /// The highest assigned id. Ids are never reused.
     last_id: u64,
 }
@@ -51,14 +53,8 @@ pub struct GranteeChange {
     pub old: Option<Grantee>,
     /// The new state.
     pub new: Option<Grantee>,
-    state: GrantsState,
-}
-
-impl GranteeChange {
-    /// Returns the version of all tokens and users after the change.
-    pub fn version(&self) -> u64 {
-        self.state.version
-    }
+    /// The version of all tokens and users after the change, and the highest id.
+    pub(super) state: GrantsState,
 }
 
 /// The result of a request to store a token or user.
@@ -118,11 +114,6 @@ impl Grantees {
     /// Returns the version of all tokens and users together.
     pub fn version(&self) -> u64 {
         self.state.version
-    }
-
-    /// Returns whether any user exists.
-    pub fn has_users(&self) -> bool {
-        !self.users.is_empty()
     }
 
     /// Returns the token or user with this name.
@@ -268,7 +259,7 @@ impl Grantees {
                 (Some(new), _) => GRANTEES.put(store, new.id, new)?,
                 (None, Some(old)) => {
                     GRANTEES.remove(store, old.id, old.id)?;
-                    uses::remove(store, old.id)?;
+                    USES.remove(store, old.id, old.id)?;
                 }
                 (None, None) => {}
             }
@@ -306,7 +297,7 @@ impl Grantees {
 
     /// Returns the day of the last use of each token in `rows`.
     pub fn uses<S: Store>(&self, store: &S, rows: &[Grantee]) -> StoreResult<Vec<Option<u32>>> {
-        rows.iter().map(|row| uses::read(store, row.id)).collect()
+        rows.iter().map(|row| USES.get(store, row.id)).collect()
     }
 
     /// Looks up `keys`, and records `day` as the last use of each token.
@@ -317,8 +308,11 @@ impl Grantees {
         day: u32,
     ) -> StoreResult<FromCatalog> {
         for key in keys.iter().filter(|key| !key.user) {
-            if let Some(row) = self.by_key(store, key)? {
-                uses::note(store, row.id, day)?;
+            // Each token has at most one write per day.
+            if let Some(row) = self.by_key(store, key)?
+                && USES.get(store, row.id)? < Some(day)
+            {
+                USES.put(store, row.id, &day)?;
             }
         }
         self.identify(store, keys)
@@ -330,7 +324,7 @@ impl Grantees {
         for key in keys {
             found.extend(self.by_key(store, key)?);
         }
-        Ok(FromCatalog::Identified { found, users: self.has_users() })
+        Ok(FromCatalog::Identified { found, users: !self.users.is_empty() })
     }
 }
 

@@ -5,20 +5,12 @@
 //! stopped. Two concurrent requests do the same work twice, which is harmless.
 //! `docs/design/backups.md` describes the objects.
 
-mod copying;
-mod deleting;
-pub mod error;
-mod listing;
-mod place;
-mod restoring;
-mod scheduled_pass;
-mod verifying;
+mod make_and_delete;
+mod restore_and_verify;
+mod store;
 
-pub use copying::{BackupProgress, back_up};
-pub use deleting::delete_backup;
-pub use error::BackupError;
-pub use listing::{ListedBackup, list_backups};
-pub use place::BackupId;
-pub use restoring::{RestoreProgress, restore};
-pub use scheduled_pass::scheduled_pass;
-pub use verifying::{VerifyPosition, VerifyProgress, verify_backup};
+pub use make_and_delete::{BackupProgress, back_up, delete_backup, scheduled_pass};
+pub use restore_and_verify::{
+    RestoreProgress, VerifyPosition, VerifyProgress, restore, verify_backup,
+};
+pub use store::{BackupError, BackupId, ListedBackup, list_backups};

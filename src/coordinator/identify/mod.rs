@@ -11,17 +11,15 @@ use std::rc::Rc;
 use subtle::ConstantTimeEq;
 
 use super::cache::CachedDatabase;
-use super::error::Error;
+use super::error::{Error, Result};
 use super::grants::{ConfirmedGrantee, Hash, Principal, TOKEN_PREFIX, hash_of, hex, token_hash};
 use super::logins::{Closed, FullCounter, LoginDecision, customer};
 use super::{Context, Io, Task};
 use crate::model::ids::ObjectId;
 use crate::model::limits::PASSWORD_ITERATIONS;
 use crate::model::time::S_NS;
-use crate::protocol::call::Address;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::database::{FromDatabase, ToDatabase};
-use crate::protocol::envelope;
 use crate::protocol::grants::GranteeKey;
 use crate::protocol::host::Unavailable;
 use crate::protocol::web_crypto::Derivation;
@@ -95,8 +93,6 @@ pub fn identify(credentials: Credentials, source: AuthSource, address: &str) -> 
     let address = customer(address).to_owned();
     let user = credentials.user.clone().map(|name| key(true, name));
     Task::new(move |io| {
-        let (found, users, derived) = (Vec::new(), None, None);
-        let waiting_since_ns = None;
         Identify {
             io,
             credentials,
@@ -104,10 +100,10 @@ pub fn identify(credentials: Credentials, source: AuthSource, address: &str) -> 
             user,
             hash,
             address,
-            found,
-            users,
-            derived,
-            waiting_since_ns,
+            found: Vec::new(),
+            users: None,
+            derived: None,
+            waiting_since_ns: None,
         }
         .run(source)
     })
@@ -143,7 +139,7 @@ enum Lookup {
 }
 
 impl Identify {
-    async fn run(mut self, source: AuthSource) -> Result<Verdict, Error> {
+    async fn run(mut self, source: AuthSource) -> Result<Verdict> {
         // If no key may be derived from the password now, the check ends without a call, so that
         // guesses cause no calls.
         if let Some(closed) = self.io.with(|context| self.closed(context))? {
@@ -196,7 +192,7 @@ impl Identify {
 
     /// Queries the databases whose earlier replies do not suffice, and uses the replies of all
     /// databases. Returns `false` if only the Catalog can tell.
-    async fn query_databases(&mut self, names: Vec<String>) -> Result<bool, Error> {
+    async fn query_databases(&mut self, names: Vec<String>) -> Result<bool> {
         for name in names {
             // Only the Catalog knows the object of a database that is missing in the cache.
             let known = self.io.with(|context| context.cache.database(&name))?;
@@ -206,8 +202,7 @@ impl Identify {
             }
             self.io.with(|context| self.check_rate(context))??;
             let message = ToDatabase::Identify { keys: self.keys() };
-            let reply = self.io.call(Address::Database(object.clone()), &message).await;
-            match envelope::decode_reply::<FromDatabase>(reply)? {
+            match self.io.call_database(&object, &message).await? {
                 FromDatabase::Identified { access, found } => self.io.with(|context| {
                     let callers = &mut context.cache.callers;
                     for row in found {
@@ -226,13 +221,11 @@ impl Identify {
         Ok(true)
     }
 
-    async fn query_catalog(&mut self) -> Result<(), Error> {
+    async fn query_catalog(&mut self) -> Result<()> {
         self.io.with(|context| self.check_rate(context))??;
         let message = ToCatalog::Identify { keys: self.keys() };
-        let reply = self.io.call(Address::Catalog, &message).await;
-        let (found, users) = match envelope::decode_reply::<FromCatalog>(reply)? {
-            FromCatalog::Identified { found, users } => (found, users),
-            reply => return Err(reply.into()),
+        let FromCatalog::Identified { found, users } = self.io.call_catalog(&message).await? else {
+            return Err(Error::unexpected_reply());
         };
         if let Some(name) = self.credentials.user.as_deref()
             && !found.iter().any(|row| row.user && row.name == name)
@@ -249,12 +242,10 @@ impl Identify {
 
     /// Only a caller whom no database knows counts as unknown. A known caller who is refused does
     /// not count, nor does a wrong password.
-    fn check_rate(&self, context: &Context<'_>) -> Result<(), Error> {
+    fn check_rate(&self, context: &Context<'_>) -> Result<()> {
         let is_known = !self.everywhere(context).is_empty();
-        match is_known || context.cache.callers.may_look_up(context.platform.now_ns()) {
-            true => Ok(()),
-            false => Err(Unavailable::Overloaded.into()),
-        }
+        let may = is_known || context.cache.callers.may_look_up(context.platform.now_ns());
+        if may { Ok(()) } else { Err(Unavailable::Overloaded.into()) }
     }
 
     fn keys(&self) -> Vec<GranteeKey> {
@@ -313,7 +304,7 @@ impl Identify {
 
     /// Compares the credentials with the rows in `found`. Derives a key from the password if
     /// needed, or waits for other derivations for the same address.
-    async fn compare(&mut self) -> Result<Verdict, Error> {
+    async fn compare(&mut self) -> Result<Verdict> {
         let name = self.credentials.user.clone().unwrap_or_default();
         loop {
             let (salt, iterations) = match self.io.with(|context| self.look_up(context))? {
@@ -349,7 +340,7 @@ impl Identify {
         }
     }
 
-    async fn derive(&mut self, name: &str, salt: String, iterations: u32) -> Result<(), Error> {
+    async fn derive(&mut self, name: &str, salt: String, iterations: u32) -> Result<()> {
         let password = &self.credentials.password;
         let request = Derivation { iterations, salt: &salt, password }.request();
         let reply = self.io.request(request).await;

@@ -10,8 +10,10 @@ use crate::model::ids::ObjectId;
 use crate::model::limits::{
     FAILURES_MAX, REFUSED_CREDENTIALS_NS, UNKNOWN_CALLERS_PER_SECOND_MAX, UNKNOWN_NAMES_MAX,
 };
+use crate::protocol::call::Address;
 use crate::protocol::call::{Call, CallFailure, ObjectKind, PlacementError, Platform, Reply, Step};
 use crate::protocol::database::Description;
+use crate::protocol::envelope;
 use crate::protocol::grants::Grantee;
 
 struct Clock(Cell<i64>);

@@ -7,26 +7,23 @@
 //! only additions. A statement is also planned again with the owners' state if the plan calls no
 //! shard of a policy, because no shard could have reported a stale cache (PROTOCOL.md rule 6).
 
-mod nonempty_measurements;
+mod plan;
 mod shard_pages;
-mod select;
-mod show;
-mod sources;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use super::error::Error;
-use super::live_query_report::{self, LiveQueryReport};
-use super::load_schemas::{Loaded, Want};
-use super::query_wait::{self, QueryWait};
-use super::retries::Retries;
-use super::session::Session;
+use super::error::{Error, Result};
+use super::live_queries::{LiveQueryReport, is_killed};
+use super::load_schemas::{Loaded, Retries, Want};
+use super::statement::Session;
 use super::{Context, Io, Output, Parts};
-use crate::admission::QueryReservation;
+use crate::admission::{QueryReservation, ReservationSlot};
 use crate::influxql::ast::{ExplainStatement, SelectStatement, Statement};
 use crate::model::grant::{PermissionKind, Scope};
+use crate::model::limits::{QUERY_WAIT_NS_MAX, QUERY_WAIT_PAUSE_MS};
+use crate::model::time::MS_NS;
 use crate::protocol::call::Address;
 use crate::protocol::envelope;
 use crate::protocol::host::Unavailable;
@@ -34,15 +31,12 @@ use crate::protocol::round::{CallResult, Request};
 use crate::protocol::shard::{FromShard, ShardRefusal, ToShard};
 use crate::query::compile::{self, ClashPosition};
 use crate::query::error::QueryError;
-use crate::query::executor::{RowPosition, StreamId};
+use crate::query::executor::RowPosition;
 use crate::query::result::{ResultColumns, SeriesChunk};
 use crate::query::source::{self, SourceName};
-use nonempty_measurements::{remove_nonempty, survey};
-use select::SelectPlanner;
-use shard_pages::{PlannedRun, QueryRun, RunStep, gather, resumes};
-use show::plan_show;
-pub(super) use sources::shards_of;
-use sources::{QuerySource, selected_policies};
+pub(super) use plan::shards_of;
+use plan::{QuerySource, plan_select, plan_show, remove_nonempty, selected_policies, survey};
+use shard_pages::{Needs, PlannedRun, QueryRun, RunStep, gather, resumes};
 
 #[derive(Clone, Debug)]
 enum ReadStatement {
@@ -51,7 +45,6 @@ enum ReadStatement {
 }
 
 /// A SELECT, SHOW or EXPLAIN.
-#[derive(Debug)]
 pub struct Query {
     question: ReadStatement,
     session: Session,
@@ -71,6 +64,8 @@ pub(super) struct QueryStatus {
     /// The columns of a SELECT's rows, which are known after the first piece or at the end.
     pub(super) columns: RefCell<Option<ResultColumns>>,
     pub(super) report: LiveQueryReport,
+    /// The memory of a SQL statement.
+    pub(super) reservation: ReservationSlot,
 }
 
 impl Query {
@@ -170,17 +165,17 @@ enum Piece {
 
 impl Running {
     /// Restarts a query that fails for lack of memory, unless a piece was returned.
-    async fn run(&mut self) -> Result<(), Error> {
+    async fn run(&mut self) -> Result<()> {
         loop {
             let result = self.attempt().await;
             let reservation = &self.query.session.reservation;
-            if self.emitted || !query_wait::may_restart(&result, reservation) {
+            if self.emitted || !may_restart(&result, reservation) {
                 return result;
             }
         }
     }
 
-    async fn attempt(&mut self) -> Result<(), Error> {
+    async fn attempt(&mut self) -> Result<()> {
         self.wait_for_memory().await?;
         let mut from_owner = false;
         loop {
@@ -192,17 +187,17 @@ impl Running {
         }
     }
 
-    async fn wait_for_memory(&self) -> Result<(), Error> {
+    async fn wait_for_memory(&self) -> Result<()> {
         let work = &self.query.session.work;
         let mut beginning = QueryWait::default();
         loop {
             let pause = self.io.with(|context| {
                 work.set_limits(context.platform.limits());
                 // Earlier statements of the request may have used up a whole turn.
-                match work.pauses()? {
-                    true => Ok(Some(Request::pause(0))),
-                    false => beginning.wait(context, self.reservation(context)),
+                if work.pauses()? {
+                    return Ok(Some(Request::pause(0)));
                 }
+                beginning.wait(context, self.reservation(context))
             })?;
             match pause? {
                 Some(pause) => drop(self.io.calls(vec![pause]).await),
@@ -218,7 +213,7 @@ impl Running {
 
     /// Plans the query. Plans again with the owners' state if the cache may be stale and the plan
     /// failed or calls no shard of a policy.
-    async fn plan(&mut self, mut from_owner: bool) -> Result<QueryRun, Error> {
+    async fn plan(&mut self, mut from_owner: bool) -> Result<QueryRun> {
         let mut empty = None;
         loop {
             let loaded = self.load(from_owner).await?;
@@ -239,7 +234,7 @@ impl Running {
     }
 
     /// Loads the sources, in their order.
-    async fn load(&self, from_owner: bool) -> Result<Vec<Loaded>, Error> {
+    async fn load(&self, from_owner: bool) -> Result<Vec<Loaded>> {
         let Query { sources, session, question, .. } = &self.query;
         let mut all = Vec::with_capacity(sources.len());
         for source in sources {
@@ -261,9 +256,9 @@ impl Running {
         context: &Context<'_>,
         loaded: &[Loaded],
         empty: Option<&BTreeSet<ClashPosition>>,
-    ) -> Result<Planned, Error> {
+    ) -> Result<Planned> {
         self.check_policies(loaded)?;
-        let Query { question, session, sources, explain, after, .. } = &self.query;
+        let Query { question, session, sources, .. } = &self.query;
         let (reservation, now_ns) = (self.reservation(context), context.platform.now_ns());
         let planned = match question {
             ReadStatement::Select(select) => {
@@ -274,10 +269,7 @@ impl Running {
                 {
                     return Ok(Planned::Survey(run, places));
                 }
-                let (explain, after) = (*explain, after.as_ref());
-                let planner =
-                    SelectPlanner { context, select, session, explain, empty, after, reservation };
-                planner.plan(&selected)?
+                plan_select(&self.query, select, context, &selected, empty, reservation)?
             }
             ReadStatement::Show(statement) => {
                 let database = sources.first().map_or("", |source| &source.database);
@@ -291,7 +283,7 @@ impl Running {
     }
 
     /// Checks that the caller may read each source's policy, which is known only after the load.
-    fn check_policies(&self, loaded: &[Loaded]) -> Result<(), Error> {
+    fn check_policies(&self, loaded: &[Loaded]) -> Result<()> {
         for (source, loaded) in self.query.sources.iter().zip(loaded) {
             // SHOW statements list only the readable part of the database.
             if let (ReadStatement::Select(_), Some((policy, _))) =
@@ -308,7 +300,7 @@ impl Running {
         &mut self,
         mut run: QueryRun,
         mut places: BTreeSet<ClashPosition>,
-    ) -> Result<Option<BTreeSet<ClashPosition>>, Error> {
+    ) -> Result<Option<BTreeSet<ClashPosition>>> {
         loop {
             match self.next_piece(&mut run).await? {
                 Piece::Chunk(chunk) => remove_nonempty(&mut places, &chunk),
@@ -320,7 +312,7 @@ impl Running {
 
     /// Emits the result. Returns `false` if a shard has newer state and the query must be planned
     /// again.
-    async fn emit(&mut self, mut run: QueryRun) -> Result<bool, Error> {
+    async fn emit(&mut self, mut run: QueryRun) -> Result<bool> {
         loop {
             match self.next_piece(&mut run).await? {
                 Piece::Chunk(_) if run.explain.is_some() => {}
@@ -335,7 +327,7 @@ impl Running {
         }
         if let Some(plan) = run.explain.take() {
             drop(run);
-            let now_ns = self.io.with(|context| context.platform.now_ns())?;
+            let now_ns = self.io.now_ns()?;
             self.output.emit(plan.chunk(self.query.session.now_ns, now_ns)).await;
         }
         Ok(true)
@@ -344,7 +336,7 @@ impl Running {
     /// Prepares a partly returned result for newer state. The result does not include rows that
     /// were added in the meantime. If shards were moved or a policy was dropped, the query fails,
     /// because it could read rows twice or miss rows.
-    async fn renew(&self, run: &mut QueryRun) -> Result<(), Error> {
+    async fn renew(&self, run: &mut QueryRun) -> Result<()> {
         let loaded = self.load(true).await?;
         self.check_policies(&loaded)?;
         for (_, stamp) in run.streams.iter_mut().flatten() {
@@ -356,7 +348,7 @@ impl Running {
         Ok(())
     }
 
-    async fn next_piece(&mut self, run: &mut QueryRun) -> Result<Piece, Error> {
+    async fn next_piece(&mut self, run: &mut QueryRun) -> Result<Piece> {
         loop {
             match run.next()? {
                 RunStep::Chunk(chunk) => return Ok(Piece::Chunk(chunk)),
@@ -374,11 +366,7 @@ impl Running {
     }
 
     /// Requests pages and passes them to `run`. Returns `false` if a shard has newer state.
-    async fn read_pages(
-        &self,
-        run: &mut QueryRun,
-        needs: Vec<(StreamId, ToShard)>,
-    ) -> Result<bool, Error> {
+    async fn read_pages(&self, run: &mut QueryRun, needs: Needs) -> Result<bool> {
         let Query { question, session, sources, status, .. } = &self.query;
         let further = needs.iter().any(|(_, message)| resumes(message));
         let report = self.io.with(|context| {
@@ -405,9 +393,7 @@ impl Running {
         requests.extend(report);
         session.work.rest();
         let mut replies = self.io.calls(requests).await;
-        if replies.len() > requested.len()
-            && replies.pop().is_some_and(live_query_report::is_killed)
-        {
+        if replies.len() > requested.len() && replies.pop().is_some_and(is_killed) {
             return Err(Error::Interrupted);
         }
         let databases: Vec<&str> = sources.iter().map(|s| s.database.as_str()).collect();
@@ -429,7 +415,7 @@ pub(super) fn shard_page(
     reply: CallResult,
     who: &str,
     databases: &str,
-) -> Result<Option<FromShard>, Error> {
+) -> Result<Option<FromShard>> {
     match envelope::decode_reply::<FromShard>(reply)? {
         FromShard::Stale => Ok(None),
         FromShard::Refused(ShardRefusal::Damaged { block }) => Err(Error::Damaged { block }),
@@ -449,4 +435,35 @@ impl ReadStatement {
             Self::Show(show) => show.to_string(),
         }
     }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct QueryWait {
+    waited_ns: i64,
+}
+
+impl QueryWait {
+    /// Returns the pause before the next check; `None` if the query may begin. Returns an error if
+    /// other queries use the memory for too long, or if too many queries wait.
+    pub(super) fn wait(
+        &mut self,
+        context: &Context<'_>,
+        reservation: &QueryReservation,
+    ) -> Result<Option<Request>> {
+        if reservation.start(context.platform.now_ns()) {
+            return Ok(None);
+        }
+        if self.waited_ns >= QUERY_WAIT_NS_MAX || context.queries.is_crowded() {
+            return Err(Unavailable::Crowded.into());
+        }
+        self.waited_ns += i64::from(QUERY_WAIT_PAUSE_MS) * MS_NS;
+        Ok(Some(Request::pause(QUERY_WAIT_PAUSE_MS)))
+    }
+}
+
+/// Whether a query that failed for lack of memory restarts when enough memory is free. In this case
+/// the query has already released its own memory.
+pub(super) fn may_restart<T>(result: &Result<T>, reservation: &ReservationSlot) -> bool {
+    let is_refused = matches!(result, Err(Error::Unavailable(Unavailable::Crowded)));
+    is_refused && reservation.get().is_some_and(QueryReservation::restart)
 }

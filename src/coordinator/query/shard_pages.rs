@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::coordinator::error::Error;
+use crate::coordinator::error::{Error, Result};
 use crate::coordinator::explain::Explain;
+use crate::coordinator::live_queries::named_shards;
 use crate::model::ids::ObjectId;
-use crate::model::limits::{FURTHER_SCANS_MAX, QUERY_SHARDS_NAMED_MAX};
+use crate::model::limits::FURTHER_SCANS_MAX;
 use crate::protocol::shard::{FromShard, Stamp, ToShard};
 use crate::query::error::QueryError;
 use crate::query::executor::{ExecStep, Executor, StreamId};
@@ -16,8 +17,10 @@ use crate::scan::page::ScanPage;
 use crate::scan::reader::ReadStats;
 use crate::scan::request::{Position, ScanRequest};
 
+/// The messages that request pages, and the streams that receive the pages.
+pub(super) type Needs = Vec<(StreamId, ToShard)>;
+
 /// The shards of each scan, and the merge of the shards' replies.
-#[derive(Debug)]
 pub(super) struct QueryRun {
     pub(super) merge: Merge,
     pub(super) streams: Vec<Vec<(ObjectId, Stamp)>>,
@@ -27,7 +30,6 @@ pub(super) struct QueryRun {
     pub(super) reads: ReadCounts,
 }
 
-#[derive(Debug)]
 pub(super) struct PlannedRun {
     pub(super) run: QueryRun,
     /// Whether the plan calls at least one shard of each policy. Such a shard reports an outdated
@@ -38,7 +40,6 @@ pub(super) struct PlannedRun {
 
 /// The series of each scan and the points of a run, with the limits `SERIES_PER_QUERY_MAX` and
 /// `POINTS_PER_QUERY_MAX`.
-#[derive(Debug)]
 pub(super) struct ReadCounts {
     series: BTreeMap<u32, u64>,
     points: u64,
@@ -59,13 +60,8 @@ impl ReadCounts {
     }
 
     /// A plan (`is_plan`) counts series before any row is read.
-    fn add(
-        &mut self,
-        stream: StreamId,
-        stats: &ReadStats,
-        is_plan: bool,
-    ) -> Result<(), QueryError> {
-        let series = self.series.entry(stream.scan).or_insert(0);
+    fn add(&mut self, id: StreamId, stats: &ReadStats, is_plan: bool) -> Result<(), QueryError> {
+        let series = self.series.entry(id.scan).or_insert(0);
         *series += if is_plan { stats.series } else { 0 };
         self.points += stats.rows_scanned;
         let counts = [("series", *series), ("point", self.points)];
@@ -78,7 +74,6 @@ impl ReadCounts {
     }
 }
 
-#[derive(Debug)]
 pub(super) enum Merge {
     Rows(Box<Executor>),
     Summaries(Box<MetaExecutor>),
@@ -87,7 +82,7 @@ pub(super) enum Merge {
 }
 
 /// The pages of a plan that have not arrived yet.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct PlanPages {
     scans: Vec<ScanRequest>,
     /// The position of the next page of each shard and scan.
@@ -120,7 +115,7 @@ impl PlanPages {
 }
 
 pub(super) enum RunStep {
-    Need(Vec<(StreamId, ToShard)>),
+    Need(Needs),
     Chunk(SeriesChunk),
     Pause,
     Done,
@@ -139,10 +134,7 @@ pub(super) fn resumes(message: &ToShard) -> bool {
 
 /// Combines the requests for the first pages of several scans into one call for each shard. A
 /// statement over a thousand measurements therefore needs only a few calls.
-pub(super) fn gather(
-    needs: Vec<(StreamId, ToShard)>,
-    run: &QueryRun,
-) -> Vec<(Vec<StreamId>, ToShard)> {
+pub(super) fn gather(needs: Needs, run: &QueryRun) -> Vec<(Vec<StreamId>, ToShard)> {
     let mut calls: Vec<(Vec<StreamId>, ToShard)> = Vec::new();
     // The index of each shard's call that has space for a further scan.
     let mut open: BTreeMap<&ObjectId, usize> = BTreeMap::new();
@@ -172,13 +164,7 @@ pub(super) fn gather(
 impl QueryRun {
     /// Returns at most `QUERY_SHARDS_NAMED_MAX` of the query's shards, without duplicates.
     pub(super) fn shards(&self) -> Vec<ObjectId> {
-        let mut shards: Vec<ObjectId> = Vec::new();
-        for (shard, _) in self.streams.iter().flatten() {
-            if shards.len() < QUERY_SHARDS_NAMED_MAX && !shards.contains(shard) {
-                shards.push(shard.clone());
-            }
-        }
-        shards
+        named_shards(self.streams.iter().flatten().map(|(shard, _)| shard))
     }
 
     pub(super) fn stream(&self, id: StreamId) -> Option<&(ObjectId, Stamp)> {
@@ -232,7 +218,7 @@ impl QueryRun {
 
     /// Processes a shard's reply to the scans of these streams. The reply may contain fewer pages
     /// than `streams`; the pages belong to the first streams.
-    pub(super) fn supply(&mut self, streams: &[StreamId], reply: FromShard) -> Result<(), Error> {
+    pub(super) fn supply(&mut self, streams: &[StreamId], reply: FromShard) -> Result<()> {
         if let FromShard::Summary(page) = reply {
             let (Merge::Summaries(executor), [stream]) = (&mut self.merge, streams) else {
                 return Err(Error::unexpected_reply());
@@ -247,7 +233,7 @@ impl QueryRun {
         Ok(())
     }
 
-    fn supply_page(&mut self, stream: StreamId, page: ScanPage) -> Result<(), Error> {
+    fn supply_page(&mut self, stream: StreamId, page: ScanPage) -> Result<()> {
         if let Some(explain) = &mut self.explain {
             explain.add(stream, &page.stats);
         }

@@ -7,33 +7,30 @@
 //! which returns a piece of the result or requests further pages. If a scan continues, its next
 //! pages are requested during the turn.
 
-mod condition;
-mod gathered;
 mod scans;
-mod system_queries;
-mod tables;
 
 use std::rc::Rc;
 
-use super::error::Error;
-use super::live_query_report::{self, LiveQueryReport};
-use super::load_schemas::{Load, Loaded, Want};
-use super::query::shard_page;
-use super::query_wait::{self, QueryWait};
-use super::retries::Retries;
-use super::session::Session;
-use super::{Context, Io, Output, Parts, RoundMachine, Turn};
-use crate::admission::{HeldBytes, QueryReservation, ReservationSlot};
+use super::error::{Error, Result};
+use super::live_queries::is_killed;
+use super::load_schemas::{Load, Loaded, Retries, Want};
+use super::query::{QueryStatus, QueryWait, may_restart, shard_page};
+use super::statement::{Execution, Session};
+use super::{Io, Output, Parts};
+use crate::admission::{HeldBytes, QueryReservation};
 use crate::model::configurable_limits::Limit;
 use crate::model::grant::PermissionKind;
-use crate::model::limits::UNLIMITED;
-use crate::model::schema::PolicySchema;
-use crate::protocol::call::{Address, Call, CallFailure};
+use crate::model::limits::{SQL_TABLES_LOOKED_FOR_MAX, UNLIMITED};
+use crate::model::schema::{ColumnKind, MeasurementSchema, PolicySchema};
+use crate::model::time::S_NS;
+use crate::protocol::call::{Address, CallFailure};
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::envelope;
-use crate::protocol::round::{Replies, Request, Round};
+use crate::protocol::live_queries::LiveQuery;
+use crate::protocol::round::{Replies, Request};
 use crate::protocol::sql::{
-    FromSql, Parameter, QueryRequest, SessionReply, SessionRequest, SystemTable, TOO_MUCH, ToSql,
+    FromSql, Parameter, QueryRequest, SessionReply, SessionRequest, SystemTable, TOO_MUCH,
+    TableColumn, TableSchema, ToSql, is_named,
 };
 use crate::query::error::QueryError;
 use scans::{PageRequest, PageResult, Scans};
@@ -49,24 +46,17 @@ pub struct SqlQuestion {
     pub format: &'static str,
 }
 
-/// A SQL statement in progress.
-///
-/// `Done(Ok(Some(bytes)))` is a piece of the result, after which a step with `None` requests the
-/// next piece. The first piece follows when rows are encoded, or at the end. `Done(Ok(None))` is
-/// the end.
-#[derive(Debug)]
-pub struct SqlQuery {
-    pieces: Parts<Vec<u8>>,
-    reservation: ReservationSlot,
-    report: Rc<LiveQueryReport>,
-}
+/// A SQL statement in progress. The pieces of the result are bytes. The first piece follows when
+/// rows are encoded, or at the end.
+pub type SqlQuery = Execution<Vec<u8>>;
 
 impl SqlQuery {
     /// Prepares a statement with the database and policy of `session`.
-    pub fn new(question: SqlQuestion, session: Session) -> Self {
-        let (reservation, report) = (session.reservation.clone(), Rc::default());
-        let watch = Rc::clone(&report);
-        let pieces = Parts::new(move |io, output| {
+    pub fn prepare(question: SqlQuestion, session: Session) -> Self {
+        let reservation = session.reservation.clone();
+        let status = Rc::new(QueryStatus { reservation, ..QueryStatus::default() });
+        let shared = Rc::clone(&status);
+        let parts = Parts::new(move |io, output| {
             Statement {
                 io,
                 output,
@@ -82,35 +72,16 @@ impl SqlQuery {
                 points: 0,
                 retries: Retries::default(),
                 losses: Retries::default(),
-                watch,
+                status: shared,
             }
             .run()
         });
-        Self { pieces, reservation, report }
+        Self { parts, status }
     }
 
     /// Returns the statement's share of the memory.
     pub fn reservation(&self) -> Option<&QueryReservation> {
-        self.reservation.get()
-    }
-
-    /// Stops the statement. Returns the call that removes a listed statement from the list.
-    pub fn abandon(&mut self) -> Vec<Call> {
-        self.pieces.stop();
-        let end = self.report.end();
-        end.map_or_else(Vec::new, |request| self.pieces.round().start(vec![request]))
-    }
-}
-
-impl RoundMachine for SqlQuery {
-    type Reply = Option<Vec<u8>>;
-
-    fn round(&mut self) -> &mut Round {
-        self.pieces.round()
-    }
-
-    fn take_turn(&mut self, context: &mut Context<'_>, replies: Replies) -> Turn<Option<Vec<u8>>> {
-        self.pieces.take_turn(context, replies)
+        self.status.reservation.get()
     }
 }
 
@@ -132,7 +103,7 @@ struct Statement {
     retries: Retries,
     /// The number of times that the SQL Worker lost the statement.
     losses: Retries,
-    watch: Rc<LiveQueryReport>,
+    status: Rc<QueryStatus>,
 }
 
 /// The result of a turn of SQL.
@@ -147,24 +118,23 @@ enum Turned {
 }
 
 impl Statement {
-    async fn run(mut self) -> Result<(), Error> {
+    async fn run(mut self) -> Result<()> {
         let mut result = self.execute().await;
         while result.is_err() && !self.emitted {
             self.close();
-            if !query_wait::may_restart(&result, &self.session.reservation) {
+            if !may_restart(&result, &self.session.reservation) {
                 break;
             }
             result = self.execute().await;
         }
-        let end = self.watch.end();
-        if let Some(request) = end {
+        if let Some(request) = self.status.report.end() {
             // The reply does not change the statement's result.
             let _ = self.io.request(request).await;
         }
         result
     }
 
-    async fn execute(&mut self) -> Result<(), Error> {
+    async fn execute(&mut self) -> Result<()> {
         self.wait_for_memory().await?;
         self.load(Load::cached).await?;
         let mut message = self.open();
@@ -175,14 +145,12 @@ impl Statement {
                 Turned::Waits => self.read_pages().await?,
                 Turned::Lost => false,
             };
-            message = match is_open {
-                true => ToSql::turn(std::mem::take(&mut self.answers)),
-                false => self.open(),
-            };
+            let answers = std::mem::take(&mut self.answers);
+            message = if is_open { ToSql::turn(answers) } else { self.open() };
         }
     }
 
-    async fn wait_for_memory(&self) -> Result<(), Error> {
+    async fn wait_for_memory(&self) -> Result<()> {
         let (reservation, mut beginning) = (self.reservation()?, QueryWait::default());
         while let Some(pause) = self.io.with(|context| beginning.wait(context, &reservation))?? {
             self.io.calls(vec![pause]).await;
@@ -192,7 +160,7 @@ impl Statement {
 
     /// Loads the state for planning, and checks the permission of the caller. A statement that has
     /// returned a piece continues with the loaded state.
-    async fn load(&mut self, mut load: fn(&str, Want) -> Load) -> Result<(), Error> {
+    async fn load(&mut self, mut load: fn(&str, Want) -> Load) -> Result<()> {
         loop {
             let want = Want::Policy(self.session.policy.clone());
             let prepared = load(self.database(), want).for_caller(&self.session.principal);
@@ -231,7 +199,7 @@ impl Statement {
             format: (*format).to_owned(),
             aggregates: true,
             first_of_groups: true,
-            tables: self.schema().and_then(|schema| tables::named_in(schema, text)),
+            tables: self.schema().and_then(|schema| tables_named_in(schema, text)),
         })
     }
 
@@ -244,7 +212,7 @@ impl Statement {
         Some(schema)
     }
 
-    fn reservation(&self) -> Result<QueryReservation, Error> {
+    fn reservation(&self) -> Result<QueryReservation> {
         let (slot, database) = (&self.session.reservation, self.database());
         self.io.with(|context| slot.enter(context.queries, database).clone())
     }
@@ -258,12 +226,13 @@ impl Statement {
 
     /// Runs a turn of SQL. During the turn, shards read the pages that SQL will probably request in
     /// the next turn.
-    async fn turn(&mut self, message: ToSql) -> Result<Turned, Error> {
+    async fn turn(&mut self, message: ToSql) -> Result<Turned> {
         let mut requests = vec![Request::new(Address::Sql, envelope::encode(&message))];
-        let requested = match message {
-            ToSql::Turn { .. } => self.request_pages(true, &mut requests)?,
-            ToSql::Open(_) | ToSql::Rewrite { .. } => Vec::new(),
+        let (requested, ahead) = match message {
+            ToSql::Turn { .. } => self.request_pages(true)?,
+            ToSql::Open(_) | ToSql::Rewrite { .. } => (Vec::new(), Vec::new()),
         };
+        requests.extend(ahead);
         // The turn must not hold the pages in the message a second time.
         drop(message);
         let mut replies = self.io.calls(requests).await;
@@ -310,20 +279,20 @@ impl Statement {
         })
     }
 
-    fn add(&mut self, mut piece: Vec<u8>) -> Result<(), Error> {
+    fn add(&mut self, mut piece: Vec<u8>) -> Result<()> {
         self.piece.append(&mut piece);
         Ok(self.session.reservation.hold(&mut self.held, self.piece.len())?)
     }
 
     /// Answers a request of SQL, or begins a scan whose pages follow later.
-    async fn answer(&mut self, wanted: SessionRequest) -> Result<(), Error> {
+    async fn answer(&mut self, wanted: SessionRequest) -> Result<()> {
         match wanted {
             SessionRequest::Tables(names) => {
-                let tables = self.schema().map(|schema| tables::named(schema, &names));
+                let tables = self.schema().map(|schema| named_tables(schema, &names));
                 self.answers.push(SessionReply::Tables(tables.unwrap_or_default()));
             }
             SessionRequest::EveryTable => {
-                let tables = self.schema().map(tables::every);
+                let tables = self.schema().map(every_table);
                 self.answers.push(SessionReply::Tables(tables.unwrap_or_default()));
             }
             SessionRequest::Scan(request) => {
@@ -346,7 +315,7 @@ impl Statement {
         Ok(())
     }
 
-    async fn live_queries(&self) -> Result<Vec<Vec<Option<String>>>, Error> {
+    async fn live_queries(&self) -> Result<Vec<Vec<Option<String>>>> {
         let principal = &self.session.principal;
         if !principal.grants.admin {
             return Err(Error::Forbidden {
@@ -355,44 +324,30 @@ impl Statement {
                 database: self.database().to_owned(),
             });
         }
-        let reply = self.io.call(Address::Catalog, &ToCatalog::Queries).await;
-        match envelope::decode_reply::<FromCatalog>(reply)? {
-            FromCatalog::Queries(all) => {
-                let now_ns = self.io.with(|context| context.platform.now_ns())?;
-                Ok(system_queries::rows(&all, self.database(), now_ns))
-            }
-            reply => Err(reply.into()),
-        }
+        let FromCatalog::Queries(all) = self.io.call_catalog(&ToCatalog::Queries).await? else {
+            return Err(Error::unexpected_reply());
+        };
+        Ok(system_queries(&all, self.database(), self.io.now_ns()?))
     }
 
-    /// Adds the calls for the requested pages, or for later pages if `ahead` is true, and the
+    /// Returns the calls for the requested pages, or for later pages if `ahead` is true, and the
     /// report about the query.
-    fn request_pages(
-        &mut self,
-        ahead: bool,
-        requests: &mut Vec<Request>,
-    ) -> Result<Vec<PageRequest>, Error> {
+    fn request_pages(&mut self, ahead: bool) -> Result<(Vec<PageRequest>, Vec<Request>)> {
         let reservation = self.reservation()?;
         let (requested, further) = self.scans.pages_to_request(&reservation, ahead);
         let describe = || (self.question.text.clone(), self.scans.shards());
-        let watch = &self.watch;
+        let status = &self.status.report;
         let report =
-            self.io.with(|context| watch.report(context, &self.session, further, describe))?;
-        let query = watch.precedence(self.points);
-        for requested in &requested {
-            requests.extend(self.scans.request(*requested, query));
-        }
-        requests.extend(report);
-        Ok(requested)
+            self.io.with(|context| status.report(context, &self.session, further, describe))?;
+        let query = status.precedence(self.points);
+        let pages = requested.iter().filter_map(|page| self.scans.request(*page, query));
+        let requests = pages.chain(report).collect();
+        Ok((requested, requests))
     }
 
     /// Stores pages that were requested ahead. If such a request failed, the page is requested
     /// again when SQL needs it. Only a failure of the second request is an error.
-    fn store_prefetched(
-        &mut self,
-        requested: &[PageRequest],
-        mut replies: Replies,
-    ) -> Result<(), Error> {
+    fn store_prefetched(&mut self, requested: &[PageRequest], mut replies: Replies) -> Result<()> {
         check_report(requested, &mut replies)?;
         for (requested, reply) in requested.iter().zip(replies) {
             let page = shard_page(reply, &self.session.principal.name, self.database());
@@ -405,10 +360,9 @@ impl Statement {
     }
 
     /// Reads pages until SQL has an answer. Returns `false` if the statement must be opened again.
-    async fn read_pages(&mut self) -> Result<bool, Error> {
+    async fn read_pages(&mut self) -> Result<bool> {
         while self.answers.is_empty() {
-            let mut requests = Vec::new();
-            let requested = self.request_pages(false, &mut requests)?;
+            let (requested, requests) = self.request_pages(false)?;
             if requested.is_empty() {
                 return Err(Error::unexpected_reply());
             }
@@ -438,7 +392,7 @@ impl Statement {
         Ok(true)
     }
 
-    fn count(&mut self, rows: u64, series: u64) -> Result<(), Error> {
+    fn count(&mut self, rows: u64, series: u64) -> Result<()> {
         self.points += rows;
         let limits = self.io.with(|context| context.platform.limits())?;
         let counts = [("series", series, Limit::Series), ("point", self.points, Limit::Points)];
@@ -454,10 +408,56 @@ impl Statement {
 
 /// Removes the reply to the report, if the statement sent a report. Returns an error if the
 /// statement was killed.
-fn check_report(requested: &[PageRequest], replies: &mut Replies) -> Result<(), Error> {
+fn check_report(requested: &[PageRequest], replies: &mut Replies) -> Result<()> {
     let report = if replies.len() > requested.len() { replies.pop() } else { None };
-    match report.is_some_and(live_query_report::is_killed) {
-        true => Err(Error::Interrupted),
-        false => Ok(()),
+    if report.is_some_and(is_killed) { Err(Error::Interrupted) } else { Ok(()) }
+}
+
+fn named_tables(schema: &PolicySchema, names: &[String]) -> Vec<TableSchema> {
+    names.iter().filter_map(|name| schema.measurements.get(name)).map(|m| table(m)).collect()
+}
+
+/// Returns the tables whose names occur in `text`; `None` if the policy has too many tables for
+/// this search.
+fn tables_named_in(schema: &PolicySchema, text: &str) -> Option<Vec<TableSchema>> {
+    if schema.measurements.len() > SQL_TABLES_LOOKED_FOR_MAX {
+        return None;
     }
+    let named = schema.measurements.iter().filter(|(name, _)| is_named(text, name));
+    Some(named.map(|(_, measurement)| table(measurement)).collect())
+}
+
+fn every_table(schema: &PolicySchema) -> Vec<TableSchema> {
+    schema.measurements.values().map(|measurement| table(measurement)).collect()
+}
+
+fn table(measurement: &MeasurementSchema) -> TableSchema {
+    let columns = measurement.columns.iter().map(|column| TableColumn {
+        name: column.key.clone(),
+        field_type: match column.kind {
+            ColumnKind::Tag => None,
+            ColumnKind::Field(field_type) => Some(field_type),
+        },
+    });
+    TableSchema { name: measurement.name.clone(), columns: columns.collect() }
+}
+
+/// Returns the rows of the SQL table `system.queries`: one row for each running query of the database,
+/// in the order of the columns in
+/// `sql/src/tables/system.rs`.
+fn system_queries(all: &[LiveQuery], database: &str, now_ns: i64) -> Vec<Vec<Option<String>>> {
+    let of_database = all.iter().filter(|query| query.database == database);
+    let row = |query: &LiveQuery| {
+        let phase = if query.killed { "killed" } else { "running" };
+        let running_s = now_ns.saturating_sub(query.started_ns) / S_NS;
+        vec![
+            Some(query.id.to_string()),
+            Some(phase.to_owned()),
+            Some(query.started_ns.to_string()),
+            None,
+            Some(query.text.clone()),
+            Some(format!("{running_s}s")),
+        ]
+    };
+    of_database.map(row).collect()
 }

@@ -1,36 +1,40 @@
-//! Tracks a plan's scans: the next page of each shard.
+//! Tracks a plan's scans: the next page of each shard. Merges the aggregates of all shards into pages
+//! with one row for each group and window.
 
 use std::collections::VecDeque;
 
-use super::condition;
-use super::gathered::Gathered;
 use crate::admission::QueryReservation;
-use crate::coordinator::error::Error;
+use crate::batch::column::{Column, StringColumn, Values};
+use crate::coordinator::error::{Error, Result};
+use crate::coordinator::live_queries::named_shards;
 use crate::coordinator::load_schemas::Loaded;
 use crate::coordinator::query::shards_of;
 use crate::model::ids::{ColumnId, ObjectId};
-use crate::model::limits::{PIECE_BYTES_MAX, QUERY_SHARDS_NAMED_MAX, SHARDS_REQUESTED_AT_ONCE_MAX};
+use crate::model::limits::{
+    PAGE_BYTES_MAX, PIECE_BYTES_MAX, SHARDS_REQUESTED_AT_ONCE_MAX, SQL_PAGE_ROWS_MAX,
+};
 use crate::model::schema::MeasurementSchema;
 use crate::model::time::TimeRange;
-use crate::model::value::FieldType;
+use crate::model::value::{FieldType, FieldValue};
 use crate::protocol::call::Address;
-use crate::protocol::envelope;
 use crate::protocol::host::Unavailable;
 use crate::protocol::round::Request;
-use crate::protocol::scan_page;
 use crate::protocol::shard::{FromShard, Stamp, ToShard};
-use crate::protocol::sql::{self, Page, SessionReply, TimeOrder};
+use crate::protocol::sql::{self, Condition, Page, SessionReply, TimeOrder};
+use crate::protocol::{envelope, scan_page};
 use crate::query::error::QueryError;
-use crate::scan::page::ScanPage;
+use crate::query::stream::{Front, Stream};
+use crate::scan::page::{AuxValues, Group, GroupData, PartialColumn, ScanPage};
+use crate::scan::partial::{self, Finished};
 use crate::scan::request::{
-    AggregateCall, AggregateFunction, AuxColumn, Input, Output, Resume, ScanRequest,
+    AggregateCall, AggregateFunction, AuxColumn, Comparison, Input, Operand, Output, Predicate,
+    Resume, ScanRequest,
 };
 
 /// The scans, in the order in which they call shards.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Scans(VecDeque<Scan>);
 
-#[derive(Debug)]
 struct Scan {
     number: u64,
     /// The first request to each shard.
@@ -48,7 +52,6 @@ struct Scan {
     read: (u64, u64),
 }
 
-#[derive(Debug)]
 enum Progress {
     /// The next position of each shard; `None` after the shard's last page. SQL receives the pages
     /// in the order of their arrival.
@@ -64,7 +67,7 @@ pub(super) struct PageRequest {
     counts: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct PageResult {
     pub(super) answer: Option<SessionReply>,
     /// The number of rows that were read for the page.
@@ -99,7 +102,7 @@ impl Scan {
         Ok(page.map(|(bytes, is_last)| self.answer(bytes, is_last)))
     }
 
-    fn on_reply(&mut self, shard: usize, page: FromShard) -> Result<PageResult, Error> {
+    fn on_reply(&mut self, shard: usize, page: FromShard) -> Result<PageResult> {
         let FromShard::Scanned { until, position, stats, further, groups } = page else {
             return Err(Error::unexpected_reply());
         };
@@ -136,7 +139,7 @@ impl Scans {
         now_ns: i64,
         counts_series: bool,
         reservation: &QueryReservation,
-    ) -> Result<Option<SessionReply>, Error> {
+    ) -> Result<Option<SessionReply>> {
         let (policy, schema) = loaded.policy().ok_or_else(Error::unexpected_reply)?;
         let table = schema.measurements.get(&scan.table);
         let request = table.and_then(|table| request(scan, table));
@@ -176,13 +179,14 @@ impl Scans {
     }
 
     /// Records that SQL requested a further page. Returns the pages that were read ahead.
-    pub(super) fn next_pages(&mut self, scan: u64) -> Result<Vec<SessionReply>, Error> {
+    pub(super) fn next_pages(&mut self, scan: u64) -> Result<Vec<SessionReply>> {
         let scan = self.find(scan)?;
         (scan.is_wanted, scan.goes_on) = (true, true);
         let mut answers = std::mem::take(&mut scan.ready);
-        match answers.is_empty() {
-            true => answers.extend(scan.page()?),
-            false => scan.is_wanted = false,
+        if answers.is_empty() {
+            answers.extend(scan.page()?)
+        } else {
+            scan.is_wanted = false
         }
         self.forget(answers.last());
         Ok(answers)
@@ -192,7 +196,7 @@ impl Scans {
         self.0.iter().any(|scan| scan.number == requested.scan)
     }
 
-    fn find(&mut self, scan: u64) -> Result<&mut Scan, Error> {
+    fn find(&mut self, scan: u64) -> Result<&mut Scan> {
         let scan = self.0.iter_mut().find(|known| known.number == scan);
         scan.ok_or_else(Error::unexpected_reply)
     }
@@ -262,7 +266,7 @@ impl Scans {
         &mut self,
         requested: PageRequest,
         reply: FromShard,
-    ) -> Result<PageResult, Error> {
+    ) -> Result<PageResult> {
         let scan = self.find(requested.scan)?;
         if requested.counts {
             let FromShard::Scanned { stats, position, .. } = reply else {
@@ -285,7 +289,7 @@ impl Scans {
         &mut self,
         requested: PageRequest,
         reply: FromShard,
-    ) -> Result<PageResult, Error> {
+    ) -> Result<PageResult> {
         let scan = self.find(requested.scan)?;
         let mut learned = scan.on_reply(requested.shard, reply)?;
         scan.ready.extend(learned.answer.take());
@@ -295,30 +299,22 @@ impl Scans {
     /// Continues partly read scans with newer state. The scans do not include rows that were added
     /// in the meantime. If shards were moved or a policy was dropped, the statement fails, because
     /// a scan could read rows twice or miss rows.
-    pub(super) fn renew(&mut self, loaded: &Loaded) -> Result<(), Error> {
+    pub(super) fn renew(&mut self, loaded: &Loaded) -> Result<()> {
         let mut shards = self.0.iter_mut().flat_map(|scan| &mut scan.shards);
-        match shards.all(|(_, stamp)| loaded.renew(stamp)) {
-            true => Ok(()),
-            false => Err(Unavailable::Changing.into()),
-        }
+        let is_renewed = shards.all(|(_, stamp)| loaded.renew(stamp));
+        if is_renewed { Ok(()) } else { Err(Unavailable::Changing.into()) }
     }
 
     /// Returns at most `QUERY_SHARDS_NAMED_MAX` of the scans' shards, without duplicates.
     pub(super) fn shards(&self) -> Vec<ObjectId> {
-        let mut shards: Vec<ObjectId> = Vec::new();
-        for (shard, _) in self.0.iter().flat_map(|scan| &scan.shards) {
-            if shards.len() < QUERY_SHARDS_NAMED_MAX && !shards.contains(shard) {
-                shards.push(shard.clone());
-            }
-        }
-        shards
+        named_shards(self.0.iter().flat_map(|scan| &scan.shards).map(|(shard, _)| shard))
     }
 }
 
 fn request(scan: &sql::ScanRequest, table: &MeasurementSchema) -> Option<ScanRequest> {
     let predicate = match &scan.condition {
         None => None,
-        Some(condition) => Some(condition::lower(condition, table)?),
+        Some(condition) => Some(lower(condition, table)?),
     };
     let tags = |names: &[String]| -> Option<Vec<ColumnId>> {
         names.iter().map(|name| Some(table.tag(name)?.id)).collect()
@@ -378,4 +374,270 @@ fn aggregate_call(table: &MeasurementSchema, call: &sql::AggregateCall) -> Optio
         None => self::input(table, name).map(AuxColumn::Field),
     });
     Some(AggregateCall { function: call.function, input, aux: aux.collect::<Option<_>>()? })
+}
+
+/// Converts a condition into a shard's predicate with column ids.
+fn lower(condition: &Condition, schema: &MeasurementSchema) -> Option<Predicate> {
+    let all = |parts: &[Condition]| -> Option<Vec<Predicate>> {
+        parts.iter().map(|part| lower(part, schema)).collect()
+    };
+    let tag = |name: &str| schema.tag(name).map(|column| Operand::Tag(column.id));
+    Some(match condition {
+        Condition::All(parts) => every(all(parts)?),
+        Condition::Any(parts) => any(all(parts)?),
+        Condition::TagIn(name, values) => {
+            let tag = tag(name)?;
+            any(values.iter().map(|value| text(&tag, Comparison::Equal, value)).collect())
+        }
+        Condition::TagNotIn(name, values) => {
+            let tag = tag(name)?;
+            // A shard treats a missing tag as an empty text.
+            let values = std::iter::once("").chain(values.iter().map(String::as_str));
+            every(values.map(|value| text(&tag, Comparison::NotEqual, value)).collect())
+        }
+        Condition::TagMissing(name) => text(&tag(name)?, Comparison::Equal, ""),
+        Condition::Field(name, field_type, comparison, value) => {
+            let (column, known) = schema.field(name)?;
+            let input = Input { column: column.id, field_type: known, cast: None };
+            if known != *field_type {
+                return None;
+            }
+            let (field, value) = (Operand::Field(input), Operand::Literal(value.clone()));
+            Predicate::Compare(*comparison, Box::new(field), Box::new(value))
+        }
+    })
+}
+
+fn text(tag: &Operand, comparison: Comparison, value: &str) -> Predicate {
+    let value = Operand::Literal(FieldValue::String(value.into()));
+    Predicate::Compare(comparison, Box::new(tag.clone()), Box::new(value))
+}
+
+fn every(parts: Vec<Predicate>) -> Predicate {
+    balanced(parts, &Predicate::And).unwrap_or(Predicate::Constant(true))
+}
+
+fn any(parts: Vec<Predicate>) -> Predicate {
+    balanced(parts, &Predicate::Or).unwrap_or(Predicate::Constant(false))
+}
+
+/// Joins the parts pairwise in rounds, so that thousands of values do not produce thousands of
+/// nested levels.
+fn balanced(
+    mut parts: Vec<Predicate>,
+    join: &dyn Fn(Box<Predicate>, Box<Predicate>) -> Predicate,
+) -> Option<Predicate> {
+    while parts.len() > 1 {
+        let mut rest = std::mem::take(&mut parts).into_iter();
+        while let Some(first) = rest.next() {
+            parts.push(match rest.next() {
+                Some(second) => join(Box::new(first), Box::new(second)),
+                None => first,
+            });
+        }
+    }
+    parts.pop()
+}
+
+const MALFORMED: QueryError = QueryError::Page("the partial aggregates are for other calls");
+
+/// The aggregate states of a scan, which the shards send and SQL receives.
+struct Gathered {
+    /// The first call counts the rows. This count determines the existing windows and is not
+    /// returned.
+    calls: Vec<AggregateCall>,
+    stream: Stream,
+    rows: PageRows,
+    pages: VecDeque<Vec<u8>>,
+}
+
+impl Gathered {
+    /// Every shard receives `request`, whose output must be aggregates and whose first call must
+    /// count the rows.
+    fn new(request: &ScanRequest, shards: usize, reservation: &QueryReservation) -> Self {
+        let calls = match &request.output {
+            Output::Aggregates { calls, .. } => calls.clone(),
+            Output::Rows { .. } => Vec::new(),
+        };
+        let key = (0..request.group_by.len()).map(Some).collect();
+        // The cast is safe, because the number of shards is far below 2^32.
+        let stream = Stream::new(0, shards as u32, request.clone(), key, false, reservation);
+        let rows = PageRows::new(request.group_by.len(), &calls);
+        Self { calls, stream, rows, pages: VecDeque::new() }
+    }
+
+    fn resume(&self, shard: usize) -> Option<Resume> {
+        let is_missing = self.pages.is_empty() && self.stream.front() == Front::Missing;
+        self.stream.resume(shard as u32).filter(|_| is_missing)
+    }
+
+    fn supply(&mut self, shard: usize, page: ScanPage) -> Result<(), QueryError> {
+        self.stream.supply(shard as u32, page)
+    }
+
+    /// Returns the next page, and whether that page is the last one; `None` if shards must be
+    /// called first.
+    fn page(&mut self) -> Result<Option<(Vec<u8>, bool)>, QueryError> {
+        // If two pages exist, the first page is not the last.
+        while self.pages.len() < 2 {
+            let Front::Group(key) = self.stream.front() else { break };
+            let key = key.to_vec();
+            let Some(GroupData::Partials(states)) = self.stream.pop() else { continue };
+            self.rows.add(&key, &self.calls, &states)?;
+            if self.rows.is_full() {
+                self.rows.cut(&mut self.pages);
+            }
+        }
+        let front = self.stream.front();
+        if !matches!(front, Front::Group(_)) {
+            self.rows.cut(&mut self.pages);
+        }
+        let page = self.pages.pop_front();
+        let is_last = self.pages.is_empty() && front == Front::End;
+        Ok(match page {
+            None if !is_last => None,
+            page => Some((page.unwrap_or_default(), is_last)),
+        })
+    }
+}
+
+struct PageRows {
+    times_ns: Vec<i64>,
+    /// The groups' tags, one column per tag key.
+    tags: Vec<StringColumn>,
+    /// The columns of each call: the call's value and, for a selector, the time and the additional
+    /// columns.
+    fields: Vec<Column>,
+}
+
+impl PageRows {
+    fn new(tags: usize, calls: &[AggregateCall]) -> Self {
+        let mut fields = Vec::new();
+        for call in calls.iter().skip(1) {
+            fields.push(Column::new(value_type(call)));
+            if selects(call) {
+                fields.push(Column::new(FieldType::Integer));
+                fields.extend(call.aux.iter().map(|aux| Column::new(aux_type(aux))));
+            }
+        }
+        Self { times_ns: Vec::new(), tags: vec![StringColumn::default(); tags], fields }
+    }
+
+    fn add(
+        &mut self,
+        key: &[String],
+        calls: &[AggregateCall],
+        states: &[PartialColumn],
+    ) -> Result<(), QueryError> {
+        let finish = |(call, states): (&AggregateCall, &PartialColumn)| {
+            partial::finish(call, states).map_err(|_| MALFORMED)
+        };
+        let mut finished = calls.iter().zip(states).map(finish);
+        let windows_ns = finished.next().ok_or(MALFORMED)??.windows_ns;
+        for (tag, value) in self.tags.iter_mut().zip(key) {
+            windows_ns.iter().for_each(|_| tag.push(value));
+        }
+        let mut fields = self.fields.iter_mut();
+        let mut put = |places: &[Option<u32>], values: &Column| {
+            let field = fields.next().ok_or(MALFORMED)?;
+            let is_same_type = append(field, places, values);
+            is_same_type.then_some(()).ok_or(MALFORMED)
+        };
+        for finished in finished {
+            let Finished { windows_ns: own_ns, values, times_ns, aux } = finished?;
+            let places = places(&windows_ns, &own_ns);
+            put(&places, &values)?;
+            if let Some(times_ns) = times_ns {
+                put(&places, &Column::full(Values::Integer(times_ns)))?;
+            }
+            for aux in aux {
+                match aux {
+                    AuxValues::Field(values) => put(&places, &values)?,
+                    AuxValues::Tag(tags) => put(&places, &texts(&tags))?,
+                }
+            }
+        }
+        self.times_ns.extend(windows_ns);
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        let columns = self.fields.iter().map(Column::bytes);
+        let tags = self.tags.iter().map(StringColumn::bytes);
+        let bytes: usize = columns.chain(tags).sum();
+        self.times_ns.len() >= SQL_PAGE_ROWS_MAX || bytes >= PAGE_BYTES_MAX
+    }
+
+    fn cut(&mut self, pages: &mut VecDeque<Vec<u8>>) {
+        let rows: Vec<u32> = (0..).take(self.times_ns.len()).collect();
+        for (rows, times_ns) in
+            rows.chunks(SQL_PAGE_ROWS_MAX).zip(self.times_ns.chunks(SQL_PAGE_ROWS_MAX))
+        {
+            let data = GroupData::Rows {
+                times_ns: times_ns.to_vec(),
+                fields: self.fields.iter().map(|column| column.gather(rows)).collect(),
+                tags: self.tags.iter().map(|column| column.gather(rows)).collect(),
+            };
+            pages.push_back(scan_page::encode(&[Group { key: Vec::new(), data }]));
+        }
+        self.times_ns.clear();
+        for column in &mut self.fields {
+            *column = Column::new(column.values.field_type());
+        }
+        self.tags.fill(StringColumn::default());
+    }
+}
+
+/// Returns the position of each window's value. Both arguments are in ascending order.
+fn places(windows_ns: &[i64], own_ns: &[i64]) -> Vec<Option<u32>> {
+    let mut own = (0..).zip(own_ns).peekable();
+    let place = |window_ns: &i64| own.next_if(|(_, own_ns)| *own_ns == window_ns).map(|(at, _)| at);
+    windows_ns.iter().map(place).collect()
+}
+
+/// Appends the values at these positions, and null for a missing position. Returns `false` if the
+/// values have another type.
+fn append(field: &mut Column, places: &[Option<u32>], values: &Column) -> bool {
+    if places.len() == values.len() && !places.contains(&None) {
+        return field.extend_from(values);
+    }
+    places.iter().all(|place| match place {
+        Some(at) => field.push_from(values, *at as usize),
+        None => {
+            field.push_null();
+            true
+        }
+    })
+}
+
+/// Converts tags into a text column. A tag that a series lacks becomes null.
+fn texts(tags: &StringColumn) -> Column {
+    let mut column = Column::full(Values::String(tags.clone()));
+    let are_there = tags.iter().map(|tag| !tag.is_empty()).enumerate();
+    are_there.for_each(|(row, is_there)| column.validity.push(row, is_there));
+    column
+}
+
+fn selects(call: &AggregateCall) -> bool {
+    use AggregateFunction::{First, FirstRow, Last, LastRow, Max, Min};
+    matches!(call.function, Min | Max | First | Last | FirstRow | LastRow)
+}
+
+fn value_type(call: &AggregateCall) -> FieldType {
+    match call.function {
+        AggregateFunction::Count => FieldType::Integer,
+        function if !function.reads_input() => FieldType::Integer,
+        _ => input_type(&call.input),
+    }
+}
+
+fn input_type(input: &Input) -> FieldType {
+    input.output_type().unwrap_or(input.field_type)
+}
+
+fn aux_type(aux: &AuxColumn) -> FieldType {
+    match aux {
+        AuxColumn::Field(input) => input_type(input),
+        AuxColumn::Tag(_) => FieldType::String,
+    }
 }

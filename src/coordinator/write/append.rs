@@ -1,31 +1,31 @@
-//! Sends one frame to each shard that has rows, and processes the shards' replies.
+//! Groups the rows of a write by shard, sends one frame to each shard that has rows, and processes the
+//! shards' replies. The replies also show which groups the Database must split.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::group_size::{Growth, Target};
 use super::rejections::LineRefusal;
 use super::schema_check::Columns;
-use super::{Attempt, Write, WriteRequest, rows_by_shard};
+use super::{Attempt, Write, WriteRequest};
+use crate::batch::MeasurementBatch;
 use crate::batch::frame::{self, TableRef};
 use crate::batch::selection::Selection;
-use crate::coordinator::error::Error;
+use crate::batch::shard_rows::split_by_shard;
+use crate::coordinator::error::{Error, Result};
 use crate::coordinator::load_schemas::Loaded;
 use crate::model::bug::OrBug;
-use crate::model::ids::ObjectId;
-use crate::model::shard_map::ShardGroup;
+use crate::model::ids::{ObjectId, PolicyId};
+use crate::model::shard_map::{Policy, ShardGroup};
 use crate::protocol::call::Address;
+use crate::protocol::database::ToDatabase;
 use crate::protocol::envelope;
+use crate::protocol::host::Unavailable;
 use crate::protocol::quota::{Meter, SeriesExceeded, StorageExceeded};
 use crate::protocol::round::Request;
 use crate::protocol::shard::{FromShard, ShardRefusal, Stamp, ToShard};
 
 impl Write {
     /// Sends the pending rows to their shards.
-    pub(super) async fn append(
-        &mut self,
-        loaded: &Loaded,
-        columns: &[Columns],
-    ) -> Result<Attempt, Error> {
+    pub(super) async fn append(&mut self, loaded: &Loaded, columns: &[Columns]) -> Result<Attempt> {
         let Some((requests, targets)) = self.frames(loaded, columns) else {
             return Ok(Attempt::Stale);
         };
@@ -37,9 +37,9 @@ impl Write {
         let replies = self.io.calls(requests).await;
         let mut refused: Vec<Vec<u32>> = vec![Vec::new(); self.request.batch.measurements.len()];
         let mut failure = None;
-        for (Target { shard, group, mark_bytes, rows }, reply) in targets.into_iter().zip(replies) {
+        for (Target { shard, group, mark, rows }, reply) in targets.into_iter().zip(replies) {
             let reply = envelope::decode_reply::<FromShard>(reply);
-            if let Some(growth) = Growth::seen(loaded, group, mark_bytes, reply.as_ref().ok())
+            if let Some(growth) = Growth::seen(loaded, group, mark, reply.as_ref().ok())
                 && self.io.with(|context| {
                     context.cache.should_notify(&shard, context.platform.now_ns())
                 })?
@@ -91,7 +91,7 @@ impl Write {
             .zip(&self.request.batch.measurements)
             .map(|(mut rows, batch)| {
                 rows.sort();
-                rows_by_shard::selection(rows, batch.block.rows())
+                selection(rows, batch.block.rows())
             })
             .collect();
         Ok(Attempt::Stale)
@@ -110,7 +110,7 @@ impl Write {
             meter: None,
         };
         let batch = &self.request.batch.measurements;
-        let split = rows_by_shard::targets(policy, batch, &self.pending)?;
+        let split = rows_by_shard(policy, batch, &self.pending)?;
         let points = batch.iter().zip(&self.pending).map(|(m, rows)| rows.len(m.block.rows()));
         let points = points.sum::<usize>() as u64;
         let of_group = |(shard, _): &(ObjectId, _)| {
@@ -121,7 +121,7 @@ impl Write {
         let groups: Vec<_> = split.iter().map(of_group).collect();
         let (mut requests, mut targets) = (Vec::new(), Vec::new());
         for ((shard, rows), group) in split.into_iter().zip(groups) {
-            let ((group, mark_bytes), meter) = group.unwrap_or_default();
+            let ((group, mark), meter) = group.unwrap_or_default();
             let stamp = Stamp { meter, ..stamp };
             let tables = batch.iter().zip(columns).zip(&rows);
             let tables: Vec<TableRef<'_>> = tables
@@ -140,7 +140,7 @@ impl Write {
             let append = ToShard::Append { stamp, frame: Vec::new() };
             let message = envelope::encode_around(&append, frame);
             requests.push(Request::new(Address::Shard(shard.clone()), message));
-            targets.push(Target { shard, group, mark_bytes, rows });
+            targets.push(Target { shard, group, mark, rows });
         }
         Some((requests, targets))
     }
@@ -190,4 +190,85 @@ fn meter(loaded: &Loaded, group: &ShardGroup, requested: usize, points: u64) -> 
     let share =
         |count: u64| count.saturating_mul(u64::from(meter.shards)) / requested.max(1) as u64;
     Some(Meter { points: share(points), request_milli: share(1_000), ..meter })
+}
+
+/// A shard with its rows of each measurement, in the order of the batch.
+type ShardRows = (ObjectId, Vec<Selection>);
+
+/// Distributes the `pending` rows of each measurement among the policy's shards, in the order of
+/// the shards. Returns `None` if a row belongs to no group, because the shard map is stale.
+fn rows_by_shard(
+    policy: &Policy,
+    batch: &[MeasurementBatch],
+    pending: &[Selection],
+) -> Option<Vec<ShardRows>> {
+    let mut targets: BTreeMap<(usize, usize), Vec<Selection>> = BTreeMap::new();
+    for (position, (measurement, rows)) in batch.iter().zip(pending).enumerate() {
+        let (keys, block) = (&measurement.tag_keys, &measurement.block);
+        let split = split_by_shard(&measurement.name, keys, block, rows, &policy.groups);
+        if !split.outside.is_empty() {
+            return None;
+        }
+        for part in split.parts {
+            let nothing = || vec![Selection::Rows(Vec::new()); batch.len()];
+            let tables = targets.entry((part.group, part.shard)).or_insert_with(nothing);
+            if let Some(slot) = tables.get_mut(position) {
+                *slot = part.rows;
+            }
+        }
+    }
+    let target = |((group, shard), tables): ((usize, usize), _)| {
+        Some((policy.groups.get(group)?.shards.get(shard)?.clone(), tables))
+    };
+    targets.into_iter().map(target).collect()
+}
+
+pub(super) fn selection(rows: Vec<u32>, total: usize) -> Selection {
+    if rows.len() == total { Selection::All } else { Selection::Rows(rows) }
+}
+
+struct Target {
+    pub shard: ObjectId,
+    /// The id of the group.
+    pub group: u64,
+    /// The size, in bytes, above which the group must be reported.
+    pub mark: u64,
+    /// The frame's rows, for each measurement of the batch.
+    pub rows: Vec<Selection>,
+}
+
+/// A group whose size exceeds its mark, or a group that an unfinished split blocks.
+pub(super) struct Growth {
+    database: ObjectId,
+    policy: PolicyId,
+    group: u64,
+    bytes: u64,
+}
+
+impl Growth {
+    /// Returns the growth that a shard's reply indicates; `None` if the Database needs no report.
+    fn seen(loaded: &Loaded, group: u64, mark: u64, reply: Option<&FromShard>) -> Option<Self> {
+        // The mark of all groups, in bytes; 0 disables splits.
+        let split_bytes = loaded.description.split_bytes;
+        let bytes = match reply? {
+            FromShard::Appended { bytes, .. } => {
+                let is_past = split_bytes > 0 && *bytes >= split_bytes.max(mark);
+                is_past.then_some(*bytes)?
+            }
+            // The shard waits for a split that may have stopped. The report makes the Database
+            // continue the split.
+            FromShard::Unavailable(Unavailable::Changing) => 0,
+            // The size of a full shard exceeds every mark.
+            FromShard::Unavailable(Unavailable::Full { bytes, .. }) => *bytes,
+            _ => return None,
+        };
+        let (policy, _) = loaded.policy()?;
+        Some(Self { database: loaded.object.clone(), policy: policy.id, group, bytes })
+    }
+
+    pub(super) fn request(self) -> Request {
+        let Self { database, policy, group, bytes } = self;
+        let message = ToDatabase::Grown { policy, group, bytes };
+        Request::new(Address::Database(database), envelope::encode(&message))
+    }
 }

@@ -5,19 +5,15 @@
 //! If a shard has newer state, the write starts again, but only with the rows of the refused frames
 //! (PROTOCOL.md rules 4 to 8).
 
-pub mod schema_check;
 mod append;
-mod auto_create;
-mod group_size;
 pub mod rejections;
-pub mod rows_by_shard;
+pub mod schema_check;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::error::Error;
+use super::error::{Error, Result};
 use super::grants::Principal;
-use super::load_schemas::{Load, Loaded, Want};
-use super::retries::Retries;
+use super::load_schemas::{Load, Loaded, Retries, Want};
 use super::{Io, Task};
 use crate::batch::Batch;
 use crate::batch::selection::Selection;
@@ -25,12 +21,13 @@ use crate::model::bug::OrBug;
 use crate::model::grant::PermissionKind;
 use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::{PAGE_BYTES_MAX, STALE_RETRIES_MAX};
-use crate::protocol::call::Address;
-use crate::protocol::catalog::CreateDatabase;
-use crate::protocol::database::{ColumnSet, FromDatabase, RegisterRefusal, ToDatabase};
-use crate::protocol::envelope;
+use crate::model::name;
+use crate::protocol::catalog::{CatalogRefusal, CreateDatabase, FromCatalog, ToCatalog};
+use crate::protocol::database::{
+    ColumnSet, FromDatabase, PolicyRefusal, RegisterRefusal, ToDatabase,
+};
 use crate::protocol::host::Unavailable;
-use group_size::Growth;
+use append::{Growth, selection};
 use rejections::{LineRefusal, Rejections, Retention};
 use schema_check::Columns;
 
@@ -123,7 +120,7 @@ enum Attempt {
 }
 
 impl Write {
-    async fn run(&mut self) -> Result<(), Error> {
+    async fn run(&mut self) -> Result<()> {
         let mut load = self.load(Load::cached);
         loop {
             let attempt = match load.run(&self.io).await {
@@ -153,13 +150,13 @@ impl Write {
         load(database, Want::Policy(policy.clone())).for_caller(principal)
     }
 
-    async fn attempt(&mut self, loaded: Loaded) -> Result<Attempt, Error> {
+    async fn attempt(&mut self, loaded: Loaded) -> Result<Attempt> {
         let (policy, schema) = loaded.policy().ok_or_else(Error::unexpected_reply)?;
         match loaded.standing.check(PermissionKind::Write, &self.request.database, &policy.name) {
             Err(_) if !loaded.fresh => return Ok(Attempt::Uncertain),
             allowed => allowed?,
         }
-        let oldest_ns = policy.oldest_kept_ns(self.io.with(|context| context.platform.now_ns())?);
+        let oldest_ns = policy.oldest_kept_ns(self.io.now_ns()?);
         let measurements = &self.request.batch.measurements;
         let columns: Vec<Columns> = measurements
             .iter()
@@ -231,7 +228,7 @@ impl Write {
                 }
                 true
             });
-            *pending = rows_by_shard::selection(kept, batch.block.rows());
+            *pending = selection(kept, batch.block.rows());
         }
     }
 
@@ -270,13 +267,12 @@ impl Write {
         database: &ObjectId,
         policy: PolicyId,
         sets: Vec<ColumnSet>,
-    ) -> Result<Attempt, Error> {
+    ) -> Result<Attempt> {
         let mut left = VecDeque::from(sets);
         loop {
             let sent = next_sets(&mut left);
             let message = ToDatabase::Register { policy, sets: sent.clone() };
-            let reply = self.io.call(Address::Database(database.clone()), &message).await;
-            let (refusals, version) = match envelope::decode_reply::<FromDatabase>(reply)? {
+            let (refusals, version) = match self.io.call_database(database, &message).await? {
                 FromDatabase::Registered { refusals, version } => (refusals, version),
                 FromDatabase::NotOpen | FromDatabase::UnknownPolicy => return Ok(Attempt::Stale),
                 reply => return Err(reply.into()),
@@ -311,4 +307,66 @@ fn next_sets(left: &mut VecDeque<ColumnSet>) -> Vec<ColumnSet> {
         sent.push(set);
     }
     sent
+}
+
+impl Write {
+    /// Creates the missing database if it would keep at least one row, or all rows if the write is
+    /// all-or-nothing. Otherwise no database is created, and the lines are rejected in the same way
+    /// as by an existing database. The policy that the client names becomes the only policy and the
+    /// default, as with `CREATE DATABASE … WITH NAME`.
+    async fn create(&mut self, mut create: CreateDatabase) -> Result<Attempt> {
+        let named = self.request.policy.as_deref().filter(|name| !matches!(*name, "" | "default"));
+        let policy = named.unwrap_or("autogen").to_owned();
+        if name::check(&policy).is_err() {
+            return Err(Error::PolicyNotFound(policy));
+        }
+        let mut spec = create.policy.unwrap_or_default();
+        let duration_ns = spec.duration_ns.unwrap_or(0);
+        spec.name = Some(policy.clone());
+        create.policy = Some(spec);
+        let now_ns = self.io.now_ns()?;
+        let oldest_kept_ns = match duration_ns {
+            0 => i64::MIN,
+            _ => now_ns.saturating_sub(duration_ns),
+        };
+        let times = self.request.batch.measurements.iter().flat_map(|m| &m.block.times_ns);
+        let (old, all) = times.fold((0, 0), |(old, all), &time_ns| {
+            (old + u64::from(time_ns < oldest_kept_ns), all + 1)
+        });
+        if old == all || (self.request.all_or_nothing && old > 0) {
+            self.reject_old(oldest_kept_ns);
+            let retention = Retention { policy, duration_ns, oldest_kept_ns, absent: true };
+            self.outcome.rejected.retention = Some(retention);
+            return Ok(Attempt::Complete);
+        }
+        let create = self.io.with(|context| create.placed(context.platform))?;
+        match self.io.call_catalog(&ToCatalog::Create(create)).await {
+            Ok(FromCatalog::Created { existed, .. }) => {
+                self.outcome.created = (!existed).then_some(Created { policy, duration_ns });
+                Ok(Attempt::Uncertain)
+            }
+            // Another request has created the database with other settings.
+            Err(Error::Catalog(CatalogRefusal::Policy(PolicyRefusal::Conflict))) => {
+                Ok(Attempt::Uncertain)
+            }
+            Ok(_) => Err(Error::unexpected_reply()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn reject_old(&mut self, oldest_kept_ns: i64) {
+        for batch in &self.request.batch.measurements {
+            for (row, &time_ns) in batch.block.times_ns.iter().enumerate() {
+                if time_ns < oldest_kept_ns {
+                    self.outcome.rejected.add(batch.lines.get(row), true, || {
+                        LineRefusal::Retention {
+                            measurement: batch.name.clone(),
+                            oldest_kept_ns,
+                            time_ns,
+                        }
+                    });
+                }
+            }
+        }
+    }
 }

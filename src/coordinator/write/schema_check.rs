@@ -41,9 +41,13 @@ impl Columns {
             new_fields: Vec::new(),
             conflicts: Vec::new(),
         };
-        let known: KnownColumns<'_> = schema.map(known_columns).unwrap_or_default();
+        let tags = schema.into_iter().flat_map(MeasurementSchema::tags);
+        let tags: BTreeMap<&str, _> = tags.map(|column| (column.key.as_str(), column.id)).collect();
+        let fields = schema.into_iter().flat_map(MeasurementSchema::fields);
+        let fields: BTreeMap<&str, _> =
+            fields.map(|(column, known)| (column.key.as_str(), (column.id, known))).collect();
         for (position, key) in batch.tag_keys.iter().enumerate() {
-            match known.tags.get(key.as_str()) {
+            match tags.get(key.as_str()) {
                 Some(&id) => columns.tag_ids.push(id),
                 None => {
                     columns.tag_ids.push(NO_COLUMN);
@@ -51,10 +55,10 @@ impl Columns {
                 }
             }
         }
-        let fields = batch.field_keys.iter().zip(&batch.block.fields);
-        for (position, (key, column)) in fields.enumerate() {
+        let batch_fields = batch.field_keys.iter().zip(&batch.block.fields);
+        for (position, (key, column)) in batch_fields.enumerate() {
             let requested = column.values.field_type();
-            let (id, existing) = match known.fields.get(key.as_str()) {
+            let (id, existing) = match fields.get(key.as_str()) {
                 Some(&(id, existing)) => (id, Some(existing)),
                 None => (NO_COLUMN, None),
             };
@@ -116,22 +120,6 @@ impl Columns {
         let fields = wanted(&self.new_fields, batch.field_keys.len());
         let sets = column_sets::column_sets(&batch.block, rows, &tags, &fields, with_rows);
         sets.into_iter().map(|set| (named(batch, &set), set.rows)).collect()
-    }
-}
-
-#[derive(Default)]
-struct KnownColumns<'a> {
-    tags: BTreeMap<&'a str, ColumnId>,
-    fields: BTreeMap<&'a str, (ColumnId, FieldType)>,
-}
-
-fn known_columns(schema: &MeasurementSchema) -> KnownColumns<'_> {
-    KnownColumns {
-        tags: schema.tags().map(|column| (column.key.as_str(), column.id)).collect(),
-        fields: schema
-            .fields()
-            .map(|(column, field_type)| (column.key.as_str(), (column.id, field_type)))
-            .collect(),
     }
 }
 

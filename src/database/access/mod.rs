@@ -9,10 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest, Sha256};
 
 use super::job::{Job, JobKind};
-use super::job_messages::all_shards;
-use super::object::{Database, DatabaseWork, Failure};
+use super::object::{Database, DatabaseWork, Driven, Failure, Result};
 use super::rows::{DatabaseStage, GRANTEES, RowsChange};
-use super::split_progress::request;
 use crate::model::ids::ObjectId;
 use crate::model::limits::CALLS_PER_ROUND_MAX;
 use crate::protocol::call::Platform;
@@ -20,7 +18,7 @@ use crate::protocol::database::FromDatabase;
 use crate::protocol::envelope;
 use crate::protocol::grants::{Grantee, GranteeKey, GrantsPush};
 use crate::protocol::host::Unavailable;
-use crate::protocol::round::{Replies, Request};
+use crate::protocol::round::Replies;
 use crate::protocol::shard::{FromShard, ToShard};
 use crate::store::{Store, StoreResult};
 
@@ -35,7 +33,7 @@ pub(super) struct AccessProgress {
 }
 
 impl<S: Store> Database<S> {
-    pub(super) fn identify(&mut self, keys: &[GranteeKey]) -> Result<FromDatabase, Failure> {
+    pub(super) fn identify(&mut self, keys: &[GranteeKey]) -> Result<FromDatabase> {
         let access = self.open_rows()?.state.access;
         let mut found = Vec::new();
         for key in keys {
@@ -51,7 +49,7 @@ impl<S: Store> Database<S> {
         &mut self,
         platform: &dyn Platform,
         push: &GrantsPush,
-    ) -> Result<Option<FromDatabase>, Failure> {
+    ) -> Result<Option<FromDatabase>> {
         self.load()?;
         let known = self.rows.as_ref();
         let is_frozen = known.is_some_and(|rows| rows.state.stage == DatabaseStage::Frozen);
@@ -102,25 +100,20 @@ impl<S: Store> Database<S> {
     }
 
     /// Returns the messages to the next shards of the current map, or `None` after the last shard.
-    pub(super) fn drive_access(
-        &mut self,
-        work: &mut DatabaseWork,
-        key: u64,
-    ) -> Result<Option<Vec<Request>>, Failure> {
+    pub(super) fn drive_access(&mut self, work: &mut DatabaseWork, key: u64) -> Driven {
         let Some(rows) = &self.rows else { return Ok(None) };
         let number = rows.state.access;
         if self.notified_shards.0 != number {
             self.notified_shards = (number, BTreeSet::new());
         }
-        let left = all_shards(rows).filter(|shard| !self.notified_shards.1.contains(*shard));
+        let left = rows.shards().filter(|shard| !self.notified_shards.1.contains(*shard));
         let requested: Vec<ObjectId> = left.take(CALLS_PER_ROUND_MAX).cloned().collect();
         if requested.is_empty() {
-            self.apply(RowsChange { removed_jobs: vec![key], ..RowsChange::default() })?;
-            return Ok(None);
+            return self.end_job(key);
         }
         let message = ToShard::Access { number };
         let requests =
-            requested.iter().map(|shard| request(rows, shard.clone(), &message)).collect();
+            requested.iter().map(|shard| rows.request(shard.clone(), &message)).collect();
         work.access = AccessProgress { number, requested };
         Ok(Some(requests))
     }
@@ -131,7 +124,7 @@ impl<S: Store> Database<S> {
         &mut self,
         work: &mut DatabaseWork,
         replies: Replies,
-    ) -> Result<(), Failure> {
+    ) -> Result<()> {
         let AccessProgress { number, requested } = std::mem::take(&mut work.access);
         let mut failure = None;
         for (shard, reply) in requested.into_iter().zip(replies) {

@@ -10,7 +10,7 @@ use crate::model::shard_map::{Policy, shard_group_duration_ns};
 use crate::protocol::database::{PolicyChange, PolicyRefusal, PolicySpec};
 
 /// The name of a new database's policy if the request names no policy.
-pub const DEFAULT_NAME: &str = "autogen";
+const DEFAULT_NAME: &str = "autogen";
 
 /// The policies of a database.
 #[derive(Clone, Debug, Default)]
@@ -47,15 +47,6 @@ pub struct Settings {
     pub shard_group_duration_ns: i64,
 }
 
-/// The result of checking a statement.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PolicyVerdict {
-    /// The policy already has these settings.
-    Unchanged,
-    /// The policy must change to these settings.
-    Change(Settings),
-}
-
 impl Policies {
     /// Returns the policy with this name.
     pub fn named(&self, name: &str) -> Option<&PolicyRow> {
@@ -65,6 +56,15 @@ impl Policies {
     /// Returns the policy with this id.
     pub fn by_id(&self, id: PolicyId) -> Option<&PolicyRow> {
         self.rows.iter().find(|row| row.policy.id == id)
+    }
+
+    /// Returns the policy whose row has this key.
+    pub fn numbered(&self, number: u64) -> Option<&PolicyRow> {
+        self.rows.iter().find(|row| row.number == number)
+    }
+
+    pub(super) fn numbered_mut(&mut self, number: u64) -> Option<&mut PolicyRow> {
+        self.rows.iter_mut().find(|row| row.number == number)
     }
 
     /// Checks CREATE DATABASE … WITH for an existing database.
@@ -87,12 +87,12 @@ impl Policies {
         Ok(())
     }
 
-    /// Checks CREATE RETENTION POLICY.
+    /// Checks CREATE RETENTION POLICY. Returns `None` if the policy already has these settings.
     pub fn check_create(
         &self,
         spec: &PolicySpec,
         make_default: bool,
-    ) -> Result<PolicyVerdict, PolicyRefusal> {
+    ) -> Result<Option<Settings>, PolicyRefusal> {
         let settings = settings(spec)?;
         if let Some(PolicyRow { policy, .. }) = self.named(&settings.name) {
             if settings != settings_of(policy) {
@@ -101,21 +101,21 @@ impl Policies {
             if make_default && self.default != Some(policy.id) {
                 return Err(PolicyRefusal::Conflict);
             }
-            return Ok(PolicyVerdict::Unchanged);
+            return Ok(None);
         }
         let (limit, current) = (POLICIES_PER_DATABASE_MAX as u64, self.rows.len() as u64);
         if current >= limit {
             return Err(PolicyRefusal::TooMany { limit, current, requested: current + 1 });
         }
-        Ok(PolicyVerdict::Change(settings))
+        Ok(Some(settings))
     }
 
-    /// Checks ALTER RETENTION POLICY.
+    /// Checks ALTER RETENTION POLICY. Returns `None` if the policy already has these settings.
     pub fn check_alter(
         &self,
         change: &PolicyChange,
         make_default: bool,
-    ) -> Result<PolicyVerdict, PolicyRefusal> {
+    ) -> Result<Option<Settings>, PolicyRefusal> {
         let not_found = || PolicyRefusal::NotFound(change.name.clone());
         let policy = &self.named(&change.name).ok_or_else(not_found)?.policy;
         if change.duration_ns.is_some_and(|ns| ns != 0 && ns < POLICY_DURATION_MIN_NS) {
@@ -140,9 +140,9 @@ impl Policies {
         };
         let moves_default = make_default && self.default != Some(policy.id);
         if settings == settings_of(policy) && !moves_default {
-            return Ok(PolicyVerdict::Unchanged);
+            return Ok(None);
         }
-        Ok(PolicyVerdict::Change(settings))
+        Ok(Some(settings))
     }
 }
 

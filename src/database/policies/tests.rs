@@ -70,10 +70,10 @@ fn create_policy_uses_influxdb_1_defaults() {
             shard_group_duration_ns: expected_ns,
         };
         let verdict = policies().check_create(&spec("new", duration_ns, shard_ns), false);
-        assert_eq!(verdict, Ok(PolicyVerdict::Change(settings)), "{duration_ns} {shard_ns}");
+        assert_eq!(verdict, Ok(Some(settings)), "{duration_ns} {shard_ns}");
     }
     let same = policies().check_create(&spec("p2", 3 * D_NS, D_NS), false);
-    assert_eq!(same, Ok(PolicyVerdict::Unchanged));
+    assert_eq!(same, Ok(None));
 }
 
 #[test]
@@ -89,15 +89,10 @@ fn alter_policy_follows_influxdb_1() {
     assert_eq!(alter("p2", None, Some(100 * D_NS)), incompatible);
     assert_eq!(alter("autogen", Some(H_NS), None), incompatible);
     assert_eq!(alter("nop", Some(D_NS), None), Err(PolicyRefusal::NotFound("nop".to_owned())));
-    assert_eq!(alter("p1", Some(4 * D_NS), None), Ok(PolicyVerdict::Unchanged));
+    assert_eq!(alter("p1", Some(4 * D_NS), None), Ok(None));
     let changed = |name: &str, duration_ns, shard_group_duration_ns| {
         let name = name.to_owned();
-        Ok(PolicyVerdict::Change(Settings {
-            name,
-            duration_ns,
-            replica_n: 1,
-            shard_group_duration_ns,
-        }))
+        Ok(Some(Settings { name, duration_ns, replica_n: 1, shard_group_duration_ns }))
     };
     assert_eq!(alter("p1", Some(5 * D_NS), Some(10 * MINUTE_NS)), changed("p1", 5 * D_NS, H_NS));
     assert_eq!(alter("p1", None, Some(0)), changed("p1", 4 * D_NS, D_NS));

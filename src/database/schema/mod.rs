@@ -36,15 +36,9 @@ pub struct Registration {
     pub changed: BTreeMap<String, MeasurementSchema>,
     /// The refusal of each set, in the order of the sets.
     pub refusals: Vec<Option<RegisterRefusal>>,
-    version: u64,
+    /// The schema's version after the changes.
+    pub version: u64,
     next_measurement: u32,
-}
-
-impl Registration {
-    /// Returns the schema's version after the changes.
-    pub fn version(&self) -> u64 {
-        self.version
-    }
 }
 
 impl Schema {
@@ -113,9 +107,8 @@ impl Schema {
             next_measurement: self.next_measurement,
             ..Registration::default()
         };
-        let mut created = 0;
         for set in sets {
-            let refusal = self.register_set(set, &mut registration, &mut created, limits).err();
+            let refusal = self.register_set(set, &mut registration, limits).err();
             registration.refusals.push(refusal);
         }
         // Each change has a separate version, so that a page can resume after any change.
@@ -189,16 +182,29 @@ impl Schema {
         &self,
         set: &ColumnSet,
         registration: &mut Registration,
-        created: &mut u64,
         limits: &Limits,
     ) -> Result<(), RegisterRefusal> {
-        let known = registration.changed.get(&set.measurement);
-        let known = known.or_else(|| self.by_name.get(&set.measurement));
+        let name = &set.measurement;
+        let known = registration.changed.get(name).or_else(|| self.by_name.get(name));
         let mut measurement = match known {
             Some(known) => known.clone(),
             None => {
                 let limit = limits.get(Limit::Measurements) as u64;
-                self.new_measurement(set, registration.next_measurement, *created, limit)?
+                let created = registration.next_measurement - self.next_measurement;
+                let current = self.by_name.len() as u64 + u64::from(created);
+                if current >= limit {
+                    let (measurement, requested) = (name.clone(), current + 1);
+                    let refusal = RegisterRefusal::TooManyMeasurements {
+                        measurement,
+                        limit,
+                        current,
+                        requested,
+                    };
+                    return Err(refusal);
+                }
+                let id = MeasurementId(registration.next_measurement);
+                let (name, columns) = (name.clone(), Vec::new());
+                MeasurementSchema { id, name, version: 0, columns, dropped: false }
             }
         };
         let is_new = known.is_none();
@@ -206,36 +212,13 @@ impl Schema {
             return Ok(());
         }
         if stored_bytes(&measurement) > MEASUREMENT_SCHEMA_BYTES_MAX {
-            return Err(RegisterRefusal::TooLarge { measurement: set.measurement.clone() });
+            return Err(RegisterRefusal::TooLarge { measurement: name.clone() });
         }
         if is_new {
             registration.next_measurement += 1;
-            *created += 1;
         }
-        registration.changed.insert(set.measurement.clone(), measurement);
+        registration.changed.insert(name.clone(), measurement);
         Ok(())
-    }
-
-    fn new_measurement(
-        &self,
-        set: &ColumnSet,
-        id: u32,
-        created: u64,
-        limit: u64,
-    ) -> Result<MeasurementSchema, RegisterRefusal> {
-        let current = self.by_name.len() as u64 + created;
-        let name = set.measurement.clone();
-        if current >= limit {
-            let requested = current + 1;
-            return Err(RegisterRefusal::TooManyMeasurements {
-                measurement: name,
-                limit,
-                current,
-                requested,
-            });
-        }
-        let (id, columns) = (MeasurementId(id), Vec::new());
-        Ok(MeasurementSchema { id, name, version: 0, columns, dropped: false })
     }
 }
 

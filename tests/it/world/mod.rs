@@ -20,6 +20,7 @@ use tidemark::browser::in_process::SqlSession;
 use tidemark::catalog::Catalog;
 use tidemark::coordinator::cache::Cache;
 use tidemark::coordinator::continuous::Runner;
+use tidemark::coordinator::error::Error;
 use tidemark::coordinator::{Context, Machine};
 use tidemark::database::Database;
 use tidemark::model::ids::ObjectId;
@@ -213,7 +214,7 @@ impl World {
         answers
     }
 
-    pub(crate) fn run<M: Machine + 'static>(&mut self, edge: &Edge, machine: M) -> M::Output {
+    pub(crate) fn run<M: Machine + 'static>(&mut self, edge: &Edge, machine: M) -> Outcome<M> {
         let answers = self.start_machine(edge, machine);
         while self.deliver() {}
         answers.0.borrow_mut().pop().expect("the machine came to an answer")
@@ -224,8 +225,8 @@ impl World {
         &mut self,
         edge: &Edge,
         machine: M,
-        goes_on: fn(&M::Output) -> bool,
-    ) -> Vec<M::Output> {
+        goes_on: fn(&Outcome<M>) -> bool,
+    ) -> Vec<Outcome<M>> {
         let answers = self.start_pieces(edge, machine, goes_on);
         while self.deliver() {}
         answers.take()
@@ -236,9 +237,9 @@ impl World {
         &mut self,
         edge: &Edge,
         machine: M,
-        goes_on: fn(&M::Output) -> bool,
-    ) -> Rc<RefCell<Vec<M::Output>>> {
-        let answers: Rc<RefCell<Vec<M::Output>>> = Rc::default();
+        goes_on: fn(&Outcome<M>) -> bool,
+    ) -> Rc<RefCell<Vec<Outcome<M>>>> {
+        let answers: Rc<RefCell<Vec<Outcome<M>>>> = Rc::default();
         let cache = Rc::clone(&edge.cache);
         let queries = edge.queries.clone();
         self.start(Running { machine, cache, queries, answers: Rc::clone(&answers), goes_on });
@@ -567,11 +568,14 @@ pub(crate) struct Edge {
     pub(crate) queries: QueryMemory,
 }
 
+/// The result of a machine.
+pub(crate) type Outcome<M> = Result<<M as Machine>::Reply, Error>;
+
 /// The results are in the order in which they arrive.
-pub(crate) struct Answers<M: Machine>(Rc<RefCell<Vec<M::Output>>>);
+pub(crate) struct Answers<M: Machine>(Rc<RefCell<Vec<Outcome<M>>>>);
 
 impl<M: Machine> Answers<M> {
-    pub(crate) fn take(&self) -> Option<M::Output> {
+    pub(crate) fn take(&self) -> Option<Outcome<M>> {
         self.0.borrow_mut().pop()
     }
 }
@@ -580,8 +584,8 @@ struct Running<M: Machine> {
     machine: M,
     cache: Rc<RefCell<Cache>>,
     queries: QueryMemory,
-    answers: Rc<RefCell<Vec<M::Output>>>,
-    goes_on: fn(&M::Output) -> bool,
+    answers: Rc<RefCell<Vec<Outcome<M>>>>,
+    goes_on: fn(&Outcome<M>) -> bool,
 }
 
 impl<M: Machine> Client for Running<M> {

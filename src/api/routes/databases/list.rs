@@ -5,13 +5,13 @@ use serde_json::json;
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::{Parameters, Response};
 use crate::api::routes::handler::{Incoming, PendingRequest};
-use crate::coordinator::database_names::{list as list_names, seen_by_name};
+use crate::coordinator::database_lists::{list_databases, seen_by_name};
 
 /// Parses the request of `GET /api/v3/configure/database`.
 pub fn begin_list(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     let (url, principal) = (request.url.clone(), request.caller.clone());
     Ok(PendingRequest::run(|io| async move {
-        let names = seen_by_name(&principal.grants, list_names(&io, None).await?);
+        let names = seen_by_name(&principal.grants, list_databases(&io, None).await?);
         list(&url, &names)
     }))
 }

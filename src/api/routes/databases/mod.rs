@@ -11,7 +11,7 @@ use crate::api::settings::{Settings, duration_ns};
 use crate::coordinator::Io;
 use crate::coordinator::create_drop::{Change, carry_out};
 use crate::protocol::catalog::{CreateDatabase, is_inside};
-use crate::protocol::database::PolicySpec;
+use crate::protocol::database::{PolicySpec, ToDatabase};
 
 pub use list::begin_list;
 
@@ -140,7 +140,7 @@ impl Changing {
             return Err(ApiError::Invalid(reason.to_owned()));
         }
         let (database, shards) = (body.db.clone(), body.shards);
-        let change = Change::Configure { database, shards, duration_ns };
+        let change = Change::within(&database, ToDatabase::Configure { shards, duration_ns });
         Ok(Self { name: body.db, kind: ChangeKind::Configure, change })
     }
 }

@@ -29,8 +29,8 @@ use crate::coordinator::error::Error;
 use crate::coordinator::grants::Principal;
 use crate::coordinator::load_schemas::{Load, Loaded, Want};
 use crate::coordinator::query::Query;
-use crate::coordinator::session::Session;
 use crate::coordinator::statement::Execution;
+use crate::coordinator::statement::Session;
 use crate::coordinator::{Context, Machine, Task};
 use crate::influxql::ast::Statement;
 use crate::influxql::bound_params::Params;
@@ -238,7 +238,7 @@ impl Exporting {
     }
 
     fn stop(&mut self) -> Vec<Call> {
-        let calls = self.current.take().map_or_else(Vec::new, Execution::abandon);
+        let calls = self.current.as_mut().map_or_else(Vec::new, Execution::abandon);
         self.is_ending = !calls.is_empty();
         calls
     }

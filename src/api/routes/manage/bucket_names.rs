@@ -1,7 +1,7 @@
 //! Presents policies to v2 clients as buckets, which are named `db` or `db/rp` and have ids.
 
 use crate::coordinator::cache::find_policy;
-use crate::coordinator::describe_databases::DescribedDatabase;
+use crate::coordinator::database_lists::DescribedDatabase;
 use crate::model::ids::PolicyId;
 use crate::model::name;
 use crate::model::shard_map::Policy;

@@ -8,11 +8,11 @@ use super::orgs::ORG_ID;
 use super::request::{AfterChanges, ManagePlan, ManageRequest, not_found};
 use crate::api::error::{ApiError, ApiResult};
 use crate::coordinator::create_drop::Change;
-use crate::coordinator::describe_databases::DescribedDatabase;
+use crate::coordinator::database_lists::DescribedDatabase;
 use crate::model::name;
 use crate::model::time::{H_NS, S_NS};
 use crate::protocol::catalog::CreateDatabase;
-use crate::protocol::database::{PolicyChange, PolicySpec};
+use crate::protocol::database::{PolicyChange, PolicySpec, ToDatabase};
 
 const DEFAULT_POLICY: &str = "autogen";
 
@@ -67,7 +67,8 @@ pub(super) fn plan(
                     shard_group_duration_ns: Some(rules.1),
                 };
                 let (database, make_default) = (database.clone(), false);
-                changes.push(Change::AlterPolicy { database, spec, make_default });
+                let message = ToDatabase::AlterPolicy { spec, make_default };
+                changes.push(Change::within(&database, message));
             }
             Ok(ManagePlan::Change(changes, AfterChanges::Show { status: 200, database, policy }))
         }
@@ -75,7 +76,7 @@ pub(super) fn plan(
         "DELETE" => {
             let change = match bucket.alone {
                 true => Change::DropDatabase { name: database },
-                false => Change::DropPolicy { database, name: policy },
+                false => Change::within(&database, ToDatabase::DropPolicy { name: policy }),
             };
             Ok(ManagePlan::Change(vec![change], AfterChanges::Empty))
         }
@@ -140,7 +141,8 @@ fn create(
     }
     if !missing || named != DEFAULT_POLICY {
         let (database, make_default) = (database.to_owned(), policy.is_none());
-        changes.push(Change::CreatePolicy { database, spec: spec(named), make_default });
+        let message = ToDatabase::CreatePolicy { spec: spec(named), make_default };
+        changes.push(Change::within(&database, message));
     }
     let (database, policy) = (database.to_owned(), named.to_owned());
     Ok(ManagePlan::Change(changes, AfterChanges::Show { status: 201, database, policy }))

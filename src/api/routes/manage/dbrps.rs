@@ -8,7 +8,7 @@ use super::orgs::ORG_ID;
 use super::request::{AfterChanges, ManagePlan, ManageRequest};
 use crate::api::error::{ApiError, ApiResult};
 use crate::coordinator::create_drop::Change;
-use crate::protocol::database::PolicyChange;
+use crate::protocol::database::{PolicyChange, ToDatabase};
 
 pub(super) fn value(bucket: &Bucket<'_>) -> Value {
     let id = bucket.policy.id.to_string();
@@ -95,7 +95,8 @@ fn change(request: &ManageRequest, bucket: &Bucket<'_>, status: u16) -> ApiResul
         Some(true) if !bucket.default => {
             let spec = PolicyChange { name: policy.clone(), ..PolicyChange::default() };
             let (database, make_default) = (database.clone(), true);
-            changes.push(Change::AlterPolicy { database, spec, make_default });
+            let message = ToDatabase::AlterPolicy { spec, make_default };
+            changes.push(Change::within(&database, message));
         }
         Some(false) if bucket.default && status == 200 => {
             let reason = "make another policy of the database the default instead";

@@ -15,9 +15,7 @@ use crate::api::http::Response;
 use crate::api::routes::handler::{self, Incoming, PendingRequest, json_line};
 use crate::coordinator::Io;
 use crate::coordinator::create_drop::carry_out;
-use crate::coordinator::describe_databases::{
-    DescribedDatabase, WhichDatabases, describe_databases,
-};
+use crate::coordinator::database_lists::{DescribedDatabase, WhichDatabases, describe_databases};
 use crate::coordinator::grants::Principal;
 use bucket_names::buckets_of;
 use request::{AfterChanges, ManagePlan, ManageRequest, Resource, not_found};

@@ -6,7 +6,7 @@ use super::bucket_names::{Bucket, policy_id};
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::Parameters;
 use crate::coordinator::create_drop::Change;
-use crate::coordinator::describe_databases::WhichDatabases;
+use crate::coordinator::database_lists::WhichDatabases;
 use crate::model::limits::{BUCKETS_PER_PAGE_DEFAULT, BUCKETS_PER_PAGE_MAX};
 use crate::model::name;
 

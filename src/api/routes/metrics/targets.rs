@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::http::Response;
 use crate::api::routes::handler::{Incoming, PendingRequest, json_line};
+use crate::coordinator::Io;
+use crate::coordinator::database_lists::list_databases;
 use crate::coordinator::grants::Principal;
-use crate::coordinator::{Io, database_names};
 use crate::model::grant::{PermissionKind, Scope};
 
 /// Parses the request of `GET /metrics/targets`.
@@ -20,7 +21,7 @@ pub fn begin_targets(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
 }
 
 async fn list(io: Io, host: String, principal: Principal) -> ApiResult<Response> {
-    let mut names = database_names::list(&io, None).await?;
+    let mut names = list_databases(&io, None).await?;
     // `GET /metrics` checks the same permission on the whole database.
     names.retain(|name| principal.grants.scope(PermissionKind::Metrics, name) == Scope::All);
     names.sort();

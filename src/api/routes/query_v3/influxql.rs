@@ -19,8 +19,8 @@ use crate::api::settings::Settings;
 use crate::coordinator::Machine;
 use crate::coordinator::error::Error;
 use crate::coordinator::grants::Principal;
-use crate::coordinator::session::Session;
 use crate::coordinator::statement::Execution;
+use crate::coordinator::statement::Session;
 use crate::influxql::ast::Statement;
 use crate::influxql::bound_params::Params;
 use crate::influxql::{self, error::ParseError};
@@ -115,7 +115,7 @@ impl QueryResponder for TableQuery {
     }
 
     fn abandon(&mut self) -> Vec<Call> {
-        self.execution.take().map_or_else(Vec::new, Execution::abandon)
+        self.execution.as_mut().map_or_else(Vec::new, Execution::abandon)
     }
 }
 

@@ -1,5 +1,5 @@
-//! Executes the statements about users: CREATE and DROP USER, SET PASSWORD, GRANT, REVOKE, SHOW
-//! USERS and SHOW GRANTS.
+//! Imports tokens and users, and executes the statements about users: CREATE and DROP USER, SET
+//! PASSWORD, GRANT, REVOKE, SHOW USERS and SHOW GRANTS.
 //!
 //! A change reads the user from the Catalog, and replaces exactly the state that it read. If
 //! another request changed the user in the meantime, the change starts again. The Worker derives a
@@ -7,14 +7,13 @@
 
 use subtle::ConstantTimeEq;
 
-use super::error::Error;
+use super::error::{Error, Result};
 use super::grants::hex;
-use super::retries::Retries;
-use super::single_call::call_catalog;
-use super::{Io, Output, Parts};
+use super::load_schemas::Retries;
+use super::{Io, Output, Parts, Task};
 use crate::influxql::ast::{GrantStatement, Privilege, Statement};
 use crate::model::grant::{Grants, Permission};
-use crate::model::limits::{GRANTEES_PER_PAGE, PASSWORD_ITERATIONS};
+use crate::model::limits::{ACCESS_NAMES_MAX, GRANTEES_PER_PAGE, PASSWORD_ITERATIONS};
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::grants::{Grantee, GranteeKey};
 use crate::protocol::host::Unavailable;
@@ -36,11 +35,11 @@ pub(super) fn users(statement: Statement) -> Result<Parts<SeriesChunk>, Statemen
     }
 }
 
-async fn show_users(io: Io, output: Output<SeriesChunk>) -> Result<(), Error> {
+async fn show_users(io: Io, output: Output<SeriesChunk>) -> Result<()> {
     let (mut after, limit) = (0, GRANTEES_PER_PAGE as u64);
     loop {
         let message = ToCatalog::Grantees { user: true, after, limit };
-        let FromCatalog::Grantees { rows, more, .. } = call_catalog(&io, &message).await? else {
+        let FromCatalog::Grantees { rows, more, .. } = io.call_catalog(&message).await? else {
             return Err(Error::unexpected_reply());
         };
         let names = Values::String(rows.iter().map(|row| row.name.as_str()).collect());
@@ -55,7 +54,7 @@ async fn show_users(io: Io, output: Output<SeriesChunk>) -> Result<(), Error> {
 }
 
 /// Starts again if another request changes the user at the same time.
-async fn run(io: Io, statement: Statement) -> Result<Option<SeriesChunk>, Error> {
+async fn run(io: Io, statement: Statement) -> Result<Option<SeriesChunk>> {
     let mut retries = Retries::default();
     loop {
         match run_once(&io, &statement).await {
@@ -65,7 +64,7 @@ async fn run(io: Io, statement: Statement) -> Result<Option<SeriesChunk>, Error>
     }
 }
 
-async fn run_once(io: &Io, statement: &Statement) -> Result<Option<SeriesChunk>, Error> {
+async fn run_once(io: &Io, statement: &Statement) -> Result<Option<SeriesChunk>> {
     match statement {
         Statement::ShowGrants { user } => {
             let row = find(io, user).await?.ok_or_else(not_found)?;
@@ -86,7 +85,7 @@ async fn run_once(io: &Io, statement: &Statement) -> Result<Option<SeriesChunk>,
                 let salt = new_salt(io)?;
                 let hash = derive(io, PASSWORD_ITERATIONS, &salt, &create.password).await?;
                 let grants = Grants { admin: create.admin, permissions: Vec::new() };
-                let now_ns = io.with(|context| context.platform.now_ns())?;
+                let now_ns = io.now_ns()?;
                 let row = Grantee::token(&create.name, hash, grants, [now_ns, i64::MAX]);
                 let row = Grantee { user: true, salt, iterations: PASSWORD_ITERATIONS, ..row };
                 put(io, None, row).await?;
@@ -112,13 +111,13 @@ async fn run_once(io: &Io, statement: &Statement) -> Result<Option<SeriesChunk>,
     Ok(None)
 }
 
-async fn grant_or_revoke(io: &Io, grant: &GrantStatement, gives: bool) -> Result<(), Error> {
+async fn grant_or_revoke(io: &Io, grant: &GrantStatement, gives: bool) -> Result<()> {
     let found = find(io, &grant.user).await?.ok_or_else(not_found)?;
     let mut row = found.clone();
     match &grant.database {
         None => row.grants.admin = gives,
         Some(database) => {
-            match call_catalog(io, &ToCatalog::Resolve { name: database.clone() }).await? {
+            match io.call_catalog(&ToCatalog::Resolve { name: database.clone() }).await? {
                 FromCatalog::Resolved { object: Some(_) } => {}
                 FromCatalog::Resolved { object: None } => {
                     return Err(Error::DatabaseNotFound(database.clone()));
@@ -131,27 +130,24 @@ async fn grant_or_revoke(io: &Io, grant: &GrantStatement, gives: bool) -> Result
     put(io, Some(found), row).await
 }
 
-async fn find(io: &Io, name: &str) -> Result<Option<Grantee>, Error> {
+async fn find(io: &Io, name: &str) -> Result<Option<Grantee>> {
     let keys = vec![GranteeKey { user: true, text: name.to_owned() }];
-    match call_catalog(io, &ToCatalog::Identify { keys }).await? {
-        FromCatalog::Identified { found, .. } => Ok(found.into_iter().next()),
-        _ => Err(Error::unexpected_reply()),
-    }
+    one(io.call_catalog(&ToCatalog::Identify { keys }).await?)
 }
 
-fn new_salt(io: &Io) -> Result<String, Error> {
+fn new_salt(io: &Io) -> Result<String> {
     let words = io.with(|context| [(); 2].map(|()| context.platform.random_u64().to_be_bytes()))?;
     Ok(hex(words.as_flattened()))
 }
 
 /// Returns the key in hexadecimal.
-async fn derive(io: &Io, iterations: u32, salt: &str, password: &str) -> Result<String, Error> {
+async fn derive(io: &Io, iterations: u32, salt: &str, password: &str) -> Result<String> {
     let request = Derivation { iterations, salt, password }.request();
     let reply = io.calls(vec![request]).await.pop().ok_or_else(Error::unexpected_reply)?;
     Ok(hex(&reply?))
 }
 
-async fn put(io: &Io, found: Option<Grantee>, row: Grantee) -> Result<(), Error> {
+async fn put(io: &Io, found: Option<Grantee>, row: Grantee) -> Result<()> {
     // If nothing changes, the request may repeat a change that some databases have not received.
     let widens = found.is_none_or(|found| {
         let is_same = found.hash == row.hash && found.salt == row.salt;
@@ -162,8 +158,8 @@ async fn put(io: &Io, found: Option<Grantee>, row: Grantee) -> Result<(), Error>
 
 /// A change that only adds permissions is complete before the databases receive it, because a
 /// database looks up unknown users in the Catalog.
-async fn change(io: &Io, message: &ToCatalog, widens: bool) -> Result<(), Error> {
-    let reply = call_catalog(io, message).await;
+async fn change(io: &Io, message: &ToCatalog, widens: bool) -> Result<()> {
+    let reply = io.call_catalog(message).await;
     io.with(|context| context.cache.callers.forget_refused())?;
     match reply? {
         FromCatalog::Granted { .. } if widens => Ok(()),
@@ -215,4 +211,117 @@ fn show_grants(grants: &Grants) -> SeriesChunk {
     });
     let values = [Values::String(databases.collect()), Values::String(privileges.collect())];
     SeriesChunk::of_columns(None, &["database", "privilege"], values)
+}
+
+/// The outcome of an import of tokens and users.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GrantedAccess {
+    /// The number of created tokens and users.
+    pub made: u64,
+    /// The number of existing tokens and users that got further permissions.
+    pub widened: u64,
+    /// The number of tokens and users that needed no change or have expired.
+    pub unchanged: u64,
+    /// The refused tokens and users, with the reasons.
+    pub refused: Vec<String>,
+}
+
+/// Imports the tokens and users of another deployment in the order of `rows`. The import removes no
+/// permission, and ignores ids and versions.
+///
+/// Two tokens are the same if their hashes are equal, even if their names differ. Two users are the
+/// same if name and password are equal. If an existing user has the same name but another password,
+/// the imported user gets no permissions.
+pub fn grant_access(rows: Vec<Grantee>) -> Task<GrantedAccess> {
+    Task::new(|io| async move {
+        let mut given = GrantedAccess::default();
+        for row in rows {
+            let now_ns = io.now_ns()?;
+            if row.expires_ns <= now_ns {
+                given.unchanged += 1;
+                continue;
+            }
+            let reply = io.call_catalog(&ToCatalog::Identify { keys: vec![row.key()] }).await?;
+            match one(reply)? {
+                Some(known) if row.user && !is_same_user(&known, &row) => {
+                    let reason = format!("user \"{}\" exists with another password", row.name);
+                    given.refused.push(reason);
+                }
+                Some(known) if known.grants.include(&row.grants) => given.unchanged += 1,
+                Some(known) => {
+                    widen(&io, known, &row).await?;
+                    given.widened += 1;
+                }
+                None => match free_name(&io, &row).await? {
+                    Some(name) => {
+                        import(&io, Grantee { id: 0, version: 0, name, ..row }).await?;
+                        given.made += 1;
+                    }
+                    None => {
+                        let reason = format!("too many tokens have the name \"{}\"", row.name);
+                        given.refused.push(reason);
+                    }
+                },
+            }
+        }
+        Ok(given)
+    })
+}
+
+async fn widen(io: &Io, known: Grantee, row: &Grantee) -> Result<()> {
+    let message = ToCatalog::Grantee { user: known.user, name: known.name };
+    // Another request has removed the token or user, so the client must repeat the request.
+    let mut known = one(io.call_catalog(&message).await?)?.ok_or(Unavailable::Changing)?;
+    known.grants.admin |= row.grants.admin;
+    for permission in row.grants.permissions.iter().filter(|held| held.read || held.write) {
+        give(&mut known.grants, permission);
+    }
+    import(io, known).await
+}
+
+/// Returns the name in `row`, or that name with a number if another token has it. Returns `None` if
+/// all these names are taken.
+async fn free_name(io: &Io, row: &Grantee) -> Result<Option<String>> {
+    if row.user {
+        return Ok(Some(row.name.clone()));
+    }
+    for tried in 0..ACCESS_NAMES_MAX {
+        let name = match tried {
+            0 => row.name.clone(),
+            tried => format!("{} ({})", row.name, tried + 1),
+        };
+        let message = ToCatalog::Grantee { user: false, name: name.clone() };
+        if one(io.call_catalog(&message).await?)?.is_none() {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
+}
+
+fn is_same_user(known: &Grantee, row: &Grantee) -> bool {
+    (&known.name, &known.hash, &known.salt) == (&row.name, &row.hash, &row.salt)
+}
+
+fn give(grants: &mut Grants, right: &Permission) {
+    let place = (&right.database, &right.policy);
+    match grants.permissions.iter_mut().find(|held| (&held.database, &held.policy) == place) {
+        Some(held) => {
+            held.read |= right.read;
+            held.write |= right.write;
+        }
+        None => grants.permissions.push(right.clone()),
+    }
+}
+
+async fn import(io: &Io, row: Grantee) -> Result<()> {
+    change(io, &ToCatalog::PutGrantee(Box::new(row)), true).await
+}
+
+fn one(reply: FromCatalog) -> Result<Option<Grantee>> {
+    match reply {
+        FromCatalog::Grantees { rows, .. } | FromCatalog::Identified { found: rows, .. } => {
+            Ok(rows.into_iter().next())
+        }
+        _ => Err(Error::unexpected_reply()),
+    }
 }

@@ -1,17 +1,66 @@
-//! Defines the keys and lists of names in the backup store, and accesses its objects.
+//! Defines the keys of a backup's objects in the backup store, reads and writes these objects, and
+//! lists the backups.
 
-use super::error::BackupError;
-use crate::coordinator::Io;
-use crate::coordinator::error::Error;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::coordinator::error::{Error, Result};
+use crate::coordinator::{Io, Task};
 use crate::model::ids::ObjectId;
 use crate::model::limits::BACKUP_OBJECTS_PER_REQUEST;
 use crate::model::time::{S_NS, TimeRange};
 use crate::protocol::backup::{
-    BackedUpMap, BackupManifest, FromBackups, ObjectKind, ToBackups, checksum, open_metadata,
-    seal_metadata,
+    BackedUpMap, BackedUpValues, BackupManifest, FromBackups, ObjectKind, ToBackups, checksum,
+    open_metadata, seal_metadata,
 };
 use crate::protocol::call::Address;
 use crate::protocol::envelope;
+
+/// A failure of a backup request. A failure never loses data.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BackupError {
+    /// No complete backup has this name.
+    #[error("backup {0} does not exist or is incomplete: GET /api/v3/backup?db= lists the backups")]
+    Missing(String),
+    /// Another request for the same database must finish before this request can begin.
+    #[error("{0}")]
+    Conflict(String),
+    /// The backup can never be completed.
+    #[error("backup {id} cannot be completed: {reason}; delete the backup and make a new one")]
+    Unfinishable {
+        /// The backup's name.
+        id: String,
+        /// The missing or changed data.
+        reason: String,
+    },
+    /// The database has
+    /// [`BACKUPS_PER_DATABASE_MAX`](crate::model::limits::BACKUPS_PER_DATABASE_MAX) backups.
+    #[error(
+        "the database already has {limit} backups, and no more are allowed: delete a backup first"
+    )]
+    TooMany {
+        /// The limit.
+        limit: usize,
+    },
+    /// A stored object differs from its checksum, is missing, or cannot be decoded.
+    #[error("damaged object {key}: {reason}")]
+    Damaged {
+        /// The object's key.
+        key: String,
+        /// The kind of damage.
+        reason: String,
+    },
+}
+
+impl BackupError {
+    pub(super) fn damaged(key: &str, reason: impl std::fmt::Display) -> Self {
+        Self::Damaged { key: key.to_owned(), reason: reason.to_string() }
+    }
+
+    pub(super) fn missing_object(key: &str) -> Self {
+        Self::damaged(key, "the object is missing")
+    }
+}
 
 /// The id of a backup. The text form consists of the database's name and the time, separated by a
 /// dot.
@@ -111,7 +160,7 @@ pub(super) enum Mark {
 }
 
 /// Writes bytes that a key must not contain as `=` and two hexadecimal digits.
-pub(super) fn folder(database: &str) -> String {
+fn folder(database: &str) -> String {
     let mut out = String::from("db-");
     for byte in database.bytes() {
         match byte {
@@ -156,33 +205,30 @@ pub(super) fn shard_of_point(name: &str) -> Option<ObjectId> {
     Some(ObjectId(name.split_once('.')?.0.to_owned()))
 }
 
-pub(super) fn check_name(key: &str, object: &[u8]) -> Result<(), Error> {
+pub(super) fn check_name(key: &str, object: &[u8]) -> Result<()> {
     let expected = key.rsplit_once('-').and_then(|(_, crc)| u32::from_str_radix(crc, 16).ok());
-    match expected == Some(checksum(object)) {
-        true => Ok(()),
-        false => {
-            Err(BackupError::damaged(key, "its checksum differs from the checksum in its name")
-                .into())
-        }
+    if expected == Some(checksum(object)) {
+        return Ok(());
     }
+    Err(BackupError::damaged(key, "its checksum differs from the checksum in its name").into())
 }
 
-pub(super) async fn put(io: &Io, key: String, object: Vec<u8>) -> Result<(), Error> {
+pub(super) async fn put(io: &Io, key: String, object: Vec<u8>) -> Result<()> {
     done(io, &ToBackups::Put { key, object }).await
 }
 
-pub(super) async fn delete(io: &Io, keys: Vec<String>) -> Result<(), Error> {
+pub(super) async fn delete(io: &Io, keys: Vec<String>) -> Result<()> {
     done(io, &ToBackups::Delete { keys }).await
 }
 
-async fn done(io: &Io, message: &ToBackups) -> Result<(), Error> {
+async fn done(io: &Io, message: &ToBackups) -> Result<()> {
     match call(io, message).await? {
         FromBackups::Done => Ok(()),
         _ => Err(Error::unexpected_reply()),
     }
 }
 
-pub(super) async fn get(io: &Io, key: String) -> Result<Option<Vec<u8>>, Error> {
+pub(super) async fn get(io: &Io, key: String) -> Result<Option<Vec<u8>>> {
     match call(io, &ToBackups::Get { key }).await? {
         FromBackups::Object { object } => Ok(Some(object)),
         FromBackups::Missing => Ok(None),
@@ -190,14 +236,23 @@ pub(super) async fn get(io: &Io, key: String) -> Result<Option<Vec<u8>>, Error> 
     }
 }
 
-pub(super) async fn get_sealed(io: &Io, key: &str) -> Result<Vec<u8>, Error> {
+pub(super) async fn get_sealed(io: &Io, key: &str) -> Result<Vec<u8>> {
     let object = get(io, key.to_owned()).await?;
     let object = object.ok_or_else(|| BackupError::missing_object(key))?;
     check_name(key, &object)?;
     Ok(object)
 }
 
-pub(super) async fn list(io: &Io, folder: String) -> Result<Vec<String>, Error> {
+/// Decodes the object with this key.
+pub(super) fn open<T: DeserializeOwned>(kind: ObjectKind, key: &str, object: &[u8]) -> Result<T> {
+    Ok(open_metadata(kind, object).map_err(|reason| BackupError::damaged(key, reason))?)
+}
+
+pub(super) async fn get_index(io: &Io, key: &str) -> Result<BackedUpValues> {
+    open(ObjectKind::Index, key, &get_sealed(io, key).await?)
+}
+
+pub(super) async fn list(io: &Io, folder: String) -> Result<Vec<String>> {
     let mut all: Vec<String> = Vec::new();
     loop {
         let after = all.last().cloned();
@@ -214,22 +269,21 @@ pub(super) async fn list(io: &Io, folder: String) -> Result<Vec<String>, Error> 
     }
 }
 
-async fn call(io: &Io, message: &ToBackups) -> Result<FromBackups, Error> {
+async fn call(io: &Io, message: &ToBackups) -> Result<FromBackups> {
     Ok(envelope::decode_reply(io.call(Address::Backups, message).await)?)
 }
 
-pub(super) async fn get_manifest(io: &Io, id: &BackupId) -> Result<BackupManifest, Error> {
+pub(super) async fn get_manifest(io: &Io, id: &BackupId) -> Result<BackupManifest> {
     let object = get(io, id.mark(Mark::Done)).await?;
     let object = object.ok_or_else(|| BackupError::Missing(id.to_string()))?;
-    let manifest = open_metadata(ObjectKind::Manifest, &object);
-    Ok(manifest.map_err(|reason| BackupError::damaged(&id.mark(Mark::Done), reason))?)
+    open(ObjectKind::Manifest, &id.mark(Mark::Done), &object)
 }
 
 pub(super) async fn get_map(
     io: &Io,
     id: &BackupId,
     manifest: &BackupManifest,
-) -> Result<BackedUpMap, Error> {
+) -> Result<BackedUpMap> {
     let key = id.map();
     let object = get(io, key.clone()).await?;
     let object = object.ok_or_else(|| BackupError::missing_object(&key))?;
@@ -237,15 +291,10 @@ pub(super) async fn get_map(
         let reason = "its checksum differs from the manifest";
         return Err(BackupError::damaged(&key, reason).into());
     }
-    let map = open_metadata(ObjectKind::Map, &object);
-    Ok(map.map_err(|reason| BackupError::damaged(&key, reason))?)
+    open(ObjectKind::Map, &key, &object)
 }
 
-pub(super) fn seal(
-    kind: ObjectKind,
-    metadata: &impl serde::Serialize,
-    what: &str,
-) -> Result<Vec<u8>, Error> {
+pub(super) fn seal(kind: ObjectKind, metadata: &impl Serialize, what: &str) -> Result<Vec<u8>> {
     Ok(seal_metadata(kind, metadata).map_err(|reason| BackupError::damaged(what, reason))?)
 }
 
@@ -266,6 +315,43 @@ impl ObjectBudget {
         self.0 = self.0.saturating_sub(1);
         may
     }
+}
+
+/// A backup and its marks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedBackup {
+    /// The id of the backup.
+    pub id: BackupId,
+    /// Whether all objects of the backup are stored.
+    pub is_whole: bool,
+    /// Whether the mark of an unfinished backup still exists. The mark prevents deletions.
+    pub is_begun: bool,
+    /// Whether the backup is being deleted.
+    pub is_going: bool,
+}
+
+/// Lists the backups of a database in the order of their creation.
+pub fn list_backups(database: &str) -> Task<Vec<ListedBackup>> {
+    let database = database.to_owned();
+    Task::new(|io| async move {
+        let mut found: Vec<ListedBackup> = Vec::new();
+        for mark in [Mark::Done, Mark::Begun, Mark::Going] {
+            let names = list(&io, marks(&database, mark)).await?;
+            for id in names.iter().filter_map(|name| BackupId::named(&database, name)) {
+                let [is_whole, is_begun, is_going] =
+                    [Mark::Done, Mark::Begun, Mark::Going].map(|known| known == mark);
+                match found.iter_mut().find(|known| known.id == id) {
+                    Some(known) => {
+                        known.is_begun |= is_begun;
+                        known.is_going |= is_going;
+                    }
+                    None => found.push(ListedBackup { id, is_whole, is_begun, is_going }),
+                }
+            }
+        }
+        found.sort_by_key(|backup| backup.id.begun_s);
+        Ok(found)
+    })
 }
 
 #[cfg(test)]

@@ -1,12 +1,164 @@
-//! Converts the rows of a result into a batch: group tags become tags, columns become fields.
+//! Executes SELECT … INTO: writes the rows of a query as points. Each batch of rows is written
+//! immediately after the batch is read.
+//!
+//! If a statement fails, its earlier batches stay written, as in 1.x.
 
 use std::collections::BTreeMap;
 
-use crate::batch::column::Column;
+use super::error::{Error, Result};
+use super::grants::Principal;
+use super::query::Query;
+use super::statement::Execution;
+use super::statement::Session;
+use super::write::{self, WriteRequest};
+use super::{Io, Parts};
 use crate::batch::series_table::{SeriesTable, TagColumn};
 use crate::batch::{Batch, Block, MeasurementBatch};
+use crate::influxql::ast::{ExplainStatement, Expr, SelectStatement};
+use crate::influxql::into::{Target, TargetName};
 use crate::model::name::{NameKind, Unwritable, check_writable};
-use crate::query::result::{ResultColumn, SeriesChunk, Values};
+use crate::query::error::QueryError;
+use crate::query::functions;
+use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
+use crate::query::source::SourceName;
+
+pub(super) fn select_into(
+    select: SelectStatement,
+    target: Target,
+    session: Session,
+) -> Result<Execution, QueryError> {
+    check_names(&select, &target)?;
+    let place = session.defaults().resolve(target.database.as_deref(), target.policy.as_deref())?;
+    let measurement = match target.name {
+        TargetName::Name(name) => Some(name),
+        TargetName::SameAsSource => None,
+    };
+    let mut points = IntoPoints::new(tag_arguments(&select));
+    let principal = session.principal.clone();
+    let query = Query::select(select, session)?;
+    let status = query.status();
+    let mut query = query.execute();
+    let parts = Parts::once(|io| async move {
+        check_target(&io, &place, &principal).await?;
+        let mut written = 0;
+        loop {
+            let chunk = io.next(&mut query).await?;
+            let is_end = chunk.is_none();
+            if let Some(chunk) = chunk {
+                check_time_column(&chunk)?;
+                points.push(measurement.as_deref(), &chunk);
+            }
+            if points.bytes >= BATCH_BYTES || is_end && points.count > 0 {
+                written += points.count;
+                let batch = points.take().map_err(|unwritable| invalid(&unwritable))?;
+                write(&io, &place, &principal, batch).await?;
+            }
+            if is_end {
+                return Ok(Some(written_row(written)));
+            }
+        }
+    });
+    Ok(Execution { parts, status })
+}
+
+/// Explains a SELECT … INTO. The statement checks the target's database, and writes nothing.
+pub(super) fn explain_into(
+    explain: ExplainStatement,
+    target: &Target,
+    session: Session,
+) -> Result<Execution, QueryError> {
+    let place = session.defaults().resolve(target.database.as_deref(), target.policy.as_deref())?;
+    let principal = session.principal.clone();
+    let query = Query::explain(explain, session)?;
+    let status = query.status();
+    let mut query = query.execute();
+    let parts = Parts::once(|io| async move {
+        check_target(&io, &place, &principal).await?;
+        let plan = io.next(&mut query).await?;
+        // The query ends after its only part.
+        io.next(&mut query).await?;
+        Ok(plan)
+    });
+    Ok(Execution { parts, status })
+}
+
+async fn write(io: &Io, place: &SourceName, principal: &Principal, batch: Batch) -> Result<()> {
+    let SourceName { database, policy } = place.clone();
+    let (auto_create, all_or_nothing, principal) = (None, false, principal.clone());
+    let request = WriteRequest { database, policy, principal, batch, auto_create, all_or_nothing };
+    let rejected = io.run(write::write(request)).await?.rejected;
+    let Some(first) = rejected.named.first() else { return Ok(()) };
+    let (cause, dropped) = (&first.cause, rejected.total);
+    Err(QueryError::Invalid(format!("partial write: {cause} dropped={dropped}")).into())
+}
+
+/// Checks the target before the sources, as in 1.x. A missing database is an error. A missing policy
+/// is an error only when a row is written.
+async fn check_target(io: &Io, place: &SourceName, principal: &Principal) -> Result<()> {
+    match write(io, place, principal, Batch::default()).await {
+        Err(Error::PolicyNotFound(_)) => Ok(()),
+        checked => checked,
+    }
+}
+
+fn check_time_column(chunk: &SeriesChunk) -> Result<(), QueryError> {
+    let mut times = chunk.columns.iter().enumerate().filter(|(_, name)| *name == "time");
+    match (times.next(), times.next()) {
+        (Some((0, _)), None) => Ok(()),
+        // This is 1.x's message for a renamed time column. Two time columns make 1.x panic.
+        _ => Err(QueryError::Invalid("error finding time index in result".into())),
+    }
+}
+
+/// Checks that the names in the statement can be written, before any row is read. Names that depend
+/// on the data are checked in each batch.
+pub(super) fn check_names(select: &SelectStatement, target: &Target) -> Result<(), QueryError> {
+    if let TargetName::Name(name) = &target.name {
+        check_writable(name, NameKind::Measurement).map_err(|reason| invalid(&reason))?;
+    }
+    for alias in select.fields.iter().filter_map(|field| field.alias.as_deref()) {
+        // The check of the chunks refuses a renamed or repeated time column with 1.x's message.
+        if alias != "time" {
+            check_writable(alias, NameKind::FieldKey).map_err(|reason| invalid(&reason))?;
+        }
+    }
+    Ok(())
+}
+
+fn invalid(reason: &Unwritable) -> QueryError {
+    QueryError::Invalid(reason.to_string())
+}
+
+/// Returns the tag arguments of top() and bottom(), which stay tags. All other columns become
+/// fields.
+fn tag_arguments(select: &SelectStatement) -> Vec<String> {
+    let mut names = Vec::new();
+    for field in &select.fields {
+        if let Expr::Call { name, args } = &field.expr
+            && functions::takes_tags(name)
+        {
+            names.extend(args.iter().skip(1).filter_map(|arg| match arg {
+                Expr::VarRef { name, .. } => Some(name.clone()),
+                _ => None,
+            }));
+        }
+    }
+    names
+}
+
+fn written_row(points: u64) -> SeriesChunk {
+    let points = i64::try_from(points).unwrap_or(i64::MAX);
+    let count = ResultColumn::Values(Column::full(Values::Integer(vec![points])));
+    SeriesChunk {
+        name: Some("result".into()),
+        tags: [].into(),
+        columns: ["time".to_owned(), "written".to_owned()].into(),
+        values: vec![ResultColumn::Time(vec![0]), count],
+        rows: 1,
+        partial: false,
+        zone: [].into(),
+    }
+}
 
 /// The size at which a batch is written. The batch becomes one frame for each shard.
 const BATCH_BYTES: usize = 4 << 20;
@@ -16,7 +168,6 @@ const SERIES_BYTES: usize = 200;
 
 type Tags = Vec<(String, String)>;
 
-#[derive(Debug)]
 pub(super) struct IntoPoints {
     tag_columns: Vec<String>,
     tables: BTreeMap<String, MeasurementRows>,
@@ -37,14 +188,6 @@ struct MeasurementRows {
 impl IntoPoints {
     pub(super) fn new(tag_columns: Vec<String>) -> Self {
         Self { tag_columns, tables: BTreeMap::new(), count: 0, bytes: 0 }
-    }
-
-    pub(super) fn count(&self) -> u64 {
-        self.count
-    }
-
-    pub(super) fn is_enough(&self) -> bool {
-        self.bytes >= BATCH_BYTES
     }
 
     /// Adds those rows of `chunk` that have a value. The rows are added to `measurement`, or to the

@@ -1,0 +1,624 @@
+//! Makes and deletes backups, also by a schedule. Makes a backup in this order: the points of all shards, the map of these points, the values that
+//! the backup store lacks, and finally the manifest. A backup without a manifest is incomplete.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::store::{self, BackupError, BackupId, ListedBackup, Mark, ObjectBudget, list_backups};
+use crate::coordinator::error::{Error, Result};
+use crate::coordinator::load_schemas::{Load, Want};
+use crate::coordinator::{Io, Task};
+use crate::model::ids::{ObjectId, PolicyId};
+use crate::model::limits::{BACKUP_DELETES_MAX, BACKUP_HOLD_NS, BACKUPS_PER_DATABASE_MAX};
+use crate::model::shard_map::Policy;
+use crate::model::time::{H_NS, TimeRange};
+use crate::protocol::backup::{
+    BackedUpMap, BackedUpValues, BackupManifest, FromShardBackup, ObjectKind, ShardBackup,
+    checksum, open_point,
+};
+use crate::protocol::backup_schedule::{BackupSchedule, DuePass, PassDone};
+use crate::protocol::call::Address;
+use crate::protocol::database::{Description, FromDatabase, ToDatabase};
+use crate::protocol::shard::{FromShard, ToShard};
+
+/// The progress of a backup after a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackupProgress {
+    /// The id of the backup.
+    pub id: BackupId,
+    /// The number of shards of the database.
+    pub shards: u64,
+    /// The number of shards that are not copied yet. The backup is complete when the number is 0.
+    pub remaining: u64,
+    /// The number of objects that this request has stored.
+    pub objects: u64,
+    /// The size of the objects that this request has stored, in bytes.
+    pub bytes: u64,
+}
+
+/// Begins a backup of a database, or continues its unfinished backup.
+pub fn back_up(database: &str) -> Task<BackupProgress> {
+    let name = database.to_owned();
+    Task::new(|io| async move {
+        let database = Load::from_owner(&name, Want::Nothing).run(&io).await?.object;
+        let id = begin(&io, &name).await?;
+        let progress =
+            BackupProgress { id: id.clone(), shards: 0, remaining: 0, objects: 0, bytes: 0 };
+        let mut backup = BackupTask { io, id, database, left: ObjectBudget::default(), progress };
+        let stored = match backup.stored_map().await? {
+            None if !backup.make_map().await? => None,
+            None => backup.stored_map().await?,
+            stored => stored,
+        };
+        if let Some((map, map_crc)) = stored
+            && let Some(indexes) = backup.copy_shards(&map).await?
+        {
+            backup.finish(map_crc, indexes).await?;
+        }
+        Ok(backup.progress)
+    })
+}
+
+/// Returns the unfinished backup of a database, or marks a new backup as begun.
+async fn begin(io: &Io, database: &str) -> Result<BackupId> {
+    let list_marks = async |mark| store::list(io, store::marks(database, mark)).await;
+    let begun = list_marks(Mark::Begun).await?;
+    if let Some(id) = begun.first().and_then(|name| BackupId::named(database, name)) {
+        let is_kept = list_marks(Mark::Going).await?.is_empty();
+        return if is_kept { Ok(id) } else { Err(is_being_deleted(database)) };
+    }
+    let done = list_marks(Mark::Done).await?;
+    if done.len() >= BACKUPS_PER_DATABASE_MAX {
+        return Err(BackupError::TooMany { limit: BACKUPS_PER_DATABASE_MAX }.into());
+    }
+    let last = done.last().and_then(|name| BackupId::named(database, name));
+    let mut id = BackupId::begin(database, io.now_ns()?);
+    id.begun_s = id.begun_s.max(last.map_or(0, |last| last.begun_s + 1));
+    store::put(io, id.mark(Mark::Begun), Vec::new()).await?;
+    if !list_marks(Mark::Going).await?.is_empty() {
+        store::delete(io, vec![id.mark(Mark::Begun)]).await?;
+        return Err(is_being_deleted(database));
+    }
+    Ok(id)
+}
+
+fn is_being_deleted(database: &str) -> Error {
+    let reason = format!(
+        "a backup of database \"{database}\" is being deleted: repeat the DELETE request until it \
+         completes"
+    );
+    BackupError::Conflict(reason).into()
+}
+
+struct BackupTask {
+    io: Io,
+    id: BackupId,
+    database: ObjectId,
+    left: ObjectBudget,
+    progress: BackupProgress,
+}
+
+struct Stored {
+    points: Vec<String>,
+    pages: Vec<String>,
+}
+
+// Each method returns `false` or `None` if the request has used up its share of objects.
+impl BackupTask {
+    async fn stored_map(&mut self) -> Result<Option<(BackedUpMap, u32)>> {
+        let Some(object) = store::get(&self.io, self.id.map()).await? else { return Ok(None) };
+        let map: BackedUpMap = store::open(ObjectKind::Map, &self.id.map(), &object)?;
+        self.progress.shards = map.points.len() as u64;
+        Ok(Some((map, checksum(&object))))
+    }
+
+    async fn make_map(&mut self) -> Result<bool> {
+        let mut stored = Stored {
+            points: store::list(&self.io, self.id.points()).await?,
+            pages: store::list(&self.io, self.id.pages()).await?,
+        };
+        // A policy may be dropped while the backup reads the schema. In this case the map is made
+        // again.
+        loop {
+            let Some(mut map) = self.put_points(&mut stored).await? else { return Ok(false) };
+            match self.io.call_database(&self.database, &ToDatabase::BackUp).await? {
+                FromDatabase::BackedUp(queries) => map.continuous = queries,
+                other => return Err(self.refused(other)),
+            }
+            let policies: Vec<PolicyId> = map.policies.iter().map(|policy| policy.id).collect();
+            let mut is_current = true;
+            for (at, policy) in policies.into_iter().enumerate() {
+                match self.put_schema(policy, &stored.pages).await? {
+                    // A database has at most a few hundred policies.
+                    Pages::Put(names) => {
+                        map.schema.extend(names.into_iter().map(|name| (at as u32, name)));
+                    }
+                    Pages::Paused => return Ok(false),
+                    Pages::UnknownPolicy => {
+                        is_current = false;
+                        break;
+                    }
+                }
+            }
+            if !is_current {
+                continue;
+            }
+            let object = store::seal(ObjectKind::Map, &map, "map")?;
+            self.put(self.id.map(), object).await?;
+            return Ok(true);
+        }
+    }
+
+    /// Stores the missing points. Returns the map without measurements.
+    async fn put_points(&mut self, stored: &mut Stored) -> Result<Option<BackedUpMap>> {
+        loop {
+            let description =
+                match self.io.call_database(&self.database, &ToDatabase::Describe).await? {
+                    FromDatabase::Description(description) => description,
+                    other => return Err(self.refused(other)),
+                };
+            let groups = description.policies.iter().flat_map(|policy: &Policy| &policy.groups);
+            let shards: Vec<(ObjectId, TimeRange)> = groups
+                .flat_map(|group| group.shards.iter().map(|shard| (shard.clone(), group.range)))
+                .collect();
+            self.progress.shards = shards.len() as u64;
+            self.progress.remaining = self.progress.shards;
+            let (mut points, mut missing) = (Vec::new(), Vec::new());
+            for (shard, range) in shards {
+                let prefix = store::point_prefix(&shard, &range);
+                match stored.points.iter().find(|name| name.starts_with(&prefix)) {
+                    Some(name) => points.push((shard, name.clone())),
+                    None => missing.push(shard),
+                }
+            }
+            if missing.is_empty() {
+                let Description { policies, default_policy, dropped_default, quotas, .. } =
+                    description;
+                return Ok(Some(BackedUpMap {
+                    policies,
+                    default_policy,
+                    dropped_default,
+                    quotas,
+                    points,
+                    ..BackedUpMap::default()
+                }));
+            }
+            for shard in missing.iter().rev() {
+                if !self.left.take() {
+                    return Ok(None);
+                }
+                let hold = ShardBackup::Hold { backup: self.id.begun_s };
+                match self.io.call_shard(shard, &ToShard::Backup(hold)).await? {
+                    FromShard::Backup(FromShardBackup::Held { range, point }) => {
+                        let prefix = store::point_prefix(shard, &range);
+                        let name = store::sealed_name(&prefix, &point);
+                        self.put(self.id.point(&name), point).await?;
+                        stored.points.push(name);
+                    }
+                    // The shard's group was dropped or split after the map was read.
+                    FromShard::Stale => {}
+                    other => return Err(self.shard_refused(shard, other)),
+                }
+            }
+        }
+    }
+
+    async fn put_schema(&mut self, policy: PolicyId, stored: &[String]) -> Result<Pages> {
+        let (mut names, mut after_version) = (Vec::new(), 0);
+        loop {
+            let prefix = format!("{policy}.{after_version:016x}.");
+            if let Some((name, last)) = stored_page(stored, &prefix) {
+                names.push(name);
+                after_version = last;
+                continue;
+            }
+            let message = ToDatabase::Schema { policy, after_version };
+            let measurements = match self.io.call_database(&self.database, &message).await? {
+                FromDatabase::Schema { measurements, .. } => measurements,
+                // The policy was dropped after the map was read.
+                FromDatabase::UnknownPolicy => return Ok(Pages::UnknownPolicy),
+                other => return Err(self.refused(other)),
+            };
+            let Some(last) = measurements.last().map(|measurement| measurement.version) else {
+                return Ok(Pages::Put(names));
+            };
+            if !self.left.take() {
+                return Ok(Pages::Paused);
+            }
+            let object = store::seal(ObjectKind::Schema, &measurements, "schema")?;
+            let name = store::sealed_name(&format!("{prefix}{last:016x}-"), &object);
+            self.put(self.id.page(&name), object).await?;
+            names.push(name);
+            after_version = last;
+        }
+    }
+
+    /// Returns the names of the shards' indexes.
+    async fn copy_shards(&mut self, map: &BackedUpMap) -> Result<Option<Vec<String>>> {
+        let stored = store::list(&self.io, self.id.indexes()).await?;
+        let index_of = |shard: &ObjectId| {
+            let prefix = store::index_prefix(shard);
+            stored.iter().find(|name| name.starts_with(&prefix)).cloned()
+        };
+        let mut indexes: Vec<Option<String>> =
+            map.points.iter().map(|(shard, _)| index_of(shard)).collect();
+        self.progress.remaining = indexes.iter().filter(|index| index.is_none()).count() as u64;
+        for (index, (shard, point)) in indexes.iter_mut().zip(&map.points) {
+            if index.is_some() {
+                continue;
+            }
+            if !self.left.take() {
+                return Ok(None);
+            }
+            let Some(name) = self.copy_shard(shard, point).await? else { return Ok(None) };
+            *index = Some(name);
+            self.progress.remaining -= 1;
+        }
+        Ok(Some(indexes.into_iter().flatten().collect()))
+    }
+
+    /// Copies the values that the backup store lacks, and then the shard's index. Returns the
+    /// index's name.
+    async fn copy_shard(&mut self, shard: &ObjectId, point: &str) -> Result<Option<String>> {
+        let key = self.id.point(point);
+        let object = store::get_sealed(&self.io, &key).await?;
+        let (numbers, _) =
+            open_point(&object).map_err(|reason| BackupError::damaged(&key, reason))?;
+        let names = store::list(&self.io, self.id.values(shard)).await?;
+        let numbered = |name: String| Some((store::value_number(&name)?, name));
+        let stored: BTreeMap<u64, String> = names.into_iter().filter_map(numbered).collect();
+        let mut values = Vec::new();
+        for number in numbers {
+            if let Some(name) = stored.get(&number) {
+                values.push(name.clone());
+                continue;
+            }
+            if !self.left.take() {
+                return Ok(None);
+            }
+            let read = ToShard::Backup(ShardBackup::Read { number });
+            let value = match self.io.call_shard(shard, &read).await? {
+                FromShard::Backup(FromShardBackup::Value { value }) => value,
+                other => return Err(self.shard_refused(shard, other)),
+            };
+            let name = store::sealed_name(&store::value_prefix(number), &value);
+            self.put(self.id.value(shard, &name), value).await?;
+            values.push(name);
+        }
+        let index = BackedUpValues { point: point.to_owned(), values };
+        let object = store::seal(ObjectKind::Index, &index, "index")?;
+        let name = store::sealed_name(&store::index_prefix(shard), &object);
+        self.put(self.id.index(&name), object).await?;
+        // If the release fails, the shard releases the backup when its time limit expires.
+        let release = ToShard::Backup(ShardBackup::Release { backup: self.id.begun_s });
+        let _ = self.io.call(Address::Shard(shard.clone()), &release).await;
+        Ok(Some(name))
+    }
+
+    /// Stores the manifest. If another request is deleting the backup, removes the manifest again.
+    async fn finish(&mut self, map: u32, indexes: Vec<String>) -> Result<()> {
+        let finished_ns = self.io.now_ns()?;
+        let manifest = BackupManifest { map, indexes, finished_ns };
+        let object = store::seal(ObjectKind::Manifest, &manifest, "manifest")?;
+        self.put(self.id.mark(Mark::Done), object).await?;
+        let (io, own, database) = (&self.io, self.id.name(), &self.id.database);
+        let begun = store::list(io, store::marks(database, Mark::Begun)).await?;
+        let going = store::list(io, store::marks(database, Mark::Going)).await?;
+        let is_kept = if going.iter().any(|name| name.starts_with(&own)) {
+            false
+        } else if begun.contains(&own) {
+            store::delete(io, vec![self.id.mark(Mark::Begun)]).await?;
+            true
+        } else {
+            // Another request has finished the backup, or has deleted the backup and its map.
+            store::get(io, self.id.map()).await?.is_some()
+        };
+        if !is_kept {
+            store::delete(io, vec![self.id.mark(Mark::Done)]).await?;
+            return Err(is_being_deleted(database));
+        }
+        Ok(())
+    }
+
+    async fn put(&mut self, key: String, object: Vec<u8>) -> Result<()> {
+        self.progress.objects += 1;
+        self.progress.bytes += object.len() as u64;
+        store::put(&self.io, key, object).await
+    }
+
+    fn refused(&self, reply: FromDatabase) -> Error {
+        match reply {
+            FromDatabase::NotOpen => Error::DatabaseNotFound(self.id.database.clone()),
+            reply => reply.into(),
+        }
+    }
+
+    fn shard_refused(&self, shard: &ObjectId, reply: FromShard) -> Error {
+        match reply {
+            FromShard::Backup(FromShardBackup::Gone) | FromShard::Stale => {
+                let (id, hours) = (self.id.to_string(), BACKUP_HOLD_NS / H_NS);
+                let reason = format!(
+                    "shard {shard} was dropped, or the backup took longer than the {hours} hours \
+                     for which the shard holds its values"
+                );
+                BackupError::Unfinishable { id, reason }.into()
+            }
+            reply => reply.into(),
+        }
+    }
+}
+
+enum Pages {
+    Put(Vec<String>),
+    Paused,
+    UnknownPolicy,
+}
+
+/// Returns the stored page whose name begins with `prefix`, and the last version in the page, which
+/// the name contains as 16 hexadecimal digits.
+fn stored_page(stored: &[String], prefix: &str) -> Option<(String, u64)> {
+    let name = stored.iter().find(|name| name.starts_with(prefix))?;
+    let last = name.get(prefix.len()..prefix.len() + 16);
+    let last = last.and_then(|last| u64::from_str_radix(last, 16).ok());
+    Some((name.clone(), last.unwrap_or(u64::MAX)))
+}
+
+/// The suffix of the mark that records that no backup of the database was being made.
+const SURE: &str = ".sure";
+
+/// Deletes a complete or incomplete backup, and those shared values that no other backup uses. Returns the remaining number of shards, plus 1 for the
+/// backup's own objects. The backup is deleted when the result is 0.
+pub fn delete_backup(id: BackupId) -> Task<u64> {
+    Task::new(|io| async move {
+        mark_deleting(&io, &id).await?;
+        let others = other_indexes(&io, &id).await?;
+        let indexes = store::list(&io, id.indexes()).await?;
+        let mut points = store::list(&io, id.points()).await?;
+        let mut objects_left = ObjectBudget::default();
+        while let Some(point) = points.first() {
+            let shard = store::shard_of_point(point).ok_or_else(|| {
+                BackupError::damaged(&id.points(), "the key does not contain the name of a shard")
+            })?;
+            let prefix = store::index_prefix(&shard);
+            let of_shard = |key: &&String| named_in(key).starts_with(&prefix);
+            let mut wanted = BTreeSet::new();
+            for key in others.iter().filter_map(|keys| keys.iter().find(of_shard)) {
+                wanted.extend(store::get_index(&io, key).await?.values);
+            }
+            let mut values = store::list(&io, id.values(&shard)).await?;
+            values.retain(|name| !wanted.contains(name));
+            let values = values.iter().map(|name| id.value(&shard, name)).collect();
+            let own_indexes = indexes.iter().filter(|name| name.starts_with(&prefix));
+            let (own_points, rest): (Vec<String>, Vec<String>) =
+                points.iter().cloned().partition(|name| is_of_shard(name, &shard));
+            let own = own_indexes
+                .map(|name| id.index(name))
+                .chain(own_points.iter().map(|name| id.point(name)))
+                .collect();
+            // The backup's own objects are deleted last, because a later request needs these
+            // objects to find the shard.
+            if !delete_all(&io, &mut objects_left, [values, own]).await? {
+                return Ok(remaining(&points));
+            }
+            points = rest;
+        }
+        let pages = store::list(&io, id.pages()).await?;
+        let mut rest: Vec<String> = pages.iter().map(|name| id.page(name)).collect();
+        rest.push(id.map());
+        let mark = id.mark(Mark::Going);
+        let marks = vec![format!("{mark}{SURE}"), mark];
+        Ok(u64::from(!delete_all(&io, &mut objects_left, [rest, marks]).await?))
+    })
+}
+
+/// Marks the backup as being deleted, and removes its other marks.
+///
+/// A backup cannot be made while another backup of the same database is being deleted. Otherwise the
+/// new backup could refer to a value that is about to be deleted. The request that makes a backup and
+/// the request that deletes one each store a mark before they look for the other request's mark.
+async fn mark_deleting(io: &Io, id: &BackupId) -> Result<()> {
+    let list_marks = async |mark| store::list(io, store::marks(&id.database, mark)).await;
+    let (own, going) = (id.name(), id.mark(Mark::Going));
+    let marks = list_marks(Mark::Going).await?;
+    if !marks.contains(&format!("{own}{SURE}")) {
+        let mut is_known = marks.contains(&own);
+        for mark in [Mark::Done, Mark::Begun] {
+            is_known |= list_marks(mark).await?.contains(&own);
+        }
+        if !is_known {
+            return Err(BackupError::Missing(id.to_string()).into());
+        }
+        store::put(io, going.clone(), Vec::new()).await?;
+        if list_marks(Mark::Begun).await?.iter().any(|name| *name != own) {
+            store::delete(io, vec![going]).await?;
+            let reason = format!(
+                "a backup of database \"{}\" is incomplete: complete or delete that backup first",
+                id.database
+            );
+            return Err(BackupError::Conflict(reason).into());
+        }
+        store::put(io, format!("{going}{SURE}"), Vec::new()).await?;
+    }
+    store::delete(io, vec![id.mark(Mark::Done), id.mark(Mark::Begun)]).await
+}
+
+async fn other_indexes(io: &Io, id: &BackupId) -> Result<Vec<Vec<String>>> {
+    let names = store::list(io, store::marks(&id.database, Mark::Done)).await?;
+    let mut others = Vec::new();
+    for name in names.iter().filter(|name| **name != id.name()) {
+        let Some(other) = BackupId::named(&id.database, name) else { continue };
+        let indexes = store::list(io, other.indexes()).await?;
+        others.push(indexes.iter().map(|name| other.index(name)).collect());
+    }
+    Ok(others)
+}
+
+async fn delete_all(
+    io: &Io,
+    objects_left: &mut ObjectBudget,
+    lists: [Vec<String>; 2],
+) -> Result<bool> {
+    for keys in lists.iter().flat_map(|keys| keys.chunks(BACKUP_DELETES_MAX)) {
+        if !objects_left.take() {
+            return Ok(false);
+        }
+        store::delete(io, keys.to_vec()).await?;
+    }
+    Ok(true)
+}
+
+fn remaining(points: &[String]) -> u64 {
+    let shards: BTreeSet<ObjectId> =
+        points.iter().filter_map(|name| store::shard_of_point(name)).collect();
+    shards.len() as u64 + 1
+}
+
+fn is_of_shard(point: &str, shard: &ObjectId) -> bool {
+    store::shard_of_point(point).as_ref() == Some(shard)
+}
+
+fn named_in(key: &str) -> &str {
+    key.rsplit_once('/').map_or(key, |(_, name)| name)
+}
+
+/// Runs one pass of a database's schedule of backups. A pass lists the backups and executes the
+/// first task in this list whose condition is true. The pass does as much of the task as one
+/// request of a client:
+///
+/// ```text
+/// a backup is being deleted                      continue the deletion
+/// a backup is unfinished                         continue the backup, even if a client began it
+/// the schedule has more backups than it keeps    delete the schedule's oldest backup
+/// the attempt has made no complete backup        begin a backup
+/// otherwise                                      end the attempt
+/// ```
+pub fn scheduled_pass(due: DuePass) -> Task<PassDone> {
+    let DuePass { database, schedule } = due;
+    Task::new(|io| async move {
+        let found = io.run(list_backups(&database)).await?;
+        let (mut done, work) = choose(&schedule, &found);
+        match work {
+            Work::Nothing => {}
+            Work::Delete(id) => {
+                io.run(delete_backup(id)).await?;
+            }
+            Work::BackupTask => match io.run(back_up(&database)).await {
+                Ok(made) => {
+                    let begun_s = made.id.begun_s;
+                    if schedule.owns(begun_s) && !done.made.contains(&begun_s) {
+                        done.made.push(begun_s);
+                    }
+                }
+                // No new backup can begin before this backup is deleted.
+                Err(Error::Backup(BackupError::Unfinishable { id, .. })) => {
+                    let id = BackupId::parse(&id).ok_or_else(Error::unexpected_reply)?;
+                    io.run(delete_backup(id)).await?;
+                }
+                Err(error) => return Err(error),
+            },
+        }
+        Ok(done)
+    })
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Work {
+    Nothing,
+    BackupTask,
+    Delete(BackupId),
+}
+
+fn choose(schedule: &BackupSchedule, found: &[ListedBackup]) -> (PassDone, Work) {
+    let own = |backup: &&ListedBackup| schedule.owns(backup.id.begun_s);
+    let kept = || found.iter().filter(own).filter(|backup| !backup.is_going);
+    let whole: Vec<&BackupId> =
+        kept().filter(|backup| backup.is_whole).map(|backup| &backup.id).collect();
+    let of_attempt = |id: &&&BackupId| Some(id.begun_s) >= schedule.attempt_s();
+    // The last backup is never deleted, because `keep` is at least 1.
+    let keep = (schedule.settings.keep as usize).max(1);
+    let mut done = PassDone {
+        made: kept().map(|backup| backup.id.begun_s).collect(),
+        whole: whole.last().filter(of_attempt).map(|id| id.begun_s),
+        ..PassDone::default()
+    };
+    let work = if let Some(going) = found.iter().find(|backup| backup.is_going) {
+        Work::Delete(going.id.clone())
+    } else if found.iter().any(|backup| backup.is_begun) {
+        Work::BackupTask
+    } else if let Some(oldest) = whole.first().filter(|_| whole.len() > keep) {
+        Work::Delete((*oldest).clone())
+    } else if done.whole.is_none() {
+        Work::BackupTask
+    } else {
+        Work::Nothing
+    };
+    done.goes_on = work != Work::Nothing;
+    (done, work)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::time::S_NS;
+    use crate::protocol::backup_schedule::ScheduleSettings;
+
+    fn schedule(keep: u32, attempt_s: i64, made: &[u64]) -> BackupSchedule {
+        let settings = ScheduleSettings { every_ns: S_NS, keep };
+        BackupSchedule {
+            attempt_ns: Some(attempt_s * S_NS + 5),
+            made: made.to_vec(),
+            ..BackupSchedule::new(settings, 0)
+        }
+    }
+
+    /// Chooses among backups in these states: `w` is whole, `u` unfinished, `g` being deleted, `b`
+    /// whole with the mark of its maker.
+    fn first(schedule: &BackupSchedule, found: &[(u64, char)]) -> (PassDone, String) {
+        let listed = |&(begun_s, state): &(u64, char)| ListedBackup {
+            id: BackupId { database: "d".to_owned(), begun_s },
+            is_whole: matches!(state, 'w' | 'b'),
+            is_begun: matches!(state, 'u' | 'b'),
+            is_going: state == 'g',
+        };
+        let found: Vec<ListedBackup> = found.iter().map(listed).collect();
+        let (done, work) = choose(schedule, &found);
+        let work = match work {
+            Work::Nothing => "over".to_owned(),
+            Work::BackupTask => "make".to_owned(),
+            Work::Delete(id) => format!("delete {id}"),
+        };
+        (done, work)
+    }
+
+    #[test]
+    fn scheduled_backup_chooses_next_action() {
+        for (keep, made, found, first_of_all) in [
+            (1, &[][..], &[][..], "make"),
+            (1, &[3], &[(3, 'w')], "make"),
+            (1, &[3], &[(3, 'w'), (9, 'w')], "delete d.3"),
+            (2, &[3], &[(3, 'w'), (9, 'w')], "over"),
+            // Backups that requests have made do not count for the schedule and are kept.
+            (1, &[], &[(2, 'w'), (3, 'w')], "make"),
+            (1, &[], &[(2, 'w'), (3, 'w'), (9, 'w')], "over"),
+            // An unfinished backup is finished before any backup is deleted.
+            (1, &[2, 3], &[(2, 'w'), (3, 'w'), (4, 'u')], "make"),
+            (1, &[3], &[(3, 'w'), (9, 'b')], "make"),
+            (1, &[2, 3], &[(2, 'w'), (3, 'g'), (9, 'w')], "delete d.3"),
+            (1, &[2, 3], &[(2, 'w'), (3, 'w')], "delete d.2"),
+            // `keep` = 0 acts as 1.
+            (0, &[9], &[(9, 'w')], "over"),
+        ] {
+            let (_, work) = first(&schedule(keep, 9, made), found);
+            assert_eq!(work, first_of_all, "{keep} {found:?}");
+        }
+    }
+
+    #[test]
+    fn unrecorded_backups_are_found_again() {
+        let schedule = schedule(2, 9, &[3]);
+        let (done, work) = first(&schedule, &[(2, 'w'), (3, 'w'), (9, 'u')]);
+        assert_eq!((work.as_str(), done.made.as_slice(), done.whole), ("make", &[3, 9][..], None));
+        let (done, work) = first(&schedule, &[(2, 'w'), (3, 'w'), (10, 'w')]);
+        assert_eq!((work.as_str(), done.whole), ("over", Some(10)));
+        assert_eq!(done.made, [3, 10]);
+    }
+}

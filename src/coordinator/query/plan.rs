@@ -1,0 +1,321 @@
+//! Plans a SELECT or SHOW: compiles the statement against the schemas of its policies, and determines
+//! the shards of each scan. If measurements have conflicting types, a survey before the plan finds
+//! the measurements with rows ([`compile::clashing`]).
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::Query;
+use super::shard_pages::{Merge, PlanPages, PlannedRun, QueryRun, ReadCounts};
+use crate::admission::QueryReservation;
+use crate::coordinator::Context;
+use crate::coordinator::explain::Explain;
+use crate::coordinator::grants::Principal;
+use crate::coordinator::load_schemas::{Load, Loaded, Want};
+use crate::coordinator::statement::Session;
+use crate::influxql::ast::{NamePattern, SelectStatement, ShowMeasurementsStatement, Statement};
+use crate::model::configurable_limits::Limit;
+use crate::model::grant::Scope;
+use crate::model::ids::ObjectId;
+use crate::model::limits::UNLIMITED;
+use crate::model::schema::PolicySchema;
+use crate::model::shard_map::Policy;
+use crate::model::time::TimeRange;
+use crate::protocol::shard::Stamp;
+use crate::query::compile::{self, ClashPosition, PolicyView};
+use crate::query::error::QueryError;
+use crate::query::executor::Executor;
+use crate::query::metadata::{self, MetaContext, MetaExecutor, MetaPolicy};
+use crate::query::plan::PlannedScan;
+use crate::query::result::SeriesChunk;
+use crate::query::source::SourceName;
+
+/// `empty` contains the measurements without rows, if they are known.
+pub(super) fn plan_select(
+    query: &Query,
+    select: &SelectStatement,
+    context: &Context<'_>,
+    selected: &[SelectedPolicy<'_>],
+    empty: Option<&BTreeSet<ClashPosition>>,
+    reservation: &QueryReservation,
+) -> Result<PlannedRun, QueryError> {
+    let Query { session, explain, after, .. } = query;
+    let (limits, now_ns) = (context.platform.limits(), context.platform.now_ns());
+    let schemas = schemas(selected, empty);
+    let policies = views(selected, &schemas, now_ns);
+    let compiled = compile::Context {
+        defaults: session.defaults(),
+        now_ns: session.now_ns,
+        limits,
+        policies: &policies,
+    };
+    let plan = compile::compile(select, &compiled)?;
+    session.work.add(plan.work);
+    let source = |scan: &PlannedScan| selected.iter().find(|of| of.name == scan.source);
+    let shards = |scan: &PlannedScan| {
+        let of = source(scan);
+        of.map(|of| shards_of(of.loaded, of.policy, scan.request.time)).unwrap_or_default()
+    };
+    let streams: Vec<Vec<_>> = plan.scans.iter().map(shards).collect();
+    let is_read = |of: &SelectedPolicy<'_>| {
+        let mut scans = plan.scans.iter().zip(&streams);
+        scans.any(|(scan, shards)| scan.source == of.name && !shards.is_empty())
+    };
+    let reads_all_shards = selected.iter().all(is_read);
+    let counts = counts(&streams);
+    let explained = explain.map(|analyze| {
+        let schema_of = |scan: &PlannedScan| {
+            source(scan).and_then(|of| of.loaded.policy()).map(|(_, schema)| schema.as_ref())
+        };
+        Box::new(Explain::new(analyze, select.to_string(), &plan, &schema_of, &counts, now_ns))
+    });
+    let limits = [Limit::Series, Limit::Points].map(|limit| limits.get(limit) as u64);
+    let columns = explain.is_none().then(|| plan.result_columns());
+    let counts_series = explain.is_none() && limits[0] < u64::from(UNLIMITED);
+    let pages = (*explain == Some(false) || counts_series).then(|| {
+        let requests = plan.scans.iter().map(|scan| scan.request.clone()).collect();
+        PlanPages::new(requests, &counts)
+    });
+    let executor = (*explain != Some(false)).then(|| {
+        let mut executor = Box::new(Executor::new(plan, &counts, reservation, &session.work));
+        if let Some(row) = after {
+            executor.begin_after(row);
+        }
+        executor
+    });
+    let (merge, afterwards) = match pages {
+        // As in 1.x, a query with too many series reads no rows.
+        Some(pages) => (Merge::Plan(pages), executor),
+        None => (executor.map_or(Merge::Plan(PlanPages::default()), Merge::Rows), None),
+    };
+    let reads = ReadCounts::new(limits, afterwards);
+    let run = QueryRun { merge, streams, explain: explained, reads };
+    Ok(PlannedRun { run, reads_all_shards, columns })
+}
+
+pub(super) fn plan_show(
+    statement: &Statement,
+    loaded: &[Loaded],
+    session: &Session,
+    scope: &Scope,
+    reservation: &QueryReservation,
+    now_ns: i64,
+) -> Result<PlannedRun, QueryError> {
+    let loaded: &Loaded = loaded.first().ok_or(QueryError::DatabaseRequired)?;
+    let unreadable = PolicySchema::default();
+    let mut policies = Vec::new();
+    for (id, schema) in &loaded.schemas {
+        let policy = loaded.description.policies.iter().find(|policy| policy.id == *id);
+        policies.extend(policy.map(|policy| MetaPolicy {
+            name: policy.name.clone(),
+            // An unreadable policy is treated as empty.
+            schema: if scope.covers(&policy.name) { schema.as_ref() } else { &unreadable },
+            group_duration_ns: policy.shard_group_duration_ns,
+        }));
+    }
+    let default = loaded.description.default_policy;
+    let default = loaded.description.policies.iter().find(|policy| Some(policy.id) == default);
+    let context = MetaContext {
+        policies: &policies,
+        default_policy: default.map_or("", |policy| &policy.name),
+        defaults: session.defaults(),
+        now_ns: session.now_ns,
+    };
+    let mut plan = metadata::compile(statement, &context)?;
+    let mut streams = Vec::with_capacity(plan.scans.len());
+    let is_alone = plan.scans.len() == 1;
+    for scan in &mut plan.scans {
+        let policy = loaded.description.policies.iter().find(|policy| policy.name == scan.policy);
+        let kept_from_ns = policy.filter(|policy| policy.duration_ns > 0);
+        scan.request.kept_from_ns = kept_from_ns.map(|policy| policy.oldest_kept_ns(now_ns));
+        let groups = policy.into_iter().flat_map(|policy| &policy.groups);
+        if is_alone && groups.filter(|g| g.range.overlaps(&scan.request.time)).count() <= 1 {
+            scan.is_disjoint();
+        }
+        let shards = policy.map(|policy| shards_of(loaded, policy, scan.request.time));
+        streams.push(shards.unwrap_or_default());
+    }
+    // A policy has no scan if the cache contains no measurement of the policy. Only the policy's
+    // owner knows measurements that are missing in the cache.
+    let scanned = |id| {
+        let policy = loaded.description.policies.iter().find(|policy| policy.id == id);
+        policy.is_some_and(|policy| plan.scans.iter().any(|scan| scan.policy == policy.name))
+    };
+    let reads_all_shards = loaded.schemas.iter().all(|(id, _)| scanned(*id));
+    let merge = Merge::Summaries(Box::new(MetaExecutor::new(plan, &counts(&streams), reservation)));
+    let reads = ReadCounts::new([u64::MAX; 2], None);
+    let run = QueryRun { merge, streams, explain: None, reads };
+    Ok(PlannedRun { run, reads_all_shards, columns: None })
+}
+
+/// Returns the run that finds the measurements with rows, and the measurements to find; `None` if no
+/// measurement has conflicting types.
+pub(super) fn survey(
+    select: &SelectStatement,
+    session: &Session,
+    selected: &[SelectedPolicy<'_>],
+    reservation: &QueryReservation,
+    now_ns: i64,
+) -> Result<Option<(QueryRun, BTreeSet<ClashPosition>)>, QueryError> {
+    let schemas = schemas(selected, None);
+    let policies = views(selected, &schemas, now_ns);
+    let clashing = compile::clashing(select, session.defaults(), &policies);
+    if clashing.is_empty() {
+        return Ok(None);
+    }
+    let run = list_nonempty(&clashing, selected, reservation, now_ns)?;
+    Ok(Some((run, clashing.into_iter().collect())))
+}
+
+/// Removes the measurements for which the shards reported rows.
+pub(super) fn remove_nonempty(places: &mut BTreeSet<ClashPosition>, chunk: &SeriesChunk) {
+    for row in chunk.strings() {
+        let Ok([name, _, position]) = <[String; 3]>::try_from(row) else { continue };
+        if let Ok(position) = position.parse() {
+            places.remove(&(position, name));
+        }
+    }
+}
+
+/// Returns the schemas without the measurements in `empty`.
+pub(super) fn schemas(
+    selected: &[SelectedPolicy<'_>],
+    empty: Option<&BTreeSet<ClashPosition>>,
+) -> Vec<Rc<PolicySchema>> {
+    let schemas = selected.iter().filter_map(|of| Some(of.loaded.policy()?.1));
+    let schemas = schemas.enumerate().map(|(position, schema)| {
+        let own = || empty.into_iter().flatten().filter(|place| place.0 == position);
+        if own().next().is_none() {
+            return Rc::clone(schema);
+        }
+        let mut schema = PolicySchema::clone(schema);
+        own().for_each(|(_, name)| drop(schema.measurements.remove(name)));
+        Rc::new(schema)
+    });
+    schemas.collect()
+}
+
+fn views<'a>(
+    selected: &[SelectedPolicy<'_>],
+    schemas: &'a [Rc<PolicySchema>],
+    now_ns: i64,
+) -> Vec<PolicyView<'a>> {
+    let view = |(of, schema): (&SelectedPolicy<'_>, &'a Rc<PolicySchema>)| PolicyView {
+        name: of.name.clone(),
+        schema,
+        oldest_kept_ns: of.policy.oldest_kept_ns(now_ns),
+    };
+    selected.iter().zip(schemas).map(view).collect()
+}
+
+/// The position of each policy serves as its name.
+fn list_nonempty(
+    places: &[ClashPosition],
+    selected: &[SelectedPolicy<'_>],
+    reservation: &QueryReservation,
+    now_ns: i64,
+) -> Result<QueryRun, QueryError> {
+    let mut schemas = vec![PolicySchema::default(); selected.len()];
+    for (position, name) in places {
+        let known = selected.get(*position).and_then(|of| of.loaded.policy());
+        let known = known.and_then(|(_, schema)| schema.measurements.get(name));
+        if let (Some(known), Some(schema)) = (known, schemas.get_mut(*position)) {
+            schema.measurements.insert(name.clone(), Arc::clone(known));
+        }
+    }
+    let policies: Vec<MetaPolicy<'_>> = (selected.iter().zip(&schemas).enumerate())
+        .map(|(position, (of, schema))| MetaPolicy {
+            name: position.to_string(),
+            schema,
+            group_duration_ns: of.policy.shard_group_duration_ns,
+        })
+        .collect();
+    let show = Statement::ShowMeasurements(Box::new(ShowMeasurementsStatement {
+        database: NamePattern::Name(String::new()),
+        policy: NamePattern::All,
+        measurement: None,
+        condition: None,
+        order: None,
+        limit: 0,
+        offset: 0,
+    }));
+    let defaults = Default::default();
+    let context = MetaContext { policies: &policies, default_policy: "", defaults, now_ns };
+    let mut plan = metadata::compile(&show, &context)?;
+    let mut streams = Vec::with_capacity(plan.scans.len());
+    for scan in &mut plan.scans {
+        let place = scan.policy.parse().ok().and_then(|position: usize| selected.get(position));
+        let Some(SelectedPolicy { loaded, policy, .. }) = place else { continue };
+        let expires = policy.duration_ns > 0;
+        scan.request.kept_from_ns = expires.then(|| policy.oldest_kept_ns(now_ns));
+        streams.push(shards_of(loaded, policy, scan.request.time));
+    }
+    let merge = Merge::Summaries(Box::new(MetaExecutor::new(plan, &counts(&streams), reservation)));
+    Ok(QueryRun { merge, streams, explain: None, reads: ReadCounts::new([u64::MAX; 2], None) })
+}
+
+pub(super) struct QuerySource {
+    pub(super) database: String,
+    pub(super) want: Want,
+}
+
+impl QuerySource {
+    pub(super) fn load(&self, from_owner: bool, principal: &Principal) -> Load {
+        let load = match from_owner {
+            true => Load::from_owner(&self.database, self.want.clone()),
+            false => Load::cached(&self.database, self.want.clone()),
+        };
+        load.for_caller(principal)
+    }
+}
+
+pub(super) struct SelectedPolicy<'l> {
+    /// The name, as spelled in the statement.
+    pub(super) name: SourceName,
+    pub(super) loaded: &'l Loaded,
+    pub(super) policy: &'l Policy,
+}
+
+pub(super) fn selected_policies<'l>(
+    sources: &[QuerySource],
+    loaded: &'l [Loaded],
+) -> Vec<SelectedPolicy<'l>> {
+    let selected = |(source, loaded): (&QuerySource, &'l Loaded)| {
+        let (Want::Policy(name), (policy, _)) = (&source.want, loaded.policy()?) else {
+            return None;
+        };
+        let name = SourceName { database: source.database.clone(), policy: name.clone() };
+        Some(SelectedPolicy { name, loaded, policy })
+    };
+    sources.iter().zip(loaded).filter_map(selected).collect()
+}
+
+/// Returns every shard of `policy` that may contain rows within `time`, with the stamp of the
+/// loaded state.
+pub(in crate::coordinator) fn shards_of(
+    loaded: &Loaded,
+    policy: &Policy,
+    time: TimeRange,
+) -> Vec<(ObjectId, Stamp)> {
+    let schema = loaded.schemas.iter().find(|(id, _)| *id == policy.id);
+    let stamp = Stamp {
+        policy: policy.id,
+        generation: loaded.description.generation,
+        schema_version: schema.map_or(0, |(_, schema)| schema.version),
+        fresh: loaded.fresh,
+        access: loaded.standing.access,
+        meter: None,
+    };
+    let groups = policy.groups.iter().filter(|group| group.range.overlaps(&time));
+    let stamped = groups.flat_map(|group| {
+        let stamp = Stamp { meter: loaded.meter(group.shards.len()), ..stamp };
+        group.shards.iter().map(move |shard| (shard.clone(), stamp))
+    });
+    stamped.collect()
+}
+
+pub(super) fn counts(streams: &[Vec<(ObjectId, Stamp)>]) -> Vec<u32> {
+    // A policy has far fewer than 2^32 shards.
+    streams.iter().map(|shards| shards.len() as u32).collect()
+}

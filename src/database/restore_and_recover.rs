@@ -1,0 +1,354 @@
+//! Restores a backup. The Database creates new shards for the backup's policies. No other object
+//! knows these shards until they are filled. The restored policies and measurements then replace
+//! the existing ones, which are empty.
+//!
+//! Also implements the Database's part of a point-in-time recovery. The Database is frozen before and
+//! after its reset. When the Database opens, its counters are higher than all numbers that it ever
+//! assigned (`docs/design/recovery.md`).
+
+use std::collections::BTreeSet;
+
+use super::job::{Filling, Job, JobKind};
+use super::object::{Database, DatabaseTask, Failure, Result};
+use super::rows::{self, CONTINUOUS, DatabaseRows, DatabaseStage, DatabaseState, JOBS, RowsChange};
+use crate::model::ids::{ObjectId, PolicyId};
+use crate::model::limits::RESTORE_NS_MAX;
+use crate::model::shard_map::{Policy, ShardGroup};
+use crate::protocol::backup::{RestoreStep, Restoring};
+use crate::protocol::call::Platform;
+use crate::protocol::database::{DatabaseRefusal, FromDatabase, ToDatabase};
+use crate::protocol::host::Unavailable;
+use crate::protocol::recovery::{Counters, FrozenDatabase, RecoveredDatabase};
+use crate::store::{Store, StoreResult};
+
+impl<S: Store> Database<S> {
+    pub(super) fn plan_restore(
+        &self,
+        platform: &dyn Platform,
+        step: &RestoreStep,
+    ) -> Result<Option<(DatabaseState, JobKind)>> {
+        let Some(rows) = &self.rows else { return Ok(None) };
+        let mut state = rows.state.clone();
+        if state.restored.as_deref() == Some(step.backup()) {
+            return Ok(None);
+        }
+        let known = filling(rows);
+        if let Some((_, other)) = known.filter(|(_, known)| known.backup != step.backup()) {
+            return Err(DatabaseRefusal::Restoring(other.backup.clone()).into());
+        }
+        if !is_empty(rows) {
+            return Err(DatabaseRefusal::NotEmpty.into());
+        }
+        Ok(match (step, known) {
+            (RestoreStep::Begin { backup, policies }, None) => {
+                let (first, mut fresh) = (state.next_policy, Vec::new());
+                for policy in policies {
+                    let groups = fresh_groups(platform, &mut state, policy)?;
+                    let id = PolicyId::draw(&self.object, platform.random_u64());
+                    fresh.push(Policy { id, groups, ..policy.clone() });
+                }
+                state.next_policy += fresh.len() as u64;
+                let (backup, pages) = (backup.clone(), 0);
+                let filling = Filling { backup, first, policies: fresh, pages };
+                Some((state, JobKind::OpenRestore(filling)))
+            }
+            (RestoreStep::Finish { rest, .. }, Some((_, filling))) => {
+                let generation = state.generation + 1;
+                let (filling, rest) = (filling.clone(), rest.clone());
+                Some((state, JobKind::PublishRestore { filling, rest, generation }))
+            }
+            _ => None,
+        })
+    }
+
+    pub(super) fn restoring(&mut self, backup: &str) -> Result<FromDatabase> {
+        let rows = self.open_rows()?;
+        if rows.state.restored.as_deref() == Some(backup) {
+            return Ok(FromDatabase::Restoring(Restoring::Finished));
+        }
+        // The restore was undone in the meantime. The client must start again.
+        let (_, filling) = filling(rows).ok_or(Unavailable::Changing)?;
+        let (policies, pages) = (filling.policies.clone(), filling.pages);
+        Ok(FromDatabase::Restoring(Restoring::Filling { policies, pages }))
+    }
+
+    pub(super) fn take_page(&mut self, step: &RestoreStep) -> Result<FromDatabase> {
+        let RestoreStep::Schema { backup, page, policy, measurements } = step else {
+            return Ok(FromDatabase::Done);
+        };
+        let rows = self.open_rows()?;
+        let job =
+            filling(rows).map(|(key, _)| key).and_then(|key| Some((key, rows.jobs.get(&key)?)));
+        if let Some((key, job)) = job
+            && let JobKind::Restore(filling) = &job.kind
+            && (filling.backup == *backup && filling.pages == *page)
+        {
+            let number = filling.first + u64::from(*policy);
+            let filling = Filling { pages: page + 1, ..filling.clone() };
+            let job = Job { kind: JobKind::Restore(filling), ..job.clone() };
+            self.store.atomically(|| -> StoreResult<()> {
+                let mut all = measurements.iter();
+                all.try_for_each(|one| rows::put_measurement(&self.store, number, one))?;
+                JOBS.put(&self.store, key, &job)
+            })?;
+            self.open_rows()?.jobs.insert(key, job);
+        }
+        self.restoring(backup)
+    }
+
+    /// Ends a restore job. New shards then wait until they are filled, and filled shards replace
+    /// the existing shards. If a restore was not finished in time, its shards are wiped.
+    pub(super) fn end_restore_job(&mut self, key: u64, job: JobKind, now_ns: i64) -> Result<()> {
+        let Some(known) = &self.rows else { return Ok(()) };
+        let (store, mut state) = (&self.store, known.state.clone());
+        let mut change = RowsChange { removed_jobs: vec![key], ..RowsChange::default() };
+        match job {
+            JobKind::PublishRestore { filling, rest, generation } => {
+                state.generation = generation;
+                state.restored = Some(filling.backup.clone());
+                let default = rest.default_policy.and_then(|at| filling.policies.get(at as usize));
+                state.default_policy = default.map(|policy| policy.id);
+                state.dropped_default = rest.dropped_default.clone();
+                change.quotas = Some(rest.quotas.clone());
+                let mut gone: Vec<ObjectId> = known.shards().cloned().collect();
+                for (&key, job) in &known.jobs {
+                    if matches!(job.kind, JobKind::Split(_) | JobKind::Restore(_)) {
+                        change.removed_jobs.push(key);
+                    }
+                    if matches!(job.kind, JobKind::Split(_)) {
+                        gone.extend(job.fresh());
+                    }
+                }
+                change.wipe_later(&mut state, &gone, now_ns);
+                change.state = Some(state);
+                store.atomically(|| -> StoreResult<()> {
+                    rows::write(store, &change)?;
+                    for row in &known.policies.rows {
+                        rows::delete_policy(store, row.number)?;
+                    }
+                    for (number, policy) in (filling.first..).zip(&filling.policies) {
+                        rows::put_policy(store, number, policy)?;
+                    }
+                    for (number, query) in (0..).zip(&rest.continuous) {
+                        CONTINUOUS.put(store, number, query)?;
+                    }
+                    known.bill.put(store)
+                })?;
+            }
+            JobKind::OpenRestore(filling) => {
+                let (kind, due_ns) =
+                    (JobKind::Restore(filling), now_ns.saturating_add(RESTORE_NS_MAX));
+                change.add_job(&mut state, Job::due(kind, due_ns));
+                change.state = Some(state);
+                return Ok(self.apply(change)?);
+            }
+            JobKind::Restore(filling) => {
+                let fresh: Vec<ObjectId> = filling.shards().cloned().collect();
+                change.wipe_later(&mut state, &fresh, now_ns);
+                change.state = Some(state);
+                store.atomically(|| -> StoreResult<()> {
+                    rows::write(store, &change)?;
+                    for (number, _) in (filling.first..).zip(&filling.policies) {
+                        rows::delete_policy(store, number)?;
+                    }
+                    known.bill.put(store)
+                })?;
+            }
+            _ => return Ok(()),
+        }
+        self.rows = DatabaseRows::load(&self.store)?;
+        Ok(())
+    }
+
+    /// Whether a restore is being published. All other changes must wait during this time.
+    pub(super) fn is_publishing_restore(&mut self) -> Result<bool> {
+        let jobs = &self.open_rows()?.jobs;
+        Ok(jobs.values().any(|job| matches!(job.kind, JobKind::PublishRestore { .. })))
+    }
+}
+
+fn filling(rows: &DatabaseRows) -> Option<(u64, &Filling)> {
+    rows.jobs.iter().find_map(|(&key, job)| match &job.kind {
+        JobKind::Restore(filling) => Some((key, filling)),
+        _ => None,
+    })
+}
+
+fn is_empty(rows: &DatabaseRows) -> bool {
+    rows.continuous.is_empty() && rows.policies.rows.iter().all(|row| row.schema.count() == 0)
+}
+
+/// Creates groups with the time ranges of the policy's groups, and with as many new shards.
+fn fresh_groups(
+    platform: &dyn Platform,
+    state: &mut DatabaseState,
+    policy: &Policy,
+) -> Result<Vec<ShardGroup>, DatabaseRefusal> {
+    let group = |group: &ShardGroup| {
+        let count = u32::try_from(group.shards.len()).unwrap_or(0);
+        let fresh = state.new_group(platform, group.range, count)?;
+        Ok(ShardGroup { split_bytes: group.split_bytes, ..fresh })
+    };
+    policy.groups.iter().map(group).collect()
+}
+
+/// The maximum difference between an unpublished generation of this Database and the published
+/// generation.
+const UNPUBLISHED_MAX: u64 = 2;
+
+impl<S: Store> Database<S> {
+    /// Freezes the database and returns its state. A repeated call returns the same state.
+    pub(super) fn freeze(&mut self, recovery: u64) -> Result<FromDatabase> {
+        self.load()?;
+        let Some(rows) = &self.rows else { return Err(Failure::NotOpen) };
+        match rows.state.stage {
+            DatabaseStage::Dropping => return Err(Failure::NotOpen),
+            DatabaseStage::Opening => return Err(Unavailable::Changing.into()),
+            // The message is late, because this recovery has already ended.
+            DatabaseStage::Open if rows.state.recovered >= recovery => {
+                return Ok(FromDatabase::Done);
+            }
+            DatabaseStage::Open => {
+                let mut state = rows.state.clone();
+                state.stage = DatabaseStage::Frozen;
+                self.apply(RowsChange { state: Some(state), ..RowsChange::default() })?;
+            }
+            // A job of an earlier recovery is removed.
+            DatabaseStage::Frozen => {
+                let is_older = |job: &Job| match &job.kind {
+                    JobKind::Recover(known) => known.recovery < recovery,
+                    _ => false,
+                };
+                let older = rows.jobs.iter().filter(|(_, job)| is_older(job));
+                let removed_jobs: Vec<u64> = older.map(|(&key, _)| key).collect();
+                if !removed_jobs.is_empty() {
+                    self.apply(RowsChange { removed_jobs, ..RowsChange::default() })?;
+                }
+            }
+        }
+        let Some(rows) = &self.rows else { return Err(Failure::NotOpen) };
+        Ok(FromDatabase::Frozen(Box::new(FrozenDatabase {
+            counters: counters(rows),
+            registered_ns: rows.bill.saved.registered_ns,
+            quotas: rows.quotas.clone(),
+            shards: every_shard(rows),
+        })))
+    }
+
+    pub(super) fn is_frozen(&self) -> bool {
+        self.rows.as_ref().is_some_and(|rows| {
+            let is_recovering = |job: &Job| matches!(job.kind, JobKind::Recover(_));
+            rows.state.stage == DatabaseStage::Frozen && !rows.jobs.values().any(is_recovering)
+        })
+    }
+
+    /// Rejects events that began before the database was frozen.
+    pub(super) fn refuse_frozen(&self, task: &DatabaseTask) -> Result<()> {
+        match task {
+            DatabaseTask::Request(ToDatabase::Recover(_)) | DatabaseTask::Nothing => Ok(()),
+            _ if self.is_frozen() => Err(Unavailable::Changing.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns the next job of a request to open the database after the reset. The first job is the
+    /// statement that was unfinished at the target time.
+    pub(super) fn recover(
+        &mut self,
+        platform: &dyn Platform,
+        recovered: &RecoveredDatabase,
+    ) -> Result<Option<u64>> {
+        let Some(rows) = &self.rows else { return Err(Failure::NotOpen) };
+        if rows.state.recovered >= recovered.recovery {
+            return Ok(None);
+        }
+        if self.is_frozen() {
+            let mut state = rows.state.clone();
+            let counters = counters(rows).or_above(&recovered.counters);
+            let key = state.next_job.max(counters.next_job);
+            state.next_job = key + 1;
+            let recovered = RecoveredDatabase {
+                counters: Counters {
+                    generation: counters.generation + UNPUBLISHED_MAX + 1,
+                    ..counters
+                },
+                ..recovered.clone()
+            };
+            let kind = JobKind::Recover(Box::new(recovered));
+            let mut jobs = vec![(key, Job::started(kind, platform.now_ns()))];
+            // A shard's state may be older than this object's state. Such a shard lacks the earlier
+            // messages.
+            let begun = rows.jobs.iter().filter(|(_, job)| job.answered > 0);
+            jobs.extend(begun.map(|(&key, job)| (key, Job { answered: 0, ..job.clone() })));
+            self.apply(RowsChange { state: Some(state), jobs, ..RowsChange::default() })?;
+        }
+        let frozen = self.rows.as_ref().is_some_and(|r| r.state.stage == DatabaseStage::Frozen);
+        if !frozen {
+            return Err(Unavailable::Changing.into());
+        }
+        Ok(self.statement_job())
+    }
+
+    /// Opens the database after every shard has received its settings. All rows get new versions,
+    /// so that edges load the rows again.
+    pub(super) fn end_recovery(
+        &mut self,
+        key: u64,
+        recovered: &RecoveredDatabase,
+        now_ns: i64,
+    ) -> Result<()> {
+        let Some(known) = &self.rows else { return Ok(()) };
+        let (store, mut state) = (&self.store, known.state.clone());
+        let counters = counters(known).or_above(&recovered.counters);
+        state.stage = DatabaseStage::Open;
+        state.recovered = recovered.recovery;
+        state.generation = counters.generation;
+        state.access = counters.access;
+        state.next_policy = counters.next_policy;
+        state.next_group = counters.next_group;
+        state.next_job = counters.next_job;
+        state.next_column = counters.next_column;
+        let mut change = RowsChange { removed_jobs: vec![key], ..RowsChange::default() };
+        change.wipe_later(&mut state, &recovered.gone, now_ns);
+        change.state = Some(state);
+        change.quotas = Some(recovered.quotas.clone());
+        store.atomically(|| -> StoreResult<()> {
+            rows::write(store, &change)?;
+            for row in &known.policies.rows {
+                let next_measurement = counters.next_measurement(row.number);
+                for one in row.schema.resend_rows(counters.schema_version, next_measurement) {
+                    rows::put_measurement(store, row.number, &one)?;
+                }
+            }
+            known.bill.put(store)
+        })?;
+        self.rows = DatabaseRows::load(&self.store)?;
+        Ok(())
+    }
+}
+
+fn counters(rows: &DatabaseRows) -> Counters {
+    let state = &rows.state;
+    let policies = || rows.policies.rows.iter();
+    Counters {
+        generation: state.generation,
+        access: state.access,
+        next_policy: state.next_policy,
+        next_group: state.next_group,
+        next_job: state.next_job,
+        schema_version: policies().map(|row| row.schema.version()).max().unwrap_or(0),
+        next_column: policies().map(|row| row.schema.next_ids().1).max().unwrap_or(0),
+        next_measurements: policies().map(|row| (row.number, row.schema.next_ids().0)).collect(),
+    }
+}
+
+/// Returns the shards in the map, the shards in creation and the shards that wait for a wipe,
+/// without duplicates.
+fn every_shard(rows: &DatabaseRows) -> Vec<ObjectId> {
+    let of_map = rows.shards().cloned();
+    let of_jobs = rows.jobs.values().flat_map(|job| match &job.kind {
+        JobKind::WipeShards { shards } => shards.clone(),
+        _ => job.fresh(),
+    });
+    of_map.chain(of_jobs).collect::<BTreeSet<ObjectId>>().iter().cloned().collect()
+}
