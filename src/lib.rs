@@ -83,7 +83,7 @@
 //! | database and policy of a bucket name | `model/src/name.rs` |
 //! | a write that creates its database | `coordinator/write/auto_create.rs` |
 //! | the shard of a row | `batch/shard_rows.rs`; the series' hash: `model/src/series.rs` |
-//! | the status and body of an error | `api/error.rs`; `api/error_body.rs` |
+//! | the status and body of an error | `api/error.rs` |
 //! | the text of an error | `error.rs` of the module that returns the error |
 //! | a limit: default; name and bounds | `model/src/limits.rs`; `model/src/configurable_limits.rs` |
 //! | a limit of the native program | `native/src/limits.rs` |

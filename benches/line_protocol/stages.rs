@@ -68,7 +68,8 @@ pub(crate) extern "C" fn inflate() {
         let mut intake = intake();
         let bytes = Limits::default().get(Limit::BodyBytes);
         let ceiling = Ceiling { limit: Limit::BodyBytes, bytes };
-        let left = content_encoding::inflate(&stages.body, ceiling, &mut intake).unwrap();
+        let mut take = |waiting: &[u8], expected, held| intake.take(waiting, expected, held);
+        let left = content_encoding::inflate(&stages.body, ceiling, &mut take).unwrap();
         black_box(intake.finish(left).unwrap());
     });
 }

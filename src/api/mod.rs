@@ -9,18 +9,15 @@
 //! | paths, methods and their permissions | [`routes`] |
 //! | the implementation of a route | its file in `routes/` |
 //! | tokens and passwords in a request | [`auth`] |
-//! | status and text of an error | [`error`] |
-//! | keys of an error body | [`error_body`] |
+//! | status, text and body of an error | [`error`] |
 //! | gRPC calls in bodies | [`grpc_web`] |
 //! | the response to a partial write | [`routes::write::rejected_lines`] |
 
 pub mod action;
 pub mod auth;
-pub mod catalog_health;
 pub mod content_encoding;
 pub mod durations;
 pub mod error;
-pub mod error_body;
 pub mod exchange;
 pub mod foreign_origin;
 pub mod grpc_web;
@@ -33,5 +30,4 @@ pub mod form_body;
 pub mod routes;
 pub mod isolate_state;
 pub mod settings;
-pub mod spans;
 pub mod write_body;

@@ -5,7 +5,6 @@
 //! The part of the body that is already parsed determines the estimated capacities of the columns.
 //! Growing the columns by doubling would temporarily need up to three times their size.
 
-use super::content_encoding::TakeInflated;
 use super::error::{ApiError, ApiResult};
 use super::params::{Dialect, WritePrecision};
 use crate::admission::Permit;
@@ -78,23 +77,10 @@ impl Intake {
         Ok(self.permit.grow_to(self.builder.bytes() + held_bytes)?)
     }
 
-    /// Parses the remaining bytes `left`. If only some lines are invalid, the result lists these
-    /// lines.
-    pub fn finish(mut self, left: Vec<u8>) -> ApiResult<Parsed> {
-        self.parser.feed(&left, true, &mut self.builder).map_err(refused)?;
-        let keeps_text = self.keeps_text && self.used_bytes == 0;
-        let text = if keeps_text { left } else { Vec::new() };
-        let batch = self.builder.finish();
-        // From here on the request needs only the columns, so the rest of the reservation is
-        // returned.
-        self.permit.shrink_to(batch.bytes() + text.len());
-        self.permit.grow_to(batch.bytes() + text.len())?;
-        Ok(Parsed { batch, rejected: self.parser.into_rejected(), permit: self.permit, text })
-    }
-}
-
-impl TakeInflated for Intake {
-    fn take(
+    /// Converts the complete lines at the beginning of `waiting` and returns the number of consumed
+    /// bytes. `expected_bytes` is the estimated size of the body. The function also reserves
+    /// `held_bytes` bytes of memory for the body's other buffers.
+    pub fn take(
         &mut self,
         waiting: &[u8],
         expected_bytes: usize,
@@ -112,6 +98,20 @@ impl TakeInflated for Intake {
         self.builder.make_room(self.used_bytes, expected_bytes, 2 * self.piece_bytes);
         self.charge(held_bytes)?;
         Ok(used)
+    }
+
+    /// Parses the remaining bytes `left`. If only some lines are invalid, the result lists these
+    /// lines.
+    pub fn finish(mut self, left: Vec<u8>) -> ApiResult<Parsed> {
+        self.parser.feed(&left, true, &mut self.builder).map_err(refused)?;
+        let keeps_text = self.keeps_text && self.used_bytes == 0;
+        let text = if keeps_text { left } else { Vec::new() };
+        let batch = self.builder.finish();
+        // From here on the request needs only the columns, so the rest of the reservation is
+        // returned.
+        self.permit.shrink_to(batch.bytes() + text.len());
+        self.permit.grow_to(batch.bytes() + text.len())?;
+        Ok(Parsed { batch, rejected: self.parser.into_rejected(), permit: self.permit, text })
     }
 }
 

@@ -27,8 +27,11 @@ const LARGE: Ceiling = Ceiling { limit: Limit::BodyBytes, bytes: 64 << 20 };
 
 fn inflated(compressed: &[u8]) -> Result<Vec<u8>, ApiError> {
     let admission = Admission::new(4 << 20, 4 << 20);
-    let taken = inflate(compressed, CEILING, &mut admission.enter("d"));
-    let left = inflate(compressed, CEILING, &mut intake(&admission, Dialect::V3));
+    let mut permit = admission.enter("d");
+    let taken =
+        inflate(compressed, CEILING, &mut |_, _, held| Ok(permit.grow_to(held).map(|()| 0)?));
+    let mut intake = intake(&admission, Dialect::V3);
+    let left = inflate(compressed, CEILING, &mut |a, b, c| intake.take(a, b, c));
     assert_eq!(taken, left);
     left
 }
@@ -76,7 +79,8 @@ fn decompressed_size_limit_is_exact() {
 fn gzip_bomb_stops_at_budget() {
     let bomb = gzip(&vec![0; 32 << 20]);
     let mut intake = intake(&Admission::new(400_000 + bomb.len(), 0), Dialect::V1);
-    let fault = inflate(&bomb, LARGE, &mut intake).map(|b| b.len()).unwrap_err();
+    let fault =
+        inflate(&bomb, LARGE, &mut |a, b, c| intake.take(a, b, c)).map(|b| b.len()).unwrap_err();
     assert!(matches!(fault, ApiError::Overloaded(_)), "{fault}");
 }
 
@@ -104,7 +108,7 @@ fn compressed_body_parses_like_plain_body() {
     let (first, second) = text.as_bytes().split_at(text.len() / 3);
     for zipped in [gzip(text.as_bytes()), [gzip(first), gzip(second)].concat()] {
         let mut intake = intake(&admission, Dialect::V1);
-        let left = inflate(&zipped, LARGE, &mut intake).unwrap();
+        let left = inflate(&zipped, LARGE, &mut |a, b, c| intake.take(a, b, c)).unwrap();
         assert!(left.len() < text.len() / 2, "{} of {} bytes waited", left.len(), text.len());
         let read = intake.finish(left).unwrap();
         assert!(read.batch == plain.batch);

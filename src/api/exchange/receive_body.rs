@@ -4,11 +4,11 @@
 use super::{Exchange, ExchangeStage, Received, catch};
 use crate::admission::Permit;
 use crate::api::action::Action;
-use crate::api::content_encoding::{self, Ceiling, Encoding, TakeInflated};
+use crate::api::content_encoding::{self, Ceiling, Encoding};
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::isolate_state::{Isolate, Service};
 use crate::api::routes::Body;
-use crate::api::routes::handler::{BodyBytes, Start};
+use crate::api::routes::handler::Start;
 use crate::api::write_body::{Intake, LineReading};
 use crate::model::configurable_limits::{Limit, Limits};
 use crate::model::limits::BODY_FIRST_ROOM_BYTES;
@@ -28,31 +28,32 @@ fn ceiling(body: Body, limits: &Limits, is_packed: bool) -> Ceiling {
 #[derive(Debug)]
 enum Sink {
     Bytes(Permit),
-    /// Compressed bytes, and the maximum size of the inflated body. Inflation starts after the last
-    /// byte.
-    PackedBytes(Permit, Ceiling),
     Lines(Box<Intake>),
-    PackedLines(Box<Intake>, Ceiling),
+}
+
+impl Sink {
+    /// Reserves memory for `bytes` bytes in addition to the columns.
+    fn charge(&mut self, bytes: usize) -> ApiResult<()> {
+        match self {
+            Self::Bytes(permit) => Ok(permit.grow_to(bytes)?),
+            Self::Lines(intake) => intake.charge(bytes),
+        }
+    }
 }
 
 #[derive(Debug)]
 pub(super) struct BodyReading {
     sink: Sink,
     ceiling: Ceiling,
+    /// The maximum size of the inflated body, if the body is compressed. Inflation starts after the
+    /// last byte.
+    inflated: Option<Ceiling>,
     held: Vec<u8>,
     /// The announced size of the body in bytes, or 0.
     expected_bytes: usize,
 }
 
 impl BodyReading {
-    /// Reserves memory for `bytes` bytes in addition to the columns.
-    fn charge(&mut self, bytes: usize) -> ApiResult<()> {
-        match &mut self.sink {
-            Sink::Bytes(permit) | Sink::PackedBytes(permit, _) => Ok(permit.grow_to(bytes)?),
-            Sink::Lines(intake) | Sink::PackedLines(intake, _) => intake.charge(bytes),
-        }
-    }
-
     /// After the first allocation the buffer grows at most to twice the received bytes, regardless
     /// of the announced size.
     fn make_room(&mut self, piece_bytes: usize) {
@@ -68,15 +69,16 @@ impl BodyReading {
     fn take(&mut self, piece_bytes: usize, append: impl FnOnce(&mut Vec<u8>)) -> ApiResult<()> {
         self.make_room(piece_bytes);
         let room_bytes = self.held.capacity();
-        let Sink::Lines(intake) = &mut self.sink else {
-            self.charge(room_bytes)?;
-            append(&mut self.held);
-            return Ok(());
-        };
-        append(&mut self.held);
-        let used = intake.take(&self.held, self.expected_bytes, room_bytes)?;
-        if used > 0 {
-            self.held.drain(..used);
+        match &mut self.sink {
+            Sink::Lines(intake) if self.inflated.is_none() => {
+                append(&mut self.held);
+                let used = intake.take(&self.held, self.expected_bytes, room_bytes)?;
+                self.held.drain(..used);
+            }
+            sink => {
+                sink.charge(room_bytes)?;
+                append(&mut self.held);
+            }
         }
         Ok(())
     }
@@ -90,8 +92,9 @@ impl Exchange {
             // Other routes ignore an unknown encoding, as in earlier releases.
             (encoding, _) => encoding.unwrap_or(Encoding::Identity),
         };
-        let inflated = ceiling(body, &limits, false);
-        let ceiling = ceiling(body, &limits, encoding == Encoding::Gzip);
+        let is_packed = encoding == Encoding::Gzip;
+        let inflated = is_packed.then(|| ceiling(body, &limits, false));
+        let ceiling = ceiling(body, &limits, is_packed);
         let announced = self.head.header("content-length").and_then(|length| length.parse().ok());
         let expected_bytes = announced.unwrap_or_default();
         ceiling.check(0, expected_bytes)?;
@@ -101,18 +104,11 @@ impl Exchange {
         let sink = match self.pending.as_ref().map(|pending| &pending.start) {
             Some(&Start::Lines { dialect, precision, .. }) => {
                 let reading = LineReading { now_ns, seed: isolate.service.hash_seed, limits };
-                let intake = Box::new(Intake::new(dialect, precision, permit, reading));
-                match encoding {
-                    Encoding::Identity => Sink::Lines(intake),
-                    Encoding::Gzip => Sink::PackedLines(intake, inflated),
-                }
+                Sink::Lines(Box::new(Intake::new(dialect, precision, permit, reading)))
             }
-            _ => match encoding {
-                Encoding::Identity => Sink::Bytes(permit),
-                Encoding::Gzip => Sink::PackedBytes(permit, inflated),
-            },
+            _ => Sink::Bytes(permit),
         };
-        let reading = BodyReading { sink, ceiling, held: Vec::new(), expected_bytes };
+        let reading = BodyReading { sink, ceiling, inflated, held: Vec::new(), expected_bytes };
         let upload = isolate.service.admission.upload(tag, reading, now_ns);
         self.stage = ExchangeStage::Body(upload);
         Ok(Action::ReadBody)
@@ -126,12 +122,21 @@ impl Exchange {
         let before = std::mem::replace(&mut self.record.bytes_in, bytes as u64);
         let checked = upload.with(|reading| -> ApiResult<()> {
             reading.ceiling.check(before, bytes)?;
-            match reading.sink {
-                Sink::Lines(_) => Ok(()),
-                _ => reading.charge(bytes),
+            match &mut reading.sink {
+                Sink::Lines(_) if reading.inflated.is_none() => Ok(()),
+                sink => sink.charge(bytes),
             }
         });
         Some(self.refuse(checked.unwrap_or(Err(ApiError::Displaced)).err()?))
+    }
+
+    /// Refuses a request whose body stalled, and frees the request's memory.
+    pub fn body_stalled(&mut self) -> Action {
+        self.refuse(ApiError::Stalled)
+    }
+
+    fn refuse(&mut self, error: ApiError) -> Action {
+        self.complete_response(Err(error))
     }
 
     /// Receives the next piece of the body: `append` copies `bytes` bytes to the end of the buffer.
@@ -161,39 +166,34 @@ impl Exchange {
         rest: Vec<u8>,
     ) -> Action {
         self.spans.end_wait(platform.now_ns());
-        let calls = self.calls;
-        let isolate = &mut Isolate { service, platform, calls };
-        let action = catch(|| self.take_body(isolate, rest));
-        let action = self.within_calls(platform, action);
-        self.complete_response(action)
+        self.run(service, platform, |exchange, isolate| exchange.take_body(isolate, rest))
     }
 
     fn take_body(&mut self, isolate: &mut Isolate<'_>, rest: Vec<u8>) -> ApiResult<Action> {
         let stage = std::mem::replace(&mut self.stage, ExchangeStage::Finished);
         let ExchangeStage::Body(upload) = stage else { return Ok(Action::End) };
-        let BodyReading { sink, mut held, .. } = upload.finish().ok_or(ApiError::Displaced)?;
+        let BodyReading { mut sink, inflated, mut held, .. } =
+            upload.finish().ok_or(ApiError::Displaced)?;
         if held.is_empty() {
             held = rest;
         } else {
             held.extend_from_slice(&rest);
         }
         self.record.bytes_in = self.record.bytes_in.max(held.len() as u64);
+        if let Some(ceiling) = inflated {
+            held = content_encoding::inflate(&held, ceiling, &mut |waiting, expected, held| {
+                match &mut sink {
+                    // The route needs the whole body.
+                    Sink::Bytes(permit) => permit.grow_to(held).map(|()| 0).map_err(Into::into),
+                    Sink::Lines(intake) => intake.take(waiting, expected, held),
+                }
+            })?;
+        }
         match sink {
             // The permit must live until the responder has converted the bytes.
-            Sink::Bytes(_permit) => self.act(isolate, Received::Bytes(BodyBytes(held))),
+            Sink::Bytes(_permit) => self.act(isolate, Received::Bytes(held)),
             Sink::Lines(intake) => {
                 let parsed = intake.finish(held)?;
-                self.act(isolate, Received::Lines(parsed))
-            }
-            Sink::PackedBytes(mut permit, inflated) => {
-                let plain = content_encoding::inflate(&held, inflated, &mut permit)?;
-                drop(held);
-                self.act(isolate, Received::Bytes(BodyBytes(plain)))
-            }
-            Sink::PackedLines(mut intake, inflated) => {
-                let left = content_encoding::inflate(&held, inflated, &mut *intake)?;
-                drop(held);
-                let parsed = intake.finish(left)?;
                 self.act(isolate, Received::Lines(parsed))
             }
         }

@@ -2,33 +2,23 @@
 //!
 //! [`super::exchange`] processes every request according to the route's row.
 
-pub mod access;
 pub mod backup;
-pub mod backup_schedule;
-pub mod bucket_lookup;
+pub mod buckets;
 pub mod databases;
 pub mod delete;
-mod delivery;
 pub mod export;
 pub mod flight;
 pub mod handler;
 pub mod health;
-pub mod manage;
 pub mod metrics;
-pub mod ping;
 pub mod query;
-pub mod query_sql;
 pub mod query_v3;
 pub mod quota;
-pub mod recover;
-pub mod setup;
-mod statements;
 pub mod tokens;
 pub mod unsupported;
-pub mod verify;
 pub mod write;
 
-use super::error_body::ErrorShape;
+use super::error::ErrorShape;
 use crate::model::configurable_limits::Limit;
 use crate::model::grant::PermissionKind;
 use crate::model::limits::{ACCESS_BODY_BYTES_MAX, MANAGEMENT_BODY_BYTES_MAX, QUERY_BODY_PER_TEXT};
@@ -109,10 +99,10 @@ pub static ROUTES: &[Route] = &[
         on(&["POST"], Access::Statements, QUERY, query::begin),
     ]),
     route("/ping", ErrorShape::Other, &[
-        on(&["GET", "HEAD"], Access::Open, Body::None, ping::begin),
+        on(&["GET", "HEAD"], Access::Open, Body::None, health::begin_ping),
     ]),
     route("/status", ErrorShape::Other, &[
-        on(&["GET", "HEAD"], Access::Open, Body::None, ping::begin),
+        on(&["GET", "HEAD"], Access::Open, Body::None, health::begin_ping),
     ]),
     route("/health", ErrorShape::Other, &[
         on(&["GET", "HEAD"], Access::Open, Body::None, health::begin),
@@ -121,46 +111,46 @@ pub static ROUTES: &[Route] = &[
         on(&["GET", "HEAD"], Access::Open, Body::None, health::begin),
     ]),
     route("/ready", ErrorShape::Other, &[
-        on(&["GET"], Access::Open, Body::None, setup::begin_ready),
+        on(&["GET"], Access::Open, Body::None, health::begin_ready),
     ]),
     route("/api/v2/delete", ErrorShape::WriteV2, &[
         on(&["POST"], Access::Database(PermissionKind::Write), JSON, delete::begin),
     ]),
     route("/api/v2/buckets", ErrorShape::Other, &[
-        on(&["GET"], Access::Known, Body::None, manage::begin_buckets),
-        on(&["POST"], Access::Admin, JSON, manage::begin_buckets),
+        on(&["GET"], Access::Known, Body::None, buckets::begin_buckets),
+        on(&["POST"], Access::Admin, JSON, buckets::begin_buckets),
     ]),
     route("/api/v2/buckets/{id}", ErrorShape::Other, &[
-        on(&["GET"], Access::Known, Body::None, manage::begin_buckets),
-        on(&["PATCH", "DELETE"], Access::Admin, JSON, manage::begin_buckets),
+        on(&["GET"], Access::Known, Body::None, buckets::begin_buckets),
+        on(&["PATCH", "DELETE"], Access::Admin, JSON, buckets::begin_buckets),
     ]),
     route("/api/v2/dbrps", ErrorShape::Other, &[
-        on(&["GET"], Access::Known, Body::None, manage::begin_dbrps),
-        on(&["POST"], Access::Admin, JSON, manage::begin_dbrps),
+        on(&["GET"], Access::Known, Body::None, buckets::begin_dbrps),
+        on(&["POST"], Access::Admin, JSON, buckets::begin_dbrps),
     ]),
     route("/api/v2/dbrps/{id}", ErrorShape::Other, &[
-        on(&["GET"], Access::Known, Body::None, manage::begin_dbrps),
-        on(&["PATCH", "DELETE"], Access::Admin, JSON, manage::begin_dbrps),
+        on(&["GET"], Access::Known, Body::None, buckets::begin_dbrps),
+        on(&["PATCH", "DELETE"], Access::Admin, JSON, buckets::begin_dbrps),
     ]),
     route("/api/v2/orgs", ErrorShape::Other, &[
-        on(&["GET"], Access::Known, Body::None, manage::begin_orgs),
+        on(&["GET"], Access::Known, Body::None, buckets::begin_orgs),
     ]),
     route("/api/v2/orgs/{id}", ErrorShape::Other, &[
-        on(&["GET"], Access::Known, Body::None, manage::begin_orgs),
+        on(&["GET"], Access::Known, Body::None, buckets::begin_orgs),
     ]),
     route("/api/v2/ready", ErrorShape::Other, &[
-        on(&["GET"], Access::Open, Body::None, setup::begin_ready),
+        on(&["GET"], Access::Open, Body::None, health::begin_ready),
     ]),
     route("/api/v2/setup", ErrorShape::Other, &[
-        on(&["GET", "POST"], Access::Open, Body::None, setup::begin_setup),
+        on(&["GET", "POST"], Access::Open, Body::None, health::begin_setup),
     ]),
     route("/api/v3/query_influxql", ErrorShape::Query, &[
         on(&["GET"], Access::Statements, Body::None, query_v3::influxql::begin),
         on(&["POST"], Access::Statements, QUERY, query_v3::influxql::begin),
     ]),
     route("/api/v3/query_sql", ErrorShape::Query, &[
-        on(&["GET"], Access::Statements, Body::None, query_sql::begin),
-        on(&["POST"], Access::Statements, QUERY, query_sql::begin),
+        on(&["GET"], Access::Statements, Body::None, query_v3::sql::begin),
+        on(&["POST"], Access::Statements, QUERY, query_v3::sql::begin),
     ]),
     route("/arrow.flight.protocol.FlightService/{id}", ErrorShape::Flight, &[
         on(&["POST"], Access::Statements, QUERY, flight::begin),
@@ -181,13 +171,13 @@ pub static ROUTES: &[Route] = &[
         on(&["POST"], Access::Admin, JSON, quota::begin),
     ]),
     route("/api/v3/configure/backup", ErrorShape::Other, &[
-        on(&["GET"], Access::Admin, Body::None, backup_schedule::begin),
-        on(&["POST"], Access::Admin, JSON, backup_schedule::begin),
-        on(&["DELETE"], Access::Admin, Body::None, backup_schedule::begin),
+        on(&["GET"], Access::Admin, Body::None, backup::begin_schedule),
+        on(&["POST"], Access::Admin, JSON, backup::begin_schedule),
+        on(&["DELETE"], Access::Admin, Body::None, backup::begin_schedule),
     ]),
     route("/api/v3/configure/access", ErrorShape::Other, &[
-        on(&["GET"], Access::Admin, Body::None, access::begin),
-        on(&["POST"], Access::Admin, Body::Bytes(ACCESS_BODY_BYTES_MAX), access::begin),
+        on(&["GET"], Access::Admin, Body::None, tokens::begin_access),
+        on(&["POST"], Access::Admin, Body::Bytes(ACCESS_BODY_BYTES_MAX), tokens::begin_access),
     ]),
     route("/metrics", ErrorShape::Other, &[
         on(&["GET"], Access::Database(PermissionKind::Metrics), Body::None, metrics::begin),
@@ -207,11 +197,11 @@ pub static ROUTES: &[Route] = &[
         on(&["POST"], Access::Admin, JSON, backup::begin_restore),
     ]),
     route("/api/v3/recover", ErrorShape::Other, &[
-        on(&["GET"], Access::Admin, Body::None, recover::begin),
-        on(&["POST"], Access::Admin, JSON, recover::begin),
+        on(&["GET"], Access::Admin, Body::None, backup::begin_recover),
+        on(&["POST"], Access::Admin, JSON, backup::begin_recover),
     ]),
     route("/debug/verify", ErrorShape::Other, &[
-        on(&["POST"], Access::Admin, JSON, verify::begin),
+        on(&["POST"], Access::Admin, JSON, backup::begin_checksums),
     ]),
 ];
 

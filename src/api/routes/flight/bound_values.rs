@@ -6,16 +6,13 @@
 use arrow_ipc::{DateUnit, MessageHeader, Precision, TimeUnit, Type};
 
 use super::messages::{FlightData, ParamKind};
-use crate::api::error::{ApiError, ApiResult};
+use crate::api::error::{ApiError, ApiResult, invalid};
 use crate::model::time::{D_NS, MS_NS, S_NS, US_NS};
 
 const UNREAD: &str = "the parameters are not an Arrow record batch";
 
-struct Column {
-    name: String,
-    /// `None` for types that parameters do not support.
-    kind: Option<Kind>,
-}
+/// A column's name and type. The type is `None` if parameters do not support it.
+type Column = (String, Option<Kind>);
 
 /// Widths are in bytes.
 #[derive(Clone, Copy)]
@@ -27,10 +24,8 @@ enum Kind {
     Float(usize),
     /// A text, with the width of an offset.
     Text(usize),
-    /// A time, with the number of nanoseconds per unit.
-    Time(i64),
-    /// A date, with its width and the number of nanoseconds per unit.
-    Date(usize, i64),
+    /// A time or a date, with its width and the number of nanoseconds per unit.
+    Time(usize, i64),
 }
 
 /// Returns the names of the columns and the values of the first row, or `None` if the batch is
@@ -80,19 +75,19 @@ fn column(field: arrow_ipc::Field<'_>) -> Column {
         Type::Utf8 => Some(Kind::Text(4)),
         Type::LargeUtf8 => Some(Kind::Text(8)),
         Type::Timestamp => field.type_as_timestamp().and_then(|of| match of.unit() {
-            TimeUnit::SECOND => Some(Kind::Time(S_NS)),
-            TimeUnit::MILLISECOND => Some(Kind::Time(MS_NS)),
-            TimeUnit::MICROSECOND => Some(Kind::Time(US_NS)),
-            TimeUnit::NANOSECOND => Some(Kind::Time(1)),
+            TimeUnit::SECOND => Some(Kind::Time(8, S_NS)),
+            TimeUnit::MILLISECOND => Some(Kind::Time(8, MS_NS)),
+            TimeUnit::MICROSECOND => Some(Kind::Time(8, US_NS)),
+            TimeUnit::NANOSECOND => Some(Kind::Time(8, 1)),
             _ => None,
         }),
         Type::Date => field.type_as_date().map(|of| match of.unit() {
-            DateUnit::DAY => Kind::Date(4, D_NS),
-            _ => Kind::Date(8, MS_NS),
+            DateUnit::DAY => Kind::Time(4, D_NS),
+            _ => Kind::Time(8, MS_NS),
         }),
         _ => None,
     };
-    Column { name, kind }
+    (name, kind)
 }
 
 fn row(
@@ -102,11 +97,9 @@ fn row(
 ) -> ApiResult<Vec<(String, ParamKind)>> {
     let unread = || ApiError::Invalid(UNREAD.to_owned());
     if batch.compression().is_some() {
-        return Err(ApiError::Invalid(
-            "compressed parameters are not supported: send the parameters \
-                                      without compression"
-                .to_owned(),
-        ));
+        return invalid(
+            "compressed parameters are not supported: send the parameters without compression",
+        );
     }
     let mut nodes = batch.nodes().into_iter().flatten();
     let mut buffers = batch.buffers().into_iter().flatten().map(|buffer| {
@@ -115,15 +108,14 @@ fn row(
     });
     let mut buffer = || buffers.next().flatten().ok_or_else(unread);
     let mut values = Vec::with_capacity(columns.len());
-    for Column { name, kind } in columns {
+    for (name, kind) in columns {
         let node = nodes.next().ok_or_else(unread)?;
         let value = match kind {
             None => {
-                let text = format!(
-                    "the parameter \"{name}\" has an unsupported type: use a \
-                                    number, a string, a boolean or a timestamp"
-                );
-                return Err(ApiError::Invalid(text));
+                return invalid(format!(
+                    "the parameter \"{name}\" has an unsupported type: use a number, a string, a \
+                     boolean or a timestamp"
+                ));
             }
             Some(Kind::Null) => ParamKind::Null(0),
             Some(kind) => {
@@ -159,19 +151,15 @@ fn value(kind: Kind, buffer: &[u8], text: &[u8]) -> Option<ApiResult<ParamKind>>
             let text = text.get(offset(0)?..offset(1)?)?;
             ParamKind::String(String::from_utf8(text.to_vec()).ok()?)
         }
-        Kind::Time(unit_ns) => return integer(buffer.get(..8)?).map(|count| time(count, unit_ns)),
-        Kind::Date(width, unit_ns) => {
-            return integer(buffer.get(..width)?).map(|count| time(count, unit_ns));
+        Kind::Time(width, unit_ns) => {
+            let Some(time_ns) = integer(buffer.get(..width)?)?.checked_mul(unit_ns) else {
+                return Some(invalid(
+                    "a time parameter is out of range: send a time between the years 1678 and 2261",
+                ));
+            };
+            ParamKind::Time(time_ns)
         }
     }))
-}
-
-fn time(count: i64, unit_ns: i64) -> ApiResult<ParamKind> {
-    let time_ns = count.checked_mul(unit_ns).ok_or_else(|| {
-        let text = "a time parameter is out of range: send a time between the years 1678 and 2261";
-        ApiError::Invalid(text.to_owned())
-    })?;
-    Ok(ParamKind::Time(time_ns))
 }
 
 /// Reads a little-endian integer of up to eight bytes.
@@ -201,8 +189,8 @@ mod tests {
     use arrow_ipc::writer::StreamWriter;
     use arrow_schema::DataType;
 
+    use super::super::reading::IpcStream;
     use super::*;
-    use crate::api::routes::flight::ipc_stream::IpcStream;
 
     fn messages(columns: Vec<(&str, ArrayRef)>) -> Vec<FlightData> {
         let batch = RecordBatch::try_from_iter_with_nullable(

@@ -4,17 +4,18 @@ use prost::Message;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::messages::{Any, ParamKind, QueryParam, ReadInfo};
-use super::prepared::Prepared;
-use super::sql_messages::{
-    GetDbSchemas, GetSqlInfo, GetTables, GetXdbcTypeInfo, Handle, StatementQuery,
+use super::listings::{self, BASE_TABLE};
+use super::messages::{
+    Any, GetDbSchemas, GetSqlInfo, GetTables, GetXdbcTypeInfo, Handle, ParamKind, QueryParam,
+    ReadInfo, StatementQuery,
 };
-use super::{listings, sql_info, tables};
-use crate::api::error::{ApiError, ApiResult};
+use super::prepared::Prepared;
+use crate::api::error::{ApiError, ApiResult, invalid};
 use crate::api::http::RequestHead;
-use crate::api::routes::query_v3::request::{ParamValue, QueryRequest, values};
+use crate::api::routes::query_v3::{QueryRequest, values};
 use crate::api::settings::Settings;
 use crate::model::name;
+use crate::protocol::sql::Parameter;
 use crate::response::table::TableFormat;
 
 /// The headers that name a database, as in InfluxDB.
@@ -33,18 +34,16 @@ pub(super) struct Metadata {
     pub(super) base_table: &'static str,
 }
 
-const BASE_TABLE: &str = "BASE TABLE";
-
 impl Metadata {
     pub(super) fn of(head: &RequestHead) -> ApiResult<Self> {
         let mut database: Option<&str> = None;
         for name in DATABASE_HEADERS {
             let Some(value) = head.header(name).filter(|value| !value.is_empty()) else { continue };
             if database.is_some_and(|known| known != value) {
-                return Err(ApiError::Invalid(format!(
+                return invalid(format!(
                     "More than one headers are found in request: {} name different databases",
                     DATABASE_HEADERS.join(", ")
-                )));
+                ));
             }
             database = Some(value);
         }
@@ -62,12 +61,12 @@ impl Metadata {
     pub(super) fn sql_query(
         &self,
         text: &str,
-        params: Vec<(String, ParamValue)>,
+        params: Vec<(String, Parameter)>,
     ) -> ApiResult<QueryRequest> {
         let database = self.database.as_deref().unwrap_or_default();
         let (database, policy) = name::split_bucket(database);
         if database.is_empty() {
-            return Err(ApiError::Invalid(NO_DATABASE.to_owned()));
+            return invalid(NO_DATABASE);
         }
         Ok(QueryRequest {
             database: Some(database.to_owned()),
@@ -85,7 +84,7 @@ pub(super) enum FlightRequest {
     Influxql(QueryRequest),
     /// A complete list as an Arrow stream.
     Made(Vec<u8>),
-    /// A list of tables. A statement reads the tables, and [`tables::listed`] creates the list.
+    /// A list of tables. A statement reads the tables, and [`listings::listed`] creates the list.
     Tables {
         question: QueryRequest,
         include_schema: bool,
@@ -93,16 +92,6 @@ pub(super) enum FlightRequest {
 }
 
 impl FlightRequest {
-    /// Returns the database that the statement reads.
-    pub(super) fn database(&self) -> Option<&str> {
-        match self {
-            Self::Sql(question) | Self::Influxql(question) | Self::Tables { question, .. } => {
-                question.database.as_deref()
-            }
-            Self::Made(_) => None,
-        }
-    }
-
     pub(super) fn of_ticket(
         ticket: &[u8],
         metadata: &Metadata,
@@ -111,7 +100,6 @@ impl FlightRequest {
         if ticket.trim_ascii_start().starts_with(b"{") {
             return Self::of_json(ticket, metadata);
         }
-        let no_ticket = || ApiError::Invalid(NO_TICKET.to_owned());
         // A bare ReadInfo has a database name in the field that an `Any` uses for the type name.
         if let Ok(any) = Any::decode(ticket)
             && any.is_named()
@@ -126,7 +114,9 @@ impl FlightRequest {
             };
         }
         Self::of_read_info(ticket, metadata, settings).map_err(|error| match error {
-            ApiError::Invalid(text) if text.starts_with(NOT_DECODED) => no_ticket(),
+            ApiError::Invalid(text) if text.starts_with(NOT_DECODED) => {
+                ApiError::Invalid(NO_TICKET.to_owned())
+            }
             error => error,
         })
     }
@@ -160,7 +150,7 @@ impl FlightRequest {
         };
         match read.query_type {
             ReadInfo::FLIGHT_SQL => Self::of_command(&decode(&read.command)?, &metadata, settings),
-            _ if read.query.is_empty() => Err(ApiError::Invalid(NO_TICKET.to_owned())),
+            _ if read.query.is_empty() => invalid(NO_TICKET),
             _ => {
                 let params = read.params.into_iter().map(named).collect();
                 Self::statement(&metadata, &read.query, params)
@@ -186,18 +176,15 @@ impl FlightRequest {
                 return Ok(Self::Sql(metadata.sql_query(&prepared.query, params)?));
             }
             Some("CommandGetTables") => {
-                let flight_request: GetTables = decode(&any.value)?;
-                let question = tables::list_statement(&flight_request, metadata)?;
-                return Ok(Self::Tables {
-                    question,
-                    include_schema: flight_request.include_schema,
-                });
+                let list: GetTables = decode(&any.value)?;
+                let question = listings::list_statement(&list, metadata)?;
+                return Ok(Self::Tables { question, include_schema: list.include_schema });
             }
             Some("CommandGetCatalogs") => listings::catalogs(),
             Some("CommandGetDbSchemas") => listings::schemas(&decode::<GetDbSchemas>(&any.value)?),
             Some("CommandGetTableTypes") => listings::table_types(metadata.base_table),
             Some("CommandGetSqlInfo") => {
-                sql_info::sql_info(&decode::<GetSqlInfo>(&any.value)?.info)
+                listings::sql_info(&decode::<GetSqlInfo>(&any.value)?.info)
             }
             Some("CommandGetXdbcTypeInfo") => {
                 listings::xdbc_types(decode::<GetXdbcTypeInfo>(&any.value)?.data_type)
@@ -206,7 +193,7 @@ impl FlightRequest {
             Some(
                 "CommandGetExportedKeys" | "CommandGetImportedKeys" | "CommandGetCrossReference",
             ) => listings::foreign_keys(),
-            _ => return Err(not_known(any)),
+            _ => return not_known(any),
         };
         listings::stream(&made?).map(Self::Made)
     }
@@ -214,25 +201,23 @@ impl FlightRequest {
     fn statement(
         metadata: &Metadata,
         text: &str,
-        params: Vec<(String, ParamValue)>,
+        params: Vec<(String, Parameter)>,
     ) -> ApiResult<Self> {
         let question = metadata.sql_query(text, params)?;
         Ok(if metadata.is_influxql { Self::Influxql(question) } else { Self::Sql(question) })
     }
 }
 
-pub(super) fn not_known(any: &Any) -> ApiError {
+pub(super) fn not_known<T>(any: &Any) -> ApiResult<T> {
     let name: String = any.type_url.chars().take(COMMAND_CHARS_MAX).collect();
-    ApiError::Invalid(format!("\"{name}\" is not supported"))
+    invalid(format!("\"{name}\" is not supported"))
 }
 
 /// Refuses a statement within a transaction, since the server does not support transactions.
 pub(super) fn no_transaction(transaction: Option<Vec<u8>>) -> ApiResult<()> {
     match transaction.is_none_or(|id| id.is_empty()) {
         true => Ok(()),
-        false => Err(ApiError::Invalid(
-            "transactions are not supported: send statements without a transaction".to_owned(),
-        )),
+        false => invalid("transactions are not supported: send statements without a transaction"),
     }
 }
 
@@ -253,11 +238,11 @@ struct JsonTicket {
     params: Option<Map<String, Value>>,
 }
 
-fn named(param: QueryParam) -> (String, ParamValue) {
-    (param.name, param.value.map_or(ParamValue::Null, ParamValue::from))
+fn named(param: QueryParam) -> (String, Parameter) {
+    (param.name, param.value.map_or(Parameter::Null, Parameter::from))
 }
 
-impl From<ParamKind> for ParamValue {
+impl From<ParamKind> for Parameter {
     fn from(value: ParamKind) -> Self {
         match value {
             ParamKind::Null(_) => Self::Null,
@@ -309,7 +294,7 @@ mod tests {
             policy: Some("p".into()),
             q: "SELECT $a".into(),
             format: TableFormat::Arrow,
-            params: vec![("a".into(), ParamValue::Unsigned(7))],
+            params: vec![("a".into(), Parameter::Unsigned(7))],
         };
         let param = QueryParam { name: "a".into(), value: Some(ParamKind::Unsigned(7)) };
         let read = ReadInfo {

@@ -5,31 +5,26 @@ pub mod rejected_lines;
 
 use std::rc::Rc;
 
-use crate::admission::Permit;
-use crate::api::action::Action;
-use crate::api::error::{ApiError, ApiResult};
-use crate::api::error_body::ErrorShape;
+use crate::api::error::{ApiError, ApiResult, ErrorShape};
 use crate::api::headers::CREATED;
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
 use crate::api::params::{Dialect, WriteParams, WritePrecision};
-use crate::api::routes::bucket_lookup::BucketLookup;
+use crate::api::routes::buckets::policy_id;
 use crate::api::routes::handler::{
-    Admitted, Incoming, Outcome, PendingRequest, RequestTarget, Responder, Start,
+    Admitted, Incoming, Outcome, PendingRequest, RequestTarget, Responder, Start, run_with_outcome,
 };
 use crate::api::settings::Settings;
 use crate::api::write_body::Parsed;
 use crate::coordinator::error::Error;
 use crate::coordinator::grants::Principal;
 use crate::coordinator::write::{self, WriteOutcome, WriteRequest};
-use crate::coordinator::{Machine, Task};
 use crate::influxql::quote;
 use crate::line_protocol::Rejected;
 use crate::model::grant::{PermissionKind, Scope};
-use crate::protocol::call::{Reply, Step};
 use crate::protocol::catalog::CreateDatabase;
 use crate::protocol::database::PolicySpec;
-use rejected_lines::{Destination, RejectedLines};
+use rejected_lines::{Destination, RejectedLines, created_header};
 
 /// The parameters that apply to the whole write.
 #[derive(Clone, Copy, Debug)]
@@ -43,33 +38,8 @@ struct WriteOptions {
     is_by_id: bool,
 }
 
+/// The reason why a write does not create its database.
 #[derive(Debug)]
-struct WriteResponder {
-    options: WriteOptions,
-    database: String,
-    /// `None` after the response.
-    progress: Option<Progress>,
-    outcome: Outcome,
-}
-
-#[derive(Debug)]
-enum Progress {
-    Writing(Box<Writing>),
-    /// The body had no points, and the response is known.
-    Answered(Response),
-}
-
-#[derive(Debug)]
-struct Writing {
-    machine: Task<WriteOutcome>,
-    unparsed: Rejected,
-    /// The body, if the response may have to quote lines.
-    text: Vec<u8>,
-    not_created: Option<NotCreated>,
-    _permit: Permit,
-}
-
-#[derive(Clone, Debug)]
 enum NotCreated {
     /// The operator disabled the creation of databases with `AUTO_CREATE_DATABASES`.
     NoCaller,
@@ -96,20 +66,20 @@ fn begin(request: &Incoming<'_>, dialect: Dialect) -> ApiResult<PendingRequest> 
     let params = WriteParams::parse(dialect, request.url)?;
     let WriteParams { database, policy, precision, .. } = params;
     let may_be_id = dialect == Dialect::V2 && policy.is_none();
-    let lookup = BucketLookup::by_id(&database).filter(|_| may_be_id);
+    let bucket_id = policy_id(&database).filter(|_| may_be_id);
     let options = WriteOptions {
         dialect,
         precision,
         all_or_nothing: dialect == Dialect::V3 && !params.accept_partial,
         pretty: request.url.get("pretty") == Some("true"),
-        is_by_id: lookup.is_some(),
+        is_by_id: bucket_id.is_some(),
     };
     let start = move |admitted: Admitted<'_>, isolate: &mut Isolate<'_>, parsed| {
         start(options, admitted, isolate, parsed)
     };
     Ok(PendingRequest {
         target: Some(RequestTarget { database, policy }),
-        lookup,
+        bucket_id,
         start: Start::Lines { dialect, precision, start: Box::new(start) },
     })
 }
@@ -124,62 +94,39 @@ fn start(
     let caller = admitted.request.caller;
     let Parsed { batch, rejected: unparsed, permit, text } = parsed;
     let any_bad = unparsed.count + unparsed.without_time > 0;
-    let (progress, outcome) = (None, Outcome::default());
-    let mut responder = WriteResponder { options, database, progress, outcome };
-    responder.progress =
-        Some(if batch.measurements.is_empty() || (options.all_or_nothing && any_bad) {
-            Progress::Answered(responder.answer(&unparsed, &WriteOutcome::default(), &text))
-        } else {
-            let (settings, database) = (isolate.settings()?, &responder.database);
-            let not_created = not_created(settings, caller, database);
-            let may_create = not_created.is_none() && !options.is_by_id;
-            let machine = write::write(WriteRequest {
-                database: database.clone(),
-                policy,
-                principal: caller.clone(),
-                batch,
-                auto_create: may_create.then(|| auto_create(database, settings)),
-                all_or_nothing: options.all_or_nothing,
-            });
-            let writing = Writing { machine, unparsed, text, not_created, _permit: permit };
-            Progress::Writing(Box::new(writing))
-        });
-    Ok(Box::new(responder))
-}
-
-impl Responder for WriteResponder {
-    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
-        let mut writing = match self.progress.take() {
-            Some(Progress::Writing(writing)) => writing,
-            Some(Progress::Answered(response)) => return Ok(Action::Respond(response)),
-            None => return Ok(Action::End),
-        };
-        match writing.machine.step(&mut isolate.context(), reply) {
-            Step::Calls(calls) => {
-                self.progress = Some(Progress::Writing(writing));
-                Ok(Action::Calls(calls))
-            }
-            Step::Done(Ok(outcome)) => {
-                let response = self.answer(&writing.unparsed, &outcome, &writing.text);
-                Ok(Action::Respond(response))
-            }
-            Step::Done(Err(Error::DatabaseNotFound(name))) => {
-                let hint = writing.missing_database_hint(&name);
+    if batch.measurements.is_empty() || (options.all_or_nothing && any_bad) {
+        let answer = answer(options, &database, &unparsed, &WriteOutcome::default(), &text);
+        return Ok(run_with_outcome(|_| async { Ok(answer) }));
+    }
+    let settings = isolate.settings()?;
+    let not_created = not_created(settings, caller, &database);
+    let may_create = not_created.is_none() && !options.is_by_id;
+    let write = write::write(WriteRequest {
+        database: database.clone(),
+        policy,
+        principal: caller.clone(),
+        batch,
+        auto_create: may_create.then(|| auto_create(&database, settings)),
+        all_or_nothing: options.all_or_nothing,
+    });
+    Ok(run_with_outcome(|io| async move {
+        // The reservation covers the columns and the text.
+        let _permit = permit;
+        match io.run(write).await {
+            Ok(outcome) => Ok(answer(options, &database, &unparsed, &outcome, &text)),
+            Err(Error::DatabaseNotFound(name)) => {
+                let hint = missing_database_hint(not_created, &name);
                 Err(ApiError::DatabaseNotFound { name, hint })
             }
-            Step::Done(Err(error)) => Err(match error.into() {
+            Err(error) => Err(match error.into() {
                 ApiError::OverQuota { message, retry_after_s, .. } => {
-                    let drops_429 = self.options.dialect == Dialect::V1;
+                    let drops_429 = options.dialect == Dialect::V1;
                     ApiError::OverQuota { message, retry_after_s, drops_429 }
                 }
                 error => error,
             }),
         }
-    }
-
-    fn outcome(&self) -> Outcome {
-        self.outcome
-    }
+    }))
 }
 
 fn auto_create(database: &str, settings: &Settings) -> CreateDatabase {
@@ -195,32 +142,26 @@ fn auto_create(database: &str, settings: &Settings) -> CreateDatabase {
     }
 }
 
-impl WriteResponder {
-    fn answer(&mut self, unparsed: &Rejected, outcome: &WriteOutcome, text: &[u8]) -> Response {
-        self.outcome.points = outcome.points_written;
-        let Self { options, database, .. } = self;
-        if unparsed.count + unparsed.without_time + outcome.rejected.total > 0 {
-            let rejected = RejectedLines::new(
-                Destination {
-                    database,
-                    precision: options.precision,
-                    all_or_nothing: options.all_or_nothing,
-                },
-                unparsed,
-                outcome,
-                text,
-            );
-            self.outcome.refusal = Some(rejected.class());
-            return rejected.response(shape(options.dialect), options.pretty);
-        }
-        let response = Response::empty(204);
-        match &outcome.created {
-            Some(created) => {
-                response.with_header(CREATED, rejected_lines::created_header(database, created))
-            }
-            None => response,
-        }
+fn answer(
+    options: WriteOptions,
+    database: &str,
+    unparsed: &Rejected,
+    outcome: &WriteOutcome,
+    text: &[u8],
+) -> (Response, Outcome) {
+    let WriteOptions { precision, all_or_nothing, .. } = options;
+    let points = outcome.points_written;
+    if unparsed.count + unparsed.without_time + outcome.rejected.total > 0 {
+        let to = Destination { database, precision, all_or_nothing };
+        let rejected = RejectedLines::new(to, unparsed, outcome, text);
+        let response = rejected.response(shape(options.dialect), options.pretty);
+        return (response, Outcome { points, refusal: Some(rejected.class()) });
     }
+    let mut response = Response::empty(204);
+    if let Some(created) = &outcome.created {
+        response = response.with_header(CREATED, created_header(database, created));
+    }
+    (response, Outcome { points, refusal: None })
 }
 
 /// Returns the reason why a write by `caller` does not create `database`, or `None` if the write
@@ -233,21 +174,18 @@ fn not_created(settings: &Settings, caller: &Principal, database: &str) -> Optio
     }
 }
 
-impl Writing {
-    fn missing_database_hint(&self, database: &str) -> String {
-        let statement = format!("CREATE DATABASE {}", quote::ident(database));
-        match &self.not_created {
-            None => format!(": create it with {statement}"),
-            Some(NotCreated::NoCaller) => format!(
-                ": writes do not create databases (AUTO_CREATE_DATABASES=false): create it with \
-                 {statement}"
-            ),
-            Some(NotCreated::ByCaller(caller)) => format!(
-                ": {caller} can write only to some of its policies, and therefore cannot create the \
-                 database: create it with {statement}, or write with a token for the whole \
-                 database"
-            ),
-        }
+fn missing_database_hint(not_created: Option<NotCreated>, database: &str) -> String {
+    let statement = format!("CREATE DATABASE {}", quote::ident(database));
+    match not_created {
+        None => format!(": create it with {statement}"),
+        Some(NotCreated::NoCaller) => format!(
+            ": writes do not create databases (AUTO_CREATE_DATABASES=false): create it with \
+             {statement}"
+        ),
+        Some(NotCreated::ByCaller(caller)) => format!(
+            ": {caller} can write only to some of its policies, and therefore cannot create the \
+             database: create it with {statement}, or write with a token for the whole database"
+        ),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use crate::api::error_body::{ErrorBody, ErrorShape};
+use crate::api::error::{ErrorShape, error_response};
 use crate::api::headers::CREATED;
 use crate::api::http::Response;
 use crate::api::params::WritePrecision;
@@ -104,16 +104,21 @@ impl RejectedLines {
     }
 
     pub(super) fn response(&self, shape: ErrorShape, pretty: bool) -> Response {
-        let mut body = ErrorBody::begin(shape, self.status(), &self.message, pretty);
-        match shape {
-            ErrorShape::WriteV3 => self.list(body.keys()),
-            _ => body.error(),
-        }
-        if let Some(first) = self.lines.first() {
-            body.keys().key("line");
-            body.keys().out().extend_from_slice(first.line.to_string().as_bytes());
-        }
-        let response = body.end();
+        let status = self.status();
+        let response = error_response(shape, status, &self.message, pretty, |out| {
+            match shape {
+                ErrorShape::WriteV3 => self.list(out),
+                ErrorShape::WriteV2 => {}
+                _ => {
+                    out.key("error");
+                    out.string(&self.message);
+                }
+            }
+            if let Some(first) = self.lines.first() {
+                out.key("line");
+                out.out().extend_from_slice(first.line.to_string().as_bytes());
+            }
+        });
         match &self.created {
             Some(created) => response.with_header(CREATED, created),
             None => response,
