@@ -7,9 +7,9 @@
 use crate::admission::Overloaded;
 use crate::api::auth::AuthError;
 use crate::api::content_encoding::BodyError;
-use crate::api::grpc_web::{Code, Form, FrameError};
+use crate::api::grpc_web::{Code, Form};
 use crate::api::http::{RequestHead, Response};
-use crate::api::params::ParamsError;
+use crate::api::params::{Dialect, ParamsError};
 use crate::api::settings::SettingsError;
 use crate::coordinator::backup::BackupError;
 use crate::coordinator::error::Error;
@@ -232,7 +232,7 @@ impl ApiError {
     pub fn response(&self, shape: ErrorShape, pretty: bool) -> Response {
         let message = self.to_string();
         let mut response = error_response(shape, self.status(), &message, pretty, |out| {
-            if shape != ErrorShape::WriteV2 {
+            if shape != ErrorShape::Write(Dialect::V2) {
                 out.key("error");
                 out.string(&message);
             }
@@ -271,16 +271,6 @@ impl ApiError {
             json.into_iter().for_each(|(_, value)| *value = Format::Csv.content_type().to_owned());
         }
         response
-    }
-}
-
-impl From<FrameError> for ApiError {
-    fn from(error: FrameError) -> Self {
-        match error {
-            FrameError::Long => Self::TooHeavy(error.to_string()),
-            FrameError::Compressed => Self::NotImplemented(error.to_string()),
-            error => Self::Invalid(error.to_string()),
-        }
     }
 }
 
@@ -370,15 +360,12 @@ impl From<Error> for ApiError {
 /// The format of a route's error bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorShape {
-    /// `/write`: `{"code","message","error","line"?}`; 1.x clients read only `error`.
-    WriteV1,
-    /// `/api/v2/write`: `{"code","message","line"?}`.
-    WriteV2,
+    /// The write routes: `{"code","message","error","line"?}`. 1.x clients read only `error`.
+    /// `/api/v2/write` omits `error`. For rejected lines of `/api/v3/write_lp`, `error` is InfluxDB
+    /// 3's title and `data` lists each line.
+    Write(Dialect),
     /// `/query`: `{"error"}`.
     Query,
-    /// `/api/v3/write_lp`: `{"code","message","error"}`. For rejected lines, `error` is InfluxDB
-    /// 3's title and `data` lists each line.
-    WriteV3,
     /// Flight: gRPC trailers for gRPC-Web clients, and [`Self::Other`] for all other clients.
     Flight,
     /// All other routes: `{"code","message","error"}`.
@@ -452,11 +439,13 @@ mod tests {
         let error = ApiError::Invalid("a \"b\"\nc".to_owned());
         let all = "{\"code\":\"invalid\",\"message\":\"a \\\"b\\\"\\nc\",\
                    \"error\":\"a \\\"b\\\"\\nc\"}\n";
-        for shape in [ErrorShape::WriteV1, ErrorShape::WriteV3, ErrorShape::Other] {
+        for shape in
+            [ErrorShape::Write(Dialect::V1), ErrorShape::Write(Dialect::V3), ErrorShape::Other]
+        {
             assert_eq!(body(&error, shape), all);
         }
         assert_eq!(
-            body(&error, ErrorShape::WriteV2),
+            body(&error, ErrorShape::Write(Dialect::V2)),
             "{\"code\":\"invalid\",\"message\":\"a \\\"b\\\"\\nc\"}\n"
         );
         assert_eq!(
@@ -468,7 +457,7 @@ mod tests {
     #[test]
     fn errors_have_retry_and_allow_headers() {
         let busy = ApiError::Unavailable { message: "busy".into(), retry_after_s: 1 };
-        let response = busy.response(ErrorShape::WriteV1, false);
+        let response = busy.response(ErrorShape::Write(Dialect::V1), false);
         assert_eq!(response.status, 503);
         assert!(response.headers.contains(&("Retry-After".into(), "1".into())));
         let method = ApiError::Method { method: "PUT".into(), allow: "POST".into() };

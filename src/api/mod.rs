@@ -11,7 +11,7 @@
 //! | tokens and passwords in a request | [`auth`] |
 //! | status, text and body of an error | [`error`] |
 //! | gRPC calls in bodies | [`grpc_web`] |
-//! | the response to a partial write | [`routes::write::rejected_lines`] |
+//! | the response to a partial write | [`routes::write`] |
 
 pub mod action;
 pub mod auth;
@@ -26,8 +26,6 @@ pub mod http;
 pub mod location_hint;
 pub mod log;
 pub mod params;
-pub mod form_body;
 pub mod routes;
 pub mod isolate_state;
 pub mod settings;
-pub mod write_body;

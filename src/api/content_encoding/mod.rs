@@ -8,26 +8,14 @@ use crate::model::bug::OrBug;
 use crate::model::configurable_limits::{Exceeded, Limit};
 use crate::model::limits::GZIP_MEMBERS_MAX;
 
-/// The encoding of a body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encoding {
-    /// The body is not encoded.
-    Identity,
-    /// The body is one or more gzip members.
-    Gzip,
-}
-
-impl Encoding {
-    /// Parses `Content-Encoding`. An absent or empty header means identity.
-    pub fn from_header(header: Option<&str>) -> Result<Self, BodyError> {
-        let name = header.unwrap_or_default().trim();
-        if name.is_empty() || name.eq_ignore_ascii_case("identity") {
-            Ok(Self::Identity)
-        } else if name.eq_ignore_ascii_case("gzip") || name.eq_ignore_ascii_case("x-gzip") {
-            Ok(Self::Gzip)
-        } else {
-            Err(BodyError::UnknownEncoding(name.chars().take(32).collect()))
-        }
+/// Whether `Content-Encoding` is gzip: the body consists of one or more gzip members. An absent or
+/// empty header means that the body is not encoded.
+pub fn is_gzip(header: Option<&str>) -> Result<bool, BodyError> {
+    let name = header.unwrap_or_default().trim();
+    match name.to_ascii_lowercase().as_str() {
+        "" | "identity" => Ok(false),
+        "gzip" | "x-gzip" => Ok(true),
+        _ => Err(BodyError::UnknownEncoding(name.chars().take(32).collect())),
     }
 }
 

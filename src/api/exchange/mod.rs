@@ -5,7 +5,7 @@
 //! respond*. The route's row in the table ([`super::routes`]) and the route's responder define the
 //! differences between requests.
 
-mod receive_body;
+pub mod receive_body;
 
 use crate::admission::{SlowReader, Upload};
 use crate::api::action::Action;
@@ -15,13 +15,13 @@ use crate::api::error::{ApiError, ApiResult, ErrorShape};
 use crate::api::http::{Parameters, RequestHead};
 use crate::api::isolate_state::{Isolate, Service};
 use crate::api::log::{LogRequests, Record, trace_id};
-use crate::api::routes::buckets::{BucketTarget, find_bucket, policy_id};
+use crate::api::params::Dialect;
+use crate::api::routes::buckets::{find_bucket, policy_id};
 use crate::api::routes::handler::{
     Admitted, Incoming, PendingRequest, RequestTarget, Responder, Start,
 };
 use crate::api::routes::{self, Access, Body, Operation};
 use crate::api::settings::CorsOrigins;
-use crate::api::write_body::Parsed;
 use crate::api::{foreign_origin, headers};
 use crate::coordinator::confirm::confirm;
 use crate::coordinator::error::Error;
@@ -34,7 +34,7 @@ use crate::model::grant::Scope;
 use crate::model::limits::ORIGIN_CHARS_MAX;
 use crate::model::{bug, name};
 use crate::protocol::call::{Call, Platform, Reply, Step, counted};
-use receive_body::BodyReading;
+use receive_body::{BodyReading, Parsed};
 
 /// A request in progress.
 #[derive(Debug)]
@@ -66,31 +66,16 @@ pub struct Exchange {
 
 #[derive(Debug)]
 enum ExchangeStage {
-    Identify(Task<ApiResult<Principal>>, Point),
-    Locate(Task<Option<BucketTarget>>),
+    Identify(Task<ApiResult<Principal>>),
+    Locate(Task<Option<RequestTarget>>),
     Body(Upload<BodyReading>),
     Step,
     Finished,
 }
 
-/// The complete body of a request.
-enum Received {
-    Bytes(Vec<u8>),
-    /// The lines of the body as columns.
-    Lines(Parsed),
-}
-
 /// Converts a bug into [`ApiError::Internal`].
 fn catch<T>(step: impl FnOnce() -> ApiResult<T>) -> ApiResult<T> {
     bug::catch(step).unwrap_or_else(|bug| Err(ApiError::Internal(bug.to_string())))
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Point {
-    Beginning,
-    /// The second check of the statements, after the known grants of the caller did not permit all
-    /// statements.
-    Statements,
 }
 
 impl Exchange {
@@ -208,19 +193,16 @@ impl Exchange {
     /// Counts the request and returns its log line. The host must call this function after the last
     /// action.
     pub fn log_line(&self, service: &mut Service, platform: &dyn Platform) -> Option<String> {
-        self.record.count(&mut service.write_counts);
-        self.count_duration(service, platform.now_ns());
-        let which = service.settings.as_ref().map_or(LogRequests::All, |set| set.log_requests);
-        self.record.line(which, service.write_counts, platform.now_ns())
-    }
-
-    /// Ignores a request with a status between 400 and 499, because such a request hardly waits.
-    fn count_duration(&self, service: &mut Service, now_ns: i64) {
-        let Record { database, status, started_ns, route, .. } = &self.record;
-        let counted = service.durations.as_mut().filter(|_| !(400..500).contains(status));
-        if let (Some(durations), Some(database)) = (counted, database) {
-            durations.count(database, route, now_ns.saturating_sub(*started_ns));
+        let (record, now_ns) = (&self.record, platform.now_ns());
+        record.count(&mut service.write_counts);
+        // A request with a status between 400 and 499 hardly waits, so its duration is not counted.
+        if let (Some(durations), Some(database)) = (&mut service.durations, &record.database)
+            && !(400..500).contains(&record.status)
+        {
+            durations.count(database, record.route, now_ns.saturating_sub(record.started_ns));
         }
+        let which = service.settings.as_ref().map_or(LogRequests::All, |set| set.log_requests);
+        record.line(which, service.write_counts, now_ns)
     }
 
     /// Processes the reply to a call, and returns the next action.
@@ -283,7 +265,7 @@ impl Exchange {
             Access::Open => self.begin(isolate, operation),
             access => {
                 let auth_source = self.auth_source(isolate, access);
-                self.identify(isolate, auth_source, Point::Beginning)
+                self.identify(isolate, auth_source)
             }
         }
     }
@@ -291,7 +273,7 @@ impl Exchange {
     fn begin(&mut self, isolate: &mut Isolate<'_>, operation: &Operation) -> ApiResult<Action> {
         if operation.access == Access::Admin && !self.caller.grants.admin {
             let refusal = AuthError::not_admin(&self.caller);
-            return self.refuse_caller(isolate, refusal, Point::Beginning);
+            return self.refuse_caller(isolate, refusal);
         }
         let Self { head, url, id, caller, pending, .. } = self;
         let request = Incoming { head, url, id: id.as_deref(), caller };
@@ -310,17 +292,14 @@ impl Exchange {
     fn authorise(&mut self, isolate: &mut Isolate<'_>) -> ApiResult<Action> {
         let Some(operation) = self.operation else { return Ok(Action::End) };
         let place = self.pending.as_ref().and_then(|pending| pending.target.as_ref());
+        let scope = |right, place: &RequestTarget| self.caller.grants.scope(right, &place.database);
         let refused = match (operation.access, place) {
             (Access::Policy(right), Some(place)) => {
-                let scope = self.caller.grants.scope(right, &place.database);
-                let may = scope.may_cover(place.policy.as_deref());
+                let may = scope(right, place).may_cover(place.policy.as_deref());
                 (!may).then(|| AuthError::forbidden(&self.caller, right, &place.database))
             }
-            (Access::Database(right), Some(place)) => {
-                let scope = self.caller.grants.scope(right, &place.database);
-                let may = scope == Scope::All;
-                (!may).then(|| AuthError::forbidden_database(&self.caller, right, &place.database))
-            }
+            (Access::Database(right), Some(place)) => (scope(right, place) != Scope::All)
+                .then(|| AuthError::forbidden_database(&self.caller, right, &place.database)),
             (Access::Policy(_) | Access::Database(_), None) => {
                 Some(AuthError::not_admin(&self.caller))
             }
@@ -329,18 +308,24 @@ impl Exchange {
             (Access::Open | Access::Known | Access::Admin | Access::Statements, _) => None,
         };
         if let Some(refusal) = refused {
-            return self.refuse_caller(isolate, refusal, Point::Beginning);
+            return self.refuse_caller(isolate, refusal);
         }
         if let Some(target) = place {
             self.record.database = Some(target.database.clone());
         }
         match operation.body {
-            Body::None => self.act(isolate, Received::Bytes(Vec::new())),
+            Body::None => self.act(isolate, Vec::new(), None),
             body => self.read_body(isolate, body),
         }
     }
 
-    fn act(&mut self, isolate: &mut Isolate<'_>, body: Received) -> ApiResult<Action> {
+    /// Starts the response. `lines` is the body of a write, and `bytes` any other body.
+    fn act(
+        &mut self,
+        isolate: &mut Isolate<'_>,
+        bytes: Vec<u8>,
+        lines: Option<Parsed>,
+    ) -> ApiResult<Action> {
         // The body may have arrived long after the identification, so the identification is no
         // longer fresh.
         let has_body = self.operation.is_some_and(|operation| operation.body != Body::None);
@@ -349,12 +334,10 @@ impl Exchange {
         let Self { head, url, id, caller, record, .. } = self;
         let request = Incoming { head, url, id: id.as_deref(), caller };
         let admitted = Admitted { request, target, log_database: &mut record.database };
-        self.responder = Some(match (start, body) {
-            (Start::Bytes(start), Received::Bytes(bytes)) => start(admitted, isolate, bytes)?,
-            (Start::Lines { start, .. }, Received::Lines(lines)) => {
-                start(admitted, isolate, lines)?
-            }
-            (Start::Bytes(_), Received::Lines(_)) | (Start::Lines { .. }, Received::Bytes(_)) => {
+        self.responder = Some(match (start, lines) {
+            (Start::Bytes(start), _) => start(admitted, isolate, bytes)?,
+            (Start::Lines { start, .. }, Some(lines)) => start(admitted, isolate, lines)?,
+            (Start::Lines { .. }, None) => {
                 return Err(ApiError::Internal("the body has the wrong form".to_owned()));
             }
         });
@@ -367,7 +350,7 @@ impl Exchange {
         if let Some(responder) = responder
             && let Err(refusal) = responder.check_statements(caller)
         {
-            return self.refuse_caller(isolate, refusal, Point::Statements);
+            return self.refuse_caller(isolate, refusal);
         }
         self.stage = ExchangeStage::Step;
         self.advance(isolate, None)
@@ -375,13 +358,12 @@ impl Exchange {
 
     fn advance(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
         match &mut self.stage {
-            ExchangeStage::Identify(identify, then) => {
-                let then = *then;
+            ExchangeStage::Identify(identify) => {
                 self.caller = match identify.step(&mut isolate.context(), reply) {
                     Step::Calls(calls) => return Ok(Action::Calls(calls)),
                     Step::Done(principal) => principal??,
                 };
-                self.resume(isolate, then)
+                self.resume(isolate)
             }
             ExchangeStage::Locate(find) => {
                 let found = match find.step(&mut isolate.context(), reply) {
@@ -390,10 +372,8 @@ impl Exchange {
                 };
                 let pending = self.pending.as_mut().ok_or_else(ended)?;
                 let target = pending.target.get_or_insert_default();
-                let missing =
-                    || ApiError::NotFound(format!("bucket \"{}\" not found", target.database));
-                let (database, policy) = found.ok_or_else(missing)?;
-                *target = RequestTarget { database, policy };
+                let missing = || format!("bucket \"{}\" not found", target.database);
+                *target = found.ok_or_else(|| ApiError::NotFound(missing()))?;
                 self.authorise(isolate)
             }
             ExchangeStage::Step => match &mut self.responder {
@@ -475,16 +455,15 @@ impl Exchange {
         &mut self,
         isolate: &mut Isolate<'_>,
         auth_source: AuthSource,
-        then: Point,
     ) -> ApiResult<Action> {
         let settings = isolate.settings()?;
         let credentials = match auth::credentials(&self.head, &self.url, settings) {
-            Err(AuthError::Unauthorized) => return self.identify_by_access(isolate, then),
+            Err(AuthError::Unauthorized) => return self.identify_by_access(isolate),
             credentials => credentials?,
         };
         if auth::is_admin(&credentials, settings) {
             self.caller = Principal::admin();
-            return self.resume(isolate, then);
+            return self.resume(isolate);
         }
         let address = self.head.header("cf-connecting-ip").unwrap_or_default();
         let (identify, errors) =
@@ -501,11 +480,11 @@ impl Exchange {
                 Err(error) => Err(error.into()),
             })
         });
-        self.stage = ExchangeStage::Identify(identify, then);
+        self.stage = ExchangeStage::Identify(identify);
         self.advance(isolate, None)
     }
 
-    fn identify_by_access(&mut self, isolate: &mut Isolate<'_>, then: Point) -> ApiResult<Action> {
+    fn identify_by_access(&mut self, isolate: &mut Isolate<'_>) -> ApiResult<Action> {
         let assertion = self.head.header(auth::ACCESS_ASSERTION);
         let (Some(application), Some(assertion)) = (&isolate.settings()?.access, assertion) else {
             return Err(AuthError::Unauthorized.into());
@@ -521,15 +500,17 @@ impl Exchange {
                 access::Verdict::Unverified(reason) => Err(AuthError::Unverified(reason).into()),
             })
         });
-        self.stage = ExchangeStage::Identify(identify, then);
+        self.stage = ExchangeStage::Identify(identify);
         self.advance(isolate, None)
     }
 
-    fn resume(&mut self, isolate: &mut Isolate<'_>, at: Point) -> ApiResult<Action> {
-        let Some(operation) = self.operation else { return Ok(Action::End) };
-        match at {
-            Point::Beginning => self.begin(isolate, operation),
-            Point::Statements => self.check_statements(isolate),
+    /// Continues after the identification. If the known grants of the caller did not permit all
+    /// statements, this is the second check of the statements.
+    fn resume(&mut self, isolate: &mut Isolate<'_>) -> ApiResult<Action> {
+        match self.operation {
+            _ if self.responder.is_some() => self.check_statements(isolate),
+            Some(operation) => self.begin(isolate, operation),
+            None => Ok(Action::End),
         }
     }
 
@@ -557,28 +538,24 @@ impl Exchange {
         &mut self,
         isolate: &mut Isolate<'_>,
         refusal: AuthError,
-        then: Point,
     ) -> ApiResult<Action> {
         if self.caller.fresh {
             return Err(refusal.into());
         }
-        let databases = match &mut self.responder {
-            Some(responder) if then == Point::Statements => responder.databases(),
-            _ => Vec::new(),
-        };
+        let databases = self.responder.as_mut().map_or_else(Vec::new, |query| query.databases());
         let cache = &mut isolate.service.cache;
         let are_known = databases.iter().all(|name| cache.database(name).is_some());
         if !databases.is_empty() && are_known && !std::mem::replace(&mut self.asked_named, true) {
-            return self.identify(isolate, AuthSource::Databases(databases), then);
+            return self.identify(isolate, AuthSource::Databases(databases));
         }
-        self.identify(isolate, AuthSource::Catalog, then)
+        self.identify(isolate, AuthSource::Catalog)
     }
 }
 
 /// Avoids status 429 for `/write`, because 1.x's write clients drop a batch on status 429.
 fn rejected_login(Closed { by, retry_after_s }: Closed, errors: ErrorShape) -> AuthError {
     match by {
-        FullCounter::Name if errors == ErrorShape::WriteV1 => AuthError::Unauthorized,
+        FullCounter::Name if errors == ErrorShape::Write(Dialect::V1) => AuthError::Unauthorized,
         FullCounter::Name => AuthError::TooManyFailures { retry_after_s },
         FullCounter::Address | FullCounter::Table => AuthError::LoginsWait { retry_after_s },
     }

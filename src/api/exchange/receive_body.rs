@@ -1,17 +1,26 @@
 //! Receives a request's body: checks its size, accounts for its memory, and drops the body if
 //! another request needs the memory.
+//!
+//! [`Intake`] converts the body of a write into columns piece by piece. The lines of a large body are
+//! never in memory as a whole. Complete lines are converted into columns when enough bytes have
+//! arrived, and only the remaining bytes wait for the next piece. The part of the body that is
+//! already parsed determines the estimated capacities of the columns. Growing the columns by doubling
+//! would temporarily need up to three times their size.
 
-use super::{Exchange, ExchangeStage, Received, catch};
+use super::{Exchange, ExchangeStage, catch};
 use crate::admission::Permit;
 use crate::api::action::Action;
-use crate::api::content_encoding::{self, Ceiling, Encoding};
+use crate::api::content_encoding::{self, Ceiling};
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::isolate_state::{Isolate, Service};
+use crate::api::params::Dialect;
 use crate::api::routes::Body;
 use crate::api::routes::handler::Start;
-use crate::api::write_body::{Intake, LineReading};
+use crate::batch::Batch;
+use crate::batch::from_lines::BatchBuilder;
+use crate::line_protocol::{Options, Parser, Rejected, TimestampUnit};
 use crate::model::configurable_limits::{Limit, Limits};
-use crate::model::limits::BODY_FIRST_ROOM_BYTES;
+use crate::model::limits::{BODY_FIRST_ROOM_BYTES, KEPT_TEXT_BYTES_MAX, PARSED_PIECE_BYTES};
 use crate::protocol::call::Platform;
 
 fn ceiling(body: Body, limits: &Limits, is_packed: bool) -> Ceiling {
@@ -87,12 +96,9 @@ impl BodyReading {
 impl Exchange {
     pub(super) fn read_body(&mut self, isolate: &mut Isolate<'_>, body: Body) -> ApiResult<Action> {
         let limits = isolate.settings()?.limits;
-        let encoding = match (Encoding::from_header(self.head.header("content-encoding")), body) {
-            (encoding, Body::Lines) => encoding?,
-            // Other routes ignore an unknown encoding, as in earlier releases.
-            (encoding, _) => encoding.unwrap_or(Encoding::Identity),
-        };
-        let is_packed = encoding == Encoding::Gzip;
+        let is_packed = content_encoding::is_gzip(self.head.header("content-encoding"));
+        // Only writes refuse an unknown encoding. Other routes ignore it, as in earlier releases.
+        let is_packed = if body == Body::Lines { is_packed? } else { is_packed.unwrap_or(false) };
         let inflated = is_packed.then(|| ceiling(body, &limits, false));
         let ceiling = ceiling(body, &limits, is_packed);
         let announced = self.head.header("content-length").and_then(|length| length.parse().ok());
@@ -103,8 +109,9 @@ impl Exchange {
         let (tag, now_ns) = (permit.tag(), isolate.now_ns());
         let sink = match self.pending.as_ref().map(|pending| &pending.start) {
             Some(&Start::Lines { dialect, precision, .. }) => {
-                let reading = LineReading { now_ns, seed: isolate.service.hash_seed, limits };
-                Sink::Lines(Box::new(Intake::new(dialect, precision, permit, reading)))
+                let seed = isolate.service.hash_seed;
+                let intake = Intake::new(dialect, precision, permit, now_ns, seed, limits);
+                Sink::Lines(Box::new(intake))
             }
             _ => Sink::Bytes(permit),
         };
@@ -191,11 +198,103 @@ impl Exchange {
         }
         match sink {
             // The permit must live until the responder has converted the bytes.
-            Sink::Bytes(_permit) => self.act(isolate, Received::Bytes(held)),
+            Sink::Bytes(_permit) => self.act(isolate, held, None),
             Sink::Lines(intake) => {
                 let parsed = intake.finish(held)?;
-                self.act(isolate, Received::Lines(parsed))
+                self.act(isolate, Vec::new(), Some(parsed))
             }
         }
+    }
+}
+
+/// A parsed body with its batch, rejected lines and memory reservation.
+#[derive(Debug)]
+pub struct Parsed {
+    pub(in crate::api) batch: Batch,
+    pub(in crate::api) rejected: Rejected,
+    pub(in crate::api) permit: Permit,
+    /// The body, if the response may have to quote lines.
+    pub(in crate::api) text: Vec<u8>,
+}
+
+/// The state of a partially parsed body.
+#[derive(Debug)]
+pub struct Intake {
+    parser: Parser,
+    builder: BatchBuilder,
+    permit: Permit,
+    keeps_text: bool,
+    used_bytes: usize,
+    /// Lines are converted into columns when this number of bytes is waiting.
+    piece_bytes: usize,
+}
+
+impl Intake {
+    /// Creates an empty intake. `permit` is the body's memory reservation, `now_ns` is the time of
+    /// points without a timestamp, and `seed` is the seed of the hash maps.
+    pub fn new(
+        dialect: Dialect,
+        unit: TimestampUnit,
+        permit: Permit,
+        now_ns: i64,
+        seed: u64,
+        limits: Limits,
+    ) -> Self {
+        let keeps_text = dialect == Dialect::V3;
+        Self {
+            parser: Parser::new(Options { unit, now_ns, limits, reports_time_fields: keeps_text }),
+            builder: BatchBuilder::new(seed, limits),
+            permit,
+            keeps_text,
+            used_bytes: 0,
+            piece_bytes: if keeps_text { KEPT_TEXT_BYTES_MAX + 1 } else { PARSED_PIECE_BYTES },
+        }
+    }
+
+    /// Reserves memory for the columns and for `held_bytes`.
+    pub fn charge(&mut self, held_bytes: usize) -> ApiResult<()> {
+        Ok(self.permit.grow_to(self.builder.bytes() + held_bytes)?)
+    }
+
+    /// Converts the complete lines at the beginning of `waiting` and returns the number of consumed
+    /// bytes. `expected_bytes` is the estimated size of the body. The function also reserves
+    /// `held_bytes` bytes of memory for the body's other buffers.
+    pub fn take(
+        &mut self,
+        waiting: &[u8],
+        expected_bytes: usize,
+        held_bytes: usize,
+    ) -> ApiResult<usize> {
+        if waiting.len() < self.piece_bytes {
+            self.charge(held_bytes)?;
+            return Ok(0);
+        }
+        let used = self
+            .parser
+            .feed(waiting, false, &mut self.builder)
+            .map_err(|error| ApiError::Invalid(error.to_string()))?;
+        self.used_bytes += used;
+        // A line longer than a piece must not be scanned again for every piece, so the threshold
+        // grows with the line.
+        self.piece_bytes = PARSED_PIECE_BYTES.max(2 * (waiting.len() - used));
+        self.builder.make_room(self.used_bytes, expected_bytes, 2 * self.piece_bytes);
+        self.charge(held_bytes)?;
+        Ok(used)
+    }
+
+    /// Parses the remaining bytes `left`. If only some lines are invalid, the result lists these
+    /// lines.
+    pub fn finish(mut self, left: Vec<u8>) -> ApiResult<Parsed> {
+        self.parser
+            .feed(&left, true, &mut self.builder)
+            .map_err(|error| ApiError::Invalid(error.to_string()))?;
+        let keeps_text = self.keeps_text && self.used_bytes == 0;
+        let text = if keeps_text { left } else { Vec::new() };
+        let batch = self.builder.finish();
+        // From here on the request needs only the columns, so the rest of the reservation is
+        // returned.
+        self.permit.shrink_to(batch.bytes() + text.len());
+        self.permit.grow_to(batch.bytes() + text.len())?;
+        Ok(Parsed { batch, rejected: self.parser.into_rejected(), permit: self.permit, text })
     }
 }

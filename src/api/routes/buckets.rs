@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 
 use crate::api::error::{ApiError, ApiResult, invalid};
 use crate::api::http::{Parameters, Response};
-use crate::api::routes::handler::{self, Incoming, PendingRequest, json_body, json_line};
+use crate::api::routes::handler::{
+    self, Incoming, PendingRequest, RequestTarget, json_body, json_line,
+};
 use crate::coordinator::cache::find_policy;
 use crate::coordinator::create_drop::{Change, carry_out};
 use crate::coordinator::describe_databases::{
@@ -503,23 +505,18 @@ pub fn policy_id(text: &str) -> Option<PolicyId> {
     u64::from_str_radix(text, 16).ok().filter(|_| hex).map(PolicyId)
 }
 
-/// The database and the policy of a bucket. Without a policy, the bucket's text is the name of a
-/// database.
-pub type BucketTarget = (String, Option<String>);
-
 /// Finds a bucket by the bucket's id, which is `name` as a number. If no bucket that `caller` can
 /// see has this id, `name` is treated as the name of a database. The result is `None` if there is
 /// neither a bucket nor a database.
-pub fn find_bucket(caller: &Principal, id: PolicyId, name: &str) -> Task<Option<BucketTarget>> {
+pub fn find_bucket(caller: &Principal, id: PolicyId, name: &str) -> Task<Option<RequestTarget>> {
     let (caller, name) = (caller.clone(), name.to_owned());
     Task::new(move |io| async move {
         let of_id = describe_databases(&io, &caller, WhichDatabases::Policy(id)).await?;
         if let Some(bucket) = buckets_of(&of_id).iter().find(|bucket| bucket.policy.id == id) {
             let (database, policy) = bucket.names();
-            return Ok(Some((database, Some(policy))));
+            return Ok(Some(RequestTarget { database, policy: Some(policy) }));
         }
-        let of_name = WhichDatabases::Named(name.clone());
-        let of_name = describe_databases(&io, &caller, of_name).await?;
-        Ok((!of_name.is_empty()).then_some((name, None)))
+        let named = describe_databases(&io, &caller, WhichDatabases::Named(name.clone())).await?;
+        Ok((!named.is_empty()).then_some(RequestTarget { database: name, policy: None }))
     })
 }

@@ -11,7 +11,7 @@ use crate::api::isolate_state::Isolate;
 use crate::api::params::{Dialect, WriteParams};
 use crate::api::routes::buckets::policy_id;
 use crate::api::routes::handler::{
-    Admitted, Incoming, PendingRequest, RequestTarget, Responder, json_body, respond, run,
+    Admitted, Incoming, PendingRequest, RequestTarget, StartResult, json_body, respond, run,
 };
 use crate::coordinator::delete::delete;
 use crate::coordinator::load_schemas::Want;
@@ -45,11 +45,7 @@ pub fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     Ok(PendingRequest { target, bucket_id, ..PendingRequest::new(start) })
 }
 
-fn start(
-    mut admitted: Admitted<'_>,
-    isolate: &mut Isolate<'_>,
-    body: Vec<u8>,
-) -> ApiResult<Box<dyn Responder>> {
+fn start(mut admitted: Admitted<'_>, isolate: &mut Isolate<'_>, body: Vec<u8>) -> StartResult {
     let RequestTarget { database, policy } = admitted.take_target()?;
     let body: Body = json_body(&body)?;
     // A range that lies outside the permitted times is empty.
@@ -159,12 +155,31 @@ struct Comparison {
 
 /// Parses `key = "value" AND key != "value" …`, with optional parentheses around any part.
 fn parse(text: &str) -> ApiResult<Vec<Comparison>> {
-    let mut reader = Reader { text, rest: text, depth: 0 };
-    let mut comparisons = Vec::new();
-    if reader.peek().is_some() {
-        reader.all(&mut comparisons)?;
+    let mut reader = Reader { text, rest: text };
+    let (mut comparisons, mut depth) = (Vec::new(), 0);
+    let mut expects_comparison = reader.peek().is_some();
+    while expects_comparison {
+        while reader.takes("(") {
+            depth += 1;
+            if depth > DELETE_PREDICATE_DEPTH_MAX {
+                return reader.syntax_error("parentheses are too deep");
+            }
+        }
+        comparisons.push(reader.comparison()?);
+        while depth > 0 && reader.takes(")") {
+            depth -= 1;
+        }
+        let word = reader.word().to_ascii_uppercase();
+        if word == "OR" {
+            return reader.syntax_error("the logical operator OR is not supported yet");
+        }
+        expects_comparison = word == "AND";
+        if expects_comparison {
+            reader.rest = reader.rest.get(word.len()..).or_bug();
+        }
     }
     match reader.peek() {
+        _ if depth > 0 => reader.syntax_error("expected AND or )"),
         None => Ok(comparisons),
         Some(_) => reader.syntax_error("expected AND or the end of the predicate"),
     }
@@ -173,7 +188,6 @@ fn parse(text: &str) -> ApiResult<Vec<Comparison>> {
 struct Reader<'a> {
     text: &'a str,
     rest: &'a str,
-    depth: usize,
 }
 
 impl Reader<'_> {
@@ -194,37 +208,6 @@ impl Reader<'_> {
         self.peek();
         let of_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | '+' | ':');
         self.rest.split(|c| !of_word(c)).next().unwrap_or_default()
-    }
-
-    fn all(&mut self, into: &mut Vec<Comparison>) -> ApiResult<()> {
-        loop {
-            self.term(into)?;
-            let word = self.word().to_ascii_uppercase();
-            match word.as_str() {
-                "AND" => self.rest = self.rest.get(word.len()..).or_bug(),
-                "OR" => {
-                    return self.syntax_error("the logical operator OR is not supported yet");
-                }
-                _ => return Ok(()),
-            }
-        }
-    }
-
-    fn term(&mut self, into: &mut Vec<Comparison>) -> ApiResult<()> {
-        if !self.takes("(") {
-            into.push(self.comparison()?);
-            return Ok(());
-        }
-        self.depth += 1;
-        if self.depth > DELETE_PREDICATE_DEPTH_MAX {
-            return self.syntax_error("parentheses are too deep");
-        }
-        self.all(into)?;
-        self.depth -= 1;
-        match self.takes(")") {
-            true => Ok(()),
-            false => self.syntax_error("expected AND or )"),
-        }
     }
 
     fn comparison(&mut self) -> ApiResult<Comparison> {

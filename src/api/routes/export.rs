@@ -16,11 +16,11 @@ use std::fmt;
 use crate::admission::QueryReservation;
 use crate::api::action::Action;
 use crate::api::error::{ApiError, ApiResult, invalid};
-use crate::api::form_body::form_fields;
 use crate::api::http::Parameters;
 use crate::api::isolate_state::Isolate;
+use crate::api::params::form_fields;
 use crate::api::routes::handler::{
-    Admitted, Delivery, Incoming, PendingRequest, RequestTarget, Responder,
+    Admitted, Delivery, Incoming, PendingRequest, RequestTarget, Responder, StartResult,
 };
 use crate::coordinator::error::Error;
 use crate::coordinator::load_schemas::{Load, Loaded, Want};
@@ -53,11 +53,7 @@ pub fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     Ok(PendingRequest::new(start).on(&database, request.url.filled("rp")))
 }
 
-fn start(
-    mut admitted: Admitted<'_>,
-    isolate: &mut Isolate<'_>,
-    body: Vec<u8>,
-) -> ApiResult<Box<dyn Responder>> {
+fn start(mut admitted: Admitted<'_>, isolate: &mut Isolate<'_>, body: Vec<u8>) -> StartResult {
     let RequestTarget { database, policy } = admitted.take_target()?;
     let request = admitted.request;
     let form = form_fields(request.head, &body)?.unwrap_or_default();

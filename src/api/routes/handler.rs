@@ -15,13 +15,14 @@ use crate::admission::QueryReservation;
 use crate::api::action::Action;
 use crate::api::auth::AuthError;
 use crate::api::error::{ApiError, ApiResult, invalid};
+use crate::api::exchange::receive_body::Parsed;
 use crate::api::http::{Parameters, RequestHead, Response};
 use crate::api::isolate_state::Isolate;
-use crate::api::params::{Dialect, WritePrecision};
-use crate::api::write_body::Parsed;
+use crate::api::params::Dialect;
 use crate::coordinator::error::Error;
 use crate::coordinator::grants::Principal;
 use crate::coordinator::{Io, Machine, Task};
+use crate::line_protocol::TimestampUnit;
 use crate::model::ids::PolicyId;
 use crate::protocol::call::{Call, Reply, Step};
 
@@ -101,13 +102,16 @@ pub enum Start {
         /// The route's dialect of line protocol.
         dialect: Dialect,
         /// The precision of the timestamps.
-        precision: WritePrecision,
+        precision: TimestampUnit,
         /// The function.
         start: Box<StartWith<Parsed>>,
     },
 }
 
-type StartWith<B> = dyn FnOnce(Admitted<'_>, &mut Isolate<'_>, B) -> ApiResult<Box<dyn Responder>>;
+type StartWith<B> = dyn FnOnce(Admitted<'_>, &mut Isolate<'_>, B) -> StartResult;
+
+/// The result of the start of a response.
+pub type StartResult = ApiResult<Box<dyn Responder>>;
 
 /// A request that passed the check of its target.
 pub struct Admitted<'a> {
@@ -129,8 +133,7 @@ impl Admitted<'_> {
 impl PendingRequest {
     /// Creates a request without a target.
     pub fn new(
-        start: impl FnOnce(Admitted<'_>, &mut Isolate<'_>, Vec<u8>) -> ApiResult<Box<dyn Responder>>
-        + 'static,
+        start: impl FnOnce(Admitted<'_>, &mut Isolate<'_>, Vec<u8>) -> StartResult + 'static,
     ) -> Self {
         Self { target: None, bucket_id: None, start: Start::Bytes(Box::new(start)) }
     }

@@ -19,6 +19,7 @@ pub mod unsupported;
 pub mod write;
 
 use super::error::ErrorShape;
+use super::params::Dialect;
 use crate::model::configurable_limits::Limit;
 use crate::model::grant::PermissionKind;
 use crate::model::limits::{ACCESS_BODY_BYTES_MAX, MANAGEMENT_BODY_BYTES_MAX, QUERY_BODY_PER_TEXT};
@@ -85,35 +86,25 @@ const QUERY: Body = Body::Times(QUERY_BODY_PER_TEXT, Limit::QueryTextBytes);
 /// Every route.
 #[rustfmt::skip]
 pub static ROUTES: &[Route] = &[
-    route("/write", ErrorShape::WriteV1, &[
+    route("/write", ErrorShape::Write(Dialect::V1), &[
         on(&["POST"], Access::Policy(PermissionKind::Write), Body::Lines, write::begin_v1),
     ]),
-    route("/api/v2/write", ErrorShape::WriteV2, &[
+    route("/api/v2/write", ErrorShape::Write(Dialect::V2), &[
         on(&["POST"], Access::Policy(PermissionKind::Write), Body::Lines, write::begin_v2),
     ]),
-    route("/api/v3/write_lp", ErrorShape::WriteV3, &[
+    route("/api/v3/write_lp", ErrorShape::Write(Dialect::V3), &[
         on(&["POST"], Access::Policy(PermissionKind::Write), Body::Lines, write::begin_v3),
     ]),
     route("/query", ErrorShape::Query, &[
         on(&["GET"], Access::Statements, Body::None, query::begin),
         on(&["POST"], Access::Statements, QUERY, query::begin),
     ]),
-    route("/ping", ErrorShape::Other, &[
-        on(&["GET", "HEAD"], Access::Open, Body::None, health::begin_ping),
-    ]),
-    route("/status", ErrorShape::Other, &[
-        on(&["GET", "HEAD"], Access::Open, Body::None, health::begin_ping),
-    ]),
-    route("/health", ErrorShape::Other, &[
-        on(&["GET", "HEAD"], Access::Open, Body::None, health::begin),
-    ]),
-    route("/api/v1/health", ErrorShape::Other, &[
-        on(&["GET", "HEAD"], Access::Open, Body::None, health::begin),
-    ]),
-    route("/ready", ErrorShape::Other, &[
-        on(&["GET"], Access::Open, Body::None, health::begin_ready),
-    ]),
-    route("/api/v2/delete", ErrorShape::WriteV2, &[
+    route("/ping", ErrorShape::Other, PING),
+    route("/status", ErrorShape::Other, PING),
+    route("/health", ErrorShape::Other, HEALTH),
+    route("/api/v1/health", ErrorShape::Other, HEALTH),
+    route("/ready", ErrorShape::Other, READY),
+    route("/api/v2/delete", ErrorShape::Write(Dialect::V2), &[
         on(&["POST"], Access::Database(PermissionKind::Write), JSON, delete::begin),
     ]),
     route("/api/v2/buckets", ErrorShape::Other, &[
@@ -132,15 +123,9 @@ pub static ROUTES: &[Route] = &[
         on(&["GET"], Access::Known, Body::None, buckets::begin_dbrps),
         on(&["PATCH", "DELETE"], Access::Admin, JSON, buckets::begin_dbrps),
     ]),
-    route("/api/v2/orgs", ErrorShape::Other, &[
-        on(&["GET"], Access::Known, Body::None, buckets::begin_orgs),
-    ]),
-    route("/api/v2/orgs/{id}", ErrorShape::Other, &[
-        on(&["GET"], Access::Known, Body::None, buckets::begin_orgs),
-    ]),
-    route("/api/v2/ready", ErrorShape::Other, &[
-        on(&["GET"], Access::Open, Body::None, health::begin_ready),
-    ]),
+    route("/api/v2/orgs", ErrorShape::Other, ORGS),
+    route("/api/v2/orgs/{id}", ErrorShape::Other, ORGS),
+    route("/api/v2/ready", ErrorShape::Other, READY),
     route("/api/v2/setup", ErrorShape::Other, &[
         on(&["GET", "POST"], Access::Open, Body::None, health::begin_setup),
     ]),
@@ -205,6 +190,11 @@ pub static ROUTES: &[Route] = &[
     ]),
 ];
 
+// Operations of several paths.
+const PING: &[Operation] = &[on(&["GET", "HEAD"], Access::Open, Body::None, health::begin_ping)];
+const HEALTH: &[Operation] = &[on(&["GET", "HEAD"], Access::Open, Body::None, health::begin)];
+const READY: &[Operation] = &[on(&["GET"], Access::Open, Body::None, health::begin_ready)];
+const ORGS: &[Operation] = &[on(&["GET"], Access::Known, Body::None, buckets::begin_orgs)];
 #[rustfmt::skip]
 const TOKENS: &[Operation] = &[
     on(&["GET"], Access::Admin, Body::None, tokens::begin),

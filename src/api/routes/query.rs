@@ -10,11 +10,11 @@ use crate::admission::{HeldBytes, QueryReservation};
 use crate::api::action::Action;
 use crate::api::auth::{self, AuthError};
 use crate::api::error::{ApiError, ApiResult};
-use crate::api::form_body::query_parameters;
-use crate::api::http::RequestHead;
 use crate::api::isolate_state::Isolate;
-use crate::api::params::{QueryParams, WritingStatements};
-use crate::api::routes::handler::{Admitted, Delivery, Incoming, PendingRequest, Responder};
+use crate::api::params::{QueryParams, WritingStatements, query_parameters};
+use crate::api::routes::handler::{
+    Admitted, Delivery, Incoming, PendingRequest, Responder, StartResult,
+};
 use crate::api::settings::Settings;
 use crate::coordinator::Machine;
 use crate::coordinator::canonical_names::read_only_warning;
@@ -41,11 +41,7 @@ pub fn begin(_request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     Ok(PendingRequest::new(start))
 }
 
-fn start(
-    admitted: Admitted<'_>,
-    isolate: &mut Isolate<'_>,
-    body: Vec<u8>,
-) -> ApiResult<Box<dyn Responder>> {
+fn start(admitted: Admitted<'_>, isolate: &mut Isolate<'_>, body: Vec<u8>) -> StartResult {
     let Incoming { head, url, .. } = admitted.request;
     let (parameters, raw) = query_parameters(head, url, &body)?;
     let mut params = QueryParams::parse(head, &parameters, raw.as_deref())?;
@@ -57,9 +53,12 @@ fn start(
         params.writing = WritingStatements::Refuse;
     }
     admitted.log_database.clone_from(&params.database);
-    let accept = accepted(head, &params);
-    let querying = Querying::new(params, accept, isolate.settings()?, isolate.now_ns())?;
-    Ok(Box::new(querying))
+    // influxdb-python always requests MessagePack, but reads chunks as JSON lines. With 1.x, this
+    // client fails at the second chunk.
+    let agent = head.header("user-agent").unwrap_or_default();
+    let is_python = agent.starts_with("python-requests/") && params.chunk_rows.is_some();
+    let accept = head.header("accept").filter(|_| !is_python);
+    Ok(Box::new(Querying::new(params, accept, isolate.settings()?, isolate.now_ns())?))
 }
 
 impl Responder for Querying {
@@ -261,14 +260,6 @@ impl Querying {
         let bytes = self.writer.take_bytes();
         self.delivery.rest(bytes, self.writer.bytes() > 0)
     }
-}
-
-/// influxdb-python always requests MessagePack, but reads chunks as JSON lines. With 1.x, this
-/// client fails at the second chunk.
-fn accepted<'a>(head: &'a RequestHead, params: &QueryParams) -> Option<&'a str> {
-    let agent = head.header("user-agent").unwrap_or_default();
-    let is_python = agent.starts_with("python-requests/") && params.chunk_rows.is_some();
-    head.header("accept").filter(|_| !is_python)
 }
 
 /// Returns [`AuthError::Unverified`] if the Catalog must identify the caller first.

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::listings::{self, BASE_TABLE};
 use super::messages::{
-    Any, GetDbSchemas, GetSqlInfo, GetTables, GetXdbcTypeInfo, Handle, ParamKind, QueryParam,
+    Any, BytesValue, GetDbSchemas, GetSqlInfo, GetTables, GetXdbcTypeInfo, ParamKind, QueryParam,
     ReadInfo, StatementQuery,
 };
 use super::prepared::Prepared;
@@ -25,17 +25,18 @@ const NO_DATABASE: &str = "no 'database' header in request";
 /// InfluxDB's message.
 const NO_TICKET: &str = "Invalid ticket. Error: Invalid ticket";
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Metadata {
+#[derive(Clone, Debug)]
+pub(super) struct Metadata<'a> {
     /// The database, or `database/policy`.
     pub(super) database: Option<String>,
     pub(super) is_influxql: bool,
     /// ODBC supports only `TABLE`.
     pub(super) base_table: &'static str,
+    pub(super) settings: &'a Settings,
 }
 
-impl Metadata {
-    pub(super) fn of(head: &RequestHead) -> ApiResult<Self> {
+impl<'a> Metadata<'a> {
+    pub(super) fn of(head: &RequestHead, settings: &'a Settings) -> ApiResult<Self> {
         let mut database: Option<&str> = None;
         for name in DATABASE_HEADERS {
             let Some(value) = head.header(name).filter(|value| !value.is_empty()) else { continue };
@@ -55,6 +56,7 @@ impl Metadata {
                 Some("TABLE") => "TABLE",
                 _ => BASE_TABLE,
             },
+            settings,
         })
     }
 
@@ -92,11 +94,7 @@ pub(super) enum FlightRequest {
 }
 
 impl FlightRequest {
-    pub(super) fn of_ticket(
-        ticket: &[u8],
-        metadata: &Metadata,
-        settings: &Settings,
-    ) -> ApiResult<Self> {
+    pub(super) fn of_ticket(ticket: &[u8], metadata: &Metadata<'_>) -> ApiResult<Self> {
         if ticket.trim_ascii_start().starts_with(b"{") {
             return Self::of_json(ticket, metadata);
         }
@@ -105,15 +103,15 @@ impl FlightRequest {
             && any.is_named()
         {
             return match any.type_url.as_str() {
-                ReadInfo::TYPE_URL => Self::of_read_info(&any.value, metadata, settings),
+                ReadInfo::TYPE_URL => Self::of_read_info(&any.value, metadata),
                 _ if any.sql_name() == Some("TicketStatementQuery") => {
-                    let Handle { handle } = decode(&any.value)?;
-                    Self::of_read_info(&handle, metadata, settings)
+                    let BytesValue { value: handle } = decode(&any.value)?;
+                    Self::of_read_info(&handle, metadata)
                 }
-                _ => Self::of_command(&any, metadata, settings),
+                _ => Self::of_command(&any, metadata),
             };
         }
-        Self::of_read_info(ticket, metadata, settings).map_err(|error| match error {
+        Self::of_read_info(ticket, metadata).map_err(|error| match error {
             ApiError::Invalid(text) if text.starts_with(NOT_DECODED) => {
                 ApiError::Invalid(NO_TICKET.to_owned())
             }
@@ -121,7 +119,7 @@ impl FlightRequest {
         })
     }
 
-    fn of_json(ticket: &[u8], metadata: &Metadata) -> ApiResult<Self> {
+    fn of_json(ticket: &[u8], metadata: &Metadata<'_>) -> ApiResult<Self> {
         let ticket: JsonTicket = serde_json::from_slice(ticket)
             .map_err(|error| ApiError::Invalid(format!("{NO_TICKET}: {error}")))?;
         let metadata = Metadata {
@@ -140,7 +138,7 @@ impl FlightRequest {
         Self::statement(&metadata, &ticket.sql_query, params)
     }
 
-    fn of_read_info(bytes: &[u8], metadata: &Metadata, settings: &Settings) -> ApiResult<Self> {
+    fn of_read_info(bytes: &[u8], metadata: &Metadata<'_>) -> ApiResult<Self> {
         let read: ReadInfo = decode(bytes)?;
         let database = Some(read.database).filter(|name| !name.is_empty());
         let metadata = Metadata {
@@ -149,7 +147,7 @@ impl FlightRequest {
             ..*metadata
         };
         match read.query_type {
-            ReadInfo::FLIGHT_SQL => Self::of_command(&decode(&read.command)?, &metadata, settings),
+            ReadInfo::FLIGHT_SQL => Self::of_command(&decode(&read.command)?, &metadata),
             _ if read.query.is_empty() => invalid(NO_TICKET),
             _ => {
                 let params = read.params.into_iter().map(named).collect();
@@ -158,11 +156,7 @@ impl FlightRequest {
         }
     }
 
-    pub(super) fn of_command(
-        any: &Any,
-        metadata: &Metadata,
-        settings: &Settings,
-    ) -> ApiResult<Self> {
+    pub(super) fn of_command(any: &Any, metadata: &Metadata<'_>) -> ApiResult<Self> {
         let made = match any.sql_name() {
             Some("CommandStatementQuery") => {
                 let StatementQuery { query, transaction } = decode(&any.value)?;
@@ -170,8 +164,8 @@ impl FlightRequest {
                 return Self::statement(metadata, &query, Vec::new());
             }
             Some("CommandPreparedStatementQuery") => {
-                let Handle { handle } = decode(&any.value)?;
-                let prepared = Prepared::of_handle(&handle, settings)?;
+                let BytesValue { value: handle } = decode(&any.value)?;
+                let prepared = Prepared::of_handle(&handle, metadata.settings)?;
                 let params = prepared.params.into_iter().map(named).collect();
                 return Ok(Self::Sql(metadata.sql_query(&prepared.query, params)?));
             }
@@ -199,7 +193,7 @@ impl FlightRequest {
     }
 
     fn statement(
-        metadata: &Metadata,
+        metadata: &Metadata<'_>,
         text: &str,
         params: Vec<(String, Parameter)>,
     ) -> ApiResult<Self> {
@@ -260,21 +254,22 @@ impl From<ParamKind> for Parameter {
 mod tests {
     use super::*;
 
-    fn metadata(headers: &[(&str, &str)]) -> ApiResult<Metadata> {
+    fn metadata(headers: &[(&str, &str)]) -> ApiResult<Metadata<'static>> {
+        let settings = Box::leak(Box::new(Settings::read(|_| None).unwrap()));
         let headers = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        Metadata::of(&RequestHead { headers, ..RequestHead::default() })
+        Metadata::of(&RequestHead { headers, ..RequestHead::default() }, settings)
     }
 
-    fn nothing() -> Metadata {
+    fn nothing() -> Metadata<'static> {
         metadata(&[]).unwrap()
     }
 
-    fn of_ticket(ticket: &[u8], metadata: &Metadata) -> ApiResult<FlightRequest> {
-        FlightRequest::of_ticket(ticket, metadata, &Settings::read(|_| None).unwrap())
+    fn of_ticket(ticket: &[u8], metadata: &Metadata<'_>) -> ApiResult<FlightRequest> {
+        FlightRequest::of_ticket(ticket, metadata)
     }
 
-    fn of_command(any: &Any, metadata: &Metadata) -> ApiResult<FlightRequest> {
-        FlightRequest::of_command(any, metadata, &Settings::read(|_| None).unwrap())
+    fn of_command(any: &Any, metadata: &Metadata<'_>) -> ApiResult<FlightRequest> {
+        FlightRequest::of_command(any, metadata)
     }
 
     fn of_sql(name: &str, message: &impl Message) -> Any {
@@ -304,7 +299,7 @@ mod tests {
             ..ReadInfo::default()
         };
         let influxql = ReadInfo { query_type: ReadInfo::INFLUXQL, ..read.clone() };
-        let handle = of_sql("TicketStatementQuery", &Handle { handle: read.encode_to_vec() });
+        let handle = of_sql("TicketStatementQuery", &BytesValue { value: read.encode_to_vec() });
         let json = |name: &str, of: &str| {
             format!(r#" {{"{name}":"d/p","sql_query":"SELECT $a","params":{{"a":7}}{of}}}"#)
         };

@@ -5,6 +5,7 @@
 //! returns the server's version and features by number. The JDBC driver requests all numbers, and old
 //! versions of the driver fail if a number is missing.
 
+use std::iter::once;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -126,30 +127,21 @@ struct XdbcType {
     time: Option<(i32, i32)>,
 }
 
-impl XdbcType {
-    const fn new(name: &'static str, number: i32, size: i32) -> Self {
-        Self { name, number, size, quote: None, radix: None, time: None }
-    }
-
-    const fn number(name: &'static str, number: i32, size: i32) -> Self {
-        Self { radix: Some(2), ..Self::new(name, number, size) }
-    }
-
-    const fn quoted(name: &'static str, number: i32, time: Option<(i32, i32)>) -> Self {
-        Self { quote: Some("'"), time, ..Self::new(name, number, i32::MAX) }
-    }
-}
+const PLAIN: XdbcType =
+    XdbcType { name: "", number: 0, size: 0, quote: None, radix: None, time: None };
+const NUMBER: XdbcType = XdbcType { radix: Some(2), ..PLAIN };
+const QUOTED: XdbcType = XdbcType { size: i32::MAX, quote: Some("'"), ..PLAIN };
 
 /// The types in ascending order of ODBC's type numbers.
 const XDBC_TYPES: [XdbcType; 8] = [
-    XdbcType::new("BOOLEAN", -7, 1),
-    XdbcType::number("BIGINT", -5, 64),
-    XdbcType::number("INTEGER", 4, 32),
-    XdbcType::number("FLOAT", 6, 24),
-    XdbcType::number("DOUBLE", 8, 53),
-    XdbcType::quoted("INTERVAL", 10, Some((10, 0))),
-    XdbcType::quoted("VARCHAR", 12, None),
-    XdbcType::quoted("TIMESTAMP", 93, Some((9, 3))),
+    XdbcType { name: "BOOLEAN", number: -7, size: 1, ..PLAIN },
+    XdbcType { name: "BIGINT", number: -5, size: 64, ..NUMBER },
+    XdbcType { name: "INTEGER", number: 4, size: 32, ..NUMBER },
+    XdbcType { name: "FLOAT", number: 6, size: 24, ..NUMBER },
+    XdbcType { name: "DOUBLE", number: 8, size: 53, ..NUMBER },
+    XdbcType { name: "INTERVAL", number: 10, time: Some((10, 0)), ..QUOTED },
+    XdbcType { name: "VARCHAR", number: 12, ..QUOTED },
+    XdbcType { name: "TIMESTAMP", number: 93, time: Some((9, 3)), ..QUOTED },
 ];
 
 /// Lists the type with the number `flight_request`, or every type.
@@ -202,47 +194,34 @@ pub(super) fn xdbc_types(flight_request: Option<i32>) -> ApiResult<RecordBatch> 
 
 /// Interprets `%` as any text, `_` as any character, and `\` as the escape character.
 fn is_like(text: &str, pattern: &str) -> bool {
-    let text: Vec<char> = text.chars().collect();
-    // The pattern as a list: `None` for any text, `Some(None)` for any character, else a literal
-    // character.
-    let (mut signs, mut rest) = (Vec::new(), pattern.chars());
-    while let Some(sign) = rest.next() {
-        signs.push(match sign {
-            '%' => None,
-            '_' => Some(None),
-            '\\' => Some(rest.next()),
-            sign => Some(Some(sign)),
-        });
-    }
-    let (mut at, mut sign, mut any) = (0, 0, None);
-    while at < text.len() {
-        match signs.get(sign) {
-            Some(None) => {
-                any = Some((sign, at));
-                sign += 1;
+    // For each number of characters, whether the beginning of the pattern matches so many characters.
+    let mut matches: Vec<bool> = once(true).chain(text.chars().map(|_| false)).collect();
+    let mut signs = pattern.chars();
+    while let Some(sign) = signs.next() {
+        // `None` stands for any character.
+        let literal = match sign {
+            '%' => {
+                let first = matches.iter().position(|matches| *matches).unwrap_or(matches.len());
+                matches.iter_mut().skip(first).for_each(|matches| *matches = true);
+                continue;
             }
-            Some(Some(one)) if one.is_none_or(|one| text.get(at) == Some(&one)) => {
-                (at, sign) = (at + 1, sign + 1);
-            }
-            // On a mismatch, extend the text that the last `%` matches by one character, and
-            // continue after that text.
-            _ => match &mut any {
-                Some((of_any, from)) => {
-                    *from += 1;
-                    (at, sign) = (*from, *of_any + 1);
-                }
-                None => return false,
-            },
-        }
+            '_' => None,
+            '\\' => signs.next(),
+            sign => Some(sign),
+        };
+        let longer = matches.iter().zip(text.chars());
+        let longer =
+            longer.map(|(matches, one)| *matches && literal.is_none_or(|sign| sign == one));
+        matches = once(false).chain(longer).collect();
     }
-    signs.iter().skip(sign).all(Option::is_none)
+    matches.last() == Some(&true)
 }
 
 /// Returns the statement that lists the tables as JSON lines for [`listed`]: one line for each
 /// table, or for each column if the client requests schemas.
 pub(super) fn list_statement(
     flight_request: &GetTables,
-    metadata: &Metadata,
+    metadata: &Metadata<'_>,
 ) -> ApiResult<QueryRequest> {
     let mut conditions = Vec::new();
     if let Some(catalog) = &flight_request.catalog {
@@ -464,27 +443,18 @@ pub(super) fn sql_info(flight_request: &[u32]) -> ApiResult<RecordBatch> {
         kinds.push(kind);
         places.push(i32::try_from(place).unwrap_or_default());
     }
-    let children: Vec<ArrayRef> = vec![
-        Arc::new(StringArray::from_iter_values(texts)),
-        Arc::new(BooleanArray::from(switches)),
-        Arc::new(Int64Array::from(large)),
-        Arc::new(Int32Array::from(numbers)),
-        Arc::new(lists.finish()),
-        Arc::new(conversions.finish()),
+    let children: [(&str, ArrayRef); 6] = [
+        ("string_value", Arc::new(StringArray::from_iter_values(texts))),
+        ("bool_value", Arc::new(BooleanArray::from(switches))),
+        ("bigint_value", Arc::new(Int64Array::from(large))),
+        ("int32_bitmask", Arc::new(Int32Array::from(numbers))),
+        ("string_list", Arc::new(lists.finish())),
+        ("int32_to_int32_list_map", Arc::new(conversions.finish())),
     ];
-    let names = [
-        "string_value",
-        "bool_value",
-        "bigint_value",
-        "int32_bitmask",
-        "string_list",
-        "int32_to_int32_list_map",
-    ];
-    let fields = names
-        .iter()
-        .zip(&children)
-        .map(|(name, values)| Field::new(*name, values.data_type().clone(), false));
-    let fields = UnionFields::try_new(0..6, fields).map_err(unmade)?;
+    let field =
+        |(name, values): &(&str, ArrayRef)| Field::new(*name, values.data_type().clone(), false);
+    let fields = UnionFields::try_new(0..6, children.iter().map(field)).map_err(unmade)?;
+    let children = children.map(|(_, values)| values).to_vec();
     let kinds = Int8Array::from(kinds).values().clone();
     let places = Int32Array::from(places).values().clone();
     let values = UnionArray::try_new(fields, kinds, Some(places), children).map_err(unmade)?;

@@ -11,6 +11,15 @@ pub(super) struct Any {
     pub(super) value: Vec<u8>,
 }
 
+/// Every message with one field, which contains bytes: `Ticket`, `SchemaResult`, `PutResult`, the
+/// `Result` of an action, `CommandPreparedStatementQuery`, `TicketStatementQuery` and
+/// `DoPutPreparedStatementResult`.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct BytesValue {
+    #[prost(bytes = "vec", tag = "1")]
+    pub(super) value: Vec<u8>,
+}
+
 const FLIGHT_SQL: &str = "type.googleapis.com/arrow.flight.protocol.sql.";
 
 impl Any {
@@ -65,19 +74,7 @@ pub(super) struct FlightInfo {
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct FlightEndpoint {
     #[prost(message, optional, tag = "1")]
-    pub(super) ticket: Option<Ticket>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct Ticket {
-    #[prost(bytes = "vec", tag = "1")]
-    pub(super) ticket: Vec<u8>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct SchemaResult {
-    #[prost(bytes = "vec", tag = "1")]
-    pub(super) schema: Vec<u8>,
+    pub(super) ticket: Option<BytesValue>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -150,13 +147,6 @@ pub(super) struct FlightAction {
     pub(super) body: Vec<u8>,
 }
 
-/// The `Result` of an action, or a `PutResult`.
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct Outcome {
-    #[prost(bytes = "vec", tag = "1")]
-    pub(super) body: Vec<u8>,
-}
-
 /// `CommandStatementQuery`
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct StatementQuery {
@@ -164,14 +154,6 @@ pub(super) struct StatementQuery {
     pub(super) query: String,
     #[prost(bytes = "vec", optional, tag = "2")]
     pub(super) transaction: Option<Vec<u8>>,
-}
-
-/// `CommandPreparedStatementQuery`, `TicketStatementQuery`, `ActionClosePreparedStatementRequest`
-/// or `DoPutPreparedStatementResult`.
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct Handle {
-    #[prost(bytes = "vec", tag = "1")]
-    pub(super) handle: Vec<u8>,
 }
 
 /// `CommandGetSqlInfo`

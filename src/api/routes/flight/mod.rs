@@ -10,10 +10,8 @@
 //! | `flight_request` | tickets, commands and headers: the requested data |
 //! | `reading` | the response of a running statement, split into Flight messages |
 //! | `listings` | lists of catalogs, schemas, tables, types and keys; the server's features |
-//! | `prepared` | prepared statements, their handles and their placeholders |
-//! | `bound_values` | the values for placeholders |
+//! | `prepared` | prepared statements: their handles, placeholders and values |
 
-mod bound_values;
 mod flight_request;
 mod listings;
 mod messages;
@@ -32,12 +30,11 @@ use crate::api::routes::handler::{
     Admitted, Delivery, Incoming, Outcome, PendingRequest, Responder,
 };
 use crate::api::routes::query_v3::{QueryRequest, sql};
-use crate::api::settings::Settings;
 use crate::coordinator::grants::Principal;
 use crate::model::time::{H_NS, MINUTE_NS, S_NS};
 use crate::protocol::call::{Call, Reply};
 use flight_request::{FlightRequest, Metadata, decode};
-use messages::{Any, FlightDescriptor, Handshake, ReadInfo, Ticket};
+use messages::{Any, BytesValue, FlightDescriptor, Handshake, ReadInfo};
 use reading::{Progress, Purpose, Reading};
 
 const NO_GRPC_WEB: &str = "this server supports Flight as gRPC-Web only \
@@ -77,8 +74,7 @@ pub fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     let form = Form::of_request(request.head);
     let form = form.ok_or_else(|| ApiError::MediaType(NO_GRPC_WEB.to_owned()))?;
     Ok(PendingRequest::new(move |admitted, isolate, body| {
-        let responder = FlightResponder::start(form, admitted, isolate, &body)?;
-        Ok(Box::new(responder))
+        Ok(Box::new(FlightResponder::start(form, admitted, isolate, &body)?))
     }))
 }
 
@@ -92,31 +88,33 @@ impl FlightResponder {
         let request = admitted.request;
         let timeout = request.head.header("grpc-timeout").map(timeout_ns).transpose()?;
         let deadline_ns = timeout.map(|ns| isolate.now_ns().saturating_add(ns));
-        let metadata = Metadata::of(request.head)?;
+        let settings = isolate.settings()?;
+        let metadata = Metadata::of(request.head, settings)?;
         let messages = form.messages(body)?;
         let first = messages.first().map_or(&[][..], Vec::as_slice);
         let reading = |flight_request, purpose| -> ApiResult<FlightStage> {
             Ok(FlightStage::Reading(Box::new(Reading::new(flight_request, purpose, isolate)?)))
         };
-        let settings = isolate.settings()?;
         let stage = match request.id.unwrap_or_default() {
             "Handshake" => {
                 let Handshake { protocol_version, payload } = decode(first)?;
                 let answer = Handshake { protocol_version, payload }.encode_to_vec();
+                let mut frames = Vec::new();
+                grpc_web::message(&mut frames, &answer)?;
                 let known = auth::credentials(request.head, request.url, settings);
-                FlightStage::Handshake(answer, known.ok().map(|credentials| credentials.token))
+                FlightStage::Handshake(frames, known.ok().map(|credentials| credentials.token))
             }
             "DoGet" => {
-                let Ticket { ticket } = decode(first)?;
-                reading(FlightRequest::of_ticket(&ticket, &metadata, settings)?, Purpose::Rows)?
+                let BytesValue { value: ticket } = decode(first)?;
+                reading(FlightRequest::of_ticket(&ticket, &metadata)?, Purpose::Rows)?
             }
             "GetFlightInfo" => {
                 let descriptor: FlightDescriptor = decode(first)?;
-                let (flight_request, ticket) = described(&descriptor, &metadata, settings)?;
+                let (flight_request, ticket) = described(&descriptor, &metadata)?;
                 reading(flight_request, Purpose::Info { descriptor, ticket })?
             }
             "GetSchema" => {
-                let (flight_request, _) = described(&decode(first)?, &metadata, settings)?;
+                let (flight_request, _) = described(&decode(first)?, &metadata)?;
                 reading(flight_request, Purpose::Schema)?
             }
             "DoAction" => prepared::act(first, &metadata)?,
@@ -133,7 +131,7 @@ impl FlightResponder {
             deadline_ns,
             caller: Principal::default(),
             stage,
-            delivery: Delivery::new(form.content_type()),
+            delivery: Delivery::new(form.content_type),
             refusal: None,
         })
     }
@@ -143,7 +141,7 @@ impl Responder for FlightResponder {
     fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
         match std::mem::replace(&mut self.stage, FlightStage::Over) {
             FlightStage::Over => Ok(Action::End),
-            FlightStage::Handshake(answer, token) => self.handshake(&answer, token),
+            FlightStage::Handshake(frames, token) => self.handshake(frames, token),
             FlightStage::Ending(ending) => self.conclude(ending),
             FlightStage::Preparing(question) => {
                 let (question, purpose) = prepared::prepare(*question, isolate.settings()?)?;
@@ -227,14 +225,11 @@ impl Responder for FlightResponder {
 
 impl FlightResponder {
     /// Responds with the token that the client must send with every call.
-    fn handshake(&mut self, answer: &[u8], token: Option<String>) -> ApiResult<Action> {
+    fn handshake(&mut self, frames: Vec<u8>, token: Option<String>) -> ApiResult<Action> {
         if self.caller.user {
             return invalid(NO_BEARER);
         }
-        let mut frames = Vec::new();
-        grpc_web::message(&mut frames, answer)?;
-        grpc_web::end(&mut frames, Code::Ok, "");
-        let mut action = self.send(frames);
+        let mut action = self.conclude(Ok(frames))?;
         // The token may come from base64 or percent-encoding, and may have characters that a header
         // cannot contain.
         let safe = |token: &String| token.bytes().all(|byte| (b'!'..=b'~').contains(&byte));
@@ -263,19 +258,15 @@ impl FlightResponder {
     /// looks complete.
     fn conclude(&mut self, ending: ApiResult<Vec<u8>>) -> ApiResult<Action> {
         self.stage = FlightStage::Over;
-        let frames = match ending {
-            Ok(mut frames) => {
-                grpc_web::end(&mut frames, Code::Ok, "");
-                frames
-            }
+        let (mut frames, code, text) = match ending {
+            Ok(frames) => (frames, Code::Ok, String::new()),
             Err(error) if !self.delivery.is_streaming() => return Err(error),
             Err(error) => {
                 self.refusal = Some(error.class());
-                let mut frames = Vec::new();
-                grpc_web::end(&mut frames, error.grpc_code(), &error.to_string());
-                frames
+                (Vec::new(), error.grpc_code(), error.to_string())
             }
         };
+        grpc_web::end(&mut frames, code, &text);
         Ok(self.send(frames))
     }
 }
@@ -290,15 +281,13 @@ fn known(message: &[u8]) -> ApiResult<FlightStage> {
 /// Returns the data that a descriptor requests, and the ticket for its rows.
 fn described(
     descriptor: &FlightDescriptor,
-    metadata: &Metadata,
-    settings: &Settings,
+    metadata: &Metadata<'_>,
 ) -> ApiResult<(FlightRequest, Vec<u8>)> {
     if !descriptor.path.is_empty() {
         let reason = "a flight cannot be selected by a path: send a command";
         return Err(ApiError::NotImplemented(reason.to_owned()));
     }
-    let flight_request =
-        FlightRequest::of_command(&decode(&descriptor.command)?, metadata, settings)?;
+    let flight_request = FlightRequest::of_command(&decode(&descriptor.command)?, metadata)?;
     let mut read =
         ReadInfo { database: metadata.database.clone().unwrap_or_default(), ..ReadInfo::default() };
     match &flight_request {

@@ -6,8 +6,7 @@ use prost::Message;
 use super::flight_request::FlightRequest;
 use super::listings;
 use super::messages::{
-    Any, CreatedStatement, FlightData, FlightDescriptor, FlightEndpoint, FlightInfo, Outcome,
-    SchemaResult, Ticket,
+    Any, BytesValue, CreatedStatement, FlightData, FlightDescriptor, FlightEndpoint, FlightInfo,
 };
 use crate::admission::HeldBytes;
 use crate::api::action::Action;
@@ -208,7 +207,7 @@ impl Reading {
     fn described(&mut self, schema: Vec<u8>) -> ApiResult<Vec<u8>> {
         let answer = match &mut self.purpose {
             Purpose::Info { descriptor, ticket } => {
-                let ticket = Ticket { ticket: std::mem::take(ticket) };
+                let ticket = BytesValue { value: std::mem::take(ticket) };
                 let info = FlightInfo {
                     schema,
                     descriptor: Some(std::mem::take(descriptor)),
@@ -225,9 +224,9 @@ impl Reading {
                     parameter_schema: std::mem::take(parameters),
                 };
                 let any = Any::of_sql("ActionCreatePreparedStatementResult", &created);
-                Outcome { body: any.encode_to_vec() }.encode_to_vec()
+                BytesValue { value: any.encode_to_vec() }.encode_to_vec()
             }
-            Purpose::Rows | Purpose::Schema => SchemaResult { schema }.encode_to_vec(),
+            Purpose::Rows | Purpose::Schema => BytesValue { value: schema }.encode_to_vec(),
         };
         let mut frames = Vec::new();
         grpc_web::message(&mut frames, &answer)?;
@@ -271,7 +270,7 @@ impl IpcMessage {
     pub(super) fn write(self, frames: &mut Vec<u8>) -> ApiResult<()> {
         let Self { header, body } = self;
         let data = FlightData { descriptor: None, header, body };
-        Ok(grpc_web::message(frames, &data.encode_to_vec())?)
+        grpc_web::message(frames, &data.encode_to_vec())
     }
 }
 

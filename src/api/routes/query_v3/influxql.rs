@@ -12,7 +12,7 @@ use crate::api::action::Action;
 use crate::api::auth::AuthError;
 use crate::api::error::{ApiError, ApiResult, invalid};
 use crate::api::isolate_state::Isolate;
-use crate::api::routes::handler::{Delivery, Incoming, PendingRequest, Responder};
+use crate::api::routes::handler::{Delivery, Incoming, PendingRequest, Responder, StartResult};
 use crate::api::routes::query::{authorise, databases};
 use crate::api::routes::query_v3::QueryRequest;
 use crate::api::settings::Settings;
@@ -54,10 +54,7 @@ pub fn begin(_request: &Incoming<'_>) -> ApiResult<PendingRequest> {
 }
 
 /// Creates the response to a statement.
-pub fn for_statement(
-    requested: QueryRequest,
-    isolate: &Isolate<'_>,
-) -> ApiResult<Box<dyn Responder>> {
+pub fn for_statement(requested: QueryRequest, isolate: &Isolate<'_>) -> StartResult {
     if requested.format == TableFormat::Parquet && !isolate.platform.has_sql() {
         return Err(ApiError::NotImplemented(PARQUET.to_owned()));
     }

@@ -13,8 +13,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::api::error::{ApiResult, invalid};
-use crate::api::form_body::form_fields;
 use crate::api::http::{Parameters, RequestHead};
+use crate::api::params::form_fields;
 use crate::api::routes::handler::json_body;
 use crate::model::name;
 use crate::protocol::sql::Parameter;

@@ -7,7 +7,7 @@ use crate::api::action::Action;
 use crate::api::auth::AuthError;
 use crate::api::error::{ApiError, ApiResult, invalid};
 use crate::api::isolate_state::Isolate;
-use crate::api::routes::handler::{Delivery, Incoming, PendingRequest, Responder};
+use crate::api::routes::handler::{Delivery, Incoming, PendingRequest, Responder, StartResult};
 use crate::coordinator::Machine;
 use crate::coordinator::grants::Principal;
 use crate::coordinator::session::Session;
@@ -40,10 +40,7 @@ pub fn begin(_request: &Incoming<'_>) -> ApiResult<PendingRequest> {
 }
 
 /// Creates the response to a statement.
-pub fn for_statement(
-    request: QueryRequest,
-    isolate: &Isolate<'_>,
-) -> ApiResult<Box<dyn Responder>> {
+pub fn for_statement(request: QueryRequest, isolate: &Isolate<'_>) -> StartResult {
     check_sql(isolate)?;
     let Some(database) = request.database else {
         return invalid("missing query parameter 'db'");
