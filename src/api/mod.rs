@@ -2,12 +2,17 @@
 //! response comes back.
 //!
 //! [`exchange`] processes every request, [`routes`] is the route table, and each file of `routes/`
-//! implements one route. The code never waits. Its host transfers the bytes and makes the calls.
+//! implements the routes of one subject. The code never waits. Its host transfers the bytes and makes
+//! the calls.
 //!
 //! | subject | file |
 //! |---|---|
 //! | paths, methods and their permissions | [`routes`] |
-//! | the implementation of a route | its file in `routes/` |
+//! | the implementation of a route | the file in `routes/` that its row names |
+//! | `/ping`, `/ready`, `/api/v2/setup` | [`routes::health`] |
+//! | `/api/v2/dbrps`, `/api/v2/orgs`; the id of a bucket | [`routes::buckets`] |
+//! | `/api/v3/configure/access` | [`routes::tokens`] |
+//! | `/api/v3/restore`, `/api/v3/recover`, `/debug/verify` | [`routes::backup`] |
 //! | tokens and passwords in a request | [`auth`] |
 //! | status, text and body of an error | [`error`] |
 //! | gRPC calls in bodies | [`grpc_web`] |

@@ -127,7 +127,14 @@ impl WriteParams {
             database: database.to_owned(),
             policy: policy.filter(|name| !name.is_empty()).map(str::to_owned),
             precision: precision(dialect, parameters.filled("precision"))?,
-            accept_partial: switch(parameters, "accept_partial")?.unwrap_or(true),
+            accept_partial: match parameters.filled("accept_partial") {
+                None | Some("true") => true,
+                Some("false") => false,
+                Some(value) => {
+                    let (name, value) = ("accept_partial", value.to_owned());
+                    return Err(ParamsError::Switch { name, value });
+                }
+            },
         })
     }
 }
@@ -154,15 +161,6 @@ fn precision(dialect: Dialect, value: Option<&str>) -> Result<TimestampUnit, Par
     };
     let unreadable = || ParamsError::Precision { place, value: value.to_owned(), expected };
     Precision::parse(short).map(TimestampUnit::Fixed).ok_or_else(unreadable)
-}
-
-fn switch(parameters: &Parameters, name: &'static str) -> Result<Option<bool>, ParamsError> {
-    match parameters.filled(name) {
-        None => Ok(None),
-        Some("true") => Ok(Some(true)),
-        Some("false") => Ok(Some(false)),
-        Some(value) => Err(ParamsError::Switch { name, value: value.to_owned() }),
-    }
 }
 
 impl QueryParams {

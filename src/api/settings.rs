@@ -87,6 +87,14 @@ pub enum CorsOrigins {
 }
 
 impl CorsOrigins {
+    fn parse(text: &str) -> Self {
+        if text.trim() == "*" {
+            return Self::Any;
+        }
+        let trimmed = text.split(',').map(|origin| origin.trim().trim_end_matches('/'));
+        Self::List(trimmed.filter(|o| !o.is_empty()).map(str::to_owned).collect())
+    }
+
     /// Whether pages of `origin` may read responses.
     pub fn allow(&self, origin: &str) -> bool {
         match self {
@@ -140,10 +148,15 @@ impl Settings {
     /// Reads every setting through `lookup`. An absent or empty setting has its default.
     pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let text: Lookup<'_> = &|name| lookup(name).filter(|value| !value.trim().is_empty());
-        let admin_tokens = ["ADMIN_TOKEN", "ADMIN_TOKEN_NEXT"]
-            .into_iter()
-            .filter_map(|name| Some(admin_token(name, &text(name)?)))
-            .collect::<Result<_, _>>()?;
+        let mut admin_tokens = Vec::new();
+        for name in ["ADMIN_TOKEN", "ADMIN_TOKEN_NEXT"] {
+            let Some(token) = text(name) else { continue };
+            let characters = token.trim().chars().count();
+            if characters < ADMIN_TOKEN_CHARACTERS_MIN {
+                return Err(SettingsError::Guessable { name, characters });
+            }
+            admin_tokens.push(TokenHash::new(&token));
+        }
         Ok(Self {
             admin_tokens,
             default_shards: parsed(text, "DEFAULT_SHARDS", 1, "a number from 1 to 64", |v| {
@@ -153,8 +166,7 @@ impl Settings {
             shard_split_bytes: parsed(text, "SHARD_SPLIT_BYTES", 4_000_000_000, BYTES, bytes)?,
             shard_full_bytes: parsed(text, "SHARD_FULL_BYTES", 9_000_000_000, BYTES, bytes)?,
             access: access(text("ACCESS_TEAM"), text("ACCESS_AUDIENCE"))?,
-            cors_origins: text("CORS_ORIGINS")
-                .map_or(CorsOrigins::List(Vec::new()), |v| origins(&v)),
+            cors_origins: CorsOrigins::parse(&text("CORS_ORIGINS").unwrap_or_default()),
             url_credentials: flag(text, "URL_CREDENTIALS", true)?,
             auto_create_databases: flag(text, "AUTO_CREATE_DATABASES", true)?,
             count_durations: flag(text, "COUNT_DURATIONS", false)?,
@@ -208,14 +220,6 @@ fn placement(text: Lookup<'_>) -> Result<Placement, SettingsError> {
     }
 }
 
-fn admin_token(name: &'static str, token: &str) -> Result<TokenHash, SettingsError> {
-    let characters = token.trim().chars().count();
-    if characters < ADMIN_TOKEN_CHARACTERS_MIN {
-        return Err(SettingsError::Guessable { name, characters });
-    }
-    Ok(TokenHash::new(token))
-}
-
 /// Both settings of Cloudflare Access are required, because one alone would admit either no user or
 /// every user of the team.
 fn access(
@@ -249,14 +253,6 @@ const BYTES: &str = "a number of bytes above 0";
 
 fn bytes(text: &str) -> Option<u64> {
     text.parse().ok().filter(|&bytes| bytes > 0)
-}
-
-fn origins(text: &str) -> CorsOrigins {
-    if text.trim() == "*" {
-        return CorsOrigins::Any;
-    }
-    let trimmed = text.split(',').map(|origin| origin.trim().trim_end_matches('/'));
-    CorsOrigins::List(trimmed.filter(|o| !o.is_empty()).map(str::to_owned).collect())
 }
 
 /// Parses a duration of a setting or a management call, such as `72h` or `1d12h`. `INF`, `none` and

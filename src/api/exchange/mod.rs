@@ -272,8 +272,7 @@ impl Exchange {
 
     fn begin(&mut self, isolate: &mut Isolate<'_>, operation: &Operation) -> ApiResult<Action> {
         if operation.access == Access::Admin && !self.caller.grants.admin {
-            let refusal = AuthError::not_admin(&self.caller);
-            return self.refuse_caller(isolate, refusal);
+            return self.refuse_caller(isolate, AuthError::not_admin(&self.caller));
         }
         let Self { head, url, id, caller, pending, .. } = self;
         let request = Incoming { head, url, id: id.as_deref(), caller };

@@ -51,18 +51,9 @@ pub fn begin_orgs(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     Ok(PendingRequest::respond(json_line(200, &body)))
 }
 
-/// Parses a request to `/api/v2/buckets` or `/api/v2/buckets/{id}`.
-pub fn begin_buckets(_request: &Incoming<'_>) -> ApiResult<PendingRequest> {
-    Ok(begin(Resource::Buckets))
-}
-
-/// Parses a request to `/api/v2/dbrps` or `/api/v2/dbrps/{id}`.
-pub fn begin_dbrps(_request: &Incoming<'_>) -> ApiResult<PendingRequest> {
-    Ok(begin(Resource::Dbrps))
-}
-
-fn begin(resource: Resource) -> PendingRequest {
-    PendingRequest::new(move |admitted, isolate, body| {
+/// Creates the request for a path of buckets or mappings.
+pub fn begin(resource: Resource) -> ApiResult<PendingRequest> {
+    Ok(PendingRequest::new(move |admitted, isolate, body| {
         let Incoming { head, url, id, caller } = admitted.request;
         let request = ManageRequest {
             resource,
@@ -74,7 +65,7 @@ fn begin(resource: Resource) -> PendingRequest {
         };
         let principal = caller.clone();
         Ok(handler::run(|io| run(io, request, principal)))
-    })
+    }))
 }
 
 async fn run(io: Io, request: ManageRequest, principal: Principal) -> ApiResult<Response> {
@@ -104,9 +95,12 @@ async fn run(io: Io, request: ManageRequest, principal: Principal) -> ApiResult<
     Ok(json_line(status, &value))
 }
 
+/// The resource of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Resource {
+pub enum Resource {
+    /// `/api/v2/buckets` and `/api/v2/buckets/{id}`
     Buckets,
+    /// `/api/v2/dbrps` and `/api/v2/dbrps/{id}`
     Dbrps,
 }
 

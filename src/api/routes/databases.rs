@@ -122,15 +122,15 @@ fn drop(url: &Parameters) -> ApiResult<(String, Change)> {
     };
     if url.get("data_only") == Some("true") {
         return invalid(
-            "data_only is not supported: delete the data with DROP MEASUREMENT, \
-                            which keeps the database",
+            "data_only is not supported: delete the data with DROP MEASUREMENT, which keeps the \
+             database",
         );
     }
     // In InfluxDB 3, `default` means a later time.
     if !matches!(url.filled("hard_delete_at"), None | Some("now")) {
         return invalid(
-            "hard_delete_at is not supported, because a database is deleted \
-                            immediately: use hard_delete_at=now",
+            "hard_delete_at is not supported, because a database is deleted immediately: use \
+             hard_delete_at=now",
         );
     }
     Ok((name.clone(), Change::DropDatabase { name }))

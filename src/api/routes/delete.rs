@@ -11,7 +11,7 @@ use crate::api::isolate_state::Isolate;
 use crate::api::params::{Dialect, WriteParams};
 use crate::api::routes::buckets::policy_id;
 use crate::api::routes::handler::{
-    Admitted, Incoming, PendingRequest, RequestTarget, StartResult, json_body, respond, run,
+    Admitted, Incoming, PendingRequest, RequestTarget, StartResult, json_body, run,
 };
 use crate::coordinator::delete::delete;
 use crate::coordinator::load_schemas::Want;
@@ -52,15 +52,14 @@ fn start(mut admitted: Admitted<'_>, isolate: &mut Isolate<'_>, body: Vec<u8>) -
     let start_ns = time_ns("start", body.start, MIN_TIME_NS..=i64::MAX)?;
     let stop_ns = time_ns("stop", body.stop, i64::MIN..=MAX_TIME_NS)?;
     let comparisons = parse(body.predicate.as_deref().unwrap_or_default())?;
-    let done = Response::empty(204);
     let Some(statement) = statement(comparisons, start_ns, stop_ns)? else {
-        return Ok(respond(done));
+        return Ok(run(|_| async { Ok(Response::empty(204)) }));
     };
     let (statement, want) = (Statement::Delete(statement), Want::Policy(policy));
     let task = delete(statement, database, want, isolate.now_ns());
     Ok(run(|io| async move {
         io.run(task).await?;
-        Ok(done)
+        Ok(Response::empty(204))
     }))
 }
 
@@ -75,6 +74,10 @@ fn statement(
     if comparisons.iter().any(|c| c.key.contains('\0') || c.value.contains('\0')) {
         return invalid("the predicate contains a control character: remove the byte 0");
     }
+    // InfluxQL or 2.x does not treat these keys as tags. InfluxQL treats `_name` as the measurement.
+    let is_reserved = |key: &str| {
+        matches!(key, "_field" | "_value" | "_time" | "_name") || key.eq_ignore_ascii_case("time")
+    };
     if let Some(Comparison { key, .. }) = comparisons.iter().find(|c| is_reserved(&c.key)) {
         let reason = "a delete removes whole points: select them by measurement and tags, and by \
                       time with start and stop";
@@ -83,7 +86,7 @@ fn statement(
     if comparisons.iter().any(|c| c.key == MEASUREMENT && c.negated) {
         return invalid(
             "the operator != is not supported for _measurement: delete from one \
-                      measurement at a time",
+             measurement at a time",
         );
     }
     let mut measurements = comparisons.iter().filter(|c| c.key == MEASUREMENT).map(|c| &c.value);
@@ -122,12 +125,6 @@ fn all_of(conditions: &[Expr]) -> Option<Expr> {
         _ => conditions.split_at(conditions.len() / 2),
     };
     all_of(left).zip(all_of(right)).map(|(left, right)| Expr::binary(BinaryOp::And, left, right))
-}
-
-/// Whether InfluxQL or 2.x does not treat a key as a tag. InfluxQL treats `_name` as the
-/// measurement.
-fn is_reserved(key: &str) -> bool {
-    matches!(key, "_field" | "_value" | "_time" | "_name") || key.eq_ignore_ascii_case("time")
 }
 
 /// A time outside the permitted range becomes an end of `limits`. Clients send such times to select

@@ -64,8 +64,7 @@ fn start(mut admitted: Admitted<'_>, isolate: &mut Isolate<'_>, body: Vec<u8>) -
         principal: request.caller.clone(),
         ..Session::default()
     };
-    let exporting = Exporting::parse(request.url, after, session, policy)?;
-    Ok(Box::new(exporting))
+    Ok(Box::new(Exporting::parse(request.url, after, session, policy)?))
 }
 
 impl Responder for Exporting {
@@ -87,7 +86,13 @@ impl Responder for Exporting {
             };
             match query.step(context, reply.take()) {
                 Step::Calls(calls) => {
-                    if self.ends_before(context, &calls) {
+                    let limit = context.platform.limits().calls_before_end();
+                    let most = limit.saturating_sub(CALLS_RESERVED);
+                    // Each response must continue the export at least one point beyond the requested
+                    // position.
+                    let after = self.after.as_ref();
+                    let has_advanced = after.is_some_and(|after| *after != self.position);
+                    if has_advanced && self.calls + counted(&calls) > most {
                         return Ok(self.end_early());
                     }
                     self.calls += counted(&calls);
@@ -200,13 +205,6 @@ impl Exporting {
             // The runtime compresses the body for clients that accept gzip.
             delivery: Delivery::new("text/plain; charset=utf-8"),
         })
-    }
-
-    fn ends_before(&self, context: &Context<'_>, calls: &[Call]) -> bool {
-        // Each response must continue the export at least one point beyond the requested position.
-        let has_advanced = self.after.as_ref().is_some_and(|after| *after != self.position);
-        let most = context.platform.limits().calls_before_end().saturating_sub(CALLS_RESERVED);
-        has_advanced && self.calls + counted(calls) > most
     }
 
     fn end_early(&mut self) -> Action {

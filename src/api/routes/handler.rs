@@ -140,7 +140,7 @@ impl PendingRequest {
 
     /// Creates a request whose response is known in advance.
     pub fn respond(response: Response) -> Self {
-        Self::new(|_, _, _| Ok(respond(response)))
+        Self::run(|_| async { Ok(response) })
     }
 
     /// Creates a request that runs one async function.
@@ -262,11 +262,6 @@ where
         async move { Ok(response.await) }
     });
     Box::new(RunningRoute { task, outcome: Outcome::default() })
-}
-
-/// Creates a responder whose response is known in advance.
-pub fn respond(response: Response) -> Box<dyn Responder> {
-    run(|_| async { Ok(response) })
 }
 
 /// Returns a JSON response that ends with a newline.

@@ -68,15 +68,15 @@ fn begin_check(isolate: &mut Isolate<'_>) -> Action {
 
 /// The status is always 200, in the format that v2 clients read.
 fn serving(catalog_answers: bool) -> Response {
-    match catalog_answers {
-        true => health_response(200, "pass", "ready for queries and writes"),
-        false => health_response(
-            200,
+    let (word, message) = match catalog_answers {
+        true => ("pass", "ready for queries and writes"),
+        false => (
             "warn",
             "the Catalog does not respond: recently used databases are available; other databases, \
              lists and management return 503",
         ),
-    }
+    };
+    health_response(200, word, message)
 }
 
 fn health_response(status: u16, word: &str, message: &str) -> Response {

@@ -1,4 +1,4 @@
-//! Defines the route table. A new route is one row here and one file in `routes/`.
+//! Defines the route table. A new route is one row here and a function in the file of its subject.
 //!
 //! [`super::exchange`] processes every request according to the route's row.
 
@@ -23,6 +23,7 @@ use super::params::Dialect;
 use crate::model::configurable_limits::Limit;
 use crate::model::grant::PermissionKind;
 use crate::model::limits::{ACCESS_BODY_BYTES_MAX, MANAGEMENT_BODY_BYTES_MAX, QUERY_BODY_PER_TEXT};
+use buckets::Resource;
 use handler::Begin;
 
 /// A path and its operations.
@@ -79,6 +80,7 @@ pub enum Body {
     Lines,
 }
 
+const WRITE: Access = Access::Policy(PermissionKind::Write);
 const JSON: Body = Body::Bytes(MANAGEMENT_BODY_BYTES_MAX);
 /// Percent-encoding may make the body larger than the text.
 const QUERY: Body = Body::Times(QUERY_BODY_PER_TEXT, Limit::QueryTextBytes);
@@ -87,13 +89,13 @@ const QUERY: Body = Body::Times(QUERY_BODY_PER_TEXT, Limit::QueryTextBytes);
 #[rustfmt::skip]
 pub static ROUTES: &[Route] = &[
     route("/write", ErrorShape::Write(Dialect::V1), &[
-        on(&["POST"], Access::Policy(PermissionKind::Write), Body::Lines, write::begin_v1),
+        on(&["POST"], WRITE, Body::Lines, |request| write::begin(request, Dialect::V1)),
     ]),
     route("/api/v2/write", ErrorShape::Write(Dialect::V2), &[
-        on(&["POST"], Access::Policy(PermissionKind::Write), Body::Lines, write::begin_v2),
+        on(&["POST"], WRITE, Body::Lines, |request| write::begin(request, Dialect::V2)),
     ]),
     route("/api/v3/write_lp", ErrorShape::Write(Dialect::V3), &[
-        on(&["POST"], Access::Policy(PermissionKind::Write), Body::Lines, write::begin_v3),
+        on(&["POST"], WRITE, Body::Lines, |request| write::begin(request, Dialect::V3)),
     ]),
     route("/query", ErrorShape::Query, &[
         on(&["GET"], Access::Statements, Body::None, query::begin),
@@ -108,20 +110,20 @@ pub static ROUTES: &[Route] = &[
         on(&["POST"], Access::Database(PermissionKind::Write), JSON, delete::begin),
     ]),
     route("/api/v2/buckets", ErrorShape::Other, &[
-        on(&["GET"], Access::Known, Body::None, buckets::begin_buckets),
-        on(&["POST"], Access::Admin, JSON, buckets::begin_buckets),
+        on(&["GET"], Access::Known, Body::None, |_| buckets::begin(Resource::Buckets)),
+        on(&["POST"], Access::Admin, JSON, |_| buckets::begin(Resource::Buckets)),
     ]),
     route("/api/v2/buckets/{id}", ErrorShape::Other, &[
-        on(&["GET"], Access::Known, Body::None, buckets::begin_buckets),
-        on(&["PATCH", "DELETE"], Access::Admin, JSON, buckets::begin_buckets),
+        on(&["GET"], Access::Known, Body::None, |_| buckets::begin(Resource::Buckets)),
+        on(&["PATCH", "DELETE"], Access::Admin, JSON, |_| buckets::begin(Resource::Buckets)),
     ]),
     route("/api/v2/dbrps", ErrorShape::Other, &[
-        on(&["GET"], Access::Known, Body::None, buckets::begin_dbrps),
-        on(&["POST"], Access::Admin, JSON, buckets::begin_dbrps),
+        on(&["GET"], Access::Known, Body::None, |_| buckets::begin(Resource::Dbrps)),
+        on(&["POST"], Access::Admin, JSON, |_| buckets::begin(Resource::Dbrps)),
     ]),
     route("/api/v2/dbrps/{id}", ErrorShape::Other, &[
-        on(&["GET"], Access::Known, Body::None, buckets::begin_dbrps),
-        on(&["PATCH", "DELETE"], Access::Admin, JSON, buckets::begin_dbrps),
+        on(&["GET"], Access::Known, Body::None, |_| buckets::begin(Resource::Dbrps)),
+        on(&["PATCH", "DELETE"], Access::Admin, JSON, |_| buckets::begin(Resource::Dbrps)),
     ]),
     route("/api/v2/orgs", ErrorShape::Other, ORGS),
     route("/api/v2/orgs/{id}", ErrorShape::Other, ORGS),

@@ -12,7 +12,7 @@ use crate::coordinator::create_drop::{Change, carry_out};
 use crate::coordinator::error::Error;
 use crate::coordinator::load_schemas::{Load, Want};
 use crate::coordinator::single_call::call_catalog;
-use crate::model::quota::{CallerQuota, QUOTA_VALUE_MAX, Quotas, Rate, Rates};
+use crate::model::quota::{CallerQuota, QUOTA_VALUE_MAX, Rate, Rates};
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::database::QuotaChange;
 
@@ -105,10 +105,7 @@ impl Body {
 
 async fn show(io: &Io, database: &str) -> ApiResult<Response> {
     let loaded = Load::from_owner(database, Want::Nothing).run(io).await?;
-    Ok(json_line(200, &described(database, &loaded.description.quotas)))
-}
-
-fn described(database: &str, quotas: &Quotas) -> Value {
+    let quotas = &loaded.description.quotas;
     let mut of_database = limits(&quotas.rates);
     let stored = [("stored_bytes", quotas.stored_bytes), ("series", quotas.series)];
     let set = stored.into_iter().filter_map(|(name, limit)| Some((name.to_owned(), limit?.into())));
@@ -123,12 +120,13 @@ fn described(database: &str, quotas: &Quotas) -> Value {
         });
         described.collect::<Vec<_>>()
     };
-    json!({
+    let body = json!({
         "db": database,
         "quota": of_database,
         "tokens": callers(false),
         "users": callers(true),
-    })
+    });
+    Ok(json_line(200, &body))
 }
 
 fn limits(rates: &Rates) -> Map<String, Value> {

@@ -357,8 +357,8 @@ pub fn begin_access(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
 
 /// Returns a page and the parameters of the next page. Tokens precede users.
 async fn page(io: Io, kind: Kind, after: u64) -> ApiResult<Response> {
-    let (user, limit) = (kind == Kind::User, GRANTEES_PER_PAGE as u64);
-    let message = ToCatalog::Grantees { user, after, limit };
+    let limit = GRANTEES_PER_PAGE as u64;
+    let message = ToCatalog::Grantees { user: kind == Kind::User, after, limit };
     let FromCatalog::Grantees { rows, more, .. } = call_catalog(&io, &message).await? else {
         return Err(Error::unexpected_reply().into());
     };

@@ -52,22 +52,8 @@ enum NotCreated {
     ByCaller(Rc<str>),
 }
 
-/// Parses the request of `POST /write`.
-pub fn begin_v1(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
-    begin(request, Dialect::V1)
-}
-
-/// Parses the request of `POST /api/v2/write`.
-pub fn begin_v2(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
-    begin(request, Dialect::V2)
-}
-
-/// Parses the request of `POST /api/v3/write_lp`.
-pub fn begin_v3(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
-    begin(request, Dialect::V3)
-}
-
-fn begin(request: &Incoming<'_>, dialect: Dialect) -> ApiResult<PendingRequest> {
+/// Parses a request to a write route.
+pub fn begin(request: &Incoming<'_>, dialect: Dialect) -> ApiResult<PendingRequest> {
     let params = WriteParams::parse(dialect, request.url)?;
     let WriteParams { database, policy, precision, .. } = params;
     let may_be_id = dialect == Dialect::V2 && policy.is_none();
@@ -111,7 +97,16 @@ fn start(
         policy,
         principal: caller.clone(),
         batch,
-        auto_create: may_create.then(|| auto_create(&database, settings)),
+        auto_create: may_create.then(|| CreateDatabase {
+            name: database.clone(),
+            policy: Some(PolicySpec {
+                duration_ns: Some(settings.auto_create_retention_ns),
+                ..PolicySpec::default()
+            }),
+            shards: settings.default_shards,
+            location: None,
+            jurisdiction: None,
+        }),
         all_or_nothing: options.all_or_nothing,
     });
     Ok(run_with_outcome(|io| async move {
@@ -132,19 +127,6 @@ fn start(
             }),
         }
     }))
-}
-
-fn auto_create(database: &str, settings: &Settings) -> CreateDatabase {
-    CreateDatabase {
-        name: database.to_owned(),
-        policy: Some(PolicySpec {
-            duration_ns: Some(settings.auto_create_retention_ns),
-            ..PolicySpec::default()
-        }),
-        shards: settings.default_shards,
-        location: None,
-        jurisdiction: None,
-    }
 }
 
 fn answer(
@@ -238,10 +220,8 @@ impl RejectedLines {
         if all > named {
             let _ = write!(message, "\nand {} more", all - named);
         }
-        for advice in [retention(database, outcome), other_unit(options.precision, outcome)]
-            .into_iter()
-            .flatten()
-        {
+        let advice = [retention(database, outcome), other_unit(options.precision, outcome)];
+        for advice in advice.into_iter().flatten() {
             message = message + "\n" + &advice;
         }
         let _ = write!(message, "\n{written} points written, {rejected} lines rejected");
@@ -350,13 +330,8 @@ fn created_header(database: &str, created: &Created) -> String {
             .map(|part| part.replace('+', "%20"))
             .collect()
     };
-    let Created { policy, duration_ns } = created;
-    format!(
-        "{}/{}; retention={}",
-        encoded(database),
-        encoded(policy),
-        format_retention(*duration_ns)
-    )
+    let (database, policy) = (encoded(database), encoded(&created.policy));
+    format!("{database}/{policy}; retention={}", format_retention(created.duration_ns))
 }
 
 fn format_retention(duration_ns: i64) -> String {
@@ -384,8 +359,8 @@ fn retention(database: &str, outcome: &WriteOutcome) -> Option<String> {
         1 => "1 line is".to_owned(),
         lines => format!("{lines} lines are"),
     };
-    let (since, kept) =
-        (format_utc(retention.oldest_kept_ns), format_retention(retention.duration_ns));
+    let since = format_utc(retention.oldest_kept_ns);
+    let kept = format_retention(retention.duration_ns);
     let (quoted, policy) = (quote::ident(database), quote::ident(&retention.policy));
     Some(if retention.absent {
         let with = if policy == "autogen" { String::new() } else { format!(" WITH NAME {policy}") };

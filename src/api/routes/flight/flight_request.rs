@@ -128,8 +128,9 @@ impl FlightRequest {
                 None | Some("sql") => false,
                 Some("influxql") => true,
                 Some(other) => {
-                    let text = format!("{NO_TICKET}: query_type is \"{other}\", not sql, influxql");
-                    return Err(ApiError::Invalid(text));
+                    return invalid(format!(
+                        "{NO_TICKET}: query_type is \"{other}\", not sql, influxql"
+                    ));
                 }
             },
             ..*metadata

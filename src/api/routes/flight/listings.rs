@@ -422,7 +422,12 @@ pub(super) fn sql_info(flight_request: &[u32]) -> ApiResult<RecordBatch> {
     let (mut large, mut numbers) = (Vec::new(), Vec::new());
     let item = Field::new("string_data", DataType::Utf8, true);
     let mut lists = ListBuilder::new(StringBuilder::new()).with_field(item);
-    let mut conversions = conversions();
+    // A map from a type to the types into which a value of this type can be converted.
+    let item = Field::new("$data$", DataType::Int32, true);
+    let types = ListBuilder::new(Int32Builder::new()).with_field(item);
+    let [entry, key, value] = ["entries", "key", "value"].map(str::to_owned);
+    let names = MapFieldNames { entry, key, value };
+    let mut conversions = MapBuilder::new(Some(names), Int32Builder::new(), types);
     for (id, info) in known {
         // The kind is the number of the union's child, and the place is the index in this child.
         let (kind, place) = match info {
@@ -467,15 +472,6 @@ pub(super) fn sql_info(flight_request: &[u32]) -> ApiResult<RecordBatch> {
 fn push<T>(values: &mut Vec<T>, value: T) -> usize {
     values.push(value);
     values.len() - 1
-}
-
-/// Returns a builder for a map from a type to the types into which a value of this type can be
-/// converted.
-fn conversions() -> MapBuilder<Int32Builder, ListBuilder<Int32Builder>> {
-    let item = Field::new("$data$", DataType::Int32, true);
-    let lists = ListBuilder::new(Int32Builder::new()).with_field(item);
-    let [entry, key, value] = ["entries", "key", "value"].map(str::to_owned);
-    MapBuilder::new(Some(MapFieldNames { entry, key, value }), Int32Builder::new(), lists)
 }
 
 #[cfg(test)]

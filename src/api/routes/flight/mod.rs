@@ -97,10 +97,8 @@ impl FlightResponder {
         };
         let stage = match request.id.unwrap_or_default() {
             "Handshake" => {
-                let Handshake { protocol_version, payload } = decode(first)?;
-                let answer = Handshake { protocol_version, payload }.encode_to_vec();
                 let mut frames = Vec::new();
-                grpc_web::message(&mut frames, &answer)?;
+                grpc_web::message(&mut frames, &decode::<Handshake>(first)?.encode_to_vec())?;
                 let known = auth::credentials(request.head, request.url, settings);
                 FlightStage::Handshake(frames, known.ok().map(|credentials| credentials.token))
             }

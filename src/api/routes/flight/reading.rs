@@ -14,7 +14,7 @@ use crate::api::error::{ApiError, ApiResult};
 use crate::api::grpc_web;
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
-use crate::api::routes::handler::{Responder, respond};
+use crate::api::routes::handler::{Responder, run};
 use crate::api::routes::query_v3::{QueryRequest, influxql, sql};
 use crate::coordinator::error::Error;
 use crate::coordinator::grants::Principal;
@@ -75,7 +75,7 @@ impl Reading {
     ) -> ApiResult<Self> {
         let (mut whole, mut lines, mut database) = (None, None, None);
         let include_schema = matches!(request, FlightRequest::Tables { include_schema: true, .. });
-        let made = |body| respond(Response { body, ..Response::default() });
+        let made = |body| run(|_| async { Ok(Response { body, ..Response::default() }) });
         let responder = match request {
             FlightRequest::Made(bytes) => made(bytes),
             FlightRequest::Tables { question, .. } if matches!(purpose, Purpose::Rows) => {
@@ -187,8 +187,9 @@ impl Reading {
         }
         if let Purpose::Rows = self.purpose {
             let mut frames = Vec::new();
-            for message in messages {
-                message.write(&mut frames)?;
+            for IpcMessage { header, body } in messages {
+                let data = FlightData { descriptor: None, header, body };
+                grpc_web::message(&mut frames, &data.encode_to_vec())?;
             }
             return Ok(match (self.is_answered, frames.is_empty()) {
                 (true, _) => Some(Progress::Complete(frames)),
@@ -265,12 +266,6 @@ impl IpcMessage {
         bytes.extend(&self.header);
         bytes.extend(&self.body);
         bytes
-    }
-
-    pub(super) fn write(self, frames: &mut Vec<u8>) -> ApiResult<()> {
-        let Self { header, body } = self;
-        let data = FlightData { descriptor: None, header, body };
-        grpc_web::message(frames, &data.encode_to_vec())
     }
 }
 

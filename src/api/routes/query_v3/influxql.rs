@@ -58,8 +58,7 @@ pub fn for_statement(requested: QueryRequest, isolate: &Isolate<'_>) -> StartRes
     if requested.format == TableFormat::Parquet && !isolate.platform.has_sql() {
         return Err(ApiError::NotImplemented(PARQUET.to_owned()));
     }
-    let querying = TableQuery::new(requested, isolate.settings()?, isolate.now_ns())?;
-    Ok(Box::new(querying))
+    Ok(Box::new(TableQuery::new(requested, isolate.settings()?, isolate.now_ns())?))
 }
 
 impl Responder for TableQuery {
@@ -94,7 +93,15 @@ impl Responder for TableQuery {
                 }
                 Step::Done(Err(error)) => {
                     self.execution = None;
-                    return Err(failed(error));
+                    return Err(match error {
+                        Error::DatabaseNotFound(name) => {
+                            ApiError::NotFound(format!("query error: database not found: {name}"))
+                        }
+                        Error::Query(QueryError::DatabaseRequired) => {
+                            ApiError::Invalid(NO_DATABASE.to_owned())
+                        }
+                        error => error.into(),
+                    });
                 }
             }
         }
@@ -139,8 +146,14 @@ struct TableQuery {
 impl TableQuery {
     fn new(requested: QueryRequest, settings: &Settings, now_ns: i64) -> ApiResult<Self> {
         let bound = bind(requested.params)?;
-        let parsed =
-            influxql::parse_within(&requested.q, &bound, settings.limits).map_err(unparsed)?;
+        let parsed = influxql::parse_within(&requested.q, &bound, settings.limits);
+        let parsed = parsed.or_else(|error| match error {
+            ParseError::MissingParameter { name } => invalid(format!(
+                "Bind parameter '${name}' was referenced in the InfluxQL statement but its value \
+                 is undefined"
+            )),
+            error => invalid(format!("error in InfluxQL statement: parsing error: {error}")),
+        })?;
         let mut statements = parsed.into_iter();
         let (Some(statement), None) = (statements.next(), statements.next()) else {
             return invalid(ONE_STATEMENT);
@@ -245,28 +258,8 @@ fn bind(params: Vec<(String, Parameter)>) -> ApiResult<Params> {
     Params::from_object(literals.collect()).map_err(|error| ApiError::Invalid(error.to_string()))
 }
 
-fn unparsed(error: ParseError) -> ApiError {
-    ApiError::Invalid(match error {
-        ParseError::MissingParameter { name } => format!(
-            "Bind parameter '${name}' was referenced in the InfluxQL statement but its value is \
-             undefined"
-        ),
-        error => format!("error in InfluxQL statement: parsing error: {error}"),
-    })
-}
-
 fn unwritten(error: TableError) -> ApiError {
     ApiError::Internal(error.to_string())
-}
-
-fn failed(error: Error) -> ApiError {
-    match error {
-        Error::DatabaseNotFound(name) => {
-            ApiError::NotFound(format!("query error: database not found: {name}"))
-        }
-        Error::Query(QueryError::DatabaseRequired) => ApiError::Invalid(NO_DATABASE.to_owned()),
-        error => error.into(),
-    }
 }
 
 const DATABASES: [&str; 2] = ["iox::database", "deleted"];
@@ -285,7 +278,7 @@ impl Shape {
         match statement {
             Statement::Select(select) if select.into.is_some() => invalid(
                 "this route does not support SELECT … INTO: send the statement with POST to \
-                     /query",
+                 /query",
             ),
             Statement::ShowDatabases => Ok(Self::Databases),
             Statement::ShowRetentionPolicies { database: named } => {
