@@ -72,7 +72,7 @@
 //! | to change | look at |
 //! |---|---|
 //! | the text of a rejected line | `line-protocol/src/error.rs`; for its type: `protocol/database.rs` |
-//! | replies to rejected lines | `api/routes/write/rejected_lines.rs` |
+//! | replies to rejected lines | `api/routes/write.rs` |
 //! | naming and counting of rejected lines | `coordinator/write/rejections.rs` |
 //! | path, methods, access of a route | `api/routes/mod.rs`; the rest: the route's file |
 //! | receiving and inflating a body | `api/exchange/receive_body.rs`; `api/content_encoding/` |
@@ -83,7 +83,7 @@
 //! | database and policy of a bucket name | `model/src/name.rs` |
 //! | a write that creates its database | `coordinator/write/mod.rs` |
 //! | the shard of a row | `batch/shard_rows.rs`; the series' hash: `model/src/series.rs` |
-//! | the status and body of an error | `api/error.rs`; `api/error_body.rs` |
+//! | the status and body of an error | `api/error.rs` |
 //! | the text of an error | `error.rs` of the module that returns the error |
 //! | a limit: default; name and bounds | `model/src/limits.rs`; `model/src/configurable_limits.rs` |
 //! | a limit of the native program | `native/src/limits.rs` |
@@ -159,7 +159,7 @@
 //! | a trap in the WebAssembly module | `edge/worker.js`; in SQL: `sql/worker.js` |
 //! | a header, CORS, the reported version | `api/headers.rs` |
 //! | a line of the log | `api/log.rs` |
-//! | parameters: parsing; meaning | `api/form_body.rs`; `api/params.rs` |
+//! | the parameters of writes and queries | `api/params.rs` |
 //! | a file of `influx_inspect export` | `native/src/commands/dump.rs` |
 //! | the database in a web page | `browser/`, `www/engine/engine.js` |
 //! | the console | `docs/CONSOLE.md` lists its folders |

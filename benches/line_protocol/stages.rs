@@ -6,13 +6,14 @@
 use std::cell::RefCell;
 use std::hint::black_box;
 
-use tidemark::api::admission::Admission;
+use tidemark::admission::Admission;
 use tidemark::api::content_encoding::{self, Ceiling};
-use tidemark::api::params::{Dialect, WriteParams, WritePrecision};
-use tidemark::api::write_body::{Intake, LineReading};
+use tidemark::api::exchange::receive_body::Intake;
+use tidemark::api::params::{Dialect, WriteParams};
 use tidemark::batch::Batch;
 use tidemark::batch::frame::{self, TableRef};
 use tidemark::batch::selection::Selection;
+use tidemark::line_protocol::TimestampUnit;
 use tidemark::model::configurable_limits::{Limit, Limits};
 use tidemark::model::ids::{ColumnId, MeasurementId, ObjectId, PolicyId};
 use tidemark::model::time::{Precision, TimeRange};
@@ -42,12 +43,11 @@ fn intake() -> Intake {
     let params = WriteParams {
         database: "b".into(),
         policy: None,
-        precision: WritePrecision::Fixed(Precision::Nanosecond),
+        precision: TimestampUnit::Fixed(Precision::Nanosecond),
         accept_partial: true,
     };
     let permit = Admission::default().enter("db");
-    let reading = LineReading { now_ns: NOW_NS, seed: 7, limits: Limits::default() };
-    Intake::new(Dialect::V1, params.precision, permit, reading)
+    Intake::new(Dialect::V1, params.precision, permit, NOW_NS, 7, Limits::default())
 }
 
 /// The caller copies a body into the allocated bytes.
@@ -68,7 +68,8 @@ pub(crate) extern "C" fn inflate() {
         let mut intake = intake();
         let bytes = Limits::default().get(Limit::BodyBytes);
         let ceiling = Ceiling { limit: Limit::BodyBytes, bytes };
-        let left = content_encoding::inflate(&stages.body, ceiling, &mut intake).unwrap();
+        let mut take = |waiting: &[u8], expected, held| intake.take(waiting, expected, held);
+        let left = content_encoding::inflate(&stages.body, ceiling, &mut take).unwrap();
         black_box(intake.finish(left).unwrap());
     });
 }

@@ -111,12 +111,12 @@ const exceptions = {
   'Error::NotEverywhere': '200, as a warning in `messages`',
 };
 
-/** The source is a `match` that maps patterns to numbers. */
+/** The source is a `match` that maps patterns to a number and a class. */
 function statuses(source) {
   const body = source.slice(source.indexOf('pub fn status(&self)'), source.indexOf('pub fn grpc_code'));
   const found = new Map();
   let pending = [];
-  for (const [, type, variant, status] of body.matchAll(/\b(Self|AuthError|BodyError)::(\w+)|=> (\d{3})/g)) {
+  for (const [, type, variant, status] of body.matchAll(/\b(Self|AuthError|BodyError)::(\w+)|\((\d{3}), /g)) {
     if (status) {
       for (const one of pending) found.set(one, found.has(one) ? `${found.get(one)} or ${status}` : status);
       pending = [];
@@ -130,7 +130,7 @@ function statuses(source) {
 /** Adds the statuses of the errors that \`From<Error> for ApiError\` converts. */
 function addConverted(source, found) {
   const types = groups.map(([, , , type]) => type).filter((type) => type !== 'ApiError' && type !== 'AuthError');
-  const start = source.indexOf('fn of_recovery');
+  const start = source.indexOf('impl From<Error> for ApiError');
   let pending = [];
   let isArm = false;
   const tokens = new RegExp(`=>\\s*(match)?|\\bSelf::([A-Z]\\w+)|\\b(${types.join('|')})::(\\w+)`, 'g');

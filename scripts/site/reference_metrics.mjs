@@ -35,11 +35,11 @@ function actions() {
 
 export async function metricsPage() {
   const { parse } = await import('yaml');
-  const source = moduleText('src/api/routes/metrics/exposition.rs');
-  const pattern = /metric\("(\w+)", "(\w+)", "(\w+)", Kind::(\w+),\s+"([^"]+)"\)/g;
+  const source = moduleText('src/api/routes/metrics.rs');
+  const pattern = /\("(\w+)", "(\w+)", "(\w+)", Kind::(\w+),\s+"([^"]+)"\)/g;
   const rows = [...source.matchAll(pattern)].map(([, series, , name, kind, help]) =>
     [code(kind === 'Counter' ? `${name}_total` : name), kind.toLowerCase(), labels[series].map(code).join(', '), help]);
-  if (rows.length === 0) throw new Error('exposition.rs has no metrics');
+  if (rows.length === 0) throw new Error('metrics.rs has no metrics');
   const { groups } = parse(readFileSync(at('examples', 'prometheus', 'alerts.yml'), 'utf8'));
   const steps = actions();
   const alerts = groups.flatMap(({ rules }) => rules).map(({ alert, expr, for: during }) => {

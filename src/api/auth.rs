@@ -101,21 +101,15 @@ impl AuthError {
     }
 
     /// Returns the error for a caller who lacks a permission on the whole `database`.
-    pub fn forbidden_database(
-        principal: &Principal,
-        right: PermissionKind,
-        database: &str,
-    ) -> Self {
+    pub fn forbidden_database(caller: &Principal, right: PermissionKind, database: &str) -> Self {
         let requires = format!("{} on {database}", right.as_str());
-        Self::Forbidden { who: (*principal.name).to_owned(), requires }
+        Self::Forbidden { who: (*caller.name).to_owned(), requires }
     }
 
     /// Returns the error for a caller who is not an administrator.
     pub fn not_admin(principal: &Principal) -> Self {
-        Self::Forbidden {
-            who: (*principal.name).to_owned(),
-            requires: "the admin token".to_owned(),
-        }
+        let requires = "the admin token".to_owned();
+        Self::Forbidden { who: (*principal.name).to_owned(), requires }
     }
 }
 
@@ -148,22 +142,22 @@ pub fn credentials(
 fn from_header(value: &str) -> Option<Credentials> {
     let (scheme, rest) = value.trim().split_once(' ')?;
     let rest = rest.trim();
-    let is = |name: &str| scheme.eq_ignore_ascii_case(name);
-    let credentials = if is("bearer") {
-        Credentials::pair(None, rest.to_owned())
-    } else if is("token") {
-        let mut credentials = Credentials::pair(None, rest.to_owned());
-        if let Some((user, password)) = rest.split_once(':') {
-            credentials.user = Some(user.to_owned());
-            credentials.password = password.to_owned();
+    let credentials = match scheme.to_ascii_lowercase().as_str() {
+        "bearer" => Credentials::pair(None, rest.to_owned()),
+        "token" => {
+            let mut credentials = Credentials::pair(None, rest.to_owned());
+            if let Some((user, password)) = rest.split_once(':') {
+                credentials.user = Some(user.to_owned());
+                credentials.password = password.to_owned();
+            }
+            credentials
         }
-        credentials
-    } else if is("basic") {
-        let decoded = String::from_utf8(LENIENT.decode(rest).ok()?).ok()?;
-        let (user, secret) = decoded.split_once(':')?;
-        Credentials::pair(Some(user.to_owned()), secret.to_owned())
-    } else {
-        return None;
+        "basic" => {
+            let decoded = String::from_utf8(LENIENT.decode(rest).ok()?).ok()?;
+            let (user, secret) = decoded.split_once(':')?;
+            Credentials::pair(Some(user.to_owned()), secret.to_owned())
+        }
+        _ => return None,
     };
     (!credentials.token.is_empty()).then_some(credentials)
 }

@@ -1,35 +1,14 @@
-//! Measures the durations of writes and queries, from the first byte of the request to the last
-//! byte of the response.
+//! Measures the durations of writes and queries for `/metrics`, and the waiting times of a request
+//! for `Server-Timing`. The platform's clock does not advance while code runs, so both include only
+//! the time spent waiting for clients and objects.
 //!
 //! On Cloudflare, the counts of one of many short-lived isolates are not representative.
-//! `COUNT_DURATIONS` therefore enables counting only if the deployment has a single isolate. The
-//! platform's clock does not advance while code runs, so durations include only the time spent
-//! waiting for clients and objects.
+//! `COUNT_DURATIONS` therefore enables counting only if the deployment has a single isolate.
 
 use std::collections::BTreeMap;
 
 use crate::model::limits::DATABASES_TIMED_MAX;
 use crate::model::time::{MS_NS, S_NS};
-
-/// The kind of a timed request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TimedKind {
-    /// A request that writes points.
-    Write,
-    /// A request that reads points.
-    Query,
-}
-
-impl TimedKind {
-    /// Returns the kind of a route's requests, or `None` if the route is not timed.
-    pub fn of(route: &str) -> Option<Self> {
-        match route {
-            "/write" | "/api/v2/write" | "/api/v3/write_lp" => Some(Self::Write),
-            "/query" | "/api/v3/query_influxql" | "/api/v3/query_sql" => Some(Self::Query),
-            _ => None,
-        }
-    }
-}
 
 /// The inclusive upper bound of each bucket, in nanoseconds. One more bucket counts durations above
 /// the last bound.
@@ -53,7 +32,8 @@ impl Histogram {
     }
 }
 
-/// The histograms of one database.
+/// The histograms of one database. A duration extends from the first byte of the request to the last
+/// byte of the response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DatabaseDurations {
     /// The durations of writes.
@@ -82,13 +62,69 @@ impl Durations {
         Some(*self.by_database.entry(database.to_owned()).or_default())
     }
 
-    /// Counts a completed request.
-    pub fn count(&mut self, database: &str, kind: TimedKind, duration_ns: i64) {
+    /// Counts a completed request, if its route writes or reads points.
+    pub fn count(&mut self, database: &str, route: &str, duration_ns: i64) {
         let Some(durations) = self.by_database.get_mut(database) else { return };
-        match kind {
-            TimedKind::Write => durations.writes.add(duration_ns),
-            TimedKind::Query => durations.queries.add(duration_ns),
+        match route {
+            "/write" | "/api/v2/write" | "/api/v3/write_lp" => durations.writes.add(duration_ns),
+            "/query" | "/api/v3/query_influxql" | "/api/v3/query_sql" => {
+                durations.queries.add(duration_ns);
+            }
+            _ => {}
         }
+    }
+}
+
+/// The reason why a request waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// The rest of the request's body.
+    Body,
+    /// The reply to a call.
+    Objects,
+}
+
+/// The accumulated waiting times of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Spans {
+    started_ns: i64,
+    now_ns: i64,
+    body_ns: i64,
+    objects_ns: i64,
+    waiting: Option<Wait>,
+}
+
+impl Spans {
+    /// Creates the spans of a new request.
+    pub fn new(started_ns: i64) -> Self {
+        Self { started_ns, now_ns: started_ns, ..Self::default() }
+    }
+
+    /// Sets the next reason for waiting, if any.
+    pub fn wait(&mut self, next: Option<Wait>) {
+        self.waiting = next;
+    }
+
+    /// Ends the current wait.
+    pub fn end_wait(&mut self, now_ns: i64) {
+        let waited_ns = now_ns.saturating_sub(self.now_ns).max(0);
+        match self.waiting.take() {
+            Some(Wait::Body) => self.body_ns = self.body_ns.saturating_add(waited_ns),
+            Some(Wait::Objects) => self.objects_ns = self.objects_ns.saturating_add(waited_ns),
+            None => {}
+        }
+        self.now_ns = now_ns;
+    }
+
+    /// Returns the value of `Server-Timing`, in milliseconds with three decimal places.
+    pub fn server_timing(&self) -> String {
+        let ms = |ns: i64| {
+            let (whole, rest) = (ns / MS_NS, ns % MS_NS / 1_000);
+            format!("{whole}.{rest:03}")
+        };
+        let (body, objects) = (ms(self.body_ns), ms(self.objects_ns));
+        let total = ms(self.now_ns.saturating_sub(self.started_ns).max(0));
+        format!("body;dur={body}, objects;dur={objects}, total;dur={total}")
     }
 }
 
@@ -110,16 +146,39 @@ mod tests {
     #[test]
     fn only_scraped_databases_are_timed() {
         let mut durations = Durations::default();
-        durations.count("a", TimedKind::Write, 1);
+        durations.count("a", "/write", 1);
         assert_eq!(durations.of("a"), Some(DatabaseDurations::default()));
-        durations.count("a", TimedKind::Write, 1);
-        durations.count("a", TimedKind::Query, 2);
-        durations.count("b", TimedKind::Query, 2);
+        durations.count("a", "/write", 1);
+        durations.count("a", "/query", 2);
+        durations.count("b", "/query", 2);
         let found = durations.of("a").unwrap();
         assert_eq!((found.writes.sum_ns, found.queries.sum_ns), (1, 2));
         for other in 1..DATABASES_TIMED_MAX {
             assert!(durations.of(&other.to_string()).is_some());
         }
         assert_eq!((durations.of("b"), durations.of("a")), (None, Some(found)));
+    }
+
+    #[test]
+    fn spans_sum_waits_by_kind() {
+        let mut spans = Spans::new(MS_NS);
+        for (wait, until_ms) in [
+            (None, 2),
+            (Some(Wait::Objects), 3),
+            (Some(Wait::Body), 10),
+            (Some(Wait::Objects), 11),
+            (Some(Wait::Objects), 15),
+            (None, 40),
+        ] {
+            spans.wait(wait);
+            spans.end_wait(until_ms * MS_NS);
+        }
+        spans.end_wait(42 * MS_NS + 2_300);
+        let timing = "body;dur=7.000, objects;dur=6.000, total;dur=41.002";
+        assert_eq!(spans.server_timing(), timing);
+        spans.wait(Some(Wait::Body));
+        spans.end_wait(0);
+        let timing = "body;dur=7.000, objects;dur=6.000, total;dur=0.000";
+        assert_eq!(spans.server_timing(), timing);
     }
 }

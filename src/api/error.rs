@@ -1,28 +1,33 @@
-//! Defines every error of the HTTP API with its status, code and text.
+//! Defines every error of the HTTP API with its status, code and text, and writes the response.
 //!
 //! Every match on [`ApiError`] is exhaustive and has no catch-all arm, so that a new error cannot
 //! become a 500 by accident. Clients depend on the status and the text: Telegraf drops, splits or
 //! retries a batch depending on both.
 
-use super::auth::AuthError;
-use super::content_encoding::BodyError;
-use super::error_body::{ErrorBody, ErrorShape};
-use super::grpc_web::{Code, Form, FrameError};
-use super::http::{RequestHead, Response};
-use super::params::ParamsError;
-use super::settings::SettingsError;
 use crate::admission::Overloaded;
+use crate::api::auth::AuthError;
+use crate::api::content_encoding::BodyError;
+use crate::api::grpc_web::{Code, Form};
+use crate::api::http::{RequestHead, Response};
+use crate::api::params::{Dialect, ParamsError};
+use crate::api::settings::SettingsError;
 use crate::coordinator::backup::BackupError;
 use crate::coordinator::error::Error;
-use crate::model::limits::BODY_STALL_S_MAX;
+use crate::model::limits::{BODY_STALL_S_MAX, ERROR_HEADER_CHARS_MAX};
 use crate::protocol::catalog::CatalogRefusal;
 use crate::protocol::database::{DatabaseRefusal, PolicyRefusal};
 use crate::protocol::host::Unavailable;
 use crate::protocol::recovery::RecoveryRefusal;
+use crate::response::emitter::Emitter;
 use crate::response::{Format, csv};
 
 /// The result of a part of a request.
 pub type ApiResult<T> = Result<T, ApiError>;
+
+/// Returns [`ApiError::Invalid`] with this message.
+pub(super) fn invalid<T>(message: impl Into<String>) -> ApiResult<T> {
+    Err(ApiError::Invalid(message.into()))
+}
 
 /// The reason why a whole request is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -150,41 +155,53 @@ pub enum ApiError {
 impl ApiError {
     /// Returns the HTTP status.
     pub fn status(&self) -> u16 {
+        self.status_and_class().0
+    }
+
+    /// Returns the error's class for the log.
+    pub fn class(&self) -> &'static str {
+        self.status_and_class().1
+    }
+
+    fn status_and_class(&self) -> (u16, &'static str) {
         match self {
-            Self::Auth(AuthError::Unauthorized | AuthError::InUrl) => 401,
-            Self::ForeignOrigin(_)
-            | Self::Auth(
-                AuthError::Write { .. } | AuthError::Statement { .. } | AuthError::Forbidden { .. },
-            ) => 403,
-            Self::Auth(AuthError::TooManyFailures { .. })
-            | Self::OverQuota { drops_429: false, .. } => 429,
+            Self::Auth(AuthError::Unauthorized) => (401, "unauthorized"),
+            Self::Auth(AuthError::InUrl) => (401, "credentials in url"),
+            Self::ForeignOrigin(_) => (403, "foreign origin"),
             Self::Auth(
-                AuthError::NotConfigured | AuthError::Unverified(_) | AuthError::LoginsWait { .. },
-            )
-            | Self::Settings(_)
-            | Self::Overloaded(Overloaded { never: false, .. })
-            | Self::Displaced
-            | Self::OverQuota { drops_429: true, .. }
-            | Self::Unavailable { .. } => 503,
-            Self::Params(_)
-            | Self::Body(BodyError::Gzip(_))
-            | Self::Parse(_)
-            | Self::Invalid(_) => 400,
-            Self::Body(BodyError::UnknownEncoding(_)) | Self::MediaType(_) => 415,
-            Self::Body(BodyError::TooLarge(_))
-            | Self::Overloaded(Overloaded { never: true, .. }) => 413,
-            Self::Stalled => 408,
-            Self::NoRoute(_)
-            | Self::DatabaseNotFound { .. }
-            | Self::PolicyNotFound(_)
-            | Self::NotFound(_) => 404,
-            Self::Method { .. } | Self::ReadOnly(_) => 405,
-            Self::Conflict(_) => 409,
-            Self::Limit(_) | Self::Unprocessable(_) => 422,
-            Self::NotImplemented(_) => 501,
-            Self::TooHeavy(_) => 507,
-            Self::Deadline => 504,
-            Self::Internal(_) => 500,
+                AuthError::Write { .. } | AuthError::Statement { .. } | AuthError::Forbidden { .. },
+            ) => (403, "forbidden"),
+            Self::Auth(AuthError::NotConfigured) | Self::Settings(_) => (503, "settings"),
+            Self::Auth(AuthError::Unverified(_)) => (503, "unverified"),
+            Self::Auth(AuthError::TooManyFailures { .. }) => (429, "too many failures"),
+            Self::Auth(AuthError::LoginsWait { .. }) => (503, "too many failures"),
+            Self::Params(_) => (400, "parameters"),
+            Self::Body(BodyError::UnknownEncoding(_)) => (415, "encoding"),
+            Self::Body(BodyError::Gzip(_)) => (400, "encoding"),
+            Self::Body(BodyError::TooLarge(_)) => (413, "too large"),
+            Self::Overloaded(Overloaded { never: true, .. }) => (413, "overloaded"),
+            Self::Overloaded(Overloaded { never: false, .. }) | Self::Displaced => {
+                (503, "overloaded")
+            }
+            Self::Stalled => (408, "stalled"),
+            Self::NoRoute(_) => (404, "route"),
+            Self::Method { .. } | Self::ReadOnly(_) => (405, "method"),
+            Self::MediaType(_) => (415, "media type"),
+            Self::Parse(_) => (400, "query"),
+            Self::Invalid(_) => (400, "invalid"),
+            Self::DatabaseNotFound { .. } => (404, "database not found"),
+            Self::PolicyNotFound(_) => (404, "retention policy not found"),
+            Self::NotFound(_) => (404, "not found"),
+            Self::Conflict(_) => (409, "conflict"),
+            Self::Unprocessable(_) => (422, "unprocessable"),
+            Self::Limit(_) => (422, "limit"),
+            Self::NotImplemented(_) => (501, "not supported"),
+            Self::TooHeavy(_) => (507, "too heavy"),
+            Self::Deadline => (504, "deadline"),
+            Self::Internal(_) => (500, "internal"),
+            Self::OverQuota { drops_429: false, .. } => (429, "quota"),
+            Self::OverQuota { drops_429: true, .. } => (503, "quota"),
+            Self::Unavailable { .. } => (503, "unavailable"),
         }
     }
 
@@ -194,45 +211,6 @@ impl ApiError {
             // gRPC reports an unknown path as an unimplemented method.
             Self::NoRoute(_) => Code::Unimplemented,
             error => Code::of_http(error.status()),
-        }
-    }
-
-    /// Returns the error's class for the log.
-    pub fn class(&self) -> &'static str {
-        match self {
-            Self::Auth(AuthError::Unauthorized) => "unauthorized",
-            Self::Auth(AuthError::InUrl) => "credentials in url",
-            Self::ForeignOrigin(_) => "foreign origin",
-            Self::Auth(AuthError::NotConfigured) | Self::Settings(_) => "settings",
-            Self::Auth(AuthError::Unverified(_)) => "unverified",
-            Self::Auth(AuthError::TooManyFailures { .. } | AuthError::LoginsWait { .. }) => {
-                "too many failures"
-            }
-            Self::Auth(
-                AuthError::Write { .. } | AuthError::Statement { .. } | AuthError::Forbidden { .. },
-            ) => "forbidden",
-            Self::Params(_) => "parameters",
-            Self::Body(BodyError::UnknownEncoding(_) | BodyError::Gzip(_)) => "encoding",
-            Self::Body(BodyError::TooLarge(_)) => "too large",
-            Self::Overloaded(_) | Self::Displaced => "overloaded",
-            Self::Stalled => "stalled",
-            Self::NoRoute(_) => "route",
-            Self::Method { .. } | Self::ReadOnly(_) => "method",
-            Self::MediaType(_) => "media type",
-            Self::Parse(_) => "query",
-            Self::Invalid(_) => "invalid",
-            Self::DatabaseNotFound { .. } => "database not found",
-            Self::PolicyNotFound(_) => "retention policy not found",
-            Self::NotFound(_) => "not found",
-            Self::Conflict(_) => "conflict",
-            Self::Unprocessable(_) => "unprocessable",
-            Self::Limit(_) => "limit",
-            Self::NotImplemented(_) => "not supported",
-            Self::TooHeavy(_) => "too heavy",
-            Self::Deadline => "deadline",
-            Self::Internal(_) => "internal",
-            Self::OverQuota { .. } => "quota",
-            Self::Unavailable { .. } => "unavailable",
         }
     }
 
@@ -250,24 +228,24 @@ impl ApiError {
         }
     }
 
-    fn allow(&self) -> Option<&str> {
-        match self {
-            Self::Method { allow, .. } => Some(allow),
-            Self::ReadOnly(_) => Some("POST"),
-            _ => None,
-        }
-    }
-
     /// Returns the response in the format that the route's clients read.
     pub fn response(&self, shape: ErrorShape, pretty: bool) -> Response {
         let message = self.to_string();
-        let mut body = ErrorBody::begin(shape, self.status(), &message, pretty);
-        body.error();
-        let mut response = body.end();
+        let mut response = error_response(shape, self.status(), &message, pretty, |out| {
+            if shape != ErrorShape::Write(Dialect::V2) {
+                out.key("error");
+                out.string(&message);
+            }
+        });
         if let Some(seconds) = self.retry_after_s() {
             response = response.with_header("Retry-After", seconds.to_string());
         }
-        if let Some(allow) = self.allow() {
+        let allow = match self {
+            Self::Method { allow, .. } => Some(allow.as_str()),
+            Self::ReadOnly(_) => Some("POST"),
+            _ => None,
+        };
+        if let Some(allow) = allow {
             response = response.with_header("Allow", allow);
         }
         if matches!(self, Self::Stalled | Self::Displaced) {
@@ -296,35 +274,6 @@ impl ApiError {
     }
 }
 
-impl From<FrameError> for ApiError {
-    fn from(error: FrameError) -> Self {
-        match error {
-            FrameError::Long => Self::TooHeavy(error.to_string()),
-            FrameError::Compressed => Self::NotImplemented(error.to_string()),
-            error => Self::Invalid(error.to_string()),
-        }
-    }
-}
-
-impl ApiError {
-    fn of_recovery(refusal: RecoveryRefusal) -> Self {
-        let text = refusal.to_string();
-        match refusal {
-            RecoveryRefusal::NoDatabase(name) => {
-                Self::DatabaseNotFound { name, hint: String::new() }
-            }
-            RecoveryRefusal::Time | RecoveryRefusal::Failed(_) | RecoveryRefusal::BeingMade => {
-                Self::Invalid(text)
-            }
-            RecoveryRefusal::UnderWay => Self::Conflict(text),
-            RecoveryRefusal::TooManyShards(_) | RecoveryRefusal::TooManyCalls { .. } => {
-                Self::Limit(text)
-            }
-            RecoveryRefusal::Unsupported(_) => Self::NotImplemented(text),
-        }
-    }
-}
-
 impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
         let text = error.to_string();
@@ -347,7 +296,19 @@ impl From<Error> for ApiError {
                 CatalogRefusal::TooManyDatabases { .. }
                 | CatalogRefusal::TooManyGrantees { .. } => Self::Limit(text),
                 CatalogRefusal::Placement(_) => Self::NotImplemented(text),
-                CatalogRefusal::Recovery(refusal) => Self::of_recovery(refusal),
+                CatalogRefusal::Recovery(refusal) => match refusal {
+                    RecoveryRefusal::NoDatabase(name) => {
+                        Self::DatabaseNotFound { name, hint: String::new() }
+                    }
+                    RecoveryRefusal::Time
+                    | RecoveryRefusal::Failed(_)
+                    | RecoveryRefusal::BeingMade => Self::Invalid(text),
+                    RecoveryRefusal::UnderWay => Self::Conflict(text),
+                    RecoveryRefusal::TooManyShards(_) | RecoveryRefusal::TooManyCalls { .. } => {
+                        Self::Limit(text)
+                    }
+                    RecoveryRefusal::Unsupported(_) => Self::NotImplemented(text),
+                },
             },
             Error::Database(refusal) => match refusal {
                 DatabaseRefusal::Policy(PolicyRefusal::TooManyQuotas { .. }) => Self::Limit(text),
@@ -396,6 +357,75 @@ impl From<Error> for ApiError {
     }
 }
 
+/// The format of a route's error bodies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorShape {
+    /// The write routes: `{"code","message","error","line"?}`. 1.x clients read only `error`.
+    /// `/api/v2/write` omits `error`. For rejected lines of `/api/v3/write_lp`, `error` is InfluxDB
+    /// 3's title and `data` lists each line.
+    Write(Dialect),
+    /// `/query`: `{"error"}`.
+    Query,
+    /// Flight: gRPC trailers for gRPC-Web clients, and [`Self::Other`] for all other clients.
+    Flight,
+    /// All other routes: `{"code","message","error"}`.
+    Other,
+}
+
+/// Returns a response whose body ends with the keys that `fields` writes.
+pub(super) fn error_response(
+    shape: ErrorShape,
+    status: u16,
+    message: &str,
+    pretty: bool,
+    fields: impl FnOnce(&mut Emitter),
+) -> Response {
+    let mut out = Emitter::new(pretty);
+    out.open(b'{');
+    if shape != ErrorShape::Query {
+        out.key("code");
+        out.string(code(status));
+        out.key("message");
+        out.string(message);
+    }
+    fields(&mut out);
+    out.close(b'}');
+    out.end_document();
+    Response::json(status, out.take())
+        .with_header("X-Influxdb-Error", header_text(message))
+        .with_header("X-Platform-Error-Code", code(status))
+}
+
+fn code(status: u16) -> &'static str {
+    match status {
+        400 => "invalid",
+        401 => "unauthorized",
+        403 => "forbidden",
+        404 => "not found",
+        405 => "method not allowed",
+        408 => "request timeout",
+        409 => "conflict",
+        413 => "request too large",
+        415 => "unsupported media type",
+        422 => "unprocessable entity",
+        429 => "too many requests",
+        501 => "not implemented",
+        503 => "unavailable",
+        _ => "internal error",
+    }
+}
+
+/// Replaces control characters with spaces, and other characters outside of printable ASCII with
+/// `?`.
+fn header_text(message: &str) -> String {
+    let safe = |c: char| match c {
+        ' '..='~' => c,
+        c if c.is_control() => ' ',
+        _ => '?',
+    };
+    message.chars().map(safe).take(ERROR_HEADER_CHARS_MAX).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -409,11 +439,13 @@ mod tests {
         let error = ApiError::Invalid("a \"b\"\nc".to_owned());
         let all = "{\"code\":\"invalid\",\"message\":\"a \\\"b\\\"\\nc\",\
                    \"error\":\"a \\\"b\\\"\\nc\"}\n";
-        for shape in [ErrorShape::WriteV1, ErrorShape::WriteV3, ErrorShape::Other] {
+        for shape in
+            [ErrorShape::Write(Dialect::V1), ErrorShape::Write(Dialect::V3), ErrorShape::Other]
+        {
             assert_eq!(body(&error, shape), all);
         }
         assert_eq!(
-            body(&error, ErrorShape::WriteV2),
+            body(&error, ErrorShape::Write(Dialect::V2)),
             "{\"code\":\"invalid\",\"message\":\"a \\\"b\\\"\\nc\"}\n"
         );
         assert_eq!(
@@ -425,7 +457,7 @@ mod tests {
     #[test]
     fn errors_have_retry_and_allow_headers() {
         let busy = ApiError::Unavailable { message: "busy".into(), retry_after_s: 1 };
-        let response = busy.response(ErrorShape::WriteV1, false);
+        let response = busy.response(ErrorShape::Write(Dialect::V1), false);
         assert_eq!(response.status, 503);
         assert!(response.headers.contains(&("Retry-After".into(), "1".into())));
         let method = ApiError::Method { method: "PUT".into(), allow: "POST".into() };
@@ -453,5 +485,10 @@ mod tests {
         ] {
             assert_eq!(error.grpc_code(), code, "{error:?}");
         }
+    }
+
+    #[test]
+    fn header_text_escapes_control_characters() {
+        assert_eq!(header_text("a\r\nSet-Cookie: x\u{7f}ü"), "a  Set-Cookie: x ?");
     }
 }

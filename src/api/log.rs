@@ -122,6 +122,21 @@ impl Record {
     }
 }
 
+/// Returns the trace id of `traceparent` (W3C Trace Context): 32 digits that are not all zero.
+pub fn trace_id(traceparent: &str) -> Option<&str> {
+    let is_hex = |text: &str| text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let mut fields = traceparent.split('-');
+    let (version, trace) = (fields.next()?, fields.next()?);
+    let (parent, flags) = (fields.next()?, fields.next()?);
+    let widths = [(version, 2), (trace, 32), (parent, 16), (flags, 2)];
+    // Later versions may have more fields. Version ff is invalid.
+    let is_whole = widths.iter().all(|&(field, width)| field.len() == width && is_hex(field))
+        && version != "ff"
+        && (version != "00" || fields.next().is_none());
+    let has_digit = |field: &str| field.bytes().any(|b| b != b'0');
+    (is_whole && has_digit(trace) && has_digit(parent)).then_some(trace)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,5 +173,25 @@ mod tests {
             )
         );
         assert_eq!(record.line(LogRequests::None, WriteCounts::default(), 0), None);
+    }
+
+    #[test]
+    fn trace_id_needs_valid_traceparent() {
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+        let header = format!("00-{trace}-00f067aa0ba902b7-01");
+        assert_eq!(trace_id(&header), Some(trace));
+        assert_eq!(trace_id(&format!("{header}-more").replacen("00", "01", 1)), Some(trace));
+        for bad in [
+            String::new(),
+            "00-secret-00f067aa0ba902b7-01".into(),
+            format!("{header}-more"),
+            header.replacen("00", "ff", 1),
+            header.to_uppercase(),
+            header.replace(trace, &"0".repeat(32)),
+            header.replace("00f067aa0ba902b7", &"0".repeat(16)),
+            header.replace("-01", ""),
+        ] {
+            assert_eq!(trace_id(&bad), None, "{bad}");
+        }
     }
 }

@@ -2,25 +2,27 @@
 //! response comes back.
 //!
 //! [`exchange`] processes every request, [`routes`] is the route table, and each file of `routes/`
-//! implements one route. The code never waits. Its host transfers the bytes and makes the calls.
+//! implements the routes of one subject. The code never waits. Its host transfers the bytes and makes
+//! the calls.
 //!
 //! | subject | file |
 //! |---|---|
 //! | paths, methods and their permissions | [`routes`] |
-//! | the implementation of a route | its file in `routes/` |
+//! | the implementation of a route | the file in `routes/` that its row names |
+//! | `/ping`, `/ready`, `/api/v2/setup` | [`routes::health`] |
+//! | `/api/v2/dbrps`, `/api/v2/orgs`; the id of a bucket | [`routes::buckets`] |
+//! | `/api/v3/configure/access` | [`routes::tokens`] |
+//! | `/api/v3/restore`, `/api/v3/recover`, `/debug/verify` | [`routes::backup`] |
 //! | tokens and passwords in a request | [`auth`] |
-//! | status and text of an error | [`error`] |
-//! | keys of an error body | [`error_body`] |
+//! | status, text and body of an error | [`error`] |
 //! | gRPC calls in bodies | [`grpc_web`] |
-//! | the response to a partial write | [`routes::write::rejected_lines`] |
+//! | the response to a partial write | [`routes::write`] |
 
 pub mod action;
 pub mod auth;
-pub mod catalog_health;
 pub mod content_encoding;
 pub mod durations;
 pub mod error;
-pub mod error_body;
 pub mod exchange;
 pub mod foreign_origin;
 pub mod grpc_web;
@@ -29,9 +31,6 @@ pub mod http;
 pub mod location_hint;
 pub mod log;
 pub mod params;
-pub mod form_body;
 pub mod routes;
 pub mod isolate_state;
 pub mod settings;
-pub mod spans;
-pub mod write_body;

@@ -74,6 +74,9 @@ pub struct Settings {
     pub count_durations: bool,
 }
 
+/// Returns the configured value of a setting, unless the value is empty.
+type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+
 /// The origins whose pages may read responses in a browser.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CorsOrigins {
@@ -84,6 +87,14 @@ pub enum CorsOrigins {
 }
 
 impl CorsOrigins {
+    fn parse(text: &str) -> Self {
+        if text.trim() == "*" {
+            return Self::Any;
+        }
+        let trimmed = text.split(',').map(|origin| origin.trim().trim_end_matches('/'));
+        Self::List(trimmed.filter(|o| !o.is_empty()).map(str::to_owned).collect())
+    }
+
     /// Whether pages of `origin` may read responses.
     pub fn allow(&self, origin: &str) -> bool {
         match self {
@@ -136,44 +147,44 @@ pub enum SettingsError {
 impl Settings {
     /// Reads every setting through `lookup`. An absent or empty setting has its default.
     pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
-        let text = |name: &str| lookup(name).filter(|value| !value.trim().is_empty());
-        let admin_tokens = ["ADMIN_TOKEN", "ADMIN_TOKEN_NEXT"]
-            .into_iter()
-            .filter_map(|name| Some(admin_token(name, &text(name)?)))
-            .collect::<Result<_, _>>()?;
+        let text: Lookup<'_> = &|name| lookup(name).filter(|value| !value.trim().is_empty());
+        let mut admin_tokens = Vec::new();
+        for name in ["ADMIN_TOKEN", "ADMIN_TOKEN_NEXT"] {
+            let Some(token) = text(name) else { continue };
+            let characters = token.trim().chars().count();
+            if characters < ADMIN_TOKEN_CHARACTERS_MIN {
+                return Err(SettingsError::Guessable { name, characters });
+            }
+            admin_tokens.push(TokenHash::new(&token));
+        }
         Ok(Self {
             admin_tokens,
-            default_shards: parsed(&text, "DEFAULT_SHARDS", 1, "a number from 1 to 64", |v| {
+            default_shards: parsed(text, "DEFAULT_SHARDS", 1, "a number from 1 to 64", |v| {
                 v.parse().ok().filter(|n| (1..=SHARDS_PER_GROUP_MAX).contains(n))
             })?,
-            placement: placement(&text)?,
-            shard_split_bytes: parsed(&text, "SHARD_SPLIT_BYTES", 4_000_000_000, BYTES, bytes)?,
-            shard_full_bytes: parsed(&text, "SHARD_FULL_BYTES", 9_000_000_000, BYTES, bytes)?,
+            placement: placement(text)?,
+            shard_split_bytes: parsed(text, "SHARD_SPLIT_BYTES", 4_000_000_000, BYTES, bytes)?,
+            shard_full_bytes: parsed(text, "SHARD_FULL_BYTES", 9_000_000_000, BYTES, bytes)?,
             access: access(text("ACCESS_TEAM"), text("ACCESS_AUDIENCE"))?,
-            cors_origins: text("CORS_ORIGINS")
-                .map_or(CorsOrigins::List(Vec::new()), |v| origins(&v)),
-            url_credentials: flag(&text, "URL_CREDENTIALS", true)?,
-            auto_create_databases: flag(&text, "AUTO_CREATE_DATABASES", true)?,
-            count_durations: flag(&text, "COUNT_DURATIONS", false)?,
+            cors_origins: CorsOrigins::parse(&text("CORS_ORIGINS").unwrap_or_default()),
+            url_credentials: flag(text, "URL_CREDENTIALS", true)?,
+            auto_create_databases: flag(text, "AUTO_CREATE_DATABASES", true)?,
+            count_durations: flag(text, "COUNT_DURATIONS", false)?,
             auto_create_retention_ns: parsed(
-                &text,
+                text,
                 "AUTO_CREATE_RETENTION",
                 3 * D_NS,
                 "a duration such as 72h, 3d or INF",
                 duration_ns,
             )?,
             limits: Limits::read(|row| {
-                let Some(value) = text(row.name) else { return Ok(None) };
-                let number = value.trim().parse().ok().filter(|n| (1..=row.most).contains(n));
                 let expected = format!("a whole number from 1 to {}", row.most);
-                number.map(Some).ok_or(SettingsError::Unreadable {
-                    name: row.name,
-                    value,
-                    expected,
+                parsed(text, row.name, None, &expected, |value| {
+                    value.parse().ok().filter(|n| (1..=row.most).contains(n)).map(Some)
                 })
             })?,
             log_requests: parsed(
-                &text,
+                text,
                 "LOG_REQUESTS",
                 LogRequests::All,
                 "one of all, errors, none",
@@ -183,26 +194,22 @@ impl Settings {
     }
 }
 
-fn flag(
-    text: &impl Fn(&str) -> Option<String>,
-    name: &'static str,
-    fallback: bool,
-) -> Result<bool, SettingsError> {
+fn flag(text: Lookup<'_>, name: &'static str, fallback: bool) -> Result<bool, SettingsError> {
     parsed(text, name, fallback, "true or false", |value| value.parse().ok())
 }
 
 fn one_of(
-    text: &impl Fn(&str) -> Option<String>,
+    text: Lookup<'_>,
     name: &'static str,
     values: &'static [&'static str],
 ) -> Result<Option<&'static str>, SettingsError> {
-    let Some(value) = text(name) else { return Ok(None) };
-    let found = values.iter().copied().find(|known| *known == value.trim());
     let expected = format!("one of {}", values.join(", "));
-    found.map(Some).ok_or(SettingsError::Unreadable { name, value, expected })
+    parsed(text, name, None, &expected, |value| {
+        values.iter().find(|known| **known == value).copied().map(Some)
+    })
 }
 
-fn placement(text: &impl Fn(&str) -> Option<String>) -> Result<Placement, SettingsError> {
+fn placement(text: Lookup<'_>) -> Result<Placement, SettingsError> {
     let location = one_of(text, "DEFAULT_LOCATION", LOCATIONS)?;
     let jurisdiction = one_of(text, "JURISDICTION", JURISDICTIONS)?;
     match (location, jurisdiction) {
@@ -213,37 +220,31 @@ fn placement(text: &impl Fn(&str) -> Option<String>) -> Result<Placement, Settin
     }
 }
 
-fn admin_token(name: &'static str, token: &str) -> Result<TokenHash, SettingsError> {
-    let characters = token.trim().chars().count();
-    if characters < ADMIN_TOKEN_CHARACTERS_MIN {
-        return Err(SettingsError::Guessable { name, characters });
-    }
-    Ok(TokenHash::new(token))
-}
-
 /// Both settings of Cloudflare Access are required, because one alone would admit either no user or
 /// every user of the team.
 fn access(
     team: Option<String>,
     audience: Option<String>,
 ) -> Result<Option<Rc<Application>>, SettingsError> {
-    let (team, audience) = match (team, audience) {
-        (None, None) => return Ok(None),
-        (team, audience) => (team.unwrap_or_default(), audience.unwrap_or_default()),
-    };
-    let unreadable = |error: ApplicationError| match error {
-        ApplicationError::Team => SettingsError::Unreadable {
-            name: "ACCESS_TEAM",
-            value: team.clone(),
-            expected: "the address of a team, such as https://team.cloudflareaccess.com (set \
-                       ACCESS_AUDIENCE as well)"
-                .to_owned(),
-        },
-        ApplicationError::Audience => SettingsError::Unreadable {
-            name: "ACCESS_AUDIENCE",
-            value: audience.clone(),
-            expected: "the audience tag of an application (set ACCESS_TEAM as well)".to_owned(),
-        },
+    if team.is_none() && audience.is_none() {
+        return Ok(None);
+    }
+    let (team, audience) = (team.unwrap_or_default(), audience.unwrap_or_default());
+    let unreadable = |error: ApplicationError| {
+        let (name, value, expected) = match error {
+            ApplicationError::Team => (
+                "ACCESS_TEAM",
+                team.clone(),
+                "the address of a team, such as https://team.cloudflareaccess.com (set \
+                 ACCESS_AUDIENCE as well)",
+            ),
+            ApplicationError::Audience => (
+                "ACCESS_AUDIENCE",
+                audience.clone(),
+                "the audience tag of an application (set ACCESS_TEAM as well)",
+            ),
+        };
+        SettingsError::Unreadable { name, value, expected: expected.to_owned() }
     };
     Application::new(&team, &audience).map(|found| Some(Rc::new(found))).map_err(unreadable)
 }
@@ -252,14 +253,6 @@ const BYTES: &str = "a number of bytes above 0";
 
 fn bytes(text: &str) -> Option<u64> {
     text.parse().ok().filter(|&bytes| bytes > 0)
-}
-
-fn origins(text: &str) -> CorsOrigins {
-    if text.trim() == "*" {
-        return CorsOrigins::Any;
-    }
-    let trimmed = text.split(',').map(|origin| origin.trim().trim_end_matches('/'));
-    CorsOrigins::List(trimmed.filter(|o| !o.is_empty()).map(str::to_owned).collect())
 }
 
 /// Parses a duration of a setting or a management call, such as `72h` or `1d12h`. `INF`, `none` and
@@ -292,19 +285,15 @@ pub fn duration_ns(text: &str) -> Option<i64> {
 }
 
 fn parsed<T>(
-    text: &impl Fn(&str) -> Option<String>,
+    text: Lookup<'_>,
     name: &'static str,
     default: T,
-    expected: &'static str,
+    expected: &str,
     parse: impl Fn(&str) -> Option<T>,
 ) -> Result<T, SettingsError> {
-    match text(name) {
-        None => Ok(default),
-        Some(value) => match parse(value.trim()) {
-            Some(parsed) => Ok(parsed),
-            None => Err(SettingsError::Unreadable { name, value, expected: expected.to_owned() }),
-        },
-    }
+    let Some(value) = text(name) else { return Ok(default) };
+    let expected = expected.to_owned();
+    parse(value.trim()).ok_or(SettingsError::Unreadable { name, value, expected })
 }
 
 #[cfg(test)]

@@ -9,8 +9,7 @@ use std::rc::Rc;
 use sha2::{Digest, Sha256};
 
 use crate::api::action::Action;
-use crate::api::error::ApiError;
-use crate::api::error_body::ErrorShape;
+use crate::api::error::{ApiError, ErrorShape};
 use crate::api::exchange::Exchange;
 use crate::api::http::{RequestHead, Response};
 use crate::api::isolate_state::Service;

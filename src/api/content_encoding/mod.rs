@@ -4,31 +4,18 @@ use zlib_rs::crc32::crc32;
 use zlib_rs::{Inflate, InflateFlush, Status};
 
 use super::error::{ApiError, ApiResult};
-use crate::admission::Permit;
 use crate::model::bug::OrBug;
 use crate::model::configurable_limits::{Exceeded, Limit};
 use crate::model::limits::GZIP_MEMBERS_MAX;
 
-/// The encoding of a body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encoding {
-    /// The body is not encoded.
-    Identity,
-    /// The body is one or more gzip members.
-    Gzip,
-}
-
-impl Encoding {
-    /// Parses `Content-Encoding`. An absent or empty header means identity.
-    pub fn from_header(header: Option<&str>) -> Result<Self, BodyError> {
-        let name = header.unwrap_or_default().trim();
-        if name.is_empty() || name.eq_ignore_ascii_case("identity") {
-            Ok(Self::Identity)
-        } else if name.eq_ignore_ascii_case("gzip") || name.eq_ignore_ascii_case("x-gzip") {
-            Ok(Self::Gzip)
-        } else {
-            Err(BodyError::UnknownEncoding(name.chars().take(32).collect()))
-        }
+/// Whether `Content-Encoding` is gzip: the body consists of one or more gzip members. An absent or
+/// empty header means that the body is not encoded.
+pub fn is_gzip(header: Option<&str>) -> Result<bool, BodyError> {
+    let name = header.unwrap_or_default().trim();
+    match name.to_ascii_lowercase().as_str() {
+        "" | "identity" => Ok(false),
+        "gzip" | "x-gzip" => Ok(true),
+        _ => Err(BodyError::UnknownEncoding(name.chars().take(32).collect())),
     }
 }
 
@@ -52,26 +39,10 @@ impl Ceiling {
     }
 }
 
-/// A consumer of inflated bytes.
-pub trait TakeInflated {
-    /// Consumes the usable beginning of `waiting` and returns the number of consumed bytes.
-    /// `expected_bytes` is the estimated size of the body. The consumer must also reserve
-    /// `held_bytes` bytes of memory for the body's other buffers.
-    fn take(
-        &mut self,
-        waiting: &[u8],
-        expected_bytes: usize,
-        held_bytes: usize,
-    ) -> ApiResult<usize>;
-}
-
-/// Consumes no bytes, because the caller needs the whole body.
-impl TakeInflated for Permit {
-    fn take(&mut self, _: &[u8], _: usize, held_bytes: usize) -> ApiResult<usize> {
-        self.grow_to(held_bytes)?;
-        Ok(0)
-    }
-}
+/// A consumer of inflated bytes. Its arguments are the waiting bytes, the estimated size of the
+/// body, and the size of the body's other buffers, for which the consumer must also reserve memory.
+/// The result is the number of consumed bytes.
+pub type TakeInflated<'a> = dyn FnMut(&[u8], usize, usize) -> ApiResult<usize> + 'a;
 
 /// The reason why a body is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -125,7 +96,7 @@ const ROOM_BYTES: usize = 256 << 10;
 pub fn inflate(
     compressed: &[u8],
     ceiling: Ceiling,
-    intake: &mut dyn TakeInflated,
+    intake: &mut TakeInflated<'_>,
 ) -> ApiResult<Vec<u8>> {
     let mut rest = compressed;
     let mut members = 0;
@@ -152,7 +123,7 @@ pub fn inflate(
 struct Inflated<'a> {
     compressed: &'a [u8],
     ceiling: Ceiling,
-    intake: &'a mut dyn TakeInflated,
+    intake: &'a mut TakeInflated<'a>,
     /// The length can exceed `filled`, because the vector is never shortened: growing a shortened
     /// vector would zero the new bytes.
     bytes: Vec<u8>,
@@ -215,7 +186,7 @@ impl Inflated<'_> {
         let read = (self.compressed.len() - input_left).max(1) as u64;
         let expected = self.total as u64 * self.compressed.len() as u64 / read;
         let expected = expected.min(self.ceiling.bytes as u64);
-        let used = self.intake.take(waiting, expected as usize, held)?.min(self.filled);
+        let used = (self.intake)(waiting, expected as usize, held)?.min(self.filled);
         self.bytes.copy_within(used..self.filled, 0);
         self.filled -= used;
         let most = self.ceiling.bytes + 1 - self.total;

@@ -5,39 +5,36 @@
 //! respond*. The route's row in the table ([`super::routes`]) and the route's responder define the
 //! differences between requests.
 
-mod identify;
-mod receive_body;
-mod slow_reader;
+pub mod receive_body;
 
-use super::action::Action;
-use super::auth::AuthError;
-use super::durations::TimedKind;
-use super::error::{ApiError, ApiResult};
-use super::error_body::ErrorShape;
-use super::foreign_origin;
-use super::headers;
-use super::http::{Parameters, RequestHead};
-use super::isolate_state::{Isolate, Service};
-use super::log::{LogRequests, Record};
-use super::routes::handler::{
-    Admitted, BodyBytes, Incoming, PendingRequest, QueryResponder, Responder, Start,
-};
-use super::routes::{self, Access, Body, Operation};
-use super::settings::CorsOrigins;
-use super::spans::{Spans, Wait, trace_id};
-use super::write_body::Parsed;
 use crate::admission::{SlowReader, Upload};
-use crate::coordinator::cloudflare_access as access;
-use crate::coordinator::confirmations::confirm;
+use crate::api::action::Action;
+use crate::api::auth::{self, AuthError};
+use crate::api::durations::{Spans, Wait};
+use crate::api::error::{ApiError, ApiResult, ErrorShape};
+use crate::api::http::{Parameters, RequestHead};
+use crate::api::isolate_state::{Isolate, Service};
+use crate::api::log::{LogRequests, Record, trace_id};
+use crate::api::params::Dialect;
+use crate::api::routes::buckets::{find_bucket, policy_id};
+use crate::api::routes::handler::{
+    Admitted, Incoming, PendingRequest, RequestTarget, Responder, Start,
+};
+use crate::api::routes::{self, Access, Body, Operation};
+use crate::api::settings::CorsOrigins;
+use crate::api::{foreign_origin, headers};
+use crate::coordinator::confirm::confirm;
+use crate::coordinator::error::Error;
 use crate::coordinator::grants::Principal;
-use crate::coordinator::identify::Verdict;
-use crate::coordinator::{Machine, Task};
-use crate::model::bug;
+use crate::coordinator::identify::{self, AuthSource, Verdict};
+use crate::coordinator::logins::{Closed, FullCounter};
+use crate::coordinator::{Machine, Task, cloudflare_access as access};
 use crate::model::configurable_limits::Limit;
 use crate::model::grant::Scope;
 use crate::model::limits::ORIGIN_CHARS_MAX;
+use crate::model::{bug, name};
 use crate::protocol::call::{Call, Platform, Reply, Step, counted};
-use receive_body::BodyReading;
+use receive_body::{BodyReading, Parsed};
 
 /// A request in progress.
 #[derive(Debug)]
@@ -69,32 +66,16 @@ pub struct Exchange {
 
 #[derive(Debug)]
 enum ExchangeStage {
-    Identify(Task<Verdict>, Point),
-    Access(Task<access::Verdict>, Point),
-    Locate,
+    Identify(Task<ApiResult<Principal>>),
+    Locate(Task<Option<RequestTarget>>),
     Body(Upload<BodyReading>),
     Step,
     Finished,
 }
 
-/// The complete body of a request.
-enum Received {
-    Bytes(BodyBytes),
-    /// The lines of the body as columns.
-    Lines(Parsed),
-}
-
 /// Converts a bug into [`ApiError::Internal`].
 fn catch<T>(step: impl FnOnce() -> ApiResult<T>) -> ApiResult<T> {
     bug::catch(step).unwrap_or_else(|bug| Err(ApiError::Internal(bug.to_string())))
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Point {
-    Beginning,
-    /// The second check of the statements, after the known grants of the caller did not permit all
-    /// statements.
-    Statements,
 }
 
 impl Exchange {
@@ -130,10 +111,7 @@ impl Exchange {
             calls: 0,
             has_begun: false,
         };
-        let isolate = &mut Isolate { service, platform, calls: 0 };
-        let action = catch(|| exchange.enter(isolate));
-        let action = exchange.within_calls(platform, action);
-        let action = exchange.complete_response(action);
+        let action = exchange.run(service, platform, Self::enter);
         (exchange, action)
     }
 
@@ -148,7 +126,7 @@ impl Exchange {
     pub fn abandon(&mut self) -> Vec<Call> {
         self.reader = None;
         self.record.error.get_or_insert("client went away");
-        let calls = self.query().map_or_else(Vec::new, |query| query.abandon());
+        let calls = self.responder.as_mut().map_or_else(Vec::new, |responder| responder.abandon());
         self.finish();
         calls
     }
@@ -188,29 +166,43 @@ impl Exchange {
         }
     }
 
-    /// Refuses a request whose body stalled, and frees the request's memory.
-    pub fn body_stalled(&mut self) -> Action {
-        self.refuse(ApiError::Stalled)
+    /// Records that a piece of the response has been waiting for the reader since `now_ns`.
+    pub fn sending(&mut self, now_ns: i64) {
+        let reservation = self.responder.as_mut().and_then(|responder| responder.reservation());
+        self.reader = reservation.map(|reservation| reservation.waits(now_ns));
+    }
+
+    /// Records that the reader received the piece. Returns `false` if the server stopped the
+    /// response in the meantime.
+    pub fn sent(&mut self) -> bool {
+        let goes_on = !self.is_stopped();
+        self.reader = None;
+        goes_on
+    }
+
+    /// Whether the server stopped the response because other requests need its memory, and this
+    /// reader was idle longer than any other reader.
+    pub fn is_stopped(&mut self) -> bool {
+        let gone = self.reader.as_ref().is_some_and(|reader| reader.is_gone());
+        if gone {
+            self.record.error = Some("slow reader");
+        }
+        gone
     }
 
     /// Counts the request and returns its log line. The host must call this function after the last
     /// action.
     pub fn log_line(&self, service: &mut Service, platform: &dyn Platform) -> Option<String> {
-        self.record.count(&mut service.write_counts);
-        self.count_duration(service, platform.now_ns());
-        let which = service.settings.as_ref().map_or(LogRequests::All, |set| set.log_requests);
-        self.record.line(which, service.write_counts, platform.now_ns())
-    }
-
-    /// Ignores a request with a status between 400 and 499, because such a request hardly waits.
-    fn count_duration(&self, service: &mut Service, now_ns: i64) {
-        let Record { database, status, started_ns, route, .. } = &self.record;
-        let counted = service.durations.as_mut().filter(|_| !(400..500).contains(status));
-        if let (Some(durations), Some(database)) = (counted, database)
-            && let Some(kind) = TimedKind::of(route)
+        let (record, now_ns) = (&self.record, platform.now_ns());
+        record.count(&mut service.write_counts);
+        // A request with a status between 400 and 499 hardly waits, so its duration is not counted.
+        if let (Some(durations), Some(database)) = (&mut service.durations, &record.database)
+            && !(400..500).contains(&record.status)
         {
-            durations.count(database, kind, now_ns.saturating_sub(*started_ns));
+            durations.count(database, record.route, now_ns.saturating_sub(record.started_ns));
         }
+        let which = service.settings.as_ref().map_or(LogRequests::All, |set| set.log_requests);
+        record.line(which, service.write_counts, now_ns)
     }
 
     /// Processes the reply to a call, and returns the next action.
@@ -221,24 +213,29 @@ impl Exchange {
         reply: Reply,
     ) -> Action {
         self.spans.end_wait(platform.now_ns());
-        self.next_action(service, platform, Some(reply))
+        self.run(service, platform, |exchange, isolate| exchange.advance(isolate, Some(reply)))
     }
 
     /// Returns the next action after `Stream` or `Bytes`.
     pub fn proceed(&mut self, service: &mut Service, platform: &dyn Platform) -> Action {
-        self.next_action(service, platform, None)
+        self.run(service, platform, |exchange, isolate| exchange.advance(isolate, None))
     }
 
-    fn next_action(
+    /// Runs a step of the request. Its error becomes the response, or ends a response that has
+    /// begun.
+    fn run(
         &mut self,
         service: &mut Service,
         platform: &dyn Platform,
-        reply: Option<Reply>,
+        step: impl FnOnce(&mut Self, &mut Isolate<'_>) -> ApiResult<Action>,
     ) -> Action {
-        let calls = self.calls;
-        let isolate = &mut Isolate { service, platform, calls };
-        let action = catch(|| self.advance(isolate, reply));
-        let action = self.within_calls(platform, action).or_else(|error| self.fail(error));
+        let isolate = &mut Isolate { service, platform, calls: self.calls };
+        let action = catch(|| step(self, isolate));
+        let action = self.within_calls(platform, action);
+        let action = action.or_else(|error| match &mut self.responder {
+            Some(responder) if self.has_begun => responder.fail(error),
+            _ => Err(error),
+        });
         self.complete_response(action)
     }
 
@@ -268,49 +265,40 @@ impl Exchange {
             Access::Open => self.begin(isolate, operation),
             access => {
                 let auth_source = self.auth_source(isolate, access);
-                self.identify(isolate, auth_source, Point::Beginning)
+                self.identify(isolate, auth_source)
             }
         }
     }
 
     fn begin(&mut self, isolate: &mut Isolate<'_>, operation: &Operation) -> ApiResult<Action> {
         if operation.access == Access::Admin && !self.caller.grants.admin {
-            let refusal = AuthError::not_admin(&self.caller);
-            return self.refuse_caller(isolate, refusal, Point::Beginning);
+            return self.refuse_caller(isolate, AuthError::not_admin(&self.caller));
         }
-        let Self { head, url, id, caller, .. } = self;
-        let request = Incoming { head, url, id: id.as_deref(), caller };
-        self.pending = Some((operation.begin)(&request)?);
-        self.locate(isolate, None)
-    }
-
-    fn locate(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
         let Self { head, url, id, caller, pending, .. } = self;
         let request = Incoming { head, url, id: id.as_deref(), caller };
-        let pending = pending.as_mut().ok_or_else(ended)?;
-        match pending.locate(&request, isolate, reply)? {
-            Step::Calls(calls) => {
-                self.stage = ExchangeStage::Locate;
-                Ok(Action::Calls(calls))
-            }
-            Step::Done(()) => self.authorise(isolate),
+        let pending = pending.insert((operation.begin)(&request)?);
+        let (Some(bucket_id), Some(target)) = (pending.bucket_id, &mut pending.target) else {
+            return self.authorise(isolate);
+        };
+        if let Some((database, policy)) = isolate.service.cache.policy(bucket_id) {
+            *target = RequestTarget { database, policy: Some(policy) };
+            return self.authorise(isolate);
         }
+        self.stage = ExchangeStage::Locate(find_bucket(caller, bucket_id, &target.database));
+        self.advance(isolate, None)
     }
 
     fn authorise(&mut self, isolate: &mut Isolate<'_>) -> ApiResult<Action> {
         let Some(operation) = self.operation else { return Ok(Action::End) };
         let place = self.pending.as_ref().and_then(|pending| pending.target.as_ref());
+        let scope = |right, place: &RequestTarget| self.caller.grants.scope(right, &place.database);
         let refused = match (operation.access, place) {
             (Access::Policy(right), Some(place)) => {
-                let scope = self.caller.grants.scope(right, &place.database);
-                let may = scope.may_cover(place.policy.as_deref());
+                let may = scope(right, place).may_cover(place.policy.as_deref());
                 (!may).then(|| AuthError::forbidden(&self.caller, right, &place.database))
             }
-            (Access::Database(right), Some(place)) => {
-                let scope = self.caller.grants.scope(right, &place.database);
-                let may = scope == Scope::All;
-                (!may).then(|| AuthError::forbidden_database(&self.caller, right, &place.database))
-            }
+            (Access::Database(right), Some(place)) => (scope(right, place) != Scope::All)
+                .then(|| AuthError::forbidden_database(&self.caller, right, &place.database)),
             (Access::Policy(_) | Access::Database(_), None) => {
                 Some(AuthError::not_admin(&self.caller))
             }
@@ -319,18 +307,24 @@ impl Exchange {
             (Access::Open | Access::Known | Access::Admin | Access::Statements, _) => None,
         };
         if let Some(refusal) = refused {
-            return self.refuse_caller(isolate, refusal, Point::Beginning);
+            return self.refuse_caller(isolate, refusal);
         }
         if let Some(target) = place {
             self.record.database = Some(target.database.clone());
         }
         match operation.body {
-            Body::None => self.act(isolate, Received::Bytes(BodyBytes::default())),
+            Body::None => self.act(isolate, Vec::new(), None),
             body => self.read_body(isolate, body),
         }
     }
 
-    fn act(&mut self, isolate: &mut Isolate<'_>, body: Received) -> ApiResult<Action> {
+    /// Starts the response. `lines` is the body of a write, and `bytes` any other body.
+    fn act(
+        &mut self,
+        isolate: &mut Isolate<'_>,
+        bytes: Vec<u8>,
+        lines: Option<Parsed>,
+    ) -> ApiResult<Action> {
         // The body may have arrived long after the identification, so the identification is no
         // longer fresh.
         let has_body = self.operation.is_some_and(|operation| operation.body != Body::None);
@@ -339,12 +333,10 @@ impl Exchange {
         let Self { head, url, id, caller, record, .. } = self;
         let request = Incoming { head, url, id: id.as_deref(), caller };
         let admitted = Admitted { request, target, log_database: &mut record.database };
-        self.responder = Some(match (start, body) {
-            (Start::Bytes(start), Received::Bytes(bytes)) => start(admitted, isolate, bytes)?,
-            (Start::Lines { start, .. }, Received::Lines(lines)) => {
-                start(admitted, isolate, lines)?
-            }
-            (Start::Bytes(_), Received::Lines(_)) | (Start::Lines { .. }, Received::Bytes(_)) => {
+        self.responder = Some(match (start, lines) {
+            (Start::Bytes(start), _) => start(admitted, isolate, bytes)?,
+            (Start::Lines { start, .. }, Some(lines)) => start(admitted, isolate, lines)?,
+            (Start::Lines { .. }, None) => {
                 return Err(ApiError::Internal("the body has the wrong form".to_owned()));
             }
         });
@@ -354,20 +346,35 @@ impl Exchange {
     /// Runs the request's statements if the caller may run all of them. If not, no statement runs.
     fn check_statements(&mut self, isolate: &mut Isolate<'_>) -> ApiResult<Action> {
         let Self { responder, caller, .. } = self;
-        if let Some(query) = responder.as_mut().and_then(|responder| responder.query())
-            && let Err(refusal) = query.check_statements(caller)
+        if let Some(responder) = responder
+            && let Err(refusal) = responder.check_statements(caller)
         {
-            return self.refuse_caller(isolate, refusal, Point::Statements);
+            return self.refuse_caller(isolate, refusal);
         }
         self.stage = ExchangeStage::Step;
         self.advance(isolate, None)
     }
 
     fn advance(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
-        match self.stage {
-            ExchangeStage::Identify(..) => self.identify_step(isolate, reply),
-            ExchangeStage::Access(..) => self.access_step(isolate, reply),
-            ExchangeStage::Locate => self.locate(isolate, reply),
+        match &mut self.stage {
+            ExchangeStage::Identify(identify) => {
+                self.caller = match identify.step(&mut isolate.context(), reply) {
+                    Step::Calls(calls) => return Ok(Action::Calls(calls)),
+                    Step::Done(principal) => principal??,
+                };
+                self.resume(isolate)
+            }
+            ExchangeStage::Locate(find) => {
+                let found = match find.step(&mut isolate.context(), reply) {
+                    Step::Calls(calls) => return Ok(Action::Calls(calls)),
+                    Step::Done(found) => found?,
+                };
+                let pending = self.pending.as_mut().ok_or_else(ended)?;
+                let target = pending.target.get_or_insert_default();
+                let missing = || format!("bucket \"{}\" not found", target.database);
+                *target = found.ok_or_else(|| ApiError::NotFound(missing()))?;
+                self.authorise(isolate)
+            }
             ExchangeStage::Step => match &mut self.responder {
                 Some(responder) => responder.step(isolate, reply),
                 None => Ok(Action::End),
@@ -392,15 +399,6 @@ impl Exchange {
         let exceeded = limits.exceeded(Limit::Calls, before, self.calls);
         let advice = "name fewer databases or measurements, or a shorter time range";
         Err(ApiError::Limit(format!("{exceeded}: {advice}")))
-    }
-
-    /// Lets the responder end a response that has begun.
-    fn fail(&mut self, error: ApiError) -> ApiResult<Action> {
-        let has_begun = self.has_begun;
-        match self.query() {
-            Some(query) if has_begun => query.fail(error),
-            _ => Err(error),
-        }
     }
 
     fn complete_response(&mut self, action: ApiResult<Action>) -> Action {
@@ -435,14 +433,6 @@ impl Exchange {
         }
     }
 
-    fn query(&mut self) -> Option<&mut dyn QueryResponder> {
-        self.responder.as_mut()?.query()
-    }
-
-    fn refuse(&mut self, error: ApiError) -> Action {
-        self.complete_response(Err(error))
-    }
-
     fn finish(&mut self) {
         self.stage = ExchangeStage::Finished;
         self.pending = None;
@@ -456,4 +446,116 @@ impl Exchange {
 
 fn ended() -> ApiError {
     ApiError::Internal("the request has already ended".to_owned())
+}
+
+/// Identifies the caller, and refuses a caller without permission.
+impl Exchange {
+    fn identify(
+        &mut self,
+        isolate: &mut Isolate<'_>,
+        auth_source: AuthSource,
+    ) -> ApiResult<Action> {
+        let settings = isolate.settings()?;
+        let credentials = match auth::credentials(&self.head, &self.url, settings) {
+            Err(AuthError::Unauthorized) => return self.identify_by_access(isolate),
+            credentials => credentials?,
+        };
+        if auth::is_admin(&credentials, settings) {
+            self.caller = Principal::admin();
+            return self.resume(isolate);
+        }
+        let address = self.head.header("cf-connecting-ip").unwrap_or_default();
+        let (identify, errors) =
+            (identify::identify(credentials, auth_source, address), self.errors);
+        let identify = Task::new(move |io| async move {
+            Ok(match io.run(identify).await {
+                Ok(Verdict::Known(principal)) => Ok(principal),
+                Ok(Verdict::Unknown) => Err(AuthError::Unauthorized.into()),
+                Ok(Verdict::Closed(closed)) => Err(rejected_login(closed, errors).into()),
+                // An unknown caller must not learn the names of shards or databases.
+                Err(Error::Unavailable(reason)) => {
+                    Err(AuthError::Unverified(reason.to_string()).into())
+                }
+                Err(error) => Err(error.into()),
+            })
+        });
+        self.stage = ExchangeStage::Identify(identify);
+        self.advance(isolate, None)
+    }
+
+    fn identify_by_access(&mut self, isolate: &mut Isolate<'_>) -> ApiResult<Action> {
+        let assertion = self.head.header(auth::ACCESS_ASSERTION);
+        let (Some(application), Some(assertion)) = (&isolate.settings()?.access, assertion) else {
+            return Err(AuthError::Unauthorized.into());
+        };
+        if !foreign_origin::is_same_origin(&self.head) {
+            return Err(AuthError::Unauthorized.into());
+        }
+        let check = access::check_assertion(application, assertion);
+        let identify = Task::new(|io| async move {
+            Ok(match io.run(check).await? {
+                access::Verdict::Admitted => Ok(Principal::admin()),
+                access::Verdict::Refused => Err(AuthError::Unauthorized.into()),
+                access::Verdict::Unverified(reason) => Err(AuthError::Unverified(reason).into()),
+            })
+        });
+        self.stage = ExchangeStage::Identify(identify);
+        self.advance(isolate, None)
+    }
+
+    /// Continues after the identification. If the known grants of the caller did not permit all
+    /// statements, this is the second check of the statements.
+    fn resume(&mut self, isolate: &mut Isolate<'_>) -> ApiResult<Action> {
+        match self.operation {
+            _ if self.responder.is_some() => self.check_statements(isolate),
+            Some(operation) => self.begin(isolate, operation),
+            None => Ok(Action::End),
+        }
+    }
+
+    /// If the request needs access to a policy or to statements, the database in the URL can
+    /// identify the caller, because the shards of this database check the permission again.
+    fn auth_source(&self, isolate: &Isolate<'_>, access: Access) -> AuthSource {
+        match access {
+            Access::Policy(_) | Access::Statements => {}
+            Access::Open | Access::Known | Access::Database(_) | Access::Admin => {
+                return AuthSource::Catalog;
+            }
+        }
+        let named = self.url.filled("bucket").or_else(|| self.url.filled("db"));
+        let by_id = named.and_then(policy_id).and_then(|id| isolate.service.cache.policy(id));
+        let name = by_id.map(|(database, _)| database);
+        let name = name.or_else(|| named.map(|named| name::split_bucket(named).0.to_owned()));
+        AuthSource::Databases(name.into_iter().collect())
+    }
+
+    /// Refuses the caller if the identification is fresh. Otherwise the refusal would be based on
+    /// cached grants or on the replies of only some databases, so the request identifies the caller
+    /// again. The request first calls the databases of the statements, if the cache knows all of
+    /// them, and then the Catalog (PROTOCOL.md rule 6).
+    fn refuse_caller(
+        &mut self,
+        isolate: &mut Isolate<'_>,
+        refusal: AuthError,
+    ) -> ApiResult<Action> {
+        if self.caller.fresh {
+            return Err(refusal.into());
+        }
+        let databases = self.responder.as_mut().map_or_else(Vec::new, |query| query.databases());
+        let cache = &mut isolate.service.cache;
+        let are_known = databases.iter().all(|name| cache.database(name).is_some());
+        if !databases.is_empty() && are_known && !std::mem::replace(&mut self.asked_named, true) {
+            return self.identify(isolate, AuthSource::Databases(databases));
+        }
+        self.identify(isolate, AuthSource::Catalog)
+    }
+}
+
+/// Avoids status 429 for `/write`, because 1.x's write clients drop a batch on status 429.
+fn rejected_login(Closed { by, retry_after_s }: Closed, errors: ErrorShape) -> AuthError {
+    match by {
+        FullCounter::Name if errors == ErrorShape::Write(Dialect::V1) => AuthError::Unauthorized,
+        FullCounter::Name => AuthError::TooManyFailures { retry_after_s },
+        FullCounter::Address | FullCounter::Table => AuthError::LoginsWait { retry_after_s },
+    }
 }

@@ -1,17 +1,26 @@
 //! Receives a request's body: checks its size, accounts for its memory, and drops the body if
 //! another request needs the memory.
+//!
+//! [`Intake`] converts the body of a write into columns piece by piece. The lines of a large body are
+//! never in memory as a whole. Complete lines are converted into columns when enough bytes have
+//! arrived, and only the remaining bytes wait for the next piece. The part of the body that is
+//! already parsed determines the estimated capacities of the columns. Growing the columns by doubling
+//! would temporarily need up to three times their size.
 
-use super::{Exchange, ExchangeStage, Received, catch};
+use super::{Exchange, ExchangeStage, catch};
 use crate::admission::Permit;
 use crate::api::action::Action;
-use crate::api::content_encoding::{self, Ceiling, Encoding, TakeInflated};
+use crate::api::content_encoding::{self, Ceiling};
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::isolate_state::{Isolate, Service};
+use crate::api::params::Dialect;
 use crate::api::routes::Body;
-use crate::api::routes::handler::{BodyBytes, Start};
-use crate::api::write_body::{Intake, LineReading};
+use crate::api::routes::handler::Start;
+use crate::batch::Batch;
+use crate::batch::from_lines::BatchBuilder;
+use crate::line_protocol::{Options, Parser, Rejected, TimestampUnit};
 use crate::model::configurable_limits::{Limit, Limits};
-use crate::model::limits::BODY_FIRST_ROOM_BYTES;
+use crate::model::limits::{BODY_FIRST_ROOM_BYTES, KEPT_TEXT_BYTES_MAX, PARSED_PIECE_BYTES};
 use crate::protocol::call::Platform;
 
 fn ceiling(body: Body, limits: &Limits, is_packed: bool) -> Ceiling {
@@ -28,31 +37,32 @@ fn ceiling(body: Body, limits: &Limits, is_packed: bool) -> Ceiling {
 #[derive(Debug)]
 enum Sink {
     Bytes(Permit),
-    /// Compressed bytes, and the maximum size of the inflated body. Inflation starts after the last
-    /// byte.
-    PackedBytes(Permit, Ceiling),
     Lines(Box<Intake>),
-    PackedLines(Box<Intake>, Ceiling),
+}
+
+impl Sink {
+    /// Reserves memory for `bytes` bytes in addition to the columns.
+    fn charge(&mut self, bytes: usize) -> ApiResult<()> {
+        match self {
+            Self::Bytes(permit) => Ok(permit.grow_to(bytes)?),
+            Self::Lines(intake) => intake.charge(bytes),
+        }
+    }
 }
 
 #[derive(Debug)]
 pub(super) struct BodyReading {
     sink: Sink,
     ceiling: Ceiling,
+    /// The maximum size of the inflated body, if the body is compressed. Inflation starts after the
+    /// last byte.
+    inflated: Option<Ceiling>,
     held: Vec<u8>,
     /// The announced size of the body in bytes, or 0.
     expected_bytes: usize,
 }
 
 impl BodyReading {
-    /// Reserves memory for `bytes` bytes in addition to the columns.
-    fn charge(&mut self, bytes: usize) -> ApiResult<()> {
-        match &mut self.sink {
-            Sink::Bytes(permit) | Sink::PackedBytes(permit, _) => Ok(permit.grow_to(bytes)?),
-            Sink::Lines(intake) | Sink::PackedLines(intake, _) => intake.charge(bytes),
-        }
-    }
-
     /// After the first allocation the buffer grows at most to twice the received bytes, regardless
     /// of the announced size.
     fn make_room(&mut self, piece_bytes: usize) {
@@ -68,15 +78,16 @@ impl BodyReading {
     fn take(&mut self, piece_bytes: usize, append: impl FnOnce(&mut Vec<u8>)) -> ApiResult<()> {
         self.make_room(piece_bytes);
         let room_bytes = self.held.capacity();
-        let Sink::Lines(intake) = &mut self.sink else {
-            self.charge(room_bytes)?;
-            append(&mut self.held);
-            return Ok(());
-        };
-        append(&mut self.held);
-        let used = intake.take(&self.held, self.expected_bytes, room_bytes)?;
-        if used > 0 {
-            self.held.drain(..used);
+        match &mut self.sink {
+            Sink::Lines(intake) if self.inflated.is_none() => {
+                append(&mut self.held);
+                let used = intake.take(&self.held, self.expected_bytes, room_bytes)?;
+                self.held.drain(..used);
+            }
+            sink => {
+                sink.charge(room_bytes)?;
+                append(&mut self.held);
+            }
         }
         Ok(())
     }
@@ -85,13 +96,11 @@ impl BodyReading {
 impl Exchange {
     pub(super) fn read_body(&mut self, isolate: &mut Isolate<'_>, body: Body) -> ApiResult<Action> {
         let limits = isolate.settings()?.limits;
-        let encoding = match (Encoding::from_header(self.head.header("content-encoding")), body) {
-            (encoding, Body::Lines) => encoding?,
-            // Other routes ignore an unknown encoding, as in earlier releases.
-            (encoding, _) => encoding.unwrap_or(Encoding::Identity),
-        };
-        let inflated = ceiling(body, &limits, false);
-        let ceiling = ceiling(body, &limits, encoding == Encoding::Gzip);
+        let is_packed = content_encoding::is_gzip(self.head.header("content-encoding"));
+        // Only writes refuse an unknown encoding. Other routes ignore it, as in earlier releases.
+        let is_packed = if body == Body::Lines { is_packed? } else { is_packed.unwrap_or(false) };
+        let inflated = is_packed.then(|| ceiling(body, &limits, false));
+        let ceiling = ceiling(body, &limits, is_packed);
         let announced = self.head.header("content-length").and_then(|length| length.parse().ok());
         let expected_bytes = announced.unwrap_or_default();
         ceiling.check(0, expected_bytes)?;
@@ -100,19 +109,13 @@ impl Exchange {
         let (tag, now_ns) = (permit.tag(), isolate.now_ns());
         let sink = match self.pending.as_ref().map(|pending| &pending.start) {
             Some(&Start::Lines { dialect, precision, .. }) => {
-                let reading = LineReading { now_ns, seed: isolate.service.hash_seed, limits };
-                let intake = Box::new(Intake::new(dialect, precision, permit, reading));
-                match encoding {
-                    Encoding::Identity => Sink::Lines(intake),
-                    Encoding::Gzip => Sink::PackedLines(intake, inflated),
-                }
+                let seed = isolate.service.hash_seed;
+                let intake = Intake::new(dialect, precision, permit, now_ns, seed, limits);
+                Sink::Lines(Box::new(intake))
             }
-            _ => match encoding {
-                Encoding::Identity => Sink::Bytes(permit),
-                Encoding::Gzip => Sink::PackedBytes(permit, inflated),
-            },
+            _ => Sink::Bytes(permit),
         };
-        let reading = BodyReading { sink, ceiling, held: Vec::new(), expected_bytes };
+        let reading = BodyReading { sink, ceiling, inflated, held: Vec::new(), expected_bytes };
         let upload = isolate.service.admission.upload(tag, reading, now_ns);
         self.stage = ExchangeStage::Body(upload);
         Ok(Action::ReadBody)
@@ -126,12 +129,21 @@ impl Exchange {
         let before = std::mem::replace(&mut self.record.bytes_in, bytes as u64);
         let checked = upload.with(|reading| -> ApiResult<()> {
             reading.ceiling.check(before, bytes)?;
-            match reading.sink {
-                Sink::Lines(_) => Ok(()),
-                _ => reading.charge(bytes),
+            match &mut reading.sink {
+                Sink::Lines(_) if reading.inflated.is_none() => Ok(()),
+                sink => sink.charge(bytes),
             }
         });
         Some(self.refuse(checked.unwrap_or(Err(ApiError::Displaced)).err()?))
+    }
+
+    /// Refuses a request whose body stalled, and frees the request's memory.
+    pub fn body_stalled(&mut self) -> Action {
+        self.refuse(ApiError::Stalled)
+    }
+
+    fn refuse(&mut self, error: ApiError) -> Action {
+        self.complete_response(Err(error))
     }
 
     /// Receives the next piece of the body: `append` copies `bytes` bytes to the end of the buffer.
@@ -161,41 +173,128 @@ impl Exchange {
         rest: Vec<u8>,
     ) -> Action {
         self.spans.end_wait(platform.now_ns());
-        let calls = self.calls;
-        let isolate = &mut Isolate { service, platform, calls };
-        let action = catch(|| self.take_body(isolate, rest));
-        let action = self.within_calls(platform, action);
-        self.complete_response(action)
+        self.run(service, platform, |exchange, isolate| exchange.take_body(isolate, rest))
     }
 
     fn take_body(&mut self, isolate: &mut Isolate<'_>, rest: Vec<u8>) -> ApiResult<Action> {
         let stage = std::mem::replace(&mut self.stage, ExchangeStage::Finished);
         let ExchangeStage::Body(upload) = stage else { return Ok(Action::End) };
-        let BodyReading { sink, mut held, .. } = upload.finish().ok_or(ApiError::Displaced)?;
+        let BodyReading { mut sink, inflated, mut held, .. } =
+            upload.finish().ok_or(ApiError::Displaced)?;
         if held.is_empty() {
             held = rest;
         } else {
             held.extend_from_slice(&rest);
         }
         self.record.bytes_in = self.record.bytes_in.max(held.len() as u64);
+        if let Some(ceiling) = inflated {
+            held = content_encoding::inflate(&held, ceiling, &mut |waiting, expected, held| {
+                match &mut sink {
+                    // The route needs the whole body.
+                    Sink::Bytes(permit) => permit.grow_to(held).map(|()| 0).map_err(Into::into),
+                    Sink::Lines(intake) => intake.take(waiting, expected, held),
+                }
+            })?;
+        }
         match sink {
             // The permit must live until the responder has converted the bytes.
-            Sink::Bytes(_permit) => self.act(isolate, Received::Bytes(BodyBytes(held))),
+            Sink::Bytes(_permit) => self.act(isolate, held, None),
             Sink::Lines(intake) => {
                 let parsed = intake.finish(held)?;
-                self.act(isolate, Received::Lines(parsed))
-            }
-            Sink::PackedBytes(mut permit, inflated) => {
-                let plain = content_encoding::inflate(&held, inflated, &mut permit)?;
-                drop(held);
-                self.act(isolate, Received::Bytes(BodyBytes(plain)))
-            }
-            Sink::PackedLines(mut intake, inflated) => {
-                let left = content_encoding::inflate(&held, inflated, &mut *intake)?;
-                drop(held);
-                let parsed = intake.finish(left)?;
-                self.act(isolate, Received::Lines(parsed))
+                self.act(isolate, Vec::new(), Some(parsed))
             }
         }
+    }
+}
+
+/// A parsed body with its batch, rejected lines and memory reservation.
+#[derive(Debug)]
+pub struct Parsed {
+    pub(in crate::api) batch: Batch,
+    pub(in crate::api) rejected: Rejected,
+    pub(in crate::api) permit: Permit,
+    /// The body, if the response may have to quote lines.
+    pub(in crate::api) text: Vec<u8>,
+}
+
+/// The state of a partially parsed body.
+#[derive(Debug)]
+pub struct Intake {
+    parser: Parser,
+    builder: BatchBuilder,
+    permit: Permit,
+    keeps_text: bool,
+    used_bytes: usize,
+    /// Lines are converted into columns when this number of bytes is waiting.
+    piece_bytes: usize,
+}
+
+impl Intake {
+    /// Creates an empty intake. `permit` is the body's memory reservation, `now_ns` is the time of
+    /// points without a timestamp, and `seed` is the seed of the hash maps.
+    pub fn new(
+        dialect: Dialect,
+        unit: TimestampUnit,
+        permit: Permit,
+        now_ns: i64,
+        seed: u64,
+        limits: Limits,
+    ) -> Self {
+        let keeps_text = dialect == Dialect::V3;
+        Self {
+            parser: Parser::new(Options { unit, now_ns, limits, reports_time_fields: keeps_text }),
+            builder: BatchBuilder::new(seed, limits),
+            permit,
+            keeps_text,
+            used_bytes: 0,
+            piece_bytes: if keeps_text { KEPT_TEXT_BYTES_MAX + 1 } else { PARSED_PIECE_BYTES },
+        }
+    }
+
+    /// Reserves memory for the columns and for `held_bytes`.
+    pub fn charge(&mut self, held_bytes: usize) -> ApiResult<()> {
+        Ok(self.permit.grow_to(self.builder.bytes() + held_bytes)?)
+    }
+
+    /// Converts the complete lines at the beginning of `waiting` and returns the number of consumed
+    /// bytes. `expected_bytes` is the estimated size of the body. The function also reserves
+    /// `held_bytes` bytes of memory for the body's other buffers.
+    pub fn take(
+        &mut self,
+        waiting: &[u8],
+        expected_bytes: usize,
+        held_bytes: usize,
+    ) -> ApiResult<usize> {
+        if waiting.len() < self.piece_bytes {
+            self.charge(held_bytes)?;
+            return Ok(0);
+        }
+        let used = self
+            .parser
+            .feed(waiting, false, &mut self.builder)
+            .map_err(|error| ApiError::Invalid(error.to_string()))?;
+        self.used_bytes += used;
+        // A line longer than a piece must not be scanned again for every piece, so the threshold
+        // grows with the line.
+        self.piece_bytes = PARSED_PIECE_BYTES.max(2 * (waiting.len() - used));
+        self.builder.make_room(self.used_bytes, expected_bytes, 2 * self.piece_bytes);
+        self.charge(held_bytes)?;
+        Ok(used)
+    }
+
+    /// Parses the remaining bytes `left`. If only some lines are invalid, the result lists these
+    /// lines.
+    pub fn finish(mut self, left: Vec<u8>) -> ApiResult<Parsed> {
+        self.parser
+            .feed(&left, true, &mut self.builder)
+            .map_err(|error| ApiError::Invalid(error.to_string()))?;
+        let keeps_text = self.keeps_text && self.used_bytes == 0;
+        let text = if keeps_text { left } else { Vec::new() };
+        let batch = self.builder.finish();
+        // From here on the request needs only the columns, so the rest of the reservation is
+        // returned.
+        self.permit.shrink_to(batch.bytes() + text.len());
+        self.permit.grow_to(batch.bytes() + text.len())?;
+        Ok(Parsed { batch, rejected: self.parser.into_rejected(), permit: self.permit, text })
     }
 }

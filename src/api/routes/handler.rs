@@ -14,14 +14,16 @@ use serde_json::Value;
 use crate::admission::QueryReservation;
 use crate::api::action::Action;
 use crate::api::auth::AuthError;
-use crate::api::error::{ApiError, ApiResult};
+use crate::api::error::{ApiError, ApiResult, invalid};
+use crate::api::exchange::receive_body::Parsed;
 use crate::api::http::{Parameters, RequestHead, Response};
 use crate::api::isolate_state::Isolate;
-use crate::api::params::{Dialect, WritePrecision};
-use crate::api::routes::bucket_lookup::BucketLookup;
-use crate::api::write_body::Parsed;
+use crate::api::params::Dialect;
+use crate::coordinator::error::Error;
 use crate::coordinator::grants::Principal;
 use crate::coordinator::{Io, Machine, Task};
+use crate::line_protocol::TimestampUnit;
+use crate::model::ids::PolicyId;
 use crate::protocol::call::{Call, Reply, Step};
 
 /// The parts of a request that a route uses.
@@ -57,28 +59,14 @@ pub struct RequestTarget {
     pub policy: Option<String>,
 }
 
-/// The bytes of a request's body, empty if the route reads no body.
-#[derive(Debug, Default)]
-pub struct BodyBytes(pub Vec<u8>);
-
-impl BodyBytes {
-    /// Parses the bytes as a JSON object.
-    pub fn json<T: DeserializeOwned>(&self) -> ApiResult<T> {
-        json_object(&self.0)
-            .map_err(|reason| ApiError::Invalid(format!("the body is not valid: {reason}")))
-    }
-}
-
-/// Parses a JSON object.
-///
-/// # Errors
-/// The reason why `bytes` is not an object of this type.
-pub fn json_object<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+/// Parses a body, which must be a JSON object.
+pub fn json_body<T: DeserializeOwned>(bytes: &[u8]) -> ApiResult<T> {
     // Serde would read an array as the values of a struct.
     if bytes.trim_ascii_start().starts_with(b"[") {
-        return Err("expected a JSON object".to_owned());
+        return invalid("the body is not valid: expected a JSON object");
     }
-    serde_json::from_slice(bytes).map_err(|error| error.to_string())
+    serde_json::from_slice(bytes)
+        .or_else(|error| invalid(format!("the body is not valid: {error}")))
 }
 
 /// The outcome of a request for the log, in addition to its status.
@@ -98,34 +86,38 @@ pub struct PendingRequest {
     /// The database for the log and for the memory of the body. If the route's row requires a
     /// permission on a database or policy, the exchange checks the permission on this target.
     pub target: Option<RequestTarget>,
-    /// The search for the bucket that `target` names by its id.
-    pub(super) lookup: Option<BucketLookup>,
+    /// The id of the bucket, if the database in `target` has the form of such an id. The exchange
+    /// then replaces `target`.
+    pub bucket_id: Option<PolicyId>,
     /// Creates the response from the body.
     pub start: Start,
 }
 
 /// The function that receives the body and creates the responder.
 pub enum Start {
-    /// Receives the bytes of the body.
-    Bytes(Box<StartWith<BodyBytes>>),
+    /// Receives the bytes of the body, which are empty if the route reads no body.
+    Bytes(Box<StartWith<Vec<u8>>>),
     /// Receives the body as columns.
     Lines {
         /// The route's dialect of line protocol.
         dialect: Dialect,
         /// The precision of the timestamps.
-        precision: WritePrecision,
+        precision: TimestampUnit,
         /// The function.
         start: Box<StartWith<Parsed>>,
     },
 }
 
-type StartWith<B> = dyn FnOnce(Admitted<'_>, &mut Isolate<'_>, B) -> ApiResult<Box<dyn Responder>>;
+type StartWith<B> = dyn FnOnce(Admitted<'_>, &mut Isolate<'_>, B) -> StartResult;
+
+/// The result of the start of a response.
+pub type StartResult = ApiResult<Box<dyn Responder>>;
 
 /// A request that passed the check of its target.
 pub struct Admitted<'a> {
     /// The request's head, with the identified caller.
     pub request: Incoming<'a>,
-    /// The request's target, in which the lookup has replaced the bucket's id.
+    /// The request's target, in which the exchange has replaced a bucket's id.
     pub target: Option<RequestTarget>,
     /// The database for the log.
     pub log_database: &'a mut Option<String>,
@@ -141,15 +133,14 @@ impl Admitted<'_> {
 impl PendingRequest {
     /// Creates a request without a target.
     pub fn new(
-        start: impl FnOnce(Admitted<'_>, &mut Isolate<'_>, BodyBytes) -> ApiResult<Box<dyn Responder>>
-        + 'static,
+        start: impl FnOnce(Admitted<'_>, &mut Isolate<'_>, Vec<u8>) -> StartResult + 'static,
     ) -> Self {
-        Self { target: None, lookup: None, start: Start::Bytes(Box::new(start)) }
+        Self { target: None, bucket_id: None, start: Start::Bytes(Box::new(start)) }
     }
 
     /// Creates a request whose response is known in advance.
     pub fn respond(response: Response) -> Self {
-        Self::new(|_, _, _| Ok(ImmediateResponder::boxed(response)))
+        Self::run(|_| async { Ok(response) })
     }
 
     /// Creates a request that runs one async function.
@@ -163,7 +154,7 @@ impl PendingRequest {
 
     /// Creates a request from `start`, which receives the body and returns the function to run.
     pub fn with_body<R, F>(
-        start: impl FnOnce(&mut Isolate<'_>, BodyBytes) -> ApiResult<R> + 'static,
+        start: impl FnOnce(&mut Isolate<'_>, Vec<u8>) -> ApiResult<R> + 'static,
     ) -> Self
     where
         R: FnOnce(Io) -> F + 'static,
@@ -177,20 +168,6 @@ impl PendingRequest {
         let target =
             RequestTarget { database: database.to_owned(), policy: policy.map(str::to_owned) };
         Self { target: Some(target), ..self }
-    }
-
-    /// Replaces the target of a bucket's id. The reply is `None` in the first call of this function,
-    /// and afterwards the reply to one of the requested calls.
-    pub fn locate(
-        &mut self,
-        request: &Incoming<'_>,
-        isolate: &mut Isolate<'_>,
-        reply: Option<Reply>,
-    ) -> ApiResult<Step<()>> {
-        let (Some(lookup), Some(target)) = (&mut self.lookup, &mut self.target) else {
-            return Ok(Step::Done(()));
-        };
-        lookup.locate(target, request, isolate, reply)
     }
 }
 
@@ -212,26 +189,26 @@ pub trait Responder: std::fmt::Debug {
         Outcome::default()
     }
 
-    /// Returns `self` if this is the response of a query.
-    fn query(&mut self) -> Option<&mut dyn QueryResponder> {
-        None
+    /// Checks that `caller` may run every statement of a query.
+    fn check_statements(&mut self, _caller: &Principal) -> Result<(), AuthError> {
+        Ok(())
     }
-}
-
-/// The response of a query in progress.
-pub trait QueryResponder: Responder {
-    /// Checks that `caller` may run every statement.
-    fn check_statements(&mut self, caller: &Principal) -> Result<(), AuthError>;
 
     /// Returns the databases on which the statements need a permission. The list is empty if the
     /// Catalog must check the caller.
-    fn databases(&mut self) -> Vec<String>;
+    fn databases(&mut self) -> Vec<String> {
+        Vec::new()
+    }
 
-    /// Returns the memory account of the queries.
-    fn reservation(&mut self) -> Option<&QueryReservation>;
+    /// Returns the memory account of a query.
+    fn reservation(&mut self) -> Option<&QueryReservation> {
+        None
+    }
 
     /// Stops after the client disconnected. Returns the calls that release the request's resources.
-    fn abandon(&mut self) -> Vec<Call>;
+    fn abandon(&mut self) -> Vec<Call> {
+        Vec::new()
+    }
 
     /// Ends a response that has begun, after an error in the responder or in the exchange. A
     /// responder may append the error to the body. By default, the body is truncated.
@@ -240,47 +217,103 @@ pub trait QueryResponder: Responder {
     }
 }
 
-/// A response that is known in advance.
+/// A response that one async function creates.
 #[derive(Debug)]
-pub struct ImmediateResponder(Option<Response>);
-
-impl ImmediateResponder {
-    /// Creates a responder that returns `response`.
-    pub fn boxed(response: Response) -> Box<dyn Responder> {
-        Box::new(Self(Some(response)))
-    }
+struct RunningRoute {
+    task: Task<ApiResult<(Response, Outcome)>>,
+    outcome: Outcome,
 }
 
-impl Responder for ImmediateResponder {
-    fn step(&mut self, _isolate: &mut Isolate<'_>, _reply: Option<Reply>) -> ApiResult<Action> {
-        Ok(self.0.take().map_or(Action::End, Action::Respond))
+impl Responder for RunningRoute {
+    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
+        match self.task.step(&mut isolate.context(), reply) {
+            Step::Calls(calls) => Ok(Action::Calls(calls)),
+            Step::Done(done) => {
+                let (response, outcome) = done??;
+                self.outcome = outcome;
+                Ok(Action::Respond(response))
+            }
+        }
+    }
+
+    fn outcome(&self) -> Outcome {
+        self.outcome
     }
 }
-
-type RouteTask = Task<ApiResult<Response>>;
 
 /// Creates a responder that runs one async function.
 pub fn run<F>(route: impl FnOnce(Io) -> F) -> Box<dyn Responder>
 where
     F: Future<Output = ApiResult<Response>> + 'static,
 {
-    let task: RouteTask = Task::new(|io| {
+    run_with_outcome(|io| {
+        let response = route(io);
+        async move { Ok((response.await?, Outcome::default())) }
+    })
+}
+
+/// Creates a responder that runs one async function, which also returns the outcome for the log.
+pub fn run_with_outcome<F>(route: impl FnOnce(Io) -> F) -> Box<dyn Responder>
+where
+    F: Future<Output = ApiResult<(Response, Outcome)>> + 'static,
+{
+    let task = Task::new(|io| {
         let response = route(io);
         async move { Ok(response.await) }
     });
-    Box::new(task)
-}
-
-impl Responder for RouteTask {
-    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
-        match Machine::step(self, &mut isolate.context(), reply) {
-            Step::Calls(calls) => Ok(Action::Calls(calls)),
-            Step::Done(response) => Ok(Action::Respond(response??)),
-        }
-    }
+    Box::new(RunningRoute { task, outcome: Outcome::default() })
 }
 
 /// Returns a JSON response that ends with a newline.
 pub fn json_line(status: u16, body: &Value) -> Response {
     Response::json(status, format!("{body}\n"))
+}
+
+/// Sends a short response as a whole, and a long response in pieces.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    content_type: &'static str,
+    is_streaming: bool,
+}
+
+impl Delivery {
+    pub(super) fn new(content_type: &'static str) -> Self {
+        Self { content_type, is_streaming: false }
+    }
+
+    /// Whether the status was sent. A later error can only truncate the body.
+    pub(super) fn is_streaming(&self) -> bool {
+        self.is_streaming
+    }
+
+    /// Returns the action that sends a piece.
+    pub(super) fn piece(&mut self, bytes: Vec<u8>) -> Action {
+        match std::mem::replace(&mut self.is_streaming, true) {
+            true => Action::Bytes(bytes),
+            false => Action::Stream(Response::ok(self.content_type, bytes)),
+        }
+    }
+
+    /// Returns the action that sends the last bytes, or a further piece if `more` is true. Returns
+    /// the end after all bytes were sent.
+    pub(super) fn rest(&mut self, bytes: Vec<u8>, more: bool) -> Action {
+        match (self.is_streaming, bytes.is_empty()) {
+            (false, _) if !more => Action::Respond(Response::ok(self.content_type, bytes)),
+            (true, true) => Action::End,
+            _ => self.piece(bytes),
+        }
+    }
+
+    /// Returns the action for a step of a query that streams the bytes of its response.
+    pub(super) fn parts(
+        &mut self,
+        step: Step<Result<Option<Vec<u8>>, Error>>,
+    ) -> ApiResult<Action> {
+        match step {
+            Step::Calls(calls) => Ok(Action::Calls(calls)),
+            Step::Done(Ok(Some(piece))) => Ok(self.piece(piece)),
+            Step::Done(Ok(None)) => Ok(Action::End),
+            Step::Done(Err(error)) => Err(error.into()),
+        }
+    }
 }

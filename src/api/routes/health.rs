@@ -1,16 +1,18 @@
-//! Serves `/health`, which requires no token and reports whether the server works.
+//! Serves `/health`, `/ping`, `/status`, `/ready` and `/api/v2/setup`, which require no token.
 //!
-//! The status is "fail" if an invalid setting stops the server, and "warn" if the Catalog does not
-//! respond. Without the Catalog, the server can only use cached definitions.
+//! The status in the response of `/health` is "fail" if an invalid setting stops the server, and
+//! "warn" if the Catalog does not respond. Without the Catalog, the server can only use cached
+//! definitions. Monitoring systems may poll `/health` every second, so [`CatalogHealth`] caches, for
+//! each isolate, whether the Catalog responds. The other routes call no object.
 
 use crate::api::action::Action;
-use crate::api::auth::AuthError;
-use crate::api::error::ApiResult;
+use crate::api::auth::{ACCESS_ASSERTION, AuthError};
+use crate::api::error::{ApiError, ApiResult};
 use crate::api::headers::INFLUXDB_VERSION;
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::{Incoming, PendingRequest, Responder};
-use crate::model::limits::CATALOG_HEALTH_WAIT_MS;
+use crate::model::limits::{CATALOG_HEALTH_REMEMBERED_NS, CATALOG_HEALTH_WAIT_MS};
 use crate::protocol::call::{Address, Call, Reply};
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::envelope;
@@ -19,20 +21,18 @@ use crate::protocol::envelope;
 const CATALOG: u32 = 0;
 const PAUSE: u32 = 1;
 
-#[derive(Debug, Default)]
-struct HealthCheck {
-    requested: bool,
-}
+#[derive(Debug)]
+struct HealthCheck;
 
 /// Parses the request of `GET /health`.
 pub fn begin(_request: &Incoming<'_>) -> ApiResult<PendingRequest> {
-    Ok(PendingRequest::new(|_, _, _| Ok(Box::new(HealthCheck::default()))))
+    Ok(PendingRequest::new(|_, _, _| Ok(Box::new(HealthCheck))))
 }
 
 impl Responder for HealthCheck {
     fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
-        let Some(reply) = reply else { return Ok(self.begin_check(isolate)) };
-        let reply = (self.requested && reply.id == CATALOG).then_some(reply.result);
+        let Some(reply) = reply else { return Ok(begin_check(isolate)) };
+        let reply = (reply.id == CATALOG).then_some(reply.result);
         let decoded = reply.and_then(|reply| envelope::decode_reply::<FromCatalog>(reply).ok());
         let answers =
             decoded.is_some_and(|decoded| !matches!(decoded, FromCatalog::Unavailable(_)));
@@ -41,45 +41,42 @@ impl Responder for HealthCheck {
     }
 }
 
-impl HealthCheck {
-    fn begin_check(&mut self, isolate: &mut Isolate<'_>) -> Action {
-        let unset = match &isolate.service.settings {
-            Err(error) => Some(error.to_string()),
-            Ok(settings) if settings.admin_tokens.is_empty() => {
-                Some(AuthError::NotConfigured.to_string())
-            }
-            Ok(_) => None,
-        };
-        if let Some(message) = unset {
-            return Action::Respond(health_response(503, "fail", &message));
+fn begin_check(isolate: &mut Isolate<'_>) -> Action {
+    let unset = match &isolate.service.settings {
+        Err(error) => Some(error.to_string()),
+        Ok(settings) if settings.admin_tokens.is_empty() => {
+            Some(AuthError::NotConfigured.to_string())
         }
-        let now_ns = isolate.now_ns();
-        if let Some(answers) = isolate.service.catalog_health.known(now_ns) {
-            return Action::Respond(serving(answers));
-        }
-        isolate.service.catalog_health.begin_call(now_ns);
-        self.requested = true;
-        // The call identifies no caller, but makes the Catalog read its storage.
-        let message = envelope::encode(&ToCatalog::Identify { keys: Vec::new() });
-        let wait_ms = CATALOG_HEALTH_WAIT_MS.to_le_bytes().to_vec();
-        Action::Calls(vec![
-            Call { id: CATALOG, to: Address::Catalog, location: None, message },
-            Call { id: PAUSE, to: Address::Pause, location: None, message: wait_ms },
-        ])
+        Ok(_) => None,
+    };
+    if let Some(message) = unset {
+        return Action::Respond(health_response(503, "fail", &message));
     }
+    let now_ns = isolate.now_ns();
+    if let Some(answers) = isolate.service.catalog_health.known(now_ns) {
+        return Action::Respond(serving(answers));
+    }
+    isolate.service.catalog_health.begin_call(now_ns);
+    // The call identifies no caller, but makes the Catalog read its storage.
+    let message = envelope::encode(&ToCatalog::Identify { keys: Vec::new() });
+    let wait_ms = CATALOG_HEALTH_WAIT_MS.to_le_bytes().to_vec();
+    Action::Calls(vec![
+        Call { id: CATALOG, to: Address::Catalog, location: None, message },
+        Call { id: PAUSE, to: Address::Pause, location: None, message: wait_ms },
+    ])
 }
 
 /// The status is always 200, in the format that v2 clients read.
 fn serving(catalog_answers: bool) -> Response {
-    match catalog_answers {
-        true => health_response(200, "pass", "ready for queries and writes"),
-        false => health_response(
-            200,
+    let (word, message) = match catalog_answers {
+        true => ("pass", "ready for queries and writes"),
+        false => (
             "warn",
             "the Catalog does not respond: recently used databases are available; other databases, \
              lists and management return 503",
         ),
-    }
+    };
+    health_response(200, word, message)
 }
 
 fn health_response(status: u16, word: &str, message: &str) -> Response {
@@ -91,4 +88,86 @@ fn health_response(status: u16, word: &str, message: &str) -> Response {
         "version": INFLUXDB_VERSION,
     });
     Response::json(status, format!("{body}\n"))
+}
+
+/// Informs a page that its requests pass through Cloudflare Access, so that the page may need no
+/// token.
+const ACCESS: &str = "X-Tidemark-Access";
+
+/// Parses a request to `/ping` or `/status`. The response has status 204, or status 200 and the
+/// version if `verbose` is set, as in 1.x.
+pub fn begin_ping(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+    let mut response = match request.url.filled("verbose") {
+        None | Some("0" | "false") => Response::empty(204),
+        Some(_) => Response::json(200, format!("{{\"version\":\"{INFLUXDB_VERSION}\"}}\n")),
+    };
+    if request.head.header(ACCESS_ASSERTION).is_some() {
+        response.headers.push((ACCESS.into(), "1".into()));
+    }
+    Ok(PendingRequest::respond(response))
+}
+
+/// Parses the request of `GET /ready` and `GET /api/v2/ready`.
+pub fn begin_ready(_request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+    Ok(PendingRequest::respond(Response::json(200, "{\"status\":\"ready\"}\n")))
+}
+
+/// Parses a request to `/api/v2/setup`. The server needs no setup except for the
+/// secret `ADMIN_TOKEN`.
+pub fn begin_setup(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+    if request.head.method == "POST" {
+        let reason =
+            "onboarding has already been completed: the admin token is the secret ADMIN_TOKEN";
+        return Err(ApiError::Unprocessable(reason.to_owned()));
+    }
+    Ok(PendingRequest::respond(Response::json(200, "{\"allowed\":false}\n")))
+}
+
+/// The cached health of the Catalog.
+#[derive(Debug, Default)]
+pub struct CatalogHealth {
+    known: Option<(bool, i64)>,
+    /// The start time of a running call.
+    asked_ns: Option<i64>,
+}
+
+impl CatalogHealth {
+    /// Returns the cached health, or `None` if the caller must call the Catalog.
+    pub fn known(&self, now_ns: i64) -> Option<bool> {
+        let (answers, since_ns) = self.known?;
+        let recent = |since_ns: i64| now_ns.saturating_sub(since_ns) < CATALOG_HEALTH_REMEMBERED_NS;
+        (recent(since_ns) || self.asked_ns.is_some_and(recent)).then_some(answers)
+    }
+
+    /// Records that a call to the Catalog starts.
+    pub fn begin_call(&mut self, now_ns: i64) {
+        self.asked_ns = Some(now_ns);
+    }
+
+    /// Stores the result of a call.
+    pub fn on_reply(&mut self, answers: bool, now_ns: i64) {
+        *self = Self { known: Some((answers, now_ns)), asked_ns: None };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::time::S_NS;
+
+    #[test]
+    fn catalog_health_is_cached_five_seconds() {
+        let mut health = CatalogHealth::default();
+        assert_eq!(health.known(0), None);
+        health.begin_call(0);
+        assert_eq!(health.known(0), None, "nothing can be said before the first answer");
+        health.on_reply(true, S_NS);
+        assert_eq!(health.known(6 * S_NS - 1), Some(true));
+        assert_eq!(health.known(6 * S_NS), None);
+        health.begin_call(6 * S_NS);
+        assert_eq!(health.known(6 * S_NS), Some(true), "somebody is asking");
+        assert_eq!(health.known(11 * S_NS), None);
+        health.on_reply(false, 11 * S_NS);
+        assert_eq!(health.known(12 * S_NS), Some(false));
+    }
 }

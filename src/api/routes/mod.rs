@@ -1,37 +1,29 @@
-//! Defines the route table. A new route is one row here and one file in `routes/`.
+//! Defines the route table. A new route is one row here and a function in the file of its subject.
 //!
 //! [`super::exchange`] processes every request according to the route's row.
 
-pub mod access;
 pub mod backup;
-pub mod backup_schedule;
-pub mod bucket_lookup;
+pub mod buckets;
 pub mod databases;
 pub mod delete;
-mod delivery;
 pub mod export;
 pub mod flight;
 pub mod handler;
 pub mod health;
-pub mod manage;
 pub mod metrics;
-pub mod ping;
 pub mod query;
-pub mod query_sql;
 pub mod query_v3;
 pub mod quota;
-pub mod recover;
-pub mod setup;
-mod statements;
 pub mod tokens;
 pub mod unsupported;
-pub mod verify;
 pub mod write;
 
-use super::error_body::ErrorShape;
+use super::error::ErrorShape;
+use super::params::Dialect;
 use crate::model::configurable_limits::Limit;
 use crate::model::grant::PermissionKind;
 use crate::model::limits::{ACCESS_BODY_BYTES_MAX, MANAGEMENT_BODY_BYTES_MAX, QUERY_BODY_PER_TEXT};
+use buckets::Resource;
 use handler::Begin;
 
 /// A path and its operations.
@@ -88,6 +80,7 @@ pub enum Body {
     Lines,
 }
 
+const WRITE: Access = Access::Policy(PermissionKind::Write);
 const JSON: Body = Body::Bytes(MANAGEMENT_BODY_BYTES_MAX);
 /// Percent-encoding may make the body larger than the text.
 const QUERY: Body = Body::Times(QUERY_BODY_PER_TEXT, Limit::QueryTextBytes);
@@ -95,72 +88,56 @@ const QUERY: Body = Body::Times(QUERY_BODY_PER_TEXT, Limit::QueryTextBytes);
 /// Every route.
 #[rustfmt::skip]
 pub static ROUTES: &[Route] = &[
-    route("/write", ErrorShape::WriteV1, &[
-        on(&["POST"], Access::Policy(PermissionKind::Write), Body::Lines, write::begin_v1),
+    route("/write", ErrorShape::Write(Dialect::V1), &[
+        on(&["POST"], WRITE, Body::Lines, |request| write::begin(request, Dialect::V1)),
     ]),
-    route("/api/v2/write", ErrorShape::WriteV2, &[
-        on(&["POST"], Access::Policy(PermissionKind::Write), Body::Lines, write::begin_v2),
+    route("/api/v2/write", ErrorShape::Write(Dialect::V2), &[
+        on(&["POST"], WRITE, Body::Lines, |request| write::begin(request, Dialect::V2)),
     ]),
-    route("/api/v3/write_lp", ErrorShape::WriteV3, &[
-        on(&["POST"], Access::Policy(PermissionKind::Write), Body::Lines, write::begin_v3),
+    route("/api/v3/write_lp", ErrorShape::Write(Dialect::V3), &[
+        on(&["POST"], WRITE, Body::Lines, |request| write::begin(request, Dialect::V3)),
     ]),
     route("/query", ErrorShape::Query, &[
         on(&["GET"], Access::Statements, Body::None, query::begin),
         on(&["POST"], Access::Statements, QUERY, query::begin),
     ]),
-    route("/ping", ErrorShape::Other, &[
-        on(&["GET", "HEAD"], Access::Open, Body::None, ping::begin),
-    ]),
-    route("/status", ErrorShape::Other, &[
-        on(&["GET", "HEAD"], Access::Open, Body::None, ping::begin),
-    ]),
-    route("/health", ErrorShape::Other, &[
-        on(&["GET", "HEAD"], Access::Open, Body::None, health::begin),
-    ]),
-    route("/api/v1/health", ErrorShape::Other, &[
-        on(&["GET", "HEAD"], Access::Open, Body::None, health::begin),
-    ]),
-    route("/ready", ErrorShape::Other, &[
-        on(&["GET"], Access::Open, Body::None, setup::begin_ready),
-    ]),
-    route("/api/v2/delete", ErrorShape::WriteV2, &[
+    route("/ping", ErrorShape::Other, PING),
+    route("/status", ErrorShape::Other, PING),
+    route("/health", ErrorShape::Other, HEALTH),
+    route("/api/v1/health", ErrorShape::Other, HEALTH),
+    route("/ready", ErrorShape::Other, READY),
+    route("/api/v2/delete", ErrorShape::Write(Dialect::V2), &[
         on(&["POST"], Access::Database(PermissionKind::Write), JSON, delete::begin),
     ]),
     route("/api/v2/buckets", ErrorShape::Other, &[
-        on(&["GET"], Access::Known, Body::None, manage::begin_buckets),
-        on(&["POST"], Access::Admin, JSON, manage::begin_buckets),
+        on(&["GET"], Access::Known, Body::None, |_| buckets::begin(Resource::Buckets)),
+        on(&["POST"], Access::Admin, JSON, |_| buckets::begin(Resource::Buckets)),
     ]),
     route("/api/v2/buckets/{id}", ErrorShape::Other, &[
-        on(&["GET"], Access::Known, Body::None, manage::begin_buckets),
-        on(&["PATCH", "DELETE"], Access::Admin, JSON, manage::begin_buckets),
+        on(&["GET"], Access::Known, Body::None, |_| buckets::begin(Resource::Buckets)),
+        on(&["PATCH", "DELETE"], Access::Admin, JSON, |_| buckets::begin(Resource::Buckets)),
     ]),
     route("/api/v2/dbrps", ErrorShape::Other, &[
-        on(&["GET"], Access::Known, Body::None, manage::begin_dbrps),
-        on(&["POST"], Access::Admin, JSON, manage::begin_dbrps),
+        on(&["GET"], Access::Known, Body::None, |_| buckets::begin(Resource::Dbrps)),
+        on(&["POST"], Access::Admin, JSON, |_| buckets::begin(Resource::Dbrps)),
     ]),
     route("/api/v2/dbrps/{id}", ErrorShape::Other, &[
-        on(&["GET"], Access::Known, Body::None, manage::begin_dbrps),
-        on(&["PATCH", "DELETE"], Access::Admin, JSON, manage::begin_dbrps),
+        on(&["GET"], Access::Known, Body::None, |_| buckets::begin(Resource::Dbrps)),
+        on(&["PATCH", "DELETE"], Access::Admin, JSON, |_| buckets::begin(Resource::Dbrps)),
     ]),
-    route("/api/v2/orgs", ErrorShape::Other, &[
-        on(&["GET"], Access::Known, Body::None, manage::begin_orgs),
-    ]),
-    route("/api/v2/orgs/{id}", ErrorShape::Other, &[
-        on(&["GET"], Access::Known, Body::None, manage::begin_orgs),
-    ]),
-    route("/api/v2/ready", ErrorShape::Other, &[
-        on(&["GET"], Access::Open, Body::None, setup::begin_ready),
-    ]),
+    route("/api/v2/orgs", ErrorShape::Other, ORGS),
+    route("/api/v2/orgs/{id}", ErrorShape::Other, ORGS),
+    route("/api/v2/ready", ErrorShape::Other, READY),
     route("/api/v2/setup", ErrorShape::Other, &[
-        on(&["GET", "POST"], Access::Open, Body::None, setup::begin_setup),
+        on(&["GET", "POST"], Access::Open, Body::None, health::begin_setup),
     ]),
     route("/api/v3/query_influxql", ErrorShape::Query, &[
         on(&["GET"], Access::Statements, Body::None, query_v3::influxql::begin),
         on(&["POST"], Access::Statements, QUERY, query_v3::influxql::begin),
     ]),
     route("/api/v3/query_sql", ErrorShape::Query, &[
-        on(&["GET"], Access::Statements, Body::None, query_sql::begin),
-        on(&["POST"], Access::Statements, QUERY, query_sql::begin),
+        on(&["GET"], Access::Statements, Body::None, query_v3::sql::begin),
+        on(&["POST"], Access::Statements, QUERY, query_v3::sql::begin),
     ]),
     route("/arrow.flight.protocol.FlightService/{id}", ErrorShape::Flight, &[
         on(&["POST"], Access::Statements, QUERY, flight::begin),
@@ -181,13 +158,13 @@ pub static ROUTES: &[Route] = &[
         on(&["POST"], Access::Admin, JSON, quota::begin),
     ]),
     route("/api/v3/configure/backup", ErrorShape::Other, &[
-        on(&["GET"], Access::Admin, Body::None, backup_schedule::begin),
-        on(&["POST"], Access::Admin, JSON, backup_schedule::begin),
-        on(&["DELETE"], Access::Admin, Body::None, backup_schedule::begin),
+        on(&["GET"], Access::Admin, Body::None, backup::begin_schedule),
+        on(&["POST"], Access::Admin, JSON, backup::begin_schedule),
+        on(&["DELETE"], Access::Admin, Body::None, backup::begin_schedule),
     ]),
     route("/api/v3/configure/access", ErrorShape::Other, &[
-        on(&["GET"], Access::Admin, Body::None, access::begin),
-        on(&["POST"], Access::Admin, Body::Bytes(ACCESS_BODY_BYTES_MAX), access::begin),
+        on(&["GET"], Access::Admin, Body::None, tokens::begin_access),
+        on(&["POST"], Access::Admin, Body::Bytes(ACCESS_BODY_BYTES_MAX), tokens::begin_access),
     ]),
     route("/metrics", ErrorShape::Other, &[
         on(&["GET"], Access::Database(PermissionKind::Metrics), Body::None, metrics::begin),
@@ -207,14 +184,19 @@ pub static ROUTES: &[Route] = &[
         on(&["POST"], Access::Admin, JSON, backup::begin_restore),
     ]),
     route("/api/v3/recover", ErrorShape::Other, &[
-        on(&["GET"], Access::Admin, Body::None, recover::begin),
-        on(&["POST"], Access::Admin, JSON, recover::begin),
+        on(&["GET"], Access::Admin, Body::None, backup::begin_recover),
+        on(&["POST"], Access::Admin, JSON, backup::begin_recover),
     ]),
     route("/debug/verify", ErrorShape::Other, &[
-        on(&["POST"], Access::Admin, JSON, verify::begin),
+        on(&["POST"], Access::Admin, JSON, backup::begin_checksums),
     ]),
 ];
 
+// Operations of several paths.
+const PING: &[Operation] = &[on(&["GET", "HEAD"], Access::Open, Body::None, health::begin_ping)];
+const HEALTH: &[Operation] = &[on(&["GET", "HEAD"], Access::Open, Body::None, health::begin)];
+const READY: &[Operation] = &[on(&["GET"], Access::Open, Body::None, health::begin_ready)];
+const ORGS: &[Operation] = &[on(&["GET"], Access::Known, Body::None, buckets::begin_orgs)];
 #[rustfmt::skip]
 const TOKENS: &[Operation] = &[
     on(&["GET"], Access::Admin, Body::None, tokens::begin),

@@ -3,28 +3,26 @@
 //! A large or chunked response is streamed, so that its memory use does not grow with the result.
 //! The status cannot change after the first byte.
 
+use std::collections::BTreeSet;
 use std::vec;
 
 use crate::admission::{HeldBytes, QueryReservation};
 use crate::api::action::Action;
 use crate::api::auth::{self, AuthError};
 use crate::api::error::{ApiError, ApiResult};
-use crate::api::form_body::query_parameters;
-use crate::api::http::{RequestHead, Response};
 use crate::api::isolate_state::Isolate;
-use crate::api::params::{QueryParams, WritingStatements};
-use crate::api::routes::delivery::Delivery;
+use crate::api::params::{QueryParams, WritingStatements, query_parameters};
 use crate::api::routes::handler::{
-    Admitted, BodyBytes, Incoming, PendingRequest, QueryResponder, Responder,
+    Admitted, Delivery, Incoming, PendingRequest, Responder, StartResult,
 };
-use crate::api::routes::statements;
 use crate::api::settings::Settings;
 use crate::coordinator::Machine;
+use crate::coordinator::canonical_names::read_only_warning;
 use crate::coordinator::error::Error;
 use crate::coordinator::grants::Principal;
+use crate::coordinator::privileges::{self, Need};
+use crate::coordinator::session::Session;
 use crate::coordinator::statement::Execution;
-use crate::coordinator::statement::Session;
-use crate::coordinator::statement::read_only_warning;
 use crate::influxql;
 use crate::influxql::ast::Statement;
 use crate::influxql::bound_params::Params;
@@ -32,6 +30,7 @@ use crate::influxql::effect::Effect;
 use crate::model::limits::{REPLY_PIECE_BYTES, REPLY_PIECE_ROWS, WHOLE_REPLY_BYTES_MAX};
 use crate::protocol::call::{Call, Reply, Step};
 use crate::query::result::SeriesChunk;
+use crate::query::source::Defaults;
 use crate::response::{Ending, Format, Options, Writer};
 
 const TOO_LARGE: &str = "the response exceeds the 16000000 bytes of a MessagePack document: use \
@@ -42,13 +41,9 @@ pub fn begin(_request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     Ok(PendingRequest::new(start))
 }
 
-fn start(
-    admitted: Admitted<'_>,
-    isolate: &mut Isolate<'_>,
-    body: BodyBytes,
-) -> ApiResult<Box<dyn Responder>> {
+fn start(admitted: Admitted<'_>, isolate: &mut Isolate<'_>, body: Vec<u8>) -> StartResult {
     let Incoming { head, url, .. } = admitted.request;
-    let (parameters, raw) = query_parameters(head, url, &body.0)?;
+    let (parameters, raw) = query_parameters(head, url, &body)?;
     let mut params = QueryParams::parse(head, &parameters, raw.as_deref())?;
     // A request without its own credentials was authenticated by the cookie of Cloudflare Access,
     // which the browser sends automatically.
@@ -58,9 +53,12 @@ fn start(
         params.writing = WritingStatements::Refuse;
     }
     admitted.log_database.clone_from(&params.database);
-    let accept = accepted(head, &params);
-    let querying = Querying::new(params, accept, isolate.settings()?, isolate.now_ns())?;
-    Ok(Box::new(querying))
+    // influxdb-python always requests MessagePack, but reads chunks as JSON lines. With 1.x, this
+    // client fails at the second chunk.
+    let agent = head.header("user-agent").unwrap_or_default();
+    let is_python = agent.starts_with("python-requests/") && params.chunk_rows.is_some();
+    let accept = head.header("accept").filter(|_| !is_python);
+    Ok(Box::new(Querying::new(params, accept, isolate.settings()?, isolate.now_ns())?))
 }
 
 impl Responder for Querying {
@@ -114,20 +112,14 @@ impl Responder for Querying {
         }
     }
 
-    fn query(&mut self) -> Option<&mut dyn QueryResponder> {
-        Some(self)
-    }
-}
-
-impl QueryResponder for Querying {
     fn check_statements(&mut self, caller: &Principal) -> Result<(), AuthError> {
-        statements::authorise(self.statements.as_slice(), self.session.defaults(), caller)?;
+        authorise(self.statements.as_slice(), self.session.defaults(), caller)?;
         self.session.principal = caller.clone();
         Ok(())
     }
 
     fn databases(&mut self) -> Vec<String> {
-        statements::databases(self.statements.as_slice(), self.session.defaults())
+        databases(self.statements.as_slice(), self.session.defaults())
     }
 
     fn reservation(&mut self) -> Option<&QueryReservation> {
@@ -135,7 +127,7 @@ impl QueryResponder for Querying {
     }
 
     fn abandon(&mut self) -> Vec<Call> {
-        self.current.as_mut().map_or_else(Vec::new, Execution::abandon)
+        self.current.take().map_or_else(Vec::new, Execution::abandon)
     }
 }
 
@@ -154,7 +146,6 @@ pub struct Querying {
     /// A chunk with the index of its first unwritten row.
     unwritten: Option<(SeriesChunk, usize)>,
     held: Option<HeldBytes>,
-    format: Format,
     chunked: bool,
     delivery: Delivery,
     finished: bool,
@@ -202,9 +193,8 @@ impl Querying {
             writer: Writer::new(options),
             unwritten: None,
             held: None,
-            format,
             chunked: params.chunk_rows.is_some(),
-            delivery: Delivery::default(),
+            delivery: Delivery::new(format.content_type()),
             finished: false,
         })
     }
@@ -260,24 +250,54 @@ impl Querying {
         if self.writer.bytes() < limit {
             return None;
         }
-        let (bytes, format) = (self.writer.take_bytes(), self.format);
-        Some(self.delivery.piece(bytes, |body| Response::ok(format.content_type(), body)))
+        Some(self.delivery.piece(self.writer.take_bytes()))
     }
 
     fn end(&mut self) -> Action {
         if !std::mem::replace(&mut self.finished, true) {
             self.writer.finish();
         }
-        let (bytes, format) = (self.writer.take_bytes(), self.format);
-        let more = self.writer.bytes() > 0;
-        self.delivery.rest(bytes, more, |body| Response::ok(format.content_type(), body))
+        let bytes = self.writer.take_bytes();
+        self.delivery.rest(bytes, self.writer.bytes() > 0)
     }
 }
 
-/// influxdb-python always requests MessagePack, but reads chunks as JSON lines. With 1.x, this
-/// client fails at the second chunk.
-fn accepted<'a>(head: &'a RequestHead, params: &QueryParams) -> Option<&'a str> {
-    let agent = head.header("user-agent").unwrap_or_default();
-    let is_python = agent.starts_with("python-requests/") && params.chunk_rows.is_some();
-    head.header("accept").filter(|_| !is_python)
+/// Returns [`AuthError::Unverified`] if the Catalog must identify the caller first.
+pub(super) fn authorise(
+    statements: &[Statement],
+    defaults: Defaults<'_>,
+    principal: &Principal,
+) -> Result<(), AuthError> {
+    for statement in statements {
+        let needs = privileges::needs(statement, defaults);
+        let missing = needs.iter().find(|need| !need.is_satisfied(&principal.grants));
+        if principal.needs_lookup() && !privileges::is_judged_by_databases(statement) {
+            return Err(AuthError::Unverified("no request to the Catalog was made".to_owned()));
+        }
+        if let Some(missing) = missing {
+            return Err(AuthError::Statement {
+                who: (*principal.name).to_owned(),
+                statement: statement.to_string(),
+                requires: missing.requires(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Returns the databases on which the statements need a permission. The list is empty if the
+/// Catalog must check one of the statements.
+pub(super) fn databases(statements: &[Statement], defaults: Defaults<'_>) -> Vec<String> {
+    let mut names = BTreeSet::new();
+    for statement in statements {
+        if !privileges::is_judged_by_databases(statement) {
+            return Vec::new();
+        }
+        for need in privileges::needs(statement, defaults) {
+            if let Need::PermissionKind { database, .. } = need {
+                names.insert(database);
+            }
+        }
+    }
+    names.into_iter().collect()
 }

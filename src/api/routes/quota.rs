@@ -4,16 +4,17 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::api::error::{ApiError, ApiResult};
+use crate::api::error::{ApiError, ApiResult, invalid};
 use crate::api::http::Response;
-use crate::api::routes::handler::{Incoming, PendingRequest, json_line};
+use crate::api::routes::handler::{Incoming, PendingRequest, json_body, json_line};
 use crate::coordinator::Io;
 use crate::coordinator::create_drop::{Change, carry_out};
 use crate::coordinator::error::Error;
 use crate::coordinator::load_schemas::{Load, Want};
-use crate::model::quota::{CallerQuota, QUOTA_VALUE_MAX, Quotas, Rate, Rates};
+use crate::coordinator::single_call::call_catalog;
+use crate::model::quota::{CallerQuota, QUOTA_VALUE_MAX, Rate, Rates};
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
-use crate::protocol::database::{QuotaChange, ToDatabase};
+use crate::protocol::database::QuotaChange;
 
 /// An omitted field means no limit.
 #[derive(Debug, Deserialize)]
@@ -37,15 +38,11 @@ pub fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
             PendingRequest::run(|io| async move { show(&io, &database).await })
         }
         _ => PendingRequest::with_body(|_, body| {
-            let body: Body = body.json()?;
+            let body: Body = json_body(&body)?;
             body.check()?;
             Ok(|io| body.set(io))
         }),
     })
-}
-
-fn invalid<T>(message: &str) -> ApiResult<T> {
-    Err(ApiError::Invalid(message.to_owned()))
 }
 
 impl Body {
@@ -63,7 +60,7 @@ impl Body {
         let stored = [("stored_bytes", self.stored_bytes), ("series", self.series)];
         for (name, limit) in limits.into_iter().chain(stored) {
             if limit.is_some_and(|limit| !(1..=QUOTA_VALUE_MAX).contains(&limit)) {
-                return invalid(&format!(
+                return invalid(format!(
                     "{name} must be between 1 and {QUOTA_VALUE_MAX}; omit {name} for no limit"
                 ));
             }
@@ -72,13 +69,13 @@ impl Body {
             return invalid("name a token or a user, not both");
         }
         let of_caller = self.token_name.is_some() || self.user.is_some();
-        match stored.iter().find(|(_, limit)| of_caller && limit.is_some()) {
-            None => Ok(()),
-            Some((name, _)) => invalid(&format!(
+        if let Some((name, _)) = stored.iter().find(|(_, limit)| of_caller && limit.is_some()) {
+            return invalid(format!(
                 "{name} limits a database, not a token or user: set {name} without token_name and \
                  user"
-            )),
+            ));
         }
+        Ok(())
     }
 
     async fn set(self, io: Io) -> ApiResult<Response> {
@@ -91,7 +88,7 @@ impl Body {
             },
             Some(name) => {
                 let message = ToCatalog::Grantee { user, name: name.clone() };
-                let FromCatalog::Grantees { rows, .. } = io.call_catalog(&message).await? else {
+                let FromCatalog::Grantees { rows, .. } = call_catalog(&io, &message).await? else {
                     return Err(Error::unexpected_reply().into());
                 };
                 let Some(id) = rows.first().map(|row| row.id) else {
@@ -101,17 +98,14 @@ impl Body {
                 QuotaChange::Caller(CallerQuota { id, user, name, rates })
             }
         };
-        io.run(carry_out(Change::within(&database, ToDatabase::SetQuota(change)))).await?;
+        io.run(carry_out(Change::SetQuota { database: database.clone(), change })).await?;
         show(&io, &database).await
     }
 }
 
 async fn show(io: &Io, database: &str) -> ApiResult<Response> {
     let loaded = Load::from_owner(database, Want::Nothing).run(io).await?;
-    Ok(json_line(200, &described(database, &loaded.description.quotas)))
-}
-
-fn described(database: &str, quotas: &Quotas) -> Value {
+    let quotas = &loaded.description.quotas;
     let mut of_database = limits(&quotas.rates);
     let stored = [("stored_bytes", quotas.stored_bytes), ("series", quotas.series)];
     let set = stored.into_iter().filter_map(|(name, limit)| Some((name.to_owned(), limit?.into())));
@@ -119,18 +113,20 @@ fn described(database: &str, quotas: &Quotas) -> Value {
     let callers = |user| {
         let callers = quotas.callers.iter().filter(move |quota| quota.user == user);
         let described = callers.map(|quota| {
-            let name = Value::from(quota.name.as_str());
-            let head = [("id".to_owned(), quota.id.into()), ("name".to_owned(), name)];
-            Value::Object(head.into_iter().chain(limits(&quota.rates)).collect())
+            let mut described = limits(&quota.rates);
+            described.insert("id".to_owned(), quota.id.into());
+            described.insert("name".to_owned(), quota.name.as_str().into());
+            described
         });
         described.collect::<Vec<_>>()
     };
-    json!({
+    let body = json!({
         "db": database,
         "quota": of_database,
         "tokens": callers(false),
         "users": callers(true),
-    })
+    });
+    Ok(json_line(200, &body))
 }
 
 fn limits(rates: &Rates) -> Map<String, Value> {

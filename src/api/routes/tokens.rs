@@ -1,19 +1,25 @@
 //! Serves `/api/v3/configure/token`: administrators create, list and revoke database tokens.
 //!
 //! Only the response to a creation contains the token. The Catalog stores its SHA-256.
+//!
+//! Also serves `/api/v3/configure/access`: GET lists tokens and users with the hashes of their
+//! secrets, and POST imports such a list into another deployment. InfluxDB has no such route.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::api::error::{ApiError, ApiResult};
-use crate::api::http::Response;
-use crate::api::routes::handler::{Incoming, PendingRequest, json_line};
+use crate::api::error::{ApiError, ApiResult, invalid};
+use crate::api::http::{Parameters, Response};
+use crate::api::routes::handler::{Incoming, PendingRequest, json_body, json_line};
 use crate::coordinator::Io;
 use crate::coordinator::error::Error;
+use crate::coordinator::grant_access::grant_access;
 use crate::coordinator::grants::{TOKEN_PREFIX, hex, token_hash};
 use crate::influxql::time_literal::format_utc;
 use crate::model::grant::{Grants, Permission};
-use crate::model::limits::{GRANTEES_PER_PAGE, TOKEN_NAME_BYTES_MAX};
+use crate::model::limits::{
+    ACCESS_ROWS_PER_REQUEST, GRANTEES_PER_PAGE, PASSWORD_ITERATIONS, TOKEN_NAME_BYTES_MAX,
+};
 use crate::model::name;
 use crate::model::time::{D_NS, S_NS};
 use crate::protocol::call::Platform;
@@ -45,7 +51,7 @@ struct PermissionBody {
 pub fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     Ok(match request.head.method.as_str() {
         "POST" => PendingRequest::with_body(|isolate, body| {
-            let (token, grantee) = new_token(body.json()?, isolate.platform)?;
+            let (token, grantee) = new_token(json_body(&body)?, isolate.platform)?;
             Ok(|io| create(io, token, grantee))
         }),
         "DELETE" => {
@@ -54,22 +60,25 @@ pub fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
             PendingRequest::run(|io| delete(io, name))
         }
         _ => {
-            let number = |name: &str, otherwise| match request.url.filled(name) {
-                None => Ok(otherwise),
-                Some(text) => text.parse::<u64>().or_else(|_| {
-                    invalid(&format!("{name} must be a whole number, not \"{text}\""))
-                }),
-            };
-            let limit = number("limit", GRANTEES_PER_PAGE as u64)?;
-            let (after, limit) = (number("after", 0)?, limit.clamp(1, GRANTEES_PER_PAGE as u64));
+            let limit = number(request.url, "limit", GRANTEES_PER_PAGE as u64)?;
+            let limit = limit.clamp(1, GRANTEES_PER_PAGE as u64);
+            let after = number(request.url, "after", 0)?;
             PendingRequest::run(move |io| list(io, after, limit))
         }
     })
 }
 
+fn number(url: &Parameters, name: &str, otherwise: u64) -> ApiResult<u64> {
+    let Some(text) = url.filled(name) else { return Ok(otherwise) };
+    text.parse().or_else(|_| invalid(format!("{name} must be a whole number, not \"{text}\"")))
+}
+
+fn is_printable_name(name: &str) -> bool {
+    (1..=TOKEN_NAME_BYTES_MAX).contains(&name.len()) && !name.chars().any(char::is_control)
+}
+
 fn new_token(body: Body, platform: &dyn Platform) -> ApiResult<(String, Grantee)> {
-    let named = !body.token_name.is_empty() && body.token_name.len() <= TOKEN_NAME_BYTES_MAX;
-    if !named || body.token_name.chars().any(char::is_control) {
+    if !is_printable_name(&body.token_name) {
         return invalid("token_name must consist of 1 to 256 bytes of printable characters");
     }
     let mut permissions = Vec::new();
@@ -85,8 +94,7 @@ fn new_token(body: Body, platform: &dyn Platform) -> ApiResult<(String, Grantee)
         Some(seconds) if seconds > 0 => now_ns.saturating_add(seconds.saturating_mul(S_NS)),
         Some(_) => {
             return invalid(
-                "expiry_secs must be above 0; omit expiry_secs for a token that \
-                                   never expires",
+                "expiry_secs must be above 0; omit expiry_secs for a token that never expires",
             );
         }
     };
@@ -197,15 +205,10 @@ fn expiry(expires_ns: i64) -> Value {
     if expires_ns == i64::MAX { Value::Null } else { format_utc(expires_ns).into() }
 }
 
-fn invalid<T>(message: &str) -> ApiResult<T> {
-    Err(ApiError::Invalid(message.to_owned()))
-}
-
 fn read_permission(body: &PermissionBody, out: &mut Vec<Permission>) -> ApiResult<()> {
     if body.resource_type != "db" {
         return invalid(
-            "resource_type must be \"db\"; for an admin token set the secret \
-                        ADMIN_TOKEN",
+            "resource_type must be \"db\"; for an admin token set the secret ADMIN_TOKEN",
         );
     }
     let has = |action: &str| body.actions.iter().any(|given| given == action);
@@ -214,8 +217,8 @@ fn read_permission(body: &PermissionBody, out: &mut Vec<Permission>) -> ApiResul
     let are_known = body.actions.iter().all(|action| known.contains(&action.as_str()));
     if !are_known || body.actions.is_empty() {
         return invalid(
-            "actions must contain one or more of \"read\", \"write\" and \"metrics\", \
-                        and no other value",
+            "actions must contain one or more of \"read\", \"write\" and \"metrics\", and no other \
+             value",
         );
     }
     for resource in &body.resource_identifier {
@@ -226,15 +229,143 @@ fn read_permission(body: &PermissionBody, out: &mut Vec<Permission>) -> ApiResul
         let valid = |name: &Option<String>| name.iter().all(|name| name::check(name).is_ok());
         if !valid(&database) || !valid(&policy) || (resource.starts_with("*/")) {
             let expected = "expected a database, database/policy or *";
-            return invalid(&format!("invalid resource \"{resource}\": {expected}"));
+            return invalid(format!("invalid resource \"{resource}\": {expected}"));
         }
         if metrics && policy.is_some() {
             return invalid(
-                "the action metrics applies to a whole database: name the database \
-                            without a policy",
+                "the action metrics applies to a whole database: name the database without a \
+                 policy",
             );
         }
         out.push(Permission { database, policy, read, write, metrics });
     }
     Ok(())
+}
+
+const HASH_DIGITS: usize = 64;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Token,
+    User,
+}
+
+/// Times are seconds since 1970.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    kind: Kind,
+    name: String,
+    hash: String,
+    #[serde(default)]
+    salt: String,
+    #[serde(default)]
+    iterations: u32,
+    #[serde(default)]
+    admin: bool,
+    #[serde(default)]
+    permissions: Vec<Permission>,
+    #[serde(default)]
+    created_s: i64,
+    /// `None` means never.
+    expires_s: Option<i64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename = "Body")]
+struct AccessBody {
+    rows: Vec<Row>,
+}
+
+impl Row {
+    fn of(row: &Grantee) -> Self {
+        Self {
+            kind: if row.user { Kind::User } else { Kind::Token },
+            name: row.name.clone(),
+            hash: row.hash.clone(),
+            salt: row.salt.clone(),
+            iterations: row.iterations,
+            admin: row.grants.admin,
+            permissions: row.grants.permissions.clone(),
+            created_s: row.created_ns / S_NS,
+            expires_s: (row.expires_ns != i64::MAX).then_some(row.expires_ns / S_NS),
+        }
+    }
+
+    fn check(&self) -> ApiResult<()> {
+        let name = &self.name;
+        if !is_printable_name(name) {
+            return invalid("a name must consist of 1 to 256 bytes of printable characters");
+        }
+        let is_hex = |text: &str| text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if self.hash.len() != HASH_DIGITS || !is_hex(&self.hash) || !is_hex(&self.salt) {
+            return invalid(format!("\"{name}\": hash and salt must be lower-case hex digits"));
+        }
+        match self.kind {
+            Kind::Token if self.admin => {
+                invalid(format!("\"{name}\": a token cannot be an administrator"))
+            }
+            Kind::User if !(1..=PASSWORD_ITERATIONS).contains(&self.iterations) => {
+                invalid(format!("\"{name}\": iterations must be 1 to {PASSWORD_ITERATIONS}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn grantee(self) -> Grantee {
+        let nanoseconds = |seconds: i64| seconds.saturating_mul(S_NS);
+        let times_ns = [nanoseconds(self.created_s), self.expires_s.map_or(i64::MAX, nanoseconds)];
+        let grants = Grants { admin: self.admin, permissions: self.permissions };
+        let row = Grantee::token(&self.name, self.hash, grants, times_ns);
+        let user = self.kind == Kind::User;
+        Grantee { user, salt: self.salt, iterations: self.iterations, ..row }
+    }
+}
+
+/// Parses the request of `GET` and `POST /api/v3/configure/access`.
+pub fn begin_access(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+    if request.head.method == "POST" {
+        return Ok(PendingRequest::with_body(|_, body| {
+            let AccessBody { rows } = json_body(&body)?;
+            if rows.len() > ACCESS_ROWS_PER_REQUEST {
+                return invalid(format!("at most {ACCESS_ROWS_PER_REQUEST} rows at a time"));
+            }
+            rows.iter().try_for_each(Row::check)?;
+            let rows = rows.into_iter().map(Row::grantee).collect();
+            Ok(|io: Io| async move {
+                let given = io.run(grant_access(rows)).await?;
+                let body = json!({
+                    "made": given.made,
+                    "widened": given.widened,
+                    "unchanged": given.unchanged,
+                    "refused": given.refused,
+                });
+                Ok(json_line(200, &body))
+            })
+        }));
+    }
+    let kind = match request.url.filled("kind") {
+        None | Some("token") => Kind::Token,
+        Some("user") => Kind::User,
+        Some(other) => return invalid(format!("kind must be token or user, not \"{other}\"")),
+    };
+    let after = number(request.url, "after", 0)?;
+    Ok(PendingRequest::run(move |io| page(io, kind, after)))
+}
+
+/// Returns a page and the parameters of the next page. Tokens precede users.
+async fn page(io: Io, kind: Kind, after: u64) -> ApiResult<Response> {
+    let limit = GRANTEES_PER_PAGE as u64;
+    let message = ToCatalog::Grantees { user: kind == Kind::User, after, limit };
+    let FromCatalog::Grantees { rows, more, .. } = call_catalog(&io, &message).await? else {
+        return Err(Error::unexpected_reply().into());
+    };
+    let next = match (rows.last().filter(|_| more), kind) {
+        (Some(last), _) => json!({ "kind": kind, "after": last.id }),
+        (None, Kind::Token) => json!({ "kind": Kind::User, "after": 0 }),
+        (None, Kind::User) => Value::Null,
+    };
+    let rows: Vec<Row> = rows.iter().map(Row::of).collect();
+    Ok(json_line(200, &json!({ "rows": rows, "next": next })))
 }

@@ -4,40 +4,12 @@ use crate::api::error::{ApiError, ApiResult};
 use crate::api::routes::handler::{Incoming, PendingRequest};
 
 /// The first segments of 2.x's paths under `/api/v2`. The route table takes precedence.
-const V2: [&str; 29] = [
-    "authorizations",
-    "backup",
-    "buckets",
-    "checks",
-    "config",
-    "dashboards",
-    "dbrps",
-    "flags",
-    "labels",
-    "legacy",
-    "me",
-    "notificationEndpoints",
-    "notificationRules",
-    "orgs",
-    "query",
-    "remotes",
-    "replications",
-    "resources",
-    "restore",
-    "scrapers",
-    "setup",
-    "signin",
-    "signout",
-    "sources",
-    "stacks",
-    "tasks",
-    "telegrafs",
-    "users",
-    "variables",
-];
+const V2: &str = "authorizations backup buckets checks config dashboards dbrps flags \
+                  labels legacy me notificationEndpoints notificationRules orgs query \
+                  remotes replications resources restore scrapers setup signin signout \
+                  sources stacks tasks telegrafs users variables";
 /// The first segments of InfluxDB 3's paths under `/api/v3`. The route table takes precedence.
-const V3: [&str; 7] =
-    ["configure", "engine", "enterprise", "plugin_test", "plugins", "show", "test"];
+const V3: &str = "configure engine enterprise plugin_test plugins show test";
 
 /// Refuses a request of an unsupported path. The error names the alternative.
 pub fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
@@ -59,31 +31,33 @@ pub fn instead_of(path: &str) -> Option<&'static str> {
             "the admin token is the secret ADMIN_TOKEN; create database tokens at \
              /api/v3/configure/token"
         }
-        path if is_known_path(path, "/api/v2", &V2) => {
+        path if is_known_path(path, "/api/v2", V2) => {
             "the supported paths of the v2 API are /api/v2/write, delete, buckets, dbrps, orgs, \
              ready and setup; query with InfluxQL at /query"
         }
-        path if is_known_path(path, "/api/v3", &V3) => {
+        path if is_known_path(path, "/api/v3", V3) => {
             "the supported paths of the v3 API are /api/v3/write_lp, query_influxql, query_sql, \
              export, configure/database, configure/token, configure/quota, configure/backup, \
              configure/access, backup, backup/verify, restore and recover; query with InfluxQL at \
              /query"
         }
-        path if is_known_path(path, "/api/v1/prom", &["read", "write"]) => {
+        path if is_known_path(path, "/api/v1/prom", "read write") => {
             "Prometheus' remote protocol is not supported; write line protocol, and query with \
              InfluxQL at /query"
         }
-        path if is_known_path(path, "/debug", &["vars", "requests", "pprof"]) => {
+        path if is_known_path(path, "/debug", "vars requests pprof") => {
             "read counters at /metrics, or with SHOW STATS and SHOW DIAGNOSTICS at /query"
         }
         _ => return None,
     })
 }
 
-/// Whether `path` is one of the paths `known` under `parent`, or is below such a path.
-fn is_known_path(path: &str, parent: &str, known: &[&str]) -> bool {
+/// Whether `path` is one of the paths `known` under `parent`, or is below such a path. Spaces separate
+/// the paths.
+fn is_known_path(path: &str, parent: &str, known: &str) -> bool {
     let rest = path.strip_prefix(parent).and_then(|rest| rest.strip_prefix('/'));
-    rest.is_some_and(|rest| rest.split('/').next().is_some_and(|name| known.contains(&name)))
+    let name = rest.and_then(|rest| rest.split('/').next());
+    name.is_some_and(|name| known.split(' ').any(|known| known == name))
 }
 
 #[cfg(test)]

@@ -4,17 +4,18 @@ use prost::Message;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::messages::{Any, ParamKind, QueryParam, ReadInfo};
-use super::prepared::Prepared;
-use super::sql_messages::{
-    GetDbSchemas, GetSqlInfo, GetTables, GetXdbcTypeInfo, Handle, StatementQuery,
+use super::listings::{self, BASE_TABLE};
+use super::messages::{
+    Any, BytesValue, GetDbSchemas, GetSqlInfo, GetTables, GetXdbcTypeInfo, ParamKind, QueryParam,
+    ReadInfo, StatementQuery,
 };
-use super::{listings, sql_info, tables};
-use crate::api::error::{ApiError, ApiResult};
+use super::prepared::Prepared;
+use crate::api::error::{ApiError, ApiResult, invalid};
 use crate::api::http::RequestHead;
-use crate::api::routes::query_v3::request::{ParamValue, QueryRequest, values};
+use crate::api::routes::query_v3::{QueryRequest, values};
 use crate::api::settings::Settings;
 use crate::model::name;
+use crate::protocol::sql::Parameter;
 use crate::response::table::TableFormat;
 
 /// The headers that name a database, as in InfluxDB.
@@ -24,27 +25,26 @@ const NO_DATABASE: &str = "no 'database' header in request";
 /// InfluxDB's message.
 const NO_TICKET: &str = "Invalid ticket. Error: Invalid ticket";
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Metadata {
+#[derive(Clone, Debug)]
+pub(super) struct Metadata<'a> {
     /// The database, or `database/policy`.
     pub(super) database: Option<String>,
     pub(super) is_influxql: bool,
     /// ODBC supports only `TABLE`.
     pub(super) base_table: &'static str,
+    pub(super) settings: &'a Settings,
 }
 
-const BASE_TABLE: &str = "BASE TABLE";
-
-impl Metadata {
-    pub(super) fn of(head: &RequestHead) -> ApiResult<Self> {
+impl<'a> Metadata<'a> {
+    pub(super) fn of(head: &RequestHead, settings: &'a Settings) -> ApiResult<Self> {
         let mut database: Option<&str> = None;
         for name in DATABASE_HEADERS {
             let Some(value) = head.header(name).filter(|value| !value.is_empty()) else { continue };
             if database.is_some_and(|known| known != value) {
-                return Err(ApiError::Invalid(format!(
+                return invalid(format!(
                     "More than one headers are found in request: {} name different databases",
                     DATABASE_HEADERS.join(", ")
-                )));
+                ));
             }
             database = Some(value);
         }
@@ -56,18 +56,19 @@ impl Metadata {
                 Some("TABLE") => "TABLE",
                 _ => BASE_TABLE,
             },
+            settings,
         })
     }
 
     pub(super) fn sql_query(
         &self,
         text: &str,
-        params: Vec<(String, ParamValue)>,
+        params: Vec<(String, Parameter)>,
     ) -> ApiResult<QueryRequest> {
         let database = self.database.as_deref().unwrap_or_default();
         let (database, policy) = name::split_bucket(database);
         if database.is_empty() {
-            return Err(ApiError::Invalid(NO_DATABASE.to_owned()));
+            return invalid(NO_DATABASE);
         }
         Ok(QueryRequest {
             database: Some(database.to_owned()),
@@ -85,7 +86,7 @@ pub(super) enum FlightRequest {
     Influxql(QueryRequest),
     /// A complete list as an Arrow stream.
     Made(Vec<u8>),
-    /// A list of tables. A statement reads the tables, and [`tables::listed`] creates the list.
+    /// A list of tables. A statement reads the tables, and [`listings::listed`] creates the list.
     Tables {
         question: QueryRequest,
         include_schema: bool,
@@ -93,45 +94,32 @@ pub(super) enum FlightRequest {
 }
 
 impl FlightRequest {
-    /// Returns the database that the statement reads.
-    pub(super) fn database(&self) -> Option<&str> {
-        match self {
-            Self::Sql(question) | Self::Influxql(question) | Self::Tables { question, .. } => {
-                question.database.as_deref()
-            }
-            Self::Made(_) => None,
-        }
-    }
-
-    pub(super) fn of_ticket(
-        ticket: &[u8],
-        metadata: &Metadata,
-        settings: &Settings,
-    ) -> ApiResult<Self> {
+    pub(super) fn of_ticket(ticket: &[u8], metadata: &Metadata<'_>) -> ApiResult<Self> {
         if ticket.trim_ascii_start().starts_with(b"{") {
             return Self::of_json(ticket, metadata);
         }
-        let no_ticket = || ApiError::Invalid(NO_TICKET.to_owned());
         // A bare ReadInfo has a database name in the field that an `Any` uses for the type name.
         if let Ok(any) = Any::decode(ticket)
             && any.is_named()
         {
             return match any.type_url.as_str() {
-                ReadInfo::TYPE_URL => Self::of_read_info(&any.value, metadata, settings),
+                ReadInfo::TYPE_URL => Self::of_read_info(&any.value, metadata),
                 _ if any.sql_name() == Some("TicketStatementQuery") => {
-                    let Handle { handle } = decode(&any.value)?;
-                    Self::of_read_info(&handle, metadata, settings)
+                    let BytesValue { value: handle } = decode(&any.value)?;
+                    Self::of_read_info(&handle, metadata)
                 }
-                _ => Self::of_command(&any, metadata, settings),
+                _ => Self::of_command(&any, metadata),
             };
         }
-        Self::of_read_info(ticket, metadata, settings).map_err(|error| match error {
-            ApiError::Invalid(text) if text.starts_with(NOT_DECODED) => no_ticket(),
+        Self::of_read_info(ticket, metadata).map_err(|error| match error {
+            ApiError::Invalid(text) if text.starts_with(NOT_DECODED) => {
+                ApiError::Invalid(NO_TICKET.to_owned())
+            }
             error => error,
         })
     }
 
-    fn of_json(ticket: &[u8], metadata: &Metadata) -> ApiResult<Self> {
+    fn of_json(ticket: &[u8], metadata: &Metadata<'_>) -> ApiResult<Self> {
         let ticket: JsonTicket = serde_json::from_slice(ticket)
             .map_err(|error| ApiError::Invalid(format!("{NO_TICKET}: {error}")))?;
         let metadata = Metadata {
@@ -140,8 +128,9 @@ impl FlightRequest {
                 None | Some("sql") => false,
                 Some("influxql") => true,
                 Some(other) => {
-                    let text = format!("{NO_TICKET}: query_type is \"{other}\", not sql, influxql");
-                    return Err(ApiError::Invalid(text));
+                    return invalid(format!(
+                        "{NO_TICKET}: query_type is \"{other}\", not sql, influxql"
+                    ));
                 }
             },
             ..*metadata
@@ -150,7 +139,7 @@ impl FlightRequest {
         Self::statement(&metadata, &ticket.sql_query, params)
     }
 
-    fn of_read_info(bytes: &[u8], metadata: &Metadata, settings: &Settings) -> ApiResult<Self> {
+    fn of_read_info(bytes: &[u8], metadata: &Metadata<'_>) -> ApiResult<Self> {
         let read: ReadInfo = decode(bytes)?;
         let database = Some(read.database).filter(|name| !name.is_empty());
         let metadata = Metadata {
@@ -159,8 +148,8 @@ impl FlightRequest {
             ..*metadata
         };
         match read.query_type {
-            ReadInfo::FLIGHT_SQL => Self::of_command(&decode(&read.command)?, &metadata, settings),
-            _ if read.query.is_empty() => Err(ApiError::Invalid(NO_TICKET.to_owned())),
+            ReadInfo::FLIGHT_SQL => Self::of_command(&decode(&read.command)?, &metadata),
+            _ if read.query.is_empty() => invalid(NO_TICKET),
             _ => {
                 let params = read.params.into_iter().map(named).collect();
                 Self::statement(&metadata, &read.query, params)
@@ -168,11 +157,7 @@ impl FlightRequest {
         }
     }
 
-    pub(super) fn of_command(
-        any: &Any,
-        metadata: &Metadata,
-        settings: &Settings,
-    ) -> ApiResult<Self> {
+    pub(super) fn of_command(any: &Any, metadata: &Metadata<'_>) -> ApiResult<Self> {
         let made = match any.sql_name() {
             Some("CommandStatementQuery") => {
                 let StatementQuery { query, transaction } = decode(&any.value)?;
@@ -180,24 +165,21 @@ impl FlightRequest {
                 return Self::statement(metadata, &query, Vec::new());
             }
             Some("CommandPreparedStatementQuery") => {
-                let Handle { handle } = decode(&any.value)?;
-                let prepared = Prepared::of_handle(&handle, settings)?;
+                let BytesValue { value: handle } = decode(&any.value)?;
+                let prepared = Prepared::of_handle(&handle, metadata.settings)?;
                 let params = prepared.params.into_iter().map(named).collect();
                 return Ok(Self::Sql(metadata.sql_query(&prepared.query, params)?));
             }
             Some("CommandGetTables") => {
-                let flight_request: GetTables = decode(&any.value)?;
-                let question = tables::list_statement(&flight_request, metadata)?;
-                return Ok(Self::Tables {
-                    question,
-                    include_schema: flight_request.include_schema,
-                });
+                let list: GetTables = decode(&any.value)?;
+                let question = listings::list_statement(&list, metadata)?;
+                return Ok(Self::Tables { question, include_schema: list.include_schema });
             }
             Some("CommandGetCatalogs") => listings::catalogs(),
             Some("CommandGetDbSchemas") => listings::schemas(&decode::<GetDbSchemas>(&any.value)?),
             Some("CommandGetTableTypes") => listings::table_types(metadata.base_table),
             Some("CommandGetSqlInfo") => {
-                sql_info::sql_info(&decode::<GetSqlInfo>(&any.value)?.info)
+                listings::sql_info(&decode::<GetSqlInfo>(&any.value)?.info)
             }
             Some("CommandGetXdbcTypeInfo") => {
                 listings::xdbc_types(decode::<GetXdbcTypeInfo>(&any.value)?.data_type)
@@ -206,33 +188,31 @@ impl FlightRequest {
             Some(
                 "CommandGetExportedKeys" | "CommandGetImportedKeys" | "CommandGetCrossReference",
             ) => listings::foreign_keys(),
-            _ => return Err(not_known(any)),
+            _ => return not_known(any),
         };
         listings::stream(&made?).map(Self::Made)
     }
 
     fn statement(
-        metadata: &Metadata,
+        metadata: &Metadata<'_>,
         text: &str,
-        params: Vec<(String, ParamValue)>,
+        params: Vec<(String, Parameter)>,
     ) -> ApiResult<Self> {
         let question = metadata.sql_query(text, params)?;
         Ok(if metadata.is_influxql { Self::Influxql(question) } else { Self::Sql(question) })
     }
 }
 
-pub(super) fn not_known(any: &Any) -> ApiError {
+pub(super) fn not_known<T>(any: &Any) -> ApiResult<T> {
     let name: String = any.type_url.chars().take(COMMAND_CHARS_MAX).collect();
-    ApiError::Invalid(format!("\"{name}\" is not supported"))
+    invalid(format!("\"{name}\" is not supported"))
 }
 
 /// Refuses a statement within a transaction, since the server does not support transactions.
 pub(super) fn no_transaction(transaction: Option<Vec<u8>>) -> ApiResult<()> {
     match transaction.is_none_or(|id| id.is_empty()) {
         true => Ok(()),
-        false => Err(ApiError::Invalid(
-            "transactions are not supported: send statements without a transaction".to_owned(),
-        )),
+        false => invalid("transactions are not supported: send statements without a transaction"),
     }
 }
 
@@ -253,11 +233,11 @@ struct JsonTicket {
     params: Option<Map<String, Value>>,
 }
 
-fn named(param: QueryParam) -> (String, ParamValue) {
-    (param.name, param.value.map_or(ParamValue::Null, ParamValue::from))
+fn named(param: QueryParam) -> (String, Parameter) {
+    (param.name, param.value.map_or(Parameter::Null, Parameter::from))
 }
 
-impl From<ParamKind> for ParamValue {
+impl From<ParamKind> for Parameter {
     fn from(value: ParamKind) -> Self {
         match value {
             ParamKind::Null(_) => Self::Null,
@@ -275,21 +255,22 @@ impl From<ParamKind> for ParamValue {
 mod tests {
     use super::*;
 
-    fn metadata(headers: &[(&str, &str)]) -> ApiResult<Metadata> {
+    fn metadata(headers: &[(&str, &str)]) -> ApiResult<Metadata<'static>> {
+        let settings = Box::leak(Box::new(Settings::read(|_| None).unwrap()));
         let headers = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        Metadata::of(&RequestHead { headers, ..RequestHead::default() })
+        Metadata::of(&RequestHead { headers, ..RequestHead::default() }, settings)
     }
 
-    fn nothing() -> Metadata {
+    fn nothing() -> Metadata<'static> {
         metadata(&[]).unwrap()
     }
 
-    fn of_ticket(ticket: &[u8], metadata: &Metadata) -> ApiResult<FlightRequest> {
-        FlightRequest::of_ticket(ticket, metadata, &Settings::read(|_| None).unwrap())
+    fn of_ticket(ticket: &[u8], metadata: &Metadata<'_>) -> ApiResult<FlightRequest> {
+        FlightRequest::of_ticket(ticket, metadata)
     }
 
-    fn of_command(any: &Any, metadata: &Metadata) -> ApiResult<FlightRequest> {
-        FlightRequest::of_command(any, metadata, &Settings::read(|_| None).unwrap())
+    fn of_command(any: &Any, metadata: &Metadata<'_>) -> ApiResult<FlightRequest> {
+        FlightRequest::of_command(any, metadata)
     }
 
     fn of_sql(name: &str, message: &impl Message) -> Any {
@@ -309,7 +290,7 @@ mod tests {
             policy: Some("p".into()),
             q: "SELECT $a".into(),
             format: TableFormat::Arrow,
-            params: vec![("a".into(), ParamValue::Unsigned(7))],
+            params: vec![("a".into(), Parameter::Unsigned(7))],
         };
         let param = QueryParam { name: "a".into(), value: Some(ParamKind::Unsigned(7)) };
         let read = ReadInfo {
@@ -319,7 +300,7 @@ mod tests {
             ..ReadInfo::default()
         };
         let influxql = ReadInfo { query_type: ReadInfo::INFLUXQL, ..read.clone() };
-        let handle = of_sql("TicketStatementQuery", &Handle { handle: read.encode_to_vec() });
+        let handle = of_sql("TicketStatementQuery", &BytesValue { value: read.encode_to_vec() });
         let json = |name: &str, of: &str| {
             format!(r#" {{"{name}":"d/p","sql_query":"SELECT $a","params":{{"a":7}}{of}}}"#)
         };

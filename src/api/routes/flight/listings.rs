@@ -1,17 +1,34 @@
-//! Creates the lists of Flight SQL that do not depend on the database: catalogs, schemas, table
-//! types, data types, and the empty lists of keys.
+//! Creates the lists of Flight SQL.
+//!
+//! The lists of catalogs, schemas, table types, data types and keys do not depend on the database. A
+//! SQL statement on `information_schema` lists the tables for `CommandGetTables`. `CommandGetSqlInfo`
+//! returns the server's version and features by number. The JDBC driver requests all numbers, and old
+//! versions of the driver fail if a number is missing.
 
+use std::iter::once;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use arrow_array::builder::{ListBuilder, StringBuilder};
-use arrow_array::{ArrayRef, BooleanArray, Int32Array, RecordBatch, StringArray, new_empty_array};
+use arrow_array::builder::{
+    ArrayBuilder, BinaryBuilder, Int32Builder, ListBuilder, MapBuilder, MapFieldNames,
+    StringBuilder,
+};
+use arrow_array::{
+    ArrayRef, BooleanArray, Int8Array, Int32Array, Int64Array, RecordBatch, StringArray,
+    UInt32Array, UnionArray, new_empty_array,
+};
 use arrow_ipc::writer::StreamWriter;
-use arrow_schema::{ArrowError, DataType, Field, Schema};
+use arrow_schema::{ArrowError, DataType, Field, Schema, TimeUnit, UnionFields};
+use serde::Deserialize;
 
-use super::sql_messages::GetDbSchemas;
+use super::flight_request::Metadata;
+use super::messages::{GetDbSchemas, GetTables};
 use crate::api::error::{ApiError, ApiResult};
+use crate::api::routes::query_v3::QueryRequest;
+use crate::response::table::TableFormat;
 
-pub(super) const CATALOG: &str = "public";
+const CATALOG: &str = "public";
+pub(super) const BASE_TABLE: &str = "BASE TABLE";
 /// The schemas in ascending order.
 const SCHEMAS: [&str; 3] = ["information_schema", "iox", "system"];
 
@@ -33,7 +50,7 @@ pub(super) fn encoded(schema: &Schema) -> ApiResult<Vec<u8>> {
 }
 
 /// Creates a batch. Each column has a name, a flag for nulls, and values.
-pub(super) fn table(columns: Vec<(&str, bool, ArrayRef)>) -> ApiResult<RecordBatch> {
+fn table(columns: Vec<(&str, bool, ArrayRef)>) -> ApiResult<RecordBatch> {
     let field = |(name, is_nullable, values): &(&str, bool, ArrayRef)| {
         Field::new(*name, values.data_type().clone(), *is_nullable)
     };
@@ -42,7 +59,7 @@ pub(super) fn table(columns: Vec<(&str, bool, ArrayRef)>) -> ApiResult<RecordBat
     RecordBatch::try_new(Arc::new(schema), values).map_err(unmade)
 }
 
-pub(super) fn unmade(error: ArrowError) -> ApiError {
+fn unmade(error: ArrowError) -> ApiError {
     ApiError::Internal(error.to_string())
 }
 
@@ -110,30 +127,21 @@ struct XdbcType {
     time: Option<(i32, i32)>,
 }
 
-impl XdbcType {
-    const fn new(name: &'static str, number: i32, size: i32) -> Self {
-        Self { name, number, size, quote: None, radix: None, time: None }
-    }
-
-    const fn number(name: &'static str, number: i32, size: i32) -> Self {
-        Self { radix: Some(2), ..Self::new(name, number, size) }
-    }
-
-    const fn quoted(name: &'static str, number: i32, time: Option<(i32, i32)>) -> Self {
-        Self { quote: Some("'"), time, ..Self::new(name, number, i32::MAX) }
-    }
-}
+const PLAIN: XdbcType =
+    XdbcType { name: "", number: 0, size: 0, quote: None, radix: None, time: None };
+const NUMBER: XdbcType = XdbcType { radix: Some(2), ..PLAIN };
+const QUOTED: XdbcType = XdbcType { size: i32::MAX, quote: Some("'"), ..PLAIN };
 
 /// The types in ascending order of ODBC's type numbers.
 const XDBC_TYPES: [XdbcType; 8] = [
-    XdbcType::new("BOOLEAN", -7, 1),
-    XdbcType::number("BIGINT", -5, 64),
-    XdbcType::number("INTEGER", 4, 32),
-    XdbcType::number("FLOAT", 6, 24),
-    XdbcType::number("DOUBLE", 8, 53),
-    XdbcType::quoted("INTERVAL", 10, Some((10, 0))),
-    XdbcType::quoted("VARCHAR", 12, None),
-    XdbcType::quoted("TIMESTAMP", 93, Some((9, 3))),
+    XdbcType { name: "BOOLEAN", number: -7, size: 1, ..PLAIN },
+    XdbcType { name: "BIGINT", number: -5, size: 64, ..NUMBER },
+    XdbcType { name: "INTEGER", number: 4, size: 32, ..NUMBER },
+    XdbcType { name: "FLOAT", number: 6, size: 24, ..NUMBER },
+    XdbcType { name: "DOUBLE", number: 8, size: 53, ..NUMBER },
+    XdbcType { name: "INTERVAL", number: 10, time: Some((10, 0)), ..QUOTED },
+    XdbcType { name: "VARCHAR", number: 12, ..QUOTED },
+    XdbcType { name: "TIMESTAMP", number: 93, time: Some((9, 3)), ..QUOTED },
 ];
 
 /// Lists the type with the number `flight_request`, or every type.
@@ -186,45 +194,290 @@ pub(super) fn xdbc_types(flight_request: Option<i32>) -> ApiResult<RecordBatch> 
 
 /// Interprets `%` as any text, `_` as any character, and `\` as the escape character.
 fn is_like(text: &str, pattern: &str) -> bool {
-    let text: Vec<char> = text.chars().collect();
-    // The pattern as a list: `None` for any text, `Some(None)` for any character, else a literal
-    // character.
-    let (mut signs, mut rest) = (Vec::new(), pattern.chars());
-    while let Some(sign) = rest.next() {
-        signs.push(match sign {
-            '%' => None,
-            '_' => Some(None),
-            '\\' => Some(rest.next()),
-            sign => Some(Some(sign)),
+    // For each number of characters, whether the beginning of the pattern matches so many characters.
+    let mut matches: Vec<bool> = once(true).chain(text.chars().map(|_| false)).collect();
+    let mut signs = pattern.chars();
+    while let Some(sign) = signs.next() {
+        // `None` stands for any character.
+        let literal = match sign {
+            '%' => {
+                let first = matches.iter().position(|matches| *matches).unwrap_or(matches.len());
+                matches.iter_mut().skip(first).for_each(|matches| *matches = true);
+                continue;
+            }
+            '_' => None,
+            '\\' => signs.next(),
+            sign => Some(sign),
+        };
+        let longer = matches.iter().zip(text.chars());
+        let longer =
+            longer.map(|(matches, one)| *matches && literal.is_none_or(|sign| sign == one));
+        matches = once(false).chain(longer).collect();
+    }
+    matches.last() == Some(&true)
+}
+
+/// Returns the statement that lists the tables as JSON lines for [`listed`]: one line for each
+/// table, or for each column if the client requests schemas.
+pub(super) fn list_statement(
+    flight_request: &GetTables,
+    metadata: &Metadata<'_>,
+) -> ApiResult<QueryRequest> {
+    let mut conditions = Vec::new();
+    if let Some(catalog) = &flight_request.catalog {
+        conditions.push(format!("t.table_catalog = {}", quoted(catalog)));
+    }
+    if let Some(pattern) = &flight_request.schema_pattern {
+        conditions.push(format!("t.table_schema LIKE {}", quoted(pattern)));
+    }
+    if let Some(pattern) = &flight_request.table_pattern {
+        conditions.push(format!("t.table_name LIKE {}", quoted(pattern)));
+    }
+    if !flight_request.table_types.is_empty() {
+        // Grafana sends both names for regular tables.
+        let known = flight_request.table_types.iter().map(|name| match name.to_ascii_uppercase() {
+            name if name == "TABLE" => quoted(BASE_TABLE),
+            name => quoted(&name),
         });
+        let known: Vec<String> = known.collect();
+        conditions.push(format!("t.table_type IN ({})", known.join(", ")));
     }
-    let (mut at, mut sign, mut any) = (0, 0, None);
-    while at < text.len() {
-        match signs.get(sign) {
-            Some(None) => {
-                any = Some((sign, at));
-                sign += 1;
-            }
-            Some(Some(one)) if one.is_none_or(|one| text.get(at) == Some(&one)) => {
-                (at, sign) = (at + 1, sign + 1);
-            }
-            // On a mismatch, extend the text that the last `%` matches by one character, and
-            // continue after that text.
-            _ => match &mut any {
-                Some((of_any, from)) => {
-                    *from += 1;
-                    (at, sign) = (*from, *of_any + 1);
-                }
-                None => return false,
-            },
+    if conditions.is_empty() {
+        conditions.push("true".to_owned());
+    }
+    let condition = conditions.join(" AND ");
+    let base_table = quoted(metadata.base_table);
+    let columns = format!(
+        "t.table_catalog AS catalog_name, t.table_schema AS db_schema_name, t.table_name AS \
+         table_name, CASE WHEN t.table_type = '{BASE_TABLE}' THEN {base_table} ELSE t.table_type \
+         END AS table_type"
+    );
+    let text = if flight_request.include_schema {
+        // `_` in a pattern matches any character, and clients use the first table. The table whose
+        // name equals the pattern therefore comes first.
+        let exact = quoted(flight_request.table_pattern.as_deref().unwrap_or_default());
+        format!(
+            "SELECT {columns}, c.column_name, c.data_type, c.is_nullable \
+             FROM information_schema.tables t JOIN information_schema.columns c \
+             ON t.table_schema = c.table_schema AND t.table_name = c.table_name WHERE {condition} \
+             ORDER BY t.table_schema, t.table_name <> {exact}, t.table_name, c.ordinal_position"
+        )
+    } else {
+        format!(
+            "SELECT {columns} FROM information_schema.tables t WHERE {condition} \
+             ORDER BY t.table_schema, t.table_name"
+        )
+    };
+    let question = metadata.sql_query(&text, Vec::new())?;
+    Ok(QueryRequest { format: TableFormat::JsonLines, ..question })
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// A table, and a column of the table if schemas are requested.
+#[derive(Debug, Deserialize)]
+struct TableLine {
+    db_schema_name: String,
+    table_name: String,
+    table_type: String,
+    #[serde(flatten)]
+    column: Option<ColumnOfTable>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ColumnOfTable {
+    column_name: String,
+    data_type: String,
+    is_nullable: String,
+}
+
+/// Returns the tables in `lines` as an Arrow stream, in the order of `lines`. `CommandGetTables`
+/// defines the schema, regardless of the nullability in SQL's result.
+pub(super) fn listed(lines: &[u8], include_schema: bool) -> ApiResult<Vec<u8>> {
+    let mut names = [(); 4].map(|()| StringBuilder::new());
+    let mut schemas = BinaryBuilder::new();
+    let mut fields = Vec::new();
+    let mut found = serde_json::Deserializer::from_slice(lines).into_iter().peekable();
+    while let Some(line) = found.next() {
+        let line: TableLine = line.map_err(|error| ApiError::Internal(error.to_string()))?;
+        if let Some(column) = &line.column {
+            let of_type = data_type(&column.data_type);
+            fields.push(Field::new(&column.column_name, of_type, column.is_nullable == "YES"));
         }
+        let is_same = |next: &TableLine| {
+            (&next.db_schema_name, &next.table_name) == (&line.db_schema_name, &line.table_name)
+        };
+        if found.peek().is_some_and(|next| next.as_ref().is_ok_and(is_same)) {
+            continue;
+        }
+        let TableLine { db_schema_name, table_name, table_type, .. } = line;
+        let row = [CATALOG, &db_schema_name, &table_name, &table_type];
+        names.iter_mut().zip(row).for_each(|(names, name)| names.append_value(name));
+        schemas.append_value(encoded(&Schema::new(std::mem::take(&mut fields)))?);
     }
-    signs.iter().skip(sign).all(Option::is_none)
+    let [catalogs, db_schemas, tables, types] = names.map(|mut names| names.finish());
+    let mut columns: Vec<(&str, bool, ArrayRef)> = vec![
+        ("catalog_name", true, Arc::new(catalogs)),
+        ("db_schema_name", true, Arc::new(db_schemas)),
+        ("table_name", false, Arc::new(tables)),
+        ("table_type", false, Arc::new(types)),
+    ];
+    if include_schema {
+        columns.push(("table_schema", false, Arc::new(schemas.finish())));
+    }
+    stream(&table(columns)?)
+}
+
+/// Tags are strings for every client.
+fn data_type(name: &str) -> DataType {
+    match name {
+        "Boolean" => DataType::Boolean,
+        "Int32" => DataType::Int32,
+        "Int64" => DataType::Int64,
+        "UInt32" => DataType::UInt32,
+        "UInt64" => DataType::UInt64,
+        "Float64" => DataType::Float64,
+        name if name.starts_with("Timestamp(") => DataType::Timestamp(TimeUnit::Nanosecond, None),
+        _ => DataType::Utf8,
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Info {
+    Text(&'static str),
+    Switch(bool),
+    Large(i64),
+    Number(i32),
+    Texts,
+    NoConversions,
+}
+
+/// The values in ascending order of the numbers in `FlightSql.proto`. The name of the server is
+/// InfluxDB's, because clients check this name.
+const INFOS: [(RangeInclusive<u32>, Info); 49] = [
+    (0..=0, Info::Text("InfluxDB IOx")),
+    (1..=1, Info::Text("2")),
+    (2..=2, Info::Text("1.3")),
+    (3..=4, Info::Switch(true)),
+    (5..=5, Info::Switch(false)),
+    (8..=8, Info::Number(0)),
+    (9..=9, Info::Switch(false)),
+    (100..=101, Info::Number(0)),
+    (500..=502, Info::Switch(false)),
+    // Unquoted names are lower-cased, and quoted names are case-sensitive.
+    (503..=503, Info::Number(3)),
+    (504..=504, Info::Text("\"")),
+    (505..=505, Info::Number(0)),
+    (506..=506, Info::Switch(true)),
+    // Nulls sort above all values.
+    (507..=507, Info::Number(0)),
+    (508..=512, Info::Texts),
+    (513..=513, Info::Text("\\")),
+    (514..=514, Info::Text("")),
+    (515..=516, Info::Switch(true)),
+    (517..=517, Info::NoConversions),
+    (518..=518, Info::Switch(true)),
+    (519..=519, Info::Switch(false)),
+    (520..=521, Info::Switch(true)),
+    (522..=522, Info::Number(3)),
+    (523..=524, Info::Switch(true)),
+    (525..=525, Info::Number(2)),
+    (526..=526, Info::Number(1)),
+    (527..=527, Info::Switch(false)),
+    (528..=528, Info::Number(2)),
+    (529..=529, Info::Text("schema")),
+    (530..=530, Info::Text("procedure")),
+    (531..=531, Info::Text("catalog")),
+    (532..=532, Info::Switch(true)),
+    (533..=535, Info::Number(0)),
+    (536..=537, Info::Switch(false)),
+    (538..=538, Info::Number(15)),
+    (539..=539, Info::Switch(true)),
+    (540..=540, Info::Number(3)),
+    // The limits of names and counts are unknown; 0 means unknown.
+    (541..=555, Info::Large(0)),
+    (556..=556, Info::Switch(false)),
+    // The maximum size of a statement, in bytes.
+    (557..=557, Info::Large(262_144)),
+    (558..=562, Info::Large(0)),
+    (563..=563, Info::Switch(false)),
+    (564..=564, Info::Number(0)),
+    (565..=566, Info::Switch(false)),
+    // Results are forward-only.
+    (567..=567, Info::Number(2)),
+    (568..=571, Info::Number(0)),
+    (572..=573, Info::Switch(false)),
+    (574..=574, Info::Switch(true)),
+    (575..=576, Info::Switch(false)),
+];
+
+/// Lists the known numbers in `flight_request`, or all numbers if `flight_request` is empty.
+pub(super) fn sql_info(flight_request: &[u32]) -> ApiResult<RecordBatch> {
+    let every = INFOS.iter().flat_map(|(ids, info)| ids.clone().map(|id| (id, *info)));
+    let known = every.filter(|(id, _)| flight_request.is_empty() || flight_request.contains(id));
+    let (mut ids, mut kinds, mut places) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut texts, mut switches) = (Vec::new(), Vec::new());
+    let (mut large, mut numbers) = (Vec::new(), Vec::new());
+    let item = Field::new("string_data", DataType::Utf8, true);
+    let mut lists = ListBuilder::new(StringBuilder::new()).with_field(item);
+    // A map from a type to the types into which a value of this type can be converted.
+    let item = Field::new("$data$", DataType::Int32, true);
+    let types = ListBuilder::new(Int32Builder::new()).with_field(item);
+    let [entry, key, value] = ["entries", "key", "value"].map(str::to_owned);
+    let names = MapFieldNames { entry, key, value };
+    let mut conversions = MapBuilder::new(Some(names), Int32Builder::new(), types);
+    for (id, info) in known {
+        // The kind is the number of the union's child, and the place is the index in this child.
+        let (kind, place) = match info {
+            Info::Text(text) => (0, push(&mut texts, text)),
+            Info::Switch(is_on) => (1, push(&mut switches, is_on)),
+            Info::Large(number) => (2, push(&mut large, number)),
+            Info::Number(number) => (3, push(&mut numbers, number)),
+            Info::Texts => {
+                lists.append(true);
+                (4, lists.len() - 1)
+            }
+            Info::NoConversions => {
+                conversions.append(true).map_err(unmade)?;
+                (5, conversions.len() - 1)
+            }
+        };
+        ids.push(id);
+        kinds.push(kind);
+        places.push(i32::try_from(place).unwrap_or_default());
+    }
+    let children: [(&str, ArrayRef); 6] = [
+        ("string_value", Arc::new(StringArray::from_iter_values(texts))),
+        ("bool_value", Arc::new(BooleanArray::from(switches))),
+        ("bigint_value", Arc::new(Int64Array::from(large))),
+        ("int32_bitmask", Arc::new(Int32Array::from(numbers))),
+        ("string_list", Arc::new(lists.finish())),
+        ("int32_to_int32_list_map", Arc::new(conversions.finish())),
+    ];
+    let field =
+        |(name, values): &(&str, ArrayRef)| Field::new(*name, values.data_type().clone(), false);
+    let fields = UnionFields::try_new(0..6, children.iter().map(field)).map_err(unmade)?;
+    let children = children.map(|(_, values)| values).to_vec();
+    let kinds = Int8Array::from(kinds).values().clone();
+    let places = Int32Array::from(places).values().clone();
+    let values = UnionArray::try_new(fields, kinds, Some(places), children).map_err(unmade)?;
+    table(vec![
+        ("info_name", false, Arc::new(UInt32Array::from(ids))),
+        ("value", false, Arc::new(values)),
+    ])
+}
+
+fn push<T>(values: &mut Vec<T>, value: T) -> usize {
+    values.push(value);
+    values.len() - 1
 }
 
 #[cfg(test)]
 mod tests {
     use arrow_array::cast::AsArray;
+    use arrow_ipc::reader::StreamReader;
 
     use super::*;
 
@@ -265,5 +518,39 @@ mod tests {
         for made in [catalogs(), primary_keys(), foreign_keys(), table_types("TABLE")] {
             assert!(!stream(&made.unwrap()).unwrap().is_empty());
         }
+    }
+
+    #[test]
+    fn table_listing_includes_requested_schema() {
+        let table = r#""catalog_name":"public","db_schema_name":"iox","table_name":"m","table_type":"BASE TABLE""#;
+        let column = |name: &str, of: &str| {
+            format!(r#"{{{table},"column_name":"{name}","data_type":"{of}","is_nullable":"YES"}}"#)
+        };
+        let columns = format!("{}\n{}\n", column("v", "Float64"), column("host", "Utf8"));
+        for (lines, include_schema) in [(format!("{{{table}}}\n"), false), (columns, true)] {
+            let stream = listed(lines.as_bytes(), include_schema).unwrap();
+            let mut batches = StreamReader::try_new(stream.as_slice(), None).unwrap();
+            let batch = batches.next().unwrap().unwrap();
+            assert_eq!(batch.num_rows(), 1);
+            let texts: Vec<&str> =
+                batch.columns()[..4].iter().map(|of| of.as_string::<i32>().value(0)).collect();
+            assert_eq!(texts, ["public", "iox", "m", "BASE TABLE"]);
+            assert_eq!(batch.num_columns(), 4 + usize::from(include_schema));
+        }
+    }
+
+    #[test]
+    fn sql_info_returns_requested_entries() {
+        let all = sql_info(&[]).unwrap();
+        assert_eq!(all.num_rows(), 87);
+        let starts = INFOS.iter().map(|(ids, _)| (*ids.start(), *ids.end()));
+        assert!(starts.is_sorted_by(|(_, last), (next, _)| last < next));
+        let some = sql_info(&[504, 3, 0, 99]).unwrap();
+        let values = some.column(1).as_any().downcast_ref::<UnionArray>().unwrap();
+        assert_eq!(values.value(0).as_string::<i32>().value(0), "InfluxDB IOx");
+        assert!(values.value(1).as_boolean().value(0));
+        assert_eq!(values.value(2).as_string::<i32>().value(0), "\"");
+        assert_eq!(some.num_rows(), 3);
+        assert!(!stream(&all).unwrap().is_empty());
     }
 }

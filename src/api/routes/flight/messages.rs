@@ -11,6 +11,15 @@ pub(super) struct Any {
     pub(super) value: Vec<u8>,
 }
 
+/// Every message with one field, which contains bytes: `Ticket`, `SchemaResult`, `PutResult`, the
+/// `Result` of an action, `CommandPreparedStatementQuery`, `TicketStatementQuery` and
+/// `DoPutPreparedStatementResult`.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct BytesValue {
+    #[prost(bytes = "vec", tag = "1")]
+    pub(super) value: Vec<u8>,
+}
+
 const FLIGHT_SQL: &str = "type.googleapis.com/arrow.flight.protocol.sql.";
 
 impl Any {
@@ -65,19 +74,7 @@ pub(super) struct FlightInfo {
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct FlightEndpoint {
     #[prost(message, optional, tag = "1")]
-    pub(super) ticket: Option<Ticket>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct Ticket {
-    #[prost(bytes = "vec", tag = "1")]
-    pub(super) ticket: Vec<u8>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-pub(super) struct SchemaResult {
-    #[prost(bytes = "vec", tag = "1")]
-    pub(super) schema: Vec<u8>,
+    pub(super) ticket: Option<BytesValue>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -150,9 +147,61 @@ pub(super) struct FlightAction {
     pub(super) body: Vec<u8>,
 }
 
-/// The `Result` of an action, or a `PutResult`.
+/// `CommandStatementQuery`
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Outcome {
+pub(super) struct StatementQuery {
+    #[prost(string, tag = "1")]
+    pub(super) query: String,
+    #[prost(bytes = "vec", optional, tag = "2")]
+    pub(super) transaction: Option<Vec<u8>>,
+}
+
+/// `CommandGetSqlInfo`
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct GetSqlInfo {
+    /// An empty list requests all numbers.
+    #[prost(uint32, repeated, tag = "1")]
+    pub(super) info: Vec<u32>,
+}
+
+/// `CommandGetXdbcTypeInfo`
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct GetXdbcTypeInfo {
+    #[prost(int32, optional, tag = "1")]
+    pub(super) data_type: Option<i32>,
+}
+
+/// `CommandGetDbSchemas`
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct GetDbSchemas {
+    #[prost(string, optional, tag = "1")]
+    pub(super) catalog: Option<String>,
+    #[prost(string, optional, tag = "2")]
+    pub(super) schema_pattern: Option<String>,
+}
+
+/// `CommandGetTables`
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct GetTables {
+    #[prost(string, optional, tag = "1")]
+    pub(super) catalog: Option<String>,
+    #[prost(string, optional, tag = "2")]
+    pub(super) schema_pattern: Option<String>,
+    #[prost(string, optional, tag = "3")]
+    pub(super) table_pattern: Option<String>,
+    #[prost(string, repeated, tag = "4")]
+    pub(super) table_types: Vec<String>,
+    #[prost(bool, tag = "5")]
+    pub(super) include_schema: bool,
+}
+
+/// `ActionCreatePreparedStatementResult`
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct CreatedStatement {
     #[prost(bytes = "vec", tag = "1")]
-    pub(super) body: Vec<u8>,
+    pub(super) handle: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub(super) dataset_schema: Vec<u8>,
+    #[prost(bytes = "vec", tag = "3")]
+    pub(super) parameter_schema: Vec<u8>,
 }

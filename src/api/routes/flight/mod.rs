@@ -6,51 +6,35 @@
 //!
 //! | file | content |
 //! |---|---|
-//! | `messages` | the messages of Flight |
-//! | `sql_messages` | the messages of Flight SQL |
+//! | `messages` | the messages of Flight and Flight SQL |
 //! | `flight_request` | tickets, commands and headers: the requested data |
-//! | `reading` | the response of a running statement |
-//! | `ipc_stream` | splitting Arrow's stream into Flight messages |
-//! | `listings` | lists that are the same for every database |
-//! | `sql_info` | the server's version and features |
-//! | `tables` | the list of tables and their columns |
-//! | `actions`, `prepared` | prepared statements and their handles |
-//! | `placeholders`, `bound_values` | the placeholders in a statement, and the values for them |
+//! | `reading` | the response of a running statement, split into Flight messages |
+//! | `listings` | lists of catalogs, schemas, tables, types and keys; the server's features |
+//! | `prepared` | prepared statements: their handles, placeholders and values |
 
-mod actions;
-mod bound_values;
 mod flight_request;
-mod ipc_stream;
 mod listings;
 mod messages;
-mod placeholders;
 mod prepared;
 mod reading;
-mod sql_info;
-mod sql_messages;
-mod tables;
 
 use prost::Message;
 
 use crate::admission::QueryReservation;
 use crate::api::action::Action;
 use crate::api::auth::{self, AuthError};
-use crate::api::error::{ApiError, ApiResult};
+use crate::api::error::{ApiError, ApiResult, invalid};
 use crate::api::grpc_web::{self, Code, Form};
-use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
-use crate::api::routes::delivery::Delivery;
 use crate::api::routes::handler::{
-    Admitted, Incoming, Outcome, PendingRequest, QueryResponder, Responder,
+    Admitted, Delivery, Incoming, Outcome, PendingRequest, Responder,
 };
-use crate::api::settings::Settings;
+use crate::api::routes::query_v3::{QueryRequest, sql};
 use crate::coordinator::grants::Principal;
-use crate::model::grant::PermissionKind;
 use crate::model::time::{H_NS, MINUTE_NS, S_NS};
 use crate::protocol::call::{Call, Reply};
-use actions::{ActionResult, Preparation};
 use flight_request::{FlightRequest, Metadata, decode};
-use messages::{Any, FlightDescriptor, Handshake, ReadInfo, Ticket};
+use messages::{Any, BytesValue, FlightDescriptor, Handshake, ReadInfo};
 use reading::{Progress, Purpose, Reading};
 
 const NO_GRPC_WEB: &str = "this server supports Flight as gRPC-Web only \
@@ -75,10 +59,12 @@ struct FlightResponder {
 enum FlightStage {
     /// A handshake, with its reply and the token to return.
     Handshake(Vec<u8>, Option<String>),
-    Known(Vec<u8>),
-    Preparing(Box<Preparation>),
+    /// A statement without parameters. The server prepares the statement after the check of the
+    /// caller's permission.
+    Preparing(Box<QueryRequest>),
     Reading(Box<Reading>),
-    /// The call ends after the object that lists running queries has removed the statement.
+    /// The last frames of the call. If a statement was running, the object that lists running
+    /// queries first removes the statement.
     Ending(ApiResult<Vec<u8>>),
     Over,
 }
@@ -88,8 +74,7 @@ pub fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     let form = Form::of_request(request.head);
     let form = form.ok_or_else(|| ApiError::MediaType(NO_GRPC_WEB.to_owned()))?;
     Ok(PendingRequest::new(move |admitted, isolate, body| {
-        let responder = FlightResponder::start(form, admitted, isolate, &body.0)?;
-        Ok(Box::new(responder))
+        Ok(Box::new(FlightResponder::start(form, admitted, isolate, &body)?))
     }))
 }
 
@@ -103,44 +88,40 @@ impl FlightResponder {
         let request = admitted.request;
         let timeout = request.head.header("grpc-timeout").map(timeout_ns).transpose()?;
         let deadline_ns = timeout.map(|ns| isolate.now_ns().saturating_add(ns));
-        let metadata = Metadata::of(request.head)?;
+        let settings = isolate.settings()?;
+        let metadata = Metadata::of(request.head, settings)?;
         let messages = form.messages(body)?;
         let first = messages.first().map_or(&[][..], Vec::as_slice);
         let reading = |flight_request, purpose| -> ApiResult<FlightStage> {
             Ok(FlightStage::Reading(Box::new(Reading::new(flight_request, purpose, isolate)?)))
         };
-        let settings = isolate.settings()?;
         let stage = match request.id.unwrap_or_default() {
             "Handshake" => {
-                let Handshake { protocol_version, payload } = decode(first)?;
-                let answer = Handshake { protocol_version, payload }.encode_to_vec();
+                let mut frames = Vec::new();
+                grpc_web::message(&mut frames, &decode::<Handshake>(first)?.encode_to_vec())?;
                 let known = auth::credentials(request.head, request.url, settings);
-                FlightStage::Handshake(answer, known.ok().map(|credentials| credentials.token))
+                FlightStage::Handshake(frames, known.ok().map(|credentials| credentials.token))
             }
             "DoGet" => {
-                let Ticket { ticket } = decode(first)?;
-                reading(FlightRequest::of_ticket(&ticket, &metadata, settings)?, Purpose::Rows)?
+                let BytesValue { value: ticket } = decode(first)?;
+                reading(FlightRequest::of_ticket(&ticket, &metadata)?, Purpose::Rows)?
             }
             "GetFlightInfo" => {
                 let descriptor: FlightDescriptor = decode(first)?;
-                let (flight_request, ticket) = described(&descriptor, &metadata, settings)?;
+                let (flight_request, ticket) = described(&descriptor, &metadata)?;
                 reading(flight_request, Purpose::Info { descriptor, ticket })?
             }
             "GetSchema" => {
-                let (flight_request, _) = described(&decode(first)?, &metadata, settings)?;
+                let (flight_request, _) = described(&decode(first)?, &metadata)?;
                 reading(flight_request, Purpose::Schema)?
             }
-            "DoAction" => match actions::act(first, &metadata)? {
-                ActionResult::Done(None) => FlightStage::Known(Vec::new()),
-                ActionResult::Done(Some(answer)) => known(&answer)?,
-                ActionResult::Prepares(preparation) => FlightStage::Preparing(preparation),
-            },
-            "DoPut" => known(&actions::bind(&messages, settings)?)?,
+            "DoAction" => prepared::act(first, &metadata)?,
+            "DoPut" => known(&prepared::bind(&messages, settings)?)?,
             _ => return Err(ApiError::NotImplemented(NO_METHOD.to_owned())),
         };
         *admitted.log_database = match &stage {
-            FlightStage::Reading(reading) => reading.database().map(str::to_owned),
-            FlightStage::Preparing(preparation) => Some(preparation.target().0.to_owned()),
+            FlightStage::Reading(reading) => reading.database.clone(),
+            FlightStage::Preparing(question) => question.database.clone(),
             _ => None,
         };
         Ok(Self {
@@ -148,7 +129,7 @@ impl FlightResponder {
             deadline_ns,
             caller: Principal::default(),
             stage,
-            delivery: Delivery::default(),
+            delivery: Delivery::new(form.content_type),
             refusal: None,
         })
     }
@@ -158,13 +139,12 @@ impl Responder for FlightResponder {
     fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
         match std::mem::replace(&mut self.stage, FlightStage::Over) {
             FlightStage::Over => Ok(Action::End),
-            FlightStage::Handshake(answer, token) => self.handshake(&answer, token),
-            FlightStage::Known(frames) => self.conclude(Ok(frames)),
+            FlightStage::Handshake(frames, token) => self.handshake(frames, token),
             FlightStage::Ending(ending) => self.conclude(ending),
-            FlightStage::Preparing(preparation) => {
-                let (flight_request, purpose) = preparation.prepare(isolate.settings()?)?;
-                let mut reading = Reading::new(flight_request, purpose, isolate)?;
-                reading.check_statements(&self.caller)?;
+            FlightStage::Preparing(question) => {
+                let (question, purpose) = prepared::prepare(*question, isolate.settings()?)?;
+                let mut reading = Reading::new(FlightRequest::Sql(question), purpose, isolate)?;
+                reading.responder.check_statements(&self.caller)?;
                 self.stage = FlightStage::Reading(Box::new(reading));
                 self.step(isolate, reply)
             }
@@ -193,24 +173,15 @@ impl Responder for FlightResponder {
         Outcome { refusal: self.refusal, ..Outcome::default() }
     }
 
-    fn query(&mut self) -> Option<&mut dyn QueryResponder> {
-        Some(self)
-    }
-}
-
-impl QueryResponder for FlightResponder {
     fn check_statements(&mut self, caller: &Principal) -> Result<(), AuthError> {
         self.caller = caller.clone();
         match &mut self.stage {
-            FlightStage::Reading(reading) if reading.database().is_some() => {
-                reading.check_statements(caller)
+            FlightStage::Reading(reading) if reading.database.is_some() => {
+                reading.responder.check_statements(caller)
             }
-            FlightStage::Preparing(preparation) => {
-                let (database, policy) = preparation.target();
-                match caller.grants.scope(PermissionKind::Read, database).may_cover(policy) {
-                    true => Ok(()),
-                    false => Err(AuthError::forbidden(caller, PermissionKind::Read, database)),
-                }
+            FlightStage::Preparing(question) => {
+                let database = question.database.as_deref().unwrap_or_default();
+                sql::check_read(caller, database, question.policy.as_deref())
             }
             // A call that reads no database needs a fresh identification of the caller.
             _ if caller.needs_lookup() => {
@@ -222,17 +193,15 @@ impl QueryResponder for FlightResponder {
 
     fn databases(&mut self) -> Vec<String> {
         match &mut self.stage {
-            FlightStage::Reading(reading) => {
-                reading.query().map_or_else(Vec::new, |query| query.databases())
-            }
-            FlightStage::Preparing(preparation) => vec![preparation.target().0.to_owned()],
+            FlightStage::Reading(reading) => reading.responder.databases(),
+            FlightStage::Preparing(question) => question.database.iter().cloned().collect(),
             _ => Vec::new(),
         }
     }
 
     fn reservation(&mut self) -> Option<&QueryReservation> {
         match &mut self.stage {
-            FlightStage::Reading(reading) => reading.query()?.reservation(),
+            FlightStage::Reading(reading) => reading.responder.reservation(),
             _ => None,
         }
     }
@@ -246,7 +215,7 @@ impl QueryResponder for FlightResponder {
 
     fn abandon(&mut self) -> Vec<Call> {
         match &mut self.stage {
-            FlightStage::Reading(reading) => reading.abandon(),
+            FlightStage::Reading(reading) => reading.responder.abandon(),
             _ => Vec::new(),
         }
     }
@@ -254,14 +223,11 @@ impl QueryResponder for FlightResponder {
 
 impl FlightResponder {
     /// Responds with the token that the client must send with every call.
-    fn handshake(&mut self, answer: &[u8], token: Option<String>) -> ApiResult<Action> {
+    fn handshake(&mut self, frames: Vec<u8>, token: Option<String>) -> ApiResult<Action> {
         if self.caller.user {
-            return Err(ApiError::Invalid(NO_BEARER.to_owned()));
+            return invalid(NO_BEARER);
         }
-        let mut frames = Vec::new();
-        grpc_web::message(&mut frames, answer)?;
-        grpc_web::end(&mut frames, Code::Ok, "");
-        let mut action = self.send(frames);
+        let mut action = self.conclude(Ok(frames))?;
         // The token may come from base64 or percent-encoding, and may have characters that a header
         // cannot contain.
         let safe = |token: &String| token.bytes().all(|byte| (b'!'..=b'~').contains(&byte));
@@ -274,12 +240,11 @@ impl FlightResponder {
     /// Streams every response, because Cloudflare would not convert a response with a
     /// Content-Length to gRPC.
     fn send(&mut self, frames: Vec<u8>) -> Action {
-        let form = self.form;
-        self.delivery.piece(form.encode(frames), |body| Response::ok(form.content_type(), body))
+        self.delivery.piece(self.form.encode(frames))
     }
 
     fn leave(&mut self, reading: &mut Reading, ending: ApiResult<Vec<u8>>) -> ApiResult<Action> {
-        let calls = reading.abandon();
+        let calls = reading.responder.abandon();
         if calls.is_empty() {
             return self.conclude(ending);
         }
@@ -291,56 +256,48 @@ impl FlightResponder {
     /// looks complete.
     fn conclude(&mut self, ending: ApiResult<Vec<u8>>) -> ApiResult<Action> {
         self.stage = FlightStage::Over;
-        let frames = match ending {
-            Ok(mut frames) => {
-                grpc_web::end(&mut frames, Code::Ok, "");
-                frames
-            }
+        let (mut frames, code, text) = match ending {
+            Ok(frames) => (frames, Code::Ok, String::new()),
             Err(error) if !self.delivery.is_streaming() => return Err(error),
             Err(error) => {
                 self.refusal = Some(error.class());
-                let mut frames = Vec::new();
-                grpc_web::end(&mut frames, error.grpc_code(), &error.to_string());
-                frames
+                (Vec::new(), error.grpc_code(), error.to_string())
             }
         };
+        grpc_web::end(&mut frames, code, &text);
         Ok(self.send(frames))
     }
 }
 
+/// Responds with one message.
 fn known(message: &[u8]) -> ApiResult<FlightStage> {
     let mut frames = Vec::new();
     grpc_web::message(&mut frames, message)?;
-    Ok(FlightStage::Known(frames))
+    Ok(FlightStage::Ending(Ok(frames)))
 }
 
 /// Returns the data that a descriptor requests, and the ticket for its rows.
 fn described(
     descriptor: &FlightDescriptor,
-    metadata: &Metadata,
-    settings: &Settings,
+    metadata: &Metadata<'_>,
 ) -> ApiResult<(FlightRequest, Vec<u8>)> {
     if !descriptor.path.is_empty() {
         let reason = "a flight cannot be selected by a path: send a command";
         return Err(ApiError::NotImplemented(reason.to_owned()));
     }
-    let flight_request =
-        FlightRequest::of_command(&decode(&descriptor.command)?, metadata, settings)?;
-    let database = metadata.database.clone().unwrap_or_default();
-    let read = match &flight_request {
-        FlightRequest::Influxql(question) => ReadInfo {
-            query: question.q.clone(),
-            query_type: ReadInfo::INFLUXQL,
-            database,
-            ..ReadInfo::default()
-        },
-        _ => ReadInfo {
-            command: descriptor.command.clone(),
-            query_type: ReadInfo::FLIGHT_SQL,
-            database,
-            ..ReadInfo::default()
-        },
-    };
+    let flight_request = FlightRequest::of_command(&decode(&descriptor.command)?, metadata)?;
+    let mut read =
+        ReadInfo { database: metadata.database.clone().unwrap_or_default(), ..ReadInfo::default() };
+    match &flight_request {
+        FlightRequest::Influxql(question) => {
+            read.query.clone_from(&question.q);
+            read.query_type = ReadInfo::INFLUXQL;
+        }
+        _ => {
+            read.command.clone_from(&descriptor.command);
+            read.query_type = ReadInfo::FLIGHT_SQL;
+        }
+    }
     let type_url = ReadInfo::TYPE_URL.to_owned();
     Ok((flight_request, Any { type_url, value: read.encode_to_vec() }.encode_to_vec()))
 }
@@ -349,10 +306,8 @@ fn described(
 fn timeout_ns(text: &str) -> ApiResult<i64> {
     let wrong = || {
         let text: String = text.chars().take(16).collect();
-        ApiError::Invalid(format!(
-            "grpc-timeout is \"{text}\": expected digits and a unit, such as \
-                                   250m or 10S"
-        ))
+        let expected = "expected digits and a unit, such as 250m or 10S";
+        ApiError::Invalid(format!("grpc-timeout is \"{text}\": {expected}"))
     };
     let (digits, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
     let unit_ns = match unit {

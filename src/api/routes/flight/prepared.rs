@@ -1,14 +1,34 @@
-//! Stores prepared statements in their handles. A handle contains the statement, its bound
-//! parameters and a signature. Any instance can therefore execute the statement, and a client
-//! cannot forge a handle.
+//! Implements `DoAction` and `DoPut`: preparing and closing statements, and binding parameters.
+//!
+//! A handle contains the prepared statement, its bound parameters and a signature. Any instance can
+//! therefore execute the statement, and a client cannot forge a handle.
+//!
+//! [`first_row`] reads the values that a client binds to a prepared statement: the first row of an
+//! Arrow batch. Arrow's own reader supports every type, but would take up a quarter of this Worker's
+//! module. Parameters have only a few types.
 
+use std::collections::HashSet;
+
+use arrow_ipc::{DateUnit, MessageHeader, Precision, TimeUnit, Type};
+use arrow_schema::{DataType, Field, Schema};
 use hmac::{Hmac, KeyInit, Mac};
 use prost::Message;
 use sha2::Sha256;
 
-use super::messages::QueryParam;
-use crate::api::error::{ApiError, ApiResult};
+use crate::api::error::{ApiError, ApiResult, invalid};
+use crate::api::routes::flight::flight_request::{Metadata, decode, no_transaction, not_known};
+use crate::api::routes::flight::listings::encoded;
+use crate::api::routes::flight::messages::{
+    Any, BytesValue, FlightAction, FlightData, ParamKind, QueryParam, StatementQuery,
+};
+use crate::api::routes::flight::reading::Purpose;
+use crate::api::routes::flight::{FlightStage, known};
+use crate::api::routes::query_v3::QueryRequest;
 use crate::api::settings::Settings;
+use crate::model::bug::OrBug;
+use crate::model::limits::{PLACEHOLDERS_MAX, PREPARED_TEXT_BYTES_MAX};
+use crate::model::time::{D_NS, MS_NS, S_NS, US_NS};
+use crate::protocol::sql::Parameter;
 
 /// The signature precedes the signed data.
 const SIGNATURE_BYTES: usize = 32;
@@ -27,13 +47,10 @@ pub(super) struct Prepared {
 impl Prepared {
     pub(super) fn handle(&self, settings: &Settings) -> ApiResult<Vec<u8>> {
         let statement = self.encode_to_vec();
-        let signing = macs(settings, &statement).next();
-        let signing = signing.ok_or_else(|| {
-            ApiError::Internal(
-                "the server cannot sign the handle, because no admin token is configured"
-                    .to_owned(),
-            )
-        })?;
+        let Some(signing) = macs(settings, &statement).next() else {
+            let text = "the server cannot sign the handle, because no admin token is configured";
+            return Err(ApiError::Internal(text.to_owned()));
+        };
         let mut handle = signing.finalize().into_bytes().to_vec();
         handle.extend(statement);
         Ok(handle)
@@ -43,11 +60,13 @@ impl Prepared {
         let known = handle.split_at_checked(SIGNATURE_BYTES).filter(|(signature, statement)| {
             macs(settings, statement).any(|mac| mac.verify_slice(signature).is_ok())
         });
-        let text = "this server did not sign the handle of the prepared statement: prepare the \
-                    statement again";
-        let wrong = || ApiError::Invalid(text.to_owned());
-        let (_, statement) = known.ok_or_else(wrong)?;
-        Self::decode(statement).map_err(|_| wrong())
+        match known.map(|(_, statement)| Self::decode(statement)) {
+            Some(Ok(prepared)) => Ok(prepared),
+            _ => invalid(
+                "this server did not sign the handle of the prepared statement: prepare the \
+                 statement again",
+            ),
+        }
     }
 }
 
@@ -64,9 +83,349 @@ fn macs<'a>(
     })
 }
 
+/// An encoded `CloseSessionResult` with the status "closed".
+const CLOSED: [u8; 2] = [0x08, 0x01];
+
+pub(super) fn act(message: &[u8], metadata: &Metadata<'_>) -> ApiResult<FlightStage> {
+    let FlightAction { kind, body } = decode(message)?;
+    match kind.as_str() {
+        "CreatePreparedStatement" => {
+            let any: Any = decode(&body)?;
+            if any.sql_name() != Some("ActionCreatePreparedStatementRequest") {
+                return not_known(&any);
+            }
+            let StatementQuery { query, transaction } = decode(&any.value)?;
+            no_transaction(transaction)?;
+            if metadata.is_influxql {
+                let text = "InfluxQL statements cannot be prepared: send the statement without \
+                            preparation";
+                return Err(ApiError::NotImplemented(text.to_owned()));
+            }
+            Ok(FlightStage::Preparing(Box::new(metadata.sql_query(&query, Vec::new())?)))
+        }
+        "ClosePreparedStatement" => Ok(FlightStage::Ending(Ok(Vec::new()))),
+        "CloseSession" => known(&BytesValue { value: CLOSED.to_vec() }.encode_to_vec()),
+        _ => invalid(format!(
+            "the server supports the actions CreatePreparedStatement, ClosePreparedStatement and \
+             CloseSession, not \"{}\"",
+            kind.chars().take(100).collect::<String>()
+        )),
+    }
+}
+
+/// Finds the placeholders of a statement. The response contains the statement's columns.
+pub(super) fn prepare(
+    question: QueryRequest,
+    settings: &Settings,
+) -> ApiResult<(QueryRequest, Purpose)> {
+    let places = Placeholders::of(&question.q)?;
+    let prepared = Prepared { query: places.text, params: Vec::new() };
+    let handle = prepared.handle(settings)?;
+    // The types of the parameters are unknown until a client binds values.
+    let nulls = places.names.iter().map(|name| (name.clone(), Parameter::Null)).collect();
+    let question = QueryRequest { q: prepared.query, params: nulls, ..question };
+    let field = |name: &String| Field::new(format!("${name}"), DataType::Utf8, true);
+    let parameters = encoded(&Schema::new(places.names.iter().map(field).collect::<Vec<_>>()))?;
+    let has_parameters = !places.names.is_empty();
+    Ok((question, Purpose::Prepared { handle, parameters, has_parameters }))
+}
+
+/// Binds the values of a `DoPut` to the statement of its handle. The response contains a new
+/// handle.
+pub(super) fn bind(messages: &[Vec<u8>], settings: &Settings) -> ApiResult<Vec<u8>> {
+    let messages: Vec<FlightData> =
+        messages.iter().map(|message| decode(message)).collect::<Result<_, _>>()?;
+    let descriptor = messages.first().and_then(|message| message.descriptor.clone());
+    let any: Any = decode(&descriptor.unwrap_or_default().command)?;
+    if any.sql_name() != Some("CommandPreparedStatementQuery") {
+        return invalid(
+            "DoPut supports only values for a prepared query: to write points, send line protocol \
+             to /api/v3/write_lp",
+        );
+    }
+    let BytesValue { value: handle } = decode(&any.value)?;
+    let mut prepared = Prepared::of_handle(&handle, settings)?;
+    if let Some(row) = first_row(&messages)? {
+        let (names, values): (Vec<String>, Vec<_>) = row.into_iter().unzip();
+        let names = Placeholders::of(&prepared.query)?.bind(&names)?;
+        let param = |(name, value)| QueryParam { name, value: Some(value) };
+        prepared.params = names.into_iter().zip(values).map(param).collect();
+    }
+    let handle = BytesValue { value: prepared.handle(settings)? };
+    Ok(BytesValue { value: handle.encode_to_vec() }.encode_to_vec())
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Placeholders {
+    /// The text, with each `?` replaced by `$1`, `$2` and so on.
+    pub(super) text: String,
+    /// The unique names without `$`: numbers in ascending order, then other names in order of
+    /// occurrence.
+    pub(super) names: Vec<String>,
+}
+
+impl Placeholders {
+    /// Finds the placeholders of a statement: `?`, `$1` and `$name` outside of strings, quoted
+    /// names and comments.
+    pub(super) fn of(statement: &str) -> ApiResult<Self> {
+        if statement.len() > PREPARED_TEXT_BYTES_MAX {
+            return invalid(format!(
+                "the statement has {} bytes, and a prepared statement can have at most \
+                 {PREPARED_TEXT_BYTES_MAX} (PREPARED_TEXT_BYTES_MAX)",
+                statement.len()
+            ));
+        }
+        let (mut found, mut known) = (Self::default(), HashSet::new());
+        let mut rest = statement;
+        let mut questions = 0;
+        while let Some(first) = rest.chars().next() {
+            let skipped = match first {
+                '\'' | '"' => rest.get(1..).and_then(|inner| inner.find(first)).map(|at| at + 2),
+                '-' if rest.starts_with("--") => rest.find('\n'),
+                '/' if rest.starts_with("/*") => rest.find("*/").map(|at| at + 2),
+                '?' => {
+                    questions += 1;
+                    found.text.push_str(&format!("${questions}"));
+                    found.note(questions.to_string(), &mut known)?;
+                    rest = rest.get(1..).or_bug();
+                    continue;
+                }
+                '$' => {
+                    let name: String = (rest.chars().skip(1))
+                        .take_while(|c| c.is_alphanumeric() || *c == '_')
+                        .collect();
+                    let bytes = 1 + name.len();
+                    if !name.is_empty() {
+                        found.note(name, &mut known)?;
+                    }
+                    Some(bytes)
+                }
+                first => Some(first.len_utf8()),
+            };
+            // An unterminated string or comment extends to the end of the text.
+            let (passed, behind) = rest.split_at(skipped.unwrap_or(rest.len()).min(rest.len()));
+            found.text.push_str(passed);
+            rest = behind;
+        }
+        // A stable sort keeps the order of names that are not numbers.
+        found.names.sort_by_key(|name| name.parse().unwrap_or(u32::MAX));
+        Ok(found)
+    }
+
+    fn note(&mut self, name: String, known: &mut HashSet<String>) -> ApiResult<()> {
+        if known.insert(name.clone()) {
+            self.names.push(name);
+        }
+        if self.names.len() > PLACEHOLDERS_MAX {
+            return invalid(format!(
+                "the statement has more than {PLACEHOLDERS_MAX} parameters (PLACEHOLDERS_MAX): \
+                 write some of the values as literals in the statement"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Assigns each column of values to a placeholder. The assignment is by name if every column
+    /// has the name of a placeholder, else by position.
+    pub(super) fn bind(&self, columns: &[String]) -> ApiResult<Vec<String>> {
+        let bare = |name: &String| name.trim_start_matches('$').to_owned();
+        let named: Vec<String> = columns.iter().map(bare).collect();
+        let known: HashSet<&String> = self.names.iter().collect();
+        if !named.is_empty() && named.iter().all(|name| known.contains(name)) {
+            return Ok(named);
+        }
+        if columns.len() != self.names.len() {
+            return invalid(format!(
+                "the statement has {} parameters, and the request contains {} values",
+                self.names.len(),
+                columns.len()
+            ));
+        }
+        Ok(self.names.clone())
+    }
+}
+
+const UNREAD: &str = "the parameters are not an Arrow record batch";
+
+/// A column's name and type. The type is `None` if parameters do not support it.
+type Column = (String, Option<Kind>);
+
+/// Widths are in bytes.
+#[derive(Clone, Copy)]
+enum Kind {
+    Null,
+    Boolean,
+    Integer(usize),
+    Unsigned(usize),
+    Float(usize),
+    /// A text, with the width of an offset.
+    Text(usize),
+    /// A time or a date, with its width and the number of nanoseconds per unit.
+    Time(usize, i64),
+}
+
+/// Returns the names of the columns and the values of the first row, or `None` if the batch is
+/// empty.
+fn first_row(messages: &[FlightData]) -> ApiResult<Option<Vec<(String, ParamKind)>>> {
+    let unread = || ApiError::Invalid(UNREAD.to_owned());
+    let mut columns = Vec::new();
+    for FlightData { header, body, .. } in messages {
+        // The first message may contain only the descriptor.
+        if header.is_empty() {
+            continue;
+        }
+        let message = arrow_ipc::root_as_message(header).map_err(|_| unread())?;
+        match message.header_type() {
+            MessageHeader::Schema => {
+                let schema = message.header_as_schema().ok_or_else(unread)?;
+                columns = schema.fields().into_iter().flatten().map(column).collect();
+            }
+            MessageHeader::RecordBatch => {
+                let batch = message.header_as_record_batch().ok_or_else(unread)?;
+                if batch.length() > 0 {
+                    return row(&columns, batch, body).map(Some);
+                }
+            }
+            _ => return Err(unread()),
+        }
+    }
+    Ok(None)
+}
+
+fn column(field: arrow_ipc::Field<'_>) -> Column {
+    let name = field.name().unwrap_or_default().to_owned();
+    let width = |bits: i32| usize::try_from(bits / 8).unwrap_or_default();
+    let kind = match field.type_type() {
+        _ if field.dictionary().is_some() => None,
+        Type::Null => Some(Kind::Null),
+        Type::Bool => Some(Kind::Boolean),
+        Type::Int => field.type_as_int().map(|of| match of.is_signed() {
+            true => Kind::Integer(width(of.bitWidth())),
+            false => Kind::Unsigned(width(of.bitWidth())),
+        }),
+        Type::FloatingPoint => field.type_as_floating_point().and_then(|of| match of.precision() {
+            Precision::SINGLE => Some(Kind::Float(4)),
+            Precision::DOUBLE => Some(Kind::Float(8)),
+            _ => None,
+        }),
+        Type::Utf8 => Some(Kind::Text(4)),
+        Type::LargeUtf8 => Some(Kind::Text(8)),
+        Type::Timestamp => field.type_as_timestamp().and_then(|of| match of.unit() {
+            TimeUnit::SECOND => Some(Kind::Time(8, S_NS)),
+            TimeUnit::MILLISECOND => Some(Kind::Time(8, MS_NS)),
+            TimeUnit::MICROSECOND => Some(Kind::Time(8, US_NS)),
+            TimeUnit::NANOSECOND => Some(Kind::Time(8, 1)),
+            _ => None,
+        }),
+        Type::Date => field.type_as_date().map(|of| match of.unit() {
+            DateUnit::DAY => Kind::Time(4, D_NS),
+            _ => Kind::Time(8, MS_NS),
+        }),
+        _ => None,
+    };
+    (name, kind)
+}
+
+fn row(
+    columns: &[Column],
+    batch: arrow_ipc::RecordBatch<'_>,
+    body: &[u8],
+) -> ApiResult<Vec<(String, ParamKind)>> {
+    let unread = || ApiError::Invalid(UNREAD.to_owned());
+    if batch.compression().is_some() {
+        return invalid(
+            "compressed parameters are not supported: send the parameters without compression",
+        );
+    }
+    let mut nodes = batch.nodes().into_iter().flatten();
+    let mut buffers = batch.buffers().into_iter().flatten().map(|buffer| {
+        let from = usize::try_from(buffer.offset()).ok()?;
+        body.get(from..from.checked_add(usize::try_from(buffer.length()).ok()?)?)
+    });
+    let mut buffer = || buffers.next().flatten().ok_or_else(unread);
+    let mut values = Vec::with_capacity(columns.len());
+    for (name, kind) in columns {
+        let node = nodes.next().ok_or_else(unread)?;
+        let value = match kind {
+            None => {
+                return invalid(format!(
+                    "the parameter \"{name}\" has an unsupported type: use a number, a string, a \
+                     boolean or a timestamp"
+                ));
+            }
+            Some(Kind::Null) => ParamKind::Null(0),
+            Some(kind) => {
+                let validity = buffer()?;
+                let is_null = node.null_count() > 0 && validity.first().is_none_or(|b| b & 1 == 0);
+                let first = buffer()?;
+                let text = if let Kind::Text(_) = kind { buffer()? } else { &[] };
+                match is_null {
+                    true => ParamKind::Null(0),
+                    false => value(*kind, first, text).ok_or_else(unread)??,
+                }
+            }
+        };
+        values.push((name.clone(), value));
+    }
+    Ok(values)
+}
+
+/// Returns the first value of a buffer. The bytes of a text are in a second buffer.
+fn value(kind: Kind, buffer: &[u8], text: &[u8]) -> Option<ApiResult<ParamKind>> {
+    Some(Ok(match kind {
+        Kind::Null => ParamKind::Null(0),
+        Kind::Boolean => ParamKind::Boolean(buffer.first()? & 1 == 1),
+        Kind::Integer(width) => ParamKind::Integer(integer(buffer.get(..width)?)?),
+        Kind::Unsigned(width) => ParamKind::Unsigned(unsigned(buffer.get(..width)?)?),
+        Kind::Float(4) => ParamKind::Float(f32::from_le_bytes(*buffer.first_chunk()?).into()),
+        Kind::Float(_) => ParamKind::Float(f64::from_le_bytes(*buffer.first_chunk()?)),
+        Kind::Text(width) => {
+            let offset = |at: usize| {
+                let offset = unsigned(buffer.get(at * width..(at + 1) * width)?)?;
+                usize::try_from(offset).ok()
+            };
+            let text = text.get(offset(0)?..offset(1)?)?;
+            ParamKind::String(String::from_utf8(text.to_vec()).ok()?)
+        }
+        Kind::Time(width, unit_ns) => {
+            let Some(time_ns) = integer(buffer.get(..width)?)?.checked_mul(unit_ns) else {
+                return Some(invalid(
+                    "a time parameter is out of range: send a time between the years 1678 and 2261",
+                ));
+            };
+            ParamKind::Time(time_ns)
+        }
+    }))
+}
+
+/// Reads a little-endian integer of up to eight bytes.
+fn unsigned(bytes: &[u8]) -> Option<u64> {
+    let mut whole = [0; 8];
+    whole.get_mut(..bytes.len())?.copy_from_slice(bytes);
+    Some(u64::from_le_bytes(whole))
+}
+
+fn integer(bytes: &[u8]) -> Option<i64> {
+    let unused_bits = 64_usize.checked_sub(8 * bytes.len())?;
+    let shifted = unsigned(bytes)?.checked_shl(u32::try_from(unused_bits).ok()?)?;
+    // The arithmetic shift extends the sign.
+    Some(shifted.cast_signed() >> unused_bits)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::{
+        Array, ArrayRef, BooleanArray, Date32Array, Date64Array, Float32Array, Float64Array,
+        Int8Array, Int64Array, LargeStringArray, NullArray, RecordBatch, StringArray,
+        TimestampMillisecondArray, TimestampNanosecondArray, UInt16Array, UInt64Array,
+        new_empty_array,
+    };
+    use arrow_ipc::writer::StreamWriter;
+
     use super::*;
+    use crate::api::routes::flight::reading::IpcStream;
 
     fn settings(tokens: [&str; 2]) -> Settings {
         let given = |name: &str| match name {
@@ -96,5 +455,126 @@ mod tests {
         }
         let unsigned = prepared.encode_to_vec();
         assert!(Prepared::of_handle(&unsigned, &settings(one)).is_err());
+    }
+
+    #[test]
+    fn placeholders_ignore_strings_and_comments() {
+        let names = |text: &str| Placeholders::of(text).unwrap().names;
+        assert_eq!(names("SELECT $2, $b, $1, $b, $10 FROM t"), ["1", "2", "10", "b"]);
+        let found =
+            Placeholders::of("SELECT '?', \"?$a\", ? -- ? $c\n/* $d ? */ + ? + 'it''s ?'").unwrap();
+        assert_eq!(found.names, ["1", "2"]);
+        assert_eq!(found.text, "SELECT '?', \"?$a\", $1 -- ? $c\n/* $d ? */ + $2 + 'it''s ?'");
+        for whole in ["", "SELECT 'a", "SELECT 1 -- ?", "/* ?", "é$", "SELECT 1"] {
+            let found = Placeholders::of(whole).unwrap();
+            assert_eq!((found.text.as_str(), found.names.len()), (whole, 0));
+        }
+    }
+
+    #[test]
+    fn placeholders_bind_by_name_or_position() {
+        let places = Placeholders::of("SELECT $2, $1").unwrap();
+        let bound = |names: &[&str]| {
+            places.bind(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+        };
+        assert_eq!(bound(&["2", "1"]).unwrap(), ["2", "1"]);
+        assert_eq!(bound(&["$2", "$1"]).unwrap(), ["2", "1"]);
+        // ADBC's Python driver numbers parameters from 0.
+        assert_eq!(bound(&["0", "1"]).unwrap(), ["1", "2"]);
+        assert_eq!(bound(&["a", "b"]).unwrap(), ["1", "2"]);
+        assert!(bound(&["a"]).is_err() && bound(&["a", "b", "c"]).is_err());
+        assert_eq!(Placeholders::of("SELECT 1").unwrap().bind(&[]).unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn prepared_statement_size_is_limited() {
+        let error = |text: &str| Placeholders::of(text).unwrap_err().to_string();
+        assert_eq!(Placeholders::of(&"?".repeat(PLACEHOLDERS_MAX)).unwrap().names.len(), 1_000);
+        for many in ["?".repeat(40_000), (0..20_000).map(|n| format!("$n{n} ")).collect()] {
+            assert!(error(&many).contains("more than 1000 parameters (PLACEHOLDERS_MAX)"));
+        }
+        let long = " ".repeat(PREPARED_TEXT_BYTES_MAX + 1);
+        assert!(error(&long).starts_with("the statement has 256001 bytes"), "{}", error(&long));
+    }
+
+    fn messages(columns: Vec<(&str, ArrayRef)>) -> Vec<FlightData> {
+        let batch = RecordBatch::try_from_iter_with_nullable(
+            columns.into_iter().map(|(name, values)| (name, values, true)),
+        );
+        let batch = batch.unwrap();
+        let mut writer = StreamWriter::try_new(Vec::new(), &batch.schema()).unwrap();
+        writer.write(&batch).unwrap();
+        let mut stream = IpcStream::default();
+        stream.take(writer.into_inner().unwrap());
+        let messages = stream.messages().unwrap().into_iter();
+        let data = messages.map(|one| FlightData {
+            header: one.header,
+            body: one.body,
+            ..FlightData::default()
+        });
+        std::iter::once(FlightData::default()).chain(data).collect()
+    }
+
+    #[test]
+    fn flight_parameters_read_every_type() {
+        let time_ns = 1_700_000_000_500_000_000;
+        let cases: Vec<(ArrayRef, ParamKind)> = vec![
+            (Arc::new(Int8Array::from(vec![-7])), ParamKind::Integer(-7)),
+            (Arc::new(Int64Array::from(vec![i64::MIN, 1])), ParamKind::Integer(i64::MIN)),
+            (Arc::new(UInt16Array::from(vec![65_535])), ParamKind::Unsigned(65_535)),
+            (Arc::new(UInt64Array::from(vec![u64::MAX])), ParamKind::Unsigned(u64::MAX)),
+            (Arc::new(Float32Array::from(vec![1.5])), ParamKind::Float(1.5)),
+            (Arc::new(Float64Array::from(vec![-0.25])), ParamKind::Float(-0.25)),
+            (Arc::new(BooleanArray::from(vec![true, false])), ParamKind::Boolean(true)),
+            (Arc::new(StringArray::from(vec!["é", "x"])), ParamKind::String("é".into())),
+            (Arc::new(LargeStringArray::from(vec!["long"])), ParamKind::String("long".into())),
+            (Arc::new(TimestampNanosecondArray::from(vec![time_ns])), ParamKind::Time(time_ns)),
+            (
+                Arc::new(TimestampMillisecondArray::from(vec![time_ns / 1_000_000])),
+                ParamKind::Time(time_ns),
+            ),
+            (Arc::new(Date32Array::from(vec![19_675])), ParamKind::Time(19_675 * D_NS)),
+            (Arc::new(Date64Array::from(vec![-86_400_000])), ParamKind::Time(-D_NS)),
+            (Arc::new(Int64Array::from(vec![None, Some(1)])), ParamKind::Null(0)),
+            (Arc::new(StringArray::from(vec![None::<&str>])), ParamKind::Null(0)),
+            (Arc::new(NullArray::new(1)), ParamKind::Null(0)),
+        ];
+        for (values, expected) in cases {
+            let name = format!("{}", values.data_type());
+            // A second column shows that the reader consumes the right number of buffers.
+            let first = values.slice(0, 1);
+            let last: ArrayRef = Arc::new(Int64Array::from(vec![42]));
+            let read = first_row(&messages(vec![(&name, first), ("last", last)])).unwrap();
+            let last = ("last".to_owned(), ParamKind::Integer(42));
+            assert_eq!(read, Some(vec![(name, expected), last]));
+        }
+    }
+
+    #[test]
+    fn flight_parameters_reject_invalid_batches() {
+        let distant: ArrayRef = Arc::new(TimestampMillisecondArray::from(vec![i64::MAX / 1_000]));
+        let error = first_row(&messages(vec![("t", distant)])).unwrap_err();
+        assert!(matches!(&error, ApiError::Invalid(text) if text.contains("1678")), "{error:?}");
+        assert_eq!(first_row(&[]), Ok(None));
+        assert_eq!(first_row(&messages(vec![("a", new_empty_array(&DataType::Int64))])), Ok(None));
+        let binary = new_empty_array(&DataType::Binary);
+        assert_eq!(first_row(&messages(vec![("a", binary)])), Ok(None));
+        let list = arrow_array::BinaryArray::from(vec![&b"x"[..]]);
+        assert!(first_row(&messages(vec![("a", Arc::new(list))])).is_err());
+        let mut cut = messages(vec![("a", Arc::new(StringArray::from(vec!["abc"])))]);
+        cut.last_mut().unwrap().body.truncate(8);
+        assert!(first_row(&cut).is_err());
+        let nonsense = FlightData { header: vec![7; 64], ..FlightData::default() };
+        assert!(first_row(&[nonsense]).is_err());
+        let whole = messages(vec![("a", Arc::new(StringArray::from(vec!["abc"])) as _)]);
+        for message in 1..whole.len() {
+            for at in 0..whole[message].header.len() {
+                for bits in [1, 0x80, 0xff] {
+                    let mut changed = whole.clone();
+                    changed[message].header[at] ^= bits;
+                    drop(first_row(&changed));
+                }
+            }
+        }
     }
 }

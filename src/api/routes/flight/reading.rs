@@ -1,25 +1,21 @@
-//! Runs a statement, and converts its response into Flight messages.
+//! Runs a statement, and converts the messages of its Arrow IPC stream into Flight messages, without
+//! decoding values.
 
 use prost::Message;
 
 use super::flight_request::FlightRequest;
-use super::ipc_stream::{IpcMessage, IpcStream};
+use super::listings;
 use super::messages::{
-    Any, FlightDescriptor, FlightEndpoint, FlightInfo, Outcome, SchemaResult, Ticket,
+    Any, BytesValue, CreatedStatement, FlightData, FlightDescriptor, FlightEndpoint, FlightInfo,
 };
-use super::sql_messages::CreatedStatement;
-use super::tables;
 use crate::admission::HeldBytes;
 use crate::api::action::Action;
-use crate::api::auth::AuthError;
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::grpc_web;
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
-use crate::api::routes::handler::{ImmediateResponder, QueryResponder, Responder};
-use crate::api::routes::query_sql;
-use crate::api::routes::query_v3::influxql;
-use crate::api::routes::query_v3::request::QueryRequest;
+use crate::api::routes::handler::{Responder, run};
+use crate::api::routes::query_v3::{QueryRequest, influxql, sql};
 use crate::coordinator::error::Error;
 use crate::coordinator::grants::Principal;
 use crate::model::limits::FLIGHT_MESSAGE_BYTES_MAX;
@@ -56,8 +52,9 @@ pub(super) enum Progress {
 
 #[derive(Debug)]
 pub(super) struct Reading {
-    responder: Box<dyn Responder>,
-    database: Option<String>,
+    pub(super) responder: Box<dyn Responder>,
+    /// The database that the statement reads. A complete list reads no database.
+    pub(super) database: Option<String>,
     purpose: Purpose,
     stream: IpcStream,
     /// The original statement, which runs if the statement that reads only its columns fails.
@@ -76,59 +73,43 @@ impl Reading {
         purpose: Purpose,
         isolate: &Isolate<'_>,
     ) -> ApiResult<Self> {
-        let (mut whole, mut lines) = (None, None);
+        let (mut whole, mut lines, mut database) = (None, None, None);
         let include_schema = matches!(request, FlightRequest::Tables { include_schema: true, .. });
-        let made =
-            |bytes| ImmediateResponder::boxed(Response { body: bytes, ..Response::default() });
-        let database = request.database().map(str::to_owned);
-        let mut responder = match request {
+        let made = |body| run(|_| async { Ok(Response { body, ..Response::default() }) });
+        let responder = match request {
             FlightRequest::Made(bytes) => made(bytes),
             FlightRequest::Tables { question, .. } if matches!(purpose, Purpose::Rows) => {
                 lines = Some(Vec::new());
-                query_sql::for_statement(question, isolate)?
+                database.clone_from(&question.database);
+                sql::for_statement(question, isolate)?
             }
-            FlightRequest::Tables { .. } => made(tables::listed(b"", include_schema)?),
-            FlightRequest::Influxql(question) => influxql::for_statement(question, isolate)?,
-            FlightRequest::Sql(question) => match (&purpose, of_columns(&question.q)) {
-                (Purpose::Info { .. } | Purpose::Schema | Purpose::Prepared { .. }, Some(q)) => {
-                    let columns = QueryRequest { q, ..question.clone() };
-                    whole = Some(question);
-                    query_sql::for_statement(columns, isolate)?
+            FlightRequest::Tables { .. } => made(listings::listed(b"", include_schema)?),
+            FlightRequest::Influxql(question) => {
+                database.clone_from(&question.database);
+                influxql::for_statement(question, isolate)?
+            }
+            FlightRequest::Sql(mut question) => {
+                database.clone_from(&question.database);
+                if !matches!(purpose, Purpose::Rows)
+                    && let Some(q) = of_columns(&question.q)
+                {
+                    whole = Some(question.clone());
+                    question.q = q;
                 }
-                _ => query_sql::for_statement(question, isolate)?,
-            },
+                sql::for_statement(question, isolate)?
+            }
         };
-        // A complete list reads no database.
-        let database = database.filter(|_| responder.query().is_some());
-        let stream = IpcStream::default();
-        let (held, is_answered) = (None, false);
         Ok(Self {
             responder,
             database,
             purpose,
-            stream,
+            stream: IpcStream::default(),
             whole,
             lines,
             include_schema,
-            held,
-            is_answered,
+            held: None,
+            is_answered: false,
         })
-    }
-
-    pub(super) fn database(&self) -> Option<&str> {
-        self.database.as_deref()
-    }
-
-    pub(super) fn query(&mut self) -> Option<&mut dyn QueryResponder> {
-        self.responder.query()
-    }
-
-    pub(super) fn check_statements(&mut self, caller: &Principal) -> Result<(), AuthError> {
-        self.query().map_or(Ok(()), |query| query.check_statements(caller))
-    }
-
-    pub(super) fn abandon(&mut self) -> Vec<Call> {
-        self.query().map_or_else(Vec::new, |query| query.abandon())
     }
 
     pub(super) fn step(
@@ -138,21 +119,23 @@ impl Reading {
         caller: &Principal,
     ) -> ApiResult<Progress> {
         loop {
-            let action = match self.responder.step(isolate, reply.take()) {
+            let action = self.responder.step(isolate, reply.take());
+            if let Err(ApiError::Invalid(_)) = action {
                 // The statement is invalid, or cannot be a subquery (such as EXPLAIN). Run the
-                // statement itself, which reports its own error.
-                Err(ApiError::Invalid(_)) if self.whole.is_some() => {
-                    self.run_statement(isolate, caller)?;
+                // statement itself, which reports its own error. Its first message contains the
+                // columns.
+                if let Some(question) = self.whole.take() {
+                    self.responder = sql::for_statement(question, isolate)?;
+                    self.responder.check_statements(caller)?;
                     continue;
                 }
                 // The columns may depend on the types of unbound parameters. The statement can
                 // still be prepared, but without columns.
-                Err(ApiError::Invalid(_)) if self.has_open_parameters() => {
+                if let Purpose::Prepared { has_parameters: true, .. } = self.purpose {
                     return Ok(Progress::Complete(self.described(Vec::new())?));
                 }
-                action => action?,
-            };
-            let bytes = match action {
+            }
+            let bytes = match action? {
                 Action::Calls(calls) => return Ok(Progress::Calls(calls)),
                 Action::Stream(response) => response.body,
                 Action::Bytes(bytes) => bytes,
@@ -175,17 +158,6 @@ impl Reading {
         }
     }
 
-    /// Runs the original statement. Its first message contains the columns.
-    fn run_statement(&mut self, isolate: &Isolate<'_>, caller: &Principal) -> ApiResult<()> {
-        let Some(question) = self.whole.take() else { return Ok(()) };
-        self.responder = query_sql::for_statement(question, isolate)?;
-        Ok(self.check_statements(caller)?)
-    }
-
-    fn has_open_parameters(&self) -> bool {
-        matches!(self.purpose, Purpose::Prepared { has_parameters: true, .. })
-    }
-
     fn take(&mut self, mut bytes: Vec<u8>) -> ApiResult<()> {
         let Some(lines) = &mut self.lines else {
             self.stream.take(bytes);
@@ -198,7 +170,7 @@ impl Reading {
             return Err(ApiError::TooHeavy(text.to_owned()));
         }
         if self.is_answered {
-            self.stream.take(tables::listed(lines, self.include_schema)?);
+            self.stream.take(listings::listed(lines, self.include_schema)?);
         }
         Ok(())
     }
@@ -208,15 +180,16 @@ impl Reading {
         if self.is_answered {
             self.stream.finish()?;
         }
-        if let Some(reservation) = self.responder.query().and_then(|query| query.reservation()) {
-            let held_bytes = self.stream.held_bytes() + self.lines.as_ref().map_or(0, Vec::len);
+        if let Some(reservation) = self.responder.reservation() {
+            let held_bytes = self.stream.held.len() + self.lines.as_ref().map_or(0, Vec::len);
             let held = self.held.get_or_insert_with(|| reservation.part());
             held.set(held_bytes).map_err(Error::from)?;
         }
         if let Purpose::Rows = self.purpose {
             let mut frames = Vec::new();
-            for message in messages {
-                message.write(&mut frames)?;
+            for IpcMessage { header, body } in messages {
+                let data = FlightData { descriptor: None, header, body };
+                grpc_web::message(&mut frames, &data.encode_to_vec())?;
             }
             return Ok(match (self.is_answered, frames.is_empty()) {
                 (true, _) => Some(Progress::Complete(frames)),
@@ -235,7 +208,7 @@ impl Reading {
     fn described(&mut self, schema: Vec<u8>) -> ApiResult<Vec<u8>> {
         let answer = match &mut self.purpose {
             Purpose::Info { descriptor, ticket } => {
-                let ticket = Ticket { ticket: std::mem::take(ticket) };
+                let ticket = BytesValue { value: std::mem::take(ticket) };
                 let info = FlightInfo {
                     schema,
                     descriptor: Some(std::mem::take(descriptor)),
@@ -252,9 +225,9 @@ impl Reading {
                     parameter_schema: std::mem::take(parameters),
                 };
                 let any = Any::of_sql("ActionCreatePreparedStatementResult", &created);
-                Outcome { body: any.encode_to_vec() }.encode_to_vec()
+                BytesValue { value: any.encode_to_vec() }.encode_to_vec()
             }
-            Purpose::Rows | Purpose::Schema => SchemaResult { schema }.encode_to_vec(),
+            Purpose::Rows | Purpose::Schema => BytesValue { value: schema }.encode_to_vec(),
         };
         let mut frames = Vec::new();
         grpc_web::message(&mut frames, &answer)?;
@@ -270,6 +243,106 @@ fn of_columns(text: &str) -> Option<String> {
     let is_rows = ["SELECT", "WITH", "VALUES"].iter().any(|of| word.eq_ignore_ascii_case(of));
     // The line breaks keep the parenthesis outside of a trailing comment.
     is_rows.then(|| format!("SELECT * FROM (\n{text}\n) LIMIT 0"))
+}
+
+/// The marker before the length of a message.
+const CONTINUATION: [u8; 4] = [0xff; 4];
+/// The size of the marker and the header length (little endian), in bytes.
+const PREFIX_BYTES: usize = 8;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct IpcMessage {
+    pub(super) header: Vec<u8>,
+    pub(super) body: Vec<u8>,
+}
+
+impl IpcMessage {
+    /// Returns the message in the stream format, which Flight also uses for schemas.
+    pub(super) fn encapsulated(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(PREFIX_BYTES + self.header.len() + self.body.len());
+        bytes.extend(CONTINUATION);
+        // The length fits, since it was read from four bytes.
+        bytes.extend(u32::try_from(self.header.len()).unwrap_or_default().to_le_bytes());
+        bytes.extend(&self.header);
+        bytes.extend(&self.body);
+        bytes
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct IpcStream {
+    /// The bytes of the incomplete message.
+    held: Vec<u8>,
+    has_ended: bool,
+}
+
+impl IpcStream {
+    pub(super) fn take(&mut self, mut bytes: Vec<u8>) {
+        if self.held.is_empty() {
+            self.held = bytes;
+        } else {
+            self.held.append(&mut bytes);
+        }
+    }
+
+    /// Removes and returns the complete messages. A message must not exceed the size limit of
+    /// clients.
+    pub(super) fn messages(&mut self) -> ApiResult<Vec<IpcMessage>> {
+        let mut messages = Vec::new();
+        let mut rest = self.held.as_slice();
+        while let Some((part, behind)) = next(rest)? {
+            rest = behind;
+            match part {
+                Some(message) => messages.push(message),
+                None => self.has_ended = true,
+            }
+        }
+        let used = self.held.len() - rest.len();
+        self.held.drain(..used);
+        Ok(messages)
+    }
+
+    /// Refuses an incomplete stream, so that a truncated response never looks complete.
+    pub(super) fn finish(&self) -> ApiResult<()> {
+        if self.has_ended && self.held.is_empty() {
+            return Ok(());
+        }
+        Err(ApiError::Internal("the response ended early".to_owned()))
+    }
+}
+
+/// Returns the next message, or `None` for the end of the stream, and the bytes after it. The result
+/// is `None` if the message is incomplete.
+fn next(bytes: &[u8]) -> ApiResult<Option<(Option<IpcMessage>, &[u8])>> {
+    let broken = || ApiError::Internal("the response is not an Arrow stream".to_owned());
+    let Some((prefix, rest)) = bytes.split_first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
+    let [a, b, c, d, length @ ..] = *prefix;
+    if [a, b, c, d] != CONTINUATION {
+        return Err(broken());
+    }
+    let header_bytes = usize::try_from(i32::from_le_bytes(length)).map_err(|_| broken())?;
+    if header_bytes == 0 {
+        return Ok(Some((None, rest)));
+    }
+    may_be_sent(header_bytes)?;
+    let Some((header, rest)) = rest.split_at_checked(header_bytes) else { return Ok(None) };
+    // The flatbuffers reader requires aligned memory, so the header is copied.
+    let header = header.to_vec();
+    let body_bytes = arrow_ipc::root_as_message(&header).map_err(|_| broken())?.bodyLength();
+    let body_bytes = usize::try_from(body_bytes).map_err(|_| broken())?;
+    may_be_sent(header_bytes.saturating_add(body_bytes))?;
+    let Some((body, rest)) = rest.split_at_checked(body_bytes) else { return Ok(None) };
+    Ok(Some((Some(IpcMessage { header, body: body.to_vec() }), rest)))
+}
+
+fn may_be_sent(bytes: usize) -> ApiResult<()> {
+    if bytes <= FLIGHT_MESSAGE_BYTES_MAX {
+        return Ok(());
+    }
+    Err(ApiError::TooHeavy(format!(
+        "a batch of the result has {bytes} bytes, more than {FLIGHT_MESSAGE_BYTES_MAX}: select \
+         fewer columns, or use format=arrow at /api/v3/query_sql"
+    )))
 }
 
 #[cfg(test)]
@@ -288,5 +361,66 @@ mod tests {
         {
             assert!(!columns(text), "{text}");
         }
+    }
+
+    fn stream() -> Vec<u8> {
+        use std::sync::Arc;
+
+        use arrow_array::{Int64Array, RecordBatch, StringArray};
+        let rows = |from: i64| {
+            let numbers = Int64Array::from_iter_values(from..from + 100);
+            let texts = StringArray::from_iter_values((0..100).map(|n| format!("text {n}")));
+            let columns = [("n", Arc::new(numbers) as _), ("t", Arc::new(texts) as _)];
+            RecordBatch::try_from_iter(columns).unwrap()
+        };
+        let mut writer =
+            arrow_ipc::writer::StreamWriter::try_new(Vec::new(), &rows(0).schema()).unwrap();
+        writer.write(&rows(0)).unwrap();
+        writer.write(&rows(100)).unwrap();
+        writer.into_inner().unwrap()
+    }
+
+    #[test]
+    fn ipc_stream_parses_at_any_split() {
+        let bytes = stream();
+        for piece_bytes in [1, 7, 8, 9, 300, bytes.len()] {
+            let (mut stream, mut messages) = (IpcStream::default(), Vec::new());
+            for piece in bytes.chunks(piece_bytes) {
+                assert!(stream.finish().is_err(), "it has not ended");
+                stream.take(piece.to_vec());
+                messages.extend(stream.messages().unwrap());
+            }
+            stream.finish().unwrap();
+            assert_eq!(messages.len(), 3);
+            let mut again: Vec<u8> = messages.iter().flat_map(IpcMessage::encapsulated).collect();
+            again.extend([CONTINUATION, [0; 4]].concat());
+            assert!(again == bytes, "pieces of {piece_bytes}");
+        }
+    }
+
+    #[test]
+    fn truncated_ipc_stream_is_incomplete() {
+        let bytes = stream();
+        for end in 0..bytes.len() {
+            let mut stream = IpcStream::default();
+            stream.take(bytes[..end].to_vec());
+            stream.messages().unwrap();
+            assert!(stream.finish().is_err(), "{end} of {}", bytes.len());
+        }
+    }
+
+    #[test]
+    fn invalid_ipc_messages_are_rejected() {
+        let refused = |bytes: &[u8]| {
+            let mut stream = IpcStream::default();
+            stream.take(bytes.to_vec());
+            stream.messages().unwrap_err()
+        };
+        let broken = ApiError::Internal("the response is not an Arrow stream".into());
+        assert_eq!(refused(b"[{\"a\":1}]"), broken);
+        assert_eq!(refused(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]), broken);
+        assert_eq!(refused(&[&[0xff; 4][..], &16_u32.to_le_bytes(), &[7; 16]].concat()), broken);
+        let large = [&[0xff; 4][..], &0x7fff_0000_u32.to_le_bytes()].concat();
+        assert_eq!(refused(&large).status(), 507);
     }
 }

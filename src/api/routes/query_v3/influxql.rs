@@ -3,31 +3,35 @@
 //! The response is streamed. The status cannot change after the first byte. An error after the
 //! first byte truncates the body, so that a partial response never looks complete.
 
-use super::request::{ParamValue, QueryRequest};
-use super::rewriting::Rewriting;
-use super::show;
+use std::rc::Rc;
+
+use serde_json::Value;
+
 use crate::admission::{HeldBytes, QueryReservation};
 use crate::api::action::Action;
 use crate::api::auth::AuthError;
-use crate::api::error::{ApiError, ApiResult};
-use crate::api::http::Response;
+use crate::api::error::{ApiError, ApiResult, invalid};
 use crate::api::isolate_state::Isolate;
-use crate::api::routes::delivery::Delivery;
-use crate::api::routes::handler::{Incoming, PendingRequest, QueryResponder, Responder};
-use crate::api::routes::statements;
+use crate::api::routes::handler::{Delivery, Incoming, PendingRequest, Responder, StartResult};
+use crate::api::routes::query::{authorise, databases};
+use crate::api::routes::query_v3::QueryRequest;
 use crate::api::settings::Settings;
-use crate::coordinator::Machine;
 use crate::coordinator::error::Error;
 use crate::coordinator::grants::Principal;
+use crate::coordinator::session::Session;
 use crate::coordinator::statement::Execution;
-use crate::coordinator::statement::Session;
-use crate::influxql::ast::Statement;
+use crate::coordinator::{Context, Machine, Parts};
+use crate::influxql;
+use crate::influxql::ast::{ListOf, Statement};
 use crate::influxql::bound_params::Params;
-use crate::influxql::{self, error::ParseError};
+use crate::influxql::error::ParseError;
+use crate::influxql::time_literal::format_utc;
 use crate::model::limits::{REPLY_PIECE_BYTES, WHOLE_REPLY_BYTES_MAX};
-use crate::protocol::call::{Call, Reply, Step};
+use crate::protocol::call::{Address, Call, Reply, Step};
+use crate::protocol::envelope;
+use crate::protocol::sql::{FromSql, Parameter, ToSql};
 use crate::query::error::QueryError;
-use crate::query::result::SeriesChunk;
+use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
 use crate::response::table::{Layout, TableError, TableFormat, TableWriter};
 
 /// InfluxDB's message.
@@ -43,22 +47,18 @@ const PARQUET: &str = "format=parquet needs SQL, which the server does not have:
 pub fn begin(_request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     Ok(PendingRequest::new(|admitted, isolate, body| {
         let Incoming { head, url, .. } = admitted.request;
-        let requested = QueryRequest::parse(head, url, &body.0)?;
+        let requested = QueryRequest::parse(head, url, &body)?;
         admitted.log_database.clone_from(&requested.database);
         for_statement(requested, isolate)
     }))
 }
 
 /// Creates the response to a statement.
-pub fn for_statement(
-    requested: QueryRequest,
-    isolate: &Isolate<'_>,
-) -> ApiResult<Box<dyn Responder>> {
+pub fn for_statement(requested: QueryRequest, isolate: &Isolate<'_>) -> StartResult {
     if requested.format == TableFormat::Parquet && !isolate.platform.has_sql() {
         return Err(ApiError::NotImplemented(PARQUET.to_owned()));
     }
-    let querying = TableQuery::new(requested, isolate.settings()?, isolate.now_ns())?;
-    Ok(Box::new(querying))
+    Ok(Box::new(TableQuery::new(requested, isolate.settings()?, isolate.now_ns())?))
 }
 
 impl Responder for TableQuery {
@@ -71,7 +71,9 @@ impl Responder for TableQuery {
             if let Some(statement) = self.statement.take() {
                 self.execution = Some(Execution::new(statement, self.session.clone()));
             }
-            let Some(execution) = &mut self.execution else { return self.end(reply) };
+            let Some(execution) = &mut self.execution else {
+                return self.end(context, reply);
+            };
             match execution.step(context, reply.take()) {
                 Step::Calls(calls) => return Ok(Action::Calls(calls)),
                 Step::Done(Ok(Some(chunk))) => {
@@ -80,7 +82,10 @@ impl Responder for TableQuery {
                     if let Some(action) = self.flush() {
                         return Ok(action);
                     }
-                    self.hold_document()?;
+                    // Reserve memory for written bytes that cannot be sent yet.
+                    let bytes = self.writer.as_ref().map_or(0, TableWriter::held_bytes);
+                    let held = self.session.reservation.hold(&mut self.document, bytes);
+                    held.map_err(Error::from)?;
                 }
                 Step::Done(Ok(None)) => {
                     self.writer_for(None)?;
@@ -88,26 +93,28 @@ impl Responder for TableQuery {
                 }
                 Step::Done(Err(error)) => {
                     self.execution = None;
-                    return Err(failed(error));
+                    return Err(match error {
+                        Error::DatabaseNotFound(name) => {
+                            ApiError::NotFound(format!("query error: database not found: {name}"))
+                        }
+                        Error::Query(QueryError::DatabaseRequired) => {
+                            ApiError::Invalid(NO_DATABASE.to_owned())
+                        }
+                        error => error.into(),
+                    });
                 }
             }
         }
     }
 
-    fn query(&mut self) -> Option<&mut dyn QueryResponder> {
-        Some(self)
-    }
-}
-
-impl QueryResponder for TableQuery {
     fn check_statements(&mut self, caller: &Principal) -> Result<(), AuthError> {
-        statements::authorise(self.statement.as_slice(), self.session.defaults(), caller)?;
+        authorise(self.statement.as_slice(), self.session.defaults(), caller)?;
         self.session.principal = caller.clone();
         Ok(())
     }
 
     fn databases(&mut self) -> Vec<String> {
-        statements::databases(self.statement.as_slice(), self.session.defaults())
+        databases(self.statement.as_slice(), self.session.defaults())
     }
 
     fn reservation(&mut self) -> Option<&QueryReservation> {
@@ -115,7 +122,7 @@ impl QueryResponder for TableQuery {
     }
 
     fn abandon(&mut self) -> Vec<Call> {
-        self.execution.as_mut().map_or_else(Vec::new, Execution::abandon)
+        self.execution.take().map_or_else(Vec::new, Execution::abandon)
     }
 }
 
@@ -126,12 +133,12 @@ struct TableQuery {
     format: TableFormat,
     /// The columns to return if the result is empty.
     empty: Layout,
-    show: show::Shape,
+    show: Shape,
     execution: Option<Execution>,
     writer: Option<TableWriter>,
     document: Option<HeldBytes>,
     /// The conversion to Parquet by the SQL Worker, after the last row.
-    rewriting: Option<Rewriting>,
+    rewriting: Option<Parts<Vec<u8>>>,
     delivery: Delivery,
     finished: bool,
 }
@@ -139,13 +146,19 @@ struct TableQuery {
 impl TableQuery {
     fn new(requested: QueryRequest, settings: &Settings, now_ns: i64) -> ApiResult<Self> {
         let bound = bind(requested.params)?;
-        let parsed =
-            influxql::parse_within(&requested.q, &bound, settings.limits).map_err(unparsed)?;
+        let parsed = influxql::parse_within(&requested.q, &bound, settings.limits);
+        let parsed = parsed.or_else(|error| match error {
+            ParseError::MissingParameter { name } => invalid(format!(
+                "Bind parameter '${name}' was referenced in the InfluxQL statement but its value \
+                 is undefined"
+            )),
+            error => invalid(format!("error in InfluxQL statement: parsing error: {error}")),
+        })?;
         let mut statements = parsed.into_iter();
         let (Some(statement), None) = (statements.next(), statements.next()) else {
-            return Err(ApiError::Invalid(ONE_STATEMENT.to_owned()));
+            return invalid(ONE_STATEMENT);
         };
-        let shape = show::Shape::of(&statement, requested.database.as_deref())?;
+        let show = Shape::of(&statement, requested.database.as_deref())?;
         let session = Session {
             database: requested.database,
             policy: requested.policy,
@@ -155,8 +168,8 @@ impl TableQuery {
             ..Session::default()
         };
         Ok(Self {
-            empty: show::empty(&statement),
-            show: shape,
+            empty: empty(&statement),
+            show,
             statement: Some(statement),
             session,
             format: requested.format,
@@ -164,7 +177,7 @@ impl TableQuery {
             writer: None,
             document: None,
             rewriting: None,
-            delivery: Delivery::default(),
+            delivery: Delivery::new(requested.format.content_type()),
             finished: false,
         })
     }
@@ -189,13 +202,6 @@ impl TableQuery {
         Ok(self.writer.insert(writer))
     }
 
-    /// Reserves memory for written bytes that cannot be sent yet.
-    fn hold_document(&mut self) -> ApiResult<()> {
-        let bytes = self.writer.as_ref().map_or(0, TableWriter::held_bytes);
-        let held = self.session.reservation.hold(&mut self.document, bytes);
-        Ok(held.map_err(Error::from)?)
-    }
-
     fn flush(&mut self) -> Option<Action> {
         let limit = match self.delivery.is_streaming() {
             true => REPLY_PIECE_BYTES,
@@ -204,39 +210,26 @@ impl TableQuery {
         if self.ready_bytes() < limit || self.format == TableFormat::Parquet {
             return None;
         }
-        let (bytes, format) = (self.take_bytes(), self.format);
-        Some(self.delivery.piece(bytes, |body| Response::ok(format.content_type(), body)))
+        let bytes = self.take_bytes();
+        Some(self.delivery.piece(bytes))
     }
 
-    fn end(&mut self, reply: Option<Reply>) -> ApiResult<Action> {
+    fn end(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> ApiResult<Action> {
         if !std::mem::replace(&mut self.finished, true)
             && let Some(writer) = &mut self.writer
         {
             writer.finish().map_err(unwritten)?;
         }
-        if self.format == TableFormat::Parquet {
-            return self.rewrite(reply);
+        let mut bytes = self.take_bytes();
+        if self.format != TableFormat::Parquet {
+            return Ok(self.delivery.rest(bytes, self.ready_bytes() > 0));
         }
-        let (bytes, format) = (self.take_bytes(), self.format);
-        let more = self.ready_bytes() > 0;
-        Ok(self.delivery.rest(bytes, more, |body| Response::ok(format.content_type(), body)))
-    }
-
-    fn rewrite(&mut self, reply: Option<Reply>) -> ApiResult<Action> {
-        let mut rows = Vec::new();
         while self.ready_bytes() > 0 {
-            rows.append(&mut self.take_bytes());
+            bytes.append(&mut self.take_bytes());
         }
-        let format = self.format;
-        let rewriting = self.rewriting.get_or_insert_with(|| Rewriting::new(format.name(), rows));
-        match rewriting.step(reply) {
-            Step::Calls(calls) => Ok(Action::Calls(calls)),
-            Step::Done(Ok(Some(piece))) => {
-                Ok(self.delivery.piece(piece, |body| Response::ok(format.content_type(), body)))
-            }
-            Step::Done(Ok(None)) => Ok(Action::End),
-            Step::Done(Err(error)) => Err(error.into()),
-        }
+        let format = self.format.name();
+        let rewriting = self.rewriting.get_or_insert_with(|| rewrite(format, bytes));
+        self.delivery.parts(rewriting.step(context, reply))
     }
 
     fn ready_bytes(&self) -> usize {
@@ -249,31 +242,118 @@ impl TableQuery {
 }
 
 /// InfluxQL has no null, so a null parameter has no value.
-fn bind(params: Vec<(String, ParamValue)>) -> ApiResult<Params> {
-    let literals = params.into_iter().filter_map(|(name, value)| Some((name, value.into_json()?)));
+fn bind(params: Vec<(String, Parameter)>) -> ApiResult<Params> {
+    let json = |value| {
+        Some(match value {
+            Parameter::Null => return None,
+            Parameter::Boolean(value) => Value::from(value),
+            Parameter::Unsigned(value) => value.into(),
+            Parameter::Integer(value) => value.into(),
+            Parameter::Float(value) => value.into(),
+            Parameter::String(text) => text.into(),
+            Parameter::Time(time_ns) => format_utc(time_ns).into(),
+        })
+    };
+    let literals = params.into_iter().filter_map(|(name, value)| Some((name, json(value)?)));
     Params::from_object(literals.collect()).map_err(|error| ApiError::Invalid(error.to_string()))
-}
-
-fn unparsed(error: ParseError) -> ApiError {
-    ApiError::Invalid(match error {
-        ParseError::MissingParameter { name } => format!(
-            "Bind parameter '${name}' was referenced in the InfluxQL statement but its value is \
-             undefined"
-        ),
-        error => format!("error in InfluxQL statement: parsing error: {error}"),
-    })
 }
 
 fn unwritten(error: TableError) -> ApiError {
     ApiError::Internal(error.to_string())
 }
 
-fn failed(error: Error) -> ApiError {
-    match error {
-        Error::DatabaseNotFound(name) => {
-            ApiError::NotFound(format!("query error: database not found: {name}"))
+const DATABASES: [&str; 2] = ["iox::database", "deleted"];
+const POLICIES: [&str; 3] = ["iox::database", "name", "duration"];
+
+/// The conversion of a statement's result to the table that InfluxDB 3 returns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Shape {
+    Rows,
+    Databases,
+    Policies(String),
+}
+
+impl Shape {
+    fn of(statement: &Statement, database: Option<&str>) -> ApiResult<Self> {
+        match statement {
+            Statement::Select(select) if select.into.is_some() => invalid(
+                "this route does not support SELECT … INTO: send the statement with POST to \
+                 /query",
+            ),
+            Statement::ShowDatabases => Ok(Self::Databases),
+            Statement::ShowRetentionPolicies { database: named } => {
+                let database = named.as_deref().or(database).unwrap_or_default();
+                Ok(Self::Policies(database.to_owned()))
+            }
+            Statement::Select(_)
+            | Statement::Explain(_)
+            | Statement::ShowMeasurements(_)
+            | Statement::ShowList(_)
+            | Statement::ShowCardinality(_)
+            | Statement::ShowQueries => Ok(Self::Rows),
+            other => invalid(format!(
+                "this route does not support '{other}': it supports only SELECT, EXPLAIN, and \
+                 SHOW for measurements, keys, values, series, databases, retention policies and \
+                 queries; send other statements with POST to /query"
+            )),
         }
-        Error::Query(QueryError::DatabaseRequired) => ApiError::Invalid(NO_DATABASE.to_owned()),
-        error => error.into(),
     }
+
+    fn table(&self, chunk: SeriesChunk) -> SeriesChunk {
+        let rows = chunk.rows;
+        let (names, added) = match self {
+            Self::Rows => return chunk,
+            // `deleted` is always false, because a dropped database disappears immediately.
+            Self::Databases => (DATABASES.as_slice(), Values::Boolean(vec![false; rows])),
+            Self::Policies(database) => {
+                let same = std::iter::repeat_n(database.as_str(), rows);
+                (POLICIES.as_slice(), Values::String(same.collect()))
+            }
+        };
+        let mut values: Vec<ResultColumn> =
+            chunk.values.into_iter().take(names.len() - 1).collect();
+        let at = if *self == Self::Databases { values.len() } else { 0 };
+        values.insert(at, ResultColumn::Values(Column::full(added)));
+        let columns = names.iter().map(|name| (*name).to_owned()).collect();
+        SeriesChunk { name: None, tags: Rc::from([]), columns, values, ..chunk }
+    }
+}
+
+fn empty(statement: &Statement) -> Layout {
+    match statement {
+        Statement::ShowList(show) => match show.of {
+            ListOf::TagKeys(_) => Layout::of_names(true, &["tagKey"]),
+            ListOf::FieldKeys => Layout::of_names(true, &["fieldKey", "fieldType"]),
+            ListOf::TagValues(_) => Layout::of_names(true, &["key", "value"]),
+            ListOf::Series => Layout::of_names(false, &["key"]),
+        },
+        Statement::ShowMeasurements(_) => Layout::of_names(true, &["name"]),
+        Statement::ShowDatabases => Layout::of_names(false, &DATABASES),
+        Statement::ShowRetentionPolicies { .. } => Layout::of_names(false, &POLICIES),
+        _ => Layout::of_names(false, &[]),
+    }
+}
+
+/// Converts rows to a format that only the SQL Worker writes. The function sends the rows in pieces
+/// as an Arrow stream, and each reply contains the converted bytes.
+fn rewrite(format: &'static str, mut rows: Vec<u8>) -> Parts<Vec<u8>> {
+    Parts::new(move |io, output| async move {
+        loop {
+            let rest = rows.split_off(rows.len().min(REPLY_PIECE_BYTES));
+            let (format, is_last) = (format.to_owned(), rest.is_empty());
+            let message = ToSql::Rewrite { format, is_last, rows };
+            rows = rest;
+            match envelope::decode_reply(io.call(Address::Sql, &message).await)? {
+                FromSql::Turned { piece, is_done, .. } => {
+                    if !piece.is_empty() {
+                        output.emit(piece).await;
+                    }
+                    if is_done {
+                        return Ok(());
+                    }
+                }
+                FromSql::Failed { status, message } => return Err(Error::Sql { status, message }),
+            }
+        }
+    })
 }

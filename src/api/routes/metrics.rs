@@ -1,4 +1,5 @@
-//! Formats the series of SHOW STATS for Prometheus.
+//! Serves `GET /metrics?db=…`, which formats the series of SHOW STATS for Prometheus, and
+//! `GET /metrics/targets`. InfluxDB 1.x has neither.
 //!
 //! ```text
 //! # TYPE tidemark_points_written counter
@@ -6,17 +7,78 @@
 //! tidemark_points_written_total{database="db",retention_policy="autogen",shard="1"} 20
 //! # EOF
 //! ```
+//!
+//! Each database is scraped separately, because a scrape of all databases would wake all objects at
+//! the same time. `/metrics/targets` is the service discovery of Prometheus (`http_sd_configs`). The
+//! response lists a target for each database whose metrics the caller may read.
 
 use std::fmt::Write;
 
+use serde_json::json;
+
+use crate::api::action::Action;
 use crate::api::durations::{BOUNDS_NS, DatabaseDurations, Histogram};
+use crate::api::error::{ApiResult, invalid};
+use crate::api::http::Response;
+use crate::api::isolate_state::Isolate;
+use crate::api::routes::handler::{Incoming, PendingRequest, Responder, json_line};
+use crate::coordinator::diagnostics::diagnostics;
+use crate::coordinator::grants::Principal;
+use crate::coordinator::{Io, Machine, Parts, database_names};
+use crate::influxql::ast::Statement;
+use crate::model::grant::{PermissionKind, Scope};
 use crate::model::time::S_NS;
 use crate::model::value::FieldValue;
+use crate::protocol::call::{Reply, Step};
 use crate::query::result::{ResultColumn, SeriesChunk};
 use crate::response::accept;
 
+#[derive(Debug)]
+struct Metrics {
+    database: String,
+    exposition: Exposition,
+    machine: Parts<SeriesChunk>,
+    chunks: Vec<SeriesChunk>,
+}
+
+/// Parses the request of `GET /metrics`.
+pub fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+    let missing = "name the database with the parameter db; /metrics/targets lists the \
+                   databases whose metrics the caller may read";
+    let database = request.required("db", missing)?;
+    let statement = Statement::ShowStats { database: Some(database.clone()), module: None };
+    let metrics = Metrics {
+        database: database.clone(),
+        exposition: Exposition::negotiate(request.head.header("accept")),
+        machine: diagnostics(statement),
+        chunks: Vec::new(),
+    };
+    Ok(PendingRequest::new(|_, _, _| Ok(Box::new(metrics))).on(&database, None))
+}
+
+impl Responder for Metrics {
+    fn step(&mut self, isolate: &mut Isolate<'_>, mut reply: Option<Reply>) -> ApiResult<Action> {
+        loop {
+            match self.machine.step(&mut isolate.context(), reply.take()) {
+                Step::Calls(calls) => return Ok(Action::Calls(calls)),
+                Step::Done(chunk) => match chunk? {
+                    Some(chunk) => self.chunks.push(chunk),
+                    None => {
+                        let durations = isolate.service.durations.as_mut();
+                        let durations = durations.and_then(|all| all.of(&self.database));
+                        let timed = durations.as_ref().map(|own| (self.database.as_str(), own));
+                        let body = self.exposition.text(&self.chunks, timed);
+                        let response = Response::ok(self.exposition.content_type(), body);
+                        return Ok(Action::Respond(response));
+                    }
+                },
+            }
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Exposition {
+enum Exposition {
     /// OpenMetrics 1.0.
     OpenMetrics,
     /// Prometheus' own format, 0.0.4, which other scrapers also read.
@@ -30,83 +92,67 @@ enum Kind {
     Gauge,
 }
 
-struct Metric {
-    module: &'static str,
-    column: &'static str,
-    /// The metric's name without `_total`.
-    name: &'static str,
-    kind: Kind,
-    help: &'static str,
-}
-
-const fn metric(
-    module: &'static str,
-    column: &'static str,
-    name: &'static str,
-    kind: Kind,
-    help: &'static str,
-) -> Metric {
-    Metric { module, column, name, kind, help }
-}
+/// The series of SHOW STATS, its column, the metric's name without `_total`, the kind and the help.
+type Metric = (&'static str, &'static str, &'static str, Kind, &'static str);
 
 #[rustfmt::skip]
 const METRICS: &[Metric] = &[
-    metric("database", "diskBytes", "tidemark_database_stored_bytes", Kind::Gauge,
+    ("database", "diskBytes", "tidemark_database_stored_bytes", Kind::Gauge,
         "Bytes stored in the database's own object."),
-    metric("database", "lastBackup", "tidemark_last_backup_seconds", Kind::Gauge,
+    ("database", "lastBackup", "tidemark_last_backup_seconds", Kind::Gauge,
         "Unix time of the last complete scheduled backup; 0 before the first backup."),
-    metric("database", "numMeasurements", "tidemark_measurements", Kind::Gauge,
+    ("database", "numMeasurements", "tidemark_measurements", Kind::Gauge,
         "Measurements of all policies."),
-    metric("database", "rowsRead", "tidemark_database_storage_rows_read", Kind::Counter,
+    ("database", "rowsRead", "tidemark_database_storage_rows_read", Kind::Counter,
         "Storage rows billed as read by the database's own object."),
-    metric("database", "rowsWritten", "tidemark_database_storage_rows_written", Kind::Counter,
+    ("database", "rowsWritten", "tidemark_database_storage_rows_written", Kind::Counter,
         "Storage rows billed as written by the database's own object."),
-    metric("database", "shardsSilent", "tidemark_shards_silent", Kind::Gauge,
+    ("database", "shardsSilent", "tidemark_shards_silent", Kind::Gauge,
         "Shards that did not respond; their metrics are missing."),
-    metric("database", "troubles", "tidemark_database_troubles", Kind::Gauge,
+    ("database", "troubles", "tidemark_database_troubles", Kind::Gauge,
         "Failed jobs of the database's own object; SHOW DIAGNOSTICS lists them."),
-    metric("quota", "allowed", "tidemark_quota_allowed", Kind::Gauge,
+    ("quota", "allowed", "tidemark_quota_allowed", Kind::Gauge,
         "The configured value of the quota."),
-    metric("quota", "used", "tidemark_quota_used", Kind::Gauge,
+    ("quota", "used", "tidemark_quota_used", Kind::Gauge,
         "The current use of the quota; for a rate, the use in the current minute."),
-    metric("shard", "writePointsOk", "tidemark_points_written", Kind::Counter,
+    ("shard", "writePointsOk", "tidemark_points_written", Kind::Counter,
         "Points accepted."),
-    metric("shard", "writeReqOk", "tidemark_frames_written", Kind::Counter,
+    ("shard", "writeReqOk", "tidemark_frames_written", Kind::Counter,
         "Batches accepted: one per request for each shard that receives points."),
-    metric("shard", "rowsRead", "tidemark_storage_rows_read", Kind::Counter,
+    ("shard", "rowsRead", "tidemark_storage_rows_read", Kind::Counter,
         "Storage rows billed as read."),
-    metric("shard", "rowsWritten", "tidemark_storage_rows_written", Kind::Counter,
+    ("shard", "rowsWritten", "tidemark_storage_rows_written", Kind::Counter,
         "Storage rows billed as written."),
-    metric("shard", "flushes", "tidemark_flushes", Kind::Counter,
+    ("shard", "flushes", "tidemark_flushes", Kind::Counter,
         "Flushes of the memtable to a part."),
-    metric("shard", "compactions", "tidemark_compactions", Kind::Counter,
+    ("shard", "compactions", "tidemark_compactions", Kind::Counter,
         "Merges of parts."),
-    metric("shard", "diskBytes", "tidemark_stored_bytes", Kind::Gauge,
+    ("shard", "diskBytes", "tidemark_stored_bytes", Kind::Gauge,
         "Bytes of storage."),
-    metric("shard", "memoryBytes", "tidemark_memory_bytes", Kind::Gauge,
+    ("shard", "memoryBytes", "tidemark_memory_bytes", Kind::Gauge,
         "Bytes held by memtable and caches."),
-    metric("shard", "parts", "tidemark_parts", Kind::Gauge,
+    ("shard", "parts", "tidemark_parts", Kind::Gauge,
         "Sorted parts in storage."),
-    metric("shard", "tombstones", "tidemark_pending_deletes", Kind::Gauge,
+    ("shard", "tombstones", "tidemark_pending_deletes", Kind::Gauge,
         "Deletes whose rows still occupy storage."),
-    metric("shard", "walBytes", "tidemark_wal_bytes", Kind::Gauge,
+    ("shard", "walBytes", "tidemark_wal_bytes", Kind::Gauge,
         "Bytes of the log that are not flushed yet."),
-    metric("shard", "walFrames", "tidemark_wal_frames", Kind::Gauge,
+    ("shard", "walFrames", "tidemark_wal_frames", Kind::Gauge,
         "Batches of the log that are not flushed yet."),
-    metric("shard", "troubles", "tidemark_troubles", Kind::Gauge,
+    ("shard", "troubles", "tidemark_troubles", Kind::Gauge,
         "Failed jobs and damaged blocks; SHOW DIAGNOSTICS lists them."),
-    metric("usage", "requests", "tidemark_usage_object_requests", Kind::Gauge,
+    ("usage", "requests", "tidemark_usage_object_requests", Kind::Gauge,
         "Requests and alarms of the database's objects today and yesterday (UTC)."),
-    metric("usage", "rowsRead", "tidemark_usage_rows_read", Kind::Gauge,
+    ("usage", "rowsRead", "tidemark_usage_rows_read", Kind::Gauge,
         "Storage rows billed as read today and yesterday (UTC)."),
-    metric("usage", "rowsWritten", "tidemark_usage_rows_written", Kind::Gauge,
+    ("usage", "rowsWritten", "tidemark_usage_rows_written", Kind::Gauge,
         "Storage rows billed as written today and yesterday (UTC)."),
-    metric("usage", "objectSecondsEstimate", "tidemark_usage_object_seconds_estimate", Kind::Gauge,
+    ("usage", "objectSecondsEstimate", "tidemark_usage_object_seconds_estimate", Kind::Gauge,
         "Estimated object time today and yesterday (UTC): 50 ms for each request."),
 ];
 
 impl Exposition {
-    pub(super) fn negotiate(accept: Option<&str>) -> Self {
+    fn negotiate(accept: Option<&str>) -> Self {
         let known = |media_type: String| match media_type.as_str() {
             "application/openmetrics-text" => Some(Self::OpenMetrics),
             "text/plain" | "text/*" | "*/*" => Some(Self::Prometheus),
@@ -116,18 +162,14 @@ impl Exposition {
         accepted.into_iter().find_map(known).unwrap_or(Self::Prometheus)
     }
 
-    pub(super) fn content_type(self) -> &'static str {
+    fn content_type(self) -> &'static str {
         match self {
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
             Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
         }
     }
 
-    pub(super) fn text(
-        self,
-        chunks: &[SeriesChunk],
-        timed: Option<(&str, &DatabaseDurations)>,
-    ) -> String {
+    fn text(self, chunks: &[SeriesChunk], timed: Option<(&str, &DatabaseDurations)>) -> String {
         let mut text = String::new();
         for metric in METRICS {
             self.family(metric, chunks, &mut text);
@@ -145,24 +187,25 @@ impl Exposition {
     }
 
     fn family(self, metric: &Metric, chunks: &[SeriesChunk], text: &mut String) {
-        let (kind, total) = match metric.kind {
+        let (series, column, name, kind, help) = *metric;
+        let (kind, total) = match kind {
             Kind::Counter => ("counter", "_total"),
             Kind::Gauge => ("gauge", ""),
         };
         let family = match self {
-            Self::OpenMetrics => metric.name.to_owned(),
-            Self::Prometheus => format!("{}{total}", metric.name),
+            Self::OpenMetrics => name.to_owned(),
+            Self::Prometheus => format!("{name}{total}"),
         };
-        let mut head = format!("# TYPE {family} {kind}\n# HELP {family} {}\n", metric.help);
-        for chunk in chunks.iter().filter(|chunk| chunk.name.as_deref() == Some(metric.module)) {
+        let mut head = format!("# TYPE {family} {kind}\n# HELP {family} {help}\n");
+        for chunk in chunks.iter().filter(|chunk| chunk.name.as_deref() == Some(series)) {
             for row in 0..chunk.rows {
-                let Some(FieldValue::Integer(number)) = value(chunk, metric.column, row) else {
+                let Some(FieldValue::Integer(number)) = value(chunk, column, row) else {
                     continue;
                 };
                 let Some(labels) = labels(chunk, row) else { continue };
                 text.push_str(&std::mem::take(&mut head));
                 // Writing to a string never fails.
-                let _ = writeln!(text, "{}{total}{labels} {number}", metric.name);
+                let _ = writeln!(text, "{name}{total}{labels} {number}");
             }
         }
     }
@@ -233,6 +276,35 @@ fn labels(chunk: &SeriesChunk, row: usize) -> Option<String> {
 
 fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+/// Parses the request of `GET /metrics/targets`.
+pub fn begin_targets(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+    let Some(host) = request.head.header("host").map(str::to_owned) else {
+        return invalid("the request has no header Host: the list of targets needs this header");
+    };
+    let principal = request.caller.clone();
+    Ok(PendingRequest::run(|io| list(io, host, principal)))
+}
+
+async fn list(io: Io, host: String, principal: Principal) -> ApiResult<Response> {
+    let mut names = database_names::list(&io, None).await?;
+    // `GET /metrics` checks the same permission on the whole database.
+    names.retain(|name| principal.grants.scope(PermissionKind::Metrics, name) == Scope::All);
+    names.sort();
+    // Labels that begin with two underscores define the request, and `instance` distinguishes the
+    // databases of a host. The scrape configuration defines the scheme.
+    let target = |name: &String| {
+        json!({
+            "targets": [host],
+            "labels": {
+                "__metrics_path__": "/metrics",
+                "__param_db": name,
+                "instance": format!("{host}/{name}"),
+            },
+        })
+    };
+    Ok(json_line(200, &names.iter().map(target).collect()))
 }
 
 #[cfg(test)]
@@ -344,12 +416,11 @@ tidemark_write_duration_seconds_count{database=\"a\\\"\"} 7
 
     #[test]
     fn metric_names_follow_conventions() {
-        for metric in METRICS {
-            let name = metric.name;
+        for (.., name, _, help) in METRICS {
             assert!(name.starts_with("tidemark_") && !name.ends_with("_total"), "{name}");
             assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name}");
-            assert!(metric.help.ends_with('.') && !metric.help.contains('\n'), "{name}");
-            let same = METRICS.iter().filter(|other| other.name == name).count();
+            assert!(help.ends_with('.') && !help.contains('\n'), "{name}");
+            let same = METRICS.iter().filter(|other| other.2 == *name).count();
             assert_eq!(same, 1, "{name}");
         }
         let accept = "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;q=0.5";

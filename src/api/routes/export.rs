@@ -10,40 +10,38 @@
 //! the complete export. The value contains the tags of a series, which may be too long for a URL. A
 //! POST therefore accepts the value as a form field.
 
-mod position;
-
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 
 use crate::admission::QueryReservation;
 use crate::api::action::Action;
-use crate::api::auth::AuthError;
-use crate::api::error::{ApiError, ApiResult};
-use crate::api::form_body::form_fields;
-use crate::api::http::{Parameters, Response};
+use crate::api::error::{ApiError, ApiResult, invalid};
+use crate::api::http::Parameters;
 use crate::api::isolate_state::Isolate;
-use crate::api::routes::delivery::Delivery;
+use crate::api::params::form_fields;
 use crate::api::routes::handler::{
-    Admitted, BodyBytes, Incoming, PendingRequest, QueryResponder, RequestTarget, Responder,
+    Admitted, Delivery, Incoming, PendingRequest, RequestTarget, Responder, StartResult,
 };
 use crate::coordinator::error::Error;
-use crate::coordinator::grants::Principal;
 use crate::coordinator::load_schemas::{Load, Loaded, Want};
 use crate::coordinator::query::Query;
+use crate::coordinator::session::Session;
 use crate::coordinator::statement::Execution;
-use crate::coordinator::statement::Session;
 use crate::coordinator::{Context, Machine, Task};
 use crate::influxql::ast::Statement;
 use crate::influxql::bound_params::Params;
 use crate::influxql::{self, quote, time_literal};
 use crate::line_protocol::{escape_field_key, escape_measurement, escape_tag};
 use crate::model::grant::PermissionKind;
-use crate::model::limits::{CALLS_RESERVED, EXPORTED_LINE_BYTES, REPLY_PIECE_BYTES};
+use crate::model::limits::{
+    CALLS_RESERVED, EXPORTED_LINE_BYTES, REPLY_PIECE_BYTES, SHARDS_REQUESTED_AT_ONCE_MAX,
+};
+use crate::model::shard_map::ShardGroup;
 use crate::model::value::FieldValue;
 use crate::protocol::call::{Call, Reply, Step, counted};
 use crate::query::executor::RowPosition;
 use crate::query::result::{ResultColumn, SeriesChunk};
 use crate::response::number::json_float;
-use position::{Position, Window};
 
 /// A byte order mark, which a reader removes from the beginning of a body.
 const BOM: char = '\u{feff}';
@@ -55,14 +53,10 @@ pub fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     Ok(PendingRequest::new(start).on(&database, request.url.filled("rp")))
 }
 
-fn start(
-    mut admitted: Admitted<'_>,
-    isolate: &mut Isolate<'_>,
-    body: BodyBytes,
-) -> ApiResult<Box<dyn Responder>> {
+fn start(mut admitted: Admitted<'_>, isolate: &mut Isolate<'_>, body: Vec<u8>) -> StartResult {
     let RequestTarget { database, policy } = admitted.take_target()?;
     let request = admitted.request;
-    let form = form_fields(request.head, &body.0)?.unwrap_or_default();
+    let form = form_fields(request.head, &body)?.unwrap_or_default();
     let after = form.get("after").or(request.url.get("after"));
     let session = Session {
         database: Some(database),
@@ -70,8 +64,7 @@ fn start(
         principal: request.caller.clone(),
         ..Session::default()
     };
-    let exporting = Exporting::parse(request.url, after, session, policy)?;
-    Ok(Box::new(exporting))
+    Ok(Box::new(Exporting::parse(request.url, after, session, policy)?))
 }
 
 impl Responder for Exporting {
@@ -93,7 +86,13 @@ impl Responder for Exporting {
             };
             match query.step(context, reply.take()) {
                 Step::Calls(calls) => {
-                    if self.ends_before(context, &calls) {
+                    let limit = context.platform.limits().calls_before_end();
+                    let most = limit.saturating_sub(CALLS_RESERVED);
+                    // Each response must continue the export at least one point beyond the requested
+                    // position.
+                    let after = self.after.as_ref();
+                    let has_advanced = after.is_some_and(|after| *after != self.position);
+                    if has_advanced && self.calls + counted(&calls) > most {
                         return Ok(self.end_early());
                     }
                     self.calls += counted(&calls);
@@ -110,7 +109,7 @@ impl Responder for Exporting {
                         position.row = last_row(&chunk).or(position.row.take());
                     }
                     if self.out.len() >= REPLY_PIECE_BYTES {
-                        return Ok(self.piece());
+                        return Ok(self.delivery.piece(std::mem::take(&mut self.out)));
                     }
                 }
                 Step::Done(Ok(None)) => self.current = None,
@@ -119,27 +118,14 @@ impl Responder for Exporting {
         }
     }
 
-    fn query(&mut self) -> Option<&mut dyn QueryResponder> {
-        Some(self)
-    }
-}
-
-impl QueryResponder for Exporting {
-    /// The exchange has checked the permission on the policy.
-    fn check_statements(&mut self, _caller: &Principal) -> Result<(), AuthError> {
-        Ok(())
-    }
-
-    fn databases(&mut self) -> Vec<String> {
-        Vec::new()
-    }
-
     fn reservation(&mut self) -> Option<&QueryReservation> {
         self.session.reservation.get()
     }
 
     fn abandon(&mut self) -> Vec<Call> {
-        self.stop()
+        let calls = self.current.take().map_or_else(Vec::new, Execution::abandon);
+        self.is_ending = !calls.is_empty();
+        calls
     }
 }
 
@@ -172,29 +158,29 @@ impl Exporting {
         url: &Parameters,
         after: Option<&str>,
         session: Session,
-        policy: Option<String>,
+        mut policy: Option<String>,
     ) -> ApiResult<Self> {
         let time = |name: &str| url.filled(name).map(|text| time_ns(name, text)).transpose();
         let times = Window { start_ns: time("start")?, end_ns: time("end")? };
         let after = match after {
             None => None,
             Some("") => Some(None),
-            Some(text) => {
-                let parsed = Position::parse(text);
-                let reason = "the parameter \"after\" must be a value from an earlier response";
-                let wrong = || ApiError::Invalid(reason.to_owned());
-                Some(Some(parsed.ok_or_else(wrong)?))
-            }
+            Some(text) => match Position::parse(text) {
+                Some(position) => Some(Some(position)),
+                None => {
+                    return invalid(
+                        "the parameter \"after\" must be a value from an earlier response",
+                    );
+                }
+            },
         };
-        let mut policy = policy;
         // The default policy may have changed since the previous response.
         if let Some(Some(Position { policy: of_position, .. })) = &after {
             if policy.as_ref().is_some_and(|named| named != of_position) {
-                let reason = format!(
+                return invalid(format!(
                     "the parameter \"after\" continues an export of retention policy \
                      \"{of_position}\", but the request names another policy"
-                );
-                return Err(ApiError::Invalid(reason));
+                ));
             }
             policy = Some(of_position.clone());
         }
@@ -216,15 +202,9 @@ impl Exporting {
             is_ending: false,
             calls: 0,
             out: Vec::new(),
-            delivery: Delivery::default(),
+            // The runtime compresses the body for clients that accept gzip.
+            delivery: Delivery::new("text/plain; charset=utf-8"),
         })
-    }
-
-    fn ends_before(&self, context: &Context<'_>, calls: &[Call]) -> bool {
-        // Each response must continue the export at least one point beyond the requested position.
-        let has_advanced = self.after.as_ref().is_some_and(|after| *after != self.position);
-        let most = context.platform.limits().calls_before_end().saturating_sub(CALLS_RESERVED);
-        has_advanced && self.calls + counted(calls) > most
     }
 
     fn end_early(&mut self) -> Action {
@@ -233,14 +213,8 @@ impl Exporting {
         if let Some(position) = &self.position {
             self.out.extend_from_slice(format!("# after: {position}\n").as_bytes());
         }
-        let calls = self.stop();
+        let calls = self.abandon();
         if calls.is_empty() { self.end() } else { Action::Calls(calls) }
-    }
-
-    fn stop(&mut self) -> Vec<Call> {
-        let calls = self.current.as_mut().map_or_else(Vec::new, Execution::abandon);
-        self.is_ending = !calls.is_empty();
-        calls
     }
 
     /// Loads the policy's schema. Returns an action while loading.
@@ -306,20 +280,9 @@ impl Exporting {
         Ok(query.after(row.clone()).into())
     }
 
-    fn piece(&mut self) -> Action {
-        let bytes = std::mem::take(&mut self.out);
-        self.delivery.piece(bytes, response)
-    }
-
     fn end(&mut self) -> Action {
-        let bytes = std::mem::take(&mut self.out);
-        self.delivery.rest(bytes, false, response)
+        self.delivery.rest(std::mem::take(&mut self.out), false)
     }
-}
-
-/// The runtime compresses the body for clients that accept gzip.
-fn response(body: Vec<u8>) -> Response {
-    Response::ok("text/plain; charset=utf-8", body)
 }
 
 /// Parses a number of nanoseconds, or InfluxQL's time format.
@@ -364,8 +327,11 @@ fn lines(chunk: &SeriesChunk, out: &mut Vec<u8>) {
             if let ResultColumn::Values(column) = column
                 && let Some(value) = column.get(row)
             {
-                if separator == b',' && out.len() - start + text_bytes(&value) > EXPORTED_LINE_BYTES
-                {
+                let text_bytes = match &value {
+                    FieldValue::String(text) => text.len(),
+                    _ => 0,
+                };
+                if separator == b',' && out.len() - start + text_bytes > EXPORTED_LINE_BYTES {
                     out.extend_from_slice(format!(" {time_ns}\n").as_bytes());
                     start = out.len();
                     out.extend_from_slice(&series);
@@ -382,13 +348,6 @@ fn lines(chunk: &SeriesChunk, out: &mut Vec<u8>) {
     }
 }
 
-fn text_bytes(value: &FieldValue) -> usize {
-    match value {
-        FieldValue::String(text) => text.len(),
-        _ => 0,
-    }
-}
-
 fn field(value: &FieldValue, out: &mut Vec<u8>) {
     match value {
         FieldValue::Float(number) => {
@@ -402,19 +361,123 @@ fn field(value: &FieldValue, out: &mut Vec<u8>) {
         }
         FieldValue::String(text) => {
             out.push(b'"');
-            escape_string(text, out);
+            for byte in text.bytes() {
+                if matches!(byte, b'"' | b'\\') {
+                    out.push(b'\\');
+                }
+                out.push(byte);
+            }
             out.push(b'"');
         }
     }
 }
 
-fn escape_string(text: &str, out: &mut Vec<u8>) {
-    for byte in text.bytes() {
-        if matches!(byte, b'"' | b'\\') {
-            out.push(b'\\');
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Window {
+    /// `None` means the earliest possible time.
+    start_ns: Option<i64>,
+    /// The exclusive end; `None` means that the range has no end.
+    end_ns: Option<i64>,
+}
+
+impl Window {
+    /// Divides `times` into windows. The shard groups of a window have about as many shards as a
+    /// query calls at the same time, because a query calls each of its shards several times.
+    fn all(groups: &[ShardGroup], times: Self) -> Vec<Self> {
+        let mut groups: Vec<&ShardGroup> = groups.iter().collect();
+        groups.sort_by_key(|group| group.range.start_ns);
+        let (mut windows, mut last, mut shards) = (Vec::new(), times, 0);
+        for group in groups {
+            let at_ns = group.range.start_ns;
+            let is_inside = last.start_ns.is_none_or(|start_ns| start_ns < at_ns)
+                && last.end_ns.is_none_or(|end_ns| at_ns < end_ns);
+            if is_inside && shards >= SHARDS_REQUESTED_AT_ONCE_MAX {
+                windows.push(Self { end_ns: Some(at_ns), ..last });
+                last.start_ns = Some(at_ns);
+                shards = 0;
+            }
+            if times.start_ns.is_none_or(|start_ns| start_ns < group.range.end_ns) {
+                shards += group.shards.len();
+            }
         }
-        out.push(byte);
+        windows.push(last);
+        windows
     }
+
+    fn after(self, earlier: Self) -> Option<Self> {
+        let from_ns = earlier.end_ns?;
+        let start_ns = self.start_ns.map_or(from_ns, |start_ns| start_ns.max(from_ns));
+        let is_empty = self.end_ns.is_some_and(|end_ns| end_ns <= start_ns);
+        (!is_empty).then_some(Self { start_ns: Some(start_ns), ..self })
+    }
+
+    fn condition(self) -> String {
+        let start = self.start_ns.map(|start_ns| format!("time >= {start_ns}"));
+        let end = self.end_ns.map(|end_ns| format!("time < {end_ns}"));
+        match [start, end].into_iter().flatten().collect::<Vec<_>>().join(" AND ").as_str() {
+            "" => String::new(),
+            both => format!(" WHERE {both}"),
+        }
+    }
+}
+
+/// A position in an export. The text form contains neither spaces nor quotes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Position {
+    /// An export whose requests name no policy continues with this policy.
+    policy: String,
+    /// An export reads the measurements in order of their names.
+    measurement: String,
+    window: Window,
+    row: Option<RowPosition>,
+}
+
+/// Separates the policy, the window, the measurement and the row with commas. Names are
+/// percent-encoded.
+impl fmt::Display for Position {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = |number: Option<i64>| number.map_or(String::new(), |n| n.to_string());
+        let Window { start_ns, end_ns } = self.window;
+        write!(out, "{},{},{}", encoded(&self.policy), number(start_ns), number(end_ns))?;
+        write!(out, ",{}", encoded(&self.measurement))?;
+        let Some(row) = &self.row else { return Ok(()) };
+        write!(out, ",{}", row.time_ns)?;
+        for (key, value) in &row.tags {
+            write!(out, ",{},{}", encoded(key), encoded(value))?;
+        }
+        Ok(())
+    }
+}
+
+impl Position {
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split(',');
+        let policy = decoded(parts.next()?);
+        let mut number = || match parts.next()? {
+            "" => Some(None),
+            text => text.parse().ok().map(Some),
+        };
+        let window = Window { start_ns: number()?, end_ns: number()? };
+        let measurement = decoded(parts.next()?);
+        let mut row = None;
+        if let Some(time) = parts.next() {
+            let (time_ns, mut tags) = (time.parse().ok()?, BTreeMap::new());
+            while let Some(key) = parts.next() {
+                tags.insert(decoded(key), decoded(parts.next()?));
+            }
+            row = Some(RowPosition { tags, time_ns });
+        }
+        Some(Self { policy, measurement, window, row })
+    }
+}
+
+fn encoded(name: &str) -> String {
+    form_urlencoded::byte_serialize(name.as_bytes()).collect()
+}
+
+fn decoded(text: &str) -> String {
+    let mut pairs = form_urlencoded::parse(text.as_bytes());
+    pairs.next().map(|(name, _)| name.into_owned()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -424,8 +487,9 @@ mod tests {
     use super::*;
     use crate::batch::from_lines::from_lines;
     use crate::line_protocol::{Options, TimestampUnit};
+    use crate::model::ids::ObjectId;
     use crate::model::name::{NameKind, check_writable};
-    use crate::model::time::Precision;
+    use crate::model::time::{Precision, TimeRange};
     use crate::query::result::{Column, Values};
 
     const LETTERS: [char; 15] =
@@ -486,5 +550,49 @@ mod tests {
             }
         }
         assert!(kept > 1_000, "{kept}");
+    }
+
+    #[test]
+    fn export_position_round_trips_as_text() {
+        let row = |tags: &[(&str, &str)]| RowPosition {
+            tags: tags.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect(),
+            time_ns: -7,
+        };
+        let window = Window { start_ns: Some(-9), end_ns: None };
+        for (measurement, row) in [
+            ("m", None),
+            ("a, b=c\u{e9}%", Some(row(&[]))),
+            ("+&;\"", Some(row(&[("k,=", "a b\t+"), ("x.y", "%2C&")]))),
+        ] {
+            let (policy, measurement) = ("a, p".to_owned(), measurement.to_owned());
+            let position = Position { policy, measurement, window, row };
+            let text = position.to_string();
+            assert!(!text.contains([' ', '"', '\t']), "{text}");
+            assert_eq!(Position::parse(&text), Some(position), "{text}");
+        }
+        for wrong in ["", "p", "p,1", "p,1,2", "p,x,,m", "p,,,m,x", "p,,,m,1,k", ",,m"] {
+            assert_eq!(Position::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn export_windows_cover_time_once() {
+        let group = |n: i64| ShardGroup {
+            id: n as u64,
+            range: TimeRange::new(n * 10, n * 10 + 10),
+            shards: vec![ObjectId(String::new()); 4],
+            split_bytes: 0,
+        };
+        let groups: Vec<ShardGroup> = [3, 0, 1, 2, 4].map(group).to_vec();
+        let window = |start_ns, end_ns| Window { start_ns, end_ns };
+        let all = Window::all(&groups, Window::default());
+        let pairs = [window(None, Some(20)), window(Some(20), Some(40)), window(Some(40), None)];
+        assert_eq!(all, pairs);
+        let some = Window::all(&groups, window(Some(15), Some(25)));
+        assert_eq!(some, [window(Some(15), Some(25))]);
+        assert_eq!(Window::all(&[], Window::default()), [Window::default()]);
+        let behind = |earlier: Window| all.iter().filter_map(|one| one.after(earlier)).count();
+        assert_eq!((behind(pairs[0]), behind(pairs[1]), behind(pairs[2])), (2, 1, 0));
+        assert_eq!(all[1].after(window(None, Some(30))), Some(window(Some(30), Some(40))));
     }
 }

@@ -1,0 +1,516 @@
+//! Serves `/api/v2/buckets`, `dbrps` and `orgs`: databases and policies under v2's names.
+//!
+//! Each policy is a bucket with an id. The bucket `db` is the default policy of a database, and
+//! `db/rp` is any other policy. `dbrps` maps databases and policies to buckets. Each policy is also
+//! a mapping, so every mapping always exists and other mappings are impossible. There is one
+//! organisation.
+
+use serde_json::{Value, json};
+
+use crate::api::error::{ApiError, ApiResult, invalid};
+use crate::api::http::{Parameters, Response};
+use crate::api::routes::handler::{
+    self, Incoming, PendingRequest, RequestTarget, json_body, json_line,
+};
+use crate::coordinator::cache::find_policy;
+use crate::coordinator::create_drop::{Change, carry_out};
+use crate::coordinator::describe_databases::{
+    DescribedDatabase, WhichDatabases, describe_databases,
+};
+use crate::coordinator::grants::Principal;
+use crate::coordinator::{Io, Task};
+use crate::model::ids::PolicyId;
+use crate::model::limits::{BUCKETS_PER_PAGE_DEFAULT, BUCKETS_PER_PAGE_MAX};
+use crate::model::name;
+use crate::model::shard_map::Policy;
+use crate::model::time::{H_NS, S_NS};
+use crate::protocol::catalog::CreateDatabase;
+use crate::protocol::database::{PolicyChange, PolicySpec};
+
+const DEFAULT_POLICY: &str = "autogen";
+/// The server ignores the names of organisations in requests.
+const ORG_ID: &str = "0000000000000001";
+const ORG_PATH: &str = "/api/v2/orgs";
+
+/// Parses a request to `/api/v2/orgs` or `/api/v2/orgs/{id}`.
+pub fn begin_orgs(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+    let asked_id = request.id.or(request.url.filled("orgID"));
+    if let Some(id) = asked_id.filter(|id| *id != ORG_ID) {
+        return Err(not_found(id));
+    }
+    let name = request.url.filled("org").unwrap_or("tidemark");
+    let links = json!({
+        "self": format!("{ORG_PATH}/{ORG_ID}"),
+        "buckets": format!("/api/v2/buckets?orgID={ORG_ID}"),
+    });
+    let org = json!({ "id": ORG_ID, "name": name, "links": links });
+    let body = match request.id {
+        Some(_) => org,
+        None => json!({ "links": { "self": ORG_PATH }, "orgs": [org] }),
+    };
+    Ok(PendingRequest::respond(json_line(200, &body)))
+}
+
+/// Creates the request for a path of buckets or mappings.
+pub fn begin(resource: Resource) -> ApiResult<PendingRequest> {
+    Ok(PendingRequest::new(move |admitted, isolate, body| {
+        let Incoming { head, url, id, caller } = admitted.request;
+        let request = ManageRequest {
+            resource,
+            method: head.method.clone(),
+            id: id.map(str::to_owned),
+            url: url.clone(),
+            body: if body.is_empty() { Value::Null } else { json_body(&body)? },
+            default_shards: isolate.settings()?.default_shards,
+        };
+        let principal = caller.clone();
+        Ok(handler::run(|io| run(io, request, principal)))
+    }))
+}
+
+async fn run(io: Io, request: ManageRequest, principal: Principal) -> ApiResult<Response> {
+    let found = describe_databases(&io, &principal, request.databases_to_read()).await?;
+    let (changes, status, database, policy) = match request.plan(&principal, &found)? {
+        Plan::Respond(value) => return Ok(json_line(200, &value)),
+        Plan::Delete(change) => {
+            if let Some(change) = change {
+                io.run(carry_out(change)).await?;
+            }
+            return Ok(Response::empty(204));
+        }
+        Plan::Change { changes, status, database, policy } => (changes, status, database, policy),
+    };
+    for change in changes {
+        io.run(carry_out(change)).await?;
+    }
+    let found = describe_databases(&io, &principal, WhichDatabases::Named(database)).await?;
+    let buckets = buckets_of(&found);
+    let shown = buckets.iter().find(|bucket| bucket.policy.name == policy);
+    let shown = shown.ok_or_else(|| not_found(&policy))?;
+    let value = match request.resource {
+        Resource::Dbrps if status == 200 => json!({ "content": shown.mapping() }),
+        Resource::Dbrps => shown.mapping(),
+        Resource::Buckets => shown.value(),
+    };
+    Ok(json_line(status, &value))
+}
+
+/// The resource of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resource {
+    /// `/api/v2/buckets` and `/api/v2/buckets/{id}`
+    Buckets,
+    /// `/api/v2/dbrps` and `/api/v2/dbrps/{id}`
+    Dbrps,
+}
+
+struct ManageRequest {
+    resource: Resource,
+    method: String,
+    id: Option<String>,
+    url: Parameters,
+    body: Value,
+    default_shards: u32,
+}
+
+enum Plan {
+    Respond(Value),
+    Delete(Option<Change>),
+    /// Makes the changes, and responds with the changed resource.
+    Change {
+        changes: Vec<Change>,
+        status: u16,
+        database: String,
+        policy: String,
+    },
+}
+
+impl ManageRequest {
+    fn databases_to_read(&self) -> WhichDatabases {
+        let listed = ["id", "bucketID"].iter().find_map(|name| self.url.filled(name));
+        if let Some(policy) = self.id.as_deref().or(listed).and_then(policy_id) {
+            return WhichDatabases::Policy(policy);
+        }
+        // An invalid id or an invalid page is refused without reading databases.
+        if self.id.is_some() {
+            return WhichDatabases::None;
+        }
+        let named = match (self.resource, self.method.as_str()) {
+            (Resource::Buckets, "POST") => self.text("name"),
+            (Resource::Buckets, _) => self.url.filled("name"),
+            (Resource::Dbrps, "POST") => self.text("database"),
+            (Resource::Dbrps, _) => self.url.filled("db").or(self.url.filled("database")),
+        };
+        match (named, self.page()) {
+            (Some(name), _) => WhichDatabases::Named(name::split_bucket(name).0.to_owned()),
+            // The check of required fields reports the missing name.
+            (None, _) if self.method == "POST" => WhichDatabases::None,
+            (None, _) if self.resource == Resource::Dbrps && !self.is_paged() => {
+                WhichDatabases::All
+            }
+            (None, Ok((limit, offset))) => {
+                let after = self.url.filled("after").and_then(policy_id);
+                WhichDatabases::Page { after, policies: limit.saturating_add(offset) }
+            }
+            (None, Err(_)) => WhichDatabases::None,
+        }
+    }
+
+    fn page(&self) -> ApiResult<(usize, usize)> {
+        let number = |name: &str, default: usize| match self.url.filled(name) {
+            None => Ok(default),
+            Some(text) => text.parse().or_else(|_| {
+                invalid(format!("invalid {name} \"{text}\": expected a whole number"))
+            }),
+        };
+        let (limit, offset) = (number("limit", BUCKETS_PER_PAGE_DEFAULT)?, number("offset", 0)?);
+        match (1..=BUCKETS_PER_PAGE_MAX).contains(&limit) {
+            true => Ok((limit, offset)),
+            false => invalid(format!("limit must be between 1 and {BUCKETS_PER_PAGE_MAX}")),
+        }
+    }
+
+    fn is_paged(&self) -> bool {
+        ["limit", "offset", "after"].iter().any(|name| self.url.filled(name).is_some())
+    }
+
+    fn page_of<'a, 'b>(&self, all: &[&'b Bucket<'a>]) -> ApiResult<Vec<&'b Bucket<'a>>> {
+        let (limit, mut skip) = self.page()?;
+        if let Some(after) = self.url.filled("after") {
+            let at = all.iter().position(|bucket| policy_id(after) == Some(bucket.policy.id));
+            skip += at.ok_or_else(|| not_found(after))? + 1;
+        }
+        Ok(all.iter().skip(skip).take(limit).copied().collect())
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.body.get(name)?.as_str().filter(|text| !text.is_empty())
+    }
+
+    fn required(&self, name: &str) -> ApiResult<&str> {
+        self.text(name).ok_or_else(|| ApiError::Invalid(format!("{name} is required")))
+    }
+
+    fn plan(&self, principal: &Principal, found: &[DescribedDatabase]) -> ApiResult<Plan> {
+        let mut buckets = buckets_of(found);
+        // Every caller with any permission on a policy can see the policy. Changes already required
+        // the admin token.
+        buckets.retain(|bucket| principal.grants.sees_policy(bucket.database, &bucket.policy.name));
+        let bucket = match self.id.as_deref() {
+            None => None,
+            Some(id) => {
+                let Some(wanted) = policy_id(id) else {
+                    return invalid(format!("invalid id \"{id}\": expected 16 hex digits"));
+                };
+                let bucket = buckets.iter().find(|bucket| bucket.policy.id == wanted);
+                Some(bucket.ok_or_else(|| not_found(id))?)
+            }
+        };
+        match (self.resource, self.method.as_str(), bucket) {
+            (Resource::Buckets, "POST", None) => self.create_bucket(found, &buckets),
+            (Resource::Buckets, _, None) => self.list_buckets(found, &buckets),
+            (Resource::Buckets, "PATCH", Some(bucket)) => self.change_bucket(found, bucket),
+            // Deleting the last policy drops the database.
+            (Resource::Buckets, "DELETE", Some(bucket)) => {
+                let (database, policy) = bucket.names();
+                Ok(Plan::Delete(Some(match bucket.alone {
+                    true => Change::DropDatabase { name: database },
+                    false => Change::DropPolicy { database, name: policy },
+                })))
+            }
+            (Resource::Buckets, _, Some(bucket)) => Ok(Plan::Respond(bucket.value())),
+            (Resource::Dbrps, "POST", None) => self.create_mapping(&buckets),
+            (Resource::Dbrps, _, None) => self.list_mappings(&buckets),
+            (Resource::Dbrps, "PATCH", Some(bucket)) => self.change_mapping(bucket, 200),
+            // As in 2.x, DELETE does not remove the virtual mapping of a bucket named `db/rp`.
+            (Resource::Dbrps, "DELETE", Some(_)) => Ok(Plan::Delete(None)),
+            (Resource::Dbrps, _, Some(bucket)) => {
+                Ok(Plan::Respond(json!({ "content": bucket.mapping() })))
+            }
+        }
+    }
+
+    fn list_buckets(&self, found: &[DescribedDatabase], buckets: &[Bucket<'_>]) -> ApiResult<Plan> {
+        self.page()?;
+        let mut all: Vec<&Bucket<'_>> = buckets.iter().collect();
+        if let Some(org) = self.url.filled("orgID").filter(|org| *org != ORG_ID) {
+            return Err(not_found(org));
+        }
+        if let Some(id) = self.url.filled("id") {
+            all.retain(|bucket| policy_id(id) == Some(bucket.policy.id));
+        }
+        if let Some(name) = self.url.filled("name") {
+            all.retain(|bucket| bucket.has_name(found, name));
+        }
+        let page: Vec<Value> = self.page_of(&all)?.into_iter().map(Bucket::value).collect();
+        let value = json!({ "links": { "self": "/api/v2/buckets" }, "buckets": page });
+        Ok(Plan::Respond(value))
+    }
+
+    fn create_bucket(
+        &self,
+        found: &[DescribedDatabase],
+        buckets: &[Bucket<'_>],
+    ) -> ApiResult<Plan> {
+        let name = self.required("name")?;
+        if buckets.iter().any(|bucket| bucket.has_name(found, name)) {
+            return Err(ApiError::Unprocessable(format!("bucket with name {name} already exists")));
+        }
+        let (database, policy) = name::split_bucket(name);
+        if [Some(database), policy].into_iter().flatten().any(|part| name::check(part).is_err()) {
+            let expected = "expected db or db/rp in printable characters";
+            return invalid(format!("invalid name \"{name}\": {expected}"));
+        }
+        let (duration_ns, shard_group_duration_ns) = rules(&self.body)?.unwrap_or_default();
+        let spec = |name: &str| PolicySpec {
+            name: Some(name.to_owned()),
+            duration_ns: Some(duration_ns),
+            replica_n: Some(1),
+            shard_group_duration_ns,
+        };
+        let named = policy.unwrap_or(DEFAULT_POLICY);
+        let mut changes = Vec::new();
+        let missing = found.is_empty();
+        if missing {
+            changes.push(Change::CreateDatabase(CreateDatabase {
+                name: database.to_owned(),
+                policy: (named == DEFAULT_POLICY).then(|| spec(named)),
+                shards: self.default_shards,
+                location: None,
+                jurisdiction: None,
+            }));
+        }
+        if !missing || named != DEFAULT_POLICY {
+            let (database, make_default) = (database.to_owned(), policy.is_none());
+            changes.push(Change::CreatePolicy { database, spec: spec(named), make_default });
+        }
+        let (database, policy) = (database.to_owned(), named.to_owned());
+        Ok(Plan::Change { changes, status: 201, database, policy })
+    }
+
+    fn change_bucket(&self, found: &[DescribedDatabase], bucket: &Bucket<'_>) -> ApiResult<Plan> {
+        if let Some(name) = self.text("name").filter(|name| !bucket.has_name(found, name)) {
+            let reason = "a bucket is a database's retention policy, and databases and policies \
+                          cannot be renamed";
+            return Err(ApiError::Unprocessable(format!("cannot rename to \"{name}\": {reason}")));
+        }
+        let (database, policy) = bucket.names();
+        let mut changes = Vec::new();
+        if let Some((duration_ns, shard_group_duration_ns)) = rules(&self.body)? {
+            let spec = PolicyChange {
+                name: policy.clone(),
+                duration_ns: Some(duration_ns),
+                replica_n: None,
+                // 0 selects the default shard group duration for the retention period, as for a
+                // new bucket.
+                shard_group_duration_ns: Some(shard_group_duration_ns),
+            };
+            let database = database.clone();
+            changes.push(Change::AlterPolicy { database, spec, make_default: false });
+        }
+        Ok(Plan::Change { changes, status: 200, database, policy })
+    }
+
+    fn list_mappings(&self, buckets: &[Bucket<'_>]) -> ApiResult<Plan> {
+        let mut all: Vec<&Bucket<'_>> = buckets.iter().collect();
+        let wanted = [
+            self.url.filled("db").or(self.url.filled("database")),
+            self.url.filled("rp").or(self.url.filled("retention_policy")),
+            self.url.filled("bucketID"),
+            self.url.filled("id"),
+            self.url.filled("default"),
+        ];
+        // The position of a page counts all mappings. If the server filtered the mappings of a page,
+        // the client could not compute the position of the next page.
+        if self.is_paged() {
+            if wanted[1..].iter().any(Option::is_some) {
+                return invalid("limit, offset and after can be combined only with the filter db");
+            }
+            all = self.page_of(&all)?;
+        }
+        all.retain(|bucket| {
+            let id = bucket.policy.id.to_string();
+            let default = if bucket.default { "true" } else { "false" };
+            let has = [bucket.database, &bucket.policy.name, &id, &id, default];
+            wanted.iter().zip(has).all(|(wanted, has)| wanted.is_none_or(|wanted| wanted == has))
+        });
+        let content: Vec<Value> = all.into_iter().map(Bucket::mapping).collect();
+        Ok(Plan::Respond(json!({ "content": content })))
+    }
+
+    /// Accepts a mapping that exists. For any other mapping, returns an error with the reason.
+    fn create_mapping(&self, buckets: &[Bucket<'_>]) -> ApiResult<Plan> {
+        let (database, policy) = (self.required("database")?, self.required("retention_policy")?);
+        let Some(wanted) = self.text("bucketID").or(self.text("bucket")) else {
+            return invalid("bucketID is required");
+        };
+        let bucket = buckets.iter().find(|bucket| {
+            let id = bucket.policy.id.to_string();
+            (bucket.database == database && bucket.policy.name == policy)
+                && (wanted == id
+                    || wanted == bucket.name()
+                    || wanted == format!("{database}/{policy}"))
+        });
+        let bucket = bucket.ok_or_else(|| {
+            ApiError::Unprocessable(format!(
+                "database \"{database}\" with retention policy \"{policy}\" maps to the bucket \
+                 \"{database}/{policy}\" and to no other: create that bucket at /api/v2/buckets"
+            ))
+        })?;
+        self.change_mapping(bucket, 201)
+    }
+
+    /// Changes whether the policy is the default. All other properties of a mapping are fixed.
+    fn change_mapping(&self, bucket: &Bucket<'_>, status: u16) -> ApiResult<Plan> {
+        let (database, policy) = bucket.names();
+        if self.text("retention_policy").is_some_and(|name| name != policy) {
+            let reason = "the retention policy of a mapping cannot change: create a bucket for the \
+                          other policy";
+            return Err(ApiError::Unprocessable(reason.to_owned()));
+        }
+        let mut changes = Vec::new();
+        match self.body.get("default").and_then(Value::as_bool) {
+            Some(true) if !bucket.default => {
+                let spec = PolicyChange { name: policy.clone(), ..PolicyChange::default() };
+                let database = database.clone();
+                changes.push(Change::AlterPolicy { database, spec, make_default: true });
+            }
+            Some(false) if bucket.default && status == 200 => {
+                let reason = "make another policy of the database the default instead";
+                return Err(ApiError::Unprocessable(reason.to_owned()));
+            }
+            _ => {}
+        }
+        Ok(Plan::Change { changes, status, database, policy })
+    }
+}
+
+/// Returns the durations of points and of shard groups in a body's rules, in nanoseconds. 0 means
+/// infinite retention, or the default shard group duration.
+fn rules(body: &Value) -> ApiResult<Option<(i64, i64)>> {
+    let bad_rules = |reason: &str| ApiError::Invalid(format!("invalid retentionRules: {reason}"));
+    let rules = match body.get("retentionRules") {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::Array(rules)) if rules.len() <= 1 => rules,
+        Some(_) => return Err(bad_rules("expected a list of at most one rule")),
+    };
+    let Some(rule) = rules.first() else { return Ok(Some((0, 0))) };
+    if rule.get("type").and_then(Value::as_str).is_some_and(|kind| kind != "expire") {
+        return Err(bad_rules("the only type is \"expire\""));
+    }
+    let seconds = |name: &str| match rule.get(name) {
+        None | Some(Value::Null) => Ok(0),
+        Some(seconds) => {
+            let ns = seconds.as_i64().filter(|seconds| *seconds >= 0);
+            let ns = ns.and_then(|seconds| seconds.checked_mul(S_NS));
+            ns.ok_or_else(|| bad_rules("durations must be whole seconds of at least 0"))
+        }
+    };
+    let (duration_ns, shard_ns) = (seconds("everySeconds")?, seconds("shardGroupDurationSeconds")?);
+    if duration_ns != 0 && duration_ns < H_NS {
+        let reason = "everySeconds must be 0 (keep points permanently) or at least 3600";
+        return Err(ApiError::Unprocessable(reason.to_owned()));
+    }
+    Ok(Some((duration_ns, shard_ns)))
+}
+
+fn not_found(what: &str) -> ApiError {
+    ApiError::NotFound(format!("not found: \"{what}\""))
+}
+
+struct Bucket<'a> {
+    database: &'a str,
+    policy: &'a Policy,
+    default: bool,
+    /// Whether the policy is the only policy of its database.
+    alone: bool,
+}
+
+impl Bucket<'_> {
+    /// Returns `db` for the default policy, and `db/rp` for any other policy.
+    fn name(&self) -> String {
+        match self.default {
+            true => self.database.to_owned(),
+            false => format!("{}/{}", self.database, self.policy.name),
+        }
+    }
+
+    /// Returns the database's name and the policy's name.
+    fn names(&self) -> (String, String) {
+        (self.database.to_owned(), self.policy.name.clone())
+    }
+
+    fn has_name(&self, found: &[DescribedDatabase], name: &str) -> bool {
+        let (database, policy) = name::split_bucket(name);
+        let of_name = found.iter().find(|(found, _)| found == database);
+        let policy = of_name.and_then(|(_, description)| find_policy(description, policy));
+        self.database == database && policy.is_some_and(|policy| policy.id == self.policy.id)
+    }
+
+    fn value(&self) -> Value {
+        let id = self.policy.id.to_string();
+        let path = format!("/api/v2/buckets/{id}");
+        json!({
+            "id": id,
+            "orgID": ORG_ID,
+            "type": "user",
+            "name": self.name(),
+            "rp": self.policy.name,
+            "retentionRules": [{
+                "type": "expire",
+                "everySeconds": self.policy.duration_ns / S_NS,
+                "shardGroupDurationSeconds": self.policy.shard_group_duration_ns / S_NS,
+            }],
+            "labels": [],
+            "links": { "self": path, "write": format!("/api/v2/write?bucket={id}") },
+        })
+    }
+
+    fn mapping(&self) -> Value {
+        let id = self.policy.id.to_string();
+        json!({
+            "id": id,
+            "bucketID": id,
+            "orgID": ORG_ID,
+            "database": self.database,
+            "retention_policy": self.policy.name,
+            "default": self.default,
+            "virtual": true,
+        })
+    }
+}
+
+/// Returns every policy by database, in order of creation.
+fn buckets_of(found: &[DescribedDatabase]) -> Vec<Bucket<'_>> {
+    let buckets = found.iter().flat_map(|(database, description)| {
+        description.policies.iter().map(move |policy| Bucket {
+            database,
+            policy,
+            default: description.default_policy == Some(policy.id),
+            alone: description.policies.len() == 1,
+        })
+    });
+    buckets.collect()
+}
+
+/// Parses a policy id of 16 lower-case hex digits.
+pub fn policy_id(text: &str) -> Option<PolicyId> {
+    let hex = text.len() == 16 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    u64::from_str_radix(text, 16).ok().filter(|_| hex).map(PolicyId)
+}
+
+/// Finds a bucket by the bucket's id, which is `name` as a number. If no bucket that `caller` can
+/// see has this id, `name` is treated as the name of a database. The result is `None` if there is
+/// neither a bucket nor a database.
+pub fn find_bucket(caller: &Principal, id: PolicyId, name: &str) -> Task<Option<RequestTarget>> {
+    let (caller, name) = (caller.clone(), name.to_owned());
+    Task::new(move |io| async move {
+        let of_id = describe_databases(&io, &caller, WhichDatabases::Policy(id)).await?;
+        if let Some(bucket) = buckets_of(&of_id).iter().find(|bucket| bucket.policy.id == id) {
+            let (database, policy) = bucket.names();
+            return Ok(Some(RequestTarget { database, policy: Some(policy) }));
+        }
+        let named = describe_databases(&io, &caller, WhichDatabases::Named(name.clone())).await?;
+        Ok((!named.is_empty()).then_some(RequestTarget { database: name, policy: None }))
+    })
+}

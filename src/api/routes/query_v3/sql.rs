@@ -1,0 +1,121 @@
+//! Serves `/api/v3/query_sql`. The SQL Worker creates the response piece by piece. This module
+//! checks permissions, determines the policy and sets the status.
+
+use super::QueryRequest;
+use crate::admission::QueryReservation;
+use crate::api::action::Action;
+use crate::api::auth::AuthError;
+use crate::api::error::{ApiError, ApiResult, invalid};
+use crate::api::isolate_state::Isolate;
+use crate::api::routes::handler::{Delivery, Incoming, PendingRequest, Responder, StartResult};
+use crate::coordinator::Machine;
+use crate::coordinator::grants::Principal;
+use crate::coordinator::session::Session;
+use crate::coordinator::sql::{SqlQuery, SqlQuestion};
+use crate::model::grant::PermissionKind;
+use crate::protocol::call::{Call, Reply};
+use crate::protocol::sql::Parameter;
+
+const NOT_BOUND: &str = "the server has no SQL: run `npm run sql` once and start or deploy again \
+                         (docs/SQL.md), or query with InfluxQL at /query";
+
+#[derive(Debug)]
+struct RunningStatement {
+    database: String,
+    policy: Option<String>,
+    question: Option<(SqlQuestion, Session)>,
+    query: Option<Box<SqlQuery>>,
+    delivery: Delivery,
+}
+
+/// Creates the request for `GET` and `POST /api/v3/query_sql`.
+pub fn begin(_request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+    Ok(PendingRequest::new(|admitted, isolate, body| {
+        check_sql(isolate)?;
+        let Incoming { head, url, .. } = admitted.request;
+        let request = QueryRequest::parse(head, url, &body)?;
+        admitted.log_database.clone_from(&request.database);
+        for_statement(request, isolate)
+    }))
+}
+
+/// Creates the response to a statement.
+pub fn for_statement(request: QueryRequest, isolate: &Isolate<'_>) -> StartResult {
+    check_sql(isolate)?;
+    let Some(database) = request.database else {
+        return invalid("missing query parameter 'db'");
+    };
+    // Makes an integer signed if possible, because few columns can be compared with unsigned values.
+    let signed = |(name, value)| match value {
+        Parameter::Unsigned(number) => {
+            (name, i64::try_from(number).map_or(value, Parameter::Integer))
+        }
+        value => (name, value),
+    };
+    let question = SqlQuestion {
+        text: request.q,
+        parameters: request.params.into_iter().map(signed).collect(),
+        format: request.format.name(),
+    };
+    let session = Session {
+        database: Some(database.clone()),
+        policy: request.policy.clone(),
+        now_ns: isolate.now_ns(),
+        ..Session::default()
+    };
+    Ok(Box::new(RunningStatement {
+        database,
+        policy: request.policy,
+        question: Some((question, session)),
+        query: None,
+        delivery: Delivery::new(request.format.content_type()),
+    }))
+}
+
+fn check_sql(isolate: &Isolate<'_>) -> ApiResult<()> {
+    match isolate.platform.has_sql() {
+        true => Ok(()),
+        false => Err(ApiError::NotImplemented(NOT_BOUND.to_owned())),
+    }
+}
+
+/// Authorises `caller` if `caller` may read at least one policy that the statement may use. If the
+/// database must resolve the policy, the database also checks the permission.
+pub fn check_read(
+    caller: &Principal,
+    database: &str,
+    policy: Option<&str>,
+) -> Result<(), AuthError> {
+    match caller.grants.scope(PermissionKind::Read, database).may_cover(policy) {
+        true => Ok(()),
+        false => Err(AuthError::forbidden(caller, PermissionKind::Read, database)),
+    }
+}
+
+impl Responder for RunningStatement {
+    fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
+        let Some(query) = &mut self.query else { return Ok(Action::End) };
+        self.delivery.parts(query.step(&mut isolate.context(), reply))
+    }
+
+    fn check_statements(&mut self, caller: &Principal) -> Result<(), AuthError> {
+        check_read(caller, &self.database, self.policy.as_deref())?;
+        if let Some((question, mut session)) = self.question.take() {
+            session.principal = caller.clone();
+            self.query = Some(Box::new(SqlQuery::new(question, session)));
+        }
+        Ok(())
+    }
+
+    fn databases(&mut self) -> Vec<String> {
+        vec![self.database.clone()]
+    }
+
+    fn reservation(&mut self) -> Option<&QueryReservation> {
+        self.query.as_ref()?.reservation()
+    }
+
+    fn abandon(&mut self) -> Vec<Call> {
+        self.query.as_mut().map_or_else(Vec::new, |query| query.abandon())
+    }
+}

@@ -1,0 +1,499 @@
+//! Serves the three write routes: passes the columns of a body to the coordinator, and converts the
+//! outcome into a response. [`RejectedLines`] reports the rejected lines of a write, with the reasons
+//! and with hints on how to correct the lines.
+
+use std::fmt::Write as _;
+use std::rc::Rc;
+
+use crate::api::error::{ApiError, ApiResult, ErrorShape, error_response};
+use crate::api::exchange::receive_body::Parsed;
+use crate::api::headers::CREATED;
+use crate::api::http::Response;
+use crate::api::isolate_state::Isolate;
+use crate::api::params::{Dialect, WriteParams};
+use crate::api::routes::buckets::policy_id;
+use crate::api::routes::handler::{
+    Admitted, Incoming, Outcome, PendingRequest, RequestTarget, Start, StartResult,
+    run_with_outcome,
+};
+use crate::api::settings::Settings;
+use crate::coordinator::error::Error;
+use crate::coordinator::grants::Principal;
+use crate::coordinator::write::rejections::LineRefusal;
+use crate::coordinator::write::{self, Created, WriteOutcome, WriteRequest};
+use crate::influxql::time_literal::format_utc;
+use crate::influxql::{duration, quote};
+use crate::line_protocol::{Rejected, TimestampUnit};
+use crate::model::grant::{PermissionKind, Scope};
+use crate::model::limits::{REJECTED_LINE_EXCERPT_BYTES_MAX, REJECTED_LINES_NAMED_MAX};
+use crate::model::time::Precision;
+use crate::protocol::catalog::CreateDatabase;
+use crate::protocol::database::{PolicySpec, RegisterRefusal};
+use crate::response::emitter::Emitter;
+
+/// The parameters that apply to the whole write.
+#[derive(Clone, Copy, Debug)]
+struct WriteOptions {
+    dialect: Dialect,
+    precision: TimestampUnit,
+    all_or_nothing: bool,
+    pretty: bool,
+    /// Whether the client named the bucket by its id. Such a write never creates a database, because
+    /// the cache may contain a deleted bucket.
+    is_by_id: bool,
+}
+
+/// The reason why a write does not create its database.
+#[derive(Debug)]
+enum NotCreated {
+    /// The operator disabled the creation of databases with `AUTO_CREATE_DATABASES`.
+    NoCaller,
+    /// The caller with this name has no write permission on the whole database.
+    ByCaller(Rc<str>),
+}
+
+/// Parses a request to a write route.
+pub fn begin(request: &Incoming<'_>, dialect: Dialect) -> ApiResult<PendingRequest> {
+    let params = WriteParams::parse(dialect, request.url)?;
+    let WriteParams { database, policy, precision, .. } = params;
+    let may_be_id = dialect == Dialect::V2 && policy.is_none();
+    let bucket_id = policy_id(&database).filter(|_| may_be_id);
+    let options = WriteOptions {
+        dialect,
+        precision,
+        all_or_nothing: dialect == Dialect::V3 && !params.accept_partial,
+        pretty: request.url.get("pretty") == Some("true"),
+        is_by_id: bucket_id.is_some(),
+    };
+    let start = move |admitted: Admitted<'_>, isolate: &mut Isolate<'_>, parsed| {
+        start(options, admitted, isolate, parsed)
+    };
+    Ok(PendingRequest {
+        target: Some(RequestTarget { database, policy }),
+        bucket_id,
+        start: Start::Lines { dialect, precision, start: Box::new(start) },
+    })
+}
+
+fn start(
+    options: WriteOptions,
+    mut admitted: Admitted<'_>,
+    isolate: &mut Isolate<'_>,
+    parsed: Parsed,
+) -> StartResult {
+    let RequestTarget { database, policy } = admitted.take_target()?;
+    let caller = admitted.request.caller;
+    let Parsed { batch, rejected: unparsed, permit, text } = parsed;
+    let any_bad = unparsed.count + unparsed.without_time > 0;
+    if batch.measurements.is_empty() || (options.all_or_nothing && any_bad) {
+        let answer = answer(options, &database, &unparsed, &WriteOutcome::default(), &text);
+        return Ok(run_with_outcome(|_| async { Ok(answer) }));
+    }
+    let settings = isolate.settings()?;
+    let not_created = not_created(settings, caller, &database);
+    let may_create = not_created.is_none() && !options.is_by_id;
+    let write = write::write(WriteRequest {
+        database: database.clone(),
+        policy,
+        principal: caller.clone(),
+        batch,
+        auto_create: may_create.then(|| CreateDatabase {
+            name: database.clone(),
+            policy: Some(PolicySpec {
+                duration_ns: Some(settings.auto_create_retention_ns),
+                ..PolicySpec::default()
+            }),
+            shards: settings.default_shards,
+            location: None,
+            jurisdiction: None,
+        }),
+        all_or_nothing: options.all_or_nothing,
+    });
+    Ok(run_with_outcome(|io| async move {
+        // The reservation covers the columns and the text.
+        let _permit = permit;
+        match io.run(write).await {
+            Ok(outcome) => Ok(answer(options, &database, &unparsed, &outcome, &text)),
+            Err(Error::DatabaseNotFound(name)) => {
+                let hint = missing_database_hint(not_created, &name);
+                Err(ApiError::DatabaseNotFound { name, hint })
+            }
+            Err(error) => Err(match error.into() {
+                ApiError::OverQuota { message, retry_after_s, .. } => {
+                    let drops_429 = options.dialect == Dialect::V1;
+                    ApiError::OverQuota { message, retry_after_s, drops_429 }
+                }
+                error => error,
+            }),
+        }
+    }))
+}
+
+fn answer(
+    options: WriteOptions,
+    database: &str,
+    unparsed: &Rejected,
+    outcome: &WriteOutcome,
+    text: &[u8],
+) -> (Response, Outcome) {
+    let (mut response, mut refusal) = (Response::empty(204), None);
+    if unparsed.count + unparsed.without_time + outcome.rejected.total > 0 {
+        let rejected = RejectedLines::new(database, options, unparsed, outcome, text);
+        response = rejected.response(options);
+        refusal = Some(rejected.class());
+    }
+    if let Some(created) = &outcome.created {
+        response = response.with_header(CREATED, created_header(database, created));
+    }
+    (response, Outcome { points: outcome.points_written, refusal })
+}
+
+/// Returns the reason why a write by `caller` does not create `database`, or `None` if the write
+/// creates it. A caller may have write permission on a database that does not exist yet.
+fn not_created(settings: &Settings, caller: &Principal, database: &str) -> Option<NotCreated> {
+    match caller.grants.scope(PermissionKind::Write, database) {
+        Scope::All if settings.auto_create_databases => None,
+        Scope::All => Some(NotCreated::NoCaller),
+        Scope::None | Scope::Policies(_) => Some(NotCreated::ByCaller(Rc::clone(&caller.name))),
+    }
+}
+
+fn missing_database_hint(not_created: Option<NotCreated>, database: &str) -> String {
+    let statement = format!("CREATE DATABASE {}", quote::ident(database));
+    match not_created {
+        None => format!(": create it with {statement}"),
+        Some(NotCreated::NoCaller) => format!(
+            ": writes do not create databases (AUTO_CREATE_DATABASES=false): create it with \
+             {statement}"
+        ),
+        Some(NotCreated::ByCaller(caller)) => format!(
+            ": {caller} can write only to some of its policies, and therefore cannot create the \
+             database: create it with {statement}, or write with a token for the whole database"
+        ),
+    }
+}
+
+/// A rejected line in InfluxDB 3's format.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct RejectedLine {
+    /// The 1-based number of the physical line on which the point starts.
+    pub line: u32,
+    /// "parsing" or "writing".
+    pub doing: &'static str,
+    /// The beginning of the line, if the body is still available.
+    pub excerpt: Option<String>,
+    pub cause: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct RejectedLines {
+    pub message: String,
+    /// The reported lines, in ascending order.
+    pub lines: Vec<RejectedLine>,
+    /// Whether one invalid line rejects all lines (v3's `accept_partial=false`).
+    pub all_or_nothing: bool,
+    /// Whether every point is older than the retention policy allows.
+    pub all_outside_retention: bool,
+}
+
+impl RejectedLines {
+    /// Describes the lines that the parser or the schema rejected, in order of line numbers.
+    fn new(
+        database: &str,
+        options: WriteOptions,
+        unparsed: &Rejected,
+        outcome: &WriteOutcome,
+        text: &[u8],
+    ) -> Self {
+        let lines = rejected_lines(unparsed, outcome, text);
+        let all = unparsed.count + unparsed.without_time + outcome.rejected.total;
+        let without_time = if options.all_or_nothing { 0 } else { unparsed.without_time };
+        let rejected = all - without_time;
+        let written = outcome.points_written;
+        let beginning = if written > 0 { "partial write has occurred" } else { "no data written" };
+        let mut message = format!("{beginning}, errors encountered on line(s):");
+        for RejectedLine { line, doing, cause, .. } in &lines {
+            // Writing to a string cannot fail.
+            let _ = write!(message, "\nerror {doing} line {line} (1-based): {cause}");
+        }
+        let named = lines.len() as u64;
+        if all > named {
+            let _ = write!(message, "\nand {} more", all - named);
+        }
+        let advice = [retention(database, outcome), other_unit(options.precision, outcome)];
+        for advice in advice.into_iter().flatten() {
+            message = message + "\n" + &advice;
+        }
+        let _ = write!(message, "\n{written} points written, {rejected} lines rejected");
+        if without_time > 0 {
+            let _ = write!(message, ", {without_time} written without their field \"time\"");
+        }
+        let outside_retention = outcome.rejected.outside_retention;
+        Self {
+            message,
+            lines,
+            all_or_nothing: options.all_or_nothing,
+            all_outside_retention: written == 0 && rejected > 0 && outside_retention == rejected,
+        }
+    }
+
+    /// Returns 422 if all points are too old, so that a client does not retry the write.
+    fn status(&self) -> u16 {
+        if self.all_outside_retention { 422 } else { 400 }
+    }
+
+    fn class(&self) -> &'static str {
+        if self.all_outside_retention { "retention" } else { "rejected lines" }
+    }
+
+    fn response(&self, WriteOptions { dialect, pretty, .. }: WriteOptions) -> Response {
+        let status = self.status();
+        error_response(ErrorShape::Write(dialect), status, &self.message, pretty, |out| {
+            match dialect {
+                Dialect::V3 => self.list(out),
+                Dialect::V2 => {}
+                Dialect::V1 => {
+                    out.key("error");
+                    out.string(&self.message);
+                }
+            }
+            if let Some(first) = self.lines.first() {
+                out.key("line");
+                out.out().extend_from_slice(first.line.to_string().as_bytes());
+            }
+        })
+    }
+
+    /// Writes the rejected lines as InfluxDB 3 does: as a list, or only the first line if one
+    /// invalid line rejects all lines.
+    fn list(&self, out: &mut Emitter) {
+        let alone = self.all_or_nothing;
+        out.key("error");
+        out.string(match alone {
+            true => "parsing failed for write_lp endpoint",
+            false => "partial write of line protocol occurred",
+        });
+        out.key("data");
+        if !alone {
+            out.open(b'[');
+        }
+        for line in self.lines.iter().take(if alone { 1 } else { self.lines.len() }) {
+            if !alone {
+                out.next();
+            }
+            out.open(b'{');
+            if let Some(excerpt) = &line.excerpt {
+                out.key("original_line");
+                out.string(excerpt);
+            }
+            out.key("line_number");
+            out.out().extend_from_slice(line.line.to_string().as_bytes());
+            out.key("error_message");
+            out.string(&line.cause);
+            out.close(b'}');
+        }
+        if !alone {
+            out.close(b']');
+        }
+    }
+}
+
+/// Returns the first rejected lines in ascending order. `body` is empty if the server did not keep it.
+fn rejected_lines(unparsed: &Rejected, outcome: &WriteOutcome, body: &[u8]) -> Vec<RejectedLine> {
+    let line = |line, doing, cause| RejectedLine { line, doing, excerpt: None, cause };
+    let unparsed = unparsed.named.iter();
+    let parsing = unparsed.map(|error| line(error.line, "parsing", error.to_string()));
+    let refused = outcome.rejected.named.iter();
+    let writing = refused.map(|refused| line(refused.line, "writing", cause(&refused.cause)));
+    let mut lines: Vec<RejectedLine> = parsing.chain(writing).collect();
+    lines.sort_by_key(|line| line.line);
+    lines.truncate(REJECTED_LINES_NAMED_MAX);
+    let mut physical = body.split(|&byte| byte == b'\n').zip(1..).peekable();
+    for line in &mut lines {
+        while physical.next_if(|(_, number)| *number < line.line).is_some() {}
+        line.excerpt = physical.peek().and_then(|(text, _)| excerpt(text));
+    }
+    lines
+}
+
+/// Returns the first [`REJECTED_LINE_EXCERPT_BYTES_MAX`] bytes of a physical line.
+fn excerpt(line: &[u8]) -> Option<String> {
+    let beginning = line.get(..REJECTED_LINE_EXCERPT_BYTES_MAX).unwrap_or(line);
+    let text = String::from_utf8_lossy(beginning);
+    (!line.is_empty()).then(|| text.trim_end_matches(['\r', '\u{fffd}']).to_owned())
+}
+
+/// Returns the percent-encoded database and policy, and the policy's retention period.
+fn created_header(database: &str, created: &Created) -> String {
+    let encoded = |name: &str| -> String {
+        form_urlencoded::byte_serialize(name.as_bytes())
+            .map(|part| part.replace('+', "%20"))
+            .collect()
+    };
+    let (database, policy) = (encoded(database), encoded(&created.policy));
+    format!("{database}/{policy}; retention={}", format_retention(created.duration_ns))
+}
+
+fn format_retention(duration_ns: i64) -> String {
+    if duration_ns == 0 { "INF".to_owned() } else { duration::format(duration_ns) }
+}
+
+fn cause(refusal: &LineRefusal) -> String {
+    match refusal {
+        LineRefusal::Columns(RegisterRefusal::TypeConflict { existing, requested, .. }) => {
+            format!("{refusal}: {}", requested.hint(*existing))
+        }
+        LineRefusal::Columns(_) | LineRefusal::Stored(_) | LineRefusal::Series(_) => {
+            refusal.to_string()
+        }
+        LineRefusal::Retention { oldest_kept_ns, time_ns, .. } => {
+            format!("{refusal}: {} is before {}", format_utc(*time_ns), format_utc(*oldest_kept_ns))
+        }
+    }
+}
+
+fn retention(database: &str, outcome: &WriteOutcome) -> Option<String> {
+    let rejected = &outcome.rejected;
+    let retention = rejected.retention.as_ref().filter(|_| rejected.outside_retention > 0)?;
+    let older = match rejected.outside_retention {
+        1 => "1 line is".to_owned(),
+        lines => format!("{lines} lines are"),
+    };
+    let since = format_utc(retention.oldest_kept_ns);
+    let kept = format_retention(retention.duration_ns);
+    let (quoted, policy) = (quote::ident(database), quote::ident(&retention.policy));
+    Some(if retention.absent {
+        let with = if policy == "autogen" { String::new() } else { format!(" WITH NAME {policy}") };
+        format!(
+            "{older} older than {since}: database \"{database}\" does not exist yet, and a database that a \
+             write creates keeps points for {kept} (AUTO_CREATE_RETENTION); to keep points \
+             permanently, first run CREATE DATABASE {quoted}{with}, or set AUTO_CREATE_RETENTION \
+             to INF"
+        )
+    } else {
+        format!(
+            "{older} older than {since}: retention policy \"{}\" of database \"{database}\" keeps points for \
+             {kept}; to keep them: ALTER RETENTION POLICY {policy} ON {quoted} DURATION INF",
+            retention.policy
+        )
+    })
+}
+
+/// Returns a hint on the likely unit, if the rejected timestamps are too small for the requested
+/// unit.
+fn other_unit(precision: TimestampUnit, outcome: &WriteOutcome) -> Option<String> {
+    let TimestampUnit::Fixed(given) = precision else { return None };
+    let meant = outcome.rejected.named.iter().find_map(|line| {
+        let LineRefusal::Retention { time_ns, .. } = line.cause else { return None };
+        let unit = Precision::of_magnitude(time_ns / given.unit_ns())?;
+        (unit.unit_ns() > given.unit_ns()).then_some(unit)
+    })?;
+    Some(format!("these look like {}: `precision={}`", meant.plural(), meant.parameter()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::coordinator::write::rejections::{LineRefusal, RejectedLine, Rejections};
+    use crate::line_protocol::{Cause, LineError, TimestampUnit};
+    use crate::model::time::Precision;
+    use crate::protocol::database::RegisterRefusal;
+
+    fn options(dialect: Dialect) -> WriteOptions {
+        let precision = TimestampUnit::Fixed(Precision::Nanosecond);
+        let (all_or_nothing, pretty, is_by_id) = (false, false, false);
+        WriteOptions { dialect, precision, all_or_nothing, pretty, is_by_id }
+    }
+
+    fn unparsed(lines: &[u32], count: u64) -> Rejected {
+        let error = |&line: &u32| LineError { line, column: 4, cause: Cause::MissingFields };
+        Rejected { count, named: lines.iter().map(error).collect(), without_time: 0 }
+    }
+
+    fn outcome(points_written: u64, lines: &[u32], outside_retention: u64) -> WriteOutcome {
+        let refused = |&line: &u32| RejectedLine {
+            line,
+            cause: LineRefusal::Columns(RegisterRefusal::TooLarge { measurement: "m".into() }),
+        };
+        let named: Vec<_> = lines.iter().map(refused).collect();
+        let total = named.len() as u64;
+        let rejected = Rejections { named, total, outside_retention, retention: None };
+        WriteOutcome { points_written, rejected, created: None }
+    }
+
+    fn refused(unparsed: &Rejected, outcome: &WriteOutcome, text: &[u8]) -> RejectedLines {
+        RejectedLines::new("d", options(Dialect::V1), unparsed, outcome, text)
+    }
+
+    #[test]
+    fn rejection_body_matches_each_route() {
+        let excerpt = Some("m v=".to_owned());
+        let rejected = RejectedLines {
+            message: "a \"b\"\nc".to_owned(),
+            lines: vec![super::RejectedLine {
+                line: 3,
+                doing: "parsing",
+                excerpt,
+                cause: "why".into(),
+            }],
+            all_or_nothing: false,
+            all_outside_retention: false,
+        };
+        for (dialect, body) in [
+            (
+                Dialect::V1,
+                "{\"code\":\"invalid\",\"message\":\"a \\\"b\\\"\\nc\",\
+                 \"error\":\"a \\\"b\\\"\\nc\",\"line\":3}\n",
+            ),
+            (Dialect::V2, "{\"code\":\"invalid\",\"message\":\"a \\\"b\\\"\\nc\",\"line\":3}\n"),
+            (
+                Dialect::V3,
+                "{\"code\":\"invalid\",\"message\":\"a \\\"b\\\"\\nc\",\
+                 \"error\":\"partial write of line protocol occurred\",\"data\":[{\
+                 \"original_line\":\"m v=\",\"line_number\":3,\"error_message\":\"why\"}],\"line\":3}\n",
+            ),
+        ] {
+            let response = rejected.response(options(dialect));
+            assert_eq!(String::from_utf8_lossy(&response.body), body);
+        }
+    }
+
+    #[test]
+    fn rejected_lines_are_listed_in_order() {
+        let body = b"a\nm v= 1\n\nm v=\"twenty bytes and more\"\r\n\n\n\n\n\xc3\xbc v";
+        let rejected = refused(&unparsed(&[2, 9], 2), &outcome(5, &[4], 0), body);
+        let text = &rejected.message;
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "partial write has occurred, errors encountered on line(s):");
+        assert!(lines[1].starts_with("error parsing line 2 (1-based): missing fields"), "{text}");
+        assert!(
+            lines[2].starts_with("error writing line 4 (1-based): the column names of measurement"),
+            "{text}"
+        );
+        assert!(lines[3].starts_with("error parsing line 9 (1-based): "), "{text}");
+        assert_eq!(lines[4], "5 points written, 3 lines rejected");
+        assert!(!rejected.all_or_nothing && !rejected.all_outside_retention);
+        let excerpts: Vec<_> =
+            rejected.lines.iter().map(|l| (l.line, l.excerpt.as_deref())).collect();
+        let fourth = Some("m v=\"twenty bytes an");
+        assert_eq!(excerpts, [(2, Some("m v= 1")), (4, fourth), (9, Some("ü v"))]);
+    }
+
+    #[test]
+    fn listed_rejections_are_limited() {
+        let lines: Vec<u32> = (1..=100).collect();
+        let text = refused(&unparsed(&lines, 250), &outcome(0, &[300], 0), b"").message;
+        assert!(text.starts_with("no data written, errors encountered on line(s):\n"), "{text}");
+        assert_eq!(text.matches("\nerror parsing").count(), 100);
+        assert!(text.ends_with("\nand 151 more\n0 points written, 251 lines rejected"), "{text}");
+    }
+
+    #[test]
+    fn only_fully_expired_write_returns_422() {
+        let status = |rejected: RejectedLines| rejected.status();
+        let refusal = |parsing, outcome| refused(&parsing, &outcome, b"");
+        assert_eq!(status(refusal(unparsed(&[], 0), outcome(0, &[1, 2], 2))), 422);
+        assert_eq!(status(refusal(unparsed(&[3], 1), outcome(0, &[1, 2], 2))), 400);
+        assert_eq!(status(refusal(unparsed(&[], 0), outcome(1, &[2], 1))), 400);
+    }
+}
