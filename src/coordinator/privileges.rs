@@ -127,9 +127,9 @@ pub fn needs(statement: &Statement, defaults: Defaults<'_>) -> Vec<Need> {
         | Statement::DropDatabase { .. }
         | Statement::DropMeasurement { .. }
         | Statement::DropShard { .. }
-        | Statement::DropSubscription(_)
+        | Statement::DropSubscription { .. }
         | Statement::DropUser { .. }
-        | Statement::KillQuery(_) => vec![Need::Admin],
+        | Statement::KillQuery { .. } => vec![Need::Admin],
     }
 }
 

@@ -42,7 +42,7 @@ impl CreateSubscriptionStatement {
             TokenKind::Keyword(Keyword::Any) => DestinationMode::Any,
             _ => return Err(unexpected(&token, &["ALL", "ANY"])),
         };
-        Ok(Self { name, database, policy, mode, destinations: p.strings()? })
+        Ok(Self { name, database, policy, mode, destinations: p.list(Parser::string)? })
     }
 }
 

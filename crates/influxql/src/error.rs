@@ -4,7 +4,7 @@ use tidemark_model::configurable_limits::Exceeded;
 use tidemark_model::limits::{EXPR_DEPTH_MAX, REGEXES_PER_QUERY_MAX, SOURCES_WRITTEN_MAX};
 
 use super::duration::InvalidDuration;
-use super::operator::BinaryOp;
+use super::expr::BinaryOp;
 use tidemark_model::regex::InvalidRegex;
 
 /// The position of a token. The fields count from 0. The printed numbers count from 1, as in 1.x.

@@ -4,55 +4,31 @@
 //! The parser does not resolve names or check functions. The reference, including for unusual
 //! behaviour, is package `influxql` of InfluxDB 1.x.
 
-pub mod alter_retention_policy;
 pub mod ast;
 pub mod bound_params;
-pub mod cardinality;
-pub mod create_continuous_query;
-pub mod create_database;
-pub mod create_retention_policy;
-pub mod create_subscription;
-pub mod create_user;
-pub mod delete;
-pub mod dimension;
-pub mod drop;
-pub mod drop_series;
 pub mod duration;
-pub mod effect;
 pub mod error;
-pub mod explain;
 pub mod expr;
-pub mod field;
-pub mod fill;
-pub mod grant;
-pub mod kill_query;
 pub mod lexer;
-pub mod measurement;
-pub mod number;
-pub mod operator;
-pub mod order_by;
 pub mod outline;
 pub mod quote;
-pub mod select;
-pub mod set_password;
-pub mod show_list;
-pub mod show_measurements;
-pub mod source;
-pub mod tag_key_filter;
-pub mod into;
 pub mod time_literal;
 pub mod token;
 
 #[cfg(test)]
 mod check;
-mod char_reader;
 mod clause;
+mod create_continuous_query;
+mod create_subscription;
+mod databases_and_policies;
+mod delete_and_drop;
 mod expr_parser;
 mod parser;
+mod select;
+mod show;
+mod source;
 mod statement;
-mod statement_display;
-mod timezone;
-mod future_limit;
+mod users;
 
 use tidemark_model::configurable_limits::{Limit, Limits};
 

@@ -3,8 +3,8 @@
 
 use std::ops::Range;
 
+use super::ast::Effect;
 use super::bound_params::Params;
-use super::effect::Effect;
 use super::lexer::Lexer;
 use super::token::TokenKind;
 use super::{parser, statements};

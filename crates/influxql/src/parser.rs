@@ -12,10 +12,10 @@ use tidemark_model::configurable_limits::{Limit, Limits};
 use tidemark_model::limits::{REGEXES_PER_QUERY_MAX, SOURCES_WRITTEN_MAX};
 
 use super::bound_params::Params;
-use super::duration;
 use super::error::{ParseError, Position};
 use super::lexer::Lexer;
 use super::token::{Keyword, Token, TokenKind};
+use super::{duration, quote};
 use tidemark_model::regex::{InvalidRegex, Regex};
 
 const RING: usize = 3;
@@ -108,12 +108,6 @@ impl<'a> Parser<'a> {
         self.next_if(TokenKind::Keyword(keyword))
     }
 
-    pub(super) fn peek_is(&mut self, kind: TokenKind) -> bool {
-        let found = self.next().kind == kind;
-        self.unscan();
-        found
-    }
-
     pub(super) fn peek_word(&mut self, word: &str) -> bool {
         let token = self.next();
         self.unscan();
@@ -151,28 +145,49 @@ impl<'a> Parser<'a> {
         if token.kind == kind { Ok(token) } else { Err(unexpected(&token, &[name])) }
     }
 
+    /// Parses an item that follows `keyword`, or returns `None` if the keyword does not follow.
+    pub(super) fn after<T>(
+        &mut self,
+        keyword: Keyword,
+        item: impl FnOnce(&mut Self) -> Result<T, ParseError>,
+    ) -> Result<Option<T>, ParseError> {
+        if self.keyword_if(keyword) { item(self).map(Some) } else { Ok(None) }
+    }
+
+    /// Parses one or more items that are separated by commas.
+    pub(super) fn list<T>(
+        &mut self,
+        item: impl Fn(&mut Self) -> Result<T, ParseError>,
+    ) -> Result<Vec<T>, ParseError> {
+        let mut items = vec![item(self)?];
+        while self.next_if(TokenKind::Comma) {
+            items.push(item(self)?);
+        }
+        Ok(items)
+    }
+
     pub(super) fn ident(&mut self) -> Result<String, ParseError> {
         Ok(self.expect(TokenKind::Ident, "identifier")?.text.into_owned())
     }
 
-    pub(super) fn idents(&mut self) -> Result<Vec<String>, ParseError> {
-        let mut idents = vec![self.ident()?];
-        while self.next_if(TokenKind::Comma) {
-            idents.push(self.ident()?);
+    /// Parses at most three names joined by dots. Stops after a dot that precedes `/` or `:`.
+    pub(super) fn segments(&mut self) -> Result<Vec<String>, ParseError> {
+        let mut segments = vec![self.ident()?];
+        while self.scan_if(TokenKind::Dot) {
+            match self.peek_char() {
+                '/' | ':' => break,
+                '.' => segments.push(String::new()),
+                _ => segments.push(self.ident()?),
+            }
         }
-        Ok(idents)
+        if segments.len() > 3 {
+            return Err(ParseError::TooManySegments { path: quote::path(&segments) });
+        }
+        Ok(segments)
     }
 
     pub(super) fn string(&mut self) -> Result<String, ParseError> {
         Ok(self.expect(TokenKind::String, "string")?.text.into_owned())
-    }
-
-    pub(super) fn strings(&mut self) -> Result<Vec<String>, ParseError> {
-        let mut strings = vec![self.string()?];
-        while self.next_if(TokenKind::Comma) {
-            strings.push(self.string()?);
-        }
-        Ok(strings)
     }
 
     pub(super) fn u64(&mut self) -> Result<u64, ParseError> {
@@ -310,7 +325,9 @@ impl<'a> Parser<'a> {
         }
         let name = token.text.strip_prefix('$').unwrap_or(&token.text);
         match self.params.token(name) {
-            Some((kind, text)) => Token { kind, position: token.position, text: text.into() },
+            Some((kind, text)) => {
+                Token { kind: *kind, position: token.position, text: text.clone().into() }
+            }
             None => token,
         }
     }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::error::Position;
-use super::operator::BinaryOp;
+use super::expr::BinaryOp;
 
 /// Declares [`Keyword`] with the spelling of each keyword. The entries must be in byte order.
 macro_rules! keywords {

@@ -1,9 +1,7 @@
 //! Determines the rows that DELETE and DROP SERIES remove in each policy.
 
 use super::name_filter::SourceTests;
-use crate::influxql::ast::{
-    BinaryOp, Cast, DeleteStatement, DropSeriesStatement, Expr, Source, Statement,
-};
+use crate::influxql::ast::{BinaryOp, Cast, DeleteStatement, Expr, Source, Statement};
 use crate::model::schema::{MeasurementSchema, PolicySchema};
 use crate::model::time::TimeRange;
 use crate::query::compile::columns::Columns;
@@ -32,9 +30,7 @@ impl<'a> Deletions<'a> {
     ) -> Result<Self, QueryError> {
         let (sources, condition) = match statement {
             Statement::Delete(DeleteStatement { sources, condition })
-            | Statement::DropSeries(DropSeriesStatement { sources, condition }) => {
-                (sources, condition)
-            }
+            | Statement::DropSeries(DeleteStatement { sources, condition }) => (sources, condition),
             other => return Err(QueryError::Unsupported(other.to_string())),
         };
         let (condition, time) = split_time(condition.as_ref(), now_ns)?;

@@ -11,10 +11,8 @@
 
 use super::duration;
 use super::error::{ParseError, Position};
-use super::expr::{Cast, Expr, WildcardKind};
-use super::operator::BinaryOp;
+use super::expr::{BinaryOp, Cast, Expr, WildcardKind};
 use super::parser::{Parser, unexpected};
-use super::quote;
 use super::token::{Keyword, Token, TokenKind};
 use tidemark_model::limits::EXPR_DEPTH_MAX;
 
@@ -40,25 +38,9 @@ pub(super) fn parse(p: &mut Parser<'_>) -> Result<Expr, ParseError> {
 
 /// Parses `name { "." name } ["::" type]`. The caller must have put back the first name.
 fn var_ref(p: &mut Parser<'_>) -> Result<Expr, ParseError> {
-    let name = segments(p)?.join(".");
+    let name = p.segments()?.join(".");
     let cast = if p.scan_if(TokenKind::DoubleColon) { Some(cast(p)?) } else { None };
     Ok(Expr::VarRef { name, cast })
-}
-
-/// Parses at most three names joined by dots. Stops after a dot that precedes `/` or `:`.
-pub(super) fn segments(p: &mut Parser<'_>) -> Result<Vec<String>, ParseError> {
-    let mut segments = vec![p.ident()?];
-    while p.scan_if(TokenKind::Dot) {
-        match p.peek_char() {
-            '/' | ':' => break,
-            '.' => segments.push(String::new()),
-            _ => segments.push(p.ident()?),
-        }
-    }
-    if segments.len() > 3 {
-        return Err(ParseError::TooManySegments { path: quote::path(&segments) });
-    }
-    Ok(segments)
 }
 
 fn cast(p: &mut Parser<'_>) -> Result<Cast, ParseError> {
