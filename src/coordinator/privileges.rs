@@ -118,7 +118,7 @@ pub fn needs(statement: &Statement, defaults: Defaults<'_>) -> Vec<Need> {
         | Statement::ShowUsers
         | Statement::CreateDatabase(_)
         | Statement::CreateRetentionPolicy(_)
-        | Statement::CreateSubscription(_)
+        | Statement::CreateSubscription { .. }
         | Statement::CreateUser(_)
         | Statement::AlterRetentionPolicy(_)
         | Statement::SetPassword(_)

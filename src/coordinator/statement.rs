@@ -143,7 +143,7 @@ fn show_retention_policies(database: String, principal: Principal) -> Parts<Seri
 
 fn without(statement: &Statement) -> QueryError {
     let text = match statement {
-        Statement::CreateSubscription(_) | Statement::DropSubscription { .. } => {
+        Statement::CreateSubscription { .. } | Statement::DropSubscription { .. } => {
             "subscriptions are not supported: configure Telegraf to write to both servers"
         }
         Statement::DropShard { .. } => {

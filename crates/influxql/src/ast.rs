@@ -3,24 +3,25 @@
 use std::fmt;
 
 pub use super::clause::{Dimension, OrderBy};
-pub use super::create_continuous_query::CreateContinuousQueryStatement;
-pub use super::create_subscription::{CreateSubscriptionStatement, DestinationMode};
 pub use super::databases_and_policies::{
     AlterRetentionPolicyStatement, CreateDatabaseStatement, CreateRetentionPolicyStatement,
     DatabasePolicy,
 };
 pub use super::delete_and_drop::{DeleteStatement, NameOnDatabase};
 pub use super::expr::{BinaryOp, Cast, Expr, WildcardKind};
-pub use super::select::{ExplainStatement, Field, Fill, FillNumber, SelectStatement};
+pub use super::select::{
+    CreateContinuousQueryStatement, ExplainStatement, Field, Fill, FillNumber, SelectStatement,
+};
 pub use super::show::{
     CardinalityOf, CardinalityStatement, ListOf, NamePattern, ShowListStatement,
     ShowMeasurementsStatement, TagKeyFilter,
 };
-pub use super::source::{Measurement, MeasurementName, Source, Target, TargetName};
+pub use super::source::{Measurement, MeasurementName, Source, Target};
 pub use super::users::{CreateUserStatement, GrantStatement, Privilege, SetPasswordStatement};
 pub use tidemark_model::regex::Regex;
 
 use super::clause::write_option;
+use super::expr::List;
 use super::quote;
 use super::token::Keyword;
 
@@ -81,8 +82,19 @@ pub enum Statement {
     CreateRetentionPolicy(Box<CreateRetentionPolicyStatement>),
     /// `CREATE CONTINUOUS QUERY`
     CreateContinuousQuery(Box<CreateContinuousQueryStatement>),
-    /// `CREATE SUBSCRIPTION`
-    CreateSubscription(Box<CreateSubscriptionStatement>),
+    /// `CREATE SUBSCRIPTION name ON db.policy DESTINATIONS ALL|ANY 'host' [, 'host' …]`
+    CreateSubscription {
+        /// The subscription's name.
+        name: String,
+        /// The database in `ON`.
+        database: String,
+        /// The policy in `ON`.
+        policy: String,
+        /// `ALL`: each write goes to every destination. `ANY`: each write goes to one destination.
+        mode: Keyword,
+        /// The URLs of the destinations, at least one.
+        destinations: Vec<String>,
+    },
     /// `CREATE USER`
     CreateUser(CreateUserStatement),
     /// `ALTER RETENTION POLICY`
@@ -171,7 +183,12 @@ impl fmt::Display for Statement {
             Self::CreateDatabase(statement) => statement.fmt(f),
             Self::CreateRetentionPolicy(statement) => statement.fmt(f),
             Self::CreateContinuousQuery(statement) => statement.fmt(f),
-            Self::CreateSubscription(statement) => statement.fmt(f),
+            Self::CreateSubscription { name, database, policy, mode, destinations } => {
+                let (name, database) = (quote::ident(name), quote::ident(database));
+                write!(f, "CREATE SUBSCRIPTION {name} ON {database}.{}", quote::ident(policy))?;
+                let hosts: Vec<_> = destinations.iter().map(|host| quote::string(host)).collect();
+                write!(f, " DESTINATIONS {} {}", mode.as_str(), List(&hosts))
+            }
             Self::CreateUser(statement) => statement.fmt(f),
             Self::AlterRetentionPolicy(statement) => statement.fmt(f),
             Self::SetPassword(statement) => statement.fmt(f),

@@ -38,7 +38,7 @@ pub(super) fn required_policy(p: &mut Parser<'_>) -> Result<(String, String), Pa
     let database = required_database(p)?;
     let dot = p.scan();
     if dot.kind != TokenKind::Dot {
-        return Err(unexpected(&dot, &["."]));
+        return Err(unexpected(&dot, "."));
     }
     Ok((database, p.ident()?))
 }
@@ -84,7 +84,7 @@ pub(super) fn order_by(p: &mut Parser<'_>) -> Result<Option<OrderBy>, ParseError
             }
             OrderBy { named: true, descending }
         }
-        _ => return Err(unexpected(&token, &["identifier", "ASC", "DESC"])),
+        _ => return Err(unexpected(&token, "identifier, ASC, DESC")),
     };
     let mut several = false;
     while p.next_if(TokenKind::Comma) {
@@ -161,7 +161,7 @@ impl fmt::Display for OrderBy {
 
 #[cfg(test)]
 mod tests {
-    use crate::check;
+    use crate::tests as check;
 
     #[test]
     fn parser_accepts_any_dimension() {

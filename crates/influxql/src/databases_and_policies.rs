@@ -97,8 +97,7 @@ impl DatabasePolicy {
                 Keyword::Duration | Keyword::Name | Keyword::Replication | Keyword::Shard,
             ) = token.kind
             else {
-                let expected = ["DURATION", "NAME", "REPLICATION", "SHARD", FUTURE, PAST];
-                return Err(unexpected(&token, &expected));
+                return Err(unexpected(&token, "DURATION, NAME, REPLICATION, SHARD, FUTURE, PAST"));
             };
             p.unscan();
         }
@@ -159,8 +158,8 @@ impl AlterRetentionPolicyStatement {
             options += 1;
         }
         if options == 0 {
-            let expected = ["DURATION", "REPLICATION", "SHARD", "DEFAULT", FUTURE, PAST];
-            return Err(unexpected(&p.next(), &expected));
+            let expected = "DURATION, REPLICATION, SHARD, DEFAULT, FUTURE, PAST";
+            return Err(unexpected(&p.next(), expected));
         }
         Ok(statement)
     }
@@ -279,7 +278,7 @@ impl fmt::Display for AlterRetentionPolicyStatement {
 
 #[cfg(test)]
 mod tests {
-    use crate::check;
+    use crate::tests as check;
 
     #[test]
     fn create_database_options_are_ordered() {

@@ -60,7 +60,7 @@ impl DeleteStatement {
         }
         let condition = clause::condition(p)?;
         if sources.is_empty() && condition.is_none() {
-            return Err(unexpected(&token, &["FROM", "WHERE"]));
+            return Err(unexpected(&token, "FROM, WHERE"));
         }
         Ok(Self { sources, condition })
     }
@@ -86,7 +86,7 @@ impl fmt::Display for NameOnDatabase {
 
 #[cfg(test)]
 mod tests {
-    use crate::check;
+    use crate::tests as check;
 
     #[test]
     fn delete_needs_source_or_condition() {

@@ -194,72 +194,30 @@ impl<T: fmt::Display> fmt::Display for List<'_, T> {
     }
 }
 
-/// A binary operator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum BinaryOp {
-    /// `+`
-    Add,
-    /// `-`
-    Sub,
-    /// `*`
-    Mul,
-    /// `/`
-    Div,
-    /// `%`
-    Mod,
-    /// `&`
-    BitwiseAnd,
-    /// `|`
-    BitwiseOr,
-    /// `^`
-    BitwiseXor,
-    /// `AND`
-    And,
-    /// `OR`
-    Or,
-    /// `=`
-    Eq,
-    /// `!=`, also written `<>`
-    Ne,
-    /// `=~`
-    EqRegex,
-    /// `!~`
-    NeRegex,
-    /// `<`
-    Lt,
-    /// `<=`
-    Le,
-    /// `>`
-    Gt,
-    /// `>=`
-    Ge,
+/// Declares [`BinaryOp`] with the text of each operator.
+macro_rules! operators {
+    ($($variant:ident $text:literal,)*) => {
+        /// A binary operator.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[expect(missing_docs, reason = "the table below contains the text of each operator")]
+        pub enum BinaryOp { $($variant,)* }
+
+        impl BinaryOp {
+            /// Returns the operator's text. `AND` and `OR` are in upper case.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+        }
+    };
+}
+
+operators! {
+    Add "+", Sub "-", Mul "*", Div "/", Mod "%", BitwiseAnd "&", BitwiseOr "|", BitwiseXor "^",
+    And "AND", Or "OR", Eq "=", Ne "!=", EqRegex "=~", NeRegex "!~", Lt "<", Le "<=", Gt ">",
+    Ge ">=",
 }
 
 impl BinaryOp {
-    /// Returns the operator's text. `AND` and `OR` are in upper case.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Add => "+",
-            Self::Sub => "-",
-            Self::Mul => "*",
-            Self::Div => "/",
-            Self::Mod => "%",
-            Self::BitwiseAnd => "&",
-            Self::BitwiseOr => "|",
-            Self::BitwiseXor => "^",
-            Self::And => "AND",
-            Self::Or => "OR",
-            Self::Eq => "=",
-            Self::Ne => "!=",
-            Self::EqRegex => "=~",
-            Self::NeRegex => "!~",
-            Self::Lt => "<",
-            Self::Le => "<=",
-            Self::Gt => ">",
-            Self::Ge => ">=",
-        }
-    }
-
     /// Returns the precedence. Higher values bind tighter. Equal operators associate to the left.
     pub const fn precedence(self) -> u8 {
         match self {

@@ -346,9 +346,7 @@ impl<'a> Reader<'a> {
         let char = self.advance();
         self.last = (self.last + 1) % RING;
         let entry = ReadCharacter { char, position: self.next, end: self.offset };
-        if let Some(slot) = self.ring.get_mut(self.last) {
-            *slot = entry;
-        }
+        self.ring[self.last] = entry;
         if char == '\n' {
             self.next = Position { line: self.next.line + 1, char: 0 };
         } else if !self.at_end {
@@ -385,8 +383,7 @@ impl<'a> Reader<'a> {
     }
 
     fn entry(&self) -> ReadCharacter {
-        let index = (self.last + RING - self.put_back % RING) % RING;
-        self.ring.get(index).copied().unwrap_or_default()
+        self.ring[(self.last + RING - self.put_back % RING) % RING]
     }
 
     fn advance(&mut self) -> char {

@@ -136,13 +136,9 @@ impl<'a> Parser<'a> {
         self.expect(TokenKind::Keyword(keyword), keyword.as_str()).map(|_| ())
     }
 
-    pub(super) fn expect(
-        &mut self,
-        kind: TokenKind,
-        name: &'static str,
-    ) -> Result<Token<'a>, ParseError> {
+    pub(super) fn expect(&mut self, kind: TokenKind, name: &str) -> Result<Token<'a>, ParseError> {
         let token = self.next();
-        if token.kind == kind { Ok(token) } else { Err(unexpected(&token, &[name])) }
+        if token.kind == kind { Ok(token) } else { Err(unexpected(&token, name)) }
     }
 
     /// Parses an item that follows `keyword`, or returns `None` if the keyword does not follow.
@@ -222,7 +218,7 @@ impl<'a> Parser<'a> {
             TokenKind::Keyword(Keyword::Inf) => Ok(0),
             TokenKind::Duration => duration::parse(&token.text)
                 .map_err(|error| ParseError::ClauseDuration { error, position: token.position }),
-            _ => Err(unexpected(&token, &["duration"])),
+            _ => Err(unexpected(&token, "duration")),
         }
     }
 
@@ -246,14 +242,14 @@ impl<'a> Parser<'a> {
         match token.kind {
             TokenKind::Regex => self.compile(&token).map(Some),
             TokenKind::BadRegex => Err(ParseError::BadRegex { position: token.position }),
-            _ => Err(unexpected(&token, &["regex"])),
+            _ => Err(unexpected(&token, "regex")),
         }
     }
 
     pub(super) fn regex(&mut self) -> Result<Regex, ParseError> {
         match self.regex_if()? {
             Some(regex) => Ok(regex),
-            None => Err(unexpected(&self.next(), &["regex"])),
+            None => Err(unexpected(&self.next(), "regex")),
         }
     }
 
@@ -310,12 +306,10 @@ impl<'a> Parser<'a> {
             if let Some(words) = self.words.as_mut().filter(|_| token.kind != TokenKind::Eof) {
                 words.push((token.kind, start..self.lexer.offset()));
             }
-            if let Some(slot) = self.ring.get_mut(self.last) {
-                *slot = token;
-            }
+            self.ring[self.last] = token;
         }
         let index = (self.last + RING - self.put_back % RING) % RING;
-        self.bind(self.ring.get(index).cloned().unwrap_or(BLANK))
+        self.bind(self.ring[index].clone())
     }
 
     /// Replaces `$name` with the parameter's value. The ring keeps the name.
@@ -333,10 +327,8 @@ impl<'a> Parser<'a> {
     }
 }
 
-pub(super) fn unexpected(token: &Token<'_>, expected: &[&'static str]) -> ParseError {
-    ParseError::Unexpected {
-        found: token.found(),
-        expected: expected.to_vec(),
-        position: token.position,
-    }
+/// `expected` lists the tokens that the grammar allows.
+pub(super) fn unexpected(token: &Token<'_>, expected: &str) -> ParseError {
+    let (found, expected) = (token.found(), expected.to_owned());
+    ParseError::Unexpected { found, expected, position: token.position }
 }

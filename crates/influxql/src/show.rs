@@ -224,7 +224,7 @@ fn with_measurement(p: &mut Parser<'_>) -> Result<Measurement, ParseError> {
     let token = p.next();
     match token.kind {
         TokenKind::Operator(BinaryOp::Eq | BinaryOp::EqRegex) => Measurement::parse(p),
-        _ => Err(unexpected(&token, &["=", "=~"])),
+        _ => Err(unexpected(&token, "=, =~")),
     }
 }
 
@@ -235,7 +235,7 @@ impl NamePattern {
             TokenKind::Ident if token.text.is_empty() => Ok(Self::Absent),
             TokenKind::Ident => Ok(Self::Name(token.text.into_owned())),
             TokenKind::Operator(BinaryOp::Mul) => Ok(Self::All),
-            _ => Err(unexpected(&token, &["identifier or *"])),
+            _ => Err(unexpected(&token, "identifier or *")),
         }
     }
 
@@ -305,7 +305,7 @@ impl TagKeyFilter {
             TokenKind::Operator(BinaryOp::Ne) => p.ident().map(Self::NotEqual),
             TokenKind::Operator(BinaryOp::EqRegex) => p.regex().map(Self::Match),
             TokenKind::Operator(BinaryOp::NeRegex) => p.regex().map(Self::NotMatch),
-            _ => Err(unexpected(&token, &["IN", "=", "=~"])),
+            _ => Err(unexpected(&token, "IN, =, =~")),
         }
     }
 }
@@ -327,7 +327,7 @@ impl fmt::Display for TagKeyFilter {
 
 #[cfg(test)]
 mod tests {
-    use crate::check;
+    use crate::tests as check;
 
     #[test]
     fn show_series_clauses_are_optional() {

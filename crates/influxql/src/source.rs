@@ -47,17 +47,9 @@ pub struct Target {
     pub database: Option<String>,
     /// The retention policy, which is never empty, or `None` for the default policy.
     pub policy: Option<String>,
-    /// The measurement.
-    pub name: TargetName,
-}
-
-/// The measurement that SELECT INTO writes to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TargetName {
-    /// A measurement's name, never empty.
-    Name(String),
-    /// `:MEASUREMENT`: the measurement that each row comes from.
-    SameAsSource,
+    /// The measurement, which is never empty. `None` means `:MEASUREMENT`, the measurement that each
+    /// row comes from.
+    pub name: Option<String>,
 }
 
 impl Source {
@@ -123,10 +115,7 @@ impl Target {
             segments.push(String::new());
         }
         // 1.x represents `:MEASUREMENT` as an empty name.
-        let name = match segments.pop() {
-            Some(name) if !name.is_empty() => TargetName::Name(name),
-            _ => TargetName::SameAsSource,
-        };
+        let name = segments.pop().filter(|name| !name.is_empty());
         let (database, policy) = qualifier(segments);
         Ok(Self { database, policy, name })
     }
@@ -176,15 +165,15 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_qualifier(f, self.database.as_deref(), self.policy.as_deref())?;
         match &self.name {
-            TargetName::Name(name) => f.write_str(&quote::ident(name)),
-            TargetName::SameAsSource => f.write_str(":MEASUREMENT"),
+            Some(name) => f.write_str(&quote::ident(name)),
+            None => f.write_str(":MEASUREMENT"),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::check;
+    use crate::tests as check;
 
     #[test]
     fn measurements_may_be_qualified_and_matched() {

@@ -3,15 +3,15 @@
 
 use super::ast::Statement;
 use super::clause;
-use super::create_continuous_query::CreateContinuousQueryStatement;
-use super::create_subscription::CreateSubscriptionStatement;
 use super::databases_and_policies::{
     AlterRetentionPolicyStatement, CreateDatabaseStatement, CreateRetentionPolicyStatement,
 };
 use super::delete_and_drop::{DeleteStatement, NameOnDatabase};
 use super::error::ParseError;
 use super::parser::{Parser, unexpected};
-use super::select::{ExplainStatement, IntoClause, SelectStatement};
+use super::select::{
+    CreateContinuousQueryStatement, ExplainStatement, IntoClause, SelectStatement,
+};
 use super::show::{
     CardinalityOf, CardinalityStatement, ListOf, ShowListStatement, ShowMeasurementsStatement,
     TagKeyFilter,
@@ -20,10 +20,8 @@ use super::token::{Keyword, TokenKind};
 use super::users::{CreateUserStatement, GrantStatement, SetPasswordStatement};
 
 pub(super) fn parse(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
-    const EXPECTED: &[&str] = &[
-        "SELECT", "DELETE", "SHOW", "CREATE", "DROP", "EXPLAIN", "GRANT", "REVOKE", "ALTER", "SET",
-        "KILL",
-    ];
+    const EXPECTED: &str =
+        "SELECT, DELETE, SHOW, CREATE, DROP, EXPLAIN, GRANT, REVOKE, ALTER, SET, KILL";
     Ok(match one_of(p, EXPECTED)? {
         Keyword::Select => {
             Statement::Select(Box::new(SelectStatement::parse(p, IntoClause::Optional)?))
@@ -53,24 +51,8 @@ pub(super) fn parse(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
 }
 
 fn show(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
-    const EXPECTED: &[&str] = &[
-        "CONTINUOUS",
-        "DATABASES",
-        "DIAGNOSTICS",
-        "FIELD",
-        "GRANTS",
-        "MEASUREMENT",
-        "MEASUREMENTS",
-        "QUERIES",
-        "RETENTION",
-        "SERIES",
-        "SHARD",
-        "SHARDS",
-        "STATS",
-        "SUBSCRIPTIONS",
-        "TAG",
-        "USERS",
-    ];
+    const EXPECTED: &str = "CONTINUOUS, DATABASES, DIAGNOSTICS, FIELD, GRANTS, MEASUREMENT, \
+        MEASUREMENTS, QUERIES, RETENTION, SERIES, SHARD, SHARDS, STATS, SUBSCRIPTIONS, TAG, USERS";
     Ok(match one_of(p, EXPECTED)? {
         Keyword::Continuous => {
             p.expect_keyword(Keyword::Queries)?;
@@ -119,7 +101,7 @@ fn show(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
 }
 
 fn show_field(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
-    if one_of(p, &["KEY", "KEYS"])? == Keyword::Keys {
+    if one_of(p, "KEY, KEYS")? == Keyword::Keys {
         return list(p, |_| Ok(ListOf::FieldKeys));
     }
     let exact = exact_cardinality(p)?;
@@ -127,7 +109,7 @@ fn show_field(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
 }
 
 fn show_tag(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
-    match one_of(p, &["KEY", "KEYS", "VALUES"])? {
+    match one_of(p, "KEY, KEYS, VALUES")? {
         Keyword::Keys => {
             list(p, |p| p.after(Keyword::With, TagKeyFilter::after_with).map(ListOf::TagKeys))
         }
@@ -148,7 +130,7 @@ fn show_tag(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
 }
 
 fn exact_cardinality(p: &mut Parser<'_>) -> Result<bool, ParseError> {
-    let exact = one_of(p, &["EXACT", "CARDINALITY"])? == Keyword::Exact;
+    let exact = one_of(p, "EXACT, CARDINALITY")? == Keyword::Exact;
     if exact {
         p.expect_keyword(Keyword::Cardinality)?;
     }
@@ -175,8 +157,7 @@ fn module(p: &mut Parser<'_>) -> Result<Option<String>, ParseError> {
 }
 
 fn create(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
-    const EXPECTED: &[&str] = &["CONTINUOUS", "DATABASE", "USER", "RETENTION", "SUBSCRIPTION"];
-    Ok(match one_of(p, EXPECTED)? {
+    Ok(match one_of(p, "CONTINUOUS, DATABASE, USER, RETENTION, SUBSCRIPTION")? {
         Keyword::Continuous => {
             p.expect_keyword(Keyword::Query)?;
             Statement::CreateContinuousQuery(Box::new(CreateContinuousQueryStatement::parse(p)?))
@@ -189,21 +170,20 @@ fn create(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
             p.expect_keyword(Keyword::Policy)?;
             Statement::CreateRetentionPolicy(Box::new(CreateRetentionPolicyStatement::parse(p)?))
         }
-        _ => Statement::CreateSubscription(Box::new(CreateSubscriptionStatement::parse(p)?)),
+        _ => {
+            let name = p.ident()?;
+            let (database, policy) = clause::required_policy(p)?;
+            p.expect_keyword(Keyword::Destinations)?;
+            let mode = one_of(p, "ALL, ANY")?;
+            let destinations = p.list(Parser::string)?;
+            Statement::CreateSubscription { name, database, policy, mode, destinations }
+        }
     })
 }
 
 fn drop(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
-    const EXPECTED: &[&str] = &[
-        "CONTINUOUS",
-        "DATABASE",
-        "MEASUREMENT",
-        "RETENTION",
-        "SERIES",
-        "SHARD",
-        "SUBSCRIPTION",
-        "USER",
-    ];
+    const EXPECTED: &str =
+        "CONTINUOUS, DATABASE, MEASUREMENT, RETENTION, SERIES, SHARD, SUBSCRIPTION, USER";
     Ok(match one_of(p, EXPECTED)? {
         Keyword::Continuous => {
             p.expect_keyword(Keyword::Query)?;
@@ -226,17 +206,20 @@ fn drop(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
     })
 }
 
-fn one_of(p: &mut Parser<'_>, expected: &[&'static str]) -> Result<Keyword, ParseError> {
+/// Parses one of the keywords in `expected`, a list that is separated by commas.
+fn one_of(p: &mut Parser<'_>, expected: &str) -> Result<Keyword, ParseError> {
     let token = p.next();
     match token.kind {
-        TokenKind::Keyword(keyword) if expected.contains(&keyword.as_str()) => Ok(keyword),
+        TokenKind::Keyword(keyword) if expected.split(", ").any(|k| k == keyword.as_str()) => {
+            Ok(keyword)
+        }
         _ => Err(unexpected(&token, expected)),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::check;
+    use crate::tests as check;
 
     #[test]
     fn statements_without_clauses_parse() {
@@ -306,6 +289,28 @@ mod tests {
                 "KILL QUERY 18446744073709551616",
                 "strconv.ParseUint: parsing \"18446744073709551616\": value out of range \
                     at line 1, char 12",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn subscriptions_list_destinations() {
+        check::stays(&[
+            "CREATE SUBSCRIPTION s ON db.rp DESTINATIONS ALL 'http://a:1'",
+            "CREATE SUBSCRIPTION s ON db.\"r p\" DESTINATIONS ANY 'udp://a:1', 'udp://b:2'",
+        ]);
+        check::fails(&[
+            (
+                "CREATE SUBSCRIPTION s ON db DESTINATIONS ALL 'a'",
+                "found  , expected . at line 1, char 28",
+            ),
+            (
+                "CREATE SUBSCRIPTION s ON db.rp DESTINATIONS 'a'",
+                "found a, expected ALL, ANY at line 1, char 44",
+            ),
+            (
+                "CREATE SUBSCRIPTION s ON db.rp DESTINATIONS ALL 'a', b",
+                "found b, expected string at line 1, char 54",
             ),
         ]);
     }

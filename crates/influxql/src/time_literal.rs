@@ -3,7 +3,7 @@
 //! As in 1.x (`ast.go`, `StringLiteral.ToTimeLiteral`), the formats are `2006-01-02`, `2006-01-02
 //! 15:04:05[.f]` and RFC 3339.
 
-use tidemark_model::time::{MAX_TIME_NS, MIN_TIME_NS, S_NS};
+use tidemark_model::time::{MAX_TIME_NS, MIN_TIME_NS, S_NS, civil_from_days};
 
 const DAY_S: i64 = 86_400;
 
@@ -169,17 +169,8 @@ fn days(year: i64, month: i64, day: i64) -> Option<i64> {
 }
 
 fn format_seconds(seconds: i64) -> String {
-    let days = seconds.div_euclid(DAY_S) + 719_468;
+    let (year, month, day) = civil_from_days(seconds.div_euclid(DAY_S));
     let of_day = seconds.rem_euclid(DAY_S);
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-    let year = era * 400 + year_of_era + i64::from(month <= 2);
     let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
 }

@@ -121,7 +121,7 @@ impl Privilege {
                 p.keyword_if(Keyword::Privileges);
                 Ok(Self::All)
             }
-            _ => Err(unexpected(&token, &["READ", "WRITE", "ALL [PRIVILEGES]"])),
+            _ => Err(unexpected(&token, "READ, WRITE, ALL [PRIVILEGES]")),
         }
     }
 }
@@ -130,6 +130,7 @@ impl GrantStatement {
     /// `before_user` is `TO` for GRANT and `FROM` for REVOKE.
     pub(super) fn parse(p: &mut Parser<'_>, before_user: Keyword) -> Result<Self, ParseError> {
         let privilege = Privilege::parse(p)?;
+        let is_all = privilege == Privilege::All;
         let token = p.next();
         let database = match token.kind {
             TokenKind::Keyword(Keyword::On) => {
@@ -137,16 +138,11 @@ impl GrantStatement {
                 p.expect_keyword(before_user)?;
                 Some(database)
             }
-            TokenKind::Keyword(keyword) if keyword == before_user => {
-                if privilege != Privilege::All {
-                    return Err(unexpected(&token, &["ON"]));
-                }
-                None
+            TokenKind::Keyword(keyword) if keyword == before_user && is_all => None,
+            _ if is_all => {
+                return Err(unexpected(&token, &format!("ON, {}", before_user.as_str())));
             }
-            _ if privilege == Privilege::All => {
-                return Err(unexpected(&token, &["ON", before_user.as_str()]));
-            }
-            _ => return Err(unexpected(&token, &["ON"])),
+            _ => return Err(unexpected(&token, "ON")),
         };
         Ok(Self { privilege, database, user: p.ident()? })
     }
@@ -166,7 +162,7 @@ impl GrantStatement {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check;
+    use crate::tests as check;
 
     #[test]
     fn create_user_hides_password() {
