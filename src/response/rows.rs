@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use super::cell::Cell;
 use super::emitter::{self, Emitter};
 use super::number::{self, Unsupported};
 use super::time::{self, Clock, TimeForm};
@@ -22,6 +23,7 @@ pub(super) fn rows(
     mut range: Range<usize>,
     epoch: Option<Precision>,
 ) -> Result<(), Unsupported> {
+    chunk.ensure_rows();
     let mut clock = Clock::new(TimeForm { epoch, zone: &chunk.zone });
     let is_pretty = emitter.is_pretty();
     let mut cells = cells(&chunk.values, range.len(), is_pretty);
@@ -176,7 +178,7 @@ impl<'a> Cells<'a> {
                 None => out.extend_from_slice(b"null"),
             },
             Self::Strings(strings) => strings.write(row, out),
-            Self::Other(column) => return cell(column, row, clock.form(), out),
+            Self::Other(column) => return write_cell(Cell::new(column, row), clock.form(), out),
         }
         Ok(())
     }
@@ -209,47 +211,13 @@ impl AdjacentColumns<'_> {
     }
 }
 
-fn cell(
-    column: &ResultColumn,
-    row: usize,
-    form: TimeForm<'_>,
-    out: &mut Vec<u8>,
-) -> Result<(), Unsupported> {
-    let null = |out: &mut Vec<u8>| out.extend_from_slice(b"null");
-    match column {
-        ResultColumn::Time(times_ns) => match times_ns.get(row) {
-            Some(&time_ns) => form.write(time_ns, out),
-            None => null(out),
-        },
-        ResultColumn::Null => null(out),
-        ResultColumn::Values(column) if !column.validity.is_valid(row) => null(out),
-        ResultColumn::Values(column) => return value(column, row, out),
-        ResultColumn::Filled { column, otherwise } => {
-            let is_valid = column.validity.is_valid(row);
-            let (column, row) = if is_valid { (column, row) } else { (otherwise, 0) };
-            return value(column, row, out);
-        }
-    }
-    Ok(())
-}
-
-fn value(column: &Column, row: usize, out: &mut Vec<u8>) -> Result<(), Unsupported> {
-    match &column.values {
-        Values::Float(values) => match values.get(row) {
-            Some(value) if !value.is_nan() => return number::json_float(*value, out),
-            _ => out.extend_from_slice(b"null"),
-        },
-        Values::Integer(values) => time::integer(values.get(row).copied().or_bug(), out),
-        Values::Unsigned(values) => {
-            let mut digits = itoa::Buffer::new();
-            let value = values.get(row).copied().or_bug();
-            out.extend_from_slice(digits.format(value).as_bytes());
-        }
-        Values::String(values) => emitter::string(values.get(row), out),
-        Values::Boolean(values) => {
-            let value = values.get(row).copied().or_bug();
-            out.extend_from_slice(if value { b"true" } else { b"false" });
-        }
+fn write_cell(cell: Cell<'_>, form: TimeForm<'_>, out: &mut Vec<u8>) -> Result<(), Unsupported> {
+    match cell {
+        Cell::Float(value) if !value.is_nan() => return number::json_float(value, out),
+        Cell::Null | Cell::Float(_) => out.extend_from_slice(b"null"),
+        Cell::Time(time_ns) => form.write(time_ns, out),
+        Cell::Text(text) => emitter::string(text, out),
+        plain => plain.write_plain(out),
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Writes times in RFC 3339 with up to nine decimals, or as integers in a unit (`epoch=`).
 
-use crate::model::time::{D_NS, Precision, S_NS};
+use crate::model::time::{D_NS, Precision, S_NS, civil_from_days};
 
 /// The format of times: integers in a unit, or RFC 3339 in a zone.
 #[derive(Clone, Copy, Debug)]
@@ -20,14 +20,10 @@ impl TimeForm<'_> {
             Some(unit) => integer(time_ns / unit.unit_ns(), out),
             None => {
                 out.push(b'"');
-                rfc3339(time_ns, self.offset_ns(time_ns), out);
+                rfc3339(time_ns, offset_at(self.zone, time_ns), out);
                 out.push(b'"');
             }
         }
-    }
-
-    fn offset_ns(&self, time_ns: i64) -> i64 {
-        offset_at(self.zone, time_ns)
     }
 }
 
@@ -220,19 +216,6 @@ fn digits(value: i64, width: usize, out: &mut Vec<u8>) {
     let text = buffer.format(value);
     out.resize(out.len() + width.saturating_sub(text.len()), b'0');
     out.extend_from_slice(text.as_bytes());
-}
-
-/// Converts days since 1970-01-01 to year, month and day (Howard Hinnant's `civil_from_days`).
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]

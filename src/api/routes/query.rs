@@ -31,7 +31,7 @@ use crate::influxql::bound_params::Params;
 use crate::model::limits::{REPLY_PIECE_BYTES, REPLY_PIECE_ROWS, WHOLE_REPLY_BYTES_MAX};
 use crate::protocol::call::{Call, Reply, Step};
 use crate::query::result::SeriesChunk;
-use crate::response::{Ending, Format, Options, Writer};
+use crate::response::{Ending, Format, Options, Writer, writer};
 
 const TOO_LARGE: &str = "the response exceeds the 16000000 bytes of a MessagePack document: use \
                          chunked=true, LIMIT or a shorter time range";
@@ -149,7 +149,7 @@ pub struct Querying {
     warned: Option<Statement>,
     /// Whether a statement failed. If so, the remaining statements are not executed.
     failed: bool,
-    writer: Writer,
+    writer: Box<dyn Writer>,
     /// A chunk with the index of its first unwritten row.
     unwritten: Option<(SeriesChunk, usize)>,
     held: Option<HeldBytes>,
@@ -198,7 +198,7 @@ impl Querying {
             warns: params.writing == WritingStatements::Warn,
             warned: None,
             failed: false,
-            writer: Writer::new(options),
+            writer: writer(options),
             unwritten: None,
             held: None,
             format,

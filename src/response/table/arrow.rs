@@ -16,11 +16,12 @@ use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
 use serde_json::json;
 
-use super::layout::{Cell, Layout, TableColumn, TableKind};
-use super::text;
+use super::display;
+use super::layout::{Layout, TableColumn, TableKind};
 use crate::model::limits::{ARROW_BATCH_ROWS_MAX, REPLY_PIECE_BYTES};
 use crate::model::value::FieldType;
 use crate::query::result::SeriesChunk;
+use crate::response::cell::Cell;
 
 /// The metadata key for the type of a column, as in InfluxDB 3. JavaScript clients use this
 /// metadata to map types.
@@ -97,8 +98,8 @@ impl Batches {
 
 fn schema(layout: &Layout) -> Schema {
     let fields: Vec<Field> =
-        layout.columns().iter().map(|column| field(column, layout.zone())).collect();
-    let tags: Vec<serde_json::Value> = (layout.group_tags().iter())
+        layout.columns.iter().map(|column| field(column, layout.zone.as_deref())).collect();
+    let tags: Vec<serde_json::Value> = (layout.group_tags.iter())
         .map(|tag| match tag.is_projected {
             true => json!({"tagKey": tag.key, "columnIndex": tag.column, "isProjected": true}),
             false => json!({"tagKey": tag.key, "columnIndex": tag.column}),
@@ -165,7 +166,7 @@ impl Builder {
             }
             (Self::Text(column), cell) => {
                 let mut printed = Vec::new();
-                text::display(cell, &[], &mut printed);
+                display(cell, &[], &mut printed);
                 column.append_value(String::from_utf8_lossy(&printed));
             }
             (Self::Times(column), Cell::Time(time_ns)) => column.append_value(time_ns),
