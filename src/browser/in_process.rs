@@ -325,45 +325,40 @@ impl InProcess {
 
     fn answer_call(&mut self, call: Call) -> Reply {
         let Call { id, to, message, .. } = call;
-        if to == Address::KeyDerivation {
-            return Reply { id, result: Ok(stand_in_key(&message)) };
-        }
-        if to == Address::Pause {
-            return Reply { id, result: Ok(Vec::new()) };
-        }
-        if to == Address::Sql {
-            let result = match &mut self.sql {
+        let failed = |reason: &str| Err(CallFailure::Failed(reason.to_owned()));
+        let result = match to {
+            Address::KeyDerivation => Ok(stand_in_key(&message)),
+            Address::Pause => Ok(Vec::new()),
+            Address::Sql => match &mut self.sql {
                 Some(sql) => sql(&message).or_else(|message| error_reply(&message)),
-                None => Err(CallFailure::Failed("this server has no SQL".to_owned())),
-            };
-            return Reply { id, result };
-        }
-        if to == Address::Backups {
-            let result = match &mut self.backups {
+                None => failed("this server has no SQL"),
+            },
+            Address::Backups => match &mut self.backups {
                 Some(backups) => backups(&message).map_err(CallFailure::Failed),
-                None => {
-                    Err(CallFailure::Failed("the server has no storage for backups".to_owned()))
+                None => failed("the server has no storage for backups"),
+            },
+            Address::AccessKeys | Address::SignatureCheck => {
+                failed("this server does not support Cloudflare Access")
+            }
+            Address::Catalog | Address::Database(_) | Address::Shard(_) => {
+                match recovery::unsupported(&message, NO_PAST) {
+                    Some(reply) => Ok(reply),
+                    None => self.call_object(to, &message),
                 }
-            };
-            return Reply { id, result };
-        }
-        if matches!(to, Address::AccessKeys | Address::SignatureCheck) {
-            let reason =
-                CallFailure::Failed("this server does not support Cloudflare Access".to_owned());
-            return Reply { id, result: Err(reason) };
-        }
-        if let Some(reply) = recovery::unsupported(&message, NO_PAST) {
-            return Reply { id, result: Ok(reply) };
-        }
+            }
+        };
+        Reply { id, result }
+    }
+
+    fn call_object(&mut self, to: Address, message: &[u8]) -> Result<Vec<u8>, CallFailure> {
         let Some(mut host) = self.take(&to) else {
-            let reason = CallFailure::Failed("the object called itself".to_owned());
-            return Reply { id, result: Err(reason) };
+            return Err(CallFailure::Failed("the object called itself".to_owned()));
         };
         *self.object_requests.entry(to.clone()).or_default() += 1;
-        let (event_id, step) = host.begin(&self.platform, &message);
+        let (event_id, step) = host.begin(&self.platform, message);
         let answer = self.drive(&mut *host, event_id, step);
         self.objects.insert(to, Some(host));
-        Reply { id, result: Ok(answer) }
+        Ok(answer)
     }
 
     /// Makes an event's calls until the event is done. As on Cloudflare, calls above the limit of an
@@ -398,14 +393,6 @@ impl InProcess {
         self.objects.insert(address.clone(), None);
         let store = self.stores.entry(address.clone()).or_default().clone();
         Some(match address {
-            // `answer_call` has already processed the calls to runtime services.
-            Address::Catalog
-            | Address::KeyDerivation
-            | Address::AccessKeys
-            | Address::SignatureCheck
-            | Address::Sql
-            | Address::Backups
-            | Address::Pause => Box::new(Catalog::new(store)),
             Address::Database(id) => {
                 let database = Database::new(store, id.clone()).splitting_at(self.split_bytes);
                 Box::new(Runner::new(database, id.clone(), self.service.queries.clone()))
@@ -415,6 +402,8 @@ impl InProcess {
                 let shard = Shard::new(store, Rc::clone(&self.budget), full_bytes);
                 Box::new(ShardHost::new(shard, Rc::clone(&self.pages)))
             }
+            // `answer_call` processes the calls to runtime services.
+            _ => Box::new(Catalog::new(store)),
         })
     }
 
