@@ -8,8 +8,7 @@ use worker::{Context, Env, Result, event};
 
 use super::body;
 use super::calls::PendingCalls;
-use super::config;
-use super::platform::{EdgePlatform, random_u64};
+use super::platform::{self, EdgePlatform, random_u64};
 use super::reply;
 use super::runtime;
 use crate::admission::QueryMemory;
@@ -164,7 +163,8 @@ pub(super) fn query_memory(env: &Env) -> QueryMemory {
 /// Borrows the service for one step. The step must not await.
 fn with_service<T>(env: &Env, step: impl FnOnce(&mut Service) -> T) -> T {
     SERVICE.with_borrow_mut(|slot| {
-        let service = slot.get_or_insert_with(|| Service::new(config::settings(env), random_u64()));
+        let service =
+            slot.get_or_insert_with(|| Service::new(platform::settings(env), random_u64()));
         step(service)
     })
 }

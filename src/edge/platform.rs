@@ -1,11 +1,15 @@
-//! Implements [`Platform`] in the Workers runtime: a clock, random numbers and new object ids.
+//! Implements [`Platform`] in the Workers runtime (a clock, random numbers and new object ids), and
+//! reads the Worker's bindings: settings and secrets, and the names of its namespaces.
 
-use js_sys::Reflect;
+use std::cell::OnceCell;
+
 use wasm_bindgen::prelude::*;
 use worker::Env;
 
-use super::{backups, config};
+use super::backups;
+use super::runtime::get;
 use crate::api::location_hint::{self, Placement};
+use crate::api::settings::{Settings, SettingsError};
 use crate::model::configurable_limits::Limits;
 use crate::model::ids::ObjectId;
 use crate::model::time::MS_NS;
@@ -16,6 +20,50 @@ extern "C" {
     /// Fills a view of WASM memory with random bytes, without a copy.
     #[wasm_bindgen(catch, js_namespace = crypto, js_name = getRandomValues)]
     fn get_random_values(bytes: &mut [u8]) -> Result<JsValue, JsValue>;
+}
+
+thread_local! {
+    static LIMITS: OnceCell<Limits> = const { OnceCell::new() };
+    static PLACEMENT: OnceCell<Placement> = const { OnceCell::new() };
+}
+
+pub(super) const CATALOG: &str = "CATALOG";
+pub(super) const DATABASE: &str = "DATABASE";
+pub(super) const SHARD: &str = "SHARD";
+/// The name of the only Catalog in its namespace.
+pub(super) const CATALOG_NAME: &str = "catalog";
+
+/// Returns the binding of the SQL Worker, if it exists.
+pub(super) fn sql(env: &Env) -> Option<JsValue> {
+    get(env, "SQL").filter(JsValue::is_truthy)
+}
+
+/// Reads every setting. Variables and secrets are read in the same way.
+///
+/// # Errors
+/// [`SettingsError`] names the first invalid setting.
+pub(super) fn settings(env: &Env) -> Result<Settings, SettingsError> {
+    Settings::read(|name| get(env, name)?.as_string())
+}
+
+/// Returns the limits of this deployment, or the default limits if the settings are invalid. In
+/// that case, requests fail before they need the limits.
+fn limits(env: &Env) -> Limits {
+    LIMITS.with(|once| {
+        *once.get_or_init(|| settings(env).map(|settings| settings.limits).unwrap_or_default())
+    })
+}
+
+/// Returns the placement of new objects.
+///
+/// # Errors
+/// [`SettingsError`] for any invalid setting, because an object must not be created in a wrong
+/// jurisdiction, even by an alarm.
+pub(super) fn placement(env: &Env) -> Result<Placement, SettingsError> {
+    PLACEMENT.with(|once| match once.get() {
+        Some(placement) => Ok(*placement),
+        None => settings(env).map(|settings| *once.get_or_init(|| settings.placement)),
+    })
 }
 
 pub(super) struct EdgePlatform {
@@ -32,7 +80,7 @@ impl EdgePlatform {
     /// Returns the placement of new objects, or the default placement if the settings are invalid.
     /// In that case, the call to the Catalog that would create the object fails.
     fn placement(&self) -> Placement {
-        config::placement(&self.env).unwrap_or_default()
+        placement(&self.env).unwrap_or_default()
     }
 
     /// Creates the platform for a client's request. The request determines the location of new
@@ -47,8 +95,8 @@ impl EdgePlatform {
 
     fn unique_id(&self, kind: ObjectKind, jurisdiction: Option<&str>) -> worker::Result<String> {
         let namespace = self.env.durable_object(match kind {
-            ObjectKind::Database => config::DATABASE,
-            ObjectKind::Shard => config::SHARD,
+            ObjectKind::Database => DATABASE,
+            ObjectKind::Shard => SHARD,
         })?;
         let id = match jurisdiction {
             Some(jurisdiction) => namespace.unique_id_with_jurisdiction(jurisdiction)?,
@@ -60,7 +108,7 @@ impl EdgePlatform {
 
 impl Platform for EdgePlatform {
     fn has_sql(&self) -> bool {
-        config::sql(&self.env).is_some()
+        sql(&self.env).is_some()
     }
 
     fn has_backups(&self) -> bool {
@@ -90,7 +138,7 @@ impl Platform for EdgePlatform {
     }
 
     fn limits(&self) -> Limits {
-        config::limits(&self.env)
+        limits(&self.env)
     }
 
     fn new_object_id(
@@ -109,7 +157,6 @@ impl Platform for EdgePlatform {
 
 /// Returns the location hint for the client of `request`, from the runtime's `cf` object.
 fn location(request: &web_sys::Request) -> Option<&'static str> {
-    let get = |of: &JsValue, name: &str| Reflect::get(of, &JsValue::from_str(name)).ok();
     let cf = get(request, "cf").filter(JsValue::is_object)?;
     let continent = get(&cf, "continent")?.as_string()?;
     let longitude = get(&cf, "longitude").and_then(|text| text.as_string()?.parse().ok());
