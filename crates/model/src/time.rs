@@ -154,6 +154,12 @@ impl Precision {
     }
 }
 
+/// Returns the days from 1970-01-01 to a date, or `None` if the date does not exist.
+pub fn days_from_civil(year: i32, month: u8, day: u8) -> Option<i64> {
+    let date = tz::UtcDateTime::new(year, month, day, 0, 0, 0, 0).ok()?;
+    Some(date.unix_time().div_euclid(D_NS / S_NS))
+}
+
 /// Converts days since 1970-01-01 to year, month and day (Howard Hinnant's `civil_from_days`).
 pub fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;

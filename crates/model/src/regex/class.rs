@@ -138,21 +138,19 @@ pub(super) fn escaped(text: &str, fold_case: bool) -> Result<Option<Classed<'_>>
 /// Parses `\pL`, `\p{Greek}` or `\P{^Greek}`.
 fn property(text: &str, fold_case: bool, negated: bool) -> Result<Classed<'_>, InvalidSyntax> {
     let after = text.get(2..).unwrap_or_default();
-    let (name, part, rest) = if after.starts_with('{') {
-        let Some(end) = after.find('}') else {
-            return Err(invalid(SyntaxErrorKind::InvalidCharRange, text));
-        };
-        let (inside, rest) = after.split_at(end);
-        let part = text.get(..2 + end + 1).unwrap_or(text);
-        (inside.strip_prefix('{').unwrap_or(inside), part, rest.strip_prefix('}').unwrap_or(rest))
-    } else {
-        let mut rest = Rest(after);
-        rest.char();
-        let name = after.get(..after.len() - rest.0.len()).unwrap_or_default();
-        (name, text.get(..2 + name.len()).unwrap_or(text), rest.0)
+    let (name, rest) = match after.strip_prefix('{') {
+        Some(inside) => inside
+            .split_once('}')
+            .ok_or_else(|| invalid(SyntaxErrorKind::InvalidCharRange, text))?,
+        None => {
+            let mut rest = Rest(after);
+            rest.char();
+            (after.get(..after.len() - rest.0.len()).unwrap_or_default(), rest.0)
+        }
     };
     let (name, negated) = name.strip_prefix('^').map_or((name, negated), |name| (name, !negated));
     let Some(class) = ranges::property(name) else {
+        let part = text.get(..text.len() - rest.len()).unwrap_or(text);
         return Err(invalid(SyntaxErrorKind::InvalidCharRange, part));
     };
     Ok((signed(class, fold_case, negated), rest))
