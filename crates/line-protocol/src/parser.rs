@@ -84,12 +84,6 @@ pub struct Parser {
     skipping: Option<EndOfLine>,
 }
 
-enum Ended {
-    Whole,
-    /// The line continues in the next piece.
-    Unfinished,
-}
-
 impl Parser {
     /// Creates a parser for a new body.
     pub fn new(options: Options) -> Self {
@@ -175,8 +169,8 @@ impl Parser {
                     let result = self.read_line(&mut cursor, start, last, sink);
                     at = cursor.at;
                     match result {
-                        Ok(Ended::Whole) => {}
-                        Ok(Ended::Unfinished) => {
+                        Ok(true) => {}
+                        Ok(false) => {
                             sink.rollback();
                             return self.wait(text, line_start, start);
                         }
@@ -223,24 +217,21 @@ impl Parser {
 
     fn reject(&mut self, text: &str, shown: usize, refused: Range<usize>, fault: Fault) {
         let line = self.line;
-        // Columns are counted from the start of the physical line and include leading blanks.
         let before = text.get(shown..refused.start).unwrap_or_default();
         let shown = before.rfind('\n').map_or(shown, |newline| shown + newline + 1);
-        self.rejected.push(|| {
-            let before = text.get(shown..fault.at).unwrap_or_default();
-            LineError { line, column: before.chars().count() as u32 + 1, cause: fault.cause }
-        });
+        self.rejected.push(|| line_error(line, text, shown, fault));
         let refused = text.as_bytes().get(refused).unwrap_or_default();
         self.line += memchr::memchr_iter(b'\n', refused).count() as u32;
     }
 
+    /// Returns `false` if the line continues in the next piece.
     fn read_line<S: Sink>(
         &mut self,
         cursor: &mut Cursor<'_>,
         start: usize,
         last: bool,
         sink: &mut S,
-    ) -> Result<Ended, Fault> {
+    ) -> Result<bool, Fault> {
         read_series(cursor, last, sink)?;
         let (inner_newlines, time_field_at) = read_fields(cursor, &self.options.limits, sink)?;
         let time_ns = match read_timestamp(cursor)? {
@@ -261,7 +252,7 @@ impl Parser {
             .check(Limit::LineBytes, 0, cursor.at - start)
             .map_err(|exceeded| Fault::new(start, exceeded))?;
         if cursor.peek().is_none() && !last {
-            return Ok(Ended::Unfinished);
+            return Ok(false);
         }
         sink.commit(time_ns, self.line).map_err(|cause| Fault::new(start, cause))?;
         if let Some(at) = time_field_at.filter(|_| self.options.reports_time_fields) {
@@ -269,7 +260,7 @@ impl Parser {
         }
         self.line += inner_newlines + u32::from(cursor.peek().is_some());
         cursor.at += usize::from(cursor.peek().is_some());
-        Ok(Ended::Whole)
+        Ok(true)
     }
 
     #[cold]
@@ -278,10 +269,15 @@ impl Parser {
         let before = text.get(..start).unwrap_or_default();
         let shown = before.rfind('\n').map_or(0, |newline| newline + 1);
         self.rejected.push_without_time(|| {
-            let column = text.get(shown..at).unwrap_or_default().chars().count() as u32 + 1;
-            LineError { line, column, cause: Cause::FieldNamedTime }
+            line_error(line, text, shown, Fault::new(at, Cause::FieldNamedTime))
         });
     }
+}
+
+/// The physical line starts at `shown`. Its columns include leading blanks.
+fn line_error(line: u32, text: &str, shown: usize, fault: Fault) -> LineError {
+    let before = text.get(shown..fault.at).unwrap_or_default();
+    LineError { line, column: before.chars().count() as u32 + 1, cause: fault.cause }
 }
 
 #[inline(always)]
@@ -315,7 +311,8 @@ fn read_series<S: Sink>(cursor: &mut Cursor<'_>, last: bool, sink: &mut S) -> Re
     Ok(())
 }
 
-fn end_of_key(rest: &[u8], ends: impl Fn(u8) -> bool) -> usize {
+/// Returns the position of the first byte that ends the key. A byte after a backslash does not count.
+pub(super) fn end_of_key(rest: &[u8], ends: impl Fn(u8) -> bool) -> usize {
     let mut before = 0;
     rest.iter()
         .position(|&byte| {
