@@ -121,7 +121,7 @@ pub fn needs(statement: &Statement, defaults: Defaults<'_>) -> Vec<Need> {
         | Statement::CreateSubscription { .. }
         | Statement::CreateUser(_)
         | Statement::AlterRetentionPolicy(_)
-        | Statement::SetPassword(_)
+        | Statement::SetPassword { .. }
         | Statement::Grant(_)
         | Statement::Revoke(_)
         | Statement::DropDatabase { .. }

@@ -17,7 +17,7 @@ pub use super::show::{
     ShowMeasurementsStatement, TagKeyFilter,
 };
 pub use super::source::{Measurement, MeasurementName, Source, Target};
-pub use super::users::{CreateUserStatement, GrantStatement, Privilege, SetPasswordStatement};
+pub use super::users::{CreateUserStatement, GrantStatement, Password, Privilege};
 pub use tidemark_model::regex::Regex;
 
 use super::clause::write_option;
@@ -99,8 +99,13 @@ pub enum Statement {
     CreateUser(CreateUserStatement),
     /// `ALTER RETENTION POLICY`
     AlterRetentionPolicy(Box<AlterRetentionPolicyStatement>),
-    /// `SET PASSWORD`
-    SetPassword(SetPasswordStatement),
+    /// `SET PASSWORD FOR name = '…'`
+    SetPassword {
+        /// The user's name.
+        name: String,
+        /// The password.
+        password: Password,
+    },
     /// `GRANT`
     Grant(GrantStatement),
     /// `REVOKE`
@@ -191,7 +196,9 @@ impl fmt::Display for Statement {
             }
             Self::CreateUser(statement) => statement.fmt(f),
             Self::AlterRetentionPolicy(statement) => statement.fmt(f),
-            Self::SetPassword(statement) => statement.fmt(f),
+            Self::SetPassword { name, .. } => {
+                write!(f, "SET PASSWORD FOR {} = [REDACTED]", quote::ident(name))
+            }
             Self::Grant(statement) => statement.write(f, Keyword::Grant, Keyword::To),
             Self::Revoke(statement) => statement.write(f, Keyword::Revoke, Keyword::From),
             Self::DropDatabase { name } => write!(f, "DROP DATABASE {}", quote::ident(name)),

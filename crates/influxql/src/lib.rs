@@ -63,9 +63,9 @@ fn statements(p: &mut Parser<'_>) -> Result<Vec<Statement>, ParseError> {
             _ if !separated => return Err(unexpected(&token, ";")),
             _ => {
                 let there = statements.len();
-                p.limits().check(Limit::Statements, there, there + 1)?;
+                p.limits.check(Limit::Statements, there, there + 1)?;
                 p.unscan();
-                p.begin_statement();
+                p.sources = 0;
                 statements.push(statement::parse(p)?);
                 separated = false;
             }

@@ -29,14 +29,16 @@ const BLANK: Token<'static> = Token {
 pub(super) struct Parser<'a> {
     lexer: Lexer<'a>,
     params: &'a Params,
-    limits: Limits,
+    pub(super) limits: Limits,
     ring: [Token<'a>; RING],
     last: usize,
     put_back: usize,
     depth: usize,
     regexes: BTreeMap<String, Regex>,
-    sources: usize,
-    words: Option<Vec<(TokenKind, Range<usize>)>>,
+    /// The number of sources of the current statement so far.
+    pub(super) sources: usize,
+    /// All tokens so far, also those that were put back, if the caller needs them.
+    pub(super) words: Option<Vec<(TokenKind, Range<usize>)>>,
 }
 
 impl<'a> Parser<'a> {
@@ -53,19 +55,6 @@ impl<'a> Parser<'a> {
             sources: 0,
             words: None,
         }
-    }
-
-    pub(super) fn limits(&self) -> Limits {
-        self.limits
-    }
-
-    pub(super) fn note_words(&mut self) {
-        self.words = Some(Vec::new());
-    }
-
-    /// The result includes tokens that were put back.
-    pub(super) fn words(self) -> Vec<(TokenKind, Range<usize>)> {
-        self.words.unwrap_or_default()
     }
 
     /// The token may be a blank or a comment.
@@ -269,10 +258,6 @@ impl<'a> Parser<'a> {
             .map_err(|error| ParseError::Regex { error, position })?;
         self.regexes.insert(regex.as_str().to_owned(), regex.clone());
         Ok(regex)
-    }
-
-    pub(super) fn begin_statement(&mut self) {
-        self.sources = 0;
     }
 
     pub(super) fn count_source(&mut self) -> Result<(), ParseError> {

@@ -178,20 +178,11 @@ impl Field {
     /// Returns the column's name before conflicts are resolved: the alias, or the names of
     /// functions and fields joined by `_`. The name may be empty.
     pub fn name(&self) -> String {
-        self.alias.clone().unwrap_or_else(|| name_of(&self.expr))
-    }
-}
-
-fn name_of(expr: &Expr) -> String {
-    match expr {
-        Expr::Call { name, .. } | Expr::VarRef { name, .. } => name.clone(),
-        Expr::Paren(inner) => name_of(inner),
-        Expr::Binary { .. } => {
+        self.alias.clone().unwrap_or_else(|| {
             let mut names = vec![];
-            names_in(expr, &mut names);
+            names_in(&self.expr, &mut names);
             names.join("_")
-        }
-        _ => String::new(),
+        })
     }
 }
 
@@ -241,15 +232,8 @@ pub enum FillNumber {
 
 impl Fill {
     fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
-        if !p.peek_word("fill") {
-            return Ok(Self::Null);
-        }
-        let Expr::Call { mut args, .. } = expr_parser::parse(p)? else {
-            return Err(ParseError::FillNotCall);
-        };
-        let (Some(arg), true) = (args.pop(), args.is_empty()) else {
-            return Err(ParseError::FillArguments);
-        };
+        let arg = argument(p, "fill", ParseError::FillNotCall, ParseError::FillArguments)?;
+        let Some(arg) = arg else { return Ok(Self::Null) };
         // 1.x compares the printed argument, so the options are lower case and may be quoted.
         Ok(match &arg {
             Expr::VarRef { name, cast: None } => match name.as_str() {
@@ -282,18 +266,26 @@ impl fmt::Display for Fill {
     }
 }
 
+/// Returns the argument of a call of `function`, or `None` if no such call follows.
+fn argument(
+    p: &mut Parser<'_>,
+    function: &str,
+    not_call: ParseError,
+    several: ParseError,
+) -> Result<Option<Expr>, ParseError> {
+    if !p.peek_word(function) {
+        return Ok(None);
+    }
+    let Expr::Call { args, .. } = expr_parser::parse(p)? else { return Err(not_call) };
+    let [arg] = <[Expr; 1]>::try_from(args).map_err(|_| several)?;
+    Ok(Some(arg))
+}
+
 /// Parses `tz('…')`. The name must be in the IANA time zone database. `''` and `Local` mean `UTC`. In 1.x, `Local` is
 /// the server's zone.
 fn timezone(p: &mut Parser<'_>) -> Result<Option<String>, ParseError> {
-    if !p.peek_word("tz") {
-        return Ok(None);
-    }
-    let Expr::Call { mut args, .. } = expr_parser::parse(p)? else {
-        return Err(ParseError::TimezoneNotCall);
-    };
-    let (Some(arg), true) = (args.pop(), args.is_empty()) else {
-        return Err(ParseError::TimezoneArguments);
-    };
+    let arg = argument(p, "tz", ParseError::TimezoneNotCall, ParseError::TimezoneArguments)?;
+    let Some(arg) = arg else { return Ok(None) };
     let Expr::StringLiteral(name) = arg else { return Err(ParseError::TimezoneNotString) };
     match name.as_str() {
         "" | "Local" => Ok(Some("UTC".to_owned())),
@@ -351,7 +343,7 @@ impl CreateContinuousQueryStatement {
         let name = p.ident()?;
         let database = clause::required_database(p)?;
         let (resample_every_ns, resample_for_ns) =
-            if p.keyword_if(Keyword::Resample) { resample(p)? } else { (0, 0) };
+            p.after(Keyword::Resample, resample)?.unwrap_or((0, 0));
         p.expect_keyword(Keyword::Begin)?;
         p.expect_keyword(Keyword::Select)?;
         let source = SelectStatement::parse(p, IntoClause::Required)?;
@@ -372,18 +364,15 @@ impl CreateContinuousQueryStatement {
 
 /// Returns `EVERY` and `FOR` in nanoseconds, or 0 for an absent option.
 fn resample(p: &mut Parser<'_>) -> Result<(i64, i64), ParseError> {
-    let every_ns = resample_duration_ns(p, Keyword::Every)?;
-    let for_ns = resample_duration_ns(p, Keyword::For)?;
+    let every_ns = p.after(Keyword::Every, resample_duration_ns)?.unwrap_or(0);
+    let for_ns = p.after(Keyword::For, resample_duration_ns)?.unwrap_or(0);
     if every_ns == 0 && for_ns == 0 {
         return Err(unexpected(&p.next(), "EVERY, FOR"));
     }
     Ok((every_ns, for_ns))
 }
 
-fn resample_duration_ns(p: &mut Parser<'_>, keyword: Keyword) -> Result<i64, ParseError> {
-    if !p.keyword_if(keyword) {
-        return Ok(0);
-    }
+fn resample_duration_ns(p: &mut Parser<'_>) -> Result<i64, ParseError> {
     let token = p.next();
     if token.kind != TokenKind::Duration {
         return Err(unexpected(&token, "duration"));
@@ -394,7 +383,7 @@ fn resample_duration_ns(p: &mut Parser<'_>, keyword: Keyword) -> Result<i64, Par
 
 /// Checks that `FOR` covers at least one window and one `EVERY` interval.
 fn check_resample(interval_ns: i64, every_ns: i64, for_ns: i64) -> Result<(), ParseError> {
-    let min_ns = if every_ns != 0 { interval_ns.max(every_ns) } else { interval_ns };
+    let min_ns = interval_ns.max(every_ns);
     if for_ns == 0 || min_ns <= for_ns {
         return Ok(());
     }

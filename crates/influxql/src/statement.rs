@@ -8,6 +8,7 @@ use super::databases_and_policies::{
 };
 use super::delete_and_drop::{DeleteStatement, NameOnDatabase};
 use super::error::ParseError;
+use super::expr::BinaryOp;
 use super::parser::{Parser, unexpected};
 use super::select::{
     CreateContinuousQueryStatement, ExplainStatement, IntoClause, SelectStatement,
@@ -17,7 +18,7 @@ use super::show::{
     TagKeyFilter,
 };
 use super::token::{Keyword, TokenKind};
-use super::users::{CreateUserStatement, GrantStatement, SetPasswordStatement};
+use super::users::{CreateUserStatement, GrantStatement, Password};
 
 pub(super) fn parse(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
     const EXPECTED: &str =
@@ -41,7 +42,9 @@ pub(super) fn parse(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
         Keyword::Set => {
             p.expect_keyword(Keyword::Password)?;
             p.expect_keyword(Keyword::For)?;
-            Statement::SetPassword(SetPasswordStatement::parse(p)?)
+            let name = p.ident()?;
+            p.expect(TokenKind::Operator(BinaryOp::Eq), "=")?;
+            Statement::SetPassword { name, password: Password(p.string()?) }
         }
         _ => {
             p.expect_keyword(Keyword::Query)?;

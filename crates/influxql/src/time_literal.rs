@@ -3,7 +3,7 @@
 //! As in 1.x (`ast.go`, `StringLiteral.ToTimeLiteral`), the formats are `2006-01-02`, `2006-01-02
 //! 15:04:05[.f]` and RFC 3339.
 
-use tidemark_model::time::{MAX_TIME_NS, MIN_TIME_NS, S_NS, civil_from_days};
+use tidemark_model::time::{MAX_TIME_NS, MIN_TIME_NS, S_NS, civil_from_days, days_from_civil};
 
 const DAY_S: i64 = 86_400;
 
@@ -81,7 +81,7 @@ fn parts(text: &str) -> Option<TimeParts> {
     let month = rest.digits(2)?;
     rest.char('-')?;
     let day = rest.digits(2)?;
-    let date_s = days(year, month, day)? * DAY_S;
+    let date_s = days_from_civil(year as i32, month as u8, day as u8)? * DAY_S;
     if rest.0.is_empty() {
         return Some(TimeParts { local_s: date_s, subsecond_ns: 0, zone_s: None });
     }
@@ -145,27 +145,6 @@ impl UnreadText<'_> {
         let minute = self.digits(2).filter(|&minute| minute <= 60)?;
         Some(sign * (hour * 3600 + minute * 60))
     }
-}
-
-/// Returns `None` if the date does not exist.
-fn days(year: i64, month: i64, day: i64) -> Option<i64> {
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let length = match month {
-        2 => 28 + i64::from(leap),
-        4 | 6 | 9 | 11 => 30,
-        1..=12 => 31,
-        _ => return None,
-    };
-    if !(1..=length).contains(&day) {
-        return None;
-    }
-    // Each year starts in March, so that the leap day is the last day of the year.
-    let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * month + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    Some(era * 146_097 + day_of_era - 719_468)
 }
 
 fn format_seconds(seconds: i64) -> String {

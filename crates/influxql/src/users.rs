@@ -1,32 +1,32 @@
-//! Parses and prints `CREATE USER`, `SET PASSWORD`, `GRANT` and `REVOKE`.
+//! Parses and prints `CREATE USER`, `GRANT` and `REVOKE`.
 
 use std::fmt;
 
 use super::clause::write_option;
 use super::error::ParseError;
-use super::expr::BinaryOp;
 use super::parser::{Parser, unexpected};
 use super::quote;
 use super::token::{Keyword, TokenKind};
 
-/// `CREATE USER name WITH PASSWORD '…' [WITH ALL PRIVILEGES]`
+/// A password in plain text, which `Debug` and the statements print as `[REDACTED]`.
 #[derive(Clone, PartialEq, Eq)]
+pub struct Password(pub String);
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[REDACTED]")
+    }
+}
+
+/// `CREATE USER name WITH PASSWORD '…' [WITH ALL PRIVILEGES]`
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CreateUserStatement {
     /// The user's name.
     pub name: String,
-    /// The password in plain text. [`fmt::Display`] prints it as `[REDACTED]`.
-    pub password: String,
+    /// The password.
+    pub password: Password,
     /// Whether `WITH ALL PRIVILEGES` is present.
     pub admin: bool,
-}
-
-impl fmt::Debug for CreateUserStatement {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CreateUserStatement")
-            .field("name", &self.name)
-            .field("admin", &self.admin)
-            .finish_non_exhaustive()
-    }
 }
 
 impl CreateUserStatement {
@@ -34,7 +34,7 @@ impl CreateUserStatement {
         let name = p.ident()?;
         p.expect_keyword(Keyword::With)?;
         p.expect_keyword(Keyword::Password)?;
-        let password = p.string()?;
+        let password = Password(p.string()?);
         let admin = p.keyword_if(Keyword::With);
         if admin {
             p.expect_keyword(Keyword::All)?;
@@ -48,35 +48,6 @@ impl fmt::Display for CreateUserStatement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let admin = if self.admin { " WITH ALL PRIVILEGES" } else { "" };
         write!(f, "CREATE USER {} WITH PASSWORD [REDACTED]{admin}", quote::ident(&self.name))
-    }
-}
-
-/// `SET PASSWORD FOR name = '…'`
-#[derive(Clone, PartialEq, Eq)]
-pub struct SetPasswordStatement {
-    /// The user's name.
-    pub name: String,
-    /// The password in plain text. [`fmt::Display`] prints it as `[REDACTED]`.
-    pub password: String,
-}
-
-impl fmt::Debug for SetPasswordStatement {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SetPasswordStatement").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
-impl SetPasswordStatement {
-    pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
-        let name = p.ident()?;
-        p.expect(TokenKind::Operator(BinaryOp::Eq), "=")?;
-        Ok(Self { name, password: p.string()? })
-    }
-}
-
-impl fmt::Display for SetPasswordStatement {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SET PASSWORD FOR {} = [REDACTED]", quote::ident(&self.name))
     }
 }
 
@@ -162,6 +133,7 @@ impl GrantStatement {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bound_params::Params;
     use crate::tests as check;
 
     #[test]
@@ -183,7 +155,7 @@ mod tests {
         ]);
         let user = CreateUserStatement {
             name: "u".to_owned(),
-            password: "secret".to_owned(),
+            password: Password("secret".to_owned()),
             admin: false,
         };
         assert!(!format!("{user:?}").contains("secret"));
@@ -196,7 +168,7 @@ mod tests {
             ("SET PASSWORD FOR u 'p'", "found p, expected = at line 1, char 19"),
             ("SET PASSWORD FOR u = p", "found p, expected string at line 1, char 22"),
         ]);
-        let set = SetPasswordStatement { name: "u".to_owned(), password: "secret".to_owned() };
+        let set = crate::parse("SET PASSWORD FOR u = 'secret'", &Params::default()).unwrap();
         assert!(!format!("{set:?}").contains("secret"));
     }
 
