@@ -7,6 +7,7 @@ use super::cell::Cell;
 use super::number;
 use super::rows::printed_once;
 use super::{Ending, Writer, time};
+use crate::line_protocol::escape_tag;
 use crate::model::bug::OrBug;
 use crate::model::time::Precision;
 use crate::query::result::{Column, ResultColumn, SeriesChunk, StringColumn, Validity, Values};
@@ -98,20 +99,11 @@ fn tags(chunk: &SeriesChunk) -> String {
         if !text.is_empty() {
             text.push(',');
         }
-        escape(key, &mut text);
+        escape_tag(key, |piece| text.push_str(piece));
         text.push('=');
-        escape(value, &mut text);
+        escape_tag(value, |piece| text.push_str(piece));
     }
     text
-}
-
-fn escape(name: &str, out: &mut String) {
-    for c in name.chars() {
-        if matches!(c, ',' | '=' | ' ') {
-            out.push('\\');
-        }
-        out.push(c);
-    }
 }
 
 enum Cells<'a> {
@@ -141,10 +133,11 @@ impl<'a> Cells<'a> {
             }
             ResultColumn::Values(Column { values, validity: Validity::All }) => match values {
                 Values::Integer(values) => Self::Integers(values),
-                Values::String(texts) => match printed_once(texts, rows, field) {
-                    Some((printed, codes)) => Self::Texts(printed, codes),
-                    None => Self::Other(column),
-                },
+                Values::String(texts)
+                    if let Some((printed, codes)) = printed_once(texts, rows, field) =>
+                {
+                    Self::Texts(printed, codes)
+                }
                 _ => Self::Other(column),
             },
             _ => Self::Other(column),

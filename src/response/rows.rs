@@ -25,7 +25,7 @@ pub(super) fn rows(
 ) -> Result<(), Unsupported> {
     chunk.ensure_rows();
     let mut clock = Clock::new(TimeForm { epoch, zone: &chunk.zone });
-    let is_pretty = emitter.is_pretty();
+    let is_pretty = emitter.pretty;
     let mut cells = cells(&chunk.values, range.len(), is_pretty);
     if is_pretty {
         for row in range {
@@ -142,22 +142,18 @@ pub(super) fn printed_once(
 
 impl<'a> Cells<'a> {
     fn new(column: &'a ResultColumn, rows: usize) -> Self {
-        let (values, validity) = match column {
-            ResultColumn::Time(times_ns) => return Self::Times(times_ns),
-            ResultColumn::Values(Column { values, validity }) => (values, validity),
-            _ => return Self::Other(column),
-        };
-        match (values, validity) {
-            (Values::Integer(values), Validity::All) => Self::Integers(values),
-            (Values::String(texts), Validity::All) => {
-                match printed_once(texts, rows, emitter::string) {
-                    Some(printed) => Self::Strings(AdjacentColumns {
-                        columns: vec![printed],
-                        ..AdjacentColumns::default()
-                    }),
-                    None => Self::Other(column),
+        match column {
+            ResultColumn::Time(times_ns) => Self::Times(times_ns),
+            ResultColumn::Values(Column { values, validity: Validity::All }) => match values {
+                Values::Integer(values) => Self::Integers(values),
+                Values::String(texts)
+                    if let Some(printed) = printed_once(texts, rows, emitter::string) =>
+                {
+                    let columns = vec![printed];
+                    Self::Strings(AdjacentColumns { columns, ..AdjacentColumns::default() })
                 }
-            }
+                _ => Self::Other(column),
+            },
             _ => Self::Other(column),
         }
     }
@@ -169,16 +165,10 @@ impl<'a> Cells<'a> {
         out: &mut Vec<u8>,
     ) -> Result<(), Unsupported> {
         match self {
-            Self::Times(times_ns) => match times_ns.get(row) {
-                Some(&time_ns) => clock.write(time_ns, out),
-                None => out.extend_from_slice(b"null"),
-            },
-            Self::Integers(values) => match values.get(row) {
-                Some(&value) => time::integer(value, out),
-                None => out.extend_from_slice(b"null"),
-            },
+            Self::Times(times_ns) => clock.write(times_ns.get(row).copied().or_bug(), out),
+            Self::Integers(values) => time::integer(values.get(row).copied().or_bug(), out),
             Self::Strings(strings) => strings.write(row, out),
-            Self::Other(column) => return write_cell(Cell::new(column, row), clock.form(), out),
+            Self::Other(column) => return write_cell(Cell::new(column, row), clock.form, out),
         }
         Ok(())
     }

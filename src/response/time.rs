@@ -36,7 +36,7 @@ fn offset_at(zone: &[(i64, i64)], time_ns: i64) -> i64 {
 /// date is reused. If both times are equal, the complete text is reused.
 #[derive(Debug)]
 pub struct Clock<'a> {
-    form: TimeForm<'a>,
+    pub(super) form: TimeForm<'a>,
     day_ns: i64,
     last_ns: i64,
     /// The text of the last time, as `"2006-01-02T15:04:05Z"` with quotes; empty before the first
@@ -57,11 +57,6 @@ impl<'a> Clock<'a> {
     pub fn new(form: TimeForm<'a>) -> Self {
         let padded = [0; TEXT_BYTES_MAX];
         Self { form, day_ns: 0, last_ns: 0, text: Vec::new(), padded }
-    }
-
-    /// Returns the format of times.
-    pub fn form(&self) -> TimeForm<'a> {
-        self.form
     }
 
     /// Appends a time in the same way as [`TimeForm::write`].
@@ -88,13 +83,7 @@ impl<'a> Clock<'a> {
             self.day_ns = time_ns.checked_sub(of_day_ns).unwrap_or(i64::MAX);
             text.clear();
             text.push(b'"');
-            let (year, month, day) = civil_from_days(time_ns.div_euclid(D_NS));
-            digits(year, 4, text);
-            for part in [month, day] {
-                text.push(b'-');
-                digits(part, 2, text);
-            }
-            text.push(b'T');
+            date(time_ns.div_euclid(D_NS), text);
         }
         text.truncate(DATE_BYTES);
         self.last_ns = time_ns;
@@ -172,20 +161,25 @@ fn to_second(time_ns: i64, offset_ns: i64, out: &mut Vec<u8>) -> i64 {
     let local_ns = i128::from(time_ns) + i128::from(offset_ns);
     let days = local_ns.div_euclid(i128::from(D_NS)) as i64;
     let of_day_ns = local_ns.rem_euclid(i128::from(D_NS)) as i64;
-    let (year, month, day) = civil_from_days(days);
+    date(days, out);
     let seconds = of_day_ns / S_NS;
-    digits(year, 4, out);
-    for (separator, part) in [
-        (b'-', month),
-        (b'-', day),
-        (b'T', seconds / 3_600),
-        (b':', seconds / 60 % 60),
-        (b':', seconds % 60),
-    ] {
-        out.push(separator);
+    digits(seconds / 3_600, 2, out);
+    for part in [seconds / 60 % 60, seconds % 60] {
+        out.push(b':');
         digits(part, 2, out);
     }
     of_day_ns % S_NS
+}
+
+/// Appends `2006-01-02T`.
+fn date(days: i64, out: &mut Vec<u8>) {
+    let (year, month, day) = civil_from_days(days);
+    digits(year, 4, out);
+    for part in [month, day] {
+        out.push(b'-');
+        digits(part, 2, out);
+    }
+    out.push(b'T');
 }
 
 fn offset(offset_ns: i64, out: &mut Vec<u8>) {

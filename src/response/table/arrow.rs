@@ -70,9 +70,8 @@ impl Batches {
             return Ok(());
         }
         self.bytes = 0;
-        let types = self.schema.fields().iter().map(|field| field.data_type());
-        let arrays = self.columns.iter_mut().zip(types).map(|(column, of)| column.finish(of));
-        let batch = RecordBatch::try_new(Arc::clone(&self.schema), arrays.collect())?;
+        let arrays = self.columns.iter_mut().map(Builder::finish).collect();
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), arrays)?;
         self.stream.write(&batch)
     }
 
@@ -145,7 +144,10 @@ enum Builder {
 impl Builder {
     fn new(data_type: &DataType) -> Self {
         match data_type {
-            DataType::Timestamp(..) => Self::Times(TimestampNanosecondBuilder::new()),
+            DataType::Timestamp(..) => {
+                let builder = TimestampNanosecondBuilder::new();
+                Self::Times(builder.with_data_type(data_type.clone()))
+            }
             DataType::Float64 => Self::Floats(Float64Builder::new()),
             DataType::Int64 => Self::Integers(Int64Builder::new()),
             DataType::UInt64 => Self::Unsigned(UInt64Builder::new()),
@@ -195,17 +197,14 @@ impl Builder {
         size_of::<i64>()
     }
 
-    fn finish(&mut self, data_type: &DataType) -> ArrayRef {
-        match (self, data_type) {
-            (Self::Text(column), _) => Arc::new(column.finish()),
-            (Self::Times(column), DataType::Timestamp(_, zone)) => {
-                Arc::new(column.finish().with_timezone_opt(zone.clone()))
-            }
-            (Self::Times(column), _) => Arc::new(column.finish()),
-            (Self::Floats(column), _) => Arc::new(column.finish()),
-            (Self::Integers(column), _) => Arc::new(column.finish()),
-            (Self::Unsigned(column), _) => Arc::new(column.finish()),
-            (Self::Booleans(column), _) => Arc::new(column.finish()),
+    fn finish(&mut self) -> ArrayRef {
+        match self {
+            Self::Text(column) => Arc::new(column.finish()),
+            Self::Times(column) => Arc::new(column.finish()),
+            Self::Floats(column) => Arc::new(column.finish()),
+            Self::Integers(column) => Arc::new(column.finish()),
+            Self::Unsigned(column) => Arc::new(column.finish()),
+            Self::Booleans(column) => Arc::new(column.finish()),
         }
     }
 }
