@@ -44,6 +44,7 @@ pub struct Overloaded {
     pub never: bool,
 }
 
+#[derive(Debug)]
 struct Ledger {
     held_bytes: Cell<usize>,
     total_bytes: usize,
@@ -51,12 +52,6 @@ struct Ledger {
     firsts_bytes: usize,
     shares: RefCell<Vec<Weak<Share>>>,
     uploads: RefCell<Vec<Weak<dyn Evictable>>>,
-}
-
-impl std::fmt::Debug for Ledger {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} of {} bytes held", self.held_bytes.get(), self.total_bytes)
-    }
 }
 
 #[derive(Debug)]
