@@ -51,12 +51,15 @@ pub struct InProcess {
     stores: BTreeMap<Address, MemoryStore>,
     /// The objects in memory. A value is `None` while the object is processing a call.
     objects: BTreeMap<Address, Option<Box<dyn Host>>>,
-    last_log_line: Option<String>,
+    /// The log line of the last request.
+    pub last_log_line: Option<String>,
     sql: Option<SqlSession>,
     backups: Option<BackupStore>,
-    last_was_streamed: bool,
-    /// The number of requests to each object so far. On Cloudflare, these requests are billed.
-    object_requests: BTreeMap<Address, u64>,
+    /// Whether the last response was streamed and had no Content-Length.
+    pub last_was_streamed: bool,
+    /// The number of requests to each object so far, excluding alarms. On Cloudflare, these requests
+    /// are billed.
+    pub object_requests: BTreeMap<Address, u64>,
     /// A function that runs before and after each call. See [`InProcess::watch_calls`].
     watcher: Option<Watcher>,
 }
@@ -172,21 +175,6 @@ impl InProcess {
     pub fn set_backups(&mut self, place: BackupStore) {
         self.backups = Some(place);
         self.platform.has_backups.set(true);
-    }
-
-    /// Returns the log line of the last request.
-    pub fn last_log_line(&self) -> Option<&str> {
-        self.last_log_line.as_deref()
-    }
-
-    /// Whether the last response was streamed and had no Content-Length.
-    pub fn last_was_streamed(&self) -> bool {
-        self.last_was_streamed
-    }
-
-    /// Returns the number of requests to each object so far, excluding alarms.
-    pub fn object_requests(&self) -> &BTreeMap<Address, u64> {
-        &self.object_requests
     }
 
     /// Returns the size of each object's storage in bytes. A wiped object has 0 bytes.
