@@ -19,17 +19,13 @@ use crate::protocol::call::{Address, Call, CallFailure, Reply};
 /// The calls in progress. Dropping the value abandons the calls.
 pub(super) struct PendingCalls {
     env: Env,
-    sql: Rc<SqlSession>,
+    pub(super) sql: Rc<SqlSession>,
     pending: Vec<Pin<Box<dyn Future<Output = Reply>>>>,
 }
 
 impl PendingCalls {
     pub(super) fn new(env: &Env) -> Self {
         Self { env: env.clone(), sql: Rc::default(), pending: Vec::new() }
-    }
-
-    pub(super) fn holds_sql(&self) -> bool {
-        self.sql.is_open()
     }
 
     /// Abandons the calls in progress and ends the SQL session.
@@ -111,7 +107,10 @@ async fn fetch(
     // The id of any other object contains its jurisdiction, and the first call to the object
     // contains its location.
     let placement = match is_name {
-        true => platform::placement(env).map_err(|reason| Error::RustError(reason.to_string()))?,
+        true => {
+            let known = platform::limits_and_placement(env);
+            known.map_err(|reason| Error::RustError(reason.to_string()))?.1
+        }
         false => Placement::default(),
     };
     let (location, jurisdiction) = (location.or(placement.location), placement.jurisdiction);

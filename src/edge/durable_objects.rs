@@ -67,7 +67,7 @@ durable_object!(
     Catalog(crate::catalog::Catalog<DoStore>),
     |state: State, env| {
         let host = crate::catalog::Catalog::new(DoStore::new(&state));
-        Hosted::new(state, env, host)
+        Hosted::new(state, env, host, false)
     }
 );
 
@@ -81,7 +81,7 @@ durable_object!(
         let split_bytes = platform::settings(env).map_or(0, |settings| settings.shard_split_bytes);
         let host = crate::database::Database::new(DoStore::new(&state), object.clone());
         let host = Runner::new(host.splitting_at(split_bytes), object, query_memory(env));
-        Hosted::new(state, env, host).going_back()
+        Hosted::new(state, env, host, true)
     }
 );
 
@@ -96,6 +96,6 @@ durable_object!(
         let budget = BUDGET.with(Rc::clone);
         let shard = crate::shard::Shard::new(DoStore::new(&state), budget, full_bytes);
         let host = ShardHost::new(shard, PAGES.with(Rc::clone)).with_work_after_replies();
-        Hosted::new(state, env, host).going_back()
+        Hosted::new(state, env, host, true)
     }
 );

@@ -55,7 +55,7 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<
                 connection.log(&exchange);
                 let response = reply::packed(response, &request);
                 let calls = connection.background_calls(&mut exchange);
-                if !calls.is_empty() || connection.pending_calls.holds_sql() {
+                if !calls.is_empty() || connection.pending_calls.sql.is_open() {
                     context.wait_until(async move {
                         connection.run_background_calls(&mut exchange, calls).await;
                     });
@@ -75,7 +75,6 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<
 
 /// The connection between a request, the isolate's service and the objects.
 pub(super) struct Connection {
-    env: Env,
     platform: EdgePlatform,
     pending_calls: PendingCalls,
 }
@@ -83,15 +82,15 @@ pub(super) struct Connection {
 impl Connection {
     fn new(env: &Env, request: &web_sys::Request) -> Self {
         let (platform, pending_calls) =
-            (EdgePlatform::of_request(env, request), PendingCalls::new(env));
-        Self { env: env.clone(), platform, pending_calls }
+            (EdgePlatform::new(env, Some(request)), PendingCalls::new(env));
+        Self { platform, pending_calls }
     }
 
     pub(super) fn with_service(
         &self,
         step: impl FnOnce(&mut Service, &EdgePlatform) -> Action,
     ) -> Action {
-        with_service(&self.env, |service| step(service, &self.platform))
+        with_service(&self.platform.env, |service| step(service, &self.platform))
     }
 
     pub(super) fn sending(&self, exchange: &mut Exchange) {
@@ -99,7 +98,8 @@ impl Connection {
     }
 
     pub(super) fn log(&self, exchange: &Exchange) {
-        let line = with_service(&self.env, |service| exchange.log_line(service, &self.platform));
+        let line =
+            with_service(&self.platform.env, |service| exchange.log_line(service, &self.platform));
         if let Some(line) = line {
             console_log(&line);
         }
@@ -120,7 +120,9 @@ impl Connection {
 
     /// Returns the calls to make after the response was sent.
     pub(super) fn background_calls(&self, exchange: &mut Exchange) -> Vec<Call> {
-        with_service(&self.env, |service| exchange.background_calls(service, &self.platform))
+        with_service(&self.platform.env, |service| {
+            exchange.background_calls(service, &self.platform)
+        })
     }
 
     /// Makes calls after the response was sent. If a call is lost, a later request makes the call
@@ -129,7 +131,7 @@ impl Connection {
         self.pending_calls.clear().await;
         self.pending_calls.start(calls);
         while let Some(reply) = self.pending_calls.next().await {
-            let more = with_service(&self.env, |service| {
+            let more = with_service(&self.platform.env, |service| {
                 exchange.on_background_reply(service, &self.platform, reply)
             });
             self.pending_calls.start(more);

@@ -19,7 +19,6 @@ use crate::protocol::host::{EventId, Host};
 /// A [`Host`] in its Durable Object.
 pub(super) struct Hosted<H> {
     state: State,
-    /// Whether the object supports recovery to an earlier time.
     goes_back: bool,
     object: Rc<Object<H>>,
 }
@@ -32,15 +31,11 @@ struct Object<H> {
 }
 
 impl<H: Host + 'static> Hosted<H> {
-    pub(super) fn new(state: State, env: &Env, host: H) -> Self {
-        let (platform, alarm) = (EdgePlatform::new(env), Alarm::new(&state));
+    /// `goes_back` states whether the object supports recovery to an earlier time.
+    pub(super) fn new(state: State, env: &Env, host: H, goes_back: bool) -> Self {
+        let (platform, alarm) = (EdgePlatform::new(env, None), Alarm::new(&state));
         let object = Rc::new(Object { host: RefCell::new(host), platform, alarm });
-        Self { state, goes_back: false, object }
-    }
-
-    pub(super) fn going_back(mut self) -> Self {
-        self.goes_back = true;
-        self
+        Self { state, goes_back, object }
     }
 
     /// Executes a message. Work that becomes due runs after the reply was sent.
@@ -64,7 +59,8 @@ impl<H: Host + 'static> Hosted<H> {
 
     pub(super) async fn alarm(&self) {
         let object = &self.object;
-        object.alarm.on_fired();
+        // The platform has delivered the alarm, so no alarm is set.
+        object.alarm.known.set(Known::Unset);
         let (event_id, step) = object.host.borrow_mut().alarm(&object.platform);
         object.finish_due_work(event_id, step).await;
     }
@@ -81,7 +77,7 @@ impl<H: Host> Object<H> {
 
     async fn finish(&self, event_id: EventId, mut step: Step<Vec<u8>>) -> Result<Vec<u8>> {
         let unfinished = Unfinished { object: self, event_id, done: Cell::new(false) };
-        let mut pending_calls = PendingCalls::new(self.platform.env());
+        let mut pending_calls = PendingCalls::new(&self.platform.env);
         loop {
             let next_alarm_ns = self.host.borrow().next_alarm_ns();
             self.alarm.arm(next_alarm_ns, self.platform.now_ns()).await;
@@ -141,11 +137,6 @@ struct Alarm {
 impl Alarm {
     fn new(state: &State) -> Self {
         Self { storage: state.storage(), known: Cell::new(Known::Nothing) }
-    }
-
-    /// Records that the platform has delivered the alarm, so that no alarm is set.
-    fn on_fired(&self) {
-        self.known.set(Known::Unset);
     }
 
     /// Ensures that the alarm fires at `due_ns` or earlier. An earlier alarm stays unchanged. When

@@ -23,8 +23,7 @@ extern "C" {
 }
 
 thread_local! {
-    static LIMITS: OnceCell<Limits> = const { OnceCell::new() };
-    static PLACEMENT: OnceCell<Placement> = const { OnceCell::new() };
+    static LIMITS_AND_PLACEMENT: OnceCell<(Limits, Placement)> = const { OnceCell::new() };
 }
 
 pub(super) const CATALOG: &str = "CATALOG";
@@ -46,51 +45,34 @@ pub(super) fn settings(env: &Env) -> Result<Settings, SettingsError> {
     Settings::read(|name| get(env, name)?.as_string())
 }
 
-/// Returns the limits of this deployment, or the default limits if the settings are invalid. In
-/// that case, requests fail before they need the limits.
-fn limits(env: &Env) -> Limits {
-    LIMITS.with(|once| {
-        *once.get_or_init(|| settings(env).map(|settings| settings.limits).unwrap_or_default())
-    })
-}
-
-/// Returns the placement of new objects.
+/// Returns the limits of this deployment, and the placement of new objects.
 ///
 /// # Errors
 /// [`SettingsError`] for any invalid setting, because an object must not be created in a wrong
 /// jurisdiction, even by an alarm.
-pub(super) fn placement(env: &Env) -> Result<Placement, SettingsError> {
-    PLACEMENT.with(|once| match once.get() {
-        Some(placement) => Ok(*placement),
-        None => settings(env).map(|settings| *once.get_or_init(|| settings.placement)),
+pub(super) fn limits_and_placement(env: &Env) -> Result<(Limits, Placement), SettingsError> {
+    LIMITS_AND_PLACEMENT.with(|once| match once.get() {
+        Some(known) => Ok(*known),
+        None => settings(env).map(|read| *once.get_or_init(|| (read.limits, read.placement))),
     })
 }
 
 pub(super) struct EdgePlatform {
-    env: Env,
+    pub(super) env: Env,
     /// The client's request that is being served, if any.
     request: Option<web_sys::Request>,
 }
 
 impl EdgePlatform {
-    pub(super) fn new(env: &Env) -> Self {
-        Self { env: env.clone(), request: None }
+    /// The client's request determines the location of new objects.
+    pub(super) fn new(env: &Env, request: Option<&web_sys::Request>) -> Self {
+        Self { env: env.clone(), request: request.cloned() }
     }
 
     /// Returns the placement of new objects, or the default placement if the settings are invalid.
     /// In that case, the call to the Catalog that would create the object fails.
     fn placement(&self) -> Placement {
-        placement(&self.env).unwrap_or_default()
-    }
-
-    /// Creates the platform for a client's request. The request determines the location of new
-    /// objects.
-    pub(super) fn of_request(env: &Env, request: &web_sys::Request) -> Self {
-        Self { env: env.clone(), request: Some(Clone::clone(request)) }
-    }
-
-    pub(super) fn env(&self) -> &Env {
-        &self.env
+        limits_and_placement(&self.env).unwrap_or_default().1
     }
 
     fn unique_id(&self, kind: ObjectKind, jurisdiction: Option<&str>) -> worker::Result<String> {
@@ -137,8 +119,10 @@ impl Platform for EdgePlatform {
         self.placement().jurisdiction
     }
 
+    /// Returns the default limits if the settings are invalid. In that case, requests fail before they
+    /// need the limits.
     fn limits(&self) -> Limits {
-        limits(&self.env)
+        limits_and_placement(&self.env).unwrap_or_default().0
     }
 
     fn new_object_id(
