@@ -19,7 +19,7 @@ const pollMs = 50;
 /** The Worker's table contains the names of the configurable limits. */
 function limitNames() {
   const table = readFileSync(at('crates', 'model', 'src', 'configurable_limits.rs'), 'utf8');
-  return [...table.matchAll(/\brow\(\s*"([A-Z_]+)"/g)].map((row) => row[1]);
+  return [...table.matchAll(/^ {4}\w+: "([A-Z_]+)",/gm)].map((row) => row[1]);
 }
 
 /** The Worker reads these settings from environment variables. */

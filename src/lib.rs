@@ -103,7 +103,7 @@
 //! | start and time of a split | `database/groups.rs`; `shard/split.rs` |
 //! | the steps of a split | `database/split.rs`; driven by: `database/object.rs` |
 //! | permitted settings of a policy | `database/policies/mod.rs` |
-//! | the syntax of a statement | the file in `influxql/` with the statement's name |
+//! | the syntax of a statement | `influxql/src/statement.rs` calls the statement's parser |
 //! | the execution of a statement | the module that `coordinator/statement.rs` calls |
 //! | a function of InfluxQL | the function's row in `query/functions.rs` |
 //! | functions over all values of a window | `scan/gathered.rs`, `query/operators/gather.rs` |

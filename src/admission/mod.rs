@@ -44,6 +44,7 @@ pub struct Overloaded {
     pub never: bool,
 }
 
+#[derive(Debug)]
 struct Ledger {
     held_bytes: Cell<usize>,
     total_bytes: usize,
@@ -51,12 +52,6 @@ struct Ledger {
     firsts_bytes: usize,
     shares: RefCell<Vec<Weak<Share>>>,
     uploads: RefCell<Vec<Weak<dyn Evictable>>>,
-}
-
-impl std::fmt::Debug for Ledger {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} of {} bytes held", self.held_bytes.get(), self.total_bytes)
-    }
 }
 
 #[derive(Debug)]
@@ -86,11 +81,11 @@ impl Admission {
 
     /// Returns the number of free bytes.
     pub fn free_bytes(&self) -> usize {
-        self.0.free_bytes()
+        self.free_bytes_with(0)
     }
 
     fn free_bytes_with(&self, more_bytes: usize) -> usize {
-        self.0.free_bytes_with(more_bytes)
+        (self.0.total_bytes + more_bytes).saturating_sub(self.0.held_bytes.get())
     }
 
     /// Returns an empty permit for a request to `database`.
@@ -104,7 +99,7 @@ impl Admission {
             shares.push(Rc::downgrade(&share));
             share
         });
-        Permit { ledger: Rc::clone(&self.0), share, bytes: Rc::default() }
+        Permit { budget: self.clone(), share, bytes: Rc::default() }
     }
 
     /// Registers an upload. When other requests need the upload's bytes, the module drops
@@ -122,23 +117,13 @@ impl Admission {
         let weak: Weak<T> = Rc::downgrade(holder);
         uploads.push(weak);
     }
-}
-
-impl Ledger {
-    fn free_bytes(&self) -> usize {
-        self.free_bytes_with(0)
-    }
-
-    fn free_bytes_with(&self, more_bytes: usize) -> usize {
-        (self.total_bytes + more_bytes).saturating_sub(self.held_bytes.get())
-    }
 
     /// Evicts an upload of the database that uses the most bytes. The candidates are uploads of the
     /// requesting database `share`, and of databases that use more bytes than `share` will use.
     /// Returns `false` if no upload can be evicted.
     fn evict(&self, share: &Rc<Share>, wanted: usize) -> bool {
         let will_hold = share.bytes.get() + wanted;
-        let uploads: Vec<_> = self.uploads.borrow().iter().filter_map(Weak::upgrade).collect();
+        let uploads: Vec<_> = self.0.uploads.borrow().iter().filter_map(Weak::upgrade).collect();
         let mut candidates: Vec<_> = uploads
             .into_iter()
             .filter(|upload| {
@@ -164,7 +149,7 @@ pub struct Tag {
 /// The bytes that a request uses. Dropping the permit returns the bytes to the budget.
 #[derive(Debug)]
 pub struct Permit {
-    ledger: Rc<Ledger>,
+    budget: Admission,
     share: Rc<Share>,
     bytes: Rc<Cell<usize>>,
 }
@@ -186,10 +171,10 @@ impl Permit {
     /// Grows the permit like [`Self::grow_to`], but may exceed the budget by `more_bytes`.
     fn grow_to_with(&mut self, bytes: usize, more_bytes: usize) -> Result<(), Overloaded> {
         while !self.take_free(bytes) && !self.take_free_with(bytes, more_bytes) {
-            let Ledger { total_bytes: total, .. } = *self.ledger;
-            let (wanted, free) = (self.wanted(bytes), self.ledger.free_bytes());
+            let total = self.budget.0.total_bytes;
+            let (wanted, free) = (self.wanted(bytes), self.budget.free_bytes());
             let never = bytes > total;
-            if never || !self.ledger.evict(&self.share, wanted) {
+            if never || !self.budget.evict(&self.share, wanted) {
                 return Err(Overloaded { wanted, free, total, never });
             }
         }
@@ -200,16 +185,18 @@ impl Permit {
     /// free.
     pub fn take_free(&mut self, bytes: usize) -> bool {
         let is_first = self.share.bytes.get() + self.wanted(bytes) <= FIRST_BYTES;
-        let more_bytes = if is_first { self.ledger.firsts_bytes } else { 0 };
+        let more_bytes = if is_first { self.budget.0.firsts_bytes } else { 0 };
         self.take_free_with(bytes, more_bytes)
     }
 
     /// Grows the permit like [`Self::take_free`], but may exceed the budget by `more_bytes`.
     fn take_free_with(&mut self, bytes: usize, more_bytes: usize) -> bool {
         let wanted = self.wanted(bytes);
-        let is_had = wanted <= self.ledger.free_bytes_with(more_bytes);
+        let is_had = wanted <= self.budget.free_bytes_with(more_bytes);
         if is_had {
-            self.add(wanted);
+            for cell in self.cells() {
+                cell.update(|held| held + wanted);
+            }
         }
         is_had
     }
@@ -228,16 +215,15 @@ impl Permit {
         self.give_back(self.bytes.get().saturating_sub(bytes));
     }
 
-    fn add(&self, bytes: usize) {
-        for cell in [&self.ledger.held_bytes, &self.share.bytes, &*self.bytes] {
-            cell.set(cell.get() + bytes);
+    fn give_back(&self, bytes: usize) {
+        for cell in self.cells() {
+            cell.update(|held| held.saturating_sub(bytes));
         }
     }
 
-    fn give_back(&self, bytes: usize) {
-        for cell in [&self.ledger.held_bytes, &self.share.bytes, &*self.bytes] {
-            cell.set(cell.get().saturating_sub(bytes));
-        }
+    /// Returns the counters that include the bytes of this permit.
+    fn cells(&self) -> [&Cell<usize>; 3] {
+        [&self.budget.0.held_bytes, &self.share.bytes, &self.bytes]
     }
 }
 

@@ -50,12 +50,15 @@ pub struct InProcess {
     stores: BTreeMap<Address, MemoryStore>,
     /// The objects in memory. A value is `None` while the object is processing a call.
     objects: BTreeMap<Address, Option<Box<dyn Host>>>,
-    last_log_line: Option<String>,
+    /// The log line of the last request.
+    pub last_log_line: Option<String>,
     sql: Option<SqlSession>,
     backups: Option<BackupStore>,
-    last_was_streamed: bool,
-    /// The number of requests to each object so far. On Cloudflare, these requests are billed.
-    object_requests: BTreeMap<Address, u64>,
+    /// Whether the last response was streamed and had no Content-Length.
+    pub last_was_streamed: bool,
+    /// The number of requests to each object so far, excluding alarms. On Cloudflare, these requests
+    /// are billed.
+    pub object_requests: BTreeMap<Address, u64>,
     /// A function that runs before and after each call. See [`InProcess::watch_calls`].
     watcher: Option<Watcher>,
 }
@@ -171,21 +174,6 @@ impl InProcess {
     pub fn set_backups(&mut self, place: BackupStore) {
         self.backups = Some(place);
         self.platform.has_backups.set(true);
-    }
-
-    /// Returns the log line of the last request.
-    pub fn last_log_line(&self) -> Option<&str> {
-        self.last_log_line.as_deref()
-    }
-
-    /// Whether the last response was streamed and had no Content-Length.
-    pub fn last_was_streamed(&self) -> bool {
-        self.last_was_streamed
-    }
-
-    /// Returns the number of requests to each object so far, excluding alarms.
-    pub fn object_requests(&self) -> &BTreeMap<Address, u64> {
-        &self.object_requests
     }
 
     /// Returns the size of each object's storage in bytes. A wiped object has 0 bytes.
@@ -324,45 +312,40 @@ impl InProcess {
 
     fn answer_call(&mut self, call: Call) -> Reply {
         let Call { id, to, message, .. } = call;
-        if to == Address::KeyDerivation {
-            return Reply { id, result: Ok(stand_in_key(&message)) };
-        }
-        if to == Address::Pause {
-            return Reply { id, result: Ok(Vec::new()) };
-        }
-        if to == Address::Sql {
-            let result = match &mut self.sql {
+        let failed = |reason: &str| Err(CallFailure::Failed(reason.to_owned()));
+        let result = match to {
+            Address::KeyDerivation => Ok(stand_in_key(&message)),
+            Address::Pause => Ok(Vec::new()),
+            Address::Sql => match &mut self.sql {
                 Some(sql) => sql(&message).or_else(|message| error_reply(&message)),
-                None => Err(CallFailure::Failed("this server has no SQL".to_owned())),
-            };
-            return Reply { id, result };
-        }
-        if to == Address::Backups {
-            let result = match &mut self.backups {
+                None => failed("this server has no SQL"),
+            },
+            Address::Backups => match &mut self.backups {
                 Some(backups) => backups(&message).map_err(CallFailure::Failed),
-                None => {
-                    Err(CallFailure::Failed("the server has no storage for backups".to_owned()))
+                None => failed("the server has no storage for backups"),
+            },
+            Address::AccessKeys | Address::SignatureCheck => {
+                failed("this server does not support Cloudflare Access")
+            }
+            Address::Catalog | Address::Database(_) | Address::Shard(_) => {
+                match recovery::unsupported(&message, NO_PAST) {
+                    Some(reply) => Ok(reply),
+                    None => self.call_object(to, &message),
                 }
-            };
-            return Reply { id, result };
-        }
-        if matches!(to, Address::AccessKeys | Address::SignatureCheck) {
-            let reason =
-                CallFailure::Failed("this server does not support Cloudflare Access".to_owned());
-            return Reply { id, result: Err(reason) };
-        }
-        if let Some(reply) = recovery::unsupported(&message, NO_PAST) {
-            return Reply { id, result: Ok(reply) };
-        }
+            }
+        };
+        Reply { id, result }
+    }
+
+    fn call_object(&mut self, to: Address, message: &[u8]) -> Result<Vec<u8>, CallFailure> {
         let Some(mut host) = self.take(&to) else {
-            let reason = CallFailure::Failed("the object called itself".to_owned());
-            return Reply { id, result: Err(reason) };
+            return Err(CallFailure::Failed("the object called itself".to_owned()));
         };
         *self.object_requests.entry(to.clone()).or_default() += 1;
-        let (event_id, step) = host.begin(&self.platform, &message);
+        let (event_id, step) = host.begin(&self.platform, message);
         let answer = self.drive(&mut *host, event_id, step);
         self.objects.insert(to, Some(host));
-        Reply { id, result: Ok(answer) }
+        Ok(answer)
     }
 
     /// Makes an event's calls until the event is done. As on Cloudflare, calls above the limit of an
@@ -397,14 +380,6 @@ impl InProcess {
         self.objects.insert(address.clone(), None);
         let store = self.stores.entry(address.clone()).or_default().clone();
         Some(match address {
-            // `answer_call` has already processed the calls to runtime services.
-            Address::Catalog
-            | Address::KeyDerivation
-            | Address::AccessKeys
-            | Address::SignatureCheck
-            | Address::Sql
-            | Address::Backups
-            | Address::Pause => Box::new(Catalog::new(store)),
             Address::Database(id) => {
                 let database = Database::new(store, id.clone()).splitting_at(self.split_bytes);
                 Box::new(Runner::new(database, id.clone(), self.service.queries.clone()))
@@ -414,6 +389,8 @@ impl InProcess {
                 let shard = Shard::new(store, Rc::clone(&self.budget), full_bytes);
                 Box::new(ShardHost::new(shard, Rc::clone(&self.pages)))
             }
+            // `answer_call` processes the calls to runtime services.
+            _ => Box::new(Catalog::new(store)),
         })
     }
 

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use crate::influxql::effect::Effect;
+use crate::influxql::ast::Effect;
 use crate::influxql::outline::Outline;
 use crate::influxql::token::TokenKind;
 

@@ -63,7 +63,7 @@ impl Tidemark {
     /// An error occurs if rows are missing or belong to different states.
     pub fn restored(&mut self) -> Result<(), JsError> {
         let (stores, image) = self.restored.take().unwrap_or_default().finish()?;
-        self.inner.set_object_count(image.objects());
+        self.inner.set_object_count(image.objects);
         for (address, store) in stores {
             self.inner.put_store(address, store);
         }

@@ -14,8 +14,7 @@ use super::write::{self, WriteRequest};
 use super::{Io, Parts};
 use crate::batch::series_table::{SeriesTable, TagColumn};
 use crate::batch::{Batch, Block, MeasurementBatch};
-use crate::influxql::ast::{ExplainStatement, Expr, SelectStatement};
-use crate::influxql::into::{Target, TargetName};
+use crate::influxql::ast::{ExplainStatement, Expr, SelectStatement, Target};
 use crate::model::name::{NameKind, Unwritable, check_writable};
 use crate::query::error::QueryError;
 use crate::query::functions;
@@ -29,10 +28,6 @@ pub(super) fn select_into(
 ) -> Result<Execution, QueryError> {
     check_names(&select, &target)?;
     let place = session.defaults().resolve(target.database.as_deref(), target.policy.as_deref())?;
-    let measurement = match target.name {
-        TargetName::Name(name) => Some(name),
-        TargetName::SameAsSource => None,
-    };
     let mut points = IntoPoints::new(tag_arguments(&select));
     let principal = session.principal.clone();
     let query = Query::select(select, session)?;
@@ -46,7 +41,7 @@ pub(super) fn select_into(
             let is_end = chunk.is_none();
             if let Some(chunk) = chunk {
                 check_time_column(&chunk)?;
-                points.push(measurement.as_deref(), &chunk);
+                points.push(target.name.as_deref(), &chunk);
             }
             if points.bytes >= BATCH_BYTES || is_end && points.count > 0 {
                 written += points.count;
@@ -113,7 +108,7 @@ fn check_time_column(chunk: &SeriesChunk) -> Result<(), QueryError> {
 /// Checks that the names in the statement can be written, before any row is read. Names that depend
 /// on the data are checked in each batch.
 pub(super) fn check_names(select: &SelectStatement, target: &Target) -> Result<(), QueryError> {
-    if let TargetName::Name(name) = &target.name {
+    if let Some(name) = &target.name {
         check_writable(name, NameKind::Measurement).map_err(|reason| invalid(&reason))?;
     }
     for alias in select.fields.iter().filter_map(|field| field.alias.as_deref()) {

@@ -118,18 +118,18 @@ pub fn needs(statement: &Statement, defaults: Defaults<'_>) -> Vec<Need> {
         | Statement::ShowUsers
         | Statement::CreateDatabase(_)
         | Statement::CreateRetentionPolicy(_)
-        | Statement::CreateSubscription(_)
+        | Statement::CreateSubscription { .. }
         | Statement::CreateUser(_)
         | Statement::AlterRetentionPolicy(_)
-        | Statement::SetPassword(_)
+        | Statement::SetPassword { .. }
         | Statement::Grant(_)
         | Statement::Revoke(_)
         | Statement::DropDatabase { .. }
         | Statement::DropMeasurement { .. }
         | Statement::DropShard { .. }
-        | Statement::DropSubscription(_)
+        | Statement::DropSubscription { .. }
         | Statement::DropUser { .. }
-        | Statement::KillQuery(_) => vec![Need::Admin],
+        | Statement::KillQuery { .. } => vec![Need::Admin],
     }
 }
 

@@ -107,7 +107,7 @@ fn prepare(statement: Statement, session: Session) -> Result<Execution> {
         Statement::ShowSubscriptions => Parts::once(|_| async { Ok(None) }),
         Statement::ShowQueries => show_queries(),
         // The host in the statement is ignored, because all hosts are one service.
-        Statement::KillQuery(kill) => kill_query(kill.id),
+        Statement::KillQuery { id, .. } => kill_query(id),
         Statement::ShowDatabases => show_databases(session.principal),
         Statement::ShowRetentionPolicies { database } => {
             let database = database.or(session.database).ok_or(QueryError::DatabaseRequired)?;
@@ -149,7 +149,7 @@ fn show_retention_policies(database: String, principal: Principal) -> Parts<Seri
 
 fn without(statement: &Statement) -> QueryError {
     let text = match statement {
-        Statement::CreateSubscription(_) | Statement::DropSubscription(_) => {
+        Statement::CreateSubscription { .. } | Statement::DropSubscription { .. } => {
             "subscriptions are not supported: configure Telegraf to write to both servers"
         }
         Statement::DropShard { .. } => {

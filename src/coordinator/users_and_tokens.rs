@@ -27,7 +27,7 @@ pub(super) fn users(statement: Statement) -> Result<Parts<SeriesChunk>, Statemen
         Statement::ShowUsers => Ok(Parts::new(show_users)),
         Statement::CreateUser(_)
         | Statement::DropUser { .. }
-        | Statement::SetPassword(_)
+        | Statement::SetPassword { .. }
         | Statement::Grant(_)
         | Statement::Revoke(_)
         | Statement::ShowGrants { .. } => Ok(Parts::once(move |io| run(io, statement))),
@@ -75,7 +75,7 @@ async fn run_once(io: &Io, statement: &Statement) -> Result<Option<SeriesChunk>>
         }
         Statement::CreateUser(create) => match find(io, &create.name).await? {
             Some(row) => {
-                let hash = derive(io, row.iterations, &row.salt, &create.password).await?;
+                let hash = derive(io, row.iterations, &row.salt, &create.password.0).await?;
                 let is_same: bool = row.hash.as_bytes().ct_eq(hash.as_bytes()).into();
                 if !is_same || row.grants.admin != create.admin {
                     return Err(invalid("user already exists"));
@@ -83,7 +83,7 @@ async fn run_once(io: &Io, statement: &Statement) -> Result<Option<SeriesChunk>>
             }
             None => {
                 let salt = new_salt(io)?;
-                let hash = derive(io, PASSWORD_ITERATIONS, &salt, &create.password).await?;
+                let hash = derive(io, PASSWORD_ITERATIONS, &salt, &create.password.0).await?;
                 let grants = Grants { admin: create.admin, permissions: Vec::new() };
                 let now_ns = io.now_ns()?;
                 let row = Grantee::token(&create.name, hash, grants, [now_ns, i64::MAX]);
@@ -91,10 +91,10 @@ async fn run_once(io: &Io, statement: &Statement) -> Result<Option<SeriesChunk>>
                 put(io, None, row).await?;
             }
         },
-        Statement::SetPassword(set) => {
-            let found = find(io, &set.name).await?.ok_or_else(not_found)?;
+        Statement::SetPassword { name, password } => {
+            let found = find(io, name).await?.ok_or_else(not_found)?;
             let salt = new_salt(io)?;
-            let hash = derive(io, PASSWORD_ITERATIONS, &salt, &set.password).await?;
+            let hash = derive(io, PASSWORD_ITERATIONS, &salt, &password.0).await?;
             let iterations = PASSWORD_ITERATIONS;
             let row = Grantee { hash, salt, iterations, ..found.clone() };
             put(io, Some(found), row).await?;

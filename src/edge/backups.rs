@@ -5,11 +5,10 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use worker::Env;
 
+use super::runtime::{self, get};
 use crate::model::limits::BACKUP_NAMES_MAX;
 use crate::protocol::backup::{FromBackups, ToBackups};
 use crate::protocol::envelope;
-
-const BUCKET: &str = "BACKUPS";
 
 #[wasm_bindgen]
 extern "C" {
@@ -39,8 +38,7 @@ extern "C" {
 }
 
 fn bound(env: &Env) -> Option<Bucket> {
-    let bucket = Reflect::get(env, &JsValue::from_str(BUCKET)).ok()?;
-    bucket.is_truthy().then(|| bucket.unchecked_into())
+    get(env, "BACKUPS").filter(JsValue::is_truthy).map(JsValue::unchecked_into)
 }
 
 /// Whether a backup store is bound.
@@ -65,8 +63,8 @@ async fn of_bucket(bucket: &Bucket, message: ToBackups) -> Result<FromBackups, J
     match message {
         ToBackups::Put { key, object } => {
             // `put` returns `null`, not an error, if the key already has an object.
-            let only_if = with(&[("etagDoesNotMatch", "*".into())])?;
-            let options = with(&[("onlyIf", only_if.into())])?;
+            let only_if = runtime::object(&[("etagDoesNotMatch", "*".into())])?;
+            let options = runtime::object(&[("onlyIf", only_if.into())])?;
             let body = Uint8Array::from(object.as_slice());
             JsFuture::from(bucket.put(&key, &body, &options)?).await?;
             Ok(FromBackups::Done)
@@ -88,10 +86,10 @@ async fn of_bucket(bucket: &Bucket, message: ToBackups) -> Result<FromBackups, J
                 ("limit", (BACKUP_NAMES_MAX as u32).into()),
             ];
             requested.extend(after.map(|after| ("startAfter", format!("{prefix}{after}").into())));
-            let listed = JsFuture::from(bucket.list(&with(&requested)?)?).await?;
+            let listed = JsFuture::from(bucket.list(&runtime::object(&requested)?)?).await?;
             let objects = Array::from(&Reflect::get(&listed, &"objects".into())?);
             let name = |object: JsValue| {
-                let key = Reflect::get(&object, &"key".into()).ok()?.as_string()?;
+                let key = get(&object, "key")?.as_string()?;
                 key.strip_prefix(&prefix).map(str::to_owned)
             };
             let names = objects.iter().filter_map(name).collect();
@@ -104,12 +102,4 @@ async fn of_bucket(bucket: &Bucket, message: ToBackups) -> Result<FromBackups, J
             Ok(FromBackups::Done)
         }
     }
-}
-
-fn with(entries: &[(&str, JsValue)]) -> Result<Object, JsValue> {
-    let object = Object::new();
-    for (name, value) in entries {
-        Reflect::set(&object, &(*name).into(), value)?;
-    }
-    Ok(object)
 }

@@ -10,12 +10,12 @@
 
 use std::cell::{Cell, RefCell};
 
-use js_sys::{Array, ArrayBuffer, Promise, Uint8Array};
+use js_sys::{ArrayBuffer, Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::Request;
 
-use super::wait::wait;
+use super::runtime::{noticing, object, wait};
 use crate::api::action::Action;
 use crate::api::exchange::Exchange;
 use crate::model::limits::{
@@ -112,14 +112,13 @@ struct Pieces {
     buffer: Option<ArrayBuffer>,
     bytes: usize,
     is_paced: bool,
-    /// A timer promise. All pieces that arrive before the promise resolves share this promise.
+    /// The timer of [`noticing`].
     notice: Option<Promise>,
 }
 
 impl Pieces {
     fn new(stream: &JsStream) -> Result<Self, JsValue> {
-        let options = js_sys::Object::new();
-        js_sys::Reflect::set(&options, &"mode".into(), &"byob".into())?;
+        let options = object(&[("mode", "byob".into())])?;
         let reader = stream.get_reader(&options)?;
         Ok(Self { reader, buffer: BUFFER.take(), bytes: 0, is_paced: false, notice: None })
     }
@@ -137,13 +136,9 @@ impl Pieces {
         let promise = self.reader.read_at_least(BODY_READ_BYTES_MIN, Uint8Array::new(&buffer))?;
         let mut notices = 0;
         let read = loop {
-            let notice = self.notice.get_or_insert_with(|| wait(DISPLACED_NOTICED_MS));
-            let first = Promise::race(&Array::of2(&promise, notice));
-            let read = JsFuture::from(first).await?;
-            if !read.is_undefined() {
+            if let Some(read) = noticing(&promise, &mut self.notice).await? {
                 break read;
             }
-            self.notice = None;
             notices += 1;
             let gone = displaced(notices);
             if gone.is_some() || notices * DISPLACED_NOTICED_MS > BODY_STALL_S_MAX * 1_000 {

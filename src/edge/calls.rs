@@ -11,8 +11,7 @@ use worker::{Env, Error};
 
 use super::runtime;
 use super::sql::SqlSession;
-use super::wait::pause;
-use super::{backups, cloudflare_access, config, password_key};
+use super::{backups, cloudflare_access, platform, web_crypto};
 use crate::api::location_hint::Placement;
 use crate::model::limits::CALL_REPEATS_MAX;
 use crate::protocol::call::{Address, Call, CallFailure, Reply};
@@ -20,17 +19,13 @@ use crate::protocol::call::{Address, Call, CallFailure, Reply};
 /// The calls in progress. Dropping the value abandons the calls.
 pub(super) struct PendingCalls {
     env: Env,
-    sql: Rc<SqlSession>,
+    pub(super) sql: Rc<SqlSession>,
     pending: Vec<Pin<Box<dyn Future<Output = Reply>>>>,
 }
 
 impl PendingCalls {
     pub(super) fn new(env: &Env) -> Self {
         Self { env: env.clone(), sql: Rc::default(), pending: Vec::new() }
-    }
-
-    pub(super) fn holds_sql(&self) -> bool {
-        self.sql.is_open()
     }
 
     /// Abandons the calls in progress and ends the SQL session.
@@ -71,12 +66,12 @@ async fn make_call(env: Env, sql: Rc<SqlSession>, call: Call) -> Reply {
         return Reply { id, result: sql.turn(&env, &message).await };
     }
     let of_runtime = match to {
-        Address::KeyDerivation => Some(password_key::derive(&message).await),
+        Address::KeyDerivation => Some(web_crypto::derive(&message).await),
         Address::AccessKeys => Some(cloudflare_access::keys(&env).await),
-        Address::SignatureCheck => Some(cloudflare_access::check(&message).await),
+        Address::SignatureCheck => Some(web_crypto::check(&message).await),
         Address::Pause => {
             let ms = message.first_chunk().map_or(0, |ms| u32::from_le_bytes(*ms));
-            pause(ms).await;
+            runtime::pause(ms).await;
             Some(Ok(Vec::new()))
         }
         Address::Backups => Some(backups::execute(&env, &message).await),
@@ -102,23 +97,20 @@ async fn fetch(
     message: &[u8],
 ) -> worker::Result<Vec<u8>> {
     let (binding, object, is_name) = match to {
-        Address::Database(id) => (config::DATABASE, id.0.as_str(), false),
-        Address::Shard(id) => (config::SHARD, id.0.as_str(), false),
+        Address::Database(id) => (platform::DATABASE, id.0.as_str(), false),
+        Address::Shard(id) => (platform::SHARD, id.0.as_str(), false),
         // The caller of this function handles calls to the runtime's services.
-        Address::Catalog
-        | Address::KeyDerivation
-        | Address::AccessKeys
-        | Address::SignatureCheck
-        | Address::Sql
-        | Address::Backups
-        | Address::Pause => (config::CATALOG, config::CATALOG_NAME, true),
+        _ => (platform::CATALOG, platform::CATALOG_NAME, true),
     };
     let namespace = Reflect::get(env, &JsValue::from_str(binding))?;
     let message = Uint8Array::from(message);
     // The id of any other object contains its jurisdiction, and the first call to the object
     // contains its location.
     let placement = match is_name {
-        true => config::placement(env).map_err(|reason| Error::RustError(reason.to_string()))?,
+        true => {
+            let known = platform::limits_and_placement(env);
+            known.map_err(|reason| Error::RustError(reason.to_string()))?.1
+        }
         false => Placement::default(),
     };
     let (location, jurisdiction) = (location.or(placement.location), placement.jurisdiction);
@@ -132,9 +124,7 @@ async fn fetch(
 /// responds again after the reset.
 fn failure(error: &Error) -> CallFailure {
     let thrown = error.to_js_value();
-    let says = |name: &str| {
-        Reflect::get(&thrown, &JsValue::from_str(name)).is_ok_and(|value| value.is_truthy())
-    };
+    let says = |name: &str| runtime::get(&thrown, name).is_some_and(|value| value.is_truthy());
     if says("overloaded") {
         CallFailure::Overloaded
     } else if says("retryable") || says("durableObjectReset") {

@@ -8,8 +8,7 @@ use worker::{Context, Env, Result, event};
 
 use super::body;
 use super::calls::PendingCalls;
-use super::config;
-use super::platform::{EdgePlatform, random_u64};
+use super::platform::{self, EdgePlatform, random_u64};
 use super::reply;
 use super::runtime;
 use crate::admission::QueryMemory;
@@ -56,7 +55,7 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<
                 connection.log(&exchange);
                 let response = reply::packed(response, &request);
                 let calls = connection.background_calls(&mut exchange);
-                if !calls.is_empty() || connection.pending_calls.holds_sql() {
+                if !calls.is_empty() || connection.pending_calls.sql.is_open() {
                     context.wait_until(async move {
                         connection.run_background_calls(&mut exchange, calls).await;
                     });
@@ -76,7 +75,6 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<
 
 /// The connection between a request, the isolate's service and the objects.
 pub(super) struct Connection {
-    env: Env,
     platform: EdgePlatform,
     pending_calls: PendingCalls,
 }
@@ -84,15 +82,15 @@ pub(super) struct Connection {
 impl Connection {
     fn new(env: &Env, request: &web_sys::Request) -> Self {
         let (platform, pending_calls) =
-            (EdgePlatform::of_request(env, request), PendingCalls::new(env));
-        Self { env: env.clone(), platform, pending_calls }
+            (EdgePlatform::new(env, Some(request)), PendingCalls::new(env));
+        Self { platform, pending_calls }
     }
 
     pub(super) fn with_service(
         &self,
         step: impl FnOnce(&mut Service, &EdgePlatform) -> Action,
     ) -> Action {
-        with_service(&self.env, |service| step(service, &self.platform))
+        with_service(&self.platform.env, |service| step(service, &self.platform))
     }
 
     pub(super) fn sending(&self, exchange: &mut Exchange) {
@@ -100,7 +98,8 @@ impl Connection {
     }
 
     pub(super) fn log(&self, exchange: &Exchange) {
-        let line = with_service(&self.env, |service| exchange.log_line(service, &self.platform));
+        let line =
+            with_service(&self.platform.env, |service| exchange.log_line(service, &self.platform));
         if let Some(line) = line {
             console_log(&line);
         }
@@ -121,7 +120,9 @@ impl Connection {
 
     /// Returns the calls to make after the response was sent.
     pub(super) fn background_calls(&self, exchange: &mut Exchange) -> Vec<Call> {
-        with_service(&self.env, |service| exchange.background_calls(service, &self.platform))
+        with_service(&self.platform.env, |service| {
+            exchange.background_calls(service, &self.platform)
+        })
     }
 
     /// Makes calls after the response was sent. If a call is lost, a later request makes the call
@@ -130,7 +131,7 @@ impl Connection {
         self.pending_calls.clear().await;
         self.pending_calls.start(calls);
         while let Some(reply) = self.pending_calls.next().await {
-            let more = with_service(&self.env, |service| {
+            let more = with_service(&self.platform.env, |service| {
                 exchange.on_background_reply(service, &self.platform, reply)
             });
             self.pending_calls.start(more);
@@ -164,7 +165,8 @@ pub(super) fn query_memory(env: &Env) -> QueryMemory {
 /// Borrows the service for one step. The step must not await.
 fn with_service<T>(env: &Env, step: impl FnOnce(&mut Service) -> T) -> T {
     SERVICE.with_borrow_mut(|slot| {
-        let service = slot.get_or_insert_with(|| Service::new(config::settings(env), random_u64()));
+        let service =
+            slot.get_or_insert_with(|| Service::new(platform::settings(env), random_u64()));
         step(service)
     })
 }

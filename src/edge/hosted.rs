@@ -1,22 +1,24 @@
-//! Runs an object that implements [`Host`]: starts a request or an alarm, makes the calls, and
-//! passes each reply to the object.
+//! Runs an object that implements [`Host`]: starts a request or an alarm, makes the calls, passes
+//! each reply to the object, and sets the object's alarm.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use worker::{Env, Result, State};
+use js_sys::Date;
+use wasm_bindgen::JsValue;
+use worker::{Env, Result, ScheduledTime, State, Storage};
 
-use super::alarm::Alarm;
 use super::calls::PendingCalls;
 use super::platform::EdgePlatform;
 use super::point_in_time;
+use crate::model::limits::ALARM_LATE_MS_MAX;
+use crate::model::time::MS_NS;
 use crate::protocol::call::{Platform, Step};
 use crate::protocol::host::{EventId, Host};
 
 /// A [`Host`] in its Durable Object.
 pub(super) struct Hosted<H> {
     state: State,
-    /// Whether the object supports recovery to an earlier time.
     goes_back: bool,
     object: Rc<Object<H>>,
 }
@@ -29,15 +31,11 @@ struct Object<H> {
 }
 
 impl<H: Host + 'static> Hosted<H> {
-    pub(super) fn new(state: State, env: &Env, host: H) -> Self {
-        let (platform, alarm) = (EdgePlatform::new(env), Alarm::new(&state));
+    /// `goes_back` states whether the object supports recovery to an earlier time.
+    pub(super) fn new(state: State, env: &Env, host: H, goes_back: bool) -> Self {
+        let (platform, alarm) = (EdgePlatform::new(env, None), Alarm::new(&state));
         let object = Rc::new(Object { host: RefCell::new(host), platform, alarm });
-        Self { state, goes_back: false, object }
-    }
-
-    pub(super) fn going_back(mut self) -> Self {
-        self.goes_back = true;
-        self
+        Self { state, goes_back, object }
     }
 
     /// Executes a message. Work that becomes due runs after the reply was sent.
@@ -61,7 +59,8 @@ impl<H: Host + 'static> Hosted<H> {
 
     pub(super) async fn alarm(&self) {
         let object = &self.object;
-        object.alarm.on_fired();
+        // The platform has delivered the alarm, so no alarm is set.
+        object.alarm.known.set(Known::Unset);
         let (event_id, step) = object.host.borrow_mut().alarm(&object.platform);
         object.finish_due_work(event_id, step).await;
     }
@@ -78,7 +77,7 @@ impl<H: Host> Object<H> {
 
     async fn finish(&self, event_id: EventId, mut step: Step<Vec<u8>>) -> Result<Vec<u8>> {
         let unfinished = Unfinished { object: self, event_id, done: Cell::new(false) };
-        let mut pending_calls = PendingCalls::new(self.platform.env());
+        let mut pending_calls = PendingCalls::new(&self.platform.env);
         loop {
             let next_alarm_ns = self.host.borrow().next_alarm_ns();
             self.alarm.arm(next_alarm_ns, self.platform.now_ns()).await;
@@ -111,5 +110,68 @@ impl<H: Host> Drop for Unfinished<'_, H> {
         {
             host.abandon(self.event_id);
         }
+    }
+}
+
+/// The minimum delay of an alarm, in milliseconds. If a handler sets an alarm for the current time
+/// or an earlier time, the alarm may never fire (workerd issue 6866).
+const AHEAD_MS: i64 = 2;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Known {
+    /// The state is unknown, because the object was just loaded.
+    Nothing,
+    /// No alarm is set.
+    Unset,
+    /// An alarm is set for this time, in milliseconds since the epoch.
+    At(i64),
+}
+
+/// Sets an object's alarm. If an earlier alarm is already set, keeps that alarm, because the platform
+/// bills each setting as a written row.
+struct Alarm {
+    storage: Storage,
+    known: Cell<Known>,
+}
+
+impl Alarm {
+    fn new(state: &State) -> Self {
+        Self { storage: state.storage(), known: Cell::new(Known::Nothing) }
+    }
+
+    /// Ensures that the alarm fires at `due_ns` or earlier. An earlier alarm stays unchanged. When
+    /// the earlier alarm fires, the handler finds no due work and sets the alarm again. Such an
+    /// unnecessary alarm costs less than moving the alarm at every event.
+    ///
+    /// If the storage is full, setting the alarm may fail. The object still sends its response. The
+    /// object derives due work from stored data, so the next event tries again to set the alarm.
+    async fn arm(&self, due_ns: Option<i64>, now_ns: i64) {
+        let Some(due_ns) = due_ns else { return };
+        if let Err(error) = self.set(due_ns, now_ns).await {
+            self.known.set(Known::Nothing);
+            worker::console_error!("the alarm could not be set: {error}");
+        }
+    }
+
+    async fn set(&self, due_ns: i64, now_ns: i64) -> Result<()> {
+        if self.known.get() == Known::Nothing {
+            let stored = self.storage.get_alarm().await?;
+            self.known.set(stored.map_or(Known::Unset, Known::At));
+        }
+        // The time is rounded up, because the work must be due when the alarm fires.
+        let due_ms = due_ns.div_euclid(MS_NS) + i64::from(due_ns.rem_euclid(MS_NS) != 0);
+        let due_ms = due_ms.max(now_ns / MS_NS + AHEAD_MS);
+        let lost_before_ms = now_ns / MS_NS - ALARM_LATE_MS_MAX;
+        let is_set = match self.known.get() {
+            Known::At(set_ms) => lost_before_ms <= set_ms && set_ms <= due_ms,
+            Known::Unset | Known::Nothing => false,
+        };
+        if !is_set {
+            self.known.set(Known::At(due_ms));
+            // The argument is a Date, because the runtime would interpret a number as a delay.
+            let date = Date::new(&JsValue::from_f64(due_ms as f64));
+            self.storage.set_alarm(ScheduledTime::new(date)).await?;
+        }
+        Ok(())
     }
 }

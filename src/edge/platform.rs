@@ -1,11 +1,15 @@
-//! Implements [`Platform`] in the Workers runtime: a clock, random numbers and new object ids.
+//! Implements [`Platform`] in the Workers runtime (a clock, random numbers and new object ids), and
+//! reads the Worker's bindings: settings and secrets, and the names of its namespaces.
 
-use js_sys::Reflect;
+use std::cell::OnceCell;
+
 use wasm_bindgen::prelude::*;
 use worker::Env;
 
-use super::{backups, config};
+use super::backups;
+use super::runtime::get;
 use crate::api::location_hint::{self, Placement};
+use crate::api::settings::{Settings, SettingsError};
 use crate::model::configurable_limits::Limits;
 use crate::model::ids::ObjectId;
 use crate::model::time::MS_NS;
@@ -18,37 +22,63 @@ extern "C" {
     fn get_random_values(bytes: &mut [u8]) -> Result<JsValue, JsValue>;
 }
 
+thread_local! {
+    static LIMITS_AND_PLACEMENT: OnceCell<(Limits, Placement)> = const { OnceCell::new() };
+}
+
+pub(super) const CATALOG: &str = "CATALOG";
+pub(super) const DATABASE: &str = "DATABASE";
+pub(super) const SHARD: &str = "SHARD";
+/// The name of the only Catalog in its namespace.
+pub(super) const CATALOG_NAME: &str = "catalog";
+
+/// Returns the binding of the SQL Worker, if it exists.
+pub(super) fn sql(env: &Env) -> Option<JsValue> {
+    get(env, "SQL").filter(JsValue::is_truthy)
+}
+
+/// Reads every setting. Variables and secrets are read in the same way.
+///
+/// # Errors
+/// [`SettingsError`] names the first invalid setting.
+pub(super) fn settings(env: &Env) -> Result<Settings, SettingsError> {
+    Settings::read(|name| get(env, name)?.as_string())
+}
+
+/// Returns the limits of this deployment, and the placement of new objects.
+///
+/// # Errors
+/// [`SettingsError`] for any invalid setting, because an object must not be created in a wrong
+/// jurisdiction, even by an alarm.
+pub(super) fn limits_and_placement(env: &Env) -> Result<(Limits, Placement), SettingsError> {
+    LIMITS_AND_PLACEMENT.with(|once| match once.get() {
+        Some(known) => Ok(*known),
+        None => settings(env).map(|read| *once.get_or_init(|| (read.limits, read.placement))),
+    })
+}
+
 pub(super) struct EdgePlatform {
-    env: Env,
+    pub(super) env: Env,
     /// The client's request that is being served, if any.
     request: Option<web_sys::Request>,
 }
 
 impl EdgePlatform {
-    pub(super) fn new(env: &Env) -> Self {
-        Self { env: env.clone(), request: None }
+    /// The client's request determines the location of new objects.
+    pub(super) fn new(env: &Env, request: Option<&web_sys::Request>) -> Self {
+        Self { env: env.clone(), request: request.cloned() }
     }
 
     /// Returns the placement of new objects, or the default placement if the settings are invalid.
     /// In that case, the call to the Catalog that would create the object fails.
     fn placement(&self) -> Placement {
-        config::placement(&self.env).unwrap_or_default()
-    }
-
-    /// Creates the platform for a client's request. The request determines the location of new
-    /// objects.
-    pub(super) fn of_request(env: &Env, request: &web_sys::Request) -> Self {
-        Self { env: env.clone(), request: Some(Clone::clone(request)) }
-    }
-
-    pub(super) fn env(&self) -> &Env {
-        &self.env
+        limits_and_placement(&self.env).unwrap_or_default().1
     }
 
     fn unique_id(&self, kind: ObjectKind, jurisdiction: Option<&str>) -> worker::Result<String> {
         let namespace = self.env.durable_object(match kind {
-            ObjectKind::Database => config::DATABASE,
-            ObjectKind::Shard => config::SHARD,
+            ObjectKind::Database => DATABASE,
+            ObjectKind::Shard => SHARD,
         })?;
         let id = match jurisdiction {
             Some(jurisdiction) => namespace.unique_id_with_jurisdiction(jurisdiction)?,
@@ -60,7 +90,7 @@ impl EdgePlatform {
 
 impl Platform for EdgePlatform {
     fn has_sql(&self) -> bool {
-        config::sql(&self.env).is_some()
+        sql(&self.env).is_some()
     }
 
     fn has_backups(&self) -> bool {
@@ -89,8 +119,10 @@ impl Platform for EdgePlatform {
         self.placement().jurisdiction
     }
 
+    /// Returns the default limits if the settings are invalid. In that case, requests fail before they
+    /// need the limits.
     fn limits(&self) -> Limits {
-        config::limits(&self.env)
+        limits_and_placement(&self.env).unwrap_or_default().0
     }
 
     fn new_object_id(
@@ -109,7 +141,6 @@ impl Platform for EdgePlatform {
 
 /// Returns the location hint for the client of `request`, from the runtime's `cf` object.
 fn location(request: &web_sys::Request) -> Option<&'static str> {
-    let get = |of: &JsValue, name: &str| Reflect::get(of, &JsValue::from_str(name)).ok();
     let cf = get(request, "cf").filter(JsValue::is_object)?;
     let continent = get(&cf, "continent")?.as_string()?;
     let longitude = get(&cf, "longitude").and_then(|text| text.as_string()?.parse().ok());

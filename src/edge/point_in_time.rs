@@ -3,12 +3,11 @@
 //!
 //! `point_in_time.js` calls the runtime, because `worker` has no bindings for these functions.
 
-use js_sys::Reflect;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use worker::State;
 
-use super::wait::wait;
+use super::runtime::{message_of, wait};
 use crate::model::time::MS_NS;
 use crate::protocol::envelope;
 use crate::protocol::recovery::{FromStorage, ToStorage};
@@ -75,8 +74,7 @@ fn ms(time_ns: i64) -> f64 {
 
 /// Converts a thrown error. In a runtime without the called method, the error is a `TypeError`.
 fn refusal(thrown: &JsValue) -> FromStorage {
-    let message = Reflect::get(thrown, &JsValue::from_str("message")).ok();
-    let reason = message.and_then(|text| text.as_string()).unwrap_or_else(|| format!("{thrown:?}"));
+    let reason = message_of(thrown).unwrap_or_else(|| format!("{thrown:?}"));
     let is_missing =
         thrown.is_instance_of::<js_sys::TypeError>() && reason.contains("not a function");
     if is_missing || reason.contains(UNSUPPORTED) {

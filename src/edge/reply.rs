@@ -1,19 +1,18 @@
 //! Sends the responses of `api` as responses of the runtime, as a whole or piece by piece.
 
-use js_sys::{Array, Promise, Reflect, Uint8Array};
+use js_sys::{Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, future_to_promise};
 use web_sys::ReadableStream;
 use worker::{Context, Result};
 
 use super::entry::Connection;
-use super::runtime;
-use super::wait::wait;
+use super::runtime::{self, get, noticing};
 use crate::api::action::Action;
 use crate::api::exchange::Exchange;
 use crate::api::headers;
 use crate::api::http::Response;
-use crate::model::limits::{DISPLACED_NOTICED_MS, REPLY_PIECE_BYTES_MIN};
+use crate::model::limits::REPLY_PIECE_BYTES_MIN;
 
 #[wasm_bindgen]
 extern "C" {
@@ -83,14 +82,12 @@ pub(super) fn packed(mut response: Response, request: &web_sys::Request) -> Resp
 /// plain workerd has no `cf` object.
 fn is_development_server(request: &web_sys::Request) -> bool {
     let is_cloudflare = request.headers().has("cf-ray").unwrap_or_default();
-    let cf = || Reflect::get(request, &JsValue::from_str("cf")).ok();
-    !is_cloudflare && cf().is_some_and(|cf| cf.is_object())
+    !is_cloudflare && get(request, "cf").is_some_and(|cf| cf.is_object())
 }
 
 /// Returns the encodings that the client accepts. Cloudflare replaces the client's header with
 /// another value, and passes the client's value in `cf`.
 fn accept_encoding(request: &web_sys::Request) -> Option<String> {
-    let get = |of: &JsValue, name: &str| Reflect::get(of, &JsValue::from_str(name)).ok();
     let cf = get(request, "cf").filter(JsValue::is_object);
     let of_client = cf.and_then(|cf| get(&cf, "clientAcceptEncoding")?.as_string());
     of_client.or_else(|| request.headers().get("accept-encoding").ok().flatten())
@@ -128,8 +125,7 @@ pub(super) fn stream(
 }
 
 /// Writes a piece, and waits until the client has read the piece. Returns `false` if the response
-/// was stopped. `notice` is a timer promise. All pieces that are read before the promise resolves
-/// share this promise, because a request may have only some thousands of timers at the same time.
+/// was stopped.
 async fn taken(
     writer: &JsWriter,
     bytes: Vec<u8>,
@@ -143,13 +139,10 @@ async fn taken(
     connection.sending(exchange);
     let written = future_to_promise(async { JsFuture::from(write).await.map(|_| JsValue::TRUE) });
     loop {
-        let waited = notice.get_or_insert_with(|| wait(DISPLACED_NOTICED_MS));
-        let first = Promise::race(&Array::of2(&written, waited));
-        if JsFuture::from(first).await?.is_truthy() {
+        if noticing(&written, notice).await?.is_some() {
             runtime::release(&piece);
             return Ok(exchange.sent());
         }
-        *notice = None;
         if exchange.is_stopped() {
             return Ok(false);
         }

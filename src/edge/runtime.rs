@@ -1,8 +1,24 @@
-//! Declares the functions of `runtime.js`.
+//! Declares the functions of `runtime.js` and the runtime's timers, and reads and creates JavaScript
+//! objects.
 
-use js_sys::Uint8Array;
+use js_sys::{Array, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
 use web_sys::{Request, Response};
+
+use crate::model::limits::DISPLACED_NOTICED_MS;
+
+/// During a pause of 0 ms, the runtime polls its sockets this number of times. During these polls,
+/// a new request can be read, call an object and receive its response.
+const LOOKS: u32 = 3;
+
+#[wasm_bindgen]
+extern "C" {
+    /// Returns a promise that resolves after `ms` milliseconds, and not before the runtime has
+    /// polled its sockets. If the request ends first, the promise never resolves.
+    #[wasm_bindgen(js_namespace = scheduler)]
+    pub(super) fn wait(ms: u32) -> Promise;
+}
 
 #[wasm_bindgen(module = "/src/edge/runtime.js")]
 extern "C" {
@@ -38,4 +54,49 @@ pub(super) fn taken(bytes: &Uint8Array) -> Vec<u8> {
     let copy = bytes.to_vec();
     release(bytes);
     copy
+}
+
+/// Returns a member of an object. The value of a missing member is `undefined`.
+pub(super) fn get(of: &JsValue, name: &str) -> Option<JsValue> {
+    Reflect::get(of, &name.into()).ok()
+}
+
+/// Returns the message of a thrown error.
+pub(super) fn message_of(thrown: &JsValue) -> Option<String> {
+    get(thrown, "message")?.as_string()
+}
+
+/// Creates an object with these members.
+pub(super) fn object(members: &[(&str, JsValue)]) -> Result<Object, JsValue> {
+    let object = Object::new();
+    for (name, value) in members {
+        Reflect::set(&object, &(*name).into(), value)?;
+    }
+    Ok(object)
+}
+
+/// Lets other work run for `ms` milliseconds. A pause of 0 ms ends when the other work has run,
+/// usually after a fraction of a millisecond. A pause of more than 0 ms takes at least two
+/// milliseconds.
+pub(super) async fn pause(ms: u32) {
+    for _ in 0..if ms == 0 { LOOKS } else { 1 } {
+        // An interrupted wait still counts as a pause.
+        let _ = JsFuture::from(wait(ms)).await;
+    }
+}
+
+/// Waits until `promise` resolves, or returns `None` after [`DISPLACED_NOTICED_MS`]. `notice` is a
+/// timer promise. All waits before the promise resolves share this promise, because a request may
+/// have only some thousands of timers at the same time.
+pub(super) async fn noticing(
+    promise: &Promise,
+    notice: &mut Option<Promise>,
+) -> Result<Option<JsValue>, JsValue> {
+    let timer = notice.get_or_insert_with(|| wait(DISPLACED_NOTICED_MS));
+    let first = JsFuture::from(Promise::race(&Array::of2(promise, timer))).await?;
+    if first.is_undefined() {
+        *notice = None;
+        return Ok(None);
+    }
+    Ok(Some(first))
 }

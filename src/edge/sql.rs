@@ -7,7 +7,8 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use worker::Env;
 
-use super::config;
+use super::platform;
+use super::runtime::message_of;
 use crate::protocol::call::CallFailure;
 use crate::protocol::sql::error_reply;
 
@@ -34,10 +35,9 @@ pub(super) struct SqlSession(RefCell<Option<JsSession>>);
 
 impl SqlSession {
     pub(super) async fn turn(&self, env: &Env, message: &[u8]) -> Result<Vec<u8>, CallFailure> {
-        self.send(env, message).await.or_else(|error| {
-            let message = Reflect::get(&error, &JsValue::from_str("message")).ok();
-            error_reply(&message.and_then(|message| message.as_string()).unwrap_or_default())
-        })
+        self.send(env, message)
+            .await
+            .or_else(|error| error_reply(&message_of(&error).unwrap_or_default()))
     }
 
     /// Whether the session is open.
@@ -63,7 +63,7 @@ impl SqlSession {
         let session = match open {
             Some(session) => session,
             None => {
-                let sql = config::sql(env).ok_or(JsValue::UNDEFINED)?;
+                let sql = platform::sql(env).ok_or(JsValue::UNDEFINED)?;
                 // The code does not await `open`. The runtime accepts the promise as the session,
                 // and sends the first message directly after the call of `open`.
                 let session: JsSession = sql.unchecked_into::<JsSql>().open()?.unchecked_into();

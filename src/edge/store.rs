@@ -41,32 +41,8 @@ extern "C" {
     #[wasm_bindgen(method, getter, structural, js_name = databaseSize)]
     fn database_size(this: &JsSql) -> f64;
 
-    #[wasm_bindgen(method, catch, structural, js_name = exec)]
-    fn exec(this: &JsSql, query: &str) -> Result<JsCursor, JsValue>;
-
-    #[wasm_bindgen(method, catch, structural, js_name = exec)]
-    fn exec_key(this: &JsSql, query: &str, key: f64) -> Result<JsCursor, JsValue>;
-
-    #[wasm_bindgen(method, catch, structural, js_name = exec)]
-    fn exec_slice_key(
-        this: &JsSql,
-        query: &str,
-        first: f64,
-        length: f64,
-        key: f64,
-    ) -> Result<JsCursor, JsValue>;
-
-    #[wasm_bindgen(method, catch, structural, js_name = exec)]
-    fn exec_keys(this: &JsSql, query: &str, first: f64, last: f64) -> Result<JsCursor, JsValue>;
-
-    #[wasm_bindgen(method, catch, structural, js_name = exec)]
-    fn exec_keys_limit(
-        this: &JsSql,
-        query: &str,
-        first: f64,
-        last: f64,
-        limit: f64,
-    ) -> Result<JsCursor, JsValue>;
+    #[wasm_bindgen(method, catch, structural, variadic)]
+    fn exec(this: &JsSql, query: &str, numbers: &[f64]) -> Result<JsCursor, JsValue>;
 
     #[wasm_bindgen(method, catch, structural, js_name = exec)]
     fn exec_row(
@@ -122,7 +98,7 @@ impl DoStore {
 
     fn row(&self, columns: &str, table: Table, key: u64) -> StoreResult<Option<Array>> {
         let query = format!("SELECT {columns} FROM {} WHERE key = ?", table.name());
-        Ok(self.rows(self.sql.exec_key(&query, number(key)?))?.pop())
+        Ok(self.rows(self.sql.exec(&query, &[number(key)?]))?.pop())
     }
 }
 
@@ -131,7 +107,7 @@ impl Store for DoStore {
         if !self.open.get() {
             let query =
                 format!("SELECT 1 FROM sqlite_master WHERE name = '{}'", Table::ALL[0].name());
-            self.open.set(!self.rows(self.sql.exec(&query))?.is_empty());
+            self.open.set(!self.rows(self.sql.exec(&query, &[]))?.is_empty());
         }
         Ok(self.open.get())
     }
@@ -145,7 +121,7 @@ impl Store for DoStore {
                 "CREATE TABLE IF NOT EXISTS {name} (key INTEGER PRIMARY KEY, head BLOB, body BLOB);"
             );
         }
-        self.rows(self.sql.exec(&query)).map(|_| ())
+        self.rows(self.sql.exec(&query, &[])).map(|_| ())
     }
 
     fn atomically<T, E: From<StoreError>>(
@@ -199,7 +175,7 @@ impl Store for DoStore {
         // SQLite counts bytes from 1.
         let first = f64::from(bytes.start) + 1.0;
         let length = f64::from(bytes.end.saturating_sub(bytes.start));
-        let rows = self.rows(self.sql.exec_slice_key(&query, first, length, number(key)?))?;
+        let rows = self.rows(self.sql.exec(&query, &[first, length, number(key)?]))?;
         Ok(rows.first().map(|row| blob(&row.get(0))))
     }
 
@@ -219,7 +195,7 @@ impl Store for DoStore {
             table.name()
         );
         let (first, last) = (number(*keys.start())?, number(last_key(&keys))?);
-        let rows = self.rows(self.sql.exec_keys_limit(&query, first, last, f64::from(limit)))?;
+        let rows = self.rows(self.sql.exec(&query, &[first, last, f64::from(limit)]))?;
         Ok(rows
             .iter()
             .map(|row| (count(row.get(0).as_f64().or_bug()), blob(&row.get(1))))
@@ -230,7 +206,7 @@ impl Store for DoStore {
         bug::check()?;
         let query = format!("DELETE FROM {} WHERE key BETWEEN ? AND ?", table.name());
         let (first, last) = (number(*keys.start())?, number(last_key(&keys))?);
-        self.rows(self.sql.exec_keys(&query, first, last)).map(|_| ())
+        self.rows(self.sql.exec(&query, &[first, last])).map(|_| ())
     }
 
     fn wipe(&self) -> StoreResult<()> {

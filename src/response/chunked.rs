@@ -3,12 +3,8 @@
 
 use std::ops::Range;
 
-use super::emitter::Emitter;
-use super::ending::Ending;
-use super::json;
-use super::number::Unsupported;
-use super::rows::rows;
-use super::time;
+use super::json::Document;
+use super::{Ending, Writer};
 use crate::model::time::Precision;
 use crate::query::result::{ResultColumn, SeriesChunk};
 
@@ -45,146 +41,88 @@ pub struct Documents {
     pretty: bool,
     chunk_rows: usize,
     statement_id: u32,
-    held: Option<HeldSeries>,
+    /// The last document, and its number of rows.
+    held: Option<(Document, usize)>,
     written: bool,
     out: Vec<u8>,
-}
-
-#[derive(Debug)]
-struct HeldSeries {
-    emitter: Emitter,
-    series: SeriesChunk,
-    rows: usize,
-    unsupported: Option<Unsupported>,
 }
 
 impl Documents {
     /// Creates a writer without documents.
     pub fn new(epoch: Option<Precision>, pretty: bool, chunk_rows: usize) -> Self {
-        let chunk_rows = chunk_rows.max(1);
-        Self {
-            epoch,
-            pretty,
-            chunk_rows,
-            statement_id: 0,
-            held: None,
-            written: false,
-            out: Vec::new(),
+        let (chunk_rows, out) = (chunk_rows.max(1), Vec::new());
+        Self { epoch, pretty, chunk_rows, statement_id: 0, held: None, written: false, out }
+    }
+
+    fn begin(&self) -> Document {
+        let mut document = Document::new(self.epoch, self.pretty);
+        document.statement_begin(self.statement_id);
+        document
+    }
+
+    fn release(&mut self, more_of_series: bool, more_of_statement: bool, ending: Ending<'_>) {
+        if let Some((document, _)) = self.held.take() {
+            self.write(document, more_of_series, more_of_statement, ending);
         }
     }
 
-    /// Starts a statement's result.
-    pub fn statement_begin(&mut self, id: u32) {
+    fn write(
+        &mut self,
+        mut document: Document,
+        more_of_series: bool,
+        more_of_statement: bool,
+        ending: Ending<'_>,
+    ) {
+        document.end_statement(more_of_series, more_of_statement, ending);
+        document.finish();
+        self.out.append(&mut document.take_bytes());
+        self.written = true;
+    }
+}
+
+impl Writer for Documents {
+    fn statement_begin(&mut self, id: u32) {
         self.statement_id = id;
         self.written = false;
     }
 
-    /// Writes the next rows.
-    pub fn series(&mut self, chunk: &SeriesChunk, range: Range<usize>) {
-        let continues = |held: &HeldSeries| held.series.partial && held.series.same_series(chunk);
+    fn series(&mut self, chunk: &SeriesChunk, range: Range<usize>) -> bool {
+        let continues = self.held.as_ref().is_some_and(|(document, _)| document.continues(chunk));
         let cut = ChunkCut::new(chunk);
-        if !self.held.as_ref().is_some_and(continues) {
-            self.release(false, cut != ChunkCut::Lists, Ending::Done);
-            self.held = Some(self.begin(chunk));
-        } else if cut == ChunkCut::Lists {
-            // A measurement can have any number of tag values, so each chunk becomes a separate
-            // document.
-            self.release(true, true, Ending::Done);
-            self.held = Some(self.begin(chunk));
+        // A measurement can have any number of tag values, so each chunk of a list becomes a separate
+        // document.
+        if !continues || cut == ChunkCut::Lists {
+            self.release(continues, continues || cut != ChunkCut::Lists, Ending::Done);
         }
         let chunk_rows = if cut == ChunkCut::Rows { self.chunk_rows } else { usize::MAX };
         let mut from = range.start;
         loop {
-            let Some(held) = &mut self.held else { return };
-            held.series.partial = chunk.continues_after(range.end);
-            let to = range.end.min(from.saturating_add(chunk_rows.saturating_sub(held.rows)));
-            if from < to {
-                if held.rows == 0 {
-                    held.emitter.key("values");
-                    held.emitter.open(b'[');
-                }
-                let written = rows(&mut held.emitter, chunk, from..to, self.epoch);
-                held.unsupported = held.unsupported.or(written.err());
-                held.rows += to - from;
-            }
+            let (mut document, rows) = self.held.take().unwrap_or_else(|| (self.begin(), 0));
+            let to = range.end.min(from.saturating_add(chunk_rows.saturating_sub(rows)));
+            document.series(chunk, from..to);
+            self.held = Some((document, rows + (to - from)));
             from = to;
             if from >= range.end {
-                return;
+                return true;
             }
             self.release(true, true, Ending::Done);
-            self.held = Some(self.begin(chunk));
         }
     }
 
-    /// Ends a statement's result.
-    pub fn statement_end(&mut self, ending: Ending<'_>) {
+    fn statement_end(&mut self, ending: Ending<'_>) {
         // An error is written as a separate document.
         let has_own = matches!(ending, Ending::Failed(_));
         self.release(false, has_own, if has_own { Ending::Done } else { ending });
         if has_own || !self.written {
-            let mut emitter = self.open_document();
-            json::trailer(&mut emitter, false, ending);
-            self.close_document(emitter);
+            self.write(self.begin(), false, false, ending);
         }
     }
 
-    /// Returns the number of bytes that [`Self::take_bytes`] can return.
-    pub fn bytes(&self) -> usize {
+    fn bytes(&self) -> usize {
         self.out.len()
     }
 
-    /// Takes the complete documents.
-    pub fn take_bytes(&mut self) -> Vec<u8> {
+    fn take_bytes(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.out)
-    }
-
-    fn begin(&self, chunk: &SeriesChunk) -> HeldSeries {
-        let mut emitter = self.open_document();
-        emitter.key("series");
-        emitter.open(b'[');
-        emitter.next();
-        json::header(&mut emitter, chunk);
-        HeldSeries { emitter, series: chunk.without_rows(), rows: 0, unsupported: None }
-    }
-
-    fn release(&mut self, more_of_series: bool, more_of_statement: bool, ending: Ending<'_>) {
-        let Some(HeldSeries { mut emitter, rows, unsupported, .. }) = self.held.take() else {
-            return;
-        };
-        self.written = true;
-        if let Some(unsupported) = unsupported {
-            let mut failed = Emitter::new(false);
-            json::failed(&mut failed, unsupported);
-            self.out.append(&mut failed.take());
-            return;
-        }
-        if rows > 0 {
-            emitter.close(b']');
-        }
-        json::trailer(&mut emitter, more_of_series, Ending::Done);
-        emitter.close(b'}');
-        emitter.close(b']');
-        json::trailer(&mut emitter, more_of_statement, ending);
-        self.close_document(emitter);
-    }
-
-    fn open_document(&self) -> Emitter {
-        let mut emitter = Emitter::new(self.pretty);
-        emitter.open(b'{');
-        emitter.key("results");
-        emitter.open(b'[');
-        emitter.next();
-        emitter.open(b'{');
-        emitter.key("statement_id");
-        time::integer(i64::from(self.statement_id), emitter.out());
-        emitter
-    }
-
-    fn close_document(&mut self, mut emitter: Emitter) {
-        emitter.close(b'}');
-        emitter.close(b']');
-        emitter.close(b'}');
-        emitter.end_document();
-        self.out.append(&mut emitter.take());
     }
 }

@@ -3,9 +3,11 @@
 use std::ops::Range;
 use std::rc::Rc;
 
+use super::cell::Cell;
 use super::number;
 use super::rows::printed_once;
-use super::time;
+use super::{Ending, Writer, time};
+use crate::line_protocol::escape_tag;
 use crate::model::bug::OrBug;
 use crate::model::time::Precision;
 use crate::query::result::{Column, ResultColumn, SeriesChunk, StringColumn, Validity, Values};
@@ -27,13 +29,28 @@ impl CsvWriter {
         Self { out: Vec::new(), epoch: epoch.unwrap_or_default(), columns: None, fresh: true }
     }
 
-    /// Starts a statement's result.
-    pub fn statement_begin(&mut self) {
+    fn header(&mut self, chunk: &SeriesChunk) {
+        if self.columns.is_some() {
+            self.out.push(b'\n');
+        }
+        self.out.extend_from_slice(b"name,tags");
+        for column in chunk.columns.iter() {
+            self.out.push(b',');
+            field(column, &mut self.out);
+        }
+        self.out.push(b'\n');
+        self.columns = Some(Rc::clone(&chunk.columns));
+        self.fresh = false;
+    }
+}
+
+impl Writer for CsvWriter {
+    fn statement_begin(&mut self, _: u32) {
         self.fresh = true;
     }
 
-    /// Writes the next rows.
-    pub fn series(&mut self, chunk: &SeriesChunk, range: Range<usize>) {
+    fn series(&mut self, chunk: &SeriesChunk, range: Range<usize>) -> bool {
+        chunk.ensure_rows();
         if self.fresh || self.columns.as_ref() != Some(&chunk.columns) {
             self.header(chunk);
         }
@@ -51,30 +68,18 @@ impl CsvWriter {
             }
             self.out.push(b'\n');
         }
+        true
     }
 
-    /// Returns the number of bytes that [`Self::take_bytes`] can return.
-    pub fn bytes(&self) -> usize {
+    /// For a failed statement, 1.x's CSV contains neither rows nor messages.
+    fn statement_end(&mut self, _: Ending<'_>) {}
+
+    fn bytes(&self) -> usize {
         self.out.len()
     }
 
-    /// Takes the bytes that were written since the last call.
-    pub fn take_bytes(&mut self) -> Vec<u8> {
+    fn take_bytes(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.out)
-    }
-
-    fn header(&mut self, chunk: &SeriesChunk) {
-        if self.columns.is_some() {
-            self.out.push(b'\n');
-        }
-        self.out.extend_from_slice(b"name,tags");
-        for column in chunk.columns.iter() {
-            self.out.push(b',');
-            field(column, &mut self.out);
-        }
-        self.out.push(b'\n');
-        self.columns = Some(Rc::clone(&chunk.columns));
-        self.fresh = false;
     }
 }
 
@@ -94,20 +99,11 @@ fn tags(chunk: &SeriesChunk) -> String {
         if !text.is_empty() {
             text.push(',');
         }
-        escape(key, &mut text);
+        escape_tag(key, |piece| text.push_str(piece));
         text.push('=');
-        escape(value, &mut text);
+        escape_tag(value, |piece| text.push_str(piece));
     }
     text
-}
-
-fn escape(name: &str, out: &mut String) {
-    for c in name.chars() {
-        if matches!(c, ',' | '=' | ' ') {
-            out.push('\\');
-        }
-        out.push(c);
-    }
 }
 
 enum Cells<'a> {
@@ -137,10 +133,11 @@ impl<'a> Cells<'a> {
             }
             ResultColumn::Values(Column { values, validity: Validity::All }) => match values {
                 Values::Integer(values) => Self::Integers(values),
-                Values::String(texts) => match printed_once(texts, rows, field) {
-                    Some((printed, codes)) => Self::Texts(printed, codes),
-                    None => Self::Other(column),
-                },
+                Values::String(texts)
+                    if let Some((printed, codes)) = printed_once(texts, rows, field) =>
+                {
+                    Self::Texts(printed, codes)
+                }
                 _ => Self::Other(column),
             },
             _ => Self::Other(column),
@@ -161,7 +158,7 @@ impl<'a> Cells<'a> {
                 let code = codes.get(row).copied().or_bug();
                 out.extend_from_slice(printed.bytes_of(code as usize));
             }
-            Self::Other(column) => cell(column, row, out),
+            Self::Other(column) => write_cell(Cell::new(column, row), out),
         }
     }
 }
@@ -178,36 +175,12 @@ impl Times<'_> {
     }
 }
 
-fn cell(column: &ResultColumn, row: usize, out: &mut Vec<u8>) {
-    match column {
-        // A null value is an empty cell. The caller writes times with `Cells::Times`.
-        ResultColumn::Time(_) | ResultColumn::Null => {}
-        ResultColumn::Values(column) if !column.validity.is_valid(row) => {}
-        ResultColumn::Values(column) => value(column, row, out),
-        ResultColumn::Filled { column, otherwise } => {
-            let is_valid = column.validity.is_valid(row);
-            let (column, row) = if is_valid { (column, row) } else { (otherwise, 0) };
-            value(column, row, out);
-        }
-    }
-}
-
-fn value(column: &Column, row: usize, out: &mut Vec<u8>) {
-    match &column.values {
-        Values::Float(values) => {
-            number::csv_float(values.get(row).copied().or_bug(), out);
-        }
-        Values::Integer(values) => time::integer(values.get(row).copied().or_bug(), out),
-        Values::Unsigned(values) => {
-            let mut digits = itoa::Buffer::new();
-            let value = values.get(row).copied().or_bug();
-            out.extend_from_slice(digits.format(value).as_bytes());
-        }
-        Values::String(values) => field(values.get(row), out),
-        Values::Boolean(values) => {
-            let value = values.get(row).copied().or_bug();
-            out.extend_from_slice(if value { b"true" } else { b"false" });
-        }
+/// A null value is an empty cell. The caller writes times with [`Cells::Times`].
+fn write_cell(cell: Cell<'_>, out: &mut Vec<u8>) {
+    match cell {
+        Cell::Float(value) => number::csv_float(value, out),
+        Cell::Text(text) => field(text, out),
+        plain => plain.write_plain(out),
     }
 }
 

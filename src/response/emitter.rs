@@ -7,7 +7,8 @@ use crate::model::bug::OrBug;
 #[derive(Debug)]
 pub struct Emitter {
     out: Vec<u8>,
-    pretty: bool,
+    /// Whether the text has line breaks and indentation.
+    pub(super) pretty: bool,
     depth: usize,
     /// Whether the innermost object or array is still empty.
     empty: bool,
@@ -17,11 +18,6 @@ impl Emitter {
     /// Creates an emitter without text.
     pub fn new(pretty: bool) -> Self {
         Self { out: Vec::new(), pretty, depth: 0, empty: true }
-    }
-
-    /// Whether the text has line breaks and indentation.
-    pub fn is_pretty(&self) -> bool {
-        self.pretty
     }
 
     /// Takes the bytes that were written since the last call.

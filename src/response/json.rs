@@ -4,10 +4,9 @@
 use std::ops::Range;
 
 use super::emitter::{self, Emitter};
-use super::ending::{Ending, WARNING};
 use super::number::Unsupported;
 use super::rows::rows;
-use super::time;
+use super::{Ending, WARNING, Writer, time};
 use crate::model::time::Precision;
 use crate::query::result::SeriesChunk;
 
@@ -41,78 +40,25 @@ impl Document {
         }
     }
 
-    /// Starts a statement's result.
-    pub fn statement_begin(&mut self, id: u32) {
-        self.begin();
-        self.emitter.next();
-        self.emitter.open(b'{');
-        self.emitter.key("statement_id");
-        time::integer(i64::from(id), self.emitter.out());
+    /// Whether the rows of `chunk` belong to the series of the last rows.
+    pub(super) fn continues(&self, chunk: &SeriesChunk) -> bool {
+        self.open.as_ref().is_some_and(|(open, _)| open.partial && open.same_series(chunk))
     }
 
-    /// Writes the next rows.
-    pub fn series(&mut self, chunk: &SeriesChunk, range: Range<usize>) {
-        if self.unsupported.is_some() {
-            return;
-        }
-        if !self.open.as_ref().is_some_and(|(open, _)| open.partial && open.same_series(chunk)) {
-            self.close_series();
-            self.open_series(chunk);
-        }
-        if let Some((open, has_values)) = &mut self.open {
-            open.partial = chunk.continues_after(range.end);
-            if !range.is_empty() && !std::mem::replace(has_values, true) {
-                self.emitter.key("values");
-                self.emitter.open(b'[');
-            }
-        }
-        let written = rows(&mut self.emitter, chunk, range, self.epoch);
-        self.unsupported = written.err();
-    }
-
-    /// Ends a statement's result.
-    pub fn statement_end(&mut self, ending: Ending<'_>) {
-        self.close_series();
+    /// Ends a statement's result. The flags write `"partial":true` into the last series, and into
+    /// the statement.
+    pub(super) fn end_statement(
+        &mut self,
+        more_of_series: bool,
+        more_of_statement: bool,
+        ending: Ending<'_>,
+    ) {
+        self.close_series(more_of_series);
         if std::mem::replace(&mut self.in_series, false) {
             self.emitter.close(b']');
         }
-        trailer(&mut self.emitter, false, ending);
+        trailer(&mut self.emitter, more_of_statement, ending);
         self.emitter.close(b'}');
-    }
-
-    /// Ends the document.
-    pub fn finish(&mut self) {
-        if self.begun {
-            self.emitter.close(b']');
-        } else {
-            // Go omits an empty list of series.
-            self.emitter.open(b'{');
-        }
-        self.emitter.close(b'}');
-        self.emitter.end_document();
-        if let Some(unsupported) = self.unsupported.filter(|_| !self.taken) {
-            self.emitter.take();
-            failed(&mut self.emitter, unsupported);
-        }
-    }
-
-    /// Returns the number of bytes that [`Self::take_bytes`] can return.
-    pub fn bytes(&self) -> usize {
-        self.emitter.bytes()
-    }
-
-    /// Takes the bytes that were written since the last call.
-    pub fn take_bytes(&mut self) -> Vec<u8> {
-        self.taken = true;
-        self.emitter.take()
-    }
-
-    fn begin(&mut self) {
-        if !std::mem::replace(&mut self.begun, true) {
-            self.emitter.open(b'{');
-            self.emitter.key("results");
-            self.emitter.open(b'[');
-        }
     }
 
     fn open_series(&mut self, chunk: &SeriesChunk) {
@@ -125,17 +71,83 @@ impl Document {
         self.open = Some((chunk.without_rows(), false));
     }
 
-    fn close_series(&mut self) {
+    fn close_series(&mut self, partial: bool) {
         if let Some((_, has_values)) = self.open.take() {
             if has_values {
                 self.emitter.close(b']');
             }
+            trailer(&mut self.emitter, partial, Ending::Done);
             self.emitter.close(b'}');
         }
     }
 }
 
-pub(super) fn header(emitter: &mut Emitter, chunk: &SeriesChunk) {
+impl Writer for Document {
+    fn statement_begin(&mut self, id: u32) {
+        if !std::mem::replace(&mut self.begun, true) {
+            self.emitter.open(b'{');
+            self.emitter.key("results");
+            self.emitter.open(b'[');
+        }
+        self.emitter.next();
+        self.emitter.open(b'{');
+        self.emitter.key("statement_id");
+        time::integer(i64::from(id), self.emitter.out());
+    }
+
+    fn series(&mut self, chunk: &SeriesChunk, range: Range<usize>) -> bool {
+        if self.unsupported.is_some() {
+            return true;
+        }
+        if !self.continues(chunk) {
+            self.close_series(false);
+            self.open_series(chunk);
+        }
+        if let Some((open, has_values)) = &mut self.open {
+            open.partial = chunk.continues_after(range.end);
+            if !range.is_empty() && !std::mem::replace(has_values, true) {
+                self.emitter.key("values");
+                self.emitter.open(b'[');
+            }
+        }
+        let written = rows(&mut self.emitter, chunk, range, self.epoch);
+        self.unsupported = written.err();
+        true
+    }
+
+    fn statement_end(&mut self, ending: Ending<'_>) {
+        self.end_statement(false, false, ending);
+    }
+
+    fn finish(&mut self) {
+        if self.begun {
+            self.emitter.close(b']');
+        } else {
+            // Go omits an empty list of series.
+            self.emitter.open(b'{');
+        }
+        self.emitter.close(b'}');
+        self.emitter.end_document();
+        if let Some(unsupported) = self.unsupported.filter(|_| !self.taken) {
+            let out = self.emitter.out();
+            out.clear();
+            out.extend_from_slice(b"{\"error\":");
+            emitter::string(&unsupported.to_string(), out);
+            out.extend_from_slice(b"}\n");
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.emitter.bytes()
+    }
+
+    fn take_bytes(&mut self) -> Vec<u8> {
+        self.taken = true;
+        self.emitter.take()
+    }
+}
+
+fn header(emitter: &mut Emitter, chunk: &SeriesChunk) {
     emitter.open(b'{');
     if let Some(name) = chunk.name.as_deref().filter(|name| !name.is_empty()) {
         emitter.key("name");
@@ -159,7 +171,7 @@ pub(super) fn header(emitter: &mut Emitter, chunk: &SeriesChunk) {
     emitter.close(b']');
 }
 
-pub(super) fn trailer(emitter: &mut Emitter, partial: bool, ending: Ending<'_>) {
+fn trailer(emitter: &mut Emitter, partial: bool, ending: Ending<'_>) {
     if let Ending::Warned(warning) = ending {
         emitter.key("messages");
         emitter.open(b'[');
@@ -180,13 +192,4 @@ pub(super) fn trailer(emitter: &mut Emitter, partial: bool, ending: Ending<'_>) 
         emitter.key("error");
         emitter.string(error);
     }
-}
-
-/// Writes the error document that replaces a document containing a value that Go cannot encode.
-pub(super) fn failed(emitter: &mut Emitter, unsupported: Unsupported) {
-    let text = &mut Vec::new();
-    text.extend_from_slice(b"{\"error\":");
-    emitter::string(&unsupported.to_string(), text);
-    text.extend_from_slice(b"}\n");
-    emitter.out().append(text);
 }

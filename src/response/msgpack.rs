@@ -8,12 +8,12 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
+use super::cell::Cell;
 use super::chunked::ChunkCut;
-use super::ending::{Ending, WARNING};
-use crate::model::bug::OrBug;
+use super::{Ending, WARNING, Writer};
 use crate::model::limits::MSGPACK_BYTES_MAX;
 use crate::model::time::{Precision, S_NS};
-use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
+use crate::query::result::SeriesChunk;
 
 /// The size, in bytes, at which a piece is complete. Further bytes are written to a new piece.
 const PIECE_BYTES: usize = 256 << 10;
@@ -101,68 +101,6 @@ impl Packed {
         Self { epoch, chunk_rows, out, results, series, open, statement_id, written }
     }
 
-    /// Starts a statement's result.
-    pub fn statement_begin(&mut self, id: u32) {
-        self.statement_id = id;
-        self.written = false;
-    }
-
-    /// Writes the next rows. Returns `false` if the document would become too large.
-    pub fn series(&mut self, chunk: &SeriesChunk, range: Range<usize>) -> bool {
-        let continues = |(open, _): &(SeriesChunk, _)| open.partial && open.same_series(chunk);
-        if !self.open.as_ref().is_some_and(continues) {
-            self.close_series(false, true, Ending::Done);
-            self.begin_series(chunk);
-        }
-        let timed = ChunkCut::new(chunk) == ChunkCut::Rows;
-        let partial = chunk.continues_after(range.end);
-        for row in range {
-            let full = |(_, rows): &(_, Counted)| timed && self.chunk_rows == Some(rows.count);
-            if self.open.as_ref().is_some_and(full) {
-                self.close_series(true, true, Ending::Done);
-                self.begin_series(chunk);
-            }
-            let Some((_, rows)) = &mut self.open else { break };
-            rows.count += 1;
-            let out = rows.elements.tail();
-            array(chunk.values.len(), out);
-            for column in &chunk.values {
-                cell(column, row, self.epoch, out);
-            }
-        }
-        let Some((open, rows)) = &mut self.open else { return true };
-        open.partial = partial;
-        let held = [&self.results, &self.series, rows].map(|counted| counted.elements.bytes());
-        held.iter().sum::<usize>() <= MSGPACK_BYTES_MAX
-    }
-
-    /// Ends a statement's result.
-    pub fn statement_end(&mut self, ending: Ending<'_>) {
-        // An error is written as a separate document.
-        let has_own = matches!(ending, Ending::Failed(_));
-        self.close_series(false, has_own, if has_own { Ending::Done } else { ending });
-        if has_own || self.chunk_rows.is_none() || !self.written {
-            self.close_result(ending, false);
-        }
-    }
-
-    /// Ends the response.
-    pub fn finish(&mut self) {
-        if self.chunk_rows.is_none() {
-            self.document();
-        }
-    }
-
-    /// Returns the number of bytes that [`Self::take_bytes`] can return.
-    pub fn bytes(&self) -> usize {
-        self.out.bytes()
-    }
-
-    /// Takes the next piece of the complete documents. Returns an empty vector if no piece is left.
-    pub fn take_bytes(&mut self) -> Vec<u8> {
-        self.out.take_first()
-    }
-
     fn begin_series(&mut self, chunk: &SeriesChunk) {
         self.open = Some((chunk.without_rows(), Counted::default()));
     }
@@ -237,6 +175,65 @@ impl Packed {
     }
 }
 
+impl Writer for Packed {
+    fn statement_begin(&mut self, id: u32) {
+        self.statement_id = id;
+        self.written = false;
+    }
+
+    fn series(&mut self, chunk: &SeriesChunk, range: Range<usize>) -> bool {
+        chunk.ensure_rows();
+        let continues = |(open, _): &(SeriesChunk, _)| open.partial && open.same_series(chunk);
+        if !self.open.as_ref().is_some_and(continues) {
+            self.close_series(false, true, Ending::Done);
+            self.begin_series(chunk);
+        }
+        let timed = ChunkCut::new(chunk) == ChunkCut::Rows;
+        let partial = chunk.continues_after(range.end);
+        for row in range {
+            let full = |(_, rows): &(_, Counted)| timed && self.chunk_rows == Some(rows.count);
+            if self.open.as_ref().is_some_and(full) {
+                self.close_series(true, true, Ending::Done);
+                self.begin_series(chunk);
+            }
+            let Some((_, rows)) = &mut self.open else { break };
+            rows.count += 1;
+            let out = rows.elements.tail();
+            array(chunk.values.len(), out);
+            for column in &chunk.values {
+                write_cell(Cell::new(column, row), self.epoch, out);
+            }
+        }
+        let Some((open, rows)) = &mut self.open else { return true };
+        open.partial = partial;
+        let held = [&self.results, &self.series, rows].map(|counted| counted.elements.bytes());
+        held.iter().sum::<usize>() <= MSGPACK_BYTES_MAX
+    }
+
+    fn statement_end(&mut self, ending: Ending<'_>) {
+        // An error is written as a separate document.
+        let has_own = matches!(ending, Ending::Failed(_));
+        self.close_series(false, has_own, if has_own { Ending::Done } else { ending });
+        if has_own || self.chunk_rows.is_none() || !self.written {
+            self.close_result(ending, false);
+        }
+    }
+
+    fn finish(&mut self) {
+        if self.chunk_rows.is_none() {
+            self.document();
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.out.bytes()
+    }
+
+    fn take_bytes(&mut self) -> Vec<u8> {
+        self.out.take_first()
+    }
+}
+
 fn message(warning: &str, out: &mut Vec<u8>) {
     text("messages", out);
     array(1, out);
@@ -296,50 +293,29 @@ fn integer(value: i64, out: &mut Vec<u8>) {
     }
 }
 
-fn cell(column: &ResultColumn, row: usize, epoch: Option<Precision>, out: &mut Vec<u8>) {
-    match column {
-        ResultColumn::Time(times_ns) => {
-            let time_ns = times_ns.get(row).copied().or_bug();
-            match epoch {
-                Some(epoch) => integer(time_ns / epoch.unit_ns(), out),
-                None => {
-                    out.extend_from_slice(&[0xc7, 12, 5]);
-                    out.extend_from_slice(&time_ns.div_euclid(S_NS).to_be_bytes());
-                    // The value is less than 10^9, so the cast is lossless.
-                    out.extend_from_slice(&(time_ns.rem_euclid(S_NS) as u32).to_be_bytes());
-                }
-            }
-        }
-        ResultColumn::Values(column) if column.validity.is_valid(row) => value(column, row, out),
-        ResultColumn::Filled { column, otherwise } => {
-            let is_valid = column.validity.is_valid(row);
-            let (column, row) = if is_valid { (column, row) } else { (otherwise, 0) };
-            value(column, row, out);
-        }
-        ResultColumn::Values(_) | ResultColumn::Null => out.push(0xc0),
-    }
-}
-
-fn value(column: &Column, row: usize, out: &mut Vec<u8>) {
-    match &column.values {
-        Values::Float(values) => match values.get(row) {
-            Some(value) if !value.is_nan() => {
-                out.push(0xcb);
-                out.extend_from_slice(&value.to_be_bytes());
-            }
-            _ => out.push(0xc0),
-        },
-        Values::Integer(values) => integer(values.get(row).copied().or_bug(), out),
-        Values::Unsigned(values) => match values.get(row).copied().or_bug() {
-            value @ 0..128 => out.push(value as u8),
-            value => {
-                out.push(0xcf);
-                out.extend_from_slice(&value.to_be_bytes());
+fn write_cell(cell: Cell<'_>, epoch: Option<Precision>, out: &mut Vec<u8>) {
+    match cell {
+        Cell::Time(time_ns) => match epoch {
+            Some(epoch) => integer(time_ns / epoch.unit_ns(), out),
+            None => {
+                out.extend_from_slice(&[0xc7, 12, 5]);
+                out.extend_from_slice(&time_ns.div_euclid(S_NS).to_be_bytes());
+                // The value is less than 10^9, so the cast is lossless.
+                out.extend_from_slice(&(time_ns.rem_euclid(S_NS) as u32).to_be_bytes());
             }
         },
-        Values::String(values) => text(values.get(row), out),
-        Values::Boolean(values) => {
-            out.push(0xc2 | u8::from(values.get(row).copied().or_bug()));
+        Cell::Float(value) if !value.is_nan() => {
+            out.push(0xcb);
+            out.extend_from_slice(&value.to_be_bytes());
         }
+        Cell::Null | Cell::Float(_) => out.push(0xc0),
+        Cell::Integer(value) => integer(value, out),
+        Cell::Unsigned(value @ 0..128) => out.push(value as u8),
+        Cell::Unsigned(value) => {
+            out.push(0xcf);
+            out.extend_from_slice(&value.to_be_bytes());
+        }
+        Cell::Text(value) => text(value, out),
+        Cell::Boolean(value) => out.push(0xc2 | u8::from(value)),
     }
 }

@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use super::cell::Cell;
 use super::emitter::{self, Emitter};
 use super::number::{self, Unsupported};
 use super::time::{self, Clock, TimeForm};
@@ -22,8 +23,9 @@ pub(super) fn rows(
     mut range: Range<usize>,
     epoch: Option<Precision>,
 ) -> Result<(), Unsupported> {
+    chunk.ensure_rows();
     let mut clock = Clock::new(TimeForm { epoch, zone: &chunk.zone });
-    let is_pretty = emitter.is_pretty();
+    let is_pretty = emitter.pretty;
     let mut cells = cells(&chunk.values, range.len(), is_pretty);
     if is_pretty {
         for row in range {
@@ -140,22 +142,18 @@ pub(super) fn printed_once(
 
 impl<'a> Cells<'a> {
     fn new(column: &'a ResultColumn, rows: usize) -> Self {
-        let (values, validity) = match column {
-            ResultColumn::Time(times_ns) => return Self::Times(times_ns),
-            ResultColumn::Values(Column { values, validity }) => (values, validity),
-            _ => return Self::Other(column),
-        };
-        match (values, validity) {
-            (Values::Integer(values), Validity::All) => Self::Integers(values),
-            (Values::String(texts), Validity::All) => {
-                match printed_once(texts, rows, emitter::string) {
-                    Some(printed) => Self::Strings(AdjacentColumns {
-                        columns: vec![printed],
-                        ..AdjacentColumns::default()
-                    }),
-                    None => Self::Other(column),
+        match column {
+            ResultColumn::Time(times_ns) => Self::Times(times_ns),
+            ResultColumn::Values(Column { values, validity: Validity::All }) => match values {
+                Values::Integer(values) => Self::Integers(values),
+                Values::String(texts)
+                    if let Some(printed) = printed_once(texts, rows, emitter::string) =>
+                {
+                    let columns = vec![printed];
+                    Self::Strings(AdjacentColumns { columns, ..AdjacentColumns::default() })
                 }
-            }
+                _ => Self::Other(column),
+            },
             _ => Self::Other(column),
         }
     }
@@ -167,16 +165,10 @@ impl<'a> Cells<'a> {
         out: &mut Vec<u8>,
     ) -> Result<(), Unsupported> {
         match self {
-            Self::Times(times_ns) => match times_ns.get(row) {
-                Some(&time_ns) => clock.write(time_ns, out),
-                None => out.extend_from_slice(b"null"),
-            },
-            Self::Integers(values) => match values.get(row) {
-                Some(&value) => time::integer(value, out),
-                None => out.extend_from_slice(b"null"),
-            },
+            Self::Times(times_ns) => clock.write(times_ns.get(row).copied().or_bug(), out),
+            Self::Integers(values) => time::integer(values.get(row).copied().or_bug(), out),
             Self::Strings(strings) => strings.write(row, out),
-            Self::Other(column) => return cell(column, row, clock.form(), out),
+            Self::Other(column) => return write_cell(Cell::new(column, row), clock.form, out),
         }
         Ok(())
     }
@@ -209,47 +201,13 @@ impl AdjacentColumns<'_> {
     }
 }
 
-fn cell(
-    column: &ResultColumn,
-    row: usize,
-    form: TimeForm<'_>,
-    out: &mut Vec<u8>,
-) -> Result<(), Unsupported> {
-    let null = |out: &mut Vec<u8>| out.extend_from_slice(b"null");
-    match column {
-        ResultColumn::Time(times_ns) => match times_ns.get(row) {
-            Some(&time_ns) => form.write(time_ns, out),
-            None => null(out),
-        },
-        ResultColumn::Null => null(out),
-        ResultColumn::Values(column) if !column.validity.is_valid(row) => null(out),
-        ResultColumn::Values(column) => return value(column, row, out),
-        ResultColumn::Filled { column, otherwise } => {
-            let is_valid = column.validity.is_valid(row);
-            let (column, row) = if is_valid { (column, row) } else { (otherwise, 0) };
-            return value(column, row, out);
-        }
-    }
-    Ok(())
-}
-
-fn value(column: &Column, row: usize, out: &mut Vec<u8>) -> Result<(), Unsupported> {
-    match &column.values {
-        Values::Float(values) => match values.get(row) {
-            Some(value) if !value.is_nan() => return number::json_float(*value, out),
-            _ => out.extend_from_slice(b"null"),
-        },
-        Values::Integer(values) => time::integer(values.get(row).copied().or_bug(), out),
-        Values::Unsigned(values) => {
-            let mut digits = itoa::Buffer::new();
-            let value = values.get(row).copied().or_bug();
-            out.extend_from_slice(digits.format(value).as_bytes());
-        }
-        Values::String(values) => emitter::string(values.get(row), out),
-        Values::Boolean(values) => {
-            let value = values.get(row).copied().or_bug();
-            out.extend_from_slice(if value { b"true" } else { b"false" });
-        }
+fn write_cell(cell: Cell<'_>, form: TimeForm<'_>, out: &mut Vec<u8>) -> Result<(), Unsupported> {
+    match cell {
+        Cell::Float(value) if !value.is_nan() => return number::json_float(value, out),
+        Cell::Null | Cell::Float(_) => out.extend_from_slice(b"null"),
+        Cell::Time(time_ns) => form.write(time_ns, out),
+        Cell::Text(text) => emitter::string(text, out),
+        plain => plain.write_plain(out),
     }
     Ok(())
 }

@@ -20,7 +20,7 @@ fn chunk(host: &str, values: &[f64], partial: bool) -> SeriesChunk {
 }
 
 fn written(options: Options, chunks: &[SeriesChunk]) -> String {
-    let mut writer = Writer::new(options);
+    let mut writer = writer(options);
     writer.statement_begin(0);
     for chunk in chunks {
         writer.series(chunk, 0..chunk.rows);
@@ -131,7 +131,7 @@ fn response_format_follows_accept_list() {
 #[test]
 fn warned_statement_still_runs() {
     let warned = |options: Options| {
-        let mut writer = Writer::new(options);
+        let mut writer = writer(options);
         writer.statement_begin(0);
         writer.statement_end(Ending::Warned("<w>"));
         writer.statement_begin(1);

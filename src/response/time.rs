@@ -1,6 +1,6 @@
 //! Writes times in RFC 3339 with up to nine decimals, or as integers in a unit (`epoch=`).
 
-use crate::model::time::{D_NS, Precision, S_NS};
+use crate::model::time::{D_NS, Precision, S_NS, civil_from_days};
 
 /// The format of times: integers in a unit, or RFC 3339 in a zone.
 #[derive(Clone, Copy, Debug)]
@@ -20,14 +20,10 @@ impl TimeForm<'_> {
             Some(unit) => integer(time_ns / unit.unit_ns(), out),
             None => {
                 out.push(b'"');
-                rfc3339(time_ns, self.offset_ns(time_ns), out);
+                rfc3339(time_ns, offset_at(self.zone, time_ns), out);
                 out.push(b'"');
             }
         }
-    }
-
-    fn offset_ns(&self, time_ns: i64) -> i64 {
-        offset_at(self.zone, time_ns)
     }
 }
 
@@ -40,7 +36,7 @@ fn offset_at(zone: &[(i64, i64)], time_ns: i64) -> i64 {
 /// date is reused. If both times are equal, the complete text is reused.
 #[derive(Debug)]
 pub struct Clock<'a> {
-    form: TimeForm<'a>,
+    pub(super) form: TimeForm<'a>,
     day_ns: i64,
     last_ns: i64,
     /// The text of the last time, as `"2006-01-02T15:04:05Z"` with quotes; empty before the first
@@ -61,11 +57,6 @@ impl<'a> Clock<'a> {
     pub fn new(form: TimeForm<'a>) -> Self {
         let padded = [0; TEXT_BYTES_MAX];
         Self { form, day_ns: 0, last_ns: 0, text: Vec::new(), padded }
-    }
-
-    /// Returns the format of times.
-    pub fn form(&self) -> TimeForm<'a> {
-        self.form
     }
 
     /// Appends a time in the same way as [`TimeForm::write`].
@@ -92,13 +83,7 @@ impl<'a> Clock<'a> {
             self.day_ns = time_ns.checked_sub(of_day_ns).unwrap_or(i64::MAX);
             text.clear();
             text.push(b'"');
-            let (year, month, day) = civil_from_days(time_ns.div_euclid(D_NS));
-            digits(year, 4, text);
-            for part in [month, day] {
-                text.push(b'-');
-                digits(part, 2, text);
-            }
-            text.push(b'T');
+            date(time_ns.div_euclid(D_NS), text);
         }
         text.truncate(DATE_BYTES);
         self.last_ns = time_ns;
@@ -176,20 +161,25 @@ fn to_second(time_ns: i64, offset_ns: i64, out: &mut Vec<u8>) -> i64 {
     let local_ns = i128::from(time_ns) + i128::from(offset_ns);
     let days = local_ns.div_euclid(i128::from(D_NS)) as i64;
     let of_day_ns = local_ns.rem_euclid(i128::from(D_NS)) as i64;
-    let (year, month, day) = civil_from_days(days);
+    date(days, out);
     let seconds = of_day_ns / S_NS;
-    digits(year, 4, out);
-    for (separator, part) in [
-        (b'-', month),
-        (b'-', day),
-        (b'T', seconds / 3_600),
-        (b':', seconds / 60 % 60),
-        (b':', seconds % 60),
-    ] {
-        out.push(separator);
+    digits(seconds / 3_600, 2, out);
+    for part in [seconds / 60 % 60, seconds % 60] {
+        out.push(b':');
         digits(part, 2, out);
     }
     of_day_ns % S_NS
+}
+
+/// Appends `2006-01-02T`.
+fn date(days: i64, out: &mut Vec<u8>) {
+    let (year, month, day) = civil_from_days(days);
+    digits(year, 4, out);
+    for part in [month, day] {
+        out.push(b'-');
+        digits(part, 2, out);
+    }
+    out.push(b'T');
 }
 
 fn offset(offset_ns: i64, out: &mut Vec<u8>) {
@@ -220,19 +210,6 @@ fn digits(value: i64, width: usize, out: &mut Vec<u8>) {
     let text = buffer.format(value);
     out.resize(out.len() + width.saturating_sub(text.len()), b'0');
     out.extend_from_slice(text.as_bytes());
-}
-
-/// Converts days since 1970-01-01 to year, month and day (Howard Hinnant's `civil_from_days`).
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ impl Kept {
             restored.add(key, value).unwrap();
         }
         let (stores, image) = restored.finish().unwrap();
-        let mut product = Product::going_on(now_s, image.objects());
+        let mut product = Product::going_on(now_s, image.objects);
         for (address, store) in stores {
             product.put_store(address, store);
         }

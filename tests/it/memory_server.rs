@@ -28,7 +28,7 @@ use tidemark::query::metadata::{self, MetaContext, MetaExecutor, MetaPolicy, Met
 use tidemark::query::result::SeriesChunk;
 use tidemark::query::source::{Defaults, sources};
 use tidemark::query::work::Work;
-use tidemark::response::{Ending, Options as Form, Writer};
+use tidemark::response::{Ending, Options as Form, Writer, writer};
 use tidemark::scan::{PageLimits, SummaryLimits, TileLimits, scan, summarise};
 
 use crate::memory_rows::MemoryRows;
@@ -166,7 +166,7 @@ fn push(values: &mut tidemark::batch::column::Values, value: &FieldValue) {
     }
 }
 
-fn write(writer: &mut Writer, chunk: &SeriesChunk) {
+fn write(writer: &mut dyn Writer, chunk: &SeriesChunk) {
     let mut from = 0;
     loop {
         let to = chunk.rows.min(from + ROWS_AT_A_TIME);
@@ -202,7 +202,7 @@ impl Memory {
                 return format!("{{\"error\":{text}}}\n");
             }
         };
-        let mut writer = Writer::new(form);
+        let mut writer = writer(form);
         let mut failed = false;
         for (id, statement) in statements.iter().enumerate() {
             writer.statement_begin(id as u32);
@@ -213,7 +213,7 @@ impl Memory {
             };
             let error = match result {
                 Ok(chunks) => {
-                    chunks.iter().for_each(|chunk| write(&mut writer, chunk));
+                    chunks.iter().for_each(|chunk| write(&mut *writer, chunk));
                     None
                 }
                 Err(error) => Some(error),

@@ -7,7 +7,7 @@ use tidemark::api::http::{RequestHead, Response};
 use tidemark::batch::string_column::StringColumn;
 use tidemark::model::time::Precision;
 use tidemark::query::result::{Column, ResultColumn, SeriesChunk, Values};
-use tidemark::response::{Ending, Format, Options, Writer};
+use tidemark::response::{Ending, Format, Options, writer};
 
 use crate::allocator::{live, peak_since};
 use crate::product::{Product, TOKEN};
@@ -124,8 +124,7 @@ fn large_msgpack_document_is_chunked() {
     }
 
     let epoch = Some(Precision::Nanosecond);
-    let mut writer =
-        Writer::new(Options { format: Format::MessagePack, epoch, ..Options::default() });
+    let mut writer = writer(Options { format: Format::MessagePack, epoch, ..Options::default() });
     let before = live();
     writer.statement_begin(0);
     assert!(chunks.iter().all(|chunk| writer.series(chunk, 0..chunk.rows)), "below the limit");

@@ -99,7 +99,7 @@ impl Product {
     }
 
     pub(crate) fn log_line(&self) -> Option<&str> {
-        self.inner.last_log_line()
+        self.inner.last_log_line.as_deref()
     }
 
     pub(crate) fn ask(
@@ -158,11 +158,11 @@ impl Product {
     }
 
     pub(crate) fn object_requests(&self) -> &BTreeMap<Address, u64> {
-        self.inner.object_requests()
+        &self.inner.object_requests
     }
 
     pub(crate) fn last_was_streamed(&self) -> bool {
-        self.inner.last_was_streamed()
+        self.inner.last_was_streamed
     }
 
     /// Other requests can run during a pause.

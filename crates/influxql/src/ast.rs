@@ -1,33 +1,29 @@
 //! [`Statement`], the enum of all statements, and the types of their parts.
 
-pub use super::alter_retention_policy::AlterRetentionPolicyStatement;
-pub use super::cardinality::{CardinalityOf, CardinalityStatement};
-pub use super::create_continuous_query::CreateContinuousQueryStatement;
-pub use super::create_database::{CreateDatabaseStatement, DatabasePolicy};
-pub use super::create_retention_policy::CreateRetentionPolicyStatement;
-pub use super::create_subscription::{CreateSubscriptionStatement, DestinationMode};
-pub use super::create_user::CreateUserStatement;
-pub use super::delete::DeleteStatement;
-pub use super::dimension::Dimension;
-pub use super::drop::{NameOnDatabase, NameOnPolicy};
-pub use super::drop_series::DropSeriesStatement;
-pub use super::explain::ExplainStatement;
-pub use super::expr::{Cast, Expr, WildcardKind};
-pub use super::field::Field;
-pub use super::fill::{Fill, FillNumber};
-pub use super::grant::{GrantStatement, Privilege};
-pub use super::into::{Target, TargetName};
-pub use super::kill_query::KillQueryStatement;
-pub use super::measurement::{Measurement, MeasurementName};
-pub use super::operator::BinaryOp;
-pub use super::order_by::OrderBy;
-pub use super::select::SelectStatement;
-pub use super::set_password::SetPasswordStatement;
-pub use super::show_list::{ListOf, ShowListStatement};
-pub use super::show_measurements::{NamePattern, ShowMeasurementsStatement};
-pub use super::source::Source;
-pub use super::tag_key_filter::TagKeyFilter;
+use std::fmt;
+
+pub use super::clause::{Dimension, OrderBy};
+pub use super::databases_and_policies::{
+    AlterRetentionPolicyStatement, CreateDatabaseStatement, CreateRetentionPolicyStatement,
+    DatabasePolicy,
+};
+pub use super::delete_and_drop::{DeleteStatement, NameOnDatabase};
+pub use super::expr::{BinaryOp, Cast, Expr, WildcardKind};
+pub use super::select::{
+    CreateContinuousQueryStatement, ExplainStatement, Field, Fill, FillNumber, SelectStatement,
+};
+pub use super::show::{
+    CardinalityOf, CardinalityStatement, ListOf, NamePattern, ShowListStatement,
+    ShowMeasurementsStatement, TagKeyFilter,
+};
+pub use super::source::{Measurement, MeasurementName, Source, Target};
+pub use super::users::{CreateUserStatement, GrantStatement, Password, Privilege};
 pub use tidemark_model::regex::Regex;
+
+use super::clause::write_option;
+use super::expr::List;
+use super::quote;
+use super::token::Keyword;
 
 /// A statement. Large variants are boxed to keep the enum small.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,14 +82,30 @@ pub enum Statement {
     CreateRetentionPolicy(Box<CreateRetentionPolicyStatement>),
     /// `CREATE CONTINUOUS QUERY`
     CreateContinuousQuery(Box<CreateContinuousQueryStatement>),
-    /// `CREATE SUBSCRIPTION`
-    CreateSubscription(Box<CreateSubscriptionStatement>),
+    /// `CREATE SUBSCRIPTION name ON db.policy DESTINATIONS ALL|ANY 'host' [, 'host' …]`
+    CreateSubscription {
+        /// The subscription's name.
+        name: String,
+        /// The database in `ON`.
+        database: String,
+        /// The policy in `ON`.
+        policy: String,
+        /// `ALL`: each write goes to every destination. `ANY`: each write goes to one destination.
+        mode: Keyword,
+        /// The URLs of the destinations, at least one.
+        destinations: Vec<String>,
+    },
     /// `CREATE USER`
     CreateUser(CreateUserStatement),
     /// `ALTER RETENTION POLICY`
     AlterRetentionPolicy(Box<AlterRetentionPolicyStatement>),
-    /// `SET PASSWORD`
-    SetPassword(SetPasswordStatement),
+    /// `SET PASSWORD FOR name = '…'`
+    SetPassword {
+        /// The user's name.
+        name: String,
+        /// The password.
+        password: Password,
+    },
     /// `GRANT`
     Grant(GrantStatement),
     /// `REVOKE`
@@ -113,19 +125,164 @@ pub enum Statement {
     /// `DROP CONTINUOUS QUERY`
     DropContinuousQuery(NameOnDatabase),
     /// `DROP SERIES`
-    DropSeries(DropSeriesStatement),
+    DropSeries(DeleteStatement),
     /// `DROP SHARD id`
     DropShard {
         /// The shard's number.
         id: u64,
     },
-    /// `DROP SUBSCRIPTION`
-    DropSubscription(NameOnPolicy),
+    /// `DROP SUBSCRIPTION name ON db.policy`
+    DropSubscription {
+        /// The subscription's name.
+        name: String,
+        /// The database in `ON`.
+        database: String,
+        /// The policy in `ON`.
+        policy: String,
+    },
     /// `DROP USER name`
     DropUser {
         /// The user's name.
         name: String,
     },
-    /// `KILL QUERY`
-    KillQuery(KillQueryStatement),
+    /// `KILL QUERY id [ON host]`
+    KillQuery {
+        /// The query's number: `qid` in the result of SHOW QUERIES.
+        id: u64,
+        /// `ON`, which is never empty.
+        host: Option<String>,
+    },
+}
+
+impl fmt::Display for Statement {
+    /// The text parses to an equal statement, except that passwords print as `[REDACTED]`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Select(statement) => statement.fmt(f),
+            Self::Explain(statement) => statement.fmt(f),
+            Self::Delete(statement) => statement.write(f, "DELETE"),
+            Self::ShowDatabases => f.write_str("SHOW DATABASES"),
+            Self::ShowRetentionPolicies { database } => {
+                f.write_str("SHOW RETENTION POLICIES")?;
+                write_option(f, "ON", database.as_deref().map(quote::ident))
+            }
+            Self::ShowMeasurements(statement) => statement.fmt(f),
+            Self::ShowList(statement) => statement.fmt(f),
+            Self::ShowCardinality(statement) => statement.fmt(f),
+            Self::ShowContinuousQueries => f.write_str("SHOW CONTINUOUS QUERIES"),
+            Self::ShowDiagnostics { module } => {
+                f.write_str("SHOW DIAGNOSTICS")?;
+                write_option(f, "FOR", module.as_deref().map(quote::string))
+            }
+            Self::ShowGrants { user } => write!(f, "SHOW GRANTS FOR {}", quote::ident(user)),
+            Self::ShowQueries => f.write_str("SHOW QUERIES"),
+            Self::ShowShards => f.write_str("SHOW SHARDS"),
+            Self::ShowShardGroups => f.write_str("SHOW SHARD GROUPS"),
+            Self::ShowStats { database, module } => {
+                f.write_str("SHOW STATS")?;
+                write_option(f, "ON", database.as_deref().map(quote::ident))?;
+                write_option(f, "FOR", module.as_deref().map(quote::string))
+            }
+            Self::ShowSubscriptions => f.write_str("SHOW SUBSCRIPTIONS"),
+            Self::ShowUsers => f.write_str("SHOW USERS"),
+            Self::CreateDatabase(statement) => statement.fmt(f),
+            Self::CreateRetentionPolicy(statement) => statement.fmt(f),
+            Self::CreateContinuousQuery(statement) => statement.fmt(f),
+            Self::CreateSubscription { name, database, policy, mode, destinations } => {
+                let (name, database) = (quote::ident(name), quote::ident(database));
+                write!(f, "CREATE SUBSCRIPTION {name} ON {database}.{}", quote::ident(policy))?;
+                let hosts: Vec<_> = destinations.iter().map(|host| quote::string(host)).collect();
+                write!(f, " DESTINATIONS {} {}", mode.as_str(), List(&hosts))
+            }
+            Self::CreateUser(statement) => statement.fmt(f),
+            Self::AlterRetentionPolicy(statement) => statement.fmt(f),
+            Self::SetPassword { name, .. } => {
+                write!(f, "SET PASSWORD FOR {} = [REDACTED]", quote::ident(name))
+            }
+            Self::Grant(statement) => statement.write(f, Keyword::Grant, Keyword::To),
+            Self::Revoke(statement) => statement.write(f, Keyword::Revoke, Keyword::From),
+            Self::DropDatabase { name } => write!(f, "DROP DATABASE {}", quote::ident(name)),
+            Self::DropMeasurement { name } => write!(f, "DROP MEASUREMENT {}", quote::ident(name)),
+            Self::DropRetentionPolicy(policy) => write!(f, "DROP RETENTION POLICY {policy}"),
+            Self::DropContinuousQuery(query) => write!(f, "DROP CONTINUOUS QUERY {query}"),
+            Self::DropSeries(statement) => statement.write(f, "DROP SERIES"),
+            Self::DropShard { id } => write!(f, "DROP SHARD {id}"),
+            Self::DropSubscription { name, database, policy } => {
+                let (name, database) = (quote::ident(name), quote::ident(database));
+                write!(f, "DROP SUBSCRIPTION {name} ON {database}.{}", quote::ident(policy))
+            }
+            Self::DropUser { name } => write!(f, "DROP USER {}", quote::ident(name)),
+            Self::KillQuery { id, host } => {
+                write!(f, "KILL QUERY {id}")?;
+                write_option(f, "ON", host.as_deref().map(quote::ident))
+            }
+        }
+    }
+}
+
+/// The effect of a statement or a whole text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effect {
+    /// The statement selects points and changes no data.
+    Selects,
+    /// The statement reads other data or metadata and changes no data.
+    Reads,
+    /// The statement changes data, metadata or a running query.
+    Writes,
+}
+
+impl Effect {
+    /// Returns the effect of `statement`. A statement that is not listed here changes something.
+    pub fn new(statement: &Statement) -> Self {
+        let unless = |writes: bool, otherwise: Self| if writes { Self::Writes } else { otherwise };
+        match statement {
+            Statement::Select(select) => unless(select.into.is_some(), Self::Selects),
+            Statement::Explain(explain) => {
+                unless(explain.analyze && explain.select.into.is_some(), Self::Reads)
+            }
+            Statement::ShowDatabases
+            | Statement::ShowRetentionPolicies { .. }
+            | Statement::ShowMeasurements(_)
+            | Statement::ShowList(_)
+            | Statement::ShowCardinality(_)
+            | Statement::ShowContinuousQueries
+            | Statement::ShowDiagnostics { .. }
+            | Statement::ShowGrants { .. }
+            | Statement::ShowQueries
+            | Statement::ShowShards
+            | Statement::ShowShardGroups
+            | Statement::ShowStats { .. }
+            | Statement::ShowSubscriptions
+            | Statement::ShowUsers => Self::Reads,
+            _ => Self::Writes,
+        }
+    }
+
+    /// Whether the statement can change anything.
+    pub fn writes(self) -> bool {
+        self == Self::Writes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bound_params::Params;
+    use crate::parse_statement;
+
+    #[test]
+    fn select_into_counts_as_write() {
+        for (text, effect) in [
+            ("SELECT v FROM m", Effect::Selects),
+            ("SELECT v INTO n FROM m", Effect::Writes),
+            ("EXPLAIN SELECT v INTO n FROM m", Effect::Reads),
+            ("EXPLAIN ANALYZE SELECT v FROM m", Effect::Reads),
+            ("EXPLAIN ANALYZE SELECT v INTO n FROM m", Effect::Writes),
+            ("SHOW STATS", Effect::Reads),
+            ("KILL QUERY 1", Effect::Writes),
+        ] {
+            let statement = parse_statement(text, &Params::default()).unwrap();
+            assert_eq!(Effect::new(&statement), effect, "{text}");
+        }
+    }
 }

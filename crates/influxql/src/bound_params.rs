@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::duration;
-use super::number;
+use super::expr::format_plain;
 use super::token::{Keyword, TokenKind};
 
 /// The parameter values of a query, indexed by name.
@@ -15,12 +15,9 @@ pub struct Params {
     values: BTreeMap<String, BoundValue>,
 }
 
-/// A value that cannot be bound is a [`TokenKind::BoundParam`] with the reason as its text.
-#[derive(Clone, Debug, PartialEq)]
-struct BoundValue {
-    kind: TokenKind,
-    text: String,
-}
+/// The kind and text of a token. A value that cannot be bound is a [`TokenKind::BoundParam`] with
+/// the reason as its text.
+type BoundValue = (TokenKind, String);
 
 /// The reason why `params=` is rejected.
 #[derive(Debug, thiserror::Error)]
@@ -85,17 +82,18 @@ impl Params {
         Ok(Self { values })
     }
 
-    pub(super) fn token(&self, name: &str) -> Option<(TokenKind, String)> {
-        self.values.get(name).map(|bound| (bound.kind, bound.text.clone()))
+    pub(super) fn token(&self, name: &str) -> Option<&(TokenKind, String)> {
+        self.values.get(name)
     }
 }
 
 fn bind(value: Value) -> BoundValue {
     match value {
-        Value::String(text) => BoundValue { kind: TokenKind::String, text },
-        Value::Bool(value) => boolean(value),
+        Value::String(text) => (TokenKind::String, text),
+        Value::Bool(true) => (TokenKind::Keyword(Keyword::True), String::new()),
+        Value::Bool(false) => (TokenKind::Keyword(Keyword::False), String::new()),
         Value::Number(value) => match value.as_i64() {
-            Some(value) => BoundValue { kind: TokenKind::Integer, text: value.to_string() },
+            Some(value) => (TokenKind::Integer, value.to_string()),
             None => float(value.as_f64()),
         },
         Value::Object(object) => bind_object(object),
@@ -109,52 +107,36 @@ fn bind_object(object: Map<String, Value>) -> BoundValue {
     let (Some((kind, value)), None) = (entries.next(), entries.next()) else {
         return unbound("bound object parameter value must have exactly one entry");
     };
-    match kind.as_str() {
-        "ident" | "identifier" => {
-            text(value, TokenKind::Ident, "identifier must be a string value")
-        }
-        "regex" => text(value, TokenKind::Regex, "regex literal must be a string value"),
-        "string" => text(value, TokenKind::String, "string literal must be a string value"),
-        "float" | "number" => match value {
-            Value::Number(value) => float(value.as_f64()),
-            _ => unbound("number literal must be a float value"),
-        },
-        "int" | "integer" => match value.as_i64() {
-            Some(value) => BoundValue { kind: TokenKind::Integer, text: value.to_string() },
+    match (kind.as_str(), value) {
+        ("ident" | "identifier", Value::String(text)) => (TokenKind::Ident, text),
+        ("ident" | "identifier", _) => unbound("identifier must be a string value"),
+        ("regex", Value::String(text)) => (TokenKind::Regex, text),
+        ("regex", _) => unbound("regex literal must be a string value"),
+        ("string", Value::String(text)) => (TokenKind::String, text),
+        ("string", _) => unbound("string literal must be a string value"),
+        ("float" | "number", value) => float(value.as_f64()),
+        ("int" | "integer", value) => match value.as_i64() {
+            Some(value) => (TokenKind::Integer, value.to_string()),
             None => unbound("integer literal must be an integer value"),
         },
-        "duration" => match (&value, value.as_i64()) {
-            (Value::String(text), _) => {
-                BoundValue { kind: TokenKind::Duration, text: text.clone() }
-            }
-            (_, Some(ns)) => BoundValue { kind: TokenKind::Duration, text: duration::format(ns) },
-            _ => unbound("duration literal must be a string or integer value"),
+        ("duration", Value::String(text)) => (TokenKind::Duration, text),
+        ("duration", value) => match value.as_i64() {
+            Some(ns) => (TokenKind::Duration, duration::format(ns)),
+            None => unbound("duration literal must be a string or integer value"),
         },
-        other => unbound(&format!("unknown bind object type: {other}")),
-    }
-}
-
-fn text(value: Value, kind: TokenKind, otherwise: &str) -> BoundValue {
-    match value {
-        Value::String(text) => BoundValue { kind, text },
-        _ => unbound(otherwise),
+        (other, _) => unbound(&format!("unknown bind object type: {other}")),
     }
 }
 
 fn float(value: Option<f64>) -> BoundValue {
     match value {
-        Some(value) => BoundValue { kind: TokenKind::Number, text: number::format_plain(value) },
+        Some(value) => (TokenKind::Number, format_plain(value)),
         None => unbound("number literal must be a float value"),
     }
 }
 
-fn boolean(value: bool) -> BoundValue {
-    let keyword = if value { Keyword::True } else { Keyword::False };
-    BoundValue { kind: TokenKind::Keyword(keyword), text: String::new() }
-}
-
 fn unbound(reason: &str) -> BoundValue {
-    BoundValue { kind: TokenKind::BoundParam, text: reason.to_owned() }
+    (TokenKind::BoundParam, reason.to_owned())
 }
 
 #[cfg(test)]

@@ -1,21 +1,32 @@
-//! Parses and prints clauses that several statements share, such as `ON`, `WHERE` and `LIMIT`.
+//! Parses and prints the clauses that several statements share: `ON`, `WHERE`, `GROUP BY`,
+//! `ORDER BY`, `LIMIT`, `OFFSET`, `SLIMIT` and `SOFFSET`.
 
 use std::fmt;
 
 use super::error::ParseError;
 use super::expr::{Expr, List};
-use super::measurement::Measurement;
-use super::order_by::OrderBy;
-use super::parser::Parser;
-use super::source::{self, Source};
+use super::expr_parser;
+use super::parser::{Parser, unexpected};
 use super::token::{Keyword, TokenKind};
-use super::{expr_parser, quote};
+
+/// An entry of GROUP BY: a tag, `*`, a regex, or `time(interval[, offset])`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dimension {
+    /// The expression as written.
+    pub expr: Expr,
+}
+
+/// `ORDER BY time [ASC|DESC]`, or `ORDER BY ASC|DESC`. As in 1.x, no other column is allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OrderBy {
+    /// Whether the clause names `time`. The name affects only the printed text.
+    pub named: bool,
+    /// Whether the latest row comes first.
+    pub descending: bool,
+}
 
 pub(super) fn on_database(p: &mut Parser<'_>) -> Result<Option<String>, ParseError> {
-    if !p.keyword_if(Keyword::On) {
-        return Ok(None);
-    }
-    Ok(Some(p.ident()?).filter(|database| !database.is_empty()))
+    Ok(p.after(Keyword::On, Parser::ident)?.filter(|database| !database.is_empty()))
 }
 
 pub(super) fn required_database(p: &mut Parser<'_>) -> Result<String, ParseError> {
@@ -27,39 +38,69 @@ pub(super) fn required_policy(p: &mut Parser<'_>) -> Result<(String, String), Pa
     let database = required_database(p)?;
     let dot = p.scan();
     if dot.kind != TokenKind::Dot {
-        return Err(super::parser::unexpected(&dot, &["."]));
+        return Err(unexpected(&dot, "."));
     }
     Ok((database, p.ident()?))
 }
 
 pub(super) fn condition(p: &mut Parser<'_>) -> Result<Option<Expr>, ParseError> {
-    if !p.keyword_if(Keyword::Where) {
-        return Ok(None);
-    }
-    expr_parser::parse(p).map(Some)
+    p.after(Keyword::Where, expr_parser::parse)
 }
 
-/// Parses `[FROM …] [WHERE …]` with at least one of the clauses. `mistake` returns the error of an
-/// invalid source. If several sources are invalid, 1.x reports the last invalid source.
-pub(super) fn selection(
-    p: &mut Parser<'_>,
-    mistake: impl Fn(&Measurement) -> Option<ParseError>,
-) -> Result<(Vec<Source>, Option<Expr>), ParseError> {
+pub(super) fn group_by(p: &mut Parser<'_>) -> Result<Vec<Dimension>, ParseError> {
+    if !p.keyword_if(Keyword::Group) {
+        return Ok(vec![]);
+    }
+    p.expect_keyword(Keyword::By)?;
+    let mut dimensions = vec![dimension(p)?];
+    while p.scan_if(TokenKind::Comma) {
+        dimensions.push(dimension(p)?);
+    }
+    Ok(dimensions)
+}
+
+fn dimension(p: &mut Parser<'_>) -> Result<Dimension, ParseError> {
+    if let Some(regex) = p.regex_if()? {
+        return Ok(Dimension { expr: Expr::Regex(regex) });
+    }
+    let expr = expr_parser::parse(p)?;
+    p.skip_blank();
+    Ok(Dimension { expr })
+}
+
+pub(super) fn order_by(p: &mut Parser<'_>) -> Result<Option<OrderBy>, ParseError> {
+    if !p.keyword_if(Keyword::Order) {
+        return Ok(None);
+    }
+    p.expect_keyword(Keyword::By)?;
     let token = p.next();
-    p.unscan();
-    let sources = source::parse_measurements(p)?;
-    let mistake = sources.iter().rev().find_map(|source| match source {
-        Source::Measurement(measurement) => mistake(measurement),
-        Source::Subquery(_) => None,
-    });
-    if let Some(mistake) = mistake {
-        return Err(mistake);
+    let order = match token.kind {
+        TokenKind::Keyword(Keyword::Asc) => OrderBy { named: false, descending: false },
+        TokenKind::Keyword(Keyword::Desc) => OrderBy { named: false, descending: true },
+        TokenKind::Ident => {
+            let descending = direction(p);
+            if token.text != "time" {
+                return Err(ParseError::OrderBy);
+            }
+            OrderBy { named: true, descending }
+        }
+        _ => return Err(unexpected(&token, "identifier, ASC, DESC")),
+    };
+    let mut several = false;
+    while p.next_if(TokenKind::Comma) {
+        p.ident()?;
+        direction(p);
+        several = true;
     }
-    let condition = condition(p)?;
-    if sources.is_empty() && condition.is_none() {
-        return Err(super::parser::unexpected(&token, &["FROM", "WHERE"]));
+    if several { Err(ParseError::OrderBy) } else { Ok(Some(order)) }
+}
+
+fn direction(p: &mut Parser<'_>) -> bool {
+    let descending = p.keyword_if(Keyword::Desc);
+    if !descending {
+        p.keyword_if(Keyword::Asc);
     }
-    Ok((sources, condition))
+    descending
 }
 
 /// Returns 0 for an absent clause. As in 1.x, an integer above `i64::MAX` becomes `i64::MAX`.
@@ -75,9 +116,14 @@ pub(super) fn count(p: &mut Parser<'_>, keyword: Keyword) -> Result<u64, ParseEr
     Ok(token.text.parse::<i64>().unwrap_or(i64::MAX).unsigned_abs())
 }
 
-pub(super) fn write_on(f: &mut fmt::Formatter<'_>, database: Option<&str>) -> fmt::Result {
-    match database {
-        Some(database) => write!(f, " ON {}", quote::ident(database)),
+/// Writes the keyword and the value, or nothing if there is no value.
+pub(super) fn write_option(
+    f: &mut fmt::Formatter<'_>,
+    keyword: &str,
+    value: Option<impl fmt::Display>,
+) -> fmt::Result {
+    match value {
+        Some(value) => write!(f, " {keyword} {value}"),
         None => Ok(()),
     }
 }
@@ -87,25 +133,7 @@ pub(super) fn write_list<T: fmt::Display>(
     keyword: &str,
     items: &[T],
 ) -> fmt::Result {
-    if items.is_empty() { Ok(()) } else { write!(f, " {keyword} {}", List(items)) }
-}
-
-pub(super) fn write_from(f: &mut fmt::Formatter<'_>, sources: &[Source]) -> fmt::Result {
-    write_list(f, "FROM", sources)
-}
-
-pub(super) fn write_where(f: &mut fmt::Formatter<'_>, condition: Option<&Expr>) -> fmt::Result {
-    match condition {
-        Some(condition) => write!(f, " WHERE {condition}"),
-        None => Ok(()),
-    }
-}
-
-pub(super) fn write_order(f: &mut fmt::Formatter<'_>, order: Option<OrderBy>) -> fmt::Result {
-    match order {
-        Some(order) => write!(f, " ORDER BY {order}"),
-        None => Ok(()),
-    }
+    write_option(f, keyword, (!items.is_empty()).then_some(List(items)))
 }
 
 /// Writes the counts of LIMIT, OFFSET, SLIMIT and SOFFSET, in this order. The last ones may be absent.
@@ -115,4 +143,58 @@ pub(super) fn write_counts(f: &mut fmt::Formatter<'_>, counts: &[u64]) -> fmt::R
         write!(f, " {} {count}", keyword.as_str())?;
     }
     Ok(())
+}
+
+impl fmt::Display for Dimension {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.expr.fmt(f)
+    }
+}
+
+impl fmt::Display for OrderBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let column = if self.named { "time " } else { "" };
+        let direction = if self.descending { "DESC" } else { "ASC" };
+        write!(f, "{column}{direction}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::tests as check;
+
+    #[test]
+    fn parser_accepts_any_dimension() {
+        check::stays(&[
+            "SELECT mean(a) FROM m GROUP BY *",
+            "SELECT mean(a) FROM m GROUP BY host, /x/, time(1m, -10s), a + 1",
+            "SELECT mean(a) FROM m GROUP BY time(1m, now()), *::tag",
+        ]);
+        check::fails(&[
+            ("SELECT a FROM m GROUP host", "found host, expected BY at line 1, char 23"),
+            (
+                "SELECT a FROM m GROUP BY host,",
+                "found EOF, expected identifier, string, number, bool at line 1, char 32",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn order_by_accepts_only_time() {
+        check::stays(&["SELECT a FROM m ORDER BY DESC", "SELECT a FROM m ORDER BY time DESC"]);
+        check::prints(&[
+            ("SELECT a FROM m ORDER BY time", "SELECT a FROM m ORDER BY time ASC"),
+            ("SHOW SERIES ORDER BY asc", "SHOW SERIES ORDER BY ASC"),
+        ]);
+        check::fails(&[
+            ("SELECT a FROM m ORDER BY a", "only ORDER BY time supported at this time"),
+            ("SELECT a FROM m ORDER BY TIME", "only ORDER BY time supported at this time"),
+            ("SELECT a FROM m ORDER BY time, a DESC", "only ORDER BY time supported at this time"),
+            (
+                "SELECT a FROM m ORDER BY 1",
+                "found 1, expected identifier, ASC, DESC at line 1, char 26",
+            ),
+            ("SELECT a FROM m ORDER time", "found time, expected BY at line 1, char 23"),
+        ]);
+    }
 }

@@ -49,38 +49,31 @@ pub fn parse(text: &str) -> Result<i64, InvalidDuration> {
     i64::try_from(sum_ns).map_err(|_| InvalidDuration::Overflow { number: last.0, unit: last.1 })
 }
 
+/// The units, in descending order. `format` uses the first spelling of a unit.
+const UNITS: [(&str, i64); 9] = [
+    ("w", W_NS),
+    ("d", D_NS),
+    ("h", H_NS),
+    ("m", MINUTE_NS),
+    ("s", S_NS),
+    ("ms", MS_NS),
+    ("u", US_NS),
+    ("µ", US_NS),
+    ("ns", 1),
+];
+
 fn unit(text: &str) -> Option<(&'static str, i64)> {
-    const UNITS: [(&str, i64); 9] = [
-        ("ns", 1),
-        ("ms", MS_NS),
-        ("u", US_NS),
-        ("µ", US_NS),
-        ("s", S_NS),
-        ("m", MINUTE_NS),
-        ("h", H_NS),
-        ("d", D_NS),
-        ("w", W_NS),
-    ];
-    UNITS.into_iter().find(|(spelling, _)| text.starts_with(spelling))
+    let matching = UNITS.into_iter().filter(|(spelling, _)| text.starts_with(spelling));
+    matching.max_by_key(|(spelling, _)| spelling.len())
 }
 
 /// Formats a duration in its largest exact unit, as InfluxQL does: `1w`, `90m`, `0s`.
 pub fn format(duration_ns: i64) -> String {
-    const UNITS: [(i64, &str); 8] = [
-        (W_NS, "w"),
-        (D_NS, "d"),
-        (H_NS, "h"),
-        (MINUTE_NS, "m"),
-        (S_NS, "s"),
-        (MS_NS, "ms"),
-        (US_NS, "u"),
-        (1, "ns"),
-    ];
     if duration_ns == 0 {
         return "0s".to_owned();
     }
-    let exact = UNITS.iter().find(|(unit_ns, _)| duration_ns % unit_ns == 0);
-    let (unit_ns, unit) = exact.copied().unwrap_or((1, "ns"));
+    let exact = UNITS.into_iter().find(|(_, unit_ns)| duration_ns % unit_ns == 0);
+    let (unit, unit_ns) = exact.unwrap_or(("ns", 1));
     format!("{}{unit}", duration_ns / unit_ns)
 }
 

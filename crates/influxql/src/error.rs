@@ -4,7 +4,7 @@ use tidemark_model::configurable_limits::Exceeded;
 use tidemark_model::limits::{EXPR_DEPTH_MAX, REGEXES_PER_QUERY_MAX, SOURCES_WRITTEN_MAX};
 
 use super::duration::InvalidDuration;
-use super::operator::BinaryOp;
+use super::expr::BinaryOp;
 use tidemark_model::regex::InvalidRegex;
 
 /// The position of a token. The fields count from 0. The printed numbers count from 1, as in 1.x.
@@ -26,12 +26,12 @@ impl std::fmt::Display for Position {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
     /// The grammar does not allow the token at this position.
-    #[error("found {found}, expected {} at {position}", .expected.join(", "))]
+    #[error("found {found}, expected {expected} at {position}")]
     Unexpected {
         /// The token as written.
         found: String,
-        /// The tokens that the grammar allows, in 1.x's order.
-        expected: Vec<&'static str>,
+        /// The tokens that the grammar allows, in 1.x's order, separated by commas.
+        expected: String,
         /// The token's position.
         position: Position,
     },
@@ -167,11 +167,8 @@ pub enum ParseError {
         position: Position,
     },
     /// A duration in an expression is invalid.
-    #[error("{error}")]
-    Duration {
-        /// The reason why the duration is invalid.
-        error: InvalidDuration,
-    },
+    #[error(transparent)]
+    Duration(#[from] InvalidDuration),
     /// The duration of a clause is invalid.
     #[error("{error} at {position}")]
     ClauseDuration {
@@ -225,11 +222,8 @@ pub enum ParseError {
     #[error("retention policy not supported at {}", Position::default())]
     PolicyNotSupported,
     /// The `GROUP BY time(…)` of a continuous query has no valid interval.
-    #[error("{error}")]
-    Interval {
-        /// The reason why the interval is invalid.
-        error: InvalidInterval,
-    },
+    #[error(transparent)]
+    Interval(#[from] InvalidInterval),
     /// `RESAMPLE FOR` is shorter than a window of the continuous query or than `RESAMPLE EVERY`.
     #[error(
         "FOR duration must be >= GROUP BY time duration: must be a minimum of {min}, got {got}"
@@ -242,22 +236,13 @@ pub enum ParseError {
     },
 }
 
-/// The reason why `GROUP BY time(…)` has no valid interval.
+/// The reason why `GROUP BY time(…)` has no valid interval. The texts are those of 1.x.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}", self.as_str())]
 pub enum InvalidInterval {
     /// `time(…)` has no arguments or more than two.
+    #[error("time dimension expected 1 or 2 arguments")]
     Arguments,
     /// The interval is not a duration.
+    #[error("time dimension must have duration argument")]
     NotDuration,
-}
-
-impl InvalidInterval {
-    /// Returns the text of 1.x.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Arguments => "time dimension expected 1 or 2 arguments",
-            Self::NotDuration => "time dimension must have duration argument",
-        }
-    }
 }

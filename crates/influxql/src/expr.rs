@@ -1,10 +1,9 @@
-//! Expressions, of which fields, conditions and dimensions consist. The parser limits their depth,
-//! so recursive walks are safe.
+//! Expressions and their operators, of which fields, conditions and dimensions consist. The parser
+//! limits their depth, so recursive walks are safe.
 
 use std::fmt;
 
-use super::operator::BinaryOp;
-use super::{duration, number, quote, time_literal};
+use super::{duration, quote, time_literal};
 use tidemark_model::regex::Regex;
 
 /// An expression. The variants have the names of 1.x, because its error texts contain them.
@@ -172,7 +171,7 @@ impl fmt::Display for Expr {
             // 1.x omits the quotes, so its text possibly does not parse again.
             Self::Distinct(name) => write!(f, "DISTINCT {}", quote::ident(name)),
             Self::StringLiteral(text) => f.write_str(&quote::string(text)),
-            Self::NumberLiteral(value) => f.write_str(&number::format_literal(*value)),
+            Self::NumberLiteral(value) => f.write_str(&format_literal(*value)),
             Self::IntegerLiteral(value) => write!(f, "{value}"),
             Self::UnsignedLiteral(value) => write!(f, "{value}"),
             Self::DurationLiteral(ns) => f.write_str(&duration::format(*ns)),
@@ -192,5 +191,91 @@ impl<T: fmt::Display> fmt::Display for List<'_, T> {
             write!(f, "{separator}{item}")?;
         }
         Ok(())
+    }
+}
+
+/// Declares [`BinaryOp`] with the text of each operator.
+macro_rules! operators {
+    ($($variant:ident $text:literal,)*) => {
+        /// A binary operator.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[expect(missing_docs, reason = "the table below contains the text of each operator")]
+        pub enum BinaryOp { $($variant,)* }
+
+        impl BinaryOp {
+            /// Returns the operator's text. `AND` and `OR` are in upper case.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+        }
+    };
+}
+
+operators! {
+    Add "+", Sub "-", Mul "*", Div "/", Mod "%", BitwiseAnd "&", BitwiseOr "|", BitwiseXor "^",
+    And "AND", Or "OR", Eq "=", Ne "!=", EqRegex "=~", NeRegex "!~", Lt "<", Le "<=", Gt ">",
+    Ge ">=",
+}
+
+impl BinaryOp {
+    /// Returns the precedence. Higher values bind tighter. Equal operators associate to the left.
+    pub const fn precedence(self) -> u8 {
+        match self {
+            Self::Or => 1,
+            Self::And => 2,
+            Self::Eq
+            | Self::Ne
+            | Self::EqRegex
+            | Self::NeRegex
+            | Self::Lt
+            | Self::Le
+            | Self::Gt
+            | Self::Ge => 3,
+            Self::Add | Self::Sub | Self::BitwiseOr | Self::BitwiseXor => 4,
+            Self::Mul | Self::Div | Self::Mod | Self::BitwiseAnd => 5,
+        }
+    }
+
+    pub(crate) const fn is_condition(self) -> bool {
+        self.precedence() <= 3
+    }
+}
+
+impl fmt::Display for BinaryOp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Never prints an exponent, like Go's `FormatFloat(v, 'f', -1, 64)`.
+pub(crate) fn format_plain(value: f64) -> String {
+    format!("{value}")
+}
+
+/// Adds `.0` to [`format_plain`] if the text would otherwise parse as an integer.
+pub(crate) fn format_literal(value: f64) -> String {
+    let mut text = format_plain(value);
+    if !text.contains('.') {
+        text.push_str(".0");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn float_literals_print_without_exponent() {
+        for (value, plain, literal) in [
+            (2.0, "2", "2.0"),
+            (0.23, "0.23", "0.23"),
+            (-0.0, "-0", "-0.0"),
+            (1e-7, "0.0000001", "0.0000001"),
+            (1e21, "1000000000000000000000", "1000000000000000000000.0"),
+        ] {
+            assert_eq!(format_plain(value), plain);
+            assert_eq!(format_literal(value), literal);
+        }
     }
 }

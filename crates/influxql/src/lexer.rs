@@ -1,23 +1,37 @@
 //! Splits a text into the tokens of 1.x's `scanner.go`. A `/` can be a division or the start of a
 //! regex, so the parser calls [`Lexer::scan_regex`] for a regex.
+//!
+//! The lexer reads, puts back and counts characters like 1.x, so that the positions in errors are
+//! equal.
 
 use std::borrow::Cow;
 
-use super::char_reader::{EOF, Reader};
 use super::error::Position;
-use super::operator::BinaryOp;
+use super::expr::BinaryOp;
 use super::token::{Keyword, Token, TokenKind};
 
-/// Splits a text into tokens.
-pub struct Lexer<'a> {
-    reader: Reader<'a>,
+/// As in 1.x, a NUL character also ends the text.
+const EOF: char = '\0';
+
+const RING: usize = 3;
+
+#[derive(Clone, Copy, Default)]
+struct ReadCharacter {
+    char: char,
+    position: Position,
+    end: usize,
 }
 
-enum Quoted {
-    Closed,
-    Open,
-    /// The reader has passed the unknown escape.
-    BadEscape,
+/// Splits a text into tokens. `\r\n` and `\r` count as `\n`.
+pub struct Lexer<'a> {
+    text: &'a str,
+    /// The byte offset of the first unread character.
+    offset: usize,
+    ring: [ReadCharacter; RING],
+    last: usize,
+    put_back: usize,
+    next: Position,
+    at_end: bool,
 }
 
 pub(super) fn is_letter(c: char) -> bool {
@@ -39,16 +53,24 @@ fn is_unit_char(c: char) -> bool {
 impl<'a> Lexer<'a> {
     /// Creates a lexer at the start of `text`.
     pub fn new(text: &'a str) -> Self {
-        Self { reader: Reader::new(text) }
+        Self {
+            text,
+            offset: 0,
+            ring: [ReadCharacter::default(); RING],
+            last: 0,
+            put_back: 0,
+            next: Position::default(),
+            at_end: false,
+        }
     }
 
     /// Returns the next token. Whitespace and comments are also tokens.
     pub fn scan(&mut self) -> Token<'a> {
-        let (first, position) = self.reader.read();
+        let (first, position) = self.read();
         if is_whitespace(first) {
             return self.whitespace();
         } else if is_letter(first) || first == '_' || first == '"' {
-            self.reader.unread();
+            self.unread();
             return self.ident(true);
         } else if first.is_ascii_digit() {
             return self.number();
@@ -56,13 +78,13 @@ impl<'a> Lexer<'a> {
         match first {
             '\'' => self.string(),
             '.' => {
-                let (next, _) = self.reader.read();
-                self.reader.unread();
+                let (next, _) = self.read();
+                self.unread();
                 if next.is_ascii_digit() { self.number() } else { plain(TokenKind::Dot, position) }
             }
             '$' => self.bound_param(position),
             '-' if self.follows('-') => {
-                self.skip_line();
+                while !matches!(self.read().0, '\n' | EOF) {}
                 plain(TokenKind::Comment, position)
             }
             '/' if self.follows('*') => {
@@ -82,21 +104,21 @@ impl<'a> Lexer<'a> {
 
     /// Reads the next token, which must start with `/`, as a regex.
     pub fn scan_regex(&mut self) -> Token<'a> {
-        let (_, position) = self.reader.current();
+        let (_, position) = self.current();
         let bad = plain(TokenKind::BadRegex, position);
-        if self.reader.read().0 != '/' {
+        if self.read().0 != '/' {
             return bad;
         }
         let mut text = String::new();
         loop {
-            match self.reader.read().0 {
+            match self.read().0 {
                 '/' => return Token { kind: TokenKind::Regex, position, text: Cow::Owned(text) },
                 EOF | '\n' => return bad,
-                '\\' => match self.reader.read().0 {
+                '\\' => match self.read().0 {
                     '/' => text.push('/'),
                     EOF => return bad,
                     _ => {
-                        self.reader.unread();
+                        self.unread();
                         text.push('\\');
                     }
                 },
@@ -105,18 +127,72 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    pub(super) fn offset(&self) -> usize {
-        self.reader.offset()
+    fn read(&mut self) -> (char, Position) {
+        if self.put_back > 0 {
+            self.put_back -= 1;
+            return self.current();
+        }
+        let char = self.advance();
+        self.last = (self.last + 1) % RING;
+        let entry = ReadCharacter { char, position: self.next, end: self.offset };
+        self.ring[self.last] = entry;
+        if char == '\n' {
+            self.next = Position { line: self.next.line + 1, char: 0 };
+        } else if !self.at_end {
+            self.next.char += 1;
+        }
+        self.at_end |= char == EOF;
+        (char, entry.position)
     }
 
+    fn unread(&mut self) {
+        self.put_back += 1;
+    }
+
+    fn current(&self) -> (char, Position) {
+        let entry = self.entry();
+        (entry.char, entry.position)
+    }
+
+    /// Does not consume the character, except [`EOF`], on which 1.x's error positions depend.
     pub(super) fn peek(&mut self) -> char {
-        self.reader.peek()
+        let (char, _) = self.read();
+        if char != EOF {
+            self.unread();
+        }
+        char
+    }
+
+    pub(super) fn offset(&self) -> usize {
+        self.entry().end
+    }
+
+    fn slice(&self, start: usize, end: usize) -> &'a str {
+        self.text.get(start..end).unwrap_or_default()
+    }
+
+    fn entry(&self) -> ReadCharacter {
+        self.ring[(self.last + RING - self.put_back % RING) % RING]
+    }
+
+    fn advance(&mut self) -> char {
+        let rest = self.text.get(self.offset..).unwrap_or_default();
+        let Some(char) = rest.chars().next() else { return EOF };
+        match char {
+            EOF => self.offset = self.text.len(),
+            '\r' => {
+                self.offset += if rest.starts_with("\r\n") { 2 } else { 1 };
+                return '\n';
+            }
+            _ => self.offset += char.len_utf8(),
+        }
+        char
     }
 
     fn follows(&mut self, wanted: char) -> bool {
-        let found = self.reader.read().0 == wanted;
+        let found = self.read().0 == wanted;
         if !found {
-            self.reader.unread();
+            self.unread();
         }
         found
     }
@@ -152,20 +228,20 @@ impl<'a> Lexer<'a> {
     }
 
     fn whitespace(&mut self) -> Token<'a> {
-        let (_, position) = self.reader.current();
-        self.reader.unread();
-        let start = self.reader.offset();
+        let (_, position) = self.current();
+        self.unread();
+        let start = self.offset();
         let end = loop {
-            match self.reader.read().0 {
-                EOF => break self.reader.offset(),
+            match self.read().0 {
+                EOF => break self.offset(),
                 c if is_whitespace(c) => {}
                 _ => {
-                    self.reader.unread();
-                    break self.reader.offset();
+                    self.unread();
+                    break self.offset();
                 }
             }
         };
-        let text = self.reader.slice(start, end);
+        let text = self.slice(start, end);
         let text = match text.contains('\r') {
             true => Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n")),
             false => Cow::Borrowed(text),
@@ -173,14 +249,10 @@ impl<'a> Lexer<'a> {
         Token { kind: TokenKind::Whitespace, position, text }
     }
 
-    fn skip_line(&mut self) {
-        while !matches!(self.reader.read().0, '\n' | EOF) {}
-    }
-
     fn skip_block_comment(&mut self) -> bool {
         let mut star = false;
         loop {
-            match self.reader.read().0 {
+            match self.read().0 {
                 EOF => return false,
                 '/' if star => return true,
                 c => star = c == '*',
@@ -189,12 +261,12 @@ impl<'a> Lexer<'a> {
     }
 
     fn ident(&mut self, keywords: bool) -> Token<'a> {
-        let (_, position) = self.reader.read();
-        self.reader.unread();
-        let start = self.reader.offset();
+        let (_, position) = self.read();
+        self.unread();
+        let start = self.offset();
         let mut end = start;
         loop {
-            match self.reader.read().0 {
+            match self.read().0 {
                 EOF => break,
                 '"' => {
                     let token = self.string();
@@ -204,14 +276,14 @@ impl<'a> Lexer<'a> {
                         _ => token,
                     };
                 }
-                c if is_ident_char(c) => end = self.reader.offset(),
+                c if is_ident_char(c) => end = self.offset(),
                 _ => {
-                    self.reader.unread();
+                    self.unread();
                     break;
                 }
             }
         }
-        let text = self.reader.slice(start, end);
+        let text = self.slice(start, end);
         match Keyword::lookup(text) {
             Some(keyword) if keywords => plain(TokenKind::Keyword(keyword), position),
             _ => Token { kind: TokenKind::Ident, position, text: Cow::Borrowed(text) },
@@ -228,70 +300,59 @@ impl<'a> Lexer<'a> {
     }
 
     fn string(&mut self) -> Token<'a> {
-        self.reader.unread();
-        let (_, position) = self.reader.current();
+        self.unread();
+        let (_, mut position) = self.current();
+        let (quote, _) = self.read();
         let mut text = String::new();
-        match self.quoted(&mut text) {
-            Quoted::Closed => Token { kind: TokenKind::String, position, text: Cow::Owned(text) },
-            Quoted::Open => Token { kind: TokenKind::BadString, position, text: Cow::Owned(text) },
-            Quoted::BadEscape => {
-                let (_, position) = self.reader.current();
-                Token { kind: TokenKind::BadEscape, position, text: Cow::Owned(text) }
-            }
-        }
-    }
-
-    /// After an unknown escape, `text` contains only that escape.
-    fn quoted(&mut self, text: &mut String) -> Quoted {
-        let (quote, _) = self.reader.read();
-        loop {
-            match self.reader.read().0 {
-                c if c == quote => return Quoted::Closed,
-                EOF | '\n' => return Quoted::Open,
-                '\\' => match self.reader.read().0 {
+        let kind = loop {
+            match self.read().0 {
+                c if c == quote => break TokenKind::String,
+                EOF | '\n' => break TokenKind::BadString,
+                '\\' => match self.read().0 {
                     'n' => text.push('\n'),
                     c @ ('\\' | '"' | '\'') => text.push(c),
                     c => {
-                        text.clear();
-                        text.extend(['\\', c]);
-                        return Quoted::BadEscape;
+                        (_, position) = self.current();
+                        text = format!("\\{c}");
+                        break TokenKind::BadEscape;
                     }
                 },
                 c => text.push(c),
             }
-        }
+        };
+        Token { kind, position, text: Cow::Owned(text) }
     }
 
     fn number(&mut self) -> Token<'a> {
-        let (_, position) = self.reader.current();
-        self.reader.unread();
-        let start = self.reader.offset();
+        let (_, position) = self.current();
+        self.unread();
+        let start = self.offset();
         self.skip_while(|c| c.is_ascii_digit());
-        let mut end = self.reader.offset();
+        let mut end = self.offset();
         let kind = if self.follows('.') {
             // The point of `100.` belongs to the number, but the token's text omits it.
-            if self.reader.read().0.is_ascii_digit() {
+            if self.read().0.is_ascii_digit() {
                 self.skip_while(|c| c.is_ascii_digit());
-                end = self.reader.offset();
+                end = self.offset();
             } else {
-                self.reader.unread();
+                self.unread();
             }
             TokenKind::Number
-        } else if is_unit_char(self.reader.read().0) {
+        } else if is_unit_char(self.read().0) {
             self.skip_while(|c| is_unit_char(c) || c.is_ascii_digit());
-            end = self.reader.offset();
+            end = self.offset();
             TokenKind::Duration
         } else {
-            self.reader.unread();
+            self.unread();
             TokenKind::Integer
         };
-        let text = self.reader.slice(start, end);
+        let text = self.slice(start, end);
         Token { kind, position, text: Cow::Borrowed(text) }
     }
 
     fn skip_while(&mut self, wanted: impl Fn(char) -> bool) {
-        while wanted(self.reader.read().0) {}
-        self.reader.unread();
+        while wanted(self.read().0) {}
+        self.unread();
     }
 }
 
@@ -375,5 +436,50 @@ mod tests {
         for bad in ["/a", "/a\n/", "/a\\", "a/"] {
             assert_eq!(regex(bad), (TokenKind::BadRegex, String::new()), "{bad}");
         }
+    }
+
+    fn position(line: u32, char: u32) -> Position {
+        Position { line, char }
+    }
+
+    #[test]
+    fn reader_counts_crlf_and_end_once() {
+        let mut reader = Lexer::new("a\r\nb\rc");
+        let mut all = vec![];
+        for _ in 0..8 {
+            all.push(reader.read());
+        }
+        let expected = [
+            ('a', position(0, 0)),
+            ('\n', position(0, 1)),
+            ('b', position(1, 0)),
+            ('\n', position(1, 1)),
+            ('c', position(2, 0)),
+            (EOF, position(2, 1)),
+            (EOF, position(2, 2)),
+            (EOF, position(2, 2)),
+        ];
+        assert_eq!(all, expected);
+    }
+
+    #[test]
+    fn reader_unread_restores_character() {
+        let mut reader = Lexer::new("µbc");
+        reader.read();
+        assert_eq!(reader.offset(), 2);
+        reader.read();
+        reader.unread();
+        assert_eq!(reader.current(), ('µ', position(0, 0)));
+        assert_eq!(reader.offset(), 2);
+        assert_eq!(reader.peek(), 'b');
+        assert_eq!(reader.read(), ('b', position(0, 1)));
+    }
+
+    #[test]
+    fn nul_character_ends_input() {
+        let mut reader = Lexer::new("a\0b");
+        reader.read();
+        assert_eq!(reader.read().0, EOF);
+        assert_eq!(reader.read().0, EOF);
     }
 }

@@ -4,55 +4,29 @@
 //! The parser does not resolve names or check functions. The reference, including for unusual
 //! behaviour, is package `influxql` of InfluxDB 1.x.
 
-pub mod alter_retention_policy;
 pub mod ast;
 pub mod bound_params;
-pub mod cardinality;
-pub mod create_continuous_query;
-pub mod create_database;
-pub mod create_retention_policy;
-pub mod create_subscription;
-pub mod create_user;
-pub mod delete;
-pub mod dimension;
-pub mod drop;
-pub mod drop_series;
 pub mod duration;
-pub mod effect;
 pub mod error;
-pub mod explain;
 pub mod expr;
-pub mod field;
-pub mod fill;
-pub mod grant;
-pub mod kill_query;
 pub mod lexer;
-pub mod measurement;
-pub mod number;
-pub mod operator;
-pub mod order_by;
 pub mod outline;
 pub mod quote;
-pub mod select;
-pub mod set_password;
-pub mod show_list;
-pub mod show_measurements;
-pub mod source;
-pub mod tag_key_filter;
-pub mod into;
 pub mod time_literal;
 pub mod token;
 
-#[cfg(test)]
-mod check;
-mod char_reader;
 mod clause;
+mod databases_and_policies;
+mod delete_and_drop;
 mod expr_parser;
 mod parser;
+mod select;
+mod show;
+mod source;
 mod statement;
-mod statement_display;
-mod timezone;
-mod future_limit;
+#[cfg(test)]
+mod tests;
+mod users;
 
 use tidemark_model::configurable_limits::{Limit, Limits};
 
@@ -86,12 +60,12 @@ fn statements(p: &mut Parser<'_>) -> Result<Vec<Statement>, ParseError> {
         match token.kind {
             TokenKind::Eof => return Ok(statements),
             TokenKind::Semicolon => separated = true,
-            _ if !separated => return Err(unexpected(&token, &[";"])),
+            _ if !separated => return Err(unexpected(&token, ";")),
             _ => {
                 let there = statements.len();
-                p.limits().check(Limit::Statements, there, there + 1)?;
+                p.limits.check(Limit::Statements, there, there + 1)?;
                 p.unscan();
-                p.begin_statement();
+                p.sources = 0;
                 statements.push(statement::parse(p)?);
                 separated = false;
             }
@@ -112,114 +86,4 @@ pub fn parse_expr(text: &str, params: &Params) -> Result<Expr, ParseError> {
 fn parser<'a>(text: &'a str, params: &'a Params, limits: Limits) -> Result<Parser<'a>, ParseError> {
     limits.check(Limit::QueryTextBytes, 0, text.len())?;
     Ok(Parser::new(text, params, limits))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use tidemark_model::limits::{
-        QUERY_DEPTH_MAX, QUERY_TEXT_BYTES_MAX, REGEX_BYTES_MAX, REGEXES_PER_QUERY_MAX,
-        SOURCES_WRITTEN_MAX, STATEMENTS_MAX,
-    };
-
-    fn error(text: &str) -> String {
-        match parse(text, &Params::default()) {
-            Ok(statements) => format!("{} statements", statements.len()),
-            Err(error) => error.to_string(),
-        }
-    }
-
-    #[test]
-    fn statements_are_separated_by_semicolons() {
-        assert_eq!(error(""), "0 statements");
-        assert_eq!(error(" ;; -- nothing\n"), "0 statements");
-        assert_eq!(error("SHOW USERS;SHOW USERS"), "2 statements");
-        assert_eq!(error("SHOW USERS SHOW USERS"), "found SHOW, expected ; at line 1, char 12");
-    }
-
-    #[test]
-    fn text_and_statements_are_limited() {
-        let fill = |bytes: usize| format!("SHOW USERS{}", " ".repeat(bytes - 10));
-        assert_eq!(error(&fill(QUERY_TEXT_BYTES_MAX)), "1 statements");
-        assert_eq!(
-            error(&fill(QUERY_TEXT_BYTES_MAX + 1)),
-            "the query is too long: current 0, requested 65537, limit 65536 (QUERY_TEXT_BYTES_MAX)"
-        );
-        assert_eq!(error(&"SHOW USERS;".repeat(STATEMENTS_MAX)), "100 statements");
-        assert_eq!(
-            error(&"SHOW USERS;".repeat(STATEMENTS_MAX + 1)),
-            "too many statements: current 100, requested 101, limit 100 (STATEMENTS_MAX)"
-        );
-    }
-
-    #[test]
-    fn regex_length_is_limited() {
-        let query = |bytes: usize| error(&format!("SELECT a FROM /{}/", "b".repeat(bytes)));
-        assert_eq!(query(REGEX_BYTES_MAX), "1 statements");
-        let expected = "error parsing regexp: the regular expression is too long: current 0, \
-                        requested 1025, limit 1024 (REGEX_BYTES_MAX)";
-        assert!(query(REGEX_BYTES_MAX + 1).starts_with(expected), "{}", query(REGEX_BYTES_MAX + 1));
-    }
-
-    #[test]
-    fn distinct_regexes_are_limited() {
-        let query = |n: usize, different: usize| {
-            let terms: Vec<_> = (0..n).map(|i| format!("a =~ /{}/", i % different)).collect();
-            error(&format!("SELECT a FROM m WHERE {}", terms.join(" OR ")))
-        };
-        assert_eq!(query(3000, REGEXES_PER_QUERY_MAX), "1 statements");
-        let refused = query(REGEXES_PER_QUERY_MAX + 1, REGEXES_PER_QUERY_MAX + 1);
-        let expected = "query has more than 100 different regular expressions at line 1, char ";
-        assert!(refused.starts_with(expected), "{refused}");
-    }
-
-    #[test]
-    fn sources_per_statement_are_limited() {
-        let from = |count: usize| format!("SELECT a FROM {}", vec!["m"; count].join(","));
-        let within = from(SOURCES_WRITTEN_MAX);
-        assert_eq!(error(&format!("{within};{within}")), "2 statements");
-        let show = within.replace("SELECT a", "SHOW SERIES");
-        assert_eq!(error(&show), "1 statements");
-        let expected = "the statement lists more than 2000 sources at line 1, char ";
-        let inner = format!("{within},(SELECT a FROM m)");
-        for text in [format!("{within},m"), format!("{show},m"), inner, from(30_000)] {
-            assert!(error(&text).starts_with(expected), "{}", error(&text));
-        }
-    }
-
-    #[test]
-    fn nesting_is_limited() {
-        let parens =
-            |n: usize| error(&format!("SELECT {}a{} FROM m", "(".repeat(n), ")".repeat(n)));
-        let calls =
-            |n: usize| error(&format!("SELECT {}a{} FROM m", "f(".repeat(n), ")".repeat(n)));
-        let subqueries = |n: usize| {
-            let open = "(SELECT a FROM ".repeat(n);
-            error(&format!("SELECT a FROM {open}m{}", ")".repeat(n)))
-        };
-        for nested in [parens as fn(usize) -> String, calls, subqueries] {
-            assert_eq!(nested(QUERY_DEPTH_MAX), "1 statements");
-            let refused = nested(QUERY_DEPTH_MAX + 1);
-            assert!(
-                refused.starts_with(
-                    "the query nests too deeply: current 32, requested 33, limit 32 \
-                     (QUERY_DEPTH_MAX) at line 1"
-                ),
-                "{refused}"
-            );
-        }
-        assert_eq!(
-            error(&format!("SELECT {} FROM m", "f((a)) + ".repeat(40) + "a")),
-            "1 statements"
-        );
-        let half = QUERY_DEPTH_MAX / 2 + 1;
-        let mixed = format!(
-            "SELECT a FROM {}m WHERE {}a{}{}",
-            "(SELECT a FROM ".repeat(half),
-            "(".repeat(half),
-            ")".repeat(half),
-            ")".repeat(half)
-        );
-        assert!(error(&mixed).starts_with("the query nests too deeply"), "{}", error(&mixed));
-    }
 }

@@ -3,8 +3,8 @@
 
 use std::ops::Range;
 
+use super::ast::Effect;
 use super::bound_params::Params;
-use super::effect::Effect;
 use super::lexer::Lexer;
 use super::token::TokenKind;
 use super::{parser, statements};
@@ -26,9 +26,9 @@ impl Outline {
         let Ok(mut parser) = parser(text, &params, Limits::default()) else {
             return Self::default();
         };
-        parser.note_words();
+        parser.words = Some(Vec::new());
         let parsed = statements(&mut parser);
-        let mut words = parser.words();
+        let mut words = parser.words.unwrap_or_default();
         let read = words.last().map_or(0, |(_, place)| place.end);
         words.extend(rest(text, read));
         let effects =

@@ -12,10 +12,10 @@ use tidemark_model::configurable_limits::{Limit, Limits};
 use tidemark_model::limits::{REGEXES_PER_QUERY_MAX, SOURCES_WRITTEN_MAX};
 
 use super::bound_params::Params;
-use super::duration;
 use super::error::{ParseError, Position};
 use super::lexer::Lexer;
 use super::token::{Keyword, Token, TokenKind};
+use super::{duration, quote};
 use tidemark_model::regex::{InvalidRegex, Regex};
 
 const RING: usize = 3;
@@ -29,14 +29,16 @@ const BLANK: Token<'static> = Token {
 pub(super) struct Parser<'a> {
     lexer: Lexer<'a>,
     params: &'a Params,
-    limits: Limits,
+    pub(super) limits: Limits,
     ring: [Token<'a>; RING],
     last: usize,
     put_back: usize,
     depth: usize,
     regexes: BTreeMap<String, Regex>,
-    sources: usize,
-    words: Option<Vec<(TokenKind, Range<usize>)>>,
+    /// The number of sources of the current statement so far.
+    pub(super) sources: usize,
+    /// All tokens so far, also those that were put back, if the caller needs them.
+    pub(super) words: Option<Vec<(TokenKind, Range<usize>)>>,
 }
 
 impl<'a> Parser<'a> {
@@ -53,19 +55,6 @@ impl<'a> Parser<'a> {
             sources: 0,
             words: None,
         }
-    }
-
-    pub(super) fn limits(&self) -> Limits {
-        self.limits
-    }
-
-    pub(super) fn note_words(&mut self) {
-        self.words = Some(Vec::new());
-    }
-
-    /// The result includes tokens that were put back.
-    pub(super) fn words(self) -> Vec<(TokenKind, Range<usize>)> {
-        self.words.unwrap_or_default()
     }
 
     /// The token may be a blank or a comment.
@@ -108,12 +97,6 @@ impl<'a> Parser<'a> {
         self.next_if(TokenKind::Keyword(keyword))
     }
 
-    pub(super) fn peek_is(&mut self, kind: TokenKind) -> bool {
-        let found = self.next().kind == kind;
-        self.unscan();
-        found
-    }
-
     pub(super) fn peek_word(&mut self, word: &str) -> bool {
         let token = self.next();
         self.unscan();
@@ -142,37 +125,54 @@ impl<'a> Parser<'a> {
         self.expect(TokenKind::Keyword(keyword), keyword.as_str()).map(|_| ())
     }
 
-    pub(super) fn expect(
-        &mut self,
-        kind: TokenKind,
-        name: &'static str,
-    ) -> Result<Token<'a>, ParseError> {
+    pub(super) fn expect(&mut self, kind: TokenKind, name: &str) -> Result<Token<'a>, ParseError> {
         let token = self.next();
-        if token.kind == kind { Ok(token) } else { Err(unexpected(&token, &[name])) }
+        if token.kind == kind { Ok(token) } else { Err(unexpected(&token, name)) }
+    }
+
+    /// Parses an item that follows `keyword`, or returns `None` if the keyword does not follow.
+    pub(super) fn after<T>(
+        &mut self,
+        keyword: Keyword,
+        item: impl FnOnce(&mut Self) -> Result<T, ParseError>,
+    ) -> Result<Option<T>, ParseError> {
+        if self.keyword_if(keyword) { item(self).map(Some) } else { Ok(None) }
+    }
+
+    /// Parses one or more items that are separated by commas.
+    pub(super) fn list<T>(
+        &mut self,
+        item: impl Fn(&mut Self) -> Result<T, ParseError>,
+    ) -> Result<Vec<T>, ParseError> {
+        let mut items = vec![item(self)?];
+        while self.next_if(TokenKind::Comma) {
+            items.push(item(self)?);
+        }
+        Ok(items)
     }
 
     pub(super) fn ident(&mut self) -> Result<String, ParseError> {
         Ok(self.expect(TokenKind::Ident, "identifier")?.text.into_owned())
     }
 
-    pub(super) fn idents(&mut self) -> Result<Vec<String>, ParseError> {
-        let mut idents = vec![self.ident()?];
-        while self.next_if(TokenKind::Comma) {
-            idents.push(self.ident()?);
+    /// Parses at most three names joined by dots. Stops after a dot that precedes `/` or `:`.
+    pub(super) fn segments(&mut self) -> Result<Vec<String>, ParseError> {
+        let mut segments = vec![self.ident()?];
+        while self.scan_if(TokenKind::Dot) {
+            match self.peek_char() {
+                '/' | ':' => break,
+                '.' => segments.push(String::new()),
+                _ => segments.push(self.ident()?),
+            }
         }
-        Ok(idents)
+        if segments.len() > 3 {
+            return Err(ParseError::TooManySegments { path: quote::path(&segments) });
+        }
+        Ok(segments)
     }
 
     pub(super) fn string(&mut self) -> Result<String, ParseError> {
         Ok(self.expect(TokenKind::String, "string")?.text.into_owned())
-    }
-
-    pub(super) fn strings(&mut self) -> Result<Vec<String>, ParseError> {
-        let mut strings = vec![self.string()?];
-        while self.next_if(TokenKind::Comma) {
-            strings.push(self.string()?);
-        }
-        Ok(strings)
     }
 
     pub(super) fn u64(&mut self) -> Result<u64, ParseError> {
@@ -207,7 +207,7 @@ impl<'a> Parser<'a> {
             TokenKind::Keyword(Keyword::Inf) => Ok(0),
             TokenKind::Duration => duration::parse(&token.text)
                 .map_err(|error| ParseError::ClauseDuration { error, position: token.position }),
-            _ => Err(unexpected(&token, &["duration"])),
+            _ => Err(unexpected(&token, "duration")),
         }
     }
 
@@ -231,14 +231,14 @@ impl<'a> Parser<'a> {
         match token.kind {
             TokenKind::Regex => self.compile(&token).map(Some),
             TokenKind::BadRegex => Err(ParseError::BadRegex { position: token.position }),
-            _ => Err(unexpected(&token, &["regex"])),
+            _ => Err(unexpected(&token, "regex")),
         }
     }
 
     pub(super) fn regex(&mut self) -> Result<Regex, ParseError> {
         match self.regex_if()? {
             Some(regex) => Ok(regex),
-            None => Err(unexpected(&self.next(), &["regex"])),
+            None => Err(unexpected(&self.next(), "regex")),
         }
     }
 
@@ -258,10 +258,6 @@ impl<'a> Parser<'a> {
             .map_err(|error| ParseError::Regex { error, position })?;
         self.regexes.insert(regex.as_str().to_owned(), regex.clone());
         Ok(regex)
-    }
-
-    pub(super) fn begin_statement(&mut self) {
-        self.sources = 0;
     }
 
     pub(super) fn count_source(&mut self) -> Result<(), ParseError> {
@@ -295,12 +291,10 @@ impl<'a> Parser<'a> {
             if let Some(words) = self.words.as_mut().filter(|_| token.kind != TokenKind::Eof) {
                 words.push((token.kind, start..self.lexer.offset()));
             }
-            if let Some(slot) = self.ring.get_mut(self.last) {
-                *slot = token;
-            }
+            self.ring[self.last] = token;
         }
         let index = (self.last + RING - self.put_back % RING) % RING;
-        self.bind(self.ring.get(index).cloned().unwrap_or(BLANK))
+        self.bind(self.ring[index].clone())
     }
 
     /// Replaces `$name` with the parameter's value. The ring keeps the name.
@@ -310,16 +304,16 @@ impl<'a> Parser<'a> {
         }
         let name = token.text.strip_prefix('$').unwrap_or(&token.text);
         match self.params.token(name) {
-            Some((kind, text)) => Token { kind, position: token.position, text: text.into() },
+            Some((kind, text)) => {
+                Token { kind: *kind, position: token.position, text: text.clone().into() }
+            }
             None => token,
         }
     }
 }
 
-pub(super) fn unexpected(token: &Token<'_>, expected: &[&'static str]) -> ParseError {
-    ParseError::Unexpected {
-        found: token.found(),
-        expected: expected.to_vec(),
-        position: token.position,
-    }
+/// `expected` lists the tokens that the grammar allows.
+pub(super) fn unexpected(token: &Token<'_>, expected: &str) -> ParseError {
+    let (found, expected) = (token.found(), expected.to_owned());
+    ParseError::Unexpected { found, expected, position: token.position }
 }

@@ -1,39 +1,33 @@
 //! Parses the first keywords of a statement and calls the parser of that statement. The expected
 //! keywords and their order in errors come from 1.x's `parse_tree.go`.
 
-use super::alter_retention_policy::AlterRetentionPolicyStatement;
 use super::ast::Statement;
-use super::cardinality::{CardinalityStatement, Counted};
 use super::clause;
-use super::create_continuous_query::CreateContinuousQueryStatement;
-use super::create_database::CreateDatabaseStatement;
-use super::create_retention_policy::CreateRetentionPolicyStatement;
-use super::create_subscription::CreateSubscriptionStatement;
-use super::create_user::CreateUserStatement;
-use super::delete::DeleteStatement;
-use super::drop::{NameOnDatabase, NameOnPolicy};
-use super::drop_series::DropSeriesStatement;
+use super::databases_and_policies::{
+    AlterRetentionPolicyStatement, CreateDatabaseStatement, CreateRetentionPolicyStatement,
+};
+use super::delete_and_drop::{DeleteStatement, NameOnDatabase};
 use super::error::ParseError;
-use super::explain::ExplainStatement;
-use super::grant::GrantStatement;
-use super::kill_query::KillQueryStatement;
+use super::expr::BinaryOp;
 use super::parser::{Parser, unexpected};
-use super::select::{IntoClause, SelectStatement};
-use super::set_password::SetPasswordStatement;
-use super::show_list::ShowListStatement;
-use super::show_measurements::ShowMeasurementsStatement;
+use super::select::{
+    CreateContinuousQueryStatement, ExplainStatement, IntoClause, SelectStatement,
+};
+use super::show::{
+    CardinalityOf, CardinalityStatement, ListOf, ShowListStatement, ShowMeasurementsStatement,
+    TagKeyFilter,
+};
 use super::token::{Keyword, TokenKind};
+use super::users::{CreateUserStatement, GrantStatement, Password};
 
 pub(super) fn parse(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
-    const EXPECTED: &[&str] = &[
-        "SELECT", "DELETE", "SHOW", "CREATE", "DROP", "EXPLAIN", "GRANT", "REVOKE", "ALTER", "SET",
-        "KILL",
-    ];
+    const EXPECTED: &str =
+        "SELECT, DELETE, SHOW, CREATE, DROP, EXPLAIN, GRANT, REVOKE, ALTER, SET, KILL";
     Ok(match one_of(p, EXPECTED)? {
         Keyword::Select => {
             Statement::Select(Box::new(SelectStatement::parse(p, IntoClause::Optional)?))
         }
-        Keyword::Delete => Statement::Delete(DeleteStatement::parse(p)?),
+        Keyword::Delete => Statement::Delete(DeleteStatement::parse_delete(p)?),
         Keyword::Show => return show(p),
         Keyword::Create => return create(p),
         Keyword::Drop => return drop(p),
@@ -48,34 +42,20 @@ pub(super) fn parse(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
         Keyword::Set => {
             p.expect_keyword(Keyword::Password)?;
             p.expect_keyword(Keyword::For)?;
-            Statement::SetPassword(SetPasswordStatement::parse(p)?)
+            let name = p.ident()?;
+            p.expect(TokenKind::Operator(BinaryOp::Eq), "=")?;
+            Statement::SetPassword { name, password: Password(p.string()?) }
         }
         _ => {
             p.expect_keyword(Keyword::Query)?;
-            Statement::KillQuery(KillQueryStatement::parse(p)?)
+            Statement::KillQuery { id: p.u64()?, host: clause::on_database(p)? }
         }
     })
 }
 
 fn show(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
-    const EXPECTED: &[&str] = &[
-        "CONTINUOUS",
-        "DATABASES",
-        "DIAGNOSTICS",
-        "FIELD",
-        "GRANTS",
-        "MEASUREMENT",
-        "MEASUREMENTS",
-        "QUERIES",
-        "RETENTION",
-        "SERIES",
-        "SHARD",
-        "SHARDS",
-        "STATS",
-        "SUBSCRIPTIONS",
-        "TAG",
-        "USERS",
-    ];
+    const EXPECTED: &str = "CONTINUOUS, DATABASES, DIAGNOSTICS, FIELD, GRANTS, MEASUREMENT, \
+        MEASUREMENTS, QUERIES, RETENTION, SERIES, SHARD, SHARDS, STATS, SUBSCRIPTIONS, TAG, USERS";
     Ok(match one_of(p, EXPECTED)? {
         Keyword::Continuous => {
             p.expect_keyword(Keyword::Queries)?;
@@ -89,11 +69,8 @@ fn show(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
             Statement::ShowGrants { user: p.ident()? }
         }
         Keyword::Measurement => {
-            let exact = one_of(p, &["EXACT", "CARDINALITY"])? == Keyword::Exact;
-            if exact {
-                p.expect_keyword(Keyword::Cardinality)?;
-            }
-            return cardinality(p, Counted::Measurement, exact);
+            let exact = exact_cardinality(p)?;
+            return cardinality(p, exact, |_| Ok(CardinalityOf::Measurement));
         }
         Keyword::Measurements => {
             Statement::ShowMeasurements(Box::new(ShowMeasurementsStatement::parse(p)?))
@@ -106,10 +83,10 @@ fn show(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
         Keyword::Series => {
             let exact = p.keyword_if(Keyword::Exact);
             if p.keyword_if(Keyword::Cardinality) {
-                return cardinality(p, Counted::Series, exact);
+                return cardinality(p, exact, |_| Ok(CardinalityOf::Series));
             }
             // 1.x ignores `EXACT` without `CARDINALITY`.
-            Statement::ShowList(Box::new(ShowListStatement::series(p)?))
+            return list(p, |_| Ok(ListOf::Series));
         }
         Keyword::Shard => {
             p.expect_keyword(Keyword::Groups)?;
@@ -127,54 +104,63 @@ fn show(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
 }
 
 fn show_field(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
-    if one_of(p, &["KEY", "KEYS"])? == Keyword::Keys {
-        return Ok(Statement::ShowList(Box::new(ShowListStatement::field_keys(p)?)));
+    if one_of(p, "KEY, KEYS")? == Keyword::Keys {
+        return list(p, |_| Ok(ListOf::FieldKeys));
     }
-    let exact = key_cardinality(p)?;
-    cardinality(p, Counted::FieldKey, exact)
+    let exact = exact_cardinality(p)?;
+    cardinality(p, exact, |_| Ok(CardinalityOf::FieldKey))
 }
 
 fn show_tag(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
-    match one_of(p, &["KEY", "KEYS", "VALUES"])? {
-        Keyword::Keys => Ok(Statement::ShowList(Box::new(ShowListStatement::tag_keys(p)?))),
+    match one_of(p, "KEY, KEYS, VALUES")? {
+        Keyword::Keys => {
+            list(p, |p| p.after(Keyword::With, TagKeyFilter::after_with).map(ListOf::TagKeys))
+        }
         Keyword::Key => {
-            let exact = key_cardinality(p)?;
-            cardinality(p, Counted::TagKey, exact)
+            let exact = exact_cardinality(p)?;
+            cardinality(p, exact, |_| Ok(CardinalityOf::TagKey))
         }
-        _ if p.keyword_if(Keyword::Exact) => {
-            p.expect_keyword(Keyword::Cardinality)?;
-            cardinality(p, Counted::TagValues, true)
+        _ => {
+            let exact = p.keyword_if(Keyword::Exact);
+            if exact {
+                p.expect_keyword(Keyword::Cardinality)?;
+            } else if !p.keyword_if(Keyword::Cardinality) {
+                return list(p, |p| TagKeyFilter::required(p).map(ListOf::TagValues));
+            }
+            cardinality(p, exact, |p| TagKeyFilter::required(p).map(CardinalityOf::TagValues))
         }
-        _ if p.keyword_if(Keyword::Cardinality) => cardinality(p, Counted::TagValues, false),
-        _ => Ok(Statement::ShowList(Box::new(ShowListStatement::tag_values(p)?))),
     }
 }
 
-fn key_cardinality(p: &mut Parser<'_>) -> Result<bool, ParseError> {
-    let exact = p.keyword_if(Keyword::Exact);
-    let expected: &[&str] = if exact { &["CARDINALITY"] } else { &["EXACT", "CARDINALITY"] };
-    let token = p.next();
-    if token.kind != TokenKind::Keyword(Keyword::Cardinality) {
-        return Err(unexpected(&token, expected));
+fn exact_cardinality(p: &mut Parser<'_>) -> Result<bool, ParseError> {
+    let exact = one_of(p, "EXACT, CARDINALITY")? == Keyword::Exact;
+    if exact {
+        p.expect_keyword(Keyword::Cardinality)?;
     }
     Ok(exact)
 }
 
-fn cardinality(p: &mut Parser<'_>, counted: Counted, exact: bool) -> Result<Statement, ParseError> {
-    let statement = CardinalityStatement::parse(p, counted, exact)?;
-    Ok(Statement::ShowCardinality(Box::new(statement)))
+fn list<'a>(
+    p: &mut Parser<'a>,
+    of: impl FnOnce(&mut Parser<'a>) -> Result<ListOf, ParseError>,
+) -> Result<Statement, ParseError> {
+    Ok(Statement::ShowList(Box::new(ShowListStatement::parse(p, of)?)))
+}
+
+fn cardinality<'a>(
+    p: &mut Parser<'a>,
+    exact: bool,
+    of: impl FnOnce(&mut Parser<'a>) -> Result<CardinalityOf, ParseError>,
+) -> Result<Statement, ParseError> {
+    Ok(Statement::ShowCardinality(Box::new(CardinalityStatement::parse(p, exact, of)?)))
 }
 
 fn module(p: &mut Parser<'_>) -> Result<Option<String>, ParseError> {
-    if !p.keyword_if(Keyword::For) {
-        return Ok(None);
-    }
-    Ok(Some(p.string()?).filter(|module| !module.is_empty()))
+    Ok(p.after(Keyword::For, Parser::string)?.filter(|module| !module.is_empty()))
 }
 
 fn create(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
-    const EXPECTED: &[&str] = &["CONTINUOUS", "DATABASE", "USER", "RETENTION", "SUBSCRIPTION"];
-    Ok(match one_of(p, EXPECTED)? {
+    Ok(match one_of(p, "CONTINUOUS, DATABASE, USER, RETENTION, SUBSCRIPTION")? {
         Keyword::Continuous => {
             p.expect_keyword(Keyword::Query)?;
             Statement::CreateContinuousQuery(Box::new(CreateContinuousQueryStatement::parse(p)?))
@@ -187,21 +173,20 @@ fn create(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
             p.expect_keyword(Keyword::Policy)?;
             Statement::CreateRetentionPolicy(Box::new(CreateRetentionPolicyStatement::parse(p)?))
         }
-        _ => Statement::CreateSubscription(Box::new(CreateSubscriptionStatement::parse(p)?)),
+        _ => {
+            let name = p.ident()?;
+            let (database, policy) = clause::required_policy(p)?;
+            p.expect_keyword(Keyword::Destinations)?;
+            let mode = one_of(p, "ALL, ANY")?;
+            let destinations = p.list(Parser::string)?;
+            Statement::CreateSubscription { name, database, policy, mode, destinations }
+        }
     })
 }
 
 fn drop(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
-    const EXPECTED: &[&str] = &[
-        "CONTINUOUS",
-        "DATABASE",
-        "MEASUREMENT",
-        "RETENTION",
-        "SERIES",
-        "SHARD",
-        "SUBSCRIPTION",
-        "USER",
-    ];
+    const EXPECTED: &str =
+        "CONTINUOUS, DATABASE, MEASUREMENT, RETENTION, SERIES, SHARD, SUBSCRIPTION, USER";
     Ok(match one_of(p, EXPECTED)? {
         Keyword::Continuous => {
             p.expect_keyword(Keyword::Query)?;
@@ -213,24 +198,31 @@ fn drop(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
             p.expect_keyword(Keyword::Policy)?;
             Statement::DropRetentionPolicy(NameOnDatabase::parse(p)?)
         }
-        Keyword::Series => Statement::DropSeries(DropSeriesStatement::parse(p)?),
+        Keyword::Series => Statement::DropSeries(DeleteStatement::parse_drop_series(p)?),
         Keyword::Shard => Statement::DropShard { id: p.u64()? },
-        Keyword::Subscription => Statement::DropSubscription(NameOnPolicy::parse(p)?),
+        Keyword::Subscription => {
+            let name = p.ident()?;
+            let (database, policy) = clause::required_policy(p)?;
+            Statement::DropSubscription { name, database, policy }
+        }
         _ => Statement::DropUser { name: p.ident()? },
     })
 }
 
-fn one_of(p: &mut Parser<'_>, expected: &[&'static str]) -> Result<Keyword, ParseError> {
+/// Parses one of the keywords in `expected`, a list that is separated by commas.
+fn one_of(p: &mut Parser<'_>, expected: &str) -> Result<Keyword, ParseError> {
     let token = p.next();
     match token.kind {
-        TokenKind::Keyword(keyword) if expected.contains(&keyword.as_str()) => Ok(keyword),
+        TokenKind::Keyword(keyword) if expected.split(", ").any(|k| k == keyword.as_str()) => {
+            Ok(keyword)
+        }
         _ => Err(unexpected(&token, expected)),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::check;
+    use crate::tests as check;
 
     #[test]
     fn statements_without_clauses_parse() {
@@ -286,6 +278,42 @@ mod tests {
                 "DROP x",
                 "found x, expected CONTINUOUS, DATABASE, MEASUREMENT, RETENTION, SERIES, SHARD, \
                     SUBSCRIPTION, USER at line 1, char 6",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn kill_query_takes_number() {
+        check::stays(&["KILL QUERY 4", "KILL QUERY 18446744073709551615 ON \"host:8088\""]);
+        check::fails(&[
+            ("KILL 4", "found 4, expected QUERY at line 1, char 6"),
+            ("KILL QUERY a", "found a, expected integer at line 1, char 12"),
+            (
+                "KILL QUERY 18446744073709551616",
+                "strconv.ParseUint: parsing \"18446744073709551616\": value out of range \
+                    at line 1, char 12",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn subscriptions_list_destinations() {
+        check::stays(&[
+            "CREATE SUBSCRIPTION s ON db.rp DESTINATIONS ALL 'http://a:1'",
+            "CREATE SUBSCRIPTION s ON db.\"r p\" DESTINATIONS ANY 'udp://a:1', 'udp://b:2'",
+        ]);
+        check::fails(&[
+            (
+                "CREATE SUBSCRIPTION s ON db DESTINATIONS ALL 'a'",
+                "found  , expected . at line 1, char 28",
+            ),
+            (
+                "CREATE SUBSCRIPTION s ON db.rp DESTINATIONS 'a'",
+                "found a, expected ALL, ANY at line 1, char 44",
+            ),
+            (
+                "CREATE SUBSCRIPTION s ON db.rp DESTINATIONS ALL 'a', b",
+                "found b, expected string at line 1, char 54",
             ),
         ]);
     }

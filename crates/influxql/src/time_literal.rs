@@ -3,7 +3,7 @@
 //! As in 1.x (`ast.go`, `StringLiteral.ToTimeLiteral`), the formats are `2006-01-02`, `2006-01-02
 //! 15:04:05[.f]` and RFC 3339.
 
-use tidemark_model::time::{MAX_TIME_NS, MIN_TIME_NS, S_NS};
+use tidemark_model::time::{MAX_TIME_NS, MIN_TIME_NS, S_NS, civil_from_days, days_from_civil};
 
 const DAY_S: i64 = 86_400;
 
@@ -81,7 +81,7 @@ fn parts(text: &str) -> Option<TimeParts> {
     let month = rest.digits(2)?;
     rest.char('-')?;
     let day = rest.digits(2)?;
-    let date_s = days(year, month, day)? * DAY_S;
+    let date_s = days_from_civil(year as i32, month as u8, day as u8)? * DAY_S;
     if rest.0.is_empty() {
         return Some(TimeParts { local_s: date_s, subsecond_ns: 0, zone_s: None });
     }
@@ -147,39 +147,9 @@ impl UnreadText<'_> {
     }
 }
 
-/// Returns `None` if the date does not exist.
-fn days(year: i64, month: i64, day: i64) -> Option<i64> {
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let length = match month {
-        2 => 28 + i64::from(leap),
-        4 | 6 | 9 | 11 => 30,
-        1..=12 => 31,
-        _ => return None,
-    };
-    if !(1..=length).contains(&day) {
-        return None;
-    }
-    // Each year starts in March, so that the leap day is the last day of the year.
-    let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * month + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    Some(era * 146_097 + day_of_era - 719_468)
-}
-
 fn format_seconds(seconds: i64) -> String {
-    let days = seconds.div_euclid(DAY_S) + 719_468;
+    let (year, month, day) = civil_from_days(seconds.div_euclid(DAY_S));
     let of_day = seconds.rem_euclid(DAY_S);
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-    let year = era * 400 + year_of_era + i64::from(month <= 2);
     let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
 }

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 
 use super::error::Position;
-use super::operator::BinaryOp;
+use super::expr::BinaryOp;
 
-/// Declares [`Keyword`] with the spelling of each keyword. The entries must be in byte order.
+/// Declares [`Keyword`] with the spelling of each keyword.
 macro_rules! keywords {
     ($($variant:ident $text:literal,)*) => {
         /// A reserved word. Matching ignores case, and printing uses upper case.
@@ -13,7 +13,6 @@ macro_rules! keywords {
         #[expect(missing_docs, reason = "each is named as it is spelled")]
         pub enum Keyword { $($variant,)* }
 
-        /// The keywords are in byte order of their spelling.
         pub(crate) const KEYWORDS: &[(&str, Keyword)] = &[$(($text, Keyword::$variant),)*];
 
         impl Keyword {
@@ -44,17 +43,11 @@ keywords! {
     Values "VALUES", Where "WHERE", With "WITH", Write "WRITE",
 }
 
-const KEYWORD_BYTES_MAX: usize = 16;
-
 impl Keyword {
     /// Returns the keyword with this spelling, ignoring case.
     pub fn lookup(text: &str) -> Option<Self> {
-        let mut upper = [0u8; KEYWORD_BYTES_MAX];
-        let upper = upper.get_mut(..text.len())?;
-        upper.copy_from_slice(text.as_bytes());
-        upper.make_ascii_uppercase();
-        let found = KEYWORDS.binary_search_by(|(spelling, _)| spelling.as_bytes().cmp(upper));
-        found.ok().and_then(|i| KEYWORDS.get(i)).map(|&(_, keyword)| keyword)
+        let found = KEYWORDS.iter().find(|(spelling, _)| spelling.eq_ignore_ascii_case(text));
+        found.map(|&(_, keyword)| keyword)
     }
 }
 
@@ -162,9 +155,7 @@ mod tests {
 
     #[test]
     fn keyword_lookup_ignores_case() {
-        assert!(KEYWORDS.windows(2).all(|pair| pair[0].0 < pair[1].0));
         for (spelling, keyword) in KEYWORDS {
-            assert!(spelling.len() <= KEYWORD_BYTES_MAX);
             assert_eq!(Keyword::lookup(&spelling.to_lowercase()), Some(*keyword));
             assert_eq!(keyword.as_str(), *spelling);
         }

@@ -10,8 +10,6 @@
 //! and field keys, `\"` is also an escape. Before any other byte, a backslash is part of the name
 //! (1.x `models/points.go`). In strings, the only escapes are `\"` and `\\`.
 
-mod cursor;
-mod end_of_line;
 mod error;
 mod number;
 mod parser;

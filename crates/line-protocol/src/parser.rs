@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use super::cursor::{Cursor, Fault, starts_with};
-use super::end_of_line::EndOfLine;
 use super::error::{NotUtf8, quoted};
 use super::number::Number;
 use super::series_key::unescape_name;
@@ -11,6 +9,8 @@ use super::value::{self, Value};
 use super::{Cause, FieldKey, LineError, Rejected, Sink, number};
 use tidemark_model::configurable_limits::{Limit, Limits};
 use tidemark_model::time::{MAX_TIME_NS, MIN_TIME_NS, Precision, S_NS};
+
+const WORDS_OF_NAME_MAX: usize = 8;
 
 /// The unit of a body's timestamps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,21 +75,13 @@ pub fn parse<S: Sink>(body: &[u8], options: Options, sink: &mut S) -> Result<Rej
 /// A parser for a body that arrives in pieces.
 #[derive(Clone, Debug)]
 pub struct Parser {
-    unit: TimestampUnit,
-    now_ns: i64,
-    limits: Limits,
-    reports_time_fields: bool,
+    /// `now_ns` is truncated to the unit.
+    options: Options,
     consumed_bytes: u64,
     line: u32,
     rejected: Rejected,
     /// The rest of a line that was rejected as too long before it ended.
     skipping: Option<EndOfLine>,
-}
-
-enum Ended {
-    Whole,
-    /// The line continues in the next piece.
-    Unfinished,
 }
 
 impl Parser {
@@ -100,11 +92,9 @@ impl Parser {
             TimestampUnit::Auto => 1,
         };
         let now_ns = options.now_ns - options.now_ns.rem_euclid(unit_ns);
+        let now_ns = now_ns.clamp(MIN_TIME_NS, MAX_TIME_NS);
         Self {
-            unit: options.unit,
-            now_ns: now_ns.clamp(MIN_TIME_NS, MAX_TIME_NS),
-            limits: options.limits,
-            reports_time_fields: options.reports_time_fields,
+            options: Options { now_ns, ..options },
             consumed_bytes: 0,
             line: 1,
             rejected: Rejected::default(),
@@ -169,9 +159,8 @@ impl Parser {
                     None if last => return bytes.len(),
                     None if self.too_long(bytes, at).is_none() => return at,
                     None => {
-                        return at
-                            + self
-                                .skip(bytes.get(at..).unwrap_or_default(), EndOfLine::OF_COMMENT);
+                        let comment = bytes.get(at..).unwrap_or_default();
+                        return at + self.skip(comment, EndOfLine::of_comment());
                     }
                 },
                 Some(_) => {
@@ -180,8 +169,8 @@ impl Parser {
                     let result = self.read_line(&mut cursor, start, last, sink);
                     at = cursor.at;
                     match result {
-                        Ok(Ended::Whole) => {}
-                        Ok(Ended::Unfinished) => {
+                        Ok(true) => {}
+                        Ok(false) => {
                             sink.rollback();
                             return self.wait(text, line_start, start);
                         }
@@ -211,7 +200,7 @@ impl Parser {
     }
 
     fn too_long(&self, bytes: &[u8], start: usize) -> Option<Cause> {
-        self.limits.check(Limit::LineBytes, 0, bytes.len() - start).err().map(Cause::from)
+        self.options.limits.check(Limit::LineBytes, 0, bytes.len() - start).err().map(Cause::from)
     }
 
     #[cold]
@@ -228,50 +217,50 @@ impl Parser {
 
     fn reject(&mut self, text: &str, shown: usize, refused: Range<usize>, fault: Fault) {
         let line = self.line;
-        // Columns are counted from the start of the physical line and include leading blanks.
         let before = text.get(shown..refused.start).unwrap_or_default();
         let shown = before.rfind('\n').map_or(shown, |newline| shown + newline + 1);
-        self.rejected.push(|| {
-            let before = text.get(shown..fault.at).unwrap_or_default();
-            LineError { line, column: before.chars().count() as u32 + 1, cause: fault.cause }
-        });
+        self.rejected.push(|| line_error(line, text, shown, fault));
         let refused = text.as_bytes().get(refused).unwrap_or_default();
         self.line += memchr::memchr_iter(b'\n', refused).count() as u32;
     }
 
+    /// Returns `false` if the line continues in the next piece.
     fn read_line<S: Sink>(
         &mut self,
         cursor: &mut Cursor<'_>,
         start: usize,
         last: bool,
         sink: &mut S,
-    ) -> Result<Ended, Fault> {
+    ) -> Result<bool, Fault> {
         read_series(cursor, last, sink)?;
-        let (inner_newlines, time_field_at) = read_fields(cursor, &self.limits, sink)?;
+        let (inner_newlines, time_field_at) = read_fields(cursor, &self.options.limits, sink)?;
         let time_ns = match read_timestamp(cursor)? {
-            None => self.now_ns,
-            Some((timestamp, at)) => match timestamp.and_then(|count| self.unit.to_ns(count)) {
-                Some(time_ns) => time_ns,
-                None => {
-                    let meant = timestamp.and_then(|count| self.unit.meant(count));
-                    let cause = Cause::TimestampRange { found: cursor.word(at), meant };
-                    return Err(cursor.fault_at(at, cause));
+            None => self.options.now_ns,
+            Some((timestamp, at)) => {
+                match timestamp.and_then(|count| self.options.unit.to_ns(count)) {
+                    Some(time_ns) => time_ns,
+                    None => {
+                        let meant = timestamp.and_then(|count| self.options.unit.meant(count));
+                        let cause = Cause::TimestampRange { found: cursor.word(at), meant };
+                        return Err(Fault::new(at, cause));
+                    }
                 }
-            },
+            }
         };
-        self.limits
+        self.options
+            .limits
             .check(Limit::LineBytes, 0, cursor.at - start)
-            .map_err(|exceeded| cursor.fault_at(start, exceeded.into()))?;
+            .map_err(|exceeded| Fault::new(start, exceeded))?;
         if cursor.peek().is_none() && !last {
-            return Ok(Ended::Unfinished);
+            return Ok(false);
         }
-        sink.commit(time_ns, self.line).map_err(|cause| cursor.fault_at(start, cause))?;
-        if let Some(at) = time_field_at.filter(|_| self.reports_time_fields) {
+        sink.commit(time_ns, self.line).map_err(|cause| Fault::new(start, cause))?;
+        if let Some(at) = time_field_at.filter(|_| self.options.reports_time_fields) {
             self.leave_out_time(cursor.text, start, at);
         }
         self.line += inner_newlines + u32::from(cursor.peek().is_some());
         cursor.at += usize::from(cursor.peek().is_some());
-        Ok(Ended::Whole)
+        Ok(true)
     }
 
     #[cold]
@@ -280,10 +269,15 @@ impl Parser {
         let before = text.get(..start).unwrap_or_default();
         let shown = before.rfind('\n').map_or(0, |newline| newline + 1);
         self.rejected.push_without_time(|| {
-            let column = text.get(shown..at).unwrap_or_default().chars().count() as u32 + 1;
-            LineError { line, column, cause: Cause::FieldNamedTime }
+            line_error(line, text, shown, Fault::new(at, Cause::FieldNamedTime))
         });
     }
+}
+
+/// The physical line starts at `shown`. Its columns include leading blanks.
+fn line_error(line: u32, text: &str, shown: usize, fault: Fault) -> LineError {
+    let before = text.get(shown..fault.at).unwrap_or_default();
+    LineError { line, column: before.chars().count() as u32 + 1, cause: fault.cause }
 }
 
 #[inline(always)]
@@ -307,7 +301,7 @@ fn read_series<S: Sink>(cursor: &mut Cursor<'_>, last: bool, sink: &mut S) -> Re
             length -= 1;
         }
         let raw = cursor.rest_text().get(..length).unwrap_or_default();
-        sink.begin(raw).map_err(|(at, cause)| cursor.fault_at(cursor.at + at, cause))?;
+        sink.begin(raw).map_err(|(at, cause)| Fault::new(cursor.at + at, cause))?;
         cursor.at += length;
         if !at_space {
             return Err(cursor.fault(Cause::MissingFields));
@@ -317,7 +311,8 @@ fn read_series<S: Sink>(cursor: &mut Cursor<'_>, last: bool, sink: &mut S) -> Re
     Ok(())
 }
 
-fn end_of_key(rest: &[u8], ends: impl Fn(u8) -> bool) -> usize {
+/// Returns the position of the first byte that ends the key. A byte after a backslash does not count.
+pub(super) fn end_of_key(rest: &[u8], ends: impl Fn(u8) -> bool) -> usize {
     let mut before = 0;
     rest.iter()
         .position(|&byte| {
@@ -369,7 +364,7 @@ fn read_fields<S: Sink>(
                 if let Value::String { raw, newlines: inner, .. } = value {
                     limits
                         .check(Limit::StringBytes, 0, raw.len())
-                        .map_err(|exceeded| cursor.fault_at(value_at, exceeded.into()))?;
+                        .map_err(|exceeded| Fault::new(value_at, exceeded))?;
                     newlines += inner;
                 }
                 if is_time {
@@ -381,12 +376,12 @@ fn read_fields<S: Sink>(
             }
         };
         if let Err(cause) = taken {
-            return Err(cursor.fault_at(value_at, cause));
+            return Err(Fault::new(value_at, cause));
         }
         n_fields += usize::from(!is_time);
         match cursor.peek() {
             Some(b',') => cursor.at += 1,
-            _ if n_fields == 0 => return Err(cursor.fault_at(value_at, Cause::OnlyTime)),
+            _ if n_fields == 0 => return Err(Fault::new(value_at, Cause::OnlyTime)),
             _ => return Ok((newlines, time_field_at)),
         }
     }
@@ -425,7 +420,7 @@ fn read_field_key<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, Fault> {
         return Err(cursor.fault(Cause::MissingFieldKey));
     }
     if let Some((at, &byte)) = key.as_bytes().iter().enumerate().find(|(_, byte)| **byte < 0x20) {
-        return Err(cursor.fault_at(cursor.at + at, Cause::ControlCharacter(byte)));
+        return Err(Fault::new(cursor.at + at, Cause::ControlCharacter(byte)));
     }
     cursor.at += length + 1;
     Ok(key)
@@ -456,11 +451,188 @@ fn read_timestamp(cursor: &mut Cursor<'_>) -> Result<Option<(Option<i64>, usize)
     let (timestamp, length) = number::read_timestamp(cursor.rest());
     cursor.at += length;
     if length == 0 || !value::is_end(cursor.rest().first()) || cursor.peek() == Some(b',') {
-        return Err(cursor.fault_at(start, Cause::InvalidTimestamp(cursor.word(start))));
+        return Err(Fault::new(start, Cause::InvalidTimestamp(cursor.word(start))));
     }
     cursor.skip_spaces();
     if !cursor.at_end() {
         return Err(cursor.fault(Cause::TrailingContent(cursor.word(cursor.at))));
     }
     Ok(Some((timestamp, start)))
+}
+
+struct Fault {
+    at: usize,
+    cause: Cause,
+}
+
+impl Fault {
+    fn new(at: usize, cause: impl Into<Cause>) -> Self {
+        Self { at, cause: cause.into() }
+    }
+}
+
+struct Cursor<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    #[inline(always)]
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    #[inline(always)]
+    fn rest(&self) -> &'a [u8] {
+        self.text.as_bytes().get(self.at..).unwrap_or_default()
+    }
+
+    /// The cursor only stops at ASCII bytes, so it is always at a character boundary.
+    #[inline(always)]
+    fn rest_text(&self) -> &'a str {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
+    fn fault(&self, cause: Cause) -> Fault {
+        Fault { at: self.at, cause }
+    }
+
+    /// The word is shortened for an error message.
+    fn word(&self, at: usize) -> String {
+        let rest = self.text.get(at..).unwrap_or_default();
+        // A carriage return in the middle of a line is not quoted.
+        let rest = rest.trim_start_matches('\r');
+        quoted(rest.split([' ', '\n', '\r']).next().unwrap_or_default())
+    }
+
+    /// Suggests a name for a word without `=` at the position of a field. The word may belong to a
+    /// name with unescaped spaces. Returns `None` if no `=` follows in the line.
+    #[cold]
+    fn name_with_space(&self) -> Option<String> {
+        let line = self.rest_text().split('\n').next()?;
+        let end = line.find([',', '='])?;
+        let (words, behind) = line.split_at(end);
+        behind.contains('=').then_some(())?;
+        let words = words.split(' ').filter(|word| !word.is_empty());
+        let mut words: Vec<&str> = words.take(WORDS_OF_NAME_MAX + 1).collect();
+        if words.len() > WORDS_OF_NAME_MAX {
+            return None;
+        }
+        let before = self.text.get(..self.at).unwrap_or_default();
+        if let Some(before) = before.strip_suffix(' ') {
+            if behind.starts_with('=') {
+                words.pop();
+            }
+            words.insert(0, before.trim_end_matches(' ').rsplit([',', '=', '\n']).next()?);
+        }
+        (words.len() > 1).then(|| quoted(&words.join("\\ ")))
+    }
+
+    #[inline(always)]
+    fn skip_spaces(&mut self) {
+        while self.peek() == Some(b' ') {
+            self.at += 1;
+        }
+    }
+
+    /// A `\r` belongs to the end. If the line ends here, the cursor moves to the newline or text
+    /// end.
+    #[inline(always)]
+    fn at_end(&mut self) -> bool {
+        match self.rest() {
+            [] | [b'\n', ..] => true,
+            [b'\r'] | [b'\r', b'\n', ..] => {
+                self.at += 1;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Compares words. In WASM, a call of `starts_with` would compare byte by byte.
+#[inline(always)]
+fn starts_with(rest: &[u8], key: &[u8]) -> bool {
+    let Some(head) = rest.get(..key.len()) else { return false };
+    match key.len() {
+        0..4 => head == key,
+        4..8 => {
+            head.first_chunk::<4>() == key.first_chunk::<4>()
+                && head.last_chunk::<4>() == key.last_chunk::<4>()
+        }
+        8..=16 => {
+            head.first_chunk::<8>() == key.first_chunk::<8>()
+                && head.last_chunk::<8>() == key.last_chunk::<8>()
+        }
+        _ => {
+            let words = head.as_chunks::<8>().0.iter().zip(key.as_chunks::<8>().0);
+            head.last_chunk::<8>() == key.last_chunk::<8>()
+                && words.into_iter().all(|(a, b)| u64::from_le_bytes(*a) == u64::from_le_bytes(*b))
+        }
+    }
+}
+
+/// The scanner's state within a rejected line. The line ends at the first newline that is neither
+/// escaped nor inside a string. Only quotes at the positions of field values start a string (1.x
+/// `models.scanLine`).
+#[derive(Clone, Copy, Debug, Default)]
+struct EndOfLine {
+    is_comment: bool,
+    escaped: bool,
+    in_fields: bool,
+    in_string: bool,
+    equals: usize,
+    commas: usize,
+}
+
+impl EndOfLine {
+    /// A comment ends at the first newline.
+    fn of_comment() -> Self {
+        Self { is_comment: true, ..Self::default() }
+    }
+
+    /// Returns the position of the line's newline in the next piece, or `None` if the line
+    /// continues after the piece.
+    fn find(&mut self, bytes: &[u8]) -> Option<usize> {
+        if self.is_comment {
+            return memchr::memchr(b'\n', bytes);
+        }
+        for (at, &byte) in bytes.iter().enumerate() {
+            if std::mem::take(&mut self.escaped) {
+                continue;
+            }
+            match byte {
+                b'\\' => self.escaped = true,
+                b'\n' if !self.in_string => return Some(at),
+                b' ' if !self.in_string => self.in_fields = true,
+                b'=' if self.in_fields && !self.in_string => self.equals += 1,
+                b',' if self.in_fields && !self.in_string => self.commas += 1,
+                b'"' if self.in_fields && self.equals > self.commas => {
+                    self.in_string = !self.in_string;
+                }
+                _ => {}
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::starts_with;
+
+    #[test]
+    fn starts_with_compares_every_byte() {
+        let text: Vec<u8> = (0..40).collect();
+        for length in 0..=30 {
+            let key = &text[..length];
+            assert!(starts_with(&text, key));
+            assert!(length == 0 || !starts_with(&text[..length - 1], key));
+            for at in 0..length {
+                let mut other = key.to_vec();
+                other[at] ^= 1;
+                assert!(!starts_with(&text, &other), "{length} {at}");
+            }
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::Cause;
 use super::error::quoted;
+use super::parser::end_of_key;
 use tidemark_model::configurable_limits::{Limit, Limits};
 
 /// A tag key or value without escapes.
@@ -31,7 +32,7 @@ pub fn cut<'a>(raw: &'a str, limits: &Limits) -> Result<SeriesKey<'a>, (usize, C
     if let Some(at) = raw.bytes().position(|byte| byte < 0x20) {
         return Err((at, Cause::ControlCharacter(raw.as_bytes().get(at).copied().unwrap_or(0))));
     }
-    let mut at = end_of_part(raw, 0, |byte| byte == b',');
+    let mut at = end_of_key(raw.as_bytes(), |byte| byte == b',');
     let measurement = raw.get(..at).unwrap_or_default();
     if measurement.is_empty() {
         return Err((0, Cause::MissingMeasurement));
@@ -58,7 +59,8 @@ pub fn cut<'a>(raw: &'a str, limits: &Limits) -> Result<SeriesKey<'a>, (usize, C
 }
 
 fn cut_tag(raw: &str, start: usize) -> Result<(Name<'_>, Name<'_>, usize), (usize, Cause)> {
-    let equals = end_of_part(raw, start, |byte| matches!(byte, b'=' | b','));
+    let ends = |byte| matches!(byte, b'=' | b',');
+    let equals = start + end_of_key(raw.as_bytes().get(start..).unwrap_or_default(), ends);
     let tag = raw.get(start..equals).unwrap_or_default();
     if raw.as_bytes().get(equals) != Some(&b'=') {
         let cause = match tag {
@@ -70,7 +72,7 @@ fn cut_tag(raw: &str, start: usize) -> Result<(Name<'_>, Name<'_>, usize), (usiz
     if tag.is_empty() {
         return Err((start, Cause::MissingTagKey));
     }
-    let end = end_of_part(raw, equals + 1, |byte| matches!(byte, b'=' | b','));
+    let end = equals + 1 + end_of_key(raw.as_bytes().get(equals + 1..).unwrap_or_default(), ends);
     let value = raw.get(equals + 1..end).unwrap_or_default();
     if raw.as_bytes().get(end) == Some(&b'=') {
         return Err((end, Cause::EqualsInTagValue(quoted(tag))));
@@ -83,18 +85,6 @@ fn cut_tag(raw: &str, start: usize) -> Result<(Name<'_>, Name<'_>, usize), (usiz
         return Err((start, Cause::TagNamedTime));
     }
     Ok((tag, unescape_tag(value), end))
-}
-
-/// Delimiters after a backslash do not count.
-fn end_of_part(raw: &str, start: usize, is_delimiter: impl Fn(u8) -> bool) -> usize {
-    let mut before = 0;
-    for (at, &byte) in (start..).zip(raw.as_bytes().get(start..).unwrap_or_default()) {
-        if is_delimiter(byte) && before != b'\\' {
-            return at;
-        }
-        before = byte;
-    }
-    raw.len()
 }
 
 /// Removes the escapes of a measurement or field key.

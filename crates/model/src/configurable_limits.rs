@@ -10,32 +10,54 @@ use super::limits::{
     STRING_BYTES_MAX, TAGS_PER_POINT_MAX, UNLIMITED,
 };
 
-const LIMITS: usize = 20;
+/// Declares [`Limit`] and [`SETTABLE`] from rows: the variant, the name of the setting, the error
+/// text for a client, the default, and the maximum.
+macro_rules! limits {
+    ($($variant:ident: $name:literal, $fault:literal, $default:expr, $most:expr;)*) => {
+        /// A limit that an operator may set. The setting has the name of the limit's constant.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[expect(missing_docs, reason = "the table below says what each is")]
+        pub enum Limit { $($variant,)* }
 
-/// A limit that an operator may set. The setting has the name of the limit's constant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the table below says what each is")]
-pub enum Limit {
-    BodyCompressedBytes,
-    BodyBytes,
-    LineBytes,
-    SeriesKeyBytes,
-    StringBytes,
-    Tags,
-    Fields,
-    Measurements,
-    Databases,
-    QueryTextBytes,
-    QueryDepth,
-    Statements,
-    RegexBytes,
-    Buckets,
-    Series,
-    Points,
-    Columns,
-    Sources,
-    QueryCpuMs,
-    Calls,
+        const LIMITS: usize = [$($name),*].len();
+
+        /// The settings, in the order of [`Limit`]. The maximum values follow from formats (keys,
+        /// strings), from the stack (depth) and from an isolate's memory (all others).
+        pub const SETTABLE: [Settable; LIMITS] = [$(row($name, $fault, $default, $most),)*];
+    };
+}
+
+limits! {
+    BodyCompressedBytes: "BODY_COMPRESSED_BYTES_MAX", "the compressed body is too large",
+        BODY_COMPRESSED_BYTES_MAX, BODIES_IN_FLIGHT_BYTES_MAX;
+    BodyBytes: "BODY_BYTES_MAX", "the body is too large",
+        BODY_BYTES_MAX, BODIES_IN_FLIGHT_BYTES_MAX;
+    LineBytes: "LINE_BYTES_MAX", "the line is too long",
+        LINE_BYTES_MAX, BODIES_IN_FLIGHT_BYTES_MAX;
+    SeriesKeyBytes: "SERIES_KEY_BYTES_MAX", "max key length exceeded",
+        SERIES_KEY_BYTES_MAX, SERIES_KEY_BYTES_MAX;
+    StringBytes: "STRING_BYTES_MAX", "the string is too long", STRING_BYTES_MAX, STRING_BYTES_MAX;
+    Tags: "TAGS_PER_POINT_MAX", "too many tags", TAGS_PER_POINT_MAX, 1_000;
+    Fields: "FIELDS_PER_MEASUREMENT_MAX", "too many fields", FIELDS_PER_MEASUREMENT_MAX, 10_000;
+    Measurements: "MEASUREMENTS_PER_POLICY_MAX", "too many measurements",
+        MEASUREMENTS_PER_POLICY_MAX, 100_000;
+    Databases: "DATABASES_MAX", "too many databases", DATABASES_MAX, 10_000;
+    QueryTextBytes: "QUERY_TEXT_BYTES_MAX", "the query is too long",
+        QUERY_TEXT_BYTES_MAX, 1_000_000;
+    QueryDepth: "QUERY_DEPTH_MAX", "the query nests too deeply", QUERY_DEPTH_MAX, QUERY_DEPTH_MAX;
+    Statements: "STATEMENTS_MAX", "too many statements", STATEMENTS_MAX, 1_000;
+    RegexBytes: "REGEX_BYTES_MAX", "the regular expression is too long",
+        REGEX_BYTES_MAX, REGEX_SOURCE_BYTES_MAX;
+    Buckets: "BUCKETS_PER_QUERY_MAX", "too many buckets",
+        BUCKETS_PER_QUERY_MAX as usize, BUCKETS_PER_QUERY_MAX as usize;
+    Series: "SERIES_PER_QUERY_MAX", "too many series", UNLIMITED as usize, UNLIMITED as usize;
+    Points: "POINTS_PER_QUERY_MAX", "too many points", UNLIMITED as usize, UNLIMITED as usize;
+    Columns: "COLUMNS_PER_QUERY_MAX", "too many columns", COLUMNS_PER_QUERY_MAX, 20_000;
+    Sources: "SOURCES_PER_QUERY_MAX", "too many sources", SOURCES_PER_QUERY_MAX, 100_000;
+    QueryCpuMs: "QUERY_CPU_MS_MAX", "the statement needs too much computing time",
+        QUERY_CPU_MS_MAX, QUERY_CPU_MS_CEILING;
+    Calls: "CALLS_PER_REQUEST_MAX", "the request needs too many calls to objects",
+        CALLS_PER_REQUEST_MAX, CALLS_PER_REQUEST_CEILING;
 }
 
 /// A configurable limit's setting.
@@ -55,66 +77,6 @@ const fn row(name: &'static str, fault: &'static str, default: usize, most: usiz
     // Both values are numbers of items or bytes in one isolate, so they are far below 4 GiB.
     Settable { name, fault, default: default as u32, most: most as u32 }
 }
-
-/// The settings, in the order of [`Limit`]. The maximum values follow from formats (keys, strings),
-/// from the stack (depth) and from an isolate's memory (all others).
-pub const SETTABLE: [Settable; LIMITS] = [
-    row(
-        "BODY_COMPRESSED_BYTES_MAX",
-        "the compressed body is too large",
-        BODY_COMPRESSED_BYTES_MAX,
-        BODIES_IN_FLIGHT_BYTES_MAX,
-    ),
-    row("BODY_BYTES_MAX", "the body is too large", BODY_BYTES_MAX, BODIES_IN_FLIGHT_BYTES_MAX),
-    row("LINE_BYTES_MAX", "the line is too long", LINE_BYTES_MAX, BODIES_IN_FLIGHT_BYTES_MAX),
-    row(
-        "SERIES_KEY_BYTES_MAX",
-        "max key length exceeded",
-        SERIES_KEY_BYTES_MAX,
-        SERIES_KEY_BYTES_MAX,
-    ),
-    row("STRING_BYTES_MAX", "the string is too long", STRING_BYTES_MAX, STRING_BYTES_MAX),
-    row("TAGS_PER_POINT_MAX", "too many tags", TAGS_PER_POINT_MAX, 1_000),
-    row("FIELDS_PER_MEASUREMENT_MAX", "too many fields", FIELDS_PER_MEASUREMENT_MAX, 10_000),
-    row(
-        "MEASUREMENTS_PER_POLICY_MAX",
-        "too many measurements",
-        MEASUREMENTS_PER_POLICY_MAX,
-        100_000,
-    ),
-    row("DATABASES_MAX", "too many databases", DATABASES_MAX, 10_000),
-    row("QUERY_TEXT_BYTES_MAX", "the query is too long", QUERY_TEXT_BYTES_MAX, 1_000_000),
-    row("QUERY_DEPTH_MAX", "the query nests too deeply", QUERY_DEPTH_MAX, QUERY_DEPTH_MAX),
-    row("STATEMENTS_MAX", "too many statements", STATEMENTS_MAX, 1_000),
-    row(
-        "REGEX_BYTES_MAX",
-        "the regular expression is too long",
-        REGEX_BYTES_MAX,
-        REGEX_SOURCE_BYTES_MAX,
-    ),
-    row(
-        "BUCKETS_PER_QUERY_MAX",
-        "too many buckets",
-        BUCKETS_PER_QUERY_MAX as usize,
-        BUCKETS_PER_QUERY_MAX as usize,
-    ),
-    row("SERIES_PER_QUERY_MAX", "too many series", UNLIMITED as usize, UNLIMITED as usize),
-    row("POINTS_PER_QUERY_MAX", "too many points", UNLIMITED as usize, UNLIMITED as usize),
-    row("COLUMNS_PER_QUERY_MAX", "too many columns", COLUMNS_PER_QUERY_MAX, 20_000),
-    row("SOURCES_PER_QUERY_MAX", "too many sources", SOURCES_PER_QUERY_MAX, 100_000),
-    row(
-        "QUERY_CPU_MS_MAX",
-        "the statement needs too much computing time",
-        QUERY_CPU_MS_MAX,
-        QUERY_CPU_MS_CEILING,
-    ),
-    row(
-        "CALLS_PER_REQUEST_MAX",
-        "the request needs too many calls to objects",
-        CALLS_PER_REQUEST_MAX,
-        CALLS_PER_REQUEST_CEILING,
-    ),
-];
 
 impl Limit {
     /// Returns the limit's row of [`SETTABLE`].

@@ -107,16 +107,22 @@ impl Precision {
         })
     }
 
+    /// Returns the nanoseconds in one unit, the unit's name in the plural, and the value of the
+    /// parameter `precision` that all write routes accept.
+    const fn row(self) -> (i64, &'static str, &'static str) {
+        match self {
+            Self::Nanosecond => (1, "nanoseconds", "ns"),
+            Self::Microsecond => (US_NS, "microseconds", "us"),
+            Self::Millisecond => (MS_NS, "milliseconds", "ms"),
+            Self::Second => (S_NS, "seconds", "s"),
+            Self::Minute => (MINUTE_NS, "minutes", "m"),
+            Self::Hour => (H_NS, "hours", "h"),
+        }
+    }
+
     /// Returns the number of nanoseconds in one unit.
     pub const fn unit_ns(self) -> i64 {
-        match self {
-            Self::Nanosecond => 1,
-            Self::Microsecond => US_NS,
-            Self::Millisecond => MS_NS,
-            Self::Second => S_NS,
-            Self::Minute => MINUTE_NS,
-            Self::Hour => H_NS,
-        }
+        self.row().0
     }
 
     /// Returns the unit in which `count` is a time between 2001 and 2286, if any.
@@ -132,26 +138,12 @@ impl Precision {
 
     /// Returns the unit's name in the plural.
     pub const fn plural(self) -> &'static str {
-        match self {
-            Self::Nanosecond => "nanoseconds",
-            Self::Microsecond => "microseconds",
-            Self::Millisecond => "milliseconds",
-            Self::Second => "seconds",
-            Self::Minute => "minutes",
-            Self::Hour => "hours",
-        }
+        self.row().1
     }
 
     /// Returns the value of the parameter `precision` that all write routes accept.
     pub const fn parameter(self) -> &'static str {
-        match self {
-            Self::Nanosecond => "ns",
-            Self::Microsecond => "us",
-            Self::Millisecond => "ms",
-            Self::Second => "s",
-            Self::Minute => "m",
-            Self::Hour => "h",
-        }
+        self.row().2
     }
 
     /// Converts `count` units to nanoseconds. Returns `None` outside `MIN_TIME_NS..=MAX_TIME_NS`.
@@ -160,6 +152,25 @@ impl Precision {
             .checked_mul(self.unit_ns())
             .filter(|time_ns| (MIN_TIME_NS..=MAX_TIME_NS).contains(time_ns))
     }
+}
+
+/// Returns the days from 1970-01-01 to a date, or `None` if the date does not exist.
+pub fn days_from_civil(year: i32, month: u8, day: u8) -> Option<i64> {
+    let date = tz::UtcDateTime::new(year, month, day, 0, 0, 0, 0).ok()?;
+    Some(date.unix_time().div_euclid(D_NS / S_NS))
+}
+
+/// Converts days since 1970-01-01 to year, month and day (Howard Hinnant's `civil_from_days`).
+pub fn civil_from_days(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]

@@ -29,15 +29,8 @@ impl FieldType {
     }
 
     /// Returns the type that `code` represents.
-    pub const fn from_code(code: u8) -> Option<Self> {
-        Some(match code {
-            0 => Self::Float,
-            1 => Self::Integer,
-            2 => Self::Unsigned,
-            3 => Self::String,
-            4 => Self::Boolean,
-            _ => return None,
-        })
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(code)).copied()
     }
 
     /// Returns the type's name in InfluxQL, as in SHOW FIELD KEYS.

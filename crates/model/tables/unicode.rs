@@ -7,7 +7,7 @@ use std::error::Error;
 use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, HirKind};
 use unicode_script::UnicodeScript;
 
-use crate::packed::{directory, signed, unsigned};
+use crate::{directory, signed, unsigned};
 
 /// Go has no category for unassigned characters. No text contains `Cs`, the surrogates.
 const CATEGORIES: [&str; 37] = [

@@ -5,7 +5,7 @@ use std::error::Error;
 use tz::timezone::{RuleDay, TransitionRule};
 use tz::{LocalTimeType, TimeZoneRef};
 
-use crate::packed::{directory, signed, unsigned};
+use crate::{directory, signed, unsigned};
 
 pub(crate) fn pack() -> Result<Vec<u8>, Box<dyn Error>> {
     let mut zones = Vec::new();

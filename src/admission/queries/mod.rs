@@ -14,21 +14,16 @@
 //! few long queries at a time. Further long queries return their bytes and wait like large queries
 //! ([`QueryReservation::become_long`]).
 
-mod held;
-mod slow_reader;
-
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::{Rc, Weak};
 
-use super::{Admission, Permit, Tag};
+use super::{Admission, Evictable, Permit, Tag};
 use crate::model::limits::{
     BEGINNINGS_BYTES_MAX, FIRST_QUERIES_BYTES_MAX, GATHERED_BYTES_MAX, LONG_QUERIES_EVER_MAX,
     LONG_QUERIES_MAX, LONG_QUERY_BYTES_MAX, LONG_QUERY_NS, PAGE_BYTES_MAX, PIECE_BYTES_MAX,
     PIECE_BYTES_MIN, PIECES_BYTES_MAX, QUERIES_BYTES_MAX, QUERIES_WAITING_MAX,
-    QUERY_SPARE_BYTES_MAX, QUERY_START_BYTES, SHARDS_REQUESTED_AT_ONCE_MAX,
+    QUERY_SPARE_BYTES_MAX, QUERY_START_BYTES, SHARDS_REQUESTED_AT_ONCE_MAX, SLOW_READER_NS,
 };
-pub use held::HeldBytes;
-pub use slow_reader::SlowReader;
 
 /// The maximum number of restarts of a query that needs more bytes than are available.
 const RESTARTS_MAX: u32 = 4;
@@ -292,16 +287,21 @@ impl QueryReservation {
 
     /// Creates an empty part of the query.
     pub fn part(&self) -> HeldBytes {
-        HeldBytes::new(self.clone())
+        HeldBytes { reservation: self.clone(), bytes: 0 }
     }
 
-    fn tag(&self) -> Tag {
-        self.0.permit.borrow().tag()
-    }
-
-    fn give_up(&self) {
-        self.0.permit.borrow_mut().shrink_to(0);
-        self.0.release_spare();
+    /// Marks the response as waiting for its client since `now_ns`. After [`SLOW_READER_NS`], other
+    /// queries may evict the response.
+    pub fn waits(&self, now_ns: i64) -> SlowReader {
+        let slot = Rc::new(SlowReaderState {
+            reservation: self.clone(),
+            tag: self.0.permit.borrow().tag(),
+            since_ns: now_ns,
+            is_gone: Cell::new(false),
+        });
+        self.0.shared.reservations.register(&slot);
+        self.0.has_reader.set(false);
+        SlowReader(slot)
     }
 }
 
@@ -499,6 +499,101 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         self.release_spare();
+    }
+}
+
+/// The bytes that a part of a query uses. Dropping the value returns the bytes to the query's
+/// reservation.
+#[derive(Debug)]
+pub struct HeldBytes {
+    reservation: QueryReservation,
+    bytes: usize,
+}
+
+impl HeldBytes {
+    /// Sets the number of bytes that the part uses.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`] if the bytes are not available. A part can always use half of a query's
+    /// initial bytes. After an error, the part keeps its previous size.
+    pub fn set(&mut self, bytes: usize) -> Result<(), OutOfMemory> {
+        let reservation = &self.reservation.0;
+        let used = (reservation.used_bytes.get() + bytes).saturating_sub(self.bytes);
+        if bytes > self.bytes && bytes > HALF_BYTES {
+            reservation.hold(used)?;
+        }
+        reservation.used_bytes.set(used);
+        if bytes < self.bytes {
+            reservation.settle();
+        }
+        self.bytes = bytes;
+        Ok(())
+    }
+
+    /// Returns the number of used bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Returns the part of `wish` that is available without taking bytes from other queries. The
+    /// result is at least the minimum of `wish` and half of a query's initial bytes.
+    pub fn affordable(&self, wish: usize) -> usize {
+        let others = self.reservation.0.used_bytes.get().saturating_sub(self.bytes);
+        let available = self.reservation.0.available_bytes().saturating_sub(others);
+        wish.min(available.max(HALF_BYTES))
+    }
+}
+
+impl Drop for HeldBytes {
+    fn drop(&mut self) {
+        let reservation = &self.reservation.0;
+        reservation.used_bytes.set(reservation.used_bytes.get().saturating_sub(self.bytes));
+        reservation.settle();
+    }
+}
+
+/// A response that waits for its client.
+#[derive(Debug)]
+pub struct SlowReader(Rc<SlowReaderState>);
+
+impl SlowReader {
+    /// Whether the response was evicted.
+    pub fn is_gone(&self) -> bool {
+        self.0.is_gone.get()
+    }
+}
+
+impl Drop for SlowReader {
+    fn drop(&mut self) {
+        self.0.reservation.0.has_reader.set(true);
+    }
+}
+
+#[derive(Debug)]
+struct SlowReaderState {
+    reservation: QueryReservation,
+    tag: Tag,
+    since_ns: i64,
+    is_gone: Cell<bool>,
+}
+
+impl Evictable for SlowReaderState {
+    fn tag(&self) -> &Tag {
+        &self.tag
+    }
+
+    fn last_active_ns(&self) -> i64 {
+        self.since_ns
+    }
+
+    fn evict(&self) -> bool {
+        let waited_ns = self.reservation.0.shared.now_ns.get().saturating_sub(self.since_ns);
+        if waited_ns < SLOW_READER_NS || self.is_gone.replace(true) {
+            return false;
+        }
+        self.reservation.0.permit.borrow_mut().shrink_to(0);
+        self.reservation.0.release_spare();
+        true
     }
 }
 

@@ -273,7 +273,7 @@ mod tests {
     fn parsed(predicate: &str) -> Result<Option<String>, String> {
         let comparisons = parse(predicate).map_err(|e| e.to_string())?;
         let statement = statement(comparisons, -5, 7).map_err(|e| e.to_string())?;
-        Ok(statement.map(|statement| statement.to_string()))
+        Ok(statement.map(|statement| Statement::Delete(statement).to_string()))
     }
 
     #[test]

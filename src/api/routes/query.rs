@@ -24,14 +24,13 @@ use crate::coordinator::privileges::{self, Need};
 use crate::coordinator::session::Session;
 use crate::coordinator::statement::Execution;
 use crate::influxql;
-use crate::influxql::ast::Statement;
+use crate::influxql::ast::{Effect, Statement};
 use crate::influxql::bound_params::Params;
-use crate::influxql::effect::Effect;
 use crate::model::limits::{REPLY_PIECE_BYTES, REPLY_PIECE_ROWS, WHOLE_REPLY_BYTES_MAX};
 use crate::protocol::call::{Call, Reply, Step};
 use crate::query::result::SeriesChunk;
 use crate::query::source::Defaults;
-use crate::response::{Ending, Format, Options, Writer};
+use crate::response::{Ending, Format, Options, Writer, writer};
 
 const TOO_LARGE: &str = "the response exceeds the 16000000 bytes of a MessagePack document: use \
                          chunked=true, LIMIT or a shorter time range";
@@ -142,7 +141,7 @@ pub struct Querying {
     warned: Option<Statement>,
     /// Whether a statement failed. If so, the remaining statements are not executed.
     failed: bool,
-    writer: Writer,
+    writer: Box<dyn Writer>,
     /// A chunk with the index of its first unwritten row.
     unwritten: Option<(SeriesChunk, usize)>,
     held: Option<HeldBytes>,
@@ -190,7 +189,7 @@ impl Querying {
             warns: params.writing == WritingStatements::Warn,
             warned: None,
             failed: false,
-            writer: Writer::new(options),
+            writer: writer(options),
             unwritten: None,
             held: None,
             chunked: params.chunk_rows.is_some(),

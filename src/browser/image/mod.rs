@@ -73,7 +73,8 @@ pub type Change = (String, Option<Vec<u8>>);
 pub struct Image {
     /// The checksum of every stored row.
     rows: BTreeMap<(Address, Table, u64), u32>,
-    objects: u64,
+    /// The stored number of objects created so far.
+    pub objects: u64,
 }
 
 impl Image {
@@ -174,13 +175,6 @@ impl Restored {
             store.take_changes();
         }
         Ok((self.stores, self.image))
-    }
-}
-
-impl Image {
-    /// Returns the stored number of objects created so far.
-    pub fn objects(&self) -> u64 {
-        self.objects
     }
 }
 

@@ -58,7 +58,7 @@ fn browser_image_restores_and_tracks_changes() {
     assert_eq!(kept.0.len(), 10);
     let (restored, mut again) = kept.restored().unwrap();
     assert_eq!(rows_of(&restored), rows_of(&stores));
-    assert_eq!((again.objects(), again.changes(&restored, 2)), (2, vec![]));
+    assert_eq!((again.objects, again.changes(&restored, 2)), (2, vec![]));
 
     let shard = &restored[&addresses()[2]];
     assert_eq!(shard.row_counts(), crate::store::RowCounts::default());
@@ -70,7 +70,7 @@ fn browser_image_restores_and_tracks_changes() {
     assert_eq!(keys, expected);
     kept.keep(changes);
     let (third, image) = kept.restored().unwrap();
-    assert_eq!((rows_of(&third), image.objects()), (rows_of(&restored), 3));
+    assert_eq!((rows_of(&third), image.objects), (rows_of(&restored), 3));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::name_filter::SourceTests;
 use super::plan::written_policies;
-use crate::influxql::ast::{BinaryOp, Cast, DeleteStatement, DropSeriesStatement, Expr, Statement};
+use crate::influxql::ast::{BinaryOp, Cast, DeleteStatement, Expr, Statement};
 use crate::model::schema::{MeasurementSchema, PolicySchema};
 use crate::model::time::TimeRange;
 use crate::query::compile::predicate::Columns;
@@ -26,9 +26,7 @@ impl<'a> Deletions<'a> {
     pub fn new(statement: &'a Statement, policies: &[&str], now_ns: i64) -> Result<Self> {
         let (sources, condition) = match statement {
             Statement::Delete(DeleteStatement { sources, condition })
-            | Statement::DropSeries(DropSeriesStatement { sources, condition }) => {
-                (sources, condition)
-            }
+            | Statement::DropSeries(DeleteStatement { sources, condition }) => (sources, condition),
             other => return Err(QueryError::Unsupported(other.to_string())),
         };
         let (condition, time) = split_time(condition.as_ref(), now_ns)?;

@@ -16,11 +16,12 @@ use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
 use serde_json::json;
 
-use super::layout::{Cell, Layout, TableColumn, TableKind};
-use super::text;
+use super::display;
+use super::layout::{Layout, TableColumn, TableKind};
 use crate::model::limits::{ARROW_BATCH_ROWS_MAX, REPLY_PIECE_BYTES};
 use crate::model::value::FieldType;
 use crate::query::result::SeriesChunk;
+use crate::response::cell::Cell;
 
 /// The metadata key for the type of a column, as in InfluxDB 3. JavaScript clients use this
 /// metadata to map types.
@@ -69,9 +70,8 @@ impl Batches {
             return Ok(());
         }
         self.bytes = 0;
-        let types = self.schema.fields().iter().map(|field| field.data_type());
-        let arrays = self.columns.iter_mut().zip(types).map(|(column, of)| column.finish(of));
-        let batch = RecordBatch::try_new(Arc::clone(&self.schema), arrays.collect())?;
+        let arrays = self.columns.iter_mut().map(Builder::finish).collect();
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), arrays)?;
         self.stream.write(&batch)
     }
 
@@ -97,8 +97,8 @@ impl Batches {
 
 fn schema(layout: &Layout) -> Schema {
     let fields: Vec<Field> =
-        layout.columns().iter().map(|column| field(column, layout.zone())).collect();
-    let tags: Vec<serde_json::Value> = (layout.group_tags().iter())
+        layout.columns.iter().map(|column| field(column, layout.zone.as_deref())).collect();
+    let tags: Vec<serde_json::Value> = (layout.group_tags.iter())
         .map(|tag| match tag.is_projected {
             true => json!({"tagKey": tag.key, "columnIndex": tag.column, "isProjected": true}),
             false => json!({"tagKey": tag.key, "columnIndex": tag.column}),
@@ -144,7 +144,10 @@ enum Builder {
 impl Builder {
     fn new(data_type: &DataType) -> Self {
         match data_type {
-            DataType::Timestamp(..) => Self::Times(TimestampNanosecondBuilder::new()),
+            DataType::Timestamp(..) => {
+                let builder = TimestampNanosecondBuilder::new();
+                Self::Times(builder.with_data_type(data_type.clone()))
+            }
             DataType::Float64 => Self::Floats(Float64Builder::new()),
             DataType::Int64 => Self::Integers(Int64Builder::new()),
             DataType::UInt64 => Self::Unsigned(UInt64Builder::new()),
@@ -165,7 +168,7 @@ impl Builder {
             }
             (Self::Text(column), cell) => {
                 let mut printed = Vec::new();
-                text::display(cell, &[], &mut printed);
+                display(cell, &[], &mut printed);
                 column.append_value(String::from_utf8_lossy(&printed));
             }
             (Self::Times(column), Cell::Time(time_ns)) => column.append_value(time_ns),
@@ -194,17 +197,14 @@ impl Builder {
         size_of::<i64>()
     }
 
-    fn finish(&mut self, data_type: &DataType) -> ArrayRef {
-        match (self, data_type) {
-            (Self::Text(column), _) => Arc::new(column.finish()),
-            (Self::Times(column), DataType::Timestamp(_, zone)) => {
-                Arc::new(column.finish().with_timezone_opt(zone.clone()))
-            }
-            (Self::Times(column), _) => Arc::new(column.finish()),
-            (Self::Floats(column), _) => Arc::new(column.finish()),
-            (Self::Integers(column), _) => Arc::new(column.finish()),
-            (Self::Unsigned(column), _) => Arc::new(column.finish()),
-            (Self::Booleans(column), _) => Arc::new(column.finish()),
+    fn finish(&mut self) -> ArrayRef {
+        match self {
+            Self::Text(column) => Arc::new(column.finish()),
+            Self::Times(column) => Arc::new(column.finish()),
+            Self::Floats(column) => Arc::new(column.finish()),
+            Self::Integers(column) => Arc::new(column.finish()),
+            Self::Unsigned(column) => Arc::new(column.finish()),
+            Self::Booleans(column) => Arc::new(column.finish()),
         }
     }
 }

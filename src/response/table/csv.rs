@@ -1,28 +1,19 @@
 //! Writes rows as CSV: a line of column names, and then one line for each row. Lines end with `\n`.
 //! Values are quoted if RFC 4180 requires quotes.
 
-use super::layout::{Cell, Layout};
-use super::text;
+use super::Layout;
+use super::display;
 use crate::query::result::SeriesChunk;
+use crate::response::cell::Cell;
 
-#[derive(Debug)]
-pub(super) struct Lines {
-    /// The bytes that were written and have not been taken yet.
-    pub(super) out: Vec<u8>,
+pub(super) fn header(layout: &Layout, out: &mut Vec<u8>) {
+    line(layout.columns.iter().map(|column| Cell::Text(&column.name)), &[], out);
 }
 
-impl Lines {
-    pub(super) fn new(layout: &Layout) -> Self {
-        let mut out = Vec::new();
-        line(layout.columns().iter().map(|column| Cell::Text(&column.name)), &[], &mut out);
-        Self { out }
-    }
-
-    pub(super) fn rows(&mut self, layout: &Layout, chunk: &SeriesChunk) {
-        let cells = layout.cells(chunk);
-        for row in 0..chunk.rows {
-            line(cells.iter().map(|cells| cells.get(row)), &chunk.zone, &mut self.out);
-        }
+pub(super) fn rows(layout: &Layout, chunk: &SeriesChunk, out: &mut Vec<u8>) {
+    let cells = layout.cells(chunk);
+    for row in 0..chunk.rows {
+        line(cells.iter().map(|cells| cells.get(row)), &chunk.zone, out);
     }
 }
 
@@ -42,7 +33,7 @@ fn line<'a>(
                 out.extend_from_slice(text.replace('"', "\"\"").as_bytes());
                 out.push(b'"');
             }
-            _ => text::display(cell, zone, out),
+            _ => display(cell, zone, out),
         }
     }
     // CSV readers would ignore an empty line.

@@ -78,22 +78,22 @@ impl TableFormat {
 
     /// Returns the first name of the format.
     pub fn name(self) -> &'static str {
-        let own = FORMATS.iter().find(|(format, ..)| *format == self);
-        own.and_then(|(_, names, _)| names.first()).copied().unwrap_or_default()
+        self.row().1.first().copied().unwrap_or_default()
     }
 
     fn of_media_type(media_type: &str) -> Option<Self> {
-        let known = FORMATS.iter().find(|(format, ..)| {
-            let own = format.content_type();
-            own.split(';').next() == Some(media_type)
-        });
+        let known = FORMATS.iter().find(|row| row.2.split(';').next() == Some(media_type));
         known.map(|row| row.0).or_else(|| ANYTHING.contains(&media_type).then_some(Self::Json))
     }
 
     /// Returns the response's content type.
     pub fn content_type(self) -> &'static str {
-        let own = FORMATS.iter().find(|(format, ..)| *format == self);
-        own.map_or("application/json", |(.., content_type)| content_type)
+        self.row().2
+    }
+
+    /// Returns the format's row. The rows are in the order of the enum.
+    fn row(self) -> (Self, &'static [&'static str], &'static str) {
+        FORMATS[self as usize]
     }
 }
 

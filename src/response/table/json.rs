@@ -1,13 +1,12 @@
 //! Writes rows as JSON objects, either in an array or one object per line. Null values are omitted.
 
-use super::layout::{Cell, Layout};
-use super::text;
+use super::Layout;
+use super::display;
 use crate::query::result::SeriesChunk;
+use crate::response::cell::Cell;
 
 #[derive(Debug)]
 pub(super) struct Objects {
-    /// The bytes that were written and have not been taken yet.
-    pub(super) out: Vec<u8>,
     keys: Vec<Vec<u8>>,
     lines: bool,
     begun: bool,
@@ -21,15 +20,15 @@ impl Objects {
             key.push(b':');
             key
         };
-        let keys = layout.columns().iter().map(|column| key(&column.name)).collect();
-        Self { out: Vec::new(), keys, lines, begun: false }
+        let keys = layout.columns.iter().map(|column| key(&column.name)).collect();
+        Self { keys, lines, begun: false }
     }
 
-    pub(super) fn rows(&mut self, layout: &Layout, chunk: &SeriesChunk) {
+    pub(super) fn rows(&mut self, layout: &Layout, chunk: &SeriesChunk, out: &mut Vec<u8>) {
         let cells = layout.cells(chunk);
         for row in 0..chunk.rows {
             if !self.lines {
-                self.out.push(if self.begun { b',' } else { b'[' });
+                out.push(if self.begun { b',' } else { b'[' });
             }
             self.begun = true;
             let mut separator = b'{';
@@ -38,22 +37,22 @@ impl Objects {
                 if cell == Cell::Null {
                     continue;
                 }
-                self.out.push(separator);
+                out.push(separator);
                 separator = b',';
-                self.out.extend_from_slice(key);
-                value(cell, &chunk.zone, &mut self.out);
+                out.extend_from_slice(key);
+                value(cell, &chunk.zone, out);
             }
             let end: &[u8] = if separator == b'{' { b"{}" } else { b"}" };
-            self.out.extend_from_slice(end);
+            out.extend_from_slice(end);
             if self.lines {
-                self.out.push(b'\n');
+                out.push(b'\n');
             }
         }
     }
 
-    pub(super) fn finish(&mut self) {
+    pub(super) fn finish(&self, out: &mut Vec<u8>) {
         if !self.lines {
-            self.out.extend_from_slice(if self.begun { b"]" } else { b"[]" });
+            out.extend_from_slice(if self.begun { b"]" } else { b"[]" });
         }
     }
 }
@@ -63,11 +62,11 @@ fn value(cell: Cell<'_>, zone: &[(i64, i64)], out: &mut Vec<u8>) {
         Cell::Text(text) => string(text, out),
         Cell::Time(_) => {
             out.push(b'"');
-            text::display(cell, zone, out);
+            display(cell, zone, out);
             out.push(b'"');
         }
         Cell::Float(value) if !value.is_finite() => out.extend_from_slice(b"null"),
-        _ => text::display(cell, zone, out),
+        _ => display(cell, zone, out),
     }
 }
 

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use crate::model::value::FieldType;
-use crate::query::result::{Column, ColumnKind, ResultColumn, ResultColumns, SeriesChunk, Values};
+use crate::query::result::{Column, ColumnKind, ResultColumn, ResultColumns, SeriesChunk};
+use crate::response::cell::Cell;
 
 /// The name of the measurement column, as in InfluxDB 3.
 const MEASUREMENT: &str = "iox::measurement";
@@ -12,14 +13,16 @@ const MEASUREMENT: &str = "iox::measurement";
 /// The columns of a table in order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layout {
-    columns: Vec<TableColumn>,
-    zone: Option<Rc<str>>,
-    group_tags: Vec<GroupTag>,
+    pub(super) columns: Vec<TableColumn>,
+    /// The time zone in which times are displayed.
+    pub(super) zone: Option<Rc<str>>,
+    /// The tags that group the rows, in ascending order.
+    pub(super) group_tags: Vec<GroupTag>,
 }
 
 /// A column of a table.
 #[derive(Clone, Debug, PartialEq)]
-pub struct TableColumn {
+pub(super) struct TableColumn {
     /// The column's name.
     pub name: String,
     /// The kind of the column's values.
@@ -29,7 +32,7 @@ pub struct TableColumn {
 
 /// The kind of a column's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TableKind {
+pub(super) enum TableKind {
     /// Text that is never null.
     Name,
     /// Timestamps in nanoseconds that are never null.
@@ -51,7 +54,7 @@ enum Source {
 
 /// A tag by which the statement groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GroupTag {
+pub(super) struct GroupTag {
     /// The tag's key.
     pub key: String,
     /// The position of the tag's column in the table.
@@ -60,21 +63,8 @@ pub struct GroupTag {
     pub is_projected: bool,
 }
 
-/// A value of a table.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Cell<'a> {
-    Null,
-    Text(&'a str),
-    /// A time, in nanoseconds.
-    Time(i64),
-    Float(f64),
-    Integer(i64),
-    Unsigned(u64),
-    Boolean(bool),
-}
-
 /// The values of a column in a chunk.
-pub enum Cells<'a> {
+pub(super) enum Cells<'a> {
     /// A single value for all rows.
     Constant(Cell<'a>),
     /// One value for each row. The flag is true if the column is a tag.
@@ -158,23 +148,8 @@ impl Layout {
         Self { columns, zone: None, group_tags: Vec::new() }
     }
 
-    /// Returns the columns in order.
-    pub fn columns(&self) -> &[TableColumn] {
-        &self.columns
-    }
-
-    /// Returns the tags that group the rows, in ascending order.
-    pub fn group_tags(&self) -> &[GroupTag] {
-        &self.group_tags
-    }
-
-    /// Returns the time zone in which times are displayed.
-    pub fn zone(&self) -> Option<&str> {
-        self.zone.as_deref()
-    }
-
     /// Returns the values of each column in `chunk`.
-    pub fn cells<'a>(&self, chunk: &'a SeriesChunk) -> Vec<Cells<'a>> {
+    pub(super) fn cells<'a>(&self, chunk: &'a SeriesChunk) -> Vec<Cells<'a>> {
         let cells = self.columns.iter().map(|column| match column.source {
             Source::Measurement => {
                 Cells::Constant(Cell::Text(chunk.name.as_deref().unwrap_or_default()))
@@ -212,37 +187,14 @@ fn make_names_unique(columns: &mut [TableColumn]) {
 
 impl<'a> Cells<'a> {
     /// Returns the value of a row.
-    pub fn get(&self, row: usize) -> Cell<'a> {
-        let (column, is_tag) = match self {
-            Self::Constant(cell) => return *cell,
-            Self::Column(column, is_tag) => (*column, *is_tag),
-        };
-        match column {
-            ResultColumn::Null => Cell::Null,
-            ResultColumn::Time(times_ns) => {
-                times_ns.get(row).map_or(Cell::Null, |&time_ns| Cell::Time(time_ns))
-            }
-            ResultColumn::Values(column) if !column.validity.is_valid(row) => Cell::Null,
-            ResultColumn::Values(column) => match value(&column.values, row) {
+    pub(super) fn get(&self, row: usize) -> Cell<'a> {
+        match *self {
+            Self::Constant(cell) => cell,
+            Self::Column(column, is_tag) => match Cell::new(column, row) {
                 // An empty text means that the series lacks the tag.
                 Cell::Text("") if is_tag => Cell::Null,
                 cell => cell,
             },
-            ResultColumn::Filled { column, .. } if column.validity.is_valid(row) => {
-                value(&column.values, row)
-            }
-            ResultColumn::Filled { otherwise, .. } => value(&otherwise.values, 0),
         }
     }
-}
-
-fn value(values: &Values, row: usize) -> Cell<'_> {
-    let found = match values {
-        Values::Float(values) => values.get(row).map(|&value| Cell::Float(value)),
-        Values::Integer(values) => values.get(row).map(|&value| Cell::Integer(value)),
-        Values::Unsigned(values) => values.get(row).map(|&value| Cell::Unsigned(value)),
-        Values::String(values) => (row < values.len()).then(|| Cell::Text(values.get(row))),
-        Values::Boolean(values) => values.get(row).map(|&value| Cell::Boolean(value)),
-    };
-    found.unwrap_or(Cell::Null)
 }

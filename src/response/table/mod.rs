@@ -11,9 +11,10 @@ mod format;
 mod json;
 mod layout;
 mod pretty;
-mod text;
 
 use crate::query::result::SeriesChunk;
+use crate::response::cell::Cell;
+use crate::response::time;
 pub use format::{FormatError, TableFormat};
 pub use layout::Layout;
 
@@ -33,12 +34,14 @@ pub enum TableError {
 pub struct TableWriter {
     layout: Layout,
     form: Form,
+    /// The bytes in JSON or CSV that were written and have not been taken yet.
+    out: Vec<u8>,
 }
 
 #[derive(Debug)]
 enum Form {
     Objects(json::Objects),
-    Lines(csv::Lines),
+    Lines,
     Grid(pretty::Grid),
     Batches(Box<arrow::Batches>),
 }
@@ -50,17 +53,21 @@ impl TableWriter {
     /// [`TableError::Parquet`] for [`TableFormat::Parquet`], and [`TableError::Arrow`] if the Arrow
     /// writer fails.
     pub fn new(format: TableFormat, layout: Layout) -> Result<Self, TableError> {
+        let mut out = Vec::new();
         let form = match format {
             TableFormat::Json => Form::Objects(json::Objects::new(&layout, false)),
             TableFormat::JsonLines => Form::Objects(json::Objects::new(&layout, true)),
-            TableFormat::Csv => Form::Lines(csv::Lines::new(&layout)),
+            TableFormat::Csv => {
+                csv::header(&layout, &mut out);
+                Form::Lines
+            }
             TableFormat::Pretty => Form::Grid(pretty::Grid::new(&layout)),
             TableFormat::Arrow => {
                 Form::Batches(Box::new(arrow::Batches::new(&layout).map_err(refused)?))
             }
             TableFormat::Parquet => return Err(TableError::Parquet),
         };
-        Ok(Self { layout, form })
+        Ok(Self { layout, form, out })
     }
 
     /// Writes the next rows.
@@ -70,8 +77,8 @@ impl TableWriter {
     pub fn rows(&mut self, chunk: &SeriesChunk) -> Result<(), TableError> {
         chunk.ensure_rows();
         match &mut self.form {
-            Form::Objects(objects) => objects.rows(&self.layout, chunk),
-            Form::Lines(lines) => lines.rows(&self.layout, chunk),
+            Form::Objects(objects) => objects.rows(&self.layout, chunk, &mut self.out),
+            Form::Lines => csv::rows(&self.layout, chunk, &mut self.out),
             Form::Grid(grid) => grid.rows(&self.layout, chunk),
             Form::Batches(batches) => batches.rows(&self.layout, chunk).map_err(refused)?,
         }
@@ -84,8 +91,8 @@ impl TableWriter {
     /// [`TableError::Arrow`] if the Arrow writer fails.
     pub fn finish(&mut self) -> Result<(), TableError> {
         match &mut self.form {
-            Form::Objects(objects) => objects.finish(),
-            Form::Lines(_) => {}
+            Form::Objects(objects) => objects.finish(&mut self.out),
+            Form::Lines => {}
             Form::Grid(grid) => grid.finish(),
             Form::Batches(batches) => batches.finish().map_err(refused)?,
         }
@@ -96,8 +103,7 @@ impl TableWriter {
     /// [`TableFormat::Pretty`], the number is an estimate.
     pub fn ready_bytes(&self) -> usize {
         match &self.form {
-            Form::Objects(objects) => objects.out.len(),
-            Form::Lines(lines) => lines.out.len(),
+            Form::Objects(_) | Form::Lines => self.out.len(),
             Form::Grid(grid) => grid.ready_bytes(),
             Form::Batches(batches) => batches.ready_bytes(),
         }
@@ -108,18 +114,34 @@ impl TableWriter {
         match &self.form {
             Form::Grid(grid) => grid.held_bytes(),
             Form::Batches(batches) => batches.held_bytes() + batches.ready_bytes(),
-            Form::Objects(_) | Form::Lines(_) => self.ready_bytes(),
+            Form::Objects(_) | Form::Lines => self.ready_bytes(),
         }
     }
 
     /// Takes all or some of the bytes that were written since the last call.
     pub fn take_bytes(&mut self) -> Vec<u8> {
         match &mut self.form {
-            Form::Objects(objects) => std::mem::take(&mut objects.out),
-            Form::Lines(lines) => std::mem::take(&mut lines.out),
+            Form::Objects(_) | Form::Lines => std::mem::take(&mut self.out),
             Form::Grid(grid) => grid.take(),
             Form::Batches(batches) => std::mem::take(batches.out()),
         }
+    }
+}
+
+/// Appends a value in the same way as Arrow's text writers. A null value appends nothing. `zone` has
+/// the form of `TimeForm::zone`, but an empty list means that times have no zone.
+fn display(cell: Cell<'_>, zone: &[(i64, i64)], out: &mut Vec<u8>) {
+    match cell {
+        Cell::Text(text) => out.extend_from_slice(text.as_bytes()),
+        Cell::Time(time_ns) => time::arrow(time_ns, zone, out),
+        Cell::Float(value) if value.is_finite() => {
+            out.extend_from_slice(zmij::Buffer::new().format_finite(value).as_bytes());
+        }
+        Cell::Float(value) => {
+            let sign = if value < 0.0 { "-inf" } else { "inf" };
+            out.extend_from_slice(if value.is_nan() { "NaN" } else { sign }.as_bytes());
+        }
+        plain => plain.write_plain(out),
     }
 }
 

@@ -1,11 +1,12 @@
 //! Writes rows as a table for human readers. The width of a column is known only after the last
 //! row, so the writer keeps all values until then.
 
-use super::layout::{Cell, Layout};
-use super::text;
+use super::Layout;
+use super::display;
 use crate::model::bug::OrBug;
 use crate::model::limits::REPLY_PIECE_BYTES;
 use crate::query::result::SeriesChunk;
+use crate::response::cell::Cell;
 
 #[derive(Debug)]
 pub(super) struct Grid {
@@ -19,10 +20,10 @@ pub(super) struct Grid {
 
 impl Grid {
     pub(super) fn new(layout: &Layout) -> Self {
-        let widths = vec![0; layout.columns().len()];
+        let widths = vec![0; layout.columns.len()];
         let (text, ends, written) = (Vec::new(), Vec::new(), None);
         let mut grid = Self { text, ends, widths, written, closed: false };
-        for (position, column) in layout.columns().iter().enumerate() {
+        for (position, column) in layout.columns.iter().enumerate() {
             grid.push(position, Cell::Text(&column.name), &[]);
         }
         grid
@@ -30,7 +31,7 @@ impl Grid {
 
     fn push(&mut self, position: usize, cell: Cell<'_>, zone: &[(i64, i64)]) {
         let start = self.text.len();
-        text::display(cell, zone, &mut self.text);
+        display(cell, zone, &mut self.text);
         self.ends.push(self.text.len());
         let printed = std::str::from_utf8(self.text.get(start..).or_bug());
         let lines = printed.unwrap_or_default().split('\n');

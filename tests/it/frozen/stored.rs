@@ -192,7 +192,7 @@ fn browser_images_of_releases_open() {
             restored.add(key, &bytes(row)).unwrap();
         }
         let (stores, image) = restored.finish().unwrap();
-        let mut product = Product::going_on(now_s, image.objects());
+        let mut product = Product::going_on(now_s, image.objects);
         for (address, store) in stores {
             product.put_store(address, store);
         }

@@ -11,10 +11,8 @@
 
 use super::duration;
 use super::error::{ParseError, Position};
-use super::expr::{Cast, Expr, WildcardKind};
-use super::operator::BinaryOp;
+use super::expr::{BinaryOp, Cast, Expr, WildcardKind};
 use super::parser::{Parser, unexpected};
-use super::quote;
 use super::token::{Keyword, Token, TokenKind};
 use tidemark_model::limits::EXPR_DEPTH_MAX;
 
@@ -40,25 +38,9 @@ pub(super) fn parse(p: &mut Parser<'_>) -> Result<Expr, ParseError> {
 
 /// Parses `name { "." name } ["::" type]`. The caller must have put back the first name.
 fn var_ref(p: &mut Parser<'_>) -> Result<Expr, ParseError> {
-    let name = segments(p)?.join(".");
+    let name = p.segments()?.join(".");
     let cast = if p.scan_if(TokenKind::DoubleColon) { Some(cast(p)?) } else { None };
     Ok(Expr::VarRef { name, cast })
-}
-
-/// Parses at most three names joined by dots. Stops after a dot that precedes `/` or `:`.
-pub(super) fn segments(p: &mut Parser<'_>) -> Result<Vec<String>, ParseError> {
-    let mut segments = vec![p.ident()?];
-    while p.scan_if(TokenKind::Dot) {
-        match p.peek_char() {
-            '/' | ':' => break,
-            '.' => segments.push(String::new()),
-            _ => segments.push(p.ident()?),
-        }
-    }
-    if segments.len() > 3 {
-        return Err(ParseError::TooManySegments { path: quote::path(&segments) });
-    }
-    Ok(segments)
 }
 
 fn cast(p: &mut Parser<'_>) -> Result<Cast, ParseError> {
@@ -73,15 +55,11 @@ fn cast(p: &mut Parser<'_>) -> Result<Cast, ParseError> {
             "string" => Cast::String,
             "boolean" => Cast::Boolean,
             _ => {
-                let expected =
-                    ["float", "integer", "unsigned", "string", "boolean", "field", "tag"];
-                return Err(unexpected(&token, &expected));
+                let expected = "float, integer, unsigned, string, boolean, field, tag";
+                return Err(unexpected(&token, expected));
             }
         }),
-        _ => {
-            let expected = ["float", "integer", "string", "boolean", "field", "tag"];
-            Err(unexpected(&token, &expected))
-        }
+        _ => Err(unexpected(&token, "float, integer, string, boolean, field, tag")),
     }
 }
 
@@ -204,16 +182,14 @@ fn unary(p: &mut Parser<'_>) -> Result<ExprTree, ParseError> {
         TokenKind::Integer => integer(&token)?,
         TokenKind::Keyword(Keyword::True) => Expr::BooleanLiteral(true),
         TokenKind::Keyword(Keyword::False) => Expr::BooleanLiteral(false),
-        TokenKind::Duration => Expr::DurationLiteral(
-            duration::parse(&token.text).map_err(|error| ParseError::Duration { error })?,
-        ),
+        TokenKind::Duration => Expr::DurationLiteral(duration::parse(&token.text)?),
         TokenKind::Operator(BinaryOp::Mul) => Expr::Wildcard(wildcard_kind(p)?),
         // Only a bound parameter is a regex here. Callers that allow a regex read it themselves.
         TokenKind::Regex => Expr::Regex(p.compile(&token)?),
         TokenKind::BoundParam => return Err(missing(&token)),
         TokenKind::Operator(BinaryOp::Add) => return signed(p, 1),
         TokenKind::Operator(BinaryOp::Sub) => return signed(p, -1),
-        _ => return Err(unexpected(&token, &["identifier", "string", "number", "bool"])),
+        _ => return Err(unexpected(&token, "identifier, string, number, bool")),
     };
     Ok(ExprTree::leaf(expr))
 }
@@ -227,7 +203,7 @@ fn signed(p: &mut Parser<'_>, sign: i64) -> Result<ExprTree, ParseError> {
         | TokenKind::Duration
         | TokenKind::LeftParen
         | TokenKind::Ident => p.unscan(),
-        _ => return Err(unexpected(&token, &["identifier", "number", "duration", "("])),
+        _ => return Err(unexpected(&token, "identifier, number, duration, (")),
     }
     let operand = unary(p)?;
     let expr = match operand.expr {
@@ -271,7 +247,7 @@ fn wildcard_kind(p: &mut Parser<'_>) -> Result<WildcardKind, ParseError> {
     match token.kind {
         TokenKind::Keyword(Keyword::Field) => Ok(WildcardKind::Field),
         TokenKind::Keyword(Keyword::Tag) => Ok(WildcardKind::Tag),
-        _ => Err(unexpected(&token, &["field", "tag"])),
+        _ => Err(unexpected(&token, "field, tag")),
     }
 }
 
@@ -288,7 +264,7 @@ fn distinct(p: &mut Parser<'_>, position: Position) -> Result<ExprTree, ParseErr
     match token.kind {
         TokenKind::LeftParen => call(p, "distinct", position),
         TokenKind::Whitespace => Ok(ExprTree::leaf(Expr::Distinct(p.ident()?))),
-        _ => Err(unexpected(&token, &["(", "identifier"])),
+        _ => Err(unexpected(&token, "(, identifier")),
     }
 }
 
@@ -296,32 +272,30 @@ fn call(p: &mut Parser<'_>, name: &str, position: Position) -> Result<ExprTree, 
     p.enter(position)?;
     let name = name.to_lowercase();
     let mut args = vec![];
-    let mut height = 0;
-    match p.regex_if()? {
-        Some(regex) => args.push(Expr::Regex(regex)),
-        None if p.scan_if(TokenKind::RightParen) => {
-            p.leave();
-            return Ok(ExprTree::leaf(Expr::Call { name, args }));
-        }
-        None => push_arg(tree(p)?, &mut args, &mut height),
-    }
-    while p.next_if(TokenKind::Comma) {
+    let mut height = 1;
+    loop {
         match p.regex_if()? {
             Some(regex) => args.push(Expr::Regex(regex)),
-            None => push_arg(tree(p)?, &mut args, &mut height),
+            None if args.is_empty() && p.scan_if(TokenKind::RightParen) => {
+                p.leave();
+                return Ok(ExprTree::leaf(Expr::Call { name, args }));
+            }
+            None => {
+                let arg = tree(p)?;
+                height = height.max(arg.height);
+                args.push(arg.expr);
+            }
+        }
+        if !p.next_if(TokenKind::Comma) {
+            break;
         }
     }
     let end = p.scan();
     if end.kind != TokenKind::RightParen {
-        return Err(unexpected(&end, &[")"]));
+        return Err(unexpected(&end, ")"));
     }
     p.leave();
-    Ok(ExprTree { expr: Expr::Call { name, args }, height: height.max(1) + 1 })
-}
-
-fn push_arg(arg: ExprTree, args: &mut Vec<Expr>, height: &mut usize) {
-    *height = (*height).max(arg.height);
-    args.push(arg.expr);
+    Ok(ExprTree { expr: Expr::Call { name, args }, height: height + 1 })
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 use super::*;
 use crate::bound_params::Params;
-use crate::check;
 use crate::parse_expr;
+use crate::tests as check;
 
 fn expr(text: &str) -> Expr {
     parse_expr(text, &Params::default()).unwrap()

@@ -1,9 +1,8 @@
-//! Parses character classes: `[a-z]`, `\d`, `\p{Greek}`, `[[:alpha:]]`.
+//! Parses character classes (`[a-z]`, `\d`, `\p{Greek}`, `[[:alpha:]]`) and escaped characters (`\n`,
+//! `\.`, `\x41`, `\x{1F600}`, `\101`).
 
-use super::escape::{self, Rest};
-use super::ranges::Ranges;
+use super::ranges::{self, Ranges};
 use super::syntax::{InvalidSyntax, SyntaxErrorKind, invalid};
-use super::unicode;
 
 type Classed<'a> = (Ranges, &'a str);
 
@@ -28,15 +27,13 @@ pub(super) fn bracket(text: &str, fold_case: bool) -> Result<Classed<'_>, Invali
             return Ok((all, after));
         }
         first = false;
-        let (member, after) = match named(rest, fold_case)? {
-            Some(found) => found,
-            None => match escaped(rest, fold_case)? {
-                Some(found) => found,
-                None => {
-                    let (range, after) = range(rest, text)?;
-                    (signed(range, fold_case, false), after)
-                }
-            },
+        let (member, after) = if let Some(found) = named(rest, fold_case)? {
+            found
+        } else if let Some(found) = escaped(rest, fold_case)? {
+            found
+        } else {
+            let (range, after) = range(rest, text)?;
+            (signed(range, fold_case, false), after)
         };
         all.add_all(&member);
         rest = after;
@@ -72,7 +69,7 @@ fn range<'a>(text: &'a str, whole: &str) -> Result<Classed<'a>, InvalidSyntax> {
 
 fn member<'a>(text: &'a str, whole: &str) -> Result<(u32, &'a str), InvalidSyntax> {
     if text.starts_with('\\') {
-        return escape::char(text);
+        return escaped_char(text);
     }
     let mut rest = Rest(text);
     match rest.char() {
@@ -87,10 +84,7 @@ fn named(text: &str, fold_case: bool) -> Result<Option<Classed<'_>>, InvalidSynt
     else {
         return Ok(None);
     };
-    let (bare, negated) = match name.strip_prefix('^') {
-        Some(bare) => (bare, true),
-        None => (name, false),
-    };
+    let (bare, negated) = name.strip_prefix('^').map_or((name, false), |bare| (bare, true));
     let members = match bare {
         "alnum" => "09AZaz",
         "alpha" => "AZaz",
@@ -144,25 +138,99 @@ pub(super) fn escaped(text: &str, fold_case: bool) -> Result<Option<Classed<'_>>
 /// Parses `\pL`, `\p{Greek}` or `\P{^Greek}`.
 fn property(text: &str, fold_case: bool, negated: bool) -> Result<Classed<'_>, InvalidSyntax> {
     let after = text.get(2..).unwrap_or_default();
-    let (name, part, rest) = if after.starts_with('{') {
-        let Some(end) = after.find('}') else {
-            return Err(invalid(SyntaxErrorKind::InvalidCharRange, text));
-        };
-        let (inside, rest) = after.split_at(end);
-        let part = text.get(..2 + end + 1).unwrap_or(text);
-        (inside.strip_prefix('{').unwrap_or(inside), part, rest.strip_prefix('}').unwrap_or(rest))
-    } else {
-        let mut rest = Rest(after);
-        rest.char();
-        let name = after.get(..after.len() - rest.0.len()).unwrap_or_default();
-        (name, text.get(..2 + name.len()).unwrap_or(text), rest.0)
+    let (name, rest) = match after.strip_prefix('{') {
+        Some(inside) => inside
+            .split_once('}')
+            .ok_or_else(|| invalid(SyntaxErrorKind::InvalidCharRange, text))?,
+        None => {
+            let mut rest = Rest(after);
+            rest.char();
+            (after.get(..after.len() - rest.0.len()).unwrap_or_default(), rest.0)
+        }
     };
-    let (name, negated) = match name.strip_prefix('^') {
-        Some(name) => (name, !negated),
-        None => (name, negated),
-    };
-    let Some(class) = unicode::property(name) else {
+    let (name, negated) = name.strip_prefix('^').map_or((name, negated), |name| (name, !negated));
+    let Some(class) = ranges::property(name) else {
+        let part = text.get(..text.len() - rest.len()).unwrap_or(text);
         return Err(invalid(SyntaxErrorKind::InvalidCharRange, part));
     };
     Ok((signed(class, fold_case, negated), rest))
+}
+
+pub(super) struct Rest<'a>(pub(super) &'a str);
+
+impl Rest<'_> {
+    pub(super) fn char(&mut self) -> Option<char> {
+        let c = self.0.chars().next()?;
+        self.0 = self.0.get(c.len_utf8()..).unwrap_or_default();
+        Some(c)
+    }
+
+    fn octal(&mut self) -> Option<u32> {
+        let digit = self.0.chars().next()?.to_digit(8)?;
+        self.char();
+        Some(digit)
+    }
+}
+
+/// The code point may be a surrogate.
+pub(super) fn escaped_char(text: &str) -> Result<(u32, &str), InvalidSyntax> {
+    let mut rest = Rest(text);
+    rest.char();
+    let Some(c) = rest.char() else {
+        return Err(invalid(SyntaxErrorKind::TrailingBackslash, ""));
+    };
+    match value(c, &mut rest) {
+        Some(value) => Ok((value, rest.0)),
+        None => {
+            let part = text.get(..text.len() - rest.0.len()).unwrap_or(text);
+            Err(invalid(SyntaxErrorKind::InvalidEscape, part))
+        }
+    }
+}
+
+fn value(c: char, rest: &mut Rest<'_>) -> Option<u32> {
+    Some(match c {
+        'a' => 0x07,
+        'f' => 0x0C,
+        'n' => 0x0A,
+        'r' => 0x0D,
+        't' => 0x09,
+        'v' => 0x0B,
+        'x' => return hexadecimal(rest),
+        '0'..='7' => {
+            // A single digit other than 0 would be a backreference, which Go does not support.
+            let first = c.to_digit(8)?;
+            let second = rest.octal();
+            if c != '0' && second.is_none() {
+                return None;
+            }
+            let two = second.map_or(first, |digit| first * 8 + digit);
+            match second.and_then(|_| rest.octal()) {
+                Some(third) => two * 8 + third,
+                None => two,
+            }
+        }
+        c if c.is_ascii() && !c.is_ascii_alphanumeric() => u32::from(c),
+        _ => return None,
+    })
+}
+
+fn hexadecimal(rest: &mut Rest<'_>) -> Option<u32> {
+    let first = rest.char()?;
+    if first != '{' {
+        // Go's error contains both digits, so this code reads both before it checks them.
+        let second = rest.char();
+        return Some(first.to_digit(16)? * 16 + second?.to_digit(16)?);
+    }
+    let (mut value, mut digits) = (0, 0);
+    loop {
+        match rest.char()? {
+            '}' if digits > 0 => return Some(value),
+            c => value = value * 16 + c.to_digit(16)?,
+        }
+        digits += 1;
+        if value > u32::from(char::MAX) {
+            return None;
+        }
+    }
 }

@@ -2,10 +2,8 @@
 //! errors and `\d \s \w \b`, so this module parses Go's syntax and translates it to Rust's.
 
 mod class;
-mod escape;
 mod ranges;
 mod syntax;
-mod unicode;
 
 use std::fmt;
 

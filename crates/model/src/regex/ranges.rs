@@ -1,6 +1,15 @@
-//! Computes sets of characters.
+//! Computes sets of characters, also from the data of Go's package `unicode`: categories, scripts and
+//! letter case.
+//!
+//! `tables/unicode.rs` packs both tables in the form of [`packed`]. The value of a name is the
+//! number of ranges, and for each range the gap after the previous range and the range's length
+//! minus one. The case table contains, for each character with case variants, the gap after the
+//! previous entry and the distance to its next variant, cyclically.
 
-use super::unicode;
+use crate::packed::{self, signed, unsigned};
+
+static PROPERTIES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/unicode.bin"));
+static CASE_FOLDS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/case_folds.bin"));
 
 /// Text cannot contain these code points.
 const SURROGATES: std::ops::RangeInclusive<u32> = 0xD800..=0xDFFF;
@@ -25,7 +34,7 @@ impl Ranges {
     }
 
     pub(super) fn fold_case(&mut self) {
-        let folds: Vec<(u32, u32)> = unicode::case_folds().collect();
+        let folds: Vec<(u32, u32)> = case_folds().collect();
         let next = |code: u32| {
             folds.binary_search_by_key(&code, |&(from, _)| from).ok().and_then(|at| folds.get(at))
         };
@@ -89,5 +98,70 @@ impl Ranges {
         }
         out.push(']');
         out
+    }
+}
+
+pub(super) fn property(name: &str) -> Option<Ranges> {
+    let rest = &mut packed::find(PROPERTIES, name)?;
+    let mut all = Ranges::default();
+    let mut at = 0;
+    for _ in 0..unsigned(rest)? {
+        let low = at + unsigned(rest)? as u32;
+        at = low + unsigned(rest)? as u32;
+        all.add(low, at);
+    }
+    Some(all)
+}
+
+/// Returns the characters that have case variants, in ascending order, each with its next variant.
+fn case_folds() -> impl Iterator<Item = (u32, u32)> {
+    let mut rest = CASE_FOLDS;
+    let mut code = 0;
+    std::iter::from_fn(move || {
+        code += unsigned(&mut rest)? as u32;
+        Some((code, code.wrapping_add_signed(signed(&mut rest)? as i32)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unicode_properties_match_crate() {
+        use unicode_script::UnicodeScript;
+        for c in ['a', 'Ω', 'д', '中', '٣', '€', '\u{1F600}', '\u{378}', '\0'] {
+            let script = c.script().full_name();
+            let (mut with, Some(without)) =
+                (Ranges::from([(u32::from(c), u32::from(c))]), property(script))
+            else {
+                assert_eq!(script, "Unknown");
+                continue;
+            };
+            with.add_all(&without);
+            assert_eq!(with.into_rust(), without.into_rust(), "{c:?} of {script}");
+        }
+        assert_eq!(property("Any"), Some(Ranges::from([(0, 0x10_FFFF)])));
+        assert_eq!(property("Zp"), Some(Ranges::from([(0x2029, 0x2029)])));
+        assert_eq!(property("Cs"), Some(Ranges::default()));
+        for unknown in ["greek", "Grek", "Letter", "Unknown", "LC", "Cn", ""] {
+            assert_eq!(property(unknown), None, "{unknown}");
+        }
+    }
+
+    #[test]
+    fn case_folds_form_cycles() {
+        let next = |code: char| {
+            case_folds()
+                .find(|&(from, _)| from == u32::from(code))
+                .and_then(|(_, to)| char::from_u32(to))
+        };
+        assert_eq!(next('K'), Some('k'));
+        assert_eq!(next('k'), Some('\u{212A}'));
+        assert_eq!(next('\u{212A}'), Some('K'));
+        assert_eq!(next('ß'), Some('ẞ'));
+        assert_eq!(next('1'), None);
+        assert!(case_folds().count() > 2800);
+        assert!(case_folds().is_sorted_by_key(|(code, _)| code));
     }
 }

@@ -1,60 +1,52 @@
 //! Translates Go's regular expressions (`regexp/syntax`, Perl flags) into Rust's. The result
 //! contains no construct that Go and Rust interpret differently.
 
-use super::class;
-use super::escape::{self, Rest};
+use super::class::{self, Rest};
 
 /// The maximum repeat count, and the maximum product of nested repeat counts.
 const REPEAT_MAX: u64 = 1000;
 
 /// The kinds of Go's syntax errors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SyntaxErrorKind {
     /// `[b-a]`, `[[:x:]]`, `\p{x}`
+    #[error("invalid character class range")]
     InvalidCharRange,
     /// `\q`
+    #[error("invalid escape sequence")]
     InvalidEscape,
     /// `(?P<>)`
+    #[error("invalid named capture")]
     InvalidNamedCapture,
     /// `(?=x)`
+    #[error("invalid or unsupported Perl syntax")]
     InvalidPerlOp,
     /// `a**`
+    #[error("invalid nested repetition operator")]
     InvalidRepeatOp,
     /// `a{1001}`
+    #[error("invalid repeat count")]
     InvalidRepeatSize,
     /// `[a`
+    #[error("missing closing ]")]
     MissingBracket,
     /// `(a`
+    #[error("missing closing )")]
     MissingParen,
     /// `*a`
+    #[error("missing argument to repetition operator")]
     MissingRepeatArgument,
     /// `a\`
+    #[error("trailing backslash at end of expression")]
     TrailingBackslash,
     /// `a)`
+    #[error("unexpected )")]
     UnexpectedParen,
-}
-
-impl SyntaxErrorKind {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::InvalidCharRange => "invalid character class range",
-            Self::InvalidEscape => "invalid escape sequence",
-            Self::InvalidNamedCapture => "invalid named capture",
-            Self::InvalidPerlOp => "invalid or unsupported Perl syntax",
-            Self::InvalidRepeatOp => "invalid nested repetition operator",
-            Self::InvalidRepeatSize => "invalid repeat count",
-            Self::MissingBracket => "missing closing ]",
-            Self::MissingParen => "missing closing )",
-            Self::MissingRepeatArgument => "missing argument to repetition operator",
-            Self::TrailingBackslash => "trailing backslash at end of expression",
-            Self::UnexpectedParen => "unexpected )",
-        }
-    }
 }
 
 /// A syntax error and the affected part of the source.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}: `{part}`", .kind.as_str())]
+#[error("{kind}: `{part}`")]
 pub struct InvalidSyntax {
     /// The kind of the error.
     pub kind: SyntaxErrorKind,
@@ -334,7 +326,7 @@ impl<'a> Translator<'a> {
                     self.push(class.into_rust());
                     return Ok(());
                 }
-                let (c, rest) = escape::char(self.rest)?;
+                let (c, rest) = class::escaped_char(self.rest)?;
                 self.rest = rest;
                 self.push_single(c);
             }
