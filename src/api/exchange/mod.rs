@@ -23,7 +23,7 @@ use crate::api::routes::handler::{
 use crate::api::routes::{self, Access, Body, Operation};
 use crate::api::settings::CorsOrigins;
 use crate::api::{foreign_origin, headers};
-use crate::coordinator::confirm::confirm;
+use crate::coordinator::confirmations::confirm;
 use crate::coordinator::error::Error;
 use crate::coordinator::grants::Principal;
 use crate::coordinator::identify::{self, AuthSource, Verdict};

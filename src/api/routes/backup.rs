@@ -23,8 +23,8 @@ use crate::coordinator::backup::{
     verify_backup,
 };
 use crate::coordinator::error::Error;
+use crate::coordinator::load_schemas::call_database;
 use crate::coordinator::recover::{begin_recovery, show_recovery};
-use crate::coordinator::single_call::call_database;
 use crate::coordinator::verify;
 use crate::coordinator::{Io, Task};
 use crate::influxql::duration;

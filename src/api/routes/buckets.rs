@@ -14,9 +14,7 @@ use crate::api::routes::handler::{
 };
 use crate::coordinator::cache::find_policy;
 use crate::coordinator::create_drop::{Change, carry_out};
-use crate::coordinator::describe_databases::{
-    DescribedDatabase, WhichDatabases, describe_databases,
-};
+use crate::coordinator::database_lists::{DescribedDatabase, WhichDatabases, describe_databases};
 use crate::coordinator::grants::Principal;
 use crate::coordinator::{Io, Task};
 use crate::model::ids::PolicyId;
@@ -25,7 +23,7 @@ use crate::model::name;
 use crate::model::shard_map::Policy;
 use crate::model::time::{H_NS, S_NS};
 use crate::protocol::catalog::CreateDatabase;
-use crate::protocol::database::{PolicyChange, PolicySpec};
+use crate::protocol::database::{PolicyChange, PolicySpec, ToDatabase};
 
 const DEFAULT_POLICY: &str = "autogen";
 /// The server ignores the names of organisations in requests.
@@ -215,7 +213,7 @@ impl ManageRequest {
                 let (database, policy) = bucket.names();
                 Ok(Plan::Delete(Some(match bucket.alone {
                     true => Change::DropDatabase { name: database },
-                    false => Change::DropPolicy { database, name: policy },
+                    false => Change::within(&database, ToDatabase::DropPolicy { name: policy }),
                 })))
             }
             (Resource::Buckets, _, Some(bucket)) => Ok(Plan::Respond(bucket.value())),
@@ -282,7 +280,8 @@ impl ManageRequest {
         }
         if !missing || named != DEFAULT_POLICY {
             let (database, make_default) = (database.to_owned(), policy.is_none());
-            changes.push(Change::CreatePolicy { database, spec: spec(named), make_default });
+            let message = ToDatabase::CreatePolicy { spec: spec(named), make_default };
+            changes.push(Change::within(&database, message));
         }
         let (database, policy) = (database.to_owned(), named.to_owned());
         Ok(Plan::Change { changes, status: 201, database, policy })
@@ -306,7 +305,8 @@ impl ManageRequest {
                 shard_group_duration_ns: Some(shard_group_duration_ns),
             };
             let database = database.clone();
-            changes.push(Change::AlterPolicy { database, spec, make_default: false });
+            let message = ToDatabase::AlterPolicy { spec, make_default: false };
+            changes.push(Change::within(&database, message));
         }
         Ok(Plan::Change { changes, status: 200, database, policy })
     }
@@ -373,7 +373,8 @@ impl ManageRequest {
             Some(true) if !bucket.default => {
                 let spec = PolicyChange { name: policy.clone(), ..PolicyChange::default() };
                 let database = database.clone();
-                changes.push(Change::AlterPolicy { database, spec, make_default: true });
+                let message = ToDatabase::AlterPolicy { spec, make_default: true };
+                changes.push(Change::within(&database, message));
             }
             Some(false) if bucket.default && status == 200 => {
                 let reason = "make another policy of the database the default instead";

@@ -10,9 +10,9 @@ use crate::api::routes::handler::{Incoming, PendingRequest, json_body, json_line
 use crate::api::settings::{Settings, duration_ns};
 use crate::coordinator::Io;
 use crate::coordinator::create_drop::{Change, carry_out};
-use crate::coordinator::database_names;
+use crate::coordinator::database_lists::{list_databases, seen_by_name};
 use crate::protocol::catalog::{CreateDatabase, is_inside};
-use crate::protocol::database::PolicySpec;
+use crate::protocol::database::{PolicySpec, ToDatabase};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,8 +39,8 @@ impl Body {
 pub fn begin_list(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     let (url, principal) = (request.url.clone(), request.caller.clone());
     Ok(PendingRequest::run(|io| async move {
-        let names = database_names::list(&io, None).await?;
-        list(&url, &database_names::seen_by_name(&principal.grants, names))
+        let names = list_databases(&io, None).await?;
+        list(&url, &seen_by_name(&principal.grants, names))
     }))
 }
 
@@ -148,5 +148,5 @@ fn configure(body: Body) -> ApiResult<(String, Change)> {
         return invalid("the request changes nothing: set shards, retention_period or both");
     }
     let (database, shards) = (body.db.clone(), body.shards);
-    Ok((body.db, Change::Configure { database, shards, duration_ns }))
+    Ok((body.db, Change::within(&database, ToDatabase::Configure { shards, duration_ns })))
 }

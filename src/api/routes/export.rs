@@ -25,8 +25,8 @@ use crate::api::routes::handler::{
 use crate::coordinator::error::Error;
 use crate::coordinator::load_schemas::{Load, Loaded, Want};
 use crate::coordinator::query::Query;
-use crate::coordinator::session::Session;
 use crate::coordinator::statement::Execution;
+use crate::coordinator::statement::Session;
 use crate::coordinator::{Context, Machine, Task};
 use crate::influxql::ast::Statement;
 use crate::influxql::bound_params::Params;
@@ -123,7 +123,7 @@ impl Responder for Exporting {
     }
 
     fn abandon(&mut self) -> Vec<Call> {
-        let calls = self.current.take().map_or_else(Vec::new, Execution::abandon);
+        let calls = self.current.as_mut().map_or_else(Vec::new, Execution::abandon);
         self.is_ending = !calls.is_empty();
         calls
     }

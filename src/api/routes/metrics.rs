@@ -22,9 +22,10 @@ use crate::api::error::{ApiResult, invalid};
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::{Incoming, PendingRequest, Responder, json_line};
+use crate::coordinator::database_lists::list_databases;
 use crate::coordinator::diagnostics::diagnostics;
 use crate::coordinator::grants::Principal;
-use crate::coordinator::{Io, Machine, Parts, database_names};
+use crate::coordinator::{Io, Machine, Parts};
 use crate::influxql::ast::Statement;
 use crate::model::grant::{PermissionKind, Scope};
 use crate::model::time::S_NS;
@@ -288,7 +289,7 @@ pub fn begin_targets(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
 }
 
 async fn list(io: Io, host: String, principal: Principal) -> ApiResult<Response> {
-    let mut names = database_names::list(&io, None).await?;
+    let mut names = list_databases(&io, None).await?;
     // `GET /metrics` checks the same permission on the whole database.
     names.retain(|name| principal.grants.scope(PermissionKind::Metrics, name) == Scope::All);
     names.sort();

@@ -17,12 +17,12 @@ use crate::api::routes::handler::{
 };
 use crate::api::settings::Settings;
 use crate::coordinator::Machine;
-use crate::coordinator::canonical_names::read_only_warning;
 use crate::coordinator::error::Error;
 use crate::coordinator::grants::Principal;
 use crate::coordinator::privileges::{self, Need};
-use crate::coordinator::session::Session;
 use crate::coordinator::statement::Execution;
+use crate::coordinator::statement::Session;
+use crate::coordinator::statement::read_only_warning;
 use crate::influxql;
 use crate::influxql::ast::{Effect, Statement};
 use crate::influxql::bound_params::Params;
@@ -126,7 +126,7 @@ impl Responder for Querying {
     }
 
     fn abandon(&mut self) -> Vec<Call> {
-        self.current.take().map_or_else(Vec::new, Execution::abandon)
+        self.current.as_mut().map_or_else(Vec::new, Execution::abandon)
     }
 }
 

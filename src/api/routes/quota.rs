@@ -11,10 +11,9 @@ use crate::coordinator::Io;
 use crate::coordinator::create_drop::{Change, carry_out};
 use crate::coordinator::error::Error;
 use crate::coordinator::load_schemas::{Load, Want};
-use crate::coordinator::single_call::call_catalog;
 use crate::model::quota::{CallerQuota, QUOTA_VALUE_MAX, Rate, Rates};
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
-use crate::protocol::database::QuotaChange;
+use crate::protocol::database::{QuotaChange, ToDatabase};
 
 /// An omitted field means no limit.
 #[derive(Debug, Deserialize)]
@@ -88,7 +87,7 @@ impl Body {
             },
             Some(name) => {
                 let message = ToCatalog::Grantee { user, name: name.clone() };
-                let FromCatalog::Grantees { rows, .. } = call_catalog(&io, &message).await? else {
+                let FromCatalog::Grantees { rows, .. } = io.call_catalog(&message).await? else {
                     return Err(Error::unexpected_reply().into());
                 };
                 let Some(id) = rows.first().map(|row| row.id) else {
@@ -98,7 +97,7 @@ impl Body {
                 QuotaChange::Caller(CallerQuota { id, user, name, rates })
             }
         };
-        io.run(carry_out(Change::SetQuota { database: database.clone(), change })).await?;
+        io.run(carry_out(Change::within(&database, ToDatabase::SetQuota(change)))).await?;
         show(&io, &database).await
     }
 }

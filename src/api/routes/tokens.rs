@@ -13,8 +13,8 @@ use crate::api::http::{Parameters, Response};
 use crate::api::routes::handler::{Incoming, PendingRequest, json_body, json_line};
 use crate::coordinator::Io;
 use crate::coordinator::error::Error;
-use crate::coordinator::grant_access::grant_access;
 use crate::coordinator::grants::{TOKEN_PREFIX, hex, token_hash};
+use crate::coordinator::users_and_tokens::grant_access;
 use crate::influxql::time_literal::format_utc;
 use crate::model::grant::{Grants, Permission};
 use crate::model::limits::{
@@ -358,7 +358,7 @@ pub fn begin_access(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
 async fn page(io: Io, kind: Kind, after: u64) -> ApiResult<Response> {
     let limit = GRANTEES_PER_PAGE as u64;
     let message = ToCatalog::Grantees { user: kind == Kind::User, after, limit };
-    let FromCatalog::Grantees { rows, more, .. } = call_catalog(&io, &message).await? else {
+    let FromCatalog::Grantees { rows, more, .. } = io.call_catalog(&message).await? else {
         return Err(Error::unexpected_reply().into());
     };
     let next = match (rows.last().filter(|_| more), kind) {

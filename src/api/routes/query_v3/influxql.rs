@@ -18,8 +18,8 @@ use crate::api::routes::query_v3::QueryRequest;
 use crate::api::settings::Settings;
 use crate::coordinator::error::Error;
 use crate::coordinator::grants::Principal;
-use crate::coordinator::session::Session;
 use crate::coordinator::statement::Execution;
+use crate::coordinator::statement::Session;
 use crate::coordinator::{Context, Machine, Parts};
 use crate::influxql;
 use crate::influxql::ast::{ListOf, Statement};
@@ -122,7 +122,7 @@ impl Responder for TableQuery {
     }
 
     fn abandon(&mut self) -> Vec<Call> {
-        self.execution.take().map_or_else(Vec::new, Execution::abandon)
+        self.execution.as_mut().map_or_else(Vec::new, Execution::abandon)
     }
 }
 

@@ -10,8 +10,8 @@ use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::{Delivery, Incoming, PendingRequest, Responder, StartResult};
 use crate::coordinator::Machine;
 use crate::coordinator::grants::Principal;
-use crate::coordinator::session::Session;
 use crate::coordinator::sql::{SqlQuery, SqlQuestion};
+use crate::coordinator::statement::Session;
 use crate::model::grant::PermissionKind;
 use crate::protocol::call::{Call, Reply};
 use crate::protocol::sql::Parameter;
@@ -102,7 +102,7 @@ impl Responder for RunningStatement {
         check_read(caller, &self.database, self.policy.as_deref())?;
         if let Some((question, mut session)) = self.question.take() {
             session.principal = caller.clone();
-            self.query = Some(Box::new(SqlQuery::new(question, session)));
+            self.query = Some(Box::new(SqlQuery::prepare(question, session)));
         }
         Ok(())
     }
