@@ -183,7 +183,7 @@ const steps = [
   ['formatting', formatting],
   ['clippy, host', () => clippy([])],
   ['clippy, Worker', () => clippy([...wasm, '--lib'])],
-  ['clippy, browser', () => clippy([...wasm, ...browser, '--lib'])],
+  ['clippy, browser', () => clippy([...wasm, ...browser, '--lib', '--example', 'line_protocol_wasm'])],
   ['native tests', () => cargoTests(['--workspace', '--', '--show-output'])],
   ['permitted differences of random queries', generatorRules],
   ['random queries', randomQueries],

@@ -286,7 +286,7 @@ impl Load {
             "  width {} s, values {}, free keys {}",
             manifest.width_ns / S_NS,
             manifest.numbers().count(),
-            manifest.dead().len()
+            manifest.dead().iter().count()
         );
     }
 }
