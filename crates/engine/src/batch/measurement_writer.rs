@@ -402,13 +402,13 @@ fn charge(cells: &mut usize, more: usize) -> Result<(), Cause> {
 #[derive(Debug)]
 struct FieldWriter {
     /// The position in `MeasurementWriter::fields`.
-    pub(super) field: u32,
+    field: u32,
     /// The key as the client writes it, including its `=`.
-    pub(super) expected: String,
-    pub(super) values: Values,
+    expected: String,
+    values: Values,
     /// The validity of the rows up to the last null.
-    pub(super) valid: Bitmap,
-    pub(super) shared: bool,
+    valid: Bitmap,
+    shared: bool,
 }
 
 impl FieldWriter {
@@ -450,10 +450,10 @@ fn is_padded(rows: usize, columns: usize, values: usize) -> bool {
 #[derive(Debug, Default)]
 struct RowRun {
     /// The columns with their field numbers. Each column is as long as `times_ns`.
-    pub(super) columns: Vec<(u32, Column)>,
-    pub(super) row_series: Vec<u32>,
-    pub(super) times_ns: Vec<i64>,
-    pub(super) lines: LineNumbers,
+    columns: Vec<(u32, Column)>,
+    row_series: Vec<u32>,
+    times_ns: Vec<i64>,
+    lines: LineNumbers,
 }
 
 impl RowRun {
@@ -465,7 +465,7 @@ impl RowRun {
         self
     }
 
-    pub(super) fn bytes(&self) -> usize {
+    fn bytes(&self) -> usize {
         let rows =
             self.row_series.capacity() * 4 + self.times_ns.capacity() * 8 + self.lines.bytes();
         rows + self.columns.iter().map(|(_, column)| column.bytes()).sum::<usize>()

@@ -84,11 +84,7 @@ pub fn split_by_shard(
     ShardSplit { parts: parts.collect(), outside }
 }
 
-pub(crate) fn hash_series(
-    measurement: &str,
-    tag_keys: &[impl AsRef<str>],
-    block: &Block,
-) -> Vec<u64> {
+fn hash_series(measurement: &str, tag_keys: &[impl AsRef<str>], block: &Block) -> Vec<u64> {
     let mut tags: Vec<_> = tag_keys.iter().map(AsRef::as_ref).zip(&block.series.tags).collect();
     tags.sort_by_key(|(key, _)| *key);
     (0..block.series.len as usize)

@@ -305,7 +305,7 @@ impl Pace {
     }
 
     /// If no frame has arrived since the object was loaded, the pause is already long enough.
-    pub(super) fn paused_ns(&self, now_ns: i64) -> i64 {
+    fn paused_ns(&self, now_ns: i64) -> i64 {
         let pause_ns = if self.gap_ns < LOAD_GAP_NS { LOAD_PAUSE_NS } else { PAUSE_NS };
         self.last_ns.map_or(now_ns, |last_ns| last_ns.saturating_add(pause_ns))
     }
