@@ -27,34 +27,28 @@ const CHOSEN_ROWS_MAX: u64 = 1 << 16;
 /// The share of a page's work that the search for groups may use.
 const CELLS_MAX: u64 = CELLS_PER_PIECE_MAX / 2;
 
+/// The first groups, until there are `groups_max` groups or `series_max` series.
+#[derive(Default)]
 struct First {
-    most: GroupLimit,
+    groups_max: u64,
+    series_max: u64,
+    /// The number of series of each group.
     groups: BTreeMap<Vec<String>, u64>,
     series: u64,
     is_cut: bool,
 }
 
-#[derive(Clone, Copy)]
-struct GroupLimit {
-    groups: u64,
-    series: u64,
-}
-
 impl First {
-    fn new(most: GroupLimit) -> Self {
-        Self { most, groups: BTreeMap::new(), series: 0, is_cut: false }
-    }
-
     fn add(&mut self, group: Vec<String>, direction: Direction) {
         *self.groups.entry(group).or_default() += 1;
         self.series += 1;
         while self.groups.len() > 1 {
-            let is_too_many = self.groups.len() as u64 > self.most.groups;
+            let is_too_many = self.groups.len() as u64 > self.groups_max;
             let last = match direction {
                 Direction::Ascending => self.groups.last_entry(),
                 Direction::Descending => self.groups.first_entry(),
             };
-            let goes = |of: u64| is_too_many || self.series - of >= self.most.series;
+            let goes = |of: u64| is_too_many || self.series - of >= self.series_max;
             let Some(last) = last.filter(|last| goes(*last.get())) else { return };
             self.series -= last.remove();
             self.is_cut = true;
@@ -84,8 +78,8 @@ impl Walk<'_> {
         }
         let Estimate { rows, series, .. } =
             self.reader.estimate(self.request.measurement, self.request.time)?;
-        let Some(most) = self.enough(is_rows, rows, series) else { return Ok(()) };
-        let first = self.find_first(stretch, most)?;
+        let Some(mut first) = self.limited(is_rows, rows, series) else { return Ok(()) };
+        self.find_first(stretch, &mut first)?;
         let chosen_rows = u128::from(rows) * u128::from(first.series) / u128::from(series.max(1));
         if self.caching == Caching::Tiles && chosen_rows > u128::from(CHOSEN_ROWS_MAX) {
             return Ok(());
@@ -98,19 +92,19 @@ impl Walk<'_> {
     }
 
     /// `is_rows` means mixed rows, and otherwise SLIMIT. Returns `None` if all groups are needed.
-    fn enough(&self, is_rows: bool, rows: u64, series: u64) -> Option<GroupLimit> {
+    fn limited(&self, is_rows: bool, rows: u64, series: u64) -> Option<First> {
         let wanted = series.saturating_mul(SLICE_ROWS_PER_SERIES);
         let wanted = wanted.clamp(SLICE_ROWS_MIN, SLICE_ROWS_MAX);
         let is_long = is_rows && rows > wanted;
         let of_rows = || (u128::from(series) * u128::from(wanted) / u128::from(rows)) as u64;
-        let series = if is_long { of_rows().max(1) } else { u64::MAX };
-        let groups = self.request.groups_max;
-        let is_some = is_long || groups.is_some();
-        is_some.then(|| GroupLimit { groups: groups.unwrap_or(u64::MAX), series })
+        let series_max = if is_long { of_rows().max(1) } else { u64::MAX };
+        let is_limited = is_long || self.request.groups_max.is_some();
+        let groups_max = self.request.groups_max.unwrap_or(u64::MAX);
+        is_limited.then(|| First { groups_max, series_max, ..First::default() })
     }
 
-    fn find_first(&mut self, stretch: TimeRange, most: GroupLimit) -> Result<First, ScanError> {
-        let (mut first, direction) = (First::new(most), self.request.direction());
+    fn find_first(&mut self, stretch: TimeRange, first: &mut First) -> Result<(), ScanError> {
+        let direction = self.request.direction();
         let begun = self.request.resume.from.as_ref().map(|from| &from.group);
         let (measurement, from) = (self.request.measurement, self.first());
         let mut merge = self.reader.merge(&[measurement], stretch, direction, &from)?;
@@ -131,6 +125,6 @@ impl Walk<'_> {
                 break;
             }
         }
-        Ok(first)
+        Ok(())
     }
 }
