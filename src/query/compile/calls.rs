@@ -332,13 +332,13 @@ impl<'a> CallBuilder<'a> {
     }
 
     /// Replaces the temporary positions of slots. If the only call is a selector, the call also
-    /// reads the referenced slots. Returns the outputs, the slots, the calls, and whether the only
-    /// call is a selector that keeps its point's time.
+    /// reads the referenced slots. Returns the slots, the calls, and whether the only call is a
+    /// selector that keeps its point's time.
     pub(crate) fn finish(
         mut self,
-        mut outputs: Vec<Scalar>,
+        outputs: &mut [Scalar],
         group_keys: &[String],
-    ) -> Result<(Vec<Scalar>, Vec<Slot>, Vec<CallPlan>, bool)> {
+    ) -> Result<(Vec<Slot>, Vec<CallPlan>, bool)> {
         let count = self.calls.len();
         // A transformation of a selector's values is not itself a selector.
         let selects = matches!(self.calls.as_slice(), [(Kind::Selector, _)]);
@@ -362,7 +362,7 @@ impl<'a> CallBuilder<'a> {
             calls.iter_mut().for_each(|call| self.choose_like_v1(call, &series));
         }
         outputs.iter_mut().for_each(|output| settle(output, count));
-        Ok((outputs, self.slots, calls, keeps_point_time))
+        Ok((self.slots, calls, keeps_point_time))
     }
 }
 

@@ -49,10 +49,10 @@ pub(crate) fn lower(
     let window = window(checked, buckets_max)?;
     let mut builder = CallBuilder::new(checked, &known, size, window.as_ref());
     let outputs = shown.iter().map(|(field, _)| builder.output(&field.expr));
-    let outputs = outputs.collect::<Result<Vec<Scalar>>>()?;
+    let mut outputs = outputs.collect::<Result<Vec<Scalar>>>()?;
     let types = shown.iter().map(|(field, _)| resolve::type_of(&field.expr, &known));
     let column_types = types.collect::<Result<Rc<[DataType]>>>()?;
-    let (outputs, mut slots, calls, keeps_point_time) = builder.finish(outputs, &group_keys)?;
+    let (mut slots, calls, keeps_point_time) = builder.finish(&mut outputs, &group_keys)?;
     if checked.reads_only_subqueries() {
         // The outer statement reads a subquery's tags as columns, unless another column has the
         // same name. The tag arguments of top() and bottom() remain tags to distinguish the rows.
