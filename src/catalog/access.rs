@@ -118,18 +118,13 @@ impl<S: Store> Catalog<S> {
         self.start(event, CatalogTask::Notify { number, notified })
     }
 
-    pub(super) fn notify(
-        &mut self,
-        event: &mut Event<'_>,
-        number: u64,
-        notified: Notified,
-    ) -> Turn {
+    pub(super) fn notify(&mut self, event: &mut Event<'_>, job: u64, notified: Notified) -> Turn {
         self.entries()?;
         self.grantees()?;
         let (Some(entries), Some(grantees)) = (&self.entries, &self.grantees) else {
             return Err(Unavailable::Changing.into());
         };
-        let Some(notification) = self.notifications.get_mut(number) else {
+        let Some(notification) = self.notifications.get_mut(job) else {
             return Ok(Next::Reply(notified.reply(0)));
         };
         let [request_max, alarm_max] = NOTIFICATION_ROUNDS_MAX;
@@ -145,7 +140,7 @@ impl<S: Store> Catalog<S> {
             if remaining > 0 {
                 notification.count_attempt(event.platform.now_ns(), stopped);
             }
-            self.notifications.save(&self.store, number)?;
+            self.notifications.save(&self.store, job)?;
             return Ok(Next::Reply(notified.reply(remaining)));
         }
         progress.rounds += 1;
@@ -269,8 +264,8 @@ fn notification(entries: &Entries, change: &GranteeChange, now_ns: i64) -> Optio
 
 const NOTIFICATIONS: Rows<Notification> = Rows::all(Table::Job);
 
-/// A job that notifies databases of a changed token or user. A job is stored together with the change,
-/// notifies a few databases at a time, and retries without limit.
+/// A job that notifies databases of a changed token or user. A job is stored together with the
+/// change, notifies a few databases at a time, and retries without limit.
 ///
 /// A message contains the state at the time of sending, not the change. A message may therefore be
 /// repeated, and a database uses the message's version to reject a late message (PROTOCOL.md rule

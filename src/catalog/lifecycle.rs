@@ -1,5 +1,5 @@
-//! Stores and lists one row per database name, and moves the row to its next stage. The stages of a row are `creating`, `ready` and `dropping`.
-//! After the last stage the row is deleted.
+//! Stores and lists one row per database name, and moves the row to its next stage. The stages of a
+//! row are `creating`, `ready` and `dropping`. After the last stage the row is deleted.
 
 use std::collections::BTreeMap;
 
@@ -167,21 +167,16 @@ impl Entries {
     }
 
     /// Counts an attempt of the alarm, and schedules the next attempt with a doubled delay.
-    pub fn count_attempt<S: Store>(
-        &mut self,
-        store: &S,
-        number: u64,
-        now_ns: i64,
-    ) -> StoreResult<()> {
-        self.change(store, number, |entry| {
+    pub fn count_attempt<S: Store>(&mut self, store: &S, id: u64, now_ns: i64) -> StoreResult<()> {
+        self.change(store, id, |entry| {
             entry.failures = entry.failures.saturating_add(1);
             let wait_ns = JOB_RETRY_NS.saturating_mul(1 << entry.failures.min(10));
             entry.due_ns = now_ns.saturating_add(wait_ns);
         })
     }
 
-    /// Resets the count of the alarm's attempts to drop a database, so that the alarm does not give up
-    /// while the Database executes the drop in its own alarms.
+    /// Resets the count of the alarm's attempts to drop a database, so that the alarm does not give
+    /// up while the Database executes the drop in its own alarms.
     fn keep_dropping<S: Store>(&mut self, store: &S, number: u64) -> StoreResult<()> {
         if self.get(number).is_none_or(|entry| entry.failures == 0) {
             return Ok(());

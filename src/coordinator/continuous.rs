@@ -1,6 +1,5 @@
-//! Creates and drops continuous queries, and runs the continuous queries and the scheduled backups of
-//! a Database. The runner wraps the
-//! Database's host and uses the coordinator's machines.
+//! Creates and drops continuous queries, and runs the continuous queries and the scheduled backups
+//! of a Database. The runner wraps the Database's host and uses the coordinator's machines.
 //!
 //! The Database determines which runs are due, and its alarm starts them through this module. The
 //! runner executes a continuous query like any other statement, with calls from the Database's
@@ -247,8 +246,8 @@ impl<H: Scheduled + BackedUp> Host for Runner<H> {
     }
 }
 
-/// Executes CREATE CONTINUOUS QUERY: adds the database and the policy to every name, checks the names,
-/// and stores the text in the Database.
+/// Executes CREATE CONTINUOUS QUERY: adds the database and the policy to every name, checks the
+/// names, and stores the text in the Database.
 pub(super) fn create_continuous(
     mut statement: CreateContinuousQueryStatement,
     defaults: Defaults<'_>,

@@ -20,18 +20,17 @@ use crate::protocol::database::{Description, FromDatabase, ToDatabase};
 use crate::query::metadata::SortedNames;
 use crate::query::result::SeriesChunk;
 
-/// Returns the names of all databases in order of creation. With `holding`, returns only the few databases that may
-/// have that policy.
+/// Returns the names of all databases in order of creation. With `holding`, returns only the few
+/// databases that may have that policy.
 pub async fn list_databases(io: &Io, holding: Option<PolicyId>) -> Result<Vec<String>> {
     let (mut all, mut after) = (Vec::new(), None);
     loop {
-        match io.call_catalog(&ToCatalog::List { after, holding }).await? {
-            FromCatalog::Listed { names, resume, .. } => {
-                all.extend(names);
-                after = resume;
-            }
-            _ => return Err(Error::unexpected_reply()),
-        }
+        let list = ToCatalog::List { after, holding };
+        let FromCatalog::Listed { names, resume, .. } = io.call_catalog(&list).await? else {
+            return Err(Error::unexpected_reply());
+        };
+        all.extend(names);
+        after = resume;
         if after.is_none() {
             return Ok(all);
         }
@@ -179,8 +178,8 @@ fn outline(description: &Description) -> Description {
 
 const CHUNK_ROWS: usize = 10_000;
 
-/// Executes SHOW CONTINUOUS QUERIES. Lists only queries of databases that the caller may read as a whole, because the text of a
-/// continuous query reveals all its sources.
+/// Executes SHOW CONTINUOUS QUERIES. Lists only queries of databases that the caller may read as a
+/// whole, because the text of a continuous query reveals all its sources.
 pub(super) fn show_continuous_queries(principal: Principal) -> Parts<SeriesChunk> {
     Parts::new(|io, output| async move {
         for name in list_databases(&io, None).await? {

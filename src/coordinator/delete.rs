@@ -23,7 +23,7 @@ use crate::protocol::call::Address;
 use crate::protocol::database::{FromDatabase, ToDatabase};
 use crate::protocol::envelope;
 use crate::protocol::round::Request;
-use crate::protocol::shard::{FromShard, NO_GRANT, Stamp, ToShard};
+use crate::protocol::shard::{FromShard, Stamp, ToShard};
 use crate::query::error::QueryError;
 use crate::query::metadata::Deletions;
 use crate::scan::request::Deletion;
@@ -134,15 +134,7 @@ impl Delete {
                     self.io.pause(0).await;
                 }
             }
-            let stamp = Stamp {
-                policy: policy.id,
-                generation: loaded.description.generation,
-                schema_version: schema.version,
-                fresh: loaded.fresh,
-                // The statement has already looked up the caller.
-                access: NO_GRANT,
-                meter: None,
-            };
+            let stamp = loaded.stamp(policy.id);
             for deletions in here.chunks(most) {
                 let deletions: Rc<[Deletion]> = deletions.into();
                 let time = deletions.first().map(|deletion| deletion.time);

@@ -87,8 +87,8 @@ async fn write(io: &Io, place: &SourceName, principal: &Principal, batch: Batch)
     Err(QueryError::Invalid(format!("partial write: {cause} dropped={dropped}")).into())
 }
 
-/// Checks the target before the sources, as in 1.x. A missing database is an error. A missing policy
-/// is an error only when a row is written.
+/// Checks the target before the sources, as in 1.x. A missing database is an error. A missing
+/// policy is an error only when a row is written.
 async fn check_target(io: &Io, place: &SourceName, principal: &Principal) -> Result<()> {
     match write(io, place, principal, Batch::default()).await {
         Err(Error::PolicyNotFound(_)) => Ok(()),

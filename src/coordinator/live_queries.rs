@@ -75,8 +75,9 @@ fn age(age_ns: i64) -> String {
     duration::format_go(age_ns / unit_ns * unit_ns)
 }
 
-/// The reports of a query for SHOW QUERIES. The first report is sent with the request for the query's
-/// second page, further reports follow every few seconds, and the last report follows at the end.
+/// The reports of a query for SHOW QUERIES. The first report is sent with the request for the
+/// query's second page, further reports follow every few seconds, and the last report follows at
+/// the end.
 #[derive(Debug, Default)]
 pub(super) struct LiveQueryReport {
     /// 0 before the first report.

@@ -81,6 +81,18 @@ impl Loaded {
         self.schemas.iter().find(|(id, _)| *id == policy).map(|(_, schema)| schema)
     }
 
+    /// Returns the stamp of messages about a policy, with the loaded state.
+    pub fn stamp(&self, policy: PolicyId) -> Stamp {
+        Stamp {
+            policy,
+            generation: self.description.generation,
+            schema_version: self.schema(policy).map_or(0, |schema| schema.version),
+            fresh: self.fresh,
+            access: self.standing.access,
+            meter: None,
+        }
+    }
+
     /// Updates the stamp of a partly read scan to the loaded state. The scan does not include rows
     /// that were added after the scan began. Returns `false` if shards were moved or the scan's
     /// policy was dropped.
@@ -183,7 +195,8 @@ impl Load {
             FromDatabase::Description(description) => {
                 io.with(|context| context.cache.put_database(&self.name, object, description))
             }
-            // If the Catalog was not reached, the database may have been dropped before the request.
+            // If the Catalog was not reached, the database may have been dropped before the
+            // request.
             reply => Err(reply.into()),
         }
     }

@@ -1,7 +1,7 @@
 //! Executes writes, statements and management calls: determines which objects to call, and combines
 //! their replies.
 //!
-//! A request that needs the objects' data is an async function over [`Io`] in its own file. The
+//! A request that needs the objects' data is an async function over [`Io`]. The
 //! function runs as a [`Task`] or, if the function streams its result, as [`Parts`]. There is no
 //! executor: [`Machine::step`] returns the calls to make, or the result. The host (`edge/`, the
 //! browser or a test's scheduler) makes the calls in any order and passes each reply to `step`.

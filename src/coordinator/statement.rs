@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use super::cache::Cache;
+use super::cache::{Cache, find_policy};
 use super::continuous::{create_continuous, drop_continuous};
 use super::create_drop::{Change, carry_out};
 use super::database_lists::{list_databases, show_continuous_queries, show_measurements};
@@ -239,9 +239,7 @@ pub(super) fn each_place(select: &mut SelectStatement, visit: &mut Visit<'_>) ->
 }
 
 pub(super) fn default_policy(database: &Description) -> Option<&String> {
-    let mut policies = database.policies.iter();
-    let default = policies.find(|policy| Some(policy.id) == database.default_policy);
-    default.map(|policy| &policy.name).or(database.dropped_default.as_ref())
+    find_policy(database, None).map(|policy| &policy.name).or(database.dropped_default.as_ref())
 }
 
 /// Returns 1.x's warning for a `statement` that writes and was sent by GET. 1.x has no warning for

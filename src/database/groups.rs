@@ -1,5 +1,5 @@
-//! Creates shard groups, builds the settings of their shards, and maintains groups: checks their size,
-//! and drops expired groups.
+//! Creates shard groups, builds the settings of their shards, and maintains groups: checks their
+//! size, and drops expired groups.
 //!
 //! A new group has `create.shards` shards. This number is `DEFAULT_SHARDS`, or the number in the
 //! request that created or reconfigured the database.

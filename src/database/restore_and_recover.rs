@@ -2,9 +2,9 @@
 //! knows these shards until they are filled. The restored policies and measurements then replace
 //! the existing ones, which are empty.
 //!
-//! Also implements the Database's part of a point-in-time recovery. The Database is frozen before and
-//! after its reset. When the Database opens, its counters are higher than all numbers that it ever
-//! assigned (`docs/design/recovery.md`).
+//! Also implements the Database's part of a point-in-time recovery. The Database is frozen before
+//! and after its reset. When the Database opens, its counters are higher than all numbers that it
+//! ever assigned (`docs/design/recovery.md`).
 
 use std::collections::BTreeSet;
 

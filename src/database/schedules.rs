@@ -1,7 +1,7 @@
 //! Stores continuous queries and the backup schedule of a database, and selects the next query or
-//! backup to run. Each query has a separate row, which every finished run rewrites. The schedule has a
-//! separate `state` row. The Database writes this row when a backup starts, when a backup is complete
-//! and when a pass fails, but not for each step of a backup.
+//! backup to run. Each query has a separate row, which every finished run rewrites. The schedule
+//! has a separate `state` row. The Database writes this row when a backup starts, when a backup is
+//! complete and when a pass fails, but not for each step of a backup.
 
 use super::object::{Database, Result};
 use super::rows::{CONTINUOUS, ContinuousRow, DatabaseRows, DatabaseStage, SCHEDULE};

@@ -395,32 +395,32 @@ impl<S: Store> Database<S> {
 pub(super) struct SplitProgress {
     /// The id of the new group; `None` while the event determines the time of the split.
     target: Option<u64>,
-    pub(super) answered: usize,
-    pub(super) fullest: FullestShard,
+    answered: usize,
+    fullest: FullestShard,
     /// The position of the old shard whose measurements were requested.
-    pub(super) source: u32,
+    source: u32,
     live: Option<LiveMeasurements>,
-    pub(super) requested: Option<RequestedPage>,
-    pub(super) page: Option<PageCopy>,
+    requested: Option<RequestedPage>,
+    page: Option<PageCopy>,
     pub(super) pages: u32,
 }
 
 /// A group's largest shard. The derived order compares the sizes first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct FullestShard {
-    pub(super) bytes: u64,
+struct FullestShard {
+    bytes: u64,
     /// The time of the split, in nanoseconds; `None` if the shard cannot be divided by time.
-    pub(super) split_at_ns: Option<i64>,
+    split_at_ns: Option<i64>,
 }
 
-pub(super) struct RequestedPage {
-    pub(super) copying: Copying,
-    pub(super) measurement: MeasurementSchema,
+struct RequestedPage {
+    copying: Copying,
+    measurement: MeasurementSchema,
 }
 
-pub(super) struct PageCopy {
-    pub(super) copied: Copying,
-    pub(super) requests: Vec<Request>,
+struct PageCopy {
+    copied: Copying,
+    requests: Vec<Request>,
 }
 
 struct LiveMeasurements {

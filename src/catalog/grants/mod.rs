@@ -18,8 +18,8 @@ use crate::store::{KEY_MAX, Store, StoreResult, Table};
 
 /// The first key of `USES` in the `schema` table. Tokens and users have lower keys.
 const FIRST_USE_KEY: u64 = 1 << 52;
-/// The day of the last use, in days since the epoch (UTC). The number of a row
-/// is the token's id. The day has a separate row, so that a use does not change the token's row.
+/// The day of the last use, in days since the epoch (UTC). The number of a row is the token's id.
+/// The day has a separate row, so that a use does not change the token's row.
 const USES: Rows<u32> = Rows::within(Table::Schema, FIRST_USE_KEY, KEY_MAX);
 const STATE: Rows<GrantsState> = Rows::one(Table::State, 1);
 const GRANTEES: Rows<Grantee> = Rows::within(Table::Schema, 0, FIRST_USE_KEY - 1);

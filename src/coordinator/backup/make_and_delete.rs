@@ -1,5 +1,6 @@
-//! Makes and deletes backups, also by a schedule. Makes a backup in this order: the points of all shards, the map of these points, the values that
-//! the backup store lacks, and finally the manifest. A backup without a manifest is incomplete.
+//! Makes and deletes backups, also by a schedule. Makes a backup in this order: the points of all
+//! shards, the map of these points, the values that the backup store lacks, and finally the
+//! manifest. A backup without a manifest is incomplete.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -97,11 +98,6 @@ struct BackupTask {
     progress: BackupProgress,
 }
 
-struct Stored {
-    points: Vec<String>,
-    pages: Vec<String>,
-}
-
 // Each method returns `false` or `None` if the request has used up its share of objects.
 impl BackupTask {
     async fn stored_map(&mut self) -> Result<Option<(BackedUpMap, u32)>> {
@@ -112,14 +108,12 @@ impl BackupTask {
     }
 
     async fn make_map(&mut self) -> Result<bool> {
-        let mut stored = Stored {
-            points: store::list(&self.io, self.id.points()).await?,
-            pages: store::list(&self.io, self.id.pages()).await?,
-        };
+        let mut points = store::list(&self.io, self.id.points()).await?;
+        let pages = store::list(&self.io, self.id.pages()).await?;
         // A policy may be dropped while the backup reads the schema. In this case the map is made
         // again.
         loop {
-            let Some(mut map) = self.put_points(&mut stored).await? else { return Ok(false) };
+            let Some(mut map) = self.put_points(&mut points).await? else { return Ok(false) };
             match self.io.call_database(&self.database, &ToDatabase::BackUp).await? {
                 FromDatabase::BackedUp(queries) => map.continuous = queries,
                 other => return Err(self.refused(other)),
@@ -127,7 +121,7 @@ impl BackupTask {
             let policies: Vec<PolicyId> = map.policies.iter().map(|policy| policy.id).collect();
             let mut is_current = true;
             for (at, policy) in policies.into_iter().enumerate() {
-                match self.put_schema(policy, &stored.pages).await? {
+                match self.put_schema(policy, &pages).await? {
                     // A database has at most a few hundred policies.
                     Pages::Put(names) => {
                         map.schema.extend(names.into_iter().map(|name| (at as u32, name)));
@@ -148,8 +142,9 @@ impl BackupTask {
         }
     }
 
-    /// Stores the missing points. Returns the map without measurements.
-    async fn put_points(&mut self, stored: &mut Stored) -> Result<Option<BackedUpMap>> {
+    /// Stores the missing points, and adds their names to `stored`. Returns the map without
+    /// measurements.
+    async fn put_points(&mut self, stored: &mut Vec<String>) -> Result<Option<BackedUpMap>> {
         loop {
             let description =
                 match self.io.call_database(&self.database, &ToDatabase::Describe).await? {
@@ -165,7 +160,7 @@ impl BackupTask {
             let (mut points, mut missing) = (Vec::new(), Vec::new());
             for (shard, range) in shards {
                 let prefix = store::point_prefix(&shard, &range);
-                match stored.points.iter().find(|name| name.starts_with(&prefix)) {
+                match stored.iter().find(|name| name.starts_with(&prefix)) {
                     Some(name) => points.push((shard, name.clone())),
                     None => missing.push(shard),
                 }
@@ -192,7 +187,7 @@ impl BackupTask {
                         let prefix = store::point_prefix(shard, &range);
                         let name = store::sealed_name(&prefix, &point);
                         self.put(self.id.point(&name), point).await?;
-                        stored.points.push(name);
+                        stored.push(name);
                     }
                     // The shard's group was dropped or split after the map was read.
                     FromShard::Stale => {}
@@ -365,8 +360,9 @@ fn stored_page(stored: &[String], prefix: &str) -> Option<(String, u64)> {
 /// The suffix of the mark that records that no backup of the database was being made.
 const SURE: &str = ".sure";
 
-/// Deletes a complete or incomplete backup, and those shared values that no other backup uses. Returns the remaining number of shards, plus 1 for the
-/// backup's own objects. The backup is deleted when the result is 0.
+/// Deletes a complete or incomplete backup, and those shared values that no other backup uses.
+/// Returns the remaining number of shards, plus 1 for the backup's own objects. The backup is
+/// deleted when the result is 0.
 pub fn delete_backup(id: BackupId) -> Task<u64> {
     Task::new(|io| async move {
         mark_deleting(&io, &id).await?;
@@ -388,8 +384,10 @@ pub fn delete_backup(id: BackupId) -> Task<u64> {
             values.retain(|name| !wanted.contains(name));
             let values = values.iter().map(|name| id.value(&shard, name)).collect();
             let own_indexes = indexes.iter().filter(|name| name.starts_with(&prefix));
-            let (own_points, rest): (Vec<String>, Vec<String>) =
-                points.iter().cloned().partition(|name| is_of_shard(name, &shard));
+            let (own_points, rest): (Vec<String>, Vec<String>) = points
+                .iter()
+                .cloned()
+                .partition(|name| store::shard_of_point(name).as_ref() == Some(&shard));
             let own = own_indexes
                 .map(|name| id.index(name))
                 .chain(own_points.iter().map(|name| id.point(name)))
@@ -412,9 +410,10 @@ pub fn delete_backup(id: BackupId) -> Task<u64> {
 
 /// Marks the backup as being deleted, and removes its other marks.
 ///
-/// A backup cannot be made while another backup of the same database is being deleted. Otherwise the
-/// new backup could refer to a value that is about to be deleted. The request that makes a backup and
-/// the request that deletes one each store a mark before they look for the other request's mark.
+/// A backup cannot be made while another backup of the same database is being deleted. Otherwise
+/// the new backup could refer to a value that is about to be deleted. The request that makes a
+/// backup and the request that deletes one each store a mark before they look for the other
+/// request's mark.
 async fn mark_deleting(io: &Io, id: &BackupId) -> Result<()> {
     let list_marks = async |mark| store::list(io, store::marks(&id.database, mark)).await;
     let (own, going) = (id.name(), id.mark(Mark::Going));
@@ -470,10 +469,6 @@ fn remaining(points: &[String]) -> u64 {
     let shards: BTreeSet<ObjectId> =
         points.iter().filter_map(|name| store::shard_of_point(name)).collect();
     shards.len() as u64 + 1
-}
-
-fn is_of_shard(point: &str, shard: &ObjectId) -> bool {
-    store::shard_of_point(point).as_ref() == Some(shard)
 }
 
 fn named_in(key: &str) -> &str {

@@ -1,5 +1,6 @@
-//! Restores and verifies backups. A restore fills the shards in order, then restores the measurements, and finally
-//! publishes the database. Other requests cannot use the database before this publication.
+//! Restores and verifies backups. A restore fills the shards in order, then restores the
+//! measurements, and finally publishes the database. Other requests cannot use the database before
+//! this publication.
 
 use super::store::{self, BackupError, BackupId, Mark, ObjectBudget};
 use crate::coordinator::error::{Error, Result};

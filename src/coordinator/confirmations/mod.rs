@@ -82,10 +82,10 @@ fn grants_more(held: &Grantee, row: &Grantee) -> bool {
     !is_same || held.expires_ns > row.expires_ns || !row.grants.include(&held.grants)
 }
 
-/// Reports an admitted caller to the Catalog after a response was sent, unless this isolate confirmed
-/// the caller recently. The Catalog records the day on which a token was used. The reply contains the
-/// caller's current state, and ends a permission in this isolate if the Catalog could not notify a
-/// database of the change (PROTOCOL.md rule 11). An unreachable Catalog has no effect.
+/// Reports an admitted caller to the Catalog after a response was sent, unless this isolate
+/// confirmed the caller recently. The Catalog records the day on which a token was used. The reply
+/// contains the caller's current state, and ends a permission in this isolate if the Catalog could
+/// not notify a database of the change (PROTOCOL.md rule 11). An unreachable Catalog has no effect.
 pub fn confirm(caller: Rc<Caller>) -> Task<()> {
     Task::new(|io| async move {
         let now_ns = io.now_ns()?;

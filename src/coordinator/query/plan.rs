@@ -1,6 +1,6 @@
-//! Plans a SELECT or SHOW: compiles the statement against the schemas of its policies, and determines
-//! the shards of each scan. If measurements have conflicting types, a survey before the plan finds
-//! the measurements with rows ([`compile::clashing`]).
+//! Plans a SELECT or SHOW: compiles the statement against the schemas of its policies, and
+//! determines the shards of each scan. If measurements have conflicting types, a survey before the
+//! plan finds the measurements with rows ([`compile::clashing`]).
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -10,6 +10,7 @@ use super::Query;
 use super::shard_pages::{Merge, PlanPages, PlannedRun, QueryRun, ReadCounts};
 use crate::admission::QueryReservation;
 use crate::coordinator::Context;
+use crate::coordinator::cache::find_policy;
 use crate::coordinator::explain::Explain;
 use crate::coordinator::grants::Principal;
 use crate::coordinator::load_schemas::{Load, Loaded, Want};
@@ -114,8 +115,7 @@ pub(super) fn plan_show(
             group_duration_ns: policy.shard_group_duration_ns,
         }));
     }
-    let default = loaded.description.default_policy;
-    let default = loaded.description.policies.iter().find(|policy| Some(policy.id) == default);
+    let default = find_policy(&loaded.description, None);
     let context = MetaContext {
         policies: &policies,
         default_policy: default.map_or("", |policy| &policy.name),
@@ -149,8 +149,8 @@ pub(super) fn plan_show(
     Ok(PlannedRun { run, reads_all_shards, columns: None })
 }
 
-/// Returns the run that finds the measurements with rows, and the measurements to find; `None` if no
-/// measurement has conflicting types.
+/// Returns the run that finds the measurements with rows, and the measurements to find; `None` if
+/// no measurement has conflicting types.
 pub(super) fn survey(
     select: &SelectStatement,
     session: &Session,
@@ -298,15 +298,7 @@ pub(in crate::coordinator) fn shards_of(
     policy: &Policy,
     time: TimeRange,
 ) -> Vec<(ObjectId, Stamp)> {
-    let schema = loaded.schemas.iter().find(|(id, _)| *id == policy.id);
-    let stamp = Stamp {
-        policy: policy.id,
-        generation: loaded.description.generation,
-        schema_version: schema.map_or(0, |(_, schema)| schema.version),
-        fresh: loaded.fresh,
-        access: loaded.standing.access,
-        meter: None,
-    };
+    let stamp = loaded.stamp(policy.id);
     let groups = policy.groups.iter().filter(|group| group.range.overlaps(&time));
     let stamped = groups.flat_map(|group| {
         let stamp = Stamp { meter: loaded.meter(group.shards.len()), ..stamp };

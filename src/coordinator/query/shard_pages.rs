@@ -186,30 +186,25 @@ impl QueryRun {
                 Ok(if needs.is_empty() { RunStep::Done } else { RunStep::Need(needs) })
             }
             Merge::Rows(executor) => Ok(match executor.next()? {
-                ExecStep::Need(needs) => RunStep::Need(
-                    needs
-                        .into_iter()
-                        .filter_map(|need| {
-                            let stamp = stamp(&self.streams, need.stream)?;
-                            Some((need.stream, ToShard::scan(stamp, need.request)))
-                        })
-                        .collect(),
-                ),
+                ExecStep::Need(needs) => {
+                    let needs = needs.into_iter().filter_map(|need| {
+                        let stamp = stamp(&self.streams, need.stream)?;
+                        Some((need.stream, ToShard::scan(stamp, need.request)))
+                    });
+                    RunStep::Need(needs.collect())
+                }
                 ExecStep::Chunk(chunk) => RunStep::Chunk(chunk),
                 ExecStep::Pause => RunStep::Pause,
                 ExecStep::Done => RunStep::Done,
             }),
             Merge::Summaries(executor) => Ok(match executor.next()? {
-                MetaStep::Need(needs) => RunStep::Need(
-                    needs
-                        .into_iter()
-                        .filter_map(|need| {
-                            let stamp = stamp(&self.streams, need.stream)?;
-                            let request = need.request;
-                            Some((need.stream, ToShard::Summarise { query: 0, stamp, request }))
-                        })
-                        .collect(),
-                ),
+                MetaStep::Need(needs) => {
+                    let needs = needs.into_iter().filter_map(|need| {
+                        let (stamp, request) = (stamp(&self.streams, need.stream)?, need.request);
+                        Some((need.stream, ToShard::Summarise { query: 0, stamp, request }))
+                    });
+                    RunStep::Need(needs.collect())
+                }
                 MetaStep::Chunk(chunk) => RunStep::Chunk(chunk),
                 MetaStep::Done => RunStep::Done,
             }),

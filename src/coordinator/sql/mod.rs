@@ -63,13 +63,8 @@ impl SqlQuery {
                 question,
                 session,
                 loaded: None,
-                scans: Scans::default(),
-                answers: Vec::new(),
-                piece: Vec::new(),
-                held: None,
-                is_confirmed: false,
+                attempt: Attempt::default(),
                 emitted: false,
-                points: 0,
                 retries: Retries::default(),
                 losses: Retries::default(),
                 status: shared,
@@ -91,6 +86,17 @@ struct Statement {
     question: SqlQuestion,
     session: Session,
     loaded: Option<Loaded>,
+    attempt: Attempt,
+    emitted: bool,
+    retries: Retries,
+    /// The number of times that the SQL Worker lost the statement.
+    losses: Retries,
+    status: Rc<QueryStatus>,
+}
+
+/// The state since the statement was opened.
+#[derive(Default)]
+struct Attempt {
     scans: Scans,
     /// The answers to the requests of SQL, for its next turn.
     answers: Vec<SessionReply>,
@@ -98,12 +104,7 @@ struct Statement {
     held: Option<HeldBytes>,
     /// Whether a shard has replied. A reply confirms the columns.
     is_confirmed: bool,
-    emitted: bool,
     points: u64,
-    retries: Retries,
-    /// The number of times that the SQL Worker lost the statement.
-    losses: Retries,
-    status: Rc<QueryStatus>,
 }
 
 /// The result of a turn of SQL.
@@ -121,7 +122,7 @@ impl Statement {
     async fn run(mut self) -> Result<()> {
         let mut result = self.execute().await;
         while result.is_err() && !self.emitted {
-            self.close();
+            self.attempt = Attempt::default();
             if !may_restart(&result, &self.session.reservation) {
                 break;
             }
@@ -145,7 +146,7 @@ impl Statement {
                 Turned::Waits => self.read_pages().await?,
                 Turned::Lost => false,
             };
-            let answers = std::mem::take(&mut self.answers);
+            let answers = std::mem::take(&mut self.attempt.answers);
             message = if is_open { ToSql::turn(answers) } else { self.open() };
         }
     }
@@ -174,23 +175,15 @@ impl Statement {
             }
             checked?;
             if self.emitted {
-                self.scans.renew(&loaded)?;
+                self.attempt.scans.renew(&loaded)?;
             }
             self.loaded = Some(loaded);
             return Ok(());
         }
     }
 
-    fn close(&mut self) {
-        self.scans = Scans::default();
-        self.answers.clear();
-        self.piece.clear();
-        self.held = None;
-        (self.is_confirmed, self.points) = (false, 0);
-    }
-
     fn open(&mut self) -> ToSql {
-        self.close();
+        self.attempt = Attempt::default();
         let SqlQuestion { text, parameters, format } = &self.question;
         ToSql::Open(QueryRequest {
             text: text.clone(),
@@ -221,7 +214,7 @@ impl Statement {
     /// confirmed it. After the first piece the plan cannot change.
     fn may_be_stale(&self) -> bool {
         let is_fresh = self.loaded.as_ref().is_some_and(|loaded| loaded.fresh);
-        !self.emitted && !self.is_confirmed && !is_fresh
+        !self.emitted && !self.attempt.is_confirmed && !is_fresh
     }
 
     /// Runs a turn of SQL. During the turn, shards read the pages that SQL will probably request in
@@ -254,7 +247,7 @@ impl Statement {
             }
             FromSql::Failed { status, message } => return Err(Error::Sql { status, message }),
         };
-        self.scans.cancel(&cancelled);
+        self.attempt.scans.cancel(&cancelled);
         self.store_prefetched(&requested, pages)?;
         if has_rows && self.may_be_stale() {
             drop(piece);
@@ -267,10 +260,10 @@ impl Statement {
         }
         // A format that is written as a whole has no bytes before its end, so the statement may
         // still fail.
-        if is_done || (has_rows && !self.piece.is_empty()) {
+        if is_done || (has_rows && !self.attempt.piece.is_empty()) {
             self.emitted = true;
-            self.held = None;
-            self.output.emit(std::mem::take(&mut self.piece)).await;
+            self.attempt.held = None;
+            self.output.emit(std::mem::take(&mut self.attempt.piece)).await;
         }
         Ok(match (is_done, goes_on) {
             (true, _) => Turned::Done,
@@ -280,8 +273,8 @@ impl Statement {
     }
 
     fn add(&mut self, mut piece: Vec<u8>) -> Result<()> {
-        self.piece.append(&mut piece);
-        Ok(self.session.reservation.hold(&mut self.held, self.piece.len())?)
+        self.attempt.piece.append(&mut piece);
+        Ok(self.session.reservation.hold(&mut self.attempt.held, self.attempt.piece.len())?)
     }
 
     /// Answers a request of SQL, or begins a scan whose pages follow later.
@@ -289,11 +282,11 @@ impl Statement {
         match wanted {
             SessionRequest::Tables(names) => {
                 let tables = self.schema().map(|schema| named_tables(schema, &names));
-                self.answers.push(SessionReply::Tables(tables.unwrap_or_default()));
+                self.attempt.answers.push(SessionReply::Tables(tables.unwrap_or_default()));
             }
             SessionRequest::EveryTable => {
                 let tables = self.schema().map(every_table);
-                self.answers.push(SessionReply::Tables(tables.unwrap_or_default()));
+                self.attempt.answers.push(SessionReply::Tables(tables.unwrap_or_default()));
             }
             SessionRequest::Scan(request) => {
                 let reservation = self.reservation()?;
@@ -302,14 +295,16 @@ impl Statement {
                     let series_max = context.platform.limits().get(Limit::Series) as u64;
                     (context.platform.now_ns(), series_max != u64::from(UNLIMITED))
                 })?;
-                let scans = &mut self.scans;
+                let scans = &mut self.attempt.scans;
                 let page = scans.begin(&request, loaded, now_ns, counts_series, &reservation)?;
-                self.answers.extend(page);
+                self.attempt.answers.extend(page);
             }
-            SessionRequest::Page(scan) => self.answers.extend(self.scans.next_pages(scan)?),
+            SessionRequest::Page(scan) => {
+                self.attempt.answers.extend(self.attempt.scans.next_pages(scan)?)
+            }
             SessionRequest::System(SystemTable::Queries) => {
                 let rows = self.live_queries().await?;
-                self.answers.push(SessionReply::System(SystemTable::Queries, rows));
+                self.attempt.answers.push(SessionReply::System(SystemTable::Queries, rows));
             }
         }
         Ok(())
@@ -334,13 +329,13 @@ impl Statement {
     /// report about the query.
     fn request_pages(&mut self, ahead: bool) -> Result<(Vec<PageRequest>, Vec<Request>)> {
         let reservation = self.reservation()?;
-        let (requested, further) = self.scans.pages_to_request(&reservation, ahead);
-        let describe = || (self.question.text.clone(), self.scans.shards());
+        let (requested, further) = self.attempt.scans.pages_to_request(&reservation, ahead);
+        let describe = || (self.question.text.clone(), self.attempt.scans.shards());
         let status = &self.status.report;
         let report =
             self.io.with(|context| status.report(context, &self.session, further, describe))?;
-        let query = status.precedence(self.points);
-        let pages = requested.iter().filter_map(|page| self.scans.request(*page, query));
+        let query = status.precedence(self.attempt.points);
+        let pages = requested.iter().filter_map(|page| self.attempt.scans.request(*page, query));
         let requests = pages.chain(report).collect();
         Ok((requested, requests))
     }
@@ -351,8 +346,9 @@ impl Statement {
         check_report(requested, &mut replies)?;
         for (requested, reply) in requested.iter().zip(replies) {
             let page = shard_page(reply, &self.session.principal.name, self.database());
-            if let (true, Ok(Some(page))) = (self.scans.has(*requested), page) {
-                let PageResult { rows, series, .. } = self.scans.on_prefetched(*requested, page)?;
+            if let (true, Ok(Some(page))) = (self.attempt.scans.has(*requested), page) {
+                let PageResult { rows, series, .. } =
+                    self.attempt.scans.on_prefetched(*requested, page)?;
                 self.count(rows, series)?;
             }
         }
@@ -361,7 +357,7 @@ impl Statement {
 
     /// Reads pages until SQL has an answer. Returns `false` if the statement must be opened again.
     async fn read_pages(&mut self) -> Result<bool> {
-        while self.answers.is_empty() {
+        while self.attempt.answers.is_empty() {
             let (requested, requests) = self.request_pages(false)?;
             if requested.is_empty() {
                 return Err(Error::unexpected_reply());
@@ -375,8 +371,9 @@ impl Statement {
                     is_stale = true;
                     continue;
                 };
-                let PageResult { answer, rows, series } = self.scans.on_reply(*requested, reply)?;
-                self.answers.extend(answer);
+                let PageResult { answer, rows, series } =
+                    self.attempt.scans.on_reply(*requested, reply)?;
+                self.attempt.answers.extend(answer);
                 self.count(rows, series)?;
             }
             if is_stale {
@@ -386,16 +383,17 @@ impl Statement {
                     return Ok(false);
                 }
             } else {
-                (self.retries, self.is_confirmed) = (Retries::default(), true);
+                (self.retries, self.attempt.is_confirmed) = (Retries::default(), true);
             }
         }
         Ok(true)
     }
 
     fn count(&mut self, rows: u64, series: u64) -> Result<()> {
-        self.points += rows;
+        self.attempt.points += rows;
         let limits = self.io.with(|context| context.platform.limits())?;
-        let counts = [("series", series, Limit::Series), ("point", self.points, Limit::Points)];
+        let counts =
+            [("series", series, Limit::Series), ("point", self.attempt.points, Limit::Points)];
         for (what, requested, limit) in counts {
             let limit = limits.get(limit) as u64;
             if requested > limit {
@@ -442,9 +440,8 @@ fn table(measurement: &MeasurementSchema) -> TableSchema {
     TableSchema { name: measurement.name.clone(), columns: columns.collect() }
 }
 
-/// Returns the rows of the SQL table `system.queries`: one row for each running query of the database,
-/// in the order of the columns in
-/// `sql/src/tables/system.rs`.
+/// Returns the rows of the SQL table `system.queries`: one row for each running query of the
+/// database, in the order of the columns in `sql/src/tables/system.rs`.
 fn system_queries(all: &[LiveQuery], database: &str, now_ns: i64) -> Vec<Vec<Option<String>>> {
     let of_database = all.iter().filter(|query| query.database == database);
     let row = |query: &LiveQuery| {

@@ -1,5 +1,5 @@
-//! Tracks a plan's scans: the next page of each shard. Merges the aggregates of all shards into pages
-//! with one row for each group and window.
+//! Tracks a plan's scans: the next page of each shard. Merges the aggregates of all shards into
+//! pages with one row for each group and window.
 
 use std::collections::VecDeque;
 
@@ -262,25 +262,21 @@ impl Scans {
         Some(Request::new(Address::Shard(shard.clone()), envelope::encode(&message)))
     }
 
-    pub(super) fn on_reply(
-        &mut self,
-        requested: PageRequest,
-        reply: FromShard,
-    ) -> Result<PageResult> {
-        let scan = self.find(requested.scan)?;
-        if requested.counts {
+    pub(super) fn on_reply(&mut self, page: PageRequest, reply: FromShard) -> Result<PageResult> {
+        let scan = self.find(page.scan)?;
+        if page.counts {
             let FromShard::Scanned { stats, position, .. } = reply else {
                 return Err(Error::unexpected_reply());
             };
-            scan.uncounted.retain(|(shard, _)| *shard != requested.shard);
+            scan.uncounted.retain(|(shard, _)| *shard != page.shard);
             if position.is_some() {
                 let resume = Resume { position, ..Resume::default() };
-                scan.uncounted.push((requested.shard, resume));
+                scan.uncounted.push((page.shard, resume));
             }
             scan.series += stats.series;
             return Ok(PageResult { series: scan.series, ..PageResult::default() });
         }
-        let learned = scan.on_reply(requested.shard, reply)?;
+        let learned = scan.on_reply(page.shard, reply)?;
         self.forget(learned.answer.as_ref());
         Ok(learned)
     }

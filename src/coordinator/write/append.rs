@@ -1,5 +1,5 @@
-//! Groups the rows of a write by shard, sends one frame to each shard that has rows, and processes the
-//! shards' replies. The replies also show which groups the Database must split.
+//! Groups the rows of a write by shard, sends one frame to each shard that has rows, and processes
+//! the shards' replies. The replies also show which groups the Database must split.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -100,15 +100,8 @@ impl Write {
     /// Returns the requests with the pending rows, and the target of each request. Returns `None`
     /// if a row belongs to no group, because the shard map is stale.
     fn frames(&self, loaded: &Loaded, columns: &[Columns]) -> Option<(Vec<Request>, Vec<Target>)> {
-        let (policy, schema) = loaded.policy()?;
-        let stamp = Stamp {
-            policy: policy.id,
-            generation: loaded.description.generation,
-            schema_version: schema.version,
-            fresh: loaded.fresh,
-            access: loaded.standing.access,
-            meter: None,
-        };
+        let (policy, _) = loaded.policy()?;
+        let stamp = loaded.stamp(policy.id);
         let batch = &self.request.batch.measurements;
         let split = rows_by_shard(policy, batch, &self.pending)?;
         let points = batch.iter().zip(&self.pending).map(|(m, rows)| rows.len(m.block.rows()));

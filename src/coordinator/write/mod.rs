@@ -71,8 +71,8 @@ pub struct Created {
     pub duration_ns: i64,
 }
 
-/// Writes a batch. The result is an error only if the outcome of individual lines is unknown or must
-/// not be reported.
+/// Writes a batch. The result is an error only if the outcome of individual lines is unknown or
+/// must not be reported.
 pub fn write(request: WriteRequest) -> Task<WriteOutcome> {
     Task::new(|io| async move {
         let mut write = Write {
