@@ -107,7 +107,14 @@ fn tags(chunk: &SeriesChunk) -> String {
 }
 
 enum Cells<'a> {
-    Times(Times<'a>),
+    /// The times, their unit, and the last printed time with its text, because consecutive rows often
+    /// have equal times.
+    Times {
+        times_ns: &'a [i64],
+        unit_ns: i64,
+        last_ns: Option<i64>,
+        printed: Vec<u8>,
+    },
     /// Integers without nulls.
     Integers(&'a [i64]),
     /// Texts without nulls: the printed dictionary entries and the codes of the rows.
@@ -115,21 +122,12 @@ enum Cells<'a> {
     Other(&'a ResultColumn),
 }
 
-/// A time column that stores the last printed time, because consecutive rows often have equal
-/// times.
-struct Times<'a> {
-    times_ns: &'a [i64],
-    unit_ns: i64,
-    last_ns: Option<i64>,
-    printed: Vec<u8>,
-}
-
 impl<'a> Cells<'a> {
     fn new(column: &'a ResultColumn, rows: usize, epoch: Precision) -> Self {
         match column {
             ResultColumn::Time(times_ns) => {
                 let unit_ns = epoch.unit_ns();
-                Self::Times(Times { times_ns, unit_ns, last_ns: None, printed: Vec::new() })
+                Self::Times { times_ns, unit_ns, last_ns: None, printed: Vec::new() }
             }
             ResultColumn::Values(Column { values, validity: Validity::All }) => match values {
                 Values::Integer(values) => Self::Integers(values),
@@ -152,7 +150,14 @@ impl<'a> Cells<'a> {
         }
         out.push(b',');
         match self {
-            Self::Times(times) => times.write(row, out),
+            Self::Times { times_ns, unit_ns, last_ns, printed } => {
+                let time_ns = times_ns.get(row).copied().or_bug();
+                if last_ns.replace(time_ns) != Some(time_ns) {
+                    printed.clear();
+                    time::integer(time_ns / *unit_ns, printed);
+                }
+                out.extend_from_slice(printed);
+            }
             Self::Integers(_) => {}
             Self::Texts(printed, codes) => {
                 let code = codes.get(row).copied().or_bug();
@@ -160,18 +165,6 @@ impl<'a> Cells<'a> {
             }
             Self::Other(column) => write_cell(Cell::new(column, row), out),
         }
-    }
-}
-
-impl Times<'_> {
-    fn write(&mut self, row: usize, out: &mut Vec<u8>) {
-        let Some(&time_ns) = self.times_ns.get(row) else { return };
-        if self.last_ns != Some(time_ns) {
-            self.last_ns = Some(time_ns);
-            self.printed.clear();
-            time::integer(time_ns / self.unit_ns, &mut self.printed);
-        }
-        out.extend_from_slice(&self.printed);
     }
 }
 
