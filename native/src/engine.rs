@@ -252,12 +252,12 @@ impl Engine {
         self.objects.borrow_mut().remove(address);
     }
 
-    pub fn store_of(&self, name: &str) -> Rc<SqliteStore> {
-        Rc::new(SqliteStore::new(self.shared.store.join(format!("{name}.sqlite"))))
+    pub fn store_of(&self, name: &str) -> SqliteStore {
+        SqliteStore::new(self.shared.store.join(format!("{name}.sqlite")))
     }
 
     /// Creates an object that uses the given storage.
-    pub fn load(&self, address: &Address, store: Rc<SqliteStore>) -> Box<dyn Host> {
+    pub fn load(&self, address: &Address, store: SqliteStore) -> Box<dyn Host> {
         match address {
             Address::Database(id) => {
                 let database = Database::new(store, id.clone()).splitting_at(self.split_bytes);

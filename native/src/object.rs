@@ -109,7 +109,7 @@ enum Output {
 
 struct Object {
     engine: Rc<Engine>,
-    store: Rc<SqliteStore>,
+    store: SqliteStore,
     host: Box<dyn Host>,
     /// How many times the object had been loaded, including this time.
     load: u64,
@@ -234,7 +234,7 @@ pub async fn run(engine: Rc<Engine>, to: Address, inbox: Rc<Inbox>) {
             None => {
                 loads += 1;
                 let store = engine.store_of(&name);
-                let host = engine.load(&to, Rc::clone(&store));
+                let host = engine.load(&to, store.clone());
                 Object {
                     engine: Rc::clone(&engine),
                     store,
@@ -275,7 +275,7 @@ pub async fn run(engine: Rc<Engine>, to: Address, inbox: Rc<Inbox>) {
     }
     // This code does not wait, so no event can arrive before the object is removed.
     if let Some(object) = loaded {
-        let store = Rc::clone(&object.store);
+        let store = object.store.clone();
         drop(object);
         store.close();
     }

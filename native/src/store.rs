@@ -6,7 +6,7 @@
 //! processes no events during the commit.
 
 use std::cell::{Cell, RefCell};
-use std::ops::{Range, RangeInclusive};
+use std::ops::{Deref, Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -28,8 +28,12 @@ enum Atomic {
     Savepoint,
 }
 
+/// A handle to the storage of an object. Clones share the storage.
+#[derive(Clone, Debug)]
+pub struct SqliteStore(Rc<SharedState>);
+
 #[derive(Debug)]
-pub struct SqliteStore {
+pub struct SharedState {
     path: PathBuf,
     /// The connection. The field is `None` before the file is opened, and during a commit, because
     /// another thread then uses the connection.
@@ -44,10 +48,18 @@ pub struct SqliteStore {
     counts: Cell<RowCounts>,
 }
 
+impl Deref for SqliteStore {
+    type Target = SharedState;
+
+    fn deref(&self) -> &SharedState {
+        &self.0
+    }
+}
+
 impl SqliteStore {
     /// Returns the storage in the file `path`. The first write creates the file.
     pub fn new(path: PathBuf) -> Self {
-        Self {
+        Self(Rc::new(SharedState {
             path,
             connection: RefCell::new(None),
             is_open: Cell::new(false),
@@ -55,7 +67,7 @@ impl SqliteStore {
             is_dirty: Cell::new(false),
             atomic: Cell::new(Atomic::No),
             counts: Cell::default(),
-        }
+        }))
     }
 
     /// Whether the storage has writes that [`Self::commit`] has not committed yet.
@@ -71,7 +83,7 @@ impl SqliteStore {
     ///
     /// # Errors
     /// An error means that the writes are lost and the object must be loaded again.
-    pub async fn commit(self: &Rc<Self>) -> Result<(), StoreError> {
+    pub async fn commit(&self) -> Result<(), StoreError> {
         let Some(connection) = self.connection.take() else { return Err(gone()) };
         let commit = move || {
             let result = if connection.is_autocommit() {
@@ -408,7 +420,7 @@ mod tests {
         std::env::temp_dir().join(name)
     }
 
-    fn commit(store: &Rc<SqliteStore>) -> Result<(), StoreError> {
+    fn commit(store: &SqliteStore) -> Result<(), StoreError> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(store.commit())
     }
@@ -416,7 +428,7 @@ mod tests {
     #[test]
     fn reopened_store_has_only_committed_rows() {
         let path = place();
-        let store = Rc::new(SqliteStore::new(path.clone()));
+        let store = SqliteStore::new(path.clone());
         assert!(!store.is_open().unwrap());
         assert!(!path.exists());
         store.open().unwrap();
@@ -424,7 +436,7 @@ mod tests {
         commit(&store).unwrap();
         store.put(Table::Wal, 2, b"b", b"").unwrap();
         drop(store);
-        let store = Rc::new(SqliteStore::new(path));
+        let store = SqliteStore::new(path);
         assert!(store.is_open().unwrap());
         assert_eq!(store.heads(Table::Wal, 0..=9, 9).unwrap(), [(1, b"a".to_vec())]);
         store.wipe().unwrap();
@@ -435,7 +447,7 @@ mod tests {
 
     #[test]
     fn failed_event_rolls_back_own_writes() {
-        let store = Rc::new(SqliteStore::new(place()));
+        let store = SqliteStore::new(place());
         let fails = |key: u64| {
             let result: Result<(), StoreError> = store.atomically(|| {
                 store.open()?;
@@ -466,7 +478,7 @@ mod tests {
     #[test]
     fn failed_rollback_fails_the_commit() {
         let path = place();
-        let store = Rc::new(SqliteStore::new(path.clone()));
+        let store = SqliteStore::new(path.clone());
         store.open().unwrap();
         let result: Result<(), StoreError> = store.atomically(|| {
             store.put(Table::Wal, 1, b"half of an event", b"")?;
@@ -481,7 +493,7 @@ mod tests {
 
     #[test]
     fn writes_fail_after_sqlite_rollback() {
-        let store = Rc::new(SqliteStore::new(place()));
+        let store = SqliteStore::new(place());
         store.open().unwrap();
         store.with(|connection| run(connection, "ROLLBACK")).unwrap();
         assert_eq!(store.put(Table::Wal, 1, b"a", b""), Err(rolled_back()));
