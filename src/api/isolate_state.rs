@@ -1,7 +1,7 @@
 //! Defines the state that an isolate keeps between requests.
 
-use super::durations::Durations;
 use super::error::ApiResult;
+use super::latencies::Durations;
 use super::log::WriteCounts;
 use super::routes::health::CatalogHealth;
 use super::settings::{Settings, SettingsError};

@@ -177,7 +177,8 @@ impl QueryParams {
         let q = parameters.get("q").and_then(text).or_else(|| body.and_then(text));
         let epoch = parameters
             .filled("epoch")
-            .map(|unit| Precision::parse(unit).ok_or_else(|| ParamsError::Epoch(unit.to_owned())));
+            .map(|unit| Precision::parse(unit).ok_or_else(|| ParamsError::Epoch(unit.to_owned())))
+            .transpose()?;
         // As in 1.x, only the exact word `true` enables chunks, and an invalid chunk size means the
         // default.
         let chunk_rows = (parameters.get("chunked") == Some("true")).then(|| {
@@ -192,7 +193,7 @@ impl QueryParams {
             q: q.ok_or(ParamsError::MissingQuery)?,
             database: some(database),
             policy: filled("rp").or_else(|| named.and_then(some)),
-            epoch: epoch.transpose()?,
+            epoch,
             pretty: parameters.get("pretty") == Some("true"),
             chunk_rows,
             bound: filled("params"),

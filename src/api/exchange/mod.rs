@@ -10,10 +10,10 @@ pub mod receive_body;
 use crate::admission::{SlowReader, Upload};
 use crate::api::action::Action;
 use crate::api::auth::{self, AuthError};
-use crate::api::durations::{Spans, Wait};
 use crate::api::error::{ApiError, ApiResult, ErrorShape};
 use crate::api::http::{Parameters, RequestHead};
 use crate::api::isolate_state::{Isolate, Service};
+use crate::api::latencies::{Spans, Wait};
 use crate::api::log::{LogRequests, Record, trace_id};
 use crate::api::params::Dialect;
 use crate::api::routes::buckets::{find_bucket, policy_id};
@@ -334,9 +334,9 @@ impl Exchange {
         let request = Incoming { head, url, id: id.as_deref(), caller };
         let admitted = Admitted { request, target, log_database: &mut record.database };
         self.responder = Some(match (start, lines) {
-            (Start::Bytes(start), _) => start(admitted, isolate, bytes)?,
+            (Start::Bytes(start), None) => start(admitted, isolate, bytes)?,
             (Start::Lines { start, .. }, Some(lines)) => start(admitted, isolate, lines)?,
-            (Start::Lines { .. }, None) => {
+            (Start::Lines { .. }, None) | (Start::Bytes(_), Some(_)) => {
                 return Err(ApiError::Internal("the body has the wrong form".to_owned()));
             }
         });

@@ -17,10 +17,10 @@ use std::fmt::Write;
 use serde_json::json;
 
 use crate::api::action::Action;
-use crate::api::durations::{BOUNDS_NS, DatabaseDurations, Histogram};
 use crate::api::error::{ApiResult, invalid};
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
+use crate::api::latencies::{BOUNDS_NS, DatabaseDurations, Histogram};
 use crate::api::routes::handler::{Incoming, PendingRequest, Responder, json_line};
 use crate::coordinator::database_lists::list_databases;
 use crate::coordinator::diagnostics::diagnostics;

@@ -160,7 +160,7 @@ fn stream(statement: &mut StatementCheck, name: &str, arg: &Expr, extra: i64) ->
     }
 }
 
-/// The arguments are `(statement, period [, hold period [, warm-up type]])`.
+/// The arguments are `(field, period [, hold period [, warm-up type]])`.
 fn technical(
     statement: &mut StatementCheck,
     name: &str,

@@ -1,6 +1,7 @@
 //! Converts fields to output expressions over calls and slots (1.x `valueMapper`).
 
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
 use xxhash_rust::xxh64::xxh64;
 
@@ -138,13 +139,13 @@ impl<'a> CallBuilder<'a> {
             }
             _ => {
                 let (plan, argument) = self.gathered(function, args).ok_or_else(unsupported)?;
-                (CallBase::Gather(plan), argument)
+                (CallBase::Gather(Rc::new(plan)), argument)
             }
         };
         let (slot, data_type) = self.argument(function, argument)?;
         let output = match &base {
             CallBase::Gather(plan) if plan.counted => Some(FieldType::Integer),
-            CallBase::Gather(GatherPlan { function: GatheredFunction::Median, .. }) => {
+            CallBase::Gather(plan) if plan.function == GatheredFunction::Median => {
                 Some(FieldType::Float)
             }
             CallBase::Gather(_) => data_type.field_type(),

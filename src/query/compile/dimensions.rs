@@ -1,7 +1,7 @@
 //! Checks the interval and the dimensions in GROUP BY.
 
 use super::fold::{self, FoldContext};
-use super::zone::{Zone, parse_time};
+use super::local_time::{Zone, parse_time};
 use crate::influxql::ast::{Expr, SelectStatement};
 use crate::influxql::time_literal;
 use crate::query::error::{Result, invalid};

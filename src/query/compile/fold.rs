@@ -1,7 +1,7 @@
 //! Folds constants like 1.x (`influxql.Reduce`). Combines literals, evaluates `now()` and
 //! mathematical functions of literals, and removes parentheses around single operands.
 
-use super::zone::{Zone, parse_time};
+use super::local_time::{Zone, parse_time};
 use crate::influxql::ast::{BinaryOp, Expr};
 use crate::query::functions::Function;
 

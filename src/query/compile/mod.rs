@@ -13,6 +13,7 @@ mod dimensions;
 mod expand;
 mod fields;
 mod fold;
+mod local_time;
 mod lower;
 mod result_names;
 pub(crate) mod predicate;
@@ -21,7 +22,6 @@ mod prepare;
 mod resolve;
 mod statement;
 mod time_range;
-mod zone;
 
 pub(crate) use plan_size::condition_entries;
 pub use type_clash::{ClashPosition, clashing};

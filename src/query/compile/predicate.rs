@@ -266,7 +266,7 @@ fn compare_conditions(op: Comparison, left: &Expr, right: &Expr, scope: Scope<'_
     let differ = differ(condition(left, inner), condition(right, inner));
     let compared = if op == Comparison::Equal { not(differ) } else { differ };
     match fields {
-        // If both values are missing, the op is false.
+        // If both values are missing, the comparison is false.
         (Some(a), Some(b)) if scope.is_derived() => and(or(has_value(a), has_value(b)), compared),
         _ => {
             let compared = with_values(compared, left, right, scope);

@@ -41,8 +41,10 @@ impl KnownNames {
 
     pub(crate) fn add_field(&mut self, name: &str, data_type: DataType) {
         self.hidden.remove(name);
-        let known = self.fields.get(name).copied().unwrap_or(data_type);
-        self.fields.insert(Rc::from(name), known.max(data_type));
+        match self.fields.get_mut(name) {
+            Some(known) => *known = data_type.max(*known),
+            None => drop(self.fields.insert(Rc::from(name), data_type)),
+        }
     }
 
     pub(crate) fn add_tag(&mut self, name: &str) {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::dimensions;
 use super::fields::{self, StatementCheck};
 use super::fold::FoldContext;
-use super::zone::Zone;
+use super::local_time::Zone;
 use super::{arguments, operands, time_range};
 use crate::influxql::ast::{BinaryOp, Expr, Field, Fill, SelectStatement, Source};
 use crate::model::limits::SUBQUERY_READINGS_MAX;

@@ -6,7 +6,7 @@
 //! condition does not contain these comparisons.
 
 use super::fold::{self, FoldContext};
-use super::zone::parse_time;
+use super::local_time::parse_time;
 use crate::influxql::ast::{BinaryOp, Expr};
 use crate::influxql::time_literal;
 use crate::model::time::{MAX_TIME_NS, MIN_TIME_NS};

@@ -213,6 +213,9 @@ fn is_like(text: &str, pattern: &str) -> bool {
         let longer =
             longer.map(|(matches, one)| *matches && literal.is_none_or(|sign| sign == one));
         matches = once(false).chain(longer).collect();
+        if !matches.contains(&true) {
+            return false;
+        }
     }
     matches.last() == Some(&true)
 }

@@ -2,8 +2,8 @@
 //! (`services/continuous_querier`, `ExecuteContinuousQuery`).
 
 use super::dimensions;
+use super::local_time::Zone;
 use super::split_time;
-use super::zone::Zone;
 use crate::influxql::ast::{BinaryOp, CreateContinuousQueryStatement, Expr, SelectStatement};
 use crate::model::limits::WINDOWS_PER_RUN_MAX;
 use crate::query::error::{QueryError, Result};
