@@ -148,7 +148,7 @@ impl Load {
         }
     }
 
-    /// Sets the alarm as `edge/alarm.rs` does: only if no earlier alarm is set.
+    /// Sets the alarm as `edge/hosted.rs` does: only if no earlier alarm is set.
     fn arm(&mut self, due_ns: i64) {
         if self.alarm_ns.is_none_or(|alarm_ns| alarm_ns > due_ns) {
             self.alarm_ns = Some(due_ns);

@@ -51,10 +51,8 @@ pub(super) fn settings(env: &Env) -> Result<Settings, SettingsError> {
 /// [`SettingsError`] for any invalid setting, because an object must not be created in a wrong
 /// jurisdiction, even by an alarm.
 pub(super) fn limits_and_placement(env: &Env) -> Result<(Limits, Placement), SettingsError> {
-    LIMITS_AND_PLACEMENT.with(|once| match once.get() {
-        Some(known) => Ok(*known),
-        None => settings(env).map(|read| *once.get_or_init(|| (read.limits, read.placement))),
-    })
+    let read = || settings(env).map(|settings| (settings.limits, settings.placement));
+    LIMITS_AND_PLACEMENT.with(|once| once.get_or_init(read).clone())
 }
 
 pub(super) struct EdgePlatform {

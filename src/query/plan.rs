@@ -161,7 +161,7 @@ impl CallPlan {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum CallBase {
     Merge(AggregateFunction),
-    Gather(GatherPlan),
+    Gather(Rc<GatherPlan>),
     Values,
 }
 

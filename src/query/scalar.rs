@@ -49,6 +49,16 @@ impl Evaluated {
         }
     }
 
+    fn is_number(&self) -> bool {
+        match self {
+            Self::Null => false,
+            Self::Literal(value) => math::number(value).is_some(),
+            Self::Column(Column { values, .. }) => {
+                matches!(values, Values::Float(_) | Values::Integer(_) | Values::Unsigned(_))
+            }
+        }
+    }
+
     /// Returns `None` if the result is null in every row.
     fn column(self, rows: usize) -> Option<Column> {
         match self {
@@ -105,7 +115,9 @@ fn binary(op: Arithmetic, left: Evaluated, right: Evaluated, filled: bool) -> Ev
     let booleans = match (&left, &right, op) {
         (Evaluated::Null, Evaluated::Null, _) => None,
         (Evaluated::Literal(_), Evaluated::Literal(_), _) => None,
-        (_, _, Arithmetic::BitAnd | Arithmetic::BitOr | Arithmetic::BitXor) => {
+        (left, _, Arithmetic::BitAnd | Arithmetic::BitOr | Arithmetic::BitXor)
+            if !left.is_number() =>
+        {
             let rows = rows.unwrap_or(1);
             let (left, right) = (left.clone().column(rows), right.clone().column(rows));
             of_booleans(op, left.as_ref(), right.as_ref(), rows, filled)

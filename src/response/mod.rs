@@ -85,7 +85,7 @@ pub enum Ending<'a> {
 const WARNING: &str = "warning";
 
 /// Writes the results of a request's statements in the order of the statements.
-pub trait Writer: std::fmt::Debug {
+pub trait Writer {
     /// Starts the result of the statement with number `id`. Numbers start at 0.
     fn statement_begin(&mut self, id: u32);
 
@@ -105,6 +105,14 @@ pub trait Writer: std::fmt::Debug {
     /// Takes all or some of the bytes that were written since the last call. Returns an empty
     /// vector if no bytes are left.
     fn take_bytes(&mut self) -> Vec<u8>;
+}
+
+// `Debug` is not a supertrait, because printing the state of every writer would enlarge the
+// WebAssembly module.
+impl std::fmt::Debug for dyn Writer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Writer")
+    }
 }
 
 /// Starts a response.

@@ -109,6 +109,7 @@ impl Precision {
 
     /// Returns the nanoseconds in one unit, the unit's name in the plural, and the value of the
     /// parameter `precision` that all write routes accept.
+    #[inline(always)]
     const fn row(self) -> (i64, &'static str, &'static str) {
         match self {
             Self::Nanosecond => (1, "nanoseconds", "ns"),

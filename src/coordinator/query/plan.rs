@@ -69,7 +69,9 @@ pub(super) fn plan_select(
         let schema_of = |scan: &PlannedScan| {
             source(scan).and_then(|of| of.loaded.policy()).map(|(_, schema)| schema.as_ref())
         };
-        Box::new(Explain::new(analyze, select.to_string(), &plan, &schema_of, &counts, now_ns))
+        // The planning ends here.
+        let planned_ns = context.platform.now_ns();
+        Box::new(Explain::new(analyze, select.to_string(), &plan, &schema_of, &counts, planned_ns))
     });
     let limits = [Limit::Series, Limit::Points].map(|limit| limits.get(limit) as u64);
     let columns = explain.is_none().then(|| plan.result_columns());

@@ -278,8 +278,12 @@ fn linear(
     rows: &[Option<u32>],
     every_ns: i64,
 ) -> Column {
+    let values = &series.values;
+    if matches!(values.values, Values::String(_) | Values::Boolean(_)) {
+        return gather_or_null(values, rows);
+    }
     // The values on lines are stored after the values of the series.
-    let mut all = series.values.clone();
+    let mut lines = Column::new(values.values.field_type());
     let slot = |time_ns: i64| time_ns / every_ns.max(1);
     let point = |row: usize| Some((slot(*series.times_ns.get(row)?), series.values.get(row)?));
     let own_or_line = |(row, &time_ns): (&Option<u32>, &i64)| {
@@ -291,20 +295,24 @@ fn linear(
         let width = to.0.wrapping_sub(from.0) as f64;
         let along = slot(time_ns).wrapping_sub(from.0) as f64;
         let line = |from: f64, rise: f64| rise / width * along + from;
-        let value = match (from.1, to.1) {
-            (FieldValue::Float(a), FieldValue::Float(b)) => FieldValue::Float(line(a, b - a)),
-            (FieldValue::Integer(a), FieldValue::Integer(b)) => {
-                FieldValue::Integer(line(a as f64, b.wrapping_sub(a) as f64) as i64)
+        let number = values.len() + lines.len();
+        match (&mut lines.values, from.1, to.1) {
+            (Values::Float(lines), FieldValue::Float(a), FieldValue::Float(b)) => {
+                lines.push(line(a, b - a));
             }
-            (FieldValue::Unsigned(a), FieldValue::Unsigned(b)) => {
-                FieldValue::Unsigned(line(a as f64, b.wrapping_sub(a) as f64) as u64)
+            (Values::Integer(lines), FieldValue::Integer(a), FieldValue::Integer(b)) => {
+                lines.push(line(a as f64, b.wrapping_sub(a) as f64) as i64);
+            }
+            (Values::Unsigned(lines), FieldValue::Unsigned(a), FieldValue::Unsigned(b)) => {
+                lines.push(line(a as f64, b.wrapping_sub(a) as f64) as u64);
             }
             _ => return None,
-        };
-        all.extend_from(&Column::full(repeat(&value, 1)));
-        Some(all.len() as u32 - 1)
+        }
+        Some(number as u32)
     };
     let rows: Vec<Option<u32>> = rows.iter().zip(times_ns).map(own_or_line).collect();
+    let mut all = values.clone();
+    all.extend_from(&lines);
     gather_or_null(&all, &rows)
 }
 

@@ -32,7 +32,7 @@ struct WindowRows {
 pub(crate) struct GatherExecutor {
     node: Rc<SelectNode>,
     call: Rc<CallPlan>,
-    plan: GatherPlan,
+    plan: Rc<GatherPlan>,
     window_ns: Option<i64>,
     times_ns: Vec<i64>,
     values: Option<Column>,
@@ -54,7 +54,7 @@ impl GatherExecutor {
         work: &Work,
     ) -> Option<Self> {
         let CallBase::Gather(plan) = &call.base else { return None };
-        let (node, call, plan) = (Rc::clone(node), Rc::clone(call), plan.clone());
+        let (node, call, plan) = (Rc::clone(node), Rc::clone(call), Rc::clone(plan));
         let (window_ns, values, done) = (None, None, None);
         let (times_ns, others, series) = (Vec::new(), Vec::new(), Vec::new());
         let (held, work) = (room.part(), work.clone());

@@ -133,6 +133,8 @@ impl RowMerge {
         for (index, (cursor, (stream, sources))) in self.cursors.iter_mut().zip(streams).enumerate()
         {
             while cursor.time().is_none() {
+                // Frees the page, because the stream may have no further page.
+                *cursor = Cursor::default();
                 match stream.front() {
                     Front::Group(front) if front == key => {
                         let Some(GroupData::Rows { times_ns, fields, tags }) = stream.pop() else {

@@ -19,7 +19,7 @@ pub(super) struct Interner {
     pub(super) strings: StringColumn,
     forgotten: u32,
     /// The entries of the strings after the forgotten strings.
-    index: HashIndex,
+    index: HashIndex<3>,
     seed: FixedState,
 }
 
@@ -76,17 +76,16 @@ impl Interner {
 }
 
 /// Maps hashes to the entries 0, 1, 2, … in an open-addressed table. The caller stores and compares
-/// the keys. An entry takes 10 to 15 bytes, even if its key is long.
+/// the keys. At most `QUARTERS` quarters of the slots are used: fewer make a search shorter.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct HashIndex {
-    /// The entry plus 1, or 0 for a free slot. The length is a power of two, and at least a quarter
-    /// of the slots are free.
+pub(crate) struct HashIndex<const QUARTERS: usize> {
+    /// The entry plus 1, or 0 for a free slot. The length is a power of two.
     slots: Vec<u32>,
     /// The hashes are stored so that the table can grow without reading the keys.
     hashes: Vec<u32>,
 }
 
-impl HashIndex {
+impl<const QUARTERS: usize> HashIndex<QUARTERS> {
     pub(crate) fn find(&self, hash: u32, mut is_same: impl FnMut(u32) -> bool) -> Option<u32> {
         let mask = self.slots.len().wrapping_sub(1);
         let mut slot = hash as usize & mask;
@@ -103,7 +102,7 @@ impl HashIndex {
         // A table has far fewer than 2^32 keys.
         let entry = self.hashes.len() as u32;
         self.hashes.push(hash);
-        if self.hashes.len() * 4 > self.slots.len() * 3 {
+        if self.hashes.len() * 4 > self.slots.len() * QUARTERS {
             self.slots = vec![0; (self.slots.len() * 2).max(16)];
             let hashes = std::mem::take(&mut self.hashes);
             (1..).zip(&hashes).for_each(|(value, &hash)| self.replace(hash, 0, value));
@@ -213,7 +212,7 @@ mod tests {
     fn hash_index_separates_colliding_keys() {
         let keys: Vec<u32> = (0..1_000).map(|i| i * 7).collect();
         let hash = |key: u32| key % 13;
-        let mut index = HashIndex::default();
+        let mut index = HashIndex::<3>::default();
         assert_eq!(index.find(0, |_| true), None);
         for (entry, &key) in (0..).zip(&keys) {
             assert_eq!(index.find(hash(key), |e| keys[e as usize] == key), None);

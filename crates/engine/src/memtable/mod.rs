@@ -18,12 +18,14 @@ use foldhash::fast::FixedState;
 
 use crate::batch::FrameTable;
 use crate::batch::chunks::Chunks;
-use crate::batch::interner::HashIndex;
 use crate::batch::series_table::{SeriesTable, TagColumn};
 use crate::batch::slabs::Slabs;
 use tidemark_model::bug::OrBug;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
+
+/// An index of which at most half is used, because a write searches it once for each series.
+type HashIndex = crate::batch::interner::HashIndex<2>;
 
 /// The rows of all frames after the flushed head.
 #[derive(Clone, Debug)]

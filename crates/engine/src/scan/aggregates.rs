@@ -103,10 +103,6 @@ impl<A: Aggregate<T>, T: Number> Fold<A, T> {
     fn present(&self, order: &[usize]) -> impl Iterator<Item = (usize, &A::State)> {
         order.iter().filter_map(|&slot| Some((slot, self.states.get(slot)?.as_ref()?)))
     }
-
-    fn windows_ns(&self, order: &[usize], starts_ns: &[i64]) -> Vec<i64> {
-        self.present(order).map(|(slot, _)| starts_ns.get(slot).copied().or_bug()).collect()
-    }
 }
 
 impl<A: Aggregate<T>, T: Number> Accumulator for Fold<A, T> {
@@ -138,20 +134,26 @@ impl<A: Aggregate<T>, T: Number> Accumulator for Fold<A, T> {
     fn partial(&self, order: &[usize], starts_ns: &[i64]) -> PartialColumn {
         let column = |&of: &FieldType| Column::with_capacity(of, order.len());
         let mut states: Vec<Column> = A::State::COLUMNS.iter().map(column).collect();
-        self.present(order).for_each(|(_, state)| state.write(&mut states));
-        PartialColumn { windows_ns: self.windows_ns(order, starts_ns), states, aux: Vec::new() }
+        let mut windows_ns = Vec::with_capacity(order.len());
+        for (slot, state) in self.present(order) {
+            windows_ns.push(starts_ns.get(slot).copied().or_bug());
+            state.write(&mut states);
+        }
+        PartialColumn { windows_ns, states, aux: Vec::new() }
     }
 
     fn finish(&self, order: &[usize], starts_ns: &[i64]) -> Finished {
-        let values = self.present(order).map(|(_, state)| A::finish(state)).collect();
-        let times_ns =
-            A::TIME_NS.map(|of| self.present(order).map(|(_, state)| of(state)).collect());
-        Finished {
-            windows_ns: self.windows_ns(order, starts_ns),
-            values: A::Output::column(values),
-            times_ns,
-            aux: Vec::new(),
+        let mut windows_ns = Vec::with_capacity(order.len());
+        let mut values = Vec::with_capacity(order.len());
+        let mut times_ns = A::TIME_NS.map(|_| Vec::with_capacity(order.len()));
+        for (slot, state) in self.present(order) {
+            windows_ns.push(starts_ns.get(slot).copied().or_bug());
+            values.push(A::finish(state));
+            if let (Some(times_ns), Some(time_of)) = (&mut times_ns, A::TIME_NS) {
+                times_ns.push(time_of(state));
+            }
         }
+        Finished { windows_ns, values: A::Output::column(values), times_ns, aux: Vec::new() }
     }
 }
 

@@ -517,7 +517,7 @@ impl<S: Store> Loaded<S> {
         in_log.chain(self.damaged.known.iter().map(|damage| damage.block.clone())).collect()
     }
 
-    /// The caller puts the memtable back with [`Log::memtable`].
+    /// The caller puts the memtable back into [`Log::memtable`].
     pub(super) fn take_memtable(&mut self) -> Result<Memtable, Refusal> {
         let Self { store, log, deletions, state, .. } = self;
         let end_ns = state.settings.range.end_ns;

@@ -182,8 +182,10 @@ impl Deletions {
                 return Ok(HiddenRows { series: all(), time: deletion.time });
             };
             let condition = condition(predicate, &table.tag_ids)?;
+            let mut values = Vec::with_capacity(series.tags.len());
             let holds = |number: usize| {
-                let values: Vec<_> = series.tags.iter().map(|tag| tag.get(number).into()).collect();
+                values.clear();
+                values.extend(series.tags.iter().map(|tag| tag.get(number).into()));
                 condition.holds(&values)
             };
             let series = (0..series.len as usize).map(holds).collect();
