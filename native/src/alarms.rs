@@ -24,6 +24,9 @@ struct Change {
     done: Option<oneshot::Sender<bool>>,
 }
 
+/// The objects with an alarm, and the time of each alarm, in nanoseconds since the epoch.
+pub type StoredAlarms = Vec<(Address, i64)>;
+
 #[derive(Clone, Debug)]
 pub struct Alarms {
     /// `None` ends the thread.
@@ -32,7 +35,7 @@ pub struct Alarms {
 
 impl Alarms {
     /// Opens the file. Returns the file, its thread, and the stored alarms.
-    pub fn open(path: &Path) -> Result<(Self, JoinHandle<()>, Vec<(Address, i64)>), Failure> {
+    pub fn open(path: &Path) -> Result<(Self, JoinHandle<()>, StoredAlarms), Failure> {
         let cannot = |reason: rusqlite::Error| {
             Failure(format!("{} cannot be used: {reason}", path.display()))
         };
@@ -69,7 +72,7 @@ impl Alarms {
     }
 }
 
-fn read(connection: &Connection) -> rusqlite::Result<Vec<(Address, i64)>> {
+fn read(connection: &Connection) -> rusqlite::Result<StoredAlarms> {
     connection.execute_batch(
         "CREATE TABLE IF NOT EXISTS alarm (name TEXT PRIMARY KEY, due_ns INTEGER) WITHOUT ROWID",
     )?;

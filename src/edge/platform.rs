@@ -22,8 +22,10 @@ extern "C" {
     fn get_random_values(bytes: &mut [u8]) -> Result<JsValue, JsValue>;
 }
 
+type LimitsAndPlacement = Result<(Limits, Placement), SettingsError>;
+
 thread_local! {
-    static LIMITS_AND_PLACEMENT: OnceCell<(Limits, Placement)> = const { OnceCell::new() };
+    static LIMITS_AND_PLACEMENT: OnceCell<LimitsAndPlacement> = const { OnceCell::new() };
 }
 
 pub(super) const CATALOG: &str = "CATALOG";
@@ -50,7 +52,7 @@ pub(super) fn settings(env: &Env) -> Result<Settings, SettingsError> {
 /// # Errors
 /// [`SettingsError`] for any invalid setting, because an object must not be created in a wrong
 /// jurisdiction, even by an alarm.
-pub(super) fn limits_and_placement(env: &Env) -> Result<(Limits, Placement), SettingsError> {
+pub(super) fn limits_and_placement(env: &Env) -> LimitsAndPlacement {
     let read = || settings(env).map(|settings| (settings.limits, settings.placement));
     LIMITS_AND_PLACEMENT.with(|once| once.get_or_init(read).clone())
 }
