@@ -309,12 +309,8 @@ impl<'a> Import<'a> {
         // SQL rows are converted to lines with times in nanoseconds.
         let precision = if shape.is_some() { Precision::Nanosecond } else { precision };
         let is_file = path != "-";
-        let file = match is_file {
-            true => Some(
-                fs::metadata(path).map_err(|reason| cannot("read", Path::new(path), &reason))?,
-            ),
-            false => None,
-        };
+        let file = is_file.then(|| fs::metadata(path)).transpose();
+        let file = file.map_err(|reason| cannot("read", Path::new(path), &reason))?;
         let size = file.as_ref().map_or(0, fs::Metadata::len);
         // A changed file of the same size has another time of modification.
         let modified = file.and_then(|file| file.modified().ok());
