@@ -11,7 +11,7 @@ use super::operators::fill::{self, FillPlan, RowFill, SeriesFill, ShownWindows};
 use super::operators::gather::GatherExecutor;
 use super::operators::join_limit::{CallSeries, Limiter, join};
 use super::operators::merge_rows::{Merged, RowBatch, RowMerge, Unread};
-use super::operators::partials::PartialMerge;
+use super::operators::partials::{self, CallStates, PartialMerge};
 use super::plan::{CallBase, CallPlan, FeedKind, SelectNode, SlotSource};
 use super::result::{Column, ResultColumn, SeriesChunk};
 use super::scalar::{self, Scalar};
@@ -29,18 +29,32 @@ const FILLED_AT_ONCE_MAX: usize = 50_000;
 #[derive(Debug)]
 enum FeedState {
     Partials(PartialMerge),
-    /// Reads rows. The second value contains the rows that no call has read yet.
-    Rows(RowMerge, Option<Unread>),
+    Rows {
+        merge: RowMerge,
+        /// The rows that no call has read yet.
+        unread: Option<Unread>,
+        /// The rows that the calls read now.
+        reading: Option<Reading>,
+    },
     /// All pages have arrived, but these calls are unfinished.
     Finishing(VecDeque<(usize, CallEnd)>),
     Done,
 }
 
+#[derive(Debug)]
+struct Reading {
+    rows: RowBatch,
+    /// The number of calls that have read the rows.
+    calls: usize,
+}
+
 /// The next step of a call whose pages have all arrived.
 #[derive(Debug)]
 enum CallEnd {
-    /// Take the values of a call, which are present if the call merges partial states.
-    Values(Option<CallSeries>),
+    /// Merge the partial states of a call.
+    States(CallStates),
+    /// Evaluate the rows of a call's last window, and take the values of all windows.
+    Rows,
     /// Fill the missing windows of these values.
     Fill(SeriesFill),
     /// Take the last values of the transformations.
@@ -80,7 +94,9 @@ impl GroupExecutor {
         let tags = node.group_keys.iter().cloned().zip(key.iter().cloned()).collect();
         let feeds = node.feeds.iter().map(|feed| match feed.kind {
             FeedKind::Partials => FeedState::Partials(PartialMerge::default()),
-            FeedKind::Rows => FeedState::Rows(RowMerge::default(), None),
+            FeedKind::Rows => {
+                FeedState::Rows { merge: RowMerge::default(), unread: None, reading: None }
+            }
         });
         let calls = node.calls.iter().map(|call| CallExecutor::new(node, call, room, work));
         Self {
@@ -151,8 +167,8 @@ impl GroupExecutor {
                     if !missing.is_empty() {
                         return Ok(Some(needs(streams, &missing)));
                     }
-                    let merged = merge.finish(&node)?.into_iter();
-                    let ends = merged.map(|(call, series)| (call, CallEnd::Values(Some(series))));
+                    let states = std::mem::take(&mut merge.calls).into_iter();
+                    let ends = states.map(|(call, states)| (call, CallEnd::States(states)));
                     *feed = FeedState::Finishing(ends.collect());
                 }
                 FeedState::Finishing(calls) => {
@@ -161,17 +177,23 @@ impl GroupExecutor {
                     }
                     *feed = FeedState::Done;
                 }
-                FeedState::Rows(_, unread) if unread.is_some() => {
-                    let row_work = node.slots.len() + node.calls.len();
-                    let Some(batch) = Unread::next(unread, row_work, &self.work) else { continue };
-                    if let Some(chunk) = self.rows(index, batch)? {
+                FeedState::Rows { reading: reading @ Some(_), .. } => {
+                    let Some(Reading { rows, .. }) = self.read(index, reading)? else {
+                        return Ok(Some(ExecStep::Pause));
+                    };
+                    if let Some(chunk) = self.rows(rows)? {
                         return Ok(Some(ExecStep::Chunk(chunk)));
                     }
                     if self.work.is_due() {
                         return Ok(Some(ExecStep::Pause));
                     }
                 }
-                FeedState::Rows(merge, unread) => {
+                FeedState::Rows { unread: unread @ Some(_), reading, .. } => {
+                    let row_work = node.slots.len() + node.calls.len();
+                    let next = Unread::next(unread, row_work, &self.work);
+                    *reading = next.map(|rows| Reading { rows, calls: 0 });
+                }
+                FeedState::Rows { merge, unread, .. } => {
                     let sources: Vec<&[SlotSource]> =
                         bindings.iter().map(|b| &b.slots[..]).collect();
                     let (slots, descending) = (node.slots.len(), node.descending);
@@ -179,7 +201,7 @@ impl GroupExecutor {
                         Merged::Missing(missing) => return Ok(Some(needs(streams, &missing))),
                         Merged::End => {
                             let calls = node.feeds.get(index).into_iter().flat_map(|f| &f.calls);
-                            let ends = calls.map(|&call| (call, CallEnd::Values(None)));
+                            let ends = calls.map(|&call| (call, CallEnd::Rows));
                             *feed = FeedState::Finishing(ends.collect());
                         }
                         Merged::Batch(batch) => {
@@ -201,9 +223,21 @@ impl GroupExecutor {
             }
             let Some(call) = self.calls.get_mut(*index) else { return Ok(true) };
             let part = match end {
-                CallEnd::Values(merged) => {
-                    let gathered = || call.gathered.as_mut().and_then(GatherExecutor::finish);
-                    let series = merged.take().or_else(gathered).filter(|_| !call.plan.silent);
+                CallEnd::States(_) | CallEnd::Rows => {
+                    let series = match (&mut *end, &mut call.gathered) {
+                        (CallEnd::States(states), _) => {
+                            let states = std::mem::take(states);
+                            partials::merge(&call.plan, &self.node, states, &self.work)?
+                        }
+                        (_, Some(gathered)) => {
+                            if !gathered.finish()? {
+                                return Ok(false);
+                            }
+                            gathered.done.take()
+                        }
+                        (_, None) => None,
+                    };
+                    let series = series.filter(|_| !call.plan.silent);
                     *end = CallEnd::Streams;
                     match (series, call.fill()) {
                         (Some(series), Some((_, windows))) if !series.times_ns.is_empty() => {
@@ -243,22 +277,41 @@ impl GroupExecutor {
         Ok(true)
     }
 
-    /// Processes the rows of a feed. Returns the rows unless they depend on another feed.
-    fn rows(&mut self, feed: usize, batch: RowBatch) -> Result<Option<SeriesChunk>> {
+    /// Passes the rows of a feed to the calls. Returns `None` if the statement must pause first.
+    fn read(&mut self, feed: usize, reading: &mut Option<Reading>) -> Result<Option<Reading>> {
+        let node = Rc::clone(&self.node);
+        let calls = node.feeds.get(feed).map_or(&[][..], |feed| &feed.calls);
+        while let Some(Reading { rows, calls: read }) = reading
+            && let Some(&index) = calls.get(*read)
+        {
+            if self.work.is_due() {
+                return Ok(None);
+            }
+            let call = self.calls.get_mut(index).filter(|call| !call.plan.silent);
+            if let Some(call) = call
+                && let Some(Some(column)) = rows.slots.get(call.plan.slot)
+            {
+                match &mut call.gathered {
+                    Some(gathered) => {
+                        if !gathered.push(rows, column)? {
+                            return Ok(None);
+                        }
+                    }
+                    None => call.push(StreamBatch::new(&rows.times_ns, column)),
+                }
+            }
+            *read += 1;
+        }
+        Ok(reading.take())
+    }
+
+    /// Processes rows that the calls have read. Returns the rows unless they depend on another
+    /// feed.
+    fn rows(&mut self, batch: RowBatch) -> Result<Option<SeriesChunk>> {
         let node = Rc::clone(&self.node);
         if node.calls.is_empty() {
             let exhausted = self.limiter.is_exhausted();
             return Ok(if exhausted { None } else { self.raw(batch) });
-        }
-        let Some(feed) = node.feeds.get(feed) else { return Ok(None) };
-        for &index in &feed.calls {
-            let call = self.calls.get_mut(index).filter(|call| !call.plan.silent);
-            let Some(call) = call else { continue };
-            let Some(Some(column)) = batch.slots.get(call.plan.slot) else { continue };
-            match &mut call.gathered {
-                Some(gathered) => gathered.push(&batch, column)?,
-                None => call.push(StreamBatch::new(&batch.times_ns, column)),
-            }
         }
         let streaming = (node.calls.iter()).all(|call| {
             call.base == CallBase::Values && !call.transforms.iter().any(|t| t.emits_at_end())

@@ -4,6 +4,7 @@
 use std::rc::Rc;
 
 use super::data_type::DataType;
+use super::gathered::GatheredFunction;
 use super::operators::fill::FillPlan;
 use super::result::{ColumnKind, ResultColumns};
 use super::scalar::Scalar;
@@ -12,7 +13,6 @@ use super::transforms::Transform;
 use crate::model::ids::ColumnId;
 use crate::model::time::{MIN_TIME_NS, TimeRange};
 use crate::model::value::{FieldType, FieldValue};
-use crate::scan::gathered::GatheredFunction;
 use crate::scan::request::{AggregateFunction, ScanRequest, Window};
 
 /// A statement that is ready for execution.

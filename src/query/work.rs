@@ -5,7 +5,11 @@
 //! on Workers, where the clock does not advance during a computation.
 
 use std::cell::Cell;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 
 use super::error::{QueryError, Result};
 use crate::model::configurable_limits::{Limit, Limits};
@@ -45,6 +49,13 @@ impl Work {
         self.turn.get() >= WORK_PER_TURN
     }
 
+    /// Adds `units` of work. A [`Computation`] that awaits this function pauses if the turn's work
+    /// is done.
+    pub(crate) async fn spend(&self, units: usize) {
+        self.add(units);
+        poll_fn(|_| if self.is_due() { Poll::Pending } else { Poll::Ready(()) }).await;
+    }
+
     /// Resets the work of the turn. Call this when the request pauses or waits for a call.
     pub fn rest(&self) {
         self.turn.set(0);
@@ -69,9 +80,55 @@ impl Work {
     }
 }
 
+/// An async function that awaits only [`Work::spend`].
+pub(crate) struct Computation<T>(Pin<Box<dyn Future<Output = T>>>);
+
+impl<T> Computation<T> {
+    pub(crate) fn new(future: impl Future<Output = T> + 'static) -> Self {
+        Self(Box::pin(future))
+    }
+
+    /// Continues the computation. Returns `None` if the statement must pause first. Must not be
+    /// called after the result.
+    pub(crate) fn proceed(&mut self) -> Option<T> {
+        match self.0.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(result) => Some(result),
+            Poll::Pending => None,
+        }
+    }
+}
+
+impl<T> fmt::Debug for Computation<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Computation").finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::pin::pin;
+
     use super::*;
+
+    /// Returns the result of a computation and the number of its pauses. No turn may exceed its
+    /// work by more than `excess` units.
+    pub(crate) fn run<T>(
+        work: &Work,
+        excess: usize,
+        computation: impl Future<Output = T>,
+    ) -> (T, usize) {
+        let mut computation = pin!(computation);
+        let mut pauses = 0;
+        work.rest();
+        loop {
+            let polled = computation.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            assert!(work.turn.get() <= WORK_PER_TURN + excess as u64, "{work:?}");
+            if let Poll::Ready(result) = polled {
+                return (result, pauses);
+            }
+            pauses += usize::from(work.pauses().unwrap());
+        }
+    }
 
     #[test]
     fn work_pauses_and_ends_at_limit() {

@@ -18,6 +18,7 @@ fn functions_needing_all_values_are_limited() {
         product.write("d", &(from..from + PER_WRITE).map(line).collect::<String>());
     }
     product.rest();
+    let pauses = product.count_pauses();
     let mut ask = |q: &str| product.query("d", q)["results"][0].clone();
     let values = |answer: &Value| answer["series"][0]["values"].clone();
     assert_eq!(values(&ask("SELECT count(distinct(v)) FROM m")), json!([[0, 1_000]]));
@@ -35,4 +36,21 @@ fn functions_needing_all_values_are_limited() {
         assert_eq!(ask(&format!("SELECT {call} FROM m"))["error"], text, "{call}");
     }
     assert_eq!(values(&ask("SELECT median(v) FROM m WHERE time < 999s")), json!([[0, 499]]));
+    // A large window is evaluated with pauses.
+    for (call, value, at_least) in [
+        ("count(v)", 900_000.0, 0),
+        ("median(v)", 499.5, 20),
+        ("percentile(v, 50)", 499.0, 20),
+        ("mode(v)", 999.0, 40),
+        ("count(distinct(v))", 1_000.0, 40),
+        ("top(v, 9)", 999.0, 20),
+        ("sample(v, 9)", f64::NAN, 20),
+    ] {
+        pauses.set(0);
+        let answer = ask(&format!("SELECT {call} FROM m WHERE time < 900000s"));
+        let found = values(&answer)[0][1].as_f64();
+        println!("{call}: {found:?}, {} pauses", pauses.get() / 2);
+        assert!(value.is_nan() || found == Some(value), "{call}: {found:?}");
+        assert!(pauses.get() / 2 >= at_least, "{call}: {} pauses", pauses.get() / 2);
+    }
 }

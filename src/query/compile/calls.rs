@@ -15,11 +15,11 @@ use crate::model::value::{FieldType, FieldValue};
 use crate::query::data_type::DataType;
 use crate::query::error::{QueryError, Result, invalid};
 use crate::query::functions::{DefaultFill, Execution, Function, Gathered, Kind, Output};
+use crate::query::gathered::GatheredFunction;
 use crate::query::operators::fill::FillPlan;
 use crate::query::plan::{CallBase, CallPlan, GatherPlan, Slot};
 use crate::query::scalar::Scalar;
 use crate::query::transforms::Transform;
-use crate::scan::gathered::GatheredFunction;
 use crate::scan::request::{AggregateFunction, Window};
 
 pub(crate) struct CallBuilder<'a> {

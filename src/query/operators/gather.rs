@@ -11,37 +11,57 @@ use crate::model::bug::OrBug;
 use crate::model::limits::{GATHERED_BYTES_MAX, GATHERED_VALUES_MAX};
 use crate::model::value::FieldValue;
 use crate::query::error::{QueryError, Result};
+use crate::query::gathered::{GatheredFunction, Outcome, Points};
 use crate::query::operators::merge_rows::RowBatch;
 use crate::query::plan::{CallBase, CallPlan, GatherPlan, SelectNode};
 use crate::query::result::{Column, Values};
 use crate::query::scalar::repeat;
-use crate::query::work::Work;
-use crate::scan::gathered::{GatheredFunction, Outcome, Points};
+use crate::query::sort::sort;
+use crate::query::work::{Computation, Work};
 
-/// The work of copying and sorting one value, in the units of [`Work`].
-const EVALUATION_WORK: usize = 2;
+/// The work of reading and comparing one tag of a row, in the units of [`Work`].
+const COMBINATION_WORK: usize = 4;
 
-/// The rows ascend by time. The columns are those of [`GatherExecutor::others`].
+/// The rows of a window, in the statement's direction.
+#[derive(Debug, Default)]
 struct WindowRows {
     times_ns: Vec<i64>,
-    values: Column,
-    others: Vec<Option<Column>>,
-}
-
-#[derive(Debug)]
-pub(crate) struct GatherExecutor {
-    node: Rc<SelectNode>,
-    call: Rc<CallPlan>,
-    plan: Rc<GatherPlan>,
-    window_ns: Option<i64>,
-    times_ns: Vec<i64>,
+    /// `None` if there are no rows.
     values: Option<Column>,
     /// The columns of the call's `aux` slots, then the tag arguments.
     others: Vec<Option<Column>>,
     /// A hash of each row's series, from which `sample` selects rows; empty for other functions.
     series: Vec<u64>,
-    done: Option<CallSeries>,
+}
+
+#[derive(Debug)]
+enum Evaluated {
+    /// The result of a complete window.
+    Closed(Option<CallSeries>),
+    /// The rows of the open window that the function can still select.
+    Reduced(WindowRows),
+}
+
+#[derive(Debug)]
+pub(crate) struct GatherExecutor {
+    call: GatherCall,
+    /// The start of the open window.
+    window_ns: Option<i64>,
+    window: WindowRows,
+    /// The number of the current batch's values that were added to windows.
+    added: usize,
+    /// The evaluation in progress.
+    evaluation: Option<Computation<Evaluated>>,
+    /// The values of the complete windows.
+    pub(crate) done: Option<CallSeries>,
     held: HeldBytes,
+}
+
+#[derive(Clone, Debug)]
+struct GatherCall {
+    node: Rc<SelectNode>,
+    call: Rc<CallPlan>,
+    plan: Rc<GatherPlan>,
     work: Work,
 }
 
@@ -55,111 +75,137 @@ impl GatherExecutor {
     ) -> Option<Self> {
         let CallBase::Gather(plan) = &call.base else { return None };
         let (node, call, plan) = (Rc::clone(node), Rc::clone(call), Rc::clone(plan));
-        let (window_ns, values, done) = (None, None, None);
-        let (times_ns, others, series) = (Vec::new(), Vec::new(), Vec::new());
-        let (held, work) = (room.part(), work.clone());
         Some(Self {
-            node,
-            call,
-            plan,
-            window_ns,
-            times_ns,
-            values,
-            others,
-            series,
-            done,
-            held,
-            work,
+            call: GatherCall { node, call, plan, work: work.clone() },
+            window_ns: None,
+            window: WindowRows::default(),
+            added: 0,
+            evaluation: None,
+            done: None,
+            held: room.part(),
         })
     }
 
-    /// Adds the next rows. `column` contains the call's values.
+    /// Adds the next rows. `column` contains the call's values. Returns `false` if the statement
+    /// must pause before the same rows are passed again.
     ///
     /// # Errors
     /// [`QueryError::TooLarge`] if one window has too many values, [`QueryError::OutOfMemory`].
-    pub(crate) fn push(&mut self, batch: &RowBatch, column: &Column) -> Result<()> {
-        let node = Rc::clone(&self.node);
+    pub(crate) fn push(&mut self, batch: &RowBatch, column: &Column) -> Result<bool> {
+        if !self.evaluate()? {
+            return Ok(false);
+        }
+        let node = Rc::clone(&self.call.node);
         // The positions of the rows in a page fit in u32.
         let rows: Vec<u32> = (0..batch.times_ns.len() as u32)
             .filter(|&row| column.validity.is_valid(row as usize))
             .collect();
-        let series = series_hashes(batch, &self.plan);
-        let mut start = 0;
-        while start < rows.len() {
-            let time_of = |position: usize| {
-                let row = rows.get(position)?;
-                batch.times_ns.get(*row as usize).copied()
-            };
-            let Some(first) = time_of(start) else { break };
+        let series = series_hashes(batch, &self.call.plan);
+        let time_of = |position: usize| {
+            let row = rows.get(position)?;
+            batch.times_ns.get(*row as usize).copied()
+        };
+        loop {
+            if !self.evaluate()? {
+                return Ok(false);
+            }
+            let Some(first) = time_of(self.added) else { break };
             let window = node.window.as_ref().map_or(0, |window| window.start(first));
-            let mut end = start + 1;
+            if self.window_ns.is_some_and(|open| open != window) {
+                self.close();
+                continue;
+            }
+            let mut end = self.added + 1;
             while let Some(time) = time_of(end) {
                 if node.window.as_ref().is_some_and(|w| w.start(time) != window) {
                     break;
                 }
                 end += 1;
             }
-            if self.window_ns.is_some_and(|open| open != window) {
-                self.close();
-            }
             self.window_ns = Some(window);
-            let of_window = rows.get(start..end).or_bug();
+            let of_window = rows.get(self.added..end).or_bug();
             self.take(batch, column, of_window);
-            self.series.extend(pick(&series, of_window));
+            self.window.series.extend(pick(&series, of_window));
+            self.added = end;
             self.check()?;
-            start = end;
         }
-        Ok(())
+        self.added = 0;
+        Ok(true)
     }
 
     fn take(&mut self, batch: &RowBatch, column: &Column, rows: &[u32]) {
-        let before = self.times_ns.len();
+        let WindowRows { times_ns, values, others, .. } = &mut self.window;
+        let before = times_ns.len();
         let time = |&row: &u32| batch.times_ns.get(row as usize).copied();
-        self.times_ns.extend(rows.iter().filter_map(time));
-        append(&mut self.values, Some(column), rows, before);
-        let slots = self.call.aux.iter().chain(self.plan.tags.iter().flatten()).copied();
+        times_ns.extend(rows.iter().filter_map(time));
+        append(values, Some(column), rows, before);
+        let GatherCall { call, plan, .. } = &self.call;
+        let slots = call.aux.iter().chain(plan.tags.iter().flatten()).copied();
         let slots: Vec<usize> = slots.collect();
-        self.others.resize(slots.len(), None);
-        for (other, slot) in self.others.iter_mut().zip(slots) {
+        others.resize(slots.len(), None);
+        for (other, slot) in others.iter_mut().zip(slots) {
             append(other, batch.slots.get(slot).and_then(Option::as_ref), rows, before);
         }
     }
 
     /// If the window has too many rows, drops rows that the function can no longer select.
     fn check(&mut self) -> Result<()> {
-        let is_over = |this: &Self, of: usize| {
-            this.times_ns.len() > GATHERED_VALUES_MAX / 4 * of
-                || this.bytes() > GATHERED_BYTES_MAX / 4 * of
-        };
-        if !is_over(self, 4) {
+        if !self.window.exceeds(4) {
             // Computing the result copies the rows, so their size counts twice.
-            return Ok(self.held.set(2 * self.bytes())?);
+            return Ok(self.held.set(2 * self.window.bytes())?);
         }
-        let mut kept = match self.evaluate() {
-            Some((Outcome::Rows(rows), _)) if self.plan.function.chooses_again() => rows,
-            _ => (0..self.times_ns.len() as u32).collect(),
-        };
-        let last = self.times_ns.len().saturating_sub(1) as u32;
-        if self.reads_ascending() {
-            kept.iter_mut().for_each(|row| *row = last.saturating_sub(*row));
-        }
-        kept.sort();
-        let time = |&row: &u32| self.times_ns.get(row as usize).copied();
-        self.times_ns = kept.iter().filter_map(time).collect();
-        self.series = pick(&self.series, &kept).collect();
-        for column in self.values.iter_mut().chain(self.others.iter_mut().flatten()) {
-            *column = column.gather(&kept);
-        }
-        // If more than three quarters of the limit are still in use, the next rows would soon
-        // repeat this expensive step.
-        if is_over(self, 3) {
-            return Err(QueryError::TooLarge {
-                what: "a window of a function that needs all values of the window",
-                limit: GATHERED_VALUES_MAX as u64,
-                unit: "values, or 16 MB",
-            });
-        }
+        let (call, window) = (self.call.clone(), std::mem::take(&mut self.window));
+        let reduced = async move { Evaluated::Reduced(call.reduce(window).await) };
+        self.evaluation = Some(Computation::new(reduced));
         Ok(())
+    }
+
+    fn close(&mut self) {
+        let Some(window_ns) = self.window_ns.take() else { return };
+        let (call, window) = (self.call.clone(), std::mem::take(&mut self.window));
+        let closed = async move { Evaluated::Closed(call.close(window_ns, window).await) };
+        self.evaluation = Some(Computation::new(closed));
+    }
+
+    /// Continues the evaluation in progress. Returns `false` if the statement must pause first.
+    fn evaluate(&mut self) -> Result<bool> {
+        let Some(evaluation) = &mut self.evaluation else { return Ok(true) };
+        let Some(evaluated) = evaluation.proceed() else { return Ok(false) };
+        self.evaluation = None;
+        match evaluated {
+            Evaluated::Closed(series) => {
+                series.into_iter().for_each(|series| series.append_to(&mut self.done));
+            }
+            // If more than three quarters of the limit are still in use, the next rows would soon
+            // repeat this expensive step.
+            Evaluated::Reduced(window) if window.exceeds(3) => {
+                return Err(QueryError::TooLarge {
+                    what: "a window of a function that needs all values of the window",
+                    limit: GATHERED_VALUES_MAX as u64,
+                    unit: "values, or 16 MB",
+                });
+            }
+            Evaluated::Reduced(window) => self.window = window,
+        }
+        Ok(true)
+    }
+
+    /// Evaluates the last window. The group must have no more rows. Returns `false` if the
+    /// statement must pause first.
+    pub(crate) fn finish(&mut self) -> Result<bool> {
+        if !self.evaluate()? {
+            return Ok(false);
+        }
+        self.close();
+        self.evaluate()
+    }
+}
+
+impl WindowRows {
+    /// Whether the rows need more than `quarters` quarters of the limits.
+    fn exceeds(&self, quarters: usize) -> bool {
+        self.times_ns.len() > GATHERED_VALUES_MAX / 4 * quarters
+            || self.bytes() > GATHERED_BYTES_MAX / 4 * quarters
     }
 
     fn bytes(&self) -> usize {
@@ -167,51 +213,50 @@ impl GatherExecutor {
         columns.map(Column::bytes).sum::<usize>() + 8 * (self.times_ns.len() + self.series.len())
     }
 
-    fn evaluate(&self) -> Option<(Outcome, WindowRows)> {
-        let count = self.times_ns.len() as u32;
-        self.work.add(EVALUATION_WORK * self.times_ns.len());
-        let is_turned = self.reads_ascending();
-        let turned: Vec<u32> =
-            if is_turned { (0..count).rev().collect() } else { (0..count).collect() };
-        let (mut times_ns, mut series) = (self.times_ns.clone(), self.series.clone());
-        let values = self.values.as_ref()?.gather(&turned);
-        let gather = |column: &Option<Column>| column.as_ref().map(|c| c.gather(&turned));
-        let others: Vec<Option<Column>> = self.others.iter().map(gather).collect();
-        if is_turned {
-            times_ns.reverse();
-            series.reverse();
+    fn gather(&self, rows: &[u32]) -> Self {
+        let time = |&row: &u32| self.times_ns.get(row as usize).copied();
+        let gather = |column: &Option<Column>| column.as_ref().map(|c| c.gather(rows));
+        Self {
+            times_ns: rows.iter().filter_map(time).collect(),
+            values: gather(&self.values),
+            others: self.others.iter().map(gather).collect(),
+            series: pick(&self.series, rows).collect(),
         }
-        let tags = others.get(self.call.aux.len()..).or_bug();
-        let combinations = combinations(tags, &self.plan, count);
-        let points = Points {
-            times_ns: &times_ns,
-            values: &values.values,
-            series: &series,
-            combinations: &combinations,
-        };
-        let outcome = self.plan.function.evaluate(&points);
-        Some((outcome, WindowRows { times_ns, values, others }))
     }
 
-    fn close(&mut self) {
-        let answer = self.evaluate();
-        (self.times_ns, self.others, self.values) = (Vec::new(), Vec::new(), None);
-        self.series.clear();
-        let (Some(window_ns), Some((outcome, WindowRows { times_ns, values, others }))) =
-            (self.window_ns.take(), answer)
-        else {
-            return;
-        };
-        let (node, plan) = (Rc::clone(&self.node), &self.plan);
+    fn reversed(self) -> Self {
+        let rows: Vec<u32> = (0..self.times_ns.len() as u32).rev().collect();
+        self.gather(&rows)
+    }
+}
+
+impl GatherCall {
+    /// Returns the rows that the function can still select.
+    async fn reduce(self, window: WindowRows) -> WindowRows {
+        if !self.plan.function.chooses_again() {
+            return window;
+        }
+        let (outcome, window) = self.evaluate(window).await;
+        let Outcome::Rows(mut rows) = outcome else { return window };
+        sort(&mut rows, Ord::cmp, &self.work).await;
+        let kept = window.gather(&rows);
+        if self.reads_ascending() { kept.reversed() } else { kept }
+    }
+
+    async fn close(self, window_ns: i64, window: WindowRows) -> Option<CallSeries> {
+        let (outcome, window) = self.evaluate(window).await;
+        let Self { node, call, plan, .. } = &self;
         let window_ns = if node.window.is_some() { window_ns } else { node.whole_range_time_ns() };
+        let single = |value: &FieldValue| {
+            let (values, aux) = (Column::full(repeat(value, 1)), vec![None; call.aux.len()]);
+            Some(CallSeries { times_ns: vec![window_ns], values, aux })
+        };
         let mut rows = match outcome {
             Outcome::Rows(rows) if plan.counted => {
-                let count = FieldValue::Integer(rows.len() as i64);
-                return self.add_value(window_ns, &count);
+                return single(&FieldValue::Integer(rows.len() as i64));
             }
             Outcome::Rows(rows) => rows,
-            Outcome::Value(Some(value)) => return self.add_value(window_ns, &value),
-            Outcome::Value(None) => return,
+            Outcome::Value(value) => return single(&value?),
         };
         // In both directions, 1.x sorts points of top(), bottom() and sample() by ascending time,
         // and distinct values by their first time.
@@ -220,28 +265,32 @@ impl GatherExecutor {
             rows.reverse();
         }
         let own_times = plan.keeps_times() || node.keeps_point_time;
-        let times_ns = rows.iter().map(|&row| match times_ns.get(row as usize) {
+        let times_ns = rows.iter().map(|&row| match window.times_ns.get(row as usize) {
             Some(&time) if own_times => time,
             _ => window_ns,
         });
-        let aux = others.iter().take(self.call.aux.len());
-        let series = CallSeries {
+        let aux = window.others.iter().take(call.aux.len());
+        Some(CallSeries {
             times_ns: times_ns.collect(),
-            values: values.gather(&rows),
+            values: window.values?.gather(&rows),
             aux: aux.map(|column| column.as_ref().map(|c| c.gather(&rows))).collect(),
+        })
+    }
+
+    /// Returns the result, and the rows in the order in which the function reads them.
+    async fn evaluate(&self, window: WindowRows) -> (Outcome, WindowRows) {
+        let window = if self.reads_ascending() { window.reversed() } else { window };
+        let Some(values) = &window.values else { return (Outcome::Value(None), window) };
+        let tags = window.others.get(self.call.aux.len()..).or_bug();
+        let combinations = self.combinations(tags, values.len() as u32).await;
+        let points = Points {
+            times_ns: &window.times_ns,
+            values: &values.values,
+            series: &window.series,
+            combinations: &combinations,
         };
-        series.append_to(&mut self.done);
-    }
-
-    fn add_value(&mut self, window_ns: i64, value: &FieldValue) {
-        let (values, aux) = (Column::full(repeat(value, 1)), vec![None; self.call.aux.len()]);
-        CallSeries { times_ns: vec![window_ns], values, aux }.append_to(&mut self.done);
-    }
-
-    /// The group must have no more rows.
-    pub(crate) fn finish(&mut self) -> Option<CallSeries> {
-        self.close();
-        self.done.take()
+        let outcome = self.plan.function.evaluate(&points, &self.work).await;
+        (outcome, window)
     }
 
     /// Whether a function reads the rows of a descending statement in ascending order. In 1.x, the
@@ -255,6 +304,29 @@ impl GatherExecutor {
                 | GatheredFunction::Percentile(_)
         );
         self.node.descending && !in_order_of_statement
+    }
+
+    /// Returns the number of each row's combination of tag arguments; empty without tag arguments.
+    async fn combinations(&self, tags: &[Option<Column>], count: u32) -> Vec<u32> {
+        if self.plan.tags.is_none() {
+            return Vec::new();
+        }
+        let mut known: HashMap<Vec<Option<String>>, u32, foldhash::fast::FixedState> =
+            HashMap::default();
+        let cell = |row: u32| {
+            let value = |column: &Option<Column>| match column.as_ref()?.get(row as usize)? {
+                FieldValue::String(text) => Some(text.into_string()),
+                other => Some(format!("{other:?}")),
+            };
+            tags.iter().map(value).collect::<Vec<_>>()
+        };
+        let mut combinations = Vec::new();
+        for row in 0..count {
+            let next = known.len() as u32;
+            combinations.push(*known.entry(cell(row)).or_insert(next));
+            self.work.spend(COMBINATION_WORK * tags.len()).await;
+        }
+        combinations
     }
 }
 
@@ -284,26 +356,4 @@ fn series_hashes(batch: &RowBatch, plan: &GatherPlan) -> Vec<u64> {
 
 fn pick<'a>(values: &'a [u64], rows: &'a [u32]) -> impl Iterator<Item = u64> + 'a {
     rows.iter().filter_map(|&row| values.get(row as usize).copied())
-}
-
-/// Returns the number of each row's combination of tag arguments; empty without tag arguments.
-fn combinations(tags: &[Option<Column>], plan: &GatherPlan, count: u32) -> Vec<u32> {
-    if plan.tags.is_none() {
-        return Vec::new();
-    }
-    let mut known: HashMap<Vec<Option<String>>, u32, foldhash::fast::FixedState> =
-        HashMap::default();
-    let cell = |row: u32| {
-        let value = |column: &Option<Column>| match column.as_ref()?.get(row as usize)? {
-            FieldValue::String(text) => Some(text.into_string()),
-            other => Some(format!("{other:?}")),
-        };
-        tags.iter().map(value).collect::<Vec<_>>()
-    };
-    (0..count)
-        .map(|row| {
-            let next = known.len() as u32;
-            *known.entry(cell(row)).or_insert(next)
-        })
-        .collect()
 }

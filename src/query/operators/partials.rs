@@ -1,5 +1,7 @@
 //! Merges a group's partial states from several shards, call by call.
 
+use std::collections::BTreeMap;
+
 use crate::batch::column::StringColumn;
 use crate::model::ids::ColumnId;
 use crate::query::error::{QueryError, Result};
@@ -8,15 +10,22 @@ use crate::query::operators::merge_rows::tag_column;
 use crate::query::plan::{Binding, CallBase, CallPlan, SelectNode, Slot};
 use crate::query::result::Column;
 use crate::query::stream::{Front, Stream};
+use crate::query::work::Work;
 use crate::scan::error::ScanError;
 use crate::scan::page::{AuxValues, GroupData, PartialColumn};
 use crate::scan::partial::Merge;
 use crate::scan::request::{AggregateCall, AuxColumn, Input};
 
+/// The work of merging the states of a call, in addition to the number of states.
+const CALL_WORK: usize = 40;
+
+/// The states of a call, and the positions of the `aux` columns.
+pub(crate) type CallStates = Vec<(PartialColumn, Vec<Option<usize>>)>;
+
 #[derive(Debug, Default)]
 pub(crate) struct PartialMerge {
-    /// The call's position in the node, its states, and the positions of the `aux` columns.
-    pieces: Vec<(usize, PartialColumn, Vec<Option<usize>>)>,
+    /// The states of the calls by position in the node, without calls that have no states.
+    pub(crate) calls: BTreeMap<usize, CallStates>,
 }
 
 impl PartialMerge {
@@ -37,7 +46,8 @@ impl PartialMerge {
                             return Err(QueryError::Page("the request was for partial states"));
                         };
                         for (call, partial) in binding.calls.iter().zip(partials) {
-                            self.pieces.push((call.call, partial, call.aux.clone()));
+                            let states = self.calls.entry(call.call).or_default();
+                            states.push((partial, call.aux.clone()));
                         }
                     }
                     Front::Missing if stream.is_behind(key) => break,
@@ -51,25 +61,20 @@ impl PartialMerge {
         }
         Ok(missing)
     }
+}
 
-    /// Returns each call's values in order of time; `None` for a call without values.
-    pub(crate) fn finish(&mut self, node: &SelectNode) -> Result<Vec<(usize, CallSeries)>> {
-        let mut pieces: Vec<Vec<PartialColumn>> = vec![Vec::new(); node.calls.len()];
-        for (call, partial, aux) in std::mem::take(&mut self.pieces) {
-            if let (Some(plan), Some(own)) = (node.calls.get(call), pieces.get_mut(call)) {
-                own.push(normal(partial, &aux, plan, node));
-            }
-        }
-        let mut finished = Vec::new();
-        for (index, (plan, own)) in node.calls.iter().zip(pieces).enumerate() {
-            if let Some(first) = own.first()
-                && let Some(call) = merge_call(plan, node, first)
-            {
-                finished.push((index, merge(&call, &own, node)?));
-            }
-        }
-        Ok(finished)
-    }
+/// Returns a call's values in order of time.
+pub(crate) fn merge(
+    plan: &CallPlan,
+    node: &SelectNode,
+    states: CallStates,
+    work: &Work,
+) -> Result<Option<CallSeries>> {
+    let partials: Vec<PartialColumn> =
+        states.into_iter().map(|(partial, aux)| normal(partial, &aux, plan, node)).collect();
+    work.add(CALL_WORK + partials.iter().map(|partial| partial.windows_ns.len()).sum::<usize>());
+    let call = partials.first().and_then(|first| merge_call(plan, node, first));
+    call.map(|call| values(&call, &partials, node)).transpose()
 }
 
 /// Reorders the `aux` columns to match the plan's slots, with nulls for missing columns.
@@ -121,7 +126,7 @@ fn merge_call(plan: &CallPlan, node: &SelectNode, first: &PartialColumn) -> Opti
     Some(AggregateCall { function, input: input(field_type), aux })
 }
 
-fn merge(
+fn values(
     call: &AggregateCall,
     partials: &[PartialColumn],
     node: &SelectNode,

@@ -13,7 +13,6 @@ mod aggregates;
 mod bounds;
 pub mod error;
 mod explain;
-pub mod gathered;
 mod groups;
 pub mod cached;
 mod keys;

@@ -1,5 +1,5 @@
 //! Implements functions that need all values of a window together. These functions run at the edge
-//! over rows from the shards.
+//! over rows from the shards, and pause while they process a large window.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -7,27 +7,29 @@ use std::collections::HashMap;
 use foldhash::fast::FixedState;
 use xxhash_rust::xxh64::xxh64;
 
-use crate::batch::column::Values;
-use tidemark_model::bug::OrBug;
-use tidemark_model::value::FieldValue;
+use super::result::Values;
+use super::sort::{VALUES_AT_ONCE, narrow, sort};
+use super::work::Work;
+use crate::model::bug::OrBug;
+use crate::model::value::FieldValue;
 
 /// The rows with a value in one group and window, in time order.
 #[derive(Clone, Copy, Debug)]
-pub struct Points<'a> {
+pub(crate) struct Points<'a> {
     /// The times in nanoseconds, ascending.
-    pub times_ns: &'a [i64],
+    pub(crate) times_ns: &'a [i64],
     /// The values, one per time.
-    pub values: &'a Values,
+    pub(crate) values: &'a Values,
     /// A hash of each row's series, equal on every shard, for `sample`. The list may be empty.
-    pub series: &'a [u64],
+    pub(crate) series: &'a [u64],
     /// The number of each row's combination of tag arguments. Only `top` and `bottom` read these
     /// numbers. The list is empty if there are no tag arguments.
-    pub combinations: &'a [u32],
+    pub(crate) combinations: &'a [u32],
 }
 
 /// The result of a function for one window.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// A new value. `None` means that the window has no value.
     Value(Option<FieldValue>),
     /// These rows, in this order.
@@ -36,7 +38,7 @@ pub enum Outcome {
 
 /// A function with its arguments.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum GatheredFunction {
+pub(crate) enum GatheredFunction {
     /// The median of numbers, as a float.
     Median,
     /// The most frequent value. Among equally frequent values, `mode` chooses as 1.x does.
@@ -60,7 +62,7 @@ pub enum GatheredFunction {
 
 impl GatheredFunction {
     /// Whether the function returns the same rows again if its input is its own result.
-    pub fn chooses_again(self) -> bool {
+    pub(crate) fn chooses_again(self) -> bool {
         match self {
             Self::Distinct | Self::Top(_) | Self::Bottom(_) | Self::Sample { .. } => true,
             Self::Median | Self::Mode | Self::Percentile(_) => false,
@@ -68,21 +70,22 @@ impl GatheredFunction {
     }
 
     /// Returns the result for `points`, which must contain at least one point.
-    pub fn evaluate(self, points: &Points<'_>) -> Outcome {
+    pub(crate) async fn evaluate(self, points: &Points<'_>, work: &Work) -> Outcome {
+        let compare = |a, b| compare(points.values, a, b);
         Outcome::Rows(match self {
-            Self::Median => return Outcome::Value(median(points)),
-            Self::Mode => mode(points).into_iter().collect(),
-            Self::Distinct => distinct(points),
-            Self::Percentile(rank) => percentile(points, rank).into_iter().collect(),
-            Self::Top(count) => extremes(points, count, |a, b| compare(points.values, b, a)),
-            Self::Bottom(count) => extremes(points, count, |a, b| compare(points.values, a, b)),
-            Self::Sample { count, seed } => sample(points, count, seed),
+            Self::Median => return Outcome::Value(median(points, work).await),
+            Self::Mode => mode(points, work).await.into_iter().collect(),
+            Self::Distinct => distinct(points, work).await,
+            Self::Percentile(rank) => percentile(points, rank, work).await.into_iter().collect(),
+            Self::Top(count) => extremes(points, count, |a, b| compare(b, a), work).await,
+            Self::Bottom(count) => extremes(points, count, compare, work).await,
+            Self::Sample { count, seed } => sample(points, count, seed, work).await,
         })
     }
 }
 
 /// Returns the middle value, or the mean of both middle values, as a float.
-fn median(points: &Points<'_>) -> Option<FieldValue> {
+async fn median(points: &Points<'_>, work: &Work) -> Option<FieldValue> {
     let number = |row: u32| {
         let row = row as usize;
         match points.values {
@@ -93,9 +96,15 @@ fn median(points: &Points<'_>) -> Option<FieldValue> {
         }
     };
     let count = points.values.len();
-    let (before, high) = nth_and_before(points, count / 2)?;
-    let (before, high) = (before.filter(|_| count.is_multiple_of(2)), number(high)?);
-    let low = before.and_then(number);
+    let (before, mut keys) = narrow(keys(points.values)?, count / 2, Ord::cmp, work).await;
+    let place = count / 2 - before.len();
+    if place >= keys.len() {
+        return None;
+    }
+    let (below, &mut (_, high), _) = keys.select_nth_unstable(place);
+    let low = below.iter().max().or_else(|| before.iter().max());
+    let low = low.filter(|_| count.is_multiple_of(2)).and_then(|&(_, row)| number(row));
+    let high = number(high)?;
     Some(FieldValue::Float(low.map_or(high, |low| low + (high - low) / 2.0)))
 }
 
@@ -105,8 +114,8 @@ fn median(points: &Points<'_>) -> Option<FieldValue> {
 /// Among values that occur equally often, and at least twice, an early value is chosen. If no value
 /// occurs twice, the smallest value is chosen. Among booleans that occur equally often, `true` is
 /// chosen.
-fn mode(points: &Points<'_>) -> Option<u32> {
-    let rows = by_value(points);
+async fn mode(points: &Points<'_>, work: &Work) -> Option<u32> {
+    let rows = by_value(points, work).await;
     let mut runs = rows.chunk_by(|&a, &b| compare(points.values, a, b).is_eq());
     let mut best: &[u32] = runs.next()?;
     if let Values::Boolean(_) = points.values {
@@ -117,7 +126,11 @@ fn mode(points: &Points<'_>) -> Option<u32> {
     let time_of = |row: Option<&u32>| row.and_then(|&row| points.times_ns.get(row as usize));
     // 1.x compares the first point of the later group of equal values with the last point of
     // the best group.
-    for run in runs.filter(|run| run.len() > 1) {
+    for run in runs {
+        work.spend(run.len()).await;
+        if run.len() == 1 {
+            continue;
+        }
         let later = time_of(run.first()) > time_of(best.get(run.len() - 1));
         if run.len() > best.len() || (run.len() == best.len() && !later) {
             best = run;
@@ -127,49 +140,65 @@ fn mode(points: &Points<'_>) -> Option<u32> {
 }
 
 /// Returns each value once, ordered by the time of its first point, then by value.
-fn distinct(points: &Points<'_>) -> Vec<u32> {
-    let mut rows = by_value(points);
-    rows.dedup_by(|b, a| compare(points.values, *a, *b).is_eq());
-    // The times of all rows ascend or descend, so the second sort takes linear time.
-    rows.sort_unstable();
-    let time = |row: u32| points.times_ns.get(row as usize);
+async fn distinct(points: &Points<'_>, work: &Work) -> Vec<u32> {
     let value = |a, b| compare(points.values, a, b);
-    rows.sort_by(|&a, &b| time(a).cmp(&time(b)).then_with(|| value(a, b)));
+    let mut rows: Vec<u32> = Vec::new();
+    for some in by_value(points, work).await.chunks(VALUES_AT_ONCE) {
+        for &row in some {
+            if rows.last().is_none_or(|&last| value(last, row).is_ne()) {
+                rows.push(row);
+            }
+        }
+        work.spend(some.len()).await;
+    }
+    // The times of all rows ascend or descend. If the times differ, the second sort takes linear
+    // time.
+    sort(&mut rows, Ord::cmp, work).await;
+    let time = |row: u32| points.times_ns.get(row as usize);
+    sort(&mut rows, |&a, &b| time(a).cmp(&time(b)).then_with(|| value(a, b)), work).await;
     rows
 }
 
 /// Returns the point at the nearest rank by value. 1.x returns no point if the rank is outside the
 /// points (`FloatPercentileReduceSliceFunc`).
-fn percentile(points: &Points<'_>, rank: f64) -> Option<u32> {
+async fn percentile(points: &Points<'_>, rank: f64, work: &Work) -> Option<u32> {
     let rank = (points.values.len() as f64 * rank / 100.0 + 0.5).floor() - 1.0;
-    if rank < 0.0 { None } else { nth_by_value(points, rank as usize) }
+    if rank < 0.0 { None } else { nth_by_value(points, rank as usize, work).await }
 }
 
 /// Implements top() and bottom(). Returns at most one row per tag combination, in time order. Rows with the same time are sorted
 /// by `order`.
-fn extremes(points: &Points<'_>, count: u32, order: impl Fn(u32, u32) -> Ordering) -> Vec<u32> {
+async fn extremes(
+    points: &Points<'_>,
+    count: u32,
+    order: impl Fn(u32, u32) -> Ordering,
+    work: &Work,
+) -> Vec<u32> {
     // Equal values are in time order.
     let order = |a: &u32, b: &u32| order(*a, *b).then(a.cmp(b));
-    let mut rows: Vec<u32> = (0..points.values.len() as u32).collect();
+    let mut rows = all_rows(points);
     if !points.combinations.is_empty() {
         let mut best: HashMap<Option<&u32>, u32, FixedState> = HashMap::default();
-        for row in rows {
-            let best = best.entry(points.combinations.get(row as usize)).or_insert(row);
-            if order(&row, best).is_lt() {
-                *best = row;
+        for some in rows.chunks(VALUES_AT_ONCE) {
+            for &row in some {
+                let best = best.entry(points.combinations.get(row as usize)).or_insert(row);
+                if order(&row, best).is_lt() {
+                    *best = row;
+                }
             }
+            work.spend(some.len()).await;
         }
         rows = best.into_values().collect();
     }
-    select_first(&mut rows, count as usize, order);
+    let mut rows = first(rows, count as usize, order, work).await;
     let time = |row: u32| points.times_ns.get(row as usize);
-    rows.sort_by(|a, b| time(*a).cmp(&time(*b)).then_with(|| order(a, b)));
+    sort(&mut rows, |a, b| time(*a).cmp(&time(*b)).then_with(|| order(a, b)), work).await;
     rows
 }
 
 /// Returns random points in time order. A hash of series, time and seed chooses the points, so that
 /// the result is independent of the number of shards.
-fn sample(points: &Points<'_>, count: u32, seed: u64) -> Vec<u32> {
+async fn sample(points: &Points<'_>, count: u32, seed: u64, work: &Work) -> Vec<u32> {
     let draw = |row: u32| {
         let time_ns = points.times_ns.get(row as usize).copied().or_bug();
         // The points of a subquery have no hashes, so only their times and the seed determine
@@ -181,12 +210,21 @@ fn sample(points: &Points<'_>, count: u32, seed: u64) -> Vec<u32> {
         right.copy_from_slice(&time_ns.to_le_bytes());
         (xxh64(&bytes, seed), series, time_ns)
     };
-    let mut rows: Vec<u32> = (0..points.values.len() as u32).collect();
-    let drawn: Vec<_> = rows.iter().map(|&row| draw(row)).collect();
+    let rows = all_rows(points);
+    let mut drawn = Vec::with_capacity(rows.len());
+    for some in rows.chunks(VALUES_AT_ONCE) {
+        drawn.extend(some.iter().map(|&row| draw(row)));
+        work.spend(some.len()).await;
+    }
     let key = |row: u32| drawn.get(row as usize);
-    select_first(&mut rows, count as usize, |a, b| key(*a).cmp(&key(*b)).then(a.cmp(b)));
-    rows.sort_unstable();
+    let order = |a: &u32, b: &u32| key(*a).cmp(&key(*b)).then(a.cmp(b));
+    let mut rows = first(rows, count as usize, order, work).await;
+    sort(&mut rows, Ord::cmp, work).await;
     rows
+}
+
+fn all_rows(points: &Points<'_>) -> Vec<u32> {
+    (0..points.values.len() as u32).collect()
 }
 
 fn compare(values: &Values, a: u32, b: u32) -> Ordering {
@@ -201,44 +239,44 @@ fn compare(values: &Values, a: u32, b: u32) -> Ordering {
 }
 
 /// Equal values are in time order.
-fn by_value(points: &Points<'_>) -> Vec<u32> {
+async fn by_value(points: &Points<'_>, work: &Work) -> Vec<u32> {
     if let Some(mut keys) = keys(points.values) {
-        keys.sort_unstable();
+        sort(&mut keys, Ord::cmp, work).await;
         return keys.into_iter().map(|(_, row)| row).collect();
     }
-    let mut rows: Vec<u32> = (0..points.values.len() as u32).collect();
-    rows.sort_by(|&a, &b| compare(points.values, a, b));
+    let mut rows = all_rows(points);
+    sort(&mut rows, |&a, &b| compare(points.values, a, b).then(a.cmp(&b)), work).await;
     rows
 }
 
-fn nth_by_value(points: &Points<'_>, place: usize) -> Option<u32> {
+async fn nth_by_value(points: &Points<'_>, place: usize, work: &Work) -> Option<u32> {
     match keys(points.values) {
-        Some(mut keys) => (place < keys.len()).then(|| keys.select_nth_unstable(place).1.1),
-        None => {
-            let mut rows: Vec<u32> = (0..points.values.len() as u32).collect();
-            let order = |a: &u32, b: &u32| compare(points.values, *a, *b).then(a.cmp(b));
-            (place < rows.len()).then(|| *rows.select_nth_unstable_by(place, order).1)
+        Some(keys) => {
+            let (before, mut keys) = narrow(keys, place, Ord::cmp, work).await;
+            let place = place - before.len();
+            (place < keys.len()).then(|| keys.select_nth_unstable(place).1.1)
         }
+        None => by_value(points, work).await.get(place).copied(),
     }
 }
 
-/// Keeps the first `count` rows by `order`, in any order. The time is linear. Different rows must
+/// Returns the first `count` rows by `order`, in any order. The time is linear. Different rows must
 /// not be equal.
-fn select_first(rows: &mut Vec<u32>, count: usize, order: impl Fn(&u32, &u32) -> Ordering) {
-    if count < rows.len() {
-        rows.select_nth_unstable_by(count, order);
-        rows.truncate(count);
+async fn first(
+    rows: Vec<u32>,
+    count: usize,
+    order: impl Fn(&u32, &u32) -> Ordering,
+    work: &Work,
+) -> Vec<u32> {
+    if count >= rows.len() {
+        return rows;
     }
-}
-
-/// Returns `None` for strings.
-fn nth_and_before(points: &Points<'_>, place: usize) -> Option<(Option<u32>, u32)> {
-    let mut keys = keys(points.values)?;
-    if place >= keys.len() {
-        return None;
-    }
-    let (below, &mut (_, row), _) = keys.select_nth_unstable(place);
-    Some((below.iter().max().map(|&(_, before)| before), row))
+    let (mut first, mut rows) = narrow(rows, count, &order, work).await;
+    let rest = count - first.len();
+    rows.select_nth_unstable_by(rest, &order);
+    rows.truncate(rest);
+    first.append(&mut rows);
+    first
 }
 
 /// Returns a sort key and the row number for each row, or `None` for strings.
@@ -263,6 +301,12 @@ fn keys(values: &Values) -> Option<Vec<(u64, u32)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::query::work;
+
+    fn evaluate(function: GatheredFunction, points: &Points<'_>) -> Outcome {
+        let work = Work::default();
+        work::tests::run(&work, 4 * VALUES_AT_ONCE, function.evaluate(points, &work)).0
+    }
 
     fn points<'a>(times_ns: &'a [i64], values: &'a Values) -> Points<'a> {
         Points { times_ns, values, series: &[], combinations: &[] }
@@ -279,7 +323,7 @@ mod tests {
     fn median_averages_two_middle_values() {
         let median = |values: Values| {
             let times_ns = vec![0; values.len()];
-            GatheredFunction::Median.evaluate(&points(&times_ns, &values))
+            evaluate(GatheredFunction::Median, &points(&times_ns, &values))
         };
         let float = |value| Outcome::Value(Some(FieldValue::Float(value)));
         assert_eq!(median(Values::Float(vec![20.0, 19.0])), float(19.5));
@@ -302,7 +346,7 @@ mod tests {
     fn mode_matches_influxdb_1() {
         let mode = |values: &Values| {
             let times_ns: Vec<i64> = (0..values.len() as i64).collect();
-            rows(GatheredFunction::Mode.evaluate(&points(&times_ns, values)))
+            rows(evaluate(GatheredFunction::Mode, &points(&times_ns, values)))
         };
         assert_eq!(mode(&Values::Integer(vec![10, 19])), [0]);
         // The later run begins before the earlier run ends.
@@ -315,10 +359,10 @@ mod tests {
     #[test]
     fn distinct_keeps_order_of_appearance() {
         let values = Values::Integer(vec![20, 19, 10, 19, 5]);
-        let found = GatheredFunction::Distinct.evaluate(&points(&[0, 1, 5, 9, 9], &values));
+        let found = evaluate(GatheredFunction::Distinct, &points(&[0, 1, 5, 9, 9], &values));
         assert_eq!(rows(found), [0, 1, 2, 4]);
         let values = Values::Boolean(vec![true, false]);
-        let found = GatheredFunction::Distinct.evaluate(&points(&[3, 3], &values));
+        let found = evaluate(GatheredFunction::Distinct, &points(&[3, 3], &values));
         assert_eq!(rows(found), [1, 0], "at one time by value");
     }
 
@@ -327,7 +371,7 @@ mod tests {
         let times_ns: Vec<i64> = (50..60).collect();
         let values = Values::Float((1..=10).rev().map(f64::from).collect());
         let at =
-            |rank| rows(GatheredFunction::Percentile(rank).evaluate(&points(&times_ns, &values)));
+            |rank| rows(evaluate(GatheredFunction::Percentile(rank), &points(&times_ns, &values)));
         assert_eq!((at(90.0), at(100.0), at(5.0)), (vec![1], vec![0], vec![9]));
         assert_eq!((at(0.0), at(4.9)), (vec![], vec![]));
     }
@@ -337,15 +381,15 @@ mod tests {
         let times_ns = [50, 51, 52, 53, 53];
         let values = Values::Integer(vec![1, 2, 3, 4, 5]);
         let points = points(&times_ns, &values);
-        assert_eq!(rows(GatheredFunction::Top(2).evaluate(&points)), [4, 3], "one time: by value");
-        assert_eq!(rows(GatheredFunction::Bottom(2).evaluate(&points)), [0, 1]);
-        assert_eq!(rows(GatheredFunction::Bottom(9).evaluate(&points)), [0, 1, 2, 3, 4]);
+        assert_eq!(rows(evaluate(GatheredFunction::Top(2), &points)), [4, 3], "one time: by value");
+        assert_eq!(rows(evaluate(GatheredFunction::Bottom(2), &points)), [0, 1]);
+        assert_eq!(rows(evaluate(GatheredFunction::Bottom(9), &points)), [0, 1, 2, 3, 4]);
         let combined = Points { combinations: &[0, 0, 1, 1, 0], ..points };
-        assert_eq!(rows(GatheredFunction::Top(2).evaluate(&combined)), [4, 3]);
-        assert_eq!(rows(GatheredFunction::Bottom(2).evaluate(&combined)), [0, 2]);
+        assert_eq!(rows(evaluate(GatheredFunction::Top(2), &combined)), [4, 3]);
+        assert_eq!(rows(evaluate(GatheredFunction::Bottom(2), &combined)), [0, 2]);
         let equal = Values::Integer(vec![7, 7, 7]);
         let points = Points { values: &equal, times_ns: &[1, 2, 3], ..points };
-        assert_eq!(rows(GatheredFunction::Top(2).evaluate(&points)), [0, 1], "ties: the earlier");
+        assert_eq!(rows(evaluate(GatheredFunction::Top(2), &points)), [0, 1], "ties: the earlier");
     }
 
     #[test]
@@ -356,7 +400,7 @@ mod tests {
         let all =
             Points { times_ns: &times_ns, values: &values, series: &series, combinations: &[] };
         let sample = |seed, points: &Points<'_>| {
-            rows(GatheredFunction::Sample { count: 5, seed }.evaluate(points))
+            rows(evaluate(GatheredFunction::Sample { count: 5, seed }, points))
         };
         let drawn = sample(1, &all);
         assert_eq!(drawn.len(), 5);
@@ -369,7 +413,7 @@ mod tests {
         let part = sample(1, &first);
         assert!(drawn.iter().filter(|&&row| row < 50).all(|row| part.contains(row)));
         assert_eq!(
-            rows(GatheredFunction::Sample { count: 200, seed: 1 }.evaluate(&all)).len(),
+            rows(evaluate(GatheredFunction::Sample { count: 200, seed: 1 }, &all)).len(),
             100
         );
     }
@@ -401,12 +445,95 @@ mod tests {
                 expected.sort_by(|&a, &b| compare(values, a, b));
                 let points =
                     Points { times_ns: &vec![0; count], values, series: &[], combinations: &[] };
-                assert_eq!(by_value(&points), expected, "{values:?}");
+                let work = Work::default();
+                let by_value = work::tests::run(&work, 0, by_value(&points, &work)).0;
+                assert_eq!(by_value, expected, "{values:?}");
+                let nth = |place| work::tests::run(&work, 0, nth_by_value(&points, place, &work)).0;
                 for (place, &row) in expected.iter().enumerate() {
-                    assert_eq!(nth_by_value(&points, place), Some(row), "{values:?} {place}");
+                    assert_eq!(nth(place), Some(row), "{values:?} {place}");
                 }
-                assert_eq!(nth_by_value(&points, count), None);
+                assert_eq!(nth(count), None);
             }
+        }
+    }
+
+    /// Compares the results of large windows with simpler computations.
+    #[test]
+    fn large_windows_have_the_same_results() {
+        let count = 5 * VALUES_AT_ONCE + 3;
+        let mut random = fastrand::Rng::with_seed(5);
+        let small = [0.0, -0.0, 1.5, -7.25, f64::MAX];
+        let mut float = |_| match random.u8(..4) {
+            0 => small[random.usize(..5)],
+            1 => f64::from(random.u32(..1_000)),
+            _ => random.f64(),
+        };
+        let floats: Vec<f64> = (0..count).map(&mut float).collect();
+        let integers: Vec<i64> = floats.iter().map(|&value| (value * 1e4) as i64).collect();
+        let all = [
+            Values::Unsigned(integers.iter().map(|&value| value as u64).collect()),
+            Values::Boolean(integers.iter().map(|&value| value % 3 == 0).collect()),
+            Values::String(integers.iter().map(i64::to_string).collect()),
+            Values::Integer(integers),
+            Values::Float(floats),
+        ];
+        let times_ns: Vec<i64> = (0..count as i64).map(|row| row / 3).collect();
+        let combinations: Vec<u32> = (0..count as u32).map(|row| row % 20_000).collect();
+        let by_time = |rows: &mut Vec<u32>, order: &dyn Fn(u32, u32) -> Ordering| {
+            rows.sort_by(|&a, &b| {
+                times_ns[a as usize].cmp(&times_ns[b as usize]).then(order(a, b))
+            });
+        };
+        for values in &all {
+            let points = points(&times_ns, values);
+            let rows_of = |function, points: &Points<'_>| rows(evaluate(function, points));
+            let ascending = |a: u32, b: u32| compare(values, a, b).then(a.cmp(&b));
+            let descending = |a: u32, b: u32| compare(values, b, a).then(a.cmp(&b));
+            let mut sorted: Vec<u32> = (0..count as u32).collect();
+            sorted.sort_by(|&a, &b| ascending(a, b));
+            for rank in [1.0, 33.0, 50.0, 99.99] {
+                let place = (count as f64 * rank / 100.0 + 0.5).floor() as usize - 1;
+                let found = rows_of(GatheredFunction::Percentile(rank), &points);
+                assert_eq!(found, [sorted[place]], "{rank}");
+            }
+            let middle = match values {
+                Values::Float(values) => Some(values[sorted[count / 2] as usize]),
+                Values::Integer(values) => Some(values[sorted[count / 2] as usize] as f64),
+                Values::Unsigned(values) => Some(values[sorted[count / 2] as usize] as f64),
+                _ => None,
+            };
+            let median = evaluate(GatheredFunction::Median, &points);
+            assert_eq!(median, Outcome::Value(middle.map(FieldValue::Float)));
+            let mut distinct = sorted.clone();
+            distinct.dedup_by(|b, a| compare(values, *a, *b).is_eq());
+            by_time(&mut distinct, &ascending);
+            assert!(rows_of(GatheredFunction::Distinct, &points) == distinct);
+            for number in [3, 9_000, 30_000] {
+                let mut first = sorted[..number].to_vec();
+                by_time(&mut first, &ascending);
+                let function = GatheredFunction::Bottom(number as u32);
+                assert!(rows_of(function, &points) == first, "{number}");
+                let mut last: Vec<u32> = (0..count as u32).collect();
+                last.sort_by(|&a, &b| descending(a, b));
+                // The best row of each combination.
+                let mut known = vec![false; count];
+                let mut combined = last.clone();
+                combined.retain(|&row| {
+                    !std::mem::replace(&mut known[combinations[row as usize] as usize], true)
+                });
+                last.truncate(number);
+                by_time(&mut last, &descending);
+                let function = GatheredFunction::Top(number as u32);
+                assert!(rows_of(function, &points) == last, "{number}");
+                combined.truncate(number);
+                by_time(&mut combined, &descending);
+                let points = Points { combinations: &combinations, ..points };
+                assert!(rows_of(function, &points) == combined, "{number}");
+            }
+            let sample = |count| rows_of(GatheredFunction::Sample { count, seed: 1 }, &points);
+            let (few, many) = (sample(100), sample(20_000));
+            assert_eq!((few.len(), many.len()), (100, 20_000));
+            assert!(few.is_sorted() && few.iter().all(|row| many.binary_search(row).is_ok()));
         }
     }
 }
