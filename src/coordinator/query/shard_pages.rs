@@ -141,18 +141,20 @@ pub(super) fn gather(needs: Needs, run: &QueryRun) -> Vec<(Vec<StreamId>, ToShar
     for (stream, message) in needs {
         let shard = run.stream(stream).map(|(shard, _)| shard);
         let call = shard.and_then(|shard| open.get(&shard)).and_then(|&at| calls.get_mut(at));
-        if let (
-            ToShard::Scan { stamp, request, .. },
-            Some((streams, ToShard::Scan { stamp: held, further, .. })),
-        ) = (&message, call)
-            && stamp == held
-            && !request.resume.is_continuation()
-            && further.len() < FURTHER_SCANS_MAX
-        {
-            further.push(request.clone());
-            streams.push(stream);
-            continue;
-        }
+        let message = match (message, call) {
+            (
+                ToShard::Scan { stamp, request, .. },
+                Some((streams, ToShard::Scan { stamp: held, further, .. })),
+            ) if stamp == *held
+                && !request.resume.is_continuation()
+                && further.len() < FURTHER_SCANS_MAX =>
+            {
+                further.push(request);
+                streams.push(stream);
+                continue;
+            }
+            (message, _) => message,
+        };
         if let Some(shard) = shard {
             open.insert(shard, calls.len());
         }
