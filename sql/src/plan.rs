@@ -13,7 +13,9 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::{Statement as SqlStatement, visit_statements};
+use datafusion::sql::sqlparser::ast::{
+    Statement as SqlStatement, Value, ValueWithSpan, Visit as _, Visitor, visit_statements,
+};
 
 use crate::complexity;
 use crate::error::QueryError;
@@ -259,8 +261,29 @@ fn check_reads_only(plan: &LogicalPlan) -> Result<(), DataFusionError> {
         .verify_plan(plan)
 }
 
-fn values(parameters: Vec<(String, Parameter)>) -> ParamValues {
-    let value = |parameter| match parameter {
+/// Whether the statement contains a placeholder for the value of a parameter.
+pub(crate) fn has_placeholders(statement: &Statement) -> bool {
+    struct Search;
+    impl Visitor for Search {
+        type Break = ();
+
+        fn pre_visit_value(&mut self, value: &ValueWithSpan) -> ControlFlow<()> {
+            match value.value {
+                Value::Placeholder(_) => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            }
+        }
+    }
+    match statement {
+        Statement::Statement(statement) => statement.visit(&mut Search).is_break(),
+        // The plans of other statements are not cached.
+        _ => true,
+    }
+}
+
+/// Returns the value of a parameter.
+pub(crate) fn value(parameter: Parameter) -> ScalarValue {
+    match parameter {
         Parameter::Null => ScalarValue::Null,
         Parameter::Boolean(value) => ScalarValue::from(value),
         Parameter::Integer(value) => ScalarValue::from(value),
@@ -268,7 +291,10 @@ fn values(parameters: Vec<(String, Parameter)>) -> ParamValues {
         Parameter::Float(value) => ScalarValue::from(value),
         Parameter::String(value) => ScalarValue::from(value),
         Parameter::Time(time_ns) => ScalarValue::TimestampNanosecond(Some(time_ns), None),
-    };
+    }
+}
+
+fn values(parameters: Vec<(String, Parameter)>) -> ParamValues {
     let named = parameters.into_iter().map(|(name, parameter)| (name, value(parameter)));
     ParamValues::from(named.collect::<HashMap<_, _>>())
 }

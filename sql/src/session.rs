@@ -25,7 +25,7 @@ use crate::messages::{
 };
 use crate::plan::{self, Needs, Plan};
 use crate::sessions::{Capabilities, Sessions};
-use crate::tables::{RowFilter, SystemRows};
+use crate::tables::{Constants, RowFilter, SystemRows};
 use crate::turns::{Pace, Turns};
 
 /// The number of rows above which a batch is sent alone.
@@ -166,7 +166,7 @@ impl Query {
         let (state, statement) = engine.parse(&text, now, knows)?;
         let needs = plan::needs(&state, &statement)?;
         let is_small = text.len() <= KEPT_TEXT_BYTES_MAX;
-        let may_be_kept = is_small && parameters.is_empty() && needs.are_only_tables();
+        let may_be_kept = is_small && needs.are_only_tables();
         // A gap-filling statement reads its time range from its conditions.
         let may_move_conditions =
             is_small && needs.are_only_tables() && !is_named(&text, "gapfill");
@@ -368,9 +368,16 @@ impl Preparing {
     /// the plan if later executions can use it.
     async fn plan(mut self) -> Result<(Plan, RowFilter), QueryError> {
         let filter = match self.tables.as_slice() {
-            [table] if self.may_move_conditions => RowFilter::take_from(&mut self.statement, table),
+            [table] if self.may_move_conditions => {
+                let constants = Constants { state: &self.state, parameters: &self.parameters };
+                RowFilter::take_from(&mut self.statement, table, constants)
+            }
             _ => RowFilter::default(),
         };
+        if !plan::has_placeholders(&self.statement) {
+            self.parameters.clear();
+        }
+        self.may_be_kept &= self.parameters.is_empty();
         let kept = match self.may_be_kept {
             true => self.engine.plans.find(&self.statement, self.knows, &self.tables)?,
             false => None,

@@ -27,7 +27,7 @@ use datafusion::error::{DataFusionError, Result};
 pub(crate) use aggregates::AggregateAtShards;
 pub(crate) use first_of_groups::FirstOfGroups;
 pub(crate) use first_rows::FirstRows;
-pub(crate) use row_filter::RowFilter;
+pub(crate) use row_filter::{Constants, RowFilter};
 pub(crate) use rows_cap::RowsCapRule;
 
 use crate::messages::{SystemTable, TableSchema};

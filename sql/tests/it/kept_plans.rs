@@ -2,14 +2,25 @@
 
 use tidemark_sql::Engine;
 use tidemark_sql::limits::{KEPT_COLUMNS_MAX, KEPT_PLANS_MAX, KEPT_TEXT_BYTES_MAX};
-use tidemark_sql::messages::QueryRequest;
+use tidemark_sql::messages::{Parameter, QueryRequest};
 use tidemark_sql::output::Format;
 
 use crate::database::{Database, Layout, request, written};
 
 /// Runs a statement and returns its result as CSV.
 fn csv(database: &Database, engine: &Engine, text: &str) -> String {
-    let answered = database.run(engine, request(text, Vec::new()), Layout::PLAIN).unwrap();
+    csv_with(database, engine, text, &[])
+}
+
+fn csv_with(
+    database: &Database,
+    engine: &Engine,
+    text: &str,
+    parameters: &[(&str, Parameter)],
+) -> String {
+    let named = |(name, value): &(&str, Parameter)| ((*name).to_owned(), value.clone());
+    let request = request(text, parameters.iter().map(named).collect());
+    let answered = database.run(engine, request, Layout::PLAIN).unwrap();
     String::from_utf8(written(&answered, Format::Csv).unwrap()).unwrap()
 }
 
@@ -40,6 +51,87 @@ fn statements_with_other_times_and_texts_share_plan() {
         let text = format!("SELECT t, sum(v) AS s FROM m WHERE {condition} GROUP BY t ORDER BY t");
         assert_eq!(csv(&database, &engine, &text), format!("t,s\n{rows}"), "{condition}");
         assert_eq!(engine.kept_plans(), 1, "{condition}");
+    }
+}
+
+#[test]
+fn statements_with_other_parameters_share_plan() {
+    let (engine, mut database) = (Engine::default(), Database::default());
+    database.write("m,t=a v=1,n=1i 1\nm,t=b v=2,n=2i 2\nm,t=a v=4,n=3i 3");
+    let text = |text: &str| Parameter::String(text.to_owned());
+    let all = [("t", text("a")), ("from", text("1970-01-01")), ("n", Parameter::Integer(0))];
+    for (changed, rows) in [
+        (("t", text("b")), "b,2.0\n"),
+        (("from", text("1970-01-01T00:00:00.000000002Z")), "a,4.0\n"),
+        (("from", Parameter::Time(4)), ""),
+        (("n", Parameter::Integer(2)), "a,4.0\n"),
+        (("n", Parameter::Float(0.5)), "a,5.0\n"),
+        (("unused", Parameter::Null), "a,5.0\n"),
+    ] {
+        let condition = "t IN ($t, 'c') AND time >= $from AND n > $n";
+        let text = format!("SELECT t, sum(v) AS s FROM m WHERE {condition} GROUP BY t");
+        let mut parameters = all.to_vec();
+        parameters.retain(|(name, _)| *name != changed.0);
+        parameters.push(changed.clone());
+        assert_eq!(csv_with(&database, &engine, &text, &parameters), format!("t,s\n{rows}"));
+        assert_eq!(engine.kept_plans(), 1, "{changed:?}");
+    }
+}
+
+#[test]
+fn parameters_outside_moved_conditions_are_planned_each_time() {
+    let (engine, mut database) = (Engine::default(), Database::default());
+    database.write("m,t=a v=1 1\nm,t=b v=2 2");
+    for text in [
+        "SELECT v, $x AS x FROM m WHERE v > 1",
+        "SELECT v, 1 AS x FROM m WHERE v > $x",
+        "SELECT v, 1 AS x FROM m ORDER BY v DESC LIMIT $x",
+    ] {
+        let parameters = [("x", Parameter::Integer(1))];
+        assert_eq!(csv_with(&database, &engine, text, &parameters), "v,x\n2.0,1\n", "{text}");
+        assert_eq!(engine.kept_plans(), 0, "{text}");
+    }
+}
+
+#[test]
+fn statements_relative_to_now_share_plan() {
+    let (engine, mut database) = (Engine::default(), Database::default());
+    database.write("m v=1 1000000000\nm v=2 2000000000\nm v=4 3000000000");
+    let text = "SELECT sum(v) AS s FROM m WHERE time > now() - interval '1 second' \
+        AND time <= date_trunc('second', now())";
+    for (now_s, sum) in [(1, "1.0"), (2, "2.0"), (3, "4.0"), (4, "\"\"")] {
+        let request = QueryRequest { now_ns: now_s * 1_000_000_000, ..request(text, Vec::new()) };
+        let answered = database.run(&engine, request, Layout::PLAIN).unwrap();
+        let csv = String::from_utf8(written(&answered, Format::Csv).unwrap()).unwrap();
+        assert_eq!(csv, format!("s\n{sum}\n"), "{now_s}");
+        assert_eq!(engine.kept_plans(), 1, "{now_s}");
+    }
+}
+
+#[test]
+fn times_are_compared_as_without_cache() {
+    let mut database = Database::default();
+    database.write("m v=1 1\nm v=2 86400000000000\nm v=4 1641081599000000000");
+    for (condition, expected) in [
+        ("time >= timestamp '1970-01-02'", "2.0\n4.0\n"),
+        ("timestamp '1970-01-02' > time", "1.0\n"),
+        ("time = to_timestamp(1)", "1.0\n"),
+        ("time > now() - interval '1 month'", "4.0\n"),
+        ("time >= date '1970-01-02'", "2.0\n4.0\n"),
+        ("time >= to_timestamp_seconds(86400)", "2.0\n4.0\n"),
+        ("time >= tz(timestamp '1970-01-02', 'Europe/Paris')", "2.0\n4.0\n"),
+        ("time > (SELECT now() - interval '1 day')", "4.0\n"),
+        ("time > CASE WHEN v = 1 THEN now() ELSE timestamp '1970-01-01' END", "2.0\n4.0\n"),
+    ] {
+        // The second text contains a join, so conditions stay in the statement.
+        let both = [
+            format!("SELECT v FROM m WHERE {condition}"),
+            format!("SELECT v FROM m CROSS JOIN (VALUES (1)) WHERE {condition}"),
+        ];
+        for text in both {
+            let found = csv(&database, &Engine::default(), &text);
+            assert_eq!(found, format!("v\n{expected}"), "{text}");
+        }
     }
 }
 
