@@ -93,6 +93,8 @@ pub const SQL_MESSAGE_BYTES_MAX: usize = 32 << 20;
 /// of 8 MiB. A debug build needs several times as much.
 #[cfg(feature = "sql")]
 pub const SQL_STACK_BYTES: usize = 32 << 20;
+/// The time after which another thread may take the processor from a thread of the engine.
+pub const ENGINE_SLICE: Duration = Duration::from_micros(300);
 /// The `nice` value of the SQL processes. If all cores are busy, writes and InfluxQL come first, and
 /// SQL gets a tenth of a core.
 #[cfg(feature = "sql")]

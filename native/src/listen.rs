@@ -25,9 +25,10 @@ use crate::alarms::Alarms;
 use crate::connection::{ConnectionInfo, Tls};
 use crate::engine::{Engine, Shared, ThreadMessage};
 use crate::folder::{self, Folder};
-use crate::limits::{BLOCKING_THREADS_MAX, CONNECTIONS_MAX, GRACE, LETTERS_MAX};
+use crate::limits::{BLOCKING_THREADS_MAX, CONNECTIONS_MAX, ENGINE_SLICE, GRACE, LETTERS_MAX};
 use crate::log;
 use crate::options::Options;
+use crate::scheduling;
 use crate::sql::Sql;
 
 /// The pause after an error of the listening socket, for example if no file descriptor is
@@ -39,6 +40,7 @@ const LOOK: Duration = Duration::from_millis(5);
 /// Runs the database until a termination signal arrives.
 pub fn serve(options: Options) -> Result<(), Failure> {
     permit_open_files();
+    scheduling::set_slice(Some(ENGINE_SLICE));
     let tls = options.tls.as_ref().map(|(cert, key)| tls(cert, key)).transpose()?;
     let folder = Folder::open(&options.data)?;
     if let Some(backups) = &options.backups {

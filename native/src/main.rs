@@ -23,6 +23,7 @@ mod object;
 mod options;
 mod platform;
 mod reply;
+mod scheduling;
 mod sql;
 mod store;
 

@@ -13,6 +13,7 @@ use tidemark_sql::{Engine, QuerySession};
 
 use super::frame::{HEAD_BYTES, Head, Kind};
 use crate::Failure;
+use crate::scheduling;
 use crate::limits::{SQL_MESSAGE_BYTES_MAX, SQL_NICE, SQL_STACK_BYTES};
 
 type Frame = (Head, Vec<u8>);
@@ -21,6 +22,7 @@ type Frame = (Head, Vec<u8>);
 pub fn run() -> Result<(), Failure> {
     // A sandbox may refuse the change. The process then works with its normal priority.
     let _ = rustix::process::nice(SQL_NICE);
+    scheduling::set_slice(None);
     let (sender, frames) = sync_channel(1);
     let computing = thread::Builder::new()
         .name("sql".to_owned())
