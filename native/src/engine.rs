@@ -30,6 +30,7 @@ use tokio::task::spawn_local;
 
 use crate::alarms::Alarms;
 use crate::connection;
+use crate::crashes::{self, Refused, Work};
 use crate::limits::ALARM_SLEEP_MAX;
 use crate::object::{self, Event, Inbox};
 use crate::platform::{NativePlatform, now_ns, random_u64};
@@ -62,6 +63,7 @@ pub struct Shared {
     pub store: std::path::PathBuf,
     pub backups: Option<std::path::PathBuf>,
     pub alarms: Alarms,
+    pub refused: Refused,
     pub sql: Arc<Sql>,
     /// Whether the program is ending. When the program is ending, connections accept no further
     /// requests.
@@ -158,7 +160,8 @@ impl Engine {
         let (full_bytes, split_bytes) = (settings.shard_full_bytes, settings.shard_split_bytes);
         let has_backups = shared.backups.is_some();
         let platform = NativePlatform { limits: settings.limits, has_backups };
-        let service = Service::new(Ok(settings), random_u64());
+        let mut service = Service::new(Ok(settings), random_u64());
+        service.host_warning = shared.refused.warning();
         let budget = Budget::new(shared.memory_bytes, random_u64());
         let queries = service.queries.clone();
         let mut clock = Clock::default();
@@ -233,6 +236,19 @@ impl Engine {
     /// Passes an event to an object of this thread. Starts the object if it is not in memory.
     pub fn deliver(self: &Rc<Self>, to: Address, event: Event) {
         if self.is_over.get() {
+            return;
+        }
+        let work = match &event {
+            Event::Message { .. } => Some(Work::Request),
+            Event::Alarm => Some(Work::Alarm),
+            Event::Reply { .. } => None,
+        };
+        if let Some(until_ns) = work.and_then(|work| self.shared.refused.until_ns(&to, work)) {
+            if let Event::Message { reply, .. } = event {
+                let _ = reply.send(Err(CallFailure::Failed(crashes::refusal(until_ns))));
+            } else {
+                self.clock.borrow_mut().set(&to, until_ns);
+            }
             return;
         }
         let mut objects = self.objects.borrow_mut();

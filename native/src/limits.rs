@@ -37,6 +37,15 @@ pub const OBJECT_CROWDED_IDLE: Duration = Duration::from_secs(5);
 pub const BLOCKING_THREADS_MAX: usize = 16;
 /// The time after which an alarm fires again if its event could not be committed.
 pub const ALARM_RETRY_NS: i64 = 2_000_000_000;
+/// The number of panics of an object's alarms or requests after which they wait.
+pub const CRASHES_MAX: u32 = 3;
+/// The time after which a panic no longer counts.
+pub const CRASH_REMEMBERED_NS: i64 = 24 * 3_600_000_000_000;
+/// The time for which an object's alarms or requests wait after [`CRASHES_MAX`] panics. Each further
+/// panic doubles the time.
+pub const CRASH_WAIT_NS: i64 = 60_000_000_000;
+/// The maximum time for which an object's alarms or requests wait after panics.
+pub const CRASH_WAIT_NS_MAX: i64 = 3_600_000_000_000;
 /// The maximum time for which the alarm clock sleeps. Longer sleeps could miss an alarm after a
 /// change of the system's clock.
 pub const ALARM_SLEEP_MAX: Duration = Duration::from_secs(30);

@@ -23,6 +23,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use crate::Failure;
 use crate::alarms::Alarms;
 use crate::connection::{ConnectionInfo, Tls};
+use crate::crashes::Refused;
 use crate::engine::{Engine, Shared, ThreadMessage};
 use crate::folder::{self, Folder};
 use crate::limits::{BLOCKING_THREADS_MAX, CONNECTIONS_MAX, GRACE, LETTERS_MAX};
@@ -59,6 +60,7 @@ pub fn serve(options: Options) -> Result<(), Failure> {
         store: folder.store(),
         backups: options.backups.clone(),
         alarms,
+        refused: Refused::open(&folder.crashes())?,
         sql: Sql::new(runtime.handle(), options.sql_turn),
         is_ending,
         busy: AtomicUsize::new(0),
