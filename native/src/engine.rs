@@ -36,6 +36,7 @@ use crate::object::{self, Event, Inbox};
 use crate::platform::{NativePlatform, now_ns, random_u64};
 use crate::sql::Sql;
 use crate::store::SqliteStore;
+use crate::unsent::Readers;
 
 /// An object's reply to a message.
 pub type ObjectReply = Result<Vec<u8>, CallFailure>;
@@ -70,6 +71,8 @@ pub struct Shared {
     pub is_ending: watch::Receiver<bool>,
     /// The number of open connections and running requests.
     pub busy: AtomicUsize,
+    /// The bytes of all responses that are not sent.
+    pub unsent_bytes: Arc<AtomicUsize>,
     /// The memory of each thread for memtables and decoded values, in bytes.
     pub memory_bytes: usize,
 }
@@ -144,6 +147,7 @@ pub struct Engine {
     full_bytes: u64,
     split_bytes: u64,
     objects: RefCell<HashMap<Address, Rc<Inbox>>>,
+    pub readers: Readers,
     clock: RefCell<Clock>,
     clock_changed: Notify,
     is_over: Cell<bool>,
@@ -164,6 +168,7 @@ impl Engine {
         service.host_warning = shared.refused.warning();
         let budget = Budget::new(shared.memory_bytes, random_u64());
         let queries = service.queries.clone();
+        let readers = Readers::new(Arc::clone(&shared.unsent_bytes));
         let mut clock = Clock::default();
         for (address, due_ns) in alarms {
             if crate::address::name(address).is_some_and(|name| shared.owner(&name) == index) {
@@ -182,6 +187,7 @@ impl Engine {
             full_bytes,
             split_bytes,
             objects: RefCell::default(),
+            readers,
             clock: RefCell::new(clock),
             clock_changed: Notify::new(),
             is_over: Cell::new(false),

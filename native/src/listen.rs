@@ -64,6 +64,7 @@ pub fn serve(options: Options) -> Result<(), Failure> {
         sql: Sql::new(runtime.handle(), options.sql_turn),
         is_ending,
         busy: AtomicUsize::new(0),
+        unsent_bytes: Arc::default(),
         memory_bytes: options.memory_bytes / options.threads,
     });
     runtime.block_on(async {

@@ -26,6 +26,7 @@ mod platform;
 mod reply;
 mod sql;
 mod store;
+mod unsent;
 
 use std::process::ExitCode;
 
