@@ -22,9 +22,12 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::console;
 use crate::engine::{Busy, Engine};
-use crate::limits::{HANDSHAKE_S_MAX, HEAD_BYTES_MAX, HEAD_S_MAX, STREAMS_PER_CONNECTION_MAX};
+use crate::limits::{
+    HANDSHAKE_S_MAX, HEAD_BYTES_MAX, HEAD_S_MAX, RECEIVE_WINDOW_BYTES, STREAMS_PER_CONNECTION_MAX,
+};
 use crate::reply::{self, Form};
 use crate::request_task::{self, HttpResponse};
+use crate::unsent::Reader;
 
 /// The properties that the listener assigns to a connection.
 #[derive(Debug)]
@@ -81,9 +84,11 @@ async fn serve_http(
     let mut is_ending = engine.shared.is_ending.clone();
     let has_request = Rc::new(Cell::new(false));
     let noting = Rc::clone(&has_request);
+    let reader = engine.readers.open();
+    let sent_to = Arc::clone(&reader);
     let service = service_fn(move |request| {
         noting.set(true);
-        respond(Rc::clone(&engine), request, peer)
+        respond(Rc::clone(&engine), request, peer, Arc::clone(&sent_to))
     });
     // hyper's timeout for request heads starts at the first byte.
     let silence = async {
@@ -104,11 +109,14 @@ async fn serve_http(
         .timer(TokioTimer::new())
         .keep_alive_interval(HEAD_S_MAX)
         .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
+        .initial_stream_window_size(RECEIVE_WINDOW_BYTES)
+        .initial_connection_window_size(RECEIVE_WINDOW_BYTES)
         .max_header_list_size(HEAD_BYTES_MAX as u32);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let is_over = tokio::select! {
         _ = connection.as_mut() => true,
         () = silence => true,
+        () = reader.closing.notified() => true,
         _ = is_ending.wait_for(|is_ending| *is_ending) => false,
     };
     if !is_over {
@@ -121,6 +129,7 @@ async fn respond(
     engine: Rc<Engine>,
     request: Request<Incoming>,
     peer: SocketAddr,
+    reader: Arc<Reader>,
 ) -> Result<HttpResponse, Infallible> {
     let is_head = request.method() == Method::HEAD;
     if let Some(file) = console::answer(request.method(), request.uri().path()) {
@@ -134,7 +143,7 @@ async fn respond(
     let (to, response) = oneshot::channel();
     // hyper drops this function when the client disconnects. The request runs in a separate task,
     // which still ends in an orderly way.
-    spawn_local(request_task::run(engine, request, head, form, to));
+    spawn_local(request_task::run(engine, request, head, form, reader, to));
     match response.await {
         Ok(response) if is_head => Ok(reply::without_body(response)),
         Ok(response) => Ok(response),

@@ -30,11 +30,13 @@ use tokio::task::spawn_local;
 
 use crate::alarms::Alarms;
 use crate::connection;
+use crate::crashes::{self, Refused, Work};
 use crate::limits::ALARM_SLEEP_MAX;
 use crate::object::{self, Event, Inbox};
 use crate::platform::{NativePlatform, now_ns, random_u64};
 use crate::sql::Sql;
 use crate::store::SqliteStore;
+use crate::unsent::Readers;
 
 /// An object's reply to a message.
 pub type ObjectReply = Result<Vec<u8>, CallFailure>;
@@ -62,12 +64,15 @@ pub struct Shared {
     pub store: std::path::PathBuf,
     pub backups: Option<std::path::PathBuf>,
     pub alarms: Alarms,
+    pub refused: Refused,
     pub sql: Arc<Sql>,
     /// Whether the program is ending. When the program is ending, connections accept no further
     /// requests.
     pub is_ending: watch::Receiver<bool>,
     /// The number of open connections and running requests.
     pub busy: AtomicUsize,
+    /// The bytes of all responses that are not sent.
+    pub unsent_bytes: Arc<AtomicUsize>,
     /// The memory of each thread for memtables and decoded values, in bytes.
     pub memory_bytes: usize,
 }
@@ -142,6 +147,7 @@ pub struct Engine {
     full_bytes: u64,
     split_bytes: u64,
     objects: RefCell<HashMap<Address, Rc<Inbox>>>,
+    pub readers: Readers,
     clock: RefCell<Clock>,
     clock_changed: Notify,
     is_over: Cell<bool>,
@@ -158,9 +164,11 @@ impl Engine {
         let (full_bytes, split_bytes) = (settings.shard_full_bytes, settings.shard_split_bytes);
         let has_backups = shared.backups.is_some();
         let platform = NativePlatform { limits: settings.limits, has_backups };
-        let service = Service::new(Ok(settings), random_u64());
+        let mut service = Service::new(Ok(settings), random_u64());
+        service.host_warning = shared.refused.warning();
         let budget = Budget::new(shared.memory_bytes, random_u64());
         let queries = service.queries.clone();
+        let readers = Readers::new(Arc::clone(&shared.unsent_bytes));
         let mut clock = Clock::default();
         for (address, due_ns) in alarms {
             if crate::address::name(address).is_some_and(|name| shared.owner(&name) == index) {
@@ -179,6 +187,7 @@ impl Engine {
             full_bytes,
             split_bytes,
             objects: RefCell::default(),
+            readers,
             clock: RefCell::new(clock),
             clock_changed: Notify::new(),
             is_over: Cell::new(false),
@@ -233,6 +242,19 @@ impl Engine {
     /// Passes an event to an object of this thread. Starts the object if it is not in memory.
     pub fn deliver(self: &Rc<Self>, to: Address, event: Event) {
         if self.is_over.get() {
+            return;
+        }
+        let work = match &event {
+            Event::Message { .. } => Some(Work::Request),
+            Event::Alarm => Some(Work::Alarm),
+            Event::Reply { .. } => None,
+        };
+        if let Some(until_ns) = work.and_then(|work| self.shared.refused.until_ns(&to, work)) {
+            if let Event::Message { reply, .. } = event {
+                let _ = reply.send(Err(CallFailure::Failed(crashes::refusal(until_ns))));
+            } else {
+                self.clock.borrow_mut().set(&to, until_ns);
+            }
             return;
         }
         let mut objects = self.objects.borrow_mut();

@@ -62,6 +62,10 @@ impl Folder {
         self.path.join("alarms.sqlite")
     }
 
+    pub fn crashes(&self) -> PathBuf {
+        self.path.join("crashes")
+    }
+
     /// Returns the admin token in the folder. Creates the token if it is missing.
     pub fn admin_token(&self) -> Result<String, Failure> {
         let file = self.path.join("token");

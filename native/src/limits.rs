@@ -10,6 +10,12 @@ pub const CONNECTIONS_MAX: usize = 10_000;
 pub const HEAD_S_MAX: Duration = Duration::from_secs(75);
 /// The maximum number of concurrent requests on one HTTP/2 connection.
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 200;
+/// The size of the receive window of an HTTP/2 connection and of each of its streams, in bytes. The
+/// program keeps at most this much of the bodies that it does not read.
+pub const RECEIVE_WINDOW_BYTES: u32 = 256 << 10;
+/// The maximum number of bytes of all responses that are not sent. Above this number, the program
+/// closes the connections of clients that do not read.
+pub const UNSENT_BYTES_MAX: usize = 128_000_000;
 /// The maximum size of a request's head, in bytes.
 pub const HEAD_BYTES_MAX: usize = 128 << 10;
 /// The maximum duration of a TLS handshake.
@@ -37,6 +43,15 @@ pub const OBJECT_CROWDED_IDLE: Duration = Duration::from_secs(5);
 pub const BLOCKING_THREADS_MAX: usize = 16;
 /// The time after which an alarm fires again if its event could not be committed.
 pub const ALARM_RETRY_NS: i64 = 2_000_000_000;
+/// The number of panics of an object's alarms or requests after which they wait.
+pub const CRASHES_MAX: u32 = 3;
+/// The time after which a panic no longer counts.
+pub const CRASH_REMEMBERED_NS: i64 = 24 * 3_600_000_000_000;
+/// The time for which an object's alarms or requests wait after [`CRASHES_MAX`] panics. Each further
+/// panic doubles the time.
+pub const CRASH_WAIT_NS: i64 = 60_000_000_000;
+/// The maximum time for which an object's alarms or requests wait after panics.
+pub const CRASH_WAIT_NS_MAX: i64 = 3_600_000_000_000;
 /// The maximum time for which the alarm clock sleeps. Longer sleeps could miss an alarm after a
 /// change of the system's clock.
 pub const ALARM_SLEEP_MAX: Duration = Duration::from_secs(30);
@@ -51,6 +66,9 @@ pub const WAL_PAGES: u32 = 2_000;
 pub const PAGE_BYTES: u32 = 8_192;
 /// The size of SQLite's page cache for each open object, in KiB. The engine has a separate cache.
 pub const PAGE_CACHE_KIB: u32 = 1_024;
+/// The memory of SQLite, in bytes, above which a file's page cache no longer grows. Each file keeps a
+/// few pages.
+pub const SQLITE_BYTES_MAX: u32 = 64_000_000;
 /// The number of prepared statements that SQLite caches for each object.
 pub const STATEMENTS_KEPT: usize = 64;
 /// The maximum number of engine threads that `THREADS` may set.

@@ -23,6 +23,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use crate::Failure;
 use crate::alarms::Alarms;
 use crate::connection::{ConnectionInfo, Tls};
+use crate::crashes::Refused;
 use crate::engine::{Engine, Shared, ThreadMessage};
 use crate::folder::{self, Folder};
 use crate::limits::{BLOCKING_THREADS_MAX, CONNECTIONS_MAX, ENGINE_SLICE, GRACE, LETTERS_MAX};
@@ -61,9 +62,11 @@ pub fn serve(options: Options) -> Result<(), Failure> {
         store: folder.store(),
         backups: options.backups.clone(),
         alarms,
+        refused: Refused::open(&folder.crashes())?,
         sql: Sql::new(runtime.handle(), options.sql_turn),
         is_ending,
         busy: AtomicUsize::new(0),
+        unsent_bytes: Arc::default(),
         memory_bytes: options.memory_bytes / options.threads,
     });
     runtime.block_on(async {

@@ -12,6 +12,7 @@ mod calls;
 mod commands;
 mod connection;
 mod console;
+mod crashes;
 mod request_task;
 mod engine;
 mod folder;
@@ -26,6 +27,7 @@ mod reply;
 mod scheduling;
 mod sql;
 mod store;
+mod unsent;
 
 use std::process::ExitCode;
 
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |about| {
         report(about);
+        crashes::record();
         std::process::abort();
     }));
     let result = options::read().and_then(|command| match command {

@@ -25,6 +25,7 @@ use tokio::time::timeout;
 
 use crate::address;
 use crate::calls;
+use crate::crashes::{self, Work};
 use crate::engine::{Engine, ObjectReply};
 use crate::limits::{
     ALARM_RETRY_NS, EVENTS_PER_COMMIT_MAX, EVENTS_TIME_MAX, INBOX_MESSAGES_MAX,
@@ -109,6 +110,8 @@ enum Output {
 
 struct Object {
     engine: Rc<Engine>,
+    address: Address,
+    name: Rc<str>,
     store: SqliteStore,
     host: Box<dyn Host>,
     /// How many times the object had been loaded, including this time.
@@ -119,6 +122,7 @@ struct Object {
 
 impl Object {
     fn handle(&mut self, event: Event) {
+        crashes::begin(&self.name, work_of(&event, &self.event_ids));
         match event {
             Event::Message { message, reply } => {
                 if let Some(refusal) = recovery::unsupported(&message, NO_PAST) {
@@ -159,7 +163,10 @@ impl Object {
         match self.event_ids.remove(&event_id) {
             Some(Purpose::ObjectReply(reply)) => {
                 self.outputs.push(Output::ObjectReply(reply, answer));
-                if let Some((event_id, step)) = self.host.run_due_work() {
+                let refused = &self.engine.shared.refused;
+                if refused.until_ns(&self.address, Work::Alarm).is_none()
+                    && let Some((event_id, step)) = self.host.run_due_work()
+                {
                     self.event_ids.insert(event_id, Purpose::Behind);
                     self.continue_event(event_id, step);
                 }
@@ -169,9 +176,9 @@ impl Object {
         }
     }
 
-    async fn commit(&self, address: &Address) -> Result<(), CallFailure> {
+    async fn commit(&self) -> Result<(), CallFailure> {
         if let Some(due_ns) = self.host.next_alarm_ns() {
-            self.engine.arm(address, due_ns).await;
+            self.engine.arm(&self.address, due_ns).await;
         }
         if !self.store.is_dirty() {
             return Ok(());
@@ -180,7 +187,7 @@ impl Object {
         committed.map_err(|reason| CallFailure::Failed(format!("the commit failed: {reason}")))
     }
 
-    fn release(&mut self, address: &Address, inbox: &Rc<Inbox>) {
+    fn release(&mut self, inbox: &Rc<Inbox>) {
         for output in self.outputs.drain(..) {
             match output {
                 Output::ObjectReply(reply, answer) => {
@@ -196,7 +203,7 @@ impl Object {
                         });
                     }
                 }
-                Output::AlarmHandled => self.engine.alarm_handled(address),
+                Output::AlarmHandled => self.engine.alarm_handled(&self.address),
             }
         }
     }
@@ -217,9 +224,20 @@ impl Object {
     }
 }
 
+fn work_of(event: &Event, event_ids: &BTreeMap<EventId, Purpose>) -> Work {
+    let is_request = match event {
+        Event::Message { .. } => true,
+        Event::Reply { event_id, .. } => {
+            matches!(event_ids.get(event_id), Some(Purpose::ObjectReply(_)))
+        }
+        Event::Alarm => false,
+    };
+    if is_request { Work::Request } else { Work::Alarm }
+}
+
 /// Runs the object until it has received no event for the idle time.
 pub async fn run(engine: Rc<Engine>, to: Address, inbox: Rc<Inbox>) {
-    let Some(name) = address::name(&to) else { return };
+    let Some(name) = address::name(&to).map(Rc::<str>::from) else { return };
     let mut loads = 0;
     let mut loaded: Option<Object> = None;
     loop {
@@ -233,10 +251,13 @@ pub async fn run(engine: Rc<Engine>, to: Address, inbox: Rc<Inbox>) {
             Some(object) => object,
             None => {
                 loads += 1;
+                crashes::begin(&name, work_of(&first, &BTreeMap::new()));
                 let store = engine.store_of(&name);
                 let host = engine.load(&to, store.clone());
                 Object {
                     engine: Rc::clone(&engine),
+                    address: to.clone(),
+                    name: Rc::clone(&name),
                     store,
                     host,
                     load: loads,
@@ -254,9 +275,10 @@ pub async fn run(engine: Rc<Engine>, to: Address, inbox: Rc<Inbox>) {
             let Some(event) = inbox.take() else { break };
             object.handle(event);
         }
-        match object.commit(&to).await {
+        crashes::end();
+        match object.commit().await {
             Ok(()) => {
-                object.release(&to, &inbox);
+                object.release(&inbox);
                 loaded = Some(object);
             }
             Err(reason) => {

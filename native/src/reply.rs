@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io::Write as _;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use tokio::time::timeout;
 use crate::grpc;
 use crate::limits::PACKED_BYTES_MIN;
 use crate::request_task::{HttpResponse, RequestTask};
+use crate::unsent::Reader;
 
 const SLOW_READER: &[u8] =
     b"the client read the result too slowly, and other requests needed the memory";
@@ -102,21 +104,26 @@ impl Body for Outgoing {
     }
 }
 
-pub fn complete(response: Response, form: Form) -> HttpResponse {
+/// Returns a complete response. `count` counts its body.
+pub fn complete(
+    response: Response,
+    form: Form,
+    count: impl FnOnce(Vec<u8>) -> Bytes,
+) -> HttpResponse {
     match form {
         Form::Grpc(content_type) => grpc::complete(&response, &content_type),
         Form::Http(accepts) => {
             let is_packed = response.body.len() >= PACKED_BYTES_MIN && packs(&response, &accepts);
             let mut outgoing = head(&response, is_packed);
             let body = if is_packed { Packer::new().last(&response.body) } else { response.body };
-            *outgoing.body_mut() = Outgoing::complete(body);
+            *outgoing.body_mut() = Outgoing::complete(count(body));
             outgoing
         }
     }
 }
 
 /// Returns a response whose body follows piece by piece, and the sender of these pieces.
-pub fn stream(response: &Response, form: Form) -> (HttpResponse, Pieces) {
+pub fn stream(response: &Response, form: Form, reader: Arc<Reader>) -> (HttpResponse, Pieces) {
     let (to, pieces) = mpsc::channel(1);
     let (mut outgoing, coding) = match form {
         Form::Grpc(content_type) => {
@@ -128,7 +135,7 @@ pub fn stream(response: &Response, form: Form) -> (HttpResponse, Pieces) {
         Form::Http(_) => (head(response, false), Coding::Plain),
     };
     *outgoing.body_mut() = Outgoing::Pieces(pieces);
-    (outgoing, Pieces { to, coding })
+    (outgoing, Pieces { to, coding, reader })
 }
 
 /// Whether to compress a response. The compressed types are the types that `edge/` lets the runtime
@@ -200,6 +207,7 @@ enum Coding {
 pub struct Pieces {
     to: mpsc::Sender<Result<Frame<Bytes>, TruncatedResponse>>,
     coding: Coding,
+    reader: Arc<Reader>,
 }
 
 impl Pieces {
@@ -272,7 +280,8 @@ impl Pieces {
                 Err(_) => {}
             }
         };
-        permit.send(Ok(Frame::data(bytes.into())));
+        let bytes = request_task.engine.readers.count(&self.reader, bytes);
+        permit.send(Ok(Frame::data(bytes)));
         if exchange.sent() { Ok(()) } else { Err(self.break_off(self.is_between_messages())) }
     }
 

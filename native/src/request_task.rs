@@ -2,6 +2,7 @@
 //! exchange until the last byte of the response is sent.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use hyper::Request;
 use hyper::body::Incoming;
@@ -16,12 +17,13 @@ use crate::calls::PendingCalls;
 use crate::engine::{Busy, Engine};
 use crate::log;
 use crate::reply::{self, Form, Outgoing};
+use crate::unsent::Reader;
 
 /// A response whose body can be sent while the engine produces it.
 pub type HttpResponse = hyper::Response<Outgoing>;
 
 pub struct RequestTask {
-    engine: Rc<Engine>,
+    pub engine: Rc<Engine>,
     pending_calls: PendingCalls,
     _busy: Busy,
 }
@@ -32,6 +34,7 @@ pub async fn run(
     request: Request<Incoming>,
     head: RequestHead,
     form: Form,
+    reader: Arc<Reader>,
     mut to: oneshot::Sender<HttpResponse>,
 ) {
     // A client that expects "100 Continue" sends no body if the request is rejected.
@@ -53,10 +56,11 @@ pub async fn run(
     match beginning {
         ResponseStart::Complete(response) => {
             request_task.log(&exchange);
-            let _ = to.send(reply::complete(response, form));
+            let count = |bytes| request_task.engine.readers.count(&reader, bytes);
+            let _ = to.send(reply::complete(response, form, count));
         }
         ResponseStart::Stream(response) => {
-            let (outgoing, mut pieces) = reply::stream(&response, form);
+            let (outgoing, mut pieces) = reply::stream(&response, form, reader);
             let is_sent = to.send(outgoing).is_ok();
             let sent = is_sent && {
                 let sending = pieces.send(response.body, &mut request_task, &mut exchange);

@@ -15,7 +15,7 @@ use rusqlite::{Connection, Error, ErrorCode, OptionalExtension as _, Params, Row
 use tidemark::model::bug;
 use tidemark::store::{HeadAndBody, KEY_MAX, RowCounts, Store, StoreError, Table};
 
-use crate::limits::{PAGE_BYTES, PAGE_CACHE_KIB, STATEMENTS_KEPT, WAL_PAGES};
+use crate::limits::{PAGE_BYTES, PAGE_CACHE_KIB, SQLITE_BYTES_MAX, STATEMENTS_KEPT, WAL_PAGES};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Atomic {
@@ -221,6 +221,7 @@ pub fn open(path: &Path) -> rusqlite::Result<Connection> {
          PRAGMA synchronous = FULL;
          PRAGMA wal_autocheckpoint = {WAL_PAGES};
          PRAGMA cache_size = -{PAGE_CACHE_KIB};
+         PRAGMA soft_heap_limit = {SQLITE_BYTES_MAX};
          PRAGMA temp_store = MEMORY;"
     ))?;
     Ok(connection)

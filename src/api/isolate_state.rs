@@ -30,6 +30,8 @@ pub struct Service {
     pub durations: Option<Durations>,
     /// The cached health of the Catalog.
     pub catalog_health: CatalogHealth,
+    /// A warning of the host for `/health`, and the time at which the warning ends, in nanoseconds.
+    pub host_warning: Option<(String, i64)>,
 }
 
 impl Service {
@@ -47,6 +49,7 @@ impl Service {
             hash_seed,
             write_counts: WriteCounts::default(),
             catalog_health: CatalogHealth::default(),
+            host_warning: None,
         }
     }
 }

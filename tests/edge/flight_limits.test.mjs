@@ -190,3 +190,67 @@ test('a call whose client reads nothing ends at its deadline, and during a stop'
   await server.calls[1].gone;
   assert.deepEqual(calls().map(({ grpc_status: status }) => status), [4, 14]);
 });
+
+test('calls above the streams that the server permits use further connections, or fail after a limit', async (t) => {
+  if (!has(t, 'openssl', ['version'])) return;
+  const server = await grpcWebServer(t, { protocol: 'h2', tls: certificate(t), settings: { maxConcurrentStreams: 2 } });
+  const limits = { upstreamSessionsMax: 2, connectMs: 400 };
+  const { address } = await transcoding(t, server.url, { trusts: server.trusts, limits });
+  const client = grpcClient(t, address);
+  const waiting = [];
+  for (let count = 1; count <= 4; count += 1) {
+    waiting.push(client.ask('Wait', Buffer.from('x')));
+    while (server.calls.length < count) await sleep(5);
+  }
+  assert.equal(server.sessions.length, 2);
+  const late = await client.ask('Count', Buffer.from('x'));
+  assert.deepEqual([late.code, late.details], [14, 'the server does not respond (no free stream within 400 ms (connectMs))']);
+  for (const call of server.calls) call.release();
+  assert.deepEqual((await Promise.all(waiting)).map(({ code }) => code), [0, 0, 0, 0]);
+  assert.equal((await client.ask('Count', Buffer.from('x'))).code, 0);
+});
+
+test('after a GOAWAY, running calls complete, and new calls use a new connection', async (t) => {
+  if (!has(t, 'openssl', ['version'])) return;
+  const server = await grpcWebServer(t, { protocol: 'h2', tls: certificate(t) });
+  const { address } = await transcoding(t, server.url, { trusts: server.trusts });
+  const client = grpcClient(t, address);
+  for (let round = 1; round <= 3; round += 1) {
+    const running = client.ask('Wait', Buffer.from('x'));
+    while (server.calls.length < 2 * round - 1) await sleep(5);
+    server.sessions.at(-1).close();
+    await sleep(50);
+    const next = await client.ask('Count', Buffer.from('x'));
+    assert.deepEqual([next.code, next.details, server.sessions.length], [0, '', round + 1]);
+    for (const call of server.calls) call.release();
+    assert.equal((await running).code, 0);
+  }
+});
+
+test('a server that stays silent after the whole request gets a status, and its connection closes', async (t) => {
+  const tls = has(t, 'openssl', ['version']) && certificate(t);
+  for (const about of tls ? [{}, { protocol: 'h2', tls }] : [{}]) {
+    const server = await grpcWebServer(t, about);
+    const { address } = await transcoding(t, server.url, { trusts: server.trusts, limits: { answerMs: 200 } });
+    const client = grpcClient(t, address);
+    const details = 'the server sent nothing for 200 ms (answerMs)';
+    const never = await client.ask('Wait', Buffer.from('x'));
+    assert.deepEqual([never.code, never.details], [14, details]);
+    const body = frame(Buffer.from('one')).toString('base64');
+    const half = await client.ask('Say', json({ body, isOpen: true }));
+    assert.deepEqual([half.code, half.details, half.messages.map(String)], [14, details, ['one']]);
+    await Promise.all(server.calls.map(({ gone }) => gone));
+    assert.deepEqual(server.calls.map(({ isGone }) => isGone), [true, true]);
+    // A client that is still sending may pause.
+    const call = client.bidi('Echo');
+    const end = ended(call);
+    call.write(Buffer.from('a'));
+    await sleep(700);
+    call.end(Buffer.from('b'));
+    const { code, messages } = await end;
+    assert.deepEqual([code, messages.map(String)], [0, ['a', 'b']]);
+    // A slow response may also pause, but not for too long.
+    const slow = await client.ask('Say', json({ body: Buffer.concat([frame(Buffer.from('one')), frame(Buffer.from('two'))]).toString('base64'), pieceBytes: 4, pauseMs: 100 }));
+    assert.deepEqual([slow.code, slow.messages.map(String)], [15, ['one', 'two']]);
+  }
+});

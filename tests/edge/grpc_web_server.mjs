@@ -136,7 +136,8 @@ function serverOf(protocol, { tls, settings }, answer) {
 /**
  * `protocol` is http/1.1, https/1.1 or h2. The last two need `tls`. `settings` are HTTP/2 settings.
  * Each of `calls` has `path`, `version`, `headers`, `sentBytes`, `isGone`, `isWhole` (of its
- * request), and `release()` for `Wait`. `more` contains additional methods.
+ * request), and `release()` for `Wait`. `more` contains additional methods. `sessions` are the
+ * connections with HTTP/2.
  */
 export async function grpcWebServer(t, { protocol = 'http/1.1', tls, settings, more = {}, port = 0 } = {}) {
   const calls = [];
@@ -154,6 +155,8 @@ export async function grpcWebServer(t, { protocol = 'http/1.1', tls, settings, m
     const act = all[request.url.split('/').at(-1)];
     act({ messages: messagesOf(request), request, response, seen }).catch(() => response.destroy?.());
   });
+  const sessions = [];
+  server.on('session', (session) => sessions.push(session));
   const sockets = new Set();
   server.on('connection', (socket) => {
     sockets.add(socket);
@@ -166,5 +169,5 @@ export async function grpcWebServer(t, { protocol = 'http/1.1', tls, settings, m
   };
   t.after(close);
   const scheme = protocol === 'http/1.1' ? 'http' : 'https';
-  return { url: new URL(`${scheme}://127.0.0.1:${server.address().port}`), trusts: tls?.file, calls, close, onConnection: (act) => server.on('connection', act) };
+  return { url: new URL(`${scheme}://127.0.0.1:${server.address().port}`), trusts: tls?.file, calls, sessions, close, onConnection: (act) => server.on('connection', act) };
 }

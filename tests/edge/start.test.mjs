@@ -44,8 +44,11 @@ const isAlive = (pid) => {
 async function npmStart(t, env) {
   const options = { cwd: at(), env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] };
   const child = spawn('npm', ['start'], options);
-  t.after(() => child.kill('SIGKILL'));
-  const run = { child, output: '' };
+  const run = { child, output: '', pids: [] };
+  t.after(() => {
+    // After a failure, npm may have ended without the processes that it started.
+    for (const pid of new Set([child.pid, ...run.pids, ...descendants(child.pid)])) if (isAlive(pid)) process.kill(pid, 'SIGKILL');
+  });
   run.ended = new Promise((resolve) => child.once('exit', resolve));
   await new Promise((resolve) => {
     child.stdout.on('data', (piece) => {
@@ -55,6 +58,7 @@ async function npmStart(t, env) {
     child.stderr.on('data', (piece) => (run.output += piece));
     run.ended.then(resolve);
   });
+  run.pids = descendants(child.pid);
   return run;
 }
 

@@ -40,6 +40,17 @@ pub(crate) fn command(data: &Path) -> Command {
     command
 }
 
+/// Compiles a library of these tests, which a server loads with LD_PRELOAD. Returns its path.
+#[cfg(target_os = "linux")]
+pub(crate) fn library(folder: &Path, name: &str) -> PathBuf {
+    let library = folder.join(format!("{name}.so"));
+    let source = format!("{}/tests/host/{name}.c", env!("CARGO_MANIFEST_DIR"));
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source);
+    assert!(compiler.status().unwrap().success());
+    library
+}
+
 /// A running server, which is killed at the end of the test.
 pub(crate) struct Server {
     child: Child,

@@ -8,12 +8,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::server::{Place, Server, command, status};
+use crate::server::{Place, Server, command, library, status};
 
 /// A shard merges this number of parts.
 const PARTS: u64 = 8;
@@ -51,11 +50,7 @@ impl Prepared {
     fn new(lives: u64) -> Self {
         let place = Place::new();
         fs::create_dir_all(place.0.join("data/store")).unwrap();
-        let library = place.0.join("steps.so");
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/host/steps.c");
-        let mut compiler = Command::new("cc");
-        compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source);
-        assert!(compiler.status().unwrap().success());
+        let library = library(&place.0, "steps");
         let mut it = Self { place, library, lives: 0, points: Points::new() };
         for _ in 0..lives {
             let mut server = it.start(&it.data(), None).unwrap();

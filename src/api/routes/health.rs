@@ -1,9 +1,10 @@
 //! Serves `/health`, `/ping`, `/status`, `/ready` and `/api/v2/setup`, which require no token.
 //!
 //! The status in the response of `/health` is "fail" if an invalid setting stops the server, and
-//! "warn" if the Catalog does not respond. Without the Catalog, the server can only use cached
-//! definitions. Monitoring systems may poll `/health` every second, so [`CatalogHealth`] caches, for
-//! each isolate, whether the Catalog responds. The other routes call no object.
+//! "warn" if the Catalog does not respond or the host has a warning. Without the Catalog, the server
+//! can only use cached definitions. Monitoring systems may poll `/health` every second, so
+//! [`CatalogHealth`] caches, for each isolate, whether the Catalog responds. The other routes call
+//! no object.
 
 use crate::api::action::Action;
 use crate::api::auth::{ACCESS_ASSERTION, AuthError};
@@ -37,7 +38,7 @@ impl Responder for HealthCheck {
         let answers =
             decoded.is_some_and(|decoded| !matches!(decoded, FromCatalog::Unavailable(_)));
         isolate.service.catalog_health.on_reply(answers, isolate.now_ns());
-        Ok(Action::Respond(serving(answers)))
+        Ok(Action::Respond(serving(isolate, answers)))
     }
 }
 
@@ -54,7 +55,7 @@ fn begin_check(isolate: &mut Isolate<'_>) -> Action {
     }
     let now_ns = isolate.now_ns();
     if let Some(answers) = isolate.service.catalog_health.known(now_ns) {
-        return Action::Respond(serving(answers));
+        return Action::Respond(serving(isolate, answers));
     }
     isolate.service.catalog_health.begin_call(now_ns);
     // The call identifies no caller, but makes the Catalog read its storage.
@@ -67,10 +68,13 @@ fn begin_check(isolate: &mut Isolate<'_>) -> Action {
 }
 
 /// The status is always 200, in the format that v2 clients read.
-fn serving(catalog_answers: bool) -> Response {
-    let (word, message) = match catalog_answers {
-        true => ("pass", "ready for queries and writes"),
-        false => (
+fn serving(isolate: &Isolate<'_>, catalog_answers: bool) -> Response {
+    let warning = isolate.service.host_warning.as_ref();
+    let warning = warning.filter(|(_, until_ns)| isolate.now_ns() < *until_ns);
+    let (word, message) = match (catalog_answers, warning) {
+        (true, None) => ("pass", "ready for queries and writes"),
+        (true, Some((warning, _))) => ("warn", warning.as_str()),
+        (false, _) => (
             "warn",
             "the Catalog does not respond: recently used databases are available; other databases, \
              lists and management return 503",

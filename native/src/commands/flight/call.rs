@@ -1,7 +1,9 @@
 //! One call: a stream of gRPC over HTTP/2, and its counterpart in gRPC-Web.
 
 use std::future::{Future, pending, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -31,8 +33,14 @@ const ERROR_BODY_BYTES_MAX: usize = 16 << 10;
 /// The part of the request that was sent to the server.
 #[derive(Default)]
 struct Sent {
-    bytes: usize,
-    is_complete: bool,
+    bytes: AtomicUsize,
+    is_complete: AtomicBool,
+}
+
+impl Sent {
+    fn is_complete(&self) -> bool {
+        self.is_complete.load(Ordering::Relaxed)
+    }
 }
 
 /// Serves one call, and logs the result.
@@ -46,12 +54,12 @@ pub async fn run(proxy: Arc<Proxy>, request: Request<RecvStream>, respond: SendR
         Some(format) => format.split(';').next().unwrap_or_default().trim().to_owned(),
     };
     reply.content_type += &format;
-    let mut sent = Sent::default();
+    let sent = Sent::default();
     let mut answer = None;
     let outcome = tokio::select! {
         biased;
         status = interruption(&proxy, &head.headers) => Err(status),
-        outcome = exchange(&proxy, &head, &format, body, &mut sent, &mut reply, &mut answer) => outcome,
+        outcome = exchange(&proxy, &head, &format, body, &sent, &mut reply, &mut answer) => outcome,
     };
     let mut is_damaged = false;
     if let (Err(status), Some(answer)) = (&outcome, &mut answer)
@@ -60,10 +68,11 @@ pub async fn run(proxy: Arc<Proxy>, request: Request<RecvStream>, respond: SendR
         // A client whose clock is slightly behind would report a broken message instead of an
         // exceeded deadline.
         answer.frames.is_last_message = true;
-        let rest = timeout(proxy.limits.time("lingerMs"), answer.pass(&proxy.limits, &mut reply));
+        let rest =
+            timeout(proxy.limits.time("lingerMs"), answer.pass(&proxy.limits, &sent, &mut reply));
         is_damaged = !matches!(rest.await, Ok(Ok(())));
     }
-    let is_complete = outcome.is_ok() && sent.is_complete;
+    let is_complete = outcome.is_ok() && sent.is_complete();
     let trailers = outcome.unwrap_or_else(Status::trailers);
     let status = text(&trailers, "grpc-status").parse().unwrap_or_default();
     let answer_bytes = reply.bytes;
@@ -77,7 +86,7 @@ pub async fn run(proxy: Arc<Proxy>, request: Request<RecvStream>, respond: SendR
             ("path", json!(head.uri.path())),
             ("grpc_status", json!(status)),
             ("ms", json!(begun.elapsed().as_millis() as u64)),
-            ("request_bytes", json!(sent.bytes)),
+            ("request_bytes", json!(sent.bytes.into_inner())),
             ("answer_bytes", json!(answer_bytes)),
         ];
         log::event("call", &more);
@@ -120,7 +129,7 @@ async fn exchange(
     head: &Parts,
     format: &str,
     body: RecvStream,
-    sent: &mut Sent,
+    sent: &Sent,
     reply: &mut Reply,
     answer: &mut Option<Answer>,
 ) -> Result<HeaderMap, Status> {
@@ -135,11 +144,11 @@ async fn exchange(
     let headers = convert::request_headers(path, &head.headers, format)?;
     let (to, pieces) = mpsc::channel(1);
     let receiving = async {
-        let opened = reply.unless_cancelled(proxy.upstream.sender(limits)).await?;
-        let mut sender = opened.map_err(convert::no_response)?;
-        let response = proxy.upstream.send(&mut sender, path, headers, RequestBody(pieces));
-        let response = reply.unless_cancelled(response).await?.map_err(convert::no_response)?;
-        receive(limits, sender, response, reply, answer).await
+        let response = proxy.upstream.send(limits, path, &headers, RequestBody::new(pieces));
+        let response = unless_silent(limits, sent, response);
+        let response = reply.unless_cancelled(response).await??;
+        let (sender, response) = response.map_err(convert::no_response)?;
+        receive(limits, sent, sender, response, reply, answer).await
     };
     tokio::select! {
         Err(status) = forward(body, to, limits, sent) => Err(status),
@@ -152,7 +161,7 @@ async fn forward(
     mut body: RecvStream,
     to: mpsc::Sender<Option<Bytes>>,
     limits: &Limits,
-    sent: &mut Sent,
+    sent: &Sent,
 ) -> Result<(), Status> {
     let mut frames = Frames::default();
     while let Some(piece) = body.data().await {
@@ -160,7 +169,7 @@ async fn forward(
         let messages = frames.messages(&piece, |kind, length| {
             convert::must_pass("the request", false, limits, kind, length)
         })?;
-        sent.bytes += messages.len();
+        sent.bytes.fetch_add(messages.len(), Ordering::Relaxed);
         if to.send(Some(messages.into())).await.is_err() {
             // The response of the server contains the reason.
             return pending().await;
@@ -170,13 +179,37 @@ async fn forward(
     if !frames.is_between() {
         return Err(Status::new(Code::InvalidArgument, "the request ends within a message"));
     }
-    sent.is_complete = to.send(None).await.is_ok();
+    sent.is_complete.store(to.send(None).await.is_ok(), Ordering::Relaxed);
     Ok(())
+}
+
+/// Returns the result of `work`, or an error if the server sends nothing for too long after it has
+/// received the whole request.
+async fn unless_silent<T>(
+    limits: &Limits,
+    sent: &Sent,
+    work: impl Future<Output = T>,
+) -> Result<T, Status> {
+    let limit = limits.time("answerMs");
+    let mut work = pin!(work);
+    loop {
+        let was_complete = sent.is_complete();
+        match timeout(limit, &mut work).await {
+            Ok(result) => return Ok(result),
+            Err(_) if was_complete => {
+                let ms = limit.as_millis();
+                let message = format!("the server sent nothing for {ms} ms (answerMs)");
+                return Err(Status::new(Code::Unavailable, message));
+            }
+            Err(_) => {}
+        }
+    }
 }
 
 /// Sends the messages of the response to the client. Returns the trailers.
 async fn receive(
     limits: &Limits,
+    sent: &Sent,
     sender: Sender,
     response: Response<Incoming>,
     reply: &mut Reply,
@@ -187,7 +220,8 @@ async fn receive(
     let mut metadata = convert::metadata_of(&head.headers);
     if let Some(told) = convert::status_in(&head.headers) {
         let is_ok = head.status == StatusCode::OK && text(&told, "grpc-status") == "0";
-        if is_ok && reply.unless_cancelled(body.frame()).await?.is_some() {
+        let rest = unless_silent(limits, sent, body.frame());
+        if is_ok && reply.unless_cancelled(rest).await??.is_some() {
             let message = "the response has its status in the headers and also a body";
             return Err(Status::new(Code::Internal, message));
         }
@@ -195,7 +229,8 @@ async fn receive(
         return Ok(metadata);
     }
     if head.status != StatusCode::OK {
-        let mut message = message_in(&reply.unless_cancelled(start_of(&mut body)).await?);
+        let start = unless_silent(limits, sent, start_of(&mut body));
+        let mut message = message_in(&reply.unless_cancelled(start).await??);
         if message.is_empty() {
             message = format!("the server returned {}", head.status.as_u16());
         }
@@ -218,7 +253,7 @@ async fn receive(
     reply.begin(metadata)?;
     let answer =
         answer.insert(Answer { sender, body, frames: Frames::default(), unsent: Bytes::new() });
-    answer.pass(limits, reply).await?;
+    answer.pass(limits, sent, reply).await?;
     convert::trailers_of(&std::mem::take(&mut answer.frames).trailers())
 }
 
@@ -245,7 +280,12 @@ struct Answer {
 
 impl Answer {
     /// Sends messages until the trailers, or the last message, are complete.
-    async fn pass(&mut self, limits: &Limits, reply: &mut Reply) -> Result<(), Status> {
+    async fn pass(
+        &mut self,
+        limits: &Limits,
+        sent: &Sent,
+        reply: &mut Reply,
+    ) -> Result<(), Status> {
         loop {
             reply.send(&mut self.unsent).await?;
             if self.frames.has_excess {
@@ -255,7 +295,8 @@ impl Answer {
             if self.frames.is_over() {
                 return Ok(());
             }
-            let Some(Ok(frame)) = reply.unless_cancelled(self.body.frame()).await? else {
+            let frame = unless_silent(limits, sent, self.body.frame());
+            let Some(Ok(frame)) = reply.unless_cancelled(frame).await?? else {
                 let place =
                     if self.frames.is_between() { "before its trailers" } else { "within a frame" };
                 let message = format!("the response was truncated {place}");

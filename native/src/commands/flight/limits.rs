@@ -23,8 +23,11 @@ const DEFAULTS: &[(&str, u64)] = &[
     // The time after which an HTTP/1.1 connection is not used again. Servers close idle
     // connections after 5 s.
     ("upstreamIdleMs", 2_000),
-    // The timeout for connecting to the server, and for a TLS handshake on either side.
+    // The timeout for connecting to the server, for a TLS handshake on either side, and for a free
+    // stream of a connection to the server.
     ("connectMs", 10_000),
+    // The maximum silence of the server after it has received the whole request.
+    ("answerMs", 300_000),
     // The interval between two PINGs on a connection, and the timeout for a reply.
     ("pingMs", 30_000),
     ("pingAnswerMs", 20_000),

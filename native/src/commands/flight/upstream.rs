@@ -2,21 +2,23 @@
 //! HTTP/1.1 or HTTP/2.
 
 use std::error::Error;
-use std::pin::Pin;
+use std::future::{pending, poll_fn};
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming};
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::{TrySendError, http1, http2};
 use hyper::header::{HOST, HeaderMap, HeaderValue};
 use hyper::http::uri::Scheme;
 use hyper::{Method, Request, Response, Uri};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::net::TcpStream;
-use tokio::sync::{Mutex, mpsc};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::sync::{Mutex, Notify, mpsc};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
@@ -31,7 +33,17 @@ pub type Reason = Box<dyn Error + Send + Sync>;
 
 /// The body of a request. `None` marks its end. If the channel closes before, the request is
 /// aborted, so that the server does not consider the request complete.
-pub struct RequestBody(pub mpsc::Receiver<Option<Bytes>>);
+pub struct RequestBody {
+    pieces: mpsc::Receiver<Option<Bytes>>,
+    /// Whether the connection has read from the body. The connection first sends the headers.
+    is_read: Arc<Notify>,
+}
+
+impl RequestBody {
+    pub fn new(pieces: mpsc::Receiver<Option<Bytes>>) -> Self {
+        Self { pieces, is_read: Arc::default() }
+    }
+}
 
 impl Body for RequestBody {
     type Data = Bytes;
@@ -41,7 +53,8 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, TruncatedResponse>>> {
-        self.0.poll_recv(context).map(|piece| match piece {
+        self.is_read.notify_one();
+        self.pieces.poll_recv(context).map(|piece| match piece {
             Some(piece) => piece.map(|piece| Ok(Frame::data(piece))),
             None => Some(Err(TruncatedResponse)),
         })
@@ -51,15 +64,41 @@ impl Body for RequestBody {
 /// A connection for one request.
 pub enum Sender {
     Http1(http1::SendRequest<RequestBody>),
-    /// The counter has one reference for each running call, and one for the connection.
-    Http2(http2::SendRequest<RequestBody>, Arc<()>),
+    Http2(Session),
+}
+
+/// An HTTP/2 connection.
+#[derive(Clone)]
+pub struct Session {
+    sender: http2::SendRequest<RequestBody>,
+    /// The maximum number of streams that the server permits. The value has one reference for each
+    /// running call, and two for the connection.
+    streams_max: Arc<AtomicUsize>,
+}
+
+impl Session {
+    fn calls(&self) -> usize {
+        Arc::strong_count(&self.streams_max).saturating_sub(2)
+    }
+}
+
+impl Sender {
+    async fn send(
+        &mut self,
+        request: Request<RequestBody>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<RequestBody>>> {
+        match self {
+            Self::Http1(sender) => sender.try_send_request(request).await,
+            Self::Http2(session) => session.sender.try_send_request(request).await,
+        }
+    }
 }
 
 pub struct Upstream {
     to: Uri,
     tls: Option<TlsConnector>,
     is_http1: AtomicBool,
-    sessions: Mutex<Vec<(http2::SendRequest<RequestBody>, Arc<()>)>>,
+    sessions: Mutex<Vec<Session>>,
     idle: Mutex<Vec<(http1::SendRequest<RequestBody>, Instant)>>,
 }
 
@@ -89,7 +128,7 @@ impl Upstream {
     }
 
     /// Returns a free connection, or a new one.
-    pub async fn sender(&self, limits: &Limits) -> Result<Sender, Reason> {
+    async fn sender(&self, limits: &Limits) -> Result<Sender, Reason> {
         let limit = limits.time("connectMs");
         let late = |_| format!("no connection within {} ms (connectMs)", limit.as_millis());
         timeout(limit, self.connected(limits)).await.map_err(late)?
@@ -114,18 +153,17 @@ impl Upstream {
             drop(sessions);
             return self.connect(limits).await;
         }
-        sessions.retain(|(sender, _)| !sender.is_closed());
+        sessions.retain(|session| !session.sender.is_closed());
         let is_full = sessions.len() >= limits.number("upstreamSessionsMax");
-        let best = sessions.iter().min_by_key(|(_, calls)| Arc::strong_count(calls));
-        if let Some((sender, calls)) = best
-            && (is_full || Arc::strong_count(calls) <= limits.number("callsPerConnectionMax"))
+        if let Some(best) = sessions.iter().min_by_key(|session| session.calls())
+            && (is_full || best.calls() < best.streams_max.load(Ordering::Relaxed))
         {
-            return Ok(Sender::Http2(sender.clone(), Arc::clone(calls)));
+            return Ok(Sender::Http2(best.clone()));
         }
         let sender = self.connect(limits).await?;
         match &sender {
             Sender::Http1(_) => self.is_http1.store(true, Ordering::Relaxed),
-            Sender::Http2(sender, calls) => sessions.push((sender.clone(), Arc::clone(calls))),
+            Sender::Http2(session) => sessions.push(session.clone()),
         }
         Ok(sender)
     }
@@ -133,7 +171,8 @@ impl Upstream {
     async fn connect(&self, limits: &Limits) -> Result<Sender, Reason> {
         let host = self.to.host().unwrap_or_default().trim_matches(['[', ']']);
         let port = if self.tls.is_some() { 443 } else { 80 };
-        let stream = TcpStream::connect((host, self.to.port_u16().unwrap_or(port))).await?;
+        let addresses = lookup_host((host, self.to.port_u16().unwrap_or(port))).await?;
+        let stream = connect_to_any(addresses.collect(), limits.time("connectMs")).await?;
         stream.set_nodelay(true)?;
         let Some(tls) = &self.tls else {
             let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
@@ -158,33 +197,97 @@ impl Upstream {
             .max_header_list_size(4 * limits.number("headerBytesMax") as u32)
             .handshake(TokioIo::new(stream))
             .await?;
-        tokio::spawn(connection);
-        Ok(Sender::Http2(sender, Arc::new(())))
+        let calls_max = limits.number("callsPerConnectionMax");
+        let streams_max = Arc::new(AtomicUsize::new(calls_max));
+        let session = Session { sender, streams_max: Arc::clone(&streams_max) };
+        tokio::spawn(async move {
+            let mut connection = pin!(connection);
+            poll_fn(|context| {
+                let polled = connection.as_mut().poll(context);
+                // The value is 1 until the server has sent its limit.
+                match connection.current_max_send_streams() {
+                    ..=1 => {}
+                    max => streams_max.store(max.min(calls_max), Ordering::Relaxed),
+                }
+                polled
+            })
+            .await
+        });
+        Ok(Sender::Http2(session))
     }
 
+    /// Sends a request, and returns the head of its response. If a connection closes before it has
+    /// sent the request, uses another connection.
     pub async fn send(
         &self,
-        sender: &mut Sender,
+        limits: &Limits,
+        path: &str,
+        headers: &HeaderMap,
+        mut body: RequestBody,
+    ) -> Result<(Sender, Response<Incoming>), Reason> {
+        let limit = limits.time("connectMs");
+        let is_read = Arc::clone(&body.is_read);
+        let mut further_tries = limits.number("upstreamSessionsMax");
+        loop {
+            let mut sender = self.sender(limits).await?;
+            let request = self.request(&sender, path, headers.clone(), body)?;
+            let is_late = async {
+                if timeout(limit, is_read.notified()).await.is_ok() {
+                    pending::<()>().await;
+                }
+            };
+            let sent = tokio::select! {
+                biased;
+                sent = sender.send(request) => sent,
+                () = is_late => {
+                    self.forget(&sender).await;
+                    let ms = limit.as_millis();
+                    return Err(format!("no free stream within {ms} ms (connectMs)").into());
+                }
+            };
+            let mut error = match sent {
+                Ok(response) => return Ok((sender, response)),
+                Err(error) => error,
+            };
+            match error.take_message() {
+                Some(request) if further_tries > 0 => body = request.into_body(),
+                _ => return Err(error.into_error().into()),
+            }
+            further_tries -= 1;
+        }
+    }
+
+    /// Sends no further calls to a connection without free streams. The connection keeps requests
+    /// that wait for a stream, even if their calls have ended.
+    async fn forget(&self, sender: &Sender) {
+        if let Sender::Http2(full) = sender {
+            let is_other = |one: &Session| !Arc::ptr_eq(&one.streams_max, &full.streams_max);
+            self.sessions.lock().await.retain(is_other);
+        }
+    }
+
+    fn request(
+        &self,
+        sender: &Sender,
         path: &str,
         headers: HeaderMap,
         body: RequestBody,
-    ) -> Result<Response<Incoming>, Reason> {
+    ) -> Result<Request<RequestBody>, Reason> {
         let path = format!("{}{path}", self.to.path().trim_end_matches('/'));
         let authority = self.to.authority().map_or("", |authority| authority.as_str());
         let mut request = Request::new(body);
         *request.method_mut() = Method::POST;
         *request.headers_mut() = headers;
         match sender {
-            Sender::Http1(sender) => {
+            Sender::Http1(_) => {
                 *request.uri_mut() = path.parse()?;
                 request.headers_mut().insert(HOST, HeaderValue::from_str(authority)?);
-                Ok(sender.send_request(request).await?)
             }
-            Sender::Http2(sender, _) => {
+            Sender::Http2(_) => {
                 *request.uri_mut() = format!("https://{authority}{path}").parse()?;
-                Ok(sender.send_request(request).await?)
             }
         }
+        Ok(request)
     }
 
     /// Keeps the connection of a complete request for the next call.
@@ -194,5 +297,49 @@ impl Upstream {
         {
             self.idle.lock().await.push((sender, Instant::now()));
         }
+    }
+}
+
+/// Connects to the first address that answers. Each address gets the same part of `limit`, and one
+/// part remains for TLS.
+async fn connect_to_any(addresses: Vec<SocketAddr>, limit: Duration) -> Result<TcpStream, Reason> {
+    let part = limit / (addresses.len() as u32).saturating_add(1);
+    let mut reason: Reason = "the host has no address".into();
+    for address in addresses {
+        reason = match timeout(part, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => error.into(),
+            Err(_) => format!("no connection to {address} within {} ms", part.as_millis()).into(),
+        };
+    }
+    Err(reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpSocket};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn connection_skips_addresses_without_answer() {
+        // A socket with a full queue does not answer.
+        let mute = TcpSocket::new_v4().unwrap();
+        mute.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let mute = mute.listen(1).unwrap();
+        let mute_address = mute.local_addr().unwrap();
+        let limit = Duration::from_millis(300);
+        let mut queued = Vec::new();
+        while let Ok(Ok(stream)) = timeout(limit, TcpStream::connect(mute_address)).await {
+            queued.push(stream);
+            assert!(queued.len() < 100, "the queue is never full");
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stream = timeout(limit, connect_to_any(vec![mute_address, address], limit)).await;
+        assert_eq!(stream.unwrap().unwrap().peer_addr().unwrap(), address);
+        let reason = connect_to_any(vec![mute_address], limit).await.unwrap_err().to_string();
+        assert_eq!(reason, format!("no connection to {mute_address} within 150 ms"));
+        assert!(connect_to_any(Vec::new(), limit).await.is_err());
     }
 }
