@@ -34,7 +34,9 @@ function inner(text) {
 }
 
 const CALL = String.raw`\(((?:[^()]|\([^()]*\))*?)`;
-const ROUNDING = /\b(floor|ceil|round)\((\w+\((?:[^()]|\([^()]*\))*\))\)/g;
+/** Only these calls have a result whose last bits depend on the order of the values. */
+const SUMS = String.raw`(?:sum|mean|stddev|integral|cumulative_sum|\w+_average|holt_winters\w*)\(`;
+const ROUNDING = new RegExp(String.raw`\b(floor|ceil|round)\((?=(?:\w+\()?${SUMS})(\w+\((?:[^()]|\([^()]*\))*\))\)`, 'g');
 /** Each change of a value before rounding is larger than the rounding error of a sum. */
 const MOVES = ['($2)', '($2 * 1.0000000001)', '($2 * 0.9999999999)', '($2 + 0.000000001)', '($2 - 0.000000001)'];
 const MATH_CALL = new RegExp(

@@ -39,3 +39,12 @@ for (const { rule, query, theirs, ours, asked } of kept) {
     }
   });
 }
+
+test('a wrong rounding of a maximum is not accepted', async () => {
+  const text = 'SELECT round(max(f)) FROM cpu';
+  const rounded = (value) => answer({ name: 'cpu', columns: ['time', 'round'], values: [[0, value]] });
+  // The maximum is 2.5.
+  const real = async (one) => rounded(/0\.99|- 0/.test(one) ? 2 : 3);
+  const env = { ...replay({}), real, both: async (one) => [await real(one), rounded(2)] };
+  assert.equal(await explanation({ text, tied: false }, rounded(3), rounded(2), env), undefined);
+});
