@@ -4,10 +4,13 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { parsed } from './answers.mjs';
+import { drawnTogether } from './chance.mjs';
 import { explanation } from './compare.mjs';
 import { replay } from './conversation.mjs';
 import { mutants } from './mutants.mjs';
 import { RULES } from './rules.mjs';
+import { clauses } from './statement.mjs';
 
 const kept = JSON.parse(readFileSync(new URL('kept.json', import.meta.url), 'utf8'));
 
@@ -48,3 +51,27 @@ test('a wrong rounding of a maximum is not accepted', async () => {
   const env = { ...replay({}), real, both: async (one) => [await real(one), rounded(2)] };
   assert.equal(await explanation({ text, tied: false }, rounded(3), rounded(2), env), undefined);
 });
+
+const NS = 1_000_000_000;
+const sampled = (values, columns = ['time', 'sample', 'sample_1']) => ({ document: parsed(answer({ name: 'cpu', columns, values: values.map(([s, ...cells]) => [s * NS, ...cells]) })[1]) });
+const FIELDS = {
+  'SELECT f AS v0 FROM cpu': sampled([[60, 1], [90, 2], [130, 3]], ['time', 'v0']),
+  'SELECT i AS v0 FROM cpu': sampled([[60, 5], [130, 6]], ['time', 'v0']),
+};
+
+const NAMED = ['time', 'a', 'b'];
+const LATEST_FIRST = [[130, 3, 6], [60, 1, 5]];
+for (const [what, clause, ours, isPermitted] of [
+  ['of the latest window first', 'ORDER BY time DESC LIMIT 3', sampled(LATEST_FIRST), true],
+  ['with more points than LIMIT permits', 'ORDER BY time DESC LIMIT 1', sampled(LATEST_FIRST), false],
+  ['of the earliest window first', 'ORDER BY time DESC LIMIT 3', sampled(LATEST_FIRST.toReversed()), false],
+  ['of the earliest window first', '', sampled(LATEST_FIRST.toReversed()), true],
+  ['with other names', '', sampled(LATEST_FIRST.toReversed(), NAMED), false],
+]) {
+  test(`samples ${what} are ${isPermitted ? '' : 'not '}accepted ${clause}`, async () => {
+    const parts = clauses(`SELECT sample(f, 1), sample(i, 1) FROM cpu GROUP BY time(1m) ${clause}`);
+    const rows = [[60, null, 5], [90, 2, null], [130, 3, 6]];
+    const theirs = sampled(clause ? [rows[2], rows[1], rows[0]] : rows);
+    assert.equal(await drawnTogether({ parts, theirs, ours, trusted: async (text) => FIELDS[text]?.document }), isPermitted);
+  });
+}
