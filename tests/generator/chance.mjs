@@ -50,13 +50,20 @@ const CHOICE = {
  * `alone` means that all points belong to one series. Otherwise 1.x reads one series after the
  * other.
  */
-function choices(name, points, rest, { backwards, alone }) {
+function choices(name, points, rest, { backwards, alone, windowed }) {
+  if (windowed && ['first', 'last'].includes(name)) return preferred(name, MAY[name](points));
   const times = new Set(points.map(([time]) => time.text));
   if (!alone || !CHOICE[name] || points.length === 0 || points.length > STABLE_MAX || times.size < points.length) return MAY[name](points, ...rest);
   const order = (one, other) => (BigInt(one[0].text) < BigInt(other[0].text) ? -1 : 1) * (backwards ? -1 : 1);
   const value = ([, cell]) => key(cell);
   const sorted = [...points].sort(order).sort((one, other) => (value(one) < value(other) ? -1 : value(one) > value(other) ? 1 : 0));
   return CHOICE[name](sorted, ...rest);
+}
+
+/** In a window, 1.x selects the largest of the values with the same time, but `first` selects false. */
+function preferred(name, points) {
+  const isSmallest = name === 'first' && typeof points[0]?.[1] === 'boolean';
+  return points.filter(([, cell]) => points.every(([, other]) => (isSmallest ? cell <= other : key(other) <= key(cell))));
 }
 
 /** Without windows, the row of one of these calls has the time of the chosen point. */
@@ -139,7 +146,7 @@ const none = ({ fill }) => (fill === '(none)' ? '(none)' : '(0)');
 function isChosen(rows, points, frame, { call, round, parts, alone }) {
   const window = windowOf(parts);
   const shown = ([time, cell, ...more]) => [time, round ? rounded(cell, round) : cell, ...more];
-  const may = (all) => choices(call.name, all, call.rest, { backwards: isBackwards(parts), alone }).map(shown);
+  const may = (all) => choices(call.name, all, call.rest, { backwards: isBackwards(parts), alone, windowed: window !== undefined }).map(shown);
   if (call.name === 'sample') {
     const how = { count: Number(call.rest[0]), backwards: isBackwards(parts), fill: parts.fill };
     return isDrawn(rows, points.map(shown), window && windowsOf(window, parts, frame), how);

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { parsed } from './answers.mjs';
-import { drawnTogether } from './chance.mjs';
+import { chosen, drawnTogether } from './chance.mjs';
 import { explanation } from './compare.mjs';
 import { replay } from './conversation.mjs';
 import { mutants } from './mutants.mjs';
@@ -73,5 +73,19 @@ for (const [what, clause, ours, isPermitted] of [
     const rows = [[60, null, 5], [90, 2, null], [130, 3, 6]];
     const theirs = sampled(clause ? [rows[2], rows[1], rows[0]] : rows);
     assert.equal(await drawnTogether({ parts, theirs, ours, trusted: async (text) => FIELDS[text]?.document }), isPermitted);
+  });
+}
+
+for (const [one, other, value, isPermitted] of [[1, 2, 2, true], [1, 2, 1, false], [false, true, false, true], [false, true, true, false]]) {
+  test(`of the points ${one} and ${other} with the same time, the window's first value ${value} is ${isPermitted ? '' : 'not '}accepted`, async () => {
+    const bounds = 'FROM net WHERE time >= 0s AND time < 60s';
+    const hosts = [[one, 'a'], [one, 'b'], [other, 'c'], [other, 'd']];
+    const known = {
+      [`SELECT f AS v0, host AS v1 ${bounds}`]: sampled(hosts.map((cells) => [5, ...cells]), ['time', 'v0', 'v1']),
+      [`SELECT count(f) ${bounds} GROUP BY time(1m) fill(0)`]: sampled([[0, 4]], ['time', 'count']),
+    };
+    const [theirs, ours] = hosts.filter(([own]) => own === value).map((cells) => sampled([[0, ...cells]], ['time', 'first', 'host']));
+    const parts = clauses(`SELECT first(f), host ${bounds} GROUP BY time(1m)`);
+    assert.equal(await chosen({ parts, theirs, ours, trusted: async (text) => known[text]?.document }), isPermitted);
   });
 }
