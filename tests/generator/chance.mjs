@@ -4,7 +4,7 @@
 import { JsonNumber } from '../record/json.mjs';
 import { alike, errorOf, groupBy, head, seriesOf } from './answers.mjs';
 import { and, callOf, calls, dimensionsOf, fieldsOf, isWindow, statement, termsOf, windowOf } from './statement.mjs';
-import { aloneOf, columnsOf, foundAlone, hasLimits } from './assemble.mjs';
+import { aloneOf, columnsOf, foundAlone, hasLimits, hasSeriesLimits, unlimited } from './assemble.mjs';
 import { linesOfSeries, scratch } from './stored.mjs';
 
 const UNITS = { ns: 1n, u: 1_000n, ms: 1_000_000n, s: 1_000_000_000n, m: 60_000_000_000n, h: 3_600_000_000_000n };
@@ -50,13 +50,20 @@ const CHOICE = {
  * `alone` means that all points belong to one series. Otherwise 1.x reads one series after the
  * other.
  */
-function choices(name, points, rest, { backwards, alone }) {
+function choices(name, points, rest, { backwards, alone, windowed }) {
+  if (windowed && ['first', 'last'].includes(name)) return preferred(name, MAY[name](points));
   const times = new Set(points.map(([time]) => time.text));
   if (!alone || !CHOICE[name] || points.length === 0 || points.length > STABLE_MAX || times.size < points.length) return MAY[name](points, ...rest);
   const order = (one, other) => (BigInt(one[0].text) < BigInt(other[0].text) ? -1 : 1) * (backwards ? -1 : 1);
   const value = ([, cell]) => key(cell);
   const sorted = [...points].sort(order).sort((one, other) => (value(one) < value(other) ? -1 : value(one) > value(other) ? 1 : 0));
   return CHOICE[name](sorted, ...rest);
+}
+
+/** In a window, 1.x selects the largest of the values with the same time, but `first` selects false. */
+function preferred(name, points) {
+  const isSmallest = name === 'first' && typeof points[0]?.[1] === 'boolean';
+  return points.filter(([, cell]) => points.every(([, other]) => (isSmallest ? cell <= other : key(other) <= key(cell))));
 }
 
 /** Without windows, the row of one of these calls has the time of the chosen point. */
@@ -139,7 +146,7 @@ const none = ({ fill }) => (fill === '(none)' ? '(none)' : '(0)');
 function isChosen(rows, points, frame, { call, round, parts, alone }) {
   const window = windowOf(parts);
   const shown = ([time, cell, ...more]) => [time, round ? rounded(cell, round) : cell, ...more];
-  const may = (all) => choices(call.name, all, call.rest, { backwards: isBackwards(parts), alone }).map(shown);
+  const may = (all) => choices(call.name, all, call.rest, { backwards: isBackwards(parts), alone, windowed: window !== undefined }).map(shown);
   if (call.name === 'sample') {
     const how = { count: Number(call.rest[0]), backwards: isBackwards(parts), fill: parts.fill };
     return isDrawn(rows, points.map(shown), window && windowsOf(window, parts, frame), how);
@@ -319,25 +326,30 @@ async function drawn(call, column, { parts, own, trusted }) {
 
 /**
  * A join has a row for each time. If several draws have this time, the first draw is next to the
- * other calls' values.
+ * other calls' values. LIMIT applies to each call, and must permit all its rows.
  */
 async function drawnInWindows({ parts, theirs, ours, trusted }) {
   const number = /^\((-?[\d.]+)\)$/.exec(parts.fill ?? '')?.[1];
   const isFilled = number !== undefined || ['(null)', '(none)', undefined].includes(parts.fill);
-  const fields = fieldsOf(parts);
-  if (hasLimits(parts) || isBackwards(parts) || !isFilled || fields.length < 2) return false;
+  if (parts.OFFSET || hasSeriesLimits(parts) || !isFilled) return false;
+  const whole = unlimited(parts);
+  const expanded = await columnsOf(whole, trusted);
+  if (!expanded || expanded.length < 2 || expanded.some(({ texts }) => texts.length > 1)) return false;
   const columns = [];
-  for (const { text, expression } of fields) {
-    const call = callOf(expression);
+  for (const { texts: [text] } of expanded) {
+    const call = callOf(fieldsOf({ SELECT: text })[0].expression);
     const isDraw = call?.name === 'sample';
-    if (!isDraw && (!call || calls(expression, 'sample') || /^[*/]/.test(call.first))) return false;
+    if (!isDraw && (!call || calls(text, 'sample'))) return false;
     const tags = dimensionsOf(parts).filter((one) => !isWindow(one)).join(', ');
-    const raw = { ...parts, SELECT: `${call.first} AS v0`, 'GROUP BY': tags, fill: '' };
-    const known = await trusted(statement(isDraw ? raw : { ...parts, SELECT: text }));
+    const raw = { ...whole, SELECT: `${call.first} AS v0`, 'GROUP BY': tags, fill: '', 'ORDER BY': '' };
+    const known = await trusted(statement(isDraw ? raw : { ...whole, SELECT: text }));
     if (!known || errorOf(known)) return false;
     columns.push({ count: isDraw ? Number(call.rest[0]) : undefined, rows: new Map(seriesOf(known).map((one) => [head(one), one.get('values')])) });
   }
-  const start = windowsOf(windowOf(parts), parts, undefined);
+  const [, first] = /\bsample\((\w+),/.exec(expanded.flatMap(({ texts }) => texts).join()) ?? [];
+  const counted = parts.tz && (await trusted(statement({ ...whole, SELECT: `count(${first})`, fill: none(parts) })));
+  const start = windowsOf(windowOf(parts), parts, seriesOf(counted)[0]?.get('values'));
+  const backwards = isBackwards(parts);
   const isJoined = (series) => {
     const all = series.get('values');
     const lists = columns.map(({ count, rows }, at) => {
@@ -347,25 +359,26 @@ async function drawnInWindows({ parts, theirs, ours, trusted }) {
       const drawn = all.map((row) => [row[0], row[at + 1]]).filter(([, cell]) => (number === undefined ? cell !== null : !(cell instanceof JsonNumber)));
       const points = known.filter(([, cell]) => cell !== null);
       const isKnown = number === undefined || !points.some(([, cell]) => cell instanceof JsonNumber);
-      return isKnown && isDrawn(drawn, points, start, { count, backwards: false, fill: '(null)' }) ? drawn : undefined;
+      return isKnown && isDrawn(drawn, points, start, { count, backwards, fill: '(null)' }) ? drawn : undefined;
     });
-    return !lists.includes(undefined) && isJoin(all, lists, number);
+    const isWhole = lists.every((list) => list && (!parts.LIMIT || list.length <= Number(parts.LIMIT)));
+    return isWhole && isJoin(all, lists, number, backwards);
   };
   const heads = new Set(columns.flatMap(({ rows }) => [...rows.keys()]));
   const isPermitted = ({ document }) => {
     const all = seriesOf(document);
     return !errorOf(document) && all.length === heads.size && all.every((one) => heads.has(head(one)) && isJoined(one));
   };
-  return start !== undefined && isPermitted(theirs) && isPermitted(ours);
+  return start !== undefined && isLike(seriesOf(theirs.document), seriesOf(ours.document)) && isPermitted(theirs) && isPermitted(ours);
 }
 
 /** `rows` must join the lists of times and values. `number` replaces missing values. */
-function isJoin(rows, lists, number) {
+function isJoin(rows, lists, number, backwards) {
   const next = lists.map(() => 0);
   const isMissing = (cell) => (number === undefined ? cell === null : alike(cell, new JsonNumber(number)) || alike(cell, new JsonNumber(String(Math.trunc(number)))));
   for (const [time, ...cells] of rows) {
     const due = lists.map((list, at) => list[next[at]]).filter(Boolean);
-    if (!due.length || due.some(([own]) => BigInt(own.text) < BigInt(time.text))) return false;
+    if (!due.length || due.some(([own]) => (backwards ? BigInt(own.text) > BigInt(time.text) : BigInt(own.text) < BigInt(time.text)))) return false;
     const isRight = cells.every((cell, at) => {
       const head = lists[at][next[at]];
       if (!head || !alike(head[0], time)) return isMissing(cell);

@@ -34,7 +34,9 @@ function inner(text) {
 }
 
 const CALL = String.raw`\(((?:[^()]|\([^()]*\))*?)`;
-const ROUNDING = /\b(floor|ceil|round)\((\w+\((?:[^()]|\([^()]*\))*\))\)/g;
+/** Only these calls have a result whose last bits depend on the order of the values. */
+const SUMS = String.raw`(?:sum|mean|stddev|integral|cumulative_sum|\w+_average|holt_winters\w*)\(`;
+const ROUNDING = new RegExp(String.raw`\b(floor|ceil|round)\((?=(?:\w+\()?${SUMS})(\w+\((?:[^()]|\([^()]*\))*\))\)`, 'g');
 /** Each change of a value before rounding is larger than the rounding error of a sum. */
 const MOVES = ['($2)', '($2 * 1.0000000001)', '($2 * 0.9999999999)', '($2 + 0.000000001)', '($2 - 0.000000001)'];
 const MATH_CALL = new RegExp(
@@ -89,18 +91,29 @@ function among(ours, others) {
 
 const renamed = (series, columns) => new Map([...series, ['columns', columns]]);
 
-/** An infinite value in a series that SLIMIT and SOFFSET select causes such an error. */
-async function isErrorOfSeries(parts, { trusted, env, ours }) {
-  const value = /json: unsupported value: [+-]Inf/.exec(ours.body)?.[0];
-  if (value === undefined || ours.body !== `{"error":"${value}"}\n`) return false;
+/**
+ * For an infinite value, the result of all series is an error. SLIMIT and SOFFSET select some of
+ * the series. The result is the same error, if one of the selected series alone causes the error.
+ * Otherwise, the result consists of the results of the selected series.
+ */
+async function isOfSelectedSeries(parts, { trusted, env, ours, isSeries }) {
+  const INFINITE = /json: unsupported value: [+-]Inf/;
+  const value = INFINITE.exec(ours.body)?.[0];
+  const isError = value !== undefined && ours.body === `{"error":"${value}"}\n`;
+  if (!isError && errorOf(ours.document)) return false;
+  if (!INFINITE.test((await env.real(statement(unlimited(parts))))[1])) return false;
   const fields = union(parts.SELECT.match(/\b[fgijsb]\b/g) ?? []);
   const found = await trusted(statement({ ...unlimited(parts), SELECT: fields.join(', '), 'GROUP BY': dimensionsOf(parts).filter((one) => !isWindow(one)).join(', '), fill: '' }));
   if (!found) return false;
+  const shown = [];
   for (const series of limited(seriesOf(found), seriesLimits(parts))) {
-    const [, body] = await env.real(aloneOf(parts, series));
-    if (body.includes(value)) return true;
+    const text = aloneOf(parts, series);
+    if (isError && (await env.real(text))[1].includes(value)) return true;
+    const alone = isError ? undefined : await trusted(text);
+    if (!isError && (!alone || errorOf(alone))) return false;
+    shown.push(...foundAlone(alone, series));
   }
-  return false;
+  return !isError && isSeries(limited(shown, withoutSeriesLimits(parts)));
 }
 
 /** Each rule has a description, a quick check whether it can apply, and a proof. */
@@ -202,7 +215,7 @@ export const RULES = [
     name: 'limits: 1.x applies them to the points that top() and bottom() read, and counts series in the order of its index',
     holds: ({ parts }) => parts && hasLimits(parts),
     async proof({ text, parts, ours, env, isSeries, trusted, agreed }) {
-      if (hasSeriesLimits(parts) && (await isErrorOfSeries(parts, { trusted, env, ours }))) return true;
+      if (hasSeriesLimits(parts) && (await isOfSelectedSeries(parts, { trusted, env, ours, isSeries }))) return true;
       const whole = statement(unlimited(parts));
       const all = await trusted(whole);
       // LIMIT can hide an infinite value, so only SLIMIT and SOFFSET are proved here.
@@ -221,7 +234,8 @@ export const RULES = [
     async proof({ text, theirs, ours, isSeries, trusted }) {
       const all = await trusted(text.replace(new RegExp(`\\babs${CALL}\\)`, 'g'), 'sqrt(pow($1, 2))'));
       const columns = seriesOf(ours.document)[0]?.get('columns');
-      if (!all || !columns || !alike(seriesOf(theirs.document)[0]?.get('columns'), columns)) return false;
+      const [known] = seriesOf(seriesOf(theirs.document).length > 0 ? theirs.document : all);
+      if (!all || !columns || !alike(known?.get('columns'), columns)) return false;
       return isSeries(seriesOf(all).map((series) => renamed(series, columns)));
     },
   },

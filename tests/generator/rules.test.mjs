@@ -4,10 +4,13 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { parsed } from './answers.mjs';
+import { chosen, drawnTogether } from './chance.mjs';
 import { explanation } from './compare.mjs';
 import { replay } from './conversation.mjs';
 import { mutants } from './mutants.mjs';
 import { RULES } from './rules.mjs';
+import { clauses } from './statement.mjs';
 
 const kept = JSON.parse(readFileSync(new URL('kept.json', import.meta.url), 'utf8'));
 
@@ -37,5 +40,52 @@ for (const { rule, query, theirs, ours, asked } of kept) {
     for (const one of wrong) {
       await t.test(`it is not accepted with ${one.what}`, async () => assert.equal(await excuse(one.answer), undefined));
     }
+  });
+}
+
+test('a wrong rounding of a maximum is not accepted', async () => {
+  const text = 'SELECT round(max(f)) FROM cpu';
+  const rounded = (value) => answer({ name: 'cpu', columns: ['time', 'round'], values: [[0, value]] });
+  // The maximum is 2.5.
+  const real = async (one) => rounded(/0\.99|- 0/.test(one) ? 2 : 3);
+  const env = { ...replay({}), real, both: async (one) => [await real(one), rounded(2)] };
+  assert.equal(await explanation({ text, tied: false }, rounded(3), rounded(2), env), undefined);
+});
+
+const NS = 1_000_000_000;
+const sampled = (values, columns = ['time', 'sample', 'sample_1']) => ({ document: parsed(answer({ name: 'cpu', columns, values: values.map(([s, ...cells]) => [s * NS, ...cells]) })[1]) });
+const FIELDS = {
+  'SELECT f AS v0 FROM cpu': sampled([[60, 1], [90, 2], [130, 3]], ['time', 'v0']),
+  'SELECT i AS v0 FROM cpu': sampled([[60, 5], [130, 6]], ['time', 'v0']),
+};
+
+const NAMED = ['time', 'a', 'b'];
+const LATEST_FIRST = [[130, 3, 6], [60, 1, 5]];
+for (const [what, clause, ours, isPermitted] of [
+  ['of the latest window first', 'ORDER BY time DESC LIMIT 3', sampled(LATEST_FIRST), true],
+  ['with more points than LIMIT permits', 'ORDER BY time DESC LIMIT 1', sampled(LATEST_FIRST), false],
+  ['of the earliest window first', 'ORDER BY time DESC LIMIT 3', sampled(LATEST_FIRST.toReversed()), false],
+  ['of the earliest window first', '', sampled(LATEST_FIRST.toReversed()), true],
+  ['with other names', '', sampled(LATEST_FIRST.toReversed(), NAMED), false],
+]) {
+  test(`samples ${what} are ${isPermitted ? '' : 'not '}accepted ${clause}`, async () => {
+    const parts = clauses(`SELECT sample(f, 1), sample(i, 1) FROM cpu GROUP BY time(1m) ${clause}`);
+    const rows = [[60, null, 5], [90, 2, null], [130, 3, 6]];
+    const theirs = sampled(clause ? [rows[2], rows[1], rows[0]] : rows);
+    assert.equal(await drawnTogether({ parts, theirs, ours, trusted: async (text) => FIELDS[text]?.document }), isPermitted);
+  });
+}
+
+for (const [one, other, value, isPermitted] of [[1, 2, 2, true], [1, 2, 1, false], [false, true, false, true], [false, true, true, false]]) {
+  test(`of the points ${one} and ${other} with the same time, the window's first value ${value} is ${isPermitted ? '' : 'not '}accepted`, async () => {
+    const bounds = 'FROM net WHERE time >= 0s AND time < 60s';
+    const hosts = [[one, 'a'], [one, 'b'], [other, 'c'], [other, 'd']];
+    const known = {
+      [`SELECT f AS v0, host AS v1 ${bounds}`]: sampled(hosts.map((cells) => [5, ...cells]), ['time', 'v0', 'v1']),
+      [`SELECT count(f) ${bounds} GROUP BY time(1m) fill(0)`]: sampled([[0, 4]], ['time', 'count']),
+    };
+    const [theirs, ours] = hosts.filter(([own]) => own === value).map((cells) => sampled([[0, ...cells]], ['time', 'first', 'host']));
+    const parts = clauses(`SELECT first(f), host ${bounds} GROUP BY time(1m)`);
+    assert.equal(await chosen({ parts, theirs, ours, trusted: async (text) => known[text]?.document }), isPermitted);
   });
 }

@@ -1,9 +1,9 @@
 // Avoids the defects of subqueries in 1.x. Stores the rows of a subquery as points of a
 // measurement, and then runs the outer statement over that measurement in 1.x.
 
-import { groupBy, head, json, resultsOf, sameAnswer, seriesOf } from './answers.mjs';
+import { errorOf, groupBy, head, json, resultsOf, sameAnswer, seriesOf } from './answers.mjs';
 import { TAGS } from './data.mjs';
-import { and, clauses, dimensionsOf, fieldsOf, isTime, isWindow, split, statement, termsOf, union, windowOf } from './statement.mjs';
+import { and, calls, clauses, dimensionsOf, fieldsOf, isTime, isWindow, split, statement, termsOf, union, windowOf } from './statement.mjs';
 
 /** These calls use the windows of the outer statement. */
 const WINDOWED =
@@ -23,12 +23,16 @@ function subqueries(from) {
  * the rows of the outermost subqueries, whose statements must be `trusted`. If a stored value is a
  * negative zero, the zeros of the two responses may differ in sign.
  */
-export async function isOverStored({ text, tied, theirs, ours, env, trusted, isOurs, isSame }, isTheirs) {
+export async function isOverStored({ text: whole, tied, theirs, ours, env, trusted, isOurs, isSame }, isTheirs) {
+  const text = listed(whole);
   const isPlain = fieldsOf(clauses(text)).every(({ expression }) => !/\w\(|^[*/]/.test(expression));
   const keep = isTheirs ? (parts) => keepTheirs(parts, env) : (parts) => keepOurs(parts, env, trusted, isPlain);
   const looksForZeros = MINUS_ZERO.test(theirs.body + ours.body);
-  for (const read of isTheirs ? [false, true] : [false]) {
-    const how = { env, keep, nested: isTheirs, read, looksForZeros, hasZeros: false };
+  // Among rows with the same time, 1.x can choose another row if it reads points.
+  const isChoice = calls(clauses(text).SELECT, 'first|last') && !errorOf(ours.document);
+  const ways = [{}, ...(isTheirs ? [{ read: true }] : []), ...(isChoice ? [{ isSubquery: true }] : [])];
+  for (const way of ways) {
+    const how = { env, keep, nested: isTheirs, ...way, looksForZeros, hasZeros: false };
     const answer = await overStored(text, how);
     if (!answer) continue;
     const document = withEmptyTags(answer, text, ours.document, env);
@@ -37,6 +41,19 @@ export async function isOverStored({ text, tied, theirs, ours, env, trusted, isO
     if (how.hasZeros && sameAnswer({ tied }, one, other)) return true;
   }
   return false;
+}
+
+/** Only a list of columns also selects rows without values, so a list replaces `*`. */
+function listed(text) {
+  const outer = clauses(text);
+  const [only, more] = subqueries(outer.FROM) ?? [];
+  if (outer.SELECT !== '*' || !only || more) return text;
+  const inner = clauses(only);
+  const [names, tags] = [fieldsOf(inner).map(({ alias }) => alias), dimensionsOf(inner).filter((one) => !isWindow(one))];
+  const grouped = dimensionsOf(outer);
+  if (names.includes(undefined) || [...tags, ...grouped].some(isPattern)) return text;
+  const columns = union(names, tags).filter((name) => !grouped.includes(name));
+  return statement({ ...outer, SELECT: columns.sort().join(', ') });
 }
 
 /** A negative zero equals a zero, and 1.x returns any of several equal values. */
@@ -72,6 +89,7 @@ function withEmptyTags(answer, text, ours, { parsed }) {
   return document;
 }
 
+const isPattern = (dimension) => /^[*/]/.test(dimension);
 const groupsBy = (dimensions, tag) =>
   dimensions.some((one) => one === tag || one === '*' || (one.startsWith('/') && new RegExp(one.slice(1, -1)).test(tag)));
 
@@ -79,7 +97,8 @@ const groupsBy = (dimensions, tag) =>
  * Returns `[status, body]` and the times of the windows with a value, or undefined if a subquery
  * has no rows to store. The outer statement reads all stored rows. Some windows of a subquery begin
  * before the time range but reach into it, and predicted rows follow the time range. With
- * `how.read`, stores the rows that `SELECT *` reads from the outermost subquery.
+ * `how.read`, stores the rows that `SELECT *` reads from the outermost subquery. With
+ * `how.isSubquery`, the outer statement reads the stored rows through a subquery.
  */
 async function overStored(text, how) {
   const outer = clauses(text);
@@ -87,6 +106,7 @@ async function overStored(text, how) {
   try {
     const reads = await around(outer, { times: [], tags: [] }, { ...how, made });
     if (!reads) return undefined;
+    if (how.isSubquery) reads.FROM = split(reads.FROM, ', ').map((source) => `(SELECT * FROM ${source} GROUP BY *)`).join(', ');
     const ask = await asking(reads, how.env);
     const terms = termsOf(reads);
     const untimed = terms.filter((term) => !isTime(term));
@@ -199,10 +219,11 @@ async function around(own, context, how) {
   if (!inner) return undefined;
   const dimensions = dimensionsOf(own);
   // The only subquery groups by its tags without its outer statement.
-  const all = inner.length > 1 && dimensions.includes('*') ? await tagsOf(inner, how.env) : undefined;
+  const patterns = dimensions.filter(isPattern);
+  const all = inner.length > 1 && patterns.length > 0 ? await tagsOf(inner, how.env) : undefined;
   const below = {
     times: union(context.times, termsOf(own).filter(isTime)),
-    tags: union(context.tags, dimensions.filter((one) => one !== '*' && !isWindow(one)), all ?? []),
+    tags: union(context.tags, dimensions.filter((one) => !isPattern(one) && !isWindow(one)), (all ?? []).filter((tag) => groupsBy(patterns, tag))),
     window: dimensions.find(isWindow) ?? context.window,
     order: own['ORDER BY'] ?? context.order,
   };
@@ -211,7 +232,8 @@ async function around(own, context, how) {
   if (stored.includes(undefined)) return undefined;
   // A subquery has only the tags in its GROUP BY clause.
   const tags = union(...stored.map((one) => one.tags));
-  const known = dimensions.flatMap((one) => (one === '*' ? (all ?? tags) : [one]));
+  const matching = (pattern) => (all ?? tags).flatMap((tag) => (isPattern(tag) && pattern !== '*' ? [pattern] : groupsBy([pattern], tag) ? [tag] : []));
+  const known = dimensions.flatMap((one) => (isPattern(one) ? matching(one) : [one]));
   const columns = inner.flatMap((text) => fieldsOf(clauses(text)).map(({ expression, alias }) => alias ?? expression));
   const isVisible = (name) => groupsBy(tags, name) || columns.some((column) => column === name || /[*/]/.test(column));
   const hidden = below.tags.filter((tag) => !isVisible(tag));
