@@ -283,13 +283,14 @@ export async function drawnTogether(pair) {
   for (const [at, { texts }] of columns.entries()) {
     const outer = callOf(fieldsOf({ SELECT: texts[0] })[0].expression);
     const call = callOf(outer?.first ?? '') ?? outer;
-    if (!call || (call !== outer && call.name === 'sample')) return false;
+    const round = call !== outer && call?.name === 'sample' ? ROUND[outer.name] : undefined;
+    if (!call || (call !== outer && call.name === 'sample' && !round)) return false;
     const plain = `${call.name}(${[call.first, ...call.rest].join(', ')})`;
-    const series = call.name === 'sample' ? await drawn(call, at + 1, { parts, own, trusted }) : await aloneIn(parts, call, plain, trusted);
+    const series = call.name === 'sample' ? await drawn(call, at + 1, { parts, own, trusted, round }) : await aloneIn(parts, call, plain, trusted);
     if (!series) return false;
     lines.push(...linesOfSeries(series, `c${at}`));
     const points = `sample(c${at}, ${ALL_POINTS})`;
-    const shape = call === outer ? points : `${outer.name}(${[points, ...outer.rest].join(', ')})`;
+    const shape = call === outer || round ? points : `${outer.name}(${[points, ...outer.rest].join(', ')})`;
     shown.push(`${shape} AS "${names[at + 1]}"`);
   }
   const database = scratch();
@@ -314,14 +315,14 @@ async function aloneIn(parts, call, text, trusted) {
 }
 
 /** Returns undefined if `sample` could not have drawn the points. */
-async function drawn(call, column, { parts, own, trusted }) {
+async function drawn(call, column, { parts, own, trusted, round }) {
   const raw = await trusted(statement({ ...parts, SELECT: `${call.first} AS v0`, 'ORDER BY': '' }));
   if (!raw || errorOf(raw)) return undefined;
   const points = own
     .map((series) => new Map([...series, ['values', series.get('values').map((row) => [row[0], row[column]]).filter(([, cell]) => cell !== null)]]))
     .filter((series) => series.get('values').length > 0);
   const none = new Map([['results', []]]);
-  return areChosen(points, raw, none, { call, round: undefined, parts, alone: false }) ? points : undefined;
+  return areChosen(points, raw, none, { call, round, parts, alone: false }) ? points : undefined;
 }
 
 /**
