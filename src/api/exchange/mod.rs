@@ -58,10 +58,6 @@ pub struct Exchange {
     /// The registration of a response that is waiting for its reader.
     reader: Option<SlowReader>,
     confirm: Option<Task<()>>,
-    /// The calls that remove an unfinished statement from the list of queries.
-    ending: Vec<Call>,
-    /// Whether the calls of `ending` are in progress.
-    is_ending: bool,
     /// The number of calls that the platform has counted so far.
     calls: usize,
     /// Whether the host has received the head of the response.
@@ -112,8 +108,6 @@ impl Exchange {
             stage: ExchangeStage::Finished,
             reader: None,
             confirm: None,
-            ending: Vec::new(),
-            is_ending: false,
             calls: 0,
             has_begun: false,
         };
@@ -132,8 +126,9 @@ impl Exchange {
     pub fn abandon(&mut self) -> Vec<Call> {
         self.reader = None;
         self.record.error.get_or_insert("client went away");
+        let calls = self.responder.as_mut().map_or_else(Vec::new, |responder| responder.abandon());
         self.finish();
-        std::mem::take(&mut self.ending)
+        calls
     }
 
     /// Returns the calls to make after the response was sent. The replies to these calls go to
@@ -144,11 +139,7 @@ impl Exchange {
         platform: &dyn Platform,
     ) -> Vec<Call> {
         self.confirm = self.caller.caller.clone().map(confirm);
-        self.is_ending = !self.ending.is_empty();
-        match self.is_ending {
-            true => std::mem::take(&mut self.ending),
-            false => self.confirm_step(service, platform, None),
-        }
+        self.confirm_step(service, platform, None)
     }
 
     /// Processes the reply to a call of [`Exchange::background_calls`].
@@ -158,8 +149,7 @@ impl Exchange {
         platform: &dyn Platform,
         reply: Reply,
     ) -> Vec<Call> {
-        let reply = (!std::mem::take(&mut self.is_ending)).then_some(reply);
-        self.confirm_step(service, platform, reply)
+        self.confirm_step(service, platform, Some(reply))
     }
 
     fn confirm_step(
@@ -446,8 +436,7 @@ impl Exchange {
     fn finish(&mut self) {
         self.stage = ExchangeStage::Finished;
         self.pending = None;
-        if let Some(mut responder) = self.responder.take() {
-            self.ending = responder.abandon();
+        if let Some(responder) = self.responder.take() {
             let outcome = responder.outcome();
             self.record.points = outcome.points;
             self.record.error = self.record.error.or(outcome.refusal);
