@@ -470,10 +470,11 @@ mod tests {
         };
         let floats: Vec<f64> = (0..count).map(&mut float).collect();
         let integers: Vec<i64> = floats.iter().map(|&value| (value * 1e4) as i64).collect();
+        let texts: Vec<String> = integers.iter().map(i64::to_string).collect();
         let all = [
             Values::Unsigned(integers.iter().map(|&value| value as u64).collect()),
             Values::Boolean(integers.iter().map(|&value| value % 3 == 0).collect()),
-            Values::String(integers.iter().map(i64::to_string).collect()),
+            Values::String(texts.iter().map(String::as_str).collect()),
             Values::Integer(integers),
             Values::Float(floats),
         ];
