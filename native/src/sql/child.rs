@@ -13,8 +13,8 @@ use tidemark_sql::{Engine, QuerySession};
 
 use super::frame::{HEAD_BYTES, Head, Kind};
 use crate::Failure;
-use crate::scheduling;
 use crate::limits::{SQL_MESSAGE_BYTES_MAX, SQL_NICE, SQL_STACK_BYTES};
+use crate::scheduling;
 
 type Frame = (Head, Vec<u8>);
 
