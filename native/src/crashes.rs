@@ -83,7 +83,7 @@ fn parse(line: &str) -> Option<(i64, Work, &str)> {
 pub struct Refused(BTreeMap<(Address, Work), i64>);
 
 impl Refused {
-    /// Opens the file `crashes`, to which [`record`] adds lines. Logs which work must wait.
+    /// Opens the file `crashes`, to which [`record`] adds lines.
     pub fn open(path: &Path) -> Result<Self, Failure> {
         let cannot = |reason: std::io::Error| {
             Failure(format!("{} cannot be used: {reason}", path.display()))
@@ -103,8 +103,11 @@ impl Refused {
             file.set_len(0).and_then(|()| file.write_all(kept.as_bytes())).map_err(cannot)?;
         }
         let _ = FILE.set(file);
-        let refused = Self::read(&kept, now_ns);
-        for ((address, work), until_ns) in &refused.0 {
+        Ok(Self::read(&kept, now_ns))
+    }
+
+    pub fn log(&self) {
+        for ((address, work), until_ns) in &self.0 {
             let object = address::name(address).unwrap_or_default();
             let more = [
                 ("object", json!(object)),
@@ -113,7 +116,6 @@ impl Refused {
             ];
             log::event("refused_after_crashes", &more);
         }
-        Ok(refused)
     }
 
     fn read(lines: &str, now_ns: i64) -> Self {

@@ -74,6 +74,7 @@ pub fn serve(options: Options) -> Result<(), Failure> {
         let mut signals = signals()?;
         let threads = start(&shared, receivers, &stored, token.as_deref())?;
         log_start(&options, &folder, token.as_deref(), &listeners, tls.is_some());
+        shared.refused.log();
         let accepting = accept(&shared, listeners, tls);
         tokio::select! {
             _ = signals.join_next() => {}
