@@ -107,7 +107,7 @@ pub(crate) async fn narrow<T: Copy>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::query::work::TURN;
+    use crate::model::limits::WORK_PER_TURN;
     use crate::query::work::tests::run;
 
     #[test]
@@ -129,7 +129,7 @@ mod tests {
             let mut sorted = list.clone();
             let sorting = sort(&mut sorted, Ord::cmp, &work);
             let ((), pauses) = run(&work, SORT_WORK * VALUES_AT_ONCE, sorting);
-            let pauses_min = SORT_WORK * count / (TURN as usize + VALUES_AT_ONCE);
+            let pauses_min = SORT_WORK * count / (WORK_PER_TURN as usize + VALUES_AT_ONCE);
             assert!(pauses >= pauses_min, "{pauses} pauses");
             assert!(sorted == expected, "{count} values");
             for place in [0, 1, count / 3, count / 2, count.saturating_sub(1), count, 2 * count] {

@@ -2,12 +2,13 @@
 
 use super::join_limit::append;
 use crate::model::bug::OrBug;
+use crate::model::limits::WORK_PER_TURN;
 use crate::model::value::FieldType;
 use crate::query::error::{QueryError, Result};
 use crate::query::plan::SlotSource;
 use crate::query::result::{Column, StringColumn, Values};
 use crate::query::stream::{Front, Stream};
-use crate::query::work::{TURN, Work};
+use crate::query::work::Work;
 use crate::scan::page::GroupData;
 
 /// The next rows of a group. A column that is `None` contains only nulls.
@@ -48,7 +49,7 @@ impl Unread {
     ) -> Option<RowBatch> {
         let Self { batch, next } = unread.take()?;
         let rows = batch.times_ns.len();
-        let most = usize::try_from(TURN).unwrap_or(usize::MAX) / row_work.max(1);
+        let most = usize::try_from(WORK_PER_TURN).unwrap_or(usize::MAX) / row_work.max(1);
         let end = rows.min(next + most.max(1));
         work.add((end - next) * row_work);
         if (next, end) == (0, rows) {
