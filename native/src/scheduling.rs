@@ -44,6 +44,13 @@ mod tests {
 
     use super::*;
 
+    /// Returns whether Linux has version 6.12 or newer.
+    fn has_slices() -> bool {
+        let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        let mut numbers = release.split(['.', '-']).map_while(|number| number.parse().ok());
+        (numbers.next(), numbers.next()) >= (Some(6_u32), Some(12))
+    }
+
     /// Linux shows the time in this file, if it was built with debugging of the scheduler.
     fn slice_ns() -> Option<u64> {
         let shown = std::fs::read_to_string("/proc/thread-self/sched").ok()?;
@@ -53,7 +60,7 @@ mod tests {
 
     #[test]
     fn slice_is_inherited_and_restored() {
-        let Some(default_ns) = slice_ns() else { return };
+        let Some(default_ns) = slice_ns().filter(|_| has_slices()) else { return };
         std::thread::spawn(move || {
             set_slice(Some(Duration::from_micros(300)));
             assert_eq!(slice_ns(), Some(300_000));
