@@ -1,8 +1,8 @@
 //! Tells Linux how to share the processors among the threads of this program.
 
 /// Sets the time after which another thread may take the processor from this thread. The threads
-/// that this thread starts later get the same time. `None` restores the system's default of about
-/// 3 ms.
+/// that this thread starts later get the same time. `None` restores the system's default of
+/// 1 to 3 ms, depending on the number of processors.
 ///
 /// A request needs up to four threads one after another. With the default, each of them may wait
 /// until a thread that computes has used up its time. Linux before 6.12 ignores the time, and a
