@@ -12,7 +12,7 @@ import { gzipSync } from 'node:zlib';
 
 import { consolePage, sqlPageFolder } from './console.mjs';
 import { endAllOnSignals, run } from './processes.mjs';
-import { buildNative, native } from './native.mjs';
+import { buildNative, native, withClippy } from './native.mjs';
 import { at, finishWith, newNode, wrangler } from './project.mjs';
 import { engine, engineFolder, modules, packages, rust, sql as sqlWorker } from './setup.mjs';
 import { documentationSite } from './site/site.mjs';
@@ -197,8 +197,7 @@ const steps = [
   ['deploy dry run', deployDryRun],
   ['SQL, the Worker', async () => (await sqlWorker(), { passed: 1 })],
   ['SQL, size for the page', async () => sqlSize()],
-  ['native host and SQL, clippy', () => clippy(['--all-targets', ...native])],
-  ['native host and SQL, tests', () => cargoTests([...native])],
+  ['native host and SQL, clippy and tests', () => cargoTests([...native], withClippy)],
   ['native host, end to end', nativeEdgeTests],
   ['end to end', () => edgeTests()],
 ];
