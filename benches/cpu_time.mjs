@@ -1,4 +1,4 @@
-// Measures the CPU seconds of a process and its descendants on Linux.
+// Measures the CPU seconds and the memory of a process and its descendants on Linux.
 
 import { readdirSync, readFileSync } from 'node:fs';
 
@@ -15,12 +15,24 @@ function stat(pid) {
   }
 }
 
-/** Sums the user and system time of all processes in the process tree of `pid`. */
-export function cpuSeconds(pid) {
+/** Returns a map with the process `pid` and its descendants. */
+function tree(pid) {
   const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number);
   const stats = new Map(pids.map((p) => /** @type {const} */ ([p, stat(p)])).filter(([, s]) => s));
   const within = (p) => p === pid || (stats.has(p) && within(stats.get(p).parent));
+  return new Map([...stats].filter(([p]) => within(p)));
+}
+
+/** Sums the user and system time of all processes in the process tree of `pid`. */
+export function cpuSeconds(pid) {
   let sum = 0;
-  for (const [p, s] of stats) if (within(p)) sum += s.ticks;
+  for (const { ticks: used } of tree(pid).values()) sum += used;
   return sum / ticks;
+}
+
+/** Sums the resident memory of the process tree in MB. Shared pages count once for each process. */
+export function residentTreeMb(pid) {
+  let kb = 0;
+  for (const p of tree(pid).keys()) kb += Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${p}/status`, 'utf8'))?.[1] ?? 0);
+  return (kb * 1024) / 1e6;
 }

@@ -71,6 +71,17 @@ export const lists = {
     isGross: true,
     notes: [`\`npm run bench -- shapes\`: ${ofDay}`, 'The ratio is InfluxDB ÷ Tidemark. The times include the request.'],
   },
+  shapesOfWorkerd: {
+    list: shapes,
+    title: 'Query shapes, workerd',
+    peer: 'InfluxDB',
+    isGross: true,
+    notes: [
+      `\`npm run bench -- shapes --workerd\`: ${ofDay}`,
+      'The Worker runs on plain `workerd serve`. The ratio is InfluxDB ÷ Tidemark, and its aim on a warm server is a geometric mean of 2. ' +
+        'The times include the request.',
+    ],
+  },
   sizes: {
     list: shapes.filter(({ isOfAll }) => !isOfAll),
     title: 'Query shapes at two sizes',

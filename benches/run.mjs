@@ -2,26 +2,30 @@
 // benchmark, Tidemark and the programs to which it is compared take turns.
 //
 // Arguments: the names of the benchmarks to run. Without arguments, all benchmarks run except
-// `shapes`, `rows`, `cold`, `sql`, `flight`, `backup`, `hostile` and `scale`. These benchmarks run
-// only if they are named.
+// `shapes`, `rows`, `cold`, `sql`, `flight`, `backup`, `hostile`, `host` and `scale`. These
+// benchmarks run only if they are named.
 //
-// - `ingest`, `queries`, `shapes`, `rows` and `flight` accept `--quick`: a short run that is not
-//   recorded.
+// - `ingest`, `queries`, `shapes`, `rows`, `flight` and `host` accept `--quick`: a short run that is
+//   not recorded.
 // - `ingest`, `queries` and `shapes` also accept prefixes of the names of cases or types.
 // - `shapes` also accepts `--sizes`.
-// - `ingest` and `queries` accept `--native`: only the native host and its peers.
-// - `backup` accepts `--mb N`, and `hostile` accepts `--seconds N`.
+// - `ingest` and `queries` accept `--native`: only the native host and its peers. With `--native`,
+//   `scale` runs on the native host instead of workerd.
+// - `shapes` and `sql` accept `--workerd`: the Worker instead of the native host.
+// - `backup` accepts `--mb N`, `hostile` accepts `--seconds N`, and `host` accepts `--gigabytes N`.
 // - `scale` has its own options (scale/choices.mjs).
 
 import { buildNative } from '../scripts/native.mjs';
 import { endAllOnSignals, must } from '../scripts/processes.mjs';
 import { finishWith, UserError } from '../scripts/project.mjs';
-import { prepareAll, packages, rust, worker } from '../scripts/setup.mjs';
+import { sqlConfiguration } from '../scripts/sql-binding.mjs';
+import { prepareAll, packages, rust, sql as sqlWorker, worker } from '../scripts/setup.mjs';
 import { atRest, rowsRead } from './at_rest.mjs';
 import { backup } from './backup.mjs';
 import { busy } from './busy.mjs';
 import { cold } from './cold.mjs';
 import { flight } from './flight.mjs';
+import { host } from './host.mjs';
 import { hostile } from './hostile.mjs';
 import { ingestTable } from './ingest_table.mjs';
 import { largeResult } from './large_result.mjs';
@@ -35,10 +39,11 @@ import { hasInfluxdb, hasVictoriaMetrics, influxdb, native, plain, startAll, sto
 import { shares } from './shares.mjs';
 import { sql } from './sql.mjs';
 
-const parts = ['parsers', 'shard', 'requests', 'ingest', 'shares', 'busy', 'rest', 'queries', 'shapes', 'rows', 'cold', 'sql', 'flight', 'backup', 'hostile', 'scale'];
-const ofNative = ['shapes', 'rows', 'sql', 'flight', 'backup', 'hostile'];
-const given = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
+const parts = ['parsers', 'shard', 'requests', 'ingest', 'shares', 'busy', 'rest', 'queries', 'shapes', 'rows', 'cold', 'sql', 'flight', 'backup', 'hostile', 'host', 'scale'];
 const onlyNative = process.argv.includes('--native');
+const onlyWorkerd = process.argv.includes('--workerd');
+const ofNative = ['rows', 'flight', 'backup', 'hostile', 'host', ...(onlyWorkerd ? [] : ['shapes', 'sql']), ...(onlyNative ? ['scale'] : [])];
+const given = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
 const quick = process.argv.includes('--quick');
 // `neighbours` is a scenario of `scale`, but is also accepted as the name of a benchmark.
 if (given.includes('neighbours') && !given.includes('scale')) {
@@ -104,10 +109,17 @@ async function shapesAtTwoSizes() {
 }
 
 async function queryShapes() {
-  const sides = [{ name: 'native', start: (folder) => native(folder) }];
+  const sides = onlyWorkerd
+    ? [{ name: 'workerd', start: (folder) => plain(folder) }]
+    : [{ name: 'native', start: (folder) => native(folder) }];
   if (hasInfluxdb()) sides.push({ name: 'InfluxDB', start: (folder) => influxdb(folder) });
   const only = names.filter((name) => lists.shapes.list.some((shape) => shape.name.startsWith(name)));
-  await queries(sides, { quick, only, asked: lists.shapes });
+  await queries(sides, { quick, only, asked: onlyWorkerd ? lists.shapesOfWorkerd : lists.shapes });
+}
+
+async function sqlOfWorker(node) {
+  await sqlWorker();
+  await sql(() => tidemark(node, undefined, { sql: sqlConfiguration }), { isWorker: true });
 }
 
 async function allQueries(node) {
@@ -153,6 +165,10 @@ await finishWith(async () => {
   if (wanted('shares')) await shares(await prepareAll());
   if (wanted('rest')) await rest(await prepareAll());
   if (wanted('queries')) await allQueries(await modulesFor());
+  if (onlyWorkerd && asked.includes('shapes')) {
+    await packages();
+    await worker();
+  }
   if (asked.includes('shapes')) await (process.argv.includes('--sizes') ? shapesAtTwoSizes() : queryShapes());
   if (asked.includes('rows')) await largeResult(native, hasInfluxdb() ? influxdb : null, { isQuick: quick });
   if (asked.includes('cold')) {
@@ -160,16 +176,17 @@ await finishWith(async () => {
     await worker();
     await cold(hasInfluxdb());
   }
-  if (asked.includes('sql')) await sql(native);
+  if (asked.includes('sql')) await (onlyWorkerd ? sqlOfWorker(await prepareAll()) : sql(native));
   if (asked.includes('flight')) await flight(native, hasInfluxdb() ? influxdb : null, { isQuick: quick });
   if (asked.includes('backup')) await backup({ mb: numberOf('--mb', 10, 'megabytes') });
   if (asked.includes('hostile')) {
     const seconds = numberOf('--seconds', 60, 'seconds');
     whole = (await hostile(native, { seconds, only: names.filter((name) => name !== String(seconds)) })) && whole;
   }
+  if (asked.includes('host')) await host({ gigabytes: numberOf('--gigabytes', 1, 'gigabytes'), quick });
   if (asked.includes('scale')) {
     await packages();
-    await worker();
+    if (!onlyNative) await worker();
     whole = (await scale(process.argv.slice(2))) && whole;
   }
   return whole ? 0 : 1;

@@ -1,5 +1,6 @@
-// npm run bench -- scale: compares Tidemark on plain workerd with InfluxDB, for a small and a large
-// size. A scenario is a file in `scale/`, whose `run` resolves to rows of the table.
+// npm run bench -- scale: compares Tidemark on plain workerd, or with `--native` on the native host,
+// with InfluxDB, for a small and a large size. A scenario is a file in `scale/`, whose `run` resolves
+// to rows of the table.
 
 import { circumstances, record } from './results.mjs';
 import { chosen, choices, planOf } from './scale/choices.mjs';
@@ -12,6 +13,7 @@ import * as neighbours from './scale/neighbours.mjs';
 import * as panels from './scale/panels.mjs';
 import * as series from './scale/series.mjs';
 import * as shards from './scale/shards.mjs';
+import { isNative } from './scale/sides.mjs';
 import { head, markdown, row } from './scale/table.mjs';
 import { hasInfluxdb } from './servers.mjs';
 
@@ -25,7 +27,7 @@ const influxdbColdSetting = 'INFLUXDB_DATA_CACHE_SNAPSHOT_WRITE_COLD_DURATION';
  * whether every scenario completed.
  */
 export async function scale(args) {
-  const choice = choices(args);
+  const choice = choices(args.filter((arg) => arg !== '--native'));
   const wanted = chosen(scenarios, choice);
   const hasPeer = hasInfluxdb();
   process.env[influxdbColdSetting] = '5s';
@@ -40,7 +42,8 @@ export async function scale(args) {
     try {
       const own = await scenario.run(plan, { hasPeer, say });
       rows.push(...own);
-      if (isRecorded) record({ title: `Scale: ${scenario.name}`, notes: notes(scenario, plan), head, rows: own });
+      const title = `Scale: ${scenario.name}${isNative ? ', native host' : ''}`;
+      if (isRecorded) record({ title, notes: notes(scenario, plan), head, rows: own });
     } catch (error) {
       broken += 1;
       console.error(error.stack);
@@ -53,10 +56,11 @@ export async function scale(args) {
 }
 
 function notes({ name }, plan) {
+  const [option, ours] = isNative ? [' --native', 'The native host'] : ['', 'Plain `workerd`'];
   return [
     ...circumstances(),
-    `\`npm run bench -- scale --size full --only ${name}\`: ${JSON.stringify(plan).replaceAll('"', '').slice(1, -1)}`,
-    'Plain `workerd` and InfluxDB ran alternately on this machine. The figures are milliseconds unless the row names ' +
+    `\`npm run bench -- scale --size full --only ${name}${option}\`: ${JSON.stringify(plan).replaceAll('"', '').slice(1, -1)}`,
+    `${ours} and InfluxDB ran alternately on this machine. The figures are milliseconds unless the row names ` +
       'another unit. *Cold* is the first query of a database after a restart of the server, which has already served ' +
       'another database. *Warm* is the median of later queries.',
     'Each row defines *small* and *large*: for example, before a load and during the load. The ratio is large ÷ small, ' +

@@ -13,8 +13,8 @@ import { startNative } from '../scripts/native.mjs';
 import { startWorkerd } from '../tests/edge/workerd.mjs';
 import { startInfluxd } from '../tests/record/influxd.mjs';
 
-const token = 'token-of-the-benchmarks';
-const headers = { Authorization: `Token ${token}` };
+export const token = 'token-of-the-benchmarks';
+export const headers = { Authorization: `Token ${token}` };
 
 /** By default, Node's client requests compression, which takes longer than the query. */
 export const unpacked = { 'accept-encoding': 'identity' };
@@ -22,13 +22,16 @@ export const unpacked = { 'accept-encoding': 'identity' };
 const newFolder = () => mkdtempSync(join(tmpdir(), 'tidemark-bench-'));
 const remove = (folder) => rmSync(folder, { recursive: true, force: true });
 
-/** The server can be restarted with the same data. `script` replaces the Worker. */
-export async function tidemark(node, kept = undefined, script = undefined) {
+/**
+ * The server can be restarted with the same data. `script` replaces the Worker. `sql` is the
+ * configuration of a SQL Worker.
+ */
+export async function tidemark(node, kept = undefined, { script = undefined, sql = undefined } = {}) {
   const folder = kept ?? newFolder();
   const envFile = join(folder, 'secrets');
   writeFileSync(envFile, `ADMIN_TOKEN=${token}\n`);
   const stateDir = join(folder, 'state');
-  const start = async () => startServer({ node, port: await freePort(), stateDir, envFile, script });
+  const start = async () => startServer({ node, port: await freePort(), stateDir, envFile, script, sql });
   let server = await start();
   return {
     name: 'Tidemark',
@@ -62,11 +65,12 @@ export async function plain(kept = undefined, start = startWorkerd) {
   return { ...server, name: 'workerd', headers, stop };
 }
 
-/** With `backups`, the data folder contains a folder for backups. */
-export async function native(kept = undefined, { backups = false } = {}) {
+/** With `backups`, the data folder contains a folder for backups. `vars` are settings. */
+export async function native(kept = undefined, { backups = false, vars = {} } = {}) {
   const folder = kept ?? newFolder();
   const data = join(folder, 'native');
-  const { url, child, stop: end } = await startNative({ port: await freePort(), data, secret: token, backups, profile: 'release' });
+  const options = { port: await freePort(), data, vars, secret: token, backups, profile: 'release' };
+  const { url, child, stop: end } = await startNative(options);
   const stop = async () => {
     await end();
     if (!kept) remove(folder);

@@ -28,7 +28,7 @@ const startFloor = (folder) =>
   serve({ folder, modules: [floorScript], objects: ['Catalog', 'Database', 'Shard'] });
 
 const places = (node) => [
-  ['wrangler dev', () => tidemark(node, undefined, floorScript), () => tidemark(node)],
+  ['wrangler dev', () => tidemark(node, undefined, { script: floorScript }), () => tidemark(node)],
   ['workerd serve', () => plain(undefined, startFloor), () => plain()],
 ];
 

@@ -1,4 +1,5 @@
-// Measures the fifteen query types of TSBS in SQL, alternating with InfluxQL. Also measures
+// Measures the fifteen query types of TSBS in SQL, alternating with InfluxQL, on the native host or
+// on the Worker. Also measures
 // DataFusion and DuckDB from PyPI. They read the same rows from a Parquet file that Tidemark has
 // exported. Then measures all rows in each format.
 
@@ -87,7 +88,8 @@ async function formatTable(server, points) {
   return { head: ['format', 'k rows/s', 'MB', 'MB/s'], rows };
 }
 
-export async function sql(start) {
+/** With `isWorker`, the results have tables of their own. */
+export async function sql(start, { isWorker = false } = {}) {
   const server = await start();
   const file = join(server.folder, '..', `${process.pid}.parquet`);
   try {
@@ -107,9 +109,9 @@ export async function sql(start) {
     const { head, rows } = await formatTable(server, points);
     await all(server, 'parquet', file);
     const peers = await peersOf(file, measured);
-    report(measured, peers, `The first \`SELECT 1\` took ${first.ms.toFixed(0)} ms, and later ones ${median(small).toFixed(1)} ms`);
-    const notes = [...circumstances(), `\`npm run bench -- sql\`: \`SELECT * FROM cpu\`, ${points} rows of 21 columns, without compression`];
-    record({ title: 'SQL, formats', notes, head, rows });
+    report(measured, peers, isWorker, `The first \`SELECT 1\` took ${first.ms.toFixed(0)} ms, and later ones ${median(small).toFixed(1)} ms`);
+    const notes = [...circumstances(), `\`${commandOf(isWorker)}\`: \`SELECT * FROM cpu\`, ${points} rows of 21 columns, without compression`];
+    record({ title: `SQL, formats${isWorker ? ', Worker' : ''}`, notes, head, rows });
   } finally {
     await server.stop();
     rmSync(file, { force: true });
@@ -126,7 +128,9 @@ async function peersOf(file, measured) {
   return [['DataFusion', found.datafusion], ['DuckDB', found.duckdb]];
 }
 
-function report(measured, peers, note) {
+const commandOf = (isWorker) => `npm run bench -- sql${isWorker ? ' --workerd' : ''}`;
+
+function report(measured, peers, isWorker, note) {
   const ratios = measured.map(({ times: [influxql, inSql] }) => influxql / inSql);
   const head = ['type', 'InfluxQL ms', 'SQL ms', 'ratio', ...peers.map(([name]) => `${name} ms`)];
   const rows = types.map(({ name }, i) => [
@@ -138,11 +142,12 @@ function report(measured, peers, note) {
   rows.push(['geometric mean', '', '', geometricMean(ratios).toFixed(2), ...peers.map(() => '')]);
   const notes = [
     ...circumstances(),
-    '`npm run bench -- sql`: the data and the query types of *Queries*, with the native host. A figure is the median of ' +
-      'warm queries, including the request. The results of both languages are compared.',
+    `\`${commandOf(isWorker)}\`: the data and the query types of *Queries*, with ` +
+      (isWorker ? '`wrangler dev` and the SQL Worker.' : 'the native host.') +
+      ' A figure is the median of warm queries, including the request. The results of both languages are compared.',
     'DataFusion and DuckDB come from PyPI, and run natively in one process over the same rows in one Parquet file',
     note,
   ];
-  const falls = record({ title: 'SQL', notes, head, rows, compared: ['ratio'] });
+  const falls = record({ title: `SQL${isWorker ? ', Worker' : ''}`, notes, head, rows, compared: ['ratio'] });
   falls.forEach((fall) => console.log(`FELL: ${fall}`));
 }

@@ -11,6 +11,9 @@ const db = 'history';
 const unchanged = 1.2;
 const lastPointMs = 20;
 
+/** Only the first query finds no stored result of an earlier query. */
+const firstQuery = { what: 'first last(*) of all series', q: 'SELECT last(*) FROM m GROUP BY *', cold: ratioAtMost(1.5) };
+
 const lastPoint = all(ratioAtMost(unchanged), atMost(lastPointMs));
 
 /** Each query has a target for cold servers and a target for warm servers. */
@@ -43,6 +46,7 @@ async function loadBoth([small, ...large], plan) {
 
 const label = ({ what, state }) => `history: ${what}, ${state}`;
 
+/** @param {{ what: string, cold?: any, warm?: any }} query */
 function rowsOf({ what, cold, warm }, found) {
   return [['cold', cold], ['warm', warm]].map(([state, aim]) => {
     const [small, large, peer] = found[state];
@@ -77,7 +81,9 @@ export async function run(plan, { hasPeer, say }) {
     const { shards, parts, flushes, compactions } = await counters(sides[1], db);
     say(`${plan.larger} points in ${seconds.toFixed(0)} s: ${shards} shard, ${parts} parts, ` +
       `${flushes} flushes, ${compactions} compactions`);
-    const rows = [];
+    const first = await timed(sides, db, firstQuery.q, { cold: 1, warm: 1 });
+    const rows = rowsOf(firstQuery, first).slice(0, 1);
+    say(rows[0].join(' | '));
     for (const query of queries) {
       rows.push(...rowsOf(query, await timed(sides, db, query.q, plan)));
       say(rows.slice(-2).map((cells) => cells.join(' | ')).join('\n  '));

@@ -8,11 +8,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { startWorkerd } from '../../tests/edge/workerd.mjs';
 import { open } from '../connection.mjs';
 import { cpuSeconds } from '../cpu_time.mjs';
-import { influxdb, plain } from '../servers.mjs';
+import { influxdb, native, plain } from '../servers.mjs';
 
 const answerMs = 180_000;
 const writeTries = 100;
 const writePauseMs = 200;
+/** With this option, the native host replaces workerd. */
+export const isNative = process.argv.includes('--native');
 /** A server counts as idle if it uses less than this fraction of a core. */
 const restShare = 0.05;
 const restPollMs = 1_000;
@@ -29,7 +31,7 @@ export function errorOf(status, text) {
  * The connection is opened again after it was closed.
  * @param {{ server: any }} side
  */
-function line(side) {
+export function line(side) {
   let connection = null;
   const close = () => {
     connection?.close();
@@ -121,8 +123,10 @@ async function begin(start, label) {
   return begun;
 }
 
+const worker = (folder, vars) => plain(folder, (of, token) => startWorkerd(of, token, { vars }));
+
 export const tidemarkSide = (label = 'Tidemark', vars = {}) =>
-  begin((folder) => plain(folder, (of, token) => startWorkerd(of, token, { vars })), label);
+  begin((folder) => (isNative ? native(folder, { vars }) : worker(folder, vars)), label);
 export const influxdbSide = () => begin((folder) => influxdb(folder), 'InfluxDB');
 
 /** The only shard group covers all times of the scenarios. */
