@@ -30,9 +30,8 @@ export function cpuSeconds(pid) {
   return sum / ticks;
 }
 
-/** Sums the resident memory of the process tree in MB. Shared pages count once for each process. */
-export function residentTreeMb(pid) {
-  let kb = 0;
-  for (const p of tree(pid).keys()) kb += Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${p}/status`, 'utf8'))?.[1] ?? 0);
-  return (kb * 1024) / 1e6;
+/** Returns the resident memory of each process of the tree in MB. */
+export function residentMbOfEach(pid) {
+  const kb = (p) => Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${p}/status`, 'utf8'))?.[1] ?? 0);
+  return [...tree(pid).keys()].map((p) => (kb(p) * 1024) / 1e6);
 }

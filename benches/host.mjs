@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { startNative } from '../scripts/native.mjs';
-import { cpuSeconds, residentTreeMb } from './cpu_time.mjs';
+import { cpuSeconds, residentMbOfEach } from './cpu_time.mjs';
 import { median } from './ingest.mjs';
 import { circumstances, record } from './results.mjs';
 import { bodies, dayS, month, startS } from './scale/lines.mjs';
@@ -126,6 +126,13 @@ async function startTimes({ starts: turns }, gigabytes) {
   }
 }
 
+/** Memory that several processes share counts once for each process. */
+function memoryMb({ name, pid }) {
+  const each = residentMbOfEach(pid);
+  console.log(`  ${name}, MB of each process: ${each.map((mb) => mb.toFixed(1)).join(', ')}`);
+  return each.reduce((sum, mb) => sum + mb, 0);
+}
+
 /** Repeats all statements at the same time. Most of them end with an error. */
 async function hostile({ url }, ms) {
   const signal = AbortSignal.timeout(ms);
@@ -154,11 +161,11 @@ async function memory({ points, restMs, hostileMs }) {
   const side = { server: target };
   const rest = async () => {
     await delay(restMs);
-    return residentTreeMb(target.pid);
+    return memoryMb(target);
   };
   try {
     const empty = await rest();
-    const theirs = peer ? residentTreeMb(peer.pid) : undefined;
+    const theirs = peer ? memoryMb(peer) : undefined;
     await create(side, 'month');
     const connection = line(side);
     for (const body of bodies(month({ points, series, days }))) await connection.write('month', body);
@@ -197,7 +204,7 @@ async function manyDatabases({ databases, minutes, minuteMs }) {
     }
     const percent = ((cpuSeconds(target.pid) - before) / (performance.now() - from)) * 1000 * 100;
     const what = `${databases.toLocaleString('en-US')} databases, one write per minute each`;
-    return [row(`CPU time, ${what}, % of a thread`, 10, percent), row(`memory, ${what}, MB`, undefined, residentTreeMb(target.pid))];
+    return [row(`CPU time, ${what}, % of a thread`, 10, percent), row(`memory, ${what}, MB`, undefined, memoryMb(target))];
   } finally {
     connection.close();
     await target.stop();
@@ -221,7 +228,7 @@ export async function host({ gigabytes, quick = false }) {
     `\`npm run bench -- host --gigabytes ${gigabytes}\`: the native host. A start is the median of ${plan.starts} starts, from the start ` +
       'of the process to the end of the response of `/health`, and then of a query of one series. The page cache is not emptied between ' +
       `the starts. The large folder contains full-precision floats in ${large.databases} databases.`,
-    `Memory is the resident memory (\`VmRSS\`) of the program and its SQL processes, ${plan.restMs / 1000} s after the last request. The points ` +
+    `Memory is the resident memory (\`VmRSS\`) of the program and its SQL processes, which share some of it, ${plan.restMs / 1000} s after the last request. The points ` +
       `are full-precision floats of ${series} series in one shard, and one of the queries is in SQL. The hostile statements sort texts ` +
       'of 100,000 bytes and compute a cross join; their aim is at most 10 % above the row before.',
     `The CPU time is of ${plan.minutes} minutes with writes at a constant rate, after the databases were created and each got a point`,
