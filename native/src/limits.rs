@@ -10,8 +10,8 @@ pub const CONNECTIONS_MAX: usize = 10_000;
 pub const HEAD_S_MAX: Duration = Duration::from_secs(75);
 /// The maximum number of concurrent requests on one HTTP/2 connection.
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 200;
-/// The size of the receive window of an HTTP/2 connection and of each of its streams, in bytes. The
-/// program keeps at most this much of the bodies that it does not read.
+/// The size of the receive window of an HTTP/2 connection and of each of its streams, in bytes. For
+/// each connection, the program keeps at most this many bytes of bodies that it has not read.
 pub const RECEIVE_WINDOW_BYTES: u32 = 256 << 10;
 /// The maximum number of bytes of all responses that are not sent. Above this number, the program
 /// closes the connections of clients that do not read.
@@ -43,14 +43,15 @@ pub const OBJECT_CROWDED_IDLE: Duration = Duration::from_secs(5);
 pub const BLOCKING_THREADS_MAX: usize = 16;
 /// The time after which an alarm fires again if its event could not be committed.
 pub const ALARM_RETRY_NS: i64 = 2_000_000_000;
-/// The number of panics of an object's alarms or requests after which they wait.
+/// The number of panics after which the program postpones an object's alarms, or refuses the
+/// requests to the object.
 pub const CRASHES_MAX: u32 = 3;
 /// The time after which a panic no longer counts.
 pub const CRASH_REMEMBERED_NS: i64 = 24 * 3_600_000_000_000;
-/// The time for which an object's alarms or requests wait after [`CRASHES_MAX`] panics. Each further
-/// panic doubles the time.
+/// The time for which the program postpones alarms or refuses requests after [`CRASHES_MAX`]
+/// panics. Each further panic doubles the time.
 pub const CRASH_WAIT_NS: i64 = 60_000_000_000;
-/// The maximum time for which an object's alarms or requests wait after panics.
+/// The maximum time for which the program postpones alarms or refuses requests after panics.
 pub const CRASH_WAIT_NS_MAX: i64 = 3_600_000_000_000;
 /// The maximum time for which the alarm clock sleeps. Longer sleeps could miss an alarm after a
 /// change of the system's clock.
@@ -66,8 +67,8 @@ pub const WAL_PAGES: u32 = 2_000;
 pub const PAGE_BYTES: u32 = 8_192;
 /// The size of SQLite's page cache for each open object, in KiB. The engine has a separate cache.
 pub const PAGE_CACHE_KIB: u32 = 1_024;
-/// The memory of SQLite, in bytes, above which a file's page cache no longer grows. Each file keeps a
-/// few pages.
+/// The memory of SQLite, in bytes, above which the page caches no longer grow. Each open file keeps
+/// a few pages.
 pub const SQLITE_BYTES_MAX: u32 = 64_000_000;
 /// The number of prepared statements that SQLite caches for each object.
 pub const STATEMENTS_KEPT: usize = 64;

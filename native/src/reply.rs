@@ -104,7 +104,8 @@ impl Body for Outgoing {
     }
 }
 
-/// Returns a complete response. `count` counts its body.
+/// Returns a complete response. `count` counts the bytes of an HTTP body until they are sent. A
+/// complete gRPC response has no body.
 pub fn complete(
     response: Response,
     form: Form,
@@ -280,7 +281,7 @@ impl Pieces {
                 Err(_) => {}
             }
         };
-        let bytes = request_task.engine.readers.count(&self.reader, bytes);
+        let bytes = request_task.engine.shared.readers.count(&self.reader, bytes);
         permit.send(Ok(Frame::data(bytes)));
         if exchange.sent() { Ok(()) } else { Err(self.break_off(self.is_between_messages())) }
     }

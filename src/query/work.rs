@@ -80,7 +80,7 @@ impl Work {
     }
 }
 
-/// An async function that awaits only [`Work::spend`].
+/// A running async function that awaits only [`Work::spend`].
 pub(crate) struct Computation<T>(Pin<Box<dyn Future<Output = T>>>);
 
 impl<T> Computation<T> {

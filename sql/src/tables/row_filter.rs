@@ -222,8 +222,8 @@ fn is_time(expr: &Expr) -> bool {
     matches!(expr, Expr::Column(column) if column.name == TIME)
 }
 
-/// Converts a text that is compared with the time to a time. Returns `None` if the text is not a
-/// time.
+/// Converts a text that is compared with the column `time` to a time. Returns `None` if `time` is
+/// compared with a constant that is not a time.
 fn compared(operand: &Expr, other: &Expr) -> Option<Expr> {
     match operand {
         Expr::Literal(literal, _) if is_time(other) => match literal {

@@ -16,7 +16,7 @@ use crate::scan::page::{AuxValues, GroupData, PartialColumn};
 use crate::scan::partial::Merge;
 use crate::scan::request::{AggregateCall, AuxColumn, Input};
 
-/// The work of merging the states of a call, in addition to the number of states.
+/// The work of merging the states of a call, in addition to one unit for each window of a state.
 const CALL_WORK: usize = 40;
 
 /// The states of a call, and the positions of the `aux` columns.

@@ -17,8 +17,8 @@ const DEFAULTS: &[(&str, u64)] = &[
     ("messageBytesMax", 64 << 20),
     // gRPC clients accept 8 to 16 KB of trailers.
     ("trailerBytesMax", 16 << 10),
-    // The maximum number of HTTP/2 connections to the server. With HTTP/1.1, each call has a
-    // separate connection.
+    // The maximum number of HTTP/2 connections to which new calls are sent. A connection without
+    // free streams does not count. With HTTP/1.1, each call has a separate connection.
     ("upstreamSessionsMax", 8),
     // The time after which an HTTP/1.1 connection is not used again. Servers close idle
     // connections after 5 s.
