@@ -1,8 +1,9 @@
 // Measures how much some requests delay another database. These requests are cheap to send and
 // expensive to compute.
 
-import { fork } from 'node:child_process';
+import { fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
 import { open } from './connection.mjs';
@@ -45,7 +46,11 @@ function prepared(text) {
   return { path: '/arrow.flight.protocol.FlightService/DoAction', grpc: Buffer.concat([head, body]) };
 }
 
+/** Other programs that compute on every processor delay the server too, without any request. */
+const control = 'Control: other programs compute';
+
 const requests = [
+  [control, null],
   ['SQL: strpos of 200,000 and 100,000 bytes', sql("SELECT strpos(repeat('a', 200000), repeat('a', 100000) || 'b')")],
   ['SQL: strpos of 400,000 and 200,000 bytes', sql("SELECT strpos(repeat('a', 400000), repeat('a', 200000) || 'b')")],
   ['SQL: strpos at the limit', sql("SELECT strpos(repeat('a', 14000), repeat('a', 7000) || 'b')")],
@@ -121,6 +126,16 @@ async function beside(target, request, seconds) {
   return { found, count, status };
 }
 
+/** Measures while a program without requests computes on each processor. */
+async function besidePrograms(target, seconds) {
+  const programs = Array.from({ length: availableParallelism() }, () => spawn(process.execPath, ['-e', 'for (;;);'], { stdio: 'ignore' }));
+  try {
+    return { found: await latencies(target, seconds), count: 0, status: '' };
+  } finally {
+    programs.forEach((program) => program.kill());
+  }
+}
+
 /** Returns the p99 latencies without and with the request, the number of repetitions, and the last status. */
 async function alternately(target, request, seconds) {
   const [idle, found] = [[[], []], [[], []]];
@@ -128,7 +143,7 @@ async function alternately(target, request, seconds) {
   let [count, status] = [0, null];
   for (let turn = 0; turn < turns; turn += 1) {
     add(idle, await latencies(target, seconds / turns));
-    const during = await beside(target, request, seconds / turns);
+    const during = request === null ? await besidePrograms(target, seconds / turns) : await beside(target, request, seconds / turns);
     add(found, during.found);
     count += during.count;
     status = during.status;
@@ -148,7 +163,7 @@ export async function hostile(start, { seconds, only = [] }) {
     for (const [name, request] of chosen) {
       const { idle, found, count, status } = await alternately(target, request, seconds);
       const ratios = found.map((ms, at) => ms / idle[at]);
-      if (ratios.some((ratio) => ratio >= ratioMax)) isWhole = false;
+      if (request !== null && ratios.some((ratio) => ratio >= ratioMax)) isWhole = false;
       const cells = found.flatMap((ms, at) => [idle[at].toFixed(1), ms.toFixed(1), ratios[at].toFixed(2)]);
       rows.push([name, String(status), String(count), ...cells]);
       console.log(`  ${rows.at(-1).join(', ')}`);
@@ -159,7 +174,7 @@ export async function hostile(start, { seconds, only = [] }) {
   const head = ['request', 'status', 'times', 'write idle ms', 'write ms', 'ratio', 'query idle ms', 'query ms', 'query ratio'];
   const notes = [
     ...circumstances(),
-    `\`npm run bench -- hostile --seconds ${seconds}\`: the p99 latency of writes and small queries of one database with the native host. "Idle" is without other load. The other figures are for the time in which a client with the scheduling policy "idle" repeats the request to another database.`,
+    `\`npm run bench -- hostile --seconds ${seconds}\`: the p99 latency of writes and small queries of one database with the native host. "Idle" is without other load. The other figures are for the time in which a client with the scheduling policy "idle" repeats the request to another database. In the row *Control*, the server gets no other request: programs of normal priority compute on every processor.`,
   ];
   record({ title: 'Hostile requests', notes, head, rows, partial: only.length > 0 });
   if (!isWhole) console.log(`A ratio is ${ratioMax} or more.`);
