@@ -84,7 +84,7 @@ async fn serve_http(
     let mut is_ending = engine.shared.is_ending.clone();
     let has_request = Rc::new(Cell::new(false));
     let noting = Rc::clone(&has_request);
-    let reader = engine.readers.open();
+    let reader = engine.shared.readers.open();
     let sent_to = Arc::clone(&reader);
     let service = service_fn(move |request| {
         noting.set(true);

@@ -71,8 +71,8 @@ pub struct Shared {
     pub is_ending: watch::Receiver<bool>,
     /// The number of open connections and running requests.
     pub busy: AtomicUsize,
-    /// The bytes of all responses that are not sent.
-    pub unsent_bytes: Arc<AtomicUsize>,
+    /// The clients, and the bytes of their responses that are not sent.
+    pub readers: Readers,
     /// The memory of each thread for memtables and decoded values, in bytes.
     pub memory_bytes: usize,
 }
@@ -147,7 +147,6 @@ pub struct Engine {
     full_bytes: u64,
     split_bytes: u64,
     objects: RefCell<HashMap<Address, Rc<Inbox>>>,
-    pub readers: Readers,
     clock: RefCell<Clock>,
     clock_changed: Notify,
     is_over: Cell<bool>,
@@ -168,7 +167,6 @@ impl Engine {
         service.host_warning = shared.refused.warning();
         let budget = Budget::new(shared.memory_bytes, random_u64());
         let queries = service.queries.clone();
-        let readers = Readers::new(Arc::clone(&shared.unsent_bytes));
         let mut clock = Clock::default();
         for (address, due_ns) in alarms {
             if crate::address::name(address).is_some_and(|name| shared.owner(&name) == index) {
@@ -187,7 +185,6 @@ impl Engine {
             full_bytes,
             split_bytes,
             objects: RefCell::default(),
-            readers,
             clock: RefCell::new(clock),
             clock_changed: Notify::new(),
             is_over: Cell::new(false),
@@ -239,7 +236,8 @@ impl Engine {
         })
     }
 
-    /// Passes an event to an object of this thread. Starts the object if it is not in memory.
+    /// Passes an event to an object of this thread. Starts the object if it is not in memory. After
+    /// repeated crashes, postpones the object's alarm or refuses the message.
     pub fn deliver(self: &Rc<Self>, to: Address, event: Event) {
         if self.is_over.get() {
             return;

@@ -31,6 +31,7 @@ use crate::log;
 use crate::options::Options;
 use crate::scheduling;
 use crate::sql::Sql;
+use crate::unsent::Readers;
 
 /// The pause after an error of the listening socket, for example if no file descriptor is
 /// available.
@@ -66,7 +67,7 @@ pub fn serve(options: Options) -> Result<(), Failure> {
         sql: Sql::new(runtime.handle(), options.sql_turn),
         is_ending,
         busy: AtomicUsize::new(0),
-        unsent_bytes: Arc::default(),
+        readers: Readers::default(),
         memory_bytes: options.memory_bytes / options.threads,
     });
     runtime.block_on(async {

@@ -56,7 +56,7 @@ pub async fn run(
     match beginning {
         ResponseStart::Complete(response) => {
             request_task.log(&exchange);
-            let count = |bytes| request_task.engine.readers.count(&reader, bytes);
+            let count = |bytes| request_task.engine.shared.readers.count(&reader, bytes);
             let _ = to.send(reply::complete(response, form, count));
         }
         ResponseStart::Stream(response) => {

@@ -4,9 +4,8 @@
 //! [`UNSENT_BYTES_MAX`], the program closes the connections of the clients that have read nothing
 //! for the longest time.
 
-use std::cell::RefCell;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use hyper::body::Bytes;
@@ -18,18 +17,20 @@ use crate::log;
 /// The client of one connection.
 #[derive(Debug)]
 pub struct Reader {
-    /// The bytes of its responses that are not sent.
+    /// The bytes of the client's responses that are not sent.
     bytes: AtomicUsize,
     /// The bytes of all clients.
     all_bytes: Arc<AtomicUsize>,
-    /// The time at which the client last received a piece, or began to wait for one.
+    /// The time at which a piece was last sent, or at which the first unsent piece was added.
     active: Mutex<Instant>,
     /// Notified if the connection must close.
     pub closing: Notify,
+    /// Whether `closing` was notified.
+    is_closing: AtomicBool,
 }
 
 impl Reader {
-    fn is_active(&self) {
+    fn mark_active(&self) {
         *self.active.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
@@ -42,19 +43,14 @@ impl Reader {
     }
 }
 
-/// The clients of one engine thread.
-#[derive(Debug)]
+/// The clients of all engine threads.
+#[derive(Debug, Default)]
 pub struct Readers {
-    /// The bytes of the clients of all threads.
     all_bytes: Arc<AtomicUsize>,
-    readers: RefCell<Vec<Weak<Reader>>>,
+    readers: Mutex<Vec<Weak<Reader>>>,
 }
 
 impl Readers {
-    pub fn new(all_bytes: Arc<AtomicUsize>) -> Self {
-        Self { all_bytes, readers: RefCell::default() }
-    }
-
     /// Adds the client of a new connection.
     pub fn open(&self) -> Arc<Reader> {
         let reader = Arc::new(Reader {
@@ -62,8 +58,9 @@ impl Readers {
             all_bytes: Arc::clone(&self.all_bytes),
             active: Mutex::new(Instant::now()),
             closing: Notify::new(),
+            is_closing: AtomicBool::new(false),
         });
-        let mut readers = self.readers.borrow_mut();
+        let mut readers = self.lock();
         if readers.len() == readers.capacity() {
             readers.retain(|reader| reader.strong_count() > 0);
         }
@@ -77,7 +74,7 @@ impl Readers {
             return Bytes::new();
         }
         if reader.bytes.fetch_add(bytes.len(), Ordering::Relaxed) == 0 {
-            reader.is_active();
+            reader.mark_active();
         }
         let all_bytes = self.all_bytes.fetch_add(bytes.len(), Ordering::Relaxed) + bytes.len();
         if all_bytes > UNSENT_BYTES_MAX {
@@ -87,20 +84,26 @@ impl Readers {
     }
 
     fn close_idle(&self, mut excess_bytes: usize) {
-        let mut readers = self.readers.borrow_mut();
-        let mut waiting: Vec<_> = readers.iter().filter_map(Weak::upgrade).collect();
+        let mut waiting: Vec<_> = self.lock().iter().filter_map(Weak::upgrade).collect();
         waiting.retain(|reader| reader.held_bytes() > 0);
-        waiting.sort_by_key(|reader| reader.last_active());
+        // A closing connection still holds its bytes until its task runs.
+        let is_open = |reader: &Reader| !reader.is_closing.load(Ordering::Relaxed);
+        waiting.sort_by_cached_key(|reader| (is_open(reader), reader.last_active()));
         for reader in waiting {
-            let bytes = reader.held_bytes();
-            log::event("slow_reader_closed", &[("unsent_bytes", bytes.into())]);
-            reader.closing.notify_one();
-            readers.retain(|other| !std::ptr::eq(other.as_ptr(), Arc::as_ptr(&reader)));
-            excess_bytes = excess_bytes.saturating_sub(bytes);
             if excess_bytes == 0 {
                 break;
             }
+            let bytes = reader.held_bytes();
+            if !reader.is_closing.swap(true, Ordering::Relaxed) {
+                log::event("slow_reader_closed", &[("unsent_bytes", bytes.into())]);
+                reader.closing.notify_one();
+            }
+            excess_bytes = excess_bytes.saturating_sub(bytes);
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Weak<Reader>>> {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -120,7 +123,7 @@ impl Drop for Piece {
     fn drop(&mut self) {
         self.reader.bytes.fetch_sub(self.bytes.len(), Ordering::Relaxed);
         self.reader.all_bytes.fetch_sub(self.bytes.len(), Ordering::Relaxed);
-        self.reader.is_active();
+        self.reader.mark_active();
     }
 }
 
@@ -130,7 +133,7 @@ mod tests {
 
     #[test]
     fn longest_idle_reader_is_closed_at_limit() {
-        let readers = Readers::new(Arc::default());
+        let readers = Readers::default();
         let [idle, reading, other] = [(), (), ()].map(|()| readers.open());
         let half = UNSENT_BYTES_MAX / 2;
         let first = readers.count(&reading, vec![0; half - 1]);
@@ -145,5 +148,8 @@ mod tests {
         assert!(!is_closed(&idle) && !is_closed(&reading));
         let _last = readers.count(&other, vec![0; 1]);
         assert!(is_closed(&idle) && !is_closed(&reading) && !is_closed(&other));
+        // The bytes of the closing connection already count as freed.
+        let _more = readers.count(&other, vec![0; 1]);
+        assert!(!is_closed(&idle) && !is_closed(&reading) && !is_closed(&other));
     }
 }
