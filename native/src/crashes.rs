@@ -1,10 +1,10 @@
 //! Prevents an object whose code panics from ending the program again and again.
 //!
 //! A panic ends the program, and a supervisor starts it again. An alarm that panics would fire
-//! again after each start, and clients repeat a request that panics. The panic hook therefore adds a
-//! line with the time, the work and the object to the file `crashes`. After [`CRASHES_MAX`] lines
-//! within a day, the program postpones the object's alarms or refuses its requests. The other
-//! objects continue.
+//! again after each start, and clients repeat a request that panics. The panic hook therefore adds
+//! a line with the time, the work and the object to the file `crashes`. After [`CRASHES_MAX`] lines
+//! within a day, the next start postpones the object's alarms or refuses the requests to the
+//! object. The other objects continue.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -96,7 +96,9 @@ impl Refused {
         let now_ns = now_ns();
         let is_recent = |at_ns: i64| at_ns > now_ns.saturating_sub(CRASH_REMEMBERED_NS);
         let recent = text.lines().filter_map(parse).filter(|(at_ns, ..)| is_recent(*at_ns));
-        let kept: String = recent.map(|(at_ns, work, name)| line(at_ns, work, name)).collect();
+        // The clock may have been ahead at a crash. A later time would never be forgotten.
+        let past = |(at_ns, work, name): (i64, Work, &str)| line(at_ns.min(now_ns), work, name);
+        let kept: String = recent.map(past).collect();
         let mut options = OpenOptions::new();
         let mut file = options.append(true).create(true).mode(0o600).open(path).map_err(cannot)?;
         if kept != text {
@@ -151,8 +153,9 @@ impl Refused {
     /// Returns the warning for `/health`, and the time at which the warning ends.
     pub fn warning(&self) -> Option<(String, i64)> {
         let until_ns = *self.0.values().max()?;
-        let message = "an alarm or request has ended the server repeatedly, so that the alarms or \
-                       requests of its database wait; the log names the object";
+        let message = "an alarm or the requests of an object have ended the server repeatedly, so \
+                       the server postpones this alarm or refuses these requests; the event \
+                       refused_after_crashes in the log names the object";
         Some((message.to_owned(), until_ns))
     }
 }
