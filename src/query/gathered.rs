@@ -8,15 +8,22 @@ use foldhash::fast::FixedState;
 use xxhash_rust::xxh64::xxh64;
 
 use super::result::Values;
-use super::sort::{VALUES_AT_ONCE, narrow, sort};
+use super::sort::{VALUES_AT_ONCE, select_nth, sort};
 use super::work::Work;
 use crate::model::bug::OrBug;
 use crate::model::value::FieldValue;
 
-/// The rows with a value in one group and window, in time order.
+/// The size of the sort key of a row.
+pub(crate) const SORT_KEY_BYTES: usize = size_of::<SortKey>();
+
+/// A value as an ordered number, and its row.
+type SortKey = (u64, u32);
+
+/// The rows with a value in one group and window, in the reading order of the function.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Points<'a> {
-    /// The times in nanoseconds, ascending.
+    /// The times in nanoseconds, ascending or, in some functions of a descending statement,
+    /// descending.
     pub(crate) times_ns: &'a [i64],
     /// The values, one per time.
     pub(crate) values: &'a Values,
@@ -96,13 +103,10 @@ async fn median(points: &Points<'_>, work: &Work) -> Option<FieldValue> {
         }
     };
     let count = points.values.len();
-    let (before, mut keys) = narrow(keys(points.values)?, count / 2, Ord::cmp, work).await;
-    let place = count / 2 - before.len();
-    if place >= keys.len() {
-        return None;
-    }
-    let (below, &mut (_, high), _) = keys.select_nth_unstable(place);
-    let low = below.iter().max().or_else(|| before.iter().max());
+    let mut keys = keys(points.values)?;
+    select_nth(&mut keys, count / 2, Ord::cmp, work).await;
+    let &(_, high) = keys.get(count / 2)?;
+    let low = keys.iter().take(count / 2).max();
     let low = low.filter(|_| count.is_multiple_of(2)).and_then(|&(_, row)| number(row));
     let high = number(high)?;
     Some(FieldValue::Float(low.map_or(high, |low| low + (high - low) / 2.0)))
@@ -166,8 +170,8 @@ async fn percentile(points: &Points<'_>, rank: f64, work: &Work) -> Option<u32> 
     if rank < 0.0 { None } else { nth_by_value(points, rank as usize, work).await }
 }
 
-/// Implements top() and bottom(). Returns at most one row per tag combination, in time order. Rows with the same time are sorted
-/// by `order`.
+/// Implements `top()` and `bottom()`. Returns at most one row per tag combination, in time order.
+/// Rows with the same time are sorted by `order`.
 async fn extremes(
     points: &Points<'_>,
     count: u32,
@@ -238,7 +242,7 @@ fn compare(values: &Values, a: u32, b: u32) -> Ordering {
     }
 }
 
-/// Equal values are in time order.
+/// Returns the rows sorted by value. Rows with equal values keep their order.
 async fn by_value(points: &Points<'_>, work: &Work) -> Vec<u32> {
     if let Some(mut keys) = keys(points.values) {
         sort(&mut keys, Ord::cmp, work).await;
@@ -251,36 +255,29 @@ async fn by_value(points: &Points<'_>, work: &Work) -> Vec<u32> {
 
 async fn nth_by_value(points: &Points<'_>, place: usize, work: &Work) -> Option<u32> {
     match keys(points.values) {
-        Some(keys) => {
-            let (before, mut keys) = narrow(keys, place, Ord::cmp, work).await;
-            let place = place - before.len();
-            (place < keys.len()).then(|| keys.select_nth_unstable(place).1.1)
+        Some(mut keys) => {
+            select_nth(&mut keys, place, Ord::cmp, work).await;
+            keys.get(place).map(|&(_, row)| row)
         }
         None => by_value(points, work).await.get(place).copied(),
     }
 }
 
-/// Returns the first `count` rows by `order`, in any order. The time is linear. Different rows must
-/// not be equal.
+/// Returns the `count` rows that come first in `order`, unsorted. The time is linear. No two rows
+/// may compare as equal.
 async fn first(
-    rows: Vec<u32>,
+    mut rows: Vec<u32>,
     count: usize,
     order: impl Fn(&u32, &u32) -> Ordering,
     work: &Work,
 ) -> Vec<u32> {
-    if count >= rows.len() {
-        return rows;
-    }
-    let (mut first, mut rows) = narrow(rows, count, &order, work).await;
-    let rest = count - first.len();
-    rows.select_nth_unstable_by(rest, &order);
-    rows.truncate(rest);
-    first.append(&mut rows);
-    first
+    select_nth(&mut rows, count, order, work).await;
+    rows.truncate(count);
+    rows
 }
 
 /// Returns a sort key and the row number for each row, or `None` for strings.
-fn keys(values: &Values) -> Option<Vec<(u64, u32)>> {
+fn keys(values: &Values) -> Option<Vec<SortKey>> {
     const SIGN: u64 = 1 << 63;
     let of_float = |value: f64| {
         // Positive and negative zero are equal.

@@ -9,99 +9,81 @@ pub(crate) const VALUES_AT_ONCE: usize = 8_192;
 /// The work of sorting one value of a run, in the units of [`Work`].
 const SORT_WORK: usize = 2;
 
-/// Sorts a list. Different values must not be equal.
+/// Sorts a list in place. No two values may compare as equal. Sorted lists take linear time.
 pub(crate) async fn sort<T: Copy>(
-    list: &mut Vec<T>,
+    list: &mut [T],
     order: impl Fn(&T, &T) -> Ordering,
     work: &Work,
 ) {
-    for run in list.chunks_mut(VALUES_AT_ONCE) {
-        run.sort_unstable_by(&order);
-        work.spend(SORT_WORK * run.len()).await;
+    if list.is_sorted_by(|a, b| order(a, b).is_le()) {
+        return work.spend(list.len()).await;
     }
-    let mut run = VALUES_AT_ONCE;
-    while run < list.len() {
-        let mut merged = Vec::with_capacity(list.len());
-        for pair in list.chunks(2 * run) {
-            let (mut left, mut right) = pair.split_at(run.min(pair.len()));
-            while !left.is_empty() && !right.is_empty() {
-                let before = merged.len();
-                merge(&mut left, &mut right, &order, &mut merged);
-                work.spend(merged.len() - before).await;
+    let mut unsorted = vec![(0, list.len())];
+    while let Some((start, end)) = unsorted.pop() {
+        let part = list.get_mut(start..end).unwrap_or_default();
+        match divide(part, &order, work).await {
+            Some(below) => unsorted.extend([(start + below, end), (start, start + below)]),
+            None => {
+                part.sort_unstable_by(&order);
+                work.spend(SORT_WORK * part.len()).await;
             }
-            merged.extend_from_slice(left);
-            merged.extend_from_slice(right);
-        }
-        *list = merged;
-        run *= 2;
-    }
-}
-
-/// Moves the first values of two sorted lists to `merged`, until a list is empty or the statement
-/// may pause.
-fn merge<T: Copy>(
-    left: &mut &[T],
-    right: &mut &[T],
-    order: impl Fn(&T, &T) -> Ordering,
-    merged: &mut Vec<T>,
-) {
-    for _ in 0..VALUES_AT_ONCE {
-        let (Some((a, after_a)), Some((b, after_b))) = (left.split_first(), right.split_first())
-        else {
-            return;
-        };
-        if order(b, a).is_lt() {
-            merged.push(*b);
-            *right = after_b;
-        } else {
-            merged.push(*a);
-            *left = after_a;
         }
     }
 }
 
-/// Divides a list into a part and a short part whose values are greater. The value that has position
-/// `place` in the sorted list is in the short part, unless `place` is after the end. A list of at
-/// most [`VALUES_AT_ONCE`] values is returned as the short part. The time is linear. Different
-/// values must not be equal.
-pub(crate) async fn narrow<T: Copy>(
-    mut list: Vec<T>,
+/// Moves the value that has position `place` in the sorted list to this position, and smaller
+/// values before it. If the list is shorter, does nothing. The time is linear. No two values may
+/// compare as equal.
+pub(crate) async fn select_nth<T: Copy>(
+    list: &mut [T],
     place: usize,
     order: impl Fn(&T, &T) -> Ordering,
     work: &Work,
-) -> (Vec<T>, Vec<T>) {
-    let mut before = Vec::new();
-    while list.len() > VALUES_AT_ONCE {
-        // At least a quarter of the values are below the median of the runs' medians, and about as
-        // many are above.
-        let mut medians = Vec::new();
-        for run in list.chunks_mut(VALUES_AT_ONCE) {
-            medians.push(*run.select_nth_unstable_by(run.len() / 2, &order).1);
-            work.spend(run.len()).await;
-        }
-        let middle = medians.len() / 2;
-        let pivot = *medians.select_nth_unstable_by(middle, &order).1;
-        let (mut below, mut above) = (Vec::new(), Vec::new());
-        for run in list.chunks(VALUES_AT_ONCE) {
-            for value in run {
-                let side = if order(value, &pivot).is_lt() { &mut below } else { &mut above };
-                side.push(*value);
+) {
+    let (mut start, mut end) = (0, list.len());
+    while place < end {
+        let part = list.get_mut(start..end).unwrap_or_default();
+        match divide(part, &order, work).await {
+            Some(below) if place < start + below => end = start + below,
+            Some(below) => start += below,
+            None => {
+                part.select_nth_unstable_by(place - start, &order);
+                return work.spend(SORT_WORK * part.len()).await;
             }
-            work.spend(run.len()).await;
-        }
-        if below.is_empty() {
-            // The values have no order.
-            break;
-        }
-        if place < before.len() + below.len() {
-            list = below;
-        } else {
-            before.append(&mut below);
-            list = above;
         }
     }
-    work.spend(SORT_WORK * list.len()).await;
-    (before, list)
+}
+
+/// Moves the smaller values of a list to its start, and returns their number. At least a quarter of
+/// the values are smaller, and at least a quarter are not. Returns `None` for at most
+/// [`VALUES_AT_ONCE`] values, and for values without an order.
+async fn divide<T: Copy>(
+    list: &mut [T],
+    order: impl Fn(&T, &T) -> Ordering,
+    work: &Work,
+) -> Option<usize> {
+    if list.len() <= VALUES_AT_ONCE {
+        return None;
+    }
+    let mut medians = Vec::new();
+    for run in list.chunks_mut(VALUES_AT_ONCE) {
+        medians.push(*run.select_nth_unstable_by(run.len() / 2, &order).1);
+        work.spend(run.len()).await;
+    }
+    let middle = medians.len() / 2;
+    let pivot = *medians.select_nth_unstable_by(middle, &order).1;
+    let mut below = 0;
+    for from in (0..list.len()).step_by(VALUES_AT_ONCE) {
+        let to = list.len().min(from + VALUES_AT_ONCE);
+        for at in from..to {
+            if list.get(at).is_some_and(|value| order(value, &pivot).is_lt()) {
+                list.swap(at, below);
+                below += 1;
+            }
+        }
+        work.spend(to - from).await;
+    }
+    (below > 0).then_some(below)
 }
 
 #[cfg(test)]
@@ -133,28 +115,25 @@ mod tests {
             assert!(pauses >= pauses_min, "{pauses} pauses");
             assert!(sorted == expected, "{count} values");
             for place in [0, 1, count / 3, count / 2, count.saturating_sub(1), count, 2 * count] {
-                let narrowing = narrow(list.clone(), place, Ord::cmp, &work);
-                let ((mut before, mut short), pauses) =
-                    run(&work, SORT_WORK * VALUES_AT_ONCE, narrowing);
-                assert!(pauses >= pauses_min, "{pauses} pauses");
-                assert!(before.len() <= place && short.len() <= VALUES_AT_ONCE, "{place}");
-                let end = before.len() + short.len();
-                assert!(place < end || end == count, "{place} of {count}");
+                let mut selected = list.clone();
+                let selection = select_nth(&mut selected, place, Ord::cmp, &work);
+                let ((), pauses) = run(&work, SORT_WORK * VALUES_AT_ONCE, selection);
+                assert!(place >= count || pauses >= pauses_min, "{pauses} pauses");
+                assert_eq!(selected.get(place), expected.get(place), "{place} of {count}");
+                let before = &mut selected[..place.min(count)];
                 before.sort();
-                short.sort();
-                before.append(&mut short);
-                assert!(before == expected[..end], "{place} of {count}");
+                assert!(before == &expected[..place.min(count)], "{place} of {count}");
             }
         }
     }
 
     #[test]
     fn values_without_order_end_the_search() {
-        let list = vec![f64::NAN; 2 * VALUES_AT_ONCE];
+        let mut list = vec![f64::NAN; 2 * VALUES_AT_ONCE];
         let order = |a: &f64, b: &f64| a.partial_cmp(b).unwrap_or(Ordering::Equal);
         let work = Work::default();
-        let narrowing = narrow(list, 5, order, &work);
-        let ((before, short), _) = run(&work, 2 * SORT_WORK * VALUES_AT_ONCE, narrowing);
-        assert_eq!((before.len(), short.len()), (0, 2 * VALUES_AT_ONCE));
+        run(&work, 2 * SORT_WORK * VALUES_AT_ONCE, select_nth(&mut list, 5, order, &work));
+        run(&work, 2 * SORT_WORK * VALUES_AT_ONCE, sort(&mut list, order, &work));
+        assert_eq!(list.len(), 2 * VALUES_AT_ONCE);
     }
 }

@@ -38,19 +38,18 @@ fn functions_needing_all_values_are_limited() {
     assert_eq!(values(&ask("SELECT median(v) FROM m WHERE time < 999s")), json!([[0, 499]]));
     // A large window is evaluated with pauses.
     for (call, value, at_least) in [
-        ("count(v)", 900_000.0, 0),
-        ("median(v)", 499.5, 20),
-        ("percentile(v, 50)", 499.0, 20),
-        ("mode(v)", 999.0, 40),
-        ("count(distinct(v))", 1_000.0, 40),
-        ("top(v, 9)", 999.0, 20),
-        ("sample(v, 9)", f64::NAN, 20),
+        ("count(v)", Some(900_000.0), 0),
+        ("median(v)", Some(499.5), 20),
+        ("percentile(v, 50)", Some(499.0), 20),
+        ("mode(v)", Some(999.0), 40),
+        ("count(distinct(v))", Some(1_000.0), 40),
+        ("top(v, 9)", Some(999.0), 20),
+        ("sample(v, 9)", None, 20),
     ] {
         pauses.set(0);
         let answer = ask(&format!("SELECT {call} FROM m WHERE time < 900000s"));
         let found = values(&answer)[0][1].as_f64();
-        println!("{call}: {found:?}, {} pauses", pauses.get() / 2);
-        assert!(value.is_nan() || found == Some(value), "{call}: {found:?}");
+        assert!(value.is_none() || found == value, "{call}: {found:?}");
         assert!(pauses.get() / 2 >= at_least, "{call}: {} pauses", pauses.get() / 2);
     }
 }

@@ -11,7 +11,7 @@ use crate::model::bug::OrBug;
 use crate::model::limits::{GATHERED_BYTES_MAX, GATHERED_VALUES_MAX};
 use crate::model::value::FieldValue;
 use crate::query::error::{QueryError, Result};
-use crate::query::gathered::{GatheredFunction, Outcome, Points};
+use crate::query::gathered::{GatheredFunction, Outcome, Points, SORT_KEY_BYTES};
 use crate::query::operators::merge_rows::RowBatch;
 use crate::query::plan::{CallBase, CallPlan, GatherPlan, SelectNode};
 use crate::query::result::{Column, Values};
@@ -151,8 +151,10 @@ impl GatherExecutor {
     /// If the window has too many rows, drops rows that the function can no longer select.
     fn check(&mut self) -> Result<()> {
         if !self.window.exceeds(4) {
-            // Computing the result copies the rows, so their size counts twice.
-            return Ok(self.held.set(2 * self.window.bytes())?);
+            // Computing the result copies the rows, or creates a sort key for each row.
+            let bytes = self.window.bytes();
+            let keys_bytes = SORT_KEY_BYTES * self.window.times_ns.len();
+            return Ok(self.held.set(bytes + bytes.max(keys_bytes))?);
         }
         let (call, window) = (self.call.clone(), std::mem::take(&mut self.window));
         let reduced = async move { Evaluated::Reduced(call.reduce(window).await) };
