@@ -11,8 +11,11 @@ use super::plan_size::PlanSize;
 use super::resolve::{self, KnownNames};
 use super::result_names;
 use super::statement::CheckedSelect;
+use super::type_clash::mentions;
 use super::{Context, PolicyView, operands_mut};
-use crate::influxql::ast::{Cast, Expr, Field, Measurement, MeasurementName, Source};
+use crate::influxql::ast::{
+    Cast, Expr, Field, Measurement, MeasurementName, SelectStatement, Source,
+};
 use crate::model::configurable_limits::Limit;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::limits::SOURCES_PER_MEASUREMENT_MAX;
@@ -62,6 +65,7 @@ pub(crate) fn prepare<'a>(
     let subqueries = subqueries.collect::<Result<Vec<_>>>()?;
     let measurements = measurements(checked, context, size)?;
     let mut known = KnownNames::default();
+    let mentioned = mentioned(checked.select);
     for sources in measurements.values() {
         let mut policies = BTreeSet::new();
         for found in sources {
@@ -70,7 +74,7 @@ pub(crate) fn prepare<'a>(
                 && policies.insert(&policy.name)
             {
                 size.add_entries(found.schema.columns.len())?;
-                known.add_measurement(&found.schema);
+                known.add_measurement(&found.schema, mentioned.as_ref());
             }
         }
     }
@@ -89,6 +93,18 @@ pub(crate) fn prepare<'a>(
     let shown = with_tag_arguments(&fields);
     let buckets_max = context.limits.get(Limit::Buckets) as u64;
     Ok(Prepared { checked, measurements, known, shown, group_keys, subqueries, buckets_max, size })
+}
+
+/// Returns the names that the statement mentions outside of its subqueries; `None` if it has a
+/// wildcard or a regex for names.
+fn mentioned(select: &SelectStatement) -> Option<BTreeSet<&str>> {
+    let mut names = Some(BTreeSet::new());
+    let fields = select.fields.iter().map(|field| &field.expr);
+    let dimensions = select.dimensions.iter().map(|dimension| &dimension.expr);
+    for expr in fields.chain(&select.condition).chain(dimensions) {
+        mentions(expr, &mut names);
+    }
+    names
 }
 
 /// Removes casts that have no effect on a subquery's columns: 1.x converts only numbers to numbers

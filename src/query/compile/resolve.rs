@@ -1,6 +1,6 @@
 //! Resolves the names in a statement's sources, and determines the types of expressions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::{fields, literal, operands_mut};
@@ -23,9 +23,17 @@ pub(crate) struct KnownNames {
 }
 
 impl KnownNames {
-    pub(crate) fn add_measurement(&mut self, schema: &MeasurementSchema) {
+    /// Adds the tags, and the fields that the statement mentions; with `None`, all fields.
+    pub(crate) fn add_measurement(
+        &mut self,
+        schema: &MeasurementSchema,
+        mentioned: Option<&BTreeSet<&str>>,
+    ) {
         for (column, field_type) in schema.fields() {
-            self.add_field(&column.key, field_type.into());
+            let key = column.key.as_str();
+            if mentioned.is_none_or(|names| names.contains(key)) {
+                self.add_field(key, field_type.into());
+            }
         }
         for column in schema.tags() {
             self.add_tag(&column.key);

@@ -107,7 +107,8 @@ fn mentions_of<'a>(select: &'a SelectStatement, mentioned: &mut Option<BTreeSet<
     }
 }
 
-fn mentions<'a>(expr: &'a Expr, mentioned: &mut Option<BTreeSet<&'a str>>) {
+/// Adds the names in `expr`. A wildcard or a regex for names changes the set to `None`.
+pub(super) fn mentions<'a>(expr: &'a Expr, mentioned: &mut Option<BTreeSet<&'a str>>) {
     match expr {
         Expr::VarRef { name, .. } | Expr::Distinct(name) => {
             if let Some(names) = mentioned {
