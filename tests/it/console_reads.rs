@@ -12,7 +12,7 @@ use tidemark::api::settings::Settings;
 use tidemark::browser::in_process::InProcess;
 use tidemark::browser::influxql_outline::PageOutline;
 
-const TEXTS: u32 = 1_000_000;
+const TEXTS: u32 = 300_000;
 const THREADS: u32 = 4;
 /// Longer texts are truncated.
 const TEXT_CHARS_MAX: usize = 120;

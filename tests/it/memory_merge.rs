@@ -28,7 +28,7 @@ use crate::memory_shard::opened;
 /// the column.
 const SOURCE_BYTES_MAX: isize = 40_000;
 const PAGE_ROWS: i64 = 1_024;
-const PAGES: i64 = 20;
+const PAGES: i64 = 2;
 const COLUMNS: u32 = 10;
 
 /// A series whose `n`th time is `first + n * step`.

@@ -1,4 +1,4 @@
-//! Flips one bit in stored rows of every kind, thousands of times. A query must return the correct
+//! Flips one bit in stored rows of every kind, hundreds of times. A query must return the correct
 //! result, or an error that describes the damage.
 
 use tidemark::model::time::TimeRange;
@@ -8,7 +8,7 @@ use tidemark::store::{Store, Table};
 use super::grid;
 use super::life::{Life, Step};
 
-const FLIPS_PER_TABLE: usize = 2_000;
+const FLIPS_PER_TABLE: usize = 700;
 const TABLES: [Table; 5] =
     [Table::Wal, Table::Value, Table::State, Table::Schema, Table::Tombstone];
 
