@@ -7,7 +7,7 @@ import { createServer } from 'node:http';
 import { test } from 'node:test';
 
 import { noProblems, opened } from './console.mjs';
-import { tidemark } from './harness.mjs';
+import { tidemark, WorkerHost } from './harness.mjs';
 
 const audience = 'a1b2c3';
 const base64url = (text) => Buffer.from(text).toString('base64url');
@@ -57,7 +57,7 @@ async function status(server, headers, path = '/api/v3/configure/token', init = 
 test('only a token that the team signed for this application is accepted', async (t) => {
   const [own, next, stranger] = [key('one'), key('two'), key('one')];
   const team = await startTeam(t, [own]);
-  const server = await tidemark(t, settings(team));
+  const server = await tidemark(t, settings(team), WorkerHost);
   const now = Math.floor(Date.now() / 1000);
   assert.equal(await status(server, {}), 401);
   const refused = [
@@ -106,7 +106,7 @@ test('a foreign page cannot use the access of its visitor', async (t) => {
   const team = await startTeam(t, [own]);
   const { vars } = settings(team);
   // A page of another origin may read, but only with a token.
-  const server = await tidemark(t, { vars: { ...vars, CORS_ORIGINS: '*' } });
+  const server = await tidemark(t, { vars: { ...vars, CORS_ORIGINS: '*' } }, WorkerHost);
   const good = own.sign(team.claims());
   const drop = ['/query?q=CREATE+DATABASE+evil', { method: 'POST' }];
   const from = (headers) => status(server, asserting(good, headers), ...drop);
@@ -126,7 +126,7 @@ test('a foreign page cannot use the access of its visitor', async (t) => {
 test('without the keys every request is rejected, and without both settings nothing is served', async (t) => {
   const own = key('one');
   const team = await startTeam(t, [own]);
-  const server = await tidemark(t, settings(team));
+  const server = await tidemark(t, settings(team), WorkerHost);
   const good = asserting(own.sign(team.claims()));
   for (const answer of [302, 500]) {
     team.status = answer;
@@ -139,18 +139,18 @@ test('without the keys every request is rejected, and without both settings noth
   assert.equal(team.asked, 1, 'and not at once again, nor where a redirection leads');
   assert.equal(await status(server, server.headers), 200, 'tokens do not notice');
 
-  const half = await tidemark(t, { vars: { ACCESS_TEAM: team.url } });
+  const half = await tidemark(t, { vars: { ACCESS_TEAM: team.url } }, WorkerHost);
   const response = await half.fetch('/query?q=SHOW+DATABASES');
   assert.equal(response.status, 503);
   assert.match(await response.text(), /ACCESS_AUDIENCE/);
-  const none = await tidemark(t);
+  const none = await tidemark(t, {}, WorkerHost);
   assert.equal(await status(none, good), 401, 'no settings, no Access');
 });
 
 test('the console needs no token behind Access', async (t) => {
   const own = key('one');
   const team = await startTeam(t, [own]);
-  const console_ = await opened(t, { signedIn: false, hash: null, options: settings(team) });
+  const console_ = await opened(t, { signedIn: false, hash: null, options: settings(team), Kind: WorkerHost });
   if (!console_) return;
   const { context, page, go } = console_;
   await context.setExtraHTTPHeaders(asserting(own.sign(team.claims())));

@@ -17,10 +17,10 @@ const patienceMs = 10_000;
 export const pngFolder = at('screenshots');
 
 /** `problems` lists the browser's errors. Without chromium, skips the test and resolves to null. */
-export async function opened(t, { hash = '', signedIn = true, options, ...more } = {}) {
+export async function opened(t, { hash = '', signedIn = true, options, Kind, ...more } = {}) {
   if (!has(t, program)) return null;
   const [server, browser] = await Promise.all([
-    tidemark(t, options),
+    tidemark(t, options, Kind),
     chromium.launch({ executablePath: program, args }),
   ]);
   t.after(() => browser.close());

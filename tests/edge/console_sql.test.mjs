@@ -4,12 +4,12 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
-import { hasSql } from '../../scripts/setup.mjs';
 import { sqlConfiguration } from '../../scripts/sql-binding.mjs';
 import { seriesOfRows, tableOfRows } from '../../www/results/rows.js';
 import { withRange } from '../../www/sql/range.js';
 import { tablesIn } from '../../www/sql/words.js';
 import { chartDrawn, drawnColours, hashOf, noProblems, opened, picture, queries, type } from './console.mjs';
+import { isNative, withoutSql } from './harness.mjs';
 
 const lines = [
   'weather,city=Oslo temp=1.5,rain=9007199254740993i 1700000000000000000',
@@ -62,7 +62,7 @@ test('keywords are found outside of quotes and comments', () => {
   assert.equal(withRange('$timeFilter AND $interval', null), "true AND INTERVAL '86400 seconds'");
 });
 
-const built = { skip: hasSql() ? false : 'SQL is not built: npm run sql' };
+const built = { skip: withoutSql };
 
 test('the editor supports SQL', built, async (t) => {
   const console_ = await opened(t, { hash: null, options: { sql: sqlConfiguration }, acceptDownloads: true });
@@ -256,6 +256,8 @@ async function others(console_) {
 }
 
 test('without SQL the page explains how to add it', async (t) => {
+  // The native host always includes SQL.
+  if (isNative) return;
   const console_ = await opened(t, { hash: null });
   if (!console_) return;
   const { go, page, server } = console_;

@@ -8,11 +8,10 @@ import { test } from 'node:test';
 import { promisify } from 'node:util';
 
 import { at } from '../../scripts/project.mjs';
-import { hasSql } from '../../scripts/setup.mjs';
 import { sqlConfiguration } from '../../scripts/sql-binding.mjs';
 import { callsOf, replay } from './flight_recorded.mjs';
-import { grpcClient, transcoding } from './grpc_client.mjs';
-import { has, tidemark, token } from './harness.mjs';
+import { flightOf, grpcClient } from './grpc_client.mjs';
+import { has, tidemark, token, withoutSql } from './harness.mjs';
 import { hasPythonClients, pythonProgram } from './python.mjs';
 import { composeServices, dashboardAsks, dashboardStatements, grafanaAsks, grafanaAsksSql, jdbcAsks, metricsIn, prometheusScrapes, telegrafOutput } from './settings_files.mjs';
 
@@ -61,10 +60,10 @@ test('every example that prints rows has an expected output', () => {
 });
 
 test('the examples work as described', async (t) => {
-  // Enables the metrics that only a single isolate can count.
-  const vars = { COUNT_DURATIONS: 'true' };
-  const server = await tidemark(t, { vars, sql: hasSql() ? sqlConfiguration : undefined, backups: true });
-  const { port } = await transcoding(t, server.url);
+  // Enables the metrics that only a single isolate or thread can count.
+  const vars = { COUNT_DURATIONS: 'true', THREADS: '1' };
+  const server = await tidemark(t, { vars, sql: withoutSql ? undefined : sqlConfiguration, backups: true });
+  const { port } = await flightOf(t, server);
   const env = { ...process.env, TIDEMARK_URL: server.url, TIDEMARK_TOKEN: token, FLIGHT_PORT: String(port) };
   const run = async (program, args) => (await promisify(execFile)(program, args, { env, timeout: 60_000 })).stdout;
   const programs = {
@@ -73,7 +72,7 @@ test('the examples work as described', async (t) => {
     sh: (one) => (has(one, 'curl') && has(one, 'influx', ['-version']) ? 'sh' : null),
   };
   for (const [name, expected] of Object.entries(prints)) {
-    const skip = ofSql.includes(name) && !hasSql() && 'SQL is not built: npm run sql';
+    const skip = ofSql.includes(name) && withoutSql;
     await t.test(name, { skip }, async (one) => {
       const program = await programs[name.split('.').at(-1)](one);
       if (!program) return;
@@ -132,7 +131,7 @@ test('the examples work as described', async (t) => {
       assert.deepEqual([url, secret], ['http://tidemark:8787', services.tidemark.environment.ADMIN_TOKEN]);
     }
   });
-  const skip = !hasSql() && 'SQL is not built: npm run sql';
+  const skip = withoutSql;
   await t.test('grafana/tidemark_sql.yaml, simulated', { skip }, async (one) => {
     const place = { FLIGHT_URL: `http://127.0.0.1:${port}`, TIDEMARK_TOKEN: token };
     const { address, calls } = grafanaAsksSql(readFileSync(at('examples', 'grafana', 'tidemark_sql.yaml'), 'utf8'), place);

@@ -1,5 +1,6 @@
-// Tests the unmodified clients of Arrow Flight and Flight SQL through `tidemark flight` with SQL.
-// Each client runs every case of flight_cases.mjs and additional cases.
+// Tests the unmodified clients of Arrow Flight and Flight SQL. They connect to the native host, or to
+// the Worker through `tidemark flight`. Each client runs every case of flight_cases.mjs and
+// additional cases.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -11,16 +12,15 @@ import { build } from 'esbuild';
 import { chromium } from 'playwright-core';
 
 import { at } from '../../scripts/project.mjs';
-import { hasSql } from '../../scripts/setup.mjs';
-import { columns, judge, judgeRestart, manyRows, ofJavaScript, served } from './flight_cases.mjs';
+import { columns, comesBack, judge, judgeRestart, manyRows, ofJavaScript, served } from './flight_cases.mjs';
 import { casesOf, rowsOf } from './flight_js.mjs';
-import { has, token } from './harness.mjs';
+import { has, token, withoutSql } from './harness.mjs';
 import { hasPythonClients, order, pythonProgram } from './python.mjs';
 import { staticHost } from './static_host.mjs';
 
 setLogger({ error() {}, warn() {} });
 
-const built = { skip: hasSql() ? false : 'SQL is not built: npm run sql', timeout: 840_000 };
+const built = { skip: withoutSql, timeout: 840_000 };
 const time = '2023-11-14T22:13:20';
 const isFew = Number(-9007199254740993n);
 
@@ -126,7 +126,7 @@ async function restart(t, { server, what, port }) {
   python.tell();
   javascript.push(await one());
   assert.equal(await python.next(), 'back');
-  await server.start();
+  await comesBack(server);
   javascript.push(await one());
   python.tell();
   const { error, ...seen } = JSON.parse(await python.next());

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { request } from 'node:http';
 import { test } from 'node:test';
 
-import { tidemark, token } from './harness.mjs';
+import { tidemark, token, WorkerHost } from './harness.mjs';
 
 function answer(it, { method = 'POST', path = 'DoGet', headers = {}, body = '' }) {
   const { hostname, port } = new URL(it.url);
@@ -28,7 +28,7 @@ function message(bytes) {
 }
 
 test('each Flight response is streamed without Content-Length, for any status', async (t) => {
-  const it = await tidemark(t);
+  const it = await tidemark(t, {}, WorkerHost);
   const { headers: whole } = await answer(it, { method: 'GET', path: '/ready' });
   assert.ok(Number(whole['content-length']) > 0, `a response of another route: ${JSON.stringify(whole)}`);
   const of = (type, more = {}) => ({ 'Content-Type': type, ...more });

@@ -7,13 +7,12 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
 import { at } from '../../scripts/project.mjs';
-import { hasSql } from '../../scripts/setup.mjs';
-import { judge, judgeRestart, served } from './flight_cases.mjs';
+import { comesBack, judge, judgeRestart, served } from './flight_cases.mjs';
 import { ask, callsOf, replay, table } from './flight_recorded.mjs';
 import { ended, grpcClient } from './grpc_client.mjs';
-import { token } from './harness.mjs';
+import { token, withoutSql } from './harness.mjs';
 
-const built = { skip: hasSql() ? false : 'SQL is not built: npm run sql', timeout: 600_000 };
+const built = { skip: withoutSql, timeout: 600_000 };
 
 const folder = at('tests', 'data', 'flight');
 const files = readdirSync(folder).filter((name) => name.endsWith('.txt'));
@@ -108,7 +107,7 @@ test('every case passes with the recorded calls of these clients', built, async 
     await all();
     await server.kill();
     await all();
-    await server.start();
+    await comesBack(server);
     await all();
     for (const [name, answers] of Object.entries(seen)) judgeRestart(name, answers);
   });

@@ -9,15 +9,14 @@ import { test } from 'node:test';
 
 import { run } from '../../scripts/processes.mjs';
 import { at } from '../../scripts/project.mjs';
-import { hasSql } from '../../scripts/setup.mjs';
-import { columns, judge, judgeRestart, served } from './flight_cases.mjs';
-import { has, token } from './harness.mjs';
+import { columns, comesBack, judge, judgeRestart, served } from './flight_cases.mjs';
+import { has, token, withoutSql } from './harness.mjs';
 
 const folder = at('tests', 'edge', 'rust', 'flight');
 const target = at('.cache', 'flight_rust');
 const program = at('.cache', 'flight_rust', 'debug', 'flight-client');
 
-const options = { skip: hasSql() ? false : 'SQL is not built: npm run sql', timeout: 1_800_000 };
+const options = { skip: withoutSql, timeout: 1_800_000 };
 
 /** If the registry is unreachable, the test is skipped, or fails if all programs are required. */
 async function compiled(t) {
@@ -74,7 +73,7 @@ test("the Flight SQL client of arrow-rs works", options, async (t) => {
     await server.kill();
     child.stdin.write('\n');
     assert.equal(await next(), 'back');
-    await server.start();
+    await comesBack(server);
     child.stdin.write('\n');
     judgeRestart('arrow-rs', JSON.parse(await next()));
   });

@@ -6,12 +6,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { sqlConfiguration } from '../../scripts/sql-binding.mjs';
-import { hasSql } from '../../scripts/setup.mjs';
-import { flightProgram } from './flight_program.mjs';
-import { ended, grpcClient } from './grpc_client.mjs';
-import { tidemark, token } from './harness.mjs';
+import { ended, flightOf, grpcClient } from './grpc_client.mjs';
+import { tidemark, token, withoutSql } from './harness.mjs';
 
-const options = { skip: hasSql() ? false : 'SQL is not built: npm run sql', timeout: 600_000 };
+const options = { skip: withoutSql, timeout: 600_000 };
 const doGet = '/arrow.flight.protocol.FlightService/DoGet';
 
 /**
@@ -34,7 +32,7 @@ function slow(rows) {
 test('the client waits for a statement that returns no row for more than 30 s', options, async (t) => {
   const server = await tidemark(t, { sql: sqlConfiguration });
   await server.query('CREATE DATABASE d');
-  const { address, events } = await flightProgram(t, server.url);
+  const { address, calls } = await flightOf(t, server);
   // These options set the shortest interval at which gRPC permits keepalive PINGs.
   const keepalive = { 'grpc.keepalive_time_ms': 10_000, 'grpc.keepalive_timeout_ms': 5_000 };
   const client = grpcClient(t, address, { options: keepalive });
@@ -60,6 +58,6 @@ test('the client waits for a statement that returns no row for more than 30 s', 
   // The response has one message for the columns and one message for the row.
   assert.deepEqual([waited.code, waited.messages], [0, 2], waited.details);
   // All calls used the same connection, and no call was repeated.
-  assert.ok(events().every(({ grpc_status: status = 0 }) => status === 0), JSON.stringify(events()));
+  assert.ok(calls().every(({ grpc_status: status }) => status === 0), JSON.stringify(calls()));
   assert.equal((await asked(1)).code, 0);
 });

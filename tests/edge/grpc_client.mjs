@@ -64,6 +64,15 @@ export function transcoding(t, to, { tls = null, limits = {}, ...more } = {}) {
   return flightProgram(t, to, { words, limits: { graceMs: 200, lingerMs: 300, ...limits }, ...more });
 }
 
+/**
+ * Returns the address at which `server` accepts gRPC, and the calls that the transcoder has logged.
+ * The native host accepts gRPC itself. The Worker needs the transcoder.
+ */
+export function flightOf(t, server) {
+  if (!server.isNative) return transcoding(t, server.url);
+  return { port: server.port, address: `127.0.0.1:${server.port}`, calls: () => [] };
+}
+
 /** Opens a call as an HTTP/2 stream on a new connection. The caller writes its bytes. */
 export function openCall(t, port, method, { headers = {}, ...more } = {}) {
   const session = connect(`http://127.0.0.1:${port}`, more);

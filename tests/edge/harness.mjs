@@ -11,6 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort, isFree, startServer } from '../../scripts/dev-server.mjs';
 import { startNative } from '../../scripts/native.mjs';
 import { endAllOnSignals, signalGroup } from '../../scripts/processes.mjs';
+import { hasSql } from '../../scripts/setup.mjs';
 
 endAllOnSignals();
 
@@ -18,19 +19,23 @@ endAllOnSignals();
 export const token = 'token-of-the-tests';
 
 /**
- * Whether the tests run against the native host (`native/`) instead of the Worker on workerd. The following files
- * always run on workerd, because they test the platform or a program around the Worker:
+ * Whether the tests run against the native host (`native/`) instead of the Worker on workerd. A test with the option
+ * `script` or the class `WorkerHost` always runs on workerd. The following files test the platform, or a program
+ * around the Worker:
  *
- * - `cloudflare_access`, `recover`: features of the platform.
- * - `damage`, `dropped`, `split`: they read workerd's files.
+ * - `cloudflare_access`, a test of `recover`: features of the platform.
+ * - `damage`, `dropped`, `faults`, `kill_steps`, `overwrites`: they need the hooks of tests/fault, which replace the
+ *   script.
  * - `deploy`, `miniflare`, `package`, `prebuilt`, `release`, `service_binding`, `start`, `upgrade`,
- *   `wrangler`: they start workerd, wrangler or the npm package themselves. So do some tests of
- *   `kill` and `packed`.
+ *   `wrangler`: they start workerd, wrangler or the npm package themselves. So do some tests of `kill` and `packed`.
  * - `flight_headers`: it expects that gRPC is rejected, and the native host accepts gRPC.
  * - `memory`, `stalls`: they measure or stop the isolate.
  * - `sql_*`: they replace the SQL module with one that fails. native/tests/host/sql.rs ends the process.
  */
 export const isNative = process.env.TIDEMARK_HOST === 'native';
+
+/** The reason why tests of SQL are skipped, or false. The native program always includes SQL. */
+export const withoutSql = !isNative && !hasSql() && 'SQL is not built: npm run sql';
 
 /** `stop`, `kill` and `start` can follow each other and keep the state. */
 export class Tidemark {
@@ -38,7 +43,7 @@ export class Tidemark {
     this.folder = folder;
     this.port = port;
     this.options = options;
-    this.isNative = isNative;
+    this.isNative = isNative && options.script === undefined;
     this.headers = { Authorization: `Token ${token}` };
   }
 

@@ -8,7 +8,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { commandProgram } from './commands.mjs';
-import { NativeHost, Tidemark, tidemark, token } from './harness.mjs';
+import { isNative, NativeHost, Tidemark, tidemark, token } from './harness.mjs';
 import { shardOf, xxh64 } from './routing_hash.mjs';
 import { startWorkerd } from './workerd.mjs';
 
@@ -114,9 +114,10 @@ async function startNativeHost(t, options) {
   return tidemark(t, options, NativeHost);
 }
 
+const hostName = isNative ? 'the host under test' : 'wrangler';
 const kinds = [
-  { shards: 1, by: 'wrangler', start: tidemark },
-  { shards: 4, by: 'wrangler', start: tidemark },
+  { shards: 1, by: hostName, start: tidemark },
+  { shards: 4, by: hostName, start: tidemark },
   { shards: 4, by: 'plain workerd', start: (t, options) => tidemark(t, options, PlainWorkerd) },
   { shards: 4, by: 'the native host', start: startNativeHost },
 ];

@@ -10,12 +10,11 @@ import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 
 import { at } from '../../scripts/project.mjs';
-import { hasSql } from '../../scripts/setup.mjs';
 import { sqlConfiguration } from '../../scripts/sql-binding.mjs';
 import { startInfluxd } from '../record/influxd.mjs';
 import { blocksOf } from './blocks.mjs';
 import { command } from './commands.mjs';
-import { has, tidemark } from './harness.mjs';
+import { has, tidemark, withoutSql } from './harness.mjs';
 import { hasPythonClients, pythonProgram } from './python.mjs';
 
 const given = (name) => at('tests', 'data', 'moving', name);
@@ -107,7 +106,7 @@ air temp=-0.125 -1
 `.replace('n=orth', 'n\\=orth');
 
 test('3: rows of query_sql are imported from JSON lines, and from Parquet with DuckDB', async (t) => {
-  if (!hasSql()) return t.skip('SQL is not built: npm run sql');
+  if (withoutSql) return t.skip(withoutSql);
   const server = await tidemark(t, { sql: sqlConfiguration });
   await server.query('CREATE DATABASE three');
   await server.mustWrite(lines, { db: 'three' });

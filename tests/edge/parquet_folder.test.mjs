@@ -7,13 +7,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { hasSql } from '../../scripts/setup.mjs';
 import { sqlConfiguration } from '../../scripts/sql-binding.mjs';
 import { command } from './commands.mjs';
-import { tidemark } from './harness.mjs';
+import { tidemark, withoutSql } from './harness.mjs';
 import { hasPythonClients, order } from './python.mjs';
 
-const built = { skip: hasSql() ? false : 'SQL is not built: npm run sql' };
+const built = { skip: withoutSql };
 const folders = { m: 'm', 'öl 1': '=c3=b6l=201' };
 const daySeconds = 86_400;
 const firstSecond = 1_700_006_400;

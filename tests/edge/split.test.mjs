@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { tidemark } from './harness.mjs';
+import { isNative, tidemark } from './harness.mjs';
 
 const points = 24_000;
 const batchPoints = 1_500;
@@ -39,8 +39,8 @@ async function write(server, lines) {
 }
 
 function shardCount(server) {
-  const files = readdirSync(join(server.folder, 'state'), { recursive: true });
-  return files.filter((file) => /Shard.*\.sqlite$/.test(String(file))).length;
+  const files = readdirSync(join(server.folder, isNative ? 'data' : 'state'), { recursive: true });
+  return files.filter((file) => /shard.*\.sqlite$/i.test(String(file))).length;
 }
 
 test('a descending import with splits is complete although the server is killed several times', { timeout: 300_000 }, async (t) => {

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { tidemark } from './harness.mjs';
+import { tidemark, WorkerHost } from './harness.mjs';
 import { moduleOfSql, workerOfSql } from './sql_shim.mjs';
 
 /** The maximum size of the module's memory in bytes replaces this placeholder in a statement. */
@@ -44,7 +44,7 @@ const heavy = [
 test('ten concurrent heavy statements stay within the memory of an isolate', { timeout: 600_000 }, async (t) => {
   const sql = await workerOfSql(t, noting);
   if (sql === null) return;
-  const it = await tidemark(t, { sql });
+  const it = await tidemark(t, { sql }, WorkerHost);
   await it.query('CREATE DATABASE d');
   for (let from = 0; from < 200_000; from += 20_000) {
     const line = (_, i) => `m,t=t${i % 50} n=${from + i}i,s="some text ${(from + i) * 7919}" ${from + i}`;

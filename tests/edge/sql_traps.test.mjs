@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { tidemark } from './harness.mjs';
+import { tidemark, WorkerHost } from './harness.mjs';
 import { moduleOfSql, workerOfSql } from './sql_shim.mjs';
 
 const trap = 'now it traps';
@@ -21,7 +21,7 @@ export function turn(session, message) {
 test('after a trap the next statement succeeds', async (t) => {
   const sql = await workerOfSql(t, trapping);
   if (sql === null) return;
-  const it = await tidemark(t, { sql });
+  const it = await tidemark(t, { sql }, WorkerHost);
   await it.query('CREATE DATABASE d');
   const rows = Array.from({ length: 1_000 }, (_, n) => `m n=${n}i ${n}`);
   await it.mustWrite(rows.join('\n'), { db: 'd' });

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { tidemark } from './harness.mjs';
+import { tidemark, WorkerHost } from './harness.mjs';
 import { moduleOfProcess, processOfSql } from './sql_shim.mjs';
 
 const hang = 'now it hangs';
@@ -23,7 +23,7 @@ test('a statement that hangs is stopped, other statements run, and InfluxQL does
   if (folder === null) return;
   const events = [];
   const logEvent = (event) => events.push(event);
-  const it = await tidemark(t, { sqlProcess: { folder, logEvent, limits: { turnMs: 2_000 } } });
+  const it = await tidemark(t, { sqlProcess: { folder, logEvent, limits: { turnMs: 2_000 } } }, WorkerHost);
   await it.query('CREATE DATABASE d');
   const rows = Array.from({ length: 1_000 }, (_, n) => `m n=${n}i ${n}`);
   await it.mustWrite(rows.join('\n'), { db: 'd' });

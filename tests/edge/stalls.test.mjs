@@ -6,7 +6,7 @@ import { get, request } from 'node:http';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { tidemark, token } from './harness.mjs';
+import { tidemark, token, WorkerHost } from './harness.mjs';
 
 const authorization = `Token ${token}`;
 
@@ -32,7 +32,7 @@ const lines = (bytes, from = 0) => {
 };
 
 test('stalled uploads to one database do not block writes to others', { timeout: 180_000 }, async (t) => {
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, WorkerHost);
   await server.query('CREATE DATABASE noisy WITH DURATION INF; CREATE DATABASE quiet WITH DURATION INF');
   const uploads = [];
   t.after(() => uploads.forEach((upload) => upload.destroy()));
@@ -54,7 +54,7 @@ test('stalled uploads to one database do not block writes to others', { timeout:
 });
 
 test('the memory reservations of clients that disappear are released', { timeout: 180_000 }, async (t) => {
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, WorkerHost);
   await server.query('CREATE DATABASE noisy WITH DURATION INF');
   const body = lines(8e6);
   for (let i = 0; i < 12; i++) {
@@ -71,7 +71,7 @@ test('the memory reservations of clients that disappear are released', { timeout
 });
 
 test('clients that do not read their responses do not block others', { timeout: 300_000 }, async (t) => {
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, WorkerHost);
   await server.query('CREATE DATABASE noisy WITH DURATION INF; CREATE DATABASE quiet WITH DURATION INF');
   for (const db of ['noisy', 'quiet']) {
     for (let at = 0; at < 60_000; at += 10_000) {

@@ -15,7 +15,7 @@ import { keptToken } from '../../scripts/admin-token.mjs';
 import { freePort } from '../../scripts/dev-server.mjs';
 import { at } from '../../scripts/project.mjs';
 import { args, program } from './console_local.mjs';
-import { has, tidemark, token } from './harness.mjs';
+import { has, tidemark, token, WorkerHost } from './harness.mjs';
 
 function descendants(pid) {
   const children = new Map();
@@ -212,7 +212,7 @@ test('npm start reports in one sentence that the port is in use', async (t) => {
 test('settings are passed to the Worker, and an invalid setting is reported by its name', async (t) => {
   const origin = 'https://example.org:8443';
   const open = await tidemark(t, { vars: { CORS_ORIGINS: `https://a.example,${origin}` } });
-  const wrong = await tidemark(t, { vars: { DEFAULT_SHARDS: 'many' } });
+  const wrong = await tidemark(t, { vars: { DEFAULT_SHARDS: 'many' } }, WorkerHost);
   const allowed = await open.fetch('/ping', { headers: { Origin: origin } });
   assert.equal(allowed.headers.get('Access-Control-Allow-Origin'), origin);
   const other = await open.fetch('/ping', { headers: { Origin: 'https://example.org' } });
@@ -227,7 +227,7 @@ test('settings are passed to the Worker, and an invalid setting is reported by i
 });
 
 test('without a secret nothing is served, and with a secret only requests that contain it', async (t) => {
-  const closed = await tidemark(t, { secret: null });
+  const closed = await tidemark(t, { secret: null }, WorkerHost);
   const refused = await closed.fetch('/query?q=SHOW+DATABASES');
   assert.equal(refused.status, 503);
   assert.match(await refused.text(), /ADMIN_TOKEN/);
@@ -235,7 +235,7 @@ test('without a secret nothing is served, and with a secret only requests that c
   const unhealthy = await closed.fetch('/health');
   assert.deepEqual([unhealthy.status, (await unhealthy.json()).status], [503, 'fail']);
 
-  const short = await tidemark(t, { secret: 'dev-token' });
+  const short = await tidemark(t, { secret: 'dev-token' }, WorkerHost);
   const guessable = await fetch(`${short.url}/query?q=DROP+DATABASE+d&p=dev-token`, { method: 'POST' });
   assert.equal(guessable.status, 503);
   assert.match(await guessable.text(), /ADMIN_TOKEN has only 9 characters.* at least 16/);

@@ -12,11 +12,10 @@ import { gzipSync } from 'node:zlib';
 
 import { InfluxDB } from '@influxdata/influxdb-client';
 
-import { hasSql } from '../../scripts/setup.mjs';
 import { sqlConfiguration } from '../../scripts/sql-binding.mjs';
 import { flightProgram } from './flight_program.mjs';
 import { certificate } from './grpc_web_server.mjs';
-import { has, tidemark, token } from './harness.mjs';
+import { has, tidemark, token, withoutSql } from './harness.mjs';
 import { hasPyinflux3, hasPythonClients, order } from './python.mjs';
 
 const point = 'home,room=kitchen temp=72 1463683075';
@@ -130,14 +129,24 @@ test('the steps for Python work', async (t) => {
   assert.deepEqual(await rows(), [['1970-01-01T00:00:01.463683075Z', 'kitchen', 72]]);
 });
 
-const built = { skip: hasSql() ? false : 'SQL is not built: npm run sql' };
+const built = { skip: withoutSql };
+
+const transcoderPort = async (t, url, file, keyFile) => (await flightProgram(t, url, { words: ['--tls-cert', file, '--tls-key', keyFile] })).port;
+
+/** The native host accepts gRPC with TLS itself. */
+async function withTls(server, file, keyFile) {
+  await server.stop();
+  server.options.vars = { TLS_CERT: file, TLS_KEY: keyFile };
+  await server.start();
+  return server.port;
+}
 
 test('the steps for pyinflux3 work with TLS', built, async (t) => {
   if (!has(t, 'openssl', ['version']) || !(await hasPyinflux3(t))) return;
   const { server, url } = await begun(t, { sql: sqlConfiguration });
   await server.mustWrite(point, { db: 'pages', precision: 's' });
   const { file, keyFile } = certificate(t);
-  const { port } = await flightProgram(t, url, { words: ['--tls-cert', file, '--tls-key', keyFile] });
+  const port = await (server.isNative ? withTls(server, file, keyFile) : transcoderPort(t, url, file, keyFile));
   const { error, ...seen } = await order('pyinflux3', { action: 'query', port, token, database: 'pages', certificate: file });
   assert.equal(error, null);
   assert.deepEqual(seen, { sql: [{ room: 'kitchen', temp: 72 }], influxql: [72] });
