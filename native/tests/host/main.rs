@@ -5,6 +5,7 @@
 mod crashes;
 mod ending;
 mod folders;
+mod listening;
 mod server;
 mod serving;
 #[cfg(feature = "sql")]

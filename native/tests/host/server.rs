@@ -55,6 +55,8 @@ pub(crate) fn library(folder: &Path, name: &str) -> PathBuf {
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: String,
+    /// The address of `--flight`, or an empty text.
+    pub(crate) flight: String,
     output: BufReader<std::process::ChildStdout>,
 }
 
@@ -80,12 +82,15 @@ impl Server {
         let mut output = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         output.read_line(&mut line).unwrap();
-        let Some((_, rest)) = line.split_once("://") else {
+        let Ok(started) = serde_json::from_str::<serde_json::Value>(&line) else {
             let errors = child.wait_with_output().unwrap().stderr;
             return Err(String::from_utf8_lossy(&errors).into_owned());
         };
-        let address = rest.split('"').next().unwrap().to_owned();
-        Ok(Self { child, address, output })
+        let address = |key: &str| {
+            let url = started[key].as_str().and_then(|url| url.split_once("://"));
+            url.map_or_else(String::new, |(_, address)| address.to_owned())
+        };
+        Ok(Self { child, address: address("url"), flight: address("flight"), output })
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -115,26 +120,44 @@ impl Server {
         target: &str,
         body: &[u8],
     ) -> std::io::Result<(String, Vec<u8>)> {
-        let mut stream = TcpStream::connect(&self.address)?;
-        stream.set_read_timeout(Some(WAIT))?;
-        write!(
-            stream,
-            "{method} {target} HTTP/1.0\r\nHost: tests\r\nAuthorization: Token {TOKEN}\r\n\
-             Content-Length: {}\r\n\r\n",
-            body.len()
-        )?;
-        stream.write_all(body)?;
         let mut response = Vec::new();
-        stream.read_to_end(&mut response)?;
+        self.send(method, target, body)?.read_to_end(&mut response)?;
         let end = response.windows(4).position(|four| four == b"\r\n\r\n");
         let end = end.ok_or_else(|| std::io::Error::other("no response"))?;
         let head = String::from_utf8_lossy(&response[..end]).into_owned();
         Ok((head, response.split_off(end + 4)))
     }
 
+    /// Sends a request. Returns the connection, from which the response can be read.
+    pub(crate) fn send(
+        &self,
+        method: &str,
+        target: &str,
+        body: &[u8],
+    ) -> std::io::Result<TcpStream> {
+        Self::send_to(&self.address, method, target, body)
+    }
+
+    /// Sends a request to one of the server's addresses.
+    pub(crate) fn send_to(
+        address: &str,
+        method: &str,
+        target: &str,
+        body: &[u8],
+    ) -> std::io::Result<TcpStream> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(WAIT))?;
+        let length = body.len();
+        let head = format!(
+            "{method} {target} HTTP/1.0\r\nHost: tests\r\nAuthorization: Token {TOKEN}\r\n\
+             Content-Length: {length}\r\n\r\n"
+        );
+        stream.write_all(&[head.as_bytes(), body].concat())?;
+        Ok(stream)
+    }
+
     pub(crate) fn query(&self, database: &str, statement: &str) -> String {
-        let statement = statement.replace('%', "%25").replace(' ', "%20").replace('+', "%2B");
-        let target = format!("/query?db={database}&epoch=ns&q={statement}");
+        let target = format!("/query?db={database}&epoch=ns&q={}", encode(statement));
         let (status, body) = self.ask("POST", &target, b"");
         assert_eq!(status, 200, "{body}");
         body.trim_end().to_owned()
@@ -172,6 +195,18 @@ pub(crate) fn status(head: &str) -> u16 {
     head.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
+/// Encodes a text for a URL.
+pub(crate) fn encode(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+/// Runs curl, which the test set-up installs. Returns its output.
+pub(crate) fn curl(args: &[&str]) -> String {
+    let output = Command::new("curl").args(["-sS", "-m", "60"]).args(args).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
 /// Waits until `is_so` returns true.
 pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let began = Instant::now();
@@ -184,16 +219,9 @@ pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 /// Sends one write over a separate connection. Returns whether the server acknowledged the write.
 pub(crate) fn write_at(address: &str, database: &str, lines: &str) -> bool {
     let send = || -> std::io::Result<bool> {
-        let mut stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(WAIT))?;
-        write!(
-            stream,
-            "POST /write?db={database} HTTP/1.0\r\nHost: tests\r\nAuthorization: Token {TOKEN}\r\n\
-             Content-Length: {}\r\n\r\n{lines}",
-            lines.len()
-        )?;
+        let target = format!("/write?db={database}");
         let mut head = [0; 12];
-        stream.read_exact(&mut head)?;
+        Server::send_to(address, "POST", &target, lines.as_bytes())?.read_exact(&mut head)?;
         Ok(&head[9..] == b"204")
     };
     send().unwrap_or(false)

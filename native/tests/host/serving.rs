@@ -2,9 +2,10 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::ops::Range;
 use std::process::{Command, Stdio};
 
-use crate::server::{Place, Server, command, eventually, status};
+use crate::server::{Place, Server, command, curl, encode, eventually, status};
 
 #[test]
 fn databases_work_across_threads() {
@@ -67,17 +68,26 @@ fn closed_connection_ends_query() {
         server.write("d", &(0..50_000).map(point).collect::<String>());
     }
     let statement = "SELECT%20v%20FROM%20m,m,m,m,m,m,m,m,m,m,m,m,m,m,m,m,m,m,m,m";
-    let mut stream = TcpStream::connect(&server.address).unwrap();
-    write!(
-        stream,
-        "GET /query?db=d&chunked=true&q={statement} HTTP/1.1\r\nHost: t\r\nAuthorization: Token {}\r\n\r\n",
-        crate::server::TOKEN
-    )
-    .unwrap();
+    let target = format!("/query?db=d&chunked=true&q={statement}");
+    let mut stream = server.send("GET", &target, b"").unwrap();
     stream.read_exact(&mut [0; 100]).unwrap();
     eventually("the query is listed", || server.query("", "SHOW QUERIES").contains("FROM m, m"));
     drop(stream);
     eventually("the query has ended", || !server.query("", "SHOW QUERIES").contains("FROM m, m"));
+}
+
+/// Returns a statement that fits a model for each season. In a debug build, a fit to 200 windows
+/// computes for several seconds.
+fn fits(seasons: Range<u32>, windows: u32) -> String {
+    let fit = |season| format!("holt_winters(mean(v),10,{season})");
+    let fits: Vec<String> = seasons.map(fit).collect();
+    let range = format!("time >= 0 AND time < {windows}ns");
+    format!("SELECT {} FROM m WHERE {range} GROUP BY time(1ns)", fits.join(","))
+}
+
+fn write_points_for_fits(server: &Server, database: &str) {
+    let point = |row: u32| format!("m v={row} {row}\n");
+    server.write(database, &(0..1_000).map(point).collect::<String>());
 }
 
 /// The statement computes for minutes before the server sends the first byte of the response.
@@ -88,24 +98,75 @@ fn closed_connection_ends_computing_statement() {
     command.env("LOG_REQUESTS", "all").env("QUERY_CPU_MS_MAX", "300000");
     let mut server = Server::of(command);
     server.create("d");
-    server.write("d", &(0..1_000).map(|row| format!("m v={row} {row}\n")).collect::<String>());
-    let fits: Vec<String> =
-        (2..100).map(|season| format!("holt_winters(mean(v),10,{season})")).collect();
-    let mut stream = TcpStream::connect(&server.address).unwrap();
-    write!(
-        stream,
-        "GET /query?db=d&q=SELECT%20{}%20FROM%20m%20WHERE%20time%3E%3D0%20AND%20time%3C1000ns%20GROUP%20BY%20\
-         time(1ns) HTTP/1.1\r\nHost: t\r\nAuthorization: Token {}\r\n\r\n",
-        fits.join(","),
-        crate::server::TOKEN
-    )
-    .unwrap();
+    write_points_for_fits(&server, "d");
+    let target = format!("/query?db=d&q={}", encode(&fits(2..100, 1_000)));
+    let stream = server.send("GET", &target, b"").unwrap();
     let is_listed = || server.query("", "SHOW QUERIES").contains("holt_winters");
     eventually("the query is listed", is_listed);
     drop(stream);
     eventually("the query has ended", || !is_listed());
     let (_, log) = server.end("-TERM");
     assert!(log.contains("client went away"), "{log}");
+}
+
+/// Returns the CPU time of a process, in units of 10 ms.
+#[cfg(target_os = "linux")]
+fn cpu_ticks(process: u32) -> u64 {
+    let state = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    let times: Vec<u64> = state.split(' ').skip(13).take(2).map(|n| n.parse().unwrap()).collect();
+    times.iter().sum()
+}
+
+/// With two threads, the objects and requests of the databases belong to both threads.
+#[cfg(target_os = "linux")]
+#[test]
+fn long_statement_does_not_delay_other_databases() {
+    for threads in ["1", "2"] {
+        let place = Place::new();
+        let mut command = command(&place.0);
+        command.env("THREADS", threads);
+        let server = Server::of(command);
+        let others = ["b", "c", "d"];
+        others.iter().for_each(|database| server.create(database));
+        server.create("a");
+        write_points_for_fits(&server, "a");
+        let used = cpu_ticks(server.id());
+        std::thread::scope(|scope| {
+            let long = scope.spawn(|| server.query("a", &fits(2..3, 200)));
+            eventually("the statement computes", || cpu_ticks(server.id()) > used + 20);
+            for database in others {
+                server.write(database, "m v=1 1");
+                assert_eq!(server.count(database, "m"), 1);
+            }
+            assert!(!long.is_finished(), "{threads} threads: other databases waited");
+            let result = long.join().unwrap();
+            assert!(result.contains("holt_winters"), "{result}");
+        });
+    }
+}
+
+/// `MEMORY_BYTES` limits the memtables of all threads. A memtable that exceeds the memory of its
+/// thread is dropped, and the next query reads the points from the log.
+#[test]
+fn memory_bytes_limits_memtables() {
+    for (memory_bytes, threads, is_kept) in
+        [("256000000", "8", true), ("1600000", "1", true), ("1600000", "8", false)]
+    {
+        let place = Place::new();
+        let mut command = command(&place.0);
+        command.env("MEMORY_BYTES", memory_bytes).env("THREADS", threads);
+        let server = Server::of(command);
+        server.create("d");
+        for batch in 0..2 {
+            let point = |row: u32| format!("m v={row} {}\n", batch * 10_000 + row);
+            server.write("d", &(0..10_000).map(point).collect::<String>());
+        }
+        let used = server.shard_statistic("memoryBytes");
+        assert_eq!(used > 200_000, is_kept, "{used} of {memory_bytes}, {threads} threads");
+        assert_eq!(server.count("d", "m"), 20_000);
+        server.write("d", "m v=1 20000");
+        assert_eq!(server.count("d", "m"), 20_001);
+    }
 }
 
 #[test]
@@ -140,14 +201,6 @@ fn concurrent_writers_lose_no_points() {
         }
     });
     assert_eq!(server.count("d", "m"), 400);
-}
-
-/// Runs curl, which the test set-up installs.
-fn curl(args: &[&str]) -> String {
-    let output = std::process::Command::new("curl").args(["-sS", "-m", "60"]).args(args).output();
-    let output = output.unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 #[test]
