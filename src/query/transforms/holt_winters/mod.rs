@@ -130,6 +130,10 @@ impl HoltWinters {
     }
 }
 
+/// The work of fitting one value, which consists of a power and several divisions, in the units of
+/// [`Work`].
+const VALUE_WORK: usize = 4;
+
 /// The number of combinations of initial weights: two values for each of four weights.
 const CHOICES: usize = 16;
 
@@ -165,7 +169,7 @@ impl Fit {
         let (past, season) = (&self.past, self.season);
         work.add(search.step_values());
         let mut error = |parameters: &mut [f64]| {
-            work.add(past.len());
+            work.add(VALUE_WORK * past.len());
             squared_error(past, parameters, season)
         };
         if let Some(found) = search.step(&mut error, EPSILON) {
