@@ -2,7 +2,8 @@
 // and one that only compares results. The last output line contains the counts as JSON, for
 // scripts/test.mjs.
 //
-// Arguments: parts of file names. Without arguments all files run.
+// Arguments: parts of file names. A slash matches the beginning of a name, as in `/sql.`. Without
+// arguments all files run.
 
 import { readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -17,7 +18,7 @@ const folder = at('tests', 'edge');
 const wanted = process.argv.slice(2);
 const files = readdirSync(folder)
   .filter((name) => name.endsWith('.test.mjs'))
-  .filter((name) => wanted.length === 0 || wanted.some((part) => name.includes(part)))
+  .filter((name) => wanted.length === 0 || wanted.some((part) => `/${name}`.includes(part)))
   .sort()
   .map((name) => join(folder, name));
 
