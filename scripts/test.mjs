@@ -134,15 +134,10 @@ function lint() {
   return succeeds(newNode(), [program, '--max-warnings', '0']);
 }
 
-/**
- * These files also run against the native host. The workflow `nightly.yml` runs all files against it. `clients_python`
- * and `quota` take too long for this step.
- */
+/** These files also run against the native host. The workflow `nightly.yml` runs all files against it. */
 const nativeFiles = [
-  'ping', 'chunked', 'query_scripts', 'tokens', 'packed', 'disconnect', 'backup', 'busy', 'real_data',
-  'commands', 'shell', 'continuous', 'split', 'documents', 'flight_recorded', '/sql.',
-  'clients_js', 'clients_curl', 'clients_telegraf', 'program_', 'query_influxql', 'flight_clients',
-  'examples', 'moving.', 'openapi_generated', 'parquet_folder', 'vendor_pages',
+  'ping', 'chunked', 'query_scripts', 'tokens', 'packed', 'disconnect', 'backup', 'busy', 'commands', 'shell',
+  'flight_recorded', 'flight_clients', '/sql.', 'clients_js', 'clients_curl', 'program_', 'query_influxql',
 ];
 
 async function nativeEdgeTests() {
