@@ -30,6 +30,7 @@ const SOURCE_BYTES_MAX: isize = 40_000;
 const PAGE_ROWS: i64 = 1_024;
 const PAGES: i64 = 2;
 const COLUMNS: u32 = 10;
+const SOURCE_COLUMNS: u32 = 3;
 
 /// A series whose `n`th time is `first + n * step`.
 struct Made {
@@ -86,7 +87,7 @@ impl SeriesCursor for Made {
 }
 
 fn source(first: i64, step: i64) -> Made {
-    let columns = (0..COLUMNS).map(|id| (ColumnId(id), FieldType::Float)).collect();
+    let columns = (0..SOURCE_COLUMNS).map(|id| (ColumnId(id), FieldType::Float)).collect();
     let key = Some(SeriesKey::new(MeasurementId(1), ["host"]));
     Made { key, columns, first, step, page: 0, last: None }
 }

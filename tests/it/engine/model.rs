@@ -11,7 +11,7 @@ use crate::fault_store::After;
 
 use super::life::{Life, Step};
 
-const SEEDS: u64 = 800;
+const SEEDS: u64 = 500;
 const STEPS: u64 = 200;
 const FLUSHES_MIN: u64 = 2;
 
