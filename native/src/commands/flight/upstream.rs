@@ -18,7 +18,7 @@ use hyper::http::uri::Scheme;
 use hyper::{Method, Request, Response, Uri};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::{TcpStream, lookup_host};
-use tokio::sync::{Mutex, Notify, mpsc, oneshot};
+use tokio::sync::{Mutex, Notify, mpsc};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
@@ -35,8 +35,7 @@ pub type Reason = Box<dyn Error + Send + Sync>;
 /// aborted, so that the server does not consider the request complete.
 pub struct RequestBody {
     pieces: mpsc::Receiver<Option<Bytes>>,
-    /// Notified when the connection reads from the body, which it does after it has sent the
-    /// headers.
+    /// Whether the connection has read from the body. The connection first sends the headers.
     is_read: Arc<Notify>,
 }
 
@@ -192,33 +191,28 @@ impl Upstream {
             .keep_alive_timeout(limits.time("pingAnswerMs"))
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(limits.connection_window_bytes())
-            // Calls wait until the server has sent its own limit.
-            .initial_max_send_streams(0)
+            // Further calls wait until the server has sent its own limit.
+            .initial_max_send_streams(1)
             // `convert::must_fit` checks the limit, and returns a gRPC error.
             .max_header_list_size(4 * limits.number("headerBytesMax") as u32)
             .handshake(TokioIo::new(stream))
             .await?;
         let calls_max = limits.number("callsPerConnectionMax");
-        let streams_max = Arc::new(AtomicUsize::new(0));
+        let streams_max = Arc::new(AtomicUsize::new(calls_max));
         let session = Session { sender, streams_max: Arc::clone(&streams_max) };
-        let (limit_sender, limit_known) = oneshot::channel();
-        let mut limit_sender = Some(limit_sender);
         tokio::spawn(async move {
             let mut connection = pin!(connection);
             poll_fn(|context| {
                 let polled = connection.as_mut().poll(context);
-                let max = connection.current_max_send_streams();
-                streams_max.store(max.min(calls_max), Ordering::Relaxed);
-                if max > 0
-                    && let Some(known) = limit_sender.take()
-                {
-                    let _ = known.send(());
+                // The value is 1 until the server has sent its limit.
+                match connection.current_max_send_streams() {
+                    ..=1 => {}
+                    max => streams_max.store(max.min(calls_max), Ordering::Relaxed),
                 }
                 polled
             })
             .await
         });
-        limit_known.await.map_err(|_| "the server closed the connection before its settings")?;
         Ok(Sender::Http2(session))
     }
 
