@@ -40,7 +40,7 @@ pub(crate) fn command(data: &Path) -> Command {
     command
 }
 
-/// Compiles a library of these tests, which a server loads with LD_PRELOAD. Returns its path.
+/// Compiles a library that a server loads with LD_PRELOAD. Returns the path of the library.
 #[cfg(target_os = "linux")]
 pub(crate) fn library(folder: &Path, name: &str) -> PathBuf {
     let library = folder.join(format!("{name}.so"));
@@ -101,6 +101,7 @@ impl Server {
     pub(crate) fn end(&mut self, signal: &str) -> (Option<i32>, String) {
         let number = self.child.id().to_string();
         Command::new("kill").args([signal, &number]).status().unwrap();
+        eventually("the server ended", || self.child.try_wait().unwrap().is_some());
         let status = self.child.wait().unwrap();
         let mut rest = String::new();
         self.output.read_to_string(&mut rest).unwrap();

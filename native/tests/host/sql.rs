@@ -5,15 +5,14 @@ use std::process::Command;
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
-use crate::server::{Place, Server, command, eventually, status};
+use crate::server::{Place, Server, command, encode, eventually, status};
 
 /// A statement that computes for several seconds in a debug build without a pause.
 const LONG: &str = "SELECT levenshtein(repeat('a', 9900), repeat('b', 9900)) AS d";
 const COUNT: &str = "SELECT count(*) AS c FROM m";
 
 fn target(statement: &str, format: &str) -> String {
-    let encoded: String = statement.bytes().map(|byte| format!("%{byte:02X}")).collect();
-    format!("/api/v3/query_sql?db=d&format={format}&q={encoded}")
+    format!("/api/v3/query_sql?db=d&format={format}&q={}", encode(statement))
 }
 
 fn ask(server: &Server, statement: &str) -> (u16, String) {
@@ -97,6 +96,23 @@ fn long_sql_statement_stops_without_blocking() {
     assert!(!is_running(first), "the process continues");
     let (_, log) = server.end("-TERM");
     assert!(log.contains("sql_stopped"), "{log}");
+}
+
+/// Each of the two processes runs two statements. These statements compute for minutes.
+#[test]
+fn closed_connections_end_computing_sql() {
+    let (_place, server) = started(&[]);
+    let joined = "SELECT count(*) AS c FROM generate_series(1, 50000) a \
+                  JOIN generate_series(1, 50000) b ON a.value + b.value < 0";
+    let send = |_| server.send("GET", &target(joined, "json"), b"").unwrap();
+    let streams: Vec<_> = (0..4).map(send).collect();
+    eventually("both processes are busy", || {
+        let (code, body) = ask(&server, COUNT);
+        code == 503 && body.contains("too many statements are running")
+    });
+    drop(streams);
+    let counted = (200, r#"[{"c":3}]"#.to_owned());
+    eventually("the statements have ended", || ask(&server, COUNT) == counted);
 }
 
 #[test]
