@@ -143,7 +143,8 @@ pub fn stream(response: &Response, form: Form, reader: Arc<Reader>) -> (HttpResp
 /// compress, JSON and plain text. On Cloudflare, the latter are compressed in front of the Worker.
 fn packs(response: &Response, accepts: &str) -> bool {
     const OF_EDGE: &str = "text/csv";
-    let is_text = |of_type: &str| of_type == "application/json" || of_type.starts_with("text/plain");
+    let is_text =
+        |of_type: &str| of_type == "application/json" || of_type.starts_with("text/plain");
     let of_type = response.headers.iter().find(|(name, _)| name == "Content-Type");
     of_type.is_some_and(|(_, of_type)| {
         headers::packs(if is_text(of_type) { OF_EDGE } else { of_type }, accepts)

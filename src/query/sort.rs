@@ -10,11 +10,7 @@ pub(crate) const VALUES_AT_ONCE: usize = 8_192;
 const SORT_WORK: usize = 2;
 
 /// Sorts a list in place. No two values may compare as equal. Sorted lists take linear time.
-pub(crate) async fn sort<T: Copy>(
-    list: &mut [T],
-    order: impl Fn(&T, &T) -> Ordering,
-    work: &Work,
-) {
+pub(crate) async fn sort<T: Copy>(list: &mut [T], order: impl Fn(&T, &T) -> Ordering, work: &Work) {
     if list.is_sorted_by(|a, b| order(a, b).is_le()) {
         return work.spend(list.len()).await;
     }
