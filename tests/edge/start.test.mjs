@@ -135,12 +135,15 @@ test('the link of npm start opens the console with its token, and the console li
   await page.reload();
   await isSignedIn(page, null);
   // A link from elsewhere replaces the token only if the user agrees.
-  const questions = [];
-  open.once('dialog', (dialog) => (questions.push(dialog.message()), dialog.dismiss()));
+  const asked = open.waitForEvent('dialog').then(async (dialog) => {
+    await dialog.dismiss();
+    return dialog.message();
+  });
   await open.goto(`${url}/#token=foreign&db=plant`);
+  // A reload would close the dialog.
+  assert.equal(await asked, 'This link contains another token. Use it instead of the token of this tab?');
   await open.reload();
   await isSignedIn(open, 'plant');
-  assert.deepEqual(questions, ['This link contains another token. Use it instead of the token of this tab?']);
   assert.ok(requests.every((address) => !address.includes('token')), requests.join('\n'));
   await page.getByRole('link', { name: 'Documentation' }).click();
   await page.getByRole('link', { name: 'Metrics and alerts' }).first().click();
