@@ -1,5 +1,5 @@
-// Measures the native program: the time of its start, its memory at rest, and its CPU time with many
-// databases.
+// Measures how fast the native program starts, how much memory it needs when it is idle, and how much
+// CPU time it needs for many databases.
 
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';

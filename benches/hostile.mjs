@@ -143,7 +143,7 @@ async function alternately(target, request, seconds) {
   let [count, status] = [0, null];
   for (let turn = 0; turn < turns; turn += 1) {
     add(idle, await latencies(target, seconds / turns));
-    const during = request === null ? await besidePrograms(target, seconds / turns) : await beside(target, request, seconds / turns);
+    const during = await (request ? beside(target, request, seconds / turns) : besidePrograms(target, seconds / turns));
     add(found, during.found);
     count += during.count;
     status = during.status;

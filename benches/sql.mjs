@@ -1,7 +1,6 @@
 // Measures the fifteen query types of TSBS in SQL, alternating with InfluxQL, on the native host or
-// on the Worker. Also measures
-// DataFusion and DuckDB from PyPI. They read the same rows from a Parquet file that Tidemark has
-// exported. Then measures all rows in each format.
+// on the Worker. Also measures DataFusion and DuckDB from PyPI. They read the same rows from a
+// Parquet file that Tidemark has exported. Then measures all rows in each format.
 
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

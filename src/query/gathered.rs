@@ -106,8 +106,8 @@ async fn median(points: &Points<'_>, work: &Work) -> Option<FieldValue> {
     let mut keys = keys(points.values)?;
     select_nth(&mut keys, count / 2, Ord::cmp, work).await;
     let &(_, high) = keys.get(count / 2)?;
-    let low = keys.iter().take(count / 2).max();
-    let low = low.filter(|_| count.is_multiple_of(2)).and_then(|&(_, row)| number(row));
+    let below = if count.is_multiple_of(2) { count / 2 } else { 0 };
+    let low = keys.iter().take(below).max().and_then(|&(_, row)| number(row));
     let high = number(high)?;
     Some(FieldValue::Float(low.map_or(high, |low| low + (high - low) / 2.0)))
 }

@@ -27,9 +27,9 @@ pub(crate) async fn sort<T: Copy>(list: &mut [T], order: impl Fn(&T, &T) -> Orde
     }
 }
 
-/// Moves the value that has position `place` in the sorted list to this position, and smaller
-/// values before it. If the list is shorter, does nothing. The time is linear. No two values may
-/// compare as equal.
+/// Reorders a list, so that position `place` has the same value as in the sorted list, and smaller
+/// values precede this value. Does nothing if the list is shorter. The time is linear. No two
+/// values may compare as equal.
 pub(crate) async fn select_nth<T: Copy>(
     list: &mut [T],
     place: usize,

@@ -131,13 +131,12 @@ test('the examples work as described', async (t) => {
       assert.deepEqual([url, secret], ['http://tidemark:8787', services.tidemark.environment.ADMIN_TOKEN]);
     }
   });
-  const skip = withoutSql;
-  await t.test('grafana/tidemark_sql.yaml, simulated', { skip }, async (one) => {
+  await t.test('grafana/tidemark_sql.yaml, simulated', { skip: withoutSql }, async (one) => {
     const place = { FLIGHT_URL: `http://127.0.0.1:${port}`, TIDEMARK_TOKEN: token };
     const { address, calls } = grafanaAsksSql(readFileSync(at('examples', 'grafana', 'tidemark_sql.yaml'), 'utf8'), place);
     await replay(grpcClient(one, address), callsOf(calls), token);
   });
-  await t.test('jdbc/Query.java, simulated', { skip }, async (one) => {
+  await t.test('jdbc/Query.java, simulated', { skip: withoutSql }, async (one) => {
     if (!has(one, 'java', ['-version'])) return;
     await server.query('CREATE DATABASE demo');
     await server.mustWrite(tideLines, { db: 'demo' });

@@ -39,8 +39,9 @@ async function write(server, lines) {
 }
 
 function shardCount(server) {
-  const files = readdirSync(join(server.folder, isNative ? 'data' : 'state'), { recursive: true });
-  return files.filter((file) => /shard.*\.sqlite$/i.test(String(file))).length;
+  const [folder, name] = isNative ? ['data', /shard.*\.sqlite$/] : ['state', /Shard.*\.sqlite$/];
+  const files = readdirSync(join(server.folder, folder), { recursive: true });
+  return files.filter((file) => name.test(String(file))).length;
 }
 
 test('a descending import with splits is complete although the server is killed several times', { timeout: 300_000 }, async (t) => {

@@ -11,7 +11,7 @@ use super::plan_size::PlanSize;
 use super::resolve::{self, KnownNames};
 use super::result_names;
 use super::statement::CheckedSelect;
-use super::type_clash::mentions;
+use super::type_clash::{mentions, own_mentions};
 use super::{Context, PolicyView, operands_mut};
 use crate::influxql::ast::{
     Cast, Expr, Field, Measurement, MeasurementName, SelectStatement, Source,
@@ -99,11 +99,8 @@ pub(crate) fn prepare<'a>(
 /// wildcard or a regex for names.
 fn mentioned(select: &SelectStatement) -> Option<BTreeSet<&str>> {
     let mut names = Some(BTreeSet::new());
-    let fields = select.fields.iter().map(|field| &field.expr);
-    let dimensions = select.dimensions.iter().map(|dimension| &dimension.expr);
-    for expr in fields.chain(&select.condition).chain(dimensions) {
-        mentions(expr, &mut names);
-    }
+    own_mentions(select, &mut names);
+    select.dimensions.iter().for_each(|dimension| mentions(&dimension.expr, &mut names));
     names
 }
 

@@ -96,15 +96,21 @@ fn collect<'a, 's>(
 
 /// Collects the names that `select` and its subqueries mention. `None` means all names.
 fn mentions_of<'a>(select: &'a SelectStatement, mentioned: &mut Option<BTreeSet<&'a str>>) {
-    let fields = select.fields.iter().map(|field| &field.expr);
-    for expr in fields.chain(&select.condition) {
-        mentions(expr, mentioned);
-    }
+    own_mentions(select, mentioned);
     for source in &select.sources {
         if let Source::Subquery(inner) = source {
             mentions_of(inner, mentioned);
         }
     }
+}
+
+/// Adds the names in the fields and in the condition of `select`.
+pub(super) fn own_mentions<'a>(
+    select: &'a SelectStatement,
+    mentioned: &mut Option<BTreeSet<&'a str>>,
+) {
+    let fields = select.fields.iter().map(|field| &field.expr);
+    fields.chain(&select.condition).for_each(|expr| mentions(expr, mentioned));
 }
 
 /// Adds the names in `expr`. A wildcard or a regex for names changes the set to `None`.
