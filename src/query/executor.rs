@@ -8,7 +8,7 @@ use super::group::GroupExecutor;
 use super::plan::{Binding, Input, Plan, PlannedScan, SelectNode};
 use super::result::SeriesChunk;
 use super::stream::{Front, Stream};
-use super::subquery_rows::{BATCH_BYTES, Derived};
+use super::subquery_rows::{BATCH_BYTES, Derived, Read};
 use super::work::Work;
 use crate::admission::QueryReservation;
 use crate::model::bug::OrBug;
@@ -107,7 +107,8 @@ impl Executor {
             .collect();
         let derived = subqueries()
             .map(|(index, sub)| {
-                Derived::new(&node, index, Rc::clone(sub), &scans, room.part(), batch_bytes)
+                let sub = Rc::clone(sub);
+                Derived::new(&node, index, sub, &scans, room.part(), work, batch_bytes)
             })
             .collect();
         let (group, series, is_counted, ready) = (None, 0, false, VecDeque::new());
@@ -172,12 +173,18 @@ impl Executor {
     /// Returns `None` if the executor must first continue its own work.
     fn advance_subquery(&mut self) -> Result<Option<ExecStep>> {
         let Some((index, subquery)) = self.pending.front_mut() else { return Ok(None) };
-        let derived = self.derived.get_mut(*index);
+        let mut derived = self.derived.get_mut(*index);
+        if let Some(derived) = &mut derived
+            && !derived.fold()?
+        {
+            self.work.pauses()?;
+            return Ok(Some(ExecStep::Pause));
+        }
         match (subquery.next()?, derived) {
             (step @ (ExecStep::Need(_) | ExecStep::Pause), _) => return Ok(Some(step)),
             (ExecStep::Chunk(chunk), Some(derived)) => {
                 self.work.add(chunk.rows * chunk.values.len());
-                derived.push(&chunk, &self.scans)?;
+                derived.push(&chunk)?;
             }
             (ExecStep::Done, Some(derived)) => {
                 derived.is_done = true;
@@ -216,27 +223,32 @@ impl Executor {
     /// `None` if the executor must first continue its own work.
     fn read_subqueries(&mut self, needs: Vec<StreamNeed>) -> Result<Option<ExecStep>> {
         let mut remote = Vec::new();
-        let scans = Rc::clone(&self.scans);
         for need in needs {
             let scan = need.stream.scan as usize;
-            let subquery = scans.get(scan).and_then(|scan| scan.subquery);
+            let subquery = self.scans.get(scan).and_then(|scan| scan.subquery);
             loop {
                 let derived = subquery.and_then(|subquery| self.derived.get_mut(subquery));
                 let Some(derived) = derived else {
                     remote.push(need);
                     break;
                 };
-                if let Some(page) = derived.page(scan, &scans, &need.request)? {
-                    let rows = usize::try_from(page.stats.rows_scanned).unwrap_or(usize::MAX);
-                    self.work.add(rows.saturating_mul(1 + self.node.slots.len()));
-                    self.supply_stream(need.stream, page)?;
-                    if self.work.pauses()? {
+                match derived.page(scan, &need.request)? {
+                    Read::Page(page) => {
+                        self.supply_stream(need.stream, page)?;
+                        if self.work.pauses()? {
+                            return Ok(Some(ExecStep::Pause));
+                        }
+                        break;
+                    }
+                    Read::Pause => {
+                        self.work.pauses()?;
                         return Ok(Some(ExecStep::Pause));
                     }
-                    break;
-                }
-                if let Some(step) = self.advance_subquery()? {
-                    return Ok(Some(step));
+                    Read::MoreRows => {
+                        if let Some(step) = self.advance_subquery()? {
+                            return Ok(Some(step));
+                        }
+                    }
                 }
             }
         }

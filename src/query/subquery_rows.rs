@@ -14,7 +14,6 @@
 //! over the whole range. In these scans, a row's position replaces its time, and a field contains
 //! the real time. Scans that return partial states use the real times.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
@@ -23,13 +22,15 @@ use super::error::{QueryError, Result};
 use super::math;
 use super::plan::{DerivedFrom, PlannedScan, SelectNode, Subquery};
 use super::result::{Column, ResultColumn, SeriesChunk, StringColumn, Values};
+use super::sort::sort;
 use super::stream::Slice;
+use super::work::{Computation, Work};
 use crate::admission::HeldBytes;
 use crate::merge::cursor::{Columns, Direction, PageColumn, PageKeys, ReadError, SeriesCursor};
 use crate::merge::key::SeriesKey;
 use crate::model::bug::OrBug;
 use crate::model::ids::{ColumnId, MeasurementId};
-use crate::model::limits::{PAGE_BYTES_MAX, SUBQUERY_BYTES_MAX};
+use crate::model::limits::{PAGE_BYTES_MAX, SUBQUERY_BYTES_MAX, WORK_PER_TURN};
 use crate::model::time::TimeRange;
 use crate::model::value::FieldType;
 use crate::scan::cached::ResultCache;
@@ -61,12 +62,29 @@ enum Mode {
 /// Partial states of groups, in ascending order of key.
 type States = Vec<(Vec<String>, Vec<PartialColumn>)>;
 
+/// The states of each scan.
+type Folded = Vec<(usize, States)>;
+
+/// The result of [`Derived::page`].
+#[derive(Debug)]
+pub(crate) enum Read {
+    Page(ScanPage),
+    /// The subquery must first return more rows.
+    MoreRows,
+    /// The statement must pause before the same page is requested again.
+    Pause,
+}
+
 #[derive(Debug)]
 pub(crate) struct Derived {
     subquery: Rc<Subquery>,
+    scans: Rc<[PlannedScan]>,
+    work: Work,
     mode: Mode,
     batch_bytes: usize,
-    tables: BTreeMap<Rc<str>, ArrivedRows>,
+    tables: BTreeMap<Rc<str>, Rc<ArrivedRows>>,
+    /// The layouts of complete tables, by measurement and by whether the scan returns rows.
+    layouts: BTreeMap<(Rc<str>, bool), Layout>,
     bytes: usize,
     held: HeldBytes,
     current: Option<Rc<str>>,
@@ -74,7 +92,10 @@ pub(crate) struct Derived {
     pub(crate) is_done: bool,
     sent: u64,
     arrived: i64,
-    folded: Vec<(usize, States)>,
+    /// The pages in progress, by scan.
+    reading: BTreeMap<usize, Computation<Result<(Layout, ScanPage)>>>,
+    folding: Option<Computation<Result<Folded>>>,
+    folded: Folded,
     is_folded: bool,
 }
 
@@ -83,21 +104,27 @@ impl Derived {
         node: &SelectNode,
         index: usize,
         subquery: Rc<Subquery>,
-        scans: &[PlannedScan],
+        scans: &Rc<[PlannedScan]>,
         held: HeldBytes,
+        work: &Work,
         batch_bytes: usize,
     ) -> Self {
         Self {
             mode: mode(node, index, &subquery, scans),
             subquery,
+            scans: Rc::clone(scans),
+            work: work.clone(),
             batch_bytes,
             tables: BTreeMap::new(),
+            layouts: BTreeMap::new(),
             bytes: 0,
             held,
             current: None,
             is_done: false,
             sent: 0,
             arrived: 0,
+            reading: BTreeMap::new(),
+            folding: None,
             folded: scans_of(node, index, scans).into_iter().map(|s| (s, States::new())).collect(),
             is_folded: false,
         }
@@ -107,17 +134,18 @@ impl Derived {
         self.mode == Mode::Streamed
     }
 
-    pub(crate) fn push(&mut self, chunk: &SeriesChunk, scans: &[PlannedScan]) -> Result<()> {
+    /// Adds rows of the subquery. No folding may be in progress.
+    pub(crate) fn push(&mut self, chunk: &SeriesChunk) -> Result<()> {
         let Some(name) = &chunk.name else { return Ok(()) };
         let Some(ResultColumn::Time(times_ns)) = chunk.values.first() else { return Ok(()) };
         let fields = &self.subquery.fields;
         let first_row = self.arrived;
         self.arrived += times_ns.len() as i64;
-        let table = self.tables.entry(Rc::clone(name)).or_insert_with(|| ArrivedRows {
-            columns: fields.iter().map(|field| Column::new(field.field_type)).collect(),
-            first_row,
-            ..ArrivedRows::default()
+        let table = self.tables.entry(Rc::clone(name)).or_insert_with(|| {
+            let columns = fields.iter().map(|field| Column::new(field.field_type)).collect();
+            Rc::new(ArrivedRows { columns, first_row, ..ArrivedRows::default() })
         });
+        let table = Rc::make_mut(table);
         if table.groups.last().is_none_or(|last| *last != chunk.tags) {
             table.groups.push(Rc::clone(&chunk.tags));
         }
@@ -148,7 +176,7 @@ impl Derived {
         self.bytes += bytes;
         self.current = Some(Rc::clone(name));
         if self.mode == Mode::Folded && self.bytes >= self.batch_bytes {
-            self.fold(scans)?;
+            self.begin_folding();
         }
         self.check()
     }
@@ -161,46 +189,72 @@ impl Derived {
         Ok(self.held.set(3 * self.bytes)?)
     }
 
-    /// Executes the scan at position `scan`. Returns `None` if the subquery must first return more
-    /// rows.
-    pub(crate) fn page(
-        &mut self,
-        scan: usize,
-        scans: &[PlannedScan],
-        request: &ScanRequest,
-    ) -> Result<Option<ScanPage>> {
-        let Some(planned) = scans.get(scan) else { return Ok(Some(ScanPage::default())) };
-        let measurement = planned.measurement.as_str();
-        match self.mode {
-            Mode::Streamed => self.next_page(measurement, request),
-            Mode::Folded if self.is_folded => {
-                self.fold(scans)?;
-                Ok(Some(self.folded_page(scan, request.descending)))
+    /// Executes the scan at position `scan`.
+    pub(crate) fn page(&mut self, scan: usize, request: &ScanRequest) -> Result<Read> {
+        let scans = Rc::clone(&self.scans);
+        let Some(planned) = scans.get(scan) else { return Ok(Read::Page(ScanPage::default())) };
+        if self.mode == Mode::Folded && self.is_folded {
+            if !self.tables.is_empty() && self.folding.is_none() {
+                self.begin_folding();
             }
-            Mode::Folded | Mode::HeldBytes => {
-                let Some(table) = self.tables.get_mut(measurement) else {
-                    return Ok(Some(ScanPage::default()));
-                };
-                read_slice(&table.layout(&self.subquery, request), request).map(Some)
-            }
+            return Ok(match self.fold()? {
+                true => Read::Page(self.folded_page(scan, request.descending)),
+                false => Read::Pause,
+            });
         }
+        let is_streamed = self.mode == Mode::Streamed;
+        let name: Rc<str> = planned.measurement.as_str().into();
+        let layout_of = (Rc::clone(&name), is_rows(request));
+        let mut reading = match self.reading.remove(&scan) {
+            Some(reading) => reading,
+            None if is_streamed && !self.has_batch(&name) => return Ok(Read::MoreRows),
+            None => {
+                let Some(table) = self.tables.get(&name).map(Rc::clone) else {
+                    self.sent = 0;
+                    return Ok(Read::Page(ScanPage::default()));
+                };
+                if is_streamed {
+                    self.tables.remove(&name);
+                    self.bytes = self.bytes.saturating_sub(table.bytes);
+                }
+                let known = self.layouts.get(&layout_of).cloned();
+                let (subquery, request) = (Rc::clone(&self.subquery), request.clone());
+                let work = self.work.clone();
+                Computation::new(async move {
+                    let layout = match known {
+                        Some(layout) => layout,
+                        None => table.layout(&subquery, &request, &work).await,
+                    };
+                    let page = match is_streamed {
+                        true => read_all(&layout, &request, &work).await?,
+                        false => read_slice(&layout, &request, &work).await?,
+                    };
+                    Ok((layout, page))
+                })
+            }
+        };
+        let Some(result) = reading.proceed() else {
+            self.reading.insert(scan, reading);
+            return Ok(Read::Pause);
+        };
+        let (layout, page) = result?;
+        if is_streamed {
+            return Ok(Read::Page(self.batch(page.groups, request)));
+        }
+        self.layouts.insert(layout_of, layout);
+        Ok(Read::Page(page))
     }
 
-    fn next_page(&mut self, measurement: &str, request: &ScanRequest) -> Result<Option<ScanPage>> {
+    /// Whether the rows of a measurement suffice for a batch, or are complete.
+    fn has_batch(&self, measurement: &str) -> bool {
         let place = |name: &str| self.subquery.node.inputs.iter().position(|i| *i.name == *name);
         let is_past = self.current.as_ref().is_some_and(|now| place(now) > place(measurement));
-        let is_through = self.is_done || is_past;
         let bytes = self.tables.get(measurement).map_or(0, |table| table.bytes);
-        if bytes < self.batch_bytes && !is_through {
-            return Ok(None);
-        }
-        let Some(mut table) = self.tables.remove(measurement) else {
-            self.sent = 0;
-            return Ok(Some(ScanPage::default()));
-        };
-        self.bytes = self.bytes.saturating_sub(table.bytes);
-        let whole = ScanRequest { resume: Resume::default(), ..request.clone() };
-        let groups = read_all(&table.layout(&self.subquery, request), &whole)?;
+        bytes >= self.batch_bytes || self.is_done || is_past
+    }
+
+    /// Returns the page with the rows of a batch.
+    fn batch(&mut self, groups: Vec<Group>, request: &ScanRequest) -> ScanPage {
         for group in &groups {
             if let GroupData::Rows { times_ns, .. } = &group.data {
                 self.sent += times_ns.len() as u64;
@@ -215,31 +269,35 @@ impl Derived {
         };
         if is_enough {
             self.sent = 0;
-            return Ok(Some(ScanPage { groups, ..ScanPage::default() }));
+            return ScanPage { groups, ..ScanPage::default() };
         }
         let last = groups.last().map(|group| group.key.clone());
         let group = last.or_else(|| request.resume.from.as_ref().map(|from| from.group.clone()));
         let end_ns = if request.descending { i64::MIN } else { i64::MAX };
         let until = ResultPosition { group: group.unwrap_or_default(), time_ns: end_ns };
-        Ok(Some(ScanPage { groups, until: Some(until), ..ScanPage::default() }))
+        ScanPage { groups, until: Some(until), ..ScanPage::default() }
     }
 
-    fn fold(&mut self, scans: &[PlannedScan]) -> Result<()> {
+    fn begin_folding(&mut self) {
         self.is_folded = true;
-        self.bytes = 0;
-        let mut tables = std::mem::take(&mut self.tables);
-        for (scan, states) in &mut self.folded {
-            let Some(planned) = scans.get(*scan) else { continue };
-            if let Some(table) = tables.get_mut(planned.measurement.as_str()) {
-                let layout = &table.layout(&self.subquery, &planned.request);
-                *states = folded(std::mem::take(states), layout, &planned.request)?;
-            }
-            self.bytes +=
-                states.iter().map(|(key, states)| group_bytes(key, states)).sum::<usize>();
-        }
+        let (folded, tables) = (std::mem::take(&mut self.folded), std::mem::take(&mut self.tables));
+        let (scans, subquery) = (Rc::clone(&self.scans), Rc::clone(&self.subquery));
+        let work = self.work.clone();
+        self.folding = Some(Computation::new(fold(folded, tables, scans, subquery, work)));
+    }
+
+    /// Merges arrived rows into the states. Returns `false` if the statement must pause first.
+    pub(crate) fn fold(&mut self) -> Result<bool> {
+        let Some(folding) = &mut self.folding else { return Ok(true) };
+        let Some(folded) = folding.proceed() else { return Ok(false) };
+        self.folding = None;
+        self.folded = folded?;
+        let states = self.folded.iter().flat_map(|(_, states)| states);
+        self.bytes = states.map(|(key, states)| group_bytes(key, states)).sum();
         // `bytes` includes the states, which must not fill the next batch alone.
         self.batch_bytes = self.batch_bytes.max(2 * self.bytes);
-        self.check()
+        self.check()?;
+        Ok(true)
     }
 
     fn folded_page(&mut self, scan: usize, descending: bool) -> ScanPage {
@@ -254,10 +312,38 @@ impl Derived {
     }
 }
 
-/// Merges earlier states with the current batch.
-fn folded(before: States, layout: &Layout, request: &ScanRequest) -> Result<States> {
+/// Merges a batch into the states of all scans.
+async fn fold(
+    mut folded: Folded,
+    tables: BTreeMap<Rc<str>, Rc<ArrivedRows>>,
+    scans: Rc<[PlannedScan]>,
+    subquery: Rc<Subquery>,
+    work: Work,
+) -> Result<Folded> {
+    for (name, table) in tables {
+        let mut layout = None;
+        for (scan, states) in &mut folded {
+            let planned = scans.get(*scan).filter(|planned| *planned.measurement == *name);
+            let Some(PlannedScan { request, .. }) = planned else { continue };
+            let layout = match &layout {
+                Some(layout) => layout,
+                None => layout.insert(table.layout(&subquery, request, &work).await),
+            };
+            *states = merged(std::mem::take(states), layout, request, &work).await?;
+        }
+    }
+    Ok(folded)
+}
+
+/// Merges earlier states of a scan with the rows of a batch.
+async fn merged(
+    before: States,
+    layout: &Layout,
+    request: &ScanRequest,
+    work: &Work,
+) -> Result<States> {
     let Output::Aggregates { calls, .. } = &request.output else { return Ok(before) };
-    let mut all = read_all(layout, request)?;
+    let mut all = read_all(layout, request, work).await?.groups;
     if request.descending {
         all.reverse();
     }
@@ -273,6 +359,7 @@ fn folded(before: States, layout: &Layout, request: &ScanRequest) -> Result<Stat
                 for ((call, into), from) in calls.iter().zip(known).zip(&states) {
                     let merged = partial::merge(call, into, from);
                     merged.map_err(|_| QueryError::Page("a scan of a subquery"))?;
+                    work.spend(into.windows_ns.len() + from.windows_ns.len()).await;
                 }
             }
         }
@@ -286,10 +373,11 @@ fn group_bytes(key: &[String], states: &[PartialColumn]) -> usize {
         + states.iter().map(PartialColumn::bytes).sum::<usize>()
 }
 
-fn read_slice(layout: &Layout, request: &ScanRequest) -> Result<ScanPage> {
+async fn read_slice(layout: &Layout, request: &ScanRequest, work: &Work) -> Result<ScanPage> {
     let limits = PageLimits {
         bytes: PAGE_BYTES_MAX,
         decoded_bytes: u64::MAX,
+        cells: WORK_PER_TURN,
         tile: scan::TileLimits::DEFAULT,
     };
     let mut gathered = Slice::new(request, false);
@@ -297,36 +385,44 @@ fn read_slice(layout: &Layout, request: &ScanRequest) -> Result<ScanPage> {
     loop {
         let piece = scan::scan(layout, &request, limits);
         let piece = piece.map_err(|_| QueryError::Page("a scan of a subquery"))?;
+        let cells = piece.stats.cells.saturating_add(piece.stats.filter_cells);
         gathered.add(0, piece.groups, &request.output)?;
-        if piece.position.is_none() {
-            let until = piece.until.or(request.resume.until);
-            let mut groups = Vec::new();
-            for (key, mut parts) in gathered.take() {
-                while let Some(data) = parts.next() {
-                    groups.push(Group { key: key.clone(), data });
-                }
-            }
-            if matches!(request.output, Output::Rows { .. }) {
-                groups.iter_mut().for_each(|group| restore_times(&mut group.data));
-            }
-            return Ok(ScanPage { groups, until, ..ScanPage::default() });
-        }
+        work.spend(usize::try_from(cells).unwrap_or(usize::MAX)).await;
         let resume = &mut request.resume;
-        (resume.until, resume.position) = (piece.until.or(resume.until.take()), piece.position);
+        resume.until = piece.until.or(resume.until.take());
+        resume.position = piece.position;
+        if resume.position.is_none() {
+            break;
+        }
     }
+    let mut groups = Vec::new();
+    for (key, mut parts) in gathered.take() {
+        while let Some(data) = parts.next() {
+            groups.push(Group { key: key.clone(), data });
+        }
+    }
+    if is_rows(&request) {
+        groups.iter_mut().for_each(|group| restore_times(&mut group.data));
+    }
+    Ok(ScanPage { groups, until: request.resume.until, ..ScanPage::default() })
 }
 
-fn read_all(layout: &Layout, request: &ScanRequest) -> Result<Vec<Group>> {
-    let mut request = request.clone();
-    let mut all = Vec::new();
+/// Reads all slices of the result, and returns their groups.
+async fn read_all(layout: &Layout, request: &ScanRequest, work: &Work) -> Result<ScanPage> {
+    let mut request = ScanRequest { resume: Resume::default(), ..request.clone() };
+    let mut groups = Vec::new();
     loop {
-        let slice = read_slice(layout, &request)?;
-        all.extend(slice.groups);
+        let slice = read_slice(layout, &request, work).await?;
+        groups.extend(slice.groups);
         match std::mem::take(&mut request.resume).after(slice.until, None) {
-            None => return Ok(all),
+            None => return Ok(ScanPage { groups, ..ScanPage::default() }),
             Some(next) => request.resume = next,
         }
     }
+}
+
+fn is_rows(request: &ScanRequest) -> bool {
+    matches!(request.output, Output::Rows { .. })
 }
 
 fn mode(node: &SelectNode, index: usize, subquery: &Subquery, scans: &[PlannedScan]) -> Mode {
@@ -378,7 +474,7 @@ fn converted(column: &Column, to: FieldType) -> Option<Column> {
 }
 
 /// The rows of all measurements of the same name, in order of arrival.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct ArrivedRows {
     groups: Vec<Rc<[(String, String)]>>,
     row_groups: Vec<u32>,
@@ -386,13 +482,12 @@ struct ArrivedRows {
     columns: Vec<Column>,
     bytes: usize,
     first_row: i64,
-    by_position: Option<Layout>,
-    by_time: Option<Layout>,
 }
 
 #[derive(Clone, Debug)]
 struct Layout {
     tag_order: Vec<ColumnId>,
+    time: TimeRange,
     times_ns: Rc<[i64]>,
     columns: Rc<[(ColumnId, Rc<Column>)]>,
     /// Each series' key and rows, in ascending order of key.
@@ -410,28 +505,26 @@ struct PlacedRow {
 }
 
 impl ArrivedRows {
-    fn layout(&mut self, subquery: &Subquery, request: &ScanRequest) -> Layout {
-        let is_rows = matches!(request.output, Output::Rows { .. });
-        let known = if is_rows { &self.by_position } else { &self.by_time };
-        if let Some(layout) = known {
-            return layout.clone();
-        }
-        let placed = if is_rows { self.by_position(&subquery.node) } else { self.by_time() };
+    async fn layout(&self, subquery: &Subquery, request: &ScanRequest, work: &Work) -> Layout {
+        let placed = match is_rows(request) {
+            true => self.by_position(&subquery.node, work).await,
+            false => self.by_time(work).await,
+        };
         let rows: Vec<u32> = placed.iter().map(|placed| placed.row).collect();
-        let columns = subquery.fields.iter().zip(&self.columns);
-        let column = |id: ColumnId, column: Column| (id, Rc::new(column));
-        let mut columns: Vec<_> =
-            columns.map(|(field, of)| column(field.id, of.gather(&rows))).collect();
-        let (id, numbers) = if is_rows {
+        let mut columns = Vec::with_capacity(subquery.fields.len() + 1);
+        for (field, column) in subquery.fields.iter().zip(&self.columns) {
+            columns.push((field.id, Rc::new(column.gather(&rows))));
+            work.spend(rows.len()).await;
+        }
+        let (id, numbers) = if is_rows(request) {
             (TIME_COLUMN, rows.iter().map(|&row| self.time_of(row)).collect())
         } else {
             let number = |&row: &u32| self.first_row + i64::from(row);
             (POSITION_COLUMN, rows.iter().map(number).collect())
         };
-        columns.push(column(id, Column::full(Values::Integer(numbers))));
-        let layout = self.arranged(request.measurement, &placed, columns);
-        let known = if is_rows { &mut self.by_position } else { &mut self.by_time };
-        known.insert(layout).clone()
+        columns.push((id, Rc::new(Column::full(Values::Integer(numbers)))));
+        work.spend(2 * rows.len()).await;
+        self.arranged(request.measurement, &placed, columns)
     }
 
     fn group_of(&self, row: u32) -> u32 {
@@ -443,7 +536,7 @@ impl ArrivedRows {
     }
 
     /// Returns the rows in order of the series. Their times are their positions in the result.
-    fn by_position(&self, node: &SelectNode) -> Vec<PlacedRow> {
+    async fn by_position(&self, node: &SelectNode, work: &Work) -> Vec<PlacedRow> {
         let (sorted, descending) = (!node.in_order_of_series, node.descending);
         // The points of top() and bottom() are sorted by window.
         let place = |row: u32| {
@@ -451,16 +544,18 @@ impl ArrivedRows {
             node.window.as_ref().map_or(time_ns, |window| window.start(time_ns))
         };
         let mut rows: Vec<u32> = (0..self.times_ns.len() as u32).collect();
+        // Of equal rows, the last one that arrived is the first one in descending order.
+        let arrival = |row: u32| if descending { u32::MAX - row } else { row };
         if sorted && descending {
-            rows.sort_by_key(|&row| Reverse((place(row), self.group_of(row))));
+            let key = |row: u32| (place(row), self.group_of(row), arrival(row));
+            sort(&mut rows, |&a, &b| key(a).cmp(&key(b)), work).await;
         } else if sorted {
-            rows.sort_by_key(|&row| place(row));
+            let key = |row: u32| (place(row), arrival(row));
+            sort(&mut rows, |&a, &b| key(a).cmp(&key(b)), work).await;
         } else if descending {
             // The series arrived in descending order, but 1.x returns them in ascending order.
-            rows.sort_by_key(|&row| Reverse(self.group_of(row)));
-        }
-        if descending {
-            rows.reverse();
+            let key = |row: u32| (self.group_of(row), arrival(row));
+            sort(&mut rows, |&a, &b| key(a).cmp(&key(b)), work).await;
         }
         let placed = (0..).zip(rows).map(|(time_ns, row)| PlacedRow {
             group: self.group_of(row),
@@ -469,11 +564,11 @@ impl ArrivedRows {
             row,
         });
         let mut placed: Vec<PlacedRow> = placed.collect();
-        placed.sort();
+        sort(&mut placed, Ord::cmp, work).await;
         placed
     }
 
-    fn by_time(&self) -> Vec<PlacedRow> {
+    async fn by_time(&self, work: &Work) -> Vec<PlacedRow> {
         let placed = (0..self.times_ns.len() as u32).map(|row| PlacedRow {
             group: self.group_of(row),
             repeat: 0,
@@ -481,11 +576,11 @@ impl ArrivedRows {
             row,
         });
         let mut placed: Vec<PlacedRow> = placed.collect();
-        placed.sort();
+        sort(&mut placed, Ord::cmp, work).await;
         for same in placed.chunk_by_mut(|a, b| (a.group, a.time_ns) == (b.group, b.time_ns)) {
             (0..).zip(same).for_each(|(repeat, row)| row.repeat = repeat);
         }
-        placed.sort();
+        sort(&mut placed, Ord::cmp, work).await;
         placed
     }
 
@@ -512,9 +607,13 @@ impl ArrivedRows {
         }
         // The groups may have arrived in descending order.
         series.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let times_ns = || placed.iter().map(|placed| placed.time_ns);
+        let first_ns = times_ns().min().unwrap_or_default();
+        let last_ns = times_ns().max().unwrap_or_default();
         Layout {
+            time: TimeRange::new(first_ns, last_ns.saturating_add(1)),
             tag_order: (0..keys as u32).map(ColumnId).chain([REPEAT_TAG]).collect(),
-            times_ns: placed.iter().map(|placed| placed.time_ns).collect(),
+            times_ns: times_ns().collect(),
             columns: columns.into(),
             series: series.into(),
         }
@@ -546,10 +645,8 @@ impl Reader for Layout {
     }
 
     fn estimate(&self, _: MeasurementId, _: TimeRange) -> Result<Estimate, ReadError> {
-        let first_ns = self.times_ns.iter().min().copied().unwrap_or_default();
-        let last_ns = self.times_ns.iter().max().copied().unwrap_or_default();
         Ok(Estimate {
-            time: TimeRange::new(first_ns, last_ns.saturating_add(1)),
+            time: self.time,
             rows: self.times_ns.len() as u64,
             series: self.series.len() as u64,
         })

@@ -6,8 +6,8 @@ use super::request::{Position, ResultPosition};
 use crate::batch::column::{Column, StringColumn};
 use tidemark_model::ids::{ColumnId, MeasurementId};
 
-/// The maximum number of values that are decoded for one page. One part page may exceed this limit.
-pub(super) const CELLS_PER_PIECE_MAX: u64 = 2_000_000;
+/// [`PageLimits::cells`] of a shard.
+pub const CELLS_PER_PIECE_MAX: u64 = 2_000_000;
 /// The cost of seeking a series, expressed as a number of values.
 pub(super) const SERIES_CELLS: u64 = 10;
 /// The cost, in values, of [`SKIPPED_PER_STEP`] series that the condition excludes. A page can pass
@@ -45,6 +45,9 @@ pub struct PageLimits {
     /// The maximum number of encoded bytes that the reader decodes for one page ([`ReadStats`]).
     /// The scan stops at the first boundary of series or rows after this limit.
     pub decoded_bytes: u64,
+    /// The maximum number of values that are decoded or compared for one page. One part page may
+    /// exceed this limit.
+    pub cells: u64,
     /// The minimum contents of a tile.
     pub tile: TileLimits,
 }

@@ -16,7 +16,6 @@ use crate::codec::metadata;
 use crate::scan::cached::{Cached, RunGroups, Version};
 use crate::scan::error::ScanError;
 use crate::scan::keys::NextSeries;
-use crate::scan::page::CELLS_PER_PIECE_MAX;
 use crate::scan::reader::{Run, Runs};
 use crate::scan::request::{Predicate, ScanRequest};
 use crate::scan::stretches::Stretches;
@@ -108,7 +107,7 @@ impl Walk<'_> {
             .filter_map(|run| Some((series_of(run)?, run.number?)))
             .collect();
         for run in missing {
-            if self.costs.cells + self.costs.filter_cells > CELLS_PER_PIECE_MAX
+            if self.costs.cells + self.costs.filter_cells > self.limits.cells
                 || more.bytes() >= GROUPS_BYTES_MAX
             {
                 break;

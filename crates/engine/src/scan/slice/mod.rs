@@ -18,7 +18,7 @@ use self::tiled::Scanned;
 use super::error::ScanError;
 use super::groups::{GROUPS_PER_PIECE_MAX, Groups};
 use super::keys::{KeyFilter, NextSeries};
-use super::page::{CELLS_PER_PIECE_MAX, PageLimits, SERIES_CELLS, SKIPPED_STEP_CELLS, ScanPage};
+use super::page::{PageLimits, SERIES_CELLS, SKIPPED_STEP_CELLS, ScanPage};
 use super::predicate::{self, Filter, Mask};
 use super::reader::{ReadStats, Reader, Rows as Merged};
 use super::request::{AggregateCall, AuxColumn, Input, Output, Position, ScanRequest};
@@ -391,7 +391,7 @@ impl Walk<'_> {
 
     fn is_full(&self, rows: usize) -> bool {
         let cells = self.costs.cells + (rows * self.columns.len()) as u64;
-        cells + self.costs.filter_cells > CELLS_PER_PIECE_MAX
+        cells + self.costs.filter_cells > self.limits.cells
             || self.reader.stats().bytes_decoded > self.limits.decoded_bytes
             || self.groups.len() >= GROUPS_PER_PIECE_MAX
             || self.groups.rows() >= ROWS_PER_PIECE_MAX

@@ -7,7 +7,7 @@ mod vectors;
 use std::collections::BTreeMap;
 
 use super::bounds::Bounds;
-use super::page::{AuxValues, Group, GroupData, PartialColumn, ScanPage};
+use super::page::{AuxValues, CELLS_PER_PIECE_MAX, Group, GroupData, PartialColumn, ScanPage};
 use super::partial::{Finished, Merge};
 use super::reader::Reader;
 use super::request::{
@@ -23,8 +23,12 @@ use tidemark_model::time::TimeRange;
 use tidemark_model::value::{FieldType, FieldValue};
 use vectors::{MEASUREMENT, VectorReader, Write};
 
-const HUGE: PageLimits =
-    PageLimits { bytes: 1 << 30, decoded_bytes: u64::MAX, tile: TileLimits::LEAST };
+const HUGE: PageLimits = PageLimits {
+    bytes: 1 << 30,
+    decoded_bytes: u64::MAX,
+    cells: CELLS_PER_PIECE_MAX,
+    tile: TileLimits::LEAST,
+};
 
 fn pages(reader: &VectorReader, request: &ScanRequest, limits: PageLimits) -> Vec<ScanPage> {
     let mut request = request.clone();
@@ -258,8 +262,12 @@ fn page_size_does_not_change_result() {
         let case = random::case(seed);
         let whole = evaluate(&case.request, &pages(&case.source(), &case.request, HUGE));
         for limits in [(1, u64::MAX), (1 << 20, 0), (90, 40), (400, 1_000)] {
-            let limits =
-                PageLimits { bytes: limits.0, decoded_bytes: limits.1, tile: TileLimits::LEAST };
+            let limits = PageLimits {
+                bytes: limits.0,
+                decoded_bytes: limits.1,
+                cells: CELLS_PER_PIECE_MAX,
+                tile: TileLimits::LEAST,
+            };
             let found = evaluate(&case.request, &pages(&case.source(), &case.request, limits));
             let text = || format!("{limits:?} {}", difference(&case, &found, &whole));
             assert!(same(&found, &whole, case.tolerance()), "{}", text());
@@ -299,7 +307,12 @@ fn rows_with_equal_time_appear_once() {
             piece_bytes: PIECE_BYTES_MAX,
             groups_max: None,
         };
-        let limits = PageLimits { bytes: 8_000, decoded_bytes: u64::MAX, tile: TileLimits::LEAST };
+        let limits = PageLimits {
+            bytes: 8_000,
+            decoded_bytes: u64::MAX,
+            cells: CELLS_PER_PIECE_MAX,
+            tile: TileLimits::LEAST,
+        };
         let found = evaluate(&request, &pages(&source, &request, limits));
         let mut tags: Vec<_> =
             found[0].1[0].iter().map(|point| format!("{:?}", point.values.last())).collect();
