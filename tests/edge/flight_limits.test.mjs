@@ -152,7 +152,12 @@ test('during a stop, running calls may complete, and calls that take too long ar
   await once(call, 'data');
   while (server.calls.length < 2) await sleep(5);
   child.kill('SIGTERM');
-  const refuses = () => once(connect(port, '127.0.0.1'), 'connect').then(() => false, ({ code }) => code === 'ECONNREFUSED');
+  const refuses = async () => {
+    const socket = connect(port, '127.0.0.1');
+    // A connection that the program had not accepted yet is reset when the program stops listening.
+    socket.on('error', () => {});
+    return await once(socket, 'connect').then(() => false, ({ code }) => code === 'ECONNREFUSED');
+  };
   while (!(await refuses())) await sleep(5);
   call.write(Buffer.from('after'));
   call.end();
