@@ -8,8 +8,8 @@ use super::cloudflare_access::AccessKeys;
 use super::grants::Callers;
 use super::logins::Logins;
 use crate::model::ids::{ObjectId, PolicyId};
-use crate::model::limits::{CACHED_DATABASES_BYTES_MAX, CACHED_SCHEMA_COLUMNS_MAX};
-use crate::model::schema::PolicySchema;
+use crate::model::limits::{CACHED_DATABASES_BYTES_MAX, CACHED_SCHEMAS_BYTES_MAX};
+use crate::model::schema::{ColumnDefinition, PolicySchema};
 use crate::model::shard_map::Policy;
 use crate::model::time::S_NS;
 use crate::protocol::database::Description;
@@ -26,13 +26,28 @@ pub struct CachedDatabase {
     pub description: Rc<Description>,
 }
 
+#[derive(Debug)]
+struct CachedSchema {
+    schema: Rc<PolicySchema>,
+    /// The approximate size of `schema`, in bytes.
+    bytes: usize,
+    /// The value of [`Cache::clock`] at the last use.
+    used: u64,
+}
+
+impl CachedSchema {
+    fn is_large(&self) -> bool {
+        self.bytes > CACHED_SCHEMAS_BYTES_MAX
+    }
+}
+
 /// Databases by name and schemas by policy.
 #[derive(Debug, Default)]
 pub struct Cache {
     databases: BTreeMap<String, (CachedDatabase, u64)>,
     /// The approximate size of `databases`, in bytes.
     databases_bytes: usize,
-    schemas: BTreeMap<(ObjectId, PolicyId), (Rc<PolicySchema>, u64)>,
+    schemas: BTreeMap<(ObjectId, PolicyId), CachedSchema>,
     /// The time of the last growth report about each shard, in nanoseconds.
     notified_ns: BTreeMap<ObjectId, i64>,
     /// A counter that every use increases. The counter orders entries by age.
@@ -125,9 +140,9 @@ impl Cache {
     pub fn schema(&mut self, object: &ObjectId, policy: PolicyId) -> Rc<PolicySchema> {
         self.clock += 1;
         match self.schemas.get_mut(&(object.clone(), policy)) {
-            Some((schema, used)) => {
-                *used = self.clock;
-                Rc::clone(schema)
+            Some(cached) => {
+                cached.used = self.clock;
+                Rc::clone(&cached.schema)
             }
             None => Rc::default(),
         }
@@ -137,22 +152,40 @@ impl Cache {
     pub fn put_schema(&mut self, object: &ObjectId, policy: PolicyId, schema: Rc<PolicySchema>) {
         self.clock += 1;
         let key = (object.clone(), policy);
-        if self.schemas.get(&key).is_some_and(|(known, _)| known.version >= schema.version) {
+        let known = self.schemas.get(&key);
+        if known.is_some_and(|known| known.schema.version >= schema.version) {
             return;
         }
-        self.schemas.insert(key, (schema, self.clock));
-        let columns = |schema: &PolicySchema| -> usize {
-            schema.measurements.values().map(|m| 1 + m.columns.len()).sum()
-        };
-        let mut total: usize = self.schemas.values().map(|(schema, _)| columns(schema)).sum();
-        // The newest entry stays even if this entry alone exceeds the limit, because the current
-        // write needs it.
-        while total > CACHED_SCHEMA_COLUMNS_MAX && self.schemas.len() > 1 {
-            let oldest = self.schemas.iter().min_by_key(|(_, (_, used))| *used);
-            let Some(key) = oldest.map(|(key, _)| key.clone()) else { break };
-            total -= self.schemas.remove(&key).map_or(0, |(schema, _)| columns(&schema));
+        let cached = CachedSchema { bytes: schema_bytes(&schema), schema, used: self.clock };
+        // One schema may exceed the limit. Without this exception, each of its statements would
+        // load the whole schema again.
+        if cached.is_large() {
+            self.schemas.retain(|_, other| !other.is_large());
+        }
+        self.schemas.insert(key, cached);
+        loop {
+            let small = || self.schemas.iter().filter(|(_, cached)| !cached.is_large());
+            let total: usize = small().map(|(_, cached)| cached.bytes).sum();
+            if total <= CACHED_SCHEMAS_BYTES_MAX {
+                return;
+            }
+            let oldest = small().min_by_key(|(_, cached)| cached.used);
+            let Some(key) = oldest.map(|(key, _)| key.clone()) else { return };
+            self.schemas.remove(&key);
         }
     }
+}
+
+/// Returns the approximate memory in bytes.
+fn schema_bytes(schema: &PolicySchema) -> usize {
+    const MEASUREMENT: usize = 200;
+    /// A column without the text of its key.
+    const COLUMN: usize = size_of::<ColumnDefinition>() + 16;
+    let sizes = schema.measurements.values().map(|measurement| {
+        let keys: usize = measurement.columns.iter().map(|column| column.key.len()).sum();
+        MEASUREMENT + 2 * measurement.name.len() + COLUMN * measurement.columns.len() + keys
+    });
+    sizes.sum()
 }
 
 /// Returns the approximate memory in bytes. An object's id has 64 characters.
@@ -186,7 +219,11 @@ pub fn find_policy<'a>(description: &'a Description, name: Option<&str>) -> Opti
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::model::ids::{ColumnId, MeasurementId};
+    use crate::model::schema::{ColumnKind, MeasurementSchema};
 
     #[test]
     fn cache_evicts_least_recent_databases() {
@@ -208,5 +245,38 @@ mod tests {
         assert_eq!(cache.databases_bytes, CACHED_DATABASES_BYTES_MAX);
         cache.forget(&long(0));
         assert_eq!(cache.databases_bytes, CACHED_DATABASES_BYTES_MAX - 10_000);
+    }
+
+    #[test]
+    fn large_schema_does_not_evict_small_schemas() {
+        let mut cache = Cache::default();
+        let object = ObjectId("database".to_owned());
+        let put = |cache: &mut Cache, policy: u64, bytes: usize| {
+            let kind = ColumnKind::Tag;
+            let column = ColumnDefinition { id: ColumnId(0), key: "k".repeat(bytes), kind };
+            let measurement = MeasurementSchema {
+                id: MeasurementId(0),
+                name: String::new(),
+                version: 1,
+                columns: vec![column],
+                dropped: false,
+            };
+            let mut schema = PolicySchema { version: 1, ..PolicySchema::default() };
+            schema.measurements.insert(String::new(), Arc::new(measurement));
+            cache.put_schema(&object, PolicyId(policy), Rc::new(schema));
+        };
+        let cached = |cache: &Cache| -> Vec<u64> {
+            cache.schemas.keys().map(|(_, policy)| policy.0).collect()
+        };
+        let (small, large) = (CACHED_SCHEMAS_BYTES_MAX / 5 * 2, CACHED_SCHEMAS_BYTES_MAX + 1);
+        put(&mut cache, 1, small);
+        put(&mut cache, 2, large);
+        put(&mut cache, 3, small);
+        assert_eq!(cached(&cache), [1, 2, 3]);
+        put(&mut cache, 4, large);
+        assert_eq!(cached(&cache), [1, 3, 4], "one schema may exceed the limit");
+        assert_eq!(cache.schema(&object, PolicyId(1)).version, 1);
+        put(&mut cache, 5, small);
+        assert_eq!(cached(&cache), [1, 4, 5], "schema 3 was used least recently");
     }
 }

@@ -144,9 +144,9 @@ pub const DROPPED_MEASUREMENTS_MAX: usize = 100_000;
 /// The maximum size, in bytes, of an isolate's cache of databases, policies and shard maps. About
 /// 7,000 small databases fit.
 pub const CACHED_DATABASES_BYTES_MAX: usize = 4_000_000;
-/// The maximum number of schema columns and measurements that an isolate caches, about 100 bytes
-/// each.
-pub const CACHED_SCHEMA_COLUMNS_MAX: usize = 100_000;
+/// The maximum size, in bytes, of the schemas that an isolate caches. About 180,000 columns with
+/// short keys fit. In addition, the isolate caches one schema that alone exceeds this limit.
+pub const CACHED_SCHEMAS_BYTES_MAX: usize = 10_000_000;
 
 /// The maximum size, in bytes, of the names and policies of the databases that one request lists.
 /// About 50,000 databases fit.
