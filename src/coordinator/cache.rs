@@ -148,12 +148,12 @@ impl Cache {
         }
     }
 
-    /// Caches a schema, unless a newer version is cached.
+    /// Caches a schema, unless the cached schema contains the same changes or more.
     pub fn put_schema(&mut self, object: &ObjectId, policy: PolicyId, schema: Rc<PolicySchema>) {
         self.clock += 1;
         let key = (object.clone(), policy);
         let known = self.schemas.get(&key);
-        if known.is_some_and(|known| known.schema.version >= schema.version) {
+        if known.is_some_and(|known| known.schema.loaded_version >= schema.loaded_version) {
             return;
         }
         let cached = CachedSchema { bytes: schema_bytes(&schema), schema, used: self.clock };
@@ -261,7 +261,8 @@ mod tests {
                 columns: vec![column],
                 dropped: false,
             };
-            let mut schema = PolicySchema { version: 1, ..PolicySchema::default() };
+            let mut schema =
+                PolicySchema { version: 1, loaded_version: 1, ..PolicySchema::default() };
             schema.measurements.insert(String::new(), Arc::new(measurement));
             cache.put_schema(&object, PolicyId(policy), Rc::new(schema));
         };

@@ -318,9 +318,19 @@ async fn load_schema(
     policy: PolicyId,
     version_min: u64,
 ) -> Result<Option<Rc<PolicySchema>>> {
-    let mut schema = io.with(|context| context.cache.schema(object, policy))?;
-    while schema.version < version_min {
-        let message = ToDatabase::Schema { policy, after_version: schema.version };
+    let mut schema = Rc::<PolicySchema>::default();
+    loop {
+        // Concurrent loads share the pages in the cache, so that memory contains one copy of a
+        // large schema.
+        let cached = io.with(|context| context.cache.schema(object, policy))?;
+        if cached.loaded_version >= schema.loaded_version {
+            schema = cached;
+        }
+        if schema.version >= version_min {
+            return Ok(Some(schema));
+        }
+        let after_version = schema.loaded_version;
+        let message = ToDatabase::Schema { policy, after_version };
         let (measurements, version, more) = match io.call_database(object, &message).await? {
             FromDatabase::Schema { measurements, version, more } => (measurements, version, more),
             FromDatabase::UnknownPolicy | FromDatabase::NotOpen => return Ok(None),
@@ -330,16 +340,20 @@ async fn load_schema(
         let reached = if more { last.unwrap_or(version) } else { version };
         // Without this error, the load would repeatedly request a page that contains no newer
         // state.
-        if reached <= schema.version {
+        if reached <= after_version {
             return Err(Error::unexpected_reply());
         }
         let mut newer = PolicySchema::clone(&schema);
-        newer.version = reached;
+        newer.loaded_version = reached;
+        // A measurement that changes during the load moves to a later page, so the schema is
+        // complete only after the last page.
+        if !more {
+            newer.version = reached;
+        }
         apply(&mut newer, measurements);
         schema = Rc::new(newer);
         io.with(|context| context.cache.put_schema(object, policy, Rc::clone(&schema)))?;
     }
-    Ok(Some(schema))
 }
 
 fn apply(schema: &mut PolicySchema, changed: Vec<MeasurementSchema>) {
@@ -384,5 +398,130 @@ impl Retries {
         }
         self.0 += 1;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admission::{Admission, QueryMemory};
+    use crate::coordinator::Machine;
+    use crate::coordinator::cache::Cache;
+    use crate::coordinator::task::Fixed;
+    use crate::model::ids::MeasurementId;
+    use crate::protocol::call::{Address, Call, Reply, Step};
+    use crate::protocol::envelope;
+
+    const POLICY: PolicyId = PolicyId(1);
+
+    fn object() -> ObjectId {
+        ObjectId("database".to_owned())
+    }
+
+    /// A load from the owners, up to its first request for a page of the schema.
+    struct Loading {
+        task: Task<Loaded>,
+        call: Call,
+    }
+
+    impl Loading {
+        fn start(cache: &mut Cache) -> Self {
+            let mut task = Load::from_owner("db", Want::Policy(None)).task();
+            let call = only_call(step(cache, &mut task, None));
+            assert_eq!(call.to, Address::Catalog);
+            let object = Some(object());
+            let resolved = envelope::encode(&FromCatalog::Resolved { object });
+            let call = only_call(step(cache, &mut task, Some((&call, resolved))));
+            let policy = Policy {
+                id: POLICY,
+                name: "autogen".to_owned(),
+                duration_ns: 0,
+                shard_group_duration_ns: 1,
+                replica_n: 1,
+                groups: Vec::new(),
+            };
+            let description = Description {
+                policies: vec![policy],
+                default_policy: Some(POLICY),
+                schema_versions: vec![2],
+                ..Description::default()
+            };
+            let described = envelope::encode(&FromDatabase::Description(description));
+            let call = only_call(step(cache, &mut task, Some((&call, described))));
+            Self { task, call }
+        }
+
+        /// Sends the requested page, with these measurements and versions.
+        fn page(
+            &mut self,
+            cache: &mut Cache,
+            changed: &[(&str, u64)],
+            more: bool,
+        ) -> Step<Result<Loaded>> {
+            let measurements = (0..).zip(changed).map(|(id, (name, version))| MeasurementSchema {
+                id: MeasurementId(id),
+                name: (*name).to_owned(),
+                version: *version,
+                columns: Vec::new(),
+                dropped: false,
+            });
+            let measurements = measurements.collect();
+            let page = FromDatabase::Schema { measurements, version: 3, more };
+            step(cache, &mut self.task, Some((&self.call, envelope::encode(&page))))
+        }
+
+        fn next_page_is_after(&mut self, step: Step<Result<Loaded>>, after_version: u64) {
+            self.call = only_call(step);
+            let (_, message) = envelope::decode::<ToDatabase>(&self.call.message).unwrap();
+            assert_eq!(message, ToDatabase::Schema { policy: POLICY, after_version });
+        }
+    }
+
+    fn step(
+        cache: &mut Cache,
+        task: &mut Task<Loaded>,
+        reply: Option<(&Call, Vec<u8>)>,
+    ) -> Step<Result<Loaded>> {
+        let queries = QueryMemory::new(&Admission::default());
+        let mut context = Context { cache, queries: &queries, platform: &Fixed, calls: 0 };
+        let reply = reply.map(|(call, bytes)| Reply { id: call.id, result: Ok(bytes) });
+        task.step(&mut context, reply)
+    }
+
+    fn only_call(step: Step<Result<Loaded>>) -> Call {
+        match step {
+            Step::Calls(mut calls) if calls.len() == 1 => calls.remove(0),
+            step => panic!("{step:?}"),
+        }
+    }
+
+    fn schema(step: Step<Result<Loaded>>) -> Rc<PolicySchema> {
+        let Step::Done(Ok(loaded)) = step else { panic!("{step:?}") };
+        Rc::clone(loaded.schema(POLICY).unwrap())
+    }
+
+    /// A write adds a column to `a` after the Database has sent its description.
+    #[test]
+    fn load_includes_measurement_that_changes_meanwhile() {
+        let mut cache = Cache::default();
+        let mut load = Loading::start(&mut cache);
+        let next = load.page(&mut cache, &[("b", 2)], true);
+        load.next_page_is_after(next, 2);
+        let schema = schema(load.page(&mut cache, &[("a", 3)], false));
+        assert_eq!(schema.measurements.keys().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(schema.version, 3);
+    }
+
+    #[test]
+    fn concurrent_loads_share_schema() {
+        let mut cache = Cache::default();
+        let mut first = Loading::start(&mut cache);
+        let mut second = Loading::start(&mut cache);
+        let next = first.page(&mut cache, &[("a", 1)], true);
+        first.next_page_is_after(next, 1);
+        let whole = schema(first.page(&mut cache, &[("b", 3)], false));
+        // The cached schema has all changes of the page.
+        let shared = schema(second.page(&mut cache, &[("a", 1)], true));
+        assert!(Rc::ptr_eq(&whole, &shared));
     }
 }
