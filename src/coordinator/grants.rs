@@ -91,7 +91,7 @@ impl Principal {
 }
 
 /// A caller's permissions on one database, as the database reports them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallerPermissions {
     name: Rc<str>,
     grants: Rc<Grants>,

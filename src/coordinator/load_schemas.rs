@@ -93,6 +93,23 @@ impl Loaded {
         }
     }
 
+    /// Whether the same request has the same plan with this state and with `other`.
+    pub fn has_state_of(&self, other: &Self) -> bool {
+        let (description, others) = (&self.description, &other.description);
+        self.object == other.object
+            && description.generation == others.generation
+            && description.policies == others.policies
+            && description.default_policy == others.default_policy
+            && description.quotas == others.quotas
+            && self.schema_versions().eq(other.schema_versions())
+            && self.standing == other.standing
+            && self.caller == other.caller
+    }
+
+    fn schema_versions(&self) -> impl Iterator<Item = (PolicyId, u64)> {
+        self.schemas.iter().map(|(id, schema)| (*id, schema.version))
+    }
+
     /// Updates the stamp of a partly read scan to the loaded state. The scan does not include rows
     /// that were added after the scan began. Returns `false` if shards were moved or the scan's
     /// policy was dropped.

@@ -1,5 +1,11 @@
 //! Tests SQL with a page's own database. The page loads SQL while it is running, and SQL may fail.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
+use tidemark::protocol::envelope;
+use tidemark::protocol::sql::ToSql;
+
 use crate::product::Product;
 use crate::sql_stand_in::stand_in;
 
@@ -71,4 +77,18 @@ fn repeatedly_lost_sql_statement_returns_503() {
     }));
     let (status, said) = ask(&mut product, "count m");
     assert_eq!((status, said.contains("SQL stopped: its thread ended")), (503, true), "{said}");
+}
+
+#[test]
+fn rejected_sql_statement_is_planned_once() {
+    let mut product = written();
+    let opened = Rc::new(Cell::new(0));
+    let (counter, mut session) = (Rc::clone(&opened), stand_in());
+    product.answer_sql(Box::new(move |message: &[u8]| {
+        let is_open = matches!(envelope::decode(message), Ok((_, ToSql::Open(_))));
+        counter.set(counter.get() + u32::from(is_open));
+        session(message)
+    }));
+    let (status, said) = ask(&mut product, "count nowhere");
+    assert_eq!((status, opened.get()), (400, 1), "{said}");
 }

@@ -4,8 +4,9 @@
 //!
 //! A shard with newer state replies "stale". If no piece of the result was returned yet, the query
 //! starts again with the owners' state. Otherwise the query continues if the newer state contains
-//! only additions. A statement is also planned again with the owners' state if the plan calls no
-//! shard of a policy, because no shard could have reported a stale cache (PROTOCOL.md rule 6).
+//! only additions. If the plan fails or calls no shard of a policy, no shard can report a stale
+//! cache. The query then loads the owners' state, and plans again if this state differs
+//! (PROTOCOL.md rule 6).
 
 mod plan;
 mod shard_pages;
@@ -211,25 +212,35 @@ impl Running {
         self.query.session.reservation.enter(context.queries, database)
     }
 
-    /// Plans the query. Plans again with the owners' state if the cache may be stale and the plan
-    /// failed or calls no shard of a policy.
+    /// Plans the query. If the plan failed or calls no shard of a policy, checks that the plan is
+    /// based on the owners' state, and plans again otherwise.
     async fn plan(&mut self, mut from_owner: bool) -> Result<QueryRun> {
         let mut empty = None;
+        let mut unconfirmed: Option<(Vec<Loaded>, Result<PlannedRun>)> = None;
         loop {
             let loaded = self.load(from_owner).await?;
             let all_fresh = loaded.iter().all(|loaded| loaded.fresh);
-            match self.io.with(|context| self.plan_with(context, &loaded, empty.as_ref()))? {
-                Ok(Planned::Survey(run, places)) => {
-                    empty = self.find_empty(run, places).await?;
-                    from_owner = empty.is_none();
-                }
-                Ok(Planned::Run(planned)) if planned.reads_all_shards || all_fresh => {
-                    self.query.status.columns.replace(planned.columns);
-                    return Ok(planned.run);
-                }
-                Err(error) if all_fresh => return Err(error),
-                Ok(_) | Err(_) => from_owner = true,
+            let is_same = |before: &[Loaded]| {
+                before.iter().zip(&loaded).all(|(before, loaded)| before.has_state_of(loaded))
+            };
+            let planned = match unconfirmed.take().filter(|(before, _)| is_same(before)) {
+                Some((_, planned)) => planned,
+                None => match self.plan_with(&loaded, empty.as_ref()).await {
+                    Ok(Planned::Run(planned)) => Ok(planned),
+                    Ok(Planned::Survey(run, places)) => {
+                        empty = self.find_empty(run, places).await?;
+                        from_owner = empty.is_none();
+                        continue;
+                    }
+                    Err(error) => Err(error),
+                },
+            };
+            if all_fresh || planned.as_ref().is_ok_and(|planned| planned.reads_all_shards) {
+                let planned = planned?;
+                self.query.status.columns.replace(planned.columns);
+                return Ok(planned.run);
             }
+            (unconfirmed, from_owner) = (Some((loaded, planned)), true);
         }
     }
 
@@ -251,35 +262,54 @@ impl Running {
     }
 
     /// `empty` contains the measurements without rows, if they are known.
-    fn plan_with(
+    async fn plan_with(
         &self,
-        context: &Context<'_>,
         loaded: &[Loaded],
         empty: Option<&BTreeSet<ClashPosition>>,
     ) -> Result<Planned> {
         self.check_policies(loaded)?;
         let Query { question, session, sources, .. } = &self.query;
-        let (reservation, now_ns) = (self.reservation(context), context.platform.now_ns());
-        let planned = match question {
-            ReadStatement::Select(select) => {
-                let selected = selected_policies(sources, loaded);
-                if empty.is_none()
-                    && let Some((run, places)) =
-                        survey(select, session, &selected, reservation, now_ns)?
-                {
-                    return Ok(Planned::Survey(run, places));
-                }
-                plan_select(&self.query, select, context, &selected, empty, reservation)?
-            }
+        let select = match question {
+            ReadStatement::Select(select) => select,
             ReadStatement::Show(statement) => {
-                let database = sources.first().map_or("", |source| &source.database);
-                let standing = loaded.first().map(|loaded| &loaded.standing);
-                let scope = standing.map(|standing| standing.scope(PermissionKind::Read, database));
-                let scope = scope.unwrap_or(Scope::None);
-                plan_show(statement, loaded, session, &scope, reservation, now_ns)?
+                let planned = self.io.with(|context| self.plan_show(context, loaded, statement))?;
+                return Ok(Planned::Run(planned?));
             }
         };
-        Ok(Planned::Run(planned))
+        let selected = selected_policies(sources, loaded);
+        if empty.is_none() {
+            let found = self.io.with(|context| {
+                let now_ns = context.platform.now_ns();
+                survey(select, session, &selected, self.reservation(context), now_ns)
+            })?;
+            if let Some((run, places)) = found? {
+                return Ok(Planned::Survey(run, places));
+            }
+            // The survey and the compiler both read all columns of the sources.
+            if session.work.pauses()? {
+                self.io.pause(0).await;
+            }
+        }
+        let planned = self.io.with(|context| {
+            let reservation = self.reservation(context);
+            plan_select(&self.query, select, context, &selected, empty, reservation)
+        })?;
+        Ok(Planned::Run(planned?))
+    }
+
+    fn plan_show(
+        &self,
+        context: &Context<'_>,
+        loaded: &[Loaded],
+        statement: &Statement,
+    ) -> Result<PlannedRun, QueryError> {
+        let Query { session, sources, .. } = &self.query;
+        let database = sources.first().map_or("", |source| &source.database);
+        let standing = loaded.first().map(|loaded| &loaded.standing);
+        let scope = standing.map(|standing| standing.scope(PermissionKind::Read, database));
+        let scope = scope.unwrap_or(Scope::None);
+        let (reservation, now_ns) = (self.reservation(context), context.platform.now_ns());
+        plan_show(statement, loaded, session, &scope, reservation, now_ns)
     }
 
     /// Checks that the caller may read each source's policy, which is known only after the load.
@@ -467,3 +497,6 @@ pub(super) fn may_restart<T>(result: &Result<T>, reservation: &ReservationSlot) 
     let is_refused = matches!(result, Err(Error::Unavailable(Unavailable::Crowded)));
     is_refused && reservation.get().is_some_and(QueryReservation::restart)
 }
+
+#[cfg(test)]
+mod tests;

@@ -162,7 +162,7 @@ pub(super) fn survey(
 ) -> Result<Option<(QueryRun, BTreeSet<ClashPosition>)>, QueryError> {
     let schemas = schemas(selected, None);
     let policies = views(selected, &schemas, now_ns);
-    let clashing = compile::clashing(select, session.defaults(), &policies);
+    let clashing = compile::clashing(select, session.defaults(), &policies, &session.work);
     if clashing.is_empty() {
         return Ok(None);
     }

@@ -182,6 +182,14 @@ impl Statement {
         }
     }
 
+    /// Loads the owners' state. Returns whether this state differs from the earlier state.
+    async fn reload(&mut self) -> Result<bool> {
+        let before = self.loaded.take();
+        self.load(Load::from_owner).await?;
+        let mut states = before.iter().zip(&self.loaded);
+        Ok(states.any(|(before, loaded)| !before.has_state_of(loaded)))
+    }
+
     fn open(&mut self) -> ToSql {
         self.attempt = Attempt::default();
         let SqlQuestion { text, parameters, format } = &self.question;
@@ -240,12 +248,13 @@ impl Statement {
             FromSql::Turned { wanted, cancelled, has_rows, goes_on, is_done, piece } => {
                 (wanted, cancelled, has_rows, goes_on, is_done, piece)
             }
-            // A statement that exceeds a limit would also exceed the limit with newer columns.
-            FromSql::Failed { status, .. } if self.may_be_stale() && status != TOO_MUCH => {
-                self.load(Load::from_owner).await?;
-                return Ok(Turned::Lost);
+            FromSql::Failed { status, message } => {
+                // A statement that exceeds a limit would also exceed the limit with newer columns.
+                if status != TOO_MUCH && self.may_be_stale() && self.reload().await? {
+                    return Ok(Turned::Lost);
+                }
+                return Err(Error::Sql { status, message });
             }
-            FromSql::Failed { status, message } => return Err(Error::Sql { status, message }),
         };
         self.attempt.scans.cancel(&cancelled);
         self.store_prefetched(&requested, pages)?;

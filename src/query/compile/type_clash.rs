@@ -15,22 +15,26 @@ use crate::influxql::ast::{Expr, SelectStatement, Source};
 use crate::model::schema::MeasurementSchema;
 use crate::model::value::FieldType;
 use crate::query::source::Defaults;
+use crate::query::work::Work;
 
 /// The position of a policy, and the name of a measurement in the policy.
 pub type ClashPosition = (usize, String);
 
 /// Returns the measurements of `select` and its subqueries in which the types of a mentioned name
-/// clash. The list is empty if the statement cannot be compiled.
+/// clash. The list is empty if the statement cannot be compiled. Adds one unit of `work` for each
+/// column.
 pub fn clashing(
     select: &SelectStatement,
     defaults: Defaults<'_>,
     policies: &[PolicyView<'_>],
+    work: &Work,
 ) -> Vec<ClashPosition> {
     let (mut read, mut seen) = (BTreeMap::new(), BTreeSet::new());
     collect(select, defaults, policies, &mut read, &mut seen);
     if read.len() < 2 {
         return Vec::new();
     }
+    work.add(read.values().map(|schema| schema.columns.len()).sum());
     let mut mentioned = Some(BTreeSet::new());
     mentions_of(select, &mut mentioned);
     let mut kinds: BTreeMap<&str, FieldType> = BTreeMap::new();

@@ -1,0 +1,88 @@
+//! Tests how a query is planned.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::admission::{Admission, QueryMemory};
+use crate::coordinator::Machine;
+use crate::coordinator::cache::Cache;
+use crate::coordinator::grants::Principal;
+use crate::coordinator::task::Fixed;
+use crate::influxql::bound_params::Params;
+use crate::model::ids::{ColumnId, MeasurementId, ObjectId, PolicyId};
+use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema, PolicySchema};
+use crate::model::shard_map::Policy;
+use crate::model::value::FieldType;
+use crate::protocol::call::{Reply, Step};
+use crate::protocol::catalog::FromCatalog;
+use crate::protocol::database::{Description, FromDatabase};
+
+const POLICY: PolicyId = PolicyId(1);
+
+fn object() -> ObjectId {
+    ObjectId("database".to_owned())
+}
+
+fn description() -> Description {
+    let policy = Policy {
+        id: POLICY,
+        name: "autogen".to_owned(),
+        duration_ns: 0,
+        shard_group_duration_ns: 1,
+        replica_n: 1,
+        groups: Vec::new(),
+    };
+    Description {
+        policies: vec![policy],
+        default_policy: Some(POLICY),
+        schema_versions: vec![1],
+        ..Description::default()
+    }
+}
+
+/// A schema whose columns are more than a turn of work.
+fn large_schema() -> PolicySchema {
+    let kind = ColumnKind::Field(FieldType::Float);
+    let column = |id| ColumnDefinition { id: ColumnId(id), key: format!("f{id}"), kind };
+    let measurement = Arc::new(MeasurementSchema {
+        id: MeasurementId(0),
+        name: "m".to_owned(),
+        version: 1,
+        columns: (0..1_000).map(column).collect(),
+        dropped: false,
+    });
+    let measurements = (0..250).map(|n| (format!("m{n}"), Arc::clone(&measurement)));
+    PolicySchema { version: 1, loaded_version: 1, measurements: measurements.collect() }
+}
+
+#[test]
+fn rejected_query_pauses_and_is_planned_once() {
+    let mut cache = Cache::default();
+    cache.put_database("db", object(), description());
+    cache.put_schema(&object(), POLICY, Rc::new(large_schema()));
+    let parsed = crate::influxql::parse("SELECT * FROM /m/", &Params::default()).unwrap().pop();
+    let Some(Statement::Select(select)) = parsed else { panic!("{parsed:?}") };
+    let (database, principal) = (Some("db".to_owned()), Principal::admin());
+    let session = Session { database, principal, ..Session::default() };
+    let mut query = Query::select(*select, session).unwrap().execute();
+    let queries = QueryMemory::new(&Admission::default());
+    let (mut called, mut reply) = (Vec::new(), None);
+    let result = loop {
+        let (cache, queries, platform) = (&mut cache, &queries, &Fixed);
+        let mut context = Context { cache, queries, platform, calls: 0 };
+        let call = match query.step(&mut context, reply.take()) {
+            Step::Calls(mut calls) => calls.pop().unwrap(),
+            Step::Done(result) => break result,
+        };
+        let bytes = match call.to {
+            Address::Catalog => envelope::encode(&FromCatalog::Resolved { object: Some(object()) }),
+            Address::Database(_) => envelope::encode(&FromDatabase::Description(description())),
+            _ => Vec::new(),
+        };
+        reply = Some(Reply { id: call.id, result: Ok(bytes) });
+        called.push(call.to);
+    };
+    assert_eq!(result.err(), Some(Error::from(QueryError::PlanTooLarge)));
+    // Each plan would pause once.
+    assert_eq!(called, [Address::Pause, Address::Catalog, Address::Database(object())]);
+}
