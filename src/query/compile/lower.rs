@@ -63,7 +63,7 @@ pub(crate) fn lower(
         let tags: HashSet<usize> = gathered.flatten().copied().collect();
         let is_column = |slot: &Slot| {
             slot.data_type == DataType::Tag
-                && known.fields.get(slot.name.as_str()).is_none_or(|of| *of == DataType::Tag)
+                && known.fields.get(slot.name.as_str()).is_none_or(|of| of.field_type().is_none())
         };
         for (index, slot) in slots.iter_mut().enumerate() {
             if is_column(slot) && !tags.contains(&index) {

@@ -281,9 +281,12 @@ pub(crate) fn derive_subquery(
             DataType::Tag => Some(FieldType::String),
             other => other.field_type(),
         };
-        let Some(field_type) = field_type else { continue };
-        let id = add(name, ColumnKind::Field(field_type));
-        fields.push(DerivedField { id, field_type, from: DerivedFrom::Column(*position) });
+        // A column of unknown type has no values. A condition treats the column as a missing
+        // boolean, like 1.x.
+        let id = add(name, ColumnKind::Field(field_type.unwrap_or(FieldType::Boolean)));
+        if let Some(field_type) = field_type {
+            fields.push(DerivedField { id, field_type, from: DerivedFrom::Column(*position) });
+        }
     }
     let names: BTreeSet<&str> = columns.iter().map(|column| column.name.as_str()).collect();
     let own_keys: BTreeSet<&str> = own_keys.iter().map(String::as_str).collect();
