@@ -63,7 +63,8 @@ pub struct ResultColumns {
 /// The kind of a result column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ColumnKind {
-    /// No source has the column's name, so every row is null.
+    /// The type is unknown: no source has the column's name, or a subquery's column with this name
+    /// has a type error.
     Unknown,
     /// A tag.
     Tag,

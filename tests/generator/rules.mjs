@@ -17,21 +17,24 @@ const isNested = ({ parts }) => parts?.FROM?.includes('(SELECT');
 const isFlat = ({ parts }) => parts?.FROM !== undefined && !parts.FROM.includes('(SELECT');
 const withSelect = (parts, SELECT) => statement({ ...parts, SELECT });
 
-/** Returns the statements in parentheses, starting with the outermost one. */
-function inner(text) {
+/** Returns the parts of the text from each match of `start` to the matching parenthesis. */
+function closed(text, start) {
   const found = [];
-  for (let at = text.indexOf('(SELECT'); at >= 0; at = text.indexOf('(SELECT', at + 1)) {
+  for (const { index } of text.matchAll(start)) {
     let depth = 0;
-    for (let end = at; end < text.length; end += 1) {
+    for (let end = text.indexOf('(', index); end < text.length; end += 1) {
       depth += text[end] === '(' ? 1 : text[end] === ')' ? -1 : 0;
       if (depth === 0) {
-        found.push(text.slice(at + 1, end));
+        found.push(text.slice(index, end + 1));
         break;
       }
     }
   }
   return found;
 }
+
+/** Returns the statements in parentheses, starting with the outermost one. */
+const inner = (text) => closed(text, /\(SELECT/g).map((one) => one.slice(1, -1));
 
 const CALL = String.raw`\(((?:[^()]|\([^()]*\))*?)`;
 /** Only these calls have a result whose last bits depend on the order of the values. */
@@ -182,10 +185,15 @@ export const RULES = [
     },
   },
   {
-    name: 'type errors inside subqueries: 1.x does not check for them, or only if a column is read',
-    holds: (query) => isNested(query) && /iterator type: |"type error: /.test(query.ours.body),
+    name: 'types of calls inside subqueries: 1.x checks them only if a column is read',
+    holds: (query) => isNested(query) && /iterator type: /.test(query.ours.body),
     async proof({ text, isOurs, env }) {
-      for (const one of inner(text)) if (isOurs(await env.real(one))) return true;
+      for (const one of inner(text)) {
+        if (isOurs(await env.real(one))) return true;
+        const own = clauses(one);
+        // The statement alone can have a type error, which 1.x reports first.
+        for (const SELECT of closed(own.SELECT, /\b\w+\(/g)) if (isOurs(await env.real(withSelect(own, SELECT)))) return true;
+      }
       return false;
     },
   },

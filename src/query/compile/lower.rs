@@ -51,7 +51,8 @@ pub(crate) fn lower(
     let outputs = shown.iter().map(|(field, _)| builder.output(&field.expr));
     let mut outputs = outputs.collect::<Result<Vec<Scalar>>>()?;
     let types = shown.iter().map(|(field, _)| resolve::type_of(&field.expr, &known));
-    let column_types = types.collect::<Result<Rc<[DataType]>>>()?;
+    // `prepare` reports the type errors of the outermost statement.
+    let column_types = types.map(|found| found.unwrap_or(DataType::Unknown)).collect();
     let (mut slots, calls, keeps_point_time) = builder.finish(&mut outputs, &group_keys)?;
     if checked.reads_only_subqueries() {
         // The outer statement reads a subquery's tags as columns, unless another column has the
@@ -128,7 +129,7 @@ fn derive(
 ) -> Result<Vec<Rc<Subquery>>> {
     let mut inner_nodes = Vec::with_capacity(subqueries.len());
     for (index, inner) in subqueries.into_iter().enumerate() {
-        let columns = inner.visible_columns()?;
+        let columns = inner.visible_columns();
         let own_keys = inner.group_keys.clone();
         let before = inner.checked.before;
         let node = lower(inner, group_keys, scans)?;
@@ -336,12 +337,11 @@ fn field(slot: &Slot, schema: &Columns<'_>) -> Option<Input> {
     input.output_type().is_some().then_some(input)
 }
 
-/// Returns the field of a slot whose value is displayed. A subquery's value keeps its type if it
-/// cannot be converted to the slot's type (1.x `castToType`).
+/// Returns the field of a slot whose value is displayed. With `keeps_type`, a value keeps its type
+/// if it cannot be converted to the slot's type (1.x `castToType`).
 fn shown_field(slot: &Slot, schema: &Columns<'_>, keeps_type: bool) -> Option<Input> {
     let own = || {
         let (column, field_type) = schema.field(&slot.name).filter(|_| keeps_type)?;
-        slot.data_type.field_type()?;
         Some(Input { column: column.id, field_type, cast: None })
     };
     field(slot, schema).or_else(own)
@@ -359,7 +359,13 @@ fn rows(
 ) -> (Output, Vec<SlotSource>) {
     let (mut fields, mut tags) = (Vec::new(), Vec::new());
     let mut sources = Vec::with_capacity(node.slots.len());
+    // If at least one column exists in a source, 1.x returns every row of a subquery, including
+    // rows in which all these columns are null.
+    let known = node.slots.iter().any(|slot| slot.data_type != DataType::Unknown);
+    let shows_all = feed.calls.is_empty() && known;
     for slot in &node.slots {
+        // A name has an unknown type because of a type error in another source.
+        let keeps_type = shows_all && (is_subquery || slot.data_type == DataType::Unknown);
         sources.push(match slot.data_type {
             DataType::Tag => match schema.tag(&slot.name) {
                 Some(column) => {
@@ -368,7 +374,7 @@ fn rows(
                 }
                 None => SlotSource::Missing,
             },
-            _ => match shown_field(slot, schema, is_subquery && feed.calls.is_empty()) {
+            _ => match shown_field(slot, schema, keeps_type) {
                 Some(input) => {
                     fields.push(input);
                     SlotSource::Field(fields.len() - 1)
@@ -377,10 +383,6 @@ fn rows(
             },
         });
     }
-    // If at least one column exists in a source, 1.x returns every row of a subquery, including
-    // rows in which all these columns are null.
-    let known = node.slots.iter().any(|slot| slot.data_type != DataType::Unknown);
-    let shows_all = feed.calls.is_empty() && known;
     if is_subquery && (shows_all || !fields.is_empty()) {
         fields.push(integers(TIME_COLUMN));
     }

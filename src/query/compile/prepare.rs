@@ -79,7 +79,7 @@ pub(crate) fn prepare<'a>(
         }
     }
     for inner in &subqueries {
-        add_names(inner, &mut known)?;
+        add_names(inner, &mut known);
     }
     let mut fields = checked.fields.clone();
     if checked.reads_only_subqueries() {
@@ -87,8 +87,11 @@ pub(crate) fn prepare<'a>(
     }
     fields.iter_mut().for_each(|field| resolve::bind(&mut field.expr, &known));
     let (fields, group_keys) = expand::expand(fields, &checked.select.dimensions, &known, size)?;
-    for field in &fields {
-        resolve::type_of(&field.expr, &known)?;
+    // As in 1.x, a statement with a type error in a subquery is valid.
+    if !checked.nested {
+        for field in &fields {
+            resolve::type_of(&field.expr, &known)?;
+        }
     }
     let shown = with_tag_arguments(&fields);
     let buckets_max = context.limits.get(Limit::Buckets) as u64;
@@ -132,7 +135,7 @@ fn remove_casts(expr: &mut Expr, known: &KnownNames, called: bool) {
 impl Prepared<'_> {
     /// Returns the columns except the time. The tag arguments of `top` and `bottom` are hidden. The
     /// outer statement can read a hidden column unless a visible column has its name.
-    pub(crate) fn visible_columns(&self) -> Result<Vec<SubqueryColumn>> {
+    pub(crate) fn visible_columns(&self) -> Vec<SubqueryColumn> {
         let written: Vec<Field> = (self.shown.iter())
             .filter(|(_, brought)| !brought)
             .map(|(field, _)| field.clone())
@@ -140,7 +143,7 @@ impl Prepared<'_> {
         let mut names = result_names::column_names(&written).into_iter();
         let mut columns: Vec<SubqueryColumn> = Vec::with_capacity(self.shown.len());
         for ((field, hidden), position) in self.shown.iter().zip(1..) {
-            let data_type = resolve::type_of(&field.expr, &self.known)?;
+            let data_type = resolve::column_type(&field.expr, &self.known);
             let written = if *hidden { None } else { names.next() };
             let name = written.unwrap_or_else(|| result_names::field_name(&field.expr));
             columns.push(SubqueryColumn { name, data_type, position, hidden: *hidden });
@@ -148,7 +151,7 @@ impl Prepared<'_> {
         let shown = columns.iter().filter(|column| !column.hidden);
         let shown: BTreeSet<String> = shown.map(|column| column.name.clone()).collect();
         columns.retain(|column| !column.hidden || !shown.contains(&column.name));
-        Ok(columns)
+        columns
     }
 }
 
@@ -234,22 +237,22 @@ pub(super) fn source_text(name: &MeasurementName) -> (bool, &str) {
 
 pub(crate) struct SubqueryColumn {
     pub(crate) name: String,
-    pub(crate) data_type: DataType,
+    /// `None` if the column has a type error.
+    pub(crate) data_type: Option<DataType>,
     /// The position in the subquery's columns. Position 0 is the time.
     pub(crate) position: usize,
     pub(crate) hidden: bool,
 }
 
-fn add_names(inner: &Prepared<'_>, known: &mut KnownNames) -> Result<()> {
-    for SubqueryColumn { name, data_type, hidden, .. } in inner.visible_columns()? {
-        if hidden {
-            known.add_hidden(&name, data_type);
-        } else {
-            known.add_field(&name, data_type);
+fn add_names(inner: &Prepared<'_>, known: &mut KnownNames) {
+    for SubqueryColumn { name, data_type, hidden, .. } in inner.visible_columns() {
+        match data_type {
+            None => known.add_invalid(&name),
+            Some(data_type) if hidden => known.add_hidden(&name, data_type),
+            Some(data_type) => known.add_field(&name, data_type),
         }
     }
     inner.group_keys.iter().for_each(|key| known.add_tag(key));
-    Ok(())
 }
 
 /// The tags of the returned schema are numbered like the node's group keys.
@@ -277,9 +280,9 @@ pub(crate) fn derive_subquery(
     }
     let mut fields = Vec::new();
     for SubqueryColumn { name, data_type, position, .. } in columns {
-        let field_type = match data_type {
-            DataType::Tag => Some(FieldType::String),
-            other => other.field_type(),
+        let field_type = match *data_type {
+            Some(DataType::Tag) => Some(FieldType::String),
+            other => other.and_then(DataType::field_type),
         };
         // A column of unknown type has no values. A condition treats the column as a missing
         // boolean, like 1.x.

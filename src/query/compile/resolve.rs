@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use super::{fields, literal, operands_mut};
+use super::{fields, literal, operands, operands_mut};
 use crate::influxql::ast::{BinaryOp, Cast, Expr};
 use crate::model::schema::MeasurementSchema;
 use crate::model::value::FieldType;
@@ -18,6 +18,8 @@ pub(crate) struct KnownNames {
     /// The names in `fields` that a wildcard skips: a subquery's tag arguments of `top` and
     /// `bottom`.
     pub(crate) hidden: BTreeMap<Rc<str>, ()>,
+    /// The names in `fields` that are columns with a type error in at least one subquery.
+    pub(crate) invalid: BTreeMap<Rc<str>, ()>,
     /// Includes the dimensions of subqueries.
     pub(crate) tags: BTreeMap<Rc<str>, ()>,
 }
@@ -55,6 +57,12 @@ impl KnownNames {
         }
     }
 
+    /// Adds a subquery's column whose expression has a type error.
+    pub(crate) fn add_invalid(&mut self, name: &str) {
+        self.add_field(name, DataType::Unknown);
+        self.invalid.insert(Rc::from(name), ());
+    }
+
     pub(crate) fn add_tag(&mut self, name: &str) {
         if !self.tags.contains_key(name) {
             self.tags.insert(Rc::from(name), ());
@@ -71,6 +79,8 @@ impl KnownNames {
         let field = || self.fields.get(name).copied().filter(|known| *known != DataType::Unknown);
         let tag = || self.tags.contains_key(name).then_some(DataType::Tag);
         match cast {
+            // In 1.x, a type error in one source hides the name's types in all sources.
+            None if self.invalid.contains_key(name) => DataType::Unknown,
             None => field().or_else(tag).unwrap_or(DataType::Unknown),
             Some(Cast::Field) => field().unwrap_or(DataType::Unknown),
             Some(cast) => cast_type(cast).map_or(DataType::Tag, DataType::from),
@@ -82,7 +92,10 @@ impl KnownNames {
 pub(crate) fn bind(expr: &mut Expr, names: &KnownNames) {
     match expr {
         Expr::VarRef { name, cast } => {
-            *cast = bound_cast(names.resolve(name, *cast)).or(*cast);
+            *cast = match *cast {
+                None | Some(Cast::Field) if names.invalid.contains_key(name.as_str()) => None,
+                own => bound_cast(names.resolve(name, own)).or(own),
+            };
         }
         _ => operands_mut(expr).for_each(|operand| bind(operand, names)),
     }
@@ -156,6 +169,27 @@ pub(crate) fn type_of(expr: &Expr, names: &KnownNames) -> Result<DataType> {
         }
         _ => literal(expr).map_or(DataType::Unknown, |value| value.field_type().into()),
     })
+}
+
+/// Returns the type of a subquery's column in the outer statement. Returns `None` if the column's
+/// expression has a type error, or reads a column with a type error (1.x `evalVarRefExprType`).
+pub(crate) fn column_type(expr: &Expr, names: &KnownNames) -> Option<DataType> {
+    if reads_invalid(expr, names) {
+        return None;
+    }
+    type_of(expr, names).ok()
+}
+
+fn reads_invalid(expr: &Expr, names: &KnownNames) -> bool {
+    match expr {
+        // A wildcard expands to casts to any field. If another source has the field, 1.x uses its
+        // type.
+        Expr::VarRef { name, cast: cast @ (None | Some(Cast::Field)) } => {
+            let is_unknown = names.resolve(name, *cast) == DataType::Unknown;
+            is_unknown && names.invalid.contains_key(name.as_str())
+        }
+        _ => operands(expr).any(|operand| reads_invalid(operand, names)),
+    }
 }
 
 /// Returns the reason why an integer and an unsigned integer cannot be combined; `None` if the

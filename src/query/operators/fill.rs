@@ -174,7 +174,9 @@ fn with_number(
     number: &FieldValue,
     rows: usize,
 ) -> Option<Column> {
-    let Some(column) = column.filter(|_| slot.data_type != DataType::Unknown) else {
+    let is_missing = |column: &Column| column.validity.nulls(column.len()) == column.len();
+    let is_unknown = slot.data_type == DataType::Unknown;
+    let Some(column) = column.filter(|column| !is_unknown || !is_missing(column)) else {
         // A column of unknown type has the type of the number.
         let field_type = match slot.data_type {
             DataType::Unknown => number.field_type(),
