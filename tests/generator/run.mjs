@@ -192,11 +192,12 @@ async function mutate(seed, query, theirs, ours, env) {
   }
 }
 
-/** Windows of samples and negative zeros use separate parts of a rule. */
+/** Windows of samples, negative zeros, and empty tags next to numbers use separate parts of a rule. */
 function variantOf({ text }, [, body]) {
   const hasWindows = /\bsample\(.*\btime\(/.test(text);
   const hasZeros = /[[,]-0[\],]/.test(body);
-  return `${hasWindows}, ${hasZeros}`;
+  const hasEmptyTags = /\bfill\(-?\d/.test(text) && /,""[\],]/.test(body);
+  return `${hasWindows}, ${hasZeros}, ${hasEmptyTags}`;
 }
 
 /**

@@ -66,9 +66,13 @@ function withEmptyTags(answer, text, ours, { parsed }) {
   const shown = fieldsOf(parts).map(({ expression }) => expression.replace(/::tag$/, ''));
   // The row of an empty window has no value.
   const [only, more] = subqueries(parts.FROM) ?? [];
-  const isWithTags = only && !more && ['(null)', '(none)', '(linear)', undefined].includes(parts.fill);
+  const number = /^\((-?[\d.]+)\)$/.exec(parts.fill)?.[1];
+  const isWithTags = only && !more && (number || ['(null)', '(none)', '(linear)', undefined].includes(parts.fill));
   const dimensions = isWithTags ? dimensionsOf(clauses(only)) : [];
-  const inner = union(dimensions, Object.keys(TAGS).filter((tag) => groupsBy(dimensions, tag)));
+  const columns = number && only ? fieldsOf(clauses(only)).map(({ expression, alias }) => alias ?? expression) : [];
+  const inner = union(dimensions, Object.keys(TAGS).filter((tag) => groupsBy(dimensions, tag))).filter((name) => !columns.includes(name));
+  // `fill(number)` replaces a missing tag with the number.
+  const isMissing = (cell) => cell === null || (number !== undefined && cell?.text === number);
   for (const [place, series] of seriesOf(document).entries()) {
     const windows = answer[2]?.get(head(series));
     const [known, own] = [seriesOf(ours)[place]?.get('tags') ?? new Map(), series.get('tags') ?? new Map()];
@@ -78,11 +82,12 @@ function withEmptyTags(answer, text, ours, { parsed }) {
     const rest = [...series].filter(([key]) => key !== 'name' && key !== 'tags');
     series.clear();
     for (const [key, value] of [...all, ...rest]) series.set(key, value);
-    const hasPoint = (row) => !/\w\(/.test(parts.SELECT) || (windows ? windows.includes(row[0].text) : row[1] !== null);
+    const isPoint = ([, value]) => value !== null && !(number && windowOf(parts));
+    const hasPoint = (row) => !/\w\(/.test(parts.SELECT) || (windows ? windows.includes(row[0].text) : isPoint(row));
     const isEmpty = (at, row) => at > 0 && hasPoint(row) && (tags.get(shown[at - 1]) === '' || inner.includes(shown[at - 1]));
     for (const row of series.get('values')) {
       row.forEach((cell, at) => {
-        if (cell === null && shown.length === row.length - 1 && isEmpty(at, row)) row[at] = '';
+        if (isMissing(cell) && shown.length === row.length - 1 && isEmpty(at, row)) row[at] = '';
       });
     }
   }
