@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
+use std::task::Poll;
 
 use super::error::Result;
 use super::group::GroupExecutor;
 use super::plan::{Binding, Input, Plan, PlannedScan, SelectNode};
 use super::result::SeriesChunk;
 use super::stream::{Front, Stream};
-use super::subquery_rows::{BATCH_BYTES, Derived, Read};
+use super::subquery_rows::{BATCH_BYTES, Derived};
 use super::work::Work;
 use crate::admission::QueryReservation;
 use crate::model::bug::OrBug;
@@ -233,18 +234,18 @@ impl Executor {
                     break;
                 };
                 match derived.page(scan, &need.request)? {
-                    Read::Page(page) => {
+                    Poll::Ready(Some(page)) => {
                         self.supply_stream(need.stream, page)?;
                         if self.work.pauses()? {
                             return Ok(Some(ExecStep::Pause));
                         }
                         break;
                     }
-                    Read::Pause => {
+                    Poll::Pending => {
                         self.work.pauses()?;
                         return Ok(Some(ExecStep::Pause));
                     }
-                    Read::MoreRows => {
+                    Poll::Ready(None) => {
                         if let Some(step) = self.advance_subquery()? {
                             return Ok(Some(step));
                         }

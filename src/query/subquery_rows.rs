@@ -17,6 +17,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
+use std::task::Poll;
 
 use super::error::{QueryError, Result};
 use super::math;
@@ -64,16 +65,6 @@ type States = Vec<(Vec<String>, Vec<PartialColumn>)>;
 
 /// The states of each scan.
 type Folded = Vec<(usize, States)>;
-
-/// The result of [`Derived::page`].
-#[derive(Debug)]
-pub(crate) enum Read {
-    Page(ScanPage),
-    /// The subquery must first return more rows.
-    MoreRows,
-    /// The statement must pause before the same page is requested again.
-    Pause,
-}
 
 #[derive(Debug)]
 pub(crate) struct Derived {
@@ -189,29 +180,35 @@ impl Derived {
         Ok(self.held.set(3 * self.bytes)?)
     }
 
-    /// Executes the scan at position `scan`.
-    pub(crate) fn page(&mut self, scan: usize, request: &ScanRequest) -> Result<Read> {
+    /// Executes the scan at position `scan`. Returns `Pending` if the statement must pause before
+    /// the same page is requested again, and no page if the subquery must first return more rows.
+    pub(crate) fn page(
+        &mut self,
+        scan: usize,
+        request: &ScanRequest,
+    ) -> Result<Poll<Option<ScanPage>>> {
+        let ready = |page| Ok(Poll::Ready(Some(page)));
         let scans = Rc::clone(&self.scans);
-        let Some(planned) = scans.get(scan) else { return Ok(Read::Page(ScanPage::default())) };
+        let Some(planned) = scans.get(scan) else { return ready(ScanPage::default()) };
         if self.mode == Mode::Folded && self.is_folded {
             if !self.tables.is_empty() && self.folding.is_none() {
                 self.begin_folding();
             }
-            return Ok(match self.fold()? {
-                true => Read::Page(self.folded_page(scan, request.descending)),
-                false => Read::Pause,
-            });
+            return match self.fold()? {
+                true => ready(self.folded_page(scan, request.descending)),
+                false => Ok(Poll::Pending),
+            };
         }
         let is_streamed = self.mode == Mode::Streamed;
         let name: Rc<str> = planned.measurement.as_str().into();
         let layout_of = (Rc::clone(&name), is_rows(request));
         let mut reading = match self.reading.remove(&scan) {
             Some(reading) => reading,
-            None if is_streamed && !self.has_batch(&name) => return Ok(Read::MoreRows),
+            None if is_streamed && !self.has_batch(&name) => return Ok(Poll::Ready(None)),
             None => {
                 let Some(table) = self.tables.get(&name).map(Rc::clone) else {
                     self.sent = 0;
-                    return Ok(Read::Page(ScanPage::default()));
+                    return ready(ScanPage::default());
                 };
                 if is_streamed {
                     self.tables.remove(&name);
@@ -235,14 +232,14 @@ impl Derived {
         };
         let Some(result) = reading.proceed() else {
             self.reading.insert(scan, reading);
-            return Ok(Read::Pause);
+            return Ok(Poll::Pending);
         };
         let (layout, page) = result?;
         if is_streamed {
-            return Ok(Read::Page(self.batch(page.groups, request)));
+            return ready(self.batch(page.groups, request));
         }
         self.layouts.insert(layout_of, layout);
-        Ok(Read::Page(page))
+        ready(page)
     }
 
     /// Whether the rows of a measurement suffice for a batch, or are complete.
