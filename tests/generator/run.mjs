@@ -11,6 +11,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { withClippy } from '../../scripts/project.mjs';
 import { startInfluxd } from '../record/influxd.mjs';
 import { parting, sameAnswer } from './answers.mjs';
 import { explanation } from './compare.mjs';
@@ -49,7 +50,9 @@ const { values: options } = parseArgs({
 class Native {
   constructor(shards) {
     if (!options.answer) {
-      execFileSync('cargo', ['build', '--quiet', '--example', 'answer'], { cwd: ROOT, stdio: 'inherit' });
+      // With the variables of `npm test`, which has already built the program.
+      const env = { ...process.env, ...withClippy };
+      execFileSync('cargo', ['build', '--quiet', '--example', 'answer'], { cwd: ROOT, stdio: 'inherit', env });
     }
     const target = process.env.CARGO_TARGET_DIR ?? `${ROOT}/target`;
     this.child = spawn(options.answer ?? `${target}/debug/examples/answer`, [shards], { stdio: ['pipe', 'pipe', 'inherit'] });
