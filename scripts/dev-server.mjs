@@ -72,6 +72,8 @@ function environment(stateDir, observability) {
     CLOUDFLARE_CF_FETCH_ENABLED: 'false',
     WRANGLER_SEND_METRICS: 'false',
     WRANGLER_SEND_ERROR_REPORTS: 'false',
+    // Node stores the compiled code of wrangler, so that later starts need a seventh less CPU time.
+    NODE_COMPILE_CACHE: at('.cache', 'node'),
     // All instances have the same name, so each instance needs its own registry.
     WRANGLER_REGISTRY_PATH: join(stateDir, 'registry'),
   };
