@@ -384,16 +384,20 @@ async fn read_slice(layout: &Layout, request: &ScanRequest, work: &Work) -> Resu
         let piece = piece.map_err(|_| QueryError::Page("a scan of a subquery"))?;
         let cells = piece.stats.cells.saturating_add(piece.stats.filter_cells);
         gathered.add(0, piece.groups, &request.output)?;
+        if let Some(until) = piece.until {
+            // Earlier pieces may contain groups and windows after the new end. The next slice reads
+            // them again.
+            gathered.lower(until.clone());
+            request.resume.until = Some(until);
+        }
         work.spend(usize::try_from(cells).unwrap_or(usize::MAX)).await;
-        let resume = &mut request.resume;
-        resume.until = piece.until.or(resume.until.take());
-        resume.position = piece.position;
-        if resume.position.is_none() {
+        request.resume.position = piece.position;
+        if request.resume.position.is_none() {
             break;
         }
     }
     let mut groups = Vec::new();
-    for (key, mut parts) in gathered.take() {
+    for (key, mut parts) in gathered.into_groups() {
         while let Some(data) = parts.next() {
             groups.push(Group { key: key.clone(), data });
         }
@@ -729,5 +733,55 @@ impl SeriesCursor for LayoutCursor<'_> {
     fn column(&mut self, _: &PageKeys, id: ColumnId) -> Result<Option<PageColumn>, ReadError> {
         let known = self.layout.columns.iter().find(|(of, _)| *of == id);
         Ok(known.map(|(_, column)| PageColumn::Wide(Rc::clone(column))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::limits::PIECE_BYTES_MAX;
+    use crate::query::work::tests::run;
+    use crate::scan::request::{AggregateCall, AggregateFunction, Input, Window};
+
+    /// More units than any step of this test needs.
+    const EXCESS: usize = 1_000_000;
+
+    /// The first piece contains only late windows. The early windows of the last host then fill the
+    /// slice, so that the slice ends before these late windows.
+    #[test]
+    fn windows_after_lowered_end_count_once() {
+        let mut arrived = ArrivedRows::default();
+        let hosts = (0..25).map(|host| (format!("a{host:02}"), 200_000..210_000));
+        for (group, (host, times_ns)) in (0..).zip(hosts.chain([("b".to_owned(), 0..100_000)])) {
+            arrived.groups.push([("host".to_owned(), host)].into());
+            arrived.times_ns.extend(times_ns);
+            arrived.row_groups.resize(arrived.times_ns.len(), group);
+        }
+        let (rows, column) = (arrived.times_ns.len(), ColumnId(1));
+        let values = Rc::new(Column::full(Values::Integer(vec![1; rows])));
+        let work = Work::default();
+        let (placed, _) = run(&work, EXCESS, arrived.by_time(&work));
+        let layout = arrived.arranged(MeasurementId(0), &placed, vec![(column, values)]);
+        let input = Input { column, field_type: FieldType::Integer, cast: None };
+        let call = AggregateCall { function: AggregateFunction::Count, input, aux: Vec::new() };
+        let window = Some(Window { every_ns: 1, offset_ns: 0, zone: Vec::new() });
+        let request = ScanRequest {
+            measurement: MeasurementId(0),
+            time: TimeRange::new(i64::MIN, i64::MAX),
+            predicate: None,
+            group_by: Vec::new(),
+            descending: false,
+            output: Output::Aggregates { calls: vec![call], window, limit: None },
+            resume: Resume::default(),
+            piece_bytes: PIECE_BYTES_MAX,
+            groups_max: None,
+        };
+        let (page, _) = run(&work, EXCESS, read_all(&layout, &request, &work));
+        let count = |group: &Group| {
+            let GroupData::Partials(states) = &group.data else { panic!("{group:?}") };
+            let Values::Integer(counts) = &states[0].states[0].values else { panic!("{states:?}") };
+            counts.iter().sum::<i64>()
+        };
+        assert_eq!(page.unwrap().groups.iter().map(count).sum::<i64>(), rows as i64);
     }
 }

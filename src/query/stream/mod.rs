@@ -173,7 +173,7 @@ impl Stream {
     pub(crate) fn supply(&mut self, shard: u32, page: ScanPage) -> Result<()> {
         self.slice.add(shard, page.groups, &self.request.output)?;
         if let Some(until) = page.until {
-            self.slice.lower(Cut::of(until));
+            self.slice.lower(until);
         }
         self.slice.make_room(self.held.affordable(self.slice_bytes_max));
         self.held.set(self.slice.bytes())?;

@@ -39,7 +39,7 @@ pub(super) struct Cut {
 }
 
 impl Cut {
-    pub(super) fn of(place: ResultPosition) -> Self {
+    fn of(place: ResultPosition) -> Self {
         let ResultPosition { group, time_ns } = place;
         Self { group, time_ns, shard: 0, rows: 0 }
     }
@@ -257,9 +257,10 @@ impl Slice {
         })
     }
 
-    /// Moves the end back to a cut and drops the data after the cut. Does nothing if the slice
-    /// already ends before the cut.
-    pub(super) fn lower(&mut self, cut: Cut) {
+    /// Moves the end back to `end` and drops the data after the new end. Does nothing if the slice
+    /// already ends before `end`.
+    pub(crate) fn lower(&mut self, end: ResultPosition) {
+        let cut = Cut::of(end);
         let is_before = |held: &Cut| cut.order(held, self.descending).is_lt();
         if !self.until.as_ref().is_none_or(is_before) {
             return;
@@ -373,6 +374,12 @@ impl Slice {
         self.until = next;
         self.passed = 0;
         complete
+    }
+
+    /// Returns all groups in order, and of a divided group the part before the end.
+    pub(crate) fn into_groups(mut self) -> Vec<(Vec<String>, GroupParts)> {
+        self.until = None;
+        self.take()
     }
 
     /// Predicts the end of the next slice. A subquery determines the ends of its slices itself.
