@@ -53,7 +53,8 @@ pub(crate) const BATCH_BYTES: usize = 1 << 17;
 /// Specifies which part of the result is in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
-    HeldBytes,
+    /// All rows.
+    Whole,
     /// One batch, which the outer statement reads before the next one arrives.
     Streamed,
     /// One batch, and the states of all earlier batches.
@@ -438,7 +439,7 @@ fn mode(node: &SelectNode, index: usize, subquery: &Subquery, scans: &[PlannedSc
     if alone && requests().all(is_group) {
         return Mode::Streamed;
     }
-    if requests().all(is_states) { Mode::Folded } else { Mode::HeldBytes }
+    if requests().all(is_states) { Mode::Folded } else { Mode::Whole }
 }
 
 fn scans_of(node: &SelectNode, index: usize, scans: &[PlannedScan]) -> Vec<usize> {

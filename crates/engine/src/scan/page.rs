@@ -6,7 +6,7 @@ use super::request::{Position, ResultPosition};
 use crate::batch::column::{Column, StringColumn};
 use tidemark_model::ids::{ColumnId, MeasurementId};
 
-/// [`PageLimits::cells`] of a shard.
+/// The value of [`PageLimits::cells`] for the pages of a shard.
 pub const CELLS_PER_PIECE_MAX: u64 = 2_000_000;
 /// The cost of seeking a series, expressed as a number of values.
 pub(super) const SERIES_CELLS: u64 = 10;

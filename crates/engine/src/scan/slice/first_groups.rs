@@ -23,6 +23,7 @@ const SLICE_ROWS_PER_SERIES: u64 = 4;
 /// The maximum number of rows of SLIMIT groups that are read on each request. With more rows, the
 /// states of all groups are read and cached instead.
 const CHOSEN_ROWS_MAX: u64 = 1 << 16;
+
 /// The first groups, until there are `groups_max` groups or `series_max` series.
 #[derive(Default)]
 struct First {
