@@ -176,8 +176,9 @@ impl Cache {
     }
 }
 
-/// Returns the approximate memory in bytes.
+/// Returns the approximate memory in bytes, including the entry's key.
 fn schema_bytes(schema: &PolicySchema) -> usize {
+    const ENTRY: usize = 300;
     const MEASUREMENT: usize = 200;
     /// A column without the text of its key.
     const COLUMN: usize = size_of::<ColumnDefinition>() + 16;
@@ -185,7 +186,7 @@ fn schema_bytes(schema: &PolicySchema) -> usize {
         let keys: usize = measurement.columns.iter().map(|column| column.key.len()).sum();
         MEASUREMENT + 2 * measurement.name.len() + COLUMN * measurement.columns.len() + keys
     });
-    sizes.sum()
+    ENTRY + sizes.sum::<usize>()
 }
 
 /// Returns the approximate memory in bytes. An object's id has 64 characters.
