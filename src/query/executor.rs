@@ -9,7 +9,7 @@ use super::group::GroupExecutor;
 use super::plan::{Binding, Input, Plan, PlannedScan, SelectNode};
 use super::result::SeriesChunk;
 use super::stream::{Front, Stream};
-use super::subquery_rows::{BATCH_BYTES, Derived};
+use super::subquery_rows::Derived;
 use super::work::Work;
 use crate::admission::QueryReservation;
 use crate::model::bug::OrBug;
@@ -17,6 +17,7 @@ use crate::model::limits::STREAMS_AHEAD_MAX;
 use crate::scan::page::ScanPage;
 
 pub use super::stream::{StreamId, StreamNeed};
+pub use super::subquery_rows::SubquerySteps;
 
 /// The result of an executor step.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,18 +67,18 @@ impl Executor {
     /// Starts `plan`. `shards[i]` is the number of shards that scan `i` of the plan reads; a scan
     /// without shards has no rows. `room` counts the executor's memory, and `work` counts its work.
     pub fn new(plan: Plan, shards: &[u32], room: &QueryReservation, work: &Work) -> Self {
-        Self::in_batches(plan, shards, room, work, BATCH_BYTES)
+        Self::in_steps(plan, shards, room, work, SubquerySteps::DEFAULT)
     }
 
-    /// Starts `plan` like [`Self::new`]. `batch_bytes` is the size of a subquery's batches.
-    pub fn in_batches(
+    /// Starts `plan` like [`Self::new`], and reads subqueries in the given steps.
+    pub fn in_steps(
         plan: Plan,
         shards: &[u32],
         room: &QueryReservation,
         work: &Work,
-        batch_bytes: usize,
+        steps: SubquerySteps,
     ) -> Self {
-        Self::for_node(plan.scans.into(), plan.root, shards, room, work, batch_bytes)
+        Self::for_node(plan.scans.into(), plan.root, shards, room, work, steps)
     }
 
     fn for_node(
@@ -86,7 +87,7 @@ impl Executor {
         shards: &[u32],
         room: &QueryReservation,
         work: &Work,
-        batch_bytes: usize,
+        steps: SubquerySteps,
     ) -> Self {
         let stream = |binding: &Binding| {
             let scan = scans.get(binding.scan)?;
@@ -103,13 +104,13 @@ impl Executor {
         let pending = subqueries()
             .map(|(index, sub)| {
                 let (scans, node) = (Rc::clone(&scans), Rc::clone(&sub.node));
-                (index, Self::for_node(scans, node, shards, room, work, batch_bytes))
+                (index, Self::for_node(scans, node, shards, room, work, steps))
             })
             .collect();
         let derived = subqueries()
             .map(|(index, sub)| {
                 let sub = Rc::clone(sub);
-                Derived::new(&node, index, sub, &scans, room.part(), work, batch_bytes)
+                Derived::new(&node, index, sub, &scans, room.part(), work, steps)
             })
             .collect();
         let (group, series, is_counted, ready) = (None, 0, false, VecDeque::new());
@@ -284,6 +285,13 @@ impl Executor {
     }
 
     fn end_measurement(&mut self) {
+        let input = self.node.inputs.len() - self.inputs.len();
+        if let Some(derived) = self.derived.first_mut()
+            && derived.is_streamed()
+            && let Some(input) = self.node.inputs.get(input)
+        {
+            derived.finish(&input.name);
+        }
         self.inputs.pop_front();
         self.series = 0;
     }

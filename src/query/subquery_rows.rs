@@ -14,7 +14,7 @@
 //! over the whole range. In these scans, a row's position replaces its time, and a field contains
 //! the real time. Scans that return partial states use the real times.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::rc::Rc;
 use std::task::Poll;
@@ -48,7 +48,21 @@ pub(crate) const TIME_COLUMN: ColumnId = ColumnId(u32::MAX);
 pub(crate) const POSITION_COLUMN: ColumnId = ColumnId(u32::MAX - 2);
 /// A tag that distinguishes rows with the same series and time.
 const REPEAT_TAG: ColumnId = ColumnId(u32::MAX - 1);
-pub(crate) const BATCH_BYTES: usize = 1 << 17;
+
+/// The sizes of the steps in which a statement reads the rows of its subqueries.
+#[derive(Clone, Copy, Debug)]
+pub struct SubquerySteps {
+    /// The size of a batch of rows in bytes. A batch may be larger if the states of earlier batches
+    /// are large.
+    pub batch_bytes: usize,
+    /// The maximum number of values that are read before the statement may pause.
+    pub cells: u64,
+}
+
+impl SubquerySteps {
+    /// The sizes outside tests.
+    pub const DEFAULT: Self = Self { batch_bytes: 1 << 17, cells: WORK_PER_TURN };
+}
 
 /// Specifies which part of the result is in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +87,7 @@ pub(crate) struct Derived {
     scans: Rc<[PlannedScan]>,
     work: Work,
     mode: Mode,
-    batch_bytes: usize,
+    steps: SubquerySteps,
     tables: BTreeMap<Rc<str>, Rc<ArrivedRows>>,
     /// The layouts of complete tables, by measurement and by whether the scan returns rows.
     layouts: BTreeMap<(Rc<str>, bool), Layout>,
@@ -82,6 +96,8 @@ pub(crate) struct Derived {
     current: Option<Rc<str>>,
     /// Whether the subquery has returned all rows.
     pub(crate) is_done: bool,
+    /// The measurements whose remaining rows are not needed.
+    finished: BTreeSet<Rc<str>>,
     sent: u64,
     arrived: i64,
     /// The pages in progress, by scan.
@@ -99,20 +115,21 @@ impl Derived {
         scans: &Rc<[PlannedScan]>,
         held: HeldBytes,
         work: &Work,
-        batch_bytes: usize,
+        steps: SubquerySteps,
     ) -> Self {
         Self {
             mode: mode(node, index, &subquery, scans),
             subquery,
             scans: Rc::clone(scans),
             work: work.clone(),
-            batch_bytes,
+            steps,
             tables: BTreeMap::new(),
             layouts: BTreeMap::new(),
             bytes: 0,
             held,
             current: None,
             is_done: false,
+            finished: BTreeSet::new(),
             sent: 0,
             arrived: 0,
             reading: BTreeMap::new(),
@@ -130,6 +147,10 @@ impl Derived {
     pub(crate) fn push(&mut self, chunk: &SeriesChunk) -> Result<()> {
         let Some(name) = &chunk.name else { return Ok(()) };
         let Some(ResultColumn::Time(times_ns)) = chunk.values.first() else { return Ok(()) };
+        if self.finished.contains(name) {
+            self.current = Some(Rc::clone(name));
+            return Ok(());
+        }
         let fields = &self.subquery.fields;
         let first_row = self.arrived;
         self.arrived += times_ns.len() as i64;
@@ -167,7 +188,7 @@ impl Derived {
         table.bytes += bytes;
         self.bytes += bytes;
         self.current = Some(Rc::clone(name));
-        if self.mode == Mode::Folded && self.bytes >= self.batch_bytes {
+        if self.mode == Mode::Folded && self.bytes >= self.steps.batch_bytes {
             self.begin_folding();
         }
         self.check()
@@ -217,15 +238,15 @@ impl Derived {
                 }
                 let known = self.layouts.get(&layout_of).cloned();
                 let (subquery, request) = (Rc::clone(&self.subquery), request.clone());
-                let work = self.work.clone();
+                let (cells, work) = (self.steps.cells, self.work.clone());
                 Computation::new(async move {
                     let layout = match known {
                         Some(layout) => layout,
                         None => table.layout(&subquery, &request, &work).await,
                     };
                     let page = match is_streamed {
-                        true => read_all(&layout, &request, &work).await?,
-                        false => read_slice(&layout, &request, &work).await?,
+                        true => read_all(&layout, &request, cells, &work).await?,
+                        false => read_slice(&layout, &request, cells, &work).await?,
                     };
                     Ok((layout, page))
                 })
@@ -243,12 +264,20 @@ impl Derived {
         ready(page)
     }
 
+    /// Drops the remaining rows of a measurement, because the outer statement is done with it.
+    pub(crate) fn finish(&mut self, measurement: &str) {
+        let rest = self.tables.remove(measurement);
+        self.bytes = self.bytes.saturating_sub(rest.map_or(0, |table| table.bytes));
+        self.finished.insert(measurement.into());
+        self.sent = 0;
+    }
+
     /// Whether the rows of a measurement suffice for a batch, or are complete.
     fn has_batch(&self, measurement: &str) -> bool {
         let place = |name: &str| self.subquery.node.inputs.iter().position(|i| *i.name == *name);
         let is_past = self.current.as_ref().is_some_and(|now| place(now) > place(measurement));
         let bytes = self.tables.get(measurement).map_or(0, |table| table.bytes);
-        bytes >= self.batch_bytes || self.is_done || is_past
+        bytes >= self.steps.batch_bytes || self.is_done || is_past
     }
 
     /// Returns the page with the rows of a batch.
@@ -280,8 +309,8 @@ impl Derived {
         self.is_folded = true;
         let (folded, tables) = (std::mem::take(&mut self.folded), std::mem::take(&mut self.tables));
         let (scans, subquery) = (Rc::clone(&self.scans), Rc::clone(&self.subquery));
-        let work = self.work.clone();
-        self.folding = Some(Computation::new(fold(folded, tables, scans, subquery, work)));
+        let (cells, work) = (self.steps.cells, self.work.clone());
+        self.folding = Some(Computation::new(fold(folded, tables, scans, subquery, cells, work)));
     }
 
     /// Merges arrived rows into the states. Returns `false` if the statement must pause first.
@@ -292,8 +321,10 @@ impl Derived {
         self.folded = folded?;
         let states = self.folded.iter().flat_map(|(_, states)| states);
         self.bytes = states.map(|(key, states)| group_bytes(key, states)).sum();
-        // `bytes` includes the states, which must not fill the next batch alone.
-        self.batch_bytes = self.batch_bytes.max(2 * self.bytes);
+        // `bytes` includes the states, which must not fill the next batch alone. The next batch may
+        // use half of the remaining memory.
+        let bytes_max = usize::midpoint(self.bytes, SUBQUERY_BYTES_MAX);
+        self.steps.batch_bytes = self.steps.batch_bytes.max(2 * self.bytes).min(bytes_max);
         self.check()?;
         Ok(true)
     }
@@ -316,6 +347,7 @@ async fn fold(
     tables: BTreeMap<Rc<str>, Rc<ArrivedRows>>,
     scans: Rc<[PlannedScan]>,
     subquery: Rc<Subquery>,
+    cells: u64,
     work: Work,
 ) -> Result<Folded> {
     for (name, table) in tables {
@@ -327,7 +359,7 @@ async fn fold(
                 Some(layout) => layout,
                 None => layout.insert(table.layout(&subquery, request, &work).await),
             };
-            *states = merged(std::mem::take(states), layout, request, &work).await?;
+            *states = merged(std::mem::take(states), layout, request, cells, &work).await?;
         }
     }
     Ok(folded)
@@ -338,10 +370,11 @@ async fn merged(
     before: States,
     layout: &Layout,
     request: &ScanRequest,
+    cells: u64,
     work: &Work,
 ) -> Result<States> {
     let Output::Aggregates { calls, .. } = &request.output else { return Ok(before) };
-    let mut all = read_all(layout, request, work).await?.groups;
+    let mut all = read_all(layout, request, cells, work).await?.groups;
     if request.descending {
         all.reverse();
     }
@@ -371,11 +404,16 @@ fn group_bytes(key: &[String], states: &[PartialColumn]) -> usize {
         + states.iter().map(PartialColumn::bytes).sum::<usize>()
 }
 
-async fn read_slice(layout: &Layout, request: &ScanRequest, work: &Work) -> Result<ScanPage> {
+async fn read_slice(
+    layout: &Layout,
+    request: &ScanRequest,
+    cells: u64,
+    work: &Work,
+) -> Result<ScanPage> {
     let limits = PageLimits {
         bytes: PAGE_BYTES_MAX,
         decoded_bytes: u64::MAX,
-        cells: WORK_PER_TURN,
+        cells,
         tile: scan::TileLimits::DEFAULT,
     };
     let mut gathered = Slice::new(request, false);
@@ -383,7 +421,7 @@ async fn read_slice(layout: &Layout, request: &ScanRequest, work: &Work) -> Resu
     loop {
         let piece = scan::scan(layout, &request, limits);
         let piece = piece.map_err(|_| QueryError::Page("a scan of a subquery"))?;
-        let cells = piece.stats.cells.saturating_add(piece.stats.filter_cells);
+        let units = piece.stats.cells.saturating_add(piece.stats.filter_cells);
         gathered.add(0, piece.groups, &request.output)?;
         if let Some(until) = piece.until {
             // Earlier pieces may contain groups and windows after the new end. The next slice reads
@@ -391,7 +429,7 @@ async fn read_slice(layout: &Layout, request: &ScanRequest, work: &Work) -> Resu
             gathered.lower(until.clone());
             request.resume.until = Some(until);
         }
-        work.spend(usize::try_from(cells).unwrap_or(usize::MAX)).await;
+        work.spend(usize::try_from(units).unwrap_or(usize::MAX)).await;
         request.resume.position = piece.position;
         if request.resume.position.is_none() {
             break;
@@ -410,11 +448,16 @@ async fn read_slice(layout: &Layout, request: &ScanRequest, work: &Work) -> Resu
 }
 
 /// Reads all slices of the result, and returns their groups.
-async fn read_all(layout: &Layout, request: &ScanRequest, work: &Work) -> Result<ScanPage> {
+async fn read_all(
+    layout: &Layout,
+    request: &ScanRequest,
+    cells: u64,
+    work: &Work,
+) -> Result<ScanPage> {
     let mut request = ScanRequest { resume: Resume::default(), ..request.clone() };
     let mut groups = Vec::new();
     loop {
-        let slice = read_slice(layout, &request, work).await?;
+        let slice = read_slice(layout, &request, cells, work).await?;
         groups.extend(slice.groups);
         match std::mem::take(&mut request.resume).after(slice.until, None) {
             None => return Ok(ScanPage { groups, ..ScanPage::default() }),
@@ -777,7 +820,7 @@ mod tests {
             piece_bytes: PIECE_BYTES_MAX,
             groups_max: None,
         };
-        let (page, _) = run(&work, EXCESS, read_all(&layout, &request, &work));
+        let (page, _) = run(&work, EXCESS, read_all(&layout, &request, WORK_PER_TURN, &work));
         let count = |group: &Group| {
             let GroupData::Partials(states) = &group.data else { panic!("{group:?}") };
             let Values::Integer(counts) = &states[0].states[0].values else { panic!("{states:?}") };

@@ -23,7 +23,7 @@ use tidemark::model::series::series_hash;
 use tidemark::model::time::Precision;
 use tidemark::model::value::FieldValue;
 use tidemark::query::compile::{Context, PolicyView, compile};
-use tidemark::query::executor::{ExecStep, Executor};
+use tidemark::query::executor::{ExecStep, Executor, SubquerySteps};
 use tidemark::query::metadata::{self, MetaContext, MetaExecutor, MetaPolicy, MetaStep};
 use tidemark::query::result::SeriesChunk;
 use tidemark::query::source::{Defaults, sources};
@@ -271,9 +271,10 @@ impl Memory {
         let plan = compile(select, &context).map_err(|error| error.to_string())?;
         let scans = plan.scans.clone();
         let shards = vec![self.shards as u32; scans.len()];
-        // The batches of a subquery are as small as the pages.
+        // The batches and pieces of a subquery are as small as the pages.
+        let steps = SubquerySteps { batch_bytes: self.page_bytes, cells: self.page_bytes as u64 };
         let (room, work) = (QueryReservation::default(), Work::default());
-        let mut executor = Executor::in_batches(plan, &shards, &room, &work, self.page_bytes);
+        let mut executor = Executor::in_steps(plan, &shards, &room, &work, steps);
         let mut chunks = Vec::new();
         loop {
             match executor.next().map_err(|error| error.to_string())? {

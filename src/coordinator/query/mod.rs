@@ -223,17 +223,22 @@ impl Running {
             let is_same = |before: &[Loaded]| {
                 before.iter().zip(&loaded).all(|(before, loaded)| before.has_state_of(loaded))
             };
-            let planned = match unconfirmed.take().filter(|(before, _)| is_same(before)) {
-                Some((_, planned)) => planned,
-                None => match self.plan_with(&loaded, empty.as_ref()).await {
-                    Ok(Planned::Run(planned)) => Ok(planned),
-                    Ok(Planned::Survey(run, places)) => {
-                        empty = self.find_empty(run, places).await?;
-                        from_owner = empty.is_none();
-                        continue;
+            let planned = match unconfirmed.take() {
+                Some((before, planned)) if is_same(&before) => planned,
+                changed => {
+                    if changed.is_some() {
+                        empty = None;
                     }
-                    Err(error) => Err(error),
-                },
+                    match self.plan_with(&loaded, empty.as_ref()).await {
+                        Ok(Planned::Run(planned)) => Ok(planned),
+                        Ok(Planned::Survey(run, places)) => {
+                            empty = self.find_empty(run, places).await?;
+                            from_owner = empty.is_none();
+                            continue;
+                        }
+                        Err(error) => Err(error),
+                    }
+                }
             };
             if all_fresh || planned.as_ref().is_ok_and(|planned| planned.reads_all_shards) {
                 let planned = planned?;

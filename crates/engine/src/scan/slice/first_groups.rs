@@ -10,6 +10,7 @@ use super::{GroupOrder, Walk};
 use crate::merge::cursor::Direction;
 use crate::scan::error::ScanError;
 use crate::scan::keys::NextSeries;
+use crate::scan::page::CELLS_PER_PIECE_MAX;
 use crate::scan::reader::Estimate;
 use crate::scan::request::Output;
 use crate::scan::tiles::Caching;
@@ -23,6 +24,8 @@ const SLICE_ROWS_PER_SERIES: u64 = 4;
 /// The maximum number of rows of SLIMIT groups that are read on each request. With more rows, the
 /// states of all groups are read and cached instead.
 const CHOSEN_ROWS_MAX: u64 = 1 << 16;
+/// The share of a page's work that the search for groups may use.
+const CELLS_MAX: u64 = CELLS_PER_PIECE_MAX / 2;
 
 /// The first groups, until there are `groups_max` groups or `series_max` series.
 #[derive(Default)]
@@ -105,8 +108,7 @@ impl Walk<'_> {
         let begun = self.request.resume.from.as_ref().map(|from| &from.group);
         let (measurement, from) = (self.request.measurement, self.first());
         let mut merge = self.reader.merge(&[measurement], stretch, direction, &from)?;
-        // The search may use half of a page's work.
-        while self.costs.cells + self.costs.filter_cells < self.limits.cells / 2 {
+        while self.costs.cells + self.costs.filter_cells < CELLS_MAX {
             match self.next_series(&mut merge)? {
                 NextSeries::Matching(_) => {}
                 NextSeries::Skipped(_) => continue,
