@@ -10,7 +10,7 @@ import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { faultProxy } from './fault_proxy.mjs';
-import { tidemark, token } from './harness.mjs';
+import { PlainWorkerd, tidemark, token } from './harness.mjs';
 
 export const firstSecond = 1_700_000_000;
 
@@ -185,7 +185,7 @@ class Trials {
  * database) => …`.
  */
 export async function clientTrials(t, client, options = {}) {
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, PlainWorkerd);
   const proxy = await faultProxy(t, server.url);
   const trials = new Trials(t, server, proxy, client, options);
   await server.query(`CREATE DATABASE ${trials.database}`);

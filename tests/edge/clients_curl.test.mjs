@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { promisify } from 'node:util';
 
 import { faultProxy } from './fault_proxy.mjs';
-import { has, tidemark, token } from './harness.mjs';
+import { has, PlainWorkerd, tidemark, token } from './harness.mjs';
 
 /** Returns the body, and the status, which curl prints last. */
 async function paste(line, url, secret = token) {
@@ -65,7 +65,7 @@ const queries = {
 
 test('the curl commands of the pages of InfluxDB work', async (t) => {
   if (!has(t, 'curl')) return;
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, PlainWorkerd);
   // The sample points are years old, so the database needs a long retention.
   await server.query('CREATE DATABASE pages');
   for (const [name, line] of Object.entries(writes)) {
@@ -99,7 +99,7 @@ test('the curl commands of the pages of InfluxDB work', async (t) => {
 
 test('curl handles a wrong token, an invalid line, an overloaded server and a restart', async (t) => {
   if (!has(t, 'curl')) return;
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, PlainWorkerd);
   const proxy = await faultProxy(t, server.url);
   await server.query('CREATE DATABASE pages');
   const line = writes['Bearer on /api/v2/write'];

@@ -10,7 +10,7 @@ import * as v3 from '@influxdata/influxdb3-client';
 import * as v1 from 'influx';
 
 import { clientTrials, errorOf, everyType, firstSecond, inBatches } from './client_trials.mjs';
-import { tidemark, token } from './harness.mjs';
+import { PlainWorkerd, tidemark, token } from './harness.mjs';
 
 // Disables the clients' log, because these tests cause many failures.
 setLogger({ error() {}, warn() {} });
@@ -87,7 +87,7 @@ for (const gzip of ['off', 'on']) {
 }
 
 test('@influxdata/influxdb-client writes points of every type', async (t) => {
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, PlainWorkerd);
   await server.query('CREATE DATABASE js');
   const client = new InfluxDB({ url: server.url, token });
   const writer = client.getWriteApi('an org', 'js', 'ms', { defaultTags: { region: 'eu west' } });
@@ -112,7 +112,7 @@ test('@influxdata/influxdb-client writes points of every type', async (t) => {
 });
 
 test('@influxdata/influxdb-client-apis creates a bucket, deletes data from it, and reports errors', async (t) => {
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, PlainWorkerd);
   const client = new InfluxDB({ url: server.url, token });
   const [org, bucket] = ['an org', 'js'];
   await new BucketsAPI(client).postBuckets({ body: { orgID: org, name: bucket, retentionRules: [] } });

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { clientTrials, firstSecond } from './client_trials.mjs';
-import { tidemark, token } from './harness.mjs';
+import { PlainWorkerd, tidemark, token } from './harness.mjs';
 import { hasPythonClients, order } from './python.mjs';
 
 const version = /^\d+\.\d+\.\d+$/;
@@ -81,7 +81,7 @@ for (const [path, v2, gzip] of v3Paths) {
 
 test('DataFrameClient writes strings that it does not escape, with the same results as on 1.x', async (t) => {
   if (!(await hasPythonClients(t))) return;
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, PlainWorkerd);
   await server.query('CREATE DATABASE frames');
   // The results of InfluxDB 1.6.7 for the same requests: the stored points and the rejections.
   const kept = [

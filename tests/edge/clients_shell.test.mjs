@@ -9,7 +9,7 @@ import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 
 import { faultProxy } from './fault_proxy.mjs';
-import { has, tidemark, token } from './harness.mjs';
+import { has, PlainWorkerd, tidemark, token } from './harness.mjs';
 
 const login = (url, secret = token) => {
   const { hostname, port } = new URL(url);
@@ -18,7 +18,7 @@ const login = (url, secret = token) => {
 
 test('the 1.x shell connects, creates, inserts and selects', async (t) => {
   if (!has(t, 'influx', ['-version'])) return;
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, PlainWorkerd);
   const shell = (execute, ...more) => {
     const args = [...login(server.url), '-execute', execute, ...more];
     const result = spawnSync('influx', args, { encoding: 'utf8' });
@@ -83,7 +83,7 @@ const succeeded = ({ code, output }) => assert.equal(code, 0, `${output.slice(0,
 
 test('the 1.x shell imports a dump, and reports rejected lines', async (t) => {
   if (!has(t, 'influx', ['-version'])) return;
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, PlainWorkerd);
   const proxy = await faultProxy(t, server.url);
   const inShop = { db: 'shop', epoch: 's' };
   const count = () => server.rows('SELECT count(takings) FROM long.tills', inShop);

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { databaseToken, firstSecond, pointLines } from './client_trials.mjs';
 import { faultProxy } from './fault_proxy.mjs';
-import { tidemark, token } from './harness.mjs';
+import { PlainWorkerd, tidemark, token } from './harness.mjs';
 import { TelegrafV1, TelegrafV2 } from './telegraf_outputs.mjs';
 
 const inNs = (lines) => lines.map((line) => `${line}000000000`);
@@ -33,7 +33,7 @@ async function drain(output, intervalMs = 50) {
 
 /** The server has the database and a proxy in front of it. Returns outputs for both addresses. */
 async function scene(t, vars = {}) {
-  const server = await tidemark(t, { vars });
+  const server = await tidemark(t, { vars }, PlainWorkerd);
   const proxy = await faultProxy(t, server.url);
   await server.query(`CREATE DATABASE ${database}`);
   return { server, proxy };
@@ -131,7 +131,7 @@ test("Telegraf's v2 output splits a batch that is too large", async (t) => {
 });
 
 test("Telegraf's v1 output creates its database, at the start and after the database was dropped", async (t) => {
-  const server = await tidemark(t, { vars: { AUTO_CREATE_DATABASES: 'false' } });
+  const server = await tidemark(t, { vars: { AUTO_CREATE_DATABASES: 'false' } }, PlainWorkerd);
   const output = outputs.influxdb({ url: server.url });
   await output.createDatabase();
   assert.deepEqual(output.log, []);
@@ -149,7 +149,7 @@ test("Telegraf's v1 output creates its database, at the start and after the data
 });
 
 test("Telegraf's v1 output drops metrics whose error text or status is permanent", async (t) => {
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, PlainWorkerd);
   await server.query(`CREATE DATABASE ${database} WITH DURATION 1h NAME short`);
   const output = outputs.influxdb({ url: server.url });
   output.buffer = inNs(pointLines(0, 10));

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { tidemark } from './harness.mjs';
+import { PlainWorkerd, tidemark } from './harness.mjs';
 
 const windowS = 2;
 const downS = 5 * windowS;
@@ -23,7 +23,7 @@ async function sums(server, lastS) {
 }
 
 test('the alarm runs a continuous query, which catches up after a kill', { timeout: 180_000 }, async (t) => {
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, PlainWorkerd);
   await server.query('CREATE DATABASE db WITH DURATION INF');
   // Two points per second for the next minutes. Only the clock determines which windows are due.
   const nowS = Math.floor(Date.now() / 1000);

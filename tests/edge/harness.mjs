@@ -12,6 +12,7 @@ import { freePort, isFree, startServer } from '../../scripts/dev-server.mjs';
 import { startNative } from '../../scripts/native.mjs';
 import { endAllOnSignals, signalGroup } from '../../scripts/processes.mjs';
 import { hasSql } from '../../scripts/setup.mjs';
+import { startWorkerd } from './workerd.mjs';
 
 endAllOnSignals();
 
@@ -132,6 +133,19 @@ export class WorkerHost extends Tidemark {
   constructor(folder, port, options) {
     super(folder, port, options);
     this.isNative = false;
+  }
+}
+
+/**
+ * Starts the Worker on plain workerd, without static files and SQL. Such a start needs a fraction of the CPU time of
+ * wrangler, and a kill ends only workerd.
+ */
+export class PlainWorkerd extends Tidemark {
+  async start() {
+    if (this.isNative) return super.start();
+    const { vars, secret = token } = this.options;
+    this.server = await startWorkerd(this.folder, secret, { port: this.port, vars });
+    this.url = this.server.url;
   }
 }
 

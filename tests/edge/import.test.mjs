@@ -11,7 +11,7 @@ import { gzipSync } from 'node:zlib';
 
 import { databaseToken } from './client_trials.mjs';
 import { command } from './commands.mjs';
-import { tidemark } from './harness.mjs';
+import { PlainWorkerd, tidemark } from './harness.mjs';
 
 /** The file contains DDL, DML, two databases, comments, and a string with a line break. */
 const points = 2_000;
@@ -65,7 +65,7 @@ function passOn(t, server, look) {
 }
 
 test('a killed import is continued, plain and gzip', async (t) => {
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, PlainWorkerd);
   const folder = folderOf(t);
   for (const [name, bytes] of [['plain.txt', file], ['packed.txt.gz', gzipSync(file)]]) {
     const path = join(folder, name);
@@ -102,7 +102,7 @@ test('a killed import is continued, plain and gzip', async (t) => {
 });
 
 test('a file that changed after a killed import is imported from its first line', async (t) => {
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, PlainWorkerd);
   const path = join(folderOf(t), 'changed.lp');
   const text = (value) => Array.from({ length: 300 }, (_, at) => `m v=${value} ${at}\n`).join('');
   writeFileSync(path, text(1));
@@ -123,7 +123,7 @@ test('a file that changed after a killed import is imported from its first line'
 });
 
 test('rejected lines are reported, and the import continues but fails at its end', async (t) => {
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, PlainWorkerd);
   const path = join(folderOf(t), 'bad.txt');
   const dml = ['# DDL', 'CREATE DATABASE d', '# DML', '# CONTEXT-DATABASE: d', 'm v=1 1', 'm v= 2'];
   writeFileSync(path, [...dml, 'm v=3 3'].join('\r\n'));
@@ -137,7 +137,7 @@ test('rejected lines are reported, and the import continues but fails at its end
 });
 
 test('an export is compressed for clients that accept it, and can be imported', async (t) => {
-  const server = await tidemark(t, { vars: { AUTO_CREATE_RETENTION: 'none' } });
+  const server = await tidemark(t, { vars: { AUTO_CREATE_RETENTION: 'none' } }, PlainWorkerd);
   // The native host sends small responses uncompressed.
   const long = 'x'.repeat(2_000);
   await server.mustWrite(`m,k=\\ x v=1i,s="a \\"b\\"${long}",f=1.5,t=true 1700000000000000001`, { db: 'a' });
@@ -158,7 +158,7 @@ test('an export is compressed for clients that accept it, and can be imported', 
 test('an export that fails is truncated and has no end mark', async (t) => {
   // The first measurement is larger than all buffers, because buffered data is lost when the server
   // aborts the response.
-  const server = await tidemark(t, { vars: { POINTS_PER_QUERY_MAX: '15000' } });
+  const server = await tidemark(t, { vars: { POINTS_PER_QUERY_MAX: '15000' } }, PlainWorkerd);
   await server.query('CREATE DATABASE a');
   for (const [name, points] of [['fits', 10_000], ['more', 20_000]]) {
     const line = (_, i) => `${name} text="${'some text '.repeat(50)}" ${i}`;
@@ -176,7 +176,7 @@ test('an export that fails is truncated and has no end mark', async (t) => {
 
 test('an imported export returns the same results, for points of any age', async (t) => {
   // A database that a write creates would keep points for only three days.
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, PlainWorkerd);
   await server.query('CREATE DATABASE station');
   await server.query('CREATE RETENTION POLICY long ON station DURATION INF REPLICATION 1');
   const lines = Array.from({ length: 3_000 }, (_, i) =>
@@ -219,7 +219,7 @@ test('an imported export returns the same results, for points of any age', async
 });
 
 test('a warning precedes an import into a short retention policy, or with a token that cannot create databases', async (t) => {
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, PlainWorkerd);
   const path = join(folderOf(t), 'lines.lp');
   writeFileSync(path, 'm v=1 1\n');
   await server.query('CREATE DATABASE short WITH DURATION 1d');

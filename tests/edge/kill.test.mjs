@@ -8,9 +8,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { commandProgram } from './commands.mjs';
-import { isNative, NativeHost, Tidemark, tidemark, token } from './harness.mjs';
+import { isNative, NativeHost, PlainWorkerd, tidemark } from './harness.mjs';
 import { shardOf, xxh64 } from './routing_hash.mjs';
-import { startWorkerd } from './workerd.mjs';
 
 const rounds = 10;
 const writers = 8;
@@ -100,14 +99,6 @@ test("the test's implementation of the routing hash returns the golden values", 
   assert.equal(shardOf('cpu', tags, n), Number(7926629250477632278n % BigInt(n)));
   assert.equal(xxh64(Buffer.from('')), 0xef46db3751d8e999n);
 });
-
-/** On plain workerd, a kill ends only workerd. */
-class PlainWorkerd extends Tidemark {
-  async start() {
-    this.server = await startWorkerd(this.folder, token, { port: this.port, vars: this.options.vars });
-    this.url = this.server.url;
-  }
-}
 
 async function startNativeHost(t, options) {
   await commandProgram();

@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 
 import { databaseToken } from './client_trials.mjs';
-import { tidemark } from './harness.mjs';
+import { PlainWorkerd, tidemark } from './harness.mjs';
 import { startProgram, temporaryFolder } from './program.mjs';
 import { hasPythonClients, pythonProgram } from './python.mjs';
 
@@ -30,7 +30,7 @@ function valuesOf(row, prefix) {
 
 test('Glances can export to InfluxDB 1, 2 and 3', async (t) => {
   if (!(await hasPythonClients(t))) return;
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, PlainWorkerd);
   for (const name of exports) await server.query(`CREATE DATABASE ${name}`);
   const [first, second, third] = await Promise.all(exports.map((name) => databaseToken(server, name)));
   const folder = temporaryFolder(t);

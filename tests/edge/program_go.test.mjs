@@ -7,7 +7,7 @@ import { test } from 'node:test';
 
 import { run } from '../../scripts/processes.mjs';
 import { at } from '../../scripts/project.mjs';
-import { tidemark, token } from './harness.mjs';
+import { PlainWorkerd, tidemark, token } from './harness.mjs';
 import { isInstalled, quietly } from './program.mjs';
 
 /** Debian's folder of Go libraries. */
@@ -29,7 +29,7 @@ const hasClient = (t) =>
 
 test("the Go package influxdb1-client writes and queries", async (t) => {
   if (!(await hasClient(t))) return;
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, PlainWorkerd);
   const { code, output } = await run(binary, [server.url, token], { quiet: true });
   assert.equal(code, 0, output);
   const { wrong, conflict, version, ...found } = JSON.parse(output);

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { databaseToken } from './client_trials.mjs';
-import { has, tidemark } from './harness.mjs';
+import { has, PlainWorkerd, tidemark } from './harness.mjs';
 import { startProgram, temporaryFolder } from './program.mjs';
 
 /** Icinga checks these objects every second. The check command is part of Icinga. */
@@ -63,7 +63,7 @@ const expected = [
 
 test('Icinga 2 writes check results with both of its writers', async (t) => {
   if (!has(t, 'icinga2')) return;
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, PlainWorkerd);
   const databases = ['v1', 'v2'];
   for (const name of databases) await server.query(`CREATE DATABASE ${name}`);
   const [first, second] = [await databaseToken(server, 'v1'), await databaseToken(server, 'v2')];

@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { freePort } from '../../scripts/dev-server.mjs';
 import { at, npm } from '../../scripts/project.mjs';
 import { databaseToken } from './client_trials.mjs';
-import { tidemark } from './harness.mjs';
+import { PlainWorkerd, tidemark } from './harness.mjs';
 import { isInstalled, quietly, startProgram, temporaryFolder } from './program.mjs';
 
 const sources = ['package.json', 'package-lock.json'].map((name) => `tests/edge/node_red/${name}`);
@@ -115,7 +115,7 @@ const conflict = { measurement: 'room', payload: { ok: 'text' } };
 
 test('Node-RED writes and queries with v1, and writes with v2', async (t) => {
   if (!(await hasNodeRed(t))) return;
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, PlainWorkerd);
   for (const name of ['v1', 'v2']) await server.query(`CREATE DATABASE ${name}`);
   await server.query('CREATE RETENTION POLICY long ON v1 DURATION INF REPLICATION 1');
   const { program, url } = await startNodeRed(t, server);

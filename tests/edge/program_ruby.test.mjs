@@ -7,7 +7,7 @@ import { test } from 'node:test';
 
 import { run } from '../../scripts/processes.mjs';
 import { at } from '../../scripts/project.mjs';
-import { tidemark, token } from './harness.mjs';
+import { PlainWorkerd, tidemark, token } from './harness.mjs';
 import { isAvailable, quietly } from './program.mjs';
 
 /** The script's report with InfluxDB 1.6.7, in which the user "any" was an administrator. */
@@ -15,7 +15,7 @@ const recorded = JSON.parse(readFileSync(at('tests', 'edge', 'ruby', 'recorded.j
 
 test('the Ruby gem influxdb gets the results of InfluxDB 1.6.7', async (t) => {
   if (!(await isAvailable(t, 'ruby-influxdb', () => quietly('ruby', ['-rinfluxdb', '-e', ''])))) return;
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, PlainWorkerd);
   const { hostname, port } = new URL(server.url);
   const script = at('tests', 'edge', 'ruby', 'client.rb');
   const { code, output } = await run('ruby', [script, hostname, port, token], { quiet: true });

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { freePort } from '../../scripts/dev-server.mjs';
 import { run } from '../../scripts/processes.mjs';
 import { databaseToken } from './client_trials.mjs';
-import { has, tidemark } from './harness.mjs';
+import { has, PlainWorkerd, tidemark } from './harness.mjs';
 import { startProgram, temporaryFolder } from './program.mjs';
 
 const ms = 1_700_000_000_000;
@@ -25,7 +25,7 @@ async function exported(url) {
 
 test('vmctl copies a database to VictoriaMetrics', async (t) => {
   if (!has(t, 'vmctl') || !has(t, 'victoria-metrics', ['-version'])) return;
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, PlainWorkerd);
   await server.query('CREATE DATABASE moved');
   const load = Array.from({ length: count }, (_, i) => `load,host=h${i % 2} value=${i / 4},count=${i}i ${ms + i}`);
   const other = [`room,place=a\\,\\ b\\=c temp=21.5,open=true ${ms}`, `room,place=x temp=-3e-9 ${ms}`];

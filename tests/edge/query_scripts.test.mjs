@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { renderAnswer } from '../record/answer.mjs';
 import { difference } from '../record/compare.mjs';
 import { replay } from '../record/replay.mjs';
-import { tidemark, token } from './harness.mjs';
+import { PlainWorkerd, tidemark, token } from './harness.mjs';
 
 const recorded = [
   'cpu host=a',
@@ -54,7 +54,7 @@ test('the comparison reports all differences and nothing else', () => {
 });
 
 async function answersAsRecorded(t, shards) {
-  const db = await tidemark(t, { vars: { DEFAULT_SHARDS: shards } });
+  const db = await tidemark(t, { vars: { DEFAULT_SHARDS: shards } }, PlainWorkerd);
   const { files, passed, failures } = await replay(db.url, token);
   t.diagnostic(`${files} scripts: ${passed} steps passed`);
   // EXPLAIN shows the number of shards. In the recordings, this number is one.

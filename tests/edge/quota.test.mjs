@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { tidemark } from './harness.mjs';
+import { PlainWorkerd, tidemark } from './harness.mjs';
 
 const route = '/api/v3/configure/quota';
 
@@ -31,7 +31,7 @@ function retryAfter(response) {
 }
 
 test('writes beyond a quota are rejected until enough time has passed', async (t) => {
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, PlainWorkerd);
   await server.query('CREATE DATABASE one');
   const eight = { method: 'POST', body: '{"db":"eight","shards":8}' };
   assert.equal((await server.fetch('/api/v3/configure/database', eight)).status, 200);

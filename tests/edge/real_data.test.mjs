@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 
 import { at } from '../../scripts/project.mjs';
-import { tidemark } from './harness.mjs';
+import { PlainWorkerd, tidemark } from './harness.mjs';
 
 /** The CSV file must not contain quoted cells. */
 function csv(name) {
@@ -62,7 +62,7 @@ async function load(server) {
 
 for (const shards of [1, 4]) {
   test(`queries of real data are correct on ${shards} shard(s)`, async (t) => {
-    const server = await tidemark(t, { vars: { DEFAULT_SHARDS: String(shards) } });
+    const server = await tidemark(t, { vars: { DEFAULT_SHARDS: String(shards) } }, PlainWorkerd);
     await load(server);
     const db = { db: 'real', epoch: 'ms' };
 

@@ -9,12 +9,12 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { commandProgram } from './commands.mjs';
-import { has, tidemark, token } from './harness.mjs';
+import { has, PlainWorkerd, tidemark, token } from './harness.mjs';
 
 /** `type(keys)` types keys, and `shows(pattern)` waits until the output matches. */
 test('the shell completes words, keeps a history, and continues after an error', async (t) => {
   if (!has(t, 'script')) return;
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, PlainWorkerd);
   await server.query('CREATE DATABASE demo');
   await server.mustWrite('weather,city=Oslo temperature=12.5 1', { db: 'demo' });
   const env = { ...process.env, TIDEMARK_URL: server.url, TIDEMARK_TOKEN: token, XDG_STATE_HOME: server.folder, TERM: 'xterm' };

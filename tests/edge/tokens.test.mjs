@@ -12,7 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { InfluxDB, Point, setLogger } from '@influxdata/influxdb-client';
 import * as v1 from 'influx';
 
-import { tidemark } from './harness.mjs';
+import { PlainWorkerd, tidemark } from './harness.mjs';
 
 setLogger({ error() {}, warn() {} });
 
@@ -93,7 +93,7 @@ test('clients work with a database token until it is revoked', async (t) => {
 });
 
 test('a user authenticates with a name and a password, which the runtime hashes', async (t) => {
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, PlainWorkerd);
   await server.query('CREATE DATABASE a');
   await server.query("CREATE USER ann WITH PASSWORD 'p:w é'");
   await server.query('GRANT WRITE ON a TO ann');
@@ -125,7 +125,7 @@ test('a user authenticates with a name and a password, which the runtime hashes'
 
 test('password guesses are slowed down, other clients are not affected, and valid requests stay cheap', async (t) => {
   // The server counts wrong passwords per isolate. In the native host, each thread is an isolate.
-  const server = await tidemark(t, { vars: { THREADS: '1' } });
+  const server = await tidemark(t, { vars: { THREADS: '1' } }, PlainWorkerd);
   await server.query('CREATE DATABASE a');
   const token = await makeToken(server, 'timed', ['a'], ['write']);
   const took = async (headers) => {
@@ -181,7 +181,7 @@ test('password guesses are slowed down, other clients are not affected, and vali
 });
 
 test('a token for every database is also valid in later databases, and its revocation applies to all databases', async (t) => {
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, PlainWorkerd);
   const names = Array.from({ length: 40 }, (_, i) => `db${i}`);
   for (const name of names) await server.query(`CREATE DATABASE ${name}`);
   const token = await makeToken(server, 'everywhere', ['*'], ['write']);
@@ -217,7 +217,7 @@ test('a token for every database is also valid in later databases, and its revoc
 });
 
 test('tokens are listed page by page', async (t) => {
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, PlainWorkerd);
   for (let i = 0; i < 5; i++) await makeToken(server, `t${i}`, ['a'], ['read']);
   const names = [];
   for (let after = '0'; after !== null; ) {
@@ -230,7 +230,7 @@ test('tokens are listed page by page', async (t) => {
 });
 
 test('the list shows the day on which each token was last used', async (t) => {
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, PlainWorkerd);
   await server.query('CREATE DATABASE a');
   assert.equal(await write(server, bearer(await makeToken(server, 'used', ['a'], ['write']))), 204);
   const today = new Date().toISOString().slice(0, 10);
