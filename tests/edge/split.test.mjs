@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { isNative, PlainWorkerd, tidemark } from './harness.mjs';
+import { isNative, tidemark } from './harness.mjs';
 
 const points = 24_000;
 const batchPoints = 1_500;
@@ -45,7 +45,7 @@ function shardCount(server) {
 }
 
 test('a descending import with splits is complete although the server is killed several times', { timeout: 300_000 }, async (t) => {
-  const server = await tidemark(t, { vars: { SHARD_SPLIT_BYTES: String(splitBytes) } }, PlainWorkerd);
+  const server = await tidemark(t, { vars: { SHARD_SPLIT_BYTES: String(splitBytes) } });
   await server.query('CREATE DATABASE d');
   const numbers = Array.from({ length: points }, (_, n) => points - 1 - n);
   const batches = [];
