@@ -46,14 +46,22 @@ impl Sql {
         Arc::new(Self { slots })
     }
 
-    /// Returns the first slot that is free. If none is free, returns the slot with the fewest
-    /// statements, including those that wait: each statement holds a reference to its slot.
-    fn slot(&self) -> &Arc<Slot> {
+    /// Chooses the first slot that can start a statement at once. Otherwise chooses the slot with
+    /// the fewest statements, including those that wait: each statement holds a reference to its
+    /// slot. Returns no permit if all slots are full.
+    fn slot(&self) -> (Arc<Slot>, Option<OwnedSemaphorePermit>) {
         let [first, others @ ..] = &self.slots;
         let fewest = others.iter().fold(first, |fewest, slot| {
             if Arc::strong_count(slot) < Arc::strong_count(fewest) { slot } else { fewest }
         });
-        self.slots.iter().find(|slot| slot.is_free()).unwrap_or(fewest)
+        let idle = self.slots.iter().filter(|slot| slot.running.try_lock().is_ok());
+        let permit = |slot: &Arc<Slot>| Arc::clone(&slot.permits).try_acquire_owned().ok();
+        let found = idle
+            .chain([fewest])
+            .chain(&self.slots)
+            .find_map(|slot| permit(slot).map(|permit| (slot, Some(permit))));
+        let (slot, permit) = found.unwrap_or((fewest, None));
+        (Arc::clone(slot), permit)
     }
 }
 
@@ -112,11 +120,15 @@ pub struct Session {
 impl Session {
     /// Opens a session. The first message starts its statement.
     pub fn open(sql: &Sql) -> Self {
-        let slot = sql.slot();
+        let (slot, permit) = sql.slot();
         let session = slot.sessions.fetch_add(1, Ordering::Relaxed);
-        let state =
-            State { session, permit: None, opened: None, is_lost: false, seen: Instant::now() };
-        Self { slot: Arc::clone(slot), statement: Arc::new(Statement::new(state)) }
+        let has_permit = permit.is_some();
+        let state = State { session, permit, opened: None, is_lost: false, seen: Instant::now() };
+        let statement = Arc::new(Statement::new(state));
+        if has_permit {
+            slot.register(&statement);
+        }
+        Self { slot, statement }
     }
 
     /// Records that the client still reads the result, even if the statement is waiting for a scan.
@@ -157,9 +169,11 @@ impl Slot {
         })
     }
 
-    /// Returns whether a new statement would start at once.
-    fn is_free(&self) -> bool {
-        self.permits.available_permits() > 0 && self.running.try_lock().is_ok()
+    /// Records that a statement has received a permit.
+    fn register(&self, statement: &Arc<Statement>) {
+        let mut statements = self.statements.lock().unwrap_or_else(PoisonError::into_inner);
+        statements.retain(|one| one.strong_count() > 0);
+        statements.push(Arc::downgrade(statement));
     }
 
     async fn turn(
@@ -175,9 +189,7 @@ impl Slot {
         }
         if state.permit.is_none() {
             state.permit = Some(self.permit().await?);
-            let mut statements = self.statements.lock().unwrap_or_else(PoisonError::into_inner);
-            statements.retain(|one| one.strong_count() > 0);
-            statements.push(Arc::downgrade(&statement));
+            self.register(&statement);
         }
         let slot = Arc::clone(&self);
         // If the client disconnects, the pipe must not contain an incomplete frame. The call
