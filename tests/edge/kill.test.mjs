@@ -108,7 +108,6 @@ async function startNativeHost(t, options) {
 const hostName = isNative ? 'the host under test' : 'wrangler';
 const kinds = [
   { shards: 1, by: hostName, start: tidemark },
-  { shards: 4, by: hostName, start: tidemark },
   { shards: 4, by: 'plain workerd', start: (t, options) => tidemark(t, options, PlainWorkerd) },
   { shards: 4, by: 'the native host', start: startNativeHost },
 ];
