@@ -28,7 +28,7 @@ export const token = 'token-of-the-tests';
  * - `damage`, `dropped`, `faults`, `kill_steps`, `overwrites`: they need the hooks of tests/fault, which replace the
  *   script.
  * - `deploy`, `miniflare`, `package`, `prebuilt`, `release`, `service_binding`, `start`, `upgrade`,
- *   `wrangler`: they start workerd, wrangler or the npm package themselves. So do some tests of `kill` and `packed`.
+ *   `wrangler`: they start workerd, wrangler or the npm package themselves. So does a test of `packed`.
  * - `flight_headers`: it expects that gRPC is rejected, and the native host accepts gRPC.
  * - `memory`, `stalls`: they measure or stop the isolate.
  * - `sql_*`: they replace the SQL module with one that fails. native/tests/host/sql.rs ends the process.

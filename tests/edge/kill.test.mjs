@@ -105,10 +105,10 @@ async function startNativeHost(t, options) {
   return tidemark(t, options, NativeHost);
 }
 
-const hostName = isNative ? 'the host under test' : 'wrangler';
+const nameOf = (server) => (isNative ? 'the host under test' : server);
 const kinds = [
-  { shards: 1, by: hostName, start: tidemark },
-  { shards: 4, by: 'plain workerd', start: (t, options) => tidemark(t, options, PlainWorkerd) },
+  { shards: 1, by: nameOf('wrangler'), start: tidemark },
+  { shards: 4, by: nameOf('plain workerd'), start: (t, options) => tidemark(t, options, PlainWorkerd) },
   { shards: 4, by: 'the native host', start: startNativeHost },
 ];
 
