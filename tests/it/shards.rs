@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::product::Product;
 
 /// Can be changed with the environment variable `SEEDS`.
-const SEEDS: u64 = 500;
+const SEEDS: u64 = 250;
 /// The number of shards, and whether their groups split during the test.
 const VARIANTS: [(&str, bool); 5] =
     [("1", false), ("2", false), ("4", true), ("7", false), ("1", true)];

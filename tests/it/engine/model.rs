@@ -1,4 +1,4 @@
-//! Runs random lives of a shard, and compares each with a grid. By default, runs 2,500 seeds with at
+//! Runs random lives of a shard, and compares each with a grid. By default, runs 250 seeds with at
 //! least 200 operations each on all cores. `SEED=n` repeats one life, and `SEEDS=n` changes the
 //! number of lives. The nightly run uses 40,000 seeds.
 
@@ -11,7 +11,7 @@ use crate::fault_store::After;
 
 use super::life::{Life, Step};
 
-const SEEDS: u64 = 500;
+const SEEDS: u64 = 250;
 const STEPS: u64 = 200;
 const FLUSHES_MIN: u64 = 2;
 

@@ -31,7 +31,8 @@ pub(super) struct Filter<'a> {
     cells: u64,
 }
 
-const REGEX_CELLS: u64 = 4;
+/// A regex takes about as long as 16 comparisons of numbers.
+const REGEX_CELLS: u64 = 16;
 /// The number of cells that is subtracted from the cost of each predicate, so that a predicate of
 /// one or two comparisons costs nothing. Most predicates are of this size.
 const FREE_CELLS: u64 = 4;
