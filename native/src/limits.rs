@@ -81,8 +81,7 @@ pub const OBJECT_ID_CHARACTERS_MAX: usize = 64;
 /// The minimum size of a complete response that is compressed, in bytes. A smaller response fits in
 /// one packet.
 pub const PACKED_BYTES_MIN: usize = 1_000;
-/// The maximum number of SQL processes. Most statements use the first one, and the second one runs
-/// statements while the first one computes.
+/// The maximum number of SQL processes. The second process starts when statements overlap.
 pub const SQL_PROCESSES_MAX: usize = 2;
 /// The maximum number of concurrent SQL statements of one SQL process, whose memory they share.
 /// Further statements wait.

@@ -9,13 +9,15 @@
 //!
 //! A process handles one call at a time. If a limit is exceeded, the running call is therefore the
 //! cause. The parent then ends the process. Its other sessions return an error, and the engine starts
-//! their statements again. While a call computes, new sessions use another process.
+//! their statements again. A statement chooses its process when it starts: it prefers a process that
+//! computes nothing.
 
 #[cfg(feature = "sql")]
 pub mod child;
 mod frame;
 mod process;
 
+use std::cmp::Reverse;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -37,32 +39,11 @@ use process::{Called, Process};
 #[derive(Debug)]
 pub struct Sql {
     slots: [Arc<Slot>; SQL_PROCESSES_MAX],
-}
-
-impl Sql {
-    /// Prepares SQL. The processes start in the event loop `runtime`.
-    pub fn new(runtime: &Handle, turn_time: Duration) -> Arc<Self> {
-        let slots = std::array::from_fn(|_| Slot::new(runtime.clone(), turn_time));
-        Arc::new(Self { slots })
-    }
-
-    /// Chooses the first slot that can start a statement at once. Otherwise chooses the slot with
-    /// the fewest statements, including those that wait: each statement holds a reference to its
-    /// slot. Returns no permit if all slots are full.
-    fn slot(&self) -> (Arc<Slot>, Option<OwnedSemaphorePermit>) {
-        let [first, others @ ..] = &self.slots;
-        let fewest = others.iter().fold(first, |fewest, slot| {
-            if Arc::strong_count(slot) < Arc::strong_count(fewest) { slot } else { fewest }
-        });
-        let idle = self.slots.iter().filter(|slot| slot.running.try_lock().is_ok());
-        let permit = |slot: &Arc<Slot>| Arc::clone(&slot.permits).try_acquire_owned().ok();
-        let found = idle
-            .chain([fewest])
-            .chain(&self.slots)
-            .find_map(|slot| permit(slot).map(|permit| (slot, Some(permit))));
-        let (slot, permit) = found.unwrap_or((fewest, None));
-        (Arc::clone(slot), permit)
-    }
+    /// One for each place of a statement in a process.
+    permits: Arc<Semaphore>,
+    /// The statements that have received a place.
+    statements: Mutex<Vec<Weak<Statement>>>,
+    sessions: AtomicU64,
 }
 
 /// The place of one SQL process, which is started again after it has ended.
@@ -75,9 +56,15 @@ struct Slot {
     turn_time: Duration,
     running: Arc<tokio::sync::Mutex<Running>>,
     permits: Arc<Semaphore>,
-    /// The statements that have received a permit.
-    statements: Mutex<Vec<Weak<Statement>>>,
-    sessions: AtomicU64,
+}
+
+/// The place of a statement in a process. The fields are dropped in this order, so that a statement
+/// with a permit always finds a slot with a permit.
+#[derive(Debug)]
+struct Place {
+    slot: Arc<Slot>,
+    _in_slot: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 #[derive(Debug, Default)]
@@ -93,19 +80,19 @@ type Statement = tokio::sync::Mutex<State>;
 #[derive(Debug)]
 struct State {
     session: u64,
-    permit: Option<OwnedSemaphorePermit>,
+    place: Option<Place>,
     /// The value of [`Running::ended`] when the process opened the session, or `None` if no session
     /// is open.
     opened: Option<u64>,
-    /// Whether the statement lost its permit to another statement.
+    /// Whether the statement lost its place to another statement.
     is_lost: bool,
     seen: Instant,
 }
 
 impl State {
-    /// Releases the permit and marks the session as closed. Returns the previous value of `opened`.
+    /// Releases the place and marks the session as closed. Returns the previous value of `opened`.
     fn close(&mut self) -> Option<u64> {
-        self.permit = None;
+        self.place = None;
         self.opened.take()
     }
 }
@@ -113,22 +100,17 @@ impl State {
 /// The SQL session of a request. Dropping the value ends the statement.
 #[derive(Debug)]
 pub struct Session {
-    slot: Arc<Slot>,
+    sql: Arc<Sql>,
     statement: Arc<Statement>,
 }
 
 impl Session {
     /// Opens a session. The first message starts its statement.
-    pub fn open(sql: &Sql) -> Self {
-        let (slot, permit) = sql.slot();
-        let session = slot.sessions.fetch_add(1, Ordering::Relaxed);
-        let has_permit = permit.is_some();
-        let state = State { session, permit, opened: None, is_lost: false, seen: Instant::now() };
-        let statement = Arc::new(Statement::new(state));
-        if has_permit {
-            slot.register(&statement);
-        }
-        Self { slot, statement }
+    pub fn open(sql: &Arc<Sql>) -> Self {
+        let session = sql.sessions.fetch_add(1, Ordering::Relaxed);
+        let state =
+            State { session, place: None, opened: None, is_lost: false, seen: Instant::now() };
+        Self { sql: Arc::clone(sql), statement: Arc::new(Statement::new(state)) }
     }
 
     /// Records that the client still reads the result, even if the statement is waiting for a scan.
@@ -142,60 +124,117 @@ impl Session {
     /// Returns a future that passes a message to the session. The returned future does not borrow
     /// the session.
     pub fn turn(&self, message: Vec<u8>) -> impl Future<Output = ObjectReply> + use<> {
-        let (slot, statement) = (Arc::clone(&self.slot), Arc::clone(&self.statement));
-        async move { slot.turn(statement, message).await.or_else(|reason| error_reply(&reason)) }
+        let (sql, statement) = (Arc::clone(&self.sql), Arc::clone(&self.statement));
+        async move { sql.turn(statement, message).await.or_else(|reason| error_reply(&reason)) }
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let (slot, statement) = (Arc::clone(&self.slot), Arc::clone(&self.statement));
-        self.slot.runtime.spawn(async move {
+        let statement = Arc::clone(&self.statement);
+        self.sql.runtime().spawn(async move {
             let mut state = statement.lock_owned().await;
-            slot.end(&mut state).await;
+            let slot = state.place.as_ref().map(|place| Arc::clone(&place.slot));
+            if let Some(slot) = slot {
+                slot.end(&mut state).await;
+            }
         });
     }
 }
 
-impl Slot {
-    fn new(runtime: Handle, turn_time: Duration) -> Arc<Self> {
+impl Sql {
+    /// Prepares SQL. The processes start in the event loop `runtime`.
+    pub fn new(runtime: &Handle, turn_time: Duration) -> Arc<Self> {
         Arc::new(Self {
-            runtime,
-            turn_time,
-            running: Arc::default(),
-            permits: Arc::new(Semaphore::new(SQL_STATEMENTS_MAX)),
+            slots: std::array::from_fn(|_| Slot::new(runtime.clone(), turn_time)),
+            permits: Arc::new(Semaphore::new(SQL_PROCESSES_MAX * SQL_STATEMENTS_MAX)),
             statements: Mutex::default(),
             sessions: AtomicU64::new(0),
         })
     }
 
-    /// Records that a statement has received a permit.
-    fn register(&self, statement: &Arc<Statement>) {
-        let mut statements = self.statements.lock().unwrap_or_else(PoisonError::into_inner);
-        statements.retain(|one| one.strong_count() > 0);
-        statements.push(Arc::downgrade(statement));
-    }
-
-    async fn turn(
-        self: Arc<Self>,
-        statement: Arc<Statement>,
-        message: Vec<u8>,
-    ) -> Result<Vec<u8>, String> {
+    async fn turn(&self, statement: Arc<Statement>, message: Vec<u8>) -> Result<Vec<u8>, String> {
         let mut state = Arc::clone(&statement).lock_owned().await;
         if state.is_lost {
             // The next message of the session starts the statement again.
             state.is_lost = false;
             return Err("lost: another statement needed the memory".to_owned());
         }
-        if state.permit.is_none() {
-            state.permit = Some(self.permit().await?);
-            self.register(&statement);
-        }
-        let slot = Arc::clone(&self);
+        let slot = match &state.place {
+            Some(place) => Arc::clone(&place.slot),
+            None => {
+                let place = self.place(&statement, self.permit().await?)?;
+                Arc::clone(&state.place.insert(place).slot)
+            }
+        };
+        let runtime = self.runtime();
         // If the client disconnects, the pipe must not contain an incomplete frame. The call
         // therefore runs in a separate task.
-        let call = self.runtime.spawn(async move { slot.call(state, message).await });
+        let call = runtime.spawn(async move { slot.call(state, message).await });
         call.await.unwrap_or_else(|reason| Err(reason.to_string()))
+    }
+
+    /// Waits until a statement receives a permit.
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, String> {
+        let mut permit = pin!(Arc::clone(&self.permits).acquire_owned());
+        let mut end = pin!(sleep(SQL_WAIT_MAX));
+        loop {
+            tokio::select! {
+                biased;
+                permit = &mut permit => return permit.map_err(|reason| reason.to_string()),
+                () = &mut end => {
+                    return Err("too many statements are running; retry later".to_owned());
+                }
+                () = sleep(SQL_CHECK) => self.end_idle(),
+            }
+        }
+    }
+
+    /// Prefers a slot that computes nothing, then the slot with the fewest statements.
+    fn place(
+        &self,
+        statement: &Arc<Statement>,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Place, String> {
+        // While this is locked, no other statement takes a place.
+        let mut statements = self.statements.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slots: Vec<&Arc<Slot>> = self.slots.iter().collect();
+        slots.sort_by_cached_key(|slot| {
+            (slot.running.try_lock().is_err(), Reverse(slot.permits.available_permits()))
+        });
+        let in_slot = |slot: &Arc<Slot>| Arc::clone(&slot.permits).try_acquire_owned().ok();
+        let found = slots.into_iter().find_map(|slot| Some((Arc::clone(slot), in_slot(slot)?)));
+        let (slot, in_slot) = found.ok_or("no SQL process has a place for the statement")?;
+        statements.retain(|one| one.strong_count() > 0);
+        statements.push(Arc::downgrade(statement));
+        Ok(Place { slot, _in_slot: in_slot, _permit: permit })
+    }
+
+    /// Takes the place from a statement whose client does not read the result.
+    fn end_idle(&self) {
+        let statements = self.statements.lock().unwrap_or_else(PoisonError::into_inner);
+        let idle = statements.iter().find_map(|statement| {
+            // If the statement is locked, a turn is running.
+            let mut state = statement.upgrade()?.try_lock_owned().ok()?;
+            let is_idle = state.seen.elapsed() >= SQL_IDLE;
+            let place = state.place.take_if(|_| is_idle)?;
+            Some((state, Arc::clone(&place.slot)))
+        });
+        let Some((mut state, slot)) = idle else { return };
+        state.is_lost = true;
+        self.runtime().spawn(async move { slot.end(&mut state).await });
+    }
+
+    fn runtime(&self) -> &Handle {
+        let [slot, ..] = &self.slots;
+        &slot.runtime
+    }
+}
+
+impl Slot {
+    fn new(runtime: Handle, turn_time: Duration) -> Arc<Self> {
+        let permits = Arc::new(Semaphore::new(SQL_STATEMENTS_MAX));
+        Arc::new(Self { runtime, turn_time, running: Arc::default(), permits })
     }
 
     /// Passes a message to the process. Starts the process if it is not running.
@@ -207,6 +246,7 @@ impl Slot {
         let mut running = self.running.lock().await;
         if state.opened.is_some_and(|opened| opened != running.ended) {
             state.close();
+            self.settle(&mut running).await;
             return Err("lost: another statement ended the SQL process".to_owned());
         }
         let result = self.reply(&mut running, &mut state, &message).await;
@@ -214,7 +254,7 @@ impl Slot {
         if result.is_err() {
             state.close();
         }
-        if state.permit.is_none() {
+        if state.place.is_none() {
             self.settle(&mut running).await;
         }
         result
@@ -285,37 +325,6 @@ impl Slot {
             running.forget();
             process.end().await;
         }
-    }
-
-    /// Waits until a statement receives a permit.
-    async fn permit(self: &Arc<Self>) -> Result<OwnedSemaphorePermit, String> {
-        let mut permit = pin!(Arc::clone(&self.permits).acquire_owned());
-        let mut end = pin!(sleep(SQL_WAIT_MAX));
-        loop {
-            tokio::select! {
-                biased;
-                permit = &mut permit => return permit.map_err(|reason| reason.to_string()),
-                () = &mut end => {
-                    return Err("too many statements are running; retry later".to_owned());
-                }
-                () = sleep(SQL_CHECK) => self.end_idle(),
-            }
-        }
-    }
-
-    /// Takes the permit from a statement whose client does not read the result.
-    fn end_idle(self: &Arc<Self>) {
-        let statements = self.statements.lock().unwrap_or_else(PoisonError::into_inner);
-        let idle = statements.iter().find_map(|statement| {
-            // If the statement is locked, a turn is running.
-            let state = statement.upgrade()?.try_lock_owned().ok()?;
-            (state.permit.is_some() && state.seen.elapsed() >= SQL_IDLE).then_some(state)
-        });
-        let Some(mut state) = idle else { return };
-        state.permit = None;
-        state.is_lost = true;
-        let slot = Arc::clone(self);
-        self.runtime.spawn(async move { slot.end(&mut state).await });
     }
 }
 

@@ -29,12 +29,16 @@ fn started(more: &[(&str, &str)]) -> (Place, Server) {
     (place, server)
 }
 
-/// Returns the id of the server's SQL process.
-fn process(server: &Server) -> Option<u32> {
+/// Returns the ids of the server's SQL processes.
+fn processes(server: &Server) -> Vec<u32> {
     let tasks = fs::read_dir(format!("/proc/{}/task", server.id())).unwrap();
     let children = |task: fs::DirEntry| fs::read_to_string(task.path().join("children")).ok();
-    let mut all = tasks.filter_map(Result::ok).filter_map(children);
-    all.find_map(|line| line.trim().parse().ok())
+    let lists: Vec<String> = tasks.filter_map(Result::ok).filter_map(children).collect();
+    lists.iter().flat_map(|line| line.split_whitespace()).map(|id| id.parse().unwrap()).collect()
+}
+
+fn process(server: &Server) -> Option<u32> {
+    processes(server).first().copied()
 }
 
 fn is_running(id: u32) -> bool {
@@ -104,25 +108,29 @@ fn closed_connections_end_computing_sql() {
     let (_place, server) = started(&[]);
     let joined = "SELECT count(*) AS c FROM generate_series(1, 1000) a \
                   JOIN generate_series(1, 10000000) b ON a.value + b.value < 0";
-    let send = |_| server.send("GET", &target(joined, "json"), b"").unwrap();
-    let mut streams: Vec<_> = (0..4).map(send).collect();
-    eventually("both processes are busy", || {
-        // A statement that waits for the process of COUNT may be rejected, and is sent again.
-        for stream in &mut streams {
-            let mut text = [0; 500];
-            stream.set_nonblocking(true).unwrap();
-            let length = stream.peek(&mut text).unwrap_or_default();
-            let text = String::from_utf8_lossy(&text[..length]);
-            if !text.is_empty() {
-                assert!(text.contains("too many statements are running"), "{text}");
-                *stream = send(0);
-            }
-        }
-        let (code, body) = ask(&server, COUNT);
-        code == 503 && body.contains("too many statements are running")
-    });
-    drop(streams);
+    let send = || server.send("GET", &target(joined, "json"), b"").unwrap();
+    let mut streams = vec![send()];
+    eventually("a process computes", || processes(&server).len() == 1);
+    streams.push(send());
+    eventually("another process computes", || processes(&server).len() == 2);
     let counted = (200, r#"[{"c":3}]"#.to_owned());
+    // The first two statements are in different processes.
+    for number in 0..2 {
+        streams.extend((streams.len()..4).map(|_| send()));
+        eventually("both processes are busy", || {
+            let (code, body) = ask(&server, COUNT);
+            code == 503 && body.contains("too many statements are running")
+        });
+        scope(|scope| {
+            let waiting = scope.spawn(|| ask(&server, COUNT));
+            sleep(Duration::from_millis(500));
+            assert!(!waiting.is_finished());
+            drop(streams.remove(0));
+            let found = waiting.join().unwrap();
+            assert_eq!(found, counted, "a statement waits although statement {number} has ended");
+        });
+    }
+    drop(streams);
     eventually("the statements have ended", || ask(&server, COUNT) == counted);
 }
 
