@@ -418,7 +418,7 @@ fn condition(random: &mut fastrand::Rng, depth: u8) -> String {
 fn delete_removes_rows_that_select_returns() {
     let mut product = Product::with(&[("LOG_REQUESTS", "none"), ("DEFAULT_SHARDS", "3")]);
     let (mut carried_out, mut refused, mut some) = (0, 0, 0);
-    let seeds = std::env::var("SEEDS").map_or(300, |seeds| seeds.parse().unwrap());
+    let seeds = std::env::var("SEEDS").map_or(600, |seeds| seeds.parse().unwrap());
     for seed in 0..seeds {
         let random = &mut fastrand::Rng::with_seed(seed);
         let database = format!("d{}", seed % 7);

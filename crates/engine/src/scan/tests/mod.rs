@@ -404,7 +404,7 @@ fn a_page_counts_excluded_series_of_runs() {
     // To skip times of complete groups, the scan reads the keys of each run.
     request.group_by = vec![tag];
     let by_tag = scan(&source, &request, HUGE).unwrap().stats.filter_cells;
-    assert!(one_group > 0 && by_tag >= 2 * one_group, "{by_tag} instead of {one_group}");
+    assert!(one_group > 0 && 2 * by_tag > 3 * one_group, "{by_tag} instead of {one_group}");
 }
 
 #[test]
