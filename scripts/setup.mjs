@@ -162,10 +162,10 @@ export const sqlFolder = at('sql', 'build');
 
 async function sqlRecord(profile) {
   const versions = [await rust(), lockedCrate('wasm-bindgen')];
-  const own = ['src', 'zstd-stub', 'Cargo.toml', 'stack.rs', 'worker.js', 'sessions.js'];
+  const own = ['src', 'Cargo.toml', 'stack.rs', 'worker.js', 'sessions.js'];
   const database = ['src', 'crates', 'Cargo.toml', '.cargo/config.toml', 'scripts/modules.mjs'];
   // SQL uses the lock file and the profiles of the native host, which includes the same crate.
-  const shared = ['native/Cargo.toml', 'native/Cargo.lock'];
+  const shared = ['native/Cargo.toml', 'native/Cargo.lock', 'native/zstd-stub'];
   const sources = [...own.map((name) => join('sql', name)), ...database, ...shared];
   const inputs = fingerprint(sources, [...versions, profile]);
   const outputs = ['index.js', 'index_bg.wasm', 'module.mjs'].map((name) => join(sqlFolder, name));
