@@ -17,7 +17,7 @@ const fileMs = 15 * 60_000;
 const folder = at('tests', 'edge');
 const wanted = process.argv.slice(2);
 /** The beginnings of the names of files that take several minutes, for example to compile a client. */
-const nightly = ['flight_rust'];
+const nightly = ['backup_program', 'clients_telegraf', 'flight_rust', 'flight_slow'];
 const runsNightly = process.env.TIDEMARK_NIGHTLY === '1';
 const isWanted = (name) => {
   if (wanted.length > 0) return wanted.some((part) => `/${name}`.includes(part));

@@ -141,8 +141,7 @@ function lint() {
 
 /** These files also run against the native host. The workflow `nightly.yml` runs all files against it. */
 const nativeFiles = [
-  'ping', 'chunked', 'query_scripts', 'tokens', 'packed', 'disconnect', '/backup.', 'busy', 'flight_recorded', '/sql.',
-  'clients_curl', 'clients_shell', 'program_node_red',
+  'ping', 'chunked', 'tokens', 'packed', 'disconnect', 'busy', 'flight_recorded', '/sql.', 'clients_curl', 'clients_shell',
 ];
 
 async function nativeEdgeTests() {
