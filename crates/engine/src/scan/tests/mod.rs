@@ -404,7 +404,9 @@ fn a_page_counts_excluded_series_of_runs() {
     // To skip times of complete groups, the scan reads the keys of each run.
     request.group_by = vec![tag];
     let by_tag = scan(&source, &request, HUGE).unwrap().stats.filter_cells;
-    assert!(one_group > 0 && 2 * by_tag > 3 * one_group, "{by_tag} instead of {one_group}");
+    // The two rows of the selected series are evaluated only once, at 12 cells each.
+    let twice = 2 * one_group - 2 * 12;
+    assert!(one_group > 0 && by_tag >= twice, "{by_tag} instead of {one_group}");
 }
 
 #[test]
