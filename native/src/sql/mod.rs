@@ -38,6 +38,9 @@ use process::{Called, Process};
 /// The SQL processes. Each starts when it is first needed.
 #[derive(Debug)]
 pub struct Sql {
+    /// The event loop in which the processes and their calls run. A call continues even if its
+    /// caller is dropped.
+    runtime: Handle,
     slots: [Arc<Slot>; SQL_PROCESSES_MAX],
     /// One for each place of a statement in a process.
     permits: Arc<Semaphore>,
@@ -49,9 +52,6 @@ pub struct Sql {
 /// The place of one SQL process, which is started again after it has ended.
 #[derive(Debug)]
 struct Slot {
-    /// The event loop in which the process and its calls run. A call continues even if its caller
-    /// is dropped.
-    runtime: Handle,
     /// The maximum duration of a turn.
     turn_time: Duration,
     running: Arc<tokio::sync::Mutex<Running>>,
@@ -132,7 +132,7 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         let statement = Arc::clone(&self.statement);
-        self.sql.runtime().spawn(async move {
+        self.sql.runtime.spawn(async move {
             let mut state = statement.lock_owned().await;
             let slot = state.place.as_ref().map(|place| Arc::clone(&place.slot));
             if let Some(slot) = slot {
@@ -146,7 +146,8 @@ impl Sql {
     /// Prepares SQL. The processes start in the event loop `runtime`.
     pub fn new(runtime: &Handle, turn_time: Duration) -> Arc<Self> {
         Arc::new(Self {
-            slots: std::array::from_fn(|_| Slot::new(runtime.clone(), turn_time)),
+            runtime: runtime.clone(),
+            slots: std::array::from_fn(|_| Slot::new(turn_time)),
             permits: Arc::new(Semaphore::new(SQL_PROCESSES_MAX * SQL_STATEMENTS_MAX)),
             statements: Mutex::default(),
             sessions: AtomicU64::new(0),
@@ -167,10 +168,9 @@ impl Sql {
                 Arc::clone(&state.place.insert(place).slot)
             }
         };
-        let runtime = self.runtime();
         // If the client disconnects, the pipe must not contain an incomplete frame. The call
         // therefore runs in a separate task.
-        let call = runtime.spawn(async move { slot.call(state, message).await });
+        let call = self.runtime.spawn(async move { slot.call(state, message).await });
         call.await.unwrap_or_else(|reason| Err(reason.to_string()))
     }
 
@@ -222,19 +222,14 @@ impl Sql {
         });
         let Some((mut state, slot)) = idle else { return };
         state.is_lost = true;
-        self.runtime().spawn(async move { slot.end(&mut state).await });
-    }
-
-    fn runtime(&self) -> &Handle {
-        let [slot, ..] = &self.slots;
-        &slot.runtime
+        self.runtime.spawn(async move { slot.end(&mut state).await });
     }
 }
 
 impl Slot {
-    fn new(runtime: Handle, turn_time: Duration) -> Arc<Self> {
+    fn new(turn_time: Duration) -> Arc<Self> {
         let permits = Arc::new(Semaphore::new(SQL_STATEMENTS_MAX));
-        Arc::new(Self { runtime, turn_time, running: Arc::default(), permits })
+        Arc::new(Self { turn_time, running: Arc::default(), permits })
     }
 
     /// Passes a message to the process. Starts the process if it is not running.
