@@ -24,6 +24,8 @@ pub struct Slabs {
     fields: BTreeMap<ColumnId, Field>,
     pieces: Vec<Piece>,
     rows: u32,
+    /// The memory of all columns, in bytes.
+    columns_bytes: usize,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -61,8 +63,10 @@ impl Slabs {
         slab.rows += rows as u32;
         self.rows += rows as u32;
         for (held, (_, column)) in slab.columns.iter_mut().zip(sorted) {
+            let before = held.bytes();
             held.extend(column);
             held.extend_nulls((slab.rows as usize).saturating_sub(held.len()));
+            self.columns_bytes += held.bytes().saturating_sub(before);
         }
     }
 
@@ -80,6 +84,7 @@ impl Slabs {
             let field = field.or_insert_with(|| Field { field_type, places: Vec::new() });
             field.places.push((number, at));
             slab.columns.push(ChunkedColumn::new(field.field_type));
+            self.columns_bytes += SLAB_COLUMN_BYTES;
         }
         self.slabs.push(slab);
         self.by_columns.insert(ids, number);
@@ -114,9 +119,7 @@ impl Slabs {
 
     /// Returns the memory in use, in bytes.
     pub fn bytes(&self) -> usize {
-        let columns = self.slabs.iter().flat_map(|slab| &slab.columns);
-        let columns = columns.map(|column| column.bytes() + SLAB_COLUMN_BYTES).sum::<usize>();
-        columns + self.pieces.capacity() * size_of::<Piece>()
+        self.columns_bytes + self.pieces.capacity() * size_of::<Piece>()
     }
 }
 
@@ -403,6 +406,16 @@ mod tests {
                 }
             }
             assert_eq!(found, model, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn bytes_equal_sum_of_columns() {
+        for seed in 0..200 {
+            let (slabs, ..) = random(&mut fastrand::Rng::with_seed(seed), 8);
+            let columns = slabs.slabs.iter().flat_map(|slab| &slab.columns);
+            let bytes: usize = columns.map(|column| column.bytes() + SLAB_COLUMN_BYTES).sum();
+            assert_eq!(slabs.columns_bytes, bytes, "seed {seed}");
         }
     }
 

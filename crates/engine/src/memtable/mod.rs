@@ -27,28 +27,37 @@ use tidemark_model::time::TimeRange;
 /// An index of which at most half is used, because a write searches it once for each series.
 type HashIndex = crate::batch::interner::HashIndex<2>;
 
+/// The overhead of a measurement in the memtable, in bytes.
+const TABLE_BYTES: usize = 200;
+
 /// The rows of all frames after the flushed head.
 #[derive(Clone, Debug)]
 pub struct Memtable {
     hash_seed: u64,
     tables: BTreeMap<MeasurementId, MeasurementTable>,
+    bytes: usize,
+    series: u64,
 }
 
 impl Memtable {
     /// Creates an empty memtable. `hash_seed` seeds the hash tables of tag values.
     pub fn new(hash_seed: u64) -> Self {
-        Self { hash_seed, tables: BTreeMap::new() }
+        Self { hash_seed, tables: BTreeMap::new(), bytes: 0, series: 0 }
     }
 
     /// Appends one measurement's rows.
     pub fn append(&mut self, table: &FrameTable) {
-        if table.block.rows() > 0 {
-            let seed = self.hash_seed;
-            self.tables
-                .entry(table.measurement)
-                .or_insert_with(|| MeasurementTable::new(seed))
-                .append(table);
+        if table.block.rows() == 0 {
+            return;
         }
+        let held = self.tables.entry(table.measurement).or_insert_with(|| {
+            self.bytes += TABLE_BYTES;
+            MeasurementTable::new(self.hash_seed)
+        });
+        let (bytes, series) = (held.bytes(), held.series().len);
+        held.append(table);
+        self.bytes += held.bytes().saturating_sub(bytes);
+        self.series += u64::from(held.series().len - series);
     }
 
     /// Returns the measurement's rows, or `None` if it has no rows.
@@ -61,9 +70,14 @@ impl Memtable {
         self.tables.iter().map(|(&id, table)| (id, table))
     }
 
-    /// Returns the memory size, in bytes.
+    /// Returns the memory size in bytes, without reading every table.
     pub fn bytes(&self) -> usize {
-        self.tables.values().map(|table| 200 + table.bytes()).sum()
+        self.bytes
+    }
+
+    /// Returns the number of series in all measurements.
+    pub fn series(&self) -> u64 {
+        self.series
     }
 }
 
@@ -239,11 +253,12 @@ impl MeasurementTable {
         (0..table.block.series.len as usize).map(&mut is_known).collect()
     }
 
-    /// Returns the memory size in bytes, estimated from capacities.
+    /// Returns the memory size in bytes, estimated from capacities. The size includes the sorted
+    /// order of the rows, which the first read computes.
     pub fn bytes(&self) -> usize {
         let tags: usize = self.series.tags.iter().map(TagColumn::bytes).sum();
         let indexes = self.keys.bytes() + self.values.iter().map(HashIndex::bytes).sum::<usize>();
-        let by_key = self.by_key.borrow().as_ref().map_or(0, |(_, rows)| rows.bytes());
+        let by_key = Rows::bytes(self.times_ns.len(), self.series.len as usize);
         let rows = self.row_series.bytes() + self.times_ns.bytes();
         tags + indexes + self.fields.bytes() + by_key + rows
     }

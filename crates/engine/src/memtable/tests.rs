@@ -111,3 +111,15 @@ fn frames_with_different_tags_share_series() {
     assert_eq!(values(6), [None, None, Some(3), Some(4), Some(6)]);
     assert!(memtable.bytes() > 6 * 8 * 3);
 }
+
+#[test]
+fn size_equals_sum_of_measurements() {
+    let mut memtable = Memtable::new(1);
+    for measurement in [3, 4, 3, 5, 3] {
+        let mut frame = frame(&[(&[(1, "a")], 10, &[(5, 1)]), (&[(1, "b")], 11, &[(6, 2)])]);
+        frame.measurement = MeasurementId(measurement);
+        memtable.append(&frame);
+    }
+    let bytes: usize = memtable.tables().map(|(_, table)| TABLE_BYTES + table.bytes()).sum();
+    assert_eq!((memtable.bytes(), memtable.series()), (bytes, 6));
+}

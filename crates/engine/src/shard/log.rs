@@ -144,8 +144,7 @@ impl Log {
         };
         if let Some((mut memtable, tables)) = memtable.zip(frame.tables.as_ref()) {
             tables.iter().for_each(|table| memtable.append(table));
-            let tables = memtable.tables();
-            self.series = tables.map(|(_, table)| u64::from(table.series().len)).sum();
+            self.series = memtable.series();
             self.memtable.put(memtable);
             if self.budget.is_exceeded() {
                 // The budget is exceeded after the eviction of all other memtables. The next read

@@ -491,9 +491,9 @@ impl Rows {
         Self { order, chunks, series, is_distinct, rank }
     }
 
-    pub(super) fn bytes(&self) -> usize {
-        let numbers = self.order.len() + self.chunks.len() + self.rank.len();
-        numbers * 4 + self.series.len() * size_of::<Start>()
+    /// Returns the memory size of the order of `rows` rows with `series` series, in bytes.
+    pub(super) fn bytes(rows: usize, series: usize) -> usize {
+        rows * size_of::<u32>() + series * (size_of::<u32>() + size_of::<Start>())
     }
 
     fn series(&self) -> usize {
