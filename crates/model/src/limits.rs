@@ -507,6 +507,10 @@ pub const RESTORE_NS_MAX: i64 = 7 * super::time::D_NS;
 pub const MESSAGE_BYTES_MAX: usize = 26_000_000;
 /// The maximum size of a page of a reply between objects, in bytes.
 pub const PAGE_BYTES_MAX: usize = 1_000_000;
+/// The maximum size of a page of a policy's schema, in bytes, unless the page contains one
+/// measurement. The page has about 10,000 columns. Encoding and decoding them must not delay the
+/// next request.
+pub const SCHEMA_PAGE_BYTES_MAX: usize = 200_000;
 /// [`PAGE_BYTES_MAX`] in the integer type of the request's field.
 pub const PIECE_BYTES_MAX: u32 = PAGE_BYTES_MAX as u32;
 /// The maximum number of columns or calls in one group of a page. This limit is far above the

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::configurable_limits::{Limit, Limits};
 use crate::model::ids::{ColumnId, MeasurementId};
-use crate::model::limits::{MEASUREMENT_SCHEMA_BYTES_MAX, PAGE_BYTES_MAX};
+use crate::model::limits::{MEASUREMENT_SCHEMA_BYTES_MAX, SCHEMA_PAGE_BYTES_MAX};
 use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema};
 use crate::model::value::FieldType;
 use crate::protocol::database::{ColumnSet, RegisterRefusal};
@@ -16,6 +16,9 @@ const COLUMN_BYTES: usize = 4 + 5 + 5 + 2;
 /// The maximum size of a stored measurement without its name and columns, in bytes: version and
 /// checksum, total length, id, length of the name, version, number of columns, dropped flag.
 const MEASUREMENT_BYTES: usize = 1 + 4 + 4 + 5 + 5 + 10 + 5 + 1;
+
+/// The maximum number of measurements in a page.
+const MEASUREMENTS_PER_PAGE_MAX: usize = SCHEMA_PAGE_BYTES_MAX / MEASUREMENT_BYTES;
 
 /// A policy's measurements: a copy of the stored rows.
 #[derive(Clone, Debug, Default)]
@@ -163,19 +166,24 @@ impl Schema {
     /// and whether further changes follow.
     pub fn page(&self, after_version: u64) -> (Vec<MeasurementSchema>, bool) {
         let all = self.by_name.values().chain(&self.dropped);
-        let changed = all.filter(|m| m.version > after_version);
-        let by_version: BTreeMap<u64, &MeasurementSchema> =
-            changed.map(|measurement| (measurement.version, measurement)).collect();
+        let mut changed: Vec<_> = all.filter(|m| m.version > after_version).collect();
+        // Sorting all measurements for each page would take quadratic time.
+        let more = changed.len() > MEASUREMENTS_PER_PAGE_MAX;
+        if more {
+            changed.select_nth_unstable_by_key(MEASUREMENTS_PER_PAGE_MAX, |m| m.version);
+            changed.truncate(MEASUREMENTS_PER_PAGE_MAX);
+        }
+        changed.sort_unstable_by_key(|m| m.version);
         let mut page = Vec::new();
         let mut bytes = 0;
-        for measurement in by_version.values() {
+        for measurement in changed {
             bytes += stored_bytes(measurement);
-            if bytes > PAGE_BYTES_MAX && !page.is_empty() {
+            if bytes > SCHEMA_PAGE_BYTES_MAX && !page.is_empty() {
                 return (page, true);
             }
-            page.push((*measurement).clone());
+            page.push(measurement.clone());
         }
-        (page, false)
+        (page, more)
     }
 
     fn register_set(

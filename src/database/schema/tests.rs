@@ -91,7 +91,7 @@ fn measurement_count_is_limited() {
 #[test]
 fn schema_pages_list_changes_in_order() {
     let mut schema = Schema::default();
-    let long = "x".repeat(300_000);
+    let long = "x".repeat(60_000);
     let names: Vec<String> = (0..7).map(|n| format!("{long}{n}")).collect();
     let fields = [("f", FieldType::Float)];
     let sets: Vec<ColumnSet> = names.iter().map(|name| set(name, &[], &fields)).collect();
@@ -101,7 +101,7 @@ fn schema_pages_list_changes_in_order() {
     loop {
         let (page, more) = schema.page(after);
         let bytes: usize = page.iter().map(|m| serde_json::to_vec(m).unwrap().len()).sum();
-        assert!(bytes <= PAGE_BYTES_MAX);
+        assert!(bytes <= SCHEMA_PAGE_BYTES_MAX);
         after = page.last().map_or(after, |measurement| measurement.version);
         seen.extend(page.into_iter().map(|measurement| measurement.name));
         pages += 1;
@@ -112,6 +112,26 @@ fn schema_pages_list_changes_in_order() {
     let expected: Vec<String> = names.iter().skip(1).chain(&names[..1]).cloned().collect();
     assert!(seen == expected, "the changed one comes last");
     assert_eq!((pages, after), (3, schema.version()));
+}
+
+#[test]
+fn schema_page_limits_measurements() {
+    let mut schema = Schema::default();
+    let count = MEASUREMENTS_PER_PAGE_MAX as u32 + 10;
+    for id in 0..count {
+        let (name, version) = (String::new(), u64::from(count - id));
+        let columns = Vec::new();
+        let id = MeasurementId(id);
+        schema.load(MeasurementSchema { id, name, version, columns, dropped: true });
+    }
+    let versions = |after| {
+        let (page, more) = schema.page(after);
+        (page.into_iter().map(|measurement| measurement.version).collect::<Vec<_>>(), more)
+    };
+    let all: Vec<u64> = (1..=u64::from(count)).collect();
+    let (first, rest) = all.split_at(MEASUREMENTS_PER_PAGE_MAX);
+    assert_eq!(versions(0), (first.to_vec(), true));
+    assert_eq!(versions(MEASUREMENTS_PER_PAGE_MAX as u64), (rest.to_vec(), false));
 }
 
 #[test]
