@@ -199,6 +199,10 @@ function isFilled(rows, at, fill, shown) {
     const exact = from + ((to - from) * (at - before)) / (after - before);
     return cell instanceof JsonNumber && (Math.abs(number(cell) - exact) <= 1e-9 * Math.abs(exact) || number(cell) === Math.trunc(exact));
   }
+  // 1.x cannot convert the number to a string or a boolean, and returns an empty value.
+  const value = rows[known[0]]?.[1];
+  if (typeof value === 'string') return cell === '';
+  if (typeof value === 'boolean') return cell === false;
   // A call that returns integers truncates the number.
   const filled = Number(fill.slice(1, -1));
   return cell instanceof JsonNumber && [filled, Math.trunc(filled)].includes(number(cell));
@@ -338,14 +342,20 @@ async function drawnInWindows({ parts, theirs, ours, trusted }) {
   if (!expanded || expanded.length < 2 || expanded.some(({ texts }) => texts.length > 1)) return false;
   const columns = [];
   for (const { texts: [text] } of expanded) {
-    const call = callOf(fieldsOf({ SELECT: text })[0].expression);
+    const outer = callOf(fieldsOf({ SELECT: text })[0].expression);
+    const round = ROUND[outer?.name];
+    const drawn = round && callOf(outer.first);
+    const call = drawn?.name === 'sample' ? drawn : outer;
     const isDraw = call?.name === 'sample';
     if (!isDraw && (!call || calls(text, 'sample'))) return false;
     const tags = dimensionsOf(parts).filter((one) => !isWindow(one)).join(', ');
     const raw = { ...whole, SELECT: `${call.first} AS v0`, 'GROUP BY': tags, fill: '', 'ORDER BY': '' };
     const known = await trusted(statement(isDraw ? raw : { ...whole, SELECT: text }));
     if (!known || errorOf(known)) return false;
-    columns.push({ count: isDraw ? Number(call.rest[0]) : undefined, rows: new Map(seriesOf(known).map((one) => [head(one), one.get('values')])) });
+    const by = isDraw && call !== outer ? round : undefined;
+    const shown = ([time, cell]) => [time, by && cell !== null ? rounded(cell, by) : cell];
+    const rows = new Map(seriesOf(known).map((one) => [head(one), one.get('values').map(shown)]));
+    columns.push({ count: isDraw ? Number(call.rest[0]) : undefined, rows, fills: number === undefined ? undefined : fillsOf(number, by) });
   }
   const [, first] = /\bsample\((\w+),/.exec(expanded.flatMap(({ texts }) => texts).join()) ?? [];
   const counted = parts.tz && (await trusted(statement({ ...whole, SELECT: `count(${first})`, fill: none(parts) })));
@@ -353,17 +363,23 @@ async function drawnInWindows({ parts, theirs, ours, trusted }) {
   const backwards = isBackwards(parts);
   const isJoined = (series) => {
     const all = series.get('values');
-    const lists = columns.map(({ count, rows }, at) => {
-      const known = rows.get(head(series)) ?? [];
-      if (count === undefined) return known;
-      // The number of `fill()` is no boolean and no text. It could be a value of a number.
-      const drawn = all.map((row) => [row[0], row[at + 1]]).filter(([, cell]) => (number === undefined ? cell !== null : !(cell instanceof JsonNumber)));
-      const points = known.filter(([, cell]) => cell !== null);
-      const isKnown = number === undefined || !points.some(([, cell]) => cell instanceof JsonNumber);
-      return isKnown && isDrawn(drawn, points, start, { count, backwards, fill: '(null)' }) ? drawn : undefined;
+    const pointsOf = ({ rows }) => (rows.get(head(series)) ?? []).filter(([, cell]) => cell !== null);
+    const timesOf = (column) => new Set((column.count === undefined ? (column.rows.get(head(series)) ?? []) : pointsOf(column)).map(([time]) => time.text));
+    const lists = columns.map((column, at) => {
+      const { count, rows, fills } = column;
+      if (count === undefined) return rows.get(head(series)) ?? [];
+      const points = pointsOf(column);
+      const own = timesOf(column);
+      const others = new Set(columns.filter((one) => one !== column).flatMap((one) => [...timesOf(one)]));
+      // A row that only a draw explains has no missing value. Otherwise, the number of `fill()`
+      // could be a value of the point.
+      if (fills && points.some(([time, cell]) => others.has(time.text) && isOneOf(fills, cell))) return undefined;
+      const isValue = ([time, cell]) => (fills ? own.has(time.text) && !(others.has(time.text) && isOneOf(fills, cell)) : cell !== null);
+      const drawn = all.map((row) => [row[0], row[at + 1]]).filter(isValue);
+      return isDrawn(drawn, points, start, { count, backwards, fill: '(null)' }) ? drawn : undefined;
     });
     const isWhole = lists.every((list) => list && (!parts.LIMIT || list.length <= Number(parts.LIMIT)));
-    return isWhole && isJoin(all, lists, number, backwards);
+    return isWhole && isJoin(all, lists, columns.map(({ fills }) => fills), backwards);
   };
   const heads = new Set(columns.flatMap(({ rows }) => [...rows.keys()]));
   const isPermitted = ({ document }) => {
@@ -373,16 +389,28 @@ async function drawnInWindows({ parts, theirs, ours, trusted }) {
   return start !== undefined && isLike(seriesOf(theirs.document), seriesOf(ours.document)) && isPermitted(theirs) && isPermitted(ours);
 }
 
-/** `rows` must join the lists of times and values. `number` replaces missing values. */
-function isJoin(rows, lists, number, backwards) {
+/**
+ * Returns the cells that `fill(number)` may show. An integer field truncates the number. A function
+ * around the call rounds the number.
+ */
+const fillsOf = (number, round = (value) => value) =>
+  [Number(number), Math.trunc(number)].map((value) => new JsonNumber(String(round(value))));
+
+const isOneOf = (fills, cell) => fills.some((one) => alike(cell, one));
+
+/**
+ * `rows` must join the lists of times and values. A missing value is null, or one of the `fills` of
+ * its column.
+ */
+function isJoin(rows, lists, fills, backwards) {
   const next = lists.map(() => 0);
-  const isMissing = (cell) => (number === undefined ? cell === null : alike(cell, new JsonNumber(number)) || alike(cell, new JsonNumber(String(Math.trunc(number)))));
+  const isMissing = (cell, at) => (fills[at] ? isOneOf(fills[at], cell) : cell === null);
   for (const [time, ...cells] of rows) {
     const due = lists.map((list, at) => list[next[at]]).filter(Boolean);
     if (!due.length || due.some(([own]) => (backwards ? BigInt(own.text) > BigInt(time.text) : BigInt(own.text) < BigInt(time.text)))) return false;
     const isRight = cells.every((cell, at) => {
       const head = lists[at][next[at]];
-      if (!head || !alike(head[0], time)) return isMissing(cell);
+      if (!head || !alike(head[0], time)) return isMissing(cell, at);
       next[at] += 1;
       return alike(head[1], cell);
     });

@@ -8,6 +8,7 @@ import {
   aloneOf, columnsOf, foundAlone, hasLimits, hasSeries, hasSeriesLimits, joined, limited, namesOf, seriesLimits, together, unlimited, withoutSeriesLimits,
 } from './assemble.mjs';
 import { chosen, drawnTogether } from './chance.mjs';
+import { hasCasts, isOverCopies } from './copied.mjs';
 import { TAGS } from './data.mjs';
 import { and, clauses, callOf, calls, dimensionsOf, fieldsOf, isTime, isWindow, split, statement, termsOf, union, windowOf } from './statement.mjs';
 import { boundsOf, isOverStored, keepOurs } from './stored.mjs';
@@ -119,6 +120,8 @@ async function isOfSelectedSeries(parts, { trusted, env, ours, isSeries }) {
   return !isError && isSeries(limited(shown, withoutSeriesLimits(parts)));
 }
 
+const INFINITE_ERROR = /^json: unsupported value: [+-]Inf$/;
+
 /** Each rule has a description, a quick check whether it can apply, and a proof. */
 export const RULES = [
   {
@@ -132,7 +135,10 @@ export const RULES = [
           results.push(new Map([number, ['error', 'not executed']]));
           continue;
         }
-        const [result] = resultsOf(await trusted(one));
+        const alone = await trusted(one);
+        // An infinite value in one result is the error of the whole response.
+        if (INFINITE_ERROR.test(alone?.get('error'))) return alike(ours.document, alone);
+        const [result] = resultsOf(alone);
         if (!result) return false;
         results.push(new Map([...result, number]));
       }
@@ -342,6 +348,11 @@ export const RULES = [
     name: 'several calls of which some draw random samples: over the stored samples of Tidemark, 1.x returns the result of Tidemark',
     holds: (query) => isFlat(query) && calls(query.text, 'sample'),
     proof: drawnTogether,
+  },
+  {
+    name: 'several casts of one field in a condition, of which 1.x applies only one: with a copy of the field for each cast, 1.x returns the result of Tidemark',
+    holds: (query) => query.parts !== undefined && hasCasts(query.text),
+    proof: isOverCopies,
   },
   {
     name: 'points with the same time, which 1.x reads in any order: in one order, 1.x returns the result of Tidemark',

@@ -76,6 +76,22 @@ for (const [what, clause, ours, isPermitted] of [
   });
 }
 
+const LAST = 'SELECT last(f) FROM cpu GROUP BY time(1m) fill(3.7)';
+const ROUNDED = { ...FIELDS, 'SELECT f AS v0 FROM cpu': sampled([[61, 1.5], [90, 3.5]], ['time', 'v0']), [LAST]: sampled([[60, 3.5]], ['time', 'last']) };
+for (const [what, rows, isPermitted] of [
+  ['of a point', [[60, 3, 3.5], [90, 3, 3.7]], true],
+  ['of another value', [[60, 3, 3.5], [90, 4, 3.7]], false],
+  ['next to another number', [[60, 3, 3.5], [90, 3, 3.5]], false],
+  ['at the time of no point', [[60, 3, 3.5], [91, 3, 3.7]], false],
+  ['of two points', [[60, 3, 3.5], [61, 1, 3.7], [90, 3, 3.7]], false],
+]) {
+  test(`a rounded sample ${what} is ${isPermitted ? '' : 'not '}accepted next to fill(number)`, async () => {
+    const parts = clauses('SELECT floor(sample(f, 1)), last(f) FROM cpu GROUP BY time(1m) fill(3.7)');
+    const theirs = sampled([[60, 3, 3.5], [61, 1, 3.7]]);
+    assert.equal(await drawnTogether({ parts, theirs, ours: sampled(rows), trusted: async (text) => ROUNDED[text]?.document }), isPermitted);
+  });
+}
+
 for (const [one, other, value, isPermitted] of [[1, 2, 2, true], [1, 2, 1, false], [false, true, false, true], [false, true, true, false]]) {
   test(`of the points ${one} and ${other} with the same time, the window's first value ${value} is ${isPermitted ? '' : 'not '}accepted`, async () => {
     const bounds = 'FROM net WHERE time >= 0s AND time < 60s';

@@ -1,7 +1,7 @@
 // Avoids the defects of subqueries in 1.x. Stores the rows of a subquery as points of a
 // measurement, and then runs the outer statement over that measurement in 1.x.
 
-import { errorOf, groupBy, head, json, resultsOf, sameAnswer, seriesOf } from './answers.mjs';
+import { alike, errorOf, groupBy, head, json, resultsOf, sameAnswer, seriesOf } from './answers.mjs';
 import { TAGS } from './data.mjs';
 import { and, calls, clauses, dimensionsOf, fieldsOf, isTime, isWindow, split, statement, termsOf, union, windowOf } from './statement.mjs';
 
@@ -30,11 +30,15 @@ export async function isOverStored({ text: whole, tied, theirs, ours, env, trust
   const looksForZeros = MINUS_ZERO.test(theirs.body + ours.body);
   // Among rows with the same time, 1.x can choose another row if it reads points.
   const isChoice = calls(clauses(text).SELECT, 'first|last') && !errorOf(ours.document);
-  const ways = [{}, ...(isTheirs ? [{ read: true }] : []), ...(isChoice ? [{ isSubquery: true }] : [])];
+  // Next to another subquery, 1.x loses series of some functions if the subquery groups by all tags.
+  const isUnion = !isTheirs && subqueries(clauses(text).FROM)?.some((one) => subqueries(clauses(one).FROM)?.length > 1);
+  const ways = [{}, ...(isTheirs ? [{ read: true }] : []), ...(isChoice ? [{ isSubquery: true }] : []), ...(isUnion ? [{ isAsWritten: true }] : [])];
   for (const way of ways) {
     const how = { env, keep, nested: isTheirs, ...way, looksForZeros, hasZeros: false };
-    const answer = await overStored(text, how);
+    let answer = await overStored(text, how);
     if (!answer) continue;
+    const whole = withColumns(text, theirs.document, ours.document, env.parsed(answer));
+    if (whole) answer = await overStored(whole, how);
     const document = withEmptyTags(answer, text, ours.document, env);
     if (isOurs(answer) || isSame(document)) return true;
     const [one, other] = [json(document ?? null), ours.body].map((body) => [200, body.replaceAll(new RegExp(MINUS_ZERO, 'g'), '0')]);
@@ -54,6 +58,22 @@ function listed(text) {
   if (names.includes(undefined) || [...tags, ...grouped].some(isPattern)) return text;
   const columns = union(names, tags).filter((name) => !grouped.includes(name));
   return statement({ ...outer, SELECT: columns.sort().join(', ') });
+}
+
+/**
+ * `*` of several subqueries also shows the columns of a subquery without rows, but these columns
+ * are not stored. Returns the statement with a list of the columns that both responses show, or
+ * undefined if `found` has all of them.
+ */
+function withColumns(text, theirs, ours, found) {
+  const outer = clauses(text);
+  if (outer.SELECT !== '*' || !(subqueries(outer.FROM)?.length > 1)) return undefined;
+  const columnsOf = (document) => seriesOf(document).map((series) => series.get('columns'));
+  const [shown, ...others] = [theirs, ours].flatMap(columnsOf);
+  const isList = shown && others.every((one) => alike(one, shown)) && shown.every((name) => /^\w+$/.test(name));
+  const isPart = (own) => own.length < shown.length && own.every((name) => shown.includes(name));
+  if (!isList || !found || !columnsOf(found).every(isPart)) return undefined;
+  return statement({ ...outer, SELECT: shown.slice(1).join(', ') });
 }
 
 /** A negative zero equals a zero, and 1.x returns any of several equal values. */
@@ -103,7 +123,8 @@ const groupsBy = (dimensions, tag) =>
  * has no rows to store. The outer statement reads all stored rows. Some windows of a subquery begin
  * before the time range but reach into it, and predicted rows follow the time range. With
  * `how.read`, stores the rows that `SELECT *` reads from the outermost subquery. With
- * `how.isSubquery`, the outer statement reads the stored rows through a subquery.
+ * `how.isSubquery`, the outer statement reads the stored rows through a subquery. With
+ * `how.isAsWritten`, the rows have only the tags by which the subquery and the outer statement group.
  */
 async function overStored(text, how) {
   const outer = clauses(text);
@@ -287,7 +308,7 @@ async function store(text, context, how) {
   const isWhole = tags.includes('*') || !/\w\(/.test(own.SELECT);
   // `GROUP BY *` of the outer statement groups the subqueries at every depth.
   const passed = !how.nested && own.FROM.startsWith('(SELECT') ? context.tags : [];
-  const all = isWhole ? ['*', ...passed] : union(tags, context.tags);
+  const all = isWhole && !how.isAsWritten ? ['*', ...passed] : union(tags, context.tags);
   const write = {
     ...own,
     WHERE: own.isWide ? own.WHERE : and(...union(termsOf(own), context.times)),
@@ -354,16 +375,69 @@ export async function keepOurs(parts, env, trusted, every = false) {
   const database = scratch();
   try {
     await env.own(`CREATE DATABASE ${database} WITH DURATION INF`);
-    if (!isWritten(await env.own(into(database, parts)))) return undefined;
-    const keys = env.parsed(await env.own('SHOW FIELD KEYS', database));
-    const lines = linesOf(keys, env.parsed(await env.own('SELECT * FROM /.*/ GROUP BY *', database)));
+    const isStored = isWritten(await env.own(into(database, parts)));
+    const rows = isStored ? known : ofOneType(known, parts);
+    if (!rows) return undefined;
+    const keys = isStored ? env.parsed(await env.own('SHOW FIELD KEYS', database)) : keysOf(rows);
+    const lines = linesOf(keys, isStored ? env.parsed(await env.own('SELECT * FROM /.*/ GROUP BY *', database)) : rows);
     await env.real(`CREATE DATABASE ${database} WITH DURATION INF`);
-    const more = linesOf(keys, repeated(known));
-    await env.write(database, every ? [...lines, ...more, ...emptyRows(known)] : [...lines, ...more]);
+    const more = linesOf(keys, repeated(rows));
+    await env.write(database, every ? [...lines, ...more, ...emptyRows(rows)] : [...lines, ...more]);
     return database;
   } finally {
     await env.own(`DROP DATABASE ${database}`);
   }
+}
+
+const kindOf = (cell) => (cell === null ? undefined : typeof cell === 'object' ? 'float' : typeof cell);
+/** The highest precedence is first. */
+const KINDS = ['float', 'string', 'boolean'];
+
+/**
+ * A column of a subquery may have values of several types, which no field can store. In Tidemark,
+ * an outer statement then reads null instead of the number of `fill()` in a column of strings or
+ * booleans. If the subquery reads from several subqueries, the outer statement reads only the values
+ * of the type with the highest precedence. Returns these rows, or undefined for any other mixture.
+ */
+function ofOneType(document, parts) {
+  const number = /^\((-?[\d.]+)\)$/.exec(parts.fill)?.[1];
+  const isSeveral = subqueries(parts.FROM)?.length > 1;
+  const all = new Map();
+  for (const series of seriesOf(document)) {
+    for (const [at, name] of series.get('columns').entries()) {
+      const known = all.get(name) ?? [];
+      all.set(name, known);
+      for (const row of series.get('values')) if (at > 0 && row[at] !== null) known.push(row[at]);
+    }
+  }
+  const types = new Map();
+  let isMixed = false;
+  for (const [name, cells] of all) {
+    const kinds = KINDS.filter((kind) => cells.some((cell) => kindOf(cell) === kind));
+    isMixed ||= kinds.length > 1;
+    if (kinds.length < 2 || isSeveral) types.set(name, kinds[0]);
+    else if (kinds.length === 2 && cells.every((cell) => kindOf(cell) === kinds[1] || cell.text === number)) types.set(name, kinds[1]);
+    else return undefined;
+  }
+  if (!isMixed) return undefined;
+  const series = seriesOf(document).map((one) => {
+    const columns = one.get('columns');
+    const values = one.get('values').map((row) => row.map((cell, at) => (at === 0 || kindOf(cell) === types.get(columns[at]) ? cell : null)));
+    return new Map([...one, ['values', values]]);
+  });
+  return new Map([['results', [new Map([['series', series]])]]]);
+}
+
+/** Returns the types of the columns like SHOW FIELD KEYS. Every number is a float. */
+function keysOf(document) {
+  const series = seriesOf(document).map((one) => {
+    const keys = one.get('columns').flatMap((name, at) => {
+      const kind = at > 0 && one.get('values').map((row) => kindOf(row[at])).find(Boolean);
+      return kind ? [[name, kind]] : [];
+    });
+    return new Map([['name', one.get('name')], ['values', keys]]);
+  });
+  return new Map([['results', [new Map([['series', series]])]]]);
 }
 
 /**
@@ -393,7 +467,7 @@ export function scratch() {
 }
 
 /** `keys` contains the types of the fields. */
-function linesOf(keys, rows) {
+export function linesOf(keys, rows) {
   const types = new Map(
     seriesOf(keys).flatMap((series) => series.get('values').map(([field, type]) => [`${series.get('name')}\n${field}`, type])),
   );
