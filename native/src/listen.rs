@@ -64,7 +64,7 @@ pub fn serve(options: Options) -> Result<(), Failure> {
         backups: options.backups.clone(),
         alarms,
         refused: Refused::open(&folder.crashes())?,
-        sql: Sql::new(runtime.handle(), options.sql_turn),
+        sql: Sql::new(runtime.handle(), options.sql_times),
         is_ending,
         busy: AtomicUsize::new(0),
         readers: Readers::default(),

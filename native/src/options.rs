@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use lexopt::{Arg, Parser, ValueExt as _};
 
-use crate::limits::{MEMORY_BYTES, SQL_TURN_MS_MAX, THREADS_MAX};
+use crate::limits::{MEMORY_BYTES, SQL_TURN_MS_MAX, SQL_UNUSED_MS_MAX, THREADS_MAX};
+use crate::sql::Times;
 use crate::{Failure, commands};
 
 pub const HELP: &str = include_str!("commands/serve.txt");
@@ -26,8 +27,8 @@ pub struct Options {
     pub threads: usize,
     /// `MEMORY_BYTES`: the total memory of all threads for memtables and decoded values, in bytes.
     pub memory_bytes: usize,
-    /// `SQL_TURN_MS`, for tests: the maximum duration of one turn of an SQL statement.
-    pub sql_turn: Duration,
+    /// `SQL_TURN_MS` and `SQL_UNUSED_MS`, for tests.
+    pub sql_times: Times,
 }
 
 pub enum Command {
@@ -192,6 +193,8 @@ impl CommandLine {
         let data = self.data.or_else(|| variable("TIDEMARK_DATA"));
         let turn_ms = variable("SQL_TURN_MS");
         let turn_ms = number("SQL_TURN_MS", turn_ms, SQL_TURN_MS_MAX, SQL_TURN_MS_MAX)?;
+        let unused_ms = variable("SQL_UNUSED_MS");
+        let unused_ms = number("SQL_UNUSED_MS", unused_ms, SQL_UNUSED_MS_MAX, SQL_UNUSED_MS_MAX)?;
         let processors = available_parallelism().map_or(1, |number| number.get());
         Ok(Options {
             data: data.unwrap_or_else(|| "tidemark-data".to_owned()).into(),
@@ -205,7 +208,10 @@ impl CommandLine {
                 MEMORY_BYTES,
                 usize::MAX,
             )?,
-            sql_turn: Duration::from_millis(turn_ms as u64),
+            sql_times: Times {
+                turn: Duration::from_millis(turn_ms as u64),
+                unused: Duration::from_millis(unused_ms as u64),
+            },
         })
     }
 }

@@ -49,11 +49,19 @@ pub struct Sql {
     sessions: AtomicU64,
 }
 
+/// The maximum times of SQL processes.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// The maximum duration of one turn of a statement.
+    pub turn: Duration,
+    /// The time after which a process without statements ends.
+    pub unused: Duration,
+}
+
 /// The place of one SQL process, which is started again after it has ended.
 #[derive(Debug)]
 struct Slot {
-    /// The maximum duration of a turn.
-    turn_time: Duration,
+    times: Times,
     running: Arc<tokio::sync::Mutex<Running>>,
     permits: Arc<Semaphore>,
 }
@@ -67,11 +75,13 @@ struct Place {
     _permit: OwnedSemaphorePermit,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Running {
     process: Option<Process>,
     /// The number of processes that have ended. When a process ends, its sessions are lost.
     ended: u64,
+    /// The time of the last call.
+    used: Instant,
 }
 
 /// The state of a statement. The mutex is locked during each turn.
@@ -144,10 +154,10 @@ impl Drop for Session {
 
 impl Sql {
     /// Prepares SQL. The processes start in the event loop `runtime`.
-    pub fn new(runtime: &Handle, turn_time: Duration) -> Arc<Self> {
+    pub fn new(runtime: &Handle, times: Times) -> Arc<Self> {
         Arc::new(Self {
             runtime: runtime.clone(),
-            slots: std::array::from_fn(|_| Slot::new(turn_time)),
+            slots: std::array::from_fn(|_| Slot::new(times)),
             permits: Arc::new(Semaphore::new(SQL_PROCESSES_MAX * SQL_STATEMENTS_MAX)),
             statements: Mutex::default(),
             sessions: AtomicU64::new(0),
@@ -227,14 +237,15 @@ impl Sql {
 }
 
 impl Slot {
-    fn new(turn_time: Duration) -> Arc<Self> {
+    fn new(times: Times) -> Arc<Self> {
         let permits = Arc::new(Semaphore::new(SQL_STATEMENTS_MAX));
-        Arc::new(Self { turn_time, running: Arc::default(), permits })
+        let running = Running { process: None, ended: 0, used: Instant::now() };
+        Arc::new(Self { times, running: Arc::new(running.into()), permits })
     }
 
     /// Passes a message to the process. Starts the process if it is not running.
     async fn call(
-        &self,
+        self: &Arc<Self>,
         mut state: OwnedMutexGuard<State>,
         message: Vec<u8>,
     ) -> Result<Vec<u8>, String> {
@@ -256,7 +267,7 @@ impl Slot {
     }
 
     async fn reply(
-        &self,
+        self: &Arc<Self>,
         running: &mut Running,
         state: &mut State,
         message: &[u8],
@@ -270,11 +281,14 @@ impl Slot {
             none => {
                 let started = Process::start();
                 let started = started.map_err(|reason| format!("SQL did not start: {reason}"))?;
+                tokio::spawn(Arc::clone(self).end_if_unused(running.ended));
                 none.insert(started)
             }
         };
         state.opened = Some(running.ended);
-        match process.call(head, message, self.turn_time).await {
+        let called = process.call(head, message, self.times.turn).await;
+        running.used = Instant::now();
+        match called {
             Called::Reply(reply, is_over) => {
                 if is_over {
                     state.close();
@@ -306,7 +320,7 @@ impl Slot {
         }
         let Some(process) = &mut running.process else { return };
         let head = Head { session, kind: Kind::End, length: 0 };
-        if let Called::Lost(_) = process.call(head, &[], self.turn_time).await {
+        if let Called::Lost(_) = process.call(head, &[], self.times.turn).await {
             running.forget();
         }
     }
@@ -314,12 +328,44 @@ impl Slot {
     /// Ends the process if it has used much memory and no statement is running. Allocators do not
     /// return freed memory to the system.
     async fn settle(&self, running: &mut Running) {
-        let is_idle = self.permits.available_permits() == SQL_STATEMENTS_MAX;
         let is_large = |process: &mut Process| process.memory_bytes() > SQL_KEPT_BYTES_MAX;
-        if is_idle && let Some(process) = running.process.take_if(is_large) {
+        if self.is_idle()
+            && let Some(process) = running.process.take_if(is_large)
+        {
             running.forget();
             process.end().await;
         }
+    }
+
+    /// Waits until the process that started after `ended` others was not used for some time, and
+    /// ends it.
+    async fn end_if_unused(self: Arc<Self>, ended: u64) {
+        let mut rest = self.times.unused;
+        loop {
+            sleep(rest).await;
+            let mut running = self.running.lock().await;
+            if running.ended != ended {
+                return;
+            }
+            let unused = running.used.elapsed();
+            rest = match self.times.unused.checked_sub(unused) {
+                Some(rest) if !rest.is_zero() => rest,
+                _ if !self.is_idle() => self.times.unused,
+                _ => {
+                    let process = running.process.take();
+                    running.forget();
+                    if let Some(process) = process {
+                        process.end().await;
+                    }
+                    return;
+                }
+            };
+        }
+    }
+
+    /// Whether no statement has a place in the process.
+    fn is_idle(&self) -> bool {
+        self.permits.available_permits() == SQL_STATEMENTS_MAX
     }
 }
 

@@ -150,7 +150,7 @@ fn long_statement_does_not_delay_other_databases() {
 #[test]
 fn memory_bytes_limits_memtables() {
     for (memory_bytes, threads, is_kept) in
-        [("256000000", "8", true), ("1600000", "1", true), ("1600000", "8", false)]
+        [("192000000", "8", true), ("1600000", "1", true), ("1600000", "8", false)]
     {
         let place = Place::new();
         let mut command = command(&place.0);

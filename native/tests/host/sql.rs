@@ -197,3 +197,20 @@ fn large_sql_process_ends_after_statement() {
     eventually("the memory is returned", || !is_running(first));
     assert_eq!(ask(&server, COUNT), (200, r#"[{"c":3}]"#.to_owned()));
 }
+
+#[test]
+fn unused_sql_process_ends() {
+    let (_place, server) = started(&[("SQL_UNUSED_MS", "500")]);
+    let count = (200, r#"[{"c":3}]"#.to_owned());
+    assert_eq!(ask(&server, COUNT), count);
+    let first = process(&server).unwrap();
+    eventually("the unused process ends", || !is_running(first));
+    assert_eq!(ask(&server, COUNT), count);
+    let second = process(&server).unwrap();
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(1_500) {
+        assert_eq!(ask(&server, COUNT), count);
+        sleep(Duration::from_millis(50));
+    }
+    assert_eq!(process(&server), Some(second));
+}
