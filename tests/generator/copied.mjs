@@ -29,35 +29,37 @@ export async function isOverCopies({ text, theirs, env, isSame }) {
   const WHERE = inner.WHERE.replace(NAMED, (all, name, cast) => (fields.has(name) ? `copy${copies.push(name) - 1}${cast}` : all));
   const database = scratch();
   await env.real(`CREATE DATABASE ${database} WITH DURATION INF`);
-  for (const measurement of known) {
-    const name = measurement.get('name');
-    const rows = env.parsed(await env.real(`SELECT * FROM ${source}.autogen."${name}" GROUP BY *`));
-    for (const series of seriesOf(rows)) {
-      const columns = series.get('columns');
-      const own = copies.map((field, at) => [`copy${at}`, columns.indexOf(field)]).filter(([, place]) => place >= 0);
-      series.set('columns', [...columns, ...own.map(([copy]) => copy)]);
-      series.set('values', series.get('values').map((row) => [...row, ...own.map(([, place]) => row[place])]));
+  try {
+    for (const measurement of known) {
+      const name = measurement.get('name');
+      const rows = env.parsed(await env.real(`SELECT * FROM ${source}.autogen."${name}" GROUP BY *`));
+      for (const series of seriesOf(rows)) {
+        const columns = series.get('columns');
+        const own = copies.map((field, at) => [`copy${at}`, columns.indexOf(field)]).filter(([, place]) => place >= 0);
+        series.set('columns', [...columns, ...own.map(([copy]) => copy)]);
+        series.set('values', series.get('values').map((row) => [...row, ...own.map(([, place]) => row[place])]));
+      }
+      const types = new Map(measurement.get('values'));
+      const copied = copies.map((field, at) => [`copy${at}`, types.get(field)]).filter(([, type]) => type);
+      const keys = new Map([...measurement, ['values', [...types, ...copied]]]);
+      await env.write(database, linesOf(new Map([['results', [new Map([['series', [keys]]])]]]), rows));
     }
-    const types = new Map(measurement.get('values'));
-    const copied = copies.map((field, at) => [`copy${at}`, types.get(field)]).filter(([, type]) => type);
-    const keys = new Map([...measurement, ['values', [...types, ...copied]]]);
-    await env.write(database, linesOf(new Map([['results', [new Map([['series', [keys]]])]]]), rows));
+    const moved = (one) => one.replaceAll(new RegExp(`\\b${source}\\.(?=\\.|autogen\\.)`, 'g'), `${database}.`);
+    const ask = async (one) => {
+      const document = env.parsed(await env.real(one));
+      for (const series of seriesOf(document)) {
+        const shown = series.get('columns').map((column) => !COPY.test(column));
+        const kept = (list) => list.filter((_, at) => shown[at]);
+        series.set('columns', kept(series.get('columns')));
+        series.set('values', series.get('values').map(kept));
+      }
+      return document;
+    };
+    // The copies alone change no result.
+    const isCopy = json((await ask(moved(text))) ?? null) === json(theirs.document);
+    const whole = moved(text.replace(statement(inner), () => statement({ ...inner, WHERE })));
+    return isCopy && isSame(await ask(whole));
+  } finally {
+    await env.real(`DROP DATABASE ${database}`);
   }
-  const moved = (one) => one.replaceAll(new RegExp(`\\b${source}\\.(?=\\.|autogen\\.)`, 'g'), `${database}.`);
-  const ask = async (one) => {
-    const document = env.parsed(await env.real(one));
-    for (const series of seriesOf(document)) {
-      const shown = series.get('columns').map((column) => !COPY.test(column));
-      const kept = (list) => list.filter((_, at) => shown[at]);
-      series.set('columns', kept(series.get('columns')));
-      series.set('values', series.get('values').map(kept));
-    }
-    return document;
-  };
-  // The copies alone change no result.
-  const isCopy = json((await ask(moved(text))) ?? null) === json(theirs.document);
-  const whole = moved(text.replace(statement(inner), () => statement({ ...inner, WHERE })));
-  const isRight = isCopy && isSame(await ask(whole));
-  await env.real(`DROP DATABASE ${database}`);
-  return isRight;
 }

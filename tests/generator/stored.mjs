@@ -416,7 +416,7 @@ function ofOneType(document, parts) {
     const kinds = KINDS.filter((kind) => cells.some((cell) => kindOf(cell) === kind));
     isMixed ||= kinds.length > 1;
     if (kinds.length < 2 || isSeveral) types.set(name, kinds[0]);
-    else if (kinds.length === 2 && cells.every((cell) => kindOf(cell) === kinds[1] || cell.text === number)) types.set(name, kinds[1]);
+    else if (number !== undefined && kinds.length === 2 && cells.every((cell) => kindOf(cell) === kinds[1] || cell.text === number)) types.set(name, kinds[1]);
     else return undefined;
   }
   if (!isMixed) return undefined;
