@@ -74,8 +74,11 @@ pub const SQLITE_BYTES_MAX: u32 = 64_000_000;
 pub const STATEMENTS_KEPT: usize = 64;
 /// The maximum number of engine threads that `THREADS` may set.
 pub const THREADS_MAX: usize = 64;
-/// The default of `MEMORY_BYTES`.
+/// The default of `MEMORY_BYTES`, for up to eight threads.
 pub const MEMORY_BYTES: usize = 192_000_000;
+/// The default of `MEMORY_BYTES` for each thread, if the program has more than eight threads. A
+/// memtable of the size that causes a flush and the read cache must fit.
+pub const THREAD_MEMORY_BYTES: usize = MEMORY_BYTES / 8;
 /// The maximum length of an object's id.
 pub const OBJECT_ID_CHARACTERS_MAX: usize = 64;
 /// The minimum size of a complete response that is compressed, in bytes. A smaller response fits in
@@ -102,8 +105,9 @@ pub const SQL_PROCESS_BYTES_MAX: u64 = 1 << 30;
 /// The memory, in bytes, above which an SQL process ends when it runs no statement. Allocators
 /// do not return freed memory to the system, so the process must end.
 pub const SQL_KEPT_BYTES_MAX: u64 = 64 << 20;
-/// The time after which an SQL process ends if it runs no statement, in milliseconds. A new process
-/// starts within a few milliseconds, but an unused process would keep 40 MB of memory.
+/// The time without statements after which an SQL process ends, in milliseconds. An unused process
+/// would keep 40 MB of memory. The process also contains the plans of recent statements, so the next
+/// statement starts a process and is planned again.
 pub const SQL_UNUSED_MS_MAX: usize = 30_000;
 /// The time between two checks of an SQL turn.
 pub const SQL_CHECK: Duration = Duration::from_millis(250);

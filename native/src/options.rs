@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use lexopt::{Arg, Parser, ValueExt as _};
 
-use crate::limits::{MEMORY_BYTES, SQL_TURN_MS_MAX, SQL_UNUSED_MS_MAX, THREADS_MAX};
+use crate::limits::{
+    MEMORY_BYTES, SQL_TURN_MS_MAX, SQL_UNUSED_MS_MAX, THREAD_MEMORY_BYTES, THREADS_MAX,
+};
 use crate::sql::Times;
 use crate::{Failure, commands};
 
@@ -196,16 +198,17 @@ impl CommandLine {
         let unused_ms = variable("SQL_UNUSED_MS");
         let unused_ms = number("SQL_UNUSED_MS", unused_ms, SQL_UNUSED_MS_MAX, SQL_UNUSED_MS_MAX)?;
         let processors = available_parallelism().map_or(1, |number| number.get());
+        let threads = number("THREADS", variable("THREADS"), processors, THREADS_MAX)?;
         Ok(Options {
             data: data.unwrap_or_else(|| "tidemark-data".to_owned()).into(),
             listen: addresses,
             tls,
             backups: self.backups.or_else(|| variable("BACKUP_FOLDER")).map(PathBuf::from),
-            threads: number("THREADS", variable("THREADS"), processors, THREADS_MAX)?,
+            threads,
             memory_bytes: number(
                 "MEMORY_BYTES",
                 variable("MEMORY_BYTES"),
-                MEMORY_BYTES,
+                MEMORY_BYTES.max(threads * THREAD_MEMORY_BYTES),
                 usize::MAX,
             )?,
             sql_times: Times {

@@ -19,6 +19,9 @@ use crate::protocol::host::Unavailable;
 use crate::protocol::quota::Meter;
 use crate::protocol::shard::{NO_GRANT, Stamp};
 
+/// The number of pages after which the cache receives a part of a schema.
+const PAGES_PER_CACHED_SCHEMA: usize = 8;
+
 /// The policies whose schemas are needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Want {
@@ -336,6 +339,7 @@ async fn load_schema(
     version_min: u64,
 ) -> Result<Option<Rc<PolicySchema>>> {
     let mut schema = Rc::<PolicySchema>::default();
+    let mut pages = 0_usize;
     loop {
         // Concurrent loads share the pages in the cache, so that memory contains one copy of a
         // large schema.
@@ -360,16 +364,19 @@ async fn load_schema(
         if reached <= after_version {
             return Err(Error::unexpected_reply());
         }
-        let mut newer = PolicySchema::clone(&schema);
+        let newer = Rc::make_mut(&mut schema);
         newer.loaded_version = reached;
         // A measurement that changes during the load moves to a later page, so the schema is
         // complete only after the last page.
         if !more {
             newer.version = reached;
         }
-        apply(&mut newer, measurements);
-        schema = Rc::new(newer);
-        io.with(|context| context.cache.put_schema(object, policy, Rc::clone(&schema)))?;
+        apply(newer, measurements);
+        pages += 1;
+        // The cache computes the size of the schema, and the next page needs a copy of the names.
+        if !more || pages.is_multiple_of(PAGES_PER_CACHED_SCHEMA) {
+            io.with(|context| context.cache.put_schema(object, policy, Rc::clone(&schema)))?;
+        }
     }
 }
 

@@ -136,7 +136,7 @@ pub const MEASUREMENTS_PER_POLICY_MAX: usize = 10_000;
 /// The maximum number of fields per measurement.
 pub const FIELDS_PER_MEASUREMENT_MAX: usize = 1_000;
 /// The maximum size of a measurement's columns as stored and sent, in bytes. Columns of this size
-/// fit into one row and one page.
+/// fit into one row. A page contains them alone if they exceed `SCHEMA_PAGE_BYTES_MAX`.
 pub const MEASUREMENT_SCHEMA_BYTES_MAX: usize = 900_000;
 /// The maximum number of ids of dropped measurements in one policy. Each id takes at most 11 bytes
 /// in each shard's row.
@@ -508,8 +508,8 @@ pub const MESSAGE_BYTES_MAX: usize = 26_000_000;
 /// The maximum size of a page of a reply between objects, in bytes.
 pub const PAGE_BYTES_MAX: usize = 1_000_000;
 /// The maximum size of a page of a policy's schema, in bytes, unless the page contains one
-/// measurement. The page has about 10,000 columns. Encoding and decoding them must not delay the
-/// next request.
+/// measurement. The page has about 10,000 columns. Encoding and decoding a larger page would delay
+/// other requests.
 pub const SCHEMA_PAGE_BYTES_MAX: usize = 200_000;
 /// [`PAGE_BYTES_MAX`] in the integer type of the request's field.
 pub const PIECE_BYTES_MAX: u32 = PAGE_BYTES_MAX as u32;

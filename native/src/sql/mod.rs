@@ -9,7 +9,8 @@
 //!
 //! A process handles one call at a time. If a limit is exceeded, the running call is therefore the
 //! cause. The parent then ends the process. Its other sessions return an error, and the engine starts
-//! their statements again. A statement chooses its process when it starts: it prefers a process that
+//! their statements again. A process also ends if it runs no statement and either uses much memory
+//! or has not been used for some time. A statement chooses its process when it starts: it prefers a process that
 //! computes nothing.
 
 #[cfg(feature = "sql")]
@@ -54,7 +55,7 @@ pub struct Sql {
 pub struct Times {
     /// The maximum duration of one turn of a statement.
     pub turn: Duration,
-    /// The time after which a process without statements ends.
+    /// The time without statements after which a process ends.
     pub unused: Duration,
 }
 
@@ -320,7 +321,9 @@ impl Slot {
         }
         let Some(process) = &mut running.process else { return };
         let head = Head { session, kind: Kind::End, length: 0 };
-        if let Called::Lost(_) = process.call(head, &[], self.times.turn).await {
+        let called = process.call(head, &[], self.times.turn).await;
+        running.used = Instant::now();
+        if let Called::Lost(_) = called {
             running.forget();
         }
     }
@@ -337,8 +340,8 @@ impl Slot {
         }
     }
 
-    /// Waits until the process that started after `ended` others was not used for some time, and
-    /// ends it.
+    /// Waits until no statement has used the process for [`Times::unused`], and then ends the
+    /// process. `ended` identifies the process: the value of [`Running::ended`] at its start.
     async fn end_if_unused(self: Arc<Self>, ended: u64) {
         let mut rest = self.times.unused;
         loop {

@@ -66,7 +66,7 @@ impl Slabs {
             let before = held.bytes();
             held.extend(column);
             held.extend_nulls((slab.rows as usize).saturating_sub(held.len()));
-            self.columns_bytes += held.bytes().saturating_sub(before);
+            self.columns_bytes = (self.columns_bytes + held.bytes()).saturating_sub(before);
         }
     }
 

@@ -56,7 +56,7 @@ impl Memtable {
         });
         let (bytes, series) = (held.bytes(), held.series().len);
         held.append(table);
-        self.bytes += held.bytes().saturating_sub(bytes);
+        self.bytes = (self.bytes + held.bytes()).saturating_sub(bytes);
         self.series += u64::from(held.series().len - series);
     }
 

@@ -42,7 +42,7 @@ pub fn tag_order(known: &[ColumnId], table: &MeasurementTable) -> Vec<ColumnId> 
 }
 
 /// A memtable in key order. A measurement is sorted when a cursor first reaches it. The order takes
-/// about four bytes per row and twelve bytes per series.
+/// about four bytes per row and sixteen bytes per series.
 pub struct Sorted<'a> {
     tables: Vec<SortedTable<'a>>,
 }
