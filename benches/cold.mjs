@@ -19,7 +19,7 @@ const sleepMs = 15_000;
 const loadedBatches = 40;
 const aimMs = 100;
 /** The target for the start-up time above an empty Worker. */
-const startUpAimMs = 50;
+const startUpAimMs = 40;
 const db = 'cold';
 const startS = Number(startNs / 1_000_000_000n);
 const asked = `SELECT mean(usage_user) FROM cpu WHERE hostname = 'host_7' AND time < ${startS + 3600}s GROUP BY time(5m)`;

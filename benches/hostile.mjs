@@ -15,7 +15,7 @@ const pauseMs = 20;
 /** The measurements with and without the request take turns, because other load changes with time. */
 const turns = 6;
 /** The sender would have a machine of its own, so here it runs only while no other process needs the processor. */
-const idlePolicy = { execPath: 'chrt', execArgv: ['--idle', '0', process.execPath] };
+export const idlePolicy = { execPath: 'chrt', execArgv: ['--idle', '0', process.execPath] };
 const senderFile = fileURLToPath(new URL('hostile_sender.mjs', import.meta.url));
 const [calm, hostileDb] = ['calm', 'hostile'];
 const [sourceRows, valueRows, fields] = [5_000, 1_000, 1_000];

@@ -55,7 +55,7 @@ export async function scale(args) {
   return broken === 0;
 }
 
-function notes({ name }, plan) {
+function notes({ name, note }, plan) {
   const [option, ours] = isNative ? [' --native', 'The native host'] : ['', 'Plain `workerd`'];
   return [
     ...circumstances(),
@@ -65,5 +65,6 @@ function notes({ name }, plan) {
       'another database. *Warm* is the median of later queries.',
     'Each row defines *small* and *large*: for example, before a load and during the load. The ratio is large ÷ small, ' +
       'and less is better. The figure of InfluxDB is for the large size.',
+    ...(note ? [note] : []),
   ];
 }

@@ -1,16 +1,24 @@
 // Measures the queries and writes of one database while the tenant of another database causes load.
 
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 
 import { percentile } from '../ingest.mjs';
-import { badLogins, fillQuota, stalledUploads, writesBeyond } from './burdens.mjs';
+import { idlePolicy } from '../hostile.mjs';
+import { fillQuota } from './burdens.mjs';
 import { bodies, month, startS } from './lines.mjs';
 import { create, influxdbSide, isNative, load, rested, stopSides, tidemarkSide } from './sides.mjs';
 import { ratioAtMost, row } from './table.mjs';
 
+export const note =
+  'The load comes from another process with the scheduling policy "idle", because it would otherwise delay the measuring client.';
+
 const [heavyDb, lightDb] = ['heavy', 'light'];
 const heavy = 'SELECT median(v), stddev(v), count(v) FROM m GROUP BY host';
 const pauseMs = 20;
+const burdenFile = fileURLToPath(new URL('burden_process.mjs', import.meta.url));
 /** The target for the p99 latency during the load, relative to the latency without it. */
 const ratioMax = isNative ? 1.3 : 1.5;
 const days = 30;
@@ -55,49 +63,29 @@ async function light(side, seconds) {
   return found;
 }
 
-/** Returns the number of results, and the failures. */
-async function burden(side, many, isOver) {
-  const found = { answered: 0, failures: [] };
-  const one = async () => {
-    const connection = side.line();
-    while (!isOver()) {
-      const { error } = await connection.query(heavyDb, heavy);
-      if (error) found.failures.push(error);
-      else found.answered += 1;
-      // After a rejection, pauses and then repeats the query.
-      if (error) await delay(10 * pauseMs);
-    }
-    connection.close();
-  };
-  await Promise.all(Array.from({ length: many }, one));
-  return found;
+/** Measures while another process loads the server. */
+async function during(side, names, plan) {
+  const process = fork(burdenFile, { serialization: 'advanced', ...idlePolicy });
+  const { name, url, headers } = side.server;
+  const load = { ...plan, db: heavyDb, statement: heavy, pauseMs, lines: hundred(0) };
+  process.send({ server: { name, url, headers }, names, plan: load });
+  const ended = once(process, 'message');
+  await delay(500);
+  const busy = await light(side, plan.seconds);
+  process.send('end');
+  const [burdens] = await ended;
+  return { busy, burdens };
 }
 
 /** Measures one database without load, during expensive queries, and during all kinds of load. */
 async function measure(side, plan) {
   await light(side, 1);
   const quiet = await light(side, plan.seconds);
-  let over = false;
-  const isOver = () => over;
-  const during = async (burdens) => {
-    over = false;
-    const beside = Promise.all(burdens());
-    await delay(500);
-    const busy = await light(side, plan.seconds);
-    over = true;
-    return { busy, burdens: await beside };
-  };
-  const queries = await during(() => [burden(side, plan.heavy, isOver)]);
-  const found = { quiet, busy: queries.busy, heavy: queries.burdens[0] };
+  const { busy, burdens } = await during(side, ['heavy'], plan);
+  const found = { quiet, busy, heavy: burdens.heavy };
   if (side.isPeer) return found;
   await fillQuota(side, heavyDb);
-  const beyond = { many: plan.beyond, pauseMs, lines: hundred(0) };
-  const all = await during(() => [
-    burden(side, plan.heavy, isOver),
-    stalledUploads(side, heavyDb, plan.stalled, isOver),
-    badLogins(side, heavyDb, plan.logins, isOver),
-    writesBeyond(side, heavyDb, beyond, isOver),
-  ]);
+  const all = await during(side, ['heavy', 'uploads', 'logins', 'beyond'], plan);
   return { ...found, worst: all.busy, burdens: all.burdens };
 }
 
@@ -124,7 +112,7 @@ export async function run(plan, { hasPeer, say }) {
   }
 }
 
-function sayBurdens([heavy, uploads, logins, beyond], say) {
+function sayBurdens({ heavy, uploads, logins, beyond }, say) {
   const counts = (statuses) =>
     Object.entries(statuses)
       .map(([status, count]) => `${count} × ${status}`)

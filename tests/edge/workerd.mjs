@@ -1,6 +1,7 @@
 // Runs a Worker on plain workerd, for tests and benchmarks. Compared with `wrangler dev`, nothing else runs next to
 // the Worker: a kill ends only workerd, and a measurement has no overhead of wrangler.
 
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 
@@ -12,6 +13,8 @@ import { endGroup, startGroup } from '../../scripts/processes.mjs';
 import { at } from '../../scripts/project.mjs';
 
 const startMs = 20_000;
+/** A compiled configuration contains the modules. */
+const compiledBytesMax = 100_000_000;
 
 /**
  * Only a full collection frees the garbage of requests, and such a collection pauses all databases.
@@ -64,15 +67,23 @@ async function answers(url) {
 /**
  * Waits until `/ping` returns status 204, with pauses of `pollMs`. The state of the Worker is
  * stored in `folder`. `modules` are paths, with the main module first. `objects` are the classes of
- * Durable Objects. Each binding has the name of the class in capitals.
+ * Durable Objects. Each binding has the name of the class in capitals. With `isCompiled`, workerd
+ * reads a compiled configuration, as under wrangler.
  */
-export async function serve({ folder, modules, objects, port = undefined, vars = {}, pollMs = 50 }) {
+export async function serve({ folder, modules, objects, port = undefined, vars = {}, pollMs = 50, isCompiled = false }) {
   port ??= await freePort();
   const stateDir = join(folder, 'plain');
   mkdirSync(stateDir, { recursive: true });
   const file = join(folder, 'workerd.capnp');
   writeFileSync(file, config({ folder, port, stateDir, modules, objects, vars }));
-  const child = startGroup(workerd.default, ['serve', file], { stdio: ['ignore', 'inherit', 'inherit'] });
+  const line = ['serve', file];
+  if (isCompiled) {
+    const compiled = execFileSync(workerd.default, ['compile', '--config-only', file], { maxBuffer: compiledBytesMax });
+    writeFileSync(file, compiled);
+    line.push('--binary');
+  }
+  const from = performance.now();
+  const child = startGroup(workerd.default, line, { stdio: ['ignore', 'inherit', 'inherit'] });
   let over = false;
   child.ended.then(() => (over = true));
   const url = `http://127.0.0.1:${port}`;
@@ -85,17 +96,17 @@ export async function serve({ folder, modules, objects, port = undefined, vars =
     }
     await new Promise((resolve) => setTimeout(resolve, pollMs));
   }
-  return { url, pid: child.pid, child, folder: stateDir, stop: () => endGroup(child) };
+  const responseMs = performance.now() - from;
+  return { url, pid: child.pid, child, folder: stateDir, responseMs, stop: () => endGroup(child) };
 }
 
 /** Uses the objects and settings of `npm start`, but no static files. `vars` adds variables. */
-export function startWorkerd(folder, token, { vars = {}, port = undefined, pollMs = undefined } = {}) {
+export function startWorkerd(folder, token, { vars = {}, ...more } = {}) {
   return serve({
     folder,
     modules: [at('build', 'index.js'), at('build', 'index_bg.wasm')],
     objects: ['Catalog', 'Database', 'Shard'],
     vars: { ADMIN_TOKEN: token, LOG_REQUESTS: 'none', ...vars },
-    port,
-    pollMs,
+    ...more,
   });
 }
