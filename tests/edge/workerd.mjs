@@ -101,12 +101,14 @@ export async function serve({ folder, modules, objects, port = undefined, vars =
 }
 
 /** Uses the objects and settings of `npm start`, but no static files. `vars` adds variables. */
-export function startWorkerd(folder, token, { vars = {}, ...more } = {}) {
+export function startWorkerd(folder, token, { vars = {}, port = undefined, pollMs = undefined, isCompiled = undefined } = {}) {
   return serve({
     folder,
     modules: [at('build', 'index.js'), at('build', 'index_bg.wasm')],
     objects: ['Catalog', 'Database', 'Shard'],
     vars: { ADMIN_TOKEN: token, LOG_REQUESTS: 'none', ...vars },
-    ...more,
+    port,
+    pollMs,
+    isCompiled,
   });
 }
