@@ -1,5 +1,5 @@
-// Loads with which a tenant may disturb others: stalled uploads, wrong passwords, and writes above
-// its quota.
+// Loads with which a tenant may disturb others: heavy queries, stalled uploads, wrong passwords, and
+// writes above its quota.
 
 import { request } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -12,6 +12,23 @@ const sentBytes = 9_990_000;
 /** These numbers exceed the limits at which the server slows down one address. */
 const guessers = 20;
 const guessedUsers = 200;
+
+/** Returns the number of results, and the failures. After a failure, pauses and then repeats the query. */
+export async function heavyQueries(side, db, { heavy, statement, pauseMs }, isOver) {
+  const found = { answered: 0, failures: [] };
+  const one = async () => {
+    const connection = side.line();
+    while (!isOver()) {
+      const { error } = await connection.query(db, statement);
+      if (error) found.failures.push(error);
+      else found.answered += 1;
+      if (error) await delay(10 * pauseMs);
+    }
+    connection.close();
+  };
+  await Promise.all(Array.from({ length: heavy }, one));
+  return found;
+}
 
 /** Restarts each aborted upload. Returns the number of aborted uploads. */
 export async function stalledUploads(side, db, many, isOver) {

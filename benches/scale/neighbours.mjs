@@ -65,14 +65,14 @@ async function light(side, seconds) {
 
 /** Measures while another process loads the server. */
 async function during(side, names, plan) {
-  const process = fork(burdenFile, { serialization: 'advanced', ...idlePolicy });
+  const loader = fork(burdenFile, { serialization: 'advanced', ...idlePolicy });
   const { name, url, headers } = side.server;
   const load = { ...plan, db: heavyDb, statement: heavy, pauseMs, lines: hundred(0) };
-  process.send({ server: { name, url, headers }, names, plan: load });
-  const ended = once(process, 'message');
+  loader.send({ server: { name, url, headers }, names, plan: load });
+  const ended = once(loader, 'message');
   await delay(500);
   const busy = await light(side, plan.seconds);
-  process.send('end');
+  loader.send('end');
   const [burdens] = await ended;
   return { busy, burdens };
 }

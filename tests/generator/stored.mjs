@@ -37,8 +37,8 @@ export async function isOverStored({ text: whole, tied, theirs, ours, env, trust
     const how = { env, keep, nested: isTheirs, ...way, looksForZeros, hasZeros: false };
     let answer = await overStored(text, how);
     if (!answer) continue;
-    const whole = withColumns(text, theirs.document, ours.document, env.parsed(answer));
-    if (whole) answer = await overStored(whole, how);
+    const listing = withColumns(text, theirs.document, ours.document, env.parsed(answer));
+    if (listing) answer = await overStored(listing, how);
     const document = withEmptyTags(answer, text, ours.document, env);
     if (isOurs(answer) || isSame(document)) return true;
     const [one, other] = [json(document ?? null), ours.body].map((body) => [200, body.replaceAll(new RegExp(MINUS_ZERO, 'g'), '0')]);
