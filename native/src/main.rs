@@ -31,6 +31,9 @@ mod unsent;
 
 use std::process::ExitCode;
 
+// Without this reference, the crate is not linked.
+#[cfg(target_env = "musl")]
+use musl_memory as _;
 use options::Command;
 
 #[cfg(target_env = "musl")]
