@@ -34,7 +34,7 @@ use crate::limits::{
     SQL_CHECK, SQL_IDLE, SQL_KEPT_BYTES_MAX, SQL_PROCESSES_MAX, SQL_STATEMENTS_MAX, SQL_WAIT_MAX,
 };
 use frame::{Head, Kind};
-use process::{Called, Process};
+use process::{Process, Reply};
 
 /// The SQL processes. Each starts when it is first needed.
 #[derive(Debug)]
@@ -277,30 +277,17 @@ impl Slot {
             self.close(running, state).await;
             return Err("the message is too large".to_owned());
         };
-        let process = match &mut running.process {
-            Some(process) => process,
-            none => {
-                let started = Process::start();
-                let started = started.map_err(|reason| format!("SQL did not start: {reason}"))?;
-                tokio::spawn(Arc::clone(self).end_if_unused(running.ended));
-                none.insert(started)
-            }
-        };
-        state.opened = Some(running.ended);
-        let called = process.call(head, message, self.times.turn).await;
-        running.used = Instant::now();
-        match called {
-            Called::Reply(reply, is_over) => {
-                if is_over {
-                    state.close();
-                }
-                Ok(reply)
-            }
-            Called::Lost(reason) => {
-                running.forget();
-                Err(reason)
-            }
+        if running.process.is_none() {
+            let started = Process::start();
+            running.process = Some(started.map_err(|e| format!("SQL did not start: {e}"))?);
+            tokio::spawn(Arc::clone(self).end_if_unused(running.ended));
         }
+        state.opened = Some(running.ended);
+        let (reply, is_over) = running.call(head, message, self.times.turn).await?;
+        if is_over {
+            state.close();
+        }
+        Ok(reply)
     }
 
     async fn end(&self, state: &mut State) {
@@ -316,27 +303,19 @@ impl Slot {
     /// Closes the session of a statement in the process that opened the session.
     async fn close(&self, running: &mut Running, state: &mut State) {
         let session = state.session;
-        if state.close() != Some(running.ended) {
-            return;
-        }
-        let Some(process) = &mut running.process else { return };
-        let head = Head { session, kind: Kind::End, length: 0 };
-        let called = process.call(head, &[], self.times.turn).await;
-        running.used = Instant::now();
-        if let Called::Lost(_) = called {
-            running.forget();
+        if state.close() == Some(running.ended) {
+            let head = Head { session, kind: Kind::End, length: 0 };
+            // After an error, the session no longer exists.
+            let _ = running.call(head, &[], self.times.turn).await;
         }
     }
 
     /// Ends the process if it has used much memory and no statement is running. Allocators do not
     /// return freed memory to the system.
     async fn settle(&self, running: &mut Running) {
-        let is_large = |process: &mut Process| process.memory_bytes() > SQL_KEPT_BYTES_MAX;
-        if self.is_idle()
-            && let Some(process) = running.process.take_if(is_large)
-        {
-            running.forget();
-            process.end().await;
+        let is_large = |process: &Process| process.memory_bytes() > SQL_KEPT_BYTES_MAX;
+        if self.is_idle() && running.process.as_ref().is_some_and(is_large) {
+            running.end().await;
         }
     }
 
@@ -354,14 +333,7 @@ impl Slot {
             rest = match self.times.unused.checked_sub(unused) {
                 Some(rest) if !rest.is_zero() => rest,
                 _ if !self.is_idle() => self.times.unused,
-                _ => {
-                    let process = running.process.take();
-                    running.forget();
-                    if let Some(process) = process {
-                        process.end().await;
-                    }
-                    return;
-                }
+                _ => return running.end().await,
             };
         }
     }
@@ -373,9 +345,27 @@ impl Slot {
 }
 
 impl Running {
-    /// Records that the process has ended and its sessions are lost.
-    fn forget(&mut self) {
-        self.process = None;
-        self.ended += 1;
+    /// Passes a message to the process. After an error, the process has ended.
+    async fn call(
+        &mut self,
+        head: Head,
+        message: &[u8],
+        turn_time: Duration,
+    ) -> Result<Reply, String> {
+        let process = self.process.as_mut().ok_or("lost: the SQL process has ended")?;
+        let result = process.call(head, message, turn_time).await;
+        self.used = Instant::now();
+        if result.is_err() {
+            self.end().await;
+        }
+        result
+    }
+
+    /// Ends the process. Its sessions are lost.
+    async fn end(&mut self) {
+        if let Some(process) = self.process.take() {
+            self.ended += 1;
+            process.end().await;
+        }
     }
 }

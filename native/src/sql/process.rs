@@ -31,13 +31,8 @@ pub struct Process {
     id: u32,
 }
 
-#[derive(Debug)]
-pub enum Called {
-    /// The reply, and whether it is the last reply of the session.
-    Reply(Vec<u8>, bool),
-    /// The process has ended. The text is the argument of `tidemark::protocol::sql::thrown`.
-    Lost(String),
-}
+/// The reply, and whether it is the last reply of the session.
+pub type Reply = (Vec<u8>, bool);
 
 impl Process {
     /// Starts the process. The process receives no environment variables, and therefore no secrets.
@@ -56,15 +51,22 @@ impl Process {
         Ok(Self { child, input, output, id })
     }
 
-    /// Sends a message to a session and returns the reply. Kills the process if the call takes more
-    /// than `turn_time` or uses too much memory. After [`Called::Lost`], the process no longer
-    /// exists.
-    pub async fn call(&mut self, head: Head, message: &[u8], turn_time: Duration) -> Called {
+    /// Sends a message to a session and returns its reply. Kills the process if the call takes more
+    /// than `turn_time` or uses too much memory.
+    ///
+    /// # Errors
+    /// Returns the argument of `tidemark::protocol::sql::thrown`. The process then no longer exists.
+    pub async fn call(
+        &mut self,
+        head: Head,
+        message: &[u8],
+        turn_time: Duration,
+    ) -> Result<Reply, String> {
         let id = self.id;
         let exceeded = tokio::select! {
             biased;
             reply = self.exchange(head, message) => match reply {
-                Ok((reply, is_over)) => return Called::Reply(reply, is_over),
+                Ok(reply) => return Ok(reply),
                 Err(_) => None,
             },
             reason = watch(id, turn_time) => Some(reason),
@@ -76,11 +78,11 @@ impl Process {
                     &[("why", json!(reason)), ("memory_bytes", json!(memory_bytes))],
                 );
                 let _ = self.child.kill().await;
-                Called::Lost(format!(
+                Err(format!(
                     "stopped: the statement was stopped: {reason}; use simpler functions, or fewer rows"
                 ))
             }
-            None => Called::Lost(self.crashed().await),
+            None => Err(self.crashed().await),
         }
     }
 
