@@ -31,7 +31,7 @@ type HashIndex = crate::batch::interner::HashIndex<2>;
 const TABLE_BYTES: usize = 200;
 
 /// The rows of all frames after the flushed head.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Memtable {
     hash_seed: u64,
     tables: BTreeMap<MeasurementId, MeasurementTable>,
@@ -82,7 +82,7 @@ impl Memtable {
 }
 
 /// A measurement's rows. Each row has a series, a time and field values. Rows can only be appended.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct MeasurementTable {
     hasher: FixedState,
     tag_ids: Vec<ColumnId>,
