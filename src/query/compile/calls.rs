@@ -8,7 +8,7 @@ use xxhash_rust::xxh64::xxh64;
 use super::literal;
 use super::plan_size::PlanSize;
 use super::predicate::arithmetic;
-use super::resolve::KnownNames;
+use super::resolve::{self, KnownNames};
 use super::statement::CheckedSelect;
 use crate::influxql::ast::{Expr, Fill, FillNumber};
 use crate::model::value::{FieldType, FieldValue};
@@ -165,9 +165,9 @@ impl<'a> CallBuilder<'a> {
         match data_type {
             // If all sources are subqueries, functions treat tags as strings.
             DataType::Tag if self.checked.reads_only_subqueries() => {
-                check_type(function, DataType::String)?;
+                check_type(function, DataType::String, "Interrupt")?;
             }
-            known => check_type(function, known)?,
+            known => check_type(function, known, "Interrupt")?,
         }
         Ok((slot, data_type))
     }
@@ -248,7 +248,11 @@ impl<'a> CallBuilder<'a> {
         let transform = Transform::find(function.name, args, self.window, range, descending)
             .ok_or_else(unsupported)?;
         let mut plan = match args.first() {
-            Some(call @ Expr::Call { .. }) => self.plan(call)?.1,
+            Some(call @ Expr::Call { name, .. }) => {
+                let stage = if name == "distinct" { "Interval" } else { "Interrupt" };
+                check_type(function, resolve::type_of(call, self.names)?, stage)?;
+                self.plan(call)?.1
+            }
             Some(argument) => CallPlan::new(CallBase::Values, self.argument(function, argument)?.0),
             None => return Err(unsupported()),
         };
@@ -382,21 +386,20 @@ fn settle(scalar: &mut Scalar, calls: usize) {
     }
 }
 
-/// Rejects the types that 1.x rejects when it creates its iterators.
-fn check_type(function: &Function, data_type: DataType) -> Result<()> {
+/// Rejects the types that 1.x rejects when it creates its iterators. `stage` names the iterator from
+/// which the function reads.
+fn check_type(function: &Function, data_type: DataType, stage: &str) -> Result<()> {
     let is_field = !matches!(data_type, DataType::Unknown | DataType::Tag);
     if !is_field || function.takes.includes(data_type) {
         return Ok(());
     }
-    let kind = data_type.name();
     let name = match function.name {
-        "non_negative_derivative" => "derivative",
-        "non_negative_difference" => "difference",
-        "moving_average" => "moving average",
-        "cumulative_sum" => "cumulative sum",
-        name => name,
+        // 1.x names the wrong function.
+        "holt_winters" | "holt_winters_with_fit" => "elapsed".to_owned(),
+        name => name.trim_start_matches("non_negative_").replace('_', " "),
     };
-    invalid(format!("unsupported {name} iterator type: *query.{kind}InterruptIterator"))
+    let kind = data_type.name();
+    invalid(format!("unsupported {name} iterator type: *query.{kind}{stage}Iterator"))
 }
 
 /// Returns the number in `fill(number)`, as written.

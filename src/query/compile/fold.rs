@@ -1,6 +1,7 @@
 //! Folds constants like 1.x (`influxql.Reduce`). Combines literals, evaluates `now()` and
 //! mathematical functions of literals, and removes parentheses around single operands.
 
+use super::fields::is_literal;
 use super::local_time::{Zone, parse_time};
 use crate::influxql::ast::{BinaryOp, Expr};
 use crate::query::functions::Function;
@@ -38,9 +39,10 @@ pub(crate) fn fold_inner(expr: &Expr, context: FoldContext<'_>) -> Expr {
             }
             if context.math
                 && let Some(function) = Function::mathematics(name)
-                && let Some(folded) = function.fold(&args)
+                && args.len() == function.argument_count()
+                && args.iter().all(|arg| is_literal(arg) && !matches!(arg, Expr::Regex(_)))
             {
-                return folded;
+                return function.fold(&args).unwrap_or(Expr::NilLiteral);
             }
             Expr::Call { name: name.clone(), args }
         }
