@@ -155,7 +155,7 @@ test("Telegraf's v1 output drops metrics whose error text or status is permanent
   output.buffer = inNs(pointLines(0, 10));
   await output.flush();
   assert.equal(output.dropped.length, 10);
-  assert.match(output.log.at(-1), /dropped: 422\): no data written.*retention/s);
+  assert.match(output.log.at(-1), /dropped: 422\): partial write: no data written.*retention/s);
   output.policy = 'nowhere';
   output.buffer = ['load value=1'];
   await output.flush();

@@ -210,7 +210,12 @@ impl RejectedLines {
         let without_time = if options.all_or_nothing { 0 } else { unparsed.without_time };
         let rejected = all - without_time;
         let written = outcome.points_written;
-        let beginning = if written > 0 { "partial write has occurred" } else { "no data written" };
+        let beginning = match (written, options.dialect) {
+            // Old versions of Telegraf repeat a write, unless the error contains 1.x's words.
+            (0, Dialect::V1) => "partial write: no data written",
+            (0, _) => "no data written",
+            _ => "partial write has occurred",
+        };
         let mut message = format!("{beginning}, errors encountered on line(s):");
         for RejectedLine { line, doing, cause, .. } in &lines {
             // Writing to a string cannot fail.
@@ -483,7 +488,7 @@ mod tests {
     fn listed_rejections_are_limited() {
         let lines: Vec<u32> = (1..=100).collect();
         let text = refused(&unparsed(&lines, 250), &outcome(0, &[300], 0), b"").message;
-        assert!(text.starts_with("no data written, errors encountered on line(s):\n"), "{text}");
+        assert!(text.starts_with("partial write: no data written, errors encountered on line(s):\n"), "{text}");
         assert_eq!(text.matches("\nerror parsing").count(), 100);
         assert!(text.ends_with("\nand 151 more\n0 points written, 251 lines rejected"), "{text}");
     }
