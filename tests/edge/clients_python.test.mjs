@@ -43,7 +43,7 @@ for (const gzip of [false, true]) {
       assert.equal(seen.health, 'pass');
       assert.equal(seen.ready, 'ready');
       assert.deepEqual(seen.orgs, ['an org']);
-      assert.deepEqual([seen.same, seen.seconds, seen.left], [true, [172_800, 172_800], true]);
+      assert.deepEqual([seen.same, seen.seconds, seen.paged, seen.left], [true, [172_800, 172_800], true, true]);
       const left = await server.rows('SELECT v FROM gone', { db: database, epoch: 's' });
       assert.deepEqual(left.map(([, v]) => v), [0, 1, 3, 5, 7, 8, 9]);
       assert.equal(seen.or, 400);

@@ -240,9 +240,35 @@ impl ManageRequest {
         if let Some(name) = self.url.filled("name") {
             all.retain(|bucket| bucket.has_name(found, name));
         }
-        let page: Vec<Value> = self.page_of(&all)?.into_iter().map(Bucket::value).collect();
-        let value = json!({ "links": { "self": "/api/v2/buckets" }, "buckets": page });
-        Ok(Plan::Respond(value))
+        let page = self.page_of(&all)?;
+        let ends = page.last().zip(all.last());
+        let has_next = ends.is_some_and(|(shown, last)| shown.policy.id != last.policy.id);
+        let links = self.page_links(has_next)?;
+        let page: Vec<Value> = page.into_iter().map(Bucket::value).collect();
+        Ok(Plan::Respond(json!({ "links": links, "buckets": page })))
+    }
+
+    /// Returns the links of a list of buckets. The 2.x client for Python reads the next page only if
+    /// `next` exists.
+    fn page_links(&self, has_next: bool) -> ApiResult<Value> {
+        let (limit, offset) = self.page()?;
+        let link = |offset: usize| {
+            let mut query = form_urlencoded::Serializer::new(String::new());
+            for name in ["org", "orgID", "name", "id", "after"] {
+                query.extend_pairs(self.url.filled(name).map(|value| (name, value)));
+            }
+            query.append_pair("limit", &limit.to_string());
+            query.append_pair("offset", &offset.to_string());
+            format!("/api/v2/buckets?{}", query.finish())
+        };
+        let mut links = json!({ "self": link(offset) });
+        if has_next {
+            links["next"] = link(offset.saturating_add(limit)).into();
+        }
+        if offset > 0 {
+            links["prev"] = link(offset.saturating_sub(limit)).into();
+        }
+        Ok(links)
     }
 
     fn create_bucket(

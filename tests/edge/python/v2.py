@@ -77,12 +77,14 @@ def managed(client):
     made.retention_rules[0].every_seconds = 172_800
     changed = api.update_bucket(made)
     found = api.find_bucket_by_name("made")
+    pages = [bucket.name for bucket in api.find_buckets_iter(limit=1)]
     orgs = client.organizations_api().find_organizations(org="an org")
     api.delete_bucket(made)
     return {
         "orgs": [org.name for org in orgs],
         "same": made.id == found.id == changed.id and made.org_id == orgs[0].id,
         "seconds": [bucket.retention_rules[0].every_seconds for bucket in (changed, found)],
+        "paged": "made" in pages and len(pages) > 1,
         "left": api.find_bucket_by_name("made") is None,
     }
 
