@@ -260,6 +260,8 @@ enum Kind {
     Float(usize),
     /// A text, with the width of an offset.
     Text(usize),
+    /// A text in Arrow's view format, which Polars sends.
+    TextView,
     /// A time or a date, with its width and the number of nanoseconds per unit.
     Time(usize, i64),
 }
@@ -286,6 +288,8 @@ fn first_row(messages: &[FlightData]) -> ApiResult<Option<Vec<(String, ParamKind
                     return row(&columns, batch, body).map(Some);
                 }
             }
+            // The column of the dictionary returns the error.
+            MessageHeader::DictionaryBatch => {}
             _ => return Err(unread()),
         }
     }
@@ -310,6 +314,7 @@ fn column(field: arrow_ipc::Field<'_>) -> Column {
         }),
         Type::Utf8 => Some(Kind::Text(4)),
         Type::LargeUtf8 => Some(Kind::Text(8)),
+        Type::Utf8View => Some(Kind::TextView),
         Type::Timestamp => field.type_as_timestamp().and_then(|of| match of.unit() {
             TimeUnit::SECOND => Some(Kind::Time(8, S_NS)),
             TimeUnit::MILLISECOND => Some(Kind::Time(8, MS_NS)),
@@ -343,14 +348,15 @@ fn row(
         body.get(from..from.checked_add(usize::try_from(buffer.length()).ok()?)?)
     });
     let mut buffer = || buffers.next().flatten().ok_or_else(unread);
+    let mut view_buffers = batch.variadicBufferCounts().into_iter().flatten();
     let mut values = Vec::with_capacity(columns.len());
     for (name, kind) in columns {
         let node = nodes.next().ok_or_else(unread)?;
         let value = match kind {
             None => {
                 return invalid(format!(
-                    "the parameter \"{name}\" has an unsupported type: use a number, a string, a \
-                     boolean or a timestamp"
+                    "the parameter \"{name}\" has an unsupported type: use an integer, a float of \
+                     32 or 64 bits, a string without a dictionary, a boolean, a date or a timestamp"
                 ));
             }
             Some(Kind::Null) => ParamKind::Null(0),
@@ -358,10 +364,15 @@ fn row(
                 let validity = buffer()?;
                 let is_null = node.null_count() > 0 && validity.first().is_none_or(|b| b & 1 == 0);
                 let first = buffer()?;
-                let text = if let Kind::Text(_) = kind { buffer()? } else { &[] };
+                let texts = match kind {
+                    Kind::Text(_) => 1,
+                    Kind::TextView => view_buffers.next().ok_or_else(unread)?,
+                    _ => 0,
+                };
+                let texts = (0..texts).map(|_| buffer()).collect::<ApiResult<Vec<_>>>()?;
                 match is_null {
                     true => ParamKind::Null(0),
-                    false => value(*kind, first, text).ok_or_else(unread)??,
+                    false => value(*kind, first, &texts).ok_or_else(unread)??,
                 }
             }
         };
@@ -370,8 +381,8 @@ fn row(
     Ok(values)
 }
 
-/// Returns the first value of a buffer. The bytes of a text are in a second buffer.
-fn value(kind: Kind, buffer: &[u8], text: &[u8]) -> Option<ApiResult<ParamKind>> {
+/// Returns the first value of a buffer. The bytes of a text are in other buffers.
+fn value(kind: Kind, buffer: &[u8], texts: &[&[u8]]) -> Option<ApiResult<ParamKind>> {
     Some(Ok(match kind {
         Kind::Null => ParamKind::Null(0),
         Kind::Boolean => ParamKind::Boolean(buffer.first()? & 1 == 1),
@@ -384,7 +395,21 @@ fn value(kind: Kind, buffer: &[u8], text: &[u8]) -> Option<ApiResult<ParamKind>>
                 let offset = unsigned(buffer.get(at * width..(at + 1) * width)?)?;
                 usize::try_from(offset).ok()
             };
-            let text = text.get(offset(0)?..offset(1)?)?;
+            let text = texts.first()?.get(offset(0)?..offset(1)?)?;
+            ParamKind::String(String::from_utf8(text.to_vec()).ok()?)
+        }
+        Kind::TextView => {
+            // The length, and either up to 12 bytes, or 4 bytes of the text, the number of its
+            // buffer, and the offset.
+            let number = |at: usize| usize::try_from(unsigned(buffer.get(at..at + 4)?)?).ok();
+            let length = number(0)?;
+            let text = match length {
+                0..=12 => buffer.get(4..4 + length)?,
+                _ => {
+                    let from = number(12)?;
+                    texts.get(number(8)?)?.get(from..from.checked_add(length)?)?
+                }
+            };
             ParamKind::String(String::from_utf8(text.to_vec()).ok()?)
         }
         Kind::Time(width, unit_ns) => {
@@ -416,11 +441,12 @@ fn integer(bytes: &[u8]) -> Option<i64> {
 mod tests {
     use std::sync::Arc;
 
+    use arrow_array::types::Int8Type;
     use arrow_array::{
-        Array, ArrayRef, BooleanArray, Date32Array, Date64Array, Float32Array, Float64Array,
-        Int8Array, Int64Array, LargeStringArray, NullArray, RecordBatch, StringArray,
-        TimestampMillisecondArray, TimestampNanosecondArray, UInt16Array, UInt64Array,
-        new_empty_array,
+        Array, ArrayRef, BooleanArray, Date32Array, Date64Array, DictionaryArray, Float32Array,
+        Float64Array, Int8Array, Int64Array, LargeStringArray, NullArray, RecordBatch, StringArray,
+        StringViewArray, TimestampMillisecondArray, TimestampNanosecondArray, UInt16Array,
+        UInt64Array, new_empty_array,
     };
     use arrow_ipc::writer::StreamWriter;
 
@@ -528,6 +554,11 @@ mod tests {
             (Arc::new(BooleanArray::from(vec![true, false])), ParamKind::Boolean(true)),
             (Arc::new(StringArray::from(vec!["é", "x"])), ParamKind::String("é".into())),
             (Arc::new(LargeStringArray::from(vec!["long"])), ParamKind::String("long".into())),
+            (Arc::new(StringViewArray::from(vec!["a view"])), ParamKind::String("a view".into())),
+            (
+                Arc::new(StringViewArray::from(vec!["more than twelve bytes", "x"])),
+                ParamKind::String("more than twelve bytes".into()),
+            ),
             (Arc::new(TimestampNanosecondArray::from(vec![time_ns])), ParamKind::Time(time_ns)),
             (
                 Arc::new(TimestampMillisecondArray::from(vec![time_ns / 1_000_000])),
@@ -561,6 +592,9 @@ mod tests {
         assert_eq!(first_row(&messages(vec![("a", binary)])), Ok(None));
         let list = arrow_array::BinaryArray::from(vec![&b"x"[..]]);
         assert!(first_row(&messages(vec![("a", Arc::new(list))])).is_err());
+        let dictionary: DictionaryArray<Int8Type> = ["a"].into_iter().collect();
+        let error = first_row(&messages(vec![("a", Arc::new(dictionary))])).unwrap_err();
+        assert!(error.to_string().contains("without a dictionary"), "{error}");
         let mut cut = messages(vec![("a", Arc::new(StringArray::from(vec!["abc"])))]);
         cut.last_mut().unwrap().body.truncate(8);
         assert!(first_row(&cut).is_err());
