@@ -146,7 +146,7 @@ pub enum Cause {
     OnlyTime,
     /// One of several fields is called `time`. Only this field is dropped, as in 1.x.
     #[error(
-        "input field \"time\" is invalid and was dropped: the name is reserved; rename the field, \
+        "input field \"time\" is invalid and is not stored: the name is reserved; rename the field, \
          or write the time at the end of the line"
     )]
     FieldNamedTime,
@@ -155,7 +155,7 @@ pub enum Cause {
     InvalidTimestamp(String),
     /// The timestamp is outside the range of times.
     #[error(
-        "timestamp '{found}' is outside the range of 64-bit nanoseconds at this precision{}",
+        "timestamp '{found}' is outside the range of times at this precision (±9223372036854775806 ns){}",
         looks_like(*.meant)
     )]
     TimestampRange {

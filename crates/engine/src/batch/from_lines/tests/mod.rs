@@ -111,7 +111,7 @@ fn lenient_syntax_of_clients_parses() {
         &[
             "1: m  v=Float(2.0),w=Float(4.0) 1",
             "2: m  v=Float(5.0) 2",
-            "1! input field \"time\" is invalid and was dropped: the name is reserved; rename the \
+            "1! input field \"time\" is invalid and is not stored: the name is reserved; rename the \
              field, or write the time at the end of the line (column 16)",
         ],
     );
@@ -184,8 +184,8 @@ fn bad_lines_do_not_stop_parsing() {
     );
     refused(
         "m v=1 9223372036854775807",
-        "timestamp '9223372036854775807' is outside the range of 64-bit nanoseconds at this \
-         precision (column 7)",
+        "timestamp '9223372036854775807' is outside the range of times at this precision \
+         (±9223372036854775806 ns) (column 7)",
     );
     refused("m\tv=1", "control character 0x09 in a name, expected printable text (column 2)");
     refused("m ü\u{1}=1", "control character 0x01 in a name, expected printable text (column 4)");
@@ -323,7 +323,7 @@ fn precision_scales_times_and_truncates_now() {
     assert_eq!(
         with(TimestampUnit::Fixed(Precision::Hour))[1..],
         [
-            "1! timestamp '1700000000' is outside the range of 64-bit nanoseconds at this precision: \
+            "1! timestamp '1700000000' is outside the range of times at this precision (±9223372036854775806 ns): \
          this looks like seconds: `precision=s` (column 7)"
         ]
     );
