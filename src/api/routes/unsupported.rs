@@ -4,10 +4,10 @@ use crate::api::error::{ApiError, ApiResult};
 use crate::api::routes::handler::{Incoming, PendingRequest};
 
 /// The first segments of 2.x's paths under `/api/v2`. The route table takes precedence.
-const V2: &str = "authorizations backup buckets checks config dashboards dbrps flags \
-                  labels legacy me notificationEndpoints notificationRules orgs query \
-                  remotes replications resources restore scrapers setup signin signout \
-                  sources stacks tasks telegrafs users variables";
+const V2: &str = "annotations authorizations backup buckets checks config dashboards dbrps flags \
+                  labels legacy maps me notebooks notificationEndpoints notificationRules orgs \
+                  query remotes replications resources restore scrapers setup signin signout \
+                  sources stacks tasks telegraf telegrafs templates users variables";
 /// The first segments of InfluxDB 3's paths under `/api/v3`. The route table takes precedence.
 const V3: &str = "configure engine enterprise plugin_test plugins show test";
 
@@ -31,7 +31,15 @@ pub fn instead_of(path: &str) -> Option<&'static str> {
             "the admin token is the secret ADMIN_TOKEN; create database tokens at \
              /api/v3/configure/token"
         }
-        path if is_known_path(path, "/api/v2", V2) => {
+        "/api/v3/configure/table" => {
+            "the first write creates a table; delete a table with DROP MEASUREMENT at /query"
+        }
+        "/api/v3/configure/database/retention_period" => {
+            "change the retention period with PUT /api/v3/configure/database"
+        }
+        path if is_known_path(path, "/api/v2", V2)
+            || is_known_path(path, "/legacy", "authorizations") =>
+        {
             "the supported paths of the v2 API are /api/v2/write, delete, buckets, dbrps, orgs, \
              ready and setup; query with InfluxQL at /query"
         }
