@@ -138,6 +138,7 @@ fn send(server: &Server, request: &Request<'_>) -> Result<(u16, String), Failure
         if tries == TRIES_MAX {
             return Err(Failure(format!("the request failed {TRIES_MAX} times: {reason}")));
         }
+        stderr_line!("the request failed, and is sent again in {pause_s} s: {reason}");
         sleep(Duration::from_secs(pause_s));
     }
     Err(Failure::of("The request was not sent."))
@@ -286,6 +287,10 @@ struct Import<'a> {
     state_file: PathBuf,
     /// The file, the server and the options, as the progress file contains them.
     input: Value,
+    /// The values of `--database` and `--policy`, or empty texts.
+    option: Destination,
+    /// The database of the file that `--database` replaces.
+    replaced: Option<String>,
     destination: Destination,
     known: HashSet<Destination>,
     tally: Tally,
@@ -330,6 +335,8 @@ impl<'a> Import<'a> {
             size,
             state_file: format!("{path}.progress").into(),
             input,
+            option: destination.clone(),
+            replaced: None,
             destination,
             known: HashSet::new(),
             tally: Tally::new(precision),
@@ -369,8 +376,11 @@ impl<'a> Import<'a> {
                         "line {number} is not UTF-8: write text as UTF-8"
                     )));
                 }
-                Item::Database(name) => self.destination.database = name,
-                Item::Policy(name) => self.destination.policy = name,
+                Item::Database(name) => self.enter(name, number)?,
+                Item::Policy(name) if self.option.policy.is_empty() => {
+                    self.destination.policy = name;
+                }
+                Item::Policy(_) => {}
                 Item::Statement(q) if number > skip => self.statement(&q)?,
                 Item::Statement(_) => {}
                 Item::Text { text, begins } => {
@@ -408,6 +418,34 @@ impl<'a> Import<'a> {
             |line| stderr_line!("{line}"),
         );
         Ok(self.rejected)
+    }
+
+    /// Begins the lines of another database of the file. `--database` replaces this database. If the
+    /// file contained several databases, it would mix their points.
+    fn enter(&mut self, database: String, number: u64) -> Result<(), Failure> {
+        let option = &self.option.database;
+        if option.is_empty() {
+            self.destination.database = database;
+            return Ok(());
+        }
+        match &self.replaced {
+            Some(replaced) if *replaced != database => {
+                return Err(Failure(format!(
+                    "the lines from line {number} on belong to database {}, and earlier lines to \
+                     database {}: without --database, the command imports each database",
+                    quoted(&database),
+                    quoted(replaced)
+                )));
+            }
+            None if database != *option => stderr_line!(
+                "the lines of database {} are imported into {}",
+                quoted(&database),
+                quoted(option)
+            ),
+            _ => {}
+        }
+        self.replaced = Some(database);
+        Ok(())
     }
 
     fn item(&self, dump: &mut Dump, line: Vec<u8>) -> Result<Item, Failure> {

@@ -79,6 +79,7 @@ fn run(line: &Line) -> Result<ExitCode, Failure> {
         is_logged: is_logged()?,
         stop,
     });
+    log::start();
     listen::runtime()?.block_on(async {
         let listener = listen::bind(&[place]).await?.remove(0);
         let signals = listen::signals()?;
@@ -99,6 +100,7 @@ fn run(line: &Line) -> Result<ExitCode, Failure> {
     if !std::io::stdout().is_terminal() {
         log::event("stopped", &[]);
     }
+    log::end();
     Ok(ExitCode::SUCCESS)
 }
 
