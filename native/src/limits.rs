@@ -58,8 +58,13 @@ pub const CRASH_WAIT_NS_MAX: i64 = 3_600_000_000_000;
 pub const ALARM_SLEEP_MAX: Duration = Duration::from_secs(30);
 /// The maximum number of changed alarms that one commit makes durable.
 pub const ALARMS_PER_COMMIT_MAX: usize = 1_000;
-/// The time that running requests have to finish after a termination signal.
-pub const GRACE: Duration = Duration::from_secs(10);
+/// The maximum number of log lines that wait for the writer.
+pub const LOG_LINES_MAX: usize = 10_000;
+/// The maximum time for the last log lines at the end of the program.
+pub const LOG_END_MAX: Duration = Duration::from_secs(1);
+/// The time that running requests have to finish after a termination signal. Docker ends the program
+/// 10 s after the signal.
+pub const GRACE: Duration = Duration::from_secs(7);
 /// The size of SQLite's write-ahead log, in pages, above which a commit copies the log into the
 /// database file.
 pub const WAL_PAGES: u32 = 2_000;

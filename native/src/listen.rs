@@ -1,5 +1,6 @@
 //! Starts the threads, accepts connections, and shuts the program down.
 
+use std::env::VarError;
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -50,6 +51,7 @@ pub fn serve(options: Options) -> Result<(), Failure> {
     }
     let token = match std::env::var("ADMIN_TOKEN") {
         Ok(token) if !token.trim().is_empty() => None,
+        Err(VarError::NotUnicode(_)) => return Err(Failure::of("ADMIN_TOKEN is not UTF-8.")),
         _ => Some(folder.admin_token()?),
     };
     read_settings(token.as_deref(), options.threads)?;
@@ -70,6 +72,7 @@ pub fn serve(options: Options) -> Result<(), Failure> {
         readers: Readers::default(),
         memory_bytes: options.memory_bytes / options.threads,
     });
+    log::start();
     runtime.block_on(async {
         let listeners = bind(&options.listen).await?;
         let mut signals = signals()?;
@@ -89,6 +92,7 @@ pub fn serve(options: Options) -> Result<(), Failure> {
     if !std::io::stdout().is_terminal() {
         log::event("stopped", &[]);
     }
+    log::end();
     Ok(())
 }
 

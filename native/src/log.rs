@@ -1,29 +1,103 @@
 //! Writes the log. Each event is one line of JSON.
+//!
+//! [`serve`](crate::listen::serve) writes its log in a separate thread. If nobody reads the log, the
+//! thread waits, and the server continues and drops lines.
 
 use std::io::Write as _;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
 
 use serde_json::{Map, Value};
 use tidemark::response::time;
 
+use crate::limits::{LOG_END_MAX, LOG_LINES_MAX};
 use crate::platform::now_ns;
 
-/// Writes a line to the log. Ignores errors, because a closed log must not stop the server.
+static WRITER: OnceLock<SyncSender<Entry>> = OnceLock::new();
+static DROPPED: AtomicU64 = AtomicU64::new(0);
+
+enum Entry {
+    Line(String),
+    /// The sender waits until all earlier lines are written.
+    End(SyncSender<()>),
+}
+
+/// Starts the thread that writes the log. Without this call, each line is written immediately.
+pub fn start() {
+    let (to, entries) = sync_channel(LOG_LINES_MAX);
+    let write_all = move || {
+        for entry in entries {
+            match entry {
+                Entry::Line(text) => write(&text),
+                Entry::End(done) => drop(done.send(())),
+            }
+            let dropped = DROPPED.swap(0, Ordering::Relaxed);
+            if dropped > 0 {
+                write(&described("log_lines_dropped", &[("lines", dropped.into())]));
+            }
+        }
+    };
+    if thread::Builder::new().name("log".to_owned()).spawn(write_all).is_ok() {
+        // The program calls this function only once.
+        let _ = WRITER.set(to);
+    }
+}
+
+/// Waits until the lines are written, but not longer than [`LOG_END_MAX`].
+pub fn end() {
+    let Some(writer) = WRITER.get() else { return };
+    let (to, done) = sync_channel(1);
+    if writer.try_send(Entry::End(to)).is_ok() {
+        let _ = done.recv_timeout(LOG_END_MAX);
+    }
+}
+
+/// Writes a line to the log.
 pub fn line(text: &str) {
+    match WRITER.get() {
+        None => write(text),
+        Some(writer) => {
+            if writer.try_send(Entry::Line(text.to_owned())).is_err() {
+                DROPPED.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// Ignores errors, because a closed log must not stop the server.
+fn write(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
 
-/// Writes a fault to the log. Ignores errors, like [`line`].
+/// Writes a fault to the standard error output.
 pub fn fault(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
 /// Writes an event with the current time.
 pub fn event(name: &str, more: &[(&str, Value)]) {
-    let mut text = Vec::new();
-    time::rfc3339(now_ns() / 1_000_000 * 1_000_000, 0, &mut text);
+    line(&described(name, more));
+}
+
+/// Adds the current time to a line, which must be a JSON object with at least one key.
+pub fn request(object: &str) {
+    let rest = object.strip_prefix('{').unwrap_or(object);
+    line(&format!("{{\"time\":\"{}\",{rest}", now()));
+}
+
+fn described(name: &str, more: &[(&str, Value)]) -> String {
     let mut event = Map::new();
-    event.insert("time".to_owned(), String::from_utf8_lossy(&text).into());
+    event.insert("time".to_owned(), now().into());
     event.insert("event".to_owned(), name.into());
     event.extend(more.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
-    line(&Value::Object(event).to_string());
+    Value::Object(event).to_string()
+}
+
+/// Returns the time with milliseconds.
+fn now() -> String {
+    let mut text = Vec::new();
+    time::rfc3339(now_ns() / 1_000_000 * 1_000_000, 0, &mut text);
+    String::from_utf8_lossy(&text).into_owned()
 }

@@ -174,7 +174,7 @@ impl RequestTask {
         let line =
             self.engine.with_service(|service, platform| exchange.log_line(service, platform));
         if let Some(line) = line {
-            log::line(&line);
+            log::request(&line);
         }
     }
 }
