@@ -151,11 +151,13 @@ impl Settings {
         let mut admin_tokens = Vec::new();
         for name in ["ADMIN_TOKEN", "ADMIN_TOKEN_NEXT"] {
             let Some(token) = text(name) else { continue };
-            let characters = token.trim().chars().count();
+            // A file with a secret often ends with a line break, which no header can contain.
+            let token = token.trim();
+            let characters = token.chars().count();
             if characters < ADMIN_TOKEN_CHARACTERS_MIN {
                 return Err(SettingsError::Guessable { name, characters });
             }
-            admin_tokens.push(TokenHash::new(&token));
+            admin_tokens.push(TokenHash::new(token));
         }
         Ok(Self {
             admin_tokens,
@@ -396,6 +398,12 @@ mod tests {
         let error = SettingsError::Guessable { name: "ADMIN_TOKEN_NEXT", characters: 5 };
         assert_eq!(read(&next), Err(error));
         assert!(read(&[("ADMIN_TOKEN", "sixteen-letters!")]).is_ok());
+    }
+
+    #[test]
+    fn line_break_after_token_is_ignored() {
+        let settings = read(&[("ADMIN_TOKEN", " sixteen-letters!\n")]).unwrap();
+        assert!(settings.admin_tokens[0].matches("sixteen-letters!"));
     }
 
     #[test]
