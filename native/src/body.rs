@@ -1,13 +1,16 @@
 //! Reads the body of a request. Processes each piece before reading the next one.
 
-use std::time::Duration;
+use std::error::Error as _;
+use std::io::{self, ErrorKind};
+use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Bytes, Incoming};
 use tidemark::api::action::Action;
 use tidemark::api::exchange::Exchange;
 use tidemark::model::limits::{
-    BODY_PACED_AFTER_BYTES, BODY_STALL_S_MAX, DISCARDED_BODY_BYTES_MAX, DISPLACED_NOTICED_MS,
+    BODY_PACED_AFTER_BYTES, BODY_READ_BYTES_MIN, BODY_STALL_S_MAX, DISCARDED_BODY_BYTES_MAX,
+    DISPLACED_NOTICED_MS,
 };
 use tokio::task::yield_now;
 use tokio::time::timeout;
@@ -27,14 +30,22 @@ pub async fn read(
     exchange: &mut Exchange,
 ) -> Result<Option<Action>, Disconnected> {
     let mut bytes = 0;
+    // The number of bytes at which the stall time began.
+    let (mut since, mut began) = (0, Instant::now());
     while !body.is_end_stream() {
         let piece = match next(body, |_| exchange.displaced()).await? {
             Next::Piece(piece) => piece,
             Next::End => return Ok(None),
+            Next::Invalid => return Ok(Some(exchange.body_invalid())),
             Next::Stalled => return Ok(Some(exchange.body_stalled())),
             Next::Displaced(refusal) => return Ok(Some(refusal)),
         };
         bytes += piece.len();
+        if bytes - since >= BODY_READ_BYTES_MIN as usize {
+            (since, began) = (bytes, Instant::now());
+        } else if began.elapsed().as_secs() > u64::from(BODY_STALL_S_MAX) {
+            return Ok(Some(exchange.body_stalled()));
+        }
         let refusal = exchange.body_grew(bytes, now_ns());
         let refusal =
             refusal.or_else(|| exchange.piece(piece.len(), |held| held.extend_from_slice(&piece)));
@@ -53,6 +64,8 @@ pub async fn read(
 enum Next {
     Piece(Bytes),
     End,
+    /// A chunk is invalid.
+    Invalid,
     /// The client sent no data of the body for too long.
     Stalled,
     /// The client sent no data of the body for some time, and another request needed the memory of
@@ -70,6 +83,7 @@ async fn next(
     loop {
         match timeout(NOTICE, body.frame()).await {
             Ok(None) => return Ok(Next::End),
+            Ok(Some(Err(reason))) if is_invalid(&reason) => return Ok(Next::Invalid),
             Ok(Some(Err(_))) => return Err(Disconnected),
             Ok(Some(Ok(frame))) => match frame.into_data() {
                 Ok(piece) if piece.is_empty() => {}
@@ -88,6 +102,13 @@ async fn next(
             }
         }
     }
+}
+
+fn is_invalid(reason: &hyper::Error) -> bool {
+    let reason = reason.source().and_then(|source| source.downcast_ref::<io::Error>());
+    reason.is_some_and(|reason| {
+        matches!(reason.kind(), ErrorKind::InvalidInput | ErrorKind::InvalidData)
+    })
 }
 
 /// Reads and discards the rest of the body of a rejected request. Stops when the client pauses, so

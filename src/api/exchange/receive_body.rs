@@ -142,6 +142,13 @@ impl Exchange {
         self.refuse(ApiError::Stalled)
     }
 
+    /// Refuses a request whose body is not valid HTTP, and frees the request's memory.
+    pub fn body_invalid(&mut self) -> Action {
+        self.refuse(ApiError::Invalid(
+            "the body has an invalid chunk; the request changed no data".to_owned(),
+        ))
+    }
+
     fn refuse(&mut self, error: ApiError) -> Action {
         self.complete_response(Err(error))
     }
