@@ -1,8 +1,10 @@
-//! Lists the console's files for `src/console.rs`, which compiles them into the program.
+//! Lists the console's files and their entity tags for `src/console.rs`, which compiles them into
+//! the program.
 //!
 //! `npm run build` creates the files in `dist/`. If they are missing, the program has no console.
 
 use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
@@ -14,10 +16,13 @@ fn main() -> io::Result<()> {
         collect(&root, &mut files)?;
     }
     files.sort();
-    let mut list = String::from("const FILES: &[(&str, &[u8])] = &[\n");
+    let mut list = String::from("const FILES: &[(&str, &str, &[u8])] = &[\n");
     for file in &files {
         let path = file.strip_prefix(&root).map_err(io::Error::other)?;
-        let _ = writeln!(list, "    ({:?}, include_bytes!({:?})),", path.display(), file);
+        let mut hasher = DefaultHasher::new();
+        hasher.write(&fs::read(file)?);
+        let tag = format!("\"{:016x}\"", hasher.finish());
+        let _ = writeln!(list, "    ({:?}, {tag:?}, include_bytes!({file:?})),", path.display());
     }
     list.push_str("];\n");
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());

@@ -132,7 +132,7 @@ async fn respond(
     reader: Arc<Reader>,
 ) -> Result<HttpResponse, Infallible> {
     let is_head = request.method() == Method::HEAD;
-    if let Some(file) = console::answer(request.method(), request.uri().path()) {
+    if let Some(file) = console::answer(&request) {
         return Ok(file);
     }
     let mut head = head(&request, peer);

@@ -1,7 +1,9 @@
 //! Serves the files of the console, which are compiled into the program.
 
-use hyper::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
-use hyper::{HeaderMap, Method, StatusCode};
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH,
+};
+use hyper::{HeaderMap, Method, Request, StatusCode};
 
 use crate::reply::{Outgoing, extend};
 use crate::request_task::HttpResponse;
@@ -12,26 +14,39 @@ include!(concat!(env!("OUT_DIR"), "/console.rs"));
 const RULES: &str = "_headers";
 
 /// Returns the response for a path of the console, or `None` for any other path.
-pub fn answer(method: &Method, path: &str) -> Option<HttpResponse> {
+pub fn answer<B>(request: &Request<B>) -> Option<HttpResponse> {
+    let path = request.uri().path();
     let name = path.strip_prefix('/')?;
     let name = if name.is_empty() { "index.html" } else { name };
-    let found = FILES.iter().find(|(file, _)| *file == name && name != RULES);
-    let Some((_, content)) = found else {
+    let found = FILES.iter().find(|(file, ..)| *file == name && name != RULES);
+    let Some((_, tag, content)) = found else {
         let missing: &[u8] =
             b"This program was built without the console: run `npm run build` first.\n";
-        return (path == "/").then(|| file(method, path, "txt", missing, StatusCode::NOT_FOUND));
+        return (path == "/").then(|| file(request, "txt", missing, StatusCode::NOT_FOUND));
+    };
+    let known = request.headers().get(IF_NONE_MATCH).and_then(|known| known.to_str().ok());
+    let is_known = known.is_some_and(|known| known.contains(tag));
+    let (content, status) = match is_known {
+        true => (&[][..], StatusCode::NOT_MODIFIED),
+        false => (*content, StatusCode::OK),
     };
     let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
-    Some(file(method, path, extension, content, StatusCode::OK))
+    let mut response = file(request, extension, content, status);
+    // As on Cloudflare, browsers keep the file, and ask whether it has changed.
+    let headers = response.headers_mut();
+    headers.insert(ETAG, HeaderValue::from_static(tag));
+    let revalidate = HeaderValue::from_static("public, max-age=0, must-revalidate");
+    headers.entry(CACHE_CONTROL).or_insert(revalidate);
+    Some(response)
 }
 
-fn file(
-    method: &Method,
-    path: &str,
+fn file<B>(
+    request: &Request<B>,
     extension: &str,
     content: &'static [u8],
     status: StatusCode,
 ) -> HttpResponse {
+    let method = request.method();
     let mut response = HttpResponse::new(Outgoing::Whole(None));
     if method != Method::GET && method != Method::HEAD {
         *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
@@ -42,7 +57,7 @@ fn file(
     let content_type = HeaderValue::from_static(content_type(extension));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, content_type);
-    add_rules(headers, path);
+    add_rules(headers, request.uri().path());
     if method == Method::HEAD {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(content.len()));
     } else {
@@ -68,7 +83,7 @@ fn content_type(extension: &str) -> &'static str {
 /// Adds the headers that the rules define for a path. The pattern of a rule is either a path, or a
 /// path prefix that ends with a star.
 fn add_rules(headers: &mut HeaderMap, path: &str) {
-    let rules = FILES.iter().find(|(file, _)| *file == RULES).map_or(&[][..], |(_, text)| *text);
+    let rules = FILES.iter().find(|(file, ..)| *file == RULES).map_or(&[][..], |(.., text)| *text);
     let mut applies = false;
     for line in String::from_utf8_lossy(rules).lines() {
         if let Some((name, value)) = line.strip_prefix(' ').and_then(|rule| rule.split_once(':')) {
