@@ -127,9 +127,19 @@ impl SqliteStore {
                 drop(none.take());
                 return Err(gone());
             }
-            none => none.insert(open(&self.path).map_err(failure)?),
+            none => none.insert(open(&self.path).map_err(|reason| self.in_file(failure(reason)))?),
         };
-        work(connection)
+        work(connection).map_err(|reason| self.in_file(reason))
+    }
+
+    /// Adds the name of the file to an error.
+    fn in_file(&self, error: StoreError) -> StoreError {
+        match (error, self.path.file_name()) {
+            (StoreError::Failed(reason), Some(name)) => {
+                StoreError::Failed(format!("{}: {reason}", name.display()))
+            }
+            (error, _) => error,
+        }
     }
 
     /// Runs a statement that writes. The first write begins the transaction.

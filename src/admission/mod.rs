@@ -30,7 +30,7 @@ pub struct Admission(Rc<Ledger>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "too many request bodies in flight: the request needs {wanted} bytes, and {free} of {total} \
-     bytes are free; {}",
+     bytes (BODIES_IN_FLIGHT_BYTES_MAX) are free; {}",
     if *.never { "send smaller batches" } else { "retry in a second" }
 )]
 pub struct Overloaded {

@@ -149,7 +149,12 @@ fn oversized_body_returns_413() {
     let Some(Action::Respond(response)) = refused else { panic!("{refused:?}") };
     assert_eq!((response.status, header(&response, "Retry-After")), (413, None));
     let text = String::from_utf8(response.body).unwrap();
-    assert!(text.contains("of 36000000 bytes are free; send smaller batches"), "{text}");
+    assert!(
+        text.contains(
+            "of 36000000 bytes (BODIES_IN_FLIGHT_BYTES_MAX) are free; send smaller batches"
+        ),
+        "{text}"
+    );
     assert_eq!(service.admission.free_bytes(), BODIES_IN_FLIGHT_BYTES_MAX);
 }
 

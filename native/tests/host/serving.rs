@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::ops::Range;
 use std::process::{Command, Stdio};
 
-use crate::server::{Place, Server, command, curl, encode, eventually, status};
+use crate::server::{Place, Server, TOKEN, command, curl, encode, eventually, status};
 
 #[test]
 fn databases_work_across_threads() {
@@ -169,6 +169,42 @@ fn memory_bytes_limits_memtables() {
     }
 }
 
+/// A pipe has room for about 600 lines.
+#[test]
+fn unread_log_does_not_stop_server() {
+    let place = Place::new();
+    let mut command = command(&place.0);
+    command.env("LOG_REQUESTS", "all");
+    let mut server = Server::of(command);
+    for _ in 0..1_200 {
+        assert_eq!(server.ask("GET", "/query?q=SHOW%20DATABASES", b"").0, 200);
+    }
+    let (_, log) = server.end("-TERM");
+    let line: serde_json::Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
+    assert!(line["time"].as_str().unwrap().ends_with('Z'), "{line}");
+    assert_eq!(line["status"], 200);
+}
+
+#[test]
+fn invalid_chunk_returns_400() {
+    let place = Place::new();
+    let server = Server::start(&place.0);
+    let mut stream = TcpStream::connect(&server.address).unwrap();
+    stream
+        .write_all(
+            format!(
+                "POST /write?db=d HTTP/1.1\r\nHost: tests\r\nAuthorization: Token {TOKEN}\r\n\
+                 Transfer-Encoding: chunked\r\n\r\nzz\r\n"
+            )
+            .as_bytes(),
+        )
+        .unwrap();
+    let mut response = [0; 400];
+    let length = stream.read(&mut response).unwrap();
+    let response = String::from_utf8_lossy(&response[..length]);
+    assert!(response.starts_with("HTTP/1.1 400"), "{response}");
+}
+
 #[test]
 fn server_serves_console_or_explains_absence() {
     let place = Place::new();
@@ -178,6 +214,10 @@ fn server_serves_console_or_explains_absence() {
     if status(&head) == 200 {
         assert!(body.contains("<html"), "{body}");
         assert!(head.contains("Content-Security-Policy"), "{head}");
+        let tag = head.split("etag: ").nth(1).and_then(|rest| rest.lines().next()).unwrap();
+        let known = format!("If-None-Match: {tag}");
+        let url = format!("http://{}/", server.address);
+        assert!(curl(&["-s", "-i", "-H", &known, &url]).starts_with("HTTP/1.1 304"), "{tag}");
     } else {
         assert!(body.contains("without the console"), "{body}");
     }

@@ -488,7 +488,10 @@ mod tests {
     fn listed_rejections_are_limited() {
         let lines: Vec<u32> = (1..=100).collect();
         let text = refused(&unparsed(&lines, 250), &outcome(0, &[300], 0), b"").message;
-        assert!(text.starts_with("partial write: no data written, errors encountered on line(s):\n"), "{text}");
+        assert!(
+            text.starts_with("partial write: no data written, errors encountered on line(s):\n"),
+            "{text}"
+        );
         assert_eq!(text.matches("\nerror parsing").count(), 100);
         assert!(text.ends_with("\nand 151 more\n0 points written, 251 lines rejected"), "{text}");
     }
