@@ -507,7 +507,8 @@ mod tests {
         let store = SqliteStore::new(place());
         store.open().unwrap();
         store.with(|connection| run(connection, "ROLLBACK")).unwrap();
-        assert_eq!(store.put(Table::Wal, 1, b"a", b""), Err(rolled_back()));
+        let error = store.in_file(rolled_back());
+        assert_eq!(store.put(Table::Wal, 1, b"a", b""), Err(error));
         assert_eq!(commit(&store), Err(rolled_back()));
     }
 }

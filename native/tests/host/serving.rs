@@ -214,7 +214,7 @@ fn server_serves_console_or_explains_absence() {
     if status(&head) == 200 {
         assert!(body.contains("<html"), "{body}");
         assert!(head.contains("Content-Security-Policy"), "{head}");
-        let tag = head.split("etag: ").nth(1).and_then(|rest| rest.lines().next()).unwrap();
+        let tag = head.lines().find_map(|line| line.strip_prefix("Etag: ")).unwrap();
         let known = format!("If-None-Match: {tag}");
         let url = format!("http://{}/", server.address);
         assert!(curl(&["-s", "-i", "-H", &known, &url]).starts_with("HTTP/1.1 304"), "{tag}");

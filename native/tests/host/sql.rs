@@ -205,12 +205,15 @@ fn unused_sql_process_ends() {
     assert_eq!(ask(&server, COUNT), count);
     let first = process(&server).unwrap();
     eventually("the unused process ends", || !is_running(first));
+    // While the server waits for the end of the first process, a statement starts a process in the
+    // other place. Later statements use the first place again.
     assert_eq!(ask(&server, COUNT), count);
-    let second = process(&server).unwrap();
+    assert_eq!(ask(&server, COUNT), count);
+    let used = *processes(&server).last().unwrap();
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(5) {
         assert_eq!(ask(&server, COUNT), count);
         sleep(Duration::from_millis(50));
     }
-    assert_eq!(process(&server), Some(second));
+    assert!(processes(&server).contains(&used));
 }
