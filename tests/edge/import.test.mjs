@@ -125,10 +125,11 @@ test('a file that changed after a killed import is imported from its first line'
 test('--database replaces the database of the file, but not several databases', async (t) => {
   const server = await tidemark(t, {}, PlainWorkerd);
   const path = join(folderOf(t), 'one.txt');
-  const one = ['# DML', '# CONTEXT-DATABASE: e', '# CONTEXT-RETENTION-POLICY: long', 'm v=1 1'];
+  const one = ['# DDL', 'CREATE DATABASE e', '# DML', '# CONTEXT-DATABASE: e', '# CONTEXT-RETENTION-POLICY: long', 'm v=1 1'];
   writeFileSync(path, one.join('\n'));
   const { code, said } = await load(server.url, path, undefined, ['--database', 'f', '--policy', 'p']);
   assert.equal(code, 0, said);
+  assert.match(said, /^skipped, because --database is set: CREATE DATABASE e$/m);
   assert.match(said, /^the lines of database "e" are imported into "f"$/m);
   assert.deepEqual(await server.rows('SELECT sum(v) FROM p.m', { db: 'f', epoch: 's' }), [[0, 1]]);
   assert.deepEqual(await server.rows('SHOW DATABASES'), [['f']]);
@@ -136,7 +137,7 @@ test('--database replaces the database of the file, but not several databases', 
   writeFileSync(path, [...one, '# CONTEXT-DATABASE: g', 'm v=2 2'].join('\n'));
   const mixed = await load(server.url, path, undefined, ['--database', 'f']);
   assert.equal(mixed.code, 1);
-  assert.match(mixed.said, /the lines from line 5 on belong to database "g", and earlier lines to database "e"/);
+  assert.match(mixed.said, /the lines from line 7 on belong to database "g", and earlier lines to database "e"/);
 });
 
 test('rejected lines are reported, and the import continues but fails at its end', async (t) => {

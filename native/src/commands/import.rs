@@ -381,8 +381,9 @@ impl<'a> Import<'a> {
                     self.destination.policy = name;
                 }
                 Item::Policy(_) => {}
-                Item::Statement(q) if number > skip => self.statement(&q)?,
-                Item::Statement(_) => {}
+                Item::Statement(_) if number <= skip => {}
+                Item::Statement(q) if self.option.database.is_empty() => self.statement(&q)?,
+                Item::Statement(q) => stderr_line!("skipped, because --database is set: {q}"),
                 Item::Text { text, begins } => {
                     // The comparison includes the lines of earlier runs, but excludes invalid SQL
                     // rows.
