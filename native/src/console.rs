@@ -32,6 +32,9 @@ pub fn answer<B>(request: &Request<B>) -> Option<HttpResponse> {
     };
     let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
     let mut response = file(request, extension, content, status);
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+        return Some(response);
+    }
     // As on Cloudflare, browsers keep the file, and ask whether it has changed.
     let headers = response.headers_mut();
     headers.insert(ETAG, HeaderValue::from_static(tag));
@@ -58,7 +61,7 @@ fn file<B>(
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, content_type);
     add_rules(headers, request.uri().path());
-    if method == Method::HEAD {
+    if method == Method::HEAD && status != StatusCode::NOT_MODIFIED {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(content.len()));
     } else {
         *response.body_mut() = Outgoing::complete(content);

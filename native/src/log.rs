@@ -1,19 +1,23 @@
 //! Writes the log. Each event is one line of JSON.
 //!
-//! [`serve`](crate::listen::serve) writes its log in a separate thread. If nobody reads the log, the
-//! thread waits, and the server continues and drops lines.
+//! The servers write their log in a separate thread. If nobody reads the log, the thread waits, and
+//! the server continues and drops lines.
 
 use std::io::Write as _;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 use tidemark::response::time;
 
 use crate::limits::{LOG_END_MAX, LOG_LINES_MAX};
 use crate::platform::now_ns;
+
+/// The pause between two attempts if the queue is full.
+const FULL_PAUSE: Duration = Duration::from_millis(10);
 
 static WRITER: OnceLock<SyncSender<Entry>> = OnceLock::new();
 static DROPPED: AtomicU64 = AtomicU64::new(0);
@@ -29,13 +33,13 @@ pub fn start() {
     let (to, entries) = sync_channel(LOG_LINES_MAX);
     let write_all = move || {
         for entry in entries {
-            match entry {
-                Entry::Line(text) => write(&text),
-                Entry::End(done) => drop(done.send(())),
-            }
             let dropped = DROPPED.swap(0, Ordering::Relaxed);
             if dropped > 0 {
                 write(&described("log_lines_dropped", &[("lines", dropped.into())]));
+            }
+            match entry {
+                Entry::Line(text) => write(&text),
+                Entry::End(done) => drop(done.send(())),
             }
         }
     };
@@ -45,12 +49,22 @@ pub fn start() {
     }
 }
 
-/// Waits until the lines are written, but not longer than [`LOG_END_MAX`].
+/// Waits until the lines are written, but not much longer than [`LOG_END_MAX`].
 pub fn end() {
     let Some(writer) = WRITER.get() else { return };
     let (to, done) = sync_channel(1);
-    if writer.try_send(Entry::End(to)).is_ok() {
-        let _ = done.recv_timeout(LOG_END_MAX);
+    let (began, mut entry) = (Instant::now(), Entry::End(to));
+    while began.elapsed() < LOG_END_MAX {
+        match writer.try_send(entry) {
+            Ok(()) => {
+                let _ = done.recv_timeout(LOG_END_MAX);
+                return;
+            }
+            Err(TrySendError::Full(unsent) | TrySendError::Disconnected(unsent)) => {
+                entry = unsent;
+                thread::sleep(FULL_PAUSE);
+            }
+        }
     }
 }
 

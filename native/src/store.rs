@@ -96,7 +96,7 @@ impl SqliteStore {
             (connection, result)
         };
         let (connection, result) = tokio::task::spawn_blocking(commit).await.map_err(|_| gone())?;
-        result?;
+        result.map_err(|reason| self.in_file(reason))?;
         self.connection.replace(Some(connection));
         self.is_dirty.set(false);
         Ok(())
@@ -508,7 +508,7 @@ mod tests {
         store.open().unwrap();
         store.with(|connection| run(connection, "ROLLBACK")).unwrap();
         let error = store.in_file(rolled_back());
-        assert_eq!(store.put(Table::Wal, 1, b"a", b""), Err(error));
-        assert_eq!(commit(&store), Err(rolled_back()));
+        assert_eq!(store.put(Table::Wal, 1, b"a", b""), Err(error.clone()));
+        assert_eq!(commit(&store), Err(error));
     }
 }

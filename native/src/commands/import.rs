@@ -432,8 +432,9 @@ impl<'a> Import<'a> {
         match &self.replaced {
             Some(replaced) if *replaced != database => {
                 return Err(Failure(format!(
-                    "the lines from line {number} on belong to database {}, and earlier lines to \
-                     database {}: without --database, the command imports each database",
+                    "the lines from line {number} on belong to database {}, and the earlier lines, \
+                     which are already imported, to database {}: run the command without --database \
+                     to import each database under its own name",
                     quoted(&database),
                     quoted(replaced)
                 )));

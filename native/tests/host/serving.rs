@@ -169,7 +169,7 @@ fn memory_bytes_limits_memtables() {
     }
 }
 
-/// A pipe has room for about 600 lines.
+/// A pipe has room for a few hundred lines.
 #[test]
 fn unread_log_does_not_stop_server() {
     let place = Place::new();

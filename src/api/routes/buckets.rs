@@ -241,16 +241,14 @@ impl ManageRequest {
             all.retain(|bucket| bucket.has_name(found, name));
         }
         let page = self.page_of(&all)?;
-        let ends = page.last().zip(all.last());
-        let has_next = ends.is_some_and(|(shown, last)| shown.policy.id != last.policy.id);
-        let links = self.page_links(has_next)?;
+        let links = self.page_links(page.len())?;
         let page: Vec<Value> = page.into_iter().map(Bucket::value).collect();
         Ok(Plan::Respond(json!({ "links": links, "buckets": page })))
     }
 
-    /// Returns the links of a list of buckets. The 2.x client for Python reads the next page only if
-    /// `next` exists.
-    fn page_links(&self, has_next: bool) -> ApiResult<Value> {
+    /// Returns the links of a page with `buckets` buckets. The 2.x client for Python reads the next
+    /// page only if `next` exists. As in 2.x, a full page has a next page, which may be empty.
+    fn page_links(&self, buckets: usize) -> ApiResult<Value> {
         let (limit, offset) = self.page()?;
         let link = |offset: usize| {
             let mut query = form_urlencoded::Serializer::new(String::new());
@@ -262,7 +260,7 @@ impl ManageRequest {
             format!("/api/v2/buckets?{}", query.finish())
         };
         let mut links = json!({ "self": link(offset) });
-        if has_next {
+        if buckets == limit {
             links["next"] = link(offset.saturating_add(limit)).into();
         }
         if offset > 0 {

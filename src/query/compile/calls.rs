@@ -162,14 +162,17 @@ impl<'a> CallBuilder<'a> {
     fn argument(&mut self, function: &Function, argument: &Expr) -> Result<(usize, DataType)> {
         let slot = self.slot(argument);
         let data_type = self.slots.get(slot).map_or(DataType::Unknown, |slot| slot.data_type);
-        match data_type {
-            // If all sources are subqueries, functions treat tags as strings.
-            DataType::Tag if self.checked.reads_only_subqueries() => {
-                check_type(function, DataType::String, "Interrupt")?;
-            }
-            known => check_type(function, known, "Interrupt")?,
-        }
+        check_type(function, self.received(data_type), "Interrupt")?;
         Ok((slot, data_type))
+    }
+
+    /// Returns the type that a function receives. If all sources are subqueries, functions treat tags
+    /// as strings.
+    fn received(&self, data_type: DataType) -> DataType {
+        match data_type {
+            DataType::Tag if self.checked.reads_only_subqueries() => DataType::String,
+            known => known,
+        }
     }
 
     fn gathered<'e>(
@@ -249,9 +252,11 @@ impl<'a> CallBuilder<'a> {
             .ok_or_else(unsupported)?;
         let mut plan = match args.first() {
             Some(call @ Expr::Call { name, .. }) => {
+                let (_, plan) = self.plan(call)?;
                 let stage = if name == "distinct" { "Interval" } else { "Interrupt" };
-                check_type(function, resolve::type_of(call, self.names)?, stage)?;
-                self.plan(call)?.1
+                let input = self.received(resolve::type_of(call, self.names)?);
+                check_type(function, input, stage)?;
+                plan
             }
             Some(argument) => CallPlan::new(CallBase::Values, self.argument(function, argument)?.0),
             None => return Err(unsupported()),
