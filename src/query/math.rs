@@ -32,10 +32,6 @@ impl MathFunction {
         Some(Values::Float(floats(values)?.into_iter().map(apply).collect()))
     }
 
-    pub(crate) fn argument_count(self) -> usize {
-        if matches!(self, Self::Binary(_)) { 2 } else { 1 }
-    }
-
     /// Computes the function of literals. Returns `None` if one of them is not a number.
     pub(crate) fn fold(self, args: &[Expr]) -> Option<Expr> {
         let value = |arg: &Expr| match arg {

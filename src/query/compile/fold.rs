@@ -1,6 +1,7 @@
 //! Folds constants like 1.x (`influxql.Reduce`). Combines literals, evaluates `now()` and
 //! mathematical functions of literals, and removes parentheses around single operands.
 
+use super::arguments::check_numbers;
 use super::fields::is_literal;
 use super::local_time::{Zone, parse_time};
 use crate::influxql::ast::{BinaryOp, Expr};
@@ -39,7 +40,7 @@ pub(crate) fn fold_inner(expr: &Expr, context: FoldContext<'_>) -> Expr {
             }
             if context.math
                 && let Some(function) = Function::mathematics(name)
-                && args.len() == function.argument_count()
+                && check_numbers(name, &args).is_ok()
                 && args.iter().all(|arg| is_literal(arg) && !matches!(arg, Expr::Regex(_)))
             {
                 return function.fold(&args).unwrap_or(Expr::NilLiteral);
