@@ -211,6 +211,23 @@ fn regexes_take_linear_time() {
     }
 }
 
+/// Evaluating the conditions on tags at each level of parentheses would take quadratic time.
+#[test]
+fn nested_conditions_take_linear_time() {
+    let mut product = Product::with(&[]);
+    product.query("", "CREATE DATABASE db WITH DURATION INF");
+    let lines: String = (0..5_000).map(|i| format!("m,t=a,n={i} f=1,g=2 {i}\n")).collect();
+    product.write("db", &lines);
+    let mut condition = "f = 1".to_owned();
+    for _ in 0..8 {
+        condition = format!("({condition}{})", " AND t = 'a'".repeat(60));
+    }
+    let started = ThreadTime::now();
+    let answer = product.query("db", &format!("SELECT sum(g) FROM m WHERE {condition}"));
+    assert_eq!(answer["results"][0]["series"][0]["values"][0][1], 10_000);
+    assert!(started.elapsed() < PATIENCE, "{:?}", started.elapsed());
+}
+
 #[test]
 fn thirty_nested_subqueries_run() {
     let mut product = product();

@@ -37,6 +37,19 @@ const REGEX_CELLS: u64 = 16;
 /// one or two comparisons costs nothing. Most predicates are of this size.
 const FREE_CELLS: u64 = 4;
 
+/// The part of a predicate that depends on the rows of a series.
+enum Rest<'a> {
+    /// The value is the same for all rows.
+    Settled(bool),
+    Leaf(&'a Predicate),
+    /// OR if `decisive` is true, and AND if it is false.
+    Joined {
+        decisive: bool,
+        operands: Box<(Rest<'a>, Rest<'a>)>,
+    },
+    Differ(Box<(Rest<'a>, Rest<'a>)>),
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Mask {
     All,
@@ -109,7 +122,8 @@ impl<'a> Filter<'a> {
     }
 
     pub(super) fn excludes_series(&self, tags: &SeriesTags) -> bool {
-        self.predicate.is_some_and(|predicate| self.settle(predicate, tags) == Some(false))
+        let excludes = |predicate| matches!(self.settle(predicate, tags), Rest::Settled(false));
+        self.predicate.is_some_and(excludes)
     }
 
     /// `tags` are the tags of the run's series.
@@ -118,32 +132,39 @@ impl<'a> Filter<'a> {
             // The key filter has already excluded series by their tags.
             return Ok(Mask::All);
         };
-        match self.evaluate(predicate, &Context { run: Some(run), tags })? {
+        let rest = self.settle(predicate, tags);
+        match self.evaluate(&rest, &Context { run: Some(run), tags })? {
             Mask::Some(rows) if !rows.contains(&true) => Ok(Mask::None),
             mask => Ok(mask),
         }
     }
 
-    /// Returns `None` if the value depends on the row.
-    fn settle(&self, predicate: &Predicate, tags: &SeriesTags) -> Option<bool> {
+    /// Evaluates the conditions that read only tags.
+    fn settle<'p>(&self, predicate: &'p Predicate, tags: &SeriesTags) -> Rest<'p> {
         match predicate {
-            Predicate::Constant(value) => Some(*value),
-            Predicate::And(a, b) => unless(false, self.settle(a, tags), || self.settle(b, tags)),
-            Predicate::Or(a, b) => unless(true, self.settle(a, tags), || self.settle(b, tags)),
-            Predicate::Differ(a, b) => Some(self.settle(a, tags)? != self.settle(b, tags)?),
+            Predicate::Constant(value) => Rest::Settled(*value),
+            Predicate::And(a, b) => join(false, self.settle(a, tags), || self.settle(b, tags)),
+            Predicate::Or(a, b) => join(true, self.settle(a, tags), || self.settle(b, tags)),
+            Predicate::Differ(a, b) => match (self.settle(a, tags), self.settle(b, tags)) {
+                (Rest::Settled(a), Rest::Settled(b)) => Rest::Settled(a != b),
+                operands => Rest::Differ(Box::new(operands)),
+            },
             Predicate::Compare(comparison, a, b) => match (comparison, &**a, &**b) {
-                _ if is_order_of_text(*comparison, a, b) => Some(false),
-                _ if reads_rows(a) || reads_rows(b) => None,
+                _ if is_order_of_text(*comparison, a, b) => Rest::Settled(false),
+                _ if reads_rows(a) || reads_rows(b) => Rest::Leaf(predicate),
                 // A fast path for the most common condition.
                 (
                     Comparison::Equal,
                     Operand::Tag(id),
                     Operand::Literal(FieldValue::String(text)),
-                ) => Some(tags.get(*id) == &**text),
-                _ => Some(self.is_true(predicate, tags)),
+                ) => Rest::Settled(tags.get(*id) == &**text),
+                _ => Rest::Settled(self.is_true(predicate, tags)),
             },
             Predicate::Matches { operand, .. } | Predicate::IsTrue(operand) => {
-                (!reads_rows(operand)).then(|| self.is_true(predicate, tags))
+                match reads_rows(operand) {
+                    true => Rest::Leaf(predicate),
+                    false => Rest::Settled(self.is_true(predicate, tags)),
+                }
             }
         }
     }
@@ -152,25 +173,24 @@ impl<'a> Filter<'a> {
         matches!(self.evaluate_leaf(leaf, &Context { run: None, tags }), Ok(Mask::All))
     }
 
-    fn evaluate(&self, predicate: &Predicate, context: &Context<'_>) -> Result<Mask, ScanError> {
-        if let Some(settled) = self.settle(predicate, context.tags) {
-            return Ok(if settled { Mask::All } else { Mask::None });
-        }
-        match predicate {
-            Predicate::And(a, b) => match self.evaluate(a, context)? {
-                Mask::None => Ok(Mask::None),
-                Mask::All => self.evaluate(b, context),
-                Mask::Some(a) => Ok(combine(a, self.evaluate(b, context)?, true)),
-            },
-            Predicate::Or(a, b) => match self.evaluate(a, context)? {
-                Mask::All => Ok(Mask::All),
-                Mask::None => self.evaluate(b, context),
-                Mask::Some(a) => Ok(combine(a, self.evaluate(b, context)?, false)),
-            },
-            Predicate::Differ(a, b) => {
+    fn evaluate(&self, rest: &Rest<'_>, context: &Context<'_>) -> Result<Mask, ScanError> {
+        match rest {
+            Rest::Settled(true) => Ok(Mask::All),
+            Rest::Settled(false) => Ok(Mask::None),
+            Rest::Leaf(leaf) => self.evaluate_leaf(leaf, context),
+            Rest::Joined { decisive, operands } => {
+                let (a, b) = &**operands;
+                match (self.evaluate(a, context)?, decisive) {
+                    (Mask::All, true) => Ok(Mask::All),
+                    (Mask::None, false) => Ok(Mask::None),
+                    (Mask::Some(a), _) => Ok(combine(a, self.evaluate(b, context)?, !decisive)),
+                    (Mask::All, false) | (Mask::None, true) => self.evaluate(b, context),
+                }
+            }
+            Rest::Differ(operands) => {
+                let (a, b) = &**operands;
                 Ok(differ(self.evaluate(a, context)?, self.evaluate(b, context)?))
             }
-            leaf => self.evaluate_leaf(leaf, context),
         }
     }
 
@@ -214,13 +234,16 @@ fn check_functions(operand: &Operand) -> Result<(), ScanError> {
     unknown.map_or(Ok(()), |name| Err(ScanError::Function(name)))
 }
 
-/// Returns the result of OR if `decisive` is true, and of AND if it is false. A value of `None` is
-/// unknown.
-fn unless(decisive: bool, a: Option<bool>, b: impl FnOnce() -> Option<bool>) -> Option<bool> {
+/// Returns an OR if `decisive` is true, and an AND if it is false.
+fn join<'p>(decisive: bool, a: Rest<'p>, b: impl FnOnce() -> Rest<'p>) -> Rest<'p> {
     match a {
-        Some(a) if a == decisive => Some(decisive),
-        Some(_) => b(),
-        None => b().filter(|b| *b == decisive),
+        Rest::Settled(a) if a == decisive => Rest::Settled(decisive),
+        Rest::Settled(_) => b(),
+        a => match b() {
+            Rest::Settled(b) if b == decisive => Rest::Settled(decisive),
+            Rest::Settled(_) => a,
+            b => Rest::Joined { decisive, operands: Box::new((a, b)) },
+        },
     }
 }
 

@@ -67,8 +67,8 @@ fn rows(predicate: &Predicate) -> Vec<usize> {
     if filter.excludes_series(&tags) {
         return Vec::new();
     }
-    let run = run();
-    match filter.evaluate(predicate, &Context { run: Some(&run), tags: &tags }).unwrap() {
+    let (run, rest) = (run(), filter.settle(predicate, &tags));
+    match filter.evaluate(&rest, &Context { run: Some(&run), tags: &tags }).unwrap() {
         Mask::All => vec![1, 2, 3],
         Mask::None => vec![],
         Mask::Some(rows) => (1..).zip(rows).filter(|(_, r)| *r).map(|(n, _)| n).collect(),
