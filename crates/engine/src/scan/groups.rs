@@ -165,12 +165,12 @@ impl<'a> Groups<'a> {
         self.numbers.insert(self.key.clone(), number);
         self.sinks.push(Some(Sink::new(self.request)?));
         self.closed.push(false);
-        self.bytes += self.group_bytes() + self.key.iter().map(|v| v.len() + 4).sum::<usize>();
+        self.bytes += self.group_bytes() + key_bytes(&self.key);
         Ok(number)
     }
 
-    /// Returns half of the memory that a group takes in the caller, excluding the key and the
-    /// values. Only half of this memory counts, because most of this memory is temporary.
+    /// Returns the bytes that a group counts in addition to its key and values. The caller
+    /// temporarily needs twice as much.
     fn group_bytes(&self) -> usize {
         let calls = match &self.request.output {
             Output::Aggregates { calls, .. } => calls.len(),
@@ -229,9 +229,9 @@ impl<'a> Groups<'a> {
         order.sort_by(|(a, _), (b, _)| self.bounds.order(a.cmp(b)));
         let mut held = 0;
         let mut kept = 0;
-        for (_, number) in &order {
+        for (key, number) in &order {
             let sink = self.sinks.get(*number).and_then(Option::as_ref);
-            held += group_bytes + sink.map_or(0, Sink::bytes);
+            held += group_bytes + key_bytes(key) + sink.map_or(0, Sink::bytes);
             if held > bytes_max && kept > 0 {
                 break;
             }
@@ -244,7 +244,8 @@ impl<'a> Groups<'a> {
         for (key, number) in dropped {
             self.numbers.remove(&key);
             if let Some(sink) = self.sinks.get_mut(number).and_then(Option::take) {
-                self.bytes = self.bytes.saturating_sub(sink.bytes() + group_bytes);
+                let bytes = group_bytes + key_bytes(&key) + sink.bytes();
+                self.bytes = self.bytes.saturating_sub(bytes);
             }
         }
         if let [(key, number)] = &order[..]
@@ -445,6 +446,11 @@ impl<'a> GroupRows<'a> {
         let (times_ns, fields) = (self.times_ns, self.columns);
         (!times_ns.is_empty()).then_some(GroupData::Rows { times_ns, fields, tags })
     }
+}
+
+/// The bytes of a key, with an overhead of four bytes for each value.
+fn key_bytes(key: &[String]) -> usize {
+    key.iter().map(|value| value.len() + 4).sum()
 }
 
 /// Returns the text of each row's series as a dictionary column with distinct entries.
