@@ -2,6 +2,7 @@
 //! running queries. KILL QUERY also notifies the shards that the query reads.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 
 use super::error::Error;
 use super::statement::Session;
@@ -143,13 +144,8 @@ impl LiveQueryReport {
 
 /// Returns at most `QUERY_SHARDS_NAMED_MAX` of the shards, without duplicates.
 pub(super) fn named_shards<'a>(shards: impl Iterator<Item = &'a ObjectId>) -> Vec<ObjectId> {
-    let mut named: Vec<ObjectId> = Vec::new();
-    for shard in shards {
-        if named.len() < QUERY_SHARDS_NAMED_MAX && !named.contains(shard) {
-            named.push(shard.clone());
-        }
-    }
-    named
+    let mut known = BTreeSet::new();
+    shards.filter(|shard| known.insert(*shard)).take(QUERY_SHARDS_NAMED_MAX).cloned().collect()
 }
 
 /// Whether the reply to a report states that the query was killed. Returns `false` if the reply was

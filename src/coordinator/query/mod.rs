@@ -374,13 +374,13 @@ impl Running {
     async fn renew(&self, run: &mut QueryRun) -> Result<()> {
         let loaded = self.load(true).await?;
         self.check_policies(&loaded)?;
-        for (_, stamp) in run.streams.iter_mut().flatten() {
+        run.streams.update_stamps(|stamp| {
             let found = loaded.iter().find(|found| found.schema(stamp.policy).is_some());
-            if !found.is_some_and(|found| found.renew(stamp)) {
-                return Err(Unavailable::Changing.into());
+            match found.is_some_and(|found| found.renew(stamp)) {
+                true => Ok(()),
+                false => Err(Unavailable::Changing.into()),
             }
-        }
-        Ok(())
+        })
     }
 
     async fn next_piece(&mut self, run: &mut QueryRun) -> Result<Piece> {

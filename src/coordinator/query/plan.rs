@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::Query;
-use super::shard_pages::{Merge, PlanPages, PlannedRun, QueryRun, ReadCounts};
+use super::shard_pages::{Merge, PlanPages, PlannedRun, QueryRun, ReadCounts, ScanShards};
 use crate::admission::QueryReservation;
 use crate::coordinator::Context;
 use crate::coordinator::cache::find_policy;
@@ -54,17 +54,17 @@ pub(super) fn plan_select(
     let plan = compile::compile(select, &compiled)?;
     session.work.add(plan.work);
     let source = |scan: &PlannedScan| selected.iter().find(|of| of.name == scan.source);
-    let shards = |scan: &PlannedScan| {
-        let of = source(scan);
-        of.map(|of| shards_of(of.loaded, of.policy, scan.request.time)).unwrap_or_default()
-    };
-    let streams: Vec<Vec<_>> = plan.scans.iter().map(shards).collect();
+    let mut streams = ScanShards::new(reservation);
+    for scan in &plan.scans {
+        let shards = source(scan).map(|of| shards_of(of.loaded, of.policy, scan.request.time));
+        streams.add_scan(shards.unwrap_or_default())?;
+    }
     let is_read = |of: &SelectedPolicy<'_>| {
-        let mut scans = plan.scans.iter().zip(&streams);
+        let mut scans = plan.scans.iter().zip(&streams.lists);
         scans.any(|(scan, shards)| scan.source == of.name && !shards.is_empty())
     };
     let reads_all_shards = selected.iter().all(is_read);
-    let counts = counts(&streams);
+    let counts = streams.counts();
     let explained = explain.map(|analyze| {
         let schema_of = |scan: &PlannedScan| {
             source(scan).and_then(|of| of.loaded.policy()).map(|(_, schema)| schema.as_ref())
@@ -125,7 +125,7 @@ pub(super) fn plan_show(
         now_ns: session.now_ns,
     };
     let mut plan = metadata::compile(statement, &context)?;
-    let mut streams = Vec::with_capacity(plan.scans.len());
+    let mut streams = ScanShards::new(reservation);
     let is_alone = plan.scans.len() == 1;
     for scan in &mut plan.scans {
         let policy = loaded.description.policies.iter().find(|policy| policy.name == scan.policy);
@@ -136,7 +136,7 @@ pub(super) fn plan_show(
             scan.is_disjoint();
         }
         let shards = policy.map(|policy| shards_of(loaded, policy, scan.request.time));
-        streams.push(shards.unwrap_or_default());
+        streams.add_scan(shards.unwrap_or_default())?;
     }
     // A policy has no scan if the cache contains no measurement of the policy. Only the policy's
     // owner knows measurements that are missing in the cache.
@@ -145,7 +145,7 @@ pub(super) fn plan_show(
         policy.is_some_and(|policy| plan.scans.iter().any(|scan| scan.policy == policy.name))
     };
     let reads_all_shards = loaded.schemas.iter().all(|(id, _)| scanned(*id));
-    let merge = Merge::Summaries(Box::new(MetaExecutor::new(plan, &counts(&streams), reservation)));
+    let merge = Merge::Summaries(Box::new(MetaExecutor::new(plan, &streams.counts(), reservation)));
     let reads = ReadCounts::new([u64::MAX; 2], None);
     let run = QueryRun { merge, streams, explain: None, reads };
     Ok(PlannedRun { run, reads_all_shards, columns: None })
@@ -245,16 +245,17 @@ fn list_nonempty(
     let defaults = Default::default();
     let context = MetaContext { policies: &policies, default_policy: "", defaults, now_ns };
     let mut plan = metadata::compile(&show, &context)?;
-    let mut streams = Vec::with_capacity(plan.scans.len());
+    let mut streams = ScanShards::new(reservation);
     for scan in &mut plan.scans {
         let place = scan.policy.parse().ok().and_then(|position: usize| selected.get(position));
         let Some(SelectedPolicy { loaded, policy, .. }) = place else { continue };
         let expires = policy.duration_ns > 0;
         scan.request.kept_from_ns = expires.then(|| policy.oldest_kept_ns(now_ns));
-        streams.push(shards_of(loaded, policy, scan.request.time));
+        streams.add_scan(shards_of(loaded, policy, scan.request.time))?;
     }
-    let merge = Merge::Summaries(Box::new(MetaExecutor::new(plan, &counts(&streams), reservation)));
-    Ok(QueryRun { merge, streams, explain: None, reads: ReadCounts::new([u64::MAX; 2], None) })
+    let merge = Merge::Summaries(Box::new(MetaExecutor::new(plan, &streams.counts(), reservation)));
+    let reads = ReadCounts::new([u64::MAX; 2], None);
+    Ok(QueryRun { merge, streams, explain: None, reads })
 }
 
 pub(super) struct QuerySource {
@@ -307,9 +308,4 @@ pub(in crate::coordinator) fn shards_of(
         group.shards.iter().map(move |shard| (shard.clone(), stamp))
     });
     stamped.collect()
-}
-
-pub(super) fn counts(streams: &[Vec<(ObjectId, Stamp)>]) -> Vec<u32> {
-    // A policy has far fewer than 2^32 shards.
-    streams.iter().map(|shards| shards.len() as u32).collect()
 }

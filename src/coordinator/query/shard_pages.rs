@@ -2,12 +2,14 @@
 //! the result.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
+use crate::admission::{HeldBytes, QueryReservation};
 use crate::coordinator::error::{Error, Result};
 use crate::coordinator::explain::Explain;
 use crate::coordinator::live_queries::named_shards;
 use crate::model::ids::ObjectId;
-use crate::model::limits::FURTHER_SCANS_MAX;
+use crate::model::limits::{CALLS_PER_ROUND_MAX, FURTHER_SCANS_MAX};
 use crate::protocol::shard::{FromShard, Stamp, ToShard};
 use crate::query::error::QueryError;
 use crate::query::executor::{ExecStep, Executor, StreamId};
@@ -17,13 +19,73 @@ use crate::scan::page::ScanPage;
 use crate::scan::reader::ReadStats;
 use crate::scan::request::{Position, ScanRequest};
 
+/// The bytes of the progress of a shard in a scan. The value is an estimate.
+const PROGRESS_BYTES: usize = 128;
+
+/// The shards of each scan. A statement over many measurements has many scans with equal lists, so
+/// successive scans share a list.
+pub(super) struct ScanShards {
+    pub(super) lists: Vec<Rc<[(ObjectId, Stamp)]>>,
+    held: HeldBytes,
+}
+
+impl ScanShards {
+    pub(super) fn new(reservation: &QueryReservation) -> Self {
+        Self { lists: Vec::new(), held: reservation.part() }
+    }
+
+    pub(super) fn add_scan(&mut self, shards: Vec<(ObjectId, Stamp)>) -> Result<(), QueryError> {
+        self.held.set(self.held.bytes() + shards.len() * PROGRESS_BYTES)?;
+        let list = match self.lists.last() {
+            Some(last) if **last == *shards => Rc::clone(last),
+            _ => shards.into(),
+        };
+        self.lists.push(list);
+        Ok(())
+    }
+
+    /// Returns the number of shards of each scan.
+    pub(super) fn counts(&self) -> Vec<u32> {
+        // A policy has far fewer than 2^32 shards.
+        self.lists.iter().map(|shards| shards.len() as u32).collect()
+    }
+
+    /// Changes the stamp of every shard. Successive scans still share a list.
+    pub(super) fn update_stamps(
+        &mut self,
+        update: impl Fn(&mut Stamp) -> Result<()>,
+    ) -> Result<()> {
+        let mut last: Option<(Rc<[_]>, Rc<[_]>)> = None;
+        for list in &mut self.lists {
+            let updated = match &last {
+                Some((before, updated)) if Rc::ptr_eq(before, list) => Rc::clone(updated),
+                _ => {
+                    let mut updated = list.to_vec();
+                    updated.iter_mut().try_for_each(|(_, stamp)| update(stamp))?;
+                    updated.into()
+                }
+            };
+            last = Some((std::mem::replace(list, Rc::clone(&updated)), updated));
+        }
+        Ok(())
+    }
+
+    fn get(&self, id: StreamId) -> Option<&(ObjectId, Stamp)> {
+        self.lists.get(id.scan as usize)?.get(id.shard as usize)
+    }
+
+    fn stamp(&self, id: StreamId) -> Option<Stamp> {
+        self.get(id).map(|(_, stamp)| *stamp)
+    }
+}
+
 /// The messages that request pages, and the streams that receive the pages.
 pub(super) type Needs = Vec<(StreamId, ToShard)>;
 
 /// The shards of each scan, and the merge of the shards' replies.
 pub(super) struct QueryRun {
     pub(super) merge: Merge,
-    pub(super) streams: Vec<Vec<(ObjectId, Stamp)>>,
+    pub(super) streams: ScanShards,
     /// The plan and the costs of the pages, for EXPLAIN.
     pub(super) explain: Option<Box<Explain>>,
     /// The rows read so far, and their limits.
@@ -99,7 +161,7 @@ impl PlanPages {
     }
 
     fn needs(&self) -> impl Iterator<Item = (StreamId, ScanRequest)> {
-        self.open.iter().filter_map(|(&id, position)| {
+        self.open.iter().take(CALLS_PER_ROUND_MAX).filter_map(|(&id, position)| {
             let mut request = self.scans.get(id.scan as usize)?.clone();
             request.resume.position.clone_from(position);
             Some((id, request))
@@ -166,18 +228,20 @@ pub(super) fn gather(needs: Needs, run: &QueryRun) -> Vec<(Vec<StreamId>, ToShar
 impl QueryRun {
     /// Returns at most `QUERY_SHARDS_NAMED_MAX` of the query's shards, without duplicates.
     pub(super) fn shards(&self) -> Vec<ObjectId> {
-        named_shards(self.streams.iter().flatten().map(|(shard, _)| shard))
+        let mut lists: Vec<_> = self.streams.lists.iter().collect();
+        lists.dedup_by(|a, b| Rc::ptr_eq(a, b));
+        named_shards(lists.into_iter().flat_map(|list| list.iter()).map(|(shard, _)| shard))
     }
 
     pub(super) fn stream(&self, id: StreamId) -> Option<&(ObjectId, Stamp)> {
-        self.streams.get(id.scan as usize)?.get(id.shard as usize)
+        self.streams.get(id)
     }
 
     pub(super) fn next(&mut self) -> Result<RunStep, QueryError> {
         match &mut self.merge {
             Merge::Plan(pages) => {
                 let explain = |(id, request)| {
-                    let stamp = stamp(&self.streams, id)?;
+                    let stamp = self.streams.stamp(id)?;
                     Some((id, ToShard::Explain { stamp, request }))
                 };
                 let needs: Vec<_> = pages.needs().filter_map(explain).collect();
@@ -190,7 +254,7 @@ impl QueryRun {
             Merge::Rows(executor) => Ok(match executor.next()? {
                 ExecStep::Need(needs) => {
                     let needs = needs.into_iter().filter_map(|need| {
-                        let stamp = stamp(&self.streams, need.stream)?;
+                        let stamp = self.streams.stamp(need.stream)?;
                         Some((need.stream, ToShard::scan(stamp, need.request)))
                     });
                     RunStep::Need(needs.collect())
@@ -202,7 +266,7 @@ impl QueryRun {
             Merge::Summaries(executor) => Ok(match executor.next()? {
                 MetaStep::Need(needs) => {
                     let needs = needs.into_iter().filter_map(|need| {
-                        let (stamp, request) = (stamp(&self.streams, need.stream)?, need.request);
+                        let (stamp, request) = (self.streams.stamp(need.stream)?, need.request);
                         Some((need.stream, ToShard::Summarise { query: 0, stamp, request }))
                     });
                     RunStep::Need(needs.collect())
@@ -244,8 +308,4 @@ impl QueryRun {
             Merge::Summaries(_) => Err(Error::unexpected_reply()),
         }
     }
-}
-
-fn stamp(streams: &[Vec<(ObjectId, Stamp)>], id: StreamId) -> Option<Stamp> {
-    streams.get(id.scan as usize)?.get(id.shard as usize).map(|(_, stamp)| *stamp)
 }
