@@ -52,7 +52,7 @@ impl Write {
                 }
                 Ok(FromShard::Appended { .. }) => {
                     let batch = &self.request.batch.measurements;
-                    let counts = batch.iter().zip(&rows).map(|(m, rows)| rows.len(m.block.rows()));
+                    let counts = tables(batch, &rows).map(|(_, m, rows)| rows.len(m.block.rows()));
                     self.outcome.points_written += counts.sum::<usize>() as u64;
                 }
                 Ok(
@@ -63,8 +63,10 @@ impl Write {
                     ),
                 ) => {
                     let batch = &self.request.batch.measurements;
-                    for ((batch, rows), refused) in batch.iter().zip(&rows).zip(&mut refused) {
-                        refused.extend(rows.to_rows(batch.block.rows()));
+                    for (position, batch, rows) in tables(batch, &rows) {
+                        if let Some(refused) = refused.get_mut(position) {
+                            refused.extend(rows.to_rows(batch.block.rows()));
+                        }
                     }
                 }
                 Ok(FromShard::Refused(ShardRefusal::StorageExceeded(over))) => {
@@ -106,20 +108,20 @@ impl Write {
         let split = rows_by_shard(policy, batch, &self.pending)?;
         let points = batch.iter().zip(&self.pending).map(|(m, rows)| rows.len(m.block.rows()));
         let points = points.sum::<usize>() as u64;
-        let of_group = |(shard, _): &(ObjectId, _)| {
-            let group = policy.groups.iter().find(|group| group.shards.contains(shard))?;
-            let requested = split.iter().filter(|(shard, _)| group.shards.contains(shard)).count();
-            Some(((group.id, group.split_bytes), meter(loaded, group, requested, points)))
-        };
-        let groups: Vec<_> = split.iter().map(of_group).collect();
+        let mut requested: BTreeMap<usize, usize> = BTreeMap::new();
+        for (group, _) in split.keys() {
+            *requested.entry(*group).or_default() += 1;
+        }
         let (mut requests, mut targets) = (Vec::new(), Vec::new());
-        for ((shard, rows), group) in split.into_iter().zip(groups) {
-            let ((group, mark), meter) = group.unwrap_or_default();
-            let stamp = Stamp { meter, ..stamp };
-            let tables = batch.iter().zip(columns).zip(&rows);
-            let tables: Vec<TableRef<'_>> = tables
-                .filter(|((batch, _), rows)| !rows.is_empty(batch.block.rows()))
-                .filter_map(|((batch, columns), rows)| {
+        for ((group_at, shard_at), rows) in split {
+            let group = policy.groups.get(group_at)?;
+            let shard = group.shards.get(shard_at)?.clone();
+            let requested = requested.get(&group_at).copied().unwrap_or_default();
+            let stamp = Stamp { meter: meter(loaded, group, requested, points), ..stamp };
+            let tables: Vec<TableRef<'_>> = rows
+                .iter()
+                .filter_map(|(position, rows)| {
+                    let (batch, columns) = (batch.get(*position)?, columns.get(*position)?);
                     let measurement = columns.measurement?;
                     let (tag_ids, field_ids) = (&columns.tag_ids, &columns.field_ids);
                     Some(TableRef { measurement, tag_ids, field_ids, block: &batch.block, rows })
@@ -133,13 +135,13 @@ impl Write {
             let append = ToShard::Append { stamp, frame: Vec::new() };
             let message = envelope::encode_around(&append, frame);
             requests.push(Request::new(Address::Shard(shard.clone()), message));
-            targets.push(Target { shard, group, mark, rows });
+            targets.push(Target { shard, group: group.id, mark: group.split_bytes, rows });
         }
         Some((requests, targets))
     }
 
-    fn reject_all(&mut self, rows: &[Selection], over: StorageExceeded) {
-        for (batch, rows) in self.request.batch.measurements.iter().zip(rows) {
+    fn reject_all(&mut self, rows: &[MeasurementRows], over: StorageExceeded) {
+        for (_, batch, rows) in tables(&self.request.batch.measurements, rows) {
             for row in rows.to_rows(batch.block.rows()) {
                 let line = batch.lines.get(row as usize);
                 self.outcome.rejected.add(line, false, || LineRefusal::Stored(over));
@@ -151,15 +153,15 @@ impl Write {
     /// rejected.
     fn on_partly_appended(
         &mut self,
-        rows: &[Selection],
+        rows: &[MeasurementRows],
         columns: &[Columns],
         over: SeriesExceeded,
         rejected: &[u8],
     ) {
         let hashes = rejected.as_chunks::<8>().0.iter().map(|bytes| u64::from_le_bytes(*bytes));
         let rejected: BTreeSet<u64> = hashes.collect();
-        let batch = self.request.batch.measurements.iter();
-        for ((batch, rows), columns) in batch.zip(rows).zip(columns) {
+        for (position, batch, rows) in tables(&self.request.batch.measurements, rows) {
+            let Some(columns) = columns.get(position) else { continue };
             // The ids of an unknown measurement match no stored series.
             let measurement = columns.measurement.unwrap_or_default();
             let hashes = batch.block.series.hashes(over.seed, measurement, &columns.tag_ids);
@@ -185,17 +187,26 @@ fn meter(loaded: &Loaded, group: &ShardGroup, requested: usize, points: u64) -> 
     Some(Meter { points: share(points), request_milli: share(1_000), ..meter })
 }
 
-/// A shard with its rows of each measurement, in the order of the batch.
-type ShardRows = (ObjectId, Vec<Selection>);
+/// The position of a measurement in the batch, and at least one of its rows.
+type MeasurementRows = (usize, Selection);
 
-/// Distributes the `pending` rows of each measurement among the policy's shards, in the order of
-/// the shards. Returns `None` if a row belongs to no group, because the shard map is stale.
+/// Returns the measurements and rows of a frame, with the positions of the measurements.
+fn tables<'a>(
+    batch: &'a [MeasurementBatch],
+    rows: &'a [MeasurementRows],
+) -> impl Iterator<Item = (usize, &'a MeasurementBatch, &'a Selection)> {
+    rows.iter().filter_map(|(position, rows)| Some((*position, batch.get(*position)?, rows)))
+}
+
+/// Distributes the `pending` rows of each measurement among the policy's shards. The keys are the
+/// positions of the group and of the shard. Returns `None` if a row belongs to no group, because
+/// the shard map is stale.
 fn rows_by_shard(
     policy: &Policy,
     batch: &[MeasurementBatch],
     pending: &[Selection],
-) -> Option<Vec<ShardRows>> {
-    let mut targets: BTreeMap<(usize, usize), Vec<Selection>> = BTreeMap::new();
+) -> Option<BTreeMap<(usize, usize), Vec<MeasurementRows>>> {
+    let mut targets: BTreeMap<(usize, usize), Vec<MeasurementRows>> = BTreeMap::new();
     for (position, (measurement, rows)) in batch.iter().zip(pending).enumerate() {
         let (keys, block) = (&measurement.tag_keys, &measurement.block);
         let split = split_by_shard(&measurement.name, keys, block, rows, &policy.groups);
@@ -203,17 +214,10 @@ fn rows_by_shard(
             return None;
         }
         for part in split.parts {
-            let nothing = || vec![Selection::Rows(Vec::new()); batch.len()];
-            let tables = targets.entry((part.group, part.shard)).or_insert_with(nothing);
-            if let Some(slot) = tables.get_mut(position) {
-                *slot = part.rows;
-            }
+            targets.entry((part.group, part.shard)).or_default().push((position, part.rows));
         }
     }
-    let target = |((group, shard), tables): ((usize, usize), _)| {
-        Some((policy.groups.get(group)?.shards.get(shard)?.clone(), tables))
-    };
-    targets.into_iter().map(target).collect()
+    Some(targets)
 }
 
 pub(super) fn selection(rows: Vec<u32>, total: usize) -> Selection {
@@ -221,13 +225,12 @@ pub(super) fn selection(rows: Vec<u32>, total: usize) -> Selection {
 }
 
 struct Target {
-    pub shard: ObjectId,
+    shard: ObjectId,
     /// The id of the group.
-    pub group: u64,
+    group: u64,
     /// The size, in bytes, above which the group must be reported.
-    pub mark: u64,
-    /// The frame's rows, for each measurement of the batch.
-    pub rows: Vec<Selection>,
+    mark: u64,
+    rows: Vec<MeasurementRows>,
 }
 
 /// A group whose size exceeds its mark, or a group that an unfinished split blocks.
