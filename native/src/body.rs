@@ -13,7 +13,7 @@ use tidemark::model::limits::{
     DISPLACED_NOTICED_MS,
 };
 use tokio::task::yield_now;
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 
 use crate::platform::now_ns;
 
@@ -79,27 +79,33 @@ async fn next(
     body: &mut Incoming,
     mut displaced: impl FnMut(u32) -> Option<Action>,
 ) -> Result<Next, Disconnected> {
-    let mut notices = 0;
+    let (mut notices, mut notice_at) = (0, Instant::now() + NOTICE);
     loop {
-        match timeout(NOTICE, body.frame()).await {
+        match timeout_at(notice_at.into(), body.frame()).await {
             Ok(None) => return Ok(Next::End),
             Ok(Some(Err(reason))) if is_invalid(&reason) => return Ok(Next::Invalid),
             Ok(Some(Err(_))) => return Err(Disconnected),
-            Ok(Some(Ok(frame))) => match frame.into_data() {
-                Ok(piece) if piece.is_empty() => {}
-                Ok(piece) => return Ok(Next::Piece(piece)),
-                // The frame contains trailers, which no route reads.
-                Err(_) => {}
-            },
-            Err(_) => {
-                notices += 1;
-                if let Some(action) = displaced(notices) {
-                    return Ok(Next::Displaced(action));
-                }
-                if notices * DISPLACED_NOTICED_MS > BODY_STALL_S_MAX * 1_000 {
-                    return Ok(Next::Stalled);
+            Ok(Some(Ok(frame))) => {
+                // No route reads trailers.
+                if let Ok(piece) = frame.into_data()
+                    && !piece.is_empty()
+                {
+                    return Ok(Next::Piece(piece));
                 }
             }
+            Err(_) => {}
+        }
+        // Frames without data do not extend the interval.
+        if Instant::now() < notice_at {
+            continue;
+        }
+        notice_at += NOTICE;
+        notices += 1;
+        if let Some(action) = displaced(notices) {
+            return Ok(Next::Displaced(action));
+        }
+        if notices * DISPLACED_NOTICED_MS > BODY_STALL_S_MAX * 1_000 {
+            return Ok(Next::Stalled);
         }
     }
 }
