@@ -13,6 +13,9 @@ use crate::protocol::shard::{FromShard, ShardRefusal, ToShard, VerifyPage};
 /// value.
 const STEPS_PER_REQUEST: u32 = 16;
 
+/// The storage of a shard in use was deleted or replaced.
+const NO_DATA: &str = "its storage is missing: restore the database from a backup";
+
 /// The position at which the next request continues: the shard's number in SHOW SHARDS, and the key
 /// of the shard's next step (`None` for the shard's start).
 pub type Resume = (i64, Option<u64>);
@@ -37,7 +40,7 @@ pub fn verify(database: &str, start: Option<Resume>) -> Task<Report> {
     Task::new(move |io| async move {
         let mut report = Report::default();
         match report.add_metadata(&io, &database, start).await {
-            Ok(loaded) => report.add_shards(&io, &loaded, start).await?,
+            Ok(loaded) => report.add_shards(&io, &database, &loaded, start).await?,
             // Damaged metadata can be the cause of the error, so the findings are returned instead.
             Err(_) if !report.damaged.is_empty() => {}
             Err(error) => return Err(error),
@@ -75,7 +78,13 @@ impl Report {
         Load::from_owner(database, Want::Nothing).run(io).await
     }
 
-    async fn add_shards(&mut self, io: &Io, loaded: &Loaded, start: Option<Resume>) -> Result<()> {
+    async fn add_shards(
+        &mut self,
+        io: &Io,
+        database: &str,
+        loaded: &Loaded,
+        start: Option<Resume>,
+    ) -> Result<()> {
         let (first, mut page) = start.unwrap_or((i64::MIN, None));
         let mut steps_left = STEPS_PER_REQUEST;
         for shard in diagnostics::shards(loaded).skip_while(|shard| shard.id() < first) {
@@ -98,10 +107,13 @@ impl Report {
                         page = None;
                         vec![block]
                     }
-                    // The shard was dropped after the map was read.
                     FromShard::Stale => {
                         page = None;
-                        Vec::new()
+                        // A shard can be dropped after the map was read.
+                        let newer = Load::from_owner(database, Want::Nothing).run(io).await?;
+                        let is_in_use = diagnostics::shards(&newer)
+                            .any(|newer| newer.group.shards.get(newer.position) == Some(object));
+                        is_in_use.then(|| NO_DATA.to_owned()).into_iter().collect()
                     }
                     reply => return Err(reply.into()),
                 };

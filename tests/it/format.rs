@@ -331,7 +331,10 @@ fn damaged_block_fails_only_affected_queries() {
         for q in ["SELECT v FROM first", "SELECT count(v) FROM first", "SELECT sum(v) FROM first"] {
             let answer = product.query("a", q);
             let error = answer["results"][0]["error"].as_str().unwrap_or_default();
-            assert!(error.starts_with("damaged block: "), "{table:?} {q}: {answer}");
+            let block = error.strip_prefix("damaged block: ");
+            let block = block.unwrap_or_else(|| panic!("{table:?} {q}: {answer}"));
+            let diagnostics = product.query("", "SHOW DIAGNOSTICS").to_string();
+            assert!(diagnostics.contains(block), "{table:?} {q}: {diagnostics}");
         }
         if damage_first {
             let second = product.query("a", "SELECT sum(v) FROM second");

@@ -1,6 +1,7 @@
 //! Tests the data for operators: counters, sizes, versions, reported problems and checksums.
 
 use serde_json::{Value, json};
+use tidemark::protocol::call::Address;
 use tidemark::store::{Store, Table};
 
 use crate::product::Product;
@@ -185,4 +186,26 @@ fn verification_reads_everything_in_pages() {
     assert_eq!(verify(&mut product, "/debug/verify").0, 400);
     let (status, _) = product.ask("GET", "/debug/verify", "db=a", &[], "");
     assert_eq!(status, 405);
+}
+
+#[test]
+fn verification_reports_missing_shard() {
+    let mut product = product();
+    product.query("", "CREATE DATABASE a");
+    product.write("a", "m v=1 0");
+    let verify = |product: &mut Product| -> Value {
+        serde_json::from_slice(&product.post("/debug/verify?db=a", "").body).unwrap()
+    };
+    assert_eq!(verify(&mut product)["damaged"], json!([]));
+    for (address, store) in product.stores() {
+        if matches!(address, Address::Shard(_)) {
+            store.wipe().unwrap();
+        }
+    }
+    product.sleep();
+    let missing = "its storage is missing: restore the database from a backup";
+    assert_eq!(verify(&mut product)["damaged"], json!([[1, missing]]));
+    let (status, text) = product.ask("POST", "/query", "db=a&q=SELECT+v+FROM+m", &[], "");
+    assert_eq!(status, 503, "{text}");
+    assert!(text.contains("verify the database"), "{text}");
 }

@@ -69,7 +69,9 @@ pub enum Unavailable {
         limit: u64,
     },
     /// A split or another change is running.
-    #[error("the database is being changed; retry later")]
+    #[error(
+        "the database is being changed: retry later, and verify the database if the error persists"
+    )]
     Changing,
     /// Too many parts are unmerged, and writes must wait for merges. The client should retry after
     /// a second.

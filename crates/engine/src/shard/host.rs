@@ -85,10 +85,10 @@ impl<S: Store> ShardHost<S> {
         let now_ns = platform.now_ns();
         self.due_ns = self.shard.alarm(now_ns);
         let done = working.done + 1;
-        let goes_on = self.is_due(now_ns) && done <= DUTIES_PER_RUN;
+        let continues = self.is_due(now_ns) && done <= DUTIES_PER_RUN;
         let watched_ns = working.watched_ns.map(|_| now_ns.saturating_add(WATCH_NS));
-        self.working = goes_on.then_some(PendingWork { done, watched_ns, ..working });
-        if goes_on { pause(DUTY_PAUSE_MS) } else { Step::Done(Vec::new()) }
+        self.working = continues.then_some(PendingWork { done, watched_ns, ..working });
+        if continues { pause(DUTY_PAUSE_MS) } else { Step::Done(Vec::new()) }
     }
 
     fn is_due(&self, now_ns: i64) -> bool {
@@ -113,13 +113,13 @@ impl<S: Store> ShardHost<S> {
 
 /// Returns [`Precedence::number`], 0 for a first page, or `None` if the message requests no page.
 fn page_of(message: &ToShard) -> Option<u64> {
-    let (query, goes_on) = match message {
+    let (query, continues) = match message {
         ToShard::Scan { query, request, .. } => (*query, request.resume.is_continuation()),
         ToShard::Summarise { query, request, .. } => (*query, request.resume.is_some()),
         ToShard::Explain { .. } | ToShard::Verify { .. } => (0, false),
         _ => return None,
     };
-    Some(if goes_on { query } else { 0 })
+    Some(if continues { query } else { 0 })
 }
 
 fn place(query: u64) -> Option<Precedence> {
@@ -129,15 +129,15 @@ fn place(query: u64) -> Option<Precedence> {
 fn is_last(reply: &FromShard) -> bool {
     match reply {
         FromShard::Scanned { until, position, further, .. } => {
-            let goes_on = |page: &FurtherPage| page.until.is_some() || page.position.is_some();
-            until.is_none() && position.is_none() && !further.iter().any(goes_on)
+            let continues = |page: &FurtherPage| page.until.is_some() || page.position.is_some();
+            until.is_none() && position.is_none() && !further.iter().any(continues)
         }
         FromShard::Summary(page) => page.resume.is_none(),
         _ => true,
     }
 }
 
-/// Counts rows read and values decoded.
+/// Returns the work of a reply's pages ([`ReadStats::work`](crate::scan::reader::ReadStats::work)).
 fn work(reply: &FromShard) -> u64 {
     match reply {
         FromShard::Scanned { stats, further, .. } => {
@@ -237,7 +237,7 @@ impl<S: Store> Host for ShardHost<S> {
     }
 }
 
-/// The number of rows read and values decoded after which an event starts no further scan.
+/// The work after which an event starts no further scan.
 const FURTHER_WORK_MAX: u64 = 1_000_000;
 /// The fixed work of a scan, in addition to its rows.
 const PAGE_WORK: u64 = 2_000;
@@ -247,7 +247,11 @@ impl<S: Store> Shard<S> {
     /// state in memory.
     pub fn handle(&mut self, message: &ToShard, now_ns: i64) -> FromShard {
         let result = bug::catch(|| self.execute(message, now_ns));
-        result.unwrap_or_else(|bug| Err(self.lost(bug.into()))).unwrap_or_else(refused)
+        let result = result.unwrap_or_else(|bug| Err(self.lost(bug.into())));
+        if let (Err(Refusal::Damaged { block }), Some(loaded)) = (&result, &mut self.loaded) {
+            loaded.meet_damage(block);
+        }
+        result.unwrap_or_else(refused)
     }
 
     fn execute(&mut self, message: &ToShard, now_ns: i64) -> Result<FromShard, Refusal> {

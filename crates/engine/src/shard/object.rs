@@ -53,6 +53,7 @@ pub struct Shard<S: Store> {
 }
 
 const KILLED_MAX: usize = 1_000;
+const DAMAGE_MET_MAX: usize = 100;
 
 impl<S: Store> Shard<S> {
     /// Creates a shard. The shard rejects writes when its storage reaches `full_bytes`
@@ -213,7 +214,9 @@ impl<S: Store> Shard<S> {
         let series = self.series_known()?;
         let loaded = self.load()?;
         let mut troubles = loaded.attempts.set_aside();
-        troubles.extend(loaded.damaged_blocks());
+        let mut damaged = BTreeSet::from_iter(loaded.damaged_blocks());
+        damaged.extend(loaded.damage_met.iter().cloned());
+        troubles.extend(damaged);
         let wal = &loaded.log.wal;
         Ok(Stats {
             counters,
@@ -411,6 +414,8 @@ pub(super) struct Loaded<S> {
     pub parts: Parts,
     pub deletions: Deletions,
     pub damaged: DamagedRows,
+    /// The damaged blocks that requests have met since the load, at most [`DAMAGE_MET_MAX`].
+    damage_met: BTreeSet<String>,
     pub columns: Columns,
     pub attempts: Attempts,
     pub pace: Pace,
@@ -462,6 +467,7 @@ impl<S: Store> Loaded<S> {
             meter,
             deletions,
             damaged,
+            damage_met: BTreeSet::new(),
             columns: Columns::default(),
             attempts,
             pace: Pace::default(),
@@ -515,6 +521,12 @@ impl<S: Store> Loaded<S> {
     pub(super) fn damaged_blocks(&self) -> Vec<String> {
         let in_log = self.log.wal.damaged().iter().map(|damage| damage.block.clone());
         in_log.chain(self.damaged.known.iter().map(|damage| damage.block.clone())).collect()
+    }
+
+    pub(super) fn meet_damage(&mut self, block: &str) {
+        if self.damage_met.len() < DAMAGE_MET_MAX {
+            self.damage_met.insert(block.to_owned());
+        }
     }
 
     /// The caller puts the memtable back into [`Log::memtable`].
