@@ -269,12 +269,23 @@ impl ManageRequest {
         Ok(links)
     }
 
+    /// Refuses a schema, because the bucket would accept points that violate it.
+    fn check_schema_type(&self) -> ApiResult<()> {
+        match self.text("schemaType") {
+            None | Some("implicit") => Ok(()),
+            Some(_) => {
+                invalid("schemaType must be \"implicit\": explicit schemas are not supported")
+            }
+        }
+    }
+
     fn create_bucket(
         &self,
         found: &[DescribedDatabase],
         buckets: &[Bucket<'_>],
     ) -> ApiResult<Plan> {
         let name = self.required("name")?;
+        self.check_schema_type()?;
         if buckets.iter().any(|bucket| bucket.has_name(found, name)) {
             return Err(ApiError::Unprocessable(format!("bucket with name {name} already exists")));
         }
