@@ -88,11 +88,11 @@ fn parse(mut parser: Parser) -> Result<Command, Failure> {
             Arg::Long("version") | Arg::Short('V') => return Ok(Command::Version),
             Arg::Long(name) => {
                 let name = name.to_owned();
-                let slot = command_line.slot(&name).ok_or_else(|| unknown(&name))?;
+                let slot = command_line.slot(&name).ok_or_else(|| unknown(&format!("--{name}")))?;
                 *slot = Some(value_of(&mut parser, &name).map_err(invalid)?);
                 first_option.get_or_insert(name);
             }
-            Arg::Short(name) => return Err(unknown(&name.to_string())),
+            Arg::Short(name) => return Err(unknown(&format!("-{name}"))),
             Arg::Value(word) if is_serve => return Err(unknown(&word.to_string_lossy())),
             Arg::Value(word) => {
                 let name = word.to_string_lossy();
@@ -181,14 +181,18 @@ impl CommandLine {
             true => format!("[{host}]:{port}"),
             false => format!("{host}:{port}"),
         };
-        let listen = self
-            .listen
-            .unwrap_or_else(|| place(&variable("PORT").unwrap_or_else(|| "8787".to_owned())));
-        let mut addresses = vec![address("--listen", &listen)?];
-        let flight = self.flight.or_else(|| Some(place(&variable("FLIGHT_PORT")?)));
-        if let Some(flight) = flight {
-            addresses.push(address("--flight", &flight)?);
-        }
+        let listen = match self.listen {
+            Some(listen) => address("--listen", &listen)?,
+            None => {
+                let port = variable("PORT").unwrap_or_else(|| "8787".to_owned());
+                address("HOST:PORT", &place(&port))?
+            }
+        };
+        let flight = match (self.flight, variable("FLIGHT_PORT")) {
+            (Some(flight), _) => Some(address("--flight", &flight)?),
+            (None, Some(port)) => Some(address("HOST:FLIGHT_PORT", &place(&port))?),
+            (None, None) => None,
+        };
         let cert = self.tls_cert.or_else(|| variable("TLS_CERT"));
         let key = self.tls_key.or_else(|| variable("TLS_KEY"));
         let tls = tls_files(cert, key)?;
@@ -201,7 +205,7 @@ impl CommandLine {
         let threads = number("THREADS", variable("THREADS"), processors, THREADS_MAX)?;
         Ok(Options {
             data: data.unwrap_or_else(|| "tidemark-data".to_owned()).into(),
-            listen: addresses,
+            listen: std::iter::once(listen).chain(flight).collect(),
             tls,
             backups: self.backups.or_else(|| variable("BACKUP_FOLDER")).map(PathBuf::from),
             threads,
@@ -257,7 +261,7 @@ fn invalid(reason: lexopt::Error) -> Failure {
 }
 
 fn unknown(word: &str) -> Failure {
-    Failure(format!("unknown argument \"{word}\": tidemark --help shows the options."))
+    Failure(format!("Unknown argument \"{word}\": see tidemark serve --help."))
 }
 
 #[cfg(test)]
@@ -311,5 +315,9 @@ mod tests {
             CommandLine { listen: Some("nowhere".to_owned()), ..CommandLine::default() };
         assert!(command_line.options(|_| None).is_err());
         assert!(CommandLine::default().options(|_| Some("x".to_owned())).is_err());
+        let port = |name: &str| (name == "PORT").then(|| "x".to_owned());
+        let Failure(reason) = CommandLine::default().options(port).unwrap_err();
+        assert!(reason.starts_with("HOST:PORT is \"127.0.0.1:x\": expected"), "{reason}");
+        assert_eq!(failure_of(&["--no"]), "Unknown argument \"--no\": see tidemark serve --help.");
     }
 }

@@ -77,7 +77,7 @@ impl Server {
         let parsed = address("--url", &url)?;
         let token = token_for(&parsed, Path::new(&data))?;
         let roots = match parsed.scheme_str() {
-            Some("https") => trusted(),
+            Some("https") => trusted()?,
             _ => Vec::new(),
         };
         let url = url.trim_end_matches('/').to_owned();
@@ -104,11 +104,9 @@ impl Server {
     /// Returns [`Failure`] if the server does not respond. An error status is not a failure.
     pub fn send(&self, request: &Request<'_>) -> Result<Response, Failure> {
         self.try_send(request).map_err(|error| {
-            Failure(format!(
-                "{} does not respond ({}): check the address, and that the server is running.",
-                self.url,
-                reason(&error)
-            ))
+            let reason = reason(&error);
+            let remedy = remedy(&reason);
+            Failure(format!("{} does not respond ({reason}): {remedy}.", self.url))
         })
     }
 
@@ -253,6 +251,18 @@ fn reason(error: &Error) -> String {
     }
 }
 
+fn remedy(reason: &str) -> &'static str {
+    match reason {
+        _ if reason.contains("UnknownIssuer") => {
+            "set SSL_CERT_FILE to a file with the certificate of the server's issuer"
+        }
+        _ if reason.contains("CaUsedAsEndEntity") => {
+            "the server's certificate is for an authority, so create one with CA:FALSE"
+        }
+        _ => "check the address, and that the server is running",
+    }
+}
+
 /// Returns the token for an address. The token in the data folder is sent only to servers on this
 /// machine.
 fn token_for(url: &Uri, folder: &Path) -> Result<String, Failure> {
@@ -278,11 +288,13 @@ fn token_for(url: &Uri, folder: &Path) -> Result<String, Failure> {
 }
 
 /// Returns the certificates that this machine trusts, or the certificates in SSL_CERT_FILE.
-/// Unreadable certificates are ignored. A connection that needs an ignored certificate fails with a
-/// message.
-fn trusted() -> Vec<Certificate<'static>> {
+/// Unreadable certificates of the machine are ignored, because the connection may not need them.
+fn trusted() -> Result<Vec<Certificate<'static>>, Failure> {
     let found = rustls_native_certs::load_native_certs();
-    found.certs.iter().map(|one| Certificate::from_der(one.as_ref()).to_owned()).collect()
+    if let (Ok(file), Some(error)) = (std::env::var("SSL_CERT_FILE"), found.errors.first()) {
+        return Err(Failure(format!("SSL_CERT_FILE is \"{file}\": {error}.")));
+    }
+    Ok(found.certs.iter().map(|one| Certificate::from_der(one.as_ref()).to_owned()).collect())
 }
 
 fn agent(response_max: Duration, read_max: Duration, roots: &[Certificate<'static>]) -> Agent {

@@ -9,6 +9,10 @@ use crate::server::{Place, Server, TOKEN, command, curl, status};
 
 /// Creates a certificate for 127.0.0.1. Returns the paths of the certificate and of the key.
 fn certificate(folder: &Path, name: &str) -> (String, String) {
+    certificate_with(folder, name, "CA:FALSE")
+}
+
+fn certificate_with(folder: &Path, name: &str, constraint: &str) -> (String, String) {
     fs::create_dir_all(folder).unwrap();
     let path = |end: &str| folder.join(format!("{name}-{end}")).to_string_lossy().into_owned();
     let (cert, key) = (path("cert.pem"), path("key.pem"));
@@ -16,6 +20,7 @@ fn certificate(folder: &Path, name: &str) -> (String, String) {
     openssl.args(["req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=localhost"]);
     openssl.args(["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]);
     openssl.args(["-addext", "subjectAltName=IP:127.0.0.1"]);
+    openssl.args(["-addext", &format!("basicConstraints=critical,{constraint}")]);
     let output = openssl.args(["-keyout", &key, "-out", &cert]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     (cert, key)
@@ -48,6 +53,34 @@ fn tls_works_with_both_versions_of_http() {
         let plain = Server::send_to(address, "GET", "/health", b"");
         plain.unwrap().read_to_end(&mut response).unwrap();
         assert_eq!(response.first(), Some(&0x15), "{}", String::from_utf8_lossy(&response));
+    }
+}
+
+#[test]
+fn commands_explain_untrusted_certificates() {
+    let place = Place::new();
+    let (own, own_key) = certificate(&place.0, "own");
+    let (authority, authority_key) = certificate_with(&place.0, "authority", "CA:TRUE");
+    let missing = place.0.join("missing.pem").to_string_lossy().into_owned();
+    let asked = |cert: &str, key: &str, trusted: &str| {
+        let mut command = command(&place.0.join("data"));
+        command.args(["--tls-cert", cert, "--tls-key", key]);
+        let server = Server::of(command);
+        let url = format!("https://{}", server.address);
+        let mut query = Command::new(env!("CARGO_BIN_EXE_tidemark"));
+        query.args(["query", "--url", &url, "SHOW DATABASES"]);
+        query.env("TIDEMARK_TOKEN", TOKEN).env("SSL_CERT_FILE", trusted);
+        let output = query.output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert_eq!(asked(&own, &own_key, &own), (true, String::new()));
+    for (trusted, remedy) in [
+        (&own, "set SSL_CERT_FILE to a file with the certificate of the server's issuer."),
+        (&authority, "the server's certificate is for an authority, so create one with CA:FALSE."),
+        (&missing, "No such file"),
+    ] {
+        let (is_ok, errors) = asked(&authority, &authority_key, trusted);
+        assert!(!is_ok && errors.contains(remedy), "{trusted}: {errors}");
     }
 }
 
