@@ -90,7 +90,8 @@ async fn serve_http(
         noting.set(true);
         respond(Rc::clone(&engine), request, peer, Arc::clone(&sent_to))
     });
-    // hyper's timeout for request heads starts at the first byte.
+    // hyper-util reads the first bytes to detect the HTTP version. hyper's timeout for request heads
+    // starts only afterwards, so this future limits the first wait.
     let silence = async {
         tokio::time::sleep(HEAD_S_MAX).await;
         if has_request.get() {

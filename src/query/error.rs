@@ -40,7 +40,7 @@ pub enum QueryError {
          time range, or use longer windows"
     )]
     Buckets {
-        /// The number of windows in the query.
+        /// The number of windows in the query's time range.
         requested: u64,
         /// `limits::BUCKETS_PER_QUERY_MAX`
         limit: u64,
@@ -55,7 +55,7 @@ pub enum QueryError {
         next_ns.map_or_else(String::new, |next| format!(", the next point at {}", second(next)))
     )]
     StrayPoint {
-        /// The number of windows in the query.
+        /// The number of windows in the query's time range.
         requested: u64,
         /// The start of the first point's window, in nanoseconds.
         first_ns: i64,

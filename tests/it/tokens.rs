@@ -231,9 +231,9 @@ fn write_permission_allows_database_creation() {
     };
     let (status, text, _) = write(&of_policy, "/write?db=later&rp=p");
     assert_eq!(status, 404, "{text}");
-    let cure = "database not found: \\\"later\\\": token \\\"of policy\\\" can write only to some \
-                of its policies, and therefore cannot create the database: create it with CREATE \
-                DATABASE later, or write with a token for the whole database";
+    let cure = "database not found: \\\"later\\\"; token \\\"of policy\\\" can write only to some \
+                of its policies, so it cannot create the database: run CREATE DATABASE later, or \
+                use a token for the whole database";
     assert!(text.contains(cure), "{text}");
     assert_eq!(write(&reader, "/write?db=later").0, 403);
     assert_eq!(write(&named, "/write?db=elsewhere").0, 403);

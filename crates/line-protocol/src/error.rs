@@ -201,7 +201,7 @@ fn behind_fields(found: &str) -> &'static str {
 
 fn looks_like(meant: Option<Precision>) -> String {
     let hint = |unit: Precision| {
-        format!(": this looks like {}: `precision={}`", unit.plural(), unit.parameter())
+        format!("; it looks like {}: write with precision={}", unit.plural(), unit.parameter())
     };
     meant.map(hint).unwrap_or_default()
 }

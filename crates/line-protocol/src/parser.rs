@@ -550,7 +550,8 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Compares words. In WASM, a call of `starts_with` would compare byte by byte.
+/// Whether `rest` starts with `key`. Compares up to eight bytes at a time, because
+/// `slice::starts_with` compares single bytes in WASM.
 #[inline(always)]
 fn starts_with(rest: &[u8], key: &[u8]) -> bool {
     let Some(head) = rest.get(..key.len()) else { return false };

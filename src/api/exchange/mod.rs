@@ -397,7 +397,7 @@ impl Exchange {
             return action;
         }
         let exceeded = limits.exceeded(Limit::Calls, before, self.calls);
-        let advice = "name fewer databases or measurements, or a shorter time range";
+        let advice = "use a shorter time range, or fewer databases or measurements";
         Err(ApiError::Limit(format!("{exceeded}: {advice}")))
     }
 

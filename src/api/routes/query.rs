@@ -26,14 +26,13 @@ use crate::coordinator::statement::read_only_warning;
 use crate::influxql;
 use crate::influxql::ast::{Effect, Statement};
 use crate::influxql::bound_params::Params;
-use crate::model::limits::{REPLY_PIECE_BYTES, REPLY_PIECE_ROWS, WHOLE_REPLY_BYTES_MAX};
+use crate::model::limits::{
+    MSGPACK_BYTES_MAX, REPLY_PIECE_BYTES, REPLY_PIECE_ROWS, WHOLE_REPLY_BYTES_MAX,
+};
 use crate::protocol::call::{Call, Reply, Step};
 use crate::query::result::SeriesChunk;
 use crate::query::source::Defaults;
 use crate::response::{Ending, Format, Options, Writer, writer};
-
-const TOO_LARGE: &str = "the response exceeds the 16000000 bytes of a MessagePack document: use \
-                         chunked=true, LIMIT or a shorter time range";
 
 /// Creates the request for `GET /query` and `POST /query`.
 pub fn begin(_request: &Incoming<'_>) -> ApiResult<PendingRequest> {
@@ -202,7 +201,11 @@ impl Querying {
         let Some((chunk, from)) = self.unwritten.take() else { return Ok(None) };
         let to = chunk.rows.min(from + REPLY_PIECE_ROWS);
         if !self.writer.series(&chunk, from..to) {
-            self.end_statement(Ending::Failed(TOO_LARGE));
+            let reason = format!(
+                "the response exceeds the {MSGPACK_BYTES_MAX} bytes of a MessagePack document: use \
+                 chunked=true, LIMIT or a shorter time range"
+            );
+            self.end_statement(Ending::Failed(&reason));
             return Ok(None);
         }
         let mut unwritten_bytes = 0;

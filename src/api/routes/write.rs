@@ -47,7 +47,7 @@ struct WriteOptions {
 #[derive(Debug)]
 enum NotCreated {
     /// The operator disabled the creation of databases with `AUTO_CREATE_DATABASES`.
-    NoCaller,
+    Disabled,
     /// The caller with this name has no write permission on the whole database.
     ByCaller(Rc<str>),
 }
@@ -153,7 +153,7 @@ fn answer(
 fn not_created(settings: &Settings, caller: &Principal, database: &str) -> Option<NotCreated> {
     match caller.grants.scope(PermissionKind::Write, database) {
         Scope::All if settings.auto_create_databases => None,
-        Scope::All => Some(NotCreated::NoCaller),
+        Scope::All => Some(NotCreated::Disabled),
         Scope::None | Scope::Policies(_) => Some(NotCreated::ByCaller(Rc::clone(&caller.name))),
     }
 }
@@ -161,14 +161,13 @@ fn not_created(settings: &Settings, caller: &Principal, database: &str) -> Optio
 fn missing_database_hint(not_created: Option<NotCreated>, database: &str) -> String {
     let statement = format!("CREATE DATABASE {}", quote::ident(database));
     match not_created {
-        None => format!(": create it with {statement}"),
-        Some(NotCreated::NoCaller) => format!(
-            ": writes do not create databases (AUTO_CREATE_DATABASES=false): create it with \
-             {statement}"
+        None => format!("; run {statement}"),
+        Some(NotCreated::Disabled) => format!(
+            "; writes do not create databases (AUTO_CREATE_DATABASES=false), so run {statement}"
         ),
         Some(NotCreated::ByCaller(caller)) => format!(
-            ": {caller} can write only to some of its policies, and therefore cannot create the \
-             database: create it with {statement}, or write with a token for the whole database"
+            "; {caller} can write only to some of its policies, so it cannot create the database: run \
+             {statement}, or use a token for the whole database"
         ),
     }
 }
@@ -177,23 +176,23 @@ fn missing_database_hint(not_created: Option<NotCreated>, database: &str) -> Str
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct RejectedLine {
     /// The 1-based number of the physical line on which the point starts.
-    pub line: u32,
+    line: u32,
     /// "parsing" or "writing".
-    pub doing: &'static str,
+    doing: &'static str,
     /// The beginning of the line, if the body is still available.
-    pub excerpt: Option<String>,
-    pub cause: String,
+    excerpt: Option<String>,
+    cause: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct RejectedLines {
-    pub message: String,
+    message: String,
     /// The reported lines, in ascending order.
-    pub lines: Vec<RejectedLine>,
+    lines: Vec<RejectedLine>,
     /// Whether one invalid line rejects all lines (v3's `accept_partial=false`).
-    pub all_or_nothing: bool,
+    all_or_nothing: bool,
     /// Whether every point is older than the retention policy allows.
-    pub all_outside_retention: bool,
+    all_outside_retention: bool,
 }
 
 impl RejectedLines {
@@ -393,7 +392,8 @@ fn other_unit(precision: TimestampUnit, outcome: &WriteOutcome) -> Option<String
         let unit = Precision::of_magnitude(time_ns / given.unit_ns())?;
         (unit.unit_ns() > given.unit_ns()).then_some(unit)
     })?;
-    Some(format!("these look like {}: `precision={}`", meant.plural(), meant.parameter()))
+    let (unit, parameter) = (meant.plural(), meant.parameter());
+    Some(format!("the rejected timestamps look like {unit}; write with precision={parameter}"))
 }
 
 #[cfg(test)]

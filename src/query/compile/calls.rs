@@ -204,7 +204,7 @@ impl<'a> CallBuilder<'a> {
                 return counted(args);
             }
             (Gathered::Sample, [_, Expr::IntegerLiteral(n)]) => {
-                let tags = self.names.tags.keys();
+                let tags = self.names.tags.iter();
                 let series = tags.map(|tag| (self.tag_slot(tag), xxh64(tag.as_bytes(), 0)));
                 let function = GatheredFunction::Sample { count: count(*n), seed: 0 };
                 GatherPlan { series: series.collect(), ..plan(function) }
@@ -317,10 +317,10 @@ impl<'a> CallBuilder<'a> {
     fn key_slots(&mut self, group_keys: &[String]) -> Vec<usize> {
         let names = self.names;
         let grouped: HashSet<&str> = group_keys.iter().map(String::as_str).collect();
-        if names.tags.keys().all(|tag| grouped.contains(&**tag)) {
+        if names.tags.iter().all(|tag| grouped.contains(&**tag)) {
             return Vec::new();
         }
-        names.tags.keys().map(|tag| self.tag_slot(tag)).collect()
+        names.tags.iter().map(|tag| self.tag_slot(tag)).collect()
     }
 
     /// Replaces first() and last() over several series if the statement has no windows. In 1.x, the

@@ -27,7 +27,7 @@ pub(crate) fn expand(
 ) -> Result<(Vec<Field>, Vec<String>)> {
     let wild = |expr: &Expr| matches!(expr, Expr::Wildcard(_) | Expr::Regex(_));
     let wild_dimensions = dimensions.iter().any(|dimension| wild(&dimension.expr));
-    let shown = names.fields.iter().filter(|(name, _)| !names.hidden.contains_key(*name));
+    let shown = names.fields.iter().filter(|(name, _)| !names.hidden.contains(*name));
     let mut list: Vec<(&str, DataType)> =
         shown.map(|(name, data_type)| (&**name, *data_type)).collect();
     if !wild_dimensions && !list.is_empty() {
@@ -36,7 +36,7 @@ pub(crate) fn expand(
             _ => None,
         });
         let grouped: BTreeSet<&str> = grouped.collect();
-        let tags = names.tags.keys().filter(|tag| !grouped.contains(&***tag));
+        let tags = names.tags.iter().filter(|tag| !grouped.contains(&***tag));
         list.extend(tags.map(|tag| (&**tag, DataType::Tag)));
         // The sort is stable, and the list starts with the fields, so a field precedes the tag with
         // the same name.
@@ -74,11 +74,11 @@ fn group_keys(
                 keys.insert(name.clone());
             }
             Expr::Wildcard(_) if !std::mem::replace(&mut has_all, true) => {
-                keys.extend(names.tags.keys().map(|tag| tag.to_string()));
+                keys.extend(names.tags.iter().map(|tag| tag.to_string()));
             }
             Expr::Regex(regex) if regexes.insert(regex.as_str()) => {
                 let pattern = Pattern::new(regex.as_str())?;
-                let matching = names.tags.keys().filter(|tag| pattern.is_match(tag));
+                let matching = names.tags.iter().filter(|tag| pattern.is_match(tag));
                 keys.extend(matching.map(|tag| tag.to_string()));
             }
             _ => {}

@@ -17,11 +17,11 @@ pub(crate) struct KnownNames {
     pub(crate) fields: BTreeMap<Rc<str>, DataType>,
     /// The names in `fields` that a wildcard skips: a subquery's tag arguments of `top` and
     /// `bottom`.
-    pub(crate) hidden: BTreeMap<Rc<str>, ()>,
+    pub(crate) hidden: BTreeSet<Rc<str>>,
     /// The names in `fields` that are columns with a type error in at least one subquery.
-    pub(crate) invalid: BTreeMap<Rc<str>, ()>,
+    pub(crate) invalid: BTreeSet<Rc<str>>,
     /// Includes the dimensions of subqueries.
-    pub(crate) tags: BTreeMap<Rc<str>, ()>,
+    pub(crate) tags: BTreeSet<Rc<str>>,
 }
 
 impl KnownNames {
@@ -45,7 +45,7 @@ impl KnownNames {
     pub(crate) fn add_hidden(&mut self, name: &str, data_type: DataType) {
         if !self.fields.contains_key(name) {
             self.add_field(name, data_type);
-            self.hidden.insert(Rc::from(name), ());
+            self.hidden.insert(Rc::from(name));
         }
     }
 
@@ -60,27 +60,27 @@ impl KnownNames {
     /// Adds a subquery's column whose expression has a type error.
     pub(crate) fn add_invalid(&mut self, name: &str) {
         self.add_field(name, DataType::Unknown);
-        self.invalid.insert(Rc::from(name), ());
+        self.invalid.insert(Rc::from(name));
     }
 
     pub(crate) fn add_tag(&mut self, name: &str) {
-        if !self.tags.contains_key(name) {
-            self.tags.insert(Rc::from(name), ());
+        if !self.tags.contains(name) {
+            self.tags.insert(Rc::from(name));
         }
     }
 
     /// Whether a source has the tag, or a subquery has a column of tag values with this name.
     pub(crate) fn is_tag(&self, name: &str) -> bool {
-        self.tags.contains_key(name) || self.fields.get(name) == Some(&DataType::Tag)
+        self.tags.contains(name) || self.fields.get(name) == Some(&DataType::Tag)
     }
 
     pub(crate) fn resolve(&self, name: &str, cast: Option<Cast>) -> DataType {
         // A column of a subquery has no type if its name is unknown in the subquery.
         let field = || self.fields.get(name).copied().filter(|known| *known != DataType::Unknown);
-        let tag = || self.tags.contains_key(name).then_some(DataType::Tag);
+        let tag = || self.tags.contains(name).then_some(DataType::Tag);
         match cast {
             // In 1.x, a type error in one source hides the name's types in all sources.
-            None if self.invalid.contains_key(name) => DataType::Unknown,
+            None if self.invalid.contains(name) => DataType::Unknown,
             None => field().or_else(tag).unwrap_or(DataType::Unknown),
             Some(Cast::Field) => field().unwrap_or(DataType::Unknown),
             Some(cast) => cast_type(cast).map_or(DataType::Tag, DataType::from),
@@ -93,7 +93,7 @@ pub(crate) fn bind(expr: &mut Expr, names: &KnownNames) {
     match expr {
         Expr::VarRef { name, cast } => {
             *cast = match *cast {
-                None | Some(Cast::Field) if names.invalid.contains_key(name.as_str()) => None,
+                None | Some(Cast::Field) if names.invalid.contains(name.as_str()) => None,
                 own => bound_cast(names.resolve(name, own)).or(own),
             };
         }
@@ -186,7 +186,7 @@ fn reads_invalid(expr: &Expr, names: &KnownNames) -> bool {
         // type.
         Expr::VarRef { name, cast: cast @ (None | Some(Cast::Field)) } => {
             let is_unknown = names.resolve(name, *cast) == DataType::Unknown;
-            is_unknown && names.invalid.contains_key(name.as_str())
+            is_unknown && names.invalid.contains(name.as_str())
         }
         _ => operands(expr).any(|operand| reads_invalid(operand, names)),
     }

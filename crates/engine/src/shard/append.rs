@@ -13,8 +13,8 @@ use crate::store::Store;
 const PARTS_MAX: usize = 1_500;
 
 impl<S: Store> Shard<S> {
-    /// Stores a frame completely or not at all. If the series quota is exceeded, the shard first
-    /// removes the rows of new series from the frame.
+    /// Stores a frame completely or not at all. Before that, removes the rows of new series that
+    /// exceed the series quota.
     pub fn append(
         &mut self,
         frame: &[u8],

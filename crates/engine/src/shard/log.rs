@@ -1,5 +1,6 @@
 //! Keeps the frames that are not flushed: the WAL, its memtable, and counts of its rows and series.
-//! The summaries of frames tell which queries need the log, and its size tells when to flush.
+//! A query reads the log only if a frame's summary matches the query. The size of the log decides
+//! when the shard flushes.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;

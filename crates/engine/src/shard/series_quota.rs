@@ -211,7 +211,7 @@ impl<S: Store> Shard<S> {
         let found = loaded.unknown_to(&memtable, tables);
         loaded.log.memtable.put(memtable);
         let (mut unknown, mut new) = found?;
-        unknown.sort_by_key(|unknown| unknown.key.clone());
+        unknown.sort_by(|a, b| a.key.cmp(&b.key));
         unknown.dedup_by(|a, b| a.key == b.key);
         let loaded = self.loaded.as_ref().ok_or(Refusal::Stale)?;
         // Active series have recent rows, so the newest parts are searched first.

@@ -24,7 +24,7 @@ use tidemark_model::limits::{PAGES_WAITING_MAX, QUERIES_READING_MAX};
 /// A turn without a page ends after this time. Usually, the edge merges a page and requests the
 /// next page in a fraction of this time.
 const TURN_IDLE_MS: u32 = 400;
-/// The maximum work without a pause, in rows read plus bytes decoded: one or two milliseconds.
+/// The maximum work (`ReadStats::work`) without a pause: one or two milliseconds.
 const WORK_MAX: u64 = 200_000;
 /// The approximate time for a unit of work. The clock of Workers does not advance during the work.
 const WORK_NS: u64 = 10;

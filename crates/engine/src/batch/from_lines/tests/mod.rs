@@ -323,8 +323,8 @@ fn precision_scales_times_and_truncates_now() {
     assert_eq!(
         with(TimestampUnit::Fixed(Precision::Hour))[1..],
         [
-            "1! timestamp '1700000000' is outside the range of times at this precision (±9223372036854775806 ns): \
-         this looks like seconds: `precision=s` (column 7)"
+            "1! timestamp '1700000000' is outside the range of times at this precision (±9223372036854775806 ns); \
+         it looks like seconds: write with precision=s (column 7)"
         ]
     );
     let auto = Options::new(TimestampUnit::Auto, NOW_NS);
