@@ -105,7 +105,8 @@ impl Admission {
     /// Registers an upload. When other requests need the upload's bytes, the module drops
     /// `content`, including the permit that `tag` describes.
     pub fn upload<T: 'static>(&self, tag: Tag, content: T, now_ns: i64) -> Upload<T> {
-        let slot = Slot { content: RefCell::new(Some(content)), tag, heard_ns: Cell::new(now_ns) };
+        let slot =
+            Slot { content: RefCell::new(Some(content)), tag, last_active_ns: Cell::new(now_ns) };
         let slot = Rc::new(slot);
         self.register(&slot);
         Upload(slot)
@@ -244,7 +245,7 @@ struct Slot<T> {
     content: RefCell<Option<T>>,
     tag: Tag,
     /// The time of the last received bytes.
-    heard_ns: Cell<i64>,
+    last_active_ns: Cell<i64>,
 }
 
 impl<T> Evictable for Slot<T> {
@@ -253,7 +254,7 @@ impl<T> Evictable for Slot<T> {
     }
 
     fn last_active_ns(&self) -> i64 {
-        self.heard_ns.get()
+        self.last_active_ns.get()
     }
 
     fn evict(&self) -> bool {
@@ -278,7 +279,7 @@ impl<T> Upload<T> {
 
     /// Records that bytes were received. Recently active uploads are evicted last.
     pub fn record_activity(&self, now_ns: i64) {
-        self.0.heard_ns.set(now_ns);
+        self.0.last_active_ns.set(now_ns);
     }
 
     /// Whether the upload was evicted.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use tidemark::coordinator::error::Error;
 use tidemark::coordinator::grants::Principal;
-use tidemark::coordinator::sql::{SqlQuery, SqlQuestion};
+use tidemark::coordinator::sql::{SqlQuery, SqlStatement};
 use tidemark::coordinator::statement::Execution;
 use tidemark::coordinator::statement::Session;
 use tidemark::influxql::{self, bound_params::Params};
@@ -37,7 +37,7 @@ type Answer = Result<Option<Vec<u8>>, Error>;
 
 fn start(world: &mut World, edge: &Edge, text: &str) -> Rc<RefCell<Vec<Answer>>> {
     let (text, parameters) = (text.to_owned(), Vec::new());
-    let query = SqlQuery::prepare(SqlQuestion { text, parameters, format: "json" }, session());
+    let query = SqlQuery::prepare(SqlStatement { text, parameters, format: "json" }, session());
     world.start_pieces(edge, query, |answer| matches!(answer, Ok(Some(_))))
 }
 

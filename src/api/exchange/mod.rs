@@ -50,7 +50,7 @@ pub struct Exchange {
     origins: Option<CorsOrigins>,
     caller: Principal,
     /// Whether the request already called the statements' databases to identify the caller.
-    asked_named: bool,
+    has_called_databases: bool,
     /// `None` before routing and after the body.
     pending: Option<PendingRequest>,
     responder: Option<Box<dyn Responder>>,
@@ -102,7 +102,7 @@ impl Exchange {
             origins: service.settings.as_ref().ok().map(|s| s.cors_origins.clone()),
             head,
             caller: Principal::default(),
-            asked_named: false,
+            has_called_databases: false,
             pending: None,
             responder: None,
             stage: ExchangeStage::Finished,
@@ -544,7 +544,10 @@ impl Exchange {
         let databases = self.responder.as_mut().map_or_else(Vec::new, |query| query.databases());
         let cache = &mut isolate.service.cache;
         let are_known = databases.iter().all(|name| cache.database(name).is_some());
-        if !databases.is_empty() && are_known && !std::mem::replace(&mut self.asked_named, true) {
+        if !databases.is_empty()
+            && are_known
+            && !std::mem::replace(&mut self.has_called_databases, true)
+        {
             return self.identify(isolate, AuthSource::Databases(databases));
         }
         self.identify(isolate, AuthSource::Catalog)

@@ -47,7 +47,7 @@ enum ReadStatement {
 
 /// A SELECT, SHOW or EXPLAIN.
 pub struct Query {
-    question: ReadStatement,
+    statement: ReadStatement,
     session: Session,
     sources: Vec<QuerySource>,
     /// `Some(true)` for EXPLAIN ANALYZE, `Some(false)` for EXPLAIN, and `None` for other
@@ -109,10 +109,10 @@ impl Query {
         self
     }
 
-    fn new(question: ReadStatement, mut session: Session, sources: Vec<QuerySource>) -> Self {
+    fn new(statement: ReadStatement, mut session: Session, sources: Vec<QuerySource>) -> Self {
         session.work = session.work.next_statement();
         let (explain, after, otherwise, status) = (None, None, None, Rc::default());
-        Self { question, session, sources, explain, after, otherwise, status }
+        Self { statement, session, sources, explain, after, otherwise, status }
     }
 
     pub(super) fn status(&self) -> Rc<QueryStatus> {
@@ -251,13 +251,13 @@ impl Running {
 
     /// Loads the sources, in their order.
     async fn load(&self, from_owner: bool) -> Result<Vec<Loaded>> {
-        let Query { sources, session, question, .. } = &self.query;
+        let Query { sources, session, statement, .. } = &self.query;
         let mut all = Vec::with_capacity(sources.len());
         for source in sources {
             let loaded = source.load(from_owner, &session.principal).run(&self.io).await;
             // An error in the statement takes precedence over the error for a missing policy.
             if let (Err(Error::PolicyNotFound(_)), ReadStatement::Select(select)) =
-                (&loaded, question)
+                (&loaded, statement)
             {
                 self.io.with(|context| compile::check(select, context.platform.now_ns()))??;
             }
@@ -273,8 +273,8 @@ impl Running {
         empty: Option<&BTreeSet<ClashPosition>>,
     ) -> Result<Planned> {
         self.check_policies(loaded)?;
-        let Query { question, session, sources, .. } = &self.query;
-        let select = match question {
+        let Query { statement, session, sources, .. } = &self.query;
+        let select = match statement {
             ReadStatement::Select(select) => select,
             ReadStatement::Show(statement) => {
                 let planned = self.io.with(|context| self.plan_show(context, loaded, statement))?;
@@ -322,7 +322,7 @@ impl Running {
         for (source, loaded) in self.query.sources.iter().zip(loaded) {
             // SHOW statements list only the readable part of the database.
             if let (ReadStatement::Select(_), Some((policy, _))) =
-                (&self.query.question, loaded.policy())
+                (&self.query.statement, loaded.policy())
             {
                 loaded.standing.check(PermissionKind::Read, &source.database, &policy.name)?;
             }
@@ -402,13 +402,13 @@ impl Running {
 
     /// Requests pages and passes them to `run`. Returns `false` if a shard has newer state.
     async fn read_pages(&self, run: &mut QueryRun, needs: Needs) -> Result<bool> {
-        let Query { question, session, sources, status, .. } = &self.query;
+        let Query { statement, session, sources, status, .. } = &self.query;
         let further = needs.iter().any(|(_, message)| resumes(message));
         let report = self.io.with(|context| {
             if further && !self.emitted {
                 self.reservation(context).become_long().map_err(QueryError::from)?;
             }
-            let describe = || (question.text(), run.shards());
+            let describe = || (statement.text(), run.shards());
             Ok::<_, Error>(status.report.report(context, session, further, describe))
         })??;
         let (mut requested, mut requests) = (Vec::new(), Vec::new());

@@ -37,7 +37,7 @@ use scans::{PageRequest, PageResult, Scans};
 
 /// The statement and its format.
 #[derive(Clone, Debug)]
-pub struct SqlQuestion {
+pub struct SqlStatement {
     /// The statement.
     pub text: String,
     /// The values of the parameters `$name`.
@@ -52,7 +52,7 @@ pub type SqlQuery = Execution<Vec<u8>>;
 
 impl SqlQuery {
     /// Prepares a statement with the database and policy of `session`.
-    pub fn prepare(question: SqlQuestion, session: Session) -> Self {
+    pub fn prepare(statement: SqlStatement, session: Session) -> Self {
         let reservation = session.reservation.clone();
         let status = Rc::new(QueryStatus { reservation, ..QueryStatus::default() });
         let shared = Rc::clone(&status);
@@ -60,7 +60,7 @@ impl SqlQuery {
             Statement {
                 io,
                 output,
-                question,
+                statement,
                 session,
                 loaded: None,
                 attempt: Attempt::default(),
@@ -83,7 +83,7 @@ impl SqlQuery {
 struct Statement {
     io: Io,
     output: Output<Vec<u8>>,
-    question: SqlQuestion,
+    statement: SqlStatement,
     session: Session,
     loaded: Option<Loaded>,
     attempt: Attempt,
@@ -192,7 +192,7 @@ impl Statement {
 
     fn open(&mut self) -> ToSql {
         self.attempt = Attempt::default();
-        let SqlQuestion { text, parameters, format } = &self.question;
+        let SqlStatement { text, parameters, format } = &self.statement;
         ToSql::Open(QueryRequest {
             text: text.clone(),
             parameters: parameters.clone(),
@@ -339,7 +339,7 @@ impl Statement {
     fn request_pages(&mut self, ahead: bool) -> Result<(Vec<PageRequest>, Vec<Request>)> {
         let reservation = self.reservation()?;
         let (requested, further) = self.attempt.scans.pages_to_request(&reservation, ahead);
-        let describe = || (self.question.text.clone(), self.attempt.scans.shards());
+        let describe = || (self.statement.text.clone(), self.attempt.scans.shards());
         let status = &self.status.report;
         let report =
             self.io.with(|context| status.report(context, &self.session, further, describe))?;

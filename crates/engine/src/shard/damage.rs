@@ -19,24 +19,24 @@ pub(super) struct Damage {
     /// The name in query errors and diagnostics.
     pub block: String,
     /// `None` means that the measurements and times are unknown.
-    touches: Option<Vec<(MeasurementId, TimeRange)>>,
+    ranges: Option<Vec<(MeasurementId, TimeRange)>>,
 }
 
 impl Damage {
     pub(super) fn of_log(damage: &wal::Damage) -> Self {
-        let bytes = damage.touch.as_deref();
-        let touch = match damage.sequence {
+        let bytes = damage.summary.as_deref();
+        let summary = match damage.sequence {
             Some(_) => bytes.and_then(FrameSummary::decode),
             // Without a head, only the frame header at the start of the body may be readable.
             None => bytes.and_then(|frame| Some(FrameSummary::of(&FrameHeader::read(frame).ok()?))),
         };
-        let touches = touch.and_then(|touch| touch.tables);
-        Self { block: damage.block.clone(), touches }
+        let ranges = summary.and_then(|summary| summary.tables);
+        Self { block: damage.block.clone(), ranges }
     }
 
     pub(super) fn concerns(&self, measurement: MeasurementId, time: &TimeRange) -> bool {
-        self.touches.as_ref().is_none_or(|touches| {
-            touches.iter().any(|(touched, range)| *touched == measurement && range.overlaps(time))
+        self.ranges.as_ref().is_none_or(|ranges| {
+            ranges.iter().any(|(changed, range)| *changed == measurement && range.overlaps(time))
         })
     }
 }
@@ -70,7 +70,7 @@ impl DamagedRows {
 
     /// Adds a block that may have affected any row.
     pub(super) fn add(&mut self, block: String) {
-        self.known.push(Damage { block, touches: None });
+        self.known.push(Damage { block, ranges: None });
     }
 
     /// Copies the damaged rows of the log. The caller must call this function in the transaction of

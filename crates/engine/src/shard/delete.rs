@@ -64,7 +64,7 @@ impl<S: Store> Shard<S> {
 
     fn affected(&self, deletions: &[Deletion]) -> Result<Vec<Deletion>, Refusal> {
         let loaded = self.loaded.as_ref().ok_or(Refusal::Stale)?;
-        let touched = loaded.log.touched();
+        let touched = loaded.log.changed_ranges();
         // The contents of a damaged row are unknown, so every deletion may affect the row.
         let is_damaged = !loaded.log.wal.damaged().is_empty() || !loaded.damaged.known.is_empty();
         let Some(touched) = touched.filter(|_| !is_damaged) else { return Ok(deletions.to_vec()) };

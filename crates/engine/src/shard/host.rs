@@ -39,7 +39,7 @@ pub struct ShardHost<S: Store> {
     paused: Vec<(EventId, u8, ToShard)>,
     next_event_id: u64,
     working: Option<PendingWork>,
-    works_behind_replies: bool,
+    works_after_replies: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -63,7 +63,7 @@ impl<S: Store> ShardHost<S> {
             paused: Vec::new(),
             next_event_id: 0,
             working: None,
-            works_behind_replies: false,
+            works_after_replies: false,
         }
     }
 
@@ -72,7 +72,7 @@ impl<S: Store> ShardHost<S> {
     /// bills each setting as a row.
     #[must_use]
     pub fn with_work_after_replies(mut self) -> Self {
-        self.works_behind_replies = true;
+        self.works_after_replies = true;
         self
     }
 
@@ -102,7 +102,7 @@ impl<S: Store> ShardHost<S> {
             self.turns.made(place(query), is_last(&reply), work(&reply), now_ns);
         }
         self.due_ns = self.shard.next_due(now_ns);
-        if self.works_behind_replies && self.working.is_none() && self.is_due(now_ns) {
+        if self.works_after_replies && self.working.is_none() && self.is_due(now_ns) {
             let watched_ns = Some(now_ns.saturating_add(WATCH_NS));
             let event_id = self.new_event();
             self.working = Some(PendingWork { event_id, done: 0, watched_ns, has_begun: false });

@@ -84,8 +84,8 @@ impl Log {
         let frames = wal.frames().values();
         let schema_version =
             frames.clone().map(|frame| frame.schema_version).fold(schema_version, u64::max);
-        let rows = frames.filter_map(|frame| FrameSummary::decode(&frame.touch));
-        let rows = rows.fold(0, |sum: u64, touch| sum.saturating_add(touch.rows));
+        let rows = frames.filter_map(|frame| FrameSummary::decode(&frame.summary));
+        let rows = rows.fold(0, |sum: u64, summary| sum.saturating_add(summary.rows));
         let budget = Rc::clone(budget);
         Self { wal, memtable, budget, series: 0, rows, sketch: None, schema_version }
     }
@@ -99,8 +99,8 @@ impl Log {
     }
 
     /// Returns the measurements and times of the frames, or `None` if a frame may affect everything.
-    pub(super) fn touched(&self) -> Option<Vec<(MeasurementId, TimeRange)>> {
-        let of = |frame: &Frame| FrameSummary::decode(&frame.touch)?.tables;
+    pub(super) fn changed_ranges(&self) -> Option<Vec<(MeasurementId, TimeRange)>> {
+        let of = |frame: &Frame| FrameSummary::decode(&frame.summary)?.tables;
         let tables: Option<Vec<_>> = self.wal.frames().values().map(of).collect();
         Some(tables?.into_iter().flatten().collect())
     }
@@ -131,7 +131,7 @@ impl Log {
         let new = NewFrame {
             sequence,
             frame: frame.frame,
-            touch: &FrameSummary { other_rows, ..FrameSummary::of(&frame.header) }.encode(),
+            summary: &FrameSummary { other_rows, ..FrameSummary::of(&frame.header) }.encode(),
             decoded_bytes: frame.decoded_bytes,
             schema_version,
         };
@@ -227,7 +227,7 @@ impl Log {
 
 /// Above this size, a summary contains only row counts, because an object keeps the summaries of
 /// all frames in the log in memory.
-const TOUCH_BYTES_MAX: usize = 64 << 10;
+const SUMMARY_BYTES_MAX: usize = 64 << 10;
 /// The summary lists measurements, rows and times.
 const NAMED: u8 = 1;
 /// The summary contains only row counts, so the frame may have rows of any measurement with any
@@ -268,7 +268,7 @@ impl FrameSummary {
                 varint::write(time.end_ns.abs_diff(time.start_ns), &mut out);
             }
         }
-        if self.tables.is_none() || out.len() > TOUCH_BYTES_MAX {
+        if self.tables.is_none() || out.len() > SUMMARY_BYTES_MAX {
             out = self.head(EVERYTHING);
         }
         out
@@ -363,27 +363,27 @@ mod tests {
     }
 
     #[test]
-    fn touch_lists_each_measurement_once() {
+    fn summary_lists_each_measurement_once() {
         let ends = (i64::MIN + 2, i64::MAX - 1);
-        let touch =
+        let summary =
             FrameSummary::of(&header([(7, 5, 9), (3, ends.0, ends.1), (7, -4, 6)].into_iter()));
         let tables = vec![
             (MeasurementId(3), TimeRange::new(ends.0, ends.1 + 1)),
             (MeasurementId(7), TimeRange::new(-4, 10)),
         ];
-        assert_eq!(touch, FrameSummary { rows: 6, other_rows: 0, tables: Some(tables) });
-        let touch = FrameSummary { other_rows: 300, ..touch };
-        let bytes = touch.encode();
-        assert_eq!(FrameSummary::decode(&bytes), Some(touch));
+        assert_eq!(summary, FrameSummary { rows: 6, other_rows: 0, tables: Some(tables) });
+        let summary = FrameSummary { other_rows: 300, ..summary };
+        let bytes = summary.encode();
+        assert_eq!(FrameSummary::decode(&bytes), Some(summary));
         for length in 0..bytes.len() {
             assert_eq!(FrameSummary::decode(&bytes[..length]), None);
         }
     }
 
     #[test]
-    fn touch_of_many_measurements_covers_all() {
+    fn summary_of_many_measurements_covers_all() {
         let of = |count: u32| FrameSummary::of(&header((0..count).map(|n| (n, 0, i64::from(n)))));
-        assert!(of(1_000).encode().len() <= TOUCH_BYTES_MAX);
+        assert!(of(1_000).encode().len() <= SUMMARY_BYTES_MAX);
         assert_eq!(FrameSummary::decode(&of(1_000).encode()), Some(of(1_000)));
         let bytes = of(10_000).encode();
         assert!(bytes.len() < 10);

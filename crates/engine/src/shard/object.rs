@@ -451,8 +451,8 @@ impl<S: Store> Loaded<S> {
         let wal = wal::load(&**store, state.head, &taken)?;
         // The object restarted after these frames were stored and before the counters were saved.
         for (_, frame) in wal.frames().range(state.counters.counted + 1..) {
-            let touch = FrameSummary::decode(&frame.touch);
-            let (rows, aux) = touch.map_or((0, 0), |touch| (touch.rows, touch.other_rows));
+            let summary = FrameSummary::decode(&frame.summary);
+            let (rows, aux) = summary.map_or((0, 0), |summary| (summary.rows, summary.other_rows));
             state.count_frame(rows);
             state.counters.rows_written += u64::from(frame.parts) + aux;
             meter.add_earlier_request(u64::from(frame.parts) + aux);

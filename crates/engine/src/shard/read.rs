@@ -581,7 +581,7 @@ impl<V: Values> SeriesTables for StoredSeries<'_, V> {
 }
 
 /// Replaces the write sequence in a version if no matching rows are in memory.
-const AT_REST: u64 = 0;
+const NOT_IN_MEMORY: u64 = 0;
 
 impl<S: Store> ResultCache for ShardReader<'_, S> {
     fn version(
@@ -592,7 +592,7 @@ impl<S: Store> ResultCache for ShardReader<'_, S> {
         self.check(measurements, time)?;
         let Loaded { log, parts, deletions, .. } = self.loaded;
         let is_in_memory = measurements.iter().any(|&of| self.table(of, time).is_some());
-        let written = if is_in_memory { log.wal.next_sequence() } else { AT_REST };
+        let written = if is_in_memory { log.wal.next_sequence() } else { NOT_IN_MEMORY };
         let retired = deletions.retired.len() as u64;
         let end_ns = self.loaded.state().settings.range.end_ns;
         let mut version = vec![u64::from(parts.salt), written, retired, end_ns.cast_unsigned()];

@@ -19,7 +19,7 @@ pub struct NewFrame<'a> {
     /// The encoded frame.
     pub frame: &'a [u8],
     /// The rows, measurements and times that the frame affects, in the shard's encoding.
-    pub touch: &'a [u8],
+    pub summary: &'a [u8],
     /// The memory size of the decoded frame, in bytes.
     pub decoded_bytes: u64,
     /// The schema version from which the frame's ids come.
@@ -38,7 +38,7 @@ pub struct Frame {
     /// The schema version from which the frame's ids come.
     pub schema_version: u64,
     /// The rows, measurements and times that the frame affects, in the shard's encoding.
-    pub touch: Vec<u8>,
+    pub summary: Vec<u8>,
 }
 
 /// A frame or row of the log that cannot be read.
@@ -52,7 +52,7 @@ pub struct Damage {
     pub slots: Vec<u64>,
     /// The rows, measurements and times that the frame affects. `None` means that the affected data
     /// is unknown, so every query fails.
-    pub touch: Option<Vec<u8>>,
+    pub summary: Option<Vec<u8>>,
 }
 
 /// The log's index in memory. The index changes only after the store has written the rows.
@@ -130,7 +130,7 @@ impl Wal {
             bytes: frame.frame.len() as u64,
             decoded_bytes: frame.decoded_bytes,
             schema_version: frame.schema_version,
-            touch: frame.touch.to_vec(),
+            summary: frame.summary.to_vec(),
         };
         self.insert(frame.sequence, entry);
         Ok(())
@@ -174,7 +174,7 @@ impl Wal {
                 block: format!("WAL frame {sequence}: {reason}"),
                 sequence: Some(sequence),
                 slots: self.slots.of_frame(sequence).to_vec(),
-                touch: Some(frame.touch),
+                summary: Some(frame.summary),
             });
         }
     }
@@ -208,7 +208,7 @@ impl Wal {
 
 /// Each piece, together with its head, fills a row.
 fn cut<'a>(frame: &NewFrame<'a>, row_bytes_max: usize) -> Vec<&'a [u8]> {
-    let first_max = row_bytes_max.saturating_sub(Head::encoded_bytes(frame.touch));
+    let first_max = row_bytes_max.saturating_sub(Head::encoded_bytes(frame.summary));
     let (first, mut rest) = frame.frame.split_at(first_max.min(frame.frame.len()));
     let mut pieces = vec![first];
     while !rest.is_empty() {
@@ -280,7 +280,7 @@ impl Slots {
 
 /// The maximum number of body bytes that are kept for a row with an unreadable head. From these
 /// bytes, the shard derives which measurements and times the frame affects.
-const TOUCH_BYTES_MAX: usize = 256 << 10;
+const DAMAGED_BODY_BYTES_MAX: usize = 256 << 10;
 
 /// Loads the log by reading the heads of all rows, and lists damage in the returned [`Wal`]. A body
 /// is read only if the row's head is unreadable. The sequences in `taken` belong to changes that
@@ -298,13 +298,13 @@ pub fn load<S: Store>(store: &S, head: u64, taken: &BTreeSet<u64>) -> StoreResul
             Err(error) => {
                 // A frame begins with the measurements and times that it affects. This part of the
                 // frame has a separate checksum.
-                let mut touch = store.body(Table::Wal, slot)?.unwrap_or_default();
-                touch.truncate(TOUCH_BYTES_MAX);
+                let mut summary = store.body(Table::Wal, slot)?.unwrap_or_default();
+                summary.truncate(DAMAGED_BODY_BYTES_MAX);
                 damaged.push(Damage {
                     block: format!("WAL slot {slot}: {error}"),
                     sequence: None,
                     slots: vec![slot],
-                    touch: Some(touch),
+                    summary: Some(summary),
                 });
             }
         }
@@ -332,15 +332,15 @@ fn add_frame(wal: &mut Wal, sequence: u64, mut rows: Vec<(u64, Head)>) {
     match first {
         Some(row) if complete => {
             wal.slots.occupy(sequence, slots);
-            let Head { parts, decoded_bytes, schema_version, touch, .. } = row;
-            wal.insert(sequence, Frame { parts, bytes, decoded_bytes, schema_version, touch });
+            let Head { parts, decoded_bytes, schema_version, summary, .. } = row;
+            wal.insert(sequence, Frame { parts, bytes, decoded_bytes, schema_version, summary });
         }
         first => {
             wal.damaged.push(Damage {
                 block: format!("WAL frame {sequence}: a part is missing"),
                 sequence: Some(sequence),
                 slots,
-                touch: first.map(|row| row.touch),
+                summary: first.map(|row| row.summary),
             });
         }
     }
@@ -370,7 +370,7 @@ fn add_holes(wal: &mut Wal, head: u64, taken: &BTreeSet<u64>) {
             block: format!("WAL frame {first}: missing ({count} in all)"),
             sequence: None,
             slots: Vec::new(),
-            touch: None,
+            summary: None,
         });
     }
 }
@@ -411,7 +411,7 @@ pub struct Head {
     pub body_bytes: u32,
     body_crc: u32,
     /// The rows, measurements and times that the frame affects. Only part 0 contains them.
-    pub touch: Vec<u8>,
+    pub summary: Vec<u8>,
 }
 
 impl Head {
@@ -426,17 +426,17 @@ impl Head {
             // A row is smaller than 2 MB (Store::VALUE_BYTES_MAX).
             body_bytes: body.len() as u32,
             body_crc: body_crc(frame.sequence, part, parts, body),
-            touch: if part == 0 { frame.touch.to_vec() } else { Vec::new() },
+            summary: if part == 0 { frame.summary.to_vec() } else { Vec::new() },
         }
     }
 
-    pub(crate) const fn encoded_bytes(touch: &[u8]) -> usize {
-        FIXED_BYTES + touch.len() + CRC_BYTES
+    pub(crate) const fn encoded_bytes(summary: &[u8]) -> usize {
+        FIXED_BYTES + summary.len() + CRC_BYTES
     }
 
     /// Encodes the head.
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(Self::encoded_bytes(&self.touch));
+        let mut out = Vec::with_capacity(Self::encoded_bytes(&self.summary));
         out.push(VERSION);
         out.extend(self.sequence.to_le_bytes());
         out.extend(self.part.to_le_bytes());
@@ -445,7 +445,7 @@ impl Head {
         out.extend(self.schema_version.to_le_bytes());
         out.extend(self.body_bytes.to_le_bytes());
         out.extend(self.body_crc.to_le_bytes());
-        out.extend(&self.touch);
+        out.extend(&self.summary);
         append_crc(&mut out, 0);
         out
     }
@@ -465,7 +465,7 @@ impl Head {
             schema_version: u64::from_le_bytes(take(&mut rest)?),
             body_bytes: u32::from_le_bytes(take(&mut rest)?),
             body_crc: u32::from_le_bytes(take(&mut rest)?),
-            touch: rest.to_vec(),
+            summary: rest.to_vec(),
         })
     }
 

@@ -17,7 +17,7 @@ fn append(wal: &mut Wal, store: &MemoryStore, frame: &[u8]) -> u64 {
     let new = NewFrame {
         sequence,
         frame,
-        touch: &[sequence as u8],
+        summary: &[sequence as u8],
         decoded_bytes: 10,
         schema_version: 3,
     };
@@ -97,7 +97,7 @@ fn wal_replay_reports_damaged_frames() {
     assert_eq!(again.read(&store, 4), Ok(None));
     assert_eq!(again.read(&store, 5), Ok(Some(frame(5, 10))));
     let damaged: Vec<_> =
-        again.damaged().iter().map(|d| (d.block.as_str(), d.touch.clone())).collect();
+        again.damaged().iter().map(|d| (d.block.as_str(), d.summary.clone())).collect();
     assert_eq!(
         damaged,
         [
@@ -154,7 +154,7 @@ fn head(body: &[u8]) -> Head {
     let frame = NewFrame {
         sequence: 7,
         frame: body,
-        touch: b"touch",
+        summary: b"summary",
         decoded_bytes: 1 << 40,
         schema_version: 9,
     };
@@ -165,7 +165,7 @@ fn head(body: &[u8]) -> Head {
 fn wal_head_round_trips_and_verifies() {
     let head = head(b"body");
     let bytes = head.encode();
-    assert_eq!(bytes.len(), Head::encoded_bytes(b"touch"));
+    assert_eq!(bytes.len(), Head::encoded_bytes(b"summary"));
     assert_eq!(Head::decode(&bytes), Ok(head));
     for index in 0..bytes.len() * 8 {
         let mut bad = bytes.clone();

@@ -10,7 +10,7 @@ use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::{Delivery, Incoming, PendingRequest, Responder, StartResult};
 use crate::coordinator::Machine;
 use crate::coordinator::grants::Principal;
-use crate::coordinator::sql::{SqlQuery, SqlQuestion};
+use crate::coordinator::sql::{SqlQuery, SqlStatement};
 use crate::coordinator::statement::Session;
 use crate::model::grant::PermissionKind;
 use crate::protocol::call::{Call, Reply};
@@ -23,7 +23,7 @@ const NOT_BOUND: &str = "the server has no SQL: run `npm run sql` once and start
 struct RunningStatement {
     database: String,
     policy: Option<String>,
-    question: Option<(SqlQuestion, Session)>,
+    statement: Option<(SqlStatement, Session)>,
     query: Option<Box<SqlQuery>>,
     delivery: Delivery,
 }
@@ -52,7 +52,7 @@ pub fn for_statement(request: QueryRequest, isolate: &Isolate<'_>) -> StartResul
         }
         value => (name, value),
     };
-    let question = SqlQuestion {
+    let statement = SqlStatement {
         text: request.q,
         parameters: request.params.into_iter().map(signed).collect(),
         format: request.format.name(),
@@ -66,7 +66,7 @@ pub fn for_statement(request: QueryRequest, isolate: &Isolate<'_>) -> StartResul
     Ok(Box::new(RunningStatement {
         database,
         policy: request.policy,
-        question: Some((question, session)),
+        statement: Some((statement, session)),
         query: None,
         delivery: Delivery::new(request.format.content_type()),
     }))
@@ -100,9 +100,9 @@ impl Responder for RunningStatement {
 
     fn check_statements(&mut self, caller: &Principal) -> Result<(), AuthError> {
         check_read(caller, &self.database, self.policy.as_deref())?;
-        if let Some((question, mut session)) = self.question.take() {
+        if let Some((statement, mut session)) = self.statement.take() {
             session.principal = caller.clone();
-            self.query = Some(Box::new(SqlQuery::prepare(question, session)));
+            self.query = Some(Box::new(SqlQuery::prepare(statement, session)));
         }
         Ok(())
     }
