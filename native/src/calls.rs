@@ -1,12 +1,11 @@
 //! Executes calls to objects, and calls to the services that the engine expects from its runtime.
 
 use std::cell::RefCell;
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::future::{FutureExt as _, LocalBoxFuture};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use pbkdf2::pbkdf2_hmac;
 use sha2::Sha256;
 use tidemark::protocol::call::{Address, Call, CallFailure, Reply};
@@ -30,12 +29,12 @@ pub type SqlSession = Rc<RefCell<Option<Session>>>;
 pub struct PendingCalls {
     engine: Rc<Engine>,
     sql: SqlSession,
-    pending: Vec<Pin<Box<dyn Future<Output = Reply>>>>,
+    pending: FuturesUnordered<LocalBoxFuture<'static, Reply>>,
 }
 
 impl PendingCalls {
     pub fn new(engine: Rc<Engine>) -> Self {
-        Self { engine, sql: Rc::default(), pending: Vec::new() }
+        Self { engine, sql: Rc::default(), pending: FuturesUnordered::new() }
     }
 
     /// Cancels the calls in progress and ends the SQL session.
@@ -48,25 +47,13 @@ impl PendingCalls {
     pub fn start(&mut self, calls: Vec<Call>) {
         for call in calls {
             let sql = Some(Rc::clone(&self.sql));
-            self.pending.push(Box::pin(make_call(Rc::clone(&self.engine), sql, call)));
+            self.pending.push(make_call(Rc::clone(&self.engine), sql, call).boxed_local());
         }
     }
 
     /// Returns the next reply to any of the calls, or `None` if no call is in progress.
     pub async fn next(&mut self) -> Option<Reply> {
-        if self.pending.is_empty() {
-            return None;
-        }
-        let reply = poll_fn(|context| {
-            for (position, flight) in self.pending.iter_mut().enumerate() {
-                if let Poll::Ready(reply) = flight.as_mut().poll(context) {
-                    drop(self.pending.swap_remove(position));
-                    return Poll::Ready(reply);
-                }
-            }
-            Poll::Pending
-        });
-        let reply = reply.await;
+        let reply = self.pending.next().await?;
         if let Some(session) = self.sql.borrow().as_ref() {
             session.touch();
         }

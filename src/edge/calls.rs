@@ -1,10 +1,9 @@
 //! Sends calls to objects with `fetch`, and returns each reply when the reply arrives.
 
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::Poll;
 
+use futures_util::future::{FutureExt as _, LocalBoxFuture};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use js_sys::{Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use worker::{Env, Error};
@@ -20,12 +19,12 @@ use crate::protocol::call::{Address, Call, CallFailure, Reply};
 pub(super) struct PendingCalls {
     env: Env,
     pub(super) sql: Rc<SqlSession>,
-    pending: Vec<Pin<Box<dyn Future<Output = Reply>>>>,
+    pending: FuturesUnordered<LocalBoxFuture<'static, Reply>>,
 }
 
 impl PendingCalls {
     pub(super) fn new(env: &Env) -> Self {
-        Self { env: env.clone(), sql: Rc::default(), pending: Vec::new() }
+        Self { env: env.clone(), sql: Rc::default(), pending: FuturesUnordered::new() }
     }
 
     /// Abandons the calls in progress and ends the SQL session.
@@ -38,25 +37,13 @@ impl PendingCalls {
     pub(super) fn start(&mut self, calls: Vec<Call>) {
         for call in calls {
             let sql = Rc::clone(&self.sql);
-            self.pending.push(Box::pin(make_call(self.env.clone(), sql, call)));
+            self.pending.push(make_call(self.env.clone(), sql, call).boxed_local());
         }
     }
 
     /// Returns the next reply of any call; `None` if no call is in progress.
     pub(super) async fn next(&mut self) -> Option<Reply> {
-        if self.pending.is_empty() {
-            return None;
-        }
-        let reply = poll_fn(|context| {
-            for (position, flight) in self.pending.iter_mut().enumerate() {
-                if let Poll::Ready(reply) = flight.as_mut().poll(context) {
-                    drop(self.pending.swap_remove(position));
-                    return Poll::Ready(reply);
-                }
-            }
-            Poll::Pending
-        });
-        Some(reply.await)
+        self.pending.next().await
     }
 }
 
