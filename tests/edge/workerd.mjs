@@ -16,12 +16,6 @@ const startMs = 20_000;
 /** A compiled configuration contains the modules. */
 const compiledBytesMax = 100_000_000;
 
-/**
- * Only a full collection frees the garbage of requests, and such a collection pauses all databases.
- * With this flag, full collections are more frequent but at most a third as long.
- */
-const v8Flags = ['--optimize-for-size'];
-
 const quoted = (text) => JSON.stringify(text);
 
 function moduleOf(folder, path) {
@@ -41,7 +35,6 @@ function config({ folder, port, stateDir, modules, objects, vars }) {
   ];
   return `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
-  v8Flags = [${v8Flags.map(quoted).join(', ')}],
   services = [(name = "main", worker = .main),
     (name = "disk", disk = (path = ${quoted(stateDir)}, writable = true))],
   sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "main")],
