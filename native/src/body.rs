@@ -99,7 +99,7 @@ async fn next(
         if Instant::now() < notice_at {
             continue;
         }
-        notice_at += NOTICE;
+        notice_at = Instant::now() + NOTICE;
         notices += 1;
         if let Some(action) = displaced(notices) {
             return Ok(Next::Displaced(action));

@@ -88,12 +88,14 @@ fn parse(mut parser: Parser) -> Result<Command, Failure> {
             Arg::Long("version") | Arg::Short('V') => return Ok(Command::Version),
             Arg::Long(name) => {
                 let name = name.to_owned();
-                let slot = command_line.slot(&name).ok_or_else(|| unknown(&format!("--{name}")))?;
+                let slot = command_line
+                    .slot(&name)
+                    .ok_or_else(|| unknown(&format!("--{name}"), is_serve))?;
                 *slot = Some(value_of(&mut parser, &name).map_err(invalid)?);
                 first_option.get_or_insert(name);
             }
-            Arg::Short(name) => return Err(unknown(&format!("-{name}"))),
-            Arg::Value(word) if is_serve => return Err(unknown(&word.to_string_lossy())),
+            Arg::Short(name) => return Err(unknown(&format!("-{name}"), is_serve)),
+            Arg::Value(word) if is_serve => return Err(unknown(&word.to_string_lossy(), true)),
             Arg::Value(word) => {
                 let name = word.to_string_lossy();
                 let command = commands::ALL.iter().find(|command| command.name == name);
@@ -185,12 +187,14 @@ impl CommandLine {
             Some(listen) => address("--listen", &listen)?,
             None => {
                 let port = variable("PORT").unwrap_or_else(|| "8787".to_owned());
-                address("HOST:PORT", &place(&port))?
+                address("The address of HOST and PORT", &place(&port))?
             }
         };
         let flight = match (self.flight, variable("FLIGHT_PORT")) {
             (Some(flight), _) => Some(address("--flight", &flight)?),
-            (None, Some(port)) => Some(address("HOST:FLIGHT_PORT", &place(&port))?),
+            (None, Some(port)) => {
+                Some(address("The address of HOST and FLIGHT_PORT", &place(&port))?)
+            }
             (None, None) => None,
         };
         let cert = self.tls_cert.or_else(|| variable("TLS_CERT"));
@@ -260,8 +264,13 @@ fn invalid(reason: lexopt::Error) -> Failure {
     Failure(reason.to_string())
 }
 
-fn unknown(word: &str) -> Failure {
-    Failure(format!("Unknown argument \"{word}\": see tidemark serve --help."))
+fn unknown(word: &str, is_serve: bool) -> Failure {
+    Failure(match is_serve {
+        true => format!("Unknown argument \"{word}\": see tidemark serve --help."),
+        false => format!(
+            "Unknown option \"{word}\": write options after the command, as tidemark --help shows."
+        ),
+    })
 }
 
 #[cfg(test)]
@@ -317,7 +326,13 @@ mod tests {
         assert!(CommandLine::default().options(|_| Some("x".to_owned())).is_err());
         let port = |name: &str| (name == "PORT").then(|| "x".to_owned());
         let Failure(reason) = CommandLine::default().options(port).unwrap_err();
-        assert!(reason.starts_with("HOST:PORT is \"127.0.0.1:x\": expected"), "{reason}");
-        assert_eq!(failure_of(&["--no"]), "Unknown argument \"--no\": see tidemark serve --help.");
+        assert!(
+            reason.starts_with("The address of HOST and PORT is \"127.0.0.1:x\": expected"),
+            "{reason}"
+        );
+        let unknown = "Unknown argument \"--no\": see tidemark serve --help.";
+        assert_eq!(failure_of(&["serve", "--no"]), unknown);
+        let early = failure_of(&["--database", "d", "query"]);
+        assert!(early.starts_with("Unknown option \"--database\": write options after"), "{early}");
     }
 }

@@ -14,7 +14,8 @@ use crate::protocol::shard::{FromShard, ShardRefusal, ToShard, VerifyPage};
 const STEPS_PER_REQUEST: u32 = 16;
 
 /// The storage of a shard in use was deleted or replaced.
-const NO_DATA: &str = "its storage is missing: restore the database from a backup";
+const NO_DATA: &str = "the shard's storage is missing, and its points are lost: restore a backup of \
+                       the database, or write the points again";
 
 /// The position at which the next request continues: the shard's number in SHOW SHARDS, and the key
 /// of the shard's next step (`None` for the shard's start).
@@ -110,9 +111,11 @@ impl Report {
                     FromShard::Stale => {
                         page = None;
                         // A shard can be dropped after the map was read.
-                        let newer = Load::from_owner(database, Want::Nothing).run(io).await?;
-                        let is_in_use = diagnostics::shards(&newer)
-                            .any(|newer| newer.group.shards.get(newer.position) == Some(object));
+                        let newer = Load::from_owner(database, Want::Nothing).run(io).await;
+                        let is_in_use = newer.is_ok_and(|newer| {
+                            diagnostics::shards(&newer)
+                                .any(|newer| newer.group.shards.get(newer.position) == Some(object))
+                        });
                         is_in_use.then(|| NO_DATA.to_owned()).into_iter().collect()
                     }
                     reply => return Err(reply.into()),

@@ -88,6 +88,23 @@ fn explain_counts_files_without_reading() {
     assert!(number(&plan, "SIZE OF BLOCKS") > 100, "{plan:?}");
 }
 
+/// A round requests the plans of 32 shards at most.
+#[test]
+fn plans_of_many_shards_arrive_in_rounds() {
+    let mut product = Product::with(&[("SERIES_PER_QUERY_MAX", "1")]);
+    product.query("", "CREATE DATABASE d WITH DURATION INF");
+    let points: String = (0..70).map(|n| format!("m{n},host=a v=1 1\n")).collect();
+    product.write("d", &points);
+    let plan = lines(&mut product, "EXPLAIN SELECT v FROM /m.*/");
+    let series = plan.iter().filter(|line| line.ends_with("NUMBER OF SERIES: 1")).count();
+    assert_eq!(series, 70, "{plan:?}");
+    let rows = product.query("d", "SELECT v FROM /m.*/");
+    assert_eq!(rows["results"][0]["series"].as_array().map(Vec::len), Some(70));
+    product.write("d", "m69,host=b v=1 1");
+    let refused = product.query("d", "SELECT v FROM /m.*/").to_string();
+    assert!(refused.contains("SERIES_PER_QUERY_MAX"), "{refused}");
+}
+
 /// In groups, the tag `area` precedes the tag of the host. In series keys, it follows that tag.
 fn many_rows(shards: &str, rows: usize) -> Product {
     let mut product = Product::with(&[("DEFAULT_SHARDS", shards)]);

@@ -203,9 +203,10 @@ fn verification_reports_missing_shard() {
         }
     }
     product.sleep();
-    let missing = "its storage is missing: restore the database from a backup";
+    let missing = "the shard's storage is missing, and its points are lost: restore a backup of the \
+                   database, or write the points again";
     assert_eq!(verify(&mut product)["damaged"], json!([[1, missing]]));
     let (status, text) = product.ask("POST", "/query", "db=a&q=SELECT+v+FROM+m", &[], "");
     assert_eq!(status, 503, "{text}");
-    assert!(text.contains("verify the database"), "{text}");
+    assert!(text.contains("POST /debug/verify"), "{text}");
 }

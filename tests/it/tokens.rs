@@ -231,8 +231,8 @@ fn write_permission_allows_database_creation() {
     };
     let (status, text, _) = write(&of_policy, "/write?db=later&rp=p");
     assert_eq!(status, 404, "{text}");
-    let cure = "database not found: \\\"later\\\"; token \\\"of policy\\\" can write only to some \
-                of its policies, so it cannot create the database: run CREATE DATABASE later, or \
+    let cure = "database not found: \\\"later\\\"; token \\\"of policy\\\" may write only to some \
+                policies of the database, so it cannot create the database: run CREATE DATABASE later, or \
                 use a token for the whole database";
     assert!(text.contains(cure), "{text}");
     assert_eq!(write(&reader, "/write?db=later").0, 403);

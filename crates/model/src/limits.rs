@@ -276,8 +276,8 @@ pub const SUBQUERY_READINGS_MAX: u32 = 64;
 
 // Execution of queries.
 
-/// The maximum number of windows in the time range of a query, which each series may have (1.x
-/// `max-select-buckets`).
+/// The maximum number of windows in the time range of a query. Each series may have this number of
+/// windows (1.x `max-select-buckets`).
 pub const BUCKETS_PER_QUERY_MAX: u64 = 1_000_000;
 /// The default of two limits: the number of series of one SELECT, and the number of points that it
 /// reads (1.x `max-select-series`, `max-select-point`). Operators can set both limits. By default,

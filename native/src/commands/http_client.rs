@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use flate2::read::MultiGzDecoder;
 use serde_json::Value;
+use tokio_rustls::rustls::pki_types::CertificateDer;
 use ureq::http::{self, Uri, header};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body, Error};
@@ -77,7 +78,10 @@ impl Server {
         let parsed = address("--url", &url)?;
         let token = token_for(&parsed, Path::new(&data))?;
         let roots = match parsed.scheme_str() {
-            Some("https") => trusted()?,
+            Some("https") => {
+                let certs = trusted()?.into_iter();
+                certs.map(|cert| Certificate::from_der(&cert).to_owned()).collect()
+            }
             _ => Vec::new(),
         };
         let url = url.trim_end_matches('/').to_owned();
@@ -105,8 +109,13 @@ impl Server {
     pub fn send(&self, request: &Request<'_>) -> Result<Response, Failure> {
         self.try_send(request).map_err(|error| {
             let reason = reason(&error);
-            let remedy = remedy(&reason);
-            Failure(format!("{} does not respond ({reason}): {remedy}.", self.url))
+            rejected_certificate(&self.url, &reason).unwrap_or_else(|| {
+                Failure(format!(
+                    "{} does not respond ({reason}): check the address, and that the server is \
+                     running.",
+                    self.url
+                ))
+            })
         })
     }
 
@@ -251,16 +260,21 @@ fn reason(error: &Error) -> String {
     }
 }
 
-fn remedy(reason: &str) -> &'static str {
-    match reason {
-        _ if reason.contains("UnknownIssuer") => {
-            "set SSL_CERT_FILE to a file with the certificate of the server's issuer"
-        }
-        _ if reason.contains("CaUsedAsEndEntity") => {
-            "the server's certificate is for an authority, so create one with CA:FALSE"
-        }
-        _ => "check the address, and that the server is running",
+/// Returns the error for a certificate that this client rejects.
+fn rejected_certificate(url: &str, reason: &str) -> Option<Failure> {
+    let rejected = format!("The client rejects the certificate of {url}");
+    if reason.contains("UnknownIssuer") {
+        return Some(Failure(format!(
+            "{rejected}, because its issuer is not trusted: set SSL_CERT_FILE to a file with the \
+             issuer's certificate."
+        )));
     }
+    reason.contains("CaUsedAsEndEntity").then(|| {
+        Failure(format!(
+            "{rejected}, because it is the certificate of an authority: create a certificate with \
+             CA:FALSE for the server."
+        ))
+    })
 }
 
 /// Returns the token for an address. The token in the data folder is sent only to servers on this
@@ -288,13 +302,18 @@ fn token_for(url: &Uri, folder: &Path) -> Result<String, Failure> {
 }
 
 /// Returns the certificates that this machine trusts, or the certificates in SSL_CERT_FILE.
-/// Unreadable certificates of the machine are ignored, because the connection may not need them.
-fn trusted() -> Result<Vec<Certificate<'static>>, Failure> {
+/// Unreadable certificates are ignored if there are others.
+pub fn trusted() -> Result<Vec<CertificateDer<'static>>, Failure> {
     let found = rustls_native_certs::load_native_certs();
-    if let (Ok(file), Some(error)) = (std::env::var("SSL_CERT_FILE"), found.errors.first()) {
-        return Err(Failure(format!("SSL_CERT_FILE is \"{file}\": {error}.")));
+    if !found.certs.is_empty() {
+        return Ok(found.certs);
     }
-    Ok(found.certs.iter().map(|one| Certificate::from_der(one.as_ref()).to_owned()).collect())
+    let errors: Vec<String> = found.errors.iter().map(ToString::to_string).collect();
+    let found = if errors.is_empty() { "none found".to_owned() } else { errors.join("; ") };
+    Err(Failure(format!(
+        "This machine has no certificates of authorities ({found}): install them (Debian package \
+         ca-certificates), or set SSL_CERT_FILE to a file with certificates."
+    )))
 }
 
 fn agent(response_max: Duration, read_max: Duration, roots: &[Certificate<'static>]) -> Agent {

@@ -75,9 +75,12 @@ fn commands_explain_untrusted_certificates() {
     };
     assert_eq!(asked(&own, &own_key, &own), (true, String::new()));
     for (trusted, remedy) in [
-        (&own, "set SSL_CERT_FILE to a file with the certificate of the server's issuer."),
-        (&authority, "the server's certificate is for an authority, so create one with CA:FALSE."),
-        (&missing, "No such file"),
+        (
+            &own,
+            "its issuer is not trusted: set SSL_CERT_FILE to a file with the issuer's certificate.",
+        ),
+        (&authority, "it is the certificate of an authority: create a certificate with CA:FALSE"),
+        (&missing, "This machine has no certificates of authorities ("),
     ] {
         let (is_ok, errors) = asked(&authority, &authority_key, trusted);
         assert!(!is_ok && errors.contains(remedy), "{trusted}: {errors}");

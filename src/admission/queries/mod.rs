@@ -44,7 +44,7 @@ pub enum OutOfMemory {
     /// The query needs more bytes than a query may use.
     #[error(
         "the query needs {wanted} bytes of memory, and the limit is {most}: narrow the time range, \
-         use longer windows, or select fewer columns"
+         select fewer measurements or columns, or use longer windows"
     )]
     Ever {
         /// The number of bytes that the query needs.

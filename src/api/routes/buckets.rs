@@ -271,8 +271,9 @@ impl ManageRequest {
 
     /// Refuses a schema, because the bucket would accept points that violate it.
     fn check_schema_type(&self) -> ApiResult<()> {
-        match self.text("schemaType") {
-            None | Some("implicit") => Ok(()),
+        match self.body.get("schemaType") {
+            None | Some(Value::Null) => Ok(()),
+            Some(Value::String(kind)) if kind == "implicit" => Ok(()),
             Some(_) => {
                 invalid("schemaType must be \"implicit\": explicit schemas are not supported")
             }

@@ -166,7 +166,7 @@ fn missing_database_hint(not_created: Option<NotCreated>, database: &str) -> Str
             "; writes do not create databases (AUTO_CREATE_DATABASES=false), so run {statement}"
         ),
         Some(NotCreated::ByCaller(caller)) => format!(
-            "; {caller} can write only to some of its policies, so it cannot create the database: run \
+            "; {caller} may write only to some policies of the database, so it cannot create the database: run \
              {statement}, or use a token for the whole database"
         ),
     }

@@ -54,7 +54,9 @@ pub(super) fn plan_select(
     let plan = compile::compile(select, &compiled)?;
     session.work.add(plan.work);
     let source = |scan: &PlannedScan| selected.iter().find(|of| of.name == scan.source);
-    let mut streams = ScanShards::new(reservation);
+    let max = [Limit::Series, Limit::Points].map(|limit| limits.get(limit) as u64);
+    let counts_series = explain.is_none() && max[0] < u64::from(UNLIMITED);
+    let mut streams = ScanShards::new(reservation, explain.is_some() || counts_series);
     for scan in &plan.scans {
         let shards = source(scan).map(|of| shards_of(of.loaded, of.policy, scan.request.time));
         streams.add_scan(shards.unwrap_or_default())?;
@@ -73,9 +75,7 @@ pub(super) fn plan_select(
         let planned_ns = context.platform.now_ns();
         Box::new(Explain::new(analyze, select.to_string(), &plan, &schema_of, &counts, planned_ns))
     });
-    let limits = [Limit::Series, Limit::Points].map(|limit| limits.get(limit) as u64);
     let columns = explain.is_none().then(|| plan.result_columns());
-    let counts_series = explain.is_none() && limits[0] < u64::from(UNLIMITED);
     let pages = (*explain == Some(false) || counts_series).then(|| {
         let requests = plan.scans.iter().map(|scan| scan.request.clone()).collect();
         PlanPages::new(requests, &counts)
@@ -92,7 +92,7 @@ pub(super) fn plan_select(
         Some(pages) => (Merge::Plan(pages), executor),
         None => (executor.map_or(Merge::Plan(PlanPages::default()), Merge::Rows), None),
     };
-    let reads = ReadCounts::new(limits, afterwards);
+    let reads = ReadCounts::new(max, afterwards);
     let run = QueryRun { merge, streams, explain: explained, reads };
     Ok(PlannedRun { run, reads_all_shards, columns })
 }
@@ -125,7 +125,7 @@ pub(super) fn plan_show(
         now_ns: session.now_ns,
     };
     let mut plan = metadata::compile(statement, &context)?;
-    let mut streams = ScanShards::new(reservation);
+    let mut streams = ScanShards::new(reservation, false);
     let is_alone = plan.scans.len() == 1;
     for scan in &mut plan.scans {
         let policy = loaded.description.policies.iter().find(|policy| policy.name == scan.policy);
@@ -245,7 +245,7 @@ fn list_nonempty(
     let defaults = Default::default();
     let context = MetaContext { policies: &policies, default_policy: "", defaults, now_ns };
     let mut plan = metadata::compile(&show, &context)?;
-    let mut streams = ScanShards::new(reservation);
+    let mut streams = ScanShards::new(reservation, false);
     for scan in &mut plan.scans {
         let place = scan.policy.parse().ok().and_then(|position: usize| selected.get(position));
         let Some(SelectedPolicy { loaded, policy, .. }) = place else { continue };

@@ -19,23 +19,29 @@ use crate::scan::page::ScanPage;
 use crate::scan::reader::ReadStats;
 use crate::scan::request::{Position, ScanRequest};
 
-/// The bytes of the progress of a shard in a scan. The value is an estimate.
+/// The estimated memory for the progress of one shard in one scan, in bytes.
 const PROGRESS_BYTES: usize = 128;
+/// The estimated memory for the plan of one shard in one scan, in bytes.
+const PLAN_BYTES: usize = 200;
 
 /// The shards of each scan. A statement over many measurements has many scans with equal lists, so
 /// successive scans share a list.
 pub(super) struct ScanShards {
     pub(super) lists: Vec<Rc<[(ObjectId, Stamp)]>>,
     held: HeldBytes,
+    /// The bytes for each shard of a scan.
+    shard_bytes: usize,
 }
 
 impl ScanShards {
-    pub(super) fn new(reservation: &QueryReservation) -> Self {
-        Self { lists: Vec::new(), held: reservation.part() }
+    /// `has_plan` states whether the query requests the plans of the shards.
+    pub(super) fn new(reservation: &QueryReservation, has_plan: bool) -> Self {
+        let shard_bytes = PROGRESS_BYTES + if has_plan { PLAN_BYTES } else { 0 };
+        Self { lists: Vec::new(), held: reservation.part(), shard_bytes }
     }
 
     pub(super) fn add_scan(&mut self, shards: Vec<(ObjectId, Stamp)>) -> Result<(), QueryError> {
-        self.held.set(self.held.bytes() + shards.len() * PROGRESS_BYTES)?;
+        self.held.set(self.held.bytes() + shards.len() * self.shard_bytes)?;
         let list = match self.lists.last() {
             Some(last) if **last == *shards => Rc::clone(last),
             _ => shards.into(),

@@ -52,7 +52,8 @@ impl Write {
                 }
                 Ok(FromShard::Appended { .. }) => {
                     let batch = &self.request.batch.measurements;
-                    let counts = tables(batch, &rows).map(|(_, m, rows)| rows.len(m.block.rows()));
+                    let counts =
+                        measurements_of(batch, &rows).map(|(_, m, rows)| rows.len(m.block.rows()));
                     self.outcome.points_written += counts.sum::<usize>() as u64;
                 }
                 Ok(
@@ -63,7 +64,7 @@ impl Write {
                     ),
                 ) => {
                     let batch = &self.request.batch.measurements;
-                    for (position, batch, rows) in tables(batch, &rows) {
+                    for (position, batch, rows) in measurements_of(batch, &rows) {
                         if let Some(refused) = refused.get_mut(position) {
                             refused.extend(rows.to_rows(batch.block.rows()));
                         }
@@ -141,7 +142,7 @@ impl Write {
     }
 
     fn reject_all(&mut self, rows: &[MeasurementRows], over: StorageExceeded) {
-        for (_, batch, rows) in tables(&self.request.batch.measurements, rows) {
+        for (_, batch, rows) in measurements_of(&self.request.batch.measurements, rows) {
             for row in rows.to_rows(batch.block.rows()) {
                 let line = batch.lines.get(row as usize);
                 self.outcome.rejected.add(line, false, || LineRefusal::Stored(over));
@@ -160,7 +161,7 @@ impl Write {
     ) {
         let hashes = rejected.as_chunks::<8>().0.iter().map(|bytes| u64::from_le_bytes(*bytes));
         let rejected: BTreeSet<u64> = hashes.collect();
-        for (position, batch, rows) in tables(&self.request.batch.measurements, rows) {
+        for (position, batch, rows) in measurements_of(&self.request.batch.measurements, rows) {
             let Some(columns) = columns.get(position) else { continue };
             // The ids of an unknown measurement match no stored series.
             let measurement = columns.measurement.unwrap_or_default();
@@ -191,7 +192,7 @@ fn meter(loaded: &Loaded, group: &ShardGroup, requested: usize, points: u64) -> 
 type MeasurementRows = (usize, Selection);
 
 /// Returns the measurements and rows of a frame, with the positions of the measurements.
-fn tables<'a>(
+fn measurements_of<'a>(
     batch: &'a [MeasurementBatch],
     rows: &'a [MeasurementRows],
 ) -> impl Iterator<Item = (usize, &'a MeasurementBatch, &'a Selection)> {

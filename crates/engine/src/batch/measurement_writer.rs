@@ -505,8 +505,8 @@ fn drop_unused(block: &mut Block, tag_keys: &mut Vec<String>) {
     tag_keys.retain(|_| keep.next().copied().unwrap_or_default());
 }
 
-/// An estimate is reliable after one eighth of the body.
-const RELIABLE_AFTER: u64 = 8;
+/// An estimate is reliable after 1/8 of the body.
+const RELIABLE_DIVISOR: u64 = 8;
 
 /// Estimates the final size of a column, so that memory is reserved only once.
 #[derive(Clone, Copy, Debug)]
@@ -548,7 +548,7 @@ impl Room {
     fn make_text(&self, text: &mut String) {
         let rest_bytes = self.expected_bytes - self.used_bytes;
         let mut more = self.more(text.len(), text.capacity()) as u64;
-        if more > 0 && self.used_bytes >= self.expected_bytes / RELIABLE_AFTER {
+        if more > 0 && self.used_bytes >= self.expected_bytes / RELIABLE_DIVISOR {
             let rest = text.len() as u64 * rest_bytes / self.used_bytes;
             more = more.max(rest + rest / 64).min(rest_bytes.max(self.next_bytes));
         }

@@ -70,7 +70,8 @@ pub enum Unavailable {
     },
     /// A split or another change is running.
     #[error(
-        "the database is being changed: retry later, and verify the database if the error persists"
+        "the database is being changed: retry later; if the error persists, the operator should check \
+         the data (POST /debug/verify)"
     )]
     Changing,
     /// Too many parts are unmerged, and writes must wait for merges. The client should retry after

@@ -169,8 +169,8 @@ impl<'a> Groups<'a> {
         Ok(number)
     }
 
-    /// Returns the bytes that a group counts in addition to its key and values. The caller
-    /// temporarily needs twice as much.
+    /// Returns the number of bytes that are counted for a group in addition to its key and values.
+    /// The caller briefly needs twice this number, which is not counted.
     fn group_bytes(&self) -> usize {
         let calls = match &self.request.output {
             Output::Aggregates { calls, .. } => calls.len(),

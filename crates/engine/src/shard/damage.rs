@@ -24,7 +24,7 @@ pub(super) struct Damage {
 
 impl Damage {
     pub(super) fn of_log(damage: &wal::Damage) -> Self {
-        let bytes = damage.summary.as_deref();
+        let bytes = damage.evidence.as_deref();
         let summary = match damage.sequence {
             Some(_) => bytes.and_then(FrameSummary::decode),
             // Without a head, only the frame header at the start of the body may be readable.

@@ -285,6 +285,8 @@ impl<S: Store> Shard<S> {
         aux: impl FnOnce(&Loaded<S>) -> StoreResult<()>,
     ) -> Result<(), Refusal> {
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
+        // The change may remove damaged blocks. A query that meets the others adds them again.
+        loaded.damage_met.clear();
         let committed = loaded.commit(draft, done, aux);
         committed.map_err(|error| self.lost(error.into()))
     }
@@ -414,7 +416,8 @@ pub(super) struct Loaded<S> {
     pub parts: Parts,
     pub deletions: Deletions,
     pub damaged: DamagedRows,
-    /// The damaged blocks that requests have met since the load, at most [`DAMAGE_MET_MAX`].
+    /// The damaged blocks that requests have met since the last change of the manifest, at most
+    /// [`DAMAGE_MET_MAX`].
     damage_met: BTreeSet<String>,
     pub columns: Columns,
     pub attempts: Attempts,

@@ -22,7 +22,12 @@ impl<S: Store> Shard<S> {
     /// Returns [`Refusal::Stale`] if the shard is not open, [`Refusal::Damaged`] if the state row
     /// is unreadable, and [`Refusal::Store`].
     pub fn verify(&mut self, resume: Option<u64>) -> Result<VerifyPage, Refusal> {
-        self.load()?;
+        match self.load().map(drop) {
+            // The shard is closed, because its group is being dropped.
+            Err(Refusal::Stale) if self.loaded.is_some() => return Ok(VerifyPage::default()),
+            Err(refusal) => return Err(refusal),
+            Ok(()) => {}
+        }
         let loaded = Loaded::read(&self.store, &self.budget, self.full_bytes, self.event_ns)?;
         let mut loaded = loaded.ok_or(Refusal::Stale)?;
         let mut page = VerifyPage::default();

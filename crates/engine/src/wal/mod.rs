@@ -50,9 +50,9 @@ pub struct Damage {
     pub sequence: Option<u64>,
     /// The slots of the damaged rows. The shard copies these rows undecoded.
     pub slots: Vec<u64>,
-    /// The rows, measurements and times that the frame affects. `None` means that the affected data
-    /// is unknown, so every query fails.
-    pub summary: Option<Vec<u8>>,
+    /// The frame's summary, or the start of the frame if `sequence` is `None`. `None` means that the
+    /// affected data is unknown, so every query fails.
+    pub evidence: Option<Vec<u8>>,
 }
 
 /// The log's index in memory. The index changes only after the store has written the rows.
@@ -174,7 +174,7 @@ impl Wal {
                 block: format!("WAL frame {sequence}: {reason}"),
                 sequence: Some(sequence),
                 slots: self.slots.of_frame(sequence).to_vec(),
-                summary: Some(frame.summary),
+                evidence: Some(frame.summary),
             });
         }
     }
@@ -298,13 +298,13 @@ pub fn load<S: Store>(store: &S, head: u64, taken: &BTreeSet<u64>) -> StoreResul
             Err(error) => {
                 // A frame begins with the measurements and times that it affects. This part of the
                 // frame has a separate checksum.
-                let mut summary = store.body(Table::Wal, slot)?.unwrap_or_default();
-                summary.truncate(DAMAGED_BODY_BYTES_MAX);
+                let mut body = store.body(Table::Wal, slot)?.unwrap_or_default();
+                body.truncate(DAMAGED_BODY_BYTES_MAX);
                 damaged.push(Damage {
                     block: format!("WAL slot {slot}: {error}"),
                     sequence: None,
                     slots: vec![slot],
-                    summary: Some(summary),
+                    evidence: Some(body),
                 });
             }
         }
@@ -340,7 +340,7 @@ fn add_frame(wal: &mut Wal, sequence: u64, mut rows: Vec<(u64, Head)>) {
                 block: format!("WAL frame {sequence}: a part is missing"),
                 sequence: Some(sequence),
                 slots,
-                summary: first.map(|row| row.summary),
+                evidence: first.map(|row| row.summary),
             });
         }
     }
@@ -370,7 +370,7 @@ fn add_holes(wal: &mut Wal, head: u64, taken: &BTreeSet<u64>) {
             block: format!("WAL frame {first}: missing ({count} in all)"),
             sequence: None,
             slots: Vec::new(),
-            summary: None,
+            evidence: None,
         });
     }
 }

@@ -97,7 +97,7 @@ fn wal_replay_reports_damaged_frames() {
     assert_eq!(again.read(&store, 4), Ok(None));
     assert_eq!(again.read(&store, 5), Ok(Some(frame(5, 10))));
     let damaged: Vec<_> =
-        again.damaged().iter().map(|d| (d.block.as_str(), d.summary.clone())).collect();
+        again.damaged().iter().map(|d| (d.block.as_str(), d.evidence.clone())).collect();
     assert_eq!(
         damaged,
         [

@@ -26,6 +26,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::limits::{Limits, STREAM_WINDOW_BYTES};
 use crate::Failure;
+use crate::commands::http_client::trusted;
 use crate::reply::TruncatedResponse;
 
 /// The reason why the server does not respond.
@@ -109,13 +110,7 @@ impl Upstream {
         let mut roots = RootCertStore::empty();
         let is_https = to.scheme() == Some(&Scheme::HTTPS);
         if is_https {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            if roots.is_empty() {
-                return Err(Failure::of(
-                    "This machine has no certificates of authorities: install them (Debian package \
-                     ca-certificates), or set SSL_CERT_FILE to a file with certificates.",
-                ));
-            }
+            roots.add_parsable_certificates(trusted()?);
         }
         let tls = is_https.then(|| {
             let config = ClientConfig::builder().with_root_certificates(roots);
