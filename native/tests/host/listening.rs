@@ -74,15 +74,21 @@ fn commands_explain_untrusted_certificates() {
         (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     assert_eq!(asked(&own, &own_key, &own), (true, String::new()));
-    for (trusted, remedy) in [
+    let (of_own, of_authority) = ((&own, &own_key), (&authority, &authority_key));
+    for ((cert, key), trusted, remedy) in [
         (
-            &own,
-            "its issuer is not trusted: set SSL_CERT_FILE to a file with the issuer's certificate.",
+            of_own,
+            &authority,
+            "not trusted: set SSL_CERT_FILE to a file with the issuer's certificate.",
         ),
-        (&authority, "it is the certificate of an authority: create a certificate with CA:FALSE"),
-        (&missing, "This machine has no certificates of authorities ("),
+        (
+            of_authority,
+            &authority,
+            "the certificate of an authority: create a certificate with CA:FALSE",
+        ),
+        (of_own, &missing, "This machine has no certificates of authorities ("),
     ] {
-        let (is_ok, errors) = asked(&authority, &authority_key, trusted);
+        let (is_ok, errors) = asked(cert, key, trusted);
         assert!(!is_ok && errors.contains(remedy), "{trusted}: {errors}");
     }
 }
