@@ -17,7 +17,7 @@ fn certificate_with(folder: &Path, name: &str, constraint: &str) -> (String, Str
     let path = |end: &str| folder.join(format!("{name}-{end}")).to_string_lossy().into_owned();
     let (cert, key) = (path("cert.pem"), path("key.pem"));
     let mut openssl = Command::new("openssl");
-    openssl.args(["req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=localhost"]);
+    openssl.args(["req", "-x509", "-nodes", "-days", "2", "-subj", &format!("/CN={name}")]);
     openssl.args(["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]);
     openssl.args(["-addext", "subjectAltName=IP:127.0.0.1"]);
     openssl.args(["-addext", &format!("basicConstraints=critical,{constraint}")]);
