@@ -98,7 +98,7 @@ fn plans_of_many_shards_arrive_in_rounds() {
     let plan = lines(&mut product, "EXPLAIN SELECT v FROM /m.*/");
     assert_eq!(number(&plan, "NUMBER OF SERIES"), 70);
     let rows = product.query("d", "SELECT v FROM /m.*/");
-    assert_eq!(rows["results"][0]["series"].as_array().map(Vec::len), Some(70));
+    assert_eq!(rows["results"][0]["series"].as_array().map(Vec::len), Some(70), "{rows}");
     product.write("d", "m69,host=b v=1 1");
     let refused = product.query("d", "SELECT v FROM /m.*/").to_string();
     assert!(refused.contains("max-select-series"), "{refused}");

@@ -69,7 +69,7 @@ fn commands_explain_untrusted_certificates() {
         let url = format!("https://{}", server.address);
         let mut query = Command::new(env!("CARGO_BIN_EXE_tidemark"));
         query.args(["query", "--url", &url, "SHOW DATABASES"]);
-        query.env("TIDEMARK_TOKEN", TOKEN).env("SSL_CERT_FILE", trusted);
+        query.env("TIDEMARK_TOKEN", TOKEN).env("SSL_CERT_FILE", trusted).env_remove("SSL_CERT_DIR");
         let output = query.output().unwrap();
         (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
