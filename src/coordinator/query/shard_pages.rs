@@ -251,11 +251,14 @@ impl QueryRun {
                     Some((id, ToShard::Explain { stamp, request }))
                 };
                 let needs: Vec<_> = pages.needs().filter_map(explain).collect();
-                if let (true, Some(executor)) = (needs.is_empty(), self.reads.afterwards.take()) {
-                    self.merge = Merge::Rows(executor);
-                    return self.next();
+                if !needs.is_empty() {
+                    return Ok(RunStep::Need(needs));
                 }
-                Ok(if needs.is_empty() { RunStep::Done } else { RunStep::Need(needs) })
+                let Some(executor) = self.reads.afterwards.take() else {
+                    return Ok(RunStep::Done);
+                };
+                self.merge = Merge::Rows(executor);
+                self.next()
             }
             Merge::Rows(executor) => Ok(match executor.next()? {
                 ExecStep::Need(needs) => {
