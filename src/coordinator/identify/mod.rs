@@ -13,7 +13,7 @@ use subtle::ConstantTimeEq;
 use super::cache::CachedDatabase;
 use super::error::{Error, Result};
 use super::grants::{ConfirmedGrantee, Hash, Principal, TOKEN_PREFIX, hash_of, hex, token_hash};
-use super::logins::{Closed, FullCounter, LoginDecision, customer};
+use super::logins::{Closed, FullCounter, LoginDecision, network_of};
 use super::{Context, Io, Task};
 use crate::model::ids::ObjectId;
 use crate::model::limits::PASSWORD_ITERATIONS;
@@ -90,7 +90,7 @@ pub fn identify(credentials: Credentials, source: AuthSource, address: &str) -> 
     let key = |user, text| GranteeKey { user, text };
     let tokens = [&credentials.token, &credentials.password].map(|t| key(false, token_hash(t)));
     let hash = hash_of(&[user, &credentials.token, &credentials.password]);
-    let address = customer(address).to_owned();
+    let address = network_of(address);
     let user = credentials.user.clone().map(|name| key(true, name));
     Task::new(move |io| {
         Identify {

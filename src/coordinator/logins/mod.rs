@@ -7,9 +7,9 @@
 //! gets more tries.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use super::grants::{Hash, hash_of};
-use crate::model::bug::OrBug;
 use crate::model::limits::{
     ADDRESS_FAILURES_MAX, FAILURE_WINDOW_NS, FAILURES_MAX, LOGIN_REMEMBERED_NS, LOGINS_MAX,
 };
@@ -211,14 +211,17 @@ impl Logins {
     }
 }
 
-/// Returns the part of `address` that counts as one address: an IPv4 address, or an IPv6 customer's
-/// /64 network.
-pub fn customer(address: &str) -> &str {
-    let third_or_gap = match address.find("::") {
-        Some(gap) => gap,
-        None => address.match_indices(':').nth(3).map_or(address.len(), |(at, _)| at),
-    };
-    address.get(..third_or_gap).or_bug()
+/// Returns the part of `address` that counts as one address: an IPv4 address, or the /64 network of
+/// an IPv6 address.
+pub fn network_of(address: &str) -> String {
+    match address.parse::<IpAddr>().map(|address| address.to_canonical()) {
+        Ok(IpAddr::V6(address)) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}")
+        }
+        Ok(IpAddr::V4(address)) => address.to_string(),
+        Err(_) => address.to_owned(),
+    }
 }
 
 #[cfg(test)]
