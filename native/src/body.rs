@@ -117,14 +117,15 @@ fn is_invalid(reason: &hyper::Error) -> bool {
     })
 }
 
-/// Reads and discards the rest of the body of a rejected request. Stops when the client pauses, so
-/// that the client receives its response.
+/// Reads and discards the rest of the body of a rejected request, so that the client receives its
+/// response. Stops when the client pauses, or after [`BODY_STALL_S_MAX`].
 pub async fn drain(body: &mut Incoming) -> Result<(), Disconnected> {
+    let deadline = Instant::now() + Duration::from_secs(BODY_STALL_S_MAX.into());
     let mut bytes = 0;
     let paused = |notices| (notices > 1).then_some(Action::End);
     while let Next::Piece(piece) = next(body, paused).await? {
         bytes += piece.len();
-        if bytes > DISCARDED_BODY_BYTES_MAX {
+        if bytes > DISCARDED_BODY_BYTES_MAX || Instant::now() > deadline {
             break;
         }
     }
