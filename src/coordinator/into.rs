@@ -4,6 +4,7 @@
 //! If a statement fails, its earlier batches stay written, as in 1.x.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use super::error::{Error, Result};
 use super::grants::Principal;
@@ -28,32 +29,49 @@ pub(super) fn select_into(
 ) -> Result<Execution, QueryError> {
     check_names(&select, &target)?;
     let place = session.defaults().resolve(target.database.as_deref(), target.policy.as_deref())?;
-    let mut points = IntoPoints::new(tag_arguments(&select));
+    let points = IntoPoints::new(tag_arguments(&select));
     let principal = session.principal.clone();
     let query = Query::select(select, session)?;
     let status = query.status();
-    let mut query = query.execute();
+    let into_status = Rc::clone(&status);
     let parts = Parts::once(|io| async move {
-        check_target(&io, &place, &principal).await?;
-        let mut written = 0;
-        loop {
-            let chunk = io.next(&mut query).await?;
-            let is_end = chunk.is_none();
-            if let Some(chunk) = chunk {
-                check_time_column(&chunk)?;
-                points.push(target.name.as_deref(), &chunk);
-            }
-            if points.bytes >= BATCH_BYTES || is_end && points.count > 0 {
-                written += points.count;
-                let batch = points.take().map_err(|unwritable| invalid(&unwritable))?;
-                write(&io, &place, &principal, batch).await?;
-            }
-            if is_end {
-                return Ok(Some(written_row(written)));
-            }
+        let written = copy(&io, query.execute(), &place, &principal, &target, points).await;
+        // A query that failed to write its rows is still listed.
+        if let Some(request) = into_status.report.end() {
+            io.calls(vec![request]).await;
         }
+        Ok(Some(written_row(written?)))
     });
     Ok(Execution { parts, status })
+}
+
+/// Writes the rows of the query. Returns the number of written points.
+async fn copy(
+    io: &Io,
+    mut rows: Parts<SeriesChunk>,
+    place: &SourceName,
+    principal: &Principal,
+    target: &Target,
+    mut points: IntoPoints,
+) -> Result<u64> {
+    check_target(io, place, principal).await?;
+    let mut written = 0;
+    loop {
+        let chunk = io.next(&mut rows).await?;
+        let is_end = chunk.is_none();
+        if let Some(chunk) = chunk {
+            check_time_column(&chunk)?;
+            points.push(target.name.as_deref(), &chunk);
+        }
+        if points.bytes >= BATCH_BYTES || is_end && points.count > 0 {
+            written += points.count;
+            let batch = points.take().map_err(|unwritable| invalid(&unwritable))?;
+            write(io, place, principal, batch).await?;
+        }
+        if is_end {
+            return Ok(written);
+        }
+    }
 }
 
 /// Explains a SELECT … INTO. The statement checks the target's database, and writes nothing.

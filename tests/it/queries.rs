@@ -81,3 +81,20 @@ fn kill_query_works_across_isolates() {
         Some(refused)
     );
 }
+
+#[test]
+fn failed_into_is_no_longer_listed() {
+    let mut world = world();
+    let edge = Edge::default();
+    world.run(&edge, write("db", "other,host=h0 s=1 1")).unwrap();
+    let into = "SELECT s INTO db.autogen.other FROM db.autogen.long";
+    let answers = start(&mut world, &edge, into);
+    let mut was_listed = false;
+    while world.deliver() {
+        was_listed |= !world.live_queries().is_empty();
+    }
+    let error = answers.borrow_mut().pop().and_then(Result::err).unwrap().to_string();
+    assert!(error.contains("type conflict"), "{error}");
+    assert!(was_listed);
+    assert_eq!(world.live_queries(), []);
+}
