@@ -39,7 +39,9 @@ impl Write {
         let mut failure = None;
         for (Target { shard, group, mark, rows }, reply) in targets.into_iter().zip(replies) {
             let reply = envelope::decode_reply::<FromShard>(reply);
-            if let Some(growth) = Growth::seen(loaded, group, mark, reply.as_ref().ok())
+            // A later write reports the growth of the other groups.
+            if self.growth.is_none()
+                && let Some(growth) = Growth::seen(loaded, group, mark, reply.as_ref().ok())
                 && self.io.with(|context| {
                     context.cache.should_notify(&shard, context.platform.now_ns())
                 })?

@@ -1,7 +1,8 @@
 //! Writes a batch of parsed lines to its shards: checks every row, registers missing columns, and
 //! sends one frame to each shard.
 //!
-//! Before the write rejects a line because of cached state, the write loads the owners' state once.
+//! Before the write rejects a line because of cached state, it loads the current state from the
+//! Catalog and the Database once.
 //! If a shard has newer state, the write starts again, but only with the rows of the refused frames
 //! (PROTOCOL.md rules 4 to 8).
 
@@ -103,7 +104,7 @@ struct Write {
     refused_sets: BTreeMap<ColumnSet, RegisterRefusal>,
     retries: Retries,
     registrations: u32,
-    /// The last group that the write found to be too large.
+    /// A group that has grown too large, or whose split may have stopped.
     growth: Option<Growth>,
 }
 
@@ -111,7 +112,7 @@ struct Write {
 enum Attempt {
     /// Every row is written or rejected.
     Complete,
-    /// The write needs the owners' state, because the cached state may be outdated.
+    /// The write needs the current state, because the cached state may be outdated.
     Uncertain,
     /// An object has newer state than the attempt used.
     Stale,
