@@ -15,7 +15,8 @@ use crate::model::configurable_limits::Limit;
 use crate::model::ids::ObjectId;
 use crate::model::limits::{
     CALLS_PER_ROUND_MAX, JOB_RETRY_NS, PAST_BEGINS_NS_MAX, RECOVERY_AGO_NS_MAX,
-    RECOVERY_AGO_NS_MIN, RECOVERY_PAUSES_MAX, RECOVERY_SHARDS_MAX, WIPE_DELAY_NS,
+    RECOVERY_AGO_NS_MIN, RECOVERY_PAUSES_MAX, RECOVERY_REPEAT_NS, RECOVERY_SHARDS_MAX,
+    WIPE_DELAY_NS,
 };
 use crate::model::quota::Quotas;
 use crate::model::time::S_NS;
@@ -62,7 +63,7 @@ impl<S: Store> Catalog<S> {
         let now_ns = event.platform.now_ns();
         let (number, _) = self.ready(&request.name)?;
         if let Some(row) = self.recoveries.get(number).filter(|_| !request.dry_run) {
-            if row.asked_ns == request.time_ns {
+            if row.is_repeat(request.time_ns, now_ns) {
                 return Ok(Next::Reply(FromCatalog::Recovery(Some(row.status()))));
             }
             if row.stage != RecoveryStage::Done {
@@ -375,6 +376,14 @@ pub(super) struct Recovery {
 }
 
 impl Recovery {
+    /// Whether a request for `time_ns` repeats the request for this recovery. Later, the operator
+    /// may want to recover to the same time again.
+    fn is_repeat(&self, time_ns: i64, now_ns: i64) -> bool {
+        let age_ns = now_ns.saturating_sub(self.begun_ns);
+        let is_current = self.stage != RecoveryStage::Done || age_ns < RECOVERY_REPEAT_NS;
+        is_current && self.asked_ns == time_ns
+    }
+
     /// Creates a recovery that has not changed any state.
     fn new(recovery: u64, time_ns: i64, now_ns: i64) -> Self {
         Self {

@@ -285,6 +285,11 @@ fn recovered_database_matches_past_and_continues() {
     scene.check("after a repeat");
 
     pass(&mut scene.world, H_NS);
+    let again = scene.recover();
+    assert!(again.begun_ns > status.begun_ns, "{again:?}");
+    scene.check("after a second recovery");
+
+    pass(&mut scene.world, H_NS);
     assert!((before_ns..=scene.world.platform.time_ns()).contains(&status.begun_ns));
     scene.then_ns = status.begun_ns;
     scene.written = now;

@@ -548,6 +548,9 @@ pub const RECOVERY_AGO_NS_MAX: i64 = 30 * super::time::D_NS;
 /// The minimum age of a recovery's target time, in nanoseconds. The platform's history may lag by
 /// up to one minute.
 pub const RECOVERY_AGO_NS_MIN: i64 = 2 * super::time::MINUTE_NS;
+/// The time after the start of a recovery in which a request for the same target time only returns
+/// the status of this recovery, in nanoseconds.
+pub const RECOVERY_REPEAT_NS: i64 = super::time::H_NS;
 /// The maximum time between the creation of an object and the start of its recoverable history, in
 /// nanoseconds. This time is shorter than [`RECOVERY_AGO_NS_MIN`] plus the duration of a recovery.
 /// Therefore an object that was created after a recovery needs no history from before the recovery.
