@@ -182,7 +182,9 @@ impl Placeholders {
             let skipped = match first {
                 '\'' | '"' => rest.get(1..).and_then(|inner| inner.find(first)).map(|at| at + 2),
                 '-' if rest.starts_with("--") => rest.find('\n'),
-                '/' if rest.starts_with("/*") => rest.find("*/").map(|at| at + 2),
+                '/' if rest.starts_with("/*") => {
+                    rest.get(2..).and_then(|inner| inner.find("*/")).map(|at| at + 4)
+                }
                 '?' => {
                     questions += 1;
                     found.text.push_str(&format!("${questions}"));
@@ -491,7 +493,7 @@ mod tests {
             Placeholders::of("SELECT '?', \"?$a\", ? -- ? $c\n/* $d ? */ + ? + 'it''s ?'").unwrap();
         assert_eq!(found.names, ["1", "2"]);
         assert_eq!(found.text, "SELECT '?', \"?$a\", $1 -- ? $c\n/* $d ? */ + $2 + 'it''s ?'");
-        for whole in ["", "SELECT 'a", "SELECT 1 -- ?", "/* ?", "é$", "SELECT 1"] {
+        for whole in ["", "SELECT 'a", "SELECT 1 -- ?", "/* ?", "/*/ ? */", "é$", "SELECT 1"] {
             let found = Placeholders::of(whole).unwrap();
             assert_eq!((found.text.as_str(), found.names.len()), (whole, 0));
         }
