@@ -22,7 +22,7 @@ pub const HEAD_BYTES_MAX: usize = 128 << 10;
 pub const HANDSHAKE_S_MAX: Duration = Duration::from_secs(10);
 /// The maximum number of messages that wait between two threads. Further calls fail with an
 /// overload error.
-pub const LETTERS_MAX: usize = 10_000;
+pub const THREAD_MESSAGES_MAX: usize = 10_000;
 /// The maximum number of messages that wait for one object. Further calls fail with an overload
 /// error.
 pub const INBOX_MESSAGES_MAX: usize = 1_000;

@@ -27,7 +27,9 @@ use crate::connection::{ConnectionInfo, Tls};
 use crate::crashes::Refused;
 use crate::engine::{Engine, Shared, ThreadMessage};
 use crate::folder::{self, Folder};
-use crate::limits::{BLOCKING_THREADS_MAX, CONNECTIONS_MAX, ENGINE_SLICE, GRACE, LETTERS_MAX};
+use crate::limits::{
+    BLOCKING_THREADS_MAX, CONNECTIONS_MAX, ENGINE_SLICE, GRACE, THREAD_MESSAGES_MAX,
+};
 use crate::log;
 use crate::options::Options;
 use crate::scheduling;
@@ -58,7 +60,7 @@ pub fn serve(options: Options) -> Result<(), Failure> {
     let runtime = runtime()?;
     let (end, is_ending) = watch::channel(false);
     let (senders, receivers): (Vec<_>, Vec<_>) =
-        (0..options.threads).map(|_| mpsc::channel(LETTERS_MAX)).unzip();
+        (0..options.threads).map(|_| mpsc::channel(THREAD_MESSAGES_MAX)).unzip();
     let (alarms, alarms_thread, stored) = Alarms::open(&folder.alarms())?;
     let shared = Arc::new(Shared {
         threads: senders,

@@ -142,13 +142,11 @@ pub fn stream(response: &Response, form: Form, reader: Arc<Reader>) -> (HttpResp
 /// Whether to compress a response. The compressed types are the types that `edge/` lets the runtime
 /// compress, JSON and plain text. On Cloudflare, the latter are compressed in front of the Worker.
 fn packs(response: &Response, accepts: &str) -> bool {
-    const OF_EDGE: &str = "text/csv";
     let is_text =
         |of_type: &str| of_type == "application/json" || of_type.starts_with("text/plain");
     let of_type = response.headers.iter().find(|(name, _)| name == "Content-Type");
-    of_type.is_some_and(|(_, of_type)| {
-        headers::packs(if is_text(of_type) { OF_EDGE } else { of_type }, accepts)
-    })
+    of_type.is_some_and(|(_, of_type)| headers::packs(of_type) || is_text(of_type))
+        && headers::accepts_gzip(accepts)
 }
 
 pub fn head(response: &Response, is_packed: bool) -> HttpResponse {

@@ -123,10 +123,7 @@ impl SqliteStore {
         let mut connection = self.connection.borrow_mut();
         let connection = match &mut *connection {
             Some(connection) => connection,
-            none if self.is_dirty.get() => {
-                drop(none.take());
-                return Err(gone());
-            }
+            None if self.is_dirty.get() => return Err(gone()),
             none => none.insert(open(&self.path).map_err(|reason| self.in_file(failure(reason)))?),
         };
         work(connection).map_err(|reason| self.in_file(reason))

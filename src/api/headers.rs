@@ -68,16 +68,17 @@ pub fn finish(
     add("Vary", "Origin");
 }
 
-/// Whether the server must compress a body of this type for a client with this `Accept-Encoding`.
-/// Cloudflare's edge compresses JSON and plain text, but not these types.
-pub fn packs(content_type: &str, accept_encoding: &str) -> bool {
+/// Whether the server compresses bodies of this type. Cloudflare's edge compresses JSON and plain
+/// text, but not these types.
+pub fn packs(content_type: &str) -> bool {
     let types = [Format::Csv, Format::MessagePack].map(Format::content_type);
     let tables = [TableFormat::JsonLines, TableFormat::Arrow].map(TableFormat::content_type);
-    types.into_iter().chain(tables).any(|own| own == content_type) && accepts_gzip(accept_encoding)
+    types.into_iter().chain(tables).any(|own| own == content_type)
 }
 
-/// A named coding takes precedence over `*`, and weight 0 means "not accepted" (RFC 9110, 12.5.3).
-fn accepts_gzip(accept_encoding: &str) -> bool {
+/// Whether a client with this `Accept-Encoding` accepts gzip. A named coding takes precedence over
+/// `*`, and weight 0 means "not accepted" (RFC 9110, 12.5.3).
+pub fn accepts_gzip(accept_encoding: &str) -> bool {
     let mut any = false;
     for coding in accept_encoding.split(',') {
         let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
@@ -109,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn arrow_responses_use_accepted_gzip() {
+    fn gzip_is_accepted_by_weight() {
         for (accepts, packed) in [
             ("", false),
             ("gzip", true),
@@ -122,13 +123,17 @@ mod tests {
             ("gzip;q=x", false),
             ("br, deflate", false),
         ] {
-            assert_eq!(packs("text/csv", accepts), packed, "{accepts}");
-            assert_eq!(packs("application/x-msgpack", accepts), packed, "{accepts}");
-            assert_eq!(packs("application/jsonl", accepts), packed, "{accepts}");
-            let arrow = "application/vnd.apache.arrow.stream";
-            assert_eq!(packs(arrow, accepts), packed, "{accepts}");
-            assert!(!packs("application/json", accepts) && !packs("text/plain", accepts));
+            assert_eq!(accepts_gzip(accepts), packed, "{accepts}");
         }
+    }
+
+    #[test]
+    fn worker_compresses_what_cloudflare_does_not() {
+        let arrow = "application/vnd.apache.arrow.stream";
+        for packed in ["text/csv", "application/x-msgpack", "application/jsonl", arrow] {
+            assert!(packs(packed), "{packed}");
+        }
+        assert!(!packs("application/json") && !packs("text/plain"));
     }
 
     #[test]

@@ -52,18 +52,16 @@ pub(super) fn kill_query(id: u64) -> Parts<SeriesChunk> {
 
 fn list(all: &[LiveQuery], now_ns: i64) -> SeriesChunk {
     let columns = ["qid", "query", "database", "duration", "status", "user"];
-    let texts = |text: &dyn Fn(&LiveQuery) -> String| {
-        let texts: Vec<String> = all.iter().map(text).collect();
-        Values::String(texts.iter().map(String::as_str).collect())
-    };
-    let status = |query: &LiveQuery| if query.killed { "killed" } else { "running" }.to_owned();
+    let ages: Vec<String> =
+        all.iter().map(|query| age(now_ns.saturating_sub(query.started_ns))).collect();
+    let status = |query: &LiveQuery| if query.killed { "killed" } else { "running" };
     let values = [
         Values::Integer(all.iter().map(|query| query.id.cast_signed()).collect()),
-        texts(&|query| query.text.clone()),
-        texts(&|query| query.database.clone()),
-        texts(&|query| age(now_ns.saturating_sub(query.started_ns))),
-        texts(&status),
-        texts(&|query| query.user.clone()),
+        Values::String(all.iter().map(|query| query.text.as_str()).collect()),
+        Values::String(all.iter().map(|query| query.database.as_str()).collect()),
+        Values::String(ages.iter().map(String::as_str).collect()),
+        Values::String(all.iter().map(status).collect()),
+        Values::String(all.iter().map(|query| query.user.as_str()).collect()),
     ];
     SeriesChunk::of_columns(None, &columns, values)
 }

@@ -63,8 +63,8 @@ pub(super) fn packed(mut response: Response, request: &web_sys::Request) -> Resp
     let packs = of_type.is_some_and(|(_, content_type)| {
         // `accept_encoding` runs only for types that the Worker compresses, because it makes the
         // runtime parse the whole `cf` object.
-        headers::packs(content_type, "gzip")
-            && headers::packs(content_type, &accept_encoding(request).unwrap_or_default())
+        headers::packs(content_type)
+            && headers::accepts_gzip(&accept_encoding(request).unwrap_or_default())
     });
     if response.body.is_empty() {
         if is_development_server(request) {

@@ -281,8 +281,8 @@ fn argument(
     Ok(Some(arg))
 }
 
-/// Parses `tz('…')`. The name must be in the IANA time zone database. `''` and `Local` mean `UTC`. In 1.x, `Local` is
-/// the server's zone.
+/// Parses `tz('…')`. The name must be in the IANA time zone database. `''` and `Local` mean `UTC`.
+/// In 1.x, `Local` is the server's zone.
 fn timezone(p: &mut Parser<'_>) -> Result<Option<String>, ParseError> {
     let arg = argument(p, "tz", ParseError::TimezoneNotCall, ParseError::TimezoneArguments)?;
     let Some(arg) = arg else { return Ok(None) };
@@ -348,7 +348,7 @@ impl CreateContinuousQueryStatement {
         p.expect_keyword(Keyword::Select)?;
         let source = SelectStatement::parse(p, IntoClause::Required)?;
         let interval = source.group_by_interval_ns();
-        if !source.is_raw() && interval.is_err() | (interval == Ok(0)) {
+        if !source.is_raw() && (interval.is_err() || interval == Ok(0)) {
             // In this error, 1.x reports the last token of the SELECT.
             p.unscan();
             p.unscan();
