@@ -114,7 +114,7 @@ struct Object {
     name: Rc<str>,
     store: SqliteStore,
     host: Box<dyn Host>,
-    /// How many times the object had been loaded, including this time.
+    /// The number of loads of this object, including the current one.
     load: u64,
     event_ids: BTreeMap<EventId, Purpose>,
     outputs: Vec<Output>,

@@ -46,8 +46,8 @@ pub struct Loaded {
     pub standing: CallerPermissions,
     /// The caller's number, if the caller is a token or a user.
     pub caller: Option<u64>,
-    /// Whether this load queried the owners. Otherwise a refusal must not be based on the loaded
-    /// data.
+    /// Whether the data comes from the Catalog and the Database instead of a cache. Only such data
+    /// may justify a refusal.
     pub fresh: bool,
 }
 

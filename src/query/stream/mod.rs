@@ -7,8 +7,8 @@
 //! Subsequent requests contain the new end.
 //!
 //! When all shards have returned their parts, the stream returns the slice's groups, and the next
-//! slice starts. The first requests for the next slice contain a predicted end. At this end, the
-//! slice will probably be full.
+//! slice starts. The first requests for a slice contain an estimate of its end, at which the slice
+//! is expected to be full.
 
 mod rows;
 mod slice;

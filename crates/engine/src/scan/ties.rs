@@ -3,8 +3,8 @@
 //!
 //! 1.x merges its series in a heap and compares the first two points that the heap returns. These
 //! points belong to the first and the last series in the order of series keys. If the query also
-//! returns a text of the point, the heap compares these texts, and never compares a point without a
-//! text. This module therefore imitates the heap. The larger of the two values is the result. For
+//! returns a string field or a tag, the heap compares these texts, and skips points without one.
+//! This module therefore imitates the heap. The larger of the two values is the result. For
 //! booleans, `first` prefers `false`.
 //!
 //! If more than [`TIED_POINTS_MAX`] points have a text, only some of these points are kept. The

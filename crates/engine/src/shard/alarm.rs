@@ -1,9 +1,9 @@
-//! Runs the duties of a shard's alarm and retries them after failures.
+//! Runs the tasks of a shard's alarm and retries them after failures.
 //!
-//! Stored data, such as frames in the WAL and parts, determines which duties are due. A write
-//! therefore needs no extra row to schedule a duty. A duty's first try after the object starts
-//! writes a row that counts tries, so that a try that crashes the object is also counted. Later
-//! tries are counted only in memory, which saves two row writes per try.
+//! Stored data, such as frames in the WAL and parts, determines which tasks are due. A write
+//! therefore needs no extra row to schedule a task. A task's first try after the object starts
+//! is counted in a stored row, so that it counts even if it crashes the object. Later tries are
+//! counted only in memory, which saves two row writes per try.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,9 +21,9 @@ use tidemark_model::limits::JOB_FAILURES_MAX;
 use tidemark_model::time::{H_NS, MINUTE_NS, S_NS};
 
 impl<S: Store> Shard<S> {
-    /// Runs the first duty that is due at `now_ns` and returns the time of the next alarm in
-    /// nanoseconds. One call does a bounded amount of work. A failed duty is retried later. After
-    /// three failures, the statistics list the duty, and it runs only once an hour.
+    /// Runs the first task that is due at `now_ns` and returns the time of the next alarm in
+    /// nanoseconds. One call does a bounded amount of work. A failed task is retried later. After
+    /// three failures, the statistics list the task, and it runs only once an hour.
     pub fn alarm(&mut self, now_ns: i64) -> Option<i64> {
         if let Ok(Some(task)) = self.first_due(now_ns) {
             self.run(task, now_ns);
@@ -31,7 +31,7 @@ impl<S: Store> Shard<S> {
         self.next_due(now_ns)
     }
 
-    /// Returns the time at which the next duty is due, in nanoseconds, or `None` if no duty is
+    /// Returns the time at which the next task is due, in nanoseconds, or `None` if no task is
     /// pending. If the shard cannot be read, returns the time of the next attempt.
     pub fn next_due(&mut self, now_ns: i64) -> Option<i64> {
         match self.load() {
@@ -134,11 +134,11 @@ fn due<S: Store>(loaded: &Loaded<S>, task: AlarmTask, now_ns: i64) -> Option<i64
 
 /// The delay doubles after each failure.
 const RETRY_NS: i64 = 30 * S_NS;
-/// A duty that was set aside is tried again because the cause of its failures may have disappeared.
+/// A task that was set aside is tried again because the cause of its failures may have disappeared.
 const SET_ASIDE_NS: i64 = H_NS;
 
-/// If several duties are due, the first in the order of `ALL` runs first. The discriminant is the
-/// key of the duty's row.
+/// If several tasks are due, the first in the order of `ALL` runs first. The discriminant is the
+/// key of the task's row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(super) enum AlarmTask {
@@ -191,8 +191,8 @@ struct Attempt {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Attempts {
     attempts: BTreeMap<u64, Attempt>,
-    /// The keys of the stored rows. After the first success of a duty since the start of the
-    /// object, new tries are not stored, because a duty that crashes the object crashes it in the
+    /// The keys of the stored rows. After the first success of a task since the start of the
+    /// object, new tries are not stored, because a task that crashes the object crashes it in the
     /// first try.
     stored: BTreeSet<u64>,
     succeeded: BTreeSet<u64>,
@@ -215,7 +215,7 @@ impl Attempts {
         self.succeeded.insert(task.key());
     }
 
-    /// The caller must call this function in the transaction that stores the duty's result.
+    /// The caller must call this function in the transaction that stores the task's result.
     pub(super) fn clear<S: Store>(&self, store: &S, task: AlarmTask) -> StoreResult<()> {
         match self.stored.contains(&task.key()) {
             true => store.delete(Table::Job, task.key()..=task.key()),

@@ -71,8 +71,8 @@ impl Budget {
     /// isolates differ.
     pub(crate) fn draw_salt(&self) -> u32 {
         self.salts.set(self.salts.get().wrapping_add(1));
-        // If the seed were the hasher's seed, the hash would depend only on the difference between
-        // counter and seed. Isolates with consecutive seeds would then have many salts in common.
+        // The seed is hashed as data. If it were the hasher's seed, isolates with consecutive seeds
+        // would have many salts in common.
         let hash = FixedState::default().hash_one((self.hash_seed, self.salts.get()));
         (hash >> 32) as u32
     }

@@ -19,12 +19,12 @@ use crate::store::Store;
 use tidemark_model::bug;
 use tidemark_model::time::S_NS;
 
-/// A run of merge steps processes about thirty million values. Another alarm continues the work, so
-/// that no event runs for too long.
-const DUTIES_PER_RUN: u32 = 100;
-/// The pause is about as long as a duty. Without the pauses, a write that arrives in many pieces
-/// would wait for a duty at each piece.
-const DUTY_PAUSE_MS: u32 = 20;
+/// The maximum number of tasks of an event. Another alarm continues the work. 100 merge steps
+/// process about thirty million values.
+const TASKS_PER_RUN: u32 = 100;
+/// The pause is about as long as a task. Without the pauses, a write that arrives in many pieces
+/// would wait for a task at each piece.
+const TASK_PAUSE_MS: u32 = 20;
 /// After this delay, the alarm checks whether the work after a reply has ended or was interrupted
 /// by an eviction. A bulk load sets an alarm for about this time anyway, so the check costs no
 /// additional row.
@@ -67,7 +67,7 @@ impl<S: Store> ShardHost<S> {
         }
     }
 
-    /// Makes due duties run after replies, so that a write needs no alarm. The caller must call
+    /// Makes due tasks run after replies, so that a write needs no alarm. The caller must call
     /// [`Host::run_due_work`]. Otherwise, an alarm would be set twice per flush, and the platform
     /// bills each setting as a row.
     #[must_use]
@@ -85,10 +85,10 @@ impl<S: Store> ShardHost<S> {
         let now_ns = platform.now_ns();
         self.due_ns = self.shard.alarm(now_ns);
         let done = working.done + 1;
-        let continues = self.is_due(now_ns) && done <= DUTIES_PER_RUN;
+        let continues = self.is_due(now_ns) && done <= TASKS_PER_RUN;
         let watched_ns = working.watched_ns.map(|_| now_ns.saturating_add(WATCH_NS));
         self.working = continues.then_some(PendingWork { done, watched_ns, ..working });
-        if continues { pause(DUTY_PAUSE_MS) } else { Step::Done(Vec::new()) }
+        if continues { pause(TASK_PAUSE_MS) } else { Step::Done(Vec::new()) }
     }
 
     fn is_due(&self, now_ns: i64) -> bool {
@@ -220,7 +220,7 @@ impl<S: Store> Host for ShardHost<S> {
     fn run_due_work(&mut self) -> Option<(EventId, Step<Vec<u8>>)> {
         let working = self.working.as_mut().filter(|working| !working.has_begun)?;
         working.has_begun = true;
-        Some((working.event_id, pause(DUTY_PAUSE_MS)))
+        Some((working.event_id, pause(TASK_PAUSE_MS)))
     }
 
     fn next_alarm_ns(&self) -> Option<i64> {

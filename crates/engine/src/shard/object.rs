@@ -123,7 +123,7 @@ impl<S: Store> Shard<S> {
     }
 
     /// Applies settings of a newer generation. If the generation is not newer, applies only the
-    /// list of retired measurements.
+    /// list of retired measurements and the revoked permissions.
     ///
     /// # Errors
     /// Returns [`Refusal::Stale`] if the shard is not open, is closed, or is open for another
@@ -550,7 +550,7 @@ impl<S: Store> Loaded<S> {
     }
 
     /// Stores a draft in one transaction with the rows that `aux` writes, then updates the memory.
-    /// The change completes the duty `done`.
+    /// The change completes the task `done`.
     pub(super) fn commit(
         &mut self,
         draft: Draft,

@@ -69,7 +69,7 @@ impl<S: Store> Loaded<S> {
         self.manifest().job().is_none_or(|job| !job.has(id))
     }
 
-    /// Returns the parts that the scrub duty must search.
+    /// Returns the parts that the scrub task must search.
     fn scrubbable(&self, parts: &[&Part]) -> Vec<PartId> {
         let is_cut = |part: &Part| part.max_ns >= self.state().settings.range.end_ns;
         let is_hit =

@@ -74,8 +74,8 @@ const fn unit(rate: Rate) -> u64 {
 
 /// Returns a shard's limit for an amount that each of several shards counts separately. The limit
 /// is a seventh higher than `allowed`, because shards have different numbers of series, and the
-/// fullest shard is the first to reject. The total is a seventh too high if all shards are equal,
-/// and a quarter too low if one shard has 1.5 times its share.
+/// fullest shard is the first to reject. With equal shards, the group accepts a seventh more than the
+/// limit. If one shard has 1.5 times its share, the group accepts about a quarter less.
 pub(super) fn with_slack(allowed: u64, shards: u32) -> u64 {
     if shards > 1 { allowed.saturating_add(allowed / 7) } else { allowed }
 }
@@ -101,9 +101,9 @@ impl Window {
         }
     }
 
-    /// Rejects an operation if half of its amount would exceed the limit. The first operation of a
-    /// minute is never rejected. The total is therefore wrong by at most half an operation, and a
-    /// single operation may exceed a minute's limit.
+    /// Accepts an operation if the used amount plus half of the operation stays within the limit.
+    /// The total therefore misses the limit by at most half an operation. The first operation of a
+    /// minute is always accepted, even if it alone exceeds the limit.
     fn check(
         &self,
         rates: &Rates,

@@ -346,8 +346,8 @@ fn add_frame(wal: &mut Wal, sequence: u64, mut rows: Vec<(u64, Head)>) {
     }
 }
 
-/// Each row with an unreadable head may contain one of the missing sequences, so missing sequences
-/// are damage only if they outnumber these rows.
+/// A row with an unreadable head may contain one of the missing sequences. Only the missing
+/// sequences in excess of these rows are damage.
 fn add_holes(wal: &mut Wal, head: u64, taken: &BTreeSet<u64>) {
     let known = |wal: &Wal, sequence: u64| {
         wal.frames.contains_key(&sequence)
