@@ -70,19 +70,25 @@ fn msgpack_chunks_mark_partial_results() {
 
 #[test]
 fn influxdb_python_receives_json_chunks() {
-    let headers = [
-        ("authorization", format!("Token {TOKEN}")),
-        ("accept", "application/x-msgpack".to_owned()),
-        ("user-agent", "python-requests/2.32.3".to_owned()),
-    ];
-    let headers = headers.map(|(name, value)| (name.to_owned(), value)).to_vec();
+    let (msgpack, json, csv) = ("application/x-msgpack", "application/json", "text/csv");
     let mut product = filled();
-    for (chunked, content_type) in
-        [("false", "application/x-msgpack"), ("true", "application/json")]
-    {
+    // Other programs that use the same library receive the requested format.
+    for (sent_type, accept, chunked, content_type) in [
+        (json, msgpack, "false", msgpack),
+        (json, msgpack, "true", json),
+        ("", msgpack, "true", msgpack),
+        (json, csv, "true", csv),
+    ] {
+        let headers = [
+            ("authorization", format!("Token {TOKEN}")),
+            ("accept", accept.to_owned()),
+            ("content-type", sent_type.to_owned()),
+            ("user-agent", "python-requests/2.32.3".to_owned()),
+        ];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value)).to_vec();
         let (method, path) = ("POST".to_owned(), "/query".to_owned());
         let query = format!("db=d&chunked={chunked}&q=SELECT+i+FROM+m+GROUP+BY+h");
-        let head = RequestHead { method, path, query, headers: headers.clone() };
+        let head = RequestHead { method, path, query, headers };
         let response = product.request(head, Vec::new());
         let sent = response.headers.iter().find(|(name, _)| name == "Content-Type");
         assert_eq!(sent.map(|(_, value)| value.as_str()), Some(content_type));

@@ -10,7 +10,7 @@ use super::error::Position;
 use super::expr::BinaryOp;
 use super::token::{Keyword, Token, TokenKind};
 
-/// As in 1.x, a NUL character also ends the text.
+/// As in 1.x, a NUL character also ends the text. The parser rejects texts with this character.
 const EOF: char = '\0';
 
 const RING: usize = 3;

@@ -52,10 +52,13 @@ fn start(admitted: Admitted<'_>, isolate: &mut Isolate<'_>, body: Vec<u8>) -> St
     }
     admitted.log_database.clone_from(&params.database);
     // influxdb-python always requests MessagePack, but reads chunks as JSON lines. With 1.x, this
-    // client fails at the second chunk.
+    // client fails at the second chunk. Its Content-Type distinguishes it from other programs.
     let agent = head.header("user-agent").unwrap_or_default();
-    let is_python = agent.starts_with("python-requests/") && params.chunk_rows.is_some();
-    let accept = head.header("accept").filter(|_| !is_python);
+    let is_python = agent.starts_with("python-requests/")
+        && head.header("content-type") == Some("application/json")
+        && params.chunk_rows.is_some();
+    let accept = head.header("accept");
+    let accept = accept.filter(|accept| !(is_python && *accept == "application/x-msgpack"));
     Ok(Box::new(Querying::new(params, accept, isolate.settings()?, isolate.now_ns())?))
 }
 
