@@ -16,7 +16,7 @@ use crate::model::time::TimeRange;
 use crate::protocol::call::Platform;
 use crate::protocol::catalog::CreateDatabase;
 use crate::protocol::database::{
-    DatabaseRefusal, FromDatabase, PolicyChange, PolicyRefusal, ToDatabase,
+    DatabaseRefusal, FromDatabase, PolicyChange, PolicyRefusal, PolicySpec, ToDatabase,
 };
 use crate::protocol::host::Unavailable;
 use crate::protocol::round::{Next, Request};
@@ -150,16 +150,35 @@ impl<S: Store> Database<S> {
             DatabaseStage::Opening => Ok(self.statement_job()),
             DatabaseStage::Dropping => Err(Failure::NotOpen),
             DatabaseStage::Frozen => Err(Unavailable::Changing.into()),
-            DatabaseStage::Open => {
-                if let Some(spec) = &create.policy
-                    && event.work.own_job.is_none()
-                {
-                    let check = rows.policies.check_repeat(spec);
-                    check.map_err(DatabaseRefusal::Policy)?;
-                }
-                Ok(None)
-            }
+            DatabaseStage::Open => match create.policy {
+                Some(spec) if event.work.own_job.is_none() => self.initialise_again(event, &spec),
+                _ => Ok(None),
+            },
         }
+    }
+
+    /// Executes CREATE DATABASE … WITH for an existing database. As in 1.x, the statement creates
+    /// the policy if the database has no policies.
+    fn initialise_again(
+        &mut self,
+        event: &mut Event<'_>,
+        spec: &PolicySpec,
+    ) -> Result<Option<u64>> {
+        let unfinished = self.statement_job();
+        let rows = self.open_rows()?;
+        if !rows.policies.rows.is_empty() {
+            rows.policies.check_repeat(spec).map_err(DatabaseRefusal::Policy)?;
+            return Ok(None);
+        }
+        if unfinished.is_some() {
+            return Ok(unfinished);
+        }
+        let state = rows.state.clone();
+        let settings = policies::settings(spec).map_err(DatabaseRefusal::Policy)?;
+        let (state, kind) = create_policy(event.platform, &self.object, state, settings, true)?;
+        let now_ns = event.platform.now_ns();
+        event.work.own_job = Some(self.store_job(now_ns, state, kind, Vec::new())?);
+        Ok(event.work.own_job)
     }
 
     fn create_database(&mut self, platform: &dyn Platform, create: CreateDatabase) -> Result<()> {

@@ -120,7 +120,10 @@ pub(super) fn plan_show(
     let default = find_policy(&loaded.description, None);
     let context = MetaContext {
         policies: &policies,
-        default_policy: default.map_or("", |policy| &policy.name),
+        default_policy: default
+            .map(|policy| policy.name.as_str())
+            .or(loaded.description.dropped_default.as_deref())
+            .unwrap_or_default(),
         defaults: session.defaults(),
         now_ns: session.now_ns,
     };

@@ -24,7 +24,7 @@ use crate::scan::request::{SummaryRequest, SummaryWant};
 pub struct MetaContext<'a> {
     /// All policies of the database.
     pub policies: &'a [MetaPolicy<'a>],
-    /// The default policy's name.
+    /// The name of the default policy, or of the last default policy if it was dropped.
     pub default_policy: &'a str,
     /// The request's `db` and `rp`.
     pub defaults: Defaults<'a>,
@@ -261,8 +261,10 @@ fn chosen<'a>(show: &ShowClauses<'_>, context: &MetaContext<'a>) -> Result<Chose
     let extra = show.measurement.map(NameTest::of_measurement).transpose()?.flatten();
     let known = |policy: &str| context.policies.iter().any(|known| known.name == policy);
     if show.one_policy {
-        let mut written = written_policies(show.sources).chain([default]);
-        if let Some(unknown) = written.find(|policy| !known(policy)) {
+        let is_qualified = written_policies(show.sources).count() == show.sources.len();
+        let needs_default = show.sources.is_empty() || !is_qualified;
+        let mut needed = written_policies(show.sources).chain(needs_default.then_some(default));
+        if let Some(unknown) = needed.find(|policy| !known(policy)) {
             return Err(QueryError::PolicyNotFound(unknown.to_owned()));
         }
     }
@@ -289,5 +291,7 @@ fn chosen<'a>(show: &ShowClauses<'_>, context: &MetaContext<'a>) -> Result<Chose
             chosen.push((policy, measurements));
         }
     }
+    names.check()?;
+    extra.map_or(Ok(()), |test| test.check())?;
     Ok(chosen)
 }
