@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
 use hyper::{Method, Request, StatusCode, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -26,6 +26,7 @@ use crate::limits::{
     HANDSHAKE_S_MAX, HEAD_BYTES_MAX, HEAD_S_MAX, RECEIVE_WINDOW_BYTES, STREAMS_PER_CONNECTION_MAX,
 };
 use crate::reply::{self, Form};
+use crate::request_line::{EscapedRequestLines, HasNoBody};
 use crate::request_task::{self, HttpResponse};
 use crate::unsent::Reader;
 
@@ -83,11 +84,14 @@ async fn serve_http(
 ) {
     let mut is_ending = engine.shared.is_ending.clone();
     let has_request = Rc::new(Cell::new(false));
+    let has_no_body = HasNoBody::default();
+    let stream = EscapedRequestLines::new(stream, Rc::clone(&has_no_body));
     let noting = Rc::clone(&has_request);
     let reader = engine.shared.readers.open();
     let sent_to = Arc::clone(&reader);
-    let service = service_fn(move |request| {
+    let service = service_fn(move |request: Request<Incoming>| {
         noting.set(true);
+        has_no_body.set(request.body().is_end_stream() && request.version() != Version::HTTP_2);
         respond(Rc::clone(&engine), request, peer, Arc::clone(&sent_to))
     });
     // hyper-util reads the first bytes to detect the HTTP version. hyper's timeout for request heads

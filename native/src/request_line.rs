@@ -167,7 +167,8 @@ mod tests {
         assert_eq!(passed(&[(false, line), (false, headers)]), escaped);
         let whole = format!("{line}{headers}");
         assert_eq!(passed(&[(false, &whole), (true, &whole)]), escaped.repeat(2));
-        let split: Vec<(bool, &str)> = whole.split_inclusive("").map(|piece| (false, piece)).collect();
+        let split: Vec<(bool, &str)> =
+            whole.split_inclusive("").map(|piece| (false, piece)).collect();
         assert_eq!(passed(&split), escaped);
     }
 
