@@ -89,41 +89,20 @@ const HISTORY_BITS: u8 = 15;
 const STATE_BYTES: usize = 64 << 10;
 /// The maximum number of bytes that one step inflates, except within a long line.
 const ROOM_BYTES: usize = 256 << 10;
+/// The number of bytes after which a step ends. Inflating and parsing them takes about ten
+/// milliseconds. Most batches are smaller.
+const STEP_BYTES: usize = 2 << 20;
 
-/// Inflates all members of `compressed` up to `ceiling` bytes, and passes the bytes to `intake`.
-/// Returns the bytes that `intake` did not consume. The memory reservation covers the raw bytes,
-/// the waiting inflated bytes and the columns.
-pub fn inflate(
-    compressed: &[u8],
+/// A gzip body that is inflated in steps, so that other requests run between two steps.
+pub struct Inflation {
+    compressed: Vec<u8>,
+    /// The number of compressed bytes that were read.
+    read: usize,
     ceiling: Ceiling,
-    intake: &mut TakeInflated<'_>,
-) -> ApiResult<Vec<u8>> {
-    let mut rest = compressed;
-    let mut members = 0;
-    let mut state = Inflate::new(false, HISTORY_BITS);
-    let mut inflated =
-        Inflated { compressed, ceiling, intake, bytes: Vec::new(), filled: 0, total: 0 };
-    // Some clients send an empty body with `Content-Encoding: gzip`, although an empty body is not
-    // a gzip member.
-    while !rest.is_empty() {
-        // A body of 10 MB could have half a million members, and each member requires the
-        // initialization of tables.
-        members += 1;
-        if members > GZIP_MEMBERS_MAX {
-            return Err(GzipFault::TooManyMembers.into());
-        }
-        let data = skip_header(rest)?;
-        state.reset(false);
-        rest = inflated.inflate_member(&mut state, data)?;
-    }
-    inflated.bytes.truncate(inflated.filled);
-    Ok(inflated.bytes)
-}
-
-struct Inflated<'a> {
-    compressed: &'a [u8],
-    ceiling: Ceiling,
-    intake: &'a mut TakeInflated<'a>,
+    state: Inflate,
+    /// The checksum of the current member so far, and the position of its first inflated byte.
+    member: Option<(u32, usize)>,
+    members: usize,
     /// The length can exceed `filled`, because the vector is never shortened: growing a shortened
     /// vector would zero the new bytes.
     bytes: Vec<u8>,
@@ -131,36 +110,83 @@ struct Inflated<'a> {
     total: usize,
 }
 
-impl Inflated<'_> {
-    /// Returns the bytes after the member.
-    fn inflate_member<'a>(
-        &mut self,
-        state: &mut Inflate,
-        mut data: &'a [u8],
-    ) -> ApiResult<&'a [u8]> {
-        let (mut checksum, start) = (0, self.total);
-        loop {
+impl std::fmt::Debug for Inflation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Inflation({} of {} bytes read)", self.read, self.compressed.len())
+    }
+}
+
+impl Inflation {
+    /// Inflates all members of `compressed`, up to `ceiling` bytes.
+    pub fn new(compressed: Vec<u8>, ceiling: Ceiling) -> Self {
+        let state = Inflate::new(false, HISTORY_BITS);
+        let (read, member, members, filled, total) = (0, None, 0, 0, 0);
+        let bytes = Vec::new();
+        Self { compressed, read, ceiling, state, member, members, bytes, filled, total }
+    }
+
+    /// Inflates at most about `STEP_BYTES`, and passes the bytes to `intake`. Returns `true` after the last
+    /// member. The memory reservation covers the raw bytes, the waiting inflated bytes and the
+    /// columns.
+    pub fn step(&mut self, intake: &mut TakeInflated<'_>) -> ApiResult<bool> {
+        let end = self.total.saturating_add(STEP_BYTES);
+        // Some clients send an empty body with `Content-Encoding: gzip`, although an empty body is
+        // not a gzip member.
+        while self.member.is_some() || self.read < self.compressed.len() {
+            let (checksum, start) = match self.member {
+                Some(member) => member,
+                None => self.begin_member()?,
+            };
             if self.filled == self.bytes.len() {
-                self.make_room(data.len())?;
+                if self.total >= end {
+                    return Ok(false);
+                }
+                self.make_room(intake)?;
             }
-            let (read, written) = (state.total_in(), state.total_out());
-            let reservation = self.bytes.get_mut(self.filled..).or_bug();
-            let status = state.decompress(data, reservation, InflateFlush::NoFlush);
+            let (read, written) = (self.state.total_in(), self.state.total_out());
+            let room = self.bytes.get_mut(self.filled..).or_bug();
+            let input = self.compressed.get(self.read..).or_bug();
+            let status = self.state.decompress(input, room, InflateFlush::NoFlush);
             // Both differences are lengths of slices, so the casts cannot overflow.
-            let read = (state.total_in() - read) as usize;
-            let written = (state.total_out() - written) as usize;
-            data = data.get(read..).or_bug();
-            checksum = crc32(checksum, reservation.get(..written).or_bug());
+            let read = (self.state.total_in() - read) as usize;
+            let written = (self.state.total_out() - written) as usize;
+            let checksum = crc32(checksum, room.get(..written).or_bug());
+            self.read += read;
             self.filled += written;
             self.total += written;
+            self.member = Some((checksum, start));
             match status {
-                Ok(Status::StreamEnd) => break,
+                Ok(Status::StreamEnd) => self.end_member(checksum, start)?,
                 Err(_) => return Err(GzipFault::Corrupt.into()),
                 Ok(_) if self.filled < self.bytes.len() => return Err(GzipFault::Truncated.into()),
                 Ok(_) => {}
             }
         }
+        Ok(true)
+    }
+
+    /// Returns the bytes that the intake did not consume.
+    pub fn into_rest(mut self) -> Vec<u8> {
+        self.bytes.truncate(self.filled);
+        self.bytes
+    }
+
+    fn begin_member(&mut self) -> ApiResult<(u32, usize)> {
+        // A body of 10 MB could have half a million members, and each member requires the
+        // initialization of tables.
+        self.members += 1;
+        if self.members > GZIP_MEMBERS_MAX {
+            return Err(GzipFault::TooManyMembers.into());
+        }
+        let data = skip_header(self.compressed.get(self.read..).or_bug())?;
+        self.read = self.compressed.len() - data.len();
+        self.state.reset(false);
+        Ok((0, self.total))
+    }
+
+    fn end_member(&mut self, checksum: u32, start: usize) -> ApiResult<()> {
         self.ceiling.check(0, self.total)?;
+        let data = self.compressed.get(self.read..).or_bug();
         let (trailer, rest) = data.split_at_checked(8).ok_or(GzipFault::Truncated)?;
         let mut expected = [0; 8];
         expected[..4].copy_from_slice(&checksum.to_le_bytes());
@@ -169,12 +195,15 @@ impl Inflated<'_> {
         if trailer != expected {
             return Err(GzipFault::Checksum.into());
         }
-        Ok(rest)
+        self.read = self.compressed.len() - rest.len();
+        self.member = None;
+        Ok(())
     }
 
     /// The room extends one byte beyond the limit, so that the next check detects a body that is
     /// too long.
-    fn make_room(&mut self, input_left: usize) -> ApiResult<()> {
+    fn make_room(&mut self, intake: &mut TakeInflated<'_>) -> ApiResult<()> {
+        let input_left = self.compressed.len() - self.read;
         self.ceiling.check(0, self.total)?;
         let waiting = self.bytes.get(..self.filled).or_bug();
         // The buffer keeps a long line until the line is complete. The room grows with the line, so
@@ -186,7 +215,7 @@ impl Inflated<'_> {
         let read = (self.compressed.len() - input_left).max(1) as u64;
         let expected = self.total as u64 * self.compressed.len() as u64 / read;
         let expected = expected.min(self.ceiling.bytes as u64);
-        let used = (self.intake)(waiting, expected as usize, held)?.min(self.filled);
+        let used = intake(waiting, expected as usize, held)?.min(self.filled);
         self.bytes.copy_within(used..self.filled, 0);
         self.filled -= used;
         let most = self.ceiling.bytes + 1 - self.total;

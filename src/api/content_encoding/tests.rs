@@ -24,6 +24,16 @@ fn intake(admission: &Admission, dialect: Dialect) -> Intake {
 const CEILING: Ceiling = Ceiling { limit: Limit::BodyBytes, bytes: LIMIT };
 const LARGE: Ceiling = Ceiling { limit: Limit::BodyBytes, bytes: 64 << 20 };
 
+fn inflate(
+    compressed: &[u8],
+    ceiling: Ceiling,
+    intake: &mut TakeInflated<'_>,
+) -> ApiResult<Vec<u8>> {
+    let mut inflation = Inflation::new(compressed.to_vec(), ceiling);
+    while !inflation.step(intake)? {}
+    Ok(inflation.into_rest())
+}
+
 fn inflated(compressed: &[u8]) -> Result<Vec<u8>, ApiError> {
     let admission = Admission::new(4 << 20, 4 << 20);
     let mut permit = admission.enter("d");
@@ -113,4 +123,23 @@ fn compressed_body_parses_like_plain_body() {
         assert!(read.batch == plain.batch);
         assert_eq!(read.rejected, plain.rejected);
     }
+}
+
+#[test]
+fn large_body_is_inflated_in_steps() {
+    let lines = b"cpu,host=a usage=1.5 1700000000000000000\n".repeat(150_000);
+    let mut inflation = Inflation::new(gzip(&lines), LARGE);
+    let mut taken = 0;
+    let mut steps = 1;
+    while !inflation
+        .step(&mut |waiting, _, _| {
+            taken += waiting.len();
+            Ok(waiting.len())
+        })
+        .unwrap()
+    {
+        steps += 1;
+    }
+    assert_eq!(taken + inflation.into_rest().len(), lines.len());
+    assert_eq!(steps, lines.len().div_ceil(STEP_BYTES));
 }

@@ -34,7 +34,7 @@ use crate::model::grant::Scope;
 use crate::model::limits::ORIGIN_CHARS_MAX;
 use crate::model::{bug, name};
 use crate::protocol::call::{Call, Platform, Reply, Step, counted};
-use receive_body::{BodyReading, Parsed};
+use receive_body::{BodyReading, InflatingBody, Parsed};
 
 /// A request in progress.
 #[derive(Debug)]
@@ -69,6 +69,7 @@ enum ExchangeStage {
     Identify(Task<ApiResult<Principal>>),
     Locate(Task<Option<RequestTarget>>),
     Body(Upload<BodyReading>),
+    Inflate(Box<InflatingBody>),
     Step,
     Finished,
 }
@@ -379,6 +380,7 @@ impl Exchange {
                 Some(responder) => responder.step(isolate, reply),
                 None => Ok(Action::End),
             },
+            ExchangeStage::Inflate(_) => self.inflate(isolate),
             ExchangeStage::Body(_) | ExchangeStage::Finished => Ok(Action::End),
         }
     }

@@ -10,7 +10,7 @@
 use super::{Exchange, ExchangeStage, catch};
 use crate::admission::Permit;
 use crate::api::action::Action;
-use crate::api::content_encoding::{self, Ceiling};
+use crate::api::content_encoding::{self, Ceiling, Inflation};
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::isolate_state::{Isolate, Service};
 use crate::api::params::Dialect;
@@ -21,7 +21,8 @@ use crate::batch::from_lines::BatchBuilder;
 use crate::line_protocol::{Options, Parser, Rejected, TimestampUnit};
 use crate::model::configurable_limits::{Limit, Limits};
 use crate::model::limits::{BODY_FIRST_ROOM_BYTES, KEPT_TEXT_BYTES_MAX, PARSED_PIECE_BYTES};
-use crate::protocol::call::Platform;
+use crate::protocol::call::{Call, Platform};
+use crate::protocol::round::Request;
 
 fn ceiling(body: Body, limits: &Limits, is_packed: bool) -> Ceiling {
     let (times, limit) = match body {
@@ -60,6 +61,13 @@ pub(super) struct BodyReading {
     held: Vec<u8>,
     /// The announced size of the body in bytes, or 0.
     expected_bytes: usize,
+}
+
+/// A compressed body whose last byte has arrived.
+#[derive(Debug)]
+pub(super) struct InflatingBody {
+    inflation: Inflation,
+    sink: Sink,
 }
 
 impl BodyReading {
@@ -186,7 +194,7 @@ impl Exchange {
     fn take_body(&mut self, isolate: &mut Isolate<'_>, rest: Vec<u8>) -> ApiResult<Action> {
         let stage = std::mem::replace(&mut self.stage, ExchangeStage::Finished);
         let ExchangeStage::Body(upload) = stage else { return Ok(Action::End) };
-        let BodyReading { mut sink, inflated, mut held, .. } =
+        let BodyReading { sink, inflated, mut held, .. } =
             upload.finish().ok_or(ApiError::Displaced)?;
         if held.is_empty() {
             held = rest;
@@ -194,15 +202,36 @@ impl Exchange {
             held.extend_from_slice(&rest);
         }
         self.record.bytes_in = self.record.bytes_in.max(held.len() as u64);
-        if let Some(ceiling) = inflated {
-            held = content_encoding::inflate(&held, ceiling, &mut |waiting, expected, held| {
-                match &mut sink {
-                    // The route needs the whole body.
-                    Sink::Bytes(permit) => permit.grow_to(held).map(|()| 0).map_err(Into::into),
-                    Sink::Lines(intake) => intake.take(waiting, expected, held),
-                }
-            })?;
+        let Some(ceiling) = inflated else { return self.use_body(isolate, held, sink) };
+        let inflation = Inflation::new(held, ceiling);
+        self.stage = ExchangeStage::Inflate(Box::new(InflatingBody { inflation, sink }));
+        self.inflate(isolate)
+    }
+
+    /// Inflates the next bytes, and pauses if more bytes follow.
+    pub(super) fn inflate(&mut self, isolate: &mut Isolate<'_>) -> ApiResult<Action> {
+        let stage = std::mem::replace(&mut self.stage, ExchangeStage::Finished);
+        let ExchangeStage::Inflate(mut body) = stage else { return Ok(Action::End) };
+        let InflatingBody { inflation, sink } = &mut *body;
+        let is_done = inflation.step(&mut |waiting, expected, held| match sink {
+            // The route needs the whole body.
+            Sink::Bytes(permit) => permit.grow_to(held).map(|()| 0).map_err(Into::into),
+            Sink::Lines(intake) => intake.take(waiting, expected, held),
+        })?;
+        if is_done {
+            return self.use_body(isolate, body.inflation.into_rest(), body.sink);
         }
+        self.stage = ExchangeStage::Inflate(body);
+        let Request { to, message, .. } = Request::pause(0);
+        Ok(Action::Calls(vec![Call { id: 0, to, location: None, message }]))
+    }
+
+    fn use_body(
+        &mut self,
+        isolate: &mut Isolate<'_>,
+        held: Vec<u8>,
+        sink: Sink,
+    ) -> ApiResult<Action> {
         match sink {
             // The permit must live until the responder has converted the bytes.
             Sink::Bytes(_permit) => self.act(isolate, held, None),
