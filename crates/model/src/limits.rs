@@ -135,6 +135,9 @@ pub const POLICY_DURATION_MIN_NS: i64 = super::time::H_NS;
 pub const MEASUREMENTS_PER_POLICY_MAX: usize = 10_000;
 /// The maximum number of fields per measurement.
 pub const FIELDS_PER_MEASUREMENT_MAX: usize = 1_000;
+/// The maximum number of tag keys per measurement. Some reads need time proportional to the square
+/// of this number.
+pub const TAG_KEYS_PER_MEASUREMENT_MAX: usize = 1_000;
 /// The maximum size of a measurement's columns as stored and sent, in bytes. Columns of this size
 /// fit into one row. A page contains them alone if they exceed `SCHEMA_PAGE_BYTES_MAX`.
 pub const MEASUREMENT_SCHEMA_BYTES_MAX: usize = 900_000;
@@ -262,13 +265,23 @@ pub const EXPR_DEPTH_MAX: usize = 512;
 pub const STATEMENTS_MAX: usize = 100;
 /// The maximum size of a regex's source text, in bytes.
 pub const REGEX_BYTES_MAX: usize = 1 << 10;
+/// The maximum number of comparisons in the condition of a delete. Until merges have removed the
+/// rows, each read evaluates the condition for every series.
+pub const DELETE_COMPARISONS_MAX: usize = 100;
 /// The maximum value of the setting `REGEX_BYTES_MAX`, in bytes. Shards check this limit again.
 pub(crate) const REGEX_SOURCE_BYTES_MAX: usize = 16 << 10;
-/// The maximum number of different regexes in one query text. Compiling a regex takes a few
-/// milliseconds at worst.
+/// The maximum number of different regexes in one query text.
 pub const REGEXES_PER_QUERY_MAX: usize = 100;
 /// The maximum memory of a compiled regex, in bytes.
 pub(crate) const REGEX_COMPILED_BYTES_MAX: usize = 1 << 20;
+/// The maximum memory of all different regexes in one query text, in bytes. Compiling them takes
+/// some tens of milliseconds.
+pub const REGEXES_COMPILED_BYTES_MAX: usize = 1 << 20;
+/// The maximum memory of the states that a regex builds while it matches, in bytes.
+pub(crate) const REGEX_CACHE_BYTES_MAX: usize = 256 << 10;
+/// The maximum number of steps of slow matches of a statement or of a page. A step takes about seven
+/// nanoseconds.
+pub const REGEX_STEPS_MAX: u64 = 10_000_000;
 /// The maximum number of times that the text of a subquery is compiled. The number doubles at each
 /// nesting level if a SELECT combines other functions with functions that need the window before
 /// the time range.

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::configurable_limits::{Limit, Limits};
 use crate::model::ids::{ColumnId, MeasurementId};
-use crate::model::limits::{MEASUREMENT_SCHEMA_BYTES_MAX, SCHEMA_PAGE_BYTES_MAX};
+use crate::model::limits::{
+    MEASUREMENT_SCHEMA_BYTES_MAX, SCHEMA_PAGE_BYTES_MAX, TAG_KEYS_PER_MEASUREMENT_MAX,
+};
 use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema};
 use crate::model::value::FieldType;
 use crate::protocol::database::{ColumnSet, RegisterRefusal};
@@ -264,6 +266,12 @@ fn add_columns(
     if !new_fields.is_empty() && requested > limit {
         let measurement = set.measurement.clone();
         return Err(RegisterRefusal::TooManyFields { measurement, limit, current, requested });
+    }
+    let (limit, current) = (TAG_KEYS_PER_MEASUREMENT_MAX as u64, tags.len() as u64);
+    let requested = current + new_tags.len() as u64;
+    if !new_tags.is_empty() && requested > limit {
+        let measurement = set.measurement.clone();
+        return Err(RegisterRefusal::TooManyTagKeys { measurement, limit, current, requested });
     }
     let any = !new_tags.is_empty() || !new_fields.is_empty();
     let kinds = new_tags.into_iter().map(|key| (key.to_owned(), ColumnKind::Tag)).chain(

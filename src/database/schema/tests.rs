@@ -1,5 +1,7 @@
 use super::*;
-use crate::model::limits::{FIELDS_PER_MEASUREMENT_MAX, MEASUREMENTS_PER_POLICY_MAX};
+use crate::model::limits::{
+    FIELDS_PER_MEASUREMENT_MAX, MEASUREMENTS_PER_POLICY_MAX, TAG_KEYS_PER_MEASUREMENT_MAX,
+};
 use crate::store::row;
 
 fn set(measurement: &str, tags: &[&str], fields: &[(&str, FieldType)]) -> ColumnSet {
@@ -67,6 +69,24 @@ fn field_count_is_limited() {
         requested: limit as u64 + 2,
     };
     let sets = [set("m", &[], &more), set("m", &["a tag"], &fields[..1])];
+    assert_eq!(register(&mut schema, &sets), [Some(refusal), None]);
+}
+
+#[test]
+fn tag_key_count_is_limited() {
+    let limit = TAG_KEYS_PER_MEASUREMENT_MAX;
+    let names: Vec<String> = (0..limit).map(|n| format!("t{n:04}")).collect();
+    let tags: Vec<&str> = names.iter().map(String::as_str).collect();
+    let field = [("f", FieldType::Float)];
+    let mut schema = Schema::default();
+    assert_eq!(register(&mut schema, &[set("m", &tags, &field)]), [None]);
+    let refusal = RegisterRefusal::TooManyTagKeys {
+        measurement: "m".to_owned(),
+        limit: limit as u64,
+        current: limit as u64,
+        requested: limit as u64 + 1,
+    };
+    let sets = [set("m", &["x"], &field), set("m", &tags[..1], &[("g", FieldType::Float)])];
     assert_eq!(register(&mut schema, &sets), [Some(refusal), None]);
 }
 
