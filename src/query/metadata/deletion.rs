@@ -3,12 +3,23 @@
 use super::name_filter::SourceTests;
 use super::plan::written_policies;
 use crate::influxql::ast::{BinaryOp, Cast, DeleteStatement, Expr, Statement};
+use crate::model::limits::DELETE_COMPARISONS_MAX;
 use crate::model::schema::{MeasurementSchema, PolicySchema};
 use crate::model::time::TimeRange;
 use crate::query::compile::predicate::Columns;
 use crate::query::compile::{nodes, operands, predicate, split_time};
 use crate::query::error::{QueryError, Result, invalid};
 use crate::scan::request::Deletion;
+
+fn comparisons(condition: &Expr) -> usize {
+    let mut count = 0;
+    condition.walk(&mut |expr| {
+        if let Expr::Binary { op, .. } = expr {
+            count += usize::from(!matches!(op, BinaryOp::And | BinaryOp::Or));
+        }
+    });
+    count
+}
 
 /// The deletions of a statement.
 pub struct Deletions<'a> {
@@ -33,6 +44,14 @@ impl<'a> Deletions<'a> {
         if time != TimeRange::ALL && matches!(statement, Statement::DropSeries(_)) {
             return invalid("DROP SERIES doesn't support time in WHERE clause");
         }
+        let comparisons = condition.as_ref().map_or(0, comparisons);
+        if comparisons > DELETE_COMPARISONS_MAX {
+            return invalid(format!(
+                "the condition has {comparisons} comparisons, and a delete can have at most \
+                 {DELETE_COMPARISONS_MAX} (DELETE_COMPARISONS_MAX): use a regular expression, or \
+                 several statements"
+            ));
+        }
         let tests = SourceTests::new(sources)?;
         if let Some(policy) = written_policies(sources).find(|policy| !policies.contains(policy)) {
             return Err(QueryError::PolicyNotFound(policy.to_owned()));
@@ -56,7 +75,9 @@ impl<'a> Deletions<'a> {
         let named = self.sources.as_ref().map(|sources| sources.within(here));
         let is_meant = move |name: &str| named.as_ref().is_none_or(|named| named.accepts(name));
         let meant = schema.measurements.iter().filter(move |(name, _)| is_meant(name));
-        meant.filter_map(|(_, measurement)| self.deletion(measurement).transpose())
+        let deletions = meant.filter_map(|(_, measurement)| self.deletion(measurement).transpose());
+        let check = || self.sources.as_ref()?.check().err().map(Err);
+        deletions.chain(std::iter::once_with(check).flatten())
     }
 
     /// Returns `None` if the time range is empty.
