@@ -184,6 +184,68 @@ fn query_columns_and_conditions_are_limited() {
 }
 
 #[test]
+fn delete_comparisons_are_limited() {
+    let mut product = product(&[]);
+    let condition = vec!["t = 'x'"; 101].join(" OR ");
+    for statement in ["DELETE FROM m WHERE", "DROP SERIES FROM /./ WHERE"] {
+        let error = error_of(&product.query("db", &format!("{statement} {condition}")));
+        let expected = "the condition has 101 comparisons, and a delete can have at most 100";
+        assert!(error.starts_with(expected), "{error}");
+    }
+    let count = product.query("db", "SELECT count(v) FROM m");
+    assert_eq!(count["results"][0]["series"][0]["values"][0][1], 5_000);
+}
+
+#[test]
+fn bound_values_count_as_text() {
+    let mut product = product(&[]);
+    let condition = vec!["s = $a"; 300].join(" OR ");
+    let params = format!("{{\"a\":\"{}\"}}", "x".repeat(1_000));
+    let form = form_urlencoded::Serializer::new(String::new())
+        .append_pair("q", &format!("SELECT v FROM m WHERE {condition}"))
+        .append_pair("params", &params)
+        .finish();
+    let response = product.post("/query?db=db", &form);
+    let text = String::from_utf8(response.body).unwrap();
+    assert_eq!(response.status, 400, "{text}");
+    assert!(text.contains("(QUERY_TEXT_BYTES_MAX)"), "{text}");
+}
+
+#[test]
+fn regexes_are_limited_by_their_work() {
+    let mut product = product(&[]);
+    let conditions: Vec<String> = (0..100).map(|n| format!("t =~ /\\pL{{20}}{n}/")).collect();
+    let text = format!("SELECT v FROM nowhere WHERE {}", conditions.join(" OR "));
+    let answer = |product: &mut Product, text: &str| {
+        let text: String = form_urlencoded::byte_serialize(text.as_bytes()).collect();
+        let response = product.post("/query?db=db", &format!("q={text}"));
+        String::from_utf8(response.body).unwrap()
+    };
+    let error = answer(&mut product, &text);
+    assert!(error.contains("the compiled regular expressions of the query exceed"), "{error}");
+
+    let mut rng = fastrand::Rng::with_seed(7);
+    let texts: Vec<String> =
+        (0..20).map(|_| (0..20_000).map(|_| rng.choice(['a', 'b']).unwrap()).collect()).collect();
+    let lines: Vec<String> = (texts.iter().enumerate())
+        .map(|(n, text)| format!("long,label={} text=\"{text}\" {n}\n", &text[..10_000]))
+        .collect();
+    product.write("db", &lines.concat());
+    for statement in [
+        "SELECT text FROM long WHERE text =~ /a[ab]{300}c/",
+        "SELECT count(text) FROM long WHERE label =~ /a[ab]{300}c/",
+        "SHOW SERIES FROM long WHERE label =~ /a[ab]{300}c/",
+        "SHOW TAG VALUES FROM long WITH KEY = label WHERE label =~ /a[ab]{300}c/",
+        "SHOW MEASUREMENTS WHERE label =~ /a[ab]{300}c/",
+    ] {
+        let error = answer(&mut product, statement);
+        assert!(error.contains("a regular expression needs more than"), "{statement}: {error}");
+    }
+    let found = product.query("db", "SELECT count(text) FROM long WHERE text =~ /a[ab]*a$/");
+    assert_eq!(found["results"][0]["error"], Value::Null);
+}
+
+#[test]
 fn long_computations_yield_the_thread() {
     let mut product = product(&[]);
     let pauses = product.count_pauses();
@@ -228,8 +290,8 @@ fn long_computations_yield_the_thread() {
         ("SELECT mean(*), count(*), sum(*), min(*), max(*) FROM wide".into(), 1),
         // The statement merges the rows of 50 sources.
         (format!("SELECT v FROM {}", vec!["m"; 50].join(",")), 5),
-        // The statement compiles 600 terms for each of 200 measurements.
-        (format!("DELETE FROM /^n/ WHERE {}", vec!["h = 'x'"; 600].join(" OR ")), 10),
+        // The statement compiles 100 terms for each of 200 measurements.
+        (format!("DELETE FROM /^n/ WHERE {}", vec!["h = 'x'"; 100].join(" OR ")), 2),
     ] {
         pauses.set(0);
         let answer = product.query("db", &q);

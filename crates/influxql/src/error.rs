@@ -1,7 +1,9 @@
 //! The errors of the InfluxQL parser, with the texts of 1.x.
 
 use tidemark_model::configurable_limits::Exceeded;
-use tidemark_model::limits::{EXPR_DEPTH_MAX, REGEXES_PER_QUERY_MAX, SOURCES_WRITTEN_MAX};
+use tidemark_model::limits::{
+    EXPR_DEPTH_MAX, REGEXES_COMPILED_BYTES_MAX, REGEXES_PER_QUERY_MAX, SOURCES_WRITTEN_MAX,
+};
 
 use super::duration::InvalidDuration;
 use super::expr::BinaryOp;
@@ -35,6 +37,9 @@ pub enum ParseError {
         /// The token's position.
         position: Position,
     },
+    /// The text contains a NUL character, at which 1.x may ignore the rest of the text.
+    #[error("query contains a NUL character: remove it")]
+    Nul,
     /// The query exceeds a limit, such as the length of its text or the number of its statements.
     #[error(transparent)]
     Limit(#[from] Exceeded),
@@ -44,6 +49,15 @@ pub enum ParseError {
          combine some with |"
     )]
     TooManyRegexes {
+        /// The position of the first regex above the limit.
+        position: Position,
+    },
+    /// The query's regexes need more than [`REGEXES_COMPILED_BYTES_MAX`].
+    #[error(
+        "the compiled regular expressions of the query exceed {REGEXES_COMPILED_BYTES_MAX} bytes \
+         at {position}: use fewer and shorter repetitions"
+    )]
+    RegexesTooLarge {
         /// The position of the first regex above the limit.
         position: Position,
     },

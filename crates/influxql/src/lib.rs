@@ -49,7 +49,12 @@ pub fn parse_within(
     params: &Params,
     limits: Limits,
 ) -> Result<Vec<Statement>, ParseError> {
-    statements(&mut parser(text, params, limits)?)
+    let mut parser = parser(text, params, limits)?;
+    let statements = statements(&mut parser);
+    match parser.too_long {
+        Some(exceeded) => Err(exceeded.into()),
+        None => statements,
+    }
 }
 
 fn statements(p: &mut Parser<'_>) -> Result<Vec<Statement>, ParseError> {
@@ -85,5 +90,8 @@ pub fn parse_expr(text: &str, params: &Params) -> Result<Expr, ParseError> {
 
 fn parser<'a>(text: &'a str, params: &'a Params, limits: Limits) -> Result<Parser<'a>, ParseError> {
     limits.check(Limit::QueryTextBytes, 0, text.len())?;
+    if text.contains('\0') {
+        return Err(ParseError::Nul);
+    }
     Ok(Parser::new(text, params, limits))
 }

@@ -8,8 +8,10 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use tidemark_model::configurable_limits::{Limit, Limits};
-use tidemark_model::limits::{REGEXES_PER_QUERY_MAX, SOURCES_WRITTEN_MAX};
+use tidemark_model::configurable_limits::{Exceeded, Limit, Limits};
+use tidemark_model::limits::{
+    REGEXES_COMPILED_BYTES_MAX, REGEXES_PER_QUERY_MAX, SOURCES_WRITTEN_MAX,
+};
 
 use super::bound_params::Params;
 use super::error::{ParseError, Position};
@@ -35,6 +37,12 @@ pub(super) struct Parser<'a> {
     put_back: usize,
     depth: usize,
     regexes: BTreeMap<String, Regex>,
+    /// The compiled size of all regexes, in bytes.
+    regex_bytes: usize,
+    /// The length of the text with the values of bound parameters, in bytes.
+    text_bytes: usize,
+    /// The error for a text that is too long with these values.
+    pub(super) too_long: Option<Exceeded>,
     /// The number of sources of the current statement so far.
     pub(super) sources: usize,
     /// All tokens so far, also those that were put back, if the caller needs them.
@@ -52,6 +60,9 @@ impl<'a> Parser<'a> {
             put_back: 0,
             depth: 0,
             regexes: BTreeMap::new(),
+            regex_bytes: 0,
+            text_bytes: text.len(),
+            too_long: None,
             sources: 0,
             words: None,
         }
@@ -250,12 +261,16 @@ impl<'a> Parser<'a> {
         if self.regexes.len() == REGEXES_PER_QUERY_MAX {
             return Err(ParseError::TooManyRegexes { position });
         }
-        let regex = self
+        let (regex, compiled_bytes) = self
             .limits
             .check(Limit::RegexBytes, 0, token.text.len())
             .map_err(InvalidRegex::from)
-            .and_then(|()| Regex::new(&token.text))
+            .and_then(|()| Regex::compiled(&token.text))
             .map_err(|error| ParseError::Regex { error, position })?;
+        self.regex_bytes += compiled_bytes;
+        if self.regex_bytes > REGEXES_COMPILED_BYTES_MAX {
+            return Err(ParseError::RegexesTooLarge { position });
+        }
         self.regexes.insert(regex.as_str().to_owned(), regex.clone());
         Ok(regex)
     }
@@ -291,19 +306,31 @@ impl<'a> Parser<'a> {
             if let Some(words) = self.words.as_mut().filter(|_| token.kind != TokenKind::Eof) {
                 words.push((token.kind, start..self.lexer.offset()));
             }
+            self.count_bound(&token);
             self.ring[self.last] = token;
         }
         let index = (self.last + RING - self.put_back % RING) % RING;
         self.bind(self.ring[index].clone())
     }
 
+    /// Adds the parameter's value to the length of the text. Each use of the parameter copies the
+    /// value.
+    fn count_bound(&mut self, token: &Token<'_>) {
+        let Some((_, value)) = self.value(token) else { return };
+        let before = self.text_bytes;
+        self.text_bytes += value.len();
+        let checked = self.limits.check(Limit::QueryTextBytes, before, self.text_bytes);
+        self.too_long = self.too_long.take().or(checked.err());
+    }
+
+    fn value(&self, token: &Token<'_>) -> Option<&'a (TokenKind, String)> {
+        let is_param = token.kind == TokenKind::BoundParam && self.too_long.is_none();
+        self.params.token(token.text.strip_prefix('$').filter(|_| is_param)?)
+    }
+
     /// Replaces `$name` with the parameter's value. The ring keeps the name.
     fn bind(&self, token: Token<'a>) -> Token<'a> {
-        if token.kind != TokenKind::BoundParam {
-            return token;
-        }
-        let name = token.text.strip_prefix('$').unwrap_or(&token.text);
-        match self.params.token(name) {
+        match self.value(&token) {
             Some((kind, text)) => {
                 Token { kind: *kind, position: token.position, text: text.clone().into() }
             }

@@ -47,6 +47,14 @@ fn error(text: &str) -> String {
 }
 
 #[test]
+fn nul_character_is_rejected() {
+    for text in ["SELECT a FROM m\0 LIMIT 1", "DELETE FROM m \0WHERE t = 'a'", "SHOW DATABASES;\0x"]
+    {
+        assert_eq!(error(text), "query contains a NUL character: remove it");
+    }
+}
+
+#[test]
 fn statements_are_separated_by_semicolons() {
     assert_eq!(error(""), "0 statements");
     assert_eq!(error(" ;; -- nothing\n"), "0 statements");

@@ -11,7 +11,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility,
 };
-use tidemark::model::regex::Pattern;
+use tidemark::model::regex::{Pattern, RegexWork};
 
 use crate::error::QueryError;
 
@@ -47,20 +47,22 @@ impl ScalarUDFImpl for RegexMatch {
         else {
             return Err(invalid(format!("{} expects a constant regex", self.name())).into());
         };
-        let pattern = Pattern::new(regex)
-            .map_err(|reason| invalid(format!("error compiling regex pattern: {reason}")))?;
+        let refused = |reason| invalid(format!("error compiling regex pattern: {reason}"));
+        let pattern = Pattern::new(regex, &RegexWork::limited()).map_err(refused)?;
         let holds = |text: &str| pattern.is_match(text) != self.is_negated;
-        match text {
+        let found = match text {
             ColumnarValue::Array(array) => {
                 let array = cast(array, &DataType::Utf8)?;
                 let found: BooleanArray =
                     array.as_string::<i32>().iter().map(|text| text.map(holds)).collect();
-                Ok(ColumnarValue::Array(Arc::new(found)))
+                ColumnarValue::Array(Arc::new(found))
             }
             ColumnarValue::Scalar(value) => {
                 let text = value.try_as_str().flatten();
-                Ok(ColumnarValue::Scalar(ScalarValue::Boolean(text.map(holds))))
+                ColumnarValue::Scalar(ScalarValue::Boolean(text.map(holds)))
             }
-        }
+        };
+        pattern.check().map_err(refused)?;
+        Ok(found)
     }
 }

@@ -6,7 +6,7 @@ use super::plan_size::PlanSize;
 use super::resolve::KnownNames;
 use super::result_names::name_of;
 use crate::influxql::ast::{Cast, Dimension, Expr, Field, WildcardKind};
-use crate::model::regex::Pattern;
+use crate::model::regex::{Pattern, RegexWork};
 use crate::query::data_type::DataType;
 use crate::query::error::{QueryError, Result};
 use crate::query::functions::Function;
@@ -77,9 +77,10 @@ fn group_keys(
                 keys.extend(names.tags.iter().map(|tag| tag.to_string()));
             }
             Expr::Regex(regex) if regexes.insert(regex.as_str()) => {
-                let pattern = Pattern::new(regex.as_str())?;
+                let pattern = Pattern::new(regex.as_str(), &RegexWork::limited())?;
                 let matching = names.tags.iter().filter(|tag| pattern.is_match(tag));
                 keys.extend(matching.map(|tag| tag.to_string()));
+                pattern.check()?;
             }
             _ => {}
         }
@@ -152,10 +153,11 @@ impl Columns<'_> {
         if let Some(places) = self.matches.get(regex) {
             return Ok(places.iter().copied().filter(is_taken).collect());
         }
-        let pattern = Pattern::new(regex)?;
+        let pattern = Pattern::new(regex, &RegexWork::limited())?;
         let all = self.list.iter().enumerate();
         let places = all.filter(|(_, (name, _))| pattern.is_match(name)).map(|(place, _)| place);
         let places: Vec<usize> = places.collect();
+        pattern.check()?;
         let taken = places.iter().copied().filter(is_taken).collect();
         self.matches.insert(regex.to_owned(), places);
         Ok(taken)

@@ -19,7 +19,7 @@ use crate::influxql::ast::{
 use crate::model::configurable_limits::Limit;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::limits::SOURCES_PER_MEASUREMENT_MAX;
-use crate::model::regex::Pattern;
+use crate::model::regex::{Pattern, RegexWork};
 use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema, PolicySchema};
 use crate::model::value::FieldType;
 use crate::query::data_type::DataType;
@@ -177,8 +177,10 @@ pub(crate) fn named<'a>(
     let found: Vec<_> = match &source.name {
         MeasurementName::Name(name) => all.get_key_value(name).into_iter().collect(),
         MeasurementName::Regex(regex) => {
-            let pattern = Pattern::new(regex.as_str())?;
-            all.iter().filter(|(name, _)| pattern.is_match(name)).collect()
+            let pattern = Pattern::new(regex.as_str(), &RegexWork::limited())?;
+            let found = all.iter().filter(|(name, _)| pattern.is_match(name)).collect();
+            pattern.check()?;
+            found
         }
     };
     Ok(found.into_iter().map(|(name, schema)| (name.as_str(), schema.as_ref())).collect())

@@ -5,7 +5,7 @@ use super::name_filter::KeyFilter;
 use super::names::{ColumnNames, SortedNames, series_key};
 use crate::influxql::ast::{CardinalityOf, CardinalityStatement, Dimension, Expr};
 use crate::model::ids::ColumnId;
-use crate::model::regex::Pattern;
+use crate::model::regex::{Pattern, RegexWork};
 use crate::model::schema::{ColumnKind, MeasurementSchema};
 use crate::model::series::series_hash;
 use crate::query::error::{Result, invalid};
@@ -80,13 +80,13 @@ impl CardinalityCount {
         dimensions: &[Dimension],
         measurements: &mut dyn Iterator<Item = &MeasurementSchema>,
     ) -> Result<()> {
-        let mut patterns = Vec::new();
+        let (mut patterns, work) = (Vec::new(), RegexWork::limited());
         let mut all = false;
         for dimension in dimensions {
             match &dimension.expr {
                 Expr::VarRef { name, .. } => self.groups.push(name.clone()),
                 Expr::Wildcard(_) => all = true,
-                Expr::Regex(regex) => patterns.push(Pattern::new(regex.as_str())?),
+                Expr::Regex(regex) => patterns.push(Pattern::new(regex.as_str(), &work)?),
                 _ => return invalid("only tag dimensions allowed"),
             }
         }
@@ -97,6 +97,7 @@ impl CardinalityCount {
                 }
             }
         }
+        work.check()?;
         self.groups.sort();
         self.groups.dedup();
         Ok(())
@@ -177,6 +178,14 @@ impl CardinalityCount {
                     counted.for_each(|(_, value)| grouped(value));
                 }
             }
+        }
+    }
+
+    /// As [`super::name_filter::NameTest::check`].
+    pub(super) fn check(&self) -> Result<()> {
+        match &self.of {
+            CountOf::TagValues(keys) => keys.check(),
+            _ => Ok(()),
         }
     }
 

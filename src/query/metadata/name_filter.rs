@@ -7,7 +7,7 @@ use std::rc::Rc;
 use crate::influxql::ast::{
     BinaryOp, Expr, Measurement, MeasurementName, Regex, Source, TagKeyFilter,
 };
-use crate::model::regex::Pattern;
+use crate::model::regex::{Pattern, RegexWork};
 use crate::query::error::{Result, invalid};
 
 /// A comparison with a name or a tag value.
@@ -22,8 +22,8 @@ impl NameTest {
         Self::In(vec![name.to_owned()])
     }
 
-    pub(super) fn matches(regex: &Regex) -> Result<Self> {
-        Ok(Self::Matches(Pattern::new(regex.as_str())?))
+    pub(super) fn matches(regex: &Regex, work: &RegexWork) -> Result<Self> {
+        Ok(Self::Matches(Pattern::new(regex.as_str(), work)?))
     }
 
     /// Creates the test of `WITH MEASUREMENT`. As in 1.x, an empty name matches every measurement.
@@ -31,7 +31,7 @@ impl NameTest {
         match &measurement.name {
             MeasurementName::Name(name) if name.is_empty() => Ok(None),
             MeasurementName::Name(name) => Ok(Some(Self::equal(name))),
-            MeasurementName::Regex(regex) => Self::matches(regex).map(Some),
+            MeasurementName::Regex(regex) => Self::matches(regex, &RegexWork::limited()).map(Some),
         }
     }
 
@@ -39,6 +39,14 @@ impl NameTest {
         match self {
             Self::In(names) => names.iter().any(|known| known == name),
             Self::Matches(pattern) => pattern.is_match(name),
+        }
+    }
+
+    /// Fails if a result of [`NameTest::accepts`] may be wrong ([`RegexWork`]).
+    pub(super) fn check(&self) -> Result<()> {
+        match self {
+            Self::In(_) => Ok(()),
+            Self::Matches(pattern) => Ok(pattern.check()?),
         }
     }
 }
@@ -57,6 +65,7 @@ impl<'a> SourceTests<'a> {
     pub(super) fn new(sources: &'a [Source]) -> Result<Self> {
         let mut tests: BTreeMap<Option<&str>, SourceTest<'_>> = BTreeMap::new();
         let mut compiled: BTreeMap<&str, Rc<Pattern>> = BTreeMap::new();
+        let work = RegexWork::limited();
         for source in sources {
             let Source::Measurement(measurement) = source else { continue };
             let test = tests.entry(measurement.policy.as_deref()).or_default();
@@ -67,7 +76,7 @@ impl<'a> SourceTests<'a> {
                 MeasurementName::Regex(regex) => {
                     let text = regex.as_str();
                     if !compiled.contains_key(text) {
-                        compiled.insert(text, Rc::new(Pattern::new(text)?));
+                        compiled.insert(text, Rc::new(Pattern::new(text, &work)?));
                     }
                     test.patterns
                         .extend(compiled.get_key_value(text).map(|(k, v)| (*k, Rc::clone(v))));
@@ -92,6 +101,14 @@ impl<'a> SourceTests<'a> {
     }
 }
 
+impl SourceTests<'_> {
+    /// As [`NameTest::check`].
+    pub(super) fn check(&self) -> Result<()> {
+        let mut patterns = self.0.values().flat_map(|test| test.patterns.values());
+        patterns.try_for_each(|pattern| Ok(pattern.check()?))
+    }
+}
+
 impl SourceTest<'_> {
     /// Whether all sources have an empty name.
     pub(super) fn has_only_empty_names(&self) -> bool {
@@ -112,18 +129,24 @@ pub(super) struct KeyFilter {
 
 impl KeyFilter {
     pub(super) fn new(filter: &TagKeyFilter) -> Result<Self> {
+        let work = RegexWork::limited();
         let (test, wanted) = match filter {
             TagKeyFilter::Equal(key) => (NameTest::equal(key), true),
             TagKeyFilter::NotEqual(key) => (NameTest::equal(key), false),
             TagKeyFilter::In(keys) => (NameTest::In(keys.clone()), true),
-            TagKeyFilter::Match(regex) => (NameTest::matches(regex)?, true),
-            TagKeyFilter::NotMatch(regex) => (NameTest::matches(regex)?, false),
+            TagKeyFilter::Match(regex) => (NameTest::matches(regex, &work)?, true),
+            TagKeyFilter::NotMatch(regex) => (NameTest::matches(regex, &work)?, false),
         };
         Ok(Self { test, wanted })
     }
 
     pub(super) fn accepts(&self, key: &str) -> bool {
         self.test.accepts(key) == self.wanted
+    }
+
+    /// As [`NameTest::check`].
+    pub(super) fn check(&self) -> Result<()> {
+        self.test.check()
     }
 }
 
@@ -157,8 +180,13 @@ pub(super) struct MeasurementFilter {
 impl MeasurementFilter {
     pub(super) fn new(expr: &Expr) -> Result<Self> {
         let mut leaves = Vec::new();
-        let root = build(expr, &mut leaves)?;
+        let root = build(expr, &mut leaves, &RegexWork::limited())?;
         Ok(Self { root, leaves })
+    }
+
+    /// As [`NameTest::check`].
+    pub(super) fn check(&self) -> Result<()> {
+        self.leaves.iter().try_for_each(|leaf| leaf.test.check())
     }
 
     /// For each comparison, `seen` contains whether the measurement has the tag, and whether a
@@ -181,12 +209,13 @@ impl MeasurementFilter {
     }
 }
 
-fn build(expr: &Expr, leaves: &mut Vec<Leaf>) -> Result<Filter> {
+fn build(expr: &Expr, leaves: &mut Vec<Leaf>, work: &RegexWork) -> Result<Filter> {
     match expr {
-        Expr::Paren(inner) => build(inner, leaves),
+        Expr::Paren(inner) => build(inner, leaves, work),
         Expr::Binary { op: op @ (BinaryOp::And | BinaryOp::Or), left, right } => {
             let join = if *op == BinaryOp::And { Filter::And } else { Filter::Or };
-            Ok(join(Box::new(build(left, leaves)?), Box::new(build(right, leaves)?)))
+            let left = build(left, leaves, work)?;
+            Ok(join(Box::new(left), Box::new(build(right, leaves, work)?)))
         }
         Expr::Binary { op, left, right } => {
             let negated = matches!(op, BinaryOp::Ne | BinaryOp::NeRegex);
@@ -196,7 +225,7 @@ fn build(expr: &Expr, leaves: &mut Vec<Leaf>) -> Result<Filter> {
                     return invalid(format!("right side of '{op}' must be a tag value string"));
                 }
                 (BinaryOp::EqRegex | BinaryOp::NeRegex, Expr::Regex(regex)) => {
-                    NameTest::matches(regex)?
+                    NameTest::matches(regex, work)?
                 }
                 (BinaryOp::EqRegex | BinaryOp::NeRegex, _) => {
                     return invalid(format!("right side of '{op}' must be a regular expression"));

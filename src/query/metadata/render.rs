@@ -44,6 +44,16 @@ impl Render {
         }
     }
 
+    /// As [`super::name_filter::NameTest::check`].
+    pub(super) fn check(&self) -> Result<()> {
+        match self {
+            Self::Count(count) => count.check(),
+            Self::Measurements(Some(filter), _) => filter.check(),
+            Self::TagValues(filter) | Self::TagKeys(Some(filter)) => filter.check(),
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn per_measurement(&self) -> bool {
         !matches!(self, Self::Measurements(..) | Self::Series)
     }

@@ -108,6 +108,7 @@ impl Text {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tidemark_model::regex::RegexWork;
 
     #[test]
     fn conditions_compare_tags_literals_and_regexes() {
@@ -123,7 +124,8 @@ mod tests {
         assert!(equal(Text::Missing, Text::Tag(1), false).holds(&key(&["a"])));
         let differ = equal(Text::Tag(0), Text::Tag(1), true);
         assert!(differ.holds(&key(&["a", "b"])) && !differ.holds(&key(&["a", "a"])));
-        let pattern = || CachedRegex::new(Rc::new(Pattern::new("^a+$").unwrap()));
+        let pattern =
+            || CachedRegex::new(Rc::new(Pattern::new("^a+$", &RegexWork::limited()).unwrap()));
         for negated in [false, true] {
             let matches = Condition::Matches { text: Text::Tag(1), pattern: pattern(), negated };
             for (value, is) in [("a", true), ("aa", true), ("aa", true), ("b", false), ("", false)]

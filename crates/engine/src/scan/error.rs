@@ -19,6 +19,9 @@ pub enum ScanError {
         /// The message of the regex compiler.
         reason: String,
     },
+    /// The condition's regexes need too many steps.
+    #[error("{0}")]
+    SlowRegex(String),
     /// The condition calls an unknown mathematical function.
     #[error("unknown function in condition: {0}()")]
     Function(String),

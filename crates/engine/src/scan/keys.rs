@@ -1,8 +1,9 @@
 //! Finds the series that may satisfy a condition on tags, and seeks past the other series.
 
+use super::error::ScanError;
 use super::predicate::{self, Filter};
 use super::reader::Rows;
-use crate::merge::cursor::{Direction, ReadError};
+use crate::merge::cursor::Direction;
 use crate::merge::key::SeriesKey;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 
@@ -110,10 +111,10 @@ impl<'a> KeyFilter<'a> {
 
     /// After [`NextSeries::Skipped`], the caller must count the skipped series and call this function
     /// again.
-    pub(super) fn next(&mut self, merge: &mut Rows<'_>) -> Result<NextSeries, ReadError> {
+    pub(super) fn next(&mut self, merge: &mut Rows<'_>) -> Result<NextSeries, ScanError> {
         let mut skipped = 0;
         while let Some(key) = merge.next_series()? {
-            let decision = self.decide(key);
+            let decision = self.decide(key)?;
             skipped += 1;
             match decision {
                 FilterDecision::Matching => return Ok(NextSeries::Matching(key.clone())),
@@ -128,9 +129,9 @@ impl<'a> KeyFilter<'a> {
         Ok(NextSeries::End)
     }
 
-    pub(super) fn decide(&mut self, key: &SeriesKey) -> FilterDecision {
+    pub(super) fn decide(&mut self, key: &SeriesKey) -> Result<FilterDecision, ScanError> {
         if key.measurement() != self.measurement {
-            return FilterDecision::Complete;
+            return Ok(FilterDecision::Complete);
         }
         self.tags.set(key);
         let tags = &self.tags;
@@ -149,18 +150,17 @@ impl<'a> KeyFilter<'a> {
                 (Direction::Descending, Some(next)) => {
                     SeriesKey::past(self.measurement, before.chain([*next]))
                 }
-                (_, None) if place == 0 => return FilterDecision::Complete,
+                (_, None) if place == 0 => return Ok(FilterDecision::Complete),
                 (Direction::Ascending, None) => SeriesKey::past(self.measurement, before),
                 (Direction::Descending, None) => SeriesKey::new(self.measurement, before),
             };
             // If the series lacks all further tags, its key equals `to`, and a seek would not move
             // the cursor.
-            return if to == *key { FilterDecision::Skip } else { FilterDecision::SeekTo(to) };
+            return Ok(if to == *key { FilterDecision::Skip } else { FilterDecision::SeekTo(to) });
         }
-        match self.filter.excludes_series(tags) {
-            true => FilterDecision::Skip,
-            false => FilterDecision::Matching,
-        }
+        let is_excluded = self.filter.excludes_series(tags);
+        self.filter.check()?;
+        Ok(if is_excluded { FilterDecision::Skip } else { FilterDecision::Matching })
     }
 }
 
@@ -168,6 +168,7 @@ impl<'a> KeyFilter<'a> {
 mod tests {
     use super::*;
     use crate::scan::request::{Comparison, Operand, Predicate};
+    use tidemark_model::regex::RegexWork;
     use tidemark_model::value::FieldValue;
 
     const M: MeasurementId = MeasurementId(3);
@@ -194,7 +195,7 @@ mod tests {
         direction: Direction,
         predicate: &Predicate,
     ) -> (Vec<SeriesKey>, usize) {
-        let filter = Filter::compile(Some(predicate)).unwrap();
+        let filter = Filter::compile(Some(predicate), &RegexWork::limited()).unwrap();
         let mut keys_filter = KeyFilter::new(M, direction, &filter, ORDER.to_vec());
         let mut keys: Vec<&SeriesKey> = keys.iter().collect();
         if direction == Direction::Descending {
@@ -207,7 +208,7 @@ mod tests {
         let (mut at, mut looked_at, mut found) = (seek(&keys_filter.first(), 0), 0, Vec::new());
         while let Some(&key) = keys.get(at) {
             looked_at += 1;
-            match keys_filter.decide(key) {
+            match keys_filter.decide(key).unwrap() {
                 FilterDecision::Matching => found.push(key.clone()),
                 FilterDecision::Skip => {}
                 FilterDecision::SeekTo(to) => {
@@ -247,7 +248,7 @@ mod tests {
             (is(2, "a"), 126),
         ];
         for (predicate, most) in cases {
-            let filter = Filter::compile(Some(&predicate)).unwrap();
+            let filter = Filter::compile(Some(&predicate), &RegexWork::limited()).unwrap();
             let mut tags = SeriesTags::new(ORDER.to_vec());
             let all: Vec<SeriesKey> =
                 keys.iter().filter(|key| key.measurement() == M).cloned().collect();

@@ -18,7 +18,7 @@ use crate::merge::hide;
 use crate::scan::request::{Comparison, Operand, Predicate};
 use crate::store::{Store, Table, row};
 use tidemark_model::ids::{ColumnId, MeasurementId};
-use tidemark_model::regex::Pattern;
+use tidemark_model::regex::{Pattern, RegexWork};
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::FieldValue;
 
@@ -128,7 +128,7 @@ pub(super) fn check(predicate: &Predicate) -> Result<(), Refusal> {
 
 fn compile(source: &str) -> Result<Pattern, Refusal> {
     let invalid = |error| Refusal::Invalid(format!("invalid regex /{source}/: {error}"));
-    Pattern::new(source).map_err(invalid)
+    Pattern::new(source, &RegexWork::unlimited()).map_err(invalid)
 }
 
 fn tags_only() -> Refusal {

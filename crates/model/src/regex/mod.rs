@@ -5,12 +5,26 @@ mod class;
 mod ranges;
 mod syntax;
 
+use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::rc::Rc;
+
+use regex_automata::Input;
+use regex_automata::hybrid::dfa::{Cache, DFA};
+use regex_automata::nfa::thompson::pikevm::PikeVM;
+use regex_automata::nfa::thompson::{NFA, WhichCaptures};
 
 use crate::configurable_limits::Exceeded;
-use crate::limits::{REGEX_COMPILED_BYTES_MAX, REGEX_SOURCE_BYTES_MAX};
+use crate::limits::{
+    REGEX_CACHE_BYTES_MAX, REGEX_COMPILED_BYTES_MAX, REGEX_SOURCE_BYTES_MAX, REGEX_STEPS_MAX,
+};
 
 pub use syntax::{InvalidSyntax, SyntaxErrorKind};
+
+/// A match gives up building states after this number of full caches, if it has read fewer than
+/// [`BYTES_PER_STATE_MIN`] bytes per state.
+const CACHE_CLEARS_MIN: usize = 3;
+const BYTES_PER_STATE_MIN: usize = 10;
 
 /// A regular expression in Go's syntax, which matches anywhere in the text unless it is anchored.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -35,13 +49,24 @@ pub enum InvalidRegex {
          use fewer and shorter repetitions"
     )]
     TooLarge,
+    /// Matching needs more than [`REGEX_STEPS_MAX`] steps.
+    #[error(
+        "a regular expression needs more than {REGEX_STEPS_MAX} steps for these texts: use fewer \
+         and shorter repetitions, or anchor it with ^"
+    )]
+    TooSlow,
 }
 
 impl Regex {
     /// Checks and copies `source`. Syntax errors have Go's wording.
     pub fn new(source: &str) -> Result<Self, InvalidRegex> {
-        Pattern::new(source)?;
-        Ok(Self { source: source.to_owned() })
+        Self::compiled(source).map(|(regex, _)| regex)
+    }
+
+    /// Like [`Regex::new`]. Also returns the size of the compiled regex, in bytes.
+    pub fn compiled(source: &str) -> Result<(Self, usize), InvalidRegex> {
+        let pattern = Pattern::new(source, &RegexWork::limited())?;
+        Ok((Self { source: source.to_owned() }, pattern.compiled_bytes()))
     }
 
     /// Returns Go's source text without the enclosing slashes. A `/` is not escaped.
@@ -53,23 +78,94 @@ impl Regex {
 /// A compiled regular expression that only reports whether a text matches.
 #[derive(Clone, Debug)]
 pub struct Pattern {
-    regex: regex::Regex,
+    dfa: DFA,
+    cache: RefCell<Cache>,
+    vm: PikeVM,
+    work: RegexWork,
+}
+
+/// The slow matches that several patterns may still make, in steps. A state machine that is built
+/// during the match reads each byte once, and most matches need nothing else. If a regex and a text
+/// need too many states, the match takes a step per byte and instruction of the regex.
+#[derive(Clone, Debug)]
+pub struct RegexWork {
+    steps_left: Rc<Cell<u64>>,
+}
+
+impl RegexWork {
+    /// Allows [`REGEX_STEPS_MAX`] steps.
+    pub fn limited() -> Self {
+        Self { steps_left: Rc::new(Cell::new(REGEX_STEPS_MAX)) }
+    }
+
+    /// Allows any number of steps.
+    pub fn unlimited() -> Self {
+        Self { steps_left: Rc::new(Cell::new(u64::MAX)) }
+    }
+
+    /// Whether all matches so far are correct.
+    ///
+    /// # Errors
+    /// [`InvalidRegex::TooSlow`] if the matches exceeded the limit.
+    pub fn check(&self) -> Result<(), InvalidRegex> {
+        if self.steps_left.get() == 0 { Err(InvalidRegex::TooSlow) } else { Ok(()) }
+    }
+
+    fn take(&self, steps: u64) -> bool {
+        let left = self.steps_left.get();
+        self.steps_left.set(if left == u64::MAX { left } else { left.saturating_sub(steps) });
+        self.steps_left.get() > 0
+    }
 }
 
 impl Pattern {
-    /// Compiles Go's `source`, within [`REGEX_COMPILED_BYTES_MAX`], with Go's error texts.
-    pub fn new(source: &str) -> Result<Self, InvalidRegex> {
+    /// Compiles Go's `source`, within [`REGEX_COMPILED_BYTES_MAX`], with Go's error texts. The
+    /// matches count as `work`.
+    pub fn new(source: &str, work: &RegexWork) -> Result<Self, InvalidRegex> {
         if source.len() > REGEX_SOURCE_BYTES_MAX {
             return Err(InvalidRegex::TooLarge);
         }
         let rust = syntax::translate(source)?;
-        let regex = regex::RegexBuilder::new(&rust).size_limit(REGEX_COMPILED_BYTES_MAX).build();
-        Ok(Self { regex: regex.map_err(|_| InvalidRegex::TooLarge)? })
+        let config = NFA::config()
+            .nfa_size_limit(Some(REGEX_COMPILED_BYTES_MAX))
+            .which_captures(WhichCaptures::None);
+        let nfa = NFA::compiler().configure(config).build(&rust);
+        let nfa = nfa.map_err(|_| InvalidRegex::TooLarge)?;
+        let config = DFA::config()
+            .cache_capacity(REGEX_CACHE_BYTES_MAX)
+            .skip_cache_capacity_check(true)
+            .minimum_cache_clear_count(Some(CACHE_CLEARS_MIN))
+            .minimum_bytes_per_state(Some(BYTES_PER_STATE_MIN));
+        let dfa = DFA::builder().configure(config).build_from_nfa(nfa.clone());
+        let dfa = dfa.map_err(|_| InvalidRegex::TooLarge)?;
+        let vm = PikeVM::new_from_nfa(nfa).map_err(|_| InvalidRegex::TooLarge)?;
+        Ok(Self { cache: RefCell::new(dfa.create_cache()), dfa, vm, work: work.clone() })
     }
 
-    /// Whether the regex matches anywhere in `text`. The time is linear in the text's length.
+    /// The size of the compiled regex, in bytes.
+    pub fn compiled_bytes(&self) -> usize {
+        self.vm.get_nfa().memory_usage()
+    }
+
+    /// Whether the regex matches anywhere in `text`. After the limit of [`RegexWork`], the result is
+    /// wrong, and [`RegexWork::check`] fails.
     pub fn is_match(&self, text: &str) -> bool {
-        self.regex.is_match(text)
+        let input = Input::new(text).earliest(true);
+        let found = self.dfa.try_search_fwd(&mut self.cache.borrow_mut(), &input);
+        found.map_or_else(|_| self.is_slow_match(text), |found| found.is_some())
+    }
+
+    fn is_slow_match(&self, text: &str) -> bool {
+        let steps = (text.len() as u64).saturating_mul(self.vm.get_nfa().states().len() as u64);
+        self.work.take(steps) && self.vm.is_match(&mut self.vm.create_cache(), text)
+    }
+
+    /// Whether all matches so far are correct, as [`RegexWork::check`].
+    ///
+    /// # Errors
+    /// [`InvalidRegex::TooSlow`] if the matches exceeded the limit.
+    pub fn check(&self) -> Result<(), InvalidRegex> {
+        self.work.check()
     }
 }
 

@@ -114,7 +114,7 @@ fn translated_regexes_match_like_go() {
         ("^\\x{D800}$|^a$", "a", "\u{FFFD}"),
         ("^[\\x{D7FF}-\\x{E000}]$", "\u{E000}", "a"),
     ] {
-        let pattern = Pattern::new(source).unwrap();
+        let pattern = Pattern::new(source, &RegexWork::limited()).unwrap();
         assert!(pattern.is_match(matching), "/{source}/ {matching:?}");
         if !source.is_empty() {
             assert!(!pattern.is_match(other), "/{source}/ {other:?}");
@@ -141,4 +141,33 @@ fn regex_size_is_limited() {
 #[test]
 fn regexes_print_with_escaped_slashes() {
     assert_eq!(Regex::new("a/b\\.c").unwrap().to_string(), "/a\\/b\\.c/");
+}
+
+#[test]
+fn slow_matches_are_limited_together() {
+    let work = RegexWork::limited();
+    let slow = Pattern::new("a[ab]{300}c", &work).unwrap();
+    let mut random = 1_u32;
+    let mut text = |bytes| {
+        let mut next = || {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            if random >> 31 == 0 { 'a' } else { 'b' }
+        };
+        (0..bytes).map(|_| next()).collect::<String>()
+    };
+    let log = "2026-11-29T10:00:00Z GET /index.html 200 ".repeat(100_000);
+    for (source, matches) in [("GET .*200", true), ("(GET|POST) /login", false), ("é|ü", false)] {
+        assert_eq!(Pattern::new(source, &work).unwrap().is_match(&log), matches, "{source}");
+    }
+    assert!(
+        !slow.is_match(&text(10_000))
+            && slow.is_match(&(text(10_000) + "ac" + &"a".repeat(301) + "c"))
+    );
+    assert_eq!(work.check(), Ok(()));
+    let unlimited = RegexWork::unlimited();
+    let unbounded = Pattern::new("a[ab]{300}c", &unlimited).unwrap();
+    let long = text(100_000) + &"a".repeat(301) + "c";
+    assert!(unbounded.is_match(&long));
+    assert!(!slow.is_match(&long));
+    assert_eq!((work.check(), unlimited.check()), (Err(InvalidRegex::TooSlow), Ok(())));
 }

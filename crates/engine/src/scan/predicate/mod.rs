@@ -18,7 +18,7 @@ use super::request::{Comparison, Operand, Predicate};
 use super::run::Run;
 use tidemark_model::bug::OrBug;
 use tidemark_model::ids::ColumnId;
-use tidemark_model::regex::Pattern;
+use tidemark_model::regex::{Pattern, RegexWork};
 use tidemark_model::value::{FieldType, FieldValue};
 
 /// A predicate whose regexes are compiled.
@@ -26,6 +26,7 @@ pub(super) struct Filter<'a> {
     /// `None` selects all rows.
     pub(super) predicate: Option<&'a Predicate>,
     patterns: HashMap<&'a str, Pattern, FixedState>,
+    regex_work: RegexWork,
     on_rows: bool,
     /// The cost for one row, in cells.
     cells: u64,
@@ -71,9 +72,12 @@ impl Mask {
 }
 
 impl<'a> Filter<'a> {
-    pub(super) fn compile(predicate: Option<&'a Predicate>) -> Result<Self, ScanError> {
-        let patterns = HashMap::default();
-        let mut filter = Self { predicate, patterns, on_rows: false, cells: 0 };
+    pub(super) fn compile(
+        predicate: Option<&'a Predicate>,
+        regex_work: &RegexWork,
+    ) -> Result<Self, ScanError> {
+        let (patterns, regex_work) = (HashMap::default(), regex_work.clone());
+        let mut filter = Self { predicate, patterns, regex_work, on_rows: false, cells: 0 };
         if let Some(predicate) = predicate {
             let mut operands = 0;
             walk(predicate, &mut |operand| {
@@ -100,9 +104,8 @@ impl<'a> Filter<'a> {
             Predicate::Matches { operand, regex, .. } => {
                 check_functions(operand)?;
                 if !self.patterns.contains_key(regex.as_str()) {
-                    let pattern = Pattern::new(regex).map_err(|reason| ScanError::Regex {
-                        regex: regex.clone(),
-                        reason: reason.to_string(),
+                    let pattern = Pattern::new(regex, &self.regex_work).map_err(|reason| {
+                        ScanError::Regex { regex: regex.clone(), reason: reason.to_string() }
                     })?;
                     self.patterns.insert(regex, pattern);
                 }
@@ -114,6 +117,11 @@ impl<'a> Filter<'a> {
             }
             Predicate::Constant(_) | Predicate::Compare(..) => 0,
         })
+    }
+
+    /// Fails if a result may be wrong ([`RegexWork`]).
+    pub(super) fn check(&self) -> Result<(), ScanError> {
+        self.regex_work.check().map_err(|reason| ScanError::SlowRegex(reason.to_string()))
     }
 
     pub(super) fn cells(&self, rows: usize) -> u64 {
@@ -133,7 +141,9 @@ impl<'a> Filter<'a> {
             return Ok(Mask::All);
         };
         let rest = self.settle(predicate, tags);
-        match self.evaluate(&rest, &Context { run: Some(run), tags })? {
+        let mask = self.evaluate(&rest, &Context { run: Some(run), tags })?;
+        self.check()?;
+        match mask {
             Mask::Some(rows) if !rows.contains(&true) => Ok(Mask::None),
             mask => Ok(mask),
         }

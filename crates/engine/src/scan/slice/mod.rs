@@ -30,6 +30,7 @@ use crate::merge::key::SeriesKey;
 use crate::merge::picks::Picks;
 use tidemark_model::bug;
 use tidemark_model::ids::ColumnId;
+use tidemark_model::regex::RegexWork;
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::FieldType;
 
@@ -54,7 +55,7 @@ pub fn scan(
     request: &ScanRequest,
     limits: PageLimits,
 ) -> Result<ScanPage, ScanError> {
-    let filter = Filter::compile(request.predicate.as_ref())?;
+    let filter = Filter::compile(request.predicate.as_ref(), &RegexWork::limited())?;
     let order = reader.tag_order(request.measurement)?;
     if let Some(position) = &request.resume.position
         && !order.starts_with(&position.order)

@@ -9,6 +9,7 @@ use crate::scan::request::{
     Predicate, ScanRequest, Window,
 };
 use tidemark_model::ids::ColumnId;
+use tidemark_model::regex::{Pattern, RegexWork};
 use tidemark_model::value::{FieldType, FieldValue};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -278,7 +279,7 @@ fn is_true(predicate: &Predicate, row: &Row) -> bool {
         Predicate::IsTrue(operand) => evaluate(operand, row) == Some(FieldValue::Boolean(true)),
         Predicate::Matches { operand, regex, negated } => match evaluate(operand, row) {
             Some(FieldValue::String(text)) => {
-                regex::Regex::new(regex).unwrap().is_match(&text) != *negated
+                Pattern::new(regex, &RegexWork::limited()).unwrap().is_match(&text) != *negated
             }
             _ => false,
         },
