@@ -3,7 +3,7 @@
 
 import { JsonNumber } from '../record/json.mjs';
 import { alike, errorOf, groupBy, head, seriesOf } from './answers.mjs';
-import { and, callOf, calls, dimensionsOf, fieldsOf, isWindow, statement, termsOf, windowOf } from './statement.mjs';
+import { and, callOf, calls, dimensionsOf, fieldsOf, isWindow, statement, termsOf, windowOf, withoutAbs } from './statement.mjs';
 import { aloneOf, columnsOf, foundAlone, hasLimits, hasSeriesLimits, unlimited } from './assemble.mjs';
 import { linesOfSeries, scratch } from './stored.mjs';
 
@@ -333,7 +333,7 @@ async function drawn(call, column, { parts, own, trusted, round }) {
  * A join has a row for each time. If several draws have this time, the first draw is next to the
  * other calls' values. LIMIT applies to each call, and must permit all its rows.
  */
-async function drawnInWindows({ parts, theirs, ours, trusted }) {
+async function drawnInWindows({ parts, theirs, ours, env, trusted }) {
   const number = /^\((-?[\d.]+)\)$/.exec(parts.fill ?? '')?.[1];
   const isFilled = number !== undefined || ['(null)', '(none)', undefined].includes(parts.fill);
   if (parts.OFFSET || hasSeriesLimits(parts) || !isFilled) return false;
@@ -345,6 +345,7 @@ async function drawnInWindows({ parts, theirs, ours, trusted }) {
     const outer = callOf(fieldsOf({ SELECT: text })[0].expression);
     const round = ROUND[outer?.name];
     const drawn = round && callOf(outer.first);
+    const by = drawn && round;
     const call = drawn?.name === 'sample' ? drawn : outer;
     const isDraw = call?.name === 'sample';
     if (!isDraw && (!call || calls(text, 'sample'))) return false;
@@ -352,8 +353,7 @@ async function drawnInWindows({ parts, theirs, ours, trusted }) {
     const raw = { ...whole, SELECT: `${call.first} AS v0`, 'GROUP BY': tags, fill: '', 'ORDER BY': '' };
     const known = await trusted(statement(isDraw ? raw : { ...whole, SELECT: text }));
     if (!known || errorOf(known)) return false;
-    const by = isDraw && call !== outer ? round : undefined;
-    const shown = ([time, cell]) => [time, by && cell !== null ? rounded(cell, by) : cell];
+    const shown = ([time, cell]) => [time, isDraw && by && cell !== null ? rounded(cell, by) : cell];
     const rows = new Map(seriesOf(known).map((one) => [head(one), one.get('values').map(shown)]));
     columns.push({ count: isDraw ? Number(call.rest[0]) : undefined, rows, fills: number === undefined ? undefined : fillsOf(number, by) });
   }
@@ -386,7 +386,8 @@ async function drawnInWindows({ parts, theirs, ours, trusted }) {
     const all = seriesOf(document);
     return !errorOf(document) && all.length === heads.size && all.every((one) => heads.has(head(one)) && isJoined(one));
   };
-  return start !== undefined && isLike(seriesOf(theirs.document), seriesOf(ours.document)) && isPermitted(theirs) && isPermitted(ours);
+  const right = calls(parts.SELECT, 'abs') ? { document: env.parsed(await env.real(withoutAbs(statement(parts)))) } : theirs;
+  return start !== undefined && isLike(seriesOf(theirs.document), seriesOf(ours.document)) && isPermitted(right) && isPermitted(ours);
 }
 
 /**

@@ -10,7 +10,7 @@ import {
 import { chosen, drawnTogether } from './chance.mjs';
 import { hasCasts, isOverCopies } from './copied.mjs';
 import { TAGS } from './data.mjs';
-import { and, clauses, callOf, calls, dimensionsOf, fieldsOf, isTime, isWindow, split, statement, termsOf, union, windowOf } from './statement.mjs';
+import { and, clauses, callOf, calls, dimensionsOf, fieldsOf, isTime, isWindow, split, statement, termsOf, union, windowOf, withoutAbs } from './statement.mjs';
 import { boundsOf, isOverStored, keepOurs } from './stored.mjs';
 import { untied } from './untied.mjs';
 
@@ -37,7 +37,6 @@ function closed(text, start) {
 /** Returns the statements in parentheses, starting with the outermost one. */
 const inner = (text) => closed(text, /\(SELECT/g).map((one) => one.slice(1, -1));
 
-const CALL = String.raw`\(((?:[^()]|\([^()]*\))*?)`;
 /** Only these calls have a result whose last bits depend on the order of the values. */
 const SUMS = String.raw`(?:sum|mean|stddev|integral|cumulative_sum|\w+_average|holt_winters\w*)\(`;
 const ROUNDING = new RegExp(String.raw`\b(floor|ceil|round)\((?=(?:\w+\()?${SUMS})(\w+\((?:[^()]|\([^()]*\))*\))\)`, 'g');
@@ -246,7 +245,7 @@ export const RULES = [
     name: 'abs() of integers: 1.6.7 returns negative results',
     holds: ({ text }) => text.includes('abs('),
     async proof({ text, theirs, ours, isSeries, trusted }) {
-      const all = await trusted(text.replace(new RegExp(`\\babs${CALL}\\)`, 'g'), 'sqrt(pow($1, 2))'));
+      const all = await trusted(withoutAbs(text));
       const columns = seriesOf(ours.document)[0]?.get('columns');
       const [known] = seriesOf(seriesOf(theirs.document).length > 0 ? theirs.document : all);
       if (!all || !columns || !alike(known?.get('columns'), columns)) return false;

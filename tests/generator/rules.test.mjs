@@ -92,6 +92,18 @@ for (const [what, rows, isPermitted] of [
   });
 }
 
+const ABS = 'SELECT abs(min(i)) FROM cpu GROUP BY time(1m) fill(-1)';
+const POSITIVE = { ...FIELDS, [ABS]: sampled([[60, 5], [120, 6]], ['time', 'abs']) };
+for (const [missing, isPermitted] of [[1, true], [-1, false], [2, false]]) {
+  test(`next to a sample, ${missing} is ${isPermitted ? '' : 'not '}accepted as abs() of fill(-1)`, async () => {
+    const parts = clauses('SELECT sample(f, 1), abs(min(i)) FROM cpu GROUP BY time(1m) fill(-1)');
+    const [theirs, ours, right] = [-1, missing, 1].map((cell) => sampled([[60, 1, 5], [120, -1, 6], [130, 3, cell]]));
+    const real = async (text) => text.startsWith('SELECT sample(f, 1), sqrt(pow(min(i), 2)) FROM') && right;
+    const env = { real, parsed: ({ document }) => document };
+    assert.equal(await drawnTogether({ parts, theirs, ours, env, trusted: async (text) => POSITIVE[text]?.document }), isPermitted);
+  });
+}
+
 for (const [one, other, value, isPermitted] of [[1, 2, 2, true], [1, 2, 1, false], [false, true, false, true], [false, true, true, false]]) {
   test(`of the points ${one} and ${other} with the same time, the window's first value ${value} is ${isPermitted ? '' : 'not '}accepted`, async () => {
     const bounds = 'FROM net WHERE time >= 0s AND time < 60s';

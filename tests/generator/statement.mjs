@@ -62,3 +62,9 @@ export function callOf(expression) {
 
 /** `names` contains names of functions, separated by `|`. */
 export const calls = (text, names) => new RegExp(`\\b(?:${names})\\(`).test(text);
+
+/** The pattern of an argument of a call, which may contain other calls. */
+const CALL = String.raw`\(((?:[^()]|\([^()]*\))*?)`;
+
+/** Replaces `abs()`, which returns negative integers in 1.6.7. */
+export const withoutAbs = (text) => text.replace(new RegExp(`\\babs${CALL}\\)`, 'g'), 'sqrt(pow($1, 2))');
