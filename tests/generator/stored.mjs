@@ -25,15 +25,26 @@ function subqueries(from) {
  */
 export async function isOverStored({ text: whole, tied, theirs, ours, env, trusted, isOurs, isSame }, isTheirs) {
   const text = listed(whole);
-  const isPlain = fieldsOf(clauses(text)).every(({ expression }) => !/\w\(|^[*/]/.test(expression));
-  const keep = isTheirs ? (parts) => keepTheirs(parts, env) : (parts) => keepOurs(parts, env, trusted, isPlain);
+  const outer = clauses(text);
+  const inner = subqueries(outer.FROM) ?? [];
+  const isPlain = fieldsOf(outer).every(({ expression }) => !/\w\(|^[*/]/.test(expression));
   const looksForZeros = MINUS_ZERO.test(theirs.body + ours.body);
   // Among rows with the same time, 1.x can choose another row if it reads points.
-  const isChoice = calls(clauses(text).SELECT, 'first|last') && !errorOf(ours.document);
+  const isChoice = calls(outer.SELECT, 'first|last') && !errorOf(ours.document);
   // Next to another subquery, 1.x loses series of some functions if the subquery groups by all tags.
-  const isUnion = !isTheirs && subqueries(clauses(text).FROM)?.some((one) => subqueries(clauses(one).FROM)?.length > 1);
-  const ways = [{}, ...(isTheirs ? [{ read: true }] : []), ...(isChoice ? [{ isSubquery: true }] : []), ...(isUnion ? [{ isAsWritten: true }] : [])];
+  const isUnion = !isTheirs && inner.some((one) => subqueries(clauses(one).FROM)?.length > 1);
+  // Of equal values with the same time, 1.x can choose any. With windows, the row does not show the time.
+  const isTie = !isTheirs && calls(outer.SELECT, 'min|max') && windowOf(outer) && !errorOf(ours.document);
+  const ways = [
+    {},
+    ...(isTheirs ? [{ read: 1 }] : []),
+    ...(isTheirs && inner.some((one) => one.includes('(SELECT')) ? [{ read: 2 }] : []),
+    ...(isChoice ? [{ isSubquery: true }] : []),
+    ...(isUnion ? [{ isAsWritten: true }] : []),
+    ...(isTie ? [{ isApart: true }] : []),
+  ];
   for (const way of ways) {
+    const keep = isTheirs ? (parts) => keepTheirs(parts, env) : (parts) => keepOurs(parts, env, trusted, { every: isPlain, apart: way.isApart });
     const how = { env, keep, nested: isTheirs, ...way, looksForZeros, hasZeros: false };
     let answer = await overStored(text, how);
     if (!answer) continue;
@@ -61,13 +72,13 @@ function listed(text) {
 }
 
 /**
- * `*` of several subqueries also shows the columns of a subquery without rows, but these columns
- * are not stored. Returns the statement with a list of the columns that both responses show, or
+ * `*` also shows the columns of a subquery without rows or without values, but these columns are
+ * not stored. Returns the statement with a list of the columns that both responses show, or
  * undefined if `found` has all of them.
  */
 function withColumns(text, theirs, ours, found) {
   const outer = clauses(text);
-  if (outer.SELECT !== '*' || !(subqueries(outer.FROM)?.length > 1)) return undefined;
+  if (outer.SELECT !== '*') return undefined;
   const columnsOf = (document) => seriesOf(document).map((series) => series.get('columns'));
   const [shown, ...others] = [theirs, ours].flatMap(columnsOf);
   const isList = shown && others.every((one) => alike(one, shown)) && shown.every((name) => /^\w+$/.test(name));
@@ -121,16 +132,17 @@ const groupsBy = (dimensions, tag) =>
 /**
  * Returns `[status, body]` and the times of the windows with a value, or undefined if a subquery
  * has no rows to store. The outer statement reads all stored rows. Some windows of a subquery begin
- * before the time range but reach into it, and predicted rows follow the time range. With
- * `how.read`, stores the rows that `SELECT *` reads from the outermost subquery. With
- * `how.isSubquery`, the outer statement reads the stored rows through a subquery. With
- * `how.isAsWritten`, the rows have only the tags by which the subquery and the outer statement group.
+ * before the time range but reach into it, and predicted rows follow the time range. The row of
+ * `integral` has the time 0. With `how.read`, stores the rows that `SELECT *` reads from the
+ * subquery at this depth. With `how.isSubquery`, the outer statement reads the stored rows through a
+ * subquery. With `how.isAsWritten`, the rows have only the tags by which the subquery and the outer
+ * statement group.
  */
 async function overStored(text, how) {
   const outer = clauses(text);
   const made = [];
   try {
-    const reads = await around(outer, { times: [], tags: [] }, { ...how, made });
+    const reads = await around(outer, { ranges: [], times: [], tags: [] }, { ...how, made });
     if (!reads) return undefined;
     if (how.isSubquery) reads.FROM = split(reads.FROM, ', ').map((source) => `(SELECT * FROM ${source} GROUP BY *)`).join(', ');
     const ask = await asking(reads, how.env);
@@ -145,8 +157,10 @@ async function overStored(text, how) {
       const present = timesOf(how.env.parsed(await ask({ ...asked, fill: '(none)' })));
       return [...(wider ? asFilled(answer, present, [lowest(terms), highest(terms)], how.env) : answer), present];
     }
-    const [status, body] = await ask({ ...reads, WHERE: and(...untimed) });
-    return [status, body.replaceAll('[0,', `[${lowest(terms)},`)];
+    // The row of an aggregate has the earliest time, or the time 0. A row of `integral` can also have the time 0.
+    const earliest = calls(text, 'integral') ? -1 : 0;
+    const [status, body] = await ask({ ...reads, WHERE: and(earliest < 0 && `time >= ${earliest}`, ...untimed) });
+    return [status, body.replaceAll(`[${earliest},`, `[${lowest(terms)},`)];
   } finally {
     for (const database of made) {
       if (how.looksForZeros) how.hasZeros ||= MINUS_ZERO.test((await how.env.real(`SELECT * FROM ${database}.autogen./.*/`))[1]);
@@ -248,6 +262,7 @@ async function around(own, context, how) {
   const patterns = dimensions.filter(isPattern);
   const all = inner.length > 1 && patterns.length > 0 ? await tagsOf(inner, how.env) : undefined;
   const below = {
+    ranges: [termsOf(own).filter(isTime), ...context.ranges],
     times: union(context.times, termsOf(own).filter(isTime)),
     tags: union(context.tags, dimensions.filter((one) => !isPattern(one) && !isWindow(one)), (all ?? []).filter((tag) => groupsBy(patterns, tag))),
     window: dimensions.find(isWindow) ?? context.window,
@@ -290,14 +305,15 @@ function withoutHidden({ text, expression, alias }, hidden) {
 }
 
 async function store(text, context, how) {
-  if (how.read) {
-    const whole = { SELECT: '*', FROM: `(${text})`, WHERE: and(...context.times), 'GROUP BY': '*', 'ORDER BY': context.order };
+  if (how.read === 1) {
+    const through = (from, times) => ({ SELECT: '*', FROM: `(${from.SELECT ? statement(from) : from})`, WHERE: and(...times), 'GROUP BY': '*' });
+    const whole = { ...context.ranges.reduce(through, text), 'ORDER BY': context.order, hasRows: true };
     return keep(whole, dimensionsOf(clauses(text)).filter((one) => !isWindow(one)), how);
   }
   let own = clauses(text);
   const window = windowOf(own) ?? (WINDOWED.test(own.SELECT) ? context.window : undefined);
   if (how.nested && own.FROM.startsWith('(SELECT')) {
-    own = await around(own, context, how);
+    own = await around(own, context, how.read ? { ...how, read: how.read - 1 } : how);
     if (!own) return undefined;
     own = await widened(own, window, context, how);
   }
@@ -349,14 +365,18 @@ async function keep(parts, tags, { keep: write, made }) {
 const isWritten = ([, body]) => body.includes('"written"') && !body.includes('"error"');
 const into = (database, parts) => statement({ ...parts, INTO: `${database}.autogen.:MEASUREMENT` });
 
-/** Returns the name of the new database. Moves rows of the time 0 to `parts.startsAt`. */
+/**
+ * Returns the name of the new database. Moves rows of the time 0 to `parts.startsAt`. With
+ * `parts.hasRows`, the database must have rows: 1.x reads none if the first row is before the range.
+ */
 async function keepTheirs(parts, { real, parsed, write }) {
   const database = scratch();
   await real(`CREATE DATABASE ${database} WITH DURATION INF`);
-  const isStored = isWritten(await real(into(database, parts)));
+  const answer = await real(into(database, parts));
+  const isStored = isWritten(answer) && !(parts.hasRows && answer[1].includes('[[0,0]]'));
   if (isStored && !parts.startsAt) return database;
-  const keys = parsed(await real('SHOW FIELD KEYS', database));
-  const rows = parsed(await real('SELECT * FROM /.*/ GROUP BY *', database));
+  const keys = isStored && parsed(await real('SHOW FIELD KEYS', database));
+  const rows = isStored && parsed(await real('SELECT * FROM /.*/ GROUP BY *', database));
   await real(`DROP DATABASE ${database}`);
   if (!isStored) return undefined;
   const moved = scratch();
@@ -367,26 +387,63 @@ async function keepTheirs(parts, { real, parsed, write }) {
 
 /**
  * Returns the name of the new database, or undefined if the rows are not known to be correct. With
- * `every`, a row without values becomes a point with another field.
+ * `every`, a row without values becomes a point with another field. With `apart`, rows with the same
+ * time are a nanosecond apart, in Tidemark's order.
  */
-export async function keepOurs(parts, env, trusted, every = false) {
+export async function keepOurs(parts, env, trusted, { every, apart } = {}) {
   const known = await trusted(statement(parts));
   if (!known) return undefined;
   const database = scratch();
   try {
     await env.own(`CREATE DATABASE ${database} WITH DURATION INF`);
     const isStored = isWritten(await env.own(into(database, parts)));
-    const rows = isStored ? known : ofOneType(known, parts);
+    const filled = isStored ? await filledColumns(known, parts, env) : [];
+    const rows = isStored ? withoutValues(known, filled) : ofOneType(known, parts);
     if (!rows) return undefined;
     const keys = isStored ? env.parsed(await env.own('SHOW FIELD KEYS', database)) : keysOf(rows);
-    const lines = linesOf(keys, isStored ? env.parsed(await env.own('SELECT * FROM /.*/ GROUP BY *', database)) : rows);
+    const stored = isStored ? withoutValues(env.parsed(await env.own('SELECT * FROM /.*/ GROUP BY *', database)), filled) : rows;
+    const lines = [...linesOf(keys, stored), ...linesOf(keys, repeated(rows)), ...(every ? emptyRows(rows) : [])];
     await env.real(`CREATE DATABASE ${database} WITH DURATION INF`);
-    const more = linesOf(keys, repeated(rows));
-    await env.write(database, every ? [...lines, ...more, ...emptyRows(rows)] : [...lines, ...more]);
+    await env.write(database, apart ? allApart(lines) : lines);
     return database;
   } finally {
     await env.own(`DROP DATABASE ${database}`);
   }
+}
+
+/** Of the lines with the same time, each is a nanosecond after the previous one. */
+function allApart(lines) {
+  const counts = new Map();
+  return lines.map((line) => {
+    const [, series, time] = /^(.* )(\d+)$/s.exec(line);
+    counts.set(time, (counts.get(time) ?? -1n) + 1n);
+    return `${series}${BigInt(time) + counts.get(time)}`;
+  });
+}
+
+/**
+ * Returns the columns of strings or booleans in which all values are numbers. These are the number
+ * of `fill()`, or a function of it, which an outer statement in Tidemark reads as null.
+ */
+async function filledColumns(document, parts, { real, parsed }) {
+  if (!/^\(-?\d/.test(parts.fill)) return [];
+  const all = seriesOf(document);
+  const found = [];
+  for (const name of union(...all.map((series) => series.get('columns').slice(1)))) {
+    const cells = all.flatMap((series) => series.get('values').map((row) => row[series.get('columns').indexOf(name)])).filter((cell) => cell?.text);
+    const isOne = cells.length > 0 && cells.every((cell) => cell.text === cells[0].text);
+    const error = isOne && errorOf(parsed(await real(`SELECT ${name} + 1 FROM (${statement(parts)})`)));
+    if (error && new RegExp(`^type error: ${name}::(?:string|boolean) `).test(error)) found.push(name);
+  }
+  return found;
+}
+
+function withoutValues(document, names) {
+  for (const series of seriesOf(document)) {
+    const columns = series.get('columns');
+    series.set('values', series.get('values').map((row) => row.map((cell, at) => (names.includes(columns[at]) ? null : cell))));
+  }
+  return document;
 }
 
 const kindOf = (cell) => (cell === null ? undefined : typeof cell === 'object' ? 'float' : typeof cell);
