@@ -11,6 +11,7 @@ use crate::api::settings::{Settings, duration_ns};
 use crate::coordinator::Io;
 use crate::coordinator::create_drop::{Change, carry_out};
 use crate::coordinator::database_lists::{list_databases, seen_by_name};
+use crate::model::time::D_NS;
 use crate::protocol::catalog::{CreateDatabase, is_inside};
 use crate::protocol::database::{PolicySpec, ToDatabase};
 
@@ -28,7 +29,13 @@ struct Body {
 impl Body {
     fn duration_ns(&self) -> ApiResult<Option<i64>> {
         let Some(text) = &self.retention_period else { return Ok(None) };
-        duration_ns(text).map(Some).ok_or_else(|| {
+        // InfluxDB 3 also accepts months of 30 days and years of 365 days.
+        let in_days = |unit, days: i64| {
+            let count: i64 = text.strip_suffix(unit)?.parse().ok().filter(|count| *count > 0)?;
+            count.checked_mul(days)?.checked_mul(D_NS)
+        };
+        let long_ns = in_days("mo", 30).or_else(|| in_days("y", 365));
+        long_ns.or_else(|| duration_ns(text)).map(Some).ok_or_else(|| {
             let expected = "expected a duration such as 72h or 30d, or \"none\"";
             ApiError::Invalid(format!("invalid retention_period \"{text}\": {expected}"))
         })
@@ -149,4 +156,25 @@ fn configure(body: Body) -> ApiResult<(String, Change)> {
     }
     let (database, shards) = (body.db.clone(), body.shards);
     Ok((body.db, Change::within(&database, ToDatabase::Configure { shards, duration_ns })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retention_periods_include_months_and_years() {
+        let period = |text: &str| {
+            let body: Body =
+                serde_json::from_str(&format!("{{\"db\":\"d\",\"retention_period\":\"{text}\"}}"))
+                    .unwrap();
+            body.duration_ns().ok().flatten()
+        };
+        assert_eq!(period("2mo"), Some(60 * D_NS));
+        assert_eq!(period("1y"), Some(365 * D_NS));
+        assert_eq!(period("90m"), Some(D_NS / 16));
+        for refused in ["0mo", "-1y", "mo", "1.5y", "9223372036854775807y"] {
+            assert_eq!(period(refused), None, "{refused}");
+        }
+    }
 }
