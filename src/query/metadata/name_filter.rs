@@ -14,7 +14,7 @@ use crate::query::error::{Result, invalid};
 #[derive(Clone, Debug)]
 pub(super) enum NameTest {
     In(Vec<String>),
-    Matches(Pattern),
+    Matches(Box<Pattern>),
 }
 
 impl NameTest {
@@ -23,7 +23,7 @@ impl NameTest {
     }
 
     pub(super) fn matches(regex: &Regex, work: &RegexWork) -> Result<Self> {
-        Ok(Self::Matches(Pattern::new(regex.as_str(), work)?))
+        Ok(Self::Matches(Box::new(Pattern::new(regex.as_str(), work)?)))
     }
 
     /// Creates the test of `WITH MEASUREMENT`. As in 1.x, an empty name matches every measurement.
