@@ -14,8 +14,8 @@ const HEAD_END: &[u8] = b"\r\n\r\n";
 /// Whether the newest request of a connection has no body, so that a request line follows.
 pub type HasNoBody = Rc<Cell<bool>>;
 
-/// A connection whose request lines are escaped. After a request with a body, or if the client sends
-/// a request before the response to the previous one, the rest passes through unchanged.
+/// A connection whose request lines are escaped. After a request with a body, or if two requests
+/// arrive in one read, all later bytes pass through unchanged.
 pub struct EscapedRequestLines<S> {
     stream: S,
     position: Position,

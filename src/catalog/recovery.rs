@@ -379,7 +379,8 @@ impl Recovery {
     /// Whether a request for `time_ns` repeats the request for this recovery. Later, the operator
     /// may want to recover to the same time again.
     fn is_repeat(&self, time_ns: i64, now_ns: i64) -> bool {
-        let age_ns = now_ns.saturating_sub(self.begun_ns);
+        // After the last stage, `due_ns` is the time of its end.
+        let age_ns = now_ns.saturating_sub(self.due_ns);
         let is_current = self.stage != RecoveryStage::Done || age_ns < RECOVERY_REPEAT_NS;
         is_current && self.asked_ns == time_ns
     }

@@ -36,7 +36,7 @@ pub(super) fn select_into(
     let into_status = Rc::clone(&status);
     let parts = Parts::once(|io| async move {
         let written = copy(&io, query.execute(), &place, &principal, &target, points).await;
-        // A query that failed to write its rows is still listed.
+        // If writing failed, the query did not reach its end and is still listed.
         if let Some(request) = into_status.report.end() {
             io.calls(vec![request]).await;
         }

@@ -277,7 +277,8 @@ pub(crate) const REGEX_COMPILED_BYTES_MAX: usize = 1 << 20;
 /// The maximum memory of all different regexes in one query text, in bytes. Compiling them takes
 /// some tens of milliseconds.
 pub const REGEXES_COMPILED_BYTES_MAX: usize = 1 << 20;
-/// The maximum memory of the states that a regex builds while it matches, in bytes.
+/// The maximum memory of the states that a regex builds while it matches, in bytes, or the memory of
+/// a few states if that is more.
 pub(crate) const REGEX_CACHE_BYTES_MAX: usize = 256 << 10;
 /// The maximum number of steps of slow matches of a statement or of a page. A step takes about seven
 /// nanoseconds.
@@ -561,8 +562,8 @@ pub const RECOVERY_AGO_NS_MAX: i64 = 30 * super::time::D_NS;
 /// The minimum age of a recovery's target time, in nanoseconds. The platform's history may lag by
 /// up to one minute.
 pub const RECOVERY_AGO_NS_MIN: i64 = 2 * super::time::MINUTE_NS;
-/// The time after the start of a recovery in which a request for the same target time only returns
-/// the status of this recovery, in nanoseconds.
+/// During this time after the end of a recovery, a request for the same target time returns the
+/// status and starts no other recovery, in nanoseconds.
 pub const RECOVERY_REPEAT_NS: i64 = super::time::H_NS;
 /// The maximum time between the creation of an object and the start of its recoverable history, in
 /// nanoseconds. This time is shorter than [`RECOVERY_AGO_NS_MIN`] plus the duration of a recovery.

@@ -62,7 +62,7 @@ impl ScalarUDFImpl for RegexMatch {
                 ColumnarValue::Scalar(ScalarValue::Boolean(text.map(holds)))
             }
         };
-        pattern.check().map_err(refused)?;
+        pattern.check().map_err(|reason| invalid(reason.to_string()))?;
         Ok(found)
     }
 }

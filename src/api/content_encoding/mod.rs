@@ -87,7 +87,7 @@ pub enum GzipFault {
 /// The base-2 logarithm of deflate's window size.
 const HISTORY_BITS: u8 = 15;
 const STATE_BYTES: usize = 64 << 10;
-/// The maximum number of bytes that one step inflates, except within a long line.
+/// The maximum size of the free room for inflated bytes, except within a long line.
 const ROOM_BYTES: usize = 256 << 10;
 /// The number of bytes after which a step ends. Inflating and parsing them takes about ten
 /// milliseconds. Most batches are smaller.
@@ -181,7 +181,7 @@ impl Inflation {
         let data = skip_header(self.compressed.get(self.read..).or_bug())?;
         self.read = self.compressed.len() - data.len();
         self.state.reset(false);
-        Ok((0, self.total))
+        Ok(*self.member.insert((0, self.total)))
     }
 
     fn end_member(&mut self, checksum: u32, start: usize) -> ApiResult<()> {

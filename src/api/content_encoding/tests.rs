@@ -143,3 +143,24 @@ fn large_body_is_inflated_in_steps() {
     assert_eq!(taken + inflation.into_rest().len(), lines.len());
     assert_eq!(steps, lines.len().div_ceil(STEP_BYTES));
 }
+
+/// A member may end where a step ends.
+#[test]
+fn members_may_end_between_steps() {
+    let mut rng = fastrand::Rng::with_seed(1);
+    let mut member = || {
+        let lines = std::iter::repeat_with(|| format!("cpu v={}\n", rng.u64(..)));
+        let mut text: Vec<u8> = lines.take(50_000).flat_map(String::into_bytes).collect();
+        text.truncate(1 << 20);
+        text
+    };
+    let members: Vec<Vec<u8>> = (0..8).map(|_| member()).collect();
+    let body: Vec<u8> = members.iter().flat_map(|member| gzip(member)).collect();
+    let mut taken = Vec::new();
+    let rest = inflate(&body, LARGE, &mut |waiting, _, _| {
+        taken.extend_from_slice(waiting);
+        Ok(waiting.len())
+    });
+    taken.extend(rest.unwrap());
+    assert!(taken == members.concat());
+}

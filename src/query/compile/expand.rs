@@ -16,6 +16,7 @@ struct Columns<'a> {
     list: Vec<(&'a str, DataType)>,
     /// Maps a regex to the positions of the matching columns.
     matches: BTreeMap<String, Vec<usize>>,
+    regex_work: &'a RegexWork,
 }
 
 /// Expands wildcards and regexes. The returned dimensions do not contain `time()`.
@@ -42,7 +43,8 @@ pub(crate) fn expand(
         // the same name.
         list.sort_by(|left, right| left.0.cmp(right.0));
     }
-    let mut columns = Columns { list, matches: BTreeMap::new() };
+    let regex_work = &size.regex_work;
+    let mut columns = Columns { list, matches: BTreeMap::new(), regex_work };
     // Check the number of columns first, before columns use memory.
     let mut places = Vec::with_capacity(fields.len());
     for field in &fields {
@@ -77,7 +79,7 @@ fn group_keys(
                 keys.extend(names.tags.iter().map(|tag| tag.to_string()));
             }
             Expr::Regex(regex) if regexes.insert(regex.as_str()) => {
-                let pattern = Pattern::new(regex.as_str(), &RegexWork::limited())?;
+                let pattern = Pattern::new(regex.as_str(), &size.regex_work)?;
                 let matching = names.tags.iter().filter(|tag| pattern.is_match(tag));
                 keys.extend(matching.map(|tag| tag.to_string()));
                 pattern.check()?;
@@ -153,7 +155,7 @@ impl Columns<'_> {
         if let Some(places) = self.matches.get(regex) {
             return Ok(places.iter().copied().filter(is_taken).collect());
         }
-        let pattern = Pattern::new(regex, &RegexWork::limited())?;
+        let pattern = Pattern::new(regex, self.regex_work)?;
         let all = self.list.iter().enumerate();
         let places = all.filter(|(_, (name, _))| pattern.is_match(name)).map(|(place, _)| place);
         let places: Vec<usize> = places.collect();

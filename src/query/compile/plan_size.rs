@@ -6,6 +6,7 @@ use super::{nodes, operands};
 use crate::influxql::ast::Expr;
 use crate::model::configurable_limits::{Limit, Limits};
 use crate::model::limits::{ENTRIES_PER_CONDITION, PLAN_ENTRIES_MAX, WORK_PER_NAME};
+use crate::model::regex::RegexWork;
 use crate::query::error::{QueryError, Result};
 use crate::query::functions::Function;
 
@@ -15,12 +16,14 @@ pub(super) struct PlanSize {
     sources: Cell<usize>,
     columns: Cell<usize>,
     entries: Cell<usize>,
+    /// The regexes that select names.
+    pub(super) regex_work: RegexWork,
 }
 
 impl PlanSize {
     pub(super) fn new(limits: Limits) -> Self {
         let [sources, columns, entries] = [0; 3].map(Cell::new);
-        Self { limits, sources, columns, entries }
+        Self { limits, sources, columns, entries, regex_work: RegexWork::limited() }
     }
 
     pub(super) fn add_sources(&self, count: usize) -> Result<()> {

@@ -172,12 +172,13 @@ fn with_tag_arguments(fields: &[Field]) -> Vec<(Field, bool)> {
 pub(crate) fn named<'a>(
     source: &Measurement,
     schema: &'a PolicySchema,
+    work: &RegexWork,
 ) -> Result<Vec<(&'a str, &'a MeasurementSchema)>> {
     let all = &schema.measurements;
     let found: Vec<_> = match &source.name {
         MeasurementName::Name(name) => all.get_key_value(name).into_iter().collect(),
         MeasurementName::Regex(regex) => {
-            let pattern = Pattern::new(regex.as_str(), &RegexWork::limited())?;
+            let pattern = Pattern::new(regex.as_str(), work)?;
             let found = all.iter().filter(|(name, _)| pattern.is_match(name)).collect();
             pattern.check()?;
             found
@@ -210,7 +211,7 @@ fn measurements<'a>(
                     Some(policy) => QueryError::PolicyNotFound(policy.clone()),
                     None => QueryError::DatabaseNotFound(name.database.clone()),
                 })?;
-                place.insert((policy, named(measurement, policy.schema)?))
+                place.insert((policy, named(measurement, policy.schema, &size.regex_work)?))
             }
         };
         size.add_sources(named.len())?;

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{PolicyView, operands, prepare};
 use crate::influxql::ast::{Expr, SelectStatement, Source};
+use crate::model::regex::RegexWork;
 use crate::model::schema::MeasurementSchema;
 use crate::model::value::FieldType;
 use crate::query::source::Defaults;
@@ -30,7 +31,8 @@ pub fn clashing(
     work: &Work,
 ) -> Vec<ClashPosition> {
     let (mut read, mut seen) = (BTreeMap::new(), BTreeSet::new());
-    collect(select, defaults, policies, &mut read, &mut seen);
+    let regex_work = RegexWork::limited();
+    collect(select, defaults, policies, &regex_work, &mut read, &mut seen);
     if read.len() < 2 {
         return Vec::new();
     }
@@ -72,6 +74,7 @@ fn collect<'a, 's>(
     select: &'s SelectStatement,
     defaults: Defaults<'_>,
     policies: &[PolicyView<'a>],
+    regex_work: &RegexWork,
     read: &mut BTreeMap<ClashPosition, &'a MeasurementSchema>,
     seen: &mut BTreeSet<Seen<'s>>,
 ) {
@@ -79,7 +82,7 @@ fn collect<'a, 's>(
         let measurement = match source {
             Source::Measurement(measurement) => measurement,
             Source::Subquery(inner) => {
-                collect(inner, defaults, policies, read, seen);
+                collect(inner, defaults, policies, regex_work, read, seen);
                 continue;
             }
         };
@@ -90,9 +93,8 @@ fn collect<'a, 's>(
         let Ok(name) = defaults.resolve(database, policy) else { continue };
         let Some(position) = policies.iter().position(|view| view.name == name) else { continue };
         let schema = policies.get(position).map(|view| view.schema);
-        for (name, schema) in
-            schema.into_iter().flat_map(|s| prepare::named(measurement, s).unwrap_or_default())
-        {
+        let named = |schema| prepare::named(measurement, schema, regex_work).unwrap_or_default();
+        for (name, schema) in schema.into_iter().flat_map(named) {
             read.insert((position, name.to_owned()), schema);
         }
     }

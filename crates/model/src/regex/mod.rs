@@ -21,8 +21,8 @@ use crate::limits::{
 
 pub use syntax::{InvalidSyntax, SyntaxErrorKind};
 
-/// A match gives up building states after this number of full caches, if it has read fewer than
-/// [`BYTES_PER_STATE_MIN`] bytes per state.
+/// After a pattern's cache was cleared this often, a match stops building states if it reads fewer
+/// than [`BYTES_PER_STATE_MIN`] bytes per state.
 const CACHE_CLEARS_MIN: usize = 3;
 const BYTES_PER_STATE_MIN: usize = 10;
 
@@ -84,9 +84,9 @@ pub struct Pattern {
     work: RegexWork,
 }
 
-/// The slow matches that several patterns may still make, in steps. A state machine that is built
-/// during the match reads each byte once, and most matches need nothing else. If a regex and a text
-/// need too many states, the match takes a step per byte and instruction of the regex.
+/// The remaining steps for slow matches, shared by several patterns. Most matches are fast: they
+/// build a state machine that reads each byte once. A match that needs too many states is slow: it
+/// takes one step per byte and instruction of the regex.
 #[derive(Clone, Debug)]
 pub struct RegexWork {
     steps_left: Rc<Cell<u64>>,
@@ -156,7 +156,8 @@ impl Pattern {
     }
 
     fn is_slow_match(&self, text: &str) -> bool {
-        let steps = (text.len() as u64).saturating_mul(self.vm.get_nfa().states().len() as u64);
+        let states = self.vm.get_nfa().states().len() as u64;
+        let steps = (text.len() as u64 + 1).saturating_mul(states);
         self.work.take(steps) && self.vm.is_match(&mut self.vm.create_cache(), text)
     }
 
