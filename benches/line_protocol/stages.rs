@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::hint::black_box;
 
 use tidemark::admission::Admission;
-use tidemark::api::content_encoding::{self, Ceiling};
+use tidemark::api::content_encoding::{Ceiling, Inflation};
 use tidemark::api::exchange::receive_body::Intake;
 use tidemark::api::params::{Dialect, WriteParams};
 use tidemark::batch::Batch;
@@ -69,8 +69,9 @@ pub(crate) extern "C" fn inflate() {
         let bytes = Limits::default().get(Limit::BodyBytes);
         let ceiling = Ceiling { limit: Limit::BodyBytes, bytes };
         let mut take = |waiting: &[u8], expected, held| intake.take(waiting, expected, held);
-        let left = content_encoding::inflate(&stages.body, ceiling, &mut take).unwrap();
-        black_box(intake.finish(left).unwrap());
+        let mut inflation = Inflation::new(stages.body.clone(), ceiling);
+        while !inflation.step(&mut take).unwrap() {}
+        black_box(intake.finish(inflation.into_rest()).unwrap());
     });
 }
 
