@@ -151,8 +151,8 @@ impl<S: Store> Database<S> {
             DatabaseStage::Dropping => Err(Failure::NotOpen),
             DatabaseStage::Frozen => Err(Unavailable::Changing.into()),
             DatabaseStage::Open => match create.policy {
-                Some(spec) if event.work.own_job.is_none() => self.initialise_again(event, &spec),
-                _ => Ok(None),
+                Some(spec) => self.initialise_again(event, &spec),
+                None => Ok(None),
             },
         }
     }
@@ -165,6 +165,9 @@ impl<S: Store> Database<S> {
         spec: &PolicySpec,
     ) -> Result<Option<u64>> {
         let unfinished = self.statement_job();
+        if event.work.own_job.is_some() {
+            return Ok(unfinished.filter(|job| Some(*job) == event.work.own_job));
+        }
         let rows = self.open_rows()?;
         if !rows.policies.rows.is_empty() {
             rows.policies.check_repeat(spec).map_err(DatabaseRefusal::Policy)?;

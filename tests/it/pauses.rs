@@ -186,10 +186,10 @@ fn query_columns_and_conditions_are_limited() {
 #[test]
 fn delete_comparisons_are_limited() {
     let mut product = product(&[]);
-    let condition = vec!["t = 'x'"; 101].join(" OR ");
+    let condition = vec!["(t = 'x' AND t != u)"; 51].join(" OR ");
     for statement in ["DELETE FROM m WHERE", "DROP SERIES FROM /./ WHERE"] {
         let error = error_of(&product.query("db", &format!("{statement} {condition}")));
-        let expected = "the condition has 101 comparisons, and a delete can have at most 100";
+        let expected = "the condition has more than 100 comparisons";
         assert!(error.starts_with(expected), "{error}");
     }
     let count = product.query("db", "SELECT count(v) FROM m");
@@ -290,8 +290,8 @@ fn long_computations_yield_the_thread() {
         ("SELECT mean(*), count(*), sum(*), min(*), max(*) FROM wide".into(), 1),
         // The statement merges the rows of 50 sources.
         (format!("SELECT v FROM {}", vec!["m"; 50].join(",")), 5),
-        // The statement compiles 100 terms for each of 200 measurements.
-        (format!("DELETE FROM /^n/ WHERE {}", vec!["h = 'x'"; 100].join(" OR ")), 2),
+        // The statement compiles 600 terms for each of 200 measurements.
+        (format!("DELETE FROM /^n/ WHERE {}", vec!["h = 'x'"; 600].join(" OR ")), 10),
     ] {
         pauses.set(0);
         let answer = product.query("db", &q);

@@ -284,7 +284,7 @@ fn recovered_database_matches_past_and_continues() {
     assert_eq!(scene.recover(), status);
     scene.check("after a repeat");
 
-    pass(&mut scene.world, H_NS);
+    pass(&mut scene.world, 24 * H_NS);
     let again = scene.recover();
     assert!(again.begun_ns > status.begun_ns, "{again:?}");
     scene.check("after a second recovery");

@@ -265,8 +265,9 @@ pub const EXPR_DEPTH_MAX: usize = 512;
 pub const STATEMENTS_MAX: usize = 100;
 /// The maximum size of a regex's source text, in bytes.
 pub const REGEX_BYTES_MAX: usize = 1 << 10;
-/// The maximum number of comparisons in the condition of a delete. Until merges have removed the
-/// rows, each read evaluates the condition for every series.
+/// The maximum number of comparisons in the condition of a delete. Comparisons of one tag with
+/// several texts count once. Until merges have removed the rows, each read evaluates the condition
+/// for every series.
 pub const DELETE_COMPARISONS_MAX: usize = 100;
 /// The maximum value of the setting `REGEX_BYTES_MAX`, in bytes. Shards check this limit again.
 pub(crate) const REGEX_SOURCE_BYTES_MAX: usize = 16 << 10;
@@ -564,7 +565,7 @@ pub const RECOVERY_AGO_NS_MAX: i64 = 30 * super::time::D_NS;
 pub const RECOVERY_AGO_NS_MIN: i64 = 2 * super::time::MINUTE_NS;
 /// During this time after the end of a recovery, a request for the same target time returns the
 /// status and starts no other recovery, in nanoseconds.
-pub const RECOVERY_REPEAT_NS: i64 = super::time::H_NS;
+pub const RECOVERY_REPEAT_NS: i64 = super::time::D_NS;
 /// The maximum time between the creation of an object and the start of its recoverable history, in
 /// nanoseconds. This time is shorter than [`RECOVERY_AGO_NS_MIN`] plus the duration of a recovery.
 /// Therefore an object that was created after a recovery needs no history from before the recovery.

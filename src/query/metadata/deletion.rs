@@ -3,23 +3,13 @@
 use super::name_filter::SourceTests;
 use super::plan::written_policies;
 use crate::influxql::ast::{BinaryOp, Cast, DeleteStatement, Expr, Statement};
-use crate::model::limits::DELETE_COMPARISONS_MAX;
 use crate::model::schema::{MeasurementSchema, PolicySchema};
 use crate::model::time::TimeRange;
 use crate::query::compile::predicate::Columns;
 use crate::query::compile::{nodes, operands, predicate, split_time};
 use crate::query::error::{QueryError, Result, invalid};
 use crate::scan::request::Deletion;
-
-fn comparisons(condition: &Expr) -> usize {
-    let mut count = 0;
-    condition.walk(&mut |expr| {
-        if let Expr::Binary { op, .. } = expr {
-            count += usize::from(!matches!(op, BinaryOp::And | BinaryOp::Or));
-        }
-    });
-    count
-}
+use crate::shard::check_predicate;
 
 /// The deletions of a statement.
 pub struct Deletions<'a> {
@@ -43,14 +33,6 @@ impl<'a> Deletions<'a> {
         let (condition, time) = split_time(condition.as_ref(), now_ns)?;
         if time != TimeRange::ALL && matches!(statement, Statement::DropSeries(_)) {
             return invalid("DROP SERIES doesn't support time in WHERE clause");
-        }
-        let comparisons = condition.as_ref().map_or(0, comparisons);
-        if comparisons > DELETE_COMPARISONS_MAX {
-            return invalid(format!(
-                "the condition has {comparisons} comparisons, and a delete can have at most \
-                 {DELETE_COMPARISONS_MAX} (DELETE_COMPARISONS_MAX): use a regular expression, or \
-                 several statements"
-            ));
         }
         let tests = SourceTests::new(sources)?;
         if let Some(policy) = written_policies(sources).find(|policy| !policies.contains(policy)) {
@@ -86,7 +68,10 @@ impl<'a> Deletions<'a> {
         if let Some(condition) = &self.condition {
             let columns = Columns::new(measurement, usize::MAX);
             check(condition, &columns)?;
-            predicate = Some(predicate::lower(condition, &columns, None));
+            let lowered = predicate::lower(condition, &columns, None);
+            check_predicate(&lowered)
+                .map_err(|refusal| QueryError::Invalid(refusal.to_string()))?;
+            predicate = Some(lowered);
         }
         let time = self.time;
         Ok((!time.is_empty()).then_some(Deletion { measurement: measurement.id, predicate, time }))

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use tidemark_model::regex::Pattern;
@@ -23,6 +24,15 @@ pub enum Condition {
         /// The right text.
         right: Text,
         /// Whether the texts must differ.
+        negated: bool,
+    },
+    /// A comparison of a text with several texts.
+    In {
+        /// The text.
+        text: Text,
+        /// The texts.
+        texts: BTreeSet<Box<str>>,
+        /// Whether the condition is true if no text is equal.
         negated: bool,
     },
     /// A match of a text with a regular expression.
@@ -77,6 +87,45 @@ impl CachedRegex {
 }
 
 impl Condition {
+    /// Joins conditions: all must be true if `all` is set, else at least one. Comparisons of one
+    /// text with many constants become one comparison, because a delete may list thousands.
+    pub fn join(all: bool, left: Self, right: Self) -> Self {
+        let (mut list, right) = (left.into_list(all), right.into_list(all));
+        for condition in right {
+            let Self::In { text, texts, negated } = condition else {
+                list.push(condition);
+                continue;
+            };
+            let known = list.iter_mut().find_map(|known| match known {
+                Self::In { text: same, texts, negated } if *same == text && *negated == all => {
+                    Some(texts)
+                }
+                _ => None,
+            });
+            match known.filter(|_| negated == all) {
+                Some(known) => known.extend(texts),
+                None => list.push(Self::In { text, texts, negated }),
+            }
+        }
+        if all { Self::All(list) } else { Self::Any(list) }
+    }
+
+    fn into_list(self, all: bool) -> Vec<Self> {
+        match self {
+            Self::All(list) if all => list,
+            Self::Any(list) if !all => list,
+            condition => vec![condition],
+        }
+    }
+
+    /// The number of comparisons.
+    pub fn comparisons(&self) -> usize {
+        match self {
+            Self::All(list) | Self::Any(list) => list.iter().map(Self::comparisons).sum(),
+            _ => 1,
+        }
+    }
+
     /// Whether the condition is true for a series with these values, from
     /// [`super::key::SeriesKey::values`]. Splitting a key takes longer than evaluating most
     /// conditions, so the caller splits the key once for all conditions.
@@ -88,6 +137,7 @@ impl Condition {
             Self::Equal { left, right, negated } => {
                 (left.of(values) == right.of(values)) != *negated
             }
+            Self::In { text, texts, negated } => texts.contains(text.of(values)) != *negated,
             Self::Matches { text, pattern, negated } => {
                 pattern.is_match(text.of(values)) != *negated
             }

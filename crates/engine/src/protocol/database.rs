@@ -348,21 +348,6 @@ pub enum RegisterRefusal {
         /// The number of fields that this line would require.
         requested: u64,
     },
-    /// `TAG_KEYS_PER_MEASUREMENT_MAX`
-    #[error(
-        "tag keys limit exceeded on measurement \"{measurement}\": it has {current} tag keys, this \
-         line would make {requested}, and the limit is {limit} (TAG_KEYS_PER_MEASUREMENT_MAX)"
-    )]
-    TooManyTagKeys {
-        /// The measurement.
-        measurement: String,
-        /// `TAG_KEYS_PER_MEASUREMENT_MAX`
-        limit: u64,
-        /// The current number of tag keys.
-        current: u64,
-        /// The number of tag keys that this line would require.
-        requested: u64,
-    },
     /// The tag keys and field keys together exceed the maximum size of the row that describes the
     /// measurement.
     #[error(
@@ -388,6 +373,21 @@ pub enum RegisterRefusal {
         /// The current number of measurements.
         current: u64,
         /// The number of measurements that this line would require.
+        requested: u64,
+    },
+    /// `TAG_KEYS_PER_MEASUREMENT_MAX`
+    #[error(
+        "tag keys limit exceeded on measurement \"{measurement}\": it has {current} tag keys, this \
+         line would make {requested}, and the limit is {limit} (TAG_KEYS_PER_MEASUREMENT_MAX)"
+    )]
+    TooManyTagKeys {
+        /// The measurement.
+        measurement: String,
+        /// `TAG_KEYS_PER_MEASUREMENT_MAX`
+        limit: u64,
+        /// The current number of tag keys.
+        current: u64,
+        /// The number of tag keys that this line would require.
         requested: u64,
     },
 }

@@ -33,7 +33,10 @@ impl<S: Store> Shard<S> {
         now_ns: i64,
     ) -> Result<(), Refusal> {
         let loaded = self.current(stamp)?;
-        deletions.iter().filter_map(|d| d.predicate.as_ref()).try_for_each(tombstone::check)?;
+        deletions
+            .iter()
+            .filter_map(|d| d.predicate.as_ref())
+            .try_for_each(tombstone::check_predicate)?;
         let (state, parts) = (loaded.state(), loaded.manifest().parts());
         let last = parts.values().map(|part| part.hi).max();
         if last.unwrap_or_default().max(state.head) >= before {

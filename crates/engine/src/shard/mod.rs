@@ -40,3 +40,4 @@ mod values;
 mod verify;
 
 pub use object::{Limits, Shard};
+pub use tombstone::check_predicate;

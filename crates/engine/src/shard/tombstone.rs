@@ -18,6 +18,7 @@ use crate::merge::hide;
 use crate::scan::request::{Comparison, Operand, Predicate};
 use crate::store::{Store, Table, row};
 use tidemark_model::ids::{ColumnId, MeasurementId};
+use tidemark_model::limits::DELETE_COMPARISONS_MAX;
 use tidemark_model::regex::{Pattern, RegexWork};
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::FieldValue;
@@ -66,19 +67,27 @@ fn condition(predicate: &Predicate, tag_order: &[ColumnId]) -> Result<Condition,
         Operand::Literal(FieldValue::String(text)) => Ok(Text::Literal(text.as_ref().into())),
         _ => Err(tags_only()),
     };
-    let both = |a: &Predicate, b: &Predicate| -> Result<_, Refusal> {
-        Ok(vec![condition(a, tag_order)?, condition(b, tag_order)?])
+    let join = |all, a: &Predicate, b: &Predicate| -> Result<_, Refusal> {
+        let joined = Condition::join(all, condition(a, tag_order)?, condition(b, tag_order)?);
+        if let Condition::All(list) | Condition::Any(list) = &joined {
+            check_count(list.len())?;
+        }
+        Ok(joined)
+    };
+    let equal = |a: &Operand, b: &Operand, negated| -> Result<_, Refusal> {
+        Ok(match (text(a)?, text(b)?) {
+            (text, Text::Literal(literal)) | (Text::Literal(literal), text) => {
+                Condition::In { text, texts: BTreeSet::from([literal]), negated }
+            }
+            (left, right) => Condition::Equal { left, right, negated },
+        })
     };
     Ok(match predicate {
         Predicate::Constant(value) => Condition::Constant(*value),
-        Predicate::And(a, b) => Condition::All(both(a, b)?),
-        Predicate::Or(a, b) => Condition::Any(both(a, b)?),
-        Predicate::Compare(Comparison::Equal, a, b) => {
-            Condition::Equal { left: text(a)?, right: text(b)?, negated: false }
-        }
-        Predicate::Compare(Comparison::NotEqual, a, b) => {
-            Condition::Equal { left: text(a)?, right: text(b)?, negated: true }
-        }
+        Predicate::And(a, b) => join(true, a, b)?,
+        Predicate::Or(a, b) => join(false, a, b)?,
+        Predicate::Compare(Comparison::Equal, a, b) => equal(a, b, false)?,
+        Predicate::Compare(Comparison::NotEqual, a, b) => equal(a, b, true)?,
         Predicate::Matches { operand, regex, negated } => Condition::Matches {
             text: text(operand)?,
             pattern: CachedRegex::new(Rc::new(compile(regex)?)),
@@ -121,9 +130,48 @@ pub(super) fn without(table: FrameTable, hidden: &[HiddenRows]) -> FrameTable {
     FrameTable { block: table.block.extract(&rows, &fields), field_ids, ..table }
 }
 
-/// Checks that a predicate uses only tags, and that its regular expressions compile.
-pub(super) fn check(predicate: &Predicate) -> Result<(), Refusal> {
-    condition(predicate, &[]).map(|_| ())
+/// Checks that a predicate uses only tags, has few comparisons, and that its regular expressions
+/// compile.
+///
+/// # Errors
+/// [`Refusal::Invalid`] describes the fault.
+pub fn check_predicate(predicate: &Predicate) -> Result<(), Refusal> {
+    let mut tags = Vec::new();
+    add_tags(predicate, &mut tags);
+    tags.sort();
+    tags.dedup();
+    check_count(condition(predicate, &tags)?.comparisons())
+}
+
+fn add_tags(predicate: &Predicate, tags: &mut Vec<ColumnId>) {
+    let mut add = |operand: &Operand| match operand {
+        Operand::Tag(tag) => tags.push(*tag),
+        _ => {}
+    };
+    match predicate {
+        Predicate::And(a, b) | Predicate::Or(a, b) => {
+            add_tags(a, tags);
+            add_tags(b, tags);
+        }
+        Predicate::Compare(_, a, b) => {
+            add(a);
+            add(b);
+        }
+        Predicate::Matches { operand, .. } => add(operand),
+        _ => {}
+    }
+}
+
+/// Comparisons of one tag with several texts count once.
+fn check_count(comparisons: usize) -> Result<(), Refusal> {
+    if comparisons <= DELETE_COMPARISONS_MAX {
+        return Ok(());
+    }
+    Err(Refusal::Invalid(format!(
+        "the condition has more than {DELETE_COMPARISONS_MAX} comparisons \
+         (DELETE_COMPARISONS_MAX), not counting comparisons of one tag with several texts: use a \
+         regular expression, or several statements"
+    )))
 }
 
 fn compile(source: &str) -> Result<Pattern, Refusal> {
