@@ -144,9 +144,10 @@ pub fn check_predicate(predicate: &Predicate) -> Result<(), Refusal> {
 }
 
 fn add_tags(predicate: &Predicate, tags: &mut Vec<ColumnId>) {
-    let mut add = |operand: &Operand| match operand {
-        Operand::Tag(tag) => tags.push(*tag),
-        _ => {}
+    let mut add = |operand: &Operand| {
+        if let Operand::Tag(tag) = operand {
+            tags.push(*tag);
+        }
     };
     match predicate {
         Predicate::And(a, b) | Predicate::Or(a, b) => {
