@@ -92,19 +92,17 @@ impl Condition {
     pub fn join(all: bool, left: Self, right: Self) -> Self {
         let (mut list, right) = (left.into_list(all), right.into_list(all));
         for condition in right {
-            let Self::In { text, texts, negated } = condition else {
-                list.push(condition);
-                continue;
-            };
-            let known = list.iter_mut().find_map(|known| match known {
-                Self::In { text: same, texts, negated } if *same == text && *negated == all => {
-                    Some(texts)
-                }
-                _ => None,
+            // All of "not in" is one "not in", and any of "in" is one "in".
+            let same = list.iter_mut().find(|known| match (known, &condition) {
+                (
+                    Self::In { text: a, negated: not_a, .. },
+                    Self::In { text: b, negated: not_b, .. },
+                ) => a == b && *not_a == all && *not_b == all,
+                _ => false,
             });
-            match known.filter(|_| negated == all) {
-                Some(known) => known.extend(texts),
-                None => list.push(Self::In { text, texts, negated }),
+            match (same, condition) {
+                (Some(Self::In { texts, .. }), Self::In { texts: more, .. }) => texts.extend(more),
+                (_, condition) => list.push(condition),
             }
         }
         if all { Self::All(list) } else { Self::Any(list) }
@@ -189,5 +187,31 @@ mod tests {
         assert!(any.holds(&key(&["b", "c"])) && !any.holds(&key(&["b", "c", "d"])));
         assert!(Condition::Constant(true).holds(&key(&[])));
         assert!(!Condition::Any(Vec::new()).holds(&key(&[])));
+    }
+
+    #[test]
+    fn comparisons_of_one_text_are_joined() {
+        let compare = |tag, literal: &str, negated| Condition::In {
+            text: Text::Tag(tag),
+            texts: BTreeSet::from([literal.into()]),
+            negated,
+        };
+        for (all, negated, comparisons) in
+            [(true, true, 2), (false, false, 2), (true, false, 4), (false, true, 4)]
+        {
+            let of_tag = |tag| {
+                let (a, b) = (compare(tag, "a", negated), compare(tag, "b", negated));
+                Condition::join(all, a, b)
+            };
+            let joined = Condition::join(all, of_tag(0), of_tag(1));
+            assert_eq!(joined.comparisons(), comparisons, "{all} {negated}");
+            for values in [["a", "a"], ["a", "c"], ["c", "c"], ["b", "a"]] {
+                let each = |value: &str| ["a", "b"].map(|text| (value == text) != negated);
+                let each = [each(values[0]), each(values[1])].concat();
+                let expected = if all { !each.contains(&false) } else { each.contains(&true) };
+                let values = values.map(Cow::from);
+                assert_eq!(joined.holds(&values), expected, "{all} {negated} {values:?}");
+            }
+        }
     }
 }
