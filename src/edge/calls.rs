@@ -1,4 +1,4 @@
-//! Sends calls to objects with `fetch`, and returns each reply when the reply arrives.
+//! Sends calls to objects by RPC, and returns each reply when the reply arrives.
 
 use std::rc::Rc;
 
@@ -69,7 +69,7 @@ async fn make_call(env: Env, sql: Rc<SqlSession>, call: Call) -> Reply {
     }
     let mut repeats_left = CALL_REPEATS_MAX;
     loop {
-        let result = fetch(&env, &to, location.as_deref(), &message).await;
+        let result = send(&env, &to, location.as_deref(), &message).await;
         match result.map_err(|error| failure(&error)) {
             Err(CallFailure::Retryable(_)) if repeats_left > 0 => repeats_left -= 1,
             result => return Reply { id, result },
@@ -77,7 +77,7 @@ async fn make_call(env: Env, sql: Rc<SqlSession>, call: Call) -> Reply {
     }
 }
 
-async fn fetch(
+async fn send(
     env: &Env,
     to: &Address,
     location: Option<&str>,

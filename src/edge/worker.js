@@ -3,7 +3,7 @@
 // the module gets a new memory. `scripts/modules.mjs` bundles this file with the output of
 // wasm-bindgen.
 
-import { WorkerEntrypoint } from 'cloudflare:workers';
+import { DurableObject, WorkerEntrypoint } from 'cloudflare:workers';
 
 import * as module from './index.js';
 import { release } from './runtime.js';
@@ -71,12 +71,13 @@ export default class extends WorkerEntrypoint {
  * again. The new object reads its state from storage.
  */
 const durable = (Class) =>
-  class {
+  class extends DurableObject {
     #args;
     #object;
     #instanceId;
 
     constructor(...args) {
+      super(...args);
       this.#args = args;
       enter(() => this.#current());
     }
@@ -93,12 +94,11 @@ const durable = (Class) =>
       }
     }
 
-    async fetch(request) {
-      const message = new Uint8Array(await request.arrayBuffer());
-      const answer = enter(() => this.#current().answer(message));
+    async answer(message) {
+      const reply = enter(() => this.#current().answer(message));
       // The module has copied the message, so its bytes can be released.
       release(message);
-      return new Response(await answer);
+      return reply;
     }
 
     alarm() {

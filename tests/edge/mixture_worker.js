@@ -34,19 +34,12 @@ function said(message, speech, version = speech?.writes) {
   return message;
 }
 
-const bytesOf = async (body) => new Uint8Array(await new Response(body).arrayBuffer());
-
 /** The messages of the wrapped stub have the release's protocol version. */
 const stubOf = (stub, speech) =>
   new Proxy(stub, {
     get(target, key) {
-      if (key !== 'fetch') return target[key];
-      return async (url, init) => {
-        const body = said((await bytesOf(init.body)).slice(), speech);
-        const response = await target.fetch(url, { method: 'POST', body });
-        if (response.status !== 200) return response;
-        return new Response(met(await bytesOf(response.body), speech));
-      };
+      if (key !== 'answer') return target[key];
+      return async (message) => met(await target.answer(said(message.slice(), speech)), speech);
     },
   });
 
@@ -87,18 +80,14 @@ const mixed = (name) =>
       return this.#object;
     }
 
-    async fetch(request) {
+    async answer(message) {
       const object = this.#current();
       const speech = this.#speech;
-      if (!speech) return object.fetch(request);
-      const message = await bytesOf(request.body);
+      if (!speech) return object.answer(message);
       const [version] = message;
       const isRead = speech.reads.includes(version);
-      const asked = new Request(request.url, { method: 'POST', body: met(message, speech) });
-      const response = await object.fetch(asked);
-      if (response.status !== 200) return response;
-      // A response has the same protocol version as its request.
-      return new Response(said(await bytesOf(response.body), speech, isRead ? version : speech.writes));
+      // A reply has the same protocol version as its request.
+      return said(await object.answer(met(message, speech)), speech, isRead ? version : speech.writes);
     }
 
     alarm() {

@@ -63,18 +63,13 @@ const withPast = (Class, binding) =>
       this.#ctx = ctx;
     }
 
-    async fetch(request) {
-      const { pathname } = new URL(request.url);
-      if (pathname === '/keep') {
-        const was = kept.get(String(this.#ctx.id)) ?? [];
-        kept.set(String(this.#ctx.id), [...was, { time: Date.now(), copy: copyOf(this.#ctx.storage.sql) }]);
-        return new Response();
-      }
-      if (pathname === '/alarm') {
-        await super.alarm();
-        return new Response();
-      }
-      return super.fetch(request);
+    keep() {
+      const was = kept.get(String(this.#ctx.id)) ?? [];
+      kept.set(String(this.#ctx.id), [...was, { time: Date.now(), copy: copyOf(this.#ctx.storage.sql) }]);
+    }
+
+    async runAlarm() {
+      await super.alarm();
     }
   };
 
@@ -85,17 +80,17 @@ export const Shard = withPast(built.Shard, 'SHARD');
 export default class extends built.default {
   /**
    * Moves the clock forward by `aheadMs`. With `keep`, all objects store their current state. With
-   * `alarm`, the alarms of all objects run. Returns the time and the number of objects that have
+   * `runAlarm`, the alarms of all objects run. Returns the time and the number of objects that have
    * started with an earlier state.
    */
   async fetch(request) {
     if (new URL(request.url).pathname !== '/past') return super.fetch(request);
     const asked = await request.json();
     aheadMs += asked.aheadMs ?? 0;
-    for (const path of ['keep', 'alarm'].filter((name) => asked[name])) {
+    for (const method of ['keep', 'runAlarm'].filter((name) => asked[name])) {
       for (const [id, binding] of objects) {
         const namespace = this.env[binding];
-        await namespace.get(namespace.idFromString(id)).fetch(`https://object/${path}`);
+        await namespace.get(namespace.idFromString(id))[method]();
       }
     }
     return Response.json({ now: Date.now(), back });

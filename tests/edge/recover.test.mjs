@@ -67,7 +67,7 @@ async function goBack({ ask, past }, time) {
     assert.equal(error, undefined);
     if (response.status === 200) return recovery;
     assert.deepEqual([response.status, recovery.trouble], [202, null]);
-    await past({ aheadMs: minuteMs, alarm: true });
+    await past({ aheadMs: minuteMs, runAlarm: true });
   }
   return assert.fail('it comes to no end');
 }
