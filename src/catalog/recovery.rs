@@ -36,8 +36,8 @@ use crate::store::{KEY_MAX, Store, StoreResult, Table};
 
 #[derive(Default)]
 pub(super) struct RecoveryProgress {
-    looking: Option<HistoryCheck>,
-    going: Option<PointInTimeReset>,
+    history_check: Option<HistoryCheck>,
+    reset: Option<PointInTimeReset>,
     is_over: bool,
 }
 
@@ -112,16 +112,16 @@ impl<S: Store> Catalog<S> {
     pub(super) fn look_back(&mut self, event: &mut Event<'_>, request: &RecoveryRequest) -> Turn {
         let (number, object) = self.ready(&request.name)?;
         let progress = &event.work.recovery;
-        let Some(looking) = &progress.looking else {
+        let Some(history_check) = &progress.history_check else {
             return Ok(Next::call(Address::Database(object), &ToDatabase::Describe));
         };
         // The event also made one call to load the database.
         let limits = event.platform.limits();
-        if looking.calls() + 1 > limits.calls_before_end() {
-            let (shards, limit) = (looking.shards, limits.get(Limit::Calls) as u64);
+        if history_check.calls() + 1 > limits.calls_before_end() {
+            let (shards, limit) = (history_check.shards, limits.get(Limit::Calls) as u64);
             return Err(refused(RecoveryRefusal::TooManyCalls { shards, limit }));
         }
-        let requests = looking.requests();
+        let requests = history_check.requests();
         if !requests.is_empty() {
             return Ok(Next::Calls(requests));
         }
@@ -129,7 +129,7 @@ impl<S: Store> Catalog<S> {
         if request.dry_run {
             let status = RecoveryStatus {
                 stage: RecoveryStage::Looked,
-                shards: looking.shards,
+                shards: history_check.shards,
                 ..Recovery::new(0, request.time_ns, now_ns).status()
             };
             return Ok(Next::Reply(FromCatalog::Recovery(Some(status))));
@@ -145,7 +145,7 @@ impl<S: Store> Catalog<S> {
         let last = known.map_or(0, |known| known.recovery);
         let recovery = u64::try_from(now_ns).unwrap_or(0).max(last + 1);
         let mut row = Recovery::new(recovery, request.time_ns, now_ns);
-        row.shards = looking.shards;
+        row.shards = history_check.shards;
         let status = row.status();
         self.recoveries.put(&self.store, number, row)?;
         Ok(Next::Reply(FromCatalog::Recovery(Some(status))))
@@ -159,8 +159,10 @@ impl<S: Store> Catalog<S> {
         replies: Replies,
     ) -> Result<()> {
         let (_, object) = self.ready(&request.name)?;
-        if let Some(looking) = &mut work.recovery.looking {
-            return looking.on_replies(replies)?.map_or(Ok(()), |reason| Err(refused(reason)));
+        if let Some(history_check) = &mut work.recovery.history_check {
+            return history_check
+                .on_replies(replies)?
+                .map_or(Ok(()), |reason| Err(refused(reason)));
         }
         for reply in replies {
             let description = match envelope::decode_reply(reply).map_err(Unavailable::from)? {
@@ -176,7 +178,7 @@ impl<S: Store> Catalog<S> {
             }
             let database = Address::Database(object.clone());
             let check = HistoryCheck::new(database, shards, request.time_ns, now_ns);
-            work.recovery.looking = Some(check);
+            work.recovery.history_check = Some(check);
         }
         Ok(())
     }
@@ -225,12 +227,12 @@ impl<S: Store> Catalog<S> {
             }
             RecoveryStage::Database => {
                 let new = || PointInTimeReset::new(vec![database]);
-                Next::Calls(work.recovery.going.get_or_insert_with(new).requests(row.time_ns))
+                Next::Calls(work.recovery.reset.get_or_insert_with(new).requests(row.time_ns))
             }
             RecoveryStage::Shards => {
                 let shards = || row.next(CALLS_PER_ROUND_MAX).into_iter().map(Address::Shard);
                 let new = || PointInTimeReset::new(shards().collect());
-                Next::Calls(work.recovery.going.get_or_insert_with(new).requests(row.time_ns))
+                Next::Calls(work.recovery.reset.get_or_insert_with(new).requests(row.time_ns))
             }
             RecoveryStage::Access => match self.creation_page(work, &entry.create.name)? {
                 Some(page) => Next::call(database, &page),
@@ -279,14 +281,14 @@ fn on_stage_replies(
     now_ns: i64,
     replies: Replies,
 ) -> Result<()> {
-    if let Some(going) = &mut work.recovery.going {
-        if !going.on_replies(replies)? {
+    if let Some(reset) = &mut work.recovery.reset {
+        if !reset.on_replies(replies)? {
             return Ok(());
         }
         work.recovery.is_over = true;
         match row.stage {
             RecoveryStage::Database => row.enter(RecoveryStage::Asking, now_ns),
-            _ => row.count_finished(going.count(), now_ns),
+            _ => row.count_finished(reset.count(), now_ns),
         }
         return Ok(());
     }
@@ -843,10 +845,10 @@ mod tests {
         let [database, old, young] = ["d", "o", "y"].map(|id| ObjectId(id.to_owned()));
         let young = Address::Shard(young);
         let shards = vec![Address::Shard(old), young.clone()];
-        let mut looking =
+        let mut history_check =
             HistoryCheck::new(Address::Database(database), shards, time_ns, 10 * H_NS);
         loop {
-            let requests = looking.requests();
+            let requests = history_check.requests();
             if requests.is_empty() {
                 return Ok(());
             }
@@ -860,7 +862,7 @@ mod tests {
                     false => FromStorage::Looked { life: 1 },
                 }))
             };
-            let learnt = looking.on_replies(requests.iter().map(answer).collect());
+            let learnt = history_check.on_replies(requests.iter().map(answer).collect());
             if let Some(refusal) = learnt.unwrap() {
                 return Err(refusal);
             }
@@ -914,23 +916,23 @@ mod tests {
         let looked = |life| replies(&[FromStorage::Looked { life }]);
         let lost = || vec![Err(CallFailure::Retryable("lost".to_owned()))];
         for (last, is_back) in [(looked(8), true), (looked(7), false), (lost(), false)] {
-            let mut going = one();
-            assert!(!going.on_replies(looked(7)).unwrap());
+            let mut reset = one();
+            assert!(!reset.on_replies(looked(7)).unwrap());
             let arm = ToStorage::Arm { life: 7, time_ns: 3 };
-            assert_eq!(going.requests(3)[0].message, envelope::encode(&arm));
-            assert!(!going.on_replies(replies(&[FromStorage::Armed])).unwrap());
-            assert!(!going.on_replies(lost()).unwrap());
-            assert_eq!(going.on_replies(last).is_ok_and(|back| back), is_back);
+            assert_eq!(reset.requests(3)[0].message, envelope::encode(&arm));
+            assert!(!reset.on_replies(replies(&[FromStorage::Armed])).unwrap());
+            assert!(!reset.on_replies(lost()).unwrap());
+            assert_eq!(reset.on_replies(last).is_ok_and(|back| back), is_back);
         }
     }
 
     #[test]
     fn reset_needs_successful_arming() {
         for reply in [FromStorage::Another, FromStorage::Failed("too old".to_owned())] {
-            let mut going = one();
-            going.on_replies(replies(&[FromStorage::Looked { life: 7 }])).unwrap();
-            assert!(going.on_replies(replies(&[reply])).is_err());
-            assert_eq!(going.step, Step::Arm);
+            let mut reset = one();
+            reset.on_replies(replies(&[FromStorage::Looked { life: 7 }])).unwrap();
+            assert!(reset.on_replies(replies(&[reply])).is_err());
+            assert_eq!(reset.step, Step::Arm);
         }
     }
 }

@@ -310,7 +310,7 @@ fn deleted_backup_keeps_shared_values() {
         let (status, body) = send(&mut product, "DELETE", &target);
         let has_died = place.heal();
         assert!([200, 202, if has_died { 503 } else { 0 }].contains(&status), "{status} {body}");
-        if has_died && !place.keys("/going/").is_empty() {
+        if has_died && !place.keys("/deleting/").is_empty() {
             assert_eq!(send(&mut product, "POST", "/api/v3/backup?db=a").0, 409, "call {at}");
         }
         let is_there = !place.keys(first.rsplit_once('.').unwrap().1).is_empty();

@@ -182,7 +182,7 @@ fn require_place(isolate: &Isolate<'_>) -> ApiResult<()> {
 }
 
 fn describe(backup: &ListedBackup) -> Value {
-    let state = match (backup.is_going, backup.is_whole) {
+    let state = match (backup.is_deleting, backup.is_whole) {
         (true, _) => "being deleted",
         (_, true) => "whole",
         _ => "unfinished",

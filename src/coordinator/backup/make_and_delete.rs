@@ -64,7 +64,7 @@ async fn begin(io: &Io, database: &str) -> Result<BackupId> {
     let list_marks = async |mark| store::list(io, store::marks(database, mark)).await;
     let begun = list_marks(Mark::Begun).await?;
     if let Some(id) = begun.first().and_then(|name| BackupId::named(database, name)) {
-        let is_kept = list_marks(Mark::Going).await?.is_empty();
+        let is_kept = list_marks(Mark::Deleting).await?.is_empty();
         return if is_kept { Ok(id) } else { Err(is_being_deleted(database)) };
     }
     let done = list_marks(Mark::Done).await?;
@@ -75,7 +75,7 @@ async fn begin(io: &Io, database: &str) -> Result<BackupId> {
     let mut id = BackupId::begin(database, io.now_ns()?);
     id.begun_s = id.begun_s.max(last.map_or(0, |last| last.begun_s + 1));
     store::put(io, id.mark(Mark::Begun), Vec::new()).await?;
-    if !list_marks(Mark::Going).await?.is_empty() {
+    if !list_marks(Mark::Deleting).await?.is_empty() {
         store::delete(io, vec![id.mark(Mark::Begun)]).await?;
         return Err(is_being_deleted(database));
     }
@@ -297,8 +297,8 @@ impl BackupTask {
         self.put(self.id.mark(Mark::Done), object).await?;
         let (io, own, database) = (&self.io, self.id.name(), &self.id.database);
         let begun = store::list(io, store::marks(database, Mark::Begun)).await?;
-        let going = store::list(io, store::marks(database, Mark::Going)).await?;
-        let is_kept = if going.iter().any(|name| name.starts_with(&own)) {
+        let deleting = store::list(io, store::marks(database, Mark::Deleting)).await?;
+        let is_kept = if deleting.iter().any(|name| name.starts_with(&own)) {
             false
         } else if begun.contains(&own) {
             store::delete(io, vec![self.id.mark(Mark::Begun)]).await?;
@@ -402,7 +402,7 @@ pub fn delete_backup(id: BackupId) -> Task<u64> {
         let pages = store::list(&io, id.pages()).await?;
         let mut rest: Vec<String> = pages.iter().map(|name| id.page(name)).collect();
         rest.push(id.map());
-        let mark = id.mark(Mark::Going);
+        let mark = id.mark(Mark::Deleting);
         let marks = vec![format!("{mark}{SURE}"), mark];
         Ok(u64::from(!delete_all(&io, &mut objects_left, [rest, marks]).await?))
     })
@@ -416,8 +416,8 @@ pub fn delete_backup(id: BackupId) -> Task<u64> {
 /// request's mark.
 async fn mark_deleting(io: &Io, id: &BackupId) -> Result<()> {
     let list_marks = async |mark| store::list(io, store::marks(&id.database, mark)).await;
-    let (own, going) = (id.name(), id.mark(Mark::Going));
-    let marks = list_marks(Mark::Going).await?;
+    let (own, deleting) = (id.name(), id.mark(Mark::Deleting));
+    let marks = list_marks(Mark::Deleting).await?;
     if !marks.contains(&format!("{own}{SURE}")) {
         let mut is_known = marks.contains(&own);
         for mark in [Mark::Done, Mark::Begun] {
@@ -426,16 +426,16 @@ async fn mark_deleting(io: &Io, id: &BackupId) -> Result<()> {
         if !is_known {
             return Err(BackupError::Missing(id.to_string()).into());
         }
-        store::put(io, going.clone(), Vec::new()).await?;
+        store::put(io, deleting.clone(), Vec::new()).await?;
         if list_marks(Mark::Begun).await?.iter().any(|name| *name != own) {
-            store::delete(io, vec![going]).await?;
+            store::delete(io, vec![deleting]).await?;
             let reason = format!(
                 "a backup of database \"{}\" is incomplete: complete or delete that backup first",
                 id.database
             );
             return Err(BackupError::Conflict(reason).into());
         }
-        store::put(io, format!("{going}{SURE}"), Vec::new()).await?;
+        store::put(io, format!("{deleting}{SURE}"), Vec::new()).await?;
     }
     store::delete(io, vec![id.mark(Mark::Done), id.mark(Mark::Begun)]).await
 }
@@ -524,7 +524,7 @@ enum Work {
 
 fn choose(schedule: &BackupSchedule, found: &[ListedBackup]) -> (PassDone, Work) {
     let own = |backup: &&ListedBackup| schedule.owns(backup.id.begun_s);
-    let kept = || found.iter().filter(own).filter(|backup| !backup.is_going);
+    let kept = || found.iter().filter(own).filter(|backup| !backup.is_deleting);
     let whole: Vec<&BackupId> =
         kept().filter(|backup| backup.is_whole).map(|backup| &backup.id).collect();
     let of_attempt = |id: &&&BackupId| Some(id.begun_s) >= schedule.attempt_s();
@@ -535,8 +535,8 @@ fn choose(schedule: &BackupSchedule, found: &[ListedBackup]) -> (PassDone, Work)
         whole: whole.last().filter(of_attempt).map(|id| id.begun_s),
         ..PassDone::default()
     };
-    let work = if let Some(going) = found.iter().find(|backup| backup.is_going) {
-        Work::Delete(going.id.clone())
+    let work = if let Some(deleting) = found.iter().find(|backup| backup.is_deleting) {
+        Work::Delete(deleting.id.clone())
     } else if found.iter().any(|backup| backup.is_begun) {
         Work::BackupTask
     } else if let Some(oldest) = whole.first().filter(|_| whole.len() > keep) {
@@ -572,7 +572,7 @@ mod tests {
             id: BackupId { database: "d".to_owned(), begun_s },
             is_whole: matches!(state, 'w' | 'b'),
             is_begun: matches!(state, 'u' | 'b'),
-            is_going: state == 'g',
+            is_deleting: state == 'g',
         };
         let found: Vec<ListedBackup> = found.iter().map(listed).collect();
         let (done, work) = choose(schedule, &found);

@@ -156,7 +156,7 @@ pub(super) enum Mark {
     Begun,
     /// The backup is complete. This mark is the backup's manifest.
     Done,
-    Going,
+    Deleting,
 }
 
 /// Writes bytes that a key must not contain as `=` and two hexadecimal digits.
@@ -175,7 +175,7 @@ pub(super) fn marks(database: &str, mark: Mark) -> String {
     let mark = match mark {
         Mark::Begun => "begun",
         Mark::Done => "done",
-        Mark::Going => "going",
+        Mark::Deleting => "deleting",
     };
     format!("{}/{mark}", folder(database))
 }
@@ -327,7 +327,7 @@ pub struct ListedBackup {
     /// Whether the mark of an unfinished backup still exists. The mark prevents deletions.
     pub is_begun: bool,
     /// Whether the backup is being deleted.
-    pub is_going: bool,
+    pub is_deleting: bool,
 }
 
 /// Lists the backups of a database in the order of their creation.
@@ -335,17 +335,17 @@ pub fn list_backups(database: &str) -> Task<Vec<ListedBackup>> {
     let database = database.to_owned();
     Task::new(|io| async move {
         let mut found: Vec<ListedBackup> = Vec::new();
-        for mark in [Mark::Done, Mark::Begun, Mark::Going] {
+        for mark in [Mark::Done, Mark::Begun, Mark::Deleting] {
             let names = list(&io, marks(&database, mark)).await?;
             for id in names.iter().filter_map(|name| BackupId::named(&database, name)) {
-                let [is_whole, is_begun, is_going] =
-                    [Mark::Done, Mark::Begun, Mark::Going].map(|known| known == mark);
+                let [is_whole, is_begun, is_deleting] =
+                    [Mark::Done, Mark::Begun, Mark::Deleting].map(|known| known == mark);
                 match found.iter_mut().find(|known| known.id == id) {
                     Some(known) => {
                         known.is_begun |= is_begun;
-                        known.is_going |= is_going;
+                        known.is_deleting |= is_deleting;
                     }
-                    None => found.push(ListedBackup { id, is_whole, is_begun, is_going }),
+                    None => found.push(ListedBackup { id, is_whole, is_begun, is_deleting }),
                 }
             }
         }
