@@ -488,7 +488,7 @@ impl CallExecutor {
     /// omits empty windows.
     fn fill(&self) -> Option<(&FillPlan, ShownWindows<'_>)> {
         let Self { node, plan, .. } = self;
-        let (window, range) = (node.window.as_ref()?, node.range_for(plan.extended));
+        let (window, range) = (node.window.as_ref()?, node.range_with(plan.windows_before));
         let (descending, limit) = (node.descending, node.buckets_max);
         Some((plan.fill.as_ref()?, ShownWindows { window, range, descending, limit }))
     }

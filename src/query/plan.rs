@@ -138,7 +138,8 @@ pub(crate) struct CallPlan {
     /// The innermost transformation is first.
     pub(crate) transforms: Vec<Transform>,
     pub(crate) aux: Vec<usize>,
-    pub(crate) extended: bool,
+    /// The number of windows before the range that the transformations read.
+    pub(crate) windows_before: u32,
     /// Whether the call never has values.
     pub(crate) silent: bool,
 }
@@ -152,7 +153,7 @@ impl CallPlan {
             missing: None,
             transforms: Vec::new(),
             aux: Vec::new(),
-            extended: false,
+            windows_before: 0,
             silent: false,
         }
     }
@@ -192,7 +193,8 @@ impl GatherPlan {
 pub(crate) struct Feed {
     pub(crate) kind: FeedKind,
     pub(crate) calls: Vec<usize>,
-    pub(crate) extended: bool,
+    /// The number of windows before the range that all `calls` read.
+    pub(crate) windows_before: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -242,16 +244,16 @@ impl SelectNode {
         slot.is_none_or(|slot| slot.data_type.field_type().is_some())
     }
 
-    /// Returns the range, with the previous window if `extended` is set and the statement has
-    /// windows.
-    pub(crate) fn range_for(&self, extended: bool) -> TimeRange {
+    /// Returns the range with the given number of windows before its start, or after its end if
+    /// times descend.
+    pub(crate) fn range_with(&self, windows_before: u32) -> TimeRange {
         let mut range = self.range;
-        if let (true, Some(window)) = (extended, &self.window) {
-            if self.descending {
-                range.end_ns = range.end_ns.saturating_add(window.every_ns);
-            } else {
-                range.start_ns = range.start_ns.saturating_sub(window.every_ns);
-            }
+        let every_ns = self.window.as_ref().map_or(0, |window| window.every_ns);
+        let ns = every_ns.saturating_mul(windows_before.into());
+        if self.descending {
+            range.end_ns = range.end_ns.saturating_add(ns);
+        } else {
+            range.start_ns = range.start_ns.saturating_sub(ns);
         }
         range
     }

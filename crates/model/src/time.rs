@@ -22,6 +22,18 @@ pub const D_NS: i64 = 24 * H_NS;
 /// The nanoseconds in a week.
 pub const W_NS: i64 = 7 * D_NS;
 
+/// Returns the time from the last multiple of `width_ns` to `time_ns`, as Go's `Time.Truncate` counts
+/// multiples: from Monday, 1 January of year 1. Returns 0 for a width of 0 or less.
+pub fn past_truncated_ns(time_ns: i64, width_ns: i64) -> i64 {
+    const ZERO_TIME_S: i64 = -62_135_596_800;
+    if width_ns <= 0 {
+        return 0;
+    }
+    let since_zero_ns = i128::from(time_ns) - i128::from(ZERO_TIME_S) * i128::from(S_NS);
+    // The remainder is less than `width_ns`.
+    since_zero_ns.rem_euclid(width_ns.into()) as i64
+}
+
 /// The times `t` with `start_ns <= t < end_ns`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct TimeRange {

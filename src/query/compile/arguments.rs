@@ -200,6 +200,13 @@ fn technical(
         }
         Some(_) => return invalid(format!("{name} warmup type must be a string")),
     }
+    if let Expr::Call { name: inner, .. } = arg
+        && inner == "distinct"
+        && !statement.interval.is_zero()
+    {
+        // Unlike other transformations, these do not accept `distinct` (1.x `compileExpr`).
+        return statement.expr(arg);
+    }
     stream(statement, name, arg, period)
 }
 

@@ -128,6 +128,9 @@ impl<'a> CallBuilder<'a> {
         let Expr::Call { name, args } = expr else {
             return Err(QueryError::Unsupported(expr.to_string()));
         };
+        if Function::mathematics(name).is_some() {
+            return invalid(format!("unsupported call: {name}"));
+        }
         let unsupported = || QueryError::Unsupported(format!("{name}()"));
         let function = Function::find(name).ok_or_else(unsupported)?;
         let (base, argument) = match (function.execution, args.as_slice()) {
@@ -262,7 +265,7 @@ impl<'a> CallBuilder<'a> {
             None => return Err(unsupported()),
         };
         // A subquery without windows inherits the windows of its outer statement.
-        plan.extended |= self.window.is_some() && transform.reads_window_before();
+        plan.windows_before += u32::from(self.window.is_some() && transform.reads_window_before());
         // In 1.x, the start of the previous window overflows if the range has no lower bound, and
         // 1.x then reads no points.
         plan.silent |= self.window.is_some()

@@ -4,6 +4,7 @@ use super::fold::{self, FoldContext};
 use super::local_time::{Zone, parse_time};
 use crate::influxql::ast::{Expr, SelectStatement};
 use crate::influxql::time_literal;
+use crate::model::time::past_truncated_ns;
 use crate::query::error::{Result, invalid};
 
 /// The arguments of `time(every, offset)`. If `every_ns` is 0, the statement does not group by
@@ -75,7 +76,7 @@ fn offset_ns(offset: &Expr, every_ns: i64, now_ns: i64, zone: Option<&Zone>) -> 
         Expr::Call { args, .. } if !args.is_empty() => {
             invalid("time dimension offset now() function requires no arguments")
         }
-        Expr::Call { .. } => Ok(past(now_ns)),
+        Expr::Call { .. } => Ok(past_truncated_ns(now_ns, every_ns)),
         Expr::StringLiteral(text) if time_literal::is_time(text) => {
             Ok(past(parse_time(text, zone)?))
         }

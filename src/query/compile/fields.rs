@@ -13,6 +13,8 @@ pub(crate) struct StatementCheck {
     pub(crate) inherited_interval: bool,
     /// The number of windows that transformations read before the range.
     pub(crate) extra_intervals: i64,
+    /// Whether the statement is a subquery.
+    pub(crate) nested: bool,
     pub(crate) only_selectors: bool,
     pub(crate) has_distinct: bool,
     pub(crate) top_bottom: Option<String>,
@@ -66,6 +68,10 @@ fn together(select: &SelectStatement, facts: &StatementCheck) -> Result<()> {
             _ => {}
         }
         if !facts.interval.is_zero() && !facts.inherited_interval {
+            // A windowed subquery has no fill by default.
+            if facts.nested && select.fill == Fill::Null {
+                return invalid("fill(none) must be used with a function");
+            }
             return invalid("GROUP BY requires at least one aggregate function");
         }
     }

@@ -131,11 +131,11 @@ fn derive(
     for (index, inner) in subqueries.into_iter().enumerate() {
         let columns = inner.visible_columns();
         let own_keys = inner.group_keys.clone();
-        let before = inner.checked.before;
+        let windows_before = inner.checked.windows_before;
         let node = lower(inner, group_keys, scans)?;
         let (inner, schema) = derive_subquery(node, &columns, &own_keys);
         for input in &inner.node.inputs {
-            let origin = Origin::Subquery(index, before);
+            let origin = Origin::Subquery(index, windows_before);
             let schema = MeasurementSchema { name: input.name.to_string(), ..schema.clone() };
             let found = FromMeasurement { origin, schema: Cow::Owned(schema) };
             let sources = measurements.entry(input.name.to_string()).or_default();
@@ -217,11 +217,11 @@ fn window(checked: &CheckedSelect<'_>, limit: u64) -> Result<Option<Window>> {
     Ok(Some(window))
 }
 
-/// Returns the scans that the calls need. Partial states, rows and rows of the previous window need
-/// separate scans.
+/// Returns the scans that the calls need. Partial states and rows need separate scans, and so do calls
+/// that read different numbers of windows before the range.
 fn feeds(calls: &[CallPlan]) -> Vec<Feed> {
     if calls.is_empty() {
-        return vec![Feed { kind: FeedKind::Rows, calls: Vec::new(), extended: false }];
+        return vec![Feed { kind: FeedKind::Rows, calls: Vec::new(), windows_before: 0 }];
     }
     let mut feeds: Vec<Feed> = Vec::new();
     for (index, call) in calls.iter().enumerate() {
@@ -229,9 +229,10 @@ fn feeds(calls: &[CallPlan]) -> Vec<Feed> {
             CallBase::Merge(_) => FeedKind::Partials,
             CallBase::Gather(_) | CallBase::Values => FeedKind::Rows,
         };
-        match feeds.iter_mut().find(|f| f.kind == kind && f.extended == call.extended) {
+        let windows_before = call.windows_before;
+        match feeds.iter_mut().find(|f| f.kind == kind && f.windows_before == windows_before) {
             Some(feed) => feed.calls.push(index),
-            None => feeds.push(Feed { kind, calls: vec![index], extended: call.extended }),
+            None => feeds.push(Feed { kind, calls: vec![index], windows_before }),
         }
     }
     feeds
@@ -249,7 +250,7 @@ fn bind(
     let lookups = node.slots.len() + node.group_keys.len() + condition.map_or(0, nodes);
     let mut bindings = Vec::with_capacity(sources.len());
     for FromMeasurement { origin, schema } in sources {
-        if matches!(*origin, Origin::Subquery(_, before) if before != feed.extended) {
+        if matches!(*origin, Origin::Subquery(_, before) if before != feed.windows_before) {
             continue;
         }
         let scan = scans.len();
@@ -273,7 +274,7 @@ fn bind(
         let (source, subquery, time) = match origin {
             Origin::Policy(policy) => {
                 let kept = TimeRange::new(policy.oldest_kept_ns, i64::MAX);
-                let time = node.range_for(feed.extended).intersect(&node.floor);
+                let time = node.range_with(feed.windows_before).intersect(&node.floor);
                 (policy.name.clone(), None, time.intersect(&kept))
             }
             // The subquery's own range already limits its rows. The first window of a subquery may
@@ -441,5 +442,6 @@ fn partials(
 fn windows_wanted(node: &SelectNode, feed: &Feed) -> Option<u64> {
     let [index] = feed.calls.as_slice() else { return None };
     let only_reads = node.calls.get(*index)?.transforms.is_empty();
-    (only_reads && node.limit > 0 && !feed.extended).then(|| node.limit.saturating_add(node.offset))
+    (only_reads && node.limit > 0 && feed.windows_before == 0)
+        .then(|| node.limit.saturating_add(node.offset))
 }

@@ -39,9 +39,9 @@ pub(crate) struct FromMeasurement<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Origin<'a> {
     Policy(&'a PolicyView<'a>),
-    /// The position in the statement's subqueries, and whether the rows are the input of functions
-    /// that read the previous window.
-    Subquery(usize, bool),
+    /// The position in the statement's subqueries, and the number of windows before the range that
+    /// the rows include.
+    Subquery(usize, u32),
 }
 
 pub(crate) struct Prepared<'a> {

@@ -29,11 +29,11 @@ pub(crate) struct CheckedSelect<'a> {
     pub(crate) fill: Fill,
     pub(crate) descending: bool,
     pub(crate) nested: bool,
-    /// For a subquery, whether its rows are the input of outer functions that read the previous
-    /// window. If so, the rows include that window.
-    pub(crate) before: bool,
-    /// The number of times that a subquery is executed. An outer statement with functions of both
-    /// kinds executes a subquery twice.
+    /// For a subquery, the number of windows before the outer range that its rows include, because
+    /// the outer functions read these windows.
+    pub(crate) windows_before: u32,
+    /// The number of times that a subquery is executed. It is executed once for each number of
+    /// windows that functions of the outer statement read before their range.
     pub(crate) readings: u32,
     pub(crate) zone: Option<Zone>,
     pub(crate) subqueries: Vec<CheckedSelect<'a>>,
@@ -44,14 +44,13 @@ impl CheckedSelect<'_> {
         self.select.sources.iter().all(|source| matches!(source, Source::Subquery(_)))
     }
 
-    /// Returns the kinds of functions that read the subqueries: `true` for functions that read the
-    /// previous window.
-    fn kinds(&self) -> BTreeSet<bool> {
-        let windows = !self.facts.interval.is_zero();
+    /// Returns the numbers of windows that the functions read before the range.
+    fn windows_before_range(&self) -> BTreeSet<u32> {
+        let has_windows = !self.facts.interval.is_zero();
         let calls = self.fields.iter().flat_map(|field| calls_of(&field.expr));
-        let kinds: BTreeSet<bool> =
-            calls.map(|name| windows && transforms::reads_window_before(name)).collect();
-        if kinds.is_empty() { [false].into() } else { kinds }
+        let numbers: BTreeSet<u32> =
+            calls.map(|call| if has_windows { windows_before(call) } else { 0 }).collect();
+        if numbers.is_empty() { [0].into() } else { numbers }
     }
 
     /// Returns the range with `windows` windows before its start, or after its end if times
@@ -68,21 +67,17 @@ impl CheckedSelect<'_> {
         TimeRange::new(start_ns, end_ns).intersect(&all)
     }
 
-    fn range_for(&self, before: bool) -> TimeRange {
-        self.range_with(i64::from(before)).intersect(&self.floor)
-    }
-
     fn check_subqueries(&mut self, now_ns: i64) -> Result<()> {
-        let kinds = self.kinds();
+        let numbers = self.windows_before_range();
         let select = self.select;
         for source in &select.sources {
             let Source::Subquery(inner) = source else { continue };
-            for &before in &kinds {
-                let readings = self.readings.saturating_mul(kinds.len() as u32);
+            for &windows_before in &numbers {
+                let readings = self.readings.saturating_mul(numbers.len() as u32);
                 if readings > SUBQUERY_READINGS_MAX {
                     return Err(QueryError::Readings { limit: SUBQUERY_READINGS_MAX });
                 }
-                let inner = check(inner, now_ns, Some((&*self, before, readings)))?;
+                let inner = check(inner, now_ns, Some((&*self, windows_before, readings)))?;
                 self.subqueries.push(inner);
             }
         }
@@ -94,12 +89,12 @@ impl CheckedSelect<'_> {
     }
 }
 
-/// Checks `select`. For a subquery, `outer` contains the outer statement, the kind of functions
-/// that read the subquery, and the number of executions.
+/// Checks `select`. For a subquery, `outer` contains the outer statement, the number of windows that
+/// the outer functions read before their range, and the number of executions.
 pub(crate) fn check<'a>(
     select: &'a SelectStatement,
     now_ns: i64,
-    outer: Option<(&CheckedSelect<'_>, bool, u32)>,
+    outer: Option<(&CheckedSelect<'_>, u32, u32)>,
 ) -> Result<CheckedSelect<'a>> {
     let zone = select.timezone.as_deref().map(Zone::find).transpose()?;
     let context = FoldContext { now_ns: Some(now_ns), math: false, zone: zone.as_ref() };
@@ -110,14 +105,15 @@ pub(crate) fn check<'a>(
     let mut facts = StatementCheck {
         interval: dimensions::check(select, now_ns, zone.as_ref())?,
         only_selectors: true,
+        nested: outer.is_some(),
         limit: select.limit,
         has_target: select.into.is_some(),
         ..StatementCheck::default()
     };
-    let latest = if facts.interval.is_zero() { MAX_TIME_NS } else { now_ns };
+    let has_windows = !facts.interval.is_zero();
     let mut range = TimeRange::new(
         bounds.min_ns.unwrap_or(MIN_TIME_NS),
-        bounds.max_ns.unwrap_or(latest).saturating_add(1),
+        bounds.max_ns.unwrap_or(MAX_TIME_NS).saturating_add(1),
     );
     let mut fill = select.fill;
     // With INTO, empty windows produce neither nulls nor zero counts.
@@ -126,14 +122,13 @@ pub(crate) fn check<'a>(
     }
     let mut descending = select.descending();
     let mut floor = TimeRange::ALL;
-    if let Some((outer, before, _)) = outer {
-        floor =
-            if outer.nested { outer.floor } else { outer.range_with(outer.facts.extra_intervals) };
+    if let Some((outer, windows_before, _)) = outer {
+        floor = outer.floor;
         if select.order.is_some() && descending != outer.descending {
             return invalid("subqueries must be ordered in the same direction as the query itself");
         }
         descending = outer.descending;
-        range = range.intersect(&outer.range_for(before));
+        range = range.intersect(&outer.range_with(windows_before.into()));
         if facts.interval.is_zero() && !outer.facts.interval.is_zero() {
             facts.interval = outer.facts.interval;
             facts.inherited_interval = true;
@@ -141,6 +136,9 @@ pub(crate) fn check<'a>(
         if !facts.interval.is_zero() && fill == Fill::Null {
             fill = Fill::None;
         }
+    }
+    if has_windows && range.end_ns > MAX_TIME_NS {
+        range.end_ns = now_ns.saturating_add(1);
     }
     let fields = fields::check(select, &mut facts)?;
     let mut checked = CheckedSelect {
@@ -153,19 +151,29 @@ pub(crate) fn check<'a>(
         fill,
         descending,
         nested: outer.is_some(),
-        before: outer.is_some_and(|(_, before, _)| before),
+        windows_before: outer.map_or(0, |(_, windows_before, _)| windows_before),
         readings: outer.map_or(1, |(_, _, readings)| readings),
         zone,
         subqueries: Vec::new(),
     };
+    if !checked.nested {
+        checked.floor = checked.range_with(checked.facts.extra_intervals);
+    }
     checked.check_subqueries(now_ns)?;
     Ok(checked)
 }
 
-/// Returns the names of the outermost calls, except mathematical functions.
-fn calls_of(expr: &Expr) -> Vec<&str> {
+/// Returns the number of windows that nested calls read before the range. Each transformation reads
+/// another window (1.x `buildExprIterator`).
+fn windows_before(call: &Expr) -> u32 {
+    let Expr::Call { name, args } = call else { return 0 };
+    u32::from(transforms::reads_window_before(name)) + args.first().map_or(0, windows_before)
+}
+
+/// Returns the outermost calls, except mathematical functions.
+fn calls_of(expr: &Expr) -> Vec<&Expr> {
     match expr {
-        Expr::Call { name, .. } if Function::mathematics(name).is_none() => vec![name],
+        Expr::Call { name, .. } if Function::mathematics(name).is_none() => vec![expr],
         _ => operands(expr).flat_map(calls_of).collect(),
     }
 }

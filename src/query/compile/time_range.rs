@@ -97,7 +97,7 @@ fn bounds(op: BinaryOp, value: &Expr, context: FoldContext<'_>) -> Result<Bounds
         Expr::StringLiteral(text) if time_literal::is_time(text) => {
             Expr::TimeLiteral(parse_time(text, context.zone)?)
         }
-        other => fold::fold_inner(other, context),
+        other => fold::fold(other, context),
     };
     let time_ns = match literal {
         Expr::TimeLiteral(ns) => within_limits(ns)?,
