@@ -37,29 +37,35 @@ impl Defaults<'_> {
     }
 }
 
-/// Returns the policies that `select` and its subqueries read, ascending and without duplicates.
+/// Returns the policies that `select` and its subqueries read, in the order of the text and without
+/// duplicates.
 ///
 /// # Errors
 /// [`QueryError::DatabaseRequired`] if a source specifies no database and there is no default,
-/// [`QueryError::TooManyPolicies`], or [`QueryError::Invalid`] if a measurement's name is empty.
+/// [`QueryError::TooManyPolicies`], or [`QueryError::Invalid`] if a measurement's name is empty or
+/// reserved.
 pub fn sources(select: &SelectStatement, defaults: Defaults<'_>) -> Result<Vec<SourceName>> {
-    let mut written = BTreeSet::new();
+    check_system_names(select)?;
+    let mut written = Vec::new();
     collect(select, &mut written)?;
-    let names = written.into_iter().map(|(database, policy)| defaults.resolve(database, policy));
-    let names = names.collect::<Result<BTreeSet<SourceName>>>()?;
+    let mut names = Vec::new();
+    let mut found = BTreeSet::new();
+    for (database, policy) in written {
+        let name = defaults.resolve(database, policy)?;
+        if found.insert(name.clone()) {
+            names.push(name);
+        }
+    }
     if names.len() > POLICIES_PER_QUERY_MAX {
         return Err(QueryError::TooManyPolicies);
     }
-    Ok(names.into_iter().collect())
+    Ok(names)
 }
 
 type WrittenTarget<'a> = (Option<&'a str>, Option<&'a str>);
 
 /// FROM may contain thousands of sources. Most have the database and policy of the previous source.
-fn collect<'a>(
-    select: &'a SelectStatement,
-    written: &mut BTreeSet<WrittenTarget<'a>>,
-) -> Result<()> {
+fn collect<'a>(select: &'a SelectStatement, written: &mut Vec<WrittenTarget<'a>>) -> Result<()> {
     let mut before = None;
     for source in &select.sources {
         match source {
@@ -67,11 +73,35 @@ fn collect<'a>(
                 check_name(measurement)?;
                 let place = (measurement.database.as_deref(), measurement.policy.as_deref());
                 if before.replace(place) != Some(place) {
-                    written.insert(place);
+                    written.push(place);
                 }
             }
             Source::Subquery(inner) => collect(inner, written)?,
         }
+    }
+    Ok(())
+}
+
+/// Refuses a direct source with a name that 1.x reserves.
+///
+/// # Errors
+/// [`QueryError::Invalid`]
+fn check_system_names(select: &SelectStatement) -> Result<()> {
+    for source in &select.sources {
+        let Source::Measurement(Measurement { name: MeasurementName::Name(name), .. }) = source
+        else {
+            continue;
+        };
+        let statement = match name.as_str() {
+            "_fieldKeys" => "SHOW FIELD KEYS",
+            "_measurements" => "SHOW MEASUREMENTS",
+            "_series" => "SHOW SERIES",
+            "_tagKeys" => "SHOW TAG KEYS",
+            "_tags" => "SHOW TAG VALUES",
+            "_name" | "_tagKey" => "the appropriate meta command",
+            _ => continue,
+        };
+        return invalid(format!("unable to use system source '{name}': use {statement} instead"));
     }
     Ok(())
 }

@@ -249,21 +249,25 @@ impl Running {
         }
     }
 
-    /// Loads the sources, in their order.
+    /// Loads the sources, in their order. The error for a missing database takes precedence over the
+    /// error for a missing policy.
     async fn load(&self, from_owner: bool) -> Result<Vec<Loaded>> {
         let Query { sources, session, statement, .. } = &self.query;
         let mut all = Vec::with_capacity(sources.len());
+        let mut missing_policy = None;
         for source in sources {
             let loaded = source.load(from_owner, &session.principal).run(&self.io).await;
-            // An error in the statement takes precedence over the error for a missing policy.
-            if let (Err(Error::PolicyNotFound(_)), ReadStatement::Select(select)) =
-                (&loaded, statement)
-            {
-                self.io.with(|context| compile::check(select, context.platform.now_ns()))??;
+            match loaded {
+                Err(Error::PolicyNotFound(name)) => _ = missing_policy.get_or_insert(name),
+                loaded => all.push(loaded?),
             }
-            all.push(loaded?);
         }
-        Ok(all)
+        let Some(name) = missing_policy else { return Ok(all) };
+        // An error in the statement takes precedence, too.
+        if let ReadStatement::Select(select) = statement {
+            self.io.with(|context| compile::check(select, context.platform.now_ns()))??;
+        }
+        Err(Error::PolicyNotFound(name))
     }
 
     /// `empty` contains the measurements without rows, if they are known.

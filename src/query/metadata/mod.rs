@@ -14,7 +14,7 @@ mod names;
 mod plan;
 mod render;
 
-use super::error::{QueryError, Result};
+use super::error::{QueryError, Result, invalid};
 use super::result::{SeriesChunk, Values};
 use super::source::Defaults;
 use crate::influxql::ast::{ListOf, NamePattern, Source, Statement};
@@ -40,22 +40,33 @@ pub fn database(statement: &Statement, defaults: Defaults<'_>) -> Option<Result<
             NamePattern::All => return None,
         },
         Statement::ShowList(show) => match show.of {
-            ListOf::Series | ListOf::FieldKeys => placed(&show.sources).or(show.database.as_ref()),
+            ListOf::Series | ListOf::FieldKeys => {
+                return Some(of_sources(&show.sources, show.database.as_deref(), defaults));
+            }
             ListOf::TagKeys(_) | ListOf::TagValues(_) => show.database.as_ref(),
         },
-        Statement::ShowCardinality(show) => placed(&show.sources).or(show.database.as_ref()),
+        Statement::ShowCardinality(show) => {
+            return Some(of_sources(&show.sources, show.database.as_deref(), defaults));
+        }
         _ => return None,
     };
     let name = named.map(String::as_str).or(defaults.database);
     Some(name.map(str::to_owned).ok_or(QueryError::DatabaseRequired))
 }
 
-/// The database in FROM. 1.x rewrites these statements to a SELECT.
-fn placed(sources: &[Source]) -> Option<&String> {
-    sources.iter().find_map(|source| match source {
-        Source::Measurement(measurement) => measurement.database.as_ref(),
+/// Returns the database of FROM. `on` is the database of the ON clause. 1.x rewrites these
+/// statements to a SELECT, which can read several databases.
+fn of_sources(sources: &[Source], on: Option<&str>, defaults: Defaults<'_>) -> Result<String> {
+    let unnamed = on.or(defaults.database);
+    let mut names = sources.iter().filter_map(|source| match source {
+        Source::Measurement(measurement) => Some(measurement.database.as_deref().or(unnamed)),
         Source::Subquery(_) => None,
-    })
+    });
+    let name = names.next().unwrap_or(unnamed).ok_or(QueryError::DatabaseRequired)?;
+    if names.any(|other| other != Some(name)) {
+        return invalid("a SHOW statement reads one database: run one statement for each database");
+    }
+    Ok(name.to_owned())
 }
 
 /// Returns the result of SHOW DATABASES, with `names` in the given order.

@@ -13,7 +13,7 @@ use super::render::Render;
 use crate::influxql::ast::{Dimension, Expr, ListOf, Measurement, NamePattern, Source, Statement};
 use crate::model::limits::{PIECE_BYTES_MAX, PLAN_ENTRIES_MAX};
 use crate::model::schema::{MeasurementSchema, PolicySchema};
-use crate::model::time::TimeRange;
+use crate::model::time::{TimeRange, past_truncated_ns};
 use crate::query::compile::{condition_entries, split_time};
 use crate::query::error::{QueryError, Result, invalid};
 use crate::query::source::{Defaults, check_name};
@@ -206,7 +206,11 @@ fn plan(show: &ShowClauses<'_>, mut render: Render, context: &MetaContext<'_>) -
         let predicates: Result<_> = measurements.values().map(predicate).collect();
         let request = SummaryRequest {
             measurements: measurements.values().map(|schema| schema.id).collect(),
-            time: whole_groups(time, policy.group_duration_ns),
+            time: match render {
+                // 1.x reads series as rows at time 0.
+                Render::Series if time.end_ns <= 0 => TimeRange::new(0, 0),
+                _ => whole_groups(time, policy.group_duration_ns),
+            },
             kept_from_ns: None,
             predicates: predicates?,
             want: want(&render, &column_names),
@@ -228,10 +232,11 @@ pub(super) fn keep([limit, offset]: [u64; 2]) -> Option<usize> {
     (limit > 0).then(|| usize::try_from(limit.saturating_add(offset)).unwrap_or(usize::MAX))
 }
 
-/// Extends a range to full shard groups, as in 1.x.
+/// Extends a range to full shard groups, as in 1.x. A group of a week begins on
+/// Monday.
 fn whole_groups(time: TimeRange, group_duration_ns: i64) -> TimeRange {
     let width_ns = group_duration_ns.max(1);
-    let before = |time_ns: i64| time_ns.saturating_sub(time_ns.rem_euclid(width_ns));
+    let before = |time_ns: i64| time_ns.saturating_sub(past_truncated_ns(time_ns, width_ns));
     let end_ns = match time.end_ns.checked_sub(1) {
         Some(last_ns) => before(last_ns).saturating_add(width_ns),
         None => time.end_ns,

@@ -110,3 +110,24 @@ fn show_measurements_filters_by_tag() {
     assert_eq!(run("SHOW MEASUREMENTS WHERE nope != 'z'", &shards), none);
     assert_eq!(run("SHOW MEASUREMENTS WITH MEASUREMENT =~ /x/", &shards), none);
 }
+
+#[test]
+fn show_statement_reads_one_database() {
+    let named = |query: &str| {
+        let statement = crate::influxql::parse(query, &Params::default()).expect("valid").remove(0);
+        let defaults = Defaults { database: Some("db"), ..Defaults::default() };
+        database(&statement, defaults).expect("a SHOW statement").map_err(|error| error.to_string())
+    };
+    assert_eq!(named("SHOW SERIES FROM a..m, a.p.n"), Ok("a".to_owned()));
+    assert_eq!(named("SHOW SERIES ON a FROM m, a..n"), Ok("a".to_owned()));
+    assert_eq!(named("SHOW FIELD KEYS FROM m, db..n"), Ok("db".to_owned()));
+    for query in [
+        "SHOW SERIES FROM a..m, b..m",
+        "SHOW SERIES ON a FROM m, b..n",
+        "SHOW FIELD KEYS FROM m, b..n",
+        "SHOW SERIES CARDINALITY FROM a..m, b..m",
+    ] {
+        let refusal = named(query).expect_err(query);
+        assert!(refusal.contains("one statement for each database"), "{refusal}");
+    }
+}
