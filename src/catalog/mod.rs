@@ -182,9 +182,7 @@ impl<S: Store> Catalog<S> {
             ToCatalog::KillQuery { id } => self.queries.kill(id, now_ns),
             ToCatalog::List { after, holding } => self.list(after, holding)?,
             ToCatalog::Create(request) => {
-                if name::check(&request.name).is_err() {
-                    return Err(CatalogRefusal::InvalidName.into());
-                }
+                name::check(&request.name).map_err(CatalogRefusal::InvalidName)?;
                 let entry = self.entries()?.by_name(&request.name).map(|(_, entry)| entry);
                 let existed = entry.is_some_and(|entry| entry.stage == EntryStage::Ready);
                 return self.start(event, CatalogTask::Create { request, existed });

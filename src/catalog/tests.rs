@@ -2,6 +2,7 @@ use super::*;
 use crate::model::grant::{Grants, Permission};
 use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::DATABASES_MAX;
+use crate::model::name::InvalidName;
 use crate::protocol::call::PlacementError;
 use crate::protocol::database::FromDatabase;
 use crate::protocol::grants::Grantee;
@@ -114,7 +115,7 @@ fn failed_database_creation_leaves_nothing() {
     let eu = CreateDatabase { jurisdiction: Some("eu".to_owned()), ..create("db") };
     let refusal = CatalogRefusal::Placement(PlacementError::Jurisdiction("eu".to_owned()));
     assert_eq!(ask(&mut catalog, &ToCatalog::Create(eu)), FromCatalog::Refused(refusal));
-    let invalid = FromCatalog::Refused(CatalogRefusal::InvalidName);
+    let invalid = FromCatalog::Refused(CatalogRefusal::InvalidName(InvalidName::Characters));
     assert_eq!(ask(&mut catalog, &ToCatalog::Create(create("a/b"))), invalid);
     assert_eq!(catalog.store().is_open(), Ok(false));
     let nothing = FromCatalog::Resolved { object: None };

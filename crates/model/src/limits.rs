@@ -79,7 +79,10 @@ pub const CATALOG_HEALTH_WAIT_MS: u32 = 2_000;
 /// The time for which `/health` caches the Catalog's status, in nanoseconds.
 pub const CATALOG_HEALTH_REMEMBERED_NS: i64 = 5 * super::time::S_NS;
 
-// Lines and points of a write.
+// Names, and lines and points of a write.
+
+/// The maximum size of a database or policy name, in bytes (1.x `MaxNameLen`).
+pub const NAME_BYTES_MAX: usize = 255;
 
 /// The maximum size of a line of line protocol, in bytes.
 pub const LINE_BYTES_MAX: usize = 2 << 20;
@@ -263,14 +266,13 @@ pub const QUERY_DEPTH_MAX: usize = 32;
 pub const EXPR_DEPTH_MAX: usize = 512;
 /// The maximum number of statements in one query.
 pub const STATEMENTS_MAX: usize = 100;
-/// The maximum size of a regex's source text, in bytes.
-pub const REGEX_BYTES_MAX: usize = 1 << 10;
+/// The maximum size of a regex's source text, in bytes. Grafana sends a regex that lists the
+/// selected values of a variable. Shards check this limit again.
+pub const REGEX_BYTES_MAX: usize = 16 << 10;
 /// The maximum number of comparisons in the condition of a delete. Comparisons of one tag with
 /// several texts count once. Until merges have removed the rows, each read evaluates the condition
 /// for every series.
 pub const DELETE_COMPARISONS_MAX: usize = 100;
-/// The maximum value of the setting `REGEX_BYTES_MAX`, in bytes. Shards check this limit again.
-pub(crate) const REGEX_SOURCE_BYTES_MAX: usize = 16 << 10;
 /// The maximum number of different regexes in one query text.
 pub const REGEXES_PER_QUERY_MAX: usize = 100;
 /// The maximum memory of a compiled regex, in bytes.

@@ -1,16 +1,29 @@
 //! Checks names of databases, retention policies and line protocol, and splits v2 bucket names.
 
-/// The error for an invalid name.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("invalid name")]
-pub struct InvalidName;
+use serde::{Deserialize, Serialize};
 
-/// Checks a database or policy name with the rule of 1.x (`services/meta`, `ValidName`). U+FFFD is
-/// invalid, because decoding substitutes it for invalid UTF-8.
+use crate::limits::NAME_BYTES_MAX;
+
+/// The error for an invalid name, with the text of 1.x.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum InvalidName {
+    /// The name is empty, `.` or `..`, or contains `/`, `\` or a control character.
+    #[error("invalid name")]
+    Characters,
+    /// The name exceeds [`NAME_BYTES_MAX`].
+    #[error("name too long")]
+    TooLong,
+}
+
+/// Checks a database or policy name with the rules of 1.x (`services/meta`, `ValidName` and
+/// `MaxNameLen`). U+FFFD is invalid, because decoding substitutes it for invalid UTF-8.
 pub fn check(name: &str) -> Result<(), InvalidName> {
     let printable = |c: char| !c.is_control() && !matches!(c, '/' | '\\' | '\u{fffd}');
     if name.is_empty() || name == "." || name == ".." || !name.chars().all(printable) {
-        return Err(InvalidName);
+        return Err(InvalidName::Characters);
+    }
+    if name.len() > NAME_BYTES_MAX {
+        return Err(InvalidName::TooLong);
     }
     Ok(())
 }
@@ -72,8 +85,10 @@ mod tests {
             assert_eq!(check(good), Ok(()), "{good}");
         }
         for bad in ["", ".", "..", "a/b", "a\\b", "a\nb", "a\u{fffd}"] {
-            assert_eq!(check(bad), Err(InvalidName), "{bad}");
+            assert_eq!(check(bad), Err(InvalidName::Characters), "{bad}");
         }
+        assert_eq!(check(&"é".repeat(127)), Ok(()));
+        assert_eq!(check(&"é".repeat(128)), Err(InvalidName::TooLong));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::live_queries::LiveQuery;
 use super::recovery::{RecoveryRefusal, RecoveryRequest, RecoveryStatus};
 use super::shard::VerifyPage;
 use tidemark_model::ids::{ObjectId, PolicyId};
+use tidemark_model::name::InvalidName;
 
 /// A request to the Catalog.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -222,10 +223,9 @@ pub enum FromCatalog {
 /// The reason why the Catalog rejected a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum CatalogRefusal {
-    /// The name is empty, `.` or `..`, or contains `/`, `\` or a control character. The message is
-    /// 1.x's text.
-    #[error("invalid name")]
-    InvalidName,
+    /// The name is invalid or too long.
+    #[error(transparent)]
+    InvalidName(InvalidName),
     /// KILL QUERY names an unknown id.
     #[error("no such query id: {id}")]
     NoSuchQuery {

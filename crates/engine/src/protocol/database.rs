@@ -15,7 +15,7 @@ use super::recovery::{FrozenDatabase, RecoveredDatabase};
 use super::shard::{FromShard, ToShard, VerifyPage};
 use tidemark_model::ids::{ObjectId, PolicyId};
 use tidemark_model::limits::{MEASUREMENT_SCHEMA_BYTES_MAX, POLICY_DURATION_MIN_NS};
-use tidemark_model::name;
+use tidemark_model::name::{self, InvalidName};
 use tidemark_model::quota::{CallerQuota, Quotas, Rates};
 use tidemark_model::schema::MeasurementSchema;
 use tidemark_model::shard_map::{Policy, shard_group_duration_ns};
@@ -180,7 +180,7 @@ impl PolicySpec {
     /// Checks name, duration, replication and shard duration, in the order of 1.x.
     pub fn check(&self) -> Result<(), PolicyRefusal> {
         if let Some(name) = &self.name {
-            name::check(name).map_err(|_| PolicyRefusal::InvalidName)?;
+            name::check(name).map_err(PolicyRefusal::InvalidName)?;
         }
         let duration_ns = self.duration_ns.unwrap_or(0);
         if duration_ns != 0 && duration_ns < POLICY_DURATION_MIN_NS {
@@ -395,9 +395,9 @@ pub enum RegisterRefusal {
 /// The reason why a policy statement was rejected, with the text of 1.x.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum PolicyRefusal {
-    /// The name is empty, `.` or `..`, or contains `/`, `\` or a control character.
-    #[error("invalid name")]
-    InvalidName,
+    /// The name is invalid or too long.
+    #[error(transparent)]
+    InvalidName(InvalidName),
     /// A policy with this name exists with other settings.
     #[error("retention policy already exists")]
     Exists,

@@ -16,7 +16,7 @@ use regex_automata::nfa::thompson::{NFA, WhichCaptures};
 
 use crate::configurable_limits::Exceeded;
 use crate::limits::{
-    REGEX_CACHE_BYTES_MAX, REGEX_COMPILED_BYTES_MAX, REGEX_SOURCE_BYTES_MAX, REGEX_STEPS_MAX,
+    REGEX_BYTES_MAX, REGEX_CACHE_BYTES_MAX, REGEX_COMPILED_BYTES_MAX, REGEX_STEPS_MAX,
 };
 
 pub use syntax::{InvalidSyntax, SyntaxErrorKind};
@@ -42,7 +42,7 @@ pub enum InvalidRegex {
     #[error("error parsing regexp: {0}")]
     TooLong(#[from] Exceeded),
     /// The compiled regex would take more than [`REGEX_COMPILED_BYTES_MAX`], or the regex nests too
-    /// deeply, or its source exceeds [`REGEX_SOURCE_BYTES_MAX`]. The last case cannot come from a
+    /// deeply, or its source exceeds [`REGEX_BYTES_MAX`]. The last case cannot come from a
     /// query text.
     #[error(
         "error parsing regexp: the compiled expression exceeds {REGEX_COMPILED_BYTES_MAX} bytes: \
@@ -122,7 +122,7 @@ impl Pattern {
     /// Compiles Go's `source`, within [`REGEX_COMPILED_BYTES_MAX`], with Go's error texts. The
     /// matches count as `work`.
     pub fn new(source: &str, work: &RegexWork) -> Result<Self, InvalidRegex> {
-        if source.len() > REGEX_SOURCE_BYTES_MAX {
+        if source.len() > REGEX_BYTES_MAX {
             return Err(InvalidRegex::TooLarge);
         }
         let rust = syntax::translate(source)?;
