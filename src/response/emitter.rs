@@ -14,6 +14,14 @@ pub struct Emitter {
     empty: bool,
 }
 
+/// A position in the text of an [`Emitter`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Position {
+    bytes: usize,
+    depth: usize,
+    empty: bool,
+}
+
 impl Emitter {
     /// Creates an emitter without text.
     pub fn new(pretty: bool) -> Self {
@@ -69,6 +77,17 @@ impl Emitter {
         if self.pretty {
             self.out.push(b' ');
         }
+    }
+
+    /// Returns the current position, for [`Emitter::rewind`].
+    pub(super) fn position(&self) -> Position {
+        Position { bytes: self.out.len(), depth: self.depth, empty: self.empty }
+    }
+
+    /// Removes the text after `to`. Its bytes must not have been taken.
+    pub(super) fn rewind(&mut self, to: Position) {
+        self.out.truncate(to.bytes);
+        (self.depth, self.empty) = (to.depth, to.empty);
     }
 
     /// Writes a string value after a key or [`Emitter::next`].

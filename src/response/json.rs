@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::emitter::{self, Emitter};
+use super::emitter::{self, Emitter, Position};
 use super::number::Unsupported;
 use super::rows::rows;
 use super::{Ending, WARNING, Writer, time};
@@ -17,6 +17,8 @@ pub struct Document {
     epoch: Option<Precision>,
     begun: bool,
     in_series: bool,
+    /// The position before the statement's series, if their bytes have not been taken.
+    before_series: Option<Position>,
     /// The series to which the next rows may belong, and whether its `"values":[` has been written.
     open: Option<(SeriesChunk, bool)>,
     /// A value that Go cannot encode. Go rejects a document that contains a value without a JSON
@@ -34,6 +36,7 @@ impl Document {
             epoch,
             begun: false,
             in_series: false,
+            before_series: None,
             open: None,
             unsupported: None,
             taken: false,
@@ -63,6 +66,7 @@ impl Document {
 
     fn open_series(&mut self, chunk: &SeriesChunk) {
         if !std::mem::replace(&mut self.in_series, true) {
+            self.before_series = Some(self.emitter.position());
             self.emitter.key("series");
             self.emitter.open(b'[');
         }
@@ -116,6 +120,12 @@ impl Writer for Document {
     }
 
     fn statement_end(&mut self, ending: Ending<'_>) {
+        let before_series = self.before_series.take();
+        if let (Ending::Failed(_), Some(before_series)) = (&ending, before_series) {
+            // The error replaces the rows.
+            self.emitter.rewind(before_series);
+            (self.in_series, self.open, self.unsupported) = (false, None, None);
+        }
         self.end_statement(false, false, ending);
     }
 
@@ -143,6 +153,7 @@ impl Writer for Document {
 
     fn take_bytes(&mut self) -> Vec<u8> {
         self.taken = true;
+        self.before_series = None;
         self.emitter.take()
     }
 }

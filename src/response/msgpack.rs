@@ -264,6 +264,14 @@ fn length([fix, two, four]: [u8; 3], short: usize, length: usize, out: &mut Vec<
     }
 }
 
+/// Returns the response to a rejected request.
+pub fn failed(error: &str) -> Vec<u8> {
+    let mut out = vec![0x81];
+    text("error", &mut out);
+    text(error, &mut out);
+    out
+}
+
 fn array(elements: usize, out: &mut Vec<u8>) {
     length([0x90, 0xdc, 0xdd], 16, elements, out);
 }

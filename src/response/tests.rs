@@ -81,6 +81,31 @@ fn infinite_value_fails_json_response() {
 }
 
 #[test]
+fn error_replaces_rows_of_statement() {
+    let answer = |is_streamed: bool, pretty: bool| {
+        let mut writer = writer(Options { pretty, ..Options::default() });
+        let rows = chunk("a", &[1.0, f64::INFINITY], false);
+        writer.statement_begin(0);
+        writer.series(&rows, 0..1);
+        let mut bytes = if is_streamed { writer.take_bytes() } else { Vec::new() };
+        writer.series(&rows, 1..2);
+        writer.statement_end(Ending::Failed("killed"));
+        writer.statement_begin(1);
+        writer.statement_end(Ending::Done);
+        writer.finish();
+        bytes.extend(writer.take_bytes());
+        String::from_utf8(bytes).unwrap()
+    };
+    let only_error =
+        "{\"results\":[{\"statement_id\":0,\"error\":\"killed\"},{\"statement_id\":1}]}\n";
+    assert_eq!(answer(false, false), only_error);
+    assert!(
+        answer(false, true).contains("\"statement_id\": 0,\n            \"error\": \"killed\"\n")
+    );
+    assert!(answer(true, false).contains("\"series\":"));
+}
+
+#[test]
 fn chunks_end_at_size_or_series() {
     let options =
         Options { epoch: Some(Precision::Millisecond), chunk_rows: Some(2), ..Options::default() };

@@ -234,13 +234,11 @@ pub enum Effect {
 impl Effect {
     /// Returns the effect of `statement`. A statement that is not listed here changes something.
     pub fn new(statement: &Statement) -> Self {
-        let unless = |writes: bool, otherwise: Self| if writes { Self::Writes } else { otherwise };
         match statement {
-            Statement::Select(select) => unless(select.into.is_some(), Self::Selects),
-            Statement::Explain(explain) => {
-                unless(explain.analyze && explain.select.into.is_some(), Self::Reads)
-            }
-            Statement::ShowDatabases
+            Statement::Select(select) if select.into.is_none() => Self::Selects,
+            // EXPLAIN ANALYZE ignores INTO.
+            Statement::Explain(_)
+            | Statement::ShowDatabases
             | Statement::ShowRetentionPolicies { .. }
             | Statement::ShowMeasurements(_)
             | Statement::ShowList(_)
@@ -277,7 +275,7 @@ mod tests {
             ("SELECT v INTO n FROM m", Effect::Writes),
             ("EXPLAIN SELECT v INTO n FROM m", Effect::Reads),
             ("EXPLAIN ANALYZE SELECT v FROM m", Effect::Reads),
-            ("EXPLAIN ANALYZE SELECT v INTO n FROM m", Effect::Writes),
+            ("EXPLAIN ANALYZE SELECT v INTO n FROM m", Effect::Reads),
             ("SHOW STATS", Effect::Reads),
             ("KILL QUERY 1", Effect::Writes),
         ] {
