@@ -105,7 +105,7 @@ const groupActions = {
 
 /** These statuses replace the status of the group. */
 const exceptions = {
-  'LineRefusal::Retention': '400; 422 if every line is older than the retention period',
+  'LineRefusal::Retention': '400; 422 if every line is older than the retention period, except on `/write`',
   'Error::Forbidden': '403',
   'Error::Revoked': '401',
   'Error::NotEverywhere': '200, as a warning in `messages`',

@@ -29,6 +29,10 @@ pub enum AuthError {
     /// Status 401: the credentials are absent, malformed, unknown or expired.
     #[error("unauthorized access")]
     Unauthorized,
+    /// Status 401 on a route of 1.x: the user or its password is unknown. Home Assistant and
+    /// influxdb-java search for this text.
+    #[error("authorization failed")]
+    UnknownUser,
     /// Status 401: the operator disabled credentials in URLs.
     #[error(
         "the server does not accept credentials in the URL (URL_CREDENTIALS=false), because logs \
@@ -130,12 +134,18 @@ pub fn credentials(
     if settings.admin_tokens.is_empty() {
         return Err(AuthError::NotConfigured);
     }
-    let of_url = || {
-        let user = parameters.filled("u").map(str::to_owned);
-        Some(Credentials::pair(user, parameters.filled("p")?.to_owned()))
-    };
-    let found = head.header("authorization").and_then(from_header).or_else(of_url);
-    found.ok_or(AuthError::Unauthorized)
+    let user = || parameters.filled("u").map(str::to_owned);
+    let of_url = parameters.filled("p").map(|p| Credentials::pair(user(), p.to_owned()));
+    let mut found = head.header("authorization").and_then(from_header);
+    // Tasmota sends a user's password in the URL, and also as a token.
+    if let (Some(found), Some(of_url)) = (&mut found, &of_url)
+        && found.user.is_none()
+        && of_url.user.is_some()
+    {
+        found.user.clone_from(&of_url.user);
+        found.password.clone_from(&of_url.password);
+    }
+    found.or(of_url).ok_or(AuthError::Unauthorized)
 }
 
 /// Parses `Bearer T`, `Token T`, `Token user:password` or `Basic base64(user:T)`.
@@ -252,5 +262,7 @@ mod tests {
         assert_eq!(found(Some("Token u:p:w"), ""), Ok(whole));
         let none = Credentials { user: None, ..pair("", "u:p") };
         assert_eq!(found(Some("Bearer u:p"), ""), Ok(none));
+        let both = Credentials { token: "t".to_owned(), ..pair("u", "pw") };
+        assert_eq!(found(Some("Token t"), "u=u&p=pw"), Ok(both));
     }
 }

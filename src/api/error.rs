@@ -19,7 +19,7 @@ use crate::protocol::database::{DatabaseRefusal, PolicyRefusal};
 use crate::protocol::host::Unavailable;
 use crate::protocol::recovery::RecoveryRefusal;
 use crate::response::emitter::Emitter;
-use crate::response::{Format, csv};
+use crate::response::{Format, csv, msgpack};
 
 /// The result of a part of a request.
 pub type ApiResult<T> = Result<T, ApiError>;
@@ -112,6 +112,9 @@ pub enum ApiError {
     /// A resource with this name already exists.
     #[error("{0}")]
     Conflict(String),
+    /// A resource of 2.x's API already exists. As in 2.x, the code is `conflict`.
+    #[error("{0}")]
+    AlreadyExists(String),
     /// The request is well-formed, but this server cannot execute it.
     #[error("{0}")]
     Unprocessable(String),
@@ -165,7 +168,7 @@ impl ApiError {
 
     fn status_and_class(&self) -> (u16, &'static str) {
         match self {
-            Self::Auth(AuthError::Unauthorized) => (401, "unauthorized"),
+            Self::Auth(AuthError::Unauthorized | AuthError::UnknownUser) => (401, "unauthorized"),
             Self::Auth(AuthError::InUrl) => (401, "credentials in url"),
             Self::ForeignOrigin(_) => (403, "foreign origin"),
             Self::Auth(
@@ -193,6 +196,7 @@ impl ApiError {
             Self::PolicyNotFound(_) => (404, "retention policy not found"),
             Self::NotFound(_) => (404, "not found"),
             Self::Conflict(_) => (409, "conflict"),
+            Self::AlreadyExists(_) => (422, "conflict"),
             Self::Unprocessable(_) => (422, "unprocessable"),
             Self::Limit(_) => (422, "limit"),
             Self::NotImplemented(_) => (501, "not supported"),
@@ -202,6 +206,14 @@ impl ApiError {
             Self::OverQuota { drops_429: false, .. } => (429, "quota"),
             Self::OverQuota { drops_429: true, .. } => (503, "quota"),
             Self::Unavailable { .. } => (503, "unavailable"),
+        }
+    }
+
+    /// Returns the value of `code` in the body.
+    fn code(&self) -> &'static str {
+        match self {
+            Self::AlreadyExists(_) => "conflict",
+            error => code(error.status()),
         }
     }
 
@@ -231,8 +243,9 @@ impl ApiError {
     /// Returns the response in the format that the route's clients read.
     pub fn response(&self, shape: ErrorShape, pretty: bool) -> Response {
         let message = self.to_string();
-        let mut response = error_response(shape, self.status(), &message, pretty, |out| {
-            if shape != ErrorShape::Write(Dialect::V2) {
+        let (status, code) = (self.status(), self.code());
+        let mut response = response_with_code(shape, status, code, &message, pretty, |out| {
+            if shape != ErrorShape::V2 {
                 out.key("error");
                 out.string(&message);
             }
@@ -255,8 +268,8 @@ impl ApiError {
         response
     }
 
-    /// Returns the response to the request `head`. A client that accepts CSV receives a parse error
-    /// as CSV. A gRPC-Web client receives every error as trailers.
+    /// Returns the response to the request `head`. An error of `/query` has the format of the result. A
+    /// gRPC-Web client receives every error as trailers.
     pub fn response_to(&self, head: &RequestHead, shape: ErrorShape, pretty: bool) -> Response {
         if shape == ErrorShape::Flight
             && let Some(form) = Form::of_request(head)
@@ -264,12 +277,18 @@ impl ApiError {
             return form.refusal(self.grpc_code(), &self.to_string());
         }
         let mut response = self.response(shape, pretty);
-        if matches!(self, Self::Parse(_)) && Format::negotiate(head.header("accept")) == Format::Csv
-        {
-            response.body = csv::failed(&self.to_string());
-            let json = response.headers.iter_mut().find(|(name, _)| name == "Content-Type");
-            json.into_iter().for_each(|(_, value)| *value = Format::Csv.content_type().to_owned());
+        // 1.x checks the caller before it reads the format.
+        if shape != ErrorShape::Query(Dialect::V1) || matches!(self, Self::Auth(_)) {
+            return response;
         }
+        let format = Format::negotiate(head.header("accept"));
+        response.body = match format {
+            Format::Json => return response,
+            Format::Csv => csv::failed(&self.to_string()),
+            Format::MessagePack => msgpack::failed(&self.to_string()),
+        };
+        let json = response.headers.iter_mut().find(|(name, _)| name == "Content-Type");
+        json.into_iter().for_each(|(_, value)| *value = format.content_type().to_owned());
         response
     }
 }
@@ -289,7 +308,7 @@ impl From<Error> for ApiError {
             | Error::ListTooLong
             | Error::Interrupted => Self::Invalid(text),
             Error::Catalog(refusal) => match refusal {
-                CatalogRefusal::InvalidName
+                CatalogRefusal::InvalidName(_)
                 | CatalogRefusal::NoSuchQuery { .. }
                 | CatalogRefusal::AlreadyKilled
                 | CatalogRefusal::Policy(_) => Self::Invalid(text),
@@ -361,15 +380,21 @@ impl From<Error> for ApiError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorShape {
     /// The write routes: `{"code","message","error","line"?}`. 1.x clients read only `error`.
-    /// `/api/v2/write` omits `error`. For rejected lines of `/api/v3/write_lp`, `error` is InfluxDB
+    /// [`Self::V2`] omits `error`. For rejected lines of `/api/v3/write_lp`, `error` is InfluxDB
     /// 3's title and `data` lists each line.
     Write(Dialect),
-    /// `/query`: `{"error"}`.
-    Query,
+    /// The query routes of 1.x and 3: `{"error"}`.
+    Query(Dialect),
     /// Flight: gRPC trailers for gRPC-Web clients, and [`Self::Other`] for all other clients.
     Flight,
     /// All other routes: `{"code","message","error"}`.
     Other,
+}
+
+impl ErrorShape {
+    /// The routes of 2.x: `{"code","message","line"?}`. If a body contains `error`, 2.x's Go client
+    /// ignores `code`.
+    pub const V2: Self = Self::Write(Dialect::V2);
 }
 
 /// Returns a response whose body ends with the keys that `fields` writes.
@@ -380,11 +405,22 @@ pub(super) fn error_response(
     pretty: bool,
     fields: impl FnOnce(&mut Emitter),
 ) -> Response {
+    response_with_code(shape, status, code(status), message, pretty, fields)
+}
+
+fn response_with_code(
+    shape: ErrorShape,
+    status: u16,
+    code: &str,
+    message: &str,
+    pretty: bool,
+    fields: impl FnOnce(&mut Emitter),
+) -> Response {
     let mut out = Emitter::new(pretty);
     out.open(b'{');
-    if shape != ErrorShape::Query {
+    if !matches!(shape, ErrorShape::Query(_)) {
         out.key("code");
-        out.string(code(status));
+        out.string(code);
         out.key("message");
         out.string(message);
     }
@@ -393,7 +429,7 @@ pub(super) fn error_response(
     out.end_document();
     Response::json(status, out.take())
         .with_header("X-Influxdb-Error", header_text(message))
-        .with_header("X-Platform-Error-Code", code(status))
+        .with_header("X-Platform-Error-Code", code)
 }
 
 fn code(status: u16) -> &'static str {
@@ -445,11 +481,11 @@ mod tests {
             assert_eq!(body(&error, shape), all);
         }
         assert_eq!(
-            body(&error, ErrorShape::Write(Dialect::V2)),
+            body(&error, ErrorShape::V2),
             "{\"code\":\"invalid\",\"message\":\"a \\\"b\\\"\\nc\"}\n"
         );
         assert_eq!(
-            body(&ApiError::Auth(AuthError::Unauthorized), ErrorShape::Query),
+            body(&ApiError::Auth(AuthError::Unauthorized), ErrorShape::Query(Dialect::V1)),
             "{\"error\":\"unauthorized access\"}\n"
         );
     }

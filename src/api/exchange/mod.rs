@@ -467,12 +467,20 @@ impl Exchange {
             return self.resume(isolate);
         }
         let address = self.head.header("cf-connecting-ip").unwrap_or_default();
+        let unknown = match self.errors {
+            ErrorShape::Write(Dialect::V1) | ErrorShape::Query(Dialect::V1)
+                if credentials.user.is_some() =>
+            {
+                AuthError::UnknownUser
+            }
+            _ => AuthError::Unauthorized,
+        };
         let (identify, errors) =
             (identify::identify(credentials, auth_source, address), self.errors);
         let identify = Task::new(move |io| async move {
             Ok(match io.run(identify).await {
                 Ok(Verdict::Known(principal)) => Ok(principal),
-                Ok(Verdict::Unknown) => Err(AuthError::Unauthorized.into()),
+                Ok(Verdict::Unknown) => Err(unknown.into()),
                 Ok(Verdict::Closed(closed)) => Err(rejected_login(closed, errors).into()),
                 // An unknown caller must not learn the names of shards or databases.
                 Err(Error::Unavailable(reason)) => {
@@ -559,7 +567,7 @@ impl Exchange {
 /// Avoids status 429 for `/write`, because 1.x's write clients drop a batch on status 429.
 fn rejected_login(Closed { by, retry_after_s }: Closed, errors: ErrorShape) -> AuthError {
     match by {
-        FullCounter::Name if errors == ErrorShape::Write(Dialect::V1) => AuthError::Unauthorized,
+        FullCounter::Name if errors == ErrorShape::Write(Dialect::V1) => AuthError::UnknownUser,
         FullCounter::Name => AuthError::TooManyFailures { retry_after_s },
         FullCounter::Address | FullCounter::Table => AuthError::LoginsWait { retry_after_s },
     }

@@ -29,19 +29,28 @@ const DEFAULT_POLICY: &str = "autogen";
 /// The server ignores the names of organisations in requests.
 const ORG_ID: &str = "0000000000000001";
 const ORG_PATH: &str = "/api/v2/orgs";
+/// The time of creation and of the last change, which the server does not store. The Terraform
+/// providers require both members.
+const UNKNOWN_TIME: &str = "1970-01-01T00:00:00Z";
 
 /// Parses a request to `/api/v2/orgs` or `/api/v2/orgs/{id}`.
 pub fn begin_orgs(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     let asked_id = request.id.or(request.url.filled("orgID"));
     if let Some(id) = asked_id.filter(|id| *id != ORG_ID) {
-        return Err(not_found(id));
+        return Err(not_found("organization", id));
     }
     let name = request.url.filled("org").unwrap_or("tidemark");
     let links = json!({
         "self": format!("{ORG_PATH}/{ORG_ID}"),
         "buckets": format!("/api/v2/buckets?orgID={ORG_ID}"),
     });
-    let org = json!({ "id": ORG_ID, "name": name, "links": links });
+    let org = json!({
+        "id": ORG_ID,
+        "name": name,
+        "createdAt": UNKNOWN_TIME,
+        "updatedAt": UNKNOWN_TIME,
+        "links": links,
+    });
     let body = match request.id {
         Some(_) => org,
         None => json!({ "links": { "self": ORG_PATH }, "orgs": [org] }),
@@ -84,7 +93,7 @@ async fn run(io: Io, request: ManageRequest, principal: Principal) -> ApiResult<
     let found = describe_databases(&io, &principal, WhichDatabases::Named(database)).await?;
     let buckets = buckets_of(&found);
     let shown = buckets.iter().find(|bucket| bucket.policy.name == policy);
-    let shown = shown.ok_or_else(|| not_found(&policy))?;
+    let shown = shown.ok_or_else(|| request.not_found(&policy))?;
     let value = match request.resource {
         Resource::Dbrps if status == 200 => json!({ "content": shown.mapping() }),
         Resource::Dbrps => shown.mapping(),
@@ -176,9 +185,16 @@ impl ManageRequest {
         let (limit, mut skip) = self.page()?;
         if let Some(after) = self.url.filled("after") {
             let at = all.iter().position(|bucket| policy_id(after) == Some(bucket.policy.id));
-            skip += at.ok_or_else(|| not_found(after))? + 1;
+            skip += at.ok_or_else(|| self.not_found(after))? + 1;
         }
         Ok(all.iter().skip(skip).take(limit).copied().collect())
+    }
+
+    fn not_found(&self, what: &str) -> ApiError {
+        match self.resource {
+            Resource::Buckets => not_found("bucket", what),
+            Resource::Dbrps => not_found("mapping", what),
+        }
     }
 
     fn text(&self, name: &str) -> Option<&str> {
@@ -201,7 +217,7 @@ impl ManageRequest {
                     return invalid(format!("invalid id \"{id}\": expected 16 hex digits"));
                 };
                 let bucket = buckets.iter().find(|bucket| bucket.policy.id == wanted);
-                Some(bucket.ok_or_else(|| not_found(id))?)
+                Some(bucket.ok_or_else(|| self.not_found(id))?)
             }
         };
         match (self.resource, self.method.as_str(), bucket) {
@@ -232,10 +248,13 @@ impl ManageRequest {
         self.page()?;
         let mut all: Vec<&Bucket<'_>> = buckets.iter().collect();
         if let Some(org) = self.url.filled("orgID").filter(|org| *org != ORG_ID) {
-            return Err(not_found(org));
+            return Err(not_found("organization", org));
         }
         if let Some(id) = self.url.filled("id") {
             all.retain(|bucket| policy_id(id) == Some(bucket.policy.id));
+            if all.is_empty() {
+                return Err(self.not_found(id));
+            }
         }
         if let Some(name) = self.url.filled("name") {
             all.retain(|bucket| bucket.has_name(found, name));
@@ -288,19 +307,19 @@ impl ManageRequest {
         let name = self.required("name")?;
         self.check_schema_type()?;
         if buckets.iter().any(|bucket| bucket.has_name(found, name)) {
-            return Err(ApiError::Unprocessable(format!("bucket with name {name} already exists")));
+            return Err(ApiError::AlreadyExists(format!("bucket with name {name} already exists")));
         }
         let (database, policy) = name::split_bucket(name);
         if [Some(database), policy].into_iter().flatten().any(|part| name::check(part).is_err()) {
             let expected = "expected db or db/rp in printable characters";
             return invalid(format!("invalid name \"{name}\": {expected}"));
         }
-        let (duration_ns, shard_group_duration_ns) = rules(&self.body)?.unwrap_or_default();
+        let rule = retention_rule(&self.body)?;
         let spec = |name: &str| PolicySpec {
             name: Some(name.to_owned()),
-            duration_ns: Some(duration_ns),
+            duration_ns: Some(rule.duration_ns.unwrap_or(0)),
             replica_n: Some(1),
-            shard_group_duration_ns,
+            shard_group_duration_ns: rule.shard_group_duration_ns.unwrap_or(0),
         };
         let named = policy.unwrap_or(DEFAULT_POLICY);
         let mut changes = Vec::new();
@@ -331,14 +350,21 @@ impl ManageRequest {
         }
         let (database, policy) = bucket.names();
         let mut changes = Vec::new();
-        if let Some((duration_ns, shard_group_duration_ns)) = rules(&self.body)? {
+        let rule = retention_rule(&self.body)?;
+        if rule != Rule::default() {
+            let duration_ns = rule.duration_ns.unwrap_or(bucket.policy.duration_ns);
+            let shard_ns = rule.shard_group_duration_ns;
+            let shard_ns = shard_ns.unwrap_or(bucket.policy.shard_group_duration_ns);
+            if duration_ns != 0 && duration_ns < shard_ns {
+                let reason = "shard-group duration must also be updated to be smaller than new \
+                              retention duration";
+                return Err(ApiError::Unprocessable(reason.to_owned()));
+            }
             let spec = PolicyChange {
                 name: policy.clone(),
-                duration_ns: Some(duration_ns),
+                duration_ns: rule.duration_ns,
                 replica_n: None,
-                // 0 selects the default shard group duration for the retention period, as for a
-                // new bucket.
-                shard_group_duration_ns: Some(shard_group_duration_ns),
+                shard_group_duration_ns: rule.shard_group_duration_ns,
             };
             let database = database.clone();
             let message = ToDatabase::AlterPolicy { spec, make_default: false };
@@ -422,37 +448,48 @@ impl ManageRequest {
     }
 }
 
-/// Returns the durations of points and of shard groups in a body's rules, in nanoseconds. 0 means
-/// infinite retention, or the default shard group duration.
-fn rules(body: &Value) -> ApiResult<Option<(i64, i64)>> {
+/// The durations in a body's rule, in nanoseconds. An absent value keeps the bucket's value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Rule {
+    /// 0 keeps points permanently.
+    duration_ns: Option<i64>,
+    /// 0 selects the default for the retention duration.
+    shard_group_duration_ns: Option<i64>,
+}
+
+fn retention_rule(body: &Value) -> ApiResult<Rule> {
     let bad_rules = |reason: &str| ApiError::Invalid(format!("invalid retentionRules: {reason}"));
     let rules = match body.get("retentionRules") {
-        None | Some(Value::Null) => return Ok(None),
+        None | Some(Value::Null) => return Ok(Rule::default()),
         Some(Value::Array(rules)) if rules.len() <= 1 => rules,
         Some(_) => return Err(bad_rules("expected a list of at most one rule")),
     };
-    let Some(rule) = rules.first() else { return Ok(Some((0, 0))) };
+    let Some(rule) = rules.first() else { return Ok(Rule::default()) };
     if rule.get("type").and_then(Value::as_str).is_some_and(|kind| kind != "expire") {
         return Err(bad_rules("the only type is \"expire\""));
     }
-    let seconds = |name: &str| match rule.get(name) {
-        None | Some(Value::Null) => Ok(0),
+    let duration_ns = |name: &str| match rule.get(name) {
+        None | Some(Value::Null) => Ok(None),
         Some(seconds) => {
             let ns = seconds.as_i64().filter(|seconds| *seconds >= 0);
             let ns = ns.and_then(|seconds| seconds.checked_mul(S_NS));
-            ns.ok_or_else(|| bad_rules("durations must be whole seconds of at least 0"))
+            ns.map(Some).ok_or_else(|| bad_rules("durations must be whole seconds of at least 0"))
         }
     };
-    let (duration_ns, shard_ns) = (seconds("everySeconds")?, seconds("shardGroupDurationSeconds")?);
-    if duration_ns != 0 && duration_ns < H_NS {
+    let rule = Rule {
+        duration_ns: duration_ns("everySeconds")?,
+        shard_group_duration_ns: duration_ns("shardGroupDurationSeconds")?,
+    };
+    if rule.duration_ns.is_some_and(|ns| ns != 0 && ns < H_NS) {
         let reason = "everySeconds must be 0 (keep points permanently) or at least 3600";
         return Err(ApiError::Unprocessable(reason.to_owned()));
     }
-    Ok(Some((duration_ns, shard_ns)))
+    Ok(rule)
 }
 
-fn not_found(what: &str) -> ApiError {
-    ApiError::NotFound(format!("not found: \"{what}\""))
+/// Clients of 2.x recognize the end of the message.
+fn not_found(kind: &str, what: &str) -> ApiError {
+    ApiError::NotFound(format!("{kind} \"{what}\" not found"))
 }
 
 struct Bucket<'a> {
@@ -498,6 +535,8 @@ impl Bucket<'_> {
                 "everySeconds": self.policy.duration_ns / S_NS,
                 "shardGroupDurationSeconds": self.policy.shard_group_duration_ns / S_NS,
             }],
+            "createdAt": UNKNOWN_TIME,
+            "updatedAt": UNKNOWN_TIME,
             "labels": [],
             "links": { "self": path, "write": format!("/api/v2/write?bucket={id}") },
         })

@@ -1,7 +1,7 @@
 //! Serves `/api/v3/configure/database`: lists databases by name, as InfluxDB 3 does, and creates,
 //! changes and drops databases.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use crate::api::error::{ApiError, ApiResult, invalid};
@@ -11,35 +11,77 @@ use crate::api::settings::{Settings, duration_ns};
 use crate::coordinator::Io;
 use crate::coordinator::create_drop::{Change, carry_out};
 use crate::coordinator::database_lists::{list_databases, seen_by_name};
-use crate::model::time::D_NS;
+use crate::model::time::{D_NS, H_NS, MINUTE_NS, MS_NS, S_NS, US_NS, W_NS};
 use crate::protocol::catalog::{CreateDatabase, is_inside};
 use crate::protocol::database::{PolicySpec, ToDatabase};
+use crate::query::result::{SeriesChunk, Values};
+use crate::response::table::{Layout, TableError, TableFormat, TableWriter};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {
     db: String,
-    /// The retention period, such as `72h`, `3d` or `none`.
-    retention_period: Option<String>,
+    /// The retention period, such as `72h`, `30days` or `none`. The inner value is `None` for null.
+    #[serde(default, deserialize_with = "present")]
+    retention_period: Option<Option<String>>,
     shards: Option<u32>,
     location: Option<String>,
     jurisdiction: Option<String>,
 }
 
+fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(value).map(Some)
+}
+
 impl Body {
+    /// Returns the retention in nanoseconds; 0 keeps points permanently. The result is `None` if the
+    /// body contains no retention period.
     fn duration_ns(&self) -> ApiResult<Option<i64>> {
-        let Some(text) = &self.retention_period else { return Ok(None) };
-        // InfluxDB 3 also accepts months of 30 days and years of 365 days.
-        let in_days = |unit, days: i64| {
-            let count: i64 = text.strip_suffix(unit)?.parse().ok().filter(|count| *count > 0)?;
-            count.checked_mul(days)?.checked_mul(D_NS)
-        };
-        let long_ns = in_days("mo", 30).or_else(|| in_days("y", 365));
-        long_ns.or_else(|| duration_ns(text)).map(Some).ok_or_else(|| {
+        let Some(period) = &self.retention_period else { return Ok(None) };
+        let Some(text) = period else { return Ok(Some(0)) };
+        duration_ns(text).or_else(|| humantime_ns(text)).map(Some).ok_or_else(|| {
             let expected = "expected a duration such as 72h or 30d, or \"none\"";
             ApiError::Invalid(format!("invalid retention_period \"{text}\": {expected}"))
         })
     }
+}
+
+/// Parses a duration above 0 in the format of the crate `humantime`, such as `1month 13h 30m`. The
+/// command `influxdb3` sends this format. In addition, `mo` is 30 days. Unlike in `humantime`, `y`
+/// is 365 days.
+fn humantime_ns(text: &str) -> Option<i64> {
+    let mut rest = text.trim();
+    let mut total_ns: i64 = 0;
+    while !rest.is_empty() {
+        let (number, tail) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?);
+        let tail = tail.trim_start();
+        let end = tail.find(|c: char| c.is_ascii_digit() || c.is_whitespace());
+        let (unit, tail) = tail.split_at(end.unwrap_or(tail.len()));
+        let part_ns = number.parse::<i64>().ok()?.checked_mul(unit_ns(unit)?)?;
+        total_ns = total_ns.checked_add(part_ns)?;
+        rest = tail.trim_start();
+    }
+    (total_ns > 0).then_some(total_ns)
+}
+
+fn unit_ns(unit: &str) -> Option<i64> {
+    Some(match unit {
+        "nanos" | "nsec" | "ns" => 1,
+        "usec" | "us" | "µs" => US_NS,
+        "millis" | "msec" | "ms" => MS_NS,
+        "seconds" | "second" | "secs" | "sec" | "s" => S_NS,
+        "minutes" | "minute" | "mins" | "min" | "m" => MINUTE_NS,
+        "hours" | "hour" | "hrs" | "hr" | "h" => H_NS,
+        "days" | "day" | "d" => D_NS,
+        "weeks" | "week" | "wks" | "wk" | "w" => W_NS,
+        "mo" => 30 * D_NS,
+        // 30.44 days
+        "months" | "month" | "M" => 2_630_016 * S_NS,
+        "y" => 365 * D_NS,
+        // 365.25 days
+        "years" | "year" | "yrs" | "yr" => 31_557_600 * S_NS,
+        _ => return None,
+    })
 }
 
 /// Parses the request of `GET /api/v3/configure/database`.
@@ -71,11 +113,35 @@ fn list(url: &Parameters, names: &[String]) -> ApiResult<Response> {
             let rows: String = names.iter().map(row).collect();
             ("text/csv", format!("iox::database{head}\n{rows}"))
         }
+        "pretty" => {
+            let table = pretty(names, deleted);
+            let table = table.map_err(|error| ApiError::Internal(error.to_string()))?;
+            return Ok(Response::ok(TableFormat::Pretty.content_type(), table));
+        }
         other => {
-            return invalid(format!("invalid format \"{other}\": expected json, jsonl or csv"));
+            let expected = "expected json, jsonl, csv or pretty";
+            return invalid(format!("invalid format \"{other}\": {expected}"));
         }
     };
     Ok(Response::ok(kind, text))
+}
+
+fn pretty(names: &[String], deleted: bool) -> Result<Vec<u8>, TableError> {
+    let mut columns = vec!["iox::database"];
+    let mut values = vec![Values::String(names.iter().map(String::as_str).collect())];
+    if deleted {
+        columns.push("deleted");
+        values.push(Values::Boolean(vec![false; names.len()]));
+    }
+    let chunk = SeriesChunk::of_columns(None, &columns, values);
+    let mut writer = TableWriter::new(TableFormat::Pretty, Layout::of_chunk(&chunk))?;
+    writer.rows(&chunk)?;
+    writer.finish()?;
+    let mut table = Vec::new();
+    while writer.ready_bytes() > 0 {
+        table.append(&mut writer.take_bytes());
+    }
+    Ok(table)
 }
 
 /// Parses the request of `POST`, `PUT` and `DELETE /api/v3/configure/database`.
@@ -105,7 +171,11 @@ async fn run(io: Io, name: String, change: Change) -> ApiResult<Response> {
 }
 
 fn create(body: Body, settings: &Settings) -> ApiResult<(String, Change)> {
-    let duration_ns = body.duration_ns()?;
+    // The command `influxdb3` sends null for the default.
+    let duration_ns = match body.retention_period {
+        Some(None) => None,
+        _ => body.duration_ns()?,
+    };
     let jurisdiction = body.jurisdiction.as_deref().or(settings.placement.jurisdiction);
     if let Some(location) = body.location.as_deref().filter(|at| !is_inside(at, jurisdiction)) {
         let jurisdiction = jurisdiction.unwrap_or_default();
@@ -162,19 +232,49 @@ fn configure(body: Body) -> ApiResult<(String, Change)> {
 mod tests {
     use super::*;
 
+    fn period(text: &str) -> Option<i64> {
+        let body = format!("{{\"db\":\"d\",\"retention_period\":\"{text}\"}}");
+        serde_json::from_str::<Body>(&body).unwrap().duration_ns().ok().flatten()
+    }
+
     #[test]
     fn retention_periods_include_months_and_years() {
-        let period = |text: &str| {
-            let body: Body =
-                serde_json::from_str(&format!("{{\"db\":\"d\",\"retention_period\":\"{text}\"}}"))
-                    .unwrap();
-            body.duration_ns().ok().flatten()
-        };
         assert_eq!(period("2mo"), Some(60 * D_NS));
         assert_eq!(period("1y"), Some(365 * D_NS));
         assert_eq!(period("90m"), Some(D_NS / 16));
         for refused in ["0mo", "-1y", "mo", "1.5y", "9223372036854775807y"] {
             assert_eq!(period(refused), None, "{refused}");
         }
+    }
+
+    #[test]
+    fn retention_periods_include_humantime() {
+        for (text, expected_ns) in [
+            ("30days", 30 * D_NS),
+            ("1day", D_NS),
+            ("1h 30m", 90 * MINUTE_NS),
+            ("1month 13h 30m", 2_630_016 * S_NS + 13 * H_NS + 30 * MINUTE_NS),
+            ("1year 2M", (31_557_600 + 2 * 2_630_016) * S_NS),
+            ("1y 1mo", 395 * D_NS),
+            (" 3 hours  1min30sec ", 3 * H_NS + 90 * S_NS),
+            ("2weeks 1s 1ms 1us 1ns", 2 * W_NS + 1_001_001_001),
+            ("none", 0),
+            ("0", 0),
+        ] {
+            assert_eq!(period(text), Some(expected_ns), "{text}");
+        }
+        for refused in ["0days", "0h 0m", " ", "days", "1 2days", "1moon", "-1day", "1day -1h"] {
+            assert_eq!(period(refused), None, "{refused}");
+        }
+        for too_long in ["293years", "9223372036854775808ns", "292years 300days"] {
+            assert_eq!(period(too_long), None, "{too_long}");
+        }
+    }
+
+    #[test]
+    fn null_retention_is_infinite() {
+        let period = |body: &str| serde_json::from_str::<Body>(body).unwrap().duration_ns();
+        assert_eq!(period("{\"db\":\"d\",\"retention_period\":null}"), Ok(Some(0)));
+        assert_eq!(period("{\"db\":\"d\"}"), Ok(None));
     }
 }

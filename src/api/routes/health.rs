@@ -120,9 +120,7 @@ pub fn begin_ready(_request: &Incoming<'_>) -> ApiResult<PendingRequest> {
 /// secret `ADMIN_TOKEN`.
 pub fn begin_setup(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     if request.head.method == "POST" {
-        let reason =
-            "onboarding has already been completed: the admin token is the secret ADMIN_TOKEN";
-        return Err(ApiError::Unprocessable(reason.to_owned()));
+        return Err(ApiError::AlreadyExists("onboarding has already been completed".to_owned()));
     }
     Ok(PendingRequest::respond(Response::json(200, "{\"allowed\":false}\n")))
 }

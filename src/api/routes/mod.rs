@@ -91,13 +91,13 @@ pub static ROUTES: &[Route] = &[
     route("/write", ErrorShape::Write(Dialect::V1), &[
         on(&["POST"], WRITE, Body::Lines, |request| write::begin(request, Dialect::V1)),
     ]),
-    route("/api/v2/write", ErrorShape::Write(Dialect::V2), &[
+    route("/api/v2/write", ErrorShape::V2, &[
         on(&["POST"], WRITE, Body::Lines, |request| write::begin(request, Dialect::V2)),
     ]),
     route("/api/v3/write_lp", ErrorShape::Write(Dialect::V3), &[
         on(&["POST"], WRITE, Body::Lines, |request| write::begin(request, Dialect::V3)),
     ]),
-    route("/query", ErrorShape::Query, &[
+    route("/query", ErrorShape::Query(Dialect::V1), &[
         on(&["GET"], Access::Statements, Body::None, query::begin),
         on(&["POST"], Access::Statements, QUERY, query::begin),
     ]),
@@ -106,36 +106,36 @@ pub static ROUTES: &[Route] = &[
     route("/health", ErrorShape::Other, HEALTH),
     route("/api/v1/health", ErrorShape::Other, HEALTH),
     route("/ready", ErrorShape::Other, READY),
-    route("/api/v2/delete", ErrorShape::Write(Dialect::V2), &[
+    route("/api/v2/delete", ErrorShape::V2, &[
         on(&["POST"], Access::Database(PermissionKind::Write), JSON, delete::begin),
     ]),
-    route("/api/v2/buckets", ErrorShape::Other, &[
+    route("/api/v2/buckets", ErrorShape::V2, &[
         on(&["GET"], Access::Known, Body::None, |_| buckets::begin(Resource::Buckets)),
         on(&["POST"], Access::Admin, JSON, |_| buckets::begin(Resource::Buckets)),
     ]),
-    route("/api/v2/buckets/{id}", ErrorShape::Other, &[
+    route("/api/v2/buckets/{id}", ErrorShape::V2, &[
         on(&["GET"], Access::Known, Body::None, |_| buckets::begin(Resource::Buckets)),
         on(&["PATCH", "DELETE"], Access::Admin, JSON, |_| buckets::begin(Resource::Buckets)),
     ]),
-    route("/api/v2/dbrps", ErrorShape::Other, &[
+    route("/api/v2/dbrps", ErrorShape::V2, &[
         on(&["GET"], Access::Known, Body::None, |_| buckets::begin(Resource::Dbrps)),
         on(&["POST"], Access::Admin, JSON, |_| buckets::begin(Resource::Dbrps)),
     ]),
-    route("/api/v2/dbrps/{id}", ErrorShape::Other, &[
+    route("/api/v2/dbrps/{id}", ErrorShape::V2, &[
         on(&["GET"], Access::Known, Body::None, |_| buckets::begin(Resource::Dbrps)),
         on(&["PATCH", "DELETE"], Access::Admin, JSON, |_| buckets::begin(Resource::Dbrps)),
     ]),
-    route("/api/v2/orgs", ErrorShape::Other, ORGS),
-    route("/api/v2/orgs/{id}", ErrorShape::Other, ORGS),
-    route("/api/v2/ready", ErrorShape::Other, READY),
-    route("/api/v2/setup", ErrorShape::Other, &[
+    route("/api/v2/orgs", ErrorShape::V2, ORGS),
+    route("/api/v2/orgs/{id}", ErrorShape::V2, ORGS),
+    route("/api/v2/ready", ErrorShape::V2, READY),
+    route("/api/v2/setup", ErrorShape::V2, &[
         on(&["GET", "POST"], Access::Open, Body::None, health::begin_setup),
     ]),
-    route("/api/v3/query_influxql", ErrorShape::Query, &[
+    route("/api/v3/query_influxql", ErrorShape::Query(Dialect::V3), &[
         on(&["GET"], Access::Statements, Body::None, query_v3::influxql::begin),
         on(&["POST"], Access::Statements, QUERY, query_v3::influxql::begin),
     ]),
-    route("/api/v3/query_sql", ErrorShape::Query, &[
+    route("/api/v3/query_sql", ErrorShape::Query(Dialect::V3), &[
         on(&["GET"], Access::Statements, Body::None, query_v3::sql::begin),
         on(&["POST"], Access::Statements, QUERY, query_v3::sql::begin),
     ]),
@@ -204,9 +204,10 @@ const TOKENS: &[Operation] = &[
     on(&["DELETE"], Access::Admin, Body::None, tokens::begin),
 ];
 
-/// The route for paths that only InfluxDB supports. The route's error names an alternative.
-static UNSUPPORTED: Route =
-    route(OTHER, ErrorShape::Other, &[on(&[], Access::Known, Body::None, unsupported::begin)]);
+/// The routes for paths that only InfluxDB supports. The error names an alternative.
+static UNSUPPORTED: Route = route(OTHER, ErrorShape::Other, ONLY_INFLUXDB);
+static UNSUPPORTED_V2: Route = route(OTHER, ErrorShape::V2, ONLY_INFLUXDB);
+const ONLY_INFLUXDB: &[Operation] = &[on(&[], Access::Known, Body::None, unsupported::begin)];
 
 /// The log's name for all unknown paths, which may contain secrets.
 const OTHER: &str = "other";
@@ -256,7 +257,11 @@ impl Route {
 /// Returns the route of a path without trailing slashes, and the id in the path.
 pub fn find(path: &str) -> Option<(&'static Route, Option<&str>)> {
     let found = ROUTES.iter().find_map(|route| Some((route, route.matches(path)?)));
-    found.or_else(|| unsupported::instead_of(path).map(|_| (&UNSUPPORTED, None)))
+    found.or_else(|| {
+        unsupported::instead_of(path)?;
+        let is_v2 = path.starts_with("/api/v2/");
+        Some((if is_v2 { &UNSUPPORTED_V2 } else { &UNSUPPORTED }, None))
+    })
 }
 
 /// Returns the log's name of a path without trailing slashes.

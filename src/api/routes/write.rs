@@ -139,7 +139,7 @@ fn answer(
     let (mut response, mut refusal) = (Response::empty(204), None);
     if unparsed.count + unparsed.without_time + outcome.rejected.total > 0 {
         let rejected = RejectedLines::new(database, options, unparsed, outcome, text);
-        response = rejected.response(options);
+        response = rejected.response(options.pretty);
         refusal = Some(rejected.class());
     }
     if let Some(created) = &outcome.created {
@@ -186,6 +186,7 @@ struct RejectedLine {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct RejectedLines {
+    dialect: Dialect,
     message: String,
     /// The reported lines, in ascending order.
     lines: Vec<RejectedLine>,
@@ -193,6 +194,29 @@ struct RejectedLines {
     all_or_nothing: bool,
     /// Whether every point is older than the retention policy allows.
     all_outside_retention: bool,
+}
+
+/// Returns the beginning of the message. Many clients of 1.x and 2.x repeat a write forever, unless
+/// its error contains the words of these versions.
+fn beginning(dialect: Dialect, unparsed: u64, outcome: &WriteOutcome) -> String {
+    let mut words = Vec::new();
+    let outside_retention = outcome.rejected.outside_retention;
+    if outside_retention > 0 && dialect != Dialect::V3 {
+        words.push(format!("points beyond retention policy dropped={outside_retention}"));
+    }
+    if unparsed > 0 && dialect != Dialect::V3 {
+        words.push(format!("unable to parse {unparsed} line(s)"));
+    }
+    let state = match outcome.points_written {
+        0 => "no data written",
+        _ => "partial write has occurred",
+    };
+    if dialect == Dialect::V1 && (outcome.points_written == 0 || !words.is_empty()) {
+        words.extend((outcome.points_written == 0).then(|| state.to_owned()));
+        return format!("partial write: {}", words.join(", "));
+    }
+    words.insert(0, state.to_owned());
+    words.join(", ")
 }
 
 impl RejectedLines {
@@ -209,12 +233,7 @@ impl RejectedLines {
         let without_time = if options.all_or_nothing { 0 } else { unparsed.without_time };
         let rejected = all - without_time;
         let written = outcome.points_written;
-        let beginning = match (written, options.dialect) {
-            // Old versions of Telegraf repeat a write, unless the error contains 1.x's words.
-            (0, Dialect::V1) => "partial write: no data written",
-            (0, _) => "no data written",
-            _ => "partial write has occurred",
-        };
+        let beginning = beginning(options.dialect, unparsed.count, outcome);
         let mut message = format!("{beginning}, errors encountered on line(s):");
         for RejectedLine { line, doing, cause, .. } in &lines {
             // Writing to a string cannot fail.
@@ -234,6 +253,7 @@ impl RejectedLines {
         }
         let outside_retention = outcome.rejected.outside_retention;
         Self {
+            dialect: options.dialect,
             message,
             lines,
             all_or_nothing: options.all_or_nothing,
@@ -241,19 +261,19 @@ impl RejectedLines {
         }
     }
 
-    /// Returns 422 if all points are too old, so that a client does not retry the write.
+    /// Returns 422 if all points are too old, as 2.x does. Clients of 1.x expect 400.
     fn status(&self) -> u16 {
-        if self.all_outside_retention { 422 } else { 400 }
+        if self.all_outside_retention && self.dialect != Dialect::V1 { 422 } else { 400 }
     }
 
     fn class(&self) -> &'static str {
         if self.all_outside_retention { "retention" } else { "rejected lines" }
     }
 
-    fn response(&self, WriteOptions { dialect, pretty, .. }: WriteOptions) -> Response {
+    fn response(&self, pretty: bool) -> Response {
         let status = self.status();
-        error_response(ErrorShape::Write(dialect), status, &self.message, pretty, |out| {
-            match dialect {
+        error_response(ErrorShape::Write(self.dialect), status, &self.message, pretty, |out| {
+            match self.dialect {
                 Dialect::V3 => self.list(out),
                 Dialect::V2 => {}
                 Dialect::V1 => {
@@ -432,13 +452,13 @@ mod tests {
 
     #[test]
     fn rejection_body_matches_each_route() {
-        let excerpt = Some("m v=".to_owned());
-        let rejected = RejectedLines {
+        let rejected = |dialect| RejectedLines {
+            dialect,
             message: "a \"b\"\nc".to_owned(),
             lines: vec![super::RejectedLine {
                 line: 3,
                 doing: "parsing",
-                excerpt,
+                excerpt: Some("m v=".to_owned()),
                 cause: "why".into(),
             }],
             all_or_nothing: false,
@@ -458,7 +478,7 @@ mod tests {
                  \"original_line\":\"m v=\",\"line_number\":3,\"error_message\":\"why\"}],\"line\":3}\n",
             ),
         ] {
-            let response = rejected.response(options(dialect));
+            let response = rejected(dialect).response(false);
             assert_eq!(String::from_utf8_lossy(&response.body), body);
         }
     }
@@ -469,7 +489,10 @@ mod tests {
         let rejected = refused(&unparsed(&[2, 9], 2), &outcome(5, &[4], 0), body);
         let text = &rejected.message;
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[0], "partial write has occurred, errors encountered on line(s):");
+        assert_eq!(
+            lines[0],
+            "partial write: unable to parse 2 line(s), errors encountered on line(s):"
+        );
         assert!(lines[1].starts_with("error parsing line 2 (1-based): missing fields"), "{text}");
         assert!(
             lines[2].starts_with("error writing line 4 (1-based): the column names of measurement"),
@@ -489,7 +512,9 @@ mod tests {
         let lines: Vec<u32> = (1..=100).collect();
         let text = refused(&unparsed(&lines, 250), &outcome(0, &[300], 0), b"").message;
         assert!(
-            text.starts_with("partial write: no data written, errors encountered on line(s):\n"),
+            text.starts_with(
+                "partial write: unable to parse 250 line(s), no data written, errors encountered on line(s):\n"
+            ),
             "{text}"
         );
         assert_eq!(text.matches("\nerror parsing").count(), 100);
@@ -498,10 +523,29 @@ mod tests {
 
     #[test]
     fn only_fully_expired_write_returns_422() {
-        let status = |rejected: RejectedLines| rejected.status();
-        let refusal = |parsing, outcome| refused(&parsing, &outcome, b"");
-        assert_eq!(status(refusal(unparsed(&[], 0), outcome(0, &[1, 2], 2))), 422);
-        assert_eq!(status(refusal(unparsed(&[3], 1), outcome(0, &[1, 2], 2))), 400);
-        assert_eq!(status(refusal(unparsed(&[], 0), outcome(1, &[2], 1))), 400);
+        let refusal = |dialect, parsing, outcome| {
+            RejectedLines::new("d", options(dialect), &parsing, &outcome, b"").status()
+        };
+        assert_eq!(refusal(Dialect::V2, unparsed(&[], 0), outcome(0, &[1, 2], 2)), 422);
+        assert_eq!(refusal(Dialect::V1, unparsed(&[], 0), outcome(0, &[1, 2], 2)), 400);
+        assert_eq!(refusal(Dialect::V2, unparsed(&[3], 1), outcome(0, &[1, 2], 2)), 400);
+        assert_eq!(refusal(Dialect::V2, unparsed(&[], 0), outcome(1, &[2], 1)), 400);
+    }
+
+    #[test]
+    fn message_begins_with_words_that_clients_search() {
+        let beginning = |dialect, unparsed, points_written, outside_retention| {
+            super::beginning(dialect, unparsed, &outcome(points_written, &[1], outside_retention))
+        };
+        let old = "points beyond retention policy dropped=1";
+        assert_eq!(beginning(Dialect::V1, 0, 2, 1), format!("partial write: {old}"));
+        assert_eq!(
+            beginning(Dialect::V1, 0, 0, 1),
+            format!("partial write: {old}, no data written")
+        );
+        assert_eq!(beginning(Dialect::V1, 0, 0, 0), "partial write: no data written");
+        assert_eq!(beginning(Dialect::V1, 0, 2, 0), "partial write has occurred");
+        assert_eq!(beginning(Dialect::V2, 3, 0, 0), "no data written, unable to parse 3 line(s)");
+        assert_eq!(beginning(Dialect::V3, 3, 0, 1), "no data written");
     }
 }
