@@ -149,7 +149,7 @@
 //! | the maximum size of a stored value | `store/mod.rs` |
 //! | an object's alarm | `shard/alarm.rs`; `database/object.rs` |
 //! | a message, and its sender | the receiver's file in `protocol/`; `protocol/PROTOCOL.md` |
-//! | streaming or abandoning a response | `api/routes/query.rs`, `edge/reply.rs` |
+//! | streaming or abandoning a response | `api/routes/query.rs`, `api/drive.rs` |
 //! | v3 queries; the result as a table | `api/routes/query_v3/`; `response/table/` |
 //! | the keys of a backup's objects | `coordinator/backup/store.rs` |
 //! | backups, restores; the schedule | `coordinator/backup/`; `database/schedules.rs` |
@@ -169,8 +169,8 @@
 //! # Invariants
 //!
 //! - Only `edge/` reads a clock or draws random numbers: `now` and seeds are arguments.
-//!   `coordinator` and `api` await only their calls. A shard is synchronous, so no other code can
-//!   run during an update.
+//!   `coordinator` awaits only its calls, and `api/drive.rs` only its host. A shard is synchronous,
+//!   so no other code can run during an update.
 //! - A rejected line never reaches a column. On one shard, a batch is either fully visible or not
 //!   visible.
 //! - A cache in the Worker cannot lose or corrupt data. Before a refusal that is based on the

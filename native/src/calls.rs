@@ -4,8 +4,6 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures_util::future::{FutureExt as _, LocalBoxFuture};
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use pbkdf2::pbkdf2_hmac;
 use sha2::Sha256;
 use tidemark::protocol::call::{Address, Call, CallFailure, Reply};
@@ -24,42 +22,6 @@ const KEY_BYTES: usize = 32;
 
 /// The SQL session of a request. The first message opens the session.
 pub type SqlSession = Rc<RefCell<Option<Session>>>;
-
-/// The calls in progress. Dropping the value cancels the calls.
-pub struct PendingCalls {
-    engine: Rc<Engine>,
-    sql: SqlSession,
-    pending: FuturesUnordered<LocalBoxFuture<'static, Reply>>,
-}
-
-impl PendingCalls {
-    pub fn new(engine: Rc<Engine>) -> Self {
-        Self { engine, sql: Rc::default(), pending: FuturesUnordered::new() }
-    }
-
-    /// Cancels the calls in progress and ends the SQL session.
-    pub fn clear(&mut self) {
-        self.pending.clear();
-        self.sql.take();
-    }
-
-    /// Adds calls, which start at the next [`PendingCalls::next`].
-    pub fn start(&mut self, calls: Vec<Call>) {
-        for call in calls {
-            let sql = Some(Rc::clone(&self.sql));
-            self.pending.push(make_call(Rc::clone(&self.engine), sql, call).boxed_local());
-        }
-    }
-
-    /// Returns the next reply to any of the calls, or `None` if no call is in progress.
-    pub async fn next(&mut self) -> Option<Reply> {
-        let reply = self.pending.next().await?;
-        if let Some(session) = self.sql.borrow().as_ref() {
-            session.touch();
-        }
-        Some(reply)
-    }
-}
 
 /// Executes one call. `sql` is the SQL session of the request, or `None` if no request makes the
 /// call.

@@ -210,11 +210,6 @@ impl Engine {
         self.is_over.set(true);
     }
 
-    /// Borrows the service for one step. The step must not wait.
-    pub fn with_service<T>(&self, step: impl FnOnce(&mut Service, &NativePlatform) -> T) -> T {
-        step(&mut self.service.borrow_mut(), &self.platform)
-    }
-
     /// Sends a message to an object and returns its reply.
     pub async fn call(self: &Rc<Self>, to: Address, message: Vec<u8>) -> ObjectReply {
         let Some(name) = crate::address::name(&to) else {

@@ -12,22 +12,20 @@ use flate2::write::GzEncoder;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{StatusCode, header};
-use tidemark::api::action::Action;
-use tidemark::api::exchange::Exchange;
+use tidemark::api::drive::ResponseBody;
 use tidemark::api::grpc_web::Code;
 use tidemark::api::headers;
 use tidemark::api::http::{RequestHead, Response};
-use tidemark::model::limits::{DISPLACED_NOTICED_MS, REPLY_PIECE_BYTES_MIN};
+use tidemark::model::limits::DISPLACED_NOTICED_MS;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use crate::engine::Shared;
 use crate::grpc;
 use crate::limits::PACKED_BYTES_MIN;
-use crate::request_task::{HttpResponse, RequestTask};
+use crate::request_task::HttpResponse;
 use crate::unsent::Reader;
 
-const SLOW_READER: &[u8] =
-    b"the client read the result too slowly, and other requests needed the memory";
 const NOTICE: Duration = Duration::from_millis(DISPLACED_NOTICED_MS as u64);
 
 /// The format in which the client expects its response.
@@ -124,7 +122,12 @@ pub fn complete(
 }
 
 /// Returns a response whose body follows piece by piece, and the sender of these pieces.
-pub fn stream(response: &Response, form: Form, reader: Arc<Reader>) -> (HttpResponse, Pieces) {
+pub fn stream(
+    response: &Response,
+    form: Form,
+    shared: Arc<Shared>,
+    reader: Arc<Reader>,
+) -> (HttpResponse, Pieces) {
     let (to, pieces) = mpsc::channel(1);
     let (mut outgoing, coding) = match form {
         Form::Grpc(content_type) => {
@@ -136,7 +139,8 @@ pub fn stream(response: &Response, form: Form, reader: Arc<Reader>) -> (HttpResp
         Form::Http(_) => (head(response, false), Coding::Plain),
     };
     *outgoing.body_mut() = Outgoing::Pieces(pieces);
-    (outgoing, Pieces { to, coding, reader })
+    let is_between_messages = matches!(coding, Coding::Grpc(_));
+    (outgoing, Pieces { to, coding, is_between_messages, shared, reader })
 }
 
 /// Whether to compress a response. The compressed types are the types that `edge/` lets the runtime
@@ -207,59 +211,28 @@ enum Coding {
 pub struct Pieces {
     to: mpsc::Sender<Result<Frame<Bytes>, TruncatedResponse>>,
     coding: Coding,
+    /// Whether the body is gRPC and no sent message is incomplete.
+    is_between_messages: bool,
+    shared: Arc<Shared>,
     reader: Arc<Reader>,
 }
 
 impl Pieces {
-    /// Sends a response while the exchange continues. `beginning` is the first part of the body.
-    ///
-    /// # Errors
-    /// Returns [`TruncatedResponse`] if the client has disconnected or the server stopped the
-    /// response.
-    pub async fn send(
-        &mut self,
-        beginning: Vec<u8>,
-        request_task: &mut RequestTask,
-        exchange: &mut Exchange,
-    ) -> Result<(), TruncatedResponse> {
-        let mut action = Action::Bytes(beginning);
-        loop {
-            action = match action {
-                Action::Bytes(mut bytes) => {
-                    let next = gather(&mut bytes, request_task, exchange);
-                    if !bytes.is_empty() {
-                        self.taken(bytes, request_task, exchange).await?;
-                    }
-                    // Other tasks run between two pieces.
-                    tokio::task::yield_now().await;
-                    next.unwrap_or_else(|| request_task.proceed(exchange))
-                }
-                Action::Calls(calls) => {
-                    let to = self.to.clone();
-                    tokio::select! {
-                        biased;
-                        action = request_task.call(exchange, calls) => action,
-                        () = to.closed() => return Err(TruncatedResponse),
-                    }
-                }
-                Action::End => return self.end().await,
-                Action::ReadBody | Action::Respond(_) | Action::Stream(_) => {
-                    // The status was already sent, so only a truncated body can report the error.
-                    let _ = self.to.send(Err(TruncatedResponse)).await;
-                    return Ok(());
-                }
-            };
-        }
+    /// Returns a future that waits until the client has disconnected.
+    pub fn disconnected(&self) -> impl Future<Output = ()> + use<> {
+        let to = self.to.clone();
+        async move { to.closed().await }
     }
+}
 
-    /// Sends a piece, and waits until the client has room for it.
-    async fn taken(
+impl ResponseBody for Pieces {
+    type Error = TruncatedResponse;
+
+    async fn write(
         &mut self,
         bytes: Vec<u8>,
-        request_task: &RequestTask,
-        exchange: &mut Exchange,
+        mut is_stopped: impl FnMut() -> bool,
     ) -> Result<(), TruncatedResponse> {
-        let may_end = self.is_between_messages();
         let bytes = match &mut self.coding {
             Coding::Plain => bytes,
             Coding::Gzip(packer) => packer.piece(&bytes),
@@ -271,38 +244,17 @@ impl Pieces {
         if bytes.is_empty() {
             return Ok(());
         }
-        request_task.sending(exchange);
         let permit = loop {
             match timeout(NOTICE, self.to.reserve()).await {
                 Ok(permit) => break permit.map_err(|_| TruncatedResponse)?,
-                // Other requests needed the memory that this slow client uses.
-                Err(_) if exchange.is_stopped() => return Err(self.break_off(may_end)),
+                Err(_) if is_stopped() => return Ok(()),
                 Err(_) => {}
             }
         };
-        let bytes = request_task.engine.shared.readers.count(&self.reader, bytes);
-        permit.send(Ok(Frame::data(bytes)));
-        if exchange.sent() { Ok(()) } else { Err(self.break_off(self.is_between_messages())) }
-    }
-
-    /// Whether the body is gRPC and no message is incomplete.
-    fn is_between_messages(&self) -> bool {
-        matches!(&self.coding, Coding::Grpc(frames) if frames.is_between())
-    }
-
-    /// Ends the body early. gRPC has trailers for the reason, which may follow complete messages.
-    /// Any other body is truncated, because closing the channel would make the body look complete.
-    /// Another task sends the end, because the channel may be full.
-    fn break_off(&self, has_trailers: bool) -> TruncatedResponse {
-        let end = match has_trailers {
-            true => Ok(Frame::trailers(grpc::status(Code::ResourceExhausted as u8, SLOW_READER))),
-            false => Err(TruncatedResponse),
-        };
-        let to = self.to.clone();
-        tokio::task::spawn_local(async move {
-            let _ = to.send(end).await;
-        });
-        TruncatedResponse
+        permit.send(Ok(Frame::data(self.shared.readers.count(&self.reader, bytes))));
+        self.is_between_messages =
+            matches!(&self.coding, Coding::Grpc(frames) if frames.is_between());
+        Ok(())
     }
 
     async fn end(&mut self) -> Result<(), TruncatedResponse> {
@@ -314,22 +266,20 @@ impl Pieces {
         };
         self.to.send(Ok(last)).await.map_err(|_| TruncatedResponse)
     }
-}
 
-/// Appends the next available pieces to a small piece. Returns the action that follows these
-/// pieces, if it is known.
-fn gather(
-    bytes: &mut Vec<u8>,
-    request_task: &RequestTask,
-    exchange: &mut Exchange,
-) -> Option<Action> {
-    while bytes.len() < REPLY_PIECE_BYTES_MIN {
-        match request_task.proceed(exchange) {
-            Action::Bytes(more) => bytes.extend_from_slice(&more),
-            other => return Some(other),
-        }
+    /// gRPC has trailers for the reason, which may follow complete messages. Any other body is
+    /// truncated, because closing the channel would make the body look complete. Another task sends
+    /// the end, because the channel may be full.
+    async fn abort(&mut self, code: Code, reason: &'static str) {
+        let end = match self.is_between_messages {
+            true => Ok(Frame::trailers(grpc::status(code as u8, reason.as_bytes()))),
+            false => Err(TruncatedResponse),
+        };
+        let to = self.to.clone();
+        tokio::task::spawn_local(async move {
+            let _ = to.send(end).await;
+        });
     }
-    None
 }
 
 /// Returns a response that this host creates.

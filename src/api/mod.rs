@@ -2,8 +2,8 @@
 //! response comes back.
 //!
 //! [`exchange`] processes every request, [`routes`] is the route table, and each file of `routes/`
-//! implements the routes of one subject. The code never waits. Its host transfers the bytes and makes
-//! the calls.
+//! implements the routes of one subject. This code never waits: its host performs the actions of the
+//! exchange. [`drive`] is the part of the hosts that performs the actions and waits.
 //!
 //! | subject | file |
 //! |---|---|
@@ -21,6 +21,7 @@
 pub mod action;
 pub mod auth;
 pub mod content_encoding;
+pub mod drive;
 pub mod error;
 pub mod exchange;
 pub mod foreign_origin;

@@ -1,4 +1,4 @@
-//! Reads a request's body in large pieces, and processes each piece before the next piece is read.
+//! Reads a request's body in large pieces.
 //!
 //! The default reader delivers 4 KB at a time, which costs more than parsing. The module therefore
 //! uses a BYOB ("bring your own buffer") reader, which fills the module's buffer. `readAtLeast` (an
@@ -16,13 +16,8 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::Request;
 
 use super::runtime::{noticing, object, wait};
-use crate::api::action::Action;
-use crate::api::exchange::Exchange;
-use crate::model::limits::{
-    BODY_PACED_AFTER_BYTES, BODY_READ_BYTES_MAX, BODY_READ_BYTES_MIN, BODY_STALL_S_MAX,
-    DISCARDED_BODY_BYTES_MAX, DISPLACED_NOTICED_MS,
-};
-use crate::protocol::call::Platform;
+use crate::api::drive::{Next, RequestBody};
+use crate::model::limits::{BODY_PACED_AFTER_BYTES, BODY_READ_BYTES_MAX, BODY_READ_BYTES_MIN};
 
 #[wasm_bindgen]
 extern "C" {
@@ -55,60 +50,14 @@ thread_local! {
     static PACED: Cell<u32> = const { Cell::new(0) };
 }
 
-/// Reads the body of `request` and passes its pieces to `exchange`. If `exchange` returns an action
-/// for a piece, the reading ends and the function returns this action.
-///
-/// # Errors
-/// The stream's error, if the client has disconnected.
-pub(super) async fn read(
-    request: &Request,
-    exchange: &mut Exchange,
-    platform: &impl Platform,
-) -> Result<Option<Action>, JsValue> {
-    let mut bytes = 0;
-    let Some(stream) = request.body() else { return Ok(None) };
-    let mut pieces = Pieces::new(&JsValue::from(stream).unchecked_into())?;
-    loop {
-        let piece = match pieces.next(|_| exchange.displaced()).await? {
-            Next::Piece(piece) => piece,
-            Next::End => return Ok(None),
-            Next::Stalled => return Ok(Some(exchange.body_stalled())),
-            Next::Displaced(refusal) => return Ok(Some(refusal)),
-        };
-        let length = piece.length() as usize;
-        bytes += length;
-        let refusal = exchange.body_grew(bytes, platform.now_ns());
-        let refusal = refusal.or_else(|| exchange.piece(length, |held| append(held, &piece)));
-        pieces.keep(&piece);
-        if refusal.is_some() {
-            pieces.drain().await?;
-            return Ok(refusal);
-        }
-    }
-}
-
-/// Appends `piece` to `body` with a single copy. The new bytes are not zeroed first.
-fn append(body: &mut Vec<u8>, piece: &Uint8Array) {
-    let length = piece.length() as usize;
-    body.reserve(length);
-    if let Some(free) = body.spare_capacity_mut().get_mut(..length) {
-        piece.copy_to_uninit(free);
-        // SAFETY: the line above initialised exactly these bytes.
-        unsafe { body.set_len(body.len() + length) };
-    }
-}
-
-enum Next {
-    Piece(Uint8Array),
-    End,
-    /// The stream delivered no data for too long and was cancelled.
-    Stalled,
-    /// The stream delivered no data while another request needed its memory, and was cancelled.
-    Displaced(Action),
-}
-
-struct Pieces {
-    reader: JsReader,
+/// The body of a request.
+pub(super) struct BodyReader {
+    /// `None` if the request has no body.
+    reader: Option<JsReader>,
+    /// The read in progress.
+    read: Option<Promise>,
+    piece: Option<Uint8Array>,
+    /// The buffer of the last piece, which the next read reuses.
     buffer: Option<ArrayBuffer>,
     bytes: usize,
     is_paced: bool,
@@ -116,47 +65,20 @@ struct Pieces {
     notice: Option<Promise>,
 }
 
-impl Pieces {
-    fn new(stream: &JsStream) -> Result<Self, JsValue> {
+impl BodyReader {
+    pub(super) fn open(request: &Request) -> Result<Self, JsValue> {
         let options = object(&[("mode", "byob".into())])?;
-        let reader = stream.get_reader(&options)?;
-        Ok(Self { reader, buffer: BUFFER.take(), bytes: 0, is_paced: false, notice: None })
-    }
-
-    /// Returns the next piece. While waiting, the function calls `displaced` at intervals of
-    /// [`DISPLACED_NOTICED_MS`], with the number of elapsed intervals. The function stops waiting
-    /// if `displaced` returns an action. The first interval may be shorter, because its timer may
-    /// have started before an earlier piece.
-    async fn next(
-        &mut self,
-        mut displaced: impl FnMut(u32) -> Option<Action>,
-    ) -> Result<Next, JsValue> {
-        self.leave_room().await?;
-        let buffer = self.buffer.take().unwrap_or_else(|| ArrayBuffer::new(BODY_READ_BYTES_MAX));
-        let promise = self.reader.read_at_least(BODY_READ_BYTES_MIN, Uint8Array::new(&buffer))?;
-        let mut notices = 0;
-        let read = loop {
-            if let Some(read) = noticing(&promise, &mut self.notice).await? {
-                break read;
-            }
-            notices += 1;
-            let gone = displaced(notices);
-            if gone.is_some() || notices * DISPLACED_NOTICED_MS > BODY_STALL_S_MAX * 1_000 {
-                JsFuture::from(self.reader.cancel()?).await?;
-                return Ok(gone.map_or(Next::Stalled, Next::Displaced));
-            }
-        };
-        let read: JsRead = read.unchecked_into();
-        let value = read.value();
-        if read.done() {
-            // The last view is empty but still returns the buffer.
-            if let Some(value) = value {
-                self.keep(&value);
-            }
-            return Ok(Next::End);
-        }
-        self.bytes += value.as_ref().map_or(0, |piece| piece.length() as usize);
-        Ok(value.map_or(Next::End, Next::Piece))
+        let stream =
+            request.body().map(|stream| JsValue::from(stream).unchecked_into::<JsStream>());
+        Ok(Self {
+            reader: stream.map(|stream| stream.get_reader(&options)).transpose()?,
+            read: None,
+            piece: None,
+            buffer: BUFFER.take(),
+            bytes: 0,
+            is_paced: false,
+            notice: None,
+        })
     }
 
     /// Pauses for one millisecond for each other large body. If there is only one large body, the
@@ -174,33 +96,64 @@ impl Pieces {
         }
         Ok(())
     }
+}
 
-    /// Keeps the buffer of a processed piece, so that the next piece reuses the buffer.
-    fn keep(&mut self, piece: &Uint8Array) {
-        let buffer = piece.buffer();
-        if buffer.byte_length() == BODY_READ_BYTES_MAX {
-            self.buffer = Some(buffer);
+impl RequestBody for BodyReader {
+    type Error = JsValue;
+
+    /// The first interval may be shorter, because its timer may have started before an earlier
+    /// piece.
+    async fn next(&mut self) -> Result<Next, JsValue> {
+        if self.read.is_none() {
+            self.leave_room().await?;
+        }
+        let Some(reader) = &self.reader else { return Ok(Next::End) };
+        let read = match self.read.take() {
+            Some(read) => read,
+            None => {
+                let new = || ArrayBuffer::new(BODY_READ_BYTES_MAX);
+                let buffer = self.buffer.take().unwrap_or_else(new);
+                reader.read_at_least(BODY_READ_BYTES_MIN, Uint8Array::new(&buffer))?
+            }
+        };
+        let Some(done) = noticing(&read, &mut self.notice).await? else {
+            self.read = Some(read);
+            return Ok(Next::Waiting);
+        };
+        let done: JsRead = done.unchecked_into();
+        let Some(piece) = done.value() else { return Ok(Next::End) };
+        // The last view is empty but still returns the buffer.
+        self.buffer = Some(piece.buffer()).filter(|it| it.byte_length() == BODY_READ_BYTES_MAX);
+        if done.done() {
+            return Ok(Next::End);
+        }
+        let length = piece.length() as usize;
+        self.bytes += length;
+        self.piece = Some(piece);
+        Ok(Next::Piece(length))
+    }
+
+    /// Appends the piece with a single copy. The new bytes are not zeroed first.
+    fn append(&mut self, held: &mut Vec<u8>) {
+        let Some(piece) = self.piece.take() else { return };
+        let length = piece.length() as usize;
+        held.reserve(length);
+        if let Some(free) = held.spare_capacity_mut().get_mut(..length) {
+            piece.copy_to_uninit(free);
+            // SAFETY: the line above initialised exactly these bytes.
+            unsafe { held.set_len(held.len() + length) };
         }
     }
 
-    /// Reads and discards the rest of a refused body. Stops when the client pauses, so that the
-    /// client receives its response.
-    async fn drain(&mut self) -> Result<(), JsValue> {
-        let mut bytes = 0;
-        let paused = |notices| (notices > 1).then_some(Action::End);
-        while let Next::Piece(piece) = self.next(paused).await? {
-            bytes += piece.length() as usize;
-            self.keep(&piece);
-            if bytes > DISCARDED_BODY_BYTES_MAX {
-                JsFuture::from(self.reader.cancel()?).await?;
-                return Ok(());
-            }
+    async fn cancel(&mut self) -> Result<(), JsValue> {
+        if let Some(reader) = &self.reader {
+            JsFuture::from(reader.cancel()?).await?;
         }
         Ok(())
     }
 }
 
-impl Drop for Pieces {
+impl Drop for BodyReader {
     fn drop(&mut self) {
         BUFFER.set(self.buffer.take());
         if self.is_paced {

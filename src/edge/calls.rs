@@ -1,9 +1,7 @@
-//! Sends calls to objects by RPC, and returns each reply when the reply arrives.
+//! Sends calls to objects by RPC, and executes calls to the services of the runtime.
 
 use std::rc::Rc;
 
-use futures_util::future::{FutureExt as _, LocalBoxFuture};
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use js_sys::{Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use worker::{Env, Error};
@@ -15,39 +13,8 @@ use crate::api::location_hint::Placement;
 use crate::model::limits::CALL_REPEATS_MAX;
 use crate::protocol::call::{Address, Call, CallFailure, Reply};
 
-/// The calls in progress. Dropping the value abandons the calls.
-pub(super) struct PendingCalls {
-    env: Env,
-    pub(super) sql: Rc<SqlSession>,
-    pending: FuturesUnordered<LocalBoxFuture<'static, Reply>>,
-}
-
-impl PendingCalls {
-    pub(super) fn new(env: &Env) -> Self {
-        Self { env: env.clone(), sql: Rc::default(), pending: FuturesUnordered::new() }
-    }
-
-    /// Abandons the calls in progress and ends the SQL session.
-    pub(super) async fn clear(&mut self) {
-        self.pending.clear();
-        self.sql.end().await;
-    }
-
-    /// Adds calls, which start at the next [`PendingCalls::next`].
-    pub(super) fn start(&mut self, calls: Vec<Call>) {
-        for call in calls {
-            let sql = Rc::clone(&self.sql);
-            self.pending.push(make_call(self.env.clone(), sql, call).boxed_local());
-        }
-    }
-
-    /// Returns the next reply of any call; `None` if no call is in progress.
-    pub(super) async fn next(&mut self) -> Option<Reply> {
-        self.pending.next().await
-    }
-}
-
-async fn make_call(env: Env, sql: Rc<SqlSession>, call: Call) -> Reply {
+/// Executes one call. `sql` is the SQL session of the request. Objects make no calls to SQL.
+pub(super) async fn make_call(env: Env, sql: Rc<SqlSession>, call: Call) -> Reply {
     let Call { id, to, location, message } = call;
     if to == Address::Sql {
         return Reply { id, result: sql.turn(&env, &message).await };

@@ -1,19 +1,19 @@
-//! Exports the Worker, which passes a request's head to `api` and executes the actions of the
-//! exchange until the last byte of the response is sent.
+//! Exports the Worker, which passes a request's head to `api` and sends the response.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 
 use wasm_bindgen::prelude::*;
 use worker::{Context, Env, Result, event};
 
-use super::body;
-use super::calls::PendingCalls;
+use super::body::BodyReader;
+use super::calls::make_call;
 use super::platform::{self, EdgePlatform, random_u64};
 use super::reply;
 use super::runtime;
+use super::sql::SqlSession;
 use crate::admission::QueryMemory;
-use crate::api::action::Action;
-use crate::api::exchange::Exchange;
+use crate::api::drive::{Driver, Host, PendingCall, ResponseStart};
 use crate::api::http::RequestHead;
 use crate::api::isolate_state::Service;
 use crate::protocol::call::{Call, Platform};
@@ -31,122 +31,51 @@ fn start() {
 
 #[event(fetch)]
 async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<web_sys::Response> {
-    let mut connection = Connection::new(&env, &request);
-    let head = head(&request);
-    let (mut exchange, mut action) =
-        with_service(&env, |service| Exchange::start(service, &connection.platform, head));
-    loop {
-        action = match action {
-            Action::ReadBody => {
-                match body::read(&request, &mut exchange, &connection.platform).await {
-                    Ok(None) => connection.with_service(|service, platform| {
-                        exchange.body(service, platform, Vec::new())
-                    }),
-                    Ok(Some(refusal)) => refusal,
-                    Err(gone) => {
-                        exchange.client_disconnected();
-                        connection.log(&exchange);
-                        return Err(gone.into());
-                    }
-                }
+    let platform = EdgePlatform::new(&env, Some(&request));
+    let (mut driver, first) =
+        Driver::start(Connection { platform, sql: Rc::default() }, head(&request));
+    match driver.begin(first, || BodyReader::open(&request)).await {
+        Ok(ResponseStart::Complete(response)) => {
+            driver.log();
+            let response = reply::packed(response, &request);
+            let calls = driver.background_calls();
+            if !calls.is_empty() || driver.host.sql.is_open() {
+                context.wait_until(async move { driver.make_background_calls(calls).await });
             }
-            Action::Calls(calls) => connection.call(&mut exchange, calls).await?,
-            Action::Respond(response) => {
-                connection.log(&exchange);
-                let response = reply::packed(response, &request);
-                let calls = connection.background_calls(&mut exchange);
-                if !calls.is_empty() || connection.pending_calls.sql.is_open() {
-                    context.wait_until(async move {
-                        connection.run_background_calls(&mut exchange, calls).await;
-                    });
-                }
-                return reply::complete(response);
-            }
-            Action::Stream(response) => {
-                let response = reply::packed(response, &request);
-                return reply::stream(response, connection, exchange, &context);
-            }
-            Action::Bytes(_) | Action::End => {
-                return Err("the body was sent before its head".into());
-            }
-        };
+            reply::complete(response)
+        }
+        Ok(ResponseStart::Stream(response)) => {
+            reply::stream(reply::packed(response, &request), driver, &context)
+        }
+        Err(gone) => {
+            driver.abandon().await;
+            driver.log();
+            Err(gone.into())
+        }
     }
 }
 
 /// The connection between a request, the isolate's service and the objects.
 pub(super) struct Connection {
     platform: EdgePlatform,
-    pending_calls: PendingCalls,
+    sql: Rc<SqlSession>,
 }
 
-impl Connection {
-    fn new(env: &Env, request: &web_sys::Request) -> Self {
-        let (platform, pending_calls) =
-            (EdgePlatform::new(env, Some(request)), PendingCalls::new(env));
-        Self { platform, pending_calls }
-    }
-
-    pub(super) fn with_service(
-        &self,
-        step: impl FnOnce(&mut Service, &EdgePlatform) -> Action,
-    ) -> Action {
+impl Host for Connection {
+    fn with_service<T>(&self, step: impl FnOnce(&mut Service, &dyn Platform) -> T) -> T {
         with_service(&self.platform.env, |service| step(service, &self.platform))
     }
 
-    pub(super) fn sending(&self, exchange: &mut Exchange) {
-        exchange.sending(self.platform.now_ns());
+    fn call(&self, call: Call) -> PendingCall {
+        Box::pin(make_call(self.platform.env.clone(), Rc::clone(&self.sql), call))
     }
 
-    pub(super) fn log(&self, exchange: &Exchange) {
-        let line =
-            with_service(&self.platform.env, |service| exchange.log_line(service, &self.platform));
-        if let Some(line) = line {
-            console_log(&line);
-        }
+    async fn end_sql(&self) {
+        self.sql.end().await;
     }
 
-    /// Makes calls, and processes the first reply to these calls or to earlier calls.
-    pub(super) async fn call(
-        &mut self,
-        exchange: &mut Exchange,
-        calls: Vec<Call>,
-    ) -> Result<Action> {
-        self.pending_calls.start(calls);
-        let Some(reply) = self.pending_calls.next().await else {
-            return Err("the exchange waits for a reply, but made no call".into());
-        };
-        Ok(self.with_service(|service, platform| exchange.reply(service, platform, reply)))
-    }
-
-    /// Returns the calls to make after the response was sent.
-    pub(super) fn background_calls(&self, exchange: &mut Exchange) -> Vec<Call> {
-        with_service(&self.platform.env, |service| {
-            exchange.background_calls(service, &self.platform)
-        })
-    }
-
-    /// Makes calls after the response was sent. If a call is lost, a later request makes the call
-    /// again.
-    pub(super) async fn run_background_calls(&mut self, exchange: &mut Exchange, calls: Vec<Call>) {
-        self.pending_calls.clear().await;
-        self.pending_calls.start(calls);
-        while let Some(reply) = self.pending_calls.next().await {
-            let more = with_service(&self.platform.env, |service| {
-                exchange.on_background_reply(service, &self.platform, reply)
-            });
-            self.pending_calls.start(more);
-        }
-    }
-
-    /// Removes a query from the list of running queries after its client has disconnected.
-    pub(super) async fn abandon(&mut self, exchange: &mut Exchange) {
-        let calls = exchange.abandon();
-        self.pending_calls.clear().await;
-        if !calls.is_empty() {
-            self.pending_calls.start(calls);
-            // If the call is lost, the entry in the list expires.
-            let _ = self.pending_calls.next().await;
-        }
+    fn log(&self, line: &str) {
+        console_log(line);
     }
 }
 

@@ -4,11 +4,12 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use js_sys::Date;
 use wasm_bindgen::JsValue;
 use worker::{Env, Result, ScheduledTime, State, Storage};
 
-use super::calls::PendingCalls;
+use super::calls::make_call;
 use super::platform::EdgePlatform;
 use super::point_in_time;
 use crate::model::limits::ALARM_LATE_MS_MAX;
@@ -77,7 +78,7 @@ impl<H: Host> Object<H> {
 
     async fn finish(&self, event_id: EventId, mut step: Step<Vec<u8>>) -> Result<Vec<u8>> {
         let unfinished = Unfinished { object: self, event_id, done: Cell::new(false) };
-        let mut pending_calls = PendingCalls::new(&self.platform.env);
+        let mut pending_calls = FuturesUnordered::new();
         loop {
             let next_alarm_ns = self.host.borrow().next_alarm_ns();
             self.alarm.arm(next_alarm_ns, self.platform.now_ns()).await;
@@ -86,7 +87,10 @@ impl<H: Host> Object<H> {
                     unfinished.done.set(true);
                     return Ok(reply);
                 }
-                Step::Calls(calls) => pending_calls.start(calls),
+                Step::Calls(calls) => {
+                    let started = |call| make_call(self.platform.env.clone(), Rc::default(), call);
+                    pending_calls.extend(calls.into_iter().map(started));
+                }
             }
             let Some(reply) = pending_calls.next().await else {
                 return Err("the object waits for a reply, but made no call".into());

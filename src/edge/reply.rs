@@ -8,11 +8,10 @@ use worker::{Context, Result};
 
 use super::entry::Connection;
 use super::runtime::{self, get, noticing};
-use crate::api::action::Action;
-use crate::api::exchange::Exchange;
+use crate::api::drive::{Driver, ResponseBody};
+use crate::api::grpc_web::Code;
 use crate::api::headers;
 use crate::api::http::Response;
-use crate::model::limits::REPLY_PIECE_BYTES_MIN;
 
 #[wasm_bindgen]
 extern "C" {
@@ -102,100 +101,62 @@ pub(super) fn complete(response: Response) -> Result<web_sys::Response> {
 /// Returns a response with a streamed body. The exchange continues to run while the client reads.
 pub(super) fn stream(
     response: Response,
-    mut connection: Connection,
-    mut exchange: Exchange,
+    mut driver: Driver<Connection>,
     context: &Context,
 ) -> Result<web_sys::Response> {
     let (status, head) = (response.status, head(&response));
     let pipe = IdentityTransformStream::new()?;
-    let writer = pipe.writable().get_writer()?;
+    let mut to = BodyWriter { writer: pipe.writable().get_writer()?, notice: None };
     let readable = pipe.readable();
     // Without `wait_until`, the runtime would drop the request when its client disconnects.
     context.wait_until(async move {
-        if send(&writer, response.body, &mut connection, &mut exchange).await.is_err() {
-            // Every further write fails. The only remaining work is to update the list of running
-            // queries.
-            connection.abandon(&mut exchange).await;
+        if !driver.send(response.body, &mut to).await {
+            driver.abandon().await;
         }
-        connection.log(&exchange);
-        let calls = connection.background_calls(&mut exchange);
-        connection.run_background_calls(&mut exchange, calls).await;
+        driver.log();
+        let calls = driver.background_calls();
+        driver.make_background_calls(calls).await;
     });
     Ok(runtime::respond(status, &head, &readable)?)
 }
 
-/// Writes a piece, and waits until the client has read the piece. Returns `false` if the response
-/// was stopped.
-async fn taken(
-    writer: &JsWriter,
-    bytes: Vec<u8>,
-    notice: &mut Option<Promise>,
-    connection: &Connection,
-    exchange: &mut Exchange,
-) -> Result<bool> {
-    let piece = Uint8Array::from(bytes.as_slice());
-    drop(bytes);
-    let write = writer.write(piece.clone())?;
-    connection.sending(exchange);
-    let written = future_to_promise(async { JsFuture::from(write).await.map(|_| JsValue::TRUE) });
-    loop {
-        if noticing(&written, notice).await?.is_some() {
-            runtime::release(&piece);
-            return Ok(exchange.sent());
-        }
-        if exchange.is_stopped() {
-            return Ok(false);
-        }
-    }
+/// The body of a streamed response.
+struct BodyWriter {
+    writer: JsWriter,
+    /// The timer of [`noticing`].
+    notice: Option<Promise>,
 }
 
-/// Appends the next pieces to a small piece. Returns the action that follows these pieces, if the
-/// function has already received the action.
-fn gather(bytes: &mut Vec<u8>, connection: &Connection, exchange: &mut Exchange) -> Option<Action> {
-    while bytes.len() < REPLY_PIECE_BYTES_MIN {
-        match connection.with_service(|service, platform| exchange.proceed(service, platform)) {
-            Action::Bytes(more) => bytes.extend_from_slice(&more),
-            other => return Some(other),
-        }
-    }
-    None
-}
+impl ResponseBody for BodyWriter {
+    type Error = JsValue;
 
-async fn send(
-    writer: &JsWriter,
-    beginning: Vec<u8>,
-    connection: &mut Connection,
-    exchange: &mut Exchange,
-) -> Result<()> {
-    let mut action = Action::Bytes(beginning);
-    let mut notice = None;
-    loop {
-        action = match action {
-            Action::Bytes(mut bytes) => {
-                let next = gather(&mut bytes, connection, exchange);
-                if !bytes.is_empty()
-                    && !taken(writer, bytes, &mut notice, connection, exchange).await?
-                {
-                    let reason =
-                        "the client read too slowly, and other responses needed the memory";
-                    JsFuture::from(writer.abort(reason)?).await?;
-                    return Err(reason.into());
-                }
-                let proceed = || {
-                    connection.with_service(|service, platform| exchange.proceed(service, platform))
-                };
-                next.unwrap_or_else(proceed)
-            }
-            Action::Calls(calls) => connection.call(exchange, calls).await?,
-            Action::End => {
-                JsFuture::from(writer.close()?).await?;
+    async fn write(
+        &mut self,
+        bytes: Vec<u8>,
+        mut is_stopped: impl FnMut() -> bool,
+    ) -> std::result::Result<(), JsValue> {
+        let piece = Uint8Array::from(bytes.as_slice());
+        drop(bytes);
+        let write = self.writer.write(piece.clone())?;
+        let written =
+            future_to_promise(async { JsFuture::from(write).await.map(|_| JsValue::TRUE) });
+        while noticing(&written, &mut self.notice).await?.is_none() {
+            if is_stopped() {
                 return Ok(());
             }
-            Action::ReadBody | Action::Respond(_) | Action::Stream(_) => {
-                // The status was already sent, so only a truncated body can report the error.
-                JsFuture::from(writer.abort("the response ended early")?).await?;
-                return Ok(());
-            }
-        };
+        }
+        runtime::release(&piece);
+        Ok(())
+    }
+
+    async fn end(&mut self) -> std::result::Result<(), JsValue> {
+        JsFuture::from(self.writer.close()?).await.map(drop)
+    }
+
+    async fn abort(&mut self, _: Code, reason: &'static str) {
+        if let Ok(aborted) = self.writer.abort(reason) {
+            // Every further write fails, even if the client does not learn the reason.
+            let _ = JsFuture::from(aborted).await;
+        }
     }
 }

@@ -91,7 +91,7 @@ fn stalled_uploads_block_no_other_database() {
     let later = stalled[2].body(&mut service, &platform, Vec::new());
     assert!(is_retried(&late) && is_retried(&later), "{late:?} {later:?}");
     // Both requests release their memory, after a disconnect and after a response.
-    neighbour.client_disconnected();
+    assert!(neighbour.abandon().is_empty());
     let action = third.body(&mut service, &platform, Vec::new());
     assert!(matches!(action, Action::Respond(Response { status: 400, .. })), "{action:?}");
     drop((stalled, idle, fourth));

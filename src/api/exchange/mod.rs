@@ -1,5 +1,5 @@
 //! Processes one HTTP request from its head to the last byte of its response. The code never waits:
-//! the host (`edge/`, a test or the browser) performs each [`Action`].
+//! the host ([`super::drive`], a test or the browser) performs each [`Action`].
 //!
 //! Every request passes through the same steps: *identify → locate → authorise → body → step →
 //! respond*. The route's row in the table ([`super::routes`]) and the route's responder define the
@@ -114,12 +114,6 @@ impl Exchange {
         };
         let action = exchange.run(service, platform, Self::enter);
         (exchange, action)
-    }
-
-    /// Frees the request's memory after the client disconnected before the end of its body.
-    pub fn client_disconnected(&mut self) {
-        self.finish();
-        self.record.error = Some("client went away");
     }
 
     /// Ends a request whose client disconnected before the response was complete. Returns the calls
