@@ -185,7 +185,7 @@ impl<H: Host> Driver<H> {
 
     /// Returns the calls to make after the response was sent.
     pub fn background_calls(&mut self) -> Vec<Call> {
-        self.step(Exchange::background_calls)
+        self.step(|exchange, service, platform| exchange.background_calls(service, platform, None))
     }
 
     /// Makes the calls of [`Driver::background_calls`]. If a call is lost, a later request makes
@@ -195,7 +195,7 @@ impl<H: Host> Driver<H> {
         self.add_calls(calls);
         while let Some(reply) = self.calls.next().await {
             let more = self.step(|exchange, service, platform| {
-                exchange.on_background_reply(service, platform, reply)
+                exchange.background_calls(service, platform, Some(reply))
             });
             self.add_calls(more);
         }

@@ -281,10 +281,10 @@ impl InProcess {
         };
         self.last_was_streamed = was_streamed;
         self.last_log_line = exchange.log_line(&mut self.service, &self.platform);
-        let mut calls = exchange.background_calls(&mut self.service, &self.platform);
+        let mut calls = exchange.background_calls(&mut self.service, &self.platform, None);
         while let Some(call) = calls.pop() {
-            let reply = self.deliver(call);
-            calls.extend(exchange.on_background_reply(&mut self.service, &self.platform, reply));
+            let reply = Some(self.deliver(call));
+            calls.extend(exchange.background_calls(&mut self.service, &self.platform, reply));
         }
         response
     }

@@ -126,33 +126,17 @@ impl Exchange {
         calls
     }
 
-    /// Returns the calls to make after the response was sent. The replies to these calls go to
-    /// [`Exchange::on_background_reply`].
+    /// Returns the next calls to make after the response was sent. `reply` is the reply to one of
+    /// these calls, or `None` at the start.
     pub fn background_calls(
-        &mut self,
-        service: &mut Service,
-        platform: &dyn Platform,
-    ) -> Vec<Call> {
-        self.confirm = self.caller.caller.clone().map(confirm);
-        self.confirm_step(service, platform, None)
-    }
-
-    /// Processes the reply to a call of [`Exchange::background_calls`].
-    pub fn on_background_reply(
-        &mut self,
-        service: &mut Service,
-        platform: &dyn Platform,
-        reply: Reply,
-    ) -> Vec<Call> {
-        self.confirm_step(service, platform, Some(reply))
-    }
-
-    fn confirm_step(
         &mut self,
         service: &mut Service,
         platform: &dyn Platform,
         reply: Option<Reply>,
     ) -> Vec<Call> {
+        if reply.is_none() {
+            self.confirm = self.caller.caller.clone().map(confirm);
+        }
         let Some(confirm) = &mut self.confirm else { return Vec::new() };
         let calls = self.calls;
         match confirm.step(&mut Isolate { service, platform, calls }.context(), reply) {
