@@ -538,17 +538,17 @@ fn rule_12_failing_job_stops_after_retries() {
 fn show_databases_and_policies_use_pages() {
     let mut world = world(20);
     let (a, b) = (Edge::default(), Edge::default());
-    // The two names together exceed the size of a page.
-    let long = |letter: &str| letter.repeat(400_000);
+    // The names together exceed the size of a page.
+    let mut names: Vec<String> = (0..4_200).map(|number| format!("{number:0>250}")).collect();
+    names.push("z".to_owned());
     let show = |world: &mut World, edge: &Edge, text: &str| {
         let statement = parse_statement(text, &Params::default()).unwrap();
         let execution = Execution::new(statement, session());
         world.run_pieces(edge, execution, |answer| matches!(answer, Ok(Some(_))))
     };
-    for name in [long("x"), long("y"), "z".to_owned()] {
-        world.run(&a, create(&name, 1, None)).unwrap();
+    for name in &names {
+        world.run(&a, create(name, 1, None)).unwrap();
     }
-    let names = [long("x"), long("y"), "z".to_owned()];
     let expected = vec![Ok(Some(metadata::show_databases(&names))), Ok(None)];
     assert!(show(&mut world, &b, "SHOW DATABASES") == expected);
     let create = "CREATE RETENTION POLICY p ON z DURATION 1d REPLICATION 1 DEFAULT";

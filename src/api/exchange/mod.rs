@@ -89,12 +89,16 @@ impl Exchange {
         let fresh = [platform.random_u64(), platform.random_u64()];
         let request_id = headers::request_id(&head, fresh);
         let found = routes::find(head.route());
+        let errors_of_unknown = match head.route().starts_with("/api/v2/") {
+            true => ErrorShape::V2,
+            false => ErrorShape::Other,
+        };
         let route_name = routes::log_name(head.route());
         let now_ns = platform.now_ns();
         let trace = head.header("traceparent").and_then(trace_id).map(str::to_owned);
         let record = Record::new(&request_id, &head.method, route_name, now_ns);
         let mut exchange = Self {
-            errors: found.map_or(ErrorShape::Other, |(route, _)| route.errors),
+            errors: found.map_or(errors_of_unknown, |(route, _)| route.errors),
             id: found.and_then(|(_, id)| id).map(str::to_owned),
             operation: None,
             url: Parameters::parse(head.query.as_bytes()),
