@@ -58,9 +58,13 @@ function replaced(target, members) {
   });
 }
 
-function withFaults(kind, ctx, behindReplies) {
+/** Adds the hooks to the state of an object. The runtime accepts only its own object as a state. */
+function addFaults(kind, ctx, behindReplies) {
   const { storage } = ctx;
   const { sql } = storage;
+  const [transactionSync, deleteAll, setAlarm, waitUntil] = [
+    storage.transactionSync.bind(storage), storage.deleteAll.bind(storage), storage.setAlarm.bind(storage), ctx.waitUntil.bind(ctx),
+  ];
   const exec = (query, ...bindings) => {
     // An evicted object opens a new connection, and the limit belongs to a connection.
     sql.setMaxPageCountForTest(plan.kind === kind && plan.pages ? plan.pages : 2 ** 30);
@@ -68,49 +72,54 @@ function withFaults(kind, ctx, behindReplies) {
   };
   const members = {
     sql: replaced(sql, { exec }),
-    transactionSync: (work) => step(kind, true, () => storage.transactionSync(work)),
-    deleteAll: (...options) => step(kind, true, () => storage.deleteAll(...options)),
+    transactionSync: (work) => step(kind, true, () => transactionSync(work)),
+    deleteAll: (...options) => step(kind, true, () => deleteAll(...options)),
     setAlarm: (...alarm) => {
       if (kind === plan.kind) seen.alarmsSet += 1;
       if (kind === plan.kind && alarm[0] <= Date.now()) seen.alarmsBehind += 1;
       if (kind === plan.kind && plan.refusesAlarms) throw new Error('test fault: no alarm');
-      return storage.setAlarm(...alarm);
+      return setAlarm(...alarm);
     },
   };
-  const waitUntil = (work) => {
+  for (const [name, value] of Object.entries(members)) Object.defineProperty(storage, name, { value });
+  const counted = (work) => {
     behindReplies.add(work);
-    ctx.waitUntil(work.finally(() => behindReplies.delete(work)));
+    waitUntil(work.finally(() => behindReplies.delete(work)));
   };
-  return replaced(ctx, { waitUntil, storage: replaced(storage, members) });
+  Object.defineProperty(ctx, 'waitUntil', { value: counted });
 }
 
-function wrapped(kind) {
-  return class {
+const wrapped = (kind) =>
+  class extends classes[kind] {
+    #behindReplies;
+
     constructor(ctx, env) {
       loaded[kind].add(ctx.id.toString());
-      this.ctx = ctx;
-      this.behindReplies = new Set();
-      this.inner = new classes[kind](withFaults(kind, ctx, this.behindReplies), env);
+      const behindReplies = new Set();
+      addFaults(kind, ctx, behindReplies);
+      super(ctx, env);
+      this.#behindReplies = behindReplies;
     }
 
-    fetch(request) {
-      const what = new URL(request.url).pathname;
+    async answer(message) {
       if (plan.lost === kind) throw new Error('test fault');
-      if (what === '/test_alarm') return this.alarm();
-      if (what === '/test_idle') return this.idle();
-      if (what === '/test_armed') return this.armed();
-      if (what === '/test_abort') return this.ctx.abort('evicted by the test');
-      return this.inner.fetch(request);
+      return super.answer(message);
     }
 
     async idle() {
-      while (this.behindReplies.size > 0) await Promise.allSettled([...this.behindReplies]);
-      return new Response();
+      while (this.#behindReplies.size > 0) await Promise.allSettled([...this.#behindReplies]);
     }
 
     async armed() {
       if ((await this.ctx.storage.getAlarm()) === null) throw new Error('no alarm is set');
-      return new Response();
+    }
+
+    abort() {
+      this.ctx.abort('evicted by the test');
+    }
+
+    async runAlarm() {
+      await this.alarm();
     }
 
     async alarm() {
@@ -122,24 +131,21 @@ function wrapped(kind) {
           throw new Error('test fault: the alarm fails');
         }
       }
-      return (await this.inner.alarm()) ?? new Response();
+      await super.alarm();
     }
   };
-}
 
 export const Catalog = wrapped('Catalog');
 export const Database = wrapped('Database');
 export const Shard = wrapped('Shard');
 
-/** Returns the number of failed calls. */
-async function callAll(env, kind, path) {
+/** Calls a method of all loaded objects of a kind. Returns the number of failed calls. */
+async function callAll(env, kind, method) {
   const namespace = env[kind.toUpperCase()];
   let failed = 0;
   for (const id of loaded[kind]) {
     try {
-      const stub = namespace.get(namespace.idFromString(id));
-      const response = await stub.fetch(`https://test${path}`, { method: 'POST' });
-      await response.arrayBuffer();
+      await namespace.get(namespace.idFromString(id))[method]();
     } catch {
       failed += 1;
     }
@@ -155,18 +161,18 @@ async function callAll(env, kind, path) {
 async function hook(request, env) {
   const { alarm, abort, armed, panic, ...changes } = await request.json();
   // Background work could do the alarm's work, or fail instead of the alarm.
-  if (alarm) await callAll(env, alarm, '/test_idle');
+  if (alarm) await callAll(env, alarm, 'idle');
   const before = { ...seen };
   Object.assign(plan, changes);
   Object.assign(seen, { steps: 0, failed: 0, alarmsSet: 0, alarmsBehind: 0, alarms: 0 });
-  if (abort) await callAll(env, abort, '/test_abort');
+  if (abort) await callAll(env, abort, 'abort');
   // Runs the alarms immediately, because the platform would run them at an unknown time.
-  const alarmsFailed = alarm ? await callAll(env, alarm, '/test_alarm') : 0;
+  const alarmsFailed = alarm ? await callAll(env, alarm, 'runAlarm') : 0;
   // Sets the state that a panic of the module leaves for the next call.
   const memory = globalThis.__worker_init_state;
   if (panic) memory.criticalError = true;
   const now = { ...seen, alarmsFailed };
-  const unarmed = armed ? await callAll(env, 'Shard', '/test_armed') : undefined;
+  const unarmed = armed ? await callAll(env, 'Shard', 'armed') : undefined;
   const memories = memory.instanceId;
   return Response.json({ before, now, unarmed, memories, loaded: [...loaded.Shard] });
 }
