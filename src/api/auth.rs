@@ -140,10 +140,9 @@ pub fn credentials(
     // Tasmota sends a user's password in the URL, and also as a token.
     if let (Some(found), Some(of_url)) = (&mut found, &of_url)
         && found.user.is_none()
-        && of_url.user.is_some()
+        && found.token == of_url.token
     {
         found.user.clone_from(&of_url.user);
-        found.password.clone_from(&of_url.password);
     }
     found.or(of_url).ok_or(AuthError::Unauthorized)
 }
@@ -237,7 +236,9 @@ mod tests {
 
     #[test]
     fn authorization_header_overrides_url() {
-        assert!(!authenticated(Some("Bearer wrong"), "p=to%2Fk%3De%2Bn,to%2Fk%3De%2Bn"));
+        for query in ["p=to%2Fk%3De%2Bn,to%2Fk%3De%2Bn", "u=x&p=to%2Fk%3De%2Bn,to%2Fk%3De%2Bn"] {
+            assert!(!authenticated(Some("Bearer wrong"), query), "{query}");
+        }
         assert!(authenticated(Some("Digest x"), "p=to%2Fk%3De%2Bn,to%2Fk%3De%2Bn"));
     }
 
@@ -262,7 +263,8 @@ mod tests {
         assert_eq!(found(Some("Token u:p:w"), ""), Ok(whole));
         let none = Credentials { user: None, ..pair("", "u:p") };
         assert_eq!(found(Some("Bearer u:p"), ""), Ok(none));
-        let both = Credentials { token: "t".to_owned(), ..pair("u", "pw") };
-        assert_eq!(found(Some("Token t"), "u=u&p=pw"), Ok(both));
+        assert_eq!(found(Some("Token pw"), "u=u&p=pw"), Ok(pair("u", "pw")));
+        let header = Credentials { user: None, ..pair("", "t") };
+        assert_eq!(found(Some("Token t"), "u=u&p=pw"), Ok(header));
     }
 }
