@@ -25,6 +25,9 @@ pub use syntax::{InvalidSyntax, SyntaxErrorKind};
 /// than [`BYTES_PER_STATE_MIN`] bytes per state.
 const CACHE_CLEARS_MIN: usize = 3;
 const BYTES_PER_STATE_MIN: usize = 10;
+/// The cache of a large regex is this multiple of its compiled size. It holds every state of an
+/// alternation of texts.
+const CACHE_PER_COMPILED: usize = 8;
 
 /// A regular expression in Go's syntax, which matches anywhere in the text unless it is anchored.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -132,7 +135,7 @@ impl Pattern {
         let nfa = NFA::compiler().configure(config).build(&rust);
         let nfa = nfa.map_err(|_| InvalidRegex::TooLarge)?;
         let config = DFA::config()
-            .cache_capacity(REGEX_CACHE_BYTES_MAX)
+            .cache_capacity(REGEX_CACHE_BYTES_MAX.max(CACHE_PER_COMPILED * nfa.memory_usage()))
             .skip_cache_capacity_check(true)
             .minimum_cache_clear_count(Some(CACHE_CLEARS_MIN))
             .minimum_bytes_per_state(Some(BYTES_PER_STATE_MIN));

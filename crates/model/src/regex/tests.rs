@@ -171,3 +171,20 @@ fn slow_matches_are_limited_together() {
     assert!(!slow.is_match(&long));
     assert_eq!((work.check(), unlimited.check()), (Err(InvalidRegex::TooSlow), Ok(())));
 }
+
+#[test]
+fn long_alternation_is_fast() {
+    // Grafana sends such a regex for a variable with many selected values.
+    let name =
+        |number: u64| format!("host-{:016x}.lan", number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let names: Vec<String> = (1..=600).map(name).collect();
+    let source = format!("^({})$", names.join("|").replace('.', "\\."));
+    assert!(source.len() > REGEX_BYTES_MAX * 9 / 10);
+    let work = RegexWork::limited();
+    let pattern = Pattern::new(&source, &work).unwrap();
+    for name in &names {
+        assert!(pattern.is_match(name), "{name}");
+        assert!(!pattern.is_match(&name[1..]), "{name}");
+    }
+    assert_eq!(work.steps_left.get(), REGEX_STEPS_MAX);
+}
