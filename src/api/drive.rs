@@ -316,7 +316,8 @@ pub async fn drain<B: RequestBody>(body: &mut B) -> Result<(), B::Error> {
             Next::End | Next::Invalid => return Ok(()),
             Next::Waiting => intervals += 1,
         }
-        let has_paused = intervals - intervals_before > 1;
+        // The first interval may have begun before the last piece.
+        let has_paused = intervals - intervals_before > 2;
         if has_paused || is_stalled(intervals) || bytes > DISCARDED_BODY_BYTES_MAX {
             return body.cancel().await;
         }

@@ -277,11 +277,12 @@ impl ApiError {
             return form.refusal(self.grpc_code(), &self.to_string());
         }
         let mut response = self.response(shape, pretty);
-        // 1.x checks the caller before it reads the format.
-        if shape != ErrorShape::Query(Dialect::V1) || matches!(self, Self::Auth(_)) {
-            return response;
-        }
-        let format = Format::negotiate(head.header("accept"));
+        let format = match (shape, self) {
+            // 1.x identifies the caller before it reads the format.
+            (_, Self::Auth(error)) if !matches!(error, AuthError::Statement { .. }) => Format::Json,
+            (ErrorShape::Query(Dialect::V1), _) => Format::negotiate(head.header("accept")),
+            _ => Format::Json,
+        };
         response.body = match format {
             Format::Json => return response,
             Format::Csv => csv::failed(&self.to_string()),

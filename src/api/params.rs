@@ -5,8 +5,8 @@ use crate::api::error::{ApiError, ApiResult};
 use crate::api::foreign_origin;
 use crate::api::http::{Parameters, RequestHead};
 use crate::line_protocol::TimestampUnit;
-use crate::model::limits::{CHUNK_ROWS_DEFAULT, CHUNK_ROWS_MAX};
-use crate::model::name;
+use crate::model::limits::{CHUNK_ROWS_DEFAULT, CHUNK_ROWS_MAX, NAME_BYTES_MAX};
+use crate::model::name::{self, InvalidName};
 use crate::model::time::Precision;
 
 /// The write route of a request. The route affects only texts and error bodies.
@@ -73,10 +73,15 @@ pub enum ParamsError {
     MissingDatabase,
     /// The database name is invalid. The message begins with the first two words of 1.x's message.
     #[error(
-        "invalid name: \"{0}\" cannot be the name of a database; use printable characters without \
-         / and \\, and neither . nor .. alone"
+        "{reason}: \"{name}\" cannot be the name of a database; use at most {NAME_BYTES_MAX} bytes of \
+         printable characters without / and \\, and neither . nor .. alone"
     )]
-    DatabaseName(String),
+    DatabaseName {
+        /// The name.
+        name: String,
+        /// The fault of the name.
+        reason: InvalidName,
+    },
     /// The request to `/api/v2/write` has no parameter `bucket`.
     #[error("missing bucket value")]
     MissingBucket,
@@ -122,7 +127,8 @@ impl WriteParams {
             Dialect::V1 => (name, parameters.filled("rp").filter(|rp| *rp != "''")),
             Dialect::V2 | Dialect::V3 => name::split_bucket(name),
         };
-        name::check(database).map_err(|_| ParamsError::DatabaseName(database.to_owned()))?;
+        name::check(database)
+            .map_err(|reason| ParamsError::DatabaseName { name: database.to_owned(), reason })?;
         Ok(Self {
             database: database.to_owned(),
             policy: policy.filter(|name| !name.is_empty()).map(str::to_owned),

@@ -286,9 +286,9 @@ pub(crate) const REGEX_CACHE_BYTES_MAX: usize = 256 << 10;
 /// The maximum number of steps of slow matches of a statement or of a page. A step takes about seven
 /// nanoseconds.
 pub const REGEX_STEPS_MAX: u64 = 10_000_000;
-/// The maximum number of times that the text of a subquery is compiled. The number doubles at each
-/// nesting level if a SELECT combines other functions with functions that need the window before
-/// the time range.
+/// The maximum number of times that the text of a subquery is compiled. A SELECT compiles its
+/// subqueries once for each different number of windows that its functions read before the range, so
+/// the numbers of nested SELECTs multiply.
 pub const SUBQUERY_READINGS_MAX: u32 = 64;
 
 // Execution of queries.

@@ -311,7 +311,7 @@ impl ManageRequest {
         }
         let (database, policy) = name::split_bucket(name);
         if [Some(database), policy].into_iter().flatten().any(|part| name::check(part).is_err()) {
-            let expected = "expected db or db/rp in printable characters";
+            let expected = "expected db or db/rp in printable characters, at most 255 bytes each";
             return invalid(format!("invalid name \"{name}\": {expected}"));
         }
         let rule = retention_rule(&self.body)?;

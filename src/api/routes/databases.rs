@@ -46,12 +46,15 @@ impl Body {
     }
 }
 
-/// Parses a duration above 0 in the format of the crate `humantime`, such as `1month 13h 30m`. The
+/// Parses a duration in the format of the crate `humantime`, such as `1month 13h 30m`. The
 /// command `influxdb3` sends this format. In addition, `mo` is 30 days. Unlike in `humantime`, `y`
 /// is 365 days.
 fn humantime_ns(text: &str) -> Option<i64> {
     let mut rest = text.trim();
     let mut total_ns: i64 = 0;
+    if rest.is_empty() {
+        return None;
+    }
     while !rest.is_empty() {
         let (number, tail) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?);
         let tail = tail.trim_start();
@@ -61,7 +64,7 @@ fn humantime_ns(text: &str) -> Option<i64> {
         total_ns = total_ns.checked_add(part_ns)?;
         rest = tail.trim_start();
     }
-    (total_ns > 0).then_some(total_ns)
+    Some(total_ns)
 }
 
 fn unit_ns(unit: &str) -> Option<i64> {
@@ -251,6 +254,7 @@ mod tests {
     fn retention_periods_include_humantime() {
         for (text, expected_ns) in [
             ("30days", 30 * D_NS),
+            ("0days", 0),
             ("1day", D_NS),
             ("1h 30m", 90 * MINUTE_NS),
             ("1month 13h 30m", 2_630_016 * S_NS + 13 * H_NS + 30 * MINUTE_NS),
@@ -263,7 +267,7 @@ mod tests {
         ] {
             assert_eq!(period(text), Some(expected_ns), "{text}");
         }
-        for refused in ["0days", "0h 0m", " ", "days", "1 2days", "1moon", "-1day", "1day -1h"] {
+        for refused in ["", " ", "days", "1 2days", "1moon", "-1day", "1day -1h"] {
             assert_eq!(period(refused), None, "{refused}");
         }
         for too_long in ["293years", "9223372036854775808ns", "292years 300days"] {
