@@ -390,8 +390,8 @@ mod tests {
             (
                 Dialect::V1,
                 "db=a/b",
-                "invalid name: \"a/b\" cannot be the name of a database; use printable \
-                 characters without / and \\, and neither . nor .. alone",
+                "invalid name: \"a/b\" cannot be the name of a database; use at most 255 bytes of \
+                 printable characters without / and \\, and neither . nor .. alone",
             ),
             (
                 Dialect::V2,
