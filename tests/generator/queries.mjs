@@ -2,7 +2,7 @@
 
 import { SPAN_S, START_NS } from './data.mjs';
 import { into, show, timed } from './time_into_show.mjs';
-import { AGGREGATES, FUNCTIONS, MATH } from './functions.mjs';
+import { AGGREGATES, FUNCTIONS, MATH, TRANSFORMS } from './functions.mjs';
 import { oddStatement } from './odd.mjs';
 
 const NAMES = Object.keys(FUNCTIONS);
@@ -276,7 +276,12 @@ export class Queries {
     const transforms = ['TRANSFORMS', 'TECHNICAL', 'PREDICTORS'].includes(family);
     if (transforms && windowed) {
       const under = random.pick(['mean', 'sum', 'count', 'max', 'first', 'last', 'min', 'median', 'spread']);
-      return [call(feature, FUNCTIONS[under].call(under, this.field(scope, ['float', 'integer']).name, random), random)];
+      let argument = FUNCTIONS[under].call(under, this.field(scope, ['float', 'integer']).name, random);
+      if (family !== 'PREDICTORS' && random.chance(0.3)) {
+        const between = random.pick(Object.keys(TRANSFORMS));
+        argument = FUNCTIONS[between].call(between, argument, random);
+      }
+      return [call(feature, argument, random)];
     }
     const text = call(feature, name, random);
     if (random.chance(0.1)) return [MATH.abs.call(random.pick(inner ? ['abs'] : ['round', 'abs', 'ceil', 'floor', 'sqrt']), text, random)];
