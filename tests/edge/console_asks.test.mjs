@@ -11,7 +11,6 @@ const links = [
   'SHOW DATABASES --\r;CREATE DATABASE evil1',
   'SELECT v*1./2 FROM m;CREATE DATABASE evil2 --/',
   'SELECT v INTO evil3 FROM m',
-  'EXPLAIN ANALYZE SELECT v INTO evil4 FROM m',
   'DROP MEASUREMENT m',
 ];
 

@@ -287,7 +287,7 @@ test('the Catalog is in the jurisdiction, and the first call contains the locati
     jurisdiction: (name) => namespace(name),
     idFromName: (name) => `${jurisdiction ?? 'none'}:${name}`,
     idFromString: (text) => text,
-    get: (id, options) => (asked.push([id, options?.locationHint]), { fetch: async () => new Response('ok') }),
+    get: (id, options) => (asked.push([id, options?.locationHint]), { answer: async () => new Uint8Array(1) }),
   });
   const message = () => new Uint8Array(1);
   await callObject(namespace(), 'catalog', true, 'weur', 'eu', message());
