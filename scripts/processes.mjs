@@ -7,6 +7,9 @@ import { root, UserError } from './project.mjs';
 
 /** The time between SIGTERM and SIGKILL. */
 const graceMs = 4000;
+/** A killed process ends when the system has freed its memory. */
+const killedMsMax = 1000;
+const pollMs = 10;
 
 /**
  * A child process that leads a process group. `ended` resolves with its exit code, signal or error.
@@ -18,11 +21,13 @@ const graceMs = 4000;
 /** @type {Set<Group>} */
 const runningChildren = new Set();
 
+/** Returns whether the group has a process. */
 export function signalGroup(child, signal) {
   try {
-    process.kill(-child.pid, signal);
+    return process.kill(-child.pid, signal);
   } catch (error) {
     if (error.code !== 'ESRCH') throw error;
+    return false;
   }
 }
 
@@ -92,6 +97,14 @@ export async function must(what, command, args, options) {
   throw new UserError(`${what} failed: ${how}.`);
 }
 
+/** A compiler with much memory outlives its parent for some time. */
+async function endWithDescendants(child) {
+  await endGroup(child);
+  for (let left = killedMsMax; left > 0 && signalGroup(child, 'SIGKILL'); left -= pollMs) {
+    await new Promise((resolve) => setTimeout(resolve, pollMs));
+  }
+}
+
 let ending = false;
 
 export function endAllOnSignals() {
@@ -99,7 +112,7 @@ export function endAllOnSignals() {
     process.on(signal, async () => {
       if (ending) return;
       ending = true;
-      await Promise.all([...runningChildren].map(endGroup));
+      await Promise.all([...runningChildren].map(endWithDescendants));
       process.exit(signal === 'SIGINT' ? 130 : 143);
     });
   }
