@@ -268,8 +268,8 @@ impl ApiError {
         response
     }
 
-    /// Returns the response to the request `head`. An error of `/query` has the format of the result. A
-    /// gRPC-Web client receives every error as trailers.
+    /// Returns the response to the request `head`. An error of `/query` has the format of the result.
+    /// A gRPC-Web client receives every error as trailers.
     pub fn response_to(&self, head: &RequestHead, shape: ErrorShape, pretty: bool) -> Response {
         if shape == ErrorShape::Flight
             && let Some(form) = Form::of_request(head)

@@ -236,6 +236,16 @@ pub(crate) struct CallSource {
     pub(crate) aux: Vec<Option<usize>>,
 }
 
+/// Extends a range before its start, or after its end if times descend.
+pub(crate) fn extended(mut range: TimeRange, by_ns: i64, descending: bool) -> TimeRange {
+    if descending {
+        range.end_ns = range.end_ns.saturating_add(by_ns);
+    } else {
+        range.start_ns = range.start_ns.saturating_sub(by_ns);
+    }
+    range
+}
+
 impl SelectNode {
     /// Whether the type of an input is known. The inputs are the calls, followed by the slots,
     /// which always have a type.
@@ -247,15 +257,8 @@ impl SelectNode {
     /// Returns the range with the given number of windows before its start, or after its end if
     /// times descend.
     pub(crate) fn range_with(&self, windows_before: u32) -> TimeRange {
-        let mut range = self.range;
         let every_ns = self.window.as_ref().map_or(0, |window| window.every_ns);
-        let ns = every_ns.saturating_mul(windows_before.into());
-        if self.descending {
-            range.end_ns = range.end_ns.saturating_add(ns);
-        } else {
-            range.start_ns = range.start_ns.saturating_sub(ns);
-        }
-        range
+        extended(self.range, every_ns.saturating_mul(windows_before.into()), self.descending)
     }
 
     /// Returns the time of a row that covers the whole range: the lower bound, or the epoch if the

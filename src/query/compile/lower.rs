@@ -217,8 +217,8 @@ fn window(checked: &CheckedSelect<'_>, limit: u64) -> Result<Option<Window>> {
     Ok(Some(window))
 }
 
-/// Returns the scans that the calls need. Partial states and rows need separate scans, and so do calls
-/// that read different numbers of windows before the range.
+/// Returns the scans that the calls need. Partial states and rows need separate scans, and so do
+/// calls that read different numbers of windows before the range.
 fn feeds(calls: &[CallPlan]) -> Vec<Feed> {
     if calls.is_empty() {
         return vec![Feed { kind: FeedKind::Rows, calls: Vec::new(), windows_before: 0 }];

@@ -88,7 +88,7 @@ pub(crate) fn prepare<'a>(
     fields.iter_mut().for_each(|field| resolve::bind(&mut field.expr, &known));
     let (fields, group_keys) = expand::expand(fields, &checked.select.dimensions, &known, size)?;
     // As in 1.x, a statement with a type error in a subquery is valid.
-    if !checked.nested {
+    if !checked.facts.nested {
         for field in &fields {
             resolve::type_of(&field.expr, &known)?;
         }

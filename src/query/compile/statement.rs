@@ -12,6 +12,7 @@ use crate::model::limits::SUBQUERY_READINGS_MAX;
 use crate::model::time::{MAX_TIME_NS, MIN_TIME_NS, TimeRange};
 use crate::query::error::{QueryError, Result, invalid};
 use crate::query::functions::Function;
+use crate::query::plan::extended;
 use crate::query::transforms;
 
 #[derive(Debug)]
@@ -28,7 +29,6 @@ pub(crate) struct CheckedSelect<'a> {
     /// The effective fill method. In a subquery, `null` becomes `none`.
     pub(crate) fill: Fill,
     pub(crate) descending: bool,
-    pub(crate) nested: bool,
     /// For a subquery, the number of windows before the outer range that its rows include, because
     /// the outer functions read these windows.
     pub(crate) windows_before: u32,
@@ -57,14 +57,8 @@ impl CheckedSelect<'_> {
     /// descend.
     fn range_with(&self, windows: i64) -> TimeRange {
         let ns = self.facts.interval.every_ns.saturating_mul(windows);
-        let TimeRange { mut start_ns, mut end_ns } = self.range;
-        if self.descending {
-            end_ns = end_ns.saturating_add(ns);
-        } else {
-            start_ns = start_ns.saturating_sub(ns);
-        }
         let all = TimeRange::new(MIN_TIME_NS, MAX_TIME_NS.saturating_add(1));
-        TimeRange::new(start_ns, end_ns).intersect(&all)
+        extended(self.range, ns, self.descending).intersect(&all)
     }
 
     fn check_subqueries(&mut self, now_ns: i64) -> Result<()> {
@@ -150,13 +144,12 @@ pub(crate) fn check<'a>(
         facts,
         fill,
         descending,
-        nested: outer.is_some(),
         windows_before: outer.map_or(0, |(_, windows_before, _)| windows_before),
         readings: outer.map_or(1, |(_, _, readings)| readings),
         zone,
         subqueries: Vec::new(),
     };
-    if !checked.nested {
+    if outer.is_none() {
         checked.floor = checked.range_with(checked.facts.extra_intervals);
     }
     checked.check_subqueries(now_ns)?;

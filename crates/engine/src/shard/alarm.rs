@@ -2,8 +2,8 @@
 //!
 //! Stored data, such as frames in the WAL and parts, determines which tasks are due. A write
 //! therefore needs no extra row to schedule a task. A task's first try after the object starts
-//! is counted in a stored row, so that this count includes a try that crashes the object. Later tries are
-//! counted only in memory, which saves two row writes per try.
+//! is counted in a stored row, so that this count includes a try that crashes the object. Later
+//! tries are counted only in memory, which saves two row writes per try.
 
 use std::collections::{BTreeMap, BTreeSet};
 
