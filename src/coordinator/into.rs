@@ -11,6 +11,7 @@ use super::grants::Principal;
 use super::query::Query;
 use super::statement::Execution;
 use super::statement::Session;
+use super::write::rejections::LineRefusal;
 use super::write::{self, WriteRequest};
 use super::{Io, Parts};
 use crate::batch::series_table::{SeriesTable, TagColumn};
@@ -101,7 +102,12 @@ async fn write(io: &Io, place: &SourceName, principal: &Principal, batch: Batch)
     let request = WriteRequest { database, policy, principal, batch, auto_create, all_or_nothing };
     let rejected = io.run(write::write(request)).await?.rejected;
     let Some(first) = rejected.named.first() else { return Ok(()) };
-    let (cause, dropped) = (&first.cause, rejected.total);
+    let dropped = rejected.total;
+    let cause = match &first.cause {
+        // These are the words of 1.x.
+        LineRefusal::Retention { .. } => "points beyond retention policy".to_owned(),
+        cause => cause.to_string(),
+    };
     Err(QueryError::Invalid(format!("partial write: {cause} dropped={dropped}")).into())
 }
 
@@ -214,11 +220,10 @@ impl IntoPoints {
             else {
                 continue;
             };
-            if self.tag_columns.contains(key) {
-                tags.push((key, column));
-            } else {
-                fields.push((key, column));
-            }
+            let named = if self.tag_columns.contains(key) { &mut tags } else { &mut fields };
+            // As in 1.x, the last of several columns with the same name is written.
+            named.retain(|(earlier, _)| *earlier != key);
+            named.push((key, column));
         }
         let is_point = |row: &u32| {
             let row = *row as usize;
