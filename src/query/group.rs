@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use super::compile::local_time::Zone;
 use super::error::{QueryError, Result};
 use super::executor::ExecStep;
 use super::operators::fill::{self, FillPlan, RowFill, SeriesFill, ShownWindows};
@@ -21,6 +22,7 @@ use super::work::Work;
 use crate::admission::{HeldBytes, QueryReservation};
 use crate::model::bug::OrBug;
 use crate::model::limits::BUCKETS_PER_QUERY_MAX;
+use crate::model::time::TimeRange;
 use crate::model::value::FieldValue;
 
 /// The maximum number of windows that are filled before the statement may pause.
@@ -431,6 +433,7 @@ impl GroupExecutor {
                 (None, ..) => ResultColumn::Null,
             }
         });
+        let zone = shifts(node.zone.as_ref(), &times_ns);
         let values = std::iter::once(ResultColumn::Time(times_ns)).chain(outputs).collect();
         let name = node.inputs.get(self.input).map(|input| Rc::clone(&input.name));
         SeriesChunk {
@@ -440,9 +443,16 @@ impl GroupExecutor {
             values,
             rows,
             partial: false,
-            zone: Rc::clone(&node.zone),
+            zone,
         }
     }
+}
+
+/// Returns the zone's shifts during these times.
+fn shifts(zone: Option<&Zone>, times_ns: &[i64]) -> Rc<[(i64, i64)]> {
+    let range = times_ns.iter().min().zip(times_ns.iter().max());
+    let (Some(zone), Some((&first_ns, &last_ns))) = (zone, range) else { return Rc::from([]) };
+    zone.shifts(TimeRange::new(first_ns, last_ns)).into()
 }
 
 fn needs(streams: &[Stream], missing: &[usize]) -> ExecStep {

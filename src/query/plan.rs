@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 
+use super::compile::local_time::Zone;
 use super::data_type::DataType;
 use super::gathered::GatheredFunction;
 use super::operators::fill::FillPlan;
@@ -80,8 +81,8 @@ pub(crate) struct SelectNode {
     pub(crate) fill_number: Option<FieldValue>,
     pub(crate) window: Option<Window>,
     pub(crate) buckets_max: u64,
-    /// The clock changes of `tz()`, for printing times.
-    pub(crate) zone: Rc<[(i64, i64)]>,
+    /// The zone of `tz()`, for printing times.
+    pub(crate) zone: Option<Zone>,
     pub(crate) slots: Vec<Slot>,
     /// Empty for a raw query.
     pub(crate) calls: Vec<Rc<CallPlan>>,

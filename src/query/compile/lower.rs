@@ -96,7 +96,7 @@ pub(crate) fn lower(
         fill_number: calls::fill_number(checked.fill),
         window,
         buckets_max,
-        zone: shifts(checked).into(),
+        zone: checked.zone.clone(),
         slots,
         calls: calls.into_iter().map(Rc::new).collect(),
         in_order_of_series,
@@ -184,11 +184,12 @@ fn columns(checked: &CheckedSelect<'_>, shown: &[(Field, bool)]) -> Rc<[String]>
     std::iter::once(time).chain(result_names::column_names(&shown)).collect()
 }
 
-/// Returns the zone's shifts during the range. Includes one window before and after the range,
-/// because a window may extend beyond the range.
+/// Returns the zone's shifts during all windows that the statement reads. The first and the last
+/// window may extend beyond the range, and some calls read further windows before the range.
 fn shifts(checked: &CheckedSelect<'_>) -> Vec<(i64, i64)> {
     let Some(zone) = &checked.zone else { return Vec::new() };
-    let around_ns = checked.facts.interval.every_ns.saturating_mul(3);
+    let windows = 3 + checked.windows_before_range().last().map_or(0, |last| i64::from(*last));
+    let around_ns = checked.facts.interval.every_ns.saturating_mul(windows);
     let range = checked.range;
     zone.shifts(TimeRange::new(
         range.start_ns.saturating_sub(around_ns),
@@ -392,8 +393,9 @@ fn rows(
     (Output::Rows { fields, tags, limit, every_row: false }, sources)
 }
 
-/// `is_only` is whether the measurement has no other source. A value of the only subquery may have
-/// a type that differs from the slot's type.
+/// Returns the output of a scan that computes partial states, and the calls that receive the
+/// states. `is_only` states whether the measurement has no other source. A value of the only
+/// subquery may have a type that differs from the slot's type.
 fn partials(
     node: &SelectNode,
     feed: &Feed,

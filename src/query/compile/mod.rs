@@ -13,7 +13,7 @@ mod dimensions;
 mod expand;
 mod fields;
 mod fold;
-mod local_time;
+pub(crate) mod local_time;
 mod lower;
 mod result_names;
 pub(crate) mod predicate;

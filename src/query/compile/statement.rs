@@ -45,7 +45,7 @@ impl CheckedSelect<'_> {
     }
 
     /// Returns the numbers of windows that the functions read before the range.
-    fn windows_before_range(&self) -> BTreeSet<u32> {
+    pub(crate) fn windows_before_range(&self) -> BTreeSet<u32> {
         let has_windows = !self.facts.interval.is_zero();
         let calls = self.fields.iter().flat_map(|field| calls_of(&field.expr));
         let numbers: BTreeSet<u32> =
