@@ -84,7 +84,7 @@ impl QueryRun {
     }
 
     fn end(&self, result: Result<()>) -> RunEnd {
-        let ran = RunEnd::Ran(self.run.last_run_ns);
+        let ran = ran(&self.run);
         match result {
             Err(Error::Query(reason)) if reason.is_too_large() => self.too_large(ran),
             // An error in the statement itself would occur again, so the run counts as done.
@@ -92,6 +92,10 @@ impl QueryRun {
             Err(_) => RunEnd::Failed,
         }
     }
+}
+
+fn ran(run: &ContinuousRun) -> RunEnd {
+    RunEnd::Ran { last_run_ns: run.last_run_ns, next_run_ns: run.next_run_ns }
 }
 
 impl<H: Scheduled + BackedUp> Runner<H> {
@@ -118,7 +122,7 @@ impl<H: Scheduled + BackedUp> Runner<H> {
             return Step::Done(Vec::new());
         };
         let Some(select) = run.select.take() else {
-            self.host.ended(platform, &query, RunEnd::Ran(run.last_run_ns));
+            self.host.ended(platform, &query, ran(&run));
             return Step::Done(Vec::new());
         };
         // CREATE checked that the creator had all permissions that the statement needs.
@@ -326,6 +330,7 @@ fn qualify(
         text: statement.to_string(),
         every_ns: if is_run { every_ns } else { 0 },
         last_run_ns: None,
+        next_run_ns: None,
         windows_max: None,
     })
 }
@@ -377,6 +382,7 @@ mod tests {
                 text: "not a statement".to_owned(),
                 every_ns: 1,
                 last_run_ns: None,
+                next_run_ns: None,
                 windows_max: None,
             };
             Some(DueRun { database: "d".to_owned(), query })

@@ -178,7 +178,7 @@ impl ContinuousRow {
     }
 
     pub(super) fn due_ns(&self, now_ns: i64) -> Option<i64> {
-        self.query.next_run_ns(now_ns).map(|next_ns| next_ns.max(self.not_before_ns))
+        self.query.due_ns(now_ns).map(|next_ns| next_ns.max(self.not_before_ns))
     }
 }
 

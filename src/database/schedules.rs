@@ -112,8 +112,9 @@ impl<S: Store> Scheduled for Database<S> {
         let Some(row) = row else { return };
         match end {
             RunEnd::Failed => return,
-            RunEnd::Ran(last_run_ns) => {
+            RunEnd::Ran { last_run_ns, next_run_ns } => {
                 row.query.last_run_ns = Some(last_run_ns);
+                row.query.next_run_ns = Some(next_run_ns);
                 let more = row.query.windows_max.map(|windows| windows.saturating_mul(2));
                 row.query.windows_max = more.filter(|windows| *windows < WINDOWS_PER_RUN_MAX);
             }

@@ -21,6 +21,10 @@ pub struct ContinuousQuery {
     /// The due time of the last completed run, in nanoseconds.
     #[serde(default)]
     pub last_run_ns: Option<i64>,
+    /// The due time of the next run, in nanoseconds. `None` before the first run. With `tz()`, this
+    /// time follows the changes of the local time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_run_ns: Option<i64>,
     /// The maximum number of windows of the next run, if a run exceeded the limits of one alarm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub windows_max: Option<i64>,
@@ -29,8 +33,13 @@ pub struct ContinuousQuery {
 /// The end of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunEnd {
-    /// The run succeeded. The number is the new watermark, in nanoseconds.
-    Ran(i64),
+    /// The run succeeded.
+    Ran {
+        /// The new watermark, in nanoseconds.
+        last_run_ns: i64,
+        /// The due time of the next run, in nanoseconds.
+        next_run_ns: i64,
+    },
     /// The run failed and must be repeated.
     Failed,
     /// The run covered this number of windows and exceeded the limits of one alarm.
@@ -39,9 +48,8 @@ pub enum RunEnd {
 
 impl ContinuousQuery {
     /// Returns the due time of the next run, in nanoseconds, or `None` for a disabled query.
-    pub fn next_run_ns(&self, now_ns: i64) -> Option<i64> {
-        let after = |last_ns: i64| last_ns.saturating_add(self.every_ns);
-        (self.every_ns > 0).then(|| self.last_run_ns.map_or(now_ns, after))
+    pub fn due_ns(&self, now_ns: i64) -> Option<i64> {
+        (self.every_ns > 0).then(|| self.next_run_ns.unwrap_or(now_ns))
     }
 }
 

@@ -15,6 +15,8 @@ pub struct ContinuousRun {
     pub select: Option<Box<SelectStatement>>,
     /// The watermark after the run, in nanoseconds.
     pub last_run_ns: i64,
+    /// The due time of the following run, in nanoseconds.
+    pub next_run_ns: i64,
     /// The number of windows in the run.
     pub windows: i64,
 }
@@ -47,14 +49,12 @@ pub fn next_run(
     let border = |time_ns: i64, width_ns| {
         truncate(time_ns.saturating_sub(offset_ns), width_ns, zone).saturating_add(offset_ns)
     };
-    let next_ns = match last_run_ns {
-        None => now_ns,
-        Some(last_ns) => {
-            let next_ns = last_ns.saturating_add(every_ns);
-            let shift_ns = shift_ns(zone, last_ns - 1) - shift_ns(zone, next_ns - 1);
-            if shift_ns.abs() < every_ns { next_ns + shift_ns } else { next_ns }
-        }
+    let after = |last_ns: i64| {
+        let next_ns = last_ns.saturating_add(every_ns);
+        let shift_ns = shift_ns(zone, last_ns - 1) - shift_ns(zone, next_ns - 1);
+        if shift_ns.abs() < every_ns { next_ns + shift_ns } else { next_ns }
     };
+    let next_ns = last_run_ns.map_or(now_ns, after);
     if next_ns > now_ns {
         return Ok(None);
     }
@@ -74,8 +74,14 @@ pub fn next_run(
     if step_end_ns < end_ns && (is_reduced || catches_up) {
         (end_ns, last_ns) = (step_end_ns, step_last_ns);
     }
+    let run = |select, windows| ContinuousRun {
+        select,
+        last_run_ns: last_ns,
+        next_run_ns: after(last_ns),
+        windows,
+    };
     if end_ns <= start_ns {
-        return Ok(Some(ContinuousRun { select: None, last_run_ns: last_ns, windows: 0 }));
+        return Ok(Some(run(None, 0)));
     }
     let (rest, _) = split_time(select.condition.as_ref(), now_ns)?;
     let time = |op, ns| Expr::binary(op, Expr::var_ref("time"), Expr::IntegerLiteral(ns));
@@ -86,7 +92,7 @@ pub fn next_run(
         None => range,
     });
     let windows = end_ns.saturating_sub(start_ns) / interval_ns;
-    Ok(Some(ContinuousRun { select: Some(select), last_run_ns: last_ns, windows }))
+    Ok(Some(run(Some(select), windows)))
 }
 
 fn shift_ns(zone: Option<&Zone>, time_ns: i64) -> i64 {

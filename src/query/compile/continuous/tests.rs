@@ -19,6 +19,21 @@ fn limited(
     last: Option<i64>,
     now: i64,
 ) -> Option<(Option<(i64, i64)>, i64)> {
+    let run = full(windows_max, head, group, last, now)?;
+    let range = run.select.map(|select| {
+        let (_, range) = split_time(select.condition.as_ref(), 0).expect("a range");
+        (range.start_ns / S_NS, range.end_ns / S_NS)
+    });
+    Some((range, run.last_run_ns / S_NS))
+}
+
+fn full(
+    windows_max: i64,
+    head: &str,
+    group: &str,
+    last: Option<i64>,
+    now: i64,
+) -> Option<ContinuousRun> {
     let text = format!(
         "CREATE CONTINUOUS QUERY c ON d {head} BEGIN SELECT mean(v) INTO t FROM m \
          WHERE time > now() - 5s GROUP BY time({group} END"
@@ -28,12 +43,7 @@ fn limited(
         panic!("another statement")
     };
     let last = last.map(|seconds| seconds * S_NS);
-    let run = next_run(*create, last, windows_max, now * S_NS).expect("runs")?;
-    let range = run.select.map(|select| {
-        let (_, range) = split_time(select.condition.as_ref(), 0).expect("a range");
-        (range.start_ns / S_NS, range.end_ns / S_NS)
-    });
-    Some((range, run.last_run_ns / S_NS))
+    next_run(*create, last, windows_max, now * S_NS).expect("runs")
 }
 
 #[test]
@@ -88,6 +98,14 @@ fn continuous_days_follow_time_zone() {
     let next = midnight + 23 * H;
     assert_eq!(run("", tz, Some(midnight), next - 1), None);
     assert_eq!(run("", tz, Some(midnight), next), Some((Some((midnight, next)), next)));
+    let due = |last: i64, now: i64| {
+        let run = full(WINDOWS_PER_RUN_MAX, "", tz, Some(last), now).expect("a run");
+        run.next_run_ns / S_NS
+    };
+    assert_eq!(due(midnight - 24 * H, midnight), next, "23 hours after the run");
+    // 2023-10-29 has 25 hours and starts at 1698530400.
+    let midnight = 1_698_530_400;
+    assert_eq!(due(midnight - 24 * H, midnight), midnight + 25 * H);
 }
 
 #[test]
