@@ -1,5 +1,5 @@
-//! Writes the response for `chunked=true`: one JSON document per line. Each document contains the
-//! rows of only one series. The number of rows per document is limited.
+//! Writes the response for `chunked=true`: one JSON document per line. A document of a SELECT contains
+//! a limited number of rows of one series.
 
 use std::ops::Range;
 
@@ -16,7 +16,10 @@ pub(super) enum ChunkCut {
     Rows,
     /// One document per measurement. The member `partial` is absent if another measurement follows.
     Lists,
+    /// One document per series. This rule applies to cardinalities, which 1.x executes as a SELECT.
     Series,
+    /// One document with all series.
+    Whole,
 }
 
 impl ChunkCut {
@@ -26,7 +29,8 @@ impl ChunkCut {
             Some(ResultColumn::Time(_)) => Self::Rows,
             _ if is(&["key"]) || is(&["fieldKey", "fieldType"]) => Self::Rows,
             _ if is(&["tagKey"]) || is(&["key", "value"]) => Self::Lists,
-            _ => Self::Series,
+            _ if is(&["count"]) => Self::Series,
+            _ => Self::Whole,
         }
     }
 }
@@ -89,10 +93,13 @@ impl Writer for Documents {
     fn series(&mut self, chunk: &SeriesChunk, range: Range<usize>) -> bool {
         let continues = self.held.as_ref().is_some_and(|(document, _)| document.continues(chunk));
         let cut = ChunkCut::new(chunk);
-        // A measurement can have any number of tag values, so each chunk of a list becomes a separate
-        // document.
-        if !continues || cut == ChunkCut::Lists {
-            self.release(continues, continues || cut != ChunkCut::Lists, Ending::Done);
+        match cut {
+            ChunkCut::Whole => {}
+            // A measurement can have any number of tag values, so each chunk of a list becomes a
+            // separate document.
+            ChunkCut::Lists => self.release(continues, continues, Ending::Done),
+            ChunkCut::Rows | ChunkCut::Series if continues => {}
+            ChunkCut::Rows | ChunkCut::Series => self.release(false, true, Ending::Done),
         }
         let chunk_rows = if cut == ChunkCut::Rows { self.chunk_rows } else { usize::MAX };
         let mut from = range.start;
@@ -100,6 +107,9 @@ impl Writer for Documents {
             let (mut document, rows) = self.held.take().unwrap_or_else(|| (self.begin(), 0));
             let to = range.end.min(from.saturating_add(chunk_rows.saturating_sub(rows)));
             document.series(chunk, from..to);
+            if cut == ChunkCut::Whole {
+                self.out.append(&mut document.take_bytes());
+            }
             self.held = Some((document, rows + (to - from)));
             from = to;
             if from >= range.end {

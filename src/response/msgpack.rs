@@ -105,8 +105,8 @@ impl Packed {
         self.open = Some((chunk.without_rows(), Counted::default()));
     }
 
-    fn close_series(&mut self, more_of_series: bool, more_of_statement: bool, ending: Ending<'_>) {
-        let Some((head, mut rows)) = self.open.take() else { return };
+    fn close_series(&mut self, more_of_series: bool) -> bool {
+        let Some((head, mut rows)) = self.open.take() else { return false };
         let out = self.series.elements.tail();
         let name = head.name.as_deref().filter(|name| !name.is_empty());
         let tagged = !head.tags.is_empty();
@@ -133,7 +133,12 @@ impl Packed {
             partial(self.series.elements.tail());
         }
         self.series.count += 1;
-        if self.chunk_rows.is_some() {
+        true
+    }
+
+    /// Ends the series and, with `chunked=true`, the document.
+    fn close_chunk(&mut self, more_of_series: bool, more_of_statement: bool, ending: Ending<'_>) {
+        if self.close_series(more_of_series) && self.chunk_rows.is_some() {
             self.close_result(ending, more_of_statement);
         }
     }
@@ -184,16 +189,21 @@ impl Writer for Packed {
     fn series(&mut self, chunk: &SeriesChunk, range: Range<usize>) -> bool {
         chunk.ensure_rows();
         let continues = |(open, _): &(SeriesChunk, _)| open.partial && open.same_series(chunk);
+        let cut = ChunkCut::new(chunk);
         if !self.open.as_ref().is_some_and(continues) {
-            self.close_series(false, true, Ending::Done);
+            match cut {
+                ChunkCut::Whole => _ = self.close_series(false),
+                ChunkCut::Lists => self.close_chunk(false, false, Ending::Done),
+                ChunkCut::Rows | ChunkCut::Series => self.close_chunk(false, true, Ending::Done),
+            }
             self.begin_series(chunk);
         }
-        let timed = ChunkCut::new(chunk) == ChunkCut::Rows;
+        let timed = cut == ChunkCut::Rows;
         let partial = chunk.continues_after(range.end);
         for row in range {
             let full = |(_, rows): &(_, Counted)| timed && self.chunk_rows == Some(rows.count);
             if self.open.as_ref().is_some_and(full) {
-                self.close_series(true, true, Ending::Done);
+                self.close_chunk(true, true, Ending::Done);
                 self.begin_series(chunk);
             }
             let Some((_, rows)) = &mut self.open else { break };
@@ -213,7 +223,7 @@ impl Writer for Packed {
     fn statement_end(&mut self, ending: Ending<'_>) {
         // An error is written as a separate document.
         let has_own = matches!(ending, Ending::Failed(_));
-        self.close_series(false, has_own, if has_own { Ending::Done } else { ending });
+        self.close_chunk(false, has_own, if has_own { Ending::Done } else { ending });
         if has_own || self.chunk_rows.is_none() || !self.written {
             self.close_result(ending, false);
         }
