@@ -1,7 +1,7 @@
 //! Executes EXPLAIN and EXPLAIN ANALYZE: shows the scans of a SELECT and the costs of their pages,
 //! in 1.x's format with this engine's counters.
 
-use crate::influxql::duration;
+use crate::influxql::{duration, quote};
 use crate::model::ids::ColumnId;
 use crate::model::schema::{MeasurementSchema, PolicySchema};
 use crate::query::executor::StreamId;
@@ -179,13 +179,14 @@ fn draw(nodes: &[Node], indent: &str, lines: &mut Vec<String>) {
 fn describe(request: &ScanRequest, schema: Option<&MeasurementSchema>) -> (Vec<String>, String) {
     let key = |id: ColumnId| {
         let columns = schema.into_iter().flat_map(|schema| &schema.columns);
-        columns.filter(|column| column.id == id).map(|column| column.key.as_str()).next()
+        let found = columns.filter(|column| column.id == id).next();
+        found.map_or("?".into(), |column| quote::ident(&column.key))
     };
     let field = |input: &Input| {
         let read_as = input.output_type().unwrap_or(input.field_type);
-        format!("{}::{}", key(input.column).unwrap_or("?"), read_as.name())
+        format!("{}::{}", key(input.column), read_as.name())
     };
-    let tag = |id: &ColumnId| format!("{}::tag", key(*id).unwrap_or("?"));
+    let tag = |id: &ColumnId| format!("{}::tag", key(*id));
     let (calls, mut aux) = match &request.output {
         Output::Rows { fields, tags, .. } => {
             let all = fields.iter().map(field).chain(tags.iter().map(tag));

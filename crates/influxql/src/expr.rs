@@ -153,6 +153,10 @@ impl Expr {
 impl fmt::Display for Expr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            // In 1.x, `a / -b` becomes the text `a / -1 * b`, which has another meaning.
+            Self::Binary { op, left, right } if op.needs_parentheses(right) => {
+                write!(f, "{left} {op} ({right})")
+            }
             Self::Binary { op, left, right } => write!(f, "{left} {op} {right}"),
             Self::Paren(inner) => write!(f, "({inner})"),
             Self::Call { name, args } if name == "distinct" => {
@@ -234,6 +238,13 @@ impl BinaryOp {
             Self::Add | Self::Sub | Self::BitwiseOr | Self::BitwiseXor => 4,
             Self::Mul | Self::Div | Self::Mod | Self::BitwiseAnd => 5,
         }
+    }
+
+    /// Whether the right operand would parse as another expression without parentheses. A chain of
+    /// AND or OR has the same meaning with and without them.
+    fn needs_parentheses(self, right: &Expr) -> bool {
+        let Expr::Binary { op, .. } = right else { return false };
+        !matches!(self, Self::And | Self::Or) && op.precedence() <= self.precedence()
     }
 
     pub(crate) const fn is_condition(self) -> bool {
