@@ -148,7 +148,7 @@ impl Parser {
         }
         loop {
             let line_start = at;
-            while let Some(b' ' | b'\t' | b'\r' | b'\n') = bytes.get(at) {
+            while let Some(b' ' | b'\t' | b'\r' | b'\n' | 0) = bytes.get(at) {
                 self.line += u32::from(bytes.get(at) == Some(&b'\n'));
                 at += 1;
             }
@@ -307,7 +307,7 @@ fn read_series<S: Sink>(cursor: &mut Cursor<'_>, last: bool, sink: &mut S) -> Re
             return Err(cursor.fault(Cause::MissingFields));
         }
     }
-    cursor.skip_spaces();
+    cursor.skip_blanks();
     Ok(())
 }
 
@@ -443,7 +443,7 @@ fn read_timestamp(cursor: &mut Cursor<'_>) -> Result<Option<(Option<i64>, usize)
     if cursor.at_end() {
         return Ok(None);
     }
-    cursor.skip_spaces();
+    cursor.skip_blanks();
     if cursor.at_end() {
         return Ok(None);
     }
@@ -453,7 +453,7 @@ fn read_timestamp(cursor: &mut Cursor<'_>) -> Result<Option<(Option<i64>, usize)
     if length == 0 || !value::is_end(cursor.rest().first()) || cursor.peek() == Some(b',') {
         return Err(Fault::new(start, Cause::InvalidTimestamp(cursor.word(start))));
     }
-    cursor.skip_spaces();
+    cursor.skip_blanks();
     if !cursor.at_end() {
         return Err(cursor.fault(Cause::TrailingContent(cursor.word(cursor.at))));
     }
@@ -528,9 +528,10 @@ impl<'a> Cursor<'a> {
         (words.len() > 1).then(|| quoted(&words.join("\\ ")))
     }
 
+    /// Skips spaces, tabs and NUL bytes, as in 1.x (`skipWhitespace`).
     #[inline(always)]
-    fn skip_spaces(&mut self) {
-        while self.peek() == Some(b' ') {
+    fn skip_blanks(&mut self) {
+        while let Some(b' ' | b'\t' | 0) = self.peek() {
             self.at += 1;
         }
     }

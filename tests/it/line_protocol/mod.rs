@@ -54,6 +54,8 @@ fn leniency(body: &[u8], ours: Option<&[Point]>, theirs: Option<&[Point]>) -> Op
     let has = |part: &[u8]| body.windows(part.len()).any(|window| window == part);
     match (ours, theirs) {
         (Some(_), None) if body.starts_with(b"\t") => Some("lenient: tab before a line"),
+        // InfluxDB 1.x skips NUL bytes, too.
+        (Some(_), None) if body.ends_with(b"\0") => Some("lenient: NUL byte as a blank"),
         // The parser ignores the contents of comments.
         (Some([]), None) if body.starts_with(b"#") => Some("lenient: any byte in a comment"),
         // `time` is the name of the timestamp. InfluxDB rejects such a tag later.
@@ -141,6 +143,16 @@ fn written_points_are_read_back() {
         }
         let ours = read(body.as_bytes(), Precision::Nanosecond, NOW_NS);
         assert_eq!(ours.as_deref(), Some(points.as_slice()), "{body}");
+    }
+}
+
+/// 1.x skips tabs and NUL bytes together with spaces (`skipWhitespace`).
+#[test]
+fn tabs_and_nul_bytes_are_blanks() {
+    let plain = read(b"m v=1 1", Precision::Nanosecond, NOW_NS);
+    assert!(plain.is_some());
+    for body in ["m v=1 \t1", "m \tv=1 1", "m v=1 1 \t", "m v=1 1\n\0", "\0m v=1 1", "m v=1 \0 1"] {
+        assert_eq!(read(body.as_bytes(), Precision::Nanosecond, NOW_NS), plain, "{body:?}");
     }
 }
 
