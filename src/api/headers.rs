@@ -21,15 +21,18 @@ const EXPOSE_HEADERS: &str = "Date, Request-Id, Retry-After, Server-Timing, X-In
 /// The response header of a write that created a database: `database/policy; retention=3d`.
 pub const CREATED: &str = "X-Tidemark-Created";
 
-/// Returns the client's request id if all its characters are safe. Otherwise returns `fresh` as a
-/// UUID.
+/// The maximum length of a client's request id.
+const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// Returns the client's request id if it consists of printable ASCII characters. Otherwise returns
+/// `fresh` as a UUID.
 pub fn request_id(head: &RequestHead, fresh: [u64; 2]) -> String {
-    let harmless = |id: &&str| {
-        (1..=64).contains(&id.len())
-            && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+    let is_usable = |id: &&str| {
+        (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic())
     };
-    let given = head.header("x-request-id").or_else(|| head.header("request-id"));
-    given.filter(harmless).map_or_else(|| uuid(fresh), str::to_owned)
+    let given = |name| head.header(name).filter(is_usable);
+    let given = given("x-request-id").or_else(|| given("request-id"));
+    given.map_or_else(|| uuid(fresh), str::to_owned)
 }
 
 /// Returns a version 4 UUID from 122 of the 128 bits.
@@ -139,7 +142,9 @@ mod tests {
     #[test]
     fn valid_request_id_is_returned() {
         assert_eq!(request_id(&head("x-request-id", "a-B_3.x"), [0, 0]), "a-B_3.x");
-        for bad in ["", "a b", "a\r\nb", "ü", &"x".repeat(65)] {
+        let trace = "Root=1-67891233-abcdef012345678912345678";
+        assert_eq!(request_id(&head("x-request-id", trace), [0, 0]), trace);
+        for bad in ["", "a b", "a\r\nb", "ü", &"x".repeat(129)] {
             assert_eq!(
                 request_id(&head("x-request-id", bad), [0x0123_4567_89ab_cdef, u64::MAX]),
                 "01234567-89ab-4def-bfff-ffffffffffff",
