@@ -72,8 +72,12 @@ impl Policies {
     /// # Errors
     /// [`PolicyRefusal`] unless the default policy has the requested settings.
     pub fn check_repeat(&self, spec: &PolicySpec) -> Result<(), PolicyRefusal> {
-        let settings = settings(spec)?;
-        let existing = self.named(&settings.name).ok_or(PolicyRefusal::Conflict)?;
+        // In 1.x, a contradiction to the existing policy is reported before most other faults.
+        if let Err(refusal @ PolicyRefusal::DurationTooLow) = spec.check() {
+            return Err(refusal);
+        }
+        let name = spec.name.as_deref().unwrap_or(DEFAULT_NAME);
+        let existing = self.named(name).ok_or(PolicyRefusal::Conflict)?;
         let policy = &existing.policy;
         // 1.x always compares the shard duration, but compares the other settings only if the
         // statement contains them.
