@@ -302,16 +302,17 @@ impl Executor {
         let mut needs = Vec::new();
         // A streamed subquery returns one measurement after another, so the executor cannot read
         // ahead.
-        let mut ahead = if self.is_streamed() { STREAMS_AHEAD_MAX } else { 0 };
+        let ahead_max = if self.is_streamed() { 0 } else { STREAMS_AHEAD_MAX };
+        let mut ahead = 0;
         for (index, feeds) in self.inputs.iter().enumerate() {
             for stream in feeds.iter().flatten() {
-                let is_wanted = index == 0 || (ahead < STREAMS_AHEAD_MAX && !stream.has_begun());
+                let is_wanted = index == 0 || (ahead < ahead_max && !stream.has_begun());
                 if stream.front() == Front::Missing && is_wanted {
                     ahead += usize::from(index > 0);
                     needs.extend(stream.needs());
                 }
             }
-            if ahead >= STREAMS_AHEAD_MAX {
+            if ahead >= ahead_max {
                 break;
             }
         }

@@ -197,24 +197,6 @@ fn edited(table: Table, kind: &str, edit: impl Fn(&mut Vec<u8>)) -> (u16, String
     product.ask("POST", "/query", "db=a&q=SELECT+f+FROM+m", &[], "")
 }
 
-/// In versions without parts, the state row had no body.
-#[test]
-fn shard_without_manifest_suggests_export() {
-    let mut product = recorded();
-    product.rest();
-    for (address, store) in product.stores() {
-        if matches!(address, Address::Shard(_)) && store.is_open().unwrap() {
-            let state = store.head(Table::State, 0).unwrap().unwrap();
-            store.put(Table::State, 0, &state, b"").unwrap();
-        }
-    }
-    product.sleep();
-    let (_, answer) = product.ask("POST", "/query", "db=a&q=SELECT+f+FROM+m", &[], "");
-    let said = "state row: an earlier development build wrote this row: export the database with \
-                that build";
-    assert!(answer.contains(said), "{answer}");
-}
-
 #[test]
 fn rows_of_newer_version_are_rejected() {
     // The row has a correct checksum, and a version byte that is too high by one.

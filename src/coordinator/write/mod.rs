@@ -16,8 +16,8 @@ use super::error::{Error, Result};
 use super::grants::Principal;
 use super::load_schemas::{Load, Loaded, Retries, Want};
 use super::{Io, Task};
-use crate::batch::Batch;
 use crate::batch::selection::Selection;
+use crate::batch::{Batch, MeasurementBatch};
 use crate::model::bug::OrBug;
 use crate::model::grant::PermissionKind;
 use crate::model::ids::{ObjectId, PolicyId};
@@ -72,8 +72,9 @@ pub struct Created {
     pub duration_ns: i64,
 }
 
-/// Writes a batch. The result is an error only if the outcome of individual lines is unknown or
-/// must not be reported.
+/// Writes a batch. [`WriteOutcome`] contains the lines that the schema, the retention policy or a
+/// quota rejected. In case of an error, the response names no line: the request as a whole was
+/// refused, or a shard failed and it is unknown which points are stored.
 pub fn write(request: WriteRequest) -> Task<WriteOutcome> {
     Task::new(|io| async move {
         let mut write = Write {
@@ -116,7 +117,7 @@ enum Attempt {
     Uncertain,
     /// An object has newer state than the attempt used.
     Stale,
-    /// The Database registered the missing columns, and the schema has this version.
+    /// The Database registered or refused each missing column set, and the schema has this version.
     Registered { version: u64 },
 }
 
@@ -185,18 +186,12 @@ impl Write {
         self.append(&loaded, &columns).await
     }
 
-    fn would_reject(&self, columns: &[Columns], oldest_ns: i64) -> bool {
+    fn would_reject(&self, columns: &[Columns], oldest_kept_ns: i64) -> bool {
         let tables = self.request.batch.measurements.iter().zip(&self.pending).zip(columns);
         tables.into_iter().any(|((batch, pending), columns)| {
-            let old = batch.block.times_ns.iter().any(|&time_ns| time_ns < oldest_ns);
-            if !old && !columns.has_conflicts() {
-                return false;
-            }
-            pending.to_rows(batch.block.rows()).into_iter().any(|row| {
-                let row = row as usize;
-                let time_ns = batch.block.times_ns.get(row).copied().or_bug();
-                time_ns < oldest_ns || columns.conflict(batch, row).is_some()
-            })
+            let mut rows = pending.to_rows(batch.block.rows()).into_iter();
+            may_refuse(batch, columns, oldest_kept_ns)
+                && rows.any(|row| refusal(batch, columns, row, oldest_kept_ns).is_some())
         })
     }
 
@@ -205,29 +200,17 @@ impl Write {
     fn reject(&mut self, columns: &[Columns], oldest_kept_ns: i64) {
         let tables = self.request.batch.measurements.iter().zip(&mut self.pending).zip(columns);
         for ((batch, pending), columns) in tables {
-            let old = batch.block.times_ns.iter().any(|&time_ns| time_ns < oldest_kept_ns);
-            if !old && !columns.has_conflicts() {
+            if !may_refuse(batch, columns, oldest_kept_ns) {
                 continue;
             }
             let mut kept = pending.to_rows(batch.block.rows());
             kept.retain(|&row| {
-                let row = row as usize;
-                let time_ns = batch.block.times_ns.get(row).copied().or_bug();
-                let line = batch.lines.get(row);
-                if time_ns < oldest_kept_ns {
-                    let measurement = batch.name.clone();
-                    self.outcome.rejected.add(line, true, || LineRefusal::Retention {
-                        measurement,
-                        oldest_kept_ns,
-                        time_ns,
-                    });
-                    return false;
-                }
-                if let Some(refusal) = columns.conflict(batch, row) {
-                    self.outcome.rejected.add(line, false, || LineRefusal::Columns(refusal));
-                    return false;
-                }
-                true
+                let Some(refusal) = refusal(batch, columns, row, oldest_kept_ns) else {
+                    return true;
+                };
+                let is_old = matches!(refusal, LineRefusal::Retention { .. });
+                self.outcome.rejected.add(batch.lines.get(row as usize), is_old, || refusal);
+                false
             });
             *pending = selection(kept, batch.block.rows());
         }
@@ -357,17 +340,42 @@ impl Write {
 
     fn reject_old(&mut self, oldest_kept_ns: i64) {
         for batch in &self.request.batch.measurements {
-            for (row, &time_ns) in batch.block.times_ns.iter().enumerate() {
-                if time_ns < oldest_kept_ns {
-                    self.outcome.rejected.add(batch.lines.get(row), true, || {
-                        LineRefusal::Retention {
-                            measurement: batch.name.clone(),
-                            oldest_kept_ns,
-                            time_ns,
-                        }
-                    });
+            for row in 0..batch.block.rows() {
+                if let Some(refusal) = refusal_of_old(batch, row, oldest_kept_ns) {
+                    self.outcome.rejected.add(batch.lines.get(row), true, || refusal);
                 }
             }
         }
     }
+}
+
+/// Whether some rows of the batch may be too old or contradict the schema.
+fn may_refuse(batch: &MeasurementBatch, columns: &Columns, oldest_kept_ns: i64) -> bool {
+    columns.has_conflicts() || batch.block.times_ns.iter().any(|&time_ns| time_ns < oldest_kept_ns)
+}
+
+/// Returns the reason why a row is rejected, if any: it is too old or contradicts the schema.
+fn refusal(
+    batch: &MeasurementBatch,
+    columns: &Columns,
+    row: u32,
+    oldest_kept_ns: i64,
+) -> Option<LineRefusal> {
+    let row = row as usize;
+    refusal_of_old(batch, row, oldest_kept_ns)
+        .or_else(|| columns.conflict(batch, row).map(LineRefusal::Columns))
+}
+
+fn refusal_of_old(
+    batch: &MeasurementBatch,
+    row: usize,
+    oldest_kept_ns: i64,
+) -> Option<LineRefusal> {
+    let time_ns = batch.block.times_ns.get(row).copied().or_bug();
+    let measurement = batch.name.as_str();
+    (time_ns < oldest_kept_ns).then(|| LineRefusal::Retention {
+        measurement: measurement.to_owned(),
+        oldest_kept_ns,
+        time_ns,
+    })
 }

@@ -19,11 +19,11 @@ use crate::store::Store;
 use tidemark_model::bug;
 use tidemark_model::time::S_NS;
 
-/// The maximum number of tasks of an event. Another alarm continues the work. 100 merge steps
-/// process about thirty million values.
+/// The number of tasks after which an event ends. Another alarm continues the work. 100 merge steps
+/// process at least twenty million cells (`STEP_CELLS`).
 const TASKS_PER_RUN: u32 = 100;
-/// The pause is about as long as a task. Without the pauses, a write that arrives in many pieces
-/// would wait for a task at each piece.
+/// The pause between two tasks, in milliseconds: about as long as a task. Without the pauses, a
+/// write that arrives in many pieces would wait for a task at each piece.
 const TASK_PAUSE_MS: u32 = 20;
 /// After this delay, the alarm checks whether the work after a reply has ended or was interrupted
 /// by an eviction. A bulk load sets an alarm for about this time anyway, so the check costs no
@@ -35,7 +35,7 @@ pub struct ShardHost<S: Store> {
     shard: Shard<S>,
     due_ns: Option<i64>,
     turns: Turns,
-    /// The number is the protocol version of the message.
+    /// The page requests that wait for their turn, each with its event and its protocol version.
     paused: Vec<(EventId, u8, ToShard)>,
     next_event_id: u64,
     working: Option<PendingWork>,
@@ -46,7 +46,8 @@ pub struct ShardHost<S: Store> {
 struct PendingWork {
     event_id: EventId,
     done: u32,
-    /// The time at which the alarm checks a run that follows a reply. A run in an alarm has `None`.
+    /// The time of an alarm that checks whether the tasks still run. `None` if an alarm runs the
+    /// tasks, because the runtime then waits for this alarm.
     watched_ns: Option<i64>,
     has_begun: bool,
 }
@@ -85,7 +86,7 @@ impl<S: Store> ShardHost<S> {
         let now_ns = platform.now_ns();
         self.due_ns = self.shard.alarm(now_ns);
         let done = working.done + 1;
-        let continues = self.is_due(now_ns) && done <= TASKS_PER_RUN;
+        let continues = self.is_due(now_ns) && done < TASKS_PER_RUN;
         let watched_ns = working.watched_ns.map(|_| now_ns.saturating_add(WATCH_NS));
         self.working = continues.then_some(PendingWork { done, watched_ns, ..working });
         if continues { pause(TASK_PAUSE_MS) } else { Step::Done(Vec::new()) }

@@ -285,18 +285,19 @@ impl<S: Store> Shard<S> {
         aux: impl FnOnce(&Loaded<S>) -> StoreResult<()>,
     ) -> Result<(), Refusal> {
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
-        // The change may remove damaged blocks. A query that meets the others adds them again.
+        // The change may remove parts with damaged blocks. A query that reads a remaining damaged
+        // block adds the block again.
         loaded.damage_met.clear();
         let committed = loaded.commit(draft, done, aux);
         committed.map_err(|error| self.lost(error.into()))
     }
 }
 
-/// A step takes about 20 ms, during which writes wait. A step completes its last group, and may
-/// therefore process more cells.
+/// The default of [`Limits::step_cells`]. Such a step takes about 20 ms, during which writes wait.
 const STEP_CELLS: u64 = 200_000;
 
-/// The series key is read, compared and written.
+/// The number of cells that one series counts as in a merge step, because its key is read, compared
+/// and written.
 pub(super) const SERIES_CELLS: u64 = 10;
 
 /// The limits for the work of an event.
@@ -319,10 +320,6 @@ impl Default for Limits {
 
 pub(super) const STATE_KEY: u64 = 0;
 pub(super) const RETIRED_KEY: u64 = 1;
-
-/// Development builds wrote state rows without a body before parts existed.
-const WITHOUT_MANIFEST: &str =
-    "an earlier development build wrote this row: export the database with that build";
 
 /// The head of the state row. Opening and configuring the shard and every change of the parts write
 /// this row, whose body is the manifest.
@@ -376,9 +373,6 @@ impl State {
         };
         let damaged = |reason: &str| Refusal::Damaged { block: format!("state row: {reason}") };
         let state = row::decode(&head).map_err(damaged)?;
-        if body.is_empty() {
-            return Err(damaged(WITHOUT_MANIFEST));
-        }
         let manifest = Manifest::decode(&body)
             .map_err(|error| Refusal::Damaged { block: format!("manifest: {error}") })?;
         Ok(Some((state, manifest)))
@@ -389,8 +383,8 @@ impl State {
     }
 }
 
-/// Every flush rewrites the state row. The list has a separate row, because it can have ten
-/// thousand entries.
+/// Reads the ids of the dropped measurements. The list has a separate row, because every flush
+/// rewrites the state row, and the list can have `DROPPED_MEASUREMENTS_MAX` (100,000) entries.
 pub(super) fn read_retired<S: Store>(store: &S) -> Result<BTreeSet<MeasurementId>, Refusal> {
     let Some(bytes) = store.head(Table::State, RETIRED_KEY)? else { return Ok(BTreeSet::new()) };
     let damaged = |reason| Refusal::Damaged { block: format!("retired measurements: {reason}") };

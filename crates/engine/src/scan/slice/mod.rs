@@ -43,7 +43,8 @@ const BATCH_PAGES: usize = 64;
 const BATCH_PAGES_OF_TEXT: usize = 2;
 /// The selected rows are few if at most one in `FEW` rows is selected.
 const FEW: usize = 4;
-/// Limits the memory of the caller, because the caller decodes tags to strings.
+/// The maximum number of rows in a page. The limit bounds the caller's memory, because the caller
+/// decodes tags to strings.
 const ROWS_PER_PIECE_MAX: usize = 1 << 16;
 
 /// Returns the page of the result that `request` names.
@@ -264,10 +265,9 @@ impl Walk<'_> {
         let mut merge =
             self.reader.merge(&measurement, stretch, self.request.direction(), &from)?;
         loop {
-            let key = match self.keys.next(&mut merge)? {
+            let key = match self.next_series(&mut merge)? {
                 NextSeries::Matching(key) => key,
                 NextSeries::Skipped(key) => {
-                    self.costs.filter_cells += SKIPPED_STEP_CELLS;
                     if self.is_full(self.batch.picks.len()) {
                         return self.end(&mut merge, (stretch, &key), None).map(Some);
                     }
@@ -283,7 +283,6 @@ impl Walk<'_> {
                 }
             }
             self.costs.series += 1;
-            self.costs.cells += SERIES_CELLS;
             if let Some(done_ns) = self.one_series(&mut merge, &key, time)? {
                 return self.end(&mut merge, (stretch, &key), Some(done_ns)).map(Some);
             }
@@ -323,7 +322,8 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// If the page is full before the end of the series, returns the first unread time.
+    /// Adds the rows of the current series inside `time` to the batch, and flushes full batches. If
+    /// the page is full before the end of the series, returns the first unread time.
     fn one_series(
         &mut self,
         merge: &mut Merged<'_>,
