@@ -31,8 +31,8 @@
 //! These components exchange the messages of [`protocol`]. An operation with several messages is an
 //! async function that can await only its calls ([`coordinator::task`]). There is no executor:
 //! `step(reply)` resumes the function and returns the next calls, or the result. `edge/` makes the
-//! calls with `fetch`, tests make the calls in every order and with losses, and the browser makes
-//! the calls in process.
+//! calls by RPC, tests make the calls in every order and with losses, and the browser makes the
+//! calls in process.
 //!
 //! # Modules, in reading order
 //!

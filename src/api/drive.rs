@@ -220,8 +220,8 @@ impl<H: Host> Driver<H> {
         self.host.end_sql().await;
     }
 
-    /// Makes calls until the exchange returns another action. The result is [`Action::Calls`] only
-    /// if the exchange waits for a reply although no call is in progress.
+    /// Makes calls until the exchange returns another action. If a bug makes the exchange wait for
+    /// a reply although no call is in progress, the result is [`Action::Calls`].
     async fn make_calls(&mut self, mut action: Action) -> Action {
         while let Action::Calls(calls) = action {
             self.add_calls(calls);

@@ -83,8 +83,8 @@ impl<S: Store> Catalog<S> {
         if time_ns != row.begun_ns || !row.abandon(now_ns) {
             return Err(refused(RecoveryRefusal::UnderWay));
         }
-        // An event that is executing the recovery would overwrite the row with its state for the
-        // other target time.
+        // An event that is executing the recovery stores its own copy of the row later, which would
+        // restore the previous target time.
         if self.is_driven(number) {
             return Err(Unavailable::Changing.into());
         }

@@ -16,8 +16,8 @@ use crate::query::error::QueryError;
 /// The result of a request to the objects.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// The error of a machine. Each error is based on a reply of the object that owns the data, never
-/// on the cache alone.
+/// The error of a request in progress (a [`Machine`](super::Machine)). Each error is based on a
+/// reply of the object that owns the data, never on the cache alone.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Error {
     /// The database does not exist. A write returns status 404; a query returns the error of the

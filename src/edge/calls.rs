@@ -73,9 +73,9 @@ async fn send(
     Ok(runtime::taken(&reply.unchecked_into()))
 }
 
-/// Converts the error of a call. If an object's storage is full, the platform resets the object.
-/// All pending calls then fail with an error that is not marked as retryable, although the object
-/// responds again after the reset.
+/// Converts the error of a call. An error with `durableObjectReset` also permits a retry, although
+/// the platform does not mark it as retryable: if the storage of an object is full, the platform
+/// resets the object, and the object responds again after the reset.
 fn failure(error: &Error) -> CallFailure {
     let thrown = error.to_js_value();
     let says = |name: &str| runtime::get(&thrown, name).is_some_and(|value| value.is_truthy());

@@ -74,8 +74,8 @@ impl Evaluated {
     }
 }
 
-/// A column that is `None` contains only nulls. `filled` is whether `fill(number)` replaces missing
-/// booleans with numbers.
+/// Evaluates an expression for all rows. A column that is `None` contains only nulls. `filled`
+/// states whether `fill(number)` replaces missing booleans with numbers.
 pub(crate) fn evaluate(scalar: &Scalar, columns: &[Option<Column>], filled: bool) -> Evaluated {
     match scalar {
         Scalar::Column(index) => match columns.get(*index) {

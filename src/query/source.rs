@@ -64,7 +64,8 @@ pub fn sources(select: &SelectStatement, defaults: Defaults<'_>) -> Result<Vec<S
 
 type WrittenTarget<'a> = (Option<&'a str>, Option<&'a str>);
 
-/// FROM may contain thousands of sources. Most have the database and policy of the previous source.
+/// Adds the database and policy of every source, including the sources of subqueries. A source with
+/// the database and policy of the previous source adds nothing, because FROM may contain thousands.
 fn collect<'a>(select: &'a SelectStatement, written: &mut Vec<WrittenTarget<'a>>) -> Result<()> {
     let mut before = None;
     for source in &select.sources {

@@ -198,7 +198,7 @@ pub const GRANTEES_MAX: usize = 100_000;
 /// The maximum size of a token or user as stored, in bytes. This limit also bounds the number of
 /// databases on which the token or user can have permissions.
 pub const GRANTEE_BYTES_MAX: usize = 100_000;
-/// The default number of tokens in one page of a list.
+/// The default and the maximum number of tokens in one page of a list.
 pub const GRANTEES_PER_PAGE: usize = 1_000;
 /// The number of databases that are notified concurrently about a change of a token or user.
 pub const DATABASES_NOTIFIED_AT_ONCE: usize = 32;

@@ -546,7 +546,7 @@ impl<'a> Import<'a> {
         ];
         let path = format!("/write?{}", form(&given));
         let body = packed(&self.batch.lines)
-            .map_err(|reason| Failure(format!("The lines cannot be packed: {reason}.")))?;
+            .map_err(|reason| Failure(format!("The lines cannot be compressed: {reason}.")))?;
         let request = Request::post(path, "text/plain; charset=utf-8", &body);
         let (status, text) = send(self.server, &request.with("Content-Encoding", "gzip"))?;
         // If a request contains invalid lines, the server stores the valid lines.

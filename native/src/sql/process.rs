@@ -55,7 +55,8 @@ impl Process {
     /// than `turn_time` or uses too much memory.
     ///
     /// # Errors
-    /// Returns the argument of `tidemark::protocol::sql::thrown`. The process then no longer exists.
+    /// Returns an error text for `tidemark::protocol::sql::error_reply`. The process then no longer
+    /// exists.
     pub async fn call(
         &mut self,
         head: Head,

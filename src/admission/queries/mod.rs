@@ -139,8 +139,8 @@ impl ReservationSlot {
         self.0.get()
     }
 
-    /// Sets the number of bytes of a part. The first call creates the part in `held`. If no
-    /// reservation exists, the bytes are not counted.
+    /// Sets the number of bytes of a buffer. The first call creates the buffer's counter in `held`.
+    /// If no reservation exists, the bytes are not counted.
     ///
     /// # Errors
     /// The errors of [`HeldBytes::set`].
@@ -155,7 +155,8 @@ enum Kind {
     Small,
     /// The query needs more than the first pages of its shards.
     Long,
-    /// The query could not reserve more than the initial bytes.
+    /// The query has restarted because it needs more than the initial bytes. It starts again only
+    /// when it can reserve these bytes.
     Large,
 }
 
@@ -173,8 +174,8 @@ struct Reservation {
     restarts: Cell<u32>,
     has_begun: Cell<bool>,
     began_ns: Cell<i64>,
-    /// Whether the query ever used more than the initial bytes. Such a query may move these bytes
-    /// from one part to another.
+    /// Whether the query has ever reserved more than the initial bytes. Such a query does not wait
+    /// for large queries when it reserves bytes again.
     has_grown: Cell<bool>,
     is_long: Cell<bool>,
     /// Whether the client reads. `false` while a part of the response waits for the client.
@@ -265,8 +266,9 @@ impl QueryReservation {
         true
     }
 
-    /// Returns the page size for requests to `shards` shards. If `continues` is true, the result
-    /// needs more than the first pages, and free bytes allow larger pages.
+    /// Returns the page size to request from each of `shards` shards. If `continues` is true, the
+    /// query requests more than its first pages. The function then reserves bytes for larger pages,
+    /// if the bytes are free and no query waits to start.
     pub fn piece_bytes(&self, shards: usize, continues: bool) -> u32 {
         let reservation = &self.0;
         let shards = shards.clamp(1, SHARDS_REQUESTED_AT_ONCE_MAX);
@@ -285,7 +287,7 @@ impl QueryReservation {
         bytes.clamp(PIECE_BYTES_MIN, PIECE_BYTES_MAX)
     }
 
-    /// Creates an empty part of the query.
+    /// Creates the counter of an empty buffer of the query.
     pub fn part(&self) -> HeldBytes {
         HeldBytes { reservation: self.clone(), bytes: 0 }
     }
@@ -336,7 +338,7 @@ impl Reservation {
         waiting.push(Rc::downgrade(self));
     }
 
-    /// Whether the query could not reserve more than the initial bytes.
+    /// Whether the query has restarted because it needs more than the initial bytes.
     fn is_large(&self) -> bool {
         self.begins_with_bytes.get() > QUERY_START_BYTES
     }
@@ -351,7 +353,8 @@ impl Reservation {
         let free =
             self.shared.reservations.free_bytes_with(BEGINNINGS_BYTES_MAX) / QUERY_START_BYTES;
         match free {
-            // Only the reserve, or the bytes of a response with a slow client, are left.
+            // The budget is used up. A query of a database without memory can still use the
+            // reserve, and the first waiting query can evict a response with a slow client.
             0 => self.database_bytes() == 0 || self.count_ahead(1) == 0,
             free => self.count_ahead(free) < free,
         }
@@ -466,9 +469,10 @@ impl Reservation {
         permit.grow_to(wanted).is_ok()
     }
 
-    /// Returns the number of bytes that the parts may use without evicting other queries and
-    /// without taking bytes that other queries wait for. A long query may always use some
-    /// megabytes, because it would otherwise read its data repeatedly.
+    /// Returns the number of bytes that the query's buffers may use in total without evicting other
+    /// queries. While other queries wait to start, a query gets no further bytes. As an exception,
+    /// a long query may grow to [`LONG_QUERY_BYTES_MAX`] if these bytes are free, because it would
+    /// otherwise read its data repeatedly.
     fn available_bytes(&self) -> usize {
         let has = self.permit.borrow().bytes() + self.spare.borrow().bytes();
         let free = self.shared.reservations.free_bytes();
@@ -502,8 +506,8 @@ impl Drop for Reservation {
     }
 }
 
-/// The bytes that a part of a query uses. Dropping the value returns the bytes to the query's
-/// reservation.
+/// The bytes of one buffer of a query, such as a slice of a result or the values of a window.
+/// Dropping the value returns the bytes to the query's reservation.
 #[derive(Debug)]
 pub struct HeldBytes {
     reservation: QueryReservation,
@@ -511,11 +515,11 @@ pub struct HeldBytes {
 }
 
 impl HeldBytes {
-    /// Sets the number of bytes that the part uses.
+    /// Sets the number of bytes that the buffer uses.
     ///
     /// # Errors
-    /// [`OutOfMemory`] if the bytes are not available. A part can always use half of a query's
-    /// initial bytes. After an error, the part keeps its previous size.
+    /// [`OutOfMemory`] if the bytes are not available, but never for a buffer of at most half of a
+    /// query's initial bytes. After an error, the buffer keeps its previous size.
     pub fn set(&mut self, bytes: usize) -> Result<(), OutOfMemory> {
         let reservation = &self.reservation.0;
         let used = (reservation.used_bytes.get() + bytes).saturating_sub(self.bytes);
@@ -535,8 +539,9 @@ impl HeldBytes {
         self.bytes
     }
 
-    /// Returns the part of `wish` that is available without taking bytes from other queries. The
-    /// result is at least the minimum of `wish` and half of a query's initial bytes.
+    /// Returns the number of bytes, at most `wish`, that the buffer may use without taking bytes
+    /// from other queries. The result is at least half of a query's initial bytes, unless `wish` is
+    /// less.
     pub fn affordable(&self, wish: usize) -> usize {
         let others = self.reservation.0.used_bytes.get().saturating_sub(self.bytes);
         let available = self.reservation.0.available_bytes().saturating_sub(others);

@@ -117,7 +117,7 @@ impl std::fmt::Debug for Inflation {
 }
 
 impl Inflation {
-    /// Inflates all members of `compressed`, up to `ceiling` bytes.
+    /// Prepares the inflation of all members of `compressed`, up to `ceiling` bytes.
     pub fn new(compressed: Vec<u8>, ceiling: Ceiling) -> Self {
         let state = Inflate::new(false, HISTORY_BITS);
         let (read, member, members, filled, total) = (0, None, 0, 0, 0);
@@ -200,8 +200,9 @@ impl Inflation {
         Ok(())
     }
 
-    /// The room extends one byte beyond the limit, so that the next check detects a body that is
-    /// too long.
+    /// Passes the waiting bytes to `intake`, and then enlarges the buffer for further inflated
+    /// bytes. The buffer can contain one byte more than the limit permits, so that the next check
+    /// detects a body that is too long.
     fn make_room(&mut self, intake: &mut TakeInflated<'_>) -> ApiResult<()> {
         let input_left = self.compressed.len() - self.read;
         self.ceiling.check(0, self.total)?;

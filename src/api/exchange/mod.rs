@@ -178,7 +178,8 @@ impl Exchange {
     pub fn log_line(&self, service: &mut Service, platform: &dyn Platform) -> Option<String> {
         let (record, now_ns) = (&self.record, platform.now_ns());
         record.count(&mut service.write_counts);
-        // A request with a status between 400 and 499 hardly waits, so its duration is not counted.
+        // A request with a status between 400 and 499 usually ends before it calls objects, so its
+        // short duration would distort the histogram.
         if let (Some(durations), Some(database)) = (&mut service.durations, &record.database)
             && !(400..500).contains(&record.status)
         {

@@ -270,7 +270,8 @@ impl Running {
         Err(Error::PolicyNotFound(name))
     }
 
-    /// `empty` contains the measurements without rows, if they are known.
+    /// Plans the query with this state. `empty` contains the measurements without rows. Without
+    /// `empty`, the result may be a survey that finds these measurements.
     async fn plan_with(
         &self,
         loaded: &[Loaded],
@@ -432,6 +433,7 @@ impl Running {
         requests.extend(report);
         session.work.rest();
         let mut replies = self.io.calls(requests).await;
+        // If the query sent a report, the last reply belongs to the report.
         if replies.len() > requested.len() && replies.pop().is_some_and(is_killed) {
             return Err(Error::Interrupted);
         }

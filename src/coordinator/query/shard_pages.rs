@@ -127,7 +127,8 @@ impl ReadCounts {
         self.points
     }
 
-    /// A plan (`is_plan`) counts series before any row is read.
+    /// Adds the counts of a page, and checks the limits. Only the pages of a plan (`is_plan`) count
+    /// series, before any row is read.
     fn add(&mut self, id: StreamId, stats: &ReadStats, is_plan: bool) -> Result<(), QueryError> {
         let series = self.series.entry(id.scan).or_insert(0);
         *series += if is_plan { stats.series } else { 0 };

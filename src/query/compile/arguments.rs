@@ -64,7 +64,8 @@ pub(crate) fn check(statement: &mut StatementCheck, name: &str, args: &[Expr]) -
     }
 }
 
-/// `nested` is whether the call is an argument of another call.
+/// Checks the arguments of `distinct()`. `nested` states whether the call is an argument of another
+/// call.
 pub(crate) fn distinct(statement: &mut StatementCheck, args: &[Expr], nested: bool) -> Result<()> {
     match args {
         [] => invalid("distinct function requires at least one argument"),

@@ -272,6 +272,7 @@ fn check_stray(present_ns: &[i64], last_ns: i64, every_ns: i64) -> Result<()> {
     Ok(())
 }
 
+/// Fills empty windows with a linear interpolation between their neighbours (`fill(linear)`).
 /// `next` is the first row of the series that does not precede the windows.
 fn linear(
     series: &CallSeries,

@@ -88,7 +88,8 @@ pub(crate) fn gather_or_null(column: &Column, rows: &[Option<u32>]) -> Column {
     gathered
 }
 
-/// A row that is `None` becomes `otherwise`, or null if the types differ.
+/// Copies the given rows of a column. A row that is `None` becomes `otherwise`, or null if the
+/// types differ.
 pub(super) fn gather_or(
     column: &Column,
     rows: &[Option<u32>],

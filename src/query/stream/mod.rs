@@ -42,12 +42,14 @@ pub struct StreamNeed {
     pub request: ScanRequest,
 }
 
+/// The next group of a stream.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Front<'a> {
-    /// The full key. The data of a group may have several parts.
+    /// The group with this key. The data of a group may have several parts.
     Group(&'a [String]),
-    /// Unknown until the next pages arrive.
+    /// The next group is unknown until the next pages arrive.
     Missing,
+    /// The stream has no more groups.
     End,
 }
 
@@ -72,8 +74,9 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// `key` contains the position of each of the node's group keys in a page's keys. `is_derived`
-    /// is whether a subquery supplies the rows. The order of a subquery's rows must not change.
+    /// Creates a stream before its first slice. `key` contains the position of each of the node's
+    /// group keys in a page's keys. `is_derived` states whether a subquery supplies the rows, whose
+    /// order must not change.
     pub(crate) fn new(
         scan: u32,
         shards: u32,
@@ -113,7 +116,8 @@ impl Stream {
         self.scan as usize
     }
 
-    /// The key has the order of the node's group keys.
+    /// Returns the group of the data that [`Self::pop`] returns next. The key is in the order of
+    /// the node's group keys.
     pub(crate) fn front(&self) -> Front<'_> {
         match self.ready.front() {
             Some((key, _)) => Front::Group(key),

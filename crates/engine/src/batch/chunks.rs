@@ -9,7 +9,8 @@ use super::picker::Picker;
 use tidemark_model::bug::OrBug;
 use tidemark_model::value::FieldType;
 
-/// Unit tests use short chunks, so that their lists span several chunks.
+/// The number of bits of a row's position in a chunk. Unit tests use short chunks, so that their
+/// lists span several chunks.
 const CHUNK_BITS: u32 = if cfg!(test) { 6 } else { 15 };
 const CHUNK_ROWS: usize = 1 << CHUNK_BITS;
 

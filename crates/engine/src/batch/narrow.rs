@@ -114,7 +114,8 @@ fn widen<O: Copy, T>(offsets: &[O], rows: Range<usize>, to: &mut Vec<T>, of: imp
     to.extend(offsets.get(rows).or_bug().iter().map(|&offset| of(offset)));
 }
 
-/// Returns `None` if no factor reproduces every value bit for bit.
+/// Returns the values times a factor of `SCALES` as integers, and the factor. Returns `None` if no
+/// factor reproduces every value bit for bit.
 fn multiples(values: &[f64]) -> Option<(Vec<i64>, f64)> {
     SCALES.into_iter().find_map(|scale| {
         let whole = |&value: &f64| {

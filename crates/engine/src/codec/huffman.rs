@@ -30,7 +30,8 @@ use tidemark_model::bug::OrBug;
 
 /// The number of values below which building a lookup table takes longer than it saves.
 pub const FEW: usize = 64;
-/// A lookup table of 1,024 entries decodes up to three codes at a time.
+/// The maximum length of a code, in bits. The lookup table then has 1,024 entries, and decodes up
+/// to three codes at a time.
 const CODE_BITS_MAX: u32 = 10;
 const ENTRIES: usize = 1 << CODE_BITS_MAX;
 /// One unaligned load returns this number of bits for any start bit.
@@ -239,7 +240,8 @@ struct Tree {
     last: u8,
 }
 
-/// The lengths are limited to `CODE_BITS_MAX`. Classes outside `used` have length 0.
+/// Returns the length of each class's Huffman code, at most `CODE_BITS_MAX`. Classes outside `used`
+/// have length 0.
 fn lengths(counts: &[u32; CLASSES], used: RangeInclusive<u8>) -> [u8; CLASSES] {
     let mut lengths = [0_u8; CLASSES];
     let mut following = [0_u8; CLASSES];
@@ -271,7 +273,8 @@ fn lengths(counts: &[u32; CLASSES], used: RangeInclusive<u8>) -> [u8; CLASSES] {
     lengths
 }
 
-/// In return, the codes of the rarest other classes become longer.
+/// Shortens codes that are longer than `CODE_BITS_MAX`. In return, the codes of the rarest other
+/// classes become longer.
 fn limit(counts: &[u32], lengths: &mut [u8]) {
     let most = CODE_BITS_MAX as u8;
     lengths.iter_mut().for_each(|length| *length = (*length).min(most));

@@ -19,7 +19,8 @@ const CONSTANT: u8 = 0;
 const OFFSET: u8 = 1;
 const DELTA: u8 = 2;
 const PLAIN: u8 = 3;
-/// Whole bytes are faster than packing, but may only take this number of bytes more per value.
+/// The maximum number of bytes by which an unpacked value may exceed the size of a packed value.
+/// Whole bytes are faster than packed bits.
 const BYTES_MORE_MAX: usize = 2;
 
 /// Appends the encoding of `values` to `out`.
@@ -42,7 +43,8 @@ pub(crate) fn encode_soon(values: &[i64], out: &mut Vec<u8>) {
     }
 }
 
-/// The result is larger than [`encode`]'s, but faster to produce.
+/// Appends `values` as whole bytes. The result is larger than that of [`encode`], but is faster to
+/// produce.
 pub(crate) fn encode_plain(values: &[i64], out: &mut Vec<u8>) {
     encode_whole(values, &Bounds::of(values), out);
 }

@@ -26,9 +26,9 @@ pub struct Picks {
     /// and possibly others. The last [`LATE_PAGES`] pages are distinct.
     pages: SmallVec<[(u16, PageKeys); 1]>,
     runs: SmallVec<[Run; 1]>,
-    /// In ascending order of `at`. For the same `at`, newer rows come first.
+    /// The overwritten rows, in ascending order of `at`. For the same `at`, newer rows come first.
     older: Vec<OlderRow>,
-    /// Empty if the picks are all rows of a single page in ascending order.
+    /// The times of the rows. Empty if the picks are all rows of a single page in ascending order.
     times_ns: Vec<i64>,
     rows: u32,
 }
@@ -206,7 +206,8 @@ impl Picks {
         self.rows += other.rows;
     }
 
-    /// `first` is the lowest row number. `times_ns` is in the order of the merge.
+    /// Adds consecutive rows of a page with these times. `first` is the lowest row number, and
+    /// `times_ns` is in the order of the merge.
     #[inline]
     pub(super) fn push(
         &mut self,

@@ -49,14 +49,15 @@ pub(crate) struct Extent {
 }
 
 impl Extent {
-    /// If two parts have a time and a write sequence in common, their order is undefined.
+    /// Whether two parts overlap both in time and in write sequences. The order of such parts is
+    /// undefined.
     pub(crate) const fn clashes_with(&self, other: &Self) -> bool {
         self.time.overlaps(&other.time)
             && self.sequences.lo <= other.sequences.hi
             && other.sequences.lo <= self.sequences.hi
     }
 
-    /// A merge of these parts creates a part with this extent.
+    /// Returns the extent of the part that a merge of these parts creates, or `None` without parts.
     pub(crate) fn hull(parts: impl IntoIterator<Item = Self>) -> Option<Self> {
         let join = |a: Self, b: Self| Self {
             sequences: a.sequences.join(b.sequences),

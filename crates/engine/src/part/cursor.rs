@@ -30,8 +30,9 @@ pub struct PartCursor<V> {
     value: usize,
     directory: Rc<Directory>,
     groups: Range<usize>,
-    /// The number of the current series in this group is `series`.
+    /// The number of the current group.
     group: usize,
+    /// The number of the current series in the group.
     series: u32,
     /// The number of pages of the current series that the cursor has passed in the current group.
     pages: usize,
@@ -269,13 +270,15 @@ impl<V: Values> PartCursor<V> {
         Some(self.groups.start + groups.iter().rposition(begins)?)
     }
 
-    /// If a series begins after `group`, all keys before this series belong in this value.
+    /// Whether a series begins after `group` in the current value. All keys before such a series
+    /// belong in this value.
     fn has_series_behind(&self, group: usize) -> bool {
         let groups = self.directory.groups.get(group + 1..self.groups.end).or_bug();
         groups.iter().any(|group| !group.series.is_empty())
     }
 
-    /// The current group must be the last group in which a series with a key up to `to` begins.
+    /// Moves to the first series in the cursor's direction that is not before `to`. The current
+    /// group must be the last group in which a series with a key up to `to` begins.
     fn place_in_group(&mut self, to: &SeriesKey) -> Result<(), ReadError> {
         let Some(group) = self.current_group() else { return Ok(()) };
         let measurement = group.measurement;

@@ -10,9 +10,10 @@ use crate::merge::key::SeriesKey;
 use tidemark_model::ids::MeasurementId;
 
 pub(super) const SERIES_MAX: usize = 2_048;
-/// In bytes. The last key may exceed this size by up to twice `SERIES_KEY_BYTES_MAX`.
+/// The size of the keys at which a block ends, in bytes. The last key may exceed this size by up to
+/// twice `SERIES_KEY_BYTES_MAX`.
 const KEY_BYTES: usize = 64 << 10;
-/// In bytes. A writer remains far below this limit.
+/// The maximum size of a block's decoded values, in bytes. A writer remains far below this limit.
 const TEXT_BYTES_MAX: usize = 1 << 20;
 
 pub(super) fn length(keys: &[SeriesKey]) -> usize {

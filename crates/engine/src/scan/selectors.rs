@@ -191,7 +191,8 @@ impl Accumulator for Selected {
     }
 }
 
-/// The rows belong to one series, and their times ascend without duplicates.
+/// Returns the row that a selector chooses among `rows` of one series. The times of the rows ascend
+/// without duplicates.
 fn choose(function: AggregateFunction, values: &Slice<'_>, rows: Range<usize>) -> usize {
     fn find<T: Copy + PartialOrd + Default>(
         values: &[T],

@@ -1,9 +1,10 @@
 //! Runs the tasks of a shard's alarm and retries them after failures.
 //!
 //! Stored data, such as frames in the WAL and parts, determines which tasks are due. A write
-//! therefore needs no extra row to schedule a task. A task's first try after the object starts
-//! is counted in a stored row, so that this count includes a try that crashes the object. Later
-//! tries are counted only in memory, which saves two row writes per try.
+//! therefore needs no extra row to schedule a task. Until a task first succeeds after the start of
+//! the object, each try is stored in a row before the try begins, so that the count includes a try
+//! that crashes the object. After that, only failed tries are stored, which saves two row writes
+//! per try.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -100,7 +101,7 @@ impl<S: Store> Shard<S> {
     }
 }
 
-/// A running merge could reuse the rows of dead values.
+/// Whether rows of unused values can be deleted. A running merge may still reuse such rows.
 fn has_dead_values(manifest: &Manifest) -> bool {
     !manifest.dead().is_empty() && manifest.job().is_none()
 }
@@ -132,9 +133,10 @@ fn due<S: Store>(loaded: &Loaded<S>, task: AlarmTask, now_ns: i64) -> Option<i64
     Some(natural_ns.max(loaded.attempts.not_before(task)))
 }
 
-/// The delay doubles after each failure.
+/// The delay before the first retry of a task. The delay doubles after each failure.
 const RETRY_NS: i64 = 30 * S_NS;
-/// A task that was set aside is tried again because the cause of its failures may have disappeared.
+/// The delay before each retry after `JOB_FAILURES_MAX` failures. The retries continue, because the
+/// cause of the failures may have disappeared.
 const SET_ASIDE_NS: i64 = H_NS;
 
 /// If several tasks are due, the first in the order of `ALL` runs first. The discriminant is the
@@ -191,10 +193,10 @@ struct Attempt {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Attempts {
     attempts: BTreeMap<u64, Attempt>,
-    /// The keys of the stored rows. After the first success of a task since the start of the
-    /// object, new tries are not stored, because a task that crashes the object crashes it in the
-    /// first try.
+    /// The keys of the tasks that have a stored row.
     stored: BTreeSet<u64>,
+    /// The keys of the tasks that have succeeded since the start of the object. A new try of such a
+    /// task is not stored, because a task that crashes the object usually does so in its first try.
     succeeded: BTreeSet<u64>,
 }
 
@@ -267,11 +269,11 @@ impl Attempts {
     }
 }
 
-/// After this pause without writes, the log is flushed and its slots are deleted.
+/// The pause without writes after which the log is flushed and unused rows are deleted.
 const PAUSE_NS: i64 = 10 * MINUTE_NS;
-/// In a bulk load, frames arrive at shorter intervals than from agents.
+/// The shorter pause that replaces `PAUSE_NS` after a bulk load.
 const LOAD_PAUSE_NS: i64 = 12 * S_NS;
-/// Longer intervals between frames are not a bulk load.
+/// In a bulk load, frames arrive at intervals shorter than this one.
 const LOAD_GAP_NS: i64 = 4 * S_NS;
 
 /// Measures the intervals between frames, which determine the pause before work that writes rows.
@@ -304,7 +306,8 @@ impl Pace {
         self.deleted_ns.map_or(now_ns, |deleted_ns| deleted_ns.saturating_add(LOAD_PAUSE_NS))
     }
 
-    /// If no frame has arrived since the object was loaded, the pause is already long enough.
+    /// Returns the end of the pause after the last frame. If no frame has arrived since the object
+    /// was loaded, the pause has already ended.
     fn paused_ns(&self, now_ns: i64) -> i64 {
         let pause_ns = if self.gap_ns < LOAD_GAP_NS { LOAD_PAUSE_NS } else { PAUSE_NS };
         self.last_ns.map_or(now_ns, |last_ns| last_ns.saturating_add(pause_ns))

@@ -55,7 +55,7 @@ impl<S: Store> Shard<S> {
         let rows = self.point_rows()?;
         self.change(None, |draft| draft.manifest.hold(hold))?;
         let point = seal_point(runs.runs(), &rows).map_err(|reason| {
-            Refusal::Invalid(format!("a checkpoint cannot be encoded: {reason}"))
+            Refusal::Invalid(format!("the snapshot cannot be encoded: {reason}"))
         })?;
         Ok(FromShardBackup::Held { range, point })
     }
@@ -204,8 +204,8 @@ impl<S: Store> Shard<S> {
         }
         let (settings, usage) = (loaded.state().settings.clone(), loaded.usage());
         let (numbers, rows) = open_point(point).map_err(malformed)?;
-        let rows = read_rows(rows)
-            .ok_or_else(|| malformed("the rows of the checkpoint cannot be read"))?;
+        let rows =
+            read_rows(rows).ok_or_else(|| malformed("the rows of the snapshot cannot be read"))?;
         let is_state = |row: &&PointRow<'_>| (row.table, row.key) == (Table::State, STATE_KEY);
         let own = rows
             .iter()

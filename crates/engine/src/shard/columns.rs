@@ -11,9 +11,12 @@ use crate::store::{Store, StoreResult, Table};
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::value::FieldType;
 
-/// A column uses 8 to 16 bytes of memory, and a measurement about 100 bytes.
+/// The maximum number of columns that a shard keeps in memory. A column uses 8 to 16 bytes, and a
+/// measurement about 100 bytes.
 const COLUMNS_REMEMBERED_MAX: usize = 300_000;
 
+/// A cache of the stored columns of measurements, with the columns that are not stored yet.
+///
 /// Columns are never removed, and column ids are not reused. A frame with a different type
 /// therefore has a schema that was never valid for this shard. Tags keep their order, so that
 /// series keys in parts remain sorted.
@@ -26,7 +29,8 @@ pub(super) struct Columns {
 
 #[derive(Clone, Debug, Default)]
 struct Known {
-    /// In ascending order of the ids. This is a list, because 1,000 maps take milliseconds to build.
+    /// The types of fields, in ascending order of the ids. A list is used because building a map
+    /// for each of 1,000 measurements takes milliseconds.
     types: Vec<(ColumnId, FieldType)>,
     /// The first flush sets this order. Later tags are added at the end.
     tag_order: Vec<ColumnId>,

@@ -63,7 +63,8 @@ impl DamagedRows {
         if !is_copy(key) {
             match row::decode(head) {
                 Ok(damage) => self.known.push(damage),
-                Err(reason) => self.add(format!("row set aside as {key}: {reason}")),
+                Err(reason) => self
+                    .add(format!("description of damage, row {key} of table tombstone: {reason}")),
             }
         }
     }

@@ -32,8 +32,8 @@ pub(super) struct DecodedFrame<'a> {
     frame: &'a [u8],
     pub header: FrameHeader,
     decoded_bytes: u64,
-    /// `None` for a frame that is large enough to cause a flush, because the flush reads the frame
-    /// from the log.
+    /// `None` if the decoded tables exceed `ENOUGH.decoded_bytes`. The append then drops the
+    /// memtable, so the next flush or read decodes the frame from the log.
     tables: Option<Vec<FrameTable>>,
     series: SeriesSketch,
 }
@@ -63,10 +63,11 @@ impl<'a> DecodedFrame<'a> {
     }
 }
 
-/// The memtable contains all frames of the WAL, or is absent.
+/// The frames that are not flushed.
 pub(super) struct Log {
     /// Other files only read the WAL and delete its dead rows.
     pub(super) wal: Wal,
+    /// The rows of all frames of the WAL, unless the memtable was evicted.
     pub(super) memtable: Rc<MemtableCache>,
     budget: Rc<Budget>,
     /// The number is too low until a memtable has counted the series.
@@ -315,12 +316,13 @@ pub(super) struct FlushSize {
 
 /// The size at which the alarm flushes.
 pub(super) const ENOUGH: FlushSize = FlushSize { bytes: 3_600_000, decoded_bytes: 8_000_000 };
-/// If a frame would let the log exceed this size, the append first flushes the log. Writes that
-/// arrive during the flush wait. The log contains at most two million values: 16 MB at 8 bytes
-/// each.
+/// If a frame would let the log reach this size, the append first flushes the log. Writes that
+/// arrive during the flush wait. The log therefore contains fewer than two million values (16 MB at
+/// 8 bytes each), unless a single frame has more.
 pub(super) const FORCED: FlushSize = FlushSize { bytes: 4_000_000, decoded_bytes: 16_000_000 };
 
-/// Writing a boolean takes as long as writing an integer.
+/// The minimum number of bytes that a value counts as. A flush takes as long for a boolean as for
+/// an integer.
 const VALUE_BYTES_MIN: usize = 8;
 
 impl FlushSize {
@@ -336,7 +338,7 @@ impl FlushSize {
     }
 }
 
-/// Counts at least `VALUE_BYTES_MIN` per value.
+/// Returns the size of a decoded table in bytes, with at least `VALUE_BYTES_MIN` per value.
 fn table_bytes(table: &FrameTable) -> u64 {
     let bytes = |column: &Column| column.bytes().max(column.values.len() * VALUE_BYTES_MIN);
     let fields: usize = table.block.fields.iter().map(bytes).sum();

@@ -6,10 +6,11 @@ use tidemark_model::time::TimeRange;
 /// parts cover about a month. The memtable is an additional source.
 const PARTS_AT_ONCE: usize = 63;
 
-/// With fewer rows per series, another pass over all series would take too long.
+/// The minimum average number of rows per series between two split times. With fewer rows, another
+/// pass over all series would take too long.
 const CHAINED_ROWS: u64 = 64;
-/// An eighth of a part's time range may overlap the next part. Two flushes can contain rows with
-/// the same time.
+/// At most 1 / `OVERLAP_SHARE` of an earlier part's time range may follow a split time. Two flushes
+/// can contain rows with the same time, so some overlap is usual.
 const OVERLAP_SHARE: i128 = 8;
 
 /// Returns the times that separate successive groups of parts. Each time is the start of a part. At

@@ -77,7 +77,8 @@ impl<S: Store> Shard<S> {
         self.with_reader(stamp, &request.measurements, |reader| summarise(reader, request, limits))
     }
 
-    /// The bytes that a replay of the log decodes count towards the limit of the event.
+    /// Loads the memtable, and returns the limits of the page. The bytes that a replay of the log
+    /// decodes count towards the limit of the event, so the replay comes first.
     fn limits(&mut self, stamp: &Stamp, piece_bytes: u32) -> Result<PageLimits, Refusal> {
         let loaded = self.current(stamp)?;
         let is_cold = !loaded.log.memtable.has_memtable();
@@ -166,7 +167,8 @@ struct ShardReader<'a, S> {
     loaded: &'a Loaded<S>,
     hidden: Rc<HiddenRows>,
     memtable: &'a Memtable,
-    /// The tag orders of the query's measurements that have rows in memory.
+    /// The tag orders from [`Loaded::tag_orders`]: those of the query's measurements with rows in
+    /// memory, or of the query's only measurement.
     tag_orders: BTreeMap<MeasurementId, Vec<ColumnId>>,
     sorted: OnceCell<Sorted<'a>>,
     stats: Rc<Cell<ReadStats>>,

@@ -12,7 +12,7 @@ use tidemark_model::time::{H_NS, TimeRange};
 /// The maximum number of occupied slots before the slots become wider.
 const SLOTS_MAX: usize = 64;
 
-/// The width is above 0.
+/// A division of time into slots of equal width, which is above 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Slots {
     pub(super) width_ns: i64,
@@ -59,7 +59,7 @@ impl Slots {
         occupied.len() <= SLOTS_MAX
     }
 
-    /// Stops when the set has more than `most` slots.
+    /// Adds the slots of these times to `slots`. Stops when the set has more than `most` slots.
     fn touch<'a>(
         self,
         times_ns: impl Iterator<Item = &'a i64>,

@@ -89,9 +89,12 @@ impl<S: Store> Loaded<S> {
     }
 }
 
-/// Returns the earliest time such that at most half of the parts' bytes are at or after this time.
-/// If the shard receives current rows, and at most half of the bytes are after a time shortly after
-/// now, returns the latter time instead.
+/// Returns the time at which the shard should be split, or `None` if no time in its range divides
+/// its rows. The first of these times that fits is returned:
+/// - if the shard receives current rows, a time shortly after `now_ns`, unless more than half of
+///   the parts' bytes follow it;
+/// - the next start of a window after the middle of the bytes, if a quarter of the bytes follow it;
+/// - the middle: the earliest time such that at most half of the bytes are at or after it.
 fn choose<S: Store>(loaded: &Loaded<S>, now_ns: i64) -> Option<i64> {
     let range = loaded.state().settings.range;
     let parts: Vec<&Part> = loaded.manifest().parts().values().collect();
@@ -119,7 +122,8 @@ fn choose<S: Store>(loaded: &Loaded<S>, now_ns: i64) -> Option<i64> {
     even.or(Some(low)).filter(inside)
 }
 
-/// Assumes that the bytes are spread evenly over the part's times.
+/// Estimates the part's bytes at or after `time_ns`, as if the bytes were spread evenly over the
+/// part's times.
 fn bytes_after(part: &Part, time_ns: i64) -> u64 {
     let span = part.max_ns.abs_diff(part.min_ns);
     if time_ns <= part.min_ns {

@@ -87,7 +87,8 @@ fn limit(rates: &Rates, rate: Rate, shards: u32) -> Option<u64> {
 }
 
 impl Window {
-    /// Amounts above the limit of the earlier minutes are carried over.
+    /// Starts the window of `minute`, unless it has already started. Amounts above the limits of
+    /// the earlier minutes are carried over.
     fn turn(&mut self, rates: &Rates, shards: u32, minute: i64) {
         let passed = u64::try_from(minute.saturating_sub(self.minute)).unwrap_or(0);
         if passed == 0 {

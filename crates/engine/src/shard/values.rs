@@ -24,7 +24,8 @@ const SLICES_MAX: u32 = 3;
 /// Replaces the start of a slice in the cache key of a whole body.
 const WHOLE_BODY: u32 = u32::MAX;
 
-/// The key is absent if the value has no row.
+/// A value of a part, and the key of the row with this value. The key is absent if the value has no
+/// row.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ValueRow {
     pub(super) number: Number,
@@ -229,8 +230,8 @@ impl<S: Store> Values for CachedValues<'_, S> {
     }
 }
 
-/// A merge cursor reads a group column by column. With only one slice, a group across the end of a
-/// slice would need two reads per column.
+/// The number of slices that a merge cursor keeps. The cursor reads a group column by column. With
+/// only one slice, a group across the end of a slice would need two reads per column.
 const SLICES_HELD: u32 = 2;
 
 /// Reads values for a merge. Each cursor keeps a limited number of body bytes in memory.
@@ -251,7 +252,8 @@ struct Slice {
     bytes: Vec<u8>,
 }
 
-/// The current directory, the last directory with the root, and the next directory.
+/// The number of directories that a merge cursor keeps: the current directory, the last directory
+/// with the root, and the next directory.
 const DIRECTORIES_KEPT: usize = 3;
 
 #[derive(Default)]
@@ -261,7 +263,7 @@ struct Tables {
     kept: Vec<(DecodedAt, Rc<Decoder>)>,
 }
 
-/// Each table uses 4 KB.
+/// The maximum number of decoded Huffman tables that a merge cursor keeps, 4 KB each.
 const TABLES_KEPT: usize = 32;
 
 impl<S: Store> StreamedValues<S> {

@@ -106,7 +106,8 @@ impl BatchBuilder {
         }
     }
 
-    /// A key that returns later has a higher series number, so the order of rows does not change.
+    /// Clears the table of known series keys. If a forgotten key occurs again, it gets a new,
+    /// higher series number, so the order of rows does not change.
     #[cold]
     fn forget_keys(&mut self) {
         self.keys = Interner::new(self.seed);

@@ -21,7 +21,8 @@ use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::FieldType;
 
-/// Rows that are read together may start in one chunk and end in the next.
+/// The number of chunks that a cursor keeps. Rows that are read together may start in one chunk and
+/// end in the next.
 const CHUNKS_KEPT: usize = 2;
 /// The lowest bits of a page's name contain the page's first row. The next `CHUNK_BITS` bits
 /// contain the chunk.
@@ -186,8 +187,9 @@ impl<'a> MemtableCursor<'a> {
         self.kept.front()
     }
 
-    /// A reader of many chunks requests every column from each chunk. If the chunk is not kept,
-    /// this function therefore lays out only the values.
+    /// Returns a column of a chunk's rows. If the cursor no longer keeps the chunk, the function
+    /// lays out only the values of the column, because a reader requests every column from each of
+    /// many chunks.
     fn read_column(&self, at: (usize, usize), rows: Range<usize>, id: ColumnId) -> Option<Column> {
         match self.kept.iter().find(|chunk| chunk.at == at) {
             Some(chunk) => read_column(&chunk.layout, rows, id),

@@ -23,7 +23,8 @@ use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::FieldType;
 
-/// A single column takes at most a quarter of a group's decoded values.
+/// The minimum number of columns that a group counts as, so that a single column takes at most a
+/// quarter of a group's decoded values.
 const GROUP_COLUMNS_MIN: usize = 4;
 /// The number of pages whose text is read together. Each page has 256 KB of text or a single row.
 const TEXT_PAGES: usize = 16;

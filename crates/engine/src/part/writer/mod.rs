@@ -19,13 +19,15 @@ use tidemark_model::bug::OrBug;
 use tidemark_model::series::{id_hash, tag_hash};
 use tidemark_model::series_sketch::SeriesSketch;
 
-/// In bytes, for each part in a head. The rest of a head has up to `HEAD_BYTES_MAX`.
+/// The maximum size of a part's entry in a head, in bytes.
 const PART_BYTES_MAX: usize = 5 * 10;
+/// The maximum size of a head without its entries, in bytes.
 const HEAD_BYTES_MAX: usize = 1 + 8 + 2 * 5 + 5 + 4;
-/// In bytes. A root also has, for each value, up to `REACH_BYTES_MAX` and a key.
+/// The maximum size of a root without its values, in bytes.
 const ROOT_BYTES_MAX: usize = 10;
+/// The maximum size of a value's entry in a root without its key, in bytes.
 const REACH_BYTES_MAX: usize = 5 + 8 + 10 + 10;
-/// In bytes. A separator of keys is not shorter than a key's measurement.
+/// The minimum size of a separator of keys (`from`), in bytes: the size of the measurement's id.
 const FROM_BYTES_MIN: usize = 4;
 
 /// The limits of a writer. Tests use lower limits than the default.
@@ -165,8 +167,9 @@ impl Written {
     }
 }
 
-/// The result is part of the stored format. A collision would hide rows, so the hash is keyed: some
-/// texts have equal xxh64 with every seed.
+/// Returns the hash of a series key for [`Written::series_sum`], which is part of the stored
+/// format. A collision would hide rows, and some texts have equal xxh64 with every seed. Therefore
+/// the hash is a keyed SipHash.
 fn key_hash(seed: u64, key: &SeriesKey) -> u64 {
     SipHasher24::new_with_keys(seed, 0).hash(key.as_bytes())
 }

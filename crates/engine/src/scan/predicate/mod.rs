@@ -32,7 +32,7 @@ pub(super) struct Filter<'a> {
     cells: u64,
 }
 
-/// An estimate. With 4 cells, a step with hundreds of regexes took 250 ms in a debug build.
+/// The estimated cost of a regex match, in cells.
 const REGEX_CELLS: u64 = 16;
 /// The number of cells that is subtracted from the cost of each predicate, so that a predicate of
 /// one or two comparisons costs nothing. Most predicates are of this size.

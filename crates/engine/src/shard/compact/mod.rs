@@ -26,7 +26,8 @@ const OUTPUTS_MAX: u64 = 4_096;
 const KEYS_BESIDE: u32 = 4;
 
 impl<S: Store> Shard<S> {
-    /// Parts with a damaged block are excluded from later merges.
+    /// Runs one step of the running job, or starts a job with the merges that are due. If the step
+    /// finds a damaged block, all inputs of the job are excluded from later merges.
     pub(super) fn compact(&mut self, now_ns: i64) -> Result<(), Refusal> {
         let loaded = self.load()?;
         if loaded.manifest().job().is_none() {
@@ -42,7 +43,8 @@ impl<S: Store> Shard<S> {
         }
     }
 
-    /// If the step fails, the write continues, and the alarm retries the merge.
+    /// Runs a merge step before a write if too many parts are unmerged. If the step fails, the
+    /// write continues, and the alarm retries the merge.
     pub(super) fn merge_if_too_many_parts(&mut self, now_ns: i64) -> Result<(), Refusal> {
         let loaded = self.load()?;
         let may_try = loaded.attempts.not_before(AlarmTask::Compact) <= now_ns;
@@ -52,10 +54,11 @@ impl<S: Store> Shard<S> {
         Ok(())
     }
 
-    /// Returns `false` if no merge has parts.
+    /// Adds a job with these merges to the manifest. Returns `false` if no merge has parts.
     ///
-    /// A job with few cells is kept only in memory, to save a row write. If the object restarts,
-    /// the job is lost and chosen again. In the stored manifest, the keys of its values are free.
+    /// The manifest of a job with few cells is changed only in memory, to save a row write. If the
+    /// object restarts, the job is lost and chosen again. In the stored manifest, the keys of such
+    /// a job's values are free.
     pub(super) fn start(&mut self, merges: Vec<Vec<PartId>>) -> Result<bool, Refusal> {
         let step_cells = self.limits.step_cells;
         let loaded = self.load()?;
@@ -137,7 +140,7 @@ impl<S: Store> Shard<S> {
         Ok(())
     }
 
-    /// The inputs of the abandoned job remain unchanged.
+    /// Ends the running job without a result, and excludes its inputs from later merges.
     fn abandon(&mut self) -> Result<(), Refusal> {
         let loaded = self.load()?;
         loaded.running = None;

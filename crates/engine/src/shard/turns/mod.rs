@@ -36,7 +36,9 @@ const FIRST_PAUSE_MS: u32 = 0;
 /// The pause of a continued query while other requests are arriving. A page takes about 5 ms, so
 /// the thread is mostly free.
 const BESIDE_OTHERS_PAUSE_MS: u32 = 15;
-/// A constant stream of requests must not delay a page for a longer time.
+/// The waiting time after which a page no longer makes the longer pauses of
+/// `BESIDE_OTHERS_PAUSE_MS`, in milliseconds. A constant stream of requests must not delay a page
+/// permanently.
 const BESIDE_OTHERS_MS_MAX: u32 = 3 * BESIDE_OTHERS_PAUSE_MS;
 /// Other requests count as present for this time after the second-last write or first page.
 const OTHERS_NS: u64 = 40_000_000;
@@ -50,7 +52,8 @@ const PAUSE_MS_MAX: u32 = 100;
 const PAUSE_STEP_MS: u32 = 2;
 /// The maximum number of times that a page yields to first pages of other shards.
 const YIELDS_MAX: u32 = 8;
-/// After this waiting time, the amount that counts as read is halved.
+/// The waiting time, in milliseconds, after which a query's class is lowered by one, as if the
+/// query had read half as many rows.
 const CLASS_MS: u32 = 1_000;
 
 /// The page counters of an isolate.
@@ -129,8 +132,9 @@ impl Turns {
         Self { pages, waiting: Vec::new(), readers: Vec::new(), made: 0 }
     }
 
-    /// `query` is the continued query, or `None` for a first page. Returns the pause before
-    /// [`Turns::check_again`], in milliseconds, or `None` if the page can run now.
+    /// Adds a page request to the queue. `query` is the continued query, or `None` for a first
+    /// page. Returns the pause before [`Turns::check_again`], in milliseconds, or `None` if the
+    /// page can run now.
     pub(super) fn arrive(
         &mut self,
         event_id: EventId,
@@ -226,7 +230,8 @@ impl Turns {
         }
     }
 
-    /// Without the pause, first pages of other shards could not run before this page.
+    /// Whether the page must pause once more, so that first pages of other shards can run before
+    /// it. Counts these pauses up to [`YIELDS_MAX`].
     fn yields(&mut self, at: usize) -> bool {
         let are_there = self.pages.first_pages.get() > 0;
         let Some(page) = self.waiting.get_mut(at) else { return false };
@@ -235,7 +240,8 @@ impl Turns {
         yields
     }
 
-    /// Selects among the queries that wait or have read recently.
+    /// Returns the queries that may read now, in the order of their precedence: at most
+    /// [`QUERIES_READING_MAX`] of the queries that wait or have read recently.
     fn first(&self) -> Vec<Precedence> {
         let waiting = self.waiting.iter().filter_map(WaitingPage::precedence);
         // The order of a waiting query includes its waiting time.
@@ -282,7 +288,8 @@ impl Turns {
         rank.or_else(|| (page.idle_ms >= TURN_IDLE_MS).then_some(first.len()))
     }
 
-    /// A page without a turn also pauses, so that idle turns of other queries expire.
+    /// Returns the pause before the next check of a waiting page, in milliseconds. A page whose
+    /// query may not read yet also pauses, so that the idle time of the reading queries is counted.
     fn pause_ms(&self, at: usize, ahead: usize, first: &[Precedence], now_ns: i64) -> u32 {
         let Some(page) = self.waiting.get(at) else { return FIRST_PAUSE_MS };
         let leaves_room = page.query.is_some()

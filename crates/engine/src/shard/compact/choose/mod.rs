@@ -18,15 +18,16 @@ const PARTS_MIN: usize = 8;
 const JOINED_PARTS_MIN: usize = 4;
 /// The minimum number of parts in a merge of a slot that had no writes for an hour.
 const QUIET_PARTS_MIN: usize = 2;
-/// For each part of a merge, a cursor and a page are in memory.
+/// The maximum number of parts in a merge. For each part, a cursor and a page are in memory.
 const PARTS_MAX: usize = 16;
-/// The maximum number of encoded bytes. A merge also uses at most half of the free space, because
-/// inputs and outputs exist at the same time.
+/// The maximum size of a merge's parts, in bytes. The parts also have at most half as many bytes as
+/// are free, because inputs and outputs exist at the same time.
 const BYTES_MAX: u64 = 512_000_000;
-/// The maximum share of the largest part. With a larger share, a merge would rewrite a large part
-/// to combine it with small parts.
+/// The maximum share of the largest part in the bytes of a merge, as a fraction. With a larger
+/// share, a merge would rewrite a large part to combine it with small parts.
 const LARGEST: (u64, u64) = (2, 3);
-/// A part with long series and at least this size is usually not merged.
+/// The minimum size of a *sealed* part with long series, in bytes. A sealed part is not merged.
+/// `SEALED_OVERLAP` is the exception.
 const SEALED_BYTES: u64 = 32_000_000;
 /// The minimum average number of rows in long series.
 const SEALED_ROWS_PER_SERIES: u64 = 256;
@@ -146,7 +147,8 @@ pub(crate) fn unsealed<'a>(
     component.iter().copied().filter(is_open).collect()
 }
 
-/// Merges of later slots must wait, because two convex merges are not necessarily convex together.
+/// Returns the merge of the first slot that has one. Merges of later slots must wait, because two
+/// convex merges are not necessarily convex together.
 fn of_component(component: &[&Part], now: &ChoiceInputs<'_>, least: usize) -> Option<Vec<PartId>> {
     let mut open = unsealed(component, |part| now.is_quiet_part(part));
     open.retain(|part| !(now.is_left)(part.id));
@@ -170,7 +172,8 @@ fn of_component(component: &[&Part], now: &ChoiceInputs<'_>, least: usize) -> Op
     })
 }
 
-/// The largest part has the smallest possible share of the returned parts.
+/// Returns the consecutive parts to merge, if any. Among all permitted choices, the largest part
+/// has the smallest share of the bytes, so that a merge rewrites few large parts.
 fn best_run<'p, 'a>(
     touching: &'p [&'a Part],
     component: &[&Part],
