@@ -26,13 +26,14 @@ This page is for users who search for an error text, and for authors of clients.
 | 429 | the client has reached a limit per minute | wait for the seconds in \`Retry-After\` |
 | 500 | the server has an internal fault, or stored data is damaged | [check the stored data](../OPERATING.md#checking-stored-data), and report the fault |
 | 501 | InfluxDB supports the request, but Tidemark does not | use the alternative in the text of the error |
-| 503 | the server cannot process the request now. After a write the result is unknown | send the request again after \`Retry-After\` |
+| 503 | the server cannot process the request now. After a write, the points may be stored, unless the error says otherwise | send the request again after \`Retry-After\` |
 | 504 | the client's deadline has passed | allow more time, or narrow the query |
 | 507 | the query needs more memory or time than the server provides | narrow the time range, or aggregate the values |
 
-A write returns its errors as JSON with \`code\`, \`message\`, \`error\` and \`line\` ([bodies](../COMPATIBILITY.md#responses-to-writes)). If a
-statement on \`/query\` fails, the response has status 200, and the result of the statement contains the text as \`error\`. In the texts below, words in
-braces and \`…\` stand for values.
+A write returns its errors as JSON with \`code\`, \`message\`, \`error\` and \`line\` ([bodies](../COMPATIBILITY.md#responses-to-writes)). If the
+text of a query does not parse, \`/query\` returns 400. If a single statement fails, the status is 200, and the result of the statement contains the
+text as \`error\`, even if the section below states 400, 404, 422 or 500. Only errors of statements with the status 401, 403, 429 or 503 set the status
+of the response, and only before its first byte. In the texts below, words in braces and \`…\` stand for values.
 `;
 
 /** Title, prefix of the anchors, module, error type, and HTTP status. */
@@ -89,8 +90,9 @@ const ownActions = {
   'LineRefusal::Retention': 'Check the precision of the times, or [change the retention policy](../guides/retention.md).',
   'LineRefusal::Stored': '[Delete data](../guides/retention.md#delete-points), or [raise the quota](../OPERATING.md#quotas).',
   'LineRefusal::Series': 'Drop series, or [raise the quota](../OPERATING.md#quotas).',
-  'Error::NotEverywhere': 'Repeat the statement until it returns no warning.',
+  'Error::NotEverywhere': 'Repeat the statement until it returns no warning. Do not repeat `DROP USER`, because it then returns `user not found`.',
   'Error::PartlyApplied': 'Repeat the statement.',
+  'QueryError::Page': 'Report the fault. Run `SHOW DIAGNOSTICS` to check whether all objects run the same release.',
   'Error::RateExceeded': 'Wait for the seconds in `Retry-After`, or [raise the quota](../OPERATING.md#quotas).',
   'Error::Interrupted': 'No action: a user or an operator ended the query.',
 };

@@ -7,7 +7,8 @@ const introduction = `# All limits
 
 This page is for operators and engineers who need the value of a limit. It lists every constant of \`crates/model/src/limits.rs\` with its value and its
 description from the code. [Settings and limits](../SETTINGS.md) describes the limits that affect users, and the settings that change them.
-One MB is 10⁶ bytes.
+One MB is 10⁶ bytes. An *edge* is an isolate of the Worker, or an engine thread of the native program. [Concepts](../concepts.md) defines
+the other terms.
 `;
 
 const grouped = (number) => String(number).replace(/\B(?=(\d{3})+$)/g, ',');
