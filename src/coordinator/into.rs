@@ -3,7 +3,7 @@
 //!
 //! If a statement fails, its earlier batches stay written, as in 1.x.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::error::{Error, Result};
@@ -182,7 +182,7 @@ fn written_row(points: u64) -> SeriesChunk {
 /// The size at which a batch is written. The batch becomes one frame for each shard.
 const BATCH_BYTES: usize = 4 << 20;
 
-/// The approximate size of a series' tags.
+/// The approximate size of a series without its tags.
 const SERIES_BYTES: usize = 200;
 
 type Tags = Vec<(String, String)>;
@@ -197,8 +197,12 @@ pub(super) struct IntoPoints {
 #[derive(Debug, Default)]
 struct MeasurementRows {
     tag_keys: Vec<String>,
+    /// The position of each key in `tag_keys`.
+    tag_places: BTreeMap<String, usize>,
     series: BTreeMap<Tags, u32>,
     field_keys: Vec<String>,
+    /// The positions in `fields` for each key, one for each type.
+    field_places: BTreeMap<String, Vec<usize>>,
     row_series: Vec<u32>,
     times_ns: Vec<i64>,
     fields: Vec<Column>,
@@ -214,17 +218,20 @@ impl IntoPoints {
     pub(super) fn push(&mut self, measurement: Option<&str>, chunk: &SeriesChunk) {
         let Some(name) = measurement.or(chunk.name.as_deref()) else { return };
         let Some(ResultColumn::Time(times_ns)) = chunk.values.first() else { return };
-        let (mut tags, mut fields) = (Vec::new(), Vec::new());
-        for (key, column) in chunk.columns.iter().zip(&chunk.values).skip(1) {
+        let (mut tags, mut fields, mut names) = (Vec::new(), Vec::new(), BTreeSet::new());
+        for (key, column) in chunk.columns.iter().zip(&chunk.values).skip(1).rev() {
             let (ResultColumn::Values(column) | ResultColumn::Filled { column, .. }) = column
             else {
                 continue;
             };
-            let named = if self.tag_columns.contains(key) { &mut tags } else { &mut fields };
             // As in 1.x, the last of several columns with the same name is written.
-            named.retain(|(earlier, _)| *earlier != key);
-            named.push((key, column));
+            if names.insert(key) {
+                let named = if self.tag_columns.contains(key) { &mut tags } else { &mut fields };
+                named.push((key, column));
+            }
         }
+        tags.reverse();
+        fields.reverse();
         let is_point = |row: &u32| {
             let row = *row as usize;
             let mut present = fields.iter().filter(|(_, c)| c.validity.is_valid(row)).peekable();
@@ -244,9 +251,8 @@ impl IntoPoints {
         }
         let group = chunk.tags.iter().filter(|(_, value)| !value.is_empty());
         let group: Tags = group.cloned().collect();
-        self.bytes += SERIES_BYTES * if tags.is_empty() { 1 } else { rows.len() };
         if tags.is_empty() {
-            let series = table.series_of(group);
+            let series = table.series_of(group, &mut self.bytes);
             table.row_series.resize(table.times_ns.len(), series);
         } else {
             for &row in &rows {
@@ -259,7 +265,7 @@ impl IntoPoints {
                     }
                 }
                 own.sort();
-                let series = table.series_of(own);
+                let series = table.series_of(own, &mut self.bytes);
                 table.row_series.push(series);
             }
         }
@@ -268,9 +274,8 @@ impl IntoPoints {
         for (key, column) in fields {
             let next = column.gather(&rows);
             self.bytes += next.bytes();
-            table.add_field(key, &next);
+            table.add_field(key, &next, &mut self.bytes);
         }
-        table.pad();
     }
 
     pub(super) fn take(&mut self) -> Result<Batch, Unwritable> {
@@ -303,24 +308,41 @@ fn check(measurement: &MeasurementBatch) -> Result<(), Unwritable> {
 }
 
 impl MeasurementRows {
-    fn series_of(&mut self, tags: Tags) -> u32 {
-        for (key, _) in &tags {
-            if !self.tag_keys.contains(key) {
-                self.tag_keys.push(key.clone());
-            }
+    /// Adds the memory of a new series to `bytes`.
+    fn series_of(&mut self, tags: Tags, bytes: &mut usize) -> u32 {
+        if let Some(&series) = self.series.get(&tags) {
+            return series;
         }
-        let next = self.series.len() as u32;
-        *self.series.entry(tags).or_insert(next)
+        for (key, value) in &tags {
+            if !self.tag_places.contains_key(key) {
+                self.tag_places.insert(key.clone(), self.tag_keys.len());
+                self.tag_keys.push(key.clone());
+                *bytes += 2 * (size_of::<String>() + key.len()) + 4 * self.series.len();
+            }
+            // The batch contains the value again.
+            *bytes += size_of::<(String, String)>() + key.len() + 2 * value.len();
+        }
+        // The batch contains a code for each tag key.
+        *bytes += SERIES_BYTES + 4 * self.tag_keys.len();
+        let series = self.series.len() as u32;
+        self.series.insert(tags, series);
+        series
     }
 
-    fn add_field(&mut self, key: &str, values: &Column) {
+    /// Adds the memory of a new field, without its values, to `bytes`.
+    fn add_field(&mut self, key: &str, values: &Column, bytes: &mut usize) {
         let field_type = values.values.field_type();
-        let mut known = self.field_keys.iter().zip(&self.fields);
-        let found = known.position(|(k, c)| k == key && c.values.field_type() == field_type);
-        let index = found.unwrap_or_else(|| {
+        let is_same = |&&at: &&usize| {
+            self.fields.get(at).is_some_and(|column| column.values.field_type() == field_type)
+        };
+        let known = self.field_places.get(key).and_then(|places| places.iter().find(is_same));
+        let index = known.copied().unwrap_or_else(|| {
+            let place = self.fields.len();
+            self.field_places.entry(key.to_owned()).or_default().push(place);
             self.field_keys.push(key.to_owned());
             self.fields.push(Column::new(field_type));
-            self.fields.len() - 1
+            *bytes += size_of::<Column>() + 2 * (size_of::<String>() + key.len());
+            place
         });
         let before = self.times_ns.len().saturating_sub(values.len());
         if let Some(column) = self.fields.get_mut(index) {
@@ -334,21 +356,31 @@ impl MeasurementRows {
         self.fields.iter_mut().for_each(|c| c.extend_nulls(rows.saturating_sub(c.len())));
     }
 
-    fn finish(self, name: String) -> MeasurementBatch {
+    fn finish(mut self, name: String) -> MeasurementBatch {
+        self.pad();
         let mut series: Vec<(u32, &Tags)> = self.series.iter().map(|(t, id)| (*id, t)).collect();
         series.sort();
-        let tags = self.tag_keys.iter().map(|key| {
-            let mut codes: BTreeMap<&str, u32> = BTreeMap::new();
-            let mut column = TagColumn::default();
-            for (_, tags) in &series {
-                let value = tags.iter().find(|(k, _)| k == key).map_or("", |(_, v)| v.as_str());
+        let mut columns =
+            vec![(BTreeMap::<&str, u32>::new(), TagColumn::default()); self.tag_keys.len()];
+        for (number, (_, tags)) in series.iter().enumerate() {
+            for (key, value) in tags.iter().filter(|(_, value)| !value.is_empty()) {
+                let place = self.tag_places.get(key).and_then(|&at| columns.get_mut(at));
+                let Some((codes, column)) = place else { continue };
+                // A tag of GROUP BY can also be an argument of top().
+                if column.codes.len() > number {
+                    continue;
+                }
                 let next = codes.len() as u32 + 1;
-                let code = if value.is_empty() { 0 } else { *codes.entry(value).or_insert(next) };
+                let code = *codes.entry(value).or_insert(next);
                 if code == next {
                     column.dictionary.push(value);
                 }
+                column.codes.resize(number, 0);
                 column.codes.push(code);
             }
+        }
+        let tags = columns.into_iter().map(|(_, mut column)| {
+            column.codes.resize(series.len(), 0);
             column
         });
         let tags = tags.collect();
@@ -357,5 +389,63 @@ impl MeasurementRows {
         let Self { tag_keys, field_keys, row_series, times_ns, fields, .. } = self;
         let block = Block { series: SeriesTable { tags, len }, row_series, times_ns, fields };
         MeasurementBatch { name, tag_keys, field_keys, block, lines }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunk(tags: &[(&str, &str)], columns: &[&str]) -> SeriesChunk {
+        let value = |value: usize| Column::full(Values::Integer(vec![value as i64]));
+        let values = (0..columns.len()).map(|at| ResultColumn::Values(value(at)));
+        SeriesChunk {
+            name: Some("m".into()),
+            tags: tags.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect(),
+            columns: ["time"].iter().chain(columns).map(|&name| name.to_owned()).collect(),
+            values: std::iter::once(ResultColumn::Time(vec![0])).chain(values).collect(),
+            rows: 1,
+            partial: false,
+            zone: [].into(),
+        }
+    }
+
+    #[test]
+    fn tags_count_with_their_text() {
+        let mut points = IntoPoints::new(Vec::new());
+        let long = "x".repeat(60_000);
+        let hosts: Vec<String> = (0..50).map(|n| format!("{n}{long}")).collect();
+        hosts.iter().for_each(|host| points.push(None, &chunk(&[("host", host)], &["v"])));
+        let bytes = points.bytes;
+        assert!(bytes > 2 * 50 * long.len(), "{bytes}");
+        hosts.iter().for_each(|host| points.push(None, &chunk(&[("host", host)], &["v"])));
+        assert!(points.bytes < bytes + 50 * 100, "{} after {bytes}", points.bytes);
+        let batch = points.batch();
+        assert!(batch.bytes() < bytes, "{}", batch.bytes());
+    }
+
+    #[test]
+    fn points_keep_their_tags_and_fields() {
+        let mut points = IntoPoints::new(Vec::new());
+        points.push(None, &chunk(&[("a", "1")], &["v", "w", "v"]));
+        points.push(None, &chunk(&[("a", ""), ("b", "2")], &["x"]));
+        points.push(None, &chunk(&[("a", "3"), ("b", "2")], &["w"]));
+        points.push(None, &chunk(&[("a", "1")], &["v"]));
+        let MeasurementBatch { tag_keys, field_keys, block, .. } =
+            points.batch().measurements.remove(0);
+        assert_eq!((tag_keys.join(","), field_keys.join(",")), ("a,b".into(), "w,v,x".into()));
+        assert_eq!(block.row_series, [0, 1, 2, 0]);
+        let tag = |series| [0, 1].map(|tag: usize| block.series.tags[tag].get(series).to_owned());
+        assert_eq!([0, 1, 2].map(tag), [["1", ""], ["", "2"], ["3", "2"]]);
+        let field = |at: usize| {
+            let value = |row| match block.fields[at].get(row)? {
+                crate::model::value::FieldValue::Integer(value) => Some(value),
+                other => panic!("{other:?}"),
+            };
+            [0, 1, 2, 3].map(value)
+        };
+        assert_eq!(field(0), [Some(1), None, Some(0), None]);
+        assert_eq!(field(1), [Some(2), None, None, Some(0)]);
+        assert_eq!(field(2), [None, Some(0), None, None]);
     }
 }

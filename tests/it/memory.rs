@@ -187,6 +187,19 @@ fn column_memory_limits_dense_bodies() {
     }
 }
 
+/// A field needs far more memory than its only value.
+#[test]
+fn field_memory_limits_wide_bodies() {
+    let line: Line = |n| {
+        let fields: Vec<String> = (0..1_000).map(|field| format!("f{field}=t")).collect();
+        format!("m{n} {}", fields.join(","))
+    };
+    let (status, peak) = peak(body_of(line, 5_000_000), vec![]);
+    println!("peak {peak}");
+    assert_eq!(status, 413);
+    assert!(peak < 3 * BODIES_IN_FLIGHT_BYTES_MAX as isize / 2, "{peak}");
+}
+
 /// A compressed body of 200 MB with only one line exceeds the limit for lines.
 #[test]
 fn gzip_bomb_needs_little_memory() {

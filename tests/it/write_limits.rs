@@ -276,6 +276,25 @@ fn tags_per_point_are_limited() {
 }
 
 #[test]
+fn tag_keys_per_measurement_are_limited() {
+    let line = |from: usize, to: usize| {
+        (from..to).fold("m".to_owned(), |line, n| format!("{line},t{n:04}=x")) + " v=1\n"
+    };
+    let most: String = (0..5).map(|part| line(part * 200, part * 200 + 200)).collect();
+    let cause = "tag keys limit exceeded on measurement \"m\": it has 1000 tag keys, this line \
+                 would make 1001, and the limit is 1000 (TAG_KEYS_PER_MEASUREMENT_MAX)";
+    let mut product = product();
+    let (status, text) = post(&mut product, (most + &line(999, 1_001)).into_bytes(), &[]);
+    assert_eq!(status, 400);
+    assert!(text.contains(&format!("error parsing line 6 (1-based): {cause}")), "{text}");
+    assert!(text.ends_with("5 points written, 1 lines rejected"), "{text}");
+    // The limit applies to the schema too.
+    let (status, text) = post(&mut product, line(1_000, 1_001).into_bytes(), &[]);
+    assert_eq!(status, 400);
+    assert!(text.contains(&format!("error writing line 1 (1-based): {cause}")), "{text}");
+}
+
+#[test]
 fn fields_per_measurement_are_limited() {
     let line = |from: usize, to: usize| {
         let fields: Vec<String> = (from..to).map(|n| format!("f{n}=1")).collect();

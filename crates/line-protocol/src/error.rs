@@ -1,7 +1,9 @@
 //! The errors for rejected lines and bodies, with their messages.
 
 use tidemark_model::configurable_limits::Exceeded;
-use tidemark_model::limits::{CELLS_PER_REQUEST_MAX, QUOTED_CHARS_MAX, REJECTED_LINES_NAMED_MAX};
+use tidemark_model::limits::{
+    CELLS_PER_REQUEST_MAX, QUOTED_CHARS_MAX, REJECTED_LINES_NAMED_MAX, TAG_KEYS_PER_MEASUREMENT_MAX,
+};
 use tidemark_model::time::Precision;
 use tidemark_model::value::FieldType;
 
@@ -180,6 +182,20 @@ pub enum Cause {
         /// The number of cells in the previous lines.
         current: usize,
         /// The number of cells that this line would require in total.
+        requested: usize,
+    },
+    /// The request exceeds [`TAG_KEYS_PER_MEASUREMENT_MAX`].
+    #[error(
+        "tag keys limit exceeded on measurement \"{measurement}\": it has {current} tag keys, this \
+         line would make {requested}, and the limit is {TAG_KEYS_PER_MEASUREMENT_MAX} \
+         (TAG_KEYS_PER_MEASUREMENT_MAX)"
+    )]
+    TooManyTagKeys {
+        /// The measurement.
+        measurement: String,
+        /// The number of the measurement's tag keys in the previous lines.
+        current: usize,
+        /// The number of tag keys that this line would require.
         requested: usize,
     },
 }

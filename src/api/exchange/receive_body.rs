@@ -258,6 +258,9 @@ pub struct Parsed {
 pub struct Intake {
     parser: Parser,
     builder: BatchBuilder,
+    /// The memory of `builder`, in bytes. Counting visits every column, so the memory is counted
+    /// only after lines were added.
+    builder_bytes: usize,
     permit: Permit,
     keeps_text: bool,
     used_bytes: usize,
@@ -280,6 +283,7 @@ impl Intake {
         Self {
             parser: Parser::new(Options { unit, now_ns, limits, reports_time_fields: keeps_text }),
             builder: BatchBuilder::new(seed, limits),
+            builder_bytes: 0,
             permit,
             keeps_text,
             used_bytes: 0,
@@ -289,7 +293,7 @@ impl Intake {
 
     /// Reserves memory for the columns and for `held_bytes`.
     pub fn charge(&mut self, held_bytes: usize) -> ApiResult<()> {
-        Ok(self.permit.grow_to(self.builder.bytes() + held_bytes)?)
+        Ok(self.permit.grow_to(self.builder_bytes + held_bytes)?)
     }
 
     /// Converts the complete lines at the beginning of `waiting` and returns the number of consumed
@@ -314,6 +318,7 @@ impl Intake {
         // grows with the line.
         self.piece_bytes = PARSED_PIECE_BYTES.max(2 * (waiting.len() - used));
         self.builder.make_room(self.used_bytes, expected_bytes, 2 * self.piece_bytes);
+        self.builder_bytes = self.builder.bytes();
         self.charge(held_bytes)?;
         Ok(used)
     }
@@ -324,6 +329,8 @@ impl Intake {
         self.parser
             .feed(&left, true, &mut self.builder)
             .map_err(|error| ApiError::Invalid(error.to_string()))?;
+        self.builder_bytes = self.builder.bytes();
+        self.charge(left.len())?;
         let keeps_text = self.keeps_text && self.used_bytes == 0;
         let text = if keeps_text { left } else { Vec::new() };
         let batch = self.builder.finish();

@@ -23,10 +23,14 @@ use crate::protocol::quota::{Meter, SeriesExceeded, StorageExceeded};
 use crate::protocol::round::Request;
 use crate::protocol::shard::{FromShard, ShardRefusal, Stamp, ToShard};
 
+/// The number of points after which encoding pauses before the next shard, so that other requests
+/// run.
+const POINTS_PER_TURN: u64 = 100_000;
+
 impl Write {
     /// Sends the pending rows to their shards.
     pub(super) async fn append(&mut self, loaded: &Loaded, columns: &[Columns]) -> Result<Attempt> {
-        let Some((requests, targets)) = self.frames(loaded, columns) else {
+        let Some((requests, targets)) = self.frames(loaded, columns).await else {
             return Ok(Attempt::Stale);
         };
         if requests.is_empty() {
@@ -104,7 +108,11 @@ impl Write {
 
     /// Returns the requests with the pending rows, and the target of each request. Returns `None`
     /// if a row belongs to no group, because the shard map is stale.
-    fn frames(&self, loaded: &Loaded, columns: &[Columns]) -> Option<(Vec<Request>, Vec<Target>)> {
+    async fn frames(
+        &self,
+        loaded: &Loaded,
+        columns: &[Columns],
+    ) -> Option<(Vec<Request>, Vec<Target>)> {
         let (policy, _) = loaded.policy()?;
         let stamp = loaded.stamp(policy.id);
         let batch = &self.request.batch.measurements;
@@ -115,7 +123,7 @@ impl Write {
         for (group, _) in split.keys() {
             *requested.entry(*group).or_default() += 1;
         }
-        let (mut requests, mut targets) = (Vec::new(), Vec::new());
+        let (mut requests, mut targets, mut points_of_turn) = (Vec::new(), Vec::new(), points);
         for ((group_at, shard_at), rows) in split {
             let group = policy.groups.get(group_at)?;
             let shard = group.shards.get(shard_at)?.clone();
@@ -133,6 +141,12 @@ impl Write {
             if tables.is_empty() {
                 continue;
             }
+            if points_of_turn >= POINTS_PER_TURN {
+                self.io.pause(0).await;
+                points_of_turn = 0;
+            }
+            points_of_turn +=
+                tables.iter().map(|t| t.rows.len(t.block.rows())).sum::<usize>() as u64;
             let mut frame = Vec::new();
             frame::encode(&tables, &mut frame);
             let append = ToShard::Append { stamp, frame: Vec::new() };

@@ -39,27 +39,36 @@ pub fn column_sets(
     if tags.is_empty() && fields.is_empty() {
         return Vec::new();
     }
-    let has_tag = |series: u32, &tag: &usize| {
-        let codes = block.series.tags.get(tag).map(|tag| tag.codes.as_slice());
-        codes.and_then(|codes| codes.get(series as usize)).is_some_and(|&code| code > 0)
+    let has_tag = |series: u32, bit: usize| {
+        let tag = tags.get(bit).and_then(|&tag| block.series.tags.get(tag));
+        tag.and_then(|tag| tag.codes.get(series as usize)).is_some_and(|&code| code > 0)
     };
-    let has_field = |row: u32, &field: &usize| {
-        block.fields.get(field).is_some_and(|column| column.validity.is_valid(row as usize))
+    let has_field = |row: u32, bit: usize| {
+        let column = fields.get(bit).and_then(|&field| block.fields.get(field));
+        column.is_some_and(|column| column.validity.is_valid(row as usize))
     };
-    let has = |row: u32, bit: usize| match bit.checked_sub(tags.len()) {
-        None => {
-            let series = block.row_series.get(row as usize).copied().or_bug();
-            tags.get(bit).is_some_and(|tag| has_tag(series, tag))
+    // Each series is checked only once for its tags, because a series can have millions of rows.
+    let n_series = if tags.is_empty() { 0 } else { block.series.len };
+    let tag_sets = grouped(0..n_series, |_| 0, tags.len(), has_tag, true);
+    let mut tag_set_of = vec![0_u32; n_series as usize];
+    for (number, (_, series)) in (0..).zip(&tag_sets) {
+        for &series in series {
+            if let Some(slot) = tag_set_of.get_mut(series as usize) {
+                *slot = number;
+            }
         }
-        Some(field) => fields.get(field).is_some_and(|field| has_field(row, field)),
+    }
+    let tag_set = |row: u32| {
+        let series = block.row_series.get(row as usize).copied().or_bug();
+        tag_set_of.get(series as usize).copied().unwrap_or_default()
     };
     let rows = (0..rows.len(block.rows())).map(|at| rows.get(at));
-    grouped(rows, tags.len() + fields.len(), has, with_rows)
+    grouped(rows, tag_set, fields.len(), has_field, with_rows)
         .into_iter()
-        .map(|(bits, rows)| ColumnSet {
-            tags: pick(&tags, &bits, 0),
-            fields: pick(&fields, &bits, tags.len()),
-            rows,
+        .map(|((tag_set, bits), rows)| {
+            let set = tag_sets.get(tag_set as usize);
+            let tags = set.map(|((_, bits), _)| pick(&tags, bits)).unwrap_or_default();
+            ColumnSet { tags, fields: pick(&fields, &bits), rows }
         })
         .filter(|set| !set.tags.is_empty() || !set.fields.is_empty())
         .collect()
@@ -72,12 +81,12 @@ pub(crate) fn field_sets(
     has: impl Fn(u32, usize) -> bool,
 ) -> Vec<ColumnSet> {
     let positions: Vec<usize> = (0..fields).collect();
-    let set = |(bits, rows): (Vec<u64>, Vec<u32>)| ColumnSet {
+    let set = |((_, bits), rows): (SetKey, Vec<u32>)| ColumnSet {
         tags: Vec::new(),
-        fields: pick(&positions, &bits, 0),
+        fields: pick(&positions, &bits),
         rows,
     };
-    grouped(rows, fields, has, true).into_iter().map(set).collect()
+    grouped(rows, |_| 0, fields, has, true).into_iter().map(set).collect()
 }
 
 /// The sets must have no tags. Small sets are merged if padding costs less than separate sets.
@@ -100,27 +109,32 @@ pub(crate) fn without_small(sets: Vec<ColumnSet>) -> Vec<ColumnSet> {
     kept
 }
 
+/// The number of a set of tags, and a bit for each field.
+type SetKey = (u32, Vec<u64>);
+
 fn grouped(
     rows: impl Iterator<Item = u32>,
+    tag_set: impl Fn(u32) -> u32,
     count: usize,
     has: impl Fn(u32, usize) -> bool,
     with_rows: bool,
-) -> Vec<(Vec<u64>, Vec<u32>)> {
-    let mut numbers: BTreeMap<Vec<u64>, usize> = BTreeMap::new();
-    let mut sets: Vec<(Vec<u64>, Vec<u32>)> = Vec::new();
-    let mut bits = vec![0_u64; count.div_ceil(64)];
+) -> Vec<(SetKey, Vec<u32>)> {
+    let mut numbers: BTreeMap<SetKey, usize> = BTreeMap::new();
+    let mut sets: Vec<(SetKey, Vec<u32>)> = Vec::new();
+    let mut key = (0, vec![0_u64; count.div_ceil(64)]);
     let mut last: Option<usize> = None;
     for row in rows {
-        bits.fill(0);
+        key.0 = tag_set(row);
+        key.1.fill(0);
         for bit in 0..count {
-            if let Some(word) = bits.get_mut(bit / 64) {
+            if let Some(word) = key.1.get_mut(bit / 64) {
                 *word |= u64::from(has(row, bit)) << (bit % 64);
             }
         }
-        let same = last.filter(|&last| sets.get(last).is_some_and(|(held, _)| *held == bits));
+        let same = last.filter(|&last| sets.get(last).is_some_and(|(held, _)| *held == key));
         let number = same.unwrap_or_else(|| {
-            *numbers.entry(bits.clone()).or_insert_with(|| {
-                sets.push((bits.clone(), Vec::new()));
+            *numbers.entry(key.clone()).or_insert_with(|| {
+                sets.push((key.clone(), Vec::new()));
                 sets.len() - 1
             })
         });
@@ -132,9 +146,9 @@ fn grouped(
     sets
 }
 
-fn pick(positions: &[usize], bits: &[u64], first: usize) -> Vec<usize> {
+fn pick(positions: &[usize], bits: &[u64]) -> Vec<usize> {
     let is_set = |at: usize| bits.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1);
-    positions.iter().enumerate().filter(|&(at, _)| is_set(first + at)).map(|(_, &p)| p).collect()
+    positions.iter().enumerate().filter(|&(at, _)| is_set(at)).map(|(_, &p)| p).collect()
 }
 
 #[cfg(test)]
@@ -211,6 +225,9 @@ mod tests {
         assert_eq!(new, [set(&[], &[1], &[2, 3])]);
         let some = column_sets(&block, &Selection::Rows(vec![0, 1, 3]), &[true], &[], true);
         assert_eq!(some, [set(&[0], &[], &[1, 3])]);
+        let swapped = Block { row_series: vec![1, 0, 0, 1], ..block.clone() };
+        let found = column_sets(&swapped, &Selection::All, &[true], &[true], true);
+        assert_eq!(found, [set(&[0], &[0], &[0, 3]), set(&[], &[0], &[1, 2])]);
         assert_eq!(column_sets(&block, &Selection::All, &[], &[], true), []);
         let without_rows = column_sets(&block, &Selection::All, &[], &[false, true], false);
         assert_eq!(without_rows, [set(&[], &[1], &[])]);

@@ -8,12 +8,12 @@ use super::bitmap::{Bitmap, Validity};
 use super::column::{Column, Values, match_values};
 use super::interner::Interner;
 use super::line_numbers::LineNumbers;
-use super::series_table::{SeriesTable, TagColumn};
+use super::series_table::{SeriesTable, TagColumn, renumber};
 use super::{Block, CELLS_PER_VALUE_MAX, MeasurementBatch};
 use tidemark_line_protocol::Cause;
 use tidemark_model::bug::OrBug;
 use tidemark_model::configurable_limits::{Limit, Limits};
-use tidemark_model::limits::CELLS_PER_REQUEST_MAX;
+use tidemark_model::limits::{CELLS_PER_REQUEST_MAX, TAG_KEYS_PER_MEASUREMENT_MAX};
 use tidemark_model::value::FieldType;
 
 const N_TYPES: usize = FieldType::ALL.len();
@@ -24,6 +24,12 @@ struct TagWriter {
     values: Interner,
     /// The code of each series, as in [`TagColumn`]. Trailing series without the tag are missing.
     codes: Vec<u32>,
+}
+
+impl TagWriter {
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.values.bytes() + self.codes.capacity() * 4
+    }
 }
 
 /// Defines a function that appends a value of the expected field, or returns `false`.
@@ -67,7 +73,8 @@ pub(super) struct MeasurementWriter {
     times_ns: Vec<i64>,
     lines: LineNumbers,
     values: usize,
-    runs: Vec<RowRun>,
+    runs: Vec<MeasurementBatch>,
+    runs_bytes: usize,
 }
 
 impl MeasurementWriter {
@@ -85,10 +92,12 @@ impl MeasurementWriter {
     pub(super) fn bytes(&self) -> usize {
         let rows =
             self.row_series.capacity() * 4 + self.times_ns.capacity() * 8 + self.lines.bytes();
-        let tags = self.tags.iter().map(|tag| tag.values.bytes() + tag.codes.capacity() * 4);
-        let columns = self.columns.iter().map(|w| w.values.bytes() + w.valid.words().len() * 8);
-        let runs = self.runs.iter().map(RowRun::bytes);
-        rows + tags.sum::<usize>() + columns.sum::<usize>() + runs.sum::<usize>()
+        let keys = self.tag_keys.bytes() + self.fields.bytes();
+        let numbers = size_of_val(self.columns_of_field.as_slice()) + self.order.capacity() * 4;
+        let tags = self.tags.iter().map(TagWriter::bytes);
+        let columns = self.columns.iter().map(|writer| writer.bytes(self.times_ns.len()));
+        let columns = tags.chain(columns).sum::<usize>();
+        size_of::<Self>() + rows + keys + numbers + columns + self.runs_bytes
     }
 
     pub(super) fn make_room(&mut self, room: &Room) {
@@ -111,10 +120,13 @@ impl MeasurementWriter {
 
     pub(super) fn add_series<'a>(
         &mut self,
-        tags: impl Iterator<Item = (&'a str, &'a str)>,
+        tags: impl ExactSizeIterator<Item = (&'a str, &'a str)> + Clone,
         cells: &mut usize,
     ) -> Result<u32, Cause> {
         let series = self.n_series;
+        if self.tags.len() + tags.len() > TAG_KEYS_PER_MEASUREMENT_MAX {
+            self.check_tag_keys(tags.clone().map(|(key, _)| key))?;
+        }
         charge(cells, self.tags.len())?;
         for (at, (key, value)) in (0_u32..).zip(tags) {
             // Most series have the same tags at the same positions.
@@ -124,8 +136,12 @@ impl MeasurementWriter {
                 false => self.tag_keys.intern(key),
             };
             if is_new {
+                if let Err(cause) = charge(cells, series as usize) {
+                    self.tag_keys.pop();
+                    self.tags.iter_mut().for_each(|tag| tag.codes.truncate(series as usize));
+                    return Err(cause);
+                }
                 self.tags.push(TagWriter { values: Interner::new(self.seed), codes: Vec::new() });
-                charge(cells, series as usize)?;
             }
             if let Some(writer) = self.tags.get_mut(tag as usize) {
                 writer.codes.resize(series as usize, 0);
@@ -134,6 +150,16 @@ impl MeasurementWriter {
         }
         self.n_series += 1;
         Ok(series)
+    }
+
+    #[cold]
+    fn check_tag_keys<'a>(&self, keys: impl Iterator<Item = &'a str>) -> Result<(), Cause> {
+        let current = self.tags.len();
+        let requested = current + keys.filter(|key| self.tag_keys.find(key).is_none()).count();
+        if requested <= TAG_KEYS_PER_MEASUREMENT_MAX {
+            return Ok(());
+        }
+        Err(Cause::TooManyTagKeys { measurement: self.name.clone(), current, requested })
     }
 
     push_expected!(push_float, Float, f64);
@@ -230,48 +256,60 @@ impl MeasurementWriter {
 
     /// If `any_rejected` is set, some series may have no rows.
     pub(super) fn finish(mut self, any_rejected: bool) -> Vec<MeasurementBatch> {
-        if !self.times_ns.is_empty() {
-            let last = self.take_run(self.columns.len());
-            self.runs.push(last);
+        let mut runs = std::mem::take(&mut self.runs);
+        if self.times_ns.is_empty() {
+            return runs;
         }
-        let texts =
-            |keys: &Interner| -> Vec<String> { keys.strings.iter().map(str::to_owned).collect() };
-        let (tag_keys, field_keys) = (texts(&self.tag_keys), texts(&self.fields));
+        let n_columns = self.columns.len();
+        if !runs.is_empty() {
+            runs.push(self.take_run(n_columns));
+            return runs;
+        }
+        let mut only = self.take_rows(n_columns);
+        only.tag_keys = self.tag_keys.strings.iter().map(str::to_owned).collect();
         let tags = self.tags.into_iter().map(|mut tag| {
             tag.codes.resize(self.n_series as usize, 0);
             TagColumn { dictionary: tag.values.strings, codes: tag.codes }
         });
-        let mut all = SeriesTable { tags: tags.collect(), len: self.n_series };
-        let is_only = self.runs.len() == 1;
-        let batch = |run: RowRun| {
-            let RowRun { columns, mut row_series, times_ns, lines } = run;
-            let mut tag_keys = tag_keys.clone();
-            let series = match is_only {
-                true => std::mem::take(&mut all),
-                false => all.pick_used(&mut row_series),
-            };
-            let key = |field: u32| field_keys.get(field as usize).cloned().or_bug();
-            let (field_keys, fields) =
-                columns.into_iter().map(|(field, column)| (key(field), column)).unzip();
-            let mut block = Block { series, row_series, times_ns, fields };
-            if is_only && any_rejected {
-                drop_unused(&mut block, &mut tag_keys);
-            }
-            MeasurementBatch { name: self.name.clone(), tag_keys, field_keys, block, lines }
-        };
-        self.runs.into_iter().map(batch).collect()
+        only.block.series = SeriesTable { tags: tags.collect(), len: self.n_series };
+        if any_rejected {
+            drop_unused(&mut only.block, &mut only.tag_keys);
+        }
+        vec![only]
     }
 
-    fn take_run(&mut self, columns: usize) -> RowRun {
+    /// Returns the rows of the first `columns` columns with only the series and tags of these rows.
+    fn take_run(&mut self, columns: usize) -> MeasurementBatch {
+        let mut run = self.take_rows(columns);
+        let used = renumber(&mut run.block.row_series);
+        run.block.series.len = used.len() as u32;
+        for (key, tag) in self.tag_keys.strings.iter().zip(&mut self.tags) {
+            tag.codes.resize(self.n_series as usize, 0);
+            let tag = TagColumn::picked(&tag.values.strings, &tag.codes, &used);
+            if !tag.dictionary.is_empty() {
+                run.tag_keys.push(key.to_owned());
+                run.block.series.tags.push(tag);
+            }
+        }
+        run
+    }
+
+    /// Returns the rows of the first `columns` columns without their series.
+    fn take_rows(&mut self, columns: usize) -> MeasurementBatch {
         let rows = self.times_ns.len();
         let columns = std::mem::take(&mut self.columns).into_iter().take(columns);
+        let key = |field: u32| self.fields.strings.get(field as usize).to_owned();
+        let (field_keys, fields) =
+            columns.map(|writer| (key(writer.field), writer.finish(rows))).unzip();
         self.values = 0;
-        RowRun {
-            columns: columns.map(|writer| (writer.field, writer.finish(rows))).collect(),
+        let block = Block {
+            series: SeriesTable::default(),
             row_series: std::mem::take(&mut self.row_series),
             times_ns: std::mem::take(&mut self.times_ns),
-            lines: std::mem::take(&mut self.lines),
-        }
+            fields,
+        };
+        let (name, lines) = (self.name.clone(), std::mem::take(&mut self.lines));
+        MeasurementBatch { name, tag_keys: Vec::new(), field_keys, block, lines }
     }
 
     #[cold]
@@ -303,7 +341,9 @@ impl MeasurementWriter {
             }
             order.push(*slot);
         }
-        let run = self.take_run(n_columns).shrunk();
+        let mut run = self.take_run(n_columns);
+        shrink(&mut run.block);
+        self.runs_bytes += run.bytes();
         self.runs.push(run);
         (self.order, self.columns, self.committed) = (order, columns, (0, n_fields));
     }
@@ -412,6 +452,13 @@ struct FieldWriter {
 }
 
 impl FieldWriter {
+    /// Returns the memory in use after the column is padded to `rows` rows, in bytes.
+    fn bytes(&self, rows: usize) -> usize {
+        let bits = self.valid.words().len() * 8;
+        let padding = rows.saturating_sub(self.values.len()) * 8;
+        size_of::<Self>() + self.expected.capacity() + self.values.bytes() + bits + padding
+    }
+
     #[inline(never)]
     fn pad(&mut self, rows: usize) {
         let len = self.values.len();
@@ -447,29 +494,11 @@ fn is_padded(rows: usize, columns: usize, values: usize) -> bool {
     rows.saturating_mul(columns) > CELLS_ENOUGH + CELLS_PER_VALUE_MAX * values
 }
 
-#[derive(Debug, Default)]
-struct RowRun {
-    /// The columns with their field numbers. Each column is as long as `times_ns`.
-    columns: Vec<(u32, Column)>,
-    row_series: Vec<u32>,
-    times_ns: Vec<i64>,
-    lines: LineNumbers,
-}
-
-impl RowRun {
-    fn shrunk(mut self) -> Self {
-        let rows: Vec<u32> = (0..self.times_ns.len() as u32).collect();
-        self.columns.iter_mut().for_each(|(_, column)| *column = column.gather(&rows));
-        self.row_series.shrink_to_fit();
-        self.times_ns.shrink_to_fit();
-        self
-    }
-
-    fn bytes(&self) -> usize {
-        let rows =
-            self.row_series.capacity() * 4 + self.times_ns.capacity() * 8 + self.lines.bytes();
-        rows + self.columns.iter().map(|(_, column)| column.bytes()).sum::<usize>()
-    }
+fn shrink(block: &mut Block) {
+    let rows: Vec<u32> = (0..block.rows() as u32).collect();
+    block.fields.iter_mut().for_each(|column| *column = column.gather(&rows));
+    block.row_series.shrink_to_fit();
+    block.times_ns.shrink_to_fit();
 }
 
 /// Removes the series without rows, and the tags without series.
@@ -566,6 +595,23 @@ impl Room {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rejected_series_leaves_no_codes() {
+        let mut writer = MeasurementWriter::new("m", 1, Limits::default());
+        let mut cells = 0;
+        for host in ["a", "b"] {
+            writer.add_series([("host", host)].into_iter(), &mut cells).unwrap();
+        }
+        let mut full = CELLS_PER_REQUEST_MAX - 1;
+        let tags = [("host", "c"), ("new", "x")];
+        writer.add_series(tags.into_iter(), &mut full).unwrap_err();
+        let series = writer.add_series([].into_iter(), &mut cells).unwrap();
+        writer.commit(series, 0, 1, &mut cells).unwrap();
+        let batch = writer.finish(false);
+        assert_eq!(batch[0].tag_keys, ["host"]);
+        assert_eq!(batch[0].block.series.tags[0].codes, [1, 2, 0]);
+    }
 
     #[test]
     fn column_growth_fits_remaining_body() {

@@ -76,13 +76,7 @@ pub struct Batch {
 impl Batch {
     /// Returns the memory size of the columns, in bytes.
     pub fn bytes(&self) -> usize {
-        let of = |batch: &MeasurementBatch| {
-            let Block { series, row_series, times_ns, fields } = &batch.block;
-            let tags = series.tags.iter().map(TagColumn::bytes).sum::<usize>();
-            let rows = row_series.capacity() * 4 + times_ns.capacity() * 8 + batch.lines.bytes();
-            rows + tags + fields.iter().map(Column::bytes).sum::<usize>()
-        };
-        self.measurements.iter().map(of).sum()
+        self.measurements.iter().map(MeasurementBatch::bytes).sum()
     }
 }
 
@@ -99,6 +93,18 @@ pub struct MeasurementBatch {
     pub block: Block,
     /// The 1-based physical line on which each row starts.
     pub lines: LineNumbers,
+}
+
+impl MeasurementBatch {
+    fn bytes(&self) -> usize {
+        let Block { series, row_series, times_ns, fields } = &self.block;
+        let keys = self.tag_keys.iter().chain(&self.field_keys);
+        let keys = keys.map(|key| size_of::<String>() + key.capacity());
+        let tags = series.tags.iter().map(|tag| size_of::<TagColumn>() + tag.bytes());
+        let fields = fields.iter().map(|column| size_of::<Column>() + column.bytes());
+        let rows = row_series.capacity() * 4 + times_ns.capacity() * 8 + self.lines.bytes();
+        size_of::<Self>() + rows + keys.chain(tags).chain(fields).sum::<usize>()
+    }
 }
 
 /// The rows of a measurement, as a shard receives and stores them, with columns named by id.

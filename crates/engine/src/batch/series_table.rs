@@ -29,14 +29,18 @@ impl TagColumn {
     }
 
     fn pick(&self, series: &[u32]) -> Self {
-        let code = |&number: &u32| self.codes.get(number as usize).copied().or_bug();
+        Self::picked(&self.dictionary, &self.codes, series)
+    }
+
+    pub(super) fn picked(dictionary: &StringColumn, codes: &[u32], series: &[u32]) -> Self {
+        let code = |&number: &u32| codes.get(number as usize).copied().or_bug();
         let codes: Vec<u32> = series.iter().map(code).collect();
         let mut used = codes.clone();
         used.sort();
         used.dedup();
         used.retain(|&code| code > 0);
         let new = |code: &u32| used.binary_search(code).map_or(0, |at| at as u32 + 1);
-        let values = used.iter().map(|&code| self.dictionary.get(code as usize - 1));
+        let values = used.iter().map(|&code| dictionary.get(code as usize - 1));
         Self { dictionary: values.collect(), codes: codes.iter().map(new).collect() }
     }
 }
@@ -72,12 +76,17 @@ impl SeriesTable {
 
     /// Copies the series of these rows, and replaces their numbers by the new numbers.
     pub(super) fn pick_used(&self, row_series: &mut [u32]) -> Self {
-        let mut used = row_series.to_vec();
-        used.sort();
-        used.dedup();
-        for series in row_series {
-            *series = used.partition_point(|number| number < series) as u32;
-        }
-        self.pick(&used)
+        self.pick(&renumber(row_series))
     }
+}
+
+/// Replaces the numbers of the rows' series by 0, 1, 2, …, and returns the replaced numbers.
+pub(super) fn renumber(row_series: &mut [u32]) -> Vec<u32> {
+    let mut used = row_series.to_vec();
+    used.sort();
+    used.dedup();
+    for series in row_series {
+        *series = used.partition_point(|number| number < series) as u32;
+    }
+    used
 }

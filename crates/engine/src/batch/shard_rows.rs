@@ -58,13 +58,14 @@ pub fn split_by_shard(
     let mut last = 0;
     for row in rows.to_rows(block.rows()) {
         let time_ns = block.times_ns.get(row as usize).copied().or_bug();
-        let holds = |&(_, group): &(usize, &ShardGroup)| group.range.contains(time_ns);
-        let found = groups.get(last).map(|group| (last, group)).filter(holds);
-        let Some((number, group)) = found.or_else(|| groups.iter().enumerate().find(holds)) else {
+        let holds = |group: &&ShardGroup| group.range.contains(time_ns);
+        if !groups.get(last).as_ref().is_some_and(holds) {
+            last = groups.partition_point(|group| group.range.end_ns <= time_ns);
+        }
+        let Some(group) = groups.get(last).filter(holds) else {
             outside.push(row);
             continue;
         };
-        last = number;
         let shard = match group.shards.len() {
             1 => 0,
             _ => {
@@ -72,7 +73,7 @@ pub fn split_by_shard(
                 group.shard_of(hashes.get(series as usize).copied().or_bug())
             }
         };
-        match parts.get_mut(number).and_then(|shards| shards.get_mut(shard)) {
+        match parts.get_mut(last).and_then(|shards| shards.get_mut(shard)) {
             Some(part) => part.push(row),
             None => outside.push(row),
         }
@@ -146,6 +147,22 @@ mod tests {
         assert_eq!(some.parts, [part(Selection::Rows(vec![3]))]);
         let none = split_by_shard("m", &KEYS, &block(), &Selection::Rows(Vec::new()), &groups);
         assert_eq!(none, ShardSplit::default());
+    }
+
+    #[test]
+    fn alternating_times_find_their_group() {
+        let groups: Vec<ShardGroup> =
+            (0..10).map(|at| group(at * 10, at * 10 + 10, 1 + at as usize % 2)).collect();
+        let times_ns: Vec<i64> = (0..360).map(|row| row * 37 % 120 - 10).collect();
+        let row_series = vec![0; times_ns.len()];
+        let block = Block { row_series, times_ns: times_ns.clone(), ..block() };
+        let found = split_by_shard("m", &KEYS, &block, &Selection::All, &groups);
+        assert_eq!((found.parts.len(), found.outside.len()), (10, 60));
+        for part in &found.parts {
+            let rows = part.rows.to_rows(block.rows());
+            assert!(rows.iter().all(|&row| times_ns[row as usize] / 10 == part.group as i64));
+            assert_eq!(rows.len(), 30);
+        }
     }
 
     #[test]

@@ -73,6 +73,7 @@ impl BatchBuilder {
     pub fn bytes(&self) -> usize {
         let measurements = self.measurements.iter().map(MeasurementWriter::bytes);
         self.keys.bytes()
+            + self.names.bytes()
             + self.targets.capacity() * size_of::<Target>()
             + measurements.sum::<usize>()
     }

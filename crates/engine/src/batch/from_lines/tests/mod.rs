@@ -379,6 +379,22 @@ fn limit_errors_name_their_value() {
 }
 
 #[test]
+fn tag_keys_of_measurement_are_limited() {
+    let line = |tags: std::ops::Range<usize>| {
+        tags.fold("m".to_owned(), |line, n| format!("{line},t{n:04}=x")) + " v=1\n"
+    };
+    let mut body: String = (0..5).map(|part| line(200 * part..200 * (part + 1))).collect();
+    body += &line(900..1_102);
+    body += &line(0..3);
+    let (batch, rejected) = from_lines(body.as_bytes(), options(Precision::Nanosecond), 7).unwrap();
+    let (current, requested) = (TAG_KEYS_PER_MEASUREMENT_MAX, 1_102);
+    let cause = Cause::TooManyTagKeys { measurement: "m".into(), current, requested };
+    assert_eq!(rejected.named, [LineError { line: 6, column: 1, cause }]);
+    assert_eq!(batch.measurements[0].tag_keys.len(), TAG_KEYS_PER_MEASUREMENT_MAX);
+    assert_eq!(batch.measurements[0].block.row_series, [0, 1, 2, 3, 4, 5]);
+}
+
+#[test]
 fn cell_limit_bounds_parser_memory() {
     let mut body = String::new();
     for line in 0..40_000 {

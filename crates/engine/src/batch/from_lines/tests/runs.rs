@@ -64,6 +64,41 @@ fn wide_line_pads_few_cells() {
 }
 
 #[test]
+fn runs_keep_only_their_tags() {
+    let wide = |n: usize| {
+        let tags: Vec<String> = (0..10).map(|tag| format!("t{n}_{tag}=x")).collect();
+        format!("m,{} v=1i {n}\n", tags.join(","))
+    };
+    let mut body: String = (0..90).map(wide).collect();
+    for line in 0..2_000 {
+        body += &format!("m,host=h f{}=1i,v=1i {line}\n", line % 900);
+    }
+    let options = Options::new(TimestampUnit::Fixed(Precision::Nanosecond), 7);
+    let mut builder = BatchBuilder::new(7, Limits::default());
+    Parser::new(options).feed(body.as_bytes(), true, &mut builder).unwrap();
+    let bytes = builder.bytes();
+    let batch = builder.finish();
+    assert!(batch.bytes() <= bytes, "{} of {bytes}", batch.bytes());
+    let keys: Vec<usize> = batch.measurements.iter().map(|of| of.tag_keys.len()).collect();
+    assert!(keys.len() > 4 && keys[0] == 901 && keys[1..].iter().all(|&n| n == 1), "{keys:?}");
+    let rows: usize = batch.measurements.iter().map(|of| of.block.rows()).sum();
+    assert_eq!(rows, 2_090);
+}
+
+#[test]
+fn columns_count_with_their_keys() {
+    let fields: Vec<String> = (0..1_000).map(|field| format!("f{field}=t")).collect();
+    let body: String = (0..20).map(|n| format!("m{n} {} 1\n", fields.join(","))).collect();
+    let options = Options::new(TimestampUnit::Fixed(Precision::Nanosecond), 7);
+    let mut builder = BatchBuilder::new(7, Limits::default());
+    Parser::new(options).feed(body.as_bytes(), true, &mut builder).unwrap();
+    let bytes = builder.bytes();
+    assert!(bytes > 20_000 * 150, "{bytes}");
+    let batch = builder.finish();
+    assert!(20_000 * 100 < batch.bytes() && batch.bytes() <= bytes, "{}", batch.bytes());
+}
+
+#[test]
 fn field_runs_keep_line_values() {
     for seed in 0..8 {
         let mut rng = fastrand::Rng::with_seed(seed);
