@@ -100,7 +100,8 @@ impl AuthError {
             return Self::forbidden_database(principal, right, database);
         }
         let name = &principal.name;
-        let who = if principal.user { format!("\"{name}\" user") } else { (**name).to_owned() };
+        // influxdb-java retries the write unless the message contains 1.x's word "user".
+        let who = if principal.user { format!("\"{name}\" user") } else { format!("{name} user") };
         Self::Write { who, database: database.to_owned() }
     }
 

@@ -10,6 +10,7 @@ use crate::api::content_encoding::BodyError;
 use crate::api::grpc_web::{Code, Form};
 use crate::api::http::{RequestHead, Response};
 use crate::api::params::{Dialect, ParamsError};
+use crate::api::routes::unsupported::FLUX_PATH;
 use crate::api::settings::SettingsError;
 use crate::coordinator::backup::BackupError;
 use crate::coordinator::error::Error;
@@ -269,7 +270,8 @@ impl ApiError {
     }
 
     /// Returns the response to the request `head`. An error of `/query` has the format of the result.
-    /// A gRPC-Web client receives every error as trailers.
+    /// A gRPC-Web client receives every error as trailers. An error of Flux is plain text, as in 1.x
+    /// without Flux, because Chronograf would assume that Flux is enabled if the error was JSON.
     pub fn response_to(&self, head: &RequestHead, shape: ErrorShape, pretty: bool) -> Response {
         if shape == ErrorShape::Flight
             && let Some(form) = Form::of_request(head)
@@ -283,13 +285,17 @@ impl ApiError {
             (ErrorShape::Query(Dialect::V1), _) => Format::negotiate(head.header("accept")),
             _ => Format::Json,
         };
-        response.body = match format {
+        let (content_type, body) = match format {
+            _ if head.route() == FLUX_PATH => {
+                ("text/plain; charset=utf-8", format!("{self}\n").into_bytes())
+            }
             Format::Json => return response,
-            Format::Csv => csv::failed(&self.to_string()),
-            Format::MessagePack => msgpack::failed(&self.to_string()),
+            Format::Csv => (format.content_type(), csv::failed(&self.to_string())),
+            Format::MessagePack => (format.content_type(), msgpack::failed(&self.to_string())),
         };
+        response.body = body;
         let json = response.headers.iter_mut().find(|(name, _)| name == "Content-Type");
-        json.into_iter().for_each(|(_, value)| *value = format.content_type().to_owned());
+        json.into_iter().for_each(|(_, value)| *value = content_type.to_owned());
         response
     }
 }

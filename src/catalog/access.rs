@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::grants::{GranteeChange, Put, databases};
+use super::grants::{GranteeChange, Put};
 use super::lifecycle::Entries;
 use super::{Catalog, CatalogTask, CatalogWork, Event, Result, Turn};
+use crate::model::grant::Permission;
 use crate::model::limits::{
     DATABASES_NOTIFIED_AT_ONCE, JOB_RETRY_NS, NOTIFICATION_ROUNDS_MAX, REVOKE_RETRY_NS_MAX,
 };
@@ -241,11 +242,11 @@ fn notification(entries: &Entries, change: &GranteeChange, now_ns: i64) -> Optio
     let is_same_person = matches!(&same, [Some(old), Some(new)] if old == new);
     let all = sides.iter().flatten().any(|row| row.grants.concerns_all());
     let rest = if all { entries.last().map(|last| (0, last)) } else { None };
+    let [old, new] = sides.map(permissions_by_database);
     let mut left = Vec::new();
-    for name in sides.iter().flatten().flat_map(|row| databases(&row.grants)).filter(|_| !all) {
-        let [old, new] = sides.map(|side| side.map(|row| row.grants.on(name)));
+    for name in old.keys().chain(new.keys()).filter(|_| !all) {
         let number = entries.by_name(name).map(|(number, _)| number);
-        left.extend(number.filter(|_| !is_same_person || old != new));
+        left.extend(number.filter(|_| !is_same_person || old.get(name) != new.get(name)));
     }
     left.sort();
     left.dedup();
@@ -260,6 +261,16 @@ fn notification(entries: &Entries, change: &GranteeChange, now_ns: i64) -> Optio
         failures: 0,
         others: Vec::new(),
     })
+}
+
+fn permissions_by_database(row: Option<&Grantee>) -> BTreeMap<&str, Vec<&Permission>> {
+    let mut permissions: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for permission in row.into_iter().flat_map(|row| &row.grants.permissions) {
+        if let Some(database) = permission.database.as_deref() {
+            permissions.entry(database).or_default().push(permission);
+        }
+    }
+    permissions
 }
 
 const NOTIFICATIONS: Rows<Notification> = Rows::all(Table::Job);

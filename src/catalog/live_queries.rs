@@ -1,7 +1,10 @@
 //! Stores the running queries in memory only; [`crate::protocol::live_queries`] explains the
 //! reason.
 
-use crate::model::limits::{QUERIES_LISTED_MAX, QUERY_LISTED_NS};
+use crate::model::ids::ObjectId;
+use crate::model::limits::{
+    QUERIES_LISTED_BYTES_MAX, QUERIES_LISTED_MAX, QUERY_LISTED_NS, QUERY_LISTED_TEXT_BYTES_MAX,
+};
 use crate::protocol::catalog::{CatalogRefusal, FromCatalog};
 use crate::protocol::live_queries::LiveQuery;
 
@@ -14,14 +17,21 @@ impl Queries {
         self.0.retain(|(_, seen_ns)| now_ns.saturating_sub(*seen_ns) < QUERY_LISTED_NS);
     }
 
-    pub(super) fn report(&mut self, query: LiveQuery, now_ns: i64) -> FromCatalog {
+    pub(super) fn report(&mut self, mut query: LiveQuery, now_ns: i64) -> FromCatalog {
         self.expire(now_ns);
         let known = self.0.iter_mut().find(|(known, _)| known.id == query.id);
         if let Some((known, seen_ns)) = known {
             *seen_ns = now_ns;
             return FromCatalog::Reported { killed: known.killed };
         }
-        if self.0.len() >= QUERIES_LISTED_MAX {
+        query.text.truncate(query.text.floor_char_boundary(QUERY_LISTED_TEXT_BYTES_MAX));
+        query.text.shrink_to_fit();
+        let known = self.0.iter().map(|(known, _)| bytes_of(known));
+        let mut bytes = bytes_of(&query) + known.sum::<usize>();
+        while let Some((oldest, _)) = self.0.first()
+            && (self.0.len() >= QUERIES_LISTED_MAX || bytes > QUERIES_LISTED_BYTES_MAX)
+        {
+            bytes -= bytes_of(oldest);
             self.0.remove(0);
         }
         self.0.push((query, now_ns));
@@ -52,6 +62,11 @@ impl Queries {
     }
 }
 
+fn bytes_of(query: &LiveQuery) -> usize {
+    let shards = query.shards.iter().map(|shard| size_of::<ObjectId>() + shard.0.len());
+    query.text.len() + query.database.len() + query.user.len() + shards.sum::<usize>()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,6 +89,22 @@ mod tests {
         assert_eq!(listed(&mut queries, 60), [0; 0]);
         let refused = |id| FromCatalog::Refused(CatalogRefusal::NoSuchQuery { id });
         assert_eq!(queries.kill(2, 60 * S_NS), refused(2));
+    }
+
+    #[test]
+    fn listed_queries_use_bounded_memory() {
+        let mut queries = Queries::default();
+        let text = "é".repeat(QUERY_LISTED_TEXT_BYTES_MAX);
+        let shards = vec![ObjectId("0".repeat(64)); 1_000];
+        for id in 1..=200 {
+            let (text, shards) = (text.clone(), shards.clone());
+            queries.report(LiveQuery { id, text, shards, ..LiveQuery::default() }, 0);
+        }
+        let FromCatalog::Queries(all) = queries.list(0) else { panic!() };
+        assert!(all.iter().map(bytes_of).sum::<usize>() <= QUERIES_LISTED_BYTES_MAX);
+        assert!(all.iter().all(|query| query.text.len() <= QUERY_LISTED_TEXT_BYTES_MAX));
+        let ids: Vec<u64> = all.iter().map(|query| query.id).collect();
+        assert!(ids.len() > 50 && ids.last() == Some(&200), "{ids:?}");
     }
 
     #[test]

@@ -235,6 +235,29 @@ fn repeated_revocation_notifies_remaining_databases() {
 }
 
 #[test]
+fn change_notifies_only_databases_with_other_permissions() {
+    let mut catalog = Catalog::new(MemoryStore::new());
+    for name in ["a", "b", "c", "d"] {
+        ask(&mut catalog, &ToCatalog::Create(create(name)));
+    }
+    let mut put = |version, held: &[(&str, bool)]| {
+        let permissions = held.iter().map(|&(database, write)| {
+            let database = Some(database.to_owned());
+            Permission { database, policy: None, read: true, write, metrics: false }
+        });
+        let grants = Grants { admin: false, permissions: permissions.collect() };
+        let row = Grantee::token("t", "hash".to_owned(), grants, [0, i64::MAX]);
+        let message = ToCatalog::PutGrantee(Box::new(Grantee { version, ..row }));
+        let begun = catalog.begin(&FIXED, &envelope::encode(&message));
+        drive(&mut catalog, begun, |_| FromDatabase::Done).1
+    };
+    assert_eq!(put(0, &[("a", false), ("b", false), ("c", false)]), [3]);
+    // The permission on "b" changes, the permission on "c" ends, and "d" is new.
+    assert_eq!(put(1, &[("d", false), ("a", false), ("b", true)]), [3]);
+    assert_eq!(put(2, &[("b", true), ("a", false), ("d", false)]), [0; 0]);
+}
+
+#[test]
 fn continuing_database_drop_is_retried() {
     let mut catalog = Catalog::new(MemoryStore::new());
     ask(&mut catalog, &ToCatalog::Create(create("d")));

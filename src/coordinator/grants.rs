@@ -3,7 +3,7 @@
 //!
 //! This module makes no calls and no decisions; [`super::identify`] does both.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use sha2::{Digest, Sha256};
@@ -71,14 +71,11 @@ impl Principal {
         };
         let row = &newest.row;
         let name = if row.user { row.name.clone() } else { format!("token \"{}\"", row.name) };
-        let mut grants = Grants { admin: row.grants.admin, permissions: Vec::new() };
-        for held in rows.iter().filter(|held| held.row.id == row.id) {
-            for permission in &held.row.grants.permissions {
-                if !grants.permissions.contains(permission) {
-                    grants.permissions.push(permission.clone());
-                }
-            }
-        }
+        let own = rows.iter().filter(|held| held.row.id == row.id);
+        let mut known = BTreeSet::new();
+        let permissions = own.flat_map(|held| &held.row.grants.permissions);
+        let permissions = permissions.filter(|permission| known.insert(*permission)).cloned();
+        let grants = Grants { admin: row.grants.admin, permissions: permissions.collect() };
         let (key, id, hash, version) = (row.key(), row.id, row.hash.clone(), row.version);
         let caller = Some(Rc::new(Caller { key, id, hash, version }));
         Self { name: name.into(), user: row.user, grants: Rc::new(grants), fresh, caller }
@@ -336,4 +333,32 @@ impl Callers {
 
 fn is_recent(since_ns: i64, now_ns: i64) -> bool {
     now_ns.saturating_sub(since_ns) <= REFUSED_CREDENTIALS_NS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::grant::Permission;
+
+    /// Takes minutes if the time grows with the square of the number of permissions.
+    #[test]
+    fn many_permissions_are_merged_fast() {
+        let permission = |at: usize| Permission {
+            database: Some(format!("database {at:06}")),
+            policy: None,
+            read: true,
+            write: false,
+            metrics: false,
+        };
+        let row = |from: usize| {
+            let permissions = (from..from + 200_000).map(permission).collect();
+            let grants = Grants { admin: false, permissions };
+            let row = Grantee::token("t", String::new(), grants, [0, i64::MAX]);
+            Rc::new(ConfirmedGrantee::new(row, 0))
+        };
+        let grants = Principal::of(&[row(0), row(100_000)], true).grants;
+        let expected: Vec<Permission> = (0..300_000).map(permission).collect();
+        assert!(grants.permissions == expected);
+        assert!(grants.include(&Grants { admin: false, permissions: expected }));
+    }
 }

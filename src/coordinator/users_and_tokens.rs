@@ -273,7 +273,7 @@ async fn widen(io: &Io, known: Grantee, row: &Grantee) -> Result<()> {
     // Another request has removed the token or user, so the client must repeat the request.
     let mut known = one(io.call_catalog(&message).await?)?.ok_or(Unavailable::Changing)?;
     known.grants.admin |= row.grants.admin;
-    for permission in row.grants.permissions.iter().filter(|held| held.read || held.write) {
+    for permission in row.grants.permissions.iter().filter(|held| held.gives_any()) {
         give(&mut known.grants, permission);
     }
     import(io, known).await
@@ -308,6 +308,7 @@ fn give(grants: &mut Grants, right: &Permission) {
         Some(held) => {
             held.read |= right.read;
             held.write |= right.write;
+            held.metrics |= right.metrics;
         }
         None => grants.permissions.push(right.clone()),
     }

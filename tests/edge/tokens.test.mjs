@@ -56,7 +56,7 @@ test('clients work with a database token until it is revoked', async (t) => {
   await writer.close();
   const foreign = client.getWriteApi('', 'b', 'ns', { maxRetries: 0 });
   foreign.writePoint(new Point('m').floatField('v', 2));
-  await assert.rejects(foreign.close(), /token "clients" is not authorized to write to database "b"/);
+  await assert.rejects(foreign.close(), /token "clients" user is not authorized to write to database "b"/);
 
   const { hostname, port } = new URL(server.url);
   const old = new v1.InfluxDB({ host: hostname, port: Number(port), username: 'any', password: token, database: 'a' });

@@ -105,6 +105,29 @@ fn access_list_moves_between_deployments() {
 }
 
 #[test]
+fn import_adds_metrics_permissions() {
+    let mut product = deployment();
+    let mut import = |permissions: Value| {
+        let hash: String = std::iter::repeat_n('1', 64).collect();
+        let row = json!({ "kind": "token", "name": "t", "hash": hash, "permissions": permissions });
+        let body = json!({ "rows": [row] }).to_string();
+        let given = admin(&mut product, ("POST", "/api/v3/configure/access"), &body, 200);
+        ["made", "widened", "unchanged"].map(|what| given[what].as_u64().unwrap())
+    };
+    let write = |db: &str| json!({ "database": db, "policy": null, "read": false, "write": true });
+    let metrics = |db: &str| json!({ "database": db, "policy": null, "read": false, "write": false, "metrics": true });
+    assert_eq!(import(json!([write("a")])), [1, 0, 0]);
+    for (database, counts) in [("a", [0, 1, 0]), ("b", [0, 1, 0]), ("a", [0, 0, 1])] {
+        assert_eq!(import(json!([metrics(database)])), counts, "{database}");
+    }
+    let expected = json!([
+        { "database": "a", "policy": null, "read": false, "write": true, "metrics": true },
+        { "database": "b", "policy": null, "read": false, "write": false, "metrics": true },
+    ]);
+    assert_eq!(listed(&mut product)[0]["permissions"], expected);
+}
+
+#[test]
 fn imported_token_names_become_unique() {
     let mut product = deployment();
     run(&mut product, "CREATE DATABASE a");

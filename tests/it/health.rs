@@ -31,7 +31,8 @@ impl Isolate {
         Self { service: Service::new(settings, 1), platform, catalog: None, questions: 0 }
     }
 
-    fn health(&mut self) -> (u16, String) {
+    /// Returns the HTTP status, the status in the body, and the names of the failed checks.
+    fn health(&mut self) -> (u16, String, Vec<String>) {
         let Self { service, platform, .. } = self;
         let head =
             RequestHead { method: "GET".into(), path: "/health".into(), ..RequestHead::default() };
@@ -48,7 +49,11 @@ impl Isolate {
         }
         let Action::Respond(response) = action else { panic!("{action:?}") };
         let body: Value = serde_json::from_slice(&response.body).unwrap();
-        (response.status, body["status"].as_str().unwrap().to_owned())
+        let checks = body["checks"].as_array().unwrap().iter().map(|check| {
+            assert_eq!((&check["status"], &check["message"]), (&"fail".into(), &body["message"]));
+            check["name"].as_str().unwrap().to_owned()
+        });
+        (response.status, body["status"].as_str().unwrap().to_owned(), checks.collect())
     }
 
     fn pass(&mut self, ns: i64) {
@@ -60,7 +65,7 @@ impl Isolate {
 fn health_fails_without_valid_secret() {
     for token in [None, Some("short")] {
         let mut isolate = Isolate::with(token);
-        assert_eq!(isolate.health(), (503, "fail".to_owned()));
+        assert_eq!(isolate.health(), (503, "fail".to_owned(), Vec::new()));
         assert_eq!(isolate.questions, 0);
     }
 }
@@ -71,7 +76,8 @@ fn lost_catalog_is_health_warning() {
     let nobody = FromCatalog::Identified { found: Vec::new(), users: false };
     let reply = envelope::encode(&nobody);
     isolate.catalog = Some(Ok(reply.clone()));
-    let (pass, warn) = ((200, "pass".to_owned()), (200, "warn".to_owned()));
+    let pass = (200, "pass".to_owned(), Vec::new());
+    let warn = (200, "pass".to_owned(), vec!["catalog".to_owned()]);
     assert_eq!((isolate.health(), isolate.questions), (pass.clone(), 1));
     for (lost, questions) in [(Some(Err(CallFailure::Overloaded)), 2), (None, 3)] {
         isolate.catalog = lost;

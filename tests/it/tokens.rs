@@ -206,7 +206,7 @@ fn forbidden_response_hides_database_existence() {
         assert_eq!(there, absent);
     }
     let response = send(&mut product, ("Token", &secret), ("POST", "/write?db=b"), "m v=1");
-    let error = "token \\\"mine\\\" is not authorized to write to database \\\"b\\\"";
+    let error = "token \\\"mine\\\" user is not authorized to write to database \\\"b\\\"";
     let expected =
         format!("{{\"code\":\"forbidden\",\"message\":\"{error}\",\"error\":\"{error}\"}}");
     assert_eq!(body(&response), expected);

@@ -98,6 +98,25 @@ fn stalled_uploads_block_no_other_database() {
     assert_eq!(service.admission.free_bytes(), BODIES_IN_FLIGHT_BYTES_MAX);
 }
 
+/// The server checks the permissions of a query after its body. Until then the body must not count
+/// for the database that its URL names.
+#[test]
+fn query_bodies_displace_no_uploads_of_named_database() {
+    let (mut service, platform) = (service(), TestPlatform::new(1));
+    let mut upload = begin(&mut service, &platform, "a");
+    assert_eq!(receive(&mut upload, 2_000_000, &platform), None);
+    let mut queries = Vec::new();
+    for _ in 0..200 {
+        platform.advance_to(platform.time_ns() + 1);
+        let head = head("/query?db=a", &[]);
+        let (mut query, action) = Exchange::start(&mut service, &platform, head);
+        assert_eq!(action, Action::ReadBody);
+        assert_eq!(receive(&mut query, 200_000, &platform), None);
+        queries.push(query);
+    }
+    assert!(queries[0].displaced().is_some() && upload.displaced().is_none());
+}
+
 #[test]
 fn stalled_body_releases_its_memory() {
     let (mut service, platform) = (service(), TestPlatform::new(1));

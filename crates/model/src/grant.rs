@@ -1,9 +1,11 @@
 //! Permissions on databases and retention policies.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 /// A kind of access to a database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PermissionKind {
     /// Queries points.
     Read,
@@ -25,7 +27,7 @@ impl PermissionKind {
 }
 
 /// The allowed kinds of access to one database or policy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Permission {
     /// The database's name, or `None` for all present and future databases.
     pub database: Option<String>,
@@ -49,7 +51,8 @@ impl Permission {
         }
     }
 
-    pub(crate) fn gives_any(&self) -> bool {
+    /// Whether any kind of access is allowed.
+    pub fn gives_any(&self) -> bool {
         self.read || self.write || self.metrics
     }
 
@@ -140,14 +143,17 @@ impl Grants {
 
     /// Whether these permissions include everything that `other` allows.
     pub fn include(&self, other: &Self) -> bool {
-        let gives = |held: &Permission, own: &Permission| {
-            let is_same = (&own.database, &own.policy) == (&held.database, &held.policy);
-            let rights = [PermissionKind::Read, PermissionKind::Write, PermissionKind::Metrics];
-            is_same && rights.iter().all(|&right| own.gives(right) >= held.gives(right))
-        };
-        let mut given = other.permissions.iter().filter(|held| held.gives_any());
-        let given = given.all(|held| self.permissions.iter().any(|own| gives(held, own)));
-        self.admin || given && !other.admin
+        let own: BTreeSet<_> = self.kinds().collect();
+        self.admin || !other.admin && other.kinds().all(|kind| own.contains(&kind))
+    }
+
+    /// Returns each allowed kind of access, with the database and the policy.
+    fn kinds(&self) -> impl Iterator<Item = (&Option<String>, &Option<String>, PermissionKind)> {
+        let kinds = [PermissionKind::Read, PermissionKind::Write, PermissionKind::Metrics];
+        self.permissions.iter().flat_map(move |held| {
+            let given = kinds.into_iter().filter(move |&kind| held.gives(kind));
+            given.map(move |kind| (&held.database, &held.policy, kind))
+        })
     }
 
     /// Whether a list of databases may show this database. Any permission on the database suffices.

@@ -395,6 +395,18 @@ pub const PLAN_ENTRIES_MAX: usize = 300_000;
 pub const ENTRIES_PER_CONDITION: usize = 3;
 /// The maximum number of parameters in a prepared statement.
 pub const PLACEHOLDERS_MAX: usize = 1_000;
+/// The maximum number of Arrow messages in a request that binds parameters.
+pub const FLIGHT_MESSAGES_MAX: usize = 100;
+/// The maximum number of tables, such as fields and their types, in the header of an Arrow message
+/// that binds parameters. A table that occurs at several places counts several times.
+pub const FLIGHT_TABLES_MAX: usize = 10_000;
+/// The maximum size of the header of an Arrow message that binds parameters, in bytes. Data that
+/// occurs at several places counts several times.
+pub const FLIGHT_HEADER_BYTES_MAX: usize = 1_000_000;
+/// The maximum number of ids in a request for Flight SQL's `SqlInfo`.
+pub const SQL_INFO_IDS_MAX: usize = 1_000;
+/// The maximum size of the pattern in a request for Flight SQL's schemas, in bytes.
+pub const SCHEMA_PATTERN_BYTES_MAX: usize = 1_000;
 /// The maximum size of a prepared statement's text, in bytes. The crate `sql` accepts 256 KiB.
 pub const PREPARED_TEXT_BYTES_MAX: usize = 256_000;
 /// The maximum number of measurements whose names are searched for in the text of a SQL statement.
@@ -449,6 +461,11 @@ pub const QUERIES_READING_MAX: usize = 2;
 pub const PAGES_WAITING_MAX: usize = 1_000;
 /// The maximum number of queries that SHOW QUERIES lists. New queries replace the oldest queries.
 pub const QUERIES_LISTED_MAX: usize = 1_000;
+/// The maximum size of all queries that SHOW QUERIES lists, in bytes: their texts and the ids of their
+/// shards. New queries replace the oldest queries.
+pub const QUERIES_LISTED_BYTES_MAX: usize = 8_000_000;
+/// The maximum size of a query's text in SHOW QUERIES, in bytes. A longer text is truncated.
+pub const QUERY_LISTED_TEXT_BYTES_MAX: usize = 4_000;
 /// The time for which a query remains listed after its last report, in nanoseconds.
 pub const QUERY_LISTED_NS: i64 = 60 * super::time::S_NS;
 /// The interval at which a running query is reported to the Catalog, in nanoseconds.

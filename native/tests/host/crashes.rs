@@ -74,7 +74,7 @@ fn repeatedly_panicking_alarm_waits() {
     let mut server = Server::of(it.command());
     assert_eq!(server.count("e", "m"), 1);
     let (_, health) = server.ask("GET", "/health", b"");
-    assert!(health.contains(r#""status":"warn""#) && health.contains("ended the"), "{health}");
+    assert!(health.contains(r#""name":"host""#) && health.contains("ended the"), "{health}");
     let (code, log) = server.end("-TERM");
     assert_eq!(code, Some(0), "{log}");
     let object = it.file.trim_end_matches(".sqlite");

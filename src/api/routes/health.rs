@@ -1,10 +1,13 @@
 //! Serves `/health`, `/ping`, `/status`, `/ready` and `/api/v2/setup`, which require no token.
 //!
 //! The status in the response of `/health` is "fail" if an invalid setting stops the server, and
-//! "warn" if the Catalog does not respond or the host has a warning. Without the Catalog, the server
-//! can only use cached definitions. Monitoring systems may poll `/health` every second, so
+//! otherwise "pass", because clients of 2.x know no third status. If the Catalog does not respond or
+//! the host has a warning, `checks` contains a failed check. Without the Catalog, the server can
+//! only use cached definitions. Monitoring systems may poll `/health` every second, so
 //! [`CatalogHealth`] caches, for each isolate, whether the Catalog responds. The other routes call
 //! no object.
+
+use serde_json::Value;
 
 use crate::api::action::Action;
 use crate::api::auth::{ACCESS_ASSERTION, AuthError};
@@ -51,7 +54,7 @@ fn begin_check(isolate: &mut Isolate<'_>) -> Action {
         Ok(_) => None,
     };
     if let Some(message) = unset {
-        return Action::Respond(health_response(503, "fail", &message));
+        return Action::Respond(health_response(503, "fail", &message, &[]));
     }
     let now_ns = isolate.now_ns();
     if let Some(answers) = isolate.service.catalog_health.known(now_ns) {
@@ -71,24 +74,25 @@ fn begin_check(isolate: &mut Isolate<'_>) -> Action {
 fn serving(isolate: &Isolate<'_>, catalog_answers: bool) -> Response {
     let warning = isolate.service.host_warning.as_ref();
     let warning = warning.filter(|(_, until_ns)| isolate.now_ns() < *until_ns);
-    let (word, message) = match (catalog_answers, warning) {
-        (true, None) => ("pass", "ready for queries and writes"),
-        (true, Some((warning, _))) => ("warn", warning.as_str()),
+    let (failed, message) = match (catalog_answers, warning) {
+        (true, None) => return health_response(200, "pass", "ready for queries and writes", &[]),
+        (true, Some((warning, _))) => ("host", warning.as_str()),
         (false, _) => (
-            "warn",
+            "catalog",
             "the Catalog does not respond: recently used databases are available; other databases, \
              lists and management return 503",
         ),
     };
-    health_response(200, word, message)
+    let check = serde_json::json!({ "name": failed, "message": message, "status": "fail" });
+    health_response(200, "pass", message, &[check])
 }
 
-fn health_response(status: u16, word: &str, message: &str) -> Response {
+fn health_response(status: u16, word: &str, message: &str, checks: &[Value]) -> Response {
     let body = serde_json::json!({
         "name": "influxdb",
         "message": message,
         "status": word,
-        "checks": [],
+        "checks": checks,
         "version": INFLUXDB_VERSION,
     });
     Response::json(status, format!("{body}\n"))

@@ -11,6 +11,9 @@ const V2: &str = "annotations authorizations backup buckets checks config dashbo
 /// The first segments of InfluxDB 3's paths under `/api/v3`. The route table takes precedence.
 const V3: &str = "configure engine enterprise plugin_test plugins show test";
 
+/// The path of Flux queries.
+pub const FLUX_PATH: &str = "/api/v2/query";
+
 /// Refuses a request of an unsupported path. The error names the alternative.
 pub fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     let path = request.head.route();
@@ -21,7 +24,7 @@ pub fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
 /// Returns the alternative to an unsupported path of InfluxDB, or `None` for any other path.
 pub fn instead_of(path: &str) -> Option<&'static str> {
     Some(match path {
-        "/api/v2/query" => "query with InfluxQL at /query instead of Flux",
+        FLUX_PATH => "query with InfluxQL at /query instead of Flux",
         "/api/v3/configure/token/admin/regenerate" => {
             "the admin token is the secret ADMIN_TOKEN: set ADMIN_TOKEN_NEXT, move the clients, \
              then set ADMIN_TOKEN; to replace a database token, create another one at \

@@ -211,7 +211,13 @@ fn beginning(dialect: Dialect, unparsed: u64, outcome: &WriteOutcome) -> String 
         0 => "no data written",
         _ => "partial write has occurred",
     };
-    if dialect == Dialect::V1 && (outcome.points_written == 0 || !words.is_empty()) {
+    let is_partial_write = match dialect {
+        Dialect::V1 => outcome.points_written == 0 || !words.is_empty(),
+        // The Go client of 2.x also recognizes the words above.
+        Dialect::V2 => outcome.points_written == 0 && words.is_empty(),
+        Dialect::V3 => false,
+    };
+    if is_partial_write {
         words.extend((outcome.points_written == 0).then(|| state.to_owned()));
         return format!("partial write: {}", words.join(", "));
     }
@@ -546,6 +552,9 @@ mod tests {
         assert_eq!(beginning(Dialect::V1, 0, 0, 0), "partial write: no data written");
         assert_eq!(beginning(Dialect::V1, 0, 2, 0), "partial write has occurred");
         assert_eq!(beginning(Dialect::V2, 3, 0, 0), "no data written, unable to parse 3 line(s)");
+        assert_eq!(beginning(Dialect::V2, 0, 0, 0), "partial write: no data written");
+        assert_eq!(beginning(Dialect::V2, 0, 2, 0), "partial write has occurred");
+        assert_eq!(beginning(Dialect::V3, 0, 0, 0), "no data written");
         assert_eq!(beginning(Dialect::V3, 3, 0, 1), "no data written");
     }
 }

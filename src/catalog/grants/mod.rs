@@ -329,7 +329,7 @@ impl Grantees {
 }
 
 /// Returns the database names in the permissions. The result may contain duplicates.
-pub fn databases(grants: &Grants) -> impl Iterator<Item = &str> {
+fn databases(grants: &Grants) -> impl Iterator<Item = &str> {
     grants.permissions.iter().filter_map(|held| held.database.as_deref())
 }
 

@@ -23,8 +23,9 @@ use serde::Deserialize;
 
 use super::flight_request::Metadata;
 use super::messages::{GetDbSchemas, GetTables};
-use crate::api::error::{ApiError, ApiResult};
+use crate::api::error::{ApiError, ApiResult, invalid};
 use crate::api::routes::query_v3::QueryRequest;
+use crate::model::limits::{SCHEMA_PATTERN_BYTES_MAX, SQL_INFO_IDS_MAX};
 use crate::response::table::TableFormat;
 
 const CATALOG: &str = "public";
@@ -74,6 +75,13 @@ pub(super) fn catalogs() -> ApiResult<RecordBatch> {
 pub(super) fn schemas(flight_request: &GetDbSchemas) -> ApiResult<RecordBatch> {
     let is_here = flight_request.catalog.as_deref().is_none_or(|catalog| catalog == CATALOG);
     let pattern = flight_request.schema_pattern.as_deref().unwrap_or("%");
+    if pattern.len() > SCHEMA_PATTERN_BYTES_MAX {
+        return invalid(format!(
+            "the pattern has {} bytes, and at most {SCHEMA_PATTERN_BYTES_MAX} \
+             (SCHEMA_PATTERN_BYTES_MAX) are possible: send a shorter pattern",
+            pattern.len()
+        ));
+    }
     let found = SCHEMAS.into_iter().filter(|name| is_here && is_like(name, pattern));
     let found: Vec<&str> = found.collect();
     let catalogs = texts(found.iter().map(|_| CATALOG));
@@ -418,6 +426,13 @@ const INFOS: [(RangeInclusive<u32>, Info); 49] = [
 
 /// Lists the known numbers in `flight_request`, or all numbers if `flight_request` is empty.
 pub(super) fn sql_info(flight_request: &[u32]) -> ApiResult<RecordBatch> {
+    if flight_request.len() > SQL_INFO_IDS_MAX {
+        return invalid(format!(
+            "the request has {} ids, and at most {SQL_INFO_IDS_MAX} (SQL_INFO_IDS_MAX) are \
+             possible: to request all ids, send none",
+            flight_request.len()
+        ));
+    }
     let every = INFOS.iter().flat_map(|(ids, info)| ids.clone().map(|id| (id, *info)));
     let known = every.filter(|(id, _)| flight_request.is_empty() || flight_request.contains(id));
     let (mut ids, mut kinds, mut places) = (Vec::new(), Vec::new(), Vec::new());
@@ -512,6 +527,10 @@ mod tests {
         let like =
             |pattern: &str| GetDbSchemas { schema_pattern: Some(pattern.into()), catalog: None };
         assert_eq!((rows(like("i%")), rows(like("iox")), rows(like("x"))), (2, 1, 0));
+        let long = "%".repeat(SCHEMA_PATTERN_BYTES_MAX + 1);
+        assert_eq!(rows(like(&long[1..])), 3);
+        let error = schemas(&like(&long)).unwrap_err().to_string();
+        assert!(error.contains("SCHEMA_PATTERN_BYTES_MAX"), "{error}");
         let of = |catalog: &str| GetDbSchemas { catalog: Some(catalog.into()), ..like("%") };
         assert_eq!((rows(of("public")), rows(of(""))), (3, 0));
         assert_eq!(xdbc_types(None).unwrap().num_rows(), 8);
@@ -554,6 +573,9 @@ mod tests {
         assert!(values.value(1).as_boolean().value(0));
         assert_eq!(values.value(2).as_string::<i32>().value(0), "\"");
         assert_eq!(some.num_rows(), 3);
+        assert_eq!(sql_info(&[0; SQL_INFO_IDS_MAX]).unwrap().num_rows(), 1);
+        let error = sql_info(&[0; SQL_INFO_IDS_MAX + 1]).unwrap_err().to_string();
+        assert!(error.contains("SQL_INFO_IDS_MAX"), "{error}");
         assert!(!stream(&all).unwrap().is_empty());
     }
 }

@@ -9,8 +9,9 @@
 
 use std::collections::HashSet;
 
-use arrow_ipc::{DateUnit, MessageHeader, Precision, TimeUnit, Type};
+use arrow_ipc::{DateUnit, MessageHeader, Precision, TimeUnit, Type, root_as_message_with_opts};
 use arrow_schema::{DataType, Field, Schema};
+use flatbuffers::VerifierOptions;
 use hmac::{Hmac, KeyInit, Mac};
 use prost::Message;
 use sha2::Sha256;
@@ -26,7 +27,10 @@ use crate::api::routes::flight::{FlightStage, known};
 use crate::api::routes::query_v3::QueryRequest;
 use crate::api::settings::Settings;
 use crate::model::bug::OrBug;
-use crate::model::limits::{PLACEHOLDERS_MAX, PREPARED_TEXT_BYTES_MAX};
+use crate::model::limits::{
+    FLIGHT_HEADER_BYTES_MAX, FLIGHT_MESSAGES_MAX, FLIGHT_TABLES_MAX, PLACEHOLDERS_MAX,
+    PREPARED_TEXT_BYTES_MAX,
+};
 use crate::model::time::{D_NS, MS_NS, S_NS, US_NS};
 use crate::protocol::sql::Parameter;
 
@@ -272,13 +276,25 @@ enum Kind {
 /// empty.
 fn first_row(messages: &[FlightData]) -> ApiResult<Option<Vec<(String, ParamKind)>>> {
     let unread = || ApiError::Invalid(UNREAD.to_owned());
+    if messages.len() > FLIGHT_MESSAGES_MAX {
+        return invalid(format!(
+            "the parameters have {} messages, and at most {FLIGHT_MESSAGES_MAX} \
+             (FLIGHT_MESSAGES_MAX) are possible: send one batch",
+            messages.len()
+        ));
+    }
+    let options = VerifierOptions {
+        max_tables: FLIGHT_TABLES_MAX,
+        max_apparent_size: FLIGHT_HEADER_BYTES_MAX,
+        ..VerifierOptions::default()
+    };
     let mut columns = Vec::new();
     for FlightData { header, body, .. } in messages {
         // The first message may contain only the descriptor.
         if header.is_empty() {
             continue;
         }
-        let message = arrow_ipc::root_as_message(header).map_err(|_| unread())?;
+        let message = root_as_message_with_opts(&options, header).map_err(|_| unread())?;
         match message.header_type() {
             MessageHeader::Schema => {
                 let schema = message.header_as_schema().ok_or_else(unread)?;
@@ -581,6 +597,46 @@ mod tests {
             let last = ("last".to_owned(), ParamKind::Integer(42));
             assert_eq!(read, Some(vec![(name, expected), last]));
         }
+    }
+
+    /// Returns a schema whose fields are one table at several places.
+    fn schema_of_repeated_field(count: usize, name: &str) -> FlightData {
+        let mut builder = flatbuffers::FlatBufferBuilder::new();
+        let name = Some(builder.create_string(name));
+        let null = arrow_ipc::NullArgs::default();
+        let null = arrow_ipc::Null::create(&mut builder, &null).as_union_value();
+        let field = arrow_ipc::FieldArgs {
+            name,
+            type_type: Type::Null,
+            type_: Some(null),
+            ..arrow_ipc::FieldArgs::default()
+        };
+        let field = arrow_ipc::Field::create(&mut builder, &field);
+        let fields = Some(builder.create_vector(&vec![field; count]));
+        let schema = arrow_ipc::SchemaArgs { fields, ..arrow_ipc::SchemaArgs::default() };
+        let schema = arrow_ipc::Schema::create(&mut builder, &schema).as_union_value();
+        let message = arrow_ipc::MessageArgs {
+            header_type: MessageHeader::Schema,
+            header: Some(schema),
+            ..arrow_ipc::MessageArgs::default()
+        };
+        let message = arrow_ipc::Message::create(&mut builder, &message);
+        builder.finish(message, None);
+        let header = builder.finished_data().to_vec();
+        FlightData { header, ..FlightData::default() }
+    }
+
+    #[test]
+    fn flight_parameter_headers_are_limited() {
+        assert_eq!(first_row(&[schema_of_repeated_field(PLACEHOLDERS_MAX, "a")]), Ok(None));
+        let unread = Err(ApiError::Invalid(UNREAD.to_owned()));
+        assert_eq!(first_row(&[schema_of_repeated_field(FLIGHT_TABLES_MAX, "a")]), unread);
+        let long = "a".repeat(FLIGHT_HEADER_BYTES_MAX / 100);
+        assert_eq!(first_row(&[schema_of_repeated_field(200, &long)]), unread);
+        let many = vec![FlightData::default(); FLIGHT_MESSAGES_MAX + 1];
+        assert_eq!(first_row(&many[1..]), Ok(None));
+        let error = first_row(&many).unwrap_err().to_string();
+        assert!(error.contains("FLIGHT_MESSAGES_MAX"), "{error}");
     }
 
     #[test]
