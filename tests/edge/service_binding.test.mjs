@@ -81,7 +81,7 @@ test('requests over a binding get the same responses as at the public address', 
     ['/query?db=d&chunked=true&q=SELECT+v+FROM+m', { headers }, 200],
     ['/api/v3/export?db=d', { headers }, 200],
     ['/api/v2/buckets', { headers }, 200],
-    ['/api/v3/query_sql', { headers }, 501],
+    ['/api/v3/query_sql?db=d&q=SELECT+1', { headers }, 501],
   ];
   for (const [path, init, status] of requests) {
     const answers = [];

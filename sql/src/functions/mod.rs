@@ -12,6 +12,7 @@ mod patterns;
 mod plain_text;
 mod regex;
 mod selectors;
+mod text_comparisons;
 mod to_timestamp;
 mod tz;
 
@@ -33,6 +34,7 @@ use patterns::Checked;
 use plain_text::{OF_TEXT, PlainText};
 use regex::RegexMatch;
 use selectors::{Kind, Selector};
+use text_comparisons::TextComparisons;
 use to_timestamp::ToTimestamp;
 use tz::Tz;
 
@@ -61,6 +63,7 @@ pub(crate) fn register(state: &mut SessionState) -> Result<()> {
     }
     state.register_function_rewrite(Arc::new(Checked { functions: checked }))?;
     state.register_function_rewrite(Arc::new(CheckedCalls))?;
+    state.register_function_rewrite(Arc::new(TextComparisons))?;
     for name in OF_TEXT {
         let plain = PlainText::new(state.udaf(name)?);
         drop(state.register_udaf(Arc::new(AggregateUDF::new_from_impl(plain)))?);

@@ -1,8 +1,11 @@
 //! Determines the time range of the bins from the conditions in WHERE.
 
+use datafusion::common::Column;
 use datafusion::error::Result;
 use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{BinaryExpr, Cast, Expr, LogicalPlan, Operator};
+use datafusion::logical_expr::{
+    Aggregate, BinaryExpr, Cast, Distinct, Expr, LogicalPlan, Operator, Projection,
+};
 use datafusion::scalar::ScalarValue;
 
 use crate::error::QueryError;
@@ -15,7 +18,7 @@ pub(super) struct Range {
 }
 
 /// Returns the range of the column in the expression `time`. The range follows from the filters in
-/// `plan` and its inputs.
+/// `plan` and its inputs, down to the node that computes the column.
 ///
 /// # Errors
 /// Returns an error if the filters do not specify both a lower and an upper bound.
@@ -26,11 +29,11 @@ pub(super) fn range(time: &Expr, plan: &LogicalPlan) -> Result<Range> {
         return Err(QueryError::invalid(message).into());
     };
     let (mut first_ns, mut last_ns) = (None, None);
-    let mut next = Some(plan);
-    while let Some(node) = next {
+    let mut next = Some((plan, column.clone()));
+    while let Some((node, column)) = next {
         if let LogicalPlan::Filter(filter) = node {
             for part in split_conjunction(&filter.predicate) {
-                let (first, last) = bounds(part, &column.name);
+                let (first, last) = bounds(part, &column);
                 first_ns = first_ns.max(first);
                 last_ns = match (last_ns, last) {
                     (Some(known), Some(last)) => Some(i64::min(known, last)),
@@ -38,10 +41,7 @@ pub(super) fn range(time: &Expr, plan: &LogicalPlan) -> Result<Range> {
                 };
             }
         }
-        next = match node.inputs().as_slice() {
-            [only] => Some(only),
-            _ => None,
-        };
+        next = source(node, &column);
     }
     let missing = match (first_ns, last_ns) {
         (Some(first_ns), Some(last_ns)) => return Ok(Range { first_ns, last_ns }),
@@ -52,8 +52,33 @@ pub(super) fn range(time: &Expr, plan: &LogicalPlan) -> Result<Range> {
     Err(QueryError::invalid(format!("gap-filling query is missing {missing}")).into())
 }
 
+/// Returns the input of `node`, and the column of the input that becomes `column`. Returns `None` if
+/// `node` computes the column or has several inputs.
+fn source<'p>(node: &'p LogicalPlan, column: &Column) -> Option<(&'p LogicalPlan, Column)> {
+    let at = node.schema().maybe_index_of_column(column)?;
+    let (input, exprs) = match node {
+        LogicalPlan::Projection(Projection { input, expr, .. }) => (input, expr),
+        LogicalPlan::Aggregate(Aggregate { input, group_expr, .. }) => (input, group_expr),
+        LogicalPlan::Distinct(Distinct::On(on)) => (&on.input, &on.select_expr),
+        LogicalPlan::Filter(_)
+        | LogicalPlan::Sort(_)
+        | LogicalPlan::Limit(_)
+        | LogicalPlan::Window(_)
+        | LogicalPlan::SubqueryAlias(_)
+        | LogicalPlan::Distinct(Distinct::All(_)) => {
+            let input = node.inputs().into_iter().next()?;
+            return Some((input, input.schema().columns().into_iter().nth(at)?));
+        }
+        _ => return None,
+    };
+    match exprs.get(at)?.clone().unalias_nested().data {
+        Expr::Column(column) => Some((input.as_ref(), column)),
+        _ => None,
+    }
+}
+
 /// Returns the lower and the upper bound that a condition specifies.
-fn bounds(condition: &Expr, column: &str) -> (Option<i64>, Option<i64>) {
+fn bounds(condition: &Expr, column: &Column) -> (Option<i64>, Option<i64>) {
     let Expr::BinaryExpr(BinaryExpr { left, op, right }) = condition else { return (None, None) };
     let (operator, at) = match (is_column(left, column), time_ns(right)) {
         (true, Some(at)) => (*op, at),
@@ -72,10 +97,10 @@ fn bounds(condition: &Expr, column: &str) -> (Option<i64>, Option<i64>) {
     }
 }
 
-fn is_column(expr: &Expr, name: &str) -> bool {
+fn is_column(expr: &Expr, column: &Column) -> bool {
     match expr {
-        Expr::Column(column) => column.name == name,
-        Expr::Cast(Cast { expr, .. }) => is_column(expr, name),
+        Expr::Column(other) => other == column,
+        Expr::Cast(Cast { expr, .. }) => is_column(expr, column),
         _ => false,
     }
 }

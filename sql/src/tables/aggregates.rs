@@ -160,8 +160,8 @@ impl<'a> RequestBuilder<'a> {
 
     /// Adds an expression in GROUP BY. Returns `None` if the scan does not support the expression.
     fn group(&mut self, expr: &Arc<dyn PhysicalExpr>) -> Option<()> {
-        let expr = self.input.resolve(expr);
-        if let Some(Scanned::Tag(tag)) = self.input.column(expr) {
+        let expr = self.input.resolve(expr)?;
+        if let Some(Scanned::Tag(tag)) = self.input.resolved_column(&expr) {
             let group_by = &mut self.aggregates.group_by;
             let at = group_by.iter().position(|known| known == tag).unwrap_or_else(|| {
                 group_by.push(tag.to_owned());
@@ -170,7 +170,7 @@ impl<'a> RequestBuilder<'a> {
             self.sources.push(Source::Tag(at));
             return Some(());
         }
-        let window = window(self.input, expr)?;
+        let window = window(self.input, &expr)?;
         if self.aggregates.window.get_or_insert_with(|| window.clone()) != &window {
             return None;
         }
@@ -211,7 +211,7 @@ impl<'a> RequestBuilder<'a> {
     fn count(&mut self, value: &Arc<dyn PhysicalExpr>) -> Option<()> {
         let is_there = |literal: &Literal| !literal.value().is_null();
         let counts_rows = self.input.is_time(value)
-            || self.input.resolve(value).downcast_ref().is_some_and(is_there);
+            || self.input.resolve(value)?.downcast_ref().is_some_and(is_there);
         let start = match counts_rows {
             true => self.call(AggregateFunction::Rows, None, false),
             false => self.call(AggregateFunction::Count, Some(self.field(value)?.0), false),
@@ -222,12 +222,14 @@ impl<'a> RequestBuilder<'a> {
 
     /// Adds `avg`. DataFusion casts integer arguments to floats.
     fn average(&mut self, value: &Arc<dyn PhysicalExpr>) -> Option<()> {
-        let value = match self.input.resolve(value).downcast_ref::<CastExpr>() {
+        let value = self.input.resolve(value)?;
+        let value = match value.downcast_ref::<CastExpr>() {
             Some(cast) if *cast.cast_type() == DataType::Float64 => cast.expr(),
             Some(_) => return None,
-            None => value,
+            None => &value,
         };
-        let (field, _) = self.field(value).filter(|(_, kind)| kind.is_numeric())?;
+        let column = self.input.resolved_column(value);
+        let (field, _) = field(column).filter(|(_, kind)| kind.is_numeric())?;
         self.value(AggregateFunction::Count, field.clone(), false)?;
         self.value(AggregateFunction::Sum, field, true)
     }
@@ -348,10 +350,7 @@ impl<'a> RequestBuilder<'a> {
     }
 
     fn field(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<(String, DataType)> {
-        match self.input.column(expr)? {
-            Scanned::Field(name, data_type) => Some((name.to_owned(), data_type.clone())),
-            Scanned::Time | Scanned::Tag(_) => None,
-        }
+        field(self.input.column(expr))
     }
 
     /// Adds a call whose state has one column.
@@ -386,12 +385,19 @@ impl<'a> RequestBuilder<'a> {
     }
 }
 
+fn field(column: Option<Scanned<'_>>) -> Option<(String, DataType)> {
+    match column? {
+        Scanned::Field(name, data_type) => Some((name.to_owned(), data_type.clone())),
+        Scanned::Time | Scanned::Tag(_) => None,
+    }
+}
+
 /// Whether shards can find the minimum of values with this type.
 fn is_ordered(data_type: &DataType) -> bool {
     data_type.is_numeric() || *data_type == DataType::Boolean
 }
 
-/// Returns the windows of `date_bin(interval, time[, origin])`.
+/// Returns the windows of `date_bin(interval, time[, origin])`. `expr` is already resolved.
 fn window(input: &OverScan<'_>, expr: &Arc<dyn PhysicalExpr>) -> Option<Window> {
     let call =
         expr.downcast_ref::<ScalarFunctionExpr>().filter(|call| call.name() == "date_bin")?;
@@ -408,8 +414,9 @@ fn window(input: &OverScan<'_>, expr: &Arc<dyn PhysicalExpr>) -> Option<Window> 
         },
         _ => return None,
     };
+    let Some(Scanned::Time) = input.resolved_column(time) else { return None };
     let every_ns = i64::from(width.days).checked_mul(D_NS)?.checked_add(width.nanoseconds)?;
-    if width.months != 0 || every_ns <= 0 || !input.is_time(time) {
+    if width.months != 0 || every_ns <= 0 {
         return None;
     }
     Some(Window { every_ns, offset_ns: origin_ns.rem_euclid(every_ns), zone: Vec::new() })

@@ -42,22 +42,27 @@ impl<'a> OverScan<'a> {
         }
     }
 
-    /// Returns `expr`, rewritten so that it refers to the scan's columns.
-    pub(super) fn resolve<'e>(
-        &'e self,
-        expr: &'e Arc<dyn PhysicalExpr>,
-    ) -> &'e Arc<dyn PhysicalExpr> {
-        let column = expr.downcast_ref::<Column>();
-        let below = self.projection.zip(column).and_then(|(projection, column)| {
-            projection.expr().get(column.index()).map(|projected| &projected.expr)
-        });
-        below.unwrap_or(expr)
+    /// Returns `expr`, rewritten so that it refers to the scan's columns. The result must not be
+    /// resolved again.
+    pub(super) fn resolve(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<Arc<dyn PhysicalExpr>> {
+        let below = |part: Arc<dyn PhysicalExpr>| {
+            let column = self.projection.zip(part.downcast_ref::<Column>());
+            Ok(match column.and_then(|(above, column)| above.expr().get(column.index())) {
+                Some(projected) => Transformed::yes(Arc::clone(&projected.expr)),
+                None => Transformed::no(part),
+            })
+        };
+        Arc::clone(expr).transform_up(below).data().ok()
     }
 
     /// Returns the scan's column to which `expr` refers, or `None` if the expression is computed.
     pub(super) fn column(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<Scanned<'_>> {
-        let at = self.resolve(expr).downcast_ref::<Column>()?.index();
-        self.scan.column(at)
+        self.resolved_column(&self.resolve(expr)?)
+    }
+
+    /// Returns the scan's column to which an expression from [`Self::resolve`] refers.
+    pub(super) fn resolved_column(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<Scanned<'_>> {
+        self.scan.column(expr.downcast_ref::<Column>()?.index())
     }
 
     pub(super) fn is_time(&self, expr: &Arc<dyn PhysicalExpr>) -> bool {

@@ -54,6 +54,13 @@ fn lines(random: &mut Random, rows: u64) -> String {
     lines
 }
 
+/// The second table exchanges columns of equal types, and casts one of them.
+const TABLES: &[&str] = &[
+    "t",
+    "(SELECT time, dc AS host, host AS dc, rack, u AS n, n AS u, s, b, w, CAST(n AS DOUBLE) AS f, \
+     f AS rare FROM t)",
+];
+
 const GROUPS: &[&str] = &[
     "host",
     "dc",
@@ -125,7 +132,7 @@ fn statement(random: &mut Random) -> String {
         list.iter().enumerate().map(|(at, one)| format!("{one} AS c{at}")).collect()
     };
     let shown = names(&[groups.as_slice(), calls.as_slice()].concat()).join(", ");
-    let mut text = format!("SELECT {shown} FROM t");
+    let mut text = format!("SELECT {shown} FROM {}", random.one(TABLES));
     if random.below(2) == 0 {
         text += &format!(" WHERE {}", random.one(FILTERS));
     }
@@ -237,6 +244,15 @@ fn explain_shows_shard_aggregates() {
         (
             "SELECT min(time), max(time), last_value(f ORDER BY time), last_value(dc ORDER BY time) FROM t",
             "aggregates=[firstrow(), lastrow(f, dc)]",
+        ),
+        (
+            "SELECT max(a), avg(x) FROM (SELECT u AS a, CAST(n AS DOUBLE) AS x FROM t)",
+            "aggregates=[max(u), count(n), sum(n)], by=[]",
+        ),
+        (
+            "SELECT m, avg(x) FROM (SELECT date_bin(interval '1 minute', time) AS m, f AS x FROM t) \
+             GROUP BY m",
+            "aggregates=[count(f), sum(f)], by=[], windows=60000000000 ns + 0 ns",
         ),
     ] {
         let plan = product.rows(&format!("EXPLAIN {text}")).replace("\"\"", "\\\"");

@@ -37,6 +37,8 @@ fn parameters_keep_value_types() {
         csv("SELECT $t + interval '1 day' AS t, $t - time AS d FROM cpu WHERE time < $t", &values),
         "t,d\n2022-01-02T08:00:00.000000001,PT0.000000001S\n"
     );
+    let id = ("id", Parameter::Integer(5));
+    assert_eq!(csv("SELECT usage FROM cpu WHERE host != $id", &[id]), "usage\n1.5\n");
     let time = ("from", Parameter::String("2022-01-01T08:00:00Z".into()));
     assert_eq!(csv("SELECT n FROM cpu WHERE time >= $from", &[time]), "n\n3\n");
 }

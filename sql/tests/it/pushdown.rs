@@ -61,6 +61,7 @@ fn pushed_filters_select_equal_rows() {
         "host NOT IN ('a', 'z')",
         "host IN ('a', '')",
         "host NOT IN ('a', NULL)",
+        "host != 5",
         "host = 'a' OR dc = 'x'",
         "host = 'a' OR f > 1",
         "NOT (host = 'a' OR f > 1)",
@@ -132,6 +133,8 @@ fn scan_returns_only_needed_columns() {
         let (integer, value) = (FieldType::Integer, FieldValue::Integer(whole));
         assert_eq!(condition, Some(Condition::Field("i".to_owned(), integer, compare, value)));
     }
+    let condition = scan("SELECT f FROM t WHERE host = 5").condition;
+    assert_eq!(condition, Some(Condition::TagIn("host".to_owned(), vec!["5".to_owned()])));
     // The plan evaluates conditions with long texts, because a scan sends its condition to every
     // shard.
     let long = |column: &str, bytes: usize| format!("{column} <> repeat('y', {bytes})");

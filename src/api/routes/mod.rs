@@ -101,8 +101,12 @@ pub static ROUTES: &[Route] = &[
         on(&["GET"], Access::Statements, Body::None, query::begin),
         on(&["POST"], Access::Statements, QUERY, query::begin),
     ]),
-    route("/ping", ErrorShape::Other, PING),
-    route("/status", ErrorShape::Other, PING),
+    route("/ping", ErrorShape::Other, &[
+        on(&["GET", "HEAD", "POST"], Access::Open, Body::None, health::begin_ping),
+    ]),
+    route("/status", ErrorShape::Other, &[
+        on(&["GET", "HEAD"], Access::Open, Body::None, health::begin_ping),
+    ]),
     route("/health", ErrorShape::Other, HEALTH),
     route("/api/v1/health", ErrorShape::Other, HEALTH),
     route("/ready", ErrorShape::Other, READY),
@@ -193,7 +197,6 @@ pub static ROUTES: &[Route] = &[
 ];
 
 // Operations of several paths.
-const PING: &[Operation] = &[on(&["GET", "HEAD"], Access::Open, Body::None, health::begin_ping)];
 const HEALTH: &[Operation] = &[on(&["GET", "HEAD"], Access::Open, Body::None, health::begin)];
 const READY: &[Operation] = &[on(&["GET"], Access::Open, Body::None, health::begin_ready)];
 const ORGS: &[Operation] = &[on(&["GET"], Access::Known, Body::None, buckets::begin_orgs)];

@@ -14,7 +14,7 @@ use crate::api::error::{ApiError, ApiResult, invalid};
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::{Delivery, Incoming, PendingRequest, Responder, StartResult};
 use crate::api::routes::query::{authorise, databases};
-use crate::api::routes::query_v3::QueryRequest;
+use crate::api::routes::query_v3::{QueryRequest, database_not_found};
 use crate::api::settings::Settings;
 use crate::coordinator::error::Error;
 use crate::coordinator::grants::Principal;
@@ -94,9 +94,7 @@ impl Responder for TableQuery {
                 Step::Done(Err(error)) => {
                     self.execution = None;
                     return Err(match error {
-                        Error::DatabaseNotFound(name) => {
-                            ApiError::NotFound(format!("query error: database not found: {name}"))
-                        }
+                        Error::DatabaseNotFound(name) => database_not_found(&name),
                         Error::Query(QueryError::DatabaseRequired) => {
                             ApiError::Invalid(NO_DATABASE.to_owned())
                         }

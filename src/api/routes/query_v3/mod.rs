@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::api::error::{ApiResult, invalid};
+use crate::api::error::{ApiError, ApiResult, invalid};
 use crate::api::http::{Parameters, RequestHead};
 use crate::api::params::form_fields;
 use crate::api::routes::handler::json_body;
@@ -90,6 +90,11 @@ impl QueryRequest {
             params: values(params)?,
         })
     }
+}
+
+/// Returns an error with InfluxDB's message.
+fn database_not_found(name: &str) -> ApiError {
+    ApiError::NotFound(format!("query error: database not found: {name}"))
 }
 
 fn check_once(parameters: &Parameters) -> ApiResult<()> {

@@ -1,7 +1,7 @@
 //! Serves `/api/v3/query_sql`. The SQL Worker creates the response piece by piece. This module
 //! checks permissions, determines the policy and sets the status.
 
-use super::QueryRequest;
+use super::{QueryRequest, database_not_found};
 use crate::admission::QueryReservation;
 use crate::api::action::Action;
 use crate::api::auth::AuthError;
@@ -9,11 +9,12 @@ use crate::api::error::{ApiError, ApiResult, invalid};
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::{Delivery, Incoming, PendingRequest, Responder, StartResult};
 use crate::coordinator::Machine;
+use crate::coordinator::error::Error;
 use crate::coordinator::grants::Principal;
 use crate::coordinator::sql::{SqlQuery, SqlStatement};
 use crate::coordinator::statement::Session;
 use crate::model::grant::PermissionKind;
-use crate::protocol::call::{Call, Reply};
+use crate::protocol::call::{Call, Reply, Step};
 use crate::protocol::sql::Parameter;
 
 const NOT_BOUND: &str = "the server has no SQL: run `npm run sql` once and start or deploy again \
@@ -31,7 +32,6 @@ struct RunningStatement {
 /// Creates the request for `GET` and `POST /api/v3/query_sql`.
 pub fn begin(_request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     Ok(PendingRequest::new(|admitted, isolate, body| {
-        check_sql(isolate)?;
         let Incoming { head, url, .. } = admitted.request;
         let request = QueryRequest::parse(head, url, &body)?;
         admitted.log_database.clone_from(&request.database);
@@ -41,10 +41,10 @@ pub fn begin(_request: &Incoming<'_>) -> ApiResult<PendingRequest> {
 
 /// Creates the response to a statement.
 pub fn for_statement(request: QueryRequest, isolate: &Isolate<'_>) -> StartResult {
-    check_sql(isolate)?;
     let Some(database) = request.database else {
         return invalid("missing query parameter 'db'");
     };
+    check_sql(isolate)?;
     // Makes an integer signed if possible, because few columns can be compared with unsigned values.
     let signed = |(name, value)| match value {
         Parameter::Unsigned(number) => {
@@ -95,7 +95,10 @@ pub fn check_read(
 impl Responder for RunningStatement {
     fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action> {
         let Some(query) = &mut self.query else { return Ok(Action::End) };
-        self.delivery.parts(query.step(&mut isolate.context(), reply))
+        match query.step(&mut isolate.context(), reply) {
+            Step::Done(Err(Error::DatabaseNotFound(name))) => Err(database_not_found(&name)),
+            step => self.delivery.parts(step),
+        }
     }
 
     fn check_statements(&mut self, caller: &Principal) -> Result<(), AuthError> {
