@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::json::Document;
 use super::{Ending, Writer};
+use crate::model::limits::{REPLY_PIECE_BYTES_MAX, WHOLE_REPLY_BYTES_MAX};
 use crate::model::time::Precision;
 use crate::query::result::{ResultColumn, SeriesChunk};
 
@@ -38,7 +39,7 @@ impl ChunkCut {
 /// The documents of a response.
 ///
 /// The member `partial` of a document is known only when further rows arrive or the statement ends.
-/// Until then, the document is kept in memory.
+/// Until then, the document is kept in memory, except the beginning of a large document.
 #[derive(Debug)]
 pub struct Documents {
     epoch: Option<Precision>,
@@ -90,7 +91,7 @@ impl Writer for Documents {
         self.written = false;
     }
 
-    fn series(&mut self, chunk: &SeriesChunk, range: Range<usize>) -> bool {
+    fn series(&mut self, chunk: &SeriesChunk, range: Range<usize>) -> Option<usize> {
         let continues = self.held.as_ref().is_some_and(|(document, _)| document.continues(chunk));
         let cut = ChunkCut::new(chunk);
         match cut {
@@ -102,18 +103,18 @@ impl Writer for Documents {
             ChunkCut::Rows | ChunkCut::Series => self.release(false, true, Ending::Done),
         }
         let chunk_rows = if cut == ChunkCut::Rows { self.chunk_rows } else { usize::MAX };
-        let mut from = range.start;
+        let (mut from, bytes_max) = (range.start, self.out.len() + REPLY_PIECE_BYTES_MAX);
         loop {
             let (mut document, rows) = self.held.take().unwrap_or_else(|| (self.begin(), 0));
             let to = range.end.min(from.saturating_add(chunk_rows.saturating_sub(rows)));
-            document.series(chunk, from..to);
-            if cut == ChunkCut::Whole {
+            let next = document.write_rows(chunk, from..to);
+            if cut == ChunkCut::Whole || document.bytes() >= WHOLE_REPLY_BYTES_MAX {
                 self.out.append(&mut document.take_bytes());
             }
-            self.held = Some((document, rows + (to - from)));
-            from = to;
-            if from >= range.end {
-                return true;
+            self.held = Some((document, rows + (next - from)));
+            from = next;
+            if from < to || from >= range.end || self.out.len() >= bytes_max {
+                return Some(from);
             }
             self.release(true, true, Ending::Done);
         }
@@ -130,6 +131,10 @@ impl Writer for Documents {
 
     fn bytes(&self) -> usize {
         self.out.len()
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.out.len() + self.held.as_ref().map_or(0, |(document, _)| document.bytes())
     }
 
     fn take_bytes(&mut self) -> Vec<u8> {

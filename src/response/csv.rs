@@ -9,6 +9,7 @@ use super::rows::printed_once;
 use super::{Ending, Writer, time};
 use crate::line_protocol::escape_tag;
 use crate::model::bug::OrBug;
+use crate::model::limits::REPLY_PIECE_BYTES_MAX;
 use crate::model::time::Precision;
 use crate::query::result::{Column, ResultColumn, SeriesChunk, StringColumn, Validity, Values};
 
@@ -49,7 +50,7 @@ impl Writer for CsvWriter {
         self.fresh = true;
     }
 
-    fn series(&mut self, chunk: &SeriesChunk, range: Range<usize>) -> bool {
+    fn series(&mut self, chunk: &SeriesChunk, range: Range<usize>) -> Option<usize> {
         chunk.ensure_rows();
         if self.fresh || self.columns.as_ref() != Some(&chunk.columns) {
             self.header(chunk);
@@ -58,17 +59,22 @@ impl Writer for CsvWriter {
         field(chunk.name.as_deref().unwrap_or_default(), &mut prefix);
         prefix.push(b',');
         field(&tags(chunk), &mut prefix);
-        let rows = range.len();
+        let (rows, end, mut bytes_left) = (range.len(), range.end, REPLY_PIECE_BYTES_MAX);
+        let columns = chunk.values.iter();
         let mut cells: Vec<Cells<'_>> =
-            chunk.values.iter().map(|column| Cells::new(column, rows, self.epoch)).collect();
+            columns.map(|column| Cells::new(column, rows, self.epoch, &mut bytes_left)).collect();
+        let bytes_max = self.out.len() + REPLY_PIECE_BYTES_MAX;
         for row in range {
+            if self.out.len() >= bytes_max {
+                return Some(row);
+            }
             self.out.extend_from_slice(&prefix);
             for cell in &mut cells {
                 cell.write_behind_comma(row, &mut self.out);
             }
             self.out.push(b'\n');
         }
-        true
+        Some(end)
     }
 
     /// For a failed statement, 1.x's CSV contains neither rows nor messages.
@@ -123,7 +129,12 @@ enum Cells<'a> {
 }
 
 impl<'a> Cells<'a> {
-    fn new(column: &'a ResultColumn, rows: usize, epoch: Precision) -> Self {
+    fn new(
+        column: &'a ResultColumn,
+        rows: usize,
+        epoch: Precision,
+        bytes_left: &mut usize,
+    ) -> Self {
         match column {
             ResultColumn::Time(times_ns) => {
                 let unit_ns = epoch.unit_ns();
@@ -132,7 +143,8 @@ impl<'a> Cells<'a> {
             ResultColumn::Values(Column { values, validity: Validity::All }) => match values {
                 Values::Integer(values) => Self::Integers(values),
                 Values::String(texts)
-                    if let Some((printed, codes)) = printed_once(texts, rows, field) =>
+                    if let Some((printed, codes)) =
+                        printed_once(texts, rows, bytes_left, field) =>
                 {
                     Self::Texts(printed, codes)
                 }

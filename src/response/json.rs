@@ -48,6 +48,31 @@ impl Document {
         self.open.as_ref().is_some_and(|(open, _)| open.partial && open.same_series(chunk))
     }
 
+    /// Writes rows like [`Writer::series`]. Returns the position of the next row.
+    pub(super) fn write_rows(&mut self, chunk: &SeriesChunk, range: Range<usize>) -> usize {
+        if self.unsupported.is_some() {
+            return range.end;
+        }
+        if !self.continues(chunk) {
+            self.close_series(false);
+            self.open_series(chunk);
+        }
+        if let Some((_, has_values)) = &mut self.open
+            && !range.is_empty()
+            && !std::mem::replace(has_values, true)
+        {
+            self.emitter.key("values");
+            self.emitter.open(b'[');
+        }
+        let written = rows(&mut self.emitter, chunk, range.clone(), self.epoch);
+        self.unsupported = written.err();
+        let next = written.unwrap_or(range.end);
+        if let Some((open, _)) = &mut self.open {
+            open.partial = chunk.continues_after(next);
+        }
+        next
+    }
+
     /// Ends a statement's result. The flags write `"partial":true` into the last series, and into
     /// the statement.
     pub(super) fn end_statement(
@@ -99,24 +124,8 @@ impl Writer for Document {
         time::integer(i64::from(id), self.emitter.out());
     }
 
-    fn series(&mut self, chunk: &SeriesChunk, range: Range<usize>) -> bool {
-        if self.unsupported.is_some() {
-            return true;
-        }
-        if !self.continues(chunk) {
-            self.close_series(false);
-            self.open_series(chunk);
-        }
-        if let Some((open, has_values)) = &mut self.open {
-            open.partial = chunk.continues_after(range.end);
-            if !range.is_empty() && !std::mem::replace(has_values, true) {
-                self.emitter.key("values");
-                self.emitter.open(b'[');
-            }
-        }
-        let written = rows(&mut self.emitter, chunk, range, self.epoch);
-        self.unsupported = written.err();
-        true
+    fn series(&mut self, chunk: &SeriesChunk, range: Range<usize>) -> Option<usize> {
+        Some(self.write_rows(chunk, range))
     }
 
     fn statement_end(&mut self, ending: Ending<'_>) {

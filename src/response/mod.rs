@@ -89,9 +89,10 @@ pub trait Writer {
     /// Starts the result of the statement with number `id`. Numbers start at 0.
     fn statement_begin(&mut self, id: u32);
 
-    /// Writes the rows of the chunk at positions `rows`. Returns `false` if the writer cannot store
-    /// more rows.
-    fn series(&mut self, chunk: &SeriesChunk, rows: Range<usize>) -> bool;
+    /// Writes the rows of the chunk at positions `rows`. Returns the position of the next row. This
+    /// position is before `rows.end` if the written rows have `REPLY_PIECE_BYTES_MAX` or more.
+    /// Returns `None` if the writer cannot store more rows.
+    fn series(&mut self, chunk: &SeriesChunk, rows: Range<usize>) -> Option<usize>;
 
     /// Ends the statement.
     fn statement_end(&mut self, ending: Ending<'_>);
@@ -101,6 +102,11 @@ pub trait Writer {
 
     /// Returns the number of bytes that [`Self::take_bytes`] can return.
     fn bytes(&self) -> usize;
+
+    /// Returns the number of bytes that the writer keeps in memory.
+    fn held_bytes(&self) -> usize {
+        self.bytes()
+    }
 
     /// Takes all or some of the bytes that were written since the last call. Returns an empty
     /// vector if no bytes are left.

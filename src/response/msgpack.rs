@@ -3,7 +3,8 @@
 //! are extension type 5.
 //!
 //! In MessagePack, the length of a list precedes its elements. A document is therefore kept in
-//! memory until it is complete, up to [`MSGPACK_BYTES_MAX`].
+//! memory until it is complete, up to [`MSGPACK_BYTES_MAX`]. With `chunked=true`, a document ends
+//! after [`MSGPACK_CHUNK_BYTES_MAX`].
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -11,7 +12,7 @@ use std::ops::Range;
 use super::cell::Cell;
 use super::chunked::ChunkCut;
 use super::{Ending, WARNING, Writer};
-use crate::model::limits::MSGPACK_BYTES_MAX;
+use crate::model::limits::{MSGPACK_BYTES_MAX, MSGPACK_CHUNK_BYTES_MAX, REPLY_PIECE_BYTES_MAX};
 use crate::model::time::{Precision, S_NS};
 use crate::query::result::SeriesChunk;
 
@@ -186,7 +187,7 @@ impl Writer for Packed {
         self.written = false;
     }
 
-    fn series(&mut self, chunk: &SeriesChunk, range: Range<usize>) -> bool {
+    fn series(&mut self, chunk: &SeriesChunk, range: Range<usize>) -> Option<usize> {
         chunk.ensure_rows();
         let continues = |(open, _): &(SeriesChunk, _)| open.partial && open.same_series(chunk);
         let cut = ChunkCut::new(chunk);
@@ -199,25 +200,34 @@ impl Writer for Packed {
             self.begin_series(chunk);
         }
         let timed = cut == ChunkCut::Rows;
-        let partial = chunk.continues_after(range.end);
+        let (mut next, mut row_bytes) = (range.end, 0);
+        let out_bytes_max = self.out.bytes() + REPLY_PIECE_BYTES_MAX;
         for row in range {
-            let full = |(_, rows): &(_, Counted)| timed && self.chunk_rows == Some(rows.count);
-            if self.open.as_ref().is_some_and(full) {
+            if timed
+                && let (Some((_, rows)), Some(rows_max)) = (&self.open, self.chunk_rows)
+                && (rows.count == rows_max || rows.elements.bytes() >= MSGPACK_CHUNK_BYTES_MAX)
+            {
                 self.close_chunk(true, true, Ending::Done);
                 self.begin_series(chunk);
+            }
+            if row_bytes >= REPLY_PIECE_BYTES_MAX || self.out.bytes() >= out_bytes_max {
+                next = row;
+                break;
             }
             let Some((_, rows)) = &mut self.open else { break };
             rows.count += 1;
             let out = rows.elements.tail();
+            let before = out.len();
             array(chunk.values.len(), out);
             for column in &chunk.values {
                 write_cell(Cell::new(column, row), self.epoch, out);
             }
+            row_bytes += out.len() - before;
         }
-        let Some((open, rows)) = &mut self.open else { return true };
-        open.partial = partial;
-        let held = [&self.results, &self.series, rows].map(|counted| counted.elements.bytes());
-        held.iter().sum::<usize>() <= MSGPACK_BYTES_MAX
+        if let Some((open, _)) = &mut self.open {
+            open.partial = chunk.continues_after(next);
+        }
+        (self.held_bytes() - self.out.bytes() <= MSGPACK_BYTES_MAX).then_some(next)
     }
 
     fn statement_end(&mut self, ending: Ending<'_>) {
@@ -237,6 +247,11 @@ impl Writer for Packed {
 
     fn bytes(&self) -> usize {
         self.out.bytes()
+    }
+
+    fn held_bytes(&self) -> usize {
+        let open = self.open.as_ref().map_or(0, |(_, rows)| rows.elements.bytes());
+        self.out.bytes() + self.results.elements.bytes() + self.series.elements.bytes() + open
     }
 
     fn take_bytes(&mut self) -> Vec<u8> {

@@ -8,11 +8,12 @@ use super::emitter::{self, Emitter};
 use super::number::{self, Unsupported};
 use super::time::{self, Clock, TimeForm};
 use crate::model::bug::{self, OrBug};
-use crate::model::limits::PRINTED_TEXT_BYTES_MAX;
+use crate::model::limits::{PRINTED_TEXT_BYTES_MAX, REPLY_PIECE_BYTES_MAX};
 use crate::model::time::Precision;
 use crate::query::result::{Column, ResultColumn, SeriesChunk, StringColumn, Validity, Values};
 
-/// Appends the rows as arrays to the open array of values.
+/// Appends the rows as arrays to the open array of values. Returns the position of the next row,
+/// which is before the end of `range` if the text is longer than [`REPLY_PIECE_BYTES_MAX`].
 ///
 /// # Errors
 /// [`Unsupported`] for a value that JSON cannot represent. After this error, the caller must
@@ -22,13 +23,17 @@ pub(super) fn rows(
     chunk: &SeriesChunk,
     mut range: Range<usize>,
     epoch: Option<Precision>,
-) -> Result<(), Unsupported> {
+) -> Result<usize, Unsupported> {
     chunk.ensure_rows();
     let mut clock = Clock::new(TimeForm { epoch, zone: &chunk.zone });
     let is_pretty = emitter.pretty;
     let mut cells = cells(&chunk.values, range.len(), is_pretty);
+    let (end, bytes_max) = (range.end, emitter.bytes() + REPLY_PIECE_BYTES_MAX);
     if is_pretty {
         for row in range {
+            if emitter.bytes() >= bytes_max {
+                return Ok(row);
+            }
             emitter.next();
             emitter.open(b'[');
             for cell in &mut cells {
@@ -37,20 +42,23 @@ pub(super) fn rows(
             }
             emitter.close(b']');
         }
-        return Ok(());
+        return Ok(end);
     }
-    let Some(first) = range.next() else { return Ok(()) };
+    let Some(first) = range.next() else { return Ok(end) };
     emitter.next();
     let out = emitter.out();
     let before = out.len();
     array(&mut cells, first, &mut clock, out)?;
     // Assumes that the other rows are approximately as long as the first row.
-    out.reserve((out.len() - before + 1) * range.len());
+    out.reserve(((out.len() - before + 1) * range.len()).min(REPLY_PIECE_BYTES_MAX));
     for row in range {
+        if out.len() >= bytes_max {
+            return Ok(row);
+        }
         out.push(b',');
         array(&mut cells, row, &mut clock, out)?;
     }
-    Ok(())
+    Ok(end)
 }
 
 fn array(
@@ -103,8 +111,9 @@ struct AdjacentColumns<'a> {
 
 fn cells(columns: &[ResultColumn], rows: usize, is_pretty: bool) -> Vec<Cells<'_>> {
     let mut cells: Vec<Cells<'_>> = Vec::with_capacity(columns.len());
+    let mut bytes_left = REPLY_PIECE_BYTES_MAX;
     for column in columns {
-        let next = Cells::new(column, rows);
+        let next = Cells::new(column, rows, &mut bytes_left);
         match (cells.last_mut(), next) {
             (Some(Cells::Strings(before)), Cells::Strings(more)) if !is_pretty => {
                 before.columns.extend(more.columns);
@@ -124,13 +133,16 @@ fn cells(columns: &[ResultColumn], rows: usize, is_pretty: bool) -> Vec<Cells<'_
 
 /// Prints each entry of a dictionary with `print`. Returns the printed entries and the codes of the
 /// rows. Returns `None` if the column has no dictionary, or if the dictionary has more than `rows`
-/// entries.
-pub(super) fn printed_once(
-    texts: &StringColumn,
+/// entries or more than `bytes_left` bytes. Subtracts its size from `bytes_left`.
+pub(super) fn printed_once<'a>(
+    texts: &'a StringColumn,
     rows: usize,
+    bytes_left: &mut usize,
     print: impl Fn(&str, &mut Vec<u8>),
-) -> Option<(StringColumn, &[u32])> {
-    let codes = texts.codes().filter(|_| texts.parts().1.len() <= rows)?;
+) -> Option<(StringColumn, &'a [u32])> {
+    let (text, ends) = texts.parts();
+    let codes = texts.codes().filter(|_| ends.len() <= rows)?;
+    *bytes_left = bytes_left.checked_sub(text.len() + size_of_val(ends))?;
     let (mut printed, mut cell) = (StringColumn::default(), Vec::new());
     for entry in texts.entries() {
         print(entry, &mut cell);
@@ -141,13 +153,14 @@ pub(super) fn printed_once(
 }
 
 impl<'a> Cells<'a> {
-    fn new(column: &'a ResultColumn, rows: usize) -> Self {
+    fn new(column: &'a ResultColumn, rows: usize, bytes_left: &mut usize) -> Self {
         match column {
             ResultColumn::Time(times_ns) => Self::Times(times_ns),
             ResultColumn::Values(Column { values, validity: Validity::All }) => match values {
                 Values::Integer(values) => Self::Integers(values),
                 Values::String(texts)
-                    if let Some(printed) = printed_once(texts, rows, emitter::string) =>
+                    if let Some(printed) =
+                        printed_once(texts, rows, bytes_left, emitter::string) =>
                 {
                     let columns = vec![printed];
                     Self::Strings(AdjacentColumns { columns, ..AdjacentColumns::default() })

@@ -2,7 +2,10 @@ use std::rc::Rc;
 
 use super::*;
 use crate::model::bug;
-use crate::query::result::{Column, ResultColumn, Values};
+use crate::model::limits::{
+    MSGPACK_BYTES_MAX, MSGPACK_CHUNK_BYTES_MAX, REPLY_PIECE_BYTES_MAX, WHOLE_REPLY_BYTES_MAX,
+};
+use crate::query::result::{Column, ResultColumn, StringColumn, Values};
 
 fn chunk(host: &str, values: &[f64], partial: bool) -> SeriesChunk {
     SeriesChunk {
@@ -23,7 +26,7 @@ fn written(options: Options, chunks: &[SeriesChunk]) -> String {
     let mut writer = writer(options);
     writer.statement_begin(0);
     for chunk in chunks {
-        writer.series(chunk, 0..chunk.rows);
+        assert_eq!(writer.series(chunk, 0..chunk.rows), Some(chunk.rows));
     }
     writer.statement_end(Ending::Done);
     writer.statement_begin(1);
@@ -124,6 +127,52 @@ fn chunks_end_at_size_or_series() {
         format!("{{\"results\":[{FAILED}]}}\n"),
     ];
     assert_eq!(written(options, &chunks), expected.concat());
+}
+
+/// Rows that are short in memory may be long in the response.
+#[test]
+fn chunk_with_long_rows_is_written_in_parts() {
+    let (rows, text) = (100, "x".repeat(60_000));
+    let dictionary = [text.as_str()].into_iter().collect();
+    let long = StringColumn::coded(dictionary, vec![0; rows]).unwrap();
+    let mut whole = chunk(&text, &vec![1.0; rows], false);
+    whole.values[1] = ResultColumn::Values(Column::full(Values::String(long)));
+    let written = |options: &Options, held_bytes_max: usize, rows_max: usize| {
+        let mut writer = writer(options.clone());
+        let (mut next, mut bytes) = (0, Vec::new());
+        writer.statement_begin(0);
+        while next < rows {
+            let before = writer.held_bytes();
+            next = writer.series(&whole, next..rows.min(next + rows_max)).unwrap();
+            let growth = writer.held_bytes() - before;
+            assert!(growth < REPLY_PIECE_BYTES_MAX + 5 * text.len(), "{options:?}: {growth}");
+            while writer.bytes() > 0 {
+                bytes.append(&mut writer.take_bytes());
+            }
+            assert!(writer.held_bytes() <= held_bytes_max, "{options:?}");
+        }
+        writer.statement_end(Ending::Done);
+        writer.finish();
+        while writer.bytes() > 0 {
+            bytes.append(&mut writer.take_bytes());
+        }
+        bytes
+    };
+    let packed = MSGPACK_CHUNK_BYTES_MAX + text.len() + 100;
+    for (format, pretty, chunk_rows, held_bytes_max) in [
+        (Format::Json, false, None, 0),
+        (Format::Json, true, None, 0),
+        (Format::Csv, false, None, 0),
+        (Format::MessagePack, false, None, MSGPACK_BYTES_MAX),
+        (Format::Json, false, Some(1), WHOLE_REPLY_BYTES_MAX),
+        (Format::Json, false, Some(90), WHOLE_REPLY_BYTES_MAX),
+        (Format::MessagePack, false, Some(1), packed),
+        (Format::MessagePack, false, Some(90), packed),
+    ] {
+        let options = Options { format, pretty, chunk_rows, ..Options::default() };
+        let parts = written(&options, held_bytes_max, rows);
+        assert!(parts == written(&options, held_bytes_max, 1), "{options:?}");
+    }
 }
 
 #[test]

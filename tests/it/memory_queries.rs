@@ -7,7 +7,9 @@ use std::rc::Rc;
 use tidemark::api::action::Action;
 use tidemark::api::exchange::Exchange;
 use tidemark::api::isolate_state::Service;
-use tidemark::model::limits::{QUERIES_BYTES_MAX, REPLY_PIECE_BYTES, WHOLE_REPLY_BYTES_MAX};
+use tidemark::model::limits::{
+    QUERIES_BYTES_MAX, REPLY_PIECE_BYTES, REPLY_PIECE_BYTES_MAX, WHOLE_REPLY_BYTES_MAX,
+};
 use tidemark::protocol::call::{Call, Reply};
 use xxhash_rust::xxh64::xxh64;
 
@@ -121,12 +123,19 @@ fn loaded(shards: u32) -> World {
 }
 
 fn ask(world: &mut World, texts: &[&str]) -> (Vec<(u16, u64, usize)>, isize, usize) {
-    let (service, counted) = (Rc::new(RefCell::new(service())), Counted::default());
-    let answers: Vec<Answer> = texts.iter().map(|_| Answer::default()).collect();
-    for (text, answer) in texts.iter().zip(&answers) {
+    let target = |text: &&str| {
         let text: String = form_urlencoded::byte_serialize(text.as_bytes()).collect();
+        format!("/query?db=db&q={text}")
+    };
+    get(world, &texts.iter().map(target).collect::<Vec<_>>())
+}
+
+fn get(world: &mut World, targets: &[String]) -> (Vec<(u16, u64, usize)>, isize, usize) {
+    let (service, counted) = (Rc::new(RefCell::new(service())), Counted::default());
+    let answers: Vec<Answer> = targets.iter().map(|_| Answer::default()).collect();
+    for (target, answer) in targets.iter().zip(&answers) {
         world.start(Asking {
-            target: format!("/query?db=db&q={text}"),
+            target: target.clone(),
             exchange: None,
             service: Rc::clone(&service),
             counted: counted.clone(),
@@ -192,4 +201,29 @@ fn million_windows_are_sent_in_chunks() {
     println!("{answers:?}: a peak of {peak}, a piece of {piece}");
     assert_eq!((answers[0].0, answers[0].2 > 30_000_000), (200, true), "{answers:?}");
     assert!(piece < WHOLE_REPLY_BYTES_MAX + REPLY_PIECE_BYTES * 2, "{piece}");
+}
+
+/// Each row of the response repeats a long tag value, which is in memory once.
+#[test]
+fn long_rows_are_sent_in_pieces() {
+    let mut world = World::new(11, real_shard::make);
+    let edge = Edge::default();
+    world.run(&edge, create("db", 1, None)).unwrap();
+    let id = "x".repeat(60_000);
+    let points: String = (0..200).map(|n| format!("m,id={id} v={n}i {n}\n")).collect();
+    world.run(&edge, write("db", &points)).unwrap();
+    for target in [
+        "/query?db=db&q=SELECT+v,id+FROM+m",
+        "/query?db=db&chunked=true&q=SELECT+v,id+FROM+m",
+        "/query?db=db&chunked=true&chunk_size=1&q=SELECT+v+FROM+m+GROUP+BY+*",
+        "/api/v3/query_influxql?db=db&format=jsonl&q=SELECT+v,id+FROM+m",
+        "/api/v3/query_influxql?db=db&format=csv&q=SELECT+v+FROM+m+GROUP+BY+*",
+        "/api/v3/query_influxql?db=db&format=arrow&q=SELECT+v+FROM+m+GROUP+BY+*",
+        "/api/v3/export?db=db",
+    ] {
+        let (answers, peak, piece) = get(&mut world, &[target.to_owned()]);
+        println!("{target}: {answers:?}, a peak of {peak}, a piece of {piece}");
+        assert!(answers[0].0 == 200 && answers[0].2 > 200 * id.len(), "{target}: {answers:?}");
+        assert!(piece < WHOLE_REPLY_BYTES_MAX + REPLY_PIECE_BYTES_MAX + 2 * id.len(), "{target}");
+    }
 }

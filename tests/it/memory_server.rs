@@ -171,8 +171,7 @@ fn write(writer: &mut dyn Writer, chunk: &SeriesChunk) {
     let mut from = 0;
     loop {
         let to = chunk.rows.min(from + ROWS_AT_A_TIME);
-        assert!(writer.series(chunk, from..to));
-        from = to;
+        from = writer.series(chunk, from..to).unwrap();
         if from == chunk.rows {
             return;
         }

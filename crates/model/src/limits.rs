@@ -55,6 +55,9 @@ pub const REPLY_PIECE_BYTES_MIN: usize = 32_000;
 /// The number of rows after which the written bytes may be sent. All windows of a series arrive as
 /// one chunk, so the number of chunks does not limit the number of bytes.
 pub const REPLY_PIECE_ROWS: usize = 8_192;
+/// The number of bytes after which the written bytes may be sent before [`REPLY_PIECE_ROWS`] rows
+/// are written. A row may be much longer in the response than in memory.
+pub const REPLY_PIECE_BYTES_MAX: usize = 1_000_000;
 /// The maximum number of rows in one batch of an Arrow stream. A batch may end earlier because of
 /// [`REPLY_PIECE_BYTES`].
 pub const ARROW_BATCH_ROWS_MAX: usize = 8_192;
@@ -443,12 +446,15 @@ pub const FORECAST_STEPS_MAX: usize = 1_000;
 /// The maximum size of one MessagePack document, in bytes. The document remains in memory until its
 /// lengths are known.
 pub const MSGPACK_BYTES_MAX: usize = 16_000_000;
+/// The size of the rows, in bytes, after which a MessagePack document ends early with
+/// `chunked=true`.
+pub const MSGPACK_CHUNK_BYTES_MAX: usize = 4_000_000;
 /// The maximum size, in bytes, of the buffer for the text of string columns while rows are printed.
 pub const PRINTED_TEXT_BYTES_MAX: usize = 256 << 10;
 
 /// The default number of rows in a chunk with `chunked=true` (1.x `DefaultChunkSize`).
 pub const CHUNK_ROWS_DEFAULT: usize = 10_000;
-/// The maximum number of rows in a chunk. A chunk is built completely in memory.
+/// The maximum number of rows in a chunk.
 pub const CHUNK_ROWS_MAX: usize = 100_000;
 
 // Running queries.

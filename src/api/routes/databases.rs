@@ -138,7 +138,10 @@ fn pretty(names: &[String], deleted: bool) -> Result<Vec<u8>, TableError> {
     }
     let chunk = SeriesChunk::of_columns(None, &columns, values);
     let mut writer = TableWriter::new(TableFormat::Pretty, Layout::of_chunk(&chunk))?;
-    writer.rows(&chunk)?;
+    let mut next = 0;
+    while next < chunk.rows {
+        next = writer.rows(&chunk, next)?;
+    }
     writer.finish()?;
     let mut table = Vec::new();
     while writer.ready_bytes() > 0 {

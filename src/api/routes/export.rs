@@ -77,6 +77,12 @@ impl Responder for Exporting {
             return Ok(action);
         }
         loop {
+            if self.unwritten.is_some() {
+                match self.write_lines() {
+                    Some(action) => return Ok(action),
+                    None => continue,
+                }
+            }
             let Some(query) = &mut self.current else {
                 match self.next_query()? {
                     Some(query) => self.current = Some(query),
@@ -104,13 +110,7 @@ impl Responder for Exporting {
                         // A reader would remove a byte order mark at the beginning of the body.
                         self.out.push(b'\n');
                     }
-                    lines(&chunk, &mut self.out);
-                    if let Some(position) = &mut self.position {
-                        position.row = last_row(&chunk).or(position.row.take());
-                    }
-                    if self.out.len() >= REPLY_PIECE_BYTES {
-                        return Ok(self.delivery.piece(std::mem::take(&mut self.out)));
-                    }
+                    self.unwritten = Some((chunk, 0));
                 }
                 Step::Done(Ok(None)) => self.current = None,
                 Step::Done(Err(error)) => return Err(error.into()),
@@ -150,6 +150,8 @@ struct Exporting {
     /// The number of calls that the platform has counted so far.
     calls: usize,
     out: Vec<u8>,
+    /// A chunk with the index of its first unwritten row.
+    unwritten: Option<(SeriesChunk, usize)>,
     delivery: Delivery,
 }
 
@@ -202,9 +204,22 @@ impl Exporting {
             is_ending: false,
             calls: 0,
             out: Vec::new(),
+            unwritten: None,
             // The runtime compresses the body for clients that accept gzip.
             delivery: Delivery::new("text/plain; charset=utf-8"),
         })
+    }
+
+    fn write_lines(&mut self) -> Option<Action> {
+        let (chunk, from) = self.unwritten.take()?;
+        let next = lines(&chunk, from, &mut self.out);
+        if next < chunk.rows {
+            self.unwritten = Some((chunk, next));
+        } else if let Some(position) = &mut self.position {
+            position.row = last_row(&chunk).or(position.row.take());
+        }
+        let is_full = self.out.len() >= REPLY_PIECE_BYTES;
+        is_full.then(|| self.delivery.piece(std::mem::take(&mut self.out)))
     }
 
     fn end_early(&mut self) -> Action {
@@ -308,8 +323,9 @@ fn times_ns(chunk: &SeriesChunk) -> Option<&[i64]> {
     })
 }
 
+/// Writes the points from row `from` until `out` has [`REPLY_PIECE_BYTES`]. Returns the next row.
 /// Writes a point with many fields as several lines.
-fn lines(chunk: &SeriesChunk, out: &mut Vec<u8>) {
+fn lines(chunk: &SeriesChunk, from: usize, out: &mut Vec<u8>) -> usize {
     let mut series = Vec::new();
     let name = chunk.name.as_deref().unwrap_or_default();
     escape_measurement(name, |piece| series.extend_from_slice(piece.as_bytes()));
@@ -319,7 +335,10 @@ fn lines(chunk: &SeriesChunk, out: &mut Vec<u8>) {
         series.push(b'=');
         escape_tag(value, |piece| series.extend_from_slice(piece.as_bytes()));
     }
-    for (row, time_ns) in times_ns(chunk).into_iter().flatten().enumerate() {
+    for (row, time_ns) in times_ns(chunk).into_iter().flatten().enumerate().skip(from) {
+        if out.len() >= REPLY_PIECE_BYTES {
+            return row;
+        }
         let mut start = out.len();
         out.extend_from_slice(&series);
         let mut separator = b' ';
@@ -346,6 +365,7 @@ fn lines(chunk: &SeriesChunk, out: &mut Vec<u8>) {
         }
         out.extend_from_slice(format!(" {time_ns}\n").as_bytes());
     }
+    chunk.rows
 }
 
 fn field(value: &FieldValue, out: &mut Vec<u8>) {
@@ -523,7 +543,7 @@ mod tests {
         // The line break comes first because a byte order mark at the beginning of a body would be
         // removed.
         let mut text = b"\n".to_vec();
-        lines(&chunk, &mut text);
+        lines(&chunk, 0, &mut text);
         let options = Options::new(TimestampUnit::Fixed(Precision::Nanosecond), 0);
         let (batch, rejected) = from_lines(&text, options, 1).ok()?;
         let [found] = <[_; 1]>::try_from(batch.measurements).ok()?;
@@ -550,6 +570,30 @@ mod tests {
             }
         }
         assert!(kept > 1_000, "{kept}");
+    }
+
+    #[test]
+    fn long_series_keys_are_written_in_parts() {
+        let (rows, value) = (20, "x".repeat(60_000));
+        let count = ResultColumn::Values(Column::full(Values::Integer(vec![1; rows])));
+        let chunk = SeriesChunk {
+            name: Some(Rc::from("m")),
+            tags: [("t".to_owned(), value.clone())].into_iter().collect(),
+            columns: ["time".to_owned(), "f".to_owned()].into_iter().collect(),
+            values: vec![ResultColumn::Time((0..rows as i64).collect()), count],
+            rows,
+            partial: false,
+            zone: Rc::from([]),
+        };
+        let (mut next, mut text) = (0, Vec::new());
+        while next < rows {
+            let mut piece = Vec::new();
+            next = lines(&chunk, next, &mut piece);
+            assert!(piece.len() < REPLY_PIECE_BYTES + 2 * value.len(), "{}", piece.len());
+            text.append(&mut piece);
+        }
+        let expected: String = (0..rows).map(|row| format!("m,t={value} f=1i {row}\n")).collect();
+        assert!(text == expected.as_bytes());
     }
 
     #[test]

@@ -203,21 +203,21 @@ impl Querying {
     fn write_rows(&mut self) -> ApiResult<Option<Action>> {
         let Some((chunk, from)) = self.unwritten.take() else { return Ok(None) };
         let to = chunk.rows.min(from + REPLY_PIECE_ROWS);
-        if !self.writer.series(&chunk, from..to) {
+        let Some(next) = self.writer.series(&chunk, from..to) else {
             let reason = format!(
                 "the response exceeds the {MSGPACK_BYTES_MAX} bytes of a MessagePack document: use \
                  chunked=true, LIMIT or a shorter time range"
             );
             self.end_statement(Ending::Failed(&reason));
             return Ok(None);
-        }
+        };
         let mut unwritten_bytes = 0;
-        if to < chunk.rows {
+        if next < chunk.rows {
             unwritten_bytes = chunk.bytes();
-            self.unwritten = Some((chunk, to));
+            self.unwritten = Some((chunk, next));
         }
         let action = self.flush();
-        let bytes = self.writer.bytes() + unwritten_bytes;
+        let bytes = self.writer.held_bytes() + unwritten_bytes;
         self.session.reservation.hold(&mut self.held, bytes).map_err(Error::from)?;
         Ok(action)
     }

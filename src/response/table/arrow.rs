@@ -51,9 +51,17 @@ impl Batches {
         Ok(Self { schema, stream, columns, rows: 0, bytes: 0 })
     }
 
-    pub(super) fn rows(&mut self, layout: &Layout, chunk: &SeriesChunk) -> Result<(), ArrowError> {
-        let cells = layout.cells(chunk);
-        for row in 0..chunk.rows {
+    pub(super) fn rows(
+        &mut self,
+        layout: &Layout,
+        chunk: &SeriesChunk,
+        from: usize,
+    ) -> Result<usize, ArrowError> {
+        let (cells, bytes_max) = (layout.cells(chunk), self.ready_bytes() + REPLY_PIECE_BYTES);
+        for row in from..chunk.rows {
+            if self.ready_bytes() >= bytes_max {
+                return Ok(row);
+            }
             for (column, cells) in self.columns.iter_mut().zip(&cells) {
                 self.bytes += column.append(cells.get(row));
             }
@@ -62,7 +70,7 @@ impl Batches {
                 self.end_batch()?;
             }
         }
-        Ok(())
+        Ok(chunk.rows)
     }
 
     fn end_batch(&mut self) -> Result<(), ArrowError> {

@@ -3,6 +3,7 @@
 
 use super::Layout;
 use super::display;
+use crate::model::limits::REPLY_PIECE_BYTES;
 use crate::query::result::SeriesChunk;
 use crate::response::cell::Cell;
 
@@ -10,11 +11,15 @@ pub(super) fn header(layout: &Layout, out: &mut Vec<u8>) {
     line(layout.columns.iter().map(|column| Cell::Text(&column.name)), &[], out);
 }
 
-pub(super) fn rows(layout: &Layout, chunk: &SeriesChunk, out: &mut Vec<u8>) {
-    let cells = layout.cells(chunk);
-    for row in 0..chunk.rows {
+pub(super) fn rows(layout: &Layout, chunk: &SeriesChunk, from: usize, out: &mut Vec<u8>) -> usize {
+    let (cells, bytes_max) = (layout.cells(chunk), out.len() + REPLY_PIECE_BYTES);
+    for row in from..chunk.rows {
+        if out.len() >= bytes_max {
+            return row;
+        }
         line(cells.iter().map(|cells| cells.get(row)), &chunk.zone, out);
     }
+    chunk.rows
 }
 
 fn line<'a>(

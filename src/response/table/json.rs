@@ -2,6 +2,7 @@
 
 use super::Layout;
 use super::display;
+use crate::model::limits::REPLY_PIECE_BYTES;
 use crate::query::result::SeriesChunk;
 use crate::response::cell::Cell;
 
@@ -24,9 +25,18 @@ impl Objects {
         Self { keys, lines, begun: false }
     }
 
-    pub(super) fn rows(&mut self, layout: &Layout, chunk: &SeriesChunk, out: &mut Vec<u8>) {
-        let cells = layout.cells(chunk);
-        for row in 0..chunk.rows {
+    pub(super) fn rows(
+        &mut self,
+        layout: &Layout,
+        chunk: &SeriesChunk,
+        from: usize,
+        out: &mut Vec<u8>,
+    ) -> usize {
+        let (cells, bytes_max) = (layout.cells(chunk), out.len() + REPLY_PIECE_BYTES);
+        for row in from..chunk.rows {
+            if out.len() >= bytes_max {
+                return row;
+            }
             if !self.lines {
                 out.push(if self.begun { b',' } else { b'[' });
             }
@@ -48,6 +58,7 @@ impl Objects {
                 out.push(b'\n');
             }
         }
+        chunk.rows
     }
 
     pub(super) fn finish(&self, out: &mut Vec<u8>) {

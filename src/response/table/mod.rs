@@ -70,19 +70,19 @@ impl TableWriter {
         Ok(Self { layout, form, out })
     }
 
-    /// Writes the next rows.
+    /// Writes the rows of the chunk from position `from`. Returns the position of the next row. It
+    /// is before the end of the chunk if the written rows have `REPLY_PIECE_BYTES` or more.
     ///
     /// # Errors
     /// [`TableError::Arrow`] if the Arrow writer fails.
-    pub fn rows(&mut self, chunk: &SeriesChunk) -> Result<(), TableError> {
+    pub fn rows(&mut self, chunk: &SeriesChunk, from: usize) -> Result<usize, TableError> {
         chunk.ensure_rows();
         match &mut self.form {
-            Form::Objects(objects) => objects.rows(&self.layout, chunk, &mut self.out),
-            Form::Lines => csv::rows(&self.layout, chunk, &mut self.out),
-            Form::Grid(grid) => grid.rows(&self.layout, chunk),
-            Form::Batches(batches) => batches.rows(&self.layout, chunk).map_err(refused)?,
+            Form::Objects(objects) => Ok(objects.rows(&self.layout, chunk, from, &mut self.out)),
+            Form::Lines => Ok(csv::rows(&self.layout, chunk, from, &mut self.out)),
+            Form::Grid(grid) => Ok(grid.rows(&self.layout, chunk, from)),
+            Form::Batches(batches) => batches.rows(&self.layout, chunk, from).map_err(refused),
         }
-        Ok(())
     }
 
     /// Ends the response.

@@ -15,6 +15,8 @@ pub(super) struct Grid {
     ends: Vec<usize>,
     widths: Vec<usize>,
     written: Option<usize>,
+    /// The number of written lines of the next row.
+    written_lines: usize,
     closed: bool,
 }
 
@@ -22,7 +24,7 @@ impl Grid {
     pub(super) fn new(layout: &Layout) -> Self {
         let widths = vec![0; layout.columns.len()];
         let (text, ends, written) = (Vec::new(), Vec::new(), None);
-        let mut grid = Self { text, ends, widths, written, closed: false };
+        let mut grid = Self { text, ends, widths, written, written_lines: 0, closed: false };
         for (position, column) in layout.columns.iter().enumerate() {
             grid.push(position, Cell::Text(&column.name), &[]);
         }
@@ -41,13 +43,17 @@ impl Grid {
         }
     }
 
-    pub(super) fn rows(&mut self, layout: &Layout, chunk: &SeriesChunk) {
-        let cells = layout.cells(chunk);
-        for row in 0..chunk.rows {
+    pub(super) fn rows(&mut self, layout: &Layout, chunk: &SeriesChunk, from: usize) -> usize {
+        let (cells, bytes_max) = (layout.cells(chunk), self.held_bytes() + REPLY_PIECE_BYTES);
+        for row in from..chunk.rows {
+            if self.held_bytes() >= bytes_max {
+                return row;
+            }
             for (position, cells) in cells.iter().enumerate() {
                 self.push(position, cells.get(row), &chunk.zone);
             }
         }
+        chunk.rows
     }
 
     pub(super) fn finish(&mut self) {
@@ -62,23 +68,28 @@ impl Grid {
         let Some(written) = self.written.filter(|_| !self.closed) else { return 0 };
         let line: usize = self.widths.iter().map(|width| width + 3).sum();
         let lines = (self.ends.len() - written) / self.widths.len().max(1);
-        (lines + 1) * (line + 1)
+        (lines + 1).saturating_mul(line + 1)
     }
 
     pub(super) fn take(&mut self) -> Vec<u8> {
         let mut out = Vec::new();
         let Some(mut written) = self.written.filter(|_| !self.closed) else { return out };
-        if written == 0 {
+        if written == 0 && self.written_lines == 0 {
             self.rule(&mut out);
         }
         let names = self.widths.len();
-        while written < self.ends.len() && out.len() < REPLY_PIECE_BYTES {
-            out.push(b'\n');
-            self.row(written, &mut out);
+        while written < self.ends.len() {
+            self.written_lines = self.row(written, &mut out);
+            if self.written_lines > 0 {
+                break;
+            }
             written += names.max(1);
             if written == names {
                 out.push(b'\n');
                 self.rule(&mut out);
+            }
+            if out.len() >= REPLY_PIECE_BYTES {
+                break;
             }
         }
         self.written = Some(written);
@@ -98,24 +109,26 @@ impl Grid {
         }
     }
 
-    fn row(&self, first: usize, out: &mut Vec<u8>) {
-        let values: Vec<Vec<&str>> = (first..first + self.widths.len())
-            .map(|at| self.printed(at).split('\n').collect())
-            .collect();
-        let lines = values.iter().map(Vec::len).max().unwrap_or(1);
-        for line in 0..lines {
-            if line > 0 {
-                out.push(b'\n');
+    /// Writes one or more of the remaining lines of a row. Returns the number of written lines if
+    /// the row is not complete, otherwise 0.
+    fn row(&self, first: usize, out: &mut Vec<u8>) -> usize {
+        let values = || (first..first + self.widths.len()).map(|at| self.printed(at).split('\n'));
+        let lines = values().map(Iterator::count).max().unwrap_or(1);
+        let mut values: Vec<_> = values().map(|value| value.skip(self.written_lines)).collect();
+        for line in self.written_lines..lines {
+            if line > self.written_lines && out.len() >= REPLY_PIECE_BYTES {
+                return line;
             }
-            out.push(b'|');
-            for (value, width) in values.iter().zip(&self.widths) {
-                let text = value.get(line).copied().unwrap_or_default();
+            out.extend_from_slice(b"\n|");
+            for (value, width) in values.iter_mut().zip(&self.widths) {
+                let text = value.next().unwrap_or_default();
                 out.push(b' ');
                 out.extend_from_slice(text.as_bytes());
                 out.resize(out.len() + width.saturating_sub(text.chars().count()) + 1, b' ');
                 out.push(b'|');
             }
         }
+        0
     }
 
     fn printed(&self, at: usize) -> &str {

@@ -64,8 +64,14 @@ fn written(format: TableFormat, layout: Layout, chunks: &[SeriesChunk]) -> Vec<u
     let mut writer = TableWriter::new(format, layout).unwrap();
     let mut out = Vec::new();
     for chunk in chunks {
-        writer.rows(chunk).unwrap();
-        out.append(&mut writer.take_bytes());
+        let mut next = 0;
+        while next < chunk.rows {
+            let before = writer.held_bytes();
+            next = writer.rows(chunk, next).unwrap();
+            let growth = writer.held_bytes().saturating_sub(before);
+            assert!(growth < 2 * REPLY_PIECE_BYTES, "{format:?}: {growth}");
+            out.append(&mut writer.take_bytes());
+        }
     }
     writer.finish().unwrap();
     while writer.ready_bytes() > 0 {
@@ -136,17 +142,64 @@ fn long_pretty_table_is_chunked() {
     let rows = vec![vec!["x".repeat(1_000)]; 1_000];
     let chunk = SeriesChunk::of_strings(None, &["a"], &rows);
     let mut writer = TableWriter::new(TableFormat::Pretty, Layout::of_chunk(&chunk)).unwrap();
-    writer.rows(&chunk).unwrap();
+    let mut next = 0;
+    while next < chunk.rows {
+        next = writer.rows(&chunk, next).unwrap();
+    }
     assert!(writer.held_bytes() > 1_000_000 && writer.ready_bytes() == 0);
+    assert_eq!(finished_pieces(writer, 2_000), (4, 1_004));
+}
+
+#[test]
+fn row_with_many_lines_is_chunked() {
+    let row = vec!["\n".repeat(2_000), "x".repeat(2_000)];
+    let chunk = SeriesChunk::of_strings(None, &["a", "b"], &[row]);
+    let mut writer = TableWriter::new(TableFormat::Pretty, Layout::of_chunk(&chunk)).unwrap();
+    writer.rows(&chunk, 0).unwrap();
+    let (pieces, lines) = finished_pieces(writer, 10_000);
+    assert!(pieces > 10 && lines == 2_005, "{pieces} pieces, {lines} lines");
+}
+
+#[test]
+fn line_longer_than_piece_is_sent_once() {
+    let width = REPLY_PIECE_BYTES + 1;
+    let chunk = SeriesChunk::of_strings(None, &["a"], &[vec!["x".repeat(width)]]);
+    let mut writer = TableWriter::new(TableFormat::Pretty, Layout::of_chunk(&chunk)).unwrap();
+    writer.rows(&chunk, 0).unwrap();
+    assert_eq!(finished_pieces(writer, 3 * width), (2, 5));
+}
+
+/// Returns the numbers of pieces and of lines in a table.
+fn finished_pieces(mut writer: TableWriter, excess_bytes_max: usize) -> (usize, usize) {
     writer.finish().unwrap();
     let (mut pieces, mut lines) = (0, 1);
     while writer.ready_bytes() > 0 {
         let piece = writer.take_bytes();
-        assert!(piece.len() < REPLY_PIECE_BYTES + 2_000);
+        assert!(piece.len() < REPLY_PIECE_BYTES + excess_bytes_max);
         lines += piece.iter().filter(|byte| **byte == b'\n').count();
         pieces += 1;
     }
-    assert_eq!((pieces, lines), (4, 1_004));
+    (pieces, lines)
+}
+
+#[test]
+fn chunk_with_long_rows_is_written_in_parts() {
+    let name = "x".repeat(60_000);
+    let rows = |count| SeriesChunk::of_columns(Some(&name), &["n"], [Values::Integer(count)]);
+    let (whole, single) = (rows(vec![7; 50]), rows(vec![7]));
+    for format in [
+        TableFormat::Json,
+        TableFormat::JsonLines,
+        TableFormat::Csv,
+        TableFormat::Pretty,
+        TableFormat::Arrow,
+    ] {
+        let layout = Layout::of_chunk(&whole);
+        let singles = vec![single.clone(); 50];
+        let expected = written(format, layout.clone(), &singles);
+        let parts = written(format, layout, std::slice::from_ref(&whole));
+        assert!(parts == expected, "{format:?}");
+    }
 }
 
 #[test]

@@ -68,6 +68,12 @@ impl Responder for TableQuery {
             if self.delivery.is_streaming() && self.ready_bytes() >= REPLY_PIECE_BYTES {
                 return Ok(Action::Bytes(self.take_bytes()));
             }
+            if self.unwritten.is_some() {
+                match self.write_rows()? {
+                    Some(action) => return Ok(action),
+                    None => continue,
+                }
+            }
             if let Some(statement) = self.statement.take() {
                 self.execution = Some(Execution::new(statement, self.session.clone()));
             }
@@ -76,17 +82,7 @@ impl Responder for TableQuery {
             };
             match execution.step(context, reply.take()) {
                 Step::Calls(calls) => return Ok(Action::Calls(calls)),
-                Step::Done(Ok(Some(chunk))) => {
-                    let chunk = self.show.table(chunk);
-                    self.writer_for(Some(&chunk))?.rows(&chunk).map_err(unwritten)?;
-                    if let Some(action) = self.flush() {
-                        return Ok(action);
-                    }
-                    // Reserve memory for written bytes that cannot be sent yet.
-                    let bytes = self.writer.as_ref().map_or(0, TableWriter::held_bytes);
-                    let held = self.session.reservation.hold(&mut self.document, bytes);
-                    held.map_err(Error::from)?;
-                }
+                Step::Done(Ok(Some(chunk))) => self.unwritten = Some((self.show.table(chunk), 0)),
                 Step::Done(Ok(None)) => {
                     self.writer_for(None)?;
                     self.execution = None;
@@ -134,7 +130,9 @@ struct TableQuery {
     show: Shape,
     execution: Option<Execution>,
     writer: Option<TableWriter>,
-    document: Option<HeldBytes>,
+    /// A chunk with the index of its first unwritten row.
+    unwritten: Option<(SeriesChunk, usize)>,
+    held: Option<HeldBytes>,
     /// The conversion to Parquet by the SQL Worker, after the last row.
     rewriting: Option<Parts<Vec<u8>>>,
     delivery: Delivery,
@@ -173,11 +171,27 @@ impl TableQuery {
             format: requested.format,
             execution: None,
             writer: None,
-            document: None,
+            unwritten: None,
+            held: None,
             rewriting: None,
             delivery: Delivery::new(requested.format.content_type()),
             finished: false,
         })
+    }
+
+    fn write_rows(&mut self) -> ApiResult<Option<Action>> {
+        let Some((chunk, from)) = self.unwritten.take() else { return Ok(None) };
+        let next = self.writer_for(Some(&chunk))?.rows(&chunk, from).map_err(unwritten)?;
+        let mut unwritten_bytes = 0;
+        if next < chunk.rows {
+            unwritten_bytes = chunk.bytes();
+            self.unwritten = Some((chunk, next));
+        }
+        let action = self.flush();
+        // Reserve memory for rows and bytes that cannot be sent yet.
+        let bytes = self.writer.as_ref().map_or(0, TableWriter::held_bytes) + unwritten_bytes;
+        self.session.reservation.hold(&mut self.held, bytes).map_err(Error::from)?;
+        Ok(action)
     }
 
     fn writer_for(&mut self, chunk: Option<&SeriesChunk>) -> ApiResult<&mut TableWriter> {
