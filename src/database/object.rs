@@ -365,11 +365,13 @@ impl<S: Store> Database<S> {
                 FromDatabase::Schema { measurements, version: row.schema.version(), more }
             }
             ToDatabase::Register { policy, sets } => {
-                let Some(row) = self.open_rows()?.policies.by_id(*policy) else {
+                let policies = &self.open_rows()?.policies;
+                let Some(row) = policies.by_id(*policy) else {
                     return Ok(Some(FromDatabase::UnknownPolicy));
                 };
                 let number = row.number;
-                let mut registration = row.schema.register(sets, &platform.limits());
+                let bytes = policies.rows.iter().map(|row| row.schema.bytes()).sum();
+                let mut registration = row.schema.register(sets, &platform.limits(), bytes);
                 let refusals = std::mem::take(&mut registration.refusals);
                 let version = registration.version;
                 if let Some(rows) = &mut self.rows {

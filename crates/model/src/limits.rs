@@ -147,6 +147,10 @@ pub const TAG_KEYS_PER_MEASUREMENT_MAX: usize = 1_000;
 /// The maximum size of a measurement's columns as stored and sent, in bytes. Columns of this size
 /// fit into one row. A page contains them alone if they exceed `SCHEMA_PAGE_BYTES_MAX`.
 pub const MEASUREMENT_SCHEMA_BYTES_MAX: usize = 900_000;
+/// The maximum size, in bytes, of the measurements and columns of all policies of a database as
+/// stored: 16 bytes and the key for each column. About 700,000 columns with short keys fit. They
+/// take at most 40 MB in the memory of the Database and of an edge.
+pub const DATABASE_SCHEMA_BYTES_MAX: usize = 18_000_000;
 /// The maximum number of ids of dropped measurements in one policy. Each id takes at most 11 bytes
 /// in each shard's row.
 pub const DROPPED_MEASUREMENTS_MAX: usize = 100_000;
@@ -276,12 +280,21 @@ pub const REGEX_BYTES_MAX: usize = 16 << 10;
 /// several texts count once. Until merges have removed the rows, each read evaluates the condition
 /// for every series.
 pub const DELETE_COMPARISONS_MAX: usize = 100;
-/// The maximum number of different regexes in one query text.
+/// The maximum number of deletes of a shard that wait for the merges that remove their rows.
+pub const PENDING_DELETES_MAX: usize = 1_000;
+/// The maximum size of the pending deletes of a shard as stored, in bytes. The shard keeps them in
+/// memory, and a backup stores them in one message with the columns (`BACKUP_POINT_BYTES_MAX`).
+pub const PENDING_DELETES_BYTES_MAX: usize = 2_000_000;
+/// The maximum memory of the states that the regexes of a shard's deletes keep between two events,
+/// and of the compiled regexes, in bytes.
+pub const DELETE_PATTERNS_BYTES_MAX: usize = 4_000_000;
+/// The maximum number of different regexes in one query text, and in all pending deletes of a
+/// shard.
 pub const REGEXES_PER_QUERY_MAX: usize = 100;
 /// The maximum memory of a compiled regex, in bytes.
 pub(crate) const REGEX_COMPILED_BYTES_MAX: usize = 1 << 20;
-/// The maximum memory of all different regexes in one query text, in bytes. Compiling them takes
-/// some tens of milliseconds.
+/// The maximum memory of all different regexes in one query text, in bytes, and of those in all
+/// pending deletes of a shard. Compiling them takes some tens of milliseconds.
 pub const REGEXES_COMPILED_BYTES_MAX: usize = 1 << 20;
 /// The maximum memory of the states that a regex builds while it matches, in bytes, or the memory of
 /// a few states if that is more.
@@ -289,6 +302,11 @@ pub(crate) const REGEX_CACHE_BYTES_MAX: usize = 256 << 10;
 /// The maximum number of steps of slow matches of a statement or of a page. A step takes about seven
 /// nanoseconds.
 pub const REGEX_STEPS_MAX: u64 = 10_000_000;
+/// The maximum work to build all states of the regexes of a delete, as the memory of the states in
+/// bytes multiplied by the number of classes of bytes. A delete accepts only regexes whose states
+/// fit this limit and the cache, because merges cannot stop at a slow match. A list of 200 names of
+/// 16 characters fits.
+pub(crate) const REGEX_STATES_WORK_MAX: u64 = 50_000_000;
 /// The maximum number of times that the text of a subquery is compiled. A SELECT compiles its
 /// subqueries once for each different number of windows that its functions read before the range, so
 /// the numbers of nested SELECTs multiply.

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::configurable_limits::{Limit, Limits};
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::limits::{
-    MEASUREMENT_SCHEMA_BYTES_MAX, SCHEMA_PAGE_BYTES_MAX, TAG_KEYS_PER_MEASUREMENT_MAX,
+    DATABASE_SCHEMA_BYTES_MAX, MEASUREMENT_SCHEMA_BYTES_MAX, SCHEMA_PAGE_BYTES_MAX,
+    TAG_KEYS_PER_MEASUREMENT_MAX,
 };
 use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema};
 use crate::model::value::FieldType;
@@ -26,6 +27,8 @@ const MEASUREMENTS_PER_PAGE_MAX: usize = SCHEMA_PAGE_BYTES_MAX / MEASUREMENT_BYT
 #[derive(Clone, Debug, Default)]
 pub struct Schema {
     by_name: BTreeMap<String, MeasurementSchema>,
+    /// The size of `by_name` as stored, in bytes.
+    bytes: usize,
     /// The dropped measurements, without their columns. These entries stay, so that ids are never
     /// reused and every edge receives the drop.
     dropped: Vec<MeasurementSchema>,
@@ -44,6 +47,22 @@ pub struct Registration {
     /// The schema's version after the changes.
     pub version: u64,
     next_measurement: u32,
+    /// The size of the schemas of all policies after the changes, as stored, in bytes.
+    database_bytes: usize,
+}
+
+/// A measurement during a registration, with an index of its columns.
+struct Draft<'a> {
+    /// `None` for a new measurement.
+    known: Option<&'a MeasurementSchema>,
+    /// `None` until a set of a new measurement is registered.
+    id: Option<MeasurementId>,
+    tags: BTreeSet<&'a str>,
+    fields: BTreeMap<&'a str, FieldType>,
+    /// The new columns.
+    added: Vec<(&'a str, ColumnKind)>,
+    /// The size as stored, in bytes.
+    bytes: usize,
 }
 
 impl Schema {
@@ -53,8 +72,19 @@ impl Schema {
         self.next_measurement = self.next_measurement.max(measurement.id.0.saturating_add(1));
         match measurement.dropped {
             true => self.dropped.push(measurement),
-            false => drop(self.by_name.insert(measurement.name.clone(), measurement)),
+            false => self.insert(measurement),
         }
+    }
+
+    fn insert(&mut self, measurement: MeasurementSchema) {
+        self.bytes += stored_bytes(&measurement);
+        let replaced = self.by_name.insert(measurement.name.clone(), measurement);
+        self.bytes -= replaced.as_ref().map_or(0, stored_bytes);
+    }
+
+    /// Returns the size of the measurements and their columns as stored, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Returns the id of the measurement with this name.
@@ -84,7 +114,8 @@ impl Schema {
 
     /// Applies a stored marker.
     pub fn mark(&mut self, marker: MeasurementSchema) {
-        self.by_name.remove(&marker.name);
+        let dropped = self.by_name.remove(&marker.name);
+        self.bytes -= dropped.as_ref().map_or(0, stored_bytes);
         self.version = self.version.max(marker.version);
         self.dropped.push(marker);
     }
@@ -106,27 +137,42 @@ impl Schema {
     }
 
     /// Computes the changes that register `sets` one after another. Does not change the schema.
-    pub fn register(&self, sets: &[ColumnSet], limits: &Limits) -> Registration {
+    /// `database_bytes` is the size of the schemas of all policies.
+    pub fn register(
+        &self,
+        sets: &[ColumnSet],
+        limits: &Limits,
+        database_bytes: usize,
+    ) -> Registration {
         let mut registration = Registration {
             version: self.version,
             next_measurement: self.next_measurement,
+            database_bytes,
             ..Registration::default()
         };
+        let mut drafts = BTreeMap::new();
         for set in sets {
-            let refusal = self.register_set(set, &mut registration, limits).err();
+            let name = set.measurement.as_str();
+            let draft =
+                drafts.entry(name).or_insert_with(|| Draft::new(name, self.by_name.get(name)));
+            let refusal = self.register_set(set, draft, &mut registration, limits).err();
             registration.refusals.push(refusal);
         }
         // Each change has a separate version, so that a page can resume after any change.
-        for measurement in registration.changed.values_mut() {
-            registration.version += 1;
-            measurement.version = registration.version;
+        for (name, draft) in drafts {
+            if let Some(measurement) =
+                draft.finish(name, registration.version + 1, self.first_column)
+            {
+                registration.version = measurement.version;
+                registration.changed.insert(name.to_owned(), measurement);
+            }
         }
         registration
     }
 
     /// Applies a stored registration.
     pub fn apply(&mut self, registration: Registration) {
-        self.by_name.extend(registration.changed);
+        registration.changed.into_values().for_each(|measurement| self.insert(measurement));
         self.version = registration.version;
         self.next_measurement = registration.next_measurement;
     }
@@ -188,103 +234,135 @@ impl Schema {
         (page, more)
     }
 
-    fn register_set(
+    fn register_set<'a>(
         &self,
-        set: &ColumnSet,
+        set: &'a ColumnSet,
+        draft: &mut Draft<'a>,
         registration: &mut Registration,
         limits: &Limits,
     ) -> Result<(), RegisterRefusal> {
-        let name = &set.measurement;
-        let known = registration.changed.get(name).or_else(|| self.by_name.get(name));
-        let mut measurement = match known {
-            Some(known) => known.clone(),
-            None => {
-                let limit = limits.get(Limit::Measurements) as u64;
-                let created = registration.next_measurement - self.next_measurement;
-                let current = self.by_name.len() as u64 + u64::from(created);
-                if current >= limit {
-                    let (measurement, requested) = (name.clone(), current + 1);
-                    let refusal = RegisterRefusal::TooManyMeasurements {
-                        measurement,
-                        limit,
-                        current,
-                        requested,
-                    };
-                    return Err(refusal);
-                }
-                let id = MeasurementId(registration.next_measurement);
-                let (name, columns) = (name.clone(), Vec::new());
-                MeasurementSchema { id, name, version: 0, columns, dropped: false }
+        let is_new = draft.id.is_none();
+        if is_new {
+            let limit = limits.get(Limit::Measurements) as u64;
+            let created = registration.next_measurement - self.next_measurement;
+            let current = self.by_name.len() as u64 + u64::from(created);
+            if current >= limit {
+                let (measurement, requested) = (set.measurement.clone(), current + 1);
+                return Err(RegisterRefusal::TooManyMeasurements {
+                    measurement,
+                    limit,
+                    current,
+                    requested,
+                });
             }
-        };
-        let is_new = known.is_none();
-        if !add_columns(&mut measurement, set, limits, self.first_column)? && !is_new {
+        }
+        let columns = draft.new_columns(set, limits)?;
+        if columns.is_empty() && !is_new {
             return Ok(());
         }
-        if stored_bytes(&measurement) > MEASUREMENT_SCHEMA_BYTES_MAX {
-            return Err(RegisterRefusal::TooLarge { measurement: name.clone() });
+        let added: usize = columns.iter().map(|(key, _)| COLUMN_BYTES + key.len()).sum();
+        if draft.bytes + added > MEASUREMENT_SCHEMA_BYTES_MAX {
+            return Err(RegisterRefusal::TooLarge { measurement: set.measurement.clone() });
         }
+        let current = registration.database_bytes;
+        let requested = current + added + if is_new { draft.bytes } else { 0 };
+        if requested > DATABASE_SCHEMA_BYTES_MAX {
+            return Err(RegisterRefusal::TooManyColumns {
+                measurement: set.measurement.clone(),
+                limit: DATABASE_SCHEMA_BYTES_MAX as u64,
+                current: current as u64,
+                requested: requested as u64,
+            });
+        }
+        registration.database_bytes = requested;
         if is_new {
+            draft.id = Some(MeasurementId(registration.next_measurement));
             registration.next_measurement += 1;
         }
-        registration.changed.insert(name.clone(), measurement);
+        draft.bytes += added;
+        for &(key, kind) in &columns {
+            match kind {
+                ColumnKind::Tag => drop(draft.tags.insert(key)),
+                ColumnKind::Field(field) => drop(draft.fields.insert(key, field)),
+            }
+        }
+        draft.added.extend(columns);
         Ok(())
     }
 }
 
-fn add_columns(
-    measurement: &mut MeasurementSchema,
-    set: &ColumnSet,
-    limits: &Limits,
-    first_column: u32,
-) -> Result<bool, RegisterRefusal> {
-    let tags: BTreeSet<&str> = measurement.tags().map(|column| column.key.as_str()).collect();
-    let fields: BTreeMap<&str, FieldType> =
-        measurement.fields().map(|(column, kind)| (column.key.as_str(), kind)).collect();
-    let mut new_tags: BTreeSet<&str> = set.tags.iter().map(String::as_str).collect();
-    new_tags.retain(|key| !tags.contains(key));
-    let mut new_fields: BTreeMap<&str, FieldType> = BTreeMap::new();
-    for (key, requested) in &set.fields {
-        let key = key.as_str();
-        match fields.get(key).or_else(|| new_fields.get(key)) {
-            Some(existing) if existing == requested => {}
-            Some(&existing) => {
-                return Err(RegisterRefusal::TypeConflict {
-                    measurement: set.measurement.clone(),
-                    field: key.to_owned(),
-                    existing,
-                    requested: *requested,
-                });
-            }
-            None => {
-                new_fields.insert(key, *requested);
-            }
+impl<'a> Draft<'a> {
+    fn new(name: &str, known: Option<&'a MeasurementSchema>) -> Self {
+        let tags = known.into_iter().flat_map(MeasurementSchema::tags);
+        let fields = known.into_iter().flat_map(MeasurementSchema::fields);
+        Self {
+            known,
+            id: known.map(|known| known.id),
+            tags: tags.map(|column| column.key.as_str()).collect(),
+            fields: fields.map(|(column, kind)| (column.key.as_str(), kind)).collect(),
+            added: Vec::new(),
+            bytes: known.map_or(MEASUREMENT_BYTES + name.len(), stored_bytes),
         }
     }
-    let (limit, current) = (limits.get(Limit::Fields) as u64, fields.len() as u64);
-    let requested = current + new_fields.len() as u64;
-    if !new_fields.is_empty() && requested > limit {
-        let measurement = set.measurement.clone();
-        return Err(RegisterRefusal::TooManyFields { measurement, limit, current, requested });
+
+    fn new_columns(
+        &self,
+        set: &'a ColumnSet,
+        limits: &Limits,
+    ) -> Result<Vec<(&'a str, ColumnKind)>, RegisterRefusal> {
+        let mut new_tags: BTreeSet<&str> = set.tags.iter().map(String::as_str).collect();
+        new_tags.retain(|key| !self.tags.contains(key));
+        let mut new_fields: BTreeMap<&str, FieldType> = BTreeMap::new();
+        for (key, requested) in &set.fields {
+            let key = key.as_str();
+            match self.fields.get(key).or_else(|| new_fields.get(key)) {
+                Some(existing) if existing == requested => {}
+                Some(&existing) => {
+                    return Err(RegisterRefusal::TypeConflict {
+                        measurement: set.measurement.clone(),
+                        field: key.to_owned(),
+                        existing,
+                        requested: *requested,
+                    });
+                }
+                None => {
+                    new_fields.insert(key, *requested);
+                }
+            }
+        }
+        let (limit, current) = (limits.get(Limit::Fields) as u64, self.fields.len() as u64);
+        let requested = current + new_fields.len() as u64;
+        if !new_fields.is_empty() && requested > limit {
+            let measurement = set.measurement.clone();
+            return Err(RegisterRefusal::TooManyFields { measurement, limit, current, requested });
+        }
+        let (limit, current) = (TAG_KEYS_PER_MEASUREMENT_MAX as u64, self.tags.len() as u64);
+        let requested = current + new_tags.len() as u64;
+        if !new_tags.is_empty() && requested > limit {
+            let measurement = set.measurement.clone();
+            return Err(RegisterRefusal::TooManyTagKeys { measurement, limit, current, requested });
+        }
+        let tags = new_tags.into_iter().map(|key| (key, ColumnKind::Tag));
+        let fields = new_fields.into_iter().map(|(key, field)| (key, ColumnKind::Field(field)));
+        Ok(tags.chain(fields).collect())
     }
-    let (limit, current) = (TAG_KEYS_PER_MEASUREMENT_MAX as u64, tags.len() as u64);
-    let requested = current + new_tags.len() as u64;
-    if !new_tags.is_empty() && requested > limit {
-        let measurement = set.measurement.clone();
-        return Err(RegisterRefusal::TooManyTagKeys { measurement, limit, current, requested });
+
+    /// Returns the changed measurement, or `None` if no set has changed the measurement.
+    fn finish(self, name: &str, version: u64, first_column: u32) -> Option<MeasurementSchema> {
+        let id = self.id?;
+        if self.known.is_some() && self.added.is_empty() {
+            return None;
+        }
+        let mut columns = self.known.map_or_else(Vec::new, |known| known.columns.clone());
+        let next = columns.iter().map(|column| column.id.0 + 1).max().unwrap_or(0);
+        let added = (next.max(first_column)..).zip(self.added);
+        columns.extend(added.map(|(id, (key, kind))| ColumnDefinition {
+            id: ColumnId(id),
+            key: key.to_owned(),
+            kind,
+        }));
+        Some(MeasurementSchema { id, name: name.to_owned(), version, columns, dropped: false })
     }
-    let any = !new_tags.is_empty() || !new_fields.is_empty();
-    let kinds = new_tags.into_iter().map(|key| (key.to_owned(), ColumnKind::Tag)).chain(
-        new_fields.into_iter().map(|(key, field)| (key.to_owned(), ColumnKind::Field(field))),
-    );
-    let next = measurement.columns.iter().map(|column| column.id.0 + 1).max().unwrap_or(0);
-    let columns = (next.max(first_column)..).zip(kinds);
-    measurement.columns.extend(columns.map(|(id, (key, kind))| ColumnDefinition {
-        id: ColumnId(id),
-        key,
-        kind,
-    }));
-    Ok(any)
 }
 
 fn stored_bytes(measurement: &MeasurementSchema) -> usize {

@@ -1,6 +1,7 @@
 use super::*;
 use crate::model::limits::{
-    FIELDS_PER_MEASUREMENT_MAX, MEASUREMENTS_PER_POLICY_MAX, TAG_KEYS_PER_MEASUREMENT_MAX,
+    DATABASE_SCHEMA_BYTES_MAX, FIELDS_PER_MEASUREMENT_MAX, MEASUREMENTS_PER_POLICY_MAX,
+    TAG_KEYS_PER_MEASUREMENT_MAX,
 };
 use crate::store::row;
 
@@ -13,7 +14,7 @@ fn set(measurement: &str, tags: &[&str], fields: &[(&str, FieldType)]) -> Column
 }
 
 fn register(schema: &mut Schema, sets: &[ColumnSet]) -> Vec<Option<RegisterRefusal>> {
-    let mut registration = schema.register(sets, &Limits::default());
+    let mut registration = schema.register(sets, &Limits::default(), schema.bytes());
     let refusals = std::mem::take(&mut registration.refusals);
     schema.apply(registration);
     refusals
@@ -165,6 +166,70 @@ fn oversized_schema_row_is_rejected() {
     let refusal = RegisterRefusal::TooLarge { measurement: "m".to_owned() };
     let too_large = set("m", &[], &[(&key, FieldType::Float)]);
     assert_eq!(register(&mut schema, &[too_large]), [Some(refusal)]);
+}
+
+#[test]
+fn columns_of_all_policies_are_limited() {
+    let mut schema = Schema::default();
+    let long = "k".repeat(400_000);
+    let wide = |n: usize| set(&format!("m{n}"), &[], &[(&long, FieldType::Float)]);
+    let count = DATABASE_SCHEMA_BYTES_MAX / 400_100;
+    let sets: Vec<ColumnSet> = (0..count + 2).map(wide).collect();
+    let refusals = register(&mut schema, &sets);
+    let refused = refusals.iter().position(Option::is_some).unwrap();
+    assert_eq!(refused, count);
+    let Some(RegisterRefusal::TooManyColumns { measurement, limit, current, requested }) =
+        &refusals[refused]
+    else {
+        panic!("{refusals:?}")
+    };
+    assert_eq!((measurement.as_str(), *limit), ("m44", DATABASE_SCHEMA_BYTES_MAX as u64));
+    assert_eq!(*current, schema.by_name.values().map(stored_bytes).sum::<usize>() as u64);
+    assert!(*current <= *limit && *requested > *limit, "{current} {requested}");
+    assert_eq!(schema.bytes() as u64, *current);
+    // Known columns and small sets remain possible, and a dropped measurement frees its bytes.
+    let small = [set("m0", &["host"], &[]), set("m1", &[], &[(&long, FieldType::Float)])];
+    assert_eq!(register(&mut schema, &small), [None, None]);
+    assert!(register(&mut schema, &[wide(count)])[0].is_some());
+    let marker = schema.marker(MeasurementId(1)).unwrap();
+    schema.mark(marker);
+    assert_eq!(register(&mut schema, &[wide(count)]), [None]);
+    // The other policies of the database count.
+    let other = DATABASE_SCHEMA_BYTES_MAX - 100;
+    let empty = Schema::default();
+    let registration = empty.register(&[wide(0)], &Limits::default(), other);
+    assert!(matches!(registration.refusals[0], Some(RegisterRefusal::TooManyColumns { .. })));
+}
+
+#[test]
+fn sets_of_a_measurement_register_one_after_another() {
+    let mut schema = Schema::default();
+    register(&mut schema, &[set("m", &["a"], &[("f", FieldType::Float)])]);
+    let clash = |measurement: &str| RegisterRefusal::TypeConflict {
+        measurement: measurement.to_owned(),
+        field: "g".to_owned(),
+        existing: FieldType::Float,
+        requested: FieldType::Integer,
+    };
+    let sets = [
+        set("m", &["b"], &[("g", FieldType::Float), ("f", FieldType::Float)]),
+        // The first set of the new measurement is refused.
+        set("n", &[], &[("g", FieldType::Float), ("g", FieldType::Integer)]),
+        set("m", &["c"], &[("g", FieldType::Integer)]),
+        set("o", &[], &[("g", FieldType::Float)]),
+        set("n", &["b", "a"], &[("g", FieldType::Float)]),
+        set("m", &["a", "b"], &[("h", FieldType::Float)]),
+        set("p", &[], &[("g", FieldType::Float), ("g", FieldType::Integer)]),
+    ];
+    let version = schema.version();
+    let refusals = register(&mut schema, &sets);
+    let expected = [None, Some(clash("n")), Some(clash("m")), None, None, None, Some(clash("p"))];
+    assert_eq!(refusals, expected);
+    assert_eq!((schema.id("o"), schema.id("n")), (Some(MeasurementId(1)), Some(MeasurementId(2))));
+    assert_eq!((schema.id("p"), schema.version()), (None, version + 3));
+    let keys = |name| columns(&schema, name).into_iter().map(|(id, key)| format!("{id}{key}"));
+    assert_eq!(keys("m").collect::<Vec<_>>(), ["0a", "1f", "2b", "3g", "4h"]);
+    assert_eq!(keys("n").collect::<Vec<_>>(), ["0a", "1b", "2g"]);
 }
 
 #[test]

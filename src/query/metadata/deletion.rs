@@ -3,6 +3,7 @@
 use super::name_filter::SourceTests;
 use super::plan::written_policies;
 use crate::influxql::ast::{BinaryOp, Cast, DeleteStatement, Expr, Statement};
+use crate::model::regex::Patterns;
 use crate::model::schema::{MeasurementSchema, PolicySchema};
 use crate::model::time::TimeRange;
 use crate::query::compile::predicate::Columns;
@@ -17,6 +18,8 @@ pub struct Deletions<'a> {
     sources: Option<SourceTests<'a>>,
     condition: Option<Expr>,
     time: TimeRange,
+    /// The regexes of the condition, which all measurements share.
+    patterns: Patterns,
 }
 
 impl<'a> Deletions<'a> {
@@ -38,7 +41,8 @@ impl<'a> Deletions<'a> {
         if let Some(policy) = written_policies(sources).find(|policy| !policies.contains(policy)) {
             return Err(QueryError::PolicyNotFound(policy.to_owned()));
         }
-        Ok(Self { sources: (!sources.is_empty()).then_some(tests), condition, time })
+        let sources = (!sources.is_empty()).then_some(tests);
+        Ok(Self { sources, condition, time, patterns: Patterns::of_new_delete() })
     }
 
     /// Returns the number of terms that each deletion compiles.
@@ -69,7 +73,7 @@ impl<'a> Deletions<'a> {
             let columns = Columns::new(measurement, usize::MAX);
             check(condition, &columns)?;
             let lowered = predicate::lower(condition, &columns, None);
-            check_predicate(&lowered)
+            check_predicate(&lowered, &self.patterns)
                 .map_err(|refusal| QueryError::Invalid(refusal.to_string()))?;
             predicate = Some(lowered);
         }

@@ -1,5 +1,12 @@
 //! Tests the cached aggregates of many series while some of the series are deleted.
 
+use std::time::Duration;
+
+use cpu_time::ThreadTime;
+use tidemark::model::limits::{
+    PENDING_DELETES_BYTES_MAX, PENDING_DELETES_MAX, REGEXES_PER_QUERY_MAX,
+};
+use tidemark::protocol::shard::{FromShard, ToShard};
 use tidemark::scan::TileLimits;
 use tidemark::scan::page::GroupData;
 use tidemark::scan::partial;
@@ -135,4 +142,112 @@ fn cached_results_reflect_deletes() {
             });
         }
     }
+}
+
+fn matches(regex: &str) -> Predicate {
+    let operand = Box::new(Operand::Tag(HOST));
+    Predicate::Matches { operand, regex: regex.to_owned(), negated: false }
+}
+
+fn series(measurement: u32, host: &str) -> Point {
+    let tags = vec![(HOST.0, host.to_owned())];
+    Point { measurement, tags, time_ns: 1, fields: vec![(11, FieldValue::Integer(1))] }
+}
+
+#[test]
+fn regex_of_delete_is_compiled_once() {
+    const MEASUREMENTS: u32 = 300;
+    // Compiling this regex takes milliseconds. A query that compiled it for each measurement would
+    // need seconds.
+    let predicate = matches("^\\pL{20}$");
+    let mut shard = reopen(MemoryStore::new());
+    shard.open(&settings()).unwrap();
+    let hosts = ["x".to_owned(), "x".repeat(20)];
+    let points = |of| hosts.iter().map(move |host| series(of, host));
+    let points: Vec<Point> = (1..=MEASUREMENTS).flat_map(points).collect();
+    shard.append(&encode(&points), &stamp(), NOW_NS).unwrap();
+    let started = ThreadTime::now();
+    let deletions: Vec<Deletion> = (1..=MEASUREMENTS)
+        .map(MeasurementId)
+        .map(|measurement| Deletion {
+            measurement,
+            predicate: Some(predicate.clone()),
+            time: TimeRange::ALL,
+        })
+        .collect();
+    shard.delete(u64::MAX, &deletions, &stamp(), NOW_NS).unwrap();
+    // The first round replays the log. In the second round, the rows are in a part.
+    for _ in 0..2 {
+        for of in 1..=MEASUREMENTS {
+            let left = read(&mut shard, of, TimeRange::ALL).unwrap();
+            let left: Vec<_> = left.into_keys().map(|(_, tags, ..)| tags).collect();
+            assert_eq!(left, [vec![(HOST.0, "x".to_owned())]], "{of}");
+        }
+        for n in 1..20 {
+            shard.alarm(NOW_NS + n * 3_600_000_000_000);
+        }
+    }
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+}
+
+#[test]
+fn pending_deletes_are_limited() {
+    let cases: [(fn(usize) -> Predicate, &str, usize); 4] = [
+        (|_| is(HOST, "y"), "PENDING_DELETES_MAX", PENDING_DELETES_MAX),
+        (
+            |_| is(HOST, &"y".repeat(200_000)),
+            "PENDING_DELETES_BYTES_MAX",
+            PENDING_DELETES_BYTES_MAX / 200_100,
+        ),
+        (|n| matches(&format!("^z{n}$")), "REGEXES_PER_QUERY_MAX", REGEXES_PER_QUERY_MAX),
+        // The number of these regexes depends on their compiled size.
+        (|n| matches(&format!("^\\pL{{20}}{n}$")), "REGEXES_COMPILED_BYTES_MAX", 0),
+    ];
+    for (predicate, limit, accepted) in cases {
+        let mut shard = reopen(MemoryStore::new());
+        shard.open(&settings()).unwrap();
+        let point = series(MEASUREMENT.0, "x");
+        shard.append(&encode(&[point]), &stamp(), NOW_NS).unwrap();
+        let delete = |shard: &mut Shard<MemoryStore>, n: usize| {
+            let predicate = Some(predicate(n));
+            let deletion = Deletion { measurement: MEASUREMENT, predicate, time: TimeRange::ALL };
+            shard.delete(u64::MAX, &[deletion], &stamp(), NOW_NS)
+        };
+        let done = (0..2_000).take_while(|&n| delete(&mut shard, n).is_ok()).count();
+        assert!(done == accepted || accepted == 0 && (1..100).contains(&done), "{limit}: {done}");
+        let error = delete(&mut shard, done).map_err(|refusal| refusal.to_string()).unwrap_err();
+        assert!(error.contains(&format!("too many deletes are pending in a shard ({limit})")));
+        assert_eq!(read(&mut shard, MEASUREMENT.0, TimeRange::ALL).unwrap().len(), 1);
+        for n in 1..100 {
+            shard.alarm(NOW_NS + n * 3_600_000_000_000);
+        }
+        assert_eq!(delete(&mut shard, done), Ok(()), "{limit}: after the merges");
+        assert_eq!(read(&mut shard, MEASUREMENT.0, TimeRange::ALL).unwrap().len(), 1);
+    }
+}
+
+#[test]
+fn scans_of_an_event_share_the_steps_of_regexes() {
+    const MEASUREMENTS: u32 = 12;
+    let mut rng = fastrand::Rng::with_seed(3);
+    let host: String = (0..6_000).map(|_| rng.choice(['a', 'b']).unwrap()).collect();
+    let mut shard = reopen(MemoryStore::new());
+    shard.open(&settings()).unwrap();
+    let points: Vec<Point> = (1..=MEASUREMENTS).map(|of| series(of, &host)).collect();
+    shard.append(&encode(&points), &stamp(), NOW_NS).unwrap();
+    let mut pages = |regex: &str| {
+        let scan = |of| ScanRequest {
+            measurement: MeasurementId(of),
+            predicate: Some(matches(regex)),
+            ..request(None, None, false)
+        };
+        let further = (2..=MEASUREMENTS).map(scan).collect();
+        let message = ToShard::Scan { query: 0, stamp: stamp(), request: scan(1), further };
+        let FromShard::Scanned { further, .. } = shard.handle(&message, NOW_NS) else { panic!() };
+        1 + further.len()
+    };
+    assert_eq!(pages("ab"), MEASUREMENTS as usize);
+    // Each match takes about 1.8 million steps.
+    let slow = pages("a[ab]{300}c");
+    assert!((1..=6).contains(&slow), "{slow}");
 }

@@ -390,6 +390,22 @@ pub enum RegisterRefusal {
         /// The number of tag keys that this line would require.
         requested: u64,
     },
+    /// `DATABASE_SCHEMA_BYTES_MAX`
+    #[error(
+        "columns limit exceeded: cannot add columns to measurement \"{measurement}\" because the \
+         columns of the database have {current} bytes, this line would make {requested}, and the \
+         limit is {limit} (DATABASE_SCHEMA_BYTES_MAX)"
+    )]
+    TooManyColumns {
+        /// The measurement.
+        measurement: String,
+        /// `DATABASE_SCHEMA_BYTES_MAX`
+        limit: u64,
+        /// The current size of the measurements and columns of all policies, in bytes.
+        current: u64,
+        /// The size that this line would require, in bytes.
+        requested: u64,
+    },
 }
 
 /// The reason why a policy statement was rejected, with the text of 1.x.

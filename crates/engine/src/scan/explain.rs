@@ -10,7 +10,7 @@ use super::reader::{ReadStats, Reader, Stored};
 use super::request::{Position, ScanRequest};
 use crate::merge::cursor::Direction;
 use crate::merge::key::SeriesKey;
-use tidemark_model::regex::RegexWork;
+use tidemark_model::regex::Patterns;
 
 /// The maximum number of series keys that a page reads, including the keys of excluded series.
 const KEYS_MAX: u64 = 50_000;
@@ -36,7 +36,8 @@ pub fn explain(reader: &dyn Reader, request: &ScanRequest) -> Result<ScanPage, S
             }
         }
     }
-    let filter = Filter::compile(request.predicate.as_ref(), &RegexWork::limited())?;
+    let patterns = Patterns::limited();
+    let filter = Filter::compile(request.predicate.as_ref(), &patterns)?;
     let mut keys = KeyFilter::new(request.measurement, Direction::Ascending, &filter, order);
     let stretches = reader.stretches(request.time)?;
     let keys_max = (KEYS_MAX / (stretches.len() as u64).max(1)).max(1);

@@ -168,7 +168,7 @@ impl<'a> KeyFilter<'a> {
 mod tests {
     use super::*;
     use crate::scan::request::{Comparison, Operand, Predicate};
-    use tidemark_model::regex::RegexWork;
+    use tidemark_model::regex::Patterns;
     use tidemark_model::value::FieldValue;
 
     const M: MeasurementId = MeasurementId(3);
@@ -195,7 +195,7 @@ mod tests {
         direction: Direction,
         predicate: &Predicate,
     ) -> (Vec<SeriesKey>, usize) {
-        let filter = Filter::compile(Some(predicate), &RegexWork::limited()).unwrap();
+        let filter = Filter::compile(Some(predicate), &Patterns::limited()).unwrap();
         let mut keys_filter = KeyFilter::new(M, direction, &filter, ORDER.to_vec());
         let mut keys: Vec<&SeriesKey> = keys.iter().collect();
         if direction == Direction::Descending {
@@ -248,7 +248,7 @@ mod tests {
             (is(2, "a"), 126),
         ];
         for (predicate, most) in cases {
-            let filter = Filter::compile(Some(&predicate), &RegexWork::limited()).unwrap();
+            let filter = Filter::compile(Some(&predicate), &Patterns::limited()).unwrap();
             let mut tags = SeriesTags::new(ORDER.to_vec());
             let all: Vec<SeriesKey> =
                 keys.iter().filter(|key| key.measurement() == M).cloned().collect();

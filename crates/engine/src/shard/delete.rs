@@ -6,7 +6,7 @@ use super::Shard;
 use super::damage::ASIDE_KEY;
 use super::object::Loaded;
 use super::request::{Deletion, Refusal};
-use super::tombstone::{self, Tombstone};
+use super::tombstone::{Tombstone, check_predicate};
 use crate::merge::cursor::ReadError;
 use crate::part::pages;
 use crate::protocol::shard::Stamp;
@@ -23,7 +23,8 @@ impl<S: Store> Shard<S> {
     ///
     /// # Errors
     /// - [`Refusal::Stale`], also if rows with a write sequence of `before` or higher were flushed
-    /// - [`Refusal::Invalid`] if a predicate uses columns other than tags
+    /// - [`Refusal::Invalid`] if a predicate uses columns other than tags, or if too many deletes
+    ///   are pending
     /// - [`Refusal::Store`]
     pub fn delete(
         &mut self,
@@ -33,10 +34,11 @@ impl<S: Store> Shard<S> {
         now_ns: i64,
     ) -> Result<(), Refusal> {
         let loaded = self.current(stamp)?;
+        loaded.deletions.limit_patterns();
         deletions
             .iter()
             .filter_map(|d| d.predicate.as_ref())
-            .try_for_each(tombstone::check_predicate)?;
+            .try_for_each(|predicate| check_predicate(predicate, &loaded.deletions.patterns))?;
         let (state, parts) = (loaded.state(), loaded.manifest().parts());
         let last = parts.values().map(|part| part.hi).max();
         if last.unwrap_or_default().max(state.head) >= before {
@@ -57,6 +59,7 @@ impl<S: Store> Shard<S> {
         if key >= ASIDE_KEY {
             return Err(Refusal::Invalid("too many deletes are pending".into()));
         }
+        loaded.deletions.check_pending(&tombstone)?;
         if let Err(refusal) = tombstone.write(&*loaded.store, key) {
             return Err(self.lost(refusal));
         }

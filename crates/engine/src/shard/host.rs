@@ -17,6 +17,7 @@ use crate::protocol::shard::{FromShard, FurtherPage, ShardRefusal, Stamp, Stats,
 use crate::scan::request::ScanRequest;
 use crate::store::Store;
 use tidemark_model::bug;
+use tidemark_model::regex::Patterns;
 use tidemark_model::time::S_NS;
 
 /// The number of tasks after which an event ends. Another alarm continues the work. 100 merge steps
@@ -326,15 +327,17 @@ impl<S: Store> Shard<S> {
         request: &ScanRequest,
         further: &[ScanRequest],
     ) -> Result<(FromShard, u64), Refusal> {
-        let page = self.scan(request, stamp)?;
+        let patterns = Patterns::limited();
+        let page = self.scan_with(request, stamp, &patterns)?;
         let (mut work, mut cells) = (page.stats.work(), page.stats.cells);
         let mut reply = FromShard::scanned(&page);
         for request in further {
             if work > FURTHER_WORK_MAX || reply.body().len() > request.piece_bytes as usize / 2 {
                 break;
             }
-            // The caller repeats a failed further scan separately, and then receives the error.
-            let Ok(page) = self.scan(request, stamp) else { break };
+            // The caller repeats a failed further scan separately, and then receives the error. The
+            // scan may fail only because the scans before have used up the steps of the regexes.
+            let Ok(page) = self.scan_with(request, stamp, &patterns) else { break };
             work += page.stats.work() + PAGE_WORK;
             cells = cells.saturating_add(page.stats.cells);
             reply.add_page(&page);

@@ -535,8 +535,13 @@ impl<S: Store> Loaded<S> {
         })
     }
 
-    pub(super) fn hidden_of_merge(&mut self) -> Result<Rc<HiddenRows>, Refusal> {
-        self.deletions.hidden_of_merge(&*self.store, &mut self.columns)
+    /// Returns the result of [`Deletions::hidden_of_parts`] for all parts.
+    pub(super) fn hidden_rows(
+        &mut self,
+        only: Option<&[MeasurementId]>,
+    ) -> Result<Rc<HiddenRows>, Refusal> {
+        let Self { deletions, store, columns, parts, .. } = self;
+        deletions.hidden_of_parts(&**store, columns, parts.manifest(), only)
     }
 
     pub(super) fn draft(&self) -> Draft {

@@ -35,11 +35,12 @@ use crate::scan::reader::{
     VisitGroup,
 };
 use crate::scan::request::{ScanRequest, SummaryRequest};
-use crate::scan::{PageLimits, SummaryLimits, explain, scan, summarise};
+use crate::scan::{PageLimits, SummaryLimits, explain, scan_with, summarise};
 use crate::store::Store;
 use tidemark_model::bug::OrBug;
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::limits::{PIECE_BYTES_MAX, PIECE_BYTES_MIN};
+use tidemark_model::regex::Patterns;
 use tidemark_model::time::TimeRange;
 
 /// The maximum number of encoded bytes that an event decodes for one page and a replay of the log.
@@ -52,11 +53,22 @@ const SUMMARY_KEYS_MAX: u64 = 200_000;
 impl<S: Store> Shard<S> {
     /// Returns one page of a scan.
     pub fn scan(&mut self, request: &ScanRequest, stamp: &Stamp) -> Result<ScanPage, Refusal> {
+        self.scan_with(request, stamp, &Patterns::limited())
+    }
+
+    /// Like [`Shard::scan`]. Several scans of an event share the compiled regexes and their steps.
+    pub(super) fn scan_with(
+        &mut self,
+        request: &ScanRequest,
+        stamp: &Stamp,
+        patterns: &Patterns,
+    ) -> Result<ScanPage, Refusal> {
         // The page's cost includes loading the object and replaying the log.
         let before = self.store.row_counts();
         let limits = self.limits(stamp, request.piece_bytes)?;
-        let mut page = self
-            .with_reader(stamp, &[request.measurement], |reader| scan(reader, request, limits))?;
+        let mut page = self.with_reader(stamp, &[request.measurement], |reader| {
+            scan_with(reader, request, limits, patterns)
+        })?;
         page.stats.rows_read = self.store.row_counts().since(before).read;
         Ok(page)
     }
@@ -117,7 +129,7 @@ impl<S: Store> Shard<S> {
     ) -> Result<T, Refusal> {
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
         let tag_orders = loaded.tag_orders(memtable, measurements)?;
-        let hidden = loaded.hidden_of_merge()?;
+        let hidden = loaded.hidden_rows(Some(measurements))?;
         let reader = ShardReader {
             reads: &self.reads,
             loaded,

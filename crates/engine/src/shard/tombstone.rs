@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::columns::Columns;
 use super::damage::{ASIDE_KEY, DamagedRows};
-use super::manifest::Part;
+use super::manifest::{Manifest, Part};
 use super::object::read_retired;
 use super::request::{Deletion, Refusal};
 use crate::batch::FrameTable;
@@ -18,8 +18,11 @@ use crate::merge::hide;
 use crate::scan::request::{Comparison, Operand, Predicate};
 use crate::store::{Store, Table, row};
 use tidemark_model::ids::{ColumnId, MeasurementId};
-use tidemark_model::limits::DELETE_COMPARISONS_MAX;
-use tidemark_model::regex::{Pattern, RegexWork};
+use tidemark_model::limits::{
+    DELETE_COMPARISONS_MAX, DELETE_PATTERNS_BYTES_MAX, PENDING_DELETES_BYTES_MAX,
+    PENDING_DELETES_MAX, REGEXES_COMPILED_BYTES_MAX, REGEXES_PER_QUERY_MAX,
+};
+use tidemark_model::regex::{Pattern, Patterns};
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::FieldValue;
 
@@ -47,6 +50,10 @@ impl Tombstone {
         part.may_be_hidden_by(self.sequence, self.before) && self.overlaps(part)
     }
 
+    fn predicates(&self) -> impl Iterator<Item = &Predicate> {
+        self.deletions.iter().filter_map(|deletion| deletion.predicate.as_ref())
+    }
+
     pub(super) fn touching(
         &self,
         measurement: MeasurementId,
@@ -58,7 +65,12 @@ impl Tombstone {
 }
 
 /// The condition is for series keys with this tag order.
-fn condition(predicate: &Predicate, tag_order: &[ColumnId]) -> Result<Condition, Refusal> {
+fn condition(
+    predicate: &Predicate,
+    tag_order: &[ColumnId],
+    patterns: &Patterns,
+) -> Result<Condition, Refusal> {
+    let condition = |predicate: &Predicate| condition(predicate, tag_order, patterns);
     let text = |operand: &Operand| match operand {
         Operand::Tag(tag) => {
             let place = tag_order.iter().position(|known| known == tag);
@@ -68,7 +80,7 @@ fn condition(predicate: &Predicate, tag_order: &[ColumnId]) -> Result<Condition,
         _ => Err(tags_only()),
     };
     let join = |all, a: &Predicate, b: &Predicate| -> Result<_, Refusal> {
-        let joined = Condition::join(all, condition(a, tag_order)?, condition(b, tag_order)?);
+        let joined = Condition::join(all, condition(a)?, condition(b)?);
         if let Condition::All(list) | Condition::Any(list) = &joined {
             check_count(list.len())?;
         }
@@ -90,7 +102,7 @@ fn condition(predicate: &Predicate, tag_order: &[ColumnId]) -> Result<Condition,
         Predicate::Compare(Comparison::NotEqual, a, b) => equal(a, b, true)?,
         Predicate::Matches { operand, regex, negated } => Condition::Matches {
             text: text(operand)?,
-            pattern: CachedRegex::new(Rc::new(compile(regex)?)),
+            pattern: CachedRegex::new(compile(regex, patterns)?),
             negated: *negated,
         },
         Predicate::Compare(..) | Predicate::IsTrue(_) | Predicate::Differ(..) => {
@@ -130,17 +142,17 @@ pub(super) fn without(table: FrameTable, hidden: &[HiddenRows]) -> FrameTable {
     FrameTable { block: table.block.extract(&rows, &fields), field_ids, ..table }
 }
 
-/// Checks that a predicate uses only tags, has few comparisons, and that its regular expressions
-/// compile.
+/// Checks that a predicate uses only tags, has few comparisons, and that `patterns` accepts its
+/// regular expressions. The predicates of one statement share `patterns`.
 ///
 /// # Errors
 /// [`Refusal::Invalid`] describes the fault.
-pub fn check_predicate(predicate: &Predicate) -> Result<(), Refusal> {
+pub fn check_predicate(predicate: &Predicate, patterns: &Patterns) -> Result<(), Refusal> {
     let mut tags = Vec::new();
     add_tags(predicate, &mut tags);
     tags.sort();
     tags.dedup();
-    check_count(condition(predicate, &tags)?.comparisons())
+    check_count(condition(predicate, &tags, patterns)?.comparisons())
 }
 
 fn add_tags(predicate: &Predicate, tags: &mut Vec<ColumnId>) {
@@ -175,13 +187,32 @@ fn check_count(comparisons: usize) -> Result<(), Refusal> {
     )))
 }
 
-fn compile(source: &str) -> Result<Pattern, Refusal> {
+fn add_regexes<'a>(predicate: &'a Predicate, regexes: &mut BTreeSet<&'a str>) {
+    match predicate {
+        Predicate::And(a, b) | Predicate::Or(a, b) => {
+            add_regexes(a, regexes);
+            add_regexes(b, regexes);
+        }
+        Predicate::Matches { regex, .. } => drop(regexes.insert(regex)),
+        _ => {}
+    }
+}
+
+fn compile(source: &str, patterns: &Patterns) -> Result<Rc<Pattern>, Refusal> {
     let invalid = |error| Refusal::Invalid(format!("invalid regex /{source}/: {error}"));
-    Pattern::new(source, &RegexWork::unlimited()).map_err(invalid)
+    patterns.get(source).map_err(invalid)
 }
 
 fn tags_only() -> Refusal {
     Refusal::Invalid("a delete can compare tags only with =, !=, =~ and !~".into())
+}
+
+fn too_many_pending(limit: &str) -> Refusal {
+    Refusal::Invalid(format!(
+        "too many deletes are pending in a shard ({limit}): send the statement again in some \
+         minutes, when merges have removed the rows of earlier deletes, or use fewer statements \
+         with shorter conditions"
+    ))
 }
 
 /// The rows that are hidden until merges remove them.
@@ -190,6 +221,8 @@ pub(super) struct Deletions {
     pub(super) tombstones: BTreeMap<u64, Tombstone>,
     /// The shard rejects frames of these measurements and hides their rows.
     pub(super) retired: BTreeSet<MeasurementId>,
+    /// A stored tombstone must remain exact, so its matches have no limit of steps.
+    pub(super) patterns: Patterns,
 }
 
 impl Deletions {
@@ -208,7 +241,7 @@ impl Deletions {
             }
             Ok(())
         })?;
-        Ok(Self { tombstones, retired })
+        Ok(Self { tombstones, retired, patterns: Patterns::of_deletes() })
     }
 
     /// Returns the highest sequence of a tombstone, or 0.
@@ -230,7 +263,7 @@ impl Deletions {
             let Some(predicate) = &deletion.predicate else {
                 return Ok(HiddenRows { series: all(), time: deletion.time });
             };
-            let condition = condition(predicate, &table.tag_ids)?;
+            let condition = condition(predicate, &table.tag_ids, &self.patterns)?;
             let mut values = Vec::with_capacity(series.tags.len());
             let holds = |number: usize| {
                 values.clear();
@@ -247,18 +280,68 @@ impl Deletions {
         deletions.map(hides).chain(moved).collect()
     }
 
-    pub(super) fn hidden_of_merge<S: Store>(
+    /// Limits the memory of the compiled regexes. Every event with deletions calls this function.
+    pub(super) fn limit_patterns(&self) {
+        self.patterns.clear_above(DELETE_PATTERNS_BYTES_MAX);
+    }
+
+    /// Checks that the pending tombstones, including the next one, do not exceed their limits.
+    pub(super) fn check_pending(&self, next: &Tombstone) -> Result<(), Refusal> {
+        if self.tombstones.len() >= PENDING_DELETES_MAX {
+            return Err(too_many_pending("PENDING_DELETES_MAX"));
+        }
+        let (mut bytes, mut regexes) = (row::encode(next)?.len(), BTreeSet::new());
+        next.predicates().for_each(|predicate| add_regexes(predicate, &mut regexes));
+        let has_regexes = !regexes.is_empty();
+        for tombstone in self.tombstones.values() {
+            bytes += row::encode(tombstone)?.len();
+            tombstone.predicates().for_each(|predicate| add_regexes(predicate, &mut regexes));
+        }
+        if bytes > PENDING_DELETES_BYTES_MAX {
+            return Err(too_many_pending("PENDING_DELETES_BYTES_MAX"));
+        }
+        if !has_regexes {
+            return Ok(());
+        }
+        if regexes.len() > REGEXES_PER_QUERY_MAX {
+            return Err(too_many_pending("REGEXES_PER_QUERY_MAX"));
+        }
+        let mut compiled_bytes = 0;
+        for regex in regexes {
+            compiled_bytes += compile(regex, &self.patterns)?.compiled_bytes();
+            if compiled_bytes > REGEXES_COMPILED_BYTES_MAX {
+                return Err(too_many_pending("REGEXES_COMPILED_BYTES_MAX"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the rows of parts that deletes hide, of all measurements or of `only` these.
+    pub(super) fn hidden_of_parts<S: Store>(
         &self,
         store: &S,
         columns: &mut Columns,
+        manifest: &Manifest,
+        only: Option<&[MeasurementId]>,
     ) -> Result<Rc<hide::HiddenRows>, Refusal> {
+        self.limit_patterns();
+        let only: Option<BTreeSet<&MeasurementId>> = only.map(|only| only.iter().collect());
         let mut tombstones = Vec::new();
         for Tombstone { sequence, before, deletions } in self.tombstones.values() {
             for Deletion { measurement, predicate, time } in deletions {
+                let may_hide = |part: &Part| {
+                    part.may_be_hidden_by(*sequence, *before) && time.overlaps(&part.extent().time)
+                };
+                if only.as_ref().is_some_and(|only| !only.contains(measurement))
+                    || !manifest.parts().values().any(may_hide)
+                {
+                    continue;
+                }
                 let condition = match predicate {
                     None => Condition::Constant(true),
                     Some(predicate) => {
-                        condition(predicate, columns.tag_order(store, *measurement)?)?
+                        let tag_order = columns.tag_order(store, *measurement)?;
+                        condition(predicate, tag_order, &self.patterns)?
                     }
                 };
                 tombstones.push(hide::Tombstone {

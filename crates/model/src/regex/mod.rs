@@ -6,6 +6,7 @@ mod ranges;
 mod syntax;
 
 use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::rc::Rc;
 
@@ -16,7 +17,8 @@ use regex_automata::nfa::thompson::{NFA, WhichCaptures};
 
 use crate::configurable_limits::Exceeded;
 use crate::limits::{
-    REGEX_BYTES_MAX, REGEX_CACHE_BYTES_MAX, REGEX_COMPILED_BYTES_MAX, REGEX_STEPS_MAX,
+    REGEX_BYTES_MAX, REGEX_CACHE_BYTES_MAX, REGEX_COMPILED_BYTES_MAX, REGEX_STATES_WORK_MAX,
+    REGEX_STEPS_MAX,
 };
 
 pub use syntax::{InvalidSyntax, SyntaxErrorKind};
@@ -28,6 +30,9 @@ const BYTES_PER_STATE_MIN: usize = 10;
 /// The cache of a large regex is this multiple of its compiled size. It holds every state of an
 /// alternation of texts.
 const CACHE_PER_COMPILED: usize = 8;
+/// Like [`CACHE_PER_COMPILED`], for deletes. It holds every state of a list of texts with up to 64
+/// classes of bytes.
+const DELETE_CACHE_PER_COMPILED: usize = 16;
 
 /// A regular expression in Go's syntax, which matches anywhere in the text unless it is anchored.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -58,6 +63,14 @@ pub enum InvalidRegex {
          and shorter repetitions, or anchor it with ^"
     )]
     TooSlow,
+    /// Matching may need many steps, or the states of the regex need too much memory or work. Only
+    /// [`Patterns::of_new_delete`] rejects such a regex.
+    #[error(
+        "a delete matches the regular expression with the tags of every series, and this \
+         expression may need many steps: list the texts with = and OR, use fewer and shorter \
+         repetitions, or anchor it with ^"
+    )]
+    NotAlwaysFast,
 }
 
 impl Regex {
@@ -125,6 +138,14 @@ impl Pattern {
     /// Compiles Go's `source`, within [`REGEX_COMPILED_BYTES_MAX`], with Go's error texts. The
     /// matches count as `work`.
     pub fn new(source: &str, work: &RegexWork) -> Result<Self, InvalidRegex> {
+        Self::with_cache(source, work, CACHE_PER_COMPILED)
+    }
+
+    fn with_cache(
+        source: &str,
+        work: &RegexWork,
+        cache_per_compiled: usize,
+    ) -> Result<Self, InvalidRegex> {
         if source.len() > REGEX_BYTES_MAX {
             return Err(InvalidRegex::TooLarge);
         }
@@ -135,7 +156,7 @@ impl Pattern {
         let nfa = NFA::compiler().configure(config).build(&rust);
         let nfa = nfa.map_err(|_| InvalidRegex::TooLarge)?;
         let config = DFA::config()
-            .cache_capacity(REGEX_CACHE_BYTES_MAX.max(CACHE_PER_COMPILED * nfa.memory_usage()))
+            .cache_capacity(REGEX_CACHE_BYTES_MAX.max(cache_per_compiled * nfa.memory_usage()))
             .skip_cache_capacity_check(true)
             .minimum_cache_clear_count(Some(CACHE_CLEARS_MIN))
             .minimum_bytes_per_state(Some(BYTES_PER_STATE_MIN));
@@ -170,6 +191,107 @@ impl Pattern {
     /// [`InvalidRegex::TooSlow`] if the matches exceeded the limit.
     pub fn check(&self) -> Result<(), InvalidRegex> {
         self.work.check()
+    }
+
+    /// The memory of the compiled regex and of the states that its matches have built, in bytes.
+    fn memory_bytes(&self) -> usize {
+        self.compiled_bytes() + self.cache.borrow().memory_usage()
+    }
+
+    /// Builds all states of the regex. Returns the work: the memory of the states in bytes,
+    /// multiplied by the number of classes of bytes. Returns `None` if the work exceeds `work_max`,
+    /// or if the states exceed the cache. If the cache can hold all states, no match is slow.
+    fn work_of_states(&self, work_max: u64) -> Option<u64> {
+        let (dfa, mut cache) = (&self.dfa, self.dfa.create_cache());
+        let classes = dfa.byte_classes();
+        let start = dfa.start_state_forward(&mut cache, &Input::new("")).ok()?;
+        let (mut known, mut open) = (BTreeSet::from([start]), vec![start]);
+        let work = |cache: &Cache| cache.memory_usage() as u64 * classes.alphabet_len() as u64;
+        while let Some(state) = open.pop() {
+            // A match ends at the first state of these kinds.
+            if state.is_match() || state.is_dead() {
+                continue;
+            }
+            for unit in classes.representatives(..) {
+                let next = match unit.as_u8() {
+                    Some(byte) => dfa.next_state(&mut cache, state, byte),
+                    None => dfa.next_eoi_state(&mut cache, state),
+                };
+                let next = next.ok()?;
+                // A cleared cache no longer contains `state`.
+                if cache.clear_count() > 0 || work(&cache) > work_max {
+                    return None;
+                }
+                if known.insert(next) {
+                    open.push(next);
+                }
+            }
+        }
+        Some(work(&cache))
+    }
+}
+
+/// Compiled regular expressions by their source, which share their remaining steps.
+#[derive(Debug)]
+pub struct Patterns {
+    known: RefCell<BTreeMap<String, Rc<Pattern>>>,
+    work: RegexWork,
+    cache_per_compiled: usize,
+    /// The remaining work of [`Pattern::work_of_states`]. `None` accepts every regex.
+    states_work_left: Option<Cell<u64>>,
+}
+
+impl Patterns {
+    /// Allows [`REGEX_STEPS_MAX`] steps for all matches together.
+    pub fn limited() -> Self {
+        Self {
+            known: RefCell::default(),
+            work: RegexWork::limited(),
+            cache_per_compiled: CACHE_PER_COMPILED,
+            states_work_left: None,
+        }
+    }
+
+    /// The expressions of stored deletes, whose matches must be correct after any number of steps.
+    pub fn of_deletes() -> Self {
+        let (work, cache_per_compiled) = (RegexWork::unlimited(), DELETE_CACHE_PER_COMPILED);
+        Self { work, cache_per_compiled, ..Self::limited() }
+    }
+
+    /// The expressions of a new delete. Accepts only expressions whose matches by
+    /// [`Patterns::of_deletes`] are fast for all texts. Finding this out may take
+    /// [`REGEX_STATES_WORK_MAX`] for all expressions together.
+    pub fn of_new_delete() -> Self {
+        let states_work_left = Some(Cell::new(REGEX_STATES_WORK_MAX));
+        Self { states_work_left, ..Self::of_deletes() }
+    }
+
+    /// The steps that the matches of all expressions share.
+    pub fn work(&self) -> &RegexWork {
+        &self.work
+    }
+
+    /// Returns the compiled expression. The first call compiles the expression.
+    pub fn get(&self, source: &str) -> Result<Rc<Pattern>, InvalidRegex> {
+        if let Some(known) = self.known.borrow().get(source) {
+            return Ok(Rc::clone(known));
+        }
+        let pattern = Pattern::with_cache(source, &self.work, self.cache_per_compiled)?;
+        let pattern = Rc::new(pattern);
+        if let Some(left) = &self.states_work_left {
+            let work = pattern.work_of_states(left.get()).ok_or(InvalidRegex::NotAlwaysFast)?;
+            left.set(left.get() - work);
+        }
+        self.known.borrow_mut().insert(source.to_owned(), Rc::clone(&pattern));
+        Ok(pattern)
+    }
+
+    /// Removes all expressions if they take more than `bytes_max` together.
+    pub fn clear_above(&self, bytes_max: usize) {
+        let bytes: usize = self.known.borrow().values().map(|known| known.memory_bytes()).sum();
+        if bytes > bytes_max {
+            self.known.borrow_mut().clear();
+        }
     }
 }
 

@@ -188,3 +188,33 @@ fn long_alternation_is_fast() {
     }
     assert_eq!(work.steps_left.get(), REGEX_STEPS_MAX);
 }
+
+#[test]
+fn deletes_accept_only_regexes_that_are_always_fast() {
+    let list = |from: u64| {
+        let name =
+            |number: u64| format!("host-{:016x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        format!("^({})$", (from..from + 100).map(name).collect::<Vec<_>>().join("|"))
+    };
+    let fast = ["web", "^$", ".", "^(web|db)-[0-9]+$", "(?i)web.*[0-9]{4}$", "\\bb+\\b", "^a.{9}b"];
+    for source in fast.map(str::to_owned).into_iter().chain([list(0)]) {
+        let pattern = Patterns::of_new_delete().get(&source);
+        assert!(pattern.is_ok(), "{source}: {pattern:?}");
+    }
+    for source in ["a[ab]{300}c", "(a|b).*a.{20}c", "\\pL{20}"] {
+        assert!(
+            Patterns::limited().get(source).is_ok() && Patterns::of_deletes().get(source).is_ok()
+        );
+        let error = Patterns::of_new_delete().get(source).map(|_| ());
+        assert_eq!(error, Err(InvalidRegex::NotAlwaysFast), "{source}");
+    }
+    // The regexes of one delete share the work.
+    let patterns = Patterns::of_new_delete();
+    let accepted = (0..20).take_while(|n| patterns.get(&list(100 * n)).is_ok()).count();
+    assert!((1..20).contains(&accepted), "{accepted}");
+    assert!(patterns.get(&list(0)).is_ok(), "a known regex needs no more work");
+    patterns.clear_above(usize::MAX);
+    assert_eq!(patterns.known.borrow().len(), accepted);
+    patterns.clear_above(0);
+    assert_eq!(patterns.known.borrow().len(), 0);
+}

@@ -8,6 +8,7 @@ mod expr;
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::rc::Rc;
 
 use foldhash::fast::FixedState;
 
@@ -18,14 +19,14 @@ use super::request::{Comparison, Operand, Predicate};
 use super::run::Run;
 use tidemark_model::bug::OrBug;
 use tidemark_model::ids::ColumnId;
-use tidemark_model::regex::{Pattern, RegexWork};
+use tidemark_model::regex::{Pattern, Patterns, RegexWork};
 use tidemark_model::value::{FieldType, FieldValue};
 
 /// A predicate whose regexes are compiled.
 pub(super) struct Filter<'a> {
     /// `None` selects all rows.
     pub(super) predicate: Option<&'a Predicate>,
-    patterns: HashMap<&'a str, Pattern, FixedState>,
+    patterns: HashMap<&'a str, Rc<Pattern>, FixedState>,
     regex_work: RegexWork,
     on_rows: bool,
     /// The cost for one row, in cells.
@@ -74,27 +75,32 @@ impl Mask {
 impl<'a> Filter<'a> {
     pub(super) fn compile(
         predicate: Option<&'a Predicate>,
-        regex_work: &RegexWork,
+        patterns: &Patterns,
     ) -> Result<Self, ScanError> {
-        let (patterns, regex_work) = (HashMap::default(), regex_work.clone());
-        let mut filter = Self { predicate, patterns, regex_work, on_rows: false, cells: 0 };
+        let mut filter = Self {
+            predicate,
+            patterns: HashMap::default(),
+            regex_work: patterns.work().clone(),
+            on_rows: false,
+            cells: 0,
+        };
         if let Some(predicate) = predicate {
             let mut operands = 0;
             walk(predicate, &mut |operand| {
                 filter.on_rows |= matches!(operand, Operand::Field(_));
                 operands += 1;
             });
-            let regexes = filter.prepare(predicate)?;
+            let regexes = filter.prepare(predicate, patterns)?;
             filter.cells = (operands / 2 + regexes * REGEX_CELLS).saturating_sub(FREE_CELLS);
         }
         Ok(filter)
     }
 
     /// Compiles regexes, and checks the names of functions. Returns the number of regex matches.
-    fn prepare(&mut self, predicate: &'a Predicate) -> Result<u64, ScanError> {
+    fn prepare(&mut self, predicate: &'a Predicate, patterns: &Patterns) -> Result<u64, ScanError> {
         Ok(match predicate {
             Predicate::And(a, b) | Predicate::Or(a, b) | Predicate::Differ(a, b) => {
-                self.prepare(a)? + self.prepare(b)?
+                self.prepare(a, patterns)? + self.prepare(b, patterns)?
             }
             Predicate::Compare(comparison, a, b) if !is_order_of_text(*comparison, a, b) => {
                 check_functions(a)?;
@@ -104,8 +110,9 @@ impl<'a> Filter<'a> {
             Predicate::Matches { operand, regex, .. } => {
                 check_functions(operand)?;
                 if !self.patterns.contains_key(regex.as_str()) {
-                    let pattern = Pattern::new(regex, &self.regex_work).map_err(|reason| {
-                        ScanError::Regex { regex: regex.clone(), reason: reason.to_string() }
+                    let pattern = patterns.get(regex).map_err(|reason| ScanError::Regex {
+                        regex: regex.clone(),
+                        reason: reason.to_string(),
                     })?;
                     self.patterns.insert(regex, pattern);
                 }

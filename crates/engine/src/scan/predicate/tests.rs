@@ -61,7 +61,7 @@ fn compare(a: Operand, comparison: Comparison, b: Operand) -> Predicate {
 
 /// Returns the matching rows (1 to 3) of a series with host=a.
 fn rows(predicate: &Predicate) -> Vec<usize> {
-    let filter = Filter::compile(Some(predicate), &RegexWork::limited()).unwrap();
+    let filter = Filter::compile(Some(predicate), &Patterns::limited()).unwrap();
     let mut tags = SeriesTags::new(vec![HOST]);
     tags.set(&SeriesKey::new(MeasurementId(1), ["a"]));
     if filter.excludes_series(&tags) {
@@ -114,7 +114,7 @@ fn conditions_divide_integers_as_integers() {
     assert_eq!(rows(&compare(absolute, Equal, integer(1))), [3]);
     let unknown = compare(Operand::Call("sum".into(), vec![field(W)]), Equal, integer(1));
     assert!(matches!(
-        Filter::compile(Some(&unknown), &RegexWork::limited()),
+        Filter::compile(Some(&unknown), &Patterns::limited()),
         Err(ScanError::Function(_))
     ));
 }

@@ -24,7 +24,7 @@ use crate::codec::metadata;
 use crate::merge::key::SeriesKey;
 use tidemark_model::bug::OrBug;
 use tidemark_model::ids::{ColumnId, MeasurementId};
-use tidemark_model::regex::RegexWork;
+use tidemark_model::regex::Patterns;
 use tidemark_model::series::value_hash;
 use tidemark_model::time::TimeRange;
 
@@ -79,9 +79,8 @@ fn read(
         false => reader.stretches(time)?,
     };
     let (bytes, keys, found) = (0, 0, Vec::new());
-    let regex_work = RegexWork::limited();
-    let mut page =
-        Page { reader, request, limits, time, stretches, regex_work, bytes, keys, found };
+    let patterns = Patterns::limited();
+    let mut page = Page { reader, request, limits, time, stretches, patterns, bytes, keys, found };
     let mut next = request.resume.clone();
     let mut start = next.as_ref().map_or(0, |(position, _)| *position);
     let resume = loop {
@@ -108,7 +107,7 @@ struct Page<'a> {
     limits: SummaryLimits,
     time: TimeRange,
     stretches: Vec<TimeRange>,
-    regex_work: RegexWork,
+    patterns: Patterns,
     bytes: usize,
     keys: u64,
     found: Vec<MeasurementSummary>,
@@ -281,7 +280,7 @@ impl<'a> Page<'a> {
             }
         }
         for &stretch in &self.stretches {
-            let (mut walk, mut keys) = (Walk::new(self.reader, &ids, stretch, &self.regex_work), 0);
+            let (mut walk, mut keys) = (Walk::new(self.reader, &ids, stretch, &self.patterns), 0);
             for &(_, at) in &by_id {
                 let Some(task) = tasks.get_mut(at).filter(|task| !task.is_done) else { continue };
                 if at >= budget.end {

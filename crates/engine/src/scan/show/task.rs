@@ -13,7 +13,7 @@ use crate::scan::reader::{Reader, Rows};
 use crate::scan::request::Predicate;
 use tidemark_model::bug::OrBug;
 use tidemark_model::ids::{ColumnId, MeasurementId};
-use tidemark_model::regex::RegexWork;
+use tidemark_model::regex::Patterns;
 use tidemark_model::time::TimeRange;
 
 /// The number of series with one combination that are visited one by one before the scan seeks the
@@ -170,7 +170,7 @@ impl Task<'_> {
     /// If combinations are visited in order, stops after about `keys_max` series. Returns the
     /// number of visited series.
     pub(super) fn walk(&mut self, walk: &mut Walk<'_>, keys_max: u64) -> Result<u64, ScanError> {
-        let filter = Filter::compile(self.predicate, walk.regex_work)?;
+        let filter = Filter::compile(self.predicate, walk.patterns)?;
         let order = self.order.clone();
         let mut filter = KeyFilter::new(self.measurement, Direction::Ascending, &filter, order);
         walk.start(self.measurement, &self.span.from(self.measurement, filter.first()))?;
@@ -357,7 +357,7 @@ pub(super) struct Walk<'a> {
     measurements: &'a [MeasurementId],
     /// Rows outside this range do not count.
     time: TimeRange,
-    regex_work: &'a RegexWork,
+    patterns: &'a Patterns,
     rows: Option<Rows<'a>>,
     last: Option<MeasurementId>,
     /// Whether the merge is already positioned at a series of a later measurement.
@@ -377,9 +377,9 @@ impl<'a> Walk<'a> {
         reader: &'a dyn Reader,
         measurements: &'a [MeasurementId],
         time: TimeRange,
-        regex_work: &'a RegexWork,
+        patterns: &'a Patterns,
     ) -> Self {
-        Self { reader, measurements, time, regex_work, rows: None, last: None, is_ahead: false }
+        Self { reader, measurements, time, patterns, rows: None, last: None, is_ahead: false }
     }
 
     /// Moves to a position before the first series of `measurement` that does not precede `from`.

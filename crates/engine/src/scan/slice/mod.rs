@@ -30,7 +30,7 @@ use crate::merge::key::SeriesKey;
 use crate::merge::picks::Picks;
 use tidemark_model::bug;
 use tidemark_model::ids::ColumnId;
-use tidemark_model::regex::RegexWork;
+use tidemark_model::regex::Patterns;
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::FieldType;
 
@@ -56,7 +56,20 @@ pub fn scan(
     request: &ScanRequest,
     limits: PageLimits,
 ) -> Result<ScanPage, ScanError> {
-    let filter = Filter::compile(request.predicate.as_ref(), &RegexWork::limited())?;
+    scan_with(reader, request, limits, &Patterns::limited())
+}
+
+/// Like [`scan`]. Several scans of an event share the compiled regexes and their remaining steps.
+///
+/// # Errors
+/// Returns [`ScanError`] if a block cannot be read or the request is invalid.
+pub fn scan_with(
+    reader: &dyn Reader,
+    request: &ScanRequest,
+    limits: PageLimits,
+    patterns: &Patterns,
+) -> Result<ScanPage, ScanError> {
+    let filter = Filter::compile(request.predicate.as_ref(), patterns)?;
     let order = reader.tag_order(request.measurement)?;
     if let Some(position) = &request.resume.position
         && !order.starts_with(&position.order)

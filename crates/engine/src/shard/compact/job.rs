@@ -57,7 +57,7 @@ pub(in crate::shard) struct Running<S> {
 impl<S: Store> Loaded<S> {
     /// After a restart of the object, the job continues after the last value that was written.
     pub(super) fn resume(&mut self, limits: &Limits) -> Result<Running<S>, Refusal> {
-        let hidden = self.hidden_of_merge()?;
+        let hidden = self.hidden_rows(None)?;
         let seed = self.series_seed();
         let manifest = self.manifest();
         let job = manifest.job().cloned().unwrap_or_default();

@@ -38,7 +38,7 @@ impl<S: Store> Shard<S> {
     pub(in crate::shard) fn scrub(&mut self, now_ns: i64) -> Result<(), Refusal> {
         let wanted = self.load()?.plan(now_ns).scrub.clone();
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
-        let hidden = loaded.hidden_of_merge()?;
+        let hidden = loaded.hidden_rows(None)?;
         let (mut clean, mut dirty) = (Vec::new(), None);
         for id in wanted.into_iter().take(PARTS_PER_EVENT) {
             let Some(part) = loaded.manifest().parts().get(&id) else { continue };
