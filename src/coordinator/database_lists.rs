@@ -1,7 +1,10 @@
 //! Reads several databases: lists the names of databases and describes databases, and executes SHOW
 //! CONTINUOUS QUERIES and SHOW MEASUREMENTS ON *.
 
+use std::future::{Future, poll_fn};
 use std::ops::Range;
+use std::pin::pin;
+use std::task::Poll;
 
 use super::error::{Error, Result};
 use super::grants::Principal;
@@ -19,6 +22,7 @@ use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::database::{Description, FromDatabase, ToDatabase};
 use crate::query::metadata::SortedNames;
 use crate::query::result::SeriesChunk;
+use crate::query::work::Work;
 
 /// Returns the names of all databases in order of creation. With `holding`, returns only the few
 /// databases that may have that policy.
@@ -207,6 +211,7 @@ pub(super) fn show_measurements(
     show: Box<ShowMeasurementsStatement>,
     session: Session,
 ) -> Parts<SeriesChunk> {
+    let work = session.work.clone();
     let mut listing = Listing::new(show, session);
     Parts::new(|io, output| async move {
         let names = list_databases(&io, None).await?;
@@ -218,18 +223,32 @@ pub(super) fn show_measurements(
             let mut query = listing.query(&name);
             loop {
                 match io.next(&mut query).await {
-                    Ok(Some(chunk)) => listing.add(&chunk)?,
+                    Ok(Some(chunk)) => compute(&io, &work, listing.add(&chunk)).await??,
                     // The database was dropped after the list was read.
                     Ok(None) | Err(Error::DatabaseNotFound(_)) => break,
                     Err(error) => return Err(error),
                 }
             }
         }
+        compute(&io, &work, listing.sort()).await?;
         while let Some(chunk) = listing.next() {
             output.emit(chunk).await;
         }
         Ok(())
     })
+}
+
+/// Runs a computation that awaits only [`Work::spend`], and pauses between its turns.
+async fn compute<T>(io: &Io, work: &Work, computation: impl Future<Output = T>) -> Result<T> {
+    let mut computation = pin!(computation);
+    loop {
+        let polled = poll_fn(|context| Poll::Ready(computation.as_mut().poll(context))).await;
+        if let Poll::Ready(result) = polled {
+            return Ok(result);
+        }
+        work.pauses()?;
+        io.pause(0).await;
+    }
 }
 
 /// The measurements of all databases, sorted after the last database was read.
@@ -239,15 +258,15 @@ pub(super) struct Listing {
     /// The names, sorted by database, policy and name.
     names: SortedNames,
     held: Option<HeldBytes>,
-    /// The rows that `next` has not returned yet; `None` until the rows are sorted.
-    shown: Option<Range<usize>>,
+    /// The sorted rows that `next` has not returned yet.
+    shown: Range<usize>,
 }
 
 impl Listing {
     fn new(show: Box<ShowMeasurementsStatement>, session: Session) -> Self {
         let end = rows(show.offset).saturating_add(rows(show.limit));
         let names = SortedNames::new((show.limit > 0).then_some(end));
-        Self { show, session, names, held: None, shown: None }
+        Self { show, session, names, held: None, shown: 0..0 }
     }
 
     fn query(&self, database: &str) -> Parts<SeriesChunk> {
@@ -261,21 +280,25 @@ impl Listing {
         Query::show(statement, database.to_owned(), self.session.clone()).execute()
     }
 
-    fn add(&mut self, chunk: &SeriesChunk) -> Result<()> {
+    async fn add(&mut self, chunk: &SeriesChunk) -> Result<()> {
         for row in chunk.strings() {
             if let [name, database, policy] = &row[..] {
                 self.names.push(&[database, policy, name]);
             }
         }
-        self.names.check()?;
+        if self.names.is_large() {
+            self.names.compact(&self.session.work).await?;
+        }
         Ok(self.session.reservation.hold(&mut self.held, self.names.bytes())?)
     }
 
+    async fn sort(&mut self) {
+        self.names.sort(&self.session.work).await;
+        self.shown = rows(self.show.offset)..self.names.len();
+    }
+
     fn next(&mut self) -> Option<SeriesChunk> {
-        let rest = self.shown.get_or_insert_with(|| {
-            self.names.sort();
-            rows(self.show.offset)..self.names.len()
-        });
+        let rest = &mut self.shown;
         let end = rest.end.min(rest.start.saturating_add(CHUNK_ROWS));
         if rest.start >= end {
             return None;
@@ -301,6 +324,7 @@ mod tests {
     use crate::influxql::bound_params::Params;
     use crate::model::shard_map::ShardGroup;
     use crate::model::time::TimeRange;
+    use crate::query::work::tests::run;
 
     #[test]
     fn database_list_size_is_limited() {
@@ -332,6 +356,19 @@ mod tests {
         }
     }
 
+    /// The work of sorting the names that are processed before a pause.
+    const EXCESS: usize = 20_000;
+
+    fn add(listing: &mut Listing, chunk: &SeriesChunk) -> Result<()> {
+        let work = listing.session.work.clone();
+        run(&work, EXCESS, listing.add(chunk)).0
+    }
+
+    fn sort(listing: &mut Listing) {
+        let work = listing.session.work.clone();
+        run(&work, EXCESS, listing.sort()).0
+    }
+
     fn of_database(database: &str, count: usize) -> SeriesChunk {
         let row = |number| [format!("m{number:06}"), database.to_owned(), "autogen".to_owned()];
         let rows: Vec<Vec<String>> = (0..count).map(|number| row(number).to_vec()).collect();
@@ -342,8 +379,9 @@ mod tests {
     fn multi_database_listing_is_sorted() {
         let mut listing = listing("SHOW MEASUREMENTS ON *", Session::default());
         for database in ["b", "a"] {
-            listing.add(&of_database(database, 15_000)).unwrap();
+            add(&mut listing, &of_database(database, 15_000)).unwrap();
         }
+        sort(&mut listing);
         let chunks: Vec<SeriesChunk> = std::iter::from_fn(|| listing.next()).collect();
         assert_eq!(chunks.iter().map(|c| c.rows).collect::<Vec<_>>(), [CHUNK_ROWS; 3]);
         assert_eq!(chunks.iter().map(|c| c.partial).collect::<Vec<_>>(), [true, true, false]);
@@ -361,12 +399,14 @@ mod tests {
         let mut limited = listing("SHOW MEASUREMENTS ON * LIMIT 2 OFFSET 1", session.clone());
         let mut whole = listing("SHOW MEASUREMENTS ON *", session);
         for number in 0..60 {
-            limited.add(&of_database(&format!("d{number:02}"), 1_000)).unwrap();
+            add(&mut limited, &of_database(&format!("d{number:02}"), 1_000)).unwrap();
         }
         assert!(limited.names.bytes() < 400_000, "{}", limited.names.bytes());
-        let refused = (0..200)
-            .find_map(|number| whole.add(&of_database(&format!("d{number:03}"), 10_000)).err());
+        let refused = (0..200).find_map(|number| {
+            add(&mut whole, &of_database(&format!("d{number:03}"), 10_000)).err()
+        });
         assert!(refused.is_some() && memory.free_bytes() < free);
+        sort(&mut limited);
         let shown = limited.next().map(|chunk| chunk.strings());
         assert_eq!(shown, Some(of_database("d00", 3).strings()[1..].to_vec()));
         assert!(limited.next().is_none());

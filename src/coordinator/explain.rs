@@ -1,6 +1,8 @@
 //! Executes EXPLAIN and EXPLAIN ANALYZE: shows the scans of a SELECT and the costs of their pages,
 //! in 1.x's format with this engine's counters.
 
+use std::collections::HashMap;
+
 use crate::influxql::{duration, quote};
 use crate::model::ids::ColumnId;
 use crate::model::schema::{MeasurementSchema, PolicySchema};
@@ -77,14 +79,15 @@ impl Explain {
     fn plan(&self) -> Vec<String> {
         // Each expression has one entry, with the sum over all measurements.
         let mut entries: Vec<(&str, &str, usize, ReadStats)> = Vec::new();
+        let mut positions: HashMap<(&str, &str), usize> = HashMap::new();
         for scan in self.shard_scans() {
             for call in &scan.calls {
-                let what = (call.as_str(), scan.fields.as_str());
-                if entries.iter().all(|entry| (entry.0, entry.1) != what) {
-                    entries.push((what.0, what.1, 0, ReadStats::default()));
+                let (call, fields) = (call.as_str(), scan.fields.as_str());
+                let position = *positions.entry((call, fields)).or_insert(entries.len());
+                if position == entries.len() {
+                    entries.push((call, fields, 0, ReadStats::default()));
                 }
-                let entry = entries.iter_mut().find(|entry| (entry.0, entry.1) == what);
-                let Some((_, _, shards, sum)) = entry else { continue };
+                let Some((_, _, shards, sum)) = entries.get_mut(position) else { continue };
                 *shards = scan.costs.len().max(*shards);
                 scan.costs.iter().for_each(|cost| sum.add_plan(cost));
             }
@@ -177,11 +180,9 @@ fn draw(nodes: &[Node], indent: &str, lines: &mut Vec<String>) {
 /// Returns the aggregate calls of a scan as 1.x prints them, and the columns that the scan reads as
 /// rows or in addition to a call.
 fn describe(request: &ScanRequest, schema: Option<&MeasurementSchema>) -> (Vec<String>, String) {
-    let key = |id: ColumnId| {
-        let columns = schema.into_iter().flat_map(|schema| &schema.columns);
-        let found = columns.filter(|column| column.id == id).next();
-        found.map_or("?".into(), |column| quote::ident(&column.key))
-    };
+    let columns = schema.into_iter().flat_map(|schema| &schema.columns);
+    let keys: HashMap<ColumnId, &str> = columns.map(|column| (column.id, &*column.key)).collect();
+    let key = |id: ColumnId| keys.get(&id).map_or("?".into(), |key| quote::ident(key));
     let field = |input: &Input| {
         let read_as = input.output_type().unwrap_or(input.field_type);
         format!("{}::{}", key(input.column), read_as.name())

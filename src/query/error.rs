@@ -5,7 +5,9 @@ use crate::admission::OutOfMemory;
 use crate::influxql::error::ParseError;
 use crate::influxql::time_literal::format_utc;
 use crate::model::configurable_limits::{Exceeded, Limit};
-use crate::model::limits::{PLAN_ENTRIES_MAX, POLICIES_PER_QUERY_MAX, SOURCES_PER_MEASUREMENT_MAX};
+use crate::model::limits::{
+    PLAN_ENTRIES_MAX, POLICIES_PER_QUERY_MAX, SOURCES_PER_MEASUREMENT_MAX, SUBQUERY_PARTS_MAX,
+};
 use crate::model::regex::InvalidRegex;
 use crate::model::time::S_NS;
 
@@ -98,6 +100,13 @@ pub enum QueryError {
         /// The maximum number of times that a subquery may be executed.
         limit: u32,
     },
+    /// The subqueries that are read several times have too many sources and fields.
+    #[error(
+        "the subqueries have more than {SUBQUERY_PARTS_MAX} sources, operands and operators, counted \
+         once for each time that the server would read a subquery: use fewer sources or fields, or \
+         separate statements for functions of the previous window and other functions"
+    )]
+    SubqueriesTooLarge,
     /// A subquery's rows or the outer statement's partial states need too much memory.
     #[error(
         "the rows of a subquery need more than {limit} bytes: narrow its time range, aggregate in \
@@ -158,8 +167,9 @@ pub enum QueryError {
 }
 
 /// Formats RFC 3339 without a fraction.
-pub(crate) fn second(time_ns: i64) -> String {
-    format_utc(time_ns.saturating_sub(time_ns.rem_euclid(S_NS)))
+pub(crate) fn second(time_ns: impl Into<i128>) -> String {
+    let time_ns = time_ns.into();
+    format_utc(time_ns.saturating_sub(time_ns.rem_euclid(S_NS.into())))
 }
 
 impl QueryError {

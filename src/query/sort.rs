@@ -9,10 +9,11 @@ pub(crate) const VALUES_AT_ONCE: usize = 8_192;
 /// The work of sorting one value of a run, in the units of [`Work`].
 const SORT_WORK: usize = 2;
 
-/// Sorts a list in place. No two values may compare as equal. Sorted lists take linear time.
+/// Sorts a list in place. If more than [`VALUES_AT_ONCE`] values compare as equal, some of the work is
+/// done without a pause. Sorted lists take linear time.
 pub(crate) async fn sort<T: Copy>(list: &mut [T], order: impl Fn(&T, &T) -> Ordering, work: &Work) {
-    if list.is_sorted_by(|a, b| order(a, b).is_le()) {
-        return work.spend(list.len()).await;
+    if is_sorted(list, &order, work).await {
+        return;
     }
     let mut unsorted = vec![(0, list.len())];
     while let Some((start, end)) = unsorted.pop() {
@@ -25,6 +26,19 @@ pub(crate) async fn sort<T: Copy>(list: &mut [T], order: impl Fn(&T, &T) -> Orde
             }
         }
     }
+}
+
+async fn is_sorted<T>(list: &[T], order: impl Fn(&T, &T) -> Ordering, work: &Work) -> bool {
+    for from in (0..list.len()).step_by(VALUES_AT_ONCE) {
+        // The run includes the first value of the next run.
+        let to = list.len().min(from + VALUES_AT_ONCE + 1);
+        let run = list.get(from..to).unwrap_or_default();
+        if !run.is_sorted_by(|a, b| order(a, b).is_le()) {
+            return false;
+        }
+        work.spend(run.len()).await;
+    }
+    true
 }
 
 /// Reorders a list, so that position `place` has the same value as in the sorted list, and smaller

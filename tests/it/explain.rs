@@ -2,7 +2,9 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::time::Duration;
 
+use cpu_time::ThreadTime;
 use tidemark::protocol::call::Address;
 
 use crate::product::Product;
@@ -86,6 +88,23 @@ fn explain_counts_files_without_reading() {
     assert_eq!(number(&plan, "FILES"), 2);
     assert_eq!(number(&plan, "NUMBER OF BLOCKS"), 2);
     assert!(number(&plan, "SIZE OF BLOCKS") > 100, "{plan:?}");
+}
+
+#[test]
+fn explain_of_many_calls_takes_linear_time() {
+    let mut product = Product::with(&[]);
+    product.query("d", "CREATE DATABASE d");
+    let fields: Vec<String> = (0..1_000).map(|field| format!("f{field}=1")).collect();
+    for n in 0..60 {
+        product.write("d", &format!("m{n} {} 1", fields.join(",")));
+    }
+    let started = ThreadTime::now();
+    let q = "EXPLAIN SELECT mean(*),max(*),min(*),sum(*),count(*) FROM /.*/";
+    let plan = lines(&mut product, q);
+    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+    assert_eq!(plan.iter().filter(|line| line.starts_with("EXPRESSION: ")).count(), 5_000);
+    assert!(plan.contains(&"EXPRESSION: mean(f999::float)".to_owned()));
+    assert_eq!(number(&plan, "NUMBER OF SERIES"), 60);
 }
 
 /// A round requests the plans of 32 shards at most.

@@ -324,11 +324,13 @@ impl Memory {
         let plan = metadata::compile(statement, &context).map_err(|error| error.to_string())?;
         let scans = plan.scans.clone();
         let shards = vec![self.shards as u32; scans.len()];
-        let mut executor = MetaExecutor::new(plan, &shards, &QueryReservation::default());
+        let (room, work) = (QueryReservation::default(), Work::default());
+        let mut executor = MetaExecutor::new(plan, &shards, &room, &work);
         let mut chunks = Vec::new();
         loop {
             match executor.next().map_err(|error| error.to_string())? {
                 MetaStep::Done => return Ok(chunks),
+                MetaStep::Pause => {}
                 MetaStep::Chunk(chunk) => chunks.push(chunk),
                 MetaStep::Need(needs) => {
                     assert!(!needs.is_empty(), "needs nothing and goes nowhere");

@@ -180,7 +180,16 @@ fn query_columns_and_conditions_are_limited() {
     let mut product = product(&[]);
     let condition = vec!["v > 1"; 6_000].join(" OR ");
     let error = error_of(&product.query("db", &format!("SELECT v FROM /./ WHERE {condition}")));
-    assert!(error.contains("has more than 300000 columns, dimensions and conditions"), "{error}");
+    let expected = "has more than 300000 columns, dimensions and conditions";
+    assert!(error.contains(expected), "{error}");
+    // Each source has about 600 clock changes.
+    let mut windows = |zone: &str| {
+        let (from, time) = (["/./"; 15].join(","), "time < '2262-01-01' GROUP BY time(9w)");
+        error_of(&product.query("db", &format!("SELECT max(v) FROM {from} WHERE {time} {zone}")))
+    };
+    assert_eq!(windows("fill(none)"), "");
+    let error = windows("fill(none) tz('Europe/Oslo')");
+    assert!(error.contains(expected), "{error}");
 }
 
 #[test]
@@ -312,6 +321,37 @@ fn long_computations_yield_the_thread() {
         assert!(counted >= at_least, "{counted} pauses: {q:.80}");
         assert!(at_least > 0 || counted == 0, "{counted} pauses: {q:.80}");
     }
+}
+
+#[test]
+fn lists_of_many_series_yield_the_thread() {
+    let mut product = product(&[]);
+    // Each week has its own shard group.
+    for time in [0, 1_000_000] {
+        for first in (0..50_000).step_by(10_000) {
+            let line = |n: u32| format!("keyed,n=k{} v=1 {time}\n", n * 7_919 % 50_000);
+            product.write("db", &(first..first + 10_000).map(line).collect::<String>());
+        }
+    }
+    let pauses = product.count_pauses();
+    for (q, rows) in [
+        ("SHOW SERIES FROM keyed", 50_000),
+        ("SHOW TAG VALUES FROM keyed WITH KEY = n", 50_000),
+        ("SHOW SERIES EXACT CARDINALITY FROM keyed", 1),
+    ] {
+        pauses.set(0);
+        let answer = product.query("db", q);
+        let series = &answer["results"][0]["series"][0]["values"];
+        assert_eq!(series.as_array().map(Vec::len), Some(rows), "{q}: {}", error_of(&answer));
+        assert!(pauses.get() / 2 >= 2, "{} pauses: {q}", pauses.get() / 2);
+    }
+    // The statement compares the names of 2,000 measurements with 100 regexes.
+    product.write("db", &(0..2_000).map(|n| format!("name{n} v=1 1\n")).collect::<String>());
+    let regexes: Vec<String> = (0..100).map(|n| format!("/x{n}/")).collect();
+    pauses.set(0);
+    let answer = product.query("db", &format!("SELECT v FROM {}", regexes.join(",")));
+    assert_eq!(error_of(&answer), "");
+    assert!(pauses.get() / 2 >= 1);
 }
 
 #[test]

@@ -50,6 +50,37 @@ fn exponential_subqueries_are_rejected() {
 }
 
 #[test]
+fn repeated_subqueries_have_a_limit() {
+    let mut product = product();
+    let sources = vec!["(SELECT v FROM m tz('Europe/Oslo'))"; 1_700].join(",");
+    let levels = |fields: &str, mut from: String, depth: usize| {
+        for _ in 0..depth {
+            from = format!("(SELECT {fields} FROM {from} GROUP BY time(1m))");
+        }
+        format!("SELECT count(v) FROM {from} WHERE time >= 0 AND time < 9h")
+    };
+    let both = "difference(mean(v)) AS v, mean(v) AS w";
+    let fields = format!("(SELECT {}v FROM m)", "v,".repeat(30_000));
+    for from in [sources, fields] {
+        let started = ThreadTime::now();
+        let refused = error_of(&product.query("db", &levels(both, from, 6)));
+        assert!(refused.starts_with("the subqueries have more than 100000 sources"), "{refused}");
+        assert!(started.elapsed() < PATIENCE, "{:?}", started.elapsed());
+    }
+}
+
+#[test]
+fn clock_changes_of_many_subqueries_take_little_time() {
+    let mut product = product();
+    let inner = "(SELECT max(v) FROM n WHERE time < '2261-01-01' \
+                 GROUP BY time(9w) tz('Europe/Oslo'))";
+    let q = format!("SELECT count(max) FROM {}", vec![inner; 700].join(","));
+    let started = ThreadTime::now();
+    assert_eq!(error_of(&product.query("db", &q)), "");
+    assert!(started.elapsed() < PATIENCE / 10, "{:?}", started.elapsed());
+}
+
+#[test]
 fn window_limit_error_names_stray_point() {
     let mut product = product();
     product.write("db", "s,h=a v=1 1\ns,h=a v=2 1600000000\ns,h=a v=3 1600000010\ns,h=b v=4 1");

@@ -52,8 +52,9 @@ pub enum Expr {
     DurationLiteral(i64),
     /// `true` or `false`.
     BooleanLiteral(bool),
-    /// A time in nanoseconds, with which the query compiler replaces `now()` and time strings.
-    TimeLiteral(i64),
+    /// A time in nanoseconds, with which the query compiler replaces `now()` and time strings. The
+    /// results of time arithmetic may be outside the valid times.
+    TimeLiteral(i128),
     /// A missing value. Parsed expressions never contain this variant.
     NilLiteral,
 }

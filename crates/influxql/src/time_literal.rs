@@ -56,9 +56,10 @@ pub fn parse(text: &str, local_offset_s: impl FnOnce(i64) -> i64) -> Result<i64,
 }
 
 /// Formats a time as RFC 3339 in UTC without trailing zeros: `2000-01-01T00:00:00Z`.
-pub fn format_utc(time_ns: i64) -> String {
-    let fraction = time_ns.rem_euclid(S_NS);
-    let mut out = format_seconds(time_ns.div_euclid(S_NS));
+pub fn format_utc(time_ns: impl Into<i128>) -> String {
+    let (time_ns, second_ns) = (time_ns.into(), i128::from(S_NS));
+    let fraction = time_ns.rem_euclid(second_ns);
+    let mut out = format_seconds(time_ns.div_euclid(second_ns) as i64);
     if fraction != 0 {
         out.push_str(format!(".{fraction:09}").trim_end_matches('0'));
     }

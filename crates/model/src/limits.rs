@@ -311,6 +311,10 @@ pub(crate) const REGEX_STATES_WORK_MAX: u64 = 50_000_000;
 /// subqueries once for each different number of windows that its functions read before the range, so
 /// the numbers of nested SELECTs multiply.
 pub const SUBQUERY_READINGS_MAX: u32 = 64;
+/// The maximum number of sources, operands and operators in a SELECT and its subqueries, counted
+/// once for each time that a subquery is compiled. A text in which no subquery is compiled twice
+/// cannot reach the limit.
+pub const SUBQUERY_PARTS_MAX: usize = 100_000;
 
 // Execution of queries.
 
@@ -414,6 +418,9 @@ pub const PLAN_ENTRIES_MAX: usize = 300_000;
 /// The number of entries that one operand or operator of a condition counts. It takes the compiler
 /// as much time as this number of columns.
 pub const ENTRIES_PER_CONDITION: usize = 3;
+/// The number of clock changes of a time zone that count as one entry. Each scan with windows
+/// contains the clock changes in the statement's time range.
+pub const CLOCK_CHANGES_PER_ENTRY: usize = 4;
 /// The maximum number of parameters in a prepared statement.
 pub const PLACEHOLDERS_MAX: usize = 1_000;
 /// The maximum number of Arrow messages in a request that binds parameters.

@@ -31,6 +31,7 @@ use crate::query::metadata::{self, MetaContext, MetaExecutor, MetaPolicy};
 use crate::query::plan::PlannedScan;
 use crate::query::result::SeriesChunk;
 use crate::query::source::SourceName;
+use crate::query::work::Work;
 
 /// `empty` contains the measurements without rows, if they are known.
 pub(super) fn plan_select(
@@ -148,7 +149,8 @@ pub(super) fn plan_show(
         policy.is_some_and(|policy| plan.scans.iter().any(|scan| scan.policy == policy.name))
     };
     let reads_all_shards = loaded.schemas.iter().all(|(id, _)| scanned(*id));
-    let merge = Merge::Summaries(Box::new(MetaExecutor::new(plan, &streams.counts(), reservation)));
+    let executor = MetaExecutor::new(plan, &streams.counts(), reservation, &session.work);
+    let merge = Merge::Summaries(Box::new(executor));
     let reads = ReadCounts::new([u64::MAX; 2], None);
     let run = QueryRun { merge, streams, explain: None, reads };
     Ok(PlannedRun { run, reads_all_shards, columns: None })
@@ -169,7 +171,7 @@ pub(super) fn survey(
     if clashing.is_empty() {
         return Ok(None);
     }
-    let run = list_nonempty(&clashing, selected, reservation, now_ns)?;
+    let run = list_nonempty(&clashing, selected, reservation, &session.work, now_ns)?;
     Ok(Some((run, clashing.into_iter().collect())))
 }
 
@@ -219,6 +221,7 @@ fn list_nonempty(
     places: &[ClashPosition],
     selected: &[SelectedPolicy<'_>],
     reservation: &QueryReservation,
+    work: &Work,
     now_ns: i64,
 ) -> Result<QueryRun, QueryError> {
     let mut schemas = vec![PolicySchema::default(); selected.len()];
@@ -256,7 +259,8 @@ fn list_nonempty(
         scan.request.kept_from_ns = expires.then(|| policy.oldest_kept_ns(now_ns));
         streams.add_scan(shards_of(loaded, policy, scan.request.time))?;
     }
-    let merge = Merge::Summaries(Box::new(MetaExecutor::new(plan, &streams.counts(), reservation)));
+    let executor = MetaExecutor::new(plan, &streams.counts(), reservation, work);
+    let merge = Merge::Summaries(Box::new(executor));
     let reads = ReadCounts::new([u64::MAX; 2], None);
     Ok(QueryRun { merge, streams, explain: None, reads })
 }

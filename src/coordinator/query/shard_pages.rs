@@ -282,6 +282,7 @@ impl QueryRun {
                     RunStep::Need(needs.collect())
                 }
                 MetaStep::Chunk(chunk) => RunStep::Chunk(chunk),
+                MetaStep::Pause => RunStep::Pause,
                 MetaStep::Done => RunStep::Done,
             }),
         }

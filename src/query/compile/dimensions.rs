@@ -66,7 +66,7 @@ pub(crate) fn check(
 }
 
 fn offset_ns(offset: &Expr, every_ns: i64, now_ns: i64, zone: Option<&Zone>) -> Result<i64> {
-    let past = |time_ns: i64| time_ns.checked_rem_euclid(every_ns).unwrap_or(0);
+    let past = |time_ns: i128| time_ns.checked_rem_euclid(every_ns.into()).unwrap_or(0) as i64;
     match offset {
         Expr::DurationLiteral(ns) => Ok(ns.checked_rem(every_ns).unwrap_or(0)),
         Expr::TimeLiteral(ns) => Ok(past(*ns)),
@@ -78,7 +78,7 @@ fn offset_ns(offset: &Expr, every_ns: i64, now_ns: i64, zone: Option<&Zone>) -> 
         }
         Expr::Call { .. } => Ok(past_truncated_ns(now_ns, every_ns)),
         Expr::StringLiteral(text) if time_literal::is_time(text) => {
-            Ok(past(parse_time(text, zone)?))
+            Ok(past(parse_time(text, zone)?.into()))
         }
         _ => invalid("time dimension offset must be duration or now()"),
     }

@@ -36,7 +36,7 @@ pub(crate) fn fold_inner(expr: &Expr, context: FoldContext<'_>) -> Expr {
                 && args.is_empty()
                 && let Some(now_ns) = context.now_ns
             {
-                return Expr::TimeLiteral(now_ns);
+                return Expr::TimeLiteral(now_ns.into());
             }
             if context.math
                 && let Some(function) = Function::mathematics(name)
@@ -94,20 +94,18 @@ fn literals(op: BinaryOp, left: &Expr, right: &Expr, context: FoldContext<'_>) -
         (DurationLiteral(a), DurationLiteral(b)) => durations(op, *a, *b),
         (DurationLiteral(a), IntegerLiteral(b)) => scaled_duration(op, *a, *b),
         (DurationLiteral(a), NumberLiteral(b)) => scaled_duration(op, *a, *b as i64),
-        (IntegerLiteral(a), DurationLiteral(b)) | (TimeLiteral(a), DurationLiteral(b)) => {
-            shifted(op, *a, *b)
-        }
-        (TimeLiteral(a), IntegerLiteral(b)) => shifted(op, *a, *b),
+        (IntegerLiteral(a), DurationLiteral(b)) => shifted(op, (*a).into(), *b),
+        (TimeLiteral(a), DurationLiteral(b) | IntegerLiteral(b)) => shifted(op, *a, *b),
         (DurationLiteral(a) | IntegerLiteral(a), TimeLiteral(b)) => {
-            (op == BinaryOp::Add).then(|| TimeLiteral(b.saturating_add(*a)))
+            (op == BinaryOp::Add).then(|| TimeLiteral(b.saturating_add((*a).into())))
         }
         (TimeLiteral(a), TimeLiteral(b)) => times(op, *a, *b),
         (StringLiteral(a), StringLiteral(b)) => strings(op, a, b, context),
         (StringLiteral(a), DurationLiteral(_) | TimeLiteral(_) | IntegerLiteral(_)) => {
-            literals(op, &TimeLiteral(parse_time(a, context.zone).ok()?), right, context)
+            literals(op, &TimeLiteral(parse_time(a, context.zone).ok()?.into()), right, context)
         }
         (DurationLiteral(_) | TimeLiteral(_) | IntegerLiteral(_), StringLiteral(b)) => {
-            literals(op, left, &TimeLiteral(parse_time(b, context.zone).ok()?), context)
+            literals(op, left, &TimeLiteral(parse_time(b, context.zone).ok()?.into()), context)
         }
         _ => None,
     }
@@ -196,17 +194,21 @@ fn scaled_duration(op: BinaryOp, a: i64, b: i64) -> Option<Expr> {
     }
 }
 
-fn shifted(op: BinaryOp, time_ns: i64, by_ns: i64) -> Option<Expr> {
+fn shifted(op: BinaryOp, time_ns: i128, by_ns: i64) -> Option<Expr> {
     match op {
-        BinaryOp::Add => Some(Expr::TimeLiteral(time_ns.saturating_add(by_ns))),
-        BinaryOp::Sub => Some(Expr::TimeLiteral(time_ns.saturating_sub(by_ns))),
+        BinaryOp::Add => Some(Expr::TimeLiteral(time_ns.saturating_add(by_ns.into()))),
+        BinaryOp::Sub => Some(Expr::TimeLiteral(time_ns.saturating_sub(by_ns.into()))),
         _ => None,
     }
 }
 
-fn times(op: BinaryOp, a: i64, b: i64) -> Option<Expr> {
+/// The difference of two times saturates, as in 1.x (Go's `Time.Sub`).
+fn times(op: BinaryOp, a: i128, b: i128) -> Option<Expr> {
     match op {
-        BinaryOp::Sub => Some(Expr::DurationLiteral(a.saturating_sub(b))),
+        BinaryOp::Sub => {
+            let ns = a.saturating_sub(b).clamp(i64::MIN.into(), i64::MAX.into());
+            Some(Expr::DurationLiteral(ns as i64))
+        }
         _ => compare(op, a, b),
     }
 }
@@ -222,6 +224,6 @@ fn strings(op: BinaryOp, a: &str, b: &str, context: FoldContext<'_>) -> Option<E
             Some((a, b)) => compare(op, a, b),
             None => compare(op, a, b),
         },
-        _ => as_times().and_then(|(a, b)| times(op, a, b)),
+        _ => as_times().and_then(|(a, b)| times(op, a.into(), b.into())),
     }
 }

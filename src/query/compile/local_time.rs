@@ -4,9 +4,10 @@
 use std::rc::Rc;
 
 use tz::TimeZone;
+use tz::timezone::{AlternateTime, RuleDay, TransitionRule};
 
 use crate::influxql::time_literal;
-use crate::model::time::{S_NS, TimeRange};
+use crate::model::time::{D_NS, S_NS, TimeRange, civil_from_days, days_from_civil};
 use crate::model::zone;
 use crate::query::error::{QueryError, Result};
 
@@ -21,9 +22,7 @@ pub(crate) struct Zone {
     rules: Rc<TimeZone>,
 }
 
-/// The interval between searches for clock changes after the end of a zone's table, in seconds. In
-/// every zone, clock changes are further apart.
-const PROBE_SECONDS: i64 = 20 * 86_400;
+const DAY_SECONDS: i64 = D_NS / S_NS;
 
 impl Zone {
     pub(crate) fn find(name: &str) -> Result<Self> {
@@ -71,37 +70,54 @@ impl Zone {
                 push(from, self.offset_seconds(from));
             }
         }
-        let mut from = table.last().map_or(start, |last| last.unix_leap_time().max(start));
-        while rules.extra_rule().is_some() && from < end {
-            let to = from.saturating_add(PROBE_SECONDS).min(end);
-            if self.offset_seconds(from) != self.offset_seconds(to) {
-                let change = self.change_between(from, to);
-                push(change, self.offset_seconds(change));
+        if let Some(TransitionRule::Alternate(rule)) = rules.extra_rule() {
+            let after = table.last().map_or(start, |last| last.unix_leap_time().max(start));
+            // A change on the first or last day of a year may belong to another year in UTC.
+            for year in year_of(after) - 1..=year_of(end) + 1 {
+                let changes = changes_in(rule, year).into_iter().flatten();
+                for (from, next) in changes.filter(|(from, _)| after < *from && *from <= end) {
+                    push(from, next);
+                }
             }
-            from = to;
         }
         shifts
     }
+}
 
-    /// Returns the first second with the same offset as `to`. The offset at `from` must be
-    /// different.
-    fn change_between(&self, mut from: i64, mut to: i64) -> i64 {
-        let before = self.offset_seconds(from);
-        while from + 1 < to {
-            let middle = from + (to - from) / 2;
-            if self.offset_seconds(middle) == before {
-                from = middle;
-            } else {
-                to = middle;
-            }
-        }
-        to
-    }
+fn year_of(unix_seconds: i64) -> i32 {
+    civil_from_days(unix_seconds.div_euclid(DAY_SECONDS)).0 as i32
+}
+
+/// Returns the two clock changes of a year in ascending order. A change contains its UTC time and
+/// the offset after the change, in seconds.
+fn changes_in(rule: &AlternateTime, year: i32) -> Option<[(i64, i64); 2]> {
+    let offsets = [rule.std(), rule.dst()].map(|clock| i64::from(clock.ut_offset()));
+    let [standard, saving] = offsets;
+    let at = |day, local: i32| Some(day_of(day, year)? * DAY_SECONDS + i64::from(local));
+    let start = at(rule.dst_start(), rule.dst_start_time())? - standard;
+    let end = at(rule.dst_end(), rule.dst_end_time())? - saving;
+    let mut changes = [(start, saving), (end, standard)];
+    changes.sort();
+    Some(changes)
+}
+
+/// Returns the day of a rule in a year, in days since 1970-01-01. [`zone`] creates only rules with a
+/// month, a week and a weekday; week 5 is the last week of the month.
+fn day_of(day: &RuleDay, year: i32) -> Option<i64> {
+    let RuleDay::MonthWeekDay(day) = day else { return None };
+    let first = days_from_civil(year, day.month(), 1)?;
+    // 1970-01-01 was a Thursday, and Sunday is weekday 0.
+    let weekday = (4 + first).rem_euclid(7);
+    let until = (i64::from(day.week_day()) - weekday).rem_euclid(7);
+    let found = first + until + 7 * (i64::from(day.week()) - 1);
+    let (_, month, _) = civil_from_days(found);
+    Some(if month == i64::from(day.month()) { found } else { found - 7 })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::time::MAX_TIME_NS;
 
     #[test]
     fn zone_shifts_list_changes_in_range() {
@@ -119,6 +135,36 @@ mod tests {
         // The zone's table ends before 2100, so a rule determines these changes.
         let later = TimeRange::new(4_102_444_800 * S_NS, 4_133_980_800 * S_NS);
         assert_eq!(zone.shifts(later).len(), 3);
+    }
+
+    #[test]
+    fn rules_have_two_changes_per_year() {
+        let all = TimeRange::new(0, MAX_TIME_NS);
+        for name in [
+            "Europe/Oslo",
+            "America/New_York",
+            "America/Santiago",
+            "America/Nuuk",
+            "Asia/Jerusalem",
+            "Australia/Lord_Howe",
+            "Africa/Casablanca",
+            "Antarctica/Troll",
+            "Asia/Tokyo",
+        ] {
+            let zone = Zone::find(name).expect(name);
+            let shifts = zone.shifts(all);
+            let mut changes = shifts.iter().skip(1).peekable();
+            let mut offset_ns = shifts[0].1;
+            for time in (0..MAX_TIME_NS / S_NS).step_by(29 * 3_600) {
+                while let Some((from, next)) = changes.next_if(|(from, _)| *from <= time * S_NS) {
+                    assert_eq!(zone.shift_ns(from - 1), offset_ns, "{name} before {from}");
+                    assert_eq!(zone.shift_ns(*from), *next, "{name} at {from}");
+                    offset_ns = *next;
+                }
+                assert_eq!(zone.shift_ns(time * S_NS), offset_ns, "{name} at {time}");
+            }
+            assert_eq!(changes.next(), None, "{name}");
+        }
     }
 
     #[test]

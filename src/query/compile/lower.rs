@@ -2,7 +2,7 @@
 //! measurement.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 
 use super::calls::{self, CallBuilder};
@@ -15,7 +15,7 @@ use super::statement::CheckedSelect;
 use super::{nodes, result_names};
 use crate::influxql::ast::{Expr, Field, Fill};
 use crate::model::ids::ColumnId;
-use crate::model::limits::{PIECE_BYTES_MAX, SOURCES_PER_MEASUREMENT_MAX};
+use crate::model::limits::{CLOCK_CHANGES_PER_ENTRY, PIECE_BYTES_MAX, SOURCES_PER_MEASUREMENT_MAX};
 use crate::model::schema::MeasurementSchema;
 use crate::model::time::TimeRange;
 use crate::model::value::FieldType;
@@ -162,10 +162,14 @@ fn inputs(
         resolve::bind_fields(condition, known, node.subqueries.is_empty());
     }
     let of_condition = condition.as_ref().map_or(0, condition_entries);
-    let each = node.slots.len() + node.group_keys.len() + of_condition;
+    let changes = node.window.as_ref().map_or(0, |window| window.zone.len());
+    let each =
+        node.slots.len() + node.group_keys.len() + of_condition + changes / CLOCK_CHANGES_PER_ENTRY;
     let sources: usize = measurements.values().map(Vec::len).sum();
     size.add_entries(sources.saturating_mul(each.saturating_mul(node.feeds.len())))?;
+    let lookups = node.slots.len() + node.group_keys.len() + condition.as_ref().map_or(0, nodes);
     for (name, sources) in measurements {
+        let sources = with_columns(&sources, lookups);
         let bind = |feed| bind(node, condition.as_ref(), feed, &sources, scans);
         let feeds: Vec<Vec<Binding>> = node.feeds.iter().map(bind).collect();
         if feeds.iter().any(|feed| !feed.is_empty()) {
@@ -176,6 +180,20 @@ fn inputs(
         node.inputs.reverse();
     }
     Ok(())
+}
+
+/// Returns the sources of a measurement with their columns. A repeated source has the same columns.
+fn with_columns<'a>(
+    sources: &'a [FromMeasurement<'_>],
+    lookups: usize,
+) -> Vec<(Origin<'a>, &'a MeasurementSchema, Rc<Columns<'a>>)> {
+    let mut known: BTreeMap<*const MeasurementSchema, Rc<Columns<'_>>> = BTreeMap::new();
+    let source = |source: &'a FromMeasurement<'_>| {
+        let schema: &MeasurementSchema = &source.schema;
+        let columns = known.entry(schema).or_insert_with(|| Rc::new(Columns::new(schema, lookups)));
+        (source.origin, schema, Rc::clone(columns))
+    };
+    sources.iter().map(source).collect()
 }
 
 fn columns(checked: &CheckedSelect<'_>, shown: &[(Field, bool)]) -> Rc<[String]> {
@@ -245,17 +263,15 @@ fn bind(
     node: &SelectNode,
     condition: Option<&Expr>,
     feed: &Feed,
-    sources: &[FromMeasurement<'_>],
+    sources: &[(Origin<'_>, &MeasurementSchema, Rc<Columns<'_>>)],
     scans: &mut Vec<PlannedScan>,
 ) -> Vec<Binding> {
-    let lookups = node.slots.len() + node.group_keys.len() + condition.map_or(0, nodes);
     let mut bindings = Vec::with_capacity(sources.len());
-    for FromMeasurement { origin, schema } in sources {
+    for (origin, schema, columns) in sources {
         if matches!(*origin, Origin::Subquery(_, before) if before != feed.windows_before) {
             continue;
         }
         let scan = scans.len();
-        let columns = Columns::new(schema, lookups);
         let derived = match origin {
             Origin::Subquery(index, _) => node.subqueries.get(*index).map(|of| &of.fields[..]),
             Origin::Policy(_) => None,
@@ -263,12 +279,12 @@ fn bind(
         let is_subquery = derived.is_some();
         let (output, slots, calls) = match feed.kind {
             FeedKind::Rows => {
-                let (output, slots) = rows(node, feed, &columns, is_subquery);
+                let (output, slots) = rows(node, feed, columns, is_subquery);
                 (output, slots, Vec::new())
             }
             FeedKind::Partials => {
                 let is_only = sources.len() == 1;
-                let (output, calls) = partials(node, feed, &columns, is_subquery, is_only);
+                let (output, calls) = partials(node, feed, columns, is_subquery, is_only);
                 (output, Vec::new(), calls)
             }
         };
@@ -296,7 +312,7 @@ fn bind(
                 Some(group_by.len() - 1)
             })
             .collect();
-        let predicate = condition.map(|c| predicate::lower(c, &columns, derived));
+        let predicate = condition.map(|c| predicate::lower(c, columns, derived));
         scans.push(PlannedScan {
             source,
             measurement: schema.name.clone(),
@@ -446,4 +462,29 @@ fn windows_wanted(node: &SelectNode, feed: &Feed) -> Option<u64> {
     let only_reads = node.calls.get(*index)?.transforms.is_empty();
     (only_reads && node.limit > 0 && feed.windows_before == 0)
         .then(|| node.limit.saturating_add(node.offset))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ids::MeasurementId;
+
+    #[test]
+    fn repeated_sources_share_columns() {
+        let schema = |name: &str| MeasurementSchema {
+            dropped: false,
+            id: MeasurementId(0),
+            name: name.to_owned(),
+            version: 0,
+            columns: Vec::new(),
+        };
+        let (one, other) = (schema("m"), schema("m"));
+        let sources = [&one, &other, &one].map(|schema| {
+            let (origin, schema) = (Origin::Subquery(0, 0), Cow::Borrowed(schema));
+            FromMeasurement { origin, schema }
+        });
+        let found = with_columns(&sources, 8);
+        let [(.., first), (.., second), (.., third)] = &found[..] else { panic!("three sources") };
+        assert!(Rc::ptr_eq(first, third) && !Rc::ptr_eq(first, second));
+    }
 }

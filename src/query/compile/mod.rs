@@ -24,6 +24,7 @@ mod statement;
 mod time_range;
 
 pub(crate) use plan_size::condition_entries;
+pub(crate) use time_range::has_time;
 pub use type_clash::{ClashPosition, clashing};
 
 use std::rc::Rc;
@@ -37,6 +38,7 @@ use crate::model::schema::PolicySchema;
 use crate::model::time::TimeRange;
 use crate::model::value::FieldValue;
 use plan_size::PlanSize;
+use statement::Shared;
 
 /// The policies and settings for a statement.
 #[derive(Debug)]
@@ -68,7 +70,7 @@ pub struct PolicyView<'a> {
 /// `QueryError::Invalid` with 1.x's text for a statement that 1.x rejects,
 /// `QueryError::Unsupported` with the name of an unsupported function or clause.
 pub fn compile(select: &SelectStatement, context: &Context<'_>) -> Result<Plan> {
-    let checked = statement::check(select, context.now_ns, None)?;
+    let checked = statement::check(select, &mut Shared::new(context.now_ns), None)?;
     let mut scans = Vec::new();
     let size = PlanSize::new(context.limits);
     let prepared = prepare::prepare(&checked, context, &size)?;
@@ -82,7 +84,7 @@ pub fn compile(select: &SelectStatement, context: &Context<'_>) -> Result<Plan> 
 /// # Errors
 /// `QueryError::Invalid` with 1.x's text.
 pub fn check(select: &SelectStatement, now_ns: i64) -> Result<()> {
-    statement::check(select, now_ns, None).map(drop)
+    statement::check(select, &mut Shared::new(now_ns), None).map(drop)
 }
 
 /// Splits a SHOW statement's condition into a condition without `time` and a time range.

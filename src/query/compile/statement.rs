@@ -1,19 +1,51 @@
 //! Checks a SELECT and its subqueries without a schema (1.x `query.Compile`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::dimensions;
 use super::fields::{self, StatementCheck};
 use super::fold::FoldContext;
 use super::local_time::Zone;
-use super::{arguments, operands, time_range};
+use super::{arguments, nodes, operands, time_range};
 use crate::influxql::ast::{BinaryOp, Expr, Field, Fill, SelectStatement, Source};
-use crate::model::limits::SUBQUERY_READINGS_MAX;
+use crate::model::limits::{SUBQUERY_PARTS_MAX, SUBQUERY_READINGS_MAX};
 use crate::model::time::{MAX_TIME_NS, MIN_TIME_NS, TimeRange};
 use crate::query::error::{QueryError, Result, invalid};
 use crate::query::functions::Function;
 use crate::query::plan::extended;
 use crate::query::transforms;
+
+/// The state that a statement shares with its subqueries.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    now_ns: i64,
+    /// The number of parts that were checked ([`SUBQUERY_PARTS_MAX`]).
+    parts: usize,
+    zones: BTreeMap<String, Zone>,
+}
+
+impl Shared {
+    pub(crate) fn new(now_ns: i64) -> Self {
+        Self { now_ns, parts: 0, zones: BTreeMap::new() }
+    }
+
+    fn add_parts(&mut self, select: &SelectStatement) -> Result<()> {
+        let fields = select.fields.iter().map(|field| &field.expr).chain(&select.condition);
+        let exprs = fields.chain(select.dimensions.iter().map(|dimension| &dimension.expr));
+        self.parts += select.sources.len() + exprs.map(nodes).sum::<usize>();
+        let is_valid = self.parts <= SUBQUERY_PARTS_MAX;
+        if is_valid { Ok(()) } else { Err(QueryError::SubqueriesTooLarge) }
+    }
+
+    fn zone(&mut self, name: &str) -> Result<Zone> {
+        if let Some(zone) = self.zones.get(name) {
+            return Ok(zone.clone());
+        }
+        let zone = Zone::find(name)?;
+        self.zones.insert(name.to_owned(), zone.clone());
+        Ok(zone)
+    }
+}
 
 #[derive(Debug)]
 pub(crate) struct CheckedSelect<'a> {
@@ -61,7 +93,7 @@ impl CheckedSelect<'_> {
         extended(self.range, ns, self.descending).intersect(&all)
     }
 
-    fn check_subqueries(&mut self, now_ns: i64) -> Result<()> {
+    fn check_subqueries(&mut self, shared: &mut Shared) -> Result<()> {
         let numbers = self.windows_before_range();
         let select = self.select;
         for source in &select.sources {
@@ -71,7 +103,7 @@ impl CheckedSelect<'_> {
                 if readings > SUBQUERY_READINGS_MAX {
                     return Err(QueryError::Readings { limit: SUBQUERY_READINGS_MAX });
                 }
-                let inner = check(inner, now_ns, Some((&*self, windows_before, readings)))?;
+                let inner = check(inner, shared, Some((&*self, windows_before, readings)))?;
                 self.subqueries.push(inner);
             }
         }
@@ -87,10 +119,12 @@ impl CheckedSelect<'_> {
 /// the outer functions read before their range, and the number of executions.
 pub(crate) fn check<'a>(
     select: &'a SelectStatement,
-    now_ns: i64,
+    shared: &mut Shared,
     outer: Option<(&CheckedSelect<'_>, u32, u32)>,
 ) -> Result<CheckedSelect<'a>> {
-    let zone = select.timezone.as_deref().map(Zone::find).transpose()?;
+    shared.add_parts(select)?;
+    let now_ns = shared.now_ns;
+    let zone = select.timezone.as_deref().map(|name| shared.zone(name)).transpose()?;
     let context = FoldContext { now_ns: Some(now_ns), math: false, zone: zone.as_ref() };
     let (condition, bounds) = time_range::split(select.condition.as_ref(), context)?;
     if let Some(condition) = &condition {
@@ -152,7 +186,7 @@ pub(crate) fn check<'a>(
     if outer.is_none() {
         checked.floor = checked.range_with(checked.facts.extra_intervals);
     }
-    checked.check_subqueries(now_ns)?;
+    checked.check_subqueries(shared)?;
     Ok(checked)
 }
 

@@ -73,6 +73,18 @@ fn walk(condition: &Expr, context: FoldContext<'_>) -> Result<(Option<Expr>, Bou
     }
 }
 
+/// Whether at least one comparison has `time` on its left side (1.x `HasTimeExpr`).
+pub(crate) fn has_time(condition: &Expr) -> bool {
+    match condition {
+        Expr::Binary { op: BinaryOp::And | BinaryOp::Or, left, right } => {
+            has_time(left) || has_time(right)
+        }
+        Expr::Binary { left, .. } => !matches!(**left, Expr::Paren(_)) && is_time(left),
+        Expr::Paren(inner) => has_time(inner),
+        _ => false,
+    }
+}
+
 /// Accepts `time` in any letter case, with or without parentheses.
 pub(crate) fn is_time(expr: &Expr) -> bool {
     match expr {
@@ -95,7 +107,7 @@ fn mirrored(op: BinaryOp) -> BinaryOp {
 fn bounds(op: BinaryOp, value: &Expr, context: FoldContext<'_>) -> Result<Bounds> {
     let literal = match value {
         Expr::StringLiteral(text) if time_literal::is_time(text) => {
-            Expr::TimeLiteral(parse_time(text, context.zone)?)
+            Expr::TimeLiteral(parse_time(text, context.zone)?.into())
         }
         other => fold::fold(other, context),
     };
@@ -119,13 +131,13 @@ fn bounds(op: BinaryOp, value: &Expr, context: FoldContext<'_>) -> Result<Bounds
     Ok(Bounds { min_ns, max_ns })
 }
 
-/// Checks that a time is valid. Folding saturates, so an invalid time is near an end of `i64`.
-fn within_limits(time_ns: i64) -> Result<i64> {
-    if time_ns > MAX_TIME_NS {
+/// Checks that a time is valid.
+fn within_limits(time_ns: i128) -> Result<i64> {
+    if time_ns > MAX_TIME_NS.into() {
         invalid(format!("time {} overflows time literal", second(time_ns)))
-    } else if time_ns < MIN_TIME_NS + 1 {
+    } else if time_ns <= MIN_TIME_NS.into() {
         invalid(format!("time {} underflows time literal", second(time_ns)))
     } else {
-        Ok(time_ns)
+        Ok(time_ns as i64)
     }
 }

@@ -11,7 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{PolicyView, operands, prepare};
-use crate::influxql::ast::{Expr, SelectStatement, Source};
+use crate::influxql::ast::{Expr, MeasurementName, SelectStatement, Source};
 use crate::model::regex::RegexWork;
 use crate::model::schema::MeasurementSchema;
 use crate::model::value::FieldType;
@@ -23,7 +23,7 @@ pub type ClashPosition = (usize, String);
 
 /// Returns the measurements of `select` and its subqueries in which the types of a mentioned name
 /// clash. The list is empty if the statement cannot be compiled. Adds one unit of `work` for each
-/// column.
+/// column, and for each measurement that is compared with a regex.
 pub fn clashing(
     select: &SelectStatement,
     defaults: Defaults<'_>,
@@ -32,7 +32,7 @@ pub fn clashing(
 ) -> Vec<ClashPosition> {
     let (mut read, mut seen) = (BTreeMap::new(), BTreeSet::new());
     let regex_work = RegexWork::limited();
-    collect(select, defaults, policies, &regex_work, &mut read, &mut seen);
+    collect(select, defaults, policies, &regex_work, work, &mut read, &mut seen);
     if read.len() < 2 {
         return Vec::new();
     }
@@ -75,6 +75,7 @@ fn collect<'a, 's>(
     defaults: Defaults<'_>,
     policies: &[PolicyView<'a>],
     regex_work: &RegexWork,
+    work: &Work,
     read: &mut BTreeMap<ClashPosition, &'a MeasurementSchema>,
     seen: &mut BTreeSet<Seen<'s>>,
 ) {
@@ -82,7 +83,7 @@ fn collect<'a, 's>(
         let measurement = match source {
             Source::Measurement(measurement) => measurement,
             Source::Subquery(inner) => {
-                collect(inner, defaults, policies, regex_work, read, seen);
+                collect(inner, defaults, policies, regex_work, work, read, seen);
                 continue;
             }
         };
@@ -93,6 +94,9 @@ fn collect<'a, 's>(
         let Ok(name) = defaults.resolve(database, policy) else { continue };
         let Some(position) = policies.iter().position(|view| view.name == name) else { continue };
         let schema = policies.get(position).map(|view| view.schema);
+        if let MeasurementName::Regex(_) = measurement.name {
+            work.add(schema.map_or(0, |schema| schema.measurements.len()));
+        }
         let named = |schema| prepare::named(measurement, schema, regex_work).unwrap_or_default();
         for (name, schema) in schema.into_iter().flat_map(named) {
             read.insert((position, name.to_owned()), schema);

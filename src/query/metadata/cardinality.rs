@@ -10,6 +10,7 @@ use crate::model::schema::{ColumnKind, MeasurementSchema};
 use crate::model::series::series_hash;
 use crate::query::error::{Result, invalid};
 use crate::query::result::{SeriesChunk, Values};
+use crate::query::work::Work;
 use crate::scan::page::MeasurementSummary;
 use crate::scan::request::SummaryWant;
 
@@ -194,7 +195,12 @@ impl CardinalityCount {
         matches!(self.of, CountOf::Series | CountOf::TagValues(_)) && self.groups.is_empty()
     }
 
-    pub(super) fn chunks(&self, name: Option<&str>, rows: &SortedNames) -> Vec<SeriesChunk> {
+    pub(super) async fn chunks(
+        &self,
+        name: Option<&str>,
+        rows: &SortedNames,
+        work: &Work,
+    ) -> Vec<SeriesChunk> {
         let width = self.groups.len();
         let mut chunks = Vec::new();
         let (mut group, mut count): (Option<Vec<String>>, u64) = (None, 0);
@@ -208,6 +214,7 @@ impl CardinalityCount {
                 count = 0;
             }
             (group, count) = (next, count + 1);
+            work.spend(width + 1).await;
         }
         if group.is_some() {
             chunks.push(self.chunk(name, group.as_ref(), count));

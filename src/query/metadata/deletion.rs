@@ -7,7 +7,7 @@ use crate::model::regex::Patterns;
 use crate::model::schema::{MeasurementSchema, PolicySchema};
 use crate::model::time::TimeRange;
 use crate::query::compile::predicate::Columns;
-use crate::query::compile::{nodes, operands, predicate, split_time};
+use crate::query::compile::{has_time, nodes, operands, predicate, split_time};
 use crate::query::error::{QueryError, Result, invalid};
 use crate::scan::request::Deletion;
 use crate::shard::check_predicate;
@@ -33,9 +33,14 @@ impl<'a> Deletions<'a> {
             | Statement::DropSeries(DeleteStatement { sources, condition }) => (sources, condition),
             other => return Err(QueryError::Unsupported(other.to_string())),
         };
+        let drops_series = matches!(statement, Statement::DropSeries(_));
+        let refusal = "DROP SERIES doesn't support time in WHERE clause";
+        if drops_series && condition.as_ref().is_some_and(has_time) {
+            return invalid(refusal);
+        }
         let (condition, time) = split_time(condition.as_ref(), now_ns)?;
-        if time != TimeRange::ALL && matches!(statement, Statement::DropSeries(_)) {
-            return invalid("DROP SERIES doesn't support time in WHERE clause");
+        if drops_series && time != TimeRange::ALL {
+            return invalid(refusal);
         }
         let tests = SourceTests::new(sources)?;
         if let Some(policy) = written_policies(sources).find(|policy| !policies.contains(policy)) {

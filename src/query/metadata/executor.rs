@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
+use std::rc::Rc;
 
 use super::names::SortedNames;
 use super::plan::MetaPlan;
@@ -14,6 +15,7 @@ use crate::query::error::Result;
 use crate::query::executor::StreamId;
 use crate::query::operators::join_limit::Limiter;
 use crate::query::result::SeriesChunk;
+use crate::query::work::{Computation, Work};
 use crate::scan::page::{MeasurementSummary, SummaryPage};
 use crate::scan::request::SummaryRequest;
 
@@ -33,6 +35,8 @@ pub enum MetaStep {
     Need(Vec<MetaNeed>),
     /// The next series.
     Chunk(SeriesChunk),
+    /// The statement has worked for some milliseconds, and must pause before the next call.
+    Pause,
     /// The statement has no more series.
     Done,
 }
@@ -56,16 +60,28 @@ struct Showing {
     rows: Range<usize>,
 }
 
+/// The result of a computation that may pause.
+enum Computed {
+    /// A list without duplicate names.
+    Compacted(Listing),
+    /// The sorted names of a measurement.
+    Names(String, SortedNames),
+    /// A number of series or values, and the result for a measurement or a statement.
+    Counts(u64, Vec<SeriesChunk>),
+}
+
 /// Executes one [`MetaPlan`].
 #[derive(Debug)]
 pub struct MetaExecutor {
-    plan: MetaPlan,
+    plan: Rc<MetaPlan>,
+    work: Work,
     measurements: VecDeque<(String, Vec<(usize, usize)>)>,
     streams: Vec<MetaStream>,
     room: QueryReservation,
     pages: HeldBytes,
     listed: HeldBytes,
     listing: Listing,
+    computation: Option<Computation<Result<Computed>>>,
     limiter: Limiter,
     showing: Option<Showing>,
     held: Option<SeriesChunk>,
@@ -75,8 +91,9 @@ pub struct MetaExecutor {
 }
 
 impl MetaExecutor {
-    /// Starts `plan`. `shards[i]` is the number of shards of scan `i`. `room` counts the memory.
-    pub fn new(plan: MetaPlan, shards: &[u32], room: &QueryReservation) -> Self {
+    /// Starts `plan`. `shards[i]` is the number of shards of scan `i`. `room` counts the memory, and
+    /// `work` counts the work.
+    pub fn new(plan: MetaPlan, shards: &[u32], room: &QueryReservation, work: &Work) -> Self {
         let mut by_name: BTreeMap<String, Vec<(usize, usize)>> = BTreeMap::new();
         let mut streams = Vec::new();
         for (index, scan) in plan.scans.iter().enumerate() {
@@ -98,7 +115,9 @@ impl MetaExecutor {
         let [limit, offset] = plan.limits;
         Self {
             listing: Listing::new(plan.keep()),
-            plan,
+            computation: None,
+            plan: Rc::new(plan),
+            work: work.clone(),
             measurements: by_name.into_iter().collect(),
             streams,
             pages: room.part(),
@@ -124,13 +143,37 @@ impl MetaExecutor {
             if let Some(chunk) = self.ready.pop_front() {
                 return Ok(MetaStep::Chunk(chunk));
             }
+            if self.work.pauses()? {
+                return Ok(MetaStep::Pause);
+            }
+            if let Some(computation) = &mut self.computation {
+                if let Some(computed) = computation.proceed() {
+                    self.computation = None;
+                    self.receive(computed?)?;
+                }
+                continue;
+            }
             if self.show_next() {
                 continue;
             }
             let next = self.measurements.front().filter(|_| !self.is_full());
-            let Some((name, scans)) = next else { break };
-            let mut needs = collect(&mut self.streams, &self.plan, scans, &mut self.listing)?;
+            let Some((name, scans)) = next else {
+                if self.count_whole() {
+                    continue;
+                }
+                break;
+            };
+            let (streams, listing) = (&mut self.streams, &mut self.listing);
+            let needs = collect(streams, &self.plan, scans, listing, &self.work)?;
             self.listed.set(self.listing.bytes())?;
+            if self.listing.is_large() {
+                let (listing, work) = (std::mem::take(&mut self.listing), self.work.clone());
+                let compacted =
+                    async move { listing.compact(&work).await.map(Computed::Compacted) };
+                self.computation = Some(Computation::new(compacted));
+                continue;
+            }
+            let Some(mut needs) = needs else { continue };
             if !needs.is_empty() {
                 let goes_on = needs.iter().any(|need| need.request.resume.is_some());
                 let piece_bytes = self.room.piece_bytes(needs.len(), goes_on);
@@ -140,24 +183,42 @@ impl MetaExecutor {
             }
             let name = name.clone();
             self.measurements.pop_front();
-            if matches!(self.plan.render, Render::Count(_)) {
-                self.count(&name);
+            if let Render::Count(count) = &self.plan.render {
+                if count.is_hashed() || !count.is_whole() {
+                    self.count(Some(name));
+                }
                 continue;
             }
-            let plain = match self.plan.render {
-                Render::Measurements(_, Some(_)) => {
-                    name.rsplit_once('\0').map_or("", |(name, _)| name)
-                }
-                _ => &name,
-            };
             let next = Listing::new(self.plan.keep());
             let listing = std::mem::replace(&mut self.listing, next);
-            let names = listing.finish(&self.plan.render, plain);
-            self.show(&name, names);
+            let (plan, work) = (Rc::clone(&self.plan), self.work.clone());
+            self.computation = Some(Computation::new(async move {
+                let plain = match plan.render {
+                    Render::Measurements(_, Some(_)) => {
+                        name.rsplit_once('\0').map_or("", |(name, _)| name)
+                    }
+                    _ => &name,
+                };
+                let names = listing.finish(&plan.render, plain, &work).await;
+                Ok(Computed::Names(name, names))
+            }));
         }
-        self.count_whole();
-        let last = self.ready.pop_front().or(self.held.take());
-        Ok(last.map_or(MetaStep::Done, MetaStep::Chunk))
+        Ok(self.held.take().map_or(MetaStep::Done, MetaStep::Chunk))
+    }
+
+    fn receive(&mut self, computed: Computed) -> Result<()> {
+        match computed {
+            Computed::Compacted(listing) => {
+                self.listing = listing;
+                self.listed.set(self.listing.bytes())?;
+            }
+            Computed::Names(name, names) => self.show(&name, names),
+            Computed::Counts(series, chunks) => {
+                self.total += series;
+                self.ready.extend(chunks);
+            }
+        }
+        Ok(())
     }
 
     /// Supplies the page that a [`MetaNeed`] requested.
@@ -179,35 +240,43 @@ impl MetaExecutor {
         is_list && !self.plan.render.per_measurement() && self.limiter.is_exhausted()
     }
 
-    fn count(&mut self, name: &str) {
-        let Render::Count(count) = &self.plan.render else { return };
-        if count.is_hashed() {
-            let series = std::mem::take(&mut self.listing).counted();
-            self.total += series;
-            if series > 0 && !count.is_whole() {
-                self.ready.push_back(count.chunk(Some(name), None, series));
+    /// Counts the listed names. `name` is the measurement; `None` counts the whole statement.
+    fn count(&mut self, name: Option<String>) {
+        let (plan, work) = (Rc::clone(&self.plan), self.work.clone());
+        let (listing, total) = (std::mem::take(&mut self.listing), self.total);
+        self.computation = Some(Computation::new(async move {
+            let (mut series, mut chunks) = (0, Vec::new());
+            let Render::Count(count) = &plan.render else {
+                return Ok(Computed::Counts(series, chunks));
+            };
+            if name.is_some() && count.is_hashed() {
+                series = listing.counted(&work).await;
+                if series > 0 && !count.is_whole() {
+                    chunks.push(count.chunk(name.as_deref(), None, series));
+                }
+            } else {
+                let rows = listing.finish(&plan.render, "", &work).await;
+                if count.is_estimate {
+                    chunks.push(count.chunk(None, None, total + rows.len() as u64));
+                } else {
+                    chunks = count.chunks(name.as_deref(), &rows, &work).await;
+                }
             }
-        } else if !count.is_whole() {
-            let rows = std::mem::take(&mut self.listing).finish(&self.plan.render, name);
-            self.ready.extend(count.chunks(Some(name), &rows));
-        }
-        if self.plan.limits[1] > 0 {
-            self.ready.clear();
-        }
+            if plan.limits[1] > 0 {
+                chunks.clear();
+            }
+            Ok(Computed::Counts(series, chunks))
+        }));
     }
 
-    fn count_whole(&mut self) {
-        let Render::Count(count) = &self.plan.render else { return };
+    /// Counts the names of all measurements. Returns `false` if nothing remains to be counted.
+    fn count_whole(&mut self) -> bool {
+        let Render::Count(count) = &self.plan.render else { return false };
         if !count.is_whole() || std::mem::replace(&mut self.counted, true) {
-            return;
+            return false;
         }
-        let rows = std::mem::take(&mut self.listing).finish(&self.plan.render, "");
-        if count.is_estimate {
-            let chunk = count.chunk(None, None, self.total + rows.len() as u64);
-            self.ready.push_back(chunk);
-        } else if self.plan.limits[1] == 0 {
-            self.ready.extend(count.chunks(None, &rows));
-        }
+        self.count(None);
+        true
     }
 
     fn show(&mut self, name: &str, names: SortedNames) {
@@ -229,6 +298,7 @@ impl MetaExecutor {
         let Some(Showing { title, names, rows }) = &mut self.showing else { return false };
         let end = rows.end.min(rows.start.saturating_add(CHUNK_ROWS));
         let texts = names.rows(rows.start..end, columns.len());
+        self.work.add(texts.len() * columns.len());
         let mut chunk = SeriesChunk::of_strings(title.as_deref(), columns, &texts);
         rows.start = end;
         let is_last = end >= rows.end;
@@ -247,14 +317,17 @@ impl MetaExecutor {
 }
 
 /// Collects a measurement's summaries. `scans` contains each scan of the measurement, and the
-/// measurement's position in the scan. Returns the pages that the executor needs first.
+/// measurement's position in the scan. Returns the pages that the executor needs first; `None` if
+/// the executor must pause or compact the list before it continues.
 fn collect(
     streams: &mut [MetaStream],
     plan: &MetaPlan,
     scans: &[(usize, usize)],
     listing: &mut Listing,
-) -> Result<Vec<MetaNeed>> {
+    work: &Work,
+) -> Result<Option<Vec<MetaNeed>>> {
     let mut needs = Vec::new();
+    work.add(streams.len());
     for stream in streams {
         let index = stream.id.scan as usize;
         let Some(&(_, position)) = scans.iter().find(|(scan, _)| *scan == index) else { continue };
@@ -264,6 +337,11 @@ fn collect(
         while stream.front() == wanted && wanted.is_some() {
             if let Some(summary) = stream.summaries.pop_front() {
                 listing.add(&plan.render, known, &summary)?;
+                let cells: usize = summary.items.iter().map(Vec::len).sum();
+                work.add(cells + summary.columns.len() + summary.hashes.len());
+            }
+            if listing.is_large() || work.is_due() {
+                return Ok(None);
             }
         }
         if let (None, Some(resume)) = (stream.front(), &stream.rest) {
@@ -271,7 +349,7 @@ fn collect(
             needs.push(MetaNeed { stream: stream.id, request });
         }
     }
-    Ok(needs)
+    Ok(Some(needs))
 }
 
 impl MetaStream {

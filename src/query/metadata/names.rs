@@ -11,6 +11,8 @@ use crate::model::ids::ColumnId;
 use crate::model::limits::LISTED_NAMES_BYTES_MAX;
 use crate::model::schema::{ColumnDefinition, MeasurementSchema};
 use crate::query::error::{QueryError, Result};
+use crate::query::sort::{self, VALUES_AT_ONCE};
+use crate::query::work::Work;
 
 /// The memory of a name in addition to its text, in bytes: the end of the text and the position in
 /// the order.
@@ -18,7 +20,7 @@ const NAME_BYTES: usize = 8;
 /// The number of names in a page. Pages are never reallocated; a single text would be copied
 /// whenever it grows.
 const PAGE_NAMES: usize = 4_096;
-/// The list is sorted and truncated when it exceeds the limit by this number of names.
+/// The minimum number of names above `keep` at which the list is sorted and truncated.
 const SPARE: usize = 10_000;
 /// Separates the cells of a row, and sorts before every character of a name.
 const SEPARATOR: &str = "\0";
@@ -61,20 +63,25 @@ impl SortedNames {
         self.bytes
     }
 
-    /// Drops duplicate and unneeded rows if the list is large.
+    /// Whether the list must be compacted before rows are added.
+    pub(crate) fn is_large(&self) -> bool {
+        let spare = self.keep.map(|keep| keep.saturating_add(keep.max(SPARE)));
+        self.bytes > LISTED_NAMES_BYTES_MAX || spare.is_some_and(|spare| self.stored() > spare)
+    }
+
+    /// Drops duplicate and unneeded rows.
     ///
     /// # Errors
     /// [`QueryError::TooManyNames`] if the list remains too large.
-    pub(crate) fn check(&mut self) -> Result<()> {
-        let spare = self.keep.map(|keep| keep.saturating_add(SPARE));
-        let stored = self.stored();
-        if self.bytes > LISTED_NAMES_BYTES_MAX || spare.is_some_and(|spare| stored > spare) {
-            self.sort();
-            if self.order.len() < stored {
-                let mut left = Self::new(self.keep);
-                self.order.iter().for_each(|&at| left.push_text(self.text(at)));
-                *self = left;
+    pub(crate) async fn compact(&mut self, work: &Work) -> Result<()> {
+        self.sort(work).await;
+        if self.order.len() < self.stored() {
+            let mut left = Self::new(self.keep);
+            for run in self.order.chunks(VALUES_AT_ONCE) {
+                run.iter().for_each(|&at| left.push_text(self.text(at)));
+                work.spend(run.len()).await;
             }
+            *self = left;
         }
         if self.bytes > LISTED_NAMES_BYTES_MAX {
             return Err(QueryError::TooManyNames {
@@ -87,11 +94,24 @@ impl SortedNames {
     }
 
     /// Sorts the rows, removes duplicates and keeps the first `keep` rows.
-    pub(crate) fn sort(&mut self) {
+    pub(crate) async fn sort(&mut self, work: &Work) {
         let mut order: Vec<u32> = (0..self.stored() as u32).collect();
-        order.sort_by(|&a, &b| self.text(a).cmp(self.text(b)));
-        order.dedup_by(|a, b| self.text(*a) == self.text(*b));
-        order.truncate(self.keep.unwrap_or(usize::MAX));
+        let by_text = |a: &u32, b: &u32| self.text(*a).cmp(self.text(*b)).then(a.cmp(b));
+        sort::sort(&mut order, by_text, work).await;
+        let mut distinct = 0;
+        for from in (0..order.len()).step_by(VALUES_AT_ONCE) {
+            let to = order.len().min(from + VALUES_AT_ONCE);
+            for at in from..to {
+                let last = order.get(..distinct).and_then(<[u32]>::last);
+                let next = order.get(at).map(|next| self.text(*next));
+                if last.map(|last| self.text(*last)) != next {
+                    order.swap(distinct, at);
+                    distinct += 1;
+                }
+            }
+            work.spend(to - from).await;
+        }
+        order.truncate(distinct.min(self.keep.unwrap_or(usize::MAX)));
         self.order = order;
     }
 
@@ -187,16 +207,40 @@ fn escape(out: &mut String, text: &str, special: &[char]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::query::work::tests::run;
+
+    /// The work of sorting the names that are processed before a pause.
+    const EXCESS: usize = 2 * VALUES_AT_ONCE;
+
+    fn check(names: &mut SortedNames) -> Result<()> {
+        let work = Work::default();
+        if names.is_large() { run(&work, EXCESS, names.compact(&work)).0 } else { Ok(()) }
+    }
+
+    #[test]
+    fn long_lists_of_names_are_sorted_with_pauses() {
+        let (mut names, work) = (SortedNames::new(None), Work::default());
+        for number in 0..600_000_u64 {
+            names.push(&[&format!("{:06}", number * 7_919 % 300_000)]);
+        }
+        let (compacted, pauses) = run(&work, EXCESS, names.compact(&work));
+        compacted.unwrap();
+        assert!(pauses > 10, "{pauses} pauses");
+        assert_eq!(names.stored(), 300_000);
+        run(&work, EXCESS, names.sort(&work));
+        assert_eq!(names.rows(299_999..300_000, 1), [["299999"]]);
+    }
 
     #[test]
     fn sorted_names_deduplicate_and_limit() {
         let mut names = SortedNames::new(Some(3));
         for number in (0..3 * SPARE).rev() {
             names.push(&["key", &format!("{:05}", number / 2)]);
-            names.check().unwrap();
+            check(&mut names).unwrap();
             assert!(names.stored() <= SPARE + 3);
         }
-        names.sort();
+        let work = Work::default();
+        run(&work, EXCESS, names.sort(&work));
         let row = |value: &str| vec!["key".to_owned(), value.to_owned()];
         assert_eq!(names.rows(0..names.len(), 2), ["00000", "00001", "00002"].map(row));
     }
@@ -207,11 +251,11 @@ mod tests {
         let long = "x".repeat(LISTED_NAMES_BYTES_MAX / 4);
         for _ in 0..9 {
             names.push(&[&long]);
-            names.check().unwrap();
+            check(&mut names).unwrap();
         }
         for number in 0..9 {
             names.push(&[&format!("{number}{long}")]);
-            if let Err(error) = names.check() {
+            if let Err(error) = check(&mut names) {
                 assert_eq!((number, error.to_string()), (2, TEXT.to_owned()));
                 return;
             }

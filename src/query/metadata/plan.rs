@@ -14,7 +14,7 @@ use crate::influxql::ast::{Dimension, Expr, ListOf, Measurement, NamePattern, So
 use crate::model::limits::{PIECE_BYTES_MAX, PLAN_ENTRIES_MAX};
 use crate::model::schema::{MeasurementSchema, PolicySchema};
 use crate::model::time::{TimeRange, past_truncated_ns};
-use crate::query::compile::{condition_entries, split_time};
+use crate::query::compile::{condition_entries, has_time, split_time};
 use crate::query::error::{QueryError, Result, invalid};
 use crate::query::source::{Defaults, check_name};
 use crate::scan::request::{SummaryRequest, SummaryWant};
@@ -125,9 +125,13 @@ fn read<'a>(
     };
     Ok(match statement {
         Statement::ShowMeasurements(s) => {
+            let refusal = "SHOW MEASUREMENTS doesn't support time in WHERE clause";
+            if s.condition.as_ref().is_some_and(has_time) {
+                return invalid(refusal);
+            }
             let (rest, bounds) = split_time(s.condition.as_ref(), context.now_ns)?;
             if bounds != TimeRange::ALL {
-                return invalid("SHOW MEASUREMENTS doesn't support time in WHERE clause");
+                return invalid(refusal);
             }
             let filter = rest.as_ref().map(MeasurementFilter::new).transpose()?;
             let mut show = show(&[], None, false, [s.limit, s.offset]);
@@ -159,6 +163,11 @@ fn read<'a>(
                 }
             }
             let count = CardinalityCount::new(s)?;
+            if s.condition.as_ref().is_some_and(has_time)
+                && let Some(refusal) = count.refuses_time()
+            {
+                return invalid(refusal);
+            }
             let limits = [s.limit, s.offset];
             let mut show = show(&s.sources, s.condition.as_ref(), !count.is_estimate, limits);
             show.dimensions = &s.dimensions;

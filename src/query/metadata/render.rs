@@ -7,6 +7,8 @@ use crate::model::limits::COUNTED_NAMES_MAX;
 use crate::model::schema::ColumnKind;
 use crate::model::series::value_hash;
 use crate::query::error::{QueryError, Result};
+use crate::query::sort;
+use crate::query::work::Work;
 use crate::scan::page::MeasurementSummary;
 
 #[derive(Clone, Debug)]
@@ -76,7 +78,7 @@ impl Listing {
         Self { rows: SortedNames::new(keep), ..Self::default() }
     }
 
-    /// Returns [`QueryError::TooLarge`] if a measurement has too many names to sort.
+    /// Returns [`QueryError::TooManyNames`] if a measurement has too many names to count.
     pub(super) fn add(
         &mut self,
         render: &Render,
@@ -136,7 +138,18 @@ impl Listing {
             let unit = "series or values over several shard groups";
             return Err(QueryError::TooManyNames { what, limit, unit });
         }
-        self.rows.check()
+        Ok(())
+    }
+
+    /// Whether the list must be compacted before names are added.
+    pub(super) fn is_large(&self) -> bool {
+        self.rows.is_large()
+    }
+
+    /// Drops duplicate names. Returns [`QueryError::TooManyNames`] if the list remains too large.
+    pub(super) async fn compact(mut self, work: &Work) -> Result<Self> {
+        self.rows.compact(work).await?;
+        Ok(self)
     }
 
     /// Includes the positions of the names, which exist only while the names are sorted.
@@ -144,11 +157,11 @@ impl Listing {
         self.rows.bytes() + 8 * self.hashes.len()
     }
 
-    pub(super) fn counted(&mut self) -> u64 {
+    pub(super) async fn counted(mut self, work: &Work) -> u64 {
         if self.hashes.is_empty() {
             return self.count;
         }
-        self.hashes.sort();
+        sort::sort(&mut self.hashes, Ord::cmp, work).await;
         self.hashes.dedup();
         self.hashes.len() as u64
     }
@@ -171,7 +184,7 @@ impl Listing {
     }
 
     /// The rows are in ascending order.
-    pub(super) fn finish(mut self, render: &Render, name: &str) -> SortedNames {
+    pub(super) async fn finish(mut self, render: &Render, name: &str, work: &Work) -> SortedNames {
         if let Render::Measurements(filter, _) = render {
             self.seen.resize(filter.as_ref().map_or(0, |f| f.leaves.len()), (false, false));
             let listed = filter.as_ref().is_none_or(|filter| filter.accepts(name, &self.seen));
@@ -182,7 +195,7 @@ impl Listing {
                 self.rows.push(&[name]);
             }
         }
-        self.rows.sort();
+        self.rows.sort(work).await;
         self.rows
     }
 }

@@ -8,6 +8,7 @@ use crate::model::schema::PolicySchema;
 use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema};
 use crate::model::value::FieldType;
 use crate::query::result::{ResultColumn, Values};
+use crate::query::work::Work;
 use crate::scan::page::{MeasurementSummary, SummaryPage};
 use crate::scan::reader::ReadStats;
 
@@ -40,12 +41,13 @@ fn run(query: &str, shards: &[&[&[&str]]]) -> Vec<Vec<Vec<String>>> {
         now_ns: 0,
     };
     let plan = compile(&statement, &context).expect("compiles");
-    let mut executor =
-        MetaExecutor::new(plan, &[shards.len() as u32], &QueryReservation::default());
+    let (room, work) = (QueryReservation::default(), Work::default());
+    let mut executor = MetaExecutor::new(plan, &[shards.len() as u32], &room, &work);
     let mut chunks = Vec::new();
     loop {
         match executor.next().expect("no error") {
             MetaStep::Done => return chunks,
+            MetaStep::Pause => {}
             MetaStep::Chunk(chunk) => chunks.push(rows(&chunk)),
             MetaStep::Need(needs) => {
                 for need in needs {
