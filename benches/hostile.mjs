@@ -19,10 +19,18 @@ export const idlePolicy = { execPath: 'chrt', execArgv: ['--idle', '0', process.
 const senderFile = fileURLToPath(new URL('hostile_sender.mjs', import.meta.url));
 const [calm, hostileDb] = ['calm', 'hostile'];
 const [sourceRows, valueRows, fields] = [5_000, 1_000, 1_000];
+/** The number of further measurements with all fields. */
+const wideMeasurements = 60;
 
 const sql = (q) => ({ path: `/api/v3/query_sql?${new URLSearchParams({ db: hostileDb, q, format: 'json' })}` });
 const influxql = (q) => ({ path: `/query?db=${hostileDb}`, form: new URLSearchParams({ q }).toString() });
 const times = (count, text) => Array(count).fill(text).join(',');
+const lineProtocol = (lines) => ({ path: `/write?db=${hostileDb}`, form: lines.join('\n') });
+/** Lines with other tag keys in each line, and many lines without tags. */
+const tagKeys = [
+  ...Array.from({ length: 40 }, (_, line) => `keys,${Array.from({ length: 255 }, (_, at) => `k${line * 255 + at}=x`).join(',')} v=1`),
+  ...Array(300_000).fill('keys v=1'),
+];
 const wideTables = Array.from({ length: 10 }, (_, at) => `(SELECT * FROM wide) t${at}`).join(' CROSS JOIN ');
 
 function message(...values) {
@@ -69,6 +77,10 @@ const requests = [
   ['InfluxQL: 100 times `*` of 1,000 fields', influxql(`SELECT ${times(100, '*')} FROM wide`)],
   ['InfluxQL: 100 times `max(*)` of 1,000 fields', influxql(`SELECT ${times(100, 'max(*)')} FROM wide`)],
   ['InfluxQL: holt_winters of 1,000 values', influxql('SELECT holt_winters(mean(value), 10, 60) FROM v WHERE time >= 0 AND time < 1000s GROUP BY time(1s)')],
+  ['InfluxQL: tz() in 1,000 subqueries', influxql(`SELECT value FROM ${times(1_000, "(SELECT value FROM m tz('Europe/Oslo'))")}`)],
+  ['InfluxQL: EXPLAIN of 5 functions of 60,000 fields', influxql('EXPLAIN SELECT mean(*), max(*), min(*), sum(*), count(*) FROM /^wide/')],
+  ['InfluxQL: DELETE with a slow regex', influxql(String.raw`DELETE WHERE host =~ /\pL{300}/`)],
+  ['Write: 10,200 tag keys and 300,000 lines', lineProtocol(tagKeys)],
 ];
 
 export async function send({ url, headers }, { path, form, grpc }) {
@@ -88,7 +100,9 @@ async function fill(target) {
   for (const db of [calm, hostileDb]) await send(target, influxql(`CREATE DATABASE ${db}`));
   const lines = (name, count) => Array.from({ length: count }, (_, at) => `${name} value=${at} ${at}`);
   await write(hostileDb, [...lines('m', sourceRows), ...lines('v', valueRows)]);
-  await write(hostileDb, [`wide ${Array.from({ length: fields }, (_, at) => `f${at}=${at}`).join(',')} 1`]);
+  const names = ['wide', ...Array.from({ length: wideMeasurements }, (_, at) => `wide${at}`)];
+  const values = Array.from({ length: fields }, (_, at) => `f${at}=${at}`).join(',');
+  await write(hostileDb, names.map((name) => `${name} ${values} 1`));
   await write(calm, Array.from({ length: 1_000 }, (_, at) => `cpu,host=h${at % 10} usage=${at} ${at}`));
 }
 
