@@ -192,7 +192,8 @@ fn regex_of_delete_is_compiled_once() {
 
 #[test]
 fn pending_deletes_are_limited() {
-    let cases: [(fn(usize) -> Predicate, &str, usize); 4] = [
+    type Case = (fn(usize) -> Predicate, &'static str, usize);
+    let cases: [Case; 4] = [
         (|_| is(HOST, "y"), "PENDING_DELETES_MAX", PENDING_DELETES_MAX),
         (
             |_| is(HOST, &"y".repeat(200_000)),
