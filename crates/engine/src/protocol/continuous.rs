@@ -21,13 +21,13 @@ pub struct ContinuousQuery {
     /// The due time of the last completed run, in nanoseconds.
     #[serde(default)]
     pub last_run_ns: Option<i64>,
-    /// The due time of the next run, in nanoseconds. `None` before the first run. With `tz()`, this
-    /// time follows the changes of the local time.
+    /// The maximum number of windows of the next run, if a run exceeded the limits of one alarm.
+    #[serde(default)]
+    pub windows_max: Option<i64>,
+    /// The due time of the next run, in nanoseconds. With `tz()`, this time follows the changes of the
+    /// local time. `None` before the first run, and in rows of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_run_ns: Option<i64>,
-    /// The maximum number of windows of the next run, if a run exceeded the limits of one alarm.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub windows_max: Option<i64>,
 }
 
 /// The end of a run.
@@ -49,7 +49,8 @@ pub enum RunEnd {
 impl ContinuousQuery {
     /// Returns the due time of the next run, in nanoseconds, or `None` for a disabled query.
     pub fn due_ns(&self, now_ns: i64) -> Option<i64> {
-        (self.every_ns > 0).then(|| self.next_run_ns.unwrap_or(now_ns))
+        let after_last = || self.last_run_ns.map(|last_ns| last_ns.saturating_add(self.every_ns));
+        (self.every_ns > 0).then(|| self.next_run_ns.or_else(after_last).unwrap_or(now_ns))
     }
 }
 
