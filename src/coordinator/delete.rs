@@ -18,7 +18,7 @@ use super::{Io, Task};
 use crate::influxql::ast::Statement;
 use crate::model::configurable_limits::Limit;
 use crate::model::ids::ObjectId;
-use crate::model::limits::{CALLS_PER_ROUND_MAX, CALLS_RESERVED};
+use crate::model::limits::{CALLS_PER_ROUND_MAX, CALLS_RESERVED, PENDING_DELETES_BYTES_MAX};
 use crate::protocol::call::Address;
 use crate::protocol::database::{FromDatabase, ToDatabase};
 use crate::protocol::envelope;
@@ -135,8 +135,18 @@ impl Delete {
                 }
             }
             let stamp = loaded.stamp(policy.id);
+            let mut bytes = 0;
             for deletions in here.chunks(most) {
                 let deletions: Rc<[Deletion]> = deletions.into();
+                bytes += envelope::encode(&delete_message(stamp, 0, &deletions)).len();
+                if bytes > PENDING_DELETES_BYTES_MAX {
+                    let reason = format!(
+                        "the conditions for all measurements exceed {PENDING_DELETES_BYTES_MAX} \
+                         bytes in a shard (PENDING_DELETES_BYTES_MAX): name measurements in FROM, \
+                         or select fewer values"
+                    );
+                    return Err(QueryError::Invalid(reason).into());
+                }
                 let time = deletions.first().map(|deletion| deletion.time);
                 let overlaps = |range| time.is_some_and(|time| time.overlaps(range));
                 let groups = policy.groups.iter().filter(|group| overlaps(&group.range));
@@ -207,5 +217,9 @@ impl Delete {
 }
 
 fn hide_message(task: &ShardTask) -> ToShard {
-    ToShard::Delete { stamp: task.stamp, before: task.before, deletions: task.deletions.to_vec() }
+    delete_message(task.stamp, task.before, &task.deletions)
+}
+
+fn delete_message(stamp: Stamp, before: u64, deletions: &[Deletion]) -> ToShard {
+    ToShard::Delete { stamp, before, deletions: deletions.to_vec() }
 }

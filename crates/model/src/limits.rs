@@ -304,9 +304,9 @@ pub(crate) const REGEX_CACHE_BYTES_MAX: usize = 256 << 10;
 pub const REGEX_STEPS_MAX: u64 = 10_000_000;
 /// The maximum work to build all states of the regexes of a delete, as the memory of the states in
 /// bytes multiplied by the number of classes of bytes. A delete accepts only regexes whose states
-/// fit this limit and the cache, because merges cannot stop at a slow match. A list of 200 names of
+/// fit this limit and the cache, because merges cannot stop at a slow match. A list of 40 names of
 /// 16 characters fits.
-pub(crate) const REGEX_STATES_WORK_MAX: u64 = 50_000_000;
+pub(crate) const REGEX_STATES_WORK_MAX: u64 = 10_000_000;
 /// The maximum number of times that the text of a subquery is compiled. A SELECT compiles its
 /// subqueries once for each different number of windows that its functions read before the range, so
 /// the numbers of nested SELECTs multiply.

@@ -112,7 +112,9 @@ fn due<S: Store>(loaded: &Loaded<S>, task: AlarmTask, now_ns: i64) -> Option<i64
     let has_frames = !wal.frames().is_empty() || !wal.damaged().is_empty();
     let natural_ns = match task {
         AlarmTask::Flush => {
-            let is_enough = loaded.log.size().reaches(&ENOUGH);
+            // A delete of rows in the log stays pending until the flush.
+            let is_enough =
+                loaded.log.size().reaches(&ENOUGH) || loaded.deletions.are_many_pending();
             has_frames.then_some(if is_enough { now_ns } else { paused_ns })
         }
         AlarmTask::DeleteUnusedRows => {

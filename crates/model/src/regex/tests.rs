@@ -194,7 +194,7 @@ fn deletes_accept_only_regexes_that_are_always_fast() {
     let list = |from: u64| {
         let name =
             |number: u64| format!("host-{:016x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        format!("^({})$", (from..from + 100).map(name).collect::<Vec<_>>().join("|"))
+        format!("^({})$", (from..from + 40).map(name).collect::<Vec<_>>().join("|"))
     };
     let fast = ["web", "^$", ".", "^(web|db)-[0-9]+$", "(?i)web.*[0-9]{4}$", "\\bb+\\b", "^a.{9}b"];
     for source in fast.map(str::to_owned).into_iter().chain([list(0)]) {

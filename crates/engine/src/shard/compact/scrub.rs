@@ -21,13 +21,11 @@ use crate::store::Store;
 const PARTS_PER_EVENT: usize = 16;
 /// A part with more series may be rewritten without need.
 const SERIES_MAX: usize = 50_000;
-/// Above this number of tombstones, parts are rewritten even while further deletes arrive.
-const TOMBSTONES_ENOUGH: usize = 32;
 
 pub(in crate::shard) fn due<S: Store>(loaded: &Loaded<S>, now_ns: i64) -> Option<i64> {
     let is_free = loaded.manifest().job().is_none();
     let has_work = is_free && !loaded.plan(now_ns).scrub.is_empty();
-    has_work.then(|| match loaded.deletions.tombstones.len() > TOMBSTONES_ENOUGH {
+    has_work.then(|| match loaded.deletions.are_many_pending() {
         true => now_ns,
         false => loaded.pace.deletes_ended_ns(now_ns),
     })
