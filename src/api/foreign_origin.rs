@@ -1,8 +1,7 @@
 //! Refuses requests that a browser sends for a page of another origin.
 //!
 //! A browser sends the page's origin in the header `Origin`. CORS alone only prevents the page from
-//! reading the response; the server would still execute the request. A request with a token in
-//! `Authorization` is accepted: the page already knows the token.
+//! reading the response; the server would still execute the request.
 
 use super::http::RequestHead;
 use super::settings::CorsOrigins;
@@ -16,14 +15,6 @@ pub fn foreign<'a>(head: &'a RequestHead, allowed: &CorsOrigins) -> Option<&'a s
         host.is_some_and(|(name, port)| port == page.1 && name.eq_ignore_ascii_case(page.0))
     });
     (!own && !allowed.allow(origin)).then_some(origin)
-}
-
-/// Whether the header `Authorization` contains a token. Browsers never add a token by themselves, in
-/// contrast to a password (`Basic`), so the sender of the request knows the token.
-pub fn has_token(head: &RequestHead) -> bool {
-    let authorization = head.header("authorization").unwrap_or_default();
-    let scheme = authorization.split_whitespace().next().unwrap_or_default();
-    ["token", "bearer"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
 }
 
 /// Returns `false` if a header of the request indicates a page of another origin. The server then
@@ -101,20 +92,6 @@ mod tests {
             assert!(is_foreign(origin, Some(host), &["https://c.example"]), "{origin} {host}");
             assert!(is_foreign(origin, None, &[]), "{origin}");
             assert!(!is_foreign(origin, Some(host), &["https://c.example", origin]), "{origin}");
-        }
-    }
-
-    #[test]
-    fn only_tokens_in_header_are_explicit() {
-        let has_token = |value: &str| {
-            let headers = vec![("authorization".to_owned(), value.to_owned())];
-            has_token(&RequestHead { headers, ..RequestHead::default() })
-        };
-        for value in ["Token a", "token a:b", "Bearer a", "BEARER a"] {
-            assert!(has_token(value), "{value}");
-        }
-        for value in ["Basic dG9rZW46YQ==", "Negotiate token", "Digest x", "Tokens a", ""] {
-            assert!(!has_token(value), "{value}");
         }
     }
 

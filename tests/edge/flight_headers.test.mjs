@@ -44,8 +44,8 @@ test('each Flight response is streamed without Content-Length, for any status', 
     ['gRPC without a proxy', 415, null, { headers: of('application/grpc', bearer), body: ticket }],
     ['gRPC without a token', 401, null, { headers: of('application/grpc'), body: ticket }],
     ['another verb', 405, null, { method: 'GET', headers: bearer }],
-    ['another origin', 200, /grpc-status: ?7/, { headers: of(web, { Origin: 'https://a.example' }), body: ticket }],
-    ['gRPC of another origin', 403, null, { headers: of('application/grpc', { Origin: 'https://a.example' }), body: ticket }],
+    ['another origin', 200, /grpc-status: ?7/, { headers: of(web, { ...bearer, Origin: 'https://a.example' }), body: ticket }],
+    ['gRPC of another origin', 403, null, { headers: of('application/grpc', { ...bearer, Origin: 'https://a.example' }), body: ticket }],
   ]) {
     const response = await answer(it, given);
     const shown = `${what}: ${response.status} ${JSON.stringify(response.headers)} ${response.body}`;

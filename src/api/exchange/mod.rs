@@ -226,7 +226,6 @@ impl Exchange {
     fn enter(&mut self, isolate: &mut Isolate<'_>) -> ApiResult<Action> {
         if let Some(page) =
             self.origins.as_ref().and_then(|own| foreign_origin::foreign(&self.head, own))
-            && !foreign_origin::has_token(&self.head)
         {
             return Err(ApiError::ForeignOrigin(page.chars().take(ORIGIN_CHARS_MAX).collect()));
         }
