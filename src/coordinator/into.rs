@@ -179,6 +179,9 @@ fn written_row(points: u64) -> SeriesChunk {
     }
 }
 
+/// The size of a value in a column, without the text of a string.
+const VALUE_BYTES: usize = 8;
+
 /// The size at which a batch is written. The batch becomes one frame for each shard.
 const BATCH_BYTES: usize = 4 << 20;
 
@@ -220,12 +223,11 @@ impl IntoPoints {
         let Some(ResultColumn::Time(times_ns)) = chunk.values.first() else { return };
         let (mut tags, mut fields, mut names) = (Vec::new(), Vec::new(), BTreeSet::new());
         for (key, column) in chunk.columns.iter().zip(&chunk.values).skip(1).rev() {
-            let (ResultColumn::Values(column) | ResultColumn::Filled { column, .. }) = column
-            else {
-                continue;
-            };
             // As in 1.x, the last of several columns with the same name is written.
-            if names.insert(key) {
+            if !names.insert(key) {
+                continue;
+            }
+            if let ResultColumn::Values(column) | ResultColumn::Filled { column, .. } = column {
                 let named = if self.tag_columns.contains(key) { &mut tags } else { &mut fields };
                 named.push((key, column));
             }
@@ -246,6 +248,7 @@ impl IntoPoints {
             return;
         }
         let table = self.tables.entry(name.to_owned()).or_default();
+        let cells_before = table.cells();
         for &row in &rows {
             table.times_ns.extend(times_ns.get(row as usize));
         }
@@ -273,9 +276,10 @@ impl IntoPoints {
         self.bytes += 12 * rows.len();
         for (key, column) in fields {
             let next = column.gather(&rows);
-            self.bytes += next.bytes();
+            self.bytes += next.bytes().saturating_sub(VALUE_BYTES * next.len());
             table.add_field(key, &next, &mut self.bytes);
         }
+        self.bytes += VALUE_BYTES * table.cells().saturating_sub(cells_before);
     }
 
     pub(super) fn take(&mut self) -> Result<Batch, Unwritable> {
@@ -349,6 +353,11 @@ impl MeasurementRows {
             column.extend_nulls(before.saturating_sub(column.len()));
             column.extend_from(values);
         }
+    }
+
+    /// Returns the number of values after [`Self::pad`].
+    fn cells(&self) -> usize {
+        self.fields.len() * self.times_ns.len()
     }
 
     fn pad(&mut self) {
