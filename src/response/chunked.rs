@@ -108,7 +108,8 @@ impl Writer for Documents {
             let (mut document, rows) = self.held.take().unwrap_or_else(|| (self.begin(), 0));
             let to = range.end.min(from.saturating_add(chunk_rows.saturating_sub(rows)));
             let next = document.write_rows(chunk, from..to);
-            if cut == ChunkCut::Whole || document.bytes() >= WHOLE_REPLY_BYTES_MAX {
+            let is_long = cut == ChunkCut::Whole || document.bytes() >= WHOLE_REPLY_BYTES_MAX;
+            if is_long && !document.is_unsupported() {
                 self.out.append(&mut document.take_bytes());
             }
             self.held = Some((document, rows + (next - from)));

@@ -43,6 +43,11 @@ impl Document {
         }
     }
 
+    /// Whether an error replaces the document, because it contains a value without a JSON encoding.
+    pub(super) fn is_unsupported(&self) -> bool {
+        self.unsupported.is_some()
+    }
+
     /// Whether the rows of `chunk` belong to the series of the last rows.
     pub(super) fn continues(&self, chunk: &SeriesChunk) -> bool {
         self.open.as_ref().is_some_and(|(open, _)| open.partial && open.same_series(chunk))

@@ -146,6 +146,8 @@ impl ReservationSlot {
     /// The errors of [`HeldBytes::set`].
     pub fn hold(&self, held: &mut Option<HeldBytes>, bytes: usize) -> Result<(), OutOfMemory> {
         let Some(reservation) = self.get() else { return Ok(()) };
+        // A query that has returned rows cannot start again, so it does not wait for large queries.
+        reservation.0.has_grown.set(true);
         held.get_or_insert_with(|| reservation.part()).set(bytes)
     }
 }
