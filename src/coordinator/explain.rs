@@ -180,9 +180,12 @@ fn draw(nodes: &[Node], indent: &str, lines: &mut Vec<String>) {
 /// Returns the aggregate calls of a scan as 1.x prints them, and the columns that the scan reads as
 /// rows or in addition to a call.
 fn describe(request: &ScanRequest, schema: Option<&MeasurementSchema>) -> (Vec<String>, String) {
-    let columns = schema.into_iter().flat_map(|schema| &schema.columns);
-    let keys: HashMap<ColumnId, &str> = columns.map(|column| (column.id, &*column.key)).collect();
-    let key = |id: ColumnId| keys.get(&id).map_or("?".into(), |key| quote::ident(key));
+    let columns = schema.map_or(&[][..], |schema| &schema.columns);
+    // The columns are sorted by id.
+    let key = |id: ColumnId| {
+        let found = columns.binary_search_by_key(&id, |column| column.id).ok();
+        found.and_then(|at| columns.get(at)).map_or("?".into(), |column| quote::ident(&column.key))
+    };
     let field = |input: &Input| {
         let read_as = input.output_type().unwrap_or(input.field_type);
         format!("{}::{}", key(input.column), read_as.name())

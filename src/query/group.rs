@@ -452,6 +452,9 @@ impl GroupExecutor {
 fn shifts(zone: Option<&Zone>, times_ns: &[i64]) -> Rc<[(i64, i64)]> {
     let range = times_ns.iter().min().zip(times_ns.iter().max());
     let (Some(zone), Some((&first_ns, &last_ns))) = (zone, range) else { return Rc::from([]) };
+    if first_ns == last_ns {
+        return Rc::from([(i64::MIN, zone.shift_ns(first_ns))]);
+    }
     zone.shifts(TimeRange::new(first_ns, last_ns)).into()
 }
 

@@ -189,9 +189,9 @@ impl Write {
     fn would_reject(&self, columns: &[Columns], oldest_kept_ns: i64) -> bool {
         let tables = self.request.batch.measurements.iter().zip(&self.pending).zip(columns);
         tables.into_iter().any(|((batch, pending), columns)| {
-            let mut rows = pending.to_rows(batch.block.rows()).into_iter();
+            let refused = |row| refusal(batch, columns, row, oldest_kept_ns).is_some();
             may_refuse(batch, columns, oldest_kept_ns)
-                && rows.any(|row| refusal(batch, columns, row, oldest_kept_ns).is_some())
+                && pending.to_rows(batch.block.rows()).into_iter().any(refused)
         })
     }
 
@@ -208,8 +208,12 @@ impl Write {
                 let Some(refusal) = refusal(batch, columns, row, oldest_kept_ns) else {
                     return true;
                 };
-                let is_old = matches!(refusal, LineRefusal::Retention { .. });
-                self.outcome.rejected.add(batch.lines.get(row as usize), is_old, || refusal);
+                let is_old = matches!(refusal, RowRefusal::Old);
+                let line = batch.lines.get(row as usize);
+                self.outcome.rejected.add(line, is_old, || match refusal {
+                    RowRefusal::Old => old_line(batch, row as usize, oldest_kept_ns),
+                    RowRefusal::Columns(refusal) => LineRefusal::Columns(refusal),
+                });
                 false
             });
             *pending = selection(kept, batch.block.rows());
@@ -341,8 +345,10 @@ impl Write {
     fn reject_old(&mut self, oldest_kept_ns: i64) {
         for batch in &self.request.batch.measurements {
             for row in 0..batch.block.rows() {
-                if let Some(refusal) = refusal_of_old(batch, row, oldest_kept_ns) {
-                    self.outcome.rejected.add(batch.lines.get(row), true, || refusal);
+                if time_ns(batch, row) < oldest_kept_ns {
+                    let line = batch.lines.get(row);
+                    let refusal = || old_line(batch, row, oldest_kept_ns);
+                    self.outcome.rejected.add(line, true, refusal);
                 }
             }
         }
@@ -354,28 +360,30 @@ fn may_refuse(batch: &MeasurementBatch, columns: &Columns, oldest_kept_ns: i64) 
     columns.has_conflicts() || batch.block.times_ns.iter().any(|&time_ns| time_ns < oldest_kept_ns)
 }
 
-/// Returns the reason why a row is rejected, if any: it is too old or contradicts the schema.
+/// The reason why a row is rejected: it is too old or contradicts the schema.
+enum RowRefusal {
+    Old,
+    Columns(RegisterRefusal),
+}
+
 fn refusal(
     batch: &MeasurementBatch,
     columns: &Columns,
     row: u32,
     oldest_kept_ns: i64,
-) -> Option<LineRefusal> {
+) -> Option<RowRefusal> {
     let row = row as usize;
-    refusal_of_old(batch, row, oldest_kept_ns)
-        .or_else(|| columns.conflict(batch, row).map(LineRefusal::Columns))
+    if time_ns(batch, row) < oldest_kept_ns {
+        return Some(RowRefusal::Old);
+    }
+    columns.conflict(batch, row).map(RowRefusal::Columns)
 }
 
-fn refusal_of_old(
-    batch: &MeasurementBatch,
-    row: usize,
-    oldest_kept_ns: i64,
-) -> Option<LineRefusal> {
-    let time_ns = batch.block.times_ns.get(row).copied().or_bug();
-    let measurement = batch.name.as_str();
-    (time_ns < oldest_kept_ns).then(|| LineRefusal::Retention {
-        measurement: measurement.to_owned(),
-        oldest_kept_ns,
-        time_ns,
-    })
+fn time_ns(batch: &MeasurementBatch, row: usize) -> i64 {
+    batch.block.times_ns.get(row).copied().or_bug()
+}
+
+fn old_line(batch: &MeasurementBatch, row: usize, oldest_kept_ns: i64) -> LineRefusal {
+    let (measurement, time_ns) = (batch.name.clone(), time_ns(batch, row));
+    LineRefusal::Retention { measurement, oldest_kept_ns, time_ns }
 }

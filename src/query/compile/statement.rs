@@ -122,7 +122,9 @@ pub(crate) fn check<'a>(
     shared: &mut Shared,
     outer: Option<(&CheckedSelect<'_>, u32, u32)>,
 ) -> Result<CheckedSelect<'a>> {
-    shared.add_parts(select)?;
+    if outer.is_some() {
+        shared.add_parts(select)?;
+    }
     let now_ns = shared.now_ns;
     let zone = select.timezone.as_deref().map(|name| shared.zone(name)).transpose()?;
     let context = FoldContext { now_ns: Some(now_ns), math: false, zone: zone.as_ref() };
