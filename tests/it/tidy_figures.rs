@@ -250,6 +250,15 @@ fn settings_page_limits_match_code() {
         ("GZIP_MEMBERS_MAX", count(limits::GZIP_MEMBERS_MAX)),
         ("BODY_STALL_S_MAX", format!("{} s", limits::BODY_STALL_S_MAX)),
         ("MEASUREMENT_SCHEMA_BYTES_MAX", bytes(limits::MEASUREMENT_SCHEMA_BYTES_MAX)),
+        ("DATABASE_SCHEMA_BYTES_MAX", bytes(limits::DATABASE_SCHEMA_BYTES_MAX)),
+        (
+            "PENDING_DELETES_MAX",
+            format!(
+                "{}; {}",
+                count(limits::PENDING_DELETES_MAX),
+                bytes(limits::PENDING_DELETES_BYTES_MAX)
+            ),
+        ),
         ("CELLS_PER_REQUEST_MAX", count(limits::CELLS_PER_REQUEST_MAX)),
         ("SOURCES_PER_MEASUREMENT_MAX", count(limits::SOURCES_PER_MEASUREMENT_MAX)),
         ("POLICIES_PER_QUERY_MAX", count(limits::POLICIES_PER_QUERY_MAX)),
