@@ -199,13 +199,16 @@ impl Writer for Packed {
             }
             self.begin_series(chunk);
         }
-        let timed = cut == ChunkCut::Rows;
+        let is_full = |(_, rows): &(_, Counted), rows_max: usize| {
+            let is_long = rows.elements.bytes() >= MSGPACK_CHUNK_BYTES_MAX;
+            is_long || (cut == ChunkCut::Rows && rows.count == rows_max)
+        };
         let (mut next, mut row_bytes) = (range.end, 0);
         let out_bytes_max = self.out.bytes() + REPLY_PIECE_BYTES_MAX;
         for row in range {
-            if timed
-                && let (Some((_, rows)), Some(rows_max)) = (&self.open, self.chunk_rows)
-                && (rows.count == rows_max || rows.elements.bytes() >= MSGPACK_CHUNK_BYTES_MAX)
+            if cut != ChunkCut::Whole
+                && let (Some(open), Some(rows_max)) = (&self.open, self.chunk_rows)
+                && is_full(open, rows_max)
             {
                 self.close_chunk(true, true, Ending::Done);
                 self.begin_series(chunk);

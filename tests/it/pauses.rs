@@ -325,25 +325,23 @@ fn long_computations_yield_the_thread() {
 
 #[test]
 fn lists_of_many_series_yield_the_thread() {
+    const SERIES: u32 = 250_000;
     let mut product = product(&[]);
-    // Each week has its own shard group.
-    for time in [0, 1_000_000] {
-        for first in (0..50_000).step_by(10_000) {
-            let line = |n: u32| format!("keyed,n=k{} v=1 {time}\n", n * 7_919 % 50_000);
-            product.write("db", &(first..first + 10_000).map(line).collect::<String>());
-        }
+    for first in (0..SERIES).step_by(10_000) {
+        let line = |n: u32| format!("keyed,n=k{} v=1 1\n", n * 7_919 % SERIES);
+        product.write("db", &(first..first + 10_000).map(line).collect::<String>());
     }
     let pauses = product.count_pauses();
     for (q, rows) in [
-        ("SHOW SERIES FROM keyed", 50_000),
-        ("SHOW TAG VALUES FROM keyed WITH KEY = n", 50_000),
+        ("SHOW SERIES FROM keyed", SERIES as usize),
+        ("SHOW TAG VALUES FROM keyed WITH KEY = n", SERIES as usize),
         ("SHOW SERIES EXACT CARDINALITY FROM keyed", 1),
     ] {
         pauses.set(0);
         let answer = product.query("db", q);
         let series = &answer["results"][0]["series"][0]["values"];
         assert_eq!(series.as_array().map(Vec::len), Some(rows), "{q}: {}", error_of(&answer));
-        assert!(pauses.get() / 2 >= 2, "{} pauses: {q}", pauses.get() / 2);
+        assert!(pauses.get() / 2 >= 1, "no pause: {q}");
     }
     // The statement compares the names of 2,000 measurements with 100 regexes.
     product.write("db", &(0..2_000).map(|n| format!("name{n} v=1 1\n")).collect::<String>());

@@ -11,7 +11,7 @@ use std::collections::HashSet;
 
 use arrow_ipc::{DateUnit, MessageHeader, Precision, TimeUnit, Type, root_as_message_with_opts};
 use arrow_schema::{DataType, Field, Schema};
-use flatbuffers::VerifierOptions;
+use flatbuffers::{InvalidFlatbuffer, VerifierOptions};
 use hmac::{Hmac, KeyInit, Mac};
 use prost::Message;
 use sha2::Sha256;
@@ -294,7 +294,7 @@ fn first_row(messages: &[FlightData]) -> ApiResult<Option<Vec<(String, ParamKind
         if header.is_empty() {
             continue;
         }
-        let message = root_as_message_with_opts(&options, header).map_err(|_| unread())?;
+        let message = root_as_message_with_opts(&options, header).map_err(unread_header)?;
         match message.header_type() {
             MessageHeader::Schema => {
                 let schema = message.header_as_schema().ok_or_else(unread)?;
@@ -312,6 +312,17 @@ fn first_row(messages: &[FlightData]) -> ApiResult<Option<Vec<(String, ParamKind
         }
     }
     Ok(None)
+}
+
+fn unread_header(error: InvalidFlatbuffer) -> ApiError {
+    ApiError::Invalid(match error {
+        InvalidFlatbuffer::TooManyTables | InvalidFlatbuffer::ApparentSizeTooLarge => format!(
+            "a header of the parameters has more than {FLIGHT_TABLES_MAX} tables \
+             (FLIGHT_TABLES_MAX) or {FLIGHT_HEADER_BYTES_MAX} bytes (FLIGHT_HEADER_BYTES_MAX): \
+             bind fewer parameters, or omit their metadata"
+        ),
+        _ => UNREAD.to_owned(),
+    })
 }
 
 fn column(field: arrow_ipc::Field<'_>) -> Column {
@@ -629,10 +640,10 @@ mod tests {
     #[test]
     fn flight_parameter_headers_are_limited() {
         assert_eq!(first_row(&[schema_of_repeated_field(PLACEHOLDERS_MAX, "a")]), Ok(None));
-        let unread = Err(ApiError::Invalid(UNREAD.to_owned()));
-        assert_eq!(first_row(&[schema_of_repeated_field(FLIGHT_TABLES_MAX, "a")]), unread);
+        let limited = Err(unread_header(InvalidFlatbuffer::TooManyTables));
+        assert_eq!(first_row(&[schema_of_repeated_field(FLIGHT_TABLES_MAX, "a")]), limited);
         let long = "a".repeat(FLIGHT_HEADER_BYTES_MAX / 100);
-        assert_eq!(first_row(&[schema_of_repeated_field(200, &long)]), unread);
+        assert_eq!(first_row(&[schema_of_repeated_field(200, &long)]), limited);
         let many = vec![FlightData::default(); FLIGHT_MESSAGES_MAX + 1];
         assert_eq!(first_row(&many[1..]), Ok(None));
         let error = first_row(&many).unwrap_err().to_string();
