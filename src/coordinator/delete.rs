@@ -138,19 +138,24 @@ impl Delete {
             let mut bytes = 0;
             for deletions in here.chunks(most) {
                 let deletions: Rc<[Deletion]> = deletions.into();
-                bytes += envelope::encode(&delete_message(stamp, 0, &deletions)).len();
-                if bytes > PENDING_DELETES_BYTES_MAX {
-                    let reason = format!(
-                        "the conditions for all measurements exceed {PENDING_DELETES_BYTES_MAX} \
-                         bytes in a shard (PENDING_DELETES_BYTES_MAX): name measurements in FROM, \
-                         or select fewer values"
-                    );
-                    return Err(QueryError::Invalid(reason).into());
-                }
                 let time = deletions.first().map(|deletion| deletion.time);
                 let overlaps = |range| time.is_some_and(|time| time.overlaps(range));
                 let groups = policy.groups.iter().filter(|group| overlaps(&group.range));
-                tasks.extend(groups.flat_map(|group| &group.shards).map(|shard| ShardTask {
+                let shards: Vec<_> = groups.flat_map(|group| &group.shards).collect();
+                if shards.is_empty() {
+                    continue;
+                }
+                bytes += envelope::encode(&delete_message(stamp, 0, &deletions)).len();
+                if bytes > PENDING_DELETES_BYTES_MAX {
+                    let reason = format!(
+                        "the conditions for all measurements of policy \"{}\" exceed \
+                         {PENDING_DELETES_BYTES_MAX} bytes (PENDING_DELETES_BYTES_MAX): name \
+                         measurements in FROM, or select fewer values",
+                        policy.name
+                    );
+                    return Err(QueryError::Invalid(reason).into());
+                }
+                tasks.extend(shards.into_iter().map(|shard| ShardTask {
                     shard: shard.clone(),
                     stamp,
                     before: 0,

@@ -16,6 +16,7 @@ use super::manifest::Manifest;
 use super::object::Loaded;
 use super::plan::Plan;
 use super::request::Refusal;
+use super::tombstone::{TOMBSTONES_ENOUGH, Tombstone};
 use crate::store::{Store, StoreResult, Table, row};
 use tidemark_model::bug;
 use tidemark_model::limits::JOB_FAILURES_MAX;
@@ -106,15 +107,21 @@ fn has_dead_values(manifest: &Manifest) -> bool {
     !manifest.dead().is_empty() && manifest.job().is_none()
 }
 
+/// Whether many deletes stay pending until the log is flushed, because the log has frames that are
+/// older than the deletes.
+fn has_many_deleted_frames<S: Store>(loaded: &Loaded<S>) -> bool {
+    let Some(oldest_frame) = loaded.log.wal.frames().keys().next() else { return false };
+    let waits = |tombstone: &&Tombstone| *oldest_frame < tombstone.before;
+    loaded.deletions.tombstones.values().filter(waits).count() > TOMBSTONES_ENOUGH
+}
+
 fn due<S: Store>(loaded: &Loaded<S>, task: AlarmTask, now_ns: i64) -> Option<i64> {
     let (wal, manifest) = (&loaded.log.wal, loaded.manifest());
     let paused_ns = loaded.pace.paused_ns(now_ns);
     let has_frames = !wal.frames().is_empty() || !wal.damaged().is_empty();
     let natural_ns = match task {
         AlarmTask::Flush => {
-            // A delete of rows in the log stays pending until the flush.
-            let is_enough =
-                loaded.log.size().reaches(&ENOUGH) || loaded.deletions.are_many_pending();
+            let is_enough = loaded.log.size().reaches(&ENOUGH) || has_many_deleted_frames(loaded);
             has_frames.then_some(if is_enough { now_ns } else { paused_ns })
         }
         AlarmTask::DeleteUnusedRows => {

@@ -26,8 +26,9 @@ use tidemark_model::regex::{Pattern, Patterns};
 use tidemark_model::time::TimeRange;
 use tidemark_model::value::FieldValue;
 
-/// The number of pending tombstones above which their rows are removed without waiting.
-const TOMBSTONES_ENOUGH: usize = 32;
+/// Above this number of pending tombstones, the log is flushed and parts are rewritten even while
+/// further deletes arrive.
+pub(super) const TOMBSTONES_ENOUGH: usize = 32;
 
 /// Hides matching rows with write sequences below `before`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -281,12 +282,6 @@ impl Deletions {
         let moved = TimeRange::new(end_ns, i64::MAX);
         let moved = (!moved.is_empty()).then(|| Ok(HiddenRows { series: all(), time: moved }));
         deletions.map(hides).chain(moved).collect()
-    }
-
-    /// Whether so many deletes are pending that the log is flushed and parts are rewritten even while
-    /// further deletes arrive.
-    pub(super) fn are_many_pending(&self) -> bool {
-        self.tombstones.len() > TOMBSTONES_ENOUGH
     }
 
     /// Limits the memory of the compiled regexes. Every event with deletions calls this function.

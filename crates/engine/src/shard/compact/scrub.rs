@@ -15,6 +15,7 @@ use crate::shard::alarm::AlarmTask;
 use crate::shard::manifest::{Part, PartId};
 use crate::shard::object::Loaded;
 use crate::shard::request::Refusal;
+use crate::shard::tombstone::TOMBSTONES_ENOUGH;
 use crate::shard::values::CachedValues;
 use crate::store::Store;
 
@@ -25,7 +26,7 @@ const SERIES_MAX: usize = 50_000;
 pub(in crate::shard) fn due<S: Store>(loaded: &Loaded<S>, now_ns: i64) -> Option<i64> {
     let is_free = loaded.manifest().job().is_none();
     let has_work = is_free && !loaded.plan(now_ns).scrub.is_empty();
-    has_work.then(|| match loaded.deletions.are_many_pending() {
+    has_work.then(|| match loaded.deletions.tombstones.len() > TOMBSTONES_ENOUGH {
         true => now_ns,
         false => loaded.pace.deletes_ended_ns(now_ns),
     })
