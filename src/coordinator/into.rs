@@ -62,6 +62,13 @@ async fn copy(
         let is_end = chunk.is_none();
         if let Some(chunk) = chunk {
             check_time_column(&chunk)?;
+            if points.count > 0
+                && points.padded_bytes(target.name.as_deref(), &chunk) > PADDED_BYTES_MAX
+            {
+                written += points.count;
+                let batch = points.take().map_err(|unwritable| invalid(&unwritable))?;
+                write(io, place, principal, batch).await?;
+            }
             points.push(target.name.as_deref(), &chunk);
         }
         if points.bytes >= BATCH_BYTES || is_end && points.count > 0 {
@@ -188,6 +195,9 @@ const BATCH_BYTES: usize = 4 << 20;
 /// The approximate size of a series without its tags.
 const SERIES_BYTES: usize = 200;
 
+/// The maximum size of a batch's columns with their padding, in bytes.
+const PADDED_BYTES_MAX: usize = 4 * BATCH_BYTES;
+
 type Tags = Vec<(String, String)>;
 
 pub(super) struct IntoPoints {
@@ -214,6 +224,14 @@ struct MeasurementRows {
 impl IntoPoints {
     pub(super) fn new(tag_columns: Vec<String>) -> Self {
         Self { tag_columns, tables: BTreeMap::new(), count: 0, bytes: 0 }
+    }
+
+    /// Returns the maximum size of the target's columns after `chunk` is added.
+    fn padded_bytes(&self, measurement: Option<&str>, chunk: &SeriesChunk) -> usize {
+        let table = measurement.or(chunk.name.as_deref()).and_then(|name| self.tables.get(name));
+        let (fields, rows) =
+            table.map_or((0, 0), |table| (table.fields.len(), table.times_ns.len()));
+        VALUE_BYTES * (fields + chunk.columns.len()) * (rows + chunk.rows)
     }
 
     /// Adds those rows of `chunk` that have a value. The rows are added to `measurement`, or to the
