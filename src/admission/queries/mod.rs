@@ -139,6 +139,12 @@ impl ReservationSlot {
         self.0.get()
     }
 
+    /// Lets the query reserve memory without waiting for large queries, because a query that has
+    /// returned rows cannot start again.
+    pub fn returns_rows(&self) {
+        self.get().inspect(|reservation| reservation.0.has_grown.set(true));
+    }
+
     /// Sets the number of bytes of a buffer. The first call creates the buffer's counter in `held`.
     /// If no reservation exists, the bytes are not counted.
     ///
@@ -146,8 +152,6 @@ impl ReservationSlot {
     /// The errors of [`HeldBytes::set`].
     pub fn hold(&self, held: &mut Option<HeldBytes>, bytes: usize) -> Result<(), OutOfMemory> {
         let Some(reservation) = self.get() else { return Ok(()) };
-        // A query that has returned rows cannot start again, so it does not wait for large queries.
-        reservation.0.has_grown.set(true);
         held.get_or_insert_with(|| reservation.part()).set(bytes)
     }
 }

@@ -218,6 +218,7 @@ impl Querying {
         }
         let action = self.flush();
         let bytes = self.writer.held_bytes() + unwritten_bytes;
+        self.session.reservation.returns_rows();
         self.session.reservation.hold(&mut self.held, bytes).map_err(Error::from)?;
         Ok(action)
     }

@@ -190,6 +190,7 @@ impl TableQuery {
         let action = self.flush();
         // Reserve memory for rows and bytes that cannot be sent yet.
         let bytes = self.writer.as_ref().map_or(0, TableWriter::held_bytes) + unwritten_bytes;
+        self.session.reservation.returns_rows();
         self.session.reservation.hold(&mut self.held, bytes).map_err(Error::from)?;
         Ok(action)
     }
