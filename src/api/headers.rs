@@ -22,7 +22,7 @@ const EXPOSE_HEADERS: &str = "Date, Request-Id, Retry-After, Server-Timing, X-In
 pub const CREATED: &str = "X-Tidemark-Created";
 
 /// The maximum length of a client's request id.
-const REQUEST_ID_BYTES_MAX: usize = 64;
+const REQUEST_ID_BYTES_MAX: usize = 128;
 
 /// Returns the client's request id if it consists of printable ASCII characters. Otherwise returns
 /// `fresh` as a UUID.
@@ -144,7 +144,7 @@ mod tests {
         assert_eq!(request_id(&head("x-request-id", "a-B_3.x"), [0, 0]), "a-B_3.x");
         let trace = "Root=1-67891233-abcdef012345678912345678";
         assert_eq!(request_id(&head("x-request-id", trace), [0, 0]), trace);
-        for bad in ["", "a b", "a\r\nb", "ü", &"x".repeat(65)] {
+        for bad in ["", "a b", "a\r\nb", "ü", &"x".repeat(129)] {
             assert_eq!(
                 request_id(&head("x-request-id", bad), [0x0123_4567_89ab_cdef, u64::MAX]),
                 "01234567-89ab-4def-bfff-ffffffffffff",

@@ -100,7 +100,9 @@ impl Record {
         ] {
             if let Some(text) = text {
                 out.key(key);
-                out.string(&text.chars().take(LOGGED_DATABASE_CHARS_MAX).collect::<String>());
+                // The id of a request is already limited, and must equal the id in the response.
+                let chars_max = if key == "id" { text.len() } else { LOGGED_DATABASE_CHARS_MAX };
+                out.string(&text.chars().take(chars_max).collect::<String>());
             }
         }
         let duration_ns = now_ns.saturating_sub(self.started_ns).max(0);
