@@ -335,7 +335,6 @@ fn lists_of_many_series_yield_the_thread() {
     for (q, rows) in [
         ("SHOW SERIES FROM keyed", SERIES as usize),
         ("SHOW TAG VALUES FROM keyed WITH KEY = n", SERIES as usize),
-        ("SHOW SERIES EXACT CARDINALITY FROM keyed", 1),
     ] {
         pauses.set(0);
         let answer = product.query("db", q);

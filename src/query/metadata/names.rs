@@ -18,7 +18,7 @@ use crate::query::work::Work;
 /// the order.
 const NAME_BYTES: usize = 8;
 /// The maximum number of names that are sorted in one step.
-const NAMES_AT_ONCE: usize = 50_000;
+const NAMES_AT_ONCE: usize = 2 * VALUES_AT_ONCE;
 /// The number of names in a page. Pages are never reallocated; a single text would be copied
 /// whenever it grows.
 const PAGE_NAMES: usize = 4_096;
