@@ -159,11 +159,14 @@ impl Derived {
             Rc::new(ArrivedRows { columns, first_row, ..ArrivedRows::default() })
         });
         let table = Rc::make_mut(table);
+        let mut bytes = 12 * times_ns.len();
         if table.groups.last().is_none_or(|last| *last != chunk.tags) {
+            let tag_bytes =
+                |(key, value): &(String, String)| key.len() + value.len() + size_of_val(value) * 2;
+            bytes += chunk.tags.iter().map(tag_bytes).sum::<usize>();
             table.groups.push(Rc::clone(&chunk.tags));
         }
         let group = table.groups.len().saturating_sub(1) as u32;
-        let mut bytes = 12 * times_ns.len();
         table.times_ns.extend_from_slice(times_ns);
         table.row_groups.resize(table.times_ns.len(), group);
         for (column, field) in table.columns.iter_mut().zip(fields) {
