@@ -17,6 +17,7 @@ use tidemark::scan::request::{
 use tidemark::shard::Limits;
 use tidemark::shard::request::Deletion;
 use tidemark::store::memory::MemoryStore;
+use tidemark::store::{Store as _, Table};
 
 use super::*;
 
@@ -251,4 +252,23 @@ fn scans_of_an_event_share_the_steps_of_regexes() {
     // Each match takes about 1.8 million steps.
     let slow = pages("a[ab]{300}c");
     assert!((1..=6).contains(&slow), "{slow}");
+}
+
+/// The row may contain a delete that a newer release wrote.
+#[test]
+fn delete_keeps_damaged_tombstone() {
+    let store = MemoryStore::new();
+    let mut shard = reopen(store.clone());
+    shard.open(&settings()).unwrap();
+    shard.append(&encode(&[series(MEASUREMENT.0, "x")]), &stamp(), NOW_NS).unwrap();
+    let delete = |shard: &mut Shard<MemoryStore>| {
+        let predicate = Some(is(HOST, "y"));
+        let deletion = Deletion { measurement: MEASUREMENT, predicate, time: TimeRange::ALL };
+        shard.delete(u64::MAX, &[deletion], &stamp(), NOW_NS)
+    };
+    delete(&mut shard).unwrap();
+    store.put(Table::Tombstone, 0, b"damaged", b"").unwrap();
+    delete(&mut reopen(store.clone())).unwrap();
+    assert_eq!(store.head(Table::Tombstone, 0).unwrap().unwrap(), b"damaged");
+    assert!(store.head(Table::Tombstone, 1).unwrap().is_some());
 }

@@ -109,12 +109,12 @@ impl<S: Store> Loaded<S> {
     pub(super) fn next_tombstone(&self, before: u64, deletions: Vec<Deletion>) -> (u64, Tombstone) {
         let sequence = self.log.wal.next_sequence();
         let tombstone = Tombstone { sequence, before: before.min(sequence), deletions };
-        let last = self.deletions.tombstones.last_key_value();
-        (last.map_or(0, |(key, _)| key + 1), tombstone)
+        (self.deletions.next_key, tombstone)
     }
 
     pub(super) fn add_tombstone(&mut self, key: u64, tombstone: Tombstone) {
         self.log.skip_sequence();
+        self.deletions.next_key = key + 1;
         self.deletions.tombstones.insert(key, tombstone);
         self.parts.forget_plan();
     }

@@ -223,6 +223,9 @@ fn too_many_pending(limit: &str) -> Refusal {
 pub(super) struct Deletions {
     /// By key, in the order of their sequences.
     pub(super) tombstones: BTreeMap<u64, Tombstone>,
+    /// The key of the next tombstone. It is above the keys of damaged rows, so that no delete
+    /// overwrites such a row.
+    pub(super) next_key: u64,
     /// The shard rejects frames of these measurements and hides their rows.
     pub(super) retired: BTreeSet<MeasurementId>,
     /// A stored tombstone must remain exact, so its matches have no limit of steps.
@@ -233,19 +236,20 @@ impl Deletions {
     /// Also reads the descriptions of damaged rows, which are in the same table.
     pub(super) fn read<S: Store>(store: &S, damaged: &mut DamagedRows) -> Result<Self, Refusal> {
         let retired = read_retired(store)?;
-        let mut tombstones = BTreeMap::new();
+        let (mut tombstones, mut next_key) = (BTreeMap::new(), 0);
         row::each(store, Table::Tombstone, &mut |key, head| {
             if key >= ASIDE_KEY {
                 damaged.add_row(key, head);
                 return Ok(());
             }
+            next_key = key + 1;
             match row::decode(head) {
                 Ok(tombstone) => drop(tombstones.insert(key, tombstone)),
                 Err(reason) => damaged.add(format!("tombstone {key}: {reason}")),
             }
             Ok(())
         })?;
-        Ok(Self { tombstones, retired, patterns: Patterns::of_deletes() })
+        Ok(Self { tombstones, next_key, retired, patterns: Patterns::of_deletes() })
     }
 
     /// Returns the highest sequence of a tombstone, or 0.
