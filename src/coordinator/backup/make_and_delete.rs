@@ -506,7 +506,11 @@ pub fn scheduled_pass(due: DuePass) -> Task<PassDone> {
                 // No new backup can begin before this backup is deleted.
                 Err(Error::Backup(BackupError::Unfinishable { id, .. })) => {
                     let id = BackupId::parse(&id).ok_or_else(Error::unexpected_reply)?;
-                    io.run(delete_backup(id)).await?;
+                    // Another request may have completed the backup and released its values.
+                    let found = io.run(list_backups(&database)).await?;
+                    if !found.iter().any(|backup| backup.id == id && backup.is_whole) {
+                        io.run(delete_backup(id)).await?;
+                    }
                 }
                 Err(error) => return Err(error),
             },
