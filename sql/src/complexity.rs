@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::{ObjectName, Query, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{ObjectName, ObjectNamePart, Query, Visit, Visitor};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
@@ -198,10 +198,18 @@ impl Visitor for Tables {
     }
 
     fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
-        let name = relation.to_string().replace('"', "").to_lowercase();
-        self.add(self.ctes.get(&name).copied().unwrap_or(1));
+        self.add(self.ctes.get(&plain_name(relation)).copied().unwrap_or(1));
         ControlFlow::Continue(())
     }
+}
+
+/// Returns the name without quotes, in lower case.
+pub(crate) fn plain_name(name: &ObjectName) -> String {
+    let part = |part: &ObjectNamePart| match part.as_ident() {
+        Some(ident) => ident.value.to_lowercase(),
+        None => part.to_string(),
+    };
+    name.0.iter().map(part).collect::<Vec<_>>().join(".")
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use datafusion::sql::sqlparser::ast::{
     Visit, Visitor,
 };
 
+use crate::complexity::plain_name;
 use crate::error::QueryError;
 use crate::limits::PLANNED_COLUMNS_MAX;
 use crate::messages::TableSchema;
@@ -59,7 +60,7 @@ struct Widths {
 
 impl Widths {
     fn named(&self, name: &ObjectName) -> Size {
-        let name = name.to_string().replace('"', "").to_lowercase();
+        let name = plain_name(name);
         let last = name.rsplit('.').next().unwrap_or_default();
         self.tables.get(&name).or_else(|| self.tables.get(last)).copied().unwrap_or_default()
     }
@@ -95,7 +96,7 @@ impl Widths {
             SelectItem::Wildcard(_) => all,
             SelectItem::QualifiedWildcard(kind, _) => {
                 let SelectItemQualifiedWildcardKind::ObjectName(name) = kind else { return all };
-                let name = name.to_string().replace('"', "").to_lowercase();
+                let name = plain_name(name);
                 let factor = factors.iter().find(|(alias, _)| *alias == name);
                 factor.map_or(all, |(_, sized)| sized.width)
             }
@@ -111,7 +112,7 @@ impl Widths {
         let (alias, sized) = match factor {
             TableFactor::Table { name, alias, .. } => {
                 let sized = self.named(name);
-                let own = name.to_string().replace('"', "").to_lowercase();
+                let own = plain_name(name);
                 (alias.as_ref().map_or(own, |alias| alias.name.value.to_lowercase()), sized)
             }
             TableFactor::Derived { subquery, alias, .. } => {
