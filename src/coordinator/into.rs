@@ -65,21 +65,30 @@ async fn copy(
             if points.count > 0
                 && points.padded_bytes(target.name.as_deref(), &chunk) > PADDED_BYTES_MAX
             {
-                written += points.count;
-                let batch = points.take().map_err(|unwritable| invalid(&unwritable))?;
-                write(io, place, principal, batch).await?;
+                written += write_batch(io, place, principal, &mut points).await?;
             }
             points.push(target.name.as_deref(), &chunk);
         }
         if points.bytes >= BATCH_BYTES || is_end && points.count > 0 {
-            written += points.count;
-            let batch = points.take().map_err(|unwritable| invalid(&unwritable))?;
-            write(io, place, principal, batch).await?;
+            written += write_batch(io, place, principal, &mut points).await?;
         }
         if is_end {
             return Ok(written);
         }
     }
+}
+
+/// Writes the collected points, and returns their number.
+async fn write_batch(
+    io: &Io,
+    place: &SourceName,
+    principal: &Principal,
+    points: &mut IntoPoints,
+) -> Result<u64> {
+    let count = points.count;
+    let batch = points.take().map_err(|unwritable| invalid(&unwritable))?;
+    write(io, place, principal, batch).await?;
+    Ok(count)
 }
 
 /// Explains a SELECT … INTO. The statement checks the target's database, and writes nothing.

@@ -17,8 +17,6 @@ use crate::query::work::Work;
 /// The memory of a name in addition to its text, in bytes: the end of the text and the position in
 /// the order.
 const NAME_BYTES: usize = 8;
-/// The maximum number of names that are sorted in one step.
-const NAMES_AT_ONCE: usize = 2 * VALUES_AT_ONCE;
 /// The number of names in a page. Pages are never reallocated; a single text would be copied
 /// whenever it grows.
 const PAGE_NAMES: usize = 4_096;
@@ -99,13 +97,7 @@ impl SortedNames {
     pub(crate) async fn sort(&mut self, work: &Work) {
         let mut order: Vec<u32> = (0..self.stored() as u32).collect();
         let by_text = |a: &u32, b: &u32| self.text(*a).cmp(self.text(*b)).then(a.cmp(b));
-        if order.len() <= NAMES_AT_ONCE {
-            // A stable sort takes linear time for the sorted lists of a few shards.
-            order.sort_by(by_text);
-            work.spend(order.len()).await;
-        } else {
-            sort::sort(&mut order, by_text, work).await;
-        }
+        sort::sort(&mut order, by_text, work).await;
         let mut distinct = 0;
         for from in (0..order.len()).step_by(VALUES_AT_ONCE) {
             let to = order.len().min(from + VALUES_AT_ONCE);
