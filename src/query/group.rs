@@ -13,7 +13,7 @@ use super::operators::gather::GatherExecutor;
 use super::operators::join_limit::{CallSeries, Limiter, join};
 use super::operators::merge_rows::{Merged, RowBatch, RowMerge, Unread};
 use super::operators::partials::{self, CallStates, PartialMerge};
-use super::plan::{CallBase, CallPlan, FeedKind, SelectNode, SlotSource};
+use super::plan::{CallBase, CallPlan, FeedKind, SelectNode, VariableSource};
 use super::result::{Column, ResultColumn, SeriesChunk};
 use super::scalar::{self, Scalar};
 use super::stream::Stream;
@@ -76,7 +76,7 @@ pub(crate) struct GroupExecutor {
     filled: RowFill,
     /// The last chunk. A later chunk of the group determines whether more rows follow.
     pub(crate) held: Option<SeriesChunk>,
-    /// The rows to evaluate next: the calls' values, then the slots.
+    /// The rows to evaluate next: the calls' values, then the variables.
     unread: Option<Unread>,
     work: Work,
     windows: HeldBytes,
@@ -191,15 +191,15 @@ impl GroupExecutor {
                     }
                 }
                 FeedState::Rows { unread: unread @ Some(_), reading, .. } => {
-                    let row_work = node.slots.len() + node.calls.len();
+                    let row_work = node.variables.len() + node.calls.len();
                     let next = Unread::next(unread, row_work, &self.work);
                     *reading = next.map(|rows| Reading { rows, calls: 0 });
                 }
                 FeedState::Rows { merge, unread, .. } => {
-                    let sources: Vec<&[SlotSource]> =
-                        bindings.iter().map(|b| &b.slots[..]).collect();
-                    let (slots, descending) = (node.slots.len(), node.descending);
-                    match merge.next(&self.key, streams, &sources, slots, descending)? {
+                    let sources: Vec<&[VariableSource]> =
+                        bindings.iter().map(|b| &b.variables[..]).collect();
+                    let (n_columns, descending) = (node.variables.len(), node.descending);
+                    match merge.next(&self.key, streams, &sources, n_columns, descending)? {
                         Merged::Missing(missing) => return Ok(Some(needs(streams, &missing))),
                         Merged::End => {
                             let calls = node.feeds.get(index).into_iter().flat_map(|f| &f.calls);
@@ -207,8 +207,9 @@ impl GroupExecutor {
                             *feed = FeedState::Finishing(ends.collect());
                         }
                         Merged::Batch(batch) => {
-                            self.work
-                                .add((1 + batch.times_ns.len()) * streams.len() + node.slots.len());
+                            self.work.add(
+                                (1 + batch.times_ns.len()) * streams.len() + node.variables.len(),
+                            );
                             *unread = Some(Unread::new(batch));
                         }
                     }
@@ -291,7 +292,7 @@ impl GroupExecutor {
             }
             let call = self.calls.get_mut(index).filter(|call| !call.plan.silent);
             if let Some(call) = call
-                && let Some(Some(column)) = rows.slots.get(call.plan.slot)
+                && let Some(Some(column)) = rows.columns.get(call.plan.variable)
             {
                 match &mut call.gathered {
                     Some(gathered) => {
@@ -342,7 +343,7 @@ impl GroupExecutor {
             return None;
         }
         let mut batch = if (from, to) == (0, rows) { batch } else { batch.slice(from, to) };
-        self.filled.fill(&self.node, to - from, &mut batch.slots);
+        self.filled.fill(&self.node, to - from, &mut batch.columns);
         self.unread = Some(Unread::new(batch));
         self.next_chunk()
     }
@@ -379,23 +380,23 @@ impl GroupExecutor {
         if times_ns.is_empty() {
             return None;
         }
-        columns.resize(node.calls.len() + node.slots.len(), None);
+        columns.resize(node.calls.len() + node.variables.len(), None);
         if let ([plan], [Some(series)]) = (node.calls.as_slice(), series.as_slice()) {
-            for (&slot, aux) in plan.aux.iter().zip(&series.aux) {
-                if let Some(column) = columns.get_mut(1 + slot) {
+            for (&variable, aux) in plan.aux.iter().zip(&series.aux) {
+                if let Some(column) = columns.get_mut(1 + variable) {
                     column.clone_from(aux);
                 }
             }
-            let slots = columns.get_mut(1..).or_bug();
-            RowFill::default().fill(node, times_ns.len(), slots);
+            let aux = columns.get_mut(1..).or_bug();
+            RowFill::default().fill(node, times_ns.len(), aux);
         }
-        self.unread = Some(Unread::new(RowBatch { times_ns, slots: columns }));
+        self.unread = Some(Unread::new(RowBatch { times_ns, columns }));
         self.next_chunk()
     }
 
     fn next_chunk(&mut self) -> Option<SeriesChunk> {
         let part = Unread::next(&mut self.unread, self.node.row_work, &self.work)?;
-        Some(self.chunk(part.times_ns, &part.slots))
+        Some(self.chunk(part.times_ns, &part.columns))
     }
 
     fn chunk(&self, times_ns: Vec<i64>, columns: &[Option<Column>]) -> SeriesChunk {

@@ -63,7 +63,7 @@ pub(crate) struct SelectNode {
     /// The types of the columns after the time.
     pub(crate) column_types: Rc<[DataType]>,
     pub(crate) zone_name: Option<Rc<str>>,
-    /// The columns after the time. The inputs are the calls' values, then the slots.
+    /// The columns after the time. The inputs are the calls' values, then the variables.
     pub(crate) outputs: Vec<Scalar>,
     /// The number of nodes in all outputs.
     pub(crate) row_work: usize,
@@ -83,7 +83,7 @@ pub(crate) struct SelectNode {
     pub(crate) buckets_max: u64,
     /// The zone of `tz()`, for printing times.
     pub(crate) zone: Option<Zone>,
-    pub(crate) slots: Vec<Slot>,
+    pub(crate) variables: Vec<Variable>,
     /// Empty for a raw query.
     pub(crate) calls: Vec<Rc<CallPlan>>,
     /// Whether the only call is a selector that keeps its point's time.
@@ -121,8 +121,10 @@ pub(crate) enum DerivedFrom {
     Key(usize),
 }
 
+/// A tag or field that a SELECT reads (1.x `influxql.VarRef`). Plans refer to a variable by its
+/// position in [`SelectNode::variables`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Slot {
+pub(crate) struct Variable {
     pub(crate) name: String,
     /// The highest-precedence type among all sources, or an explicit cast's type.
     pub(crate) data_type: DataType,
@@ -131,13 +133,15 @@ pub(crate) struct Slot {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct CallPlan {
     pub(crate) base: CallBase,
-    pub(crate) slot: usize,
+    /// The argument.
+    pub(crate) variable: usize,
     /// `None` if the result omits empty windows.
     pub(crate) fill: Option<FillPlan>,
     /// The value in rows where only other calls have values (`fill(number)`).
     pub(crate) missing: Option<FieldValue>,
     /// The innermost transformation is first.
     pub(crate) transforms: Vec<Transform>,
+    /// The variables whose values a selector returns with its point.
     pub(crate) aux: Vec<usize>,
     /// The number of windows before the range that the transformations read.
     pub(crate) windows_before: u32,
@@ -146,10 +150,10 @@ pub(crate) struct CallPlan {
 }
 
 impl CallPlan {
-    pub(crate) fn new(base: CallBase, slot: usize) -> Self {
+    pub(crate) fn new(base: CallBase, variable: usize) -> Self {
         Self {
             base,
-            slot,
+            variable,
             fill: None,
             missing: None,
             transforms: Vec::new(),
@@ -171,10 +175,10 @@ pub(crate) enum CallBase {
 pub(crate) struct GatherPlan {
     pub(crate) function: GatheredFunction,
     pub(crate) counted: bool,
-    /// The slots of the tag arguments of `top` and `bottom`. An argument that is a field has no
-    /// slot, because 1.x treats it as a tag that every series lacks.
+    /// The variables of the tag arguments of `top` and `bottom`. An argument that is a field has no
+    /// variable, because 1.x treats it as a tag that every series lacks.
     pub(crate) tags: Option<Vec<usize>>,
-    /// For `sample`, the slots of all tags, with a hash of each tag's name.
+    /// For `sample`, the variables of all tags, with a hash of each tag's name.
     pub(crate) series: Vec<(usize, u64)>,
 }
 
@@ -201,7 +205,7 @@ pub(crate) struct Feed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FeedKind {
     Partials,
-    /// Rows that contain the values of the slots.
+    /// Rows that contain the values of the variables.
     Rows,
 }
 
@@ -216,12 +220,12 @@ pub(crate) struct Binding {
     pub(crate) scan: usize,
     /// Each group key's position in the page's keys.
     pub(crate) key: Vec<Option<usize>>,
-    pub(crate) slots: Vec<SlotSource>,
+    pub(crate) variables: Vec<VariableSource>,
     pub(crate) calls: Vec<CallSource>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SlotSource {
+pub(crate) enum VariableSource {
     /// The position in the page's fields.
     Field(usize),
     /// The position in the page's tags.
@@ -233,7 +237,7 @@ pub(crate) enum SlotSource {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CallSource {
     pub(crate) call: usize,
-    /// For each slot in the call's `aux`, its position in the page.
+    /// For each variable in the call's `aux`, its position in the page.
     pub(crate) aux: Vec<Option<usize>>,
 }
 
@@ -248,11 +252,11 @@ pub(crate) fn extended(mut range: TimeRange, by_ns: i64, descending: bool) -> Ti
 }
 
 impl SelectNode {
-    /// Whether the type of an input is known. The inputs are the calls, followed by the slots,
+    /// Whether the type of an input is known. The inputs are the calls, followed by the variables,
     /// which always have a type.
     pub(crate) fn has_type(&self, index: usize) -> bool {
-        let slot = self.calls.get(index).and_then(|call| self.slots.get(call.slot));
-        slot.is_none_or(|slot| slot.data_type.field_type().is_some())
+        let variable = self.calls.get(index).and_then(|call| self.variables.get(call.variable));
+        variable.is_none_or(|variable| variable.data_type.field_type().is_some())
     }
 
     /// Returns the range with the given number of windows before its start, or after its end if

@@ -1,4 +1,4 @@
-//! Converts fields to output expressions over calls and slots (1.x `valueMapper`).
+//! Converts fields to output expressions over calls and variables (1.x `valueMapper`).
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -17,7 +17,7 @@ use crate::query::error::{QueryError, Result, invalid};
 use crate::query::functions::{DefaultFill, Execution, Function, Gathered, Kind, Output};
 use crate::query::gathered::GatheredFunction;
 use crate::query::operators::fill::FillPlan;
-use crate::query::plan::{CallBase, CallPlan, GatherPlan, Slot};
+use crate::query::plan::{CallBase, CallPlan, GatherPlan, Variable};
 use crate::query::scalar::Scalar;
 use crate::query::transforms::Transform;
 use crate::scan::request::{AggregateFunction, Window};
@@ -27,12 +27,12 @@ pub(crate) struct CallBuilder<'a> {
     names: &'a KnownNames,
     size: &'a PlanSize,
     window: Option<&'a Window>,
-    slots: Vec<Slot>,
-    slot_positions: HashMap<Slot, usize>,
+    variables: Vec<Variable>,
+    variable_positions: HashMap<Variable, usize>,
     calls: Vec<(Kind, CallPlan)>,
     /// Maps a call's text to its position. Literals of different types have different texts.
     call_positions: HashMap<String, usize>,
-    /// The slots that the outputs read outside of calls.
+    /// The variables that the outputs read outside of calls.
     referenced: Vec<usize>,
     is_referenced: HashSet<usize>,
 }
@@ -49,8 +49,8 @@ impl<'a> CallBuilder<'a> {
             names,
             size,
             window,
-            slots: Vec::new(),
-            slot_positions: HashMap::new(),
+            variables: Vec::new(),
+            variable_positions: HashMap::new(),
             calls: Vec::new(),
             call_positions: HashMap::new(),
             referenced: Vec::new(),
@@ -58,16 +58,17 @@ impl<'a> CallBuilder<'a> {
         }
     }
 
-    /// Lowers a field. Until [`Self::finish`], the outputs refer to slot `n` as `Column(SLOT + n)`.
+    /// Lowers a field. Until [`Self::finish`], the outputs refer to variable `n` as
+    /// `Column(VARIABLES_START + n)`.
     pub(crate) fn output(&mut self, expr: &Expr) -> Result<Scalar> {
         Ok(match expr {
             Expr::Paren(inner) => self.output(inner)?,
             Expr::VarRef { .. } => {
-                let slot = self.slot(expr);
-                if self.is_referenced.insert(slot) {
-                    self.referenced.push(slot);
+                let variable = self.variable(expr);
+                if self.is_referenced.insert(variable) {
+                    self.referenced.push(variable);
                 }
-                Scalar::Column(SLOT + slot)
+                Scalar::Column(VARIABLES_START + variable)
             }
             Expr::Binary { op, left, right } => {
                 let (left, right) = (self.output(left)?, self.output(right)?);
@@ -87,23 +88,26 @@ impl<'a> CallBuilder<'a> {
         })
     }
 
-    fn slot(&mut self, expr: &Expr) -> usize {
+    fn variable(&mut self, expr: &Expr) -> usize {
         let Expr::VarRef { name, cast } = expr else { return 0 };
-        self.slot_of(Slot { name: name.clone(), data_type: self.names.resolve(name, *cast) })
+        self.position_of(Variable {
+            name: name.clone(),
+            data_type: self.names.resolve(name, *cast),
+        })
     }
 
-    /// Returns the slot of a tag.
-    fn tag_slot(&mut self, name: &str) -> usize {
-        self.slot_of(Slot { name: name.to_owned(), data_type: DataType::Tag })
+    fn tag_variable(&mut self, name: &str) -> usize {
+        self.position_of(Variable { name: name.to_owned(), data_type: DataType::Tag })
     }
 
-    fn slot_of(&mut self, slot: Slot) -> usize {
-        let next = self.slots.len();
-        match self.slot_positions.get(&slot) {
+    /// Returns the position of a variable, which is appended if it is new.
+    fn position_of(&mut self, variable: Variable) -> usize {
+        let next = self.variables.len();
+        match self.variable_positions.get(&variable) {
             Some(&index) => index,
             None => {
-                self.slots.push(slot.clone());
-                self.slot_positions.insert(slot, next);
+                self.variables.push(variable.clone());
+                self.variable_positions.insert(variable, next);
                 next
             }
         }
@@ -145,7 +149,7 @@ impl<'a> CallBuilder<'a> {
                 (CallBase::Gather(Rc::new(plan)), argument)
             }
         };
-        let (slot, data_type) = self.argument(function, argument)?;
+        let (variable, data_type) = self.argument(function, argument)?;
         let output = match &base {
             CallBase::Gather(plan) if plan.counted => Some(FieldType::Integer),
             CallBase::Gather(plan) if plan.function == GatheredFunction::Median => {
@@ -157,16 +161,17 @@ impl<'a> CallBuilder<'a> {
         let plan = CallPlan {
             fill: self.fill(function.fill, output),
             missing: self.missing(output),
-            ..CallPlan::new(base, slot)
+            ..CallPlan::new(base, variable)
         };
         Ok((function.kind, plan))
     }
 
     fn argument(&mut self, function: &Function, argument: &Expr) -> Result<(usize, DataType)> {
-        let slot = self.slot(argument);
-        let data_type = self.slots.get(slot).map_or(DataType::Unknown, |slot| slot.data_type);
+        let variable = self.variable(argument);
+        let known = self.variables.get(variable);
+        let data_type = known.map_or(DataType::Unknown, |variable| variable.data_type);
         check_type(function, self.received(data_type), "Interrupt")?;
-        Ok((slot, data_type))
+        Ok((variable, data_type))
     }
 
     /// Returns the type that a function receives. If all sources are subqueries, functions treat tags
@@ -208,7 +213,7 @@ impl<'a> CallBuilder<'a> {
             }
             (Gathered::Sample, [_, Expr::IntegerLiteral(n)]) => {
                 let tags = self.names.tags.iter();
-                let series = tags.map(|tag| (self.tag_slot(tag), xxh64(tag.as_bytes(), 0)));
+                let series = tags.map(|tag| (self.tag_variable(tag), xxh64(tag.as_bytes(), 0)));
                 let function = GatheredFunction::Sample { count: count(*n), seed: 0 };
                 GatherPlan { series: series.collect(), ..plan(function) }
             }
@@ -218,33 +223,34 @@ impl<'a> CallBuilder<'a> {
             (Gathered::Percentile, [_, Expr::NumberLiteral(rank)]) => {
                 plan(GatheredFunction::Percentile(*rank))
             }
-            (Gathered::Top, [_, tags @ .., Expr::IntegerLiteral(n)]) => {
-                GatherPlan { tags: self.tag_slots(tags), ..plan(GatheredFunction::Top(count(*n))) }
-            }
+            (Gathered::Top, [_, tags @ .., Expr::IntegerLiteral(n)]) => GatherPlan {
+                tags: self.argument_tags(tags),
+                ..plan(GatheredFunction::Top(count(*n)))
+            },
             (Gathered::Bottom, [_, tags @ .., Expr::IntegerLiteral(n)]) => {
                 let function = GatheredFunction::Bottom(count(*n));
-                GatherPlan { tags: self.tag_slots(tags), ..plan(function) }
+                GatherPlan { tags: self.argument_tags(tags), ..plan(function) }
             }
             _ => return None,
         };
         Some((plan, args.first()?))
     }
 
-    /// Returns the slots of the tag arguments of `top()` or `bottom()`. If an argument is the name
-    /// of both a field and a tag, the result contains the field, and the tag distinguishes the
-    /// rows. A subquery groups by the tag, so a column of the subquery never replaces the tag.
-    fn tag_slots(&mut self, arguments: &[Expr]) -> Option<Vec<usize>> {
-        let mut slots = Vec::with_capacity(arguments.len());
+    /// Returns the tag arguments of `top()` or `bottom()`. If an argument is the name of both a
+    /// field and a tag, the result contains the field, and the tag distinguishes the rows. A
+    /// subquery groups by the tag, so a column of the subquery never replaces the tag.
+    fn argument_tags(&mut self, arguments: &[Expr]) -> Option<Vec<usize>> {
+        let mut variables = Vec::with_capacity(arguments.len());
         for argument in arguments {
             let Expr::VarRef { name, .. } = argument else { continue };
             if !self.checked.subqueries.is_empty() {
-                slots.push(self.slots.len());
-                self.slots.push(Slot { name: name.clone(), data_type: DataType::Tag });
+                variables.push(self.variables.len());
+                self.variables.push(Variable { name: name.clone(), data_type: DataType::Tag });
             } else if self.names.is_tag(name) {
-                slots.push(self.tag_slot(name));
+                variables.push(self.tag_variable(name));
             }
         }
-        (!arguments.is_empty()).then_some(slots)
+        (!arguments.is_empty()).then_some(variables)
     }
 
     fn transform(&mut self, function: &Function, args: &[Expr]) -> Result<CallPlan> {
@@ -278,7 +284,9 @@ impl<'a> CallBuilder<'a> {
             };
         let input = match &plan.missing {
             Some(missing) => Some(missing.field_type()),
-            None => self.slots.get(plan.slot).and_then(|slot| slot.data_type.field_type()),
+            None => {
+                self.variables.get(plan.variable).and_then(|known| known.data_type.field_type())
+            }
         };
         plan.missing = self.missing(match function.output {
             Output::Input => input,
@@ -317,13 +325,14 @@ impl<'a> CallBuilder<'a> {
         }
     }
 
-    fn key_slots(&mut self, group_keys: &[String]) -> Vec<usize> {
+    /// Returns all tags, or no tags if the statement groups by every tag.
+    fn tags_unless_grouped(&mut self, group_keys: &[String]) -> Vec<usize> {
         let names = self.names;
         let grouped: HashSet<&str> = group_keys.iter().map(String::as_str).collect();
         if names.tags.iter().all(|tag| grouped.contains(&**tag)) {
             return Vec::new();
         }
-        names.tags.iter().map(|tag| self.tag_slot(tag)).collect()
+        names.tags.iter().map(|tag| self.tag_variable(tag)).collect()
     }
 
     /// Replaces first() and last() over several series if the statement has no windows. In 1.x, the
@@ -334,24 +343,24 @@ impl<'a> CallBuilder<'a> {
             CallBase::Merge(AggregateFunction::Last) => true,
             _ => return,
         };
-        let slots = call.aux.iter().filter_map(|&slot| Some((self.slots.get(slot)?, slot)));
-        let shown = slots.min_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+        let aux = call.aux.iter().filter_map(|&at| Some((self.variables.get(at)?, at)));
+        let shown = aux.min_by(|(a, _), (b, _)| a.name.cmp(&b.name));
         let is_text = |data_type| matches!(data_type, DataType::Tag | DataType::String);
-        let text = shown.filter(|(slot, _)| is_text(slot.data_type)).map(|(_, slot)| slot);
+        let text = shown.filter(|(variable, _)| is_text(variable.data_type)).map(|(_, at)| at);
         call.base =
             CallBase::Merge(AggregateFunction::TiedPoints { latest, by_text: text.is_some() });
         let shown = std::mem::take(&mut call.aux);
         call.aux = text.into_iter().chain(series.iter().copied()).chain(shown).collect();
     }
 
-    /// Replaces the temporary positions of slots. If the only call is a selector, the call also
-    /// reads the referenced slots. Returns the slots, the calls, and whether the only call is a
-    /// selector that keeps its point's time.
+    /// Replaces the temporary positions of variables. If the only call is a selector, the call also
+    /// reads the referenced variables. Returns the variables, the calls, and whether the only call
+    /// is a selector that keeps its point's time.
     pub(crate) fn finish(
         mut self,
         outputs: &mut [Scalar],
         group_keys: &[String],
-    ) -> Result<(Vec<Slot>, Vec<CallPlan>, bool)> {
+    ) -> Result<(Vec<Variable>, Vec<CallPlan>, bool)> {
         let count = self.calls.len();
         // A transformation of a selector's values is not itself a selector.
         let selects = matches!(self.calls.as_slice(), [(Kind::Selector, _)]);
@@ -360,9 +369,9 @@ impl<'a> CallBuilder<'a> {
         let first_last = |call: &CallPlan| {
             matches!(call.base, CallBase::Merge(AggregateFunction::First | AggregateFunction::Last))
         };
-        let plain = self.window.is_none() && self.checked.subqueries.is_empty();
-        let met = plain && calls.iter().any(first_last);
-        let series = if met { self.key_slots(group_keys) } else { Vec::new() };
+        let is_plain = self.window.is_none() && self.checked.subqueries.is_empty();
+        let has_ties = is_plain && calls.iter().any(first_last);
+        let series = if has_ties { self.tags_unless_grouped(group_keys) } else { Vec::new() };
         self.size.add_entries(calls.len().saturating_mul(series.len()))?;
         let keeps_point_time = match calls.as_mut_slice() {
             [call] if selects => {
@@ -374,22 +383,25 @@ impl<'a> CallBuilder<'a> {
         if !series.is_empty() {
             calls.iter_mut().for_each(|call| self.choose_like_v1(call, &series));
         }
-        outputs.iter_mut().for_each(|output| settle(output, count));
-        Ok((self.slots, calls, keeps_point_time))
+        outputs.iter_mut().for_each(|output| place_variables(output, count));
+        Ok((self.variables, calls, keeps_point_time))
     }
 }
 
-/// The offset that marks the position of a slot while the number of calls is unknown.
-const SLOT: usize = 1 << 20;
+/// The offset that marks the position of a variable while the number of calls is unknown.
+const VARIABLES_START: usize = 1 << 20;
 
-fn settle(scalar: &mut Scalar, calls: usize) {
+/// Replaces the temporary positions of variables with positions after the calls.
+fn place_variables(scalar: &mut Scalar, calls: usize) {
     match scalar {
-        Scalar::Column(index) if *index >= SLOT => *index = calls + (*index - SLOT),
-        Scalar::Binary(_, left, right) => {
-            settle(left, calls);
-            settle(right, calls);
+        Scalar::Column(index) if *index >= VARIABLES_START => {
+            *index = calls + (*index - VARIABLES_START);
         }
-        Scalar::Math(_, args) => args.iter_mut().for_each(|arg| settle(arg, calls)),
+        Scalar::Binary(_, left, right) => {
+            place_variables(left, calls);
+            place_variables(right, calls);
+        }
+        Scalar::Math(_, args) => args.iter_mut().for_each(|arg| place_variables(arg, calls)),
         Scalar::Column(_) | Scalar::Literal(_) | Scalar::Null => {}
     }
 }

@@ -22,8 +22,8 @@ use crate::model::value::FieldType;
 use crate::query::data_type::DataType;
 use crate::query::error::{QueryError, Result};
 use crate::query::plan::{
-    self, Binding, CallBase, CallPlan, CallSource, Feed, FeedKind, PlannedScan, SelectNode, Slot,
-    SlotSource, Subquery,
+    self, Binding, CallBase, CallPlan, CallSource, Feed, FeedKind, PlannedScan, SelectNode,
+    Subquery, Variable, VariableSource,
 };
 use crate::query::scalar::Scalar;
 use crate::query::source::SourceName;
@@ -53,7 +53,7 @@ pub(crate) fn lower(
     let types = shown.iter().map(|(field, _)| resolve::type_of(&field.expr, &known));
     // `prepare` reports the type errors of the outermost statement.
     let column_types = types.map(|found| found.unwrap_or(DataType::Unknown)).collect();
-    let (mut slots, calls, keeps_point_time) = builder.finish(&mut outputs, &group_keys)?;
+    let (mut variables, calls, keeps_point_time) = builder.finish(&mut outputs, &group_keys)?;
     if checked.reads_only_subqueries() {
         // The outer statement reads a subquery's tags as columns, unless another column has the
         // same name. The tag arguments of top() and bottom() remain tags to distinguish the rows.
@@ -62,13 +62,16 @@ pub(crate) fn lower(
             _ => None,
         });
         let tags: HashSet<usize> = gathered.flatten().copied().collect();
-        let is_column = |slot: &Slot| {
-            slot.data_type == DataType::Tag
-                && known.fields.get(slot.name.as_str()).is_none_or(|of| of.field_type().is_none())
+        let is_column = |variable: &Variable| {
+            variable.data_type == DataType::Tag
+                && known
+                    .fields
+                    .get(variable.name.as_str())
+                    .is_none_or(|of| of.field_type().is_none())
         };
-        for (index, slot) in slots.iter_mut().enumerate() {
-            if is_column(slot) && !tags.contains(&index) {
-                slot.data_type = DataType::String;
+        for (index, variable) in variables.iter_mut().enumerate() {
+            if is_column(variable) && !tags.contains(&index) {
+                variable.data_type = DataType::String;
             }
         }
     }
@@ -97,7 +100,7 @@ pub(crate) fn lower(
         window,
         buckets_max,
         zone: checked.zone.clone(),
-        slots,
+        variables,
         calls: calls.into_iter().map(Rc::new).collect(),
         in_order_of_series,
         keeps_point_time,
@@ -163,11 +166,14 @@ fn inputs(
     }
     let of_condition = condition.as_ref().map_or(0, condition_entries);
     let changes = node.window.as_ref().map_or(0, |window| window.zone.len());
-    let each =
-        node.slots.len() + node.group_keys.len() + of_condition + changes / CLOCK_CHANGES_PER_ENTRY;
+    let each = node.variables.len()
+        + node.group_keys.len()
+        + of_condition
+        + changes / CLOCK_CHANGES_PER_ENTRY;
     let sources: usize = measurements.values().map(Vec::len).sum();
     size.add_entries(sources.saturating_mul(each.saturating_mul(node.feeds.len())))?;
-    let lookups = node.slots.len() + node.group_keys.len() + condition.as_ref().map_or(0, nodes);
+    let lookups =
+        node.variables.len() + node.group_keys.len() + condition.as_ref().map_or(0, nodes);
     for (name, sources) in measurements {
         let sources = with_columns(&sources, lookups);
         let bind = |feed| bind(node, condition.as_ref(), feed, &sources, scans);
@@ -277,10 +283,10 @@ fn bind(
             Origin::Policy(_) => None,
         };
         let is_subquery = derived.is_some();
-        let (output, slots, calls) = match feed.kind {
+        let (output, variables, calls) = match feed.kind {
             FeedKind::Rows => {
-                let (output, slots) = rows(node, feed, columns, is_subquery);
-                (output, slots, Vec::new())
+                let (output, variables) = rows(node, feed, columns, is_subquery);
+                (output, variables, Vec::new())
             }
             FeedKind::Partials => {
                 let is_only = sources.len() == 1;
@@ -329,7 +335,7 @@ fn bind(
             },
             subquery,
         });
-        bindings.push(Binding { scan, key, slots, calls });
+        bindings.push(Binding { scan, key, variables, calls });
     }
     bindings
 }
@@ -346,23 +352,23 @@ fn groups_max(node: &SelectNode) -> Option<u64> {
     is_limited.then(|| node.soffset.saturating_add(node.slimit).max(1))
 }
 
-fn field(slot: &Slot, schema: &Columns<'_>) -> Option<Input> {
-    let wanted = slot.data_type.field_type()?;
-    let (column, field_type) = schema.field(&slot.name)?;
+fn field(variable: &Variable, schema: &Columns<'_>) -> Option<Input> {
+    let wanted = variable.data_type.field_type()?;
+    let (column, field_type) = schema.field(&variable.name)?;
     let input =
         Input { column: column.id, field_type, cast: (field_type != wanted).then_some(wanted) };
     // If no value can be converted, the measurement effectively lacks the field.
     input.output_type().is_some().then_some(input)
 }
 
-/// Returns the field of a slot whose value is displayed. With `keeps_type`, a value keeps its type
-/// if it cannot be converted to the slot's type (1.x `castToType`).
-fn shown_field(slot: &Slot, schema: &Columns<'_>, keeps_type: bool) -> Option<Input> {
+/// Returns the field of a variable whose value is displayed. With `keeps_type`, a value keeps its
+/// type if it cannot be converted to the variable's type (1.x `castToType`).
+fn shown_field(variable: &Variable, schema: &Columns<'_>, keeps_type: bool) -> Option<Input> {
     let own = || {
-        let (column, field_type) = schema.field(&slot.name).filter(|_| keeps_type)?;
+        let (column, field_type) = schema.field(&variable.name).filter(|_| keeps_type)?;
         Some(Input { column: column.id, field_type, cast: None })
     };
-    field(slot, schema).or_else(own)
+    field(variable, schema).or_else(own)
 }
 
 fn integers(column: ColumnId) -> Input {
@@ -374,30 +380,30 @@ fn rows(
     feed: &Feed,
     schema: &Columns<'_>,
     is_subquery: bool,
-) -> (Output, Vec<SlotSource>) {
+) -> (Output, Vec<VariableSource>) {
     let (mut fields, mut tags) = (Vec::new(), Vec::new());
-    let mut sources = Vec::with_capacity(node.slots.len());
+    let mut sources = Vec::with_capacity(node.variables.len());
     // If at least one column exists in a source, 1.x returns every row of a subquery, including
     // rows in which all these columns are null.
-    let known = node.slots.iter().any(|slot| slot.data_type != DataType::Unknown);
+    let known = node.variables.iter().any(|variable| variable.data_type != DataType::Unknown);
     let shows_all = feed.calls.is_empty() && known;
-    for slot in &node.slots {
+    for variable in &node.variables {
         // A name has an unknown type because of a type error in another source.
-        let keeps_type = shows_all && (is_subquery || slot.data_type == DataType::Unknown);
-        sources.push(match slot.data_type {
-            DataType::Tag => match schema.tag(&slot.name) {
+        let keeps_type = shows_all && (is_subquery || variable.data_type == DataType::Unknown);
+        sources.push(match variable.data_type {
+            DataType::Tag => match schema.tag(&variable.name) {
                 Some(column) => {
                     tags.push(column.id);
-                    SlotSource::Tag(tags.len() - 1)
+                    VariableSource::Tag(tags.len() - 1)
                 }
-                None => SlotSource::Missing,
+                None => VariableSource::Missing,
             },
-            _ => match shown_field(slot, schema, keeps_type) {
+            _ => match shown_field(variable, schema, keeps_type) {
                 Some(input) => {
                     fields.push(input);
-                    SlotSource::Field(fields.len() - 1)
+                    VariableSource::Field(fields.len() - 1)
                 }
-                None => SlotSource::Missing,
+                None => VariableSource::Missing,
             },
         });
     }
@@ -411,7 +417,7 @@ fn rows(
 
 /// Returns the output of a scan that computes partial states, and the calls that receive the
 /// states. `is_only` states whether the measurement has no other source. A value of the only
-/// subquery may have a type that differs from the slot's type.
+/// subquery may have a type that differs from the variable's type.
 fn partials(
     node: &SelectNode,
     feed: &Feed,
@@ -424,7 +430,9 @@ fn partials(
     for &index in &feed.calls {
         let Some(call) = node.calls.get(index) else { continue };
         let CallBase::Merge(function) = call.base else { continue };
-        let Some(input) = node.slots.get(call.slot).and_then(|slot| field(slot, schema)) else {
+        let Some(input) =
+            node.variables.get(call.variable).and_then(|variable| field(variable, schema))
+        else {
             continue;
         };
         let mut aux = Vec::with_capacity(call.aux.len() + 1);
@@ -432,11 +440,11 @@ fn partials(
             aux.push(AuxColumn::Field(integers(POSITION_COLUMN)));
         }
         let positions: Vec<Option<usize>> = (call.aux.iter())
-            .map(|&slot| {
-                let slot = node.slots.get(slot)?;
-                aux.push(match slot.data_type {
-                    DataType::Tag => AuxColumn::Tag(schema.tag(&slot.name)?.id),
-                    _ => AuxColumn::Field(shown_field(slot, schema, is_subquery && is_only)?),
+            .map(|&variable| {
+                let variable = node.variables.get(variable)?;
+                aux.push(match variable.data_type {
+                    DataType::Tag => AuxColumn::Tag(schema.tag(&variable.name)?.id),
+                    _ => AuxColumn::Field(shown_field(variable, schema, is_subquery && is_only)?),
                 });
                 Some(aux.len() - 1)
             })

@@ -8,7 +8,7 @@ use crate::model::value::{FieldType, FieldValue};
 use crate::query::data_type::DataType;
 use crate::query::error::{QueryError, Result};
 use crate::query::math;
-use crate::query::plan::{SelectNode, Slot};
+use crate::query::plan::{SelectNode, Variable};
 use crate::query::result::{Column, ResultColumn, Validity, Values};
 use crate::query::scalar::repeat;
 use crate::scan::request::Window;
@@ -142,7 +142,7 @@ impl SeriesFill {
 /// Fills columns outside of aggregates, which can span several batches.
 #[derive(Debug, Default)]
 pub(crate) struct RowFill {
-    /// One entry for each slot.
+    /// The last value of each column.
     last: Vec<Option<FieldValue>>,
 }
 
@@ -153,8 +153,8 @@ impl RowFill {
     /// unconverted number.
     pub(crate) fn fill(&mut self, node: &SelectNode, rows: usize, columns: &mut [Option<Column>]) {
         if let Some(number) = &node.fill_number {
-            for (column, slot) in columns.iter_mut().zip(&node.slots) {
-                *column = with_number(column.take(), slot, number, rows);
+            for (column, variable) in columns.iter_mut().zip(&node.variables) {
+                *column = with_number(column.take(), variable, number, rows);
             }
         }
         if node.carries {
@@ -170,15 +170,15 @@ impl RowFill {
 
 fn with_number(
     column: Option<Column>,
-    slot: &Slot,
+    variable: &Variable,
     number: &FieldValue,
     rows: usize,
 ) -> Option<Column> {
     let is_missing = |column: &Column| column.validity.nulls(column.len()) == column.len();
-    let is_unknown = slot.data_type == DataType::Unknown;
+    let is_unknown = variable.data_type == DataType::Unknown;
     let Some(column) = column.filter(|column| !is_unknown || !is_missing(column)) else {
         // A column of unknown type has the type of the number.
-        let field_type = match slot.data_type {
+        let field_type = match variable.data_type {
             DataType::Unknown => number.field_type(),
             known => known.field_type().unwrap_or(FieldType::String),
         };
@@ -287,8 +287,8 @@ fn linear(
     }
     // The values on lines are stored after the values of the series.
     let mut lines = Column::new(values.values.field_type());
-    let slot = |time_ns: i64| time_ns / every_ns.max(1);
-    let point = |row: usize| Some((slot(*series.times_ns.get(row)?), series.values.get(row)?));
+    let window = |time_ns: i64| time_ns / every_ns.max(1);
+    let point = |row: usize| Some((window(*series.times_ns.get(row)?), series.values.get(row)?));
     let own_or_line = |(row, &time_ns): (&Option<u32>, &i64)| {
         if row.is_some() {
             next += 1;
@@ -296,7 +296,7 @@ fn linear(
         }
         let (from, to) = (point(next.checked_sub(1)?)?, point(next)?);
         let width = to.0.wrapping_sub(from.0) as f64;
-        let along = slot(time_ns).wrapping_sub(from.0) as f64;
+        let along = window(time_ns).wrapping_sub(from.0) as f64;
         let line = |from: f64, rise: f64| rise / width * along + from;
         let number = values.len() + lines.len();
         match (&mut lines.values, from.1, to.1) {

@@ -28,7 +28,7 @@ struct WindowRows {
     times_ns: Vec<i64>,
     /// `None` if there are no rows.
     values: Option<Column>,
-    /// The columns of the call's `aux` slots, then the tag arguments.
+    /// The columns of the call's `aux` variables, then the tag arguments.
     others: Vec<Option<Column>>,
     /// A hash of each row's series, from which `sample` selects rows; empty for other functions.
     series: Vec<u64>,
@@ -140,11 +140,11 @@ impl GatherExecutor {
         times_ns.extend(rows.iter().filter_map(time));
         append(values, Some(column), rows, before);
         let GatherCall { call, plan, .. } = &self.call;
-        let slots = call.aux.iter().chain(plan.tags.iter().flatten()).copied();
-        let slots: Vec<usize> = slots.collect();
-        others.resize(slots.len(), None);
-        for (other, slot) in others.iter_mut().zip(slots) {
-            append(other, batch.slots.get(slot).and_then(Option::as_ref), rows, before);
+        let positions = call.aux.iter().chain(plan.tags.iter().flatten()).copied();
+        let positions: Vec<usize> = positions.collect();
+        others.resize(positions.len(), None);
+        for (other, position) in others.iter_mut().zip(positions) {
+            append(other, batch.columns.get(position).and_then(Option::as_ref), rows, before);
         }
     }
 
@@ -338,8 +338,8 @@ fn series_hashes(batch: &RowBatch, plan: &GatherPlan) -> Vec<u64> {
         return Vec::new();
     }
     let mut hashes = vec![0_u64; batch.times_ns.len()];
-    for &(slot, name) in &plan.series {
-        let Some(Some(column)) = batch.slots.get(slot) else { continue };
+    for &(variable, name) in &plan.series {
+        let Some(Some(column)) = batch.columns.get(variable) else { continue };
         let Values::String(texts) = &column.values else { continue };
         let of_entries: Vec<u64> = texts.entries().map(|t| xxh64(t.as_bytes(), name)).collect();
         for (row, hash) in hashes.iter_mut().enumerate() {

@@ -5,7 +5,7 @@ use crate::model::bug::OrBug;
 use crate::model::limits::WORK_PER_TURN;
 use crate::model::value::FieldType;
 use crate::query::error::{QueryError, Result};
-use crate::query::plan::SlotSource;
+use crate::query::plan::VariableSource;
 use crate::query::result::{Column, StringColumn, Values};
 use crate::query::stream::{Front, Stream};
 use crate::query::work::Work;
@@ -15,7 +15,7 @@ use crate::scan::page::GroupData;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct RowBatch {
     pub(crate) times_ns: Vec<i64>,
-    pub(crate) slots: Vec<Option<Column>>,
+    pub(crate) columns: Vec<Option<Column>>,
 }
 
 impl RowBatch {
@@ -25,7 +25,7 @@ impl RowBatch {
         let rows: Vec<u32> = (from as u32..to as u32).collect();
         Self {
             times_ns: self.times_ns.get(from..to).or_bug().to_vec(),
-            slots: self.slots.iter().map(|slot| slot.as_ref().map(|c| c.gather(&rows))).collect(),
+            columns: self.columns.iter().map(|c| Some(c.as_ref()?.gather(&rows))).collect(),
         }
     }
 }
@@ -95,18 +95,18 @@ pub(crate) struct RowMerge {
 }
 
 impl RowMerge {
-    /// Returns the next rows of group `key`. `sources[i]` contains each slot's position in the
+    /// Returns the next rows of group `key`. `sources[i]` contains each variable's position in the
     /// pages of stream `i`.
     pub(crate) fn next(
         &mut self,
         key: &[String],
         streams: &mut [Stream],
-        sources: &[&[SlotSource]],
-        slots: usize,
+        sources: &[&[VariableSource]],
+        n_columns: usize,
         descending: bool,
     ) -> Result<Merged> {
         self.cursors.resize_with(streams.len(), Cursor::default);
-        let missing = self.refill(key, streams, sources, slots)?;
+        let missing = self.refill(key, streams, sources, n_columns)?;
         if !missing.is_empty() {
             return Ok(Merged::Missing(missing));
         }
@@ -115,7 +115,7 @@ impl RowMerge {
         Ok(match active.as_mut_slice() {
             [] => Merged::End,
             [only] => Merged::Batch(only.take_rest()),
-            several => Merged::Batch(merge(several, slots, descending)),
+            several => Merged::Batch(merge(several, n_columns, descending)),
         })
     }
 
@@ -125,8 +125,8 @@ impl RowMerge {
         &mut self,
         key: &[String],
         streams: &mut [Stream],
-        sources: &[&[SlotSource]],
-        slots: usize,
+        sources: &[&[VariableSource]],
+        n_columns: usize,
     ) -> Result<Vec<usize>> {
         let mut missing = Vec::new();
         let streams = streams.iter_mut().zip(sources);
@@ -140,15 +140,14 @@ impl RowMerge {
                         let Some(GroupData::Rows { times_ns, fields, tags }) = stream.pop() else {
                             return Err(QueryError::Page("rows were asked for"));
                         };
-                        let column = |source: &SlotSource| match *source {
-                            SlotSource::Field(index) => fields.get(index).cloned(),
-                            SlotSource::Tag(index) => tags.get(index).map(tag_column),
-                            SlotSource::Missing => None,
+                        let column = |source: &VariableSource| match *source {
+                            VariableSource::Field(index) => fields.get(index).cloned(),
+                            VariableSource::Tag(index) => tags.get(index).map(tag_column),
+                            VariableSource::Missing => None,
                         };
-                        let mut slots_of: Vec<Option<Column>> =
-                            sources.iter().map(column).collect();
-                        slots_of.resize(slots, None);
-                        *cursor = Cursor { rows: RowBatch { times_ns, slots: slots_of }, next: 0 };
+                        let mut columns: Vec<Option<Column>> = sources.iter().map(column).collect();
+                        columns.resize(n_columns, None);
+                        *cursor = Cursor { rows: RowBatch { times_ns, columns }, next: 0 };
                     }
                     Front::Missing if stream.is_behind(key) => break,
                     Front::Missing => {
@@ -164,9 +163,9 @@ impl RowMerge {
 }
 
 /// Merges rows by time until a stream has no remaining rows.
-fn merge(cursors: &mut [&mut Cursor], slots: usize, descending: bool) -> RowBatch {
+fn merge(cursors: &mut [&mut Cursor], n_columns: usize, descending: bool) -> RowBatch {
     let starts: Vec<usize> = cursors.iter().map(|cursor| cursor.next).collect();
-    let (times_ns, order) = order(cursors, slots, descending);
+    let (times_ns, order) = order(cursors, n_columns, descending);
     // Concatenate the rows of all streams, then select the rows in order.
     let mut bases = Vec::with_capacity(cursors.len());
     let mut base = 0;
@@ -177,18 +176,18 @@ fn merge(cursors: &mut [&mut Cursor], slots: usize, descending: bool) -> RowBatc
     let picked: Vec<u32> = (order.iter())
         .map(|&(stream, row)| (bases.get(stream).copied().or_bug() + row as i64) as u32)
         .collect();
-    let column = |slot: usize| {
+    let column = |position: usize| {
         let mut all: Option<Column> = None;
         let mut before = 0;
         for (cursor, &start) in cursors.iter().zip(&starts).filter(|(c, start)| c.next > **start) {
             let rows: Vec<u32> = (start as u32..cursor.next as u32).collect();
-            let part = cursor.rows.slots.get(slot).and_then(Option::as_ref);
+            let part = cursor.rows.columns.get(position).and_then(Option::as_ref);
             append(&mut all, part, &rows, before);
             before += rows.len();
         }
         all.map(|column| column.gather(&picked))
     };
-    RowBatch { times_ns, slots: (0..slots).map(column).collect() }
+    RowBatch { times_ns, columns: (0..n_columns).map(column).collect() }
 }
 
 /// Returns the times and the rows in order, and advances the cursors. A row is the position of a
@@ -196,11 +195,11 @@ fn merge(cursors: &mut [&mut Cursor], slots: usize, descending: bool) -> RowBatc
 /// different types. Only subqueries can cause different types.
 fn order(
     cursors: &mut [&mut Cursor],
-    slots: usize,
+    n_columns: usize,
     descending: bool,
 ) -> (Vec<i64>, Vec<(usize, usize)>) {
     let (mut times, mut order) = (Vec::new(), Vec::new());
-    let mut types: Vec<Option<FieldType>> = vec![None; slots];
+    let mut types: Vec<Option<FieldType>> = vec![None; n_columns];
     let mut has_rows = vec![false; cursors.len()];
     loop {
         let mut best: Option<(i64, usize)> = None;
@@ -213,7 +212,7 @@ fn order(
         let Some((time, position)) = best else { return (times, order) };
         let found = (cursors.get_mut(position), has_rows.get_mut(position));
         let (Some(cursor), Some(is_known)) = found else { return (times, order) };
-        if !std::mem::replace(is_known, true) && !join_types(&mut types, &cursor.rows.slots) {
+        if !std::mem::replace(is_known, true) && !join_types(&mut types, &cursor.rows.columns) {
             return (times, order);
         }
         times.push(time);

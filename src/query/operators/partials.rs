@@ -7,7 +7,7 @@ use crate::model::ids::ColumnId;
 use crate::query::error::{QueryError, Result};
 use crate::query::operators::join_limit::CallSeries;
 use crate::query::operators::merge_rows::tag_column;
-use crate::query::plan::{Binding, CallBase, CallPlan, SelectNode, Slot};
+use crate::query::plan::{Binding, CallBase, CallPlan, SelectNode, Variable};
 use crate::query::result::Column;
 use crate::query::stream::{Front, Stream};
 use crate::query::work::Work;
@@ -77,7 +77,7 @@ pub(crate) fn merge(
     call.map(|call| values(&call, &partials, node)).transpose()
 }
 
-/// Reorders the `aux` columns to match the plan's slots, with nulls for missing columns.
+/// Reorders the `aux` columns to match the plan's variables, with nulls for missing columns.
 fn normal(
     mut partial: PartialColumn,
     positions: &[Option<usize>],
@@ -89,18 +89,18 @@ fn normal(
         // A measurement and a subquery with the same name may have different start times.
         partial.windows_ns.fill(0);
     }
-    let slots = plan.aux.iter().zip(positions);
-    partial.aux = slots
-        .map(|(&slot, position)| {
+    let aux = plan.aux.iter().zip(positions);
+    partial.aux = aux
+        .map(|(&variable, position)| {
             let known = position.and_then(|position| partial.aux.get(position));
-            known.cloned().unwrap_or_else(|| absent(node.slots.get(slot), rows))
+            known.cloned().unwrap_or_else(|| absent(node.variables.get(variable), rows))
         })
         .collect();
     partial
 }
 
-fn absent(slot: Option<&Slot>, rows: usize) -> AuxValues {
-    match slot.and_then(|slot| slot.data_type.field_type()) {
+fn absent(variable: Option<&Variable>, rows: usize) -> AuxValues {
+    match variable.and_then(|variable| variable.data_type.field_type()) {
         Some(field_type) => {
             let mut column = Column::new(field_type);
             column.extend_nulls(rows);
@@ -111,18 +111,18 @@ fn absent(slot: Option<&Slot>, rows: usize) -> AuxValues {
 }
 
 /// Returns the call whose states are merged. The merge needs only the types and identities of tags,
-/// so each tag has the number of its slot. The fields next to the value have the types in the
+/// so each tag has the number of its variable. The fields next to the value have the types in the
 /// `first` state.
 fn merge_call(plan: &CallPlan, node: &SelectNode, first: &PartialColumn) -> Option<AggregateCall> {
     let CallBase::Merge(function) = plan.base else { return None };
     let input = |field_type| Input { column: ColumnId(0), field_type, cast: None };
     let aux = (plan.aux.iter().zip(&first.aux))
-        .map(|(&slot, values)| match values {
+        .map(|(&variable, values)| match values {
             AuxValues::Field(column) => AuxColumn::Field(input(column.values.field_type())),
-            AuxValues::Tag(_) => AuxColumn::Tag(ColumnId(slot as u32)),
+            AuxValues::Tag(_) => AuxColumn::Tag(ColumnId(variable as u32)),
         })
         .collect();
-    let field_type = node.slots.get(plan.slot)?.data_type.field_type()?;
+    let field_type = node.variables.get(plan.variable)?.data_type.field_type()?;
     Some(AggregateCall { function, input: input(field_type), aux })
 }
 
