@@ -10,20 +10,21 @@ use super::ties::TiedPoints;
 use crate::batch::column::{Column, Values};
 use tidemark_model::value::FieldType;
 
-/// The states of a call over a group's windows, indexed by slot. A slot without a value has no
-/// state and no result.
+/// The states of a call over a group's windows, indexed by the numbers of the windows
+/// ([`WindowNumbers`](super::spans::WindowNumbers)). A window without a value has no state and no
+/// result.
 pub(super) trait Accumulator {
     fn accumulate(&mut self, dense: &Dense<'_>);
 
-    /// Adds states that another accumulator wrote. Row i belongs to `slots[i]`.
-    fn absorb(&mut self, slots: &[usize], partial: &PartialColumn) -> Result<(), ScanError>;
+    /// Adds states that another accumulator wrote. Row i belongs to `windows[i]`.
+    fn absorb(&mut self, windows: &[usize], partial: &PartialColumn) -> Result<(), ScanError>;
 
-    /// Keeps only the states of these slots, and renumbers the slots 0, 1, 2 and so on.
+    /// Keeps only the states of these windows, and renumbers the windows 0, 1, 2 and so on.
     fn keep(&mut self, order: &[usize]);
 
     fn bytes(&self) -> usize;
 
-    /// `starts_ns` is indexed by slot. The result omits slots without a value.
+    /// `starts_ns` is indexed by the number of the window. The result omits windows without a value.
     fn partial(&self, order: &[usize], starts_ns: &[i64]) -> PartialColumn;
 
     fn finish(&self, order: &[usize], starts_ns: &[i64]) -> Finished;

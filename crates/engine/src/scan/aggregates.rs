@@ -9,7 +9,7 @@ use super::error::ScanError;
 use super::page::PartialColumn;
 use super::request::AggregateFunction;
 use super::run::{Dense, Slice};
-use super::spans::{keep, slot_mut};
+use super::spans::{keep, state_mut};
 use crate::batch::bitmap::Validity;
 use crate::batch::column::{Column, Values};
 use tidemark_model::bug::OrBug;
@@ -80,7 +80,7 @@ impl<A: Number, B: Number> State for (A, B) {
     }
 }
 
-/// The state of each slot.
+/// The state of each window.
 pub(super) struct Fold<A: Aggregate<T>, T: Number> {
     states: Vec<Option<A::State>>,
     input: PhantomData<T>,
@@ -93,15 +93,15 @@ impl<A: Aggregate<T>, T: Number> Default for Fold<A, T> {
 }
 
 impl<A: Aggregate<T>, T: Number> Fold<A, T> {
-    fn add(&mut self, slot: usize, state: A::State) {
-        match slot_mut(&mut self.states, slot) {
+    fn add(&mut self, window: usize, state: A::State) {
+        match state_mut(&mut self.states, window) {
             Some(present) => A::merge(present, &state),
             empty => *empty = Some(state),
         }
     }
 
     fn present(&self, order: &[usize]) -> impl Iterator<Item = (usize, &A::State)> {
-        order.iter().filter_map(|&slot| Some((slot, self.states.get(slot)?.as_ref()?)))
+        order.iter().filter_map(|&window| Some((window, self.states.get(window)?.as_ref()?)))
     }
 }
 
@@ -109,16 +109,16 @@ impl<A: Aggregate<T>, T: Number> Accumulator for Fold<A, T> {
     fn accumulate(&mut self, dense: &Dense<'_>) {
         for span in &dense.chosen.spans {
             if let Some(state) = A::fold_rows(dense, span.rows.clone()) {
-                self.add(span.slot, state);
+                self.add(span.window, state);
             }
         }
     }
 
-    fn absorb(&mut self, slots: &[usize], partial: &PartialColumn) -> Result<(), ScanError> {
-        for (row, &slot) in slots.iter().enumerate() {
+    fn absorb(&mut self, windows: &[usize], partial: &PartialColumn) -> Result<(), ScanError> {
+        for (row, &window) in windows.iter().enumerate() {
             let state =
                 A::State::read(&partial.states, row).ok_or(ScanError::States(A::FUNCTION))?;
-            self.add(slot, state);
+            self.add(window, state);
         }
         Ok(())
     }
@@ -135,8 +135,8 @@ impl<A: Aggregate<T>, T: Number> Accumulator for Fold<A, T> {
         let column = |&of: &FieldType| Column::with_capacity(of, order.len());
         let mut states: Vec<Column> = A::State::COLUMNS.iter().map(column).collect();
         let mut windows_ns = Vec::with_capacity(order.len());
-        for (slot, state) in self.present(order) {
-            windows_ns.push(starts_ns.get(slot).copied().or_bug());
+        for (window, state) in self.present(order) {
+            windows_ns.push(starts_ns.get(window).copied().or_bug());
             state.write(&mut states);
         }
         PartialColumn { windows_ns, states, aux: Vec::new() }
@@ -146,8 +146,8 @@ impl<A: Aggregate<T>, T: Number> Accumulator for Fold<A, T> {
         let mut windows_ns = Vec::with_capacity(order.len());
         let mut values = Vec::with_capacity(order.len());
         let mut times_ns = A::TIME_NS.map(|_| Vec::with_capacity(order.len()));
-        for (slot, state) in self.present(order) {
-            windows_ns.push(starts_ns.get(slot).copied().or_bug());
+        for (window, state) in self.present(order) {
+            windows_ns.push(starts_ns.get(window).copied().or_bug());
             values.push(A::finish(state));
             if let (Some(times_ns), Some(time_of)) = (&mut times_ns, A::TIME_NS) {
                 times_ns.push(time_of(state));

@@ -12,7 +12,7 @@ use super::page::{Group, GroupData, PartialColumn};
 use super::predicate::Mask;
 use super::request::{AggregateCall, Input, Output, ResultPosition, ScanRequest};
 use super::run::{Chosen, Dense, Read, Run, positions};
-use super::spans::Slots;
+use super::spans::WindowNumbers;
 use super::stretches::End;
 use crate::batch::bitmap::Validity;
 use crate::batch::column::{Column, StringColumn};
@@ -504,7 +504,7 @@ fn append(column: &mut Column, read: Option<&Read<'_>>, positions: &[u32]) {
 struct GroupStates<'a> {
     calls: &'a [AggregateCall],
     accumulators: Vec<Box<dyn Accumulator>>,
-    slots: Slots,
+    windows: WindowNumbers,
     descending: bool,
     limit: Option<u64>,
     /// Whether each call needs only the first point in the reading direction.
@@ -522,7 +522,7 @@ impl<'a> GroupStates<'a> {
         Ok(Self {
             calls,
             accumulators: calls.iter().map(accumulator).collect::<Result<_, _>>()?,
-            slots: Slots::new(window, request.time.start_ns),
+            windows: WindowNumbers::new(window, request.time.start_ns),
             descending: request.descending,
             limit: request.output.windows_max(),
             is_of_one_end: End::of(&request.output).is_some(),
@@ -541,9 +541,11 @@ impl<'a> GroupStates<'a> {
             let Some(read) = read else { continue };
             let own;
             let chosen = match read.valid.as_deref() {
-                None => shared.get_or_insert_with(|| Chosen::new(run, mask, None, &mut self.slots)),
+                None => {
+                    shared.get_or_insert_with(|| Chosen::new(run, mask, None, &mut self.windows))
+                }
                 valid => {
-                    own = Chosen::new(run, mask, valid, &mut self.slots);
+                    own = Chosen::new(run, mask, valid, &mut self.windows);
                     &own
                 }
             };
@@ -556,15 +558,17 @@ impl<'a> GroupStates<'a> {
 
     /// `states` must be in the order of the calls.
     fn absorb(&mut self, states: &[PartialColumn]) -> Result<(), ScanError> {
-        let (mut slots, mut slots_of): (Vec<usize>, &[i64]) = (Vec::new(), &[]);
+        let (mut windows, mut starts_of): (Vec<usize>, &[i64]) = (Vec::new(), &[]);
         for (accumulator, state) in self.accumulators.iter_mut().zip(states) {
             // Most calls have values in the same windows.
-            if slots_of != state.windows_ns {
-                slots_of = &state.windows_ns;
-                slots.clear();
-                slots.extend(slots_of.iter().map(|&start_ns| self.slots.slot_of(start_ns)));
+            if starts_of != state.windows_ns {
+                starts_of = &state.windows_ns;
+                windows.clear();
+                windows.extend(
+                    starts_of.iter().map(|&start_ns| self.windows.number_of_state(start_ns)),
+                );
             }
-            accumulator.absorb(&slots, state)?;
+            accumulator.absorb(&windows, state)?;
         }
         Ok(())
     }
@@ -573,21 +577,21 @@ impl<'a> GroupStates<'a> {
     /// `bytes_max` bytes. Returns the first time of the dropped windows, if any. Always keeps at
     /// least one window and the windows near a clock change.
     fn cut(&mut self, bytes_max: usize) -> Option<i64> {
-        let count = self.slots.len();
+        let count = self.windows.len();
         let bytes = self.bytes();
         if count < 2 || bytes <= bytes_max {
             return self.cut_ns;
         }
         let fitting = (count.saturating_mul(bytes_max) / bytes.max(1)).clamp(1, count - 1);
-        let mut order = self.slots.order(self.descending);
-        let border = |slot: &usize| self.slots.border_ns(*slot, self.descending);
+        let mut order = self.windows.order(self.descending);
+        let border = |window: &usize| self.windows.border_ns(*window, self.descending);
         let Some((at, time_ns)) =
             (fitting..count).find_map(|at| Some((at, border(order.get(at)?)?)))
         else {
             return self.cut_ns;
         };
         order.truncate(at);
-        self.slots.keep(&order);
+        self.windows.keep(&order);
         self.accumulators.iter_mut().for_each(|accumulator| accumulator.keep(&order));
         self.cut_ns = Some(time_ns);
         self.cut_ns
@@ -600,17 +604,17 @@ impl<'a> GroupStates<'a> {
     /// Whether all requested windows are complete. The caller must have added all rows up to some
     /// time in the reading direction. Only the last window can then be incomplete.
     fn is_done(&self) -> bool {
-        let starts_ns = self.slots.starts_ns();
+        let starts_ns = self.windows.starts_ns();
         if self.is_of_one_end {
             let is_empty = |a: &dyn Accumulator| a.partial(&[0], starts_ns).windows_ns.is_empty();
-            return self.slots.len() > 0 && !self.accumulators.iter().any(|a| is_empty(&**a));
+            return self.windows.len() > 0 && !self.accumulators.iter().any(|a| is_empty(&**a));
         }
-        self.limit.is_some_and(|limit| self.slots.len() as u64 > limit)
+        self.limit.is_some_and(|limit| self.windows.len() as u64 > limit)
     }
 
     fn finish(self) -> Option<GroupData> {
-        let order = self.slots.order(self.descending);
-        let starts_ns = self.slots.starts_ns();
+        let order = self.windows.order(self.descending);
+        let starts_ns = self.windows.starts_ns();
         let partials: Vec<_> =
             self.accumulators.iter().map(|a| a.partial(&order, starts_ns)).collect();
         let any = partials.iter().any(|partial| !partial.windows_ns.is_empty());

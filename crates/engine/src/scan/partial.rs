@@ -4,19 +4,19 @@ use super::accumulator::{Accumulator, accumulator};
 use super::error::ScanError;
 use super::page::PartialColumn;
 use super::request::AggregateCall;
-use super::spans::Slots;
+use super::spans::WindowNumbers;
 
 pub use super::accumulator::Finished;
 
 /// The states of a call over a group, from any number of pages and shards in any order.
 pub struct Merge {
-    slots: Slots,
+    windows: WindowNumbers,
     accumulator: Box<dyn Accumulator>,
 }
 
 impl std::fmt::Debug for Merge {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Merge").field("windows", &self.slots.len()).finish_non_exhaustive()
+        f.debug_struct("Merge").field("windows", &self.windows.len()).finish_non_exhaustive()
     }
 }
 
@@ -26,7 +26,7 @@ impl Merge {
     /// # Errors
     /// Returns [`ScanError::Input`] if the function does not support the input's type.
     pub fn new(call: &AggregateCall) -> Result<Self, ScanError> {
-        Ok(Self { slots: Slots::new(None, 0), accumulator: accumulator(call)? })
+        Ok(Self { windows: WindowNumbers::new(None, 0), accumulator: accumulator(call)? })
     }
 
     /// Adds the states of a page. Several pages may contain states of the same window.
@@ -35,24 +35,24 @@ impl Merge {
     /// Returns [`ScanError::States`] if the columns do not match the function. The merge is
     /// unusable after an error.
     pub fn add(&mut self, partial: &PartialColumn) -> Result<(), ScanError> {
-        let slots: Vec<usize> =
-            partial.windows_ns.iter().map(|&start_ns| self.slots.slot(start_ns)).collect();
-        self.accumulator.absorb(&slots, partial)
+        let windows: Vec<usize> =
+            partial.windows_ns.iter().map(|&start_ns| self.windows.number(start_ns)).collect();
+        self.accumulator.absorb(&windows, partial)
     }
 
     /// Returns the number of windows that have a state.
     pub fn windows(&self) -> usize {
-        self.slots.len()
+        self.windows.len()
     }
 
     /// Returns the merged states in the form of a page.
     pub fn partial(&self, descending: bool) -> PartialColumn {
-        self.accumulator.partial(&self.slots.order(descending), self.slots.starts_ns())
+        self.accumulator.partial(&self.windows.order(descending), self.windows.starts_ns())
     }
 
     /// Returns the final values.
     pub fn finish(&self, descending: bool) -> Finished {
-        self.accumulator.finish(&self.slots.order(descending), self.slots.starts_ns())
+        self.accumulator.finish(&self.windows.order(descending), self.windows.starts_ns())
     }
 }
 

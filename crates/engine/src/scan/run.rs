@@ -8,7 +8,7 @@ use super::error::ScanError;
 use super::keys::SeriesTags;
 use super::predicate::Mask;
 use super::request::{AuxColumn, Input};
-use super::spans::{Slots, Span};
+use super::spans::{Span, WindowNumbers};
 use crate::batch::bitmap::Validity;
 use crate::batch::column::{Column, StringColumn, Values};
 use tidemark_model::bug::OrBug;
@@ -186,7 +186,7 @@ impl<'a> Chosen<'a> {
         run: &'a Run,
         mask: &Mask,
         valid: Option<&[bool]>,
-        slots: &mut Slots,
+        windows: &mut WindowNumbers,
     ) -> Option<Self> {
         let all = run.times();
         let positions = positions(mask, valid, all.len());
@@ -195,7 +195,7 @@ impl<'a> Chosen<'a> {
             Some(positions) => pick(all, positions).collect(),
         };
         let mut spans = Vec::new();
-        slots.cut(&times, &mut spans);
+        windows.cut(&times, &mut spans);
         (!spans.is_empty()).then_some(Self { positions, times, spans })
     }
 }

@@ -10,7 +10,7 @@ use super::error::ScanError;
 use super::page::{AuxValues, PartialColumn};
 use super::request::{AggregateFunction, AuxColumn};
 use super::run::{Dense, Slice};
-use super::spans::{keep, slot_mut};
+use super::spans::{keep, state_mut};
 use crate::batch::column::{Column, Values};
 use tidemark_model::bug::OrBug;
 use tidemark_model::value::{FieldType, FieldValue};
@@ -99,7 +99,7 @@ fn push(column: &mut Column, value: Option<&FieldValue>) {
     column.validity.push(row, true);
 }
 
-/// The points that min(), max(), first() or last() has chosen, one for each slot.
+/// The points that min(), max(), first() or last() has chosen, one for each window.
 pub(super) struct Selected {
     function: AggregateFunction,
     field_type: FieldType,
@@ -117,9 +117,9 @@ impl Selected {
         Self { function, field_type, aux, points: Vec::new(), text_bytes: 0 }
     }
 
-    /// `Greater` means that the new point replaces the slot's point.
-    fn rank(&self, slot: usize, time_ns: i64, value: &FieldValue) -> Ordering {
-        match self.points.get(slot) {
+    /// `Greater` means that the new point replaces the window's point.
+    fn rank(&self, window: usize, time_ns: i64, value: &FieldValue) -> Ordering {
+        match self.points.get(window) {
             Some(Some(old)) => {
                 preference(self.function, (time_ns, value), (old.time_ns, &old.value))
             }
@@ -127,9 +127,9 @@ impl Selected {
         }
     }
 
-    fn offer(&mut self, slot: usize, point: Point) {
-        let better = match self.rank(slot, point.time_ns, &point.value) {
-            Ordering::Equal => match self.points.get(slot) {
+    fn offer(&mut self, window: usize, point: Point) {
+        let better = match self.rank(window, point.time_ns, &point.value) {
+            Ordering::Equal => match self.points.get(window) {
                 Some(Some(old)) => compare_all(&point.aux, &old.aux) == Ordering::Less,
                 _ => true,
             },
@@ -137,7 +137,7 @@ impl Selected {
         };
         if better {
             self.text_bytes += point.text_bytes();
-            if let Some(old) = slot_mut(&mut self.points, slot).replace(point) {
+            if let Some(old) = state_mut(&mut self.points, window).replace(point) {
                 self.text_bytes = self.text_bytes.saturating_sub(old.text_bytes());
             }
         }
@@ -150,20 +150,20 @@ impl Accumulator for Selected {
             let index = choose(self.function, &dense.values, span.rows.clone());
             let Some(&time_ns) = dense.chosen.times.get(index) else { continue };
             let value = dense.value(index);
-            if self.rank(span.slot, time_ns, &value) != Ordering::Less {
+            if self.rank(span.window, time_ns, &value) != Ordering::Less {
                 let aux = dense.aux(index, &self.aux);
-                self.offer(span.slot, Point { time_ns, value, aux });
+                self.offer(span.window, Point { time_ns, value, aux });
             }
         }
     }
 
-    fn absorb(&mut self, slots: &[usize], partial: &PartialColumn) -> Result<(), ScanError> {
+    fn absorb(&mut self, windows: &[usize], partial: &PartialColumn) -> Result<(), ScanError> {
         let wrong = ScanError::States(self.function);
         let point = Point::reader(partial, self.field_type, self.aux.len());
         let Some(point) = point else { return Err(wrong) };
-        for (row, &slot) in slots.iter().enumerate() {
+        for (row, &window) in windows.iter().enumerate() {
             let Some(point) = point(row) else { return Err(wrong) };
-            self.offer(slot, point);
+            self.offer(window, point);
         }
         Ok(())
     }
@@ -182,9 +182,9 @@ impl Accumulator for Selected {
     }
 
     fn finish(&self, order: &[usize], starts_ns: &[i64]) -> Finished {
-        let present = |&slot: &usize| {
-            let point = self.points.get(slot)?.as_ref()?;
-            Some((starts_ns.get(slot).copied().or_bug(), point))
+        let present = |&window: &usize| {
+            let point = self.points.get(window)?.as_ref()?;
+            Some((starts_ns.get(window).copied().or_bug(), point))
         };
         let points: Vec<(i64, &Point)> = order.iter().filter_map(present).collect();
         Point::finish(&points, self.field_type, &self.aux)

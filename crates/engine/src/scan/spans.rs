@@ -1,4 +1,4 @@
-//! Assigns sorted times to windows, and windows to accumulator slots.
+//! Divides sorted times into windows, and numbers the windows of a group.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -8,29 +8,30 @@ use foldhash::fast::FixedState;
 use super::request::Window;
 use tidemark_model::bug::OrBug;
 
+/// Rows in the same window. `window` is the number of the window.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Span {
-    pub(super) slot: usize,
+    pub(super) window: usize,
     pub(super) rows: Range<usize>,
 }
 
-/// Slots are numbered in the order of first use. No result of a scan depends on the map's iteration
+/// Numbers windows in the order of first use. No result of a scan depends on the map's iteration
 /// order.
-pub(super) struct Slots {
+pub(super) struct WindowNumbers {
     window: Option<Window>,
     /// The start of the only window, if there is no GROUP BY time().
     start_ns: i64,
     starts_ns: Vec<i64>,
-    /// The slot of each start. `None` as long as the starts are sorted: a binary search then finds
-    /// the slot.
-    slots: Option<HashMap<i64, usize, FixedState>>,
+    /// The number of each start. `None` as long as the starts are sorted: a binary search then finds
+    /// the number.
+    numbers: Option<HashMap<i64, usize, FixedState>>,
     last: usize,
 }
 
-impl Slots {
+impl WindowNumbers {
     /// Without a window, `start_ns` is the start of the whole range.
     pub(super) fn new(window: Option<Window>, start_ns: i64) -> Self {
-        Self { window, start_ns, starts_ns: Vec::new(), slots: None, last: 0 }
+        Self { window, start_ns, starts_ns: Vec::new(), numbers: None, last: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -45,8 +46,7 @@ impl Slots {
     pub(super) fn cut(&mut self, times: &[i64], spans: &mut Vec<Span>) {
         let Some(window) = self.window.take() else {
             if !times.is_empty() {
-                let slot = self.slot(self.start_ns);
-                spans.push(Span { slot, rows: 0..times.len() });
+                spans.push(Span { window: self.number(self.start_ns), rows: 0..times.len() });
             }
             return;
         };
@@ -62,23 +62,24 @@ impl Slots {
                 window.start(time_ns)
             };
             let end = gallop(times, row, end_ns);
-            let slot = self.slot(start_ns);
+            let number = self.number(start_ns);
             match spans.last_mut() {
-                Some(span) if span.slot == slot => span.rows.end = end,
-                _ => spans.push(Span { slot, rows: row..end }),
+                Some(span) if span.window == number => span.rows.end = end,
+                _ => spans.push(Span { window: number, rows: row..end }),
             }
             row = end;
         }
         self.window = Some(window);
     }
 
-    /// Without windows, all states share one slot.
-    pub(super) fn slot_of(&mut self, start_ns: i64) -> usize {
+    /// Returns the number of a state's window. Without GROUP BY time(), all states share one window.
+    pub(super) fn number_of_state(&mut self, start_ns: i64) -> usize {
         let start_ns = if self.window.is_some() { start_ns } else { self.start_ns };
-        self.slot(start_ns)
+        self.number(start_ns)
     }
 
-    pub(super) fn slot(&mut self, start_ns: i64) -> usize {
+    /// Returns the number of the window that starts at `start_ns`.
+    pub(super) fn number(&mut self, start_ns: i64) -> usize {
         // Successive series usually visit the same windows.
         for guess in [self.last, self.last + 1] {
             if self.starts_ns.get(guess) == Some(&start_ns) {
@@ -88,11 +89,11 @@ impl Slots {
         }
         let next = self.starts_ns.len();
         let searched = || searched(&self.starts_ns, start_ns);
-        self.last = match self.slots.is_none().then(searched).flatten() {
-            Some(slot) => slot,
+        self.last = match self.numbers.is_none().then(searched).flatten() {
+            Some(number) => number,
             None => {
-                let slots = self.slots.get_or_insert_with(|| by_start(&self.starts_ns));
-                *slots.entry(start_ns).or_insert(next)
+                let numbers = self.numbers.get_or_insert_with(|| by_start(&self.starts_ns));
+                *numbers.entry(start_ns).or_insert(next)
             }
         };
         if self.last == next {
@@ -101,10 +102,10 @@ impl Slots {
         self.last
     }
 
-    /// Returns the first time of a slot's window in the given direction. Returns `None` if this
+    /// Returns the first time of a window in the given direction. Returns `None` if this
     /// time does not separate earlier windows from later windows.
-    pub(super) fn border_ns(&self, slot: usize, descending: bool) -> Option<i64> {
-        let start_ns = *self.starts_ns.get(slot)?;
+    pub(super) fn border_ns(&self, number: usize, descending: bool) -> Option<i64> {
+        let start_ns = *self.starts_ns.get(number)?;
         let window = self.window.as_ref()?;
         if !window.is_regular_near(start_ns) {
             return None;
@@ -116,10 +117,10 @@ impl Slots {
     pub(super) fn order(&self, descending: bool) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.starts_ns.len()).collect();
         let mut descends = false;
-        if self.slots.is_none() {
+        if self.numbers.is_none() {
             descends = self.starts_ns.first() > self.starts_ns.last();
         } else {
-            order.sort_by_key(|&slot| self.starts_ns.get(slot).copied());
+            order.sort_by_key(|&number| self.starts_ns.get(number).copied());
         }
         if descends != descending {
             order.reverse();
@@ -131,7 +132,7 @@ impl Slots {
         keep(&mut self.starts_ns, order);
         let starts_ns = || self.starts_ns.iter();
         let is_ordered = starts_ns().is_sorted() || starts_ns().rev().is_sorted();
-        self.slots = (!is_ordered).then(|| by_start(&self.starts_ns));
+        self.numbers = (!is_ordered).then(|| by_start(&self.starts_ns));
         self.last = 0;
     }
 }
@@ -156,17 +157,17 @@ fn searched(starts_ns: &[i64], start_ns: i64) -> Option<usize> {
     (at == count || starts_ns.get(at) == Some(&start_ns)).then_some(at)
 }
 
-/// Keeps only the items of these slots. The list may end before some slots without a value.
+/// Keeps only the items of these windows. The list may end before some windows without a value.
 pub(super) fn keep<T: Clone + Default>(items: &mut Vec<T>, order: &[usize]) {
-    *items = order.iter().map(|&slot| items.get(slot).cloned().unwrap_or_default()).collect();
+    *items = order.iter().map(|&window| items.get(window).cloned().unwrap_or_default()).collect();
 }
 
 /// Lengthens the list if necessary.
-pub(super) fn slot_mut<T: Clone + Default>(items: &mut Vec<T>, slot: usize) -> &mut T {
-    if slot >= items.len() {
-        items.resize(slot + 1, T::default());
+pub(super) fn state_mut<T: Clone + Default>(items: &mut Vec<T>, window: usize) -> &mut T {
+    if window >= items.len() {
+        items.resize(window + 1, T::default());
     }
-    &mut items[slot]
+    &mut items[window]
 }
 
 /// Returns the first position after `from` whose time is at least `end_ns`.
@@ -201,25 +202,25 @@ mod tests {
     }
 
     #[test]
-    fn window_slots_follow_appearance() {
+    fn window_numbers_follow_appearance() {
         let window = Window { every_ns: 10, offset_ns: 0, zone: Vec::new() };
-        let mut slots = Slots::new(Some(window), 0);
+        let mut windows = WindowNumbers::new(Some(window), 0);
         let mut spans = Vec::new();
-        slots.cut(&[11, 12, 25, 47], &mut spans);
-        slots.cut(&[-3, 29, 30], &mut spans);
-        let found: Vec<_> = spans.iter().map(|s| (s.slot, s.rows.clone())).collect();
+        windows.cut(&[11, 12, 25, 47], &mut spans);
+        windows.cut(&[-3, 29, 30], &mut spans);
+        let found: Vec<_> = spans.iter().map(|s| (s.window, s.rows.clone())).collect();
         assert_eq!(found, [(0, 0..2), (1, 2..3), (2, 3..4), (3, 0..1), (1, 1..2), (4, 2..3)]);
-        assert_eq!(slots.starts_ns(), [10, 20, 40, -10, 30]);
-        assert_eq!(slots.order(true), [2, 4, 1, 0, 3]);
-        slots.keep(&[3, 0]);
-        assert_eq!((slots.slot(10), slots.slot(-10), slots.slot(20)), (1, 0, 2));
+        assert_eq!(windows.starts_ns(), [10, 20, 40, -10, 30]);
+        assert_eq!(windows.order(true), [2, 4, 1, 0, 3]);
+        windows.keep(&[3, 0]);
+        assert_eq!((windows.number(10), windows.number(-10), windows.number(20)), (1, 0, 2));
     }
 
     #[test]
-    fn slot_lookup_ignores_window_order() {
+    fn window_number_lookup_ignores_order() {
         let mut random = fastrand::Rng::with_seed(3);
         for round in 0..300 {
-            let mut slots = Slots::new(None, 0);
+            let mut windows = WindowNumbers::new(None, 0);
             let mut starts: Vec<i64> = Vec::new();
             for step in 0..20 {
                 let start_ns = match round % 3 {
@@ -231,16 +232,16 @@ mod tests {
                     starts.push(start_ns);
                     starts.len() - 1
                 });
-                assert_eq!(slots.slot(start_ns), expected, "{starts:?}");
+                assert_eq!(windows.number(start_ns), expected, "{starts:?}");
                 if random.u8(0..8) == 0 {
-                    let order = slots.order(random.bool());
-                    slots.keep(&order);
-                    starts = order.iter().map(|&slot| starts[slot]).collect();
+                    let order = windows.order(random.bool());
+                    windows.keep(&order);
+                    starts = order.iter().map(|&window| starts[window]).collect();
                 }
             }
             let descending = random.bool();
             let mut sorted: Vec<i64> =
-                slots.order(descending).iter().map(|&s| slots.starts_ns()[s]).collect();
+                windows.order(descending).iter().map(|&s| windows.starts_ns()[s]).collect();
             if descending {
                 sorted.reverse();
             }

@@ -181,16 +181,16 @@ impl Accumulator for TiedPoints {
         }
     }
 
-    fn absorb(&mut self, slots: &[usize], partial: &PartialColumn) -> Result<(), ScanError> {
+    fn absorb(&mut self, windows: &[usize], partial: &PartialColumn) -> Result<(), ScanError> {
         let point = Point::reader(partial, self.field_type, self.aux.len());
         let point = point.ok_or_else(|| self.error())?;
-        for row in 0..slots.len() {
+        for row in 0..windows.len() {
             self.offer(point(row).ok_or_else(|| self.error())?);
         }
         Ok(())
     }
 
-    /// Without windows, there is only one slot, which always remains.
+    /// There is only one window, which always remains.
     fn keep(&mut self, _: &[usize]) {}
 
     fn bytes(&self) -> usize {
