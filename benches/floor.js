@@ -10,8 +10,8 @@ const bufferBytes = 256 << 10;
 /** A frame of this size has 5,000 points of TSBS cpu-only data. */
 const frameBytes = 22_900;
 
-/** The slots of the log. Later frames overwrite the rows of earlier frames. */
-const slots = 40;
+/** The number of rows of the log. Later frames overwrite the rows of earlier frames. */
+const logRows = 40;
 
 let buffer = null;
 const frame = new Uint8Array(frameBytes).map((_, i) => (i * 7919) >> 5);
@@ -57,7 +57,7 @@ export class Shard extends DurableObject {
     if (step === 'exec') {
       const number = this.#next++;
       const { sql } = this.ctx.storage;
-      sql.exec('INSERT OR REPLACE INTO wal VALUES (?, ?, ?)', number % slots, number, message);
+      sql.exec('INSERT OR REPLACE INTO wal VALUES (?, ?, ?)', number % logRows, number, message);
     }
     return new Uint8Array(16);
   }

@@ -47,7 +47,7 @@ const kinds = [
   { table: 'schema', column: 'head', flushed: true, aIsFine: true, name: null },
   // The log must be last, because a flush for another entry would flush its rows.
   { table: 'wal', column: 'body', flushed: false, aIsFine: true, name: /WAL frame 2/ },
-  { table: 'wal', column: 'head', flushed: false, aIsFine: true, name: /WAL slot 1/ },
+  { table: 'wal', column: 'head', flushed: false, aIsFine: true, name: /WAL row 1/ },
 ];
 
 test('a flipped byte in each kind of row is reported, and affects only requests that need the row', async (t) => {

@@ -117,7 +117,7 @@ fn admin_agent_calls_only_its_shard() {
     let mut product = product();
     let bill = an_hour_of_an_agent(&mut product, &format!("Token {TOKEN}"));
     assert_eq!((bill.catalog, bill.databases, bill.shards), (0, 0, 360));
-    // Each flush writes one row, and may write one more row to delete the log's slots.
+    // Each flush writes one row, and may write one more row to delete the log's rows.
     assert!((360..=720).contains(&bill.rows_written), "{bill:?}");
 }
 

@@ -79,9 +79,9 @@ impl DamagedRows {
     pub(super) fn copy<S: Store>(&self, store: &S, damaged: &[wal::Damage]) -> StoreResult<()> {
         for (key, raw) in (self.next_key..).step_by(ASIDE_KEYS as usize).zip(damaged) {
             store.put(Table::Tombstone, key, &row::encode(&Damage::of_log(raw))?, b"")?;
-            for (part, &slot) in (1..ASIDE_KEYS).zip(&raw.slots) {
-                let head = store.head(Table::Wal, slot)?.unwrap_or_default();
-                let body = store.body(Table::Wal, slot)?.unwrap_or_default();
+            for (part, &log_key) in (1..ASIDE_KEYS).zip(&raw.keys) {
+                let head = store.head(Table::Wal, log_key)?.unwrap_or_default();
+                let body = store.body(Table::Wal, log_key)?.unwrap_or_default();
                 store.put(Table::Tombstone, key + part, &head, &body)?;
             }
         }

@@ -19,7 +19,7 @@ pub enum Table {
     /// The kind of the object, its identity and its counters. The row exists if and only if the
     /// object is open. On a shard, the body of this row lists the parts.
     State,
-    /// On a shard: the slots of the WAL.
+    /// On a shard: the rows of the WAL.
     Wal,
     /// On a shard: the blocks of parts. The head contains the directory of the blocks.
     Value,

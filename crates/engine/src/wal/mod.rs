@@ -1,5 +1,5 @@
-//! Implements the write-ahead log: writes frames to rows of a few slots, and reads the frames after
-//! a restart.
+//! Implements the write-ahead log: writes frames to rows of table `wal`, and reads the frames after a
+//! restart.
 //!
 //! The log does not interpret the bytes of a frame. The shard determines when a frame is flushed,
 //! and which queries fail because of damage.
@@ -48,8 +48,8 @@ pub struct Damage {
     pub block: String,
     /// The sequence of the damaged frame, if known.
     pub sequence: Option<u64>,
-    /// The slots of the damaged rows. The shard copies these rows undecoded.
-    pub slots: Vec<u64>,
+    /// The keys of the damaged rows. The shard copies these rows undecoded.
+    pub keys: Vec<u64>,
     /// The frame's summary, or the start of the frame if `sequence` is `None`. `None` means that the
     /// affected data is unknown, so every query fails.
     pub evidence: Option<Vec<u8>>,
@@ -58,7 +58,7 @@ pub struct Damage {
 /// The log's index in memory. The index changes only after the store has written the rows.
 #[derive(Clone, Debug, Default)]
 pub struct Wal {
-    slots: Slots,
+    rows: LogRows,
     /// The live frames without damage, by sequence.
     frames: BTreeMap<u64, Frame>,
     damaged: Vec<Damage>,
@@ -111,19 +111,19 @@ impl Wal {
         let pieces = cut(frame, S::VALUE_BYTES_MAX);
         // A frame has at most about 14 parts: MESSAGE_BYTES_MAX (26 MB) / 1.9 MB.
         let parts = pieces.len() as u32;
-        let slots = self.slots.choose(parts);
-        let write = |part: u32, slot: u64, body: &[u8]| {
-            store.put(Table::Wal, slot, &Head::new(frame, part, parts, body).encode(), body)
+        let keys = self.rows.choose(parts);
+        let write = |part: u32, key: u64, body: &[u8]| {
+            store.put(Table::Wal, key, &Head::new(frame, part, parts, body).encode(), body)
         };
-        match (pieces.as_slice(), slots.as_slice(), beside) {
-            ([body], [slot], None) => write(0, *slot, body)?,
+        match (pieces.as_slice(), keys.as_slice(), beside) {
+            ([body], [key], None) => write(0, *key, body)?,
             _ => store.atomically(|| {
                 beside.map_or(Ok(()), |beside| beside())?;
-                let mut parts = (0..).zip(slots.iter().zip(&pieces));
-                parts.try_for_each(|(part, (slot, body))| write(part, *slot, body))
+                let mut parts = (0..).zip(keys.iter().zip(&pieces));
+                parts.try_for_each(|(part, (key, body))| write(part, *key, body))
             })?,
         }
-        self.slots.occupy(frame.sequence, slots);
+        self.rows.occupy(frame.sequence, keys);
         self.last_sequence = frame.sequence;
         let entry = Frame {
             parts,
@@ -145,11 +145,11 @@ impl Wal {
     /// Returns the bytes of the live frame `sequence`, or `None` if the frame is damaged. A damaged
     /// frame is moved from the live frames to [`Wal::damaged`].
     pub fn read<S: Store>(&mut self, store: &S, sequence: u64) -> StoreResult<Option<Vec<u8>>> {
-        let slots = self.slots.of_frame(sequence).to_vec();
+        let keys = self.rows.of_frame(sequence).to_vec();
         let mut bytes = Vec::new();
-        for (part, &slot) in (0..).zip(&slots) {
-            let head = store.head(Table::Wal, slot)?.map(|head| Head::decode(&head));
-            let body = store.body(Table::Wal, slot)?;
+        for (part, &key) in (0..).zip(&keys) {
+            let head = store.head(Table::Wal, key)?.map(|head| Head::decode(&head));
+            let body = store.body(Table::Wal, key)?;
             let sound = match (head, &body) {
                 (Some(Ok(head)), Some(body)) => {
                     head.sequence == sequence && head.part == part && head.check(body).is_ok()
@@ -173,36 +173,36 @@ impl Wal {
             self.damaged.push(Damage {
                 block: format!("WAL frame {sequence}: {reason}"),
                 sequence: Some(sequence),
-                slots: self.slots.of_frame(sequence).to_vec(),
+                keys: self.rows.of_frame(sequence).to_vec(),
                 evidence: Some(frame.summary),
             });
         }
     }
 
-    /// Releases the slots of damaged rows and of the frames up to `head`. Before the call, the
+    /// Releases the damaged rows and the rows of the frames up to `head`. Before the call, the
     /// caller must have committed the flush up to `head` and copied the damaged rows.
     pub fn release(&mut self, head: u64) {
         self.frames = self.frames.split_off(&(head + 1));
         self.bytes = self.frames.values().map(|frame| frame.bytes).sum();
         self.decoded_bytes = self.frames.values().map(|frame| frame.decoded_bytes).sum();
-        self.slots.release(head);
+        self.rows.release(head);
         for damage in std::mem::take(&mut self.damaged) {
-            for slot in damage.slots {
-                self.slots.add_dead(slot);
+            for key in damage.keys {
+                self.rows.add_dead(key);
             }
         }
     }
 
     /// Each deleted row is billed.
     pub(crate) fn delete_dead<S: Store>(&mut self, store: &S) -> StoreResult<()> {
-        let runs = self.slots.dead_runs();
+        let runs = self.rows.dead_runs();
         store.atomically(|| runs.into_iter().try_for_each(|run| store.delete(Table::Wal, run)))?;
-        self.slots.dead.clear();
+        self.rows.dead.clear();
         Ok(())
     }
 
     pub(crate) fn has_dead(&self) -> bool {
-        !self.slots.dead.is_empty()
+        !self.rows.dead.is_empty()
     }
 }
 
@@ -220,40 +220,40 @@ fn cut<'a>(frame: &NewFrame<'a>, row_bytes_max: usize) -> Vec<&'a [u8]> {
     pieces
 }
 
-/// A slot is the key of a row. A slot is live, dead or unused. The row of a dead slot may be overwritten.
+/// The keys of the log's rows. A row is live or dead. A dead row may be overwritten.
 #[derive(Clone, Debug, Default)]
-struct Slots {
-    /// The slots of a frame are ordered by part.
+struct LogRows {
+    /// The rows of each frame, by sequence. The rows of a frame are ordered by part.
     live: BTreeMap<u64, Vec<u64>>,
     dead: BTreeSet<u64>,
-    /// The lowest slot that has never contained a row.
+    /// The lowest key that has never contained a row.
     next: u64,
 }
 
-impl Slots {
+impl LogRows {
     /// The row may be overwritten, because its frame is flushed or the row is no longer needed.
-    fn add_dead(&mut self, slot: u64) {
-        self.next = self.next.max(slot + 1);
-        self.dead.insert(slot);
+    fn add_dead(&mut self, key: u64) {
+        self.next = self.next.max(key + 1);
+        self.dead.insert(key);
     }
 
     /// The row must not be overwritten yet.
-    fn reserve(&mut self, slot: u64) {
-        self.next = self.next.max(slot + 1);
+    fn reserve(&mut self, key: u64) {
+        self.next = self.next.max(key + 1);
     }
 
-    /// Chooses dead slots before unused slots, in ascending order. The slots remain free until
-    /// [`Slots::occupy`] is called.
+    /// Chooses dead rows before new rows, in ascending order. The rows remain free until
+    /// [`LogRows::occupy`] is called.
     fn choose(&self, parts: u32) -> Vec<u64> {
         self.dead.iter().copied().chain(self.next..).take(parts as usize).collect()
     }
 
-    fn occupy(&mut self, sequence: u64, slots: Vec<u64>) {
-        for slot in &slots {
-            self.dead.remove(slot);
-            self.next = self.next.max(slot + 1);
+    fn occupy(&mut self, sequence: u64, keys: Vec<u64>) {
+        for key in &keys {
+            self.dead.remove(key);
+            self.next = self.next.max(key + 1);
         }
-        self.live.insert(sequence, slots);
+        self.live.insert(sequence, keys);
     }
 
     fn of_frame(&self, sequence: u64) -> &[u64] {
@@ -268,10 +268,10 @@ impl Slots {
 
     fn dead_runs(&self) -> Vec<RangeInclusive<u64>> {
         let mut runs: Vec<RangeInclusive<u64>> = Vec::new();
-        for &slot in &self.dead {
+        for &key in &self.dead {
             match runs.last_mut() {
-                Some(run) if *run.end() + 1 == slot => *run = *run.start()..=slot,
-                _ => runs.push(slot..=slot),
+                Some(run) if *run.end() + 1 == key => *run = *run.start()..=key,
+                _ => runs.push(key..=key),
             }
         }
         runs
@@ -286,24 +286,24 @@ const DAMAGED_BODY_BYTES_MAX: usize = 256 << 10;
 /// is read only if the row's head is unreadable. The sequences in `taken` belong to changes that
 /// are not frames. These sequences are not reported as missing, and no new frame uses them.
 pub fn load<S: Store>(store: &S, head: u64, taken: &BTreeSet<u64>) -> StoreResult<Wal> {
-    let mut slots = Slots::default();
+    let mut log_rows = LogRows::default();
     let mut damaged = Vec::new();
     let mut parts_of: BTreeMap<u64, Vec<(u64, Head)>> = BTreeMap::new();
-    row::each(store, Table::Wal, &mut |slot, bytes| {
+    row::each(store, Table::Wal, &mut |key, bytes| {
         match Head::decode(bytes) {
             Ok(row) if row.sequence > head => {
-                parts_of.entry(row.sequence).or_default().push((slot, row));
+                parts_of.entry(row.sequence).or_default().push((key, row));
             }
-            Ok(_) => slots.add_dead(slot),
+            Ok(_) => log_rows.add_dead(key),
             Err(error) => {
                 // A frame begins with the measurements and times that it affects. This part of the
                 // frame has a separate checksum.
-                let mut body = store.body(Table::Wal, slot)?.unwrap_or_default();
+                let mut body = store.body(Table::Wal, key)?.unwrap_or_default();
                 body.truncate(DAMAGED_BODY_BYTES_MAX);
                 damaged.push(Damage {
-                    block: format!("WAL slot {slot}: {error}"),
+                    block: format!("WAL row {key}: {error}"),
                     sequence: None,
-                    slots: vec![slot],
+                    keys: vec![key],
                     evidence: Some(body),
                 });
             }
@@ -312,7 +312,7 @@ pub fn load<S: Store>(store: &S, head: u64, taken: &BTreeSet<u64>) -> StoreResul
     })?;
     let last_frame = parts_of.keys().next_back().copied().unwrap_or(head);
     let last_sequence = last_frame.max(taken.last().copied().unwrap_or(head));
-    let mut wal = Wal { slots, damaged, last_sequence, ..Wal::default() };
+    let mut wal = Wal { rows: log_rows, damaged, last_sequence, ..Wal::default() };
     for (sequence, rows) in parts_of {
         add_frame(&mut wal, sequence, rows);
     }
@@ -323,7 +323,7 @@ pub fn load<S: Store>(store: &S, head: u64, taken: &BTreeSet<u64>) -> StoreResul
 /// Records damage unless all parts of the frame exist.
 fn add_frame(wal: &mut Wal, sequence: u64, mut rows: Vec<(u64, Head)>) {
     rows.sort_by_key(|(_, row)| row.part);
-    let slots: Vec<u64> = rows.iter().map(|&(slot, _)| slot).collect();
+    let keys: Vec<u64> = rows.iter().map(|&(key, _)| key).collect();
     let parts = rows.first().map_or(0, |(_, row)| row.parts);
     let complete = rows.len() as u64 == u64::from(parts)
         && rows.iter().zip(0..).all(|((_, row), part)| row.part == part && row.parts == parts);
@@ -331,7 +331,7 @@ fn add_frame(wal: &mut Wal, sequence: u64, mut rows: Vec<(u64, Head)>) {
     let first = rows.into_iter().next().map(|(_, row)| row).filter(|row| row.part == 0);
     match first {
         Some(row) if complete => {
-            wal.slots.occupy(sequence, slots);
+            wal.rows.occupy(sequence, keys);
             let Head { parts, decoded_bytes, schema_version, summary, .. } = row;
             wal.insert(sequence, Frame { parts, bytes, decoded_bytes, schema_version, summary });
         }
@@ -339,7 +339,7 @@ fn add_frame(wal: &mut Wal, sequence: u64, mut rows: Vec<(u64, Head)>) {
             wal.damaged.push(Damage {
                 block: format!("WAL frame {sequence}: a part is missing"),
                 sequence: Some(sequence),
-                slots,
+                keys,
                 evidence: first.map(|row| row.summary),
             });
         }
@@ -354,8 +354,8 @@ fn add_holes(wal: &mut Wal, head: u64, taken: &BTreeSet<u64>) {
             || wal.damaged.iter().any(|damage| damage.sequence == Some(sequence))
     };
     for damage in &wal.damaged {
-        for &slot in &damage.slots {
-            wal.slots.reserve(slot);
+        for &key in &damage.keys {
+            wal.rows.reserve(key);
         }
     }
     let headless = wal.damaged.iter().filter(|damage| damage.sequence.is_none()).count();
@@ -369,7 +369,7 @@ fn add_holes(wal: &mut Wal, head: u64, taken: &BTreeSet<u64>) {
         wal.damaged.push(Damage {
             block: format!("WAL frame {first}: missing ({count} in all)"),
             sequence: None,
-            slots: Vec::new(),
+            keys: Vec::new(),
             evidence: None,
         });
     }

@@ -48,7 +48,7 @@ fn wal_replays_frames_of_any_size() {
 }
 
 #[test]
-fn flushed_frame_frees_its_slot() {
+fn flushed_frame_frees_its_row() {
     let store = store();
     let mut wal = Wal::default();
     for sequence in 1..=3 {
@@ -56,9 +56,9 @@ fn flushed_frame_frees_its_slot() {
     }
     wal.release(2);
     append(&mut wal, &store, &frame(4, 100));
-    let slots: Vec<u64> =
+    let keys: Vec<u64> =
         store.heads(Table::Wal, 0..=KEY_MAX, 9).unwrap().into_iter().map(|(key, _)| key).collect();
-    assert_eq!(slots, [0, 1, 2]);
+    assert_eq!(keys, [0, 1, 2]);
     let mut again = load(&store, 2, &BTreeSet::new()).unwrap();
     assert_eq!(again.frames().keys().copied().collect::<Vec<_>>(), [3, 4]);
     assert_eq!(again.read(&store, 4), Ok(Some(frame(4, 100))));
@@ -85,8 +85,8 @@ fn wal_replay_reports_damaged_frames() {
     append(&mut wal, &store, &frame(3, 10));
     append(&mut wal, &store, &frame(4, 10));
     append(&mut wal, &store, &frame(5, 10));
-    let head = |slot| store.head(Table::Wal, slot).unwrap().unwrap();
-    // Frame 1 is in slot 0, frame 2 in slots 1 to 3, and frames 3 to 5 in slots 4 to 6.
+    let head = |key| store.head(Table::Wal, key).unwrap().unwrap();
+    // Frame 1 is in row 0, frame 2 in rows 1 to 3, and frames 3 to 5 in rows 4 to 6.
     store.delete(Table::Wal, 2..=2).unwrap();
     store.put(Table::Wal, 0, b"bad head", &frame(1, 10)).unwrap();
     store.put(Table::Wal, 5, &head(5), b"bad body").unwrap();
@@ -101,7 +101,7 @@ fn wal_replay_reports_damaged_frames() {
     assert_eq!(
         damaged,
         [
-            ("WAL slot 0: the head of the WAL row is damaged", Some(frame(1, 10))),
+            ("WAL row 0: the head of the WAL row is damaged", Some(frame(1, 10))),
             ("WAL frame 2: a part is missing", Some(vec![2])),
             ("WAL frame 1: missing (2 in all)", None),
             ("WAL frame 4: part 0 fails its checksum", Some(vec![4])),
@@ -109,12 +109,12 @@ fn wal_replay_reports_damaged_frames() {
     );
     let next = again.next_sequence();
     append(&mut again, &store, b"new");
-    let slots: Vec<_> = again.slots.of_frame(next).to_vec();
+    let keys: Vec<_> = again.rows.of_frame(next).to_vec();
     // The missing sequences do not outnumber the unreadable heads, so no damage is recorded.
     store.delete(Table::Wal, 6..=6).unwrap();
     let again = load(&store, 3, &BTreeSet::new()).unwrap();
     assert_eq!(again.damaged().len(), 1, "{:?}", again.damaged());
-    assert_eq!(slots, [7], "damaged rows are not overwritten before they are set aside");
+    assert_eq!(keys, [7], "damaged rows are not overwritten before they are set aside");
 }
 
 #[test]
@@ -131,23 +131,23 @@ fn sequences_without_frames_are_no_holes() {
 }
 
 #[test]
-fn wal_reuses_dead_slots_first() {
-    let mut slots = Slots::default();
+fn wal_reuses_dead_rows_first() {
+    let mut rows = LogRows::default();
     for sequence in 1..=3 {
-        let chosen = slots.choose(2);
-        slots.occupy(sequence, chosen);
+        let chosen = rows.choose(2);
+        rows.occupy(sequence, chosen);
     }
-    assert_eq!((slots.of_frame(1), slots.of_frame(3)), (&[0, 1][..], &[4, 5][..]));
-    slots.release(1);
-    assert_eq!((slots.of_frame(1), slots.choose(3)), (&[][..], vec![0, 1, 6]));
-    slots.occupy(4, vec![0, 1, 6]);
-    assert_eq!(slots.choose(1), [7]);
-    slots.release(3);
-    assert_eq!(slots.dead_runs(), [2..=5]);
-    slots.dead.clear();
-    assert_eq!(slots.choose(1), [7]);
-    slots.reserve(9);
-    assert_eq!(slots.choose(1), [10]);
+    assert_eq!((rows.of_frame(1), rows.of_frame(3)), (&[0, 1][..], &[4, 5][..]));
+    rows.release(1);
+    assert_eq!((rows.of_frame(1), rows.choose(3)), (&[][..], vec![0, 1, 6]));
+    rows.occupy(4, vec![0, 1, 6]);
+    assert_eq!(rows.choose(1), [7]);
+    rows.release(3);
+    assert_eq!(rows.dead_runs(), [2..=5]);
+    rows.dead.clear();
+    assert_eq!(rows.choose(1), [7]);
+    rows.reserve(9);
+    assert_eq!(rows.choose(1), [10]);
 }
 
 fn head(body: &[u8]) -> Head {
