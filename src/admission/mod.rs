@@ -19,7 +19,7 @@ use std::rc::{Rc, Weak};
 use crate::model::limits::{BODIES_IN_FLIGHT_BYTES_MAX, FIRST_BODIES_BYTES_MAX, FIRST_BYTES};
 
 pub use queries::{
-    HeldBytes, OutOfMemory, QueryMemory, QueryReservation, ReservationSlot, SlowReader,
+    BufferMemory, OutOfMemory, QueryMemory, QueryReservation, RequestReservation, SlowReader,
 };
 
 /// A budget of bytes. Clones share the budget.
@@ -105,11 +105,10 @@ impl Admission {
     /// Registers an upload. When other requests need the upload's bytes, the module drops
     /// `content`, including the permit that `tag` describes.
     pub fn upload<T: 'static>(&self, tag: Tag, content: T, now_ns: i64) -> Upload<T> {
-        let slot =
-            Slot { content: RefCell::new(Some(content)), tag, last_active_ns: Cell::new(now_ns) };
-        let slot = Rc::new(slot);
-        self.register(&slot);
-        Upload(slot)
+        let (content, last_active_ns) = (RefCell::new(Some(content)), Cell::new(now_ns));
+        let upload = Rc::new(UploadState { content, tag, last_active_ns });
+        self.register(&upload);
+        Upload(upload)
     }
 
     fn register<T: Evictable + 'static>(&self, holder: &Rc<T>) {
@@ -193,13 +192,13 @@ impl Permit {
     /// Grows the permit like [`Self::take_free`], but may exceed the budget by `more_bytes`.
     fn take_free_with(&mut self, bytes: usize, more_bytes: usize) -> bool {
         let wanted = self.wanted(bytes);
-        let is_had = wanted <= self.budget.free_bytes_with(more_bytes);
-        if is_had {
+        let is_free = wanted <= self.budget.free_bytes_with(more_bytes);
+        if is_free {
             for cell in self.cells() {
                 cell.update(|held| held + wanted);
             }
         }
-        is_had
+        is_free
     }
 
     /// Returns the number of used bytes.
@@ -241,14 +240,14 @@ trait Evictable {
     fn evict(&self) -> bool;
 }
 
-struct Slot<T> {
+struct UploadState<T> {
     content: RefCell<Option<T>>,
     tag: Tag,
     /// The time of the last received bytes.
     last_active_ns: Cell<i64>,
 }
 
-impl<T> Evictable for Slot<T> {
+impl<T> Evictable for UploadState<T> {
     fn tag(&self) -> &Tag {
         &self.tag
     }
@@ -263,7 +262,7 @@ impl<T> Evictable for Slot<T> {
 }
 
 /// The received part of a request body, which the module can evict.
-pub struct Upload<T>(Rc<Slot<T>>);
+pub struct Upload<T>(Rc<UploadState<T>>);
 
 impl<T> std::fmt::Debug for Upload<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -12,7 +12,7 @@ use super::load_schemas::{Load, Want, call_database};
 use super::query::Query;
 use super::statement::Session;
 use super::{Io, Parts};
-use crate::admission::HeldBytes;
+use crate::admission::BufferMemory;
 use crate::influxql::ast::{NamePattern, ShowMeasurementsStatement, Statement};
 use crate::model::grant::{Grants, PermissionKind, Scope};
 use crate::model::ids::PolicyId;
@@ -257,7 +257,7 @@ pub(super) struct Listing {
     session: Session,
     /// The names, sorted by database, policy and name.
     names: SortedNames,
-    held: Option<HeldBytes>,
+    memory: Option<BufferMemory>,
     /// The sorted rows that `next` has not returned yet.
     shown: Range<usize>,
 }
@@ -266,7 +266,7 @@ impl Listing {
     fn new(show: Box<ShowMeasurementsStatement>, session: Session) -> Self {
         let end = rows(show.offset).saturating_add(rows(show.limit));
         let names = SortedNames::new((show.limit > 0).then_some(end));
-        Self { show, session, names, held: None, shown: 0..0 }
+        Self { show, session, names, memory: None, shown: 0..0 }
     }
 
     fn query(&self, database: &str) -> Parts<SeriesChunk> {
@@ -289,7 +289,7 @@ impl Listing {
         if self.names.is_large() {
             self.names.compact(&self.session.work).await?;
         }
-        Ok(self.session.reservation.hold(&mut self.held, self.names.bytes())?)
+        Ok(self.session.reservation.set_bytes(&mut self.memory, self.names.bytes())?)
     }
 
     async fn sort(&mut self) {

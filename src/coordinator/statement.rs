@@ -17,7 +17,7 @@ use super::load_schemas::{Load, Want};
 use super::query::{Query, QueryStatus};
 use super::users_and_tokens::users;
 use super::{Context, Machine, Parts, Turn};
-use crate::admission::ReservationSlot;
+use crate::admission::RequestReservation;
 use crate::influxql::ast::{SelectStatement, Source, Statement};
 use crate::model::grant::PermissionKind;
 use crate::protocol::call::Call;
@@ -206,7 +206,7 @@ pub struct Session {
     /// Whether a missing database is an error for statements for which 1.x returns an empty result.
     pub as_v3: bool,
     /// The memory reservation that all statements of the request share.
-    pub reservation: ReservationSlot,
+    pub reservation: RequestReservation,
     /// The statement's counted work.
     pub work: Work,
 }

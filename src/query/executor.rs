@@ -40,7 +40,7 @@ pub enum ExecStep {
 pub struct Executor {
     scans: Rc<[PlannedScan]>,
     node: Rc<SelectNode>,
-    room: QueryReservation,
+    reservation: QueryReservation,
     work: Work,
     /// The unfinished subqueries with their positions in the node. Only the first entry runs.
     pending: VecDeque<(usize, Self)>,
@@ -65,27 +65,27 @@ pub struct RowPosition {
 
 impl Executor {
     /// Starts `plan`. `shards[i]` is the number of shards that scan `i` of the plan reads; a scan
-    /// without shards has no rows. `room` counts the executor's memory, and `work` counts its work.
-    pub fn new(plan: Plan, shards: &[u32], room: &QueryReservation, work: &Work) -> Self {
-        Self::in_steps(plan, shards, room, work, SubquerySteps::DEFAULT)
+    /// without shards has no rows. `reservation` counts the executor's memory, and `work` counts its work.
+    pub fn new(plan: Plan, shards: &[u32], reservation: &QueryReservation, work: &Work) -> Self {
+        Self::in_steps(plan, shards, reservation, work, SubquerySteps::DEFAULT)
     }
 
     /// Starts `plan` like [`Self::new`], and reads subqueries in the given steps.
     pub fn in_steps(
         plan: Plan,
         shards: &[u32],
-        room: &QueryReservation,
+        reservation: &QueryReservation,
         work: &Work,
         steps: SubquerySteps,
     ) -> Self {
-        Self::for_node(plan.scans.into(), plan.root, shards, room, work, steps)
+        Self::for_node(plan.scans.into(), plan.root, shards, reservation, work, steps)
     }
 
     fn for_node(
         scans: Rc<[PlannedScan]>,
         node: Rc<SelectNode>,
         shards: &[u32],
-        room: &QueryReservation,
+        reservation: &QueryReservation,
         work: &Work,
         steps: SubquerySteps,
     ) -> Self {
@@ -94,7 +94,7 @@ impl Executor {
             let is_derived = scan.subquery.is_some();
             let shards = if is_derived { 1 } else { shards.get(binding.scan).copied().or_bug() };
             let (number, request) = (binding.scan as u32, scan.request.clone());
-            Some(Stream::new(number, shards, request, binding.key.clone(), is_derived, room))
+            Some(Stream::new(number, shards, request, binding.key.clone(), is_derived, reservation))
         };
         let feeds = |input: &Input| {
             input.feeds.iter().map(|feed| feed.iter().filter_map(stream).collect()).collect()
@@ -104,18 +104,30 @@ impl Executor {
         let pending = subqueries()
             .map(|(index, sub)| {
                 let (scans, node) = (Rc::clone(&scans), Rc::clone(&sub.node));
-                (index, Self::for_node(scans, node, shards, room, work, steps))
+                (index, Self::for_node(scans, node, shards, reservation, work, steps))
             })
             .collect();
         let derived = subqueries()
             .map(|(index, sub)| {
                 let sub = Rc::clone(sub);
-                Derived::new(&node, index, sub, &scans, room.part(), work, steps)
+                Derived::new(&node, index, sub, &scans, reservation.buffer(), work, steps)
             })
             .collect();
         let (group, series, is_counted, ready) = (None, 0, false, VecDeque::new());
-        let (room, work) = (room.clone(), work.clone());
-        Self { scans, node, room, work, pending, derived, inputs, group, series, is_counted, ready }
+        let (reservation, work) = (reservation.clone(), work.clone());
+        Self {
+            scans,
+            node,
+            reservation,
+            work,
+            pending,
+            derived,
+            inputs,
+            group,
+            series,
+            is_counted,
+            ready,
+        }
     }
 
     /// Starts the result after `row`. The statement must select rows of a measurement in ascending
@@ -276,7 +288,7 @@ impl Executor {
             Some(key) => {
                 let input = self.node.inputs.len() - self.inputs.len();
                 self.group =
-                    Some(GroupExecutor::new(&self.node, input, key, &self.room, &self.work));
+                    Some(GroupExecutor::new(&self.node, input, key, &self.reservation, &self.work));
                 self.is_counted = false;
             }
             None => self.end_measurement(),

@@ -19,7 +19,7 @@ use super::scalar::{self, Scalar};
 use super::stream::Stream;
 use super::transforms::{Finish, StreamBatch, Transform};
 use super::work::Work;
-use crate::admission::{HeldBytes, QueryReservation};
+use crate::admission::{BufferMemory, QueryReservation};
 use crate::model::bug::OrBug;
 use crate::model::limits::BUCKETS_PER_QUERY_MAX;
 use crate::model::time::TimeRange;
@@ -79,7 +79,7 @@ pub(crate) struct GroupExecutor {
     /// The rows to evaluate next: the calls' values, then the variables.
     unread: Option<Unread>,
     work: Work,
-    windows: HeldBytes,
+    windows: BufferMemory,
     /// For each call, its value in rows where only other calls have values.
     missing: Vec<Option<FieldValue>>,
 }
@@ -89,7 +89,7 @@ impl GroupExecutor {
         node: &Rc<SelectNode>,
         input: usize,
         key: Vec<String>,
-        room: &QueryReservation,
+        reservation: &QueryReservation,
         work: &Work,
     ) -> Self {
         work.add(node.calls.len() + node.outputs.len() + key.len());
@@ -100,7 +100,7 @@ impl GroupExecutor {
                 FeedState::Rows { merge: RowMerge::default(), unread: None, reading: None }
             }
         });
-        let calls = node.calls.iter().map(|call| CallExecutor::new(node, call, room, work));
+        let calls = node.calls.iter().map(|call| CallExecutor::new(node, call, reservation, work));
         Self {
             node: Rc::clone(node),
             input,
@@ -113,7 +113,7 @@ impl GroupExecutor {
             held: None,
             unread: None,
             work: work.clone(),
-            windows: room.part(),
+            windows: reservation.buffer(),
             missing: node.calls.iter().map(|call| call.missing.clone()).collect(),
         }
     }
@@ -482,7 +482,7 @@ impl CallExecutor {
     fn new(
         node: &Rc<SelectNode>,
         plan: &Rc<CallPlan>,
-        room: &QueryReservation,
+        reservation: &QueryReservation,
         work: &Work,
     ) -> Self {
         Self {
@@ -490,7 +490,7 @@ impl CallExecutor {
             plan: Rc::clone(plan),
             streams: plan.transforms.clone(),
             limiter: Limiter::new(node.limit, node.offset),
-            gathered: GatherExecutor::new(node, plan, room, work),
+            gathered: GatherExecutor::new(node, plan, reservation, work),
             series: None,
             finished_streams: 0,
             left: None,

@@ -26,7 +26,7 @@ use super::result::{Column, ResultColumn, SeriesChunk, StringColumn, Values};
 use super::sort::sort;
 use super::stream::Slice;
 use super::work::{Computation, Work};
-use crate::admission::HeldBytes;
+use crate::admission::BufferMemory;
 use crate::merge::cursor::{Columns, Direction, PageColumn, PageKeys, ReadError, SeriesCursor};
 use crate::merge::key::SeriesKey;
 use crate::model::bug::OrBug;
@@ -92,7 +92,7 @@ pub(crate) struct Derived {
     /// The layouts of complete tables, by measurement and by whether the scan returns rows.
     layouts: BTreeMap<(Rc<str>, bool), Layout>,
     bytes: usize,
-    held: HeldBytes,
+    memory: BufferMemory,
     current: Option<Rc<str>>,
     /// Whether the subquery has returned all rows.
     pub(crate) is_done: bool,
@@ -113,7 +113,7 @@ impl Derived {
         index: usize,
         subquery: Rc<Subquery>,
         scans: &Rc<[PlannedScan]>,
-        held: HeldBytes,
+        memory: BufferMemory,
         work: &Work,
         steps: SubquerySteps,
     ) -> Self {
@@ -126,7 +126,7 @@ impl Derived {
             tables: BTreeMap::new(),
             layouts: BTreeMap::new(),
             bytes: 0,
-            held,
+            memory,
             current: None,
             is_done: false,
             finished: BTreeSet::new(),
@@ -202,7 +202,7 @@ impl Derived {
             return Err(QueryError::Subquery { limit: SUBQUERY_BYTES_MAX as u64 });
         }
         // Sorting needs up to three times as much memory as the rows.
-        Ok(self.held.set(3 * self.bytes)?)
+        Ok(self.memory.set(3 * self.bytes)?)
     }
 
     /// Executes the scan at position `scan`. Returns `Pending` if the statement must pause before

@@ -126,9 +126,9 @@ pub struct QueryReservation(Rc<Reservation>);
 /// The memory reservation of a request's queries, which run one at a time. All clones refer to the
 /// same reservation.
 #[derive(Clone, Debug, Default)]
-pub struct ReservationSlot(Rc<OnceCell<QueryReservation>>);
+pub struct RequestReservation(Rc<OnceCell<QueryReservation>>);
 
-impl ReservationSlot {
+impl RequestReservation {
     /// Returns the reservation. The first query of `database` creates the reservation in `memory`.
     pub fn enter(&self, memory: &QueryMemory, database: &str) -> &QueryReservation {
         self.0.get_or_init(|| memory.enter(database))
@@ -139,20 +139,33 @@ impl ReservationSlot {
         self.0.get()
     }
 
-    /// Lets the query reserve memory without waiting for large queries, because a query that has
-    /// returned rows cannot start again.
-    pub fn returns_rows(&self) {
-        self.get().inspect(|reservation| reservation.0.has_grown.set(true));
-    }
-
-    /// Sets the number of bytes of a buffer. The first call creates the buffer's counter in `held`.
-    /// If no reservation exists, the bytes are not counted.
+    /// Sets the number of bytes of a buffer. The first call creates the buffer's counter in
+    /// `memory`. If no reservation exists, the bytes are not counted.
     ///
     /// # Errors
-    /// The errors of [`HeldBytes::set`].
-    pub fn hold(&self, held: &mut Option<HeldBytes>, bytes: usize) -> Result<(), OutOfMemory> {
+    /// The errors of [`BufferMemory::set`].
+    pub fn set_bytes(
+        &self,
+        memory: &mut Option<BufferMemory>,
+        bytes: usize,
+    ) -> Result<(), OutOfMemory> {
         let Some(reservation) = self.get() else { return Ok(()) };
-        held.get_or_insert_with(|| reservation.part()).set(bytes)
+        memory.get_or_insert_with(|| reservation.buffer()).set(bytes)
+    }
+
+    /// Sets the number of bytes of a response that contains rows, like [`Self::set_bytes`]. The
+    /// query no longer waits for large queries, because a query that has returned rows cannot start
+    /// again.
+    ///
+    /// # Errors
+    /// The errors of [`BufferMemory::set`].
+    pub fn set_response_bytes(
+        &self,
+        memory: &mut Option<BufferMemory>,
+        bytes: usize,
+    ) -> Result<(), OutOfMemory> {
+        self.get().inspect(|reservation| reservation.0.has_grown.set(true));
+        self.set_bytes(memory, bytes)
     }
 }
 
@@ -209,10 +222,11 @@ impl QueryReservation {
         }
         let begins = match reservation.kind() {
             Kind::Large => {
-                reservation.is_next_large() && reservation.take(reservation.begins_with_bytes.get())
+                reservation.is_next_large()
+                    && reservation.reserve(reservation.begins_with_bytes.get())
             }
-            Kind::Long => reservation.is_next_long() && reservation.take_first(),
-            Kind::Small => reservation.is_next() && reservation.take_first(),
+            Kind::Long => reservation.is_next_long() && reservation.reserve_initial(),
+            Kind::Small => reservation.is_next() && reservation.reserve_initial(),
         };
         if begins {
             let is_other =
@@ -294,22 +308,22 @@ impl QueryReservation {
     }
 
     /// Creates the counter of an empty buffer of the query.
-    pub fn part(&self) -> HeldBytes {
-        HeldBytes { reservation: self.clone(), bytes: 0 }
+    pub fn buffer(&self) -> BufferMemory {
+        BufferMemory { reservation: self.clone(), bytes: 0 }
     }
 
     /// Marks the response as waiting for its client since `now_ns`. After [`SLOW_READER_NS`], other
     /// queries may evict the response.
-    pub fn waits(&self, now_ns: i64) -> SlowReader {
-        let slot = Rc::new(SlowReaderState {
+    pub fn wait_for_client(&self, now_ns: i64) -> SlowReader {
+        let reader = Rc::new(SlowReaderState {
             reservation: self.clone(),
             tag: self.0.permit.borrow().tag(),
             since_ns: now_ns,
             is_gone: Cell::new(false),
         });
-        self.0.shared.reservations.register(&slot);
+        self.0.shared.reservations.register(&reader);
         self.0.has_reader.set(false);
-        SlowReader(slot)
+        SlowReader(reader)
     }
 }
 
@@ -426,7 +440,7 @@ impl Reservation {
         ahead.take(most).count()
     }
 
-    fn take_first(&self) -> bool {
+    fn reserve_initial(&self) -> bool {
         self.permit.borrow_mut().grow_to_with(QUERY_START_BYTES, BEGINNINGS_BYTES_MAX).is_ok()
     }
 
@@ -434,8 +448,8 @@ impl Reservation {
         self.permit.borrow().share.bytes.get()
     }
 
-    /// Ensures that the query's parts can use `bytes` in addition to the pages in transit.
-    fn hold(&self, bytes: usize) -> Result<(), OutOfMemory> {
+    /// Ensures that the query's buffers can use `bytes` in addition to the pages in transit.
+    fn ensure_bytes(&self, bytes: usize) -> Result<(), OutOfMemory> {
         let wanted = bytes + self.pieces_bytes.get();
         let most = QUERIES_BYTES_MAX + QUERY_SPARE_BYTES_MAX;
         if wanted > most {
@@ -447,7 +461,7 @@ impl Reservation {
         // A query that has already grown continues. A query that would grow for the first time must
         // wait for large queries.
         let waits = !self.is_large() && !self.has_grown.get() && self.shared.is_for_large();
-        if !waits && self.take(wanted) {
+        if !waits && self.reserve(wanted) {
             self.has_grown.set(true);
             return Ok(());
         }
@@ -457,7 +471,7 @@ impl Reservation {
 
     /// Reserves `wanted` bytes, first from the budget, and then from the free part of the bodies'
     /// budget.
-    fn take(&self, wanted: usize) -> bool {
+    fn reserve(&self, wanted: usize) -> bool {
         let mut permit = self.permit.borrow_mut();
         if permit.take_free(wanted) {
             return true;
@@ -496,7 +510,8 @@ impl Reservation {
         spare.shrink_to(0);
     }
 
-    fn settle(&self) {
+    /// Releases the bytes that neither buffers nor pages in transit use, except the initial bytes.
+    fn release_unused(&self) {
         let (mut permit, mut spare) = (self.permit.borrow_mut(), self.spare.borrow_mut());
         let needed = self.used_bytes.get() + self.pieces_bytes.get();
         let before = spare.bytes();
@@ -515,12 +530,12 @@ impl Drop for Reservation {
 /// The bytes of one buffer of a query, such as a slice of a result or the values of a window.
 /// Dropping the value returns the bytes to the query's reservation.
 #[derive(Debug)]
-pub struct HeldBytes {
+pub struct BufferMemory {
     reservation: QueryReservation,
     bytes: usize,
 }
 
-impl HeldBytes {
+impl BufferMemory {
     /// Sets the number of bytes that the buffer uses.
     ///
     /// # Errors
@@ -530,11 +545,11 @@ impl HeldBytes {
         let reservation = &self.reservation.0;
         let used = (reservation.used_bytes.get() + bytes).saturating_sub(self.bytes);
         if bytes > self.bytes && bytes > HALF_BYTES {
-            reservation.hold(used)?;
+            reservation.ensure_bytes(used)?;
         }
         reservation.used_bytes.set(used);
         if bytes < self.bytes {
-            reservation.settle();
+            reservation.release_unused();
         }
         self.bytes = bytes;
         Ok(())
@@ -555,11 +570,11 @@ impl HeldBytes {
     }
 }
 
-impl Drop for HeldBytes {
+impl Drop for BufferMemory {
     fn drop(&mut self) {
         let reservation = &self.reservation.0;
         reservation.used_bytes.set(reservation.used_bytes.get().saturating_sub(self.bytes));
-        reservation.settle();
+        reservation.release_unused();
     }
 }
 

@@ -55,7 +55,7 @@ fn query_reserves_and_releases_memory() {
     let memory = QueryMemory::default();
     let reservation = begun(&memory, "a");
     assert_eq!(memory.free_bytes(), QUERIES_BYTES_MAX - MB);
-    let (mut slice, mut windows) = (reservation.part(), reservation.part());
+    let (mut slice, mut windows) = (reservation.buffer(), reservation.buffer());
     assert_eq!((slice.set(3 * MB), windows.set(MB)), (Ok(()), Ok(())));
     assert_eq!(memory.free_bytes(), QUERIES_BYTES_MAX - 4 * MB - HALF_BYTES);
     assert_eq!(slice.affordable(100 * MB), QUERIES_BYTES_MAX - MB - HALF_BYTES);
@@ -78,7 +78,7 @@ fn queries_borrow_memory_from_bodies() {
     let bodies = Admission::default();
     let memory = QueryMemory::new(&bodies);
     let (one, other) = (begun(&memory, "a"), begun(&memory, "a"));
-    let (mut values, mut others) = (one.part(), other.part());
+    let (mut values, mut others) = (one.buffer(), other.buffer());
     assert_eq!(values.set(20 * MB), Ok(()));
     assert!(bodies.free_bytes() < 26 * MB, "{}", bodies.free_bytes());
     assert_eq!((others.set(12 * MB), others.set(14 * MB)), (Ok(()), Err(OutOfMemory::Now)));
@@ -118,7 +118,7 @@ fn scan_page_size_follows_free_memory() {
 fn slow_readers_are_evicted_first() {
     let memory = QueryMemory::default();
     let reservations: Vec<QueryReservation> = (0..AT_ONCE).map(|_| begun(&memory, "a")).collect();
-    let since = |at: usize| reservations[at].waits(at as i64);
+    let since = |at: usize| reservations[at].wait_for_client(at as i64);
     let slow: Vec<SlowReader> = [3, 1, 2].map(since).into();
     let mut others = Vec::new();
     for gone in [[false, true, false], [false, true, true], [true; 3]] {
@@ -126,7 +126,7 @@ fn slow_readers_are_evicted_first() {
         assert_eq!([0, 1, 2].map(|at| slow[at].is_gone()), gone);
     }
     // A client that has just read data is not slow.
-    let _quick = reservations[4].waits(NOW_NS - 1);
+    let _quick = reservations[4].wait_for_client(NOW_NS - 1);
     assert!(!memory.enter("a").start(NOW_NS));
     drop((slow, others, reservations, _quick));
     assert_eq!(memory.free_bytes(), QUERIES_BYTES_MAX);
@@ -138,7 +138,7 @@ fn slow_readers_are_evicted_first() {
 fn large_query_restarts_when_memory_frees() {
     let memory = QueryMemory::default();
     let mut reservations: Vec<QueryReservation> = (0..4).map(|_| begun(&memory, "a")).collect();
-    let mut parts: Vec<HeldBytes> = reservations.iter().map(QueryReservation::part).collect();
+    let mut parts: Vec<BufferMemory> = reservations.iter().map(QueryReservation::buffer).collect();
     assert_eq!(parts[0].set(30 * MB), Ok(()));
     assert_eq!(parts[1].set(5 * MB), Err(OutOfMemory::Now));
     assert!(!reservations[0].restart(), "nothing was refused to it");
@@ -157,7 +157,7 @@ fn large_query_restarts_when_memory_frees() {
     assert!(!reservations[2].start(NOW_NS), "one after the other");
     assert_eq!(parts[3].set(3 * MB), Err(OutOfMemory::Now), "behind it");
     // A query that waits for its client does not block other queries.
-    let reader = reservations[1].waits(NOW_NS);
+    let reader = reservations[1].wait_for_client(NOW_NS);
     assert!(reservations[2].start(NOW_NS));
     drop(reader);
     assert!(reservations[3].restart() && !reservations[3].start(NOW_NS), "behind the second one");
@@ -194,17 +194,17 @@ fn long_queries_leave_room_for_small() {
     let other = begun(&memory, "b");
     assert!(go_on(&other) && !go_on(&small[0]));
     // A long query may collect these bytes while other queries wait. A small query may not.
-    let mut gathered = reservations[0].part();
+    let mut gathered = reservations[0].buffer();
     assert_eq!(gathered.affordable(8 * MB), LONG_QUERY_BYTES_MAX - HALF_BYTES);
     assert_eq!(gathered.set(LONG_QUERY_BYTES_MAX - HALF_BYTES), Ok(()));
     assert_eq!(gathered.affordable(8 * MB), LONG_QUERY_BYTES_MAX - HALF_BYTES);
-    assert_eq!(small[0].part().affordable(8 * MB), HALF_BYTES);
+    assert_eq!(small[0].buffer().affordable(8 * MB), HALF_BYTES);
     drop(gathered);
     drop(reservations.remove(0));
     assert!(!waiting[1].start(NOW_NS) && waiting[0].start(NOW_NS) && !waiting[1].start(NOW_NS));
     assert!(go_on(&waiting[0]), "it was its turn");
     // A long query whose client reads no data does not count towards the limit.
-    let _reader = reservations[0].waits(NOW_NS);
+    let _reader = reservations[0].wait_for_client(NOW_NS);
     assert!(waiting[1].start(NOW_NS) && !waiting[2].start(NOW_NS));
     // A query that has run for a long time does not block other queries, unless the number of such
     // queries has reached a maximum.
@@ -231,7 +231,7 @@ fn random_queries_never_exceed_memory() {
         let mut random = fastrand::Rng::with_seed(seed);
         let bodies = Admission::default();
         let memory = QueryMemory::new(&bodies);
-        let mut reservations: Vec<(QueryReservation, Vec<HeldBytes>)> = Vec::new();
+        let mut reservations: Vec<(QueryReservation, Vec<BufferMemory>)> = Vec::new();
         let (mut begun, mut refused) = (0, 0);
         for _ in 0..2_000 {
             match random.u8(..10) {
@@ -248,7 +248,7 @@ fn random_queries_never_exceed_memory() {
                 if !reservation.start(NOW_NS) {
                     continue;
                 }
-                let mut part = reservation.part();
+                let mut part = reservation.buffer();
                 let wish = random.usize(..12 * MB);
                 let bytes = if random.bool() { part.affordable(wish) } else { wish };
                 refused += usize::from(part.set(bytes).is_err());

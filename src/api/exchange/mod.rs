@@ -152,7 +152,7 @@ impl Exchange {
     /// Records that a piece of the response has been waiting for the reader since `now_ns`.
     pub fn sending(&mut self, now_ns: i64) {
         let reservation = self.responder.as_mut().and_then(|responder| responder.reservation());
-        self.reader = reservation.map(|reservation| reservation.waits(now_ns));
+        self.reader = reservation.map(|reservation| reservation.wait_for_client(now_ns));
     }
 
     /// Records that the reader received the piece. Returns `false` if the server stopped the

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::vec;
 
-use crate::admission::{HeldBytes, QueryReservation};
+use crate::admission::{BufferMemory, QueryReservation};
 use crate::api::action::Action;
 use crate::api::auth::{self, AuthError};
 use crate::api::error::{ApiError, ApiResult};
@@ -146,7 +146,7 @@ pub struct Querying {
     writer: Box<dyn Writer>,
     /// A chunk with the index of its first unwritten row.
     unwritten: Option<(SeriesChunk, usize)>,
-    held: Option<HeldBytes>,
+    memory: Option<BufferMemory>,
     chunked: bool,
     delivery: Delivery,
     finished: bool,
@@ -193,7 +193,7 @@ impl Querying {
             failed: false,
             writer: writer(options),
             unwritten: None,
-            held: None,
+            memory: None,
             chunked: params.chunk_rows.is_some(),
             delivery: Delivery::new(format.content_type()),
             finished: false,
@@ -218,8 +218,8 @@ impl Querying {
         }
         let action = self.flush();
         let bytes = self.writer.held_bytes() + unwritten_bytes;
-        self.session.reservation.returns_rows();
-        self.session.reservation.hold(&mut self.held, bytes).map_err(Error::from)?;
+        let reservation = &self.session.reservation;
+        reservation.set_response_bytes(&mut self.memory, bytes).map_err(Error::from)?;
         Ok(action)
     }
 

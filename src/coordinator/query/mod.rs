@@ -20,7 +20,7 @@ use super::live_queries::{LiveQueryReport, is_killed};
 use super::load_schemas::{Loaded, Retries, Want};
 use super::statement::Session;
 use super::{Context, Io, Output, Parts};
-use crate::admission::{QueryReservation, ReservationSlot};
+use crate::admission::{QueryReservation, RequestReservation};
 use crate::influxql::ast::{ExplainStatement, SelectStatement, Statement};
 use crate::model::grant::{PermissionKind, Scope};
 use crate::model::limits::{QUERY_WAIT_NS_MAX, QUERY_WAIT_PAUSE_MS};
@@ -66,7 +66,7 @@ pub(super) struct QueryStatus {
     pub(super) columns: RefCell<Option<ResultColumns>>,
     pub(super) report: LiveQueryReport,
     /// The memory of a SQL statement.
-    pub(super) reservation: ReservationSlot,
+    pub(super) reservation: RequestReservation,
 }
 
 impl Query {
@@ -504,7 +504,7 @@ impl QueryWait {
 
 /// Whether a query that failed for lack of memory restarts when enough memory is free. In this case
 /// the query has already released its own memory.
-pub(super) fn may_restart<T>(result: &Result<T>, reservation: &ReservationSlot) -> bool {
+pub(super) fn may_restart<T>(result: &Result<T>, reservation: &RequestReservation) -> bool {
     let is_refused = matches!(result, Err(Error::Unavailable(Unavailable::Crowded)));
     is_refused && reservation.get().is_some_and(QueryReservation::restart)
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use crate::admission::{HeldBytes, QueryReservation};
+use crate::admission::{BufferMemory, QueryReservation};
 use crate::coordinator::error::{Error, Result};
 use crate::coordinator::explain::Explain;
 use crate::coordinator::live_queries::named_shards;
@@ -28,7 +28,7 @@ const PLAN_BYTES: usize = 200;
 /// successive scans share a list.
 pub(super) struct ScanShards {
     pub(super) lists: Vec<Rc<[(ObjectId, Stamp)]>>,
-    held: HeldBytes,
+    memory: BufferMemory,
     /// The bytes for each shard of a scan.
     shard_bytes: usize,
 }
@@ -37,11 +37,11 @@ impl ScanShards {
     /// `has_plan` states whether the query requests the plans of the shards.
     pub(super) fn new(reservation: &QueryReservation, has_plan: bool) -> Self {
         let shard_bytes = PROGRESS_BYTES + if has_plan { PLAN_BYTES } else { 0 };
-        Self { lists: Vec::new(), held: reservation.part(), shard_bytes }
+        Self { lists: Vec::new(), memory: reservation.buffer(), shard_bytes }
     }
 
     pub(super) fn add_scan(&mut self, shards: Vec<(ObjectId, Stamp)>) -> Result<(), QueryError> {
-        self.held.set(self.held.bytes() + shards.len() * self.shard_bytes)?;
+        self.memory.set(self.memory.bytes() + shards.len() * self.shard_bytes)?;
         let list = match self.lists.last() {
             Some(last) if **last == *shards => Rc::clone(last),
             _ => shards.into(),

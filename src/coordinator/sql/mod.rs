@@ -17,7 +17,7 @@ use super::load_schemas::{Load, Loaded, Retries, Want};
 use super::query::{QueryStatus, QueryWait, may_restart, shard_page};
 use super::statement::{Execution, Session};
 use super::{Io, Output, Parts};
-use crate::admission::{HeldBytes, QueryReservation};
+use crate::admission::{BufferMemory, QueryReservation};
 use crate::model::configurable_limits::Limit;
 use crate::model::grant::PermissionKind;
 use crate::model::limits::{SQL_TABLES_LOOKED_FOR_MAX, UNLIMITED};
@@ -101,7 +101,7 @@ struct Attempt {
     /// The answers to the requests of SQL, for its next turn.
     answers: Vec<SessionReply>,
     piece: Vec<u8>,
-    held: Option<HeldBytes>,
+    memory: Option<BufferMemory>,
     /// Whether a shard has replied. A reply confirms the columns.
     is_confirmed: bool,
     points: u64,
@@ -214,8 +214,8 @@ impl Statement {
     }
 
     fn reservation(&self) -> Result<QueryReservation> {
-        let (slot, database) = (&self.session.reservation, self.database());
-        self.io.with(|context| slot.enter(context.queries, database).clone())
+        let (reservation, database) = (&self.session.reservation, self.database());
+        self.io.with(|context| reservation.enter(context.queries, database).clone())
     }
 
     /// Whether the state for planning may be stale: it comes from the cache, and no shard has
@@ -271,7 +271,7 @@ impl Statement {
         // still fail.
         if is_done || (has_rows && !self.attempt.piece.is_empty()) {
             self.emitted = true;
-            self.attempt.held = None;
+            self.attempt.memory = None;
             self.output.emit(std::mem::take(&mut self.attempt.piece)).await;
         }
         Ok(match (is_done, goes_on) {
@@ -283,7 +283,10 @@ impl Statement {
 
     fn add(&mut self, mut piece: Vec<u8>) -> Result<()> {
         self.attempt.piece.append(&mut piece);
-        Ok(self.session.reservation.hold(&mut self.attempt.held, self.attempt.piece.len())?)
+        Ok(self
+            .session
+            .reservation
+            .set_bytes(&mut self.attempt.memory, self.attempt.piece.len())?)
     }
 
     /// Answers a request of SQL, or begins a scan whose pages follow later.

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::names::SortedNames;
 use super::plan::MetaPlan;
 use super::render::{Listing, Render};
-use crate::admission::{HeldBytes, QueryReservation};
+use crate::admission::{BufferMemory, QueryReservation};
 use crate::model::bug::OrBug;
 use crate::model::ids::MeasurementId;
 use crate::model::limits::SHARDS_REQUESTED_AT_ONCE_MAX;
@@ -77,9 +77,9 @@ pub struct MetaExecutor {
     work: Work,
     measurements: VecDeque<(String, Vec<(usize, usize)>)>,
     streams: Vec<MetaStream>,
-    room: QueryReservation,
-    pages: HeldBytes,
-    listed: HeldBytes,
+    reservation: QueryReservation,
+    pages: BufferMemory,
+    listed: BufferMemory,
     listing: Listing,
     computation: Option<Computation<Result<Computed>>>,
     limiter: Limiter,
@@ -91,9 +91,14 @@ pub struct MetaExecutor {
 }
 
 impl MetaExecutor {
-    /// Starts `plan`. `shards[i]` is the number of shards of scan `i`. `room` counts the memory, and
+    /// Starts `plan`. `shards[i]` is the number of shards of scan `i`. `reservation` counts the memory, and
     /// `work` counts the work.
-    pub fn new(plan: MetaPlan, shards: &[u32], room: &QueryReservation, work: &Work) -> Self {
+    pub fn new(
+        plan: MetaPlan,
+        shards: &[u32],
+        reservation: &QueryReservation,
+        work: &Work,
+    ) -> Self {
         let mut by_name: BTreeMap<String, Vec<(usize, usize)>> = BTreeMap::new();
         let mut streams = Vec::new();
         for (index, scan) in plan.scans.iter().enumerate() {
@@ -120,9 +125,9 @@ impl MetaExecutor {
             work: work.clone(),
             measurements: by_name.into_iter().collect(),
             streams,
-            pages: room.part(),
-            listed: room.part(),
-            room: room.clone(),
+            pages: reservation.buffer(),
+            listed: reservation.buffer(),
+            reservation: reservation.clone(),
             limiter: Limiter::new(limit, offset),
             showing: None,
             held: None,
@@ -176,7 +181,7 @@ impl MetaExecutor {
             let Some(mut needs) = needs else { continue };
             if !needs.is_empty() {
                 let goes_on = needs.iter().any(|need| need.request.resume.is_some());
-                let piece_bytes = self.room.piece_bytes(needs.len(), goes_on);
+                let piece_bytes = self.reservation.piece_bytes(needs.len(), goes_on);
                 needs.truncate(SHARDS_REQUESTED_AT_ONCE_MAX);
                 needs.iter_mut().for_each(|need| need.request.piece_bytes = piece_bytes);
                 return Ok(MetaStep::Need(needs));

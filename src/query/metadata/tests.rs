@@ -41,8 +41,8 @@ fn run(query: &str, shards: &[&[&[&str]]]) -> Vec<Vec<Vec<String>>> {
         now_ns: 0,
     };
     let plan = compile(&statement, &context).expect("compiles");
-    let (room, work) = (QueryReservation::default(), Work::default());
-    let mut executor = MetaExecutor::new(plan, &[shards.len() as u32], &room, &work);
+    let (reservation, work) = (QueryReservation::default(), Work::default());
+    let mut executor = MetaExecutor::new(plan, &[shards.len() as u32], &reservation, &work);
     let mut chunks = Vec::new();
     loop {
         match executor.next().expect("no error") {

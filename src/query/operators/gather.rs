@@ -6,7 +6,7 @@ use std::rc::Rc;
 use xxhash_rust::xxh64::xxh64;
 
 use super::join_limit::{CallSeries, append};
-use crate::admission::{HeldBytes, QueryReservation};
+use crate::admission::{BufferMemory, QueryReservation};
 use crate::model::bug::OrBug;
 use crate::model::limits::{GATHERED_BYTES_MAX, GATHERED_VALUES_MAX};
 use crate::model::value::FieldValue;
@@ -54,7 +54,7 @@ pub(crate) struct GatherExecutor {
     evaluation: Option<Computation<Evaluated>>,
     /// The values of the complete windows.
     pub(crate) done: Option<CallSeries>,
-    held: HeldBytes,
+    memory: BufferMemory,
 }
 
 #[derive(Clone, Debug)]
@@ -70,7 +70,7 @@ impl GatherExecutor {
     pub(crate) fn new(
         node: &Rc<SelectNode>,
         call: &Rc<CallPlan>,
-        room: &QueryReservation,
+        reservation: &QueryReservation,
         work: &Work,
     ) -> Option<Self> {
         let CallBase::Gather(plan) = &call.base else { return None };
@@ -82,7 +82,7 @@ impl GatherExecutor {
             added: 0,
             evaluation: None,
             done: None,
-            held: room.part(),
+            memory: reservation.buffer(),
         })
     }
 
@@ -154,7 +154,7 @@ impl GatherExecutor {
             // Computing the result copies the rows, or creates a sort key for each row.
             let bytes = self.window.bytes();
             let keys_bytes = SORT_KEY_BYTES * self.window.times_ns.len();
-            return Ok(self.held.set(bytes + bytes.max(keys_bytes))?);
+            return Ok(self.memory.set(bytes + bytes.max(keys_bytes))?);
         }
         let (call, window) = (self.call.clone(), std::mem::take(&mut self.window));
         let reduced = async move { Evaluated::Reduced(call.reduce(window).await) };

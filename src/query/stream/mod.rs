@@ -19,7 +19,7 @@ use self::rows::GroupParts;
 use self::slice::Cut;
 pub(crate) use self::slice::Slice;
 use super::error::Result;
-use crate::admission::{HeldBytes, QueryReservation};
+use crate::admission::{BufferMemory, QueryReservation};
 use crate::model::limits::{SHARDS_REQUESTED_AT_ONCE_MAX, SLICE_BYTES_MAX};
 use crate::scan::page::{GroupData, ScanPage};
 use crate::scan::request::{Position, Resume, ScanRequest};
@@ -67,8 +67,8 @@ pub(crate) struct Stream {
     shards: Vec<Progress>,
     slice: Slice,
     slice_bytes_max: usize,
-    room: QueryReservation,
-    held: HeldBytes,
+    reservation: QueryReservation,
+    memory: BufferMemory,
     ready: VecDeque<(Vec<String>, GroupParts)>,
     is_over: bool,
 }
@@ -83,14 +83,14 @@ impl Stream {
         request: ScanRequest,
         key: Vec<Option<usize>>,
         is_derived: bool,
-        room: &QueryReservation,
+        reservation: &QueryReservation,
     ) -> Self {
         Self {
             scan,
             slice: Slice::new(&request, is_derived),
             slice_bytes_max: SLICE_BYTES_MAX,
-            room: room.clone(),
-            held: room.part(),
+            reservation: reservation.clone(),
+            memory: reservation.buffer(),
             request,
             key_positions: key,
             shards: vec![Progress::default(); shards as usize],
@@ -150,7 +150,7 @@ impl Stream {
     /// If the front is missing, returns the pages that the caller must supply before the next call.
     pub(crate) fn needs(&self) -> impl Iterator<Item = StreamNeed> + '_ {
         let open = (0..).zip(&self.shards).filter(|(_, progress)| !progress.is_through);
-        let piece_bytes = self.room.piece_bytes(open.clone().count(), self.has_begun());
+        let piece_bytes = self.reservation.piece_bytes(open.clone().count(), self.has_begun());
         open.take(SHARDS_REQUESTED_AT_ONCE_MAX).map(move |(shard, progress)| {
             let resume = self.resume_of(shard, progress);
             let request = ScanRequest { resume, piece_bytes, ..self.request.clone() };
@@ -179,8 +179,8 @@ impl Stream {
         if let Some(until) = page.until {
             self.slice.lower(until);
         }
-        self.slice.make_room(self.held.affordable(self.slice_bytes_max));
-        self.held.set(self.slice.bytes())?;
+        self.slice.make_room(self.memory.affordable(self.slice_bytes_max));
+        self.memory.set(self.slice.bytes())?;
         if let Some(progress) = self.shards.get_mut(shard as usize) {
             progress.is_through = page.position.is_none();
             progress.position = page.position;

@@ -560,7 +560,7 @@ mod tests {
         let mut writer = StreamWriter::try_new(Vec::new(), &batch.schema()).unwrap();
         writer.write(&batch).unwrap();
         let mut stream = IpcStream::default();
-        stream.take(writer.into_inner().unwrap());
+        stream.push(writer.into_inner().unwrap());
         let messages = stream.messages().unwrap().into_iter();
         let data = messages.map(|one| FlightData {
             header: one.header,

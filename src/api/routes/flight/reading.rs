@@ -8,7 +8,7 @@ use super::listings;
 use super::messages::{
     Any, BytesValue, CreatedStatement, FlightData, FlightDescriptor, FlightEndpoint, FlightInfo,
 };
-use crate::admission::HeldBytes;
+use crate::admission::BufferMemory;
 use crate::api::action::Action;
 use crate::api::error::{ApiError, ApiResult};
 use crate::api::grpc_web;
@@ -62,7 +62,7 @@ pub(super) struct Reading {
     /// The lines received so far, if the response is a list of tables.
     lines: Option<Vec<u8>>,
     include_schema: bool,
-    held: Option<HeldBytes>,
+    memory: Option<BufferMemory>,
     /// Whether the responder has returned its last bytes.
     is_answered: bool,
 }
@@ -107,7 +107,7 @@ impl Reading {
             whole,
             lines,
             include_schema,
-            held: None,
+            memory: None,
             is_answered: false,
         })
     }
@@ -151,16 +151,16 @@ impl Reading {
                     return Err(ApiError::Internal("the body was already read".to_owned()));
                 }
             };
-            self.take(bytes)?;
+            self.add_bytes(bytes)?;
             if let Some(progress) = self.progress()? {
                 return Ok(progress);
             }
         }
     }
 
-    fn take(&mut self, mut bytes: Vec<u8>) -> ApiResult<()> {
+    fn add_bytes(&mut self, mut bytes: Vec<u8>) -> ApiResult<()> {
         let Some(lines) = &mut self.lines else {
-            self.stream.take(bytes);
+            self.stream.push(bytes);
             return Ok(());
         };
         lines.append(&mut bytes);
@@ -170,7 +170,7 @@ impl Reading {
             return Err(ApiError::TooHeavy(text.to_owned()));
         }
         if self.is_answered {
-            self.stream.take(listings::listed(lines, self.include_schema)?);
+            self.stream.push(listings::listed(lines, self.include_schema)?);
         }
         Ok(())
     }
@@ -181,9 +181,9 @@ impl Reading {
             self.stream.finish()?;
         }
         if let Some(reservation) = self.responder.reservation() {
-            let held_bytes = self.stream.held.len() + self.lines.as_ref().map_or(0, Vec::len);
-            let held = self.held.get_or_insert_with(|| reservation.part());
-            held.set(held_bytes).map_err(Error::from)?;
+            let bytes = self.stream.incomplete.len() + self.lines.as_ref().map_or(0, Vec::len);
+            let memory = self.memory.get_or_insert_with(|| reservation.buffer());
+            memory.set(bytes).map_err(Error::from)?;
         }
         if let Purpose::Rows = self.purpose {
             let mut frames = Vec::new();
@@ -272,16 +272,16 @@ impl IpcMessage {
 #[derive(Debug, Default)]
 pub(super) struct IpcStream {
     /// The bytes of the incomplete message.
-    held: Vec<u8>,
+    incomplete: Vec<u8>,
     has_ended: bool,
 }
 
 impl IpcStream {
-    pub(super) fn take(&mut self, mut bytes: Vec<u8>) {
-        if self.held.is_empty() {
-            self.held = bytes;
+    pub(super) fn push(&mut self, mut bytes: Vec<u8>) {
+        if self.incomplete.is_empty() {
+            self.incomplete = bytes;
         } else {
-            self.held.append(&mut bytes);
+            self.incomplete.append(&mut bytes);
         }
     }
 
@@ -289,7 +289,7 @@ impl IpcStream {
     /// clients.
     pub(super) fn messages(&mut self) -> ApiResult<Vec<IpcMessage>> {
         let mut messages = Vec::new();
-        let mut rest = self.held.as_slice();
+        let mut rest = self.incomplete.as_slice();
         while let Some((part, behind)) = next(rest)? {
             rest = behind;
             match part {
@@ -297,14 +297,14 @@ impl IpcStream {
                 None => self.has_ended = true,
             }
         }
-        let used = self.held.len() - rest.len();
-        self.held.drain(..used);
+        let used = self.incomplete.len() - rest.len();
+        self.incomplete.drain(..used);
         Ok(messages)
     }
 
     /// Refuses an incomplete stream, so that a truncated response never looks complete.
     pub(super) fn finish(&self) -> ApiResult<()> {
-        if self.has_ended && self.held.is_empty() {
+        if self.has_ended && self.incomplete.is_empty() {
             return Ok(());
         }
         Err(ApiError::Internal("the response ended early".to_owned()))
@@ -387,7 +387,7 @@ mod tests {
             let (mut stream, mut messages) = (IpcStream::default(), Vec::new());
             for piece in bytes.chunks(piece_bytes) {
                 assert!(stream.finish().is_err(), "it has not ended");
-                stream.take(piece.to_vec());
+                stream.push(piece.to_vec());
                 messages.extend(stream.messages().unwrap());
             }
             stream.finish().unwrap();
@@ -403,7 +403,7 @@ mod tests {
         let bytes = stream();
         for end in 0..bytes.len() {
             let mut stream = IpcStream::default();
-            stream.take(bytes[..end].to_vec());
+            stream.push(bytes[..end].to_vec());
             stream.messages().unwrap();
             assert!(stream.finish().is_err(), "{end} of {}", bytes.len());
         }
@@ -413,7 +413,7 @@ mod tests {
     fn invalid_ipc_messages_are_rejected() {
         let refused = |bytes: &[u8]| {
             let mut stream = IpcStream::default();
-            stream.take(bytes.to_vec());
+            stream.push(bytes.to_vec());
             stream.messages().unwrap_err()
         };
         let broken = ApiError::Internal("the response is not an Arrow stream".into());

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
-use crate::admission::{HeldBytes, QueryReservation};
+use crate::admission::{BufferMemory, QueryReservation};
 use crate::api::action::Action;
 use crate::api::auth::AuthError;
 use crate::api::error::{ApiError, ApiResult, invalid};
@@ -132,7 +132,7 @@ struct TableQuery {
     writer: Option<TableWriter>,
     /// A chunk with the index of its first unwritten row.
     unwritten: Option<(SeriesChunk, usize)>,
-    held: Option<HeldBytes>,
+    memory: Option<BufferMemory>,
     /// The conversion to Parquet by the SQL Worker, after the last row.
     rewriting: Option<Parts<Vec<u8>>>,
     delivery: Delivery,
@@ -172,7 +172,7 @@ impl TableQuery {
             execution: None,
             writer: None,
             unwritten: None,
-            held: None,
+            memory: None,
             rewriting: None,
             delivery: Delivery::new(requested.format.content_type()),
             finished: false,
@@ -190,8 +190,8 @@ impl TableQuery {
         let action = self.flush();
         // Reserve memory for rows and bytes that cannot be sent yet.
         let bytes = self.writer.as_ref().map_or(0, TableWriter::held_bytes) + unwritten_bytes;
-        self.session.reservation.returns_rows();
-        self.session.reservation.hold(&mut self.held, bytes).map_err(Error::from)?;
+        let reservation = &self.session.reservation;
+        reservation.set_response_bytes(&mut self.memory, bytes).map_err(Error::from)?;
         Ok(action)
     }
 
