@@ -15,7 +15,7 @@ use crate::model::time::S_NS;
 use crate::protocol::database::Description;
 
 /// The maximum number of shards for which the cache stores the time of the last growth report.
-const TOLD_MAX: usize = 1_000;
+const NOTIFIED_MAX: usize = 1_000;
 
 /// The last state of a database, as this isolate received it.
 #[derive(Clone, Debug)]
@@ -116,15 +116,15 @@ impl Cache {
     /// most once per second, even if the Database takes no action.
     pub fn should_notify(&mut self, shard: &ObjectId, now_ns: i64) -> bool {
         let notified_ns = self.notified_ns.get(shard).copied();
-        let tells =
+        let is_due =
             notified_ns.is_none_or(|notified_ns| now_ns.saturating_sub(notified_ns) >= S_NS);
-        if tells {
-            if self.notified_ns.len() >= TOLD_MAX {
+        if is_due {
+            if self.notified_ns.len() >= NOTIFIED_MAX {
                 self.notified_ns.clear();
             }
             self.notified_ns.insert(shard.clone(), now_ns);
         }
-        tells
+        is_due
     }
 
     /// Removes a database and its schemas from the cache.
