@@ -43,7 +43,7 @@ pub struct Loaded {
     /// The requested schemas, in the order of the description's policies.
     pub schemas: Vec<(PolicyId, Rc<PolicySchema>)>,
     /// The caller's permissions on the database, which are empty if the load had no caller.
-    pub standing: CallerPermissions,
+    pub permissions: CallerPermissions,
     /// The caller's number, if the caller is a token or a user.
     pub caller: Option<u64>,
     /// Whether the data comes from the Catalog and the Database instead of a cache. Only such data
@@ -91,7 +91,7 @@ impl Loaded {
             generation: self.description.generation,
             schema_version: self.schema(policy).map_or(0, |schema| schema.version),
             fresh: self.fresh,
-            access: self.standing.access,
+            access: self.permissions.access,
             meter: None,
         }
     }
@@ -105,7 +105,7 @@ impl Loaded {
             && description.default_policy == others.default_policy
             && description.quotas == others.quotas
             && self.schema_versions().eq(other.schema_versions())
-            && self.standing == other.standing
+            && self.permissions == other.permissions
             && self.caller == other.caller
     }
 
@@ -120,7 +120,7 @@ impl Loaded {
         let is_same = self.description.generation == stamp.generation;
         let Some(schema) = self.schema(stamp.policy).filter(|_| is_same) else { return false };
         (stamp.schema_version, stamp.fresh) = (schema.version, self.fresh);
-        stamp.access = self.standing.access;
+        stamp.access = self.permissions.access;
         true
     }
 }
@@ -189,7 +189,7 @@ impl Load {
             Some(database) => database,
             None => self.describe(io).await?,
         };
-        let Some(standing) = self.caller_permissions(io, &object, fresh).await? else {
+        let Some(permissions) = self.caller_permissions(io, &object, fresh).await? else {
             return Ok(None);
         };
         let wanted = match self.wanted(&description) {
@@ -206,7 +206,7 @@ impl Load {
             }
         }
         let caller = self.principal.caller.as_ref().map(|caller| caller.id);
-        Ok(Some(Loaded { object, description, schemas, standing, caller, fresh }))
+        Ok(Some(Loaded { object, description, schemas, permissions, caller, fresh }))
     }
 
     async fn describe(&self, io: &Io) -> Result<CachedDatabase> {

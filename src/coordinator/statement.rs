@@ -138,7 +138,7 @@ fn show_retention_policies(database: String, principal: Principal) -> Parts<Seri
         let load = Load::from_owner(&database, Want::Nothing).for_caller(&principal);
         let loaded = load.run(&io).await?;
         let mut policies = loaded.description.policies.clone();
-        let visible = loaded.standing.scope(PermissionKind::Read, &database);
+        let visible = loaded.permissions.scope(PermissionKind::Read, &database);
         policies.retain(|policy| visible.covers(&policy.name));
         let default = loaded.description.default_policy;
         let default = policies.iter().find(|policy| Some(policy.id) == default);

@@ -246,7 +246,7 @@ impl Exporting {
         self.load = None;
         let (policy, schema) = loaded.policy().ok_or_else(Error::unexpected_reply)?;
         let database = self.session.database.as_deref().unwrap_or_default();
-        loaded.standing.check(PermissionKind::Read, database, &policy.name)?;
+        loaded.permissions.check(PermissionKind::Read, database, &policy.name)?;
         self.policy.clone_from(&policy.name);
         self.rest = schema.measurements.keys().cloned().collect();
         if let Some(only) = &self.measurement {

@@ -315,8 +315,9 @@ impl Running {
     ) -> Result<PlannedRun, QueryError> {
         let Query { session, sources, .. } = &self.query;
         let database = sources.first().map_or("", |source| &source.database);
-        let standing = loaded.first().map(|loaded| &loaded.standing);
-        let scope = standing.map(|standing| standing.scope(PermissionKind::Read, database));
+        let permissions = loaded.first().map(|loaded| &loaded.permissions);
+        let scope =
+            permissions.map(|permissions| permissions.scope(PermissionKind::Read, database));
         let scope = scope.unwrap_or(Scope::None);
         let (reservation, now_ns) = (self.reservation(context), context.platform.now_ns());
         plan_show(statement, loaded, session, &scope, reservation, now_ns)
@@ -329,7 +330,7 @@ impl Running {
             if let (ReadStatement::Select(_), Some((policy, _))) =
                 (&self.query.statement, loaded.policy())
             {
-                loaded.standing.check(PermissionKind::Read, &source.database, &policy.name)?;
+                loaded.permissions.check(PermissionKind::Read, &source.database, &policy.name)?;
             }
         }
         Ok(())

@@ -167,7 +167,7 @@ impl Statement {
             let prepared = load(self.database(), want).for_caller(&self.session.principal);
             let loaded = prepared.run(&self.io).await?;
             let checked = loaded.policy().map_or(Ok(()), |(policy, _)| {
-                loaded.standing.check(PermissionKind::Read, self.database(), &policy.name)
+                loaded.permissions.check(PermissionKind::Read, self.database(), &policy.name)
             });
             if matches!(checked, Err(Error::Forbidden { .. })) && !loaded.fresh {
                 load = Load::from_owner;

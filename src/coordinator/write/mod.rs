@@ -154,7 +154,8 @@ impl Write {
 
     async fn attempt(&mut self, loaded: Loaded) -> Result<Attempt> {
         let (policy, schema) = loaded.policy().ok_or_else(Error::unexpected_reply)?;
-        match loaded.standing.check(PermissionKind::Write, &self.request.database, &policy.name) {
+        match loaded.permissions.check(PermissionKind::Write, &self.request.database, &policy.name)
+        {
             Err(_) if !loaded.fresh => return Ok(Attempt::Uncertain),
             allowed => allowed?,
         }
