@@ -95,9 +95,9 @@ pub enum AuthError {
 impl AuthError {
     /// Returns the error for a caller who lacks the permission on the requested policy of
     /// `database`.
-    pub fn forbidden(principal: &Principal, right: PermissionKind, database: &str) -> Self {
-        if right != PermissionKind::Write {
-            return Self::forbidden_database(principal, right, database);
+    pub fn forbidden(principal: &Principal, permission: PermissionKind, database: &str) -> Self {
+        if permission != PermissionKind::Write {
+            return Self::forbidden_database(principal, permission, database);
         }
         let name = &principal.name;
         // influxdb-java retries the write unless the message contains 1.x's word "user".
@@ -106,8 +106,12 @@ impl AuthError {
     }
 
     /// Returns the error for a caller who lacks a permission on the whole `database`.
-    pub fn forbidden_database(caller: &Principal, right: PermissionKind, database: &str) -> Self {
-        let requires = format!("{} on {database}", right.as_str());
+    pub fn forbidden_database(
+        caller: &Principal,
+        permission: PermissionKind,
+        database: &str,
+    ) -> Self {
+        let requires = format!("{} on {database}", permission.as_str());
         Self::Forbidden { who: (*caller.name).to_owned(), requires }
     }
 

@@ -304,8 +304,8 @@ impl From<Error> for ApiError {
     fn from(error: Error) -> Self {
         let text = error.to_string();
         match error {
-            Error::Forbidden { who, right, database } => {
-                let requires = format!("{right} on {database}");
+            Error::Forbidden { who, permission, database } => {
+                let requires = format!("{permission} on {database}");
                 Self::Auth(AuthError::Forbidden { who, requires })
             }
             Error::DatabaseNotFound(name) => Self::DatabaseNotFound { name, hint: String::new() },

@@ -39,12 +39,12 @@ pub enum Error {
     #[error(transparent)]
     Database(DatabaseRefusal),
     /// The caller has no permission on the policy that the request selects.
-    #[error("{who} not authorized to execute this statement, requires {right} on {database}")]
+    #[error("{who} not authorized to execute this statement, requires {permission} on {database}")]
     Forbidden {
         /// The caller.
         who: String,
         /// The missing permission.
-        right: &'static str,
+        permission: &'static str,
         /// The database.
         database: String,
     },

@@ -66,14 +66,14 @@ impl Principal {
 
     /// Returns the principal with the permissions of all `rows`. Each row comes from one database.
     pub fn of(rows: &[Rc<ConfirmedGrantee>], fresh: bool) -> Self {
-        let Some(newest) = rows.iter().max_by_key(|held| held.row.version) else {
+        let Some(newest) = rows.iter().max_by_key(|grantee| grantee.row.version) else {
             return Self::default();
         };
         let row = &newest.row;
         let name = if row.user { row.name.clone() } else { format!("token \"{}\"", row.name) };
-        let own = rows.iter().filter(|held| held.row.id == row.id);
+        let own = rows.iter().filter(|grantee| grantee.row.id == row.id);
         let mut known = BTreeSet::new();
-        let permissions = own.flat_map(|held| &held.row.grants.permissions);
+        let permissions = own.flat_map(|grantee| &grantee.row.grants.permissions);
         let permissions = permissions.filter(|permission| known.insert(*permission)).cloned();
         let grants = Grants { admin: row.grants.admin, permissions: permissions.collect() };
         let (key, id, hash, version) = (row.key(), row.id, row.hash.clone(), row.version);
@@ -103,17 +103,17 @@ impl CallerPermissions {
     }
 
     /// Returns the part of `database` that the permission covers.
-    pub fn scope(&self, right: PermissionKind, database: &str) -> Scope {
-        self.grants.scope(right, database)
+    pub fn scope(&self, permission: PermissionKind, database: &str) -> Scope {
+        self.grants.scope(permission, database)
     }
 
     /// Checks the permission on a policy of `database`. The policy must already be resolved.
-    pub fn check(&self, right: PermissionKind, database: &str, policy: &str) -> Result<()> {
-        if self.scope(right, database).covers(policy) {
+    pub fn check(&self, permission: PermissionKind, database: &str, policy: &str) -> Result<()> {
+        if self.scope(permission, database).covers(policy) {
             return Ok(());
         }
         let (who, database) = ((*self.name).to_owned(), database.to_owned());
-        Err(Error::Forbidden { who, right: right.as_str(), database })
+        Err(Error::Forbidden { who, permission: permission.as_str(), database })
     }
 }
 
@@ -168,7 +168,7 @@ impl ConfirmedGrantee {
 #[derive(Debug, Default)]
 pub struct Callers {
     /// The databases' replies with the time of the last use.
-    held: BTreeMap<(GranteeKey, ObjectId), (Rc<ConfirmedGrantee>, u64)>,
+    grantees: BTreeMap<(GranteeKey, ObjectId), (Rc<ConfirmedGrantee>, u64)>,
     clock: u64,
     /// Hashes of credentials that the Catalog does not know, with the times of the Catalog's
     /// replies. The last entry is the newest.
@@ -180,7 +180,7 @@ pub struct Callers {
     /// expiry of this hash. A user has one entry, so that no entry is removed before it expires.
     verified: BTreeMap<u64, (Hash, i64)>,
     /// The expiry of each verified pair of name and password.
-    right: BTreeMap<Hash, i64>,
+    verified_pairs: BTreeMap<Hash, i64>,
     /// The secret that is hashed together with each password, so that the hashes are useless
     /// outside of this isolate.
     secret: Option<String>,
@@ -194,50 +194,54 @@ impl Callers {
     /// Returns the last reply of `database` about the caller.
     pub fn on(&mut self, key: &GranteeKey, database: &ObjectId) -> Option<Rc<ConfirmedGrantee>> {
         self.clock += 1;
-        let (held, used) = self.held.get_mut(&(key.clone(), database.clone()))?;
+        let (grantee, used) = self.grantees.get_mut(&(key.clone(), database.clone()))?;
         *used = self.clock;
-        Some(Rc::clone(held)).filter(|held| self.confirmed.is_trusted(&held.row))
+        Some(Rc::clone(grantee)).filter(|grantee| self.confirmed.is_trusted(&grantee.row))
     }
 
     /// Returns the last replies of all databases about the caller.
     pub fn everywhere(&self, key: &GranteeKey) -> Vec<Rc<ConfirmedGrantee>> {
         let first = (key.clone(), ObjectId(String::new()));
-        let rows = self.held.range(first..).take_while(|((of, _), _)| of == key);
-        let held = rows.map(|(_, (held, _))| held);
-        held.filter(|held| self.confirmed.is_trusted(&held.row)).cloned().collect()
+        let rows = self.grantees.range(first..).take_while(|((of, _), _)| of == key);
+        let grantees = rows.map(|(_, (grantee, _))| grantee);
+        grantees.filter(|grantee| self.confirmed.is_trusted(&grantee.row)).cloned().collect()
     }
 
     /// Stores the Catalog's reply about an admitted caller: the caller's row, or `None` if the
     /// caller is unknown.
     pub fn confirm(&mut self, caller: &Caller, row: Option<&Grantee>, now_ns: i64) {
-        let held = self.everywhere(&caller.key);
-        self.confirmed.on_reply(caller, &held, row, now_ns);
+        let grantees = self.everywhere(&caller.key);
+        self.confirmed.on_reply(caller, &grantees, row, now_ns);
     }
 
     /// Caches a reply of the Database `object`, unless a newer reply is cached.
-    pub fn on_reply(&mut self, object: &ObjectId, held: ConfirmedGrantee) -> Rc<ConfirmedGrantee> {
+    pub fn on_reply(
+        &mut self,
+        object: &ObjectId,
+        grantee: ConfirmedGrantee,
+    ) -> Rc<ConfirmedGrantee> {
         self.clock += 1;
-        let key = (held.row.key(), object.clone());
-        let held = Rc::new(held);
-        if self.held.get(&key).is_some_and(|(known, _)| known.access > held.access) {
-            return held;
+        let key = (grantee.row.key(), object.clone());
+        let grantee = Rc::new(grantee);
+        if self.grantees.get(&key).is_some_and(|(known, _)| known.access > grantee.access) {
+            return grantee;
         }
-        self.held.insert(key, (Rc::clone(&held), self.clock));
-        if self.held.len() > CALLERS_REMEMBERED_MAX {
+        self.grantees.insert(key, (Rc::clone(&grantee), self.clock));
+        if self.grantees.len() > CALLERS_REMEMBERED_MAX {
             let before = self.clock - CALLERS_REMEMBERED_MAX as u64 / 2;
-            self.held.retain(|_, (_, used)| *used >= before);
+            self.grantees.retain(|_, (_, used)| *used >= before);
         }
-        held
+        grantee
     }
 
     /// Removes the entry of a caller that no longer has a permission on the database.
     pub fn forget(&mut self, key: &GranteeKey, database: &ObjectId) {
-        self.held.remove(&(key.clone(), database.clone()));
+        self.grantees.remove(&(key.clone(), database.clone()));
     }
 
     /// Removes all entries of a dropped database.
     pub fn forget_database(&mut self, database: &ObjectId) {
-        self.held.retain(|(_, of), _| of != database);
+        self.grantees.retain(|(_, of), _| of != database);
     }
 
     /// Clears the cached unknown credentials and names, because a change by this isolate may have
@@ -316,18 +320,18 @@ impl Callers {
     /// Whether this pair of name and password was recently verified. A verified pair alone does not
     /// admit a caller.
     pub fn is_verified_password(&self, pair: &Hash, now_ns: i64) -> bool {
-        self.right.get(pair).is_some_and(|until_ns| now_ns < *until_ns)
+        self.verified_pairs.get(pair).is_some_and(|until_ns| now_ns < *until_ns)
     }
 
     /// Stores that this password is correct for the user and for the name.
     pub fn verify(&mut self, id: u64, password: Hash, pair: Hash, now_ns: i64) {
-        if self.verified.len().max(self.right.len()) >= CALLERS_REMEMBERED_MAX {
+        if self.verified.len().max(self.verified_pairs.len()) >= CALLERS_REMEMBERED_MAX {
             self.verified.retain(|_, (_, until_ns)| now_ns < *until_ns);
-            self.right.retain(|_, until_ns| now_ns < *until_ns);
+            self.verified_pairs.retain(|_, until_ns| now_ns < *until_ns);
         }
         let until_ns = now_ns.saturating_add(VERIFIED_PASSWORD_NS);
         self.verified.insert(id, (password, until_ns));
-        self.right.insert(pair, until_ns);
+        self.verified_pairs.insert(pair, until_ns);
     }
 }
 

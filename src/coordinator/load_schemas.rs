@@ -256,9 +256,9 @@ impl Load {
                 return None;
             }
             let now_ns = context.platform.now_ns();
-            let held = context.cache.callers.on(&caller.key, object);
-            let held = held.filter(|held| caller.is(&held.row, now_ns))?;
-            Some(CallerPermissions::new(name, Rc::clone(&held.grants), held.access))
+            let grantee = context.cache.callers.on(&caller.key, object);
+            let grantee = grantee.filter(|grantee| caller.is(&grantee.row, now_ns))?;
+            Some(CallerPermissions::new(name, Rc::clone(&grantee.grants), grantee.access))
         })?;
         if cached.is_some() {
             return Ok(cached);
@@ -302,8 +302,8 @@ impl Load {
             callers.forget(&caller.key, object);
             return None;
         };
-        let held = callers.on_reply(object, ConfirmedGrantee::new(row.on(&self.name), access));
-        Some(CallerPermissions::new(&self.principal.name, Rc::clone(&held.grants), access))
+        let grantee = callers.on_reply(object, ConfirmedGrantee::new(row.on(&self.name), access));
+        Some(CallerPermissions::new(&self.principal.name, Rc::clone(&grantee.grants), access))
     }
 
     fn wanted(&self, description: &Description) -> Option<Vec<(PolicyId, u64)>> {

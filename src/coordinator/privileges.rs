@@ -14,7 +14,7 @@ pub enum Need {
     /// A permission on a database.
     PermissionKind {
         /// Read or write.
-        right: PermissionKind,
+        permission: PermissionKind,
         /// The database.
         database: String,
         /// The policy, as named in the statement. `None` means the whole database.
@@ -25,12 +25,12 @@ pub enum Need {
 impl Need {
     /// Returns the need for a permission on `policy`, or on policies that are not known yet. The
     /// machine that resolves the policies checks the permission for each resolved policy.
-    fn some(right: PermissionKind, database: &str, policy: Option<String>) -> Self {
-        Self::PermissionKind { right, database: database.to_owned(), policy: Some(policy) }
+    fn some(permission: PermissionKind, database: &str, policy: Option<String>) -> Self {
+        Self::PermissionKind { permission, database: database.to_owned(), policy: Some(policy) }
     }
 
-    fn whole(right: PermissionKind, database: &str) -> Self {
-        Self::PermissionKind { right, database: database.to_owned(), policy: None }
+    fn whole(permission: PermissionKind, database: &str) -> Self {
+        Self::PermissionKind { permission, database: database.to_owned(), policy: None }
     }
 
     /// Whether `grants` may satisfy the need. If the result depends on the default policy, the
@@ -38,8 +38,8 @@ impl Need {
     pub fn is_satisfied(&self, grants: &Grants) -> bool {
         match self {
             Self::Admin => grants.admin,
-            Self::PermissionKind { right, database, policy } => {
-                let scope = grants.scope(*right, database);
+            Self::PermissionKind { permission, database, policy } => {
+                let scope = grants.scope(*permission, database);
                 match policy {
                     Some(policy) => scope.may_cover(policy.as_deref()),
                     None => scope == Scope::All,
@@ -52,8 +52,8 @@ impl Need {
     pub fn requires(&self) -> String {
         match self {
             Self::Admin => "admin privilege".to_owned(),
-            Self::PermissionKind { right, database, .. } => {
-                format!("{} on {database}", right.as_str())
+            Self::PermissionKind { permission, database, .. } => {
+                format!("{} on {database}", permission.as_str())
             }
         }
     }
@@ -150,8 +150,8 @@ impl Need {
     fn widened(self) -> Self {
         match self {
             Self::Admin => Self::Admin,
-            Self::PermissionKind { right, database, .. } => {
-                Self::PermissionKind { right, database, policy: None }
+            Self::PermissionKind { permission, database, .. } => {
+                Self::PermissionKind { permission, database, policy: None }
             }
         }
     }

@@ -184,12 +184,12 @@ fn not_found() -> Error {
 
 /// As in 1.x, GRANT replaces the permission and REVOKE reduces it.
 fn change_permission(grants: &mut Grants, grant: &GrantStatement, database: &str, gives: bool) {
-    let named = |right| grant.privilege == Privilege::All || grant.privilege == right;
+    let named = |of| grant.privilege == Privilege::All || grant.privilege == of;
     let (read, write) = (named(Privilege::Read), named(Privilege::Write));
-    let of_database = |held: &&mut Permission| held.database.as_deref() == Some(database);
+    let of_database = |known: &&mut Permission| known.database.as_deref() == Some(database);
     match grants.permissions.iter_mut().find(of_database) {
-        Some(held) if gives => (held.read, held.write) = (read, write),
-        Some(held) => (held.read, held.write) = (held.read && !read, held.write && !write),
+        Some(known) if gives => (known.read, known.write) = (read, write),
+        Some(known) => (known.read, known.write) = (known.read && !read, known.write && !write),
         None => {
             let (read, write) = (read && gives, write && gives);
             let database = Some(database.to_owned());
@@ -201,9 +201,9 @@ fn change_permission(grants: &mut Grants, grant: &GrantStatement, database: &str
 }
 
 fn show_grants(grants: &Grants) -> SeriesChunk {
-    let held = grants.permissions.iter();
-    let databases = held.clone().map(|held| held.database.as_deref().unwrap_or_default());
-    let privileges = held.map(|held| match (held.read, held.write) {
+    let permissions = grants.permissions.iter();
+    let databases = permissions.clone().map(|of| of.database.as_deref().unwrap_or_default());
+    let privileges = permissions.map(|of| match (of.read, of.write) {
         (true, true) => Privilege::All.as_str(),
         (true, false) => Privilege::Read.as_str(),
         (false, true) => Privilege::Write.as_str(),
@@ -273,8 +273,8 @@ async fn widen(io: &Io, known: Grantee, row: &Grantee) -> Result<()> {
     // Another request has removed the token or user, so the client must repeat the request.
     let mut known = one(io.call_catalog(&message).await?)?.ok_or(Unavailable::Changing)?;
     known.grants.admin |= row.grants.admin;
-    for permission in row.grants.permissions.iter().filter(|held| held.gives_any()) {
-        give(&mut known.grants, permission);
+    for permission in row.grants.permissions.iter().filter(|of| of.gives_any()) {
+        add_permission(&mut known.grants, permission);
     }
     import(io, known).await
 }
@@ -302,15 +302,15 @@ fn is_same_user(known: &Grantee, row: &Grantee) -> bool {
     (&known.name, &known.hash, &known.salt) == (&row.name, &row.hash, &row.salt)
 }
 
-fn give(grants: &mut Grants, right: &Permission) {
-    let place = (&right.database, &right.policy);
-    match grants.permissions.iter_mut().find(|held| (&held.database, &held.policy) == place) {
-        Some(held) => {
-            held.read |= right.read;
-            held.write |= right.write;
-            held.metrics |= right.metrics;
+fn add_permission(grants: &mut Grants, permission: &Permission) {
+    let target = (&permission.database, &permission.policy);
+    match grants.permissions.iter_mut().find(|of| (&of.database, &of.policy) == target) {
+        Some(known) => {
+            known.read |= permission.read;
+            known.write |= permission.write;
+            known.metrics |= permission.metrics;
         }
-        None => grants.permissions.push(right.clone()),
+        None => grants.permissions.push(permission.clone()),
     }
 }
 

@@ -43,8 +43,8 @@ pub struct Permission {
 }
 
 impl Permission {
-    fn gives(&self, right: PermissionKind) -> bool {
-        match right {
+    fn gives(&self, kind: PermissionKind) -> bool {
+        match kind {
             PermissionKind::Read => self.read,
             PermissionKind::Write => self.write,
             PermissionKind::Metrics => self.read || self.metrics,
@@ -107,14 +107,14 @@ impl Grants {
         Self { admin: true, permissions: Vec::new() }
     }
 
-    /// Returns the part of `database` that the permissions of the kind `right` cover.
-    pub fn scope(&self, right: PermissionKind, database: &str) -> Scope {
+    /// Returns the part of `database` that the permissions of a kind cover.
+    pub fn scope(&self, kind: PermissionKind, database: &str) -> Scope {
         if self.admin {
             return Scope::All;
         }
         let mut policies = Vec::new();
         for permission in &self.permissions {
-            if permission.gives(right) && permission.names(database) {
+            if permission.gives(kind) && permission.names(database) {
                 match &permission.policy {
                     None => return Scope::All,
                     Some(policy) => policies.push(policy.clone()),
@@ -164,7 +164,7 @@ impl Grants {
 
     /// Whether lists may show the policy. The caller must be able to read or write the policy.
     pub fn sees_policy(&self, database: &str, policy: &str) -> bool {
-        let covers = |right| self.scope(right, database).covers(policy);
+        let covers = |kind| self.scope(kind, database).covers(policy);
         [PermissionKind::Read, PermissionKind::Write].into_iter().any(covers)
     }
 }
@@ -195,7 +195,7 @@ mod tests {
             ],
         };
         let only = |policy: &str| Scope::Policies(vec![policy.to_owned()]);
-        for (right, database, expected) in [
+        for (kind, database, expected) in [
             (PermissionKind::Read, "a", Scope::All),
             (PermissionKind::Write, "a", Scope::None),
             (PermissionKind::Read, "b", only("p")),
@@ -210,7 +210,7 @@ mod tests {
             (PermissionKind::Read, "e", Scope::None),
             (PermissionKind::Write, "e", Scope::None),
         ] {
-            assert_eq!(grants.scope(right, database), expected, "{right:?} {database}");
+            assert_eq!(grants.scope(kind, database), expected, "{kind:?} {database}");
         }
         let seen = ["a", "b", "c", "d", "e"].map(|db| grants.sees(db));
         assert_eq!(seen, [true, true, false, false, true]);

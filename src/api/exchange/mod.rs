@@ -275,14 +275,16 @@ impl Exchange {
     fn authorise(&mut self, isolate: &mut Isolate<'_>) -> ApiResult<Action> {
         let Some(operation) = self.operation else { return Ok(Action::End) };
         let place = self.pending.as_ref().and_then(|pending| pending.target.as_ref());
-        let scope = |right, place: &RequestTarget| self.caller.grants.scope(right, &place.database);
+        let scope = |permission, place: &RequestTarget| {
+            self.caller.grants.scope(permission, &place.database)
+        };
         let refused = match (operation.access, place) {
-            (Access::Policy(right), Some(place)) => {
-                let may = scope(right, place).may_cover(place.policy.as_deref());
-                (!may).then(|| AuthError::forbidden(&self.caller, right, &place.database))
+            (Access::Policy(permission), Some(place)) => {
+                let may = scope(permission, place).may_cover(place.policy.as_deref());
+                (!may).then(|| AuthError::forbidden(&self.caller, permission, &place.database))
             }
-            (Access::Database(right), Some(place)) => (scope(right, place) != Scope::All)
-                .then(|| AuthError::forbidden_database(&self.caller, right, &place.database)),
+            (Access::Database(permission), Some(place)) => (scope(permission, place) != Scope::All)
+                .then(|| AuthError::forbidden_database(&self.caller, permission, &place.database)),
             (Access::Policy(_) | Access::Database(_), None) => {
                 Some(AuthError::not_admin(&self.caller))
             }

@@ -46,21 +46,21 @@ impl Confirmations {
         true
     }
 
-    /// `held` contains the earlier replies of the databases.
+    /// `grantees` contains the earlier replies of the databases.
     pub(super) fn on_reply(
         &mut self,
         caller: &Caller,
-        held: &[Rc<ConfirmedGrantee>],
+        grantees: &[Rc<ConfirmedGrantee>],
         row: Option<&Grantee>,
         now_ns: i64,
     ) {
-        let versions = held.iter().map(|held| held.row.version).chain([caller.version]);
+        let versions = grantees.iter().map(|grantee| grantee.row.version).chain([caller.version]);
         let contradicted = match row {
             None => versions.max().map(|newest| newest + 1),
             Some(row) => {
-                let is_more = |held: &Rc<ConfirmedGrantee>| grants_more(&held.row, row);
+                let is_more = |grantee: &Rc<ConfirmedGrantee>| grants_more(&grantee.row, row);
                 let other = caller.id != row.id || caller.hash != row.hash;
-                (other || held.iter().any(is_more)).then_some(row.version)
+                (other || grantees.iter().any(is_more)).then_some(row.version)
             }
         };
         let known = self.rows.entry(caller.key.clone()).or_default();
@@ -75,11 +75,11 @@ impl Confirmations {
     }
 }
 
-/// Whether `held`, a row of one database, grants more than `row`, the Catalog's row for all
+/// Whether `grantee`, a row of one database, grants more than `row`, the Catalog's row for all
 /// databases.
-fn grants_more(held: &Grantee, row: &Grantee) -> bool {
-    let is_same = held.id == row.id && held.hash == row.hash;
-    !is_same || held.expires_ns > row.expires_ns || !row.grants.include(&held.grants)
+fn grants_more(grantee: &Grantee, row: &Grantee) -> bool {
+    let is_same = grantee.id == row.id && grantee.hash == row.hash;
+    !is_same || grantee.expires_ns > row.expires_ns || !row.grants.include(&grantee.grants)
 }
 
 /// Reports an admitted caller to the Catalog after a response was sent, unless this isolate

@@ -267,7 +267,7 @@ impl Identify {
         let name = self.credentials.user.as_deref().filter(|_| !self.may_be_token())?;
         let now_ns = context.platform.now_ns();
         let closed = context.cache.logins.closed(&self.address, name, now_ns)?;
-        let is_token = self.everywhere(context).iter().any(|held| !held.row.user);
+        let is_token = self.everywhere(context).iter().any(|grantee| !grantee.row.user);
         let pair = self.password_hash(context, name, ANY_SALT);
         (!is_token && !context.cache.callers.is_verified_password(&pair, now_ns)).then_some(closed)
     }
@@ -290,11 +290,11 @@ impl Identify {
         let now_ns = context.platform.now_ns();
         let callers = &mut context.cache.callers;
         let mut tokens = self.tokens.iter().filter_map(|key| callers.on(key, object));
-        if tokens.any(|held| now_ns < held.row.expires_ns) {
+        if tokens.any(|grantee| now_ns < grantee.row.expires_ns) {
             return true;
         }
-        let held = self.user.as_ref().and_then(|key| callers.on(key, object));
-        held.is_some_and(|held| self.is_verified(context, &held))
+        let grantee = self.user.as_ref().and_then(|key| callers.on(key, object));
+        grantee.is_some_and(|grantee| self.is_verified(context, &grantee))
     }
 
     fn everywhere(&self, context: &Context<'_>) -> Vec<Rc<ConfirmedGrantee>> {
@@ -368,11 +368,11 @@ impl Identify {
         if !fresh && self.is_refused(context) {
             return Lookup::Unknown;
         }
-        let valid = || self.found.iter().filter(|held| now_ns < held.row.expires_ns);
+        let valid = || self.found.iter().filter(|grantee| now_ns < grantee.row.expires_ns);
         for key in &self.tokens {
-            let is_same = |held: &&Rc<ConfirmedGrantee>| {
-                let same: bool = held.row.hash.as_bytes().ct_eq(key.text.as_bytes()).into();
-                same && !held.row.user
+            let is_same = |grantee: &&Rc<ConfirmedGrantee>| {
+                let same: bool = grantee.row.hash.as_bytes().ct_eq(key.text.as_bytes()).into();
+                same && !grantee.row.user
             };
             let rows: Vec<_> = valid().filter(is_same).cloned().collect();
             if !rows.is_empty() {
@@ -381,26 +381,27 @@ impl Identify {
         }
         let Some(name) = &self.credentials.user else { return Lookup::Unknown };
         // If databases report different rows, the row with the latest change is used.
-        let users = || valid().filter(|held| held.row.user && held.row.name == *name);
-        let user = users().max_by_key(|held| held.row.version);
+        let users = || valid().filter(|grantee| grantee.row.user && grantee.row.name == *name);
+        let user = users().max_by_key(|grantee| grantee.row.version);
         let (salt, iterations) = match (user, self.users) {
-            (Some(held), _) => (held.row.salt.clone(), held.row.iterations),
+            (Some(grantee), _) => (grantee.row.salt.clone(), grantee.row.iterations),
             (None, Some(true)) => (NOBODY_SALT.to_owned(), PASSWORD_ITERATIONS),
             (None, _) => return Lookup::Unknown,
         };
         let password = self.password_hash(context, name, &salt);
         let callers = &context.cache.callers;
         let is_right = match (&self.derived, user) {
-            (_, Some(held)) if callers.is_verified(held.row.id, &password, now_ns) => true,
+            (_, Some(grantee)) if callers.is_verified(grantee.row.id, &password, now_ns) => true,
             (Some((derived_salt, key)), user) if *derived_salt == salt => {
-                user.is_some_and(|held| held.row.hash.as_bytes().ct_eq(key.as_bytes()).into())
+                user.is_some_and(|grantee| grantee.row.hash.as_bytes().ct_eq(key.as_bytes()).into())
             }
             _ => return Lookup::Derive { salt, iterations },
         };
         let Some(user) = user.filter(|_| is_right) else { return Lookup::Unknown };
         let pair = self.password_hash(context, name, ANY_SALT);
         context.cache.callers.verify(user.row.id, password, pair, now_ns);
-        let rows: Vec<_> = users().filter(|held| held.row.hash == user.row.hash).cloned().collect();
+        let rows: Vec<_> =
+            users().filter(|grantee| grantee.row.hash == user.row.hash).cloned().collect();
         Lookup::Known(Principal::of(&rows, fresh))
     }
 }

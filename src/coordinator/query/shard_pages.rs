@@ -213,8 +213,8 @@ pub(super) fn gather(needs: Needs, run: &QueryRun) -> Vec<(Vec<StreamId>, ToShar
         let message = match (message, call) {
             (
                 ToShard::Scan { stamp, request, .. },
-                Some((streams, ToShard::Scan { stamp: held, further, .. })),
-            ) if stamp == *held
+                Some((streams, ToShard::Scan { stamp: known, further, .. })),
+            ) if stamp == *known
                 && !request.resume.is_continuation()
                 && further.len() < FURTHER_SCANS_MAX =>
             {

@@ -327,7 +327,7 @@ impl Statement {
         if !principal.grants.admin {
             return Err(Error::Forbidden {
                 who: principal.name.to_string(),
-                right: "admin privilege",
+                permission: "admin privilege",
                 database: self.database().to_owned(),
             });
         }
