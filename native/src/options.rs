@@ -88,10 +88,10 @@ fn parse(mut parser: Parser) -> Result<Command, Failure> {
             Arg::Long("version") | Arg::Short('V') => return Ok(Command::Version),
             Arg::Long(name) => {
                 let name = name.to_owned();
-                let slot = command_line
-                    .slot(&name)
+                let option = command_line
+                    .option_mut(&name)
                     .ok_or_else(|| unknown(&format!("--{name}"), is_serve))?;
-                *slot = Some(value_of(&mut parser, &name).map_err(invalid)?);
+                *option = Some(value_of(&mut parser, &name).map_err(invalid)?);
                 first_option.get_or_insert(name);
             }
             Arg::Short(name) => return Err(unknown(&format!("-{name}"), is_serve)),
@@ -165,7 +165,7 @@ struct CommandLine {
 }
 
 impl CommandLine {
-    fn slot(&mut self, name: &str) -> Option<&mut Option<String>> {
+    fn option_mut(&mut self, name: &str) -> Option<&mut Option<String>> {
         Some(match name {
             "data" => &mut self.data,
             "listen" => &mut self.listen,

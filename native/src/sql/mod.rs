@@ -10,8 +10,8 @@
 //! A process handles one call at a time. If a limit is exceeded, the running call is therefore the
 //! cause. The parent then ends the process. Its other sessions return an error, and the engine starts
 //! their statements again. A process also ends if it runs no statement and either uses much memory
-//! or has not been used for some time. A statement chooses its process when it starts: it prefers a process that
-//! computes nothing.
+//! or has not been used for some time. A statement chooses its process when it starts: it prefers a
+//! process that computes nothing.
 
 #[cfg(feature = "sql")]
 pub mod child;
@@ -42,7 +42,7 @@ pub struct Sql {
     /// The event loop in which the processes and their calls run. A call continues even if its
     /// caller is dropped.
     runtime: Handle,
-    slots: [Arc<Slot>; SQL_PROCESSES_MAX],
+    supervisors: [Arc<Supervisor>; SQL_PROCESSES_MAX],
     /// One for each place of a statement in a process.
     permits: Arc<Semaphore>,
     /// The statements that have received a place.
@@ -59,20 +59,20 @@ pub struct Times {
     pub unused: Duration,
 }
 
-/// The place of one SQL process, which is started again after it has ended.
+/// Starts one SQL process when a statement needs it, and again after it has ended.
 #[derive(Debug)]
-struct Slot {
+struct Supervisor {
     times: Times,
     running: Arc<tokio::sync::Mutex<Running>>,
     permits: Arc<Semaphore>,
 }
 
 /// The place of a statement in a process. The fields are dropped in this order, so that a statement
-/// with a permit always finds a slot with a permit.
+/// with a permit always finds a process with a permit.
 #[derive(Debug)]
 struct Place {
-    slot: Arc<Slot>,
-    _in_slot: OwnedSemaphorePermit,
+    supervisor: Arc<Supervisor>,
+    _in_process: OwnedSemaphorePermit,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -145,9 +145,9 @@ impl Drop for Session {
         let statement = Arc::clone(&self.statement);
         self.sql.runtime.spawn(async move {
             let mut state = statement.lock_owned().await;
-            let slot = state.place.as_ref().map(|place| Arc::clone(&place.slot));
-            if let Some(slot) = slot {
-                slot.end(&mut state).await;
+            let supervisor = state.place.as_ref().map(|place| Arc::clone(&place.supervisor));
+            if let Some(supervisor) = supervisor {
+                supervisor.end_statement(&mut state).await;
             }
         });
     }
@@ -158,7 +158,7 @@ impl Sql {
     pub fn new(runtime: &Handle, times: Times) -> Arc<Self> {
         Arc::new(Self {
             runtime: runtime.clone(),
-            slots: std::array::from_fn(|_| Slot::new(times)),
+            supervisors: std::array::from_fn(|_| Supervisor::new(times)),
             permits: Arc::new(Semaphore::new(SQL_PROCESSES_MAX * SQL_STATEMENTS_MAX)),
             statements: Mutex::default(),
             sessions: AtomicU64::new(0),
@@ -172,16 +172,16 @@ impl Sql {
             state.is_lost = false;
             return Err("lost: another statement needed the memory".to_owned());
         }
-        let slot = match &state.place {
-            Some(place) => Arc::clone(&place.slot),
+        let supervisor = match &state.place {
+            Some(place) => Arc::clone(&place.supervisor),
             None => {
                 let place = self.place(&statement, self.permit().await?)?;
-                Arc::clone(&state.place.insert(place).slot)
+                Arc::clone(&state.place.insert(place).supervisor)
             }
         };
         // If the client disconnects, the pipe must not contain an incomplete frame. The call
         // therefore runs in a separate task.
-        let call = self.runtime.spawn(async move { slot.call(state, message).await });
+        let call = self.runtime.spawn(async move { supervisor.call(state, message).await });
         call.await.unwrap_or_else(|reason| Err(reason.to_string()))
     }
 
@@ -201,7 +201,7 @@ impl Sql {
         }
     }
 
-    /// Prefers a slot that computes nothing, then the slot with the fewest statements.
+    /// Prefers a process that computes nothing, then the process with the fewest statements.
     fn place(
         &self,
         statement: &Arc<Statement>,
@@ -209,16 +209,22 @@ impl Sql {
     ) -> Result<Place, String> {
         // While this is locked, no other statement takes a place.
         let mut statements = self.statements.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut slots: Vec<&Arc<Slot>> = self.slots.iter().collect();
-        slots.sort_by_cached_key(|slot| {
-            (slot.running.try_lock().is_err(), Reverse(slot.permits.available_permits()))
+        let mut supervisors: Vec<&Arc<Supervisor>> = self.supervisors.iter().collect();
+        supervisors.sort_by_cached_key(|supervisor| {
+            (
+                supervisor.running.try_lock().is_err(),
+                Reverse(supervisor.permits.available_permits()),
+            )
         });
-        let in_slot = |slot: &Arc<Slot>| Arc::clone(&slot.permits).try_acquire_owned().ok();
-        let found = slots.into_iter().find_map(|slot| Some((Arc::clone(slot), in_slot(slot)?)));
-        let (slot, in_slot) = found.ok_or("no SQL process has a place for the statement")?;
+        let found = supervisors.into_iter().find_map(|supervisor| {
+            let permit = Arc::clone(&supervisor.permits).try_acquire_owned().ok()?;
+            Some((Arc::clone(supervisor), permit))
+        });
+        let (supervisor, in_process) =
+            found.ok_or("no SQL process has a place for the statement")?;
         statements.retain(|one| one.strong_count() > 0);
         statements.push(Arc::downgrade(statement));
-        Ok(Place { slot, _in_slot: in_slot, _permit: permit })
+        Ok(Place { supervisor, _in_process: in_process, _permit: permit })
     }
 
     /// Takes the place from a statement whose client does not read the result.
@@ -229,15 +235,15 @@ impl Sql {
             let mut state = statement.upgrade()?.try_lock_owned().ok()?;
             let is_idle = state.seen.elapsed() >= SQL_IDLE;
             let place = state.place.take_if(|_| is_idle)?;
-            Some((state, Arc::clone(&place.slot)))
+            Some((state, Arc::clone(&place.supervisor)))
         });
-        let Some((mut state, slot)) = idle else { return };
+        let Some((mut state, supervisor)) = idle else { return };
         state.is_lost = true;
-        self.runtime.spawn(async move { slot.end(&mut state).await });
+        self.runtime.spawn(async move { supervisor.end_statement(&mut state).await });
     }
 }
 
-impl Slot {
+impl Supervisor {
     fn new(times: Times) -> Arc<Self> {
         let permits = Arc::new(Semaphore::new(SQL_STATEMENTS_MAX));
         let running = Running { process: None, ended: 0, used: Instant::now() };
@@ -253,7 +259,7 @@ impl Slot {
         let mut running = self.running.lock().await;
         if state.opened.is_some_and(|opened| opened != running.ended) {
             state.close();
-            self.settle(&mut running).await;
+            self.end_if_large(&mut running).await;
             return Err("lost: another statement ended the SQL process".to_owned());
         }
         let result = self.reply(&mut running, &mut state, &message).await;
@@ -262,7 +268,7 @@ impl Slot {
             state.close();
         }
         if state.place.is_none() {
-            self.settle(&mut running).await;
+            self.end_if_large(&mut running).await;
         }
         result
     }
@@ -290,14 +296,14 @@ impl Slot {
         Ok(reply)
     }
 
-    async fn end(&self, state: &mut State) {
+    async fn end_statement(&self, state: &mut State) {
         if state.opened.is_none() {
             state.close();
             return;
         }
         let mut running = self.running.lock().await;
         self.close(&mut running, state).await;
-        self.settle(&mut running).await;
+        self.end_if_large(&mut running).await;
     }
 
     /// Closes the session of a statement in the process that opened the session.
@@ -312,7 +318,7 @@ impl Slot {
 
     /// Ends the process if it has used much memory and no statement is running. Allocators do not
     /// return freed memory to the system.
-    async fn settle(&self, running: &mut Running) {
+    async fn end_if_large(&self, running: &mut Running) {
         let is_large = |process: &Process| process.memory_bytes() > SQL_KEPT_BYTES_MAX;
         if self.is_idle() && running.process.as_ref().is_some_and(is_large) {
             running.end().await;
