@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use std::rc::Rc;
 
-use cursor::Rows;
+use cursor::SortedRows;
 use foldhash::fast::FixedState;
 
 use crate::batch::FrameTable;
@@ -95,7 +95,7 @@ pub struct MeasurementTable {
     fields: Slabs,
     time: TimeRange,
     /// The rows sorted by key, for this order of tags. The newest rows are possibly not sorted yet.
-    by_key: RefCell<Option<(Vec<usize>, Rc<Rows>)>>,
+    by_key: RefCell<Option<(Vec<usize>, Rc<SortedRows>)>>,
 }
 
 impl MeasurementTable {
@@ -146,14 +146,14 @@ impl MeasurementTable {
     }
 
     /// `tags` contains the positions of the tags in key order.
-    fn by_key(&self, tags: &[usize]) -> Rc<Rows> {
+    fn by_key(&self, tags: &[usize]) -> Rc<SortedRows> {
         let mut known = self.by_key.borrow_mut();
         let rows = match &*known {
             Some((of, rows)) if *of == tags && rows.rows() == self.times_ns.len() => {
                 return Rc::clone(rows);
             }
             Some((of, rows)) if *of == tags => rows.extended(self, tags),
-            _ => Rows::new(self, tags),
+            _ => SortedRows::new(self, tags),
         };
         let rows = Rc::new(rows);
         *known = Some((tags.to_vec(), Rc::clone(&rows)));
@@ -258,7 +258,7 @@ impl MeasurementTable {
     pub fn bytes(&self) -> usize {
         let tags: usize = self.series.tags.iter().map(TagColumn::bytes).sum();
         let indexes = self.keys.bytes() + self.values.iter().map(HashIndex::bytes).sum::<usize>();
-        let by_key = Rows::bytes(self.times_ns.len(), self.series.len as usize);
+        let by_key = SortedRows::bytes(self.times_ns.len(), self.series.len as usize);
         let rows = self.row_series.bytes() + self.times_ns.bytes();
         tags + indexes + self.fields.bytes() + by_key + rows
     }

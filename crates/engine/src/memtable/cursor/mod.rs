@@ -54,7 +54,7 @@ struct SortedTable<'a> {
     /// The positions of the table's tags in key order, or `None` for a tag that the table lacks.
     tags: Vec<Option<usize>>,
     columns: Columns,
-    rows: OnceCell<Rc<Rows>>,
+    rows: OnceCell<Rc<SortedRows>>,
 }
 
 impl<'a> Sorted<'a> {
@@ -106,7 +106,7 @@ impl<'a> Sorted<'a> {
 }
 
 impl SortedTable<'_> {
-    fn rows(&self) -> &Rows {
+    fn rows(&self) -> &SortedRows {
         self.rows.get_or_init(|| {
             let tags: Vec<usize> = self.tags.iter().copied().flatten().collect();
             self.table.by_key(&tags)
@@ -357,8 +357,9 @@ const NEW_ROWS_SHARE: usize = 8;
 /// A row with more text has a separate page.
 const PAGE_TEXT_BYTES: u64 = 256_000;
 
+/// The order of a table's rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Rows {
+pub(super) struct SortedRows {
     /// All row numbers by series key, time and order of writing.
     order: Vec<u32>,
     /// The position in `order` at which each chunk starts, and the length of `order` at the end.
@@ -377,7 +378,7 @@ struct Start {
     row: u32,
 }
 
-impl Rows {
+impl SortedRows {
     pub(super) fn new(table: &MeasurementTable, tags: &[usize]) -> Self {
         let rank: Rc<[u32]> = rank_series(table.series(), tags).into();
         let order = sorted_rows(&rank, table.row_series(), table.times_ns());
@@ -552,7 +553,7 @@ impl Rows {
     }
 }
 
-fn layout<'a>(chunk: usize, table: &'a MeasurementTable, rows: &Rows) -> Layout<'a> {
+fn layout<'a>(chunk: usize, table: &'a MeasurementTable, rows: &SortedRows) -> Layout<'a> {
     let of_chunk = rows.range(chunk);
     let distinct = match rows.is_distinct {
         true => Distinct::of_distinct(of_chunk.to_vec()),
@@ -581,7 +582,7 @@ impl<'a> Chunk<'a> {
     fn new(
         at: (usize, usize),
         table: &'a MeasurementTable,
-        rows: &Rows,
+        rows: &SortedRows,
         columns: &Columns,
     ) -> Self {
         let layout = layout(at.1, table, rows);

@@ -254,7 +254,8 @@ fn incremental_sort_equals_full_sort() {
         let most = if rng.bool() { 100 } else { 4_000 };
         let count = rng.usize(1..most);
         memtable.append(&frame(1, &[1], &[10], &rows(&mut rng, count)));
-        let order = |memtable: &Memtable| Rows::new(memtable.tables().next().unwrap().1, &[0]);
+        let order =
+            |memtable: &Memtable| SortedRows::new(memtable.tables().next().unwrap().1, &[0]);
         let mut kept = order(&memtable);
         for _ in 0..12 {
             let count = rng.usize(1..50);
