@@ -71,14 +71,14 @@ impl<C: SeriesCursor> Groups<C> {
     /// Returns the next group, if any. `tag_order` returns the order of tags in a measurement's
     /// keys.
     pub fn next(&mut self, tag_order: &mut TagOrder<'_>) -> Result<Option<Encoded>, ReadError> {
-        let mut rows: Option<Rows> = None;
+        let mut rows: Option<PendingRows> = None;
         while self.find_series()? {
             let Some(measurement) = self.merge.key().map(SeriesKey::measurement) else { break };
             if rows.as_ref().is_some_and(|rows| rows.measurement != measurement) {
                 break;
             }
             if self.add_short_series(measurement, &mut rows)? {
-                if rows.as_ref().is_some_and(Rows::is_full) {
+                if rows.as_ref().is_some_and(PendingRows::is_full) {
                     break;
                 }
                 continue;
@@ -90,13 +90,13 @@ impl<C: SeriesCursor> Groups<C> {
             };
             let Some(picks) = picks else {
                 self.leave(rows.as_mut())?;
-                if rows.as_ref().is_some_and(Rows::is_full) {
+                if rows.as_ref().is_some_and(PendingRows::is_full) {
                     break;
                 }
                 continue;
             };
-            let group =
-                rows.get_or_insert_with(|| Rows::new(self.limits, measurement, self.continues));
+            let group = rows
+                .get_or_insert_with(|| PendingRows::new(self.limits, measurement, self.continues));
             match self.merge.stored_page(&picks).filter(|_| group.has_page(&picks)) {
                 Some(page) => group.add_stored(&mut self.merge, picks, page)?,
                 None => {
@@ -136,12 +136,12 @@ impl<C: SeriesCursor> Groups<C> {
     fn add_short_series(
         &mut self,
         measurement: MeasurementId,
-        rows: &mut Option<Rows>,
+        rows: &mut Option<PendingRows>,
     ) -> Result<bool, ReadError> {
         if self.is_begun {
             return Ok(false);
         }
-        let new = || Rows::new(self.limits, measurement, false);
+        let new = || PendingRows::new(self.limits, measurement, false);
         let room = rows.as_ref().map_or_else(|| new().room(self.time), |rows| rows.room(self.time));
         let Some((series, picks)) = self.merge.short_series(&room)? else { return Ok(false) };
         let group = rows.get_or_insert_with(new);
@@ -152,7 +152,7 @@ impl<C: SeriesCursor> Groups<C> {
         Ok(true)
     }
 
-    fn leave(&mut self, rows: Option<&mut Rows>) -> Result<(), ReadError> {
+    fn leave(&mut self, rows: Option<&mut PendingRows>) -> Result<(), ReadError> {
         self.has_series = false;
         match rows {
             Some(rows) => rows.end_series(&mut self.merge),
@@ -178,8 +178,9 @@ struct Text {
     drafts: Vec<Draft>,
 }
 
+/// The rows that are not yet in a group.
 #[derive(Default)]
-struct Rows {
+struct PendingRows {
     limits: Limits,
     measurement: MeasurementId,
     continues: bool,
@@ -204,7 +205,7 @@ struct Rows {
     texts: Vec<Text>,
 }
 
-impl Rows {
+impl PendingRows {
     fn new(limits: Limits, measurement: MeasurementId, continues: bool) -> Self {
         Self { limits, measurement, continues, ..Self::default() }
     }
@@ -505,8 +506,8 @@ pub(super) struct EncodedColumn {
 }
 
 impl Encoded {
-    fn new(rows: Rows, times_ns: &[i64], tag_order: &[ColumnId]) -> Result<Self, ReadError> {
-        let Rows { measurement, continues, goes_on, keys, cuts, .. } = rows;
+    fn new(rows: PendingRows, times_ns: &[i64], tag_order: &[ColumnId]) -> Result<Self, ReadError> {
+        let PendingRows { measurement, continues, goes_on, keys, cuts, .. } = rows;
         let tags = keys.iter().map(SeriesKey::value_count).max().unwrap_or_default();
         let tag_ids = tag_order.get(..tags).ok_or_else(|| ReadError::Damaged {
             what: format!(
