@@ -37,7 +37,9 @@ use crate::model::value::FieldType;
 use crate::scan::cached::ResultCache;
 use crate::scan::page::{Group, GroupData, PartialColumn, ScanPage};
 use crate::scan::partial;
-use crate::scan::reader::{Directories, Estimate, ReadStats, Reader, Rows, Runs, rows_of_one};
+use crate::scan::reader::{
+    Directories, Estimate, MergedRows, ReadStats, Reader, Runs, rows_of_one,
+};
 use crate::scan::request::{Output, ResultPosition, Resume, ScanRequest};
 use crate::scan::{self, PageLimits};
 
@@ -688,7 +690,7 @@ impl Reader for Layout {
         _: TimeRange,
         direction: Direction,
         from: &SeriesKey,
-    ) -> Result<Rows<'_>, ReadError> {
+    ) -> Result<MergedRows<'_>, ReadError> {
         let types = self
             .columns
             .iter()

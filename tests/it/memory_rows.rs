@@ -9,7 +9,9 @@ use tidemark::merge::key::SeriesKey;
 use tidemark::model::ids::{ColumnId, MeasurementId};
 use tidemark::model::time::TimeRange;
 use tidemark::scan::cached::ResultCache;
-use tidemark::scan::reader::{Directories, Estimate, ReadStats, Reader, Rows, Runs, rows_of_one};
+use tidemark::scan::reader::{
+    Directories, Estimate, MergedRows, ReadStats, Reader, Runs, rows_of_one,
+};
 
 pub(crate) struct MemoryRows<'a> {
     memtable: &'a Memtable,
@@ -40,7 +42,7 @@ impl Reader for MemoryRows<'_> {
         _: TimeRange,
         direction: Direction,
         from: &SeriesKey,
-    ) -> Result<Rows<'_>, ReadError> {
+    ) -> Result<MergedRows<'_>, ReadError> {
         let cursor = Counting { cursor: self.sorted.cursor(direction), stats: &self.stats };
         rows_of_one(cursor, direction, from)
     }

@@ -2,7 +2,7 @@
 
 use super::error::ScanError;
 use super::predicate::{self, Filter};
-use super::reader::Rows;
+use super::reader::MergedRows;
 use crate::merge::cursor::Direction;
 use crate::merge::key::SeriesKey;
 use tidemark_model::ids::{ColumnId, MeasurementId};
@@ -111,7 +111,7 @@ impl<'a> KeyFilter<'a> {
 
     /// After [`NextSeries::Skipped`], the caller must count the skipped series and call this function
     /// again.
-    pub(super) fn next(&mut self, merge: &mut Rows<'_>) -> Result<NextSeries, ScanError> {
+    pub(super) fn next(&mut self, merge: &mut MergedRows<'_>) -> Result<NextSeries, ScanError> {
         let mut skipped = 0;
         while let Some(key) = merge.next_series()? {
             let decision = self.decide(key)?;

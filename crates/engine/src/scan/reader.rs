@@ -9,7 +9,7 @@ use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
 
 /// The visible rows of a shard, by series key and time. The last write wins.
-pub type Rows<'a> = Merge<Box<dyn SeriesCursor + 'a>>;
+pub type MergedRows<'a> = Merge<Box<dyn SeriesCursor + 'a>>;
 
 /// A group of a part, or the memtable's rows of a measurement.
 pub struct RowGroup<'a> {
@@ -63,7 +63,7 @@ pub fn rows_of_one<'a>(
     mut run: impl SeriesCursor + 'a,
     direction: Direction,
     from: &SeriesKey,
-) -> Result<Rows<'a>, ReadError> {
+) -> Result<MergedRows<'a>, ReadError> {
     run.seek(from)?;
     let run: Box<dyn SeriesCursor + 'a> = Box::new(run);
     Merge::new(vec![(0, run)], direction)
@@ -93,7 +93,7 @@ pub trait Reader {
         time: TimeRange,
         direction: Direction,
         from: &SeriesKey,
-    ) -> Result<Rows<'_>, ReadError>;
+    ) -> Result<MergedRows<'_>, ReadError>;
 
     /// Estimates the number of rows and series of a measurement inside `time`, by reading only a
     /// few directories.
@@ -129,7 +129,7 @@ pub trait Runs {
         measurement: MeasurementId,
         direction: Direction,
         from: &SeriesKey,
-    ) -> Result<Rows<'_>, ReadError>;
+    ) -> Result<MergedRows<'_>, ReadError>;
 }
 
 /// The directories of a shard's runs.

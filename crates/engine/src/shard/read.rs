@@ -31,8 +31,8 @@ use crate::scan::cached::{Cached, ResultCache, Version};
 use crate::scan::error::ScanError;
 use crate::scan::page::{CELLS_PER_PIECE_MAX, ScanPage, SummaryPage};
 use crate::scan::reader::{
-    Directories, Estimate, ReadStats, Reader, RowGroup, Rows, Run, Runs, SeriesTables, Stored,
-    VisitGroup,
+    Directories, Estimate, MergedRows, ReadStats, Reader, RowGroup, Run, Runs, SeriesTables,
+    Stored, VisitGroup,
 };
 use crate::scan::request::{ScanRequest, SummaryRequest};
 use crate::scan::{PageLimits, SummaryLimits, explain, scan_with, summarise};
@@ -293,7 +293,7 @@ impl<S: Store> Reader for ShardReader<'_, S> {
         time: TimeRange,
         direction: Direction,
         from: &SeriesKey,
-    ) -> Result<Rows<'_>, ReadError> {
+    ) -> Result<MergedRows<'_>, ReadError> {
         self.check(measurements, time)?;
         let mut cursors = Vec::new();
         let only = match measurements {
@@ -398,7 +398,7 @@ impl<S: Store> Runs for ShardReader<'_, S> {
         measurement: MeasurementId,
         direction: Direction,
         from: &SeriesKey,
-    ) -> Result<Rows<'_>, ReadError> {
+    ) -> Result<MergedRows<'_>, ReadError> {
         let parts = self.loaded.manifest().parts().values();
         let cursor = match parts.into_iter().find(|part| Some(part.id.0) == run.number) {
             Some(part) => Box::new(self.part_cursor(part, direction, from, Some(measurement))?),

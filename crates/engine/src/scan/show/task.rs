@@ -9,7 +9,7 @@ use crate::merge::key::SeriesKey;
 use crate::scan::error::ScanError;
 use crate::scan::keys::{FilterDecision, KeyFilter, SeriesTags};
 use crate::scan::predicate::Filter;
-use crate::scan::reader::{Reader, Rows};
+use crate::scan::reader::{MergedRows, Reader};
 use crate::scan::request::Predicate;
 use tidemark_model::bug::OrBug;
 use tidemark_model::ids::{ColumnId, MeasurementId};
@@ -204,7 +204,7 @@ impl Task<'_> {
     fn visit_item(
         &mut self,
         items: &mut Items,
-        rows: &mut Rows<'_>,
+        rows: &mut MergedRows<'_>,
         tags: &SeriesTags,
         time: TimeRange,
         is_too_many: bool,
@@ -263,7 +263,7 @@ impl Task<'_> {
     /// Returns whether the search is complete.
     fn settles(
         &mut self,
-        rows: &mut Rows<'_>,
+        rows: &mut MergedRows<'_>,
         tags: &SeriesTags,
         reader: &dyn Reader,
         time: TimeRange,
@@ -319,7 +319,7 @@ impl Items {
 impl FindColumns {
     fn find_fields(
         &mut self,
-        rows: &mut Rows<'_>,
+        rows: &mut MergedRows<'_>,
         reader: &dyn Reader,
         time: TimeRange,
     ) -> Result<(), ScanError> {
@@ -358,7 +358,7 @@ pub(super) struct Walk<'a> {
     /// Rows outside this range do not count.
     time: TimeRange,
     patterns: &'a Patterns,
-    rows: Option<Rows<'a>>,
+    rows: Option<MergedRows<'a>>,
     last: Option<MeasurementId>,
     /// Whether the merge is already positioned at a series of a later measurement.
     is_ahead: bool,
@@ -405,7 +405,10 @@ impl<'a> Walk<'a> {
     }
 
     /// Moves to the next series of the measurement that `filter` accepts.
-    fn next(&mut self, filter: &mut KeyFilter<'_>) -> Result<Option<&mut Rows<'a>>, ScanError> {
+    fn next(
+        &mut self,
+        filter: &mut KeyFilter<'_>,
+    ) -> Result<Option<&mut MergedRows<'a>>, ScanError> {
         let Some(rows) = &mut self.rows else { return Ok(None) };
         loop {
             let is_ahead = std::mem::take(&mut self.is_ahead);

@@ -20,7 +20,7 @@ use super::groups::{GROUPS_PER_PIECE_MAX, Groups};
 use super::keys::{KeyFilter, NextSeries};
 use super::page::{PageLimits, SERIES_CELLS, SKIPPED_STEP_CELLS, ScanPage};
 use super::predicate::{self, Filter, Mask};
-use super::reader::{ReadStats, Reader, Rows as Merged};
+use super::reader::{MergedRows, ReadStats, Reader};
 use super::request::{AggregateCall, AuxColumn, Input, Output, Position, ScanRequest};
 use super::run::{Rows, Run};
 use super::stretches::Stretches;
@@ -250,7 +250,7 @@ impl Walk<'_> {
     }
 
     /// Counts the cost of finding the series, or of skipping some.
-    fn next_series(&mut self, merge: &mut Merged<'_>) -> Result<NextSeries, ScanError> {
+    fn next_series(&mut self, merge: &mut MergedRows<'_>) -> Result<NextSeries, ScanError> {
         let next = self.keys.next(merge)?;
         match next {
             NextSeries::Matching(_) => self.costs.cells += SERIES_CELLS,
@@ -339,7 +339,7 @@ impl Walk<'_> {
     /// the page is full before the end of the series, returns the first unread time.
     fn one_series(
         &mut self,
-        merge: &mut Merged<'_>,
+        merge: &mut MergedRows<'_>,
         key: &SeriesKey,
         time: TimeRange,
     ) -> Result<Option<i64>, ScanError> {
@@ -393,7 +393,7 @@ impl Walk<'_> {
 
     fn end(
         &mut self,
-        merge: &mut Merged<'_>,
+        merge: &mut MergedRows<'_>,
         (stretch, key): (TimeRange, &SeriesKey),
         time_ns: Option<i64>,
     ) -> Result<Position, ScanError> {
@@ -420,7 +420,7 @@ impl Walk<'_> {
         is_states && (self.arrangement == GroupOrder::Mixed || self.groups.len() <= 1)
     }
 
-    fn flush(&mut self, merge: &mut Merged<'_>) -> Result<(), ScanError> {
+    fn flush(&mut self, merge: &mut MergedRows<'_>) -> Result<(), ScanError> {
         let Batch { picks, series } = std::mem::take(&mut self.batch);
         if picks.is_empty() {
             return Ok(());
@@ -493,7 +493,7 @@ fn keep_few(picks: Picks, rows: &mut Rows, chosen: &mut [Chosen]) -> Picks {
 
 /// Returns the number of decoded values.
 fn read(
-    merge: &mut Merged<'_>,
+    merge: &mut MergedRows<'_>,
     picks: &Picks,
     columns: &[ColumnId],
     rows: &mut Rows,

@@ -10,7 +10,7 @@ use crate::merge::kway::Merge;
 use crate::merge::tests::vector::{Story, VectorCursor};
 use crate::scan::cached::{Cached, ResultCache, Version};
 use crate::scan::reader::{
-    Directories, Estimate, ReadStats, Reader, Rows, Run as RunOf, Runs, rows_of_one,
+    Directories, Estimate, MergedRows, ReadStats, Reader, Run as RunOf, Runs, rows_of_one,
 };
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
@@ -89,7 +89,7 @@ impl Reader for VectorReader {
         _: TimeRange,
         direction: Direction,
         from: &SeriesKey,
-    ) -> Result<Rows<'_>, ReadError> {
+    ) -> Result<MergedRows<'_>, ReadError> {
         let mut rng = fastrand::Rng::with_seed(7);
         let mut cursors = Vec::new();
         for (sequence, story) in (0..).zip(&self.parts) {
@@ -152,7 +152,7 @@ impl Runs for VectorReader {
         _: MeasurementId,
         direction: Direction,
         from: &SeriesKey,
-    ) -> Result<Rows<'_>, ReadError> {
+    ) -> Result<MergedRows<'_>, ReadError> {
         let story = &self.parts[run.number.unwrap_or(0) as usize];
         let mut rng = fastrand::Rng::with_seed(7);
         let cursor = VectorCursor::new(story, self.page_rows, direction, &mut rng);
