@@ -18,7 +18,7 @@ use tidemark_model::value::{FieldType, FieldValue};
 
 /// Decoded rows of one or several series. The times of a series ascend and are distinct.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Rows {
+pub(super) struct DecodedRows {
     pub(super) times_ns: Vec<i64>,
     /// The requested columns with at least one value. Each column has as many rows as `times_ns`.
     pub(super) columns: Vec<(ColumnId, Rc<Column>)>,
@@ -27,7 +27,7 @@ pub(super) struct Rows {
 #[derive(Clone, Debug)]
 pub(super) struct Run {
     /// Rows outside `rows` may belong to other series.
-    pub(super) block: Rc<Rows>,
+    pub(super) block: Rc<DecodedRows>,
     pub(super) rows: Range<usize>,
 }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::batch::column::{Column, Values};
 use crate::merge::key::SeriesKey;
 use crate::scan::request::{Arithmetic, Input};
-use crate::scan::run::Rows;
+use crate::scan::run::DecodedRows;
 use tidemark_model::ids::MeasurementId;
 
 const V: ColumnId = ColumnId(1);
@@ -34,7 +34,7 @@ fn run() -> Run {
         (B, nulls(Values::Boolean(vec![false, false, true]), [false, true, true])),
     ];
     let columns = columns.into_iter().map(|(id, column)| (id, Rc::new(column))).collect();
-    Run { block: Rc::new(Rows { times_ns: vec![1, 2, 3], columns }), rows: 0..3 }
+    Run { block: Rc::new(DecodedRows { times_ns: vec![1, 2, 3], columns }), rows: 0..3 }
 }
 
 fn field(column: ColumnId) -> Operand {

@@ -22,7 +22,7 @@ use super::page::{PageLimits, SERIES_CELLS, SKIPPED_STEP_CELLS, ScanPage};
 use super::predicate::{self, Filter, Mask};
 use super::reader::{MergedRows, ReadStats, Reader};
 use super::request::{AggregateCall, AuxColumn, Input, Output, Position, ScanRequest};
-use super::run::{Rows, Run};
+use super::run::{DecodedRows, Run};
 use super::stretches::Stretches;
 use super::tiles::Caching;
 use crate::merge::cursor::Direction;
@@ -425,7 +425,7 @@ impl Walk<'_> {
         if picks.is_empty() {
             return Ok(());
         }
-        let mut rows = Rows { times_ns: picks.times_ns().to_vec(), columns: Vec::new() };
+        let mut rows = DecodedRows { times_ns: picks.times_ns().to_vec(), columns: Vec::new() };
         self.costs.cells += read(merge, &picks, &self.deciding, &mut rows)?;
         let block = Rc::new(rows);
         let mut chosen: Vec<Chosen> = Vec::with_capacity(series.len());
@@ -470,7 +470,7 @@ type Chosen = (SeriesKey, Range<usize>, Mask);
 
 /// Keeps only the selected rows if they are few. The remaining columns are then decoded only for
 /// these rows.
-fn keep_few(picks: Picks, rows: &mut Rows, chosen: &mut [Chosen]) -> Picks {
+fn keep_few(picks: Picks, rows: &mut DecodedRows, chosen: &mut [Chosen]) -> Picks {
     let all = |of: &Range<usize>, mask: &Mask| mask.rows(of.clone()).count();
     let count = chosen.iter().map(|(_, of, mask)| all(of, mask)).sum::<usize>();
     if count > picks.len() / FEW {
@@ -496,7 +496,7 @@ fn read(
     merge: &mut MergedRows<'_>,
     picks: &Picks,
     columns: &[ColumnId],
-    rows: &mut Rows,
+    rows: &mut DecodedRows,
 ) -> Result<u64, ScanError> {
     let mut cells = 0;
     for &id in columns {
