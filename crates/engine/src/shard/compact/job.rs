@@ -31,7 +31,8 @@ fn share(bytes: u64, all_bytes: u64) -> u32 {
     (share as u32).max(HELD_BYTES_MIN)
 }
 
-type Rows<S> = Groups<VisibleCursor<PartCursor<StreamedValues<S>>>>;
+/// The groups of a merge's output.
+type OutputGroups<S> = Groups<VisibleCursor<PartCursor<StreamedValues<S>>>>;
 
 pub(in crate::shard) struct Running<S> {
     store: Rc<S>,
@@ -45,7 +46,7 @@ pub(in crate::shard) struct Running<S> {
     /// The indexes of the merge and of the slot of the current output.
     at: (usize, u32),
     /// `None` before the start of the current output.
-    rows: Option<Rows<S>>,
+    rows: Option<OutputGroups<S>>,
     /// The last row of the current output that an interrupted job has already written.
     behind: Option<LastRow>,
     writer: PartWriter,
