@@ -17,7 +17,7 @@ const FOREVER_NS: i64 = 1_000;
 type Cell = (u64, i64, u64);
 
 /// The values of fields, by series and time.
-type Rows = BTreeMap<(u64, i64), BTreeMap<u64, u64>>;
+type TestRows = BTreeMap<(u64, i64), BTreeMap<u64, u64>>;
 
 /// A row that the job must still write: the output part, the series and time, and the values.
 type Todo = (PartId, (u64, i64), BTreeMap<u64, u64>);
@@ -39,12 +39,12 @@ impl Tombstone {
 #[derive(Default)]
 struct World {
     rng: fastrand::Rng,
-    log: BTreeMap<u64, Rows>,
+    log: BTreeMap<u64, TestRows>,
     head: u64,
     next: u64,
     manifest: Manifest,
-    content: BTreeMap<PartId, Rows>,
-    written: BTreeMap<PartId, Rows>,
+    content: BTreeMap<PartId, TestRows>,
+    written: BTreeMap<PartId, TestRows>,
     /// The rows that the job must still write. `None` after a load.
     todo: Option<Vec<Todo>>,
     tombstones: BTreeMap<u64, Tombstone>,
@@ -92,8 +92,8 @@ impl World {
         self.tombstones.iter().filter(open).map(|(_, tombstone)| tombstone.clone()).collect()
     }
 
-    fn memtable(&self) -> Rows {
-        let mut all = Rows::new();
+    fn memtable(&self) -> TestRows {
+        let mut all = TestRows::new();
         for (&sequence, frame) in &self.log {
             for (row, fields) in frame {
                 let hides = |t: &Tombstone| sequence < t.before && t.hides(row);
@@ -116,7 +116,7 @@ impl World {
         view
     }
 
-    fn visible(&self, part: &Part) -> Rows {
+    fn visible(&self, part: &Part) -> TestRows {
         let hiding = self.hiding(part);
         let mut rows = self.content[&part.id].clone();
         rows.retain(|row, _| !hiding.iter().any(|tombstone| tombstone.hides(row)));
@@ -140,7 +140,7 @@ impl World {
     }
 
     fn write(&mut self) {
-        let mut frame = Rows::new();
+        let mut frame = TestRows::new();
         for _ in 0..self.rng.usize(1..5) {
             let row = (self.rng.u64(0..SERIES), self.rng.i64(0..TIMES));
             for field in 0..FIELDS {
@@ -178,8 +178,8 @@ impl World {
         self.next += 1;
     }
 
-    fn list(&mut self, rows: Rows, (lo, hi, applied): (u64, u64, u64)) {
-        let mut slots: BTreeMap<i64, Rows> = BTreeMap::new();
+    fn list(&mut self, rows: TestRows, (lo, hi, applied): (u64, u64, u64)) {
+        let mut slots: BTreeMap<i64, TestRows> = BTreeMap::new();
         for (row, fields) in rows {
             let slot = row.1.div_euclid(self.manifest.width_ns);
             slots.entry(slot).or_default().insert(row, fields);
@@ -190,7 +190,7 @@ impl World {
         }
     }
 
-    fn put(&mut self, part: Part, rows: Rows) {
+    fn put(&mut self, part: Part, rows: TestRows) {
         let times = || rows.keys().map(|&(_, time)| time);
         let (min_ns, max_ns) = (times().min().unwrap(), times().max().unwrap());
         let bytes = self.rng.u64(1..2_000_000);
@@ -271,7 +271,7 @@ impl World {
             let mut inputs: Vec<&Part> = merge.inputs.iter().map(|id| self.part(*id)).collect();
             let (first, _) = self.slots_of(&inputs);
             inputs.sort_by_key(|part| part.hi);
-            let mut merged = Rows::new();
+            let mut merged = TestRows::new();
             for part in inputs {
                 for (row, fields) in self.visible(part) {
                     merged.entry(row).or_default().extend(fields);
