@@ -20,7 +20,7 @@ use crate::protocol::envelope;
 use crate::protocol::grants::{Grantee, GranteeKey, GrantsPush};
 use crate::protocol::host::Unavailable;
 use crate::protocol::round::{Next, Replies, Request};
-use crate::store::row::Rows;
+use crate::store::row::RowRange;
 use crate::store::{Store, StoreResult, Table};
 
 /// The maximum number of consecutive `Late` replies in one event. After such a reply, databases are
@@ -273,7 +273,7 @@ fn permissions_by_database(row: Option<&Grantee>) -> BTreeMap<&str, Vec<&Permiss
     permissions
 }
 
-const NOTIFICATIONS: Rows<Notification> = Rows::all(Table::Job);
+const NOTIFICATIONS: RowRange<Notification> = RowRange::all(Table::Job);
 
 /// A job that notifies databases of a changed token or user. A job is stored together with the
 /// change, notifies a few databases at a time, and retries without limit.

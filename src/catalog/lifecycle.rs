@@ -14,13 +14,13 @@ use crate::protocol::database::{DatabaseRefusal, FromDatabase, PolicyRefusal, To
 use crate::protocol::host::Unavailable;
 use crate::protocol::round::{Next, Request};
 use crate::protocol::{envelope, release};
-use crate::store::row::Rows;
+use crate::store::row::RowRange;
 use crate::store::{Store, StoreResult, Table};
 
 /// The base of the recoveries' keys in the `entry` table. Databases have lower keys.
 pub(super) const FIRST_RECOVERY_KEY: u64 = 1 << 52;
-const STATE: Rows<EntriesState> = Rows::one(Table::State, 0);
-const ENTRIES: Rows<Entry> = Rows::within(Table::Entry, 0, FIRST_RECOVERY_KEY - 1);
+const STATE: RowRange<EntriesState> = RowRange::one(Table::State, 0);
+const ENTRIES: RowRange<Entry> = RowRange::within(Table::Entry, 0, FIRST_RECOVERY_KEY - 1);
 
 /// The stage of a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -31,7 +31,7 @@ use crate::protocol::recovery::{
 };
 use crate::protocol::round::{Next, Replies, Request};
 use crate::protocol::shard::{FromShard, ToShard};
-use crate::store::row::Rows;
+use crate::store::row::RowRange;
 use crate::store::{KEY_MAX, Store, StoreResult, Table};
 
 #[derive(Default)]
@@ -336,7 +336,7 @@ fn refused(refusal: RecoveryRefusal) -> Failure {
 }
 
 /// The recoveries. The number of a row is the database's id.
-const ROWS: Rows<Recovery> = Rows::within(Table::Entry, FIRST_RECOVERY_KEY, KEY_MAX);
+const RECOVERIES: RowRange<Recovery> = RowRange::within(Table::Entry, FIRST_RECOVERY_KEY, KEY_MAX);
 
 /// The stored state of a point-in-time recovery. The Catalog stores this state because a recovery
 /// does not reset the Catalog.
@@ -550,7 +550,7 @@ impl Recoveries {
     pub(super) fn load<S: Store>(store: &S) -> StoreResult<Self> {
         let mut rows = BTreeMap::new();
         if store.is_open()? {
-            ROWS.each(store, |number, row| drop(rows.insert(number, row)))?;
+            RECOVERIES.each(store, |number, row| drop(rows.insert(number, row)))?;
         }
         Ok(Self { rows })
     }
@@ -564,14 +564,14 @@ impl Recoveries {
     }
 
     fn put<S: Store>(&mut self, store: &S, number: u64, row: Recovery) -> StoreResult<()> {
-        ROWS.put(store, number, &row)?;
+        RECOVERIES.put(store, number, &row)?;
         self.rows.insert(number, row);
         Ok(())
     }
 
     pub(super) fn remove<S: Store>(&mut self, store: &S, number: u64) -> StoreResult<()> {
         if self.rows.contains_key(&number) {
-            ROWS.remove(store, number, number)?;
+            RECOVERIES.remove(store, number, number)?;
             self.rows.remove(&number);
         }
         Ok(())

@@ -24,24 +24,24 @@ use crate::protocol::envelope;
 use crate::protocol::grants::Grantee;
 use crate::protocol::round::Request;
 use crate::protocol::shard::ToShard;
-use crate::store::row::Rows;
+use crate::store::row::RowRange;
 use crate::store::usage_meter::UsageMeter;
 use crate::store::{KEY_MAX, RowCounts, Store, StoreResult, Table};
 
-const STATE: Rows<DatabaseState> = Rows::one(Table::State, 0);
-const BILLED: Rows<Billed> = Rows::one(Table::State, 1);
+const STATE: RowRange<DatabaseState> = RowRange::one(Table::State, 0);
+const BILLED: RowRange<Billed> = RowRange::one(Table::State, 1);
 /// The backup schedule. Releases without backup schedules do not read this row.
-pub(super) const SCHEDULE: Rows<BackupSchedule> = Rows::one(Table::State, 2);
-const POLICIES: Rows<PolicyHead> = Rows::within(Table::Entry, 0, FIRST_CONTINUOUS_KEY - 1);
-pub(super) const CONTINUOUS: Rows<ContinuousQuery> =
-    Rows::within(Table::Entry, FIRST_CONTINUOUS_KEY, QUOTAS_KEY - 1);
+pub(super) const SCHEDULE: RowRange<BackupSchedule> = RowRange::one(Table::State, 2);
+const POLICIES: RowRange<PolicyHead> = RowRange::within(Table::Entry, 0, FIRST_CONTINUOUS_KEY - 1);
+pub(super) const CONTINUOUS: RowRange<ContinuousQuery> =
+    RowRange::within(Table::Entry, FIRST_CONTINUOUS_KEY, QUOTAS_KEY - 1);
 /// Without quotas, the row does not exist.
-const QUOTAS: Rows<Quotas> = Rows::one(Table::Entry, QUOTAS_KEY);
+const QUOTAS: RowRange<Quotas> = RowRange::one(Table::Entry, QUOTAS_KEY);
 /// The tokens and users. The Database never loads all these rows (see [`super::access`]).
-pub(super) const GRANTEES: Rows<Vec<Grantee>> =
-    Rows::within(Table::Entry, FIRST_GRANT_KEY, KEY_MAX);
-const MEASUREMENTS: Rows<MeasurementSchema> = Rows::all(Table::Schema);
-pub(super) const JOBS: Rows<Job> = Rows::all(Table::Job);
+pub(super) const GRANTEES: RowRange<Vec<Grantee>> =
+    RowRange::within(Table::Entry, FIRST_GRANT_KEY, KEY_MAX);
+const MEASUREMENTS: RowRange<MeasurementSchema> = RowRange::all(Table::Schema);
+pub(super) const JOBS: RowRange<Job> = RowRange::all(Table::Job);
 
 const FIRST_CONTINUOUS_KEY: u64 = 1 << 40;
 const QUOTAS_KEY: u64 = FIRST_GRANT_KEY - 1;

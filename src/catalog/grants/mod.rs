@@ -13,16 +13,16 @@ use crate::model::grant::Grants;
 use crate::model::limits::{GRANTEE_BYTES_MAX, GRANTEES_MAX, PAGE_BYTES_MAX};
 use crate::protocol::catalog::{CatalogRefusal, FromCatalog};
 use crate::protocol::grants::{Grantee, GranteeKey};
-use crate::store::row::{self, Rows};
+use crate::store::row::{self, RowRange};
 use crate::store::{KEY_MAX, Store, StoreResult, Table};
 
 /// The first key of `USES` in the `schema` table. Tokens and users have lower keys.
 const FIRST_USE_KEY: u64 = 1 << 52;
 /// The day of the last use, in days since the epoch (UTC). The number of a row is the token's id.
 /// The day has a separate row, so that a use does not change the token's row.
-const USES: Rows<u32> = Rows::within(Table::Schema, FIRST_USE_KEY, KEY_MAX);
-const STATE: Rows<GrantsState> = Rows::one(Table::State, 1);
-const GRANTEES: Rows<Grantee> = Rows::within(Table::Schema, 0, FIRST_USE_KEY - 1);
+const USES: RowRange<u32> = RowRange::within(Table::Schema, FIRST_USE_KEY, KEY_MAX);
+const STATE: RowRange<GrantsState> = RowRange::one(Table::State, 1);
+const GRANTEES: RowRange<Grantee> = RowRange::within(Table::Schema, 0, FIRST_USE_KEY - 1);
 
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct GrantsState {

@@ -39,20 +39,20 @@ type VisitRow<'a> = dyn FnMut(u64, &[u8]) -> StoreResult<()> + 'a;
 /// Calls `take` with every row of `table`, in ascending order of the keys, until `take` returns an
 /// error.
 pub fn each<S: Store>(store: &S, table: Table, take: &mut VisitRow<'_>) -> StoreResult<()> {
-    Rows::<()>::all(table).each_head(store, take)
+    RowRange::<()>::all(table).each_head(store, take)
 }
 
 /// The metadata rows of one type: a range of keys in a table. A row's number is its key, counted
 /// from the first key of the range. Ranges with rows of different types may share a table.
 #[derive(Debug)]
-pub struct Rows<T> {
+pub struct RowRange<T> {
     table: Table,
     first_key: u64,
     last_key: u64,
     kind: PhantomData<fn() -> T>,
 }
 
-impl<T> Rows<T> {
+impl<T> RowRange<T> {
     /// Returns the rows of a table that contains only this type.
     pub const fn all(table: Table) -> Self {
         Self::within(table, 0, KEY_MAX)
@@ -100,7 +100,7 @@ impl<T> Rows<T> {
     }
 }
 
-impl<T: Serialize + DeserializeOwned> Rows<T> {
+impl<T: Serialize + DeserializeOwned> RowRange<T> {
     /// Decodes the head of the row with this number.
     pub fn decode(&self, number: u64, head: &[u8]) -> StoreResult<T> {
         let (table, key) = (self.table.name(), self.first_key + number);
