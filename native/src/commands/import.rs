@@ -144,7 +144,7 @@ fn send(server: &Server, request: &Request<'_>) -> Result<(u16, String), Failure
     Err(Failure::of("The request was not sent."))
 }
 
-struct Rows {
+struct QueryResult {
     status: u16,
     error: Option<String>,
     rows: Vec<Value>,
@@ -152,12 +152,12 @@ struct Rows {
 
 /// Runs one statement. The error is either the error of the statement, or the status and text of
 /// the response.
-fn query(server: &Server, q: &str) -> Result<Rows, Failure> {
+fn query(server: &Server, q: &str) -> Result<QueryResult, Failure> {
     let body = form(&[("q", Some(q))]);
     let (status, text_of) = send(server, &Request::post("/query", FORM, body.as_bytes()))?;
     if status != 200 {
         let error = Some(format!("{status} {}", text_of.trim()));
-        return Ok(Rows { status, error, rows: Vec::new() });
+        return Ok(QueryResult { status, error, rows: Vec::new() });
     }
     let response: Value = serde_json::from_str(&text_of)
         .map_err(|reason| Failure(format!("The response is not JSON: {reason}.")))?;
@@ -165,11 +165,11 @@ fn query(server: &Server, q: &str) -> Result<Rows, Failure> {
     let error = results.iter().find_map(|result| result.get("error")?.as_str().map(str::to_owned));
     let series = results.first().and_then(|result| list(result, "series").first());
     let rows = series.map(|series| list(series, "values").to_vec()).unwrap_or_default();
-    Ok(Rows { status, error, rows })
+    Ok(QueryResult { status, error, rows })
 }
 
 fn create(server: &Server, what: &str, statement: &str) -> Result<(), Failure> {
-    let Rows { status, error, .. } = query(server, statement)?;
+    let QueryResult { status, error, .. } = query(server, statement)?;
     match error {
         None => stderr_line!("created {what}, which keeps points permanently"),
         Some(_) if status == 403 => {
@@ -596,7 +596,7 @@ impl<'a> Import<'a> {
     }
 
     fn statement(&self, q: &str) -> Result<(), Failure> {
-        let Rows { status, error, .. } = query(self.server, q)?;
+        let QueryResult { status, error, .. } = query(self.server, q)?;
         let Some(error) = error else { return Ok(()) };
         if status != 200 {
             return Err(Failure(format!("{q}: {error}")));
