@@ -22,7 +22,7 @@ use datafusion::physical_plan::{
 };
 use futures::stream::{self, StreamExt, TryStreamExt};
 
-use super::fill::{Filler, Rows};
+use super::fill::{FilledRows, Filler};
 use super::node::Fill;
 use crate::functions::bins::Bins;
 use crate::limits::BATCH_ROWS;
@@ -74,7 +74,7 @@ impl GapFillExec {
         let rows = concat_batches(&input.schema(), &batches)?;
         drop(batches);
         let rows = sorted(&rows, &self.fills, self.time)?;
-        let rows = Rows::new(rows, self.time, &self.fills, &self.bins, self.range)?;
+        let rows = FilledRows::new(rows, self.time, &self.fills, &self.bins, self.range)?;
         reservation.try_grow(rows.bytes())?;
         Ok(Filled {
             filler: Filler::new(&self.fills, self.time),
@@ -97,7 +97,7 @@ fn sorted(rows: &RecordBatch, fills: &[Fill], time: usize) -> Result<RecordBatch
 }
 
 struct Filled {
-    rows: Rows,
+    rows: FilledRows,
     filler: Filler,
     at: usize,
     schema: SchemaRef,

@@ -23,7 +23,7 @@ pub(super) const VALUE: &str = "value";
 
 /// The rows of a result, including the added rows.
 #[derive(Debug)]
-pub(super) struct Rows {
+pub(super) struct FilledRows {
     /// The input rows, sorted by group and time.
     input: RecordBatch,
     /// The start of each row's bin, in nanoseconds.
@@ -34,7 +34,7 @@ pub(super) struct Rows {
     groups: Vec<u32>,
 }
 
-impl Rows {
+impl FilledRows {
     /// Creates the rows of `input` and a row for each missing bin.
     ///
     /// # Errors
@@ -158,7 +158,11 @@ impl Filler {
     ///
     /// # Errors
     /// Returns an error if the type of a column does not support the column's fill.
-    pub(super) fn columns(&mut self, rows: &Rows, range: Range<usize>) -> Result<Vec<ArrayRef>> {
+    pub(super) fn columns(
+        &mut self,
+        rows: &FilledRows,
+        range: Range<usize>,
+    ) -> Result<Vec<ArrayRef>> {
         let mut columns = Vec::with_capacity(self.fills.len());
         for (at, fill) in self.fills.iter().enumerate() {
             let column = rows.input.column(at);
@@ -188,7 +192,7 @@ impl Filler {
 
 impl Memory {
     /// Advances to `row`. Returns the input index of the last row that has a value.
-    fn see(&mut self, rows: &Rows, row: usize, column: &ArrayRef) -> Option<usize> {
+    fn see(&mut self, rows: &FilledRows, row: usize, column: &ArrayRef) -> Option<usize> {
         if self.group != rows.group(row) {
             *self = Self { group: rows.group(row), ..Self::default() };
         }
@@ -199,7 +203,7 @@ impl Memory {
     }
 
     /// Returns the next row of the group that has a value.
-    fn look_ahead(&mut self, rows: &Rows, row: usize, column: &ArrayRef) -> Option<usize> {
+    fn look_ahead(&mut self, rows: &FilledRows, row: usize, column: &ArrayRef) -> Option<usize> {
         self.next = self.next.max(row + 1);
         while rows.group(self.next) == self.group {
             if rows.pick(self.next).is_some_and(|pick| column.is_valid(pick)) {
@@ -211,7 +215,7 @@ impl Memory {
     }
 }
 
-fn bins_column(rows: &Rows, range: &Range<usize>, data_type: &DataType) -> ArrayRef {
+fn bins_column(rows: &FilledRows, range: &Range<usize>, data_type: &DataType) -> ArrayRef {
     let zone = match data_type {
         DataType::Timestamp(_, zone) => zone.clone(),
         _ => None,
@@ -221,7 +225,7 @@ fn bins_column(rows: &Rows, range: &Range<usize>, data_type: &DataType) -> Array
 }
 
 /// Replaces the counts of added rows with 0.
-fn zeros(counts: &ArrayRef, rows: &Rows, range: &Range<usize>) -> Result<ArrayRef> {
+fn zeros(counts: &ArrayRef, rows: &FilledRows, range: &Range<usize>) -> Result<ArrayRef> {
     let is_original: BooleanArray =
         range.clone().map(|row| Some(rows.pick(row).is_some())).collect();
     let zero = ScalarValue::new_zero(counts.data_type())?.to_scalar()?;
@@ -238,7 +242,7 @@ enum Point {
 
 fn linear(
     memory: &mut Memory,
-    rows: &Rows,
+    rows: &FilledRows,
     range: &Range<usize>,
     column: &ArrayRef,
 ) -> Result<ArrayRef> {
@@ -262,7 +266,7 @@ fn linear(
     interpolated(&points(column), column)
 }
 
-fn point(memory: &mut Memory, rows: &Rows, row: usize, values: &ArrayRef) -> Point {
+fn point(memory: &mut Memory, rows: &FilledRows, row: usize, values: &ArrayRef) -> Point {
     let Some(from) = memory.see(rows, row, values) else { return Point::Nothing };
     if memory.last == Some(row) {
         return Point::Original(from);

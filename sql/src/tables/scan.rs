@@ -187,7 +187,7 @@ impl ExecutionPlan for Scan {
         if let Some(filter) = context.session_config().get_extension::<RowFilter>() {
             filter.apply(&mut request);
         }
-        Ok(Box::pin(Rows {
+        Ok(Box::pin(ScanStream {
             handle: exchange.register_scan(request),
             schema: self.schema(),
             sources: self.sources.clone(),
@@ -227,7 +227,7 @@ impl ExecutionPlan for Scan {
     }
 }
 
-struct Rows {
+struct ScanStream {
     handle: ScanHandle,
     schema: SchemaRef,
     sources: Vec<Source>,
@@ -241,7 +241,7 @@ struct Rows {
     bytes_decoded: Count,
 }
 
-impl Rows {
+impl ScanStream {
     /// Returns the rows of `batch` that are within the limit.
     fn cut(&mut self, batch: RecordBatch) -> RecordBatch {
         let Some(left) = &mut self.rows_left else { return batch };
@@ -251,7 +251,7 @@ impl Rows {
     }
 }
 
-impl Stream for Rows {
+impl Stream for ScanStream {
     type Item = Result<RecordBatch>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -290,7 +290,7 @@ impl Stream for Rows {
     }
 }
 
-impl RecordBatchStream for Rows {
+impl RecordBatchStream for ScanStream {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
