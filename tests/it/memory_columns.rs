@@ -29,13 +29,13 @@ const ROWS_PER_FRAME: usize = 5_000;
 /// Without padding to all columns. With padding, an event would need hundreds of megabytes.
 const PEAK_BYTES_MAX: isize = 24_000_000;
 
-struct Rows {
+struct TableRows {
     first_ns: i64,
     rows: usize,
     columns: Vec<ColumnId>,
 }
 
-fn encode(tables: &[Rows]) -> Vec<u8> {
+fn encode(tables: &[TableRows]) -> Vec<u8> {
     let blocks: Vec<Block> = tables.iter().map(block).collect();
     let tables: Vec<TableRef<'_>> = tables
         .iter()
@@ -53,7 +53,7 @@ fn encode(tables: &[Rows]) -> Vec<u8> {
     out
 }
 
-fn block(rows: &Rows) -> Block {
+fn block(rows: &TableRows) -> Block {
     let tag = TagColumn { dictionary: ["a"].into_iter().collect(), codes: vec![1] };
     let values: Vec<i64> = (0..rows.rows as i64).map(|row| rows.first_ns + row).collect();
     Block {
@@ -120,14 +120,14 @@ fn scale() -> usize {
 
 #[test]
 fn wide_row_adds_little_memory() {
-    let wide = encode(&[Rows {
+    let wide = encode(&[TableRows {
         first_ns: 0,
         rows: 1,
         columns: (10..10 + COLUMNS).map(ColumnId).collect(),
     }]);
     let narrow = |number: usize| {
         let first_ns = (1 + number * ROWS_PER_FRAME) as i64;
-        encode(&[Rows { first_ns, rows: ROWS_PER_FRAME, columns: vec![ColumnId(10)] }])
+        encode(&[TableRows { first_ns, rows: ROWS_PER_FRAME, columns: vec![ColumnId(10)] }])
     };
     let count = 20 * scale();
     let mut frames: Vec<Vec<u8>> = (0..count).map(narrow).collect();
@@ -142,12 +142,12 @@ fn wide_row_adds_little_memory() {
 #[test]
 fn disjoint_columns_need_little_memory() {
     let frame = |number: usize| {
-        let table = |column: u32| Rows {
+        let table = |column: u32| TableRows {
             first_ns: (number * COLUMNS as usize) as i64 + i64::from(column),
             rows: 1,
             columns: vec![ColumnId(10 + column)],
         };
-        let tables: Vec<Rows> = (0..COLUMNS).map(table).collect();
+        let tables: Vec<TableRows> = (0..COLUMNS).map(table).collect();
         encode(&tables)
     };
     let count = 8 * scale();

@@ -29,14 +29,14 @@ const HOSTS: i64 = 100;
 const ROWS: i64 = 50;
 
 /// Rows by host, site and time. Every value is 1.
-type Rows = std::collections::BTreeSet<(String, String, i64)>;
+type RowSet = std::collections::BTreeSet<(String, String, i64)>;
 
 /// The parts contain about four hosts each.
-fn at_rest() -> (Shard<MemoryStore>, Rows) {
+fn at_rest() -> (Shard<MemoryStore>, RowSet) {
     let limits = Limits { tile: TileLimits::LEAST, ..Limits::default() };
     let mut shard = reopen(MemoryStore::new()).with_limits(limits);
     shard.open(&ShardSettings { window_ns: 100_000, ..settings() }).unwrap();
-    let mut rows = Rows::new();
+    let mut rows = RowSet::new();
     for host in 0..HOSTS {
         let names = [format!("h{host:02}"), format!("s{}", host % 7)];
         let point = |time_ns| Point {
@@ -102,7 +102,7 @@ fn ask(shard: &mut Shard<MemoryStore>, request: &ScanRequest) -> BTreeMap<(Strin
     }
 }
 
-fn expected(rows: &Rows, request: &ScanRequest) -> BTreeMap<(String, i64), i64> {
+fn expected(rows: &RowSet, request: &ScanRequest) -> BTreeMap<(String, i64), i64> {
     let Output::Aggregates { window, .. } = &request.output else { panic!("aggregates") };
     let mut sums = BTreeMap::new();
     for (host, site, time_ns) in rows {
