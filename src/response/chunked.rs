@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::json::Document;
+use super::json::{Document, Remainder};
 use super::{Ending, Writer};
 use crate::model::limits::{REPLY_PIECE_BYTES_MAX, WHOLE_REPLY_BYTES_MAX};
 use crate::model::time::Precision;
@@ -47,7 +47,7 @@ pub struct Documents {
     chunk_rows: usize,
     statement_id: u32,
     /// The last document, and its number of rows.
-    held: Option<(Document, usize)>,
+    last: Option<(Document, usize)>,
     written: bool,
     out: Vec<u8>,
 }
@@ -56,7 +56,7 @@ impl Documents {
     /// Creates a writer without documents.
     pub fn new(epoch: Option<Precision>, pretty: bool, chunk_rows: usize) -> Self {
         let (chunk_rows, out) = (chunk_rows.max(1), Vec::new());
-        Self { epoch, pretty, chunk_rows, statement_id: 0, held: None, written: false, out }
+        Self { epoch, pretty, chunk_rows, statement_id: 0, last: None, written: false, out }
     }
 
     fn begin(&self) -> Document {
@@ -65,20 +65,14 @@ impl Documents {
         document
     }
 
-    fn release(&mut self, more_of_series: bool, more_of_statement: bool, ending: Ending<'_>) {
-        if let Some((document, _)) = self.held.take() {
-            self.write(document, more_of_series, more_of_statement, ending);
+    fn release(&mut self, remainder: Remainder, ending: Ending<'_>) {
+        if let Some((document, _)) = self.last.take() {
+            self.write(document, remainder, ending);
         }
     }
 
-    fn write(
-        &mut self,
-        mut document: Document,
-        more_of_series: bool,
-        more_of_statement: bool,
-        ending: Ending<'_>,
-    ) {
-        document.end_statement(more_of_series, more_of_statement, ending);
+    fn write(&mut self, mut document: Document, remainder: Remainder, ending: Ending<'_>) {
+        document.end_statement(remainder, ending);
         document.finish();
         self.out.append(&mut document.take_bytes());
         self.written = true;
@@ -92,41 +86,46 @@ impl Writer for Documents {
     }
 
     fn series(&mut self, chunk: &SeriesChunk, range: Range<usize>) -> Option<usize> {
-        let continues = self.held.as_ref().is_some_and(|(document, _)| document.continues(chunk));
+        let continues = self.last.as_ref().is_some_and(|(document, _)| document.continues(chunk));
         let cut = ChunkCut::new(chunk);
         match cut {
             ChunkCut::Whole => {}
             // A measurement can have any number of tag values, so each chunk of a list becomes a
             // separate document.
-            ChunkCut::Lists => self.release(continues, continues, Ending::Done),
+            ChunkCut::Lists if continues => self.release(Remainder::Series, Ending::Done),
+            ChunkCut::Lists => self.release(Remainder::Nothing, Ending::Done),
             ChunkCut::Rows | ChunkCut::Series if continues => {}
-            ChunkCut::Rows | ChunkCut::Series => self.release(false, true, Ending::Done),
+            ChunkCut::Rows | ChunkCut::Series => self.release(Remainder::Statement, Ending::Done),
         }
         let chunk_rows = if cut == ChunkCut::Rows { self.chunk_rows } else { usize::MAX };
         let (mut from, bytes_max) = (range.start, self.out.len() + REPLY_PIECE_BYTES_MAX);
         loop {
-            let (mut document, rows) = self.held.take().unwrap_or_else(|| (self.begin(), 0));
+            let (mut document, rows) = self.last.take().unwrap_or_else(|| (self.begin(), 0));
             let to = range.end.min(from.saturating_add(chunk_rows.saturating_sub(rows)));
             let next = document.write_rows(chunk, from..to);
             let is_long = cut == ChunkCut::Whole || document.bytes() >= WHOLE_REPLY_BYTES_MAX;
             if is_long && !document.is_unsupported() {
                 self.out.append(&mut document.take_bytes());
             }
-            self.held = Some((document, rows + (next - from)));
+            self.last = Some((document, rows + (next - from)));
             from = next;
             if from < to || from >= range.end || self.out.len() >= bytes_max {
                 return Some(from);
             }
-            self.release(true, true, Ending::Done);
+            self.release(Remainder::Series, Ending::Done);
         }
     }
 
     fn statement_end(&mut self, ending: Ending<'_>) {
         // An error is written as a separate document.
-        let has_own = matches!(ending, Ending::Failed(_));
-        self.release(false, has_own, if has_own { Ending::Done } else { ending });
-        if has_own || !self.written {
-            self.write(self.begin(), false, false, ending);
+        let is_error = matches!(ending, Ending::Failed(_));
+        if is_error {
+            self.release(Remainder::Statement, Ending::Done);
+        } else {
+            self.release(Remainder::Nothing, ending);
+        }
+        if is_error || !self.written {
+            self.write(self.begin(), Remainder::Nothing, ending);
         }
     }
 
@@ -135,7 +134,7 @@ impl Writer for Documents {
     }
 
     fn held_bytes(&self) -> usize {
-        self.out.len() + self.held.as_ref().map_or(0, |(document, _)| document.bytes())
+        self.out.len() + self.last.as_ref().map_or(0, |(document, _)| document.bytes())
     }
 
     fn take_bytes(&mut self) -> Vec<u8> {

@@ -10,6 +10,17 @@ use super::{Ending, WARNING, Writer, time};
 use crate::model::time::Precision;
 use crate::query::result::SeriesChunk;
 
+/// The rest of a statement's result, which follows in another document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Remainder {
+    /// More rows of the last series.
+    Series,
+    /// Further series, or an error.
+    Statement,
+    /// The result is complete.
+    Nothing,
+}
+
 /// A JSON document with the results of all statements.
 #[derive(Debug)]
 pub struct Document {
@@ -78,19 +89,14 @@ impl Document {
         next
     }
 
-    /// Ends a statement's result. The flags write `"partial":true` into the last series, and into
-    /// the statement.
-    pub(super) fn end_statement(
-        &mut self,
-        more_of_series: bool,
-        more_of_statement: bool,
-        ending: Ending<'_>,
-    ) {
-        self.close_series(more_of_series);
+    /// Ends a statement's result. Writes `"partial":true` into the last series if more of its rows
+    /// follow, and into the statement if anything follows.
+    pub(super) fn end_statement(&mut self, remainder: Remainder, ending: Ending<'_>) {
+        self.close_series(remainder == Remainder::Series);
         if std::mem::replace(&mut self.in_series, false) {
             self.emitter.close(b']');
         }
-        trailer(&mut self.emitter, more_of_statement, ending);
+        trailer(&mut self.emitter, remainder != Remainder::Nothing, ending);
         self.emitter.close(b'}');
     }
 
@@ -140,7 +146,7 @@ impl Writer for Document {
             self.emitter.rewind(before_series);
             (self.in_series, self.open, self.unsupported) = (false, None, None);
         }
-        self.end_statement(false, false, ending);
+        self.end_statement(Remainder::Nothing, ending);
     }
 
     fn finish(&mut self) {

@@ -11,6 +11,7 @@ use std::ops::Range;
 
 use super::cell::Cell;
 use super::chunked::ChunkCut;
+use super::json::Remainder;
 use super::{Ending, WARNING, Writer};
 use crate::model::limits::{MSGPACK_BYTES_MAX, MSGPACK_CHUNK_BYTES_MAX, REPLY_PIECE_BYTES_MAX};
 use crate::model::time::{Precision, S_NS};
@@ -106,12 +107,12 @@ impl Packed {
         self.open = Some((chunk.without_rows(), Counted::default()));
     }
 
-    fn close_series(&mut self, more_of_series: bool) -> bool {
+    fn close_series(&mut self, is_partial: bool) -> bool {
         let Some((head, mut rows)) = self.open.take() else { return false };
         let out = self.series.elements.tail();
         let name = head.name.as_deref().filter(|name| !name.is_empty());
         let tagged = !head.tags.is_empty();
-        let members = 2 + u8::from(name.is_some()) + u8::from(tagged) + u8::from(more_of_series);
+        let members = 2 + u8::from(name.is_some()) + u8::from(tagged) + u8::from(is_partial);
         out.push(0x80 | members);
         if let Some(name) = name {
             text("name", out);
@@ -130,7 +131,7 @@ impl Packed {
         head.columns.iter().for_each(|column| text(column, out));
         text("values", out);
         rows.append_to(&mut self.series.elements);
-        if more_of_series {
+        if is_partial {
             partial(self.series.elements.tail());
         }
         self.series.count += 1;
@@ -138,13 +139,14 @@ impl Packed {
     }
 
     /// Ends the series and, with `chunked=true`, the document.
-    fn close_chunk(&mut self, more_of_series: bool, more_of_statement: bool, ending: Ending<'_>) {
-        if self.close_series(more_of_series) && self.chunk_rows.is_some() {
-            self.close_result(ending, more_of_statement);
+    fn close_chunk(&mut self, remainder: Remainder, ending: Ending<'_>) {
+        if self.close_series(remainder == Remainder::Series) && self.chunk_rows.is_some() {
+            self.close_result(ending, remainder);
         }
     }
 
-    fn close_result(&mut self, ending: Ending<'_>, more: bool) {
+    fn close_result(&mut self, ending: Ending<'_>, remainder: Remainder) {
+        let is_partial = remainder != Remainder::Nothing;
         self.written = true;
         let out = self.results.elements.tail();
         self.results.count += 1;
@@ -156,7 +158,7 @@ impl Packed {
             text(error, out);
         } else {
             let is_warned = matches!(ending, Ending::Warned(_));
-            out.push(0x82 + u8::from(more) + u8::from(is_warned));
+            out.push(0x82 + u8::from(is_partial) + u8::from(is_warned));
             text("statement_id", out);
             integer(i64::from(self.statement_id), out);
             if let Ending::Warned(warning) = ending {
@@ -164,7 +166,7 @@ impl Packed {
             }
             text("series", out);
             self.series.append_to(&mut self.results.elements);
-            if more {
+            if is_partial {
                 partial(self.results.elements.tail());
             }
         }
@@ -194,8 +196,10 @@ impl Writer for Packed {
         if !self.open.as_ref().is_some_and(continues) {
             match cut {
                 ChunkCut::Whole => _ = self.close_series(false),
-                ChunkCut::Lists => self.close_chunk(false, false, Ending::Done),
-                ChunkCut::Rows | ChunkCut::Series => self.close_chunk(false, true, Ending::Done),
+                ChunkCut::Lists => self.close_chunk(Remainder::Nothing, Ending::Done),
+                ChunkCut::Rows | ChunkCut::Series => {
+                    self.close_chunk(Remainder::Statement, Ending::Done);
+                }
             }
             self.begin_series(chunk);
         }
@@ -210,7 +214,7 @@ impl Writer for Packed {
                 && let (Some(open), Some(rows_max)) = (&self.open, self.chunk_rows)
                 && is_full(open, rows_max)
             {
-                self.close_chunk(true, true, Ending::Done);
+                self.close_chunk(Remainder::Series, Ending::Done);
                 self.begin_series(chunk);
             }
             if row_bytes >= REPLY_PIECE_BYTES_MAX || self.out.bytes() >= out_bytes_max {
@@ -235,10 +239,14 @@ impl Writer for Packed {
 
     fn statement_end(&mut self, ending: Ending<'_>) {
         // An error is written as a separate document.
-        let has_own = matches!(ending, Ending::Failed(_));
-        self.close_chunk(false, has_own, if has_own { Ending::Done } else { ending });
-        if has_own || self.chunk_rows.is_none() || !self.written {
-            self.close_result(ending, false);
+        let is_error = matches!(ending, Ending::Failed(_));
+        if is_error {
+            self.close_chunk(Remainder::Statement, Ending::Done);
+        } else {
+            self.close_chunk(Remainder::Nothing, ending);
+        }
+        if is_error || self.chunk_rows.is_none() || !self.written {
+            self.close_result(ending, Remainder::Nothing);
         }
     }
 
