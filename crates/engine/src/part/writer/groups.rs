@@ -116,7 +116,7 @@ impl<C: SeriesCursor> Groups<C> {
         }
         let Some(mut rows) = rows else { return Ok(None) };
         rows.read_texts(&mut self.merge)?;
-        rows.cut(true, true);
+        rows.cut(CutAt::EndOfPage);
         let tag_order = tag_order(rows.measurement)?;
         rows.encode(&mut self.merge, &tag_order).map(Some)
     }
@@ -169,6 +169,15 @@ struct Cut {
     /// The number of rows of each series, starting with `first_series`.
     counts: Vec<i64>,
     stored: Option<SourcePage>,
+}
+
+/// The position after the last open row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum CutAt {
+    InSeries,
+    EndOfSeries,
+    /// The next row must start a page, because the group ends or the next page is copied.
+    EndOfPage,
 }
 
 struct Text {
@@ -230,10 +239,10 @@ impl PendingRows {
     ) -> Result<(), ReadError> {
         let rows = picks.len();
         self.read_texts(merge)?;
-        self.cut(true, true);
+        self.cut(CutAt::EndOfPage);
         self.add_rows(merge, picks);
         self.read_texts(merge)?;
-        self.cut(true, true);
+        self.cut(CutAt::EndOfPage);
         // The page may add columns to the group, and may therefore exceed the limit and be cut.
         if let Some(cut) = self.cuts.last_mut().filter(|cut| cut.rows.len() == rows) {
             cut.stored = Some(page);
@@ -313,7 +322,7 @@ impl PendingRows {
             self.read_texts(merge)?;
         }
         if is_long(self) && self.unread.is_empty() {
-            self.cut(false, false);
+            self.cut(CutAt::InSeries);
         }
         Ok(())
     }
@@ -321,7 +330,7 @@ impl PendingRows {
     fn end_series<C: SeriesCursor>(&mut self, merge: &mut Merge<C>) -> Result<(), ReadError> {
         if self.open_rows >= self.limits.page_rows_enough.min(self.page_rows_max()) {
             self.read_texts(merge)?;
-            self.cut(true, false);
+            self.cut(CutAt::EndOfSeries);
         }
         Ok(())
     }
@@ -368,13 +377,14 @@ impl PendingRows {
             || of(read * columns.max(GROUP_COLUMNS_MIN), self.limits.group_cells_read)
     }
 
-    /// A remainder that is too small for a page remains open, unless it ends the group.
-    fn cut(&mut self, is_end_of_series: bool, is_last: bool) {
+    /// Divides the open rows into pages. A remainder that is too small for a page remains open,
+    /// except at [`CutAt::EndOfPage`].
+    fn cut(&mut self, at: CutAt) {
         let (most, runs) = (self.page_rows_max(), std::mem::take(&mut self.runs));
         let mut page = Cut { rows: self.cut_rows..self.cut_rows, ..Cut::default() };
         let (mut row, mut bytes) = (0, 0);
-        for (at, &(series, rows)) in runs.iter().enumerate() {
-            let is_whole = at + 1 < runs.len() || is_end_of_series;
+        for (run, &(series, rows)) in runs.iter().enumerate() {
+            let is_whole = run + 1 < runs.len() || at != CutAt::InSeries;
             bytes += self.keys.get(series as usize).map_or(0, |key| key.as_bytes().len());
             let mut left = rows as usize;
             while left > 0 {
@@ -400,7 +410,7 @@ impl PendingRows {
                 }
             }
         }
-        if is_last && !page.rows.is_empty() {
+        if at == CutAt::EndOfPage && !page.rows.is_empty() {
             self.close(page);
             bytes = 0;
         } else {

@@ -18,7 +18,7 @@ pub(super) struct SmallestKeys {
     count: u64,
     /// Whether only the number of items is needed. In this case, items must arrive in order and
     /// without duplicates.
-    is_number: bool,
+    only_counts: bool,
     bytes: usize,
     room: usize,
     items_max: usize,
@@ -28,11 +28,11 @@ pub(super) struct SmallestKeys {
 
 impl SmallestKeys {
     /// The list always accepts at least one item.
-    pub(super) fn new(room: usize, items_max: usize, is_number: bool) -> Self {
+    pub(super) fn new(room: usize, items_max: usize, only_counts: bool) -> Self {
         Self {
             items: BTreeSet::new(),
             count: 0,
-            is_number,
+            only_counts,
             bytes: 0,
             room,
             items_max: items_max.max(1),
@@ -64,7 +64,7 @@ impl SmallestKeys {
     /// `item` must be new, and must belong to this page.
     pub(super) fn insert(&mut self, item: &SeriesKey) {
         self.count += 1;
-        if self.is_number {
+        if self.only_counts {
             return;
         }
         self.bytes += bytes(item);

@@ -202,7 +202,7 @@ impl<'a> Page<'a> {
                 let mut resumed = resumed.and_then(|last| last.get(1..));
                 for (number, tag) in of(tags, position).iter().enumerate().skip(first) {
                     let resumed = resumed.take().map(|values| (vec![*tag], values));
-                    let items = |_: &Span| self.find_items(false, true, None);
+                    let items = |_: &Span| self.find_items(ItemKind::TagValue, None);
                     task(number, std::slice::from_ref(tag), resumed, &items);
                 }
             }
@@ -210,25 +210,29 @@ impl<'a> Page<'a> {
                 let tags = of(tags, position);
                 let items = |span: &Span| {
                     let first = self.request.items_max.filter(|_| span.is_led_by(tags.first()));
-                    self.find_items(false, false, first)
+                    self.find_items(ItemKind::Series, first)
                 };
                 task(0, tags, of_series, &items);
             }
             SummaryWant::SeriesHashes { tags, count_only } => {
                 let ids: Vec<ColumnId> = of(tags, position).iter().map(|(id, _)| *id).collect();
-                let is_number = *count_only && self.stretches.len() == 1;
-                let items =
-                    |span: &Span| self.find_items(is_number && span.is_in_order(), false, None);
+                let only_counts = *count_only && self.stretches.len() == 1;
+                let items = |span: &Span| match only_counts && span.is_in_order() {
+                    true => self.find_items(ItemKind::SeriesCount, None),
+                    false => self.find_items(ItemKind::Series, None),
+                };
                 task(0, &ids, of_series, &items);
             }
         }
     }
 
-    fn find_items(&self, is_number: bool, is_of_tag: bool, first: Option<u64>) -> Find {
+    fn find_items(&self, kind: ItemKind, first: Option<u64>) -> Find {
+        let is_of_tag = kind == ItemKind::TagValue;
         let items_max = self.request.items_max.filter(|_| is_of_tag);
         let items_max = items_max.and_then(|max| usize::try_from(max).ok()).unwrap_or(usize::MAX);
         let room = self.limits.bytes.saturating_sub(self.bytes);
-        Find::Items { least: SmallestKeys::new(room, items_max, is_number), is_of_tag, first }
+        let least = SmallestKeys::new(room, items_max, kind == ItemKind::SeriesCount);
+        Find::Items { least, is_of_tag, first }
     }
 
     /// A predicate only selects series. All fields of the selected series are searched.
@@ -436,6 +440,14 @@ fn of<T>(tags: &[Vec<T>], position: u32) -> &[T] {
 /// The fixed width makes the text order equal to the numeric order.
 fn tag_name(number: usize) -> String {
     format!("{number:05}")
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ItemKind {
+    TagValue,
+    Series,
+    /// Only the number of series.
+    SeriesCount,
 }
 
 /// Parses the series order of earlier pages and the last combination sent.
