@@ -251,7 +251,7 @@ impl<S: Store> Shard<S> {
         let result = bug::catch(|| self.execute(message, now_ns));
         let result = result.unwrap_or_else(|bug| Err(self.lost(bug.into())));
         if let (Err(Refusal::Damaged { block }), Some(loaded)) = (&result, &mut self.loaded) {
-            loaded.meet_damage(block);
+            loaded.add_damage(block);
         }
         result.unwrap_or_else(refused)
     }

@@ -53,7 +53,7 @@ pub struct Shard<S: Store> {
 }
 
 const KILLED_MAX: usize = 1_000;
-const DAMAGE_MET_MAX: usize = 100;
+const DAMAGE_FOUND_MAX: usize = 100;
 
 impl<S: Store> Shard<S> {
     /// Creates a shard. The shard rejects writes when its storage reaches `full_bytes`
@@ -215,7 +215,7 @@ impl<S: Store> Shard<S> {
         let loaded = self.load()?;
         let mut troubles = loaded.attempts.set_aside();
         let mut damaged = BTreeSet::from_iter(loaded.damaged_blocks());
-        damaged.extend(loaded.damage_met.iter().cloned());
+        damaged.extend(loaded.damage_found.iter().cloned());
         troubles.extend(damaged);
         let wal = &loaded.log.wal;
         Ok(Stats {
@@ -287,7 +287,7 @@ impl<S: Store> Shard<S> {
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
         // The change may remove parts with damaged blocks. A query that reads a remaining damaged
         // block adds the block again.
-        loaded.damage_met.clear();
+        loaded.damage_found.clear();
         let committed = loaded.commit(draft, done, aux);
         committed.map_err(|error| self.lost(error.into()))
     }
@@ -410,9 +410,9 @@ pub(super) struct Loaded<S> {
     pub parts: Parts,
     pub deletions: Deletions,
     pub damaged: DamagedRows,
-    /// The damaged blocks that requests have met since the last change of the manifest, at most
-    /// [`DAMAGE_MET_MAX`].
-    damage_met: BTreeSet<String>,
+    /// The damaged blocks that requests have found since the last change of the manifest, at most
+    /// [`DAMAGE_FOUND_MAX`].
+    damage_found: BTreeSet<String>,
     pub columns: Columns,
     pub attempts: Attempts,
     pub pace: Pace,
@@ -464,7 +464,7 @@ impl<S: Store> Loaded<S> {
             meter,
             deletions,
             damaged,
-            damage_met: BTreeSet::new(),
+            damage_found: BTreeSet::new(),
             columns: Columns::default(),
             attempts,
             pace: Pace::default(),
@@ -520,9 +520,9 @@ impl<S: Store> Loaded<S> {
         in_log.chain(self.damaged.known.iter().map(|damage| damage.block.clone())).collect()
     }
 
-    pub(super) fn meet_damage(&mut self, block: &str) {
-        if self.damage_met.len() < DAMAGE_MET_MAX {
-            self.damage_met.insert(block.to_owned());
+    pub(super) fn add_damage(&mut self, block: &str) {
+        if self.damage_found.len() < DAMAGE_FOUND_MAX {
+            self.damage_found.insert(block.to_owned());
         }
     }
 
