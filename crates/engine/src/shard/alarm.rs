@@ -66,7 +66,7 @@ impl<S: Store> Shard<S> {
             AlarmTask::Scrub => self.scrub(now_ns),
             AlarmTask::Release => self.end_holds(now_ns),
         });
-        let result = result.unwrap_or_else(|bug| Err(self.lost(bug.into())));
+        let result = result.unwrap_or_else(|bug| Err(self.discard_state(bug.into())));
         if let Err(refusal) = result {
             let _ = self.note(task, now_ns, Some(refusal.to_string()));
         }
@@ -80,7 +80,7 @@ impl<S: Store> Shard<S> {
     pub(super) fn delete_unused_rows(&mut self) -> Result<(), Refusal> {
         let loaded = self.load()?;
         if let Err(error) = loaded.log.wal.delete_dead(&*loaded.store) {
-            return Err(self.lost(error.into()));
+            return Err(self.discard_state(error.into()));
         }
         if !has_dead_values(loaded.manifest()) {
             return self.done(AlarmTask::DeleteUnusedRows);
@@ -98,7 +98,7 @@ impl<S: Store> Shard<S> {
         let loaded = self.load()?;
         let cleared = loaded.attempts.clear(&*loaded.store, task);
         loaded.attempts.succeeded(task);
-        cleared.map_err(|error| self.lost(error.into()))
+        cleared.map_err(|error| self.discard_state(error.into()))
     }
 }
 

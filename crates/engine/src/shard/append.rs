@@ -50,7 +50,7 @@ impl<S: Store> Shard<S> {
         let loaded = self.load()?;
         loaded.pace.appended(now_ns);
         let appended = loaded.append(&frame, stamp.schema_version, any_new);
-        let sequence = appended.map_err(|refusal| self.lost(refusal))?;
+        let sequence = appended.map_err(|refusal| self.discard_state(refusal))?;
         // The code computes the new size, because reading the size from the store takes as long as
         // the append to the memtable.
         let bytes_stored = bytes.saturating_add(frame.size().bytes);

@@ -61,7 +61,7 @@ impl<S: Store> Shard<S> {
         }
         loaded.deletions.check_pending(&tombstone)?;
         if let Err(refusal) = tombstone.write(&*loaded.store, key) {
-            return Err(self.lost(refusal));
+            return Err(self.discard_state(refusal));
         }
         loaded.add_tombstone(key, tombstone);
         loaded.pace.deleted_ns = Some(now_ns);

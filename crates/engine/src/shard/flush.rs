@@ -34,7 +34,7 @@ impl<S: Store> Shard<S> {
         }
         let memtable = loaded.take_memtable()?;
         let flushed = loaded.flush(&memtable, limits, now_ns);
-        flushed.map_err(|refusal| self.lost(refusal))
+        flushed.map_err(|refusal| self.discard_state(refusal))
     }
 }
 

@@ -249,7 +249,7 @@ impl<S: Store> Shard<S> {
     /// state in memory.
     pub fn handle(&mut self, message: &ToShard, now_ns: i64) -> FromShard {
         let result = bug::catch(|| self.execute(message, now_ns));
-        let result = result.unwrap_or_else(|bug| Err(self.lost(bug.into())));
+        let result = result.unwrap_or_else(|bug| Err(self.discard_state(bug.into())));
         if let (Err(Refusal::Damaged { block }), Some(loaded)) = (&result, &mut self.loaded) {
             loaded.add_damage(block);
         }

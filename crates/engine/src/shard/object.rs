@@ -119,7 +119,7 @@ impl<S: Store> Shard<S> {
             let manifest = Manifest::new(settings.window_ns);
             State::new(settings.clone()).write(store, &manifest)
         });
-        opened.map_err(|error| self.lost(error.into()))
+        opened.map_err(|error| self.discard_state(error.into()))
     }
 
     /// Applies settings of a newer generation. If the generation is not newer, applies only the
@@ -181,7 +181,7 @@ impl<S: Store> Shard<S> {
             tombstone.iter().try_for_each(|(key, tombstone)| tombstone.write(store, *key))
         });
         if let Err(refusal) = written {
-            return Err(self.lost(refusal));
+            return Err(self.discard_state(refusal));
         }
         loaded.deletions.retired = retired;
         tombstone.into_iter().for_each(|(key, tombstone)| loaded.add_tombstone(key, tombstone));
@@ -245,7 +245,7 @@ impl<S: Store> Shard<S> {
     }
 
     /// Drops the state in memory after a failed write, because the stored state is unknown.
-    pub(super) fn lost(&mut self, refusal: Refusal) -> Refusal {
+    pub(super) fn discard_state(&mut self, refusal: Refusal) -> Refusal {
         self.loaded = None;
         match refusal {
             Refusal::Store(StoreError::Full) => {
@@ -289,7 +289,7 @@ impl<S: Store> Shard<S> {
         // block adds the block again.
         loaded.damage_found.clear();
         let committed = loaded.commit(draft, done, aux);
-        committed.map_err(|error| self.lost(error.into()))
+        committed.map_err(|error| self.discard_state(error.into()))
     }
 }
 

@@ -226,7 +226,7 @@ impl<S: Store> Shard<S> {
             match remove_known(part, values, &mut unknown, &mut looks) {
                 // The series of a damaged part count as new.
                 Ok(()) | Err(ReadError::Damaged { .. }) => {}
-                Err(error) => return Err(self.lost(error.into())),
+                Err(error) => return Err(self.discard_state(error.into())),
             }
         }
         new.extend(unknown.into_iter().map(|unknown| unknown.hash));

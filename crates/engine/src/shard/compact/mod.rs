@@ -38,7 +38,7 @@ impl<S: Store> Shard<S> {
         }
         match self.step() {
             Err(Refusal::Damaged { .. }) => self.abandon(),
-            Err(refusal) => Err(self.lost(refusal)),
+            Err(refusal) => Err(self.discard_state(refusal)),
             Ok(()) => Ok(()),
         }
     }

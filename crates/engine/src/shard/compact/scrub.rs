@@ -50,7 +50,7 @@ impl<S: Store> Shard<S> {
                     break;
                 }
                 Err(ReadError::Damaged { .. }) => loaded.parts.exclude([id]),
-                Err(error) => return Err(self.lost(error.into())),
+                Err(error) => return Err(self.discard_state(error.into())),
             }
         }
         self.record_applied(&clean)?;
