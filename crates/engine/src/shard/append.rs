@@ -21,7 +21,7 @@ impl<S: Store> Shard<S> {
         stamp: &Stamp,
         now_ns: i64,
     ) -> Result<AppendReply, Refusal> {
-        self.current(stamp)?;
+        self.check_stamp(stamp)?;
         let Some(trimmed) = self.over_series(frame, stamp)? else {
             return self.keep(frame, stamp, now_ns);
         };

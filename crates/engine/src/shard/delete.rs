@@ -33,7 +33,7 @@ impl<S: Store> Shard<S> {
         stamp: &Stamp,
         now_ns: i64,
     ) -> Result<(), Refusal> {
-        let loaded = self.current(stamp)?;
+        let loaded = self.check_stamp(stamp)?;
         loaded.deletions.limit_patterns();
         deletions
             .iter()

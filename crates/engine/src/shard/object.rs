@@ -257,7 +257,7 @@ impl<S: Store> Shard<S> {
     }
 
     /// Checks that the sender's generation and permissions are not older than the shard's.
-    pub(super) fn current(&mut self, stamp: &Stamp) -> Result<&mut Loaded<S>, Refusal> {
+    pub(super) fn check_stamp(&mut self, stamp: &Stamp) -> Result<&mut Loaded<S>, Refusal> {
         let loaded = self.load()?;
         let settings = &loaded.state().settings;
         let knows_less = stamp.generation < settings.generation || stamp.access < settings.access;

@@ -92,7 +92,7 @@ impl<S: Store> Shard<S> {
     /// Loads the memtable, and returns the limits of the page. The bytes that a replay of the log
     /// decodes count towards the limit of the event, so the replay comes first.
     fn limits(&mut self, stamp: &Stamp, piece_bytes: u32) -> Result<PageLimits, Refusal> {
-        let loaded = self.current(stamp)?;
+        let loaded = self.check_stamp(stamp)?;
         let is_cold = !loaded.log.memtable.has_memtable();
         let memtable = loaded.take_memtable()?;
         loaded.log.memtable.put(memtable);
@@ -109,7 +109,7 @@ impl<S: Store> Shard<S> {
         measurements: &[MeasurementId],
         read: impl FnOnce(&dyn Reader) -> Result<T, ScanError>,
     ) -> Result<T, Refusal> {
-        let loaded = self.current(stamp)?;
+        let loaded = self.check_stamp(stamp)?;
         if !stamp.fresh && stamp.schema_version < loaded.log.schema_version {
             return Err(Refusal::Stale);
         }

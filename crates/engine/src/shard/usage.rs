@@ -195,7 +195,7 @@ impl<S: Store> Shard<S> {
     ) -> Result<FromShard, Refusal> {
         let Some(meter) = &stamp.meter else { return act(self).map(|(reply, _)| reply) };
         // The limits of a stale sender may be outdated.
-        self.current(stamp)?;
+        self.check_stamp(stamp)?;
         self.usage.check(meter, &more, now_ns).map_err(Refusal::RateExceeded)?;
         let (reply, cells) = act(self)?;
         let cells = cells.saturating_mul(u64::from(meter.shards.max(1)));
