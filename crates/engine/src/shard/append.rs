@@ -22,11 +22,11 @@ impl<S: Store> Shard<S> {
         now_ns: i64,
     ) -> Result<AppendReply, Refusal> {
         self.check_stamp(stamp)?;
-        let Some(trimmed) = self.over_series(frame, stamp)? else {
-            return self.keep(frame, stamp, now_ns);
+        let Some(trimmed) = self.trim_to_series_quota(frame, stamp)? else {
+            return self.store_frame(frame, stamp, now_ns);
         };
         let kept = match trimmed.frame {
-            Some(frame) => self.keep(&frame, stamp, now_ns)?,
+            Some(frame) => self.store_frame(&frame, stamp, now_ns)?,
             None => AppendReply {
                 bytes_stored: self.store.bytes()?,
                 sequence: self.load()?.log.wal.next_sequence() - 1,
@@ -37,10 +37,15 @@ impl<S: Store> Shard<S> {
         Ok(AppendReply { rejected: Some((trimmed.over, trimmed.rejected)), ..kept })
     }
 
-    fn keep(&mut self, frame: &[u8], stamp: &Stamp, now_ns: i64) -> Result<AppendReply, Refusal> {
+    fn store_frame(
+        &mut self,
+        frame: &[u8],
+        stamp: &Stamp,
+        now_ns: i64,
+    ) -> Result<AppendReply, Refusal> {
         let header = FrameHeader::read(frame)?;
-        let (bytes, any_new) = self.admit(&header)?;
-        self.admit_stored(stamp, bytes)?;
+        let (bytes, has_new_columns) = self.check_frame(&header)?;
+        self.check_storage_quota(stamp, bytes)?;
         // This check guarantees that an acknowledged frame can be replayed.
         let loaded = self.load()?;
         let seed = loaded.log.sketch.as_ref().map(|_| loaded.series_seed());
@@ -49,7 +54,7 @@ impl<S: Store> Shard<S> {
         self.flush_before(&frame.size(), now_ns)?;
         let loaded = self.load()?;
         loaded.pace.appended(now_ns);
-        let appended = loaded.append(&frame, stamp.schema_version, any_new);
+        let appended = loaded.append(&frame, stamp.schema_version, has_new_columns);
         let sequence = appended.map_err(|refusal| self.discard_state(refusal))?;
         // The code computes the new size, because reading the size from the store takes as long as
         // the append to the memtable.
@@ -57,7 +62,8 @@ impl<S: Store> Shard<S> {
         Ok(AppendReply { bytes_stored, sequence, rows: frame.header.rows(), rejected: None })
     }
 
-    fn admit(&mut self, header: &FrameHeader) -> Result<(u64, bool), Refusal> {
+    /// Returns the stored bytes, and whether the frame has new columns.
+    fn check_frame(&mut self, header: &FrameHeader) -> Result<(u64, bool), Refusal> {
         let loaded = self.load()?;
         let bytes = loaded.store.bytes()?;
         let settings = &loaded.state().settings;
@@ -73,7 +79,7 @@ impl<S: Store> Shard<S> {
                 return Err(Refusal::Changing);
             }
         }
-        let any_new = loaded.columns.check(&*loaded.store, &header.tables)?;
+        let has_new_columns = loaded.columns.check(&*loaded.store, &header.tables)?;
         let parts = loaded.manifest().parts().len();
         if parts > PARTS_MAX {
             return Err(Refusal::Behind { parts: parts as u64 });
@@ -82,9 +88,10 @@ impl<S: Store> Shard<S> {
         if bytes >= limit {
             return Err(Refusal::Full { bytes, limit });
         }
-        Ok((bytes, any_new))
+        Ok((bytes, has_new_columns))
     }
 
+    /// Flushes the memtable if it has no room for the frame.
     fn flush_before(&mut self, frame: &FlushSize, now_ns: i64) -> Result<(), Refusal> {
         let log = &self.load()?.log;
         let is_full = log.size().plus(frame).reaches(&FORCED);

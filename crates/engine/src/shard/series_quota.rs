@@ -132,7 +132,7 @@ impl<S: Store> Shard<S> {
 
     /// Removes new series above the database's quota. Returns `None` if the whole frame can be
     /// stored.
-    pub(super) fn over_series(
+    pub(super) fn trim_to_series_quota(
         &mut self,
         frame: &[u8],
         stamp: &Stamp,
