@@ -140,7 +140,7 @@ impl<S: Store> Catalog<S> {
         Ok((self.grantees.insert(grantees), &self.store))
     }
 
-    fn settle(
+    fn advance(
         &mut self,
         now_ns: i64,
         event_id: EventId,
@@ -148,7 +148,7 @@ impl<S: Store> Catalog<S> {
         turn: Turn,
     ) -> Step<Vec<u8>> {
         let next = turn.unwrap_or_else(|failure| Next::Reply(self.failed(now_ns, failure)));
-        self.pending_events.settle(event_id, event, next)
+        self.pending_events.advance(event_id, event, next)
     }
 
     /// Returns the reply for a failure. After a store error the memory may differ from the stored
@@ -308,7 +308,7 @@ impl<S: Store> Host for Catalog<S> {
         let mut event = PendingEvent::new(version, CatalogWork::default());
         let work = &mut event.work;
         let turn = self.begin_request(&mut Event { platform, work }, message);
-        (event_id, self.settle(platform.now_ns(), event_id, event, turn))
+        (event_id, self.advance(platform.now_ns(), event_id, event, turn))
     }
 
     fn resume(&mut self, platform: &dyn Platform, id: EventId, reply: Reply) -> Step<Vec<u8>> {
@@ -316,7 +316,7 @@ impl<S: Store> Host for Catalog<S> {
             return Step::Calls(Vec::new());
         };
         let turn = self.take_replies(&mut Event { platform, work: &mut event.work }, replies);
-        self.settle(platform.now_ns(), id, event, turn)
+        self.advance(platform.now_ns(), id, event, turn)
     }
 
     fn alarm(&mut self, platform: &dyn Platform) -> (EventId, Step<Vec<u8>>) {
@@ -324,7 +324,7 @@ impl<S: Store> Host for Catalog<S> {
         let mut event = PendingEvent::new(VERSION, CatalogWork::default());
         self.look_again_ns = None;
         let turn = self.retry_due(&mut Event { platform, work: &mut event.work });
-        (event_id, self.settle(platform.now_ns(), event_id, event, turn))
+        (event_id, self.advance(platform.now_ns(), event_id, event, turn))
     }
 
     fn next_alarm_ns(&self) -> Option<i64> {

@@ -174,7 +174,7 @@ impl<S: Store> Database<S> {
 }
 
 impl<S: Store> Database<S> {
-    fn settle(
+    fn advance(
         &mut self,
         now_ns: i64,
         event_id: EventId,
@@ -182,7 +182,7 @@ impl<S: Store> Database<S> {
         turn: Turn,
     ) -> Step<Vec<u8>> {
         let next = turn.unwrap_or_else(|failure| Next::Reply(self.failed(now_ns, failure)));
-        self.pending_events.settle(event_id, event, next)
+        self.pending_events.advance(event_id, event, next)
     }
 
     /// Returns the next messages of a job. After replies to all messages have arrived, the function
@@ -422,7 +422,7 @@ impl<S: Store> Host for Database<S> {
             Ok(None) => self.next_calls(&mut Event { platform, work: &mut event.work }),
             Err(failure) => Err(failure),
         };
-        (event_id, self.settle(platform.now_ns(), event_id, event, turn))
+        (event_id, self.advance(platform.now_ns(), event_id, event, turn))
     }
 
     fn resume(&mut self, platform: &dyn Platform, id: EventId, reply: Reply) -> Step<Vec<u8>> {
@@ -430,7 +430,7 @@ impl<S: Store> Host for Database<S> {
             return Step::Calls(Vec::new());
         };
         let turn = self.on_replies(&mut Event { platform, work: &mut event.work }, replies);
-        self.settle(platform.now_ns(), id, event, turn)
+        self.advance(platform.now_ns(), id, event, turn)
     }
 
     fn alarm(&mut self, platform: &dyn Platform) -> (EventId, Step<Vec<u8>>) {
@@ -438,7 +438,7 @@ impl<S: Store> Host for Database<S> {
         self.look_again_ns = None;
         let mut event = PendingEvent::new(VERSION, DatabaseWork::default());
         let turn = self.retry_due(&mut Event { platform, work: &mut event.work });
-        (event_id, self.settle(platform.now_ns(), event_id, event, turn))
+        (event_id, self.advance(platform.now_ns(), event_id, event, turn))
     }
 
     fn next_alarm_ns(&self) -> Option<i64> {

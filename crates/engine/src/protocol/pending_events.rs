@@ -49,7 +49,7 @@ impl<W> PendingEvents<W> {
     }
 
     /// Stores a reply. If all calls of an event now have a reply, returns the event and the
-    /// replies. The caller then calls [`PendingEvents::settle`].
+    /// replies. The caller then calls [`PendingEvents::advance`].
     pub fn resume(
         &mut self,
         event_id: EventId,
@@ -61,7 +61,7 @@ impl<W> PendingEvents<W> {
     }
 
     /// Sends an event's next calls, or ends the event and returns its encoded reply.
-    pub fn settle<M: Wire>(
+    pub fn advance<M: Wire>(
         &mut self,
         event_id: EventId,
         mut event: PendingEvent<W>,
