@@ -84,12 +84,12 @@ impl<C: SeriesCursor> VisibleCursor<C> {
         let (times, pieces) = (Vec::new(), VecDeque::new());
         let mut hide =
             Self { cursor, hidden, time: part.time, direction, tombstones, times, pieces };
-        hide.settle()?;
+        hide.find_visible_series()?;
         Ok(hide)
     }
 
     /// Moves to a series that may have visible rows, and determines its hidden times.
-    fn settle(&mut self) -> Result<(), ReadError> {
+    fn find_visible_series(&mut self) -> Result<(), ReadError> {
         self.pieces.clear();
         while let Some(key) = self.cursor.key() {
             let measurement = key.measurement();
@@ -168,12 +168,12 @@ impl<C: SeriesCursor> SeriesCursor for VisibleCursor<C> {
             return Ok(());
         }
         self.cursor.seek(to)?;
-        self.settle()
+        self.find_visible_series()
     }
 
     fn step(&mut self) -> Result<(), ReadError> {
         self.cursor.step()?;
-        self.settle()
+        self.find_visible_series()
     }
 
     fn page(&mut self, time: TimeRange) -> Result<Option<PageKeys>, ReadError> {
@@ -209,7 +209,7 @@ impl<C: SeriesCursor> SeriesCursor for VisibleCursor<C> {
         }
         let passed = self.cursor.short_series(limits)?;
         if passed.is_some() {
-            self.settle()?;
+            self.find_visible_series()?;
         }
         Ok(passed)
     }

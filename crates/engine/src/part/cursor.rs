@@ -92,7 +92,7 @@ impl<V: Values> PartCursor<V> {
             is_ascending && self.current_group().is_some_and(|group| !group.continues_columns());
         if is_here || self.move_group(is_ascending)? {
             self.enter_group(is_ascending);
-            return self.settle();
+            return self.load_key();
         }
         Ok(())
     }
@@ -196,8 +196,8 @@ impl<V: Values> PartCursor<V> {
         Ok(())
     }
 
-    /// Without a current group, the cursor has no key.
-    fn settle(&mut self) -> Result<(), ReadError> {
+    /// Reads the key of the current series. Without a current group, the cursor has no key.
+    fn load_key(&mut self) -> Result<(), ReadError> {
         let is_needed = |group: &&Group| self.only.is_none_or(|only| only == group.measurement);
         let Some(group) = self.current_group().filter(is_needed) else {
             self.key = None;
@@ -311,7 +311,7 @@ impl<V: Values> PartCursor<V> {
                 self.advance()?;
             }
         }
-        self.settle()
+        self.load_key()
     }
 
     fn read_page(&mut self, at: usize, time: TimeRange) -> Result<Option<PageKeys>, ReadError> {
@@ -373,7 +373,7 @@ impl<V: Values> SeriesCursor for PartCursor<V> {
     fn step(&mut self) -> Result<(), ReadError> {
         if self.key.is_some() {
             self.advance()?;
-            self.settle()?;
+            self.load_key()?;
         }
         Ok(())
     }

@@ -42,7 +42,7 @@ const FREE_CELLS: u64 = 4;
 /// The part of a predicate that depends on the rows of a series.
 enum Rest<'a> {
     /// The value is the same for all rows.
-    Settled(bool),
+    Constant(bool),
     Leaf(&'a Predicate),
     /// OR if `decisive` is true, and AND if it is false.
     Joined {
@@ -137,7 +137,8 @@ impl<'a> Filter<'a> {
     }
 
     pub(super) fn excludes_series(&self, tags: &SeriesTags) -> bool {
-        let excludes = |predicate| matches!(self.settle(predicate, tags), Rest::Settled(false));
+        let excludes =
+            |predicate| matches!(self.evaluate_tags(predicate, tags), Rest::Constant(false));
         self.predicate.is_some_and(excludes)
     }
 
@@ -147,7 +148,7 @@ impl<'a> Filter<'a> {
             // The key filter has already excluded series by their tags.
             return Ok(Mask::All);
         };
-        let rest = self.settle(predicate, tags);
+        let rest = self.evaluate_tags(predicate, tags);
         let mask = self.evaluate(&rest, &Context { run: Some(run), tags })?;
         self.check()?;
         match mask {
@@ -157,30 +158,36 @@ impl<'a> Filter<'a> {
     }
 
     /// Evaluates the conditions that read only tags.
-    fn settle<'p>(&self, predicate: &'p Predicate, tags: &SeriesTags) -> Rest<'p> {
+    fn evaluate_tags<'p>(&self, predicate: &'p Predicate, tags: &SeriesTags) -> Rest<'p> {
         match predicate {
-            Predicate::Constant(value) => Rest::Settled(*value),
-            Predicate::And(a, b) => join(false, self.settle(a, tags), || self.settle(b, tags)),
-            Predicate::Or(a, b) => join(true, self.settle(a, tags), || self.settle(b, tags)),
-            Predicate::Differ(a, b) => match (self.settle(a, tags), self.settle(b, tags)) {
-                (Rest::Settled(a), Rest::Settled(b)) => Rest::Settled(a != b),
-                operands => Rest::Differ(Box::new(operands)),
-            },
+            Predicate::Constant(value) => Rest::Constant(*value),
+            Predicate::And(a, b) => {
+                join(false, self.evaluate_tags(a, tags), || self.evaluate_tags(b, tags))
+            }
+            Predicate::Or(a, b) => {
+                join(true, self.evaluate_tags(a, tags), || self.evaluate_tags(b, tags))
+            }
+            Predicate::Differ(a, b) => {
+                match (self.evaluate_tags(a, tags), self.evaluate_tags(b, tags)) {
+                    (Rest::Constant(a), Rest::Constant(b)) => Rest::Constant(a != b),
+                    operands => Rest::Differ(Box::new(operands)),
+                }
+            }
             Predicate::Compare(comparison, a, b) => match (comparison, &**a, &**b) {
-                _ if is_order_of_text(*comparison, a, b) => Rest::Settled(false),
+                _ if is_order_of_text(*comparison, a, b) => Rest::Constant(false),
                 _ if reads_rows(a) || reads_rows(b) => Rest::Leaf(predicate),
                 // A fast path for the most common condition.
                 (
                     Comparison::Equal,
                     Operand::Tag(id),
                     Operand::Literal(FieldValue::String(text)),
-                ) => Rest::Settled(tags.get(*id) == &**text),
-                _ => Rest::Settled(self.is_true(predicate, tags)),
+                ) => Rest::Constant(tags.get(*id) == &**text),
+                _ => Rest::Constant(self.is_true(predicate, tags)),
             },
             Predicate::Matches { operand, .. } | Predicate::IsTrue(operand) => {
                 match reads_rows(operand) {
                     true => Rest::Leaf(predicate),
-                    false => Rest::Settled(self.is_true(predicate, tags)),
+                    false => Rest::Constant(self.is_true(predicate, tags)),
                 }
             }
         }
@@ -192,8 +199,8 @@ impl<'a> Filter<'a> {
 
     fn evaluate(&self, rest: &Rest<'_>, context: &Context<'_>) -> Result<Mask, ScanError> {
         match rest {
-            Rest::Settled(true) => Ok(Mask::All),
-            Rest::Settled(false) => Ok(Mask::None),
+            Rest::Constant(true) => Ok(Mask::All),
+            Rest::Constant(false) => Ok(Mask::None),
             Rest::Leaf(leaf) => self.evaluate_leaf(leaf, context),
             Rest::Joined { decisive, operands } => {
                 let (a, b) = &**operands;
@@ -254,11 +261,11 @@ fn check_functions(operand: &Operand) -> Result<(), ScanError> {
 /// Returns an OR if `decisive` is true, and an AND if it is false.
 fn join<'p>(decisive: bool, a: Rest<'p>, b: impl FnOnce() -> Rest<'p>) -> Rest<'p> {
     match a {
-        Rest::Settled(a) if a == decisive => Rest::Settled(decisive),
-        Rest::Settled(_) => b(),
+        Rest::Constant(a) if a == decisive => Rest::Constant(decisive),
+        Rest::Constant(_) => b(),
         a => match b() {
-            Rest::Settled(b) if b == decisive => Rest::Settled(decisive),
-            Rest::Settled(_) => a,
+            Rest::Constant(b) if b == decisive => Rest::Constant(decisive),
+            Rest::Constant(_) => a,
             b => Rest::Joined { decisive, operands: Box::new((a, b)) },
         },
     }

@@ -67,7 +67,7 @@ fn rows(predicate: &Predicate) -> Vec<usize> {
     if filter.excludes_series(&tags) {
         return Vec::new();
     }
-    let (run, rest) = (run(), filter.settle(predicate, &tags));
+    let (run, rest) = (run(), filter.evaluate_tags(predicate, &tags));
     match filter.evaluate(&rest, &Context { run: Some(&run), tags: &tags }).unwrap() {
         Mask::All => vec![1, 2, 3],
         Mask::None => vec![],

@@ -169,7 +169,7 @@ impl<'a> Page<'a> {
             let find = find(&span);
             let order = facts.order.clone();
             let is_plain = predicate.is_none() && facts.knows_groups;
-            let is_done = is_plain && is_settled(&find, facts);
+            let is_done = is_plain && is_known_from(&find, facts);
             let is_of_tag = matches!(find, Find::Items { is_of_tag: true, .. });
             tasks.push(Task {
                 position,
@@ -456,8 +456,8 @@ fn series_resumed(last: &[String]) -> Option<(Vec<ColumnId>, &[String])> {
     Some((ids.split(',').filter_map(|id| id.parse().ok()).map(ColumnId).collect(), values))
 }
 
-/// The facts never suffice for a request with a predicate.
-fn is_settled(find: &Find, facts: &Facts) -> bool {
+/// Whether the facts suffice. They never suffice for a request with a predicate.
+fn is_known_from(find: &Find, facts: &Facts) -> bool {
     match find {
         Find::Existence => facts.has_rows || facts.is_whole,
         Find::Columns(columns) => {

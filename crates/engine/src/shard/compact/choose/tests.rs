@@ -61,7 +61,7 @@ impl Story {
         components(&all, self.width_ns).into_iter().map(most).max().unwrap_or_default()
     }
 
-    fn settle(&mut self, is_quiet: &dyn Fn(i64) -> bool) {
+    fn merge_all(&mut self, is_quiet: &dyn Fn(i64) -> bool) {
         for _ in 0..3_000 {
             let all: Vec<&Part> = self.parts.iter().collect();
             let now = ChoiceInputs {
@@ -135,9 +135,9 @@ fn tell(
             kept += part.2;
         }
         story.most = story.most.max(story.unsealed_of_a_slot());
-        story.settle(BUSY);
+        story.merge_all(BUSY);
     }
-    story.settle(QUIET);
+    story.merge_all(QUIET);
     let (written, rest) = (1.0 + story.rewritten / kept, story.unsealed_of_a_slot());
     let (most, parts) = (story.most, story.parts.len());
     println!(
@@ -204,9 +204,9 @@ fn compaction_settles_after_width_changes() {
         let at = sequence as i64 * 10;
         story.width_ns = [100, 700, 50, 100][sequence as usize / 50];
         story.add((sequence, sequence), (at, at + 12, MB));
-        story.settle(BUSY);
+        story.merge_all(BUSY);
     }
-    story.settle(QUIET);
+    story.merge_all(QUIET);
     assert!(story.unsealed_of_a_slot() <= 4, "{}", story.unsealed_of_a_slot());
 }
 
