@@ -195,7 +195,7 @@ impl SqliteStore {
     }
 
     /// Rolls back or keeps the writes of a call of `atomically`.
-    fn settle(&self, is_kept: bool) -> Result<(), StoreError> {
+    fn end_atomic(&self, is_kept: bool) -> Result<(), StoreError> {
         let atomic = self.atomic.replace(Atomic::No);
         self.with(|connection| match (atomic, is_kept) {
             (Atomic::No | Atomic::Untouched, _) | (Atomic::Began, true) => Ok(()),
@@ -322,14 +322,14 @@ impl Store for SqliteStore {
         if result.is_err() {
             self.is_open.set(false);
         }
-        let settled = self.settle(result.is_ok());
-        if result.is_err() && settled.is_err() {
+        let ended = self.end_atomic(result.is_ok());
+        if result.is_err() && ended.is_err() {
             // Closing the connection rolls back the transaction, so that the next commit fails
             // instead of storing half of an event.
             drop(self.connection.take());
         }
         let value = result?;
-        settled?;
+        ended?;
         Ok(value)
     }
 
