@@ -50,14 +50,19 @@ pub(crate) struct KeptPlans(Mutex<VecDeque<KeptPlan>>);
 #[derive(Debug)]
 struct KeptPlan {
     statement: Statement,
-    knows: Capabilities,
+    capabilities: Capabilities,
     tables: Vec<TableSchema>,
     plan: Plan,
 }
 
 impl KeptPlan {
-    fn is_of(&self, statement: &Statement, knows: Capabilities, tables: &[TableSchema]) -> bool {
-        self.statement == *statement && self.knows == knows && self.tables == tables
+    fn is_of(
+        &self,
+        statement: &Statement,
+        capabilities: Capabilities,
+        tables: &[TableSchema],
+    ) -> bool {
+        self.statement == *statement && self.capabilities == capabilities && self.tables == tables
     }
 }
 
@@ -66,11 +71,11 @@ impl KeptPlans {
     pub(crate) fn find(
         &self,
         statement: &Statement,
-        knows: Capabilities,
+        capabilities: Capabilities,
         tables: &[TableSchema],
     ) -> Result<Option<Plan>> {
         let mut plans = self.lock();
-        let at = plans.iter().position(|kept| kept.is_of(statement, knows, tables));
+        let at = plans.iter().position(|kept| kept.is_of(statement, capabilities, tables));
         let Some(kept) = at.and_then(|at| plans.remove(at)) else { return Ok(None) };
         let plan = kept.plan.copy();
         plans.push_back(kept);
@@ -81,7 +86,7 @@ impl KeptPlans {
     pub(crate) fn keep(
         &self,
         statement: Statement,
-        knows: Capabilities,
+        capabilities: Capabilities,
         tables: Vec<TableSchema>,
         plan: &Plan,
     ) -> Result<()> {
@@ -89,9 +94,9 @@ impl KeptPlans {
         if columns > KEPT_COLUMNS_MAX {
             return Ok(());
         }
-        let kept = KeptPlan { statement, knows, tables, plan: plan.copy()? };
+        let kept = KeptPlan { statement, capabilities, tables, plan: plan.copy()? };
         let mut plans = self.lock();
-        plans.retain(|other| !kept.is_of(&other.statement, other.knows, &other.tables));
+        plans.retain(|other| !kept.is_of(&other.statement, other.capabilities, &other.tables));
         if plans.len() >= KEPT_PLANS_MAX {
             plans.pop_front();
         }

@@ -71,9 +71,9 @@ impl Engine {
         &self,
         text: &str,
         now: DateTime<Utc>,
-        knows: Capabilities,
+        capabilities: Capabilities,
     ) -> Result<(SessionState, Statement), QueryError> {
-        let state = self.sessions.take(now, &self.pool, knows)?;
+        let state = self.sessions.take(now, &self.pool, capabilities)?;
         let statement = plan::parse(&state, text)?;
         Ok((state, statement))
     }
@@ -128,7 +128,7 @@ enum QueryStage {
 struct Preparing {
     engine: Engine,
     parameters: Vec<(String, Parameter)>,
-    knows: Capabilities,
+    capabilities: Capabilities,
     state: SessionState,
     statement: Statement,
     /// Whether the cache may contain the plan of the statement.
@@ -153,7 +153,7 @@ enum Event {
 impl Query {
     fn open(engine: &Engine, request: QueryRequest) -> Result<Self, QueryError> {
         let QueryRequest { text, parameters, now_ns, format: _, tables, .. } = request;
-        let knows = Capabilities {
+        let capabilities = Capabilities {
             aggregates: request.aggregates,
             first_of_groups: request.first_of_groups,
         };
@@ -163,7 +163,7 @@ impl Query {
         }
         complexity::check(&text)?;
         let now = DateTime::from_timestamp_nanos(now_ns);
-        let (state, statement) = engine.parse(&text, now, knows)?;
+        let (state, statement) = engine.parse(&text, now, capabilities)?;
         let needs = plan::needs(&state, &statement)?;
         let is_small = text.len() <= KEPT_TEXT_BYTES_MAX;
         let may_be_kept = is_small && needs.are_only_tables();
@@ -175,7 +175,7 @@ impl Query {
         let preparing = Preparing {
             engine: engine.clone(),
             parameters,
-            knows,
+            capabilities,
             state,
             statement,
             may_be_kept,
@@ -379,11 +379,19 @@ impl Preparing {
         }
         self.may_be_kept &= self.parameters.is_empty();
         let kept = match self.may_be_kept {
-            true => self.engine.plans.find(&self.statement, self.knows, &self.tables)?,
+            true => self.engine.plans.find(&self.statement, self.capabilities, &self.tables)?,
             false => None,
         };
         let Self {
-            engine, parameters, knows, state, statement, may_be_kept, tables, system, ..
+            engine,
+            parameters,
+            capabilities,
+            state,
+            statement,
+            may_be_kept,
+            tables,
+            system,
+            ..
         } = self;
         let planned = match kept {
             Some(plan) => Ok(plan),
@@ -393,12 +401,12 @@ impl Preparing {
                 if let (Ok(plan), Some(key)) = (&plan, key)
                     && plan.is_reusable
                 {
-                    engine.plans.keep(key, knows, tables, plan)?;
+                    engine.plans.keep(key, capabilities, tables, plan)?;
                 }
                 plan
             }
         };
-        engine.sessions.release(knows, state);
+        engine.sessions.release(capabilities, state);
         Ok((planned?, filter))
     }
 }

@@ -39,16 +39,16 @@ impl Sessions {
         &self,
         now: DateTime<Utc>,
         pool: &Arc<dyn MemoryPool>,
-        knows: Capabilities,
+        capabilities: Capabilities,
     ) -> Result<SessionState, QueryError> {
         let at_hand = {
             let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let at = idle.iter().position(|(known, _)| *known == knows);
+            let at = idle.iter().position(|(known, _)| *known == capabilities);
             at.map(|at| idle.swap_remove(at).1)
         };
         let mut state = match at_hand {
             Some(state) => state,
-            None => built(pool, knows)?,
+            None => new_state(pool, capabilities)?,
         };
         state.register_catalog_list(Arc::new(MemoryCatalogProviderList::new()));
         let options = Arc::clone(state.config_options());
@@ -59,17 +59,20 @@ impl Sessions {
         Ok(state)
     }
 
-    pub(crate) fn release(&self, knows: Capabilities, mut state: SessionState) {
+    pub(crate) fn release(&self, capabilities: Capabilities, mut state: SessionState) {
         // This call removes the tables of the statement.
         state.register_catalog_list(Arc::new(MemoryCatalogProviderList::new()));
         let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < SESSIONS_IDLE_MAX {
-            idle.push((knows, state));
+            idle.push((capabilities, state));
         }
     }
 }
 
-fn built(pool: &Arc<dyn MemoryPool>, knows: Capabilities) -> Result<SessionState, QueryError> {
+fn new_state(
+    pool: &Arc<dyn MemoryPool>,
+    capabilities: Capabilities,
+) -> Result<SessionState, QueryError> {
     let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::clone(pool))
@@ -88,12 +91,12 @@ fn built(pool: &Arc<dyn MemoryPool>, knows: Capabilities) -> Result<SessionState
         .with_optimizer_rules(rules)
         .with_physical_optimizer_rules(physical_rules())
         .with_query_planner(gapfill::planner());
-    if knows.first_of_groups {
+    if capabilities.first_of_groups {
         builder = builder.with_physical_optimizer_rule(Arc::new(tables::FirstOfGroups));
     }
-    if knows.aggregates {
+    if capabilities.aggregates {
         builder = builder.with_physical_optimizer_rule(Arc::new(tables::AggregateAtShards {
-            rows: knows.first_of_groups,
+            rows: capabilities.first_of_groups,
         }));
     }
     let mut state = builder
