@@ -194,18 +194,18 @@ fn revocation_reaches_ten_thousand_databases() {
     let remove = ToCatalog::RemoveGrantee { user: false, name: "t".to_owned() };
     let (removed, _) = all(&mut catalog, &remove);
     assert_eq!(removed, FromCatalog::Dropped { existed: true, remaining: DATABASES - 128 });
-    let (mut rounds, mut alarms, mut told) = (0, 0, 0);
+    let (mut rounds, mut alarms, mut notified) = (0, 0, 0);
     while catalog.notifications.next_due_ns().is_some() {
         let begun = catalog.alarm(&LATER);
         let (_, sent) = drive(&mut catalog, begun, |message| {
             let ToDatabase::Grants(push) = message else { panic!("{message:?}") };
             assert!(push.narrows && push.put.is_empty() && push.removed.len() == 1);
-            told += 1;
+            notified += 1;
             FromDatabase::Done
         });
         (rounds, alarms) = (rounds + sent.len(), alarms + 1);
     }
-    assert_eq!((told, rounds, alarms), (DATABASES - 128, 309, 13));
+    assert_eq!((notified, rounds, alarms), (DATABASES - 128, 309, 13));
     let none = FromCatalog::Dropped { existed: false, remaining: 0 };
     assert_eq!(all(&mut catalog, &remove).0, none);
 }
@@ -219,7 +219,7 @@ fn repeated_revocation_notifies_remaining_databases() {
     let begun = catalog.begin(&FIXED, &envelope::encode(&token("t", None)));
     drive(&mut catalog, begun, |_| FromDatabase::Done);
     let remove = ToCatalog::RemoveGrantee { user: false, name: "t".to_owned() };
-    let told = |catalog: &mut Catalog<MemoryStore>, replies: [FromDatabase; 2]| {
+    let notified = |catalog: &mut Catalog<MemoryStore>, replies: [FromDatabase; 2]| {
         let mut replies = replies.into_iter();
         let begun = catalog.begin(&FIXED, &envelope::encode(&remove));
         let (reply, rounds) = drive(catalog, begun, |_| replies.next().unwrap());
@@ -227,10 +227,13 @@ fn repeated_revocation_notifies_remaining_databases() {
         (remaining, rounds)
     };
     let lost = || FromDatabase::Unavailable(Unavailable::Overloaded);
-    assert_eq!(told(&mut catalog, [lost(), lost()]), (2, vec![2]));
-    assert_eq!(told(&mut catalog, [FromDatabase::Done, lost()]), (1, vec![2]));
+    assert_eq!(notified(&mut catalog, [lost(), lost()]), (2, vec![2]));
+    assert_eq!(notified(&mut catalog, [FromDatabase::Done, lost()]), (1, vec![2]));
     // A database that responds with `Late` receives the current state again.
-    assert_eq!(told(&mut catalog, [FromDatabase::Late, FromDatabase::NotOpen]), (0, vec![1, 1]));
+    assert_eq!(
+        notified(&mut catalog, [FromDatabase::Late, FromDatabase::NotOpen]),
+        (0, vec![1, 1])
+    );
     assert_eq!(catalog.notifications.next_due_ns(), None);
 }
 

@@ -53,7 +53,7 @@ struct Story {
     platform: Counting,
     store: MemoryStore,
     database: Database<MemoryStore>,
-    told: Vec<(ObjectId, ToShard)>,
+    messages: Vec<(ObjectId, ToShard)>,
 }
 
 impl Story {
@@ -66,7 +66,7 @@ impl Story {
         let database = Database::new(store.clone(), ObjectId("database".to_owned()));
         let database = database.splitting_at(split_bytes);
         let platform = Counting::default();
-        let mut story = Self { platform, store, database, told: Vec::new() };
+        let mut story = Self { platform, store, database, messages: Vec::new() };
         let create = CreateDatabase {
             name: "d".to_owned(),
             policy: None,
@@ -81,7 +81,7 @@ impl Story {
             let create = ToDatabase::CreatePolicy { spec, make_default: false };
             story.complete(&create);
         }
-        story.told.clear();
+        story.messages.clear();
         story
     }
 
@@ -107,7 +107,7 @@ impl Story {
             step = Step::Calls(Vec::new());
             for call in calls {
                 let Address::Shard(shard) = call.to else { panic!("{:?}", call.to) };
-                self.told.push((shard, envelope::decode(&call.message).unwrap().1));
+                self.messages.push((shard, envelope::decode(&call.message).unwrap().1));
                 let reply = Reply { id: call.id, result: Ok(envelope::encode(&FromShard::Done)) };
                 step = self.database.resume(&self.platform, event_id, reply);
             }
@@ -142,10 +142,10 @@ impl Story {
     }
 
     fn told_all(&mut self) -> usize {
-        let told = std::mem::take(&mut self.told);
-        let shards: BTreeSet<&ObjectId> = told.iter().map(|(shard, _)| shard).collect();
+        let messages = std::mem::take(&mut self.messages);
+        let shards: BTreeSet<&ObjectId> = messages.iter().map(|(shard, _)| shard).collect();
         assert_eq!(shards.len(), POLICIES * SHARDS as usize);
-        told.len()
+        messages.len()
     }
 
     fn jobs(&self) -> Vec<&JobKind> {
@@ -164,7 +164,7 @@ fn large_statement_continues_in_alarm() {
     let set = ToDatabase::SetQuota(set);
     let mut story = Story::begin();
     assert_eq!(story.ask(&set), CHANGING);
-    assert_eq!(story.told.len(), CALLS_BEFORE_END / 32 * 32);
+    assert_eq!(story.messages.len(), CALLS_BEFORE_END / 32 * 32);
     // Progress survives an eviction, and no shard receives the message twice.
     story.restart();
     assert!(story.alarms() > 1);
@@ -191,19 +191,19 @@ fn dropped_database_wipes_pending_shards() {
     let mut story = Story::begin();
     let drop = ToDatabase::DropPolicy { name: "p1".to_owned() };
     assert_eq!(story.ask(&drop), FromDatabase::Done);
-    story.told.clear();
+    story.messages.clear();
     assert_eq!(story.ask(&ToDatabase::Drop), CHANGING);
     story.alarms();
-    let closed = story.told.len();
+    let closed = story.messages.len();
     assert_eq!(closed, (POLICIES - 1) * SHARDS as usize);
     // The alarm does not try again to wipe the policy's shards.
     let rows = story.database.rows.iter_mut().flat_map(|rows| rows.jobs.values_mut());
     let wipes = rows.filter(|job| matches!(job.kind, JobKind::WipeShards { .. }));
     wipes.for_each(|job| job.failures = JOB_FAILURES_MAX);
-    story.told.clear();
+    story.messages.clear();
     story.pass(WIPE_DELAY_NS);
     assert!(story.alarms() > 1);
-    assert!(story.told.iter().all(|(_, message)| matches!(message, ToShard::Wipe)));
+    assert!(story.messages.iter().all(|(_, message)| matches!(message, ToShard::Wipe)));
     assert_eq!(story.told_all(), POLICIES * SHARDS as usize);
     assert!(story.database.rows.is_none());
 }

@@ -38,11 +38,11 @@ fn rule_9_repeated_delete_completes_partial_delete() {
     let edge = Edge::default();
     world.run(&edge, create("db", 4, None)).unwrap();
     world.run(&edge, write("db", &twenty())).unwrap();
-    let mut told = 0;
+    let mut calls = 0;
     let answer = script(&mut world, &edge, &mut delete("DELETE FROM m"), |world, call| {
         if let Ok((_, ToShard::Delete { .. })) = envelope::decode::<ToShard>(&call.message) {
-            told += 1;
-            if told == 2 {
+            calls += 1;
+            if calls == 2 {
                 return Err(CallFailure::Failed("lost".into()));
             }
         }
@@ -51,7 +51,7 @@ fn rule_9_repeated_delete_completes_partial_delete() {
     let Err(Error::PartlyApplied(why)) = answer else { panic!("{answer:?}") };
     assert_eq!(why, "an object could not be reached: lost");
     let left = ask(&mut world, &edge, "SELECT count(f) FROM m").unwrap();
-    assert!(left != Vec::<String>::new(), "one shard was not told");
+    assert!(left != Vec::<String>::new(), "one shard was not called");
     assert_eq!(world.run(&edge, delete("DELETE FROM m")), Ok(()));
     assert_eq!(ask(&mut world, &edge, "SELECT f FROM m").unwrap(), Vec::<String>::new());
     assert_eq!(ask(&mut world, &edge, "SHOW SERIES").unwrap(), Vec::<String>::new());

@@ -70,7 +70,7 @@ fn clock(rest: &mut &[u8]) -> Option<LocalTimeType> {
 mod tests {
     use super::*;
 
-    fn told(zone: &tz::TimeZoneRef<'_>) -> (Vec<Transition>, Vec<(i64, i32)>) {
+    fn transitions(zone: &tz::TimeZoneRef<'_>) -> (Vec<Transition>, Vec<(i64, i32)>) {
         let late = (0..600).map(|step| 2_000_000_000 + step * 1_234_567);
         let offsets =
             late.map(|at| (at, zone.find_local_time_type(at).expect("known").ut_offset()));
@@ -83,7 +83,7 @@ mod tests {
         for name in tzdb_data::TZ_NAMES {
             let zone = find(name).expect(name);
             let original = tzdb_data::find_tz(name.as_bytes()).expect(name);
-            assert_eq!(told(&zone.as_ref()), told(original), "{name}");
+            assert_eq!(transitions(&zone.as_ref()), transitions(original), "{name}");
             let offsets = |types: &[LocalTimeType]| {
                 types.iter().map(LocalTimeType::ut_offset).collect::<Vec<_>>()
             };

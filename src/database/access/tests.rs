@@ -37,13 +37,13 @@ fn ask(
     shard: &FromShard,
 ) -> (FromDatabase, Vec<ToShard>) {
     let (event_id, mut step) = database.begin(&Fixed, &envelope::encode(message));
-    let mut told = Vec::new();
+    let mut messages = Vec::new();
     loop {
         match step {
-            Step::Done(reply) => return (envelope::decode(&reply).unwrap().1, told),
+            Step::Done(reply) => return (envelope::decode(&reply).unwrap().1, messages),
             Step::Calls(calls) => {
                 let call = calls.first().expect("a call");
-                told.push(envelope::decode(&call.message).unwrap().1);
+                messages.push(envelope::decode(&call.message).unwrap().1);
                 let reply = Reply { id: call.id, result: Ok(envelope::encode(shard)) };
                 step = database.resume(&Fixed, event_id, reply);
             }
@@ -95,8 +95,8 @@ fn shards_learn_revocation_before_reply() {
     assert_eq!(ask(&mut database, &both, &DONE), (FromDatabase::Done, Vec::new()));
     assert_eq!(identify(&mut database, &t), (0, vec![t.clone()]));
     let ended = push(2, &[], std::slice::from_ref(&t));
-    let told = vec![ToShard::Access { number: 1 }];
-    assert_eq!(ask(&mut database, &ended, &DONE), (FromDatabase::Done, told));
+    let messages = vec![ToShard::Access { number: 1 }];
+    assert_eq!(ask(&mut database, &ended, &DONE), (FromDatabase::Done, messages));
     assert_eq!(identify(&mut database, &t), (1, Vec::new()));
     assert_eq!(identify(&mut database, &u), (1, vec![u.clone()]));
     // After a restart, the object has the same state as before.
@@ -136,16 +136,16 @@ fn unsent_revocation_is_retried_forever() {
     }
     // A repeated request sends the messages to the shards and ends the job. The next repeated
     // request finds no job.
-    let told = vec![ToShard::Access { number: 1 }];
-    assert_eq!(ask(&mut database, &ended, &DONE), (FromDatabase::Done, told));
+    let messages = vec![ToShard::Access { number: 1 }];
+    assert_eq!(ask(&mut database, &ended, &DONE), (FromDatabase::Done, messages));
     assert_eq!(database.access_job(), None);
     assert_eq!(ask(&mut database, &ended, &DONE), (FromDatabase::Done, Vec::new()));
     // Another change raises the access number, even if the Catalog's version stays the same.
     let mut other = GrantsPush { sequence: 2, narrows: true, ..GrantsPush::default() };
     other.removed.push(t.key());
-    let told = vec![ToShard::Access { number: 2 }];
+    let messages = vec![ToShard::Access { number: 2 }];
     let other = ToDatabase::Grants(Box::new(other));
-    assert_eq!(ask(&mut database, &other, &DONE), (FromDatabase::Done, told));
+    assert_eq!(ask(&mut database, &other, &DONE), (FromDatabase::Done, messages));
 }
 
 #[test]
@@ -155,13 +155,13 @@ fn new_shard_receives_access_number() {
     let spec =
         crate::protocol::database::PolicySpec { name: Some("p".into()), ..Default::default() };
     let create = ToDatabase::CreatePolicy { spec, make_default: false };
-    let (reply, told) = ask(&mut database, &create, &DONE);
+    let (reply, messages) = ask(&mut database, &create, &DONE);
     assert_eq!(reply, FromDatabase::Done);
     let of = |message: &ToShard| match message {
         ToShard::Open(ShardSettings { access, .. }) => *access,
         other => panic!("{other:?}"),
     };
-    assert_eq!(told.iter().map(of).collect::<Vec<_>>(), [1]);
+    assert_eq!(messages.iter().map(of).collect::<Vec<_>>(), [1]);
 }
 
 #[test]

@@ -157,8 +157,8 @@ mod tests {
         let columns = Rc::default();
         let series = 0..keys.ends.len() + 1;
         let of = |series| keys.of_series(series, time, 7, &columns);
-        let told = |page: PageKeys| (page.rows(), page.times_ns().to_vec(), page.page_rows());
-        series.map(|series| of(series).map(told)).collect()
+        let content = |page: PageKeys| (page.rows(), page.times_ns().to_vec(), page.page_rows());
+        series.map(|series| of(series).map(content)).collect()
     }
 
     #[test]

@@ -218,14 +218,14 @@ async fn receive(
     let (head, mut body) = response.into_parts();
     convert::must_fit("the response", &head.headers, limits)?;
     let mut metadata = convert::metadata_of(&head.headers);
-    if let Some(told) = convert::status_in(&head.headers) {
-        let is_ok = head.status == StatusCode::OK && text(&told, "grpc-status") == "0";
+    if let Some(grpc_status) = convert::status_in(&head.headers) {
+        let is_ok = head.status == StatusCode::OK && text(&grpc_status, "grpc-status") == "0";
         let rest = unless_silent(limits, sent, body.frame());
         if is_ok && reply.unless_cancelled(rest).await??.is_some() {
             let message = "the response has its status in the headers and also a body";
             return Err(Status::new(Code::Internal, message));
         }
-        metadata.extend(told);
+        metadata.extend(grpc_status);
         return Ok(metadata);
     }
     if head.status != StatusCode::OK {

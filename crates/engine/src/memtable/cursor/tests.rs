@@ -183,17 +183,17 @@ fn memtable_cursor_returns_sorted_rows() {
                     let ahead = from.is_none_or(|from| direction.order(key.cmp(from)).is_ge());
                     ahead && time.contains(*time_ns)
                 };
-                let mut told: Vec<_> =
+                let mut expected: Vec<_> =
                     story.clone().into_iter().filter(|(row, _)| has(row)).collect();
                 if direction == Direction::Descending {
-                    told.reverse();
+                    expected.reverse();
                 }
-                assert_eq!(read(&sorted, time, direction, from), told, "seed {seed}");
+                assert_eq!(read(&sorted, time, direction, from), expected, "seed {seed}");
                 let source = vec![(u64::MAX, sorted.cursor(direction))];
                 let mut merge = Merge::new(source, direction).unwrap();
                 from.into_iter().for_each(|from| merge.seek(from).unwrap());
                 let (read, passed) = read_some_at_once(&mut merge, time, &mut rng);
-                assert_eq!(read, told, "seed {seed}");
+                assert_eq!(read, expected, "seed {seed}");
                 passed_at_once += passed;
             }
         }

@@ -210,7 +210,7 @@ fn read<C: SeriesCursor>(merge: &mut Merge<C>, time: TimeRange, together: usize)
     rows
 }
 
-fn told(story: &Story, time: TimeRange, direction: Direction) -> Read {
+fn visible_rows(story: &Story, time: TimeRange, direction: Direction) -> Read {
     let inside = story.iter().filter(|((_, time_ns), _)| time.contains(*time_ns));
     let mut rows: Read = inside.map(|(row, fields)| (row.clone(), fields.clone())).collect();
     if direction == Direction::Descending {
@@ -240,7 +240,7 @@ fn merged_sources_match_map_model() {
         let page_rows = [1, 3, 10, 100][rng.usize(..4)];
         let mut merge = merge_of(&parts, &hidden, page_rows, direction, &mut rng);
         let read = read(&mut merge, time, [1, 1, 20, 1_000][rng.usize(..4)]);
-        assert_eq!(read, told(&story, time, direction), "seed {seed}");
+        assert_eq!(read, visible_rows(&story, time, direction), "seed {seed}");
     }
 }
 
@@ -254,7 +254,7 @@ fn merge_seek_continues_at_any_key() {
         let (tombstones, retired) = hidden;
         let hidden = Rc::new(HiddenRows::new(tombstones, retired));
         let mut merge = merge_of(&parts, &hidden, 5, direction, &mut rng);
-        let mut left = told(&story, TimeRange::ALL, direction);
+        let mut left = visible_rows(&story, TimeRange::ALL, direction);
         loop {
             if rng.u8(..3) == 0 {
                 let values = ["", "a", "b"].map(|_| ["", "a", "b"][rng.usize(..3)]);
@@ -313,7 +313,7 @@ fn merge_grouping_does_not_change_rows() {
         }
         let mut merge = merge_of(&parts, &hidden, 9, Direction::Ascending, &mut rng);
         let read = read(&mut merge, TimeRange::ALL, 1);
-        assert_eq!(read, told(&story, TimeRange::ALL, Direction::Ascending), "seed {seed}");
+        assert_eq!(read, visible_rows(&story, TimeRange::ALL, Direction::Ascending), "seed {seed}");
     }
 }
 

@@ -230,7 +230,7 @@ fn rows<C: SeriesCursor>(cursor: &mut C, time: TimeRange, direction: Direction) 
     all
 }
 
-fn told(story: &Story, time: TimeRange, direction: Direction) -> Read {
+fn visible_rows(story: &Story, time: TimeRange, direction: Direction) -> Read {
     let inside = story.iter().filter(|((_, time_ns), _)| time.contains(*time_ns));
     let mut rows: Read = inside.map(|(row, fields)| (row.clone(), fields.clone())).collect();
     if direction == Direction::Descending {
@@ -279,7 +279,8 @@ fn parts_return_written_rows() {
         for part in &parts {
             let slot = part.id as i64 - 5;
             let inside = TimeRange::new(slot * width, (slot + 1) * width);
-            let own: Story = told(&story, inside, Direction::Ascending).into_iter().collect();
+            let own: Story =
+                visible_rows(&story, inside, Direction::Ascending).into_iter().collect();
             check_written(part, &own);
             let direction = any_direction(&mut rng);
             let start_ns = rng.i64(0..TIMES);
@@ -290,7 +291,7 @@ fn parts_return_written_rows() {
                 read.extend(rows(&mut cursor, time, direction));
                 cursor.step().unwrap();
             }
-            assert_eq!(read, told(&own, time, direction), "seed {seed}");
+            assert_eq!(read, visible_rows(&own, time, direction), "seed {seed}");
         }
     }
     assert!(seen.0 > 10 && seen.1 > 5, "{seen:?}");
@@ -312,7 +313,7 @@ fn part_cursor_seeks_any_key() {
                 false => SeriesKey::past(m, values[..count].iter().copied()),
             }
         };
-        let mut left = told(&story, TimeRange::ALL, direction);
+        let mut left = visible_rows(&story, TimeRange::ALL, direction);
         let from = Some(place(&mut rng)).filter(|_| rng.bool());
         let of = Bytes::new(&values).of(part);
         let mut cursor = PartCursor::new(of, part.id, direction, from.as_ref()).unwrap();

@@ -17,17 +17,17 @@ fn part_outline_matches_rows() {
         for measurement in (0..6).map(MeasurementId) {
             let (bytes, reads) = (Bytes::new(&values).of(part), Rc::new(Cell::new((0, 0))));
             let mut counted = Counted { bytes: bytes.clone(), reads: Rc::clone(&reads) };
-            let told = |time| {
-                let rows = told(&story, time, Direction::Ascending).into_iter();
+            let times_of = |time| {
+                let rows = visible_rows(&story, time, Direction::Ascending).into_iter();
                 let of = rows.filter(|row| row.0.0.measurement() == measurement);
                 of.map(|row| row.0.1).collect::<Vec<_>>()
             };
-            let all = told(TimeRange::ALL);
+            let all = times_of(TimeRange::ALL);
             let mut of = |time| Outline::of(&mut counted, part.id, measurement, time).unwrap();
             let outline = of(TimeRange::ALL);
             assert_eq!(outline.rows, all.len() as u64, "seed {seed}");
             assert!(all.iter().all(|&time_ns| outline.time.contains(time_ns)), "seed {seed}");
-            let (outline, inside) = (of(range), told(range));
+            let (outline, inside) = (of(range), times_of(range));
             assert_eq!(outline.rows_of_all_times, all.len() as u64, "seed {seed}");
             assert!(inside.iter().all(|&time_ns| outline.time.contains(time_ns)), "seed {seed}");
             assert!(inside.is_empty() || (1..=all.len() as u64).contains(&outline.rows));

@@ -44,7 +44,7 @@ fn record() -> String {
         writeln!(text, "part {} {} {}", part.id, part.values.start, part.values.end).unwrap();
         let slot = part.id as i64 - 5;
         let own = TimeRange::new(slot * 50, (slot + 1) * 50);
-        text += &lines(&told(&story, own, Direction::Ascending));
+        text += &lines(&visible_rows(&story, own, Direction::Ascending));
     }
     text
 }

@@ -108,7 +108,7 @@ fn check(job: Job, values: &[Value], parts: &[Written], story: &Story, rng: &mut
     for part in parts {
         check_values(values, part);
         let inside = job.time(Job::slot(part.id));
-        let own: Story = told(story, inside, Direction::Ascending).into_iter().collect();
+        let own: Story = visible_rows(story, inside, Direction::Ascending).into_iter().collect();
         left.retain(|(_, time_ns), _| !inside.contains(*time_ns));
         check_written(part, &own);
         let key = &own.keys().nth(rng.usize(..own.len())).unwrap().0;
@@ -120,7 +120,7 @@ fn check(job: Job, values: &[Value], parts: &[Written], story: &Story, rng: &mut
                     read.extend(rows(&mut cursor, TimeRange::ALL, direction));
                     cursor.step().unwrap();
                 }
-                let mut expected = told(&own, TimeRange::ALL, direction);
+                let mut expected = visible_rows(&own, TimeRange::ALL, direction);
                 expected.retain(|((key, _), _)| {
                     from.is_none_or(|from| direction.order(key.cmp(from)).is_ge())
                 });

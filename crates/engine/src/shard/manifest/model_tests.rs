@@ -132,11 +132,11 @@ impl World {
         let lapsed = &self.lapsed;
         self.truth.retain(|cell, _| view.contains_key(cell) || !lapsed.contains(cell));
         let expected = self.truth.iter().map(|(&cell, &(value, _))| (cell, value)).collect();
-        let told = || self.steps.join("\n");
-        assert!(view == expected, "a wrong answer after\n{}", told());
-        assert_eq!(self.manifest.check(), Ok(()), "{}", told());
+        let steps = || self.steps.join("\n");
+        assert!(view == expected, "a wrong answer after\n{}", steps());
+        assert_eq!(self.manifest.check(), Ok(()), "{}", steps());
         let bytes = self.manifest.encode();
-        assert_eq!(Manifest::decode(&bytes).as_ref(), Ok(&self.manifest), "{}", told());
+        assert_eq!(Manifest::decode(&bytes).as_ref(), Ok(&self.manifest), "{}", steps());
     }
 
     fn write(&mut self) {

@@ -79,17 +79,17 @@ fn plain((schema, batches): (SchemaRef, Vec<RecordBatch>)) -> Seen<Value> {
 }
 
 async fn failure(client: &mut Client, q: &str) -> Value {
-    ask(client, q).await.err().map_or(Value::Null, |error| json!(told(&*error)))
+    ask(client, q).await.err().map_or(Value::Null, |error| json!(text_of(&*error)))
 }
 
-fn told(error: &dyn Error) -> String {
-    let mut told = error.to_string();
+fn text_of(error: &dyn Error) -> String {
+    let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        told = format!("{told}: {cause}");
+        text = format!("{text}: {cause}");
         source = cause.source();
     }
-    told
+    text
 }
 
 async fn bound(client: &mut Client) -> Seen<Value> {
@@ -187,7 +187,7 @@ async fn restarted(server: &Server, token: &str) -> Seen<Value> {
     for word in ["away", "back", ""] {
         seen.push(match ask(&mut client, "SELECT 1 AS one").await {
             Ok((_, batches)) => json!(rows(&batches)),
-            Err(error) => json!(told(&*error)),
+            Err(error) => json!(text_of(&*error)),
         });
         if !word.is_empty() {
             println!("{word}");
