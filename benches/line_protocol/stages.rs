@@ -8,7 +8,7 @@ use std::hint::black_box;
 
 use tidemark::admission::Admission;
 use tidemark::api::content_encoding::{Ceiling, Inflation};
-use tidemark::api::exchange::receive_body::Intake;
+use tidemark::api::exchange::receive_body::BodyParser;
 use tidemark::api::params::{Dialect, WriteParams};
 use tidemark::batch::Batch;
 use tidemark::batch::frame::{self, TableRef};
@@ -39,7 +39,7 @@ thread_local! {
     static STAGES: RefCell<Stages> = RefCell::default();
 }
 
-fn intake() -> Intake {
+fn body_parser() -> BodyParser {
     let params = WriteParams {
         database: "b".into(),
         policy: None,
@@ -47,7 +47,7 @@ fn intake() -> Intake {
         accept_partial: true,
     };
     let permit = Admission::default().enter("db");
-    Intake::new(Dialect::V1, params.precision, permit, NOW_NS, 7, Limits::default())
+    BodyParser::new(Dialect::V1, params.precision, permit, NOW_NS, 7, Limits::default())
 }
 
 /// The caller copies a body into the allocated bytes.
@@ -65,13 +65,14 @@ pub(crate) extern "C" fn body(bytes: usize) -> *mut u8 {
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn inflate() {
     STAGES.with_borrow(|stages| {
-        let mut intake = intake();
+        let mut body_parser = body_parser();
         let bytes = Limits::default().get(Limit::BodyBytes);
         let ceiling = Ceiling { limit: Limit::BodyBytes, bytes };
-        let mut take = |waiting: &[u8], expected, held| intake.take(waiting, expected, held);
+        let mut sink =
+            |waiting: &[u8], expected, bytes| body_parser.parse(waiting, expected, bytes);
         let mut inflation = Inflation::new(stages.body.clone(), ceiling);
-        while !inflation.step(&mut take).unwrap() {}
-        black_box(intake.finish(inflation.into_rest()).unwrap());
+        while !inflation.step(&mut sink).unwrap() {}
+        black_box(body_parser.finish(inflation.into_rest()).unwrap());
     });
 }
 

@@ -42,7 +42,7 @@ impl Ceiling {
 /// A consumer of inflated bytes. Its arguments are the waiting bytes, the estimated size of the
 /// body, and the size of the body's other buffers, for which the consumer must also reserve memory.
 /// The result is the number of consumed bytes.
-pub type TakeInflated<'a> = dyn FnMut(&[u8], usize, usize) -> ApiResult<usize> + 'a;
+pub type InflatedSink<'a> = dyn FnMut(&[u8], usize, usize) -> ApiResult<usize> + 'a;
 
 /// The reason why a body is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -125,10 +125,10 @@ impl Inflation {
         Self { compressed, read, ceiling, state, member, members, bytes, filled, total }
     }
 
-    /// Inflates at most about `STEP_BYTES`, and passes the bytes to `intake`. Returns `true` after the last
+    /// Inflates at most about `STEP_BYTES`, and passes the bytes to `sink`. Returns `true` after the last
     /// member. The memory reservation covers the raw bytes, the waiting inflated bytes and the
     /// columns.
-    pub fn step(&mut self, intake: &mut TakeInflated<'_>) -> ApiResult<bool> {
+    pub fn step(&mut self, sink: &mut InflatedSink<'_>) -> ApiResult<bool> {
         let end = self.total.saturating_add(STEP_BYTES);
         // Some clients send an empty body with `Content-Encoding: gzip`, although an empty body is
         // not a gzip member.
@@ -141,7 +141,7 @@ impl Inflation {
                 if self.total >= end {
                     return Ok(false);
                 }
-                self.make_room(intake)?;
+                self.make_room(sink)?;
             }
             let (read, written) = (self.state.total_in(), self.state.total_out());
             let room = self.bytes.get_mut(self.filled..).or_bug();
@@ -165,7 +165,7 @@ impl Inflation {
         Ok(true)
     }
 
-    /// Returns the bytes that the intake did not consume.
+    /// Returns the bytes that the sink did not consume.
     pub fn into_rest(mut self) -> Vec<u8> {
         self.bytes.truncate(self.filled);
         self.bytes
@@ -200,23 +200,23 @@ impl Inflation {
         Ok(())
     }
 
-    /// Passes the waiting bytes to `intake`, and then enlarges the buffer for further inflated
+    /// Passes the waiting bytes to `sink`, and then enlarges the buffer for further inflated
     /// bytes. The buffer can contain one byte more than the limit permits, so that the next check
     /// detects a body that is too long.
-    fn make_room(&mut self, intake: &mut TakeInflated<'_>) -> ApiResult<()> {
+    fn make_room(&mut self, sink: &mut InflatedSink<'_>) -> ApiResult<()> {
         let input_left = self.compressed.len() - self.read;
         self.ceiling.check(0, self.total)?;
         let waiting = self.bytes.get(..self.filled).or_bug();
         // The buffer keeps a long line until the line is complete. The room grows with the line, so
         // that the line is moved only a few times.
         let room_bytes = ROOM_BYTES.max(self.filled / 4);
-        let held = self.compressed.len() + STATE_BYTES + self.bytes.len() + room_bytes;
+        let memory_bytes = self.compressed.len() + STATE_BYTES + self.bytes.len() + room_bytes;
         // The estimate assumes that the remaining input has the compression ratio of the previous
         // input.
         let read = (self.compressed.len() - input_left).max(1) as u64;
         let expected = self.total as u64 * self.compressed.len() as u64 / read;
         let expected = expected.min(self.ceiling.bytes as u64);
-        let used = intake(waiting, expected as usize, held)?.min(self.filled);
+        let used = sink(waiting, expected as usize, memory_bytes)?.min(self.filled);
         self.bytes.copy_within(used..self.filled, 0);
         self.filled -= used;
         let most = self.ceiling.bytes + 1 - self.total;

@@ -1,6 +1,6 @@
 use super::*;
 use crate::admission::Admission;
-use crate::api::exchange::receive_body::Intake;
+use crate::api::exchange::receive_body::BodyParser;
 use crate::api::http::Parameters;
 use crate::api::params::{Dialect, WriteParams};
 use crate::model::configurable_limits::Limits;
@@ -15,22 +15,18 @@ fn gzip(plain: &[u8]) -> Vec<u8> {
     out
 }
 
-fn intake(admission: &Admission, dialect: Dialect) -> Intake {
+fn body_parser(admission: &Admission, dialect: Dialect) -> BodyParser {
     let url = Parameters::parse(b"db=d");
     let params = WriteParams::parse(dialect, &url).unwrap();
-    Intake::new(dialect, params.precision, admission.enter("d"), 0, 1, Limits::default())
+    BodyParser::new(dialect, params.precision, admission.enter("d"), 0, 1, Limits::default())
 }
 
 const CEILING: Ceiling = Ceiling { limit: Limit::BodyBytes, bytes: LIMIT };
 const LARGE: Ceiling = Ceiling { limit: Limit::BodyBytes, bytes: 64 << 20 };
 
-fn inflate(
-    compressed: &[u8],
-    ceiling: Ceiling,
-    intake: &mut TakeInflated<'_>,
-) -> ApiResult<Vec<u8>> {
+fn inflate(compressed: &[u8], ceiling: Ceiling, sink: &mut InflatedSink<'_>) -> ApiResult<Vec<u8>> {
     let mut inflation = Inflation::new(compressed.to_vec(), ceiling);
-    while !inflation.step(intake)? {}
+    while !inflation.step(sink)? {}
     Ok(inflation.into_rest())
 }
 
@@ -39,8 +35,8 @@ fn inflated(compressed: &[u8]) -> Result<Vec<u8>, ApiError> {
     let mut permit = admission.enter("d");
     let taken =
         inflate(compressed, CEILING, &mut |_, _, held| Ok(permit.grow_to(held).map(|()| 0)?));
-    let mut intake = intake(&admission, Dialect::V3);
-    let left = inflate(compressed, CEILING, &mut |a, b, c| intake.take(a, b, c));
+    let mut body_parser = body_parser(&admission, Dialect::V3);
+    let left = inflate(compressed, CEILING, &mut |a, b, c| body_parser.parse(a, b, c));
     assert_eq!(taken, left);
     left
 }
@@ -87,9 +83,10 @@ fn decompressed_size_limit_is_exact() {
 #[test]
 fn gzip_bomb_stops_at_budget() {
     let bomb = gzip(&vec![0; 32 << 20]);
-    let mut intake = intake(&Admission::new(400_000 + bomb.len(), 0), Dialect::V1);
-    let fault =
-        inflate(&bomb, LARGE, &mut |a, b, c| intake.take(a, b, c)).map(|b| b.len()).unwrap_err();
+    let mut body_parser = body_parser(&Admission::new(400_000 + bomb.len(), 0), Dialect::V1);
+    let fault = inflate(&bomb, LARGE, &mut |a, b, c| body_parser.parse(a, b, c))
+        .map(|b| b.len())
+        .unwrap_err();
     assert!(matches!(fault, ApiError::Overloaded(_)), "{fault}");
 }
 
@@ -112,14 +109,14 @@ fn compressed_body_parses_like_plain_body() {
     };
     let text: String = (0..40_000).map(line).collect::<String>() + "bad\ncpu v=1i";
     let admission = Admission::new(40_000_000, 40_000_000);
-    let plain = intake(&admission, Dialect::V1).finish(text.clone().into_bytes()).unwrap();
+    let plain = body_parser(&admission, Dialect::V1).finish(text.clone().into_bytes()).unwrap();
     assert_eq!((plain.batch.measurements[0].block.rows(), plain.rejected.count), (40_001, 1));
     let (first, second) = text.as_bytes().split_at(text.len() / 3);
     for zipped in [gzip(text.as_bytes()), [gzip(first), gzip(second)].concat()] {
-        let mut intake = intake(&admission, Dialect::V1);
-        let left = inflate(&zipped, LARGE, &mut |a, b, c| intake.take(a, b, c)).unwrap();
+        let mut body_parser = body_parser(&admission, Dialect::V1);
+        let left = inflate(&zipped, LARGE, &mut |a, b, c| body_parser.parse(a, b, c)).unwrap();
         assert!(left.len() < text.len() / 2, "{} of {} bytes waited", left.len(), text.len());
-        let read = intake.finish(left).unwrap();
+        let read = body_parser.finish(left).unwrap();
         assert!(read.batch == plain.batch);
         assert_eq!(read.rejected, plain.rejected);
     }

@@ -1,11 +1,11 @@
 //! Receives a request's body: checks its size, accounts for its memory, and drops the body if
 //! another request needs the memory.
 //!
-//! [`Intake`] converts the body of a write into columns piece by piece. The lines of a large body are
-//! never in memory as a whole. Complete lines are converted into columns when enough bytes have
-//! arrived, and only the remaining bytes wait for the next piece. The part of the body that is
-//! already parsed determines the estimated capacities of the columns. Growing the columns by doubling
-//! would temporarily need up to three times their size.
+//! [`BodyParser`] converts the body of a write into columns piece by piece, so that a large body is
+//! never in memory as a whole. Complete lines are converted when enough bytes have arrived, and only
+//! the remaining bytes wait for the next piece. The part of the body that is already parsed
+//! determines the estimated capacities of the columns. Growing the columns by doubling would
+//! temporarily need up to three times their size.
 
 use super::{Exchange, ExchangeStage, catch};
 use crate::admission::Permit;
@@ -38,15 +38,15 @@ fn ceiling(body: Body, limits: &Limits, is_packed: bool) -> Ceiling {
 #[derive(Debug)]
 enum Sink {
     Bytes(Permit),
-    Lines(Box<Intake>),
+    Lines(Box<BodyParser>),
 }
 
 impl Sink {
     /// Reserves memory for `bytes` bytes in addition to the columns.
-    fn charge(&mut self, bytes: usize) -> ApiResult<()> {
+    fn reserve(&mut self, bytes: usize) -> ApiResult<()> {
         match self {
             Self::Bytes(permit) => Ok(permit.grow_to(bytes)?),
-            Self::Lines(intake) => intake.charge(bytes),
+            Self::Lines(body_parser) => body_parser.reserve(bytes),
         }
     }
 }
@@ -58,7 +58,8 @@ pub(super) struct BodyReading {
     /// The maximum size of the inflated body, if the body is compressed. Inflation starts after the
     /// last byte.
     inflated: Option<Ceiling>,
-    held: Vec<u8>,
+    /// The received bytes that are not parsed yet.
+    buffer: Vec<u8>,
     /// The announced size of the body in bytes, or 0.
     expected_bytes: usize,
 }
@@ -74,27 +75,27 @@ impl BodyReading {
     /// After the first allocation the buffer grows at most to twice the received bytes, regardless
     /// of the announced size.
     fn make_room(&mut self, piece_bytes: usize) {
-        let needed = self.held.len() + piece_bytes;
-        if needed <= self.held.capacity() {
+        let needed = self.buffer.len() + piece_bytes;
+        if needed <= self.buffer.capacity() {
             return;
         }
-        let ample = needed.max(2 * self.held.len()).max(BODY_FIRST_ROOM_BYTES);
+        let ample = needed.max(2 * self.buffer.len()).max(BODY_FIRST_ROOM_BYTES);
         let target = ample.min(self.expected_bytes.max(needed));
-        self.held.reserve_exact(target - self.held.len());
+        self.buffer.reserve_exact(target - self.buffer.len());
     }
 
-    fn take(&mut self, piece_bytes: usize, append: impl FnOnce(&mut Vec<u8>)) -> ApiResult<()> {
+    fn receive(&mut self, piece_bytes: usize, append: impl FnOnce(&mut Vec<u8>)) -> ApiResult<()> {
         self.make_room(piece_bytes);
-        let room_bytes = self.held.capacity();
+        let room_bytes = self.buffer.capacity();
         match &mut self.sink {
-            Sink::Lines(intake) if self.inflated.is_none() => {
-                append(&mut self.held);
-                let used = intake.take(&self.held, self.expected_bytes, room_bytes)?;
-                self.held.drain(..used);
+            Sink::Lines(body_parser) if self.inflated.is_none() => {
+                append(&mut self.buffer);
+                let used = body_parser.parse(&self.buffer, self.expected_bytes, room_bytes)?;
+                self.buffer.drain(..used);
             }
             sink => {
-                sink.charge(room_bytes)?;
-                append(&mut self.held);
+                sink.reserve(room_bytes)?;
+                append(&mut self.buffer);
             }
         }
         Ok(())
@@ -121,12 +122,12 @@ impl Exchange {
         let sink = match self.pending.as_ref().map(|pending| &pending.start) {
             Some(&Start::Lines { dialect, precision, .. }) => {
                 let seed = isolate.service.hash_seed;
-                let intake = Intake::new(dialect, precision, permit, now_ns, seed, limits);
-                Sink::Lines(Box::new(intake))
+                let body_parser = BodyParser::new(dialect, precision, permit, now_ns, seed, limits);
+                Sink::Lines(Box::new(body_parser))
             }
             _ => Sink::Bytes(permit),
         };
-        let reading = BodyReading { sink, ceiling, inflated, held: Vec::new(), expected_bytes };
+        let reading = BodyReading { sink, ceiling, inflated, buffer: Vec::new(), expected_bytes };
         let upload = isolate.service.admission.upload(tag, reading, now_ns);
         self.stage = ExchangeStage::Body(upload);
         Ok(Action::ReadBody)
@@ -142,7 +143,7 @@ impl Exchange {
             reading.ceiling.check(before, bytes)?;
             match &mut reading.sink {
                 Sink::Lines(_) if reading.inflated.is_none() => Ok(()),
-                sink => sink.charge(bytes),
+                sink => sink.reserve(bytes),
             }
         });
         Some(self.refuse(checked.unwrap_or(Err(ApiError::Displaced)).err()?))
@@ -168,7 +169,7 @@ impl Exchange {
     /// If the function returns a response, the host must stop reading and send the response.
     pub fn piece(&mut self, bytes: usize, append: impl FnOnce(&mut Vec<u8>)) -> Option<Action> {
         let ExchangeStage::Body(upload) = &self.stage else { return None };
-        let taken = upload.with(|reading| catch(|| reading.take(bytes, append)));
+        let taken = upload.with(|reading| catch(|| reading.receive(bytes, append)));
         Some(self.refuse(taken.unwrap_or(Err(ApiError::Displaced)).err()?))
     }
 
@@ -191,22 +192,22 @@ impl Exchange {
         rest: Vec<u8>,
     ) -> Action {
         self.spans.end_wait(platform.now_ns());
-        self.run(service, platform, |exchange, isolate| exchange.take_body(isolate, rest))
+        self.run(service, platform, |exchange, isolate| exchange.finish_body(isolate, rest))
     }
 
-    fn take_body(&mut self, isolate: &mut Isolate<'_>, rest: Vec<u8>) -> ApiResult<Action> {
+    fn finish_body(&mut self, isolate: &mut Isolate<'_>, rest: Vec<u8>) -> ApiResult<Action> {
         let stage = std::mem::replace(&mut self.stage, ExchangeStage::Finished);
         let ExchangeStage::Body(upload) = stage else { return Ok(Action::End) };
-        let BodyReading { sink, inflated, mut held, .. } =
+        let BodyReading { sink, inflated, mut buffer, .. } =
             upload.finish().ok_or(ApiError::Displaced)?;
-        if held.is_empty() {
-            held = rest;
+        if buffer.is_empty() {
+            buffer = rest;
         } else {
-            held.extend_from_slice(&rest);
+            buffer.extend_from_slice(&rest);
         }
-        self.record.bytes_in = self.record.bytes_in.max(held.len() as u64);
-        let Some(ceiling) = inflated else { return self.use_body(isolate, held, sink) };
-        let inflation = Inflation::new(held, ceiling);
+        self.record.bytes_in = self.record.bytes_in.max(buffer.len() as u64);
+        let Some(ceiling) = inflated else { return self.use_body(isolate, buffer, sink) };
+        let inflation = Inflation::new(buffer, ceiling);
         self.stage = ExchangeStage::Inflate(Box::new(InflatingBody { inflation, sink }));
         self.inflate(isolate)
     }
@@ -216,10 +217,10 @@ impl Exchange {
         let stage = std::mem::replace(&mut self.stage, ExchangeStage::Finished);
         let ExchangeStage::Inflate(mut body) = stage else { return Ok(Action::End) };
         let InflatingBody { inflation, sink } = &mut *body;
-        let is_done = inflation.step(&mut |waiting, expected, held| match sink {
+        let is_done = inflation.step(&mut |waiting, expected, memory_bytes| match sink {
             // The route needs the whole body.
-            Sink::Bytes(permit) => permit.grow_to(held).map(|()| 0).map_err(Into::into),
-            Sink::Lines(intake) => intake.take(waiting, expected, held),
+            Sink::Bytes(permit) => permit.grow_to(memory_bytes).map(|()| 0).map_err(Into::into),
+            Sink::Lines(body_parser) => body_parser.parse(waiting, expected, memory_bytes),
         })?;
         if is_done {
             return self.use_body(isolate, body.inflation.into_rest(), body.sink);
@@ -232,14 +233,14 @@ impl Exchange {
     fn use_body(
         &mut self,
         isolate: &mut Isolate<'_>,
-        held: Vec<u8>,
+        bytes: Vec<u8>,
         sink: Sink,
     ) -> ApiResult<Action> {
         match sink {
             // The permit must live until the responder has converted the bytes.
-            Sink::Bytes(_permit) => self.act(isolate, held, None),
-            Sink::Lines(intake) => {
-                let parsed = intake.finish(held)?;
+            Sink::Bytes(_permit) => self.act(isolate, bytes, None),
+            Sink::Lines(body_parser) => {
+                let parsed = body_parser.finish(bytes)?;
                 self.act(isolate, Vec::new(), Some(parsed))
             }
         }
@@ -258,7 +259,7 @@ pub struct Parsed {
 
 /// The state of a partially parsed body.
 #[derive(Debug)]
-pub struct Intake {
+pub struct BodyParser {
     parser: Parser,
     builder: BatchBuilder,
     /// The memory of `builder`, in bytes. Counting visits every column, so the memory is counted
@@ -271,8 +272,8 @@ pub struct Intake {
     piece_bytes: usize,
 }
 
-impl Intake {
-    /// Creates an empty intake. `permit` is the body's memory reservation, `now_ns` is the time of
+impl BodyParser {
+    /// Creates an empty parser. `permit` is the body's memory reservation, `now_ns` is the time of
     /// points without a timestamp, and `seed` is the seed of the hash maps.
     pub fn new(
         dialect: Dialect,
@@ -294,22 +295,22 @@ impl Intake {
         }
     }
 
-    /// Reserves memory for the columns and for `held_bytes`.
-    pub fn charge(&mut self, held_bytes: usize) -> ApiResult<()> {
-        Ok(self.permit.grow_to(self.builder_bytes + held_bytes)?)
+    /// Reserves memory for the columns and for `buffer_bytes`.
+    pub fn reserve(&mut self, buffer_bytes: usize) -> ApiResult<()> {
+        Ok(self.permit.grow_to(self.builder_bytes + buffer_bytes)?)
     }
 
     /// Converts the complete lines at the beginning of `waiting` and returns the number of consumed
     /// bytes. `expected_bytes` is the estimated size of the body. The function also reserves
-    /// `held_bytes` bytes of memory for the body's other buffers.
-    pub fn take(
+    /// `buffer_bytes` bytes of memory for the body's other buffers.
+    pub fn parse(
         &mut self,
         waiting: &[u8],
         expected_bytes: usize,
-        held_bytes: usize,
+        buffer_bytes: usize,
     ) -> ApiResult<usize> {
         if waiting.len() < self.piece_bytes {
-            self.charge(held_bytes)?;
+            self.reserve(buffer_bytes)?;
             return Ok(0);
         }
         let used = self
@@ -322,7 +323,7 @@ impl Intake {
         self.piece_bytes = PARSED_PIECE_BYTES.max(2 * (waiting.len() - used));
         self.builder.make_room(self.used_bytes, expected_bytes, 2 * self.piece_bytes);
         self.builder_bytes = self.builder.bytes();
-        self.charge(held_bytes)?;
+        self.reserve(buffer_bytes)?;
         Ok(used)
     }
 
@@ -333,7 +334,7 @@ impl Intake {
             .feed(&left, true, &mut self.builder)
             .map_err(|error| ApiError::Invalid(error.to_string()))?;
         self.builder_bytes = self.builder.bytes();
-        self.charge(left.len())?;
+        self.reserve(left.len())?;
         let keeps_text = self.keeps_text && self.used_bytes == 0;
         let text = if keeps_text { left } else { Vec::new() };
         let batch = self.builder.finish();

@@ -86,8 +86,8 @@ fn start(
     let Parsed { batch, rejected: unparsed, permit, text } = parsed;
     let any_bad = unparsed.count + unparsed.without_time > 0;
     if batch.measurements.is_empty() || (options.all_or_nothing && any_bad) {
-        let answer = answer(options, &database, &unparsed, &WriteOutcome::default(), &text);
-        return Ok(run_with_outcome(|_| async { Ok(answer) }));
+        let response = respond(options, &database, &unparsed, &WriteOutcome::default(), &text);
+        return Ok(run_with_outcome(|_| async { Ok(response) }));
     }
     let settings = isolate.settings()?;
     let not_created = not_created(settings, caller, &database);
@@ -113,7 +113,7 @@ fn start(
         // The reservation covers the columns and the text.
         let _permit = permit;
         match io.run(write).await {
-            Ok(outcome) => Ok(answer(options, &database, &unparsed, &outcome, &text)),
+            Ok(outcome) => Ok(respond(options, &database, &unparsed, &outcome, &text)),
             Err(Error::DatabaseNotFound(name)) => {
                 let hint = missing_database_hint(not_created, &name);
                 Err(ApiError::DatabaseNotFound { name, hint })
@@ -129,7 +129,7 @@ fn start(
     }))
 }
 
-fn answer(
+fn respond(
     options: WriteOptions,
     database: &str,
     unparsed: &Rejected,

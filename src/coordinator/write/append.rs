@@ -41,11 +41,13 @@ impl Write {
         let replies = self.io.calls(requests).await;
         let mut refused: Vec<Vec<u32>> = vec![Vec::new(); self.request.batch.measurements.len()];
         let mut failure = None;
-        for (Target { shard, group, mark, rows }, reply) in targets.into_iter().zip(replies) {
+        for (Target { shard, group, split_bytes, rows }, reply) in targets.into_iter().zip(replies)
+        {
             let reply = envelope::decode_reply::<FromShard>(reply);
             // A later write reports the growth of the other groups.
             if self.growth.is_none()
-                && let Some(growth) = Growth::seen(loaded, group, mark, reply.as_ref().ok())
+                && let Some(growth) =
+                    Growth::from_reply(loaded, group, split_bytes, reply.as_ref().ok())
                 && self.io.with(|context| {
                     context.cache.should_notify(&shard, context.platform.now_ns())
                 })?
@@ -152,7 +154,7 @@ impl Write {
             let append = ToShard::Append { stamp, frame: Vec::new() };
             let message = envelope::encode_around(&append, frame);
             requests.push(Request::new(Address::Shard(shard.clone()), message));
-            targets.push(Target { shard, group: group.id, mark: group.split_bytes, rows });
+            targets.push(Target { shard, group: group.id, split_bytes: group.split_bytes, rows });
         }
         Some((requests, targets))
     }
@@ -246,11 +248,11 @@ struct Target {
     /// The id of the group.
     group: u64,
     /// The size, in bytes, above which the group must be reported.
-    mark: u64,
+    split_bytes: u64,
     rows: Vec<MeasurementRows>,
 }
 
-/// A group whose size exceeds its mark, or a group that an unfinished split blocks.
+/// A group that is large enough for a split, or a group that an unfinished split blocks.
 pub(super) struct Growth {
     database: ObjectId,
     policy: PolicyId,
@@ -260,18 +262,23 @@ pub(super) struct Growth {
 
 impl Growth {
     /// Returns the growth that a shard's reply indicates; `None` if the Database needs no report.
-    fn seen(loaded: &Loaded, group: u64, mark: u64, reply: Option<&FromShard>) -> Option<Self> {
-        // The mark of all groups, in bytes; 0 disables splits.
-        let split_bytes = loaded.description.split_bytes;
+    fn from_reply(
+        loaded: &Loaded,
+        group: u64,
+        split_bytes: u64,
+        reply: Option<&FromShard>,
+    ) -> Option<Self> {
+        // The minimum for all groups; 0 disables splits.
+        let min_bytes = loaded.description.split_bytes;
         let bytes = match reply? {
             FromShard::Appended { bytes, .. } => {
-                let is_past = split_bytes > 0 && *bytes >= split_bytes.max(mark);
+                let is_past = min_bytes > 0 && *bytes >= min_bytes.max(split_bytes);
                 is_past.then_some(*bytes)?
             }
             // The shard waits for a split that may have stopped. The report makes the Database
             // continue the split.
             FromShard::Unavailable(Unavailable::Changing) => 0,
-            // The size of a full shard exceeds every mark.
+            // A full shard is always large enough for a split.
             FromShard::Unavailable(Unavailable::Full { bytes, .. }) => *bytes,
             _ => return None,
         };

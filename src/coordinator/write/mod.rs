@@ -2,9 +2,8 @@
 //! sends one frame to each shard.
 //!
 //! Before the write rejects a line because of cached state, it loads the current state once, from
-//! the Catalog and the Database.
-//! If a shard has newer state, the write starts again, but only with the rows of the refused frames
-//! (PROTOCOL.md rules 4 to 8).
+//! the Catalog and the Database. If a shard has newer state, the write starts
+//! again, but only with the rows of the refused frames (PROTOCOL.md rules 4 to 8).
 
 mod append;
 pub mod rejections;
@@ -172,7 +171,7 @@ impl Write {
         if self.outcome.rejected.outside_retention > 0 {
             self.outcome.rejected.retention = Some(Retention::of(policy, oldest_ns));
         }
-        let missing = self.take_missing(&columns);
+        let missing = self.missing_sets(&columns);
         // The write cannot remove rows that a shard has already stored. In that case the outcome
         // reports the stored rows.
         let none_yet = self.outcome.points_written == 0;
@@ -223,7 +222,7 @@ impl Write {
 
     /// Returns the column sets to register. Rejects the rows of sets that the Database has already
     /// refused.
-    fn take_missing(&mut self, columns: &[Columns]) -> Vec<ColumnSet> {
+    fn missing_sets(&mut self, columns: &[Columns]) -> Vec<ColumnSet> {
         let mut missing = Vec::new();
         // The row numbers take four bytes each and are needed only if some rows are rejected.
         let any_refused = !self.refused_sets.is_empty();
