@@ -328,7 +328,7 @@ impl<S: Store> Database<S> {
         }))
     }
 
-    pub(super) fn answer(
+    pub(super) fn handle_message(
         &mut self,
         platform: &dyn Platform,
         message: &ToDatabase,
@@ -414,10 +414,10 @@ impl<S: Store> Host for Database<S> {
                 return (event_id, Step::Done(reply));
             }
         };
-        let answer = self.answer(platform, &message);
+        let reply = self.handle_message(platform, &message);
         let work = DatabaseWork { task: DatabaseTask::Request(message), ..Default::default() };
         let mut event = PendingEvent::new(version, work);
-        let turn = match answer {
+        let turn = match reply {
             Ok(Some(reply)) => Ok(Next::Reply(reply)),
             Ok(None) => self.next_calls(&mut Event { platform, work: &mut event.work }),
             Err(failure) => Err(failure),

@@ -54,7 +54,7 @@ impl<S: Store> Database<S> {
     fn final_reply(&mut self, event: &Event<'_>) -> Result<FromDatabase> {
         match &event.work.task {
             DatabaseTask::Request(message @ ToDatabase::Describe) => {
-                let reply = self.answer(event.platform, message)?;
+                let reply = self.handle_message(event.platform, message)?;
                 reply.ok_or_else(|| Unavailable::Changing.into())
             }
             DatabaseTask::Request(ToDatabase::Restore(step)) => self.restoring(step.backup()),

@@ -83,7 +83,7 @@ impl<S: Store> ShardHost<S> {
         EventId(self.next_event_id)
     }
 
-    fn work(&mut self, platform: &dyn Platform, working: PendingWork) -> Step<Vec<u8>> {
+    fn run_task(&mut self, platform: &dyn Platform, working: PendingWork) -> Step<Vec<u8>> {
         let now_ns = platform.now_ns();
         self.due_ns = self.shard.alarm(now_ns);
         let done = working.done + 1;
@@ -97,11 +97,16 @@ impl<S: Store> ShardHost<S> {
         self.due_ns.is_some_and(|due_ns| due_ns <= now_ns)
     }
 
-    fn answer(&mut self, platform: &dyn Platform, version: u8, message: &ToShard) -> Step<Vec<u8>> {
+    fn handle_message(
+        &mut self,
+        platform: &dyn Platform,
+        version: u8,
+        message: &ToShard,
+    ) -> Step<Vec<u8>> {
         let reply = self.shard.handle(message, platform.now_ns());
         let now_ns = platform.now_ns();
         if let Some(query) = page_of(message) {
-            self.turns.made(place(query), is_last(&reply), work(&reply), now_ns);
+            self.turns.made(place(query), is_last(&reply), work_of(&reply), now_ns);
         }
         self.due_ns = self.shard.next_due(now_ns);
         if self.works_after_replies && self.working.is_none() && self.is_due(now_ns) {
@@ -140,7 +145,7 @@ fn is_last(reply: &FromShard) -> bool {
 }
 
 /// Returns the work of a reply's pages ([`ReadStats::work`](crate::scan::reader::ReadStats::work)).
-fn work(reply: &FromShard) -> u64 {
+fn work_of(reply: &FromShard) -> u64 {
     match reply {
         FromShard::Scanned { stats, further, .. } => {
             stats.work() + further.iter().map(|page| page.stats.work()).sum::<u64>()
@@ -176,7 +181,7 @@ impl<S: Store> Host for ShardHost<S> {
             }
         };
         let step = match turn {
-            Ok(None) => self.answer(platform, version, &message),
+            Ok(None) => self.handle_message(platform, version, &message),
             Ok(Some(ms)) => {
                 self.paused.push((event_id, version, message));
                 pause(ms)
@@ -190,7 +195,7 @@ impl<S: Store> Host for ShardHost<S> {
 
     fn resume(&mut self, platform: &dyn Platform, event_id: EventId, _: Reply) -> Step<Vec<u8>> {
         if let Some(working) = self.working.filter(|working| working.event_id == event_id) {
-            return self.work(platform, working);
+            return self.run_task(platform, working);
         }
         let Some(at) = self.paused.iter().position(|(paused, ..)| *paused == event_id) else {
             return Step::Calls(Vec::new());
@@ -204,7 +209,7 @@ impl<S: Store> Host for ShardHost<S> {
         }
         let (_, version, message) = self.paused.remove(at);
         self.turns.leave(event_id);
-        self.answer(platform, version, &message)
+        self.handle_message(platform, version, &message)
     }
 
     fn alarm(&mut self, platform: &dyn Platform) -> (EventId, Step<Vec<u8>>) {
@@ -216,7 +221,7 @@ impl<S: Store> Host for ShardHost<S> {
         }
         let event_id = self.new_event();
         let working = PendingWork { event_id, done: 0, watched_ns: None, has_begun: true };
-        (event_id, self.work(platform, working))
+        (event_id, self.run_task(platform, working))
     }
 
     fn run_due_work(&mut self) -> Option<(EventId, Step<Vec<u8>>)> {
