@@ -236,13 +236,13 @@ impl InProcess {
 
     /// Processes a request at time `now_ns`, then runs the due alarms.
     pub fn request(&mut self, head: RequestHead, body: Vec<u8>, now_ns: i64) -> Response {
-        let response = self.answer(head, body, now_ns);
+        let response = self.respond(head, body, now_ns);
         self.run_due_alarms();
         response
     }
 
     /// Processes a request at time `now_ns`. Alarms wait for [`Self::pass_time`].
-    pub fn answer(&mut self, head: RequestHead, body: Vec<u8>, now_ns: i64) -> Response {
+    pub fn respond(&mut self, head: RequestHead, body: Vec<u8>, now_ns: i64) -> Response {
         self.platform.now_ns.set(now_ns);
         let (mut exchange, mut action) = Exchange::start(&mut self.service, &self.platform, head);
         let mut body = Some(body);
@@ -343,9 +343,9 @@ impl InProcess {
         };
         *self.object_requests.entry(to.clone()).or_default() += 1;
         let (event_id, step) = host.begin(&self.platform, message);
-        let answer = self.drive(&mut *host, event_id, step);
+        let reply = self.drive(&mut *host, event_id, step);
         self.objects.insert(to, Some(host));
-        Ok(answer)
+        Ok(reply)
     }
 
     /// Makes an event's calls until the event is done. As on Cloudflare, calls above the limit of an
@@ -356,7 +356,7 @@ impl InProcess {
         let mut made = 0;
         loop {
             match step {
-                Step::Done(answer) => return answer,
+                Step::Done(reply) => return reply,
                 Step::Calls(more) => calls.extend(more),
             }
             let Some(call) = calls.pop_front() else { return Vec::new() };

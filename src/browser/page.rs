@@ -92,7 +92,7 @@ impl Tidemark {
             let value = format!("Token {}", self.token);
             head.headers.push(("authorization".to_owned(), value));
         }
-        let Response { status, headers, body } = self.inner.answer(head, body, now_ns);
+        let Response { status, headers, body } = self.inner.respond(head, body, now_ns);
         let texts = headers.into_iter().flat_map(|(name, value)| [name, value]);
         let texts: Array = texts.map(JsValue::from).collect();
         Array::of3(&status.into(), &texts, &Uint8Array::from(body.as_slice()))

@@ -78,7 +78,7 @@ impl Product {
         let (method, path, query) = (method.to_owned(), path.to_owned(), query.to_owned());
         self.now_ns += self.tick_ns;
         let head = RequestHead { method, path, query, headers };
-        self.inner.answer(head, body.into(), self.now_ns)
+        self.inner.respond(head, body.into(), self.now_ns)
     }
 
     /// Sends a request after moving the clock by one second.
