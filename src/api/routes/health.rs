@@ -38,10 +38,10 @@ impl Responder for HealthCheck {
         let Some(reply) = reply else { return Ok(begin_check(isolate)) };
         let reply = (reply.id == CATALOG).then_some(reply.result);
         let decoded = reply.and_then(|reply| envelope::decode_reply::<FromCatalog>(reply).ok());
-        let answers =
+        let is_available =
             decoded.is_some_and(|decoded| !matches!(decoded, FromCatalog::Unavailable(_)));
-        isolate.service.catalog_health.on_reply(answers, isolate.now_ns());
-        Ok(Action::Respond(serving(isolate, answers)))
+        isolate.service.catalog_health.on_reply(is_available, isolate.now_ns());
+        Ok(Action::Respond(serving(isolate, is_available)))
     }
 }
 
@@ -57,8 +57,8 @@ fn begin_check(isolate: &mut Isolate<'_>) -> Action {
         return Action::Respond(health_response(503, "fail", &message, &[]));
     }
     let now_ns = isolate.now_ns();
-    if let Some(answers) = isolate.service.catalog_health.known(now_ns) {
-        return Action::Respond(serving(isolate, answers));
+    if let Some(is_available) = isolate.service.catalog_health.cached(now_ns) {
+        return Action::Respond(serving(isolate, is_available));
     }
     isolate.service.catalog_health.begin_call(now_ns);
     // The call identifies no caller, but makes the Catalog read its storage.
@@ -132,27 +132,28 @@ pub fn begin_setup(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
 /// The cached health of the Catalog.
 #[derive(Debug, Default)]
 pub struct CatalogHealth {
-    known: Option<(bool, i64)>,
+    /// The last result of a call, and its time.
+    cached: Option<(bool, i64)>,
     /// The start time of a running call.
-    asked_ns: Option<i64>,
+    call_began_ns: Option<i64>,
 }
 
 impl CatalogHealth {
     /// Returns the cached health, or `None` if the caller must call the Catalog.
-    pub fn known(&self, now_ns: i64) -> Option<bool> {
-        let (answers, since_ns) = self.known?;
+    pub fn cached(&self, now_ns: i64) -> Option<bool> {
+        let (is_available, since_ns) = self.cached?;
         let recent = |since_ns: i64| now_ns.saturating_sub(since_ns) < CATALOG_HEALTH_REMEMBERED_NS;
-        (recent(since_ns) || self.asked_ns.is_some_and(recent)).then_some(answers)
+        (recent(since_ns) || self.call_began_ns.is_some_and(recent)).then_some(is_available)
     }
 
     /// Records that a call to the Catalog starts.
     pub fn begin_call(&mut self, now_ns: i64) {
-        self.asked_ns = Some(now_ns);
+        self.call_began_ns = Some(now_ns);
     }
 
     /// Stores the result of a call.
-    pub fn on_reply(&mut self, answers: bool, now_ns: i64) {
-        *self = Self { known: Some((answers, now_ns)), asked_ns: None };
+    pub fn on_reply(&mut self, is_available: bool, now_ns: i64) {
+        *self = Self { cached: Some((is_available, now_ns)), call_began_ns: None };
     }
 }
 
@@ -164,16 +165,16 @@ mod tests {
     #[test]
     fn catalog_health_is_cached_five_seconds() {
         let mut health = CatalogHealth::default();
-        assert_eq!(health.known(0), None);
+        assert_eq!(health.cached(0), None);
         health.begin_call(0);
-        assert_eq!(health.known(0), None, "nothing can be said before the first answer");
+        assert_eq!(health.cached(0), None, "nothing can be said before the first reply");
         health.on_reply(true, S_NS);
-        assert_eq!(health.known(6 * S_NS - 1), Some(true));
-        assert_eq!(health.known(6 * S_NS), None);
+        assert_eq!(health.cached(6 * S_NS - 1), Some(true));
+        assert_eq!(health.cached(6 * S_NS), None);
         health.begin_call(6 * S_NS);
-        assert_eq!(health.known(6 * S_NS), Some(true), "somebody is asking");
-        assert_eq!(health.known(11 * S_NS), None);
+        assert_eq!(health.cached(6 * S_NS), Some(true), "a call is running");
+        assert_eq!(health.cached(11 * S_NS), None);
         health.on_reply(false, 11 * S_NS);
-        assert_eq!(health.known(12 * S_NS), Some(false));
+        assert_eq!(health.cached(12 * S_NS), Some(false));
     }
 }
