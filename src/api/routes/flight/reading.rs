@@ -64,7 +64,7 @@ pub(super) struct Reading {
     include_schema: bool,
     memory: Option<BufferMemory>,
     /// Whether the responder has returned its last bytes.
-    is_answered: bool,
+    is_complete: bool,
 }
 
 impl Reading {
@@ -108,7 +108,7 @@ impl Reading {
             lines,
             include_schema,
             memory: None,
-            is_answered: false,
+            is_complete: false,
         })
     }
 
@@ -132,7 +132,7 @@ impl Reading {
                 // The columns may depend on the types of unbound parameters. The statement can
                 // still be prepared, but without columns.
                 if let Purpose::Prepared { has_parameters: true, .. } = self.purpose {
-                    return Ok(Progress::Complete(self.described(Vec::new())?));
+                    return Ok(Progress::Complete(self.schema_frames(Vec::new())?));
                 }
             }
             let bytes = match action? {
@@ -140,11 +140,11 @@ impl Reading {
                 Action::Stream(response) => response.body,
                 Action::Bytes(bytes) => bytes,
                 Action::Respond(response) => {
-                    self.is_answered = true;
+                    self.is_complete = true;
                     response.body
                 }
                 Action::End => {
-                    self.is_answered = true;
+                    self.is_complete = true;
                     Vec::new()
                 }
                 Action::ReadBody => {
@@ -169,7 +169,7 @@ impl Reading {
                         pattern";
             return Err(ApiError::TooHeavy(text.to_owned()));
         }
-        if self.is_answered {
+        if self.is_complete {
             self.stream.push(listings::listed(lines, self.include_schema)?);
         }
         Ok(())
@@ -177,7 +177,7 @@ impl Reading {
 
     fn progress(&mut self) -> ApiResult<Option<Progress>> {
         let messages = self.stream.messages()?;
-        if self.is_answered {
+        if self.is_complete {
             self.stream.finish()?;
         }
         if let Some(reservation) = self.responder.reservation() {
@@ -191,22 +191,22 @@ impl Reading {
                 let data = FlightData { descriptor: None, header, body };
                 grpc_web::message(&mut frames, &data.encode_to_vec())?;
             }
-            return Ok(match (self.is_answered, frames.is_empty()) {
+            return Ok(match (self.is_complete, frames.is_empty()) {
                 (true, _) => Some(Progress::Complete(frames)),
                 (false, true) => None,
                 (false, false) => Some(Progress::Frames(frames)),
             });
         }
         let Some(schema) = messages.first().map(IpcMessage::encapsulated) else { return Ok(None) };
-        let frames = self.described(schema)?;
-        Ok(Some(match self.is_answered {
+        let frames = self.schema_frames(schema)?;
+        Ok(Some(match self.is_complete {
             true => Progress::Complete(frames),
             false => Progress::Known(frames),
         }))
     }
 
-    fn described(&mut self, schema: Vec<u8>) -> ApiResult<Vec<u8>> {
-        let answer = match &mut self.purpose {
+    fn schema_frames(&mut self, schema: Vec<u8>) -> ApiResult<Vec<u8>> {
+        let message = match &mut self.purpose {
             Purpose::Info { descriptor, ticket } => {
                 let ticket = BytesValue { value: std::mem::take(ticket) };
                 let info = FlightInfo {
@@ -230,7 +230,7 @@ impl Reading {
             Purpose::Rows | Purpose::Schema => BytesValue { value: schema }.encode_to_vec(),
         };
         let mut frames = Vec::new();
-        grpc_web::message(&mut frames, &answer)?;
+        grpc_web::message(&mut frames, &message)?;
         Ok(frames)
     }
 }
