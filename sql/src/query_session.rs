@@ -34,7 +34,7 @@ impl QuerySession {
     /// Processes a message and returns the encoded reply. The reply may contain an error.
     pub fn turn(&mut self, engine: &Engine, message: &[u8]) -> Vec<u8> {
         let (version, reply) = match envelope::decode::<ToSql>(message) {
-            Ok((version, message)) => (version, self.take(engine, message)),
+            Ok((version, message)) => (version, self.handle_message(engine, message)),
             Err(error) => (envelope::VERSION, Err(unreadable(&error))),
         };
         let reply = reply.unwrap_or_else(|error| {
@@ -52,20 +52,20 @@ impl QuerySession {
 
     /// Whether the session has sent its complete result.
     pub fn is_over(&self) -> bool {
-        let is_answered = |open: &RunningQuery| open.is_done && open.written.is_empty();
-        self.rewriting.is_none() && self.open.as_ref().is_none_or(is_answered)
+        let is_complete = |open: &RunningQuery| open.is_done && open.written.is_empty();
+        self.rewriting.is_none() && self.open.as_ref().is_none_or(is_complete)
     }
 
-    fn take(&mut self, engine: &Engine, message: ToSql) -> Result<FromSql, QueryError> {
-        let answers = match message {
+    fn handle_message(&mut self, engine: &Engine, message: ToSql) -> Result<FromSql, QueryError> {
+        let replies = match message {
             ToSql::Open(request) => {
                 self.open = None;
                 self.open = Some(RunningQuery::new(engine, request)?);
                 Vec::new()
             }
-            ToSql::Turn { answers, lengths, pages } => {
-                let answers = ToSql::whole_answers(answers, &lengths, &pages);
-                answers.ok_or_else(|| {
+            ToSql::Turn { replies, lengths, pages } => {
+                let replies = ToSql::with_pages(replies, &lengths, &pages);
+                replies.ok_or_else(|| {
                     QueryError::internal("the pages do not have the announced lengths")
                 })?
             }
@@ -74,7 +74,7 @@ impl QuerySession {
             }
         };
         let open = self.open.as_mut();
-        open.ok_or_else(|| QueryError::internal("no session is open"))?.turn(answers)
+        open.ok_or_else(|| QueryError::internal("no session is open"))?.turn(replies)
     }
 }
 
@@ -120,14 +120,14 @@ impl RunningQuery {
         Ok(Self { query, format, writer, written, is_cut_short, is_done, has_rows })
     }
 
-    fn turn(&mut self, answers: Vec<SessionReply>) -> Result<FromSql, QueryError> {
+    fn turn(&mut self, replies: Vec<SessionReply>) -> Result<FromSql, QueryError> {
         // Encoded bytes are sent before the plan continues, so a slow client slows the plan down, and
         // encoded bytes never accumulate.
         if self.is_done || self.written.len() >= PIECE_BYTES {
-            self.query.deliver(answers);
+            self.query.deliver(replies);
             return Ok(self.reply(Vec::new(), Vec::new(), true));
         }
-        let step = self.query.step(answers)?;
+        let step = self.query.step(replies)?;
         let goes_on = step.goes_on;
         self.is_cut_short = step.is_cut_short;
         if let Some(schema) = &step.schema {

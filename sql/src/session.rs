@@ -190,24 +190,24 @@ impl Query {
         Ok(Self { exchange: Arc::default(), stage, turns })
     }
 
-    /// Processes `answers`, and runs the query until it needs another reply. Replies may arrive in
+    /// Processes `replies`, and runs the query until it needs another reply. Replies may arrive in
     /// any order and in several steps.
     ///
     /// # Errors
     /// Returns the error that ended the query.
-    pub fn step(&mut self, answers: Vec<SessionReply>) -> Result<Step, QueryError> {
-        let step = self.resume(answers);
+    pub fn step(&mut self, replies: Vec<SessionReply>) -> Result<Step, QueryError> {
+        let step = self.resume(replies);
         if step.as_ref().map_or(true, |step| step.is_done) {
             self.stage = QueryStage::Done;
         }
         step
     }
 
-    fn resume(&mut self, answers: Vec<SessionReply>) -> Result<Step, QueryError> {
-        let mut answers = VecDeque::from(answers);
+    fn resume(&mut self, replies: Vec<SessionReply>) -> Result<Step, QueryError> {
+        let mut replies = VecDeque::from(replies);
         if let QueryStage::Preparing(preparing) = &mut self.stage {
-            while let Some(answer) = answers.pop_front() {
-                preparing.take(answer)?;
+            while let Some(reply) = replies.pop_front() {
+                preparing.add_reply(reply)?;
             }
             if preparing.missing > 0 {
                 let wanted = std::mem::take(&mut preparing.unsent);
@@ -215,14 +215,14 @@ impl Query {
             }
             self.begin();
         }
-        self.deliver(answers);
+        self.deliver(replies);
         self.turn()
     }
 
-    /// Stores `answers` for the next step of a running plan.
-    pub(crate) fn deliver(&self, answers: impl IntoIterator<Item = SessionReply>) {
-        for answer in answers {
-            match answer {
+    /// Stores `replies` for the next step of a running plan.
+    pub(crate) fn deliver(&self, replies: impl IntoIterator<Item = SessionReply>) {
+        for reply in replies {
+            match reply {
                 SessionReply::Page(page) => self.exchange.put(page),
                 SessionReply::Failed { status, message } => {
                     self.exchange.fail(source_failure(status, message));
@@ -331,8 +331,8 @@ async fn next_rows(
 }
 
 impl Preparing {
-    fn take(&mut self, answer: SessionReply) -> Result<(), QueryError> {
-        match answer {
+    fn add_reply(&mut self, reply: SessionReply) -> Result<(), QueryError> {
+        match reply {
             SessionReply::Tables(tables) => self.tables = tables,
             SessionReply::System(table, rows) => drop(self.system.insert(table, rows)),
             SessionReply::Failed { status, message } => {

@@ -98,8 +98,8 @@ struct Statement {
 #[derive(Default)]
 struct Attempt {
     scans: Scans,
-    /// The answers to the requests of SQL, for its next turn.
-    answers: Vec<SessionReply>,
+    /// The replies to the requests of SQL, for its next turn.
+    replies: Vec<SessionReply>,
     piece: Vec<u8>,
     memory: Option<BufferMemory>,
     /// Whether a shard has replied. A reply confirms the columns.
@@ -109,9 +109,9 @@ struct Attempt {
 
 /// The result of a turn of SQL.
 enum Turned {
-    /// SQL can continue without answers.
+    /// SQL can continue without replies.
     Continues,
-    /// SQL waits for an answer.
+    /// SQL waits for a reply.
     Waits,
     Done,
     /// The statement must be opened again, because its state was stale or the SQL Worker lost it.
@@ -146,8 +146,8 @@ impl Statement {
                 Turned::Waits => self.read_pages().await?,
                 Turned::Lost => false,
             };
-            let answers = std::mem::take(&mut self.attempt.answers);
-            message = if is_open { ToSql::turn(answers) } else { self.open() };
+            let replies = std::mem::take(&mut self.attempt.replies);
+            message = if is_open { ToSql::turn(replies) } else { self.open() };
         }
     }
 
@@ -265,7 +265,7 @@ impl Statement {
         }
         self.add(piece)?;
         for wanted in wanted {
-            self.answer(wanted).await?;
+            self.handle_request(wanted).await?;
         }
         // A format that is written as a whole has no bytes before its end, so the statement may
         // still fail.
@@ -289,16 +289,16 @@ impl Statement {
             .set_bytes(&mut self.attempt.memory, self.attempt.piece.len())?)
     }
 
-    /// Answers a request of SQL, or begins a scan whose pages follow later.
-    async fn answer(&mut self, wanted: SessionRequest) -> Result<()> {
+    /// Handles a request of SQL, or begins a scan whose pages follow later.
+    async fn handle_request(&mut self, wanted: SessionRequest) -> Result<()> {
         match wanted {
             SessionRequest::Tables(names) => {
                 let tables = self.schema().map(|schema| named_tables(schema, &names));
-                self.attempt.answers.push(SessionReply::Tables(tables.unwrap_or_default()));
+                self.attempt.replies.push(SessionReply::Tables(tables.unwrap_or_default()));
             }
             SessionRequest::EveryTable => {
                 let tables = self.schema().map(every_table);
-                self.attempt.answers.push(SessionReply::Tables(tables.unwrap_or_default()));
+                self.attempt.replies.push(SessionReply::Tables(tables.unwrap_or_default()));
             }
             SessionRequest::Scan(request) => {
                 let reservation = self.reservation()?;
@@ -309,14 +309,14 @@ impl Statement {
                 })?;
                 let scans = &mut self.attempt.scans;
                 let page = scans.begin(&request, loaded, now_ns, counts_series, &reservation)?;
-                self.attempt.answers.extend(page);
+                self.attempt.replies.extend(page);
             }
             SessionRequest::Page(scan) => {
-                self.attempt.answers.extend(self.attempt.scans.next_pages(scan)?)
+                self.attempt.replies.extend(self.attempt.scans.next_pages(scan)?)
             }
             SessionRequest::System(SystemTable::Queries) => {
                 let rows = self.live_queries().await?;
-                self.attempt.answers.push(SessionReply::System(SystemTable::Queries, rows));
+                self.attempt.replies.push(SessionReply::System(SystemTable::Queries, rows));
             }
         }
         Ok(())
@@ -367,9 +367,9 @@ impl Statement {
         Ok(())
     }
 
-    /// Reads pages until SQL has an answer. Returns `false` if the statement must be opened again.
+    /// Reads pages until SQL has a reply. Returns `false` if the statement must be opened again.
     async fn read_pages(&mut self) -> Result<bool> {
-        while self.attempt.answers.is_empty() {
+        while self.attempt.replies.is_empty() {
             let (requested, requests) = self.request_pages(false)?;
             if requested.is_empty() {
                 return Err(Error::unexpected_reply());
@@ -383,9 +383,9 @@ impl Statement {
                     is_stale = true;
                     continue;
                 };
-                let PageResult { answer, rows, series } =
+                let PageResult { reply, rows, series } =
                     self.attempt.scans.on_reply(*requested, reply)?;
-                self.attempt.answers.extend(answer);
+                self.attempt.replies.extend(reply);
                 self.count(rows, series)?;
             }
             if is_stale {

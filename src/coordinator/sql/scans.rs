@@ -69,7 +69,7 @@ pub(super) struct PageRequest {
 
 #[derive(Default)]
 pub(super) struct PageResult {
-    pub(super) answer: Option<SessionReply>,
+    pub(super) reply: Option<SessionReply>,
     /// The number of rows that were read for the page.
     pub(super) rows: u64,
     /// The number of the scan's series counted so far.
@@ -90,7 +90,7 @@ impl Scan {
         }
     }
 
-    fn answer(&mut self, bytes: Vec<u8>, is_last: bool) -> SessionReply {
+    fn page_reply(&mut self, bytes: Vec<u8>, is_last: bool) -> SessionReply {
         self.is_wanted = false;
         let (rows_read, bytes_decoded) = std::mem::take(&mut self.read);
         SessionReply::Page(Page { scan: self.number, bytes, is_last, rows_read, bytes_decoded })
@@ -99,7 +99,7 @@ impl Scan {
     fn page(&mut self) -> Result<Option<SessionReply>, QueryError> {
         let Progress::Groups(gathered) = &mut self.progress else { return Ok(None) };
         let page = gathered.page()?;
-        Ok(page.map(|(bytes, is_last)| self.answer(bytes, is_last)))
+        Ok(page.map(|(bytes, is_last)| self.page_reply(bytes, is_last)))
     }
 
     fn on_reply(&mut self, shard: usize, page: FromShard) -> Result<PageResult> {
@@ -111,13 +111,13 @@ impl Scan {
         }
         self.read.0 += stats.rows_scanned;
         self.read.1 += stats.bytes_decoded;
-        let answer = match &mut self.progress {
+        let reply = match &mut self.progress {
             Progress::Rows(shards) => {
                 let next = shards.get_mut(shard).ok_or_else(Error::unexpected_reply)?;
                 let resume = next.take().ok_or_else(Error::unexpected_reply)?;
                 *next = resume.after(until, position);
                 let is_last = shards.iter().all(Option::is_none);
-                Some(self.answer(groups, is_last))
+                Some(self.page_reply(groups, is_last))
             }
             Progress::Groups(gathered) => {
                 let groups = scan_page::decode(&groups);
@@ -126,7 +126,7 @@ impl Scan {
                 self.page()?
             }
         };
-        Ok(PageResult { answer, rows: stats.rows_scanned, series: self.series })
+        Ok(PageResult { reply, rows: stats.rows_scanned, series: self.series })
     }
 }
 
@@ -182,14 +182,14 @@ impl Scans {
     pub(super) fn next_pages(&mut self, scan: u64) -> Result<Vec<SessionReply>> {
         let scan = self.find(scan)?;
         (scan.is_wanted, scan.goes_on) = (true, true);
-        let mut answers = std::mem::take(&mut scan.ready);
-        if answers.is_empty() {
-            answers.extend(scan.page()?)
+        let mut replies = std::mem::take(&mut scan.ready);
+        if replies.is_empty() {
+            replies.extend(scan.page()?)
         } else {
             scan.is_wanted = false
         }
-        self.forget(answers.last());
-        Ok(answers)
+        self.forget(replies.last());
+        Ok(replies)
     }
 
     pub(super) fn has(&self, requested: PageRequest) -> bool {
@@ -201,8 +201,8 @@ impl Scans {
         scan.ok_or_else(Error::unexpected_reply)
     }
 
-    fn forget(&mut self, answer: Option<&SessionReply>) {
-        if let Some(SessionReply::Page(Page { scan, is_last: true, .. })) = answer {
+    fn forget(&mut self, reply: Option<&SessionReply>) {
+        if let Some(SessionReply::Page(Page { scan, is_last: true, .. })) = reply {
             self.cancel(&[*scan]);
         }
     }
@@ -276,9 +276,9 @@ impl Scans {
             scan.series += stats.series;
             return Ok(PageResult { series: scan.series, ..PageResult::default() });
         }
-        let learned = scan.on_reply(page.shard, reply)?;
-        self.forget(learned.answer.as_ref());
-        Ok(learned)
+        let result = scan.on_reply(page.shard, reply)?;
+        self.forget(result.reply.as_ref());
+        Ok(result)
     }
 
     pub(super) fn on_prefetched(
@@ -287,9 +287,9 @@ impl Scans {
         reply: FromShard,
     ) -> Result<PageResult> {
         let scan = self.find(requested.scan)?;
-        let mut learned = scan.on_reply(requested.shard, reply)?;
-        scan.ready.extend(learned.answer.take());
-        Ok(learned)
+        let mut result = scan.on_reply(requested.shard, reply)?;
+        scan.ready.extend(result.reply.take());
+        Ok(result)
     }
 
     /// Continues partly read scans with newer state. The scans do not include rows that were added

@@ -35,8 +35,9 @@ pub enum ToSql {
     /// Sends available requested data, possibly none, and lets the session continue.
     Turn {
         /// The data, in any order.
-        answers: Vec<SessionReply>,
-        /// The size of each page in `answers`, in bytes.
+        #[serde(rename = "answers")]
+        replies: Vec<SessionReply>,
+        /// The size of each page in `replies`, in bytes.
         lengths: Vec<u64>,
         /// The concatenated bytes of the pages, which are sent as the message body.
         #[serde(skip)]
@@ -55,33 +56,33 @@ pub enum ToSql {
 }
 
 impl ToSql {
-    /// Creates a turn from `answers`, and moves the bytes of their pages to the body.
-    pub fn turn(mut answers: Vec<SessionReply>) -> Self {
+    /// Creates a turn from `replies`, and moves the bytes of their pages to the body.
+    pub fn turn(mut replies: Vec<SessionReply>) -> Self {
         let (mut lengths, mut pages) = (Vec::new(), Vec::new());
-        for answer in &mut answers {
-            if let SessionReply::Page(page) = answer {
+        for reply in &mut replies {
+            if let SessionReply::Page(page) = reply {
                 lengths.push(page.bytes.len() as u64);
                 pages.append(&mut page.bytes);
             }
         }
-        Self::Turn { answers, lengths, pages }
+        Self::Turn { replies, lengths, pages }
     }
 
-    /// Moves the body's bytes into `answers`. Returns `None` if `lengths` does not match `pages`.
-    pub fn whole_answers(
-        mut answers: Vec<SessionReply>,
+    /// Moves the body's bytes into `replies`. Returns `None` if `lengths` does not match `pages`.
+    pub fn with_pages(
+        mut replies: Vec<SessionReply>,
         lengths: &[u64],
         pages: &[u8],
     ) -> Option<Vec<SessionReply>> {
         let (mut lengths, mut rest) = (lengths.iter(), pages);
-        for answer in &mut answers {
-            if let SessionReply::Page(page) = answer {
+        for reply in &mut replies {
+            if let SessionReply::Page(page) = reply {
                 let length = usize::try_from(*lengths.next()?).ok()?;
                 let (own, behind) = rest.split_at_checked(length)?;
                 (page.bytes, rest) = (own.to_vec(), behind);
             }
         }
-        rest.is_empty().then_some(answers)
+        rest.is_empty().then_some(replies)
     }
 }
 
