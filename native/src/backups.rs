@@ -21,12 +21,12 @@ const UNFINISHED: &str = ".unfinished-";
 pub fn execute(folder: &Path, message: &[u8]) -> Result<Vec<u8>, String> {
     let (_, message) =
         envelope::decode::<ToBackups>(message).map_err(|reason| reason.to_string())?;
-    let reply = answer(folder, message)
+    let reply = handle(folder, message)
         .map_err(|reason| format!("the storage of backups failed: {reason}"))?;
     Ok(envelope::encode(&reply))
 }
 
-fn answer(folder: &Path, message: ToBackups) -> std::io::Result<FromBackups> {
+fn handle(folder: &Path, message: ToBackups) -> std::io::Result<FromBackups> {
     match message {
         ToBackups::Put { key, object } => {
             let path = path(folder, &key)?;
@@ -121,11 +121,11 @@ mod tests {
     fn objects_are_stored_listed_and_deleted() {
         let folder = std::env::temp_dir().join(format!("tidemark-backups-{:016x}", random_u64()));
         let put = |key: &str, object: &[u8]| {
-            answer(&folder, ToBackups::Put { key: key.into(), object: object.to_vec() }).unwrap()
+            handle(&folder, ToBackups::Put { key: key.into(), object: object.to_vec() }).unwrap()
         };
         let list = |after: Option<&str>| {
             let after = after.map(str::to_owned);
-            answer(&folder, ToBackups::List { folder: "a/b".into(), after }).unwrap()
+            handle(&folder, ToBackups::List { folder: "a/b".into(), after }).unwrap()
         };
         let names = |names: &[&str]| FromBackups::Names {
             names: names.iter().map(|name| (*name).to_owned()).collect(),
@@ -141,9 +141,9 @@ mod tests {
         }
         assert_eq!(list(None), names(&["1", "2"]));
         assert_eq!(list(Some("1")), names(&["2"]));
-        let get = || answer(&folder, ToBackups::Get { key: "a/b/1".into() }).unwrap();
+        let get = || handle(&folder, ToBackups::Get { key: "a/b/1".into() }).unwrap();
         assert_eq!(get(), FromBackups::Object { object: b"one".to_vec() });
-        answer(&folder, ToBackups::Delete { keys: vec!["a/b/1".into(), "a/x".into()] }).unwrap();
+        handle(&folder, ToBackups::Delete { keys: vec!["a/b/1".into(), "a/x".into()] }).unwrap();
         assert_eq!(get(), FromBackups::Missing);
         for key in ["..", "a/../../b", "/a", "", "a//b", ".unfinished-1"] {
             assert!(path(&folder, key).is_err(), "{key}");

@@ -137,7 +137,7 @@ async fn respond(
     reader: Arc<Reader>,
 ) -> Result<HttpResponse, Infallible> {
     let is_head = request.method() == Method::HEAD;
-    if let Some(file) = console::answer(&request) {
+    if let Some(file) = console::response_of(&request) {
         return Ok(file);
     }
     let mut head = head(&request, peer);

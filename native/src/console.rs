@@ -14,7 +14,7 @@ include!(concat!(env!("OUT_DIR"), "/console.rs"));
 const RULES: &str = "_headers";
 
 /// Returns the response for a path of the console, or `None` for any other path.
-pub fn answer<B>(request: &Request<B>) -> Option<HttpResponse> {
+pub fn response_of<B>(request: &Request<B>) -> Option<HttpResponse> {
     let path = request.uri().path();
     let name = path.strip_prefix('/')?;
     let name = if name.is_empty() { "index.html" } else { name };

@@ -215,7 +215,7 @@ impl Engine {
         let Some(name) = crate::address::name(&to) else {
             return Err(CallFailure::Failed("there is no such object".to_owned()));
         };
-        let (reply, answer) = oneshot::channel();
+        let (reply, receiver) = oneshot::channel();
         let owner = self.shared.owner(&name);
         if owner == self.index {
             self.deliver(to, Event::Message { message, reply });
@@ -226,7 +226,7 @@ impl Engine {
                 return Err(CallFailure::Overloaded);
             }
         }
-        answer.await.unwrap_or_else(|_| {
+        receiver.await.unwrap_or_else(|_| {
             Err(CallFailure::Retryable("the object was loaded again".to_owned()))
         })
     }

@@ -155,14 +155,14 @@ impl Object {
     }
 
     fn continue_event(&mut self, event_id: EventId, step: Step<Vec<u8>>) {
-        let answer = match step {
+        let message = match step {
             Step::Calls(calls) if calls.is_empty() => return,
             Step::Calls(calls) => return self.outputs.push(Output::Calls(event_id, calls)),
-            Step::Done(answer) => answer,
+            Step::Done(message) => message,
         };
         match self.event_ids.remove(&event_id) {
             Some(Purpose::ObjectReply(reply)) => {
-                self.outputs.push(Output::ObjectReply(reply, answer));
+                self.outputs.push(Output::ObjectReply(reply, message));
                 let refused = &self.engine.shared.refused;
                 if refused.until_ns(&self.address, Work::Alarm).is_none()
                     && let Some((event_id, step)) = self.host.run_due_work()
@@ -190,8 +190,8 @@ impl Object {
     fn release(&mut self, inbox: &Rc<Inbox>) {
         for output in self.outputs.drain(..) {
             match output {
-                Output::ObjectReply(reply, answer) => {
-                    let _ = reply.send(Ok(answer));
+                Output::ObjectReply(reply, message) => {
+                    let _ = reply.send(Ok(message));
                 }
                 Output::Calls(event_id, calls) => {
                     for call in calls {
@@ -210,7 +210,7 @@ impl Object {
 
     /// Returns an error for every event in progress, because the writes of these events were lost.
     fn fail(self, reason: &CallFailure) {
-        let answers = self.outputs.into_iter().filter_map(|output| match output {
+        let sent = self.outputs.into_iter().filter_map(|output| match output {
             Output::ObjectReply(reply, _) => Some(reply),
             Output::Calls(..) | Output::AlarmHandled => None,
         });
@@ -218,7 +218,7 @@ impl Object {
             Purpose::ObjectReply(reply) => Some(reply),
             Purpose::Alarm | Purpose::Behind => None,
         });
-        for reply in answers.chain(waiting) {
+        for reply in sent.chain(waiting) {
             let _ = reply.send(Err(reason.clone()));
         }
     }

@@ -114,11 +114,11 @@ impl<S: Store> Shard<S> {
             return Err(Refusal::Stale);
         }
         let memtable = loaded.take_memtable()?;
-        let answer = self.read_with(&memtable, measurements, read);
+        let result = self.read_with(&memtable, measurements, read);
         let log = &self.load()?.log;
         log.memtable.put(memtable);
         log.make_room(0);
-        answer
+        result
     }
 
     fn read_with<T>(

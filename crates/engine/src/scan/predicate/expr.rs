@@ -347,9 +347,9 @@ fn each<'a>(text: &Text<'_>, f: impl Fn(&str) -> bool) -> RowValues<'a, bool> {
         Text::Many(column, rows)
             if let Some(codes) = column.codes().and_then(|c| c.get(rows.clone())) =>
         {
-            let answers: Vec<bool> = column.entries().map(f).collect();
-            let answer = |&code: &u32| answers.get(code as usize).copied().or_bug();
-            RowValues::Many(codes.iter().map(answer).collect())
+            let results: Vec<bool> = column.entries().map(f).collect();
+            let result = |&code: &u32| results.get(code as usize).copied().or_bug();
+            RowValues::Many(codes.iter().map(result).collect())
         }
         Text::Many(column, rows) => {
             RowValues::Many(rows.clone().map(|i| f(column.get(i))).collect())
