@@ -55,21 +55,21 @@ pub async fn run(proxy: Arc<Proxy>, request: Request<RecvStream>, respond: SendR
     };
     reply.content_type += &format;
     let sent = Sent::default();
-    let mut answer = None;
+    let mut upstream = None;
     let outcome = tokio::select! {
         biased;
         status = interruption(&proxy, &head.headers) => Err(status),
-        outcome = exchange(&proxy, &head, &format, body, &sent, &mut reply, &mut answer) => outcome,
+        outcome = exchange(&proxy, &head, &format, body, &sent, &mut reply, &mut upstream) => outcome,
     };
     let mut is_damaged = false;
-    if let (Err(status), Some(answer)) = (&outcome, &mut answer)
+    if let (Err(status), Some(upstream)) = (&outcome, &mut upstream)
         && status.code == Code::DeadlineExceeded
     {
         // A client whose clock is slightly behind would report a broken message instead of an
         // exceeded deadline.
-        answer.frames.is_last_message = true;
+        upstream.frames.is_last_message = true;
         let rest =
-            timeout(proxy.limits.time("lingerMs"), answer.pass(&proxy.limits, &sent, &mut reply));
+            timeout(proxy.limits.time("lingerMs"), upstream.pass(&proxy.limits, &sent, &mut reply));
         is_damaged = !matches!(rest.await, Ok(Ok(())));
     }
     let is_complete = outcome.is_ok() && sent.is_complete();
@@ -91,11 +91,11 @@ pub async fn run(proxy: Arc<Proxy>, request: Request<RecvStream>, respond: SendR
         ];
         log::event("call", &more);
     }
-    if let Some(mut answer) = answer.filter(|_| is_complete) {
+    if let Some(mut upstream) = upstream.filter(|_| is_complete) {
         // The connection is used again only if the response ends.
         let end = async {
-            while let Some(Ok(_)) = answer.body.frame().await {}
-            proxy.upstream.keep(answer.sender).await;
+            while let Some(Ok(_)) = upstream.body.frame().await {}
+            proxy.upstream.keep(upstream.sender).await;
         };
         let _ = timeout(proxy.limits.time("lingerMs"), end).await;
     }
@@ -131,7 +131,7 @@ async fn exchange(
     body: RecvStream,
     sent: &Sent,
     reply: &mut Reply,
-    answer: &mut Option<Answer>,
+    upstream: &mut Option<UpstreamResponse>,
 ) -> Result<HeaderMap, Status> {
     let limits = &proxy.limits;
     let _permit = proxy.calls.try_acquire().map_err(|_| {
@@ -148,7 +148,7 @@ async fn exchange(
         let response = unless_silent(limits, sent, response);
         let response = reply.unless_cancelled(response).await??;
         let (sender, response) = response.map_err(convert::no_response)?;
-        receive(limits, sent, sender, response, reply, answer).await
+        receive(limits, sent, sender, response, reply, upstream).await
     };
     tokio::select! {
         Err(status) = forward(body, to, limits, sent) => Err(status),
@@ -213,7 +213,7 @@ async fn receive(
     sender: Sender,
     response: Response<Incoming>,
     reply: &mut Reply,
-    answer: &mut Option<Answer>,
+    upstream: &mut Option<UpstreamResponse>,
 ) -> Result<HeaderMap, Status> {
     let (head, mut body) = response.into_parts();
     convert::must_fit("the response", &head.headers, limits)?;
@@ -251,10 +251,14 @@ async fn receive(
         return Err(Status { code: Code::Unknown, message, metadata: Box::new(metadata) });
     }
     reply.begin(metadata)?;
-    let answer =
-        answer.insert(Answer { sender, body, frames: Frames::default(), unsent: Bytes::new() });
-    answer.pass(limits, sent, reply).await?;
-    convert::trailers_of(&std::mem::take(&mut answer.frames).trailers())
+    let upstream = upstream.insert(UpstreamResponse {
+        sender,
+        body,
+        frames: Frames::default(),
+        unsent: Bytes::new(),
+    });
+    upstream.pass(limits, sent, reply).await?;
+    convert::trailers_of(&std::mem::take(&mut upstream.frames).trailers())
 }
 
 /// Returns the start of the body of an error. The body may break off.
@@ -270,7 +274,7 @@ async fn start_of(body: &mut Incoming) -> String {
 }
 
 /// The response of the server.
-struct Answer {
+struct UpstreamResponse {
     sender: Sender,
     body: Incoming,
     frames: Frames,
@@ -278,7 +282,7 @@ struct Answer {
     unsent: Bytes,
 }
 
-impl Answer {
+impl UpstreamResponse {
     /// Sends messages until the trailers, or the last message, are complete.
     async fn pass(
         &mut self,
