@@ -45,14 +45,20 @@ enum ReadStatement {
     Show(Statement),
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ExplainKind {
+    /// EXPLAIN, which reads no rows.
+    Plan,
+    /// EXPLAIN ANALYZE.
+    Analyze,
+}
+
 /// A SELECT, SHOW or EXPLAIN.
 pub struct Query {
     statement: ReadStatement,
     session: Session,
     sources: Vec<QuerySource>,
-    /// `Some(true)` for EXPLAIN ANALYZE, `Some(false)` for EXPLAIN, and `None` for other
-    /// statements.
-    explain: Option<bool>,
+    explain: Option<ExplainKind>,
     after: Option<RowPosition>,
     /// The result for a missing database; `None` if a missing database is an error.
     otherwise: Option<Option<SeriesChunk>>,
@@ -92,7 +98,8 @@ impl Query {
     /// Prepares EXPLAIN or EXPLAIN ANALYZE. INTO is ignored.
     pub fn explain(explain: ExplainStatement, session: Session) -> Result<Self, QueryError> {
         let mut query = Self::select(*explain.select, session)?;
-        query.explain = Some(explain.analyze);
+        query.explain =
+            Some(if explain.analyze { ExplainKind::Analyze } else { ExplainKind::Plan });
         Ok(query)
     }
 

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::Query;
 use super::shard_pages::{Merge, PlanPages, PlannedRun, QueryRun, ReadCounts, ScanShards};
+use super::{ExplainKind, Query};
 use crate::admission::QueryReservation;
 use crate::coordinator::Context;
 use crate::coordinator::cache::find_policy;
@@ -68,20 +68,21 @@ pub(super) fn plan_select(
     };
     let reads_all_shards = selected.iter().all(is_read);
     let counts = streams.counts();
-    let explained = explain.map(|analyze| {
+    let explained = explain.map(|kind| {
         let schema_of = |scan: &PlannedScan| {
             source(scan).and_then(|of| of.loaded.policy()).map(|(_, schema)| schema.as_ref())
         };
         // The planning ends here.
         let planned_ns = context.platform.now_ns();
+        let analyze = kind == ExplainKind::Analyze;
         Box::new(Explain::new(analyze, select.to_string(), &plan, &schema_of, &counts, planned_ns))
     });
     let columns = explain.is_none().then(|| plan.result_columns());
-    let pages = (*explain == Some(false) || counts_series).then(|| {
+    let pages = (*explain == Some(ExplainKind::Plan) || counts_series).then(|| {
         let requests = plan.scans.iter().map(|scan| scan.request.clone()).collect();
         PlanPages::new(requests, &counts)
     });
-    let executor = (*explain != Some(false)).then(|| {
+    let executor = (*explain != Some(ExplainKind::Plan)).then(|| {
         let mut executor = Box::new(Executor::new(plan, &counts, reservation, &session.work));
         if let Some(row) = after {
             executor.begin_after(row);
