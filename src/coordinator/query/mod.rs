@@ -37,7 +37,7 @@ use crate::query::result::{ResultColumns, SeriesChunk};
 use crate::query::source::{self, SourceName};
 pub(super) use plan::shards_of;
 use plan::{QuerySource, plan_select, plan_show, remove_nonempty, selected_policies, survey};
-use shard_pages::{Needs, PlannedRun, QueryRun, RunStep, gather, resumes};
+use shard_pages::{Needs, PlannedRun, QueryRun, RunStep, combine_first_pages, is_continuation};
 
 #[derive(Clone, Debug)]
 enum ReadStatement {
@@ -416,7 +416,7 @@ impl Running {
     /// Requests pages and passes them to `run`. Returns `false` if a shard has newer state.
     async fn read_pages(&self, run: &mut QueryRun, needs: Needs) -> Result<bool> {
         let Query { statement, session, sources, status, .. } = &self.query;
-        let further = needs.iter().any(|(_, message)| resumes(message));
+        let further = needs.iter().any(|(_, message)| is_continuation(message));
         let report = self.io.with(|context| {
             if further && !self.emitted {
                 self.reservation(context).become_long().map_err(QueryError::from)?;
@@ -425,7 +425,7 @@ impl Running {
             Ok::<_, Error>(status.report.report(context, session, further, describe))
         })??;
         let (mut requested, mut requests) = (Vec::new(), Vec::new());
-        for (streams, mut message) in gather(needs, run) {
+        for (streams, mut message) in combine_first_pages(needs, run) {
             if let ToShard::Scan { query, .. } | ToShard::Summarise { query, .. } = &mut message {
                 *query = status.report.precedence(run.reads.points());
             }
@@ -458,11 +458,11 @@ impl Running {
     }
 }
 
-/// Decodes a shard's reply to a page request. An error about a rate limit names the caller `who` or
+/// Decodes a shard's reply to a page request. An error about a rate limit names `caller` or
 /// the query's `databases`. Returns `None` if the shard is stale.
 pub(super) fn shard_page(
     reply: CallResult,
-    who: &str,
+    caller: &str,
     databases: &str,
 ) -> Result<Option<FromShard>> {
     match envelope::decode_reply::<FromShard>(reply)? {
@@ -470,7 +470,7 @@ pub(super) fn shard_page(
         FromShard::Refused(ShardRefusal::Damaged { block }) => Err(Error::Damaged { block }),
         FromShard::Refused(ShardRefusal::Interrupted) => Err(Error::Interrupted),
         FromShard::Refused(ShardRefusal::RateExceeded(over)) => {
-            Err(Error::over_rate(over, who, databases))
+            Err(Error::over_rate(over, caller, databases))
         }
         reply @ (FromShard::Refused(_) | FromShard::Unavailable(_)) => Err(reply.into()),
         reply => Ok(Some(reply)),

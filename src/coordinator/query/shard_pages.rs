@@ -191,7 +191,7 @@ pub(super) enum RunStep {
 }
 
 /// Whether a requested page is not the first page of its shard.
-pub(super) fn resumes(message: &ToShard) -> bool {
+pub(super) fn is_continuation(message: &ToShard) -> bool {
     match message {
         ToShard::Scan { request, .. } | ToShard::Explain { request, .. } => {
             request.resume.is_continuation()
@@ -203,7 +203,7 @@ pub(super) fn resumes(message: &ToShard) -> bool {
 
 /// Combines the requests for the first pages of several scans into one call for each shard. A
 /// statement over a thousand measurements therefore needs only a few calls.
-pub(super) fn gather(needs: Needs, run: &QueryRun) -> Vec<(Vec<StreamId>, ToShard)> {
+pub(super) fn combine_first_pages(needs: Needs, run: &QueryRun) -> Vec<(Vec<StreamId>, ToShard)> {
     let mut calls: Vec<(Vec<StreamId>, ToShard)> = Vec::new();
     // The index of each shard's call that has space for a further scan.
     let mut open: BTreeMap<&ObjectId, usize> = BTreeMap::new();
