@@ -65,7 +65,8 @@ pub struct RowPosition {
 
 impl Executor {
     /// Starts `plan`. `shards[i]` is the number of shards that scan `i` of the plan reads; a scan
-    /// without shards has no rows. `reservation` counts the executor's memory, and `work` counts its work.
+    /// without shards has no rows. `reservation` counts the executor's memory, and `work` counts its
+    /// work.
     pub fn new(plan: Plan, shards: &[u32], reservation: &QueryReservation, work: &Work) -> Self {
         Self::in_steps(plan, shards, reservation, work, SubquerySteps::DEFAULT)
     }
@@ -171,13 +172,13 @@ impl Executor {
                         return Ok(step);
                     }
                 }
-                ExecStep::Chunk(chunk) => self.show(chunk),
+                ExecStep::Chunk(chunk) => self.add_chunk(chunk),
                 // The current turn's share of work is done, so the next iteration pauses.
                 ExecStep::Pause => {}
                 ExecStep::Done => {
                     if let Some(group) = self.group.take() {
                         self.series += u64::from(group.has_rows() && !self.is_counted);
-                        self.ready.extend(group.held);
+                        self.ready.extend(group.last_chunk);
                     }
                 }
             }
@@ -339,13 +340,13 @@ impl Executor {
         limited && self.series >= node.soffset.saturating_add(node.slimit)
     }
 
-    fn show(&mut self, chunk: SeriesChunk) {
+    fn add_chunk(&mut self, chunk: SeriesChunk) {
         self.series += u64::from(!self.is_counted);
         self.is_counted = true;
         if self.series > self.node.soffset
             && let Some(group) = &mut self.group
         {
-            self.ready.extend(chunk.hold(&mut group.held));
+            self.ready.extend(chunk.swap_into(&mut group.last_chunk));
         }
     }
 }

@@ -75,7 +75,7 @@ pub(crate) struct GroupExecutor {
     /// Fills the rows of a raw query with the values of earlier rows.
     filled: RowFill,
     /// The last chunk. A later chunk of the group determines whether more rows follow.
-    pub(crate) held: Option<SeriesChunk>,
+    pub(crate) last_chunk: Option<SeriesChunk>,
     /// The rows to evaluate next: the calls' values, then the variables.
     unread: Option<Unread>,
     work: Work,
@@ -110,7 +110,7 @@ impl GroupExecutor {
             calls: calls.collect(),
             limiter: Limiter::new(node.limit, node.offset),
             filled: RowFill::default(),
-            held: None,
+            last_chunk: None,
             unread: None,
             work: work.clone(),
             windows: reservation.buffer(),
@@ -325,8 +325,9 @@ impl GroupExecutor {
                 _ => self.join_except(batch.times_ns.last().copied()),
             });
         }
-        let held = self.calls.iter().filter_map(|call| call.series.as_ref());
-        if held.map(|series| series.times_ns.len() as u64).sum::<u64>() > BUCKETS_PER_QUERY_MAX {
+        let buffered = self.calls.iter().filter_map(|call| call.series.as_ref());
+        if buffered.map(|series| series.times_ns.len() as u64).sum::<u64>() > BUCKETS_PER_QUERY_MAX
+        {
             return Err(QueryError::TooLarge {
                 what: "a series whose functions read different times",
                 limit: BUCKETS_PER_QUERY_MAX,

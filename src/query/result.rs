@@ -89,9 +89,9 @@ impl SeriesChunk {
         }));
     }
 
-    /// Replaces the chunk in `held` with this chunk of the same series. Returns the replaced chunk.
-    pub(crate) fn hold(self, held: &mut Option<Self>) -> Option<Self> {
-        held.replace(self).map(|before| Self { partial: true, ..before })
+    /// Replaces the chunk in `last` with this chunk of the same series. Returns the replaced chunk.
+    pub(crate) fn swap_into(self, last: &mut Option<Self>) -> Option<Self> {
+        last.replace(self).map(|before| Self { partial: true, ..before })
     }
 
     /// Returns the chunk's series without its rows.

@@ -84,15 +84,15 @@ pub struct MetaExecutor {
     computation: Option<Computation<Result<Computed>>>,
     limiter: Limiter,
     showing: Option<Showing>,
-    held: Option<SeriesChunk>,
+    last_chunk: Option<SeriesChunk>,
     ready: VecDeque<SeriesChunk>,
     total: u64,
     counted: bool,
 }
 
 impl MetaExecutor {
-    /// Starts `plan`. `shards[i]` is the number of shards of scan `i`. `reservation` counts the memory, and
-    /// `work` counts the work.
+    /// Starts `plan`. `shards[i]` is the number of shards of scan `i`. `reservation` counts the
+    /// memory, and `work` counts the work.
     pub fn new(
         plan: MetaPlan,
         shards: &[u32],
@@ -130,7 +130,7 @@ impl MetaExecutor {
             reservation: reservation.clone(),
             limiter: Limiter::new(limit, offset),
             showing: None,
-            held: None,
+            last_chunk: None,
             ready: VecDeque::new(),
             total: 0,
             counted: false,
@@ -208,7 +208,7 @@ impl MetaExecutor {
                 Ok(Computed::Names(name, names))
             }));
         }
-        Ok(self.held.take().map_or(MetaStep::Done, MetaStep::Chunk))
+        Ok(self.last_chunk.take().map_or(MetaStep::Done, MetaStep::Chunk))
     }
 
     fn receive(&mut self, computed: Computed) -> Result<()> {
@@ -315,7 +315,7 @@ impl MetaExecutor {
             self.ready.push_back(chunk);
         } else {
             // The next measurement may add rows to this series.
-            self.ready.extend(chunk.hold(&mut self.held));
+            self.ready.extend(chunk.swap_into(&mut self.last_chunk));
         }
         true
     }
