@@ -97,7 +97,7 @@ impl<S: Store> Shard<S> {
     pub(super) fn done(&mut self, task: AlarmTask) -> Result<(), Refusal> {
         let loaded = self.load()?;
         let cleared = loaded.attempts.clear(&*loaded.store, task);
-        loaded.attempts.succeeded(task);
+        loaded.attempts.on_success(task);
         cleared.map_err(|error| self.discard_state(error.into()))
     }
 }
@@ -220,7 +220,7 @@ impl Attempts {
         Ok(read)
     }
 
-    pub(super) fn succeeded(&mut self, task: AlarmTask) {
+    pub(super) fn on_success(&mut self, task: AlarmTask) {
         self.attempts.remove(&task.key());
         self.stored.remove(&task.key());
         self.succeeded.insert(task.key());

@@ -111,7 +111,7 @@ impl<S: Store> Loaded<S> {
             self.columns.add_columns(&*self.store, &frame.header.tables)?;
         }
         let sequence = self.log.append(&*self.store, frame, &self.columns, schema_version)?;
-        self.columns.written();
+        self.columns.on_write();
         self.count_frame(frame.header.rows());
         Ok(sequence)
     }

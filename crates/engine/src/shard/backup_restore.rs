@@ -29,7 +29,7 @@ impl<S: Store> Shard<S> {
         now_ns: i64,
     ) -> Result<FromShardBackup, Refusal> {
         match step {
-            ShardBackup::Hold { backup } => self.hold(*backup, now_ns),
+            ShardBackup::Hold { backup } => self.hold_values(*backup, now_ns),
             ShardBackup::Read { number } => self.read_value(Number(*number)),
             ShardBackup::Release { backup } => self.release(Some(*backup), now_ns),
             ShardBackup::Progress => self.filled(),
@@ -39,7 +39,7 @@ impl<S: Store> Shard<S> {
     }
 
     /// Flushes the log, because a snapshot consists of values, and adds a hold for these values.
-    fn hold(&mut self, backup: u64, now_ns: i64) -> Result<FromShardBackup, Refusal> {
+    fn hold_values(&mut self, backup: u64, now_ns: i64) -> Result<FromShardBackup, Refusal> {
         self.flush(now_ns)?;
         let loaded = self.load()?;
         let numbers: BTreeSet<u64> =
@@ -48,12 +48,12 @@ impl<S: Store> Shard<S> {
         let range = loaded.state().settings.range;
         // A backup that is still running may be copying values of an earlier snapshot.
         let earlier =
-            loaded.manifest().held(backup).into_iter().flat_map(|hold| hold.numbers.iter());
+            loaded.manifest().find_hold(backup).into_iter().flat_map(|hold| hold.numbers.iter());
         let all: BTreeSet<u64> = earlier.chain(numbers.iter().copied()).collect();
         let until_ns = now_ns.saturating_add(BACKUP_HOLD_NS);
         let hold = Hold { id: backup, numbers: all.iter().copied().collect(), until_ns };
         let rows = self.point_rows()?;
-        self.change(None, |draft| draft.manifest.hold(hold))?;
+        self.change(None, |draft| draft.manifest.add_hold(hold))?;
         let point = seal_point(runs.runs(), &rows).map_err(|reason| {
             Refusal::Invalid(format!("the snapshot cannot be encoded: {reason}"))
         })?;

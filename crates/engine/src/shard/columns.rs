@@ -140,7 +140,7 @@ impl Columns {
         decode(head).map(|_| ())
     }
 
-    pub(super) fn written(&mut self) {
+    pub(super) fn on_write(&mut self) {
         self.unwritten = BTreeSet::new();
         self.forget_if_many();
     }

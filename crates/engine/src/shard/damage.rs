@@ -75,7 +75,7 @@ impl DamagedRows {
     }
 
     /// Copies the damaged rows of the log. The caller must call this function in the transaction of
-    /// the flush, and then [`DamagedRows::copied`].
+    /// the flush, and then [`DamagedRows::on_copy`].
     pub(super) fn copy<S: Store>(&self, store: &S, damaged: &[wal::Damage]) -> StoreResult<()> {
         for (key, raw) in (self.next_key..).step_by(ASIDE_KEYS as usize).zip(damaged) {
             store.put(Table::Tombstone, key, &row::encode(&Damage::of_log(raw))?, b"")?;
@@ -88,7 +88,7 @@ impl DamagedRows {
         Ok(())
     }
 
-    pub(super) fn copied(&mut self, damaged: &[wal::Damage]) {
+    pub(super) fn on_copy(&mut self, damaged: &[wal::Damage]) {
         self.next_key += damaged.len() as u64 * ASIDE_KEYS;
         self.known.extend(damaged.iter().map(Damage::of_log));
     }

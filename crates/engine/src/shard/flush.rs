@@ -53,15 +53,15 @@ impl<S: Store> Loaded<S> {
         state.counters.flushes += 1;
         // The times of writes before the object's last start are unknown.
         let last_ns = self.pace.last_ns.unwrap_or(now_ns);
-        state.slot_writes.flushed(slots.width_ns, &touched, last_ns);
+        state.slot_writes.on_flush(slots.width_ns, &touched, last_ns);
         self.commit(Draft { state, manifest }, Some(AlarmTask::Flush), |loaded| {
             let store = &*loaded.store;
             values.iter().try_for_each(|value| value.put(store))?;
             loaded.columns.write_new(store)?;
             loaded.damaged.copy(store, loaded.log.wal.damaged())
         })?;
-        self.columns.written();
-        self.damaged.copied(self.log.wal.damaged());
+        self.columns.on_write();
+        self.damaged.on_copy(self.log.wal.damaged());
         self.log.release();
         Ok(())
     }

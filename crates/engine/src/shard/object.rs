@@ -565,7 +565,7 @@ impl<S: Store> Loaded<S> {
             done.map_or(Ok(()), |task| self.attempts.clear(&*self.store, task))?;
             state.write(&*self.store, &manifest)
         })?;
-        done.into_iter().for_each(|task| self.attempts.succeeded(task));
+        done.into_iter().for_each(|task| self.attempts.on_success(task));
         self.state = state;
         self.parts.replace(manifest, true);
         self.counts_before = counts_before;

@@ -119,7 +119,7 @@ pub(super) struct SlotWrites {
 
 impl SlotWrites {
     /// `now_ns` is the time of the last write.
-    pub(super) fn flushed(&mut self, width_ns: i64, slots: &BTreeSet<i64>, now_ns: i64) {
+    pub(super) fn on_flush(&mut self, width_ns: i64, slots: &BTreeSet<i64>, now_ns: i64) {
         let (old, new) = (Slots::of(self.width_ns), Slots::of(width_ns));
         if old != new {
             self.last_ns.iter_mut().for_each(|(slot, _)| *slot = new.at(old.time(*slot).start_ns));

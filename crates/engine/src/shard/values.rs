@@ -232,7 +232,7 @@ impl<S: Store> Values for CachedValues<'_, S> {
 
 /// The number of slices that a merge cursor keeps. The cursor reads a group column by column. With
 /// only one slice, a group across the end of a slice would need two reads per column.
-const SLICES_HELD: u32 = 2;
+const SLICES_KEPT: u32 = 2;
 
 /// Reads values for a merge. Each cursor keeps a limited number of body bytes in memory.
 pub(super) struct StreamedValues<S> {
@@ -267,11 +267,11 @@ struct Tables {
 const TABLES_KEPT: usize = 32;
 
 impl<S: Store> StreamedValues<S> {
-    pub(super) fn new(store: Rc<S>, rows: PartRows, held_bytes: u32) -> Self {
+    pub(super) fn new(store: Rc<S>, rows: PartRows, memory_bytes: u32) -> Self {
         Self {
             store,
             rows,
-            slice_bytes: held_bytes / SLICES_HELD,
+            slice_bytes: memory_bytes / SLICES_KEPT,
             latest: None,
             before: None,
             directories: Vec::new(),
@@ -279,7 +279,8 @@ impl<S: Store> StreamedValues<S> {
         }
     }
 
-    fn hold(
+    /// Returns the slice that contains `bytes` of a value. Keeps the last two slices in memory.
+    fn read_slice(
         &mut self,
         row: ValueRow,
         value: usize,
@@ -327,7 +328,7 @@ impl<S: Store> Values for StreamedValues<S> {
         read: impl FnOnce(&[u8]) -> Result<T, Error>,
     ) -> Result<T, ReadError> {
         let row = self.rows.get(value)?;
-        let slice = self.hold(row, value, &bytes)?;
+        let slice = self.read_slice(row, value, &bytes)?;
         row.read(&slice.bytes, slice.start, &bytes, read)
     }
 

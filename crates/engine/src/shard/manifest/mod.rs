@@ -281,8 +281,8 @@ impl Manifest {
     }
 
     /// Adds a hold. If a hold with the same id exists, the new hold replaces it.
-    pub fn hold(&mut self, hold: Hold) {
-        self.holds.retain(|held| held.id != hold.id);
+    pub fn add_hold(&mut self, hold: Hold) {
+        self.holds.retain(|known| known.id != hold.id);
         self.holds.push(hold);
     }
 
@@ -292,7 +292,7 @@ impl Manifest {
     }
 
     /// Returns the hold with this id.
-    pub fn held(&self, id: u64) -> Option<&Hold> {
+    pub fn find_hold(&self, id: u64) -> Option<&Hold> {
         self.holds.iter().find(|hold| hold.id == id)
     }
 

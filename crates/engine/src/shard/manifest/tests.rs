@@ -195,7 +195,7 @@ impl Life {
             2 => {
                 let hold = self.rng.u64(0..3);
                 let held: Runs = numbers.iter().copied().collect();
-                self.manifest.hold(Hold { id: hold, numbers: held, until_ns: 5 });
+                self.manifest.add_hold(Hold { id: hold, numbers: held, until_ns: 5 });
                 self.held.retain(|key, _| key / 100 != hold);
                 self.held.extend((0..).zip(numbers).map(|(at, n)| (hold * 100 + at, n)));
             }
