@@ -107,17 +107,17 @@ impl Budget {
         self.memtables.borrow_mut().push(Rc::downgrade(user));
         let memtables = self.live();
         let of_cache = READ_CACHE_BYTES_MAX.min(self.bytes_max / 2);
-        let mut held = memtables.iter().map(|memtable| memtable.bytes.get()).sum::<usize>();
+        let mut used = memtables.iter().map(|memtable| memtable.bytes.get()).sum::<usize>();
         for memtable in memtables {
-            if held.saturating_add(more) + self.reads.bytes().min(of_cache) <= self.bytes_max {
+            if used.saturating_add(more) + self.reads.bytes().min(of_cache) <= self.bytes_max {
                 break;
             }
             if !Rc::ptr_eq(&memtable, user) {
-                held = held.saturating_sub(memtable.bytes.get());
+                used = used.saturating_sub(memtable.bytes.get());
                 memtable.take();
             }
         }
-        let left = self.bytes_max.saturating_sub(held.saturating_add(more));
+        let left = self.bytes_max.saturating_sub(used.saturating_add(more));
         self.reads.resize(left.max(of_cache));
     }
 

@@ -82,29 +82,29 @@ type BytesKey = (u32, Number, u32);
 /// The most recently used bytes are first. Further reads of nearby bytes usually follow soon.
 #[derive(Default)]
 struct Bodies {
-    held: VecDeque<(BytesKey, Rc<Vec<u8>>)>,
+    entries: VecDeque<(BytesKey, Rc<Vec<u8>>)>,
     bytes: usize,
 }
 
 impl Bodies {
     fn get(&mut self, key: &BytesKey) -> Option<Rc<Vec<u8>>> {
-        let at = self.held.iter().position(|(held, _)| held == key)?;
-        let found = self.held.remove(at)?;
+        let at = self.entries.iter().position(|(known, _)| known == key)?;
+        let found = self.entries.remove(at)?;
         let bytes = Rc::clone(&found.1);
-        self.held.push_front(found);
+        self.entries.push_front(found);
         Some(bytes)
     }
 
     fn put(&mut self, key: BytesKey, bytes: &Rc<Vec<u8>>, bytes_max: usize) {
         self.bytes += bytes.len();
-        self.held.push_front((key, Rc::clone(bytes)));
+        self.entries.push_front((key, Rc::clone(bytes)));
         self.shrink(bytes_max);
     }
 
     /// The most recent entry always remains.
     fn shrink(&mut self, bytes_max: usize) {
-        while self.bytes > bytes_max && self.held.len() > 1 {
-            let gone = self.held.pop_back().map_or(0, |(_, bytes)| bytes.len());
+        while self.bytes > bytes_max && self.entries.len() > 1 {
+            let gone = self.entries.pop_back().map_or(0, |(_, bytes)| bytes.len());
             self.bytes = self.bytes.saturating_sub(gone);
         }
     }

@@ -45,7 +45,7 @@ impl<S: Store> Shard<S> {
     /// `EMPTY_BYTES`.
     pub(super) fn weight(&self, bytes: u64) -> u64 {
         let Some(loaded) = self.loaded.as_ref() else { return bytes };
-        bytes.min(loaded.held_bytes().saturating_mul(2).saturating_add(EMPTY_BYTES))
+        bytes.min(loaded.data_bytes().saturating_mul(2).saturating_add(EMPTY_BYTES))
     }
 
     /// Returns the bytes in use and the best split time. Only the times of parts are known, so the
@@ -57,11 +57,11 @@ impl<S: Store> Shard<S> {
         }
         let loaded = self.load()?;
         let at_ns = choose(loaded, now_ns);
-        let held = loaded.held_bytes();
+        let data_bytes = loaded.data_bytes();
         // SQLite itself uses most bytes of a nearly empty object. A split would not move these
         // bytes.
         let bytes = self.store.bytes()?;
-        Ok((bytes.min(held.saturating_mul(4)), at_ns))
+        Ok((bytes.min(data_bytes.saturating_mul(4)), at_ns))
     }
 
     /// Applies settings with an earlier end of the range. Rows after the end were copied to another
@@ -83,7 +83,7 @@ impl<S: Store> Shard<S> {
 }
 
 impl<S: Store> Loaded<S> {
-    fn held_bytes(&self) -> u64 {
+    fn data_bytes(&self) -> u64 {
         let parts: u64 = self.manifest().parts().values().map(|part| part.bytes).sum();
         parts.saturating_add(self.log.wal.bytes())
     }

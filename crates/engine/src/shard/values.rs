@@ -80,16 +80,16 @@ impl ValueRow {
         slice.map_err(failed)?.flatten().ok_or_else(|| self.damaged("missing"))
     }
 
-    /// `held` contains body bytes, starting at `start`.
+    /// `body` contains the bytes of the body from `start`.
     fn read<T>(
         &self,
-        held: &[u8],
+        body: &[u8],
         start: u32,
         bytes: &Range<u32>,
         read: impl FnOnce(&[u8]) -> Result<T, Error>,
     ) -> Result<T, ReadError> {
         let at = bytes.start;
-        read(part_of(held, start, bytes).unwrap_or_default())
+        read(part_of(body, start, bytes).unwrap_or_default())
             .map_err(|reason| self.damaged(format!("block at {at}: {reason}")))
     }
 }

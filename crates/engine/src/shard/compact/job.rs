@@ -21,14 +21,14 @@ use tidemark_model::time::TimeRange;
 
 /// The maximum number of body bytes for all cursors of a merge. SQLite always reads a whole body,
 /// even if the cursor needs only a part.
-const HELD_BYTES: u32 = 4_500_000;
-const HELD_BYTES_MIN: u32 = 64 << 10;
+const CURSORS_BYTES_MAX: u32 = 4_500_000;
+const CURSOR_BYTES_MIN: u32 = 64 << 10;
 
-/// A cursor's share of `HELD_BYTES` is proportional to its part's bytes, because each output reads
-/// about this share of its rows from the part.
+/// A cursor's share of `CURSORS_BYTES_MAX` is proportional to its part's bytes, because each output
+/// reads about this share of its rows from the part.
 fn share(bytes: u64, all_bytes: u64) -> u32 {
-    let share = u64::from(HELD_BYTES) * bytes / all_bytes.max(1);
-    (share as u32).max(HELD_BYTES_MIN)
+    let share = u64::from(CURSORS_BYTES_MAX) * bytes / all_bytes.max(1);
+    (share as u32).max(CURSOR_BYTES_MIN)
 }
 
 /// The groups of a merge's output.
@@ -148,8 +148,9 @@ impl<S: Store> Running<S> {
             let all_bytes: u64 = inside.iter().map(|(part, _)| part.bytes).sum();
             let mut cursors = Vec::with_capacity(inside.len());
             for (part, rows) in inside {
-                let held_bytes = share(part.bytes, all_bytes);
-                let values = StreamedValues::new(Rc::clone(&self.store), rows.clone(), held_bytes);
+                let memory_bytes = share(part.bytes, all_bytes);
+                let values =
+                    StreamedValues::new(Rc::clone(&self.store), rows.clone(), memory_bytes);
                 let from = behind.as_ref().map(|last| &last.key);
                 let cursor = PartCursor::new(values, part.id.0, Direction::Ascending, from)?;
                 let hidden = Rc::clone(&self.hidden);
@@ -202,7 +203,7 @@ impl<S: Store> Running<S> {
         let count = rows.len();
         let written = PartRows(rows.into());
         let mut values =
-            StreamedValues::new(Rc::clone(&self.store), written.clone(), HELD_BYTES_MIN);
+            StreamedValues::new(Rc::clone(&self.store), written.clone(), CURSOR_BYTES_MIN);
         let resumed = PartWriter::resume(limits.part, seed, &mut values)?;
         let Resumed { writer, ended, open, values } = resumed;
         self.writer = writer;
