@@ -379,7 +379,7 @@ impl<S: Store> Database<S> {
                 }
                 FromDatabase::Registered { refusals, version }
             }
-            ToDatabase::Grants(push) => return self.take_grants(platform, push),
+            ToDatabase::Grants(push) => return self.store_grants(platform, push),
             ToDatabase::Identify { keys } => self.identify(keys)?,
             ToDatabase::Verify => self.verify()?,
             ToDatabase::CreateContinuousQuery { query } => self.create_continuous(query)?,

@@ -37,7 +37,7 @@ impl<S: Store> Database<S> {
         let access = self.open_rows()?.state.access;
         let mut found = Vec::new();
         for key in keys {
-            let rows = read(&self.store, slot(key))?;
+            let rows = read(&self.store, row_number(key))?;
             found.extend(rows.into_iter().filter(|row| row.key() == *key));
         }
         Ok(FromDatabase::Identified { access, found })
@@ -45,7 +45,7 @@ impl<S: Store> Database<S> {
 
     /// Stores tokens and users from the Catalog, and returns a reply. If a token or user loses a
     /// permission, the function instead stores a job, which the event then executes.
-    pub(super) fn take_grants(
+    pub(super) fn store_grants(
         &mut self,
         platform: &dyn Platform,
         push: &GrantsPush,
@@ -80,15 +80,15 @@ impl<S: Store> Database<S> {
         let mut grantees = BTreeMap::new();
         let gone = push.removed.iter().map(|key| (key.clone(), None));
         for (key, row) in gone.chain(push.put.iter().map(|row| (row.key(), Some(row)))) {
-            let at = slot(&key);
-            if !grants_anew && !grantees.contains_key(&at) {
-                grantees.insert(at, read(&self.store, at)?);
+            let number = row_number(&key);
+            if !grants_anew && !grantees.contains_key(&number) {
+                grantees.insert(number, read(&self.store, number)?);
             }
-            let rows: &mut Vec<Grantee> = grantees.entry(at).or_default();
+            let rows: &mut Vec<Grantee> = grantees.entry(number).or_default();
             rows.retain(|known| known.key() != key);
             rows.extend(row.cloned());
         }
-        let grantees = grantees.iter().map(|(at, rows)| (*at, rows.clone())).collect();
+        let grantees = grantees.iter().map(|(number, rows)| (*number, rows.clone())).collect();
         let state = Some(state);
         self.apply(RowsChange { state, jobs, grants_anew, grantees, ..RowsChange::default() })?;
         Ok((!push.narrows).then_some(FromDatabase::Done))
@@ -143,8 +143,8 @@ impl<S: Store> Database<S> {
     }
 }
 
-/// Returns the row's number for a lookup key. Different lookup keys may share a row.
-fn slot(key: &GranteeKey) -> u64 {
+/// Returns the number of a lookup key's row. Different lookup keys may share a row.
+fn row_number(key: &GranteeKey) -> u64 {
     let mut digest = Sha256::new();
     digest.update([u8::from(key.user)]);
     digest.update(key.text.as_bytes());
@@ -154,8 +154,8 @@ fn slot(key: &GranteeKey) -> u64 {
     first >> 12
 }
 
-fn read<S: Store>(store: &S, at: u64) -> StoreResult<Vec<Grantee>> {
-    Ok(GRANTEES.get(store, at)?.unwrap_or_default())
+fn read<S: Store>(store: &S, number: u64) -> StoreResult<Vec<Grantee>> {
+    Ok(GRANTEES.get(store, number)?.unwrap_or_default())
 }
 
 #[cfg(test)]
