@@ -73,7 +73,7 @@ impl Engine {
         now: DateTime<Utc>,
         capabilities: Capabilities,
     ) -> Result<(SessionState, Statement), QueryError> {
-        let state = self.sessions.take(now, &self.pool, capabilities)?;
+        let state = self.sessions.acquire(now, &self.pool, capabilities)?;
         let statement = plan::parse(&state, text)?;
         Ok((state, statement))
     }

@@ -35,18 +35,18 @@ pub(crate) struct Sessions(Mutex<Vec<(Capabilities, SessionState)>>);
 
 impl Sessions {
     /// Returns a session without tables. `now` is the time of the statement.
-    pub(crate) fn take(
+    pub(crate) fn acquire(
         &self,
         now: DateTime<Utc>,
         pool: &Arc<dyn MemoryPool>,
         capabilities: Capabilities,
     ) -> Result<SessionState, QueryError> {
-        let at_hand = {
+        let cached = {
             let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             let at = idle.iter().position(|(known, _)| *known == capabilities);
             at.map(|at| idle.swap_remove(at).1)
         };
-        let mut state = match at_hand {
+        let mut state = match cached {
             Some(state) => state,
             None => new_state(pool, capabilities)?,
         };

@@ -315,7 +315,7 @@ impl<S: Store> Host for Catalog<S> {
         let Some((mut event, replies)) = self.pending_events.resume(id, reply) else {
             return Step::Calls(Vec::new());
         };
-        let turn = self.take_replies(&mut Event { platform, work: &mut event.work }, replies);
+        let turn = self.on_replies(&mut Event { platform, work: &mut event.work }, replies);
         self.advance(platform.now_ns(), id, event, turn)
     }
 
@@ -339,7 +339,7 @@ impl<S: Store> Host for Catalog<S> {
 }
 
 impl<S: Store> Catalog<S> {
-    fn take_replies(&mut self, event: &mut Event<'_>, replies: Replies) -> Turn {
+    fn on_replies(&mut self, event: &mut Event<'_>, replies: Replies) -> Turn {
         let now_ns = event.platform.now_ns();
         match event.work.task.clone() {
             CatalogTask::Notify { number, .. } => self.on_notified(event.work, number, replies)?,
@@ -350,10 +350,10 @@ impl<S: Store> Catalog<S> {
                 self.on_history_reply(event.work, &request, now_ns, replies)?;
             }
             task => {
-                let mut learnt = Ok(());
+                let mut result = Ok(());
                 for reply in replies {
                     let reply = envelope::decode_reply(reply);
-                    learnt = learnt.and_then(|()| self.on_reply(event.work, reply));
+                    result = result.and_then(|()| self.on_reply(event.work, reply));
                 }
                 // The Database has already accepted these settings, so the task does not send the
                 // settings again.
@@ -363,7 +363,7 @@ impl<S: Store> Catalog<S> {
                 {
                     request.policy = None;
                 }
-                learnt?;
+                result?;
                 let goes_on = event.work.creation.initialised && !self.is_ready(event.work.entry);
                 if matches!(task, CatalogTask::Alarm) && !goes_on {
                     return Ok(Next::Reply(FromCatalog::Dropped { existed: true, remaining: 0 }));

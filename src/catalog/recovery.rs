@@ -264,14 +264,14 @@ impl<S: Store> Catalog<S> {
         let Some(mut row) = self.recoveries.get(number).cloned() else {
             return Err(Unavailable::Changing.into());
         };
-        let learnt = on_stage_replies(work, &mut row, now_ns, replies);
-        if let Err(reason) = &learnt {
+        let result = on_stage_replies(work, &mut row, now_ns, replies);
+        if let Err(reason) = &result {
             row.trouble = reason.to_string();
         }
-        if learnt.is_err() || work.recovery.is_over {
+        if result.is_err() || work.recovery.is_over {
             self.recoveries.put(&self.store, number, row)?;
         }
-        learnt
+        result
     }
 }
 
@@ -862,8 +862,8 @@ mod tests {
                     false => FromStorage::Looked { life: 1 },
                 }))
             };
-            let learnt = history_check.on_replies(requests.iter().map(answer).collect());
-            if let Some(refusal) = learnt.unwrap() {
+            let result = history_check.on_replies(requests.iter().map(answer).collect());
+            if let Some(refusal) = result.unwrap() {
                 return Err(refusal);
             }
         }

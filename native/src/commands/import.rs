@@ -388,7 +388,7 @@ impl<'a> Import<'a> {
                     // The comparison includes the lines of earlier runs, but excludes invalid SQL
                     // rows.
                     if is_utf8 || self.shape.is_none() {
-                        self.tally.take(&text, begins, &self.destination);
+                        self.tally.add_line(&text, begins, &self.destination);
                     }
                     if begins {
                         (point_line, point_bytes) = (number, 0);
@@ -720,7 +720,7 @@ mod tests {
         let destination = Destination { database: "d".to_owned(), policy: "p".to_owned() };
         let mut tally = Tally::new(Precision::Nanosecond);
         for name in ["a", "b", "c"] {
-            tally.take(format!("{name} v=1 1").as_bytes(), true, &destination);
+            tally.add_line(format!("{name} v=1 1").as_bytes(), true, &destination);
         }
         let mut said_without = |refused: &str| {
             let mut lines = Vec::new();

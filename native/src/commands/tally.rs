@@ -105,7 +105,7 @@ impl Tally {
     }
 
     /// Adds a line. `begins` must be true if a point starts with this line.
-    pub fn take(&mut self, text: &[u8], begins: bool, destination: &Destination) {
+    pub fn add_line(&mut self, text: &[u8], begins: bool, destination: &Destination) {
         if begins {
             self.close();
         }
@@ -178,7 +178,7 @@ mod tests {
             ("n v=1", true),
             ("n v=2 9", true),
         ] {
-            tally.take(text.as_bytes(), begins, &destination);
+            tally.add_line(text.as_bytes(), begins, &destination);
         }
         let sum = |measurement: &str, values, range_ns| Sum {
             destination: destination.clone(),
@@ -193,8 +193,8 @@ mod tests {
     #[test]
     fn tally_limits_open_point_size() {
         let mut tally = Tally::new(Precision::Nanosecond);
-        tally.take(&vec![b'a'; POINT_BYTES_MAX], true, &Destination::default());
-        tally.take(b"", false, &Destination::default());
+        tally.add_line(&vec![b'a'; POINT_BYTES_MAX], true, &Destination::default());
+        tally.add_line(b"", false, &Destination::default());
         assert_eq!(tally.open.0.len(), POINT_BYTES_MAX);
     }
 
@@ -202,7 +202,11 @@ mod tests {
     fn tally_only_counts_excess_measurements() {
         let mut tally = Tally::new(Precision::Nanosecond);
         for number in 0..MEASUREMENTS_MAX + 2 {
-            tally.take(format!("m{number} v=1,w=2 1").as_bytes(), true, &Destination::default());
+            tally.add_line(
+                format!("m{number} v=1,w=2 1").as_bytes(),
+                true,
+                &Destination::default(),
+            );
         }
         assert_eq!(tally.sums().len(), MEASUREMENTS_MAX);
         assert_eq!(tally.others, 4);

@@ -55,7 +55,7 @@ impl<W> PendingEvents<W> {
         event_id: EventId,
         reply: Reply,
     ) -> Option<(PendingEvent<W>, Replies)> {
-        let replies = self.events.get_mut(&event_id)?.round.take(reply)?;
+        let replies = self.events.get_mut(&event_id)?.round.add_reply(reply)?;
         let event = self.events.remove(&event_id)?;
         Some((event, replies))
     }

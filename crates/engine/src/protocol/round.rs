@@ -85,12 +85,12 @@ impl Round {
     pub fn resume(&mut self, reply: Option<Reply>) -> Option<Replies> {
         match reply {
             None => Some(Vec::new()),
-            Some(reply) => self.take(reply),
+            Some(reply) => self.add_reply(reply),
         }
     }
 
     /// Stores a reply. Returns all replies, in the order of the requests, if the round is complete.
-    pub fn take(&mut self, reply: Reply) -> Option<Replies> {
+    pub fn add_reply(&mut self, reply: Reply) -> Option<Replies> {
         let position = reply.id.wrapping_sub(self.first_id) as usize;
         let slot = self.replies.get_mut(position)?;
         if slot.is_none() && self.missing > 0 {
@@ -129,9 +129,9 @@ mod tests {
         let mut round = Round::default();
         let calls = round.start(vec![request(1), request(2)]);
         let ids: Vec<u32> = calls.iter().map(|call| call.id).collect();
-        assert_eq!(round.take(Reply { id: ids[1], result: Ok(vec![20]) }), None);
-        assert_eq!(round.take(Reply { id: ids[1], result: Ok(vec![99]) }), None, "a repeat");
-        let complete = round.take(Reply { id: ids[0], result: Err(CallFailure::Overloaded) });
+        assert_eq!(round.add_reply(Reply { id: ids[1], result: Ok(vec![20]) }), None);
+        assert_eq!(round.add_reply(Reply { id: ids[1], result: Ok(vec![99]) }), None, "a repeat");
+        let complete = round.add_reply(Reply { id: ids[0], result: Err(CallFailure::Overloaded) });
         assert_eq!(complete, Some(vec![Err(CallFailure::Overloaded), Ok(vec![20])]));
     }
 
@@ -139,13 +139,13 @@ mod tests {
     fn late_reply_of_earlier_round_ignored() {
         let mut round = Round::default();
         let old = round.start(vec![request(1)]);
-        assert!(round.take(Reply { id: old[0].id, result: Ok(vec![]) }).is_some());
+        assert!(round.add_reply(Reply { id: old[0].id, result: Ok(vec![]) }).is_some());
         let new = round.start(vec![request(2)]);
-        assert_eq!(round.take(Reply { id: old[0].id, result: Ok(vec![1]) }), None);
+        assert_eq!(round.add_reply(Reply { id: old[0].id, result: Ok(vec![1]) }), None);
         assert_eq!(
-            round.take(Reply { id: new[0].id, result: Ok(vec![2]) }),
+            round.add_reply(Reply { id: new[0].id, result: Ok(vec![2]) }),
             Some(vec![Ok(vec![2])])
         );
-        assert_eq!(round.take(Reply { id: new[0].id, result: Ok(vec![3]) }), None, "a repeat");
+        assert_eq!(round.add_reply(Reply { id: new[0].id, result: Ok(vec![3]) }), None, "a repeat");
     }
 }

@@ -127,7 +127,7 @@ impl RegexWork {
         if self.steps_left.get() == 0 { Err(InvalidRegex::TooSlow) } else { Ok(()) }
     }
 
-    fn take(&self, steps: u64) -> bool {
+    fn spend(&self, steps: u64) -> bool {
         let left = self.steps_left.get();
         self.steps_left.set(if left == u64::MAX { left } else { left.saturating_sub(steps) });
         self.steps_left.get() > 0
@@ -182,7 +182,7 @@ impl Pattern {
     fn is_slow_match(&self, text: &str) -> bool {
         let states = self.vm.get_nfa().states().len() as u64;
         let steps = (text.len() as u64 + 1).saturating_mul(states);
-        self.work.take(steps) && self.vm.is_match(&mut self.vm.create_cache(), text)
+        self.work.spend(steps) && self.vm.is_match(&mut self.vm.create_cache(), text)
     }
 
     /// Whether all matches so far are correct, as [`RegexWork::check`].
