@@ -219,7 +219,7 @@ impl<S: Store> Catalog<S> {
 }
 
 impl CreationProgress {
-    pub(super) fn answered(&mut self) {
+    pub(super) fn on_reply(&mut self) {
         self.initialised = true;
         self.notified = self.sent.take().or(self.notified);
     }

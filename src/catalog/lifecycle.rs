@@ -274,7 +274,7 @@ impl<S: Store> Catalog<S> {
         let stage = entry.map(|entry| entry.stage);
         let name = entry.map(|entry| entry.create.name.clone()).unwrap_or_default();
         if let (Some(EntryStage::Creating), FromDatabase::Done) = (stage, &reply) {
-            work.creation.answered();
+            work.creation.on_reply();
             // The Database must receive its tokens and users before any client may use it.
             if self.creation_page(work, &name)?.is_some() {
                 return Ok(());

@@ -317,7 +317,7 @@ fn on_stage_replies(
                 row.on_missing_database(now_ns);
             }
             (RecoveryStage::Access, FromDatabase::Done) => {
-                work.creation.answered();
+                work.creation.on_reply();
                 return Ok(());
             }
             (RecoveryStage::Opening, FromDatabase::Done) => {
@@ -620,7 +620,7 @@ struct HistoryCheck {
     /// the recovery can be undone.
     undo_ns: i64,
     left: VecDeque<CheckedObject>,
-    answered: usize,
+    replies: usize,
     shards: u64,
 }
 
@@ -644,11 +644,11 @@ impl HistoryCheck {
         let shards = shards.into_iter().map(|shard| look(shard, ExpectedHistory::Either));
         let left = std::iter::once(look(database, ExpectedHistory::Past)).chain(shards).collect();
         let undo_ns = now_ns - RECOVERY_AGO_NS_MIN;
-        Self { time_ns, undo_ns, left, answered: 0, shards: count }
+        Self { time_ns, undo_ns, left, replies: 0, shards: count }
     }
 
     fn calls(&self) -> usize {
-        self.answered + self.left.len()
+        self.replies + self.left.len()
     }
 
     fn requests(&self) -> Vec<Request> {
@@ -664,7 +664,7 @@ impl HistoryCheck {
     fn on_replies(&mut self, replies: Replies) -> Result<Option<RecoveryRefusal>, Unavailable> {
         for reply in replies {
             let Some(CheckedObject { to, wanted, .. }) = self.left.pop_front() else { break };
-            self.answered += 1;
+            self.replies += 1;
             match (envelope::decode_reply(reply).map_err(Unavailable::from)?, wanted) {
                 (FromStorage::Looked { .. }, ExpectedHistory::Past | ExpectedHistory::Either)
                 | (FromStorage::Young(_), ExpectedHistory::NoPast) => {}
