@@ -50,14 +50,14 @@ impl Memtable {
         if table.block.rows() == 0 {
             return;
         }
-        let held = self.tables.entry(table.measurement).or_insert_with(|| {
+        let target = self.tables.entry(table.measurement).or_insert_with(|| {
             self.bytes += TABLE_BYTES;
             MeasurementTable::new(self.hash_seed)
         });
-        let (bytes, series) = (held.bytes(), held.series().len);
-        held.append(table);
-        self.bytes = (self.bytes + held.bytes()).saturating_sub(bytes);
-        self.series += u64::from(held.series().len - series);
+        let (bytes, series) = (target.bytes(), target.series().len);
+        target.append(table);
+        self.bytes = (self.bytes + target.bytes()).saturating_sub(bytes);
+        self.series += u64::from(target.series().len - series);
     }
 
     /// Returns the measurement's rows, or `None` if it has no rows.
@@ -162,9 +162,9 @@ impl MeasurementTable {
 
     /// Appends the rows of a frame.
     pub fn append(&mut self, table: &FrameTable) {
-        let series_map = self.take_series(table);
-        let held = |&series: &u32| series_map.get(series as usize).copied().or_bug();
-        let row_series: Vec<u32> = table.block.row_series.iter().map(held).collect();
+        let series_map = self.intern_series(table);
+        let own_number = |&series: &u32| series_map.get(series as usize).copied().or_bug();
+        let row_series: Vec<u32> = table.block.row_series.iter().map(own_number).collect();
         self.row_series.extend(&row_series);
         self.times_ns.extend(&table.block.times_ns);
         for &time_ns in &table.block.times_ns {
@@ -174,32 +174,33 @@ impl MeasurementTable {
         self.fields.append(&table.field_ids, &table.block.fields, table.block.rows());
     }
 
-    /// Returns a map from series numbers of `table` to series numbers of this table.
-    fn take_series(&mut self, table: &FrameTable) -> Vec<u32> {
+    /// Adds the new series of `table`. Returns a map from series numbers of `table` to series numbers
+    /// of this table.
+    fn intern_series(&mut self, table: &FrameTable) -> Vec<u32> {
         let from = &table.block.series;
-        let held = Rc::make_mut(&mut self.series);
+        let target = Rc::make_mut(&mut self.series);
         let places: Vec<usize> = table
             .tag_ids
             .iter()
             .map(|&id| {
-                self.tag_ids.iter().position(|&held| held == id).unwrap_or_else(|| {
+                self.tag_ids.iter().position(|&known| known == id).unwrap_or_else(|| {
                     self.tag_ids.push(id);
                     self.values.push(HashIndex::default());
-                    let codes = vec![0; held.len as usize];
-                    held.tags.push(TagColumn { codes, ..TagColumn::default() });
-                    held.tags.len() - 1
+                    let codes = vec![0; target.len as usize];
+                    target.tags.push(TagColumn { codes, ..TagColumn::default() });
+                    target.tags.len() - 1
                 })
             })
             .collect();
         let mut code_maps = Vec::with_capacity(places.len());
         for (&place, tag) in places.iter().zip(&from.tags) {
-            let (Some(to), Some(index)) = (held.tags.get_mut(place), self.values.get_mut(place))
+            let (Some(to), Some(index)) = (target.tags.get_mut(place), self.values.get_mut(place))
             else {
                 continue;
             };
-            code_maps.push(take_values(&self.hasher, index, to, tag));
+            code_maps.push(intern_values(&self.hasher, index, to, tag));
         }
-        let mut codes = vec![0; held.tags.len()];
+        let mut codes = vec![0; target.tags.len()];
         let mut map = Vec::with_capacity(from.len as usize);
         for series in 0..from.len as usize {
             codes.fill(0);
@@ -209,26 +210,26 @@ impl MeasurementTable {
                     *slot = code_map.get(code as usize).copied().or_bug();
                 }
             }
-            map.push(take_key(&self.hasher, &mut self.keys, held, &codes));
+            map.push(intern_key(&self.hasher, &mut self.keys, target, &codes));
         }
         map
     }
 
     /// Returns, for each series of a frame, whether this table has rows of the series.
-    pub fn knows(&self, table: &FrameTable) -> Vec<bool> {
+    pub fn known_series(&self, table: &FrameTable) -> Vec<bool> {
         let places: Vec<Option<usize>> = table
             .tag_ids
             .iter()
-            .map(|&id| self.tag_ids.iter().position(|&held| held == id))
+            .map(|&id| self.tag_ids.iter().position(|&known| known == id))
             .collect();
         // For each tag, maps codes of the frame to codes of this table.
         let code_maps: Vec<Vec<Option<u32>>> = places
             .iter()
             .zip(&table.block.series.tags)
             .map(|(place, tag)| {
-                let held = place.and_then(|at| self.series.tags.get(at).zip(self.values.get(at)));
+                let known = place.and_then(|at| self.series.tags.get(at).zip(self.values.get(at)));
                 let code = |value| {
-                    let (column, index) = held?;
+                    let (column, index) = known?;
                     let hash = value_hash(&self.hasher, value);
                     find_value(index, column, hash, value).map(|entry| entry + 1)
                 };
@@ -264,8 +265,8 @@ impl MeasurementTable {
     }
 }
 
-/// Returns a map from codes of `from` to codes of `to`.
-fn take_values(
+/// Adds the new values of `from` to `to`. Returns a map from codes of `from` to codes of `to`.
+fn intern_values(
     hasher: &FixedState,
     index: &mut HashIndex,
     to: &mut TagColumn,
@@ -294,20 +295,21 @@ fn find_value(index: &HashIndex, tag: &TagColumn, hash: u32, value: &str) -> Opt
     index.find(hash, |entry| tag.dictionary.get(entry as usize) == value)
 }
 
-fn take_key(
+/// Returns the number of the series with these codes. Adds the series if it is new.
+fn intern_key(
     hasher: &FixedState,
     index: &mut HashIndex,
-    held: &mut SeriesTable,
+    table: &mut SeriesTable,
     codes: &[u32],
 ) -> u32 {
     let hash = key_hash(hasher, codes);
-    if let Some(series) = find_key(index, held, hash, codes) {
+    if let Some(series) = find_key(index, table, hash, codes) {
         return series;
     }
-    for (tag, &code) in held.tags.iter_mut().zip(codes) {
+    for (tag, &code) in table.tags.iter_mut().zip(codes) {
         tag.codes.push(code);
     }
-    held.len += 1;
+    table.len += 1;
     index.insert(hash)
 }
 
@@ -325,10 +327,10 @@ fn key_hash(hasher: &FixedState, codes: &[u32]) -> u32 {
     (sum >> 32) as u32
 }
 
-fn find_key(index: &HashIndex, held: &SeriesTable, hash: u32, codes: &[u32]) -> Option<u32> {
+fn find_key(index: &HashIndex, table: &SeriesTable, hash: u32, codes: &[u32]) -> Option<u32> {
     let same = |entry: u32| {
-        let held_codes = held.tags.iter().map(|tag| tag.codes.get(entry as usize).copied());
-        held_codes.eq(codes.iter().map(|&code| Some(code)))
+        let known_codes = table.tags.iter().map(|tag| tag.codes.get(entry as usize).copied());
+        known_codes.eq(codes.iter().map(|&code| Some(code)))
     };
     index.find(hash, same)
 }

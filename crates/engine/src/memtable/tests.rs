@@ -66,7 +66,8 @@ fn memtable_reports_known_series() {
     let mut memtable = Memtable::new(1);
     memtable.append(&frame(&[(&[(1, "a")], 10, &[(5, 1)]), (&[(1, "b"), (2, "x")], 1, &[(5, 2)])]));
     memtable.append(&frame(&[(&[], 10, &[(5, 1)])]));
-    let knows = |rows: &[Row<'_>]| memtable.table(MEASUREMENT).unwrap().knows(&frame(rows));
+    let known_series =
+        |rows: &[Row<'_>]| memtable.table(MEASUREMENT).unwrap().known_series(&frame(rows));
     let rows: [Row<'_>; 7] = [
         (&[(2, "x"), (1, "b")], 1, &[(6, 1)]),
         (&[(1, "a")], 1, &[(5, 1)]),
@@ -76,7 +77,7 @@ fn memtable_reports_known_series() {
         (&[(1, "c")], 1, &[(5, 1)]),
         (&[], 1, &[(5, 1)]),
     ];
-    assert_eq!(knows(&rows), [true, true, false, false, false, false, true]);
+    assert_eq!(known_series(&rows), [true, true, false, false, false, false, true]);
 }
 
 #[test]

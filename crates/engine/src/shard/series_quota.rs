@@ -101,7 +101,7 @@ impl<S: Store> Loaded<S> {
         let (mut unknown, mut new) = (Vec::new(), BTreeSet::new());
         for table in tables {
             let hashes = hashes(table, seed);
-            let known = memtable.table(table.measurement).map(|known| known.knows(table));
+            let known = memtable.table(table.measurement).map(|known| known.known_series(table));
             let order = self.columns.tag_order(&*self.store, table.measurement)?;
             let tags: BTreeMap<_, _> =
                 table.tag_ids.iter().copied().zip(&table.block.series.tags).collect();
