@@ -90,7 +90,7 @@ impl SliceRows {
         }
         if !piece.times_ns.is_empty() {
             self.bytes += piece.bytes();
-            let place = self.pieces.partition_point(|held| held.shard <= piece.shard);
+            let place = self.pieces.partition_point(|known| known.shard <= piece.shard);
             self.pieces.insert(place, piece);
         }
     }

@@ -150,7 +150,7 @@ impl Slice {
 
     /// The slice sorts one group at a time.
     fn order_bytes(&self) -> usize {
-        let of = |held: &Gathered| match held {
+        let of = |group: &Gathered| match group {
             Gathered::Rows(rows) => rows.order_bytes(),
             Gathered::States(_) => 0,
         };
@@ -215,14 +215,14 @@ impl Slice {
         };
         let bytes = key_bytes(&key);
         let added = &mut self.bytes;
-        let held = self.groups.entry(key).or_insert_with(|| {
+        let group = self.groups.entry(key).or_insert_with(|| {
             *added += bytes;
             Gathered::Rows(SliceRows::default())
         });
-        if let Gathered::Rows(held) = held {
-            let before = held.bytes;
-            held.add(rows, is_wanted);
-            self.bytes += held.bytes - before;
+        if let Gathered::Rows(known) = group {
+            let before = known.bytes;
+            known.add(rows, is_wanted);
+            self.bytes += known.bytes - before;
         }
         self.passed = passed;
     }
@@ -237,10 +237,10 @@ impl Slice {
             states.iter_mut().for_each(|state| before(state, until.time_ns, self.descending));
         }
         match self.groups.get_mut(&key) {
-            Some(Gathered::States(held)) => {
-                self.bytes = self.bytes.saturating_sub(states_bytes(held));
-                merge(output, held, &states)?;
-                self.bytes += states_bytes(held);
+            Some(Gathered::States(known)) => {
+                self.bytes = self.bytes.saturating_sub(states_bytes(known));
+                merge(output, known, &states)?;
+                self.bytes += states_bytes(known);
             }
             _ => {
                 self.bytes += key_bytes(&key) + states_bytes(&states);
@@ -261,7 +261,7 @@ impl Slice {
     /// already ends before `end`.
     pub(crate) fn lower(&mut self, end: ResultPosition) {
         let cut = Cut::of(end);
-        let is_before = |held: &Cut| cut.order(held, self.descending).is_lt();
+        let is_before = |until: &Cut| cut.order(until, self.descending).is_lt();
         if !self.until.as_ref().is_none_or(is_before) {
             return;
         }
@@ -279,9 +279,9 @@ impl Slice {
                 self.bytes = (self.bytes + rows.bytes).saturating_sub(before);
             }
             Some(Gathered::States(states)) => {
-                let held = states_bytes(states);
+                let bytes_before = states_bytes(states);
                 states.iter_mut().for_each(|s| before(s, until.time_ns, self.descending));
-                self.bytes = (self.bytes + states_bytes(states)).saturating_sub(held);
+                self.bytes = (self.bytes + states_bytes(states)).saturating_sub(bytes_before);
             }
             _ => {}
         }
@@ -422,8 +422,8 @@ fn drop_behind(rows: &mut SliceRows, from: Option<&Cut>, until: &Cut, descending
         from.group == until.group && (from.time_ns, from.shard) == (until.time_ns, until.shard)
     };
     // The rows that precede the slice are not stored and must not be counted.
-    let held = until.rows.saturating_sub(from.filter(is_same).map_or(0, |from| from.rows));
-    rows.cut(until.time_ns, until.shard, held, descending);
+    let kept = until.rows.saturating_sub(from.filter(is_same).map_or(0, |from| from.rows));
+    rows.cut(until.time_ns, until.shard, kept, descending);
 }
 
 fn merge(output: &Output, into: &mut [PartialColumn], from: &[PartialColumn]) -> Result<()> {

@@ -126,18 +126,18 @@ fn pack(run: &[u64], width: u32, out: &mut Vec<u8>) {
     out.resize(start + length + 8, 0);
     let packed = out.get_mut(start..).or_bug();
     let mask = (1_u64 << width) - 1;
-    let (mut word, mut held, mut at) = (0_u64, 0_u32, 0_usize);
+    let (mut word, mut n_bits, mut at) = (0_u64, 0_u32, 0_usize);
     for &value in run {
-        // `held` < 8 and `width` <= 56, so the shift loses no bits.
-        word |= (value & mask) << held;
-        held += width;
+        // `n_bits` < 8 and `width` <= 56, so the shift loses no bits.
+        word |= (value & mask) << n_bits;
+        n_bits += width;
         if let Some(slot) = packed.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {
             *slot = word.to_le_bytes();
         }
-        at += (held / 8) as usize;
-        // `held` / 8 equals 8 only if all 64 bits were written, so no bits remain.
-        word = word.checked_shr(held & !7).unwrap_or(0);
-        held %= 8;
+        at += (n_bits / 8) as usize;
+        // `n_bits` / 8 equals 8 only if all 64 bits were written, so no bits remain.
+        word = word.checked_shr(n_bits & !7).unwrap_or(0);
+        n_bits %= 8;
     }
     out.truncate(start + length);
 }

@@ -207,29 +207,30 @@ struct Bits {
     bytes: Vec<u8>,
     at: usize,
     word: u64,
-    held: u32,
+    /// The number of bits in `word`.
+    n_bits: u32,
 }
 
 impl Bits {
     /// Each append writes eight bytes, so the last seven bytes must remain free.
     fn new(bytes: usize) -> Self {
-        Self { bytes: vec![0; bytes], at: 0, word: 0, held: 0 }
+        Self { bytes: vec![0; bytes], at: 0, word: 0, n_bits: 0 }
     }
 
     #[inline(always)]
     fn push(&mut self, bits: u64, count: u32) {
-        self.word |= bits << self.held;
-        self.held += count;
+        self.word |= bits << self.n_bits;
+        self.n_bits += count;
         if let Some(slot) = self.bytes.get_mut(self.at..).and_then(|rest| rest.first_chunk_mut()) {
             *slot = self.word.to_le_bytes();
         }
-        self.at += (self.held / 8) as usize;
-        self.word >>= self.held & !7;
-        self.held %= 8;
+        self.at += (self.n_bits / 8) as usize;
+        self.word >>= self.n_bits & !7;
+        self.n_bits %= 8;
     }
 
     fn bytes(&self) -> &[u8] {
-        self.bytes.get(..self.at + usize::from(self.held > 0)).or_bug()
+        self.bytes.get(..self.at + usize::from(self.n_bits > 0)).or_bug()
     }
 }
 
