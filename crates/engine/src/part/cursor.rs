@@ -153,19 +153,19 @@ impl<V: Values> PartCursor<V> {
         (self.pages, self.series) = (0, if forward { 0 } else { last });
     }
 
-    fn continues_group(&self) -> bool {
+    fn is_group_continued(&self) -> bool {
         self.current_group().is_some_and(|group| match self.direction {
-            Direction::Ascending => group.continues_group() && self.series + 1 >= group.series(),
+            Direction::Ascending => group.is_continued() && self.series + 1 >= group.series(),
             Direction::Descending => group.continues() && self.series == 0,
         })
     }
 
-    fn follow(&mut self, forward: bool) -> Result<bool, ReadError> {
+    fn enter_adjacent_group(&mut self, forward: bool) -> Result<bool, ReadError> {
         let (value, group) = (self.value, self.group);
         let is_same = self.move_group(forward)?
             && self.current_group().is_some_and(|group| match forward {
                 true => group.continues(),
-                false => group.continues_group(),
+                false => group.is_continued(),
             });
         match is_same {
             true => self.enter_group(forward),
@@ -180,7 +180,7 @@ impl<V: Values> PartCursor<V> {
     /// Leaves no current group after the last series.
     fn advance(&mut self) -> Result<(), ReadError> {
         let is_ascending = self.direction == Direction::Ascending;
-        while self.continues_group() && self.follow(is_ascending)? {}
+        while self.is_group_continued() && self.enter_adjacent_group(is_ascending)? {}
         let count = self.current_group().map_or(0, Group::series);
         let next = match self.direction {
             Direction::Ascending => Some(self.series + 1).filter(|&next| next < count),
@@ -301,9 +301,10 @@ impl<V: Values> PartCursor<V> {
             }
             Direction::Descending if before > 0 => {
                 self.series = first + before - 1;
-                while self.current_group().is_some_and(|group| {
-                    group.continues_group() && self.series + 1 >= group.series()
-                }) && self.follow(true)?
+                while self
+                    .current_group()
+                    .is_some_and(|group| group.is_continued() && self.series + 1 >= group.series())
+                    && self.enter_adjacent_group(true)?
                 {}
             }
             Direction::Descending => {
@@ -348,11 +349,11 @@ impl<V: Values> PartCursor<V> {
         let pages = group.pages_of(self.series);
         let (at, page) = (pages.start, group.pages.get(pages.start)?);
         let continues = group.continues() && self.series == 0;
-        let goes_on = match group.pages.get(at + 1) {
+        let is_continued = match group.pages.get(at + 1) {
             Some(next) => next.first_series == page.last_series(),
-            None => group.continues_group(),
+            None => group.is_continued(),
         };
-        let end = (page.last_series() + 1).saturating_sub(u32::from(goes_on));
+        let end = (page.last_series() + 1).saturating_sub(u32::from(is_continued));
         (!continues && self.series < end).then_some((at, end))
     }
 }
@@ -394,7 +395,7 @@ impl<V: Values> SeriesCursor for PartCursor<V> {
                 }
             }
             let is_ascending = self.direction == Direction::Ascending;
-            if !self.continues_group() || !self.follow(is_ascending)? {
+            if !self.is_group_continued() || !self.enter_adjacent_group(is_ascending)? {
                 return Ok(None);
             }
         }

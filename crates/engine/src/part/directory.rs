@@ -21,9 +21,9 @@ use tidemark_model::value::FieldType;
 pub const VERSION: u8 = 2;
 
 const CONTINUES: u8 = 1;
-const GOES_ON: u8 = 2;
+const IS_CONTINUED: u8 = 2;
 /// The group contains only further columns of the previous group's only page.
-const BESIDE: u8 = 4;
+const CONTINUES_COLUMNS: u8 = 4;
 /// A following group contains further columns of this group's only page.
 const IS_WIDE: u8 = 8;
 
@@ -139,12 +139,12 @@ impl Group {
 
     /// Whether the group's last series is the first series of the next group, if that group
     /// [continues](Self::continues). The series may have no remaining rows.
-    pub fn continues_group(&self) -> bool {
-        self.flags & GOES_ON != 0
+    pub fn is_continued(&self) -> bool {
+        self.flags & IS_CONTINUED != 0
     }
 
     pub(crate) fn continues_columns(&self) -> bool {
-        self.flags & BESIDE != 0
+        self.flags & CONTINUES_COLUMNS != 0
     }
 
     /// Whether following groups contain further columns of the group's page.
@@ -154,14 +154,14 @@ impl Group {
 
     pub(super) fn flags(
         continues: bool,
-        goes_on: bool,
+        is_continued: bool,
         continues_columns: bool,
         is_wide: bool,
     ) -> u8 {
         let bit = |is: bool, bit: u8| if is { bit } else { 0 };
         bit(continues, CONTINUES)
-            | bit(goes_on, GOES_ON)
-            | bit(continues_columns, BESIDE)
+            | bit(is_continued, IS_CONTINUED)
+            | bit(continues_columns, CONTINUES_COLUMNS)
             | bit(is_wide, IS_WIDE)
     }
 
@@ -394,7 +394,7 @@ impl Group {
         } else {
             of_pages == self.series()
         };
-        let flags = self.flags <= CONTINUES | GOES_ON | BESIDE | IS_WIDE;
+        let flags = self.flags <= CONTINUES | IS_CONTINUED | CONTINUES_COLUMNS | IS_WIDE;
         let is_one = self.pages.len() == 1 || !(self.continues_columns() || self.is_wide());
         let pages = !self.pages.is_empty() && self.pages.iter().all(is_sound);
         if pages && blocks && series && flags && is_one { Ok(()) } else { Err(CORRUPT) }

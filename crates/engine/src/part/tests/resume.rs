@@ -231,8 +231,9 @@ fn part_writer_resumes_with_hidden_rows() {
                 let groups: Vec<_> = groups.filter(|group| !group.continues_columns()).collect();
                 let ends = groups.windows(2).map(|pair| (&pair[0], pair[1].continues()));
                 let ends = ends.chain(groups.last().map(|last| (last, false)));
-                dangling +=
-                    ends.filter(|(group, goes_on)| group.continues_group() && !goes_on).count();
+                dangling += ends
+                    .filter(|(group, next_continues)| group.is_continued() && !next_continues)
+                    .count();
             }
         }
     }

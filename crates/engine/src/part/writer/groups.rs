@@ -89,7 +89,7 @@ impl<C: SeriesCursor> Groups<C> {
                 None => self.merge.next_rows(self.series_time)?,
             };
             let Some(picks) = picks else {
-                self.leave(rows.as_mut())?;
+                self.end_series(rows.as_mut())?;
                 if rows.as_ref().is_some_and(PendingRows::is_full) {
                     break;
                 }
@@ -107,9 +107,9 @@ impl<C: SeriesCursor> Groups<C> {
             if group.is_full() {
                 self.pending = self.merge.next_rows(self.series_time)?;
                 self.continues = self.pending.is_some();
-                group.goes_on = self.continues;
+                group.is_continued = self.continues;
                 if !self.continues {
-                    self.leave(Some(group))?;
+                    self.end_series(Some(group))?;
                 }
                 break;
             }
@@ -152,7 +152,7 @@ impl<C: SeriesCursor> Groups<C> {
         Ok(true)
     }
 
-    fn leave(&mut self, rows: Option<&mut PendingRows>) -> Result<(), ReadError> {
+    fn end_series(&mut self, rows: Option<&mut PendingRows>) -> Result<(), ReadError> {
         self.has_series = false;
         match rows {
             Some(rows) => rows.end_series(&mut self.merge),
@@ -193,7 +193,7 @@ struct PendingRows {
     limits: Limits,
     measurement: MeasurementId,
     continues: bool,
-    goes_on: bool,
+    is_continued: bool,
     keys: Vec<SeriesKey>,
     key_bytes: usize,
     columns: Vec<(ColumnId, FieldType)>,
@@ -486,7 +486,7 @@ impl PendingRows {
 pub struct Encoded {
     pub(super) measurement: MeasurementId,
     pub(super) continues: bool,
-    pub(super) goes_on: bool,
+    pub(super) is_continued: bool,
     /// The tags of the keys, up to the last tag that has a value.
     pub(super) tag_ids: Vec<ColumnId>,
     pub(super) keys: Vec<SeriesKey>,
@@ -517,7 +517,7 @@ pub(super) struct EncodedColumn {
 
 impl Encoded {
     fn new(rows: PendingRows, times_ns: &[i64], tag_order: &[ColumnId]) -> Result<Self, ReadError> {
-        let PendingRows { measurement, continues, goes_on, keys, cuts, .. } = rows;
+        let PendingRows { measurement, continues, is_continued, keys, cuts, .. } = rows;
         let tags = keys.iter().map(SeriesKey::value_count).max().unwrap_or_default();
         let tag_ids = tag_order.get(..tags).ok_or_else(|| ReadError::Damaged {
             what: format!(
@@ -541,7 +541,7 @@ impl Encoded {
         Ok(Self {
             measurement,
             continues,
-            goes_on,
+            is_continued,
             tag_ids: tag_ids.to_vec(),
             keys,
             pages,
@@ -638,7 +638,7 @@ impl Encoded {
         }
         match (self.pages.get(page - 1), self.pages.get(page)) {
             (Some(before), Some(page)) => page.first_series == before.last_series(),
-            _ => self.goes_on,
+            _ => self.is_continued,
         }
     }
 
