@@ -19,7 +19,7 @@ use tidemark_model::value::FieldType;
 /// take too much memory.
 pub(super) const ROWS_MAX: usize = 16_384;
 /// The time of a page without remaining rows, after every other time in both directions.
-const THROUGH: i64 = i64::MAX;
+const EXHAUSTED: i64 = i64::MAX;
 
 /// A merge of cursors with the same direction. A new merge is before its first series. After an
 /// error, which comes from a cursor unless a method lists others, the caller must drop the merge.
@@ -63,24 +63,25 @@ impl<C: SeriesCursor> Merge<C> {
         let sources: Vec<Source<C>> =
             sources.into_iter().map(|(_, cursor)| Source { cursor, page: None }).collect();
         let mut merge = Self { direction, sources, waiting: Vec::new(), current: Vec::new() };
-        (0..merge.sources.len()).for_each(|at| merge.wait(at as u16));
+        (0..merge.sources.len()).for_each(|at| merge.push_waiting(at as u16));
         Ok(merge)
     }
 
     /// Moves to the next series and returns its key, or `None` after the last series. The series
     /// may have no rows.
     pub fn next_series(&mut self) -> Result<Option<&SeriesKey>, ReadError> {
-        self.leave()?;
-        Ok(self.arrive())
+        self.step_current()?;
+        Ok(self.gather_current())
     }
 
-    /// The sources must have moved past the previous series.
-    fn arrive(&mut self) -> Option<&SeriesKey> {
-        if self.are_first() {
+    /// Collects the sources of the next series, and returns its key. The sources must have moved past
+    /// the previous series.
+    fn gather_current(&mut self) -> Option<&SeriesKey> {
+        if self.current_sources_stay() {
             return self.key();
         }
         for source in std::mem::take(&mut self.current) {
-            self.wait(source);
+            self.push_waiting(source);
         }
         self.current.extend(self.waiting.pop());
         while let Some(&next) = self.waiting.last()
@@ -108,20 +109,20 @@ impl<C: SeriesCursor> Merge<C> {
             }),
         };
         let Some(passed) = passed.transpose()?.flatten() else { return Ok(None) };
-        self.arrive();
+        self.gather_current();
         Ok(Some((passed.series, Picks::all_rows(only, passed.rows, self.direction))))
     }
 
     /// Moves the sources to `to`. [`Merge::next_series`] then returns the first series that is not
     /// before `to` and comes after the current series.
     pub fn seek(&mut self, to: &SeriesKey) -> Result<(), ReadError> {
-        self.leave()?;
+        self.step_current()?;
         let passed: Vec<u16> = self.current.drain(..).chain(self.waiting.drain(..)).collect();
         for at in passed {
             if let Some(source) = self.sources.get_mut(usize::from(at)) {
                 source.cursor.seek(to)?;
             }
-            self.wait(at);
+            self.push_waiting(at);
         }
         Ok(())
     }
@@ -238,7 +239,8 @@ impl<C: SeriesCursor> Merge<C> {
         }
     }
 
-    fn leave(&mut self) -> Result<(), ReadError> {
+    /// Moves the sources of the current series to their next series.
+    fn step_current(&mut self) -> Result<(), ReadError> {
         for &at in &self.current {
             if let Some(source) = self.sources.get_mut(usize::from(at)) {
                 source.page = None;
@@ -250,7 +252,7 @@ impl<C: SeriesCursor> Merge<C> {
 
     /// Whether the current sources share their next series, and this series precedes the series of
     /// all other sources. The merge then need not sort its sources.
-    fn are_first(&self) -> bool {
+    fn current_sources_stay(&self) -> bool {
         let Some((&first, others)) = self.current.split_first() else { return false };
         let Some(key) = self.key_of(first) else { return false };
         let next = self.waiting.last().and_then(|&next| self.key_of(next));
@@ -258,12 +260,12 @@ impl<C: SeriesCursor> Merge<C> {
             && others.iter().all(|&other| self.key_of(other) == Some(key))
     }
 
-    /// Omits a source that has no further series.
-    fn wait(&mut self, source: u16) {
+    /// Inserts a source into `waiting`. Omits a source that has no further series.
+    fn push_waiting(&mut self, source: u16) {
         let Some(key) = self.key_of(source) else { return };
-        let is_later = |&held: &u16| {
-            let order = self.key_of(held).map(|held| self.direction.order(held.cmp(key)));
-            order.is_some_and(|order| order.then(held.cmp(&source)) == Ordering::Greater)
+        let is_later = |&other: &u16| {
+            let order = self.key_of(other).map(|next| self.direction.order(next.cmp(key)));
+            order.is_some_and(|order| order.then(other.cmp(&source)) == Ordering::Greater)
         };
         let at = self.waiting.partition_point(is_later);
         self.waiting.insert(at, source);
@@ -312,20 +314,20 @@ fn overlay(pages: &mut [(u16, PageKeys)], direction: Direction) -> Picks {
     let mut picks = Picks::new(direction);
     let mut heads: Vec<Head<'_>> =
         pages.iter().map(|(source, page)| Head::new(*source, page, direction)).collect();
-    let complete = heads.iter().map(Head::last).min().unwrap_or(THROUGH);
+    let complete = heads.iter().map(Head::last).min().unwrap_or(EXHAUSTED);
     while picks.len() < ROWS_MAX {
         let least = Least::of(&heads);
-        if least.time > complete || least.time == THROUGH {
+        if least.time > complete || least.time == EXHAUSTED {
             break;
         }
         let Some((newest, older)) = heads.get_mut(least.at..).and_then(<[_]>::split_first_mut)
         else {
             break;
         };
-        newest.take(least.until(complete), &mut picks);
+        newest.pick_until(least.until(complete), &mut picks);
         if least.shared {
             let same = older.iter_mut().filter(|head| head.time == least.time);
-            same.for_each(|head| head.take_older(&mut picks));
+            same.for_each(|head| head.pick_older(&mut picks));
         }
     }
     let taken: Vec<usize> = heads.iter().map(|head| head.taken).collect();
@@ -341,7 +343,7 @@ struct Head<'a> {
     times_ns: &'a [i64],
     direction: Direction,
     taken: usize,
-    /// The converted time of the next row, or [`THROUGH`].
+    /// The converted time of the next row, or [`EXHAUSTED`].
     time: i64,
     /// The position of the page in the picks, after its first row was picked.
     place: Option<u32>,
@@ -351,7 +353,7 @@ impl<'a> Head<'a> {
     fn new(source: u16, page: &'a PageKeys, direction: Direction) -> Self {
         let times_ns = page.times_ns();
         let mut head =
-            Self { source, page, times_ns, direction, taken: 0, time: THROUGH, place: None };
+            Self { source, page, times_ns, direction, taken: 0, time: EXHAUSTED, place: None };
         head.time = head.time_at(0);
         head
     }
@@ -363,20 +365,20 @@ impl<'a> Head<'a> {
             Direction::Descending => self.times_ns.len().checked_sub(at + 1),
         };
         let time_ns = place.and_then(|place| self.times_ns.get(place));
-        time_ns.map_or(THROUGH, |&time_ns| self.direction.turn(time_ns))
+        time_ns.map_or(EXHAUSTED, |&time_ns| self.direction.turn(time_ns))
     }
 
     fn last(&self) -> i64 {
         self.time_at(self.times_ns.len().saturating_sub(1))
     }
 
-    /// Takes the rows up to `until`. The next row must not be after `until`.
+    /// Picks the rows up to `until`. The next row must not be after `until`.
     #[inline]
-    fn take(&mut self, until: i64, picks: &mut Picks) {
+    fn pick_until(&mut self, until: i64, picks: &mut Picks) {
         let start = self.taken;
         let mut end = start + 1;
         self.time = self.time_at(end);
-        while self.time <= until && self.time != THROUGH {
+        while self.time <= until && self.time != EXHAUSTED {
             end += 1;
             self.time = self.time_at(end);
         }
@@ -396,8 +398,8 @@ impl<'a> Head<'a> {
         }
     }
 
-    /// Takes the next row as an older version of the last picked row, which has the same time.
-    fn take_older(&mut self, picks: &mut Picks) {
+    /// Picks the next row as an older version of the last picked row, which has the same time.
+    fn pick_older(&mut self, picks: &mut Picks) {
         let place = self.place(picks);
         picks.push_older(place, self.row(self.taken));
         self.taken += 1;
@@ -427,7 +429,7 @@ struct Least {
 impl Least {
     #[inline]
     fn of(heads: &[Head<'_>]) -> Self {
-        let mut least = Self { time: THROUGH, at: 0, shared: false, next: THROUGH };
+        let mut least = Self { time: EXHAUSTED, at: 0, shared: false, next: EXHAUSTED };
         for (at, &Head { time, .. }) in heads.iter().enumerate() {
             if time < least.time {
                 least = Self { time, at, shared: false, next: least.time };
