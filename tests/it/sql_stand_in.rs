@@ -76,11 +76,11 @@ fn turn(count: &mut Count, message: ToSql) -> FromSql {
         }
         ToSql::Rewrite { .. } => failed(400, "it writes nothing anew"),
         ToSql::Turn { .. } if !count.pieces.is_empty() => piece(count),
-        ToSql::Turn { answers, lengths, pages } => {
-            let answers = ToSql::whole_answers(answers, &lengths, &pages).unwrap();
+        ToSql::Turn { replies, lengths, pages } => {
+            let replies = ToSql::with_pages(replies, &lengths, &pages).unwrap();
             let mut next = None;
-            for answer in answers {
-                next = Some(learn(count, answer));
+            for reply in replies {
+                next = Some(add_reply(count, reply));
             }
             let mut next = next.unwrap();
             if let (true, FromSql::Turned { has_rows, piece, .. }) = (count.tells, &mut next) {
@@ -93,8 +93,8 @@ fn turn(count: &mut Count, message: ToSql) -> FromSql {
     }
 }
 
-fn learn(count: &mut Count, answer: SessionReply) -> FromSql {
-    match answer {
+fn add_reply(count: &mut Count, reply: SessionReply) -> FromSql {
+    match reply {
         SessionReply::Tables(tables) => match tables.first() {
             None => failed(400, "table not found"),
             Some(table) => wants(SessionRequest::Scan(ScanRequest {
@@ -125,7 +125,7 @@ fn learn(count: &mut Count, answer: SessionReply) -> FromSql {
                 false => wants(SessionRequest::Page(0)),
             }
         }
-        SessionReply::System(..) | SessionReply::Failed { .. } => panic!("{answer:?}"),
+        SessionReply::System(..) | SessionReply::Failed { .. } => panic!("{reply:?}"),
     }
 }
 
