@@ -127,14 +127,14 @@ fn sql_restarts_when_memory_frees() {
     let (mut world, edge) = (world(), Edge::default());
     let others = edge.queries.enter("others");
     assert!(others.start(0));
-    let mut held = others.part();
-    held.set(33_500_000).unwrap();
+    let mut buffer = others.buffer();
+    buffer.set(33_500_000).unwrap();
     let query = start(&mut world, &edge, "whole 600000");
     for _ in 0..500 {
         assert!(world.deliver(), "{query:?}");
     }
     assert!(query.borrow().is_empty(), "{query:?}");
-    drop((held, others));
+    drop((buffer, others));
     while world.deliver() {}
     assert_eq!(said(&query).map(|pieces| pieces.concat().len()), Ok(600_000));
 }
