@@ -152,10 +152,10 @@ impl TiedPoints {
 
     fn chosen(&self) -> Option<&Point> {
         let is_whole = self.by_text && !self.is_pruned;
-        let (met, other) = if is_whole { self.by_heap()? } else { self.by_candidates()? };
-        let (new, old) = ((other.time_ns, &other.value), (met.time_ns, &met.value));
+        let (known, other) = if is_whole { self.by_heap()? } else { self.by_candidates()? };
+        let (new, old) = ((other.time_ns, &other.value), (known.time_ns, &known.value));
         let function = if self.latest { AggregateFunction::Last } else { AggregateFunction::First };
-        Some(if preference(function, new, old).is_gt() { other } else { met })
+        Some(if preference(function, new, old).is_gt() { other } else { known })
     }
 
     fn finished<'a>(
@@ -320,7 +320,7 @@ mod tests {
             let last = |by_text| chosen(true, by_text, &points, shards);
             assert_eq!(first(false), "Some(Float(4.0)) d", "of a and d");
             assert_eq!(first(true), "Some(Float(8.0)) b", "of a and b");
-            assert_eq!(last(false), "Some(Float(7.0)) b", "as good: that which is met first");
+            assert_eq!(last(false), "Some(Float(7.0)) b", "as good: the first point is chosen");
             assert_eq!(chosen(true, true, points.get(..2).unwrap(), shards), "Some(Float(9.0)) c");
         }
     }
