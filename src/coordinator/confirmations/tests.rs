@@ -21,7 +21,7 @@ fn caller(row: &Grantee) -> Caller {
 }
 
 /// Callers for which the database `a` has reported `row`.
-fn met(row: &Grantee) -> Callers {
+fn callers_with(row: &Grantee) -> Callers {
     let mut callers = Callers::default();
     callers.on_reply(&ObjectId("a".to_owned()), ConfirmedGrantee::new(row.on("a"), 1));
     callers
@@ -30,7 +30,7 @@ fn met(row: &Grantee) -> Callers {
 #[test]
 fn confirmation_retries_after_minute() {
     let row = token(1, &["a"]);
-    let mut callers = met(&row);
+    let mut callers = callers_with(&row);
     let begin = |callers: &mut Callers, now_ns| callers.confirmed.begin(&row.key(), now_ns);
     assert!(begin(&mut callers, 5) && !begin(&mut callers, 5));
     let retry_ns = 5 + CONFIRM_RETRY_NS;
@@ -44,7 +44,7 @@ fn confirmation_retries_after_minute() {
 fn catalog_overrides_wider_database_grants() {
     let (a, key) = (ObjectId("a".to_owned()), token(3, &[]).key());
     let row = token(3, &["a", "b"]);
-    let mut callers = met(&row);
+    let mut callers = callers_with(&row);
     // The Catalog reports the grants of the database's row, or more.
     for newer in [token(3, &["a", "b"]), token(4, &["a", "b", "c"])] {
         callers.confirm(&caller(&row), Some(&newer), 0);
@@ -56,7 +56,7 @@ fn catalog_overrides_wider_database_grants() {
         (Some(Grantee { id: 2, ..token(9, &["a"]) }), 9),
         (None, 4),
     ] {
-        let mut callers = met(&row);
+        let mut callers = callers_with(&row);
         callers.confirm(&caller(&row), newer.as_ref(), 0);
         assert!(callers.on(&key, &a).is_none() && callers.everywhere(&key).is_empty());
         for version in [3, believed_from - 1] {
