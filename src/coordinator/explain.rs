@@ -5,14 +5,25 @@ use std::collections::HashMap;
 
 use crate::influxql::{duration, quote};
 use crate::model::ids::ColumnId;
+use crate::model::limits::REPLY_PIECE_ROWS;
 use crate::model::schema::{MeasurementSchema, PolicySchema};
 use crate::query::executor::StreamId;
 use crate::query::plan::{Plan, PlannedScan};
-use crate::query::result::SeriesChunk;
+use crate::query::result::{SeriesChunk, Values};
+use crate::query::work::Work;
 use crate::scan::reader::ReadStats;
 use crate::scan::request::{
     AggregateCall, AggregateFunction, AuxColumn, Input, Output, ScanRequest,
 };
+
+/// The work of describing a call, in the units of [`Work`].
+const CALL_WORK: usize = 6;
+/// The work of printing a line, in the units of [`Work`].
+const LINE_WORK: usize = 4;
+/// The maximum number of lines of an expression in a plan.
+const PLAN_LINES: usize = 9;
+/// The number of lines of a shard in a tree.
+const TREE_LINES: usize = 11;
 
 pub(super) struct Explain {
     analyze: bool,
@@ -35,23 +46,26 @@ struct Node(String, Vec<Node>);
 type SchemaOf<'a> = dyn Fn(&PlannedScan) -> Option<&'a PolicySchema> + 'a;
 
 impl Explain {
-    /// `shards[i]` is the number of shards that the plan's scan `i` reads.
-    pub(super) fn new(
+    /// `shards[i]` is the number of shards that the plan's scan `i` reads. Awaits only
+    /// [`Work::spend`].
+    pub(super) async fn new(
         analyze: bool,
         text: String,
         plan: &Plan,
         schema_of: &SchemaOf<'_>,
         shards: &[u32],
         now_ns: i64,
+        work: &Work,
     ) -> Self {
-        let scan = |(scan, shards): (&PlannedScan, &u32)| {
+        let mut scans = Vec::with_capacity(plan.scans.len());
+        for (scan, shards) in plan.scans.iter().zip(shards) {
             let schema =
                 schema_of(scan).and_then(|policy| policy.measurements.get(&scan.measurement));
             let (calls, fields) = describe(&scan.request, schema.map(AsRef::as_ref));
             let costs = vec![ReadStats::default(); *shards as usize];
-            Scan { measurement: scan.measurement.clone(), calls, fields, costs }
-        };
-        let scans = plan.scans.iter().zip(shards).map(scan).collect();
+            work.spend(CALL_WORK * calls.len() + fields.len() + costs.len()).await;
+            scans.push(Scan { measurement: scan.measurement.clone(), calls, fields, costs });
+        }
         Self { analyze, text, scans, planned_ns: now_ns }
     }
 
@@ -62,13 +76,23 @@ impl Explain {
         }
     }
 
-    pub(super) fn chunk(&self, began_ns: i64, now_ns: i64) -> SeriesChunk {
-        let (column, lines) = match self.analyze {
-            false => ("QUERY PLAN", self.plan()),
-            true => ("EXPLAIN ANALYZE", self.tree(began_ns, now_ns)),
-        };
-        let rows: Vec<Vec<String>> = lines.into_iter().map(|line| vec![line]).collect();
-        SeriesChunk::of_strings(None, &[column], &rows)
+    /// Returns the lines of the result. Awaits only [`Work::spend`].
+    pub(super) async fn lines(&self, began_ns: i64, now_ns: i64, work: &Work) -> Vec<String> {
+        match self.analyze {
+            false => self.plan(work).await,
+            true => self.tree(began_ns, now_ns, work).await,
+        }
+    }
+
+    /// Returns the lines as parts of one series.
+    pub(super) fn chunks(&self, lines: &[String]) -> impl Iterator<Item = SeriesChunk> {
+        let column = if self.analyze { "EXPLAIN ANALYZE" } else { "QUERY PLAN" };
+        let mut left = lines.len();
+        lines.chunks(REPLY_PIECE_ROWS).map(move |part| {
+            left -= part.len();
+            let lines = Values::String(part.iter().map(String::as_str).collect());
+            SeriesChunk { partial: left > 0, ..SeriesChunk::of_columns(None, &[column], [lines]) }
+        })
     }
 
     /// Omits scans of a subquery's result, because the coordinator scans that result.
@@ -76,12 +100,13 @@ impl Explain {
         self.scans.iter().filter(|scan| !scan.costs.is_empty())
     }
 
-    fn plan(&self) -> Vec<String> {
+    async fn plan(&self, work: &Work) -> Vec<String> {
         // Each expression has one entry, with the sum over all measurements.
         let mut entries: Vec<(&str, &str, usize, ReadStats)> = Vec::new();
         let mut positions: HashMap<(&str, &str), usize> = HashMap::new();
         for scan in self.shard_scans() {
             for call in &scan.calls {
+                work.spend(CALL_WORK + scan.costs.len()).await;
                 let (call, fields) = (call.as_str(), scan.fields.as_str());
                 let position = *positions.entry((call, fields)).or_insert(entries.len());
                 if position == entries.len() {
@@ -94,6 +119,7 @@ impl Explain {
         }
         let mut lines = Vec::new();
         for (call, fields, shards, sum) in entries {
+            work.spend(LINE_WORK * PLAN_LINES).await;
             if !lines.is_empty() {
                 lines.push(String::new());
             }
@@ -119,7 +145,7 @@ impl Explain {
         lines
     }
 
-    fn tree(&self, began_ns: i64, now_ns: i64) -> Vec<String> {
+    async fn tree(&self, began_ns: i64, now_ns: i64, work: &Work) -> Vec<String> {
         let leaf = |text: String| Node(text, Vec::new());
         let labels =
             |texts: Vec<String>| Node("labels".into(), texts.into_iter().map(leaf).collect());
@@ -150,6 +176,7 @@ impl Explain {
                 }
                 below.push(Node("create_iterator".into(), counters));
             }
+            work.spend(CALL_WORK * scan.calls.len() + LINE_WORK * TREE_LINES * below.len()).await;
             cursor.push(Node("iterator_scanner".into(), below));
         }
         let took = |name: &str, from_ns: i64, to_ns: i64| {
@@ -161,20 +188,29 @@ impl Explain {
             took("total_time", began_ns, now_ns),
             Node("build_cursor".into(), cursor),
         ];
-        let mut lines = vec![".".to_owned()];
-        draw(&[Node("select".into(), select)], "", &mut lines);
-        lines.push(String::new());
-        lines
+        draw(Node("select".into(), select), work).await
     }
 }
 
-fn draw(nodes: &[Node], indent: &str, lines: &mut Vec<String>) {
-    for (number, Node(text, below)) in (1..).zip(nodes) {
+async fn draw(root: Node, work: &Work) -> Vec<String> {
+    let mut lines = vec![".".to_owned()];
+    // The indentations and the remaining nodes of the open levels.
+    let mut open = vec![(String::new(), vec![root].into_iter())];
+    while let Some((indent, nodes)) = open.last_mut() {
+        let Some(Node(text, below)) = nodes.next() else {
+            open.pop();
+            continue;
+        };
+        let is_last = nodes.as_slice().is_empty();
         let (branch, next) =
-            if number == nodes.len() { ("└── ", "    ") } else { ("├── ", "│   ") };
-        lines.push([indent, branch, text].concat());
-        draw(below, &[indent, next].concat(), lines);
+            if is_last { ("└── ", "    ") } else { ("├── ", "│   ") };
+        lines.push([indent.as_str(), branch, &text].concat());
+        let indent = [indent.as_str(), next].concat();
+        open.push((indent, below.into_iter()));
+        work.spend(LINE_WORK).await;
     }
+    lines.push(String::new());
+    lines
 }
 
 /// Returns the aggregate calls of a scan as 1.x prints them, and the columns that the scan reads as

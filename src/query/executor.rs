@@ -6,18 +6,24 @@ use std::task::Poll;
 
 use super::error::Result;
 use super::group::GroupExecutor;
-use super::plan::{Binding, Input, Plan, PlannedScan, SelectNode};
+use super::plan::{Binding, Plan, PlannedScan, SelectNode};
 use super::result::SeriesChunk;
 use super::stream::{Front, Stream};
-use super::subquery_rows::Derived;
+use super::subquery_rows::{Derived, scans_of_subqueries};
 use super::work::Work;
 use crate::admission::QueryReservation;
 use crate::model::bug::OrBug;
-use crate::model::limits::STREAMS_AHEAD_MAX;
-use crate::scan::page::ScanPage;
+use crate::model::limits::{STREAMS_AHEAD_MAX, WORK_PER_NAME};
+use crate::scan::page::{Group, ScanPage};
 
 pub use super::stream::{StreamId, StreamNeed};
 pub use super::subquery_rows::SubquerySteps;
+
+/// The number of columns, calls and conditions of a scan above which the executor requests the pages
+/// of fewer scans at once.
+const ENTRIES_PER_STREAM: usize = 200;
+/// The number of bytes of a page that are decoded and sorted in one unit of work.
+const PAGE_BYTES_PER_UNIT: usize = 16;
 
 /// The result of an executor step.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,13 +46,19 @@ pub enum ExecStep {
 pub struct Executor {
     scans: Rc<[PlannedScan]>,
     node: Rc<SelectNode>,
+    shards: Rc<[u32]>,
     reservation: QueryReservation,
     work: Work,
-    /// The unfinished subqueries with their positions in the node. Only the first entry runs.
-    pending: VecDeque<(usize, Self)>,
+    steps: SubquerySteps,
+    /// The running subquery.
+    subquery: Option<Box<Self>>,
+    /// The position of the running or next subquery in the node.
+    subquery_index: usize,
     derived: Vec<Derived>,
-    /// The feeds of the node's last inputs. The first entry is the current measurement.
+    /// The feeds of successive inputs of the node. The first entry is the current measurement.
     inputs: VecDeque<Vec<Vec<Stream>>>,
+    /// The position of the input after `inputs`.
+    next_input: usize,
     group: Option<GroupExecutor>,
     /// The number of the current measurement's series with rows, regardless of LIMIT and OFFSET.
     series: u64,
@@ -79,66 +91,80 @@ impl Executor {
         work: &Work,
         steps: SubquerySteps,
     ) -> Self {
-        Self::for_node(plan.scans.into(), plan.root, shards, reservation, work, steps)
+        Self::for_node(plan.scans.into(), plan.root, shards.into(), reservation, work, steps)
     }
 
     fn for_node(
         scans: Rc<[PlannedScan]>,
         node: Rc<SelectNode>,
-        shards: &[u32],
+        shards: Rc<[u32]>,
         reservation: &QueryReservation,
         work: &Work,
         steps: SubquerySteps,
     ) -> Self {
-        let stream = |binding: &Binding| {
-            let scan = scans.get(binding.scan)?;
-            let is_derived = scan.subquery.is_some();
-            let shards = if is_derived { 1 } else { shards.get(binding.scan).copied().or_bug() };
-            let (number, request) = (binding.scan as u32, scan.request.clone());
-            Some(Stream::new(number, shards, request, binding.key.clone(), is_derived, reservation))
-        };
-        let feeds = |input: &Input| {
-            input.feeds.iter().map(|feed| feed.iter().filter_map(stream).collect()).collect()
-        };
-        let inputs = node.inputs.iter().map(feeds).collect();
-        let subqueries = || node.subqueries.iter().enumerate();
-        let pending = subqueries()
-            .map(|(index, sub)| {
-                let (scans, node) = (Rc::clone(&scans), Rc::clone(&sub.node));
-                (index, Self::for_node(scans, node, shards, reservation, work, steps))
-            })
-            .collect();
-        let derived = subqueries()
-            .map(|(index, sub)| {
-                let sub = Rc::clone(sub);
-                Derived::new(&node, index, sub, &scans, reservation.buffer(), work, steps)
-            })
-            .collect();
-        let (group, series, is_counted, ready) = (None, 0, false, VecDeque::new());
+        work.add(WORK_PER_NAME * (1 + node.subqueries.len()));
+        let mut own = scans_of_subqueries(&node, &scans).into_iter();
+        let derived = node.subqueries.iter().map(|sub| {
+            let (sub, own) = (Rc::clone(sub), own.next().unwrap_or_default());
+            Derived::new(&node, own, sub, &scans, reservation.part(), work, steps)
+        });
+        let derived = derived.collect();
         let (reservation, work) = (reservation.clone(), work.clone());
         Self {
             scans,
             node,
+            shards,
             reservation,
             work,
-            pending,
+            steps,
+            subquery: None,
+            subquery_index: 0,
             derived,
-            inputs,
-            group,
-            series,
-            is_counted,
-            ready,
+            inputs: VecDeque::new(),
+            next_input: 0,
+            group: None,
+            series: 0,
+            is_counted: false,
+            ready: VecDeque::new(),
         }
+    }
+
+    /// Adds the streams of the next measurement to `inputs`. Returns `false` after the last
+    /// measurement.
+    fn open_input(&mut self) -> bool {
+        let Some(input) = self.node.inputs.get(self.next_input) else { return false };
+        let stream = |binding: &Binding| {
+            let scan = self.scans.get(binding.scan)?;
+            let is_derived = scan.subquery.is_some();
+            let shards = self.shards.get(binding.scan);
+            let shards = if is_derived { 1 } else { shards.copied().or_bug() };
+            let (number, request) = (binding.scan as u32, scan.request.clone());
+            Some(Stream::new(number, shards, request, binding.key.clone(), is_derived, &self.reservation))
+        };
+        let feeds = input.feeds.iter().map(|feed| feed.iter().filter_map(stream).collect());
+        let feeds: Vec<Vec<Stream>> = feeds.collect();
+        let streams = feeds.iter().map(Vec::len).sum::<usize>();
+        self.work.add(streams * (WORK_PER_NAME + self.node.scan_entries));
+        self.inputs.push_back(feeds);
+        self.next_input += 1;
+        true
+    }
+
+    /// Returns the position of the current measurement in the node's inputs.
+    fn input(&self) -> usize {
+        self.next_input - self.inputs.len()
     }
 
     /// Starts the result after `row`. The statement must select rows of a measurement in ascending
     /// order of time, grouped by all tags.
     pub fn begin_after(&mut self, row: &RowPosition) {
-        let keys = &self.node.group_keys;
+        while self.open_input() {}
+        let Self { node, inputs, .. } = self;
+        let keys = &node.group_keys;
         let value = |position: usize| {
             keys.get(position).and_then(|key| row.tags.get(key)).map_or("", String::as_str)
         };
-        for stream in self.inputs.iter_mut().flatten().flatten() {
+        for stream in inputs.iter_mut().flatten().flatten() {
             stream.begin_after(value, row.time_ns);
         }
     }
@@ -149,7 +175,7 @@ impl Executor {
     /// `QueryError`; the executor cannot be used after an error.
     #[expect(clippy::should_implement_trait, reason = "a step is not an item of an iterator")]
     pub fn next(&mut self) -> Result<ExecStep> {
-        while !self.pending.is_empty() && !self.is_streamed() {
+        while self.has_subquery() && !self.is_streamed() {
             if let Some(step) = self.advance_subquery()? {
                 return Ok(step);
             }
@@ -160,6 +186,9 @@ impl Executor {
             }
             if self.work.pauses()? {
                 return Ok(ExecStep::Pause);
+            }
+            if self.inputs.is_empty() {
+                self.open_input();
             }
             let step = match (&mut self.group, self.inputs.front_mut()) {
                 (_, None) => return Ok(ExecStep::Done),
@@ -185,10 +214,23 @@ impl Executor {
         }
     }
 
+    fn has_subquery(&self) -> bool {
+        self.subquery_index < self.node.subqueries.len()
+    }
+
+    fn begin_subquery(&self) -> Option<Box<Self>> {
+        let node = Rc::clone(&self.node.subqueries.get(self.subquery_index)?.node);
+        let (scans, shards) = (Rc::clone(&self.scans), Rc::clone(&self.shards));
+        Some(Box::new(Self::for_node(scans, node, shards, &self.room, &self.work, self.steps)))
+    }
+
     /// Returns `None` if the executor must first continue its own work.
     fn advance_subquery(&mut self) -> Result<Option<ExecStep>> {
-        let Some((index, subquery)) = self.pending.front_mut() else { return Ok(None) };
-        let mut derived = self.derived.get_mut(*index);
+        if self.subquery.is_none() {
+            self.subquery = self.begin_subquery();
+        }
+        let Some(subquery) = &mut self.subquery else { return Ok(None) };
+        let mut derived = self.derived.get_mut(self.subquery_index);
         if let Some(derived) = &mut derived
             && !derived.fold()?
         {
@@ -203,7 +245,8 @@ impl Executor {
             }
             (ExecStep::Done, Some(derived)) => {
                 derived.is_done = true;
-                self.pending.pop_front();
+                self.subquery = None;
+                self.subquery_index += 1;
             }
             (ExecStep::Chunk(_) | ExecStep::Done, None) => {}
         }
@@ -220,9 +263,13 @@ impl Executor {
     /// # Errors
     /// `QueryError::Page` if the page does not match the request.
     pub fn supply(&mut self, stream: StreamId, page: ScanPage) -> Result<()> {
-        match self.pending.front_mut() {
-            Some((_, subquery)) => subquery.supply(stream, page),
-            None => self.supply_stream(stream, page),
+        match &mut self.subquery {
+            Some(subquery) => subquery.supply(stream, page),
+            None => {
+                let bytes: usize = page.groups.iter().map(Group::bytes).sum();
+                self.work.add(bytes / PAGE_BYTES_PER_UNIT);
+                self.supply_stream(stream, page)
+            }
         }
     }
 
@@ -277,6 +324,7 @@ impl Executor {
         }
         let Some(feeds) = self.inputs.front() else { return Vec::new() };
         let streams = || feeds.iter().flatten();
+        self.work.add(streams().count());
         if streams().any(|stream| stream.front() == Front::Missing) {
             return self.first_needs();
         }
@@ -287,7 +335,7 @@ impl Executor {
         let key = if self.node.descending { keys.max() } else { keys.min() };
         match key.map(<[String]>::to_vec) {
             Some(key) => {
-                let input = self.node.inputs.len() - self.inputs.len();
+                let input = self.input();
                 self.group =
                     Some(GroupExecutor::new(&self.node, input, key, &self.reservation, &self.work));
                 self.is_counted = false;
@@ -298,7 +346,7 @@ impl Executor {
     }
 
     fn end_measurement(&mut self) {
-        let input = self.node.inputs.len() - self.inputs.len();
+        let input = self.input();
         if let Some(derived) = self.derived.first_mut()
             && derived.is_streamed()
             && let Some(input) = self.node.inputs.get(input)
@@ -311,23 +359,34 @@ impl Executor {
 
     /// Returns the current measurement's missing pages, and some first pages of the following
     /// measurements.
-    fn first_needs(&self) -> Vec<StreamNeed> {
+    fn first_needs(&mut self) -> Vec<StreamNeed> {
         let mut needs = Vec::new();
+        // A request takes time in proportion to its columns, calls and conditions.
+        let at_once = STREAMS_AHEAD_MAX / (1 + self.node.scan_entries / ENTRIES_PER_STREAM);
+        let at_once = at_once.max(1);
         // A streamed subquery returns one measurement after another, so the executor cannot read
         // ahead.
-        let ahead_max = if self.is_streamed() { 0 } else { STREAMS_AHEAD_MAX };
-        let mut ahead = 0;
-        for (index, feeds) in self.inputs.iter().enumerate() {
-            for stream in feeds.iter().flatten() {
-                let is_wanted = index == 0 || (ahead < ahead_max && !stream.has_begun());
+        let ahead_max = if self.is_streamed() { 0 } else { at_once };
+        let (mut index, mut own, mut ahead) = (0, 0, 0);
+        while index == 0 || (ahead < ahead_max && own < at_once) {
+            if index == self.inputs.len() && !self.open_input() {
+                break;
+            }
+            for stream in self.inputs.get(index).into_iter().flatten().flatten() {
+                let is_wanted = match index {
+                    0 => own < at_once,
+                    _ => ahead < ahead_max && !stream.has_begun(),
+                };
                 if stream.front() == Front::Missing && is_wanted {
-                    ahead += usize::from(index > 0);
+                    if index == 0 {
+                        own += 1;
+                    } else {
+                        ahead += 1;
+                    }
                     needs.extend(stream.needs());
                 }
             }
-            if ahead >= ahead_max {
-                break;
-            }
+            index += 1;
         }
         needs
     }

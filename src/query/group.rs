@@ -27,6 +27,8 @@ use crate::model::value::FieldValue;
 
 /// The maximum number of windows that are filled before the statement may pause.
 const FILLED_AT_ONCE_MAX: usize = 50_000;
+/// The work of a group without its calls and rows, in the units of [`Work`].
+const GROUP_WORK: usize = 40;
 
 #[derive(Debug)]
 enum FeedState {
@@ -92,7 +94,7 @@ impl GroupExecutor {
         reservation: &QueryReservation,
         work: &Work,
     ) -> Self {
-        work.add(node.calls.len() + node.outputs.len() + key.len());
+        work.add(GROUP_WORK + node.calls.len() + node.outputs.len() + key.len());
         let tags = node.group_keys.iter().cloned().zip(key.iter().cloned()).collect();
         let feeds = node.feeds.iter().map(|feed| match feed.kind {
             FeedKind::Partials => FeedState::Partials(PartialMerge::default()),

@@ -21,7 +21,7 @@ use crate::scan::request::{AggregateFunction, ScanRequest, Window};
 pub struct Plan {
     /// The scans, each for the shards of its policy that have data in `request.time`.
     pub scans: Vec<PlannedScan>,
-    /// The work that creating the plan required, in the units of [`super::work`].
+    /// The work of creating the plan that is not added yet, in the units of [`super::work`].
     pub work: usize,
     pub(crate) root: Rc<SelectNode>,
 }
@@ -96,6 +96,9 @@ pub(crate) struct SelectNode {
     pub(crate) carries: bool,
     /// The scans of each input. A raw query has one feed, which reads rows.
     pub(crate) feeds: Vec<Feed>,
+    /// The number of columns, calls, dimensions and conditions in each scan, as in
+    /// `PLAN_ENTRIES_MAX`.
+    pub(crate) scan_entries: usize,
     pub(crate) inputs: Vec<Input>,
     pub(crate) subqueries: Vec<Rc<Subquery>>,
 }

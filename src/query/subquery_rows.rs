@@ -110,9 +110,10 @@ pub(crate) struct Derived {
 }
 
 impl Derived {
+    /// `own` contains the scans of `node` that read the subquery.
     pub(crate) fn new(
         node: &SelectNode,
-        index: usize,
+        own: Vec<usize>,
         subquery: Rc<Subquery>,
         scans: &Rc<[PlannedScan]>,
         memory: BufferMemory,
@@ -120,7 +121,7 @@ impl Derived {
         steps: SubquerySteps,
     ) -> Self {
         Self {
-            mode: mode(node, index, &subquery, scans),
+            mode: mode(node, &own, &subquery, scans),
             subquery,
             scans: Rc::clone(scans),
             work: work.clone(),
@@ -136,7 +137,7 @@ impl Derived {
             arrived: 0,
             reading: BTreeMap::new(),
             folding: None,
-            folded: scans_of(node, index, scans).into_iter().map(|s| (s, States::new())).collect(),
+            folded: own.into_iter().map(|scan| (scan, States::new())).collect(),
             is_folded: false,
         }
     }
@@ -475,25 +476,33 @@ fn is_rows(request: &ScanRequest) -> bool {
     matches!(request.output, Output::Rows { .. })
 }
 
-fn mode(node: &SelectNode, index: usize, subquery: &Subquery, scans: &[PlannedScan]) -> Mode {
+fn mode(node: &SelectNode, own: &[usize], subquery: &Subquery, scans: &[PlannedScan]) -> Mode {
     let keys = subquery.node.group_keys.len() as u32;
-    let own = scans_of(node, index, scans);
     let requests = || own.iter().filter_map(|&scan| scans.get(scan)).map(|scan| &scan.request);
     // Each measurement has one feed with one scan, so no other scan waits for the streamed rows.
-    let alone = node.inputs.iter().all(|input| matches!(&input.feeds[..], [one] if one.len() == 1));
+    let is_alone = || {
+        let mut inputs = node.inputs.iter();
+        inputs.all(|input| matches!(&input.feeds[..], [one] if one.len() == 1))
+    };
     let is_group = |request: &ScanRequest| request.group_by.iter().map(|id| id.0).eq(0..keys);
     let is_states = |request: &ScanRequest| matches!(request.output, Output::Aggregates { .. });
-    let alone = alone && node.subqueries.len() == 1 && own.len() == node.inputs.len();
+    let alone = node.subqueries.len() == 1 && own.len() == node.inputs.len() && is_alone();
     if alone && requests().all(is_group) {
         return Mode::Streamed;
     }
     if requests().all(is_states) { Mode::Folded } else { Mode::Whole }
 }
 
-fn scans_of(node: &SelectNode, index: usize, scans: &[PlannedScan]) -> Vec<usize> {
-    let bindings = node.inputs.iter().flat_map(|input| input.feeds.iter().flatten());
-    let of = bindings.map(|binding| binding.scan);
-    of.filter(|&scan| scans.get(scan).is_some_and(|s| s.subquery == Some(index))).collect()
+/// Returns the scans that read each subquery of `node`.
+pub(crate) fn scans_of_subqueries(node: &SelectNode, scans: &[PlannedScan]) -> Vec<Vec<usize>> {
+    let mut of_subqueries = vec![Vec::new(); node.subqueries.len()];
+    for binding in node.inputs.iter().flat_map(|input| input.feeds.iter().flatten()) {
+        let subquery = scans.get(binding.scan).and_then(|scan| scan.subquery);
+        if let Some(own) = subquery.and_then(|subquery| of_subqueries.get_mut(subquery)) {
+            own.push(binding.scan);
+        }
+    }
+    of_subqueries
 }
 
 fn restore_times(data: &mut GroupData) {

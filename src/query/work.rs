@@ -91,10 +91,16 @@ impl<T> Computation<T> {
     /// Continues the computation. Returns `None` if the statement must pause first. Must not be
     /// called after the result.
     pub(crate) fn proceed(&mut self) -> Option<T> {
-        match self.0.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(result) => Some(result),
-            Poll::Pending => None,
-        }
+        proceed(self.0.as_mut())
+    }
+}
+
+/// Continues an async function that awaits only [`Work::spend`]. Returns `None` if the statement
+/// must pause first. Must not be called after the result.
+pub(crate) fn proceed<T>(future: Pin<&mut (impl Future<Output = T> + ?Sized)>) -> Option<T> {
+    match future.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => Some(result),
+        Poll::Pending => None,
     }
 }
 

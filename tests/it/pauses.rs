@@ -309,8 +309,8 @@ fn long_computations_yield_the_thread() {
         ),
         // The statement merges the states of 5,000 calls.
         ("SELECT mean(*), count(*), sum(*), min(*), max(*) FROM wide".into(), 1),
-        // The statement merges the rows of 50 sources.
-        (format!("SELECT v FROM {}", vec!["m"; 50].join(",")), 5),
+        // The statement merges the rows of 50 sources, and compares each row with 50 rows.
+        (format!("SELECT v FROM {}", vec!["m"; 50].join(",")), 60),
         // The statement compiles 600 terms for each of 200 measurements.
         (format!("DELETE FROM /^n/ WHERE {}", vec!["h = 'x'"; 600].join(" OR ")), 10),
     ] {
@@ -342,6 +342,11 @@ fn lists_of_many_series_yield_the_thread() {
         assert_eq!(series.as_array().map(Vec::len), Some(rows), "{q}: {}", error_of(&answer));
         assert!(pauses.get() / 2 >= 1, "no pause: {q}");
     }
+    // The statement merges 10,000 groups with one row each.
+    pauses.set(0);
+    let answer = product.query("db", "SELECT v FROM keyed GROUP BY n SLIMIT 10000");
+    assert_eq!(answer["results"][0]["series"].as_array().map(Vec::len), Some(10_000));
+    assert!(pauses.get() / 2 >= 2);
     // The statement compares the names of 2,000 measurements with 100 regexes.
     product.write("db", &(0..2_000).map(|n| format!("name{n} v=1 1\n")).collect::<String>());
     let regexes: Vec<String> = (0..100).map(|n| format!("/x{n}/")).collect();

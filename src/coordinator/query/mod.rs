@@ -13,6 +13,7 @@ mod shard_pages;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::rc::Rc;
 
 use super::error::{Error, Result};
@@ -35,6 +36,7 @@ use crate::query::error::QueryError;
 use crate::query::executor::RowPosition;
 use crate::query::result::{ResultColumns, SeriesChunk};
 use crate::query::source::{self, SourceName};
+use crate::query::work::proceed;
 pub(super) use plan::shards_of;
 use plan::{QuerySource, plan_select, plan_show, remove_nonempty, selected_policies, survey};
 use shard_pages::{Needs, PlannedRun, QueryRun, RunStep, combine_first_pages, is_continuation};
@@ -294,24 +296,29 @@ impl Running {
             }
         };
         let selected = selected_policies(sources, loaded);
+        let reservation = self.io.with(|context| self.reservation(context).clone())?;
         if empty.is_none() {
-            let found = self.io.with(|context| {
-                let now_ns = context.platform.now_ns();
-                survey(select, session, &selected, self.reservation(context), now_ns)
-            })?;
-            if let Some((run, places)) = found? {
+            let now_ns = self.io.now_ns()?;
+            let found = survey(select, session, &selected, &reservation, now_ns);
+            if let Some((run, places)) = self.in_turns(found).await?? {
                 return Ok(Planned::Survey(run, places));
             }
-            // The survey and the compiler both read all columns of the sources.
-            if session.work.pauses()? {
-                self.io.pause(0).await;
+        }
+        let planned = plan_select(&self.query, select, &self.io, &selected, empty, &reservation);
+        Ok(Planned::Run(self.in_turns(planned).await??))
+    }
+
+    /// Runs a function that awaits only [`Work::spend`](crate::query::work::Work), and lets other
+    /// requests run between its turns.
+    async fn in_turns<T>(&self, computation: impl Future<Output = T>) -> Result<T> {
+        let mut computation = pin!(computation);
+        loop {
+            match proceed(computation.as_mut()) {
+                Some(result) => return Ok(result),
+                None if self.query.session.work.pauses()? => self.io.pause(0).await,
+                None => {}
             }
         }
-        let planned = self.io.with(|context| {
-            let reservation = self.reservation(context);
-            plan_select(&self.query, select, context, &selected, empty, reservation)
-        })?;
-        Ok(Planned::Run(planned?))
     }
 
     fn plan_show(
@@ -375,8 +382,16 @@ impl Running {
         }
         if let Some(plan) = run.explain.take() {
             drop(run);
-            let now_ns = self.io.now_ns()?;
-            self.output.emit(plan.chunk(self.query.session.now_ns, now_ns)).await;
+            let (session, now_ns) = (&self.query.session, self.io.now_ns()?);
+            let lines = plan.lines(session.now_ns, now_ns, &session.work);
+            let lines = self.in_turns(lines).await?;
+            for chunk in plan.chunks(&lines) {
+                session.work.add(chunk.rows);
+                self.output.emit(chunk).await;
+                if session.work.pauses()? {
+                    self.io.pause(0).await;
+                }
+            }
         }
         Ok(true)
     }
@@ -452,6 +467,9 @@ impl Running {
             match shard_page(reply, &session.principal.name, &databases)? {
                 None => is_current = false,
                 Some(reply) => run.supply(&streams, reply)?,
+            }
+            if session.work.pauses()? {
+                self.io.pause(0).await;
             }
         }
         Ok(is_current)

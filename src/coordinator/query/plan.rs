@@ -9,8 +9,9 @@ use std::sync::Arc;
 use super::shard_pages::{Merge, PlanPages, PlannedRun, QueryRun, ReadCounts, ScanShards};
 use super::{ExplainKind, Query};
 use crate::admission::QueryReservation;
-use crate::coordinator::Context;
+use crate::coordinator::Io;
 use crate::coordinator::cache::find_policy;
+use crate::coordinator::error::Result;
 use crate::coordinator::explain::Explain;
 use crate::coordinator::grants::Principal;
 use crate::coordinator::load_schemas::{Load, Loaded, Want};
@@ -32,18 +33,21 @@ use crate::query::plan::PlannedScan;
 use crate::query::result::SeriesChunk;
 use crate::query::source::SourceName;
 use crate::query::work::Work;
+use crate::scan::request::{Output, Resume, ScanRequest};
 
-/// `empty` contains the measurements without rows, if they are known.
-pub(super) fn plan_select(
+/// `empty` contains the measurements without rows, if they are known. Awaits only [`Work::spend`].
+pub(super) async fn plan_select(
     query: &Query,
     select: &SelectStatement,
-    context: &Context<'_>,
+    io: &Io,
     selected: &[SelectedPolicy<'_>],
     empty: Option<&BTreeSet<ClashPosition>>,
     reservation: &QueryReservation,
-) -> Result<PlannedRun, QueryError> {
+) -> Result<PlannedRun> {
     let Query { session, explain, after, .. } = query;
-    let (limits, now_ns) = (context.platform.limits(), context.platform.now_ns());
+    let work = &session.work;
+    let (limits, now_ns) =
+        io.with(|context| (context.platform.limits(), context.platform.now_ns()))?;
     let schemas = schemas(selected, empty);
     let policies = views(selected, &schemas, now_ns);
     let compiled = compile::Context {
@@ -52,15 +56,17 @@ pub(super) fn plan_select(
         limits,
         policies: &policies,
     };
-    let plan = compile::compile(select, &compiled)?;
-    session.work.add(plan.work);
+    let plan = compile::compile_in_turns(select, &compiled, work).await?;
+    work.add(plan.work);
     let source = |scan: &PlannedScan| selected.iter().find(|of| of.name == scan.source);
     let max = [Limit::Series, Limit::Points].map(|limit| limits.get(limit) as u64);
     let counts_series = explain.is_none() && max[0] < u64::from(UNLIMITED);
     let mut streams = ScanShards::new(reservation, explain.is_some() || counts_series);
     for scan in &plan.scans {
         let shards = source(scan).map(|of| shards_of(of.loaded, of.policy, scan.request.time));
-        streams.add_scan(shards.unwrap_or_default())?;
+        let shards = shards.unwrap_or_default();
+        work.spend(selected.len() + shards.len()).await;
+        streams.add_scan(shards)?;
     }
     let is_read = |of: &SelectedPolicy<'_>| {
         let mut scans = plan.scans.iter().zip(&streams.lists);
@@ -68,18 +74,23 @@ pub(super) fn plan_select(
     };
     let reads_all_shards = selected.iter().all(is_read);
     let counts = streams.counts();
-    let explained = explain.map(|kind| {
-        let schema_of = |scan: &PlannedScan| {
-            source(scan).and_then(|of| of.loaded.policy()).map(|(_, schema)| schema.as_ref())
-        };
-        // The planning ends here.
-        let planned_ns = context.platform.now_ns();
-        let analyze = kind == ExplainKind::Analyze;
-        Box::new(Explain::new(analyze, select.to_string(), &plan, &schema_of, &counts, planned_ns))
-    });
+    let schema_of = |scan: &PlannedScan| {
+        source(scan).and_then(|of| of.loaded.policy()).map(|(_, schema)| schema.as_ref())
+    };
+    let explained = match *explain {
+        Some(kind) => {
+            // The planning ends here.
+            let (text, planned_ns) = (select.to_string(), io.now_ns()?);
+            let analyze = kind == ExplainKind::Analyze;
+            let explain =
+                Explain::new(analyze, text, &plan, &schema_of, &counts, planned_ns, work).await;
+            Some(Box::new(explain))
+        }
+        None => None,
+    };
     let columns = explain.is_none().then(|| plan.result_columns());
     let pages = (*explain == Some(ExplainKind::Plan) || counts_series).then(|| {
-        let requests = plan.scans.iter().map(|scan| scan.request.clone()).collect();
+        let requests = plan.scans.iter().map(|scan| plan_request(&scan.request)).collect();
         PlanPages::new(requests, &counts)
     });
     let executor = (*explain != Some(ExplainKind::Plan)).then(|| {
@@ -97,6 +108,23 @@ pub(super) fn plan_select(
     let reads = ReadCounts::new(max, afterwards);
     let run = QueryRun { merge, streams, explain: explained, reads };
     Ok(PlannedRun { run, reads_all_shards, columns })
+}
+
+/// Returns the request for the plan of a scan. A shard reads no columns for the plan.
+fn plan_request(request: &ScanRequest) -> ScanRequest {
+    let &ScanRequest { measurement, time, descending, piece_bytes, .. } = request;
+    let (fields, tags) = (Vec::new(), Vec::new());
+    ScanRequest {
+        measurement,
+        time,
+        predicate: request.predicate.clone(),
+        group_by: Vec::new(),
+        descending,
+        output: Output::Rows { fields, tags, limit: None, every_row: false },
+        resume: Resume::default(),
+        piece_bytes,
+        groups_max: None,
+    }
 }
 
 pub(super) fn plan_show(
@@ -158,8 +186,8 @@ pub(super) fn plan_show(
 }
 
 /// Returns the run that finds the measurements with rows, and the measurements to find; `None` if
-/// no measurement has conflicting types.
-pub(super) fn survey(
+/// no measurement has conflicting types. Awaits only [`Work::spend`].
+pub(super) async fn survey(
     select: &SelectStatement,
     session: &Session,
     selected: &[SelectedPolicy<'_>],
@@ -168,7 +196,7 @@ pub(super) fn survey(
 ) -> Result<Option<(QueryRun, BTreeSet<ClashPosition>)>, QueryError> {
     let schemas = schemas(selected, None);
     let policies = views(selected, &schemas, now_ns);
-    let clashing = compile::clashing(select, session.defaults(), &policies, &session.work);
+    let clashing = compile::clashing(select, session.defaults(), &policies, &session.work).await;
     if clashing.is_empty() {
         return Ok(None);
     }

@@ -15,7 +15,9 @@ use super::statement::CheckedSelect;
 use super::{nodes, result_names};
 use crate::influxql::ast::{Expr, Field, Fill};
 use crate::model::ids::ColumnId;
-use crate::model::limits::{CLOCK_CHANGES_PER_ENTRY, PIECE_BYTES_MAX, SOURCES_PER_MEASUREMENT_MAX};
+use crate::model::limits::{
+    CLOCK_CHANGES_PER_ENTRY, PIECE_BYTES_MAX, SOURCES_PER_MEASUREMENT_MAX, WORK_PER_NAME,
+};
 use crate::model::schema::MeasurementSchema;
 use crate::model::time::TimeRange;
 use crate::model::value::FieldType;
@@ -33,7 +35,7 @@ use crate::scan::request::{
 };
 
 /// Lowers a statement and appends its scans. A subquery groups by its own keys and by `outer_keys`.
-pub(crate) fn lower(
+pub(crate) async fn lower(
     prepared: Prepared<'_>,
     outer_keys: &[String],
     scans: &mut Vec<PlannedScan>,
@@ -45,7 +47,7 @@ pub(crate) fn lower(
     group_keys.dedup();
     // As in 1.x, report errors in subqueries before errors in the outer statement.
     let inner_keys = subquery_keys(&group_keys, &shown);
-    let inner_nodes = derive(subqueries, &inner_keys, size, &mut measurements, scans)?;
+    let inner_nodes = derive(subqueries, &inner_keys, size, &mut measurements, scans).await?;
     let window = window(checked, buckets_max)?;
     let mut builder = CallBuilder::new(checked, &known, size, window.as_ref());
     let outputs = shown.iter().map(|(field, _)| builder.output(&field.expr));
@@ -106,10 +108,11 @@ pub(crate) fn lower(
         keeps_point_time,
         carries: checked.fill == Fill::Previous,
         feeds,
+        scan_entries: 0,
         inputs: Vec::new(),
         subqueries: inner_nodes,
     };
-    inputs(&mut node, checked.condition.clone(), &known, size, measurements, scans)?;
+    inputs(&mut node, checked.condition.clone(), &known, size, measurements, scans).await?;
     Ok(node)
 }
 
@@ -123,7 +126,7 @@ fn subquery_keys(group_keys: &[String], shown: &[(Field, bool)]) -> Vec<String> 
     group_keys.iter().cloned().chain(names).collect()
 }
 
-fn derive(
+async fn derive(
     subqueries: Vec<Prepared<'_>>,
     group_keys: &[String],
     size: &PlanSize,
@@ -135,7 +138,7 @@ fn derive(
         let columns = inner.visible_columns();
         let own_keys = inner.group_keys.clone();
         let windows_before = inner.checked.windows_before;
-        let node = lower(inner, group_keys, scans)?;
+        let node = Box::pin(lower(inner, group_keys, scans)).await?;
         let (inner, schema) = derive_subquery(node, &columns, &own_keys);
         for input in &inner.node.inputs {
             let origin = Origin::Subquery(index, windows_before);
@@ -153,7 +156,7 @@ fn derive(
     Ok(inner_nodes)
 }
 
-fn inputs(
+async fn inputs(
     node: &mut SelectNode,
     mut condition: Option<Expr>,
     known: &KnownNames,
@@ -172,15 +175,17 @@ fn inputs(
         + changes / CLOCK_CHANGES_PER_ENTRY;
     let sources: usize = measurements.values().map(Vec::len).sum();
     size.add_entries(sources.saturating_mul(each.saturating_mul(node.feeds.len())))?;
-    let lookups =
-        node.variables.len() + node.group_keys.len() + condition.as_ref().map_or(0, nodes);
+    let lookups = node.variables.len() + node.group_keys.len() + condition.as_ref().map_or(0, nodes);
+    node.scan_entries = each + node.calls.len();
     for (name, sources) in measurements {
+        let scan_count = sources.len().saturating_mul(node.feeds.len());
         let sources = with_columns(&sources, lookups);
         let bind = |feed| bind(node, condition.as_ref(), feed, &sources, scans);
         let feeds: Vec<Vec<Binding>> = node.feeds.iter().map(bind).collect();
         if feeds.iter().any(|feed| !feed.is_empty()) {
             node.inputs.push(plan::Input { name: Rc::from(name), feeds });
         }
+        size.spend(scan_count.saturating_mul(WORK_PER_NAME + each)).await;
     }
     if node.descending {
         node.inputs.reverse();

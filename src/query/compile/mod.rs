@@ -25,13 +25,16 @@ mod time_range;
 
 pub(crate) use plan_size::condition_entries;
 pub(crate) use time_range::has_time;
-pub use type_clash::{ClashPosition, clashing};
+pub use type_clash::ClashPosition;
+pub(crate) use type_clash::clashing;
 
+use std::pin::pin;
 use std::rc::Rc;
 
 use super::error::Result;
 use super::plan::Plan;
 use super::source::{Defaults, SourceName};
+use super::work::{Work, proceed};
 use crate::influxql::ast::{Expr, SelectStatement};
 use crate::model::configurable_limits::Limits;
 use crate::model::schema::PolicySchema;
@@ -64,18 +67,34 @@ pub struct PolicyView<'a> {
     pub oldest_kept_ns: i64,
 }
 
-/// Checks and lowers `select`.
+/// Checks and lowers `select` without a pause.
 ///
 /// # Errors
 /// `QueryError::Invalid` with 1.x's text for a statement that 1.x rejects,
 /// `QueryError::Unsupported` with the name of an unsupported function or clause.
 pub fn compile(select: &SelectStatement, context: &Context<'_>) -> Result<Plan> {
+    let work = Work::default();
+    let mut compiling = pin!(compile_in_turns(select, context, &work));
+    loop {
+        match proceed(compiling.as_mut()) {
+            Some(plan) => return plan,
+            None => work.rest(),
+        }
+    }
+}
+
+/// Checks and lowers `select` like [`compile`], and awaits only [`Work::spend`].
+pub(crate) async fn compile_in_turns(
+    select: &SelectStatement,
+    context: &Context<'_>,
+    work: &Work,
+) -> Result<Plan> {
     let checked = statement::check(select, &mut Shared::new(context.now_ns), None)?;
     let mut scans = Vec::new();
-    let size = PlanSize::new(context.limits);
-    let prepared = prepare::prepare(&checked, context, &size)?;
-    let root = Rc::new(lower::lower(prepared, &[], &mut scans)?);
-    Ok(Plan { scans, work: size.work(), root })
+    let size = PlanSize::new(context.limits, work);
+    let prepared = prepare::prepare(&checked, context, &size).await?;
+    let root = Rc::new(lower::lower(prepared, &[], &mut scans).await?);
+    Ok(Plan { scans, work: size.remaining_work(), root })
 }
 
 /// Checks `select` without a schema. 1.x performs this check before it looks up the statement's
@@ -137,4 +156,70 @@ fn literal(expr: &Expr) -> Option<FieldValue> {
         Expr::StringLiteral(text) => FieldValue::String(text.as_str().into()),
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::admission::QueryReservation;
+    use crate::influxql::ast::Statement;
+    use crate::influxql::bound_params::Params;
+    use crate::model::ids::{ColumnId, MeasurementId};
+    use crate::model::limits::PLAN_ENTRIES_MAX;
+    use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema};
+    use crate::model::value::FieldType;
+    use crate::query::executor::{ExecStep, Executor};
+    use crate::query::work::tests::run;
+
+    /// Returns the number of scans and pauses, and the number of scans that the executor requests
+    /// first.
+    fn compile_in_200_measurements(text: &str) -> (usize, usize, usize) {
+        let mut schema = PolicySchema::default();
+        for n in 0..200 {
+            let kind = ColumnKind::Field(FieldType::Float);
+            let column = ColumnDefinition { id: ColumnId(1), key: "v".to_owned(), kind };
+            let measurement = MeasurementSchema {
+                dropped: false,
+                id: MeasurementId(n),
+                name: format!("n{n}"),
+                version: 1,
+                columns: vec![column],
+            };
+            schema.measurements.insert(measurement.name.clone(), Arc::new(measurement));
+        }
+        let defaults = Defaults { database: Some("d"), policy: None };
+        let name = SourceName { database: "d".to_owned(), policy: None };
+        let policies = [PolicyView { name, schema: &schema, oldest_kept_ns: i64::MIN }];
+        let limits = Limits::default();
+        let context = Context { defaults, now_ns: 0, limits, policies: &policies };
+        let statement = crate::influxql::parse_statement(text, &Params::default()).expect("valid");
+        let Statement::Select(select) = statement else { panic!("no SELECT: {text:.80}") };
+        let work = Work::default();
+        // A turn may exceed its work by the entries of one measurement.
+        let compiling = compile_in_turns(&select, &context, &work);
+        let (plan, pauses) = run(&work, PLAN_ENTRIES_MAX / 100, compiling);
+        let plan = plan.expect("a plan");
+        let scans = plan.scans.len();
+        let mut executor =
+            Executor::new(plan, &vec![1; scans], &QueryReservation::default(), &work);
+        work.rest();
+        let Ok(ExecStep::Need(needs)) = executor.next() else { panic!("no requests") };
+        (scans, pauses, needs.len())
+    }
+
+    #[test]
+    fn compiler_pauses_between_measurements() {
+        let repeated = vec!["/./"; 98].join(",");
+        let condition = vec!["v > 1"; 100].join(" OR ");
+        for (text, expected) in [
+            ("SELECT v FROM /./".to_owned(), (200, 0, 200)),
+            (format!("SELECT v FROM {repeated}"), (19_600, 2, 98 + 256)),
+            // Each request contains 399 operands and operators.
+            (format!("SELECT v FROM /./ WHERE {condition}"), (200, 1, 1 + 42)),
+        ] {
+            assert_eq!(compile_in_200_measurements(&text), expected, "{text:.80}");
+        }
+    }
 }

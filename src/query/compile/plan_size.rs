@@ -9,6 +9,7 @@ use crate::model::limits::{ENTRIES_PER_CONDITION, PLAN_ENTRIES_MAX, WORK_PER_NAM
 use crate::model::regex::RegexWork;
 use crate::query::error::{QueryError, Result};
 use crate::query::functions::Function;
+use crate::query::work::Work;
 
 #[derive(Debug)]
 pub(super) struct PlanSize {
@@ -16,14 +17,24 @@ pub(super) struct PlanSize {
     sources: Cell<usize>,
     columns: Cell<usize>,
     entries: Cell<usize>,
+    /// The units of `work` that the compiler has already added.
+    spent: Cell<usize>,
+    work: Work,
     /// The regexes that select names.
     pub(super) regex_work: RegexWork,
 }
 
 impl PlanSize {
-    pub(super) fn new(limits: Limits) -> Self {
-        let [sources, columns, entries] = [0; 3].map(Cell::new);
-        Self { limits, sources, columns, entries, regex_work: RegexWork::limited() }
+    pub(super) fn new(limits: Limits, work: &Work) -> Self {
+        let [sources, columns, entries, spent] = [0; 4].map(Cell::new);
+        let (work, regex_work) = (work.clone(), RegexWork::limited());
+        Self { limits, sources, columns, entries, spent, work, regex_work }
+    }
+
+    /// Adds `units` of work, and lets the statement pause.
+    pub(super) async fn spend(&self, units: usize) {
+        self.spent.set(self.spent.get().saturating_add(units));
+        self.work.spend(units).await;
     }
 
     pub(super) fn add_sources(&self, count: usize) -> Result<()> {
@@ -59,10 +70,12 @@ impl PlanSize {
         if self.entries.get() > PLAN_ENTRIES_MAX { Err(QueryError::PlanTooLarge) } else { Ok(()) }
     }
 
-    /// Returns the work of creating the plan, in the units of [`crate::query::work`].
-    pub(super) fn work(&self) -> usize {
+    /// Returns the work of creating the plan that is not added yet, in the units of
+    /// [`crate::query::work`].
+    pub(super) fn remaining_work(&self) -> usize {
         let names = self.sources.get().saturating_add(self.columns.get());
-        names.saturating_mul(WORK_PER_NAME).saturating_add(self.entries.get())
+        let all = names.saturating_mul(WORK_PER_NAME).saturating_add(self.entries.get());
+        all.saturating_sub(self.spent.get())
     }
 }
 

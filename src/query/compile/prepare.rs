@@ -56,14 +56,16 @@ pub(crate) struct Prepared<'a> {
     pub(super) size: &'a PlanSize,
 }
 
-pub(crate) fn prepare<'a>(
+pub(crate) async fn prepare<'a>(
     checked: &'a CheckedSelect<'a>,
     context: &'a Context<'a>,
     size: &'a PlanSize,
 ) -> Result<Prepared<'a>> {
-    let subqueries = checked.subqueries.iter().map(|inner| prepare(inner, context, size));
-    let subqueries = subqueries.collect::<Result<Vec<_>>>()?;
-    let measurements = measurements(checked, context, size)?;
+    let mut subqueries = Vec::with_capacity(checked.subqueries.len());
+    for inner in &checked.subqueries {
+        subqueries.push(Box::pin(prepare(inner, context, size)).await?);
+    }
+    let measurements = measurements(checked, context, size).await?;
     let mut known = KnownNames::default();
     let mentioned = mentioned(checked.select);
     for sources in measurements.values() {
@@ -75,6 +77,7 @@ pub(crate) fn prepare<'a>(
             {
                 size.add_entries(found.schema.columns.len())?;
                 known.add_measurement(&found.schema, mentioned.as_ref());
+                size.spend(found.schema.columns.len()).await;
             }
         }
     }
@@ -187,7 +190,7 @@ pub(crate) fn named<'a>(
     Ok(found.into_iter().map(|(name, schema)| (name.as_str(), schema.as_ref())).collect())
 }
 
-fn measurements<'a>(
+async fn measurements<'a>(
     checked: &CheckedSelect<'_>,
     context: &'a Context<'a>,
     size: &PlanSize,
@@ -202,6 +205,7 @@ fn measurements<'a>(
         };
         let (database, policy) = (measurement.database.as_deref(), measurement.policy.as_deref());
         let key = (database, policy, source_text(&measurement.name));
+        let mut compared = 0;
         let (policy, named) = match meanings.entry(key) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => {
@@ -211,6 +215,9 @@ fn measurements<'a>(
                     Some(policy) => QueryError::PolicyNotFound(policy.clone()),
                     None => QueryError::DatabaseNotFound(name.database.clone()),
                 })?;
+                if let MeasurementName::Regex(_) = measurement.name {
+                    compared = policy.schema.measurements.len();
+                }
                 place.insert((policy, named(measurement, policy.schema, &size.regex_work)?))
             }
         };
@@ -226,6 +233,7 @@ fn measurements<'a>(
             let (origin, schema) = (Origin::Policy(policy), Cow::Borrowed(*schema));
             sources.push(FromMeasurement { origin, schema });
         }
+        size.spend(compared + named.len()).await;
     }
     Ok(found)
 }

@@ -22,9 +22,9 @@ use crate::query::work::Work;
 pub type ClashPosition = (usize, String);
 
 /// Returns the measurements of `select` and its subqueries in which the types of a mentioned name
-/// clash. The list is empty if the statement cannot be compiled. Adds one unit of `work` for each
-/// column, and for each measurement that is compared with a regex.
-pub fn clashing(
+/// clash. The list is empty if the statement cannot be compiled. Spends one unit of `work` for each
+/// column, and for each measurement that is compared with a regex. Awaits only [`Work::spend`].
+pub(crate) async fn clashing(
     select: &SelectStatement,
     defaults: Defaults<'_>,
     policies: &[PolicyView<'_>],
@@ -32,16 +32,16 @@ pub fn clashing(
 ) -> Vec<ClashPosition> {
     let (mut read, mut seen) = (BTreeMap::new(), BTreeSet::new());
     let regex_work = RegexWork::limited();
-    collect(select, defaults, policies, &regex_work, work, &mut read, &mut seen);
+    collect(select, defaults, policies, &regex_work, work, &mut read, &mut seen).await;
     if read.len() < 2 {
         return Vec::new();
     }
-    work.add(read.values().map(|schema| schema.columns.len()).sum());
     let mut mentioned = Some(BTreeSet::new());
     mentions_of(select, &mut mentioned);
     let mut kinds: BTreeMap<&str, FieldType> = BTreeMap::new();
     let mut clashing: BTreeSet<&str> = BTreeSet::new();
     for schema in read.values() {
+        work.spend(schema.columns.len()).await;
         for (column, field_type) in schema.fields() {
             let name = column.key.as_str();
             if mentioned.as_ref().is_some_and(|mentioned| !mentioned.contains(name)) {
@@ -70,7 +70,7 @@ fn kind(field_type: FieldType) -> FieldType {
 /// The database, the policy, and the measurement or regex, as written.
 type Seen<'s> = (Option<&'s str>, Option<&'s str>, (bool, &'s str));
 
-fn collect<'a, 's>(
+async fn collect<'a, 's>(
     select: &'s SelectStatement,
     defaults: Defaults<'_>,
     policies: &[PolicyView<'a>],
@@ -83,7 +83,7 @@ fn collect<'a, 's>(
         let measurement = match source {
             Source::Measurement(measurement) => measurement,
             Source::Subquery(inner) => {
-                collect(inner, defaults, policies, regex_work, work, read, seen);
+                Box::pin(collect(inner, defaults, policies, regex_work, work, read, seen)).await;
                 continue;
             }
         };
@@ -95,7 +95,7 @@ fn collect<'a, 's>(
         let Some(position) = policies.iter().position(|view| view.name == name) else { continue };
         let schema = policies.get(position).map(|view| view.schema);
         if let MeasurementName::Regex(_) = measurement.name {
-            work.add(schema.map_or(0, |schema| schema.measurements.len()));
+            work.spend(schema.map_or(0, |schema| schema.measurements.len())).await;
         }
         let named = |schema| prepare::named(measurement, schema, regex_work).unwrap_or_default();
         for (name, schema) in schema.into_iter().flat_map(named) {

@@ -162,7 +162,7 @@ impl RowMerge {
     }
 }
 
-/// Merges rows by time until a stream has no remaining rows.
+/// Merges rows by time until a stream has no remaining rows, or a turn's work is done.
 fn merge(cursors: &mut [&mut Cursor], n_columns: usize, descending: bool) -> RowBatch {
     let starts: Vec<usize> = cursors.iter().map(|cursor| cursor.next).collect();
     let (times_ns, order) = order(cursors, n_columns, descending);
@@ -191,8 +191,8 @@ fn merge(cursors: &mut [&mut Cursor], n_columns: usize, descending: bool) -> Row
 }
 
 /// Returns the times and the rows in order, and advances the cursors. A row is the position of a
-/// cursor and a row number. The order ends when a stream has no more rows, or before a row of
-/// different types. Only subqueries can cause different types.
+/// cursor and a row number. The order ends when a stream has no more rows, before a row of different
+/// types, or when a turn's work is done. Only subqueries can cause different types.
 fn order(
     cursors: &mut [&mut Cursor],
     n_columns: usize,
@@ -201,7 +201,12 @@ fn order(
     let (mut times, mut order) = (Vec::new(), Vec::new());
     let mut types: Vec<Option<FieldType>> = vec![None; n_columns];
     let mut has_rows = vec![false; cursors.len()];
+    // Each row is compared with the next row of every stream.
+    let rows_max = (WORK_PER_TURN as usize / cursors.len().max(1)).max(1);
     loop {
+        if times.len() == rows_max {
+            return (times, order);
+        }
         let mut best: Option<(i64, usize)> = None;
         for (position, cursor) in cursors.iter().enumerate() {
             let Some(time) = cursor.time() else { return (times, order) };
@@ -241,4 +246,25 @@ pub(crate) fn tag_column(tags: &StringColumn) -> Column {
         tags.iter().enumerate().for_each(|(row, tag)| column.validity.push(row, !tag.is_empty()));
     }
     column
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn merge_of_many_streams_ends_after_a_turn() {
+        let rows = RowBatch { times_ns: (0..2_000).collect(), slots: Vec::new() };
+        let new = |_| Cursor { rows: rows.clone(), next: 0 };
+        let mut cursors: Vec<Cursor> = (0..100).map(new).collect();
+        let mut times_ns = Vec::new();
+        while cursors.iter().all(|cursor| cursor.time().is_some()) {
+            let batch = merge(&mut cursors.iter_mut().collect::<Vec<_>>(), 0, false);
+            assert!((1..=2_000).contains(&batch.times_ns.len()), "{}", batch.times_ns.len());
+            times_ns.extend(batch.times_ns);
+        }
+        // The first stream ends before the last rows of the other streams.
+        assert_eq!(times_ns.len(), 2_000 * 100 - 99);
+        assert!(times_ns.is_sorted());
+    }
 }

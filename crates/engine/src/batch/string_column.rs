@@ -51,7 +51,7 @@ impl StringColumn {
     }
 
     /// Iterates over the dictionary's entries, or over the rows if the column stores no codes.
-    pub fn entries(&self) -> impl Iterator<Item = &str> {
+    pub fn entries(&self) -> impl ExactSizeIterator<Item = &str> {
         (0..self.ends.len()).map(|entry| self.entry(entry))
     }
 

@@ -51,7 +51,7 @@ pub fn explain(reader: &dyn Reader, request: &ScanRequest) -> Result<ScanPage, S
         loop {
             let key = match keys.next(&mut merge)? {
                 NextSeries::Matching(key) => {
-                    keys_read += 1;
+                    keys_read += filter.keys();
                     matching += 1;
                     series.insert(key.clone());
                     key

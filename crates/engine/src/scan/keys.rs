@@ -60,7 +60,8 @@ pub(super) enum FilterDecision {
 #[derive(Debug)]
 pub(super) enum NextSeries {
     Matching(SeriesKey),
-    /// [`SKIPPED_PER_STEP`] series are not needed. The last of these series has this key.
+    /// [`SKIPPED_PER_STEP`] series are not needed, or fewer if evaluating the condition takes
+    /// longer than reading a key. The last of these series has this key.
     Skipped(SeriesKey),
     End,
 }
@@ -76,6 +77,9 @@ pub(super) struct KeyFilter<'a> {
     /// For the first tags in key order, the ascending values that can satisfy the condition. The
     /// list ends before the first tag for which every value may satisfy the condition.
     only: Vec<Vec<&'a str>>,
+    /// The cost of the series that were skipped since the last [`NextSeries::Skipped`], as a number
+    /// of keys.
+    skipped: u64,
 }
 
 impl<'a> KeyFilter<'a> {
@@ -93,7 +97,7 @@ impl<'a> KeyFilter<'a> {
             Some(values)
         });
         let only = only.collect();
-        Self { measurement, direction, filter, tags: SeriesTags::new(order), only }
+        Self { measurement, direction, filter, tags: SeriesTags::new(order), only, skipped: 0 }
     }
 
     /// Returns a key that precedes every needed series.
@@ -112,18 +116,21 @@ impl<'a> KeyFilter<'a> {
     /// After [`NextSeries::Skipped`], the caller must count the skipped series and call this function
     /// again.
     pub(super) fn next(&mut self, merge: &mut MergedRows<'_>) -> Result<NextSeries, ScanError> {
-        let mut skipped = 0;
         while let Some(key) = merge.next_series()? {
             let decision = self.decide(key)?;
-            skipped += 1;
-            match decision {
+            self.skipped += match decision {
                 FilterDecision::Matching => return Ok(NextSeries::Matching(key.clone())),
                 FilterDecision::Complete => break,
-                _ if skipped == SKIPPED_PER_STEP => {
-                    return Ok(NextSeries::Skipped(key.clone()));
-                }
-                FilterDecision::Skip => {}
-                FilterDecision::SeekTo(to) => merge.seek(&to)?,
+                FilterDecision::Skip => self.filter.keys(),
+                // The condition was not evaluated.
+                FilterDecision::SeekTo(_) => 1,
+            };
+            if self.skipped >= SKIPPED_PER_STEP {
+                self.skipped = 0;
+                return Ok(NextSeries::Skipped(key.clone()));
+            }
+            if let FilterDecision::SeekTo(to) = decision {
+                merge.seek(&to)?;
             }
         }
         Ok(NextSeries::End)

@@ -12,7 +12,9 @@ pub const CELLS_PER_PIECE_MAX: u64 = 2_000_000;
 pub(super) const SERIES_CELLS: u64 = 10;
 /// The cost, in values, of [`SKIPPED_PER_STEP`] series that the condition excludes. A page can pass
 /// 66,000 such series.
-pub(super) const SKIPPED_STEP_CELLS: u64 = 30 * SKIPPED_PER_STEP;
+pub(super) const SKIPPED_STEP_CELLS: u64 = SKIPPED_KEY_CELLS * SKIPPED_PER_STEP;
+/// The cost of a series that the condition excludes, in values.
+pub(super) const SKIPPED_KEY_CELLS: u64 = 30;
 
 /// The minimum contents of a tile. Smaller ranges are not divided into tiles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

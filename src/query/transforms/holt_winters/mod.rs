@@ -133,6 +133,9 @@ impl HoltWinters {
 /// The work of fitting one value, which consists of a power and several divisions, in the units of
 /// [`Work`].
 const VALUE_WORK: usize = 4;
+/// The additional work for a value with a subnormal state. A processor needs more than a hundred
+/// cycles for an operation with a subnormal number.
+const SUBNORMAL_WORK: usize = 20;
 
 /// The number of combinations of initial weights: two values for each of four weights.
 const CHOICES: usize = 16;
@@ -170,7 +173,7 @@ impl Fit {
         work.add(search.step_values());
         let mut error = |parameters: &mut [f64]| {
             work.add(VALUE_WORK * past.len());
-            squared_error(past, parameters, season)
+            squared_error(past, parameters, season, work)
         };
         if let Some(found) = search.step(&mut error, EPSILON) {
             self.search = None;
@@ -184,7 +187,7 @@ impl Fit {
     fn forecast(&mut self, ahead: usize) -> Vec<f64> {
         let best = self.best.take().map(|(_, parameters)| parameters);
         let mut parameters = best.unwrap_or_else(|| std::mem::take(&mut self.start));
-        smooth(&self.past, &mut parameters, self.season, ahead)
+        smooth(&self.past, &mut parameters, self.season, ahead).0
     }
 }
 
@@ -210,8 +213,9 @@ fn initial_estimate(past: &[f64], season: usize) -> Vec<f64> {
     guess
 }
 
-fn squared_error(past: &[f64], parameters: &mut [f64], season: usize) -> f64 {
-    let forecast = smooth(past, parameters, season, 0);
+fn squared_error(past: &[f64], parameters: &mut [f64], season: usize, work: &Work) -> f64 {
+    let (forecast, subnormal) = smooth(past, parameters, season, 0);
+    work.add(SUBNORMAL_WORK * subnormal);
     let mut sum = 0.0;
     for (expected, value) in forecast.iter().zip(past).filter(|(_, value)| !value.is_nan()) {
         if expected.is_nan() {
@@ -222,17 +226,21 @@ fn squared_error(past: &[f64], parameters: &mut [f64], season: usize) -> f64 {
     sum
 }
 
-/// Applies the recursion to the past values and predicts `ahead` further values.
+/// Applies the recursion to the past values and predicts `ahead` further values. Also returns the
+/// number of steps with a subnormal state.
 ///
 /// As in 1.x, the recursion starts with the first value and continues with its own predictions. The
 /// recursion limits the weights to `0..=1`, and sets the seasonal parameters to their values after
 /// the last step. The search continues from these changed parameters.
-fn smooth(past: &[f64], parameters: &mut [f64], season: usize, ahead: usize) -> Vec<f64> {
+fn smooth(past: &[f64], parameters: &mut [f64], season: usize, ahead: usize) -> (Vec<f64>, usize) {
     let (plain, seasons) = parameters.split_at_mut(PLAIN.min(parameters.len()));
     for weight in plain.iter_mut().take(4) {
         *weight = weight.clamp(0.0, 1.0);
     }
-    let &mut [alpha, beta, gamma, phi, mut level, mut trend] = plain else { return Vec::new() };
+    let &mut [alpha, beta, gamma, phi, mut level, mut trend] = plain else {
+        return (Vec::new(), 0);
+    };
+    let mut subnormal = 0;
     let mut value = past.first().copied().or_bug();
     let mut damping = phi;
     let mut forecast = Vec::with_capacity(past.len() + ahead);
@@ -252,6 +260,7 @@ fn smooth(past: &[f64], parameters: &mut [f64], season: usize, ahead: usize) -> 
         let factor = gamma * (value / (before + phi * trend_before)) + (1.0 - gamma) * here;
         value = (level + damping * trend) * there;
         damping += power(phi, step);
+        subnormal += usize::from([level, trend, factor, value].iter().any(|x| x.is_subnormal()));
         if season > 0
             && let Some(place) = seasons.get_mut((2 * step + season - 2) % season)
         {
@@ -259,7 +268,7 @@ fn smooth(past: &[f64], parameters: &mut [f64], season: usize, ahead: usize) -> 
         }
         forecast.push(value);
     }
-    forecast
+    (forecast, subnormal)
 }
 
 /// Raises `base` to a power and rounds like Go's `math.Pow`. Any rounding difference would change
@@ -309,6 +318,17 @@ mod tests {
         };
         assert_eq!(times_ns, [70, 80]);
         assert!(values.iter().all(|value| (value - 4.0).abs() < 0.1), "{values:?}");
+    }
+
+    #[test]
+    fn subnormal_states_count_as_more_work() {
+        let is_due = |level: f64| {
+            let work = Work::default();
+            let mut parameters = [0.0, 0.0, 0.0, 0.0, level, 0.0];
+            squared_error(&[0.0; 12_000], &mut parameters, 0, &work);
+            work.is_due()
+        };
+        assert!(is_due(1e-310) && !is_due(1.0));
     }
 
     #[test]

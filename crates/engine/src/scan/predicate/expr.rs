@@ -345,7 +345,8 @@ fn each<'a>(text: &Text<'_>, f: impl Fn(&str) -> bool) -> RowValues<'a, bool> {
     match text {
         Text::One(text) => RowValues::One(f(text)),
         Text::Many(column, rows)
-            if let Some(codes) = column.codes().and_then(|c| c.get(rows.clone())) =>
+            if let Some(codes) = column.codes().and_then(|c| c.get(rows.clone()))
+                && column.entries().len() <= codes.len() =>
         {
             let results: Vec<bool> = column.entries().map(f).collect();
             let result = |&code: &u32| results.get(code as usize).copied().or_bug();

@@ -15,6 +15,7 @@ use foldhash::fast::FixedState;
 use self::expr::{Context, Function, reads_rows};
 use super::error::ScanError;
 use super::keys::SeriesTags;
+use super::page::CELLS_PER_PIECE_MAX;
 use super::request::{Comparison, Operand, Predicate};
 use super::run::Run;
 use tidemark_model::bug::OrBug;
@@ -31,6 +32,8 @@ pub(super) struct Filter<'a> {
     on_rows: bool,
     /// The cost for one row, in cells.
     cells: u64,
+    /// The number of comparisons and regexes above [`FREE_TERMS`].
+    further_terms: u64,
 }
 
 /// The estimated cost of a regex match, in cells.
@@ -38,6 +41,16 @@ const REGEX_CELLS: u64 = 16;
 /// The number of cells that is subtracted from the cost of each predicate, so that a predicate of
 /// one or two comparisons costs nothing. Most predicates are of this size.
 const FREE_CELLS: u64 = 4;
+/// The number of comparisons and regexes that cost nothing per series.
+const FREE_TERMS: u64 = 10;
+/// The cost, in cells, of evaluating a further comparison for a series with selected rows, in
+/// addition to the cost for each row.
+const SERIES_TERM_CELLS: u64 = 16;
+/// The number of further comparisons whose evaluation for the tags of a series takes as long as
+/// reading the series key.
+const TERMS_PER_KEY: u64 = 2;
+/// The maximum cost of the condition for the rows of a batch, in cells.
+pub(super) const BATCH_CELLS_MAX: u64 = CELLS_PER_PIECE_MAX;
 
 /// The part of a predicate that depends on the rows of a series.
 enum Rest<'a> {
@@ -83,6 +96,7 @@ impl<'a> Filter<'a> {
             regex_work: patterns.work().clone(),
             on_rows: false,
             cells: 0,
+            further_terms: 0,
         };
         if let Some(predicate) = predicate {
             let mut operands = 0;
@@ -92,6 +106,7 @@ impl<'a> Filter<'a> {
             });
             let regexes = filter.prepare(predicate, patterns)?;
             filter.cells = (operands / 2 + regexes * REGEX_CELLS).saturating_sub(FREE_CELLS);
+            filter.further_terms = (operands / 2 + regexes).saturating_sub(FREE_TERMS);
         }
         Ok(filter)
     }
@@ -131,9 +146,25 @@ impl<'a> Filter<'a> {
         self.regex_work.check().map_err(|reason| ScanError::SlowRegex(reason.to_string()))
     }
 
+    /// Returns the cost for rows of a series, in cells.
     pub(super) fn cells(&self, rows: usize) -> u64 {
+        if !self.on_rows {
+            return 0;
+        }
         // The conditions on tags are evaluated once per series.
-        self.cells.saturating_mul(1 + rows as u64)
+        let of_series = self.further_terms.saturating_mul(SERIES_TERM_CELLS);
+        self.cells.saturating_mul(1 + rows as u64).saturating_add(of_series)
+    }
+
+    /// Returns the cost for the tags of a series, expressed as a number of series keys.
+    pub(super) fn keys(&self) -> u64 {
+        1 + self.further_terms / TERMS_PER_KEY
+    }
+
+    /// Returns the maximum number of rows of a batch.
+    pub(super) fn rows_max(&self) -> usize {
+        let rows = BATCH_CELLS_MAX.checked_div(self.cells).filter(|_| self.on_rows);
+        rows.map_or(usize::MAX, |rows| usize::try_from(rows).unwrap_or(usize::MAX).max(1))
     }
 
     pub(super) fn excludes_series(&self, tags: &SeriesTags) -> bool {

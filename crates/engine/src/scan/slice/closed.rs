@@ -54,7 +54,7 @@ impl Walk<'_> {
         for run in runs {
             let is_closed = match run.number.and_then(|number| known.set_of(number)) {
                 Some(set) => closed.get(set) == Some(&true),
-                None if run.number.is_none() && run.series <= KEYS_MAX => {
+                None if run.number.is_none() && run.series <= self.keys_max() => {
                     let keys = self.read_group_keys(source, &run)?;
                     self.are_closed(&keys)
                 }
@@ -66,6 +66,10 @@ impl Walk<'_> {
         }
         stretches.keep_inside(wanted);
         Ok(())
+    }
+
+    fn keys_max(&self) -> u64 {
+        KEYS_MAX / self.keys.filter.keys()
     }
 
     fn are_closed(&self, keys: &[Vec<String>]) -> bool {
@@ -87,8 +91,9 @@ impl Walk<'_> {
             Some(Cached::Groups(known)) => known,
             _ => Rc::default(),
         };
+        let keys_max = self.keys_max();
         let is_missing = |run: &&Run| {
-            run.series <= KEYS_MAX
+            run.series <= keys_max
                 && run.number.is_some_and(|number| known.set_of(number).is_none())
         };
         let missing: Vec<&Run> = runs.iter().filter(is_missing).collect();

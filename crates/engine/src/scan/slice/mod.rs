@@ -18,8 +18,8 @@ use self::tiled::Scanned;
 use super::error::ScanError;
 use super::groups::{GROUPS_PER_PIECE_MAX, Groups};
 use super::keys::{KeyFilter, NextSeries};
-use super::page::{PageLimits, SERIES_CELLS, SKIPPED_STEP_CELLS, ScanPage};
-use super::predicate::{self, Filter, Mask};
+use super::page::{PageLimits, SERIES_CELLS, SKIPPED_KEY_CELLS, SKIPPED_STEP_CELLS, ScanPage};
+use super::predicate::{self, BATCH_CELLS_MAX, Filter, Mask};
 use super::reader::{MergedRows, ReadStats, Reader};
 use super::request::{AggregateCall, AuxColumn, Input, Output, Position, ScanRequest};
 use super::run::{DecodedRows, Run};
@@ -191,6 +191,8 @@ struct Batch {
     picks: Picks,
     /// The series of the rows, and the end of each series' rows. Times ascend within an entry.
     series: Vec<(SeriesKey, usize)>,
+    /// The cost of the condition for these rows, in cells.
+    filter_cells: u64,
 }
 
 impl Walk<'_> {
@@ -253,7 +255,10 @@ impl Walk<'_> {
     fn next_series(&mut self, merge: &mut MergedRows<'_>) -> Result<NextSeries, ScanError> {
         let next = self.keys.next(merge)?;
         match next {
-            NextSeries::Matching(_) => self.costs.cells += SERIES_CELLS,
+            NextSeries::Matching(_) => {
+                self.costs.cells += SERIES_CELLS;
+                self.costs.filter_cells += (self.keys.filter.keys() - 1) * SKIPPED_KEY_CELLS;
+            }
             NextSeries::Skipped(_) => self.costs.filter_cells += SKIPPED_STEP_CELLS,
             NextSeries::End => {}
         }
@@ -368,6 +373,8 @@ impl Walk<'_> {
             if last_ns < open.start_ns || open.end_ns <= first_ns {
                 continue;
             }
+            let (picks, next_ns) = self.first_rows(picks, open);
+            self.batch.filter_cells += self.keys.filter.cells(picks.len());
             self.batch.picks.extend(picks);
             let end = self.batch.picks.len();
             // Later rows of the series can extend its last entry only if the direction is
@@ -376,8 +383,15 @@ impl Walk<'_> {
                 (Direction::Ascending, Some((last, last_end))) if last == key => *last_end = end,
                 _ => self.batch.series.push((key.clone(), end)),
             }
-            if end >= BATCH_ROWS || self.batch.picks.pages_read() >= self.batch_pages {
+            if next_ns.is_some()
+                || end >= BATCH_ROWS
+                || self.batch.picks.pages_read() >= self.batch_pages
+                || self.batch.filter_cells >= BATCH_CELLS_MAX
+            {
                 self.flush(merge)?;
+                if next_ns.is_some() {
+                    return Ok(next_ns);
+                }
                 if self.is_full(0) && !self.newest {
                     return Ok(Some(match self.request.direction() {
                         Direction::Ascending => last_ns.saturating_add(1),
@@ -389,6 +403,28 @@ impl Walk<'_> {
                 return Ok(None);
             }
         }
+    }
+
+    /// Returns the first rows inside `open` if the condition takes too long for all rows of a
+    /// series in a batch, and the time of the next row.
+    fn first_rows(&self, picks: Picks, open: TimeRange) -> (Picks, Option<i64>) {
+        let rows_max = self.keys.filter.rows_max();
+        if picks.len() <= rows_max {
+            return (picks, None);
+        }
+        let times_ns = picks.times_ns();
+        let start = times_ns.partition_point(|&time_ns| time_ns < open.start_ns);
+        let end = times_ns.partition_point(|&time_ns| time_ns < open.end_ns);
+        if end.saturating_sub(start) <= rows_max {
+            return (picks, None);
+        }
+        let (rows, next) = match self.request.direction() {
+            Direction::Ascending => (start..start + rows_max, start + rows_max),
+            Direction::Descending => (end - rows_max..end, end - rows_max - 1),
+        };
+        let next_ns = times_ns.get(next).copied();
+        // A part page has fewer than 2^32 rows.
+        (picks.only(&rows.map(|row| row as u32).collect::<Vec<u32>>()), next_ns)
     }
 
     fn end(
@@ -421,7 +457,7 @@ impl Walk<'_> {
     }
 
     fn flush(&mut self, merge: &mut MergedRows<'_>) -> Result<(), ScanError> {
-        let Batch { picks, series } = std::mem::take(&mut self.batch);
+        let Batch { picks, series, .. } = std::mem::take(&mut self.batch);
         if picks.is_empty() {
             return Ok(());
         }
