@@ -293,8 +293,8 @@ pub const DELETE_PATTERNS_BYTES_MAX: usize = 4_000_000;
 pub const REGEXES_PER_QUERY_MAX: usize = 100;
 /// The maximum memory of a compiled regex, in bytes.
 pub(crate) const REGEX_COMPILED_BYTES_MAX: usize = 1 << 20;
-/// The maximum memory of all different regexes in one query text, in bytes, and of those in all
-/// pending deletes of a shard. Compiling them takes some tens of milliseconds.
+/// The maximum memory of all different compiled regexes in one query text, and in all pending
+/// deletes of a shard, in bytes. Compiling them takes some tens of milliseconds.
 pub const REGEXES_COMPILED_BYTES_MAX: usize = 1 << 20;
 /// The maximum memory of the states that a regex builds while it matches, in bytes, or the memory of
 /// a few states if that is more.
@@ -302,10 +302,10 @@ pub(crate) const REGEX_CACHE_BYTES_MAX: usize = 256 << 10;
 /// The maximum number of steps of slow matches of a statement or of a page. A step takes about seven
 /// nanoseconds.
 pub const REGEX_STEPS_MAX: u64 = 10_000_000;
-/// The maximum work to build all states of the regexes of a delete, as the memory of the states in
-/// bytes multiplied by the number of classes of bytes. A delete accepts only regexes whose states
-/// fit this limit and the cache, because merges cannot stop at a slow match. A list of 40 names of
-/// 16 characters fits.
+/// The maximum work to build all states of a delete's regexes: the memory of the states, in bytes,
+/// multiplied by the number of byte classes. A delete accepts only regexes whose states fit this
+/// limit and the cache, because merges cannot stop at a slow match. A list of 40 names of 16
+/// characters fits.
 pub(crate) const REGEX_STATES_WORK_MAX: u64 = 10_000_000;
 /// The maximum number of times that the text of a subquery is compiled. A SELECT compiles its
 /// subqueries once for each different number of windows that its functions read before the range, so
