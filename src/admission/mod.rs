@@ -14,6 +14,7 @@
 pub mod queries;
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
 use crate::model::limits::{BODIES_IN_FLIGHT_BYTES_MAX, FIRST_BODIES_BYTES_MAX, FIRST_BYTES};
@@ -50,14 +51,24 @@ struct Ledger {
     total_bytes: usize,
     /// The reserve for databases that use no bytes yet. The reserve is not part of the budget.
     firsts_bytes: usize,
-    shares: RefCell<Vec<Weak<Share>>>,
-    uploads: RefCell<Vec<Weak<dyn Evictable>>>,
+    /// The shares by database. A share removes its entry when it is dropped.
+    shares: RefCell<BTreeMap<String, Weak<Share>>>,
+    /// The uploads and waiting responses, oldest first.
+    uploads: RefCell<BTreeMap<u64, Weak<dyn Evictable>>>,
+    next_id: Cell<u64>,
 }
 
 #[derive(Debug)]
 struct Share {
+    budget: Admission,
     database: String,
     bytes: Cell<usize>,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.budget.0.shares.borrow_mut().remove(&self.database);
+    }
 }
 
 impl Default for Admission {
@@ -76,6 +87,7 @@ impl Admission {
             firsts_bytes,
             shares: RefCell::default(),
             uploads: RefCell::default(),
+            next_id: Cell::default(),
         }))
     }
 
@@ -91,12 +103,11 @@ impl Admission {
     /// Returns an empty permit for a request to `database`.
     pub fn enter(&self, database: &str) -> Permit {
         let mut shares = self.0.shares.borrow_mut();
-        shares.retain(|share| share.strong_count() > 0);
-        let known = shares.iter().filter_map(Weak::upgrade).find(|s| s.database == database);
+        let known = shares.get(database).and_then(Weak::upgrade);
         let share = known.unwrap_or_else(|| {
-            let share = Share { database: database.to_owned(), bytes: Cell::new(0) };
-            let share = Rc::new(share);
-            shares.push(Rc::downgrade(&share));
+            let (budget, database) = (self.clone(), database.to_owned());
+            let share = Rc::new(Share { budget, database, bytes: Cell::new(0) });
+            shares.insert(share.database.clone(), Rc::downgrade(&share));
             share
         });
         Permit { budget: self.clone(), share, bytes: Rc::default() }
@@ -105,17 +116,29 @@ impl Admission {
     /// Registers an upload. When other requests need the upload's bytes, the module drops
     /// `content`, including the permit that `tag` describes.
     pub fn upload<T: 'static>(&self, tag: Tag, content: T, now_ns: i64) -> Upload<T> {
-        let (content, last_active_ns) = (RefCell::new(Some(content)), Cell::new(now_ns));
-        let upload = Rc::new(UploadState { content, tag, last_active_ns });
-        self.register(&upload);
+        let upload = self.register(|id| UploadState {
+            id,
+            budget: self.clone(),
+            content: RefCell::new(Some(content)),
+            tag,
+            last_active_ns: Cell::new(now_ns),
+        });
         Upload(upload)
     }
 
-    fn register<T: Evictable + 'static>(&self, holder: &Rc<T>) {
-        let mut uploads = self.0.uploads.borrow_mut();
-        uploads.retain(|upload| upload.strong_count() > 0);
-        let weak: Weak<T> = Rc::downgrade(holder);
-        uploads.push(weak);
+    /// Creates an entry of the list of uploads. The entry calls [`Self::unregister`] when it is
+    /// dropped.
+    fn register<T: Evictable + 'static>(&self, create: impl FnOnce(u64) -> T) -> Rc<T> {
+        let id = self.0.next_id.get();
+        self.0.next_id.set(id + 1);
+        let entry = Rc::new(create(id));
+        let weak: Weak<T> = Rc::downgrade(&entry);
+        self.0.uploads.borrow_mut().insert(id, weak);
+        entry
+    }
+
+    fn unregister(&self, id: u64) {
+        self.0.uploads.borrow_mut().remove(&id);
     }
 
     /// Evicts an upload of the database that uses the most bytes. The candidates are uploads of the
@@ -123,7 +146,7 @@ impl Admission {
     /// Returns `false` if no upload can be evicted.
     fn evict(&self, share: &Rc<Share>, wanted: usize) -> bool {
         let will_hold = share.bytes.get() + wanted;
-        let uploads: Vec<_> = self.0.uploads.borrow().iter().filter_map(Weak::upgrade).collect();
+        let uploads: Vec<_> = self.0.uploads.borrow().values().filter_map(Weak::upgrade).collect();
         let mut candidates: Vec<_> = uploads
             .into_iter()
             .filter(|upload| {
@@ -241,10 +264,18 @@ trait Evictable {
 }
 
 struct UploadState<T> {
+    id: u64,
+    budget: Admission,
     content: RefCell<Option<T>>,
     tag: Tag,
     /// The time of the last received bytes.
     last_active_ns: Cell<i64>,
+}
+
+impl<T> Drop for UploadState<T> {
+    fn drop(&mut self) {
+        self.budget.unregister(self.id);
+    }
 }
 
 impl<T> Evictable for UploadState<T> {

@@ -14,7 +14,7 @@ use super::statement::Session;
 use super::{Io, Parts};
 use crate::admission::BufferMemory;
 use crate::influxql::ast::{NamePattern, ShowMeasurementsStatement, Statement};
-use crate::model::grant::{Grants, PermissionKind, Scope};
+use crate::model::grant::{Grants, PermissionKind, SortedGrants};
 use crate::model::ids::PolicyId;
 use crate::model::limits::DESCRIBED_BYTES_MAX;
 use crate::model::shard_map::Policy;
@@ -43,6 +43,7 @@ pub async fn list_databases(io: &Io, holding: Option<PolicyId>) -> Result<Vec<St
 
 /// Returns the sorted names of the databases on which `grants` has a permission.
 pub fn seen_by_name(grants: &Grants, mut names: Vec<String>) -> Vec<String> {
+    let grants = grants.sorted();
     names.retain(|name| grants.sees(name));
     names.sort();
     names
@@ -57,7 +58,7 @@ struct Page {
 impl Page {
     /// Counts those policies of a database that the caller may see. Returns true if the page is
     /// complete or if no further policy can be found.
-    fn is_full(&mut self, grants: &Grants, name: &str, policies: &[Policy]) -> bool {
+    fn is_full(&mut self, grants: &SortedGrants<'_>, name: &str, policies: &[Policy]) -> bool {
         let seen = policies.iter().filter(|policy| grants.sees_policy(name, &policy.name));
         let mut seen = seen.map(|policy| policy.id);
         if let Some((after, holders)) = &mut self.after {
@@ -126,10 +127,10 @@ pub async fn describe_databases(
             names
         }
     };
-    let mut described =
-        Described { principal: principal.clone(), page, found: Vec::new(), bytes: 0 };
+    let grants = principal.grants.sorted();
+    let mut described = Described { grants, page, found: Vec::new(), bytes: 0 };
     for name in names {
-        if !described.principal.grants.sees(&name) {
+        if !described.grants.sees(&name) {
             continue;
         }
         match Load::from_owner(&name, Want::Nothing).run(io).await {
@@ -142,14 +143,14 @@ pub async fn describe_databases(
     Ok(described.found)
 }
 
-struct Described {
-    principal: Principal,
+struct Described<'a> {
+    grants: SortedGrants<'a>,
     page: Option<Page>,
     found: Vec<DescribedDatabase>,
     bytes: usize,
 }
 
-impl Described {
+impl Described<'_> {
     /// Returns whether this database is the last database of the page.
     fn add(&mut self, name: String, description: &Description) -> Result<bool> {
         let description = outline(description);
@@ -160,8 +161,7 @@ impl Described {
             return Err(Error::ListTooLong);
         }
         let page = self.page.as_mut();
-        let grants = &self.principal.grants;
-        let is_last = page.is_some_and(|page| page.is_full(grants, &name, policies));
+        let is_last = page.is_some_and(|page| page.is_full(&self.grants, &name, policies));
         self.found.push((name, description));
         Ok(is_last)
     }
@@ -186,8 +186,9 @@ const CHUNK_ROWS: usize = 10_000;
 /// whole, because the text of a continuous query reveals all its sources.
 pub(super) fn show_continuous_queries(principal: Principal) -> Parts<SeriesChunk> {
     Parts::new(|io, output| async move {
+        let grants = principal.grants.sorted();
         for name in list_databases(&io, None).await? {
-            if !matches!(principal.grants.scope(PermissionKind::Read, &name), Scope::All) {
+            if !grants.covers_all(PermissionKind::Read, &name) {
                 continue;
             }
             match call_database(&io, &name, &ToDatabase::ContinuousQueries).await {
@@ -215,9 +216,10 @@ pub(super) fn show_measurements(
     let mut listing = Listing::new(show, session);
     Parts::new(|io, output| async move {
         let names = list_databases(&io, None).await?;
+        let principal = listing.session.principal.clone();
+        let grants = principal.grants.sorted();
         for name in names {
-            let grants = &listing.session.principal.grants;
-            if matches!(grants.scope(PermissionKind::Read, &name), Scope::None) {
+            if !grants.covers_any(PermissionKind::Read, &name) {
                 continue;
             }
             let mut query = listing.query(&name);
@@ -339,8 +341,9 @@ mod tests {
             groups: vec![group; 100],
         };
         let description = Description { policies: vec![policy], ..Description::default() };
+        let grants = Grants::default();
         let mut survey =
-            Described { principal: Principal::default(), page: None, found: Vec::new(), bytes: 0 };
+            Described { grants: grants.sorted(), page: None, found: Vec::new(), bytes: 0 };
         let names = (0..).map(|number| format!("database number {number:06}"));
         let refused = names.take(100_000).find_map(|name| survey.add(name, &description).err());
         assert_eq!(refused, Some(Error::ListTooLong));

@@ -2,7 +2,7 @@
 //! database.
 
 use crate::influxql::ast::{NamePattern, SelectStatement, Statement};
-use crate::model::grant::{Grants, PermissionKind, Scope};
+use crate::model::grant::{PermissionKind, SortedGrants};
 use crate::query::metadata;
 use crate::query::source::{self, Defaults};
 
@@ -35,16 +35,13 @@ impl Need {
 
     /// Whether `grants` may satisfy the need. If the result depends on the default policy, the
     /// machine that loads the database makes the final check.
-    pub fn is_satisfied(&self, grants: &Grants) -> bool {
+    pub fn is_satisfied(&self, grants: &SortedGrants<'_>) -> bool {
         match self {
             Self::Admin => grants.admin,
-            Self::PermissionKind { permission, database, policy } => {
-                let scope = grants.scope(*permission, database);
-                match policy {
-                    Some(policy) => scope.may_cover(policy.as_deref()),
-                    None => scope == Scope::All,
-                }
-            }
+            Self::PermissionKind { permission, database, policy } => match policy {
+                Some(policy) => grants.may_cover(*permission, database, policy.as_deref()),
+                None => grants.covers_all(*permission, database),
+            },
         }
     }
 

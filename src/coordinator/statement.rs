@@ -127,7 +127,8 @@ fn change_parts(change: Change) -> Parts<SeriesChunk> {
 fn show_databases(principal: Principal) -> Parts<SeriesChunk> {
     Parts::once(|io| async move {
         let mut names = list_databases(&io, None).await?;
-        names.retain(|name| principal.grants.sees(name));
+        let grants = principal.grants.sorted();
+        names.retain(|name| grants.sees(name));
         Ok(Some(metadata::show_databases(&names)))
     })
 }

@@ -357,6 +357,21 @@ fn lists_of_many_series_yield_the_thread() {
 }
 
 #[test]
+fn writes_to_many_wide_measurements_yield_the_thread() {
+    let mut product = Product::with(&[]);
+    product.query("", "CREATE DATABASE db WITH DURATION INF");
+    let fields: Vec<String> = (0..1_000).map(|field| format!("f{field}=1")).collect();
+    let wide = |n: u32| format!("m{n} {} 1\n", fields.join(","));
+    product.write("db", &(0..60).map(wide).collect::<String>());
+    let pauses = product.count_pauses();
+    let narrow = |count: u32| (0..count).map(|n| format!("m{n} f7=2 2\n")).collect::<String>();
+    product.write("db", &narrow(40));
+    assert_eq!(pauses.get(), 0);
+    product.write("db", &narrow(60));
+    assert!(pauses.get() > 0);
+}
+
+#[test]
 fn cpu_limit_applies_per_statement() {
     let mut product = product(&[("QUERY_CPU_MS_MAX", "100")]);
     let fit = "SELECT holt_winters(mean(v), 10, 60) FROM m WHERE time < 1000s GROUP BY time(1s)";

@@ -1,8 +1,11 @@
 //! Permissions on databases and retention policies.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
+
+use super::bug::OrBug;
 
 /// A kind of access to a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -156,16 +159,83 @@ impl Grants {
         })
     }
 
+    /// Returns the permissions in a form for checks of many databases or policies.
+    pub fn sorted(&self) -> SortedGrants<'_> {
+        let mut permissions: Vec<&Permission> = self.permissions.iter().collect();
+        permissions.sort();
+        SortedGrants { admin: self.admin, permissions }
+    }
+}
+
+/// The permissions of a caller, for checks of many databases or policies. A caller can have
+/// thousands of permissions, and a check finds the permissions of a name by binary search.
+#[derive(Debug)]
+pub struct SortedGrants<'a> {
+    /// Whether the caller may perform every operation, including management.
+    pub admin: bool,
+    /// The permissions by database and policy. `None` is first.
+    permissions: Vec<&'a Permission>,
+}
+
+impl SortedGrants<'_> {
+    /// Whether the permissions of the kind `right` cover the whole database.
+    pub fn covers_all(&self, right: PermissionKind, database: &str) -> bool {
+        self.gives_on(right, database, &[None])
+    }
+
+    /// Whether the permissions of the kind `right` cover the policy.
+    pub fn covers(&self, right: PermissionKind, database: &str, policy: &str) -> bool {
+        self.gives_on(right, database, &[None, Some(policy)])
+    }
+
+    /// Whether the permissions of the kind `right` cover any part of the database.
+    pub fn covers_any(&self, right: PermissionKind, database: &str) -> bool {
+        self.admin || self.on(database).any(|held| held.gives(right))
+    }
+
+    /// Whether the policy that a client names may be covered (see [`Scope::may_cover`]).
+    pub fn may_cover(&self, right: PermissionKind, database: &str, policy: Option<&str>) -> bool {
+        match policy {
+            None | Some("" | "default") => self.covers_any(right, database),
+            Some(policy) => self.covers(right, database, policy),
+        }
+    }
+
     /// Whether a list of databases may show this database. Any permission on the database suffices.
     pub fn sees(&self, database: &str) -> bool {
-        let any = |p: &Permission| p.names(database) && p.gives_any();
-        self.admin || self.permissions.iter().any(any)
+        self.admin || self.on(database).any(Permission::gives_any)
     }
 
     /// Whether lists may show the policy. The caller must be able to read or write the policy.
     pub fn sees_policy(&self, database: &str, policy: &str) -> bool {
-        let covers = |kind| self.scope(kind, database).covers(policy);
+        let covers = |kind| self.covers(kind, database, policy);
         [PermissionKind::Read, PermissionKind::Write].into_iter().any(covers)
+    }
+
+    /// Whether a permission of the kind `right` names the database or all databases, and one of
+    /// `policies`.
+    fn gives_on(&self, right: PermissionKind, database: &str, policies: &[Option<&str>]) -> bool {
+        let gives = |database, policy| {
+            let names = |held: &Permission| {
+                (held.database.as_deref(), held.policy.as_deref()).cmp(&(database, policy))
+            };
+            self.range(names).iter().any(|held| held.gives(right))
+        };
+        self.admin
+            || policies.iter().any(|&policy| gives(None, policy) || gives(Some(database), policy))
+    }
+
+    /// Returns the permissions on the database, and then the permissions on all databases.
+    fn on(&self, database: &str) -> impl Iterator<Item = &Permission> {
+        let named = self.range(|held| held.database.as_deref().cmp(&Some(database)));
+        let general = self.range(|held| held.database.as_deref().cmp(&None));
+        named.iter().chain(general).copied()
+    }
+
+    fn range(&self, compare: impl Fn(&Permission) -> Ordering) -> &[&Permission] {
+        let start = self.permissions.partition_point(|held| compare(held).is_lt());
+        let end = self.permissions.partition_point(|held| compare(held).is_le());
+        self.permissions.get(start..end).or_bug()
     }
 }
 
@@ -212,7 +282,7 @@ mod tests {
         ] {
             assert_eq!(grants.scope(kind, database), expected, "{kind:?} {database}");
         }
-        let seen = ["a", "b", "c", "d", "e"].map(|db| grants.sees(db));
+        let seen = ["a", "b", "c", "d", "e"].map(|db| grants.sorted().sees(db));
         assert_eq!(seen, [true, true, false, false, true]);
     }
 
@@ -253,11 +323,63 @@ mod tests {
         let grants = Grants { admin: false, permissions: vec![permission(None, None, "w")] };
         assert_eq!(grants.scope(PermissionKind::Write, "any"), Scope::All);
         assert_eq!(grants.scope(PermissionKind::Read, "any"), Scope::None);
-        assert!(grants.sees("any"));
+        assert!(grants.sorted().sees("any"));
         let admin = Grants::admin();
-        assert!(admin.sees("any"));
+        assert!(admin.sorted().sees("any"));
         assert_eq!(admin.scope(PermissionKind::Read, "any"), Scope::All);
-        assert!(!Grants::default().sees("any"));
+        assert!(!Grants::default().sorted().sees("any"));
+    }
+
+    #[test]
+    fn sorted_grants_cover_the_same_names() {
+        let permissions = vec![
+            permission(Some("b"), Some("p"), "rw"),
+            permission(Some("b"), Some("q"), "w"),
+            permission(Some("d"), None, "m"),
+            permission(Some("a"), None, "r"),
+            permission(Some("b"), Some("p"), "m"),
+            permission(Some("c"), None, ""),
+        ];
+        let general = [permission(None, Some("p"), "r"), permission(None, None, "w")];
+        let all = [permissions.clone(), [&general[..], &permissions].concat()];
+        let all = all.into_iter().map(|permissions| Grants { admin: false, permissions });
+        for grants in all.chain([Grants::admin(), Grants::default()]) {
+            let sorted = grants.sorted();
+            let kinds = [PermissionKind::Read, PermissionKind::Write, PermissionKind::Metrics];
+            for (right, database) in
+                kinds.iter().flat_map(|&kind| ["", "a", "b", "c", "d", "e"].map(|db| (kind, db)))
+            {
+                let scope = grants.scope(right, database);
+                let covers = sorted.covers_all(right, database);
+                assert_eq!(covers, scope == Scope::All, "{right:?} {database}");
+                for policy in [None, Some(""), Some("default"), Some("p"), Some("q"), Some("x")] {
+                    let covers = sorted.may_cover(right, database, policy);
+                    let expected = scope.may_cover(policy);
+                    assert_eq!(covers, expected, "{right:?} {database} {policy:?}");
+                }
+            }
+            let seen = ["p", "q", "x"].map(|policy| sorted.sees_policy("b", policy));
+            let expected = ["p", "q", "x"].map(|policy| {
+                let scopes = [PermissionKind::Read, PermissionKind::Write]
+                    .map(|kind| grants.scope(kind, "b"));
+                scopes.iter().any(|scope| scope.covers(policy))
+            });
+            assert_eq!(seen, expected);
+        }
+    }
+
+    /// A check compares a name with a few permissions, not with all permissions.
+    #[test]
+    fn thousands_of_permissions_are_checked_by_binary_search() {
+        let permissions = (0..5_000).rev().map(|n| permission(Some(&format!("d{n}")), None, "r"));
+        let grants = Grants { admin: false, permissions: permissions.collect() };
+        let (sorted, compared) = (grants.sorted(), std::cell::Cell::new(0));
+        let found = sorted.range(|held| {
+            compared.set(compared.get() + 1);
+            held.database.as_deref().cmp(&Some("d77"))
+        });
+        assert_eq!(found, [&permission(Some("d77"), None, "r")]);
+        assert!(compared.get() <= 30, "{}", compared.get());
     }
 
     #[test]

@@ -315,13 +315,13 @@ impl QueryReservation {
     /// Marks the response as waiting for its client since `now_ns`. After [`SLOW_READER_NS`], other
     /// queries may evict the response.
     pub fn wait_for_client(&self, now_ns: i64) -> SlowReader {
-        let reader = Rc::new(SlowReaderState {
+        let reader = self.0.shared.reservations.register(|id| SlowReaderState {
+            id,
             reservation: self.clone(),
             tag: self.0.permit.borrow().tag(),
             since_ns: now_ns,
             is_gone: Cell::new(false),
         });
-        self.0.shared.reservations.register(&reader);
         self.0.has_reader.set(false);
         SlowReader(reader)
     }
@@ -591,12 +591,15 @@ impl SlowReader {
 
 impl Drop for SlowReader {
     fn drop(&mut self) {
-        self.0.reservation.0.has_reader.set(true);
+        let reservation = &self.0.reservation.0;
+        reservation.has_reader.set(true);
+        reservation.shared.reservations.unregister(self.0.id);
     }
 }
 
 #[derive(Debug)]
 struct SlowReaderState {
+    id: u64,
     reservation: QueryReservation,
     tag: Tag,
     since_ns: i64,

@@ -19,6 +19,7 @@ use crate::api::routes::handler::Start;
 use crate::batch::Batch;
 use crate::batch::from_lines::BatchBuilder;
 use crate::line_protocol::{Options, Parser, Rejected, TimestampUnit};
+use crate::model::bug::OrBug;
 use crate::model::configurable_limits::{Limit, Limits};
 use crate::model::limits::{BODY_FIRST_ROOM_BYTES, KEPT_TEXT_BYTES_MAX, PARSED_PIECE_BYTES};
 use crate::protocol::call::{Call, Platform};
@@ -266,7 +267,10 @@ pub struct BodyParser {
     /// only after lines were added.
     builder_bytes: usize,
     permit: Permit,
+    /// Whether the parsed bytes must wait as well, because the response may have to quote lines.
     keeps_text: bool,
+    /// The number of bytes that are parsed but still waiting.
+    kept_bytes: usize,
     used_bytes: usize,
     /// Lines are converted into columns when this number of bytes is waiting.
     piece_bytes: usize,
@@ -290,8 +294,9 @@ impl BodyParser {
             builder_bytes: 0,
             permit,
             keeps_text,
+            kept_bytes: 0,
             used_bytes: 0,
-            piece_bytes: if keeps_text { KEPT_TEXT_BYTES_MAX + 1 } else { PARSED_PIECE_BYTES },
+            piece_bytes: PARSED_PIECE_BYTES,
         }
     }
 
@@ -301,41 +306,44 @@ impl BodyParser {
     }
 
     /// Converts the complete lines at the beginning of `waiting` and returns the number of consumed
-    /// bytes. `expected_bytes` is the estimated size of the body. The function also reserves
-    /// `buffer_bytes` bytes of memory for the body's other buffers.
+    /// bytes, which is 0 while the text is kept. `expected_bytes` is the estimated size of the
+    /// body. The function also reserves `buffer_bytes` bytes of memory for the body's other buffers.
     pub fn parse(
         &mut self,
         waiting: &[u8],
         expected_bytes: usize,
         buffer_bytes: usize,
     ) -> ApiResult<usize> {
-        if waiting.len() < self.piece_bytes {
+        let unparsed = waiting.get(self.kept_bytes..).or_bug();
+        if unparsed.len() < self.piece_bytes {
             self.reserve(buffer_bytes)?;
             return Ok(0);
         }
         let used = self
             .parser
-            .feed(waiting, false, &mut self.builder)
+            .feed(unparsed, false, &mut self.builder)
             .map_err(|error| ApiError::Invalid(error.to_string()))?;
         self.used_bytes += used;
         // A line longer than a piece must not be scanned again for every piece, so the threshold
         // grows with the line.
-        self.piece_bytes = PARSED_PIECE_BYTES.max(2 * (waiting.len() - used));
+        self.piece_bytes = PARSED_PIECE_BYTES.max(2 * (unparsed.len() - used));
         self.builder.make_room(self.used_bytes, expected_bytes, 2 * self.piece_bytes);
         self.builder_bytes = self.builder.bytes();
         self.reserve(buffer_bytes)?;
-        Ok(used)
+        self.kept_bytes += used;
+        self.keeps_text &= waiting.len() <= KEPT_TEXT_BYTES_MAX;
+        Ok(if self.keeps_text { 0 } else { std::mem::take(&mut self.kept_bytes) })
     }
 
     /// Parses the remaining bytes `left`. If only some lines are invalid, the result lists these
     /// lines.
     pub fn finish(mut self, left: Vec<u8>) -> ApiResult<Parsed> {
         self.parser
-            .feed(&left, true, &mut self.builder)
+            .feed(left.get(self.kept_bytes..).or_bug(), true, &mut self.builder)
             .map_err(|error| ApiError::Invalid(error.to_string()))?;
         self.builder_bytes = self.builder.bytes();
         self.reserve(left.len())?;
-        let keeps_text = self.keeps_text && self.used_bytes == 0;
+        let keeps_text = self.keeps_text && left.len() <= KEPT_TEXT_BYTES_MAX;
         let text = if keeps_text { left } else { Vec::new() };
         let batch = self.builder.finish();
         // From here on the request needs only the columns, so the rest of the reservation is

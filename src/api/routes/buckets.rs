@@ -5,6 +5,7 @@
 //! a mapping, so every mapping always exists and other mappings are impossible. There is one
 //! organisation.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::api::error::{ApiError, ApiResult, invalid};
@@ -79,6 +80,7 @@ async fn run(io: Io, request: ManageRequest, principal: Principal) -> ApiResult<
     let found = describe_databases(&io, &principal, request.databases_to_read()).await?;
     let (changes, status, database, policy) = match request.plan(&principal, &found)? {
         Plan::Respond(value) => return Ok(json_line(200, &value)),
+        Plan::List(text) => return Ok(Response::json(200, text)),
         Plan::Delete(change) => {
             if let Some(change) = change {
                 io.run(carry_out(change)).await?;
@@ -96,7 +98,7 @@ async fn run(io: Io, request: ManageRequest, principal: Principal) -> ApiResult<
     let shown = shown.ok_or_else(|| request.not_found(&policy))?;
     let value = match request.resource {
         Resource::Dbrps if status == 200 => json!({ "content": shown.mapping() }),
-        Resource::Dbrps => shown.mapping(),
+        Resource::Dbrps => json!(shown.mapping()),
         Resource::Buckets => shown.value(),
     };
     Ok(json_line(status, &value))
@@ -122,6 +124,8 @@ struct ManageRequest {
 
 enum Plan {
     Respond(Value),
+    /// Responds with this text. A list may be long, and building a [`Value`] takes much longer.
+    List(String),
     Delete(Option<Change>),
     /// Makes the changes, and responds with the changed resource.
     Change {
@@ -209,7 +213,8 @@ impl ManageRequest {
         let mut buckets = buckets_of(found);
         // Every caller with any permission on a policy can see the policy. Changes already required
         // the admin token.
-        buckets.retain(|bucket| principal.grants.sees_policy(bucket.database, &bucket.policy.name));
+        let grants = principal.grants.sorted();
+        buckets.retain(|bucket| grants.sees_policy(bucket.database, &bucket.policy.name));
         let bucket = match self.id.as_deref() {
             None => None,
             Some(id) => {
@@ -396,8 +401,10 @@ impl ManageRequest {
             let has = [bucket.database, &bucket.policy.name, &id, &id, default];
             wanted.iter().zip(has).all(|(wanted, has)| wanted.is_none_or(|wanted| wanted == has))
         });
-        let content: Vec<Value> = all.into_iter().map(Bucket::mapping).collect();
-        Ok(Plan::Respond(json!({ "content": content })))
+        let content: Vec<Mapping<'_>> = all.into_iter().map(Bucket::mapping).collect();
+        let content = serde_json::to_string(&content);
+        let content = content.map_err(|error| ApiError::Internal(error.to_string()))?;
+        Ok(Plan::List(format!("{{\"content\":{content}}}\n")))
     }
 
     /// Accepts a mapping that exists. For any other mapping, returns an error with the reason.
@@ -542,18 +549,33 @@ impl Bucket<'_> {
         })
     }
 
-    fn mapping(&self) -> Value {
+    fn mapping(&self) -> Mapping<'_> {
         let id = self.policy.id.to_string();
-        json!({
-            "id": id,
-            "bucketID": id,
-            "orgID": ORG_ID,
-            "database": self.database,
-            "retention_policy": self.policy.name,
-            "default": self.default,
-            "virtual": true,
-        })
+        Mapping {
+            bucket_id: id.clone(),
+            database: self.database,
+            default: self.default,
+            id,
+            org_id: ORG_ID,
+            retention_policy: &self.policy.name,
+            is_virtual: true,
+        }
     }
+}
+
+/// A mapping as the server sends it, with the members in the order of their names.
+#[derive(Serialize)]
+struct Mapping<'a> {
+    #[serde(rename = "bucketID")]
+    bucket_id: String,
+    database: &'a str,
+    default: bool,
+    id: String,
+    #[serde(rename = "orgID")]
+    org_id: &'static str,
+    retention_policy: &'a str,
+    #[serde(rename = "virtual")]
+    is_virtual: bool,
 }
 
 /// Returns every policy by database, in order of creation.

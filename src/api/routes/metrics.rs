@@ -14,20 +14,20 @@
 
 use std::fmt::Write;
 
-use serde_json::json;
+use serde::Serialize;
 
 use crate::api::action::Action;
-use crate::api::error::{ApiResult, invalid};
+use crate::api::error::{ApiError, ApiResult, invalid};
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
 use crate::api::latencies::{BOUNDS_NS, DatabaseDurations, Histogram};
-use crate::api::routes::handler::{Incoming, PendingRequest, Responder, json_line};
+use crate::api::routes::handler::{Incoming, PendingRequest, Responder};
 use crate::coordinator::database_lists::list_databases;
 use crate::coordinator::diagnostics::diagnostics;
 use crate::coordinator::grants::Principal;
 use crate::coordinator::{Io, Machine, Parts};
 use crate::influxql::ast::Statement;
-use crate::model::grant::{PermissionKind, Scope};
+use crate::model::grant::PermissionKind;
 use crate::model::time::S_NS;
 use crate::model::value::FieldValue;
 use crate::protocol::call::{Reply, Step};
@@ -291,21 +291,35 @@ pub fn begin_targets(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
 async fn list(io: Io, host: String, principal: Principal) -> ApiResult<Response> {
     let mut names = list_databases(&io, None).await?;
     // `GET /metrics` checks the same permission on the whole database.
-    names.retain(|name| principal.grants.scope(PermissionKind::Metrics, name) == Scope::All);
+    let grants = principal.grants.sorted();
+    names.retain(|name| grants.covers_all(PermissionKind::Metrics, name));
     names.sort();
     // Labels that begin with two underscores define the request, and `instance` distinguishes the
     // databases of a host. The scrape configuration defines the scheme.
-    let target = |name: &String| {
-        json!({
-            "targets": [host],
-            "labels": {
-                "__metrics_path__": "/metrics",
-                "__param_db": name,
-                "instance": format!("{host}/{name}"),
-            },
-        })
+    let target = |name: String| {
+        let instance = format!("{host}/{name}");
+        let labels = Labels { metrics_path: "/metrics", database: name, instance };
+        Target { labels, targets: [&host] }
     };
-    Ok(json_line(200, &names.iter().map(target).collect()))
+    let targets = serde_json::to_string(&names.into_iter().map(target).collect::<Vec<_>>());
+    let targets = targets.map_err(|error| ApiError::Internal(error.to_string()))?;
+    Ok(Response::json(200, format!("{targets}\n")))
+}
+
+/// A target as the server sends it. Building a JSON value for each database would take much longer.
+#[derive(Serialize)]
+struct Target<'a> {
+    labels: Labels,
+    targets: [&'a str; 1],
+}
+
+#[derive(Serialize)]
+struct Labels {
+    #[serde(rename = "__metrics_path__")]
+    metrics_path: &'static str,
+    #[serde(rename = "__param_db")]
+    database: String,
+    instance: String,
 }
 
 #[cfg(test)]

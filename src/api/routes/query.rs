@@ -274,9 +274,10 @@ pub(super) fn authorise(
     defaults: Defaults<'_>,
     principal: &Principal,
 ) -> Result<(), AuthError> {
+    let grants = principal.grants.sorted();
     for statement in statements {
         let needs = privileges::needs(statement, defaults);
-        let missing = needs.iter().find(|need| !need.is_satisfied(&principal.grants));
+        let missing = needs.iter().find(|need| !need.is_satisfied(&grants));
         if principal.needs_lookup() && !privileges::is_judged_by_databases(statement) {
             return Err(AuthError::Unverified("no request to the Catalog was made".to_owned()));
         }

@@ -32,6 +32,9 @@ use rejections::{LineRefusal, Rejections, Retention};
 use schema_check::Columns;
 
 const SETS_PER_CALL_MAX: usize = 1_000;
+/// The number of columns in the schema after which the lookup of the batch's columns pauses, so
+/// that other requests run.
+const COLUMNS_PER_TURN: usize = 50_000;
 
 /// A write request.
 #[derive(Clone, Debug)]
@@ -160,10 +163,16 @@ impl Write {
         }
         let oldest_ns = policy.oldest_kept_ns(self.io.now_ns()?);
         let measurements = &self.request.batch.measurements;
-        let columns: Vec<Columns> = measurements
-            .iter()
-            .map(|m| Columns::new(m, schema.measurements.get(&m.name).map(AsRef::as_ref)))
-            .collect();
+        let (mut columns, mut columns_of_turn) = (Vec::with_capacity(measurements.len()), 0);
+        for measurement in measurements {
+            let known = schema.measurements.get(&measurement.name).map(AsRef::as_ref);
+            if columns_of_turn >= COLUMNS_PER_TURN {
+                self.io.pause(0).await;
+                columns_of_turn = 0;
+            }
+            columns_of_turn += known.map_or(0, |known| known.columns.len());
+            columns.push(Columns::new(measurement, known));
+        }
         if !loaded.fresh && self.would_reject(&columns, oldest_ns) {
             return Ok(Attempt::Uncertain);
         }

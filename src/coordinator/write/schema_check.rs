@@ -1,7 +1,7 @@
 //! Checks a measurement's rows against its schema. The result contains the rows that can be sent,
 //! the rejected rows, and the rows that need new columns.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::batch::MeasurementBatch;
 use crate::batch::column_sets;
@@ -41,11 +41,15 @@ impl Columns {
             new_fields: Vec::new(),
             conflicts: Vec::new(),
         };
+        // A batch may use a few of thousands of columns.
+        let used: BTreeSet<&str> = batch.tag_keys.iter().map(String::as_str).collect();
         let tags = schema.into_iter().flat_map(MeasurementSchema::tags);
-        let tags: BTreeMap<&str, _> = tags.map(|column| (column.key.as_str(), column.id)).collect();
+        let tags = tags.map(|column| (column.key.as_str(), column.id));
+        let tags: BTreeMap<&str, _> = tags.filter(|(key, _)| used.contains(key)).collect();
+        let used: BTreeSet<&str> = batch.field_keys.iter().map(String::as_str).collect();
         let fields = schema.into_iter().flat_map(MeasurementSchema::fields);
-        let fields: BTreeMap<&str, _> =
-            fields.map(|(column, known)| (column.key.as_str(), (column.id, known))).collect();
+        let fields = fields.map(|(column, known)| (column.key.as_str(), (column.id, known)));
+        let fields: BTreeMap<&str, _> = fields.filter(|(key, _)| used.contains(key)).collect();
         for (position, key) in batch.tag_keys.iter().enumerate() {
             match tags.get(key.as_str()) {
                 Some(&id) => columns.tag_ids.push(id),

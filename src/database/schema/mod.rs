@@ -51,7 +51,7 @@ pub struct Registration {
     database_bytes: usize,
 }
 
-/// A measurement during a registration, with an index of its columns.
+/// A measurement during a registration, with an index of those of its columns that the sets name.
 struct Draft<'a> {
     /// `None` for a new measurement.
     known: Option<&'a MeasurementSchema>,
@@ -59,6 +59,8 @@ struct Draft<'a> {
     id: Option<MeasurementId>,
     tags: BTreeSet<&'a str>,
     fields: BTreeMap<&'a str, FieldType>,
+    tag_count: u64,
+    field_count: u64,
     /// The new columns.
     added: Vec<(&'a str, ColumnKind)>,
     /// The size as stored, in bytes.
@@ -150,11 +152,18 @@ impl Schema {
             database_bytes,
             ..Registration::default()
         };
+        // An index of all columns would take much longer than the registration of a few columns.
+        let mut keys: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for set in sets {
+            let named = set.tags.iter().chain(set.fields.iter().map(|(key, _)| key));
+            keys.entry(&set.measurement).or_default().extend(named.map(String::as_str));
+        }
         let mut drafts = BTreeMap::new();
         for set in sets {
             let name = set.measurement.as_str();
-            let draft =
-                drafts.entry(name).or_insert_with(|| Draft::new(name, self.by_name.get(name)));
+            let draft = drafts.entry(name).or_insert_with(|| {
+                Draft::new(name, self.by_name.get(name), &keys.remove(name).unwrap_or_default())
+            });
             let refusal = self.register_set(set, draft, &mut registration, limits).err();
             registration.refusals.push(refusal);
         }
@@ -282,8 +291,14 @@ impl Schema {
         draft.bytes += added;
         for &(key, kind) in &columns {
             match kind {
-                ColumnKind::Tag => drop(draft.tags.insert(key)),
-                ColumnKind::Field(field) => drop(draft.fields.insert(key, field)),
+                ColumnKind::Tag => {
+                    draft.tags.insert(key);
+                    draft.tag_count += 1;
+                }
+                ColumnKind::Field(field) => {
+                    draft.fields.insert(key, field);
+                    draft.field_count += 1;
+                }
             }
         }
         draft.added.extend(columns);
@@ -292,14 +307,20 @@ impl Schema {
 }
 
 impl<'a> Draft<'a> {
-    fn new(name: &str, known: Option<&'a MeasurementSchema>) -> Self {
+    fn new(name: &str, known: Option<&'a MeasurementSchema>, keys: &BTreeSet<&str>) -> Self {
         let tags = known.into_iter().flat_map(MeasurementSchema::tags);
+        let tags = tags.map(|column| column.key.as_str());
         let fields = known.into_iter().flat_map(MeasurementSchema::fields);
+        let fields = fields.map(|(column, kind)| (column.key.as_str(), kind));
+        let tag_count = known.map_or(0, |known| known.tags().count());
+        let field_count = known.map_or(0, |known| known.fields().count());
         Self {
             known,
             id: known.map(|known| known.id),
-            tags: tags.map(|column| column.key.as_str()).collect(),
-            fields: fields.map(|(column, kind)| (column.key.as_str(), kind)).collect(),
+            tag_count: tag_count as u64,
+            field_count: field_count as u64,
+            tags: tags.filter(|key| keys.contains(key)).collect(),
+            fields: fields.filter(|(key, _)| keys.contains(key)).collect(),
             added: Vec::new(),
             bytes: known.map_or(MEASUREMENT_BYTES + name.len(), stored_bytes),
         }
@@ -330,13 +351,13 @@ impl<'a> Draft<'a> {
                 }
             }
         }
-        let (limit, current) = (limits.get(Limit::Fields) as u64, self.fields.len() as u64);
+        let (limit, current) = (limits.get(Limit::Fields) as u64, self.field_count);
         let requested = current + new_fields.len() as u64;
         if !new_fields.is_empty() && requested > limit {
             let measurement = set.measurement.clone();
             return Err(RegisterRefusal::TooManyFields { measurement, limit, current, requested });
         }
-        let (limit, current) = (TAG_KEYS_PER_MEASUREMENT_MAX as u64, self.tags.len() as u64);
+        let (limit, current) = (TAG_KEYS_PER_MEASUREMENT_MAX as u64, self.tag_count);
         let requested = current + new_tags.len() as u64;
         if !new_tags.is_empty() && requested > limit {
             let measurement = set.measurement.clone();

@@ -71,6 +71,9 @@ fn field_count_is_limited() {
     };
     let sets = [set("m", &[], &more), set("m", &["a tag"], &fields[..1])];
     assert_eq!(register(&mut schema, &sets), [Some(refusal), None]);
+    // A registration visits the other columns, but does not build an index of them.
+    let draft = Draft::new("m", schema.by_name.get("m"), &BTreeSet::from(["a tag", "f0000", "x"]));
+    assert_eq!((draft.tags.len(), draft.fields.len(), draft.field_count), (1, 1, limit as u64));
 }
 
 #[test]

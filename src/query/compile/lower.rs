@@ -175,7 +175,8 @@ async fn inputs(
         + changes / CLOCK_CHANGES_PER_ENTRY;
     let sources: usize = measurements.values().map(Vec::len).sum();
     size.add_entries(sources.saturating_mul(each.saturating_mul(node.feeds.len())))?;
-    let lookups = node.variables.len() + node.group_keys.len() + condition.as_ref().map_or(0, nodes);
+    let lookups =
+        node.variables.len() + node.group_keys.len() + condition.as_ref().map_or(0, nodes);
     node.scan_entries = each + node.calls.len();
     for (name, sources) in measurements {
         let scan_count = sources.len().saturating_mul(node.feeds.len());
