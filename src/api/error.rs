@@ -7,6 +7,7 @@
 use crate::admission::Overloaded;
 use crate::api::auth::AuthError;
 use crate::api::content_encoding::BodyError;
+use crate::api::foreign_origin::is_browser;
 use crate::api::grpc_web::{Code, Form};
 use crate::api::http::{RequestHead, Response};
 use crate::api::params::{Dialect, ParamsError};
@@ -271,7 +272,8 @@ impl ApiError {
 
     /// Returns the response to the request `head`. An error of `/query` has the format of the result.
     /// A gRPC-Web client receives every error as trailers. An error of Flux is plain text, as in 1.x
-    /// without Flux, because Chronograf would assume that Flux is enabled if the error was JSON.
+    /// without Flux, if the request has no `Content-Type`: Chronograf sends such a request, and
+    /// would assume that Flux is enabled if the error was JSON.
     pub fn response_to(&self, head: &RequestHead, shape: ErrorShape, pretty: bool) -> Response {
         if shape == ErrorShape::Flight
             && let Some(form) = Form::of_request(head)
@@ -279,6 +281,11 @@ impl ApiError {
             return form.refusal(self.grpc_code(), &self.to_string());
         }
         let mut response = self.response(shape, pretty);
+        let is_1x =
+            matches!(shape, ErrorShape::Write(Dialect::V1) | ErrorShape::Query(Dialect::V1));
+        if is_1x && response.status == 401 && !is_browser(head) {
+            response = response.with_header("WWW-Authenticate", "Basic realm=\"InfluxDB\"");
+        }
         let format = match (shape, self) {
             // 1.x identifies the caller before it reads the format.
             (_, Self::Auth(error)) if !matches!(error, AuthError::Statement { .. }) => Format::Json,
@@ -286,7 +293,7 @@ impl ApiError {
             _ => Format::Json,
         };
         let (content_type, body) = match format {
-            _ if head.route() == FLUX_PATH => {
+            _ if head.route() == FLUX_PATH && head.header("content-type").is_none() => {
                 ("text/plain; charset=utf-8", format!("{self}\n").into_bytes())
             }
             Format::Json => return response,

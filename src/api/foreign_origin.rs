@@ -1,4 +1,5 @@
-//! Refuses requests that a browser sends for a page of another origin.
+//! Recognizes requests of browsers, and refuses requests that a browser sends for a page of another
+//! origin.
 //!
 //! A browser sends the page's origin in the header `Origin`. CORS alone only prevents the page from
 //! reading the response; the server would still execute the request.
@@ -26,6 +27,14 @@ pub fn is_same_origin(head: &RequestHead) -> bool {
     let from_elsewhere = |site: &str| !["same-origin", "none"].contains(&site);
     foreign(head, &CorsOrigins::List(Vec::new())).is_none()
         && !head.header("sec-fetch-site").is_some_and(from_elsewhere)
+}
+
+/// Whether a browser sent the request. A browser would show a login dialog for a 401 response with
+/// `WWW-Authenticate`.
+pub fn is_browser(head: &RequestHead) -> bool {
+    let of_browser = |name: &str| name == "origin" || name.starts_with("sec-fetch-");
+    head.headers.iter().any(|(name, _)| of_browser(name))
+        || head.header("user-agent").is_some_and(|agent| agent.starts_with("Mozilla/"))
 }
 
 /// Returns host and port of `scheme://host[:port]`, or `None` for any other text, including `null`.

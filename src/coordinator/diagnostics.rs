@@ -331,13 +331,19 @@ impl Diagnostics {
                 jobs.extend(of_shard.map(|what| row(&found.name, &object, what)));
             }
         }
+        // Clients of 1.x read these columns without a check. The values are empty, because the
+        // server has no process of its own on Cloudflare.
+        let runtime = vec!["".into(), Cell::Number(0), "".into(), "".into()];
+        let system = vec![Cell::Number(0), rfc3339(now_ns).into(), rfc3339(0).into(), "".into()];
         vec![
             series("build", &[], &["Branch", "Build Time", "Commit", "Version"], vec![build]),
             series("databases", &[], &columns, databases.collect()),
             series("jobs", &[], &["database", "object", "trouble"], jobs),
+            series("network", &[], &["hostname"], vec![vec!["".into()]]),
             series("protocol", &[], &["version"], vec![vec![u64::from(envelope::VERSION).into()]]),
             self.other_releases(),
-            series("system", &[], &["currentTime"], vec![vec![rfc3339(now_ns).into()]]),
+            series("runtime", &[], &["GOARCH", "GOMAXPROCS", "GOOS", "version"], vec![runtime]),
+            series("system", &[], &["PID", "currentTime", "started", "uptime"], vec![system]),
         ]
     }
 

@@ -6,9 +6,9 @@
 use super::object::{Database, Result};
 use super::rows::{CONTINUOUS, ContinuousRow, DatabaseRows, DatabaseStage, SCHEDULE};
 use crate::model::limits::{
-    BACKUP_PASS_NS, BACKUP_RETRY_NS_MAX, CONTINUOUS_QUERIES_MAX, CONTINUOUS_QUERY_BYTES_MAX,
-    CONTINUOUS_RETRY_NS_MAX, JOB_FAILURES_MAX, JOB_RETRY_NS, SCHEDULE_REASON_BYTES_MAX,
-    WINDOWS_PER_RUN_MAX,
+    BACKUP_PASS_NS, BACKUP_RETRY_NS_MAX, CONTINUOUS_QUERIES_BYTES_MAX, CONTINUOUS_QUERIES_MAX,
+    CONTINUOUS_QUERY_BYTES_MAX, CONTINUOUS_RETRY_NS_MAX, JOB_FAILURES_MAX, JOB_RETRY_NS,
+    SCHEDULE_REASON_BYTES_MAX, WINDOWS_PER_RUN_MAX,
 };
 use crate::model::time::S_NS;
 use crate::protocol::backup_schedule::{
@@ -42,7 +42,9 @@ impl<S: Store> Database<S> {
             }
             return Err(DatabaseRefusal::Policy(PolicyRefusal::ContinuousQueryExists).into());
         }
-        let is_large = query.text.len() > CONTINUOUS_QUERY_BYTES_MAX;
+        let stored_bytes: usize = rows.continuous.iter().map(|row| row.query.text.len()).sum();
+        let is_large = query.text.len() > CONTINUOUS_QUERY_BYTES_MAX
+            || stored_bytes + query.text.len() > CONTINUOUS_QUERIES_BYTES_MAX;
         if is_large || rows.continuous.len() >= CONTINUOUS_QUERIES_MAX {
             let refusal = PolicyRefusal::TooManyContinuousQueries {
                 limit: CONTINUOUS_QUERIES_MAX as u64,

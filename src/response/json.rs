@@ -74,7 +74,7 @@ impl Document {
             self.open_series(chunk);
         }
         if let Some((_, has_values)) = &mut self.open
-            && !range.is_empty()
+            && (!range.is_empty() || is_database_list(chunk))
             && !std::mem::replace(has_values, true)
         {
             self.emitter.key("values");
@@ -176,6 +176,12 @@ impl Writer for Document {
         self.before_series = None;
         self.emitter.take()
     }
+}
+
+/// Whether `chunk` is the result of SHOW DATABASES. Clients read its `values` without a check,
+/// because 1.x always lists the database `_internal`.
+fn is_database_list(chunk: &SeriesChunk) -> bool {
+    chunk.name.as_deref() == Some("databases") && chunk.columns.iter().eq(&["name"])
 }
 
 fn header(emitter: &mut Emitter, chunk: &SeriesChunk) {

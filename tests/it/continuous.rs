@@ -1,6 +1,7 @@
 //! Tests the execution of continuous queries with a simulated clock.
 
 use serde_json::{Value, json};
+use tidemark::model::limits::{CONTINUOUS_QUERIES_BYTES_MAX, CONTINUOUS_QUERIES_MAX};
 
 use crate::product::Product;
 
@@ -139,4 +140,32 @@ fn continuous_queries_list_per_database() {
     assert_eq!(answer["results"][0]["series"], series);
     product.sleep();
     assert_eq!(product.query("d", "SHOW CONTINUOUS QUERIES"), answer);
+}
+
+#[test]
+fn number_and_size_of_continuous_queries_are_limited() {
+    let mut product = product();
+    product.query("d", "CREATE DATABASE e");
+    let mut create = |database: &str, number: usize, padding: usize| {
+        let text = format!(
+            "CREATE CONTINUOUS QUERY c{number} ON {database} BEGIN SELECT sum(v) INTO d.long.t FROM m \
+             WHERE host = '{}' GROUP BY time(7d) END",
+            "x".repeat(padding)
+        );
+        let answer = product.query(database, &text);
+        answer["results"][0]["error"].as_str().map(str::to_owned)
+    };
+    // Each text in `e` has about 8,120 bytes.
+    let by_size = CONTINUOUS_QUERIES_BYTES_MAX / 8_120;
+    for (database, padding, expected) in [("d", 0, CONTINUOUS_QUERIES_MAX), ("e", 8_000, by_size)] {
+        let mut numbers = 0..=CONTINUOUS_QUERIES_MAX;
+        let refused = numbers.find_map(|number| Some((number, create(database, number, padding)?)));
+        let (number, error) = refused.unwrap();
+        assert_eq!(number, expected, "{error}");
+        assert!(error.ends_with("524288 bytes together: drop or shorten a continuous query"));
+    }
+    product.wait(60);
+    let shown = product.query("d", "SHOW CONTINUOUS QUERIES");
+    let rows = shown["results"][0]["series"][0]["values"].as_array().unwrap();
+    assert_eq!(rows.len(), CONTINUOUS_QUERIES_MAX);
 }

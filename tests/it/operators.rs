@@ -133,6 +133,20 @@ fn diagnostics_name_versions_and_sizes() {
     product.query("", "CREATE RETENTION POLICY p ON a DURATION 1d REPLICATION 1");
     let build = one(&mut product, "SHOW DIAGNOSTICS FOR 'build'");
     assert_eq!(build["values"], json!([["", "", "", env!("CARGO_PKG_VERSION")]]));
+    // InfluxData.Net reads these columns, and parses both times.
+    let network = one(&mut product, "SHOW DIAGNOSTICS FOR 'network'");
+    assert_eq!([&network["columns"], &network["values"]], [&json!(["hostname"]), &json!([[""]])]);
+    let runtime = one(&mut product, "SHOW DIAGNOSTICS FOR 'runtime'");
+    assert_eq!(runtime["columns"], json!(["GOARCH", "GOMAXPROCS", "GOOS", "version"]));
+    assert_eq!(runtime["values"], json!([["", 0, "", ""]]));
+    let system = one(&mut product, "SHOW DIAGNOSTICS FOR 'system'");
+    assert_eq!(system["columns"], json!(["PID", "currentTime", "started", "uptime"]));
+    let row = &system["values"][0];
+    assert_eq!(
+        [&row[0], &row[2], &row[3]],
+        [&json!(0), &json!("1970-01-01T00:00:00Z"), &json!("")]
+    );
+    assert!(row[1].as_str().unwrap().starts_with("2023-11-14T22:"), "{row}");
     let databases = one(&mut product, "SHOW DIAGNOSTICS FOR 'databases'");
     let columns = ["database", "diskBytes", "generation", "groups", "policies", "shards"];
     assert_eq!(databases["columns"], json!(columns));

@@ -49,6 +49,7 @@ const SAMPLES: &[Sample] = &[
     sample("PATCH", "/api/v2/dbrps/{id}", "", "{}", Some(404)),
     sample("DELETE", "/api/v2/dbrps/{id}", "", "", Some(404)),
     sample("GET", "/api/v2/orgs", "", "", None),
+    sample("POST", "/api/v2/orgs", "", r#"{"name":"o"}"#, None),
     sample("GET", "/api/v2/orgs/{id}", "", "", None),
     sample("GET", "/api/v3/query_influxql", "db=DB&q=SELECT+v+FROM+m", "", Some(404)),
     sample("POST", "/api/v3/query_influxql", "", r#"{"db":"DB","q":"SELECT v FROM m"}"#, Some(404)),

@@ -506,9 +506,11 @@ pub const QUERY_SHARDS_NAMED_MAX: usize = 1_000;
 
 // Continuous queries.
 
-/// The maximum number of continuous queries per database. A reply with all continuous queries fits
-/// one message.
-pub const CONTINUOUS_QUERIES_MAX: usize = 100;
+/// The maximum number of continuous queries per database. ntopng creates about 205.
+pub const CONTINUOUS_QUERIES_MAX: usize = 1_000;
+/// The maximum size of the texts of all continuous queries of a database, in bytes. A restore stores
+/// the texts and the names, which the texts contain, in one row of at most 2 MB.
+pub const CONTINUOUS_QUERIES_BYTES_MAX: usize = 512 << 10;
 /// The maximum size of a continuous query's text with qualified names, in bytes.
 pub const CONTINUOUS_QUERY_BYTES_MAX: usize = 8 << 10;
 /// The maximum duration of a run of a continuous query, in nanoseconds. The platform ends an alarm

@@ -34,29 +34,43 @@ const ORG_PATH: &str = "/api/v2/orgs";
 /// providers require both members.
 const UNKNOWN_TIME: &str = "1970-01-01T00:00:00Z";
 
-/// Parses a request to `/api/v2/orgs` or `/api/v2/orgs/{id}`.
+/// Parses a GET request to `/api/v2/orgs` or `/api/v2/orgs/{id}`.
 pub fn begin_orgs(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     let asked_id = request.id.or(request.url.filled("orgID"));
     if let Some(id) = asked_id.filter(|id| *id != ORG_ID) {
         return Err(not_found("organization", id));
     }
-    let name = request.url.filled("org").unwrap_or("tidemark");
-    let links = json!({
-        "self": format!("{ORG_PATH}/{ORG_ID}"),
-        "buckets": format!("/api/v2/buckets?orgID={ORG_ID}"),
-    });
-    let org = json!({
-        "id": ORG_ID,
-        "name": name,
-        "createdAt": UNKNOWN_TIME,
-        "updatedAt": UNKNOWN_TIME,
-        "links": links,
-    });
+    let org = organisation(request.url.filled("org").unwrap_or("tidemark"));
     let body = match request.id {
         Some(_) => org,
         None => json!({ "links": { "self": ORG_PATH }, "orgs": [org] }),
     };
     Ok(PendingRequest::respond(json_line(200, &body)))
+}
+
+/// Parses `POST /api/v2/orgs`. The response is the only organisation, under the name in the body.
+pub fn begin_create_org() -> ApiResult<PendingRequest> {
+    Ok(PendingRequest::with_body(|_, bytes| {
+        let body: Value = json_body(&bytes)?;
+        let name = body.get("name").and_then(Value::as_str).filter(|name| !name.is_empty());
+        let Some(name) = name else { return invalid("name is required") };
+        let response = json_line(201, &organisation(name));
+        Ok(|_| async { Ok(response) })
+    }))
+}
+
+fn organisation(name: &str) -> Value {
+    let links = json!({
+        "self": format!("{ORG_PATH}/{ORG_ID}"),
+        "buckets": format!("/api/v2/buckets?orgID={ORG_ID}"),
+    });
+    json!({
+        "id": ORG_ID,
+        "name": name,
+        "createdAt": UNKNOWN_TIME,
+        "updatedAt": UNKNOWN_TIME,
+        "links": links,
+    })
 }
 
 /// Creates the request for a path of buckets or mappings.
@@ -263,6 +277,11 @@ impl ManageRequest {
         }
         if let Some(name) = self.url.filled("name") {
             all.retain(|bucket| bucket.has_name(found, name));
+            // As in 2.x. Signal K creates its bucket only after status 404.
+            let has_org = ["org", "orgID"].iter().any(|key| self.url.filled(key).is_some());
+            if has_org && all.is_empty() {
+                return Err(self.not_found(name));
+            }
         }
         let page = self.page_of(&all)?;
         let links = self.page_links(page.len())?;
@@ -531,12 +550,11 @@ impl Bucket<'_> {
     fn value(&self) -> Value {
         let id = self.policy.id.to_string();
         let path = format!("/api/v2/buckets/{id}");
-        json!({
+        let mut value = json!({
             "id": id,
             "orgID": ORG_ID,
             "type": "user",
             "name": self.name(),
-            "rp": self.policy.name,
             "retentionRules": [{
                 "type": "expire",
                 "everySeconds": self.policy.duration_ns / S_NS,
@@ -546,7 +564,12 @@ impl Bucket<'_> {
             "updatedAt": UNKNOWN_TIME,
             "labels": [],
             "links": { "self": path, "write": format!("/api/v2/write?bucket={id}") },
-        })
+        });
+        // 2.x omits an empty `rp`. Terraform would report a difference in every plan.
+        if !self.default {
+            value["rp"] = self.policy.name.as_str().into();
+        }
+        value
     }
 
     fn mapping(&self) -> Mapping<'_> {

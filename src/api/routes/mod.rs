@@ -129,8 +129,13 @@ pub static ROUTES: &[Route] = &[
         on(&["GET"], Access::Known, Body::None, |_| buckets::begin(Resource::Dbrps)),
         on(&["PATCH", "DELETE"], Access::Admin, JSON, |_| buckets::begin(Resource::Dbrps)),
     ]),
-    route("/api/v2/orgs", ErrorShape::V2, ORGS),
-    route("/api/v2/orgs/{id}", ErrorShape::V2, ORGS),
+    route("/api/v2/orgs", ErrorShape::V2, &[
+        on(&["GET"], Access::Known, Body::None, buckets::begin_orgs),
+        on(&["POST"], Access::Admin, JSON, |_| buckets::begin_create_org()),
+    ]),
+    route("/api/v2/orgs/{id}", ErrorShape::V2, &[
+        on(&["GET"], Access::Known, Body::None, buckets::begin_orgs),
+    ]),
     route("/api/v2/ready", ErrorShape::V2, READY),
     route("/api/v2/setup", ErrorShape::V2, &[
         on(&["GET", "POST"], Access::Open, Body::None, health::begin_setup),
@@ -199,7 +204,6 @@ pub static ROUTES: &[Route] = &[
 // Operations of several paths.
 const HEALTH: &[Operation] = &[on(&["GET", "HEAD"], Access::Open, Body::None, health::begin)];
 const READY: &[Operation] = &[on(&["GET"], Access::Open, Body::None, health::begin_ready)];
-const ORGS: &[Operation] = &[on(&["GET"], Access::Known, Body::None, buckets::begin_orgs)];
 #[rustfmt::skip]
 const TOKENS: &[Operation] = &[
     on(&["GET"], Access::Admin, Body::None, tokens::begin),

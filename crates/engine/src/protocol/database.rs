@@ -14,7 +14,9 @@ use super::host::Unavailable;
 use super::recovery::{FrozenDatabase, RecoveredDatabase};
 use super::shard::{FromShard, ToShard, VerifyPage};
 use tidemark_model::ids::{ObjectId, PolicyId};
-use tidemark_model::limits::{MEASUREMENT_SCHEMA_BYTES_MAX, POLICY_DURATION_MIN_NS};
+use tidemark_model::limits::{
+    CONTINUOUS_QUERIES_BYTES_MAX, MEASUREMENT_SCHEMA_BYTES_MAX, POLICY_DURATION_MIN_NS,
+};
 use tidemark_model::name::{self, InvalidName};
 use tidemark_model::quota::{CallerQuota, Quotas, Rates};
 use tidemark_model::schema::MeasurementSchema;
@@ -435,10 +437,10 @@ pub enum PolicyRefusal {
     /// A continuous query with this name exists with another text.
     #[error("continuous query already exists")]
     ContinuousQueryExists,
-    /// `CONTINUOUS_QUERIES_MAX`, `CONTINUOUS_QUERY_BYTES_MAX`
+    /// `CONTINUOUS_QUERIES_MAX`, `CONTINUOUS_QUERY_BYTES_MAX`, `CONTINUOUS_QUERIES_BYTES_MAX`
     #[error(
-        "a database can have at most {limit} continuous queries of at most {bytes} bytes each: \
-         drop or shorten a continuous query"
+        "a database can have at most {limit} continuous queries of at most {bytes} bytes each and \
+         {CONTINUOUS_QUERIES_BYTES_MAX} bytes together: drop or shorten a continuous query"
     )]
     TooManyContinuousQueries {
         /// `CONTINUOUS_QUERIES_MAX`
