@@ -106,7 +106,7 @@ impl Executor {
         let mut own = scans_of_subqueries(&node, &scans).into_iter();
         let derived = node.subqueries.iter().map(|sub| {
             let (sub, own) = (Rc::clone(sub), own.next().unwrap_or_default());
-            Derived::new(&node, own, sub, &scans, reservation.part(), work, steps)
+            Derived::new(&node, own, sub, &scans, reservation.buffer(), work, steps)
         });
         let derived = derived.collect();
         let (reservation, work) = (reservation.clone(), work.clone());
@@ -228,7 +228,7 @@ impl Executor {
     fn begin_subquery(&self) -> Option<Box<Self>> {
         let node = Rc::clone(&self.node.subqueries.get(self.subquery_index)?.node);
         let (scans, shards) = (Rc::clone(&self.scans), Rc::clone(&self.shards));
-        Some(Box::new(Self::for_node(scans, node, shards, &self.room, &self.work, self.steps)))
+        Some(Box::new(Self::for_node(scans, node, shards, &self.reservation, &self.work, self.steps)))
     }
 
     /// Returns `None` if the executor must first continue its own work.

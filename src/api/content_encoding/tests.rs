@@ -179,16 +179,16 @@ fn v3_body_is_parsed_before_its_end() {
     for lines in [50_000, 150_000] {
         let text = "cpu v=1i\n".repeat(lines) + "bad\n";
         let is_kept = text.len() <= KEPT_TEXT_BYTES_MAX;
-        let mut intake = intake(&admission, Dialect::V3);
+        let mut parser = body_parser(&admission, Dialect::V3);
         let free_bytes = admission.free_bytes();
         let mut held = Vec::new();
         for piece in text.as_bytes().chunks(PARSED_PIECE_BYTES) {
             held.extend_from_slice(piece);
-            let used = intake.take(&held, text.len(), 0).unwrap();
+            let used = parser.parse(&held, text.len(), 0).unwrap();
             held.drain(..used);
         }
         assert!(admission.free_bytes() < free_bytes);
-        let parsed = intake.finish(held).unwrap();
+        let parsed = parser.finish(held).unwrap();
         assert_eq!(parsed.batch.measurements[0].block.rows(), lines);
         assert_eq!(parsed.rejected.named[0].line as usize, lines + 1);
         assert!(parsed.text == if is_kept { text.into_bytes() } else { Vec::new() });

@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn merge_of_many_streams_ends_after_a_turn() {
-        let rows = RowBatch { times_ns: (0..2_000).collect(), slots: Vec::new() };
+        let rows = RowBatch { times_ns: (0..2_000).collect(), columns: Vec::new() };
         let new = |_| Cursor { rows: rows.clone(), next: 0 };
         let mut cursors: Vec<Cursor> = (0..100).map(new).collect();
         let mut times_ns = Vec::new();
