@@ -4,7 +4,6 @@
 //! One thread owns the file. This thread makes the changes of all objects durable in the order of
 //! their arrival. One commit can contain several changes.
 
-use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
@@ -12,7 +11,9 @@ use rusqlite::{Connection, params};
 use tidemark::protocol::call::Address;
 use tokio::sync::oneshot;
 
-use crate::limits::ALARMS_PER_COMMIT_MAX;
+use crate::folder::Folder;
+use crate::limits::{ALARMS_PER_COMMIT_MAX, FIRST_ALARMS_EVERY_NS};
+use crate::platform::now_ns;
 use crate::store;
 use crate::{Failure, address};
 
@@ -34,12 +35,21 @@ pub struct Alarms {
 }
 
 impl Alarms {
-    /// Opens the file. Returns the file, its thread, and the stored alarms.
-    pub fn open(path: &Path) -> Result<(Self, JoinHandle<()>, StoredAlarms), Failure> {
+    /// Opens the file. Returns the file, its thread, and the stored alarms. A new file gets an
+    /// alarm for each object of the folder, because an earlier file may have been lost.
+    pub fn open(folder: &Folder) -> Result<(Self, JoinHandle<()>, StoredAlarms), Failure> {
+        let path = folder.alarms();
         let cannot = |reason: rusqlite::Error| {
-            Failure(format!("{} cannot be used: {reason}", path.display()))
+            Failure(format!(
+                "{} cannot be used: {reason}. If the file is damaged, delete it: the next start \
+                 creates it again.",
+                path.display()
+            ))
         };
-        let connection = store::open(path).map_err(cannot)?;
+        let connection = store::open(&path).map_err(cannot)?;
+        if !connection.table_exists(None, "alarm").map_err(cannot)? {
+            create(&connection, &folder.objects()?).map_err(cannot)?;
+        }
         let stored = read(&connection).map_err(cannot)?;
         let (changes, receiver) = channel();
         let keeper = std::thread::Builder::new().name("alarms".to_owned());
@@ -72,10 +82,23 @@ impl Alarms {
     }
 }
 
-fn read(connection: &Connection) -> rusqlite::Result<StoredAlarms> {
+/// Creates the table with an alarm for each of the objects. An object without due work ignores its
+/// alarm.
+fn create(connection: &Connection, objects: &[Address]) -> rusqlite::Result<()> {
     connection.execute_batch(
-        "CREATE TABLE IF NOT EXISTS alarm (name TEXT PRIMARY KEY, due_ns INTEGER) WITHOUT ROWID",
+        "BEGIN;
+         CREATE TABLE alarm (name TEXT PRIMARY KEY, due_ns INTEGER) WITHOUT ROWID",
     )?;
+    let names = objects.iter().filter_map(address::name);
+    for (name, due_ns) in names.zip((now_ns()..).step_by(FIRST_ALARMS_EVERY_NS)) {
+        connection
+            .prepare_cached("INSERT INTO alarm VALUES (?, ?)")?
+            .execute(params![name, due_ns])?;
+    }
+    connection.execute_batch("COMMIT")
+}
+
+fn read(connection: &Connection) -> rusqlite::Result<StoredAlarms> {
     let mut statement = connection.prepare("SELECT name, due_ns FROM alarm")?;
     let rows = statement.query_map((), |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
     let rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;

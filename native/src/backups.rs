@@ -10,6 +10,7 @@ use tidemark::model::limits::BACKUP_NAMES_MAX;
 use tidemark::protocol::backup::{FromBackups, ToBackups};
 use tidemark::protocol::envelope;
 
+use crate::limits::FILE_NAME_BYTES_MAX;
 use crate::platform::random_u64;
 
 const UNFINISHED: &str = ".unfinished-";
@@ -61,12 +62,26 @@ fn handle(folder: &Path, message: ToBackups) -> std::io::Result<FromBackups> {
 }
 
 /// Returns the path for a key. Rejects a key that would lead out of the folder.
+///
+/// A part with a long name of a database becomes several nested folders. Each of these folders
+/// except the last ends with `=`. No part ends with `=`, because two digits follow each `=`.
 fn path(folder: &Path, key: &str) -> std::io::Result<PathBuf> {
     let is_plain = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.contains('\0');
-    if key.split('/').all(is_plain) {
-        return Ok(folder.join(key));
+    if !key.split('/').all(is_plain) {
+        let reason = format!("\"{key}\" is not a valid key");
+        return Err(std::io::Error::new(ErrorKind::InvalidInput, reason));
     }
-    Err(std::io::Error::new(ErrorKind::InvalidInput, format!("\"{key}\" is not a valid key")))
+    let mut path = folder.to_owned();
+    for mut part in key.split('/') {
+        while part.len() > FILE_NAME_BYTES_MAX
+            && let Some((first, rest)) = part.split_at_checked(FILE_NAME_BYTES_MAX - 1)
+        {
+            path.push(format!("{first}="));
+            part = rest;
+        }
+        path.push(part);
+    }
+    Ok(path)
 }
 
 /// Writes a file so that it is either complete and durable, or missing. Only the owner has access.
@@ -147,6 +162,27 @@ mod tests {
         assert_eq!(get(), FromBackups::Missing);
         for key in ["..", "a/../../b", "/a", "", "a//b", ".unfinished-1"] {
             assert!(path(&folder, key).is_err(), "{key}");
+        }
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn long_database_names_are_separate_folders() {
+        let folder = std::env::temp_dir().join(format!("tidemark-backups-{:016x}", random_u64()));
+        // A name has up to 255 bytes, which a key contains as up to 765 bytes.
+        let key = |end: &str| format!("db-{}{end}/begun/1", "=e2=82=ac".repeat(84));
+        let keys = ["", "=2e", "=2e=2e", "=2f=2f=2f"].map(key);
+        for key in &keys {
+            let put = ToBackups::Put { key: key.clone(), object: key.clone().into_bytes() };
+            answer(&folder, put).unwrap();
+        }
+        for key in &keys {
+            let object = FromBackups::Object { object: key.clone().into_bytes() };
+            assert_eq!(answer(&folder, ToBackups::Get { key: key.clone() }).unwrap(), object);
+            let of = key.strip_suffix("/1").unwrap().to_owned();
+            let names = FromBackups::Names { names: vec!["1".to_owned()], more: false };
+            let list = ToBackups::List { folder: of, after: None };
+            assert_eq!(answer(&folder, list).unwrap(), names);
         }
         fs::remove_dir_all(&folder).unwrap();
     }

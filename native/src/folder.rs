@@ -5,8 +5,12 @@ use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use crate::Failure;
+use tidemark::protocol::call::Address;
+use tidemark::store::Store as _;
+
 use crate::platform::random_u64;
+use crate::store::SqliteStore;
+use crate::{Failure, address};
 
 /// An open data folder. No other process can open the folder until this value is dropped.
 #[derive(Debug)]
@@ -46,8 +50,48 @@ impl Folder {
             }
             Err(TryLockError::Error(reason)) => return Err(cannot("be locked", &path, &reason)),
         }
-        create(&path.join("store"))?;
-        Ok(Self { path, _lock: lock })
+        let folder = Self { path, _lock: lock };
+        create(&folder.store())?;
+        folder.check_catalog()?;
+        Ok(folder)
+    }
+
+    /// The Catalog lists all databases. Without its data, a server would not find the databases in
+    /// the other files.
+    fn check_catalog(&self) -> Result<(), Failure> {
+        let catalog = self.store().join("catalog.sqlite");
+        let is_empty = std::fs::metadata(&catalog).is_ok_and(|file| file.len() == 0);
+        // An error of a damaged file is returned for each request.
+        if !is_empty && SqliteStore::new(catalog.clone()).is_open() != Ok(false) {
+            return Ok(());
+        }
+        if self.objects()?.iter().all(|object| *object == Address::Catalog) {
+            return Ok(());
+        }
+        Err(Failure(format!(
+            "{} is missing or empty, but the folder contains the data of databases, which the \
+             server would not find: replace the data folder with a complete copy, or choose a new \
+             folder with --data and restore backups.",
+            catalog.display()
+        )))
+    }
+
+    /// Returns the objects whose files are not empty.
+    pub fn objects(&self) -> Result<Vec<Address>, Failure> {
+        let store = self.store();
+        let unreadable = |reason: std::io::Error| cannot("be read", &store, &reason);
+        let mut objects = Vec::new();
+        for entry in std::fs::read_dir(&store).map_err(unreadable)? {
+            let entry = entry.map_err(unreadable)?;
+            let name = entry.file_name();
+            let name = name.to_str().and_then(|name| name.strip_suffix(".sqlite"));
+            if let Some(address) = name.and_then(address::parse)
+                && entry.metadata().map_err(unreadable)?.len() > 0
+            {
+                objects.push(address);
+            }
+        }
+        Ok(objects)
     }
 
     pub fn path(&self) -> &Path {
@@ -90,14 +134,27 @@ impl Folder {
                 opened.sync_all()
             })
             .map_err(|reason| cannot("be written", &file, &reason))?;
+        sync(&self.path);
         Ok(token)
     }
 }
 
-/// Creates a folder to which only its owner has access. Does nothing if the folder exists.
+/// Creates a folder and its missing parents, to which only their owner has access. Does nothing if
+/// the folder exists.
 pub fn create(path: &Path) -> Result<(), Failure> {
+    let missing: Vec<&Path> = path.ancestors().take_while(|folder| !folder.exists()).collect();
     let created = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    created.map_err(|reason| cannot("be created", path, &reason))
+    created.map_err(|reason| cannot("be created", path, &reason))?;
+    missing.into_iter().filter_map(Path::parent).for_each(sync);
+    Ok(())
+}
+
+/// Makes the entries of a folder durable, so that a power failure does not remove a new file or
+/// folder. SQLite does this for its own files. As in SQLite, an error has no effect, because some
+/// file systems cannot sync folders.
+fn sync(folder: &Path) {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let _ = File::open(folder).and_then(|opened| opened.sync_all());
 }
 
 fn cannot(verb: &str, path: &Path, reason: &std::io::Error) -> Failure {

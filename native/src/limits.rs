@@ -56,8 +56,14 @@ pub const CRASH_WAIT_NS_MAX: i64 = 3_600_000_000_000;
 /// The maximum time for which the alarm clock sleeps. Longer sleeps could miss an alarm after a
 /// change of the system's clock.
 pub const ALARM_SLEEP_MAX: Duration = Duration::from_secs(30);
+/// The interval between the first alarms of the objects if the file of the alarms was lost, in
+/// nanoseconds.
+pub const FIRST_ALARMS_EVERY_NS: usize = 10_000_000;
 /// The maximum number of changed alarms that one commit makes durable.
 pub const ALARMS_PER_COMMIT_MAX: usize = 1_000;
+/// The maximum size of the name of a file or folder in the folder of backups, in bytes. Most file
+/// systems have this limit.
+pub const FILE_NAME_BYTES_MAX: usize = 255;
 /// The maximum number of log lines that wait for the writer.
 pub const LOG_LINES_MAX: usize = 10_000;
 /// The maximum time for the last log lines at the end of the program.

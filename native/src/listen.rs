@@ -61,7 +61,7 @@ pub fn serve(options: Options) -> Result<(), Failure> {
     let (end, is_ending) = watch::channel(false);
     let (senders, receivers): (Vec<_>, Vec<_>) =
         (0..options.threads).map(|_| mpsc::channel(THREAD_MESSAGES_MAX)).unzip();
-    let (alarms, alarms_thread, stored) = Alarms::open(&folder.alarms())?;
+    let (alarms, alarms_thread, stored) = Alarms::open(&folder)?;
     let shared = Arc::new(Shared {
         threads: senders,
         store: folder.store(),

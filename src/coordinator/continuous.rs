@@ -325,9 +325,16 @@ fn qualify(
         0 => interval_ns,
         every_ns => every_ns,
     };
+    let text = statement.to_string();
+    // Each run parses the text. A regex in a bound parameter may contain a line break, which no
+    // regex in a text may contain.
+    influxql::parse_statement(&text, &Params::default()).map_err(|reason| {
+        let refusal = "the continuous query cannot be stored, because its text cannot be parsed";
+        QueryError::Invalid(format!("{refusal}: {reason}"))
+    })?;
     Ok(ContinuousQuery {
         name: statement.name.clone(),
-        text: statement.to_string(),
+        text,
         every_ns: if is_run { every_ns } else { 0 },
         last_run_ns: None,
         next_run_ns: None,

@@ -29,10 +29,14 @@ impl<S: Store> Database<S> {
     ) -> Result<Option<(DatabaseState, JobKind)>> {
         let Some(rows) = &self.rows else { return Ok(None) };
         let mut state = rows.state.clone();
-        if state.restored.as_deref() == Some(step.backup()) {
+        let known = filling(rows);
+        // A repeated request has no effect. If the database was emptied after the restore, the
+        // backup is restored again.
+        let is_restored = state.restored.as_deref() == Some(step.backup());
+        let is_new = matches!(step, RestoreStep::Begin { .. }) && is_empty(rows);
+        if is_restored && known.is_none() && !is_new {
             return Ok(None);
         }
-        let known = filling(rows);
         if let Some((_, other)) = known.filter(|(_, known)| known.backup != step.backup()) {
             return Err(DatabaseRefusal::Restoring(other.backup.clone()).into());
         }
@@ -63,13 +67,16 @@ impl<S: Store> Database<S> {
 
     pub(super) fn restoring(&mut self, backup: &str) -> Result<FromDatabase> {
         let rows = self.open_rows()?;
-        if rows.state.restored.as_deref() == Some(backup) {
-            return Ok(FromDatabase::Restoring(Restoring::Finished));
-        }
-        // The restore was undone in the meantime. The client must start again.
-        let (_, filling) = filling(rows).ok_or(Unavailable::Changing)?;
-        let (policies, pages) = (filling.policies.clone(), filling.pages);
-        Ok(FromDatabase::Restoring(Restoring::Filling { policies, pages }))
+        let known = filling(rows).filter(|(_, filling)| filling.backup == backup);
+        Ok(FromDatabase::Restoring(match known {
+            Some((_, filling)) => {
+                let (policies, pages) = (filling.policies.clone(), filling.pages);
+                Restoring::Filling { policies, pages }
+            }
+            None if rows.state.restored.as_deref() == Some(backup) => Restoring::Finished,
+            // The restore was undone in the meantime. The client must start again.
+            None => return Err(Unavailable::Changing.into()),
+        }))
     }
 
     pub(super) fn take_page(&mut self, step: &RestoreStep) -> Result<FromDatabase> {

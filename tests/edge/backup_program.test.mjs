@@ -98,6 +98,7 @@ test('a database is backed up, deleted and restored by the program', async (t) =
   assert.deepEqual(await answers(server, 'a'), original);
   await run(server, ['restore', id, '--database', 'copy']);
   assert.deepEqual(await answers(server, 'copy'), original);
+  assert.match((await run(server, ['restore', id, '--database', 'copy'])).said, /was already restored from a\./);
 
   const policies = await server.series('SHOW RETENTION POLICIES ON a', {});
   await server.stop();
@@ -112,6 +113,11 @@ test('a database is backed up, deleted and restored by the program', async (t) =
   assert.equal(counted.status, 200, await counted.text());
   assert.deepEqual(await second.series('SHOW RETENTION POLICIES ON a', {}), policies);
   assert.match(JSON.stringify(await second.query('SHOW CONTINUOUS QUERIES')), /mean\(f\)/);
+  await second.query('ALTER RETENTION POLICY year ON a DURATION INF');
+  const changed = await second.series('SHOW RETENTION POLICIES ON a', {});
+  const { output: reported } = await run(second, ['import', '--access', list], 1);
+  assert.match(reported, /^policy year: .* the existing policy stays unchanged: to change it, run `ALTER /m);
+  assert.deepEqual(await second.series('SHOW RETENTION POLICIES ON a', {}), changed);
 
   // A new schedule starts a backup immediately. The program deletes old backups.
   await run(second, ['backup', '--database', 'a', '--schedule', '1h', '--keep', '2']);

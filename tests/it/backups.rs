@@ -2,6 +2,9 @@
 //! same. The tests also interrupt each step, and write, delete, flush and merge between the steps.
 
 use serde_json::{Value, json};
+use tidemark::protocol::call::Address;
+use tidemark::store::memory::MemoryStore;
+use tidemark::store::{KEY_MAX, Store as _, Table};
 
 use crate::backup_place::MemoryPlace;
 use crate::product::Product;
@@ -125,6 +128,30 @@ fn restored_database_returns_same_results() {
         assert_eq!(again["remaining"], 0);
         assert_eq!(product.query(name, count)["results"][0]["series"][0]["values"][0][1], 5);
     }
+}
+
+#[test]
+fn emptied_database_is_restored_again() {
+    let (mut product, _) = product();
+    load(&mut product);
+    let before = answers(&mut product, "a");
+    let id = back_up(&mut product);
+    let target = format!("/api/v3/restore?db=b&from={id}");
+    for _ in 0..2 {
+        let restored = finish(&mut product, "POST", &target);
+        assert_eq!(restored["already_restored"], false);
+        assert_eq!(answers(&mut product, "b"), before);
+        let repeated = finish(&mut product, "POST", &target);
+        assert_eq!(repeated["already_restored"], true);
+        for name in ["m", "sparse"] {
+            product.query("b", &format!("DROP MEASUREMENT {name}"));
+        }
+        product.rest();
+    }
+    finish(&mut product, "POST", &target);
+    product.query("b", "DELETE FROM m");
+    // The measurement still exists, so the database is not empty.
+    assert_eq!(finish(&mut product, "POST", &target)["already_restored"], true);
 }
 
 #[test]
@@ -333,9 +360,8 @@ fn deleted_backup_keeps_shared_values() {
     }
 }
 
-#[test]
-fn abandoned_backup_releases_values() {
-    // The unfinished backup has a list of values, but the values are not stored.
+/// Makes an unfinished backup that has a list of values, but no values.
+fn unfinished_backup() -> (Product, MemoryPlace) {
     let dies_at = |at: u32| {
         let (mut product, place) = product();
         load(&mut product);
@@ -345,8 +371,36 @@ fn abandoned_backup_releases_values() {
         (product, place)
     };
     let mut lives = (0..).map(dies_at);
-    let (mut product, place) = lives.find(|(_, place)| !place.keys("/map").is_empty()).unwrap();
+    let (product, place) = lives.find(|(_, place)| !place.keys("/map").is_empty()).unwrap();
     assert_eq!(place.keys("/value/"), Vec::<String>::new());
+    (product, place)
+}
+
+#[test]
+fn deleted_unfinished_backup_releases_values() {
+    let (mut product, _) = unfinished_backup();
+    for name in ["m", "sparse"] {
+        product.query("a", &format!("DROP MEASUREMENT {name}"));
+    }
+    product.rest();
+    let values = |product: &Product| -> usize {
+        let stores = product.stores().into_iter();
+        let shards = stores.filter(|(address, _)| matches!(address, Address::Shard(_)));
+        let count = |store: MemoryStore| store.heads(Table::Value, 0..=KEY_MAX, 1_000).unwrap();
+        shards.map(|(_, store)| count(store).len()).sum()
+    };
+    let held = values(&product);
+    let (_, list) = send(&mut product, "GET", "/api/v3/backup?db=a");
+    let id = list["backups"][0]["id"].as_str().unwrap().to_owned();
+    finish(&mut product, "DELETE", &format!("/api/v3/backup?id={id}"));
+    // The holds would expire later.
+    product.rest();
+    assert!(values(&product) < held, "{held} values");
+}
+
+#[test]
+fn abandoned_backup_releases_values() {
+    let (mut product, _) = unfinished_backup();
     product.query("a", "DELETE FROM m WHERE host = 'h1'");
     product.rest();
     product.pass(2 * 24 * 3_600);

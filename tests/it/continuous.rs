@@ -95,6 +95,27 @@ fn resample_writes_open_and_past_windows() {
 }
 
 #[test]
+fn continuous_query_that_could_not_run_is_refused() {
+    let mut product = product();
+    let mut create = |condition: &str| {
+        let q = format!(
+            "CREATE CONTINUOUS QUERY c ON d BEGIN SELECT sum(v) INTO d.long.t FROM m WHERE \
+             {condition} GROUP BY time(1m) END"
+        );
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.append_pair("q", &q).append_pair("params", r#"{"r":{"regex":"a\nb"}}"#);
+        String::from_utf8(product.post("/query?db=d", &form.finish()).body).unwrap()
+    };
+    let refused = create("host =~ $r");
+    assert!(refused.contains("its text cannot be parsed"), "{refused}");
+    let large = (0..100).map(|n| format!("host =~ /^\\pL{{20}}{n}$/")).collect::<Vec<_>>();
+    let refused = create(&large.join(" OR "));
+    assert!(refused.contains("the compiled regular expressions of the query exceed"), "{refused}");
+    let queries = product.query("d", "SHOW CONTINUOUS QUERIES");
+    assert!(!queries.to_string().contains("CREATE"), "{queries}");
+}
+
+#[test]
 fn long_continuous_run_spans_several_alarms() {
     let minutes = 300;
     for limit in [("BUCKETS_PER_QUERY_MAX", "40"), ("CALLS_PER_REQUEST_MAX", "70")] {

@@ -324,6 +324,15 @@ fn long_computations_yield_the_thread() {
 }
 
 #[test]
+fn long_frame_yields_the_thread() {
+    let mut product = product(&[]);
+    let pauses = product.count_pauses();
+    // The body is short enough to be read without a pause.
+    product.write("db", &"k v=1 1\n".repeat(230_000));
+    assert!(pauses.get() / 2 >= 2, "{} pauses", pauses.get() / 2);
+}
+
+#[test]
 fn lists_of_many_series_yield_the_thread() {
     const SERIES: u32 = 250_000;
     let mut product = product(&[]);

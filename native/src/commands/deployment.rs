@@ -12,7 +12,7 @@
 //! A policy also has the members "shard_duration" ("168h0m0s"), "replication" (1) and "default"
 //! (false). Tokens and users have the format of /api/v3/configure/access.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions, remove_file, rename};
 use std::io::{BufRead as _, BufReader, BufWriter, Read as _, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -132,9 +132,13 @@ fn error_of(server: &Server, q: &str) -> Result<Option<String>, Failure> {
     Ok(result.and_then(|result| result.get("error")?.as_str().map(str::to_owned)))
 }
 
-/// Creates the definition in a record that is neither a token nor a user. Returns the error, if
-/// any.
-fn create(server: &Server, record: &Value) -> Result<Option<String>, Failure> {
+/// Creates the definition in a record that is neither a token nor a user. Does not change policies
+/// of the databases `existing`. Returns the error, if any.
+fn create(
+    server: &Server,
+    record: &Value,
+    existing: &BTreeSet<String>,
+) -> Result<Option<String>, Failure> {
     let (kind, name) = (text(record, "kind"), text(record, "name"));
     let error = match kind {
         "database" => error_of(server, &format!("CREATE DATABASE {}", quoted(name)))?,
@@ -152,6 +156,11 @@ fn create(server: &Server, record: &Value) -> Result<Option<String>, Failure> {
             // The first statement fails if the policy already exists.
             match error_of(server, &format!("CREATE {settings}"))? {
                 None => None,
+                // A shorter duration would delete points.
+                Some(error) if existing.contains(text(record, "database")) => Some(format!(
+                    "{error}; the existing policy stays unchanged: to change it, run `ALTER \
+                     {settings}`"
+                )),
                 Some(_) => error_of(server, &format!("ALTER {settings}"))?,
             }
         }
@@ -212,6 +221,8 @@ fn import_access(server: &Server, rows: &mut Vec<Value>, sums: &mut Access) -> R
 pub fn import_deployment(server: &Server, path: &Path) -> Result<(), Failure> {
     let file = File::open(path).map_err(|reason| cannot("read", path, &reason))?;
     let mut reader = BufReader::new(file);
+    let databases = rows_of(server, "SHOW DATABASES")?;
+    let existing = databases.iter().map(|database| text(database, "name").to_owned()).collect();
     let (mut created, mut failures) = (0, Vec::new());
     let (mut rows, mut sums) = (Vec::new(), Access::default());
     let mut line = String::new();
@@ -235,7 +246,7 @@ pub fn import_deployment(server: &Server, path: &Path) -> Result<(), Failure> {
             if rows.len() == ROWS_PER_REQUEST {
                 import_access(server, &mut rows, &mut sums)?;
             }
-        } else if let Some(reason) = create(server, &record)? {
+        } else if let Some(reason) = create(server, &record, &existing)? {
             failures.push(reason);
         } else {
             created += 1;

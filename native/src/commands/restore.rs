@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use serde_json::Value;
+
 use super::command_line::Line;
 use super::http_client::{Server, form};
 use super::steps::{bytes_text, finish, number};
@@ -21,7 +23,7 @@ fn run(line: &Line) -> Result<ExitCode, Failure> {
     let id = line.only_word("backup")?;
     let database = line.value("database").unwrap_or_else(|| database_of(id));
     let server = Server::of(line)?;
-    let (_, sums) = finish(
+    let (last, sums) = finish(
         &server,
         "POST",
         |_| format!("/api/v3/restore?{}", form(&[("db", Some(database)), ("from", Some(id))])),
@@ -35,6 +37,13 @@ fn run(line: &Line) -> Result<ExitCode, Failure> {
             )
         },
     )?;
+    if last.get("already_restored") == Some(&Value::Bool(true)) && sums.values == 0 {
+        stderr_line!(
+            "{database} was already restored from {id}, so nothing was written. To restore points \
+             that were deleted later, restore under a new name, or drop the database first."
+        );
+        return Ok(ExitCode::SUCCESS);
+    }
     stderr_line!(
         "{database} is restored: {} values with {} were written.",
         sums.values,

@@ -176,6 +176,32 @@ fn truncated_log_keeps_first_batches() {
 }
 
 #[test]
+fn missing_or_empty_catalog_is_reported() {
+    let place = Place::new();
+    let mut server = Server::start(&place.0);
+    server.create("d");
+    server.write("d", "m v=1 1");
+    server.end("-KILL");
+    let catalog = place.0.join("store/catalog.sqlite");
+    let log = catalog.with_extension("sqlite-wal");
+    let (rows, frames) = (fs::read(&catalog).unwrap(), fs::read(&log).unwrap());
+    let check = || {
+        let said = refusal(&place.0);
+        assert!(said.contains("store/catalog.sqlite is missing or empty"), "{said}");
+    };
+    // The tables are still in the log.
+    fs::remove_file(&log).unwrap();
+    check();
+    fs::write(&catalog, "").unwrap();
+    check();
+    fs::remove_file(&catalog).unwrap();
+    check();
+    fs::write(&catalog, rows).unwrap();
+    fs::write(&log, frames).unwrap();
+    assert_eq!(Server::start(&place.0).count("d", "m"), 1);
+}
+
+#[test]
 fn damaged_alarms_are_reported() {
     let place = Place::new();
     let mut server = Server::start(&place.0);
@@ -187,8 +213,13 @@ fn damaged_alarms_are_reported() {
     assert!(!fs::exists(alarms.with_extension("sqlite-wal")).unwrap(), "the file was not closed");
     let said = refusal(&place.0);
     assert!(said.contains("alarms.sqlite cannot be used: file is not a database"), "{said}");
-    // The next event of each object sets its alarm again.
+    // The next start sets the alarms of all objects, without an event of these objects.
     fs::remove_file(&alarms).unwrap();
+    Server::start(&place.0).end("-TERM");
+    let stored = rusqlite::Connection::open(&alarms).unwrap();
+    let databases = "SELECT count(*) FROM alarm WHERE name LIKE 'database-%'";
+    assert_eq!(stored.query_row(databases, (), |row| row.get::<_, i64>(0)).unwrap(), 1);
+    drop(stored);
     assert_eq!(Server::start(&place.0).count("d", "m"), 1);
 }
 

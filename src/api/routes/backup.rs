@@ -152,6 +152,7 @@ async fn restore_points(io: Io, from: BackupId, create: CreateDatabase) -> ApiRe
         "remaining": restored.remaining,
         "values": restored.values,
         "bytes": restored.bytes,
+        "already_restored": restored.already_restored,
     });
     Ok(progress(restored.remaining, &body))
 }

@@ -283,9 +283,7 @@ impl BackupTask {
         let object = store::seal(ObjectKind::Index, &index, "index")?;
         let name = store::sealed_name(&store::index_prefix(shard), &object);
         self.put(self.id.index(&name), object).await?;
-        // If the release fails, the shard releases the backup when its time limit expires.
-        let release = ToShard::Backup(ShardBackup::Release { backup: self.id.begun_s });
-        let _ = self.io.call(Address::Shard(shard.clone()), &release).await;
+        release(&self.io, shard, &self.id).await;
         Ok(Some(name))
     }
 
@@ -342,6 +340,12 @@ impl BackupTask {
     }
 }
 
+/// Ends the backup's hold on a shard's values. If the call fails, the hold ends when it expires.
+async fn release(io: &Io, shard: &ObjectId, id: &BackupId) {
+    let release = ToShard::Backup(ShardBackup::Release { backup: id.begun_s });
+    let _ = io.call(Address::Shard(shard.clone()), &release).await;
+}
+
 enum Pages {
     Put(Vec<String>),
     Paused,
@@ -383,6 +387,10 @@ pub fn delete_backup(id: BackupId) -> Task<u64> {
             let mut values = store::list(&io, id.values(&shard)).await?;
             values.retain(|name| !wanted.contains(name));
             let values = values.iter().map(|name| id.value(&shard, name)).collect();
+            // Without an index, the backup has not released the shard's values.
+            if !indexes.iter().any(|name| name.starts_with(&prefix)) {
+                release(&io, &shard, &id).await;
+            }
             let own_indexes = indexes.iter().filter(|name| name.starts_with(&prefix));
             let (own_points, rest): (Vec<String>, Vec<String>) = points
                 .iter()

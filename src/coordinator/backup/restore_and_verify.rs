@@ -31,6 +31,8 @@ pub struct RestoreProgress {
     pub values: u64,
     /// The size, in bytes, of the values that this request has stored in shards.
     pub bytes: u64,
+    /// Whether an earlier request has completed the restore. This request then changed nothing.
+    pub already_restored: bool,
 }
 
 /// Restores `from`. Creates the database with the definition `create` if the database does not
@@ -83,6 +85,7 @@ impl Restore {
         let Restoring::Filling { policies, pages } =
             self.call_database(RestoreStep::Begin { backup, policies }).await?
         else {
+            self.progress.already_restored = true;
             return Ok(());
         };
         let groups = policies.into_iter().flat_map(|policy| policy.groups);

@@ -7,9 +7,10 @@ use super::rejections::LineRefusal;
 use super::schema_check::Columns;
 use super::{Attempt, Write, WriteRequest};
 use crate::batch::MeasurementBatch;
-use crate::batch::frame::{self, TableRef};
+use crate::batch::frame::{Encoder, TableRef};
 use crate::batch::selection::Selection;
-use crate::batch::shard_rows::split_by_shard;
+use crate::batch::shard_rows::Splitter;
+use crate::coordinator::Io;
 use crate::coordinator::error::{Error, Result};
 use crate::coordinator::load_schemas::Loaded;
 use crate::model::bug::OrBug;
@@ -23,9 +24,24 @@ use crate::protocol::quota::{Meter, SeriesExceeded, StorageExceeded};
 use crate::protocol::round::Request;
 use crate::protocol::shard::{FromShard, ShardRefusal, Stamp, ToShard};
 
-/// The number of points after which encoding pauses before the next shard, so that other requests
-/// run.
-const POINTS_PER_TURN: u64 = 100_000;
+/// The number of points after which splitting or encoding pauses, so that other requests run.
+const POINTS_PER_TURN: usize = 100_000;
+
+/// Pauses after [`POINTS_PER_TURN`] points.
+struct Pacer {
+    io: Io,
+    points: usize,
+}
+
+impl Pacer {
+    async fn count(&mut self, points: usize) {
+        self.points += points;
+        if self.points >= POINTS_PER_TURN {
+            self.points = 0;
+            self.io.pause(0).await;
+        }
+    }
+}
 
 impl Write {
     /// Sends the pending rows to their shards.
@@ -118,14 +134,15 @@ impl Write {
         let (policy, _) = loaded.policy()?;
         let stamp = loaded.stamp(policy.id);
         let batch = &self.request.batch.measurements;
-        let split = rows_by_shard(policy, batch, &self.pending)?;
+        let mut pacer = Pacer { io: self.io.clone(), points: 0 };
+        let split = rows_by_shard(policy, batch, &self.pending, &mut pacer).await?;
         let points = batch.iter().zip(&self.pending).map(|(m, rows)| rows.len(m.block.rows()));
         let points = points.sum::<usize>() as u64;
         let mut requested: BTreeMap<usize, usize> = BTreeMap::new();
         for (group, _) in split.keys() {
             *requested.entry(*group).or_default() += 1;
         }
-        let (mut requests, mut targets, mut points_of_turn) = (Vec::new(), Vec::new(), points);
+        let (mut requests, mut targets) = (Vec::new(), Vec::new());
         for ((group_at, shard_at), rows) in split {
             let group = policy.groups.get(group_at)?;
             let shard = group.shards.get(shard_at)?.clone();
@@ -143,14 +160,12 @@ impl Write {
             if tables.is_empty() {
                 continue;
             }
-            if points_of_turn >= POINTS_PER_TURN {
-                self.io.pause(0).await;
-                points_of_turn = 0;
-            }
-            points_of_turn +=
-                tables.iter().map(|t| t.rows.len(t.block.rows())).sum::<usize>() as u64;
             let mut frame = Vec::new();
-            frame::encode(&tables, &mut frame);
+            let mut encoder = Encoder::new(&tables, &frame);
+            while let Some(encoded) = encoder.encode_next(&mut frame) {
+                pacer.count(encoded).await;
+            }
+            encoder.finish(&mut frame);
             let append = ToShard::Append { stamp, frame: Vec::new() };
             let message = envelope::encode_around(&append, frame);
             requests.push(Request::new(Address::Shard(shard.clone()), message));
@@ -220,15 +235,20 @@ fn measurements_of<'a>(
 /// Distributes the `pending` rows of each measurement among the policy's shards. The keys are the
 /// positions of the group and of the shard. Returns `None` if a row belongs to no group, because
 /// the shard map is stale.
-fn rows_by_shard(
+async fn rows_by_shard(
     policy: &Policy,
     batch: &[MeasurementBatch],
     pending: &[Selection],
+    pacer: &mut Pacer,
 ) -> Option<BTreeMap<(usize, usize), Vec<MeasurementRows>>> {
     let mut targets: BTreeMap<(usize, usize), Vec<MeasurementRows>> = BTreeMap::new();
     for (position, (measurement, rows)) in batch.iter().zip(pending).enumerate() {
         let (keys, block) = (&measurement.tag_keys, &measurement.block);
-        let split = split_by_shard(&measurement.name, keys, block, rows, &policy.groups);
+        let mut splitter = Splitter::new(&measurement.name, keys, block, rows, &policy.groups);
+        while let Some(done) = splitter.split_next() {
+            pacer.count(done).await;
+        }
+        let split = splitter.finish();
         if !split.outside.is_empty() {
             return None;
         }

@@ -206,7 +206,8 @@ fn pending_deletes_are_limited() {
         (|n| matches(&format!("^\\pL{{20}}{n}$")), "REGEXES_COMPILED_BYTES_MAX", 0),
     ];
     for (predicate, limit, accepted) in cases {
-        let mut shard = reopen(MemoryStore::new());
+        let store = MemoryStore::new();
+        let mut shard = reopen(store.clone());
         shard.open(&settings()).unwrap();
         let point = series(MEASUREMENT.0, "x");
         shard.append(&encode(&[point]), &stamp(), NOW_NS).unwrap();
@@ -217,8 +218,11 @@ fn pending_deletes_are_limited() {
         };
         let done = (0..2_000).take_while(|&n| delete(&mut shard, n).is_ok()).count();
         assert!(done == accepted || accepted == 0 && (1..100).contains(&done), "{limit}: {done}");
-        let error = delete(&mut shard, done).map_err(|refusal| refusal.to_string()).unwrap_err();
-        assert!(error.contains(&format!("too many deletes are pending in a shard ({limit})")));
+        let mut reopened = reopen(store);
+        for shard in [&mut shard, &mut reopened] {
+            let error = delete(shard, done).map_err(|refusal| refusal.to_string()).unwrap_err();
+            assert!(error.contains(&format!("too many deletes are pending in a shard ({limit})")));
+        }
         assert_eq!(read(&mut shard, MEASUREMENT.0, TimeRange::ALL).unwrap().len(), 1);
         for n in 1..100 {
             shard.alarm(NOW_NS + n * 3_600_000_000_000);

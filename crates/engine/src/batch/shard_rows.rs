@@ -2,6 +2,7 @@
 
 use super::Block;
 use super::selection::Selection;
+use super::series_table::TagColumn;
 use tidemark_model::bug::OrBug;
 use tidemark_model::series::series_hash;
 use tidemark_model::shard_map::ShardGroup;
@@ -26,6 +27,9 @@ pub struct ShardSplit {
     pub outside: Vec<u32>,
 }
 
+/// The maximum number of series or rows in one step of a [`Splitter`].
+const STEP: usize = 1 << 15;
+
 /// Splits the given rows of a block among `groups`, which must ascend by range. `tag_keys` are the
 /// keys of the block's tags.
 pub fn split_by_shard(
@@ -35,65 +39,130 @@ pub fn split_by_shard(
     rows: &Selection,
     groups: &[ShardGroup],
 ) -> ShardSplit {
-    if let [group] = groups
-        && group.shards.len() == 1
-        && covers(group, block, rows)
-    {
-        let rows = rows.clone();
-        let none = rows.is_empty(block.rows());
-        let part = ShardRows { group: 0, shard: 0, rows };
-        return ShardSplit {
-            parts: if none { Vec::new() } else { vec![part] },
-            outside: Vec::new(),
+    let mut splitter = Splitter::new(measurement, tag_keys, block, rows, groups);
+    while splitter.split_next().is_some() {}
+    splitter.finish()
+}
+
+/// Splits rows like [`split_by_shard`] in short steps, so that the caller can pause between them.
+#[derive(Debug)]
+pub struct Splitter<'a> {
+    measurement: &'a str,
+    /// The tags with their keys, ascending by key.
+    tags: Vec<(&'a str, &'a TagColumn)>,
+    block: &'a Block,
+    rows: &'a Selection,
+    groups: &'a [ShardGroup],
+    /// Whether the only shard receives all rows.
+    is_whole: bool,
+    /// The hashes of the first series.
+    hashes: Vec<u64>,
+    /// The number of series whose hashes are necessary.
+    series: usize,
+    /// The number of rows that are split.
+    done: usize,
+    /// The position of the last row's group. Rows that are close in the body usually have close
+    /// times.
+    last: usize,
+    /// The rows by group and shard.
+    parts: Vec<Vec<Vec<u32>>>,
+    outside: Vec<u32>,
+}
+
+impl<'a> Splitter<'a> {
+    /// Begins a split. The parameters are those of [`split_by_shard`].
+    pub fn new(
+        measurement: &'a str,
+        tag_keys: &'a [impl AsRef<str>],
+        block: &'a Block,
+        rows: &'a Selection,
+        groups: &'a [ShardGroup],
+    ) -> Self {
+        let mut tags: Vec<_> = tag_keys.iter().map(AsRef::as_ref).zip(&block.series.tags).collect();
+        tags.sort_by_key(|(key, _)| *key);
+        let has_shards = groups.iter().any(|group| group.shards.len() > 1);
+        let series = if has_shards { block.series.len as usize } else { 0 };
+        let parts = groups.iter().map(|group| vec![Vec::new(); group.shards.len()]).collect();
+        let is_whole = match groups {
+            [group] => group.shards.len() == 1 && covers(group, block, rows),
+            _ => false,
         };
-    }
-    let hashes = match groups.iter().any(|group| group.shards.len() > 1) {
-        true => hash_series(measurement, tag_keys, block),
-        false => Vec::new(),
-    };
-    let mut parts: Vec<Vec<Vec<u32>>> =
-        groups.iter().map(|group| vec![Vec::new(); group.shards.len()]).collect();
-    let mut outside = Vec::new();
-    // Rows that are close in the body usually have close times.
-    let mut last = 0;
-    for row in rows.to_rows(block.rows()) {
-        let time_ns = block.times_ns.get(row as usize).copied().or_bug();
-        let holds = |group: &&ShardGroup| group.range.contains(time_ns);
-        if !groups.get(last).as_ref().is_some_and(holds) {
-            last = groups.partition_point(|group| group.range.end_ns <= time_ns);
+        Self {
+            measurement,
+            tags,
+            block,
+            rows,
+            groups,
+            is_whole,
+            hashes: Vec::with_capacity(series),
+            series,
+            done: 0,
+            last: 0,
+            parts,
+            outside: Vec::new(),
         }
-        let Some(group) = groups.get(last).filter(holds) else {
-            outside.push(row);
-            continue;
+    }
+
+    /// Processes the next series or rows. Returns their number, or `None` at the end.
+    pub fn split_next(&mut self) -> Option<usize> {
+        let hashed = self.hashes.len();
+        if hashed < self.series {
+            let next = hashed..self.series.min(hashed + STEP);
+            let hashes = next.map(|series| {
+                let present = self.tags.iter().map(|(key, tag)| (*key, tag.get(series)));
+                series_hash(self.measurement, present.filter(|(_, value)| !value.is_empty()))
+            });
+            self.hashes.extend(hashes);
+            return Some(self.hashes.len() - hashed);
+        }
+        if self.is_whole {
+            return None;
+        }
+        let rows = self.rows.part(self.block.rows(), self.done, STEP);
+        rows.iter().for_each(|&row| self.add(row));
+        self.done += rows.len();
+        Some(rows.len()).filter(|rows| *rows > 0)
+    }
+
+    fn add(&mut self, row: u32) {
+        let time_ns = self.block.times_ns.get(row as usize).copied().or_bug();
+        let holds = |group: &&ShardGroup| group.range.contains(time_ns);
+        if !self.groups.get(self.last).as_ref().is_some_and(holds) {
+            self.last = self.groups.partition_point(|group| group.range.end_ns <= time_ns);
+        }
+        let Some(group) = self.groups.get(self.last).filter(holds) else {
+            return self.outside.push(row);
         };
         let shard = match group.shards.len() {
             1 => 0,
             _ => {
-                let series = block.row_series.get(row as usize).copied().or_bug();
-                group.shard_of(hashes.get(series as usize).copied().or_bug())
+                let series = self.block.row_series.get(row as usize).copied().or_bug();
+                group.shard_of(self.hashes.get(series as usize).copied().or_bug())
             }
         };
-        match parts.get_mut(last).and_then(|shards| shards.get_mut(shard)) {
+        match self.parts.get_mut(self.last).and_then(|shards| shards.get_mut(shard)) {
             Some(part) => part.push(row),
-            None => outside.push(row),
+            None => self.outside.push(row),
         }
     }
-    let parts = parts.into_iter().enumerate().flat_map(|(group, shards)| {
-        let shards = shards.into_iter().enumerate().filter(|(_, rows)| !rows.is_empty());
-        shards.map(move |(shard, rows)| ShardRows { group, shard, rows: Selection::Rows(rows) })
-    });
-    ShardSplit { parts: parts.collect(), outside }
-}
 
-fn hash_series(measurement: &str, tag_keys: &[impl AsRef<str>], block: &Block) -> Vec<u64> {
-    let mut tags: Vec<_> = tag_keys.iter().map(AsRef::as_ref).zip(&block.series.tags).collect();
-    tags.sort_by_key(|(key, _)| *key);
-    (0..block.series.len as usize)
-        .map(|series| {
-            let present = tags.iter().map(|(key, tag)| (*key, tag.get(series)));
-            series_hash(measurement, present.filter(|(_, value)| !value.is_empty()))
-        })
-        .collect()
+    /// Returns the parts after the last step.
+    pub fn finish(self) -> ShardSplit {
+        if self.is_whole {
+            let rows = self.rows.clone();
+            let none = rows.is_empty(self.block.rows());
+            let part = ShardRows { group: 0, shard: 0, rows };
+            return ShardSplit {
+                parts: if none { Vec::new() } else { vec![part] },
+                outside: Vec::new(),
+            };
+        }
+        let parts = self.parts.into_iter().enumerate().flat_map(|(group, shards)| {
+            let shards = shards.into_iter().enumerate().filter(|(_, rows)| !rows.is_empty());
+            shards.map(move |(shard, rows)| ShardRows { group, shard, rows: Selection::Rows(rows) })
+        });
+        ShardSplit { parts: parts.collect(), outside: self.outside }
+    }
 }
 
 fn covers(group: &ShardGroup, block: &Block, rows: &Selection) -> bool {
@@ -163,6 +232,24 @@ mod tests {
             assert!(rows.iter().all(|&row| times_ns[row as usize] / 10 == part.group as i64));
             assert_eq!(rows.len(), 30);
         }
+    }
+
+    #[test]
+    fn long_split_has_short_steps() {
+        let (rows, groups) = (3 * STEP, [group(i64::MIN, i64::MAX, 4)]);
+        let block = Block {
+            series: SeriesTable { tags: Vec::new(), len: rows as u32 },
+            row_series: (0..rows as u32).collect(),
+            times_ns: (0..rows as i64).collect(),
+            fields: Vec::new(),
+        };
+        let keys: [&str; 0] = [];
+        let mut splitter = Splitter::new("m", &keys, &block, &Selection::All, &groups);
+        // The first steps compute the hashes of the series.
+        let steps: Vec<usize> = std::iter::from_fn(|| splitter.split_next()).collect();
+        assert_eq!(steps, [STEP; 6]);
+        let parts = splitter.finish().parts;
+        assert_eq!(parts.iter().map(|part| part.rows.len(rows)).sum::<usize>(), rows);
     }
 
     #[test]

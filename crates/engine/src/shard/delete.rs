@@ -108,7 +108,7 @@ impl<S: Store> Loaded<S> {
     /// The tombstone hides rows with a sequence below `before`, and uses the next write sequence.
     pub(super) fn next_tombstone(&self, before: u64, deletions: Vec<Deletion>) -> (u64, Tombstone) {
         let sequence = self.log.wal.next_sequence();
-        let tombstone = Tombstone { sequence, before: before.min(sequence), deletions };
+        let tombstone = Tombstone::new(sequence, before.min(sequence), deletions);
         (self.deletions.next_key, tombstone)
     }
 

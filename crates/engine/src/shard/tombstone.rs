@@ -37,9 +37,19 @@ pub(super) struct Tombstone {
     /// At most `sequence`.
     pub before: u64,
     pub deletions: Vec<Deletion>,
+    /// The size of the stored row in bytes, so that a check of all rows need not encode them.
+    #[serde(skip)]
+    bytes: usize,
 }
 
 impl Tombstone {
+    pub(super) fn new(sequence: u64, before: u64, deletions: Vec<Deletion>) -> Self {
+        let mut tombstone = Self { sequence, before, deletions, bytes: 0 };
+        // An error occurs again when the row is written.
+        tombstone.bytes = row::encode(&tombstone).map_or(0, |row| row.len());
+        tombstone
+    }
+
     pub(super) fn write<S: Store>(&self, store: &S, key: u64) -> Result<(), Refusal> {
         Ok(store.put(Table::Tombstone, key, &row::encode(self)?, b"")?)
     }
@@ -243,8 +253,10 @@ impl Deletions {
                 return Ok(());
             }
             next_key = key + 1;
-            match row::decode(head) {
-                Ok(tombstone) => drop(tombstones.insert(key, tombstone)),
+            match row::decode::<Tombstone>(head) {
+                Ok(tombstone) => {
+                    tombstones.insert(key, Tombstone { bytes: head.len(), ..tombstone });
+                }
                 Err(reason) => damaged.add(format!("tombstone {key}: {reason}")),
             }
             Ok(())
@@ -298,19 +310,18 @@ impl Deletions {
         if self.tombstones.len() >= PENDING_DELETES_MAX {
             return Err(too_many_pending("PENDING_DELETES_MAX"));
         }
-        let (mut bytes, mut regexes) = (row::encode(next)?.len(), BTreeSet::new());
-        next.predicates().for_each(|predicate| add_regexes(predicate, &mut regexes));
-        let has_regexes = !regexes.is_empty();
-        for tombstone in self.tombstones.values() {
-            bytes += row::encode(tombstone)?.len();
-            tombstone.predicates().for_each(|predicate| add_regexes(predicate, &mut regexes));
-        }
+        let pending = self.tombstones.values();
+        let bytes: usize = pending.clone().chain([next]).map(|tombstone| tombstone.bytes).sum();
         if bytes > PENDING_DELETES_BYTES_MAX {
             return Err(too_many_pending("PENDING_DELETES_BYTES_MAX"));
         }
-        if !has_regexes {
+        let mut regexes = BTreeSet::new();
+        next.predicates().for_each(|predicate| add_regexes(predicate, &mut regexes));
+        if regexes.is_empty() {
             return Ok(());
         }
+        let predicates = pending.flat_map(Tombstone::predicates);
+        predicates.for_each(|predicate| add_regexes(predicate, &mut regexes));
         if regexes.len() > REGEXES_PER_QUERY_MAX {
             return Err(too_many_pending("REGEXES_PER_QUERY_MAX"));
         }
@@ -335,7 +346,7 @@ impl Deletions {
         self.limit_patterns();
         let only: Option<BTreeSet<&MeasurementId>> = only.map(|only| only.iter().collect());
         let mut tombstones = Vec::new();
-        for Tombstone { sequence, before, deletions } in self.tombstones.values() {
+        for Tombstone { sequence, before, deletions, .. } in self.tombstones.values() {
             for Deletion { measurement, predicate, time } in deletions {
                 let may_hide = |part: &Part| {
                     part.may_be_hidden_by(*sequence, *before) && time.overlaps(&part.extent().time)

@@ -38,26 +38,59 @@ pub struct TableRef<'a> {
 
 /// Appends a frame (FRAME.md) with the selected rows of `tables`, grouped by series.
 pub fn encode(tables: &[TableRef<'_>], out: &mut Vec<u8>) {
-    let mut header = FrameHeader::default();
-    let start = out.len();
-    for table in tables {
-        let rows = table.block.rows();
-        let n_rows = table.rows.len(rows);
-        let step = rows_per_table(table.block);
-        let same = OnceCell::new();
-        for first in (0..n_rows).step_by(step) {
-            let selected = table.rows.part(rows, first, step);
+    let mut encoder = Encoder::new(tables, out);
+    while encoder.encode_next(out).is_some() {}
+    encoder.finish(out);
+}
+
+/// Appends a frame like [`encode`] in short steps, so that the caller can pause between them.
+#[derive(Debug)]
+pub struct Encoder<'a> {
+    /// The tables that are not complete.
+    tables: &'a [TableRef<'a>],
+    /// The number of encoded rows of the first of these tables.
+    done: usize,
+    same: OnceCell<Vec<u32>>,
+    header: FrameHeader,
+    start: usize,
+}
+
+impl<'a> Encoder<'a> {
+    /// Begins a frame at the end of `out`.
+    pub fn new(tables: &'a [TableRef<'a>], out: &[u8]) -> Self {
+        let (header, same) = (FrameHeader::default(), OnceCell::new());
+        Self { tables, done: 0, same, header, start: out.len() }
+    }
+
+    /// Encodes the next rows. Returns their number, or `None` at the end.
+    pub fn encode_next(&mut self, out: &mut Vec<u8>) -> Option<usize> {
+        loop {
+            let (table, rest) = self.tables.split_first()?;
+            let rows = table.block.rows();
+            let left = table.rows.len(rows) - self.done;
+            if left == 0 {
+                (self.tables, self.done, self.same) = (rest, 0, OnceCell::new());
+                continue;
+            }
+            let step = rows_per_table(table.block);
+            let selected = table.rows.part(rows, self.done, step);
             let before = out.len();
-            header.tables.extend(encode_rows(table, &selected, &same, out));
-            make_room(out, before, n_rows.saturating_sub(first + step).div_ceil(step));
+            self.header.tables.extend(encode_rows(table, &selected, &self.same, out));
+            make_room(out, before, left.saturating_sub(step).div_ceil(step));
+            self.done += selected.len();
+            return Some(selected.len());
         }
     }
-    // The header is complete only after the payload. It is short, so the rotation is cheap.
-    let end = out.len();
-    header.write(out);
-    let header_bytes = out.len() - end;
-    if let Some(frame) = out.get_mut(start..) {
-        frame.rotate_right(header_bytes);
+
+    /// Adds the header, which is complete only after the payload.
+    pub fn finish(self, out: &mut Vec<u8>) {
+        let end = out.len();
+        self.header.write(out);
+        let header_bytes = out.len() - end;
+        // The header is short, so the rotation is cheap.
+        if let Some(frame) = out.get_mut(self.start..) {
+            frame.rotate_right(header_bytes);
+        }
     }
 }
 

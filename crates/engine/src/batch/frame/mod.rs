@@ -4,7 +4,7 @@ mod encode;
 #[cfg(test)]
 mod tests;
 
-pub use encode::{TableRef, encode};
+pub use encode::{Encoder, TableRef, encode};
 
 use crate::batch::series_table::{SeriesTable, TagColumn};
 use crate::batch::{Block, FrameTable, column_bytes};

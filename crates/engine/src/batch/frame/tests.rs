@@ -224,6 +224,12 @@ fn large_measurement_splits_into_ordered_tables() {
     assert_eq!(tables.iter().map(|table| times(table).len()).collect::<Vec<_>>(), [1 << 15, 1]);
     assert_eq!((times(&tables[0])[1], times(&tables[1])), (2, vec![1 << 15]));
     assert!(tables.iter().all(|table| table.measurement == MeasurementId(7)));
+
+    let (tables, mut stepwise) = ([table], vec![9]);
+    let mut encoder = Encoder::new(&tables, &stepwise);
+    let steps: Vec<usize> = std::iter::from_fn(|| encoder.encode_next(&mut stepwise)).collect();
+    encoder.finish(&mut stepwise);
+    assert_eq!((steps, stepwise), (vec![1 << 15, 1], bytes));
 }
 
 #[test]
