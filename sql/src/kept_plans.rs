@@ -23,8 +23,9 @@ use crate::plan::Plan;
 use crate::sessions::Capabilities;
 
 /// The operators that have no state between two executions.
-const STATELESS: [&str; 16] = [
+const STATELESS: [&str; 17] = [
     "AggregateExec",
+    "BatchCap",
     "BoundedWindowAggExec",
     "CoalescePartitionsExec",
     "CooperativeExec",

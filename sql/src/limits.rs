@@ -1,5 +1,7 @@
 //! Defines the limits of SQL queries.
 
+use tidemark::model::limits::WORK_PER_TURN;
+
 /// The maximum number of rows in a batch within a plan.
 pub const BATCH_ROWS: usize = 8_192;
 /// The maximum total size of all memory reservations in an instance, in bytes.
@@ -7,19 +9,52 @@ pub const POOL_BYTES_MAX: usize = 48 * 1_024 * 1_024;
 /// The maximum number of rows in the input of a window function. A window function keeps all rows
 /// in memory without a reservation in the memory pool.
 pub const WINDOW_ROWS_MAX: usize = 500_000;
+/// The maximum size of the input of a window function or `string_agg`, in bytes. The columns that a
+/// window function only passes on count too.
+pub const WINDOW_BYTES_MAX: usize = 48 * 1_024 * 1_024;
+/// The maximum number of rows in the input of `array_agg` or `string_agg` as a window function. Each
+/// row gets a list of up to this number of rows.
+pub const WINDOW_LIST_ROWS_MAX: usize = 2_000;
+/// The maximum number of rows in the input of `median` and similar aggregates as a window function,
+/// which read all earlier rows again for each row.
+pub const WINDOW_REPEATED_ROWS_MAX: usize = 20_000;
+/// The maximum number of rows before and after the current row for which the two previous limits do
+/// not apply to a window function.
+pub const WINDOW_FRAME_ROWS: u64 = 100;
 /// The maximum number of rows that a join, a series or an unnested list may produce.
 pub const MADE_ROWS_MAX: usize = 10_000_000;
 /// The approximate number of rows that joins and series produce in one turn. Between turns, the
 /// thread processes other requests.
 pub const TURN_ROWS_MAX: usize = 65_536;
+/// The work of one row, in units of `QUERY_CPU_MS_MAX`. `TURN_ROWS_MAX` rows take about as long as a
+/// turn of InfluxQL (`WORK_PER_TURN`).
+pub const WORK_PER_ROW: u64 = WORK_PER_TURN / TURN_ROWS_MAX as u64;
 /// Producing this number of rows costs as much time as producing an empty batch. An iteration of a
 /// recursive query produces a batch, often with only one row.
 pub const ROWS_PER_BATCH_MIN: usize = 256;
-/// In a join without an equality condition, comparing this number of row pairs costs as much time
-/// as producing one row.
+/// In a join or a function, comparing this number of pairs costs as much time as producing one row.
 pub const PAIRS_PER_ROW: usize = 16;
-/// The maximum number of row pairs that a join without an equality condition may compare.
+/// The maximum number of row pairs that a join may compare. The limit applies to joins that do not
+/// return a row for each compared pair.
 pub const PAIRS_MAX: usize = 250_000_000;
+/// The number of counters for the keys of a hash join (256 KiB). Keys with the same hash, modulo
+/// this number, share a counter.
+pub const KEY_COUNTERS: usize = 65_536;
+/// Producing this number of bytes in a function costs as much time as producing one row.
+pub const BYTES_PER_ROW: usize = 64;
+/// Evaluating this number of simple expressions costs as much time as producing one row.
+pub const EXPRESSIONS_PER_ROW: usize = 16;
+/// The number of expressions that an operator evaluates for batches of `BATCH_ROWS` rows. For more
+/// expressions, the batches are smaller.
+pub const BATCH_EXPRESSIONS_MAX: usize = 256;
+/// The minimum size of a long constant, in bytes. An operator may copy a constant to each row of a
+/// batch, so the batch has at most `MADE_BYTES_MAX` bytes of long constants.
+pub const LONG_CONSTANT_BYTES: usize = 1_024;
+/// The maximum cost of the function calls of one turn, in rows. The calls take about two seconds at
+/// this limit. A turn can only end between two batches.
+pub const TURN_CALLS_MAX: usize = 16_000_000;
+/// The maximum number of bytes that functions may produce in one turn.
+pub const TURN_BYTES_MAX: usize = 64 * 1_024 * 1_024;
 /// The maximum number of rows that a recursive query may produce. Every iteration produces at least
 /// one row.
 pub const RECURSION_ROWS_MAX: usize = 50_000;
@@ -83,6 +118,19 @@ pub const PATTERN_BYTES_MAX: usize = 1_024 * 1_024;
 /// batch's pattern. A matcher rarely needs as many steps as this product. The worst known case
 /// takes one second.
 pub const PATTERN_STEPS_MAX: i128 = 2_000_000_000;
+/// Matching a pattern in this number of steps costs as much time as producing one row, for patterns
+/// of ordinary complexity.
+pub const PATTERN_STEPS_PER_ROW: i128 = 1_024;
+/// The maximum size of a compiled constant pattern, in bytes, that an operator matches without the
+/// limit `PATTERN_STEPS_MAX`.
+pub const UNCHECKED_PATTERN_BYTES_MAX: usize = 8_192;
+/// Compiling one byte of a pattern of LIKE costs as much time as producing this number of rows.
+pub const LIKE_ROWS_PER_BYTE: i128 = 8;
+/// Compiling a pattern of LIKE costs as much time as this number of further bytes.
+pub const LIKE_BYTES_PER_PATTERN: i128 = 16;
+/// The maximum size of a `FixedSizeBinary` value or a `FixedSizeList` in a cast, in bytes or
+/// elements. Even NULL has this size.
+pub const FIXED_SIZE_MAX: usize = 4_096;
 /// The maximum planning cost of a statement. The cost of a SELECT is the number of selected columns
 /// times the number of table columns, and the costs of all SELECTs are added. Planning at this
 /// limit takes about four seconds. `SELECT *` supports tables with up to 1,732 columns.

@@ -100,6 +100,7 @@ impl QuerySession {
             has_rows: true,
             goes_on: false,
             is_done: is_last,
+            work: 0,
             piece,
         })
     }
@@ -159,6 +160,7 @@ impl RunningQuery {
         let is_done = self.is_done && self.written.is_empty();
         let goes_on = !is_done && (goes_on || self.is_done || !self.written.is_empty());
         let has_rows = self.has_rows || self.is_done;
-        FromSql::Turned { wanted, cancelled, has_rows, goes_on, is_done, piece }
+        let work = self.query.take_work();
+        FromSql::Turned { wanted, cancelled, has_rows, goes_on, is_done, work, piece }
     }
 }

@@ -283,6 +283,11 @@ impl Query {
         Ok(step)
     }
 
+    /// Returns the work since the last call, in units of `QUERY_CPU_MS_MAX`.
+    pub fn take_work(&self) -> u64 {
+        self.turns.take_work()
+    }
+
     /// Returns the numbers of tasks and scans that still exist. Both numbers are 0 after the end of
     /// the query.
     pub fn remaining(&self) -> (usize, usize) {

@@ -11,9 +11,10 @@
 //! limit, the operator sets the same flag and continues in the next turn. Between turns, the thread
 //! processes other requests.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, Waker};
 
@@ -21,7 +22,13 @@ use datafusion::execution::TaskContext;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
-use crate::limits::TURN_ROWS_MAX;
+use crate::error::{Fault, QueryError};
+use crate::limits::{TURN_BYTES_MAX, TURN_CALLS_MAX, TURN_ROWS_MAX, WORK_PER_ROW};
+
+thread_local! {
+    /// The pace of the query whose turn this thread runs. A function cannot access its query.
+    static RUNNING: RefCell<Option<Arc<Pace>>> = const { RefCell::new(None) };
+}
 
 #[derive(Debug)]
 pub(crate) struct Turns {
@@ -34,6 +41,12 @@ pub(crate) struct Turns {
 pub(crate) struct Pace {
     is_over: AtomicBool,
     rows: AtomicUsize,
+    /// The cost of the function calls of the current turn, in rows.
+    calls: AtomicUsize,
+    /// The bytes that functions have produced in the current turn.
+    bytes: AtomicUsize,
+    /// The rows since the last call of [`Turns::take_work`].
+    total_rows: AtomicU64,
     root: Mutex<Option<Waker>>,
 }
 
@@ -46,9 +59,27 @@ impl Pace {
     /// Adds `rows` to the number of produced rows. An operator that compares pairs converts the
     /// number of pairs to a number of rows with equal cost. Ends the turn at the limit.
     pub(crate) fn made(&self, rows: usize) {
+        self.total_rows.fetch_add(rows as u64, Ordering::Relaxed);
         if self.rows.fetch_add(rows, Ordering::Relaxed).saturating_add(rows) >= TURN_ROWS_MAX {
             self.end();
         }
+    }
+
+    fn called(&self, rows: usize, bytes: usize) -> Result<(), QueryError> {
+        self.made(rows);
+        let rows = self.calls.fetch_add(rows, Ordering::Relaxed).saturating_add(rows);
+        let bytes = self.bytes.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        let message = match (rows > TURN_CALLS_MAX, bytes > TURN_BYTES_MAX) {
+            (false, false) => return Ok(()),
+            (true, _) => "the functions of the statement need too much time in one batch of rows; \
+                          use fewer functions, or shorter strings or lists"
+                .to_owned(),
+            (false, true) => format!(
+                "the functions of the statement would produce more than {TURN_BYTES_MAX} bytes in \
+                 one batch of rows; use fewer functions, or shorter strings or lists"
+            ),
+        };
+        Err(QueryError { fault: Fault::Memory, message })
     }
 
     /// Whether operators that produce rows must wait for the next turn.
@@ -59,6 +90,8 @@ impl Pace {
     fn begin(&self) {
         self.is_over.store(false, Ordering::Relaxed);
         self.rows.store(0, Ordering::Relaxed);
+        self.calls.store(0, Ordering::Relaxed);
+        self.bytes.store(0, Ordering::Relaxed);
     }
 
     fn end(&self) {
@@ -70,6 +103,15 @@ impl Pace {
             waker.wake();
         }
     }
+}
+
+/// Adds the cost of a function call, in rows, and the bytes that the function produces. A turn can
+/// end only between two batches.
+///
+/// # Errors
+/// Returns an error if the calls of the running turn exceed a limit.
+pub(crate) fn spend(rows: usize, bytes: usize) -> Result<(), QueryError> {
+    RUNNING.with_borrow(|pace| pace.as_ref().map_or(Ok(()), |pace| pace.called(rows, bytes)))
 }
 
 impl Turns {
@@ -104,6 +146,7 @@ impl Turns {
     /// turn reached its work limit.
     pub(crate) fn turn(&self) -> bool {
         self.pace.begin();
+        RUNNING.set(Some(self.pace()));
         let pace = &self.pace;
         self.runtime.block_on(poll_fn(|context| {
             if pace.is_over() {
@@ -113,7 +156,13 @@ impl Turns {
             *root = Some(context.waker().clone());
             Poll::Pending
         }));
+        RUNNING.set(None);
         pace.rows.load(Ordering::Relaxed) >= TURN_ROWS_MAX
+    }
+
+    /// Returns the work since the last call, in units of `QUERY_CPU_MS_MAX`.
+    pub(crate) fn take_work(&self) -> u64 {
+        self.pace.total_rows.swap(0, Ordering::Relaxed).saturating_mul(WORK_PER_ROW)
     }
 
     /// Returns the number of tasks that have not ended.

@@ -174,6 +174,7 @@ fn piece(count: &mut Count) -> FromSql {
                 has_rows: true,
                 goes_on: !count.pieces.is_empty(),
                 is_done: count.pieces.is_empty(),
+                work: 0,
                 piece,
             }
         }
@@ -191,6 +192,7 @@ fn wants(wanted: SessionRequest) -> FromSql {
         has_rows: false,
         goes_on: false,
         is_done: false,
+        work: 0,
         piece: Vec::new(),
     }
 }
@@ -202,6 +204,7 @@ fn said(text: String) -> FromSql {
         has_rows: true,
         goes_on: false,
         is_done: true,
+        work: 0,
         piece: text.into_bytes(),
     }
 }

@@ -19,7 +19,10 @@ use datafusion::logical_expr::{
 
 use super::patterns;
 use crate::error::{Fault, QueryError};
-use crate::limits::{MADE_BYTES_MAX, STEPS_MAX};
+use crate::limits::{
+    BYTES_PER_ROW, MADE_BYTES_MAX, PAIRS_PER_ROW, PATTERN_STEPS_PER_ROW, STEPS_MAX,
+};
+use crate::turns;
 
 const ELEMENT_BYTES: i128 = 8;
 /// The maximum length, in bytes, of the text that one directive of a time format produces.
@@ -30,13 +33,18 @@ const DIRECTIVE_BYTES: i128 = 32;
 pub(super) enum Cost {
     /// The function repeats its first argument. The second argument is the number of repetitions.
     Times,
-    /// The second argument is the number of elements in the result.
+    /// The second argument is the number of characters in the result.
     Length,
+    /// The second argument is the number of elements in the result. The third argument is the value
+    /// of new elements.
+    Resize,
     /// The result contains the numbers from the first argument to the second argument. The third
     /// argument is the step. With a single argument, the numbers start at 0.
     Span,
-    /// The function concatenates all arguments.
+    /// The result contains all arguments.
     Sum,
+    /// The result is larger than the first argument by up to this factor.
+    Factor(u8),
     /// The result is a list of all arguments.
     List,
     /// The function replaces each occurrence of the second argument with the third argument.
@@ -49,6 +57,8 @@ pub(super) enum Cost {
     Product,
     /// The function matches the first argument with a pattern. The second argument is the pattern.
     Pattern,
+    /// As `Pattern`, with a pattern of LIKE.
+    Like,
 }
 
 /// The functions whose cost is checked, by their names in DataFusion. The time and memory of all
@@ -58,13 +68,19 @@ pub(super) const COSTS: &[(&str, Cost)] = &[
     ("array_repeat", Cost::Times),
     ("lpad", Cost::Length),
     ("rpad", Cost::Length),
-    ("array_resize", Cost::Length),
+    ("array_resize", Cost::Resize),
     ("range", Cost::Span),
     ("generate_series", Cost::Span),
     ("concat", Cost::Sum),
     ("concat_ws", Cost::Sum),
+    ("overlay", Cost::Sum),
+    ("array_append", Cost::Sum),
+    ("array_prepend", Cost::Sum),
     ("array_concat", Cost::Sum),
+    ("array_union", Cost::Sum),
     ("make_array", Cost::List),
+    ("encode", Cost::Factor(2)),
+    ("string_to_array", Cost::Factor(8)),
     ("replace", Cost::Replace),
     ("array_to_string", Cost::Join),
     ("to_char", Cost::Format),
@@ -94,20 +110,35 @@ impl Bounded {
     }
 
     fn check(&self, args: &ScalarFunctionArgs) -> Result<()> {
-        match self.cost {
-            Cost::Product if product(args)? > STEPS_MAX => {
-                let message = format!(
-                    "{} would compare more than {STEPS_MAX} pairs in one batch of rows; use \
-                     shorter strings or lists, or fewer rows",
-                    self.name()
-                );
-                Err(QueryError { fault: Fault::Memory, message }.into())
+        let (steps, bytes) = match self.cost {
+            Cost::Product => {
+                let pairs = product(args)?;
+                if pairs > STEPS_MAX {
+                    return self.too_many_pairs();
+                }
+                (pairs / PAIRS_PER_ROW as i128, 0)
             }
-            Cost::Product => Ok(()),
-            Cost::Pattern => patterns::check(self.name(), args),
-            _ if self.bytes(args)? > MADE_BYTES_MAX => self.too_large(),
-            _ => Ok(()),
-        }
+            Cost::Like => (patterns::like_rows(self.name(), args)?, 0),
+            Cost::Pattern => (patterns::check(self.name(), args)? / PATTERN_STEPS_PER_ROW, 0),
+            _ => {
+                let bytes = self.bytes(args)?;
+                if bytes > MADE_BYTES_MAX {
+                    return self.too_large();
+                }
+                (bytes / BYTES_PER_ROW as i128, bytes)
+            }
+        };
+        // Both numbers are small after the checks.
+        Ok(turns::spend(steps as usize, bytes as usize)?)
+    }
+
+    fn too_many_pairs(&self) -> Result<()> {
+        let message = format!(
+            "{} would compare more than {STEPS_MAX} pairs in one batch of rows; use shorter \
+             strings or lists, or fewer rows",
+            self.name()
+        );
+        Err(QueryError { fault: Fault::Memory, message }.into())
     }
 
     fn too_large<T>(&self) -> Result<T> {
@@ -137,17 +168,18 @@ impl Bounded {
         let size = |at: usize| Integers::sizes(args.args.get(at));
         let mut bytes: i128 = 0;
         match (self.cost, args.args.len()) {
-            (Cost::Product | Cost::Pattern, _) => {}
+            (Cost::Product | Cost::Pattern | Cost::Like, _) => {}
             (Cost::Times, _) => {
                 let (of, times) = (widest(args.args.first())?, number(1)?);
                 for row in 0..rows {
                     bytes += of * times.at(row).max(0);
                 }
             }
-            (Cost::Length, _) => {
-                let length = number(1)?;
+            (Cost::Length | Cost::Resize, _) => {
+                let filling = if self.cost == Cost::Resize { widest(args.args.get(2))? } else { 0 };
+                let (of, length) = (ELEMENT_BYTES + filling, number(1)?);
                 for row in 0..rows {
-                    bytes += ELEMENT_BYTES * length.at(row).max(0);
+                    bytes += of * length.at(row).max(0);
                 }
             }
             (Cost::Span, count) => {
@@ -161,12 +193,18 @@ impl Bounded {
             (Cost::Sum, count) => {
                 // `concat_ws` repeats its first argument between the other arguments.
                 let first = if self.name() == "concat_ws" { count as i128 } else { 1 };
-                for at in 0..count {
+                for (at, value) in args.args.iter().enumerate() {
                     let times = if at == 0 { first } else { 1 };
-                    bytes += times * size(at)?.sum(rows);
+                    bytes += times * total_bytes(value, rows)?;
                 }
             }
-            (Cost::List, count) => bytes = ELEMENT_BYTES * count as i128 * rows as i128,
+            (Cost::Factor(factor), _) => bytes = i128::from(factor) * size(0)?.sum(rows),
+            (Cost::List, count) => {
+                bytes = ELEMENT_BYTES * count as i128 * rows as i128;
+                for value in &args.args {
+                    bytes += total_bytes(value, rows)?;
+                }
+            }
             (Cost::Replace, _) => {
                 let (of, from, to) = (size(0)?, size(1)?, size(2)?);
                 for row in 0..rows {
@@ -178,6 +216,7 @@ impl Bounded {
                 for row in 0..rows {
                     bytes += of.at(row) * (between.at(row) + ELEMENT_BYTES);
                 }
+                bytes += args.args.first().map_or(Ok(0), |list| total_bytes(list, rows))?;
             }
             (Cost::Format, _) => bytes = DIRECTIVE_BYTES / 2 * size(1)?.sum(rows),
         }
@@ -256,6 +295,23 @@ impl Integers {
     }
 }
 
+/// Returns the approximate size of the values in an array, in bytes.
+pub(crate) fn slice_bytes(array: &ArrayRef) -> usize {
+    let bytes = array.to_data().get_slice_memory_size();
+    bytes.unwrap_or_else(|_| array.get_array_memory_size())
+}
+
+/// Returns the approximate size of an argument's values for all rows, in bytes. Texts are exact.
+fn total_bytes(value: &ColumnarValue, rows: usize) -> Result<i128> {
+    if !value.data_type().is_nested() {
+        return Ok(Integers::sizes(Some(value))?.sum(rows));
+    }
+    Ok(match value {
+        ColumnarValue::Scalar(scalar) => scalar.size() as i128 * rows as i128,
+        ColumnarValue::Array(array) => slice_bytes(array) as i128,
+    })
+}
+
 /// Returns the approximate size of the largest value of an argument, in bytes.
 fn widest(value: Option<&ColumnarValue>) -> Result<i128> {
     let text = match value {
@@ -302,10 +358,11 @@ impl ScalarUDFImpl for Bounded {
 
     fn simplify(&self, args: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {
         if self.cost == Cost::Pattern {
-            // If the pattern is constant, the operators that replace the call need no further
-            // check.
+            // If the pattern is constant and small, the operators that replace the call need no
+            // further check.
             match args.get(1) {
-                Some(Expr::Literal(pattern, _)) => patterns::check_constant(self.name(), pattern)?,
+                Some(Expr::Literal(pattern, _))
+                    if patterns::is_small_constant(self.name(), pattern)? => {}
                 _ => return Ok(ExprSimplifyResult::Original(args)),
             }
         }

@@ -1,14 +1,17 @@
-//! Rewrites calls of aggregates and window functions that DataFusion can plan but cannot execute.
-//! During execution, an assertion of DataFusion would end the whole instance.
+//! Rewrites or rejects calls that DataFusion can plan but not execute: aggregates and window
+//! functions for which an assertion of DataFusion would end the whole instance, and casts to types
+//! with very large values.
 
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
 use datafusion::common::tree_node::Transformed;
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
-use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
+use datafusion::logical_expr::{Expr, ExprSchemable as _};
 
 use crate::error::QueryError;
+use crate::limits::FIXED_SIZE_MAX;
 
 /// The aggregates whose results depend on the order of the rows.
 const OF_ORDERED_ROWS: [&str; 5] =
@@ -24,7 +27,24 @@ impl FunctionRewrite for CheckedCalls {
         "checked_calls"
     }
 
-    fn rewrite(&self, expr: Expr, _: &DFSchema, _: &ConfigOptions) -> Result<Transformed<Expr>> {
+    fn rewrite(
+        &self,
+        expr: Expr,
+        schema: &DFSchema,
+        _: &ConfigOptions,
+    ) -> Result<Transformed<Expr>> {
+        let is_cast = match &expr {
+            Expr::Cast(_) | Expr::TryCast(_) => true,
+            Expr::ScalarFunction(call) => call.func.name().starts_with("arrow_"),
+            _ => false,
+        };
+        if is_cast
+            && let Ok(data_type) = expr.get_type(schema)
+            && fixed_size(&data_type) > FIXED_SIZE_MAX
+        {
+            let message = format!("a value of the type {data_type} exceeds {FIXED_SIZE_MAX} bytes");
+            return Err(QueryError::invalid(message).into());
+        }
         match expr {
             // Grouped aggregates would interpret the values of ORDER BY as additional arguments.
             Expr::AggregateFunction(mut call)
@@ -43,5 +63,18 @@ impl FunctionRewrite for CheckedCalls {
             }
             other => Ok(Transformed::no(other)),
         }
+    }
+}
+
+/// Returns the number of bytes or elements that every value of the type has, even NULL.
+fn fixed_size(data_type: &DataType) -> usize {
+    match data_type {
+        DataType::FixedSizeBinary(bytes) => usize::try_from(*bytes).unwrap_or_default(),
+        DataType::FixedSizeList(field, count) => {
+            let count = usize::try_from(*count).unwrap_or_default();
+            count.saturating_mul(fixed_size(field.data_type()).max(1))
+        }
+        DataType::List(field) | DataType::LargeList(field) => fixed_size(field.data_type()),
+        _ => 0,
     }
 }

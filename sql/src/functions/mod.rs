@@ -8,6 +8,7 @@ mod bounded;
 mod calls;
 mod changes;
 mod from_unixtime;
+mod operators;
 mod patterns;
 mod plain_text;
 mod regex;
@@ -26,10 +27,12 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
 use binning::Binning;
-use bounded::{Bounded, COSTS};
+pub(crate) use bounded::slice_bytes;
+use bounded::{Bounded, COSTS, Cost};
 use calls::CheckedCalls;
 use changes::Change;
 use from_unixtime::FromUnixtime;
+use operators::{CONCAT, ILIKE, LIKE, TextOperator};
 use patterns::Checked;
 use plain_text::{OF_TEXT, PlainText};
 use regex::RegexMatch;
@@ -61,6 +64,11 @@ pub(crate) fn register(state: &mut SessionState) -> Result<()> {
         drop(checked.insert(function.name().to_owned(), Arc::clone(&function)));
         drop(state.register_udf(function)?);
     }
+    for (name, cost) in [(CONCAT, Cost::Sum), (LIKE, Cost::Like), (ILIKE, Cost::Like)] {
+        let operator = Arc::new(ScalarUDF::new_from_impl(TextOperator::new(name)));
+        let operator = ScalarUDF::new_from_impl(Bounded::new(operator, cost));
+        drop(checked.insert(name.to_owned(), Arc::new(operator)));
+    }
     state.register_function_rewrite(Arc::new(Checked { functions: checked }))?;
     state.register_function_rewrite(Arc::new(CheckedCalls))?;
     state.register_function_rewrite(Arc::new(TextComparisons))?;
@@ -77,4 +85,9 @@ pub(crate) fn register(state: &mut SessionState) -> Result<()> {
         drop(state.register_udwf(Arc::new(function))?);
     }
     Ok(())
+}
+
+/// Whether the function checks its cost before each call.
+pub(crate) fn is_checked(function: &ScalarUDF) -> bool {
+    function.inner().downcast_ref::<Bounded>().is_some()
 }

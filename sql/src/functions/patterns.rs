@@ -1,6 +1,6 @@
 //! Limits regular expressions: the size of a compiled pattern, the number of patterns per batch,
-//! and the time for matching. A rewrite rule replaces pattern operators with functions that check
-//! these limits.
+//! and the time for matching. A rewrite rule replaces the operators `~`, LIKE and `||` with functions that
+//! check their limits.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -15,13 +15,17 @@ use datafusion::error::Result;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
 use datafusion::logical_expr::{
-    BinaryExpr, ColumnarValue, Expr, Operator, ScalarFunctionArgs, ScalarUDF, lit,
+    BinaryExpr, ColumnarValue, Expr, Like, Operator, ScalarFunctionArgs, ScalarUDF, lit,
 };
 use regex::RegexBuilder;
 
 use super::bounded::Integers;
+use super::operators::{CONCAT, ILIKE, LIKE};
 use crate::error::{Fault, QueryError};
-use crate::limits::{PATTERN_BYTES_MAX, PATTERN_STEPS_MAX, PATTERNS_MAX};
+use crate::limits::{
+    LIKE_BYTES_PER_PATTERN, LIKE_ROWS_PER_BYTE, PATTERN_BYTES_MAX, PATTERN_STEPS_MAX, PATTERNS_MAX,
+    UNCHECKED_PATTERN_BYTES_MAX,
+};
 
 /// The approximate size of one state of a compiled pattern, in bytes.
 const STATE_BYTES: usize = 64;
@@ -29,15 +33,16 @@ const STATE_BYTES: usize = 64;
 /// previous one.
 const SMALL_PATTERN_BYTES: usize = 2_048;
 
-/// Checks a call whose first two arguments are the text and the pattern.
+/// Checks a call whose first two arguments are the text and the pattern. Returns the maximum number
+/// of steps for matching.
 ///
 /// # Errors
 /// Returns an error that contains the exceeded limit and a remedy.
-pub(super) fn check(function: &str, args: &ScalarFunctionArgs) -> Result<()> {
+pub(super) fn check(function: &str, args: &ScalarFunctionArgs) -> Result<i128> {
     let pattern = match args.args.get(1) {
         Some(ColumnarValue::Scalar(pattern)) => pattern.to_array()?,
         Some(ColumnarValue::Array(patterns)) => Arc::clone(patterns),
-        None => return Ok(()),
+        None => return Ok(0),
     };
     let pattern = cast(&pattern, &DataType::Utf8)?;
     let distinct: HashSet<&str> = pattern.as_string::<i32>().iter().flatten().collect();
@@ -59,20 +64,25 @@ pub(super) fn check(function: &str, args: &ScalarFunctionArgs) -> Result<()> {
         }
     }
     let text = Integers::sizes(args.args.first())?.sum(args.number_rows.max(1));
-    if text * states as i128 > PATTERN_STEPS_MAX {
+    let steps = text * states as i128;
+    if steps > PATTERN_STEPS_MAX {
         return refuse(format!(
             "{function} would match a pattern of {states} states against {text} bytes, which \
              takes more than {PATTERN_STEPS_MAX} steps in one batch of rows; use a simpler \
              pattern, shorter strings or fewer rows"
         ));
     }
-    Ok(())
+    Ok(steps)
 }
 
-pub(super) fn check_constant(function: &str, pattern: &ScalarValue) -> Result<()> {
+/// Whether matching needs no check of the steps, because the pattern is small.
+///
+/// # Errors
+/// Returns an error if the compiled pattern is too large.
+pub(super) fn is_small_constant(function: &str, pattern: &ScalarValue) -> Result<bool> {
     match pattern.try_as_str().flatten() {
-        Some(pattern) => compiled_bytes(function, pattern).map(drop),
-        None => Ok(()),
+        Some(pattern) => Ok(compiled_bytes(function, pattern)? <= UNCHECKED_PATTERN_BYTES_MAX),
+        None => Ok(true),
     }
 }
 
@@ -93,11 +103,28 @@ fn compiled_bytes(function: &str, pattern: &str) -> Result<usize> {
     Err(QueryError { fault: Fault::Memory, message }.into())
 }
 
+/// Returns the cost of compiling the patterns of LIKE, in rows. Arrow compiles a pattern again if it
+/// differs from the pattern of the previous row.
+pub(super) fn like_rows(function: &str, args: &ScalarFunctionArgs) -> Result<i128> {
+    let Some(ColumnarValue::Array(patterns)) = args.args.get(1) else { return Ok(0) };
+    let patterns = cast(patterns, &DataType::Utf8)?;
+    let (mut rows, mut previous) = (0, "");
+    for pattern in patterns.as_string::<i32>().iter().flatten() {
+        // `%text%` needs no compilation, except without regard to case.
+        let is_plain = function == LIKE && !pattern.trim_matches('%').contains(['%', '_', '\\']);
+        if pattern != previous && !is_plain {
+            rows += LIKE_ROWS_PER_BYTE * (LIKE_BYTES_PER_PATTERN + pattern.len() as i128);
+        }
+        previous = pattern;
+    }
+    Ok(rows)
+}
+
 fn call(function: &Arc<ScalarUDF>, args: Vec<Expr>) -> Expr {
     Expr::ScalarFunction(ScalarFunction::new_udf(Arc::clone(function), args))
 }
 
-fn refuse(message: String) -> Result<()> {
+fn refuse<T>(message: String) -> Result<T> {
     Err(QueryError { fault: Fault::Memory, message }.into())
 }
 
@@ -122,6 +149,17 @@ impl FunctionRewrite for Checked {
                     }
                 }
             }
+            Expr::Like(like) if !matches!(*like.pattern, Expr::Literal(..)) => Ok(self.like(like)),
+            Expr::SimilarTo(like) if like.escape_char.is_none() => {
+                let op = match (like.negated, like.case_insensitive) {
+                    (false, false) => Operator::RegexMatch,
+                    (false, true) => Operator::RegexIMatch,
+                    (true, false) => Operator::RegexNotMatch,
+                    (true, true) => Operator::RegexNotIMatch,
+                };
+                let matched = self.operator(like.expr, op, like.pattern)?;
+                Ok(Transformed::yes(matched.data))
+            }
             Expr::BinaryExpr(BinaryExpr { left, op, right }) => self.operator(left, op, right),
             other => Ok(Transformed::no(other)),
         }
@@ -129,21 +167,32 @@ impl FunctionRewrite for Checked {
 }
 
 impl Checked {
-    /// Rewrites `a ~ b` as a function call, unless the pattern is constant.
+    fn like(&self, like: Like) -> Transformed<Expr> {
+        let name = if like.case_insensitive { ILIKE } else { LIKE };
+        let (None, Some(function)) = (like.escape_char, self.functions.get(name)) else {
+            return Transformed::no(Expr::Like(like));
+        };
+        let call = call(function, vec![*like.expr, *like.pattern]);
+        Transformed::yes(if like.negated { !call } else { call })
+    }
+
+    /// Rewrites `a || b` as a function call, and `a ~ b` unless the pattern is constant and small.
     fn operator(&self, a: Box<Expr>, op: Operator, b: Box<Expr>) -> Result<Transformed<Expr>> {
-        let (is_negated, ignores_case) = match op {
-            Operator::RegexMatch => (false, false),
-            Operator::RegexIMatch => (false, true),
-            Operator::RegexNotMatch => (true, false),
-            Operator::RegexNotIMatch => (true, true),
+        let (name, is_negated, ignores_case) = match op {
+            Operator::StringConcat => (CONCAT, false, false),
+            Operator::RegexMatch => ("regexp_like", false, false),
+            Operator::RegexIMatch => ("regexp_like", false, true),
+            Operator::RegexNotMatch => ("regexp_like", true, false),
+            Operator::RegexNotIMatch => ("regexp_like", true, true),
             _ => return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr::new(a, op, b)))),
         };
-        if let Expr::Literal(pattern, _) = &*b {
-            check_constant("a regular expression", pattern)?;
-        }
-        let (true, Some(function)) =
-            (!matches!(*b, Expr::Literal(..)), self.functions.get("regexp_like"))
-        else {
+        let is_unchecked = match &*b {
+            Expr::Literal(pattern, _) if op != Operator::StringConcat => {
+                is_small_constant("a regular expression", pattern)?
+            }
+            _ => false,
+        };
+        let (false, Some(function)) = (is_unchecked, self.functions.get(name)) else {
             return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr::new(a, op, b))));
         };
         let mut args = vec![*a, *b];

@@ -8,7 +8,9 @@ use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
-use datafusion::logical_expr::{Between, BinaryExpr, Case, Expr, ExprSchemable as _, Operator};
+use datafusion::logical_expr::{
+    Between, BinaryExpr, Case, Expr, ExprSchemable as _, Operator, binary_expr, in_list,
+};
 
 #[derive(Debug)]
 pub(super) struct TextComparisons;
@@ -24,6 +26,9 @@ impl FunctionRewrite for TextComparisons {
         schema: &DFSchema,
         _: &ConfigOptions,
     ) -> Result<Transformed<Expr>> {
+        if let Some(compared) = number_with_texts(&expr, schema)? {
+            return Ok(Transformed::yes(compared));
+        }
         let is_changed = match &mut expr {
             Expr::BinaryExpr(BinaryExpr { left, op, right }) if compares(*op) => {
                 cast_numbers(left, [&mut **right], schema)?
@@ -47,16 +52,72 @@ fn compares(operator: Operator) -> bool {
     matches!(operator, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
 }
 
-/// Casts the numbers in `others` to texts if `text` is a text. A constant text does not count: it
-/// may be a number in quotes that is compared with a numeric field. Returns whether an expression
-/// changed.
+/// Rewrites an expression that compares one number with several values, if some of the values are
+/// texts. Each value is then compared separately, because two numbers are still compared as numbers.
+fn number_with_texts(expr: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
+    let is_number = |expr: &Expr| expr.get_type(schema).is_ok_and(|of| of.is_numeric());
+    let is_text = |expr: &Expr| is_text_value(expr, schema);
+    Ok(Some(match expr {
+        Expr::InList(InList { expr, list, negated }) if is_number(expr) => {
+            let (texts, numbers): (Vec<Expr>, Vec<Expr>) = list.iter().cloned().partition(is_text);
+            if texts.is_empty() {
+                return Ok(None);
+            }
+            let text = expr.as_ref().clone().cast_to(&DataType::Utf8, schema)?;
+            let of_texts = in_list(text, texts, *negated);
+            if numbers.is_empty() {
+                return Ok(Some(of_texts));
+            }
+            let of_numbers = in_list(expr.as_ref().clone(), numbers, *negated);
+            if *negated { of_texts.and(of_numbers) } else { of_texts.or(of_numbers) }
+        }
+        Expr::Between(Between { expr, negated, low, high })
+            if is_number(expr) && (is_text(low) || is_text(high)) =>
+        {
+            let within = compared(expr, Operator::GtEq, low, schema)?.and(compared(
+                expr,
+                Operator::LtEq,
+                high,
+                schema,
+            )?);
+            if *negated { !within } else { within }
+        }
+        Expr::Case(Case { expr: Some(expr), when_then_expr, else_expr })
+            if is_number(expr) && when_then_expr.iter().any(|(when, _)| is_text(when)) =>
+        {
+            let branches = when_then_expr.iter().map(|(when, then)| {
+                let when = compared(expr, Operator::Eq, when, schema)?;
+                Ok((Box::new(when), then.clone()))
+            });
+            let when_then_expr = branches.collect::<Result<_>>()?;
+            Expr::Case(Case { expr: None, when_then_expr, else_expr: else_expr.clone() })
+        }
+        _ => return Ok(None),
+    }))
+}
+
+/// Compares a number with another value, which may be a text.
+fn compared(number: &Expr, op: Operator, other: &Expr, schema: &DFSchema) -> Result<Expr> {
+    let mut number = number.clone();
+    cast_numbers(other, [&mut number], schema)?;
+    Ok(binary_expr(number, op, other.clone()))
+}
+
+/// Whether the expression is a text, and not a constant. A constant may be a number in quotes that
+/// is compared with a numeric field.
+fn is_text_value(expr: &Expr, schema: &DFSchema) -> bool {
+    !matches!(expr, Expr::Literal(..))
+        && expr.get_type(schema).is_ok_and(|data_type| is_text(&data_type))
+}
+
+/// Casts the numbers in `others` to texts if `text` is a text and not a constant. Returns whether an
+/// expression changed.
 fn cast_numbers<'e>(
     text: &Expr,
     others: impl IntoIterator<Item = &'e mut Expr>,
     schema: &DFSchema,
 ) -> Result<bool> {
-    let is_constant = matches!(text, Expr::Literal(..));
-    if is_constant || !text.get_type(schema).is_ok_and(|data_type| is_text(&data_type)) {
+    if !is_text_value(text, schema) {
         return Ok(false);
     }
     let mut is_changed = false;
@@ -69,7 +130,7 @@ fn cast_numbers<'e>(
     Ok(is_changed)
 }
 
-fn is_text(data_type: &DataType) -> bool {
+pub(super) fn is_text(data_type: &DataType) -> bool {
     match data_type {
         DataType::Dictionary(_, value) => value.is_string(),
         other => other.is_string(),

@@ -6,6 +6,7 @@
 
 mod aggregates;
 mod batches;
+mod expressions;
 mod first_of_groups;
 mod first_rows;
 mod measurement;
@@ -16,6 +17,7 @@ mod row_filter;
 mod rows_cap;
 mod scan;
 mod system;
+mod window_rows;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

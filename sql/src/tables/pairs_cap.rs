@@ -1,31 +1,39 @@
-//! Limits joins that compare each row of one side with each row of the other side. The limits apply
-//! to the number of compared pairs, both in total and per turn, because such a join can compare
-//! many pairs without finding a match.
+//! Limits joins that compare many pairs of rows without returning a row for each pair. The limits
+//! apply to the number of compared pairs, both in total and per turn. A nested-loop join compares
+//! all pairs. A hash join compares the pairs with equal keys, and may reject them with a further
+//! condition, or return each row only once.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::array::{Array as _, RecordBatch};
+use datafusion::arrow::buffer::NullBuffer;
 use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::hash_utils::{RandomState, create_hashes};
+use datafusion::common::{JoinType, NullEquality};
 use datafusion::error::Result;
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream};
-use datafusion::physical_plan::joins::NestedLoopJoinExec;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec};
 use datafusion::physical_plan::{ChildrenPropertiesMode, ExecutionPlan, ReplaceChildrenOptions};
 use futures::Stream;
 
-use crate::limits::{PAIRS_MAX, PAIRS_PER_ROW, TURN_ROWS_MAX};
+use crate::limits::{KEY_COUNTERS, PAIRS_MAX, PAIRS_PER_ROW, TURN_ROWS_MAX};
 use crate::tables::rows_cap::{Limit, RowsCap};
 use crate::turns::Pace;
 
-/// Adds a cap to both sides of a join that compares all pairs of rows. Does not change other
-/// operators.
+/// Adds a cap to both sides of a join that may compare more pairs than it returns rows. Does not
+/// change other operators.
 pub(super) fn cap(node: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-    if !node.is::<NestedLoopJoinExec>() {
-        return Ok(node);
-    }
-    let held = Arc::new(AtomicUsize::new(0));
+    let keys = match node.downcast_ref::<HashJoinExec>() {
+        Some(join) if returns_every_pair(join) => return Ok(node),
+        Some(join) => Some(Keys::of(join)),
+        None if node.is::<NestedLoopJoinExec>() => None,
+        None => return Ok(node),
+    };
+    let held = Arc::new(Held { rows: AtomicUsize::new(0), keys });
     let children = node.children().into_iter().zip([Side::Held, Side::Streamed]);
     let capped: Vec<Arc<dyn ExecutionPlan>> = children
         .map(|(input, side)| {
@@ -37,19 +45,114 @@ pub(super) fn cap(node: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>
     node.replace_children(capped, options)
 }
 
+fn returns_every_pair(join: &HashJoinExec) -> bool {
+    use JoinType::{Full, Inner, Left, Right};
+    join.filter().is_none() && matches!(join.join_type(), Inner | Left | Right | Full)
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
     /// The join reads this side completely and keeps its rows in memory.
     Held,
-    /// The join compares each batch of this side with all rows that it keeps in memory.
+    /// The join compares each batch of this side with the rows that it keeps in memory.
     Streamed,
+}
+
+/// The rows that a join keeps in memory.
+#[derive(Debug)]
+pub(super) struct Held {
+    rows: AtomicUsize,
+    /// The keys of a hash join.
+    keys: Option<Keys>,
+}
+
+#[derive(Debug)]
+struct Keys {
+    held: Vec<Arc<dyn PhysicalExpr>>,
+    streamed: Vec<Arc<dyn PhysicalExpr>>,
+    null_equality: NullEquality,
+    /// The number of rows in memory for each hash of a key, modulo `KEY_COUNTERS`.
+    counters: Mutex<Vec<u32>>,
+}
+
+impl Keys {
+    fn of(join: &HashJoinExec) -> Self {
+        let (held, streamed) = join.on().iter().cloned().unzip();
+        Self { held, streamed, null_equality: join.null_equality(), counters: Mutex::default() }
+    }
+
+    /// Calls `each` with the counter of each row, except rows whose keys contain NULL and therefore
+    /// match no row.
+    fn for_each(
+        &self,
+        batch: &RecordBatch,
+        side: Side,
+        mut each: impl FnMut(usize, &mut u32),
+    ) -> Result<()> {
+        let keys = if side == Side::Held { &self.held } else { &self.streamed };
+        let value = |key: &Arc<dyn PhysicalExpr>| key.evaluate(batch)?.into_array(batch.num_rows());
+        let values = keys.iter().map(value).collect::<Result<Vec<_>>>()?;
+        let mut hashes = vec![0; batch.num_rows()];
+        create_hashes(&values, &RandomState::with_seed(0), &mut hashes)?;
+        let nulls: Vec<NullBuffer> = match self.null_equality {
+            NullEquality::NullEqualsNothing => {
+                values.iter().filter_map(|values| values.logical_nulls()).collect()
+            }
+            NullEquality::NullEqualsNull => Vec::new(),
+        };
+        let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        counters.resize(KEY_COUNTERS, 0);
+        for (row, hash) in hashes.into_iter().enumerate() {
+            // The remainder fits in usize.
+            let counter = counters.get_mut((hash % KEY_COUNTERS as u64) as usize);
+            if let Some(counter) = counter
+                && !nulls.iter().any(|nulls| nulls.is_null(row))
+            {
+                each(row, counter);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Held {
+    /// Forgets the rows of an earlier execution. A recursive query executes its joins repeatedly.
+    pub(super) fn clear(&self) {
+        self.rows.store(0, Ordering::Relaxed);
+        if let Some(keys) = &self.keys {
+            keys.counters.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+    }
+
+    fn add(&self, batch: &RecordBatch) -> Result<()> {
+        self.rows.fetch_add(batch.num_rows(), Ordering::Relaxed);
+        match &self.keys {
+            Some(keys) => keys.for_each(batch, Side::Held, |_, counter| *counter += 1),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the approximate number of pairs that the join compares for each row of `batch`.
+    fn pairs(&self, batch: &RecordBatch) -> Result<Vec<usize>> {
+        let held = self.rows.load(Ordering::Relaxed);
+        let Some(keys) = &self.keys else { return Ok(vec![held.max(1); batch.num_rows()]) };
+        let mut pairs = vec![0; batch.num_rows()];
+        // Different keys share a counter. The average number of their rows does not count.
+        let average = held / KEY_COUNTERS;
+        keys.for_each(batch, Side::Streamed, |row, counter| {
+            if let Some(pairs) = pairs.get_mut(row) {
+                *pairs = (*counter as usize).saturating_sub(average);
+            }
+        })?;
+        Ok(pairs)
+    }
 }
 
 /// Returns the rows of one side of a join.
 pub(super) fn compared(
     input: SendableRecordBatchStream,
     side: Side,
-    held: Arc<AtomicUsize>,
+    held: Arc<Held>,
     pace: Arc<Pace>,
 ) -> SendableRecordBatchStream {
     Box::pin(Compared { input, side, held, pairs: 0, rest: None, pace })
@@ -58,31 +161,40 @@ pub(super) fn compared(
 struct Compared {
     input: SendableRecordBatchStream,
     side: Side,
-    held: Arc<AtomicUsize>,
+    held: Arc<Held>,
     pairs: usize,
-    /// The rest of a batch that the join compares in later turns.
-    rest: Option<RecordBatch>,
+    /// The rest of a batch that the join compares in later turns, and the pairs of each row.
+    rest: Option<(RecordBatch, Vec<usize>)>,
     pace: Arc<Pace>,
 }
 
 impl Compared {
-    /// Returns the part of `batch` that the join compares in this turn. Keeps the rest for later
-    /// turns.
-    fn piece(&mut self, batch: RecordBatch) -> Result<RecordBatch> {
+    fn next(&mut self, batch: RecordBatch) -> Result<RecordBatch> {
         if self.side == Side::Held {
-            self.held.fetch_add(batch.num_rows(), Ordering::Relaxed);
+            self.held.add(&batch)?;
             return Ok(batch);
         }
-        let held = self.held.load(Ordering::Relaxed).max(1);
-        let rows = batch.num_rows().min((TURN_ROWS_MAX * PAIRS_PER_ROW / held).max(1));
-        let pairs = rows.saturating_mul(held);
+        let pairs = self.held.pairs(&batch)?;
+        self.piece(batch, pairs)
+    }
+
+    /// Returns the part of `batch` that the join compares in this turn. Keeps the rest for later
+    /// turns.
+    fn piece(&mut self, batch: RecordBatch, mut of_rows: Vec<usize>) -> Result<RecordBatch> {
+        let (mut rows, mut pairs) = (0, 0_usize);
+        for &of_row in &of_rows {
+            if rows > 0 && pairs.saturating_add(of_row) > TURN_ROWS_MAX * PAIRS_PER_ROW {
+                break;
+            }
+            (rows, pairs) = (rows + 1, pairs.saturating_add(of_row));
+        }
         self.pairs = self.pairs.saturating_add(pairs);
         if self.pairs > PAIRS_MAX {
             return Err(Limit::Pairs(self.side, Arc::clone(&self.held)).error().into());
         }
         self.pace.made(pairs / PAIRS_PER_ROW);
-        let left = batch.num_rows() - rows;
-        self.rest = (left > 0).then(|| batch.slice(rows, left));
+        let rest = of_rows.split_off(rows);
+        self.rest = (!rest.is_empty()).then(|| (batch.slice(rows, rest.len()), rest));
         Ok(batch.slice(0, rows))
     }
 }
@@ -95,11 +207,11 @@ impl Stream for Compared {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        if let Some(rest) = self.rest.take() {
-            return Poll::Ready(Some(self.piece(rest)));
+        if let Some((rest, pairs)) = self.rest.take() {
+            return Poll::Ready(Some(self.piece(rest, pairs)));
         }
         self.input.as_mut().poll_next(context).map(|batch| match batch? {
-            Ok(batch) => Some(self.piece(batch)),
+            Ok(batch) => Some(self.next(batch)),
             Err(error) => Some(Err(error)),
         })
     }
@@ -108,5 +220,64 @@ impl Stream for Compared {
 impl RecordBatchStream for Compared {
     fn schema(&self) -> SchemaRef {
         self.input.schema()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::Int64Array;
+    use datafusion::physical_expr::expressions::Column;
+    use datafusion::physical_plan::EmptyRecordBatchStream;
+
+    use super::*;
+
+    fn batch(keys: &[Option<i64>]) -> RecordBatch {
+        let keys: Int64Array = keys.iter().copied().collect();
+        RecordBatch::try_from_iter([("k", Arc::new(keys) as _)]).unwrap()
+    }
+
+    fn held(null_equality: NullEquality) -> Arc<Held> {
+        let keys = vec![Arc::new(Column::new("k", 0)) as Arc<dyn PhysicalExpr>];
+        let (held, streamed, counters) = (keys.clone(), keys, Mutex::default());
+        let keys = Some(Keys { held, streamed, null_equality, counters });
+        Arc::new(Held { rows: AtomicUsize::new(0), keys })
+    }
+
+    #[test]
+    fn rows_with_equal_keys_are_counted() {
+        let rows = batch(&[Some(1), None, Some(7), Some(7), None, Some(7)]);
+        for (null_equality, nulls) in
+            [(NullEquality::NullEqualsNothing, 0), (NullEquality::NullEqualsNull, 2)]
+        {
+            let held = held(null_equality);
+            held.add(&rows).unwrap();
+            let streamed = batch(&[Some(7), Some(8), None, Some(1)]);
+            assert_eq!(held.pairs(&streamed).unwrap(), [3, 0, nulls, 1]);
+            held.clear();
+            assert_eq!(held.pairs(&streamed).unwrap(), [0; 4]);
+        }
+    }
+
+    #[test]
+    fn pairs_are_limited_per_turn_and_in_total() {
+        let rows = batch(&[Some(1); 6]);
+        let input = Box::pin(EmptyRecordBatchStream::new(rows.schema()));
+        let held = held(NullEquality::NullEqualsNothing);
+        let (side, pace) = (Side::Streamed, Arc::default());
+        let mut compared = Compared { input, side, held, pairs: 0, rest: None, pace };
+        let of_turn = TURN_ROWS_MAX * PAIRS_PER_ROW;
+        let pairs = vec![1, of_turn - 1, 1, PAIRS_MAX - of_turn, 0, 1];
+        let mut pieces = vec![compared.piece(rows, pairs).unwrap().num_rows()];
+        while let Some((rest, pairs)) = compared.rest.take() {
+            match compared.piece(rest, pairs) {
+                Ok(piece) => pieces.push(piece.num_rows()),
+                Err(error) => {
+                    assert!(error.to_string().contains("compares more than 250000000 pairs"));
+                    assert_eq!(pieces, [2, 1]);
+                    return;
+                }
+            }
+        }
+        panic!("no limit: {pieces:?}");
     }
 }

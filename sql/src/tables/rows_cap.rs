@@ -1,11 +1,11 @@
 //! Limits the rows of operators that the memory pool does not control. Window functions and
 //! aggregates that build a single text keep all rows in memory without a reservation. Series,
-//! recursive queries and joins can produce many rows from few rows.
+//! recursive queries and joins can produce many rows from few rows. Operators with many or costly
+//! expressions get smaller batches.
 
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::task::{Context, Poll};
 
 use datafusion::arrow::array::RecordBatch;
@@ -31,10 +31,14 @@ use datafusion::physical_plan::{
 use futures::Stream;
 
 use crate::error::{Fault, QueryError};
+use crate::functions::slice_bytes;
 use crate::limits::{
-    MADE_ROWS_MAX, PAIRS_MAX, RECURSION_ROWS_MAX, ROWS_PER_BATCH_MIN, WINDOW_ROWS_MAX,
+    MADE_ROWS_MAX, PAIRS_MAX, RECURSION_ROWS_MAX, ROWS_PER_BATCH_MIN, WINDOW_BYTES_MAX,
+    WINDOW_ROWS_MAX,
 };
-use crate::tables::pairs_cap::{self, Side};
+use crate::tables::expressions::{self, Evaluation};
+use crate::tables::pairs_cap::{self, Held, Side};
+use crate::tables::window_rows;
 use crate::turns::Pace;
 
 #[derive(Debug)]
@@ -63,24 +67,36 @@ fn cap(node: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan
     if let Some(limit) = makes_rows(&node) {
         return Ok(Transformed::yes(Arc::new(RowsCap { input: node, limit })));
     }
-    if !holds_its_rows(&node) {
+    let evaluation = expressions::evaluation(&node)?;
+    let held = held_rows(&node, evaluation).map(Limit::Held);
+    let limits: Vec<Limit> = evaluation.map(Limit::Evaluated).into_iter().chain(held).collect();
+    if limits.is_empty() {
         return Ok(Transformed::no(node));
     }
-    let children = node.children().into_iter();
-    let capped: Vec<Arc<dyn ExecutionPlan>> = children
-        .map(|child| RowsCap { input: Arc::clone(child), limit: Limit::Held })
-        .map(|cap| Arc::new(cap) as Arc<dyn ExecutionPlan>)
-        .collect();
+    let capped = |child: &Arc<dyn ExecutionPlan>| {
+        limits.iter().fold(Arc::clone(child), |input, limit| {
+            Arc::new(RowsCap { input, limit: limit.clone() }) as Arc<dyn ExecutionPlan>
+        })
+    };
+    let capped: Vec<Arc<dyn ExecutionPlan>> = node.children().into_iter().map(capped).collect();
     let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
     node.replace_children(capped, options).map(Transformed::yes)
 }
 
-fn holds_its_rows(node: &Arc<dyn ExecutionPlan>) -> bool {
+/// Returns the maximum number of input rows, if the operator keeps its input in memory.
+fn held_rows(node: &Arc<dyn ExecutionPlan>, evaluation: Option<Evaluation>) -> Option<usize> {
     if let Some(aggregate) = node.downcast_ref::<AggregateExec>() {
         let mut calls = aggregate.aggr_expr().iter();
-        return calls.any(|call| call.fun().name() == "string_agg");
+        let is_text = calls.any(|call| call.fun().name() == "string_agg");
+        return is_text.then_some(WINDOW_ROWS_MAX);
     }
-    node.is::<WindowAggExec>() || node.is::<BoundedWindowAggExec>()
+    let windows = match node.downcast_ref::<WindowAggExec>() {
+        Some(window) => window.window_expr(),
+        None => node.downcast_ref::<BoundedWindowAggExec>()?.window_expr(),
+    };
+    // A window function evaluates its constant arguments for all rows at once.
+    let rows = evaluation.map_or(WINDOW_ROWS_MAX, |evaluation| evaluation.rows_of_constants);
+    windows.iter().map(|window| window_rows::max(window)).chain([rows]).min()
 }
 
 fn makes_rows(node: &Arc<dyn ExecutionPlan>) -> Option<Limit> {
@@ -98,38 +114,65 @@ fn makes_rows(node: &Arc<dyn ExecutionPlan>) -> Option<Limit> {
 
 #[derive(Clone, Debug)]
 pub(super) enum Limit {
-    Held,
+    Held(usize),
     Made,
     Recursive,
     /// A limit on the pairs of rows that a join compares: the side, and the rows of the side that
     /// the join keeps in memory.
-    Pairs(Side, Arc<AtomicUsize>),
+    Pairs(Side, Arc<Held>),
+    /// A limit on the rows of a batch.
+    Evaluated(Evaluation),
 }
 
 impl Limit {
     fn rows(&self) -> usize {
         match self {
-            Self::Held => WINDOW_ROWS_MAX,
+            Self::Held(rows) => *rows,
             Self::Made => MADE_ROWS_MAX,
             Self::Recursive => RECURSION_ROWS_MAX,
             Self::Pairs(..) => PAIRS_MAX,
+            Self::Evaluated(evaluation) => evaluation.rows,
+        }
+    }
+
+    /// Returns the maximum number of rows in a batch.
+    fn batch_rows(&self) -> usize {
+        match self {
+            Self::Evaluated(evaluation) => evaluation.rows,
+            _ => usize::MAX,
+        }
+    }
+
+    /// Returns the cost of a row.
+    fn row_cost(&self) -> usize {
+        match self {
+            Self::Evaluated(evaluation) => evaluation.row_cost,
+            _ => 1,
         }
     }
 
     pub(super) fn error(&self) -> QueryError {
         let what = match self {
-            Self::Held => "a window function or string_agg processes",
+            Self::Held(_) | Self::Evaluated(_) => "a window function or string_agg processes",
             Self::Made => "a join or a series returns",
             Self::Recursive => "a recursive query returns",
             Self::Pairs(..) => "a join compares",
         };
         let (unit, remedy) = match self {
-            Self::Pairs(..) => ("pairs of rows", "narrow the time range, or join on equal columns"),
+            Self::Pairs(..) => ("pairs of rows", "narrow the time range, or join on more columns"),
             _ => ("rows", "narrow the time range or aggregate first"),
         };
         let message = format!("{what} more than {} {unit}: {remedy}", self.rows());
         QueryError { fault: Fault::Memory, message }
     }
+}
+
+fn too_many_bytes() -> QueryError {
+    let message = format!(
+        "a window function or string_agg processes more than {WINDOW_BYTES_MAX} bytes: select \
+         fewer columns, narrow the time range or aggregate first"
+    );
+    QueryError { fault: Fault::Memory, message }
 }
 
 /// An operator that returns an error if its input has too many rows.
@@ -149,6 +192,7 @@ impl ExecutionPlan for RowsCap {
     fn name(&self) -> &'static str {
         match self.limit {
             Limit::Pairs(..) => "PairsCap",
+            Limit::Evaluated(_) => "BatchCap",
             _ => "RowsCap",
         }
     }
@@ -186,19 +230,49 @@ impl ExecutionPlan for RowsCap {
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         let pace = Pace::of(&context);
+        if let Limit::Pairs(Side::Held, held) = &self.limit {
+            held.clear();
+        }
         let input = self.input.execute(partition, context)?;
         Ok(match self.limit.clone() {
             Limit::Pairs(side, held) => pairs_cap::compared(input, side, held, pace),
-            limit => Box::pin(Capped { input, rows: 0, limit, pace }),
+            limit => Box::pin(Capped { input, rest: None, rows: 0, bytes: 0, limit, pace }),
         })
     }
 }
 
 struct Capped {
     input: SendableRecordBatchStream,
+    /// The rest of a batch that has too many rows.
+    rest: Option<RecordBatch>,
     rows: usize,
+    bytes: usize,
     limit: Limit,
     pace: Arc<Pace>,
+}
+
+impl Capped {
+    /// Returns the first rows of `batch` and counts them. Keeps the rest.
+    fn count(&mut self, batch: RecordBatch) -> Result<RecordBatch> {
+        let rows = batch.num_rows().min(self.limit.batch_rows());
+        let rest = batch.num_rows() - rows;
+        self.rest = (rest > 0).then(|| batch.slice(rows, rest));
+        let batch = if rest > 0 { batch.slice(0, rows) } else { batch };
+        self.pace.made(rows.saturating_mul(self.limit.row_cost()).max(ROWS_PER_BATCH_MIN));
+        self.rows += rows;
+        match self.limit {
+            Limit::Evaluated(_) => return Ok(batch),
+            Limit::Held(_) => self.bytes += batch.columns().iter().map(slice_bytes).sum::<usize>(),
+            _ => {}
+        }
+        if self.rows > self.limit.rows() {
+            return Err(self.limit.error().into());
+        }
+        if self.bytes > WINDOW_BYTES_MAX {
+            return Err(too_many_bytes().into());
+        }
+        Ok(batch)
+    }
 }
 
 impl Stream for Capped {
@@ -209,15 +283,13 @@ impl Stream for Capped {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let polled = self.input.as_mut().poll_next(context);
-        if let Poll::Ready(Some(Ok(batch))) = &polled {
-            self.pace.made(batch.num_rows().max(ROWS_PER_BATCH_MIN));
-            self.rows += batch.num_rows();
-            if self.rows > self.limit.rows() {
-                return Poll::Ready(Some(Err(self.limit.error().into())));
-            }
+        if let Some(rest) = self.rest.take() {
+            return Poll::Ready(Some(self.count(rest)));
         }
-        polled
+        self.input.as_mut().poll_next(context).map(|batch| match batch? {
+            Ok(batch) => Some(self.count(batch)),
+            Err(error) => Some(Err(error)),
+        })
     }
 }
 

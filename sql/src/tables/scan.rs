@@ -27,6 +27,7 @@ use super::row_filter::RowFilter;
 use crate::error::QueryError;
 use crate::exchange::{PageExchange, ScanHandle};
 use crate::messages::{AggregateCall, Aggregates, Condition, ScanRequest, TimeOrder};
+use crate::turns::Pace;
 
 #[derive(Clone, Debug)]
 pub(super) struct Scan {
@@ -189,6 +190,7 @@ impl ExecutionPlan for Scan {
         }
         Ok(Box::pin(ScanStream {
             handle: exchange.register_scan(request),
+            pace: Pace::of(&context),
             schema: self.schema(),
             sources: self.sources.clone(),
             ready: VecDeque::new(),
@@ -229,6 +231,7 @@ impl ExecutionPlan for Scan {
 
 struct ScanStream {
     handle: ScanHandle,
+    pace: Arc<Pace>,
     schema: SchemaRef,
     sources: Vec<Source>,
     ready: VecDeque<RecordBatch>,
@@ -260,8 +263,13 @@ impl Stream for ScanStream {
             if rows.rows_left == Some(0) {
                 return Poll::Ready(None);
             }
+            if rows.pace.is_over() {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             if let Some(batch) = rows.ready.pop_front() {
                 let batch = rows.cut(batch);
+                rows.pace.made(batch.num_rows());
                 rows.metrics.record_output(batch.num_rows());
                 return Poll::Ready(Some(Ok(batch)));
             }

@@ -121,6 +121,29 @@ fn window_functions_are_limited_by_rows() {
         let said = refusal(&format!("SELECT {call} FROM generate_series(1, 600000)"));
         assert!(said.starts_with("507: a window function or string_agg processes more"), "{said}");
     }
+    for (call, rows, limit) in [
+        ("array_agg(value) OVER (ORDER BY value)", 3_000, "2000 rows"),
+        ("median(value) OVER (ORDER BY value)", 30_000, "20000 rows"),
+        ("string_agg(value::text, ',') OVER ()", 3_000, "2000 rows"),
+    ] {
+        let said = refusal(&format!("SELECT {call} FROM generate_series(1, {rows})"));
+        let limit = format!("507: a window function or string_agg processes more than {limit}");
+        assert!(said.starts_with(&limit), "{said}");
+    }
+    for call in [
+        "median(value) OVER ()",
+        "median(value) OVER (ORDER BY value ROWS BETWEEN 9 PRECEDING AND CURRENT ROW)",
+    ] {
+        let text =
+            format!("SELECT max(m) FROM (SELECT {call} AS m FROM generate_series(1, 30000))");
+        assert_eq!(ask(&text).unwrap(), 1, "{call}");
+    }
+    let said = refusal(
+        "SELECT max(n), max(t) FROM (SELECT t, count(*) OVER () AS n FROM (SELECT \
+         repeat('x', 1000 + value % 2) AS t FROM generate_series(1, 60000)))",
+    );
+    let limit = "507: a window function or string_agg processes more than 50331648 bytes";
+    assert!(said.starts_with(limit), "{said}");
     let text = "SELECT string_agg(value::text, ',') FROM generate_series(1, 600000)";
     assert!(refusal(text).starts_with("507: a window function or string_agg processes more"));
     let few = "SELECT max(n) FROM (SELECT row_number() OVER (ORDER BY value) AS n FROM \
@@ -150,6 +173,14 @@ fn compared_join_pairs_are_limited() {
          ON a.value + b.value < 0",
     );
     assert!(said.starts_with("507: a join compares more than 250000000 pairs of rows"), "{said}");
+    let rows = "(SELECT value % 2 AS k, value FROM generate_series(1, 24000))";
+    for condition in [
+        "k IN (SELECT value % 3 FROM generate_series(1, 24000))",
+        "k NOT IN (SELECT value % 3 FROM generate_series(1, 24000))",
+        "EXISTS (SELECT 1 FROM generate_series(1, 9000) b WHERE b.value = a.value AND b.value > k)",
+    ] {
+        assert_eq!(ask(&format!("SELECT count(*) FROM {rows} a WHERE {condition}")).unwrap(), 1);
+    }
 }
 
 #[test]
@@ -169,7 +200,13 @@ fn result_size_of_calls_is_limited() {
         "replace(repeat('a', 100000), 'a', repeat('b', 1000))",
         "array_to_string(range(100000), repeat(',', 1000))",
         "to_char(time, repeat('%c', 1000000))",
-        "concat(host, repeat('a', 1000000))",
+        "concat(repeat('a', 20000000), host, repeat('b', 20000000))",
+        "repeat('a', 20000000) || host || repeat('b', 20000000)",
+        "repeat(host, 60000) || repeat(host, 60001)",
+        "overlay(repeat(host, 90000) placing repeat(host, 90001) from 1)",
+        "array_concat(range(usage::bigint * 700), range(usage::bigint * 701))",
+        "array_resize(['x'], 1000000, repeat('a', 1000))",
+        "encode(encode(repeat(host, 50000), 'hex'), 'hex')",
         "concat_ws(repeat(',', 20000000), 'a', 'b', 'c')",
     ] {
         let said = refusal(&format!("SELECT {call} FROM cpu"));
@@ -195,6 +232,15 @@ fn result_size_of_calls_is_limited() {
     ] {
         assert_eq!(ask(&format!("SELECT {call} FROM cpu")).unwrap(), 100, "{call}");
     }
+    let columns = "repeat(host, 90000), repeat(host, 90001), repeat(host, 90002)";
+    let said = refusal(&format!("SELECT {columns} FROM cpu"));
+    let limit = "507: the functions of the statement would produce more than 67108864 bytes in one";
+    assert!(said.starts_with(limit), "{said}");
+    // An operator with a long constant evaluates small batches.
+    let constant = "CASE WHEN usage > 5 THEN repeat('a', 30000000) ELSE host END";
+    assert_eq!(ask(&format!("SELECT sum(octet_length({constant})) FROM cpu")).unwrap(), 1);
+    let said = refusal("SELECT arrow_cast(NULL, 'FixedSizeBinary(1000000000)')");
+    assert!(said.starts_with("400: ") && said.ends_with(" exceeds 4096 bytes"), "{said}");
     let said = refusal("SELECT range(date '2022-01-01', date '9999-01-01', interval '1 day')");
     assert!(said.starts_with("400: a range of times is a table"), "{said}");
 }
@@ -216,6 +262,10 @@ fn quadratic_calls_are_limited() {
         let limit = " would compare more than 100000000 pairs in one batch of rows; use shorter";
         assert!(said.contains(limit), "{call}: {said}");
     }
+    // Each call is allowed, but not all three.
+    let call = |times: usize| format!("strpos(repeat(host, 1000), repeat('b', {times}))");
+    let said = refusal(&format!("SELECT {}, {}, {} FROM cpu", call(300), call(301), call(302)));
+    assert!(said.starts_with("507: the functions of the statement need too much time"), "{said}");
     for call in [
         "strpos(host, '7')",
         "position('7' IN host)",
@@ -224,6 +274,7 @@ fn quadratic_calls_are_limited() {
         "btrim(host, 'h')",
         "btrim(host)",
         "array_has_all(range(1000), range(usage::bigint))",
+        "strpos(repeat(host, 1000), repeat('b', 300))",
     ] {
         assert_eq!(ask(&format!("SELECT {call} FROM cpu")).unwrap(), 100, "{call}");
     }
@@ -246,6 +297,9 @@ fn regex_patterns_are_limited() {
             "patterns of one batch of rows need more than 1048576 bytes together",
         ),
         ("regexp_count(repeat('a', 1000000) || host, '(a|b)*a(a|b){20}')", "2000000000 steps"),
+        ("repeat(host, 60000) ~ '(a|b)*a(a|b){400}'", "2000000000 steps"),
+        ("host SIMILAR TO ('a' || cast(usage as varchar))", "compile more than 32 patterns"),
+        ("host LIKE ('_a%' || repeat('_%', 20000) || host)", "need too much time in one batch"),
     ] {
         let said = refusal(&format!("SELECT {call} FROM cpu"));
         assert!(said.starts_with("507: ") && said.contains(limit), "{call}: {said}");
@@ -260,6 +314,10 @@ fn regex_patterns_are_limited() {
         ("regexp_like(host, 'h1.')", 10),
         ("regexp_like(host, '^h' || CASE WHEN usage > 50 THEN '5' ELSE '1' END || '.$', 'i')", 19),
         ("regexp_count(host, '[0-9]') = 1", 10),
+        ("host LIKE ('h' || CASE WHEN usage > 50 THEN '5' ELSE '1' END || '_')", 19),
+        ("NOT host NOT ILIKE ('H' || CASE WHEN usage > 50 THEN '5' ELSE '1' END || '%')", 20),
+        ("host SIMILAR TO ('^h' || CASE WHEN usage > 50 THEN '5' ELSE '1' END || '.$')", 19),
+        ("host SIMILAR TO '^h1.$'", 10),
         ("regexp_replace(host, '\\d', '') = 'h'", 10),
     ] {
         let text = format!("SELECT * FROM cpu WHERE {condition}");

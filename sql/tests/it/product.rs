@@ -142,6 +142,22 @@ fn shard_count_does_not_change_results() {
 }
 
 #[test]
+fn cpu_limit_applies_to_sql() {
+    let (engine, mut session) = (Engine::default(), QuerySession::default());
+    let sql = move |message: &[u8]| Ok(session.turn(&engine, message));
+    let set = [("DEFAULT_SHARDS", "1"), ("QUERY_CPU_MS_MAX", "100")];
+    let mut product = Product::with(&set, Box::new(sql));
+    product.write(&lines());
+    let (status, body) = product.sql(
+        "SELECT count(*) FROM generate_series(1, 3000) a CROSS JOIN generate_series(1, 3000) b \
+         WHERE a.value + b.value > 0",
+    );
+    assert_eq!(status, 507, "{body}");
+    assert!(body.contains("limit 100 (QUERY_CPU_MS_MAX): narrow the time range"), "{body}");
+    assert_eq!(product.rows("SELECT count(*) AS n FROM cpu"), "n\n700\n");
+}
+
+#[test]
 fn next_statement_reads_new_points() {
     let mut product = Product::new(3);
     assert_eq!(product.sql("SELECT * FROM cpu").0, 400);

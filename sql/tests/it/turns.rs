@@ -118,6 +118,14 @@ fn large_computations_take_many_turns() {
                 .to_owned(),
             30,
         ),
+        // All rows have the same key.
+        (
+            "SELECT count(*) FROM (SELECT value / 9000 AS k, value FROM generate_series(1, 4000)) a \
+             JOIN (SELECT value / 9000 AS k, value FROM generate_series(1, 4000)) b \
+             ON a.k = b.k AND a.value + b.value < 0"
+                .to_owned(),
+            12,
+        ),
         ("SELECT count(*) FROM generate_series(1, 5000000)".to_owned(), 60),
         // Each iteration produces one row.
         (

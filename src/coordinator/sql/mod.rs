@@ -245,7 +245,8 @@ impl Statement {
         }
         let reply = envelope::decode_reply::<FromSql>(reply)?;
         let (wanted, cancelled, has_rows, goes_on, is_done, piece) = match reply {
-            FromSql::Turned { wanted, cancelled, has_rows, goes_on, is_done, piece } => {
+            FromSql::Turned { wanted, cancelled, has_rows, goes_on, is_done, work, piece } => {
+                self.count_work(work, is_done)?;
                 (wanted, cancelled, has_rows, goes_on, is_done, piece)
             }
             FromSql::Failed { status, message } => {
@@ -279,6 +280,20 @@ impl Statement {
             (false, true) => Turned::Continues,
             (false, false) => Turned::Waits,
         })
+    }
+
+    /// Adds the work of a turn. Returns an error above `QUERY_CPU_MS_MAX`, unless the statement is
+    /// done.
+    fn count_work(&self, units: u64, is_done: bool) -> Result<()> {
+        let work = &self.session.work;
+        work.set_limits(self.io.with(|context| context.platform.limits())?);
+        work.add(usize::try_from(units).unwrap_or(usize::MAX));
+        match work.pauses() {
+            Err(error) if !is_done => {
+                Err(Error::Sql { status: TOO_MUCH, message: error.to_string() })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn add(&mut self, mut piece: Vec<u8>) -> Result<()> {

@@ -101,6 +101,9 @@ pub enum FromSql {
         goes_on: bool,
         /// Whether this chunk completes the result.
         is_done: bool,
+        /// The work since the last reply, in units of `QUERY_CPU_MS_MAX`.
+        #[serde(default)]
+        work: u64,
         /// The next chunk of the result in the requested format, which is sent as the message body.
         #[serde(skip)]
         piece: Vec<u8>,

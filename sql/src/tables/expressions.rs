@@ -1,0 +1,74 @@
+//! Computes how many rows a batch may have, if an operator evaluates many expressions, costly
+//! functions or long constants for each row. An operator evaluates its expressions for a whole batch
+//! without a pause, and copies a constant to each row.
+
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{TreeNode as _, TreeNodeRecursion};
+use datafusion::error::Result;
+use datafusion::physical_expr::ScalarFunctionExpr;
+use datafusion::physical_expr::expressions::{Column, Literal};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::aggregates::AggregateExec;
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
+
+use crate::functions::is_checked;
+use crate::limits::{
+    BATCH_EXPRESSIONS_MAX, BATCH_ROWS, BYTES_PER_ROW, EXPRESSIONS_PER_ROW, LONG_CONSTANT_BYTES,
+    MADE_BYTES_MAX, WINDOW_ROWS_MAX,
+};
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Evaluation {
+    /// The maximum number of rows in a batch.
+    pub(super) rows: usize,
+    /// The maximum number of rows for which the operator may copy its constants.
+    pub(super) rows_of_constants: usize,
+    /// The cost of a row, as a number of rows with ordinary cost.
+    pub(super) row_cost: usize,
+}
+
+/// Returns the limits of an operator, or `None` if its expressions are few and cheap.
+pub(super) fn evaluation(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Evaluation>> {
+    let evaluates = node.is::<ProjectionExec>()
+        || node.is::<FilterExec>()
+        || node.is::<AggregateExec>()
+        || node.is::<SortExec>()
+        || node.is::<WindowAggExec>()
+        || node.is::<BoundedWindowAggExec>();
+    if !evaluates {
+        return Ok(None);
+    }
+    let (mut expressions, mut constant_bytes, mut has_checked) = (0, 0, false);
+    node.apply_expressions(&mut |root| {
+        root.apply(|part| {
+            if let Some(literal) = part.downcast_ref::<Literal>() {
+                let bytes = literal.value().size();
+                constant_bytes += if bytes >= LONG_CONSTANT_BYTES { bytes } else { 0 };
+            } else if !part.is::<Column>() {
+                expressions += 1;
+            }
+            let call = part.downcast_ref::<ScalarFunctionExpr>();
+            has_checked |= call.is_some_and(|call| is_checked(call.fun()));
+            Ok(TreeNodeRecursion::Continue)
+        })
+    })?;
+    // The aggregate evaluates the keys of all grouping sets for each row.
+    if let Some(aggregate) = node.downcast_ref::<AggregateExec>() {
+        let group_by = aggregate.group_expr();
+        expressions += group_by.groups().len().saturating_mul(group_by.expr().len());
+    }
+    if expressions <= BATCH_EXPRESSIONS_MAX && constant_bytes == 0 && !has_checked {
+        return Ok(None);
+    }
+    let rows_of = |bytes_max: usize| (bytes_max / constant_bytes.max(1)).max(1);
+    let rows = (BATCH_ROWS * BATCH_EXPRESSIONS_MAX / expressions.max(1)).clamp(1, BATCH_ROWS);
+    Ok(Some(Evaluation {
+        rows: rows.min(rows_of(MADE_BYTES_MAX as usize)),
+        rows_of_constants: WINDOW_ROWS_MAX.min(rows_of(MADE_BYTES_MAX as usize)),
+        row_cost: 1 + expressions / EXPRESSIONS_PER_ROW + constant_bytes / BYTES_PER_ROW,
+    }))
+}

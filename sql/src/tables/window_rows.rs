@@ -1,0 +1,67 @@
+//! Limits the input of aggregates in windows. Most aggregates return their value in constant time.
+//! Others read all earlier rows again for each row, or return a list of these rows.
+
+use std::sync::Arc;
+
+use datafusion::logical_expr::{WindowFrame, WindowFrameBound, WindowFrameUnits};
+use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
+use datafusion::physical_expr::window::{
+    PlainAggregateWindowExpr, SlidingAggregateWindowExpr, WindowExpr,
+};
+use datafusion::scalar::ScalarValue;
+
+use crate::limits::{
+    WINDOW_FRAME_ROWS, WINDOW_LIST_ROWS_MAX, WINDOW_REPEATED_ROWS_MAX, WINDOW_ROWS_MAX,
+};
+
+/// The aggregates that read all rows of a frame for each row.
+const REPEATED: [&str; 6] = [
+    "approx_distinct",
+    "approx_median",
+    "approx_percentile_cont",
+    "approx_percentile_cont_with_weight",
+    "median",
+    "percentile_cont",
+];
+
+/// Returns the maximum number of input rows.
+pub(super) fn max(window: &Arc<dyn WindowExpr>) -> usize {
+    let Some(aggregate) = aggregate(window) else { return WINDOW_ROWS_MAX };
+    if is_small(window.get_window_frame()) {
+        return WINDOW_ROWS_MAX;
+    }
+    let (name, is_distinct) = (aggregate.fun().name(), aggregate.is_distinct());
+    if ["array_agg", "string_agg"].contains(&name) {
+        return WINDOW_LIST_ROWS_MAX;
+    }
+    // Without ORDER BY, the aggregate has one value for all rows of a partition.
+    let is_repeated = REPEATED.contains(&name) || (is_distinct && name != "count");
+    match is_repeated && !window.order_by().is_empty() {
+        true => WINDOW_REPEATED_ROWS_MAX,
+        false => WINDOW_ROWS_MAX,
+    }
+}
+
+fn aggregate(window: &Arc<dyn WindowExpr>) -> Option<&AggregateFunctionExpr> {
+    let window = window.as_any();
+    let plain = window.downcast_ref::<PlainAggregateWindowExpr>();
+    let sliding = window.downcast_ref::<SlidingAggregateWindowExpr>();
+    plain
+        .map(PlainAggregateWindowExpr::get_aggregate_expr)
+        .or_else(|| sliding.map(SlidingAggregateWindowExpr::get_aggregate_expr))
+}
+
+/// Whether a frame has at most `WINDOW_FRAME_ROWS` rows before and after the current row.
+fn is_small(frame: &WindowFrame) -> bool {
+    let is_near = |bound: &WindowFrameBound| match bound {
+        WindowFrameBound::CurrentRow => true,
+        WindowFrameBound::Preceding(ScalarValue::UInt64(Some(rows)))
+        | WindowFrameBound::Following(ScalarValue::UInt64(Some(rows))) => {
+            *rows <= WINDOW_FRAME_ROWS
+        }
+        _ => false,
+    };
+    frame.units == WindowFrameUnits::Rows
+        && is_near(&frame.start_bound)
+        && is_near(&frame.end_bound)
+}
