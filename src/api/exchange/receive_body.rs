@@ -1,9 +1,9 @@
 //! Receives a request's body: checks its size, accounts for its memory, and drops the body if
 //! another request needs the memory.
 //!
-//! [`BodyParser`] converts the body of a write into columns piece by piece, so that a large body is
-//! never in memory as a whole. Complete lines are converted when enough bytes have arrived, and only
-//! the remaining bytes wait for the next piece. The part of the body that is already parsed
+//! [`BodyParser`] converts the body of a write into columns piece by piece, so that the lines of a
+//! large body are never all in memory. Complete lines are converted when enough bytes have arrived,
+//! and only the remaining bytes wait for the next piece. The part of the body that is already parsed
 //! determines the estimated capacities of the columns. Growing the columns by doubling would
 //! temporarily need up to three times their size.
 
