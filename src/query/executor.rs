@@ -228,7 +228,14 @@ impl Executor {
     fn begin_subquery(&self) -> Option<Box<Self>> {
         let node = Rc::clone(&self.node.subqueries.get(self.subquery_index)?.node);
         let (scans, shards) = (Rc::clone(&self.scans), Rc::clone(&self.shards));
-        Some(Box::new(Self::for_node(scans, node, shards, &self.reservation, &self.work, self.steps)))
+        Some(Box::new(Self::for_node(
+            scans,
+            node,
+            shards,
+            &self.reservation,
+            &self.work,
+            self.steps,
+        )))
     }
 
     /// Returns `None` if the executor must first continue its own work.
