@@ -8,10 +8,12 @@ use pbkdf2::pbkdf2_hmac;
 use sha2::Sha256;
 use tidemark::protocol::call::{Address, Call, CallFailure, Reply};
 use tidemark::protocol::web_crypto::Derivation;
+use tokio::sync::Semaphore;
 use tokio::task::{spawn_blocking, yield_now};
 
 use crate::backups;
 use crate::engine::{Engine, ObjectReply};
+use crate::limits::DERIVATIONS_MAX;
 use crate::sql::Session;
 
 /// The number of times that a task yields during a pause of 0 ms. This number of yields is enough
@@ -19,6 +21,9 @@ use crate::sql::Session;
 const LOOKS: u32 = 3;
 
 const KEY_BYTES: usize = 32;
+
+/// The permits of the running key derivations of all threads.
+static DERIVATIONS: Semaphore = Semaphore::const_new(DERIVATIONS_MAX);
 
 /// The SQL session of a request. The first message opens the session.
 pub type SqlSession = Rc<RefCell<Option<Session>>>;
@@ -35,7 +40,7 @@ pub async fn make_call(engine: Rc<Engine>, sql: Option<SqlSession>, call: Call) 
             pause(message.first_chunk().map_or(0, |ms| u32::from_le_bytes(*ms))).await;
             Ok(Vec::new())
         }
-        Address::KeyDerivation => blocking(move || derive(&message)).await,
+        Address::KeyDerivation => derive_on_other_thread(message).await,
         Address::Backups => match engine.shared.backups.clone() {
             Some(folder) => blocking(move || backups::execute(&folder, &message)).await,
             None => Err(CallFailure::Failed("the server has no storage for backups".to_owned())),
@@ -70,6 +75,18 @@ async fn blocking(work: impl FnOnce() -> Result<Vec<u8>, String> + Send + 'stati
     done.unwrap_or_else(|reason| Err(reason.to_string())).map_err(CallFailure::Failed)
 }
 
+/// Waits for a permit before the work takes a thread, because commits need the same threads.
+async fn derive_on_other_thread(message: Vec<u8>) -> ObjectReply {
+    let permit = DERIVATIONS.acquire().await;
+    let permit = permit.map_err(|reason| CallFailure::Failed(reason.to_string()))?;
+    blocking(move || {
+        // The derivation continues after its client has disconnected, and keeps the permit.
+        let _permit = permit;
+        derive(&message)
+    })
+    .await
+}
+
 fn derive(message: &[u8]) -> Result<Vec<u8>, String> {
     let derivation =
         Derivation::read(message).ok_or("the message is not a request for a derived key")?;
@@ -90,5 +107,17 @@ mod tests {
         let key = derive(&request.message).unwrap();
         assert_eq!(key[..4], [0x55, 0xac, 0x04, 0x6e]);
         assert!(derive(b"").is_err());
+    }
+
+    #[tokio::test]
+    async fn key_derivations_leave_threads_for_commits() {
+        let running = DERIVATIONS.acquire_many(DERIVATIONS_MAX as u32).await.unwrap();
+        let request = Derivation { iterations: 1, salt: "salt", password: "passwd" }.request();
+        let mut waiting = std::pin::pin!(derive_on_other_thread(request.message));
+        let waited = tokio::time::timeout(Duration::from_millis(50), waiting.as_mut()).await;
+        assert!(waited.is_err(), "a derivation ran above the limit");
+        assert!(blocking(|| Ok(Vec::new())).await.is_ok());
+        drop(running);
+        assert_eq!(waiting.await.unwrap()[..4], [0x55, 0xac, 0x04, 0x6e]);
     }
 }

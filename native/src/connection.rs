@@ -2,11 +2,12 @@
 
 use std::cell::Cell;
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, pending};
 use std::net::{SocketAddr, TcpStream};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
@@ -15,15 +16,17 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tidemark::api::http::RequestHead;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::spawn_local;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 
+use crate::connection_permits::ConnectionPermit;
 use crate::console;
 use crate::engine::{Busy, Engine};
 use crate::limits::{
-    HANDSHAKE_S_MAX, HEAD_BYTES_MAX, HEAD_S_MAX, RECEIVE_WINDOW_BYTES, STREAMS_PER_CONNECTION_MAX,
+    FIRST_HEAD_S_MAX, HANDSHAKE_S_MAX, HEAD_BYTES_MAX, HEAD_S_MAX, RECEIVE_WINDOW_BYTES,
+    STREAMS_PER_CONNECTION_MAX,
 };
 use crate::reply::{self, Form};
 use crate::request_line::{EscapedRequestLines, HasNoBody};
@@ -36,7 +39,7 @@ pub struct ConnectionInfo {
     /// The address of the client.
     pub peer: SocketAddr,
     /// The permit that counts the connection.
-    pub permit: OwnedSemaphorePermit,
+    pub permit: ConnectionPermit,
     /// The certificate and the key, if the connection uses TLS.
     pub tls: Option<Tls>,
 }
@@ -83,25 +86,18 @@ async fn serve_http(
     peer: SocketAddr,
 ) {
     let mut is_ending = engine.shared.is_ending.clone();
-    let has_request = Rc::new(Cell::new(false));
+    let last_request = Rc::new(Cell::new(None));
     let has_no_body = HasNoBody::default();
     let stream = EscapedRequestLines::new(stream, Rc::clone(&has_no_body));
-    let noting = Rc::clone(&has_request);
+    let noting = Rc::clone(&last_request);
     let reader = engine.shared.readers.open();
     let sent_to = Arc::clone(&reader);
     let service = service_fn(move |request: Request<Incoming>| {
-        noting.set(true);
+        noting.set(Some((request.version(), Instant::now())));
         has_no_body.set(request.body().is_end_stream() && request.version() != Version::HTTP_2);
         respond(Rc::clone(&engine), request, peer, Arc::clone(&sent_to))
     });
-    // hyper-util reads the first bytes to detect the HTTP version. hyper's timeout for request heads
-    // starts only afterwards, so this future limits the first wait.
-    let silence = async {
-        tokio::time::sleep(HEAD_S_MAX).await;
-        if has_request.get() {
-            std::future::pending::<()>().await;
-        }
-    };
+    let mut silence = pin!(silence(&last_request, FIRST_HEAD_S_MAX, HEAD_S_MAX));
     let mut builder = Builder::new(LocalExecutor);
     builder
         .http1()
@@ -118,15 +114,39 @@ async fn serve_http(
         .initial_connection_window_size(RECEIVE_WINDOW_BYTES)
         .max_header_list_size(HEAD_BYTES_MAX as u32);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let is_over = tokio::select! {
-        _ = connection.as_mut() => true,
-        () = silence => true,
-        () = reader.closing.notified() => true,
-        _ = is_ending.wait_for(|is_ending| *is_ending) => false,
-    };
-    if !is_over {
+    let mut is_closing = false;
+    loop {
+        let is_over = tokio::select! {
+            _ = connection.as_mut() => true,
+            () = reader.closing.notified() => true,
+            () = silence.as_mut(), if !is_closing => last_request.get().is_none(),
+            _ = is_ending.wait_for(|is_ending| *is_ending), if !is_closing => false,
+        };
+        if is_over {
+            return;
+        }
         connection.as_mut().graceful_shutdown();
-        let _ = connection.await;
+        is_closing = true;
+    }
+}
+
+/// Waits until the client has sent no first request for `first_max`, or no further HTTP/2 request
+/// for `further_max`. PINGs are no requests. For HTTP/1.1, hyper limits the time between requests.
+async fn silence(
+    last_request: &Cell<Option<(Version, Instant)>>,
+    first_max: Duration,
+    further_max: Duration,
+) {
+    let mut end = Instant::now() + first_max;
+    loop {
+        sleep_until(end).await;
+        match last_request.get() {
+            Some((Version::HTTP_2, at)) if Instant::now() < at + further_max => {
+                end = at + further_max;
+            }
+            None | Some((Version::HTTP_2, _)) => return,
+            Some(_) => pending().await,
+        }
     }
 }
 
@@ -182,5 +202,25 @@ fn head(request: &Request<Incoming>, peer: SocketAddr) -> RequestHead {
         path: request.uri().path().to_owned(),
         query: request.uri().query().unwrap_or_default().to_owned(),
         headers,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn idle_http2_connections_are_closed() {
+        let [short, long] = [1, 3_600_000].map(Duration::from_millis);
+        let is_closed = async |last: Option<Version>, first_max, further_max| {
+            let last_request = Cell::new(last.map(|version| (version, Instant::now())));
+            let silence = silence(&last_request, first_max, further_max);
+            timeout(Duration::from_millis(200), silence).await.is_ok()
+        };
+        assert!(is_closed(None, short, long).await);
+        assert!(!is_closed(None, long, short).await);
+        assert!(is_closed(Some(Version::HTTP_2), short, short).await);
+        assert!(!is_closed(Some(Version::HTTP_2), short, long).await);
+        assert!(!is_closed(Some(Version::HTTP_11), short, short).await);
     }
 }

@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
-/// The maximum number of open client connections. Further connections wait until a connection
-/// closes.
+/// The maximum number of open client connections, if the process may open twice as many files.
+/// Further connections wait until a connection closes. One client may have half of the connections.
 pub const CONNECTIONS_MAX: usize = 10_000;
-/// The maximum time until the client has sent a complete request head. The timeout starts when the
-/// connection opens and after each response.
+/// The maximum time from the start of a connection until the client has sent the head of the first
+/// request.
+pub const FIRST_HEAD_S_MAX: Duration = Duration::from_secs(10);
+/// The maximum time until the client has sent the head of a further request. The timeout starts
+/// after each HTTP/1.1 response, and at the start of each HTTP/2 request. Running HTTP/2 requests
+/// continue after the timeout.
 pub const HEAD_S_MAX: Duration = Duration::from_secs(75);
 /// The maximum number of concurrent requests on one HTTP/2 connection.
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 200;
@@ -41,6 +45,9 @@ pub const OBJECTS_PER_THREAD_MAX: usize = 400;
 pub const OBJECT_CROWDED_IDLE: Duration = Duration::from_secs(5);
 /// The maximum number of threads that wait for the disk or derive keys, for each engine thread.
 pub const BLOCKING_THREADS_MAX: usize = 16;
+/// The maximum number of concurrent key derivations of all threads. A derivation takes some tens of
+/// milliseconds of CPU time, and clients without credentials can cause it.
+pub const DERIVATIONS_MAX: usize = 2;
 /// The time after which an alarm fires again if its event could not be committed.
 pub const ALARM_RETRY_NS: i64 = 2_000_000_000;
 /// The number of panics after which the program postpones an object's alarms, or refuses the

@@ -15,7 +15,7 @@ use tidemark::protocol::call::Address;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, LocalSet};
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
@@ -24,12 +24,11 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use crate::Failure;
 use crate::alarms::Alarms;
 use crate::connection::{ConnectionInfo, Tls};
+use crate::connection_permits::ConnectionPermits;
 use crate::crashes::Refused;
 use crate::engine::{Engine, Shared, ThreadMessage};
 use crate::folder::{self, Folder};
-use crate::limits::{
-    BLOCKING_THREADS_MAX, CONNECTIONS_MAX, ENGINE_SLICE, GRACE, THREAD_MESSAGES_MAX,
-};
+use crate::limits::{BLOCKING_THREADS_MAX, ENGINE_SLICE, GRACE, THREAD_MESSAGES_MAX};
 use crate::log;
 use crate::options::Options;
 use crate::scheduling;
@@ -44,7 +43,7 @@ const LOOK: Duration = Duration::from_millis(5);
 
 /// Runs the database until a termination signal arrives.
 pub fn serve(options: Options) -> Result<(), Failure> {
-    permit_open_files();
+    let permits = ConnectionPermits::new(permit_open_files());
     scheduling::set_slice(Some(ENGINE_SLICE));
     let tls = options.tls.as_ref().map(|(cert, key)| tls(cert, key)).transpose()?;
     let folder = Folder::open(&options.data)?;
@@ -81,7 +80,7 @@ pub fn serve(options: Options) -> Result<(), Failure> {
         let threads = start(&shared, receivers, &stored, token.as_deref())?;
         log_start(&options, &folder, token.as_deref(), &listeners, tls.is_some());
         shared.refused.log();
-        let accepting = accept(&shared, listeners, tls);
+        let accepting = accept(&shared, &permits, listeners, tls);
         tokio::select! {
             _ = signals.join_next() => {}
             () = accepting => {}
@@ -143,10 +142,12 @@ fn start(
 
 /// Raises the limit of open files to the maximum that the system permits. Each connection and each
 /// object needs open files, and the usual limit of 1,024 files is too low for hundreds of databases.
-fn permit_open_files() {
+/// Returns the new limit, or `None` if the number is not limited.
+fn permit_open_files() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
     // If the system refuses, the program runs with the usual limit.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    getrlimit(Resource::Nofile).current
 }
 
 pub async fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Failure> {
@@ -178,16 +179,20 @@ pub fn signals() -> Result<JoinSet<()>, Failure> {
 }
 
 /// Accepts connections, and assigns each connection to the next thread.
-async fn accept(shared: &Arc<Shared>, listeners: Vec<TcpListener>, tls: Option<Tls>) {
-    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+async fn accept(
+    shared: &Arc<Shared>,
+    permits: &Arc<ConnectionPermits>,
+    listeners: Vec<TcpListener>,
+    tls: Option<Tls>,
+) {
     let next = Arc::new(AtomicUsize::new(0));
     let mut accepting = JoinSet::new();
     for listener in listeners {
         let (shared, tls) = (Arc::clone(shared), tls.clone());
-        let (permits, next) = (Arc::clone(&permits), Arc::clone(&next));
+        let (permits, next) = (Arc::clone(permits), Arc::clone(&next));
         accepting.spawn(async move {
             loop {
-                let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
+                let Some(permit) = permits.wait().await else { return };
                 let accepted = listener.accept().await;
                 let accepted = accepted.and_then(|(stream, peer)| {
                     stream.set_nodelay(true)?;
@@ -200,6 +205,8 @@ async fn accept(shared: &Arc<Shared>, listeners: Vec<TcpListener>, tls: Option<T
                         continue;
                     }
                 };
+                // Without a permit, the connection is closed.
+                let Some(permit) = permits.open(peer.ip(), permit) else { continue };
                 let index = next.fetch_add(1, Ordering::Relaxed) % shared.threads.len();
                 let thread_message = ThreadMessage::Connection(
                     stream,

@@ -15,6 +15,7 @@ use tidemark::response::time;
 
 use crate::limits::{LOG_END_MAX, LOG_LINES_MAX};
 use crate::platform::now_ns;
+use crate::printable::printable_lines;
 
 /// The pause between two attempts if the queue is full.
 const FULL_PAUSE: Duration = Duration::from_millis(10);
@@ -80,14 +81,15 @@ pub fn line(text: &str) {
     }
 }
 
-/// Ignores errors, because a closed log must not stop the server.
+/// Escapes control characters, which JSON permits in strings if they are U+007F or above. Ignores
+/// errors, because a closed log must not stop the server.
 fn write(text: &str) {
-    let _ = writeln!(std::io::stdout().lock(), "{text}");
+    let _ = writeln!(std::io::stdout().lock(), "{}", printable_lines(text));
 }
 
-/// Writes a fault to the standard error output.
+/// Writes a fault to the standard error output. The text may contain names and values of clients.
 pub fn fault(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", printable_lines(text));
 }
 
 /// Writes an event with the current time.

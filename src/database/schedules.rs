@@ -6,9 +6,9 @@
 use super::object::{Database, Result};
 use super::rows::{CONTINUOUS, ContinuousRow, DatabaseRows, DatabaseStage, SCHEDULE};
 use crate::model::limits::{
-    BACKUP_PASS_NS, BACKUP_RETRY_NS_MAX, CONTINUOUS_QUERIES_BYTES_MAX, CONTINUOUS_QUERIES_MAX,
-    CONTINUOUS_QUERY_BYTES_MAX, CONTINUOUS_RETRY_NS_MAX, JOB_FAILURES_MAX, JOB_RETRY_NS,
-    SCHEDULE_REASON_BYTES_MAX, WINDOWS_PER_RUN_MAX,
+    BACKUP_PASS_NS, BACKUP_RETRY_NS_MAX, CONTINUOUS_PAUSE_NS, CONTINUOUS_QUERIES_BYTES_MAX,
+    CONTINUOUS_QUERIES_MAX, CONTINUOUS_QUERY_BYTES_MAX, CONTINUOUS_RETRY_NS_MAX, JOB_FAILURES_MAX,
+    JOB_RETRY_NS, SCHEDULE_REASON_BYTES_MAX, WINDOWS_PER_RUN_MAX,
 };
 use crate::model::time::S_NS;
 use crate::protocol::backup_schedule::{
@@ -122,7 +122,9 @@ impl<S: Store> Scheduled for Database<S> {
             }
             RunEnd::TooLarge(windows) => row.query.windows_max = Some((windows / 2).max(1)),
         }
-        row.not_before_ns = 0;
+        // During the pause, the other due queries run, because `due_run` prefers the query that has
+        // been due for the longest time.
+        row.not_before_ns = platform.now_ns().saturating_add(CONTINUOUS_PAUSE_NS);
         row.failures = 0;
         let (number, query) = (row.number, row.query.clone());
         if let Err(error) = CONTINUOUS.put(&self.store, number, &query) {

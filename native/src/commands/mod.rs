@@ -4,13 +4,11 @@
 //! The help of each command is a text file in this folder. `scripts/reference.mjs` generates
 //! docs/reference/cli.md from these files.
 
-/// Writes a line to standard error. Unlike `eprintln!`, this macro does not panic if the reader has
-/// closed the pipe, so an import continues without messages.
+/// Writes lines to standard error, without the control characters of names and values. Unlike
+/// `eprintln!`, this macro does not panic if the reader has closed the pipe, so an import continues
+/// without messages.
 macro_rules! stderr_line {
-    ($($text:tt)*) => {{
-        use std::io::Write as _;
-        let _ = writeln!(std::io::stderr(), $($text)*);
-    }};
+    ($($text:tt)*) => { $crate::log::fault(&format!($($text)*)) };
 }
 
 mod result_text;
@@ -33,12 +31,14 @@ mod tally;
 mod token;
 mod verify;
 
-use std::io::{ErrorKind, Write};
+use std::borrow::Cow;
+use std::io::{ErrorKind, IsTerminal as _, Write};
 use std::process::ExitCode;
 
 use lexopt::Parser;
 
 use crate::Failure;
+use crate::printable::printable_lines;
 use command_line::Line;
 
 /// A command and its options.
@@ -89,7 +89,17 @@ fn print(text: impl AsRef<[u8]>) -> Result<(), Failure> {
 /// Writes a piece of a long output to standard output. Returns `false` if the reader has closed the
 /// pipe.
 fn print_piece(text: impl AsRef<[u8]>) -> Result<bool, Failure> {
-    write_piece(&mut std::io::stdout().lock(), text.as_ref())
+    let mut out = std::io::stdout().lock();
+    let text = output(text.as_ref(), out.is_terminal());
+    write_piece(&mut out, &text)
+}
+
+/// Escapes control characters in a text for a terminal. A file or pipe receives the unchanged text.
+fn output(text: &[u8], is_terminal: bool) -> Cow<'_, [u8]> {
+    match is_terminal {
+        true => printable_lines(&String::from_utf8_lossy(text)).into_bytes().into(),
+        false => text.into(),
+    }
 }
 
 fn write_piece(out: &mut impl Write, text: &[u8]) -> Result<bool, Failure> {
@@ -128,6 +138,13 @@ mod tests {
         assert!(write_piece(&mut writer, b"a").unwrap());
         drop(reader);
         assert!(!write_piece(&mut writer, b"b").unwrap());
+    }
+
+    #[test]
+    fn terminals_receive_no_control_characters() {
+        let csv = b"name,v\nm,\x1b[2J\n";
+        assert_eq!(output(csv, true), b"name,v\nm,\\u001b[2J\n".as_slice());
+        assert_eq!(output(csv, false), csv.as_slice());
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! Implements `tidemark query`: runs InfluxQL statements, either once or in a shell.
 
-use std::io::{IsTerminal as _, Read as _, stdin};
+use std::io::{IsTerminal as _, Read as _, stdin, stdout};
 use std::process::ExitCode;
 
 use super::command_line::Line;
 use super::http_client::{JSON, Server};
 use super::result_text;
 use super::shell::shell;
-use super::{CONNECTION, Command, print_piece};
+use super::{CONNECTION, Command, print, print_piece};
 use crate::Failure;
 
 pub const COMMAND: Command = Command {
@@ -26,9 +26,9 @@ const PIECE_BYTES: usize = 64 << 10;
 pub enum Format {
     /// One table for each series.
     Table,
-    /// The unchanged CSV response.
+    /// The CSV response, which is unchanged unless a terminal shows it.
     Csv,
-    /// The unchanged JSON response.
+    /// The JSON response, which is unchanged unless a terminal shows it.
     Json,
 }
 
@@ -83,6 +83,10 @@ pub fn show(server: &Server, statements: &str, settings: &Settings) -> Result<bo
     let response = server.query(statements, database, epoch, accept)?;
     if let Format::Table = settings.format {
         return result_text::show(&response.json()?);
+    }
+    if stdout().is_terminal() {
+        // Within one text, no character is split between two pieces.
+        return print(response.text()?).map(|()| true);
     }
     let mut reader = response.reader();
     let mut piece = vec![0; PIECE_BYTES];

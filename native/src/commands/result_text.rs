@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{print, table};
 use crate::Failure;
+use crate::printable::printable;
 
 /// Returns the elements of an array in an object. Returns an empty slice if the object has no such
 /// array.
@@ -25,7 +26,8 @@ pub fn show(response: &Value) -> Result<bool, Failure> {
             append(series, &mut lines);
         }
         for message in list(result, "messages") {
-            lines.push(format!("{}: {}", text(message, "level"), text(message, "text")));
+            let (level, text) = (text(message, "level"), text(message, "text"));
+            lines.push(printable(&format!("{level}: {text}")));
         }
         if let Some(error) = result.get("error").and_then(Value::as_str) {
             errors.push(error);
@@ -52,11 +54,28 @@ fn append(series: &Value, lines: &mut Vec<String>) {
     }
     title.retain(|part| !part.is_empty());
     if !title.is_empty() {
-        lines.push(title.join(" "));
+        lines.push(printable(&title.join(" ")));
     }
     let head: Vec<_> =
         list(series, "columns").iter().map(|name| name.as_str().unwrap_or_default()).collect();
     let rows = list(series, "values").iter().map(|row| row.as_array().cloned().unwrap_or_default());
     lines.extend(table::lines(&head, &rows.collect::<Vec<_>>()));
     lines.push(String::new());
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn titles_contain_no_control_characters() {
+        let mut lines = Vec::new();
+        let series = json!({
+            "name": "m\u{1b}[2J", "tags": {"host": "\u{9b}1m\n"}, "columns": ["v"], "values": [[1]],
+        });
+        append(&series, &mut lines);
+        assert_eq!(lines, ["m\\u001b[2J host=\\u009b1m\\n", "v", "-", "1", ""]);
+    }
 }

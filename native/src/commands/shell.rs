@@ -16,6 +16,7 @@ use rustyline::hint::Hinter;
 use rustyline::history::MemHistory;
 use rustyline::validate::Validator;
 use rustyline::{CompletionType, Config, Context, Editor, Helper};
+use serde_json::Value;
 
 use super::http_client::{JSON, Server};
 use super::print;
@@ -68,7 +69,9 @@ impl Names<'_> {
         let response = self.server.query(q, self.database.as_deref(), None, JSON)?.json()?;
         let series = list(&response, "results").iter().flat_map(|result| list(result, "series"));
         let names = series.flat_map(|series| list(series, "values")).filter_map(|row| row.get(0));
-        Ok(names.filter_map(|name| name.as_str().map(str::to_owned)).collect())
+        let names = names.filter_map(Value::as_str);
+        // The terminal would execute control characters in its list of completions.
+        Ok(names.filter(|name| !name.contains(char::is_control)).map(str::to_owned).collect())
     }
 }
 

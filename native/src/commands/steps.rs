@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::http_client::{Request, Response, Server};
 use super::result_text::{list, text};
 use crate::Failure;
+use crate::printable::printable;
 
 const FAILURES_MAX: u32 = 8;
 /// The pause before the first retry. The pause doubles with each retry.
@@ -39,7 +40,7 @@ impl Progress {
 
     pub fn show(&mut self, text: &str) {
         if stderr().is_terminal() {
-            let _ = write!(stderr(), "\r\x1b[K{text}");
+            let _ = write!(stderr(), "\r\x1b[K{}", printable(text));
             self.is_open = true;
         } else if self.last.elapsed() > LINE_EVERY {
             self.last = Instant::now();

@@ -5,6 +5,7 @@ use tidemark::response::number::json_float;
 
 use super::print;
 use crate::Failure;
+use crate::printable::printable;
 
 /// Returns the lines of a table with a header. Numbers are right-aligned.
 pub fn lines<S: AsRef<str>>(head: &[S], rows: &[Vec<Value>]) -> Vec<String> {
@@ -59,25 +60,6 @@ fn shown(value: &Value) -> String {
         }
         other => other.to_string(),
     }
-}
-
-/// Replaces control characters, which would move the cursor, with their JSON escapes.
-fn printable(text: &str) -> String {
-    let is_unprintable = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
-    if !text.contains(is_unprintable) {
-        return text.to_owned();
-    }
-    let mut out = String::new();
-    for character in text.chars() {
-        match character {
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if is_unprintable(c) => out.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::ops::Range;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::server::{Place, Server, TOKEN, command, curl, encode, eventually, status};
 
@@ -183,6 +184,26 @@ fn unread_log_does_not_stop_server() {
     let line: serde_json::Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
     assert!(line["time"].as_str().unwrap().ends_with('Z'), "{line}");
     assert_eq!(line["status"], 200);
+}
+
+#[test]
+fn connections_without_request_are_closed() {
+    let place = Place::new();
+    let server = Server::start(&place.0);
+    let began = Instant::now();
+    let http2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let starts: [&[u8]; 3] = [b"", b"GET /ping HTTP/1.1\r\nHost: tests\r\n", http2];
+    let streams = starts.map(|start| {
+        let mut stream = TcpStream::connect(&server.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(40))).unwrap();
+        stream.write_all(start).unwrap();
+        stream
+    });
+    for mut stream in streams {
+        stream.read_to_end(&mut Vec::new()).unwrap();
+    }
+    let waited = began.elapsed();
+    assert!((5..40).contains(&waited.as_secs()), "{waited:?}");
 }
 
 #[test]

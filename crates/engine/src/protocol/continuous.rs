@@ -90,8 +90,9 @@ pub trait Scheduled: Host {
     /// Whether the host's own alarm has a due job.
     fn has_due_job(&self, now_ns: i64) -> bool;
 
-    /// Returns the due query with the earliest due time, unless the caller is `busy`. The call
-    /// counts as an attempt and sets the alarm for the next attempt.
+    /// Returns the query that has been due for the longest time, unless the caller is `busy`. Each
+    /// run is followed by a pause, so a query that is always behind does not delay the others. The
+    /// call counts as an attempt and sets the alarm for the next attempt.
     fn due_run(&mut self, platform: &dyn Platform, busy: bool) -> Option<DueRun>;
 
     /// Records the end of a run, unless the query has changed.
