@@ -16,7 +16,7 @@ use super::write::{self, WriteRequest};
 use super::{Io, Parts};
 use crate::batch::series_table::{SeriesTable, TagColumn};
 use crate::batch::{Batch, Block, MeasurementBatch};
-use crate::influxql::ast::{ExplainStatement, Expr, SelectStatement, Target};
+use crate::influxql::ast::{ExplainStatement, Expr, Field, SelectStatement, Target};
 use crate::model::name::{NameKind, Unwritable, check_writable};
 use crate::query::error::QueryError;
 use crate::query::functions;
@@ -164,21 +164,16 @@ fn invalid(reason: &Unwritable) -> QueryError {
     QueryError::Invalid(reason.to_string())
 }
 
-/// Returns the tag arguments of top() and bottom(), which stay tags. All other columns become
-/// fields.
-fn tag_arguments(select: &SelectStatement) -> Vec<String> {
-    let mut names = Vec::new();
-    for field in &select.fields {
-        if let Expr::Call { name, args } = &field.expr
-            && functions::takes_tags(name)
-        {
-            names.extend(args.iter().skip(1).filter_map(|arg| match arg {
-                Expr::VarRef { name, .. } => Some(name.clone()),
-                _ => None,
-            }));
+/// Returns the number of tag arguments of top() and bottom(). Their columns are the last columns,
+/// and stay tags. All other columns become fields.
+fn tag_arguments(select: &SelectStatement) -> usize {
+    let arguments = |field: &Field| match &field.expr {
+        Expr::Call { name, args } if functions::takes_tags(name) => {
+            args.iter().skip(1).filter(|arg| matches!(arg, Expr::VarRef { .. })).count()
         }
-    }
-    names
+        _ => 0,
+    };
+    select.fields.iter().map(arguments).sum()
 }
 
 fn written_row(points: u64) -> SeriesChunk {
@@ -210,7 +205,8 @@ const PADDED_BYTES_MAX: usize = 4 * BATCH_BYTES;
 type Tags = Vec<(String, String)>;
 
 pub(super) struct IntoPoints {
-    tag_columns: Vec<String>,
+    /// The number of columns at the end that become tags.
+    tag_columns: usize,
     tables: BTreeMap<String, MeasurementRows>,
     count: u64,
     bytes: usize,
@@ -231,7 +227,7 @@ struct MeasurementRows {
 }
 
 impl IntoPoints {
-    pub(super) fn new(tag_columns: Vec<String>) -> Self {
+    pub(super) fn new(tag_columns: usize) -> Self {
         Self { tag_columns, tables: BTreeMap::new(), count: 0, bytes: 0 }
     }
 
@@ -249,13 +245,16 @@ impl IntoPoints {
         let Some(name) = measurement.or(chunk.name.as_deref()) else { return };
         let Some(ResultColumn::Time(times_ns)) = chunk.values.first() else { return };
         let (mut tags, mut fields, mut names) = (Vec::new(), Vec::new(), BTreeSet::new());
-        for (key, column) in chunk.columns.iter().zip(&chunk.values).skip(1).rev() {
+        for (place, (key, column)) in
+            chunk.columns.iter().zip(&chunk.values).skip(1).rev().enumerate()
+        {
+            let is_tag = place < self.tag_columns;
             // As in 1.x, the last of several columns with the same name is written.
-            if !names.insert(key) {
+            if !names.insert((is_tag, key)) {
                 continue;
             }
             if let ResultColumn::Values(column) | ResultColumn::Filled { column, .. } = column {
-                let named = if self.tag_columns.contains(key) { &mut tags } else { &mut fields };
+                let named = if is_tag { &mut tags } else { &mut fields };
                 named.push((key, column));
             }
         }
@@ -448,7 +447,7 @@ mod tests {
 
     #[test]
     fn tags_count_with_their_text() {
-        let mut points = IntoPoints::new(Vec::new());
+        let mut points = IntoPoints::new(0);
         let long = "x".repeat(60_000);
         let hosts: Vec<String> = (0..50).map(|n| format!("{n}{long}")).collect();
         hosts.iter().for_each(|host| points.push(None, &chunk(&[("host", host)], &["v"])));
@@ -462,7 +461,7 @@ mod tests {
 
     #[test]
     fn points_keep_their_tags_and_fields() {
-        let mut points = IntoPoints::new(Vec::new());
+        let mut points = IntoPoints::new(0);
         points.push(None, &chunk(&[("a", "1")], &["v", "w", "v"]));
         points.push(None, &chunk(&[("a", ""), ("b", "2")], &["x"]));
         points.push(None, &chunk(&[("a", "3"), ("b", "2")], &["w"]));

@@ -176,17 +176,13 @@ export function foundAlone(document, series) {
   return seriesOf(document).filter(isIt).map((one) => (one.has('tags') ? new Map([...one, ['tags', tags]]) : one));
 }
 
-/** The statement selects a single series, without limits. */
-export function aloneOf(parts, series) {
+/** The statement selects a single series, without limits. `from` can add other measurements. */
+export function aloneOf(parts, series, from = sourceOf(parts, series)) {
   const tags = [...(series.get('tags') ?? [])].map(([key, value]) => `${quoted(key)} = '${value}'`);
-  const name = series.get('name');
-  const single = !/, |^\//.test(parts.FROM);
-  return statement({
-    ...unlimited(parts),
-    FROM: single ? parts.FROM : quoted(name),
-    WHERE: and(parts.WHERE, ...tags),
-  });
+  return statement({ ...unlimited(parts), FROM: from, WHERE: and(parts.WHERE, ...tags) });
 }
+
+const sourceOf = ({ FROM }, series) => (/, |^\//.test(FROM) ? quoted(series.get('name')) : FROM);
 
 /** A statement can return several series if it groups by tags or reads several measurements. */
 export const hasSeries = (parts) => dimensionsOf(parts).some((one) => !isWindow(one)) || /, |^\//.test(parts.FROM);

@@ -5,7 +5,8 @@ import { JsonNumber } from '../record/json.mjs';
 import { alike, errorOf, groupBy, head, seriesOf } from './answers.mjs';
 import { and, callOf, calls, dimensionsOf, fieldsOf, isWindow, statement, termsOf, windowOf, withoutAbs } from './statement.mjs';
 import { aloneOf, columnsOf, foundAlone, hasLimits, hasSeriesLimits, unlimited } from './assemble.mjs';
-import { linesOfSeries, scratch } from './stored.mjs';
+import { linesOfSeries } from './lines.mjs';
+import { scratch } from './stored.mjs';
 
 const UNITS = { ns: 1n, u: 1_000n, ms: 1_000_000n, s: 1_000_000_000n, m: 60_000_000_000n, h: 3_600_000_000_000n };
 const number = (cell) => Number(cell.text);
@@ -25,6 +26,8 @@ const MAY = {
   },
   first: (points) => at(points, (one, other) => one < other),
   last: (points) => at(points, (one, other) => one > other),
+  min: (points) => earliest(points, (one, other) => one < other),
+  max: (points) => earliest(points, (one, other) => one > other),
   sample: (points) => points,
 };
 /** Go's sort is stable up to this number of points, so the choice of 1.x is known. */
@@ -67,11 +70,17 @@ function preferred(name, points) {
 }
 
 /** Without windows, the row of one of these calls has the time of the chosen point. */
-const TIMED = ['percentile', 'first', 'last'];
+const TIMED = ['percentile', 'first', 'last', 'min', 'max'];
 
 function at(points, isBetter) {
   const best = points.reduce((one, other) => (isBetter(BigInt(other[0].text), BigInt(one[0].text)) ? other : one), points[0]);
   return points.filter(([time]) => time.text === best[0].text);
+}
+
+/** Among the points with the best value, the function returns those with the earliest time. */
+function earliest(points, isBetter) {
+  const best = points.reduce((one, other) => (isBetter(key(other[1]), key(one[1])) ? other : one), points[0]);
+  return MAY.first(points.filter(([, cell]) => key(cell) === key(best[1])));
 }
 
 const ROUND = { floor: Math.floor, ceil: Math.ceil, round: (x) => Math.sign(x) * Math.round(Math.abs(x)), abs: Math.abs, sqrt: Math.sqrt };
@@ -80,8 +89,11 @@ const rounded = (cell, round) => (cell instanceof JsonNumber ? new JsonNumber(St
 const key = (cell) => (cell instanceof JsonNumber ? number(cell) : cell);
 
 /** Whether the statement's only call may return both responses. */
-export async function chosen({ parts, theirs, ours, env, trusted }) {
+export async function chosen(pair) {
+  const { parts, theirs, ours, env, trusted } = pair;
   const [field, ...aux] = fieldsOf(parts);
+  const place = aux.findIndex(({ expression }) => callOf(expression)) + 1;
+  if (place > 0 && !callOf(field.expression)) return chosen(callFirst(pair, place));
   const outer = callOf(field.expression);
   const round = ROUND[outer?.name];
   const call = round ? callOf(outer.first) : outer;
@@ -103,6 +115,18 @@ export async function chosen({ parts, theirs, ours, env, trusted }) {
   const filled = { ...parts, fill: '(none)' };
   const known = await windowsAlone(filled, counted, env);
   return isRight(known, filled);
+}
+
+/** Moves the call and its column from this place to the first place. */
+function callFirst({ parts, theirs, ours, ...pair }, place) {
+  const moved = (list, first) => [...list.slice(0, first), list[first + place], ...list.slice(first, first + place), ...list.slice(first + place + 1)];
+  const side = ({ document, ...more }) => {
+    const series = seriesOf(document).map((one) => new Map([...one, ['columns', moved(one.get('columns'), 1)], ['values', one.get('values').map((row) => moved(row, 1))]]));
+    const results = series.length > 0 ? new Map([['results', [new Map([['series', series]])]]]) : document;
+    return { ...more, document: results };
+  };
+  const SELECT = moved(fieldsOf(parts).map(({ text }) => text), 0).join(', ');
+  return { ...pair, parts: { ...parts, SELECT }, theirs: side(theirs), ours: side(ours) };
 }
 
 function isLike(known, own) {

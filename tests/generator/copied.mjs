@@ -3,8 +3,9 @@
 // field for each cast.
 
 import { json, seriesOf } from './answers.mjs';
+import { linesOf } from './lines.mjs';
 import { clauses, statement } from './statement.mjs';
-import { linesOf, scratch } from './stored.mjs';
+import { scratch } from './stored.mjs';
 
 const NAMED = /'(?:[^'\\]|\\.)*'|\/(?:[^/\\]|\\.)*\/|\b([a-z]\w*)((?:::\w+)?)/g;
 const COPY = /(?:^|_)copy\d+$/;

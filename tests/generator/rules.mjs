@@ -10,6 +10,7 @@ import {
 import { chosen, drawnTogether } from './chance.mjs';
 import { hasCasts, isOverCopies } from './copied.mjs';
 import { TAGS } from './data.mjs';
+import { isOfWindowsAlone } from './overlapping.mjs';
 import { and, clauses, callOf, calls, dimensionsOf, fieldsOf, isTime, isWindow, split, statement, termsOf, union, windowOf, withoutAbs } from './statement.mjs';
 import { boundsOf, isOverStored, keepOurs } from './stored.mjs';
 import { untied } from './untied.mjs';
@@ -64,7 +65,7 @@ const OF_TAGS =
   /"?\w+"?(?:::\w+)? [=!]~ \/(?:[^/\\]|\\.)*\/|"?\w+"?(?:::\w+)? !?= '[^']*'|'[^']*' = "?\w+"?(?:::\w+)?/g;
 
 /** The tag may be on either side of the comparison. */
-const ORDER_OF_TAGS = /\b(\w+) (<=?|>=?) '([^']*)'|'([^']*)' (<=?|>=?) (\w+)\b/g;
+const ORDER_OF_TAGS = /\b(?!time\b)(\w+) (<=?|>=?) '([^']*)'|'([^']*)' (<=?|>=?) (?!time\b)(\w+)\b/g;
 const COMPARED = { '<': (a, b) => a < b, '<=': (a, b) => a <= b, '>': (a, b) => a > b, '>=': (a, b) => a >= b };
 
 /** Replaces a comparison by order with a list of the tag values that satisfy it. */
@@ -170,8 +171,8 @@ export const RULES = [
         let seen = false;
         for (const one of [text, ...inner(text)]) {
           const own = clauses(one);
-          for (const field of fieldsOf(own).filter((each) => each.text.includes(`${name}(`))) {
-            const [, body] = await env.real(statement({ ...own, SELECT: field.text }));
+          for (const call of closed(own.SELECT, new RegExp(`\\b${name}\\(`, 'g'))) {
+            const [, body] = await env.real(withSelect(own, call));
             seen ||= body === [theirs, ours][at].body;
           }
         }
@@ -212,7 +213,7 @@ export const RULES = [
   },
   {
     name: 'tags compared by order: 1.6.7 treats the operator as !=, and with a list of the values it returns the result of Tidemark',
-    holds: ({ text }) => text.replaceAll(/time (<=?|>=?) '[^']*'/g, '').search(ORDER_OF_TAGS) >= 0,
+    holds: ({ text }) => text.search(ORDER_OF_TAGS) >= 0,
     async proof({ text, env, isOurs }) {
       return isOurs(await env.real(spelledOut(text)));
     },
@@ -311,13 +312,16 @@ export const RULES = [
     async proof({ parts, isSeries, trusted }) {
       const counted = await trusted(statement({ ...parts, SELECT: 'count(*)', fill: windowOf(parts) && '(none)' }));
       if (!counted || hasLimits(parts)) return false;
-      const found = [];
-      for (const series of seriesOf(counted)) {
-        const alone = await trusted(aloneOf(parts, series));
-        if (!alone) return false;
-        found.push(...foundAlone(alone, series));
+      // Without the other measurements, a field that only these measurements have has no type.
+      for (const from of [undefined, parts.FROM]) {
+        const found = [];
+        for (const series of seriesOf(counted)) {
+          const alone = await trusted(aloneOf(parts, series, from));
+          found.push(...(alone ? foundAlone(alone, series) : [undefined]));
+        }
+        if (!found.includes(undefined) && isSeries(found)) return true;
       }
-      return isSeries(found);
+      return false;
     },
   },
   {
@@ -340,13 +344,18 @@ export const RULES = [
   },
   {
     name: 'one of several equal values or points, or a random sample: the result of Tidemark is a permitted choice',
-    holds: (query) => isFlat(query) && calls(query.text, 'first|last|mode|percentile|sample'),
+    holds: (query) => isFlat(query) && calls(query.text, 'first|last|min|max|mode|percentile|sample'),
     proof: chosen,
   },
   {
     name: 'several calls of which some draw random samples: over the stored samples of Tidemark, 1.x returns the result of Tidemark',
     holds: (query) => isFlat(query) && calls(query.text, 'sample'),
     proof: drawnTogether,
+  },
+  {
+    name: 'windows that overlap at a clock change: the points of each window alone return the same row',
+    holds: (query) => isFlat(query) && query.parts.tz !== undefined,
+    proof: isOfWindowsAlone,
   },
   {
     name: 'several casts of one field in a condition, of which 1.x applies only one: with a copy of the field for each cast, 1.x returns the result of Tidemark',

@@ -1,8 +1,9 @@
 // Avoids the defects of subqueries in 1.x. Stores the rows of a subquery as points of a
 // measurement, and then runs the outer statement over that measurement in 1.x.
 
-import { alike, errorOf, groupBy, head, json, resultsOf, sameAnswer, seriesOf } from './answers.mjs';
+import { alike, errorOf, groupBy, head, json, sameAnswer, seriesOf } from './answers.mjs';
 import { TAGS } from './data.mjs';
+import { linesOf, linesOfSeries } from './lines.mjs';
 import { and, calls, clauses, dimensionsOf, fieldsOf, isTime, isWindow, split, statement, termsOf, union, windowOf } from './statement.mjs';
 
 /** These calls use the windows of the outer statement. */
@@ -33,23 +34,26 @@ export async function isOverStored({ text: whole, tied, theirs, ours, env, trust
   const isChoice = calls(outer.SELECT, 'first|last') && !errorOf(ours.document);
   // Next to another subquery, 1.x loses series of some functions if the subquery groups by all tags.
   const isUnion = !isTheirs && inner.some((one) => subqueries(clauses(one).FROM)?.length > 1);
-  // Of equal values with the same time, 1.x can choose any. With windows, the row does not show the time.
-  const isTie = !isTheirs && calls(outer.SELECT, 'min|max') && windowOf(outer) && !errorOf(ours.document);
+  // Of equal values with the same time, 1.x can choose any. Rows with the same time can have any order.
+  const isTie = !isTheirs && (!/\w\(/.test(outer.SELECT) || (calls(outer.SELECT, 'min|max') && windowOf(outer))) && !errorOf(ours.document);
+  // A column that the outer calls do not read can have a type error.
+  const isOfCalls = !isTheirs && fieldsOf(outer).every(({ expression }) => /^\w+\([^*/]*\)$/.test(expression));
   const ways = [
     {},
     ...(isTheirs ? [{ read: 1 }] : []),
     ...(isTheirs && inner.some((one) => one.includes('(SELECT')) ? [{ read: 2 }] : []),
     ...(isChoice ? [{ isSubquery: true }] : []),
     ...(isUnion ? [{ isAsWritten: true }] : []),
-    ...(isTie ? [{ isApart: true }] : []),
+    ...(isTie ? [{ apart: new Map() }] : []),
+    ...(isOfCalls ? [{ columns: [...fieldsOf(outer).map(({ expression }) => expression), outer.WHERE].join().match(/\w+/g) }] : []),
   ];
   for (const way of ways) {
-    const keep = isTheirs ? (parts) => keepTheirs(parts, env) : (parts) => keepOurs(parts, env, trusted, { every: isPlain, apart: way.isApart });
+    const keep = isTheirs ? (parts) => keepTheirs(parts, env) : (parts) => keepOurs(parts, env, trusted, { every: isPlain, apart: way.apart });
     const how = { env, keep, nested: isTheirs, ...way, looksForZeros, hasZeros: false };
-    let answer = await overStored(text, how);
+    let answer = togetherAgain(await overStored(text, how), way.apart);
     if (!answer) continue;
     const listing = withColumns(text, theirs.document, ours.document, env.parsed(answer));
-    if (listing) answer = await overStored(listing, how);
+    if (listing) answer = togetherAgain(await overStored(listing, how), way.apart);
     const document = withEmptyTags(answer, text, ours.document, env);
     if (isOurs(answer) || isSame(document)) return true;
     const [one, other] = [json(document ?? null), ours.body].map((body) => [200, body.replaceAll(new RegExp(MINUS_ZERO, 'g'), '0')]);
@@ -94,7 +98,7 @@ const MINUS_ZERO = /(?<=[[,])-0(?=[\],])/;
 function withEmptyTags(answer, text, ours, { parsed }) {
   const document = parsed(answer);
   const parts = clauses(text);
-  const shown = fieldsOf(parts).map(({ expression }) => expression.replace(/::tag$/, ''));
+  const expressions = fieldsOf(parts).map(({ expression }) => expression.replace(/::tag$/, ''));
   // The row of an empty window has no value.
   const [only, more] = subqueries(parts.FROM) ?? [];
   const number = /^\((-?[\d.]+)\)$/.exec(parts.fill)?.[1];
@@ -106,6 +110,7 @@ function withEmptyTags(answer, text, ours, { parsed }) {
   const isMissing = (cell) => cell === null || (number !== undefined && cell?.text === number);
   for (const [place, series] of seriesOf(document).entries()) {
     const windows = answer[2]?.get(head(series));
+    const shown = parts.SELECT === '*' ? series.get('columns').slice(1) : expressions;
     const [known, own] = [seriesOf(ours)[place]?.get('tags') ?? new Map(), series.get('tags') ?? new Map()];
     const tags = new Map([...known].filter(([key, tag]) => own.has(key) || tag === '').map(([key]) => [key, own.get(key) ?? '']));
     if ([...own.keys()].some((key) => !tags.has(key))) return undefined;
@@ -135,8 +140,8 @@ const groupsBy = (dimensions, tag) =>
  * before the time range but reach into it, and predicted rows follow the time range. The row of
  * `integral` has the time 0. With `how.read`, stores the rows that `SELECT *` reads from the
  * subquery at this depth. With `how.isSubquery`, the outer statement reads the stored rows through a
- * subquery. With `how.isAsWritten`, the rows have only the tags by which the subquery and the outer
- * statement group.
+ * subquery. With `how.columns`, stores only these columns. With `how.isAsWritten`, the rows have only
+ * the tags by which the subquery and the outer statement group.
  */
 async function overStored(text, how) {
   const outer = clauses(text);
@@ -144,6 +149,7 @@ async function overStored(text, how) {
   try {
     const reads = await around(outer, { ranges: [], times: [], tags: [] }, { ...how, made });
     if (!reads) return undefined;
+    if (!how.nested) reads['GROUP BY'] = (await withoutRowNumbers(dimensionsOf(reads), made, how.env)).join(', ');
     if (how.isSubquery) reads.FROM = split(reads.FROM, ', ').map((source) => `(SELECT * FROM ${source} GROUP BY *)`).join(', ');
     const ask = await asking(reads, how.env);
     const terms = termsOf(reads);
@@ -167,6 +173,16 @@ async function overStored(text, how) {
       await how.env.real(`DROP DATABASE ${database}`);
     }
   }
+}
+
+/** `GROUP BY *` must not group by the tag that `repeated` adds. */
+async function withoutRowNumbers(dimensions, databases, { real, parsed }) {
+  if (!dimensions.some(isPattern)) return dimensions;
+  const keys = [];
+  for (const database of databases) keys.push(...seriesOf(parsed(await real(`SHOW TAG KEYS ON ${database}`))).flatMap((series) => series.get('values').flat()));
+  if (!keys.includes(ROW_NUMBER)) return dimensions;
+  const matching = (pattern) => keys.filter((key) => key !== ROW_NUMBER && groupsBy([pattern], key));
+  return union(dimensions.flatMap((one) => (isPattern(one) ? matching(one) : [one])));
 }
 
 const timesOf = (document) => new Map(seriesOf(document).map((series) => [head(series), series.get('values').map(([time]) => time.text)]));
@@ -275,11 +291,18 @@ async function around(own, context, how) {
   const tags = union(...stored.map((one) => one.tags));
   const matching = (pattern) => (all ?? tags).flatMap((tag) => (isPattern(tag) && pattern !== '*' ? [pattern] : groupsBy([pattern], tag) ? [tag] : []));
   const known = dimensions.flatMap((one) => (isPattern(one) ? matching(one) : [one]));
-  const columns = inner.flatMap((text) => fieldsOf(clauses(text)).map(({ expression, alias }) => alias ?? expression));
-  const isVisible = (name) => groupsBy(tags, name) || columns.some((column) => column === name || /[*/]/.test(column));
-  const hidden = below.tags.filter((tag) => !isVisible(tag));
+  const hidden = below.tags.filter((tag) => !inner.some((text) => shows(text, tag)));
   const SELECT = hidden.length > 0 ? fieldsOf(own).map((field) => withoutHidden(field, hidden)).join(', ') : own.SELECT;
   return { ...own, SELECT, FROM: stored.map(({ from }) => from).join(', '), 'GROUP BY': union(known).join(', ') };
+}
+
+/** Whether the outer statement can read the tag as a column of this subquery. */
+function shows(text, tag) {
+  const own = clauses(text);
+  if (groupsBy(dimensionsOf(own), tag)) return true;
+  const columns = fieldsOf(own).map(({ expression, alias }) => alias ?? expression);
+  const below = subqueries(own.FROM);
+  return columns.includes(tag) || (columns.some(isPattern) && (!below || below.some((one) => shows(one, tag))));
 }
 
 /** `GROUP BY *` of a statement over these subqueries groups by these tags. */
@@ -311,6 +334,11 @@ async function store(text, context, how) {
     return keep(whole, dimensionsOf(clauses(text)).filter((one) => !isWindow(one)), how);
   }
   let own = clauses(text);
+  if (how.columns) {
+    const read = fieldsOf(own).filter(({ alias }) => how.columns.includes(alias));
+    if (read.length === 0 || read.length === fieldsOf(own).length) return undefined;
+    own = { ...own, SELECT: read.map((field) => field.text).join(', ') };
+  }
   const window = windowOf(own) ?? (WINDOWED.test(own.SELECT) ? context.window : undefined);
   if (how.nested && own.FROM.startsWith('(SELECT')) {
     own = await around(own, context, how.read ? { ...how, read: how.read - 1 } : how);
@@ -322,9 +350,10 @@ async function store(text, context, how) {
   const tags = dimensionsOf(own).filter((one) => !isWindow(one));
   // Two rows with the same time would be the same point, so each series is stored separately.
   const isWhole = tags.includes('*') || !/\w\(/.test(own.SELECT);
-  // `GROUP BY *` of the outer statement groups the subqueries at every depth.
-  const passed = !how.nested && own.FROM.startsWith('(SELECT') ? context.tags : [];
-  const all = isWhole && !how.isAsWritten ? ['*', ...passed] : union(tags, context.tags);
+  // `GROUP BY *` of the outer statement groups the subqueries at every depth, but `*` of the
+  // subquery has only the tags of the subquery below.
+  const passed = !how.nested && own.FROM.startsWith('(SELECT') ? union(tags, context.tags) : [];
+  const all = isWhole && !how.isAsWritten ? union(['*'], passed) : union(tags, context.tags);
   const write = {
     ...own,
     WHERE: own.isWide ? own.WHERE : and(...union(termsOf(own), context.times)),
@@ -388,11 +417,11 @@ async function keepTheirs(parts, { real, parsed, write }) {
 /**
  * Returns the name of the new database, or undefined if the rows are not known to be correct. With
  * `every`, a row without values becomes a point with another field. With `apart`, rows with the same
- * time are a nanosecond apart, in Tidemark's order.
+ * time are a nanosecond apart, in Tidemark's order. `apart` then maps their new times to the old ones.
  */
 export async function keepOurs(parts, env, trusted, { every, apart } = {}) {
   const known = await trusted(statement(parts));
-  if (!known) return undefined;
+  if (!known || (apart && !hasTies(known))) return undefined;
   const database = scratch();
   try {
     await env.own(`CREATE DATABASE ${database} WITH DURATION INF`);
@@ -404,21 +433,34 @@ export async function keepOurs(parts, env, trusted, { every, apart } = {}) {
     const stored = isStored ? withoutValues(env.parsed(await env.own('SELECT * FROM /.*/ GROUP BY *', database)), filled) : rows;
     const lines = [...linesOf(keys, stored), ...linesOf(keys, repeated(rows)), ...(every ? emptyRows(rows) : [])];
     await env.real(`CREATE DATABASE ${database} WITH DURATION INF`);
-    await env.write(database, apart ? allApart(lines) : lines);
+    await env.write(database, apart ? allApart(lines, apart) : lines);
     return database;
   } finally {
     await env.own(`DROP DATABASE ${database}`);
   }
 }
 
+function hasTies(document) {
+  const times = seriesOf(document).flatMap((series) => series.get('values').map(([time]) => time.text));
+  return new Set(times).size < times.length;
+}
+
 /** Of the lines with the same time, each is a nanosecond after the previous one. */
-function allApart(lines) {
+function allApart(lines, apart) {
   const counts = new Map();
   return lines.map((line) => {
     const [, series, time] = /^(.* )(\d+)$/s.exec(line);
     counts.set(time, (counts.get(time) ?? -1n) + 1n);
-    return `${series}${BigInt(time) + counts.get(time)}`;
+    const moved = String(BigInt(time) + counts.get(time));
+    apart.set(moved, time);
+    return `${series}${moved}`;
   });
+}
+
+function togetherAgain(answer, apart) {
+  if (!answer || !apart) return answer;
+  const [status, body, ...more] = answer;
+  return [status, body.replaceAll(/(?<=\[)\d+(?=,)/g, (time) => apart.get(time) ?? time), ...more];
 }
 
 /**
@@ -497,6 +539,8 @@ function keysOf(document) {
   return new Map([['results', [new Map([['series', series]])]]]);
 }
 
+const ROW_NUMBER = 'row';
+
 /**
  * A later row of the same series and time would replace these rows, such as values of `distinct`.
  * An additional tag makes each of them a separate point.
@@ -505,7 +549,7 @@ function repeated(document) {
   const series = seriesOf(document).flatMap((one) => {
     const rows = one.get('values');
     return [...groupBy(rows, ([time]) => time.text).values()].flatMap((same) =>
-      same.slice(0, -1).map((row, number) => new Map([...one, ['tags', new Map([...(one.get('tags') ?? []), ['row', String(number)]])], ['values', [row]]])),
+      same.slice(0, -1).map((row, number) => new Map([...one, ['tags', new Map([...(one.get('tags') ?? []), [ROW_NUMBER, String(number)]])], ['values', [row]]])),
     );
   });
   return new Map([['results', [new Map([['series', series]])]]]);
@@ -521,39 +565,4 @@ function emptyRows(document) {
 export function scratch() {
   databases += 1;
   return `stored${databases}`;
-}
-
-/** `keys` contains the types of the fields. */
-export function linesOf(keys, rows) {
-  const types = new Map(
-    seriesOf(keys).flatMap((series) => series.get('values').map(([field, type]) => [`${series.get('name')}\n${field}`, type])),
-  );
-  const escape = (text) => text.replace(/[ ,=]/g, '\\$&');
-  const value = (cell, type) => {
-    if (type === 'string') return `"${cell.replace(/["\\]/g, '\\$&')}"`;
-    if (type === 'boolean') return String(cell);
-    return type === 'integer' ? `${cell.text}i` : cell.text;
-  };
-  return resultsOf(rows).flatMap((result) => result.get('series') ?? []).flatMap((series) => {
-    const name = series.get('name');
-    const tags = [...(series.get('tags') ?? [])].filter(([, tag]) => tag !== '').map(([key, tag]) => `,${escape(key)}=${escape(tag)}`);
-    const columns = series.get('columns');
-    return series.get('values').flatMap((row) => {
-      const cells = columns.map((column, at) => [column, row[at]]).slice(1).filter(([, cell]) => cell !== null);
-      if (cells.length === 0) return [];
-      const fields = cells.map(([column, cell]) => `${escape(column)}=${value(cell, types.get(`${name}\n${column}`))}`);
-      return [`${escape(name)}${tags.join('')} ${fields.join(',')} ${row[0].text}`];
-    });
-  });
-}
-
-/** Every number becomes a float. */
-export function linesOfSeries(all, field) {
-  const escape = (text) => text.replace(/[ ,=]/g, '\\$&');
-  const value = (cell) => (typeof cell === 'string' ? `"${cell.replace(/["\\]/g, '\\$&')}"` : (cell.text ?? String(cell)));
-  return all.flatMap((series) => {
-    const tags = [...(series.get('tags') ?? [])].filter(([, tag]) => tag !== '').map(([key, tag]) => `,${escape(key)}=${escape(tag)}`);
-    const rows = series.get('values').filter(([, cell]) => cell !== null);
-    return rows.map(([time, cell]) => `${escape(series.get('name'))}${tags.join('')} ${field}=${value(cell)} ${time.text}`);
-  });
 }

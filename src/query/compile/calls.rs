@@ -277,11 +277,7 @@ impl<'a> CallBuilder<'a> {
         plan.silent |= self.window.is_some()
             && !descending
             && !self.checked.has_lower_bound()
-            && if self.checked.facts.nested {
-                transform.reads_window_before()
-            } else {
-                transform.reads_nothing_unbounded()
-            };
+            && transform.reads_window_before();
         let input = match &plan.missing {
             Some(missing) => Some(missing.field_type()),
             None => {

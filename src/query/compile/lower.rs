@@ -208,10 +208,15 @@ fn with_columns<'a>(
     sources.iter().map(source).collect()
 }
 
+/// With INTO, the tag arguments of top() and bottom() are the last columns, and keep their names
+/// (1.x `SelectStatement.ColumnNames`).
 fn columns(checked: &CheckedSelect<'_>, shown: &[(Field, bool)]) -> Rc<[String]> {
-    let shown: Vec<Field> = shown.iter().map(|(field, _)| field.clone()).collect();
+    let is_into = checked.select.into.is_some();
+    let (tags, named): (Vec<_>, Vec<_>) = shown.iter().partition(|(_, tag)| is_into && *tag);
+    let named: Vec<Field> = named.into_iter().map(|(field, _)| field.clone()).collect();
+    let tags = tags.into_iter().map(|(field, _)| result_names::field_name(&field.expr));
     let time = checked.facts.time_alias.clone().unwrap_or_else(|| "time".into());
-    std::iter::once(time).chain(result_names::column_names(&shown)).collect()
+    std::iter::once(time).chain(result_names::column_names(&named)).chain(tags).collect()
 }
 
 /// Returns the zone's shifts during all windows that the statement reads. The first and the last

@@ -96,7 +96,11 @@ pub(crate) async fn prepare<'a>(
             resolve::type_of(&field.expr, &known)?;
         }
     }
-    let shown = with_tag_arguments(&fields);
+    let mut shown = with_tag_arguments(&fields);
+    if checked.select.into.is_some() {
+        // The statement writes its last columns as tags.
+        shown.sort_by_key(|(_, is_argument)| *is_argument);
+    }
     let buckets_max = context.limits.get(Limit::Buckets) as u64;
     Ok(Prepared { checked, measurements, known, shown, group_keys, subqueries, buckets_max, size })
 }

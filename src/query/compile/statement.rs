@@ -186,7 +186,10 @@ pub(crate) fn check<'a>(
         subqueries: Vec::new(),
     };
     if outer.is_none() {
-        checked.floor = checked.range_with(checked.facts.extra_intervals);
+        let extra = checked.facts.extra_intervals;
+        // In 1.x, the start of the range overflows, and 1.x then reads no points.
+        let overflows = has_windows && !descending && extra > 0 && !checked.has_lower_bound();
+        checked.floor = if overflows { TimeRange::new(0, 0) } else { checked.range_with(extra) };
     }
     checked.check_subqueries(shared)?;
     Ok(checked)

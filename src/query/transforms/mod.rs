@@ -139,12 +139,6 @@ impl Transform {
         !matches!(self, Self::CumulativeSum(_) | Self::Integral(_) | Self::HoltWinters(_))
     }
 
-    /// Whether the transformation returns nothing in a statement with windows but no lower time
-    /// bound (observed in 1.6.7).
-    pub(crate) fn reads_nothing_unbounded(&self) -> bool {
-        !self.emits_at_end()
-    }
-
     pub(crate) fn emits_at_end(&self) -> bool {
         matches!(self, Self::Integral(_) | Self::HoltWinters(_))
     }
