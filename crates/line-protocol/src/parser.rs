@@ -82,6 +82,9 @@ pub struct Parser {
     rejected: Rejected,
     /// The rest of a line that was rejected as too long before it ended.
     skipping: Option<EndOfLine>,
+    /// The number of used blanks at the beginning of the physical line that continues in the next
+    /// piece. The columns of errors include these blanks.
+    indent: u32,
 }
 
 impl Parser {
@@ -99,6 +102,7 @@ impl Parser {
             line: 1,
             rejected: Rejected::default(),
             skipping: None,
+            indent: 0,
         }
     }
 
@@ -153,7 +157,7 @@ impl Parser {
                 at += 1;
             }
             match bytes.get(at) {
-                None => return at,
+                None => return self.keep_indent(text, line_start, at),
                 Some(b'#') => match memchr::memchr(b'\n', bytes.get(at..).unwrap_or_default()) {
                     Some(length) => at += length,
                     None if last => return bytes.len(),
@@ -194,9 +198,24 @@ impl Parser {
     #[cold]
     fn wait(&mut self, text: &str, shown: usize, start: usize) -> usize {
         let bytes = text.as_bytes();
-        let Some(cause) = self.too_long(bytes, start) else { return start };
+        let Some(cause) = self.too_long(bytes, start) else {
+            return self.keep_indent(text, shown, start);
+        };
         self.reject(text, shown, start..start, Fault { at: start, cause });
         start + self.skip(bytes.get(start..).unwrap_or_default(), EndOfLine::default())
+    }
+
+    /// Counts the blanks before `at`, where the next piece begins. Returns `at`.
+    #[cold]
+    fn keep_indent(&mut self, text: &str, line_start: usize, at: usize) -> usize {
+        let shown = physical_line(text, line_start, at);
+        self.indent = self.indent_before(shown) + (at - shown) as u32;
+        at
+    }
+
+    /// Returns the number of earlier pieces' blanks in the physical line that is shown from `shown`.
+    fn indent_before(&self, shown: usize) -> u32 {
+        if shown == 0 { self.indent } else { 0 }
     }
 
     fn too_long(&self, bytes: &[u8], start: usize) -> Option<Cause> {
@@ -216,10 +235,9 @@ impl Parser {
     }
 
     fn reject(&mut self, text: &str, shown: usize, refused: Range<usize>, fault: Fault) {
-        let line = self.line;
-        let before = text.get(shown..refused.start).unwrap_or_default();
-        let shown = before.rfind('\n').map_or(shown, |newline| shown + newline + 1);
-        self.rejected.push(|| line_error(line, text, shown, fault));
+        let shown = physical_line(text, shown, refused.start);
+        let (line, indent) = (self.line, self.indent_before(shown));
+        self.rejected.push(|| line_error(line, indent, text, shown, fault));
         let refused = text.as_bytes().get(refused).unwrap_or_default();
         self.line += memchr::memchr_iter(b'\n', refused).count() as u32;
     }
@@ -265,19 +283,25 @@ impl Parser {
 
     #[cold]
     fn leave_out_time(&mut self, text: &str, start: usize, at: usize) {
-        let line = self.line;
-        let before = text.get(..start).unwrap_or_default();
-        let shown = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let shown = physical_line(text, 0, start);
+        let (line, indent) = (self.line, self.indent_before(shown));
         self.rejected.push_without_time(|| {
-            line_error(line, text, shown, Fault::new(at, Cause::FieldNamedTime))
+            line_error(line, indent, text, shown, Fault::new(at, Cause::FieldNamedTime))
         });
     }
 }
 
-/// The physical line starts at `shown`. Its columns include leading blanks.
-fn line_error(line: u32, text: &str, shown: usize, fault: Fault) -> LineError {
+/// Returns the start of the physical line that contains `at`, but at least `from`.
+fn physical_line(text: &str, from: usize, at: usize) -> usize {
+    let before = text.get(from..at).unwrap_or_default();
+    before.rfind('\n').map_or(from, |newline| from + newline + 1)
+}
+
+/// The physical line starts at `shown`, after `indent` blanks in earlier pieces. Its columns include
+/// leading blanks.
+fn line_error(line: u32, indent: u32, text: &str, shown: usize, fault: Fault) -> LineError {
     let before = text.get(shown..fault.at).unwrap_or_default();
-    LineError { line, column: before.chars().count() as u32 + 1, cause: fault.cause }
+    LineError { line, column: indent + before.chars().count() as u32 + 1, cause: fault.cause }
 }
 
 #[inline(always)]

@@ -195,6 +195,25 @@ fn v3_body_is_parsed_before_its_end() {
     }
 }
 
+/// A piece may end at any byte of an indented line.
+#[test]
+fn columns_of_v3_errors_include_indents_of_earlier_pieces() {
+    let admission = Admission::new(40_000_000, 40_000_000);
+    let comment = format!("#{}\n", "x".repeat(998));
+    let before = "cpu v=1i\n".to_owned() + &comment.repeat(PARSED_PIECE_BYTES / comment.len() + 1);
+    let lines = "\n \r\n  \t bad\n# note\n \t  cpu v=x\n   cpu v=1i,time=5i\n    é v=1i,=2i\n";
+    let text = before.clone() + lines;
+    let whole = body_parser(&admission, Dialect::V3).finish(text.clone().into_bytes()).unwrap();
+    let columns: Vec<u32> = whole.rejected.named.iter().map(|error| error.column).collect();
+    assert_eq!(columns, [8, 11, 18, 12]);
+    for cut in before.len()..=text.len() {
+        let mut parser = body_parser(&admission, Dialect::V3);
+        assert_eq!(parser.parse(&text.as_bytes()[..cut], text.len(), 0), Ok(0));
+        let parsed = parser.finish(text.clone().into_bytes()).unwrap();
+        assert_eq!(parsed.rejected, whole.rejected, "{cut}");
+    }
+}
+
 /// A member may end where a step ends.
 #[test]
 fn members_may_end_between_steps() {
