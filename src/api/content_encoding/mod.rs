@@ -89,16 +89,18 @@ const HISTORY_BITS: u8 = 15;
 const STATE_BYTES: usize = 64 << 10;
 /// The maximum size of the free room for inflated bytes, except within a long line.
 const ROOM_BYTES: usize = 256 << 10;
-/// The number of bytes after which a step ends. Inflating and parsing them takes about ten
+/// The number of inflated bytes after which a step ends. Inflating and parsing them takes about ten
 /// milliseconds. Most batches are smaller.
 const STEP_BYTES: usize = 2 << 20;
+/// The number of compressed bytes after which a step ends, because empty blocks take time but
+/// inflate to nothing. The table of such a block takes about 0.15 microseconds per byte, so a step
+/// takes at most about 30 milliseconds. Line protocol, which compresses 5 to 10 times, inflates to
+/// 1 to 2 MB.
+const STEP_INPUT_BYTES: usize = 200 << 10;
+/// The number of members after which a step ends, because each member initializes the tables.
+const STEP_MEMBERS: usize = 1_000;
 /// The maximum number of compressed bytes that are inflated at once.
 const INPUT_BYTES: usize = 16 << 10;
-/// The number of inflated bytes that a compressed byte counts as, because empty blocks take time
-/// but inflate to nothing. The table of such a block takes about 0.15 microseconds per byte.
-const COMPRESSED_BYTE_WORK: usize = 20;
-/// The number of inflated bytes that a member counts as.
-const MEMBER_WORK: usize = 200;
 
 /// A gzip body that is inflated in steps, so that other requests run between two steps.
 pub struct Inflation {
@@ -132,15 +134,18 @@ impl Inflation {
         Self { compressed, read, ceiling, state, member, members, bytes, filled, total }
     }
 
-    /// Inflates at most about `STEP_BYTES`, and passes the bytes to `sink`. Returns `true` after the last
-    /// member. The memory reservation covers the raw bytes, the waiting inflated bytes and the
-    /// columns.
+    /// Inflates the next bytes, and passes the bytes to `sink`. A step ends after about 2 MB of
+    /// output, 200 KB of input or 1,000 members. Returns `true` after the last member. The memory
+    /// reservation covers the raw bytes, the waiting inflated bytes and the columns.
     pub fn step(&mut self, sink: &mut InflatedSink<'_>) -> ApiResult<bool> {
-        let end = self.work_bytes() + STEP_BYTES;
+        let total_end = self.total + STEP_BYTES;
+        let read_end = self.read + STEP_INPUT_BYTES;
+        let members_end = self.members + STEP_MEMBERS;
         // Some clients send an empty body with `Content-Encoding: gzip`, although an empty body is
         // not a gzip member.
         while self.member.is_some() || self.read < self.compressed.len() {
-            if self.work_bytes() >= end {
+            let is_over = self.total >= total_end || self.read >= read_end;
+            if is_over || self.members >= members_end {
                 return Ok(false);
             }
             let (checksum, start) = match self.member {
@@ -173,11 +178,6 @@ impl Inflation {
             }
         }
         Ok(true)
-    }
-
-    /// Returns the work so far as a number of inflated bytes that take the same time.
-    fn work_bytes(&self) -> usize {
-        self.total + COMPRESSED_BYTE_WORK * self.read + MEMBER_WORK * self.members
     }
 
     /// Returns the bytes that the sink did not consume.
