@@ -589,14 +589,6 @@ impl SlowReader {
     }
 }
 
-impl Drop for SlowReader {
-    fn drop(&mut self) {
-        let reservation = &self.0.reservation.0;
-        reservation.has_reader.set(true);
-        reservation.shared.reservations.unregister(self.0.id);
-    }
-}
-
 #[derive(Debug)]
 struct SlowReaderState {
     id: u64,
@@ -604,6 +596,14 @@ struct SlowReaderState {
     tag: Tag,
     since_ns: i64,
     is_gone: Cell<bool>,
+}
+
+impl Drop for SlowReaderState {
+    fn drop(&mut self) {
+        let reservation = &self.reservation.0;
+        reservation.has_reader.set(true);
+        reservation.shared.reservations.unregister(self.id);
+    }
 }
 
 impl Evictable for SlowReaderState {

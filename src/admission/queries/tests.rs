@@ -135,6 +135,18 @@ fn slow_readers_are_evicted_first() {
 /// Large queries run one after another, and small queries of the same database can start at any
 /// time.
 #[test]
+fn ended_readers_leave_no_entries() {
+    let memory = QueryMemory::default();
+    let entries = || memory.0.reservations.0.uploads.borrow().len();
+    let reservation = begun(&memory, "a");
+    let readers = (0..1_000).map(|_| reservation.wait_for_client(NOW_NS));
+    let readers: Vec<SlowReader> = readers.collect();
+    assert_eq!(entries(), 1_000);
+    drop(readers);
+    assert_eq!(entries(), 0);
+}
+
+#[test]
 fn large_query_restarts_when_memory_frees() {
     let memory = QueryMemory::default();
     let mut reservations: Vec<QueryReservation> = (0..4).map(|_| begun(&memory, "a")).collect();
