@@ -33,6 +33,14 @@ impl Need {
         Self::PermissionKind { permission, database: database.to_owned(), policy: None }
     }
 
+    /// Returns the database of the permission.
+    pub fn database(&self) -> Option<&str> {
+        match self {
+            Self::Admin => None,
+            Self::PermissionKind { database, .. } => Some(database),
+        }
+    }
+
     /// Whether `grants` may satisfy the need. If the result depends on the default policy, the
     /// machine that loads the database makes the final check.
     pub fn is_satisfied(&self, grants: &SortedGrants<'_>) -> bool {

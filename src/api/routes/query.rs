@@ -274,9 +274,11 @@ pub(super) fn authorise(
     defaults: Defaults<'_>,
     principal: &Principal,
 ) -> Result<(), AuthError> {
-    let grants = principal.grants.sorted();
-    for statement in statements {
-        let needs = privileges::needs(statement, defaults);
+    let needs = statements.iter().map(|statement| privileges::needs(statement, defaults));
+    let needs: Vec<Vec<Need>> = needs.collect();
+    let databases = needs.iter().flatten().filter_map(Need::database).collect();
+    let grants = principal.grants.sorted_on(&databases);
+    for (statement, needs) in statements.iter().zip(&needs) {
         let missing = needs.iter().find(|need| !need.is_satisfied(&grants));
         if principal.needs_lookup() && !privileges::is_judged_by_databases(statement) {
             return Err(AuthError::Unverified("no request to the Catalog was made".to_owned()));
