@@ -93,8 +93,7 @@ pub fn begin(resource: Resource) -> ApiResult<PendingRequest> {
 async fn run(io: Io, request: ManageRequest, principal: Principal) -> ApiResult<Response> {
     let found = describe_databases(&io, &principal, request.databases_to_read()).await?;
     let (changes, status, database, policy) = match request.plan(&principal, &found)? {
-        Plan::Respond(value) => return Ok(json_line(200, &value)),
-        Plan::List(text) => return Ok(Response::json(200, text)),
+        Plan::Respond(response) => return Ok(response),
         Plan::Delete(change) => {
             if let Some(change) = change {
                 io.run(carry_out(change)).await?;
@@ -110,12 +109,13 @@ async fn run(io: Io, request: ManageRequest, principal: Principal) -> ApiResult<
     let buckets = buckets_of(&found);
     let shown = buckets.iter().find(|bucket| bucket.policy.name == policy);
     let shown = shown.ok_or_else(|| request.not_found(&policy))?;
-    let value = match request.resource {
-        Resource::Dbrps if status == 200 => json!({ "content": shown.mapping() }),
-        Resource::Dbrps => json!(shown.mapping()),
-        Resource::Buckets => shown.value(),
-    };
-    Ok(json_line(status, &value))
+    Ok(match request.resource {
+        Resource::Dbrps if status == 200 => {
+            json_line(status, &Content { content: shown.mapping() })
+        }
+        Resource::Dbrps => json_line(status, &shown.mapping()),
+        Resource::Buckets => json_line(status, &shown.value()),
+    })
 }
 
 /// The resource of a request.
@@ -137,9 +137,7 @@ struct ManageRequest {
 }
 
 enum Plan {
-    Respond(Value),
-    /// Responds with this text. A list may be long, and building a [`Value`] takes much longer.
-    List(String),
+    Respond(Response),
     Delete(Option<Change>),
     /// Makes the changes, and responds with the changed resource.
     Change {
@@ -251,14 +249,16 @@ impl ManageRequest {
                     false => Change::within(&database, ToDatabase::DropPolicy { name: policy }),
                 })))
             }
-            (Resource::Buckets, _, Some(bucket)) => Ok(Plan::Respond(bucket.value())),
+            (Resource::Buckets, _, Some(bucket)) => {
+                Ok(Plan::Respond(json_line(200, &bucket.value())))
+            }
             (Resource::Dbrps, "POST", None) => self.create_mapping(&buckets),
             (Resource::Dbrps, _, None) => self.list_mappings(&buckets),
             (Resource::Dbrps, "PATCH", Some(bucket)) => self.change_mapping(bucket, 200),
             // As in 2.x, DELETE does not remove the virtual mapping of a bucket named `db/rp`.
             (Resource::Dbrps, "DELETE", Some(_)) => Ok(Plan::Delete(None)),
             (Resource::Dbrps, _, Some(bucket)) => {
-                Ok(Plan::Respond(json!({ "content": bucket.mapping() })))
+                Ok(Plan::Respond(json_line(200, &Content { content: bucket.mapping() })))
             }
         }
     }
@@ -286,7 +286,7 @@ impl ManageRequest {
         let page = self.page_of(&all)?;
         let links = self.page_links(page.len())?;
         let page: Vec<Value> = page.into_iter().map(Bucket::value).collect();
-        Ok(Plan::Respond(json!({ "links": links, "buckets": page })))
+        Ok(Plan::Respond(json_line(200, &json!({ "links": links, "buckets": page }))))
     }
 
     /// Returns the links of a page with `buckets` buckets. The 2.x client for Python reads the next
@@ -421,9 +421,7 @@ impl ManageRequest {
             wanted.iter().zip(has).all(|(wanted, has)| wanted.is_none_or(|wanted| wanted == has))
         });
         let content: Vec<Mapping<'_>> = all.into_iter().map(Bucket::mapping).collect();
-        let content = serde_json::to_string(&content);
-        let content = content.map_err(|error| ApiError::Internal(error.to_string()))?;
-        Ok(Plan::List(format!("{{\"content\":{content}}}\n")))
+        Ok(Plan::Respond(json_line(200, &Content { content })))
     }
 
     /// Accepts a mapping that exists. For any other mapping, returns an error with the reason.
@@ -584,6 +582,13 @@ impl Bucket<'_> {
             is_virtual: true,
         }
     }
+}
+
+/// A response with a mapping or a list of mappings. A list may be long, and building a [`Value`]
+/// would take much longer.
+#[derive(Serialize)]
+struct Content<T> {
+    content: T,
 }
 
 /// A mapping as the server sends it, with the members in the order of their names.

@@ -8,8 +8,8 @@
 //! Responder:      (permission for each statement) → step …
 //! ```
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use crate::admission::QueryReservation;
 use crate::api::action::Action;
@@ -23,6 +23,7 @@ use crate::coordinator::error::Error;
 use crate::coordinator::grants::Principal;
 use crate::coordinator::{Io, Machine, Task};
 use crate::line_protocol::TimestampUnit;
+use crate::model::bug::OrBug;
 use crate::model::ids::PolicyId;
 use crate::protocol::call::{Call, Reply, Step};
 
@@ -265,8 +266,9 @@ where
 }
 
 /// Returns a JSON response that ends with a newline.
-pub fn json_line(status: u16, body: &Value) -> Response {
-    Response::json(status, format!("{body}\n"))
+pub fn json_line(status: u16, body: &impl Serialize) -> Response {
+    let body = serde_json::to_string(body).ok().or_bug();
+    Response::json(status, body + "\n")
 }
 
 /// Sends a short response as a whole, and a long response in pieces.

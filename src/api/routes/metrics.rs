@@ -17,11 +17,11 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use crate::api::action::Action;
-use crate::api::error::{ApiError, ApiResult, invalid};
+use crate::api::error::{ApiResult, invalid};
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
 use crate::api::latencies::{BOUNDS_NS, DatabaseDurations, Histogram};
-use crate::api::routes::handler::{Incoming, PendingRequest, Responder};
+use crate::api::routes::handler::{Incoming, PendingRequest, Responder, json_line};
 use crate::coordinator::database_lists::list_databases;
 use crate::coordinator::diagnostics::diagnostics;
 use crate::coordinator::grants::Principal;
@@ -301,9 +301,8 @@ async fn list(io: Io, host: String, principal: Principal) -> ApiResult<Response>
         let labels = Labels { metrics_path: "/metrics", database: name, instance };
         Target { labels, targets: [&host] }
     };
-    let targets = serde_json::to_string(&names.into_iter().map(target).collect::<Vec<_>>());
-    let targets = targets.map_err(|error| ApiError::Internal(error.to_string()))?;
-    Ok(Response::json(200, format!("{targets}\n")))
+    let targets: Vec<Target<'_>> = names.into_iter().map(target).collect();
+    Ok(json_line(200, &targets))
 }
 
 /// A target as the server sends it. Building a JSON value for each database would take much longer.
