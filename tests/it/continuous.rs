@@ -200,7 +200,6 @@ fn number_and_size_of_continuous_queries_are_limited() {
         assert_eq!(number, expected, "{error}");
         assert!(error.ends_with("524288 bytes together: drop or shorten a continuous query"));
     }
-    product.wait(60);
     let shown = product.query("d", "SHOW CONTINUOUS QUERIES");
     let rows = shown["results"][0]["series"][0]["values"].as_array().unwrap();
     assert_eq!(rows.len(), CONTINUOUS_QUERIES_MAX);
