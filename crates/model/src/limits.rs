@@ -509,7 +509,9 @@ pub const QUERY_SHARDS_NAMED_MAX: usize = 1_000;
 /// The maximum number of continuous queries per database. ntopng creates about 205.
 pub const CONTINUOUS_QUERIES_MAX: usize = 1_000;
 /// The maximum size of the texts of all continuous queries of a database, in bytes. A restore stores
-/// the texts and the names, which the texts contain, in one row of at most 2 MB.
+/// the texts and the names, which the texts contain, in one row of at most 1.9 MB. A database of an
+/// earlier version can have up to 800 KB of text: the database keeps its queries, but refuses new
+/// queries until enough queries are dropped.
 pub const CONTINUOUS_QUERIES_BYTES_MAX: usize = 512 << 10;
 /// The maximum size of a continuous query's text with qualified names, in bytes.
 pub const CONTINUOUS_QUERY_BYTES_MAX: usize = 8 << 10;
