@@ -163,7 +163,8 @@ fn read_series(series: &Json) -> Result<Series, String> {
     let columns: Vec<_> = elements(columns)?.iter().map(text).collect::<Result<_, _>>()?;
     // Only SHOW DATABASES has an empty list of values.
     let is_empty = matches!(values, Some(Json::Array(rows)) if rows.is_empty());
-    let values = values.filter(|_| !(is_empty && name.as_deref() == Some("databases")));
+    let is_databases = name.as_deref() == Some("databases") && columns == ["name"];
+    let values = values.filter(|_| !(is_empty && is_databases));
     let rows = elements(values)?.iter().map(|row| read_row(row, columns.len()));
     let rows = rows.collect::<Result<_, _>>()?;
     let partial = match partial {
