@@ -32,8 +32,8 @@ use rejections::{LineRefusal, Rejections, Retention};
 use schema_check::Columns;
 
 const SETS_PER_CALL_MAX: usize = 1_000;
-/// The number of columns in the schema after which the lookup of the batch's columns pauses, so
-/// that other requests run.
+/// After the lookup has visited this number of schema columns, the write pauses, so that other
+/// requests run.
 const COLUMNS_PER_TURN: usize = 50_000;
 
 /// A write request.

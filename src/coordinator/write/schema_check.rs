@@ -30,6 +30,15 @@ pub struct Columns {
     conflicts: Vec<(usize, FieldType)>,
 }
 
+/// Returns those of `columns` that `keys` names. A batch may use a few of thousands of columns.
+fn known<'a, T>(
+    keys: &[String],
+    columns: impl Iterator<Item = (&'a str, T)>,
+) -> BTreeMap<&'a str, T> {
+    let keys: BTreeSet<&str> = keys.iter().map(String::as_str).collect();
+    columns.filter(|(key, _)| keys.contains(key)).collect()
+}
+
 impl Columns {
     /// Looks up every column of the batch.
     pub fn new(batch: &MeasurementBatch, schema: Option<&MeasurementSchema>) -> Self {
@@ -41,15 +50,11 @@ impl Columns {
             new_fields: Vec::new(),
             conflicts: Vec::new(),
         };
-        // A batch may use a few of thousands of columns.
-        let used: BTreeSet<&str> = batch.tag_keys.iter().map(String::as_str).collect();
         let tags = schema.into_iter().flat_map(MeasurementSchema::tags);
-        let tags = tags.map(|column| (column.key.as_str(), column.id));
-        let tags: BTreeMap<&str, _> = tags.filter(|(key, _)| used.contains(key)).collect();
-        let used: BTreeSet<&str> = batch.field_keys.iter().map(String::as_str).collect();
+        let tags = known(&batch.tag_keys, tags.map(|column| (column.key.as_str(), column.id)));
         let fields = schema.into_iter().flat_map(MeasurementSchema::fields);
         let fields = fields.map(|(column, known)| (column.key.as_str(), (column.id, known)));
-        let fields: BTreeMap<&str, _> = fields.filter(|(key, _)| used.contains(key)).collect();
+        let fields = known(&batch.field_keys, fields);
         for (position, key) in batch.tag_keys.iter().enumerate() {
             match tags.get(key.as_str()) {
                 Some(&id) => columns.tag_ids.push(id),
