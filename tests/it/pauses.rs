@@ -330,6 +330,13 @@ fn long_frame_yields_the_thread() {
     // The body is short enough to be read without a pause.
     product.write("db", &"k v=1 1\n".repeat(230_000));
     assert!(pauses.get() / 2 >= 2, "{} pauses", pauses.get() / 2);
+    // The frame has few rows, but many values.
+    let fields: Vec<String> = (0..100).map(|field| format!("f{field}=1")).collect();
+    product.write("db", &format!("few {}", fields.join(",")));
+    pauses.set(0);
+    let lines = (0..2_000).map(|time| format!("few {} {time}\n", fields.join(",")));
+    product.write("db", &lines.collect::<String>());
+    assert!(pauses.get() > 0);
 }
 
 #[test]

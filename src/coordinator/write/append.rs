@@ -24,20 +24,21 @@ use crate::protocol::quota::{Meter, SeriesExceeded, StorageExceeded};
 use crate::protocol::round::Request;
 use crate::protocol::shard::{FromShard, ShardRefusal, Stamp, ToShard};
 
-/// The number of points after which splitting or encoding pauses, so that other requests run.
-const POINTS_PER_TURN: usize = 100_000;
+/// The number of split rows and encoded values after which a write pauses, so that other requests
+/// run.
+const VALUES_PER_TURN: usize = 100_000;
 
-/// Pauses after [`POINTS_PER_TURN`] points.
+/// Pauses after [`VALUES_PER_TURN`] values.
 struct Pacer {
     io: Io,
-    points: usize,
+    values: usize,
 }
 
 impl Pacer {
-    async fn count(&mut self, points: usize) {
-        self.points += points;
-        if self.points >= POINTS_PER_TURN {
-            self.points = 0;
+    async fn count(&mut self, values: usize) {
+        self.values += values;
+        if self.values >= VALUES_PER_TURN {
+            self.values = 0;
             self.io.pause(0).await;
         }
     }
@@ -134,10 +135,11 @@ impl Write {
         let (policy, _) = loaded.policy()?;
         let stamp = loaded.stamp(policy.id);
         let batch = &self.request.batch.measurements;
-        let mut pacer = Pacer { io: self.io.clone(), points: 0 };
-        let split = rows_by_shard(policy, batch, &self.pending, &mut pacer).await?;
         let points = batch.iter().zip(&self.pending).map(|(m, rows)| rows.len(m.block.rows()));
-        let points = points.sum::<usize>() as u64;
+        let points = points.sum::<usize>();
+        // The turn has already parsed the points.
+        let mut pacer = Pacer { io: self.io.clone(), values: points };
+        let split = rows_by_shard(policy, batch, &self.pending, &mut pacer).await?;
         let mut requested: BTreeMap<usize, usize> = BTreeMap::new();
         for (group, _) in split.keys() {
             *requested.entry(*group).or_default() += 1;
@@ -147,7 +149,7 @@ impl Write {
             let group = policy.groups.get(group_at)?;
             let shard = group.shards.get(shard_at)?.clone();
             let requested = requested.get(&group_at).copied().unwrap_or_default();
-            let stamp = Stamp { meter: meter(loaded, group, requested, points), ..stamp };
+            let stamp = Stamp { meter: meter(loaded, group, requested, points as u64), ..stamp };
             let tables: Vec<TableRef<'_>> = rows
                 .iter()
                 .filter_map(|(position, rows)| {
@@ -161,11 +163,11 @@ impl Write {
                 continue;
             }
             let mut frame = Vec::new();
-            let mut encoder = Encoder::new(&tables, &frame);
-            while let Some(encoded) = encoder.encode_next(&mut frame) {
+            let mut encoder = Encoder::new(&tables, &mut frame);
+            while let Some(encoded) = encoder.encode_next() {
                 pacer.count(encoded).await;
             }
-            encoder.finish(&mut frame);
+            encoder.finish();
             let append = ToShard::Append { stamp, frame: Vec::new() };
             let message = envelope::encode_around(&append, frame);
             requests.push(Request::new(Address::Shard(shard.clone()), message));

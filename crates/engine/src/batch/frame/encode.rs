@@ -39,8 +39,8 @@ pub struct TableRef<'a> {
 /// Appends a frame (FRAME.md) with the selected rows of `tables`, grouped by series.
 pub fn encode(tables: &[TableRef<'_>], out: &mut Vec<u8>) {
     let mut encoder = Encoder::new(tables, out);
-    while encoder.encode_next(out).is_some() {}
-    encoder.finish(out);
+    while encoder.encode_next().is_some() {}
+    encoder.finish();
 }
 
 /// Appends a frame like [`encode`] in short steps, so that the caller can pause between them.
@@ -50,40 +50,46 @@ pub struct Encoder<'a> {
     tables: &'a [TableRef<'a>],
     /// The number of encoded rows of the first of these tables.
     done: usize,
+    /// The maximum number of rows in a step of the first of these tables.
+    step: OnceCell<usize>,
     same: OnceCell<Vec<u32>>,
     header: FrameHeader,
     start: usize,
+    out: &'a mut Vec<u8>,
 }
 
 impl<'a> Encoder<'a> {
     /// Begins a frame at the end of `out`.
-    pub fn new(tables: &'a [TableRef<'a>], out: &[u8]) -> Self {
-        let (header, same) = (FrameHeader::default(), OnceCell::new());
-        Self { tables, done: 0, same, header, start: out.len() }
+    pub fn new(tables: &'a [TableRef<'a>], out: &'a mut Vec<u8>) -> Self {
+        let (step, same, header) = (OnceCell::new(), OnceCell::new(), FrameHeader::default());
+        Self { tables, done: 0, step, same, header, start: out.len(), out }
     }
 
-    /// Encodes the next rows. Returns their number, or `None` at the end.
-    pub fn encode_next(&mut self, out: &mut Vec<u8>) -> Option<usize> {
+    /// Encodes the next rows. Returns the number of rows times the number of the table's fields, or
+    /// `None` at the end. A table without fields counts as a table with one field.
+    pub fn encode_next(&mut self) -> Option<usize> {
         loop {
             let (table, rest) = self.tables.split_first()?;
             let rows = table.block.rows();
             let left = table.rows.len(rows) - self.done;
             if left == 0 {
-                (self.tables, self.done, self.same) = (rest, 0, OnceCell::new());
+                (self.tables, self.done) = (rest, 0);
+                (self.step, self.same) = (OnceCell::new(), OnceCell::new());
                 continue;
             }
-            let step = rows_per_table(table.block);
+            let step = *self.step.get_or_init(|| rows_per_table(table.block));
             let selected = table.rows.part(rows, self.done, step);
-            let before = out.len();
-            self.header.tables.extend(encode_rows(table, &selected, &self.same, out));
-            make_room(out, before, left.saturating_sub(step).div_ceil(step));
+            let before = self.out.len();
+            self.header.tables.extend(encode_rows(table, &selected, &self.same, self.out));
+            make_room(self.out, before, left.saturating_sub(step).div_ceil(step));
             self.done += selected.len();
-            return Some(selected.len());
+            return Some(selected.len() * table.block.fields.len().max(1));
         }
     }
 
     /// Adds the header, which is complete only after the payload.
-    pub fn finish(self, out: &mut Vec<u8>) {
+    pub fn finish(self) {
+        let out = self.out;
         let end = out.len();
         self.header.write(out);
         let header_bytes = out.len() - end;

@@ -226,9 +226,9 @@ fn large_measurement_splits_into_ordered_tables() {
     assert!(tables.iter().all(|table| table.measurement == MeasurementId(7)));
 
     let (tables, mut stepwise) = ([table], vec![9]);
-    let mut encoder = Encoder::new(&tables, &stepwise);
-    let steps: Vec<usize> = std::iter::from_fn(|| encoder.encode_next(&mut stepwise)).collect();
-    encoder.finish(&mut stepwise);
+    let mut encoder = Encoder::new(&tables, &mut stepwise);
+    let steps: Vec<usize> = std::iter::from_fn(|| encoder.encode_next()).collect();
+    encoder.finish();
     assert_eq!((steps, stepwise), (vec![1 << 15, 1], bytes));
 }
 
