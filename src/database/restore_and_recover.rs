@@ -56,7 +56,13 @@ impl<S: Store> Database<S> {
                 let filling = Filling { backup, first, policies: fresh, pages };
                 Some((state, JobKind::OpenRestore(filling)))
             }
-            (RestoreStep::Finish { rest, .. }, Some((_, filling))) => {
+            (RestoreStep::Finish { rest, policies, .. }, Some((_, filling))) => {
+                // The client may have filled the shards of an earlier restore of this backup.
+                let is_other =
+                    !filling.policies.iter().map(|policy| policy.id).eq(policies.clone());
+                if is_other && !policies.is_empty() {
+                    return Err(Unavailable::Changing.into());
+                }
                 let generation = state.generation + 1;
                 let (filling, rest) = (filling.clone(), rest.clone());
                 Some((state, JobKind::PublishRestore { filling, rest, generation }))

@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 use super::Database;
 use super::job::JobKind;
 use crate::model::configurable_limits::Limits;
-use crate::model::ids::ObjectId;
+use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::{CALLS_RESERVED, JOB_FAILURES_MAX, SHARDS_PER_GROUP_MAX, WIPE_DELAY_NS};
 use crate::model::quota::Rates;
+use crate::protocol::backup::{RestoreStep, RestoredRest, Restoring};
 use crate::protocol::call::{Address, ObjectKind, PlacementError, Platform, Reply, Step};
 use crate::protocol::catalog::CreateDatabase;
 use crate::protocol::database::{FromDatabase, PolicySpec, QuotaChange, ToDatabase};
@@ -206,6 +207,32 @@ fn dropped_database_wipes_pending_shards() {
     assert!(story.messages.iter().all(|(_, message)| matches!(message, ToShard::Wipe)));
     assert_eq!(story.told_all(), POLICIES * SHARDS as usize);
     assert!(story.database.rows.is_none());
+}
+
+#[test]
+fn request_of_earlier_restore_does_not_publish() {
+    let mut story = Story::with(1, 0);
+    let rows = story.database.rows.as_ref().unwrap();
+    let policies: Vec<_> = rows.policies.rows.iter().map(|row| row.policy.clone()).collect();
+    let earlier: Vec<PolicyId> = policies.iter().map(|policy| policy.id).collect();
+    let send = |story: &mut Story, step| story.ask(&ToDatabase::Restore(Box::new(step)));
+    let backup = || "d.1".to_owned();
+    let begun = send(&mut story, RestoreStep::Begin { backup: backup(), policies });
+    let FromDatabase::Restoring(Restoring::Filling { policies, .. }) = begun else {
+        panic!("{begun:?}")
+    };
+    let fresh: Vec<PolicyId> = policies.iter().map(|policy| policy.id).collect();
+    assert_ne!(fresh, earlier);
+    let rest = RestoredRest { default_policy: Some(0), ..RestoredRest::default() };
+    let finish = |policies: &[PolicyId]| {
+        let (rest, policies) = (rest.clone(), policies.to_vec());
+        RestoreStep::Finish { backup: backup(), rest, policies }
+    };
+    assert_eq!(send(&mut story, finish(&earlier)), CHANGING);
+    let finished = FromDatabase::Restoring(Restoring::Finished);
+    assert_eq!(send(&mut story, finish(&fresh)), finished);
+    // The earlier request may be repeated after the publication.
+    assert_eq!(send(&mut story, finish(&earlier)), finished);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use super::store::{self, BackupError, BackupId, Mark, ObjectBudget};
 use crate::coordinator::error::{Error, Result};
 use crate::coordinator::{Io, Task};
-use crate::model::ids::ObjectId;
+use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::quota::Quotas;
 use crate::model::schema::MeasurementSchema;
 use crate::model::shard_map::Policy;
@@ -43,7 +43,9 @@ pub fn restore(from: BackupId, create: CreateDatabase) -> Task<RestoreProgress> 
         let map = store::get_map(&io, &from, &manifest).await?;
         let database = find_or_create(&io, &create).await?;
         let (left, progress) = (ObjectBudget::default(), RestoreProgress::default());
-        let mut restore = Restore { io, from, create, database, manifest, map, left, progress };
+        let filled = Vec::new();
+        let mut restore =
+            Restore { io, from, create, database, manifest, map, filled, left, progress };
         restore.run().await?;
         Ok(restore.progress)
     })
@@ -74,6 +76,8 @@ struct Restore {
     database: ObjectId,
     manifest: BackupManifest,
     map: BackedUpMap,
+    /// The ids of the new policies, which the request fills.
+    filled: Vec<PolicyId>,
     left: ObjectBudget,
     progress: RestoreProgress,
 }
@@ -88,6 +92,7 @@ impl Restore {
             self.progress.already_restored = true;
             return Ok(());
         };
+        self.filled = policies.iter().map(|policy| policy.id).collect();
         let groups = policies.into_iter().flat_map(|policy| policy.groups);
         let shards: Vec<ObjectId> = groups.flat_map(|group| group.shards).collect();
         if shards.len() != self.map.points.len() {
@@ -168,6 +173,12 @@ impl Restore {
             let (backup, policy) = (self.from.to_string(), *policy);
             let step = RestoreStep::Schema { backup, page, policy, measurements };
             match self.call_database(step).await? {
+                // Another request has begun a new restore of this backup.
+                Restoring::Filling { policies, .. }
+                    if !policies.iter().map(|policy| policy.id).eq(self.filled.clone()) =>
+                {
+                    return Err(Unavailable::Changing.into());
+                }
                 Restoring::Filling { pages, .. } => page = pages,
                 _ => return self.complete(),
             }
@@ -184,10 +195,8 @@ impl Restore {
             // The ids of callers are valid only in the deployment that made the backup.
             quotas: Quotas { callers: Vec::new(), ..self.map.quotas.clone() },
         };
-        match self
-            .call_database(RestoreStep::Finish { backup: self.from.to_string(), rest })
-            .await?
-        {
+        let (backup, policies) = (self.from.to_string(), self.filled.clone());
+        match self.call_database(RestoreStep::Finish { backup, rest, policies }).await? {
             Restoring::Filling { .. } => Err(Error::unexpected_reply()),
             _ => self.complete(),
         }

@@ -219,6 +219,10 @@ pub enum RestoreStep {
         backup: String,
         /// The rest of the database.
         rest: RestoredRest,
+        /// The ids of the filled policies. If the Database waits for other policies, it rejects the
+        /// request. Empty in a request of an older release.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        policies: Vec<PolicyId>,
     },
 }
 
