@@ -16,6 +16,7 @@ use crate::model::limits::RESTORE_NS_MAX;
 use crate::model::shard_map::{Policy, ShardGroup};
 use crate::protocol::backup::{RestoreStep, Restoring};
 use crate::protocol::call::Platform;
+use crate::protocol::continuous::ContinuousQuery;
 use crate::protocol::database::{DatabaseRefusal, FromDatabase, ToDatabase};
 use crate::protocol::host::Unavailable;
 use crate::protocol::recovery::{Counters, FrozenDatabase, RecoveredDatabase};
@@ -33,14 +34,15 @@ impl<S: Store> Database<S> {
         // A repeated request has no effect. If the database was emptied after the restore, the
         // backup is restored again.
         let is_restored = state.restored.as_deref() == Some(step.backup());
-        let is_new = matches!(step, RestoreStep::Begin { .. }) && is_empty(rows);
-        if is_restored && known.is_none() && !is_new {
+        let is_begin = matches!(step, RestoreStep::Begin { .. });
+        let has_measurements = rows.policies.rows.iter().any(|row| row.schema.count() > 0);
+        if is_restored && known.is_none() && (has_measurements || !is_begin) {
             return Ok(None);
         }
         if let Some((_, other)) = known.filter(|(_, known)| known.backup != step.backup()) {
             return Err(DatabaseRefusal::Restoring(other.backup.clone()).into());
         }
-        if !is_empty(rows) {
+        if has_measurements || !is_restored && !rows.continuous.is_empty() {
             return Err(DatabaseRefusal::NotEmpty.into());
         }
         Ok(match (step, known) {
@@ -142,7 +144,13 @@ impl<S: Store> Database<S> {
                     for (number, policy) in (filling.first..).zip(&filling.policies) {
                         rows::put_policy(store, number, policy)?;
                     }
-                    for (number, query) in (0..).zip(&rest.continuous) {
+                    // If the backup is restored again, existing queries remain.
+                    let is_absent = |query: &&ContinuousQuery| {
+                        known.continuous.iter().all(|row| row.query.name != query.name)
+                    };
+                    let first = known.continuous.last().map_or(0, |last| last.number + 1);
+                    let absent = rest.continuous.iter().filter(is_absent);
+                    for (number, query) in (first..).zip(absent) {
                         CONTINUOUS.put(store, number, query)?;
                     }
                     known.bill.put(store)
@@ -185,10 +193,6 @@ fn filling(rows: &DatabaseRows) -> Option<(u64, &Filling)> {
         JobKind::Restore(filling) => Some((key, filling)),
         _ => None,
     })
-}
-
-fn is_empty(rows: &DatabaseRows) -> bool {
-    rows.continuous.is_empty() && rows.policies.rows.iter().all(|row| row.schema.count() == 0)
 }
 
 /// Creates groups with the time ranges of the policy's groups, and with as many new shards.

@@ -136,22 +136,42 @@ fn emptied_database_is_restored_again() {
     load(&mut product);
     let before = answers(&mut product, "a");
     let id = back_up(&mut product);
-    let target = format!("/api/v3/restore?db=b&from={id}");
-    for _ in 0..2 {
-        let restored = finish(&mut product, "POST", &target);
-        assert_eq!(restored["already_restored"], false);
-        assert_eq!(answers(&mut product, "b"), before);
-        let repeated = finish(&mut product, "POST", &target);
-        assert_eq!(repeated["already_restored"], true);
-        for name in ["m", "sparse"] {
-            product.query("b", &format!("DROP MEASUREMENT {name}"));
+    product.query("", "DROP DATABASE a");
+    product.rest();
+    for db in ["b", "a"] {
+        let target = format!("/api/v3/restore?db={db}&from={id}");
+        let queries = if db == "a" { vec!["c", "own"] } else { vec!["own"] };
+        for round in 0..3 {
+            let restored = finish(&mut product, "POST", &target);
+            assert_eq!(restored["already_restored"], false);
+            assert_eq!(answers(&mut product, db), before);
+            let repeated = finish(&mut product, "POST", &target);
+            assert_eq!(repeated["already_restored"], true);
+            for name in ["m", "sparse", "hourly"] {
+                product.query(db, &format!("DROP MEASUREMENT {name}"));
+            }
+            if round == 0 {
+                // The second restore restores query c, and keeps query own.
+                product.query("", &format!("DROP CONTINUOUS QUERY c ON {db}"));
+                let own = format!(
+                    "CREATE CONTINUOUS QUERY own ON {db} BEGIN SELECT max(f) INTO hourly FROM gone \
+                     GROUP BY time(1h) END"
+                );
+                product.query("", &own);
+            }
+            product.rest();
         }
-        product.rest();
+        finish(&mut product, "POST", &target);
+        product.query(db, "DELETE FROM m");
+        // The measurement still exists, so the database is not empty.
+        assert_eq!(finish(&mut product, "POST", &target)["already_restored"], true);
+        let listed = product.query("", "SHOW CONTINUOUS QUERIES")["results"][0].clone();
+        let of_database = listed["series"].as_array().unwrap().iter().find(|s| s["name"] == db);
+        let rows = of_database.unwrap()["values"].as_array().unwrap().iter();
+        let mut names: Vec<_> = rows.map(|row| row[0].as_str().unwrap()).collect();
+        names.sort_unstable();
+        assert_eq!(names, queries);
     }
-    finish(&mut product, "POST", &target);
-    product.query("b", "DELETE FROM m");
-    // The measurement still exists, so the database is not empty.
-    assert_eq!(finish(&mut product, "POST", &target)["already_restored"], true);
 }
 
 #[test]
