@@ -142,10 +142,11 @@ impl Folder {
 /// Creates a folder and its missing parents, to which only their owner has access. Does nothing if
 /// the folder exists.
 pub fn create(path: &Path) -> Result<(), Failure> {
-    let missing: Vec<&Path> = path.ancestors().take_while(|folder| !folder.exists()).collect();
+    let missing = path.ancestors().take_while(|folder| !folder.exists()).count();
     let created = DirBuilder::new().recursive(true).mode(0o700).create(path);
     created.map_err(|reason| cannot("be created", path, &reason))?;
-    missing.into_iter().filter_map(Path::parent).for_each(sync);
+    // An existing folder may not be durable, because an earlier run ended before it was synced.
+    path.ancestors().take(missing.max(1)).filter_map(Path::parent).for_each(sync);
     Ok(())
 }
 
