@@ -98,7 +98,7 @@ test('a database is backed up, deleted and restored by the program', async (t) =
   assert.deepEqual(await answers(server, 'a'), original);
   await run(server, ['restore', id, '--database', 'copy']);
   assert.deepEqual(await answers(server, 'copy'), original);
-  assert.match((await run(server, ['restore', id, '--database', 'copy'])).said, /was already restored from a\./);
+  assert.match((await run(server, ['restore', id, '--database', 'copy'])).said, /already contains the restore of a\./);
 
   const policies = await server.series('SHOW RETENTION POLICIES ON a', {});
   await server.stop();

@@ -39,8 +39,9 @@ fn run(line: &Line) -> Result<ExitCode, Failure> {
     )?;
     if last.get("already_restored") == Some(&Value::Bool(true)) && sums.values == 0 {
         stderr_line!(
-            "{database} was already restored from {id}, so nothing was written. To restore points \
-             that were deleted later, restore under a new name, or drop the database first."
+            "{database} already contains the restore of {id}; this command wrote nothing. Points \
+             that were deleted after the restore are not restored: restore under a new name, or \
+             drop the database first."
         );
         return Ok(ExitCode::SUCCESS);
     }
