@@ -118,6 +118,17 @@ test('a database is backed up, deleted and restored by the program', async (t) =
   const { output: reported } = await run(second, ['import', '--access', list], 1);
   assert.match(reported, /^policy year: .* the existing policy stays unchanged: to change it, run `ALTER /m);
   assert.deepEqual(await second.series('SHOW RETENTION POLICIES ON a', {}), changed);
+  // An interrupted import has created a database. The policies of this database are still changed.
+  await second.query('CREATE DATABASE empty');
+  const day = { kind: 'policy', duration: '24h0m0s', shard_duration: '1h0m0s', replication: 1, default: true };
+  const records = [['empty', 'autogen'], ['a', 'day'], ['none', 'day']].map(([database, name]) => ({ ...day, database, name }));
+  const part = join(second.folder, 'part.jsonl');
+  writeFileSync(part, records.map((record) => JSON.stringify(record)).join('\n'));
+  const { output: rejected } = await run(second, ['import', '--access', part], 1);
+  assert.match(rejected, /^policy day: the policy was created, but the default policy stays unchanged: .*`ALTER .* DEFAULT`$/m);
+  assert.match(rejected, /^policy day: database not found: none$/m);
+  assert.equal(rejected.split('\n').length, 2, rejected);
+  assert.match(JSON.stringify(await second.series('SHOW RETENTION POLICIES ON empty', {})), /"24h0m0s"/);
 
   // A new schedule starts a backup immediately. The program deletes old backups.
   await run(second, ['backup', '--database', 'a', '--schedule', '1h', '--keep', '2']);

@@ -132,36 +132,65 @@ fn error_of(server: &Server, q: &str) -> Result<Option<String>, Failure> {
     Ok(result.and_then(|result| result.get("error")?.as_str().map(str::to_owned)))
 }
 
-/// Creates the definition in a record that is neither a token nor a user. Does not change policies
-/// of the databases `existing`. Returns the error, if any.
-fn create(
-    server: &Server,
-    record: &Value,
-    existing: &BTreeSet<String>,
-) -> Result<Option<String>, Failure> {
+/// The names of the policies of each database that has measurements.
+type Kept = BTreeMap<String, BTreeSet<String>>;
+
+fn kept_policies(server: &Server) -> Result<Kept, Failure> {
+    let mut kept = Kept::new();
+    for database in rows_of(server, "SHOW DATABASES")? {
+        let name = text(&database, "name");
+        let on = quoted(name);
+        if !rows_of(server, &format!("SHOW MEASUREMENTS ON {on} LIMIT 1"))?.is_empty() {
+            let policies = rows_of(server, &format!("SHOW RETENTION POLICIES ON {on}"))?;
+            let names = policies.iter().map(|policy| text(policy, "name").to_owned()).collect();
+            kept.insert(name.to_owned(), names);
+        }
+    }
+    Ok(kept)
+}
+
+/// Creates the definition in a record that is neither a token nor a user. Does not change the
+/// policies `kept`. Returns the error, if any.
+fn create(server: &Server, record: &Value, kept: &Kept) -> Result<Option<String>, Failure> {
     let (kind, name) = (text(record, "kind"), text(record, "name"));
     let error = match kind {
         "database" => error_of(server, &format!("CREATE DATABASE {}", quoted(name)))?,
         "query" => error_of(server, text(record, "text"))?,
         "policy" => {
+            let database = text(record, "database");
+            let policy = format!("RETENTION POLICY {} ON {}", quoted(name), quoted(database));
             let settings = format!(
-                "RETENTION POLICY {} ON {} DURATION {} REPLICATION {} SHARD DURATION {}{}",
-                quoted(name),
-                quoted(text(record, "database")),
+                "{policy} DURATION {} REPLICATION {} SHARD DURATION {}",
                 duration_of(text(record, "duration")),
                 record.get("replication").and_then(Value::as_u64).unwrap_or(1),
                 duration_of(text(record, "shard_duration")),
-                if record.get("default") == Some(&Value::Bool(true)) { " DEFAULT" } else { "" }
             );
-            // The first statement fails if the policy already exists.
-            match error_of(server, &format!("CREATE {settings}"))? {
-                None => None,
+            let is_default = record.get("default") == Some(&Value::Bool(true));
+            let default = if is_default { " DEFAULT" } else { "" };
+            match kept.get(database) {
+                // The policy may exist since CREATE DATABASE or an interrupted import.
+                None => match error_of(server, &format!("CREATE {settings}{default}"))? {
+                    None => None,
+                    Some(_) => error_of(server, &format!("ALTER {settings}{default}"))?,
+                },
                 // A shorter duration would delete points.
-                Some(error) if existing.contains(text(record, "database")) => Some(format!(
-                    "{error}; the existing policy stays unchanged: to change it, run `ALTER \
-                     {settings}`"
-                )),
-                Some(_) => error_of(server, &format!("ALTER {settings}"))?,
+                Some(policies) if policies.contains(name) => {
+                    let error = error_of(server, &format!("CREATE {settings}{default}"))?;
+                    error.map(|error| {
+                        format!(
+                            "{error}; the existing policy stays unchanged: to change it, run \
+                             `ALTER {settings}{default}`"
+                        )
+                    })
+                }
+                // Writes and queries without a policy use the default policy.
+                Some(_) => match error_of(server, &format!("CREATE {settings}"))? {
+                    None if is_default => Some(format!(
+                        "the policy was created, but the default policy stays unchanged: to \
+                         change it, run `ALTER {policy} DEFAULT`"
+                    )),
+                    error => error,
+                },
             }
         }
         _ => {
@@ -217,12 +246,12 @@ fn import_access(server: &Server, rows: &mut Vec<Value>, sums: &mut Access) -> R
     Ok(())
 }
 
-/// Imports all records in a file. Does not change existing definitions.
+/// Imports all records in a file. Does not change existing definitions, except for policies of
+/// databases without measurements.
 pub fn import_deployment(server: &Server, path: &Path) -> Result<(), Failure> {
     let file = File::open(path).map_err(|reason| cannot("read", path, &reason))?;
     let mut reader = BufReader::new(file);
-    let databases = rows_of(server, "SHOW DATABASES")?;
-    let existing = databases.iter().map(|database| text(database, "name").to_owned()).collect();
+    let kept = kept_policies(server)?;
     let (mut created, mut failures) = (0, Vec::new());
     let (mut rows, mut sums) = (Vec::new(), Access::default());
     let mut line = String::new();
@@ -246,7 +275,7 @@ pub fn import_deployment(server: &Server, path: &Path) -> Result<(), Failure> {
             if rows.len() == ROWS_PER_REQUEST {
                 import_access(server, &mut rows, &mut sums)?;
             }
-        } else if let Some(reason) = create(server, &record, &existing)? {
+        } else if let Some(reason) = create(server, &record, &kept)? {
             failures.push(reason);
         } else {
             created += 1;
