@@ -301,7 +301,7 @@ impl Walk<'_> {
                 }
             }
             self.costs.series += 1;
-            if let Some(done_ns) = self.one_series(&mut merge, &key, time)? {
+            if let Some(done_ns) = self.one_series(&mut merge, &key, time, !self.newest)? {
                 return self.end(&mut merge, (stretch, &key), Some(done_ns)).map(Some);
             }
             if self.is_full(self.batch.picks.len()) {
@@ -332,7 +332,7 @@ impl Walk<'_> {
             merge.seek(key)?;
             if merge.next_series()? == Some(key) {
                 self.keys.tags.set(key);
-                self.one_series(&mut merge, key, stretch)?;
+                self.one_series(&mut merge, key, stretch, false)?;
             }
         }
         self.flush(&mut merge)?;
@@ -341,12 +341,14 @@ impl Walk<'_> {
     }
 
     /// Adds the rows of the current series inside `time` to the batch, and flushes full batches. If
-    /// the page is full before the end of the series, returns the first unread time.
+    /// the page is full before the end of the series, returns the first unread time. If `can_end` is
+    /// false, the page does not end inside the series.
     fn one_series(
         &mut self,
         merge: &mut MergedRows<'_>,
         key: &SeriesKey,
         time: TimeRange,
+        can_end: bool,
     ) -> Result<Option<i64>, ScanError> {
         loop {
             let open = self.groups.reach(&self.keys.tags).intersect(&time);
@@ -392,7 +394,7 @@ impl Walk<'_> {
                 if next_ns.is_some() {
                     return Ok(next_ns);
                 }
-                if self.is_full(0) && !self.newest {
+                if can_end && self.is_full(0) {
                     return Ok(Some(match self.request.direction() {
                         Direction::Ascending => last_ns.saturating_add(1),
                         Direction::Descending => first_ns.saturating_sub(1),

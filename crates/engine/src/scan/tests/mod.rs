@@ -540,6 +540,41 @@ fn a_plan_reads_a_limited_number_of_series_per_page() {
     }
 }
 
+/// The latest rows of a host have no value, and a page ends after each host.
+#[test]
+fn series_without_latest_value_is_read_completely() {
+    let (tag, value, other) = (ColumnId(1), ColumnId(10), ColumnId(11));
+    let row = |(host, time_ns, field): (i64, i64, ColumnId)| Write {
+        tags: vec![(tag, format!("h{host}"))],
+        time_ns,
+        fields: vec![(field, FieldValue::Integer(time_ns))],
+    };
+    let mut rows: Vec<Write> = (10..9_000).map(|time_ns| row((5, time_ns, other))).collect();
+    rows.extend([10, 2_500].map(|time_ns| row((5, time_ns, value))));
+    rows.extend((0..9).filter(|&host| host != 5).map(|host| row((host, 8_999, value))));
+    let mut source = VectorReader::new(vec![tag], 1_024);
+    source.add(&rows);
+    let request = ScanRequest {
+        measurement: MEASUREMENT,
+        time: TimeRange::ALL,
+        predicate: None,
+        group_by: vec![tag],
+        descending: true,
+        output: Output::Rows {
+            fields: vec![Input { column: value, field_type: FieldType::Integer, cast: None }],
+            tags: Vec::new(),
+            limit: Some(1),
+            every_row: false,
+        },
+        resume: Resume::default(),
+        piece_bytes: PIECE_BYTES_MAX,
+        groups_max: None,
+    };
+    let limits = PageLimits { cells: 1, ..HUGE };
+    let found = evaluate(&request, &pages(&source, &request, limits));
+    assert_eq!(found, naive::answer(&rows, &request, &[tag]));
+}
+
 #[test]
 fn cached_last_points_read_no_rows() {
     let field = Input { column: ColumnId(10), field_type: FieldType::Integer, cast: None };
