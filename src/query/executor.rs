@@ -382,7 +382,8 @@ impl Executor {
         // ahead.
         let ahead_max = if self.is_streamed() { 0 } else { at_once };
         let (mut index, mut own, mut ahead) = (0, 0, 0);
-        while index == 0 || (ahead < ahead_max && own < at_once) {
+        // A measurement without shards adds no requests, but also takes time.
+        while index == 0 || (ahead < ahead_max && own < at_once && !self.work.is_due()) {
             if index == self.inputs.len() && !self.open_input() {
                 break;
             }
