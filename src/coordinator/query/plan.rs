@@ -33,7 +33,7 @@ use crate::query::plan::PlannedScan;
 use crate::query::result::SeriesChunk;
 use crate::query::source::SourceName;
 use crate::query::work::Work;
-use crate::scan::request::{Output, Resume, ScanRequest};
+use crate::scan::request::{Output, Predicate, Resume, ScanRequest};
 
 /// `empty` contains the measurements without rows, if they are known. Awaits only [`Work::spend`].
 pub(super) async fn plan_select(
@@ -68,11 +68,10 @@ pub(super) async fn plan_select(
         work.spend(selected.len() + shards.len()).await;
         streams.add_scan(shards)?;
     }
-    let is_read = |of: &SelectedPolicy<'_>| {
-        let mut scans = plan.scans.iter().zip(&streams.lists);
-        scans.any(|(scan, shards)| scan.source == of.name && !shards.is_empty())
-    };
-    let reads_all_shards = selected.iter().all(is_read);
+    let scans = plan.scans.iter().zip(&streams.lists);
+    let read = scans.filter(|(_, shards)| !shards.is_empty()).map(|(scan, _)| &scan.source);
+    let read: BTreeSet<&SourceName> = read.collect();
+    let reads_all_shards = selected.iter().all(|of| read.contains(&of.name));
     let counts = streams.counts();
     let schema_of = |scan: &PlannedScan| {
         source(scan).and_then(|of| of.loaded.policy()).map(|(_, schema)| schema.as_ref())
@@ -89,10 +88,15 @@ pub(super) async fn plan_select(
         None => None,
     };
     let columns = explain.is_none().then(|| plan.result_columns());
-    let pages = (*explain == Some(ExplainKind::Plan) || counts_series).then(|| {
-        let requests = plan.scans.iter().map(|scan| plan_request(&scan.request)).collect();
-        PlanPages::new(requests, &counts)
-    });
+    let mut pages = None;
+    if *explain == Some(ExplainKind::Plan) || counts_series {
+        let mut requests = Vec::with_capacity(plan.scans.len());
+        for scan in &plan.scans {
+            work.spend(scan.request.predicate.as_ref().map_or(1, conditions)).await;
+            requests.push(plan_request(&scan.request));
+        }
+        pages = Some(PlanPages::new(requests, &counts));
+    }
     let executor = (*explain != Some(ExplainKind::Plan)).then(|| {
         let mut executor = Box::new(Executor::new(plan, &counts, reservation, &session.work));
         if let Some(row) = after {
@@ -108,6 +112,16 @@ pub(super) async fn plan_select(
     let reads = ReadCounts::new(max, afterwards);
     let run = QueryRun { merge, streams, explain: explained, reads };
     Ok(PlannedRun { run, reads_all_shards, columns })
+}
+
+/// Returns the number of conditions and operators in `predicate`.
+fn conditions(predicate: &Predicate) -> usize {
+    match predicate {
+        Predicate::And(a, b) | Predicate::Or(a, b) | Predicate::Differ(a, b) => {
+            1 + conditions(a) + conditions(b)
+        }
+        _ => 1,
+    }
 }
 
 /// Returns the request for the plan of a scan. A shard reads no columns for the plan.
