@@ -22,7 +22,7 @@ use crate::query::work::Work;
 pub type ClashPosition = (usize, String);
 
 /// Returns the measurements of `select` and its subqueries in which the types of a mentioned name
-/// clash. The list is empty if the statement cannot be compiled. Spends one unit of `work` for each
+/// clash. The list is empty if the statement cannot be compiled. Spends units of `work` for each
 /// column, and for each measurement that is compared with a regex. Awaits only [`Work::spend`].
 pub(crate) async fn clashing(
     select: &SelectStatement,
@@ -52,11 +52,17 @@ pub(crate) async fn clashing(
             }
         }
     }
-    let clashes = |schema: &MeasurementSchema| {
-        schema.fields().any(|(column, _)| clashing.contains(column.key.as_str()))
-    };
-    let found = read.into_iter().filter(|(_, schema)| clashes(schema));
-    found.map(|(place, _)| place).collect()
+    let mut found = Vec::new();
+    if clashing.is_empty() {
+        return found;
+    }
+    for (place, schema) in read {
+        work.spend(schema.columns.len()).await;
+        if schema.fields().any(|(column, _)| clashing.contains(column.key.as_str())) {
+            found.push(place);
+        }
+    }
+    found
 }
 
 /// All numeric types have the same kind.
