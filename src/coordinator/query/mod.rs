@@ -387,8 +387,11 @@ impl Running {
             let lines = self.in_turns(lines).await?;
             for chunk in plan.chunks(&lines) {
                 session.work.add(chunk.rows);
+                self.emitted = true;
                 self.output.emit(chunk).await;
-                if session.work.pauses()? {
+                // The limit of work must not end a partly sent result.
+                if session.work.is_due() {
+                    session.work.rest();
                     self.io.pause(0).await;
                 }
             }
