@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::error::ScanError;
-use super::keys::{KeyFilter, NextSeries, SKIPPED_PER_STEP};
-use super::page::ScanPage;
+use super::keys::{KeyFilter, NextSeries};
+use super::page::{SKIPPED_KEY_CELLS, ScanPage};
 use super::predicate::Filter;
 use super::reader::{ReadStats, Reader, Stored};
 use super::request::{Position, ScanRequest};
@@ -12,8 +12,8 @@ use crate::merge::cursor::Direction;
 use crate::merge::key::SeriesKey;
 use tidemark_model::regex::Patterns;
 
-/// The maximum number of series keys that a page reads, including the keys of excluded series.
-const KEYS_MAX: u64 = 50_000;
+/// The maximum cost of the series keys that a page reads, including the keys of excluded series.
+const CELLS_MAX: u64 = 50_000 * SKIPPED_KEY_CELLS;
 
 /// Returns a page without groups. Its statistics are the amount of data that a scan would read, and
 /// its position is the last series that was counted.
@@ -40,33 +40,33 @@ pub fn explain(reader: &dyn Reader, request: &ScanRequest) -> Result<ScanPage, S
     let filter = Filter::compile(request.predicate.as_ref(), &patterns)?;
     let mut keys = KeyFilter::new(request.measurement, Direction::Ascending, &filter, order);
     let stretches = reader.stretches(request.time)?;
-    let keys_max = (KEYS_MAX / (stretches.len() as u64).max(1)).max(1);
+    let cells_max = CELLS_MAX / (stretches.len() as u64).max(1);
     let from = last.clone().unwrap_or_else(|| keys.first());
     // A series counts once, even if several stretches contain it.
     let (mut series, mut end, mut matching) = (BTreeSet::new(), None, 0);
     for &stretch in &stretches {
         let measurement = [request.measurement];
         let mut merge = reader.merge(&measurement, stretch, Direction::Ascending, &from)?;
-        let mut keys_read = 0;
+        let mut cells = 0;
         loop {
-            let key = match keys.next(&mut merge)? {
+            let next = keys.next(&mut merge)?;
+            cells += std::mem::take(&mut keys.cells);
+            let key = match next {
                 NextSeries::Matching(key) => {
-                    keys_read += filter.keys();
+                    cells += SKIPPED_KEY_CELLS;
                     matching += 1;
                     series.insert(key.clone());
                     key
                 }
-                NextSeries::Skipped(key) => {
-                    keys_read += SKIPPED_PER_STEP;
-                    key
-                }
+                NextSeries::Skipped(key) => key,
                 NextSeries::End => break,
             };
             // The page ends at the same key in all stretches.
             if end.as_ref().is_some_and(|end| key >= *end) {
                 break;
             }
-            if keys_read > keys_max {
+            // Each page passes at least one further series.
+            if cells > cells_max && Some(&key) != last.as_ref() {
                 end = Some(key);
                 break;
             }

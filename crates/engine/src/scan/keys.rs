@@ -1,6 +1,7 @@
 //! Finds the series that may satisfy a condition on tags, and seeks past the other series.
 
 use super::error::ScanError;
+use super::page::SKIPPED_KEY_CELLS;
 use super::predicate::{self, Filter};
 use super::reader::MergedRows;
 use crate::merge::cursor::Direction;
@@ -60,13 +61,13 @@ pub(super) enum FilterDecision {
 #[derive(Debug)]
 pub(super) enum NextSeries {
     Matching(SeriesKey),
-    /// [`SKIPPED_PER_STEP`] series are not needed, or fewer if evaluating the condition takes
-    /// longer than reading a key. The last of these series has this key.
+    /// The search reached [`STEP_CELLS`]. The last series was not needed, and has this key.
     Skipped(SeriesKey),
     End,
 }
 
-pub(super) const SKIPPED_PER_STEP: u64 = 1_000;
+/// The maximum cost of one search for a series, in cells.
+const STEP_CELLS: u64 = 1_000 * SKIPPED_KEY_CELLS;
 
 pub(super) struct KeyFilter<'a> {
     measurement: MeasurementId,
@@ -77,9 +78,9 @@ pub(super) struct KeyFilter<'a> {
     /// For the first tags in key order, the ascending values that can satisfy the condition. The
     /// list ends before the first tag for which every value may satisfy the condition.
     only: Vec<Vec<&'a str>>,
-    /// The cost of the series that were skipped since the last [`NextSeries::Skipped`], as a number
-    /// of keys.
-    skipped: u64,
+    /// The cost of excluded series and of evaluating the condition for tags, in cells. The caller
+    /// resets the cost when it has counted it.
+    pub(super) cells: u64,
 }
 
 impl<'a> KeyFilter<'a> {
@@ -97,7 +98,7 @@ impl<'a> KeyFilter<'a> {
             Some(values)
         });
         let only = only.collect();
-        Self { measurement, direction, filter, tags: SeriesTags::new(order), only, skipped: 0 }
+        Self { measurement, direction, filter, tags: SeriesTags::new(order), only, cells: 0 }
     }
 
     /// Returns a key that precedes every needed series.
@@ -113,24 +114,15 @@ impl<'a> KeyFilter<'a> {
         }
     }
 
-    /// After [`NextSeries::Skipped`], the caller must count the skipped series and call this function
-    /// again.
+    /// After [`NextSeries::Skipped`], the caller must call this function again.
     pub(super) fn next(&mut self, merge: &mut MergedRows<'_>) -> Result<NextSeries, ScanError> {
         while let Some(key) = merge.next_series()? {
-            let decision = self.decide(key)?;
-            self.skipped += match decision {
+            match self.decide(key)? {
                 FilterDecision::Matching => return Ok(NextSeries::Matching(key.clone())),
                 FilterDecision::Complete => break,
-                FilterDecision::Skip => self.filter.keys(),
-                // The condition was not evaluated.
-                FilterDecision::SeekTo(_) => 1,
-            };
-            if self.skipped >= SKIPPED_PER_STEP {
-                self.skipped = 0;
-                return Ok(NextSeries::Skipped(key.clone()));
-            }
-            if let FilterDecision::SeekTo(to) = decision {
-                merge.seek(&to)?;
+                _ if self.cells >= STEP_CELLS => return Ok(NextSeries::Skipped(key.clone())),
+                FilterDecision::SeekTo(to) => merge.seek(&to)?,
+                FilterDecision::Skip => {}
             }
         }
         Ok(NextSeries::End)
@@ -161,12 +153,14 @@ impl<'a> KeyFilter<'a> {
                 (Direction::Ascending, None) => SeriesKey::past(self.measurement, before),
                 (Direction::Descending, None) => SeriesKey::new(self.measurement, before),
             };
+            self.cells += SKIPPED_KEY_CELLS;
             // If the series lacks all further tags, its key equals `to`, and a seek would not move
             // the cursor.
             return Ok(if to == *key { FilterDecision::Skip } else { FilterDecision::SeekTo(to) });
         }
         let is_excluded = self.filter.excludes_series(tags);
         self.filter.check()?;
+        self.cells += self.filter.key_cells() + if is_excluded { SKIPPED_KEY_CELLS } else { 0 };
         Ok(if is_excluded { FilterDecision::Skip } else { FilterDecision::Matching })
     }
 }

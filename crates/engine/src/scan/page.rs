@@ -1,6 +1,5 @@
 //! Defines the pages that a shard returns: rows, partial states or summaries.
 
-use super::keys::SKIPPED_PER_STEP;
 use super::reader::ReadStats;
 use super::request::{Position, ResultPosition};
 use crate::batch::column::{Column, StringColumn};
@@ -10,10 +9,7 @@ use tidemark_model::ids::{ColumnId, MeasurementId};
 pub const CELLS_PER_PIECE_MAX: u64 = 2_000_000;
 /// The cost of seeking a series, expressed as a number of values.
 pub(super) const SERIES_CELLS: u64 = 10;
-/// The cost, in values, of [`SKIPPED_PER_STEP`] series that the condition excludes. A page can pass
-/// 66,000 such series.
-pub(super) const SKIPPED_STEP_CELLS: u64 = SKIPPED_KEY_CELLS * SKIPPED_PER_STEP;
-/// The cost of a series that the condition excludes, in values.
+/// The cost of a series that the condition excludes, in values. A page can pass 66,000 such series.
 pub(super) const SKIPPED_KEY_CELLS: u64 = 30;
 
 /// The minimum contents of a tile. Smaller ranges are not divided into tiles.

@@ -30,25 +30,24 @@ pub(super) struct Filter<'a> {
     patterns: HashMap<&'a str, Rc<Pattern>, FixedState>,
     regex_work: RegexWork,
     on_rows: bool,
-    /// The cost for one row, in cells.
-    cells: u64,
-    /// The number of comparisons and regexes above [`FREE_TERMS`].
-    further_terms: u64,
+    /// The cost of the conditions that read rows, for one row, in cells.
+    row_cells: u64,
+    /// The cost of the condition for the tags of a series, in cells.
+    key_cells: u64,
 }
 
 /// The estimated cost of a regex match, in cells.
 const REGEX_CELLS: u64 = 16;
-/// The number of cells that is subtracted from the cost of each predicate, so that a predicate of
-/// one or two comparisons costs nothing. Most predicates are of this size.
-const FREE_CELLS: u64 = 4;
-/// The number of comparisons and regexes that cost nothing per series.
-const FREE_TERMS: u64 = 10;
-/// The cost, in cells, of evaluating a further comparison for a series with selected rows, in
-/// addition to the cost for each row.
-const SERIES_TERM_CELLS: u64 = 16;
-/// The number of further comparisons whose evaluation for the tags of a series takes as long as
-/// reading the series key.
-const TERMS_PER_KEY: u64 = 2;
+/// The number of cells that is subtracted from the cost for each row, so that a predicate of one or
+/// two comparisons costs nothing. Most predicates are of this size.
+const FREE_ROW_CELLS: u64 = 4;
+/// The number of cells that is subtracted from the cost for each series: ten comparisons, or fifty
+/// comparisons of a tag with `=` or `!=`.
+const FREE_KEY_CELLS: u64 = 150;
+/// The estimated cost, in cells, of preparing or evaluating a comparison for a series.
+const TERM_CELLS: u64 = 15;
+/// The estimated cost, in cells, of comparing a tag with a text by `=` or `!=`.
+const TAG_EQUALITY_CELLS: u64 = 3;
 /// The maximum cost of the condition for the rows of a batch, in cells.
 pub(super) const BATCH_CELLS_MAX: u64 = CELLS_PER_PIECE_MAX;
 
@@ -95,32 +94,27 @@ impl<'a> Filter<'a> {
             patterns: HashMap::default(),
             regex_work: patterns.work().clone(),
             on_rows: false,
-            cells: 0,
-            further_terms: 0,
+            row_cells: 0,
+            key_cells: 0,
         };
         if let Some(predicate) = predicate {
-            let mut operands = 0;
-            walk(predicate, &mut |operand| {
-                filter.on_rows |= matches!(operand, Operand::Field(_));
-                operands += 1;
-            });
-            let regexes = filter.prepare(predicate, patterns)?;
-            filter.cells = (operands / 2 + regexes * REGEX_CELLS).saturating_sub(FREE_CELLS);
-            filter.further_terms = (operands / 2 + regexes).saturating_sub(FREE_TERMS);
+            filter.prepare(predicate, patterns)?;
+            filter.row_cells = filter.row_cells.saturating_sub(FREE_ROW_CELLS);
+            filter.key_cells = filter.key_cells.saturating_sub(FREE_KEY_CELLS);
         }
         Ok(filter)
     }
 
-    /// Compiles regexes, and checks the names of functions. Returns the number of regex matches.
-    fn prepare(&mut self, predicate: &'a Predicate, patterns: &Patterns) -> Result<u64, ScanError> {
-        Ok(match predicate {
+    /// Compiles regexes, checks the names of functions, and adds the costs.
+    fn prepare(&mut self, predicate: &'a Predicate, patterns: &Patterns) -> Result<(), ScanError> {
+        match predicate {
             Predicate::And(a, b) | Predicate::Or(a, b) | Predicate::Differ(a, b) => {
-                self.prepare(a, patterns)? + self.prepare(b, patterns)?
+                self.prepare(a, patterns)?;
+                return self.prepare(b, patterns);
             }
             Predicate::Compare(comparison, a, b) if !is_order_of_text(*comparison, a, b) => {
                 check_functions(a)?;
                 check_functions(b)?;
-                0
             }
             Predicate::Matches { operand, regex, .. } => {
                 check_functions(operand)?;
@@ -131,14 +125,33 @@ impl<'a> Filter<'a> {
                     })?;
                     self.patterns.insert(regex, pattern);
                 }
-                1
             }
-            Predicate::IsTrue(operand) => {
-                check_functions(operand)?;
-                0
-            }
-            Predicate::Constant(_) | Predicate::Compare(..) => 0,
-        })
+            Predicate::IsTrue(operand) => check_functions(operand)?,
+            Predicate::Constant(_) | Predicate::Compare(..) => {}
+        }
+        self.add_cost(predicate);
+        Ok(())
+    }
+
+    /// Adds the cost of a condition without AND or OR.
+    fn add_cost(&mut self, leaf: &Predicate) {
+        let (mut operands, mut on_rows) = (0_u64, false);
+        walk(leaf, &mut |operand| {
+            operands += 1;
+            on_rows |= matches!(operand, Operand::Field(_));
+        });
+        let (terms, mut regex_cells) = (operands.div_ceil(2), 0);
+        if let Predicate::Matches { .. } = leaf {
+            regex_cells = REGEX_CELLS;
+        }
+        if on_rows {
+            self.on_rows = true;
+            self.row_cells += terms + regex_cells;
+        }
+        self.key_cells += match as_tag_equality(leaf) {
+            Some(_) => TAG_EQUALITY_CELLS,
+            None => terms * TERM_CELLS + regex_cells,
+        };
     }
 
     /// Fails if a result may be wrong ([`RegexWork`]).
@@ -147,23 +160,22 @@ impl<'a> Filter<'a> {
     }
 
     /// Returns the cost for rows of a series, in cells.
-    pub(super) fn cells(&self, rows: usize) -> u64 {
+    pub(super) fn series_cells(&self, rows: usize) -> u64 {
         if !self.on_rows {
             return 0;
         }
-        // The conditions on tags are evaluated once per series.
-        let of_series = self.further_terms.saturating_mul(SERIES_TERM_CELLS);
-        self.cells.saturating_mul(1 + rows as u64).saturating_add(of_series)
+        // The conditions on tags are evaluated again.
+        self.row_cells.saturating_mul(1 + rows as u64).saturating_add(self.key_cells)
     }
 
-    /// Returns the cost for the tags of a series, expressed as a number of series keys.
-    pub(super) fn keys(&self) -> u64 {
-        1 + self.further_terms / TERMS_PER_KEY
+    /// Returns the cost for the tags of a series, in cells.
+    pub(super) fn key_cells(&self) -> u64 {
+        self.key_cells
     }
 
-    /// Returns the maximum number of rows of a batch.
-    pub(super) fn rows_max(&self) -> usize {
-        let rows = BATCH_CELLS_MAX.checked_div(self.cells).filter(|_| self.on_rows);
+    /// Returns the maximum number of rows of a batch whose condition may cost `cells_max`.
+    pub(super) fn batch_rows_max(&self, cells_max: u64) -> usize {
+        let rows = cells_max.checked_div(self.row_cells);
         rows.map_or(usize::MAX, |rows| usize::try_from(rows).unwrap_or(usize::MAX).max(1))
     }
 
@@ -204,15 +216,11 @@ impl<'a> Filter<'a> {
                     operands => Rest::Differ(Box::new(operands)),
                 }
             }
-            Predicate::Compare(comparison, a, b) => match (comparison, &**a, &**b) {
+            Predicate::Compare(comparison, a, b) => match as_tag_equality(predicate) {
+                // A fast path for the most common conditions.
+                Some((tag, text, is_equal)) => Rest::Constant((tags.get(tag) == text) == is_equal),
                 _ if is_order_of_text(*comparison, a, b) => Rest::Constant(false),
                 _ if reads_rows(a) || reads_rows(b) => Rest::Leaf(predicate),
-                // A fast path for the most common condition.
-                (
-                    Comparison::Equal,
-                    Operand::Tag(id),
-                    Operand::Literal(FieldValue::String(text)),
-                ) => Rest::Constant(tags.get(*id) == &**text),
                 _ => Rest::Constant(self.is_true(predicate, tags)),
             },
             Predicate::Matches { operand, .. } | Predicate::IsTrue(operand) => {
@@ -275,6 +283,19 @@ fn is_order_of_text(comparison: Comparison, a: &Operand, b: &Operand) -> bool {
     };
     !matches!(comparison, Comparison::Equal | Comparison::NotEqual)
         && (is_text_field(a) || is_text_field(b))
+}
+
+/// Returns the tag, the text, and whether the condition is `=` instead of `!=`.
+fn as_tag_equality(predicate: &Predicate) -> Option<(ColumnId, &str, bool)> {
+    let Predicate::Compare(comparison, a, b) = predicate else { return None };
+    let (Operand::Tag(tag), Operand::Literal(FieldValue::String(text))) = (&**a, &**b) else {
+        return None;
+    };
+    match comparison {
+        Comparison::Equal => Some((*tag, text, true)),
+        Comparison::NotEqual => Some((*tag, text, false)),
+        _ => None,
+    }
 }
 
 fn check_functions(operand: &Operand) -> Result<(), ScanError> {

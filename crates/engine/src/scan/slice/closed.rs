@@ -16,6 +16,7 @@ use crate::codec::metadata;
 use crate::scan::cached::{Cached, RunGroups, Version};
 use crate::scan::error::ScanError;
 use crate::scan::keys::NextSeries;
+use crate::scan::page::SKIPPED_KEY_CELLS;
 use crate::scan::reader::{Run, Runs};
 use crate::scan::request::{Predicate, ScanRequest};
 use crate::scan::stretches::Stretches;
@@ -54,9 +55,9 @@ impl Walk<'_> {
         for run in runs {
             let is_closed = match run.number.and_then(|number| known.set_of(number)) {
                 Some(set) => closed.get(set) == Some(&true),
-                None if run.number.is_none() && run.series <= self.keys_max() => {
+                None if run.number.is_none() && run.series <= KEYS_MAX => {
                     let keys = self.read_group_keys(source, &run)?;
-                    self.are_closed(&keys)
+                    keys.is_some_and(|keys| self.are_closed(&keys))
                 }
                 None => false,
             };
@@ -66,10 +67,6 @@ impl Walk<'_> {
         }
         stretches.keep_inside(wanted);
         Ok(())
-    }
-
-    fn keys_max(&self) -> u64 {
-        KEYS_MAX / self.keys.filter.keys()
     }
 
     fn are_closed(&self, keys: &[Vec<String>]) -> bool {
@@ -91,9 +88,8 @@ impl Walk<'_> {
             Some(Cached::Groups(known)) => known,
             _ => Rc::default(),
         };
-        let keys_max = self.keys_max();
         let is_missing = |run: &&Run| {
-            run.series <= keys_max
+            run.series <= KEYS_MAX
                 && run.number.is_some_and(|number| known.set_of(number).is_none())
         };
         let missing: Vec<&Run> = runs.iter().filter(is_missing).collect();
@@ -120,7 +116,11 @@ impl Walk<'_> {
             let Some(number) = run.number else { continue };
             match series_of(run).and_then(|series| alike.get(&series)) {
                 Some(&known) => more.add_alike(number, known),
-                None => more.add(number, self.read_group_keys(source, run)?),
+                None => match self.read_group_keys(source, run)? {
+                    Some(keys) => more.add(number, keys),
+                    // Other runs probably take as long.
+                    None => break,
+                },
             }
             alike.extend(series_of(run).map(|series| (series, number)));
         }
@@ -129,24 +129,29 @@ impl Walk<'_> {
         Ok(Some(more))
     }
 
+    /// Returns `None` if the condition takes too long for the series of the run.
     fn read_group_keys(
         &mut self,
         source: &dyn Runs,
         run: &Run,
-    ) -> Result<Vec<Vec<String>>, ScanError> {
+    ) -> Result<Option<Vec<Vec<String>>>, ScanError> {
+        let cells_max = self.costs.filter_cells + KEYS_MAX * SKIPPED_KEY_CELLS;
         let (measurement, first) = (self.request.measurement, self.keys.first());
         let mut merge = source.rows(run, measurement, self.request.direction(), &first)?;
         let mut keys: HashSet<Vec<String>, FixedState> = HashSet::default();
         loop {
-            match self.next_series(&mut merge)? {
-                NextSeries::Matching(_) => {}
+            let next = self.next_series(&mut merge)?;
+            if self.costs.filter_cells > cells_max {
+                return Ok(None);
+            }
+            match next {
+                NextSeries::Matching(_) => keys.insert(self.group_key()),
                 NextSeries::Skipped(_) => continue,
                 NextSeries::End => break,
-            }
-            keys.insert(self.group_key());
+            };
         }
         let mut keys: Vec<_> = keys.into_iter().collect();
         keys.sort_unstable();
-        Ok(keys)
+        Ok(Some(keys))
     }
 }

@@ -18,7 +18,7 @@ use self::tiled::Scanned;
 use super::error::ScanError;
 use super::groups::{GROUPS_PER_PIECE_MAX, Groups};
 use super::keys::{KeyFilter, NextSeries};
-use super::page::{PageLimits, SERIES_CELLS, SKIPPED_KEY_CELLS, SKIPPED_STEP_CELLS, ScanPage};
+use super::page::{PageLimits, SERIES_CELLS, ScanPage};
 use super::predicate::{self, BATCH_CELLS_MAX, Filter, Mask};
 use super::reader::{MergedRows, ReadStats, Reader};
 use super::request::{AggregateCall, AuxColumn, Input, Output, Position, ScanRequest};
@@ -254,13 +254,9 @@ impl Walk<'_> {
     /// Counts the cost of finding the series, or of skipping some.
     fn next_series(&mut self, merge: &mut MergedRows<'_>) -> Result<NextSeries, ScanError> {
         let next = self.keys.next(merge)?;
-        match next {
-            NextSeries::Matching(_) => {
-                self.costs.cells += SERIES_CELLS;
-                self.costs.filter_cells += (self.keys.filter.keys() - 1) * SKIPPED_KEY_CELLS;
-            }
-            NextSeries::Skipped(_) => self.costs.filter_cells += SKIPPED_STEP_CELLS,
-            NextSeries::End => {}
+        self.costs.filter_cells += std::mem::take(&mut self.keys.cells);
+        if let NextSeries::Matching(_) = next {
+            self.costs.cells += SERIES_CELLS;
         }
         Ok(next)
     }
@@ -286,7 +282,8 @@ impl Walk<'_> {
             let key = match self.next_series(&mut merge)? {
                 NextSeries::Matching(key) => key,
                 NextSeries::Skipped(key) => {
-                    if self.is_full(self.batch.picks.len()) {
+                    // Each page passes at least one further series.
+                    if Some(&key) != last.as_ref() && self.is_full(self.batch.picks.len()) {
                         return self.end(&mut merge, (stretch, &key), None).map(Some);
                     }
                     continue;
@@ -376,7 +373,7 @@ impl Walk<'_> {
                 continue;
             }
             let (picks, next_ns) = self.first_rows(picks, open);
-            self.batch.filter_cells += self.keys.filter.cells(picks.len());
+            self.batch.filter_cells += self.keys.filter.series_cells(picks.len());
             self.batch.picks.extend(picks);
             let end = self.batch.picks.len();
             // Later rows of the series can extend its last entry only if the direction is
@@ -388,17 +385,16 @@ impl Walk<'_> {
             if next_ns.is_some()
                 || end >= BATCH_ROWS
                 || self.batch.picks.pages_read() >= self.batch_pages
-                || self.batch.filter_cells >= BATCH_CELLS_MAX
+                || self.batch.filter_cells >= self.batch_cells_max()
             {
                 self.flush(merge)?;
-                if next_ns.is_some() {
-                    return Ok(next_ns);
-                }
-                if can_end && self.is_full(0) {
-                    return Ok(Some(match self.request.direction() {
-                        Direction::Ascending => last_ns.saturating_add(1),
-                        Direction::Descending => first_ns.saturating_sub(1),
-                    }));
+                let after_ns = match self.request.direction() {
+                    Direction::Ascending => last_ns.saturating_add(1),
+                    Direction::Descending => first_ns.saturating_sub(1),
+                };
+                let is_full = can_end && self.is_full(0);
+                if let Some(end_ns) = next_ns.or_else(|| is_full.then_some(after_ns)) {
+                    return Ok(Some(end_ns));
                 }
             }
             if self.newest {
@@ -407,10 +403,14 @@ impl Walk<'_> {
         }
     }
 
-    /// Returns the first rows inside `open` if the condition takes too long for all rows of a
-    /// series in a batch, and the time of the next row.
+    /// Returns the maximum cost of the condition for the rows of a batch, in cells.
+    fn batch_cells_max(&self) -> u64 {
+        self.limits.cells.min(BATCH_CELLS_MAX)
+    }
+
+    /// Returns the rows inside `open` that one batch can check, and the time of the next row.
     fn first_rows(&self, picks: Picks, open: TimeRange) -> (Picks, Option<i64>) {
-        let rows_max = self.keys.filter.rows_max();
+        let rows_max = self.keys.filter.batch_rows_max(self.batch_cells_max());
         if picks.len() <= rows_max {
             return (picks, None);
         }
@@ -475,7 +475,7 @@ impl Walk<'_> {
             let time = self.groups.reach(&self.keys.tags);
             let Some(run) = run.trim(time) else { continue };
             self.scanned.add(run.times());
-            self.costs.filter_cells += self.keys.filter.cells(run.times().len());
+            self.costs.filter_cells += self.keys.filter.series_cells(run.times().len());
             let mask = self.keys.filter.select(&run, &self.keys.tags)?;
             if mask != Mask::None {
                 chosen.push((key, run.rows, mask));
