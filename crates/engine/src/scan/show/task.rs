@@ -8,6 +8,7 @@ use crate::merge::cursor::Direction;
 use crate::merge::key::SeriesKey;
 use crate::scan::error::ScanError;
 use crate::scan::keys::{FilterDecision, KeyFilter, SeriesTags};
+use crate::scan::page::SKIPPED_KEY_CELLS;
 use crate::scan::predicate::Filter;
 use crate::scan::reader::{MergedRows, Reader};
 use crate::scan::request::Predicate;
@@ -168,7 +169,7 @@ impl Task<'_> {
     }
 
     /// If combinations are visited in order, stops after about `keys_max` series. Returns the
-    /// number of visited series.
+    /// number of visited series, including excluded series and the condition's cost.
     pub(super) fn walk(&mut self, walk: &mut Walk<'_>, keys_max: u64) -> Result<u64, ScanError> {
         let filter = Filter::compile(self.predicate, walk.patterns)?;
         let order = self.order.clone();
@@ -176,9 +177,12 @@ impl Task<'_> {
         walk.start(self.measurement, &self.span.from(self.measurement, filter.first()))?;
         let (reader, time) = (walk.reader, walk.time);
         let mut items = Items::new(self);
-        let mut visited = 0;
-        while let Some(rows) = walk.next(&mut filter)? {
-            visited += 1;
+        let mut matching = 0;
+        let visited = loop {
+            let rows = walk.next(&mut filter)?;
+            matching += u64::from(rows.is_some());
+            let visited = matching + filter.cells / SKIPPED_KEY_CELLS;
+            let Some(rows) = rows else { break visited };
             let next = if let Find::Items { .. } = self.find {
                 self.visit_item(&mut items, rows, &filter.tags, time, visited > keys_max)?
             } else if self.rest.as_ref().is_some_and(|rest| rows.key() > Some(rest)) {
@@ -195,9 +199,9 @@ impl Task<'_> {
             match next {
                 Next::Step => {}
                 Next::SeekTo(to) => rows.seek(&to)?,
-                Next::Complete => break,
+                Next::Complete => break visited,
             }
-        }
+        };
         Ok(visited)
     }
 
