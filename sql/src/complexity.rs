@@ -8,13 +8,15 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::{ObjectName, ObjectNamePart, Query, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{Expr, ObjectName, ObjectNamePart, Query, Visit, Visitor};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::error::QueryError;
-use crate::limits::{DEPTH_MAX, PARENTHESES_DEPTH_MAX, TABLES_MAX, TEXT_BYTES_MAX, TOKENS_MAX};
+use crate::limits::{
+    BETWEEN_DEPTH_MAX, DEPTH_MAX, PARENTHESES_DEPTH_MAX, TABLES_MAX, TEXT_BYTES_MAX, TOKENS_MAX,
+};
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Level {
@@ -135,19 +137,24 @@ fn top(levels: &mut [Level], change: impl Fn(&mut Level)) {
 
 /// Checks the number of tables that a statement reads. The planner plans a CTE separately for each
 /// reference. If each of several CTEs references the previous CTE twice, the number of tables
-/// doubles with each CTE.
+/// doubles with each CTE. Also checks the nesting depth of BETWEEN. DataFusion replaces
+/// `a BETWEEN b AND c` with two comparisons of `a`, so the number of comparisons doubles with each
+/// nested BETWEEN.
 ///
 /// # Errors
 /// Returns an error that contains the limit.
 pub(crate) fn check_tables(statement: &Statement) -> Result<(), QueryError> {
-    let mut tables = Tables { ctes: HashMap::new(), names: HashMap::new(), open: vec![0] };
+    let mut tables =
+        Tables { ctes: HashMap::new(), names: HashMap::new(), open: vec![0], betweens: 0 };
     let mut statement = statement;
     while let Statement::Explain(explain) = statement {
         statement = &explain.statement;
     }
-    if let Statement::Statement(statement) = statement {
-        // The visitor never returns `Break`.
-        let _ = statement.visit(&mut tables);
+    if let Statement::Statement(statement) = statement
+        && statement.visit(&mut tables).is_break()
+    {
+        let message = format!("more than {BETWEEN_DEPTH_MAX} BETWEEN are nested: use >= and <=");
+        return Err(QueryError::invalid(message));
     }
     if tables.open.first().is_some_and(|count| *count > TABLES_MAX) {
         let message = format!(
@@ -165,6 +172,8 @@ struct Tables {
     names: HashMap<*const Query, String>,
     /// The table counts of the statement and of the queries around the visitor's position.
     open: Vec<usize>,
+    /// The number of BETWEEN around the visitor's position.
+    betweens: usize,
 }
 
 impl Tables {
@@ -199,6 +208,19 @@ impl Visitor for Tables {
 
     fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
         self.add(self.ctes.get(&plain_name(relation)).copied().unwrap_or(1));
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        self.betweens += usize::from(matches!(expr, Expr::Between { .. }));
+        match self.betweens > BETWEEN_DEPTH_MAX {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+
+    fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        self.betweens -= usize::from(matches!(expr, Expr::Between { .. }));
         ControlFlow::Continue(())
     }
 }

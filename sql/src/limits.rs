@@ -82,6 +82,8 @@ pub const DEPTH_MAX: usize = 128;
 /// The maximum nesting depth of parentheses. This limit is smaller than `DEPTH_MAX`, because the
 /// parser also recurses for each parenthesis.
 pub const PARENTHESES_DEPTH_MAX: usize = 44;
+/// The maximum nesting depth of BETWEEN in a statement.
+pub const BETWEEN_DEPTH_MAX: usize = 6;
 /// The maximum number of tables that a statement may read. Every reference to a table counts.
 pub const TABLES_MAX: usize = 64;
 /// The maximum number of parameters of a statement.

@@ -9,7 +9,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
 use datafusion::logical_expr::{
-    Between, BinaryExpr, Case, Expr, ExprSchemable as _, Operator, binary_expr, in_list,
+    Between, BinaryExpr, Case, Expr, ExprSchemable as _, Operator, in_list,
 };
 
 #[derive(Debug)]
@@ -52,55 +52,25 @@ fn compares(operator: Operator) -> bool {
     matches!(operator, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
 }
 
-/// Rewrites an expression that compares one number with several values, if some of the values are
-/// texts. Each value is then compared separately, because two numbers are still compared as numbers.
+/// Rewrites `number IN (…)` if the list contains texts. The texts and the numbers are then compared
+/// separately, because two numbers are still compared as numbers. The result contains the number
+/// twice, so the number must be a column or a constant.
 fn number_with_texts(expr: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
-    let is_number = |expr: &Expr| expr.get_type(schema).is_ok_and(|of| of.is_numeric());
+    let Expr::InList(InList { expr, list, negated }) = expr else { return Ok(None) };
     let is_text = |expr: &Expr| is_text_value(expr, schema);
-    Ok(Some(match expr {
-        Expr::InList(InList { expr, list, negated }) if is_number(expr) => {
-            let (texts, numbers): (Vec<Expr>, Vec<Expr>) = list.iter().cloned().partition(is_text);
-            if texts.is_empty() {
-                return Ok(None);
-            }
-            let text = expr.as_ref().clone().cast_to(&DataType::Utf8, schema)?;
-            let of_texts = in_list(text, texts, *negated);
-            if numbers.is_empty() {
-                return Ok(Some(of_texts));
-            }
-            let of_numbers = in_list(expr.as_ref().clone(), numbers, *negated);
-            if *negated { of_texts.and(of_numbers) } else { of_texts.or(of_numbers) }
-        }
-        Expr::Between(Between { expr, negated, low, high })
-            if is_number(expr) && (is_text(low) || is_text(high)) =>
-        {
-            let within = compared(expr, Operator::GtEq, low, schema)?.and(compared(
-                expr,
-                Operator::LtEq,
-                high,
-                schema,
-            )?);
-            if *negated { !within } else { within }
-        }
-        Expr::Case(Case { expr: Some(expr), when_then_expr, else_expr })
-            if is_number(expr) && when_then_expr.iter().any(|(when, _)| is_text(when)) =>
-        {
-            let branches = when_then_expr.iter().map(|(when, then)| {
-                let when = compared(expr, Operator::Eq, when, schema)?;
-                Ok((Box::new(when), then.clone()))
-            });
-            let when_then_expr = branches.collect::<Result<_>>()?;
-            Expr::Case(Case { expr: None, when_then_expr, else_expr: else_expr.clone() })
-        }
-        _ => return Ok(None),
-    }))
-}
-
-/// Compares a number with another value, which may be a text.
-fn compared(number: &Expr, op: Operator, other: &Expr, schema: &DFSchema) -> Result<Expr> {
-    let mut number = number.clone();
-    cast_numbers(other, [&mut number], schema)?;
-    Ok(binary_expr(number, op, other.clone()))
+    let is_number = matches!(**expr, Expr::Column(_) | Expr::Literal(..))
+        && expr.get_type(schema).is_ok_and(|of| of.is_numeric());
+    if !is_number || !list.iter().any(is_text) {
+        return Ok(None);
+    }
+    let (texts, numbers): (Vec<Expr>, Vec<Expr>) = list.iter().cloned().partition(is_text);
+    let text = expr.as_ref().clone().cast_to(&DataType::Utf8, schema)?;
+    let of_texts = in_list(text, texts, *negated);
+    if numbers.is_empty() {
+        return Ok(Some(of_texts));
+    }
+    let of_numbers = in_list(expr.as_ref().clone(), numbers, *negated);
+    Ok(Some(if *negated { of_texts.and(of_numbers) } else { of_texts.or(of_numbers) }))
 }
 
 /// Whether the expression is a text, and not a constant. A constant may be a number in quotes that

@@ -93,6 +93,30 @@ fn exponential_plan_is_rejected() {
 }
 
 #[test]
+fn nested_expressions_are_planned_once() {
+    let betweens = |depth: usize| {
+        format!(
+            "SELECT {}usage > 1{} FROM cpu",
+            "(".repeat(depth),
+            ") BETWEEN false AND true".repeat(depth)
+        )
+    };
+    assert_eq!(ask(&betweens(6)).unwrap(), 100);
+    for text in
+        [betweens(7), format!("SELECT usage > 1{} FROM cpu", " BETWEEN false AND true".repeat(30))]
+    {
+        let said = refusal(&text);
+        assert!(said.starts_with("400: more than 6 BETWEEN are nested"), "{said}");
+    }
+    // DataFusion converts the texts to numbers, which fails. The planner must not copy the operands,
+    // because it would need 2^30 copies.
+    let (cases, ends) = ("CASE ".repeat(30), " WHEN host THEN 1 ELSE 2 END".repeat(30));
+    drop(ask(&format!("SELECT {cases}usage{ends} FROM cpu")));
+    let (casts, lists) = ("cast(".repeat(30), " IN (host, 2) AS int)".repeat(30));
+    drop(ask(&format!("SELECT {casts}1{lists} FROM cpu")));
+}
+
+#[test]
 fn memory_limit_fails_query_and_frees() {
     let engine = Engine::with_pool_bytes(4 * 1024 * 1024);
     let database = Database::default();

@@ -89,6 +89,7 @@ fn sql_page_limits_match_code() {
         ("TABLES_MAX", limits::TABLES_MAX as i128),
         ("DEPTH_MAX", limits::DEPTH_MAX as i128),
         ("PARENTHESES_DEPTH_MAX", limits::PARENTHESES_DEPTH_MAX as i128),
+        ("BETWEEN_DEPTH_MAX", limits::BETWEEN_DEPTH_MAX as i128),
         ("TOKENS_MAX", limits::TOKENS_MAX as i128),
         ("TEXT_BYTES_MAX", limits::TEXT_BYTES_MAX as i128),
         ("PARAMETERS_MAX", limits::PARAMETERS_MAX as i128),
