@@ -169,25 +169,33 @@ impl FunctionRewrite for Checked {
 impl Checked {
     fn like(&self, like: Like) -> Transformed<Expr> {
         let name = if like.case_insensitive { ILIKE } else { LIKE };
-        let (None, Some(function)) = (like.escape_char, self.functions.get(name)) else {
+        // The backslash is also the default.
+        let (None | Some('\\'), Some(function)) = (like.escape_char, self.functions.get(name))
+        else {
             return Transformed::no(Expr::Like(like));
         };
         let call = call(function, vec![*like.expr, *like.pattern]);
         Transformed::yes(if like.negated { !call } else { call })
     }
 
-    /// Rewrites `a || b` as a function call, and `a ~ b` unless the pattern is constant and small.
+    /// Rewrites `a || b` as a function call, `a ~~ b` unless the pattern is constant, and `a ~ b`
+    /// unless the pattern is constant and small.
     fn operator(&self, a: Box<Expr>, op: Operator, b: Box<Expr>) -> Result<Transformed<Expr>> {
         let (name, is_negated, ignores_case) = match op {
             Operator::StringConcat => (CONCAT, false, false),
+            Operator::LikeMatch => (LIKE, false, false),
+            Operator::ILikeMatch => (ILIKE, false, false),
+            Operator::NotLikeMatch => (LIKE, true, false),
+            Operator::NotILikeMatch => (ILIKE, true, false),
             Operator::RegexMatch => ("regexp_like", false, false),
             Operator::RegexIMatch => ("regexp_like", false, true),
             Operator::RegexNotMatch => ("regexp_like", true, false),
             Operator::RegexNotIMatch => ("regexp_like", true, true),
             _ => return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr::new(a, op, b)))),
         };
-        let is_unchecked = match &*b {
-            Expr::Literal(pattern, _) if op != Operator::StringConcat => {
+        let is_unchecked = match (&*b, name) {
+            (Expr::Literal(..), LIKE | ILIKE) => true,
+            (Expr::Literal(pattern, _), "regexp_like") => {
                 is_small_constant("a regular expression", pattern)?
             }
             _ => false,

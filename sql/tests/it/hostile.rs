@@ -324,6 +324,12 @@ fn regex_patterns_are_limited() {
         ("repeat(host, 60000) ~ '(a|b)*a(a|b){400}'", "2000000000 steps"),
         ("host SIMILAR TO ('a' || cast(usage as varchar))", "compile more than 32 patterns"),
         ("host LIKE ('_a%' || repeat('_%', 20000) || host)", "need too much time in one batch"),
+        (
+            "host LIKE ('_a%' || repeat('_%', 20000) || host) ESCAPE '\\'",
+            "need too much time in one batch",
+        ),
+        ("host ~~ ('_a%' || repeat('_%', 20000) || host)", "need too much time in one batch"),
+        ("host !~~* ('_a%' || repeat('_%', 20000) || host)", "need too much time in one batch"),
     ] {
         let said = refusal(&format!("SELECT {call} FROM cpu"));
         assert!(said.starts_with("507: ") && said.contains(limit), "{call}: {said}");
@@ -342,6 +348,10 @@ fn regex_patterns_are_limited() {
         ("NOT host NOT ILIKE ('H' || CASE WHEN usage > 50 THEN '5' ELSE '1' END || '%')", 20),
         ("host SIMILAR TO ('^h' || CASE WHEN usage > 50 THEN '5' ELSE '1' END || '.$')", 19),
         ("host SIMILAR TO '^h1.$'", 10),
+        ("host ~~ ('h' || CASE WHEN usage > 50 THEN '5' ELSE '1' END || '_')", 19),
+        ("host !~~ ('h' || CASE WHEN usage > 50 THEN '5' ELSE '1' END || '_')", 81),
+        ("host ~~* ('H' || CASE WHEN usage > 50 THEN '5' ELSE '1' END || '_')", 19),
+        ("host !~~* ('H' || CASE WHEN usage > 50 THEN '5' ELSE '1' END || '_')", 81),
         ("regexp_replace(host, '\\d', '') = 'h'", 10),
     ] {
         let text = format!("SELECT * FROM cpu WHERE {condition}");
