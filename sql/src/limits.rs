@@ -48,13 +48,14 @@ pub const EXPRESSIONS_PER_ROW: usize = 16;
 /// expressions, the batches are smaller.
 pub const BATCH_EXPRESSIONS_MAX: usize = 256;
 /// The minimum size of a long constant, in bytes. An operator may copy a constant to each row of a
-/// batch, so the batch has at most `MADE_BYTES_MAX` bytes of long constants.
+/// batch, so the batch has at most `TURN_BYTES_MAX` bytes of long constants.
 pub const LONG_CONSTANT_BYTES: usize = 1_024;
 /// The maximum cost of the function calls of one turn, in rows. The calls take about two seconds at
 /// this limit. A turn can only end between two batches.
 pub const TURN_CALLS_MAX: usize = 16_000_000;
-/// The maximum number of bytes that functions may produce in one turn.
-pub const TURN_BYTES_MAX: usize = 64 * 1_024 * 1_024;
+/// The maximum number of bytes that functions may produce in one turn. The limit applies to functions
+/// whose arguments determine the size of the result.
+pub const TURN_BYTES_MAX: usize = 32 * 1_024 * 1_024;
 /// The maximum number of rows that a recursive query may produce. Every iteration produces at least
 /// one row.
 pub const RECURSION_ROWS_MAX: usize = 50_000;
@@ -105,26 +106,17 @@ pub const ARROW_BATCH_BYTES_MAX: usize = 3_500_000;
 pub const PARQUET_GROUP_ROWS: usize = 131_072;
 /// The approximate encoded size at which a Parquet row group ends, in bytes.
 pub const PARQUET_GROUP_BYTES: usize = 8 * 1_024 * 1_024;
-/// The maximum size of a function's result for one batch, in bytes. The limit applies to functions
-/// whose arguments determine the size of the result.
-pub const MADE_BYTES_MAX: i128 = 32 * 1_024 * 1_024;
-/// The maximum number of pairs of characters, bytes or elements that a function may compare in one
-/// batch. Comparing this many pairs takes about half a second.
-pub const STEPS_MAX: i128 = 100_000_000;
 /// The maximum number of distinct patterns that a function may compile for one batch.
 pub const PATTERNS_MAX: usize = 32;
 /// The maximum size of a compiled pattern, in bytes. The limit also applies to all compiled
 /// patterns of one batch together. Compiling a pattern of this size takes about 20 ms.
 pub const PATTERN_BYTES_MAX: usize = 1_024 * 1_024;
-/// The maximum product of the size of a batch's text, in bytes, and the number of states of the
-/// batch's pattern. A matcher rarely needs as many steps as this product. The worst known case
-/// takes one second.
-pub const PATTERN_STEPS_MAX: i128 = 2_000_000_000;
-/// Matching a pattern in this number of steps costs as much time as producing one row, for patterns
-/// of ordinary complexity.
-pub const PATTERN_STEPS_PER_ROW: i128 = 1_024;
-/// The maximum size of a compiled constant pattern, in bytes, that an operator matches without the
-/// limit `PATTERN_STEPS_MAX`.
+/// Matching a pattern in this number of steps costs as much time as producing one row. The number of
+/// steps is the size of the texts, in bytes, multiplied by the states of the compiled pattern. A
+/// matcher rarely needs as many steps.
+pub const PATTERN_STEPS_PER_ROW: i128 = 256;
+/// The maximum size of a compiled constant pattern, in bytes, that an operator matches without
+/// counting the steps.
 pub const UNCHECKED_PATTERN_BYTES_MAX: usize = 8_192;
 /// Compiling one byte of a pattern of LIKE costs as much time as producing this number of rows.
 pub const LIKE_ROWS_PER_BYTE: i128 = 8;

@@ -69,17 +69,12 @@ impl Pace {
         self.made(rows);
         let rows = self.calls.fetch_add(rows, Ordering::Relaxed).saturating_add(rows);
         let bytes = self.bytes.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
-        let message = match (rows > TURN_CALLS_MAX, bytes > TURN_BYTES_MAX) {
-            (false, false) => return Ok(()),
-            (true, _) => "the functions of the statement need too much time in one batch of rows; \
-                          use fewer functions, or shorter strings or lists"
-                .to_owned(),
-            (false, true) => format!(
-                "the functions of the statement would produce more than {TURN_BYTES_MAX} bytes in \
-                 one batch of rows; use fewer functions, or shorter strings or lists"
-            ),
-        };
-        Err(QueryError { fault: Fault::Memory, message })
+        if rows > TURN_CALLS_MAX {
+            let message = "the functions of the statement need too much time in one turn; use \
+                           fewer functions, or shorter strings or lists";
+            return Err(QueryError { fault: Fault::Memory, message: message.to_owned() });
+        }
+        if bytes > TURN_BYTES_MAX { Err(too_many_bytes()) } else { Ok(()) }
     }
 
     /// Whether operators that produce rows must wait for the next turn.
@@ -110,8 +105,17 @@ impl Pace {
 ///
 /// # Errors
 /// Returns an error if the calls of the running turn exceed a limit.
-pub(crate) fn spend(rows: usize, bytes: usize) -> Result<(), QueryError> {
+pub(crate) fn spend(rows: i128, bytes: i128) -> Result<(), QueryError> {
+    let [rows, bytes] = [rows, bytes].map(|count| usize::try_from(count).unwrap_or(usize::MAX));
     RUNNING.with_borrow(|pace| pace.as_ref().map_or(Ok(()), |pace| pace.called(rows, bytes)))
+}
+
+pub(crate) fn too_many_bytes() -> QueryError {
+    let message = format!(
+        "the functions of the statement would produce more than {TURN_BYTES_MAX} bytes in one \
+         turn; use fewer functions, shorter strings or lists, or smaller counts"
+    );
+    QueryError { fault: Fault::Memory, message }
 }
 
 impl Turns {

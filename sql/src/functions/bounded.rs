@@ -18,10 +18,8 @@ use datafusion::logical_expr::{
 };
 
 use super::patterns;
-use crate::error::{Fault, QueryError};
-use crate::limits::{
-    BYTES_PER_ROW, MADE_BYTES_MAX, PAIRS_PER_ROW, PATTERN_STEPS_PER_ROW, STEPS_MAX,
-};
+use crate::error::QueryError;
+use crate::limits::{BYTES_PER_ROW, PAIRS_PER_ROW, PATTERN_STEPS_PER_ROW, TURN_BYTES_MAX};
 use crate::turns;
 
 const ELEMENT_BYTES: i128 = 8;
@@ -110,44 +108,14 @@ impl Bounded {
     }
 
     fn check(&self, args: &ScalarFunctionArgs) -> Result<()> {
-        let (steps, bytes) = match self.cost {
-            Cost::Product => {
-                let pairs = product(args)?;
-                if pairs > STEPS_MAX {
-                    return self.too_many_pairs();
-                }
-                (pairs / PAIRS_PER_ROW as i128, 0)
-            }
-            Cost::Like => (patterns::like_rows(self.name(), args)?, 0),
-            Cost::Pattern => (patterns::check(self.name(), args)? / PATTERN_STEPS_PER_ROW, 0),
-            _ => {
-                let bytes = self.bytes(args)?;
-                if bytes > MADE_BYTES_MAX {
-                    return self.too_large();
-                }
-                (bytes / BYTES_PER_ROW as i128, bytes)
-            }
+        let bytes = self.bytes(args)?;
+        let rows = match self.cost {
+            Cost::Product => product(args)? / PAIRS_PER_ROW as i128,
+            Cost::Like => patterns::like_rows(self.name(), args)?,
+            Cost::Pattern => patterns::check(self.name(), args)? / PATTERN_STEPS_PER_ROW,
+            _ => bytes / BYTES_PER_ROW as i128,
         };
-        // Both numbers are small after the checks.
-        Ok(turns::spend(steps as usize, bytes as usize)?)
-    }
-
-    fn too_many_pairs(&self) -> Result<()> {
-        let message = format!(
-            "{} would compare more than {STEPS_MAX} pairs in one batch of rows; use shorter \
-             strings or lists, or fewer rows",
-            self.name()
-        );
-        Err(QueryError { fault: Fault::Memory, message }.into())
-    }
-
-    fn too_large<T>(&self) -> Result<T> {
-        let message = format!(
-            "{} would produce more than {MADE_BYTES_MAX} bytes in one batch of rows; use shorter \
-             strings or lists, smaller counts or fewer rows",
-            self.name()
-        );
-        Err(QueryError { fault: Fault::Memory, message }.into())
+        Ok(turns::spend(rows, bytes)?)
     }
 
     /// Returns the total size of the constant arguments, in bytes. The optimizer would concatenate
@@ -366,8 +334,8 @@ impl ScalarUDFImpl for Bounded {
                 _ => return Ok(ExprSimplifyResult::Original(args)),
             }
         }
-        if self.cost == Cost::Sum && self.constant_bytes(&args) > MADE_BYTES_MAX {
-            return self.too_large();
+        if self.cost == Cost::Sum && self.constant_bytes(&args) > TURN_BYTES_MAX as i128 {
+            return Err(turns::too_many_bytes().into());
         }
         Ok(match self.stock.simplify(args, info)? {
             // If DataFusion simplifies the call to another call of the same function, the cost of

@@ -23,7 +23,7 @@ use super::bounded::Integers;
 use super::operators::{CONCAT, ILIKE, LIKE};
 use crate::error::{Fault, QueryError};
 use crate::limits::{
-    LIKE_BYTES_PER_PATTERN, LIKE_ROWS_PER_BYTE, PATTERN_BYTES_MAX, PATTERN_STEPS_MAX, PATTERNS_MAX,
+    LIKE_BYTES_PER_PATTERN, LIKE_ROWS_PER_BYTE, PATTERN_BYTES_MAX, PATTERNS_MAX,
     UNCHECKED_PATTERN_BYTES_MAX,
 };
 
@@ -64,15 +64,7 @@ pub(super) fn check(function: &str, args: &ScalarFunctionArgs) -> Result<i128> {
         }
     }
     let text = Integers::sizes(args.args.first())?.sum(args.number_rows.max(1));
-    let steps = text * states as i128;
-    if steps > PATTERN_STEPS_MAX {
-        return refuse(format!(
-            "{function} would match a pattern of {states} states against {text} bytes, which \
-             takes more than {PATTERN_STEPS_MAX} steps in one batch of rows; use a simpler \
-             pattern, shorter strings or fewer rows"
-        ));
-    }
-    Ok(steps)
+    Ok(text * states as i128)
 }
 
 /// Whether matching needs no check of the steps, because the pattern is small.

@@ -18,7 +18,7 @@ use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use crate::functions::is_checked;
 use crate::limits::{
     BATCH_EXPRESSIONS_MAX, BATCH_ROWS, BYTES_PER_ROW, EXPRESSIONS_PER_ROW, LONG_CONSTANT_BYTES,
-    MADE_BYTES_MAX, WINDOW_ROWS_MAX,
+    TURN_BYTES_MAX, WINDOW_ROWS_MAX,
 };
 
 #[derive(Clone, Copy, Debug)]
@@ -67,8 +67,8 @@ pub(super) fn evaluation(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Evaluat
     let rows_of = |bytes_max: usize| (bytes_max / constant_bytes.max(1)).max(1);
     let rows = (BATCH_ROWS * BATCH_EXPRESSIONS_MAX / expressions.max(1)).clamp(1, BATCH_ROWS);
     Ok(Some(Evaluation {
-        rows: rows.min(rows_of(MADE_BYTES_MAX as usize)),
-        rows_of_constants: WINDOW_ROWS_MAX.min(rows_of(MADE_BYTES_MAX as usize)),
+        rows: rows.min(rows_of(TURN_BYTES_MAX)),
+        rows_of_constants: WINDOW_ROWS_MAX.min(rows_of(TURN_BYTES_MAX)),
         row_cost: 1 + expressions / EXPRESSIONS_PER_ROW + constant_bytes / BYTES_PER_ROW,
     }))
 }
