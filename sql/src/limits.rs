@@ -12,12 +12,14 @@ pub const WINDOW_ROWS_MAX: usize = 500_000;
 /// The maximum size of the input of a window function or `string_agg`, in bytes. The columns that a
 /// window function only passes on count too.
 pub const WINDOW_BYTES_MAX: usize = 48 * 1_024 * 1_024;
-/// The maximum number of rows in the input of `array_agg` or `string_agg` as a window function. Each
-/// row gets a list of up to this number of rows.
-pub const WINDOW_LIST_ROWS_MAX: usize = 2_000;
-/// The maximum number of rows in the input of `median` and similar aggregates as a window function,
-/// which read all earlier rows again for each row.
-pub const WINDOW_REPEATED_ROWS_MAX: usize = 20_000;
+/// The maximum number of pairs of rows of the same partition in the input of `array_agg` or
+/// `string_agg` as a window function. Each row gets a list of up to all rows of its partition. A
+/// partition of 2,000 rows has this number of pairs.
+pub const WINDOW_LIST_PAIRS_MAX: usize = 4_000_000;
+/// The maximum number of pairs of rows of the same partition in the input of `median` and similar
+/// aggregates as a window function, which read all earlier rows of the partition again for each
+/// row. A partition of 20,000 rows has this number of pairs.
+pub const WINDOW_REPEATED_PAIRS_MAX: usize = 400_000_000;
 /// The maximum number of rows before and after the current row for which the two previous limits do
 /// not apply to a window function.
 pub const WINDOW_FRAME_ROWS: u64 = 100;
@@ -47,14 +49,22 @@ pub const EXPRESSIONS_PER_ROW: usize = 16;
 /// The number of expressions that an operator evaluates for batches of `BATCH_ROWS` rows. For more
 /// expressions, the batches are smaller.
 pub const BATCH_EXPRESSIONS_MAX: usize = 256;
+/// The maximum number of rows in a batch of an operator that calls costly functions.
+pub const CHECKED_BATCH_ROWS: usize = 1_024;
+/// The maximum number of pairs that a join compares without a pause, if its condition calls costly
+/// functions. A single row of one side is always compared with all rows of the other side.
+pub const CHECKED_PAIRS_MAX: usize = 4_096;
+/// The maximum total size of the long constants in the condition of a join, in bytes. A join may
+/// copy a constant to each pair of a batch.
+pub const JOIN_CONSTANT_BYTES_MAX: usize = TURN_BYTES_MAX / BATCH_ROWS;
 /// The minimum size of a long constant, in bytes. An operator may copy a constant to each row of a
 /// batch, so the batch has at most `TURN_BYTES_MAX` bytes of long constants.
 pub const LONG_CONSTANT_BYTES: usize = 1_024;
 /// The maximum cost of the function calls of one turn, in rows. The calls take about two seconds at
 /// this limit. A turn can only end between two batches.
 pub const TURN_CALLS_MAX: usize = 16_000_000;
-/// The maximum number of bytes that functions may produce in one turn. The limit applies to functions
-/// whose arguments determine the size of the result.
+/// The maximum number of bytes that functions may produce in one turn. The limit applies to
+/// functions whose arguments determine the size of the result.
 pub const TURN_BYTES_MAX: usize = 32 * 1_024 * 1_024;
 /// The maximum number of rows that a recursive query may produce. Every iteration produces at least
 /// one row.
@@ -111,8 +121,8 @@ pub const PATTERNS_MAX: usize = 32;
 /// The maximum size of a compiled pattern, in bytes. The limit also applies to all compiled
 /// patterns of one batch together. Compiling a pattern of this size takes about 20 ms.
 pub const PATTERN_BYTES_MAX: usize = 1_024 * 1_024;
-/// Matching a pattern in this number of steps costs as much time as producing one row. The number of
-/// steps is the size of the texts, in bytes, multiplied by the states of the compiled pattern. A
+/// Matching a pattern in this number of steps costs as much time as producing one row. The number
+/// of steps is the size of the texts, in bytes, multiplied by the states of the compiled pattern. A
 /// matcher rarely needs as many steps.
 pub const PATTERN_STEPS_PER_ROW: i128 = 256;
 /// The maximum size of a compiled constant pattern, in bytes, that an operator matches without

@@ -17,8 +17,8 @@ use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 
 use crate::functions::is_checked;
 use crate::limits::{
-    BATCH_EXPRESSIONS_MAX, BATCH_ROWS, BYTES_PER_ROW, EXPRESSIONS_PER_ROW, LONG_CONSTANT_BYTES,
-    TURN_BYTES_MAX, WINDOW_ROWS_MAX,
+    BATCH_EXPRESSIONS_MAX, BATCH_ROWS, BYTES_PER_ROW, CHECKED_BATCH_ROWS, EXPRESSIONS_PER_ROW,
+    LONG_CONSTANT_BYTES, TURN_BYTES_MAX, WINDOW_ROWS_MAX,
 };
 
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +29,36 @@ pub(super) struct Evaluation {
     pub(super) rows_of_constants: usize,
     /// The cost of a row, as a number of rows with ordinary cost.
     pub(super) row_cost: usize,
+}
+
+/// The parts of an operator's expressions.
+#[derive(Default)]
+pub(super) struct Parts {
+    /// The number of expressions, except columns and constants.
+    expressions: usize,
+    /// The total size of the long constants, in bytes.
+    pub(super) constant_bytes: usize,
+    /// Whether an expression calls a function that checks its cost.
+    pub(super) has_checked: bool,
+}
+
+/// Returns the parts of an operator's expressions.
+pub(super) fn parts(node: &Arc<dyn ExecutionPlan>) -> Result<Parts> {
+    let mut parts = Parts::default();
+    node.apply_expressions(&mut |root| {
+        root.apply(|part| {
+            if let Some(literal) = part.downcast_ref::<Literal>() {
+                let bytes = literal.value().size();
+                parts.constant_bytes += if bytes >= LONG_CONSTANT_BYTES { bytes } else { 0 };
+            } else if !part.is::<Column>() {
+                parts.expressions += 1;
+            }
+            let call = part.downcast_ref::<ScalarFunctionExpr>();
+            parts.has_checked |= call.is_some_and(|call| is_checked(call.fun()));
+            Ok(TreeNodeRecursion::Continue)
+        })
+    })?;
+    Ok(parts)
 }
 
 /// Returns the limits of an operator, or `None` if its expressions are few and cheap.
@@ -42,20 +72,7 @@ pub(super) fn evaluation(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Evaluat
     if !evaluates {
         return Ok(None);
     }
-    let (mut expressions, mut constant_bytes, mut has_checked) = (0, 0, false);
-    node.apply_expressions(&mut |root| {
-        root.apply(|part| {
-            if let Some(literal) = part.downcast_ref::<Literal>() {
-                let bytes = literal.value().size();
-                constant_bytes += if bytes >= LONG_CONSTANT_BYTES { bytes } else { 0 };
-            } else if !part.is::<Column>() {
-                expressions += 1;
-            }
-            let call = part.downcast_ref::<ScalarFunctionExpr>();
-            has_checked |= call.is_some_and(|call| is_checked(call.fun()));
-            Ok(TreeNodeRecursion::Continue)
-        })
-    })?;
+    let Parts { mut expressions, constant_bytes, has_checked } = parts(node)?;
     // The aggregate evaluates the keys of all grouping sets for each row.
     if let Some(aggregate) = node.downcast_ref::<AggregateExec>() {
         let group_by = aggregate.group_expr();
@@ -65,7 +82,8 @@ pub(super) fn evaluation(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Evaluat
         return Ok(None);
     }
     let rows_of = |bytes_max: usize| (bytes_max / constant_bytes.max(1)).max(1);
-    let rows = (BATCH_ROWS * BATCH_EXPRESSIONS_MAX / expressions.max(1)).clamp(1, BATCH_ROWS);
+    let rows_max = if has_checked { CHECKED_BATCH_ROWS } else { BATCH_ROWS };
+    let rows = (BATCH_ROWS * BATCH_EXPRESSIONS_MAX / expressions.max(1)).clamp(1, rows_max);
     Ok(Some(Evaluation {
         rows: rows.min(rows_of(TURN_BYTES_MAX)),
         rows_of_constants: WINDOW_ROWS_MAX.min(rows_of(TURN_BYTES_MAX)),

@@ -1,7 +1,8 @@
 //! Limits joins that compare many pairs of rows without returning a row for each pair. The limits
 //! apply to the number of compared pairs, both in total and per turn. A nested-loop join compares
 //! all pairs. A hash join compares the pairs with equal keys, and may reject them with a further
-//! condition, or return each row only once.
+//! condition, or return each row only once. Also limits the pairs of rows of the same partition in
+//! the input of window functions.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,10 +18,16 @@ use datafusion::error::Result;
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ChildrenPropertiesMode, ExecutionPlan, ReplaceChildrenOptions};
-use futures::Stream;
+use futures::{Stream, StreamExt as _};
 
-use crate::limits::{KEY_COUNTERS, PAIRS_MAX, PAIRS_PER_ROW, TURN_ROWS_MAX};
+use crate::error::{Fault, QueryError};
+use crate::limits::{
+    CHECKED_PAIRS_MAX, JOIN_CONSTANT_BYTES_MAX, KEY_COUNTERS, PAIRS_MAX, PAIRS_PER_ROW,
+    TURN_ROWS_MAX,
+};
+use crate::tables::expressions;
 use crate::tables::rows_cap::{Limit, RowsCap};
 use crate::turns::Pace;
 
@@ -33,7 +40,16 @@ pub(super) fn cap(node: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>
         None if node.is::<NestedLoopJoinExec>() => None,
         None => return Ok(node),
     };
-    let held = Arc::new(Held { rows: AtomicUsize::new(0), keys });
+    let parts = expressions::parts(&node)?;
+    if parts.constant_bytes > JOIN_CONSTANT_BYTES_MAX {
+        let message = format!(
+            "the condition of a join contains more than {JOIN_CONSTANT_BYTES_MAX} bytes of \
+             constants: use shorter strings"
+        );
+        return Err(QueryError { fault: Fault::Memory, message }.into());
+    }
+    let is_costly = parts.has_checked;
+    let held = Arc::new(Held { rows: AtomicUsize::new(0), keys, is_costly });
     let children = node.children().into_iter().zip([Side::Held, Side::Streamed]);
     let capped: Vec<Arc<dyn ExecutionPlan>> = children
         .map(|(input, side)| {
@@ -64,6 +80,8 @@ pub(super) struct Held {
     rows: AtomicUsize,
     /// The keys of a hash join.
     keys: Option<Keys>,
+    /// Whether the condition of the join calls costly functions.
+    is_costly: bool,
 }
 
 #[derive(Debug)]
@@ -158,6 +176,30 @@ pub(super) fn compared(
     Box::pin(Compared { input, side, held, pairs: 0, rest: None, pace })
 }
 
+/// Returns the rows of a window function's input. Different partitions may share a counter, so the
+/// number of pairs is approximate.
+pub(super) fn partitioned(
+    input: SendableRecordBatchStream,
+    keys: Vec<Arc<dyn PhysicalExpr>>,
+    pairs_max: usize,
+) -> SendableRecordBatchStream {
+    let limit = Limit::Partitions(keys.clone(), pairs_max);
+    let (null_equality, counters) = (NullEquality::NullEqualsNull, Mutex::default());
+    let keys = Keys { held: keys, streamed: Vec::new(), null_equality, counters };
+    let mut pairs = 0_usize;
+    let schema = input.schema();
+    let counted = input.map(move |batch| {
+        let batch = batch?;
+        keys.for_each(&batch, Side::Held, |_, counter| {
+            // The difference between the squares of two consecutive numbers.
+            pairs = pairs.saturating_add(2 * *counter as usize + 1);
+            *counter += 1;
+        })?;
+        if pairs > pairs_max { Err(limit.error().into()) } else { Ok(batch) }
+    });
+    Box::pin(RecordBatchStreamAdapter::new(schema, counted))
+}
+
 struct Compared {
     input: SendableRecordBatchStream,
     side: Side,
@@ -169,7 +211,7 @@ struct Compared {
 }
 
 impl Compared {
-    fn next(&mut self, batch: RecordBatch) -> Result<RecordBatch> {
+    fn take_piece(&mut self, batch: RecordBatch) -> Result<RecordBatch> {
         if self.side == Side::Held {
             self.held.add(&batch)?;
             return Ok(batch);
@@ -181,9 +223,13 @@ impl Compared {
     /// Returns the part of `batch` that the join compares in this turn. Keeps the rest for later
     /// turns.
     fn piece(&mut self, batch: RecordBatch, mut of_rows: Vec<usize>) -> Result<RecordBatch> {
+        let (pairs_max, pairs_per_row) = match self.held.is_costly {
+            true => (CHECKED_PAIRS_MAX, 1),
+            false => (TURN_ROWS_MAX * PAIRS_PER_ROW, PAIRS_PER_ROW),
+        };
         let (mut rows, mut pairs) = (0, 0_usize);
         for &of_row in &of_rows {
-            if rows > 0 && pairs.saturating_add(of_row) > TURN_ROWS_MAX * PAIRS_PER_ROW {
+            if rows > 0 && pairs.saturating_add(of_row) > pairs_max {
                 break;
             }
             (rows, pairs) = (rows + 1, pairs.saturating_add(of_row));
@@ -192,7 +238,7 @@ impl Compared {
         if self.pairs > PAIRS_MAX {
             return Err(Limit::Pairs(self.side, Arc::clone(&self.held)).error().into());
         }
-        self.pace.made(pairs / PAIRS_PER_ROW);
+        self.pace.made(pairs / pairs_per_row);
         let rest = of_rows.split_off(rows);
         self.rest = (!rest.is_empty()).then(|| (batch.slice(rows, rest.len()), rest));
         Ok(batch.slice(0, rows))
@@ -211,7 +257,7 @@ impl Stream for Compared {
             return Poll::Ready(Some(self.piece(rest, pairs)));
         }
         self.input.as_mut().poll_next(context).map(|batch| match batch? {
-            Ok(batch) => Some(self.next(batch)),
+            Ok(batch) => Some(self.take_piece(batch)),
             Err(error) => Some(Err(error)),
         })
     }
@@ -240,7 +286,7 @@ mod tests {
         let keys = vec![Arc::new(Column::new("k", 0)) as Arc<dyn PhysicalExpr>];
         let (held, streamed, counters) = (keys.clone(), keys, Mutex::default());
         let keys = Some(Keys { held, streamed, null_equality, counters });
-        Arc::new(Held { rows: AtomicUsize::new(0), keys })
+        Arc::new(Held { rows: AtomicUsize::new(0), keys, is_costly: false })
     }
 
     #[test]
@@ -279,5 +325,21 @@ mod tests {
             }
         }
         panic!("no limit: {pieces:?}");
+    }
+
+    #[tokio::test]
+    async fn pairs_of_partitions_are_limited() {
+        let keys = || vec![Arc::new(Column::new("k", 0)) as Arc<dyn PhysicalExpr>];
+        let rows = batch(&[Some(1), None, Some(7), Some(7), None, Some(7)]);
+        // The partitions have 1, 2 and 3 rows.
+        for (keys, pairs) in [(keys(), 1 + 4 + 9), (Vec::new(), 36)] {
+            let passes = async |pairs_max: usize| {
+                let input = futures::stream::iter([Ok(rows.slice(0, 4)), Ok(rows.slice(4, 2))]);
+                let input = Box::pin(RecordBatchStreamAdapter::new(rows.schema(), input));
+                partitioned(input, keys.clone(), pairs_max).all(async |batch| batch.is_ok()).await
+            };
+            assert!(passes(pairs).await);
+            assert!(!passes(pairs - 1).await);
+        }
     }
 }

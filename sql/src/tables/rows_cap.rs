@@ -15,6 +15,7 @@ use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::window::WindowExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::joins::{
@@ -69,7 +70,9 @@ fn cap(node: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan
     }
     let evaluation = expressions::evaluation(&node)?;
     let held = held_rows(&node, evaluation).map(Limit::Held);
-    let limits: Vec<Limit> = evaluation.map(Limit::Evaluated).into_iter().chain(held).collect();
+    let partitions = windows(&node).and_then(partitions);
+    let limits: Vec<Limit> =
+        evaluation.map(Limit::Evaluated).into_iter().chain(held).chain(partitions).collect();
     if limits.is_empty() {
         return Ok(Transformed::no(node));
     }
@@ -90,13 +93,23 @@ fn held_rows(node: &Arc<dyn ExecutionPlan>, evaluation: Option<Evaluation>) -> O
         let is_text = calls.any(|call| call.fun().name() == "string_agg");
         return is_text.then_some(WINDOW_ROWS_MAX);
     }
-    let windows = match node.downcast_ref::<WindowAggExec>() {
-        Some(window) => window.window_expr(),
-        None => node.downcast_ref::<BoundedWindowAggExec>()?.window_expr(),
-    };
     // A window function evaluates its constant arguments for all rows at once.
-    let rows = evaluation.map_or(WINDOW_ROWS_MAX, |evaluation| evaluation.rows_of_constants);
-    windows.iter().map(|window| window_rows::max(window)).chain([rows]).min()
+    windows(node)?;
+    Some(evaluation.map_or(WINDOW_ROWS_MAX, |evaluation| evaluation.rows_of_constants))
+}
+
+fn windows(node: &Arc<dyn ExecutionPlan>) -> Option<&[Arc<dyn WindowExpr>]> {
+    match node.downcast_ref::<WindowAggExec>() {
+        Some(window) => Some(window.window_expr()),
+        None => Some(node.downcast_ref::<BoundedWindowAggExec>()?.window_expr()),
+    }
+}
+
+/// Returns the limit on the partitions of an operator's window functions, which all have the same
+/// partitions.
+fn partitions(windows: &[Arc<dyn WindowExpr>]) -> Option<Limit> {
+    let pairs_max = windows.iter().filter_map(window_rows::pairs_max).min()?;
+    Some(Limit::Partitions(windows.first()?.partition_by().to_vec(), pairs_max))
 }
 
 fn makes_rows(node: &Arc<dyn ExecutionPlan>) -> Option<Limit> {
@@ -120,6 +133,9 @@ pub(super) enum Limit {
     /// A limit on the pairs of rows that a join compares: the side, and the rows of the side that
     /// the join keeps in memory.
     Pairs(Side, Arc<Held>),
+    /// A limit on the pairs of rows of the same partition: the columns of PARTITION BY, and the
+    /// maximum number of pairs.
+    Partitions(Vec<Arc<dyn PhysicalExpr>>, usize),
     /// A limit on the rows of a batch.
     Evaluated(Evaluation),
 }
@@ -131,6 +147,7 @@ impl Limit {
             Self::Made => MADE_ROWS_MAX,
             Self::Recursive => RECURSION_ROWS_MAX,
             Self::Pairs(..) => PAIRS_MAX,
+            Self::Partitions(_, pairs_max) => *pairs_max,
             Self::Evaluated(evaluation) => evaluation.rows,
         }
     }
@@ -157,9 +174,17 @@ impl Limit {
             Self::Made => "a join or a series returns",
             Self::Recursive => "a recursive query returns",
             Self::Pairs(..) => "a join compares",
+            Self::Partitions(..) => "a window function reads",
         };
         let (unit, remedy) = match self {
-            Self::Pairs(..) => ("pairs of rows", "narrow the time range, or join on more columns"),
+            Self::Pairs(..) => (
+                "pairs of rows",
+                "narrow the time range, join on more columns, or replace EXISTS with IN (SELECT …)",
+            ),
+            Self::Partitions(..) => (
+                "pairs of rows of the same partition",
+                "use smaller partitions, or a frame of a few rows",
+            ),
             _ => ("rows", "narrow the time range or aggregate first"),
         };
         let message = format!("{what} more than {} {unit}: {remedy}", self.rows());
@@ -191,7 +216,7 @@ impl DisplayAs for RowsCap {
 impl ExecutionPlan for RowsCap {
     fn name(&self) -> &'static str {
         match self.limit {
-            Limit::Pairs(..) => "PairsCap",
+            Limit::Pairs(..) | Limit::Partitions(..) => "PairsCap",
             Limit::Evaluated(_) => "BatchCap",
             _ => "RowsCap",
         }
@@ -236,6 +261,7 @@ impl ExecutionPlan for RowsCap {
         let input = self.input.execute(partition, context)?;
         Ok(match self.limit.clone() {
             Limit::Pairs(side, held) => pairs_cap::compared(input, side, held, pace),
+            Limit::Partitions(keys, pairs_max) => pairs_cap::partitioned(input, keys, pairs_max),
             limit => Box::pin(Capped { input, rest: None, rows: 0, bytes: 0, limit, pace }),
         })
     }

@@ -10,9 +10,7 @@ use datafusion::physical_expr::window::{
 };
 use datafusion::scalar::ScalarValue;
 
-use crate::limits::{
-    WINDOW_FRAME_ROWS, WINDOW_LIST_ROWS_MAX, WINDOW_REPEATED_ROWS_MAX, WINDOW_ROWS_MAX,
-};
+use crate::limits::{WINDOW_FRAME_ROWS, WINDOW_LIST_PAIRS_MAX, WINDOW_REPEATED_PAIRS_MAX};
 
 /// The aggregates that read all rows of a frame for each row.
 const REPEATED: [&str; 6] = [
@@ -24,22 +22,19 @@ const REPEATED: [&str; 6] = [
     "percentile_cont",
 ];
 
-/// Returns the maximum number of input rows.
-pub(super) fn max(window: &Arc<dyn WindowExpr>) -> usize {
-    let Some(aggregate) = aggregate(window) else { return WINDOW_ROWS_MAX };
+/// Returns the maximum number of pairs of rows of the same partition.
+pub(super) fn pairs_max(window: &Arc<dyn WindowExpr>) -> Option<usize> {
+    let aggregate = aggregate(window)?;
     if is_small(window.get_window_frame()) {
-        return WINDOW_ROWS_MAX;
+        return None;
     }
     let (name, is_distinct) = (aggregate.fun().name(), aggregate.is_distinct());
     if ["array_agg", "string_agg"].contains(&name) {
-        return WINDOW_LIST_ROWS_MAX;
+        return Some(WINDOW_LIST_PAIRS_MAX);
     }
     // Without ORDER BY, the aggregate has one value for all rows of a partition.
     let is_repeated = REPEATED.contains(&name) || (is_distinct && name != "count");
-    match is_repeated && !window.order_by().is_empty() {
-        true => WINDOW_REPEATED_ROWS_MAX,
-        false => WINDOW_ROWS_MAX,
-    }
+    (is_repeated && !window.order_by().is_empty()).then_some(WINDOW_REPEATED_PAIRS_MAX)
 }
 
 fn aggregate(window: &Arc<dyn WindowExpr>) -> Option<&AggregateFunctionExpr> {

@@ -146,16 +146,19 @@ fn window_functions_are_limited_by_rows() {
         assert!(said.starts_with("507: a window function or string_agg processes more"), "{said}");
     }
     for (call, rows, limit) in [
-        ("array_agg(value) OVER (ORDER BY value)", 3_000, "2000 rows"),
-        ("median(value) OVER (ORDER BY value)", 30_000, "20000 rows"),
-        ("string_agg(value::text, ',') OVER ()", 3_000, "2000 rows"),
+        ("array_agg(value) OVER (ORDER BY value)", 3_000, "4000000 pairs"),
+        ("median(value) OVER (ORDER BY value)", 30_000, "400000000 pairs"),
+        ("string_agg(value::text, ',') OVER ()", 3_000, "4000000 pairs"),
+        ("array_agg(value) OVER (PARTITION BY value % 2)", 4_000, "4000000 pairs"),
     ] {
         let said = refusal(&format!("SELECT {call} FROM generate_series(1, {rows})"));
-        let limit = format!("507: a window function or string_agg processes more than {limit}");
+        let limit = format!("507: a window function reads more than {limit} of rows of the same");
         assert!(said.starts_with(&limit), "{said}");
     }
     for call in [
         "median(value) OVER ()",
+        "median(value) OVER (PARTITION BY value % 100 ORDER BY value)",
+        "cardinality(array_agg(value) OVER (PARTITION BY value % 300))",
         "median(value) OVER (ORDER BY value ROWS BETWEEN 9 PRECEDING AND CURRENT ROW)",
     ] {
         let text =
@@ -197,14 +200,36 @@ fn compared_join_pairs_are_limited() {
          ON a.value + b.value < 0",
     );
     assert!(said.starts_with("507: a join compares more than 250000000 pairs of rows"), "{said}");
-    let rows = "(SELECT value % 2 AS k, value FROM generate_series(1, 24000))";
-    for condition in [
-        "k IN (SELECT value % 3 FROM generate_series(1, 24000))",
-        "k NOT IN (SELECT value % 3 FROM generate_series(1, 24000))",
-        "EXISTS (SELECT 1 FROM generate_series(1, 9000) b WHERE b.value = a.value AND b.value > k)",
+    assert!(said.ends_with("or replace EXISTS with IN (SELECT …)"), "{said}");
+    let rows = "(SELECT value % 2 AS k, value FROM generate_series(1, 40000))";
+    for (condition, count) in [
+        ("k IN (SELECT value % 3 FROM generate_series(1, 40000))", 40_000),
+        ("k NOT IN (SELECT value % 3 FROM generate_series(1, 40000))", 0),
+        (
+            "EXISTS (SELECT 1 FROM generate_series(1, 40000) b \
+             WHERE b.value = a.value AND b.value > k)",
+            39_999,
+        ),
     ] {
-        assert_eq!(ask(&format!("SELECT count(*) FROM {rows} a WHERE {condition}")).unwrap(), 1);
+        let text =
+            format!("SELECT count(*) FROM {rows} a WHERE {condition} HAVING count(*) = {count}");
+        assert_eq!(ask(&text).unwrap(), 1, "{condition}");
     }
+}
+
+#[test]
+fn joins_with_costly_conditions_take_several_turns() {
+    let text = "SELECT count(*) \
+                FROM (SELECT repeat('ab', 50) || value AS msg FROM generate_series(1, 600)) a \
+                JOIN (SELECT 'needle' || value AS name FROM generate_series(1, 600)) b \
+                ON strpos(a.msg, b.name) = 0 HAVING count(*) = 360000";
+    assert_eq!(ask(text).unwrap(), 1);
+    let said = refusal(
+        "SELECT count(*) FROM cpu a JOIN cpu b \
+         ON CASE WHEN a.usage > b.usage THEN repeat('x', 5000) ELSE a.host END > b.host",
+    );
+    let limit = "507: the condition of a join contains more than 4096 bytes of constants";
+    assert!(said.starts_with(limit), "{said}");
 }
 
 #[test]
@@ -262,6 +287,11 @@ fn result_size_of_calls_is_limited() {
     // An operator with a long constant evaluates small batches.
     let constant = "CASE WHEN usage > 5 THEN repeat('a', 15000000) ELSE host END";
     assert_eq!(ask(&format!("SELECT sum(octet_length({constant})) FROM cpu")).unwrap(), 1);
+    // Long texts get small batches.
+    let text = "SELECT count(*) FROM (SELECT value::text AS host, repeat('x', 4000 + value % 2) \
+                AS msg FROM generate_series(1, 10000)) \
+                WHERE octet_length(host || ': ' || msg) > 4000 HAVING count(*) = 10000";
+    assert_eq!(ask(text).unwrap(), 1);
     let said = refusal("SELECT arrow_cast(NULL, 'FixedSizeBinary(1000000000)')");
     assert!(said.starts_with("400: ") && said.ends_with(" exceeds 4096 bytes"), "{said}");
     let said = refusal("SELECT range(date '2022-01-01', date '9999-01-01', interval '1 day')");
