@@ -74,7 +74,42 @@ fn fixed_size(data_type: &DataType) -> usize {
             let count = usize::try_from(*count).unwrap_or_default();
             count.saturating_mul(fixed_size(field.data_type()).max(1))
         }
-        DataType::List(field) | DataType::LargeList(field) => fixed_size(field.data_type()),
+        DataType::List(field)
+        | DataType::LargeList(field)
+        | DataType::ListView(field)
+        | DataType::LargeListView(field)
+        | DataType::Map(field, _)
+        | DataType::RunEndEncoded(_, field) => fixed_size(field.data_type()),
+        DataType::Dictionary(_, values) => fixed_size(values),
+        DataType::Struct(fields) => {
+            let sizes = fields.iter().map(|field| fixed_size(field.data_type()));
+            sizes.fold(0, usize::saturating_add)
+        }
         _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use datafusion::arrow::datatypes::Field;
+
+    use super::*;
+
+    #[test]
+    fn nested_types_have_the_size_of_their_parts() {
+        let binary = DataType::FixedSizeBinary(3_000);
+        let field = |data_type: &DataType| Arc::new(Field::new("f", data_type.clone(), true));
+        let both = DataType::Struct(vec![field(&binary), field(&binary)].into());
+        for (data_type, bytes) in [
+            (DataType::Dictionary(Box::new(DataType::Int32), Box::new(binary.clone())), 3_000),
+            (DataType::Map(field(&both), false), 6_000),
+            (DataType::RunEndEncoded(field(&DataType::Int32), field(&both)), 6_000),
+            (DataType::ListView(field(&binary)), 3_000),
+            (DataType::FixedSizeList(field(&both), 2), 12_000),
+        ] {
+            assert_eq!(fixed_size(&data_type), bytes, "{data_type}");
+        }
     }
 }

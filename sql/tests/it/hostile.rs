@@ -292,8 +292,12 @@ fn result_size_of_calls_is_limited() {
                 AS msg FROM generate_series(1, 10000)) \
                 WHERE octet_length(host || ': ' || msg) > 4000 HAVING count(*) = 10000";
     assert_eq!(ask(text).unwrap(), 1);
-    let said = refusal("SELECT arrow_cast(NULL, 'FixedSizeBinary(1000000000)')");
-    assert!(said.starts_with("400: ") && said.ends_with(" exceeds 4096 bytes"), "{said}");
+    for data_type in
+        ["FixedSizeBinary(1000000000)", "Dictionary(Int32, FixedSizeBinary(1000000000))"]
+    {
+        let said = refusal(&format!("SELECT arrow_cast(NULL, '{data_type}')"));
+        assert!(said.starts_with("400: ") && said.ends_with(" exceeds 4096 bytes"), "{said}");
+    }
     let said = refusal("SELECT range(date '2022-01-01', date '9999-01-01', interval '1 day')");
     assert!(said.starts_with("400: a range of times is a table"), "{said}");
 }
