@@ -264,7 +264,13 @@ impl Integers {
 }
 
 /// Returns the approximate size of the values in an array, in bytes.
-pub(crate) fn slice_bytes(array: &ArrayRef) -> usize {
+pub(crate) fn slice_bytes(array: &dyn Array) -> usize {
+    if let Some(dictionary) = array.as_any_dictionary_opt() {
+        // The slices of an array share all values.
+        let values = slice_bytes(dictionary.values());
+        let average = values / dictionary.values().len().max(1);
+        return slice_bytes(dictionary.keys()) + values.min(average * array.len());
+    }
     let bytes = array.to_data().get_slice_memory_size();
     bytes.unwrap_or_else(|_| array.get_array_memory_size())
 }
@@ -354,5 +360,22 @@ impl ScalarUDFImpl for Bounded {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         self.check(&args)?;
         self.stock.invoke_with_args(args)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::DictionaryArray;
+    use datafusion::arrow::datatypes::Int32Type;
+
+    use super::*;
+
+    #[test]
+    fn slices_of_a_dictionary_share_its_values() {
+        let texts: Vec<String> = (0..1_000).map(|at| format!("{at:0100}")).collect();
+        let array: DictionaryArray<Int32Type> = texts.iter().map(String::as_str).collect();
+        let bytes = 1_000 * (100 + 4 + 4);
+        assert!((bytes..=bytes + 100).contains(&slice_bytes(&array)));
+        assert!((100..=120).contains(&slice_bytes(&array.slice(7, 1))));
     }
 }

@@ -288,7 +288,10 @@ impl Capped {
         self.rows += rows;
         match self.limit {
             Limit::Evaluated(_) => return Ok(batch),
-            Limit::Held(_) => self.bytes += batch.columns().iter().map(slice_bytes).sum::<usize>(),
+            Limit::Held(_) => {
+                self.bytes +=
+                    batch.columns().iter().map(|column| slice_bytes(column)).sum::<usize>()
+            }
             _ => {}
         }
         if self.rows > self.limit.rows() {
