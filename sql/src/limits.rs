@@ -51,8 +51,9 @@ pub const EXPRESSIONS_PER_ROW: usize = 16;
 pub const BATCH_EXPRESSIONS_MAX: usize = 256;
 /// The maximum number of rows in a batch of an operator that calls costly functions.
 pub const CHECKED_BATCH_ROWS: usize = 1_024;
-/// The maximum number of pairs that a join compares without a pause, if its condition calls costly
-/// functions. A single row of one side is always compared with all rows of the other side.
+/// The maximum number of pairs in one piece of a join's input, if the condition of the join calls
+/// costly functions. The smallest piece is one row, which the join compares with all rows of the
+/// other side.
 pub const CHECKED_PAIRS_MAX: usize = 4_096;
 /// The maximum total size of the long constants in the condition of a join, in bytes. A join may
 /// copy a constant to each pair of a batch.

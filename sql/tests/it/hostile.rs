@@ -320,8 +320,8 @@ fn quadratic_calls_are_limited() {
         "list_has_any(range(20000), range(20000, 40000))",
     ] {
         let said = refusal(&format!("SELECT {call} FROM cpu"));
-        let limit = "507: the functions of the statement need too much time in one turn; use fewer";
-        assert!(said.starts_with(limit), "{call}: {said}");
+        let limit = "the functions of the statement need too much time in one turn; use fewer";
+        assert!(said.starts_with("507: ") && said.contains(limit), "{call}: {said}");
     }
     // Each call is allowed, but not all three.
     let call = |times: usize| format!("strpos(repeat(host, 1000), repeat('b', {times}))");
