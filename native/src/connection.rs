@@ -97,7 +97,9 @@ async fn serve_http(
         has_no_body.set(request.body().is_end_stream() && request.version() != Version::HTTP_2);
         respond(Rc::clone(&engine), request, peer, Arc::clone(&sent_to))
     });
-    let mut silence = pin!(silence(&last_request, FIRST_HEAD_S_MAX, HEAD_S_MAX));
+    // Each running request and each unsent part of a response has a further reference.
+    let is_idle = || Arc::strong_count(&reader) <= 2;
+    let mut silence = pin!(silence(&last_request, is_idle, FIRST_HEAD_S_MAX, HEAD_S_MAX));
     let mut builder = Builder::new(LocalExecutor);
     builder
         .http1()
@@ -130,23 +132,26 @@ async fn serve_http(
     }
 }
 
-/// Waits until the client has sent no first request for `first_max`, or no further HTTP/2 request
-/// for `further_max`. PINGs are no requests. For HTTP/1.1, hyper limits the time between requests.
+/// Returns when the connection should close: no first request within `first_max`, or, with HTTP/2,
+/// no request started within `further_max` and no request running. Never returns for HTTP/1.1 after
+/// its first request, because hyper limits that time.
 async fn silence(
     last_request: &Cell<Option<(Version, Instant)>>,
+    is_idle: impl Fn() -> bool,
     first_max: Duration,
     further_max: Duration,
 ) {
     let mut end = Instant::now() + first_max;
     loop {
         sleep_until(end).await;
-        match last_request.get() {
-            Some((Version::HTTP_2, at)) if Instant::now() < at + further_max => {
-                end = at + further_max;
-            }
-            None | Some((Version::HTTP_2, _)) => return,
+        let now = Instant::now();
+        end = match last_request.get() {
+            None => return,
+            Some((Version::HTTP_2, at)) if now < at + further_max => at + further_max,
+            Some((Version::HTTP_2, _)) if is_idle() => return,
+            Some((Version::HTTP_2, _)) => now + further_max,
             Some(_) => pending().await,
-        }
+        };
     }
 }
 
@@ -212,15 +217,16 @@ mod tests {
     #[tokio::test]
     async fn idle_http2_connections_are_closed() {
         let [short, long] = [1, 3_600_000].map(Duration::from_millis);
-        let is_closed = async |last: Option<Version>, first_max, further_max| {
+        let is_closed = async |last: Option<Version>, is_idle: bool, first_max, further_max| {
             let last_request = Cell::new(last.map(|version| (version, Instant::now())));
-            let silence = silence(&last_request, first_max, further_max);
+            let silence = silence(&last_request, || is_idle, first_max, further_max);
             timeout(Duration::from_millis(200), silence).await.is_ok()
         };
-        assert!(is_closed(None, short, long).await);
-        assert!(!is_closed(None, long, short).await);
-        assert!(is_closed(Some(Version::HTTP_2), short, short).await);
-        assert!(!is_closed(Some(Version::HTTP_2), short, long).await);
-        assert!(!is_closed(Some(Version::HTTP_11), short, short).await);
+        assert!(is_closed(None, true, short, long).await);
+        assert!(!is_closed(None, true, long, short).await);
+        assert!(is_closed(Some(Version::HTTP_2), true, short, short).await);
+        assert!(!is_closed(Some(Version::HTTP_2), true, short, long).await);
+        assert!(!is_closed(Some(Version::HTTP_2), false, short, short).await);
+        assert!(!is_closed(Some(Version::HTTP_11), true, short, short).await);
     }
 }

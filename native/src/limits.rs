@@ -9,8 +9,8 @@ pub const CONNECTIONS_MAX: usize = 10_000;
 /// request.
 pub const FIRST_HEAD_S_MAX: Duration = Duration::from_secs(10);
 /// The maximum time until the client has sent the head of a further request. The timeout starts
-/// after each HTTP/1.1 response, and at the start of each HTTP/2 request. Running HTTP/2 requests
-/// continue after the timeout.
+/// after each HTTP/1.1 response, and at the start of each HTTP/2 request. If an HTTP/2 request runs
+/// at the timeout, the timeout starts again.
 pub const HEAD_S_MAX: Duration = Duration::from_secs(75);
 /// The maximum number of concurrent requests on one HTTP/2 connection.
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 200;
