@@ -17,16 +17,16 @@ use hyper_util::server::conn::auto::Builder;
 use tidemark::api::http::RequestHead;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
-use tokio::task::spawn_local;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::task::{spawn_local, unconstrained};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use crate::connection_permits::ConnectionPermit;
 use crate::console;
 use crate::engine::{Busy, Engine};
 use crate::limits::{
-    FIRST_HEAD_S_MAX, HANDSHAKE_S_MAX, HEAD_BYTES_MAX, HEAD_S_MAX, RECEIVE_WINDOW_BYTES,
-    STREAMS_PER_CONNECTION_MAX,
+    CLOSE_S_MAX, FIRST_CLOSE_S_MAX, FIRST_HEAD_S_MAX, HANDSHAKE_S_MAX, HEAD_BYTES_MAX, HEAD_S_MAX,
+    RECEIVE_WINDOW_BYTES, STREAMS_PER_CONNECTION_MAX,
 };
 use crate::reply::{self, Form};
 use crate::request_line::{EscapedRequestLines, HasNoBody};
@@ -99,7 +99,7 @@ async fn serve_http(
     });
     // Each running request and each unsent part of a response has a further reference.
     let is_idle = || Arc::strong_count(&reader) <= 2;
-    let mut silence = pin!(silence(&last_request, is_idle, FIRST_HEAD_S_MAX, HEAD_S_MAX));
+    let silence = silence(&last_request, is_idle, FIRST_HEAD_S_MAX, HEAD_S_MAX);
     let mut builder = Builder::new(LocalExecutor);
     builder
         .http1()
@@ -116,19 +116,36 @@ async fn serve_http(
         .initial_connection_window_size(RECEIVE_WINDOW_BYTES)
         .max_header_list_size(HEAD_BYTES_MAX as u32);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let mut is_closing = false;
-    loop {
-        let is_over = tokio::select! {
-            _ = connection.as_mut() => true,
-            () = reader.closing.notified() => true,
-            () = silence.as_mut(), if !is_closing => last_request.get().is_none(),
-            _ = is_ending.wait_for(|is_ending| *is_ending), if !is_closing => false,
-        };
-        if is_over {
-            return;
+    // The connection is first, so that a request that has arrived counts. Timers are unconstrained,
+    // so that they also run if the connection uses its whole budget in each turn.
+    tokio::select! {
+        biased;
+        _ = connection.as_mut() => return,
+        () = reader.closing.notified() => return,
+        () = unconstrained(silence) => {}
+        _ = unconstrained(is_ending.wait_for(|is_ending| *is_ending)) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    let idle_max = match last_request.get() {
+        None => FIRST_CLOSE_S_MAX,
+        Some(_) => CLOSE_S_MAX,
+    };
+    tokio::select! {
+        biased;
+        _ = connection => {}
+        () = reader.closing.notified() => {}
+        () = unconstrained(idle(is_idle, idle_max)) => {}
+    }
+}
+
+/// Returns when no request has run for `idle_max`.
+async fn idle(is_idle: impl Fn() -> bool, idle_max: Duration) {
+    let mut active = Instant::now();
+    while active.elapsed() < idle_max {
+        sleep(idle_max / 10).await;
+        if !is_idle() {
+            active = Instant::now();
         }
-        connection.as_mut().graceful_shutdown();
-        is_closing = true;
     }
 }
 
@@ -228,5 +245,16 @@ mod tests {
         assert!(!is_closed(Some(Version::HTTP_2), true, short, long).await);
         assert!(!is_closed(Some(Version::HTTP_2), false, short, short).await);
         assert!(!is_closed(Some(Version::HTTP_11), true, short, short).await);
+    }
+
+    #[tokio::test]
+    async fn closing_connections_end_after_their_requests() {
+        let is_over = async |is_idle: bool, idle_max| {
+            let idle = idle(|| is_idle, Duration::from_millis(idle_max));
+            timeout(Duration::from_millis(200), idle).await.is_ok()
+        };
+        assert!(is_over(true, 10).await);
+        assert!(!is_over(false, 10).await);
+        assert!(!is_over(true, 3_600_000).await);
     }
 }

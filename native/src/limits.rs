@@ -12,6 +12,11 @@ pub const FIRST_HEAD_S_MAX: Duration = Duration::from_secs(10);
 /// after each HTTP/1.1 response, and at the start of each HTTP/2 request. If an HTTP/2 request runs
 /// at the timeout, the timeout starts again.
 pub const HEAD_S_MAX: Duration = Duration::from_secs(75);
+/// The time without a running request after which the program ends a connection to which it has
+/// sent GOAWAY.
+pub const CLOSE_S_MAX: Duration = Duration::from_secs(10);
+/// The same time for a connection whose client has sent no request.
+pub const FIRST_CLOSE_S_MAX: Duration = Duration::from_secs(1);
 /// The maximum number of concurrent requests on one HTTP/2 connection.
 pub const STREAMS_PER_CONNECTION_MAX: u32 = 200;
 /// The size of the receive window of an HTTP/2 connection and of each of its streams, in bytes. For
