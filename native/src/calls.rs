@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::LazyLock;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use pbkdf2::pbkdf2_hmac;
@@ -10,10 +12,11 @@ use tidemark::protocol::call::{Address, Call, CallFailure, Reply};
 use tidemark::protocol::web_crypto::Derivation;
 use tokio::sync::Semaphore;
 use tokio::task::{spawn_blocking, yield_now};
+use tokio::time::timeout;
 
 use crate::backups;
 use crate::engine::{Engine, ObjectReply};
-use crate::limits::DERIVATIONS_MAX;
+use crate::limits::{BLOCKING_THREADS_MAX, DERIVATION_WAIT_MAX, DERIVATIONS_MIN};
 use crate::sql::Session;
 
 /// The number of times that a task yields during a pause of 0 ms. This number of yields is enough
@@ -22,8 +25,12 @@ const LOOKS: u32 = 3;
 
 const KEY_BYTES: usize = 32;
 
-/// The permits of the running key derivations of all threads.
-static DERIVATIONS: Semaphore = Semaphore::const_new(DERIVATIONS_MAX);
+/// The permits of the running key derivations of all threads. Derivations may use half of the
+/// cores, and half of the blocking threads of one engine thread.
+static DERIVATIONS: LazyLock<Semaphore> = LazyLock::new(|| {
+    let cores = available_parallelism().map_or(1, usize::from);
+    Semaphore::new((cores / 2).clamp(DERIVATIONS_MIN, BLOCKING_THREADS_MAX / 2))
+});
 
 /// The SQL session of a request. The first message opens the session.
 pub type SqlSession = Rc<RefCell<Option<Session>>>;
@@ -77,7 +84,8 @@ async fn blocking(work: impl FnOnce() -> Result<Vec<u8>, String> + Send + 'stati
 
 /// Waits for a permit before the work takes a thread, because commits need the same threads.
 async fn derive_on_other_thread(message: Vec<u8>) -> ObjectReply {
-    let permit = DERIVATIONS.acquire().await;
+    let permit = timeout(DERIVATION_WAIT_MAX, DERIVATIONS.acquire()).await;
+    let permit = permit.map_err(|_| CallFailure::Overloaded)?;
     let permit = permit.map_err(|reason| CallFailure::Failed(reason.to_string()))?;
     blocking(move || {
         // The derivation continues after its client has disconnected, and keeps the permit.
@@ -109,15 +117,24 @@ mod tests {
         assert!(derive(b"").is_err());
     }
 
-    #[tokio::test]
-    async fn key_derivations_leave_threads_for_commits() {
-        let running = DERIVATIONS.acquire_many(DERIVATIONS_MAX as u32).await.unwrap();
-        let request = Derivation { iterations: 1, salt: "salt", password: "passwd" }.request();
-        let mut waiting = std::pin::pin!(derive_on_other_thread(request.message));
-        let waited = tokio::time::timeout(Duration::from_millis(50), waiting.as_mut()).await;
-        assert!(waited.is_err(), "a derivation ran above the limit");
-        assert!(blocking(|| Ok(Vec::new())).await.is_ok());
-        drop(running);
-        assert_eq!(waiting.await.unwrap()[..4], [0x55, 0xac, 0x04, 0x6e]);
+    #[test]
+    fn key_derivations_leave_threads_for_commits() {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().max_blocking_threads(1).build().unwrap();
+        runtime.block_on(async {
+            let permits = DERIVATIONS.available_permits();
+            assert!((DERIVATIONS_MIN..BLOCKING_THREADS_MAX).contains(&permits));
+            let running = DERIVATIONS.acquire_many(permits as u32).await.unwrap();
+            let request = Derivation { iterations: 1, salt: "salt", password: "passwd" }.request();
+            let derive = || derive_on_other_thread(request.message.clone());
+            let mut waiting = std::pin::pin!(derive());
+            let waited = timeout(Duration::from_millis(50), waiting.as_mut()).await;
+            assert!(waited.is_err(), "a derivation ran above the limit");
+            let commit = timeout(Duration::from_secs(60), blocking(|| Ok(Vec::new()))).await;
+            assert!(commit.is_ok(), "the only thread waits for a permit");
+            assert_eq!(waiting.await, Err(CallFailure::Overloaded));
+            drop(running);
+            assert_eq!(derive().await.unwrap()[..4], [0x55, 0xac, 0x04, 0x6e]);
+        });
     }
 }

@@ -50,9 +50,12 @@ pub const OBJECTS_PER_THREAD_MAX: usize = 400;
 pub const OBJECT_CROWDED_IDLE: Duration = Duration::from_secs(5);
 /// The maximum number of threads that wait for the disk or derive keys, for each engine thread.
 pub const BLOCKING_THREADS_MAX: usize = 16;
-/// The maximum number of concurrent key derivations of all threads. A derivation takes some tens of
-/// milliseconds of CPU time, and clients without credentials can cause it.
-pub const DERIVATIONS_MAX: usize = 2;
+/// The minimum number of key derivations that may run at a time. Clients without credentials can
+/// cause derivations, and each takes 10 to 40 ms of CPU time.
+pub const DERIVATIONS_MIN: usize = 2;
+/// The maximum time that a key derivation waits before it starts. Further derivations fail with an
+/// overload error. After 500 ms, the engine would treat the derivation as lost.
+pub const DERIVATION_WAIT_MAX: Duration = Duration::from_millis(300);
 /// The time after which an alarm fires again if its event could not be committed.
 pub const ALARM_RETRY_NS: i64 = 2_000_000_000;
 /// The number of panics after which the program postpones an object's alarms, or refuses the
