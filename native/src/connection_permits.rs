@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tidemark::coordinator::logins::network_of;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::limits::CONNECTIONS_MAX;
+use crate::limits::{CONNECTIONS_MAX, REFUSAL_LOG_EVERY};
+use crate::log;
 
 /// The connections of all listeners.
 #[derive(Debug)]
@@ -16,6 +18,8 @@ pub struct ConnectionPermits {
     client_max: usize,
     /// The number of open connections for each client. An IPv6 client is a /64 network.
     clients: Mutex<HashMap<String, usize>>,
+    /// The time at which the log last received a refusal.
+    logged: Mutex<Option<Instant>>,
 }
 
 /// Counts an open connection as long as the value exists.
@@ -33,7 +37,12 @@ impl ConnectionPermits {
         let half = open_files_max.and_then(|files| usize::try_from(files / 2).ok());
         let all_max = half.map_or(CONNECTIONS_MAX, |half| half.clamp(2, CONNECTIONS_MAX));
         let free = Arc::new(Semaphore::new(all_max));
-        Arc::new(Self { free, client_max: all_max / 2, clients: Mutex::default() })
+        Arc::new(Self {
+            free,
+            client_max: all_max / 2,
+            clients: Mutex::default(),
+            logged: Mutex::default(),
+        })
     }
 
     /// Waits until a further connection may open. Returns `None` when the program ends.
@@ -41,20 +50,34 @@ impl ConnectionPermits {
         Arc::clone(&self.free).acquire_owned().await.ok()
     }
 
-    /// Counts a connection of `client`. Returns `None` if the client has too many connections.
+    /// Counts a connection from `address`. Returns `None` if its client has too many connections.
     pub fn open(
         self: &Arc<Self>,
-        client: IpAddr,
+        address: IpAddr,
         of_all: OwnedSemaphorePermit,
     ) -> Option<ConnectionPermit> {
-        let client = network_of(&client.to_string());
+        let client = network_of(&address.to_string());
         let mut clients = self.lock();
         let open = clients.entry(client.clone()).or_default();
         if *open >= self.client_max {
+            if self.may_log(Instant::now()) {
+                let address = address.to_canonical().to_string();
+                log::event("connection_refused", &[("client", address.into())]);
+            }
             return None;
         }
         *open += 1;
         Some(ConnectionPermit { permits: Arc::clone(self), client, _of_all: of_all })
+    }
+
+    /// Whether the log may receive a refusal now.
+    fn may_log(&self, now: Instant) -> bool {
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        let may_log = logged.is_none_or(|last| now >= last + REFUSAL_LOG_EVERY);
+        if may_log {
+            *logged = Some(now);
+        }
+        may_log
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, usize>> {
@@ -106,5 +129,13 @@ mod tests {
         open.clear();
         assert!(permits.lock().is_empty());
         assert_eq!(permits.free.available_permits(), 8);
+    }
+
+    #[test]
+    fn refusals_are_logged_at_intervals() {
+        let permits = ConnectionPermits::new(None);
+        let now = Instant::now();
+        let times = [now, now + REFUSAL_LOG_EVERY / 2, now + REFUSAL_LOG_EVERY];
+        assert_eq!(times.map(|at| permits.may_log(at)), [true, false, true]);
     }
 }

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-/// The maximum number of open client connections, if the process may open twice as many files.
-/// Further connections wait until a connection closes. One client may have half of the connections.
+/// The maximum number of open connections. The program uses less if half of its open-file limit is
+/// less. At the limit, new connections wait; a client above its half is refused.
 pub const CONNECTIONS_MAX: usize = 10_000;
+/// The minimum time between two log events of refused connections.
+pub const REFUSAL_LOG_EVERY: Duration = Duration::from_secs(10);
 /// The maximum time from the start of a connection until the client has sent the head of the first
 /// request.
 pub const FIRST_HEAD_S_MAX: Duration = Duration::from_secs(10);

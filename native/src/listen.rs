@@ -205,7 +205,7 @@ async fn accept(
                         continue;
                     }
                 };
-                // Without a permit, the connection is closed.
+                // Without a permit, the connection is closed. `open` logs the refusal.
                 let Some(permit) = permits.open(peer.ip(), permit) else { continue };
                 let index = next.fetch_add(1, Ordering::Relaxed) % shared.threads.len();
                 let thread_message = ThreadMessage::Connection(
