@@ -38,6 +38,8 @@ use crate::unsent::Readers;
 /// The pause after an error of the listening socket, for example if no file descriptor is
 /// available.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// The limit `OPEN_MAX` of macOS.
+const MACOS_OPEN_FILES_MAX: u64 = 10_240;
 /// The interval at which the program checks whether all requests have finished.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -145,8 +147,13 @@ fn start(
 /// Returns the new limit, or `None` if the number is not limited.
 fn permit_open_files() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
-    // If the system refuses, the program runs with the usual limit.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    let set = |current| setrlimit(Resource::Nofile, Rlimit { current, ..limit });
+    // macOS rejects values above `MACOS_OPEN_FILES_MAX`, although the maximum is unlimited.
+    let fallback = limit.maximum.map_or(MACOS_OPEN_FILES_MAX, |max| max.min(MACOS_OPEN_FILES_MAX));
+    if set(limit.maximum).is_err() && limit.current.is_some_and(|current| current < fallback) {
+        // If the system refuses again, the program runs with the usual limit.
+        let _ = set(Some(fallback));
+    }
     getrlimit(Resource::Nofile).current
 }
 
