@@ -168,13 +168,15 @@ pub struct ContinuousRow {
     pub(super) query: ContinuousQuery,
     /// The earliest time of the next run, in nanoseconds. The row does not contain this time.
     pub(super) not_before_ns: i64,
+    /// The start of the last run, in nanoseconds. The row does not contain this time.
+    pub(super) started_ns: i64,
     /// The number of consecutive failed runs. The row does not contain this number.
     pub(super) failures: u32,
 }
 
 impl ContinuousRow {
     pub(super) fn new(number: u64, query: ContinuousQuery) -> Self {
-        Self { number, query, not_before_ns: 0, failures: 0 }
+        Self { number, query, not_before_ns: 0, started_ns: 0, failures: 0 }
     }
 
     pub(super) fn due_ns(&self, now_ns: i64) -> Option<i64> {

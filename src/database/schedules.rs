@@ -98,6 +98,7 @@ impl<S: Store> Scheduled for Database<S> {
             |row: &&mut ContinuousRow| row.due_ns(now_ns).is_some_and(|due_ns| due_ns <= now_ns);
         let oldest = |row: &&mut ContinuousRow| row.due_ns(i64::MIN);
         let row = rows.continuous.iter_mut().filter(due).min_by_key(oldest)?;
+        row.started_ns = now_ns;
         row.failures = row.failures.saturating_add(1);
         let wait_ns =
             JOB_RETRY_NS.saturating_mul(1 << row.failures.min(10)).min(CONTINUOUS_RETRY_NS_MAX);
@@ -112,23 +113,27 @@ impl<S: Store> Scheduled for Database<S> {
         rows.busy_until_ns = None;
         let row = rows.continuous.iter_mut().find(|row| row.query == *query);
         let Some(row) = row else { return };
+        let now_ns = platform.now_ns();
         match end {
             RunEnd::Failed => return,
             RunEnd::Ran { last_run_ns, next_run_ns } => {
+                // During the pause, the other due queries run, because `due_run` prefers the query
+                // that has been due for the longest time.
+                row.not_before_ns = now_ns.max(row.started_ns.saturating_add(CONTINUOUS_PAUSE_NS));
                 row.query.last_run_ns = Some(last_run_ns);
                 row.query.next_run_ns = Some(next_run_ns);
                 let more = row.query.windows_max.map(|windows| windows.saturating_mul(2));
                 row.query.windows_max = more.filter(|windows| *windows < WINDOWS_PER_RUN_MAX);
             }
-            RunEnd::TooLarge(windows) => row.query.windows_max = Some((windows / 2).max(1)),
+            RunEnd::TooLarge(windows) => {
+                row.not_before_ns = now_ns;
+                row.query.windows_max = Some((windows / 2).max(1));
+            }
         }
-        // During the pause, the other due queries run, because `due_run` prefers the query that has
-        // been due for the longest time.
-        row.not_before_ns = platform.now_ns().saturating_add(CONTINUOUS_PAUSE_NS);
         row.failures = 0;
         let (number, query) = (row.number, row.query.clone());
         if let Err(error) = CONTINUOUS.put(&self.store, number, &query) {
-            self.discard_cache(platform.now_ns(), &error);
+            self.discard_cache(now_ns, &error);
         }
     }
 }

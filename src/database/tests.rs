@@ -7,11 +7,14 @@ use super::Database;
 use super::job::JobKind;
 use crate::model::configurable_limits::Limits;
 use crate::model::ids::{ObjectId, PolicyId};
-use crate::model::limits::{CALLS_RESERVED, JOB_FAILURES_MAX, SHARDS_PER_GROUP_MAX, WIPE_DELAY_NS};
+use crate::model::limits::{
+    CALLS_RESERVED, CONTINUOUS_PAUSE_NS, JOB_FAILURES_MAX, SHARDS_PER_GROUP_MAX, WIPE_DELAY_NS,
+};
 use crate::model::quota::Rates;
 use crate::protocol::backup::{RestoreStep, RestoredRest, Restoring};
 use crate::protocol::call::{Address, ObjectKind, PlacementError, Platform, Reply, Step};
 use crate::protocol::catalog::CreateDatabase;
+use crate::protocol::continuous::{ContinuousQuery, RunEnd, Scheduled as _};
 use crate::protocol::database::{FromDatabase, PolicySpec, QuotaChange, ToDatabase};
 use crate::protocol::envelope;
 use crate::protocol::grants::GrantsPush;
@@ -233,6 +236,37 @@ fn request_of_earlier_restore_does_not_publish() {
     assert_eq!(send(&mut story, finish(&fresh)), finished);
     // The earlier request may be repeated after the publication.
     assert_eq!(send(&mut story, finish(&earlier)), finished);
+}
+
+#[test]
+fn continuous_query_pauses_after_complete_runs() {
+    let mut story = Story::begin();
+    let query = ContinuousQuery {
+        name: "c".to_owned(),
+        text: "not a statement".to_owned(),
+        every_ns: 1,
+        last_run_ns: None,
+        next_run_ns: None,
+        windows_max: None,
+    };
+    story.complete(&ToDatabase::CreateContinuousQuery { query });
+    let ran = RunEnd::Ran { last_run_ns: 0, next_run_ns: 1 };
+    let quarter_ns = CONTINUOUS_PAUSE_NS / 4;
+    for (end, run_ns, pause_ns) in [
+        (RunEnd::TooLarge(100), quarter_ns, 0),
+        (ran, quarter_ns, 3 * quarter_ns),
+        (ran, 5 * quarter_ns, 0),
+    ] {
+        let due = story.database.due_run(&story.platform, false).unwrap();
+        story.pass(run_ns);
+        story.database.ended(&story.platform, &due.query, end);
+        if pause_ns > 0 {
+            story.pass(pause_ns - 1);
+            assert!(story.database.due_run(&story.platform, false).is_none());
+            story.pass(1);
+        }
+    }
+    assert!(story.database.due_run(&story.platform, false).is_some());
 }
 
 #[test]

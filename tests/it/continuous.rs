@@ -63,12 +63,23 @@ fn short_windows_do_not_starve_other_queries() {
     let short = "CREATE CONTINUOUS QUERY x ON d BEGIN SELECT sum(v) INTO d.long.u FROM n \
                  GROUP BY time(1ns) END";
     product.query("d", short);
+    // Each run of `x` computes 1,000 windows, from the time of the first run.
+    let begin_ns = product.now_s() * 1_000_000_000;
+    let points: String = (0..20).map(|run| format!("n v=1 {}\n", begin_ns + run * 1_000)).collect();
+    assert_eq!(product.post("/write?db=d", &points).status, 204);
+    let runs = |product: &mut Product| {
+        let answer = product.query("d", "SELECT count(sum) FROM d.long.u");
+        answer["results"][0]["series"][0]["values"][0][1].as_i64().unwrap()
+    };
+    product.wait(60);
+    let before = runs(&mut product);
     product.query("d", CREATE);
     product.wait(60);
     let start = minute(&product);
     product.write("d", &format!("m,host=a v=1 {start}"));
     product.wait(60);
     assert_eq!(sums(&mut product, start), [json!([0, 1])]);
+    assert_eq!(runs(&mut product) - before, 6, "one run after each request and each pause");
 }
 
 #[test]

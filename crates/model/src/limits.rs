@@ -518,8 +518,8 @@ pub const CONTINUOUS_QUERY_BYTES_MAX: usize = 8 << 10;
 /// The maximum duration of a run of a continuous query, in nanoseconds. The platform ends an alarm
 /// after 15 minutes.
 pub const CONTINUOUS_RUN_NS_MAX: i64 = 10 * super::time::MINUTE_NS;
-/// The minimum pause between two runs of a continuous query, in nanoseconds, as with 1.x's default
-/// of `run-interval`.
+/// The minimum time between the starts of two runs of a continuous query, in nanoseconds, as with
+/// 1.x's default of `run-interval`. A run that was too large is repeated immediately.
 pub const CONTINUOUS_PAUSE_NS: i64 = super::time::S_NS;
 /// The maximum pause before a failed continuous query is retried, in nanoseconds.
 pub const CONTINUOUS_RETRY_NS_MAX: i64 = 60 * JOB_RETRY_NS;
