@@ -1,13 +1,13 @@
 //! Implements `tidemark query`: runs InfluxQL statements, either once or in a shell.
 
-use std::io::{IsTerminal as _, Read as _, stdin, stdout};
+use std::io::{IsTerminal as _, Read as _, stdin};
 use std::process::ExitCode;
 
 use super::command_line::Line;
 use super::http_client::{JSON, Server};
 use super::result_text;
 use super::shell::shell;
-use super::{CONNECTION, Command, print, print_piece};
+use super::{CONNECTION, Command, print_piece};
 use crate::Failure;
 
 pub const COMMAND: Command = Command {
@@ -84,19 +84,31 @@ pub fn show(server: &Server, statements: &str, settings: &Settings) -> Result<bo
     if let Format::Table = settings.format {
         return result_text::show(&response.json()?);
     }
-    if stdout().is_terminal() {
-        // Within one text, no character is split between two pieces.
-        return print(response.text()?).map(|()| true);
-    }
     let mut reader = response.reader();
     let mut piece = vec![0; PIECE_BYTES];
+    // The length of the incomplete character at the start of the piece.
+    let mut kept = 0;
     loop {
-        let read = reader.read(&mut piece);
-        let length =
+        let read = reader.read(piece.get_mut(kept..).unwrap_or_default());
+        let read =
             read.map_err(|reason| Failure(format!("The response is incomplete: {reason}.")))?;
-        if length == 0 || !print_piece(piece.get(..length).unwrap_or_default())? {
+        let text = piece.get(..kept + read).unwrap_or_default();
+        let complete = if read == 0 { kept } else { complete_length(text) };
+        let is_open = print_piece(text.get(..complete).unwrap_or_default())?;
+        if read == 0 || !is_open {
             return Ok(true);
         }
+        piece.copy_within(complete..kept + read, 0);
+        kept += read - complete;
+    }
+}
+
+/// Returns the length of a text without an incomplete character at its end. [`print_piece`]
+/// would replace the parts of a divided character on a terminal.
+fn complete_length(text: &[u8]) -> usize {
+    match std::str::from_utf8(text) {
+        Err(error) if error.error_len().is_none() => error.valid_up_to(),
+        _ => text.len(),
     }
 }
 
@@ -108,4 +120,18 @@ fn standard_input() -> Result<String, Failure> {
         return Err(Failure::of("The statements on standard input are larger than 64 MiB."));
     }
     Ok(text.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_end_between_characters() {
+        assert_eq!(complete_length("aé温".as_bytes()), 6);
+        assert_eq!(complete_length(&"aé".as_bytes()[..2]), 1);
+        assert_eq!(complete_length(&"a温".as_bytes()[..3]), 1);
+        // Bytes that no further piece completes are not kept.
+        assert_eq!(complete_length(b"a\xff"), 2);
+    }
 }
