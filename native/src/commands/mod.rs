@@ -97,7 +97,7 @@ fn print_piece(text: impl AsRef<[u8]>) -> Result<bool, Failure> {
 /// Escapes control characters in a text for a terminal. A file or pipe receives the unchanged text.
 fn output(text: &[u8], is_terminal: bool) -> Cow<'_, [u8]> {
     match is_terminal {
-        true => printable_lines(&String::from_utf8_lossy(text)).into_bytes().into(),
+        true => printable_lines(&String::from_utf8_lossy(text)).into_owned().into_bytes().into(),
         false => text.into(),
     }
 }

@@ -27,7 +27,7 @@ pub fn show(response: &Value) -> Result<bool, Failure> {
         }
         for message in list(result, "messages") {
             let (level, text) = (text(message, "level"), text(message, "text"));
-            lines.push(printable(&format!("{level}: {text}")));
+            lines.push(printable(&format!("{level}: {text}")).into_owned());
         }
         if let Some(error) = result.get("error").and_then(Value::as_str) {
             errors.push(error);
@@ -54,7 +54,7 @@ fn append(series: &Value, lines: &mut Vec<String>) {
     }
     title.retain(|part| !part.is_empty());
     if !title.is_empty() {
-        lines.push(printable(&title.join(" ")));
+        lines.push(printable(&title.join(" ")).into_owned());
     }
     let head: Vec<_> =
         list(series, "columns").iter().map(|name| name.as_str().unwrap_or_default()).collect();

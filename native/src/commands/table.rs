@@ -10,7 +10,8 @@ use crate::printable::printable;
 /// Returns the lines of a table with a header. Numbers are right-aligned.
 pub fn lines<S: AsRef<str>>(head: &[S], rows: &[Vec<Value>]) -> Vec<String> {
     let columns = head.len();
-    let mut cells = vec![head.iter().map(|name| printable(name.as_ref())).collect::<Vec<_>>()];
+    let mut cells =
+        vec![head.iter().map(|name| printable(name.as_ref()).into_owned()).collect::<Vec<_>>()];
     cells.extend(rows.iter().map(|row| row.iter().take(columns).map(shown).collect()));
     let width = |text: &String| text.chars().count();
     let mut widths = vec![0; columns];
@@ -49,7 +50,7 @@ pub fn show(head: &[&str], rows: &[Vec<Value>]) -> Result<(), Failure> {
 fn shown(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
-        Value::String(text) => printable(text),
+        Value::String(text) => printable(text).into_owned(),
         Value::Number(number) if number.is_f64() => {
             let mut text = Vec::new();
             let written = number.as_f64().map(|float| json_float(float, &mut text));
