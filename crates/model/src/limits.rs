@@ -238,7 +238,7 @@ pub const REFUSED_CREDENTIALS_NS: i64 = 7 * super::time::S_NS;
 /// Cached callers cause no calls.
 pub const UNKNOWN_CALLERS_PER_SECOND_MAX: u32 = 250;
 /// The number of PBKDF2-HMAC-SHA-256 iterations for a user's password. The platform's WebCrypto
-/// allows at most this number. A derivation takes about 10 ms.
+/// allows at most this number. A derivation takes 10 to 40 ms of CPU time.
 pub const PASSWORD_ITERATIONS: u32 = 100_000;
 /// The time after its last use for which a verified password is not derived again, in nanoseconds.
 /// A changed password takes effect immediately, because a cache entry is valid only for its salt.
