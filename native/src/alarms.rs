@@ -119,7 +119,7 @@ fn keep(connection: &Connection, changes: &Receiver<Option<Change>>) {
         if let Err(reason) = &written {
             // The object finds its due work in its stored data, so its next event sets the alarm
             // again.
-            crate::log::fault(&format!("alarms could not be stored: {reason}"));
+            crate::log::message(&format!("alarms could not be stored: {reason}"));
             let _ = connection.execute_batch("ROLLBACK");
         }
         for done in batch.into_iter().filter_map(|change| change.done) {

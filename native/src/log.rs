@@ -3,7 +3,7 @@
 //! The servers write their log in a separate thread. If nobody reads the log, the thread waits, and
 //! the server continues and drops lines.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
@@ -87,9 +87,12 @@ fn write(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{}", printable_lines(text));
 }
 
-/// Writes a fault to the standard error output. The text may contain names and values of clients.
-pub fn fault(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{}", printable_lines(text));
+/// Writes lines to the standard error output. The text may contain names and values of clients, so
+/// control characters are escaped for a terminal.
+pub fn message(text: &str) {
+    let mut out = std::io::stderr().lock();
+    let text = if out.is_terminal() { printable_lines(text) } else { text.into() };
+    let _ = writeln!(out, "{text}");
 }
 
 /// Writes an event with the current time.

@@ -79,7 +79,7 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         Err(Failure(sentence)) => {
-            log::fault(&sentence);
+            log::message(&sentence);
             ExitCode::FAILURE
         }
     }

@@ -282,7 +282,7 @@ pub async fn run(engine: Rc<Engine>, to: Address, inbox: Rc<Inbox>) {
                 loaded = Some(object);
             }
             Err(reason) => {
-                crate::log::fault(&format!("{name}: {reason}"));
+                crate::log::message(&format!("{name}: {reason}"));
                 object.fail(&reason);
                 // The failed events may include an alarm. After a failed commit, the next load of
                 // the object sets the alarms again.

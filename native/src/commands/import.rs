@@ -27,6 +27,7 @@ use super::rows::{Shape, line_of};
 use super::tally::{Destination, Sum, Tally};
 use super::{CONNECTION, Command, cannot, quoted};
 use crate::Failure;
+use crate::printable::printable;
 
 pub const COMMAND: Command = Command {
     name: "import",
@@ -612,7 +613,7 @@ impl<'a> Import<'a> {
 fn show_line(NumberedLine { number, text }: &NumberedLine, reason: &str) {
     let text = String::from_utf8_lossy(text);
     let text: String = text.trim_end_matches('\r').chars().take(SHOWN_CHARACTERS_MAX).collect();
-    stderr_line!("line {number} rejected: {reason}\n  {text}");
+    stderr_line!("line {number} rejected: {reason}\n  {}", printable(&text));
 }
 
 fn endless(line: u64) -> Failure {

@@ -4,11 +4,11 @@
 //! The help of each command is a text file in this folder. `scripts/reference.mjs` generates
 //! docs/reference/cli.md from these files.
 
-/// Writes lines to standard error, without the control characters of names and values. Unlike
+/// Writes lines to standard error, and escapes control characters for a terminal. Unlike
 /// `eprintln!`, this macro does not panic if the reader has closed the pipe, so an import continues
 /// without messages.
 macro_rules! stderr_line {
-    ($($text:tt)*) => { $crate::log::fault(&format!($($text)*)) };
+    ($($text:tt)*) => { $crate::log::message(&format!($($text)*)) };
 }
 
 mod result_text;
