@@ -174,15 +174,15 @@ mod tests {
         let keys = ["", "=2e", "=2e=2e", "=2f=2f=2f"].map(key);
         for key in &keys {
             let put = ToBackups::Put { key: key.clone(), object: key.clone().into_bytes() };
-            answer(&folder, put).unwrap();
+            handle(&folder, put).unwrap();
         }
         for key in &keys {
             let object = FromBackups::Object { object: key.clone().into_bytes() };
-            assert_eq!(answer(&folder, ToBackups::Get { key: key.clone() }).unwrap(), object);
+            assert_eq!(handle(&folder, ToBackups::Get { key: key.clone() }).unwrap(), object);
             let of = key.strip_suffix("/1").unwrap().to_owned();
             let names = FromBackups::Names { names: vec!["1".to_owned()], more: false };
             let list = ToBackups::List { folder: of, after: None };
-            assert_eq!(answer(&folder, list).unwrap(), names);
+            assert_eq!(handle(&folder, list).unwrap(), names);
         }
         fs::remove_dir_all(&folder).unwrap();
     }
