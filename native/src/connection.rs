@@ -179,7 +179,7 @@ async fn respond(
     reader: Arc<Reader>,
 ) -> Result<HttpResponse, Infallible> {
     let is_head = request.method() == Method::HEAD;
-    if let Some(file) = console::response_of(&request) {
+    if let Some(file) = console::response_of(&request, &reader) {
         return Ok(file);
     }
     let mut head = head(&request, peer);

@@ -1,5 +1,8 @@
 //! Serves the files of the console, which are compiled into the program.
 
+use std::sync::Arc;
+
+use hyper::body::Bytes;
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH,
 };
@@ -7,22 +10,36 @@ use hyper::{HeaderMap, Method, Request, StatusCode};
 
 use crate::reply::{Outgoing, extend};
 use crate::request_task::HttpResponse;
+use crate::unsent::Reader;
 
 include!(concat!(env!("OUT_DIR"), "/console.rs"));
 
 /// The name of the file that defines the headers of the other files.
 const RULES: &str = "_headers";
 
+/// The bytes of a file. The connection of `_reader` is not idle while hyper sends them.
+struct SentFile {
+    content: &'static [u8],
+    _reader: Arc<Reader>,
+}
+
+impl AsRef<[u8]> for SentFile {
+    fn as_ref(&self) -> &[u8] {
+        self.content
+    }
+}
+
 /// Returns the response for a path of the console, or `None` for any other path.
-pub fn response_of<B>(request: &Request<B>) -> Option<HttpResponse> {
+pub fn response_of<B>(request: &Request<B>, reader: &Arc<Reader>) -> Option<HttpResponse> {
     let path = request.uri().path();
     let name = path.strip_prefix('/')?;
     let name = if name.is_empty() { "index.html" } else { name };
     let found = FILES.iter().find(|(file, ..)| *file == name && name != RULES);
+    let sent = |content| SentFile { content, _reader: Arc::clone(reader) };
     let Some((_, tag, content)) = found else {
         let missing: &[u8] =
             b"This program was built without the console: run `npm run build` first.\n";
-        return (path == "/").then(|| file(request, "txt", missing, StatusCode::NOT_FOUND));
+        return (path == "/").then(|| file(request, "txt", sent(missing), StatusCode::NOT_FOUND));
     };
     let known = request.headers().get(IF_NONE_MATCH).and_then(|known| known.to_str().ok());
     let is_known = known.is_some_and(|known| known.contains(tag));
@@ -31,7 +48,7 @@ pub fn response_of<B>(request: &Request<B>) -> Option<HttpResponse> {
         false => (*content, StatusCode::OK),
     };
     let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
-    let mut response = file(request, extension, content, status);
+    let mut response = file(request, extension, sent(content), status);
     if response.status() == StatusCode::METHOD_NOT_ALLOWED {
         return Some(response);
     }
@@ -46,7 +63,7 @@ pub fn response_of<B>(request: &Request<B>) -> Option<HttpResponse> {
 fn file<B>(
     request: &Request<B>,
     extension: &str,
-    content: &'static [u8],
+    sent: SentFile,
     status: StatusCode,
 ) -> HttpResponse {
     let method = request.method();
@@ -62,9 +79,9 @@ fn file<B>(
     headers.insert(CONTENT_TYPE, content_type);
     add_rules(headers, request.uri().path());
     if method == Method::HEAD && status != StatusCode::NOT_MODIFIED {
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(content.len()));
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(sent.content.len()));
     } else {
-        *response.body_mut() = Outgoing::complete(content);
+        *response.body_mut() = Outgoing::complete(Bytes::from_owner(sent));
     }
     response
 }
