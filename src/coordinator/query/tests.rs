@@ -83,6 +83,7 @@ fn rejected_query_pauses_and_is_planned_once() {
         called.push(call.to);
     };
     assert_eq!(result.err(), Some(Error::from(QueryError::PlanTooLarge)));
-    // Each plan would pause once.
-    assert_eq!(called, [Address::Pause, Address::Catalog, Address::Database(object())]);
+    // Each plan would pause twice.
+    let database = Address::Database(object());
+    assert_eq!(called, [Address::Pause, Address::Pause, Address::Catalog, database]);
 }
