@@ -7,6 +7,9 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
+use datafusion::common::tree_node::{TreeNode as _, TreeNodeRecursion};
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::{Expr as Planned, LogicalPlan};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{Expr, ObjectName, ObjectNamePart, Query, Visit, Visitor};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
@@ -15,7 +18,8 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::error::QueryError;
 use crate::limits::{
-    BETWEEN_DEPTH_MAX, DEPTH_MAX, PARENTHESES_DEPTH_MAX, TABLES_MAX, TEXT_BYTES_MAX, TOKENS_MAX,
+    COPYING_DEPTH_MAX, DEPTH_MAX, PARENTHESES_DEPTH_MAX, PLANNED_CASTS_MAX, TABLES_MAX,
+    TEXT_BYTES_MAX, TOKENS_MAX,
 };
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -137,15 +141,14 @@ fn top(levels: &mut [Level], change: impl Fn(&mut Level)) {
 
 /// Checks the number of tables that a statement reads. The planner plans a CTE separately for each
 /// reference. If each of several CTEs references the previous CTE twice, the number of tables
-/// doubles with each CTE. Also checks the nesting depth of BETWEEN. DataFusion replaces
-/// `a BETWEEN b AND c` with two comparisons of `a`, so the number of comparisons doubles with each
-/// nested BETWEEN.
+/// doubles with each CTE. Also checks [`COPYING_DEPTH_MAX`]. For example, DataFusion replaces
+/// `a BETWEEN b AND c` with two comparisons of `a`.
 ///
 /// # Errors
 /// Returns an error that contains the limit.
 pub(crate) fn check_tables(statement: &Statement) -> Result<(), QueryError> {
     let mut tables =
-        Tables { ctes: HashMap::new(), names: HashMap::new(), open: vec![0], betweens: 0 };
+        Tables { ctes: HashMap::new(), names: HashMap::new(), open: vec![0], copying: 0 };
     let mut statement = statement;
     while let Statement::Explain(explain) = statement {
         statement = &explain.statement;
@@ -153,7 +156,10 @@ pub(crate) fn check_tables(statement: &Statement) -> Result<(), QueryError> {
     if let Statement::Statement(statement) = statement
         && statement.visit(&mut tables).is_break()
     {
-        let message = format!("more than {BETWEEN_DEPTH_MAX} BETWEEN are nested: use >= and <=");
+        let message = format!(
+            "more than {COPYING_DEPTH_MAX} BETWEEN, CAST or COALESCE are nested: simplify the \
+             expression"
+        );
         return Err(QueryError::invalid(message));
     }
     if tables.open.first().is_some_and(|count| *count > TABLES_MAX) {
@@ -172,8 +178,8 @@ struct Tables {
     names: HashMap<*const Query, String>,
     /// The table counts of the statement and of the queries around the visitor's position.
     open: Vec<usize>,
-    /// The number of BETWEEN around the visitor's position.
-    betweens: usize,
+    /// The number of BETWEEN, CAST and COALESCE around the visitor's position.
+    copying: usize,
 }
 
 impl Tables {
@@ -212,17 +218,50 @@ impl Visitor for Tables {
     }
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-        self.betweens += usize::from(matches!(expr, Expr::Between { .. }));
-        match self.betweens > BETWEEN_DEPTH_MAX {
+        self.copying += usize::from(is_copying(expr));
+        match self.copying > COPYING_DEPTH_MAX {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         }
     }
 
     fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-        self.betweens -= usize::from(matches!(expr, Expr::Between { .. }));
+        self.copying -= usize::from(is_copying(expr));
         ControlFlow::Continue(())
     }
+}
+
+fn is_copying(expr: &Expr) -> bool {
+    match expr {
+        Expr::Between { .. } | Expr::Cast { .. } => true,
+        Expr::Function(function) => {
+            matches!(plain_name(&function.name).as_str(), "coalesce" | "ifnull" | "nvl" | "nvl2")
+        }
+        _ => false,
+    }
+}
+
+/// Checks the nesting depth of casts in an optimized statement.
+///
+/// # Errors
+/// Returns an error that contains the limit.
+pub(crate) fn check_casts(plan: &LogicalPlan) -> Result<(), DataFusionError> {
+    let check = |expression: &Planned| match cast_depth(expression) > PLANNED_CASTS_MAX {
+        true => Err(DataFusionError::from(QueryError::invalid(format!(
+            "more than {PLANNED_CASTS_MAX} casts are nested: simplify the expression"
+        )))),
+        false => Ok(TreeNodeRecursion::Continue),
+    };
+    plan.apply_with_subqueries(|node| node.apply_expressions(check)).map(drop)
+}
+
+fn cast_depth(expression: &Planned) -> usize {
+    let mut inner = 0;
+    let _ = expression.apply_children(|child| {
+        inner = inner.max(cast_depth(child));
+        Ok(TreeNodeRecursion::Continue)
+    });
+    inner + usize::from(matches!(expression, Planned::Cast(_) | Planned::TryCast(_)))
 }
 
 /// Returns the name without quotes, in lower case.

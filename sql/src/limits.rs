@@ -94,8 +94,13 @@ pub const DEPTH_MAX: usize = 128;
 /// The maximum nesting depth of parentheses. This limit is smaller than `DEPTH_MAX`, because the
 /// parser also recurses for each parenthesis.
 pub const PARENTHESES_DEPTH_MAX: usize = 44;
-/// The maximum nesting depth of BETWEEN in a statement.
-pub const BETWEEN_DEPTH_MAX: usize = 6;
+/// The maximum nesting depth of BETWEEN, CAST and COALESCE in an expression. DataFusion copies their
+/// operands, or computes the types of their operands several times, so the work grows by a factor
+/// with each level.
+pub const COPYING_DEPTH_MAX: usize = 6;
+/// The maximum nesting depth of casts in an optimized statement, including the casts that the
+/// planner adds. The optimizer merges the expressions of nested subqueries.
+pub const PLANNED_CASTS_MAX: usize = 9;
 /// The maximum number of tables that a statement may read. Every reference to a table counts.
 pub const TABLES_MAX: usize = 64;
 /// The maximum number of parameters of a statement.

@@ -69,12 +69,15 @@ impl Pace {
         self.made(rows);
         let rows = self.calls.fetch_add(rows, Ordering::Relaxed).saturating_add(rows);
         let bytes = self.bytes.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        if bytes > TURN_BYTES_MAX {
+            return Err(too_many_bytes());
+        }
         if rows > TURN_CALLS_MAX {
             let message = "the functions of the statement need too much time in one turn; use \
                            fewer functions, or shorter strings or lists";
             return Err(QueryError { fault: Fault::Memory, message: message.to_owned() });
         }
-        if bytes > TURN_BYTES_MAX { Err(too_many_bytes()) } else { Ok(()) }
+        Ok(())
     }
 
     /// Whether operators that produce rows must wait for the next turn.

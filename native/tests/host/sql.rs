@@ -162,12 +162,15 @@ fn killed_sql_process_restarts() {
     eventually("the process ends with the server", || !is_running(last));
 }
 
-/// Returns a statement whose texts need `megabytes` of memory at the same time.
+/// Returns a statement that needs `megabytes` of memory at the same time. The join copies a text to
+/// each row of a batch.
 fn large(megabytes: usize) -> String {
-    // The table has three rows, and the limit for the result of a function is 32 MiB.
-    let texts: Vec<String> =
-        (0..megabytes / 30).map(|text| format!("repeat(host, {})", 10_000_000 + text)).collect();
-    format!("SELECT max(length(greatest({}))) > 1 AS l FROM m", texts.join(","))
+    const BATCH_ROWS: usize = 8_192;
+    let bytes = megabytes * 1_000_000 / BATCH_ROWS;
+    format!(
+        "SELECT max(octet_length(a.text)) > 1 AS l FROM (SELECT repeat(host, {bytes}) AS text FROM m) a \
+         JOIN generate_series(1, {BATCH_ROWS}) b ON b.value > 0"
+    )
 }
 
 #[test]

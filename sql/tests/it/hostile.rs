@@ -106,14 +106,38 @@ fn nested_expressions_are_planned_once() {
         [betweens(7), format!("SELECT usage > 1{} FROM cpu", " BETWEEN false AND true".repeat(30))]
     {
         let said = refusal(&text);
-        assert!(said.starts_with("400: more than 6 BETWEEN are nested"), "{said}");
+        assert!(
+            said.starts_with("400: more than 6 BETWEEN, CAST or COALESCE are nested"),
+            "{said}"
+        );
     }
     // DataFusion converts the texts to numbers, which fails. The planner must not copy the operands,
     // because it would need 2^30 copies.
     let (cases, ends) = ("CASE ".repeat(30), " WHEN host THEN 1 ELSE 2 END".repeat(30));
     drop(ask(&format!("SELECT {cases}usage{ends} FROM cpu")));
-    let (casts, lists) = ("cast(".repeat(30), " IN (host, 2) AS int)".repeat(30));
-    drop(ask(&format!("SELECT {casts}1{lists} FROM cpu")));
+    for (begin, end) in [
+        ("cast(", " IN (1, 2) AS int)"),
+        ("cast(", " + 1 AS int)"),
+        ("(", " + 1)::int"),
+        ("coalesce(", ", 1)"),
+    ] {
+        let nested = |depth| format!("{}usage{}", begin.repeat(depth), end.repeat(depth));
+        assert_eq!(ask(&format!("SELECT {} FROM cpu", nested(4))).unwrap(), 100);
+        let said = refusal(&format!("SELECT {} FROM cpu", nested(7)));
+        assert!(
+            said.starts_with("400: more than 6 BETWEEN, CAST or COALESCE are nested"),
+            "{said}"
+        );
+    }
+    // The optimizer merges the subqueries.
+    let mut nested = "cpu".to_owned();
+    for _ in 0..30 {
+        nested = format!("(SELECT cast(usage + 1 AS int) AS usage FROM {nested})");
+    }
+    for explain in ["", "EXPLAIN "] {
+        let said = refusal(&format!("{explain}SELECT usage FROM {nested}"));
+        assert!(said.starts_with("400: more than 9 casts are nested"), "{said}");
+    }
 }
 
 #[test]

@@ -124,7 +124,7 @@ fn large_computations_take_many_turns() {
              JOIN (SELECT value / 9000 AS k, value FROM generate_series(1, 4000)) b \
              ON a.k = b.k AND a.value + b.value < 0"
                 .to_owned(),
-            12,
+            8,
         ),
         ("SELECT count(*) FROM generate_series(1, 5000000)".to_owned(), 60),
         // Each iteration produces one row.
