@@ -100,7 +100,7 @@ pub const PARENTHESES_DEPTH_MAX: usize = 44;
 pub const COPYING_DEPTH_MAX: usize = 6;
 /// The maximum nesting depth of casts in an optimized statement, including the casts that the
 /// planner adds. The optimizer merges the expressions of nested subqueries.
-pub const PLANNED_CASTS_MAX: usize = 9;
+pub const PLANNED_CASTS_MAX: usize = 12;
 /// The maximum number of tables that a statement may read. Every reference to a table counts.
 pub const TABLES_MAX: usize = 64;
 /// The maximum number of parameters of a statement.

@@ -132,8 +132,6 @@ fn slow_readers_are_evicted_first() {
     assert_eq!(memory.free_bytes(), QUERIES_BYTES_MAX);
 }
 
-/// Large queries run one after another, and small queries of the same database can start at any
-/// time.
 #[test]
 fn ended_readers_leave_no_entries() {
     let memory = QueryMemory::default();
@@ -146,6 +144,8 @@ fn ended_readers_leave_no_entries() {
     assert_eq!(entries(), 0);
 }
 
+/// Large queries run one after another, and small queries of the same database can start at any
+/// time.
 #[test]
 fn large_query_restarts_when_memory_frees() {
     let memory = QueryMemory::default();

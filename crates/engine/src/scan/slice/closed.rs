@@ -44,7 +44,7 @@ impl Walk<'_> {
     /// group.
     pub(super) fn skip_closed(&mut self, stretches: &mut Stretches) -> Result<(), ScanError> {
         let Some(rest) = stretches.rest() else { return Ok(()) };
-        if self.request.group_by.is_empty() || !self.groups.has_closed() {
+        if !self.lists_groups || self.request.group_by.is_empty() || !self.groups.has_closed() {
             return Ok(());
         }
         let Some(source) = self.reader.runs() else { return Ok(()) };
@@ -142,6 +142,8 @@ impl Walk<'_> {
         loop {
             let next = self.next_series(&mut merge)?;
             if self.costs.filter_cells > cells_max {
+                // The next stretch would try again.
+                self.lists_groups = false;
                 return Ok(None);
             }
             match next {

@@ -95,6 +95,7 @@ pub fn scan_with(
             false => BATCH_PAGES,
         },
         newest: request.wants_newest() && deciding.is_empty(),
+        lists_groups: true,
         without_value: Vec::new(),
         columns,
         deciding,
@@ -177,6 +178,8 @@ struct Walk<'a> {
     deciding: Vec<ColumnId>,
     /// Whether the latest row of each series suffices, if this row has a value.
     newest: bool,
+    /// Whether the page lists the groups of runs to skip runs of complete groups.
+    lists_groups: bool,
     /// The series whose latest row has no value.
     without_value: Vec<SeriesKey>,
     scanned: Scanned,
