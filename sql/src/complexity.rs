@@ -11,14 +11,16 @@ use datafusion::common::tree_node::{TreeNode as _, TreeNodeRecursion};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr as Planned, LogicalPlan};
 use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::{Expr, ObjectName, ObjectNamePart, Query, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{
+    Expr, ObjectName, ObjectNamePart, Query, SetExpr, Visit, Visitor,
+};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::error::QueryError;
 use crate::limits::{
-    COPYING_DEPTH_MAX, DEPTH_MAX, PARENTHESES_DEPTH_MAX, PLANNED_CASTS_MAX, TABLES_MAX,
+    COPIES_MAX, COPYING_DEPTH_MAX, DEPTH_MAX, PARENTHESES_DEPTH_MAX, PLANNED_CASTS_MAX, TABLES_MAX,
     TEXT_BYTES_MAX, TOKENS_MAX,
 };
 
@@ -141,28 +143,23 @@ fn top(levels: &mut [Level], change: impl Fn(&mut Level)) {
 
 /// Checks the number of tables that a statement reads. The planner plans a CTE separately for each
 /// reference. If each of several CTEs references the previous CTE twice, the number of tables
-/// doubles with each CTE. Also checks [`COPYING_DEPTH_MAX`]. For example, DataFusion replaces
-/// `a BETWEEN b AND c` with two comparisons of `a`.
+/// doubles with each CTE. Also checks [`COPYING_DEPTH_MAX`] and [`COPIES_MAX`].
 ///
 /// # Errors
 /// Returns an error that contains the limit.
 pub(crate) fn check_tables(statement: &Statement) -> Result<(), QueryError> {
     let mut tables =
-        Tables { ctes: HashMap::new(), names: HashMap::new(), open: vec![0], copying: 0 };
+        Tables { ctes: HashMap::new(), names: HashMap::new(), open: vec![Size::NONE], copying: 0 };
     let mut statement = statement;
     while let Statement::Explain(explain) = statement {
         statement = &explain.statement;
     }
     if let Statement::Statement(statement) = statement
-        && statement.visit(&mut tables).is_break()
+        && let ControlFlow::Break(error) = statement.visit(&mut tables)
     {
-        let message = format!(
-            "more than {COPYING_DEPTH_MAX} BETWEEN, CAST or COALESCE are nested: simplify the \
-             expression"
-        );
-        return Err(QueryError::invalid(message));
+        return Err(error);
     }
-    if tables.open.first().is_some_and(|count| *count > TABLES_MAX) {
+    if tables.open.first().is_some_and(|size| size.tables > TABLES_MAX) {
         let message = format!(
             "the statement reads more than {TABLES_MAX} tables, counted after the CTEs are expanded"
         );
@@ -171,61 +168,88 @@ pub(crate) fn check_tables(statement: &Statement) -> Result<(), QueryError> {
     Ok(())
 }
 
+/// The size of a query after the planner has expanded it.
+#[derive(Clone, Copy, Debug)]
+struct Size {
+    tables: usize,
+    /// The number of times that an expression of the query may contain the same column of a table.
+    copies: usize,
+}
+
+impl Size {
+    const NONE: Self = Self { tables: 0, copies: 1 };
+}
+
 struct Tables {
-    /// Maps the name of each CTE to the number of tables that the CTE reads.
-    ctes: HashMap<String, usize>,
+    /// Maps the name of each CTE to its size.
+    ctes: HashMap<String, Size>,
     /// Maps the address of each CTE's body to the CTE's name.
     names: HashMap<*const Query, String>,
-    /// The table counts of the statement and of the queries around the visitor's position.
-    open: Vec<usize>,
+    /// The sizes of the sources of the statement and of the queries around the visitor's position.
+    open: Vec<Size>,
     /// The number of BETWEEN, CAST and COALESCE around the visitor's position.
     copying: usize,
 }
 
 impl Tables {
-    fn add(&mut self, count: usize) {
+    fn add(&mut self, size: Size) {
         if let Some(open) = self.open.last_mut() {
-            *open = open.saturating_add(count);
+            open.tables = open.tables.saturating_add(size.tables);
+            open.copies = open.copies.max(size.copies);
         }
     }
 }
 
 impl Visitor for Tables {
-    type Break = ();
+    type Break = QueryError;
 
-    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<QueryError> {
         for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
             let body: *const Query = &raw const *cte.query;
             self.names.insert(body, cte.alias.name.value.to_lowercase());
         }
-        self.open.push(0);
+        self.open.push(Size::NONE);
         ControlFlow::Continue(())
     }
 
-    fn post_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
-        let count = self.open.pop().unwrap_or_default();
+    fn post_visit_query(&mut self, query: &Query) -> ControlFlow<QueryError> {
+        let mut size = self.open.pop().unwrap_or(Size::NONE);
+        size.copies = size.copies.saturating_mul(references(&query.body));
+        if size.copies > COPIES_MAX {
+            return ControlFlow::Break(QueryError::invalid(format!(
+                "nested queries repeat a column more than {COPIES_MAX} times: reference a column of \
+                 a subquery less often"
+            )));
+        }
         match self.names.remove(&(&raw const *query)) {
             // A CTE without tables counts as one table, because each reference must be planned.
-            Some(name) => drop(self.ctes.insert(name, count.max(1))),
-            None => self.add(count),
+            Some(name) => {
+                let size = Size { tables: size.tables.max(1), ..size };
+                self.ctes.insert(name, size);
+            }
+            None => self.add(size),
         }
         ControlFlow::Continue(())
     }
 
-    fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
-        self.add(self.ctes.get(&plain_name(relation)).copied().unwrap_or(1));
+    fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<QueryError> {
+        let size = self.ctes.get(&plain_name(relation)).copied();
+        self.add(size.unwrap_or(Size { tables: 1, copies: 1 }));
         ControlFlow::Continue(())
     }
 
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<QueryError> {
         self.copying += usize::from(is_copying(expr));
-        match self.copying > COPYING_DEPTH_MAX {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
+        if self.copying > COPYING_DEPTH_MAX {
+            return ControlFlow::Break(QueryError::invalid(format!(
+                "more than {COPYING_DEPTH_MAX} BETWEEN, CAST or COALESCE are nested: simplify the \
+                 expression"
+            )));
         }
+        ControlFlow::Continue(())
     }
 
-    fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+    fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<QueryError> {
         self.copying -= usize::from(is_copying(expr));
         ControlFlow::Continue(())
     }
@@ -238,6 +262,46 @@ fn is_copying(expr: &Expr) -> bool {
             matches!(plain_name(&function.name).as_str(), "coalesce" | "ifnull" | "nvl" | "nvl2")
         }
         _ => false,
+    }
+}
+
+/// Returns the maximum number of columns in one column of the result. The optimizer replaces each
+/// column of a subquery with the subquery's expression.
+fn references(body: &SetExpr) -> usize {
+    match body {
+        SetExpr::Select(select) => {
+            let count = |item| {
+                let mut references = References { count: 0, copies: 1 };
+                let _ = Visit::visit(item, &mut references);
+                references.count
+            };
+            select.projection.iter().map(count).max().unwrap_or(1).max(1)
+        }
+        SetExpr::SetOperation { left, right, .. } => references(left).max(references(right)),
+        _ => 1,
+    }
+}
+
+struct References {
+    count: usize,
+    /// The number of copies that the planner makes of the expression at the visitor's position.
+    copies: usize,
+}
+
+impl Visitor for References {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        if matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_)) {
+            self.count = self.count.saturating_add(self.copies);
+        }
+        self.copies <<= u32::from(is_copying(expr));
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        self.copies >>= u32::from(is_copying(expr));
+        ControlFlow::Continue(())
     }
 }
 

@@ -129,6 +129,25 @@ fn nested_expressions_are_planned_once() {
             "{said}"
         );
     }
+    // The optimizer copies the expressions of subqueries.
+    for expression in ["usage + usage", "coalesce(usage, 1)"] {
+        let mut nested = "cpu".to_owned();
+        let mut ctes = "c0 AS (SELECT usage FROM cpu)".to_owned();
+        for level in 0..17 {
+            nested = format!("(SELECT {expression} AS usage FROM {nested})");
+            ctes += &format!(", c{} AS (SELECT {expression} AS usage FROM c{level})", level + 1);
+        }
+        for text in [
+            format!("SELECT usage FROM {nested} WHERE usage > 1"),
+            format!("WITH {ctes} SELECT usage FROM c17 WHERE usage > 1"),
+        ] {
+            let said = refusal(&text);
+            assert!(
+                said.starts_with("400: nested queries repeat a column more than 65536"),
+                "{said}"
+            );
+        }
+    }
     // The optimizer merges the subqueries.
     let mut nested = "cpu".to_owned();
     for _ in 0..30 {
