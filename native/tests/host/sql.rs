@@ -194,7 +194,7 @@ fn large_sql_process_ends_after_statement() {
     assert_eq!(ask(&server, COUNT).0, 200);
     let first = process(&server).unwrap();
     // Below 64 MiB the process continues.
-    assert_eq!(ask(&server, &large(30)), is_true);
+    assert_eq!(ask(&server, &large(8)), is_true);
     assert_eq!(process(&server), Some(first));
     assert_eq!(ask(&server, &large(300)), is_true);
     eventually("the memory is returned", || !is_running(first));

@@ -150,7 +150,7 @@ fn nested_expressions_are_planned_once() {
     }
     // The optimizer merges the subqueries.
     let mut nested = "cpu".to_owned();
-    for _ in 0..30 {
+    for _ in 0..14 {
         nested = format!("(SELECT cast(usage + 1 AS int) AS usage FROM {nested})");
     }
     for explain in ["", "EXPLAIN "] {
