@@ -7,9 +7,6 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use datafusion::common::tree_node::{TreeNode as _, TreeNodeRecursion};
-use datafusion::error::DataFusionError;
-use datafusion::logical_expr::{Expr as Planned, LogicalPlan};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
     Expr, ObjectName, ObjectNamePart, Query, SetExpr, Visit, Visitor,
@@ -20,8 +17,8 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::error::QueryError;
 use crate::limits::{
-    COPIES_MAX, COPYING_DEPTH_MAX, DEPTH_MAX, PARENTHESES_DEPTH_MAX, PLANNED_CASTS_MAX, TABLES_MAX,
-    TEXT_BYTES_MAX, TOKENS_MAX,
+    COPIES_MAX, COPYING_DEPTH_MAX, DEPTH_MAX, PARENTHESES_DEPTH_MAX, TABLES_MAX, TEXT_BYTES_MAX,
+    TOKENS_MAX,
 };
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -265,6 +262,12 @@ fn is_copying(expr: &Expr) -> bool {
     }
 }
 
+/// Returns the factor by which the expression increases the work for its operands. For nested casts,
+/// a measurement showed a factor of 2.8.
+fn factor(expr: &Expr) -> usize {
+    if is_copying(expr) { 3 } else { 1 }
+}
+
 /// Returns the maximum number of columns in one column of the result. The optimizer replaces each
 /// column of a subquery with the subquery's expression.
 fn references(body: &SetExpr) -> usize {
@@ -295,37 +298,14 @@ impl Visitor for References {
         if matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_)) {
             self.count = self.count.saturating_add(self.copies);
         }
-        self.copies <<= u32::from(is_copying(expr));
+        self.copies = self.copies.saturating_mul(factor(expr));
         ControlFlow::Continue(())
     }
 
     fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-        self.copies >>= u32::from(is_copying(expr));
+        self.copies /= factor(expr);
         ControlFlow::Continue(())
     }
-}
-
-/// Checks the nesting depth of casts in an optimized statement.
-///
-/// # Errors
-/// Returns an error that contains the limit.
-pub(crate) fn check_casts(plan: &LogicalPlan) -> Result<(), DataFusionError> {
-    let check = |expression: &Planned| match cast_depth(expression) > PLANNED_CASTS_MAX {
-        true => Err(DataFusionError::from(QueryError::invalid(format!(
-            "more than {PLANNED_CASTS_MAX} casts are nested: simplify the expression"
-        )))),
-        false => Ok(TreeNodeRecursion::Continue),
-    };
-    plan.apply_with_subqueries(|node| node.apply_expressions(check)).map(drop)
-}
-
-fn cast_depth(expression: &Planned) -> usize {
-    let mut inner = 0;
-    let _ = expression.apply_children(|child| {
-        inner = inner.max(cast_depth(child));
-        Ok(TreeNodeRecursion::Continue)
-    });
-    inner + usize::from(matches!(expression, Planned::Cast(_) | Planned::TryCast(_)))
 }
 
 /// Returns the name without quotes, in lower case.

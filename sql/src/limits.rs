@@ -99,12 +99,10 @@ pub const PARENTHESES_DEPTH_MAX: usize = 44;
 /// with each level.
 pub const COPYING_DEPTH_MAX: usize = 6;
 /// The maximum number of times that nested queries may repeat a column in one expression: the
-/// product of the references in each query. DataFusion replaces each reference to a column of a
-/// subquery with the expression of that column.
+/// product of the references in each query. A reference inside BETWEEN, CAST or COALESCE counts three
+/// times. DataFusion replaces each reference to a column of a subquery with the expression of that
+/// column.
 pub const COPIES_MAX: usize = 65_536;
-/// The maximum nesting depth of casts in an optimized statement, including the casts that the
-/// planner adds. The optimizer merges the expressions of nested subqueries.
-pub const PLANNED_CASTS_MAX: usize = 12;
 /// The maximum number of tables that a statement may read. Every reference to a table counts.
 pub const TABLES_MAX: usize = 64;
 /// The maximum number of parameters of a statement.

@@ -89,7 +89,6 @@ fn sql_page_limits_match_code() {
         ("PARENTHESES_DEPTH_MAX", limits::PARENTHESES_DEPTH_MAX as i128),
         ("COPYING_DEPTH_MAX", limits::COPYING_DEPTH_MAX as i128),
         ("COPIES_MAX", limits::COPIES_MAX as i128),
-        ("PLANNED_CASTS_MAX", limits::PLANNED_CASTS_MAX as i128),
         ("TOKENS_MAX", limits::TOKENS_MAX as i128),
         ("TEXT_BYTES_MAX", limits::TEXT_BYTES_MAX as i128),
         ("PARAMETERS_MAX", limits::PARAMETERS_MAX as i128),
