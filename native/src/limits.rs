@@ -55,9 +55,9 @@ pub const BLOCKING_THREADS_MAX: usize = 16;
 /// The minimum number of key derivations that may run at a time. Clients without credentials can
 /// cause derivations, and each takes 10 to 40 ms of CPU time.
 pub const DERIVATIONS_MIN: usize = 2;
-/// The maximum time that a key derivation waits before it starts. Further derivations fail with an
-/// overload error. After 500 ms, the engine would treat the derivation as lost.
-pub const DERIVATION_WAIT_MAX: Duration = Duration::from_millis(300);
+/// The maximum time that a key derivation waits before it starts. A derivation that waits longer
+/// fails with an overload error.
+pub const DERIVATION_WAIT_MAX: Duration = Duration::from_secs(5);
 /// The time after which an alarm fires again if its event could not be committed.
 pub const ALARM_RETRY_NS: i64 = 2_000_000_000;
 /// The number of panics after which the program postpones an object's alarms, or refuses the

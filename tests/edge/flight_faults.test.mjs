@@ -138,12 +138,12 @@ test('a deadline is forwarded to the server and enforced by the transcoder', asy
   await server.calls[0].gone;
   assert.equal(server.calls[0].isGone, true, 'the server was told');
   // If a response has started, its trailers contain the error.
-  const within = await rawCall(t, port, { headers: { ':path': '/test.Stand/Echo', 'grpc-timeout': '100000u' }, frames: frame(Buffer.from('x')), isOpen: true });
+  const within = await rawCall(t, port, { headers: { ':path': '/test.Stand/Echo', 'grpc-timeout': '1000000u' }, frames: frame(Buffer.from('x')), isOpen: true });
   assert.deepEqual([within.headers[':status'], within.body.length, within.trailers['grpc-status']], [200, 6, '4']);
   // Trailers inside a message would damage the response.
   const two = Buffer.concat([frame(Buffer.alloc(400)), frame(Buffer.from('x'))]);
-  const slow = { headers: { ':path': '/test.Stand/Say', 'grpc-timeout': '100m' } };
-  const ended = await rawCall(t, port, { ...slow, frames: frame(json({ body: base64(two), pieceBytes: 206, pauseMs: 150, isOpen: true })) });
+  const slow = { headers: { ':path': '/test.Stand/Say', 'grpc-timeout': '1000m' } };
+  const ended = await rawCall(t, port, { ...slow, frames: frame(json({ body: base64(two), pieceBytes: 206, pauseMs: 1_500, isOpen: true })) });
   assert.deepEqual([ended.body.length, ended.trailers['grpc-status']], [405, '4']);
   // A stream without trailers is reset, but only after a client with a deadline has given up.
   const half = frame(Buffer.from('half of it')).subarray(0, 9);
