@@ -30,6 +30,36 @@ const HUGE: PageLimits = PageLimits {
     tile: TileLimits::LEAST,
 };
 
+/// Returns a request for all rows of the measurement, in ascending order.
+fn request_of(output: Output) -> ScanRequest {
+    ScanRequest {
+        measurement: MEASUREMENT,
+        time: TimeRange::ALL,
+        predicate: None,
+        group_by: Vec::new(),
+        descending: false,
+        output,
+        resume: Resume::default(),
+        piece_bytes: PIECE_BYTES_MAX,
+        groups_max: None,
+    }
+}
+
+/// Returns the pages of a request. `read` returns one page.
+fn pages_of(mut request: ScanRequest, read: impl Fn(&ScanRequest) -> ScanPage) -> Vec<ScanPage> {
+    let mut pages = Vec::new();
+    loop {
+        let page = read(&request);
+        let position = page.position.clone();
+        assert!(position.is_none() || position != request.resume.position, "no progress");
+        pages.push(page);
+        if position.is_none() {
+            return pages;
+        }
+        request.resume.position = position;
+    }
+}
+
 fn pages(reader: &VectorReader, request: &ScanRequest, limits: PageLimits) -> Vec<ScanPage> {
     let mut request = request.clone();
     let (mut slices, mut pieces) = (Vec::new(), Vec::new());
@@ -295,20 +325,13 @@ fn rows_with_equal_time_appear_once() {
         source.add(&(0..SERIES).map(row).collect::<Vec<_>>());
         let input = |&(column, field_type): &(_, _)| Input { column, field_type, cast: None };
         let request = ScanRequest {
-            measurement: MEASUREMENT,
-            time: TimeRange::ALL,
-            predicate: None,
-            group_by: Vec::new(),
             descending,
-            output: Output::Rows {
+            ..request_of(Output::Rows {
                 fields: types.iter().map(input).collect(),
                 tags: vec![ColumnId(1)],
                 limit: None,
                 every_row: false,
-            },
-            resume: Resume::default(),
-            piece_bytes: PIECE_BYTES_MAX,
-            groups_max: None,
+            })
         };
         let limits = PageLimits {
             bytes: 8_000,
@@ -339,32 +362,20 @@ fn a_page_passes_a_limited_number_of_excluded_series() {
     for (series, pages) in [(1_000, 1), (70_000, 2), (140_000, 3)] {
         let mut source = VectorReader::new(vec![tag], 1);
         source.add(&(0..series).map(|host| row((host, 7))).collect::<Vec<_>>());
-        let mut request = ScanRequest {
-            measurement: MEASUREMENT,
-            time: TimeRange::ALL,
+        let request = ScanRequest {
             predicate: Some(Predicate::Matches {
                 operand: Box::new(Operand::Tag(tag)),
                 regex: "^h999$".to_owned(),
                 negated: false,
             }),
-            group_by: Vec::new(),
-            descending: false,
-            output: rows.clone(),
-            resume: Resume::default(),
-            piece_bytes: PIECE_BYTES_MAX,
-            groups_max: None,
+            ..request_of(rows.clone())
         };
         let (mut count, mut found) = (0, 0);
-        loop {
-            let page = scan(&source, &request, HUGE).unwrap();
+        for page in pages_of(request, |request| scan(&source, request, HUGE).unwrap()) {
             count += 1;
             found += page.stats.series;
             // A shard ends an event after this amount of work.
             assert_eq!(page.stats.work() > 1_000_000, page.position.is_some());
-            request.resume.position = page.position;
-            if request.resume.position.is_none() {
-                break;
-            }
         }
         assert_eq!((count, found), (pages, 1), "{series} series");
     }
@@ -420,33 +431,22 @@ fn a_page_counts_terms_of_condition() {
             let mut source = VectorReader::new(vec![tag], 1_024);
             let rows = (0..series).flat_map(|host| (5..5 + each).map(move |ns| (host, ns)));
             source.add(&rows.map(row).collect::<Vec<_>>());
-            let mut request = ScanRequest {
-                measurement: MEASUREMENT,
-                time: TimeRange::ALL,
+            let request = ScanRequest {
                 predicate: Some(predicate.clone()),
-                group_by: Vec::new(),
                 descending,
-                output: Output::Rows {
+                ..request_of(Output::Rows {
                     fields: vec![input.clone()],
                     tags: Vec::new(),
                     limit: None,
                     every_row: false,
-                },
-                resume: Resume::default(),
-                piece_bytes: PIECE_BYTES_MAX,
-                groups_max: None,
+                })
             };
             let (mut count, mut rows) = (0, 0);
-            loop {
-                let page = scan(&source, &request, HUGE).unwrap();
+            for page in pages_of(request, |request| scan(&source, request, HUGE).unwrap()) {
                 count += 1;
                 rows += page.stats.rows_scanned;
                 let cells = page.stats.filter_cells;
                 assert!(cells <= 3 * CELLS_PER_PIECE_MAX, "{cells} cells in page {count}");
-                request.resume.position = page.position;
-                if request.resume.position.is_none() {
-                    break;
-                }
             }
             assert!(pages.contains(&count), "{count} pages instead of {pages:?}");
             let is_none = matches!(&predicate, Predicate::And(_, b)
@@ -470,24 +470,18 @@ fn a_page_counts_excluded_series_of_runs() {
     }
     let input = Input { column: field, field_type: FieldType::Integer, cast: None };
     let mut request = ScanRequest {
-        measurement: MEASUREMENT,
-        time: TimeRange::ALL,
         predicate: Some(Predicate::Matches {
             operand: Box::new(Operand::Tag(tag)),
             regex: "^h7$".to_owned(),
             negated: false,
         }),
-        group_by: Vec::new(),
         descending: true,
-        output: Output::Rows {
+        ..request_of(Output::Rows {
             fields: vec![input],
             tags: Vec::new(),
             limit: Some(1),
             every_row: false,
-        },
-        resume: Resume::default(),
-        piece_bytes: PIECE_BYTES_MAX,
-        groups_max: None,
+        })
     };
     let one_group = scan(&source, &request, HUGE).unwrap().stats.filter_cells;
     // To skip times of complete groups, the scan reads the keys of each run.
@@ -528,32 +522,20 @@ fn a_plan_reads_a_limited_number_of_series_per_page() {
     ] {
         let mut source = VectorReader::new(vec![tag], 1);
         source.add(&(0..series).map(row).collect::<Vec<_>>());
-        let mut request = ScanRequest {
-            measurement: MEASUREMENT,
-            time: TimeRange::ALL,
+        let request = ScanRequest {
             predicate: predicate.cloned(),
-            group_by: Vec::new(),
-            descending: false,
-            output: Output::Rows {
+            ..request_of(Output::Rows {
                 fields: Vec::new(),
                 tags: vec![tag],
                 limit: None,
                 every_row: false,
-            },
-            resume: Resume::default(),
-            piece_bytes: PIECE_BYTES_MAX,
-            groups_max: None,
+            })
         };
         let (mut count, mut found) = (0, 0);
-        loop {
-            let page = explain(&source, &request).unwrap();
+        for page in pages_of(request, |request| explain(&source, request).unwrap()) {
             count += 1;
             found += page.stats.series;
             assert!(count <= pages && page.stats.cells <= 50_002);
-            request.resume.position = page.position;
-            if request.resume.position.is_none() {
-                break;
-            }
         }
         assert_eq!((count, found), (pages, expected), "{series} series");
     }
@@ -574,20 +556,14 @@ fn series_without_latest_value_is_read_completely() {
     let mut source = VectorReader::new(vec![tag], 1_024);
     source.add(&rows);
     let request = ScanRequest {
-        measurement: MEASUREMENT,
-        time: TimeRange::ALL,
-        predicate: None,
         group_by: vec![tag],
         descending: true,
-        output: Output::Rows {
+        ..request_of(Output::Rows {
             fields: vec![Input { column: value, field_type: FieldType::Integer, cast: None }],
             tags: Vec::new(),
             limit: Some(1),
             every_row: false,
-        },
-        resume: Resume::default(),
-        piece_bytes: PIECE_BYTES_MAX,
-        groups_max: None,
+        })
     };
     let limits = PageLimits { cells: 1, ..HUGE };
     let found = evaluate(&request, &pages(&source, &request, limits));
@@ -628,15 +604,10 @@ fn cached_last_points_read_no_rows() {
             source.add(&rows(from, hosts));
         }
         let request = ScanRequest {
-            measurement: MEASUREMENT,
-            time: TimeRange::ALL,
             predicate,
             group_by: vec![ColumnId(1)],
             descending: true,
-            output: rows_of(limit),
-            resume: Resume::default(),
-            piece_bytes: PIECE_BYTES_MAX,
-            groups_max: None,
+            ..request_of(rows_of(limit))
         };
         let ask = || {
             let before = source.stats().bytes_decoded;
@@ -678,15 +649,10 @@ fn slimit_skips_rows_of_other_groups() {
             let times = (0..100).flat_map(|time_ns| (0..60).map(move |host| (host, time_ns)));
             source.add(&times.map(row).collect::<Vec<_>>());
             let request = |groups_max| ScanRequest {
-                measurement: MEASUREMENT,
-                time: TimeRange::ALL,
-                predicate: None,
                 group_by: vec![ColumnId(1)],
                 descending,
-                output: output.clone(),
-                resume: Resume::default(),
-                piece_bytes: PIECE_BYTES_MAX,
                 groups_max,
+                ..request_of(output.clone())
             };
             let (all, some) = (request(None), request(Some(3)));
             let first = scan(&source, &some, HUGE).unwrap();
