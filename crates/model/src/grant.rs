@@ -190,26 +190,26 @@ pub struct SortedGrants<'a> {
 }
 
 impl SortedGrants<'_> {
-    /// Whether the permissions of the kind `right` cover the whole database.
-    pub fn covers_all(&self, right: PermissionKind, database: &str) -> bool {
-        self.gives_on(right, database, &[None])
+    /// Whether the permissions of a kind cover the whole database.
+    pub fn covers_all(&self, kind: PermissionKind, database: &str) -> bool {
+        self.gives_on(kind, database, &[None])
     }
 
-    /// Whether the permissions of the kind `right` cover the policy.
-    pub fn covers(&self, right: PermissionKind, database: &str, policy: &str) -> bool {
-        self.gives_on(right, database, &[None, Some(policy)])
+    /// Whether the permissions of a kind cover the policy.
+    pub fn covers(&self, kind: PermissionKind, database: &str, policy: &str) -> bool {
+        self.gives_on(kind, database, &[None, Some(policy)])
     }
 
-    /// Whether the permissions of the kind `right` cover any part of the database.
-    pub fn covers_any(&self, right: PermissionKind, database: &str) -> bool {
-        self.admin || self.on(database).any(|held| held.gives(right))
+    /// Whether the permissions of a kind cover any part of the database.
+    pub fn covers_any(&self, kind: PermissionKind, database: &str) -> bool {
+        self.admin || self.on(database).any(|held| held.gives(kind))
     }
 
     /// Whether the policy that a client names may be covered (see [`Scope::may_cover`]).
-    pub fn may_cover(&self, right: PermissionKind, database: &str, policy: Option<&str>) -> bool {
+    pub fn may_cover(&self, kind: PermissionKind, database: &str, policy: Option<&str>) -> bool {
         match policy {
-            None | Some("" | "default") => self.covers_any(right, database),
-            Some(policy) => self.covers(right, database, policy),
+            None | Some("" | "default") => self.covers_any(kind, database),
+            Some(policy) => self.covers(kind, database, policy),
         }
     }
 
@@ -224,14 +224,14 @@ impl SortedGrants<'_> {
         [PermissionKind::Read, PermissionKind::Write].into_iter().any(covers)
     }
 
-    /// Whether a permission of the kind `right` names the database or all databases, and one of
+    /// Whether a permission of a kind names the database or all databases, and one of
     /// `policies`.
-    fn gives_on(&self, right: PermissionKind, database: &str, policies: &[Option<&str>]) -> bool {
+    fn gives_on(&self, kind: PermissionKind, database: &str, policies: &[Option<&str>]) -> bool {
         let gives = |database, policy| {
             let names = |held: &Permission| {
                 (held.database.as_deref(), held.policy.as_deref()).cmp(&(database, policy))
             };
-            self.range(names).iter().any(|held| held.gives(right))
+            self.range(names).iter().any(|held| held.gives(kind))
         };
         self.admin
             || policies.iter().any(|&policy| gives(None, policy) || gives(Some(database), policy))
