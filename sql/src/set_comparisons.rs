@@ -15,7 +15,8 @@ use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
 const PREFIX: &str = "__set";
 
-/// The optimizer rule that adds the alias and DISTINCT. This rule must run before all other optimizer rules.
+/// The optimizer rule that adds the alias and DISTINCT. This rule must run before all other
+/// optimizer rules.
 #[derive(Debug)]
 pub(crate) struct NameSets;
 

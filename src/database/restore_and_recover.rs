@@ -60,8 +60,8 @@ impl<S: Store> Database<S> {
             }
             (RestoreStep::Finish { rest, policies, .. }, Some((_, filling))) => {
                 // The client may have filled the shards of an earlier restore of this backup.
-                let is_other =
-                    !filling.policies.iter().map(|policy| policy.id).eq(policies.clone());
+                let filled = filling.policies.iter().map(|policy| policy.id);
+                let is_other = !filled.eq(policies.iter().copied());
                 if is_other && !policies.is_empty() {
                     return Err(Unavailable::Changing.into());
                 }

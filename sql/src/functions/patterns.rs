@@ -1,6 +1,6 @@
 //! Limits regular expressions: the size of a compiled pattern, the number of patterns per batch,
-//! and the time for matching. A rewrite rule replaces the operators `~`, LIKE and `||` with functions that
-//! check their limits.
+//! and the time for matching. A rewrite rule replaces the operators `~`, LIKE and `||` with functions
+//! that check their limits.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

@@ -175,7 +175,7 @@ impl Restore {
             match self.call_database(step).await? {
                 // Another request has begun a new restore of this backup.
                 Restoring::Filling { policies, .. }
-                    if !policies.iter().map(|policy| policy.id).eq(self.filled.clone()) =>
+                    if !policies.iter().map(|policy| policy.id).eq(self.filled.iter().copied()) =>
                 {
                     return Err(Unavailable::Changing.into());
                 }

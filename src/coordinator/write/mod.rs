@@ -2,8 +2,8 @@
 //! sends one frame to each shard.
 //!
 //! Before the write rejects a line because of cached state, it loads the current state once, from
-//! the Catalog and the Database. If a shard has newer state, the write starts
-//! again, but only with the rows of the refused frames (PROTOCOL.md rules 4 to 8).
+//! the Catalog and the Database. If a shard has newer state, the write starts again, but only with
+//! the rows of the refused frames (PROTOCOL.md rules 4 to 8).
 
 mod append;
 pub mod rejections;

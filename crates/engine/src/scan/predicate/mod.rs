@@ -140,10 +140,8 @@ impl<'a> Filter<'a> {
             operands += 1;
             on_rows |= matches!(operand, Operand::Field(_));
         });
-        let (terms, mut regex_cells) = (operands.div_ceil(2), 0);
-        if let Predicate::Matches { .. } = leaf {
-            regex_cells = REGEX_CELLS;
-        }
+        let terms = operands.div_ceil(2);
+        let regex_cells = if let Predicate::Matches { .. } = leaf { REGEX_CELLS } else { 0 };
         if on_rows {
             self.on_rows = true;
             self.row_cells += terms + regex_cells;
