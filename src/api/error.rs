@@ -4,6 +4,8 @@
 //! become a 500 by accident. Clients depend on the status and the text: Telegraf drops, splits or
 //! retries a batch depending on both.
 
+use arrow_schema::ArrowError;
+
 use crate::admission::Overloaded;
 use crate::api::auth::AuthError;
 use crate::api::content_encoding::BodyError;
@@ -304,6 +306,12 @@ impl ApiError {
         let json = response.headers.iter_mut().find(|(name, _)| name == "Content-Type");
         json.into_iter().for_each(|(_, value)| *value = content_type.to_owned());
         response
+    }
+}
+
+impl From<ArrowError> for ApiError {
+    fn from(error: ArrowError) -> Self {
+        Self::Internal(error.to_string())
     }
 }
 

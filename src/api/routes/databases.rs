@@ -15,7 +15,7 @@ use crate::model::time::{D_NS, H_NS, MINUTE_NS, MS_NS, S_NS, US_NS, W_NS};
 use crate::protocol::catalog::{CreateDatabase, is_inside};
 use crate::protocol::database::{PolicySpec, ToDatabase};
 use crate::query::result::{SeriesChunk, Values};
-use crate::response::table::{Layout, TableError, TableFormat, TableWriter};
+use crate::response::table::{Layout, TableFormat, TableWriter};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -107,20 +107,8 @@ fn list(url: &Parameters, names: &[String]) -> ApiResult<Response> {
     let (kind, text) = match url.filled("format").unwrap_or("json") {
         "json" => ("application/json", format!("{}\n", Value::Array(rows))),
         "jsonl" => ("application/jsonl", rows.iter().map(|row| format!("{row}\n")).collect()),
-        "csv" => {
-            let (head, tail) = if deleted { (",deleted", ",false") } else { ("", "") };
-            let row = |name: &String| match name.contains(['"', ',']) {
-                true => format!("\"{}\"{tail}\n", name.replace('"', "\"\"")),
-                false => format!("{name}{tail}\n"),
-            };
-            let rows: String = names.iter().map(row).collect();
-            ("text/csv", format!("iox::database{head}\n{rows}"))
-        }
-        "pretty" => {
-            let table = pretty(names, deleted);
-            let table = table.map_err(|error| ApiError::Internal(error.to_string()))?;
-            return Ok(Response::ok(TableFormat::Pretty.content_type(), table));
-        }
+        "csv" => return table(TableFormat::Csv, names, deleted),
+        "pretty" => return table(TableFormat::Pretty, names, deleted),
         other => {
             let expected = "expected json, jsonl, csv or pretty";
             return invalid(format!("invalid format \"{other}\": {expected}"));
@@ -129,7 +117,7 @@ fn list(url: &Parameters, names: &[String]) -> ApiResult<Response> {
     Ok(Response::ok(kind, text))
 }
 
-fn pretty(names: &[String], deleted: bool) -> Result<Vec<u8>, TableError> {
+fn table(format: TableFormat, names: &[String], deleted: bool) -> ApiResult<Response> {
     let mut columns = vec!["iox::database"];
     let mut values = vec![Values::String(names.iter().map(String::as_str).collect())];
     if deleted {
@@ -137,7 +125,7 @@ fn pretty(names: &[String], deleted: bool) -> Result<Vec<u8>, TableError> {
         values.push(Values::Boolean(vec![false; names.len()]));
     }
     let chunk = SeriesChunk::of_columns(None, &columns, values);
-    let mut writer = TableWriter::new(TableFormat::Pretty, Layout::of_chunk(&chunk))?;
+    let mut writer = TableWriter::new(format, Layout::of_chunk(&chunk))?;
     let mut next = 0;
     while next < chunk.rows {
         next = writer.rows(&chunk, next)?;
@@ -147,7 +135,7 @@ fn pretty(names: &[String], deleted: bool) -> Result<Vec<u8>, TableError> {
     while writer.ready_bytes() > 0 {
         table.append(&mut writer.take_bytes());
     }
-    Ok(table)
+    Ok(Response::ok(format.content_type(), table))
 }
 
 /// Parses the request of `POST`, `PUT` and `DELETE /api/v3/configure/database`.

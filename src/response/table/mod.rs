@@ -12,22 +12,13 @@ mod json;
 mod layout;
 mod pretty;
 
+use arrow_schema::ArrowError;
+
 use crate::query::result::SeriesChunk;
 use crate::response::cell::Cell;
 use crate::response::time;
 pub use format::{FormatError, TableFormat};
 pub use layout::Layout;
-
-/// The reason why a table cannot be written.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TableError {
-    /// The query Worker cannot write Parquet.
-    #[error("this server cannot write Parquet: use another format")]
-    Parquet,
-    /// The Arrow writer returned an error.
-    #[error("{0}")]
-    Arrow(String),
-}
 
 /// Writes the table of a response.
 #[derive(Debug)]
@@ -47,12 +38,12 @@ enum Form {
 }
 
 impl TableWriter {
-    /// Starts a response with these columns.
+    /// Starts a response with these columns. For [`TableFormat::Parquet`], the response is an Arrow
+    /// stream, which the SQL Worker converts.
     ///
     /// # Errors
-    /// [`TableError::Parquet`] for [`TableFormat::Parquet`], and [`TableError::Arrow`] if the Arrow
-    /// writer fails.
-    pub fn new(format: TableFormat, layout: Layout) -> Result<Self, TableError> {
+    /// The error of the Arrow writer.
+    pub fn new(format: TableFormat, layout: Layout) -> Result<Self, ArrowError> {
         let mut out = Vec::new();
         let form = match format {
             TableFormat::Json => Form::Objects(json::Objects::new(&layout, false)),
@@ -62,10 +53,9 @@ impl TableWriter {
                 Form::Lines
             }
             TableFormat::Pretty => Form::Grid(pretty::Grid::new(&layout)),
-            TableFormat::Arrow => {
-                Form::Batches(Box::new(arrow::Batches::new(&layout).map_err(refused)?))
+            TableFormat::Arrow | TableFormat::Parquet => {
+                Form::Batches(Box::new(arrow::Batches::new(&layout)?))
             }
-            TableFormat::Parquet => return Err(TableError::Parquet),
         };
         Ok(Self { layout, form, out })
     }
@@ -74,27 +64,27 @@ impl TableWriter {
     /// is before the end of the chunk if the written rows have `REPLY_PIECE_BYTES` or more.
     ///
     /// # Errors
-    /// [`TableError::Arrow`] if the Arrow writer fails.
-    pub fn rows(&mut self, chunk: &SeriesChunk, from: usize) -> Result<usize, TableError> {
+    /// The error of the Arrow writer.
+    pub fn rows(&mut self, chunk: &SeriesChunk, from: usize) -> Result<usize, ArrowError> {
         chunk.ensure_rows();
         match &mut self.form {
             Form::Objects(objects) => Ok(objects.rows(&self.layout, chunk, from, &mut self.out)),
             Form::Lines => Ok(csv::rows(&self.layout, chunk, from, &mut self.out)),
             Form::Grid(grid) => Ok(grid.rows(&self.layout, chunk, from)),
-            Form::Batches(batches) => batches.rows(&self.layout, chunk, from).map_err(refused),
+            Form::Batches(batches) => batches.rows(&self.layout, chunk, from),
         }
     }
 
     /// Ends the response.
     ///
     /// # Errors
-    /// [`TableError::Arrow`] if the Arrow writer fails.
-    pub fn finish(&mut self) -> Result<(), TableError> {
+    /// The error of the Arrow writer.
+    pub fn finish(&mut self) -> Result<(), ArrowError> {
         match &mut self.form {
             Form::Objects(objects) => objects.finish(&mut self.out),
             Form::Lines => {}
             Form::Grid(grid) => grid.finish(),
-            Form::Batches(batches) => batches.finish().map_err(refused)?,
+            Form::Batches(batches) => batches.finish()?,
         }
         Ok(())
     }
@@ -143,10 +133,6 @@ fn display(cell: Cell<'_>, zone: &[(i64, i64)], out: &mut Vec<u8>) {
         }
         plain => plain.write_plain(out),
     }
-}
-
-fn refused(error: arrow_schema::ArrowError) -> TableError {
-    TableError::Arrow(error.to_string())
 }
 
 #[cfg(test)]

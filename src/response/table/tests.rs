@@ -330,9 +330,3 @@ fn mixed_and_non_finite_values_print() {
     let strings: &dyn Array = &Arc::clone(batches[0].column(0));
     assert_eq!(strings.as_string::<i32>().value(1), "5.0");
 }
-
-#[test]
-fn table_writer_rejects_parquet() {
-    let refused = TableWriter::new(TableFormat::Parquet, Layout::of_names(false, &[]));
-    assert_eq!(refused.unwrap_err(), TableError::Parquet);
-}

@@ -18,7 +18,7 @@ use arrow_array::{
     UInt32Array, UnionArray, new_empty_array,
 };
 use arrow_ipc::writer::StreamWriter;
-use arrow_schema::{ArrowError, DataType, Field, Schema, TimeUnit, UnionFields};
+use arrow_schema::{DataType, Field, Schema, TimeUnit, UnionFields};
 use serde::Deserialize;
 
 use super::flight_request::Metadata;
@@ -34,19 +34,16 @@ pub(super) const BASE_TABLE: &str = "BASE TABLE";
 const SCHEMAS: [&str; 3] = ["information_schema", "iox", "system"];
 
 pub(super) fn stream(batch: &RecordBatch) -> ApiResult<Vec<u8>> {
-    let written = || {
-        let mut stream = StreamWriter::try_new(Vec::new(), &batch.schema())?;
-        if batch.num_rows() > 0 {
-            stream.write(batch)?;
-        }
-        stream.into_inner()
-    };
-    written().map_err(unmade)
+    let mut stream = StreamWriter::try_new(Vec::new(), &batch.schema())?;
+    if batch.num_rows() > 0 {
+        stream.write(batch)?;
+    }
+    Ok(stream.into_inner()?)
 }
 
 /// Returns a schema in the format of a stream's beginning.
 pub(super) fn encoded(schema: &Schema) -> ApiResult<Vec<u8>> {
-    let mut stream = StreamWriter::try_new(Vec::new(), schema).map_err(unmade)?;
+    let mut stream = StreamWriter::try_new(Vec::new(), schema)?;
     Ok(std::mem::take(stream.get_mut()))
 }
 
@@ -57,11 +54,7 @@ fn table(columns: Vec<(&str, bool, ArrayRef)>) -> ApiResult<RecordBatch> {
     };
     let schema = Schema::new(columns.iter().map(field).collect::<Vec<_>>());
     let values = columns.into_iter().map(|(_, _, values)| values).collect();
-    RecordBatch::try_new(Arc::new(schema), values).map_err(unmade)
-}
-
-fn unmade(error: ArrowError) -> ApiError {
-    ApiError::Internal(error.to_string())
+    Ok(RecordBatch::try_new(Arc::new(schema), values)?)
 }
 
 fn texts<'a>(values: impl IntoIterator<Item = &'a str>) -> ArrayRef {
@@ -458,7 +451,7 @@ pub(super) fn sql_info(flight_request: &[u32]) -> ApiResult<RecordBatch> {
                 (4, lists.len() - 1)
             }
             Info::NoConversions => {
-                conversions.append(true).map_err(unmade)?;
+                conversions.append(true)?;
                 (5, conversions.len() - 1)
             }
         };
@@ -476,11 +469,11 @@ pub(super) fn sql_info(flight_request: &[u32]) -> ApiResult<RecordBatch> {
     ];
     let field =
         |(name, values): &(&str, ArrayRef)| Field::new(*name, values.data_type().clone(), false);
-    let fields = UnionFields::try_new(0..6, children.iter().map(field)).map_err(unmade)?;
+    let fields = UnionFields::try_new(0..6, children.iter().map(field))?;
     let children = children.map(|(_, values)| values).to_vec();
     let kinds = Int8Array::from(kinds).values().clone();
     let places = Int32Array::from(places).values().clone();
-    let values = UnionArray::try_new(fields, kinds, Some(places), children).map_err(unmade)?;
+    let values = UnionArray::try_new(fields, kinds, Some(places), children)?;
     table(vec![
         ("info_name", false, Arc::new(UInt32Array::from(ids))),
         ("value", false, Arc::new(values)),

@@ -32,7 +32,7 @@ use crate::protocol::envelope;
 use crate::protocol::sql::{FromSql, Parameter, ToSql};
 use crate::query::error::QueryError;
 use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
-use crate::response::table::{Layout, TableError, TableFormat, TableWriter};
+use crate::response::table::{Layout, TableFormat, TableWriter};
 
 /// InfluxDB's message.
 const NO_DATABASE: &str =
@@ -181,7 +181,7 @@ impl TableQuery {
 
     fn write_rows(&mut self) -> ApiResult<Option<Action>> {
         let Some((chunk, from)) = self.unwritten.take() else { return Ok(None) };
-        let next = self.writer_for(Some(&chunk))?.rows(&chunk, from).map_err(unwritten)?;
+        let next = self.writer_for(Some(&chunk))?.rows(&chunk, from)?;
         let mut unwritten_bytes = 0;
         if next < chunk.rows {
             unwritten_bytes = chunk.bytes();
@@ -205,11 +205,7 @@ impl TableQuery {
                     (None, Some(chunk)) => Layout::of_chunk(chunk),
                     (None, None) => self.empty.clone(),
                 };
-                let format = match self.format {
-                    TableFormat::Parquet => TableFormat::Arrow,
-                    own => own,
-                };
-                TableWriter::new(format, layout).map_err(unwritten)?
+                TableWriter::new(self.format, layout)?
             }
         };
         Ok(self.writer.insert(writer))
@@ -231,7 +227,7 @@ impl TableQuery {
         if !std::mem::replace(&mut self.finished, true)
             && let Some(writer) = &mut self.writer
         {
-            writer.finish().map_err(unwritten)?;
+            writer.finish()?;
         }
         let mut bytes = self.take_bytes();
         if self.format != TableFormat::Parquet {
@@ -269,10 +265,6 @@ fn bind(params: Vec<(String, Parameter)>) -> ApiResult<Params> {
     };
     let literals = params.into_iter().filter_map(|(name, value)| Some((name, json(value)?)));
     Params::from_object(literals.collect()).map_err(|error| ApiError::Invalid(error.to_string()))
-}
-
-fn unwritten(error: TableError) -> ApiError {
-    ApiError::Internal(error.to_string())
 }
 
 const DATABASES: [&str; 2] = ["iox::database", "deleted"];
