@@ -18,6 +18,7 @@ pub const ACCESS_ASSERTION: &str = "cf-access-jwt-assertion";
 
 /// The reason why a caller is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum AuthError {
     /// Status 503: no admin token is configured. The server then refuses all requests instead of
     /// allowing them.
@@ -44,52 +45,34 @@ pub enum AuthError {
     #[error(
         "too many failed logins of this user from this address: check the password, and try again in {retry_after_s} s"
     )]
-    TooManyFailures {
-        /// The delay before the next attempt, in seconds.
-        retry_after_s: u32,
-    },
+    TooManyFailures { retry_after_s: u32 },
     /// Status 503: too many logins of other callers failed, so the server does not check this
     /// password now.
     #[error(
         "too many failed logins: only users who recently logged in from this address can log in \
          now; try again in {retry_after_s} s, or use a token instead of a password"
     )]
-    LoginsWait {
-        /// The delay before the next attempt, in seconds.
-        retry_after_s: u32,
-    },
+    LoginsWait { retry_after_s: u32 },
     /// Status 503: the server refuses the token, because it cannot verify the token now.
     #[error("the token cannot be verified: {0}")]
     Unverified(String),
     /// Status 403 on a write, with 1.x's message. The message does not reveal whether the database
     /// exists.
     #[error("{who} is not authorized to write to database \"{database}\"")]
-    Write {
-        /// The caller.
-        who: String,
-        /// The target database.
-        database: String,
-    },
+    Write { who: String, database: String },
     /// Status 403 on a query, with 1.x's message.
     #[error(
         "error authorizing query: {who} not authorized to execute statement '{statement}', requires {requires}"
     )]
     Statement {
-        /// The caller.
         who: String,
         /// The parsed statement, without passwords.
         statement: String,
-        /// The missing permission.
         requires: String,
     },
     /// Status 403 on a route that is neither a write nor a query.
     #[error("{who} is not authorized to do this: the request requires {requires}")]
-    Forbidden {
-        /// The caller.
-        who: String,
-        /// The missing permission.
-        requires: String,
-    },
+    Forbidden { who: String, requires: String },
 }
 
 impl AuthError {

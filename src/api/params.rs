@@ -67,8 +67,8 @@ pub struct QueryParams {
 
 /// An error in the parameters. The status is always 400.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum ParamsError {
-    /// The request to `/write` has no parameter `db`.
     #[error("database is required: name it with the parameter db")]
     MissingDatabase,
     /// The database name is invalid. The message begins with the first two words of 1.x's message.
@@ -76,38 +76,17 @@ pub enum ParamsError {
         "{reason}: \"{name}\" cannot be the name of a database; use at most {NAME_BYTES_MAX} bytes of \
          printable characters without / and \\, and neither . nor .. alone"
     )]
-    DatabaseName {
-        /// The name.
-        name: String,
-        /// The fault of the name.
-        reason: InvalidName,
-    },
-    /// The request to `/api/v2/write` has no parameter `bucket`.
+    DatabaseName { name: String, reason: InvalidName },
     #[error("missing bucket value")]
     MissingBucket,
-    /// The route does not support the precision.
     #[error(
         "failed to deserialize {place}/precision in request: unknown variant `{value}`, expected one of {expected}"
     )]
-    Precision {
-        /// The place of the parameter `precision`, in the words of InfluxDB's error message.
-        place: &'static str,
-        /// The value that the client gave.
-        value: String,
-        /// The supported values.
-        expected: &'static str,
-    },
-    /// The parameter `epoch` of `/query` is invalid.
+    Precision { place: &'static str, value: String, expected: &'static str },
     #[error("invalid epoch \"{0}\": expected one of ns, u, ms, s, m, h")]
     Epoch(String),
-    /// The value of a Boolean parameter is neither true nor false.
     #[error("invalid value \"{value}\" of {name}: expected true or false")]
-    Switch {
-        /// The parameter.
-        name: &'static str,
-        /// The value that the client gave.
-        value: String,
-    },
+    Switch { name: &'static str, value: String },
     /// The query text is missing (1.x's message).
     #[error("missing required parameter \"q\"")]
     MissingQuery,

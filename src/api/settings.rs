@@ -106,28 +106,15 @@ impl CorsOrigins {
 
 /// An invalid setting. The server then refuses requests.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum SettingsError {
-    /// The value cannot be parsed.
     #[error("the setting {name} is \"{value}\", which is not {expected}")]
-    Unreadable {
-        /// The setting.
-        name: &'static str,
-        /// The configured value.
-        value: String,
-        /// A description of the supported values.
-        expected: String,
-    },
-    /// `DEFAULT_LOCATION` is outside of `JURISDICTION`.
+    Unreadable { name: &'static str, value: String, expected: String },
     #[error(
         "the setting DEFAULT_LOCATION is \"{location}\", which is outside of JURISDICTION \
          \"{jurisdiction}\": set a location inside the jurisdiction, or no location"
     )]
-    Outside {
-        /// `DEFAULT_LOCATION`
-        location: &'static str,
-        /// `JURISDICTION`
-        jurisdiction: &'static str,
-    },
+    Outside { location: &'static str, jurisdiction: &'static str },
     /// An admin token is so short that an attacker could guess it. The message does not quote the
     /// token, because any caller can read the message.
     #[error(
@@ -136,12 +123,7 @@ pub enum SettingsError {
          output of `openssl rand -hex 16`, as a secret of the Worker, in the server's \
          environment, or in .dev.vars"
     )]
-    Guessable {
-        /// The setting.
-        name: &'static str,
-        /// The number of characters of the token.
-        characters: usize,
-    },
+    Guessable { name: &'static str, characters: usize },
 }
 
 impl Settings {

@@ -60,11 +60,10 @@ pub struct NotUtf8 {
 
 /// The causes of errors in lines. Quoted texts are shortened to [`QUOTED_CHARS_MAX`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum Cause {
-    /// The line starts with a comma.
     #[error("missing measurement, expected a name before the first ','")]
     MissingMeasurement,
-    /// The line ends after the series key.
     #[error("missing fields, expected a space and key=value after the measurement and tags")]
     MissingFields,
     /// `m,=a` or `m, v=1`
@@ -79,13 +78,10 @@ pub enum Cause {
     /// `m,t=a=b v=1`
     #[error("invalid tag format: unescaped '=' in the value of tag '{0}', write '\\='")]
     EqualsInTagValue(String),
-    /// A tag key occurs twice.
     #[error("duplicate tags: the tag '{0}' is specified more than once")]
     DuplicateTag(String),
-    /// A tag is called `time`.
     #[error("input tag \"time\" is invalid: the name is reserved for timestamps")]
     TagNamedTime,
-    /// A name contains a byte below 0x20.
     #[error("control character 0x{0:02x} in a name, expected printable text")]
     ControlCharacter(u8),
     /// `m =1` or `m v=1,`
@@ -94,7 +90,6 @@ pub enum Cause {
     /// `m v` or `m 123`
     #[error("invalid field format: no '=' in '{found}', expected key=value{}", as_name(.name))]
     FieldWithoutEquals {
-        /// The text as written.
         found: String,
         /// The name that may contain the text, with the spaces of the name escaped.
         name: Option<String>,
@@ -108,15 +103,8 @@ pub enum Cause {
          (1u), a boolean (true) or a string in double quotes"
     )]
     InvalidValue(String),
-    /// The value is outside the 64-bit range of its type.
     #[error("field value '{found}' is out of range for the type {}", field_type.name())]
-    ValueRange {
-        /// The text as written.
-        found: String,
-        /// The type that the suffix selects.
-        field_type: FieldType,
-    },
-    /// The string has no closing quote before the end of the body.
+    ValueRange { found: String, field_type: FieldType },
     #[error(
         "unbalanced quotes: the string has no closing '\"' (inside a string write a quote as \\\")"
     )]
@@ -127,19 +115,11 @@ pub enum Cause {
          (inside a string write a quote as \\\")"
     )]
     InvalidString(String),
-    /// One field has two values of different types.
     #[error(
         "the field '{key}' is specified more than once with conflicting types: {} and {}: {}",
         first.name(), second.name(), second.hint(*first)
     )]
-    FieldTypeConflict {
-        /// The field's key.
-        key: String,
-        /// The type of the earlier value.
-        first: FieldType,
-        /// The type of the later value.
-        second: FieldType,
-    },
+    FieldTypeConflict { key: String, first: FieldType, second: FieldType },
     /// The line's only field is called `time`.
     #[error(
         "invalid field name: input field \"time\" is invalid, expected another field: the name is \
@@ -155,13 +135,11 @@ pub enum Cause {
     /// `m v=1 abc`
     #[error("bad timestamp '{0}', expected an integer{hint}", hint = behind_fields(.0))]
     InvalidTimestamp(String),
-    /// The timestamp is outside the range of times.
     #[error(
         "timestamp '{found}' is outside the range of times at this precision (±9223372036854775806 ns){}",
         looks_like(*.meant)
     )]
     TimestampRange {
-        /// The text as written.
         found: String,
         /// The unit in which the timestamp is a present-day time.
         meant: Option<Precision>,
@@ -169,35 +147,20 @@ pub enum Cause {
     /// `m v=1 1 1`
     #[error("trailing content '{0}' after the timestamp, expected the end of the line")]
     TrailingContent(String),
-    /// The line exceeds a configurable limit.
     #[error(transparent)]
     Limit(#[from] Exceeded),
-    /// The request exceeds [`CELLS_PER_REQUEST_MAX`].
     #[error(
         "the lines of this request have too many different fields or tags: current {current} \
          cells, requested {requested}, limit {CELLS_PER_REQUEST_MAX} (CELLS_PER_REQUEST_MAX): \
          send fewer lines per request"
     )]
-    TooManyCells {
-        /// The number of cells in the previous lines.
-        current: usize,
-        /// The number of cells that this line would require in total.
-        requested: usize,
-    },
-    /// The request exceeds [`TAG_KEYS_PER_MEASUREMENT_MAX`].
+    TooManyCells { current: usize, requested: usize },
     #[error(
         "tag keys limit exceeded on measurement \"{measurement}\": it has {current} tag keys, this \
          line would make {requested}, and the limit is {TAG_KEYS_PER_MEASUREMENT_MAX} \
          (TAG_KEYS_PER_MEASUREMENT_MAX)"
     )]
-    TooManyTagKeys {
-        /// The measurement.
-        measurement: String,
-        /// The number of the measurement's tag keys in the previous lines.
-        current: usize,
-        /// The number of tag keys that this line would require.
-        requested: usize,
-    },
+    TooManyTagKeys { measurement: String, current: usize, requested: usize },
 }
 
 fn as_name(name: &Option<String>) -> String {
