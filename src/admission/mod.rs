@@ -295,12 +295,6 @@ impl<T> Evictable for UploadState<T> {
 /// The received part of a request body, which the module can evict.
 pub struct Upload<T>(Rc<UploadState<T>>);
 
-impl<T> std::fmt::Debug for Upload<T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Upload({} bytes)", self.0.tag.bytes.get())
-    }
-}
-
 impl<T> Upload<T> {
     /// Calls `work` with the content. Returns `None` if the upload was evicted.
     pub fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> Option<R> {

@@ -40,7 +40,6 @@ impl ChunkCut {
 ///
 /// The member `partial` of a document is known only when further rows arrive or the statement ends.
 /// Until then, the document is kept in memory, except the beginning of a large document.
-#[derive(Debug)]
 pub struct Documents {
     epoch: Option<Precision>,
     pretty: bool,

@@ -14,7 +14,6 @@ use crate::model::time::Precision;
 use crate::query::result::{Column, ResultColumn, SeriesChunk, StringColumn, Validity, Values};
 
 /// The CSV text of a response.
-#[derive(Debug)]
 pub struct CsvWriter {
     out: Vec<u8>,
     epoch: Precision,

@@ -4,7 +4,6 @@
 use crate::model::bug::OrBug;
 
 /// Writes compact JSON, or JSON with an indentation of four spaces, like 1.x for `pretty=true`.
-#[derive(Debug)]
 pub struct Emitter {
     out: Vec<u8>,
     /// Whether the text has line breaks and indentation.

@@ -22,7 +22,6 @@ pub(super) enum Remainder {
 }
 
 /// A JSON document with the results of all statements.
-#[derive(Debug)]
 pub struct Document {
     emitter: Emitter,
     epoch: Option<Precision>,

@@ -113,14 +113,6 @@ pub trait Writer {
     fn take_bytes(&mut self) -> Vec<u8>;
 }
 
-// `Debug` is not a supertrait, because printing the state of every writer would enlarge the
-// WebAssembly module.
-impl std::fmt::Debug for dyn Writer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Writer")
-    }
-}
-
 /// Starts a response.
 pub fn writer(options: Options) -> Box<dyn Writer> {
     let Options { format, epoch, pretty, chunk_rows } = options;

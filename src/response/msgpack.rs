@@ -21,7 +21,6 @@ use crate::query::result::SeriesChunk;
 const PIECE_BYTES: usize = 256 << 10;
 
 /// The documents of a response: one document, or one document per chunk.
-#[derive(Debug)]
 pub struct Packed {
     epoch: Option<Precision>,
     chunk_rows: Option<usize>,
@@ -36,7 +35,7 @@ pub struct Packed {
 
 /// A byte buffer that consists of pieces. A document can grow, or be moved into another document,
 /// without a copy, which would temporarily double the memory.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct ChunkedBuffer {
     /// The pieces in order. No piece is empty.
     pieces: VecDeque<Vec<u8>>,
@@ -80,7 +79,7 @@ impl ChunkedBuffer {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Counted {
     elements: ChunkedBuffer,
     count: usize,

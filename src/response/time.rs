@@ -34,7 +34,6 @@ fn offset_at(zone: &[(i64, i64)], time_ns: i64) -> i64 {
 
 /// Writes a sequence of times. If a time is on the same day as the previous time, the text of the
 /// date is reused. If both times are equal, the complete text is reused.
-#[derive(Debug)]
 pub struct Clock<'a> {
     pub(super) form: TimeForm<'a>,
     day_ns: i64,

@@ -119,12 +119,6 @@ pub struct Inflation {
     total: usize,
 }
 
-impl std::fmt::Debug for Inflation {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Inflation({} of {} bytes read)", self.read, self.compressed.len())
-    }
-}
-
 impl Inflation {
     /// Prepares the inflation of all members of `compressed`, up to `ceiling` bytes.
     pub fn new(compressed: Vec<u8>, ceiling: Ceiling) -> Self {

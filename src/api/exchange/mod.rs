@@ -37,7 +37,6 @@ use crate::protocol::call::{Call, Platform, Reply, Step, counted};
 use receive_body::{BodyReading, InflatingBody, Parsed};
 
 /// A request in progress.
-#[derive(Debug)]
 pub struct Exchange {
     head: RequestHead,
     url: Parameters,
@@ -64,7 +63,6 @@ pub struct Exchange {
     has_begun: bool,
 }
 
-#[derive(Debug)]
 enum ExchangeStage {
     Identify(Task<ApiResult<Principal>>),
     Locate(Task<Option<RequestTarget>>),

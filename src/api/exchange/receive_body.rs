@@ -36,7 +36,6 @@ fn ceiling(body: Body, limits: &Limits, is_packed: bool) -> Ceiling {
     Ceiling { limit, bytes: times * limits.get(limit) }
 }
 
-#[derive(Debug)]
 enum Sink {
     Bytes(Permit),
     Lines(Box<BodyParser>),
@@ -52,7 +51,6 @@ impl Sink {
     }
 }
 
-#[derive(Debug)]
 pub(super) struct BodyReading {
     sink: Sink,
     ceiling: Ceiling,
@@ -66,7 +64,6 @@ pub(super) struct BodyReading {
 }
 
 /// A compressed body whose last byte has arrived.
-#[derive(Debug)]
 pub(super) struct InflatingBody {
     inflation: Inflation,
     sink: Sink,
@@ -249,7 +246,6 @@ impl Exchange {
 }
 
 /// A parsed body with its batch, rejected lines and memory reservation.
-#[derive(Debug)]
 pub struct Parsed {
     pub(in crate::api) batch: Batch,
     pub(in crate::api) rejected: Rejected,
@@ -259,7 +255,6 @@ pub struct Parsed {
 }
 
 /// The state of a partially parsed body.
-#[derive(Debug)]
 pub struct BodyParser {
     parser: Parser,
     builder: BatchBuilder,

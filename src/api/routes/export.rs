@@ -129,7 +129,6 @@ impl Responder for Exporting {
     }
 }
 
-#[derive(Debug)]
 struct Exporting {
     session: Session,
     /// `None` exports all measurements.

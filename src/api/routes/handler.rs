@@ -172,14 +172,8 @@ impl PendingRequest {
     }
 }
 
-impl std::fmt::Debug for PendingRequest {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PendingRequest").field("target", &self.target).finish_non_exhaustive()
-    }
-}
-
 /// A response in progress.
-pub trait Responder: std::fmt::Debug {
+pub trait Responder {
     /// Continues until the host must perform an action. The reply is `None` for the first step and
     /// after a piece of the response was sent.
     fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>) -> ApiResult<Action>;
@@ -219,7 +213,6 @@ pub trait Responder: std::fmt::Debug {
 }
 
 /// A response that one async function creates.
-#[derive(Debug)]
 struct RunningRoute {
     task: Task<ApiResult<(Response, Outcome)>>,
     outcome: Outcome,
@@ -272,7 +265,6 @@ pub fn json_line(status: u16, body: &impl Serialize) -> Response {
 }
 
 /// Sends a short response as a whole, and a long response in pieces.
-#[derive(Debug)]
 pub(super) struct Delivery {
     content_type: &'static str,
     is_streaming: bool,

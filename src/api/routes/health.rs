@@ -25,7 +25,6 @@ use crate::protocol::envelope;
 const CATALOG: u32 = 0;
 const PAUSE: u32 = 1;
 
-#[derive(Debug)]
 struct HealthCheck;
 
 /// Parses the request of `GET /health`.

@@ -34,7 +34,6 @@ use crate::protocol::call::{Reply, Step};
 use crate::query::result::{ResultColumn, SeriesChunk};
 use crate::response::accept;
 
-#[derive(Debug)]
 struct Metrics {
     database: String,
     exposition: Exposition,

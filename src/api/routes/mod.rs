@@ -27,7 +27,6 @@ use buckets::Resource;
 use handler::Begin;
 
 /// A path and its operations.
-#[derive(Debug)]
 pub struct Route {
     /// The path without trailing slashes. `/{id}` at its end matches any one segment.
     pub path: &'static str,
@@ -38,7 +37,6 @@ pub struct Route {
 }
 
 /// An operation of a path, and its methods.
-#[derive(Debug)]
 pub struct Operation {
     /// The methods in upper case; empty for every method.
     pub methods: &'static [&'static str],

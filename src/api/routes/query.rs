@@ -133,7 +133,6 @@ impl Responder for Querying {
 }
 
 /// A query in progress.
-#[derive(Debug)]
 pub struct Querying {
     statements: vec::IntoIter<Statement>,
     session: Session,

@@ -4,7 +4,6 @@
 //! Columns have plain types that every client can read, without dictionaries and views.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 
 use arrow_array::builder::{
@@ -35,12 +34,6 @@ pub(super) struct Batches {
     rows: usize,
     /// The approximate size of the current batch, in bytes.
     bytes: usize,
-}
-
-impl fmt::Debug for Batches {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Batches({:?}, {} rows)", self.schema, self.rows)
-    }
 }
 
 impl Batches {

@@ -6,7 +6,6 @@ use crate::model::limits::REPLY_PIECE_BYTES;
 use crate::query::result::SeriesChunk;
 use crate::response::cell::Cell;
 
-#[derive(Debug)]
 pub(super) struct Objects {
     keys: Vec<Vec<u8>>,
     lines: bool,

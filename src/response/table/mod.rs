@@ -21,7 +21,6 @@ pub use format::{FormatError, TableFormat};
 pub use layout::Layout;
 
 /// Writes the table of a response.
-#[derive(Debug)]
 pub struct TableWriter {
     layout: Layout,
     form: Form,
@@ -29,7 +28,6 @@ pub struct TableWriter {
     out: Vec<u8>,
 }
 
-#[derive(Debug)]
 enum Form {
     Objects(json::Objects),
     Lines,

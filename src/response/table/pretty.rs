@@ -8,7 +8,6 @@ use crate::model::limits::REPLY_PIECE_BYTES;
 use crate::query::result::SeriesChunk;
 use crate::response::cell::Cell;
 
-#[derive(Debug)]
 pub(super) struct Grid {
     /// All printed values in row order. The first row contains the column names.
     text: Vec<u8>,

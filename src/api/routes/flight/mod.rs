@@ -45,7 +45,6 @@ const NO_METHOD: &str = "the server supports the Flight methods Handshake, GetFl
 const NO_BEARER: &str = "a user's password is not a bearer token: send name and password as Basic \
                          authentication with every call, or connect with a token";
 
-#[derive(Debug)]
 struct FlightResponder {
     form: Form,
     deadline_ns: Option<i64>,
@@ -55,7 +54,6 @@ struct FlightResponder {
     refusal: Option<&'static str>,
 }
 
-#[derive(Debug)]
 enum FlightStage {
     /// A handshake, with its reply and the token to return.
     Handshake(Vec<u8>, Option<String>),

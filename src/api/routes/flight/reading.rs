@@ -21,7 +21,6 @@ use crate::coordinator::grants::Principal;
 use crate::model::limits::FLIGHT_MESSAGE_BYTES_MAX;
 use crate::protocol::call::{Call, Reply};
 
-#[derive(Debug)]
 pub(super) enum Purpose {
     Rows,
     /// Only the columns are sent, in a FlightInfo.
@@ -40,7 +39,6 @@ pub(super) enum Purpose {
     },
 }
 
-#[derive(Debug)]
 pub(super) enum Progress {
     Calls(Vec<Call>),
     Frames(Vec<u8>),
@@ -50,7 +48,6 @@ pub(super) enum Progress {
     Known(Vec<u8>),
 }
 
-#[derive(Debug)]
 pub(super) struct Reading {
     pub(super) responder: Box<dyn Responder>,
     /// The database that the statement reads. A complete list reads no database.
@@ -269,7 +266,7 @@ impl IpcMessage {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct IpcStream {
     /// The bytes of the incomplete message.
     incomplete: Vec<u8>,

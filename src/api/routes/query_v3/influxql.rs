@@ -120,7 +120,6 @@ impl Responder for TableQuery {
     }
 }
 
-#[derive(Debug)]
 struct TableQuery {
     statement: Option<Statement>,
     session: Session,

@@ -20,7 +20,6 @@ use crate::protocol::sql::Parameter;
 const NOT_BOUND: &str = "the server has no SQL: run `npm run sql` once and start or deploy again \
                          (docs/SQL.md), or query with InfluxQL at /query";
 
-#[derive(Debug)]
 struct RunningStatement {
     database: String,
     policy: Option<String>,
