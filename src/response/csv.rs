@@ -218,21 +218,13 @@ mod tests {
             (0..rows).for_each(|row| plain.push(coded.get(row)));
             let times_ns = (0..rows).map(|_| random.i64(-3_000..3_000)).collect::<Vec<_>>();
             let integers: Vec<i64> = (0..rows).map(|_| random.i64(-1_200..1_200)).collect();
-            let column = |values| ResultColumn::Values(Column::full(values));
-            let chunk = SeriesChunk {
-                name: Some(Rc::from("m")),
-                tags: Rc::from([]),
-                columns: Rc::from(["time", "s", "i"].map(str::to_owned)),
-                values: vec![
-                    ResultColumn::Time(times_ns.clone()),
-                    column(Values::String(coded.clone())),
-                    column(Values::Integer(integers.clone())),
-                    column(Values::String(plain)),
-                ],
-                rows,
-                partial: false,
-                zone: Rc::from([]),
-            };
+            let values = [
+                Values::String(coded.clone()),
+                Values::Integer(integers.clone()),
+                Values::String(plain),
+            ];
+            let mut chunk = SeriesChunk::of_columns(Some("m"), &["time", "s", "i"], values);
+            chunk.values.insert(0, ResultColumn::Time(times_ns.clone()));
             let mut writer = CsvWriter::new(Some(Precision::Microsecond));
             writer.series(&chunk, 1..rows);
             let mut expected = "name,tags,time,s,i\n".to_owned();

@@ -227,8 +227,6 @@ fn write_cell(cell: Cell<'_>, form: TimeForm<'_>, out: &mut Vec<u8>) -> Result<(
 
 #[cfg(test)]
 mod tests {
-    use std::rc::Rc;
-
     use super::*;
 
     #[test]
@@ -244,20 +242,10 @@ mod tests {
                 StringColumn::coded(dictionary, codes).unwrap()
             };
             let columns = [coded(3), coded(7), coded(2)];
-            let value = |column: &StringColumn| {
-                ResultColumn::Values(Column::full(Values::String(column.clone())))
-            };
-            let number = ResultColumn::Values(Column::full(Values::Integer(vec![7; rows])));
             let [a, b, c] = &columns;
-            let chunk = SeriesChunk {
-                name: None,
-                tags: Rc::from([]),
-                columns: Rc::from([]),
-                values: vec![value(a), value(b), number, value(c)],
-                rows,
-                partial: false,
-                zone: Rc::from([]),
-            };
+            let value = |column: &StringColumn| Values::String(column.clone());
+            let values = [value(a), value(b), Values::Integer(vec![7; rows]), value(c)];
+            let chunk = SeriesChunk::of_columns(None, &[], values);
             let mut emitter = Emitter::new(false);
             super::rows(&mut emitter, &chunk, 0..rows, None).unwrap();
             let row = |row: usize| {

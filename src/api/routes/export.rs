@@ -501,15 +501,13 @@ fn decoded(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::rc::Rc;
-
     use super::*;
     use crate::batch::from_lines::from_lines;
     use crate::line_protocol::{Options, TimestampUnit};
     use crate::model::ids::ObjectId;
     use crate::model::name::{NameKind, check_writable};
     use crate::model::time::{Precision, TimeRange};
-    use crate::query::result::{Column, Values};
+    use crate::query::result::Values;
 
     const LETTERS: [char; 15] =
         ['a', '#', ',', '=', ' ', '\t', '\n', '\r', '\0', '\\', '"', '\'', 'é', '\u{feff}', '1'];
@@ -526,19 +524,18 @@ mod tests {
         all
     }
 
+    fn points([measurement, tag, value, field]: [&str; 4], times_ns: Vec<i64>) -> SeriesChunk {
+        let ones = Values::Integer(vec![1; times_ns.len()]);
+        let mut chunk = SeriesChunk::of_columns(Some(measurement), &["time", field], [ones]);
+        chunk.values.insert(0, ResultColumn::Time(times_ns));
+        chunk.tags = [(tag.to_owned(), value.to_owned())].into_iter().collect();
+        chunk
+    }
+
     /// Exports a point with these names and parses the output. Returns `None` unless the result is
     /// a single point.
     fn reparse([measurement, tag, value, field]: [&str; 4]) -> Option<[String; 4]> {
-        let count = ResultColumn::Values(Column::full(Values::Integer(vec![1])));
-        let chunk = SeriesChunk {
-            name: Some(Rc::from(measurement)),
-            tags: [(tag.to_owned(), value.to_owned())].into_iter().collect(),
-            columns: ["time".to_owned(), field.to_owned()].into_iter().collect(),
-            values: vec![ResultColumn::Time(vec![7]), count],
-            rows: 1,
-            partial: false,
-            zone: Rc::from([]),
-        };
+        let chunk = points([measurement, tag, value, field], vec![7]);
         // The line break comes first because a byte order mark at the beginning of a body would be
         // removed.
         let mut text = b"\n".to_vec();
@@ -574,16 +571,7 @@ mod tests {
     #[test]
     fn long_series_keys_are_written_in_parts() {
         let (rows, value) = (20, "x".repeat(60_000));
-        let count = ResultColumn::Values(Column::full(Values::Integer(vec![1; rows])));
-        let chunk = SeriesChunk {
-            name: Some(Rc::from("m")),
-            tags: [("t".to_owned(), value.clone())].into_iter().collect(),
-            columns: ["time".to_owned(), "f".to_owned()].into_iter().collect(),
-            values: vec![ResultColumn::Time((0..rows as i64).collect()), count],
-            rows,
-            partial: false,
-            zone: Rc::from([]),
-        };
+        let chunk = points(["m", "t", &value, "f"], (0..rows as i64).collect());
         let (mut next, mut text) = (0, Vec::new());
         while next < rows {
             let mut piece = Vec::new();

@@ -322,24 +322,14 @@ struct Labels {
 
 #[cfg(test)]
 mod tests {
-    use std::rc::Rc;
-
     use super::*;
     use crate::batch::column::{Column, Values};
 
     fn numbers(name: &str, tags: &[(&str, &str)], columns: &[(&str, i64)]) -> SeriesChunk {
-        let column = |&(_, number): &(&str, i64)| {
-            ResultColumn::Values(Column::full(Values::Integer(vec![number])))
-        };
-        SeriesChunk {
-            name: Some(Rc::from(name)),
-            tags: tags.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect(),
-            columns: columns.iter().map(|&(name, _)| name.to_owned()).collect(),
-            values: columns.iter().map(column).collect(),
-            rows: 1,
-            partial: false,
-            zone: Rc::from([]),
-        }
+        let names: Vec<&str> = columns.iter().map(|&(name, _)| name).collect();
+        let values = columns.iter().map(|&(_, number)| Values::Integer(vec![number]));
+        let tags = tags.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect();
+        SeriesChunk { tags, ..SeriesChunk::of_columns(Some(name), &names, values) }
     }
 
     #[test]
@@ -373,32 +363,26 @@ tidemark_stored_bytes{database=\"a\\\"b\\\\c\\nd\",shard=\"3\"} 4096
         durations.writes.counts = [4, 0, 1, 0, 0, 0, 0, 2];
         durations.writes.sum_ns = 121_500_000_000;
         let text = Exposition::OpenMetrics.text(&[], Some(("a\"", &durations)));
-        let expected = "# TYPE tidemark_write_duration_seconds histogram
-# HELP \
-                        tidemark_write_duration_seconds Seconds from the first byte of the request \
-                        to the last byte of the \
-                        response.
-tidemark_write_duration_seconds_bucket{database=\"a\\\"\",le=\"0.005\"} \
-                        4
-tidemark_write_duration_seconds_bucket{database=\"a\\\"\",le=\"0.02\"} \
-                        4
-tidemark_write_duration_seconds_bucket{database=\"a\\\"\",le=\"0.1\"} \
-                        5
-tidemark_write_duration_seconds_bucket{database=\"a\\\"\",le=\"0.5\"} \
-                        5
-tidemark_write_duration_seconds_bucket{database=\"a\\\"\",le=\"2.0\"} \
-                        5
-tidemark_write_duration_seconds_bucket{database=\"a\\\"\",le=\"10.0\"} \
-                        5
-tidemark_write_duration_seconds_bucket{database=\"a\\\"\",le=\"60.0\"} \
-                        5
-tidemark_write_duration_seconds_bucket{database=\"a\\\"\",le=\"+Inf\"} \
-                        7
-tidemark_write_duration_seconds_sum{database=\"a\\\"\"} \
-                        121.5
-tidemark_write_duration_seconds_count{database=\"a\\\"\"} 7
-";
-        assert!(text.starts_with(expected), "{text}");
+        let buckets = [
+            ("0.005", 4),
+            ("0.02", 4),
+            ("0.1", 5),
+            ("0.5", 5),
+            ("2.0", 5),
+            ("10.0", 5),
+            ("60.0", 5),
+            ("+Inf", 7),
+        ];
+        let name = "tidemark_write_duration_seconds";
+        let line =
+            |(le, count)| format!("{name}_bucket{{database=\"a\\\"\",le=\"{le}\"}} {count}\n");
+        let buckets: String = buckets.map(line).concat();
+        let expected = format!(
+            "# TYPE {name} histogram\n# HELP {name} Seconds from the first byte of the request to \
+             the last byte of the response.\n{buckets}{name}_sum{{database=\"a\\\"\"}} 121.5\n\
+             {name}_count{{database=\"a\\\"\"}} 7\n"
+        );
+        assert!(text.starts_with(&expected), "{text}");
         assert!(text.ends_with("query_duration_seconds_count{database=\"a\\\"\"} 0\n# EOF\n"));
     }
 

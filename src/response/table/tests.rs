@@ -284,15 +284,7 @@ fn empty_arrow_stream_has_schema() {
 #[test]
 fn arrow_batches_limit_rows_and_bytes() {
     let rows = ARROW_BATCH_ROWS_MAX + 1;
-    let numbers = SeriesChunk {
-        name: None,
-        tags: Rc::new([]),
-        columns: Rc::new(["n".to_owned()]),
-        values: vec![ResultColumn::Values(Column::full(Values::Integer(vec![7; rows])))],
-        rows,
-        partial: false,
-        zone: Rc::new([]),
-    };
+    let numbers = SeriesChunk::of_columns(None, &["n"], [Values::Integer(vec![7; rows])]);
     let batches = read(&written(TableFormat::Arrow, Layout::of_chunk(&numbers), &[numbers]));
     let lengths: Vec<usize> = batches.iter().map(RecordBatch::num_rows).collect();
     assert_eq!(lengths, [ARROW_BATCH_ROWS_MAX, 1]);
@@ -311,18 +303,8 @@ fn mixed_and_non_finite_values_print() {
     let column = Column { values: strings, validity };
     let otherwise = Column::full(Values::Float(vec![5.0]));
     let floats = Values::Float(vec![f64::NAN, f64::NEG_INFINITY]);
-    let chunk = SeriesChunk {
-        name: None,
-        tags: Rc::new([]),
-        columns: Rc::new(["s".to_owned(), "f".to_owned()]),
-        values: vec![
-            ResultColumn::Filled { column, otherwise },
-            ResultColumn::Values(Column::full(floats)),
-        ],
-        rows: 2,
-        partial: false,
-        zone: Rc::new([]),
-    };
+    let mut chunk = SeriesChunk::of_columns(None, &["s", "f"], [floats]);
+    chunk.values.insert(0, ResultColumn::Filled { column, otherwise });
     let all = |format| written(format, Layout::of_chunk(&chunk), std::slice::from_ref(&chunk));
     assert_eq!(all(TableFormat::Csv), b"s,f\na,NaN\n5.0,-inf\n");
     assert_eq!(all(TableFormat::JsonLines), b"{\"s\":\"a\",\"f\":null}\n{\"s\":5.0,\"f\":null}\n");
