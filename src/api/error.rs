@@ -488,41 +488,6 @@ fn header_text(message: &str) -> String {
 mod tests {
     use super::*;
 
-    fn body(error: &ApiError, shape: ErrorShape) -> String {
-        String::from_utf8(error.response(shape, false).body).unwrap()
-    }
-
-    #[test]
-    fn error_body_matches_each_route() {
-        let error = ApiError::Invalid("a \"b\"\nc".to_owned());
-        let all = "{\"code\":\"invalid\",\"message\":\"a \\\"b\\\"\\nc\",\
-                   \"error\":\"a \\\"b\\\"\\nc\"}\n";
-        for shape in
-            [ErrorShape::Write(Dialect::V1), ErrorShape::Write(Dialect::V3), ErrorShape::Other]
-        {
-            assert_eq!(body(&error, shape), all);
-        }
-        assert_eq!(
-            body(&error, ErrorShape::V2),
-            "{\"code\":\"invalid\",\"message\":\"a \\\"b\\\"\\nc\"}\n"
-        );
-        assert_eq!(
-            body(&ApiError::Auth(AuthError::Unauthorized), ErrorShape::Query(Dialect::V1)),
-            "{\"error\":\"unauthorized access\"}\n"
-        );
-    }
-
-    #[test]
-    fn errors_have_retry_and_allow_headers() {
-        let busy = ApiError::Unavailable { message: "busy".into(), retry_after_s: 1 };
-        let response = busy.response(ErrorShape::Write(Dialect::V1), false);
-        assert_eq!(response.status, 503);
-        assert!(response.headers.contains(&("Retry-After".into(), "1".into())));
-        let method = ApiError::Method { method: "PUT".into(), allow: "POST".into() };
-        let response = method.response(ErrorShape::Other, false);
-        assert!(response.headers.contains(&("Allow".into(), "POST".into())));
-    }
-
     #[test]
     fn errors_map_to_grpc_codes() {
         let unavailable = ApiError::Unavailable { message: String::new(), retry_after_s: 1 };

@@ -116,11 +116,4 @@ mod tests {
         let both = Parameters::parse(b"q=url&db=d").prepend(Parameters::parse(b"q=form"));
         assert_eq!((both.get("q"), both.get("db")), (Some("form"), Some("d")));
     }
-
-    #[test]
-    fn trailing_slashes_do_not_matter() {
-        let head = |path: &str| RequestHead { path: path.into(), ..RequestHead::default() };
-        assert_eq!(head("/write/").route(), "/write");
-        assert_eq!(head("/").route(), "/");
-    }
 }

@@ -291,16 +291,6 @@ mod tests {
     }
 
     #[test]
-    fn default_settings_match_design() {
-        let settings = read(&[]).unwrap();
-        assert_eq!(settings.admin_tokens, []);
-        assert_eq!((settings.default_shards, settings.shard_split_bytes), (1, 4_000_000_000));
-        assert_eq!(settings.shard_full_bytes, 9_000_000_000);
-        assert!(settings.auto_create_databases && !settings.cors_origins.allow("https://a"));
-        assert_eq!(settings.auto_create_retention_ns, 72 * H_NS);
-    }
-
-    #[test]
     fn cloudflare_access_needs_team_and_audience() {
         let team = ("ACCESS_TEAM", "https://team.cloudflareaccess.com/");
         let audience = ("ACCESS_AUDIENCE", "a1b2");
@@ -379,13 +369,8 @@ mod tests {
         let next = [("ADMIN_TOKEN", "sixteen-letters!"), ("ADMIN_TOKEN_NEXT", "short")];
         let error = SettingsError::Guessable { name: "ADMIN_TOKEN_NEXT", characters: 5 };
         assert_eq!(read(&next), Err(error));
-        assert!(read(&[("ADMIN_TOKEN", "sixteen-letters!")]).is_ok());
-    }
-
-    #[test]
-    fn line_break_after_token_is_ignored() {
         let settings = read(&[("ADMIN_TOKEN", " sixteen-letters!\n")]).unwrap();
-        assert!(settings.admin_tokens[0].matches("sixteen-letters!"));
+        assert!(settings.admin_tokens[0].matches("sixteen-letters!"), "without the line break");
     }
 
     #[test]

@@ -43,27 +43,6 @@ fn grpc_web_messages_round_trip() {
 }
 
 #[test]
-fn invalid_grpc_web_body_is_rejected() {
-    let binary = form("application/grpc-web").unwrap();
-    let text = form("application/grpc-web-text").unwrap();
-    let frames = framed(&[b"abc"]);
-    let short = ApiError::Invalid("the body ends within a frame".to_owned());
-    for end in 1..frames.len() {
-        assert_eq!(binary.messages(&frames[..end]), Err(short.clone()), "{end}");
-    }
-    for kind in [2, 0x80, 0xff] {
-        let error = ApiError::Invalid(format!("a frame of kind {kind} is not a message"));
-        assert_eq!(binary.messages(&[kind, 0, 0, 0, 0]), Err(error));
-    }
-    let compressed = binary.messages(&[1, 0, 0, 0, 0]).unwrap_err();
-    assert!(matches!(compressed, ApiError::NotImplemented(_)), "{compressed:?}");
-    assert_eq!(binary.messages(&[0, 0xff, 0xff, 0xff, 0xff]), Err(short));
-    for wrong in ["%%%%", "AAAAA", "A=B=C"] {
-        assert!(text.messages(wrong.as_bytes()).is_err(), "{wrong}");
-    }
-}
-
-#[test]
 fn grpc_trailer_escapes_its_message() {
     let mut frames = Vec::new();
     end(&mut frames, Code::NotFound, "100 % „fehlt“\r\n");
