@@ -20,7 +20,7 @@ use crate::api::routes::buckets::{find_bucket, policy_id};
 use crate::api::routes::handler::{
     Admitted, Incoming, PendingRequest, RequestTarget, Responder, Start,
 };
-use crate::api::routes::{self, Access, Body, Operation};
+use crate::api::routes::{self, Access, Body, Operation, Route};
 use crate::api::settings::CorsOrigins;
 use crate::api::{foreign_origin, headers};
 use crate::coordinator::confirmations::confirm;
@@ -91,12 +91,13 @@ impl Exchange {
             true => ErrorShape::V2,
             false => ErrorShape::Other,
         };
-        let route_name = routes::log_name(head.route());
+        let route = found.map(|(route, _)| route);
+        let route_name = route.map_or(routes::OTHER, Route::log_name);
         let now_ns = platform.now_ns();
         let trace = head.header("traceparent").and_then(trace_id).map(str::to_owned);
         let record = Record::new(&request_id, &head.method, route_name, now_ns);
         let mut exchange = Self {
-            errors: found.map_or(errors_of_unknown, |(route, _)| route.errors),
+            errors: route.map_or(errors_of_unknown, |route| route.errors),
             id: found.and_then(|(_, id)| id).map(str::to_owned),
             operation: None,
             url: Parameters::parse(head.query.as_bytes()),
@@ -114,7 +115,8 @@ impl Exchange {
             calls: 0,
             has_begun: false,
         };
-        let action = exchange.run(service, platform, Self::enter);
+        let action =
+            exchange.run(service, platform, |exchange, isolate| exchange.enter(isolate, route));
         (exchange, action)
     }
 
@@ -221,7 +223,11 @@ impl Exchange {
         self.complete_response(action)
     }
 
-    fn enter(&mut self, isolate: &mut Isolate<'_>) -> ApiResult<Action> {
+    fn enter(
+        &mut self,
+        isolate: &mut Isolate<'_>,
+        route: Option<&'static Route>,
+    ) -> ApiResult<Action> {
         if let Some(page) =
             self.origins.as_ref().and_then(|own| foreign_origin::foreign(&self.head, own))
         {
@@ -234,9 +240,8 @@ impl Exchange {
         if self.url.filled("p").is_some() && settings.is_ok_and(|set| !set.url_credentials) {
             return Err(AuthError::InUrl.into());
         }
-        let path = self.head.route();
-        let Some((route, _)) = routes::find(path) else {
-            return Err(ApiError::NoRoute(path.to_owned()));
+        let Some(route) = route else {
+            return Err(ApiError::NoRoute(self.head.route().to_owned()));
         };
         let Some(operation) = route.operation(&self.head.method) else {
             let method = self.head.method.clone();

@@ -215,7 +215,7 @@ static UNSUPPORTED_V2: Route = route(OTHER, ErrorShape::V2, ONLY_INFLUXDB);
 const ONLY_INFLUXDB: &[Operation] = &[on(&[], Access::Known, Body::None, unsupported::begin)];
 
 /// The log's name for all unknown paths, which may contain secrets.
-const OTHER: &str = "other";
+pub(super) const OTHER: &str = "other";
 
 const fn route(path: &'static str, errors: ErrorShape, operations: &'static [Operation]) -> Route {
     Route { path, errors, operations }
@@ -267,11 +267,6 @@ pub fn find(path: &str) -> Option<(&'static Route, Option<&str>)> {
         let is_v2 = path.starts_with("/api/v2/");
         Some((if is_v2 { &UNSUPPORTED_V2 } else { &UNSUPPORTED }, None))
     })
-}
-
-/// Returns the log's name of a path without trailing slashes.
-pub fn log_name(path: &str) -> &'static str {
-    find(path).map_or(OTHER, |(route, _)| route.log_name())
 }
 
 #[cfg(test)]
