@@ -319,6 +319,7 @@ impl Exchange {
         let has_body = self.operation.is_some_and(|operation| operation.body != Body::None);
         self.caller.fresh &= self.caller.caller.is_none() || !has_body;
         let PendingRequest { target, start, .. } = self.pending.take().ok_or_else(ended)?;
+        let target = target.unwrap_or_default();
         let Self { head, url, id, caller, record, .. } = self;
         let request = Incoming { head, url, id: id.as_deref(), caller };
         let admitted = Admitted { request, target, log_database: &mut record.database };

@@ -45,8 +45,8 @@ pub fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     Ok(PendingRequest { target, bucket_id, ..PendingRequest::new(start) })
 }
 
-fn start(mut admitted: Admitted<'_>, isolate: &mut Isolate<'_>, body: Vec<u8>) -> StartResult {
-    let RequestTarget { database, policy } = admitted.take_target()?;
+fn start(admitted: Admitted<'_>, isolate: &mut Isolate<'_>, body: Vec<u8>) -> StartResult {
+    let RequestTarget { database, policy } = admitted.target;
     let body: Body = json_body(&body)?;
     // A range that lies outside the permitted times is empty.
     let start_ns = time_ns("start", body.start, MIN_TIME_NS..=i64::MAX)?;

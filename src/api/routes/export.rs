@@ -53,8 +53,8 @@ pub fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     Ok(PendingRequest::new(start).on(&database, request.url.filled("rp")))
 }
 
-fn start(mut admitted: Admitted<'_>, isolate: &mut Isolate<'_>, body: Vec<u8>) -> StartResult {
-    let RequestTarget { database, policy } = admitted.take_target()?;
+fn start(admitted: Admitted<'_>, isolate: &mut Isolate<'_>, body: Vec<u8>) -> StartResult {
+    let RequestTarget { database, policy } = admitted.target;
     let request = admitted.request;
     let form = form_fields(request.head, &body)?.unwrap_or_default();
     let after = form.get("after").or(request.url.get("after"));

@@ -118,17 +118,10 @@ pub type StartResult = ApiResult<Box<dyn Responder>>;
 pub struct Admitted<'a> {
     /// The request's head, with the identified caller.
     pub request: Incoming<'a>,
-    /// The request's target, in which the exchange has replaced a bucket's id.
-    pub target: Option<RequestTarget>,
+    /// The target that `begin` has set, in which the exchange has replaced a bucket's id.
+    pub target: RequestTarget,
     /// The database for the log.
     pub log_database: &'a mut Option<String>,
-}
-
-impl Admitted<'_> {
-    /// Returns the target of a route whose `begin` sets a target.
-    pub fn take_target(&mut self) -> ApiResult<RequestTarget> {
-        self.target.take().ok_or_else(|| ApiError::Internal("the request has no target".to_owned()))
-    }
 }
 
 impl PendingRequest {

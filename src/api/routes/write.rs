@@ -77,11 +77,11 @@ pub fn begin(request: &Incoming<'_>, dialect: Dialect) -> ApiResult<PendingReque
 
 fn start(
     options: WriteOptions,
-    mut admitted: Admitted<'_>,
+    admitted: Admitted<'_>,
     isolate: &mut Isolate<'_>,
     parsed: Parsed,
 ) -> StartResult {
-    let RequestTarget { database, policy } = admitted.take_target()?;
+    let RequestTarget { database, policy } = admitted.target;
     let caller = admitted.request.caller;
     let Parsed { batch, rejected: unparsed, permit, text } = parsed;
     let any_bad = unparsed.count + unparsed.without_time > 0;
