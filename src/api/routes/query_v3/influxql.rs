@@ -43,14 +43,9 @@ const PARQUET: &str = "format=parquet needs SQL, which the server does not have:
                        sql` once and start or deploy again (docs/SQL.md), or use arrow, csv, json, \
                        jsonl or pretty";
 
-/// Creates the request for `GET /api/v3/query_influxql` and `POST /api/v3/query_influxql`.
+/// Creates the request for `GET` and `POST /api/v3/query_influxql`.
 pub fn begin(_request: &Incoming<'_>) -> ApiResult<PendingRequest> {
-    Ok(PendingRequest::new(|admitted, isolate, body| {
-        let Incoming { head, url, .. } = admitted.request;
-        let requested = QueryRequest::parse(head, url, &body)?;
-        admitted.log_database.clone_from(&requested.database);
-        for_statement(requested, isolate)
-    }))
+    super::begin(for_statement)
 }
 
 /// Creates the response to a statement.

@@ -14,11 +14,22 @@ use serde_json::{Map, Value};
 
 use crate::api::error::{ApiError, ApiResult, invalid};
 use crate::api::http::{Parameters, RequestHead};
+use crate::api::isolate_state::Isolate;
 use crate::api::params::form_fields;
-use crate::api::routes::handler::json_body;
+use crate::api::routes::handler::{Incoming, PendingRequest, StartResult, json_body};
 use crate::model::name;
 use crate::protocol::sql::Parameter;
 use crate::response::table::TableFormat;
+
+/// Creates the request for a query route. `start` creates the response to the parsed request.
+fn begin(start: fn(QueryRequest, &Isolate<'_>) -> StartResult) -> ApiResult<PendingRequest> {
+    Ok(PendingRequest::new(move |admitted, isolate, body| {
+        let Incoming { head, url, .. } = admitted.request;
+        let request = QueryRequest::parse(head, url, &body)?;
+        admitted.log_database.clone_from(&request.database);
+        start(request, isolate)
+    }))
+}
 
 /// A parsed query request.
 #[derive(Clone, Debug, PartialEq)]

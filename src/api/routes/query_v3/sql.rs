@@ -30,12 +30,7 @@ struct RunningStatement {
 
 /// Creates the request for `GET` and `POST /api/v3/query_sql`.
 pub fn begin(_request: &Incoming<'_>) -> ApiResult<PendingRequest> {
-    Ok(PendingRequest::new(|admitted, isolate, body| {
-        let Incoming { head, url, .. } = admitted.request;
-        let request = QueryRequest::parse(head, url, &body)?;
-        admitted.log_database.clone_from(&request.database);
-        for_statement(request, isolate)
-    }))
+    super::begin(for_statement)
 }
 
 /// Creates the response to a statement.
@@ -43,7 +38,9 @@ pub fn for_statement(request: QueryRequest, isolate: &Isolate<'_>) -> StartResul
     let Some(database) = request.database else {
         return invalid("missing query parameter 'db'");
     };
-    check_sql(isolate)?;
+    if !isolate.platform.has_sql() {
+        return Err(ApiError::NotImplemented(NOT_BOUND.to_owned()));
+    }
     // Makes an integer signed if possible, because few columns can be compared with unsigned values.
     let signed = |(name, value)| match value {
         Parameter::Unsigned(number) => {
@@ -69,13 +66,6 @@ pub fn for_statement(request: QueryRequest, isolate: &Isolate<'_>) -> StartResul
         query: None,
         delivery: Delivery::new(request.format.content_type()),
     }))
-}
-
-fn check_sql(isolate: &Isolate<'_>) -> ApiResult<()> {
-    match isolate.platform.has_sql() {
-        true => Ok(()),
-        false => Err(ApiError::NotImplemented(NOT_BOUND.to_owned())),
-    }
 }
 
 /// Authorises `caller` if `caller` may read at least one policy that the statement may use. If the
