@@ -265,19 +265,6 @@ mod tests {
         metadata(&[]).unwrap()
     }
 
-    fn of_ticket(ticket: &[u8], metadata: &Metadata<'_>) -> ApiResult<FlightRequest> {
-        FlightRequest::of_ticket(ticket, metadata)
-    }
-
-    fn of_command(any: &Any, metadata: &Metadata<'_>) -> ApiResult<FlightRequest> {
-        FlightRequest::of_command(any, metadata)
-    }
-
-    fn of_sql(name: &str, message: &impl Message) -> Any {
-        let type_url = format!("type.googleapis.com/arrow.flight.protocol.sql.{name}");
-        Any { type_url, value: message.encode_to_vec() }
-    }
-
     fn any(value: &impl Message) -> Vec<u8> {
         let type_url = ReadInfo::TYPE_URL.to_owned();
         Any { type_url, value: value.encode_to_vec() }.encode_to_vec()
@@ -300,7 +287,8 @@ mod tests {
             ..ReadInfo::default()
         };
         let influxql = ReadInfo { query_type: ReadInfo::INFLUXQL, ..read.clone() };
-        let handle = of_sql("TicketStatementQuery", &BytesValue { value: read.encode_to_vec() });
+        let handle =
+            Any::of_sql("TicketStatementQuery", &BytesValue { value: read.encode_to_vec() });
         let json = |name: &str, of: &str| {
             format!(r#" {{"{name}":"d/p","sql_query":"SELECT $a","params":{{"a":7}}{of}}}"#)
         };
@@ -310,12 +298,12 @@ mod tests {
             sql.push(json(name, r#","query_type":"sql","is_debug":false"#).into());
         }
         for ticket in sql {
-            let flight_request = of_ticket(&ticket, &nothing());
+            let flight_request = FlightRequest::of_ticket(&ticket, &nothing());
             assert_eq!(flight_request, Ok(FlightRequest::Sql(question.clone())), "{ticket:?}");
         }
         let of_influxql = json("bucket", r#","query_type":"influxql""#).into();
         for ticket in [influxql.encode_to_vec(), any(&influxql), of_influxql] {
-            let flight_request = of_ticket(&ticket, &nothing());
+            let flight_request = FlightRequest::of_ticket(&ticket, &nothing());
             assert_eq!(flight_request, Ok(FlightRequest::Influxql(question.clone())), "{ticket:?}");
         }
     }
@@ -323,7 +311,7 @@ mod tests {
     #[test]
     fn flight_database_from_headers_or_ticket() {
         let query = StatementQuery { query: "SELECT 1".into(), transaction: None };
-        let command = of_sql("CommandStatementQuery", &query);
+        let command = Any::of_sql("CommandStatementQuery", &query);
         let read = ReadInfo {
             database: "d".into(),
             query_type: ReadInfo::FLIGHT_SQL,
@@ -332,19 +320,19 @@ mod tests {
         };
         let headers = metadata(&[("bucket-name", "d"), ("database", "d")]).unwrap();
         let expected = FlightRequest::Sql(headers.sql_query("SELECT 1", Vec::new()).unwrap());
-        assert_eq!(of_command(&command, &headers), Ok(expected.clone()));
+        assert_eq!(FlightRequest::of_command(&command, &headers), Ok(expected.clone()));
         let ticket = command.encode_to_vec();
-        assert_eq!(of_ticket(&ticket, &headers), Ok(expected.clone()));
-        assert_eq!(of_ticket(&any(&read), &nothing()), Ok(expected));
+        assert_eq!(FlightRequest::of_ticket(&ticket, &headers), Ok(expected.clone()));
+        assert_eq!(FlightRequest::of_ticket(&any(&read), &nothing()), Ok(expected));
         let influxql = metadata(&[("database", "d"), ("x-influxdata-query-language", "InfluxQL")]);
-        let flight_request = of_command(&command, &influxql.unwrap()).unwrap();
+        let flight_request = FlightRequest::of_command(&command, &influxql.unwrap()).unwrap();
         assert!(matches!(flight_request, FlightRequest::Influxql(_)), "{flight_request:?}");
     }
 
     #[test]
     fn invalid_flight_ticket_is_rejected() {
         let none = nothing();
-        let text = |ticket: &[u8]| of_ticket(ticket, &none).unwrap_err().to_string();
+        let text = |ticket: &[u8]| FlightRequest::of_ticket(ticket, &none).unwrap_err().to_string();
         let empty = ReadInfo { database: "d".into(), ..ReadInfo::default() };
         for ticket in [&b""[..], b"nonsense", &[0xff; 9], &empty.encode_to_vec(), b"{", b"{}"] {
             assert!(text(ticket).starts_with(NO_TICKET), "{ticket:?}: {}", text(ticket));
@@ -352,7 +340,7 @@ mod tests {
         let other = br#"{"database":"d","sql_query":"x","query_type":"flux"}"#;
         assert!(text(other).contains("query_type is \"flux\""));
         assert_eq!(text(br#"{"sql_query":"SELECT 1"}"#), NO_DATABASE);
-        let unknown = of_sql("CommandStatementUpdate", &empty).encode_to_vec();
+        let unknown = Any::of_sql("CommandStatementUpdate", &empty).encode_to_vec();
         assert!(text(&unknown).contains("CommandStatementUpdate\" is not supported"));
         let two = metadata(&[("database", "d"), ("bucket", "e")]).unwrap_err();
         assert!(two.to_string().starts_with("More than one headers are found in request"));
