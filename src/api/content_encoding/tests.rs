@@ -71,17 +71,6 @@ fn gzip_detects_flipped_bits() {
 }
 
 #[test]
-fn decompressed_size_limit_is_exact() {
-    assert_eq!(inflated(&gzip(&vec![7; LIMIT])).unwrap().len(), LIMIT);
-    let fault = inflated(&gzip(&vec![7; LIMIT + 1])).map(|b| b.len()).unwrap_err();
-    assert!(
-        matches!(fault, ApiError::Body(BodyError::TooLarge(Exceeded { requested, .. }))
-            if requested == LIMIT as u64 + 1),
-        "{fault}"
-    );
-}
-
-#[test]
 fn gzip_bomb_stops_at_budget() {
     let bomb = gzip(&vec![0; 32 << 20]);
     let mut body_parser = body_parser(&Admission::new(400_000 + bomb.len(), 0), Dialect::V1);
