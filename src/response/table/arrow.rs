@@ -16,10 +16,9 @@ use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
 use serde_json::json;
 
 use super::display;
-use super::layout::{Layout, TableColumn, TableKind};
+use super::layout::{Cells, Layout, TableColumn, TableKind};
 use crate::model::limits::{ARROW_BATCH_ROWS_MAX, REPLY_PIECE_BYTES};
 use crate::model::value::FieldType;
-use crate::query::result::SeriesChunk;
 use crate::response::cell::Cell;
 
 /// The metadata key for the type of a column, as in InfluxDB 3. JavaScript clients use this
@@ -44,26 +43,15 @@ impl Batches {
         Ok(Self { schema, stream, columns, rows: 0, bytes: 0 })
     }
 
-    pub(super) fn rows(
-        &mut self,
-        layout: &Layout,
-        chunk: &SeriesChunk,
-        from: usize,
-    ) -> Result<usize, ArrowError> {
-        let (cells, bytes_max) = (layout.cells(chunk), self.ready_bytes() + REPLY_PIECE_BYTES);
-        for row in from..chunk.rows {
-            if self.ready_bytes() >= bytes_max {
-                return Ok(row);
-            }
-            for (column, cells) in self.columns.iter_mut().zip(&cells) {
-                self.bytes += column.append(cells.get(row));
-            }
-            self.rows += 1;
-            if self.rows >= ARROW_BATCH_ROWS_MAX || self.bytes >= REPLY_PIECE_BYTES {
-                self.end_batch()?;
-            }
+    pub(super) fn row(&mut self, cells: &[Cells<'_>], row: usize) -> Result<(), ArrowError> {
+        for (column, cells) in self.columns.iter_mut().zip(cells) {
+            self.bytes += column.append(cells.get(row));
         }
-        Ok(chunk.rows)
+        self.rows += 1;
+        if self.rows >= ARROW_BATCH_ROWS_MAX || self.bytes >= REPLY_PIECE_BYTES {
+            self.end_batch()?;
+        }
+        Ok(())
     }
 
     fn end_batch(&mut self) -> Result<(), ArrowError> {

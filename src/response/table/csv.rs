@@ -1,25 +1,16 @@
 //! Writes rows as CSV: a line of column names, and then one line for each row. Lines end with `\n`.
 //! Values are quoted if RFC 4180 requires quotes.
 
-use super::Layout;
 use super::display;
-use crate::model::limits::REPLY_PIECE_BYTES;
-use crate::query::result::SeriesChunk;
+use super::layout::{Cells, Layout};
 use crate::response::cell::Cell;
 
 pub(super) fn header(layout: &Layout, out: &mut Vec<u8>) {
     line(layout.columns.iter().map(|column| Cell::Text(&column.name)), &[], out);
 }
 
-pub(super) fn rows(layout: &Layout, chunk: &SeriesChunk, from: usize, out: &mut Vec<u8>) -> usize {
-    let (cells, bytes_max) = (layout.cells(chunk), out.len() + REPLY_PIECE_BYTES);
-    for row in from..chunk.rows {
-        if out.len() >= bytes_max {
-            return row;
-        }
-        line(cells.iter().map(|cells| cells.get(row)), &chunk.zone, out);
-    }
-    chunk.rows
+pub(super) fn row(cells: &[Cells<'_>], row: usize, zone: &[(i64, i64)], out: &mut Vec<u8>) {
+    line(cells.iter().map(|cells| cells.get(row)), zone, out);
 }
 
 fn line<'a>(

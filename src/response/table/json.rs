@@ -1,9 +1,7 @@
 //! Writes rows as JSON objects, either in an array or one object per line. Null values are omitted.
 
-use super::Layout;
 use super::display;
-use crate::model::limits::REPLY_PIECE_BYTES;
-use crate::query::result::SeriesChunk;
+use super::layout::{Cells, Layout};
 use crate::response::cell::Cell;
 
 pub(super) struct Objects {
@@ -24,40 +22,33 @@ impl Objects {
         Self { keys, lines, begun: false }
     }
 
-    pub(super) fn rows(
+    pub(super) fn row(
         &mut self,
-        layout: &Layout,
-        chunk: &SeriesChunk,
-        from: usize,
+        cells: &[Cells<'_>],
+        row: usize,
+        zone: &[(i64, i64)],
         out: &mut Vec<u8>,
-    ) -> usize {
-        let (cells, bytes_max) = (layout.cells(chunk), out.len() + REPLY_PIECE_BYTES);
-        for row in from..chunk.rows {
-            if out.len() >= bytes_max {
-                return row;
-            }
-            if !self.lines {
-                out.push(if self.begun { b',' } else { b'[' });
-            }
-            self.begun = true;
-            let mut separator = b'{';
-            for (key, cells) in self.keys.iter().zip(&cells) {
-                let cell = cells.get(row);
-                if cell == Cell::Null {
-                    continue;
-                }
-                out.push(separator);
-                separator = b',';
-                out.extend_from_slice(key);
-                value(cell, &chunk.zone, out);
-            }
-            let end: &[u8] = if separator == b'{' { b"{}" } else { b"}" };
-            out.extend_from_slice(end);
-            if self.lines {
-                out.push(b'\n');
-            }
+    ) {
+        if !self.lines {
+            out.push(if self.begun { b',' } else { b'[' });
         }
-        chunk.rows
+        self.begun = true;
+        let mut separator = b'{';
+        for (key, cells) in self.keys.iter().zip(cells) {
+            let cell = cells.get(row);
+            if cell == Cell::Null {
+                continue;
+            }
+            out.push(separator);
+            separator = b',';
+            out.extend_from_slice(key);
+            value(cell, zone, out);
+        }
+        let end: &[u8] = if separator == b'{' { b"{}" } else { b"}" };
+        out.extend_from_slice(end);
+        if self.lines {
+            out.push(b'\n');
+        }
     }
 
     pub(super) fn finish(&self, out: &mut Vec<u8>) {

@@ -14,6 +14,7 @@ mod pretty;
 
 use arrow_schema::ArrowError;
 
+use crate::model::limits::REPLY_PIECE_BYTES;
 use crate::query::result::SeriesChunk;
 use crate::response::cell::Cell;
 use crate::response::time;
@@ -38,9 +39,6 @@ enum Form {
 impl TableWriter {
     /// Starts a response with these columns. For [`TableFormat::Parquet`], the response is an Arrow
     /// stream, which the SQL Worker converts.
-    ///
-    /// # Errors
-    /// The error of the Arrow writer.
     pub fn new(format: TableFormat, layout: Layout) -> Result<Self, ArrowError> {
         let mut out = Vec::new();
         let form = match format {
@@ -60,23 +58,32 @@ impl TableWriter {
 
     /// Writes the rows of the chunk from position `from`. Returns the position of the next row. It
     /// is before the end of the chunk if the written rows have `REPLY_PIECE_BYTES` or more.
-    ///
-    /// # Errors
-    /// The error of the Arrow writer.
     pub fn rows(&mut self, chunk: &SeriesChunk, from: usize) -> Result<usize, ArrowError> {
         chunk.ensure_rows();
-        match &mut self.form {
-            Form::Objects(objects) => Ok(objects.rows(&self.layout, chunk, from, &mut self.out)),
-            Form::Lines => Ok(csv::rows(&self.layout, chunk, from, &mut self.out)),
-            Form::Grid(grid) => Ok(grid.rows(&self.layout, chunk, from)),
-            Form::Batches(batches) => batches.rows(&self.layout, chunk, from),
+        let cells = self.layout.cells(chunk);
+        let bytes_max = self.written_bytes() + REPLY_PIECE_BYTES;
+        for row in from..chunk.rows {
+            if self.written_bytes() >= bytes_max {
+                return Ok(row);
+            }
+            match &mut self.form {
+                Form::Objects(objects) => objects.row(&cells, row, &chunk.zone, &mut self.out),
+                Form::Lines => csv::row(&cells, row, &chunk.zone, &mut self.out),
+                Form::Grid(grid) => grid.row(&cells, row, &chunk.zone),
+                Form::Batches(batches) => batches.row(&cells, row)?,
+            }
+        }
+        Ok(chunk.rows)
+    }
+
+    fn written_bytes(&self) -> usize {
+        match &self.form {
+            Form::Grid(grid) => grid.held_bytes(),
+            Form::Objects(_) | Form::Lines | Form::Batches(_) => self.ready_bytes(),
         }
     }
 
     /// Ends the response.
-    ///
-    /// # Errors
-    /// The error of the Arrow writer.
     pub fn finish(&mut self) -> Result<(), ArrowError> {
         match &mut self.form {
             Form::Objects(objects) => objects.finish(&mut self.out),

@@ -1,11 +1,10 @@
 //! Writes rows as a table for human readers. The width of a column is known only after the last
 //! row, so the writer keeps all values until then.
 
-use super::Layout;
 use super::display;
+use super::layout::{Cells, Layout};
 use crate::model::bug::OrBug;
 use crate::model::limits::REPLY_PIECE_BYTES;
-use crate::query::result::SeriesChunk;
 use crate::response::cell::Cell;
 
 pub(super) struct Grid {
@@ -42,17 +41,10 @@ impl Grid {
         }
     }
 
-    pub(super) fn rows(&mut self, layout: &Layout, chunk: &SeriesChunk, from: usize) -> usize {
-        let (cells, bytes_max) = (layout.cells(chunk), self.held_bytes() + REPLY_PIECE_BYTES);
-        for row in from..chunk.rows {
-            if self.held_bytes() >= bytes_max {
-                return row;
-            }
-            for (position, cells) in cells.iter().enumerate() {
-                self.push(position, cells.get(row), &chunk.zone);
-            }
+    pub(super) fn row(&mut self, cells: &[Cells<'_>], row: usize, zone: &[(i64, i64)]) {
+        for (position, cells) in cells.iter().enumerate() {
+            self.push(position, cells.get(row), zone);
         }
-        chunk.rows
     }
 
     pub(super) fn finish(&mut self) {
@@ -78,7 +70,7 @@ impl Grid {
         }
         let names = self.widths.len();
         while written < self.ends.len() {
-            self.written_lines = self.row(written, &mut out);
+            self.written_lines = self.lines(written, &mut out);
             if self.written_lines > 0 {
                 break;
             }
@@ -110,7 +102,7 @@ impl Grid {
 
     /// Writes one or more of the remaining lines of a row. Returns the number of written lines if
     /// the row is not complete, otherwise 0.
-    fn row(&self, first: usize, out: &mut Vec<u8>) -> usize {
+    fn lines(&self, first: usize, out: &mut Vec<u8>) -> usize {
         let values = || (first..first + self.widths.len()).map(|at| self.printed(at).split('\n'));
         let lines = values().map(Iterator::count).max().unwrap_or(1);
         let mut values: Vec<_> = values().map(|value| value.skip(self.written_lines)).collect();
