@@ -35,8 +35,8 @@ pub(super) fn invalid<T>(message: impl Into<String>) -> ApiResult<T> {
 
 /// The reason why a whole request is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages and the names say it")]
 pub enum ApiError {
-    /// The caller is refused.
     #[error(transparent)]
     Auth(#[from] AuthError),
     /// A page of another origin sent the request. The browser may have added credentials to the
@@ -46,16 +46,12 @@ pub enum ApiError {
          CORS_ORIGINS: to allow the page, add its origin to CORS_ORIGINS"
     )]
     ForeignOrigin(String),
-    /// A setting of the operator is invalid.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// A parameter is missing or invalid.
     #[error(transparent)]
     Params(#[from] ParamsError),
-    /// The body is too large, or its encoding is unusable.
     #[error(transparent)]
     Body(#[from] BodyError),
-    /// The bodies in flight use too much memory.
     #[error(transparent)]
     Overloaded(#[from] Overloaded),
     /// The server dropped the body to free memory for other bodies.
@@ -64,30 +60,21 @@ pub enum ApiError {
          with the most body bytes; the request changed no data: send it again"
     )]
     Displaced,
-    /// The client stopped sending the body.
     #[error(
         "the body stalled: neither its next 128 KB nor its end arrived within {BODY_STALL_S_MAX} \
          s (BODY_STALL_S_MAX); the request changed no data: send it again"
     )]
     Stalled,
-    /// No route has this path.
     #[error(
         "no such path: {0}; the API is /write, /query, /ping, /health, /api/v2/write, /api/v3/write_lp, \
          /api/v3/query_sql and /api/v3/query_influxql"
     )]
     NoRoute(String),
-    /// The path exists, but does not support the method.
     #[error("method {method} is not allowed here: use {allow}")]
-    Method {
-        /// The method that the client used.
-        method: String,
-        /// The methods of the path, as in the header `Allow`.
-        allow: String,
-    },
+    Method { method: String, allow: String },
     /// The route does not support the body's media type.
     #[error("{0}")]
     MediaType(String),
-    /// A read-only request contains a statement that writes.
     #[error(
         "the statement '{0}' writes, and this request can only read: send the statement with \
          POST, without read_only"
@@ -102,12 +89,10 @@ pub enum ApiError {
     /// The database does not exist. Telegraf recognizes the message, which is 1.x's.
     #[error("database not found: \"{name}\"{hint}")]
     DatabaseNotFound {
-        /// The name from the client.
         name: String,
         /// A hint that is appended to the message after a colon; empty if there is no hint.
         hint: String,
     },
-    /// The retention policy does not exist.
     #[error("retention policy not found: {0}")]
     PolicyNotFound(String),
     /// No token or other managed resource has this name.
@@ -132,7 +117,6 @@ pub enum ApiError {
     /// help.
     #[error("{0}")]
     TooHeavy(String),
-    /// The deadline that the client set has passed.
     #[error("the deadline of the call has passed")]
     Deadline,
     /// An internal error. Repeating the request does not help.
@@ -141,9 +125,7 @@ pub enum ApiError {
     /// The request exceeds a limit per minute.
     #[error("{message}")]
     OverQuota {
-        /// The name, the size and the current use of the limit.
         message: String,
-        /// The delay before the next attempt, in seconds.
         retry_after_s: u32,
         /// Whether clients of the route drop a batch on status 429 (Telegraf's `outputs.influxdb`
         /// does). Such clients receive 503 instead.
@@ -151,12 +133,7 @@ pub enum ApiError {
     },
     /// The request may be valid, and the client should repeat the request.
     #[error("{message}")]
-    Unavailable {
-        /// A description of what failed.
-        message: String,
-        /// The delay before the next attempt, in seconds.
-        retry_after_s: u32,
-    },
+    Unavailable { message: String, retry_after_s: u32 },
 }
 
 impl ApiError {

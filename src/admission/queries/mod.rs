@@ -37,6 +37,7 @@ pub struct QueryMemory(Rc<Shared>);
 
 /// The error of a query that cannot reserve the bytes that it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum OutOfMemory {
     /// Other queries use the bytes.
     #[error("query memory exhausted; retry later")]
@@ -46,12 +47,7 @@ pub enum OutOfMemory {
         "the query needs {wanted} bytes of memory, and the limit is {most}: narrow the time range, \
          select fewer measurements or columns, or use longer windows"
     )]
-    Ever {
-        /// The number of bytes that the query needs.
-        wanted: usize,
-        /// The maximum number of bytes that a query may use.
-        most: usize,
-    },
+    Ever { wanted: usize, most: usize },
 }
 
 #[derive(Debug)]
