@@ -19,8 +19,7 @@ use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::{Incoming, PendingRequest, json_body, json_line};
 use crate::api::settings::duration_ns;
 use crate::coordinator::backup::{
-    BackupId, ListedBackup, VerifyPosition, back_up, delete_backup, list_backups, restore,
-    verify_backup,
+    BackupId, ListedBackup, back_up, delete_backup, list_backups, restore, verify_backup,
 };
 use crate::coordinator::error::Error;
 use crate::coordinator::load_schemas::call_database;
@@ -103,24 +102,18 @@ pub fn begin_verify(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
         let (a, b) = text.split_once('.')?;
         Some((a.parse().ok()?, b.parse().ok()?))
     })?;
-    Ok(pending(&database, move |io| verify_objects(io, id, resume)))
-}
-
-async fn verify_objects(
-    io: Io,
-    id: BackupId,
-    resume: Option<VerifyPosition>,
-) -> ApiResult<Response> {
-    let checked = io.run(verify_backup(id.clone(), resume)).await?;
-    let resume = checked.resume.map(|(a, b)| format!("{a}.{b}"));
-    let body = json!({
-        "id": id.to_string(),
-        "objects": checked.objects,
-        "bytes": checked.bytes,
-        "damaged": checked.damaged,
-        "resume": resume,
-    });
-    Ok(progress(u64::from(resume.is_some()), &body))
+    Ok(pending(&database, move |io| async move {
+        let checked = io.run(verify_backup(id.clone(), resume)).await?;
+        let resume = checked.resume.map(|(a, b)| format!("{a}.{b}"));
+        let body = json!({
+            "id": id.to_string(),
+            "objects": checked.objects,
+            "bytes": checked.bytes,
+            "damaged": checked.damaged,
+            "resume": resume,
+        });
+        Ok(progress(u64::from(resume.is_some()), &body))
+    }))
 }
 
 /// Parses the request of `POST /api/v3/restore`.
@@ -128,7 +121,7 @@ pub fn begin_restore(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     let database = request.required("db", "database is required")?;
     let from = backup(request.url, "from")?;
     let name = database.clone();
-    let start = move |isolate: &mut Isolate<'_>, _| {
+    let pending = PendingRequest::with_body(move |isolate, _| {
         require_place(isolate)?;
         let create = CreateDatabase {
             name,
@@ -137,24 +130,22 @@ pub fn begin_restore(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
             location: None,
             jurisdiction: None,
         };
-        Ok(move |io| restore_points(io, from, create))
-    };
-    Ok(PendingRequest::with_body(start).on(&database, None))
-}
-
-async fn restore_points(io: Io, from: BackupId, create: CreateDatabase) -> ApiResult<Response> {
-    let database = create.name.clone();
-    let restored = io.run(restore(from.clone(), create)).await?;
-    let body = json!({
-        "db": database,
-        "from": from.to_string(),
-        "shards": restored.shards,
-        "remaining": restored.remaining,
-        "values": restored.values,
-        "bytes": restored.bytes,
-        "already_restored": restored.already_restored,
+        Ok(move |io: Io| async move {
+            let database = create.name.clone();
+            let restored = io.run(restore(from.clone(), create)).await?;
+            let body = json!({
+                "db": database,
+                "from": from.to_string(),
+                "shards": restored.shards,
+                "remaining": restored.remaining,
+                "values": restored.values,
+                "bytes": restored.bytes,
+                "already_restored": restored.already_restored,
+            });
+            Ok(progress(restored.remaining, &body))
+        })
     });
-    Ok(progress(restored.remaining, &body))
+    Ok(pending.on(&database, None))
 }
 
 /// Parses the position at which the previous response ended.
@@ -330,25 +321,19 @@ pub fn begin_checksums(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
         None => Some((text.parse().ok()?, None)),
         Some((shard, page)) => Some((shard.parse().ok()?, Some(page.parse().ok()?))),
     })?;
-    Ok(PendingRequest::run(move |io| verify_checksums(io, database, start)))
-}
-
-async fn verify_checksums(
-    io: Io,
-    database: String,
-    start: Option<verify::Resume>,
-) -> ApiResult<Response> {
-    let report = io.run(verify::verify(&database, start)).await?;
-    let resume = report.resume.map(|(shard, page)| match page {
-        None => shard.to_string(),
-        Some(page) => format!("{shard}.{page}"),
-    });
-    let body = json!({
-        "db": database,
-        "blocks": report.blocks,
-        "bytes": report.bytes,
-        "damaged": report.damaged,
-        "resume": resume,
-    });
-    Ok(json_line(200, &body))
+    Ok(PendingRequest::run(move |io| async move {
+        let report = io.run(verify::verify(&database, start)).await?;
+        let resume = report.resume.map(|(shard, page)| match page {
+            None => shard.to_string(),
+            Some(page) => format!("{shard}.{page}"),
+        });
+        let body = json!({
+            "db": database,
+            "blocks": report.blocks,
+            "bytes": report.bytes,
+            "damaged": report.damaged,
+            "resume": resume,
+        });
+        Ok(json_line(200, &body))
+    }))
 }
