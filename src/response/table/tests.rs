@@ -138,48 +138,35 @@ fn pretty_table_aligns_columns() {
 }
 
 #[test]
-fn long_pretty_table_is_chunked() {
-    let rows = vec![vec!["x".repeat(1_000)]; 1_000];
-    let chunk = SeriesChunk::of_strings(None, &["a"], &rows);
-    let mut writer = TableWriter::new(TableFormat::Pretty, Layout::of_chunk(&chunk)).unwrap();
-    let mut next = 0;
-    while next < chunk.rows {
-        next = writer.rows(&chunk, next).unwrap();
-    }
-    assert!(writer.held_bytes() > 1_000_000 && writer.ready_bytes() == 0);
-    assert_eq!(finished_pieces(writer, 2_000), (4, 1_004));
-}
-
-#[test]
-fn row_with_many_lines_is_chunked() {
-    let row = vec!["\n".repeat(2_000), "x".repeat(2_000)];
-    let chunk = SeriesChunk::of_strings(None, &["a", "b"], &[row]);
-    let mut writer = TableWriter::new(TableFormat::Pretty, Layout::of_chunk(&chunk)).unwrap();
-    writer.rows(&chunk, 0).unwrap();
-    let (pieces, lines) = finished_pieces(writer, 10_000);
-    assert!(pieces > 10 && lines == 2_005, "{pieces} pieces, {lines} lines");
-}
-
-#[test]
-fn line_longer_than_piece_is_sent_once() {
+fn long_pretty_tables_are_chunked() {
     let width = REPLY_PIECE_BYTES + 1;
-    let chunk = SeriesChunk::of_strings(None, &["a"], &[vec!["x".repeat(width)]]);
-    let mut writer = TableWriter::new(TableFormat::Pretty, Layout::of_chunk(&chunk)).unwrap();
-    writer.rows(&chunk, 0).unwrap();
-    assert_eq!(finished_pieces(writer, 3 * width), (2, 5));
-}
-
-/// Returns the numbers of pieces and of lines in a table.
-fn finished_pieces(mut writer: TableWriter, excess_bytes_max: usize) -> (usize, usize) {
-    writer.finish().unwrap();
-    let (mut pieces, mut lines) = (0, 1);
-    while writer.ready_bytes() > 0 {
-        let piece = writer.take_bytes();
-        assert!(piece.len() < REPLY_PIECE_BYTES + excess_bytes_max);
-        lines += piece.iter().filter(|byte| **byte == b'\n').count();
-        pieces += 1;
+    for (rows, excess_bytes_max, expected) in [
+        (vec![vec!["x".repeat(1_000)]; 1_000], 2_000, (4..=4, 1_004)),
+        // One row with many lines.
+        (vec![vec!["\n".repeat(2_000), "x".repeat(2_000)]], 10_000, (11..=usize::MAX, 2_005)),
+        // A line longer than a piece is sent once.
+        (vec![vec!["x".repeat(width)]], 3 * width, (2..=2, 5)),
+    ] {
+        let names = &["a", "b"][..rows[0].len()];
+        let chunk = SeriesChunk::of_strings(None, names, &rows);
+        let mut writer = TableWriter::new(TableFormat::Pretty, Layout::of_chunk(&chunk)).unwrap();
+        let mut next = 0;
+        while next < chunk.rows {
+            next = writer.rows(&chunk, next).unwrap();
+        }
+        let text_bytes: usize = rows.iter().flatten().map(String::len).sum();
+        assert!(writer.held_bytes() > text_bytes && writer.ready_bytes() == 0);
+        writer.finish().unwrap();
+        let (mut pieces, mut lines) = (0, 1);
+        while writer.ready_bytes() > 0 {
+            let piece = writer.take_bytes();
+            assert!(piece.len() < REPLY_PIECE_BYTES + excess_bytes_max);
+            lines += piece.iter().filter(|byte| **byte == b'\n').count();
+            pieces += 1;
+        }
+        assert!(expected.0.contains(&pieces), "{pieces}");
+        assert_eq!(lines, expected.1);
     }
-    (pieces, lines)
 }
 
 #[test]
