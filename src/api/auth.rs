@@ -175,13 +175,8 @@ mod tests {
     }
 
     fn found(header: Option<&str>, query: &str) -> Result<Credentials, AuthError> {
-        let head = RequestHead {
-            headers: header
-                .map(|h| ("authorization".to_owned(), h.to_owned()))
-                .into_iter()
-                .collect(),
-            ..RequestHead::default()
-        };
+        let headers: Vec<_> = header.map(|value| ("authorization", value)).into_iter().collect();
+        let head = RequestHead::with_headers(&headers);
         credentials(&head, &Parameters::parse(query.as_bytes()), &settings())
     }
 

@@ -60,12 +60,10 @@ mod tests {
     use super::*;
 
     fn is_foreign(origin: &str, host: Option<&str>, allowed: &[&str]) -> bool {
-        let given = [("origin", Some(origin)), ("host", host)];
-        let given = given.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        let headers = given.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let head = RequestHead { headers, ..RequestHead::default() };
+        let host = host.map(|host| ("host", host));
+        let headers: Vec<_> = [("origin", origin)].into_iter().chain(host).collect();
         let allowed = CorsOrigins::List(allowed.iter().map(|&one| one.to_owned()).collect());
-        foreign(&head, &allowed).is_some()
+        foreign(&RequestHead::with_headers(&headers), &allowed).is_some()
     }
 
     #[test]
@@ -107,10 +105,8 @@ mod tests {
     #[test]
     fn same_origin_check_uses_browser_headers() {
         let is_own = |headers: &[(&str, &str)]| {
-            let headers = headers.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
-            let host = ("host".to_owned(), "a.example".to_owned());
-            let headers = headers.chain([host]).collect();
-            is_same_origin(&RequestHead { headers, ..RequestHead::default() })
+            let headers = [headers, &[("host", "a.example")]].concat();
+            is_same_origin(&RequestHead::with_headers(&headers))
         };
         assert!(is_own(&[]), "no browser");
         assert!(is_own(&[("origin", "https://a.example"), ("sec-fetch-site", "same-origin")]));
@@ -130,8 +126,7 @@ mod tests {
     fn missing_or_allowed_origin_passes() {
         let head = RequestHead::default();
         assert_eq!(foreign(&head, &CorsOrigins::List(Vec::new())), None);
-        let headers = vec![("origin".to_owned(), "null".to_owned())];
-        let head = RequestHead { headers, ..head };
+        let head = RequestHead::with_headers(&[("origin", "null")]);
         assert_eq!(foreign(&head, &CorsOrigins::List(Vec::new())), Some("null"));
         assert_eq!(foreign(&head, &CorsOrigins::Any), None);
     }

@@ -27,6 +27,14 @@ impl RequestHead {
     }
 }
 
+#[cfg(test)]
+impl RequestHead {
+    pub(super) fn with_headers(headers: &[(&str, &str)]) -> Self {
+        let headers = headers.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
+        Self { headers: headers.collect(), ..Self::default() }
+    }
+}
+
 /// A response whose body is complete.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Response {

@@ -409,9 +409,8 @@ mod tests {
             ("GET", "q=x", Some(("sec-fetch-site", "cross-site")), Refuse),
             ("GET", "q=x", Some(("origin", "https://b.example")), Refuse),
         ] {
-            let headers = header.map(|(name, value)| (name.to_owned(), value.to_owned()));
-            let headers = headers.into_iter().collect();
-            let head = RequestHead { method: method.into(), headers, ..RequestHead::default() };
+            let headers: Vec<_> = header.into_iter().collect();
+            let head = RequestHead { method: method.into(), ..RequestHead::with_headers(&headers) };
             let params = QueryParams::parse(&head, &Parameters::parse(query.as_bytes()), None);
             assert_eq!(params.unwrap().writing, writing, "{method} {query} {header:?}");
         }
@@ -425,11 +424,8 @@ mod tests {
     }
 
     fn read(content_type: Option<&str>, body: &[u8]) -> (Option<String>, Option<String>) {
-        let head = RequestHead {
-            method: "POST".into(),
-            headers: content_type.map(|t| ("content-type".into(), t.into())).into_iter().collect(),
-            ..RequestHead::default()
-        };
+        let headers: Vec<_> = content_type.map(|t| ("content-type", t)).into_iter().collect();
+        let head = RequestHead { method: "POST".into(), ..RequestHead::with_headers(&headers) };
         let (parameters, raw) =
             query_parameters(&head, &Parameters::parse(b"q=url&db=d"), body).unwrap();
         assert_eq!(parameters.get("db"), Some("d"));

@@ -1,8 +1,7 @@
 use super::*;
 
 fn form(content_type: &str) -> Option<Form> {
-    let headers = vec![("content-type".to_owned(), content_type.to_owned())];
-    Form::of_request(&RequestHead { headers, ..RequestHead::default() })
+    Form::of_request(&RequestHead::with_headers(&[("content-type", content_type)]))
 }
 
 fn framed(messages: &[&[u8]]) -> Vec<u8> {

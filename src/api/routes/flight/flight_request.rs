@@ -257,8 +257,7 @@ mod tests {
 
     fn metadata(headers: &[(&str, &str)]) -> ApiResult<Metadata<'static>> {
         let settings = Box::leak(Box::new(Settings::read(|_| None).unwrap()));
-        let headers = headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        Metadata::of(&RequestHead { headers, ..RequestHead::default() }, settings)
+        Metadata::of(&RequestHead::with_headers(headers), settings)
     }
 
     fn nothing() -> Metadata<'static> {

@@ -157,8 +157,7 @@ mod tests {
     fn parse(headers: &[(&str, &str)], url: &str, body: &str) -> Result<QueryRequest, String> {
         let head = RequestHead {
             method: if body.is_empty() { "GET" } else { "POST" }.into(),
-            headers: headers.iter().map(|(n, v)| ((*n).into(), (*v).into())).collect(),
-            ..RequestHead::default()
+            ..RequestHead::with_headers(headers)
         };
         let url = Parameters::parse(url.as_bytes());
         QueryRequest::parse(&head, &url, body.as_bytes()).map_err(|error| {
