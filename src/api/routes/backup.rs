@@ -38,8 +38,7 @@ use crate::protocol::recovery::{RecoveryRequest, RecoveryStage, RecoveryStatus};
 const NOT_BOUND: &str = "the server has no storage for backups: bind an R2 bucket as BACKUPS \
                          (wrangler.toml), or start `tidemark serve` with --backups FOLDER";
 
-/// Parses the request of `POST`, `GET` and `DELETE /api/v3/backup`.
-pub fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+pub(super) fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     if request.head.method == "DELETE" {
         let id = backup(request.url, "id")?;
         let database = id.database.clone();
@@ -94,8 +93,7 @@ async fn list(io: Io, database: String) -> ApiResult<Response> {
     Ok(json_line(200, &json!({ "db": database, "backups": backups, "schedule": schedule })))
 }
 
-/// Parses the request of `POST /api/v3/backup/verify`.
-pub fn begin_verify(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+pub(super) fn begin_verify(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     let id = backup(request.url, "id")?;
     let database = id.database.clone();
     let resume = resume(request.url, |text| {
@@ -116,8 +114,7 @@ pub fn begin_verify(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     }))
 }
 
-/// Parses the request of `POST /api/v3/restore`.
-pub fn begin_restore(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+pub(super) fn begin_restore(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     let database = request.required("db", "database is required")?;
     let from = backup(request.url, "from")?;
     let name = database.clone();
@@ -208,8 +205,7 @@ impl ScheduleBody {
     }
 }
 
-/// Parses the request of `GET`, `POST` and `DELETE /api/v3/configure/backup`.
-pub fn begin_schedule(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+pub(super) fn begin_schedule(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     let method = request.head.method.as_str();
     if method == "POST" {
         return Ok(PendingRequest::with_body(|isolate, body| {
@@ -264,8 +260,7 @@ fn describe_schedule(database: &str, schedule: &BackupSchedule) -> Value {
     })
 }
 
-/// Parses the request of `POST` and `GET /api/v3/recover`.
-pub fn begin_recover(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+pub(super) fn begin_recover(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     let database = request.required("db", "database is required")?;
     let recovery = match request.head.method.as_str() {
         "GET" => show_recovery(&database),
@@ -314,8 +309,7 @@ async fn show_recovered(
     Ok(json_line(code, &json!({ "db": database, "recovery": described })))
 }
 
-/// Parses the request of `POST /debug/verify`.
-pub fn begin_checksums(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+pub(super) fn begin_checksums(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     let database = request.required("db", "database is required")?;
     let start = resume(request.url, |text| match text.split_once('.') {
         None => Some((text.parse().ok()?, None)),

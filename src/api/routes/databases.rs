@@ -87,8 +87,7 @@ fn unit_ns(unit: &str) -> Option<i64> {
     })
 }
 
-/// Parses the request of `GET /api/v3/configure/database`.
-pub fn begin_list(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+pub(super) fn begin_list(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     let (url, principal) = (request.url.clone(), request.caller.clone());
     Ok(PendingRequest::run(|io| async move {
         let names = list_databases(&io, None).await?;
@@ -138,8 +137,7 @@ fn table(format: TableFormat, names: &[String], deleted: bool) -> ApiResult<Resp
     Ok(Response::ok(format.content_type(), table))
 }
 
-/// Parses the request of `POST`, `PUT` and `DELETE /api/v3/configure/database`.
-pub fn begin_change(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+pub(super) fn begin_change(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     let (method, url) = (request.head.method.clone(), request.url.clone());
     Ok(PendingRequest::with_body(move |isolate, body| {
         let (name, change) = match method.as_str() {

@@ -33,8 +33,7 @@ struct Body {
     predicate: Option<String>,
 }
 
-/// Parses the request of `POST /api/v2/delete`.
-pub fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+pub(super) fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     let url = request.url;
     let bucket = url.filled("bucket").or_else(|| url.filled("bucketID"));
     let named = bucket.map(|bucket| ("bucket".to_owned(), bucket.to_owned()));

@@ -46,8 +46,7 @@ use crate::response::number::json_float;
 /// A byte order mark, which a reader removes from the beginning of a body.
 const BOM: char = '\u{feff}';
 
-/// Parses a request to `/api/v3/export`.
-pub fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+pub(super) fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     let missing = "database is required: name it with the parameter db";
     let database = request.required("db", missing)?;
     Ok(PendingRequest::new(start).on(&database, request.url.filled("rp")))

@@ -41,8 +41,7 @@ struct Metrics {
     chunks: Vec<SeriesChunk>,
 }
 
-/// Parses the request of `GET /metrics`.
-pub fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+pub(super) fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     let missing = "name the database with the parameter db; /metrics/targets lists the \
                    databases whose metrics the caller may read";
     let database = request.required("db", missing)?;
@@ -278,8 +277,7 @@ fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
-/// Parses the request of `GET /metrics/targets`.
-pub fn begin_targets(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+pub(super) fn begin_targets(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     let Some(host) = request.head.header("host").map(str::to_owned) else {
         return invalid("the request has no header Host: the list of targets needs this header");
     };

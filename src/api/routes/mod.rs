@@ -2,21 +2,21 @@
 //!
 //! [`super::exchange`] processes every request according to the route's row.
 
-pub mod backup;
+mod backup;
 pub mod buckets;
-pub mod databases;
-pub mod delete;
-pub mod export;
-pub mod flight;
+mod databases;
+mod delete;
+mod export;
+mod flight;
 pub mod handler;
 pub mod health;
-pub mod metrics;
+mod metrics;
 pub mod query;
 pub mod query_v3;
-pub mod quota;
-pub mod tokens;
+mod quota;
+mod tokens;
 pub mod unsupported;
-pub mod write;
+mod write;
 
 use super::error::ErrorShape;
 use super::params::Dialect;

@@ -29,8 +29,7 @@ struct Body {
     series: Option<u64>,
 }
 
-/// Parses the request of `GET` and `POST /api/v3/configure/quota`.
-pub fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+pub(super) fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     Ok(match request.head.method.as_str() {
         "GET" => {
             let database = request.required("db", "name the database with the parameter db")?;

@@ -47,8 +47,7 @@ struct PermissionBody {
     actions: Vec<String>,
 }
 
-/// Parses the request of `GET`, `POST` and `DELETE /api/v3/configure/token`.
-pub fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+pub(super) fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     Ok(match request.head.method.as_str() {
         "POST" => PendingRequest::with_body(|isolate, body| {
             let (token, grantee) = new_token(json_body(&body)?, isolate.platform)?;
@@ -323,8 +322,7 @@ impl Row {
     }
 }
 
-/// Parses the request of `GET` and `POST /api/v3/configure/access`.
-pub fn begin_access(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+pub(super) fn begin_access(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     if request.head.method == "POST" {
         return Ok(PendingRequest::with_body(|_, body| {
             let AccessBody { rows } = json_body(&body)?;

@@ -52,8 +52,7 @@ enum NotCreated {
     ByCaller(Rc<str>),
 }
 
-/// Parses a request to a write route.
-pub fn begin(request: &Incoming<'_>, dialect: Dialect) -> ApiResult<PendingRequest> {
+pub(super) fn begin(request: &Incoming<'_>, dialect: Dialect) -> ApiResult<PendingRequest> {
     let params = WriteParams::parse(dialect, request.url)?;
     let WriteParams { database, policy, precision, .. } = params;
     let may_be_id = dialect == Dialect::V2 && policy.is_none();

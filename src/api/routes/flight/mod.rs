@@ -67,8 +67,7 @@ enum FlightStage {
     Over,
 }
 
-/// Parses the request of `POST /arrow.flight.protocol.FlightService/{method}`.
-pub fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
+pub(super) fn begin(request: &Incoming<'_>) -> ApiResult<PendingRequest> {
     let form = Form::of_request(request.head);
     let form = form.ok_or_else(|| ApiError::MediaType(NO_GRPC_WEB.to_owned()))?;
     Ok(PendingRequest::new(move |admitted, isolate, body| {
