@@ -16,9 +16,7 @@ use crate::api::routes::handler::{
     Admitted, Incoming, Outcome, PendingRequest, RequestTarget, Start, StartResult,
     run_with_outcome,
 };
-use crate::api::settings::Settings;
 use crate::coordinator::error::Error;
-use crate::coordinator::grants::Principal;
 use crate::coordinator::write::rejections::LineRefusal;
 use crate::coordinator::write::{self, Created, WriteOutcome, WriteRequest};
 use crate::influxql::time_literal::format_utc;
@@ -41,15 +39,6 @@ struct WriteOptions {
     /// Whether the client named the bucket by its id. Such a write never creates a database, because
     /// the cache may contain a deleted bucket.
     is_by_id: bool,
-}
-
-/// The reason why a write does not create its database.
-#[derive(Debug)]
-enum NotCreated {
-    /// The operator disabled the creation of databases with `AUTO_CREATE_DATABASES`.
-    Disabled,
-    /// The caller with this name has no write permission on the whole database.
-    ByCaller(Rc<str>),
 }
 
 pub(super) fn begin(request: &Incoming<'_>, dialect: Dialect) -> ApiResult<PendingRequest> {
@@ -89,8 +78,11 @@ fn start(
         return Ok(run_with_outcome(|_| async { Ok(response) }));
     }
     let settings = isolate.settings()?;
-    let not_created = not_created(settings, caller, &database);
-    let may_create = not_created.is_none() && !options.is_by_id;
+    // A caller may have write permission on a database that does not exist yet.
+    let covers_database = caller.grants.scope(PermissionKind::Write, &database) == Scope::All;
+    let auto_create = settings.auto_create_databases;
+    let may_create = covers_database && auto_create && !options.is_by_id;
+    let caller_name = Rc::clone(&caller.name);
     let write = write::write(WriteRequest {
         database: database.clone(),
         policy,
@@ -114,7 +106,19 @@ fn start(
         match io.run(write).await {
             Ok(outcome) => Ok(respond(options, &database, &unparsed, &outcome, &text)),
             Err(Error::DatabaseNotFound(name)) => {
-                let hint = missing_database_hint(not_created, &name);
+                let statement = format!("CREATE DATABASE {}", quote::ident(&name));
+                let hint = match (covers_database, auto_create) {
+                    (true, true) => format!("; run {statement}"),
+                    (true, false) => format!(
+                        "; writes do not create databases (AUTO_CREATE_DATABASES=false), so run \
+                         {statement}"
+                    ),
+                    (false, _) => format!(
+                        "; {caller_name} may write only to some policies of the database, so it \
+                         cannot create the database: run {statement}, or use a token for the \
+                         whole database"
+                    ),
+                };
                 Err(ApiError::DatabaseNotFound { name, hint })
             }
             Err(error) => Err(match error.into() {
@@ -145,30 +149,6 @@ fn respond(
         response = response.with_header(CREATED, created_header(database, created));
     }
     (response, Outcome { points: outcome.points_written, refusal })
-}
-
-/// Returns the reason why a write by `caller` does not create `database`, or `None` if the write
-/// creates it. A caller may have write permission on a database that does not exist yet.
-fn not_created(settings: &Settings, caller: &Principal, database: &str) -> Option<NotCreated> {
-    match caller.grants.scope(PermissionKind::Write, database) {
-        Scope::All if settings.auto_create_databases => None,
-        Scope::All => Some(NotCreated::Disabled),
-        Scope::None | Scope::Policies(_) => Some(NotCreated::ByCaller(Rc::clone(&caller.name))),
-    }
-}
-
-fn missing_database_hint(not_created: Option<NotCreated>, database: &str) -> String {
-    let statement = format!("CREATE DATABASE {}", quote::ident(database));
-    match not_created {
-        None => format!("; run {statement}"),
-        Some(NotCreated::Disabled) => format!(
-            "; writes do not create databases (AUTO_CREATE_DATABASES=false), so run {statement}"
-        ),
-        Some(NotCreated::ByCaller(caller)) => format!(
-            "; {caller} may write only to some policies of the database, so it cannot create the database: run \
-             {statement}, or use a token for the whole database"
-        ),
-    }
 }
 
 /// A rejected line in InfluxDB 3's format.
