@@ -245,14 +245,8 @@ pub fn duration_ns(text: &str) -> Option<i64> {
     if text.eq_ignore_ascii_case("inf") || text.eq_ignore_ascii_case("none") || text == "0" {
         return Some(0);
     }
-    let mut rest = text;
-    let mut total_ns: i64 = 0;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let (number, tail) = rest.split_at(digits);
-        let unit_end = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
-        let (unit, tail) = tail.split_at(unit_end);
-        let unit_ns = match unit {
+    let unit_ns = |unit: &str| {
+        Some(match unit {
             "ms" => MS_NS,
             "s" => S_NS,
             "m" => MINUTE_NS,
@@ -260,12 +254,32 @@ pub fn duration_ns(text: &str) -> Option<i64> {
             "d" => D_NS,
             "w" => W_NS,
             _ => return None,
-        };
-        let part_ns = number.parse::<i64>().ok()?.checked_mul(unit_ns)?;
-        total_ns = total_ns.checked_add(part_ns)?;
-        rest = tail;
+        })
+    };
+    if text.contains(char::is_whitespace) {
+        return None;
     }
-    (!text.is_empty()).then_some(total_ns)
+    sum_ns(text, unit_ns)
+}
+
+/// Parses numbers with units, such as `1d12h`, and returns their sum. Spaces may separate numbers
+/// and units.
+pub(super) fn sum_ns(text: &str, unit_ns: impl Fn(&str) -> Option<i64>) -> Option<i64> {
+    let mut rest = text.trim();
+    let mut total_ns: i64 = 0;
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
+        let (number, tail) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?);
+        let tail = tail.trim_start();
+        let end = tail.find(|c: char| c.is_ascii_digit() || c.is_whitespace());
+        let (unit, tail) = tail.split_at(end.unwrap_or(tail.len()));
+        let part_ns = number.parse::<i64>().ok()?.checked_mul(unit_ns(unit)?)?;
+        total_ns = total_ns.checked_add(part_ns)?;
+        rest = tail.trim_start();
+    }
+    Some(total_ns)
 }
 
 fn parsed<T>(

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::api::error::{ApiError, ApiResult, invalid};
 use crate::api::http::{Parameters, Response};
 use crate::api::routes::handler::{Incoming, PendingRequest, json_body, json_line};
-use crate::api::settings::{Settings, duration_ns};
+use crate::api::settings::{Settings, duration_ns, sum_ns};
 use crate::coordinator::Io;
 use crate::coordinator::create_drop::{Change, carry_out};
 use crate::coordinator::database_lists::{list_databases, seen_by_name};
@@ -39,34 +39,16 @@ impl Body {
     fn duration_ns(&self) -> ApiResult<Option<i64>> {
         let Some(period) = &self.retention_period else { return Ok(None) };
         let Some(text) = period else { return Ok(Some(0)) };
-        duration_ns(text).or_else(|| humantime_ns(text)).map(Some).ok_or_else(|| {
+        duration_ns(text).or_else(|| sum_ns(text, unit_ns)).map(Some).ok_or_else(|| {
             let expected = "expected a duration such as 72h or 30d, or \"none\"";
             ApiError::Invalid(format!("invalid retention_period \"{text}\": {expected}"))
         })
     }
 }
 
-/// Parses a duration in the format of the crate `humantime`, such as `1month 13h 30m`. The
-/// command `influxdb3` sends this format. In addition, `mo` is 30 days. Unlike in `humantime`, `y`
-/// is 365 days.
-fn humantime_ns(text: &str) -> Option<i64> {
-    let mut rest = text.trim();
-    let mut total_ns: i64 = 0;
-    if rest.is_empty() {
-        return None;
-    }
-    while !rest.is_empty() {
-        let (number, tail) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?);
-        let tail = tail.trim_start();
-        let end = tail.find(|c: char| c.is_ascii_digit() || c.is_whitespace());
-        let (unit, tail) = tail.split_at(end.unwrap_or(tail.len()));
-        let part_ns = number.parse::<i64>().ok()?.checked_mul(unit_ns(unit)?)?;
-        total_ns = total_ns.checked_add(part_ns)?;
-        rest = tail.trim_start();
-    }
-    Some(total_ns)
-}
-
+/// Returns a unit of the crate `humantime`. The command `influxdb3` sends durations with these
+/// units, such as `1month 13h 30m`. In addition, `mo` is 30 days. Unlike in `humantime`, `y` is 365
+/// days.
 fn unit_ns(unit: &str) -> Option<i64> {
     Some(match unit {
         "nanos" | "nsec" | "ns" => 1,
