@@ -40,7 +40,7 @@ impl ChunkCut {
 ///
 /// The member `partial` of a document is known only when further rows arrive or the statement ends.
 /// Until then, the document is kept in memory, except the beginning of a large document.
-pub struct Documents {
+pub(super) struct Documents {
     epoch: Option<Precision>,
     pretty: bool,
     chunk_rows: usize,
@@ -52,8 +52,7 @@ pub struct Documents {
 }
 
 impl Documents {
-    /// Creates a writer without documents.
-    pub fn new(epoch: Option<Precision>, pretty: bool, chunk_rows: usize) -> Self {
+    pub(super) fn new(epoch: Option<Precision>, pretty: bool, chunk_rows: usize) -> Self {
         let (chunk_rows, out) = (chunk_rows.max(1), Vec::new());
         Self { epoch, pretty, chunk_rows, statement_id: 0, last: None, written: false, out }
     }

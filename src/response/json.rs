@@ -21,8 +21,7 @@ pub(super) enum Remainder {
     Nothing,
 }
 
-/// A JSON document with the results of all statements.
-pub struct Document {
+pub(super) struct Document {
     emitter: Emitter,
     epoch: Option<Precision>,
     begun: bool,
@@ -39,8 +38,7 @@ pub struct Document {
 }
 
 impl Document {
-    /// Creates an empty document.
-    pub fn new(epoch: Option<Precision>, pretty: bool) -> Self {
+    pub(super) fn new(epoch: Option<Precision>, pretty: bool) -> Self {
         Self {
             emitter: Emitter::new(pretty),
             epoch,

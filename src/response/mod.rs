@@ -1,15 +1,15 @@
 //! Writes series as bytes in the format that the client requests.
 //!
 //! A [`Writer`] receives the chunks of a result in order, and stores only the bytes that have not
-//! been taken yet. Module [`json`] writes one document per request. With `chunked=true`, module
-//! [`chunked`] writes several documents.
+//! been taken yet. Module `json` writes one document per request. With `chunked=true`, module
+//! `chunked` writes several documents.
 
 pub mod accept;
 mod cell;
-pub mod chunked;
+mod chunked;
 pub mod csv;
 pub mod emitter;
-pub mod json;
+mod json;
 pub mod msgpack;
 pub mod number;
 mod rows;
