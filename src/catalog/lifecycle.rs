@@ -22,10 +22,9 @@ pub(super) const FIRST_RECOVERY_KEY: u64 = 1 << 52;
 const STATE: RowRange<EntriesState> = RowRange::one(Table::State, 0);
 const ENTRIES: RowRange<Entry> = RowRange::within(Table::Entry, 0, FIRST_RECOVERY_KEY - 1);
 
-/// The stage of a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum EntryStage {
+pub(super) enum EntryStage {
     /// The Database may not be initialised yet.
     Creating,
     /// The database is in use.
@@ -45,17 +44,15 @@ fn translate(refusal: DatabaseRefusal) -> CatalogRefusal {
 /// A database in the Catalog.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// The settings of the request that created the database.
-    pub create: CreateDatabase,
+    pub(super) create: CreateDatabase,
     /// The id of the Database object.
     pub object: ObjectId,
-    /// The stage.
-    pub stage: EntryStage,
+    pub(super) stage: EntryStage,
     /// The time, in nanoseconds, at which the alarm next tries to finish the row. The stage `ready`
     /// does not use this time.
-    pub due_ns: i64,
+    pub(super) due_ns: i64,
     /// The number of attempts by the alarm.
-    pub failures: u32,
+    pub(super) failures: u32,
 }
 
 impl Entry {
@@ -97,23 +94,21 @@ impl Entries {
     }
 
     /// Returns the ids of all databases from `number` on, in any stage and in ascending order.
-    pub fn from(&self, number: u64) -> impl Iterator<Item = u64> {
+    pub(super) fn from(&self, number: u64) -> impl Iterator<Item = u64> {
         self.rows.range(number..).map(|(number, _)| *number)
     }
 
     /// Returns whether the database with this id may be in use. A database in creation has no
     /// clients, and receives all tokens and users before it is ready (PROTOCOL.md rule 11).
-    pub fn may_be_in_use(&self, number: u64) -> bool {
+    pub(super) fn may_be_in_use(&self, number: u64) -> bool {
         self.get(number).is_some_and(|entry| entry.stage != EntryStage::Creating)
     }
 
-    /// Returns the id of the newest database.
-    pub fn last(&self) -> Option<u64> {
+    pub(super) fn last(&self) -> Option<u64> {
         self.rows.keys().next_back().copied()
     }
 
-    /// Returns the database with this id.
-    pub fn get(&self, number: u64) -> Option<&Entry> {
+    pub(super) fn get(&self, number: u64) -> Option<&Entry> {
         self.rows.get(&number)
     }
 
@@ -131,7 +126,7 @@ impl Entries {
     }
 
     /// Checks whether the limit `limit` allows another database.
-    pub fn check_limit(&self, limit: usize) -> Result<(), CatalogRefusal> {
+    pub(super) fn check_limit(&self, limit: usize) -> Result<(), CatalogRefusal> {
         let (limit, current) = (limit as u64, self.rows.len() as u64);
         if current < limit {
             return Ok(());
@@ -185,7 +180,7 @@ impl Entries {
     }
 
     /// Deletes a row and frees its name.
-    pub fn remove<S: Store>(&mut self, store: &S, number: u64) -> StoreResult<()> {
+    pub(super) fn remove<S: Store>(&mut self, store: &S, number: u64) -> StoreResult<()> {
         ENTRIES.remove(store, number, number)?;
         if let Some(entry) = self.rows.remove(&number) {
             self.names.remove(&entry.create.name);
@@ -195,18 +190,18 @@ impl Entries {
 
     /// Returns the unfinished row with the earliest due time, if that row is due. Skips rows with
     /// `failures_max` attempts.
-    pub fn due(&self, now_ns: i64, failures_max: u32) -> Option<u64> {
+    pub(super) fn due(&self, now_ns: i64, failures_max: u32) -> Option<u64> {
         let due = self.unfinished(failures_max).filter(|(_, entry)| entry.due_ns <= now_ns);
         due.min_by_key(|(number, entry)| (entry.due_ns, *number)).map(|(number, _)| number)
     }
 
     /// Returns the due time of the next unfinished row.
-    pub fn next_due_ns(&self, failures_max: u32) -> Option<i64> {
+    pub(super) fn next_due_ns(&self, failures_max: u32) -> Option<i64> {
         self.unfinished(failures_max).map(|(_, entry)| entry.due_ns).min()
     }
 
     /// Returns descriptions of the rows that the alarm skips after too many attempts.
-    pub fn problems(&self, failures_max: u32) -> Vec<String> {
+    pub(super) fn problems(&self, failures_max: u32) -> Vec<String> {
         let aside = self
             .rows
             .values()

@@ -8,7 +8,7 @@
 //! (PROTOCOL.md rule 11).
 
 mod access;
-pub mod grants;
+mod grants;
 pub mod lifecycle;
 mod live_queries;
 mod recovery;

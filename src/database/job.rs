@@ -26,8 +26,7 @@ use crate::scan::request::Resume;
 
 /// A `job` row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Job {
-    /// The kind of change.
+pub(super) struct Job {
     pub kind: JobKind,
     /// The time of the alarm's next attempt, in nanoseconds.
     pub due_ns: i64,
@@ -48,45 +47,34 @@ fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
-/// The kind of change.
+/// The kind of change. `number` is the key of the policy's row. `generation` is the generation of
+/// the database after publication.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum JobKind {
+pub(super) enum JobKind {
     /// Open the shards of a new policy, and then publish the policy.
     CreatePolicy {
-        /// The key of the policy's row.
         number: u64,
         /// The new policy, with its first group.
         policy: Policy,
-        /// Whether the policy becomes the default.
         make_default: bool,
-        /// The generation of the database after publication.
         generation: u64,
     },
     /// Send new settings to the shards, and then publish the settings.
     AlterPolicy {
-        /// The key of the policy's row.
         number: u64,
         /// The complete settings of the policy, including unchanged settings.
         settings: Settings,
-        /// Whether the policy becomes the default.
         make_default: bool,
-        /// The generation of the database after publication.
         generation: u64,
     },
     /// Close the shards of a policy, and then remove the policy.
-    DropPolicy {
-        /// The key of the policy's row.
-        number: u64,
-        /// The generation of the database after publication.
-        generation: u64,
-    },
+    DropPolicy { number: u64, generation: u64 },
     /// Retire the measurement's ids on every shard, and then remove the measurement from the
     /// schemas.
     DropMeasurement {
         /// The key of each policy that contains the measurement, and the measurement's id in that
         /// policy.
         ids: Vec<(u64, MeasurementId)>,
-        /// The generation of the database after publication.
         generation: u64,
     },
     /// Close every shard.
@@ -99,32 +87,19 @@ pub enum JobKind {
     /// Split a group if necessary (see [`super::split`]).
     Split(Split),
     /// Send the new ranges to both groups of a split, and then publish the new group.
-    PublishSplit {
-        /// The split.
-        split: Split,
-        /// The generation of the database after publication.
-        generation: u64,
-    },
+    PublishSplit { split: Split, generation: u64 },
     /// Remove the fence of a failed split, and close the new shards.
-    AbandonSplit {
-        /// The split.
-        split: Split,
-    },
+    AbandonSplit { split: Split },
     /// Close the shards of a policy's first groups, whose points have all expired. The next group
     /// takes over their time range.
     DropGroups {
-        /// The key of the policy's row.
         number: u64,
         /// The number of groups to drop, starting with the first group.
         groups: usize,
-        /// The generation of the database after publication.
         generation: u64,
     },
     /// Wipe closed shards.
-    WipeShards {
-        /// The closed shards.
-        shards: Vec<ObjectId>,
-    },
+    WipeShards { shards: Vec<ObjectId> },
     /// Wipe every shard, including shards that wait for a wipe, and then wipe this object with all
     /// its jobs.
     WipeDatabase,
@@ -132,12 +107,7 @@ pub enum JobKind {
     Access,
     /// Raise the generation on every shard, and then publish new limits. Senders with the old
     /// limits become stale.
-    SetQuota {
-        /// The new limits.
-        change: QuotaChange,
-        /// The generation of the database after publication.
-        generation: u64,
-    },
+    SetQuota { change: QuotaChange, generation: u64 },
     /// Open the new shards for a restore.
     OpenRestore(Filling),
     /// Wait while the edge fills the new shards, which no other object knows yet. When the job
@@ -145,11 +115,9 @@ pub enum JobKind {
     Restore(Filling),
     /// Close the shards of all other policies, and then publish the restored policies.
     PublishRestore {
-        /// The filled policies.
         filling: Filling,
         /// The default policy, continuous queries and quotas, published with the policies.
         rest: RestoredRest,
-        /// The generation of the database after publication.
         generation: u64,
     },
     /// Send all settings to every shard after a point-in-time recovery, and then open the database.
@@ -158,12 +126,10 @@ pub enum JobKind {
 
 /// The stored state of a restore.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Filling {
-    /// The name of the backup.
+pub(super) struct Filling {
     pub backup: String,
     /// The row key of the first policy. The other policies have the following keys.
     pub first: u64,
-    /// The policies with new shards.
     pub policies: Vec<Policy>,
     /// The number of stored pages of measurements.
     pub pages: u32,
@@ -171,10 +137,8 @@ pub struct Filling {
 
 /// The stored state of a split.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Split {
-    /// The key of the policy's row.
+pub(super) struct Split {
     pub number: u64,
-    /// The group to split.
     pub group: u64,
     /// The size of the group's largest shard in bytes, or the largest size known so far.
     pub bytes: u64,
@@ -184,7 +148,7 @@ pub struct Split {
 
 /// The progress of the copying.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Copying {
+pub(super) struct Copying {
     /// The new group, from the time of the split to the end of the old group.
     pub target: ShardGroup,
     /// The generation of the new shards until they are published.
@@ -202,29 +166,29 @@ pub struct Copying {
 impl Job {
     /// Creates a job that a request executes immediately. The alarm retries the job after a delay.
     /// The delay is short if the job revokes a permission.
-    pub fn started(kind: JobKind, now_ns: i64) -> Self {
+    pub(super) fn started(kind: JobKind, now_ns: i64) -> Self {
         let wait_ns = if kind == JobKind::Access { S_NS } else { JOB_RETRY_NS };
         Self { kind, due_ns: now_ns.saturating_add(wait_ns), failures: 0, answered: 0 }
     }
 
     /// Returns whether the alarm skips the job after too many attempts. The alarm never skips a job
     /// that revokes permissions.
-    pub fn is_skipped(&self) -> bool {
+    pub(super) fn is_skipped(&self) -> bool {
         self.failures >= JOB_FAILURES_MAX && self.kind != JobKind::Access
     }
 
     /// Creates a job that waits until earlier messages have expired.
-    pub fn delayed(kind: JobKind, now_ns: i64) -> Self {
+    pub(super) fn delayed(kind: JobKind, now_ns: i64) -> Self {
         Self { kind, due_ns: now_ns.saturating_add(WIPE_DELAY_NS), failures: 0, answered: 0 }
     }
 
     /// Creates a job that the alarm executes at a time.
-    pub fn due(kind: JobKind, now_ns: i64) -> Self {
+    pub(super) fn due(kind: JobKind, now_ns: i64) -> Self {
         Self { kind, due_ns: now_ns, failures: 0, answered: 0 }
     }
 
     /// Counts an attempt of the alarm, and schedules the next attempt with a doubled delay.
-    pub fn count_attempt(&self, now_ns: i64) -> Self {
+    pub(super) fn count_attempt(&self, now_ns: i64) -> Self {
         let failures = self.failures.saturating_add(1);
         let wait_ns = match self.kind {
             JobKind::Access => (S_NS << failures.min(10)).min(REVOKE_RETRY_NS_MAX),
@@ -235,13 +199,13 @@ impl Job {
 
     /// Returns the job after an event that ended early, with the number of messages that have a
     /// reply. The alarm continues the job immediately.
-    pub fn continued(&self, answered: u64, now_ns: i64) -> Self {
+    pub(super) fn continued(&self, answered: u64, now_ns: i64) -> Self {
         let answered = answered.max(self.answered);
         Self { due_ns: now_ns, failures: 0, answered, ..self.clone() }
     }
 
     /// Returns a description of a job that the alarm skips.
-    pub fn problem(&self) -> String {
+    pub(super) fn problem(&self) -> String {
         let what = match &self.kind {
             JobKind::CreatePolicy { .. } => "creating a retention policy",
             JobKind::AlterPolicy { .. } => "changing a retention policy",
@@ -265,7 +229,7 @@ impl Job {
     }
 
     /// Returns whether the job is a statement. Only one statement is executed at a time.
-    pub fn is_statement(&self) -> bool {
+    pub(super) fn is_statement(&self) -> bool {
         !matches!(
             self.kind,
             JobKind::WipeShards { .. }
@@ -277,7 +241,7 @@ impl Job {
     }
 
     /// Returns the objects that the job has created and that no edge knows.
-    pub fn fresh(&self) -> Vec<ObjectId> {
+    pub(super) fn fresh(&self) -> Vec<ObjectId> {
         match &self.kind {
             JobKind::CreatePolicy { policy, .. } => shards(policy).cloned().collect(),
             JobKind::OpenRestore(filling)
@@ -294,22 +258,20 @@ impl Job {
 }
 
 impl Filling {
-    /// Returns the new shards.
-    pub fn shards(&self) -> impl Iterator<Item = &ObjectId> {
+    pub(super) fn shards(&self) -> impl Iterator<Item = &ObjectId> {
         self.policies.iter().flat_map(shards)
     }
 }
 
 impl Split {
-    /// Returns the new group.
-    pub fn target(&self) -> Option<&ShardGroup> {
+    pub(super) fn target(&self) -> Option<&ShardGroup> {
         self.copy.as_ref().map(|copy| &copy.target)
     }
 }
 
 impl Copying {
     /// Creates the progress of a copy that has copied no rows yet.
-    pub fn begin(target: ShardGroup, generation: u64) -> Self {
+    pub(super) fn begin(target: ShardGroup, generation: u64) -> Self {
         Self { target, generation, shard: 0, measurement: 0, resume: Resume::default(), bytes: 0 }
     }
 }

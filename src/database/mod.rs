@@ -1,18 +1,18 @@
 //! Implements the Database, the object with a database's policies, schemas and shard groups.
 //!
 //! Reads and registrations need no other object. A change that involves other objects is a job
-//! ([`job`]). The Database stores a job before it sends the job's first message. The request that
+//! (`job`). The Database stores a job before it sends the job's first message. The request that
 //! stored the job also executes the job. The alarm, or any later statement that finds the job
 //! unfinished, continues the job.
 
 mod access;
-pub mod groups;
-pub mod job;
+mod groups;
+mod job;
 mod object;
-pub mod policies;
+mod policies;
 mod restore_and_recover;
-pub mod rows;
-pub mod schema;
+mod rows;
+mod schema;
 mod schedules;
 mod split;
 mod statements;

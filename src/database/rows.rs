@@ -50,10 +50,9 @@ const FIRST_GRANT_KEY: u64 = 1 << 52;
 /// high bits contain the policy's number.
 const MEASUREMENT_BITS: u32 = 32;
 
-/// The stage of a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum DatabaseStage {
+pub(super) enum DatabaseStage {
     /// The shards of the first policy may not be open yet.
     Opening,
     /// The database is in use.
@@ -67,14 +66,10 @@ pub enum DatabaseStage {
 
 /// The single `state` row of a database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DatabaseState {
-    /// The settings of the request that created the database.
+pub(super) struct DatabaseState {
     pub create: CreateDatabase,
-    /// The stage.
     pub stage: DatabaseStage,
-    /// The published generation.
     pub generation: u64,
-    /// The default policy.
     pub default_policy: Option<PolicyId>,
     /// The name of the default policy, if the default policy was dropped.
     #[serde(default)]
@@ -112,23 +107,19 @@ pub struct DatabaseState {
 /// since this row was last stored. Only reads, and progress writes of continuous queries, are lost
 /// in this way.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Billed {
-    /// The number of rows read.
+pub(super) struct Billed {
     pub rows_read: u64,
-    /// The number of rows written.
     pub rows_written: u64,
     /// The time when a measurement or column last received an id, in nanoseconds. A recovery uses
     /// this time to determine whether an id was assigned after the reset.
     #[serde(default)]
     pub registered_ns: i64,
-    /// The usage of the last days.
     #[serde(default)]
     pub usage: DailyUsage,
 }
 
-/// The counters of billed rows.
 #[derive(Clone, Debug, Default)]
-pub struct Bill {
+pub(super) struct Bill {
     pub(super) saved: Billed,
     before: RowCounts,
     /// The usage, including the events since the last stored change.
@@ -136,8 +127,7 @@ pub struct Bill {
 }
 
 impl Bill {
-    /// Returns the current bill.
-    pub fn now<S: Store>(&self, store: &S) -> Billed {
+    pub(super) fn now<S: Store>(&self, store: &S) -> Billed {
         let counts = store.row_counts();
         let since = counts.since(self.before);
         Billed {
@@ -161,9 +151,8 @@ struct PolicyHead {
     policy: Policy,
 }
 
-/// A continuous query with its state in memory.
 #[derive(Clone, Debug)]
-pub struct ContinuousRow {
+pub(super) struct ContinuousRow {
     pub(super) number: u64,
     pub(super) query: ContinuousQuery,
     /// The earliest time of the next run, in nanoseconds. The row does not contain this time.
@@ -186,8 +175,7 @@ impl ContinuousRow {
 
 /// All rows of a Database.
 #[derive(Clone, Debug)]
-pub struct DatabaseRows {
-    /// The `state` row.
+pub(super) struct DatabaseRows {
     pub state: DatabaseState,
     /// The policies and measurements in the `entry` and `schema` tables.
     pub policies: Policies,
@@ -197,19 +185,16 @@ pub struct DatabaseRows {
     pub continuous: Vec<ContinuousRow>,
     /// The limits of the database and its callers.
     pub quotas: Quotas,
-    /// The backup schedule, if one is set.
     pub schedule: Option<ScheduleRow>,
     /// The time at which the alarm checks the running continuous query or scheduled backup, in
     /// nanoseconds. `None` if neither runs. This time is not stored.
     pub busy_until_ns: Option<i64>,
-    /// The billed rows.
     pub bill: Bill,
 }
 
 /// A change of rows in one transaction.
 #[derive(Debug, Default)]
-pub struct RowsChange {
-    /// The `state` row.
+pub(super) struct RowsChange {
     pub state: Option<DatabaseState>,
     /// A new or changed policy, with its row key.
     pub policy: Option<(u64, Policy)>,
@@ -217,7 +202,6 @@ pub struct RowsChange {
     pub removed_policy: Option<u64>,
     /// The markers of dropped measurements, with the row keys of their policies.
     pub dropped: Vec<(u64, MeasurementSchema)>,
-    /// The jobs to store, by key.
     pub jobs: Vec<(u64, Job)>,
     /// The keys of finished jobs.
     pub removed_jobs: Vec<u64>,
@@ -246,7 +230,7 @@ impl RowsChange {
 
 impl DatabaseRows {
     /// Creates the rows of a new database, which are not stored yet.
-    pub fn new(state: DatabaseState) -> Self {
+    pub(super) fn new(state: DatabaseState) -> Self {
         let (policies, jobs) = (Policies::default(), BTreeMap::new());
         let (bill, quotas) = (Bill::default(), Quotas::default());
         let (continuous, schedule, busy_until_ns) = (Vec::new(), None, None);
@@ -272,7 +256,7 @@ impl DatabaseRows {
     }
 
     /// Reads all rows. Returns `None` if the object has no database.
-    pub fn load<S: Store>(store: &S) -> StoreResult<Option<Self>> {
+    pub(super) fn load<S: Store>(store: &S) -> StoreResult<Option<Self>> {
         let before = store.row_counts();
         if !store.is_open()? {
             return Ok(None);
@@ -305,7 +289,7 @@ impl DatabaseRows {
     }
 
     /// Stores a change, and then applies the change to the memory.
-    pub fn apply<S: Store>(&mut self, store: &S, change: RowsChange) -> StoreResult<()> {
+    pub(super) fn apply<S: Store>(&mut self, store: &S, change: RowsChange) -> StoreResult<()> {
         store.atomically(|| {
             write(store, &change)?;
             self.bill.put(store)
@@ -342,7 +326,7 @@ impl DatabaseRows {
 
     /// Stores a registration in the schema of policy `number`, and then applies the registration to
     /// the memory.
-    pub fn register<S: Store>(
+    pub(super) fn register<S: Store>(
         &mut self,
         store: &S,
         number: u64,

@@ -237,7 +237,7 @@ impl<S: Store> BackedUp for Database<S> {
 
 /// The schedule, and its state in memory.
 #[derive(Clone, Debug)]
-pub struct ScheduleRow {
+pub(super) struct ScheduleRow {
     pub(super) schedule: BackupSchedule,
     /// The earliest time of the next pass, in nanoseconds.
     not_before_ns: i64,

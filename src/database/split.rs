@@ -48,14 +48,17 @@ use crate::store::Store;
 
 impl Split {
     /// Returns the policy and the published old group.
-    pub fn find<'a>(&self, rows: &'a DatabaseRows) -> Option<(&'a PolicyRow, &'a ShardGroup)> {
+    pub(super) fn find<'a>(
+        &self,
+        rows: &'a DatabaseRows,
+    ) -> Option<(&'a PolicyRow, &'a ShardGroup)> {
         let row = rows.policies.numbered(self.number)?;
         let group = row.policy.groups.iter().find(|group| group.id == self.group)?;
         Some((row, group))
     }
 
     /// Returns the policy after the split, and its row key.
-    pub fn published(&self, rows: &DatabaseRows) -> Option<(u64, Policy)> {
+    pub(super) fn published(&self, rows: &DatabaseRows) -> Option<(u64, Policy)> {
         let copy = self.copy.as_ref()?;
         let mut policy = self.find(rows)?.0.policy.clone();
         let at = policy.groups.iter().position(|group| group.id == self.group)?;
@@ -70,7 +73,7 @@ impl Split {
 
     /// Returns the policy with `bytes` as the old group's size limit for its next split, and the
     /// policy's row key.
-    pub fn marked(&self, rows: &DatabaseRows, bytes: u64) -> Option<(u64, Policy)> {
+    pub(super) fn marked(&self, rows: &DatabaseRows, bytes: u64) -> Option<(u64, Policy)> {
         let mut policy = self.find(rows)?.0.policy.clone();
         let old = policy.groups.iter_mut().find(|group| group.id == self.group)?;
         old.split_bytes = bytes;

@@ -35,7 +35,7 @@ pub(super) struct GrantsState {
 /// The index of all tokens and users in the `schema` table. A change is stored before it is applied
 /// to this index.
 #[derive(Clone, Debug, Default)]
-pub struct Grantees {
+pub(super) struct Grantees {
     state: GrantsState,
     found_by: BTreeMap<u64, u64>,
     /// Pairs of a database name's hash and the id of a token or user with permissions on that
@@ -48,10 +48,8 @@ pub struct Grantees {
 
 /// A change of a token or user, before the change is stored.
 #[derive(Clone, Debug)]
-pub struct GranteeChange {
-    /// The old state.
+pub(super) struct GranteeChange {
     pub old: Option<Grantee>,
-    /// The new state.
     pub new: Option<Grantee>,
     /// The version of all tokens and users after the change, and the highest id.
     pub(super) state: GrantsState,
@@ -59,19 +57,17 @@ pub struct GranteeChange {
 
 /// The result of a request to store a token or user.
 #[derive(Clone, Debug)]
-pub enum Put {
+pub(super) enum Put {
     /// The state is already stored under this id.
     Same(u64),
     /// The request is rejected. `None` means that the version which the caller expected is
     /// outdated.
     Refused(Option<CatalogRefusal>),
-    /// The change to store.
     Change(Box<GranteeChange>),
 }
 
 impl Grantees {
-    /// Reads the table.
-    pub fn load<S: Store>(store: &S) -> StoreResult<Self> {
+    pub(super) fn load<S: Store>(store: &S) -> StoreResult<Self> {
         let mut grantees = Self::default();
         if !store.is_open()? {
             return Ok(grantees);
@@ -112,12 +108,11 @@ impl Grantees {
     }
 
     /// Returns the version of all tokens and users together.
-    pub fn version(&self) -> u64 {
+    pub(super) fn version(&self) -> u64 {
         self.state.version
     }
 
-    /// Returns the token or user with this name.
-    pub fn named<S: Store>(
+    pub(super) fn named<S: Store>(
         &self,
         store: &S,
         user: bool,
@@ -128,15 +123,18 @@ impl Grantees {
         Ok(row.filter(|row| row.user == user && row.name == name))
     }
 
-    /// Returns the token or user with this lookup key.
-    pub fn by_key<S: Store>(&self, store: &S, key: &GranteeKey) -> StoreResult<Option<Grantee>> {
+    pub(super) fn by_key<S: Store>(
+        &self,
+        store: &S,
+        key: &GranteeKey,
+    ) -> StoreResult<Option<Grantee>> {
         let found = self.found_by.get(&key_hash(key.user, &key.text));
         let row = found.map_or(Ok(None), |id| GRANTEES.get(store, *id))?;
         Ok(row.filter(|row| row.key() == *key))
     }
 
     /// Returns a page of tokens or users with ids above `after`, and whether further pages follow.
-    pub fn page<S: Store>(
+    pub(super) fn page<S: Store>(
         &self,
         store: &S,
         user: bool,
@@ -166,7 +164,7 @@ impl Grantees {
 
     /// Returns a page of those tokens and users with ids above `after` that have permissions on
     /// `database`. The result omits all other permissions.
-    pub fn concerning<S: Store>(
+    pub(super) fn concerning<S: Store>(
         &self,
         store: &S,
         database: &str,
@@ -200,7 +198,7 @@ impl Grantees {
 
     /// Prepares the change that stores `grantee`. See
     /// [`crate::protocol::catalog::ToCatalog::PutGrantee`].
-    pub fn put<S: Store>(&self, store: &S, mut grantee: Grantee) -> StoreResult<Put> {
+    pub(super) fn put<S: Store>(&self, store: &S, mut grantee: Grantee) -> StoreResult<Put> {
         let found = self.named(store, grantee.user, &grantee.name)?;
         if let Some(found) = &found {
             let (id, version) = (found.id, found.version);
@@ -230,7 +228,7 @@ impl Grantees {
     }
 
     /// Prepares the removal of a token or user. Returns `None` if the name does not exist.
-    pub fn remove<S: Store>(
+    pub(super) fn remove<S: Store>(
         &self,
         store: &S,
         user: bool,
@@ -245,7 +243,7 @@ impl Grantees {
     ///
     /// # Errors
     /// [`StoreError`](crate::store::StoreError): the store is unchanged.
-    pub fn apply<S: Store>(
+    pub(super) fn apply<S: Store>(
         &mut self,
         store: &S,
         change: GranteeChange,
@@ -283,7 +281,7 @@ impl Grantees {
     ///
     /// # Errors
     /// [`StoreError`](crate::store::StoreError): a repeat removes the remaining permissions.
-    pub fn revoke_users<S: Store>(&mut self, store: &S, database: &str) -> StoreResult<()> {
+    pub(super) fn revoke_users<S: Store>(&mut self, store: &S, database: &str) -> StoreResult<()> {
         let named = self.naming(database).filter(|id| self.users.contains(id));
         for id in named.collect::<Vec<_>>() {
             let Some(mut row) = GRANTEES.get(store, id)? else { continue };
@@ -296,12 +294,16 @@ impl Grantees {
     }
 
     /// Returns the day of the last use of each token in `rows`.
-    pub fn uses<S: Store>(&self, store: &S, rows: &[Grantee]) -> StoreResult<Vec<Option<u32>>> {
+    pub(super) fn uses<S: Store>(
+        &self,
+        store: &S,
+        rows: &[Grantee],
+    ) -> StoreResult<Vec<Option<u32>>> {
         rows.iter().map(|row| USES.get(store, row.id)).collect()
     }
 
     /// Looks up `keys`, and records `day` as the last use of each token.
-    pub fn look_up<S: Store>(
+    pub(super) fn look_up<S: Store>(
         &self,
         store: &S,
         keys: &[GranteeKey],
@@ -318,8 +320,11 @@ impl Grantees {
         self.identify(store, keys)
     }
 
-    /// Looks up the tokens and users with these keys.
-    pub fn identify<S: Store>(&self, store: &S, keys: &[GranteeKey]) -> StoreResult<FromCatalog> {
+    pub(super) fn identify<S: Store>(
+        &self,
+        store: &S,
+        keys: &[GranteeKey],
+    ) -> StoreResult<FromCatalog> {
         let mut found = Vec::new();
         for key in keys {
             found.extend(self.by_key(store, key)?);

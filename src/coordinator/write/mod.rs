@@ -7,7 +7,7 @@
 
 mod append;
 pub mod rejections;
-pub mod schema_check;
+mod schema_check;
 
 use std::collections::{BTreeMap, VecDeque};
 

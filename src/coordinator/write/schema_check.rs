@@ -17,7 +17,7 @@ const NO_COLUMN: ColumnId = ColumnId(u32::MAX);
 
 /// The columns of the schema that a batch uses.
 #[derive(Debug)]
-pub struct Columns {
+pub(super) struct Columns {
     /// The measurement's id; `None` while the measurement is unknown.
     pub measurement: Option<MeasurementId>,
     /// The ids of the batch's tag keys, in the order of these keys.
@@ -41,7 +41,7 @@ fn known<'a, T>(
 
 impl Columns {
     /// Looks up every column of the batch.
-    pub fn new(batch: &MeasurementBatch, schema: Option<&MeasurementSchema>) -> Self {
+    pub(super) fn new(batch: &MeasurementBatch, schema: Option<&MeasurementSchema>) -> Self {
         let mut columns = Self {
             measurement: schema.map(|schema| schema.id),
             tag_ids: Vec::with_capacity(batch.tag_keys.len()),
@@ -82,7 +82,7 @@ impl Columns {
     }
 
     /// Whether every row can be sent without registration and without conflicts.
-    pub fn are_known(&self) -> bool {
+    pub(super) fn are_known(&self) -> bool {
         self.measurement.is_some()
             && self.new_tags.is_empty()
             && self.new_fields.is_empty()
@@ -90,12 +90,12 @@ impl Columns {
     }
 
     /// Whether rows may be rejected for their types.
-    pub fn has_conflicts(&self) -> bool {
+    pub(super) fn has_conflicts(&self) -> bool {
         !self.conflicts.is_empty()
     }
 
     /// Returns the reason why the schema rejects a row, if any.
-    pub fn conflict(&self, batch: &MeasurementBatch, row: usize) -> Option<RegisterRefusal> {
+    pub(super) fn conflict(&self, batch: &MeasurementBatch, row: usize) -> Option<RegisterRefusal> {
         self.conflicts.iter().find_map(|&(position, existing)| {
             let column = batch.block.fields.get(position)?;
             column.validity.is_valid(row).then(|| RegisterRefusal::TypeConflict {
@@ -110,7 +110,7 @@ impl Columns {
     /// Groups the rows by the set of columns that must be registered first, in the order of each
     /// set's first row. If `with_rows` is false, returns only the sets. Rows without new columns
     /// are omitted.
-    pub fn missing(
+    pub(super) fn missing(
         &self,
         batch: &MeasurementBatch,
         rows: &Selection,

@@ -12,9 +12,8 @@ use crate::protocol::database::{PolicyChange, PolicyRefusal, PolicySpec};
 /// The name of a new database's policy if the request names no policy.
 const DEFAULT_NAME: &str = "autogen";
 
-/// The policies of a database.
 #[derive(Clone, Debug, Default)]
-pub struct Policies {
+pub(super) struct Policies {
     /// The policies, in order of creation.
     pub rows: Vec<PolicyRow>,
     /// The default policy. `None` before the first policy is created, and after the default policy
@@ -22,22 +21,18 @@ pub struct Policies {
     pub default: Option<PolicyId>,
 }
 
-/// A retention policy.
 #[derive(Clone, Debug)]
-pub struct PolicyRow {
+pub(super) struct PolicyRow {
     /// The key in the `entry` table. The row keys of the policy's measurements start at `number <<
     /// 32`.
     pub number: u64,
-    /// The description of the policy, as edges receive it.
     pub policy: Policy,
-    /// The policy's measurements.
     pub schema: Schema,
 }
 
 /// The complete and checked settings of a policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Settings {
-    /// The name, in its original case.
+pub(super) struct Settings {
     pub name: String,
     /// The duration in nanoseconds. 0 keeps points permanently.
     pub duration_ns: i64,
@@ -48,18 +43,16 @@ pub struct Settings {
 }
 
 impl Policies {
-    /// Returns the policy with this name.
-    pub fn named(&self, name: &str) -> Option<&PolicyRow> {
+    pub(super) fn named(&self, name: &str) -> Option<&PolicyRow> {
         self.rows.iter().find(|row| row.policy.name == name)
     }
 
-    /// Returns the policy with this id.
-    pub fn by_id(&self, id: PolicyId) -> Option<&PolicyRow> {
+    pub(super) fn by_id(&self, id: PolicyId) -> Option<&PolicyRow> {
         self.rows.iter().find(|row| row.policy.id == id)
     }
 
     /// Returns the policy whose row has this key.
-    pub fn numbered(&self, number: u64) -> Option<&PolicyRow> {
+    pub(super) fn numbered(&self, number: u64) -> Option<&PolicyRow> {
         self.rows.iter().find(|row| row.number == number)
     }
 
@@ -71,7 +64,7 @@ impl Policies {
     ///
     /// # Errors
     /// [`PolicyRefusal`] unless the default policy has the requested settings.
-    pub fn check_repeat(&self, spec: &PolicySpec) -> Result<(), PolicyRefusal> {
+    pub(super) fn check_repeat(&self, spec: &PolicySpec) -> Result<(), PolicyRefusal> {
         // In 1.x, a contradiction to the existing policy is reported before most other faults.
         if let Err(refusal @ PolicyRefusal::DurationTooLow) = spec.check() {
             return Err(refusal);
@@ -92,7 +85,7 @@ impl Policies {
     }
 
     /// Checks CREATE RETENTION POLICY. Returns `None` if the policy already has these settings.
-    pub fn check_create(
+    pub(super) fn check_create(
         &self,
         spec: &PolicySpec,
         make_default: bool,
@@ -115,7 +108,7 @@ impl Policies {
     }
 
     /// Checks ALTER RETENTION POLICY. Returns `None` if the policy already has these settings.
-    pub fn check_alter(
+    pub(super) fn check_alter(
         &self,
         change: &PolicyChange,
         make_default: bool,
@@ -154,7 +147,7 @@ impl Policies {
 ///
 /// # Errors
 /// [`PolicyRefusal`] for invalid settings.
-pub fn settings(spec: &PolicySpec) -> Result<Settings, PolicyRefusal> {
+pub(super) fn settings(spec: &PolicySpec) -> Result<Settings, PolicyRefusal> {
     spec.check()?;
     let duration_ns = spec.duration_ns.unwrap_or(0);
     Ok(Settings {

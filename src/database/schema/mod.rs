@@ -25,7 +25,7 @@ const MEASUREMENTS_PER_PAGE_MAX: usize = SCHEMA_PAGE_BYTES_MAX / MEASUREMENT_BYT
 
 /// A policy's measurements: a copy of the stored rows.
 #[derive(Clone, Debug, Default)]
-pub struct Schema {
+pub(super) struct Schema {
     by_name: BTreeMap<String, MeasurementSchema>,
     /// The size of `by_name` as stored, in bytes.
     bytes: usize,
@@ -39,7 +39,7 @@ pub struct Schema {
 
 /// The changes of a registration. The caller stores the changes, and then calls [`Schema::apply`].
 #[derive(Debug, Default)]
-pub struct Registration {
+pub(super) struct Registration {
     /// The changed measurements by name.
     pub changed: BTreeMap<String, MeasurementSchema>,
     /// The refusal of each set, in the order of the sets.
@@ -68,8 +68,7 @@ struct Draft<'a> {
 }
 
 impl Schema {
-    /// Adds a stored row.
-    pub fn load(&mut self, measurement: MeasurementSchema) {
+    pub(super) fn load(&mut self, measurement: MeasurementSchema) {
         self.version = self.version.max(measurement.version);
         self.next_measurement = self.next_measurement.max(measurement.id.0.saturating_add(1));
         match measurement.dropped {
@@ -85,62 +84,57 @@ impl Schema {
     }
 
     /// Returns the size of the measurements and their columns as stored, in bytes.
-    pub fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Returns the id of the measurement with this name.
-    pub fn id(&self, name: &str) -> Option<MeasurementId> {
+    pub(super) fn id(&self, name: &str) -> Option<MeasurementId> {
         self.by_name.get(name).map(|measurement| measurement.id)
     }
 
-    /// Returns the number of measurements.
-    pub fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.by_name.len()
     }
 
     /// Returns the ids of dropped measurements, oldest first.
-    pub fn retired(&self) -> Vec<MeasurementId> {
+    pub(super) fn retired(&self) -> Vec<MeasurementId> {
         self.dropped.iter().map(|measurement| measurement.id).collect()
     }
 
     /// Returns the marker that replaces measurement `id` when the measurement is dropped. The
     /// caller stores the marker, and then calls [`Schema::mark`]. Returns `None` if the measurement
     /// does not exist.
-    pub fn marker(&self, id: MeasurementId) -> Option<MeasurementSchema> {
+    pub(super) fn marker(&self, id: MeasurementId) -> Option<MeasurementSchema> {
         let gone = self.by_name.values().find(|measurement| measurement.id == id)?;
         let version = self.version + 1;
         let name = gone.name.clone();
         Some(MeasurementSchema { id, name, version, columns: Vec::new(), dropped: true })
     }
 
-    /// Applies a stored marker.
-    pub fn mark(&mut self, marker: MeasurementSchema) {
+    pub(super) fn mark(&mut self, marker: MeasurementSchema) {
         let dropped = self.by_name.remove(&marker.name);
         self.bytes -= dropped.as_ref().map_or(0, stored_bytes);
         self.version = self.version.max(marker.version);
         self.dropped.push(marker);
     }
 
-    /// Returns the ids of all existing measurements.
-    pub fn ids(&self) -> impl Iterator<Item = MeasurementId> {
+    pub(super) fn ids(&self) -> impl Iterator<Item = MeasurementId> {
         self.by_name.values().map(|measurement| measurement.id)
     }
 
-    /// Returns the measurement with this id.
-    pub fn by_id(&self, id: MeasurementId) -> Option<&MeasurementSchema> {
+    pub(super) fn by_id(&self, id: MeasurementId) -> Option<&MeasurementSchema> {
         self.by_name.values().find(|measurement| measurement.id == id)
     }
 
     /// Returns the schema's version, which is 0 for an empty schema. Every change increases the
     /// version.
-    pub fn version(&self) -> u64 {
+    pub(super) fn version(&self) -> u64 {
         self.version
     }
 
     /// Computes the changes that register `sets` one after another. Does not change the schema.
     /// `database_bytes` is the size of the schemas of all policies.
-    pub fn register(
+    pub(super) fn register(
         &self,
         sets: &[ColumnSet],
         limits: &Limits,
@@ -179,21 +173,20 @@ impl Schema {
         registration
     }
 
-    /// Applies a stored registration.
-    pub fn apply(&mut self, registration: Registration) {
+    pub(super) fn apply(&mut self, registration: Registration) {
         registration.changed.into_values().for_each(|measurement| self.insert(measurement));
         self.version = registration.version;
         self.next_measurement = registration.next_measurement;
     }
 
     /// Sets the lowest id of new columns.
-    pub fn set_next_column_id(&mut self, first: u32) {
+    pub(super) fn set_next_column_id(&mut self, first: u32) {
         self.first_column = self.first_column.max(first);
     }
 
     /// Returns the id of the next measurement, and a column id that is higher than the ids of all
     /// existing columns.
-    pub fn next_ids(&self) -> (u32, u32) {
+    pub(super) fn next_ids(&self) -> (u32, u32) {
         let columns = self.by_name.values().flat_map(|measurement| &measurement.columns);
         let next = columns.map(|column| column.id.0.saturating_add(1)).max().unwrap_or(0);
         (self.next_measurement, next.max(self.first_column))
@@ -203,7 +196,11 @@ impl Schema {
     /// their copy of this schema had a higher version. The ids from this schema's next id up to
     /// `next_measurement` were assigned after the target time of the recovery. For each of these
     /// ids, the result contains the marker of a dropped measurement, without a name.
-    pub fn resend_rows(&self, version: u64, next_measurement: u32) -> Vec<MeasurementSchema> {
+    pub(super) fn resend_rows(
+        &self,
+        version: u64,
+        next_measurement: u32,
+    ) -> Vec<MeasurementSchema> {
         let mut rows: Vec<MeasurementSchema> =
             self.by_name.values().chain(&self.dropped).cloned().collect();
         rows.sort_unstable_by_key(|row| row.version);
@@ -221,7 +218,7 @@ impl Schema {
 
     /// Returns the measurements that changed after `after_version`, in the order of their changes,
     /// and whether further changes follow.
-    pub fn page(&self, after_version: u64) -> (Vec<MeasurementSchema>, bool) {
+    pub(super) fn page(&self, after_version: u64) -> (Vec<MeasurementSchema>, bool) {
         let all = self.by_name.values().chain(&self.dropped);
         let mut changed: Vec<_> = all.filter(|m| m.version > after_version).collect();
         // Each page reads the versions of all measurements, but sorts only the next ones.
