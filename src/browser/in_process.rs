@@ -41,7 +41,7 @@ const NO_PAST: &str = "this server keeps no earlier states of objects";
 /// The database in this process.
 pub struct InProcess {
     service: Service,
-    platform: Local,
+    platform: LocalPlatform,
     budget: Rc<Budget>,
     pages: Rc<Pages>,
     full_bytes: u64,
@@ -74,8 +74,9 @@ pub type SqlSession = Box<dyn FnMut(&[u8]) -> Result<Vec<u8>, String>>;
 pub type BackupStore = Box<dyn FnMut(&[u8]) -> Result<Vec<u8>, String>>;
 
 /// A platform with the caller's time, randomness from a seed, and consecutive object ids.
-struct Local {
-    limits: Limits,
+#[derive(Default)]
+pub(crate) struct LocalPlatform {
+    pub(crate) limits: Limits,
     placement: Placement,
     now_ns: Cell<i64>,
     random: Cell<u64>,
@@ -84,7 +85,18 @@ struct Local {
     has_backups: Cell<bool>,
 }
 
-impl Platform for Local {
+#[cfg(test)]
+impl LocalPlatform {
+    pub(crate) fn at(now_ns: i64) -> Self {
+        Self { now_ns: Cell::new(now_ns), ..Self::default() }
+    }
+
+    pub(crate) fn pass(&self, span_ns: i64) {
+        self.now_ns.set(self.now_ns.get() + span_ns);
+    }
+}
+
+impl Platform for LocalPlatform {
     fn location(&self) -> Option<&'static str> {
         self.placement.location
     }
@@ -135,14 +147,11 @@ impl Platform for Local {
 impl InProcess {
     /// Creates an empty database. `seed` determines every random choice.
     pub fn new(settings: Settings, seed: u64) -> Self {
-        let platform = Local {
+        let platform = LocalPlatform {
             limits: settings.limits,
             placement: settings.placement,
-            now_ns: Cell::new(0),
             random: Cell::new(seed),
-            objects: Cell::new(0),
-            has_sql: Cell::new(false),
-            has_backups: Cell::new(false),
+            ..LocalPlatform::default()
         };
         let (full_bytes, split_bytes) = (settings.shard_full_bytes, settings.shard_split_bytes);
         let service = Service::new(Ok(settings), platform.random_u64());

@@ -1,4 +1,5 @@
 use super::*;
+use crate::browser::in_process::LocalPlatform;
 use crate::model::grant::{Grants, Permission};
 use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::DATABASES_MAX;
@@ -9,49 +10,21 @@ use crate::protocol::grants::Grantee;
 use crate::protocol::release;
 use crate::store::memory::MemoryStore;
 
-struct At(i64);
-
-const FIXED: At = At(0);
-const LATER: At = At(1 << 60);
-
-impl Platform for At {
-    fn now_ns(&self) -> i64 {
-        self.0
-    }
-
-    fn random_u64(&self) -> u64 {
-        7
-    }
-
-    fn new_object_id(
-        &self,
-        kind: ObjectKind,
-        jurisdiction: Option<&str>,
-    ) -> Result<ObjectId, PlacementError> {
-        match jurisdiction {
-            Some(name) => Err(PlacementError::Jurisdiction(name.to_owned())),
-            None => Ok(ObjectId(format!("{kind:?}"))),
-        }
-    }
+fn create(name: &str) -> CreateDatabase {
+    CreateDatabase { name: name.to_owned(), shards: 1, ..CreateDatabase::default() }
 }
 
-fn create(name: &str) -> CreateDatabase {
-    let name = name.to_owned();
-    CreateDatabase { name, policy: None, shards: 1, location: None, jurisdiction: None }
+fn begin(catalog: &mut Catalog<MemoryStore>, message: &ToCatalog) -> (EventId, Step<Vec<u8>>) {
+    catalog.begin(&LocalPlatform::default(), &envelope::encode(message))
+}
+
+fn alarm_at(catalog: &mut Catalog<MemoryStore>, now_ns: i64) -> (EventId, Step<Vec<u8>>) {
+    catalog.alarm(&LocalPlatform::at(now_ns))
 }
 
 fn ask(catalog: &mut Catalog<MemoryStore>, message: &ToCatalog) -> FromCatalog {
-    let (event_id, mut step) = catalog.begin(&FIXED, &envelope::encode(message));
-    loop {
-        match step {
-            Step::Done(reply) => return envelope::decode(&reply).unwrap().1,
-            Step::Calls(calls) => {
-                let result = Ok(envelope::encode(&FromDatabase::Done));
-                let reply = Reply { id: calls.first().expect("a call").id, result };
-                step = catalog.resume(&FIXED, event_id, reply);
-            }
-        }
-    }
+    let event = begin(catalog, message);
+    drive(catalog, event, |_| FromDatabase::Done).0
 }
 
 #[test]
@@ -59,7 +32,7 @@ fn database_count_is_limited() {
     let mut catalog = Catalog::new(MemoryStore::new());
     for n in 0..DATABASES_MAX {
         let created = ask(&mut catalog, &ToCatalog::Create(create(&format!("db{n}"))));
-        let object = ObjectId("Database".to_owned());
+        let object = ObjectId("database-1".to_owned());
         assert_eq!(created, FromCatalog::Created { object, existed: false });
     }
     let limit = DATABASES_MAX as u64;
@@ -130,7 +103,7 @@ fn failed_database_creation_leaves_nothing() {
 fn other_protocol_version_is_unavailable() {
     let mut catalog = Catalog::new(MemoryStore::new());
     let message = envelope::encode_as(VERSION + 1, &ToCatalog::List { after: None, holding: None });
-    let (_, step) = catalog.begin(&FIXED, &message);
+    let (_, step) = catalog.begin(&LocalPlatform::default(), &message);
     let Step::Done(reply) = step else { panic!("calls") };
     let reply = envelope::decode::<FromCatalog>(&reply).unwrap().1;
     assert!(matches!(reply, FromCatalog::Unavailable(Unavailable::Unreachable(_))), "{reply:?}");
@@ -159,7 +132,8 @@ fn drive(
                 for call in calls {
                     let message = envelope::decode::<ToDatabase>(&call.message).unwrap().1;
                     let result = Ok(envelope::encode(&database(&message)));
-                    step = catalog.resume(&FIXED, event_id, Reply { id: call.id, result });
+                    let reply = Reply { id: call.id, result };
+                    step = catalog.resume(&LocalPlatform::default(), event_id, reply);
                 }
             }
         }
@@ -179,7 +153,7 @@ fn revocation_reaches_ten_thousand_databases() {
         number.insert(&store, entry).unwrap();
     }
     let all = |catalog: &mut Catalog<MemoryStore>, message: &ToCatalog| {
-        let begun = catalog.begin(&FIXED, &envelope::encode(message));
+        let begun = begin(catalog, message);
         drive(catalog, begun, |_| FromDatabase::Done)
     };
     // Some databases have not received the change yet, but the token may already be used
@@ -188,7 +162,7 @@ fn revocation_reaches_ten_thousand_databases() {
     assert_eq!(made, FromCatalog::Granted { id: 1, remaining: DATABASES - 128 });
     assert_eq!(rounds, [32; 4]);
     while catalog.notifications.next_due_ns().is_some() {
-        let begun = catalog.alarm(&LATER);
+        let begun = alarm_at(&mut catalog, 1 << 60);
         drive(&mut catalog, begun, |_| FromDatabase::Done);
     }
     let remove = ToCatalog::RemoveGrantee { user: false, name: "t".to_owned() };
@@ -196,7 +170,7 @@ fn revocation_reaches_ten_thousand_databases() {
     assert_eq!(removed, FromCatalog::Dropped { existed: true, remaining: DATABASES - 128 });
     let (mut rounds, mut alarms, mut notified) = (0, 0, 0);
     while catalog.notifications.next_due_ns().is_some() {
-        let begun = catalog.alarm(&LATER);
+        let begun = alarm_at(&mut catalog, 1 << 60);
         let (_, sent) = drive(&mut catalog, begun, |message| {
             let ToDatabase::Grants(push) = message else { panic!("{message:?}") };
             assert!(push.narrows && push.put.is_empty() && push.removed.len() == 1);
@@ -216,12 +190,11 @@ fn repeated_revocation_notifies_remaining_databases() {
     for name in ["a", "b"] {
         ask(&mut catalog, &ToCatalog::Create(create(name)));
     }
-    let begun = catalog.begin(&FIXED, &envelope::encode(&token("t", None)));
-    drive(&mut catalog, begun, |_| FromDatabase::Done);
+    ask(&mut catalog, &token("t", None));
     let remove = ToCatalog::RemoveGrantee { user: false, name: "t".to_owned() };
     let notified = |catalog: &mut Catalog<MemoryStore>, replies: [FromDatabase; 2]| {
         let mut replies = replies.into_iter();
-        let begun = catalog.begin(&FIXED, &envelope::encode(&remove));
+        let begun = begin(catalog, &remove);
         let (reply, rounds) = drive(catalog, begun, |_| replies.next().unwrap());
         let FromCatalog::Dropped { existed: true, remaining } = reply else { panic!("{reply:?}") };
         (remaining, rounds)
@@ -251,7 +224,7 @@ fn change_notifies_only_databases_with_other_permissions() {
         let grants = Grants { admin: false, permissions: permissions.collect() };
         let row = Grantee::token("t", "hash".to_owned(), grants, [0, i64::MAX]);
         let message = ToCatalog::PutGrantee(Box::new(Grantee { version, ..row }));
-        let begun = catalog.begin(&FIXED, &envelope::encode(&message));
+        let begun = begin(&mut catalog, &message);
         drive(&mut catalog, begun, |_| FromDatabase::Done).1
     };
     assert_eq!(put(0, &[("a", false), ("b", false), ("c", false)]), [3]);
@@ -265,12 +238,11 @@ fn continuing_database_drop_is_retried() {
     let mut catalog = Catalog::new(MemoryStore::new());
     ask(&mut catalog, &ToCatalog::Create(create("d")));
     let changing = FromDatabase::Unavailable(Unavailable::Changing);
-    let drop = envelope::encode(&ToCatalog::Drop { name: "d".to_owned() });
-    let event = catalog.begin(&FIXED, &drop);
+    let event = begin(&mut catalog, &ToCatalog::Drop { name: "d".to_owned() });
     drive(&mut catalog, event, |_| changing.clone());
     let alarm = |catalog: &mut Catalog<MemoryStore>| {
         let due_ns = catalog.next_alarm_ns().expect("an alarm");
-        catalog.alarm(&At(due_ns))
+        alarm_at(catalog, due_ns)
     };
     for _ in 0..2 * JOB_FAILURES_MAX {
         let event = alarm(&mut catalog);

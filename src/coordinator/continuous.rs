@@ -336,16 +336,14 @@ fn qualify(
         name: statement.name.clone(),
         text,
         every_ns: if is_run { every_ns } else { 0 },
-        last_run_ns: None,
-        next_run_ns: None,
-        windows_max: None,
+        ..ContinuousQuery::default()
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::coordinator::task::Fixed;
+    use crate::browser::in_process::LocalPlatform;
 
     /// A host whose continuous query is always due. The host records its alarms and runs.
     #[derive(Default)]
@@ -384,15 +382,7 @@ mod tests {
         }
 
         fn due_run(&mut self, _: &dyn Platform, _: bool) -> Option<DueRun> {
-            let query = ContinuousQuery {
-                name: "c".to_owned(),
-                text: "not a statement".to_owned(),
-                every_ns: 1,
-                last_run_ns: None,
-                next_run_ns: None,
-                windows_max: None,
-            };
-            Some(DueRun { database: "d".to_owned(), query })
+            Some(DueRun { database: "d".to_owned(), query: ContinuousQuery::default() })
         }
 
         fn ended(&mut self, _: &dyn Platform, _: &ContinuousQuery, _: RunEnd) {
@@ -414,7 +404,7 @@ mod tests {
         let object = ObjectId("d".to_owned());
         let mut runner = Runner::new(host, object, QueryMemory::default());
         for _ in 0..6 {
-            runner.alarm(&Fixed);
+            runner.alarm(&LocalPlatform::default());
         }
         assert_eq!(runner.host.events, ["run", "job", "run", "job", "run", "run"]);
     }

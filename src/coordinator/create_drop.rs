@@ -78,8 +78,7 @@ fn create_database(create: &CreateDatabaseStatement, shards: u32) -> Result<Chan
         name: create.name.clone(),
         policy: policy.transpose()?,
         shards,
-        location: None,
-        jurisdiction: None,
+        ..CreateDatabase::default()
     }))
 }
 

@@ -428,10 +428,9 @@ impl Retries {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admission::{Admission, QueryMemory};
-    use crate::coordinator::Machine;
+    use crate::browser::in_process::LocalPlatform;
     use crate::coordinator::cache::Cache;
-    use crate::coordinator::task::Fixed;
+    use crate::coordinator::task::tests::step_with;
     use crate::model::ids::MeasurementId;
     use crate::protocol::call::{Address, Call, Reply, Step};
     use crate::protocol::envelope;
@@ -506,10 +505,8 @@ mod tests {
         task: &mut Task<Loaded>,
         reply: Option<(&Call, Vec<u8>)>,
     ) -> Step<Result<Loaded>> {
-        let queries = QueryMemory::new(&Admission::default());
-        let mut context = Context { cache, queries: &queries, platform: &Fixed, calls: 0 };
         let reply = reply.map(|(call, bytes)| Reply { id: call.id, result: Ok(bytes) });
-        task.step(&mut context, reply)
+        step_with(task, cache, &LocalPlatform::default(), reply)
     }
 
     fn only_call(step: Step<Result<Loaded>>) -> Call {

@@ -342,42 +342,24 @@ impl Drop for ContextGuard<'_> {
 }
 
 #[cfg(test)]
-pub(crate) use tests::Fixed;
-
-#[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
-    use crate::admission::{Admission, QueryMemory};
-    use crate::coordinator::cache::Cache;
+    use crate::browser::in_process::LocalPlatform;
     use crate::model::bug::{self, OrBug};
-    use crate::protocol::call::{ObjectKind, PlacementError, Platform, Reply, Step};
 
-    /// A platform whose clock does not advance. This platform creates no objects.
-    pub(crate) struct Fixed;
-
-    impl Platform for Fixed {
-        fn now_ns(&self) -> i64 {
-            7
-        }
-
-        fn random_u64(&self) -> u64 {
-            0
-        }
-
-        fn new_object_id(
-            &self,
-            _: ObjectKind,
-            _: Option<&str>,
-        ) -> Result<ObjectId, PlacementError> {
-            Err(PlacementError::Jurisdiction(String::new()))
-        }
+    /// Runs a step of `machine` with `cache` and `platform`.
+    pub(crate) fn step_with<M: Machine>(
+        machine: &mut M,
+        cache: &mut Cache,
+        platform: &LocalPlatform,
+        reply: Option<Reply>,
+    ) -> Step<Result<M::Reply>> {
+        let queries = &QueryMemory::default();
+        machine.step(&mut Context { cache, queries, platform, calls: 0 }, reply)
     }
 
-    fn step<T>(task: &mut Task<T>, reply: Option<Reply>) -> Step<Result<T>> {
-        let queries = QueryMemory::new(&Admission::default());
-        let mut cache = Cache::default();
-        let (cache, queries, platform) = (&mut cache, &queries, &Fixed);
-        task.step(&mut Context { cache, queries, platform, calls: 0 }, reply)
+    fn step<M: Machine>(machine: &mut M, reply: Option<Reply>) -> Step<Result<M::Reply>> {
+        step_with(machine, &mut Cache::default(), &LocalPlatform::at(7), reply)
     }
 
     fn request(byte: u8) -> Request {
@@ -413,19 +395,12 @@ mod tests {
             output.emit(2).await;
             Ok(())
         });
-        let queries = QueryMemory::new(&Admission::default());
-        let mut step = |reply| {
-            let mut cache = Cache::default();
-            let platform = &Fixed;
-            let (cache, queries) = (&mut cache, &queries);
-            parts.step(&mut Context { cache, queries, platform, calls: 0 }, reply)
-        };
-        assert_eq!(step(None), Step::Done(Ok(Some(1))));
-        let Step::Calls(calls) = step(None) else { panic!("no calls") };
+        assert_eq!(step(&mut parts, None), Step::Done(Ok(Some(1))));
+        let Step::Calls(calls) = step(&mut parts, None) else { panic!("no calls") };
         let reply = Reply { id: calls[0].id, result: Ok(Vec::new()) };
-        assert_eq!(step(Some(reply)), Step::Done(Ok(Some(2))));
-        assert_eq!(step(None), Step::Done(Ok(None)));
-        assert_eq!(step(None), Step::Done(Ok(None)));
+        assert_eq!(step(&mut parts, Some(reply)), Step::Done(Ok(Some(2))));
+        assert_eq!(step(&mut parts, None), Step::Done(Ok(None)));
+        assert_eq!(step(&mut parts, None), Step::Done(Ok(None)));
     }
 
     #[test]

@@ -1,43 +1,21 @@
-use std::cell::Cell;
-
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::admission::QueryMemory;
+use crate::browser::in_process::LocalPlatform;
 use crate::coordinator::cache::Cache;
 use crate::coordinator::error::Error;
-use crate::coordinator::{Context, Machine};
-use crate::model::ids::ObjectId;
-use crate::protocol::call::{Call, CallFailure, ObjectKind, PlacementError, Platform, Reply, Step};
+use crate::coordinator::task::tests::step_with;
+use crate::model::time::MS_NS;
+use crate::protocol::call::{Call, CallFailure, Platform, Reply, Step};
 
 const TEAM: &str = "https://team.cloudflareaccess.com";
 const START_S: i64 = 1_000_000;
 
-struct Clock(Cell<i64>);
-
-impl Platform for Clock {
-    fn now_ns(&self) -> i64 {
-        self.0.get()
-    }
-
-    fn random_u64(&self) -> u64 {
-        7
-    }
-
-    fn new_object_id(
-        &self,
-        _: ObjectKind,
-        jurisdiction: Option<&str>,
-    ) -> Result<ObjectId, PlacementError> {
-        Err(PlacementError::Jurisdiction(jurisdiction.unwrap_or_default().to_owned()))
-    }
-}
-
 /// A signature is the key's id followed by the signed text.
 struct Isolate {
-    clock: Clock,
+    clock: LocalPlatform,
     cache: Cache,
     keys: Vec<&'static str>,
     reachable: bool,
@@ -50,7 +28,7 @@ type Turned = Step<Result<Verdict, Error>>;
 impl Isolate {
     fn new() -> Self {
         Self {
-            clock: Clock(Cell::new(START_S * S_NS)),
+            clock: LocalPlatform::at(START_S * S_NS),
             cache: Cache::default(),
             keys: vec!["k1", "k2"],
             reachable: true,
@@ -60,14 +38,11 @@ impl Isolate {
     }
 
     fn pass(&mut self, seconds: i64) {
-        self.clock.0.set(self.clock.0.get() + seconds * S_NS);
+        self.clock.pass(seconds * S_NS);
     }
 
     fn step(&mut self, login: &mut Task<Verdict>, reply: Option<Reply>) -> Turned {
-        let queries = &QueryMemory::default();
-        let (cache, platform) = (&mut self.cache, &self.clock);
-        let context = &mut Context { cache, queries, platform, calls: 0 };
-        login.step(context, reply)
+        step_with(login, &mut self.cache, &self.clock, reply)
     }
 
     fn list(&self) -> Vec<u8> {
@@ -96,7 +71,7 @@ impl Isolate {
                 Ok(vec![u8::from(is_true)])
             }
             Address::Pause => {
-                self.clock.0.set(self.clock.0.get() + 20_000_000);
+                self.clock.pass(20 * MS_NS);
                 Ok(Vec::new())
             }
             other => panic!("{other:?} is called"),

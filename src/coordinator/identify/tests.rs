@@ -1,45 +1,22 @@
-use std::cell::Cell;
-
 use super::*;
-use crate::admission::QueryMemory;
-use crate::coordinator::Machine;
+use crate::browser::in_process::LocalPlatform;
 use crate::coordinator::cache::Cache;
 use crate::coordinator::error::Error;
+use crate::coordinator::task::tests::step_with;
 use crate::model::grant::{Grants, Permission};
 use crate::model::ids::ObjectId;
 use crate::model::limits::{
     FAILURES_MAX, REFUSED_CREDENTIALS_NS, UNKNOWN_CALLERS_PER_SECOND_MAX, UNKNOWN_NAMES_MAX,
 };
-use crate::protocol::call::Address;
-use crate::protocol::call::{Call, CallFailure, ObjectKind, PlacementError, Platform, Reply, Step};
+use crate::protocol::call::{Address, Call, CallFailure, Platform, Reply, Step};
 use crate::protocol::database::Description;
 use crate::protocol::envelope;
 use crate::protocol::grants::Grantee;
 
-struct Clock(Cell<i64>);
-
-impl Platform for Clock {
-    fn now_ns(&self) -> i64 {
-        self.0.get()
-    }
-
-    fn random_u64(&self) -> u64 {
-        7
-    }
-
-    fn new_object_id(
-        &self,
-        _: ObjectKind,
-        jurisdiction: Option<&str>,
-    ) -> Result<ObjectId, PlacementError> {
-        Err(PlacementError::Jurisdiction(jurisdiction.unwrap_or_default().to_owned()))
-    }
-}
-
 /// An isolate that uses the database `d`. The Catalog and the Database know the token `t` and the
 /// user `u` with password `x`.
 struct Isolate {
-    clock: Clock,
+    clock: LocalPlatform,
     cache: Cache,
     catalog: Vec<Grantee>,
     database: Vec<Grantee>,
@@ -70,7 +47,7 @@ impl Isolate {
         let mut cache = Cache::default();
         cache.put_database("d", object(), Description::default());
         Self {
-            clock: Clock(Cell::new(1_000 * S_NS)),
+            clock: LocalPlatform::at(1_000 * S_NS),
             cache,
             catalog: vec![token.clone(), user.clone()],
             database: vec![token, user],
@@ -85,7 +62,7 @@ impl Isolate {
     }
 
     fn pass(&mut self, ns: i64) {
-        self.clock.0.set(self.clock.0.get() + ns);
+        self.clock.pass(ns);
     }
 
     fn step(
@@ -93,10 +70,7 @@ impl Isolate {
         identify: &mut Task<Verdict>,
         reply: Option<Reply>,
     ) -> Step<Result<Verdict, Error>> {
-        let queries = &QueryMemory::default();
-        let (cache, platform) = (&mut self.cache, &self.clock);
-        let context = &mut Context { cache, queries, platform, calls: 0 };
-        identify.step(context, reply)
+        step_with(identify, &mut self.cache, &self.clock, reply)
     }
 
     fn carry(&mut self, call: &Call) -> Reply {

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::admission::{Admission, QueryMemory};
+use crate::admission::QueryMemory;
+use crate::browser::in_process::LocalPlatform;
 use crate::coordinator::Machine;
 use crate::coordinator::cache::Cache;
 use crate::coordinator::grants::Principal;
-use crate::coordinator::task::Fixed;
 use crate::influxql::bound_params::Params;
 use crate::model::ids::{ColumnId, MeasurementId, ObjectId, PolicyId};
 use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema, PolicySchema};
@@ -65,10 +65,10 @@ fn rejected_query_pauses_and_is_planned_once() {
     let (database, principal) = (Some("db".to_owned()), Principal::admin());
     let session = Session { database, principal, ..Session::default() };
     let mut query = Query::select(*select, session).unwrap().execute();
-    let queries = QueryMemory::new(&Admission::default());
+    let (queries, platform) = (QueryMemory::default(), LocalPlatform::at(7));
     let (mut called, mut reply) = (Vec::new(), None);
     let result = loop {
-        let (cache, queries, platform) = (&mut cache, &queries, &Fixed);
+        let (cache, queries, platform) = (&mut cache, &queries, &platform);
         let mut context = Context { cache, queries, platform, calls: 0 };
         let call = match query.step(&mut context, reply.take()) {
             Step::Calls(mut calls) => calls.pop().unwrap(),

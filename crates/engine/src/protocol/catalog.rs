@@ -99,7 +99,7 @@ pub enum ToCatalog {
 }
 
 /// The settings of a new database.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateDatabase {
     /// The name, which the Catalog checks.
     pub name: String,
