@@ -1,10 +1,10 @@
 //! Tests that a job continues in further events if it has more messages than one event may send.
 
-use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use super::Database;
 use super::job::JobKind;
+use crate::browser::in_process::LocalPlatform;
 use crate::model::configurable_limits::Limits;
 use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::{
@@ -12,7 +12,7 @@ use crate::model::limits::{
 };
 use crate::model::quota::Rates;
 use crate::protocol::backup::{RestoreStep, RestoredRest, Restoring};
-use crate::protocol::call::{Address, ObjectKind, PlacementError, Platform, Reply, Step};
+use crate::protocol::call::{Address, Platform, Reply, Step};
 use crate::protocol::catalog::CreateDatabase;
 use crate::protocol::continuous::{ContinuousQuery, RunEnd, Scheduled as _};
 use crate::protocol::database::{FromDatabase, PolicySpec, QuotaChange, ToDatabase};
@@ -27,59 +27,32 @@ const POLICIES: usize = 3;
 const CALLS: u32 = 100;
 const CALLS_BEFORE_END: usize = CALLS as usize - CALLS_RESERVED;
 
-#[derive(Default)]
-struct Counting {
-    objects: Cell<u64>,
-    now_ns: Cell<i64>,
-}
-
-impl Platform for Counting {
-    fn now_ns(&self) -> i64 {
-        self.now_ns.get()
-    }
-
-    fn random_u64(&self) -> u64 {
-        self.objects.get()
-    }
-
-    fn new_object_id(&self, _: ObjectKind, _: Option<&str>) -> Result<ObjectId, PlacementError> {
-        self.objects.set(self.objects.get() + 1);
-        Ok(ObjectId(format!("shard{}", self.objects.get())))
-    }
-
-    fn limits(&self) -> Limits {
-        let calls = |name: &str| (name == "CALLS_PER_REQUEST_MAX").then_some(CALLS);
-        Limits::read(|row| Ok::<_, ()>(calls(row.name))).unwrap()
-    }
-}
-
-struct Story {
-    platform: Counting,
+/// A Database, and shards that send the same reply to every message.
+pub(super) struct Story {
+    platform: LocalPlatform,
     store: MemoryStore,
-    database: Database<MemoryStore>,
-    messages: Vec<(ObjectId, ToShard)>,
+    pub(super) database: Database<MemoryStore>,
+    pub(super) shard_reply: FromShard,
+    pub(super) messages: Vec<(ObjectId, ToShard)>,
 }
 
 impl Story {
     fn begin() -> Self {
-        Self::with(SHARDS, 0)
+        Self::with(SHARDS, POLICIES, 0)
     }
 
-    fn with(shards: u32, split_bytes: u64) -> Self {
+    pub(super) fn with(shards: u32, policies: usize, split_bytes: u64) -> Self {
         let store = MemoryStore::new();
         let database = Database::new(store.clone(), ObjectId("database".to_owned()));
         let database = database.splitting_at(split_bytes);
-        let platform = Counting::default();
-        let mut story = Self { platform, store, database, messages: Vec::new() };
-        let create = CreateDatabase {
-            name: "d".to_owned(),
-            policy: None,
-            shards,
-            location: None,
-            jurisdiction: None,
-        };
+        let mut platform = LocalPlatform::at(0);
+        let calls = |name: &str| (name == "CALLS_PER_REQUEST_MAX").then_some(CALLS);
+        platform.limits = Limits::read(|row| Ok::<_, ()>(calls(row.name))).unwrap();
+        let (shard_reply, messages) = (FromShard::Done, Vec::new());
+        let mut story = Self { platform, store, database, shard_reply, messages };
+        let create = CreateDatabase { name: "d".to_owned(), shards, ..CreateDatabase::default() };
         story.complete(&ToDatabase::Initialise(create));
-        for policy in 1..POLICIES {
+        for policy in 1..policies {
             let name = Some(format!("p{policy}"));
             let spec = PolicySpec { name, ..PolicySpec::default() };
             let create = ToDatabase::CreatePolicy { spec, make_default: false };
@@ -112,13 +85,13 @@ impl Story {
             for call in calls {
                 let Address::Shard(shard) = call.to else { panic!("{:?}", call.to) };
                 self.messages.push((shard, envelope::decode(&call.message).unwrap().1));
-                let reply = Reply { id: call.id, result: Ok(envelope::encode(&FromShard::Done)) };
+                let reply = Reply { id: call.id, result: Ok(envelope::encode(&self.shard_reply)) };
                 step = self.database.resume(&self.platform, event_id, reply);
             }
         }
     }
 
-    fn ask(&mut self, message: &ToDatabase) -> FromDatabase {
+    pub(super) fn ask(&mut self, message: &ToDatabase) -> FromDatabase {
         let (event_id, step) = self.database.begin(&self.platform, &envelope::encode(message));
         let reply = self.answer(event_id, step);
         envelope::decode(&reply).unwrap().1
@@ -136,13 +109,9 @@ impl Story {
         panic!("alarms without an end");
     }
 
-    fn restart(&mut self) {
+    pub(super) fn restart(&mut self) {
         self.database = Database::new(self.store.clone(), ObjectId("database".to_owned()));
         self.ask(&ToDatabase::Stats);
-    }
-
-    fn pass(&mut self, span_ns: i64) {
-        self.platform.now_ns.set(self.platform.now_ns() + span_ns);
     }
 
     fn told_all(&mut self) -> usize {
@@ -205,7 +174,7 @@ fn dropped_database_wipes_pending_shards() {
     let wipes = rows.filter(|job| matches!(job.kind, JobKind::WipeShards { .. }));
     wipes.for_each(|job| job.failures = JOB_FAILURES_MAX);
     story.messages.clear();
-    story.pass(WIPE_DELAY_NS);
+    story.platform.pass(WIPE_DELAY_NS);
     assert!(story.alarms() > 1);
     assert!(story.messages.iter().all(|(_, message)| matches!(message, ToShard::Wipe)));
     assert_eq!(story.told_all(), POLICIES * SHARDS as usize);
@@ -214,7 +183,7 @@ fn dropped_database_wipes_pending_shards() {
 
 #[test]
 fn request_of_earlier_restore_does_not_publish() {
-    let mut story = Story::with(1, 0);
+    let mut story = Story::with(1, POLICIES, 0);
     let rows = story.database.rows.as_ref().unwrap();
     let policies: Vec<_> = rows.policies.rows.iter().map(|row| row.policy.clone()).collect();
     let earlier: Vec<PolicyId> = policies.iter().map(|policy| policy.id).collect();
@@ -241,14 +210,7 @@ fn request_of_earlier_restore_does_not_publish() {
 #[test]
 fn continuous_query_pauses_after_complete_runs() {
     let mut story = Story::begin();
-    let query = ContinuousQuery {
-        name: "c".to_owned(),
-        text: "not a statement".to_owned(),
-        every_ns: 1,
-        last_run_ns: None,
-        next_run_ns: None,
-        windows_max: None,
-    };
+    let query = ContinuousQuery { every_ns: 1, ..ContinuousQuery::default() };
     story.complete(&ToDatabase::CreateContinuousQuery { query });
     let ran = RunEnd::Ran { last_run_ns: 0, next_run_ns: 1 };
     let quarter_ns = CONTINUOUS_PAUSE_NS / 4;
@@ -258,12 +220,12 @@ fn continuous_query_pauses_after_complete_runs() {
         (ran, 5 * quarter_ns, 0),
     ] {
         let due = story.database.due_run(&story.platform, false).unwrap();
-        story.pass(run_ns);
+        story.platform.pass(run_ns);
         story.database.ended(&story.platform, &due.query, end);
         if pause_ns > 0 {
-            story.pass(pause_ns - 1);
+            story.platform.pass(pause_ns - 1);
             assert!(story.database.due_run(&story.platform, false).is_none());
-            story.pass(1);
+            story.platform.pass(1);
         }
     }
     assert!(story.database.due_run(&story.platform, false).is_some());
@@ -271,14 +233,14 @@ fn continuous_query_pauses_after_complete_runs() {
 
 #[test]
 fn split_of_too_many_shards_fails() {
-    let mut story = Story::with(SHARDS_PER_GROUP_MAX, 1);
+    let mut story = Story::with(SHARDS_PER_GROUP_MAX, POLICIES, 1);
     let rows = story.database.rows.as_ref().unwrap();
     let policy = &rows.policies.rows[0].policy;
     let grown = ToDatabase::Grown { policy: policy.id, group: policy.groups[0].id, bytes: 10 };
     story.ask(&grown);
     assert!(story.jobs().iter().any(|kind| matches!(kind, JobKind::Split(_))));
     for _ in 0..JOB_FAILURES_MAX + 2 {
-        story.pass(WIPE_DELAY_NS);
+        story.platform.pass(WIPE_DELAY_NS);
         story.alarms();
     }
     assert_eq!(story.jobs(), Vec::<&JobKind>::new());

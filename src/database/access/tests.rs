@@ -1,27 +1,8 @@
 use super::*;
+use crate::database::tests::Story;
 use crate::model::grant::{Grants, Permission};
-use crate::protocol::call::{ObjectKind, PlacementError, Reply, Step};
-use crate::protocol::catalog::CreateDatabase;
-use crate::protocol::database::ToDatabase;
-use crate::protocol::host::Host;
+use crate::protocol::database::{PolicySpec, ToDatabase};
 use crate::protocol::shard::ShardSettings;
-use crate::store::memory::MemoryStore;
-
-struct Fixed;
-
-impl Platform for Fixed {
-    fn now_ns(&self) -> i64 {
-        0
-    }
-
-    fn random_u64(&self) -> u64 {
-        7
-    }
-
-    fn new_object_id(&self, _: ObjectKind, _: Option<&str>) -> Result<ObjectId, PlacementError> {
-        Ok(ObjectId("shard".to_owned()))
-    }
-}
 
 fn token(name: &str) -> Grantee {
     let database = Some("d".to_owned());
@@ -31,39 +12,16 @@ fn token(name: &str) -> Grantee {
     Grantee { id: 1, version: 1, ..Grantee::token(name, hash, grants, [1, i64::MAX]) }
 }
 
-fn ask(
-    database: &mut Database<MemoryStore>,
-    message: &ToDatabase,
-    shard: &FromShard,
-) -> (FromDatabase, Vec<ToShard>) {
-    let (event_id, mut step) = database.begin(&Fixed, &envelope::encode(message));
-    let mut messages = Vec::new();
-    loop {
-        match step {
-            Step::Done(reply) => return (envelope::decode(&reply).unwrap().1, messages),
-            Step::Calls(calls) => {
-                let call = calls.first().expect("a call");
-                messages.push(envelope::decode(&call.message).unwrap().1);
-                let reply = Reply { id: call.id, result: Ok(envelope::encode(shard)) };
-                step = database.resume(&Fixed, event_id, reply);
-            }
-        }
-    }
+/// Returns the replies of the Database, and its messages to the shard, which sends the reply
+/// `shard`.
+fn ask(story: &mut Story, message: &ToDatabase, shard: &FromShard) -> (FromDatabase, Vec<ToShard>) {
+    story.shard_reply = shard.clone();
+    let reply = story.ask(message);
+    (reply, story.messages.drain(..).map(|(_, message)| message).collect())
 }
 
-fn opened() -> (Database<MemoryStore>, MemoryStore) {
-    let store = MemoryStore::new();
-    let mut database = Database::new(store.clone(), ObjectId("database".to_owned()));
-    let create = CreateDatabase {
-        name: "d".to_owned(),
-        policy: None,
-        shards: 1,
-        location: None,
-        jurisdiction: None,
-    };
-    let (reply, _) = ask(&mut database, &ToDatabase::Initialise(create), &FromShard::Done);
-    assert_eq!(reply, FromDatabase::Done);
-    (database, store)
+fn opened() -> Story {
+    Story::with(1, 1, 0)
 }
 
 fn push(sequence: u64, put: &[Grantee], removed: &[Grantee]) -> ToDatabase {
@@ -77,9 +35,9 @@ fn push(sequence: u64, put: &[Grantee], removed: &[Grantee]) -> ToDatabase {
     }))
 }
 
-fn identify(database: &mut Database<MemoryStore>, row: &Grantee) -> (u64, Vec<Grantee>) {
+fn identify(story: &mut Story, row: &Grantee) -> (u64, Vec<Grantee>) {
     let message = ToDatabase::Identify { keys: vec![row.key()] };
-    match ask(database, &message, &FromShard::Done).0 {
+    match ask(story, &message, &FromShard::Done).0 {
         FromDatabase::Identified { access, found } => (access, found),
         other => panic!("{other:?}"),
     }
@@ -89,46 +47,46 @@ const DONE: FromShard = FromShard::Done;
 
 #[test]
 fn shards_learn_revocation_before_reply() {
-    let (mut database, store) = opened();
+    let mut story = opened();
     let (t, u) = (token("t"), Grantee { id: 2, ..token("u") });
     let both = push(1, &[t.clone(), u.clone()], &[]);
-    assert_eq!(ask(&mut database, &both, &DONE), (FromDatabase::Done, Vec::new()));
-    assert_eq!(identify(&mut database, &t), (0, vec![t.clone()]));
+    assert_eq!(ask(&mut story, &both, &DONE), (FromDatabase::Done, Vec::new()));
+    assert_eq!(identify(&mut story, &t), (0, vec![t.clone()]));
     let ended = push(2, &[], std::slice::from_ref(&t));
     let messages = vec![ToShard::Access { number: 1 }];
-    assert_eq!(ask(&mut database, &ended, &DONE), (FromDatabase::Done, messages));
-    assert_eq!(identify(&mut database, &t), (1, Vec::new()));
-    assert_eq!(identify(&mut database, &u), (1, vec![u.clone()]));
+    assert_eq!(ask(&mut story, &ended, &DONE), (FromDatabase::Done, messages));
+    assert_eq!(identify(&mut story, &t), (1, Vec::new()));
+    assert_eq!(identify(&mut story, &u), (1, vec![u.clone()]));
     // After a restart, the object has the same state as before.
-    let mut again = Database::new(store, ObjectId("database".to_owned()));
-    assert_eq!(identify(&mut again, &u), (1, vec![u]));
+    story.restart();
+    assert_eq!(identify(&mut story, &u), (1, vec![u]));
 }
 
 #[test]
 fn older_grants_push_is_late() {
-    let (mut database, _) = opened();
+    let mut story = opened();
     let t = token("t");
-    ask(&mut database, &push(5, &[], std::slice::from_ref(&t)), &DONE);
+    ask(&mut story, &push(5, &[], std::slice::from_ref(&t)), &DONE);
     let late = push(4, std::slice::from_ref(&t), &[]);
-    assert_eq!(ask(&mut database, &late, &DONE).0, FromDatabase::Late);
-    assert_eq!(identify(&mut database, &t), (1, Vec::new()));
+    assert_eq!(ask(&mut story, &late, &DONE).0, FromDatabase::Late);
+    assert_eq!(identify(&mut story, &t), (1, Vec::new()));
     let same = push(5, &[Grantee { id: 2, ..token("u") }], &[]);
-    assert_eq!(ask(&mut database, &same, &DONE).0, FromDatabase::Done);
+    assert_eq!(ask(&mut story, &same, &DONE).0, FromDatabase::Done);
 }
 
 #[test]
 fn unsent_revocation_is_retried_forever() {
-    let (mut database, _) = opened();
+    let mut story = opened();
     let t = token("t");
-    ask(&mut database, &push(1, std::slice::from_ref(&t), &[]), &DONE);
+    ask(&mut story, &push(1, std::slice::from_ref(&t), &[]), &DONE);
     let lost = FromShard::Unavailable(Unavailable::Overloaded);
     let ended = push(2, &[], std::slice::from_ref(&t));
-    let (reply, _) = ask(&mut database, &ended, &lost);
+    let (reply, _) = ask(&mut story, &ended, &lost);
     assert_eq!(reply, FromDatabase::Unavailable(Unavailable::Overloaded));
     // The Database itself no longer finds the token.
-    assert_eq!(identify(&mut database, &t), (1, Vec::new()));
-    let key = database.access_job().expect("it is left");
-    let mut job = database.rows.as_ref().unwrap().jobs.get(&key).unwrap().clone();
+    assert_eq!(identify(&mut story, &t), (1, Vec::new()));
+    let key = story.database.access_job().expect("it is left");
+    let mut job = story.database.rows.as_ref().unwrap().jobs.get(&key).unwrap().clone();
     for _ in 0..20 {
         let before_ns = job.due_ns;
         job = job.count_attempt(before_ns);
@@ -137,25 +95,24 @@ fn unsent_revocation_is_retried_forever() {
     // A repeated request sends the messages to the shards and ends the job. The next repeated
     // request finds no job.
     let messages = vec![ToShard::Access { number: 1 }];
-    assert_eq!(ask(&mut database, &ended, &DONE), (FromDatabase::Done, messages));
-    assert_eq!(database.access_job(), None);
-    assert_eq!(ask(&mut database, &ended, &DONE), (FromDatabase::Done, Vec::new()));
+    assert_eq!(ask(&mut story, &ended, &DONE), (FromDatabase::Done, messages));
+    assert_eq!(story.database.access_job(), None);
+    assert_eq!(ask(&mut story, &ended, &DONE), (FromDatabase::Done, Vec::new()));
     // Another change raises the access number, even if the Catalog's version stays the same.
     let mut other = GrantsPush { sequence: 2, narrows: true, ..GrantsPush::default() };
     other.removed.push(t.key());
     let messages = vec![ToShard::Access { number: 2 }];
     let other = ToDatabase::Grants(Box::new(other));
-    assert_eq!(ask(&mut database, &other, &DONE), (FromDatabase::Done, messages));
+    assert_eq!(ask(&mut story, &other, &DONE), (FromDatabase::Done, messages));
 }
 
 #[test]
 fn new_shard_receives_access_number() {
-    let (mut database, _) = opened();
-    ask(&mut database, &push(1, &[], &[token("t")]), &DONE);
-    let spec =
-        crate::protocol::database::PolicySpec { name: Some("p".into()), ..Default::default() };
+    let mut story = opened();
+    ask(&mut story, &push(1, &[], &[token("t")]), &DONE);
+    let spec = PolicySpec { name: Some("p".into()), ..PolicySpec::default() };
     let create = ToDatabase::CreatePolicy { spec, make_default: false };
-    let (reply, messages) = ask(&mut database, &create, &DONE);
+    let (reply, messages) = ask(&mut story, &create, &DONE);
     assert_eq!(reply, FromDatabase::Done);
     let of = |message: &ToShard| match message {
         ToShard::Open(ShardSettings { access, .. }) => *access,
@@ -166,18 +123,18 @@ fn new_shard_receives_access_number() {
 
 #[test]
 fn full_grants_push_replaces_older_grants() {
-    let (mut database, _) = opened();
+    let mut story = opened();
     let (t, u) = (token("t"), Grantee { id: 2, ..token("u") });
     let anew = |sequence, put: &[Grantee]| {
         let put = put.to_vec();
         ToDatabase::Grants(Box::new(GrantsPush { sequence, put, anew: true, ..Default::default() }))
     };
-    ask(&mut database, &anew(3, std::slice::from_ref(&t)), &DONE);
-    ask(&mut database, &push(3, std::slice::from_ref(&u), &[]), &DONE);
-    assert_eq!(ask(&mut database, &anew(3, std::slice::from_ref(&t)), &DONE).0, FromDatabase::Done);
-    assert_eq!(identify(&mut database, &u), (0, vec![u.clone()]), "a repeat forgets nobody");
-    assert_eq!(ask(&mut database, &anew(4, std::slice::from_ref(&u)), &DONE).0, FromDatabase::Done);
-    assert_eq!(identify(&mut database, &t), (0, Vec::new()));
-    assert_eq!(identify(&mut database, &u), (0, vec![u]));
-    assert_eq!(ask(&mut database, &anew(3, &[t]), &DONE).0, FromDatabase::Late);
+    ask(&mut story, &anew(3, std::slice::from_ref(&t)), &DONE);
+    ask(&mut story, &push(3, std::slice::from_ref(&u), &[]), &DONE);
+    assert_eq!(ask(&mut story, &anew(3, std::slice::from_ref(&t)), &DONE).0, FromDatabase::Done);
+    assert_eq!(identify(&mut story, &u), (0, vec![u.clone()]), "a repeat forgets nobody");
+    assert_eq!(ask(&mut story, &anew(4, std::slice::from_ref(&u)), &DONE).0, FromDatabase::Done);
+    assert_eq!(identify(&mut story, &t), (0, Vec::new()));
+    assert_eq!(identify(&mut story, &u), (0, vec![u]));
+    assert_eq!(ask(&mut story, &anew(3, &[t]), &DONE).0, FromDatabase::Late);
 }
