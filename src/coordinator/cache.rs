@@ -223,7 +223,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::model::ids::{ColumnId, MeasurementId};
+    use crate::model::ids::ColumnId;
     use crate::model::schema::{ColumnKind, MeasurementSchema};
 
     #[test]
@@ -255,13 +255,8 @@ mod tests {
         let put = |cache: &mut Cache, policy: u64, bytes: usize| {
             let kind = ColumnKind::Tag;
             let column = ColumnDefinition { id: ColumnId(0), key: "k".repeat(bytes), kind };
-            let measurement = MeasurementSchema {
-                id: MeasurementId(0),
-                name: String::new(),
-                version: 1,
-                columns: vec![column],
-                dropped: false,
-            };
+            let columns = vec![column];
+            let measurement = MeasurementSchema { columns, ..MeasurementSchema::default() };
             let mut schema =
                 PolicySchema { version: 1, loaded_version: 1, ..PolicySchema::default() };
             schema.measurements.insert(String::new(), Arc::new(measurement));

@@ -332,14 +332,8 @@ mod tests {
     fn database_list_size_is_limited() {
         let (range, shards) = (TimeRange::ALL, Vec::new());
         let group = ShardGroup { id: 1, range, shards, split_bytes: 0 };
-        let policy = Policy {
-            id: PolicyId(1),
-            name: "autogen".to_owned(),
-            duration_ns: 0,
-            shard_group_duration_ns: 1,
-            replica_n: 1,
-            groups: vec![group; 100],
-        };
+        let (name, groups) = ("autogen".to_owned(), vec![group; 100]);
+        let policy = Policy { name, groups, ..Policy::default() };
         let description = Description { policies: vec![policy], ..Description::default() };
         let grants = Grants::default();
         let mut survey =

@@ -455,16 +455,8 @@ mod tests {
             let object = Some(object());
             let resolved = envelope::encode(&FromCatalog::Resolved { object });
             let call = only_call(step(cache, &mut task, Some((&call, resolved))));
-            let policy = Policy {
-                id: POLICY,
-                name: "autogen".to_owned(),
-                duration_ns: 0,
-                shard_group_duration_ns: 1,
-                replica_n: 1,
-                groups: Vec::new(),
-            };
             let description = Description {
-                policies: vec![policy],
+                policies: vec![Policy { id: POLICY, ..Policy::default() }],
                 default_policy: Some(POLICY),
                 schema_versions: vec![2],
                 ..Description::default()
@@ -485,8 +477,7 @@ mod tests {
                 id: MeasurementId(id),
                 name: (*name).to_owned(),
                 version: *version,
-                columns: Vec::new(),
-                dropped: false,
+                ..MeasurementSchema::default()
             });
             let measurements = measurements.collect();
             let page = FromDatabase::Schema { measurements, version: 3, more };

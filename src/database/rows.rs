@@ -50,10 +50,11 @@ const FIRST_GRANT_KEY: u64 = 1 << 52;
 /// high bits contain the policy's number.
 const MEASUREMENT_BITS: u32 = 32;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum DatabaseStage {
     /// The shards of the first policy may not be open yet.
+    #[default]
     Opening,
     /// The database is in use.
     Open,
@@ -65,7 +66,7 @@ pub(super) enum DatabaseStage {
 }
 
 /// The single `state` row of a database.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct DatabaseState {
     pub create: CreateDatabase,
     pub stage: DatabaseStage,
@@ -174,7 +175,7 @@ impl ContinuousRow {
 }
 
 /// All rows of a Database.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct DatabaseRows {
     pub state: DatabaseState,
     /// The policies and measurements in the `entry` and `schema` tables.
@@ -231,10 +232,7 @@ impl RowsChange {
 impl DatabaseRows {
     /// Creates the rows of a new database, which are not stored yet.
     pub(super) fn new(state: DatabaseState) -> Self {
-        let (policies, jobs) = (Policies::default(), BTreeMap::new());
-        let (bill, quotas) = (Bill::default(), Quotas::default());
-        let (continuous, schedule, busy_until_ns) = (Vec::new(), None, None);
-        Self { state, policies, jobs, continuous, quotas, schedule, busy_until_ns, bill }
+        Self { state, ..Self::default() }
     }
 
     pub(super) fn waiting_wipe(&self) -> Option<u64> {

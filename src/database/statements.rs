@@ -191,17 +191,8 @@ impl<S: Store> Database<S> {
             create,
             stage: DatabaseStage::Opening,
             generation: 1,
-            default_policy: None,
-            dropped_default: None,
-            next_policy: 0,
             next_group: 1,
-            next_job: 0,
-            access: 0,
-            granted: 0,
-            ended: Vec::new(),
-            restored: None,
-            recovered: 0,
-            next_column: 0,
+            ..DatabaseState::default()
         };
         let (mut state, kind) = create_policy(platform, &self.object, state, settings, true)?;
         let (mut change, now_ns) = (RowsChange::default(), platform.now_ns());

@@ -15,7 +15,9 @@ pub struct MeasurementId(pub u32);
 pub struct ColumnId(pub u32);
 
 /// The id of a retention policy. The v2 bucket id is this id in 16 hex digits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
+)]
 pub struct PolicyId(pub u64);
 
 /// The number of random low bits in a policy's id. The higher bits identify the database.

@@ -29,7 +29,7 @@ pub struct ColumnDefinition {
 }
 
 /// The columns of a measurement.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MeasurementSchema {
     /// The measurement's id, unique within the policy and never reused.
     pub id: MeasurementId,

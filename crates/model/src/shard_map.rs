@@ -30,7 +30,7 @@ impl ShardGroup {
 }
 
 /// A retention policy, in the form that the edges and the Database use.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
     /// The v2 bucket id, which is never reused.
     pub id: PolicyId,

@@ -9,7 +9,7 @@ use crate::coordinator::Machine;
 use crate::coordinator::cache::Cache;
 use crate::coordinator::grants::Principal;
 use crate::influxql::bound_params::Params;
-use crate::model::ids::{ColumnId, MeasurementId, ObjectId, PolicyId};
+use crate::model::ids::{ColumnId, ObjectId, PolicyId};
 use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema, PolicySchema};
 use crate::model::shard_map::Policy;
 use crate::model::value::FieldType;
@@ -24,16 +24,8 @@ fn object() -> ObjectId {
 }
 
 fn description() -> Description {
-    let policy = Policy {
-        id: POLICY,
-        name: "autogen".to_owned(),
-        duration_ns: 0,
-        shard_group_duration_ns: 1,
-        replica_n: 1,
-        groups: Vec::new(),
-    };
     Description {
-        policies: vec![policy],
+        policies: vec![Policy { id: POLICY, ..Policy::default() }],
         default_policy: Some(POLICY),
         schema_versions: vec![1],
         ..Description::default()
@@ -45,11 +37,9 @@ fn large_schema() -> PolicySchema {
     let kind = ColumnKind::Field(FieldType::Float);
     let column = |id| ColumnDefinition { id: ColumnId(id), key: format!("f{id}"), kind };
     let measurement = Arc::new(MeasurementSchema {
-        id: MeasurementId(0),
         name: "m".to_owned(),
-        version: 1,
         columns: (0..1_000).map(column).collect(),
-        dropped: false,
+        ..MeasurementSchema::default()
     });
     let measurements = (0..250).map(|n| (format!("m{n}"), Arc::clone(&measurement)));
     PolicySchema { version: 1, loaded_version: 1, measurements: measurements.collect() }

@@ -13,7 +13,7 @@ fn policies() -> Policies {
             duration_ns,
             shard_group_duration_ns: shard_ns,
             replica_n,
-            groups: vec![],
+            ..Policy::default()
         };
         policies.rows.push(PolicyRow { number, policy, schema: Schema::default() });
     }

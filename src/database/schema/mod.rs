@@ -108,7 +108,7 @@ impl Schema {
         let gone = self.by_name.values().find(|measurement| measurement.id == id)?;
         let version = self.version + 1;
         let name = gone.name.clone();
-        Some(MeasurementSchema { id, name, version, columns: Vec::new(), dropped: true })
+        Some(MeasurementSchema { id, name, version, dropped: true, ..Default::default() })
     }
 
     pub(super) fn mark(&mut self, marker: MeasurementSchema) {
@@ -206,10 +206,9 @@ impl Schema {
         rows.sort_unstable_by_key(|row| row.version);
         let gone = (self.next_measurement..next_measurement).map(|id| MeasurementSchema {
             id: MeasurementId(id),
-            name: String::new(),
             version,
-            columns: Vec::new(),
             dropped: true,
+            ..MeasurementSchema::default()
         });
         rows.extend(gone);
         (version + 1..).zip(&mut rows).for_each(|(version, row)| row.version = version);
