@@ -6,7 +6,6 @@ use super::load_schemas::{Load, Retries, Want};
 use super::{Io, Task};
 use crate::influxql::ast::{
     AlterRetentionPolicyStatement, CreateDatabaseStatement, CreateRetentionPolicyStatement,
-    Statement,
 };
 use crate::protocol::catalog::{CreateDatabase, FromCatalog, ToCatalog};
 use crate::protocol::database::{
@@ -43,28 +42,17 @@ pub struct Changed {
 }
 
 impl Change {
-    /// Returns the change that a statement describes; `None` for any other statement. `shards` is
-    /// the number of shards per group of a new database.
-    pub fn from_statement(statement: &Statement, shards: u32) -> Option<Result<Self, QueryError>> {
-        Some(match statement {
-            Statement::CreateDatabase(create) => create_database(create, shards),
-            Statement::DropDatabase { name } => Ok(Self::DropDatabase { name: name.clone() }),
-            Statement::CreateRetentionPolicy(create) => create_policy(create),
-            Statement::AlterRetentionPolicy(alter) => alter_policy(alter),
-            Statement::DropRetentionPolicy(drop) => {
-                Ok(Self::within(&drop.database, ToDatabase::DropPolicy { name: drop.name.clone() }))
-            }
-            _ => return None,
-        })
-    }
-
     /// Returns a change inside `database`.
     pub fn within(database: &str, message: ToDatabase) -> Self {
         Self::InDatabase { database: database.to_owned(), message }
     }
 }
 
-fn create_database(create: &CreateDatabaseStatement, shards: u32) -> Result<Change, QueryError> {
+/// `shards` is the number of shards in each group.
+pub(super) fn create_database(
+    create: &CreateDatabaseStatement,
+    shards: u32,
+) -> Result<Change, QueryError> {
     let policy = create.policy.as_ref().map(|policy| -> Result<PolicySpec, QueryError> {
         no_limits(policy.future_limit_ns, policy.past_limit_ns)?;
         Ok(PolicySpec {
@@ -82,7 +70,7 @@ fn create_database(create: &CreateDatabaseStatement, shards: u32) -> Result<Chan
     }))
 }
 
-fn create_policy(create: &CreateRetentionPolicyStatement) -> Result<Change, QueryError> {
+pub(super) fn create_policy(create: &CreateRetentionPolicyStatement) -> Result<Change, QueryError> {
     let set = |limit_ns: i64| (limit_ns != 0).then_some(limit_ns);
     no_limits(set(create.future_limit_ns), set(create.past_limit_ns))?;
     let spec = PolicySpec {
@@ -95,7 +83,7 @@ fn create_policy(create: &CreateRetentionPolicyStatement) -> Result<Change, Quer
     Ok(Change::within(&create.database, message))
 }
 
-fn alter_policy(alter: &AlterRetentionPolicyStatement) -> Result<Change, QueryError> {
+pub(super) fn alter_policy(alter: &AlterRetentionPolicyStatement) -> Result<Change, QueryError> {
     no_limits(alter.future_limit_ns, alter.past_limit_ns)?;
     let spec = PolicyChange {
         name: alter.name.clone(),

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::cache::{Cache, find_policy};
 use super::continuous::{create_continuous, drop_continuous};
-use super::create_drop::{Change, carry_out};
+use super::create_drop::{Change, alter_policy, carry_out, create_database, create_policy};
 use super::database_lists::{list_databases, show_continuous_queries, show_measurements};
 use super::delete::delete;
 use super::diagnostics::diagnostics;
@@ -15,7 +15,7 @@ use super::into::{explain_into, select_into};
 use super::live_queries::{kill_query, show_queries};
 use super::load_schemas::{Load, Want};
 use super::query::{Query, QueryStatus};
-use super::users_and_tokens::users;
+use super::users_and_tokens::{show_users, user_statement};
 use super::{Context, Machine, Parts, Turn};
 use crate::admission::RequestReservation;
 use crate::influxql::ast::{SelectStatement, Source, Statement};
@@ -69,13 +69,6 @@ fn prepare(statement: Statement, session: Session) -> Result<Execution> {
         let otherwise = metadata::of_missing_database(&statement).filter(|_| !session.as_v3);
         return Ok(Query::show(statement, database?, session).or_if_missing(otherwise).into());
     }
-    if let Some(change) = Change::from_statement(&statement, session.default_shards) {
-        return Ok(change_parts(change?).into());
-    }
-    let statement = match users(statement) {
-        Ok(users) => return Ok(users.into()),
-        Err(statement) => statement,
-    };
     let parts = match statement {
         Statement::Select(select) => match select.into.clone() {
             Some(target) => return Ok(select_into(*select, target, session)?),
@@ -85,6 +78,15 @@ fn prepare(statement: Statement, session: Session) -> Result<Execution> {
             Some(target) => return Ok(explain_into(explain, &target, session)?),
             None => return Ok(Query::explain(explain, session)?.into()),
         },
+        Statement::CreateDatabase(create) => {
+            change_parts(create_database(&create, session.default_shards)?)
+        }
+        Statement::DropDatabase { name } => change_parts(Change::DropDatabase { name }),
+        Statement::CreateRetentionPolicy(create) => change_parts(create_policy(&create)?),
+        Statement::AlterRetentionPolicy(alter) => change_parts(alter_policy(&alter)?),
+        Statement::DropRetentionPolicy(drop) => {
+            change_parts(Change::within(&drop.database, ToDatabase::DropPolicy { name: drop.name }))
+        }
         Statement::DropMeasurement { name } => {
             let database = session.database.unwrap_or_default();
             change_parts(Change::within(&database, ToDatabase::DropMeasurement { name }))
@@ -108,6 +110,13 @@ fn prepare(statement: Statement, session: Session) -> Result<Execution> {
         Statement::ShowQueries => show_queries(),
         // The host in the statement is ignored, because all hosts are one service.
         Statement::KillQuery { id, .. } => kill_query(id),
+        Statement::ShowUsers => Parts::new(show_users),
+        statement @ (Statement::CreateUser(_)
+        | Statement::DropUser { .. }
+        | Statement::SetPassword { .. }
+        | Statement::Grant(_)
+        | Statement::Revoke(_)
+        | Statement::ShowGrants { .. }) => Parts::once(|io| user_statement(io, statement)),
         Statement::ShowDatabases => show_databases(session.principal),
         Statement::ShowRetentionPolicies { database } => {
             let database = database.or(session.database).ok_or(QueryError::DatabaseRequired)?;

@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq;
 use super::error::{Error, Result};
 use super::grants::hex;
 use super::load_schemas::Retries;
-use super::{Io, Output, Parts, Task};
+use super::{Io, Output, Task};
 use crate::influxql::ast::{GrantStatement, Privilege, Statement};
 use crate::model::grant::{Grants, Permission};
 use crate::model::limits::{ACCESS_NAMES_MAX, GRANTEES_PER_PAGE, PASSWORD_ITERATIONS};
@@ -21,21 +21,7 @@ use crate::protocol::web_crypto::Derivation;
 use crate::query::error::QueryError;
 use crate::query::result::{SeriesChunk, Values};
 
-/// Returns the unchanged statement if it is not about users.
-pub(super) fn users(statement: Statement) -> Result<Parts<SeriesChunk>, Statement> {
-    match statement {
-        Statement::ShowUsers => Ok(Parts::new(show_users)),
-        Statement::CreateUser(_)
-        | Statement::DropUser { .. }
-        | Statement::SetPassword { .. }
-        | Statement::Grant(_)
-        | Statement::Revoke(_)
-        | Statement::ShowGrants { .. } => Ok(Parts::once(move |io| run(io, statement))),
-        other => Err(other),
-    }
-}
-
-async fn show_users(io: Io, output: Output<SeriesChunk>) -> Result<()> {
+pub(super) async fn show_users(io: Io, output: Output<SeriesChunk>) -> Result<()> {
     let (mut after, limit) = (0, GRANTEES_PER_PAGE as u64);
     loop {
         let message = ToCatalog::Grantees { user: true, after, limit };
@@ -53,8 +39,9 @@ async fn show_users(io: Io, output: Output<SeriesChunk>) -> Result<()> {
     }
 }
 
-/// Starts again if another request changes the user at the same time.
-async fn run(io: Io, statement: Statement) -> Result<Option<SeriesChunk>> {
+/// Executes a statement about a user. Starts again if another request changes the user at the same
+/// time.
+pub(super) async fn user_statement(io: Io, statement: Statement) -> Result<Option<SeriesChunk>> {
     let mut retries = Retries::default();
     loop {
         match run_once(&io, &statement).await {
