@@ -1,10 +1,7 @@
 //! Reads several databases: lists the names of databases and describes databases, and executes SHOW
 //! CONTINUOUS QUERIES and SHOW MEASUREMENTS ON *.
 
-use std::future::{Future, poll_fn};
 use std::ops::Range;
-use std::pin::pin;
-use std::task::Poll;
 
 use super::error::{Error, Result};
 use super::grants::Principal;
@@ -22,21 +19,33 @@ use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::database::{Description, FromDatabase, ToDatabase};
 use crate::query::metadata::SortedNames;
 use crate::query::result::SeriesChunk;
-use crate::query::work::Work;
 
 /// Returns the names of all databases in order of creation. With `holding`, returns only the few
 /// databases that may have that policy.
 pub async fn list_databases(io: &Io, holding: Option<PolicyId>) -> Result<Vec<String>> {
+    Ok(list_catalog(io, holding).await?.names)
+}
+
+/// The Catalog's list of databases, its problems and its release.
+pub(super) struct CatalogList {
+    pub(super) names: Vec<String>,
+    pub(super) troubles: Vec<String>,
+    pub(super) release: String,
+}
+
+pub(super) async fn list_catalog(io: &Io, holding: Option<PolicyId>) -> Result<CatalogList> {
     let (mut all, mut after) = (Vec::new(), None);
     loop {
         let list = ToCatalog::List { after, holding };
-        let FromCatalog::Listed { names, resume, .. } = io.call_catalog(&list).await? else {
+        let FromCatalog::Listed { names, resume, troubles, release } =
+            io.call_catalog(&list).await?
+        else {
             return Err(Error::unexpected_reply());
         };
         all.extend(names);
         after = resume;
         if after.is_none() {
-            return Ok(all);
+            return Ok(CatalogList { names: all, troubles, release });
         }
     }
 }
@@ -225,32 +234,19 @@ pub(super) fn show_measurements(
             let mut query = listing.query(&name);
             loop {
                 match io.next(&mut query).await {
-                    Ok(Some(chunk)) => compute(&io, &work, listing.add(&chunk)).await??,
+                    Ok(Some(chunk)) => io.in_turns(&work, listing.add(&chunk)).await??,
                     // The database was dropped after the list was read.
                     Ok(None) | Err(Error::DatabaseNotFound(_)) => break,
                     Err(error) => return Err(error),
                 }
             }
         }
-        compute(&io, &work, listing.sort()).await?;
+        io.in_turns(&work, listing.sort()).await?;
         while let Some(chunk) = listing.next() {
             output.emit(chunk).await;
         }
         Ok(())
     })
-}
-
-/// Runs a computation that awaits only [`Work::spend`], and pauses between its turns.
-async fn compute<T>(io: &Io, work: &Work, computation: impl Future<Output = T>) -> Result<T> {
-    let mut computation = pin!(computation);
-    loop {
-        let polled = poll_fn(|context| Poll::Ready(computation.as_mut().poll(context))).await;
-        if let Poll::Ready(result) = polled {
-            return Ok(result);
-        }
-        work.pauses()?;
-        io.pause(0).await;
-    }
 }
 
 /// The measurements of all databases, sorted after the last database was read.

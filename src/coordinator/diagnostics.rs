@@ -4,6 +4,7 @@
 //! SHOW DIAGNOSTICS end before they reach the platform's limit of calls. The results then list the
 //! databases whose objects were not called.
 
+use super::database_lists::{CatalogList, list_catalog};
 use super::error::{Error, Result};
 use super::load_schemas::{Load, Loaded, Want};
 use super::{Io, Parts};
@@ -14,7 +15,6 @@ use crate::model::quota::{Rate, Rates};
 use crate::model::shard_map::{Policy, ShardGroup};
 use crate::model::time::{D_NS, MAX_TIME_NS, MIN_TIME_NS, S_NS, TimeRange};
 use crate::protocol::call::Address;
-use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::daily_usage::{DailyUsage, DayUsage};
 use crate::protocol::database::{FromDatabase, ObjectStats, ToDatabase};
 use crate::protocol::round::{CallResult, Request};
@@ -97,23 +97,12 @@ pub fn diagnostics(statement: Statement) -> Parts<SeriesChunk> {
 
 impl Diagnostics {
     async fn list(&mut self, io: &Io) -> Result<Vec<String>> {
-        let (mut all, mut after) = (Vec::new(), None);
-        loop {
-            let FromCatalog::Listed { names, resume, troubles, release } =
-                io.call_catalog(&ToCatalog::List { after, holding: None }).await?
-            else {
-                return Err(Error::unexpected_reply());
-            };
-            all.extend(names);
-            self.catalog_release = release;
-            for what in troubles {
-                self.problem(String::new(), "catalog", what);
-            }
-            after = resume;
-            if after.is_none() {
-                return Ok(all);
-            }
+        let CatalogList { names, troubles, release } = list_catalog(io, None).await?;
+        self.catalog_release = release;
+        for what in troubles {
+            self.problem(String::new(), "catalog", what);
         }
+        Ok(names)
     }
 
     async fn load(&mut self, io: &Io, name: String) -> Result<()> {

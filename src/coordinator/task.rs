@@ -8,7 +8,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::ptr::NonNull;
 use std::rc::Rc;
 use std::task::{self, Poll, Waker};
@@ -24,6 +24,7 @@ use crate::protocol::database::{FromDatabase, ToDatabase};
 use crate::protocol::envelope::{self, Wire};
 use crate::protocol::round::{CallResult, Next, Replies, Request, Round};
 use crate::protocol::shard::{FromShard, ToShard};
+use crate::query::work::{Work, proceed};
 
 /// The resources of a machine during a step. The machine borrows these resources only for the step,
 /// because an isolate's machines run concurrently and share the cache.
@@ -286,6 +287,23 @@ impl Io {
     /// Waits for `ms` milliseconds. 0 lets other pending events run once.
     pub async fn pause(&self, ms: u32) {
         self.calls(vec![Request::pause(ms)]).await;
+    }
+
+    /// Runs a computation that awaits only [`Work::spend`], and lets other requests run between
+    /// its turns.
+    pub(crate) async fn in_turns<T>(
+        &self,
+        work: &Work,
+        computation: impl Future<Output = T>,
+    ) -> Result<T> {
+        let mut computation = pin!(computation);
+        loop {
+            match proceed(computation.as_mut()) {
+                Some(result) => return Ok(result),
+                None if work.pauses()? => self.pause(0).await,
+                None => {}
+            }
+        }
     }
 
     /// Runs another machine to its end and returns its result.

@@ -13,7 +13,6 @@ mod shard_pages;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::pin::pin;
 use std::rc::Rc;
 
 use super::error::{Error, Result};
@@ -36,7 +35,6 @@ use crate::query::error::QueryError;
 use crate::query::executor::RowPosition;
 use crate::query::result::{ResultColumns, SeriesChunk};
 use crate::query::source::{self, SourceName};
-use crate::query::work::proceed;
 pub(super) use plan::shards_of;
 use plan::{QuerySource, plan_select, plan_show, remove_nonempty, selected_policies, survey};
 use shard_pages::{Needs, PlannedRun, QueryRun, RunStep, combine_first_pages, is_continuation};
@@ -300,25 +298,12 @@ impl Running {
         if empty.is_none() {
             let now_ns = self.io.now_ns()?;
             let found = survey(select, session, &selected, &reservation, now_ns);
-            if let Some((run, places)) = self.in_turns(found).await?? {
+            if let Some((run, places)) = self.io.in_turns(&session.work, found).await?? {
                 return Ok(Planned::Survey(run, places));
             }
         }
         let planned = plan_select(&self.query, select, &self.io, &selected, empty, &reservation);
-        Ok(Planned::Run(self.in_turns(planned).await??))
-    }
-
-    /// Runs a function that awaits only [`Work::spend`](crate::query::work::Work), and lets other
-    /// requests run between its turns.
-    async fn in_turns<T>(&self, computation: impl Future<Output = T>) -> Result<T> {
-        let mut computation = pin!(computation);
-        loop {
-            match proceed(computation.as_mut()) {
-                Some(result) => return Ok(result),
-                None if self.query.session.work.pauses()? => self.io.pause(0).await,
-                None => {}
-            }
-        }
+        Ok(Planned::Run(self.io.in_turns(&session.work, planned).await??))
     }
 
     fn plan_show(
@@ -384,7 +369,7 @@ impl Running {
             drop(run);
             let (session, now_ns) = (&self.query.session, self.io.now_ns()?);
             let lines = plan.lines(session.now_ns, now_ns, &session.work);
-            let lines = self.in_turns(lines).await?;
+            let lines = self.io.in_turns(&session.work, lines).await?;
             for chunk in plan.chunks(&lines) {
                 session.work.add(chunk.rows);
                 self.emitted = true;
