@@ -102,7 +102,7 @@
 //! | the shard group duration | `model/src/shard_map.rs`, from the policy's duration |
 //! | start and time of a split | `database/groups.rs`; `shard/split.rs` |
 //! | the steps of a split | `database/split.rs`; driven by: `database/object.rs` |
-//! | permitted settings of a policy | `database/policies/mod.rs` |
+//! | permitted settings of a policy | `database/policies.rs` |
 //! | the syntax of a statement | `influxql/src/statement.rs` calls the statement's parser |
 //! | the execution of a statement | the module that `coordinator/statement.rs` calls |
 //! | a function of InfluxQL | the function's row in `query/functions.rs` |

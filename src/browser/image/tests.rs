@@ -128,17 +128,3 @@ fn other_image_version_is_rejected() {
     value[end..].copy_from_slice(&crc.to_le_bytes());
     assert_eq!(Restored::default().add(IMAGE_KEY, &value), Err(ImageError::Version(2)));
 }
-
-#[test]
-fn first_image_format_stays_readable() {
-    let store = store_of(&[(Table::Wal, 7, b"body")]);
-    let stores = BTreeMap::from([(addresses()[2].clone(), store)]);
-    let changes = Image::default().changes(&stores, 2);
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let drawn: Vec<_> = changes.into_iter().map(|(key, v)| (key, hex(&v.unwrap()))).collect();
-    let expected = [
-        ("shard/shard-2/wal/7", "010400000068656164626f64791682c5ce"),
-        ("image", "0118000000020000000000000001000000000000001682c5ce0000000070b72c42"),
-    ];
-    assert_eq!(drawn, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
-}

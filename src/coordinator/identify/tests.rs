@@ -219,17 +219,6 @@ fn key(secret: &str) -> Hash {
 }
 
 #[test]
-fn expired_token_is_unknown() {
-    let mut isolate = Isolate::new();
-    let expires_ns = isolate.clock.now_ns() + 2 * S_NS;
-    isolate.catalog[0].expires_ns = expires_ns;
-    isolate.database[0].expires_ns = expires_ns;
-    assert_eq!(isolate.who(None, "t"), T);
-    isolate.pass(2 * S_NS);
-    assert_eq!(isolate.who(None, "t"), "-");
-}
-
-#[test]
 fn password_is_derived_once_per_name() {
     let mut isolate = Isolate::new();
     assert_eq!((isolate.who(Some("u"), "x").as_str(), isolate.derivations), ("u", 1));

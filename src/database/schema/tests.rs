@@ -1,8 +1,5 @@
 use super::*;
-use crate::model::limits::{
-    DATABASE_SCHEMA_BYTES_MAX, FIELDS_PER_MEASUREMENT_MAX, MEASUREMENTS_PER_POLICY_MAX,
-    TAG_KEYS_PER_MEASUREMENT_MAX,
-};
+use crate::model::limits::DATABASE_SCHEMA_BYTES_MAX;
 use crate::store::row;
 
 fn set(measurement: &str, tags: &[&str], fields: &[(&str, FieldType)]) -> ColumnSet {
@@ -52,64 +49,6 @@ fn column_set_registers_atomically() {
     let version = schema.version();
     assert_eq!(register(&mut schema, &sets[..1]), [None], "a repeat");
     assert_eq!(schema.version(), version, "changes nothing");
-}
-
-#[test]
-fn field_count_is_limited() {
-    let limit = FIELDS_PER_MEASUREMENT_MAX;
-    let names: Vec<String> = (0..limit).map(|n| format!("f{n:04}")).collect();
-    let fields: Vec<(&str, FieldType)> =
-        names.iter().map(|name| (name.as_str(), FieldType::Float)).collect();
-    let mut schema = Schema::default();
-    assert_eq!(register(&mut schema, &[set("m", &[], &fields)]), [None]);
-    let more = [("x", FieldType::Float), ("y", FieldType::Float)];
-    let refusal = RegisterRefusal::TooManyFields {
-        measurement: "m".to_owned(),
-        limit: limit as u64,
-        current: limit as u64,
-        requested: limit as u64 + 2,
-    };
-    let sets = [set("m", &[], &more), set("m", &["a tag"], &fields[..1])];
-    assert_eq!(register(&mut schema, &sets), [Some(refusal), None]);
-    // A registration visits the other columns, but does not build an index of them.
-    let draft = Draft::new("m", schema.by_name.get("m"), &BTreeSet::from(["a tag", "f0000", "x"]));
-    assert_eq!((draft.tags.len(), draft.fields.len(), draft.field_count), (1, 1, limit as u64));
-}
-
-#[test]
-fn tag_key_count_is_limited() {
-    let limit = TAG_KEYS_PER_MEASUREMENT_MAX;
-    let names: Vec<String> = (0..limit).map(|n| format!("t{n:04}")).collect();
-    let tags: Vec<&str> = names.iter().map(String::as_str).collect();
-    let field = [("f", FieldType::Float)];
-    let mut schema = Schema::default();
-    assert_eq!(register(&mut schema, &[set("m", &tags, &field)]), [None]);
-    let refusal = RegisterRefusal::TooManyTagKeys {
-        measurement: "m".to_owned(),
-        limit: limit as u64,
-        current: limit as u64,
-        requested: limit as u64 + 1,
-    };
-    let sets = [set("m", &["x"], &field), set("m", &tags[..1], &[("g", FieldType::Float)])];
-    assert_eq!(register(&mut schema, &sets), [Some(refusal), None]);
-}
-
-#[test]
-fn measurement_count_is_limited() {
-    let limit = MEASUREMENTS_PER_POLICY_MAX;
-    let fields = [("f", FieldType::Float)];
-    let sets: Vec<ColumnSet> =
-        (0..=limit).map(|n| set(&format!("m{n:05}"), &[], &fields)).collect();
-    let mut schema = Schema::default();
-    let refusals = register(&mut schema, &sets);
-    assert_eq!(refusals.iter().filter(|refusal| refusal.is_none()).count(), limit);
-    let refusal = RegisterRefusal::TooManyMeasurements {
-        measurement: format!("m{limit:05}"),
-        limit: limit as u64,
-        current: limit as u64,
-        requested: limit as u64 + 1,
-    };
-    assert_eq!(refusals.last(), Some(&Some(refusal)));
 }
 
 #[test]

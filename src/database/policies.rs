@@ -168,4 +168,50 @@ fn settings_of(policy: &Policy) -> Settings {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+    use crate::model::time::{D_NS, H_NS, MINUTE_NS, W_NS};
+
+    #[test]
+    fn shard_group_duration_has_defaults_of_influxdb_1() {
+        for (duration_ns, shard_group_duration_ns, expected_ns) in [
+            (0, 0, W_NS),
+            (H_NS, 0, H_NS),
+            (47 * H_NS, 0, H_NS),
+            (2 * D_NS, 0, D_NS),
+            (180 * D_NS - 1, 0, D_NS),
+            (180 * D_NS, 0, W_NS),
+            (3 * D_NS, MINUTE_NS, H_NS),
+            (0, 52 * W_NS, 52 * W_NS),
+        ] {
+            let duration_ns = Some(duration_ns);
+            let spec = PolicySpec { duration_ns, shard_group_duration_ns, ..PolicySpec::default() };
+            let found = settings(&spec).map(|settings| settings.shard_group_duration_ns);
+            assert_eq!(found, Ok(expected_ns), "{spec:?}");
+        }
+    }
+
+    /// 1.x compares the default shard duration if the statement names none.
+    #[test]
+    fn repeated_create_database_must_name_other_shard_duration() {
+        let policy = Policy {
+            name: "p".to_owned(),
+            duration_ns: 4 * D_NS,
+            shard_group_duration_ns: H_NS,
+            ..Policy::default()
+        };
+        let default = Some(policy.id);
+        let rows = vec![PolicyRow { number: 0, policy, schema: Schema::default() }];
+        let policies = Policies { rows, default };
+        let check = |shard_group_duration_ns| {
+            let name = Some("p".to_owned());
+            policies.check_repeat(&PolicySpec {
+                name,
+                shard_group_duration_ns,
+                ..PolicySpec::default()
+            })
+        };
+        assert_eq!(check(0), Err(PolicyRefusal::Conflict));
+        assert_eq!(check(H_NS), Ok(()));
+    }
+}
