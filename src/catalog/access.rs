@@ -10,7 +10,8 @@ use super::lifecycle::Entries;
 use super::{Catalog, CatalogTask, CatalogWork, Event, Result, Turn};
 use crate::model::grant::Permission;
 use crate::model::limits::{
-    DATABASES_NOTIFIED_AT_ONCE, JOB_RETRY_NS, NOTIFICATION_ROUNDS_MAX, REVOKE_RETRY_NS_MAX,
+    DATABASES_NOTIFIED_AT_ONCE, JOB_FAILURES_MAX, JOB_RETRY_NS, NOTIFICATION_ROUNDS_MAX,
+    REVOKE_RETRY_NS_MAX,
 };
 use crate::model::time::S_NS;
 use crate::protocol::call::Address;
@@ -108,7 +109,7 @@ impl<S: Store> Catalog<S> {
             let earlier = self.notifications.about(notification.key.user, &name);
             earlier.for_each(|(_, earlier)| notification.takes_over(earlier));
         }
-        let number = self.notifications.next_number();
+        let number = self.notifications.next;
         let (grantees, store) = self.grantees()?;
         grantees.apply(store, change, || match &notification {
             Some(notification) => NOTIFICATIONS.put(store, number, notification),
@@ -367,10 +368,6 @@ impl Notifications {
         Ok(notifications)
     }
 
-    fn next_number(&self) -> u64 {
-        self.next
-    }
-
     /// Returns a job for changes in memory. The caller then stores the changes with
     /// [`Notifications::save`].
     pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut Notification> {
@@ -409,9 +406,9 @@ impl Notifications {
         self.rows.values().map(|notification| notification.due_ns).min()
     }
 
-    pub(super) fn problems(&self, entries: &Entries, failures_max: u32) -> Vec<String> {
+    pub(super) fn problems(&self, entries: &Entries) -> Vec<String> {
         let failing =
-            self.rows.values().filter(|notification| notification.failures >= failures_max);
+            self.rows.values().filter(|notification| notification.failures >= JOB_FAILURES_MAX);
         let word = |notification: &Notification| {
             let (kind, name) =
                 (if notification.key.user { "user" } else { "token" }, &notification.name);

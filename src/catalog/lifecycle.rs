@@ -118,13 +118,6 @@ impl Entries {
         self.rows.get(&number).map(|entry| (number, entry))
     }
 
-    /// Returns the ready databases with ids above `after`, in ascending order.
-    fn ready_after(&self, after: Option<u64>) -> impl Iterator<Item = (u64, &Entry)> {
-        let from = after.map_or(0, |number| number + 1);
-        let ready = |(&number, entry)| (number, entry);
-        self.rows.range(from..).map(ready).filter(|(_, entry)| entry.stage == EntryStage::Ready)
-    }
-
     /// Checks whether the limit `limit` allows another database.
     pub(super) fn check_limit(&self, limit: usize) -> Result<(), CatalogRefusal> {
         let (limit, current) = (limit as u64, self.rows.len() as u64);
@@ -189,23 +182,23 @@ impl Entries {
     }
 
     /// Returns the unfinished row with the earliest due time, if that row is due. Skips rows with
-    /// `failures_max` attempts.
-    pub(super) fn due(&self, now_ns: i64, failures_max: u32) -> Option<u64> {
-        let due = self.unfinished(failures_max).filter(|(_, entry)| entry.due_ns <= now_ns);
+    /// too many attempts.
+    pub(super) fn due(&self, now_ns: i64) -> Option<u64> {
+        let due = self.unfinished().filter(|(_, entry)| entry.due_ns <= now_ns);
         due.min_by_key(|(number, entry)| (entry.due_ns, *number)).map(|(number, _)| number)
     }
 
     /// Returns the due time of the next unfinished row.
-    pub(super) fn next_due_ns(&self, failures_max: u32) -> Option<i64> {
-        self.unfinished(failures_max).map(|(_, entry)| entry.due_ns).min()
+    pub(super) fn next_due_ns(&self) -> Option<i64> {
+        self.unfinished().map(|(_, entry)| entry.due_ns).min()
     }
 
     /// Returns descriptions of the rows that the alarm skips after too many attempts.
-    pub(super) fn problems(&self, failures_max: u32) -> Vec<String> {
+    pub(super) fn problems(&self) -> Vec<String> {
         let aside = self
             .rows
             .values()
-            .filter(|entry| entry.stage != EntryStage::Ready && entry.failures >= failures_max);
+            .filter(|entry| entry.stage != EntryStage::Ready && entry.failures >= JOB_FAILURES_MAX);
         let word = |entry: &Entry| {
             let what = if entry.stage == EntryStage::Creating { "creating" } else { "dropping" };
             format!("{what} database \"{}\" failed {} times", entry.create.name, entry.failures)
@@ -213,9 +206,9 @@ impl Entries {
         aside.map(word).collect()
     }
 
-    fn unfinished(&self, failures_max: u32) -> impl Iterator<Item = (u64, &Entry)> {
-        self.rows.iter().map(|(&number, entry)| (number, entry)).filter(move |(_, entry)| {
-            entry.stage != EntryStage::Ready && entry.failures < failures_max
+    fn unfinished(&self) -> impl Iterator<Item = (u64, &Entry)> {
+        self.rows.iter().map(|(&number, entry)| (number, entry)).filter(|(_, entry)| {
+            entry.stage != EntryStage::Ready && entry.failures < JOB_FAILURES_MAX
         })
     }
 
@@ -303,9 +296,7 @@ impl<S: Store> Catalog<S> {
             (Some(_), _) => Err(Unavailable::Changing.into()),
         }
     }
-}
 
-impl<S: Store> Catalog<S> {
     /// Deletes the row and frees the name. As in 1.x, users lose their permissions on the database.
     /// Tokens keep their permissions, because a token may name databases that do not exist.
     fn forget_dropped(&mut self, number: u64) -> Result<()> {
@@ -318,9 +309,7 @@ impl<S: Store> Catalog<S> {
         }
         Ok(())
     }
-}
 
-impl<S: Store> Catalog<S> {
     /// Returns a page of names with ids above `after`. With `holding`, the page contains only
     /// databases that may have this policy.
     pub(super) fn list(
@@ -331,9 +320,11 @@ impl<S: Store> Catalog<S> {
         let mut names = Vec::new();
         let mut bytes = 0;
         let mut last = after;
-        for (number, entry) in self.entries()?.ready_after(after) {
+        let first = after.map_or(0, |number| number + 1);
+        for (&number, entry) in self.entries()?.rows.range(first..) {
             // A policy id contains some bits of the database's id.
-            if !holding.is_none_or(|policy| policy.may_be_of(&entry.object)) {
+            let may_hold = holding.is_none_or(|policy| policy.may_be_of(&entry.object));
+            if entry.stage != EntryStage::Ready || !may_hold {
                 continue;
             }
             // The size of the name, and of its length as a varint.
@@ -346,10 +337,10 @@ impl<S: Store> Catalog<S> {
             last = Some(number);
         }
         let entries = self.entries()?;
-        let mut troubles = entries.problems(JOB_FAILURES_MAX);
+        let mut troubles = entries.problems();
         if let Some(entries) = &self.entries {
-            troubles.extend(self.notifications.problems(entries, JOB_FAILURES_MAX));
-            troubles.extend(self.recoveries.problems(entries, JOB_FAILURES_MAX));
+            troubles.extend(self.notifications.problems(entries));
+            troubles.extend(self.recoveries.problems(entries));
         }
         let release = release::current();
         Ok(FromCatalog::Listed { names, resume: None, troubles, release })

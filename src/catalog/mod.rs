@@ -14,7 +14,7 @@ mod live_queries;
 mod recovery;
 
 use crate::model::configurable_limits::Limit;
-use crate::model::limits::{JOB_FAILURES_MAX, JOB_RETRY_NS};
+use crate::model::limits::JOB_RETRY_NS;
 use crate::model::name;
 use crate::model::time::D_NS;
 use crate::protocol::call::{Address, ObjectKind, Platform, Reply, Step};
@@ -28,12 +28,10 @@ use crate::protocol::round::{Next, Replies};
 use crate::protocol::shard::VerifyPage;
 use crate::store::row::{self, Verified};
 use crate::store::{Store, StoreError, StoreResult};
-use access::Notifications;
-use access::{CreationProgress, NotificationProgress, Notified};
+use access::{CreationProgress, NotificationProgress, Notifications, Notified};
 use grants::Grantees;
 use lifecycle::{Entries, Entry, EntryStage};
-use recovery::Recoveries;
-use recovery::RecoveryProgress;
+use recovery::{Recoveries, RecoveryProgress};
 
 /// The Catalog and its storage.
 pub struct Catalog<S: Store> {
@@ -116,11 +114,6 @@ impl<S: Store> Catalog<S> {
             look_again_ns: None,
             queries: live_queries::Queries::default(),
         }
-    }
-
-    /// Returns the store, for its statistics.
-    pub fn store(&self) -> &S {
-        &self.store
     }
 
     fn entries(&mut self) -> StoreResult<&mut Entries> {
@@ -328,7 +321,7 @@ impl<S: Store> Host for Catalog<S> {
     }
 
     fn next_alarm_ns(&self) -> Option<i64> {
-        let due_ns = self.entries.as_ref().and_then(|e| e.next_due_ns(JOB_FAILURES_MAX));
+        let due_ns = self.entries.as_ref().and_then(Entries::next_due_ns);
         let due_ns = due_ns.into_iter().chain(self.recoveries.next_due_ns());
         due_ns.chain(self.notifications.next_due_ns()).chain(self.look_again_ns).min()
     }
@@ -386,7 +379,7 @@ impl<S: Store> Catalog<S> {
             return self.start(event, CatalogTask::Notify { number, notified: Notified::Alarm });
         }
         let Some(entries) = &mut self.entries else { return Ok(Next::Calls(Vec::new())) };
-        let Some(number) = entries.due(event.platform.now_ns(), JOB_FAILURES_MAX) else {
+        let Some(number) = entries.due(event.platform.now_ns()) else {
             return Ok(Next::Reply(FromCatalog::Dropped { existed: false, remaining: 0 }));
         };
         entries.count_attempt(&self.store, number, event.platform.now_ns())?;

@@ -14,7 +14,7 @@ use super::{Catalog, CatalogTask, CatalogWork, Event, Failure, Result, Turn};
 use crate::model::configurable_limits::Limit;
 use crate::model::ids::ObjectId;
 use crate::model::limits::{
-    CALLS_PER_ROUND_MAX, JOB_RETRY_NS, PAST_BEGINS_NS_MAX, RECOVERY_AGO_NS_MAX,
+    CALLS_PER_ROUND_MAX, JOB_FAILURES_MAX, JOB_RETRY_NS, PAST_BEGINS_NS_MAX, RECOVERY_AGO_NS_MAX,
     RECOVERY_AGO_NS_MIN, RECOVERY_PAUSES_MAX, RECOVERY_REPEAT_NS, RECOVERY_SHARDS_MAX,
     WIPE_DELAY_NS,
 };
@@ -288,7 +288,7 @@ fn on_stage_replies(
         work.recovery.is_over = true;
         match row.stage {
             RecoveryStage::Database => row.enter(RecoveryStage::Asking, now_ns),
-            _ => row.count_finished(reset.count(), now_ns),
+            _ => row.count_finished(reset.targets.len() as u64, now_ns),
         }
         return Ok(());
     }
@@ -591,8 +591,8 @@ impl Recoveries {
         self.running().map(|(_, row)| row.due_ns).min()
     }
 
-    pub(super) fn problems(&self, entries: &Entries, failures_max: u32) -> Vec<String> {
-        let failing = self.running().filter(|(_, row)| row.failures >= failures_max);
+    pub(super) fn problems(&self, entries: &Entries) -> Vec<String> {
+        let failing = self.running().filter(|(_, row)| row.failures >= JOB_FAILURES_MAX);
         let word = |(number, row): (u64, &Recovery)| {
             let name = entries.get(number).map_or("", |entry| entry.create.name.as_str());
             let (stage, reason) = (row.stage.name(), &row.trouble);
@@ -728,10 +728,6 @@ enum Step {
 impl PointInTimeReset {
     fn new(targets: Vec<Address>) -> Self {
         Self { targets, lives: Vec::new(), step: Step::Look }
-    }
-
-    fn count(&self) -> u64 {
-        self.targets.len() as u64
     }
 
     fn requests(&self, time_ns: i64) -> Vec<Request> {

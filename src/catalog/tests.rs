@@ -2,7 +2,7 @@ use super::*;
 use crate::browser::in_process::LocalPlatform;
 use crate::model::grant::{Grants, Permission};
 use crate::model::ids::{ObjectId, PolicyId};
-use crate::model::limits::DATABASES_MAX;
+use crate::model::limits::{DATABASES_MAX, JOB_FAILURES_MAX};
 use crate::model::name::InvalidName;
 use crate::protocol::call::PlacementError;
 use crate::protocol::database::FromDatabase;
@@ -62,7 +62,7 @@ fn policy_id_filters_database_list() {
     for name in ["other", "mine"] {
         ask(&mut catalog, &ToCatalog::Create(create(name)));
     }
-    let store = catalog.store().clone();
+    let store = catalog.store.clone();
     let mut entries = Entries::load(&store).unwrap();
     let objects = ["other", "mine"].map(|name| ObjectId(format!("object of {name}")));
     for ((number, name), object) in (0..).zip(["other", "mine"]).zip(&objects) {
@@ -90,7 +90,7 @@ fn failed_database_creation_leaves_nothing() {
     assert_eq!(ask(&mut catalog, &ToCatalog::Create(eu)), FromCatalog::Refused(refusal));
     let invalid = FromCatalog::Refused(CatalogRefusal::InvalidName(InvalidName::Characters));
     assert_eq!(ask(&mut catalog, &ToCatalog::Create(create("a/b"))), invalid);
-    assert_eq!(catalog.store().is_open(), Ok(false));
+    assert_eq!(catalog.store.is_open(), Ok(false));
     let nothing = FromCatalog::Resolved { object: None };
     assert_eq!(ask(&mut catalog, &ToCatalog::Resolve { name: "db".to_owned() }), nothing);
     assert_eq!(
