@@ -12,8 +12,7 @@
 use std::rc::Rc;
 
 use super::error::{Error, Result};
-use super::load_schemas::Retries;
-use super::load_schemas::{Load, Loaded, Want};
+use super::load_schemas::{Load, Loaded, Retries, Want};
 use super::{Io, Task};
 use crate::influxql::ast::Statement;
 use crate::model::configurable_limits::Limit;
@@ -210,11 +209,8 @@ impl Delete {
             let replies = self.io.calls(messages.map(request).collect()).await;
             return replies.into_iter().map(|reply| Ok(envelope::decode_reply(reply)?)).collect();
         };
-        let to = Address::Database(relay.database.clone());
-        let message = envelope::encode(&ToDatabase::Relay(messages.collect()));
-        let replies = self.io.calls(vec![Request::new(to, message)]).await;
-        let reply = replies.into_iter().next().ok_or_else(Error::unexpected_reply)?;
-        match envelope::decode_reply::<FromDatabase>(reply)? {
+        let message = ToDatabase::Relay(messages.collect());
+        match self.io.call_database(&relay.database, &message).await? {
             FromDatabase::Relayed(replies) if replies.len() == tasks.len() => Ok(replies),
             reply => Err(reply.into()),
         }

@@ -9,8 +9,7 @@ use std::rc::Rc;
 use super::error::{Error, Result};
 use super::grants::Principal;
 use super::query::Query;
-use super::statement::Execution;
-use super::statement::Session;
+use super::statement::{Execution, Session};
 use super::write::rejections::LineRefusal;
 use super::write::{self, WriteRequest};
 use super::{Io, Parts};
@@ -33,7 +32,7 @@ pub(super) fn select_into(
     let points = IntoPoints::new(tag_arguments(&select));
     let principal = session.principal.clone();
     let query = Query::select(select, session)?;
-    let status = query.status();
+    let status = Rc::clone(&query.status);
     let into_status = Rc::clone(&status);
     let parts = Parts::once(|io| async move {
         let written = copy(&io, query.execute(), &place, &principal, &target, points).await;
@@ -100,7 +99,7 @@ pub(super) fn explain_into(
     let place = session.defaults().resolve(target.database.as_deref(), target.policy.as_deref())?;
     let principal = session.principal.clone();
     let query = Query::explain(explain, session)?;
-    let status = query.status();
+    let status = Rc::clone(&query.status);
     let mut query = query.execute();
     let parts = Parts::once(|io| async move {
         check_target(&io, &place, &principal).await?;

@@ -21,8 +21,7 @@ use crate::admission::RequestReservation;
 use crate::influxql::ast::{SelectStatement, Source, Statement};
 use crate::model::grant::PermissionKind;
 use crate::protocol::call::Call;
-use crate::protocol::database::Description;
-use crate::protocol::database::ToDatabase;
+use crate::protocol::database::{Description, ToDatabase};
 use crate::protocol::round::{Replies, Round};
 use crate::query::error::QueryError;
 use crate::query::metadata;
@@ -52,7 +51,7 @@ impl Execution {
 
 impl From<Query> for Execution {
     fn from(query: Query) -> Self {
-        let status = query.status();
+        let status = Rc::clone(&query.status);
         Self { parts: query.execute(), status }
     }
 }

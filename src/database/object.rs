@@ -120,11 +120,6 @@ impl<S: Store> Database<S> {
         self
     }
 
-    /// Returns the store, for its statistics.
-    pub fn store(&self) -> &S {
-        &self.store
-    }
-
     pub(super) fn load(&mut self) -> StoreResult<()> {
         if !self.loaded {
             let before = self.store.row_counts();
@@ -171,9 +166,7 @@ impl<S: Store> Database<S> {
         self.look_again_ns = Some(now_ns.saturating_add(JOB_RETRY_NS));
         FromDatabase::Unavailable(Unavailable::Storage(error.to_string()))
     }
-}
 
-impl<S: Store> Database<S> {
     fn advance(
         &mut self,
         now_ns: i64,

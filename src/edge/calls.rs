@@ -6,9 +6,8 @@ use js_sys::{Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use worker::{Env, Error};
 
-use super::runtime;
 use super::sql::SqlSession;
-use super::{backups, cloudflare_access, platform, web_crypto};
+use super::{backups, cloudflare_access, platform, runtime, web_crypto};
 use crate::api::location_hint::Placement;
 use crate::model::limits::CALL_REPEATS_MAX;
 use crate::protocol::call::{Address, Call, CallFailure, Reply};

@@ -62,7 +62,7 @@ pub struct Query {
     after: Option<RowPosition>,
     /// The result for a missing database; `None` if a missing database is an error.
     otherwise: Option<Option<SeriesChunk>>,
-    status: Rc<QueryStatus>,
+    pub(super) status: Rc<QueryStatus>,
 }
 
 /// The state that a running query shares with the statement's owner.
@@ -120,10 +120,6 @@ impl Query {
         session.work = session.work.next_statement();
         let (explain, after, otherwise, status) = (None, None, None, Rc::default());
         Self { statement, session, sources, explain, after, otherwise, status }
-    }
-
-    pub(super) fn status(&self) -> Rc<QueryStatus> {
-        Rc::clone(&self.status)
     }
 
     /// Executes the query. Each part is a piece of the result.
@@ -404,7 +400,7 @@ impl Running {
             match run.next()? {
                 RunStep::Chunk(chunk) => return Ok(Piece::Chunk(chunk)),
                 RunStep::Done => return Ok(Piece::End),
-                RunStep::Pause => drop(self.io.calls(vec![Request::pause(0)]).await),
+                RunStep::Pause => self.io.pause(0).await,
                 RunStep::Need(needs) => {
                     if !self.read_pages(run, needs).await? {
                         self.retries.count()?;
@@ -430,7 +426,7 @@ impl Running {
         let (mut requested, mut requests) = (Vec::new(), Vec::new());
         for (streams, mut message) in combine_first_pages(needs, run) {
             if let ToShard::Scan { query, .. } | ToShard::Summarise { query, .. } = &mut message {
-                *query = status.report.precedence(run.reads.points());
+                *query = status.report.precedence(run.reads.points);
             }
             let shard = streams.first().and_then(|&stream| run.stream(stream));
             let Some((shard, _)) = shard else { continue };

@@ -110,7 +110,7 @@ pub(super) struct PlannedRun {
 /// `POINTS_PER_QUERY_MAX`.
 pub(super) struct ReadCounts {
     series: BTreeMap<u32, u64>,
-    points: u64,
+    pub(super) points: u64,
     limits: [u64; 2],
     /// The merge that starts after the series were counted.
     afterwards: Option<Box<Executor>>,
@@ -121,10 +121,6 @@ impl ReadCounts {
     /// counted.
     pub(super) fn new(limits: [u64; 2], afterwards: Option<Box<Executor>>) -> Self {
         Self { series: BTreeMap::new(), points: 0, limits, afterwards }
-    }
-
-    pub(super) fn points(&self) -> u64 {
-        self.points
     }
 
     /// Adds the counts of a page, and checks the limits. Only the pages of a plan (`is_plan`) count

@@ -3,9 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::batch::MeasurementBatch;
-use crate::batch::column_sets;
 use crate::batch::selection::Selection;
+use crate::batch::{MeasurementBatch, column_sets};
 use crate::model::bug::OrBug;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::schema::MeasurementSchema;
