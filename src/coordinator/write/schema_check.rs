@@ -11,7 +11,8 @@ use crate::model::schema::MeasurementSchema;
 use crate::model::value::FieldType;
 use crate::protocol::database::{ColumnSet, RegisterRefusal};
 
-/// The placeholder for the id of a column that no sent row uses (see `batch::frame::TableRef`).
+/// The placeholder for the id of a new column, which no sent row uses (see
+/// `batch::frame::TableRef`).
 const NO_COLUMN: ColumnId = ColumnId(u32::MAX);
 
 /// The columns of the schema that a batch uses.
@@ -23,8 +24,6 @@ pub(super) struct Columns {
     pub tag_ids: Vec<ColumnId>,
     /// The ids of the batch's field keys, in the order of these keys.
     pub field_ids: Vec<ColumnId>,
-    new_tags: Vec<usize>,
-    new_fields: Vec<usize>,
     /// The positions of fields whose type in the schema differs, each with the schema's type.
     conflicts: Vec<(usize, FieldType)>,
 }
@@ -45,8 +44,6 @@ impl Columns {
             measurement: schema.map(|schema| schema.id),
             tag_ids: Vec::with_capacity(batch.tag_keys.len()),
             field_ids: Vec::with_capacity(batch.field_keys.len()),
-            new_tags: Vec::new(),
-            new_fields: Vec::new(),
             conflicts: Vec::new(),
         };
         let tags = schema.into_iter().flat_map(MeasurementSchema::tags);
@@ -54,27 +51,17 @@ impl Columns {
         let fields = schema.into_iter().flat_map(MeasurementSchema::fields);
         let fields = fields.map(|(column, known)| (column.key.as_str(), (column.id, known)));
         let fields = known(&batch.field_keys, fields);
-        for (position, key) in batch.tag_keys.iter().enumerate() {
-            match tags.get(key.as_str()) {
-                Some(&id) => columns.tag_ids.push(id),
-                None => {
-                    columns.tag_ids.push(NO_COLUMN);
-                    columns.new_tags.push(position);
-                }
-            }
+        for key in &batch.tag_keys {
+            columns.tag_ids.push(tags.get(key.as_str()).copied().unwrap_or(NO_COLUMN));
         }
         let batch_fields = batch.field_keys.iter().zip(&batch.block.fields);
         for (position, (key, column)) in batch_fields.enumerate() {
             let requested = column.values.field_type();
-            let (id, existing) = match fields.get(key.as_str()) {
-                Some(&(id, existing)) => (id, Some(existing)),
-                None => (NO_COLUMN, None),
-            };
+            let (id, existing) =
+                fields.get(key.as_str()).copied().unwrap_or((NO_COLUMN, requested));
             columns.field_ids.push(id);
-            match existing {
-                Some(existing) if existing == requested => {}
-                Some(existing) => columns.conflicts.push((position, existing)),
-                None => columns.new_fields.push(position),
+            if existing != requested {
+                columns.conflicts.push((position, existing));
             }
         }
         columns
@@ -83,8 +70,8 @@ impl Columns {
     /// Whether every row can be sent without registration and without conflicts.
     pub(super) fn are_known(&self) -> bool {
         self.measurement.is_some()
-            && self.new_tags.is_empty()
-            && self.new_fields.is_empty()
+            && !self.tag_ids.contains(&NO_COLUMN)
+            && !self.field_ids.contains(&NO_COLUMN)
             && self.conflicts.is_empty()
     }
 
@@ -115,17 +102,9 @@ impl Columns {
         rows: &Selection,
         with_rows: bool,
     ) -> Vec<(ColumnSet, Vec<u32>)> {
-        let wanted = |new: &[usize], count: usize| -> Vec<bool> {
-            let mut wanted = vec![false; count];
-            for &position in new {
-                if let Some(slot) = wanted.get_mut(position) {
-                    *slot = true;
-                }
-            }
-            wanted
-        };
-        let tags = wanted(&self.new_tags, batch.tag_keys.len());
-        let fields = wanted(&self.new_fields, batch.field_keys.len());
+        let are_new =
+            |ids: &[ColumnId]| -> Vec<bool> { ids.iter().map(|id| *id == NO_COLUMN).collect() };
+        let (tags, fields) = (are_new(&self.tag_ids), are_new(&self.field_ids));
         let sets = column_sets::column_sets(&batch.block, rows, &tags, &fields, with_rows);
         sets.into_iter().map(|set| (named(batch, &set), set.rows)).collect()
     }
