@@ -14,7 +14,7 @@ use crate::coordinator::Io;
 use crate::coordinator::error::{Error, Result};
 use crate::coordinator::load_schemas::Loaded;
 use crate::model::bug::OrBug;
-use crate::model::ids::{ObjectId, PolicyId};
+use crate::model::ids::ObjectId;
 use crate::model::shard_map::{Policy, ShardGroup};
 use crate::protocol::call::Address;
 use crate::protocol::database::ToDatabase;
@@ -63,8 +63,7 @@ impl Write {
             let reply = envelope::decode_reply::<FromShard>(reply);
             // A later write reports the growth of the other groups.
             if self.growth.is_none()
-                && let Some(growth) =
-                    Growth::from_reply(loaded, group, split_bytes, reply.as_ref().ok())
+                && let Some(growth) = growth(loaded, group, split_bytes, reply.as_ref().ok())
                 && self.io.with(|context| {
                     context.cache.should_notify(&shard, context.platform.now_ns())
                 })?
@@ -274,43 +273,29 @@ struct Target {
     rows: Vec<MeasurementRows>,
 }
 
-/// A group that is large enough for a split, or a group that an unfinished split blocks.
-pub(super) struct Growth {
-    database: ObjectId,
-    policy: PolicyId,
+/// Returns the report to the Database about a group that is large enough for a split, or that an
+/// unfinished split blocks. Returns `None` if a shard's reply indicates neither.
+fn growth(
+    loaded: &Loaded,
     group: u64,
-    bytes: u64,
-}
-
-impl Growth {
-    /// Returns the growth that a shard's reply indicates; `None` if the Database needs no report.
-    fn from_reply(
-        loaded: &Loaded,
-        group: u64,
-        split_bytes: u64,
-        reply: Option<&FromShard>,
-    ) -> Option<Self> {
-        // The minimum for all groups; 0 disables splits.
-        let min_bytes = loaded.description.split_bytes;
-        let bytes = match reply? {
-            FromShard::Appended { bytes, .. } => {
-                let is_past = min_bytes > 0 && *bytes >= min_bytes.max(split_bytes);
-                is_past.then_some(*bytes)?
-            }
-            // The shard waits for a split that may have stopped. The report makes the Database
-            // continue the split.
-            FromShard::Unavailable(Unavailable::Changing) => 0,
-            // A full shard is always large enough for a split.
-            FromShard::Unavailable(Unavailable::Full { bytes, .. }) => *bytes,
-            _ => return None,
-        };
-        let (policy, _) = loaded.policy()?;
-        Some(Self { database: loaded.object.clone(), policy: policy.id, group, bytes })
-    }
-
-    pub(super) fn request(self) -> Request {
-        let Self { database, policy, group, bytes } = self;
-        let message = ToDatabase::Grown { policy, group, bytes };
-        Request::new(Address::Database(database), envelope::encode(&message))
-    }
+    split_bytes: u64,
+    reply: Option<&FromShard>,
+) -> Option<Request> {
+    // The minimum for all groups; 0 disables splits.
+    let min_bytes = loaded.description.split_bytes;
+    let bytes = match reply? {
+        FromShard::Appended { bytes, .. } => {
+            let is_past = min_bytes > 0 && *bytes >= min_bytes.max(split_bytes);
+            is_past.then_some(*bytes)?
+        }
+        // The shard waits for a split that may have stopped. The report makes the Database continue
+        // the split.
+        FromShard::Unavailable(Unavailable::Changing) => 0,
+        // A full shard is always large enough for a split.
+        FromShard::Unavailable(Unavailable::Full { bytes, .. }) => *bytes,
+        _ => return None,
+    };
+    let (policy, _) = loaded.policy()?;
+    let message = ToDatabase::Grown { policy: policy.id, group, bytes };
+    Some(Request::new(Address::Database(loaded.object.clone()), envelope::encode(&message)))
 }

@@ -27,7 +27,8 @@ use crate::protocol::database::{
     ColumnSet, FromDatabase, PolicyRefusal, RegisterRefusal, ToDatabase,
 };
 use crate::protocol::host::Unavailable;
-use append::{Growth, selection};
+use crate::protocol::round::Request;
+use append::selection;
 use rejections::{LineRefusal, Rejections, Retention};
 use schema_check::Columns;
 
@@ -92,7 +93,7 @@ pub fn write(request: WriteRequest) -> Task<WriteOutcome> {
         let result = write.run().await;
         if let Some(growth) = write.growth {
             // The reply does not change the write's result.
-            let _ = write.io.request(growth.request()).await;
+            let _ = write.io.request(growth).await;
         }
         result.map(|()| write.outcome)
     })
@@ -107,8 +108,8 @@ struct Write {
     refused_sets: BTreeMap<ColumnSet, RegisterRefusal>,
     retries: Retries,
     registrations: u32,
-    /// A group that has grown too large, or whose split may have stopped.
-    growth: Option<Growth>,
+    /// The report about a group that has grown too large, or whose split may have stopped.
+    growth: Option<Request>,
 }
 
 /// The result of an attempt to write the pending rows.
