@@ -875,10 +875,6 @@ mod tests {
         // the target time.
         assert_eq!(look(5 * H_NS, 5 * H_NS + S_NS), Err(RecoveryRefusal::BeingMade));
         assert_eq!(look(5 * H_NS, 5 * H_NS + MINUTE_NS), Err(RecoveryRefusal::BeingMade));
-    }
-
-    #[test]
-    fn new_shard_delays_recovery() {
         assert_eq!(look(5 * H_NS, 10 * H_NS - MINUTE_NS), Err(RecoveryRefusal::BeingMade));
         assert_eq!(look(5 * H_NS, i64::MAX), Err(RecoveryRefusal::BeingMade));
     }

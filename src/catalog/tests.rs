@@ -2,12 +2,11 @@ use super::*;
 use crate::browser::in_process::LocalPlatform;
 use crate::model::grant::{Grants, Permission};
 use crate::model::ids::{ObjectId, PolicyId};
-use crate::model::limits::{DATABASES_MAX, JOB_FAILURES_MAX};
+use crate::model::limits::JOB_FAILURES_MAX;
 use crate::model::name::InvalidName;
 use crate::protocol::call::PlacementError;
 use crate::protocol::database::FromDatabase;
 use crate::protocol::grants::Grantee;
-use crate::protocol::release;
 use crate::store::memory::MemoryStore;
 
 fn create(name: &str) -> CreateDatabase {
@@ -25,35 +24,6 @@ fn alarm_at(catalog: &mut Catalog<MemoryStore>, now_ns: i64) -> (EventId, Step<V
 fn ask(catalog: &mut Catalog<MemoryStore>, message: &ToCatalog) -> FromCatalog {
     let event = begin(catalog, message);
     drive(catalog, event, |_| FromDatabase::Done).0
-}
-
-#[test]
-fn database_count_is_limited() {
-    let mut catalog = Catalog::new(MemoryStore::new());
-    for n in 0..DATABASES_MAX {
-        let created = ask(&mut catalog, &ToCatalog::Create(create(&format!("db{n}"))));
-        let object = ObjectId("database-1".to_owned());
-        assert_eq!(created, FromCatalog::Created { object, existed: false });
-    }
-    let limit = DATABASES_MAX as u64;
-    let refusal = CatalogRefusal::TooManyDatabases { limit, current: limit, requested: limit + 1 };
-    let one_more = ToCatalog::Create(create("one more"));
-    assert_eq!(ask(&mut catalog, &one_more), FromCatalog::Refused(refusal));
-    let dropped = ask(&mut catalog, &ToCatalog::Drop { name: "db0".to_owned() });
-    assert_eq!(dropped, FromCatalog::Dropped { existed: true, remaining: 0 });
-    assert!(matches!(ask(&mut catalog, &one_more), FromCatalog::Created { existed: false, .. }));
-    let names: Vec<String> =
-        (1..DATABASES_MAX).map(|n| format!("db{n}")).chain(["one more".to_owned()]).collect();
-    let listed = ask(&mut catalog, &ToCatalog::List { after: None, holding: None });
-    assert_eq!(
-        listed,
-        FromCatalog::Listed {
-            names,
-            resume: None,
-            troubles: Vec::new(),
-            release: release::current()
-        }
-    );
 }
 
 #[test]
@@ -97,16 +67,6 @@ fn failed_database_creation_leaves_nothing() {
         ask(&mut catalog, &ToCatalog::Drop { name: "db".to_owned() }),
         FromCatalog::Dropped { existed: false, remaining: 0 }
     );
-}
-
-#[test]
-fn other_protocol_version_is_unavailable() {
-    let mut catalog = Catalog::new(MemoryStore::new());
-    let message = envelope::encode_as(VERSION + 1, &ToCatalog::List { after: None, holding: None });
-    let (_, step) = catalog.begin(&LocalPlatform::default(), &message);
-    let Step::Done(reply) = step else { panic!("calls") };
-    let reply = envelope::decode::<FromCatalog>(&reply).unwrap().1;
-    assert!(matches!(reply, FromCatalog::Unavailable(Unavailable::Unreachable(_))), "{reply:?}");
 }
 
 fn token(name: &str, database: Option<&str>) -> ToCatalog {

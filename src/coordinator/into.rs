@@ -457,29 +457,4 @@ mod tests {
         let batch = points.batch();
         assert!(batch.bytes() < bytes, "{}", batch.bytes());
     }
-
-    #[test]
-    fn points_keep_their_tags_and_fields() {
-        let mut points = IntoPoints::new(0);
-        points.push(None, &chunk(&[("a", "1")], &["v", "w", "v"]));
-        points.push(None, &chunk(&[("a", ""), ("b", "2")], &["x"]));
-        points.push(None, &chunk(&[("a", "3"), ("b", "2")], &["w"]));
-        points.push(None, &chunk(&[("a", "1")], &["v"]));
-        let MeasurementBatch { tag_keys, field_keys, block, .. } =
-            points.batch().measurements.remove(0);
-        assert_eq!((tag_keys.join(","), field_keys.join(",")), ("a,b".into(), "w,v,x".into()));
-        assert_eq!(block.row_series, [0, 1, 2, 0]);
-        let tag = |series| [0, 1].map(|tag: usize| block.series.tags[tag].get(series).to_owned());
-        assert_eq!([0, 1, 2].map(tag), [["1", ""], ["", "2"], ["3", "2"]]);
-        let field = |at: usize| {
-            let value = |row| match block.fields[at].get(row)? {
-                crate::model::value::FieldValue::Integer(value) => Some(value),
-                other => panic!("{other:?}"),
-            };
-            [0, 1, 2, 3].map(value)
-        };
-        assert_eq!(field(0), [Some(1), None, Some(0), None]);
-        assert_eq!(field(1), [Some(2), None, None, Some(0)]);
-        assert_eq!(field(2), [None, Some(0), None, None]);
-    }
 }

@@ -422,15 +422,6 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn tasks_can_be_nested() {
-        let inner = Task::new(|io| async move { Ok(io.calls(vec![request(9)]).await.len()) });
-        let mut task = Task::new(|io| async move { io.run(inner).await });
-        let Step::Calls(calls) = step(&mut task, None) else { panic!("no calls") };
-        let reply = Reply { id: calls[0].id, result: Ok(Vec::new()) };
-        assert_eq!(step(&mut task, Some(reply)), Step::Done(Ok(1)));
-    }
-
-    #[test]
     fn bug_turns_task_into_error() {
         let mut task = Task::new(|io| async move {
             let group: Option<u64> = None;

@@ -350,6 +350,8 @@ fn databases_per_deployment_are_limited() {
     assert_eq!(over.status, 422, "{text}");
     assert!(text.contains("100"), "{text}");
     assert_eq!(product.post("/write?db=db7", "m v=2").status, 204);
+    product.query("", "DROP DATABASE db7");
+    assert_eq!(product.post("/write?db=over", "m v=1").status, 204);
 }
 
 #[test]

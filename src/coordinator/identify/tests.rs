@@ -143,16 +143,6 @@ fn word(answer: Result<Verdict, Error>) -> String {
 const T: &str = "token \"t\"";
 
 #[test]
-fn cached_database_identity_needs_no_catalog() {
-    let mut isolate = Isolate::new();
-    isolate.reachable = false;
-    assert_eq!((isolate.who(None, "t").as_str(), isolate.requested), (T, [0, 1]));
-    isolate.pass(1_000_000 * S_NS);
-    assert_eq!((isolate.who(None, "t").as_str(), isolate.requested), (T, [0, 1]));
-    assert_eq!(isolate.who(None, "unknown"), "!");
-}
-
-#[test]
 fn request_without_database_uses_cached_identity() {
     let mut isolate = Isolate::new();
     let nowhere = || {

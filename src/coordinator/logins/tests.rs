@@ -45,21 +45,6 @@ fn successful_logins_count_no_failures() {
 }
 
 #[test]
-fn blocked_address_keeps_verified_names() {
-    let mut logins = Logins::default();
-    assert_eq!(succeed(&mut logins, "a", "ann", 0), LoginDecision::Open);
-    let now_ns = LOGIN_REMEMBERED_NS - S_NS;
-    for n in 0..ADDRESS_FAILURES_MAX {
-        assert_eq!(fail(&mut logins, "a", &n.to_string(), now_ns), LoginDecision::Open, "{n}");
-    }
-    assert_eq!(fail(&mut logins, "a", "new", now_ns), closed(FullCounter::Address, 30));
-    assert_eq!(fail(&mut logins, "a", "5", now_ns), closed(FullCounter::Address, 30));
-    assert_eq!(succeed(&mut logins, "a", "ann", now_ns), LoginDecision::Open);
-    assert_eq!(succeed(&mut logins, "b", "new", now_ns), LoginDecision::Open);
-    assert_eq!(fail(&mut logins, "a", "new", now_ns + FAILURE_WINDOW_NS), LoginDecision::Open);
-}
-
-#[test]
 fn one_derivation_per_address_runs() {
     let mut logins = Logins::default();
     assert_eq!(logins.begin("a", "ann", 0), LoginDecision::Open);
