@@ -323,7 +323,8 @@ impl InProcess {
         let Call { id, to, message, .. } = call;
         let failed = |reason: &str| Err(CallFailure::Failed(reason.to_owned()));
         let result = match to {
-            Address::KeyDerivation => Ok(stand_in_key(&message)),
+            // A single hash is sufficient, because only this process can read the stored key.
+            Address::KeyDerivation => Ok(Sha256::digest(&message).to_vec()),
             Address::Pause => Ok(Vec::new()),
             Address::Sql => match &mut self.sql {
                 Some(sql) => sql(&message).or_else(|message| error_reply(&message)),
@@ -421,12 +422,6 @@ impl InProcess {
         self.drive(&mut *host, event_id, step);
         self.objects.insert(address.clone(), Some(host));
     }
-}
-
-/// Returns a single hash as a key. The many rounds of a key derivation are not necessary, because
-/// only this process can read the stored key.
-fn stand_in_key(message: &[u8]) -> Vec<u8> {
-    Sha256::digest(message).to_vec()
 }
 
 /// Returns the response of an exchange that stops without a result. Only a bug in the code can

@@ -430,18 +430,9 @@ impl MeasurementRows {
 mod tests {
     use super::*;
 
-    fn chunk(tags: &[(&str, &str)], columns: &[&str]) -> SeriesChunk {
-        let value = |value: usize| Column::full(Values::Integer(vec![value as i64]));
-        let values = (0..columns.len()).map(|at| ResultColumn::Values(value(at)));
-        SeriesChunk {
-            name: Some("m".into()),
-            tags: tags.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect(),
-            columns: ["time"].iter().chain(columns).map(|&name| name.to_owned()).collect(),
-            values: std::iter::once(ResultColumn::Time(vec![0])).chain(values).collect(),
-            rows: 1,
-            partial: false,
-            zone: [].into(),
-        }
+    fn chunk(host: &str) -> SeriesChunk {
+        let tags = [("host".to_owned(), host.to_owned())].into();
+        SeriesChunk { name: Some("m".into()), tags, ..written_row(1) }
     }
 
     #[test]
@@ -449,10 +440,10 @@ mod tests {
         let mut points = IntoPoints::new(0);
         let long = "x".repeat(60_000);
         let hosts: Vec<String> = (0..50).map(|n| format!("{n}{long}")).collect();
-        hosts.iter().for_each(|host| points.push(None, &chunk(&[("host", host)], &["v"])));
+        hosts.iter().for_each(|host| points.push(None, &chunk(host)));
         let bytes = points.bytes;
         assert!(bytes > 2 * 50 * long.len(), "{bytes}");
-        hosts.iter().for_each(|host| points.push(None, &chunk(&[("host", host)], &["v"])));
+        hosts.iter().for_each(|host| points.push(None, &chunk(host)));
         assert!(points.bytes < bytes + 50 * 100, "{} after {bytes}", points.bytes);
         let batch = points.batch();
         assert!(batch.bytes() < bytes, "{}", batch.bytes());

@@ -130,8 +130,7 @@ fn new_salt(io: &Io) -> Result<String> {
 /// Returns the key in hexadecimal.
 async fn derive(io: &Io, iterations: u32, salt: &str, password: &str) -> Result<String> {
     let request = Derivation { iterations, salt, password }.request();
-    let reply = io.calls(vec![request]).await.pop().ok_or_else(Error::unexpected_reply)?;
-    Ok(hex(&reply?))
+    Ok(hex(&io.request(request).await?))
 }
 
 async fn put(io: &Io, found: Option<Grantee>, row: Grantee) -> Result<()> {

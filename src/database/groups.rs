@@ -198,7 +198,3 @@ fn expired(policy: &Policy, now_ns: i64) -> usize {
     let expired = ends.take_while(|end_ns| *end_ns <= oldest_ns).count();
     expired.min(policy.groups.len().saturating_sub(1))
 }
-
-pub(super) fn first_maintenance(now_ns: i64) -> Job {
-    Job::due(JobKind::Tend, now_ns.saturating_add(TEND_EVERY_NS))
-}

@@ -1,7 +1,6 @@
 //! Executes the requests that involve other objects. A request first finishes an unfinished
 //! statement. After that, the request stores and executes its own job.
 
-use super::groups::first_maintenance;
 use super::job::{Job, JobKind, changed_quotas, start_drop};
 
 use super::object::{Database, DatabaseTask, Event, Failure, Result, Turn};
@@ -9,7 +8,7 @@ use super::policies::{self, PolicyRow, Settings};
 use super::rows::{DatabaseRows, DatabaseStage, DatabaseState, RowsChange};
 use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::{
-    CALLS_PER_ROUND_MAX, DROPPED_MEASUREMENTS_MAX, QUOTAS_PER_DATABASE_MAX,
+    CALLS_PER_ROUND_MAX, DROPPED_MEASUREMENTS_MAX, QUOTAS_PER_DATABASE_MAX, TEND_EVERY_NS,
 };
 use crate::model::shard_map::Policy;
 use crate::model::time::TimeRange;
@@ -197,7 +196,8 @@ impl<S: Store> Database<S> {
         let (mut state, kind) = create_policy(platform, &self.object, state, settings, true)?;
         let (mut change, now_ns) = (RowsChange::default(), platform.now_ns());
         change.add_job(&mut state, Job::started(kind, now_ns));
-        change.add_job(&mut state, first_maintenance(now_ns));
+        let maintenance = Job::due(JobKind::Tend, now_ns.saturating_add(TEND_EVERY_NS));
+        change.add_job(&mut state, maintenance);
         change.state = Some(state.clone());
         let mut rows = DatabaseRows::new(state);
         rows.bill.meter.begin_event(self.store.row_counts(), self.event_ns);

@@ -214,16 +214,10 @@ fn checksum(value: &[u8]) -> u32 {
 fn name((address, table, key): &(Address, Table, u64)) -> String {
     let table = table.name();
     match address {
-        // Runtime services do not store rows.
-        Address::Catalog
-        | Address::KeyDerivation
-        | Address::AccessKeys
-        | Address::SignatureCheck
-        | Address::Sql
-        | Address::Backups
-        | Address::Pause => format!("catalog/{table}/{key}"),
         Address::Database(id) => format!("database/{id}/{table}/{key}"),
         Address::Shard(id) => format!("shard/{id}/{table}/{key}"),
+        // Runtime services do not store rows.
+        _ => format!("catalog/{table}/{key}"),
     }
 }
 

@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::model::grant::Grants;
 use crate::model::limits::{GRANTEE_BYTES_MAX, GRANTEES_MAX, PAGE_BYTES_MAX};
 use crate::protocol::catalog::{CatalogRefusal, FromCatalog};
 use crate::protocol::grants::{Grantee, GranteeKey};
@@ -333,13 +332,10 @@ impl Grantees {
     }
 }
 
-/// Returns the database names in the permissions. The result may contain duplicates.
-fn databases(grants: &Grants) -> impl Iterator<Item = &str> {
-    grants.permissions.iter().filter_map(|held| held.database.as_deref())
-}
-
+/// Returns the hashes of the database names in the permissions. The result may contain duplicates.
 fn hashes_of(row: &Grantee) -> impl Iterator<Item = u64> {
-    databases(&row.grants).map(|database| hash(&["d", database]))
+    let databases = row.grants.permissions.iter().filter_map(|held| held.database.as_deref());
+    databases.map(|database| hash(&["d", database]))
 }
 
 fn names_of(row: &Grantee) -> Vec<u64> {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::grant::Permission;
+use crate::model::grant::{Grants, Permission};
 use crate::store::StoreError;
 use crate::store::memory::MemoryStore;
 

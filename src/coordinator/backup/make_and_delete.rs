@@ -379,7 +379,9 @@ pub fn delete_backup(id: BackupId) -> Task<u64> {
                 BackupError::damaged(&id.points(), "the key does not contain the name of a shard")
             })?;
             let prefix = store::index_prefix(&shard);
-            let of_shard = |key: &&String| named_in(key).starts_with(&prefix);
+            let of_shard = |key: &&String| {
+                key.rsplit('/').next().is_some_and(|name| name.starts_with(&prefix))
+            };
             let mut wanted = BTreeSet::new();
             for key in others.iter().filter_map(|keys| keys.iter().find(of_shard)) {
                 wanted.extend(store::get_index(&io, key).await?.values);
@@ -477,10 +479,6 @@ fn remaining(points: &[String]) -> u64 {
     let shards: BTreeSet<ObjectId> =
         points.iter().filter_map(|name| store::shard_of_point(name)).collect();
     shards.len() as u64 + 1
-}
-
-fn named_in(key: &str) -> &str {
-    key.rsplit_once('/').map_or(key, |(_, name)| name)
 }
 
 /// Runs one pass of a database's schedule of backups. A pass lists the backups and executes the
