@@ -343,7 +343,7 @@ const RECOVERIES: RowRange<Recovery> = RowRange::within(Table::Entry, FIRST_RECO
 ///
 /// Each database that was ever recovered has one row. The row is never removed, so that repeated
 /// requests receive the same reply.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Recovery {
     /// The number of the recovery, which is higher than the numbers of all earlier recoveries of
     /// the database.
@@ -395,18 +395,10 @@ impl Recovery {
             time_ns,
             begun_ns: now_ns,
             stage: RecoveryStage::Freezing,
-            counters: Counters::default(),
-            quotas: Quotas::default(),
-            before: Vec::new(),
-            then: Vec::new(),
-            at: 0,
-            shards: 0,
-            back: 0,
             // The attempt starts a second after `begun_ns`, so that the clocks of other objects are
             // also past `begun_ns`.
             due_ns: now_ns.saturating_add(S_NS),
-            failures: 0,
-            trouble: String::new(),
+            ..Self::default()
         }
     }
 

@@ -148,11 +148,12 @@ pub struct RecoveryRequest {
 }
 
 /// The next step of a recovery.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RecoveryStage {
     /// No step: the request only checked the objects.
     Looked,
     /// Freeze the Database.
+    #[default]
     Freezing,
     /// Close the Database's shards.
     Closing,
