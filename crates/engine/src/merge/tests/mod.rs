@@ -1,6 +1,5 @@
 //! Compares merges of random sources with a map to which the same rows were added one by one.
 
-mod rules;
 pub(crate) mod short;
 pub(crate) mod vector;
 

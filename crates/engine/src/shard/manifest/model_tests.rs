@@ -435,7 +435,7 @@ impl World {
 #[test]
 fn random_schedules_match_map_model() {
     let (mut dropped, mut backfilled) = (0, 0);
-    for seed in 0..400 {
+    for seed in 0..1_000 {
         let mut world = World::new(seed);
         // Each schedule uses only some kinds of steps, so that conflicts are frequent.
         let mut kinds: Vec<u8> = (0..25).filter(|k| *k < 9 || world.rng.u8(0..10) < 6).collect();
