@@ -132,11 +132,6 @@ impl<C: SeriesCursor> Merge<C> {
         self.current.first().and_then(|&source| self.key_of(source))
     }
 
-    /// Returns the number of sources that have the current series.
-    pub fn sources(&self) -> usize {
-        self.current.len()
-    }
-
     /// Returns the next rows of the current series inside `time`, or `None` after the last row.
     /// `time` must not change within a series. The result is never empty. If sources do not
     /// overlap, each result is an unchanged page.

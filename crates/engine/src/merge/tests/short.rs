@@ -44,17 +44,3 @@ pub(crate) fn read_some_at_once<C: SeriesCursor>(
     }
     (read, passed)
 }
-
-fn rows_of<C: SeriesCursor>(merge: &mut Merge<C>, picks: &Picks, keys: &[SeriesKey]) -> Read {
-    let places = keys.iter().zip(picks.times_ns());
-    let mut rows: Read =
-        places.map(|(key, &time_ns)| ((key.clone(), time_ns), Fields::new())).collect();
-    assert_eq!((keys.len(), rows.len()), (picks.len(), picks.len()));
-    for &(id, _) in picks.columns().iter() {
-        let Some(column) = merge.column(picks, id).unwrap() else { continue };
-        for (at, row) in rows.iter_mut().enumerate() {
-            row.1.extend(column.get(at).map(|value| (id.0, value)));
-        }
-    }
-    rows
-}

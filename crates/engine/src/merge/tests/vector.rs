@@ -1,6 +1,7 @@
 //! Defines a cursor over vectors of rows, which are randomly cut into pages, and the rows that the
 //! cursor must return.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
@@ -23,7 +24,7 @@ pub(crate) struct VectorCursor {
     at: usize,
     pieces: usize,
     /// Repeated reads of the last column are not counted.
-    pub(crate) decoded: usize,
+    pub(crate) decoded: Rc<Cell<usize>>,
     last: Option<(u64, ColumnId)>,
 }
 
@@ -109,7 +110,7 @@ impl VectorCursor {
             series.reverse();
             series.iter_mut().for_each(|series| series.pieces.reverse());
         }
-        Self { direction, pages, series, at: 0, pieces: 0, decoded: 0, last: None }
+        Self { direction, pages, series, at: 0, pieces: 0, decoded: Rc::default(), last: None }
     }
 }
 
@@ -153,7 +154,7 @@ impl SeriesCursor for VectorCursor {
 
     fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<PageColumn>, ReadError> {
         if self.last.replace((page.page(), id)) != Some((page.page(), id)) {
-            self.decoded += 1;
+            self.decoded.update(|decoded| decoded + 1);
         }
         let column = self.pages[page.page() as usize].fields.get(&id.0);
         Ok(column.map(|column| match Narrow::of(column) {

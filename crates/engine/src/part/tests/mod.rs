@@ -25,6 +25,7 @@ use crate::merge::key::SeriesKey;
 use crate::merge::kway::Merge;
 use crate::merge::sequences::Sequences;
 use crate::merge::tests::vector::{Fields, Story, VectorCursor};
+use crate::merge::tests::{Read, any_direction, visible_rows};
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::series::{id_hash, tag_hash};
 use tidemark_model::series_sketch::SeriesSketch;
@@ -205,8 +206,6 @@ fn write(
     (values, parts)
 }
 
-type Read = Vec<((SeriesKey, i64), Fields)>;
-
 fn rows<C: SeriesCursor>(cursor: &mut C, time: TimeRange, direction: Direction) -> Read {
     let key = cursor.key().unwrap().clone();
     let mut all = Read::new();
@@ -228,19 +227,6 @@ fn rows<C: SeriesCursor>(cursor: &mut C, time: TimeRange, direction: Direction) 
         all.extend(rows);
     }
     all
-}
-
-fn visible_rows(story: &Story, time: TimeRange, direction: Direction) -> Read {
-    let inside = story.iter().filter(|((_, time_ns), _)| time.contains(*time_ns));
-    let mut rows: Read = inside.map(|(row, fields)| (row.clone(), fields.clone())).collect();
-    if direction == Direction::Descending {
-        rows.reverse();
-    }
-    rows
-}
-
-fn any_direction(rng: &mut Rng) -> Direction {
-    if rng.bool() { Direction::Ascending } else { Direction::Descending }
 }
 
 fn check_written(part: &Written, story: &Story) {
