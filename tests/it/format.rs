@@ -1,11 +1,8 @@
-//! Opens data that earlier versions stored. `tests/data/format` contains one file per version.
-//!
-//! A file never changes. `RECORD_FORMAT=1 cargo test --test it format` creates a missing file of
-//! the current version. After a change of the format, the version must have a new number.
+//! Tests rows of a newer version and damaged rows. The tests of recorded formats (`frozen`) also use
+//! the deployment that this module creates, and its text form.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use tidemark::model::ids::ObjectId;
@@ -15,12 +12,7 @@ use tidemark::store::{Store, Table};
 
 use crate::product::Product;
 
-const CURRENT: &str = "state_v3.txt";
 const KEY_MAX: u64 = (1 << 53) - 1;
-
-fn path(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/format").join(name)
-}
 
 fn product() -> Product {
     Product::with(&[("LOG_REQUESTS", "none"), ("DEFAULT_SHARDS", "2")])
@@ -79,7 +71,8 @@ pub(crate) fn answers_of_database(product: &mut Product) -> Vec<Value> {
     asked.map(|q| product.query("a", q)["results"][0]["series"].clone()).collect()
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// The digits follow a `-`, so that no text is empty.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     let mut text = String::from("-");
     for byte in bytes {
         write!(text, "{byte:02x}").unwrap();
@@ -87,7 +80,7 @@ fn hex(bytes: &[u8]) -> String {
     text
 }
 
-fn bytes(text: &str) -> Vec<u8> {
+pub(crate) fn bytes(text: &str) -> Vec<u8> {
     let digits = text.trim_start_matches('-').as_bytes();
     let digit = |c: u8| (c as char).to_digit(16).unwrap() as u8;
     digits.chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
@@ -143,43 +136,6 @@ pub(crate) fn restored(text: &str) -> Product {
     product
 }
 
-#[test]
-fn recorded_states_return_same_results() {
-    if std::env::var_os("RECORD_FORMAT").is_some() && !path(CURRENT).exists() {
-        let mut product = recorded();
-        std::fs::create_dir_all(path("")).unwrap();
-        std::fs::write(path(CURRENT), dump(&product.stores())).unwrap();
-        let answers = json!(answers(&mut product));
-        let text = serde_json::to_string_pretty(&answers).unwrap() + "\n";
-        std::fs::write(path(CURRENT).with_extension("json"), text).unwrap();
-    }
-    let mut states = 0;
-    for entry in std::fs::read_dir(path("")).unwrap() {
-        let file = entry.unwrap().path();
-        let name = file.file_name().unwrap().to_string_lossy().into_owned();
-        if !(name.starts_with("state_") && name.ends_with(".txt")) {
-            continue;
-        }
-        let text = std::fs::read_to_string(&file).unwrap();
-        let expected = std::fs::read_to_string(file.with_extension("json")).unwrap();
-        let expected: Vec<Value> = serde_json::from_str(&expected).unwrap();
-        let mut product = restored(&text);
-        for settled in [false, true] {
-            for (answer, expected) in answers(&mut product).iter().zip(&expected) {
-                assert_eq!(answer, expected, "{file:?}, settled {settled}");
-            }
-            product.write("a", "m,host=h1,dc=d1 f=1.5 1");
-            product.rest();
-            product.sleep();
-        }
-        let verified = product.post("/debug/verify?db=a", "");
-        let verified: Value = serde_json::from_slice(&verified.body).unwrap();
-        assert_eq!(verified["damaged"], json!([]), "{file:?}");
-        states += 1;
-    }
-    assert!(states > 0, "no recorded state");
-}
-
 /// Changes the head of a row. Returns the result of a query after a restart.
 fn edited(table: Table, kind: &str, edit: impl Fn(&mut Vec<u8>)) -> (u16, String) {
     let mut product = recorded();
@@ -231,8 +187,7 @@ fn crc32c(bytes: &[u8]) -> u32 {
 /// error that contains the row's name.
 #[test]
 fn damaged_metadata_row_is_reported() {
-    let text = std::fs::read_to_string(path(CURRENT)).unwrap();
-    let mut product = restored(&text);
+    let mut product = restored(&dump(&recorded().stores()));
     let sound = answers(&mut product);
     let (mut flips, mut refused) = (0, 0);
     for (address, store) in product.stores() {

@@ -20,7 +20,8 @@ use tidemark::protocol::shard::{FromShard, ToShard};
 use tidemark::protocol::sql::{FromSql, ToSql};
 
 use super::sampler::{Sampler, sample};
-use super::{OWN, bytes, hex, read, recorded, releases};
+use super::{OWN, read, recorded, releases};
+use crate::format::{bytes, hex};
 
 const TRIES: u64 = 300;
 const KEPT_MIN: u32 = 2;

@@ -8,7 +8,6 @@ mod messages;
 mod sampler;
 mod stored;
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
 const OWN: &str = env!("CARGO_PKG_VERSION");
@@ -42,16 +41,4 @@ fn recorded(name: &str, record: impl FnOnce() -> String) {
 fn read(release: &str, name: &str) -> String {
     let file = folder(release).join(name);
     std::fs::read_to_string(&file).unwrap_or_else(|why| panic!("{}: {why}", file.display()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let mut text = String::from("-");
-    bytes.iter().for_each(|byte| write!(text, "{byte:02x}").unwrap());
-    text
-}
-
-fn bytes(text: &str) -> Vec<u8> {
-    let digits = text.trim_start_matches('-');
-    let byte = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
-    (0..digits.len()).step_by(2).map(byte).collect()
 }

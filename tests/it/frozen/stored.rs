@@ -4,9 +4,9 @@
 use serde_json::{Value, json};
 use tidemark::browser::image::{Image, Restored};
 
-use super::{bytes, hex, read, recorded, releases};
+use super::{read, recorded, releases};
 use crate::backup_place::MemoryPlace;
-use crate::format;
+use crate::format::{self, bytes, hex};
 use crate::product::Product;
 
 const SETTINGS: &[(&str, &str)] = &[("LOG_REQUESTS", "none"), ("DEFAULT_SHARDS", "2")];

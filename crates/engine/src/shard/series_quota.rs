@@ -60,7 +60,7 @@ impl<S: Store> Loaded<S> {
     pub(super) fn series(&self, more: &SeriesSketch) -> u64 {
         let mut all = self.parts.sketch().clone();
         self.log.sketch.iter().chain([more]).for_each(|sketch| all.merge(sketch));
-        // Earlier releases stored the number of series of a part without a sketch.
+        // The sketch of a part may be unknown, but never its number of series.
         let least = self.manifest().parts().values().map(|part| part.series).max().unwrap_or(0);
         let most = self.series_at_most().saturating_add(more.estimate());
         all.estimate().clamp(least, most.max(least))
@@ -249,7 +249,6 @@ fn remove_known<S: Store>(
     unknown: &mut Vec<Unknown>,
     looks: &mut u64,
 ) -> Result<(), ReadError> {
-    // Earlier releases wrote parts without a sketch.
     let is_counted = !part.sketch.registers().is_empty();
     let may_have = |hash: u64| !is_counted || part.sketch.may_have(hash);
     let Some(first) = unknown.iter().find(|unknown| may_have(unknown.hash)) else { return Ok(()) };

@@ -375,3 +375,29 @@ impl Deletions {
         Ok(Rc::new(hide::HiddenRows::new(tombstones, self.retired.clone())))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recorded_tombstone_stays_readable() {
+        let mut recorded = b"\x01\x2a\0\0\0\x09\x09\x01\x23\0\0\0".to_vec();
+        recorded.extend(b"\0\x01\x03\0\x01\x01\x02\x03\x02h5");
+        // The time range contains all times.
+        recorded.extend(b"\x14\0\0\0");
+        recorded.extend([0xff; 9]);
+        recorded.extend(b"\x01\xfe");
+        recorded.extend([0xff; 8]);
+        recorded.extend(b"\x01\xd5\x6a\xd6\xdc");
+        let host = Operand::Literal(FieldValue::String("h5".into()));
+        let tag = Operand::Tag(ColumnId(1));
+        let predicate = Predicate::Compare(Comparison::Equal, Box::new(tag), Box::new(host));
+        let time = TimeRange::ALL;
+        let deletion = Deletion { measurement: MeasurementId(0), predicate: Some(predicate), time };
+        let deletions = vec![deletion];
+        let tombstone = Tombstone { sequence: 9, before: 9, deletions, bytes: 0 };
+        assert_eq!(row::decode(&recorded), Ok(tombstone.clone()));
+        assert_eq!(row::encode(&tombstone), Ok(recorded));
+    }
+}

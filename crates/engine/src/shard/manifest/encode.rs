@@ -12,8 +12,6 @@ use tidemark_model::series_sketch::{SKETCH_REGISTERS, SeriesSketch};
 const VERSION: u8 = 4;
 /// An earlier version, without sums of series.
 const WITHOUT_SUMS: u8 = 3;
-/// An earlier version, also without sketches.
-const WITHOUT_SKETCHES: u8 = 2;
 /// A sketch with at least this number of non-zero registers is written with all registers.
 const REGISTERS_FEW: usize = SKETCH_REGISTERS / 2;
 /// The limit bounds the size of an expanded range.
@@ -71,7 +69,7 @@ impl Manifest {
     pub fn decode(bytes: &[u8]) -> Result<Self, ManifestError> {
         let covered = verify_crc(bytes).map_err(|_| ManifestError::Damaged)?;
         let (&version, mut rest) = covered.split_first().ok_or(ManifestError::Damaged)?;
-        if !(WITHOUT_SKETCHES..=VERSION).contains(&version) {
+        if !(WITHOUT_SUMS..=VERSION).contains(&version) {
             return Err(ManifestError::Version(version));
         }
         let manifest = Self::read(&mut rest, version).filter(|_| rest.is_empty());
@@ -133,7 +131,7 @@ fn read_part(bytes: &mut &[u8], version: u8) -> Option<Part> {
         bytes: read(bytes)?,
         cells: read(bytes)?,
         values: read_runs(bytes)?,
-        sketch: if version >= WITHOUT_SUMS { read_sketch(bytes)? } else { SeriesSketch::default() },
+        sketch: read_sketch(bytes)?,
         series_sum: if version > WITHOUT_SUMS { read(bytes)? } else { 0 },
     })
 }

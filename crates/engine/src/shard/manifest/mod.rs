@@ -57,7 +57,7 @@ pub struct Part {
     pub cells: u64,
     /// The numbers of the part's values, in order.
     pub values: Runs,
-    /// A sketch of the series. The sketch is empty if an earlier release wrote the part.
+    /// A sketch of the series, or an empty sketch if the series are unknown.
     pub sketch: SeriesSketch,
     /// The sum of the series' hashes ([`crate::part::writer::Written::series_sum`]), or 0 if an
     /// earlier release wrote the part.

@@ -88,8 +88,7 @@ impl Life {
     fn part(&mut self, (lo, hi): (u64, u64), (min_ns, max_ns): (i64, i64), values: Runs) -> Part {
         let id = self.id();
         let rows = self.rng.u64(1..100);
-        // The sketch is empty (as in an earlier release), small, or so large that all registers are
-        // written.
+        // The sketch is empty, small, or so large that all registers are written.
         let series = [0, 5, 900][self.rng.usize(..3)];
         let mut sketch = SeriesSketch::default();
         (0..series).for_each(|_| sketch.add(self.rng.u64(..)));
