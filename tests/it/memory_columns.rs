@@ -3,11 +3,9 @@
 
 use std::time::Instant;
 
-use tidemark::batch::Block;
 use tidemark::batch::column::{Column, Values};
-use tidemark::batch::frame::{self, TableRef};
-use tidemark::batch::selection::Selection;
 use tidemark::batch::series_table::{SeriesTable, TagColumn};
+use tidemark::batch::{Block, FrameTable};
 use tidemark::model::ids::{ColumnId, MeasurementId};
 use tidemark::model::limits::MEMTABLE_BYTES_MAX;
 use tidemark::model::time::TimeRange;
@@ -18,7 +16,7 @@ use tidemark::store::Store;
 use tidemark::store::memory::MemoryStore;
 
 use crate::allocator::{live, peak_since};
-use crate::engine::STAMP;
+use crate::engine::{STAMP, encode_tables, run_due};
 use crate::every_row::{Row, every_row};
 use crate::memory_shard::opened;
 
@@ -36,21 +34,16 @@ struct TableRows {
 }
 
 fn encode(tables: &[TableRows]) -> Vec<u8> {
-    let blocks: Vec<Block> = tables.iter().map(block).collect();
-    let tables: Vec<TableRef<'_>> = tables
+    let tables: Vec<FrameTable> = tables
         .iter()
-        .zip(&blocks)
-        .map(|(rows, block)| TableRef {
+        .map(|rows| FrameTable {
             measurement: MeasurementId(1),
-            tag_ids: &[ColumnId(1)],
-            field_ids: &rows.columns,
-            block,
-            rows: &Selection::All,
+            tag_ids: vec![ColumnId(1)],
+            field_ids: rows.columns.clone(),
+            block: block(rows),
         })
         .collect();
-    let mut out = Vec::new();
-    frame::encode(&tables, &mut out);
-    out
+    encode_tables(&tables)
 }
 
 fn block(rows: &TableRows) -> Block {
@@ -105,9 +98,7 @@ fn measure(what: &str, frames: &[Vec<u8>], columns: &[ColumnId], values: usize) 
     let deletion = Deletion { measurement: MeasurementId(1), predicate: None, time: first };
     shard.delete(u64::MAX, &[deletion], &STAMP, 0).unwrap();
     event(&mut shard, "merge", &mut |shard| {
-        while shard.next_due(NOW_NS + PAUSE_NS).is_some_and(|due_ns| due_ns <= NOW_NS + PAUSE_NS) {
-            shard.alarm(NOW_NS + PAUSE_NS);
-        }
+        run_due(shard, NOW_NS + PAUSE_NS);
     });
     let stats = shard.stats().unwrap();
     assert_eq!((stats.tombstones, stats.troubles), (0, Vec::new()));

@@ -5,8 +5,6 @@ use std::rc::Rc;
 
 use tidemark::batch::Block;
 use tidemark::batch::column::{Column, Values};
-use tidemark::batch::frame::{self, TableRef};
-use tidemark::batch::selection::Selection;
 use tidemark::batch::series_table::{SeriesTable, TagColumn};
 use tidemark::merge::cursor::CURSORS_MAX;
 use tidemark::merge::cursor::{Columns, Direction, PageColumn, PageKeys, ReadError, SeriesCursor};
@@ -21,7 +19,7 @@ use tidemark::store::Store;
 use tidemark::store::memory::MemoryStore;
 
 use crate::allocator::{live, peak_since};
-use crate::engine::STAMP;
+use crate::engine::{STAMP, encode_block};
 use crate::memory_shard::opened;
 
 /// The bytes of a source during the merge: the times of a page, a column, and the decoded values of
@@ -157,16 +155,7 @@ fn floats(part: usize) -> Vec<u8> {
         fields: (0..COLUMNS).map(|_| Column::full(field())).collect(),
     };
     let field_ids: Vec<ColumnId> = (10..10 + COLUMNS).map(ColumnId).collect();
-    let table = TableRef {
-        measurement: MeasurementId(1),
-        tag_ids: &[ColumnId(1)],
-        field_ids: &field_ids,
-        block: &block,
-        rows: &Selection::All,
-    };
-    let mut out = Vec::new();
-    frame::encode(&[table], &mut out);
-    out
+    encode_block(block, &[ColumnId(1)], &field_ids)
 }
 
 #[test]

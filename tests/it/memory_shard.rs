@@ -7,12 +7,10 @@ use std::time::Instant;
 
 use tidemark::batch::Block;
 use tidemark::batch::column::{Column, Values};
-use tidemark::batch::frame::{self, TableRef};
 use tidemark::batch::from_lines::from_lines;
-use tidemark::batch::selection::Selection;
 use tidemark::batch::series_table::{SeriesTable, TagColumn};
 use tidemark::line_protocol::{Options, TimestampUnit};
-use tidemark::model::ids::{ColumnId, MeasurementId, ObjectId, PolicyId};
+use tidemark::model::ids::{ColumnId, MeasurementId};
 use tidemark::model::limits::{MEMTABLE_BYTES_MAX, PAGE_BYTES_MAX, PIECE_BYTES_MAX};
 use tidemark::model::time::{Precision, TimeRange};
 use tidemark::model::value::FieldType;
@@ -28,7 +26,7 @@ use tidemark::store::Store;
 use tidemark::store::memory::MemoryStore;
 
 use crate::allocator::{live, peak_since};
-use crate::engine::STAMP;
+use crate::engine::{STAMP, encode_block, next_page, run_due, settings};
 use crate::every_row::runs_of;
 
 const ROWS: usize = 5_000;
@@ -54,30 +52,13 @@ fn batch(number: usize, series: usize) -> Vec<u8> {
             .collect(),
         fields: vec![Column::full(Values::Integer((0..ROWS).map(|_| rng.i64(0..1_000)).collect()))],
     };
-    let mut out = Vec::new();
-    let (tag_ids, field_ids) = ([ColumnId(1)], [ColumnId(10)]);
-    let (measurement, rows) = (MeasurementId(1), &Selection::All);
-    let table =
-        TableRef { measurement, tag_ids: &tag_ids, field_ids: &field_ids, block: &block, rows };
-    frame::encode(&[table], &mut out);
-    out
+    encode_block(block, &[ColumnId(1)], &[ColumnId(10)])
 }
 
 pub(crate) fn opened(store: &MemoryStore, budget: &Rc<Budget>) -> Shard<MemoryStore> {
     let mut shard = Shard::new(store.clone(), Rc::clone(budget), u64::MAX);
-    let settings = ShardSettings {
-        database: ObjectId("db".into()),
-        policy: PolicyId(7),
-        group: 1,
-        shard: 0,
-        range: TimeRange::ALL,
-        duration_ns: 0,
-        retired: Vec::new(),
-        window_ns: 7 * 86_400_000_000_000,
-        generation: 1,
-        access: 0,
-    };
-    shard.open(&settings).unwrap();
+    let week = ShardSettings { window_ns: 7 * 86_400_000_000_000, ..settings() };
+    shard.open(&week).unwrap();
     shard
 }
 
@@ -96,9 +77,7 @@ fn fill(objects: usize, batches: usize, series: usize) -> (isize, isize) {
         let base = stored();
         held = held.max(live() - base);
         shard.append(&frame, &STAMP, NOW_NS).unwrap();
-        while shard.next_due(NOW_NS).is_some_and(|due_ns| due_ns <= NOW_NS) {
-            shard.alarm(NOW_NS);
-        }
+        run_due(shard, NOW_NS);
         peak = peak.max(peak_since() - base);
     }
     for shard in &mut shards {
@@ -164,14 +143,7 @@ fn text(number: usize) -> Vec<u8> {
         times_ns: (0..texts.len()).map(|row| NOW_NS + (number * 1_000 + row) as i64).collect(),
         fields: vec![Column::full(Values::String(texts.iter().map(String::as_str).collect()))],
     };
-    let (tag_ids, field_ids) = ([ColumnId(1)], [ColumnId(11)]);
-    let rows = &Selection::All;
-    let measurement = MeasurementId(1);
-    let table =
-        TableRef { measurement, tag_ids: &tag_ids, field_ids: &field_ids, block: &block, rows };
-    let mut out = Vec::new();
-    frame::encode(&[table], &mut out);
-    out
+    encode_block(block, &[ColumnId(1)], &[ColumnId(11)])
 }
 
 #[test]
@@ -186,28 +158,22 @@ fn decoded_bytes_per_event_are_limited() {
         stored += frame.len() as u64;
         shard.append(&frame, &STAMP, NOW_NS).unwrap();
         // Seven frames are flushed twice. The last three frames remain in the log.
-        while number < 14 && shard.next_due(NOW_NS).is_some_and(|due_ns| due_ns <= NOW_NS) {
-            shard.alarm(NOW_NS);
+        if number < 14 {
+            run_due(&mut shard, NOW_NS);
         }
     }
     let log_bytes = shard.stats().unwrap().wal_bytes;
     assert!(log_bytes > 2_000_000 && log_bytes < stored / 2, "{log_bytes} of {stored}");
-    let (request, mut resume) = (count_of(11, FieldType::String), Resume::default());
+    let mut next = Some(count_of(11, FieldType::String));
     let mut cold = Shard::new(store.clone(), Rc::clone(&budget), u64::MAX);
     let (mut decoded, mut pages) = (log_bytes, 0);
-    loop {
-        let page =
-            cold.scan(&ScanRequest { resume: resume.clone(), ..request.clone() }, &STAMP).unwrap();
+    while let Some(page) = next_page(&mut cold, &mut next, &STAMP).unwrap() {
         let replayed = if pages == 0 { log_bytes } else { 0 };
         let event = page.stats.bytes_decoded + replayed;
         println!("page {pages}: {event} bytes decoded");
         assert!(event < EVENT_BYTES_MAX, "page {pages}: {event} bytes");
         decoded += page.stats.bytes_decoded;
         pages += 1;
-        match resume.after(page.until, page.position) {
-            Some(next) => resume = next,
-            None => break,
-        }
     }
     assert!(pages > 1 && decoded >= stored * 8 / 10, "{decoded} of {stored} in {pages} pages");
     assert!(decoded <= stored * 3 / 2, "{decoded} of {stored}: blocks are read again and again");
@@ -223,11 +189,7 @@ fn repeated(number: usize) -> Vec<u8> {
         times_ns: (0..ROWS).map(|row| NOW_NS + (number * ROWS + row) as i64).collect(),
         fields: vec![Column::full(Values::String((0..ROWS).map(|_| text.as_str()).collect()))],
     };
-    let mut out = Vec::new();
-    let (tag_ids, field_ids, rows) = (&[], &[ColumnId(11)], &Selection::All);
-    let measurement = MeasurementId(1);
-    frame::encode(&[TableRef { measurement, tag_ids, field_ids, block: &block, rows }], &mut out);
-    out
+    encode_block(block, &[], &[ColumnId(11)])
 }
 
 fn rows_of(column: u32, descending: bool) -> ScanRequest {
@@ -245,26 +207,20 @@ fn repeated_strings_bound_page_memory() {
     for number in 0..12 {
         shard.append(&repeated(number), &STAMP, NOW_NS).unwrap();
         // The last frame remains in the log.
-        while number < 11 && shard.next_due(NOW_NS).is_some_and(|due_ns| due_ns <= NOW_NS) {
-            shard.alarm(NOW_NS);
+        if number < 11 {
+            run_due(&mut shard, NOW_NS);
         }
     }
     for descending in [false, true] {
-        let (request, mut resume) = (rows_of(11, descending), Resume::default());
+        let mut next = Some(rows_of(11, descending));
         let (mut rows, mut highest) = (0, 0);
         loop {
             let before = live();
-            let page = shard
-                .scan(&ScanRequest { resume: resume.clone(), ..request.clone() }, &STAMP)
-                .unwrap();
+            let Some(page) = next_page(&mut shard, &mut next, &STAMP).unwrap() else { break };
             highest = highest.max(peak_since() - before);
             for group in &page.groups {
                 let GroupData::Rows { times_ns, .. } = &group.data else { panic!("{group:?}") };
                 rows += times_ns.len();
-            }
-            match resume.after(page.until, page.position) {
-                Some(next) => resume = next,
-                None => break,
             }
         }
         println!("descending {descending}: {highest} bytes at the peak of a page");
@@ -283,9 +239,10 @@ fn repeated_in(number: usize, with_number: bool) -> Vec<u8> {
         texts.extend_from(&text.gather(if row % 2 == 0 { &[0] } else { &[] }));
         texts.extend_nulls(row % 2);
     }
-    let mut fields = vec![texts];
+    let (mut fields, mut field_ids) = (vec![texts], vec![ColumnId(11)]);
     if with_number {
         fields.push(Column::full(Values::Integer(vec![number as i64; ROWS])));
+        field_ids.push(ColumnId(12));
     }
     let block = Block {
         series: SeriesTable { tags: Vec::new(), len: 1 },
@@ -293,11 +250,7 @@ fn repeated_in(number: usize, with_number: bool) -> Vec<u8> {
         times_ns: (0..ROWS).map(|row| NOW_NS + (number * ROWS / 2 + row) as i64).collect(),
         fields,
     };
-    let mut out = Vec::new();
-    let (tag_ids, field_ids, rows) = (&[], &[ColumnId(11), ColumnId(12)], &Selection::All);
-    let measurement = MeasurementId(1);
-    frame::encode(&[TableRef { measurement, tag_ids, field_ids, block: &block, rows }], &mut out);
-    out
+    encode_block(block, &[], &field_ids)
 }
 
 /// Frames of one measurement have different columns, and overlap in memory and in storage.
@@ -314,20 +267,14 @@ fn overlaid_strings_stay_dictionary_encoded() {
         assert!(event < EVENT_BYTES_MAX, "{what}: {event}");
     };
     let scan = |what: &str, shard: &mut Shard<MemoryStore>| {
-        let (request, mut resume, mut rows) = (rows_of(11, false), Resume::default(), 0);
+        let (mut next, mut rows) = (Some(rows_of(11, false)), 0);
         loop {
             let before = held(&store);
-            let page = shard
-                .scan(&ScanRequest { resume: resume.clone(), ..request.clone() }, &STAMP)
-                .unwrap();
+            let Some(page) = next_page(shard, &mut next, &STAMP).unwrap() else { break };
             check(what, &store, before);
             for group in &page.groups {
                 let GroupData::Rows { times_ns, .. } = &group.data else { panic!("{group:?}") };
                 rows += times_ns.len();
-            }
-            match resume.after(page.until, page.position) {
-                Some(next) => resume = next,
-                None => break,
             }
         }
         assert_eq!(rows, (FRAMES + 1) * 20_000 / 2 / 2, "{what}");
@@ -427,17 +374,9 @@ fn shortest_lines_stay_within_isolate_memory() {
     let lines = if is_long() { 3_100_000 } else { 1_550_000 };
     let body: String = (0..lines).map(|n| format!("m v=1 {}\n", n % 10)).collect();
     let options = Options::new(TimestampUnit::Fixed(Precision::Nanosecond), NOW_NS);
-    let (batch, _) = from_lines(body.as_bytes(), options, 1).unwrap();
+    let (mut batch, _) = from_lines(body.as_bytes(), options, 1).unwrap();
     drop(body);
-    let mut frame = Vec::new();
-    let table = TableRef {
-        measurement: MeasurementId(1),
-        tag_ids: &[],
-        field_ids: &[ColumnId(11)],
-        block: &batch.measurements[0].block,
-        rows: &Selection::All,
-    };
-    frame::encode(&[table], &mut frame);
+    let frame = encode_block(batch.measurements.remove(0).block, &[], &[ColumnId(11)]);
     drop(batch);
     let store = MemoryStore::new();
     let mut shard = opened(&store, &Budget::new(MEMTABLE_BYTES_MAX, 1));

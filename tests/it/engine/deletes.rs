@@ -8,17 +8,15 @@ use tidemark::model::limits::{
 };
 use tidemark::protocol::shard::{FromShard, ToShard};
 use tidemark::scan::TileLimits;
-use tidemark::scan::page::GroupData;
-use tidemark::scan::partial;
 use tidemark::scan::request::{
-    AggregateCall, AggregateFunction, Comparison, Input, Operand, Output, Predicate, Resume,
-    ScanRequest, Window,
+    AggregateCall, AggregateFunction, Comparison, Input, Operand, Output, Predicate, Resume, Window,
 };
 use tidemark::shard::Limits;
 use tidemark::shard::request::Deletion;
 use tidemark::store::memory::MemoryStore;
 use tidemark::store::{Store as _, Table};
 
+use super::kept::{Sums, sums};
 use super::*;
 
 const MEASUREMENT: MeasurementId = MeasurementId(1);
@@ -81,30 +79,9 @@ fn request(group_by: Option<ColumnId>, window_ns: Option<i64>, descending: bool)
     }
 }
 
-fn ask(shard: &mut Shard<MemoryStore>, request: &ScanRequest) -> BTreeMap<(String, i64), i64> {
-    let Output::Aggregates { calls, .. } = &request.output else { panic!("aggregates") };
-    let mut request = request.clone();
-    let mut sums = BTreeMap::new();
-    loop {
-        let page = shard.scan(&request, &stamp()).unwrap();
-        for group in page.groups {
-            let GroupData::Partials(states) = &group.data else { panic!("{group:?}") };
-            let finished = partial::finish(&calls[0], &states[0]).unwrap();
-            let Values::Integer(values) = finished.values.values else { panic!("not integers") };
-            for (window_ns, value) in finished.windows_ns.into_iter().zip(values) {
-                *sums.entry((group.key.concat(), window_ns)).or_insert(0) += value;
-            }
-        }
-        match request.resume.after(page.until, page.position) {
-            Some(resume) => request.resume = resume,
-            None => return sums,
-        }
-    }
-}
-
-fn expected(rows: &RowSet, request: &ScanRequest) -> BTreeMap<(String, i64), i64> {
+fn expected(rows: &RowSet, request: &ScanRequest) -> Sums {
     let Output::Aggregates { window, .. } = &request.output else { panic!("aggregates") };
-    let mut sums = BTreeMap::new();
+    let mut sums = Sums::new();
     for (host, site, time_ns) in rows {
         let group = match request.group_by.first() {
             None => "",
@@ -126,7 +103,8 @@ fn cached_results_reflect_deletes() {
             let group_by = [None, Some(HOST), Some(SITE)][rng.usize(..3)];
             let window_ns = [None, Some(10), Some(25)][rng.usize(..3)];
             let request = request(group_by, window_ns, rng.bool());
-            assert_eq!(ask(&mut shard, &request), expected(&rows, &request));
+            let found = sums(&mut shard, request.clone(), &stamp()).unwrap();
+            assert_eq!(found, expected(&rows, &request));
             if rng.u8(..3) > 0 {
                 continue;
             }

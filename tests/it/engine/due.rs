@@ -1,10 +1,5 @@
 //! Tests when flushes and merges run, and how much work they do in each event.
 
-use tidemark::batch::Block;
-use tidemark::batch::column::{Column, Values};
-use tidemark::batch::frame::{self, TableRef};
-use tidemark::batch::selection::Selection;
-use tidemark::batch::series_table::{SeriesTable, TagColumn};
 use tidemark::store::memory::MemoryStore;
 
 use super::*;
@@ -33,24 +28,7 @@ fn values_of(series: std::ops::Range<usize>) -> Vec<u8> {
         times_ns: vec![1; series.len()],
         fields: vec![Column::full(Values::Integer(vec![7; series.len()]))],
     };
-    framed(&block, &[ColumnId(1)], &[ColumnId(11)])
-}
-
-fn framed(block: &Block, tag_ids: &[ColumnId], field_ids: &[ColumnId]) -> Vec<u8> {
-    let (measurement, rows) = (MeasurementId(1), &Selection::All);
-    let mut out = Vec::new();
-    frame::encode(&[TableRef { measurement, tag_ids, field_ids, block, rows }], &mut out);
-    out
-}
-
-/// Returns the number of events that the work needed.
-fn alarms(shard: &mut Shard<MemoryStore>, now_ns: i64) -> u32 {
-    let mut count = 0;
-    while shard.next_due(now_ns).is_some_and(|due_ns| due_ns <= now_ns) {
-        shard.alarm(now_ns);
-        count += 1;
-    }
-    count
+    encode_block(block, &[ColumnId(1)], &[ColumnId(11)])
 }
 
 #[test]
@@ -60,16 +38,16 @@ fn reloaded_shard_remembers_quiet_slots() {
     for _ in 0..2 {
         shard.append(&values_of(0..3), &stamp(), now_ns).unwrap();
         now_ns += PAUSE_NS;
-        alarms(&mut shard, now_ns);
+        run_due(&mut shard, now_ns);
     }
     let quiet_ns = now_ns - PAUSE_NS + HOUR_NS;
     for mut shard in [shard, reopen(store.clone())] {
-        assert_eq!(alarms(&mut shard, now_ns), 0);
+        assert_eq!(run_due(&mut shard, now_ns), 0);
         assert_eq!(shard.next_due(now_ns), Some(quiet_ns), "the hour of the last write");
-        assert_eq!((shard.stats().unwrap().parts, alarms(&mut shard, quiet_ns - 1)), (2, 0));
+        assert_eq!((shard.stats().unwrap().parts, run_due(&mut shard, quiet_ns - 1)), (2, 0));
     }
     let mut shard = reopen(store);
-    alarms(&mut shard, quiet_ns);
+    run_due(&mut shard, quiet_ns);
     let stats = shard.stats().unwrap();
     assert_eq!((stats.parts, stats.counters.compactions), (1, 1));
     assert_eq!(shard.next_due(quiet_ns), None);
@@ -83,7 +61,7 @@ fn quiet_slots_survive_wider_windows() {
         let fields = vec![(11, FieldValue::Integer(1))];
         let frame = encode(&[Point { measurement: 1, tags, time_ns, fields }]);
         shard.append(&frame, &Stamp { generation, ..stamp() }, now_ns).unwrap();
-        alarms(shard, now_ns + PAUSE_NS);
+        run_due(shard, now_ns + PAUSE_NS);
     };
     write(&mut shard, 1, 1, NOW_NS);
     write(&mut shard, 2, 1, NOW_NS);
@@ -121,10 +99,10 @@ fn merge_steps_limit_series() {
     for flush in 0..2 {
         let now_ns = NOW_NS + flush as i64 * PAUSE_NS;
         shard.append(&values_of(flush * SERIES..(flush + 1) * SERIES), &stamp(), now_ns).unwrap();
-        alarms(&mut shard, now_ns + PAUSE_NS);
+        run_due(&mut shard, now_ns + PAUSE_NS);
     }
     assert_eq!(shard.stats().unwrap().parts, 2);
-    let events = alarms(&mut shard, NOW_NS + PAUSE_NS + HOUR_NS);
+    let events = run_due(&mut shard, NOW_NS + PAUSE_NS + HOUR_NS);
     let stats = shard.stats().unwrap();
     assert_eq!((stats.parts, stats.counters.compactions), (1, 1));
     // Each event handles at most about 40,000 series.
@@ -142,7 +120,7 @@ fn rows_of(number: usize, fields: u32, draw: impl Fn(&mut fastrand::Rng) -> Valu
         fields: (0..fields).map(|_| Column::full(draw(&mut rng))).collect(),
     };
     let field_ids: Vec<ColumnId> = (0..fields).map(|field| ColumnId(11 + field)).collect();
-    framed(&block, &[], &field_ids)
+    encode_block(block, &[], &field_ids)
 }
 
 #[test]

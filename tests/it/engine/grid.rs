@@ -1,18 +1,16 @@
 //! A compact model of the contents of a shard: two measurements, six series, 24 times and five
 //! fields. The model is an array of small numbers, so it is cheap to copy and to compare.
 
-use tidemark::batch::Block;
 use tidemark::batch::column::{Column, Values};
-use tidemark::batch::frame::{self, TableRef};
-use tidemark::batch::selection::Selection;
 use tidemark::batch::series_table::{SeriesTable, TagColumn};
+use tidemark::batch::{Block, FrameTable};
 use tidemark::merge::cursor::ReadError;
 use tidemark::model::ids::{ColumnId, MeasurementId};
 use tidemark::model::time::TimeRange;
 use tidemark::model::value::FieldValue;
 use tidemark::scan::reader::Reader;
 
-use super::WINDOW_NS;
+use super::{WINDOW_NS, encode_tables};
 use crate::every_row::every_row;
 
 pub(super) const MEASUREMENTS: usize = 2;
@@ -213,25 +211,14 @@ fn full_type(field: usize) -> tidemark::model::value::FieldType {
 /// `ids` are the ids of the measurements.
 pub(super) fn encode(rows: &[Cells], ids: [MeasurementId; MEASUREMENTS]) -> Vec<u8> {
     let mut tables = Vec::new();
-    for (measurement, &id) in ids.iter().enumerate() {
-        let of: Vec<&Cells> = rows.iter().filter(|row| row.measurement == measurement).collect();
+    for (at, &measurement) in ids.iter().enumerate() {
+        let of: Vec<&Cells> = rows.iter().filter(|row| row.measurement == at).collect();
         if !of.is_empty() {
-            tables.push((id, block(&of)));
+            let (field_ids, block) = block(&of);
+            tables.push(FrameTable { measurement, tag_ids: TAG_IDS.to_vec(), field_ids, block });
         }
     }
-    let refs: Vec<TableRef<'_>> = tables
-        .iter()
-        .map(|(measurement, (field_ids, block))| TableRef {
-            measurement: *measurement,
-            tag_ids: &TAG_IDS,
-            field_ids,
-            block,
-            rows: &Selection::All,
-        })
-        .collect();
-    let mut out = Vec::new();
-    frame::encode(&refs, &mut out);
-    out
+    encode_tables(&tables)
 }
 
 fn block(rows: &[&Cells]) -> (Vec<ColumnId>, Block) {

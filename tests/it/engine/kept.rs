@@ -4,8 +4,7 @@ use tidemark::model::limits::PIECE_BYTES_MAX;
 use tidemark::scan::page::GroupData;
 use tidemark::scan::partial;
 use tidemark::scan::request::{
-    AggregateCall, AggregateFunction, Input, Output, Resume, ScanRequest, SummaryRequest,
-    SummaryWant, Window,
+    AggregateCall, AggregateFunction, Input, Output, Resume, SummaryRequest, SummaryWant, Window,
 };
 
 use super::grid::{self, Grid};
@@ -51,27 +50,7 @@ impl Question {
         measurement: MeasurementId,
         stamp: &Stamp,
     ) -> Result<Sums, Refusal> {
-        let mut request = self.request(measurement);
-        let mut sums = Sums::new();
-        loop {
-            let page = shard.scan(&request, stamp)?;
-            assert_eq!(page.until, None, "it fits a slice");
-            for group in page.groups {
-                let GroupData::Partials(states) = &group.data else { panic!("{group:?}") };
-                let finished = partial::finish(&sum(), &states[0]).unwrap();
-                let Values::Integer(values) = finished.values.values else {
-                    panic!("not integers")
-                };
-                for (window_ns, value) in finished.windows_ns.into_iter().zip(values) {
-                    let window_ns = self.window_ns.map_or(0, |_| window_ns);
-                    *sums.entry((group.key.concat(), window_ns)).or_insert(0) += value;
-                }
-            }
-            match request.resume.after(page.until, page.position) {
-                Some(resume) => request.resume = resume,
-                None => return Ok(sums),
-            }
-        }
+        sums(shard, self.request(measurement), stamp)
     }
 
     pub(super) fn expected(&self, rows: &Grid) -> Sums {
@@ -90,6 +69,30 @@ impl Question {
     }
 }
 
+/// Returns the sums of the request's only call, which has integers as results.
+pub(super) fn sums<S: Store>(
+    shard: &mut Shard<S>,
+    request: ScanRequest,
+    stamp: &Stamp,
+) -> Result<Sums, Refusal> {
+    let Output::Aggregates { calls, window, .. } = request.output.clone() else {
+        panic!("{request:?}")
+    };
+    let (mut sums, mut next) = (Sums::new(), Some(request));
+    while let Some(page) = next_page(shard, &mut next, stamp)? {
+        for group in page.groups {
+            let GroupData::Partials(states) = &group.data else { panic!("{group:?}") };
+            let finished = partial::finish(&calls[0], &states[0]).unwrap();
+            let Values::Integer(values) = finished.values.values else { panic!("not integers") };
+            for (window_ns, value) in finished.windows_ns.into_iter().zip(values) {
+                let window_ns = window.as_ref().map_or(0, |_| window_ns);
+                *sums.entry((group.key.concat(), window_ns)).or_insert(0) += value;
+            }
+        }
+    }
+    Ok(sums)
+}
+
 pub(super) fn ask_latest<S: Store>(
     time: TimeRange,
     shard: &mut Shard<S>,
@@ -100,21 +103,17 @@ pub(super) fn ask_latest<S: Store>(
     let output =
         Output::Rows { fields: vec![field], tags: Vec::new(), limit: Some(1), every_row: false };
     let question = Question { time, window_ns: None, by_tag: true, descending: true };
-    let mut request = ScanRequest { output, ..question.request(measurement) };
-    let mut latest = BTreeMap::new();
-    loop {
-        let page = shard.scan(&request, stamp)?;
+    let request = ScanRequest { output, ..question.request(measurement) };
+    let (mut latest, mut next) = (BTreeMap::new(), Some(request));
+    while let Some(page) = next_page(shard, &mut next, stamp)? {
         assert_eq!(page.until, None, "it fits a slice");
         for group in page.groups {
             let GroupData::Rows { times_ns, .. } = &group.data else { panic!("{group:?}") };
             let of_group = latest.entry(group.key.concat()).or_insert(i64::MIN);
             *of_group = times_ns.iter().copied().fold(*of_group, i64::max);
         }
-        match request.resume.after(page.until, page.position) {
-            Some(resume) => request.resume = resume,
-            None => return Ok(latest),
-        }
     }
+    Ok(latest)
 }
 
 pub(super) fn expected_latest(rows: &Grid) -> BTreeMap<String, i64> {
@@ -246,19 +245,16 @@ fn many_series() -> Shard<tidemark::store::memory::MemoryStore> {
 }
 
 /// Returns the number of rows, the number of rows from the cache, and the number of pages.
-fn rows_of<S: Store>(shard: &mut Shard<S>, mut request: ScanRequest) -> (u64, u64, usize) {
+fn rows_of<S: Store>(shard: &mut Shard<S>, request: ScanRequest) -> (u64, u64, usize) {
     let (mut rows, mut kept, mut pieces) = (0, 0, 0);
-    loop {
-        let page = shard.scan(&request, &stamp()).unwrap();
+    let mut next = Some(request);
+    while let Some(page) = next_page(shard, &mut next, &stamp()).unwrap() {
         assert_eq!(page.until, None, "it fits a slice");
         rows += page.stats.rows_scanned;
         kept += page.stats.rows_kept;
         pieces += 1;
-        match request.resume.after(page.until, page.position) {
-            Some(resume) => request.resume = resume,
-            None => return (rows, kept, pieces),
-        }
     }
+    (rows, kept, pieces)
 }
 
 #[test]

@@ -18,15 +18,17 @@ mod show;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use tidemark::batch::Block;
 use tidemark::batch::column::{Column, Values};
 use tidemark::batch::frame::{self, TableRef};
 use tidemark::batch::selection::Selection;
 use tidemark::batch::series_table::{SeriesTable, TagColumn};
+use tidemark::batch::{Block, FrameTable};
 use tidemark::model::ids::{ColumnId, MeasurementId, ObjectId, PolicyId};
 use tidemark::model::time::TimeRange;
 use tidemark::model::value::{FieldType, FieldValue};
 use tidemark::protocol::shard::{ShardSettings, Stamp};
+use tidemark::scan::page::ScanPage;
+use tidemark::scan::request::ScanRequest;
 use tidemark::shard::Shard;
 use tidemark::shard::budget::Budget;
 use tidemark::shard::request::Refusal;
@@ -113,15 +115,19 @@ pub(super) fn encode(points: &[Point]) -> Vec<u8> {
     let mut measurements: Vec<u32> = points.iter().map(|point| point.measurement).collect();
     measurements.sort_unstable();
     measurements.dedup();
-    let blocks: Vec<(u32, Vec<ColumnId>, Vec<ColumnId>, Block)> =
-        measurements.into_iter().map(|measurement| block(points, measurement)).collect();
-    let tables: Vec<TableRef<'_>> = blocks
+    let tables: Vec<FrameTable> =
+        measurements.into_iter().map(|measurement| table(points, measurement)).collect();
+    encode_tables(&tables)
+}
+
+pub(crate) fn encode_tables(tables: &[FrameTable]) -> Vec<u8> {
+    let tables: Vec<TableRef<'_>> = tables
         .iter()
-        .map(|(measurement, tag_ids, field_ids, block)| TableRef {
-            measurement: MeasurementId(*measurement),
-            tag_ids,
-            field_ids,
-            block,
+        .map(|table| TableRef {
+            measurement: table.measurement,
+            tag_ids: &table.tag_ids,
+            field_ids: &table.field_ids,
+            block: &table.block,
             rows: &Selection::All,
         })
         .collect();
@@ -130,7 +136,13 @@ pub(super) fn encode(points: &[Point]) -> Vec<u8> {
     out
 }
 
-fn block(points: &[Point], measurement: u32) -> (u32, Vec<ColumnId>, Vec<ColumnId>, Block) {
+/// Encodes a frame with rows of measurement 1.
+pub(crate) fn encode_block(block: Block, tag_ids: &[ColumnId], field_ids: &[ColumnId]) -> Vec<u8> {
+    let (tag_ids, field_ids) = (tag_ids.to_vec(), field_ids.to_vec());
+    encode_tables(&[FrameTable { measurement: MeasurementId(1), tag_ids, field_ids, block }])
+}
+
+fn table(points: &[Point], measurement: u32) -> FrameTable {
     let points: Vec<&Point> = points.iter().filter(|p| p.measurement == measurement).collect();
     let ids = |mut ids: Vec<u32>| {
         ids.sort_unstable();
@@ -169,10 +181,15 @@ fn block(points: &[Point], measurement: u32) -> (u32, Vec<ColumnId>, Vec<ColumnI
         }
     }
     let ids = |ids: Vec<u32>| ids.into_iter().map(ColumnId).collect();
-    (measurement, ids(tag_ids), ids(field_ids), block)
+    FrameTable {
+        measurement: MeasurementId(measurement),
+        tag_ids: ids(tag_ids),
+        field_ids: ids(field_ids),
+        block,
+    }
 }
 
-pub(super) fn settings() -> ShardSettings {
+pub(crate) fn settings() -> ShardSettings {
     ShardSettings {
         database: ObjectId("db".into()),
         policy: PolicyId(7),
@@ -208,6 +225,29 @@ pub(super) fn budget() -> Rc<Budget> {
 /// Opens a shard with `store`, as a new object would.
 pub(super) fn reopen<S: Store>(store: S) -> Shard<S> {
     Shard::new(store, budget(), 9_000_000_000)
+}
+
+/// Runs the due alarms, and returns their number.
+pub(crate) fn run_due<S: Store>(shard: &mut Shard<S>, now_ns: i64) -> u32 {
+    let mut count = 0;
+    while shard.next_due(now_ns).is_some_and(|due_ns| due_ns <= now_ns) {
+        shard.alarm(now_ns);
+        count += 1;
+    }
+    count
+}
+
+/// Reads the page that `next` requests, and then changes `next` to the request for the next page.
+pub(crate) fn next_page<S: Store>(
+    shard: &mut Shard<S>,
+    next: &mut Option<ScanRequest>,
+    stamp: &Stamp,
+) -> Result<Option<ScanPage>, Refusal> {
+    let Some(request) = next.take() else { return Ok(None) };
+    let page = shard.scan(&request, stamp)?;
+    let resume = request.resume.clone().after(page.until.clone(), page.position.clone());
+    *next = resume.map(|resume| ScanRequest { resume, ..request });
+    Ok(Some(page))
 }
 
 pub(super) fn read<S: Store>(

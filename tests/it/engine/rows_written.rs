@@ -1,14 +1,9 @@
 //! Counts the rows that are written for a million points, and the rows that a query reads. With
 //! `--nocapture`, prints both counts.
 
-use tidemark::batch::Block;
-use tidemark::batch::column::{Column, Values};
-use tidemark::batch::frame::{self, TableRef};
-use tidemark::batch::selection::Selection;
-use tidemark::batch::series_table::{SeriesTable, TagColumn};
 use tidemark::model::limits::PIECE_BYTES_MAX;
 use tidemark::protocol::shard::{FromShard, ToShard};
-use tidemark::scan::request::{Comparison, Input, Operand, Output, Predicate, Resume, ScanRequest};
+use tidemark::scan::request::{Comparison, Input, Operand, Output, Predicate, Resume};
 use tidemark::store::memory::MemoryStore;
 
 use super::driven::Driven;
@@ -54,16 +49,7 @@ fn batch_every(number: usize, walk: &mut [i64; 10], step_ns: i64) -> Vec<u8> {
         }
     }
     block.fields = fields.into_iter().map(|f| Column::full(Values::Integer(f))).collect();
-    let mut out = Vec::new();
-    let table = TableRef {
-        measurement: MeasurementId(1),
-        tag_ids: &[ColumnId(1)],
-        field_ids: &(10..20).map(ColumnId).collect::<Vec<_>>(),
-        block: &block,
-        rows: &Selection::All,
-    };
-    frame::encode(&[table], &mut out);
-    out
+    encode_block(block, &[ColumnId(1)], &(10..20).map(ColumnId).collect::<Vec<_>>())
 }
 
 #[test]
@@ -131,9 +117,7 @@ fn hour_query_reads_few_rows() {
     let month_ns = 30 * 24 * HOUR_NS;
     for number in 0..52 {
         shard.append(&batch_every(number, &mut walk, month_ns / 2_600), &stamp(), NOW_NS).unwrap();
-        while shard.next_due(NOW_NS).is_some_and(|due| due <= NOW_NS) {
-            shard.alarm(NOW_NS);
-        }
+        run_due(&mut shard, NOW_NS);
     }
     let request = one_hour(1_700_000_000_000_000_000 + month_ns / 2);
     let read = |shard: &mut Shard<MemoryStore>| {

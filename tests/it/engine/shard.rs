@@ -482,21 +482,9 @@ fn retention_keeps_overwrites_across_window_widths() {
 }
 
 fn apart(points: &[Point]) -> Vec<u8> {
-    let blocks: Vec<_> =
-        points.iter().map(|point| block(std::slice::from_ref(point), point.measurement)).collect();
-    let tables: Vec<TableRef<'_>> = blocks
-        .iter()
-        .map(|(measurement, tag_ids, field_ids, block)| TableRef {
-            measurement: MeasurementId(*measurement),
-            tag_ids,
-            field_ids,
-            block,
-            rows: &Selection::All,
-        })
-        .collect();
-    let mut frame = Vec::new();
-    frame::encode(&tables, &mut frame);
-    frame
+    let of_point = |point: &Point| table(std::slice::from_ref(point), point.measurement);
+    let tables: Vec<FrameTable> = points.iter().map(of_point).collect();
+    encode_tables(&tables)
 }
 
 /// Encodes a frame with so many measurements that the log does not list them.
