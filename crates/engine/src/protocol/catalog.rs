@@ -222,16 +222,14 @@ pub enum FromCatalog {
 
 /// The reason why the Catalog rejected a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the messages say what the fields are")]
 pub enum CatalogRefusal {
     /// The name is invalid or too long.
     #[error(transparent)]
     InvalidName(InvalidName),
     /// KILL QUERY names an unknown id.
     #[error("no such query id: {id}")]
-    NoSuchQuery {
-        /// The id that the statement names.
-        id: u64,
-    },
+    NoSuchQuery { id: u64 },
     /// KILL QUERY names a query that is already killed.
     #[error("already killed")]
     AlreadyKilled,
@@ -241,27 +239,13 @@ pub enum CatalogRefusal {
          {requested}, and the limit is {limit} (DATABASES_MAX); drop a database that is no longer \
          needed"
     )]
-    TooManyDatabases {
-        /// `DATABASES_MAX`
-        limit: u64,
-        /// The number of existing databases.
-        current: u64,
-        /// The number of databases that would exist after this request.
-        requested: u64,
-    },
+    TooManyDatabases { limit: u64, current: u64, requested: u64 },
     /// The token or user exceeds `GRANTEES_MAX` or `GRANTEE_BYTES_MAX`.
     #[error(
         "tokens and users limit exceeded: this request would make {requested} {unit}, and the \
          limit is {limit}; delete tokens or users that are no longer used"
     )]
-    TooManyGrantees {
-        /// The limit.
-        limit: u64,
-        /// The number that would exist after this request.
-        requested: u64,
-        /// The unit of the limit.
-        unit: String,
-    },
+    TooManyGrantees { limit: u64, requested: u64, unit: String },
     /// The runtime cannot create objects in this location.
     #[error(transparent)]
     Placement(PlacementError),

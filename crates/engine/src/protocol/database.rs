@@ -318,6 +318,7 @@ pub struct ObjectStats {
 
 /// The reason why a set of columns was rejected. The Database registered no column of the set.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the messages say what the fields are")]
 pub enum RegisterRefusal {
     /// The field already has another type.
     #[error(
@@ -325,31 +326,13 @@ pub enum RegisterRefusal {
          {}, already exists as type {}",
         .requested.name(), .existing.name()
     )]
-    TypeConflict {
-        /// The measurement.
-        measurement: String,
-        /// The field.
-        field: String,
-        /// The registered type.
-        existing: FieldType,
-        /// The type in the line.
-        requested: FieldType,
-    },
+    TypeConflict { measurement: String, field: String, existing: FieldType, requested: FieldType },
     /// `FIELDS_PER_MEASUREMENT_MAX`
     #[error(
         "fields limit exceeded on measurement \"{measurement}\": it has {current} fields, this \
          line would make {requested}, and the limit is {limit} (FIELDS_PER_MEASUREMENT_MAX)"
     )]
-    TooManyFields {
-        /// The measurement.
-        measurement: String,
-        /// `FIELDS_PER_MEASUREMENT_MAX`
-        limit: u64,
-        /// The current number of fields.
-        current: u64,
-        /// The number of fields that this line would require.
-        requested: u64,
-    },
+    TooManyFields { measurement: String, limit: u64, current: u64, requested: u64 },
     /// The tag keys and field keys together exceed the maximum size of the row that describes the
     /// measurement.
     #[error(
@@ -357,61 +340,32 @@ pub enum RegisterRefusal {
          {MEASUREMENT_SCHEMA_BYTES_MAX} bytes together (MEASUREMENT_SCHEMA_BYTES_MAX): use fewer \
          or shorter names"
     )]
-    TooLarge {
-        /// The measurement.
-        measurement: String,
-    },
+    TooLarge { measurement: String },
     /// `MEASUREMENTS_PER_POLICY_MAX`
     #[error(
         "measurements limit exceeded: cannot create measurement \"{measurement}\" because the \
          policy has {current} measurements, this line would make {requested}, and the limit is \
          {limit} (MEASUREMENTS_PER_POLICY_MAX)"
     )]
-    TooManyMeasurements {
-        /// The new measurement.
-        measurement: String,
-        /// `MEASUREMENTS_PER_POLICY_MAX`
-        limit: u64,
-        /// The current number of measurements.
-        current: u64,
-        /// The number of measurements that this line would require.
-        requested: u64,
-    },
+    TooManyMeasurements { measurement: String, limit: u64, current: u64, requested: u64 },
     /// `TAG_KEYS_PER_MEASUREMENT_MAX`
     #[error(
         "tag keys limit exceeded on measurement \"{measurement}\": it has {current} tag keys, this \
          line would make {requested}, and the limit is {limit} (TAG_KEYS_PER_MEASUREMENT_MAX)"
     )]
-    TooManyTagKeys {
-        /// The measurement.
-        measurement: String,
-        /// `TAG_KEYS_PER_MEASUREMENT_MAX`
-        limit: u64,
-        /// The current number of tag keys.
-        current: u64,
-        /// The number of tag keys that this line would require.
-        requested: u64,
-    },
+    TooManyTagKeys { measurement: String, limit: u64, current: u64, requested: u64 },
     /// `DATABASE_SCHEMA_BYTES_MAX`
     #[error(
         "columns limit exceeded: cannot add columns to measurement \"{measurement}\" because the \
          columns of the database have {current} bytes, this line would make {requested}, and the \
          limit is {limit} (DATABASE_SCHEMA_BYTES_MAX)"
     )]
-    TooManyColumns {
-        /// The measurement.
-        measurement: String,
-        /// `DATABASE_SCHEMA_BYTES_MAX`
-        limit: u64,
-        /// The current size of the measurements and columns of all policies, in bytes.
-        current: u64,
-        /// The size that this line would require, in bytes.
-        requested: u64,
-    },
+    TooManyColumns { measurement: String, limit: u64, current: u64, requested: u64 },
 }
 
 /// The reason why a policy statement was rejected, with the text of 1.x.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the messages say what the fields are")]
 pub enum PolicyRefusal {
     /// The name is invalid or too long.
     #[error(transparent)]
@@ -442,51 +396,28 @@ pub enum PolicyRefusal {
         "a database can have at most {limit} continuous queries of at most {bytes} bytes each and \
          {CONTINUOUS_QUERIES_BYTES_MAX} bytes together: drop or shorten a continuous query"
     )]
-    TooManyContinuousQueries {
-        /// `CONTINUOUS_QUERIES_MAX`
-        limit: u64,
-        /// `CONTINUOUS_QUERY_BYTES_MAX`
-        bytes: u64,
-    },
+    TooManyContinuousQueries { limit: u64, bytes: u64 },
     /// `POLICIES_PER_DATABASE_MAX`
     #[error(
         "retention policies limit exceeded: the database has {current}, this request would make \
          {requested}, and the limit is {limit}; drop a policy that is no longer needed"
     )]
-    TooMany {
-        /// `POLICIES_PER_DATABASE_MAX`
-        limit: u64,
-        /// The current number of policies.
-        current: u64,
-        /// The number of policies that would exist after this request.
-        requested: u64,
-    },
+    TooMany { limit: u64, current: u64, requested: u64 },
     /// `DROPPED_MEASUREMENTS_MAX`
     #[error(
         "{limit} measurements were dropped in this retention policy, and no more can be dropped: \
          drop the policy, or delete the rows instead"
     )]
-    TooManyDropped {
-        /// `DROPPED_MEASUREMENTS_MAX`
-        limit: u64,
-    },
+    TooManyDropped { limit: u64 },
     /// The number of shards is 0 or above `SHARDS_PER_GROUP_MAX`.
     #[error("shards must be between 1 and {limit}, not {requested}")]
-    ShardCount {
-        /// `SHARDS_PER_GROUP_MAX`
-        limit: u32,
-        /// The requested number of shards.
-        requested: u32,
-    },
+    ShardCount { limit: u32, requested: u32 },
     /// `QUOTAS_PER_DATABASE_MAX`
     #[error(
         "quotas limit exceeded: {limit} tokens and users already have a quota on this database, \
          and no more are allowed (QUOTAS_PER_DATABASE_MAX); remove a quota that is no longer needed"
     )]
-    TooManyQuotas {
-        /// `QUOTAS_PER_DATABASE_MAX`
-        limit: u64,
-    },
+    TooManyQuotas { limit: u64 },
 }
 
 /// The reason why a Database rejected a request.

@@ -208,6 +208,7 @@ pub struct RecoveryStatus {
 
 /// The reason why a database cannot be recovered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the messages say what the fields are")]
 pub enum RecoveryRefusal {
     /// No database has the name.
     #[error("database not found: {0}")]
@@ -248,12 +249,7 @@ pub enum RecoveryRefusal {
         "the database has {shards} shards, and checking their history needs more than {limit} \
          calls (CALLS_PER_REQUEST_MAX): restore a backup instead, or use the paid plan"
     )]
-    TooManyCalls {
-        /// The number of shards.
-        shards: u64,
-        /// `CALLS_PER_REQUEST_MAX`
-        limit: u64,
-    },
+    TooManyCalls { shards: u64, limit: u64 },
 }
 
 #[cfg(test)]

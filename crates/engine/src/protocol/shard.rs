@@ -294,31 +294,21 @@ pub struct VerifyPage {
 
 /// The reason why a shard rejected a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the messages say what the fields are")]
 pub enum ShardRefusal {
     /// The frame or the request cannot be decoded.
     #[error("malformed request: {0}")]
     Malformed(String),
     /// The frame contains a dropped measurement.
     #[error("measurement {} was dropped", measurement.0)]
-    Retired {
-        /// The dropped measurement.
-        measurement: MeasurementId,
-    },
+    Retired { measurement: MeasurementId },
     /// A column's type differs from the type that the shard recorded.
     #[error("column {} of measurement {} has another type on this shard", column.0, measurement.0)]
-    TypeConflict {
-        /// The measurement of the column.
-        measurement: MeasurementId,
-        /// The column.
-        column: ColumnId,
-    },
+    TypeConflict { measurement: MeasurementId, column: ColumnId },
     /// A block that the query needs is damaged. The shard returns this error and never skips a
     /// damaged block.
     #[error("damaged block: {block}")]
-    Damaged {
-        /// The damaged block.
-        block: String,
-    },
+    Damaged { block: String },
     /// KILL QUERY stopped the query.
     #[error("query interrupted")]
     Interrupted,

@@ -7,18 +7,14 @@ use tidemark_model::value::FieldType;
 
 /// An error of a scan.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say what the fields are")]
 pub enum ScanError {
     /// The data could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
     /// A regex does not compile or exceeds the size limit.
     #[error("invalid regex /{regex}/: {reason}")]
-    Regex {
-        /// The source text from the query.
-        regex: String,
-        /// The message of the regex compiler.
-        reason: String,
-    },
+    Regex { regex: String, reason: String },
     /// The condition's regexes need too many steps.
     #[error("{0}")]
     SlowRegex(String),
@@ -27,23 +23,11 @@ pub enum ScanError {
     Function(String),
     /// An aggregate does not support the type of its input.
     #[error("{function:?} does not support {field_type:?} values")]
-    Input {
-        /// The aggregate.
-        function: AggregateFunction,
-        /// The type of the function's input.
-        field_type: FieldType,
-    },
+    Input { function: AggregateFunction, field_type: FieldType },
     /// A block contains a different type than the schema. Types never change, so the block is
     /// damaged.
     #[error("column {} is {stored:?} in a block and {expected:?} in the schema", column.0)]
-    ColumnType {
-        /// The column.
-        column: ColumnId,
-        /// The type in the block.
-        stored: FieldType,
-        /// The type in the schema.
-        expected: FieldType,
-    },
+    ColumnType { column: ColumnId, stored: FieldType, expected: FieldType },
     /// The order of series has changed since the last page, so the scan cannot resume at its
     /// position.
     #[error("the order of series has changed")]
