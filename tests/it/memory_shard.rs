@@ -17,8 +17,7 @@ use tidemark::model::value::FieldType;
 use tidemark::protocol::shard::ShardSettings;
 use tidemark::scan::page::GroupData;
 use tidemark::scan::request::{
-    AggregateCall, AggregateFunction, Input, Output, Resume, ScanRequest, SummaryRequest,
-    SummaryWant,
+    AggregateCall, AggregateFunction, Input, Output, ScanRequest, SummaryRequest, SummaryWant,
 };
 use tidemark::shard::Shard;
 use tidemark::shard::budget::Budget;
@@ -26,7 +25,7 @@ use tidemark::store::Store;
 use tidemark::store::memory::MemoryStore;
 
 use crate::allocator::{live, peak_since};
-use crate::engine::{STAMP, encode_block, next_page, run_due, settings};
+use crate::engine::{STAMP, encode_block, next_page, run_due, scan_of, settings};
 use crate::every_row::runs_of;
 
 const ROWS: usize = 5_000;
@@ -119,17 +118,7 @@ fn count_of(column: u32, field_type: FieldType) -> ScanRequest {
     let input = Input { column: ColumnId(column), field_type, cast: None };
     let function = AggregateFunction::Count;
     let calls = vec![AggregateCall { function, input, aux: Vec::new() }];
-    ScanRequest {
-        measurement: MeasurementId(1),
-        time: TimeRange::ALL,
-        predicate: None,
-        group_by: Vec::new(),
-        descending: false,
-        output: Output::Aggregates { calls, window: None, limit: None },
-        resume: Resume::default(),
-        piece_bytes: PIECE_BYTES_MAX,
-        groups_max: None,
-    }
+    scan_of(Output::Aggregates { calls, window: None, limit: None })
 }
 
 fn text(number: usize) -> Vec<u8> {

@@ -9,7 +9,7 @@ use tidemark::model::limits::{
 use tidemark::protocol::shard::{FromShard, ToShard};
 use tidemark::scan::TileLimits;
 use tidemark::scan::request::{
-    AggregateCall, AggregateFunction, Comparison, Input, Operand, Output, Predicate, Resume, Window,
+    AggregateCall, AggregateFunction, Comparison, Input, Operand, Predicate, Window,
 };
 use tidemark::shard::Limits;
 use tidemark::shard::request::Deletion;
@@ -62,20 +62,12 @@ fn is(tag: ColumnId, value: &str) -> Predicate {
 fn request(group_by: Option<ColumnId>, window_ns: Option<i64>, descending: bool) -> ScanRequest {
     let window = |every_ns| Window { every_ns, offset_ns: 0, zone: Vec::new() };
     let input = Input { column: ColumnId(11), field_type: field_type(11), cast: None };
+    let calls = vec![AggregateCall { function: AggregateFunction::Sum, input, aux: Vec::new() }];
     ScanRequest {
-        measurement: MEASUREMENT,
         time: TimeRange::new(0, ROWS),
-        predicate: None,
         group_by: group_by.into_iter().collect(),
         descending,
-        output: Output::Aggregates {
-            calls: vec![AggregateCall { function: AggregateFunction::Sum, input, aux: Vec::new() }],
-            window: window_ns.map(window),
-            limit: None,
-        },
-        resume: Resume::default(),
-        piece_bytes: tidemark::model::limits::PIECE_BYTES_MAX,
-        groups_max: None,
+        ..scan_of(Output::Aggregates { calls, window: window_ns.map(window), limit: None })
     }
 }
 

@@ -1,10 +1,9 @@
 //! Tests the cached aggregates of a shard. They must equal the aggregates that a scan computes.
 
-use tidemark::model::limits::PIECE_BYTES_MAX;
 use tidemark::scan::page::GroupData;
 use tidemark::scan::partial;
 use tidemark::scan::request::{
-    AggregateCall, AggregateFunction, Input, Output, Resume, SummaryRequest, SummaryWant, Window,
+    AggregateCall, AggregateFunction, Input, SummaryRequest, SummaryWant, Window,
 };
 
 use super::grid::{self, Grid};
@@ -27,20 +26,13 @@ pub(super) type Sums = BTreeMap<(String, i64), i64>;
 impl Question {
     fn request(&self, measurement: MeasurementId) -> ScanRequest {
         let window = |every_ns| Window { every_ns, offset_ns: 0, zone: Vec::new() };
+        let window = self.window_ns.map(window);
         ScanRequest {
             measurement,
             time: self.time,
-            predicate: None,
             group_by: self.by_tag.then_some(ColumnId(1)).into_iter().collect(),
             descending: self.descending,
-            output: Output::Aggregates {
-                calls: vec![sum()],
-                window: self.window_ns.map(window),
-                limit: None,
-            },
-            resume: Resume::default(),
-            piece_bytes: PIECE_BYTES_MAX,
-            groups_max: None,
+            ..scan_of(Output::Aggregates { calls: vec![sum()], window, limit: None })
         }
     }
 

@@ -24,11 +24,12 @@ use tidemark::batch::selection::Selection;
 use tidemark::batch::series_table::{SeriesTable, TagColumn};
 use tidemark::batch::{Block, FrameTable};
 use tidemark::model::ids::{ColumnId, MeasurementId, ObjectId, PolicyId};
+use tidemark::model::limits::PIECE_BYTES_MAX;
 use tidemark::model::time::TimeRange;
 use tidemark::model::value::{FieldType, FieldValue};
 use tidemark::protocol::shard::{ShardSettings, Stamp};
 use tidemark::scan::page::ScanPage;
-use tidemark::scan::request::ScanRequest;
+use tidemark::scan::request::{Output, Resume, ScanRequest};
 use tidemark::shard::Shard;
 use tidemark::shard::budget::Budget;
 use tidemark::shard::request::Refusal;
@@ -225,6 +226,21 @@ pub(super) fn budget() -> Rc<Budget> {
 /// Opens a shard with `store`, as a new object would.
 pub(super) fn reopen<S: Store>(store: S) -> Shard<S> {
     Shard::new(store, budget(), 9_000_000_000)
+}
+
+/// Creates a request for all rows of measurement 1.
+pub(crate) fn scan_of(output: Output) -> ScanRequest {
+    ScanRequest {
+        measurement: MeasurementId(1),
+        time: TimeRange::ALL,
+        predicate: None,
+        group_by: Vec::new(),
+        descending: false,
+        output,
+        resume: Resume::default(),
+        piece_bytes: PIECE_BYTES_MAX,
+        groups_max: None,
+    }
 }
 
 /// Runs the due alarms, and returns their number.

@@ -1,9 +1,8 @@
 //! Counts the rows that are written for a million points, and the rows that a query reads. With
 //! `--nocapture`, prints both counts.
 
-use tidemark::model::limits::PIECE_BYTES_MAX;
 use tidemark::protocol::shard::{FromShard, ToShard};
-use tidemark::scan::request::{Comparison, Input, Operand, Output, Predicate, Resume};
+use tidemark::scan::request::{Comparison, Input, Operand, Predicate};
 use tidemark::store::memory::MemoryStore;
 
 use super::driven::Driven;
@@ -94,15 +93,9 @@ fn one_hour(from_ns: i64) -> ScanRequest {
         .map(|id| Input { column: ColumnId(id), field_type: FieldType::Integer, cast: None })
         .collect();
     ScanRequest {
-        measurement: MeasurementId(1),
         time: TimeRange::new(from_ns, from_ns + HOUR_NS),
         predicate: Some(Predicate::Compare(Comparison::Equal, Box::new(tag), Box::new(host))),
-        group_by: Vec::new(),
-        descending: false,
-        output: Output::Rows { fields, tags: Vec::new(), limit: None, every_row: false },
-        resume: Resume::default(),
-        piece_bytes: PIECE_BYTES_MAX,
-        groups_max: None,
+        ..scan_of(Output::Rows { fields, tags: Vec::new(), limit: None, every_row: false })
     }
 }
 
