@@ -30,6 +30,9 @@ const HUGE: PageLimits = PageLimits {
     tile: TileLimits::LEAST,
 };
 
+const TAG: ColumnId = ColumnId(1);
+const FIELD: ColumnId = ColumnId(10);
+
 /// Returns a request for all rows of the measurement, in ascending order.
 fn request_of(output: Output) -> ScanRequest {
     ScanRequest {
@@ -43,6 +46,29 @@ fn request_of(output: Output) -> ScanRequest {
         piece_bytes: PIECE_BYTES_MAX,
         groups_max: None,
     }
+}
+
+fn rows_output(fields: Vec<Input>, tags: Vec<ColumnId>, limit: Option<u64>) -> Output {
+    Output::Rows { fields, tags, limit, every_row: false }
+}
+
+fn integers(column: ColumnId) -> Input {
+    Input { column, field_type: FieldType::Integer, cast: None }
+}
+
+fn integer_of(host: String, time_ns: i64, column: ColumnId, value: i64) -> Write {
+    let fields = vec![(column, FieldValue::Integer(value))];
+    Write { tags: vec![(TAG, host)], time_ns, fields }
+}
+
+fn matches_tag(regex: &str) -> Predicate {
+    let operand = Box::new(Operand::Tag(TAG));
+    Predicate::Matches { operand, regex: regex.to_owned(), negated: false }
+}
+
+fn compare_tag(comparison: Comparison, literal: &str) -> Predicate {
+    let literal = Operand::Literal(text(literal));
+    Predicate::Compare(comparison, Box::new(Operand::Tag(TAG)), Box::new(literal))
 }
 
 /// Returns the pages of a request. `read` returns one page.
@@ -314,31 +340,18 @@ fn rows_with_equal_time_appear_once() {
     for (fields, value, descending) in
         [(1, 0, false), (5, 0, false), (5, 0, true), (7, 0, false), (5, 63, false), (5, -300, true)]
     {
-        let types: Vec<(ColumnId, FieldType)> =
-            (10..10 + fields).map(|id| (ColumnId(id), FieldType::Integer)).collect();
+        let columns = (10..10 + fields).map(ColumnId);
         let row = |series: i64| Write {
-            tags: vec![(ColumnId(1), format!("{series:05}"))],
+            tags: vec![(TAG, format!("{series:05}"))],
             time_ns: 7,
-            fields: types.iter().map(|(id, _)| (*id, FieldValue::Integer(value))).collect(),
+            fields: columns.clone().map(|id| (id, FieldValue::Integer(value))).collect(),
         };
-        let mut source = VectorReader::new(vec![ColumnId(1)], 1);
+        let mut source = VectorReader::new(vec![TAG], 1);
         source.add(&(0..SERIES).map(row).collect::<Vec<_>>());
-        let input = |&(column, field_type): &(_, _)| Input { column, field_type, cast: None };
-        let request = ScanRequest {
-            descending,
-            ..request_of(Output::Rows {
-                fields: types.iter().map(input).collect(),
-                tags: vec![ColumnId(1)],
-                limit: None,
-                every_row: false,
-            })
-        };
-        let limits = PageLimits {
-            bytes: 8_000,
-            decoded_bytes: u64::MAX,
-            cells: CELLS_PER_PIECE_MAX,
-            tile: TileLimits::LEAST,
-        };
+        let inputs = columns.clone().map(integers).collect();
+        let output = rows_output(inputs, vec![TAG], None);
+        let request = ScanRequest { descending, ..request_of(output) };
+        let limits = PageLimits { bytes: 8_000, ..HUGE };
         let found = evaluate(&request, &pages(&source, &request, limits));
         let mut tags: Vec<_> =
             found[0].1[0].iter().map(|point| format!("{:?}", point.values.last())).collect();
@@ -351,25 +364,13 @@ fn rows_with_equal_time_appear_once() {
 
 #[test]
 fn a_page_passes_a_limited_number_of_excluded_series() {
-    let (tag, field) = (ColumnId(1), ColumnId(10));
-    let row = |(host, time_ns): (u64, i64)| Write {
-        tags: vec![(tag, format!("h{host}"))],
-        time_ns,
-        fields: vec![(field, FieldValue::Integer(1))],
-    };
-    let input = Input { column: field, field_type: FieldType::Integer, cast: None };
-    let rows = Output::Rows { fields: vec![input], tags: vec![tag], limit: None, every_row: false };
+    let row = |host: u64| integer_of(format!("h{host}"), 7, FIELD, 1);
+    let rows = rows_output(vec![integers(FIELD)], vec![TAG], None);
     for (series, pages) in [(1_000, 1), (70_000, 2), (140_000, 3)] {
-        let mut source = VectorReader::new(vec![tag], 1);
-        source.add(&(0..series).map(|host| row((host, 7))).collect::<Vec<_>>());
-        let request = ScanRequest {
-            predicate: Some(Predicate::Matches {
-                operand: Box::new(Operand::Tag(tag)),
-                regex: "^h999$".to_owned(),
-                negated: false,
-            }),
-            ..request_of(rows.clone())
-        };
+        let mut source = VectorReader::new(vec![TAG], 1);
+        source.add(&(0..series).map(row).collect::<Vec<_>>());
+        let predicate = Some(matches_tag("^h999$"));
+        let request = ScanRequest { predicate, ..request_of(rows.clone()) };
         let (mut count, mut found) = (0, 0);
         for page in pages_of(request, |request| scan(&source, request, HUGE).unwrap()) {
             count += 1;
@@ -393,26 +394,15 @@ fn conjunction(term: &Predicate, terms: usize) -> Predicate {
 /// Each page evaluates at most about [`CELLS_PER_PIECE_MAX`] comparisons of the condition.
 #[test]
 fn a_page_counts_terms_of_condition() {
-    let (tag, field) = (ColumnId(1), ColumnId(10));
-    let row = |(host, time_ns): (i64, i64)| Write {
-        tags: vec![(tag, format!("h{host:03}"))],
-        time_ns,
-        fields: vec![(field, FieldValue::Integer(time_ns))],
-    };
-    let input = Input { column: field, field_type: FieldType::Integer, cast: None };
-    let compare = |a, comparison, b| Predicate::Compare(comparison, Box::new(a), Box::new(b));
-    let zero = Operand::Literal(FieldValue::Integer(0));
-    let above = compare(Operand::Field(input.clone()), Comparison::Greater, zero);
-    let other = Operand::Literal(FieldValue::String("x".into()));
-    let is_host = compare(Operand::Tag(tag), Comparison::NotEqual, other);
+    let row =
+        |(host, time_ns): (i64, i64)| integer_of(format!("h{host:03}"), time_ns, FIELD, time_ns);
+    let zero = Box::new(Operand::Literal(FieldValue::Integer(0)));
+    let field = Box::new(Operand::Field(integers(FIELD)));
+    let above = Predicate::Compare(Comparison::Greater, field, zero);
+    let is_host = compare_tag(Comparison::NotEqual, "x");
     let excluded = |terms| {
         let hosts = Box::new(conjunction(&is_host, terms));
         Predicate::And(hosts, Box::new(Predicate::Constant(false)))
-    };
-    let matches_host = Predicate::Matches {
-        operand: Box::new(Operand::Tag(tag)),
-        regex: "^h".to_owned(),
-        negated: false,
     };
     // The numbers are series, rows of each series, and pages.
     for (predicate, series, each, pages) in [
@@ -423,23 +413,18 @@ fn a_page_counts_terms_of_condition() {
         (conjunction(&is_host, 10), 700, 7, 1..=1),
         (conjunction(&is_host, 100), 700, 7, 1..=1),
         (conjunction(&is_host, 4_000), 700, 7, 5..=6),
-        (conjunction(&matches_host, 200), 700, 7, 3..=4),
+        (conjunction(&matches_tag("^h"), 200), 700, 7, 3..=4),
         (excluded(10), 700, 7, 1..=1),
         (excluded(4_000), 700, 7, 5..=6),
     ] {
         for descending in [false, true] {
-            let mut source = VectorReader::new(vec![tag], 1_024);
+            let mut source = VectorReader::new(vec![TAG], 1_024);
             let rows = (0..series).flat_map(|host| (5..5 + each).map(move |ns| (host, ns)));
             source.add(&rows.map(row).collect::<Vec<_>>());
             let request = ScanRequest {
                 predicate: Some(predicate.clone()),
                 descending,
-                ..request_of(Output::Rows {
-                    fields: vec![input.clone()],
-                    tags: Vec::new(),
-                    limit: None,
-                    every_row: false,
-                })
+                ..request_of(rows_output(vec![integers(FIELD)], Vec::new(), None))
             };
             let (mut count, mut rows) = (0, 0);
             for page in pages_of(request, |request| scan(&source, request, HUGE).unwrap()) {
@@ -458,58 +443,30 @@ fn a_page_counts_terms_of_condition() {
 
 #[test]
 fn a_page_counts_excluded_series_of_runs() {
-    let (tag, field) = (ColumnId(1), ColumnId(10));
-    let row = |(host, time_ns): (u64, i64)| Write {
-        tags: vec![(tag, format!("h{host}"))],
-        time_ns,
-        fields: vec![(field, FieldValue::Integer(1))],
-    };
-    let mut source = VectorReader::new(vec![tag], 1);
+    let mut source = VectorReader::new(vec![TAG], 1);
     for time_ns in [9, 1] {
-        source.add(&(0..5_000).map(|host| row((host, time_ns))).collect::<Vec<_>>());
+        let row = |host: u64| integer_of(format!("h{host}"), time_ns, FIELD, 1);
+        source.add(&(0..5_000).map(row).collect::<Vec<_>>());
     }
-    let input = Input { column: field, field_type: FieldType::Integer, cast: None };
     let mut request = ScanRequest {
-        predicate: Some(Predicate::Matches {
-            operand: Box::new(Operand::Tag(tag)),
-            regex: "^h7$".to_owned(),
-            negated: false,
-        }),
+        predicate: Some(matches_tag("^h7$")),
         descending: true,
-        ..request_of(Output::Rows {
-            fields: vec![input],
-            tags: Vec::new(),
-            limit: Some(1),
-            every_row: false,
-        })
+        ..request_of(rows_output(vec![integers(FIELD)], Vec::new(), Some(1)))
     };
     let one_group = scan(&source, &request, HUGE).unwrap().stats.filter_cells;
     // To skip times of complete groups, the scan reads the keys of each run.
-    request.group_by = vec![tag];
+    request.group_by = vec![TAG];
     let by_tag = scan(&source, &request, HUGE).unwrap().stats.filter_cells;
     assert!(one_group > 0 && by_tag >= 2 * one_group, "{by_tag} instead of {one_group}");
 }
 
 #[test]
 fn a_plan_reads_a_limited_number_of_series_per_page() {
-    let (tag, field) = (ColumnId(1), ColumnId(10));
-    let row = |host: u64| Write {
-        tags: vec![(tag, format!("h{host}"))],
-        time_ns: 7,
-        fields: vec![(field, FieldValue::Integer(1))],
-    };
-    let is_999 = Predicate::Matches {
-        operand: Box::new(Operand::Tag(tag)),
-        regex: "^h999$".to_owned(),
-        negated: false,
-    };
-    let compare = |comparison, text: &str| {
-        let literal = Operand::Literal(FieldValue::String(text.into()));
-        Predicate::Compare(comparison, Box::new(Operand::Tag(tag)), Box::new(literal))
-    };
+    let row = |host: u64| integer_of(format!("h{host}"), 7, FIELD, 1);
+    let is_999 = matches_tag("^h999$");
     // A page has time for one key.
-    let long = conjunction(&compare(Comparison::Greater, "a"), 60_000);
-    let long_none = conjunction(&compare(Comparison::Less, "z"), 60_000);
+    let long = conjunction(&compare_tag(Comparison::Greater, "a"), 60_000);
+    let long_none = conjunction(&compare_tag(Comparison::Less, "z"), 60_000);
     let long_none = Predicate::And(Box::new(long_none), Box::new(Predicate::Constant(false)));
     // Both stretches of the source contain all series.
     for (predicate, series, pages, expected) in [
@@ -520,17 +477,10 @@ fn a_plan_reads_a_limited_number_of_series_per_page() {
         (Some(&long), 5, 6, 5),
         (Some(&long_none), 5, 6, 0),
     ] {
-        let mut source = VectorReader::new(vec![tag], 1);
+        let mut source = VectorReader::new(vec![TAG], 1);
         source.add(&(0..series).map(row).collect::<Vec<_>>());
-        let request = ScanRequest {
-            predicate: predicate.cloned(),
-            ..request_of(Output::Rows {
-                fields: Vec::new(),
-                tags: vec![tag],
-                limit: None,
-                every_row: false,
-            })
-        };
+        let output = rows_output(Vec::new(), vec![TAG], None);
+        let request = ScanRequest { predicate: predicate.cloned(), ..request_of(output) };
         let (mut count, mut found) = (0, 0);
         for page in pages_of(request, |request| explain(&source, request).unwrap()) {
             count += 1;
@@ -544,60 +494,35 @@ fn a_plan_reads_a_limited_number_of_series_per_page() {
 /// The latest rows of a host have no value, and a page ends after each host.
 #[test]
 fn series_without_latest_value_is_read_completely() {
-    let (tag, value, other) = (ColumnId(1), ColumnId(10), ColumnId(11));
-    let row = |(host, time_ns, field): (i64, i64, ColumnId)| Write {
-        tags: vec![(tag, format!("h{host}"))],
-        time_ns,
-        fields: vec![(field, FieldValue::Integer(time_ns))],
-    };
-    let mut rows: Vec<Write> = (10..9_000).map(|time_ns| row((5, time_ns, other))).collect();
-    rows.extend([10, 2_500].map(|time_ns| row((5, time_ns, value))));
-    rows.extend((0..9).filter(|&host| host != 5).map(|host| row((host, 8_999, value))));
-    let mut source = VectorReader::new(vec![tag], 1_024);
+    let row = |host: i64, time_ns, field| integer_of(format!("h{host}"), time_ns, field, time_ns);
+    let mut rows: Vec<Write> = (10..9_000).map(|time_ns| row(5, time_ns, ColumnId(11))).collect();
+    rows.extend([10, 2_500].map(|time_ns| row(5, time_ns, FIELD)));
+    rows.extend((0..9).filter(|&host| host != 5).map(|host| row(host, 8_999, FIELD)));
+    let mut source = VectorReader::new(vec![TAG], 1_024);
     source.add(&rows);
     let request = ScanRequest {
-        group_by: vec![tag],
+        group_by: vec![TAG],
         descending: true,
-        ..request_of(Output::Rows {
-            fields: vec![Input { column: value, field_type: FieldType::Integer, cast: None }],
-            tags: Vec::new(),
-            limit: Some(1),
-            every_row: false,
-        })
+        ..request_of(rows_output(vec![integers(FIELD)], Vec::new(), Some(1)))
     };
     let limits = PageLimits { cells: 1, ..HUGE };
     let found = evaluate(&request, &pages(&source, &request, limits));
-    assert_eq!(found, naive::answer(&rows, &request, &[tag]));
+    assert_eq!(found, naive::answer(&rows, &request, &[TAG]));
 }
 
 #[test]
 fn cached_last_points_read_no_rows() {
-    let field = Input { column: ColumnId(10), field_type: FieldType::Integer, cast: None };
-    let row = |(host, time_ns): (i64, i64)| Write {
-        tags: vec![(ColumnId(1), format!("h{host}"))],
-        time_ns,
-        fields: vec![(ColumnId(10), FieldValue::Integer(host * time_ns))],
+    let row = |(host, time_ns): (i64, i64)| {
+        integer_of(format!("h{host}"), time_ns, FIELD, host * time_ns)
     };
     let rows = |from: i64, hosts: i64| {
         let times = (from..from + 100).flat_map(|time_ns| (0..hosts).map(move |n| (n, time_ns)));
         times.map(row).collect::<Vec<_>>()
     };
-    let rows_of = |limit| Output::Rows {
-        fields: vec![field.clone()],
-        tags: Vec::new(),
-        limit: Some(limit),
-        every_row: false,
-    };
-    let other = Operand::Literal(FieldValue::String("x".into()));
-    let is_host = Predicate::Compare(
-        Comparison::NotEqual,
-        Box::new(Operand::Tag(ColumnId(1))),
-        Box::new(other),
-    );
-    let long = conjunction(&is_host, 7_000);
+    let long = conjunction(&compare_tag(Comparison::NotEqual, "x"), 7_000);
     let mut costs = Vec::new();
     for (limit, predicate, is_kept) in [(1, None, true), (2, None, false), (1, Some(long), true)] {
-        let mut source = VectorReader::new(vec![ColumnId(1)], 8);
+        let mut source = VectorReader::new(vec![TAG], 8);
         // In one case, the fifth host has only older rows, so every scan must search for these
         // rows.
         for (from, hosts) in [(9_000, 4), (1_000, 5), (2_000, 5)] {
@@ -605,9 +530,9 @@ fn cached_last_points_read_no_rows() {
         }
         let request = ScanRequest {
             predicate,
-            group_by: vec![ColumnId(1)],
+            group_by: vec![TAG],
             descending: true,
-            ..request_of(rows_of(limit))
+            ..request_of(rows_output(vec![integers(FIELD)], Vec::new(), Some(limit)))
         };
         let ask = || {
             let before = source.stats().bytes_decoded;
@@ -625,22 +550,15 @@ fn cached_last_points_read_no_rows() {
 
 #[test]
 fn slimit_skips_rows_of_other_groups() {
-    let field = Input { column: ColumnId(10), field_type: FieldType::Integer, cast: None };
     let row = |(host, time_ns): (i64, i64)| Write {
-        tags: vec![
-            (ColumnId(1), format!("h{host:02}")),
-            (ColumnId(2), format!("r{}", host * 7 % 10)),
-        ],
+        tags: vec![(TAG, format!("h{host:02}")), (ColumnId(2), format!("r{}", host * 7 % 10))],
         time_ns,
-        fields: vec![(ColumnId(10), FieldValue::Integer(host * time_ns))],
+        fields: vec![(FIELD, FieldValue::Integer(host * time_ns))],
     };
-    let call =
-        AggregateCall { function: AggregateFunction::Sum, input: field.clone(), aux: Vec::new() };
+    let (function, input) = (AggregateFunction::Sum, integers(FIELD));
+    let call = AggregateCall { function, input, aux: Vec::new() };
     let sums = Output::Aggregates { calls: vec![call], window: None, limit: None };
-    let rows = |limit| {
-        let fields = vec![field.clone()];
-        Output::Rows { fields, tags: Vec::new(), limit, every_row: false }
-    };
+    let rows = |limit| rows_output(vec![integers(FIELD)], Vec::new(), limit);
     for order in [[1, 2], [2, 1]].map(|ids| ids.map(ColumnId).to_vec()) {
         for (output, descending) in
             [(&sums, false), (&sums, true), (&rows(None), false), (&rows(Some(2)), true)]
@@ -649,7 +567,7 @@ fn slimit_skips_rows_of_other_groups() {
             let times = (0..100).flat_map(|time_ns| (0..60).map(move |host| (host, time_ns)));
             source.add(&times.map(row).collect::<Vec<_>>());
             let request = |groups_max| ScanRequest {
-                group_by: vec![ColumnId(1)],
+                group_by: vec![TAG],
                 descending,
                 groups_max,
                 ..request_of(output.clone())
