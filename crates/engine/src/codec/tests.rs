@@ -1,7 +1,8 @@
 //! Tests all codecs with random values of several shapes and with damaged bytes.
 
+use std::fmt::Debug;
+
 use super::*;
-use crate::codec;
 
 fn integers(random: &mut fastrand::Rng) -> Vec<i64> {
     let n = random.usize(0..700);
@@ -55,69 +56,81 @@ pub(super) fn damaged(bytes: &[u8], random: &mut fastrand::Rng) -> Vec<u8> {
     bytes
 }
 
-macro_rules! round_trip {
-    ($name:ident, $codec:ident, $make:expr, $as_bits:expr) => {
-        #[test]
-        fn $name() {
-            let mut random = fastrand::Rng::with_seed(7);
-            for _ in 0..1_500 {
-                let values = $make(&mut random);
-                let (mut bytes, mut back) = (vec![9], Vec::new());
-                $codec::encode(&values, &mut bytes);
-                assert_eq!(bytes.remove(0), 9, "encode appends");
-                $codec::decode(&bytes, values.len(), &mut back).unwrap();
-                let bits = $as_bits;
-                assert_eq!(bits(&back), bits(&values));
-                let cut = bytes.len() - 1;
-                assert!($codec::decode(&bytes[..cut], values.len(), &mut back).is_err());
-                bytes.push(0);
-                assert_eq!($codec::decode(&bytes, values.len(), &mut back), Err(Error::Trailing));
-                bytes.pop();
-                for _ in 0..4 {
-                    let hostile = damaged(&bytes, &mut random);
-                    if $codec::decode(&hostile, values.len(), &mut back).is_ok() {
-                        assert_eq!(back.len(), values.len());
-                    }
-                    let _ = $codec::decode(&hostile, random.usize(0..2_000), &mut back);
-                }
-                assert_eq!($codec::decode(&bytes, VALUES_MAX + 1, &mut back), Err(Error::TooMany));
+fn encode_floats(values: &[f64], out: &mut Vec<u8>) {
+    *out = float::draft(values, std::mem::take(out)).finish(None);
+}
+
+fn decode_floats(bytes: &[u8], count: usize, out: &mut Vec<f64>) -> Result<(), Error> {
+    float::decode_with(bytes, count, None, out)
+}
+
+/// Compares the `bits` of the values, because NaN does not equal itself.
+fn round_trip<T, B: PartialEq + Debug>(
+    make: impl Fn(&mut fastrand::Rng) -> Vec<T>,
+    encode: impl Fn(&[T], &mut Vec<u8>),
+    decode: impl Fn(&[u8], usize, &mut Vec<T>) -> Result<(), Error>,
+    bits: impl Fn(&T) -> B,
+) {
+    let bits = |values: &[T]| values.iter().map(&bits).collect::<Vec<B>>();
+    let mut random = fastrand::Rng::with_seed(7);
+    for _ in 0..1_500 {
+        let values = make(&mut random);
+        let (mut bytes, mut back) = (vec![9], Vec::new());
+        encode(&values, &mut bytes);
+        assert_eq!(bytes.remove(0), 9, "encode appends");
+        decode(&bytes, values.len(), &mut back).unwrap();
+        assert_eq!(bits(&back), bits(&values));
+        let cut = bytes.len() - 1;
+        assert!(decode(&bytes[..cut], values.len(), &mut back).is_err());
+        bytes.push(0);
+        assert_eq!(decode(&bytes, values.len(), &mut back), Err(Error::Trailing));
+        bytes.pop();
+        for _ in 0..4 {
+            let hostile = damaged(&bytes, &mut random);
+            if decode(&hostile, values.len(), &mut back).is_ok() {
+                assert_eq!(back.len(), values.len());
             }
+            let _ = decode(&hostile, random.usize(0..2_000), &mut back);
         }
+        assert_eq!(decode(&bytes, VALUES_MAX + 1, &mut back), Err(Error::TooMany));
+    }
+}
+
+#[test]
+fn integers_round_trip() {
+    for encode in [integer::encode, integer::encode_plain, integer::encode_soon] {
+        round_trip(integers, encode, integer::decode, |&value| value);
+    }
+    round_trip(integers, timestamp::encode, timestamp::decode, |&value| value);
+    round_trip(
+        |random| integers(random).into_iter().map(|value| value as u64).collect(),
+        |values, out| *out = unsigned::draft(values, std::mem::take(out)).finish(None),
+        |bytes, count, out| unsigned::decode_with(bytes, count, None, out),
+        |&value| value,
+    );
+}
+
+#[test]
+fn floats_round_trip_bit_for_bit() {
+    for encode in [encode_floats, float::encode_plain, float::encode_soon] {
+        round_trip(floats, encode, decode_floats, |value| value.to_bits());
+    }
+}
+
+#[test]
+fn booleans_round_trip() {
+    let booleans = |random: &mut fastrand::Rng| {
+        let flips = random.u8(..);
+        let mut value = random.bool();
+        (0..random.usize(0..700))
+            .map(|_| {
+                value ^= random.u8(..) < flips;
+                value
+            })
+            .collect()
     };
+    round_trip(booleans, boolean::encode, boolean::decode, |&value| value);
 }
-
-mod packed {
-    use super::*;
-
-    pub(super) mod unsigned {
-        use super::*;
-        pub(in super::super) fn encode(values: &[u64], out: &mut Vec<u8>) {
-            *out = codec::unsigned::draft(values, std::mem::take(out)).finish(None);
-        }
-        pub(in super::super) fn decode(
-            bytes: &[u8],
-            count: usize,
-            out: &mut Vec<u64>,
-        ) -> Result<(), Error> {
-            codec::unsigned::decode_with(bytes, count, None, out)
-        }
-    }
-
-    pub(super) mod float {
-        use super::*;
-        pub(in super::super) fn encode(values: &[f64], out: &mut Vec<u8>) {
-            *out = codec::float::draft(values, std::mem::take(out)).finish(None);
-        }
-        pub(in super::super) fn decode(
-            bytes: &[u8],
-            count: usize,
-            out: &mut Vec<f64>,
-        ) -> Result<(), Error> {
-            codec::float::decode_with(bytes, count, None, out)
-        }
-    }
-}
-use packed::{float, unsigned};
 
 #[test]
 fn huffman_drafts_need_their_code_table() {
@@ -147,46 +160,6 @@ fn huffman_drafts_need_their_code_table() {
     }
 }
 
-round_trip!(integers_return, integer, integers, |values: &[i64]| values.to_vec());
-mod plain {
-    pub(super) mod integer {
-        pub(in super::super) use crate::codec::integer::{decode, encode_plain as encode};
-    }
-    pub(super) mod float {
-        use crate::codec::Error;
-        pub(in super::super) use crate::codec::float::encode_plain as encode;
-        pub(in super::super) fn decode(
-            bytes: &[u8],
-            count: usize,
-            out: &mut Vec<f64>,
-        ) -> Result<(), Error> {
-            crate::codec::float::decode_with(bytes, count, None, out)
-        }
-    }
-}
-mod soon {
-    pub(super) mod integer {
-        pub(in super::super) use crate::codec::integer::{decode, encode_soon as encode};
-    }
-    pub(super) mod float {
-        pub(in super::super) use super::super::plain::float::decode;
-        pub(in super::super) use crate::codec::float::encode_soon as encode;
-    }
-}
-use plain::float as plain_float;
-use plain::integer as plain_integer;
-use soon::float as soon_float;
-use soon::integer as soon_integer;
-
-round_trip!(plain_integers_return, plain_integer, integers, |values: &[i64]| values.to_vec());
-round_trip!(plain_floats_return, plain_float, floats, |values: &[f64]| -> Vec<u64> {
-    values.iter().map(|value| value.to_bits()).collect()
-});
-round_trip!(soon_integers_return, soon_integer, integers, |values: &[i64]| values.to_vec());
-round_trip!(soon_floats_return, soon_float, floats, |values: &[f64]| -> Vec<u64> {
-    values.iter().map(|value| value.to_bits()).collect()
-});
-
 #[test]
 fn flushed_integers_use_byte_aligned_codecs() {
     let mut random = fastrand::Rng::with_seed(7);
@@ -206,34 +179,6 @@ fn flushed_integers_use_byte_aligned_codecs() {
     let counter: Vec<i64> = (0..5_000).map(|at| 1_000_000 * at + random.i64(0..100)).collect();
     assert_eq!(method_and_bytes(&counter), (2, 2, 2));
 }
-
-round_trip!(timestamps_return, timestamp, integers, |values: &[i64]| values.to_vec());
-round_trip!(
-    unsigned_return,
-    unsigned,
-    |random: &mut fastrand::Rng| -> Vec<u64> {
-        integers(random).into_iter().map(|value| value as u64).collect()
-    },
-    |values: &[u64]| values.to_vec()
-);
-round_trip!(floats_return_bit_for_bit, float, floats, |values: &[f64]| -> Vec<u64> {
-    values.iter().map(|value| value.to_bits()).collect()
-});
-round_trip!(
-    booleans_return,
-    boolean,
-    |random: &mut fastrand::Rng| -> Vec<bool> {
-        let flips = random.u8(..);
-        let mut value = random.bool();
-        (0..random.usize(0..700))
-            .map(|_| {
-                value ^= random.u8(..) < flips;
-                value
-            })
-            .collect()
-    },
-    |values: &[bool]| values.to_vec()
-);
 
 #[test]
 fn regular_and_jittered_timestamps_compress() {
@@ -273,10 +218,10 @@ fn random_walks_and_decimals_compress() {
     integer::encode(&whole, &mut bytes);
     assert!(bytes.len() < 4_096 * 40 / 100, "{}", bytes.len());
     bytes.clear();
-    float::encode(&cents, &mut bytes);
+    encode_floats(&cents, &mut bytes);
     assert!(bytes.len() < 4_096 * 130 / 100, "{}", bytes.len());
     bytes.clear();
-    float::encode(&walk, &mut bytes);
+    encode_floats(&walk, &mut bytes);
     assert!(bytes.len() < 4_096 * 7, "{}", bytes.len());
 }
 
