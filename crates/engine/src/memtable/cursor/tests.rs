@@ -3,32 +3,22 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::batch::column::{StringColumn, Values};
+use crate::batch::column::StringColumn;
 use crate::batch::series_table::{SeriesTable, TagColumn};
 use crate::batch::{Block, FrameTable};
 use crate::memtable::Memtable;
 use crate::merge::kway::Merge;
 use crate::merge::tests::short::read_some_at_once;
+use crate::merge::tests::vector::{Fields, Story, values};
+use crate::merge::tests::{Read, rows_of};
 use tidemark_model::value::{FieldType, FieldValue};
 
 type Rng = fastrand::Rng;
-type Fields = BTreeMap<u32, FieldValue>;
-type Story = BTreeMap<(SeriesKey, i64), Fields>;
 
 /// The fields of each row, by measurement, tag values and time.
 type Written = BTreeMap<(u32, BTreeMap<u32, String>, i64), Fields>;
 
 type Row = (BTreeMap<u32, String>, i64, Fields);
-
-fn one(value: &FieldValue) -> Column {
-    Column::full(match value {
-        FieldValue::Float(value) => Values::Float(vec![*value]),
-        FieldValue::Integer(value) => Values::Integer(vec![*value]),
-        FieldValue::Unsigned(value) => Values::Unsigned(vec![*value]),
-        FieldValue::String(value) => Values::String([&**value].into_iter().collect()),
-        FieldValue::Boolean(value) => Values::Boolean(vec![*value]),
-    })
-}
 
 fn frame(measurement: u32, tags: &[u32], fields: &[u32], rows: &[Row]) -> FrameTable {
     let mut keys: Vec<&BTreeMap<u32, String>> = rows.iter().map(|row| &row.0).collect();
@@ -53,7 +43,7 @@ fn frame(measurement: u32, tags: &[u32], fields: &[u32], rows: &[Row]) -> FrameT
         let mut column = Column::new(FieldType::ALL[*id as usize % 5]);
         for row in rows {
             match row.2.get(id) {
-                Some(value) => assert!(column.push_from(&one(value), 0)),
+                Some(value) => assert!(column.push_from(&Column::full(values(value)), 0)),
                 None => column.push_null(),
             }
         }
@@ -129,23 +119,14 @@ fn read(
     time: TimeRange,
     direction: Direction,
     from: Option<&SeriesKey>,
-) -> Vec<((SeriesKey, i64), Fields)> {
+) -> Read {
     let mut merge = Merge::new(vec![(u64::MAX, sorted.cursor(direction))], direction).unwrap();
     from.into_iter().for_each(|from| merge.seek(from).unwrap());
-    let mut read = Vec::new();
+    let mut read = Read::new();
     while let Some(key) = merge.next_series().unwrap().cloned() {
         while let Some(picks) = merge.next_rows(time).unwrap() {
-            let rows =
-                picks.times_ns().iter().map(|&time_ns| ((key.clone(), time_ns), Fields::new()));
-            let mut rows: Vec<_> = rows.collect();
-            for &(id, _) in picks.columns().iter() {
-                let Some(column) = merge.column(&picks, id).unwrap() else { continue };
-                assert_eq!(column.len(), rows.len());
-                for (at, row) in rows.iter_mut().enumerate() {
-                    row.1.extend(column.get(at).map(|value| (id.0, value)));
-                }
-            }
-            read.extend(rows);
+            let keys = vec![key.clone(); picks.len()];
+            read.extend(rows_of(&mut merge, &picks, &keys));
         }
     }
     read

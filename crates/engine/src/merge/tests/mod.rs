@@ -155,7 +155,11 @@ fn merge_of(
     Merge::new(sources, direction).unwrap()
 }
 
-fn rows_of<C: SeriesCursor>(merge: &mut Merge<C>, picks: &Picks, keys: &[SeriesKey]) -> Read {
+pub(crate) fn rows_of<C: SeriesCursor>(
+    merge: &mut Merge<C>,
+    picks: &Picks,
+    keys: &[SeriesKey],
+) -> Read {
     assert_eq!((picks.len(), picks.times_ns().len()), (keys.len(), keys.len()));
     assert!(!picks.is_empty());
     let rows = keys.iter().cloned().zip(picks.times_ns().iter().copied());
