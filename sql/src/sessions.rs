@@ -81,7 +81,7 @@ fn new_state(
     let mut rules = Optimizer::new().rules;
     gapfill::add_rule(&mut rules);
     rules.insert(0, Arc::new(NameSets));
-    let mut builder = SessionStateBuilder::new()
+    let builder = SessionStateBuilder::new()
         .with_default_features()
         .with_config(config())
         .with_runtime_env(runtime)
@@ -91,17 +91,8 @@ fn new_state(
         .with_optimizer_rules(rules)
         .with_physical_optimizer_rules(physical_rules())
         .with_query_planner(gapfill::planner());
-    if capabilities.first_of_groups {
-        builder = builder.with_physical_optimizer_rule(Arc::new(tables::FirstOfGroups));
-    }
-    if capabilities.aggregates {
-        builder = builder.with_physical_optimizer_rule(Arc::new(tables::AggregateAtShards {
-            rows: capabilities.first_of_groups,
-        }));
-    }
-    let mut state = builder
-        .with_physical_optimizer_rule(Arc::new(tables::FirstRows))
-        .with_physical_optimizer_rule(Arc::new(tables::RowsCapRule))
+    let mut state = tables::rules(capabilities)
+        .fold(builder, SessionStateBuilder::with_physical_optimizer_rule)
         .build();
     functions::register(&mut state)?;
     Ok(state)

@@ -13,13 +13,11 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion::config::ConfigOptions;
+use datafusion::common::tree_node::Transformed;
 use datafusion::error::Result;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_expr::expressions::{CastExpr, Literal};
 use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr, ScalarFunctionExpr};
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::coop::CooperativeExec;
@@ -27,88 +25,70 @@ use tidemark::model::time::D_NS;
 use tidemark::scan::request::{AggregateFunction, Window};
 
 use super::batches::Source;
-use super::first_of_groups::by_time;
+use super::first_rows::by_time;
 use super::over_scan::OverScan;
 use super::scan::Scanned;
 use crate::messages::{AggregateCall, Aggregates};
+use crate::sessions::Capabilities;
 
-#[derive(Debug)]
-pub(crate) struct AggregateAtShards {
-    /// Whether shards support functions that return the first or last row.
-    pub(crate) rows: bool,
+pub(super) fn push_down(
+    node: Arc<dyn ExecutionPlan>,
+    capabilities: Capabilities,
+) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+    Ok(match node.downcast_ref() {
+        Some(aggregate) if capabilities.aggregates => match second_half(aggregate, capabilities)? {
+            Some(second_half) => Transformed::yes(second_half),
+            None => Transformed::no(node),
+        },
+        _ => Transformed::no(node),
+    })
 }
 
-impl PhysicalOptimizerRule for AggregateAtShards {
-    fn optimize(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        _: &ConfigOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|node| {
-            let aggregate = node.downcast_ref::<AggregateExec>();
-            let handed_down = aggregate.map(|aggregate| self.push_down(aggregate)).transpose()?;
-            Ok(match handed_down.flatten() {
-                Some(second_half) => Transformed::yes(second_half),
-                None => Transformed::no(node),
-            })
-        })
-        .data()
+/// Returns the final aggregate over a scan that computes the partial aggregate, or `None` if shards
+/// cannot compute the aggregate.
+fn second_half(
+    aggregate: &AggregateExec,
+    capabilities: Capabilities,
+) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let found = takes_all_rows(aggregate).then(|| OverScan::of(aggregate.input())).flatten();
+    let Some(input) = found else { return Ok(None) };
+    let mut requested = RequestBuilder::new(&input);
+    let groups = aggregate.group_expr().expr();
+    if groups.iter().any(|(expr, _)| requested.group(expr).is_none())
+        || aggregate.aggr_expr().iter().any(|function| requested.function(function).is_none())
+    {
+        return Ok(None);
     }
-
-    fn name(&self) -> &str {
-        "aggregate_at_shards"
+    if !capabilities.first_of_groups && !requested.of_rows.is_empty() {
+        return Ok(None);
     }
-
-    fn schema_check(&self) -> bool {
-        true
+    requested.place_rows();
+    let (group_by, functions) = (aggregate.group_expr().clone(), aggregate.aggr_expr().to_vec());
+    let filters = vec![None; functions.len()];
+    let of_input = aggregate.input_schema();
+    let first_half = AggregateExec::try_new(
+        AggregateMode::Partial,
+        group_by.clone(),
+        functions.clone(),
+        filters.clone(),
+        Arc::clone(aggregate.input()),
+        Arc::clone(&of_input),
+    )?;
+    let schema = first_half.schema();
+    if schema.fields().len() != requested.sources.len() {
+        return Ok(None);
     }
-}
-
-impl AggregateAtShards {
-    /// Returns the final aggregate over a scan that computes the partial aggregate, or `None` if
-    /// shards cannot compute the aggregate.
-    fn push_down(&self, aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        let found = takes_all_rows(aggregate).then(|| OverScan::of(aggregate.input())).flatten();
-        let Some(input) = found else { return Ok(None) };
-        let mut requested = RequestBuilder::new(&input);
-        let groups = aggregate.group_expr().expr();
-        if groups.iter().any(|(expr, _)| requested.group(expr).is_none())
-            || aggregate.aggr_expr().iter().any(|function| requested.function(function).is_none())
-        {
-            return Ok(None);
-        }
-        if !self.rows && !requested.of_rows.is_empty() {
-            return Ok(None);
-        }
-        requested.place_rows();
-        let (group_by, functions) =
-            (aggregate.group_expr().clone(), aggregate.aggr_expr().to_vec());
-        let filters = vec![None; functions.len()];
-        let of_input = aggregate.input_schema();
-        let first_half = AggregateExec::try_new(
-            AggregateMode::Partial,
-            group_by.clone(),
-            functions.clone(),
-            filters.clone(),
-            Arc::clone(aggregate.input()),
-            Arc::clone(&of_input),
-        )?;
-        let schema = first_half.schema();
-        if schema.fields().len() != requested.sources.len() {
-            return Ok(None);
-        }
-        let RequestBuilder { aggregates, sources, .. } = requested;
-        let scan = Arc::new(input.scan.aggregated(aggregates, sources, schema));
-        let second_half = AggregateExec::try_new(
-            AggregateMode::Final,
-            group_by.as_final(),
-            functions,
-            filters,
-            Arc::new(CooperativeExec::new(scan)),
-            of_input,
-        )?;
-        Ok(Some(Arc::new(second_half)))
-    }
+    let RequestBuilder { aggregates, sources, .. } = requested;
+    let scan = Arc::new(input.scan.aggregated(aggregates, sources, schema));
+    let second_half = AggregateExec::try_new(
+        AggregateMode::Final,
+        group_by.as_final(),
+        functions,
+        filters,
+        Arc::new(CooperativeExec::new(scan)),
+        of_input,
+    )?;
+    Ok(Some(Arc::new(second_half)))
 }
 
 /// Whether `aggregate` reads each row of its input exactly once.

@@ -7,7 +7,6 @@
 mod aggregates;
 mod batches;
 mod expressions;
-mod first_of_groups;
 mod first_rows;
 mod measurement;
 mod over_scan;
@@ -24,15 +23,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
+use datafusion::common::tree_node::{Transformed, TransformedResult as _, TreeNode as _};
+use datafusion::config::ConfigOptions;
 use datafusion::error::{DataFusionError, Result};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::ExecutionPlan;
 
-pub(crate) use aggregates::AggregateAtShards;
-pub(crate) use first_of_groups::FirstOfGroups;
-pub(crate) use first_rows::FirstRows;
 pub(crate) use row_filter::{Constants, RowFilter};
-pub(crate) use rows_cap::RowsCapRule;
 
 use crate::messages::{SystemTable, TableSchema};
+use crate::sessions::Capabilities;
 use measurement::Measurement;
 
 pub(crate) const CATALOG: &str = "public";
@@ -43,6 +43,50 @@ pub(crate) const INFLUXDB_SCHEMA: &str = "influxdb_schema";
 
 /// The rows of system tables. The values of a row are texts in the order of the table's columns.
 pub(crate) type SystemRows = HashMap<SystemTable, Vec<Vec<Option<String>>>>;
+
+/// Returns the rules that change physical plans, in the order in which they run.
+pub(crate) fn rules(
+    capabilities: Capabilities,
+) -> impl Iterator<Item = Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let rule = move |(name, rewrite)| -> Arc<dyn PhysicalOptimizerRule + Send + Sync> {
+        Arc::new(NodeRule { name, rewrite, capabilities })
+    };
+    let rules: [(&str, Rewrite); 3] = [
+        ("first_rows", first_rows::limit),
+        ("aggregate_at_shards", aggregates::push_down),
+        ("cap_rows", rows_cap::cap),
+    ];
+    rules.into_iter().map(rule)
+}
+
+type Rewrite =
+    fn(Arc<dyn ExecutionPlan>, Capabilities) -> Result<Transformed<Arc<dyn ExecutionPlan>>>;
+
+/// A rule that rewrites one operator after another, from the scans to the result.
+#[derive(Debug)]
+struct NodeRule {
+    name: &'static str,
+    rewrite: Rewrite,
+    capabilities: Capabilities,
+}
+
+impl PhysicalOptimizerRule for NodeRule {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        _: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        plan.transform_up(|node| (self.rewrite)(node, self.capabilities)).data()
+    }
+
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
 
 /// Creates the catalog with these tables.
 ///

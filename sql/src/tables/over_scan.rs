@@ -16,23 +16,20 @@ use super::scan::{Scan, Scanned};
 /// A scan, all of whose rows reach the operator above the scan.
 pub(super) struct OverScan<'a> {
     pub(super) scan: &'a Scan,
-    /// The projection between the scan and the operator above the scan.
-    projection: Option<&'a ProjectionExec>,
+    /// The projections between the operator above the scan and the scan, in this order.
+    projections: Vec<&'a ProjectionExec>,
 }
 
 impl<'a> OverScan<'a> {
     /// Returns the scan below `node` if all operators between them return each row exactly once.
     pub(super) fn of(mut node: &'a Arc<dyn ExecutionPlan>) -> Option<Self> {
-        let mut projection = None;
+        let mut projections = Vec::new();
         loop {
             if let Some(scan) = node.downcast_ref::<Scan>() {
-                return scan.takes_all().then_some(Self { scan, projection });
+                return scan.takes_all().then_some(Self { scan, projections });
             }
             if let Some(found) = node.downcast_ref::<ProjectionExec>() {
-                projection = match projection {
-                    None => Some(found),
-                    Some(_) => return None,
-                };
+                projections.push(found);
                 node = found.input();
             } else if node.is::<CooperativeExec>() {
                 node = node.children().into_iter().next()?;
@@ -45,14 +42,16 @@ impl<'a> OverScan<'a> {
     /// Returns `expr`, rewritten so that it refers to the scan's columns. The result must not be
     /// resolved again.
     pub(super) fn resolve(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<Arc<dyn PhysicalExpr>> {
-        let below = |part: Arc<dyn PhysicalExpr>| {
-            let column = self.projection.zip(part.downcast_ref::<Column>());
-            Ok(match column.and_then(|(above, column)| above.expr().get(column.index())) {
-                Some(projected) => Transformed::yes(Arc::clone(&projected.expr)),
-                None => Transformed::no(part),
-            })
-        };
-        Arc::clone(expr).transform_up(below).data().ok()
+        self.projections.iter().try_fold(Arc::clone(expr), |expr, projection| {
+            let below = |part: Arc<dyn PhysicalExpr>| {
+                let column = part.downcast_ref::<Column>();
+                Ok(match column.and_then(|column| projection.expr().get(column.index())) {
+                    Some(projected) => Transformed::yes(Arc::clone(&projected.expr)),
+                    None => Transformed::no(part),
+                })
+            };
+            expr.transform_up(below).data().ok()
+        })
     }
 
     /// Returns the scan's column to which `expr` refers, or `None` if the expression is computed.

@@ -10,13 +10,11 @@ use std::task::{Context, Poll};
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::window::WindowExpr;
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::joins::{
     CrossJoinExec, HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec,
@@ -37,33 +35,16 @@ use crate::limits::{
     MADE_ROWS_MAX, PAIRS_MAX, RECURSION_ROWS_MAX, ROWS_PER_BATCH_MIN, WINDOW_BYTES_MAX,
     WINDOW_ROWS_MAX,
 };
+use crate::sessions::Capabilities;
 use crate::tables::expressions::{self, Evaluation};
 use crate::tables::pairs_cap::{self, Held, Side};
 use crate::tables::window_rows;
 use crate::turns::Pace;
 
-#[derive(Debug)]
-pub(crate) struct RowsCapRule;
-
-impl PhysicalOptimizerRule for RowsCapRule {
-    fn optimize(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        _: &ConfigOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(cap).data()
-    }
-
-    fn name(&self) -> &str {
-        "cap_rows"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
-}
-
-fn cap(node: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+pub(super) fn cap(
+    node: Arc<dyn ExecutionPlan>,
+    _: Capabilities,
+) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
     let node = pairs_cap::cap(node)?;
     if let Some(limit) = makes_rows(&node) {
         return Ok(Transformed::yes(Arc::new(RowsCap { input: node, limit })));

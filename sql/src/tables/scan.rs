@@ -90,14 +90,8 @@ impl Scan {
         Self::new(request, sources, schema)
     }
 
-    /// Returns a scan that returns only the first `rows` rows by time, or `None` if this scan
-    /// already has a limit.
-    pub(super) fn first_rows(&self, order: TimeOrder, rows: u64) -> Option<Self> {
-        self.first_of_groups(Vec::new(), order, rows)
-    }
-
-    /// Returns a scan that returns only the first `rows` rows by time of each group. The values of
-    /// the tags determine the group.
+    /// Returns a scan that returns only the first `rows` rows by time of each group, or `None` if this
+    /// scan already has a limit. The values of the tags determine the group.
     pub(super) fn first_of_groups(
         &self,
         tags: Vec<String>,
