@@ -35,7 +35,6 @@ use from_unixtime::FromUnixtime;
 use operators::{CONCAT, ILIKE, LIKE, TextOperator};
 use patterns::Checked;
 use plain_text::{OF_TEXT, PlainText};
-use regex::RegexMatch;
 use selectors::{Kind, Selector};
 use text_comparisons::TextComparisons;
 use to_timestamp::ToTimestamp;
@@ -51,10 +50,8 @@ pub(crate) fn register(state: &mut SessionState) -> Result<()> {
         ScalarUDF::new_from_impl(FromUnixtime::default()),
         ScalarUDF::new_from_impl(Tz::default()),
         ScalarUDF::new_from_impl(Binning::new(true)),
-        ScalarUDF::new_from_impl(RegexMatch::new(false)),
-        ScalarUDF::new_from_impl(RegexMatch::new(true)),
     ];
-    for function in scalars.into_iter().chain(gapfill::functions()) {
+    for function in scalars.into_iter().chain(regex::functions()).chain(gapfill::functions()) {
         drop(state.register_udf(Arc::new(function))?);
     }
     let mut checked = HashMap::new();
