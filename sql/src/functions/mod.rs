@@ -7,20 +7,18 @@ pub(crate) mod bins;
 mod bounded;
 mod calls;
 mod changes;
-mod from_unixtime;
 mod operators;
 mod patterns;
 mod plain_text;
 mod regex;
 mod selectors;
 mod text_comparisons;
-mod to_timestamp;
 mod tz;
+mod unix_times;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::SessionState;
@@ -31,23 +29,21 @@ pub(crate) use bounded::slice_bytes;
 use bounded::{Bounded, COSTS, Cost};
 use calls::CheckedCalls;
 use changes::Change;
-use from_unixtime::FromUnixtime;
 use operators::{CONCAT, ILIKE, LIKE, TextOperator};
 use patterns::Checked;
 use plain_text::{OF_TEXT, PlainText};
 use selectors::{Kind, Selector};
 use text_comparisons::TextComparisons;
-use to_timestamp::ToTimestamp;
 use tz::Tz;
+use unix_times::{FROM_UNIXTIME, TO_TIMESTAMP, UnixTime};
 
 use crate::gapfill;
 
 /// Registers the functions. Each function replaces a DataFusion function with the same name.
 pub(crate) fn register(state: &mut SessionState) -> Result<()> {
-    let options: Arc<ConfigOptions> = Arc::clone(state.config_options());
     let scalars = [
-        ScalarUDF::new_from_impl(ToTimestamp::new(&options)),
-        ScalarUDF::new_from_impl(FromUnixtime::default()),
+        ScalarUDF::new_from_impl(UnixTime::new(state.udf(TO_TIMESTAMP)?)),
+        ScalarUDF::new_from_impl(UnixTime::new(state.udf(FROM_UNIXTIME)?)),
         ScalarUDF::new_from_impl(Tz::default()),
         ScalarUDF::new_from_impl(Binning::new(true)),
     ];
