@@ -1,6 +1,6 @@
 //! Rewrites or rejects calls that DataFusion can plan but not execute: aggregates and window
-//! functions for which an assertion of DataFusion would end the whole instance, and casts to types
-//! with very large values.
+//! functions for which an assertion of DataFusion would end the whole instance, an aggregate that
+//! does not support tags, and casts to types with very large values.
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
@@ -18,6 +18,8 @@ const OF_ORDERED_ROWS: [&str; 5] =
     ["array_agg", "string_agg", "first_value", "last_value", "nth_value"];
 /// The window functions that need an argument, although their signatures do not require it.
 const OF_ONE_ARGUMENT: [&str; 5] = ["first_value", "last_value", "nth_value", "lag", "lead"];
+/// The aggregate that supports texts but not tags, which are dictionaries.
+const OF_TEXT: &str = "approx_distinct";
 
 #[derive(Debug)]
 pub(super) struct CheckedCalls;
@@ -29,7 +31,7 @@ impl FunctionRewrite for CheckedCalls {
 
     fn rewrite(
         &self,
-        expr: Expr,
+        mut expr: Expr,
         schema: &DFSchema,
         _: &ConfigOptions,
     ) -> Result<Transformed<Expr>> {
@@ -45,6 +47,15 @@ impl FunctionRewrite for CheckedCalls {
             let message = format!("a value of the type {data_type} exceeds {FIXED_SIZE_MAX} bytes");
             return Err(QueryError::invalid(message).into());
         }
+        let is_changed = match &mut expr {
+            Expr::AggregateFunction(call) if call.func.name() == OF_TEXT => {
+                cast_tags(&mut call.params.args, schema)?
+            }
+            Expr::WindowFunction(call) if call.fun.name() == OF_TEXT => {
+                cast_tags(&mut call.params.args, schema)?
+            }
+            _ => false,
+        };
         match expr {
             // Grouped aggregates would interpret the values of ORDER BY as additional arguments.
             Expr::AggregateFunction(mut call)
@@ -61,9 +72,21 @@ impl FunctionRewrite for CheckedCalls {
                 let message = format!("{} requires an argument", call.fun.name());
                 Err(QueryError::invalid(message).into())
             }
-            other => Ok(Transformed::no(other)),
+            other => Ok(Transformed::new_transformed(other, is_changed)),
         }
     }
+}
+
+/// Casts tags to texts. Returns whether an argument changed.
+fn cast_tags(args: &mut [Expr], schema: &DFSchema) -> Result<bool> {
+    let mut is_changed = false;
+    for arg in args {
+        if let Ok(DataType::Dictionary(_, text)) = arg.get_type(schema) {
+            *arg = std::mem::take(arg).cast_to(&text, schema)?;
+            is_changed = true;
+        }
+    }
+    Ok(is_changed)
 }
 
 /// Returns the number of bytes or elements that every value of the type has, even NULL.

@@ -9,7 +9,6 @@ mod calls;
 mod changes;
 mod operators;
 mod patterns;
-mod plain_text;
 mod regex;
 mod selectors;
 mod text_comparisons;
@@ -31,7 +30,6 @@ use calls::CheckedCalls;
 use changes::Change;
 use operators::{CONCAT, ILIKE, LIKE, TextOperator};
 use patterns::Checked;
-use plain_text::{OF_TEXT, PlainText};
 use selectors::{Kind, Selector};
 use text_comparisons::TextComparisons;
 use tz::Tz;
@@ -65,10 +63,6 @@ pub(crate) fn register(state: &mut SessionState) -> Result<()> {
     state.register_function_rewrite(Arc::new(Checked { functions: checked }))?;
     state.register_function_rewrite(Arc::new(CheckedCalls))?;
     state.register_function_rewrite(Arc::new(TextComparisons))?;
-    for name in OF_TEXT {
-        let plain = PlainText::new(state.udaf(name)?);
-        drop(state.register_udaf(Arc::new(AggregateUDF::new_from_impl(plain)))?);
-    }
     for kind in [Kind::First, Kind::Last, Kind::Min, Kind::Max] {
         let function = AggregateUDF::new_from_impl(Selector::new(kind));
         drop(state.register_udaf(Arc::new(function))?);
