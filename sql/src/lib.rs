@@ -17,7 +17,7 @@
 //! |---|---|---|
 //! | [`messages`] | – | the requests and replies |
 //! | `complexity` | a text | an error, if the statement is nested too deeply |
-//! | `widths` | a statement | an error, if planning would take too long |
+//! | `sizes` | a statement | an error, if planning would take too long |
 //! | `plan`, `sessions` | a text | a plan |
 //! | `kept_plans` | a statement | the plan of an earlier execution |
 //! | `tables` | columns, filters, pages | tables, requests, batches |
@@ -51,9 +51,9 @@ mod plan;
 mod session;
 mod sessions;
 mod set_comparisons;
+mod sizes;
 mod tables;
 mod turns;
-mod widths;
 #[cfg(target_arch = "wasm32")]
 #[expect(unreachable_pub, reason = "wasm-bindgen exports what is public, and nothing else")]
 mod worker;

@@ -17,7 +17,6 @@ use datafusion::sql::sqlparser::ast::{
     Statement as SqlStatement, Value, ValueWithSpan, Visit as _, Visitor, visit_statements,
 };
 
-use crate::complexity;
 use crate::error::QueryError;
 use crate::exchange::PageExchange;
 use crate::kept_plans;
@@ -25,7 +24,6 @@ use crate::limits::KEPT_CONSTANT_BYTES_MAX;
 use crate::messages::{Parameter, SessionRequest, SystemTable, TableSchema};
 use crate::tables::{self, RowFilter, SystemRows};
 use crate::turns::Pace;
-use crate::widths;
 
 /// The data that the planner needs for a statement.
 #[derive(Debug)]
@@ -110,15 +108,14 @@ impl Plan {
 /// Parses a text that contains exactly one statement.
 ///
 /// # Errors
-/// Returns an error in three cases: the text does not contain exactly one statement, the syntax is
-/// invalid, or the statement reads too many tables.
+/// Returns an error if the text does not contain exactly one statement, the syntax is invalid, or
+/// the statement changes data.
 pub(crate) fn parse(state: &SessionState, text: &str) -> Result<Statement, QueryError> {
     if text.trim().is_empty() {
         return Err(QueryError::invalid("No SQL statements were provided in the query string"));
     }
     let statement = state.sql_to_statement(text, &state.config_options().sql_parser.dialect)?;
     refuse_changes(&statement)?;
-    complexity::check_tables(&statement)?;
     Ok(statement)
 }
 
@@ -201,13 +198,11 @@ pub(crate) async fn plan(
     tables: &[TableSchema],
     system: &SystemRows,
 ) -> Result<Plan, QueryError> {
-    widths::check(&statement, tables)?;
-    let has_parameters = !parameters.is_empty();
     let catalog = tables::catalog(tables, system)?;
     drop(state.catalog_list().register_catalog(tables::CATALOG.to_owned(), catalog));
     let logical = state.statement_to_plan(statement).await?;
     check_reads_only(&logical)?;
-    let is_immutable = !has_parameters && kept_plans::is_immutable(&logical)?;
+    let is_immutable = kept_plans::is_immutable(&logical)?;
     let logical = logical.with_param_values(values(parameters))?;
     let Physical { columns, root, constant_bytes } = physical(state, logical).await?;
     let is_small = constant_bytes <= KEPT_CONSTANT_BYTES_MAX;
