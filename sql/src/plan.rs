@@ -25,26 +25,6 @@ use crate::messages::{Parameter, SessionRequest, SystemTable, TableSchema};
 use crate::tables::{self, RowFilter, SystemRows};
 use crate::turns::Pace;
 
-/// The data that the planner needs for a statement.
-#[derive(Debug)]
-pub(crate) struct Needs {
-    /// The requests for the needed data. Each request needs one reply.
-    pub(crate) wanted: Vec<SessionRequest>,
-}
-
-impl Needs {
-    /// Returns the needs of a statement that requires only tables.
-    pub(crate) fn of_tables(names: Vec<String>) -> Self {
-        let is_any = !names.is_empty();
-        Self { wanted: is_any.then_some(SessionRequest::Tables(names)).into_iter().collect() }
-    }
-
-    /// Whether the statement needs only the tables that it names.
-    pub(crate) fn are_only_tables(&self) -> bool {
-        matches!(self.wanted.as_slice(), [] | [SessionRequest::Tables(_)])
-    }
-}
-
 #[derive(Debug)]
 pub(crate) struct Plan {
     context: TaskContext,
@@ -142,11 +122,14 @@ fn refuse_changes(statement: &Statement) -> Result<(), QueryError> {
     Err(QueryError::invalid(format!("SQL statements only read data: {advice}")))
 }
 
-/// Lists the tables that a statement references.
+/// Returns the requests for the data that the planner needs. Each request needs one reply.
 ///
 /// # Errors
 /// Returns an error if DataFusion cannot resolve the table references.
-pub(crate) fn needs(state: &SessionState, statement: &Statement) -> Result<Needs, QueryError> {
+pub(crate) fn requests(
+    state: &SessionState,
+    statement: &Statement,
+) -> Result<Vec<SessionRequest>, QueryError> {
     let mut names = Vec::new();
     let mut wants_every = shows_tables(statement);
     let mut wants_queries = false;
@@ -161,14 +144,16 @@ pub(crate) fn needs(state: &SessionState, statement: &Statement) -> Result<Needs
     }
     names.sort_unstable();
     names.dedup();
-    let mut needs = match wants_every {
-        true => Needs { wanted: vec![SessionRequest::EveryTable] },
-        false => Needs::of_tables(names),
-    };
-    if wants_queries {
-        needs.wanted.push(SessionRequest::System(SystemTable::Queries));
+    let mut requests = Vec::new();
+    if wants_every {
+        requests.push(SessionRequest::EveryTable);
+    } else if !names.is_empty() {
+        requests.push(SessionRequest::Tables(names));
     }
-    Ok(needs)
+    if wants_queries {
+        requests.push(SessionRequest::System(SystemTable::Queries));
+    }
+    Ok(requests)
 }
 
 /// Whether DataFusion executes the statement as a query on `information_schema`.

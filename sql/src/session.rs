@@ -22,7 +22,7 @@ use crate::limits::{BATCHES_WAITING_MAX, KEPT_TEXT_BYTES_MAX, PARAMETERS_MAX, PO
 use crate::messages::{
     Parameter, QueryRequest, SessionReply, SessionRequest, TableSchema, is_named,
 };
-use crate::plan::{self, Needs, Plan};
+use crate::plan::{self, Plan};
 use crate::sessions::{Capabilities, Sessions};
 use crate::tables::{Constants, RowFilter, SystemRows};
 use crate::turns::{Pace, Turns};
@@ -164,13 +164,11 @@ impl Query {
         complexity::check(&text)?;
         let now = DateTime::from_timestamp_nanos(now_ns);
         let (state, statement) = engine.parse(&text, now, capabilities)?;
-        let needs = plan::needs(&state, &statement)?;
-        let is_small = text.len() <= KEPT_TEXT_BYTES_MAX;
-        let may_be_kept = is_small && needs.are_only_tables();
+        let mut wanted = plan::requests(&state, &statement)?;
+        let needs_only_tables = matches!(wanted.as_slice(), [] | [SessionRequest::Tables(_)]);
+        let may_be_kept = text.len() <= KEPT_TEXT_BYTES_MAX && needs_only_tables;
         // A gap-filling statement reads its time range from its conditions.
-        let may_move_conditions =
-            is_small && needs.are_only_tables() && !is_named(&text, "gapfill");
-        let Needs { mut wanted } = needs;
+        let may_move_conditions = may_be_kept && !is_named(&text, "gapfill");
         let tables = take_known_tables(&mut wanted, tables, &text);
         let preparing = Preparing {
             engine: engine.clone(),
