@@ -23,6 +23,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::Failure;
 use crate::alarms::Alarms;
+use crate::commands::serve::Options;
 use crate::connection::{ConnectionInfo, Tls};
 use crate::connection_permits::ConnectionPermits;
 use crate::crashes::Refused;
@@ -30,7 +31,6 @@ use crate::engine::{Engine, Shared, ThreadMessage};
 use crate::folder::{self, Folder};
 use crate::limits::{BLOCKING_THREADS_MAX, ENGINE_SLICE, GRACE, THREAD_MESSAGES_MAX};
 use crate::log;
-use crate::options::Options;
 use crate::scheduling;
 use crate::sql::Sql;
 use crate::unsent::Readers;

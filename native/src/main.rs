@@ -63,8 +63,7 @@ fn main() -> ExitCode {
         std::process::abort();
     }));
     let result = options::read().and_then(|command| match command {
-        Command::Serve(options) => listen::serve(options).map(|()| ExitCode::SUCCESS),
-        Command::Client(command, mut parser) => commands::run(command, &mut parser),
+        Command::Named(command, mut parser) => commands::run(command, &mut parser),
         #[cfg(feature = "sql")]
         Command::SqlProcess => sql::child::run().map(|()| ExitCode::SUCCESS),
         Command::Help(text) => {

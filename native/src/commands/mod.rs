@@ -1,5 +1,5 @@
-//! Implements the commands that send requests to a server over HTTP. The server can be any Tidemark
-//! deployment.
+//! Implements the commands. All of them except `serve` send requests to a server over HTTP. The
+//! server can be any Tidemark deployment.
 //!
 //! The help of each command is a text file in this folder. `scripts/reference.mjs` generates
 //! docs/reference/cli.md from these files.
@@ -24,6 +24,7 @@ mod parquet;
 mod query;
 mod restore;
 mod rows;
+pub mod serve;
 mod shell;
 mod steps;
 mod table;
@@ -62,6 +63,7 @@ const CONNECTION: &[&str] = &["url", "data"];
 
 /// The commands, in the order in which new users need them.
 pub const ALL: &[Command] = &[
+    serve::COMMAND,
     query::COMMAND,
     import::COMMAND,
     export::COMMAND,
