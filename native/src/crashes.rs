@@ -17,7 +17,6 @@ use std::sync::OnceLock;
 
 use serde_json::json;
 use tidemark::protocol::call::Address;
-use tidemark::response::time;
 
 use crate::limits::{CRASH_REMEMBERED_NS, CRASH_WAIT_NS, CRASH_WAIT_NS_MAX, CRASHES_MAX};
 use crate::platform::now_ns;
@@ -169,10 +168,9 @@ pub fn refusal(until_ns: i64) -> String {
     )
 }
 
+/// Returns the time with seconds.
 fn rfc3339(at_ns: i64) -> String {
-    let mut text = Vec::new();
-    time::rfc3339(at_ns / 1_000_000_000 * 1_000_000_000, 0, &mut text);
-    String::from_utf8_lossy(&text).into_owned()
+    log::rfc3339(at_ns / 1_000_000_000 * 1_000_000_000)
 }
 
 #[cfg(test)]

@@ -116,7 +116,11 @@ fn described(name: &str, more: &[(&str, Value)]) -> String {
 
 /// Returns the time with milliseconds.
 fn now() -> String {
+    rfc3339(now_ns() / 1_000_000 * 1_000_000)
+}
+
+pub fn rfc3339(time_ns: i64) -> String {
     let mut text = Vec::new();
-    time::rfc3339(now_ns() / 1_000_000 * 1_000_000, 0, &mut text);
+    time::rfc3339(time_ns, 0, &mut text);
     String::from_utf8_lossy(&text).into_owned()
 }

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead as _, BufReader, BufWriter, Read as _, Write as _};
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -17,6 +16,7 @@ use super::http_client::{JSON, Request, Response, Server};
 use super::result_text::{list, text};
 use super::steps::{Progress, bytes_text, number};
 use crate::Failure;
+use crate::platform::now_ns;
 
 /// The name of the file that is written when the export is complete.
 const MANIFEST: &str = "manifest.json";
@@ -76,11 +76,9 @@ pub fn export_parquet(
     drop(progress);
     let sum = |name| files.iter().map(|file| number(file, name)).sum::<u64>();
     let (count, rows, bytes) = (files.len(), sum("rows"), bytes_text(sum("bytes")));
-    let now_ns = SystemTime::now().duration_since(UNIX_EPOCH).map(|now| now.as_nanos());
-    let now_ns = now_ns.ok().and_then(|now_ns| i64::try_from(now_ns).ok()).unwrap_or_default();
     let manifest = json!({
         "version": 1, "database": database, "policy": policy, "start": export.start,
-        "end": export.end, "made_at": format_utc(now_ns), "files": files,
+        "end": export.end, "made_at": format_utc(now_ns()), "files": files,
     });
     // The manifest is written last, with an atomic rename.
     let path = folder.join(MANIFEST);

@@ -46,7 +46,9 @@ pub fn line_of(row: &str, shape: &Shape<'_>) -> Result<String, String> {
             // integer.
             Value::Number(_) if source.contains(['.', 'e', 'E']) => (*source).to_owned(),
             Value::Number(_) => format!("{source}i"),
-            Value::String(text) => format!("\"{}\"", escaped_string(text)),
+            Value::String(text) => {
+                format!("\"{}\"", text.replace('\\', r"\\").replace('"', r#"\""#))
+            }
             Value::Bool(value) => value.to_string(),
             _ => return Err(format!("the column {name} is not a number, string or boolean")),
         };
@@ -78,17 +80,6 @@ fn nanoseconds(text: &str) -> Option<i64> {
         _ => text.push('Z'),
     }
     time_literal::parse(&text, |_| 0).ok()
-}
-
-fn escaped_string(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        if matches!(character, '"' | '\\') {
-            out.push('\\');
-        }
-        out.push(character);
-    }
-    out
 }
 
 /// Returns the columns of a row in order. An entry contains the name, the value, and the value's
