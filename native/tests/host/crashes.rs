@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
-use crate::server::{Place, Server, command, eventually, library};
+use crate::server::{Place, Server, command, eventually, library, started};
 
 /// A stopped server with the databases `d` and `e`, whose next processes panic if they open the
 /// file of `d`.
@@ -16,8 +16,7 @@ struct Prepared {
 impl Prepared {
     /// `prepare` receives the server and may change database `d`.
     fn new(prepare: impl FnOnce(&Server)) -> Self {
-        let place = Place::new();
-        let mut server = Server::start(&place.0);
+        let (place, mut server) = started(&[]);
         let databases = || {
             let files = fs::read_dir(place.0.join("store")).unwrap();
             let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());

@@ -3,12 +3,11 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::server::{Place, Server, command, eventually};
+use crate::server::{Place, Server, eventually, started};
 
 #[test]
 fn data_survives_termination_signal() {
-    let place = Place::new();
-    let mut server = Server::start(&place.0);
+    let (place, mut server) = started(&[]);
     server.create("d");
     server.write("d", "m v=1 1\nm v=2 2");
     let (code, last) = server.end("-TERM");
@@ -59,8 +58,7 @@ fn acknowledged_writes_survive_kills() {
 
 #[test]
 fn stored_alarm_fires_after_restart() {
-    let place = Place::new();
-    let mut server = Server::start(&place.0);
+    let (place, mut server) = started(&[]);
     server.create("d");
     let statement =
         "CREATE CONTINUOUS QUERY c ON d BEGIN SELECT count(v) INTO n FROM m GROUP BY time(1s) END";
@@ -80,10 +78,7 @@ fn stored_alarm_fires_after_restart() {
 
 #[test]
 fn single_threaded_server_reports_durations() {
-    let place = Place::new();
-    let mut command = command(&place.0);
-    command.env("THREADS", "1");
-    let server = Server::of(command);
+    let (_place, server) = started(&[("THREADS", "1")]);
     server.create("d");
     server.write("d", "m v=1 1");
     let (status, body) = server.ask("GET", "/metrics?db=d", b"");

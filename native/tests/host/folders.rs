@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
-use crate::server::{Place, Server, command, eventually};
+use crate::server::{Place, Server, command, eventually, started};
 
 fn refusal(data: &std::path::Path) -> String {
     let output = command(data).output().unwrap();
@@ -14,8 +14,7 @@ fn refusal(data: &std::path::Path) -> String {
 
 #[test]
 fn second_server_cannot_share_folder() {
-    let place = Place::new();
-    let mut server = Server::start(&place.0);
+    let (place, mut server) = started(&[]);
     let said = refusal(&place.0);
     assert!(said.contains("is in use by another server"), "{said}");
     server.end("-KILL");
@@ -79,8 +78,7 @@ fn shards(place: &Place) -> Vec<PathBuf> {
 
 #[test]
 fn damaged_file_affects_one_database() {
-    let place = Place::new();
-    let mut server = Server::start(&place.0);
+    let (place, mut server) = started(&[]);
     for database in ["d", "e"] {
         server.create(database);
         server.write(database, "m v=1 1");
@@ -115,8 +113,7 @@ fn squares_result(end: u64) -> String {
 
 #[test]
 fn flipped_byte_is_reported_or_harmless() {
-    let place = Place::new();
-    let mut server = Server::start(&place.0);
+    let (place, mut server) = started(&[]);
     server.create("d");
     server.write("d", &squares(0..300));
     server.end("-TERM");
@@ -149,8 +146,7 @@ fn flipped_byte_is_reported_or_harmless() {
 
 #[test]
 fn truncated_log_keeps_first_batches() {
-    let place = Place::new();
-    let mut server = Server::start(&place.0);
+    let (place, mut server) = started(&[]);
     server.create("d");
     for batch in 0..40 {
         server.write("d", &squares(batch * 20..batch * 20 + 20));
@@ -177,8 +173,7 @@ fn truncated_log_keeps_first_batches() {
 
 #[test]
 fn missing_or_empty_catalog_is_reported() {
-    let place = Place::new();
-    let mut server = Server::start(&place.0);
+    let (place, mut server) = started(&[]);
     server.create("d");
     server.write("d", "m v=1 1");
     server.end("-KILL");
@@ -203,8 +198,7 @@ fn missing_or_empty_catalog_is_reported() {
 
 #[test]
 fn damaged_alarms_are_reported() {
-    let place = Place::new();
-    let mut server = Server::start(&place.0);
+    let (place, mut server) = started(&[]);
     server.create("d");
     server.write("d", "m v=1 1");
     server.end("-TERM");
@@ -225,8 +219,7 @@ fn damaged_alarms_are_reported() {
 
 #[test]
 fn full_disk_rejects_writes_without_loss() {
-    let place = Place::new();
-    let mut server = Server::start(&place.0);
+    let (place, mut server) = started(&[]);
     server.create("d");
     server.end("-TERM");
     // Limits each file to 512 blocks. A block has 512 bytes, or 1,024 bytes in other shells. The
@@ -265,8 +258,7 @@ fn full_disk_rejects_writes_without_loss() {
 
 #[test]
 fn dropped_database_leaves_no_file() {
-    let place = Place::new();
-    let server = Server::start(&place.0);
+    let (place, server) = started(&[]);
     server.create("d");
     server.write("d", "m v=1 1");
     let files = || {

@@ -40,6 +40,15 @@ pub(crate) fn command(data: &Path) -> Command {
     command
 }
 
+/// Starts a server with its data in a new folder, and with these environment variables.
+pub(crate) fn started(variables: &[(&str, &str)]) -> (Place, Server) {
+    let place = Place::new();
+    let mut command = command(&place.0);
+    command.envs(variables.iter().copied());
+    let server = Server::of(command);
+    (place, server)
+}
+
 /// Compiles a library that a server loads with LD_PRELOAD. Returns the path of the library.
 #[cfg(target_os = "linux")]
 pub(crate) fn library(folder: &Path, name: &str) -> PathBuf {

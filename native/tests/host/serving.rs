@@ -6,12 +6,11 @@ use std::ops::Range;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::server::{Place, Server, TOKEN, command, curl, encode, eventually, status};
+use crate::server::{Place, Server, TOKEN, command, curl, encode, eventually, started, status};
 
 #[test]
 fn databases_work_across_threads() {
-    let place = Place::new();
-    let server = Server::start(&place.0);
+    let (_place, server) = started(&[]);
     for number in 0..8 {
         let database = format!("d{number}");
         server.create(&database);
@@ -44,8 +43,7 @@ fn open_files_exceed_soft_limit() {
 
 #[test]
 fn streamed_response_has_every_row() {
-    let place = Place::new();
-    let server = Server::start(&place.0);
+    let (_place, server) = started(&[]);
     server.create("d");
     for batch in 0..10 {
         let point = |row: u32| format!("m v={row} {}\n", batch * 10_000 + row);
@@ -61,8 +59,7 @@ fn streamed_response_has_every_row() {
 
 #[test]
 fn closed_connection_ends_query() {
-    let place = Place::new();
-    let server = Server::start(&place.0);
+    let (_place, server) = started(&[]);
     server.create("d");
     let point = |row: u32| format!("m v={row} {row}\n");
     for _ in 0..3 {
@@ -94,10 +91,7 @@ fn write_points_for_fits(server: &Server, database: &str) {
 /// The statement computes for minutes before the server sends the first byte of the response.
 #[test]
 fn closed_connection_ends_computing_statement() {
-    let place = Place::new();
-    let mut command = command(&place.0);
-    command.env("LOG_REQUESTS", "all").env("QUERY_CPU_MS_MAX", "300000");
-    let mut server = Server::of(command);
+    let (_place, mut server) = started(&[("LOG_REQUESTS", "all"), ("QUERY_CPU_MS_MAX", "300000")]);
     server.create("d");
     write_points_for_fits(&server, "d");
     let target = format!("/query?db=d&q={}", encode(&fits(2..100, 1_000)));
@@ -123,10 +117,7 @@ fn cpu_ticks(process: u32) -> u64 {
 #[test]
 fn long_statement_does_not_delay_other_databases() {
     for threads in ["1", "2"] {
-        let place = Place::new();
-        let mut command = command(&place.0);
-        command.env("THREADS", threads);
-        let server = Server::of(command);
+        let (_place, server) = started(&[("THREADS", threads)]);
         let others = ["b", "c", "d"];
         others.iter().for_each(|database| server.create(database));
         server.create("a");
@@ -153,10 +144,7 @@ fn memory_bytes_limits_memtables() {
     for (memory_bytes, threads, is_kept) in
         [("192000000", "8", true), ("1600000", "1", true), ("1600000", "8", false)]
     {
-        let place = Place::new();
-        let mut command = command(&place.0);
-        command.env("MEMORY_BYTES", memory_bytes).env("THREADS", threads);
-        let server = Server::of(command);
+        let (_place, server) = started(&[("MEMORY_BYTES", memory_bytes), ("THREADS", threads)]);
         server.create("d");
         for batch in 0..2 {
             let point = |row: u32| format!("m v={row} {}\n", batch * 10_000 + row);
@@ -173,10 +161,7 @@ fn memory_bytes_limits_memtables() {
 /// A pipe has room for a few hundred lines.
 #[test]
 fn unread_log_does_not_stop_server() {
-    let place = Place::new();
-    let mut command = command(&place.0);
-    command.env("LOG_REQUESTS", "all");
-    let mut server = Server::of(command);
+    let (_place, mut server) = started(&[("LOG_REQUESTS", "all")]);
     for _ in 0..1_200 {
         assert_eq!(server.ask("GET", "/query?q=SHOW%20DATABASES", b"").0, 200);
     }
@@ -188,8 +173,7 @@ fn unread_log_does_not_stop_server() {
 
 #[test]
 fn connections_without_request_are_closed() {
-    let place = Place::new();
-    let server = Server::start(&place.0);
+    let (_place, server) = started(&[]);
     let began = Instant::now();
     let http2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
     let starts: [&[u8]; 3] = [b"", b"GET /ping HTTP/1.1\r\nHost: tests\r\n", http2];
@@ -208,8 +192,7 @@ fn connections_without_request_are_closed() {
 
 #[test]
 fn invalid_chunk_returns_400() {
-    let place = Place::new();
-    let server = Server::start(&place.0);
+    let (_place, server) = started(&[]);
     let mut stream = TcpStream::connect(&server.address).unwrap();
     stream
         .write_all(
@@ -228,8 +211,7 @@ fn invalid_chunk_returns_400() {
 
 #[test]
 fn server_serves_console_or_explains_absence() {
-    let place = Place::new();
-    let server = Server::start(&place.0);
+    let (_place, server) = started(&[]);
     let (head, body) = server.exchange("GET", "/", b"").unwrap();
     let body = String::from_utf8_lossy(&body);
     if status(&head) == 200 {
@@ -248,8 +230,7 @@ fn server_serves_console_or_explains_absence() {
 
 #[test]
 fn concurrent_writers_lose_no_points() {
-    let place = Place::new();
-    let server = Server::start(&place.0);
+    let (_place, server) = started(&[]);
     server.create("d");
     std::thread::scope(|scope| {
         for writer in 0..8 {
@@ -266,8 +247,7 @@ fn concurrent_writers_lose_no_points() {
 
 #[test]
 fn http2_requests_and_head_work() {
-    let place = Place::new();
-    let server = Server::start(&place.0);
+    let (_place, server) = started(&[]);
     let url = |path: &str| format!("http://{}{path}", server.address);
     let authorization = format!("Authorization: Token {}", crate::server::TOKEN);
     let own = format!("Origin: http://{}", server.address);
@@ -281,8 +261,7 @@ fn http2_requests_and_head_work() {
 
 #[test]
 fn rejected_body_keeps_connection_open() {
-    let place = Place::new();
-    let server = Server::start(&place.0);
+    let (_place, server) = started(&[]);
     let mut stream = TcpStream::connect(&server.address).unwrap();
     let body = vec![b'x'; 4_000_000];
     write!(
@@ -302,10 +281,7 @@ fn rejected_body_keeps_connection_open() {
 #[cfg(target_os = "linux")]
 #[test]
 fn files_of_idle_objects_are_closed() {
-    let place = Place::new();
-    let mut command = command(&place.0);
-    command.env("THREADS", "1").env("DEFAULT_SHARDS", "32");
-    let server = Server::of(command);
+    let (_place, server) = started(&[("THREADS", "1"), ("DEFAULT_SHARDS", "32")]);
     let lines: String = (0..400).map(|host| format!("m,host=h{host} v=1 1\n")).collect();
     let databases: Vec<String> = (0..14).map(|number| format!("d{number}")).collect();
     for database in &databases {

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
-use crate::server::{Place, Server, command, encode, eventually, status};
+use crate::server::{Place, Server, encode, eventually, status};
 
 /// A statement that computes for several seconds in a debug build without a pause.
 const LONG: &str = "SELECT levenshtein(repeat('a', 9900), repeat('b', 9900)) AS d";
@@ -20,10 +20,7 @@ fn ask(server: &Server, statement: &str) -> (u16, String) {
 }
 
 fn started(more: &[(&str, &str)]) -> (Place, Server) {
-    let place = Place::new();
-    let mut command = command(&place.0);
-    command.envs(more.iter().copied());
-    let server = Server::of(command);
+    let (place, server) = crate::server::started(more);
     server.create("d");
     server.write("d", "m,host=a v=1.5 1\nm,host=b v=2 2\nm,host=c v=3 3");
     (place, server)
