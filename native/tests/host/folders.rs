@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
-use crate::server::{Place, Server, command, eventually, started};
+use crate::server::{Place, Server, command, command_after, eventually, started};
 
 fn refusal(data: &std::path::Path) -> String {
     let output = command(data).output().unwrap();
@@ -224,15 +224,7 @@ fn full_disk_rejects_writes_without_loss() {
     server.end("-TERM");
     // Limits each file to 512 blocks. A block has 512 bytes, or 1,024 bytes in other shells. The
     // shell ignores the system's signal, so that SQLite gets an error.
-    let plain = command(&place.0);
-    let mut limited = std::process::Command::new("sh");
-    limited.args(["-c", "trap '' XFSZ; ulimit -f 512; exec \"$0\" \"$@\""]);
-    limited.arg(plain.get_program()).args(plain.get_args());
-    for (name, value) in plain.get_envs() {
-        limited.env(name, value.unwrap_or_default());
-    }
-    limited.stdout(std::process::Stdio::piped());
-    let mut server = Server::of(limited);
+    let mut server = Server::of(command_after("trap '' XFSZ; ulimit -f 512", &place.0));
     let mut acknowledged = 0;
     let refusal = loop {
         let point = |row: u64| {

@@ -49,6 +49,17 @@ pub(crate) fn started(variables: &[(&str, &str)]) -> (Place, Server) {
     (place, server)
 }
 
+/// Returns the command of a server that a shell starts after the commands `before`.
+pub(crate) fn command_after(before: &str, data: &Path) -> Command {
+    let plain = command(data);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!(r#"{before} && exec "$0" "$@""#)]).arg(plain.get_program());
+    shell.args(plain.get_args());
+    shell.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    shell.stdout(Stdio::piped()).stderr(Stdio::piped());
+    shell
+}
+
 /// Compiles a library that a server loads with LD_PRELOAD. Returns the path of the library.
 #[cfg(target_os = "linux")]
 pub(crate) fn library(folder: &Path, name: &str) -> PathBuf {

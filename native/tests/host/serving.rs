@@ -3,10 +3,11 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::ops::Range;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::server::{Place, Server, TOKEN, command, curl, encode, eventually, started, status};
+use crate::server::{
+    Place, Server, TOKEN, command_after, curl, encode, eventually, started, status,
+};
 
 #[test]
 fn databases_work_across_threads() {
@@ -27,13 +28,7 @@ fn databases_work_across_threads() {
 #[test]
 fn open_files_exceed_soft_limit() {
     let place = Place::new();
-    let given = command(&place.0);
-    let mut limited = Command::new("sh");
-    limited.args(["-c", r#"ulimit -Sn 64 && exec "$0" "$@""#]).arg(given.get_program());
-    limited.args(given.get_args());
-    limited.envs(given.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    limited.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let server = Server::of(limited);
+    let server = Server::of(command_after("ulimit -Sn 64", &place.0));
     for number in 0..20 {
         let database = format!("d{number}");
         server.create(&database);
