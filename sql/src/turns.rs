@@ -85,6 +85,18 @@ impl Pace {
         self.is_over.load(Ordering::Relaxed)
     }
 
+    /// Waits for the next turn if this turn is over.
+    pub(crate) async fn wait(&self) {
+        poll_fn(|context| match self.is_over() {
+            true => {
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            false => Poll::Ready(()),
+        })
+        .await;
+    }
+
     fn begin(&self) {
         self.is_over.store(false, Ordering::Relaxed);
         self.rows.store(0, Ordering::Relaxed);

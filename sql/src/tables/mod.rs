@@ -12,6 +12,7 @@ mod measurement;
 mod over_scan;
 mod pushdown;
 mod pairs_cap;
+mod pieces;
 mod row_filter;
 mod rows_cap;
 mod scan;

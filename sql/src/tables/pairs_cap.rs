@@ -4,23 +4,21 @@
 //! condition, or return each row only once. Also limits the pairs of rows of the same partition in
 //! the input of window functions.
 
-use std::pin::Pin;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 
 use datafusion::arrow::array::{Array as _, RecordBatch};
 use datafusion::arrow::buffer::NullBuffer;
-use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::hash_utils::{RandomState, create_hashes};
 use datafusion::common::{JoinType, NullEquality};
 use datafusion::error::Result;
-use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream};
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ChildrenPropertiesMode, ExecutionPlan, ReplaceChildrenOptions};
-use futures::{Stream, StreamExt as _};
+use futures::StreamExt as _;
 
 use crate::error::{Fault, QueryError};
 use crate::limits::{
@@ -28,7 +26,8 @@ use crate::limits::{
     TURN_ROWS_MAX,
 };
 use crate::tables::expressions;
-use crate::tables::rows_cap::{Limit, RowsCap};
+use crate::tables::pieces::{Piece, in_pieces};
+use crate::tables::rows_cap::{Limit, RowsCap, too_many};
 use crate::turns::Pace;
 
 /// Adds a cap to both sides of a join that may compare more pairs than it returns rows. Does not
@@ -173,7 +172,43 @@ pub(super) fn compared(
     held: Arc<Held>,
     pace: Arc<Pace>,
 ) -> SendableRecordBatchStream {
-    Box::pin(Compared { input, side, held, pairs: 0, rest: None, pace })
+    let (pairs_max, pairs_per_row) = match held.is_costly {
+        true => (CHECKED_PAIRS_MAX, 1),
+        false => (TURN_ROWS_MAX * PAIRS_PER_ROW, PAIRS_PER_ROW),
+    };
+    let split = move |batch: &RecordBatch| -> Result<VecDeque<Piece>> {
+        match side {
+            Side::Held => held.add(batch).map(|()| [Piece::whole(batch)].into()),
+            Side::Streamed => Ok(pieces(&held.pairs(batch)?, pairs_max)),
+        }
+    };
+    let mut pairs = 0_usize;
+    in_pieces(input, pace, split, move |pace, _, piece| {
+        pairs = pairs.saturating_add(piece.pairs);
+        if pairs > PAIRS_MAX {
+            let remedy = "narrow the time range, join on more columns, or replace EXISTS with IN \
+                          (SELECT …)";
+            return Err(too_many("a join compares", PAIRS_MAX, "pairs of rows", remedy).into());
+        }
+        pace.made(piece.pairs / pairs_per_row);
+        Ok(())
+    })
+}
+
+/// Divides rows, for each of which a join compares this number of pairs. Each piece has at most
+/// `pairs_max` pairs, or one row.
+fn pieces(pairs: &[usize], pairs_max: usize) -> VecDeque<Piece> {
+    let mut pieces = VecDeque::new();
+    let mut piece = Piece { rows: 0, pairs: 0 };
+    for &of_row in pairs {
+        if piece.rows > 0 && piece.pairs.saturating_add(of_row) > pairs_max {
+            pieces.push_back(piece);
+            piece = Piece { rows: 0, pairs: 0 };
+        }
+        piece = Piece { rows: piece.rows + 1, pairs: piece.pairs.saturating_add(of_row) };
+    }
+    pieces.push_back(piece);
+    pieces
 }
 
 /// Returns the rows of a window function's input. Different partitions may share a counter, so the
@@ -183,7 +218,6 @@ pub(super) fn partitioned(
     keys: Vec<Arc<dyn PhysicalExpr>>,
     pairs_max: usize,
 ) -> SendableRecordBatchStream {
-    let limit = Limit::Partitions(keys.clone(), pairs_max);
     let (null_equality, counters) = (NullEquality::NullEqualsNull, Mutex::default());
     let keys = Keys { held: keys, streamed: Vec::new(), null_equality, counters };
     let mut pairs = 0_usize;
@@ -195,85 +229,20 @@ pub(super) fn partitioned(
             pairs = pairs.saturating_add(2 * *counter as usize + 1);
             *counter += 1;
         })?;
-        if pairs > pairs_max { Err(limit.error().into()) } else { Ok(batch) }
+        if pairs > pairs_max {
+            let unit = "pairs of rows of the same partition";
+            let remedy = "use smaller partitions, or a frame of a few rows";
+            return Err(too_many("a window function reads", pairs_max, unit, remedy).into());
+        }
+        Ok(batch)
     });
     Box::pin(RecordBatchStreamAdapter::new(schema, counted))
-}
-
-struct Compared {
-    input: SendableRecordBatchStream,
-    side: Side,
-    held: Arc<Held>,
-    pairs: usize,
-    /// The rest of a batch that the join compares in later turns, and the pairs of each row.
-    rest: Option<(RecordBatch, Vec<usize>)>,
-    pace: Arc<Pace>,
-}
-
-impl Compared {
-    fn take_piece(&mut self, batch: RecordBatch) -> Result<RecordBatch> {
-        if self.side == Side::Held {
-            self.held.add(&batch)?;
-            return Ok(batch);
-        }
-        let pairs = self.held.pairs(&batch)?;
-        self.piece(batch, pairs)
-    }
-
-    /// Returns the part of `batch` that the join compares in this turn. Keeps the rest for later
-    /// turns.
-    fn piece(&mut self, batch: RecordBatch, mut of_rows: Vec<usize>) -> Result<RecordBatch> {
-        let (pairs_max, pairs_per_row) = match self.held.is_costly {
-            true => (CHECKED_PAIRS_MAX, 1),
-            false => (TURN_ROWS_MAX * PAIRS_PER_ROW, PAIRS_PER_ROW),
-        };
-        let (mut rows, mut pairs) = (0, 0_usize);
-        for &of_row in &of_rows {
-            if rows > 0 && pairs.saturating_add(of_row) > pairs_max {
-                break;
-            }
-            (rows, pairs) = (rows + 1, pairs.saturating_add(of_row));
-        }
-        self.pairs = self.pairs.saturating_add(pairs);
-        if self.pairs > PAIRS_MAX {
-            return Err(Limit::Pairs(self.side, Arc::clone(&self.held)).error().into());
-        }
-        self.pace.made(pairs / pairs_per_row);
-        let rest = of_rows.split_off(rows);
-        self.rest = (!rest.is_empty()).then(|| (batch.slice(rows, rest.len()), rest));
-        Ok(batch.slice(0, rows))
-    }
-}
-
-impl Stream for Compared {
-    type Item = Result<RecordBatch>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.pace.is_over() {
-            context.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        if let Some((rest, pairs)) = self.rest.take() {
-            return Poll::Ready(Some(self.piece(rest, pairs)));
-        }
-        self.input.as_mut().poll_next(context).map(|batch| match batch? {
-            Ok(batch) => Some(self.take_piece(batch)),
-            Err(error) => Some(Err(error)),
-        })
-    }
-}
-
-impl RecordBatchStream for Compared {
-    fn schema(&self) -> SchemaRef {
-        self.input.schema()
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use datafusion::arrow::array::Int64Array;
     use datafusion::physical_expr::expressions::Column;
-    use datafusion::physical_plan::EmptyRecordBatchStream;
 
     use super::*;
 
@@ -305,26 +274,16 @@ mod tests {
     }
 
     #[test]
-    fn pairs_are_limited_per_turn_and_in_total() {
-        let rows = batch(&[Some(1); 6]);
-        let input = Box::pin(EmptyRecordBatchStream::new(rows.schema()));
-        let held = held(NullEquality::NullEqualsNothing);
-        let (side, pace) = (Side::Streamed, Arc::default());
-        let mut compared = Compared { input, side, held, pairs: 0, rest: None, pace };
-        let of_turn = TURN_ROWS_MAX * PAIRS_PER_ROW;
-        let pairs = vec![1, of_turn - 1, 1, PAIRS_MAX - of_turn, 0, 1];
-        let mut pieces = vec![compared.piece(rows, pairs).unwrap().num_rows()];
-        while let Some((rest, pairs)) = compared.rest.take() {
-            match compared.piece(rest, pairs) {
-                Ok(piece) => pieces.push(piece.num_rows()),
-                Err(error) => {
-                    assert!(error.to_string().contains("compares more than 250000000 pairs"));
-                    assert_eq!(pieces, [2, 1]);
-                    return;
-                }
-            }
+    fn pieces_have_limited_pairs() {
+        for (pairs, expected) in [
+            (&[1, 9, 1, 30, 0, 1][..], &[(2, 10), (1, 1), (1, 30), (2, 1)][..]),
+            (&[0, 0], &[(2, 0)]),
+            (&[], &[(0, 0)]),
+        ] {
+            let made = pieces(pairs, 10);
+            let made: Vec<_> = made.iter().map(|piece| (piece.rows, piece.pairs)).collect();
+            assert_eq!(made, expected, "{pairs:?}");
         }
-        panic!("no limit: {pieces:?}");
     }
 
     #[tokio::test]

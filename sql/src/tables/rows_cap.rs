@@ -3,16 +3,14 @@
 //! recursive queries and joins can produce many rows from few rows. Operators with many or costly
 //! expressions get smaller batches.
 
+use std::collections::VecDeque;
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::error::Result;
-use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::window::WindowExpr;
 use datafusion::physical_plan::aggregates::AggregateExec;
@@ -27,7 +25,6 @@ use datafusion::physical_plan::{
     ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
     ReplaceChildrenOptions,
 };
-use futures::Stream;
 
 use crate::error::{Fault, QueryError};
 use crate::functions::slice_bytes;
@@ -38,6 +35,7 @@ use crate::limits::{
 use crate::sessions::Capabilities;
 use crate::tables::expressions::{self, Evaluation};
 use crate::tables::pairs_cap::{self, Held, Side};
+use crate::tables::pieces::{Piece, in_pieces};
 use crate::tables::window_rows;
 use crate::turns::Pace;
 
@@ -50,10 +48,13 @@ pub(super) fn cap(
         return Ok(Transformed::yes(Arc::new(RowsCap { input: node, limit })));
     }
     let evaluation = expressions::evaluation(&node)?;
-    let held = held_rows(&node, evaluation).map(Limit::Held);
+    let held = held_rows(&node, evaluation).map(|max| {
+        let what = "a window function or string_agg processes";
+        Limit::Rows { what, max, are_held: true }
+    });
     let partitions = windows(&node).and_then(partitions);
     let limits: Vec<Limit> =
-        evaluation.map(Limit::Evaluated).into_iter().chain(held).chain(partitions).collect();
+        evaluation.map(Limit::Batch).into_iter().chain(held).chain(partitions).collect();
     if limits.is_empty() {
         return Ok(Transformed::no(node));
     }
@@ -93,24 +94,26 @@ fn partitions(windows: &[Arc<dyn WindowExpr>]) -> Option<Limit> {
     Some(Limit::Partitions(windows.first()?.partition_by().to_vec(), pairs_max))
 }
 
+/// Returns the limit of an operator that can produce many rows from few rows.
 fn makes_rows(node: &Arc<dyn ExecutionPlan>) -> Option<Limit> {
-    if node.is::<RecursiveQueryExec>() {
-        return Some(Limit::Recursive);
-    }
     let makes = node.is::<LazyMemoryExec>()
         || node.is::<UnnestExec>()
         || node.is::<CrossJoinExec>()
         || node.is::<NestedLoopJoinExec>()
         || node.is::<HashJoinExec>()
         || node.is::<SortMergeJoinExec>();
-    makes.then_some(Limit::Made)
+    let (what, max) = match node.is::<RecursiveQueryExec>() {
+        true => ("a recursive query returns", RECURSION_ROWS_MAX),
+        false if makes => ("a join or a series returns", MADE_ROWS_MAX),
+        false => return None,
+    };
+    Some(Limit::Rows { what, max, are_held: false })
 }
 
 #[derive(Clone, Debug)]
 pub(super) enum Limit {
-    Held(usize),
-    Made,
-    Recursive,
+    /// A limit on the rows that the operator `what` returns or keeps in memory.
+    Rows { what: &'static str, max: usize, are_held: bool },
     /// A limit on the pairs of rows that a join compares: the side, and the rows of the side that
     /// the join keeps in memory.
     Pairs(Side, Arc<Held>),
@@ -118,59 +121,12 @@ pub(super) enum Limit {
     /// maximum number of pairs.
     Partitions(Vec<Arc<dyn PhysicalExpr>>, usize),
     /// A limit on the rows of a batch.
-    Evaluated(Evaluation),
+    Batch(Evaluation),
 }
 
-impl Limit {
-    fn rows(&self) -> usize {
-        match self {
-            Self::Held(rows) => *rows,
-            Self::Made => MADE_ROWS_MAX,
-            Self::Recursive => RECURSION_ROWS_MAX,
-            Self::Pairs(..) => PAIRS_MAX,
-            Self::Partitions(_, pairs_max) => *pairs_max,
-            Self::Evaluated(evaluation) => evaluation.rows,
-        }
-    }
-
-    /// Returns the maximum number of rows in a batch.
-    fn batch_rows(&self) -> usize {
-        match self {
-            Self::Evaluated(evaluation) => evaluation.rows,
-            _ => usize::MAX,
-        }
-    }
-
-    /// Returns the cost of a row.
-    fn row_cost(&self) -> usize {
-        match self {
-            Self::Evaluated(evaluation) => evaluation.row_cost,
-            _ => 1,
-        }
-    }
-
-    pub(super) fn error(&self) -> QueryError {
-        let what = match self {
-            Self::Held(_) | Self::Evaluated(_) => "a window function or string_agg processes",
-            Self::Made => "a join or a series returns",
-            Self::Recursive => "a recursive query returns",
-            Self::Pairs(..) => "a join compares",
-            Self::Partitions(..) => "a window function reads",
-        };
-        let (unit, remedy) = match self {
-            Self::Pairs(..) => (
-                "pairs of rows",
-                "narrow the time range, join on more columns, or replace EXISTS with IN (SELECT …)",
-            ),
-            Self::Partitions(..) => (
-                "pairs of rows of the same partition",
-                "use smaller partitions, or a frame of a few rows",
-            ),
-            _ => ("rows", "narrow the time range or aggregate first"),
-        };
-        let message = format!("{what} more than {} {unit}: {remedy}", self.rows());
-        QueryError { fault: Fault::Memory, message }
-    }
+pub(super) fn too_many(what: &str, max: usize, unit: &str, remedy: &str) -> QueryError {
+    let message = format!("{what} more than {max} {unit}: {remedy}");
+    QueryError { fault: Fault::Memory, message }
 }
 
 fn too_many_bytes() -> QueryError {
@@ -190,7 +146,12 @@ pub(super) struct RowsCap {
 
 impl DisplayAs for RowsCap {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.name(), self.limit.rows())
+        let max = match &self.limit {
+            Limit::Rows { max, .. } | Limit::Partitions(_, max) => *max,
+            Limit::Pairs(..) => PAIRS_MAX,
+            Limit::Batch(evaluation) => evaluation.rows,
+        };
+        write!(f, "{}: {max}", self.name())
     }
 }
 
@@ -198,8 +159,8 @@ impl ExecutionPlan for RowsCap {
     fn name(&self) -> &'static str {
         match self.limit {
             Limit::Pairs(..) | Limit::Partitions(..) => "PairsCap",
-            Limit::Evaluated(_) => "BatchCap",
-            _ => "RowsCap",
+            Limit::Batch(_) => "BatchCap",
+            Limit::Rows { .. } => "RowsCap",
         }
     }
 
@@ -243,68 +204,61 @@ impl ExecutionPlan for RowsCap {
         Ok(match self.limit.clone() {
             Limit::Pairs(side, held) => pairs_cap::compared(input, side, held, pace),
             Limit::Partitions(keys, pairs_max) => pairs_cap::partitioned(input, keys, pairs_max),
-            limit => Box::pin(Capped { input, rest: None, rows: 0, bytes: 0, limit, pace }),
+            Limit::Batch(evaluation) => divided(input, evaluation, pace),
+            Limit::Rows { what, max, are_held } => counted(input, what, max, are_held, pace),
         })
     }
 }
 
-struct Capped {
+/// Returns the rows of `input`, or an error if the operator `what` gets more than `max` rows. Also
+/// limits the size of rows that the operator keeps in memory.
+fn counted(
     input: SendableRecordBatchStream,
-    /// The rest of a batch that has too many rows.
-    rest: Option<RecordBatch>,
-    rows: usize,
-    bytes: usize,
-    limit: Limit,
+    what: &'static str,
+    max: usize,
+    are_held: bool,
     pace: Arc<Pace>,
-}
-
-impl Capped {
-    /// Returns the first rows of `batch` and counts them. Keeps the rest.
-    fn count(&mut self, batch: RecordBatch) -> Result<RecordBatch> {
-        let rows = batch.num_rows().min(self.limit.batch_rows());
-        let rest = batch.num_rows() - rows;
-        self.rest = (rest > 0).then(|| batch.slice(rows, rest));
-        let batch = if rest > 0 { batch.slice(0, rows) } else { batch };
-        self.pace.made(rows.saturating_mul(self.limit.row_cost()).max(ROWS_PER_BATCH_MIN));
-        self.rows += rows;
-        match self.limit {
-            Limit::Evaluated(_) => return Ok(batch),
-            Limit::Held(_) => {
-                self.bytes +=
-                    batch.columns().iter().map(|column| slice_bytes(column)).sum::<usize>()
+) -> SendableRecordBatchStream {
+    let (mut rows, mut bytes) = (0, 0);
+    in_pieces(
+        input,
+        pace,
+        |batch| Ok([Piece::whole(batch)].into()),
+        move |pace, batch, _| {
+            pace.made(batch.num_rows().max(ROWS_PER_BATCH_MIN));
+            rows += batch.num_rows();
+            if rows > max {
+                let remedy = "narrow the time range or aggregate first";
+                return Err(too_many(what, max, "rows", remedy).into());
             }
-            _ => {}
-        }
-        if self.rows > self.limit.rows() {
-            return Err(self.limit.error().into());
-        }
-        if self.bytes > WINDOW_BYTES_MAX {
-            return Err(too_many_bytes().into());
-        }
-        Ok(batch)
-    }
+            if are_held {
+                bytes += batch.columns().iter().map(|column| slice_bytes(column)).sum::<usize>();
+            }
+            match bytes > WINDOW_BYTES_MAX {
+                true => Err(too_many_bytes().into()),
+                false => Ok(()),
+            }
+        },
+    )
 }
 
-impl Stream for Capped {
-    type Item = Result<RecordBatch>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.pace.is_over() {
-            context.waker().wake_by_ref();
-            return Poll::Pending;
+/// Returns the rows of `input` in smaller batches.
+fn divided(
+    input: SendableRecordBatchStream,
+    Evaluation { rows, row_cost, .. }: Evaluation,
+    pace: Arc<Pace>,
+) -> SendableRecordBatchStream {
+    let split = move |batch: &RecordBatch| -> Result<VecDeque<Piece>> {
+        let mut left = batch.num_rows();
+        let mut pieces = VecDeque::from([Piece { rows: left.min(rows), pairs: 0 }]);
+        while left > rows {
+            left -= rows;
+            pieces.push_back(Piece { rows: left.min(rows), pairs: 0 });
         }
-        if let Some(rest) = self.rest.take() {
-            return Poll::Ready(Some(self.count(rest)));
-        }
-        self.input.as_mut().poll_next(context).map(|batch| match batch? {
-            Ok(batch) => Some(self.count(batch)),
-            Err(error) => Some(Err(error)),
-        })
-    }
-}
-
-impl RecordBatchStream for Capped {
-    fn schema(&self) -> SchemaRef {
-        self.input.schema()
-    }
+        Ok(pieces)
+    };
+    in_pieces(input, pace, split, move |pace, batch, _| {
+        pace.made(batch.num_rows().saturating_mul(row_cost).max(ROWS_PER_BATCH_MIN));
+        Ok(())
+    })
 }
