@@ -134,61 +134,47 @@ impl Bounded {
         let rows = args.number_rows.max(1);
         let number = |at: usize| Integers::new(args.args.get(at), rows);
         let size = |at: usize| Integers::sizes(args.args.get(at));
-        let mut bytes: i128 = 0;
-        match (self.cost, args.args.len()) {
-            (Cost::Product | Cost::Pattern | Cost::Like, _) => {}
-            (Cost::Times, _) => {
-                let (of, times) = (widest(args.args.first())?, number(1)?);
-                for row in 0..rows {
-                    bytes += of * times.at(row).max(0);
-                }
+        let widest = |at: usize| widest(args.args.get(at));
+        let sum = |of_row: &dyn Fn(usize) -> i128| (0..rows).map(of_row).sum::<i128>();
+        let repeated = |of: i128, times: Integers| sum(&|row| of * times.at(row).max(0));
+        // The total size of all arguments. The first argument counts `times` times.
+        let all = |times: usize| -> Result<i128> {
+            let mut bytes = 0;
+            for (at, value) in args.args.iter().enumerate() {
+                let times = if at == 0 { times as i128 } else { 1 };
+                bytes += times * total_bytes(value, rows)?;
             }
-            (Cost::Length | Cost::Resize, _) => {
-                let filling = if self.cost == Cost::Resize { widest(args.args.get(2))? } else { 0 };
-                let (of, length) = (ELEMENT_BYTES + filling, number(1)?);
-                for row in 0..rows {
-                    bytes += of * length.at(row).max(0);
-                }
-            }
-            (Cost::Span, count) => {
+            Ok(bytes)
+        };
+        let count = args.args.len();
+        Ok(match self.cost {
+            Cost::Product | Cost::Pattern | Cost::Like => 0,
+            Cost::Times => repeated(widest(0)?, number(1)?),
+            Cost::Length => repeated(ELEMENT_BYTES, number(1)?),
+            Cost::Resize => repeated(ELEMENT_BYTES + widest(2)?, number(1)?),
+            Cost::Span => {
                 let (from, to) = if count == 1 { (Integers::Same(0), 0) } else { (number(0)?, 1) };
                 let (to, step) = (number(to)?, number(2)?);
-                for row in 0..rows {
+                sum(&|row| {
                     let step = step.at(row).abs().max(1);
-                    bytes += ELEMENT_BYTES * ((to.at(row) - from.at(row)).abs() / step);
-                }
+                    ELEMENT_BYTES * ((to.at(row) - from.at(row)).abs() / step)
+                })
             }
-            (Cost::Sum, count) => {
-                // `concat_ws` repeats its first argument between the other arguments.
-                let first = if self.name() == "concat_ws" { count as i128 } else { 1 };
-                for (at, value) in args.args.iter().enumerate() {
-                    let times = if at == 0 { first } else { 1 };
-                    bytes += times * total_bytes(value, rows)?;
-                }
-            }
-            (Cost::Factor(factor), _) => bytes = i128::from(factor) * size(0)?.sum(rows),
-            (Cost::List, count) => {
-                bytes = ELEMENT_BYTES * count as i128 * rows as i128;
-                for value in &args.args {
-                    bytes += total_bytes(value, rows)?;
-                }
-            }
-            (Cost::Replace, _) => {
+            // `concat_ws` repeats its first argument between the other arguments.
+            Cost::Sum => all(if self.name() == "concat_ws" { count } else { 1 })?,
+            Cost::Factor(factor) => i128::from(factor) * size(0)?.sum(rows),
+            Cost::List => ELEMENT_BYTES * count as i128 * rows as i128 + all(1)?,
+            Cost::Replace => {
                 let (of, from, to) = (size(0)?, size(1)?, size(2)?);
-                for row in 0..rows {
-                    bytes += of.at(row).div_euclid(from.at(row).max(1)) * to.at(row) + of.at(row);
-                }
+                sum(&|row| of.at(row).div_euclid(from.at(row).max(1)) * to.at(row) + of.at(row))
             }
-            (Cost::Join, _) => {
+            Cost::Join => {
                 let (of, between) = (size(0)?, size(1)?);
-                for row in 0..rows {
-                    bytes += of.at(row) * (between.at(row) + ELEMENT_BYTES);
-                }
-                bytes += args.args.first().map_or(Ok(0), |list| total_bytes(list, rows))?;
+                let list = args.args.first().map_or(Ok(0), |list| total_bytes(list, rows))?;
+                list + sum(&|row| of.at(row) * (between.at(row) + ELEMENT_BYTES))
             }
-            (Cost::Format, _) => bytes = DIRECTIVE_BYTES / 2 * size(1)?.sum(rows),
-        }
-        Ok(bytes)
+            Cost::Format => DIRECTIVE_BYTES / 2 * size(1)?.sum(rows),
+        })
     }
 }
 
