@@ -35,6 +35,10 @@ fn scan(wanted: &SessionRequest) -> u64 {
     }
 }
 
+fn page(scan: u64, bytes: Vec<u8>, is_last: bool) -> SessionReply {
+    SessionReply::Page(Page { scan, bytes, is_last, ..Page::default() })
+}
+
 fn rows(step: &Step) -> usize {
     step.batches.iter().map(|batch| batch.num_rows()).sum()
 }
@@ -49,8 +53,7 @@ fn step_without_reply_requests_nothing() {
         let step = query.step(Vec::new()).unwrap();
         assert!(step.wanted.is_empty() && !step.is_done, "{step:?}");
     }
-    let end = SessionReply::Page(Page { scan: scan(&wanted[0]), is_last: true, ..Page::default() });
-    let step = query.step(vec![end]).unwrap();
+    let step = query.step(vec![page(scan(&wanted[0]), Vec::new(), true)]).unwrap();
     assert!(step.is_done && step.schema.is_none() && rows(&step) == 0, "{step:?}");
     assert_eq!(query.remaining(), (0, 0));
     assert!(query.step(Vec::new()).unwrap().is_done);
@@ -91,7 +94,7 @@ fn encoded_bytes_do_not_accumulate() {
                 }
                 let bytes = pages.next().unwrap_or_default();
                 let is_last = pages.len() == 0;
-                SessionReply::Page(Page { scan: scan(request), is_last, bytes, ..Page::default() })
+                page(scan(request), bytes, is_last)
             }
         };
         message = ToSql::turn(wanted.into_iter().map(answer).collect());
@@ -158,19 +161,12 @@ fn unneeded_scan_is_cancelled() {
     let database = database(100);
     let mut query = open("SELECT usage FROM cpu WHERE usage + 1 > 0 LIMIT 3");
     let wanted = until_scans(&mut query, &database);
-    let page = database.pages(&wanted[0], Layout { shards: 1, page_rows: 10 }).remove(0);
+    let bytes = database.pages(&wanted[0], Layout { shards: 1, page_rows: 10 }).remove(0);
     let number = scan(&wanted[0]);
-    let answer = SessionReply::Page(Page {
-        scan: number,
-        bytes: page.clone(),
-        is_last: false,
-        ..Page::default()
-    });
-    let step = query.step(vec![answer]).unwrap();
+    let step = query.step(vec![page(number, bytes.clone(), false)]).unwrap();
     assert_eq!((rows(&step), step.cancelled, step.wanted), (3, vec![number], vec![]));
     // A page that arrives after its scan was cancelled is ignored.
-    let late =
-        SessionReply::Page(Page { scan: number, bytes: page, is_last: true, ..Page::default() });
+    let late = page(number, bytes, true);
     assert!(step.is_done || query.step(vec![late]).unwrap().is_done);
 }
 
@@ -200,12 +196,7 @@ fn join_accepts_pages_in_any_order() {
                 }
                 let left = pages.get_mut(&number).unwrap();
                 let bytes = left.remove(0);
-                answers.push(SessionReply::Page(Page {
-                    scan: number,
-                    bytes,
-                    is_last: left.is_empty(),
-                    ..Page::default()
-                }));
+                answers.push(page(number, bytes, left.is_empty()));
             }
             let step = query.step(answers).unwrap();
             answered += rows(&step);
@@ -233,9 +224,7 @@ fn source_error_ends_query() {
     assert_eq!(query.step(vec![gone()]).unwrap_err().status(), 503);
     let mut query = open("SELECT sum(usage) FROM cpu");
     let wanted = until_scans(&mut query, &database);
-    let page =
-        Page { scan: scan(&wanted[0]), bytes: vec![1, 2, 3], is_last: true, ..Page::default() };
-    let error = query.step(vec![SessionReply::Page(page)]).unwrap_err();
+    let error = query.step(vec![page(scan(&wanted[0]), vec![1, 2, 3], true)]).unwrap_err();
     assert_eq!(error.status(), 500, "{error}");
 }
 
@@ -246,9 +235,8 @@ fn dropped_query_frees_memory() {
     let text = "SELECT host, max(usage) FROM cpu GROUP BY host ORDER BY 2";
     let mut query = engine.open(request(text, Vec::new())).unwrap();
     let wanted = until_scans(&mut query, &database);
-    let page = database.pages(&wanted[0], Layout::PLAIN).remove(0);
-    let page = Page { scan: scan(&wanted[0]), bytes: page, is_last: false, ..Page::default() };
-    query.step(vec![SessionReply::Page(page)]).unwrap();
+    let bytes = database.pages(&wanted[0], Layout::PLAIN).remove(0);
+    query.step(vec![page(scan(&wanted[0]), bytes, false)]).unwrap();
     assert!(engine.reserved_bytes() > 0);
     drop(query);
     assert_eq!(engine.reserved_bytes(), 0);
@@ -274,8 +262,8 @@ fn two_queries_run_concurrently() {
                 continue;
             }
             let bytes = pages.remove(0);
-            let page = Page { scan: *number, bytes, is_last: pages.is_empty(), ..Page::default() };
-            answered[at] += rows(&query.step(vec![SessionReply::Page(page)]).unwrap());
+            let reply = page(*number, bytes, pages.is_empty());
+            answered[at] += rows(&query.step(vec![reply]).unwrap());
         }
     }
     for (at, query) in queries.iter_mut().enumerate() {
