@@ -8,47 +8,34 @@ use datafusion::error::DataFusionError;
 
 const MESSAGE_CHARS_MAX: usize = 2_000;
 
-/// The cause of an error, which determines the HTTP status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// The statement or its values are invalid, for example a division by zero. The status is 400.
-    Asked,
-    /// The query exceeds the memory limit. A smaller query may succeed. The status is 507.
-    Memory,
-    /// The source could not read the data. The field contains the HTTP status of the source.
-    Source(u16),
-    /// A bug in this crate. The status is 500.
-    Internal,
-}
-
 /// The error of a failed query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueryError {
-    /// The cause of the error.
-    pub fault: Fault,
+    /// The HTTP status of the response.
+    pub(crate) status: u16,
     /// The message for the client.
     pub message: String,
 }
 
 impl QueryError {
-    /// Creates an error about the statement.
+    /// Creates an error about the statement or its values, for example a division by zero.
     pub fn invalid(message: impl Into<String>) -> Self {
-        Self { fault: Fault::Asked, message: message.into() }
+        Self { status: 400, message: message.into() }
     }
 
     /// Creates an error for a bug in this crate.
     pub fn internal(message: impl Into<String>) -> Self {
-        Self { fault: Fault::Internal, message: message.into() }
+        Self { status: 500, message: message.into() }
+    }
+
+    /// Creates an error about a limit of memory or work. A smaller query may succeed.
+    pub fn exhausted(message: impl Into<String>) -> Self {
+        Self { status: 507, message: message.into() }
     }
 
     /// Returns the HTTP status of the response.
     pub fn status(&self) -> u16 {
-        match self.fault {
-            Fault::Asked => 400,
-            Fault::Memory => 507,
-            Fault::Source(status) => status,
-            Fault::Internal => 500,
-        }
+        self.status
     }
 }
 
@@ -79,15 +66,12 @@ impl From<DataFusionError> for QueryError {
         }
         let message = shorten(error.strip_backtrace());
         match error.find_root() {
-            DataFusionError::ResourcesExhausted(_) => Self {
-                fault: Fault::Memory,
-                message: format!(
-                    "the query exceeds the available memory: narrow the time range or aggregate \
-                     first ({message})"
-                ),
-            },
-            DataFusionError::Internal(_) => Self { fault: Fault::Internal, message },
-            _ => Self { fault: Fault::Asked, message },
+            DataFusionError::ResourcesExhausted(_) => Self::exhausted(format!(
+                "the query exceeds the available memory: narrow the time range or aggregate first \
+                 ({message})"
+            )),
+            DataFusionError::Internal(_) => Self::internal(message),
+            _ => Self::invalid(message),
         }
     }
 }

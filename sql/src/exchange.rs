@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use crate::error::{Fault, QueryError};
+use crate::error::QueryError;
 use crate::messages::{Page, ScanRequest, SessionRequest};
 
 #[derive(Debug, Default)]
@@ -150,9 +150,4 @@ impl Drop for ScanHandle {
             state.cancelled.push(self.scan);
         }
     }
-}
-
-/// Creates the error for a failure of the data source. `status` is the HTTP status of the source.
-pub(crate) fn source_failure(status: u16, message: String) -> QueryError {
-    QueryError { fault: Fault::Source(status), message }
 }

@@ -76,9 +76,7 @@ impl QuerySession {
         let open = self.open.as_mut();
         open.ok_or_else(|| QueryError::internal("no session is open"))?.turn(replies)
     }
-}
 
-impl QuerySession {
     fn rewrite(
         &mut self,
         format: &str,
@@ -108,7 +106,7 @@ impl QuerySession {
 
 /// Converts a decoding error to status 503, because the two sides have different protocol versions.
 fn unreadable(error: &EnvelopeError) -> QueryError {
-    QueryError { fault: crate::error::Fault::Source(503), message: error.to_string() }
+    QueryError { status: 503, message: error.to_string() }
 }
 
 impl RunningQuery {

@@ -16,7 +16,7 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
 
 use crate::error::QueryError;
-use crate::exchange::{PageExchange, source_failure};
+use crate::exchange::PageExchange;
 use crate::kept_plans::KeptPlans;
 use crate::limits::{BATCHES_WAITING_MAX, KEPT_TEXT_BYTES_MAX, PARAMETERS_MAX, POOL_BYTES_MAX};
 use crate::messages::{
@@ -223,7 +223,7 @@ impl Query {
             match reply {
                 SessionReply::Page(page) => self.exchange.put(page),
                 SessionReply::Failed { status, message } => {
-                    self.exchange.fail(source_failure(status, message));
+                    self.exchange.fail(QueryError { status, message });
                 }
                 SessionReply::Tables(_) | SessionReply::System(..) => {}
             }
@@ -339,7 +339,7 @@ impl Preparing {
             SessionReply::Tables(tables) => self.tables = tables,
             SessionReply::System(table, rows) => drop(self.system.insert(table, rows)),
             SessionReply::Failed { status, message } => {
-                return Err(source_failure(status, message));
+                return Err(QueryError { status, message });
             }
             SessionReply::Page(_) => return Ok(()),
         }

@@ -22,7 +22,7 @@ use datafusion::execution::TaskContext;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
-use crate::error::{Fault, QueryError};
+use crate::error::QueryError;
 use crate::limits::{TURN_BYTES_MAX, TURN_CALLS_MAX, TURN_ROWS_MAX, WORK_PER_ROW};
 
 thread_local! {
@@ -75,7 +75,7 @@ impl Pace {
         if rows > TURN_CALLS_MAX {
             let message = "the functions of the statement need too much time in one turn; use \
                            fewer functions, or shorter strings or lists";
-            return Err(QueryError { fault: Fault::Memory, message: message.to_owned() });
+            return Err(QueryError::exhausted(message));
         }
         Ok(())
     }
@@ -126,11 +126,10 @@ pub(crate) fn spend(rows: i128, bytes: i128) -> Result<(), QueryError> {
 }
 
 pub(crate) fn too_many_bytes() -> QueryError {
-    let message = format!(
+    QueryError::exhausted(format!(
         "the functions of the statement would produce more than {TURN_BYTES_MAX} bytes in one \
          turn; use fewer functions, shorter strings or lists, or smaller counts"
-    );
-    QueryError { fault: Fault::Memory, message }
+    ))
 }
 
 impl Turns {

@@ -21,7 +21,7 @@ use regex::RegexBuilder;
 
 use super::bounded::Integers;
 use super::operators::{CONCAT, ILIKE, LIKE};
-use crate::error::{Fault, QueryError};
+use crate::error::QueryError;
 use crate::limits::{
     LIKE_BYTES_PER_PATTERN, LIKE_ROWS_PER_BYTE, PATTERN_BYTES_MAX, PATTERNS_MAX,
     UNCHECKED_PATTERN_BYTES_MAX,
@@ -92,7 +92,7 @@ fn compiled_bytes(function: &str, pattern: &str) -> Result<usize> {
         "{function}: a compiled pattern needs more than {PATTERN_BYTES_MAX} bytes; use a shorter \
          pattern, or fewer repetitions"
     );
-    Err(QueryError { fault: Fault::Memory, message }.into())
+    Err(QueryError::exhausted(message).into())
 }
 
 /// Returns the cost of compiling the patterns of LIKE, in rows. Arrow compiles a pattern again if it
@@ -117,7 +117,7 @@ fn call(function: &Arc<ScalarUDF>, args: Vec<Expr>) -> Expr {
 }
 
 fn refuse<T>(message: String) -> Result<T> {
-    Err(QueryError { fault: Fault::Memory, message }.into())
+    Err(QueryError::exhausted(message).into())
 }
 
 #[derive(Debug)]

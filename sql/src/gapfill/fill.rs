@@ -14,7 +14,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::scalar::ScalarValue;
 
 use super::node::Fill;
-use crate::error::{Fault, QueryError};
+use crate::error::QueryError;
 use crate::functions::bins::Bins;
 use crate::limits::GAPFILL_ROWS_MAX;
 
@@ -96,7 +96,7 @@ impl FilledRows {
                 "gap filling would return more than {GAPFILL_ROWS_MAX} rows: narrow the time \
                  range, or use wider bins"
             );
-            return Err(QueryError { fault: Fault::Asked, message }.into());
+            return Err(QueryError::invalid(message).into());
         }
         self.times_ns.push(time_ns);
         self.picks.push(row.map(|row| row as u32));

@@ -27,7 +27,7 @@ pub use tidemark::response::table::TableFormat as Format;
 pub(crate) use rewriting::Rewriting;
 
 use self::encoders::Encoders;
-use crate::error::{Fault, QueryError};
+use crate::error::QueryError;
 use crate::limits::{
     ARROW_BATCH_BYTES_MAX, PARQUET_GROUP_BYTES, PARQUET_GROUP_ROWS, WHOLE_ANSWER_BYTES_MAX,
 };
@@ -137,7 +137,7 @@ impl Whole {
                 "a result of more than {WHOLE_ANSWER_BYTES_MAX} bytes cannot be returned as \
                  pretty: use csv, jsonl or arrow"
             );
-            return Err(QueryError { fault: Fault::Memory, message });
+            return Err(QueryError::exhausted(message));
         }
         self.batches.push(batch);
         Ok(())

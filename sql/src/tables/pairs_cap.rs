@@ -20,7 +20,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ChildrenPropertiesMode, ExecutionPlan, ReplaceChildrenOptions};
 use futures::StreamExt as _;
 
-use crate::error::{Fault, QueryError};
+use crate::error::QueryError;
 use crate::limits::{
     CHECKED_PAIRS_MAX, JOIN_CONSTANT_BYTES_MAX, KEY_COUNTERS, PAIRS_MAX, PAIRS_PER_ROW,
     TURN_ROWS_MAX,
@@ -45,7 +45,7 @@ pub(super) fn cap(node: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>
             "the condition of a join contains more than {JOIN_CONSTANT_BYTES_MAX} bytes of \
              constants: use shorter strings"
         );
-        return Err(QueryError { fault: Fault::Memory, message }.into());
+        return Err(QueryError::exhausted(message).into());
     }
     let is_costly = parts.has_checked;
     let held = Arc::new(Held { rows: AtomicUsize::new(0), keys, is_costly });

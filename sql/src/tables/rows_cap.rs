@@ -26,7 +26,7 @@ use datafusion::physical_plan::{
     ReplaceChildrenOptions,
 };
 
-use crate::error::{Fault, QueryError};
+use crate::error::QueryError;
 use crate::functions::slice_bytes;
 use crate::limits::{
     MADE_ROWS_MAX, PAIRS_MAX, RECURSION_ROWS_MAX, ROWS_PER_BATCH_MIN, WINDOW_BYTES_MAX,
@@ -125,16 +125,14 @@ pub(super) enum Limit {
 }
 
 pub(super) fn too_many(what: &str, max: usize, unit: &str, remedy: &str) -> QueryError {
-    let message = format!("{what} more than {max} {unit}: {remedy}");
-    QueryError { fault: Fault::Memory, message }
+    QueryError::exhausted(format!("{what} more than {max} {unit}: {remedy}"))
 }
 
 fn too_many_bytes() -> QueryError {
-    let message = format!(
+    QueryError::exhausted(format!(
         "a window function or string_agg processes more than {WINDOW_BYTES_MAX} bytes: select \
          fewer columns, narrow the time range or aggregate first"
-    );
-    QueryError { fault: Fault::Memory, message }
+    ))
 }
 
 /// An operator that returns an error if its input has too many rows.
