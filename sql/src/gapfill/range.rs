@@ -10,19 +10,13 @@ use datafusion::scalar::ScalarValue;
 
 use crate::error::QueryError;
 
-/// A time range, in nanoseconds. Both ends are inclusive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Range {
-    pub(super) first_ns: i64,
-    pub(super) last_ns: i64,
-}
-
-/// Returns the range of the column in the expression `time`. The range follows from the filters in
-/// `plan` and its inputs, down to the node that computes the column.
+/// Returns the range of the column in the expression `time`: the first and the last time, in
+/// nanoseconds. The range follows from the filters in `plan` and its inputs, down to the node that
+/// computes the column.
 ///
 /// # Errors
 /// Returns an error if the filters do not specify both a lower and an upper bound.
-pub(super) fn range(time: &Expr, plan: &LogicalPlan) -> Result<Range> {
+pub(super) fn range(time: &Expr, plan: &LogicalPlan) -> Result<(i64, i64)> {
     let mut columns = time.column_refs().into_iter();
     let (Some(column), None) = (columns.next(), columns.next()) else {
         let message = "gap filling needs an expression of exactly one time column";
@@ -44,7 +38,7 @@ pub(super) fn range(time: &Expr, plan: &LogicalPlan) -> Result<Range> {
         next = source(node, &column);
     }
     let missing = match (first_ns, last_ns) {
-        (Some(first_ns), Some(last_ns)) => return Ok(Range { first_ns, last_ns }),
+        (Some(first_ns), Some(last_ns)) => return Ok((first_ns, last_ns)),
         (None, None) => "both upper and lower time bounds",
         (Some(_), None) => "upper time bound",
         (None, Some(_)) => "lower time bound",

@@ -155,14 +155,7 @@ fn fill_aggregate(aggregate: &Aggregate, filled: &[Filled]) -> Result<Option<Log
         true => named,
         false => LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(named))?),
     };
-    let spec = Spec {
-        time,
-        fills,
-        interval,
-        origin_ns,
-        on_wall_clock,
-        range: (range.first_ns, range.last_ns),
-    };
+    let spec = Spec { time, fills, interval, origin_ns, on_wall_clock, range };
     let node = GapFill::new(input, spec)?;
     Ok(Some(LogicalPlan::Extension(Extension { node: Arc::new(node) })))
 }
