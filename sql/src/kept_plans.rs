@@ -46,62 +46,40 @@ const STATELESS: [&str; 17] = [
 
 /// The cached plans. The most recently used plan is at the end.
 #[derive(Debug, Default)]
-pub(crate) struct KeptPlans(Mutex<VecDeque<KeptPlan>>);
+pub(crate) struct KeptPlans(Mutex<VecDeque<(PlanInputs, Plan)>>);
 
-#[derive(Debug)]
-struct KeptPlan {
-    statement: Statement,
-    capabilities: Capabilities,
-    tables: Vec<TableSchema>,
-    plan: Plan,
-}
-
-impl KeptPlan {
-    fn is_of(
-        &self,
-        statement: &Statement,
-        capabilities: Capabilities,
-        tables: &[TableSchema],
-    ) -> bool {
-        self.statement == *statement && self.capabilities == capabilities && self.tables == tables
-    }
+/// The inputs on which a plan depends.
+#[derive(Debug, PartialEq)]
+pub(crate) struct PlanInputs {
+    pub(crate) statement: Statement,
+    pub(crate) capabilities: Capabilities,
+    pub(crate) tables: Vec<TableSchema>,
 }
 
 impl KeptPlans {
     /// Returns a copy of a cached plan. No query has executed this copy.
-    pub(crate) fn find(
-        &self,
-        statement: &Statement,
-        capabilities: Capabilities,
-        tables: &[TableSchema],
-    ) -> Result<Option<Plan>> {
+    pub(crate) fn find(&self, inputs: &PlanInputs) -> Result<Option<Plan>> {
         let mut plans = self.lock();
-        let at = plans.iter().position(|kept| kept.is_of(statement, capabilities, tables));
+        let at = plans.iter().position(|(known, _)| known == inputs);
         let Some(kept) = at.and_then(|at| plans.remove(at)) else { return Ok(None) };
-        let plan = kept.plan.copy();
+        let plan = kept.1.copy();
         plans.push_back(kept);
         plan.map(Some)
     }
 
     /// Caches a copy of a plan, unless the tables are too wide.
-    pub(crate) fn keep(
-        &self,
-        statement: Statement,
-        capabilities: Capabilities,
-        tables: Vec<TableSchema>,
-        plan: &Plan,
-    ) -> Result<()> {
-        let columns: usize = tables.iter().map(|table| table.columns.len()).sum();
+    pub(crate) fn keep(&self, inputs: PlanInputs, plan: &Plan) -> Result<()> {
+        let columns: usize = inputs.tables.iter().map(|table| table.columns.len()).sum();
         if columns > KEPT_COLUMNS_MAX {
             return Ok(());
         }
-        let kept = KeptPlan { statement, capabilities, tables, plan: plan.copy()? };
+        let plan = plan.copy()?;
         let mut plans = self.lock();
-        plans.retain(|other| !kept.is_of(&other.statement, other.capabilities, &other.tables));
+        plans.retain(|(known, _)| *known != inputs);
         if plans.len() >= KEPT_PLANS_MAX {
             plans.pop_front();
         }
-        plans.push_back(kept);
+        plans.push_back((inputs, plan));
         Ok(())
     }
 
@@ -109,7 +87,7 @@ impl KeptPlans {
         self.lock().len()
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<KeptPlan>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<(PlanInputs, Plan)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::error::QueryError;
 use crate::exchange::PageExchange;
-use crate::kept_plans::KeptPlans;
+use crate::kept_plans::{KeptPlans, PlanInputs};
 use crate::limits::{BATCHES_WAITING_MAX, KEPT_TEXT_BYTES_MAX, PARAMETERS_MAX, POOL_BYTES_MAX};
 use crate::messages::{
     Parameter, QueryRequest, SessionReply, SessionRequest, TableSchema, is_named,
@@ -382,30 +382,22 @@ impl Preparing {
             self.parameters.clear();
         }
         self.may_be_kept &= self.parameters.is_empty();
-        let kept = match self.may_be_kept {
-            true => self.engine.plans.find(&self.statement, self.capabilities, &self.tables)?,
+        let Self { engine, parameters, capabilities, state, may_be_kept, system, .. } = self;
+        let inputs = PlanInputs { statement: self.statement, capabilities, tables: self.tables };
+        let kept = match may_be_kept {
+            true => engine.plans.find(&inputs)?,
             false => None,
         };
-        let Self {
-            engine,
-            parameters,
-            capabilities,
-            state,
-            statement,
-            may_be_kept,
-            tables,
-            system,
-            ..
-        } = self;
         let planned = match kept {
             Some(plan) => Ok(plan),
             None => {
-                let key = may_be_kept.then(|| statement.clone());
-                let plan = plan::plan(&state, statement, parameters, &tables, &system).await;
-                if let (Ok(plan), Some(key)) = (&plan, key)
+                let PlanInputs { statement, tables, .. } = &inputs;
+                let plan = plan::plan(&state, statement.clone(), parameters, tables, &system).await;
+                if let Ok(plan) = &plan
+                    && may_be_kept
                     && plan.is_reusable
                 {
-                    engine.plans.keep(key, capabilities, tables, plan)?;
+                    engine.plans.keep(inputs, plan)?;
                 }
                 plan
             }
