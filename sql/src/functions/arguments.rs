@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::timezone::Tz;
-use datafusion::arrow::array::{Array, ArrayRef, TimestampNanosecondArray};
+use datafusion::arrow::array::{ArrayRef, AsArray as _, TimestampNanosecondArray};
 use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{DataType, IntervalMonthDayNano, IntervalUnit, TimeUnit};
+use datafusion::arrow::datatypes::{
+    DataType, IntervalMonthDayNano, IntervalUnit, TimeUnit, TimestampNanosecondType,
+};
 use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
+use datafusion::functions::utils::make_scalar_function;
 use datafusion::logical_expr::ColumnarValue;
 
 use crate::error::QueryError;
@@ -98,26 +101,19 @@ pub(crate) fn map_times(
     f: impl Fn(i64) -> Option<i64>,
 ) -> Result<ColumnarValue> {
     let out_of_range = || QueryError::invalid(format!("{function}: a time is out of range"));
-    match value {
-        ColumnarValue::Scalar(ScalarValue::TimestampNanosecond(at, zone)) => {
-            let at = at.map(|at| f(at).ok_or_else(out_of_range)).transpose()?;
-            Ok(ColumnarValue::Scalar(ScalarValue::TimestampNanosecond(at, zone.clone())))
-        }
-        ColumnarValue::Array(array) => {
-            let zone = match array.data_type() {
-                DataType::Timestamp(_, zone) => zone.clone(),
-                _ => None,
-            };
-            let array = cast(array, &DataType::Timestamp(TimeUnit::Nanosecond, zone.clone()))?;
-            let times = array.as_any().downcast_ref::<TimestampNanosecondArray>();
-            let times = times.ok_or_else(out_of_range)?;
-            let mapped: Result<TimestampNanosecondArray, QueryError> = times
-                .iter()
-                .map(|at| at.map(|at| f(at).ok_or_else(out_of_range)).transpose())
-                .collect();
-            let mapped: ArrayRef = Arc::new(mapped?.with_timezone_opt(zone));
-            Ok(ColumnarValue::Array(mapped))
-        }
-        ColumnarValue::Scalar(other) => Err(wrong(function, "a time", &other.data_type())),
-    }
+    let map = |values: &[ArrayRef]| -> Result<ArrayRef> {
+        let array = values.first().ok_or_else(out_of_range)?;
+        let zone = match array.data_type() {
+            DataType::Timestamp(_, zone) => zone.clone(),
+            _ => None,
+        };
+        let times = cast(array, &DataType::Timestamp(TimeUnit::Nanosecond, zone.clone()))?;
+        let mapped = times
+            .as_primitive::<TimestampNanosecondType>()
+            .iter()
+            .map(|at| at.map(|at| f(at).ok_or_else(out_of_range)).transpose())
+            .collect::<Result<TimestampNanosecondArray, QueryError>>()?;
+        Ok(Arc::new(mapped.with_timezone_opt(zone)))
+    };
+    make_scalar_function(map, Vec::new())(std::slice::from_ref(value))
 }

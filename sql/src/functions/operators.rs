@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::array::ArrayRef;
 use datafusion::arrow::compute::kernels::comparison::{ilike, like};
 use datafusion::arrow::compute::kernels::concat_elements::concat_elements_dyn;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
-use datafusion::common::{ScalarValue, internal_err, plan_err};
+use datafusion::common::{internal_err, plan_err};
 use datafusion::error::Result;
+use datafusion::functions::utils::make_scalar_function;
 use datafusion::logical_expr::binary::BinaryTypeCoercer;
 use datafusion::logical_expr::{
     ColumnarValue, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDFImpl, Signature,
@@ -73,19 +75,16 @@ impl ScalarUDFImpl for TextOperator {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let is_constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
-        let operands = ColumnarValue::values_to_arrays(&args.args)?;
-        let [left, right] = operands.as_slice() else {
-            return internal_err!("an operator has two operands");
+        let evaluate = |operands: &[ArrayRef]| -> Result<ArrayRef> {
+            let [left, right] = operands else {
+                return internal_err!("an operator has two operands");
+            };
+            Ok(match self.name {
+                CONCAT => concat_elements_dyn(left, right)?,
+                LIKE => Arc::new(like(left, right)?),
+                _ => Arc::new(ilike(left, right)?),
+            })
         };
-        let result = match self.name {
-            CONCAT => concat_elements_dyn(left, right)?,
-            LIKE => Arc::new(like(left, right)?),
-            _ => Arc::new(ilike(left, right)?),
-        };
-        Ok(match is_constant {
-            true => ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?),
-            false => ColumnarValue::Array(result),
-        })
+        make_scalar_function(evaluate, Vec::new())(&args.args)
     }
 }

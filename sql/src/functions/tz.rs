@@ -67,27 +67,10 @@ impl ScalarUDFImpl for Tz {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let DataType::Timestamp(_, zone) = args.return_type().clone() else {
-            return Err(no_zone().into());
-        };
         let Some(time) = args.args.first() else { return Err(no_zone().into()) };
-        match time {
-            ColumnarValue::Scalar(ScalarValue::TimestampNanosecond(at, _)) => {
-                Ok(ColumnarValue::Scalar(ScalarValue::TimestampNanosecond(*at, zone)))
-            }
-            // A timestamp without a zone is in UTC. Arrow would interpret the timestamp as local
-            // time in the new zone.
-            ColumnarValue::Array(array) => {
-                let utc = DataType::Timestamp(TimeUnit::Nanosecond, Some(UTC.into()));
-                let times = datafusion::arrow::compute::cast(array, &utc)?;
-                Ok(ColumnarValue::Array(datafusion::arrow::compute::cast(
-                    &times,
-                    &DataType::Timestamp(TimeUnit::Nanosecond, zone),
-                )?))
-            }
-            ColumnarValue::Scalar(other) => {
-                Err(arguments::wrong(NAME, "a time", &other.data_type()))
-            }
-        }
+        // A timestamp without a zone is in UTC. Arrow would interpret the timestamp as local time in
+        // the new zone.
+        let utc = DataType::Timestamp(TimeUnit::Nanosecond, Some(UTC.into()));
+        time.cast_to(&utc, None)?.cast_to(args.return_type(), None)
     }
 }
