@@ -31,7 +31,7 @@ pub struct Server {
     agent: Agent,
 }
 
-/// A request: `Request::get(path)` or `Request::post(path, body)`.
+/// A request without the address and the token of its server.
 pub struct Request<'a> {
     method: &'static str,
     path: String,
@@ -46,16 +46,11 @@ impl<'a> Request<'a> {
     }
 
     pub fn post(path: impl Into<String>, kind: &'static str, body: &'a [u8]) -> Self {
-        Self::new("POST", path).with("Content-Type", kind).with_body(body)
+        Self { body: Some(body), ..Self::new("POST", path).with("Content-Type", kind) }
     }
 
     pub fn with(mut self, name: &'static str, value: &'static str) -> Self {
         self.headers.push((name, value));
-        self
-    }
-
-    fn with_body(mut self, body: &'a [u8]) -> Self {
-        self.body = Some(body);
         self
     }
 }

@@ -126,12 +126,10 @@ mod tests {
 
     /// Returns the options in a help text. Options have the format `  --name VALUE`.
     fn options_of(help: &str) -> Vec<(&str, bool)> {
-        let lines = help.lines().filter_map(|line| line.strip_prefix("  --"));
-        let option = |line: &'static str| {
-            let (name, rest) = line.split_once(' ')?;
-            Some((name, rest.starts_with(|c: char| c.is_ascii_uppercase())))
-        };
-        lines.filter_map(|line| option(Box::leak(line.to_owned().into_boxed_str()))).collect()
+        let lines = help.lines().filter_map(|line| line.strip_prefix("  --")?.split_once(' '));
+        lines
+            .map(|(name, rest)| (name, rest.starts_with(|c: char| c.is_ascii_uppercase())))
+            .collect()
     }
 
     #[test]
