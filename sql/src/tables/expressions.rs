@@ -81,12 +81,12 @@ pub(super) fn evaluation(node: &Arc<dyn ExecutionPlan>) -> Result<Option<Evaluat
     if expressions <= BATCH_EXPRESSIONS_MAX && constant_bytes == 0 && !has_checked {
         return Ok(None);
     }
-    let rows_of = |bytes_max: usize| (bytes_max / constant_bytes.max(1)).max(1);
+    let copies_max = (TURN_BYTES_MAX / constant_bytes.max(1)).max(1);
     let rows_max = if has_checked { CHECKED_BATCH_ROWS } else { BATCH_ROWS };
     let rows = (BATCH_ROWS * BATCH_EXPRESSIONS_MAX / expressions.max(1)).clamp(1, rows_max);
     Ok(Some(Evaluation {
-        rows: rows.min(rows_of(TURN_BYTES_MAX)),
-        rows_of_constants: WINDOW_ROWS_MAX.min(rows_of(TURN_BYTES_MAX)),
+        rows: rows.min(copies_max),
+        rows_of_constants: WINDOW_ROWS_MAX.min(copies_max),
         row_cost: 1 + expressions / EXPRESSIONS_PER_ROW + constant_bytes / BYTES_PER_ROW,
     }))
 }
