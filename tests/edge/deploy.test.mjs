@@ -21,8 +21,10 @@ const runMs = 60_000;
 
 const token = 'a-token-of-24-characters';
 
+const staged = await stagedPackage();
+
 /** The folder contains the package, and an `npx` that runs this repository's wrangler. */
-async function place(t, { hasSql = false } = {}) {
+function place(t, { hasSql = false } = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-deploy-test-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   const programs = join(folder, 'programs');
@@ -30,10 +32,9 @@ async function place(t, { hasSql = false } = {}) {
   symlinkSync(newNode(), join(programs, 'node'));
   writeFileSync(join(programs, 'npx'), `#!/bin/sh\nshift 2\nexec '${newNode()}' '${wrangler}' "$@"\n`, { mode: 0o755 });
   const install = join(folder, 'package');
-  cpSync(await stagedPackage(), install, { recursive: true });
-  const sql = join(install, 'built', 'sql');
-  rmSync(sql, { recursive: true, force: true });
+  cpSync(staged, install, { recursive: true, filter: (path) => path !== join(staged, 'built', 'sql') });
   if (hasSql) {
+    const sql = join(install, 'built', 'sql');
     mkdirSync(sql);
     writeFileSync(join(sql, 'index.js'), 'export default { fetch() { return new Response("sql"); } };\n');
   }
@@ -44,7 +45,8 @@ function environment({ folder, programs }, api, env) {
   const kept = { PATH: `${programs}:${process.env.PATH}`, HOME: folder, XDG_CONFIG_HOME: join(folder, 'config'), TERM: 'dumb' };
   const own = { CLOUDFLARE_API_BASE_URL: api.url, CLOUDFLARE_API_TOKEN: 'an-api-token', ADMIN_TOKEN: token };
   const quiet = { WRANGLER_SEND_METRICS: 'false', WRANGLER_SEND_ERROR_REPORTS: 'false', NO_COLOR: '1', CI: 'false' };
-  return Object.fromEntries(Object.entries({ ...kept, ...own, ...quiet, ...env }).filter(([, value]) => value !== null));
+  const fast = { NODE_COMPILE_CACHE: at('.cache', 'node') };
+  return Object.fromEntries(Object.entries({ ...kept, ...own, ...quiet, ...fast, ...env }).filter(([, value]) => value !== null));
 }
 
 function deployed(its, api, words, { env = {}, keys = null } = {}) {
@@ -76,7 +78,7 @@ const uploads = ({ calls }) => calls.filter((call) => /^PUT .*scripts\/[\w-]+$|^
 const bindingOf = (api, name, binding) => api.scripts.get(name).bindings.find((one) => one.name === binding);
 
 test('the first version includes the secret, and later versions keep the settings of the dashboard', async (t) => {
-  const [api, its] = [await cloudflareAccount(t), await place(t, { hasSql: true })];
+  const [api, its] = [await cloudflareAccount(t), place(t, { hasSql: true })];
   const first = await deployed(its, api, []);
   assert.equal(first.code, 0, first.text);
   assert.equal(bindingOf(api, 'tidemark', 'ADMIN_TOKEN').text, token);
@@ -101,7 +103,7 @@ test('the first version includes the secret, and later versions keep the setting
 });
 
 test('without a terminal, the program lists all missing settings before the upload', async (t) => {
-  const [api, its] = [await cloudflareAccount(t), await place(t)];
+  const [api, its] = [await cloudflareAccount(t), place(t)];
   const refused = async (pattern, env) => {
     const { code, text } = await deployed(its, api, [], { env });
     assert.deepEqual([code, uploads(api)], [1, []], text);
@@ -118,7 +120,7 @@ test('without a terminal, the program lists all missing settings before the uplo
 
 test('at a terminal the program asks for the account, wrangler registers a subdomain, and a token is created', async (t) => {
   if (!has(t, 'script')) return;
-  const [api, its] = [await cloudflareAccount(t), await place(t)];
+  const [api, its] = [await cloudflareAccount(t), place(t)];
   api.accounts.unshift({ id: 'another', name: 'theirs' });
   api.subdomain = null;
   const keys = [
@@ -135,7 +137,7 @@ test('at a terminal the program asks for the account, wrangler registers a subdo
 });
 
 test('each error of the platform is shown with the next step', async (t) => {
-  const [api, its] = [await cloudflareAccount(t), await place(t, { hasSql: true })];
+  const [api, its] = [await cloudflareAccount(t), place(t, { hasSql: true })];
   for (const [code, step] of [
     [10_027, /^tidemark-sql is larger than the account's plan allows \(10027\): .*--without-sql/m],
     [10_021, /^Cloudflare rejected tidemark-sql while starting it \(10021\): /m],
@@ -149,7 +151,7 @@ test('each error of the platform is shown with the next step', async (t) => {
 });
 
 test('the free plan has smaller shards, no configured limits and no SQL, and a later paid plan has other sizes', async (t) => {
-  const [api, its] = [await cloudflareAccount(t), await place(t, { hasSql: true })];
+  const [api, its] = [await cloudflareAccount(t), place(t, { hasSql: true })];
   api.refuses = (_, { limits }) => (limits ? [100_328, 'CPU limits are not supported for the Free plan.'] : null);
   const first = await deployed(its, api, []);
   assert.equal(first.code, 0, first.text);
@@ -171,7 +173,7 @@ test('the free plan has smaller shards, no configured limits and no SQL, and a l
 });
 
 test('an upgrade is gradual, keeps its configuration, and can be rolled back', async (t) => {
-  const [api, its] = [await cloudflareAccount(t), await place(t, { hasSql: true })];
+  const [api, its] = [await cloudflareAccount(t), place(t, { hasSql: true })];
   const must = async (...words) => {
     const { code, text } = await deployed(its, api, words);
     assert.equal(code, 0, text);
@@ -198,7 +200,7 @@ test('an upgrade is gradual, keeps its configuration, and can be rolled back', a
 });
 
 test('a file configures several environments, which do not affect each other', async (t) => {
-  const [api, its] = [await cloudflareAccount(t), await place(t, { hasSql: true })];
+  const [api, its] = [await cloudflareAccount(t), place(t, { hasSql: true })];
   const file = join(its.folder, 'tidemark.deploy.json');
   const write = (value) => writeFileSync(file, JSON.stringify(value));
   write({
@@ -236,7 +238,7 @@ test('a file configures several environments, which do not affect each other', a
 });
 
 test('a deployment has a location, and its jurisdiction cannot be changed', async (t) => {
-  const [api, its] = [await cloudflareAccount(t), await place(t, { hasSql: false })];
+  const [api, its] = [await cloudflareAccount(t), place(t, { hasSql: false })];
   const file = join(its.folder, 'tidemark.deploy.json');
   writeFileSync(file, JSON.stringify({ location: 'weur', jurisdiction: 'eu', environments: { us: { jurisdiction: 'us' } } }));
   const must = async (...words) => {
