@@ -53,6 +53,9 @@ function verdict({ name, file, skip, details }, failed) {
   }
 }
 
+// Each file runs in a new process. The processes load compiled code of their packages.
+process.env.NODE_COMPILE_CACHE ??= at('.cache', 'node');
+
 // A single test file also needs an up-to-date console.
 await consolePage();
 
