@@ -5,7 +5,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { isNative, tidemark } from './harness.mjs';
+import { isNative, PlainWorkerd, tidemark } from './harness.mjs';
 
 /** The stored data takes several megabytes, so that a backup needs more than one request. */
 const rows = 20_000;
@@ -97,7 +97,7 @@ test('a database is backed up to a bucket or a folder, and restored from it', as
 });
 
 test('without a backup store the response explains how to configure one', async (t) => {
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, PlainWorkerd);
   const response = await server.fetch('/api/v3/backup?db=a', { method: 'POST' });
   assert.equal(response.status, 501);
   assert.match((await response.json()).error, /bind an R2 bucket as BACKUPS .* --backups FOLDER$/);

@@ -7,10 +7,10 @@ import { test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 
 import { command } from './commands.mjs';
-import { tidemark, token } from './harness.mjs';
+import { PlainWorkerd, tidemark, token } from './harness.mjs';
 
 test('data is imported and exported, and survives a restart', async (t) => {
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, PlainWorkerd);
   const run = async (words, input = '', secret = token) => {
     const done = await command(words, { url: server.url, secret, input });
     assert.equal(done.code, 0, `${words}: ${done.output}${done.said}`);

@@ -11,7 +11,7 @@ import { test } from 'node:test';
 import { at } from '../../scripts/project.mjs';
 import { blocksOf } from './blocks.mjs';
 import { commandProgram } from './commands.mjs';
-import { has, tidemark, token } from './harness.mjs';
+import { has, PlainWorkerd, tidemark, token } from './harness.mjs';
 import { grafanaAsks, telegrafOutput } from './settings_files.mjs';
 
 const pages = [
@@ -62,7 +62,7 @@ function paste(text, { cwd, env }) {
 
 test('every code block of the documentation works as described', async (t) => {
   if (!has(t, 'curl')) return;
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, PlainWorkerd);
   const cwd = await desk(t);
   const env = {
     ...process.env,

@@ -14,7 +14,7 @@ import { sqlConfiguration } from '../../scripts/sql-binding.mjs';
 import { startInfluxd } from '../record/influxd.mjs';
 import { blocksOf } from './blocks.mjs';
 import { command } from './commands.mjs';
-import { has, tidemark, withoutSql } from './harness.mjs';
+import { has, PlainWorkerd, tidemark, withoutSql } from './harness.mjs';
 import { hasPythonClients, pythonProgram } from './python.mjs';
 
 const given = (name) => at('tests', 'data', 'moving', name);
@@ -36,7 +36,7 @@ async function mustLoad(server, words) {
 const exported = async (server, search) => (await server.fetch(`/api/v3/export?${search}`)).text();
 
 test('1.x: an export of influx_inspect gives the same points as in 1.x', async (t) => {
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, PlainWorkerd);
   const path = join(folderOf(t), 'export.txt');
   copyFileSync(given('influx_inspect.txt'), path);
   const said = await mustLoad(server, [path]);
@@ -77,7 +77,7 @@ test('1.x: an export of influx_inspect gives the same points as in 1.x', async (
 });
 
 test('2.x: the export of a bucket by influxd inspect export-lp is imported into a policy', async (t) => {
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, PlainWorkerd);
   const path = join(folderOf(t), 'bucket.lp.gz');
   writeFileSync(path, gzipSync(readFileSync(given('export_lp.lp'))));
   await server.query('CREATE DATABASE plant');
@@ -139,7 +139,7 @@ test('3: rows of query_sql are imported from JSON lines, and from Parquet with D
 
 test('an invalid row is reported, and no value is guessed', async (t) => {
   const row = (more) => JSON.stringify({ time: '2023-11-14T22:13:20', ...more });
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, PlainWorkerd);
   const path = join(folderOf(t), 'rows.jsonl');
   writeFileSync(path, `${row({ v: 1 })}\n${row({ a: 'x' })}\n`);
   const { code, said } = await load(server, ['--database', 'd', '--measurement', 'm', '--tags', 'a', path]);
@@ -150,7 +150,7 @@ test('an invalid row is reported, and no value is guessed', async (t) => {
 
 test('an import with a token that cannot read skips the comparison', async (t) => {
   // An import without read permission skips the comparison, but loses no points.
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, PlainWorkerd);
   await server.query('CREATE DATABASE d');
   const permissions = [{ resource_type: 'db', resource_identifier: ['d'], actions: ['write'] }];
   const body = JSON.stringify({ token_name: 'writer', permissions });

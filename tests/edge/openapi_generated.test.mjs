@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 
 import { at } from '../../scripts/project.mjs';
-import { tidemark, token } from './harness.mjs';
+import { PlainWorkerd, tidemark, token } from './harness.mjs';
 import { hasPythonClients, pythonProgram } from './python.mjs';
 
 /** Limits the run to about two minutes. */
@@ -15,7 +15,7 @@ const examples = 3;
 
 test('the OpenAPI document describes every status, content type and body', async (t) => {
   if (!(await hasPythonClients(t))) return;
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, PlainWorkerd);
   const checks = ['status_code', 'content_type', 'response_schema'].map((name) => `${name}_conformance`);
   const words = [
     ...['-m', 'schemathesis.cli', 'run', at('www', 'openapi.json'), '--url', server.url],

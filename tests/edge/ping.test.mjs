@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { isNative, tidemark } from './harness.mjs';
+import { isNative, PlainWorkerd, tidemark } from './harness.mjs';
 
 test('/ping responds without a token, even after kill -9 and a restart', async (t) => {
   const db = await tidemark(t);
@@ -17,7 +17,7 @@ test('/ping responds without a token, even after kill -9 and a restart', async (
 });
 
 test('a response header shows how long the request waited for its body and for objects', async (t) => {
-  const db = await tidemark(t);
+  const db = await tidemark(t, {}, PlainWorkerd);
   const answer = await db.write('m v=1', { db: 'demo' });
   assert.equal(answer.status, 204);
   const timing = answer.headers.get('Server-Timing');
@@ -29,7 +29,7 @@ test('a response header shows how long the request waited for its body and for o
 test('with a location outside of the jurisdiction, every request is rejected before an object is created', async (t) => {
   // The native host ignores both settings.
   if (isNative) return;
-  const db = await tidemark(t, { vars: { DEFAULT_LOCATION: 'oc', JURISDICTION: 'eu' } });
+  const db = await tidemark(t, { vars: { DEFAULT_LOCATION: 'oc', JURISDICTION: 'eu' } }, PlainWorkerd);
   const answer = await db.write('m v=1', { db: 'demo' });
   const { error } = await answer.json();
   assert.match(error, /DEFAULT_LOCATION is "oc", which is outside of JURISDICTION "eu"/);

@@ -9,7 +9,7 @@ import { test } from 'node:test';
 import { Miniflare } from 'miniflare';
 
 import { version } from '../../scripts/release.mjs';
-import { tidemark, token } from './harness.mjs';
+import { PlainWorkerd, tidemark, token } from './harness.mjs';
 import { built } from './mixture.mjs';
 
 const minuteMs = 60_000;
@@ -17,7 +17,7 @@ const minuteMs = 60_000;
 const alarmsMax = 40;
 
 test('if the runtime keeps no earlier states, the server returns 501 with a hint about backups and changes nothing', async (t) => {
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, PlainWorkerd);
   const made = { method: 'POST', body: '{"db":"d","shards":2}' };
   assert.equal((await server.fetch('/api/v3/configure/database', made)).status, 200);
   await server.mustWrite('m,host=a f=1 1000000000\nm,host=b f=2 2000000000', { db: 'd' });

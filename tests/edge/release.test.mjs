@@ -18,7 +18,7 @@ import { sqlFiles } from '../../scripts/package.mjs';
 import { at } from '../../scripts/project.mjs';
 import { addArchives, makeRelease, needsFixtures, needsOneVersion, needsSql, notesOf, recordedRelease, declaredVersions } from '../../scripts/release.mjs';
 import { hasReleasedSql, hasSql, sqlFolder } from '../../scripts/setup.mjs';
-import { has, tidemark } from './harness.mjs';
+import { has, PlainWorkerd, tidemark } from './harness.mjs';
 
 const json = (path) => JSON.parse(readFileSync(path, 'utf8'));
 const { version } = json(at('package.json'));
@@ -30,7 +30,7 @@ function folder(t) {
 }
 
 test('all parts have the same version, and a server reports it', async (t) => {
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, PlainWorkerd);
   const [build] = (await server.series('SHOW DIAGNOSTICS')).filter(({ name }) => name === 'build');
   const said = {
     ...declaredVersions(),

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { isNative, tidemark } from './harness.mjs';
+import { isNative, PlainWorkerd, tidemark } from './harness.mjs';
 
 const points = 24_000;
 const batchPoints = 1_500;
@@ -39,13 +39,13 @@ async function write(server, lines) {
 }
 
 function shardCount(server) {
-  const [folder, name] = isNative ? ['data', /shard.*\.sqlite$/] : ['state', /Shard.*\.sqlite$/];
+  const [folder, name] = isNative ? ['data', /shard.*\.sqlite$/] : ['plain', /Shard.*\.sqlite$/];
   const files = readdirSync(join(server.folder, folder), { recursive: true });
   return files.filter((file) => name.test(String(file))).length;
 }
 
 test('a descending import with splits is complete although the server is killed several times', { timeout: 300_000 }, async (t) => {
-  const server = await tidemark(t, { vars: { SHARD_SPLIT_BYTES: String(splitBytes) } });
+  const server = await tidemark(t, { vars: { SHARD_SPLIT_BYTES: String(splitBytes) } }, PlainWorkerd);
   await server.query('CREATE DATABASE d');
   const numbers = Array.from({ length: points }, (_, n) => points - 1 - n);
   const batches = [];

@@ -15,7 +15,7 @@ import { keptToken } from '../../scripts/admin-token.mjs';
 import { freePort } from '../../scripts/dev-server.mjs';
 import { at } from '../../scripts/project.mjs';
 import { args, program } from './console_local.mjs';
-import { has, tidemark, token, WorkerHost } from './harness.mjs';
+import { has, PlainWorkerd, tidemark, token, WorkerHost } from './harness.mjs';
 
 function descendants(pid) {
   const children = new Map();
@@ -202,7 +202,7 @@ test('npm start reads the admin token from the environment, and does not expose 
 });
 
 test('npm start reports in one sentence that the port is in use', async (t) => {
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, PlainWorkerd);
   const run = await npmStart(t, { PORT: String(server.port) });
   assert.equal(await run.ended, 1);
   const last = run.output.trimEnd().split('\n').at(-1);
@@ -243,7 +243,7 @@ test('without a secret nothing is served, and with a secret only requests that c
   assert.equal(guessable.status, 503);
   assert.match(await guessable.text(), /ADMIN_TOKEN has only 9 characters.* at least 16/);
 
-  const server = await tidemark(t);
+  const server = await tidemark(t, {}, PlainWorkerd);
   const healthy = await fetch(`${server.url}/health`);
   assert.deepEqual([healthy.status, (await healthy.json()).status], [200, 'pass']);
   const statusWith = async (Authorization) =>

@@ -15,7 +15,7 @@ import { InfluxDB } from '@influxdata/influxdb-client';
 import { sqlConfiguration } from '../../scripts/sql-binding.mjs';
 import { flightProgram } from './flight_program.mjs';
 import { certificate } from './grpc_web_server.mjs';
-import { has, tidemark, token, withoutSql } from './harness.mjs';
+import { has, PlainWorkerd, Tidemark, tidemark, token, withoutSql } from './harness.mjs';
 import { hasPyinflux3, hasPythonClients, order } from './python.mjs';
 
 const point = 'home,room=kitchen temp=72 1463683075';
@@ -30,8 +30,8 @@ async function curl(...words) {
 }
 
 /** The database `pages` keeps points of any age. */
-async function begun(t, options) {
-  const server = await tidemark(t, options);
+async function begun(t, options, Kind = PlainWorkerd) {
+  const server = await tidemark(t, options, Kind);
   await server.query('CREATE DATABASE pages');
   const rows = () => server.rows('SELECT * FROM home', { db: 'pages' });
   const empty = () => server.query('DROP MEASUREMENT home', { db: 'pages' });
@@ -143,7 +143,7 @@ async function withTls(server, file, keyFile) {
 
 test('the steps for pyinflux3 work with TLS', built, async (t) => {
   if (!has(t, 'openssl', ['version']) || !(await hasPyinflux3(t))) return;
-  const { server, url } = await begun(t, { sql: sqlConfiguration });
+  const { server, url } = await begun(t, { sql: sqlConfiguration }, Tidemark);
   await server.mustWrite(point, { db: 'pages', precision: 's' });
   const { file, keyFile } = certificate(t);
   const port = await (server.isNative ? withTls(server, file, keyFile) : transcoderPort(t, url, file, keyFile));
