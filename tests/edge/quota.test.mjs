@@ -1,12 +1,14 @@
-// Tests quotas on the real runtime. The tests set a quota over HTTP, reach the quota, and wait for
-// its reset.
+// Tests quotas on the real runtime. The test sets a quota over HTTP, reaches the quota, and moves
+// the clock to its reset. On the native host, the test waits instead.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { PlainWorkerd, tidemark } from './harness.mjs';
+import { at } from '../../scripts/project.mjs';
+import { isNative, tidemark } from './harness.mjs';
 
+const script = at('tests', 'fault', 'worker.mjs');
 const route = '/api/v3/configure/quota';
 
 /** The quotas apply to all requests after the response. */
@@ -16,10 +18,20 @@ async function setQuota(server, limits) {
   return response.json();
 }
 
-/** If the current minute has fewer than `seconds` seconds left, waits for the next minute. */
-async function withinOneMinute(seconds) {
-  const left = 60_000 - (Date.now() % 60_000);
-  if (left < seconds * 1_000) await sleep(left + 50);
+function clockOf(server) {
+  let shiftMs = 0;
+  const pass = async (ms) => {
+    if (server.isNative) return sleep(ms);
+    shiftMs += ms;
+    const response = await server.fetch('/test_fault', { method: 'POST', body: JSON.stringify({ shiftMs }) });
+    assert.equal(response.status, 200);
+  };
+  /** If the current minute has fewer than `seconds` seconds left, passes to the next minute. */
+  const withinOneMinute = async (seconds) => {
+    const left = 60_000 - ((Date.now() + shiftMs) % 60_000);
+    if (left < seconds * 1_000) await pass(left + 50);
+  };
+  return { pass, withinOneMinute };
 }
 
 const points = (count) => Array.from({ length: count }, (_, at) => `m,host=h${at} v=${at}`).join('\n');
@@ -31,7 +43,8 @@ function retryAfter(response) {
 }
 
 test('writes beyond a quota are rejected until enough time has passed', async (t) => {
-  const server = await tidemark(t, {}, PlainWorkerd);
+  const server = await tidemark(t, isNative ? {} : { script, stdio: 'ignore' });
+  const { pass, withinOneMinute } = clockOf(server);
   await server.query('CREATE DATABASE one');
   const eight = { method: 'POST', body: '{"db":"eight","shards":8}' };
   assert.equal((await server.fetch('/api/v3/configure/database', eight)).status, 200);
@@ -96,7 +109,7 @@ test('writes beyond a quota are rejected until enough time has passed', async (t
   await setQuota(server, { db: 'full', stored_bytes: 1_000_000_000 });
   await server.mustWrite('m v=1', { db: 'full' });
 
-  await sleep(waitSeconds * 1_000 + 500);
+  await pass(waitSeconds * 1_000 + 500);
   await withinOneMinute(5);
   for (const db of ['one', 'eight']) await server.mustWrite(points(100), { db });
   answer = await ask();
