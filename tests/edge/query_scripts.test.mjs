@@ -1,5 +1,5 @@
-// Runs the recorded query scripts against a whole server over HTTP, with one shard and with four
-// shards.
+// Runs the recorded query scripts against a whole server over HTTP, with four shards, and nightly also
+// with one shard. tests/it/scripts.rs runs them in process with one shard and with several.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -64,10 +64,12 @@ async function answersAsRecorded(t, shards) {
   assert.ok(passed > 0);
 }
 
+const shardCounts = process.env.TIDEMARK_NIGHTLY === '1' ? ['1', '4'] : ['4'];
+
 // The scripts can run at the same time, because they do not depend on timing.
 test('every query script gives the recorded results', { concurrency: true }, (t) =>
   Promise.all(
-    ['1', '4'].map((shards) =>
+    shardCounts.map((shards) =>
       t.test(`with ${shards} shard(s)`, (t) => answersAsRecorded(t, shards)),
     ),
   ),
