@@ -1,15 +1,11 @@
-// Starts a browser for the tests of the console, and contains the actions that several tests use.
+// Opens the console of a server, and contains the actions that several tests use.
 
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 
-import { chromium } from 'playwright-core';
-
 import { at } from '../../scripts/project.mjs';
-import { has, tidemark, token } from './harness.mjs';
-
-const program = '/usr/bin/chromium';
-const args = ['--no-sandbox', '--disable-gpu', '--disable-background-networking'];
+import { hasChromium, sharedBrowser } from './chromium.mjs';
+import { tidemark, token } from './harness.mjs';
 
 /** Longer than any action in the page. */
 const patienceMs = 10_000;
@@ -18,13 +14,10 @@ export const pngFolder = at('screenshots');
 
 /** `problems` lists the browser's errors. Without chromium, skips the test and resolves to null. */
 export async function opened(t, { hash = '', signedIn = true, options, Kind, ...more } = {}) {
-  if (!has(t, program)) return null;
-  const [server, browser] = await Promise.all([
-    tidemark(t, options, Kind),
-    chromium.launch({ executablePath: program, args }),
-  ]);
-  t.after(() => browser.close());
+  if (!hasChromium(t)) return null;
+  const [server, browser] = await Promise.all([tidemark(t, options, Kind), sharedBrowser()]);
   const context = await browser.newContext({ viewport: { width: 1360, height: 860 }, ...more });
+  t.after(() => context.close());
   const page = await context.newPage();
   page.setDefaultTimeout(patienceMs);
   const problems = [];

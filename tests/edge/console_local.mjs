@@ -3,27 +3,29 @@
 
 import assert from 'node:assert/strict';
 
-import { chromium } from 'playwright-core';
-
 import { staticFolder, staticPage } from '../../scripts/console.mjs';
+import { hasChromium, launched } from './chromium.mjs';
 import { hashOf } from './console.mjs';
-import { has } from './harness.mjs';
 import { staticHost } from './static_host.mjs';
 
-export const program = '/usr/bin/chromium';
-export const args = ['--no-sandbox', '--disable-gpu', '--disable-background-networking'];
 export const patienceMs = 10_000;
 
 /** Browser messages that are expected while the page is offline. */
 const expected = /404 \(Not Found\)|ERR_INTERNET_DISCONNECTED/;
 
+let isBuilt;
+
+/** Serves the console with its database inside the page. */
+export async function builtHost(t) {
+  await (isBuilt ??= staticPage());
+  return staticHost(t, staticFolder);
+}
+
 /** Resolves to null without chromium. */
 export async function local(t, { hash = '' } = {}) {
-  if (!has(t, program)) return null;
-  await staticPage();
-  const host = await staticHost(t, staticFolder);
-  const browser = await chromium.launch({ executablePath: program, args });
-  t.after(() => browser.close());
+  if (!hasChromium(t)) return null;
+  const host = await builtHost(t);
+  const browser = await launched(t);
   const context = await browser.newContext({ viewport: { width: 1360, height: 860 } });
   const it = { host, context, problems: [] };
   it.page = await another(it, hash);

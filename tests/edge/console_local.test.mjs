@@ -7,14 +7,12 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { chromium } from 'playwright-core';
-
 import { consoleFolder, staticFolder } from '../../scripts/console.mjs';
 import { at } from '../../scripts/project.mjs';
 import { blocksOf } from './blocks.mjs';
+import { hasChromium, launched } from './chromium.mjs';
 import { chartDrawn, drawnColours, opened } from './console.mjs';
-import { has } from './harness.mjs';
-import { another, args, cells, corner, follow, inSharedWorker, local, patienceMs, program, send, write } from './console_local.mjs';
+import { another, cells, corner, follow, inSharedWorker, local, patienceMs, send, write } from './console_local.mjs';
 import { staticHost } from './static_host.mjs';
 
 async function keep(page, isWanted) {
@@ -380,11 +378,9 @@ test('10: unstored data is reported and stored later, and each switch shows the 
 });
 
 test('10: a console that was built for a server never starts its own database', async (t) => {
-  if (!has(t, program)) return;
+  if (!hasChromium(t)) return;
   const host = await staticHost(t, consoleFolder);
-  const browser = await chromium.launch({ executablePath: program, args });
-  t.after(() => browser.close());
-  const page = await browser.newPage();
+  const page = await (await launched(t)).newPage();
   page.setDefaultTimeout(patienceMs);
   await page.goto(host.url);
   await page.getByText('returns 404: check that Tidemark is running').waitFor();

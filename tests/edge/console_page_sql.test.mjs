@@ -8,11 +8,10 @@ import { test } from 'node:test';
 
 import { chromium } from 'playwright-core';
 
-import { sqlAsset, staticFolder, staticPage } from '../../scripts/console.mjs';
+import { sqlAsset, staticFolder } from '../../scripts/console.mjs';
+import { hasChromium, launchOptions } from './chromium.mjs';
 import { chartDrawn, drawnColours, hashOf, noProblems, opened, picture, type } from './console.mjs';
-import { has } from './harness.mjs';
-import { another, args, corner, follow, inSharedWorker, local, patienceMs, program, send, write } from './console_local.mjs';
-import { staticHost } from './static_host.mjs';
+import { another, builtHost, corner, follow, inSharedWorker, local, patienceMs, send, write } from './console_local.mjs';
 
 const asset = sqlAsset();
 const built = { skip: asset ? false : 'SQL is not built: npm run sql' };
@@ -244,12 +243,11 @@ test('a failed load of the module is reported, and can be repeated', built, asyn
 });
 
 test('a later visit loads the module from the browser’s cache', built, async (t) => {
-  if (!has(t, program)) return;
-  await staticPage();
-  const host = await staticHost(t, staticFolder);
+  if (!hasChromium(t)) return;
+  const host = await builtHost(t);
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-visitor-'));
   // A private window has little storage space.
-  const context = await chromium.launchPersistentContext(folder, { executablePath: program, args });
+  const context = await chromium.launchPersistentContext(folder, launchOptions);
   t.after(async () => {
     await context.close();
     rmSync(folder, { recursive: true, force: true });

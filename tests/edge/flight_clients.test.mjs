@@ -9,12 +9,12 @@ import { test } from 'node:test';
 
 import { InfluxDBClient, setLogger } from '@influxdata/influxdb3-client';
 import { build } from 'esbuild';
-import { chromium } from 'playwright-core';
 
 import { at } from '../../scripts/project.mjs';
+import { hasChromium, launched } from './chromium.mjs';
 import { columns, comesBack, judge, judgeRestart, manyRows, ofJavaScript, served } from './flight_cases.mjs';
 import { casesOf, rowsOf } from './flight_js.mjs';
-import { has, token, withoutSql } from './harness.mjs';
+import { token, withoutSql } from './harness.mjs';
 import { hasPythonClients, order, pythonProgram } from './python.mjs';
 import { staticHost } from './static_host.mjs';
 
@@ -150,17 +150,13 @@ async function page(t, host) {
   const { outputFiles } = await build({ stdin: options, bundle: true, format: 'esm', platform: 'browser', target: 'chrome120', write: false });
   host.instead.set('index.html', '<!doctype html><title>Flight</title><script type="module" src="page.js"></script>');
   host.instead.set('page.js', outputFiles[0].text);
-  const browser = await chromium.launch({ executablePath: chromiumProgram, args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking'] });
-  t.after(() => browser.close());
-  const it = await browser.newPage();
+  const it = await (await launched(t)).newPage();
   const said = [];
   it.on('console', (line) => said.push(line.text()));
   await it.goto(host.url);
   await it.waitForFunction('globalThis.asked');
   return { it, said };
 }
-
-const chromiumProgram = '/usr/bin/chromium';
 
 test('every Flight client passes every case', built, async (t) => {
   const host = await staticHost(t, at('examples', 'page'));
@@ -180,7 +176,7 @@ test('every Flight client passes every case', built, async (t) => {
   });
 
   await t.test('the browser build of the client in a page of Chromium from another origin', async (one) => {
-    if (!has(one, chromiumProgram)) return;
+    if (!hasChromium(one)) return;
     const { it, said } = await page(one, host);
     const ask = ([url, tokens]) => globalThis.asked(url, tokens);
     judge('a page', await it.evaluate(ask, [server.url, { token, other }]), ofJavaScript);

@@ -8,13 +8,11 @@ import { dirname, join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { test } from 'node:test';
 
-import { chromium } from 'playwright-core';
-
 import { consoleFolder } from '../../scripts/console.mjs';
 import { at } from '../../scripts/project.mjs';
+import { hasChromium, launched } from './chromium.mjs';
 import { command, commandProgram } from './commands.mjs';
-import { args, program } from './console_local.mjs';
-import { has, NativeHost, Tidemark, tidemark, token, WorkerHost } from './harness.mjs';
+import { NativeHost, Tidemark, tidemark, token, WorkerHost } from './harness.mjs';
 import { temporaryFolder } from './program.mjs';
 import { staticHost } from './static_host.mjs';
 
@@ -22,9 +20,7 @@ import { staticHost } from './static_host.mjs';
 async function pageHost(t) {
   const host = await staticHost(t, consoleFolder);
   host.instead.set('empty.html', '<!doctype html>');
-  const browser = await chromium.launch({ executablePath: program, args });
-  t.after(() => browser.close());
-  const page = await browser.newPage();
+  const page = await (await launched(t)).newPage();
   await page.goto(`${host.url}empty.html`);
   await page.evaluate(`import('${host.url}engine/engine.js').then(async ({ startEngine }) => (globalThis.engine = await startEngine()))`);
   const send = async ({ path, method, headers, body }) => {
@@ -142,7 +138,7 @@ async function checkAccess(server, db, secret, is = password) {
 }
 
 test('an export moves points, definitions and access between the Worker, the native program and a page', { timeout: 300_000 }, async (t) => {
-  if (!has(t, program)) return;
+  if (!hasChromium(t)) return;
   await commandProgram();
   const hosts = {
     worker: await tidemark(t, {}, WorkerHost),
@@ -218,7 +214,7 @@ test('a backup moves a database between the Worker and the native program', { ti
 });
 
 test('a page has no storage for backups', async (t) => {
-  if (!has(t, program)) return;
+  if (!hasChromium(t)) return;
   const page = await pageHost(t);
   await page.query('CREATE DATABASE d');
   const response = await page.fetch('/api/v3/backup?db=d', { method: 'POST' });

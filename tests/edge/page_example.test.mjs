@@ -6,25 +6,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { chromium } from 'playwright-core';
-
 import { consoleFolder } from '../../scripts/console.mjs';
 import { at } from '../../scripts/project.mjs';
-import { has } from './harness.mjs';
+import { hasChromium, launched } from './chromium.mjs';
 import { staticHost } from './static_host.mjs';
 
-const program = '/usr/bin/chromium';
-const args = ['--no-sandbox', '--disable-gpu', '--disable-background-networking'];
-
 test('a page counts its visits in its own database, which still exists after a reload', async (t) => {
-  if (!has(t, program)) return;
+  if (!hasChromium(t)) return;
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-page-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   cpSync(at('examples', 'page'), folder, { recursive: true });
   for (const name of ['engine', 'chunks']) cpSync(join(consoleFolder, name), join(folder, name), { recursive: true });
   const host = await staticHost(t, folder);
-  const browser = await chromium.launch({ executablePath: program, args });
-  t.after(() => browser.close());
+  const browser = await launched(t);
   const context = await browser.newContext();
   for (let visit = 1; visit <= 3; visit += 1) {
     const page = await context.newPage();

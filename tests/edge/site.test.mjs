@@ -7,15 +7,12 @@ import { createServer } from 'node:http';
 import { extname, join } from 'node:path';
 import { test } from 'node:test';
 
-import { chromium } from 'playwright-core';
-
 import { consolePage, staticFolder, staticPage } from '../../scripts/console.mjs';
 import { at } from '../../scripts/project.mjs';
 import { changeLinks, collect } from '../../scripts/site/pages.mjs';
 import { constantsOf, evaluate, variantsOf } from '../../scripts/site/rust_source.mjs';
 import { documentationSite } from '../../scripts/site/site.mjs';
-import { args, program } from './console_local.mjs';
-import { has } from './harness.mjs';
+import { hasChromium, launched } from './chromium.mjs';
 
 test('links are converted, except in code', () => {
   const text = '[a](b.md) `[c](d.md)` [`e`](f.md#g) ![h](i.png) [j](https://k)\n```\n[l](m.md)\n```\n[n](o.rs)';
@@ -91,14 +88,12 @@ async function hostWithPolicies(t, folder) {
 }
 
 test('the console links to the site, which has a search and complies with its policy', async (t) => {
-  if (!has(t, program)) return;
+  if (!hasChromium(t)) return;
   await consolePage();
   await documentationSite();
   await staticPage();
   const url = await hostWithPolicies(t, staticFolder);
-  const browser = await chromium.launch({ executablePath: program, args });
-  t.after(() => browser.close());
-  const page = await browser.newPage({ viewport: { width: 1360, height: 860 } });
+  const page = await (await launched(t)).newPage({ viewport: { width: 1360, height: 860 } });
   const problems = [];
   page.on('pageerror', (error) => problems.push(error.message));
   page.on('console', (said) => said.type() === 'error' && problems.push(said.text()));

@@ -8,14 +8,13 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { chromium } from 'playwright-core';
 import { parse as yaml } from 'yaml';
 
 import { keptToken } from '../../scripts/admin-token.mjs';
 import { freePort } from '../../scripts/dev-server.mjs';
 import { at } from '../../scripts/project.mjs';
-import { args, program } from './console_local.mjs';
-import { has, PlainWorkerd, tidemark, token, WorkerHost } from './harness.mjs';
+import { hasChromium, launched } from './chromium.mjs';
+import { PlainWorkerd, tidemark, token, WorkerHost } from './harness.mjs';
 
 function descendants(pid) {
   const children = new Map();
@@ -90,7 +89,7 @@ test('npm start prints commands to paste, keeps its data, and leaves no process 
 });
 
 test('the link of npm start opens the console with its token, and the console links to the documentation', async (t) => {
-  if (!has(t, program)) return;
+  if (!hasChromium(t)) return;
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-start-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   const PORT = String(await freePort());
@@ -104,8 +103,7 @@ test('the link of npm start opens the console with its token, and the console li
     assert.ok(left > 0, run.output);
     await sleep(500);
   }
-  const browser = await chromium.launch({ executablePath: program, args });
-  t.after(() => browser.close());
+  const browser = await launched(t);
   const requests = [];
   const opened = async () => {
     const page = await browser.newPage();
