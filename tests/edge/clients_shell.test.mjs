@@ -2,14 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 
 import { faultProxy } from './fault_proxy.mjs';
-import { has, PlainWorkerd, tidemark, token } from './harness.mjs';
+import { has, PlainWorkerd, temporaryFolder, tidemark, token } from './harness.mjs';
 
 const login = (url, secret = token) => {
   const { hostname, port } = new URL(url);
@@ -62,8 +61,7 @@ const points = Array.from({ length: 12_000 }, (_, i) => {
 });
 
 function importer(t, text) {
-  const folder = mkdtempSync(join(tmpdir(), 'tidemark-dump-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const folder = temporaryFolder(t);
   const paths = { plain: join(folder, 'dump.txt'), compressed: join(folder, 'dump.gz') };
   writeFileSync(paths.plain, text);
   writeFileSync(paths.compressed, gzipSync(text));

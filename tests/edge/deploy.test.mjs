@@ -3,8 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
@@ -14,7 +13,7 @@ import { stagedPackage } from '../../scripts/package.mjs';
 import { at, newNode, wrangler } from '../../scripts/project.mjs';
 import { callObject } from '../../src/edge/runtime.js';
 import { cloudflareAccount } from './cloudflare_api.mjs';
-import { has } from './harness.mjs';
+import { has, temporaryFolder } from './harness.mjs';
 
 /** The maximum time of one run on a busy machine. */
 const runMs = 60_000;
@@ -25,8 +24,7 @@ const staged = await stagedPackage();
 
 /** The folder contains the package, and an `npx` that runs this repository's wrangler. */
 function place(t, { hasSql = false } = {}) {
-  const folder = mkdtempSync(join(tmpdir(), 'tidemark-deploy-test-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const folder = temporaryFolder(t);
   const programs = join(folder, 'programs');
   mkdirSync(programs);
   symlinkSync(newNode(), join(programs, 'node'));

@@ -3,15 +3,14 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { test } from 'node:test';
 
 import { at } from '../../scripts/project.mjs';
 import { blocksOf } from './blocks.mjs';
 import { commandProgram } from './commands.mjs';
-import { has, PlainWorkerd, tidemark, token } from './harness.mjs';
+import { has, PlainWorkerd, temporaryFolder, tidemark, token } from './harness.mjs';
 import { grafanaAsks, telegrafOutput } from './settings_files.mjs';
 
 const pages = [
@@ -36,8 +35,7 @@ function strictCurl(folder) {
 const homeLines = blocksOf(readFileSync(at('docs', 'reference', 'influxql.md'), 'utf8')).find(({ text }) => text.startsWith('home,')).text;
 
 async function desk(t) {
-  const folder = mkdtempSync(join(tmpdir(), 'tidemark-documents-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const folder = temporaryFolder(t);
   for (const name of ['scripts', 'examples', 'node_modules', 'package.json']) symlinkSync(at(name), join(folder, name));
   mkdirSync(join(folder, 'bin'));
   strictCurl(join(folder, 'bin'));

@@ -3,12 +3,13 @@
 
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createSecureServer } from 'node:http2';
 import { createServer as createTlsServer } from 'node:https';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+
+import { temporaryFolder } from './harness.mjs';
 
 /** A frame consists of flags, length and payload. */
 export function frame(payload, flags = 0) {
@@ -119,8 +120,7 @@ const methods = {
 
 /** The certificate is for 127.0.0.1 and this run. */
 export function certificate(t) {
-  const folder = mkdtempSync(join(tmpdir(), 'tidemark-tls-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const folder = temporaryFolder(t);
   const [key, file] = ['key.pem', 'cert.pem'].map((name) => join(folder, name));
   const asked = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-subj', '/CN=localhost'];
   execFileSync('openssl', [...asked, '-days', '2', '-addext', 'subjectAltName=IP:127.0.0.1,DNS:localhost', '-addext', 'basicConstraints=critical,CA:FALSE', '-keyout', key, '-out', file], { stdio: 'ignore' });

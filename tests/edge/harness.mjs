@@ -149,6 +149,13 @@ export class PlainWorkerd extends Tidemark {
   }
 }
 
+/** The folder is deleted after the test `t`. */
+export function temporaryFolder(t) {
+  const folder = mkdtempSync(join(tmpdir(), 'tidemark-test-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
 /**
  * `options.vars` are settings of the Worker. `options.secret: null` starts the server without a
  * token. `startServer` describes all further options. `Kind` is a subclass that starts another

@@ -2,16 +2,15 @@
 // compressed. Includes imports that are interrupted and then continued.
 
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 
 import { databaseToken } from './client_trials.mjs';
 import { command } from './commands.mjs';
-import { PlainWorkerd, tidemark } from './harness.mjs';
+import { PlainWorkerd, temporaryFolder, tidemark } from './harness.mjs';
 
 /** The file contains DDL, DML, two databases, comments, and a string with a line break. */
 const points = 2_000;
@@ -33,12 +32,6 @@ log,a\\ b=c text="one
 # two" 7
 `;
 const file = head + treasures.join('\n') + tail;
-
-function folderOf(t) {
-  const folder = mkdtempSync(join(tmpdir(), 'tidemark-import-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
-}
 
 function load(url, path, onStart, more = [], secret) {
   return command(['import', '--url', url, '--path', path, '--batch-lines', '100', ...more], { onStart, secret });
@@ -66,7 +59,7 @@ function passOn(t, server, look) {
 
 test('a killed import is continued, plain and gzip', async (t) => {
   const server = await tidemark(t, {}, PlainWorkerd);
-  const folder = folderOf(t);
+  const folder = temporaryFolder(t);
   for (const [name, bytes] of [['plain.txt', file], ['packed.txt.gz', gzipSync(file)]]) {
     const path = join(folder, name);
     writeFileSync(path, bytes);
@@ -103,7 +96,7 @@ test('a killed import is continued, plain and gzip', async (t) => {
 
 test('a file that changed after a killed import is imported from its first line', async (t) => {
   const server = await tidemark(t, {}, PlainWorkerd);
-  const path = join(folderOf(t), 'changed.lp');
+  const path = join(temporaryFolder(t), 'changed.lp');
   const text = (value) => Array.from({ length: 300 }, (_, at) => `m v=${value} ${at}\n`).join('');
   writeFileSync(path, text(1));
   let writes = 0;
@@ -124,7 +117,7 @@ test('a file that changed after a killed import is imported from its first line'
 
 test('--database replaces the database of the file, but not several databases', async (t) => {
   const server = await tidemark(t, {}, PlainWorkerd);
-  const path = join(folderOf(t), 'one.txt');
+  const path = join(temporaryFolder(t), 'one.txt');
   const one = ['# DDL', 'CREATE DATABASE e', '# DML', '# CONTEXT-DATABASE: e', '# CONTEXT-RETENTION-POLICY: long', 'm v=1 1'];
   writeFileSync(path, one.join('\n'));
   const { code, said } = await load(server.url, path, undefined, ['--database', 'f', '--policy', 'p']);
@@ -142,7 +135,7 @@ test('--database replaces the database of the file, but not several databases', 
 
 test('rejected lines are reported, and the import continues but fails at its end', async (t) => {
   const server = await tidemark(t, {}, PlainWorkerd);
-  const path = join(folderOf(t), 'bad.txt');
+  const path = join(temporaryFolder(t), 'bad.txt');
   const dml = ['# DDL', 'CREATE DATABASE d', '# DML', '# CONTEXT-DATABASE: d', 'm v=1 1', 'm v= 2'];
   writeFileSync(path, [...dml, 'm v=3 3'].join('\r\n'));
   const { code, said } = await load(server.url, path);
@@ -166,7 +159,7 @@ test('an export is compressed for clients that accept it, and can be imported', 
   assert.equal(text, `m,k=\\ x f=1.5,s="a \\"b\\"${long}",t=true,v=1i 1700000000000000001\n`);
   assert.equal(exported.headers.get('Content-Encoding'), 'gzip');
 
-  const path = join(folderOf(t), 'a.lp');
+  const path = join(temporaryFolder(t), 'a.lp');
   writeFileSync(path, text);
   const { code, said } = await load(server.url, path, undefined, ['--database', 'b']);
   assert.equal(code, 0, said);
@@ -217,7 +210,7 @@ test('an imported export returns the same results, for points of any age', async
   };
   const before = await answers();
   assert.equal(before[0][0].values.length, 3_000);
-  const folder = folderOf(t);
+  const folder = temporaryFolder(t);
   const paths = [];
   for (const rp of ['autogen', 'long']) {
     const exported = await server.fetch(`/api/v3/export?db=station&rp=${rp}`);
@@ -239,7 +232,7 @@ test('an imported export returns the same results, for points of any age', async
 
 test('a warning precedes an import into a short retention policy, or with a token that cannot create databases', async (t) => {
   const server = await tidemark(t, {}, PlainWorkerd);
-  const path = join(folderOf(t), 'lines.lp');
+  const path = join(temporaryFolder(t), 'lines.lp');
   writeFileSync(path, 'm v=1 1\n');
   await server.query('CREATE DATABASE short WITH DURATION 1d');
   const into = (database, secret) => load(server.url, path, undefined, ['--database', database], secret);

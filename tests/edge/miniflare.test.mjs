@@ -2,15 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 
 import { startTidemark } from '../../examples/miniflare/tidemark.mjs';
 import { at } from '../../scripts/project.mjs';
-import { token } from './harness.mjs';
+import { temporaryFolder, token } from './harness.mjs';
 
 const headers = {
   Authorization: `Token ${token}`,
@@ -27,8 +24,7 @@ async function rows(ask, url, q) {
 }
 
 test('writes, queries, evicted objects and a persistent folder work under Miniflare', async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'tidemark-miniflare-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const folder = temporaryFolder(t);
   const options = { token, settings: { DEFAULT_SHARDS: '4' }, folder };
   const lines = Array.from({ length: 100 }, (_, i) => `m,host=h${i % 10} v=${i}i ${i}`);
   const q = 'SELECT count(v), sum(v) FROM m';

@@ -2,8 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
@@ -14,16 +13,10 @@ import { sqlConfiguration } from '../../scripts/sql-binding.mjs';
 import { startInfluxd } from '../record/influxd.mjs';
 import { blocksOf } from './blocks.mjs';
 import { command } from './commands.mjs';
-import { has, PlainWorkerd, tidemark, withoutSql } from './harness.mjs';
+import { has, PlainWorkerd, temporaryFolder, tidemark, withoutSql } from './harness.mjs';
 import { hasPythonClients, pythonProgram } from './python.mjs';
 
 const given = (name) => at('tests', 'data', 'moving', name);
-
-function folderOf(t) {
-  const folder = mkdtempSync(join(tmpdir(), 'tidemark-moving-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
-}
 
 const load = ({ url }, words, secret) => command(['import', ...words], { url, secret });
 
@@ -37,7 +30,7 @@ const exported = async (server, search) => (await server.fetch(`/api/v3/export?$
 
 test('1.x: an export of influx_inspect gives the same points as in 1.x', async (t) => {
   const server = await tidemark(t, {}, PlainWorkerd);
-  const path = join(folderOf(t), 'export.txt');
+  const path = join(temporaryFolder(t), 'export.txt');
   copyFileSync(given('influx_inspect.txt'), path);
   const said = await mustLoad(server, [path]);
   assert.match(said, /, 14 points written, 0 lines rejected, /);
@@ -78,7 +71,7 @@ test('1.x: an export of influx_inspect gives the same points as in 1.x', async (
 
 test('2.x: the export of a bucket by influxd inspect export-lp is imported into a policy', async (t) => {
   const server = await tidemark(t, {}, PlainWorkerd);
-  const path = join(folderOf(t), 'bucket.lp.gz');
+  const path = join(temporaryFolder(t), 'bucket.lp.gz');
   writeFileSync(path, gzipSync(readFileSync(given('export_lp.lp'))));
   await server.query('CREATE DATABASE plant');
   await server.query('CREATE RETENTION POLICY year ON plant DURATION INF REPLICATION 1');
@@ -118,7 +111,7 @@ test('3: rows of query_sql are imported from JSON lines, and from Parquet with D
     WHERE table_name = 'air' AND data_type LIKE 'Dictionary%' ORDER BY column_name`;
   const names = (await (await ask(tags, 'json')).json()).map((row) => row.column_name);
   assert.deepEqual(names, ['room', 'side']);
-  const folder = folderOf(t);
+  const folder = temporaryFolder(t);
   const rows = join(folder, 'air.jsonl');
   writeFileSync(rows, await (await ask('SELECT * FROM air', 'jsonl')).text());
   const words = (db, path) => ['--database', db, '--measurement', 'air', '--tags', names.join(','), path];
@@ -140,7 +133,7 @@ test('3: rows of query_sql are imported from JSON lines, and from Parquet with D
 test('an invalid row is reported, and no value is guessed', async (t) => {
   const row = (more) => JSON.stringify({ time: '2023-11-14T22:13:20', ...more });
   const server = await tidemark(t, {}, PlainWorkerd);
-  const path = join(folderOf(t), 'rows.jsonl');
+  const path = join(temporaryFolder(t), 'rows.jsonl');
   writeFileSync(path, `${row({ v: 1 })}\n${row({ a: 'x' })}\n`);
   const { code, said } = await load(server, ['--database', 'd', '--measurement', 'm', '--tags', 'a', path]);
   assert.deepEqual([code, /line 2 cannot be imported: the row has no field/.test(said)], [1, true], said);
@@ -155,7 +148,7 @@ test('an import with a token that cannot read skips the comparison', async (t) =
   const permissions = [{ resource_type: 'db', resource_identifier: ['d'], actions: ['write'] }];
   const body = JSON.stringify({ token_name: 'writer', permissions });
   const made = await (await server.fetch('/api/v3/configure/token', { method: 'POST', body })).json();
-  const path = join(folderOf(t), 'lines.lp');
+  const path = join(temporaryFolder(t), 'lines.lp');
   writeFileSync(path, 'm v=1 1\n');
   const { code, said } = await load(server, ['--database', 'd', path], made.token);
   assert.equal(code, 0, said);

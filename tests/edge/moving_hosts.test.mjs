@@ -12,8 +12,7 @@ import { consoleFolder } from '../../scripts/console.mjs';
 import { at } from '../../scripts/project.mjs';
 import { hasChromium, launched } from './chromium.mjs';
 import { command, commandProgram } from './commands.mjs';
-import { NativeHost, Tidemark, tidemark, token, WorkerHost } from './harness.mjs';
-import { temporaryFolder } from './program.mjs';
+import { NativeHost, temporaryFolder, Tidemark, tidemark, token, WorkerHost } from './harness.mjs';
 import { staticHost } from './static_host.mjs';
 
 /** Gives the commands access to a database in a page. The page has no admin token. */

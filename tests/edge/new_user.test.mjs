@@ -3,8 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
@@ -15,6 +14,7 @@ import { npm } from '../../scripts/project.mjs';
 import { makeRelease, version } from '../../scripts/release.mjs';
 import { sampleLines } from '../../scripts/sample.mjs';
 import { command, commandProgram } from './commands.mjs';
+import { temporaryFolder } from './harness.mjs';
 import { packageRegistry } from './package_registry.mjs';
 
 const questions = [
@@ -49,8 +49,7 @@ async function stopped(server, signal) {
 }
 
 test('the package of a release runs with npx', { timeout: 300_000 }, async (t) => {
-  const desk = mkdtempSync(join(tmpdir(), 'tidemark-new-user-'));
-  t.after(() => rmSync(desk, { recursive: true, force: true }));
+  const desk = temporaryFolder(t);
   const release = join(desk, 'release');
   await makeRelease(release);
   const [npmCommand, npmWords] = npm();
@@ -63,8 +62,7 @@ test('the package of a release runs with npx', { timeout: 300_000 }, async (t) =
 });
 
 test('the native program returns the same results after a restart and an import', { timeout: 300_000 }, async (t) => {
-  const home = mkdtempSync(join(tmpdir(), 'tidemark-new-user-'));
-  t.after(() => rmSync(home, { recursive: true, force: true }));
+  const home = temporaryFolder(t);
   const PORT = String(await freePort());
   const TIDEMARK_URL = `http://127.0.0.1:${PORT}`;
   const program = await commandProgram();

@@ -3,21 +3,20 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { packPackage } from '../../scripts/package.mjs';
 import { must } from '../../scripts/processes.mjs';
 import { at, newNode, npm, wrangler } from '../../scripts/project.mjs';
+import { temporaryFolder } from './harness.mjs';
 
 const json = (path) => JSON.parse(readFileSync(at(path), 'utf8'));
 
 /** The package has no dependencies, so the installation needs no registry. */
 async function installed(t) {
-  const folder = mkdtempSync(join(tmpdir(), 'tidemark-installed-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const folder = temporaryFolder(t);
   const archive = await packPackage(folder);
   writeFileSync(join(folder, 'package.json'), '{ "private": true }\n');
   const [command, first] = npm();

@@ -1,20 +1,19 @@
 // Uses a real browser to test the example of a page with its own database.
 
 import assert from 'node:assert/strict';
-import { cpSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { consoleFolder } from '../../scripts/console.mjs';
 import { at } from '../../scripts/project.mjs';
 import { hasChromium, launched } from './chromium.mjs';
+import { temporaryFolder } from './harness.mjs';
 import { staticHost } from './static_host.mjs';
 
 test('a page counts its visits in its own database, which still exists after a reload', async (t) => {
   if (!hasChromium(t)) return;
-  const folder = mkdtempSync(join(tmpdir(), 'tidemark-page-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const folder = temporaryFolder(t);
   cpSync(at('examples', 'page'), folder, { recursive: true });
   for (const name of ['engine', 'chunks']) cpSync(join(consoleFolder, name), join(folder, name), { recursive: true });
   const host = await staticHost(t, folder);

@@ -2,14 +2,13 @@
 // which pyarrow, pandas and DuckDB can read.
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { sqlConfiguration } from '../../scripts/sql-binding.mjs';
 import { command } from './commands.mjs';
-import { tidemark, withoutSql } from './harness.mjs';
+import { temporaryFolder, tidemark, withoutSql } from './harness.mjs';
 import { hasPythonClients, order } from './python.mjs';
 
 const built = { skip: withoutSql };
@@ -19,8 +18,7 @@ const firstSecond = 1_700_006_400;
 
 test('a folder of Parquet files contains every row by measurement and day, and an export can continue', built, async (t) => {
   const server = await tidemark(t, { sql: sqlConfiguration });
-  const folder = mkdtempSync(join(tmpdir(), 'tidemark-parquet-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const folder = temporaryFolder(t);
   await server.query('CREATE DATABASE d');
   const line = (name, n) => `${name},host=h${n % 3} i=${n}i,f=${n}.5 ${firstSecond + n * 3_600}`;
   const lines = Array.from({ length: 100 }, (_, n) => [line('m', n), line('öl\\ 1', n * 2)]).flat();

@@ -3,27 +3,21 @@
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { test } from 'node:test';
 
 import { pack } from '../../scripts/prebuilt.mjs';
 import { at } from '../../scripts/project.mjs';
+import { temporaryFolder } from './harness.mjs';
 
 const modules = ['build/index.js', 'build/index_bg.wasm', '.cache/engine/tidemark.js', '.cache/engine/tidemark_bg.wasm'];
 const sources = ['packages', 'scripts', 'src', 'crates', 'www', 'package.json', 'package-lock.json', 'wrangler.toml', 'README.md'];
 
-function folder(t, name) {
-  const made = mkdtempSync(join(tmpdir(), `tidemark-${name}-`));
-  t.after(() => rmSync(made, { recursive: true, force: true }));
-  return made;
-}
-
 /** The user of the clone has Node, the npm packages, tar and gzip, but no Rust. */
 function clone(t) {
-  const root = folder(t, 'clone');
+  const root = temporaryFolder(t);
   for (const name of sources) cpSync(at(name), join(root, name), { recursive: true });
   mkdirSync(join(root, '.cache'));
   // Links each package separately, so that changes in the clone do not affect this repository.
@@ -31,7 +25,7 @@ function clone(t) {
   for (const name of readdirSync(at('node_modules')).filter((one) => !one.startsWith('.tidemark'))) {
     symlinkSync(at('node_modules', name), join(root, 'node_modules', name));
   }
-  const programs = folder(t, 'programs');
+  const programs = temporaryFolder(t);
   for (const name of ['tar', 'gzip']) {
     const path = process.env.PATH.split(delimiter).map((part) => join(part, name)).find(existsSync);
     symlinkSync(path, join(programs, name));
@@ -55,7 +49,7 @@ async function served(t, state) {
 }
 
 test('a machine without Rust builds from the archive of a release, and rejects any other archive', async (t) => {
-  const archive = join(folder(t, 'release'), 'tidemark-v9.9.9.tar.gz');
+  const archive = join(temporaryFolder(t), 'tidemark-v9.9.9.tar.gz');
   const sha256 = await pack(archive);
   const good = readFileSync(archive);
   const state = { bytes: good };
@@ -97,7 +91,7 @@ test('a machine without Rust builds from the archive of a release, and rejects a
 });
 
 test('the release workflow writes the name of its archive to prebuilt.json and to the button', async (t) => {
-  const given = folder(t, 'given');
+  const given = temporaryFolder(t);
   writeFileSync(join(given, 'SHA256SUMS'), `${'ab'.repeat(32)}  tidemark-v9.9.9.tar.gz\n`);
   const { root, run } = clone(t);
   const link = /\(https:\/\/deploy\.workers\.cloudflare\.com\/\?url=https:\/\/github\.com\/([^)]*)\)/g;

@@ -2,9 +2,6 @@
 // ends it.
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { endGroup, run, startGroup } from '../../scripts/processes.mjs';
@@ -37,13 +34,6 @@ export async function isAvailable(t, name, check) {
 /** The installation is repeated only if one of the files in `inputs` has changed. */
 export const isInstalled = (t, name, { stamp, inputs, outputs, work }) =>
   isAvailable(t, name, () => step(name, { stamp, inputs: fingerprint(inputs), outputs }, work));
-
-/** The folder is deleted after the test `t`. */
-export function temporaryFolder(t) {
-  const folder = mkdtempSync(join(tmpdir(), 'tidemark-program-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
-}
 
 class Program {
   constructor(command, args, options) {

@@ -6,8 +6,8 @@ import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 
 import { databaseToken } from './client_trials.mjs';
-import { PlainWorkerd, tidemark } from './harness.mjs';
-import { startProgram, temporaryFolder } from './program.mjs';
+import { PlainWorkerd, temporaryFolder, tidemark } from './harness.mjs';
+import { startProgram } from './program.mjs';
 import { hasPythonClients, pythonProgram } from './python.mjs';
 
 /** The prefixes of the columns in the CSV export. Points of an interface have its name as a tag. */

@@ -8,8 +8,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { databaseToken } from './client_trials.mjs';
-import { has, PlainWorkerd, tidemark } from './harness.mjs';
-import { startProgram, temporaryFolder } from './program.mjs';
+import { has, PlainWorkerd, temporaryFolder, tidemark } from './harness.mjs';
+import { startProgram } from './program.mjs';
 
 /** Icinga checks these objects every second. The check command is part of Icinga. */
 const checked = String.raw`

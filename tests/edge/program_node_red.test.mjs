@@ -8,8 +8,8 @@ import { test } from 'node:test';
 import { freePort } from '../../scripts/dev-server.mjs';
 import { at, npm } from '../../scripts/project.mjs';
 import { databaseToken } from './client_trials.mjs';
-import { PlainWorkerd, tidemark } from './harness.mjs';
-import { isInstalled, quietly, startProgram, temporaryFolder } from './program.mjs';
+import { PlainWorkerd, temporaryFolder, tidemark } from './harness.mjs';
+import { isInstalled, quietly, startProgram } from './program.mjs';
 
 const sources = ['package.json', 'package-lock.json'].map((name) => `tests/edge/node_red/${name}`);
 const folder = at('.cache', 'node-red');

@@ -7,8 +7,8 @@ import { test } from 'node:test';
 import { freePort } from '../../scripts/dev-server.mjs';
 import { run } from '../../scripts/processes.mjs';
 import { databaseToken } from './client_trials.mjs';
-import { has, PlainWorkerd, tidemark } from './harness.mjs';
-import { startProgram, temporaryFolder } from './program.mjs';
+import { has, PlainWorkerd, temporaryFolder, tidemark } from './harness.mjs';
+import { startProgram } from './program.mjs';
 
 const ms = 1_700_000_000_000;
 const count = 5000;

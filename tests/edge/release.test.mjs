@@ -4,8 +4,7 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
@@ -18,16 +17,10 @@ import { sqlFiles } from '../../scripts/package.mjs';
 import { at } from '../../scripts/project.mjs';
 import { addArchives, makeRelease, needsFixtures, needsOneVersion, needsSql, notesOf, recordedRelease, declaredVersions } from '../../scripts/release.mjs';
 import { hasReleasedSql, hasSql, sqlFolder } from '../../scripts/setup.mjs';
-import { has, PlainWorkerd, tidemark } from './harness.mjs';
+import { has, PlainWorkerd, temporaryFolder, tidemark } from './harness.mjs';
 
 const json = (path) => JSON.parse(readFileSync(path, 'utf8'));
 const { version } = json(at('package.json'));
-
-function folder(t) {
-  const made = mkdtempSync(join(tmpdir(), 'tidemark-release-'));
-  t.after(() => rmSync(made, { recursive: true, force: true }));
-  return made;
-}
 
 test('all parts have the same version, and a server reports it', async (t) => {
   const server = await tidemark(t, {}, PlainWorkerd);
@@ -59,7 +52,7 @@ test('the release notes are the section of the version, and a tag needs a sectio
 });
 
 test('a release has all its files, and their checksums', async (t) => {
-  const [target, from] = [join(folder(t), 'release'), folder(t)];
+  const [target, from] = [join(temporaryFolder(t), 'release'), temporaryFolder(t)];
   assert.throws(() => addArchives(from, target, true), /does not contain tidemark-.*, tidemark-slim-.*: run `npm run archive`/);
   for (const name of archives()) writeFileSync(join(from, name), name);
   await makeRelease(target, undefined, { from });
@@ -87,7 +80,7 @@ test('a release needs a release build of SQL, and the errors explain how to buil
 
 test('the package of a release contains the identical SQL Worker', async (t) => {
   if (!hasSql()) return t.skip('SQL is not built: npm run sql');
-  const target = join(folder(t), 'release');
+  const target = join(temporaryFolder(t), 'release');
   await makeRelease(target);
   execFileSync('tar', ['-xzf', `tidemark-${version}.tgz`], { cwd: target });
   const built = join(target, 'package', 'built');
@@ -100,7 +93,7 @@ test('the package of a release contains the identical SQL Worker', async (t) => 
 });
 
 test('an archive contains the files for the image and for the service', async (t) => {
-  const place = folder(t);
+  const place = temporaryFolder(t);
   const program = join(place, 'program');
   writeFileSync(program, '#!/bin/sh\n');
   chmodSync(program, 0o755);
@@ -129,7 +122,7 @@ test('the workflow builds every target of a release on a machine with that proce
 test('systemd accepts the service file, and the service is sandboxed', (t) => {
   if (!has(t, 'systemd-analyze')) return;
   const unit = readFileSync(at('packages', 'systemd', 'tidemark.service'), 'utf8');
-  const file = join(folder(t), 'tidemark.service');
+  const file = join(temporaryFolder(t), 'tidemark.service');
   // The service starts a program that exists only after the installation.
   writeFileSync(file, unit.replace('/usr/local/bin/tidemark', process.execPath));
   const verified = spawnSync('systemd-analyze', ['verify', '--man=no', file], { encoding: 'utf8' });

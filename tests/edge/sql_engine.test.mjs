@@ -2,8 +2,8 @@
 // much memory.
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { getPriority, tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
+import { getPriority } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -11,6 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Engine } from '../../scripts/sql_process/engine.mjs';
 import { SqlSupervisor } from '../../scripts/sql_process/supervisor.mjs';
 import { Sessions } from '../../sql/sessions.js';
+import { temporaryFolder } from './harness.mjs';
 
 /** The message is a command, and each reply is the number of turns that the thread has run. */
 const standIn = `
@@ -31,8 +32,7 @@ export const memory_bytes = () => turns * 1000;
 `;
 
 function standInFolder(t) {
-  const folder = mkdtempSync(join(tmpdir(), 'tidemark-sql-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const folder = temporaryFolder(t);
   writeFileSync(join(folder, 'module.mjs'), standIn);
   writeFileSync(join(folder, 'index_bg.wasm'), Buffer.from([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]));
   return folder;

@@ -1,13 +1,13 @@
 // Builds SQL Workers and SQL processes whose module also runs the code of a test.
 
-import { copyFileSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { copyFileSync, existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { build } from 'esbuild';
 
 import { at } from '../../scripts/project.mjs';
 import { hasSql } from '../../scripts/setup.mjs';
+import { temporaryFolder } from './harness.mjs';
 
 const staging = at('.cache', 'sql');
 export const moduleOfSql = JSON.stringify(join(staging, 'index.js'));
@@ -20,8 +20,7 @@ export async function processOfSql(t, code) {
     t.skip('SQL is not built: npm run sql');
     return null;
   }
-  const folder = mkdtempSync(join(tmpdir(), 'tidemark-sql-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const folder = temporaryFolder(t);
   writeFileSync(join(folder, 'module.mjs'), code);
   copyFileSync(at('sql', 'build', 'index_bg.wasm'), join(folder, 'index_bg.wasm'));
   return folder;
@@ -33,8 +32,7 @@ export async function workerOfSql(t, code) {
     t.skip('SQL is not built: npm run sql');
     return null;
   }
-  const folder = mkdtempSync(join(tmpdir(), 'tidemark-sql-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const folder = temporaryFolder(t);
   const shim = join(folder, 'module.js');
   writeFileSync(shim, code);
   const isOwn = (importer) => importer === at('sql', 'worker.js');

@@ -2,8 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -14,7 +13,7 @@ import { keptToken } from '../../scripts/admin-token.mjs';
 import { freePort } from '../../scripts/dev-server.mjs';
 import { at } from '../../scripts/project.mjs';
 import { hasChromium, launched } from './chromium.mjs';
-import { PlainWorkerd, tidemark, token, WorkerHost } from './harness.mjs';
+import { PlainWorkerd, temporaryFolder, tidemark, token, WorkerHost } from './harness.mjs';
 
 function descendants(pid) {
   const children = new Map();
@@ -62,8 +61,7 @@ async function npmStart(t, env) {
 }
 
 test('npm start prints commands to paste, keeps its data, and leaves no process running', async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'tidemark-start-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const folder = temporaryFolder(t);
   const PORT = String(await freePort());
   const FLIGHT_PORT = String(await freePort());
   for (const signal of ['SIGTERM', 'SIGINT']) {
@@ -90,8 +88,7 @@ test('npm start prints commands to paste, keeps its data, and leaves no process 
 
 test('the link of npm start opens the console with its token, and the console links to the documentation', async (t) => {
   if (!hasChromium(t)) return;
-  const folder = mkdtempSync(join(tmpdir(), 'tidemark-start-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const folder = temporaryFolder(t);
   const PORT = String(await freePort());
   const secret = 'a token & its #signs+';
   const run = await npmStart(t, { PORT, STATE_DIR: folder, ADMIN_TOKEN: secret, SQL: 'off' });
@@ -157,8 +154,7 @@ test('the link of npm start opens the console with its token, and the console li
 });
 
 test('the token of npm start is random, created once, and kept', (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'tidemark-start-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const folder = temporaryFolder(t);
   const made = ['a', 'b'].map((name) => keptToken(join(folder, name)));
   assert.notEqual(made[0], made[1]);
   for (const [at, name] of ['a', 'b'].entries()) {
@@ -182,8 +178,7 @@ test('the token of npm start is random, created once, and kept', (t) => {
 });
 
 test('npm start reads the admin token from the environment, and does not expose it', async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'tidemark-start-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const folder = temporaryFolder(t);
   const PORT = String(await freePort());
   const secret = 'given by the environment';
   const run = await npmStart(t, { PORT, STATE_DIR: folder, ADMIN_TOKEN: secret });

@@ -3,16 +3,15 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { openSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { InfluxDB, Point, setLogger } from '@influxdata/influxdb-client';
 import * as v1 from 'influx';
 
-import { PlainWorkerd, tidemark } from './harness.mjs';
+import { PlainWorkerd, temporaryFolder, tidemark } from './harness.mjs';
 
 setLogger({ error() {}, warn() {} });
 
@@ -42,9 +41,8 @@ const basic = (user, password) => ({
 });
 
 test('clients work with a database token until it is revoked', async (t) => {
-  const log = join(mkdtempSync(join(tmpdir(), 'tidemark-log-')), 'log');
+  const log = join(temporaryFolder(t), 'log');
   const out = openSync(log, 'w');
-  t.after(() => rmSync(dirname(log), { recursive: true, force: true }));
   const server = await tidemark(t, { stdio: ['ignore', out, out], observability: true });
   await server.query('CREATE DATABASE a');
   await server.query('CREATE DATABASE b');

@@ -3,8 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -17,6 +16,7 @@ import { stagedPackage } from '../../scripts/package.mjs';
 import { at, newNode } from '../../scripts/project.mjs';
 import { hasSql, sqlFolder } from '../../scripts/setup.mjs';
 import { startSqlProcess, withBinding } from '../../scripts/sql-binding.mjs';
+import { temporaryFolder } from './harness.mjs';
 
 test('npm run wrangler runs the locked wrangler with a supported Node', async () => {
   const args = ['run', '--silent', 'wrangler', '--', '--version'];
@@ -64,8 +64,7 @@ test('a second server does not write the configuration of the first one again', 
 
 /** Resolves to the address of a session, and to a function that ends the compilation. */
 async function uncompiledSql(t) {
-  const stateDir = mkdtempSync(join(tmpdir(), 'tidemark-sql-'));
-  t.after(() => rmSync(stateDir, { recursive: true, force: true }));
+  const stateDir = temporaryFolder(t);
   let finish = (_isBuilt) => {};
   const built = new Promise((done) => (finish = done));
   const { configuration, stop } = await startSqlProcess({ node: newNode(), folder: sqlFolder, stateDir, built });
