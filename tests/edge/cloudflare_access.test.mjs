@@ -7,7 +7,7 @@ import { createServer } from 'node:http';
 import { test } from 'node:test';
 
 import { noProblems, opened } from './console.mjs';
-import { tidemark, WorkerHost } from './harness.mjs';
+import { listening, tidemark, WorkerHost } from './harness.mjs';
 
 const audience = 'a1b2c3';
 const base64url = (text) => Buffer.from(text).toString('base64url');
@@ -33,10 +33,7 @@ async function startTeam(t, keys) {
     response.writeHead(team.status, { 'Content-Type': 'application/json', Location: '/elsewhere' });
     response.end(JSON.stringify({ keys: team.keys.map(({ jwk }) => jwk), public_certs: [] }));
   });
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve()));
-  t.after(() => server.close());
-  const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
-  team.url = `http://127.0.0.1:${port}`;
+  team.url = await listening(t, server);
   team.claims = (more = {}) => {
     const now = Math.floor(Date.now() / 1000);
     const claims = { aud: [audience], iss: team.url, iat: now, nbf: now, exp: now + 3_600 };

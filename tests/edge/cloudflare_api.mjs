@@ -5,6 +5,8 @@ import { createServer } from 'node:http';
 
 import { Miniflare } from 'miniflare';
 
+import { listening } from './harness.mjs';
+
 const accountId = 'an-account';
 const scriptsPath = `/accounts/${accountId}/workers/scripts`;
 
@@ -162,11 +164,11 @@ export async function cloudflareAccount(t) {
     const [, script, more] = /^\/scripts\/([\w-]+)(.*)$/.exec(rest) ?? [];
     return script ? ofScript(method, script, more, request) : ofAccount[`${method} ${rest}`]?.(request);
   }
-  return Object.assign(it, { url: await listening(t, it, answer) });
+  return Object.assign(it, { url: await serving(t, it, answer) });
 }
 
 /** Resolves to the server's address. The status is 404 if `answer` returns undefined. */
-async function listening(t, it, answer) {
+function serving(t, it, answer) {
   const server = createServer(async (incoming, outgoing) => {
     const { method, headers } = incoming;
     const [path] = incoming.url.split('?');
@@ -189,12 +191,7 @@ async function listening(t, it, answer) {
       reply(status, { errors: [{ code, message }], result: null });
     }
   });
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undefined)));
-  t.after(() => {
-    server.close();
-    server.closeAllConnections();
-  });
-  return `http://127.0.0.1:${/** @type {any} */ (server.address()).port}`;
+  return listening(t, server);
 }
 
 /**
@@ -209,6 +206,8 @@ export async function cloudflareApi(t) {
     [`GET ${scriptsPath}`]: () => [...it.scripts.keys()].map((id) => ({ id })),
   };
   async function answer(method, path, request) {
+    const status = it.fails(`${method} ${path}`);
+    if (status) throw new ApiError(status, 10_000, 'no');
     const known = answers[`${method} ${path}`];
     if (known) return known();
     const [, script, rest] = new RegExp(`^${scriptsPath}/([\\w-]+)(/subdomain|/domains/records)?$`).exec(path) ?? [];
@@ -229,26 +228,8 @@ export async function cloudflareApi(t) {
     }
     return undefined;
   }
-  const server = createServer(async (incoming, outgoing) => {
-    const { method, headers } = incoming;
-    const [path] = incoming.url.split('?');
-    it.calls.push(`${method} ${incoming.url}`);
-    const pieces = [];
-    for await (const piece of incoming) pieces.push(piece);
-    const body = pieces.length > 0 ? Buffer.concat(pieces) : undefined;
-    const request = new Request(`http://api${incoming.url}`, { method, headers: { 'Content-Type': headers['content-type'] ?? '' }, body });
-    let status = headers.authorization === 'Bearer an-api-token' ? it.fails(`${method} ${path}`) : 403;
-    const result = status ? undefined : await answer(method, path, request);
-    if (!status) status = result === undefined ? 404 : 200;
-    const errors = status === 200 ? [] : [{ code: 10_000, message: 'no' }];
-    outgoing.writeHead(status, { 'Content-Type': 'application/json' });
-    outgoing.end(JSON.stringify({ success: status === 200, errors, result }));
-  });
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undefined)));
   t.after(async () => {
-    server.close();
-    server.closeAllConnections();
     for (const { miniflare } of it.scripts.values()) await miniflare.dispose();
   });
-  return Object.assign(it, { url: `http://127.0.0.1:${/** @type {any} */ (server.address()).port}` });
+  return Object.assign(it, { url: await serving(t, it, answer) });
 }

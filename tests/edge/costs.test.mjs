@@ -10,6 +10,7 @@ import { test } from 'node:test';
 import { lastDates, ownCounters, ownDays, ownSeries, platformDays, priceOf, priceOfDay, priceOfMonth } from '../../packages/tidemark/lib/costs.mjs';
 import { stagedPackage } from '../../scripts/package.mjs';
 import { at } from '../../scripts/project.mjs';
+import { listening } from './harness.mjs';
 
 const { prices, object_gb: objectGb } = JSON.parse(readFileSync(at('docs', 'costs.json'), 'utf8'));
 
@@ -21,9 +22,7 @@ async function standIn(t, answer) {
     outgoing.writeHead(status, { 'Content-Type': 'application/json' });
     outgoing.end(JSON.stringify(body));
   });
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undefined)));
-  t.after(() => (server.close(), server.closeAllConnections()));
-  return `http://127.0.0.1:${/** @type {any} */ (server.address()).port}`;
+  return listening(t, server);
 }
 
 const of = (date, namespaceId, sum) => ({ dimensions: { date, ...(namespaceId && { namespaceId }) }, sum });

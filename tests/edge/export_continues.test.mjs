@@ -6,6 +6,7 @@ import { createServer } from 'node:http';
 import { test } from 'node:test';
 
 import { command } from './commands.mjs';
+import { listening } from './harness.mjs';
 
 /**
  * The parameter `after` selects a text in `pages`, or a list with a status and a text for each
@@ -22,10 +23,7 @@ async function exported(t, pages) {
     if (typeof next === 'number') outgoing.statusCode = next;
     outgoing.end(typeof next === 'number' ? '{"error":"try again"}' : next);
   });
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undefined)));
-  t.after(() => (server.close(), server.closeAllConnections()));
-  const { port } = /** @type {any} */ (server.address());
-  const { code, output, said } = await command(['export', '--database', 'd'], { url: `http://127.0.0.1:${port}` });
+  const { code, output, said } = await command(['export', '--database', 'd'], { url: await listening(t, server) });
   return { code, out: output, errors: said };
 }
 

@@ -156,6 +156,16 @@ export function temporaryFolder(t) {
   return folder;
 }
 
+/** Resolves to the origin of the HTTP server, which ends after the test `t`. */
+export async function listening(t, server) {
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(null)));
+  t.after(() => new Promise((resolve) => {
+    server.close(resolve);
+    server.closeAllConnections();
+  }));
+  return `http://127.0.0.1:${server.address().port}`;
+}
+
 /**
  * `options.vars` are settings of the Worker. `options.secret: null` starts the server without a
  * token. `startServer` describes all further options. `Kind` is a subclass that starts another

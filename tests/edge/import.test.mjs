@@ -10,7 +10,7 @@ import { gzipSync } from 'node:zlib';
 
 import { databaseToken } from './client_trials.mjs';
 import { command } from './commands.mjs';
-import { PlainWorkerd, temporaryFolder, tidemark } from './harness.mjs';
+import { listening, PlainWorkerd, temporaryFolder, tidemark } from './harness.mjs';
 
 /** The file contains DDL, DML, two databases, comments, and a string with a line break. */
 const points = 2_000;
@@ -51,10 +51,7 @@ function passOn(t, server, look) {
     look(request.url, answer.status);
     response.writeHead(answer.status).end(text);
   });
-  t.after(() => proxy.close());
-  return new Promise((resolve) => {
-    proxy.listen(0, '127.0.0.1', () => resolve(`http://127.0.0.1:${proxy.address().port}`));
-  });
+  return listening(t, proxy);
 }
 
 test('a killed import is continued, plain and gzip', async (t) => {

@@ -12,7 +12,7 @@ import { consoleFolder } from '../../scripts/console.mjs';
 import { at } from '../../scripts/project.mjs';
 import { hasChromium, launched } from './chromium.mjs';
 import { command, commandProgram } from './commands.mjs';
-import { NativeHost, temporaryFolder, Tidemark, tidemark, token, WorkerHost } from './harness.mjs';
+import { listening, NativeHost, temporaryFolder, Tidemark, tidemark, token, WorkerHost } from './harness.mjs';
 import { staticHost } from './static_host.mjs';
 
 /** Gives the commands access to a database in a page. The page has no admin token. */
@@ -38,10 +38,8 @@ async function pageHost(t) {
     const reply = await page.evaluate(send, { path: request.url, method: request.method, headers, body });
     response.writeHead(reply.status, Object.fromEntries(reply.headers)).end(Buffer.from(reply.body, 'base64'));
   });
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(null)));
-  t.after(() => server.close());
   const it = new Tidemark(null, null, {});
-  it.url = `http://127.0.0.1:${/** @type {import('node:net').AddressInfo} */ (server.address()).port}`;
+  it.url = await listening(t, server);
   return it;
 }
 

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { at } from '../../scripts/project.mjs';
+import { listening } from './harness.mjs';
 
 /** Returns the registry's metadata of an installed package, with only the installed version. */
 function document(name, url) {
@@ -40,7 +41,5 @@ export async function packageRegistry(t) {
       response.writeHead(404).end('{}');
     }
   });
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undefined)));
-  t.after(() => server.close());
-  return `http://127.0.0.1:${server.address().port}`;
+  return listening(t, server);
 }

@@ -10,7 +10,7 @@ import { test } from 'node:test';
 
 import { pack } from '../../scripts/prebuilt.mjs';
 import { at } from '../../scripts/project.mjs';
-import { temporaryFolder } from './harness.mjs';
+import { listening, temporaryFolder } from './harness.mjs';
 
 const modules = ['build/index.js', 'build/index_bg.wasm', '.cache/engine/tidemark.js', '.cache/engine/tidemark_bg.wasm'];
 const sources = ['packages', 'scripts', 'src', 'crates', 'www', 'package.json', 'package-lock.json', 'wrangler.toml', 'README.md'];
@@ -43,9 +43,7 @@ function clone(t) {
 /** The test may change the served bytes. */
 async function served(t, state) {
   const server = createServer((_, response) => response.end(state.bytes));
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.after(() => server.close());
-  return `http://127.0.0.1:${server.address().port}/tidemark.tar.gz`;
+  return `${await listening(t, server)}/tidemark.tar.gz`;
 }
 
 test('a machine without Rust builds from the archive of a release, and rejects any other archive', async (t) => {

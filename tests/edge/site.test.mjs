@@ -13,6 +13,7 @@ import { changeLinks, collect } from '../../scripts/site/pages.mjs';
 import { constantsOf, evaluate, variantsOf } from '../../scripts/site/rust_source.mjs';
 import { documentationSite } from '../../scripts/site/site.mjs';
 import { hasChromium, launched } from './chromium.mjs';
+import { listening } from './harness.mjs';
 
 test('links are converted, except in code', () => {
   const text = '[a](b.md) `[c](d.md)` [`e`](f.md#g) ![h](i.png) [j](https://k)\n```\n[l](m.md)\n```\n[n](o.rs)';
@@ -79,12 +80,7 @@ async function hostWithPolicies(t, folder) {
       response.end();
     }
   });
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.after(() => new Promise((resolve) => {
-    server.close(resolve);
-    server.closeAllConnections();
-  }));
-  return `http://127.0.0.1:${server.address().port}`;
+  return listening(t, server);
 }
 
 test('the console links to the site, which has a search and complies with its policy', async (t) => {

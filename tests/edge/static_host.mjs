@@ -5,6 +5,8 @@ import { createServer } from 'node:http';
 import { extname, join, normalize } from 'node:path';
 import { Readable } from 'node:stream';
 
+import { listening } from './harness.mjs';
+
 const types = {
   '.css': 'text/css',
   '.html': 'text/html; charset=utf-8',
@@ -38,10 +40,5 @@ export async function staticHost(t, folder) {
       response.end('no such file');
     }
   });
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.after(() => new Promise((resolve) => {
-    server.close(resolve);
-    server.closeAllConnections();
-  }));
-  return { url: `http://127.0.0.1:${server.address().port}${below}`, asked, instead };
+  return { url: `${await listening(t, server)}${below}`, asked, instead };
 }
