@@ -10,7 +10,7 @@ import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { faultProxy } from './fault_proxy.mjs';
-import { PlainWorkerd, tidemark, token } from './harness.mjs';
+import { databaseToken, PlainWorkerd, tidemark, token } from './harness.mjs';
 
 export const firstSecond = 1_700_000_000;
 
@@ -61,15 +61,6 @@ function assertTells(error, text) {
   const tells = shown.some((form) => error?.includes(form)) ||
     error?.replaceAll(/\s+|\\n/g, ' ').includes(folded);
   assert.ok(tells, `the client says:\n${error}\nthe server said:\n${text}`);
-}
-
-export async function databaseToken(server, database) {
-  const resource = { resource_type: 'db', resource_identifier: [database] };
-  const permissions = [{ ...resource, actions: ['read', 'write'] }];
-  const body = JSON.stringify({ token_name: `of ${database}`, permissions });
-  const response = await server.fetch('/api/v3/enterprise/configure/token', { method: 'POST', body });
-  assert.equal(response.status, 201);
-  return (await response.json()).token;
 }
 
 class Trials {

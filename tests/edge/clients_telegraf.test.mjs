@@ -5,9 +5,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { databaseToken, firstSecond, pointLines } from './client_trials.mjs';
+import { firstSecond, pointLines } from './client_trials.mjs';
 import { faultProxy } from './fault_proxy.mjs';
-import { PlainWorkerd, tidemark, token } from './harness.mjs';
+import { databaseToken, PlainWorkerd, tidemark, token } from './harness.mjs';
 import { TelegrafV1, TelegrafV2 } from './telegraf_outputs.mjs';
 
 const inNs = (lines) => lines.map((line) => `${line}000000000`);

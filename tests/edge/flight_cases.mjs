@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { sqlConfiguration } from '../../scripts/sql-binding.mjs';
 import { flightOf } from './grpc_client.mjs';
-import { isNative, tidemark } from './harness.mjs';
+import { databaseToken, isNative, tidemark } from './harness.mjs';
 
 export const manyRows = 20_000;
 /** Every client reads the table `million`, which has its full size only in the nightly tests. */
@@ -51,12 +51,7 @@ export async function served(t, { origin = '', hasMillion = true } = {}) {
   for (let from = 0; hasMillion && from < millionRows; from += pieceRows) {
     await written(t, server, million(from));
   }
-  const response = await server.fetch('/api/v3/configure/token', {
-    method: 'POST',
-    body: JSON.stringify({ token_name: 'of other', permissions: [{ resource_type: 'db', resource_identifier: ['other'], actions: ['read'] }] }),
-  });
-  assert.equal(response.status, 201);
-  const { token: other } = await response.json();
+  const other = await databaseToken(server, 'other', { actions: ['read'] });
   const { port, calls } = await flightOf(t, server);
   return { server, port, other, calls };
 }

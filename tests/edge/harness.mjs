@@ -182,6 +182,15 @@ export async function tidemark(t, options = {}, Kind = Tidemark) {
   return it;
 }
 
+/** Creates a token for one database. */
+export async function databaseToken(server, database, { actions = ['read', 'write'], name = `of ${database}` } = {}) {
+  const permissions = [{ resource_type: 'db', resource_identifier: [database], actions }];
+  const body = JSON.stringify({ token_name: name, permissions });
+  const response = await server.fetch('/api/v3/enterprise/configure/token', { method: 'POST', body });
+  assert.equal(response.status, 201);
+  return (await response.json()).token;
+}
+
 /** If `program` cannot run, the test is skipped, or it fails if all programs are required. */
 export function has(t, program, args = ['--version']) {
   if (spawnSync(program, args, { stdio: 'ignore' }).error === undefined) return true;

@@ -8,9 +8,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 
-import { databaseToken } from './client_trials.mjs';
 import { command } from './commands.mjs';
-import { listening, PlainWorkerd, temporaryFolder, tidemark } from './harness.mjs';
+import { databaseToken, listening, PlainWorkerd, temporaryFolder, tidemark } from './harness.mjs';
 
 /** The file contains DDL, DML, two databases, comments, and a string with a line break. */
 const points = 2_000;

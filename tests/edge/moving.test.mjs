@@ -13,7 +13,7 @@ import { sqlConfiguration } from '../../scripts/sql-binding.mjs';
 import { startInfluxd } from '../record/influxd.mjs';
 import { blocksOf } from './blocks.mjs';
 import { command } from './commands.mjs';
-import { has, PlainWorkerd, temporaryFolder, tidemark, withoutSql } from './harness.mjs';
+import { databaseToken, has, PlainWorkerd, temporaryFolder, tidemark, withoutSql } from './harness.mjs';
 import { hasPythonClients, pythonProgram } from './python.mjs';
 
 const given = (name) => at('tests', 'data', 'moving', name);
@@ -145,12 +145,9 @@ test('an import with a token that cannot read skips the comparison', async (t) =
   // An import without read permission skips the comparison, but loses no points.
   const server = await tidemark(t, {}, PlainWorkerd);
   await server.query('CREATE DATABASE d');
-  const permissions = [{ resource_type: 'db', resource_identifier: ['d'], actions: ['write'] }];
-  const body = JSON.stringify({ token_name: 'writer', permissions });
-  const made = await (await server.fetch('/api/v3/configure/token', { method: 'POST', body })).json();
   const path = join(temporaryFolder(t), 'lines.lp');
   writeFileSync(path, 'm v=1 1\n');
-  const { code, said } = await load(server, ['--database', 'd', path], made.token);
+  const { code, said } = await load(server, ['--database', 'd', path], await databaseToken(server, 'd', { actions: ['write'] }));
   assert.equal(code, 0, said);
   assert.match(said, /^not compared with the database: /m);
 });

@@ -12,7 +12,7 @@ import { consoleFolder } from '../../scripts/console.mjs';
 import { at } from '../../scripts/project.mjs';
 import { hasChromium, launched } from './chromium.mjs';
 import { command, commandProgram } from './commands.mjs';
-import { listening, NativeHost, temporaryFolder, Tidemark, tidemark, token, WorkerHost } from './harness.mjs';
+import { databaseToken, listening, NativeHost, temporaryFolder, Tidemark, tidemark, token, WorkerHost } from './harness.mjs';
 import { staticHost } from './static_host.mjs';
 
 /** Gives the commands access to a database in a page. The page has no admin token. */
@@ -86,11 +86,7 @@ async function fill(server, db) {
     await server.query(q);
   }
   for (const [rp, of] of Object.entries(lines)) await server.mustWrite(of.join('\n'), { db, rp });
-  const permissions = [{ resource_type: 'db', resource_identifier: [db], actions: ['read'] }];
-  const body = JSON.stringify({ token_name: `reader of ${db}`, permissions });
-  const response = await server.fetch('/api/v3/configure/token', { method: 'POST', body });
-  assert.ok(response.ok, await response.clone().text());
-  return (await response.json()).token;
+  return databaseToken(server, db, { actions: ['read'] });
 }
 
 /** Returns exact texts, because JSON.parse would round large integers. */

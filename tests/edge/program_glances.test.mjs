@@ -5,8 +5,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 
-import { databaseToken } from './client_trials.mjs';
-import { PlainWorkerd, temporaryFolder, tidemark } from './harness.mjs';
+import { databaseToken, PlainWorkerd, temporaryFolder, tidemark } from './harness.mjs';
 import { startProgram } from './program.mjs';
 import { hasPythonClients, pythonProgram } from './python.mjs';
 

@@ -7,8 +7,7 @@ import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { databaseToken } from './client_trials.mjs';
-import { has, PlainWorkerd, temporaryFolder, tidemark } from './harness.mjs';
+import { databaseToken, has, PlainWorkerd, temporaryFolder, tidemark } from './harness.mjs';
 import { startProgram } from './program.mjs';
 
 /** Icinga checks these objects every second. The check command is part of Icinga. */

@@ -7,8 +7,7 @@ import { test } from 'node:test';
 
 import { freePort } from '../../scripts/dev-server.mjs';
 import { at, npm } from '../../scripts/project.mjs';
-import { databaseToken } from './client_trials.mjs';
-import { PlainWorkerd, temporaryFolder, tidemark } from './harness.mjs';
+import { databaseToken, PlainWorkerd, temporaryFolder, tidemark } from './harness.mjs';
 import { isInstalled, quietly, startProgram } from './program.mjs';
 
 const sources = ['package.json', 'package-lock.json'].map((name) => `tests/edge/node_red/${name}`);

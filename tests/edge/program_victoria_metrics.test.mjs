@@ -6,8 +6,7 @@ import { test } from 'node:test';
 
 import { freePort } from '../../scripts/dev-server.mjs';
 import { run } from '../../scripts/processes.mjs';
-import { databaseToken } from './client_trials.mjs';
-import { has, PlainWorkerd, temporaryFolder, tidemark } from './harness.mjs';
+import { databaseToken, has, PlainWorkerd, temporaryFolder, tidemark } from './harness.mjs';
 import { startProgram } from './program.mjs';
 
 const ms = 1_700_000_000_000;

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { at } from '../../scripts/project.mjs';
-import { isNative, tidemark } from './harness.mjs';
+import { databaseToken, isNative, tidemark } from './harness.mjs';
 
 const script = at('tests', 'fault', 'worker.mjs');
 const route = '/api/v3/configure/quota';
@@ -48,10 +48,7 @@ test('writes beyond a quota are rejected until enough time has passed', async (t
   await server.query('CREATE DATABASE one');
   const eight = { method: 'POST', body: '{"db":"eight","shards":8}' };
   assert.equal((await server.fetch('/api/v3/configure/database', eight)).status, 200);
-  const permissions = [{ resource_type: 'db', resource_identifier: ['one'], actions: ['read', 'write'] }];
-  const made = { method: 'POST', body: JSON.stringify({ token_name: 'agent', permissions }) };
-  const { token } = await (await server.fetch('/api/v3/configure/token', made)).json();
-  const agent = { Authorization: `Token ${token}` };
+  const agent = { Authorization: `Token ${await databaseToken(server, 'one', { name: 'agent' })}` };
 
   for (const db of ['one', 'eight']) {
     const shown = await setQuota(server, { db, points_per_minute: 1_000 });

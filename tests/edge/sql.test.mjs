@@ -8,7 +8,7 @@ import { gzipSync } from 'node:zlib';
 
 import { at } from '../../scripts/project.mjs';
 import { sqlConfiguration } from '../../scripts/sql-binding.mjs';
-import { isNative, tidemark, withoutSql } from './harness.mjs';
+import { databaseToken, isNative, tidemark, withoutSql } from './harness.mjs';
 
 const path = '/api/v3/query_sql';
 const built = { skip: withoutSql };
@@ -123,16 +123,7 @@ test('a token that may read one database cannot read another', built, async (t) 
   const it = await started(t);
   await it.query('CREATE DATABASE other');
   await it.mustWrite('secret v=1 1', { db: 'other' });
-  const made = await it.fetch('/api/v3/configure/token', {
-    method: 'POST',
-    headers: json,
-    body: JSON.stringify({
-      token_name: 'reader',
-      permissions: [{ resource_type: 'db', resource_identifier: ['d'], actions: ['read'] }],
-    }),
-  });
-  const { token } = await made.json();
-  assert.ok(token, 'a token');
+  const token = await databaseToken(it, 'd', { actions: ['read'] });
   const headers = { ...json, Authorization: `Bearer ${token}` };
   const ask = async (db, q) => {
     const body = JSON.stringify({ db, q });
