@@ -22,14 +22,12 @@ import { sqlConfiguration } from '../scripts/sql-binding.mjs';
 import { prepareAll, packages, rust, sql as sqlWorker, worker } from '../scripts/setup.mjs';
 import { atRest, rowsRead } from './at_rest.mjs';
 import { backup } from './backup.mjs';
-import { busy } from './busy.mjs';
 import { cold } from './cold.mjs';
 import { flight } from './flight.mjs';
 import { host } from './host.mjs';
 import { hostile } from './hostile.mjs';
 import { ingestTable } from './ingest_table.mjs';
 import { largeResult } from './large_result.mjs';
-import { threeRequests } from './latency.mjs';
 import { buildParsers, parsers } from './line_protocol.mjs';
 import { lists, queries } from './queries.mjs';
 import { recordNative } from './queries_native.mjs';
@@ -39,28 +37,15 @@ import { hasInfluxdb, hasVictoriaMetrics, influxdb, native, plain, startAll, sto
 import { shares } from './shares.mjs';
 import { sql } from './sql.mjs';
 
-const parts = ['parsers', 'shard', 'requests', 'ingest', 'shares', 'busy', 'rest', 'queries', 'shapes', 'rows', 'cold', 'sql', 'flight', 'backup', 'hostile', 'host', 'scale'];
+const parts = ['parsers', 'shard', 'ingest', 'shares', 'rest', 'queries', 'shapes', 'rows', 'cold', 'sql', 'flight', 'backup', 'hostile', 'host', 'scale'];
 const onlyNative = process.argv.includes('--native');
 const onlyWorkerd = process.argv.includes('--workerd');
 const ofNative = ['rows', 'flight', 'backup', 'hostile', 'host', ...(onlyWorkerd ? [] : ['shapes', 'sql']), ...(onlyNative ? ['scale'] : [])];
 const given = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
 const quick = process.argv.includes('--quick');
-// `neighbours` is a scenario of `scale`, but is also accepted as the name of a benchmark.
-if (given.includes('neighbours') && !given.includes('scale')) {
-  given.splice(given.indexOf('neighbours'), 1, 'scale');
-  process.argv.push('--only', 'neighbours');
-}
 const asked = parts.filter((part) => given.includes(part));
 const names = given.filter((name) => !parts.includes(name));
 const wanted = (part) => given.length === 0 || asked.includes(part);
-
-async function requests(targets) {
-  for (const target of targets) {
-    const { create: c, write: w, query: q } = await threeRequests(target, 30);
-    const ms = [c, w, q].map((value) => value.toFixed(2)).join(' / ');
-    console.log(`${target.name.padEnd(8)} create / write / query: ${ms} ms (median of 30)`);
-  }
-}
 
 /** Without the option, returns `usual`. */
 function numberOf(option, usual, what) {
@@ -68,17 +53,6 @@ function numberOf(option, usual, what) {
   const number = at < 0 ? usual : Number(process.argv[at + 1]);
   if (!(number > 0)) throw new UserError(`${option} is a number of ${what}.`);
   return number;
-}
-
-/** `requests` and `busy` run on the same servers. */
-async function small(node) {
-  const targets = await startAll([() => tidemark(node), ...(hasInfluxdb() ? [influxdb] : [])]);
-  try {
-    if (wanted('requests')) await requests(targets);
-    if (wanted('busy')) await busy(targets[0]);
-  } finally {
-    await stopAll(targets);
-  }
 }
 
 async function ingest(node) {
@@ -155,7 +129,6 @@ await finishWith(async () => {
   if (wanted('shard')) {
     await must('The benchmark of a shard', 'cargo', ['bench', '--bench', 'shard']);
   }
-  if (['requests', 'busy'].some(wanted)) await small(await prepareAll());
   if (['ingest', 'queries'].some(wanted) || ofNative.some((part) => asked.includes(part))) {
     await packages();
     await buildNative('release');
