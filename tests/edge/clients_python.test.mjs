@@ -1,7 +1,7 @@
 // Tests the unmodified Python clients for InfluxDB.
 
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 
 import { clientTrials, firstSecond } from './client_trials.mjs';
 import { PlainWorkerd, tidemark, token } from './harness.mjs';
@@ -35,49 +35,52 @@ function trial(name, script, fixed, options, look) {
   });
 }
 
-for (const gzip of [false, true]) {
-  trial(`influxdb-client for Python, gzip ${gzip}`, 'v2', { gzip }, { path: '/api/v2/write' },
-    async (seen, server, database) => {
-      assert.equal(seen.ping, true);
+// The trials mostly wait for clients that pause between their attempts.
+describe('Python clients', { concurrency: 2 }, () => {
+  for (const gzip of [false, true]) {
+    trial(`influxdb-client for Python, gzip ${gzip}`, 'v2', { gzip }, { path: '/api/v2/write' },
+      async (seen, server, database) => {
+        assert.equal(seen.ping, true);
+        assert.match(seen.version, version);
+        assert.equal(seen.health, 'pass');
+        assert.equal(seen.ready, 'ready');
+        assert.deepEqual(seen.orgs, ['an org']);
+        assert.deepEqual([seen.same, seen.seconds, seen.paged, seen.left], [true, [172_800, 172_800], true, true]);
+        const left = await server.rows('SELECT v FROM gone', { db: database, epoch: 's' });
+        assert.deepEqual(left.map(([, v]) => v), [0, 1, 3, 5, 7, 8, 9]);
+        assert.equal(seen.or, 400);
+      });
+  }
+
+  for (const gzip of [false, true]) {
+    trial(`influxdb for Python, gzip ${gzip}`, 'v1', { gzip }, { path: '/write' }, (seen) => {
       assert.match(seen.version, version);
-      assert.equal(seen.health, 'pass');
-      assert.equal(seen.ready, 'ready');
-      assert.deepEqual(seen.orgs, ['an org']);
-      assert.deepEqual([seen.same, seen.seconds, seen.paged, seen.left], [true, [172_800, 172_800], true, true]);
-      const left = await server.rows('SELECT v FROM gone', { db: database, epoch: 's' });
-      assert.deepEqual(left.map(([, v]) => v), [0, 1, 3, 5, 7, 8, 9]);
-      assert.equal(seen.or, 400);
+      assert.deepEqual(seen.policies.map(({ name }) => name), ['autogen', 'long']);
+      assert.equal(seen.policies[1].default, true);
+      assert.deepEqual(seen.rows, rows.slice(2).map((row) => [...row, 'eu']));
+      assert.deepEqual(seen.bound, [1]);
+      assert.deepEqual(seen.chunks, [0, 1, 2, 3]);
+      const keys = ['load,host=h0,region=eu', 'load,host=h1,region=eu', 'load,host=h2,region=eu'];
+      assert.deepEqual(seen.series, keys);
+      assert.deepEqual(seen.found, [{ name: 'trials' }, { name: 'made' }]);
+      assert.deepEqual(seen.left, [{ name: 'trials' }]);
     });
-}
+  }
 
-for (const gzip of [false, true]) {
-  trial(`influxdb for Python, gzip ${gzip}`, 'v1', { gzip }, { path: '/write' }, (seen) => {
+  trial('aioinflux', 'aio', {}, { path: '/write' }, (seen) => {
     assert.match(seen.version, version);
-    assert.deepEqual(seen.policies.map(({ name }) => name), ['autogen', 'long']);
-    assert.equal(seen.policies[1].default, true);
-    assert.deepEqual(seen.rows, rows.slice(2).map((row) => [...row, 'eu']));
-    assert.deepEqual(seen.bound, [1]);
-    assert.deepEqual(seen.chunks, [0, 1, 2, 3]);
-    const keys = ['load,host=h0,region=eu', 'load,host=h1,region=eu', 'load,host=h2,region=eu'];
-    assert.deepEqual(seen.series, keys);
-    assert.deepEqual(seen.found, [{ name: 'trials' }, { name: 'made' }]);
-    assert.deepEqual(seen.left, [{ name: 'trials' }]);
+    assert.deepEqual(seen.rows, rows);
+    assert.deepEqual(seen.chunks, rows);
+    assert.deepEqual(seen.measurements, [['load']]);
   });
-}
 
-trial('aioinflux', 'aio', {}, { path: '/write' }, (seen) => {
-  assert.match(seen.version, version);
-  assert.deepEqual(seen.rows, rows);
-  assert.deepEqual(seen.chunks, rows);
-  assert.deepEqual(seen.measurements, [['load']]);
+  const v3Paths = [['/api/v2/write', true, true], ['/api/v3/write_lp', false, false]];
+  for (const [path, v2, gzip] of v3Paths) {
+    trial(`influxdb3-python on ${path}`, 'v3', { v2, gzip }, { path }, (seen) => {
+      assert.match(seen.version, version);
+    });
+  }
 });
-
-const v3Paths = [['/api/v2/write', true, true], ['/api/v3/write_lp', false, false]];
-for (const [path, v2, gzip] of v3Paths) {
-  trial(`influxdb3-python on ${path}`, 'v3', { v2, gzip }, { path }, (seen) => {
-    assert.match(seen.version, version);
-  });
-}
 
 test('DataFrameClient writes strings that it does not escape, with the same results as on 1.x', async (t) => {
   if (!(await hasPythonClients(t))) return;

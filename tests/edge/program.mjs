@@ -31,9 +31,15 @@ export async function isAvailable(t, name, check) {
   }
 }
 
+/** The installations of this process by stamp, because several tests may wait for the same one. */
+const installations = new Map();
+
 /** The installation is repeated only if one of the files in `inputs` has changed. */
 export const isInstalled = (t, name, { stamp, inputs, outputs, work }) =>
-  isAvailable(t, name, () => step(name, { stamp, inputs: fingerprint(inputs), outputs }, work));
+  isAvailable(t, name, () => {
+    if (!installations.has(stamp)) installations.set(stamp, step(name, { stamp, inputs: fingerprint(inputs), outputs }, work));
+    return installations.get(stamp);
+  });
 
 class Program {
   constructor(command, args, options) {
