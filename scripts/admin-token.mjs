@@ -5,9 +5,6 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 
 import * as adminToken from '../packages/tidemark/lib/admin_token.mjs';
 
-/** Earlier versions wrote this token to `.dev.vars`. Any web page could send it. */
-const formerToken = 'dev-token';
-
 export const checked = (name, secret) =>
   adminToken.checked(name, secret, ' If neither the environment nor .dev.vars sets ADMIN_TOKEN, npm start generates a random token.');
 
@@ -16,7 +13,7 @@ export function keptToken(file) {
   const line = /^[ \t]*ADMIN_TOKEN[ \t]*=[ \t]*["']?([^"'\r\n]*?)["']?[ \t]*$/m;
   const text = existsSync(file) ? readFileSync(file, 'utf8') : '# Secrets of `npm start`.\n';
   const known = text.match(line)?.[1] ?? '';
-  if (known !== '' && known !== formerToken) return checked('ADMIN_TOKEN', known);
+  if (known !== '') return checked('ADMIN_TOKEN', known);
   const made = adminToken.newToken();
   const rest = text.replace(line, '').trimEnd();
   writeFileSync(file, `${rest}\nADMIN_TOKEN=${made}\n`, { mode: 0o600 });
