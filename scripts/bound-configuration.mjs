@@ -3,9 +3,7 @@
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 
-import { withBucket } from './backup-binding.mjs';
 import { at } from './project.mjs';
-import { withBinding } from './sql-binding.mjs';
 
 /**
  * The paths in the configuration are relative to its folder. Servers with different bindings run at
@@ -15,11 +13,12 @@ import { withBinding } from './sql-binding.mjs';
  */
 export async function configurationWith({ sql = false, backups = false }) {
   const { parse, stringify } = await import('smol-toml');
-  const whole = parse(readFileSync(at('wrangler.toml'), 'utf8'));
-  const bound = [...(sql ? [withBinding] : []), ...(backups ? [withBucket] : [])];
+  const whole = /** @type {any} */ (parse(readFileSync(at('wrangler.toml'), 'utf8')));
+  if (sql) whole.services = [...(whole.services ?? []), { binding: 'SQL', service: 'tidemark-sql' }];
+  if (backups) whole.r2_buckets = [...(whole.r2_buckets ?? []), { binding: 'BACKUPS', bucket_name: 'tidemark-backups' }];
   const words = [...(sql ? ['sql'] : []), ...(backups ? ['backups'] : [])];
   const file = at(`.wrangler.${words.join('-')}.toml`);
-  const text = stringify(bound.reduce((one, bind) => bind(one), whole));
+  const text = stringify(whole);
   if (!existsSync(file) || readFileSync(file, 'utf8') !== text) writeFileSync(file, text);
   return file;
 }

@@ -1,5 +1,4 @@
-// Binds SQL to the database, either as a Worker or as a process. The committed wrangler.toml has no
-// SQL binding.
+// Runs SQL next to the database, either as a Worker or as a process.
 
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -68,16 +67,4 @@ export async function startSqlProcess({ node, folder, stateDir, limits = {}, log
     await supervisor.stop();
   };
   return { configuration, stop };
-}
-
-/** Adds the SQL binding at the top level and in each environment. */
-export function withBinding(configuration) {
-  const bound = (one) => ({
-    ...one,
-    services: [...(one.services ?? []), { binding: 'SQL', service: 'tidemark-sql' }],
-  });
-  const environments = Object.entries(configuration.env ?? {});
-  const env = environments.map(([name, one]) => [name, bound(one)]);
-  const more = env.length > 0 ? { env: Object.fromEntries(env) } : {};
-  return { ...bound(configuration), ...more };
 }

@@ -15,7 +15,7 @@ import { configurationWith } from '../../scripts/bound-configuration.mjs';
 import { stagedPackage } from '../../scripts/package.mjs';
 import { at, newNode } from '../../scripts/project.mjs';
 import { hasSql, sqlFolder } from '../../scripts/setup.mjs';
-import { startSqlProcess, withBinding } from '../../scripts/sql-binding.mjs';
+import { startSqlProcess } from '../../scripts/sql-binding.mjs';
 import { temporaryFolder } from './harness.mjs';
 
 test('npm run wrangler runs the locked wrangler with a supported Node', async () => {
@@ -32,17 +32,6 @@ test('no deployment stores logs, which would contain the URL of each request', a
   isOff(read(at('wrangler.toml')));
   isOff(read(await configurationWith({ sql: true, backups: true })));
   isOff(JSON.parse(readFileSync(join(await stagedPackage(), 'built', 'about.json'), 'utf8')).deployment);
-});
-
-test('SQL is bound in addition to existing bindings, in every environment', () => {
-  const [own, sql] = [{ binding: 'OWN', service: 'own' }, { binding: 'SQL', service: 'tidemark-sql' }];
-  const bound = withBinding({ name: 'a', services: [own], env: { stage: { vars: { A: '1' } } } });
-  assert.deepEqual(bound, {
-    name: 'a',
-    services: [own, sql],
-    env: { stage: { vars: { A: '1' }, services: [sql] } },
-  });
-  assert.deepEqual(withBinding({ name: 'a' }), { name: 'a', services: [sql] });
 });
 
 test('SQL and a backup bucket are bound together, and each choice has its own file', async () => {
