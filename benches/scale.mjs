@@ -1,6 +1,6 @@
 // npm run bench -- scale: compares Tidemark on plain workerd, or with `--native` on the native host,
 // with InfluxDB, for a small and a large size. A scenario is a file in `scale/`, whose `run` resolves
-// to rows of the table.
+// to rows of the table. InfluxDB is the last of its `sides`.
 
 import { circumstances, record } from './results.mjs';
 import { chosen, choices, planOf } from './scale/choices.mjs';
@@ -13,7 +13,7 @@ import * as neighbours from './scale/neighbours.mjs';
 import * as panels from './scale/panels.mjs';
 import * as series from './scale/series.mjs';
 import * as shards from './scale/shards.mjs';
-import { isNative } from './scale/sides.mjs';
+import { influxdbSide, isNative, stopSides, tidemarkSide } from './scale/sides.mjs';
 import { head, markdown, row } from './scale/table.mjs';
 import { hasInfluxdb } from './servers.mjs';
 
@@ -40,7 +40,7 @@ export async function scale(args) {
     console.log(`- ${scenario.name}: ${JSON.stringify(plan)}`);
     const from = performance.now();
     try {
-      const own = await scenario.run(plan, { hasPeer, say });
+      const own = await measured(scenario, plan, hasPeer, say);
       rows.push(...own);
       const title = `Scale: ${scenario.name}${isNative ? ', native host' : ''}`;
       if (isRecorded) record({ title, notes: notes(scenario, plan), head, rows: own });
@@ -53,6 +53,18 @@ export async function scale(args) {
   }
   console.log(`\n${markdown(rows).join('\n')}`);
   return broken === 0;
+}
+
+/** Starts the servers of the scenario, and stops them at the end. */
+async function measured({ servers = () => [['Tidemark']], hasNoPeer = false, run }, plan, hasPeer, say) {
+  const sides = [];
+  try {
+    for (const [label, vars] of servers(plan)) sides.push(await tidemarkSide(label, vars));
+    if (hasPeer && !hasNoPeer) sides.push(await influxdbSide());
+    return await run(sides, plan, say);
+  } finally {
+    await stopSides(sides);
+  }
 }
 
 function notes({ name, note }, plan) {

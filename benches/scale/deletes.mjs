@@ -3,9 +3,7 @@
 
 import { median } from '../ingest.mjs';
 import { bodies, month } from './lines.mjs';
-import {
-  counters, create, influxdbSide, load, rested, sent, stopSides, tidemarkSide,
-} from './sides.mjs';
+import { counters, create, load, rested, sent } from './sides.mjs';
 import { ratioAtMost, row } from './table.mjs';
 
 const db = 'deletes';
@@ -63,24 +61,18 @@ async function measure(side, plan) {
   return { before, during, after, perDelete, rowsWritten, failure };
 }
 
-export async function run(plan, { hasPeer, say }) {
-  const sides = [await tidemarkSide()];
-  try {
-    if (hasPeer) sides.push(await influxdbSide());
-    for (const side of sides) await create(side, db);
-    await load(sides, db, bodies(month({ points: plan.points, series: plan.series, days: 30 })));
-    await rested(sides, plan.settle * 1000);
-    const found = [];
-    for (const side of sides) {
-      found.push(await measure(side, plan));
-      const { before, during, after, perDelete } = found.at(-1);
-      say(`${side.server.name}: ${perDelete.toFixed(1)} ms a delete; before, beside, after: ` +
-        [before, during, after].map(({ medians }) => medians.map((ms) => ms.toFixed(1))).join(' / '));
-    }
-    return rowsOf(found, plan);
-  } finally {
-    await stopSides(sides);
+export async function run(sides, plan, say) {
+  for (const side of sides) await create(side, db);
+  await load(sides, db, bodies(month({ points: plan.points, series: plan.series, days: 30 })));
+  await rested(sides, plan.settle * 1000);
+  const found = [];
+  for (const side of sides) {
+    found.push(await measure(side, plan));
+    const { before, during, after, perDelete } = found.at(-1);
+    say(`${side.server.name}: ${perDelete.toFixed(1)} ms a delete; before, beside, after: ` +
+      [before, during, after].map(({ medians }) => medians.map((ms) => ms.toFixed(1))).join(' / '));
   }
+  return rowsOf(found, plan);
 }
 
 function rowsOf([ours, theirs], { deletes }) {

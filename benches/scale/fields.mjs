@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { median } from '../ingest.mjs';
 import { bodies, month, startS } from './lines.mjs';
-import { create, influxdbSide, load, rested, stopSides, tidemarkSide } from './sides.mjs';
+import { create, load, rested } from './sides.mjs';
 import { ratioAtMost, row } from './table.mjs';
 
 const db = 'fields';
@@ -59,34 +59,28 @@ async function measure(side, plan) {
   return { quiet, beside, added: await growing };
 }
 
-export async function run(plan, { hasPeer, say }) {
-  const sides = [await tidemarkSide()];
-  try {
-    if (hasPeer) sides.push(await influxdbSide());
-    for (const side of sides) await create(side, db);
-    await load(sides, db, bodies(month({ points: plan.points, series: plan.series, days })));
-    await rested(sides, plan.settle * 1000);
-    const found = [];
-    for (const side of sides) {
-      found.push(await measure(side, plan));
-      const { quiet, beside, added } = found.at(-1);
-      say(`${side.server.name}: ${quiet.times.length} quiet, ${beside.times.length} beside ${added} ` +
-        `new fields, ${beside.failures.length} failed`);
-    }
-    const of = (one) => (one?.times.length > 0 ? median(one.times) : NaN);
-    const [ours, theirs] = found;
-    const failures = [...ours.quiet.failures, ...ours.beside.failures];
-    return [
-      row({
-        what: 'an aggregate of many pages, quiet and with a new field each second',
-        aim: ratioAtMost(1.5),
-        small: of(ours.quiet),
-        large: of(ours.beside),
-        peer: of(theirs?.beside),
-        failure: failures.length > 0 ? `${failures.length} times: ${failures[0]}` : '',
-      }),
-    ];
-  } finally {
-    await stopSides(sides);
+export async function run(sides, plan, say) {
+  for (const side of sides) await create(side, db);
+  await load(sides, db, bodies(month({ points: plan.points, series: plan.series, days })));
+  await rested(sides, plan.settle * 1000);
+  const found = [];
+  for (const side of sides) {
+    found.push(await measure(side, plan));
+    const { quiet, beside, added } = found.at(-1);
+    say(`${side.server.name}: ${quiet.times.length} quiet, ${beside.times.length} beside ${added} ` +
+      `new fields, ${beside.failures.length} failed`);
   }
+  const of = (one) => (one?.times.length > 0 ? median(one.times) : NaN);
+  const [ours, theirs] = found;
+  const failures = [...ours.quiet.failures, ...ours.beside.failures];
+  return [
+    row({
+      what: 'an aggregate of many pages, quiet and with a new field each second',
+      aim: ratioAtMost(1.5),
+      small: of(ours.quiet),
+      large: of(ours.beside),
+      peer: of(theirs?.beside),
+      failure: failures.length > 0 ? `${failures.length} times: ${failures[0]}` : '',
+    }),
+  ];
 }

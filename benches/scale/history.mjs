@@ -3,7 +3,7 @@
 
 import { bodies, dayS, month } from './lines.mjs';
 import { days, last, questions } from './month.mjs';
-import { counters, create, influxdbSide, load, rested, stopSides, tidemarkSide } from './sides.mjs';
+import { counters, create, load, rested } from './sides.mjs';
 import { all, atMost, ratioAtMost, row } from './table.mjs';
 import { failureOf, serverRows, timed } from './timings.mjs';
 
@@ -26,6 +26,9 @@ const queries = [
 ].map(([what, q, warm]) => ({ what, q, cold: ratioAtMost(unchanged), warm: warm ?? ratioAtMost(unchanged) }));
 
 export const name = 'history';
+
+/** The labels of Tidemark's servers. */
+export const servers = () => [['small'], ['large']];
 
 export const sizes = {
   small: { smaller: 100_000, larger: 1_000_000, series: 1000, cold: 3, warm: 9, settle: 8 },
@@ -72,25 +75,19 @@ async function linear(sides, plan, say) {
   return rows;
 }
 
-export async function run(plan, { hasPeer, say }) {
-  const sides = [await tidemarkSide('small'), await tidemarkSide('large')];
-  try {
-    if (hasPeer) sides.push(await influxdbSide());
-    const seconds = await loadBoth(sides, plan);
-    await rested(sides, plan.settle * 1000);
-    const { shards, parts, flushes, compactions } = await counters(sides[1], db);
-    say(`${plan.larger} points in ${seconds.toFixed(0)} s: ${shards} shard, ${parts} parts, ` +
-      `${flushes} flushes, ${compactions} compactions`);
-    const first = await timed(sides, db, firstQuery.q, { cold: 1, warm: 1 });
-    const rows = rowsOf(firstQuery, first).slice(0, 1);
-    say(rows[0].join(' | '));
-    for (const query of queries) {
-      rows.push(...rowsOf(query, await timed(sides, db, query.q, plan)));
-      say(rows.slice(-2).map((cells) => cells.join(' | ')).join('\n  '));
-    }
-    rows.push(...(await linear(sides, plan, say)));
-    return [...rows, ...serverRows('history', plan.larger, sides)];
-  } finally {
-    await stopSides(sides);
+export async function run(sides, plan, say) {
+  const seconds = await loadBoth(sides, plan);
+  await rested(sides, plan.settle * 1000);
+  const { shards, parts, flushes, compactions } = await counters(sides[1], db);
+  say(`${plan.larger} points in ${seconds.toFixed(0)} s: ${shards} shard, ${parts} parts, ` +
+    `${flushes} flushes, ${compactions} compactions`);
+  const first = await timed(sides, db, firstQuery.q, { cold: 1, warm: 1 });
+  const rows = rowsOf(firstQuery, first).slice(0, 1);
+  say(rows[0].join(' | '));
+  for (const query of queries) {
+    rows.push(...rowsOf(query, await timed(sides, db, query.q, plan)));
+    say(rows.slice(-2).map((cells) => cells.join(' | ')).join('\n  '));
   }
+  rows.push(...(await linear(sides, plan, say)));
+  return [...rows, ...serverRows('history', plan.larger, sides)];
 }

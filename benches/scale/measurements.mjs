@@ -2,7 +2,7 @@
 // measurements.
 
 import { bodies, manyMeasurements } from './lines.mjs';
-import { counters, create, influxdbSide, load, rested, stopSides, tidemarkSide } from './sides.mjs';
+import { counters, create, load, rested } from './sides.mjs';
 import { atMost, row } from './table.mjs';
 import { failureOf, serverRows, timed } from './timings.mjs';
 
@@ -18,6 +18,9 @@ const queries = [
 ];
 
 export const name = 'measurements';
+
+/** The labels of Tidemark's servers. */
+export const servers = () => [['small'], ['large']];
 
 export const sizes = {
   small: { fewer: 100, measurements: 1000, flushes: 4, cold: 3, warm: 9, settle: 8 },
@@ -37,30 +40,24 @@ async function fill(sides, measurements, { flushes }) {
   return { seconds, points: rows * flushes * measurements };
 }
 
-export async function run(plan, { hasPeer, say }) {
-  const sides = [await tidemarkSide('small'), await tidemarkSide('large')];
-  try {
-    if (hasPeer) sides.push(await influxdbSide());
-    const [small, ...large] = sides;
-    await fill([small], plan.fewer, plan);
-    const { seconds, points } = await fill(large, plan.measurements, plan);
-    await rested(sides, plan.settle * 1000);
-    const { parts, flushes, compactions } = await counters(sides[1], db);
-    say(`${points} points of ${plan.measurements} measurements in ${seconds.toFixed(0)} s: ` +
-      `${parts} parts, ${flushes} flushes, ${compactions} compactions`);
-    const rows = [];
-    for (const q of queries) {
-      const found = await timed(sides, db, q, plan);
-      for (const state of ['cold', 'warm']) {
-        const [{ ms: ours }, { ms: theirs }, peer] = found[state];
-        const failure = failureOf(found[state], found.difference);
-        const what = `${plan.measurements} measurements: ${q.replaceAll('|', '/')}, ${state}`;
-        rows.push(row({ what, aim: aims[state], small: ours, large: theirs, peer: peer?.ms, failure }));
-      }
-      say(rows.slice(-2).map((cells) => cells.join(' | ')).join('\n  '));
+export async function run(sides, plan, say) {
+  const [small, ...large] = sides;
+  await fill([small], plan.fewer, plan);
+  const { seconds, points } = await fill(large, plan.measurements, plan);
+  await rested(sides, plan.settle * 1000);
+  const { parts, flushes, compactions } = await counters(sides[1], db);
+  say(`${points} points of ${plan.measurements} measurements in ${seconds.toFixed(0)} s: ` +
+    `${parts} parts, ${flushes} flushes, ${compactions} compactions`);
+  const rows = [];
+  for (const q of queries) {
+    const found = await timed(sides, db, q, plan);
+    for (const state of ['cold', 'warm']) {
+      const [{ ms: ours }, { ms: theirs }, peer] = found[state];
+      const failure = failureOf(found[state], found.difference);
+      const what = `${plan.measurements} measurements: ${q.replaceAll('|', '/')}, ${state}`;
+      rows.push(row({ what, aim: aims[state], small: ours, large: theirs, peer: peer?.ms, failure }));
     }
-    return [...rows, ...serverRows(`${plan.measurements} measurements`, points, sides)];
-  } finally {
-    await stopSides(sides);
+    say(rows.slice(-2).map((cells) => cells.join(' | ')).join('\n  '));
   }
+  return [...rows, ...serverRows(`${plan.measurements} measurements`, points, sides)];
 }

@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { median } from '../ingest.mjs';
 import { bodies, month, startS } from './lines.mjs';
-import { create, load, residentMb, rested, stopSides, tidemarkSide } from './sides.mjs';
+import { create, load, residentMb, rested } from './sides.mjs';
 import { row } from './table.mjs';
 
 const db = 'mixed';
@@ -24,6 +24,8 @@ const liveBodies = 10_000;
 const parts = 6;
 
 export const name = 'mixed';
+
+export const hasNoPeer = true;
 
 export const sizes = {
   small: { minutes: 2, points: 200_000, series: 1000, settle: 5 },
@@ -66,21 +68,16 @@ function* live({ series }) {
   }
 }
 
-export async function run(plan, { say }) {
-  const side = await tidemarkSide();
-  try {
-    await create(side, db);
-    await load([side], db, bodies(month({ points: plan.points, series: plan.series, days })));
-    await rested([side], plan.settle * 1000);
-    const { start, warm, end, most, failures } = await steady(side, plan, say);
-    const what = `${plan.minutes} minutes of mixed load: RSS in MB`;
-    const cells = row({ what: `${what} in the second sixth and in the last sixth of the run`, small: warm, large: end });
-    cells[1] = `+${moreMbMax} MB`;
-    cells[6] = failures > 0 ? `failed: ${failures} queries` : end - warm <= moreMbMax ? 'yes' : 'no';
-    return [row({ what: `${what} at the start and the most`, small: start, large: most }), cells];
-  } finally {
-    await stopSides([side]);
-  }
+export async function run([side], plan, say) {
+  await create(side, db);
+  await load([side], db, bodies(month({ points: plan.points, series: plan.series, days })));
+  await rested([side], plan.settle * 1000);
+  const { start, warm, end, most, failures } = await steady(side, plan, say);
+  const what = `${plan.minutes} minutes of mixed load: RSS in MB`;
+  const cells = row({ what: `${what} in the second sixth and in the last sixth of the run`, small: warm, large: end });
+  cells[1] = `+${moreMbMax} MB`;
+  cells[6] = failures > 0 ? `failed: ${failures} queries` : end - warm <= moreMbMax ? 'yes' : 'no';
+  return [row({ what: `${what} at the start and the most`, small: start, large: most }), cells];
 }
 
 /** Resolves to the medians of the memory in MB. */

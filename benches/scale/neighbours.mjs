@@ -9,7 +9,7 @@ import { percentile } from '../ingest.mjs';
 import { idlePolicy } from '../hostile.mjs';
 import { fillQuota } from './burdens.mjs';
 import { bodies, month, startS } from './lines.mjs';
-import { create, influxdbSide, isNative, load, rested, stopSides, tidemarkSide } from './sides.mjs';
+import { create, isNative, load, rested } from './sides.mjs';
 import { ratioAtMost, row } from './table.mjs';
 
 export const note =
@@ -89,27 +89,21 @@ async function measure(side, plan) {
   return { ...found, worst: all.busy, burdens: all.burdens };
 }
 
-export async function run(plan, { hasPeer, say }) {
-  const sides = [await tidemarkSide()];
-  try {
-    if (hasPeer) sides.push(await influxdbSide());
-    for (const side of sides) for (const db of [heavyDb, lightDb]) await create(side, db);
-    const heavyPoints = month({ points: plan.points, series: 100, days });
-    await load(sides, heavyDb, bodies(heavyPoints));
-    await load(sides, lightDb, bodies(month({ points: 100_000, series: 100, days })));
-    await rested(sides, plan.settle * 1000);
-    const found = [];
-    for (const side of sides) {
-      found.push(await measure(side, plan));
-      const { answered, failures } = found.at(-1).heavy;
-      say(`${side.server.name}: ${answered} heavy queries answered, ${failures.length} refused` +
-        (failures.length > 0 ? ` (${failures[0]})` : ''));
-      if (found.at(-1).burdens) sayBurdens(found.at(-1).burdens, say);
-    }
-    return rowsOf(found, plan);
-  } finally {
-    await stopSides(sides);
+export async function run(sides, plan, say) {
+  for (const side of sides) for (const db of [heavyDb, lightDb]) await create(side, db);
+  const heavyPoints = month({ points: plan.points, series: 100, days });
+  await load(sides, heavyDb, bodies(heavyPoints));
+  await load(sides, lightDb, bodies(month({ points: 100_000, series: 100, days })));
+  await rested(sides, plan.settle * 1000);
+  const found = [];
+  for (const side of sides) {
+    found.push(await measure(side, plan));
+    const { answered, failures } = found.at(-1).heavy;
+    say(`${side.server.name}: ${answered} heavy queries answered, ${failures.length} refused` +
+      (failures.length > 0 ? ` (${failures[0]})` : ''));
+    if (found.at(-1).burdens) sayBurdens(found.at(-1).burdens, say);
   }
+  return rowsOf(found, plan);
 }
 
 function sayBurdens({ heavy, uploads, logins, beyond }, say) {

@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { cpuSeconds } from '../cpu_time.mjs';
 import { median, percentile } from '../ingest.mjs';
 import { batches, fields, startNs } from '../tsbs.mjs';
-import { create, influxdbSide, rested, stopSides, tidemarkSide } from './sides.mjs';
+import { create, rested } from './sides.mjs';
 import { ofPeerAtMost, ratioAtMost, row } from './table.mjs';
 
 const db = 'panels';
@@ -116,25 +116,19 @@ async function loadHours(sides, { hosts }) {
   }
 }
 
-export async function run(plan, { hasPeer, say }) {
-  const sides = [await tidemarkSide()];
-  try {
-    if (hasPeer) sides.push(await influxdbSide());
-    await loadHours(sides, plan);
-    await rested(sides, plan.settle * 1000);
-    const found = [];
-    for (const side of sides) {
-      found.push(await watch(side, plan));
-      const { times, failures, cpu, writes } = found.at(-1);
-      say(`${side.server.name}: median ${median(times).toFixed(1)} ms, p99 ` +
-        `${percentile(times, 0.99).toFixed(0)} ms of ${times.length} panels, ${failures.length} ` +
-        `failed; CPU s of refreshes ${cpu.map((s) => s.toFixed(2)).join(' ')}; ` +
-        `${writes.length} batches, median ${median(writes).toFixed(0)} ms`);
-    }
-    return rowsOf(found, plan);
-  } finally {
-    await stopSides(sides);
+export async function run(sides, plan, say) {
+  await loadHours(sides, plan);
+  await rested(sides, plan.settle * 1000);
+  const found = [];
+  for (const side of sides) {
+    found.push(await watch(side, plan));
+    const { times, failures, cpu, writes } = found.at(-1);
+    say(`${side.server.name}: median ${median(times).toFixed(1)} ms, p99 ` +
+      `${percentile(times, 0.99).toFixed(0)} ms of ${times.length} panels, ${failures.length} ` +
+      `failed; CPU s of refreshes ${cpu.map((s) => s.toFixed(2)).join(' ')}; ` +
+      `${writes.length} batches, median ${median(writes).toFixed(0)} ms`);
   }
+  return rowsOf(found, plan);
 }
 
 function rowsOf([ours, theirs], { viewers }) {

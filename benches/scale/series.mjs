@@ -2,7 +2,7 @@
 // points of a round are within one hour.
 
 import { bodies, round } from './lines.mjs';
-import { counters, create, influxdbSide, load, rested, stopSides, tidemarkSide } from './sides.mjs';
+import { counters, create, load, rested } from './sides.mjs';
 import { all, atMost, ratioAtMost, row } from './table.mjs';
 import { failureOf, serverRows, timed } from './timings.mjs';
 
@@ -29,6 +29,9 @@ const isEstimate = (q) => q.endsWith('CARDINALITY');
 
 export const name = 'series';
 
+/** The labels of Tidemark's servers. */
+export const servers = () => [['small'], ['large']];
+
 export const sizes = {
   small: { series: 20_000, fewer: 2, rounds: 6, cold: 3, warm: 9, settle: 8 },
   full: { series: 200_000, fewer: 3, rounds: 30, cold: 5, warm: 15, settle: 20 },
@@ -46,29 +49,23 @@ async function fill([few, ...many], { series, fewer, rounds }) {
   return { seconds, points: points * series * rounds };
 }
 
-export async function run(plan, { hasPeer, say }) {
-  const sides = [await tidemarkSide('small'), await tidemarkSide('large')];
-  try {
-    if (hasPeer) sides.push(await influxdbSide());
-    const { seconds, points } = await fill(sides, plan);
-    await rested(sides, plan.settle * 1000);
-    const { parts, flushes, compactions } = await counters(sides[1], db);
-    say(`${points} points of ${plan.series} series in ${plan.rounds} rounds in ${seconds.toFixed(0)} s: ` +
-      `${parts} parts, ${flushes} flushes, ${compactions} compactions`);
-    const rows = [];
-    for (const [what, q] of queries) {
-      const found = await timed(sides, db, q, plan);
-      for (const state of ['cold', 'warm']) {
-        const [small, large, peer] = found[state];
-        const failure = failureOf(found[state], isEstimate(q) ? '' : found.difference);
-        const title = `${plan.series} series, ${plan.fewer} and ${plan.rounds} rounds: ${what}, ${state}`;
-        const ms = { small: small.ms, large: large.ms, peer: peer?.ms };
-        rows.push(row({ what: title, aim: aims[state], ...ms, failure }));
-      }
-      say(rows.slice(-2).map((cells) => cells.join(' | ')).join('\n  '));
+export async function run(sides, plan, say) {
+  const { seconds, points } = await fill(sides, plan);
+  await rested(sides, plan.settle * 1000);
+  const { parts, flushes, compactions } = await counters(sides[1], db);
+  say(`${points} points of ${plan.series} series in ${plan.rounds} rounds in ${seconds.toFixed(0)} s: ` +
+    `${parts} parts, ${flushes} flushes, ${compactions} compactions`);
+  const rows = [];
+  for (const [what, q] of queries) {
+    const found = await timed(sides, db, q, plan);
+    for (const state of ['cold', 'warm']) {
+      const [small, large, peer] = found[state];
+      const failure = failureOf(found[state], isEstimate(q) ? '' : found.difference);
+      const title = `${plan.series} series, ${plan.fewer} and ${plan.rounds} rounds: ${what}, ${state}`;
+      const ms = { small: small.ms, large: large.ms, peer: peer?.ms };
+      rows.push(row({ what: title, aim: aims[state], ...ms, failure }));
     }
-    return [...rows, ...serverRows(`${plan.series} series`, points, sides)];
-  } finally {
-    await stopSides(sides);
+    say(rows.slice(-2).map((cells) => cells.join(' | ')).join('\n  '));
   }
+  return [...rows, ...serverRows(`${plan.series} series`, points, sides)];
 }

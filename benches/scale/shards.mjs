@@ -3,13 +3,18 @@
 
 import { bodies, month } from './lines.mjs';
 import { days, questions } from './month.mjs';
-import { create, influxdbSide, load, rested, stopSides, tidemarkSide } from './sides.mjs';
+import { create, load, rested } from './sides.mjs';
 import { row } from './table.mjs';
 import { failureOf, timed } from './timings.mjs';
 
 const db = 'shards';
 
 export const name = 'shards';
+
+const numbersOf = (plan) => [plan.some, plan.more, plan.most];
+
+/** The labels and settings of Tidemark's servers. */
+export const servers = (plan) => [['1 shard'], ...numbersOf(plan).map((shards) => [`${shards} shards`, { DEFAULT_SHARDS: `${shards}` }])];
 
 export const sizes = {
   small: { points: 200_000, series: 1000, some: 2, more: 4, most: 8, cold: 2, warm: 7, settle: 8 },
@@ -32,29 +37,22 @@ async function beside([one, many, ...peer], shards, plan, say) {
 }
 
 /** The small size has one shard. The large size has `shards` shards. */
-export async function run(plan, { hasPeer, say }) {
-  const numbers = [plan.some, plan.more, plan.most];
-  const sides = [await tidemarkSide('1 shard')];
-  try {
-    for (const shards of numbers) sides.push(await tidemarkSide(`${shards} shards`, { DEFAULT_SHARDS: `${shards}` }));
-    if (hasPeer) sides.push(await influxdbSide());
-    for (const side of sides) await create(side, db);
-    await load(sides, db, bodies(month({ points: plan.points, series: plan.series, days })));
-    await rested(sides, plan.settle * 1000);
-    const peer = sides.slice(1 + numbers.length);
-    const rows = [];
-    for (const [i, shards] of numbers.entries()) {
-      rows.push(...(await beside([sides[0], sides[1 + i], ...peer], shards, plan, say)));
-    }
-    const rate = (side) => side && plan.points / side.writeSeconds() / 1000;
-    for (const [i, shards] of numbers.entries()) {
-      const [small, large, theirs] = [sides[0], sides[1 + i], peer[0]].map(rate);
-      rows.push(row({ what: `${shards} shards: load, thousand points/s`, small, large, peer: theirs }));
-      const [mb, mbs] = [sides[0].mostMb(), sides[1 + i].mostMb()];
-      rows.push(row({ what: `${shards} shards: most memory of the server, MB`, small: mb, large: mbs }));
-    }
-    return rows;
-  } finally {
-    await stopSides(sides);
+export async function run(sides, plan, say) {
+  const numbers = numbersOf(plan);
+  for (const side of sides) await create(side, db);
+  await load(sides, db, bodies(month({ points: plan.points, series: plan.series, days })));
+  await rested(sides, plan.settle * 1000);
+  const peer = sides.slice(1 + numbers.length);
+  const rows = [];
+  for (const [i, shards] of numbers.entries()) {
+    rows.push(...(await beside([sides[0], sides[1 + i], ...peer], shards, plan, say)));
   }
+  const rate = (side) => side && plan.points / side.writeSeconds() / 1000;
+  for (const [i, shards] of numbers.entries()) {
+    const [small, large, theirs] = [sides[0], sides[1 + i], peer[0]].map(rate);
+    rows.push(row({ what: `${shards} shards: load, thousand points/s`, small, large, peer: theirs }));
+    const [mb, mbs] = [sides[0].mostMb(), sides[1 + i].mostMb()];
+    rows.push(row({ what: `${shards} shards: most memory of the server, MB`, small: mb, large: mbs }));
+  }
+  return rows;
 }

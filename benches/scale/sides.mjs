@@ -125,7 +125,7 @@ async function begin(start, label) {
 
 const worker = (folder, vars) => plain(folder, (of, token) => startWorkerd(of, token, { vars }));
 
-export const tidemarkSide = (label = 'Tidemark', vars = {}) =>
+export const tidemarkSide = (label, vars = {}) =>
   begin((folder) => (isNative ? native(folder, { vars }) : worker(folder, vars)), label);
 export const influxdbSide = () => begin((folder) => influxdb(folder), 'InfluxDB');
 
