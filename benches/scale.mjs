@@ -3,7 +3,7 @@
 // to rows of the table. InfluxDB is the last of its `sides`.
 
 import { circumstances, record } from './results.mjs';
-import { chosen, choices, planOf } from './scale/choices.mjs';
+import { choices } from './scale/choices.mjs';
 import * as deletes from './scale/deletes.mjs';
 import * as fields from './scale/fields.mjs';
 import * as history from './scale/history.mjs';
@@ -27,15 +27,14 @@ const influxdbColdSetting = 'INFLUXDB_DATA_CACHE_SNAPSHOT_WRITE_COLD_DURATION';
  * whether every scenario completed.
  */
 export async function scale(args) {
-  const choice = choices(args.filter((arg) => arg !== '--native'));
-  const wanted = chosen(scenarios, choice);
+  const { size, wanted } = choices(args.filter((arg) => arg !== '--native'), scenarios);
   const hasPeer = hasInfluxdb();
   process.env[influxdbColdSetting] = '5s';
-  const isRecorded = choice.size === 'full' && Object.keys(choice.changes).length === 0 && hasPeer;
+  const isRecorded = size === 'full' && hasPeer;
   const rows = [];
   let broken = 0;
   for (const scenario of wanted) {
-    const plan = planOf(scenario, choice);
+    const plan = scenario.sizes[size];
     const say = (text) => console.log(`  ${text}`);
     console.log(`- ${scenario.name}: ${JSON.stringify(plan)}`);
     const from = performance.now();

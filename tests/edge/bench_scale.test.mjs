@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { choices, chosen, planOf } from '../../benches/scale/choices.mjs';
+import { choices } from '../../benches/scale/choices.mjs';
 import { bodies, dayS, manyMeasurements, month, round, startS } from '../../benches/scale/lines.mjs';
 import { panelsAt } from '../../benches/scale/panels.mjs';
 import { errorOf } from '../../benches/scale/sides.mjs';
@@ -12,29 +12,13 @@ import {
 } from '../../benches/scale/table.mjs';
 import { failureOf } from '../../benches/scale/timings.mjs';
 
-const scenarios = [
-  { name: 'many', sizes: { small: { points: 10, warm: 1 }, full: { points: 100, warm: 1 } } },
-  { name: 'wide', sizes: { small: { columns: 2 }, full: { columns: 20 } } },
-];
+const scenarios = [{ name: 'many' }, { name: 'wide' }];
 
-test('command-line arguments select the size, the scenarios and single settings', () => {
-  assert.deepEqual(choices(['scale']), { size: 'small', only: [], changes: {} });
-  const choice = choices(['scale', '--size', 'full', '--only', 'many', '--with', 'points=3e6']);
-  assert.deepEqual(choice, { size: 'full', only: ['many'], changes: { points: 3_000_000 } });
-  assert.deepEqual(chosen(scenarios, choice), [scenarios[0]]);
-  assert.deepEqual(planOf(scenarios[0], choice), { points: 3_000_000, warm: 1 });
-  assert.deepEqual(planOf(scenarios[1], choice), { columns: 20 });
-  assert.deepEqual(chosen(scenarios, choices([])), scenarios);
-});
-
-test('an unknown argument is rejected, and the error contains it', () => {
-  assert.throws(() => choices(['--size', 'huge']), /--size huge: .* small, full/);
-  assert.throws(() => choices(['--with', 'points']), /--with points/);
-  assert.throws(() => choices(['--with', 'points=many']), /--with points=many/);
-  assert.throws(() => chosen(scenarios, choices(['--only', 'deep'])), /no scenario deep: say one of many, wide/);
-  // `points` is an option of a scenario that is not selected.
-  const other = choices(['--only', 'wide', '--with', 'points=5']);
-  assert.throws(() => chosen(scenarios, other), /No scenario takes points: there are columns/);
+test('command-line arguments select the size and the scenarios', () => {
+  assert.deepEqual(choices(['scale'], scenarios), { size: 'small', wanted: scenarios });
+  assert.deepEqual(choices(['scale', '--size', 'full', '--only', 'many'], scenarios), { size: 'full', wanted: [scenarios[0]] });
+  assert.throws(() => choices(['--size', 'huge'], scenarios), /--size huge: .* small, full/);
+  assert.throws(() => choices(['--only', 'deep'], scenarios), /no scenario deep: say one of many, wide/);
 });
 
 test('a row states whether its target was reached', () => {
