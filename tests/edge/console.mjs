@@ -31,16 +31,42 @@ export async function opened(t, { hash = '', signedIn = true, options, Kind, ...
   return console_;
 }
 
+/** Creates the database `demo`, and loads no page yet. */
+export async function demo(t, lines, more = {}) {
+  const console_ = await opened(t, { hash: null, ...more });
+  if (!console_) return null;
+  await console_.server.query('CREATE DATABASE demo');
+  if (lines) await console_.server.mustWrite(lines, { db: 'demo' });
+  return console_;
+}
+
 export const queries = /\/query(\?|$)/;
 
 export const hashOf = (state) => `#${new URLSearchParams(state)}`;
 
-export async function type(page, text) {
-  await page.locator('.query .cm-content').focus();
+/** Replaces the text in the editor of the view. */
+export async function type(page, text, view = '.query') {
+  await page.locator(`${view} .cm-content`).focus();
   await page.keyboard.press('Control+A');
   await page.keyboard.press('Delete');
   await page.keyboard.insertText(text);
 }
+
+/** Types a text, and returns the completions of its end. */
+export async function offered(page, text) {
+  await type(page, text.slice(0, -1));
+  await page.keyboard.type(text.slice(-1));
+  await page.locator('.cm-tooltip-autocomplete').waitFor();
+  return page.locator('.cm-completionLabel').allTextContents();
+}
+
+/** Returns the texts of the result's cells. */
+export const cells = (page) =>
+  page.locator('#result tbody tr').evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
+
+/** The text next to a name in the explorer. */
+export const detail = (page, name) =>
+  page.locator('.tree .line', { has: page.getByRole('button', { name, exact: true }) }).locator('.detail');
 
 /** Counts the pixels of each line colour. The background and the grid are grey. */
 export function drawnColours(page) {

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { hashOf, noProblems, opened, picture, type } from './console.mjs';
+import { demo, detail, hashOf, noProblems, picture, type } from './console.mjs';
 import { token } from './harness.mjs';
 
 /** If the page split the first two texts at the wrong position, the page would create databases. */
@@ -40,17 +40,10 @@ async function pickRange(page, name) {
   await page.getByRole('button', { name, exact: true }).click();
 }
 
-/** Creates a database `demo` with one point in `m`. Opens a page without a history. */
-async function demo(t, more = {}) {
-  const console_ = await opened(t, { hash: null, ...more });
-  if (!console_) return null;
-  await console_.server.query('CREATE DATABASE demo');
-  await console_.server.mustWrite('m v=1 1700000000000000000', { db: 'demo' });
-  return console_;
-}
+const point = 'm v=1 1700000000000000000';
 
 test('a link only reads, whether or not the page can parse its text', async (t) => {
-  const console_ = await demo(t);
+  const console_ = await demo(t, point);
   if (!console_) return;
   const { page, server, go } = console_;
   const untouched = async () => {
@@ -84,7 +77,7 @@ test('a link only reads, whether or not the page can parse its text', async (t) 
 });
 
 test('only the Run button writes, and only once, and typing sends no query', async (t) => {
-  const console_ = await demo(t);
+  const console_ = await demo(t, point);
   if (!console_) return;
   const { page, server, go } = console_;
   await go(hashOf({ db: 'demo', view: 'table', q: 'SELECT v FROM m' }));
@@ -134,7 +127,7 @@ test('only the Run button writes, and only once, and typing sends no query', asy
 });
 
 test("a server that does not respond is reported as unreachable, and the page's database never replaces it", async (t) => {
-  const console_ = await demo(t);
+  const console_ = await demo(t, point);
   if (!console_) return;
   const { page, go } = console_;
   const answers = [
@@ -164,7 +157,7 @@ test("a server that does not respond is reported as unreachable, and the page's 
 });
 
 test('suggestions use the selected database, and no suggestion writes', async (t) => {
-  const console_ = await demo(t);
+  const console_ = await demo(t, point);
   if (!console_) return;
   const { page, server, go } = console_;
   await server.query('CREATE DATABASE other');
@@ -187,7 +180,7 @@ test('suggestions use the selected database, and no suggestion writes', async (t
 });
 
 test('a refresh keeps the sort order and the page of a table, and the tree stays expanded', async (t) => {
-  const console_ = await demo(t);
+  const console_ = await demo(t, point);
   if (!console_) return;
   const { page, server, go } = console_;
   const lines = Array.from({ length: 250 }, (_, i) => `many,host=a v=${(i * 7) % 250} ${i + 1}000000000`);
@@ -224,17 +217,14 @@ test('a refresh keeps the sort order and the page of a table, and the tree stays
 });
 
 test('counts are requested only for visible rows, and statistics only for one database', async (t) => {
-  const console_ = await demo(t);
+  const console_ = await demo(t, point);
   if (!console_) return;
   const { page, server, go } = console_;
   const names = Array.from({ length: 200 }, (_, i) => `m${String(i).padStart(3, '0')}`);
   await server.mustWrite(names.map((name) => `${name} v=1`).join('\n'), { db: 'demo' });
   const asked = listened(page);
   await go(hashOf({ db: 'demo' }));
-  const side = (name) =>
-    page
-      .locator('.tree .line', { has: page.getByRole('button', { name, exact: true }) })
-      .locator('.detail');
+  const side = (name) => detail(page, name);
   await side('m000').filter({ hasText: '1 series' }).waitFor();
   await page.locator('.card', { hasText: 'Points written' }).waitFor();
   await rested(page);
@@ -252,7 +242,7 @@ test('counts are requested only for visible rows, and statistics only for one da
 });
 
 test('the page works in a browser that blocks all storage', async (t) => {
-  const console_ = await demo(t, { signedIn: false });
+  const console_ = await demo(t, point, { signedIn: false });
   if (!console_) return;
   const { page, go } = console_;
   await page.addInitScript(() => {

@@ -8,17 +8,16 @@ import { test } from 'node:test';
 import { promisify } from 'node:util';
 
 import { at } from '../../scripts/project.mjs';
-import { hashOf, noProblems, opened, pngFolder, queries, type } from './console.mjs';
+import { demo, detail, hashOf, noProblems, opened, pngFolder, queries, type } from './console.mjs';
 import { has, token } from './harness.mjs';
 import { hasPythonClients } from './python.mjs';
 
 const run = promisify(execFile);
 
 test('5: the explorer lists names, inserts them, and shows the costs', async (t) => {
-  const console_ = await opened(t, { hash: null });
+  const console_ = await demo(t);
   if (!console_) return;
   const { page, server, go } = console_;
-  await server.query('CREATE DATABASE demo');
   await server.query('CREATE RETENTION POLICY raw ON demo DURATION 52w REPLICATION 1');
   const lines = [
     'the\\ room,floor=1,wing=north temp=21.5,open=true,note="x",n=1i 1700000000000000000',
@@ -31,14 +30,8 @@ test('5: the explorer lists names, inserts them, and shows the costs', async (t)
   await go(hashOf({ db: 'demo' }));
   await page.locator('.query .cm-content').waitFor();
   const open = (name) => page.getByRole('button', { name: `Open ${name}`, exact: true }).click();
-  const side = (name) =>
-    page
-      .locator('.tree .line', { has: page.getByRole('button', { name, exact: true }) })
-      .locator('.detail');
-  const shows = (name, text) =>
-    side(name)
-      .filter({ hasText: new RegExp(`^${text}$`) })
-      .waitFor();
+  const side = (name) => detail(page, name);
+  const shows = (name, text) => side(name).filter({ hasText: new RegExp(`^${text}$`) }).waitFor();
   await shows('autogen', 'no expiry');
   await shows('raw', '8736h');
   await shows('the room', '2 series');

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
 import { at } from '../../scripts/project.mjs';
-import { chartDrawn, hashOf, noProblems, opened, picture } from './console.mjs';
+import { chartDrawn, demo, hashOf, noProblems, opened, picture } from './console.mjs';
 
 const range = '2012-01-01T00:00:00.000Z..2016-01-01T00:00:00.000Z';
 const temperatures =
@@ -119,11 +119,9 @@ const looks = [
 const darkAndNarrow = ['chart', 'sign-in'];
 
 test('in a small window the explorer never covers the content in use', async (t) => {
-  const console_ = await opened(t, { hash: null });
+  const console_ = await demo(t, 'room t=1');
   if (!console_) return;
-  const { page, server, go } = console_;
-  await server.query('CREATE DATABASE demo');
-  await server.mustWrite('room t=1', { db: 'demo' });
+  const { page, go } = console_;
   await page.setViewportSize(narrow);
   await go(hashOf({ db: 'demo' }));
   const isSeen = (selector) =>

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { hashOf, noProblems, opened, queries, type } from './console.mjs';
+import { cells, demo, hashOf, noProblems, offered, queries, type } from './console.mjs';
 
 const lines = [
   'weather,city=Oslo temp=1.5,rain=2i 1700000000000000000',
@@ -12,11 +12,9 @@ const lines = [
 ].join('\n');
 
 test('3: the query editor', async (t) => {
-  const console_ = await opened(t, { hash: null });
+  const console_ = await demo(t, lines);
   if (!console_) return;
-  const { go, page, server } = console_;
-  await server.query('CREATE DATABASE demo');
-  await server.mustWrite(lines, { db: 'demo' });
+  const { go, page } = console_;
   await go(hashOf({ db: 'demo', view: 'table' }));
   await page.locator('.query .cm-content').waitFor();
   await t.test('3: the editor highlights, completes from the schema, marks errors and runs queries', () =>
@@ -30,18 +28,6 @@ test('3: the query editor', async (t) => {
   );
   await t.test('3: a plain text area is used until the editor is loaded', () => plainArea(console_));
 });
-
-async function offered(page, text) {
-  await type(page, text.slice(0, -1));
-  await page.keyboard.type(text.slice(-1));
-  await page.locator('.cm-tooltip-autocomplete').waitFor();
-  return page.locator('.cm-completionLabel').allTextContents();
-}
-
-const cells = (page) =>
-  page
-    .locator('tbody tr')
-    .evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
 
 async function editing(console_) {
   const { page } = console_;

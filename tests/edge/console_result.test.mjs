@@ -4,21 +4,15 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
-import { chartDrawn, drawnColours, hashOf, noProblems, opened, queries } from './console.mjs';
+import { cells, chartDrawn, demo, drawnColours, hashOf, noProblems, queries } from './console.mjs';
 
 /** The timestamps are minutes after 1 January 2024, in nanoseconds. */
 const time = (minute) => `${1_704_067_200 + minute * 60}000000000`;
 const hostile = '<img src=x onerror=alert(1)>';
 
-const cells = (page) =>
-  page
-    .locator('#result tbody tr')
-    .evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
-
 test('4: the result', async (t) => {
-  const console_ = await opened(t, { hash: null });
+  const console_ = await demo(t);
   if (!console_) return;
-  await console_.server.query('CREATE DATABASE demo');
   await t.test('4: a line for each tag set, gaps for nulls, zoom, and a legend that hides lines', () =>
     chart(console_),
   );
@@ -226,10 +220,9 @@ test('6: the plan next to the result shows the numbers of EXPLAIN ANALYZE', asyn
     Array.from({ length: 50 }, (_, i) => `cpu,host=${host} load=${i} ${time(i)}`),
   );
   const q = 'SELECT max(load) FROM cpu GROUP BY host';
-  const console_ = await opened(t, { hash: null });
+  const console_ = await demo(t);
   if (!console_) return;
   const { page, server } = console_;
-  await server.query('CREATE DATABASE demo');
   await show(console_, { view: 'table', q }, lines.join('\n'));
   await page.locator('#result tbody td').first().waitFor();
   await page.getByRole('button', { name: 'Explain' }).click();

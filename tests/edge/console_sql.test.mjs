@@ -8,7 +8,7 @@ import { sqlConfiguration } from '../../scripts/sql-binding.mjs';
 import { seriesOfRows, tableOfRows } from '../../www/results/rows.js';
 import { withRange } from '../../www/sql/range.js';
 import { tablesIn } from '../../www/sql/words.js';
-import { chartDrawn, drawnColours, hashOf, noProblems, opened, picture, queries, type } from './console.mjs';
+import { cells, chartDrawn, demo, drawnColours, hashOf, noProblems, offered, picture, queries, type } from './console.mjs';
 import { isNative, withoutSql } from './harness.mjs';
 
 const lines = [
@@ -65,11 +65,9 @@ test('keywords are found outside of quotes and comments', () => {
 const built = { skip: withoutSql };
 
 test('the editor supports SQL', built, async (t) => {
-  const console_ = await opened(t, { hash: null, options: { sql: sqlConfiguration }, acceptDownloads: true });
+  const console_ = await demo(t, lines, { options: { sql: sqlConfiguration }, acceptDownloads: true });
   if (!console_) return;
-  const { go, page, server } = console_;
-  await server.query('CREATE DATABASE demo');
-  await server.mustWrite(lines, { db: 'demo' });
+  const { go, page } = console_;
   await go(hashOf({ db: 'demo', view: 'table' }));
   await page.locator('.query .cm-content').waitFor();
   await page.getByRole('button', { name: 'SQL', exact: true }).click();
@@ -82,24 +80,12 @@ test('the editor supports SQL', built, async (t) => {
   await t.test('the plan, the live tail, the history and the explorer work for SQL', () => others(console_));
 });
 
-const cells = (page) =>
-  page
-    .locator('tbody tr')
-    .evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
-
 async function run(page, text) {
   await type(page, text);
   const answered = page.waitForResponse(asked);
   await page.keyboard.press('Control+Enter');
   await answered;
   await page.locator('#result:not([aria-busy])').waitFor();
-}
-
-async function offered(page, text) {
-  await type(page, text.slice(0, -1));
-  await page.keyboard.type(text.slice(-1));
-  await page.locator('.cm-tooltip-autocomplete').waitFor();
-  return page.locator('.cm-completionLabel').allTextContents();
 }
 
 async function editing(console_) {
@@ -258,11 +244,9 @@ async function others(console_) {
 test('without SQL the page explains how to add it', async (t) => {
   // The native host always includes SQL.
   if (isNative) return;
-  const console_ = await opened(t, { hash: null });
+  const console_ = await demo(t, lines);
   if (!console_) return;
-  const { go, page, server } = console_;
-  await server.query('CREATE DATABASE demo');
-  await server.mustWrite(lines, { db: 'demo' });
+  const { go, page } = console_;
   await go(hashOf({ db: 'demo', view: 'table', language: 'sql' }));
   await page.locator('.cm-content[aria-label="SQL query"]').waitFor();
   await run(page, 'SELECT 1 AS one');

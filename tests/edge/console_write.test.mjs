@@ -4,22 +4,16 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 
-import { hashOf, noProblems, opened } from './console.mjs';
+import { demo, hashOf, noProblems, type } from './console.mjs';
 
 const good = 'room,floor=1 temp=21.5 1700000000';
 const bad = 'room,floor=2 temp=warm 1700000001';
 
-async function type(page, text) {
-  await page.locator('.write .cm-content').focus();
-  await page.keyboard.press('Control+A');
-  await page.keyboard.press('Delete');
-  await page.keyboard.insertText(text);
-}
+const typeLines = (page, text) => type(page, text, '.write');
 
 test('2: writing', async (t) => {
-  const console_ = await opened(t, { hash: null });
+  const console_ = await demo(t);
   if (!console_) return;
-  await console_.server.query('CREATE DATABASE demo');
   await console_.go(hashOf({ view: 'write', db: 'demo' }));
   await t.test('2: lines are checked while the user types, and the response to a write is displayed unchanged', () =>
     typing(console_),
@@ -39,7 +33,7 @@ async function typing(console_) {
   const { page, server } = console_;
   await page.locator('.write .cm-content').waitFor();
   await page.getByLabel('Precision').selectOption('s');
-  await type(page, [good, '', '# a note', bad, 'room,floor=3 temp=1i', 'room'].join('\n'));
+  await typeLines(page, [good, '', '# a note', bad, 'room,floor=3 temp=1i', 'room'].join('\n'));
   await page.locator('.verdict', { hasText: '2 valid lines, 2 invalid' }).waitFor();
   const problems = await page.locator('.problems li').allTextContents();
   assert.equal(problems.length, 2);
@@ -51,7 +45,7 @@ async function typing(console_) {
   await page.keyboard.insertText('20');
   await page.locator('.verdict', { hasText: '3 valid lines, 1 invalid' }).waitFor();
 
-  await type(page, `${good}\n${bad}`);
+  await typeLines(page, `${good}\n${bad}`);
   await page.getByRole('button', { name: 'Write', exact: true }).last().click();
   const answer = page.locator('pre.answer');
   await answer.filter({ hasText: '400' }).waitFor();
@@ -63,7 +57,7 @@ async function typing(console_) {
   assert.deepEqual(await server.rows('SELECT * FROM room', { db: 'demo' }), [
     ['2023-11-14T22:13:20Z', '1', 21.5],
   ]);
-  await type(page, 'room,floor=2 temp=20 1700000001');
+  await typeLines(page, 'room,floor=2 temp=20 1700000001');
   await page.getByRole('button', { name: 'Write', exact: true }).last().click();
   await answer.filter({ hasText: '204' }).waitFor();
   assert.equal((await server.rows('SELECT * FROM room', { db: 'demo' })).length, 2);
@@ -87,13 +81,13 @@ async function making({ page, server }) {
   // A request that contains only invalid lines creates no measurement.
   await database.fill('lasting');
   await page.getByText('The database lasting does not exist yet: a write creates').waitFor();
-  await type(page, bad);
+  await typeLines(page, bad);
   await page.locator('.verdict', { hasText: '0 valid lines, 1 invalid' }).waitFor();
   await write.click();
   await answer.filter({ hasText: '400' }).waitFor();
   assert.deepEqual(await server.rows('SHOW DATABASES'), [['demo']]);
 
-  await type(page, old);
+  await typeLines(page, old);
   await page.locator('.verdict', { hasText: '1 valid line' }).waitFor();
   await write.click();
   await answer.filter({ hasText: '204' }).waitFor();
@@ -117,7 +111,7 @@ async function making({ page, server }) {
 
 async function mistaking({ page, server }) {
   await page.getByLabel('Precision').selectOption('ns');
-  await type(page, 'clock v=1 1700000000\nclock v=2 1700000001\nclock v=3 1700000002000000000');
+  await typeLines(page, 'clock v=1 1700000000\nclock v=2 1700000001\nclock v=3 1700000002000000000');
   const notice = page.locator('.write .notice').first();
   await notice.filter({ hasText: 'The times look like seconds (precision=s). If they are read as nanoseconds, the times of 2 lines are in 1970.' }).waitFor();
   await page.getByRole('button', { name: 'Read the times as seconds' }).click();
