@@ -1,6 +1,5 @@
-// Runs the end-to-end tests. Two files run at the same time: one that depends on time or memory,
-// and one that only compares results. The last output line contains the counts as JSON, for
-// scripts/test.mjs.
+// Runs the end-to-end tests in two lanes, so that two files run at the same time. At most one of them
+// depends on time or memory. The last output line contains the counts as JSON, for scripts/test.mjs.
 //
 // Arguments: parts of file names. A slash matches the beginning of a name, as in `/sql.`. Without
 // arguments all files run, but those in `nightly` only with TIDEMARK_NIGHTLY=1.
@@ -23,7 +22,7 @@ const isWanted = (name) => {
   if (wanted.length > 0) return wanted.some((part) => `/${name}`.includes(part));
   return runsNightly || !nightly.some((start) => name.startsWith(start));
 };
-const files = readdirSync(folder)
+let files = readdirSync(folder)
   .filter((name) => name.endsWith('.test.mjs') && isWanted(name))
   .sort()
   .map((name) => join(folder, name));
@@ -59,13 +58,26 @@ process.env.NODE_COMPILE_CACHE ??= at('.cache', 'node');
 // A single test file also needs an up-to-date console.
 await consolePage();
 
-/** A folder that tests build, such as `.cache/python`, may be used by files of only one kind. */
-const comparing = ['clients', 'console', 'examples', 'flight_clients', 'moving', 'openapi', 'parquet', 'program', 'query_influxql', 'quota', 'site', 'sql_peers', 'vendor'];
-const isComparing = (file) => comparing.some((start) => basename(file).startsWith(start));
+/**
+ * The beginnings of the names of files that only compare results. Each of them builds a folder that
+ * others of this list also build, such as `.cache/python` or `dist-static`, so one runs at a time.
+ */
+const building = [
+  'clients_flight_python', 'clients_python', 'console_explore', 'console_local', 'console_page_sql', 'examples', 'flight_clients',
+  'moving.', 'openapi', 'parquet', 'program_glances', 'query_influxql', 'site', 'sql_peers', 'vendor',
+];
+/** These files only compare results, and can run next to every other file. */
+const independent = ['clients', 'console', 'moving_hosts', 'program', 'quota'];
 
-async function runInOrder(chosen) {
-  if (chosen.length === 0) return;
-  const events = run({ files: chosen, concurrency: 1, timeout: fileMs });
+const take = (starts) => {
+  const isTaken = (file) => starts.some((start) => basename(file).startsWith(start));
+  const taken = files.filter(isTaken);
+  files = files.filter((file) => !isTaken(file));
+  return taken;
+};
+
+async function runFile(file) {
+  const events = run({ files: [file], timeout: fileMs });
   events.on('test:pass', (data) => verdict(data, false));
   events.on('test:fail', (data) => verdict(data, true));
   events.on('test:stderr', ({ message }) => process.stderr.write(message));
@@ -73,5 +85,13 @@ async function runInOrder(chosen) {
   for await (const _ of events);
 }
 
-await Promise.all([files.filter(isComparing), files.filter((file) => !isComparing(file))].map(runInOrder));
+/** Runs the files of the first queue, then those of the queue that both lanes share. */
+async function lane(...queues) {
+  for (const queue of queues) {
+    for (let file = queue.shift(); file; file = queue.shift()) await runFile(file);
+  }
+}
+
+const [buildingFiles, shared] = [take(building), take(independent)];
+await Promise.all([lane(buildingFiles, shared), lane(files, shared)]);
 console.log(JSON.stringify(counts));
