@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util';
 
 import { UserError } from '../../scripts/project.mjs';
 
-export const sizes = ['small', 'full'];
+const sizes = ['small', 'full'];
 
 /** Without `--only`, all scenarios are wanted. */
 export function choices(args, scenarios) {

@@ -27,7 +27,7 @@ export const sizes = {
 };
 
 /** Ten queries combine all hosts, and ten queries group by host. */
-export function panelsAt(second) {
+function panelsAt(second) {
   const range = `time >= ${second - hours * 3600}s AND time < ${second}s`;
   return fields.flatMap((field) => [
     `SELECT mean(${field}) FROM cpu WHERE ${range} GROUP BY time(1m)`,

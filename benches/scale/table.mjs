@@ -3,7 +3,7 @@
 export const head = ['case', 'aim', 'small size', 'large size', 'ratio', 'InfluxDB', 'reached?'];
 
 /** The text has three significant digits and at most two decimals. */
-export function shown(value) {
+function shown(value) {
   if (value === undefined || value === null || Number.isNaN(value)) return '';
   const digits = Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2;
   return value.toFixed(digits);
