@@ -94,8 +94,7 @@ export async function atRest(tidemark, peer, { only = [] } = {}) {
       'million points, including flushes, merges and the end of the load.',
   ];
   const partial = wanted.length < shapes.length;
-  const falls = record({ title: 'At rest', notes, head, rows, compared: ['ratio'], partial });
-  falls.forEach((fall) => console.log(`FELL: ${fall}`));
+  record({ title: 'At rest', notes, head, rows, compared: ['ratio'], partial });
 }
 
 /** The query reads one series and one hour of a month of a hundred series. */

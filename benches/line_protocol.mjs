@@ -93,6 +93,5 @@ export async function parsers({ native: binary, wasm: module }, rounds = 15) {
       'V8. InfluxDB 3’s crate `influxdb-line-protocol` builds no columns.',
   ];
   const compared = heads.filter((head) => head.startsWith('ratio'));
-  const falls = record({ title: 'Line protocol parsers', notes, head: heads, rows, compared });
-  falls.forEach((fall) => console.log(`FELL: ${fall}`));
+  record({ title: 'Line protocol parsers', notes, head: heads, rows, compared });
 }

@@ -249,8 +249,5 @@ function report(sides, rows, { title, peer: peerName, notes, isGross = false, pa
   const line = (row) => row.map((cell, i) => (i ? cell.padStart(widths[i]) : cell.padEnd(30)));
   for (const row of [[...head, ...ratios], ...cells]) console.log(line(row).join(''));
   if (partial || peer < 0) return;
-  const falls = record({
-    title, notes: [...circumstances(), ...notes], head: [...head, ...ratios], rows: cells, compared: ratios,
-  });
-  falls.forEach((fall) => console.log(`FELL: ${fall}`));
+  record({ title, notes: [...circumstances(), ...notes], head: [...head, ...ratios], rows: cells, compared: ratios });
 }

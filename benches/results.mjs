@@ -1,5 +1,5 @@
 // Writes RESULTS.md, which contains the latest table of every benchmark in `npm run bench`. A
-// complete table replaces the table with the same title. `record` reports each compared ratio that
+// complete table replaces the table with the same title. `record` prints each compared ratio that
 // has become more than 15 % smaller.
 
 import { execFileSync } from 'node:child_process';
@@ -22,7 +22,7 @@ its other load. For a ratio, both systems ran alternately in one run.
 `;
 
 /**
- * Returns one sentence for each compared cell that has become smaller. `compared` lists the columns
+ * Prints one sentence for each compared cell that has become smaller. `compared` lists the columns
  * with ratios. The first column identifies a row. A `partial` table is compared but not written.
  */
 export function record({ title, notes = [], head, rows, compared = [], partial = false }) {
@@ -35,7 +35,7 @@ export function record({ title, notes = [], head, rows, compared = [], partial =
   if (found < 0) sections.push(written);
   else sections[found] = written;
   if (!partial) writeFileSync(file, `${sections.map((part) => part.trimEnd()).join('\n\n')}\n`);
-  return falls(before, [head, ...rows], compared).map((fall) => `${title}, ${fall}`);
+  for (const fall of falls(before, [head, ...rows], compared)) console.log(`FELL: ${title}, ${fall}`);
 }
 
 export function circumstances() {
@@ -62,7 +62,8 @@ function output(command, args) {
   }
 }
 
-function table(head, rows) {
+/** Returns the lines of a table in Markdown. */
+export function table(head, rows) {
   const line = (cells) => `| ${cells.join(' | ')} |`;
   return [line(head), line(head.map((_, i) => (i ? '--:' : '---'))), ...rows.map(line)];
 }

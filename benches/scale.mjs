@@ -2,7 +2,7 @@
 // with InfluxDB, for a small and a large size. A scenario is a file in `scale/`, whose `run` resolves
 // to rows of the table. InfluxDB is the last of its `sides`.
 
-import { circumstances, record } from './results.mjs';
+import { circumstances, record, table } from './results.mjs';
 import { choices } from './scale/choices.mjs';
 import * as deletes from './scale/deletes.mjs';
 import * as fields from './scale/fields.mjs';
@@ -14,7 +14,7 @@ import * as panels from './scale/panels.mjs';
 import * as series from './scale/series.mjs';
 import * as shards from './scale/shards.mjs';
 import { influxdbSide, isNative, stopSides, tidemarkSide } from './scale/sides.mjs';
-import { head, markdown, row } from './scale/table.mjs';
+import { head, row } from './scale/table.mjs';
 import { hasInfluxdb } from './servers.mjs';
 
 const scenarios = [history, measurements, series, shards, panels, deletes, fields, neighbours, mixed];
@@ -50,7 +50,7 @@ export async function scale(args) {
     }
     console.log(`  ${((performance.now() - from) / 1000).toFixed(0)} s`);
   }
-  console.log(`\n${markdown(rows).join('\n')}`);
+  console.log(`\n${table(head, rows).join('\n')}`);
   return broken === 0;
 }
 

@@ -147,6 +147,5 @@ function report(measured, peers, isWorker, note) {
     'DataFusion and DuckDB come from PyPI, and run natively in one process over the same rows in one Parquet file',
     note,
   ];
-  const falls = record({ title: `SQL${isWorker ? ', Worker' : ''}`, notes, head, rows, compared: ['ratio'] });
-  falls.forEach((fall) => console.log(`FELL: ${fall}`));
+  record({ title: `SQL${isWorker ? ', Worker' : ''}`, notes, head, rows, compared: ['ratio'] });
 }

@@ -69,8 +69,3 @@ export function row({ what, aim = noAim, small, large, peer, ratio = undefined, 
   const said = failure && `failed: ${failure.replace(/[|\s]+/g, ' ').slice(0, 120)}`;
   return [what, aim.text, shown(small), shown(large), shown(found), shown(peer), said || verdict];
 }
-
-export function markdown(rows) {
-  const line = (cells) => `| ${cells.join(' | ')} |`;
-  return [line(head), line(head.map((_, i) => (i ? '--:' : '---'))), ...rows.map(line)];
-}
