@@ -122,18 +122,12 @@ export class Tidemark {
 
 /** Always starts the native program. The test must build the program first. */
 export class NativeHost extends Tidemark {
-  constructor(folder, port, options) {
-    super(folder, port, options);
-    this.isNative = true;
-  }
+  isNative = true;
 }
 
 /** Always starts the Worker. */
 export class WorkerHost extends Tidemark {
-  constructor(folder, port, options) {
-    super(folder, port, options);
-    this.isNative = false;
-  }
+  isNative = false;
 }
 
 /**

@@ -7,6 +7,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import { Random } from '../generator/random.mjs';
 import { commandProgram } from './commands.mjs';
 import { isNative, NativeHost, PlainWorkerd, tidemark } from './harness.mjs';
 import { shardOf, xxh64 } from './routing_hash.mjs';
@@ -17,17 +18,6 @@ const hosts = 12;
 const pointsMax = 400;
 /** The clients repeat this fraction of the acknowledged batches after each kill. */
 const repeatedShare = 0.1 / rounds;
-
-/** SEED=n repeats a failed run. */
-function random(seed) {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** The points are in many series. Each value encodes the client and the batch. */
 function batch(writer, sequence, size) {
@@ -117,7 +107,8 @@ for (const { shards, by, start } of kinds) {
   test(name, { timeout: 300_000 }, async (t) => {
     const seed = Number(process.env.SEED ?? Date.now() % 2 ** 31);
     t.diagnostic(`SEED=${seed}`);
-    const draw = random(seed);
+    const random = new Random(seed);
+    const draw = () => random.unit();
     const server = await start(t, { vars: { DEFAULT_SHARDS: String(shards) } });
     await server.query('CREATE DATABASE killed');
     const ledger = [];

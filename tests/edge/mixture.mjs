@@ -32,17 +32,8 @@ export function built(version, as = version) {
   return { script: readFileSync(at('build', 'index.js'), 'utf8'), module };
 }
 
-/**
- * `mix({ share, speech })` changes the mixture (see `mixture_worker.js`). `ask(release, path,
- * init)` sends a request to an isolate of the release `older` or `newer`.
- */
-export async function mixture({ older, newer, settings = {} }) {
-  const name = 'mixture';
-  const modules = { 'mixture_worker.js': { type: 'esm', contents: readFileSync(new URL('mixture_worker.js', import.meta.url), 'utf8') } };
-  for (const [release, { script, module }] of Object.entries({ older, newer })) {
-    modules[`${release}/index.js`] = { type: 'esm', contents: script };
-    modules[`${release}/index_bg.wasm`] = { type: 'wasm', contents: module };
-  }
+/** Runs a Worker with Tidemark's objects. The first module is the main module. */
+export async function runWorker(name, modules, settings = {}) {
   const env = {};
   for (const [key, value] of Object.entries({ ADMIN_TOKEN: token, LOG_REQUESTS: 'none', ...settings })) {
     env[key] = { type: 'text', value };
@@ -52,10 +43,24 @@ export async function mixture({ older, newer, settings = {} }) {
     env[binding] = { type: 'durable-object', worker: name, exportName };
     exports[exportName] = { type: 'durable-object', storage: 'sqlite' };
   }
-  const manifest = { mainModule: 'mixture_worker.js', modules };
+  const manifest = { mainModule: Object.keys(modules)[0], modules };
   const config = { name, compatibilityDate: '2026-11-01', manifest, env, exports };
   const miniflare = new Miniflare({ host: '127.0.0.1', cf: false, workers: [{ config }] });
   const url = String(await miniflare.ready).replace(/\/$/, '');
+  return { miniflare, url };
+}
+
+/**
+ * `mix({ share, speech })` changes the mixture (see `mixture_worker.js`). `ask(release, path,
+ * init)` sends a request to an isolate of the release `older` or `newer`.
+ */
+export async function mixture({ older, newer, settings = {} }) {
+  const modules = { 'mixture_worker.js': { type: 'esm', contents: readFileSync(new URL('mixture_worker.js', import.meta.url), 'utf8') } };
+  for (const [release, { script, module }] of Object.entries({ older, newer })) {
+    modules[`${release}/index.js`] = { type: 'esm', contents: script };
+    modules[`${release}/index_bg.wasm`] = { type: 'wasm', contents: module };
+  }
+  const { miniflare, url } = await runWorker('mixture', modules, settings);
   const ask = (release, path, init = {}) =>
     fetch(`${url}${path}`, { ...init, headers: { Authorization: `Token ${token}`, 'x-release': release, ...init.headers } });
   const mix = async (change) => {

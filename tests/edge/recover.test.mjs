@@ -6,11 +6,9 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 
-import { Miniflare } from 'miniflare';
-
 import { version } from '../../scripts/release.mjs';
 import { PlainWorkerd, tidemark, token } from './harness.mjs';
-import { built } from './mixture.mjs';
+import { built, runWorker } from './mixture.mjs';
 
 const minuteMs = 60_000;
 /** The maximum number of alarms that one recovery may need. */
@@ -44,17 +42,8 @@ async function withPast(t) {
     'built/index.js': { type: 'esm', contents: script },
     'built/index_bg.wasm': { type: 'wasm', contents: module },
   };
-  const env = { ADMIN_TOKEN: { type: 'text', value: token }, LOG_REQUESTS: { type: 'text', value: 'none' } };
-  const exports = {};
-  for (const [binding, exportName] of Object.entries({ CATALOG: 'Catalog', DATABASE: 'Database', SHARD: 'Shard' })) {
-    env[binding] = { type: 'durable-object', worker: 'past', exportName };
-    exports[exportName] = { type: 'durable-object', storage: 'sqlite' };
-  }
-  const manifest = { mainModule: 'past_worker.js', modules };
-  const config = { name: 'past', compatibilityDate: '2026-11-01', manifest, env, exports };
-  const miniflare = new Miniflare({ host: '127.0.0.1', cf: false, workers: [{ config }] });
+  const { miniflare, url } = await runWorker('past', modules);
   t.after(() => miniflare.dispose());
-  const url = String(await miniflare.ready).replace(/\/$/, '');
   const ask = (path, init = {}) => fetch(`${url}${path}`, { ...init, headers: { Authorization: `Token ${token}` } });
   const past = async (change) => (await ask('/past', { method: 'POST', body: JSON.stringify(change) })).json();
   return { ask, past };
