@@ -28,6 +28,21 @@ def point(i):
     }
 
 
+def load_point(kind, i):
+    """Returns point `i` of an order as a `Point` of the 2.x and 3.x clients."""
+    return kind("load").tag("host", f"h{i % 3}").field("value", i).time(FIRST_SECOND + i, write_precision="s")
+
+
+def typed_point(kind):
+    """Returns `EVERY_TYPE` as a `Point` of the 2.x and 3.x clients."""
+    point = kind(EVERY_TYPE["measurement"])
+    for key, value in EVERY_TYPE["tags"].items():
+        point = point.tag(key, value)
+    for key, value in EVERY_TYPE["fields"].items():
+        point = point.field(key, value)
+    return point.time(FIRST_SECOND, write_precision="s")
+
+
 def batches(order):
     """Yields the point numbers of each batch, with the pauses in the order."""
     end = order["first"] + order["count"]

@@ -15,11 +15,6 @@ def client_of(order):
     )
 
 
-def load_point(i):
-    point = Point("load").tag("host", f"h{i % 3}").field("value", i)
-    return point.time(given.FIRST_SECOND + i, write_precision="s")
-
-
 def batching(order):
     """Returns the default options with shorter intervals."""
     return WriteOptions(
@@ -39,24 +34,19 @@ def points(order):
             failed = lambda _, data, error: failures.append(error)  # noqa: E731
             with client.write_api(write_options=batching(order), error_callback=failed) as api:
                 for numbers in given.batches(order):
-                    api.write(order["database"], record=[load_point(i) for i in numbers],
+                    api.write(order["database"], record=[given.load_point(Point, i) for i in numbers],
                               write_precision="s")
         else:
             api = client.write_api(write_options=SYNCHRONOUS)
             for numbers in given.batches(order):
-                api.write(order["database"], record=[load_point(i) for i in numbers],
+                api.write(order["database"], record=[given.load_point(Point, i) for i in numbers],
                           write_precision="s")
     if failures:
         raise failures[0]
 
 
 def types(order):
-    point = Point(given.EVERY_TYPE["measurement"])
-    for key, value in given.EVERY_TYPE["tags"].items():
-        point = point.tag(key, value)
-    for key, value in given.EVERY_TYPE["fields"].items():
-        point = point.field(key, value)
-    point = point.time(given.FIRST_SECOND, write_precision="s")
+    point = given.typed_point(Point)
     with client_of(order) as client:
         api = client.write_api(write_options=SYNCHRONOUS)
         api.write(order["database"], record=point, write_precision="s")

@@ -40,11 +40,6 @@ def batching(order):
     )
 
 
-def load_point(i):
-    point = Point("load").tag("host", f"h{i % 3}").field("value", i)
-    return point.time(given.FIRST_SECOND + i, write_precision="s")
-
-
 def points(order):
     failures = []
     if order.get("patient"):
@@ -54,18 +49,13 @@ def points(order):
         client = one_by_one(order)
     with client:
         for numbers in given.batches(order):
-            client.write(record=[load_point(i) for i in numbers], write_precision="s")
+            client.write(record=[given.load_point(Point, i) for i in numbers], write_precision="s")
     if failures:
         raise failures[0]
 
 
 def types(order):
-    point = Point(given.EVERY_TYPE["measurement"])
-    for key, value in given.EVERY_TYPE["tags"].items():
-        point = point.tag(key, value)
-    for key, value in given.EVERY_TYPE["fields"].items():
-        point = point.field(key, value)
-    point = point.time(given.FIRST_SECOND, write_precision="s")
+    point = given.typed_point(Point)
     with one_by_one(order) as client:
         client.write(record=point, write_precision="s")
 
