@@ -106,7 +106,7 @@ export function parting(query, theirs, ours) {
 
 function firstDifference(left, right, path) {
   if (alike(left, right)) return null;
-  const plain = (value) => (value === undefined ? 'nothing' : show(value).slice(0, 300));
+  const plain = (value) => (value === undefined ? 'nothing' : json(value).slice(0, 300));
   if (left instanceof Map && right instanceof Map) {
     for (const key of left.keys()) {
       const found = right.has(key) && firstDifference(left.get(key), right.get(key), `${path}.${key}`);
@@ -123,10 +123,4 @@ function firstDifference(left, right, path) {
     }
   }
   return [`${path} ${plain(left)}`, `${path} ${plain(right)}`];
-}
-
-function show(value) {
-  if (value instanceof JsonNumber) return value.text;
-  if (value instanceof Map) return `{${[...value].map(([key, inner]) => `${key}:${show(inner)}`)}}`;
-  return Array.isArray(value) ? `[${value.map(show)}]` : JSON.stringify(value);
 }

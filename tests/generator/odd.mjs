@@ -88,9 +88,14 @@ function few(random) {
   return `SELECT ${call} FROM ${from}${where}${random.pick(['', ' ORDER BY time DESC', ' ORDER BY time DESC'])}`;
 }
 
-function casts(random, { measurements }) {
+/** Returns a measurement whose points have different times, and its name in a statement. */
+function sourceOf(random, measurements) {
   const source = random.pick(measurements.filter(({ aligned }) => !aligned));
-  const name = /^\w+$/.test(source.name) ? source.name : `"${source.name}"`;
+  return [source, /^\w+$/.test(source.name) ? source.name : `"${source.name}"`];
+}
+
+function casts(random, { measurements }) {
+  const [source, name] = sourceOf(random, measurements);
   const field = random.pick(source.fields);
   const cast = random.pick(['float', 'integer', 'integer', 'string', 'boolean', 'field']);
   const inner = random.pick([`SELECT ${field} AS x FROM ${name}`, `SELECT ${field} AS x, f FROM ${name}`, `SELECT x FROM (SELECT ${field} AS x FROM ${name})`, `SELECT mean(f) AS x FROM ${name}`, `SELECT max(f) AS x FROM ${name} GROUP BY *`]);
@@ -144,8 +149,7 @@ function condition(random, { fields, tags, types }, depth) {
 }
 
 function compared(random, { measurements, types }) {
-  const source = random.pick(measurements.filter(({ aligned }) => !aligned));
-  const name = /^\w+$/.test(source.name) ? source.name : `"${source.name}"`;
+  const [source, name] = sourceOf(random, measurements);
   const where = condition(random, { ...source, types }, random.int(1, 3));
   const more = random.chance(0.2) ? ` ${random.pick(['AND', 'OR'])} ${condition(random, { ...source, types }, random.int(0, 1))}` : '';
   const group = random.pick(['', '', ' GROUP BY *']);
@@ -153,8 +157,7 @@ function compared(random, { measurements, types }) {
 }
 
 function ordered(random, { measurements, tagValues }) {
-  const source = random.pick(measurements.filter(({ aligned }) => !aligned));
-  const name = /^\w+$/.test(source.name) ? source.name : `"${source.name}"`;
+  const [source, name] = sourceOf(random, measurements);
   const term = () => {
     const tag = random.pick(source.tags);
     const value = random.pick([...tagValues[tag], '', 'm', 'z']);
