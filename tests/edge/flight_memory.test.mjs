@@ -18,7 +18,7 @@ const megabyte = 1_000_000;
 /** The bytes in transit per stream are in windows, stream buffers and socket buffers. */
 const onTheWayBytesMax = 16 * megabyte;
 
-/** V8 frees memory slowly while data passes or waits. */
+/** The allocator keeps memory that data has used on its way. */
 const grownBytesMax = 100 * megabyte;
 
 /** Waits until the result of `bytes()` no longer changes or is much too large. */
@@ -36,7 +36,7 @@ async function measured(t, protocol) {
   const server = await grpcWebServer(t, { protocol, tls });
   const program = await flightProgram(t, server.url, { env: { LOG_REQUESTS: 'none' }, trusts: tls?.file });
   const client = grpcClient(t, program.address);
-  // V8 compiles the code during the first calls.
+  // The first calls allocate memory that the program keeps.
   for (let n = 0; n < 5; n += 1) await client.ask('Many', json({ messages: 10, bytes: megabyte }));
   const before = program.residentBytes();
   return { server, program, client, grown: () => program.residentBytes() - before };
