@@ -3,14 +3,8 @@
 
 mod answer;
 mod compare;
-#[cfg(test)]
-mod compiling;
 mod json;
-#[cfg(test)]
-mod parsing;
 mod script;
-
-#[cfg(test)]
 mod tests;
 
 use std::fmt;
