@@ -69,7 +69,6 @@ mod repository;
 mod request_log;
 mod route_order;
 mod sample;
-mod schedule;
 mod scripts;
 mod select_cases;
 mod series_lists;

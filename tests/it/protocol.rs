@@ -129,7 +129,7 @@ fn call_database(world: &mut World, object: &ObjectId, message: &ToDatabase) -> 
 }
 
 /// Reads only shards that have been opened and not closed.
-pub(crate) fn visible(world: &World) -> BTreeMap<i64, Vec<FieldValue>> {
+fn visible(world: &World) -> BTreeMap<i64, Vec<FieldValue>> {
     let mut points: BTreeMap<i64, Vec<FieldValue>> = BTreeMap::new();
     for id in world.shard_ids() {
         let stored = stub_shard::stored(&id);
