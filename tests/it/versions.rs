@@ -1,12 +1,4 @@
 //! Tests the object protocol between releases whose versions differ.
-//!
-//! `tests/data/format/messages_v1.txt` contains messages of version 1, one of each kind. Every
-//! later version that can read version 1 must be able to read them. `RECORD_FORMAT=1 cargo test
-//! --test it versions` creates the file if it does not exist.
-
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::path::PathBuf;
 
 use tidemark::coordinator::create_drop::{Change, carry_out};
 use tidemark::coordinator::delete::delete as delete_statement;
@@ -19,11 +11,11 @@ use tidemark::influxql::bound_params::Params;
 use tidemark::influxql::parse_statement;
 use tidemark::model::value::FieldValue;
 use tidemark::protocol::call::{Address, Call, CallFailure};
-use tidemark::protocol::catalog::{FromCatalog, ToCatalog};
+use tidemark::protocol::catalog::FromCatalog;
 use tidemark::protocol::database::{FromDatabase, ToDatabase};
 use tidemark::protocol::envelope::{self, VERSION, VERSION_MAX, VERSION_MIN, Wire};
 use tidemark::protocol::host::Unavailable;
-use tidemark::protocol::shard::{FromShard, ToShard};
+use tidemark::protocol::shard::FromShard;
 use tidemark::protocol::sql::{FromSql, ToSql};
 use tidemark::query::result::ResultColumn;
 
@@ -32,42 +24,37 @@ use crate::protocol::{ask, create, kept, script, write};
 use crate::sql_stand_in::stand_in;
 use crate::world::{Edge, World, real_shard};
 
-type Answer<'a> = dyn FnMut(&mut World, &Call) -> Result<Vec<u8>, CallFailure> + 'a;
-
-/// `answer` handles every call.
-fn story(world: &mut World, answer: &mut Answer<'_>) {
-    let edge = Edge::default();
-    script(world, &edge, &mut create("db", 2, None), &mut *answer).unwrap();
-    for lines in ["m,host=a f=1,s=\"x\" 1\nm,host=b f=2 2", "n i=1i 3"] {
-        let points = lines.lines().count() as u64;
-        assert_eq!(script(world, &edge, &mut write("db", lines), &mut *answer), kept(points));
-    }
-    let statement = parse_statement("DELETE FROM m WHERE host = 'a'", &Params::default()).unwrap();
-    let mut delete = delete_statement(statement, "db".into(), Want::All, 0);
-    assert_eq!(script(world, &edge, &mut delete, &mut *answer), Ok(()));
-    let report = script(world, &edge, &mut verify("db", None), &mut *answer).unwrap();
-    assert!(report.blocks > 0 && report.damaged.is_empty() && report.resume.is_none());
-    let change = Change::within("db", ToDatabase::DropMeasurement { name: "m".into() });
-    script(world, &edge, &mut carry_out(change), &mut *answer).unwrap();
-    let change = Change::DropDatabase { name: "db".into() };
-    script(world, &edge, &mut carry_out(change), &mut *answer).unwrap();
-}
-
 fn world() -> World {
     World::new(1, real_shard::make)
 }
 
 #[test]
 fn older_edge_receives_its_protocol_version() {
+    let (mut world, edge) = (world(), Edge::default());
+    let world = &mut world;
     let mut calls = 0;
-    story(&mut world(), &mut |world, call| {
+    let mut answer = |world: &mut World, call: &Call| -> Result<Vec<u8>, CallFailure> {
         let mut message = call.message.clone();
         message[0] = VERSION_MIN;
         let reply = ask(world, call.to.clone(), message);
         assert_eq!(reply[0], VERSION_MIN, "{:?}", call.to);
         calls += 1;
         Ok(reply)
-    });
+    };
+    script(world, &edge, &mut create("db", 2, None), &mut answer).unwrap();
+    for lines in ["m,host=a f=1,s=\"x\" 1\nm,host=b f=2 2", "n i=1i 3"] {
+        let points = lines.lines().count() as u64;
+        assert_eq!(script(world, &edge, &mut write("db", lines), &mut answer), kept(points));
+    }
+    let statement = parse_statement("DELETE FROM m WHERE host = 'a'", &Params::default()).unwrap();
+    let mut delete = delete_statement(statement, "db".into(), Want::All, 0);
+    assert_eq!(script(world, &edge, &mut delete, &mut answer), Ok(()));
+    let report = script(world, &edge, &mut verify("db", None), &mut answer).unwrap();
+    assert!(report.blocks > 0 && report.damaged.is_empty() && report.resume.is_none());
+    let change = Change::within("db", ToDatabase::DropMeasurement { name: "m".into() });
+    script(world, &edge, &mut carry_out(change), &mut answer).unwrap();
+    let change = Change::DropDatabase { name: "db".into() };
+    script(world, &edge, &mut carry_out(change), &mut answer).unwrap();
     assert!(calls > 15, "{calls}");
 }
 
@@ -202,52 +189,4 @@ fn sql_versions_interoperate_or_fail_clearly() {
             }
         }
     }
-}
-
-/// Returns the direction and the name of a message. Returns `None` if the bytes are not a message.
-fn kind(message: &[u8]) -> Option<String> {
-    fn name<M: Wire + std::fmt::Debug>(message: &[u8]) -> Option<String> {
-        let text = format!("{:?}", envelope::decode::<M>(message).ok()?.1);
-        Some(text.chars().take_while(|c| c.is_alphanumeric()).collect())
-    }
-    let name = match message[1] {
-        1 => name::<ToCatalog>(message),
-        2 => name::<FromCatalog>(message),
-        3 => name::<ToDatabase>(message),
-        4 => name::<FromDatabase>(message),
-        5 => name::<ToShard>(message),
-        6 => name::<FromShard>(message),
-        _ => None,
-    };
-    Some(format!("{} {}", message[1], name?))
-}
-
-#[test]
-fn version_1_messages_decode() {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/format");
-    let file = folder.join("messages_v1.txt");
-    if std::env::var_os("RECORD_FORMAT").is_some() && !file.exists() {
-        let mut kinds: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-        story(&mut world(), &mut |world, call| {
-            let reply = ask(world, call.to.clone(), call.message.clone());
-            for message in [&call.message, &reply] {
-                kinds.entry(kind(message).unwrap()).or_insert_with(|| message.clone());
-            }
-            Ok(reply)
-        });
-        let mut text = String::new();
-        for (kind, message) in &kinds {
-            let hex: String = message.iter().map(|byte| format!("{byte:02x}")).collect();
-            writeln!(text, "{kind} {hex}").unwrap();
-        }
-        std::fs::write(&file, text).unwrap();
-    }
-    let text = std::fs::read_to_string(&file).unwrap();
-    for line in text.lines() {
-        let (kind_of, hex) = line.rsplit_once(' ').unwrap();
-        let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
-        let message: Vec<u8> = (0..hex.len()).step_by(2).map(byte).collect();
-        assert_eq!((message[0], kind(&message).as_deref()), (1, Some(kind_of)));
-    }
-    assert!(text.lines().count() > 15, "{text}");
 }
