@@ -6,11 +6,6 @@ use std::collections::BTreeSet;
 
 use tidemark::coordinator::backup::{BackupId, back_up, restore, verify_backup};
 use tidemark::coordinator::error::Error;
-use tidemark::coordinator::grants::Principal;
-use tidemark::coordinator::statement::Execution;
-use tidemark::coordinator::statement::Session;
-use tidemark::influxql::bound_params::Params;
-use tidemark::influxql::parse_statement;
 use tidemark::model::time::MS_NS;
 use tidemark::protocol::catalog::CreateDatabase;
 use tidemark::query::result::ResultColumn;
@@ -35,18 +30,8 @@ fn lines(world: &World, number: i64) -> (String, Vec<i64>) {
 }
 
 fn shown(world: &mut World, edge: &Edge, database: &str) -> BTreeSet<i64> {
-    let statement = parse_statement("SELECT i FROM m", &Params::default()).unwrap();
-    let session = Session {
-        database: Some(database.to_owned()),
-        now_ns: START_NS,
-        principal: Principal::admin(),
-        ..Session::default()
-    };
-    let pieces = world
-        .run_pieces(edge, Execution::new(statement, session), |piece| matches!(piece, Ok(Some(_))));
     let mut times = BTreeSet::new();
-    for piece in pieces {
-        let Some(chunk) = piece.unwrap() else { continue };
+    for chunk in world.run_statement(edge, database, "SELECT i FROM m").unwrap() {
         let [ResultColumn::Time(of_chunk), ..] = chunk.values.as_slice() else { panic!() };
         for time in of_chunk {
             assert!(times.insert(*time), "{time} is there twice");

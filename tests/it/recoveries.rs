@@ -6,12 +6,7 @@ use std::collections::BTreeMap;
 use tidemark::coordinator::Task;
 use tidemark::coordinator::create_drop::{Change, carry_out};
 use tidemark::coordinator::error::Error;
-use tidemark::coordinator::grants::Principal;
 use tidemark::coordinator::recover::{begin_recovery, show_recovery};
-use tidemark::coordinator::statement::Execution;
-use tidemark::coordinator::statement::Session;
-use tidemark::influxql::bound_params::Params;
-use tidemark::influxql::parse_statement;
 use tidemark::model::quota::Rates;
 use tidemark::model::time::{D_NS, H_NS, MINUTE_NS, S_NS};
 use tidemark::protocol::catalog::CatalogRefusal;
@@ -47,22 +42,9 @@ pub(crate) struct Scene {
     pub(crate) then: BTreeMap<(&'static str, &'static str), Column>,
 }
 
-fn session() -> Session {
-    Session {
-        database: Some("db".to_owned()),
-        now_ns: START_NS,
-        default_shards: 1,
-        principal: Principal::admin(),
-        ..Session::default()
-    }
-}
-
 pub(crate) fn run(world: &mut World, edge: &Edge, text: &str) -> Result<Column, Error> {
-    let statement = parse_statement(text, &Params::default()).unwrap();
-    let goes_on = |piece: &Result<Option<_>, Error>| matches!(piece, Ok(Some(_)));
     let mut rows = Column::new();
-    for piece in world.run_pieces(edge, Execution::new(statement, session()), goes_on) {
-        let Some(chunk) = piece? else { break };
+    for chunk in world.run_statement(edge, "db", text)? {
         let [ResultColumn::Time(times_ns), ResultColumn::Values(values)] = &chunk.values[..] else {
             continue;
         };

@@ -6,9 +6,7 @@
 //! By default, 2,000 seeds run on all cores. `SEED=n` repeats one seed, and `SEEDS=n` changes the
 //! number of seeds.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::rc::Rc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -17,19 +15,14 @@ use std::time::Instant;
 use tidemark::coordinator::Task;
 use tidemark::coordinator::create_drop::Changed;
 use tidemark::coordinator::error::Error;
-use tidemark::coordinator::grants::Principal;
-use tidemark::coordinator::statement::Execution;
-use tidemark::coordinator::statement::Session;
 use tidemark::coordinator::write::WriteOutcome;
-use tidemark::influxql::bound_params::Params;
-use tidemark::influxql::parse_statement;
 use tidemark::model::time::H_NS;
 use tidemark::model::value::FieldValue;
-use tidemark::query::result::{ResultColumn, SeriesChunk};
+use tidemark::query::result::ResultColumn;
 
 use crate::protocol::{create, drop_database, write};
 use crate::world::platform::START_NS;
-use crate::world::{Answers, Edge, Faults, World, real_shard};
+use crate::world::{Answers, Edge, Faults, Pieces, World, real_shard};
 
 const SEEDS: u64 = 2_000;
 const STEPS: u64 = 400;
@@ -37,8 +30,6 @@ const STEPS: u64 = 400;
 const SPLIT_BYTES: u64 = 600;
 /// The operation is still running, or lasts until the end of the test.
 const NEVER: u64 = u64::MAX;
-
-type Pieces = Rc<RefCell<Vec<Result<Option<SeriesChunk>, Error>>>>;
 
 enum Kind {
     Write(Answers<Task<WriteOutcome>>),
@@ -96,19 +87,7 @@ fn number_at(time_ns: i64) -> i64 {
     (time_ns - START_NS) / H_NS + 12
 }
 
-fn statement(text: &str) -> Execution {
-    let session = Session {
-        database: Some("db".to_owned()),
-        now_ns: START_NS,
-        default_shards: 1,
-        principal: Principal::admin(),
-        ..Session::default()
-    };
-    Execution::new(parse_statement(text, &Params::default()).unwrap(), session)
-}
-
 fn start(world: &mut World, edge: &Edge, number: u64, step: u64) -> Operation {
-    let goes_on = |piece: &Result<Option<SeriesChunk>, Error>| matches!(piece, Ok(Some(_)));
     // If groups split, databases are dropped less often.
     let is_splitting = world.split_bytes > 0 && world.platform.below(4) > 0;
     let kind = match world.platform.below(24) {
@@ -119,9 +98,9 @@ fn start(world: &mut World, edge: &Edge, number: u64, step: u64) -> Operation {
             let numbers = first..first + 8;
             let [from, to] = [first, numbers.end].map(time_ns);
             let text = format!("DELETE FROM m WHERE time >= {from} AND time < {to}");
-            Kind::Delete(world.start_pieces(edge, statement(&text), goes_on), numbers)
+            Kind::Delete(world.start_statement(edge, "db", &text), numbers)
         }
-        5..=10 => Kind::Query(world.start_pieces(edge, statement("SELECT f FROM m"), goes_on)),
+        5..=10 => Kind::Query(world.start_statement(edge, "db", "SELECT f FROM m")),
         _ => {
             // In each new database, the first write determines whether the field is a float or an
             // integer.
@@ -249,9 +228,7 @@ fn run(seed: u64) -> Counts {
     world.faults = Faults::default();
     world.settle();
     operations.iter_mut().for_each(|operation| operation.poll(STEPS));
-    let last = Kind::Query(world.start_pieces(&edges[0], statement("SELECT f FROM m"), |piece| {
-        matches!(piece, Ok(Some(_)))
-    }));
+    let last = Kind::Query(world.start_statement(&edges[0], "db", "SELECT f FROM m"));
     world.settle();
     operations.push(Operation { kind: last, start: STEPS + 1, end: NEVER, succeeded: false });
     operations.iter_mut().for_each(|operation| operation.poll(STEPS + 2));

@@ -2,25 +2,18 @@
 //! lost, repeated, delayed and reordered, objects crash between any two messages, and alarms are
 //! irregular. A model determines for every query which points and values it must and may return.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
 use tidemark::coordinator::Task;
 use tidemark::coordinator::error::Error;
-use tidemark::coordinator::grants::Principal;
-use tidemark::coordinator::statement::Execution;
-use tidemark::coordinator::statement::Session;
 use tidemark::coordinator::write::WriteOutcome;
-use tidemark::influxql::bound_params::Params;
-use tidemark::influxql::parse_statement;
 use tidemark::model::time::{D_NS, MS_NS};
 use tidemark::model::value::FieldValue;
 use tidemark::query::result::{ResultColumn, SeriesChunk};
 
 use crate::protocol::{create, write};
 use crate::world::platform::START_NS;
-use crate::world::{Answers, Edge, Faults, World, real_shard};
+use crate::world::{Answers, Edge, Faults, Pieces, World, real_shard};
 
 const SEEDS: u64 = 250;
 const STEPS: u64 = 700;
@@ -42,7 +35,7 @@ struct Writing {
 }
 
 struct Asking {
-    pieces: Rc<RefCell<Vec<Piece>>>,
+    pieces: Pieces,
     start: u64,
     end: Option<u64>,
 }
@@ -75,13 +68,7 @@ fn start_write(world: &mut World, edge: &Edge, value: i64, once: bool) -> Writin
 
 fn start_query(world: &mut World, edge: &Edge) -> Asking {
     let text = ["SELECT i FROM m", "SELECT i, s FROM m GROUP BY host"][world.platform.below(2)];
-    let statement = parse_statement(text, &Params::default()).unwrap();
-    let database = Some("db".to_owned());
-    let principal = Principal::admin();
-    let session = Session { database, now_ns: START_NS, principal, ..Session::default() };
-    let execution = Execution::new(statement, session);
-    let pieces = world.start_pieces(edge, execution, |piece| matches!(piece, Ok(Some(_))));
-    Asking { pieces, start: 0, end: None }
+    Asking { pieces: world.start_statement(edge, "db", text), start: 0, end: None }
 }
 
 /// Every time must occur only once.
@@ -212,13 +199,9 @@ fn splits_stay_exact_under_random_faults() {
 }
 
 fn column(world: &mut World, edge: &Edge, field: &str) -> BTreeMap<i64, i64> {
-    let text = format!("SELECT {field} FROM m");
-    let statement = parse_statement(&text, &Params::default()).unwrap();
-    let (database, principal) = (Some("db".to_owned()), Principal::admin());
-    let session = Session { database, now_ns: START_NS, principal, ..Session::default() };
-    let goes_on = |piece: &Piece| matches!(piece, Ok(Some(_)));
-    let pieces = world.run_pieces(edge, Execution::new(statement, session), goes_on);
-    shown(&pieces, 0).unwrap()
+    let pieces = world.start_statement(edge, "db", &format!("SELECT {field} FROM m"));
+    while world.deliver() {}
+    shown(&pieces.borrow(), 0).unwrap()
 }
 
 /// A page contains the requested columns, even if columns are added later.

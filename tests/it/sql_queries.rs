@@ -4,34 +4,11 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use tidemark::coordinator::error::Error;
-use tidemark::coordinator::grants::Principal;
 use tidemark::coordinator::sql::{SqlQuery, SqlStatement};
-use tidemark::coordinator::statement::Execution;
-use tidemark::coordinator::statement::Session;
-use tidemark::influxql::{self, bound_params::Params};
 
-use crate::protocol::{create, write};
-use crate::world::{Edge, World, real_shard};
-
-const LONG_ROWS: usize = 20;
-
-fn world() -> World {
-    let mut world = World::new(7, real_shard::make);
-    let edge = Edge::default();
-    world.run(&edge, create("db", 2, None)).unwrap();
-    world.run(&edge, write("db", "short,host=a s=\"x\" 1")).unwrap();
-    // Each value is larger than half of a page.
-    for n in 0..LONG_ROWS {
-        let line = format!("long,host=h{n} s=\"{}\" {n}", "x".repeat(700_000));
-        world.run(&edge, write("db", &line)).unwrap();
-    }
-    world
-}
-
-fn session() -> Session {
-    let (database, principal) = (Some("db".to_owned()), Principal::admin());
-    Session { database, now_ns: 1 << 60, principal, ..Session::default() }
-}
+use crate::protocol::write;
+use crate::queries::{LONG_ROWS, world};
+use crate::world::{Edge, World, session};
 
 type Answer = Result<Option<Vec<u8>>, Error>;
 
@@ -75,9 +52,7 @@ fn killed_sql_statement_is_interrupted() {
         assert!(world.deliver(), "it is never listed");
     }
     let [live] = &*world.live_queries() else { panic!("one query") };
-    let kill = format!("KILL QUERY {}", live.id);
-    let statement = influxql::parse(&kill, &Params::default()).unwrap().remove(0);
-    world.start_pieces(&Edge::default(), Execution::new(statement, session()), |_| false);
+    world.start_statement(&Edge::default(), "db", &format!("KILL QUERY {}", live.id));
     while world.deliver() {}
     assert_eq!(said(&query), Err(Error::Interrupted));
     assert_eq!(world.live_queries(), []);

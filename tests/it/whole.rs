@@ -1,32 +1,16 @@
 //! Tests writes and queries from several edges with real shards, while objects crash.
 
 use tidemark::coordinator::error::Error;
-use tidemark::coordinator::grants::Principal;
-use tidemark::coordinator::statement::Execution;
-use tidemark::coordinator::statement::Session;
-use tidemark::influxql::bound_params::Params;
-use tidemark::influxql::parse_statement;
 use tidemark::query::result::{ResultColumn, SeriesChunk};
 
 use crate::protocol::{create, drop_database, write};
-use crate::world::platform::START_NS;
 use crate::world::{Edge, World, real_shard};
 
 /// Returns one line per row of the result.
 pub(crate) fn ask(world: &mut World, edge: &Edge, text: &str) -> Result<Vec<String>, Error> {
-    let statement = parse_statement(text, &Params::default()).unwrap();
-    let database = Some("db".to_owned());
-    let principal = Principal::admin();
-    let default = Session { principal, ..Session::default() };
-    let session = Session { database, now_ns: START_NS, default_shards: 1, ..default };
-    let execution = Execution::new(statement, session);
-    let mut lines = Vec::new();
-    for piece in world.run_pieces(edge, execution, |answer| matches!(answer, Ok(Some(_)))) {
-        if let Some(chunk) = piece? {
-            lines.extend((0..chunk.rows).map(|row| line(&chunk, row)));
-        }
-    }
-    Ok(lines)
+    let chunks = world.run_statement(edge, "db", text)?;
+    let lines = chunks.iter().flat_map(|chunk| (0..chunk.rows).map(move |row| line(chunk, row)));
+    Ok(lines.collect())
 }
 
 fn line(chunk: &SeriesChunk, row: usize) -> String {

@@ -21,8 +21,12 @@ use tidemark::catalog::Catalog;
 use tidemark::coordinator::cache::Cache;
 use tidemark::coordinator::continuous::Runner;
 use tidemark::coordinator::error::Error;
+use tidemark::coordinator::grants::Principal;
+use tidemark::coordinator::statement::{Execution, Session};
 use tidemark::coordinator::{Context, Machine};
 use tidemark::database::Database;
+use tidemark::influxql::bound_params::Params;
+use tidemark::influxql::parse_statement;
 use tidemark::model::ids::ObjectId;
 use tidemark::model::time::H_NS;
 use tidemark::protocol::call::{Address, Call, CallFailure, Reply, Step};
@@ -31,12 +35,13 @@ use tidemark::protocol::envelope;
 use tidemark::protocol::host::{EventId, Host};
 use tidemark::protocol::live_queries::LiveQuery;
 use tidemark::protocol::sql::error_reply;
+use tidemark::query::result::SeriesChunk;
 use tidemark::store::memory::MemoryStore;
 
 use crate::backup_place::MemoryPlace;
 use crate::fault_store::{After, FaultStore};
 use crate::sql_stand_in::stand_in;
-use platform::TestPlatform;
+use platform::{START_NS, TestPlatform};
 
 pub(crate) trait Client {
     /// Performs the first step (`None`), or receives a reply. Returns `None` at the end.
@@ -206,12 +211,7 @@ impl World {
         edge: &Edge,
         machine: M,
     ) -> Answers<M> {
-        let answers = Answers(Rc::default());
-        let cache = Rc::clone(&edge.cache);
-        let queries = edge.queries.clone();
-        let (answers_of, goes_on) = (Rc::clone(&answers.0), |_: &_| false);
-        self.start(Running { machine, cache, queries, answers: answers_of, goes_on });
-        answers
+        Answers(self.start_pieces(edge, machine, |_| false))
     }
 
     pub(crate) fn run<M: Machine + 'static>(&mut self, edge: &Edge, machine: M) -> Outcome<M> {
@@ -220,19 +220,28 @@ impl World {
         answers.0.borrow_mut().pop().expect("the machine came to an answer")
     }
 
-    /// The machine continues after a result if `goes_on` returns true for the result.
-    pub(crate) fn run_pieces<M: Machine + 'static>(
-        &mut self,
-        edge: &Edge,
-        machine: M,
-        goes_on: fn(&Outcome<M>) -> bool,
-    ) -> Vec<Outcome<M>> {
-        let answers = self.start_pieces(edge, machine, goes_on);
-        while self.deliver() {}
-        answers.take()
+    /// Starts an InfluxQL statement of an administrator.
+    pub(crate) fn start_statement(&mut self, edge: &Edge, database: &str, text: &str) -> Pieces {
+        let statement = parse_statement(text, &Params::default()).unwrap();
+        let session = Session { database: Some(database.to_owned()), ..session() };
+        let execution = Execution::new(statement, session);
+        self.start_pieces(edge, execution, |piece| matches!(piece, Ok(Some(_))))
     }
 
-    /// The machine's results are added to the returned list.
+    /// Runs an InfluxQL statement of an administrator to its end.
+    pub(crate) fn run_statement(
+        &mut self,
+        edge: &Edge,
+        database: &str,
+        text: &str,
+    ) -> Result<Vec<SeriesChunk>, Error> {
+        let pieces = self.start_statement(edge, database, text);
+        while self.deliver() {}
+        pieces.take().into_iter().filter_map(Result::transpose).collect()
+    }
+
+    /// The machine's results are added to the returned list. The machine continues after a result if
+    /// `goes_on` returns true for the result.
     pub(crate) fn start_pieces<M: Machine + 'static>(
         &mut self,
         edge: &Edge,
@@ -570,6 +579,20 @@ pub(crate) struct Edge {
 
 /// The result of a machine.
 pub(crate) type Outcome<M> = Result<<M as Machine>::Reply, Error>;
+
+/// The chunks of a statement. At its end, `Ok(None)` or an error follows.
+pub(crate) type Pieces = Rc<RefCell<Vec<Outcome<Execution>>>>;
+
+/// The session of an administrator in the database `db`.
+pub(crate) fn session() -> Session {
+    Session {
+        database: Some("db".to_owned()),
+        now_ns: START_NS,
+        default_shards: 1,
+        principal: Principal::admin(),
+        ..Session::default()
+    }
+}
 
 /// The results are in the order in which they arrive.
 pub(crate) struct Answers<M: Machine>(Rc<RefCell<Vec<Outcome<M>>>>);
