@@ -11,7 +11,7 @@ use tidemark::api::isolate_state::Service;
 use tidemark::api::settings::Settings;
 use tidemark::protocol::call::{Call, Reply};
 
-use crate::product::TOKEN;
+use crate::product::{AUTHORIZATION, TOKEN, head};
 use crate::protocol::create;
 use crate::whole::ask;
 use crate::world::platform::TestPlatform;
@@ -55,13 +55,7 @@ impl Client for Asking {
 }
 
 fn send(world: &mut World, method: &str, target: &str, body: &str) -> (u16, String, usize) {
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let head = RequestHead {
-        method: method.into(),
-        path: path.into(),
-        query: query.into(),
-        headers: vec![("authorization".into(), format!("Token {TOKEN}"))],
-    };
+    let head = head(method, target, &[AUTHORIZATION]);
     let settings = |name: &str| match name {
         "ADMIN_TOKEN" => Some(TOKEN.to_owned()),
         "AUTO_CREATE_DATABASES" => Some("false".to_owned()),

@@ -97,15 +97,9 @@ fn an_hour_of_an_agent(product: &mut Product, authorization: &str) -> Bill {
     const FLUSHES: usize = 3_600 / 10;
     bill(product, |product| {
         for flush in 0..FLUSHES {
-            let headers = vec![("authorization".to_owned(), authorization.to_owned())];
-            let head = tidemark::api::http::RequestHead {
-                method: "POST".into(),
-                path: "/api/v2/write".into(),
-                query: "bucket=d&precision=s".into(),
-                headers,
-            };
+            let (target, body) = ("/api/v2/write?bucket=d&precision=s", lines(10 + flush * 30, 30));
             // Each request moves the clock by one second.
-            let response = product.request(head, lines(10 + flush * 30, 30).into());
+            let response = product.send("POST", target, &[("authorization", authorization)], body);
             assert_eq!(response.status, 204);
             product.wait(9);
         }

@@ -1,13 +1,11 @@
 //! Tests that an export contains all written points and can be imported without changes.
 
-use tidemark::api::http::{RequestHead, Response};
+use tidemark::api::http::Response;
 
-use crate::product::{Product, TOKEN};
+use crate::product::{AUTHORIZATION, Product};
 
 fn export(product: &mut Product, query: &str) -> Response {
-    let headers = vec![("authorization".to_owned(), format!("Token {TOKEN}"))];
-    let (method, path) = ("GET".to_owned(), "/api/v3/export".to_owned());
-    product.request(RequestHead { method, path, query: query.into(), headers }, Vec::new())
+    product.send("GET", &format!("/api/v3/export?{query}"), &[AUTHORIZATION], "")
 }
 
 fn text(response: &Response) -> String {

@@ -12,9 +12,9 @@ use arrow_schema::{DataType, Field, UnionMode};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use prost::encoding::{decode_key, decode_varint, encode_varint};
-use tidemark::api::http::{RequestHead, Response};
+use tidemark::api::http::Response;
 
-use crate::product::{Product, TOKEN};
+use crate::product::{AUTHORIZATION, Product, TOKEN, header};
 
 const BINARY: &str = "application/grpc-web+proto";
 const TEXT: &str = "application/grpc-web-text";
@@ -68,15 +68,12 @@ fn called(
 ) -> Answer {
     let content_type = headers.iter().find(|(name, _)| *name == "content-type");
     let is_text = content_type.is_some_and(|(_, value)| *value == TEXT);
-    let mut all: Vec<(String, String)> =
-        headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-    let mut add = |name: &str, value: &str| {
-        if !headers.iter().any(|(given, _)| *given == name) {
-            all.push((name.to_owned(), value.to_owned()));
+    let mut all = headers.to_vec();
+    for default in [("content-type", BINARY), AUTHORIZATION] {
+        if !headers.iter().any(|(given, _)| *given == default.0) {
+            all.push(default);
         }
-    };
-    add("content-type", BINARY);
-    add("authorization", &format!("Bearer {TOKEN}"));
+    }
     let mut body = Vec::new();
     for message in messages {
         body.push(0);
@@ -87,12 +84,11 @@ fn called(
         body = STANDARD.encode(body).into_bytes();
     }
     let path = format!("/arrow.flight.protocol.FlightService/{method}");
-    let head = RequestHead { method: "POST".into(), path, headers: all, ..RequestHead::default() };
-    let response = product.request(head, body);
+    let response = product.send("POST", &path, &all, body);
     assert_eq!(response.status, 200);
     assert!(product.last_was_streamed(), "{method}");
-    let of_type = response.headers.iter().find(|(name, _)| name == "Content-Type").unwrap();
-    assert_eq!(of_type.1, if is_text { TEXT } else { BINARY });
+    let content_type = if is_text { TEXT } else { BINARY };
+    assert_eq!(header(&response, "Content-Type"), Some(content_type));
     read(response, is_text)
 }
 
@@ -267,8 +263,8 @@ fn flight_errors_have_grpc_codes() {
     let own = field(1, br#"{"database":"other","sql_query":"SELECT rows 1"}"#);
     assert_eq!(by(&mut product, "DoGet", &of_other, &own), (0, 2));
     let hello = call(&mut product, "Handshake", &[("authorization", &of_other)], b"");
-    let bearer = hello.response.headers.iter().find(|(name, _)| name == "Authorization");
-    assert_eq!((hello.code, &bearer.unwrap().1), (0, &of_other));
+    let bearer = header(&hello.response, "Authorization");
+    assert_eq!((hello.code, bearer), (0, Some(of_other.as_str())));
     let missing = field(1, br#"{"database":"none","sql_query":"SELECT rows 1"}"#);
     for (method, headers, message, code) in [
         ("DoGet", ("x", ""), missing.as_slice(), 5),
@@ -289,22 +285,20 @@ fn flight_errors_have_grpc_codes() {
 #[test]
 fn every_flight_response_is_streamed() {
     let mut product = created();
-    let bearer = ("authorization".to_owned(), format!("Bearer {TOKEN}"));
-    let of_type = |of_type: &str| ("content-type".to_owned(), of_type.to_owned());
+    let grpc = ("content-type", "application/grpc");
+    let binary = ("content-type", BINARY);
     for (method, headers, status) in [
-        ("POST", vec![bearer.clone(), of_type(BINARY)], 200),
-        ("POST", vec![of_type(BINARY)], 200),
-        ("POST", vec![bearer.clone(), of_type("application/grpc")], 415),
-        ("POST", vec![of_type("application/grpc")], 401),
-        ("GET", vec![bearer.clone()], 405),
-        ("POST", vec![bearer, ("origin".to_owned(), "https://a".to_owned())], 403),
+        ("POST", &[AUTHORIZATION, binary][..], 200),
+        ("POST", &[binary], 200),
+        ("POST", &[AUTHORIZATION, grpc], 415),
+        ("POST", &[grpc], 401),
+        ("GET", &[AUTHORIZATION], 405),
+        ("POST", &[AUTHORIZATION, ("origin", "https://a")], 403),
     ] {
-        let path = "/arrow.flight.protocol.FlightService/DoGet".to_owned();
-        let head = RequestHead { method: method.into(), path, headers, ..RequestHead::default() };
-        let response = product.request(head, Vec::new());
+        let path = "/arrow.flight.protocol.FlightService/DoGet";
+        let response = product.send(method, path, headers, "");
         assert_eq!((response.status, product.last_was_streamed()), (status, true), "{method}");
-        let has_length = response.headers.iter().any(|(name, _)| name == "Content-Length");
-        assert!(!has_length, "{method} {status}");
+        assert_eq!(header(&response, "Content-Length"), None, "{method} {status}");
     }
 }
 
@@ -568,14 +562,10 @@ fn invalid_flight_frames_are_rejected() {
     let ticket = json("sql", "SELECT rows 1");
     let whole = [&[0, 0, 0, 0, u8::try_from(ticket.len()).unwrap()][..], &ticket].concat();
     let mut asked = |content_type: &str, body: Vec<u8>| {
-        let headers =
-            [("content-type", content_type), ("authorization", &*format!("token {TOKEN}"))];
-        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        let path = "/arrow.flight.protocol.FlightService/DoGet".to_owned();
-        product.request(
-            RequestHead { method: "POST".into(), path, headers, ..RequestHead::default() },
-            body,
-        )
+        let path = "/arrow.flight.protocol.FlightService/DoGet";
+        let token = format!("token {TOKEN}");
+        let headers = [("content-type", content_type), ("authorization", token.as_str())];
+        product.send("POST", path, &headers, body)
     };
     let compressed = [&[1][..], &whole[1..]].concat();
     let pieces = [STANDARD.encode(&whole[..7]), STANDARD.encode(&whole[7..])].concat();

@@ -8,7 +8,7 @@ use tidemark::model::ids::ObjectId;
 use tidemark::protocol::catalog::CreateDatabase;
 use tidemark::store::memory::MemoryStore;
 
-use crate::product::Product;
+use crate::product::{Product, header};
 use crate::tokens::{admin, body, encoded, send, token};
 
 const OPERATIONS: usize = 10_000;
@@ -98,8 +98,7 @@ fn interleaved_tenant_operations_leak_nothing() {
 }
 
 fn no_store(reply: &Response) {
-    let cache = reply.headers.iter().find(|(name, _)| name == "Cache-Control");
-    assert_eq!(cache.map(|(_, value)| value.as_str()), Some("no-store"), "{reply:?}");
+    assert_eq!(header(reply, "Cache-Control"), Some("no-store"), "{reply:?}");
 }
 
 #[test]

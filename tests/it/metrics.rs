@@ -137,10 +137,7 @@ fn metrics_token_reads_only_metrics() {
     let bearer = format!("Bearer {}", token(&mut product, "m", &["a"], &["metrics"], None));
     let mut ask = |method: &str, path: &str, query: &str, body: &str| {
         let headers = [("authorization", bearer.as_str()), ("host", "h")];
-        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        let [method, path, query] = [method, path, query].map(str::to_owned);
-        let head = tidemark::api::http::RequestHead { method, path, query, headers };
-        let response = product.request(head, body.into());
+        let response = product.send(method, &format!("{path}?{query}"), &headers, body);
         (response.status, String::from_utf8(response.body).unwrap())
     };
     assert_eq!(
@@ -189,10 +186,7 @@ fn metrics_show_only_readable_databases() {
         let bearer = format!("Bearer {}", token(&mut product, &case, &[resource], &[action], None));
         let mut get = |path: &str, query: &str| {
             let headers = [("authorization", bearer.as_str()), ("host", "h")];
-            let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-            let (method, path, query) = ("GET".to_owned(), path.to_owned(), query.to_owned());
-            let head = tidemark::api::http::RequestHead { method, path, query, headers };
-            let response = product.request(head, Vec::new());
+            let response = product.send("GET", &format!("{path}?{query}"), &headers, "");
             (response.status, String::from_utf8(response.body).unwrap())
         };
         let (status, body) = get("/metrics/targets", "");

@@ -3,30 +3,24 @@
 use std::iter;
 use std::rc::Rc;
 
-use tidemark::api::http::{RequestHead, Response};
+use tidemark::api::http::Response;
 use tidemark::batch::string_column::StringColumn;
 use tidemark::model::time::Precision;
 use tidemark::query::result::{Column, ResultColumn, SeriesChunk, Values};
 use tidemark::response::{Ending, Format, Options, writer};
 
 use crate::allocator::{live, peak_since};
-use crate::product::{Product, TOKEN};
+use crate::product::{AUTHORIZATION, Product, header};
 
 fn ask(product: &mut Product, query: &str) -> Response {
-    let headers = vec![
-        ("authorization".to_owned(), format!("Token {TOKEN}")),
-        ("accept".to_owned(), "application/x-msgpack".to_owned()),
-    ];
-    let (method, path) = ("POST".to_owned(), "/query".to_owned());
-    let head = RequestHead { method, path, query: query.to_owned(), headers };
-    product.request(head, Vec::new())
+    let headers = [AUTHORIZATION, ("accept", "application/x-msgpack")];
+    product.send("POST", &format!("/query?{query}"), &headers, "")
 }
 
 fn hex(product: &mut Product, query: &str) -> String {
     let response = ask(product, query);
     assert_eq!(response.status, 200);
-    let content_type = response.headers.iter().find(|(name, _)| name == "Content-Type");
-    assert_eq!(content_type.map(|(_, value)| value.as_str()), Some("application/x-msgpack"));
+    assert_eq!(header(&response, "Content-Type"), Some("application/x-msgpack"));
     response.body.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -80,18 +74,14 @@ fn influxdb_python_receives_json_chunks() {
         (json, csv, "true", csv),
     ] {
         let headers = [
-            ("authorization", format!("Token {TOKEN}")),
-            ("accept", accept.to_owned()),
-            ("content-type", sent_type.to_owned()),
-            ("user-agent", "python-requests/2.32.3".to_owned()),
+            AUTHORIZATION,
+            ("accept", accept),
+            ("content-type", sent_type),
+            ("user-agent", "python-requests/2.32.3"),
         ];
-        let headers = headers.map(|(name, value)| (name.to_owned(), value)).to_vec();
-        let (method, path) = ("POST".to_owned(), "/query".to_owned());
-        let query = format!("db=d&chunked={chunked}&q=SELECT+i+FROM+m+GROUP+BY+h");
-        let head = RequestHead { method, path, query, headers };
-        let response = product.request(head, Vec::new());
-        let sent = response.headers.iter().find(|(name, _)| name == "Content-Type");
-        assert_eq!(sent.map(|(_, value)| value.as_str()), Some(content_type));
+        let target = format!("/query?db=d&chunked={chunked}&q=SELECT+i+FROM+m+GROUP+BY+h");
+        let response = product.send("POST", &target, &headers, "");
+        assert_eq!(header(&response, "Content-Type"), Some(content_type));
     }
 }
 

@@ -18,6 +18,22 @@ pub(crate) const TOKEN: &str = "token-of-the-tests";
 /// The time of the first request: 2023-11-14T22:13:20Z.
 const START_NS: i64 = 1_700_000_000_000_000_000;
 const S_NS: i64 = 1_000_000_000;
+/// The header with the admin token.
+pub(crate) const AUTHORIZATION: (&str, &str) = ("authorization", "Token token-of-the-tests");
+
+/// Returns the head of a request. The target may contain a query string.
+pub(crate) fn head(method: &str, target: &str, headers: &[(&str, &str)]) -> RequestHead {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let [method, path, query] = [method, path, query].map(str::to_owned);
+    let headers = headers.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
+    RequestHead { method, path, query, headers: headers.collect() }
+}
+
+pub(crate) fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
+    let mut headers = response.headers.iter();
+    let found = headers.find(|(known, _)| known.eq_ignore_ascii_case(name))?;
+    Some(&found.1)
+}
 
 pub(crate) struct Product {
     inner: InProcess,
@@ -72,13 +88,20 @@ impl Product {
 
     /// Runs no alarms after the request.
     pub(crate) fn ask_alone(&mut self, method: &str, target: &str, body: &str) -> Response {
-        let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let token = ("authorization".to_owned(), format!("Token {TOKEN}"));
-        let headers = vec![token, ("host".to_owned(), "tidemark.example".to_owned())];
-        let (method, path, query) = (method.to_owned(), path.to_owned(), query.to_owned());
         self.now_ns += self.tick_ns;
-        let head = RequestHead { method, path, query, headers };
+        let head = head(method, target, &[AUTHORIZATION, ("host", "tidemark.example")]);
         self.inner.respond(head, body.into(), self.now_ns)
+    }
+
+    /// Sends a request with only these headers.
+    pub(crate) fn send(
+        &mut self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Vec<u8>>,
+    ) -> Response {
+        self.request(head(method, target, headers), body.into())
     }
 
     /// Sends a request after moving the clock by one second.
@@ -110,23 +133,14 @@ impl Product {
         headers: &[(&str, &str)],
         body: &str,
     ) -> (u16, String) {
-        let mut all = vec![("authorization".to_owned(), format!("Token {TOKEN}"))];
-        all.extend(headers.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())));
-        let (method, path, query) = (method.to_owned(), path.to_owned(), query.to_owned());
-        let response = self.request(RequestHead { method, path, query, headers: all }, body.into());
+        let headers = [&[AUTHORIZATION][..], headers].concat();
+        let response = self.send(method, &format!("{path}?{query}"), &headers, body);
         (response.status, String::from_utf8(response.body).unwrap())
     }
 
     pub(crate) fn post(&mut self, target: &str, body: &str) -> Response {
-        let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let form = "application/x-www-form-urlencoded".to_owned();
-        let headers = vec![
-            ("authorization".to_owned(), format!("Token {TOKEN}")),
-            ("content-type".to_owned(), form),
-        ];
-        let head =
-            RequestHead { method: "POST".into(), path: path.into(), query: query.into(), headers };
-        self.request(head, body.into())
+        let form = ("content-type", "application/x-www-form-urlencoded");
+        self.send("POST", target, &[AUTHORIZATION, form], body)
     }
 
     pub(crate) fn write(&mut self, db: &str, lines: &str) {

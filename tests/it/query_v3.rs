@@ -6,20 +6,15 @@ use arrow_array::types::{Float64Type, Int64Type, TimestampNanosecondType};
 use arrow_array::{Array, RecordBatch};
 use arrow_ipc::reader::StreamReader;
 use serde_json::{Value, json};
-use tidemark::api::http::{RequestHead, Response};
+use tidemark::api::http::Response;
 
-use crate::product::{Product, TOKEN};
+use crate::product::{AUTHORIZATION, Product};
 
 fn ask(product: &mut Product, q: &str, format: &str) -> Response {
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.append_pair("db", "db").append_pair("q", q).append_pair("format", format);
-    let head = RequestHead {
-        method: "GET".into(),
-        path: "/api/v3/query_influxql".into(),
-        query: query.finish(),
-        headers: vec![("authorization".into(), format!("Bearer {TOKEN}"))],
-    };
-    product.request(head, Vec::new())
+    let target = format!("/api/v3/query_influxql?{}", query.finish());
+    product.send("GET", &target, &[AUTHORIZATION], "")
 }
 
 fn whole(product: &mut Product, q: &str, format: &str) -> Vec<u8> {

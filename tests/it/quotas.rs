@@ -10,7 +10,7 @@ use tidemark::coordinator::error::Error;
 use tidemark::model::quota::{QUOTA_VALUE_MAX, Rates};
 use tidemark::protocol::database::{QuotaChange, ToDatabase};
 
-use crate::product::{Product, TOKEN};
+use crate::product::{Product, TOKEN, header};
 use crate::protocol::{create, write};
 use crate::tokens::{admin, body, encoded, send, token};
 use crate::world::real_shard;
@@ -48,11 +48,6 @@ fn lines(count: usize, from: usize) -> String {
         writeln!(lines, "m,host=h{} v={value} {at}", at % 200).unwrap();
     }
     lines
-}
-
-fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
-    let mut found = response.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
-    found.next().map(|(_, value)| value.as_str())
 }
 
 /// Returns the number of accepted points in the minute, and the last rejection.

@@ -6,11 +6,11 @@ use std::fmt::Write as _;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
-use tidemark::api::http::{RequestHead, Response};
+use tidemark::api::http::Response;
 use tidemark::coordinator::grants::token_hash;
 use tidemark::model::limits::{ADDRESS_FAILURES_MAX, FAILURES_MAX};
 
-use crate::product::{Product, TOKEN};
+use crate::product::{Product, TOKEN, header};
 
 const SCHEMES: [&str; 8] =
     ["Bearer", "bearer", "Token", "TOKEN", "Basic", "u and p", "p", "Token u:"];
@@ -26,22 +26,25 @@ pub(crate) fn send(
     (method, target): (&str, &str),
     body: &str,
 ) -> Response {
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let mut query = query.to_owned();
-    let form = ("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned());
-    let address = ("cf-connecting-ip".to_owned(), "192.0.2.1".to_owned());
-    let mut headers = vec![form, address];
-    let mut header = |value: String| headers.push(("authorization".to_owned(), value));
+    let mark = if target.contains('?') { '&' } else { '?' };
+    let (mut target, mut authorization) = (target.to_owned(), String::new());
     match scheme {
         "" => {}
-        "Basic" => header(format!("Basic {}", BASE64_STANDARD.encode(format!("any:{token}")))),
-        "u and p" => write!(query, "&u=any&p={}", encoded(token)).unwrap(),
-        "p" => write!(query, "&p={}", encoded(token)).unwrap(),
-        "Token u:" => header(format!("Token any:{token}")),
-        word => header(format!("{word} {token}")),
+        "Basic" => {
+            let pair = BASE64_STANDARD.encode(format!("any:{token}"));
+            authorization = format!("Basic {pair}");
+        }
+        "u and p" => write!(target, "{mark}u=any&p={}", encoded(token)).unwrap(),
+        "p" => write!(target, "{mark}p={}", encoded(token)).unwrap(),
+        "Token u:" => authorization = format!("Token any:{token}"),
+        word => authorization = format!("{word} {token}"),
     }
-    let head = RequestHead { method: method.into(), path: path.into(), query, headers };
-    product.request(head, body.into())
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    let mut headers = vec![form, ("cf-connecting-ip", "192.0.2.1")];
+    if !authorization.is_empty() {
+        headers.push(("authorization", &authorization));
+    }
+    product.send(method, &target, &headers, body)
 }
 
 pub(crate) fn admin(
@@ -226,8 +229,8 @@ fn write_permission_allows_database_creation() {
     let of_policy = token(&mut product, "of policy", &["later/p"], &["write"], None);
     let mut write = |secret: &str, target: &str| {
         let response = send(&mut product, ("Bearer", secret), ("POST", target), "m v=1");
-        let created = response.headers.iter().find(|(name, _)| name == "X-Tidemark-Created");
-        (response.status, body(&response), created.map(|(_, value)| value.clone()))
+        let created = header(&response, "X-Tidemark-Created").map(str::to_owned);
+        (response.status, body(&response), created)
     };
     let (status, text, _) = write(&of_policy, "/write?db=later&rp=p");
     assert_eq!(status, 404, "{text}");
@@ -363,12 +366,9 @@ fn revoked_credentials_fail_on_every_route() {
 }
 
 fn log_in(product: &mut Product, (user, password): (&str, &str), address: &str) -> Response {
-    let basic = BASE64_STANDARD.encode(format!("{user}:{password}"));
-    let headers =
-        [("cf-connecting-ip", address.to_owned()), ("authorization", format!("Basic {basic}"))];
-    let headers = headers.map(|(name, value)| (name.to_owned(), value)).to_vec();
-    let (method, path, query) = ("POST".into(), "/api/v2/write".into(), "bucket=a".into());
-    product.request(RequestHead { method, path, query, headers }, b"m v=1".to_vec())
+    let basic = format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")));
+    let headers = [("cf-connecting-ip", address), ("authorization", basic.as_str())];
+    product.send("POST", "/api/v2/write?bucket=a", &headers, "m v=1")
 }
 
 /// Other clients use the same address as the client that guesses passwords. Each request takes one
@@ -394,8 +394,7 @@ fn password_guessing_is_slowed() {
         assert!(before.iter().all(|reply| reply.status == 401), "{before:?}");
         for reply in after {
             assert_eq!(reply.status, 429, "{}", body(reply));
-            let wait = reply.headers.iter().find(|(name, _)| name == "Retry-After");
-            let wait: u32 = wait.unwrap().1.parse().unwrap();
+            let wait: u32 = header(reply, "Retry-After").unwrap().parse().unwrap();
             assert!((1..=30).contains(&wait), "{wait}");
         }
         assert!(body(&after[0]).contains("failed logins of this user"), "{}", body(&after[0]));

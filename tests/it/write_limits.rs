@@ -2,11 +2,10 @@
 //! and that the other lines of the request are stored.
 
 use serde_json::Value;
-use tidemark::api::http::RequestHead;
 use tidemark::model::configurable_limits::SETTABLE;
 use tidemark::model::limits::*;
 
-use crate::product::{Product, TOKEN, gzip};
+use crate::product::{AUTHORIZATION, Product, gzip};
 
 fn product() -> Product {
     let mut product = Product::with(&[]);
@@ -15,10 +14,8 @@ fn product() -> Product {
 }
 
 fn post(product: &mut Product, body: Vec<u8>, headers: &[(&str, &str)]) -> (u16, String) {
-    let mut all = vec![("authorization".to_owned(), format!("Token {TOKEN}"))];
-    all.extend(headers.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())));
-    let (method, path, query) = ("POST".into(), "/write".into(), "db=db&precision=s".into());
-    let response = product.request(RequestHead { method, path, query, headers: all }, body);
+    let headers = [&[AUTHORIZATION][..], headers].concat();
+    let response = product.send("POST", "/write?db=db&precision=s", &headers, body);
     let text = String::from_utf8(response.body).unwrap();
     if text.is_empty() {
         return (response.status, text);
@@ -141,16 +138,12 @@ fn every_limit_is_a_setting() {
         let mut product = Product::with(&[(name, value)]);
         product.post("/query?q=CREATE+DATABASE+db", "");
         let mut ask = |target: &str, text: &str| {
-            let (path, query) = target.split_once('?').unwrap();
             let (body, coding) = match text.strip_prefix("gzip ") {
                 Some(plain) => (gzip(plain.as_bytes()), "gzip"),
                 None => (text.as_bytes().to_vec(), "identity"),
             };
-            let headers =
-                [("authorization", "Token token-of-the-tests"), ("content-encoding", coding)];
-            let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-            let (method, path, query) = ("POST".to_owned(), path.to_owned(), query.to_owned());
-            let response = product.request(RequestHead { method, path, query, headers }, body);
+            let headers = [AUTHORIZATION, ("content-encoding", coding)];
+            let response = product.send("POST", target, &headers, body);
             (response.status, String::from_utf8(response.body).unwrap())
         };
         let (status, text) = ask(fits_at, &fits);

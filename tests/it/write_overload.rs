@@ -14,25 +14,19 @@ use tidemark::model::limits::{
 };
 use tidemark::protocol::call::{Address, Call, CallFailure, Reply};
 
+use crate::product::{self, TOKEN, header};
 use crate::protocol::world;
 use crate::world::platform::TestPlatform;
 use crate::world::{Client, World};
 
 pub(crate) fn service() -> Service {
-    let settings =
-        Settings::read(|name| (name == "ADMIN_TOKEN").then(|| "token-of-the-tests".to_owned()));
+    let settings = Settings::read(|name| (name == "ADMIN_TOKEN").then(|| TOKEN.to_owned()));
     Service::new(settings, 1)
 }
 
 pub(crate) fn head(target: &str, headers: &[(&str, String)]) -> RequestHead {
-    let (path, query) = target.split_once('?').unwrap();
-    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-    let query = format!("{query}&p=token-of-the-tests");
-    RequestHead { method: "POST".into(), path: path.into(), query, headers }
-}
-
-fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
-    response.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    product::head("POST", &format!("{target}&p={TOKEN}"), &headers)
 }
 
 /// Starts a write that announces a gzip body of 9 MB. No byte of the body has arrived yet.
