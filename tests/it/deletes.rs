@@ -17,7 +17,7 @@ use tidemark::protocol::shard::{FromShard, ToShard};
 use crate::product::Product;
 use crate::protocol::{ask as ask_object, create, kept, script, write};
 use crate::whole::ask;
-use crate::world::{Edge, Faults, World, real_shard};
+use crate::world::{Edge, Faults, World, real_shard, seeds};
 
 fn world(seed: u64) -> World {
     World::new(seed, real_shard::make)
@@ -418,8 +418,9 @@ fn condition(random: &mut fastrand::Rng, depth: u8) -> String {
 fn delete_removes_rows_that_select_returns() {
     let mut product = Product::with(&[("LOG_REQUESTS", "none"), ("DEFAULT_SHARDS", "3")]);
     let (mut carried_out, mut refused, mut some) = (0, 0, 0);
-    let seeds = std::env::var("SEEDS").map_or(600, |seeds| seeds.parse().unwrap());
-    for seed in 0..seeds {
+    let seeds = seeds(200);
+    let count = seeds.end - seeds.start;
+    for seed in seeds {
         let random = &mut fastrand::Rng::with_seed(seed);
         let database = format!("d{}", seed % 7);
         product.query("", &format!("CREATE DATABASE {database} WITH DURATION INF"));
@@ -453,10 +454,13 @@ fn delete_removes_rows_that_select_returns() {
             let expected = before.difference(&meant).cloned().collect();
             assert_eq!(left, expected, "seed {seed}: {deletion}");
             carried_out += 1;
-            some += usize::from(!left.is_empty() && left != before);
+            some += u64::from(!left.is_empty() && left != before);
         }
     }
-    assert!(carried_out > 200 && refused > 100 && some > 60, "{carried_out} {refused} {some}");
+    assert!(
+        count == 1 || (carried_out > count / 4 && refused > count / 8 && some > count / 20),
+        "{carried_out} {refused} {some}"
+    );
 }
 
 #[test]

@@ -3,10 +3,10 @@
 //! split, objects crash at any operation, and alarms fail or are late. A model determines for every
 //! query which points must, may and must not be in the result.
 //!
-//! By default, 2,000 seeds run on all cores. `SEED=n` repeats one seed, and `SEEDS=n` changes the
-//! number of seeds.
+//! The seeds run on all cores.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -22,9 +22,9 @@ use tidemark::query::result::ResultColumn;
 
 use crate::protocol::{create, drop_database, write};
 use crate::world::platform::START_NS;
-use crate::world::{Answers, Edge, Faults, Pieces, World, real_shard};
+use crate::world::{Answers, Edge, Faults, Pieces, World, real_shard, seeds};
 
-const SEEDS: u64 = 2_000;
+const SEEDS: u64 = 1_000;
 const STEPS: u64 = 400;
 /// The size of a few points and of the rows that define a shard.
 const SPLIT_BYTES: u64 = 600;
@@ -37,7 +37,7 @@ enum Kind {
     /// A drop hides every point.
     Drop(Answers<Task<Changed>>),
     /// A delete hides the points with these numbers.
-    Delete(Pieces, std::ops::Range<i64>),
+    Delete(Pieces, Range<i64>),
     Query(Pieces),
 }
 
@@ -265,10 +265,8 @@ fn work(next: &AtomicU64, end: u64, sum: &Mutex<Counts>) {
 #[test]
 #[expect(clippy::disallowed_methods, reason = "how fast it is, is printed; nothing depends on it")]
 fn random_schedules_match_allowed_results() {
-    let given = |name| std::env::var(name).ok().and_then(|number| number.parse::<u64>().ok());
-    let only = given("SEED");
-    let (first, end) = only.map_or((0, given("SEEDS").unwrap_or(SEEDS)), |seed| (seed, seed + 1));
-    let (next, sum) = (AtomicU64::new(first), Mutex::new(Counts::default()));
+    let Range { start, end } = seeds(SEEDS);
+    let (next, sum) = (AtomicU64::new(start), Mutex::new(Counts::default()));
     let from = Instant::now();
     let threads = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
@@ -276,12 +274,12 @@ fn random_schedules_match_allowed_results() {
             scope.spawn(|| work(&next, end, &sum));
         }
     });
-    let (sum, seeds) = (sum.into_inner().unwrap(), end - first);
+    let (sum, seeds) = (sum.into_inner().unwrap(), end - start);
     let per_minute = |count: u64| count as f64 * 60.0 / from.elapsed().as_secs_f64();
     let fences = real_shard::FENCES.load(Ordering::Relaxed);
     println!("{seeds} schedules, {:.0} per minute, {fences} fences", per_minute(seeds));
     println!("{sum:?}");
-    if only.is_none() {
+    if seeds > 1 {
         assert!(sum.queries > seeds && sum.must > seeds && sum.must_not > seeds / 4, "{sum:?}");
         assert!(fences > seeds / 2, "hardly a group has split");
     }

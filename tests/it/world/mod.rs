@@ -12,6 +12,7 @@ pub(crate) mod stub_shard;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -628,6 +629,16 @@ impl<M: Machine> Client for Running<M> {
                 }
             }
         }
+    }
+}
+
+/// Returns the seeds of a random test. The variable `SEED` selects one seed, and `SEEDS` changes the
+/// number of seeds. The workflow `nightly.yml` runs more seeds.
+pub(crate) fn seeds(default: u64) -> Range<u64> {
+    let given = |name| std::env::var(name).ok().map(|number| number.parse::<u64>().unwrap());
+    match given("SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..given("SEEDS").unwrap_or(default),
     }
 }
 
