@@ -12,12 +12,12 @@ use tidemark::api::settings::Settings;
 use tidemark::browser::in_process::InProcess;
 use tidemark::browser::influxql_outline::PageOutline;
 
-const TEXTS: u32 = 300_000;
+const TEXTS: u32 = 60_000;
 const THREADS: u32 = 4;
 /// Longer texts are truncated.
 const TEXT_CHARS_MAX: usize = 120;
 /// The test also runs one reading text in this number, to check that the text changes no data.
-const RUN_ONE_IN: u32 = 500;
+const RUN_ONE_IN: u32 = 100;
 
 const STATEMENTS: &[&str] = &[
     // A link that contained one of these texts once created a database.

@@ -231,7 +231,7 @@ fn damaged(random: &mut fastrand::Rng) -> String {
 fn damaged_statements_never_panic() {
     let params = Params::default();
     let (mut accepted, mut refused) = (0, 0);
-    for seed in 0..20_000 {
+    for seed in 0..5_000 {
         let text = damaged(&mut fastrand::Rng::with_seed(seed));
         let Ok(statements) = parse(&text, &params) else {
             refused += 1;
@@ -253,5 +253,5 @@ fn damaged_statements_never_panic() {
         }
     }
     // The test is only useful if many texts are accepted.
-    assert!(accepted > 1_000 && refused > 1_000, "{accepted} accepted, {refused} refused");
+    assert!(accepted > 250 && refused > 250, "{accepted} accepted, {refused} refused");
 }

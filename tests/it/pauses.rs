@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::grammar::{Rule, generate};
 use crate::product::Product;
 
-const STATEMENTS: usize = 150;
+const STATEMENTS: usize = 40;
 const TEXT_BYTES_MAX: usize = 8_000;
 /// Far more CPU time than any statement needs between two pauses. Without the limits, a statement
 /// would need hours.

@@ -80,7 +80,7 @@ fn points_quota_is_accurate_within_quarter() {
             set(&mut product, &json!({"db": "d", "points_per_minute": 1_000}));
             for minute in 0..3 {
                 to_next_minute(&mut product);
-                let (taken, refusal) = write_for_a_minute(&mut product, batch, 3_000);
+                let (taken, refusal) = write_for_a_minute(&mut product, batch, 1_600);
                 assert_kept(taken, 1_000);
                 let wait_s: u32 = header(&refusal, "Retry-After").unwrap().parse().unwrap();
                 assert!((1..=60).contains(&wait_s), "minute {minute}: {wait_s} s");
@@ -97,7 +97,7 @@ fn requests_quota_is_accurate_within_quarter() {
         // Writes batches for all shards, and then single points of any series.
         for batch in [200, 1] {
             to_next_minute(&mut product);
-            let (taken, refusal) = write_for_a_minute(&mut product, batch, 300 * batch);
+            let (taken, refusal) = write_for_a_minute(&mut product, batch, 150 * batch);
             assert_kept(taken / batch as u64, 100);
             assert!(body(&refusal).contains("requests_per_minute"), "{}", body(&refusal));
         }
@@ -105,7 +105,7 @@ fn requests_quota_is_accurate_within_quarter() {
         to_next_minute(&mut product);
         let mut taken = 0;
         product.standing_still(|product| {
-            for _ in 0..300 {
+            for _ in 0..150 {
                 let answer = product.post("/query?db=d&q=SELECT+count(v)+FROM+m", "");
                 taken += u64::from(answer.status == 200);
                 assert!([200, 429].contains(&answer.status), "{}", body(&answer));

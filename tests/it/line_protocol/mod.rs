@@ -239,7 +239,7 @@ fn mutated_lines_agree_with_influxdb_3() {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     let mut faults = Vec::new();
     // LONG_TESTS=1 tests ten million lines. Use the release profile for them.
-    let inputs = if std::env::var_os("LONG_TESTS").is_some() { 10_000_000 } else { 200_000 };
+    let inputs = if std::env::var_os("LONG_TESTS").is_some() { 10_000_000 } else { 50_000 };
     for _ in 0..inputs {
         let mut line = seeds[random.usize(0..seeds.len())].to_vec();
         for _ in 0..random.usize(0..4) {
