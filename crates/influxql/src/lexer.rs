@@ -461,25 +461,4 @@ mod tests {
         ];
         assert_eq!(all, expected);
     }
-
-    #[test]
-    fn reader_unread_restores_character() {
-        let mut reader = Lexer::new("µbc");
-        reader.read();
-        assert_eq!(reader.offset(), 2);
-        reader.read();
-        reader.unread();
-        assert_eq!(reader.current(), ('µ', position(0, 0)));
-        assert_eq!(reader.offset(), 2);
-        assert_eq!(reader.peek(), 'b');
-        assert_eq!(reader.read(), ('b', position(0, 1)));
-    }
-
-    #[test]
-    fn nul_character_ends_input() {
-        let mut reader = Lexer::new("a\0b");
-        reader.read();
-        assert_eq!(reader.read().0, EOF);
-        assert_eq!(reader.read().0, EOF);
-    }
 }
