@@ -4,14 +4,10 @@ use serde_json::{Value, json};
 use tidemark::coordinator::grants::token_hash;
 
 use crate::product::Product;
-use crate::tokens::{admin, encoded, send, token};
+use crate::tokens::{admin, encoded, run, send, token};
 
 fn deployment() -> Product {
     Product::with(&[("LOG_REQUESTS", "none"), ("AUTO_CREATE_DATABASES", "false")])
-}
-
-fn run(product: &mut Product, q: &str) -> Value {
-    admin(product, ("POST", &format!("/query?q={}", encoded(q))), "", 200)
 }
 
 fn reads(product: &mut Product, by: (&str, &str), db: &str) -> bool {

@@ -9,7 +9,7 @@ use tidemark::protocol::catalog::CreateDatabase;
 use tidemark::store::memory::MemoryStore;
 
 use crate::product::{Product, header};
-use crate::tokens::{admin, body, encoded, send, token};
+use crate::tokens::{body, encoded, run, send, token};
 
 const OPERATIONS: usize = 3_000;
 
@@ -60,8 +60,7 @@ fn line(canary: &str, n: u32) -> String {
 fn interleaved_tenant_operations_leak_nothing() {
     let mut product = Product::with(&[]);
     for name in ["left", "right"] {
-        let create = format!("/query?q={}", encoded(&format!("CREATE DATABASE {name}")));
-        admin(&mut product, ("POST", &create), "", 200);
+        run(&mut product, &format!("CREATE DATABASE {name}"));
     }
     let mut tenant = |database: &'static str, canary: &'static str| Tenant {
         database,
@@ -105,8 +104,7 @@ fn no_store(reply: &Response) {
 fn responses_are_never_shared_between_tokens() {
     let mut product = Product::with(&[]);
     for name in ["left", "right"] {
-        let create = format!("/query?q={}", encoded(&format!("CREATE DATABASE {name}")));
-        admin(&mut product, ("POST", &create), "", 200);
+        run(&mut product, &format!("CREATE DATABASE {name}"));
     }
     let of = ["left", "right"].map(|db| (db, token(&mut product, db, &[db], &["read"], None)));
     for _ in 0..3 {

@@ -12,7 +12,7 @@ use tidemark::protocol::database::{QuotaChange, ToDatabase};
 
 use crate::product::{Product, TOKEN, header};
 use crate::protocol::{create, write};
-use crate::tokens::{admin, body, encoded, send, token};
+use crate::tokens::{admin, body, encoded, run, send, token};
 use crate::world::real_shard;
 use crate::world::{Edge, Faults, World};
 
@@ -211,7 +211,7 @@ fn token_quota_applies_per_database() {
         let small = token(&mut product, "small", &["d", "e"], &["read", "write"], None);
         let other = token(&mut product, "other", &["d"], &["read", "write"], None);
         let q = "CREATE USER bob WITH PASSWORD 'pass'";
-        admin(&mut product, ("POST", &format!("/query?q={}", encoded(q))), "", 200);
+        run(&mut product, q);
         admin(&mut product, ("POST", "/query?q=GRANT+ALL+ON+d+TO+bob"), "", 200);
         let by = |product: &mut Product, token: &str, target: &str, points: usize| {
             send(product, ("Bearer", token), ("POST", target), &lines(points, 0))

@@ -59,6 +59,11 @@ pub(crate) fn admin(
     serde_json::from_str(&text).unwrap_or(Value::Null)
 }
 
+/// Runs an InfluxQL statement of the administrator.
+pub(crate) fn run(product: &mut Product, q: &str) -> Value {
+    admin(product, ("POST", &format!("/query?q={}", encoded(q))), "", 200)
+}
+
 pub(crate) fn token(
     product: &mut Product,
     name: &str,
@@ -89,7 +94,7 @@ fn two_databases() -> Product {
         "CREATE DATABASE b",
         "CREATE RETENTION POLICY p ON a DURATION INF REPLICATION 1",
     ] {
-        admin(&mut product, ("POST", &format!("/query?q={}", encoded(q))), "", 200);
+        run(&mut product, q);
     }
     for target in ["/write?db=a", "/write?db=a&rp=p", "/write?db=b"] {
         admin(&mut product, ("POST", target), "m v=1 1", 204);
@@ -321,7 +326,7 @@ fn expired_or_revoked_token_is_rejected() {
 fn revoked_credentials_fail_on_every_route() {
     let mut product = two_databases();
     for q in ["CREATE USER ann WITH PASSWORD 'old'", "GRANT ALL ON a TO ann"] {
-        admin(&mut product, ("POST", &format!("/query?q={}", encoded(q))), "", 200);
+        run(&mut product, q);
     }
     let secret = token(&mut product, "t", &["a"], &["read", "write"], None);
     let routes = |q: &str| format!("/query?db=a&q={}", encoded(q));
@@ -355,8 +360,7 @@ fn revoked_credentials_fail_on_every_route() {
         }
     }
     admin(&mut product, ("DELETE", "/api/v3/configure/token?token_name=t"), "", 200);
-    let set = encoded("SET PASSWORD FOR ann = 'new'");
-    admin(&mut product, ("POST", &format!("/query?q={set}")), "", 200);
+    run(&mut product, "SET PASSWORD FOR ann = 'new'");
     for scheme in [("Bearer", secret.as_str()), ("Token", "ann:old")] {
         let found = statuses(&mut product, scheme);
         assert!(found.iter().all(|status| *status == 401), "{scheme:?}: {found:?}");
@@ -383,7 +387,7 @@ fn password_guessing_is_slowed() {
         "GRANT WRITE ON a TO ann",
         "GRANT WRITE ON a TO bob",
     ] {
-        admin(&mut product, ("POST", &format!("/query?q={}", encoded(q))), "", 200);
+        run(&mut product, q);
     }
     let here = "192.0.2.1";
     assert_eq!(log_in(&mut product, ("ann", "right"), here).status, 204);
@@ -422,7 +426,7 @@ fn password_guessing_is_slowed() {
 fn address_guessing_many_names_is_slowed() {
     let mut product = two_databases();
     for q in ["CREATE USER ann WITH PASSWORD 'right'", "CREATE USER bob WITH PASSWORD 'good'"] {
-        admin(&mut product, ("POST", &format!("/query?q={}", encoded(q))), "", 200);
+        run(&mut product, q);
     }
     let here = "192.0.2.1";
     assert_eq!(log_in(&mut product, ("ann", "right"), here).status, 403);
@@ -449,7 +453,7 @@ fn continuous_queries_respect_permissions() {
         let cq = format!(
             "CREATE CONTINUOUS QUERY c ON {db} BEGIN SELECT mean(v) INTO n FROM m GROUP BY time(1m) END"
         );
-        admin(&mut product, ("POST", &format!("/query?q={}", encoded(&cq))), "", 200);
+        run(&mut product, &cq);
     }
     let secret = token(&mut product, "mine", &["a"], &["read", "write"], None);
     let show = ("GET", "/query?q=SHOW+CONTINUOUS+QUERIES");
@@ -506,8 +510,7 @@ fn policy_token_sees_only_its_policy() {
     let nothing = (200, "{\"results\":[{\"statement_id\":0}]}".to_owned());
     assert_eq!(ask("SHOW SERIES"), nothing);
     // After the policy has become the default policy, names without a policy refer to it.
-    let alter = encoded("ALTER RETENTION POLICY p ON a DEFAULT");
-    admin(&mut product, ("POST", &format!("/query?q={alter}")), "", 200);
+    run(&mut product, "ALTER RETENTION POLICY p ON a DEFAULT");
     let write = ("POST", "/write?db=a");
     assert_eq!(send(&mut product, ("Bearer", &secret), write, "m v=1").status, 204);
 }

@@ -4,11 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::product::Product;
-use crate::tokens::{admin, body, encoded, send};
-
-fn run(product: &mut Product, q: &str) -> Value {
-    admin(product, ("POST", &format!("/query?q={}", encoded(q))), "", 200)
-}
+use crate::tokens::{admin, body, encoded, run, send};
 
 /// The user `u` with the password `x` can read database `e`.
 fn with_user() -> Product {
