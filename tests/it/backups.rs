@@ -58,7 +58,7 @@ fn answers(product: &mut Product, database: &str) -> Vec<Value> {
 }
 
 /// Repeats a request until no work remains.
-fn finish(product: &mut Product, method: &str, target: &str) -> Value {
+pub(crate) fn finish(product: &mut Product, method: &str, target: &str) -> Value {
     for _ in 0..200 {
         let (status, body) = send(product, method, target);
         match status {
@@ -76,12 +76,12 @@ fn send(product: &mut Product, method: &str, target: &str) -> (u16, Value) {
     (status, serde_json::from_str(&body).unwrap_or_else(|e| panic!("{e}: {body}")))
 }
 
-fn back_up(product: &mut Product) -> String {
+pub(crate) fn back_up(product: &mut Product) -> String {
     let made = finish(product, "POST", "/api/v3/backup?db=a");
     made["id"].as_str().unwrap().to_owned()
 }
 
-fn damaged(product: &mut Product, id: &str) -> Vec<String> {
+pub(crate) fn damaged(product: &mut Product, id: &str) -> Vec<String> {
     let (mut found, mut resume) = (Vec::new(), String::new());
     loop {
         let target = format!("/api/v3/backup/verify?id={id}&resume={resume}");

@@ -15,6 +15,7 @@ use prost::encoding::{decode_key, decode_varint, encode_varint};
 use tidemark::api::http::Response;
 
 use crate::product::{AUTHORIZATION, Product, TOKEN, header};
+use crate::tokens::token;
 
 const BINARY: &str = "application/grpc-web+proto";
 const TEXT: &str = "application/grpc-web-text";
@@ -227,12 +228,7 @@ fn late_flight_error_uses_trailers() {
 fn flight_errors_have_grpc_codes() {
     let mut product = created();
     let ticket = json("sql", "SELECT rows 1");
-    let permission = r#"{"resource_type":"db","resource_identifier":["other"],"actions":["read"]}"#;
-    let body = format!(r#"{{"token_name":"t","permissions":[{permission}]}}"#);
-    let (status, text) = product.ask("POST", "/api/v3/configure/token", "", &[], &body);
-    assert!(status < 300, "{text}");
-    let token = text.split_once("\"token\":\"").unwrap().1.split_once('"').unwrap().0;
-    let of_other = format!("Bearer {token}");
+    let of_other = format!("Bearer {}", token(&mut product, "t", &["other"], &["read"], None));
     let by = |product: &mut Product, method: &str, by: &str, message: &[u8]| {
         let answer = call(product, method, &[("authorization", by)], message);
         (answer.code, answer.messages.len())

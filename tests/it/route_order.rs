@@ -7,6 +7,7 @@ use tidemark::model::limits::{BODY_BYTES_MAX, QUERY_TEXT_BYTES_MAX};
 use tidemark::protocol::call::Address;
 
 use crate::product::{Product, TOKEN};
+use crate::tokens::token;
 
 /// In the texts, `DB` stands for the name of the database.
 struct Sample {
@@ -185,11 +186,7 @@ fn request_checks_precede_other_work() {
         Product::with(&[("SQL", "true"), ("BACKUPS", "true"), ("AUTO_CREATE_DATABASES", "false")]);
     product.query("", "CREATE DATABASE db; CREATE DATABASE other");
     product.write("db", "m v=1 1");
-    let permission = r#"{"resource_type":"db","resource_identifier":["other"],"actions":["read"]}"#;
-    let body = format!(r#"{{"token_name":"t","permissions":[{permission}]}}"#);
-    let (status, text) = product.ask("POST", "/api/v3/configure/token", "", &[], &body);
-    assert_eq!(status, 201, "{text}");
-    let stranger = text.split_once("\"token\":\"").unwrap().1.split_once('"').unwrap().0;
+    let stranger = token(&mut product, "t", &["other"], &["read"], None);
     for route in ROUTES {
         for operation in route.operations.iter().filter(|of| of.access != Access::Open) {
             for method in operation.methods {
@@ -211,10 +208,10 @@ fn request_checks_precede_other_work() {
                     // The server does not parse a text that is too long.
                     let is_parsed = operation.access == Access::Statements;
                     let first = too_long.filter(|_| is_parsed).unwrap_or(403);
-                    check(Some(stranger), true, true, first);
+                    check(Some(&stranger), true, true, first);
                     // The status must not reveal which databases exist.
-                    check(Some(stranger), false, true, 403);
-                    check(Some(stranger), false, false, 403);
+                    check(Some(&stranger), false, true, 403);
+                    check(Some(&stranger), false, false, 403);
                 }
                 if let Some(too_long) = too_long {
                     check(Some(TOKEN), true, true, too_long);

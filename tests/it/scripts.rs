@@ -86,11 +86,6 @@ fn core_scripts_pass_on_one_shard() {
 }
 
 #[test]
-fn core_scripts_pass_on_two_shards() {
-    core("2", NEVER);
-}
-
-#[test]
 fn core_scripts_pass_on_eight_shards() {
     core("8", NEVER);
 }

@@ -6,24 +6,11 @@ use tidemark::browser::image::{Image, Restored};
 
 use super::{read, recorded, releases};
 use crate::backup_place::MemoryPlace;
+use crate::backups::{back_up, damaged, finish};
 use crate::format::{self, bytes, hex};
 use crate::product::Product;
 
 const SETTINGS: &[(&str, &str)] = &[("LOG_REQUESTS", "none"), ("DEFAULT_SHARDS", "2")];
-
-/// Repeats a request until its status is not 202.
-fn finish(product: &mut Product, target: &str) -> Value {
-    for _ in 0..200 {
-        let response = product.post(target, "");
-        let said = String::from_utf8(response.body).unwrap();
-        match response.status {
-            202 => {}
-            200 => return serde_json::from_str(&said).unwrap(),
-            status => panic!("{target}: {status} {said}"),
-        }
-    }
-    panic!("{target} comes to no end");
-}
 
 /// Creates the database of [`format::recorded`], and all other data that a deployment stores.
 fn loaded() -> (Product, MemoryPlace) {
@@ -63,11 +50,8 @@ fn loaded() -> (Product, MemoryPlace) {
         assert!((200..300).contains(&response.status), "{path}: {} {said}", response.status);
     }
     product.keep_backups(&place);
-    finish(&mut product, "/api/v3/backup?db=a");
-    let list = product.ask("GET", "/api/v3/backup", "db=a", &[], "").1;
-    let list: Value = serde_json::from_str(&list).unwrap();
-    let id = list["backups"][0]["id"].as_str().unwrap();
-    finish(&mut product, &format!("/api/v3/restore?db=c&from={id}"));
+    let id = back_up(&mut product);
+    finish(&mut product, "POST", &format!("/api/v3/restore?db=c&from={id}"));
     (product, place)
 }
 
@@ -166,14 +150,8 @@ fn backups_of_every_release_restore() {
         let (_, list) = product.ask("GET", "/api/v3/backup", "db=a", &[], "");
         let list: Value = serde_json::from_str(&list).unwrap();
         let id = list["backups"][0]["id"].as_str().unwrap_or_else(|| panic!("{release}: {list}"));
-        let mut resume = Some(String::new());
-        while let Some(from) = resume {
-            let page = format!("/api/v3/backup/verify?id={id}&resume={from}");
-            let verified: Value = serde_json::from_slice(&product.post(&page, "").body).unwrap();
-            assert_eq!(verified["damaged"], json!([]), "{release}: {verified}");
-            resume = verified["resume"].as_str().map(str::to_owned);
-        }
-        finish(&mut product, &format!("/api/v3/restore?db=a&from={id}"));
+        assert_eq!(damaged(&mut product, id), Vec::<String>::new(), "{release}");
+        finish(&mut product, "POST", &format!("/api/v3/restore?db=a&from={id}"));
         // The lists of databases depend on the deployment.
         let (found, expected) = (format::answers_of_database(&mut product), expected(&release));
         compare(&found, &expected[3..format::ASKED.len()], &release);
