@@ -9,7 +9,7 @@ use tidemark::api::exchange::Exchange;
 use tidemark::api::http::{RequestHead, Response};
 use tidemark::api::isolate_state::Service;
 use tidemark::api::settings::Settings;
-use tidemark::protocol::call::{Call, Reply};
+use tidemark::protocol::call::{Address, Call, CallFailure, Reply};
 
 use crate::product::{AUTHORIZATION, TOKEN, head};
 use crate::protocol::create;
@@ -22,9 +22,13 @@ struct Asking {
     service: Service,
     head: RequestHead,
     body: Vec<u8>,
+    fails: Fails,
     exchange: Option<Exchange>,
     answer: Rc<RefCell<Option<Response>>>,
 }
+
+/// The failure of calls to an object.
+pub(crate) type Fails = fn(&Address) -> Option<CallFailure>;
 
 impl Client for Asking {
     fn step(&mut self, platform: &TestPlatform, reply: Option<Reply>) -> Option<Vec<Call>> {
@@ -37,13 +41,21 @@ impl Client for Asking {
                 action
             }
         };
+        let exchange = self.exchange.as_mut()?;
+        let mut made = Vec::new();
         loop {
             action = match action {
                 Action::ReadBody => {
-                    let body = std::mem::take(&mut self.body);
-                    self.exchange.as_mut()?.body(service, platform, body)
+                    exchange.body(service, platform, std::mem::take(&mut self.body))
                 }
-                Action::Calls(calls) => return Some(calls),
+                Action::Calls(calls) => {
+                    let (failing, fine): (Vec<_>, Vec<_>) =
+                        calls.into_iter().partition(|call| (self.fails)(&call.to).is_some());
+                    made.extend(fine);
+                    let Some(call) = failing.into_iter().next() else { return Some(made) };
+                    let result = Err((self.fails)(&call.to)?);
+                    exchange.reply(service, platform, Reply { id: call.id, result })
+                }
                 Action::Respond(response) => {
                     *self.answer.borrow_mut() = Some(response);
                     return None;
@@ -54,6 +66,20 @@ impl Client for Asking {
     }
 }
 
+pub(crate) fn respond(
+    world: &mut World,
+    service: Service,
+    head: RequestHead,
+    body: &str,
+    fails: Fails,
+) -> Response {
+    let (answer, body) = (Rc::default(), body.into());
+    let asking = Asking { service, head, body, fails, exchange: None, answer: Rc::clone(&answer) };
+    world.start(asking);
+    while world.deliver() {}
+    answer.take().unwrap()
+}
+
 fn send(world: &mut World, method: &str, target: &str, body: &str) -> (u16, String, usize) {
     let head = head(method, target, &[AUTHORIZATION]);
     let settings = |name: &str| match name {
@@ -61,12 +87,9 @@ fn send(world: &mut World, method: &str, target: &str, body: &str) -> (u16, Stri
         "AUTO_CREATE_DATABASES" => Some("false".to_owned()),
         _ => None,
     };
-    let (service, answer) = (Service::new(Settings::read(settings), 1), Rc::default());
-    let (body, exchange) = (body.into(), None);
+    let service = Service::new(Settings::read(settings), 1);
     let asked = world.asked;
-    world.start(Asking { service, head, body, exchange, answer: Rc::clone(&answer) });
-    while world.deliver() {}
-    let response = answer.take().unwrap();
+    let response = respond(world, service, head, body, |_| None);
     let text = String::from_utf8(response.body).unwrap();
     (response.status, text, world.asked - asked)
 }

@@ -1,9 +1,6 @@
 //! Tests writes to a service that has no free memory, and on a platform that rejects calls. Checks
 //! the response of each route, and that reserved memory is released.
 
-use std::cell::RefCell;
-use std::rc::Rc;
-
 use tidemark::api::action::Action;
 use tidemark::api::exchange::Exchange;
 use tidemark::api::http::{RequestHead, Response};
@@ -12,12 +9,13 @@ use tidemark::api::settings::Settings;
 use tidemark::model::limits::{
     BEGINNINGS_BYTES_MAX, BODIES_IN_FLIGHT_BYTES_MAX, QUERIES_BYTES_MAX, QUERY_START_BYTES,
 };
-use tidemark::protocol::call::{Address, Call, CallFailure, Reply};
+use tidemark::protocol::call::{Address, CallFailure};
 
+use crate::calls::{Fails, respond};
 use crate::product::{self, TOKEN, header};
 use crate::protocol::world;
+use crate::world::World;
 use crate::world::platform::TestPlatform;
-use crate::world::{Client, World};
 
 pub(crate) fn service() -> Service {
     let settings = Settings::read(|name| (name == "ADMIN_TOKEN").then(|| TOKEN.to_owned()));
@@ -171,62 +169,12 @@ fn oversized_body_returns_413() {
     assert_eq!(service.admission.free_bytes(), BODIES_IN_FLIGHT_BYTES_MAX);
 }
 
-/// A write over HTTP. All its calls to one kind of object fail.
-struct Write {
-    exchange: Option<Exchange>,
-    service: Service,
-    head: RequestHead,
-    fails: fn(&Address) -> Option<CallFailure>,
-    answer: Rc<RefCell<Option<Response>>>,
-}
-
-impl Client for Write {
-    fn step(&mut self, platform: &TestPlatform, reply: Option<Reply>) -> Option<Vec<Call>> {
-        let Self { service, .. } = self;
-        let mut action = match (self.exchange.as_mut(), reply) {
-            (Some(exchange), Some(reply)) => exchange.reply(service, platform, reply),
-            _ => {
-                let (exchange, action) = Exchange::start(service, platform, self.head.clone());
-                self.exchange = Some(exchange);
-                action
-            }
-        };
-        let exchange = self.exchange.as_mut()?;
-        let mut made = Vec::new();
-        loop {
-            action = match action {
-                Action::ReadBody => exchange.body(service, platform, b"cpu v=1".to_vec()),
-                Action::Calls(calls) => {
-                    let (failing, fine): (Vec<_>, Vec<_>) =
-                        calls.into_iter().partition(|call| (self.fails)(&call.to).is_some());
-                    made.extend(fine);
-                    let Some(call) = failing.into_iter().next() else { return Some(made) };
-                    let result = Err((self.fails)(&call.to)?);
-                    exchange.reply(service, platform, Reply { id: call.id, result })
-                }
-                Action::Respond(response) => {
-                    *self.answer.borrow_mut() = Some(response);
-                    return None;
-                }
-                other => panic!("{other:?}"),
-            };
-        }
-    }
-}
-
-fn write(world: &mut World, target: &str, fails: fn(&Address) -> Option<CallFailure>) -> Response {
-    let answer = Rc::default();
-    let head = head(target, &[]);
-    let client =
-        Write { exchange: None, service: service(), head, fails, answer: Rc::clone(&answer) };
-    world.start(client);
-    while world.deliver() {}
-    answer.take().unwrap()
+fn write(world: &mut World, target: &str, fails: Fails) -> Response {
+    respond(world, service(), head(target, &[]), "cpu v=1", fails)
 }
 
 #[test]
 fn overload_returns_503_with_retry_after() {
-    type Fails = fn(&Address) -> Option<CallFailure>;
     let overloaded: [Fails; 3] = [
         |to| matches!(to, Address::Catalog).then_some(CallFailure::Overloaded),
         |to| matches!(to, Address::Database(_)).then_some(CallFailure::Overloaded),
@@ -264,17 +212,10 @@ fn unverifiable_tokens_return_503() {
     let mut world = world(8);
     assert_eq!(write(&mut world, "/write?db=db", |_| None).status, 204);
     for route in ["/write?db=db", "/api/v2/write?bucket=db", "/query?q=SHOW+DATABASES"] {
-        let answer = Rc::default();
-        let client = Write {
-            exchange: None,
-            service: service(),
-            head: head(route, &[("authorization", "Bearer apiv3_some".to_owned())]),
-            fails: |to| matches!(to, Address::Catalog).then_some(CallFailure::Overloaded),
-            answer: Rc::clone(&answer),
-        };
-        world.start(client);
-        while world.deliver() {}
-        let response = answer.take().unwrap();
+        let head = head(route, &[("authorization", "Bearer apiv3_some".to_owned())]);
+        let response = respond(&mut world, service(), head, "cpu v=1", |to| {
+            matches!(to, Address::Catalog).then_some(CallFailure::Overloaded)
+        });
         let text = String::from_utf8(response.body.clone()).unwrap();
         assert_eq!((response.status, header(&response, "Retry-After")), (503, Some("2")), "{text}");
         assert!(text.contains("the token cannot be verified: overloaded"), "{text}");
