@@ -142,7 +142,7 @@ fn interrupted_schedule_never_loses_backups() {
             assert_eq!(first.len(), 1);
             product.write("a", "m,host=new f=1 9");
             // From the due time on, call `at` and later calls fail, and the object crashes.
-            product.wait_s(H_S);
+            product.pass(H_S);
             place.die_at(at, takes_effect);
             for _ in 0..10 {
                 product.wait(1);

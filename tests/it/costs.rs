@@ -147,7 +147,7 @@ fn counted(product: &Product) -> [u64; 3] {
 fn usage_by_day_writes_no_rows() {
     let mut product = product();
     // The clock begins two hours before midnight.
-    product.wait_s(2 * 3_600);
+    product.pass(2 * 3_600);
     product.write("d", "m,host=h v=1i 1700000000");
     let before = counted(&product);
     an_hour_of_an_agent(&mut product, &format!("Token {TOKEN}"));
@@ -162,7 +162,7 @@ fn usage_by_day_writes_no_rows() {
     assert_eq!(seconds, (own_requests * 50).div_ceil(1_000));
     product.rest();
     let first = usage(&mut product)[1];
-    product.wait_s(86_400);
+    product.pass(86_400);
     product.write("d", "m,host=h v=1i 1700000001");
     product.sleep();
     product.write("d", "m,host=h v=1i 1700000002");
@@ -174,7 +174,7 @@ fn usage_by_day_writes_no_rows() {
     let of_day = |day| format!("tidemark_usage_rows_written{{database=\"d\",day=\"{day}\"}}");
     assert!(metrics.contains(&format!("{} {}\n", of_day("today"), days[2][2])), "{metrics}");
     assert!(metrics.contains(&format!("{} {}\n", of_day("yesterday"), first[2])), "{metrics}");
-    product.wait_s(10 * 86_400);
+    product.pass(10 * 86_400);
     let days = usage(&mut product);
     assert_eq!((days.len(), days[0][2]), (8, 0), "{days:?}");
 }

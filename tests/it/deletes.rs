@@ -279,9 +279,9 @@ fn show_hides_expired_series_at_once() {
         shown["results"][0]["series"][0]["values"].clone()
     };
     assert_eq!(hosts(&mut product), json!([["host", "new"], ["host", "old"]]));
-    product.wait_s(1_200);
+    product.pass(1_200);
     assert_eq!(hosts(&mut product), json!([["host", "new"]]));
-    product.wait_s(3_000);
+    product.pass(3_000);
     assert_eq!(hosts(&mut product), Value::Null);
     assert_eq!(product.query("a", "SHOW MEASUREMENTS")["results"][0]["series"], Value::Null);
 }

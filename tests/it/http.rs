@@ -6,7 +6,7 @@ use std::path::Path;
 
 use tidemark::api::http::{RequestHead, Response};
 
-use crate::product::Product;
+use crate::product::{Product, header};
 
 #[derive(Debug, Default)]
 struct Case {
@@ -153,17 +153,16 @@ fn raw(lines: &[&str]) -> Vec<u8> {
 fn compare(case: &Case, response: &Response) -> Option<String> {
     let body = String::from_utf8_lossy(&response.body);
     let body = body.strip_suffix('\n').unwrap_or(&body);
-    let find = |name: &str| response.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
     if response.status != case.status {
         return Some(format!("status {} instead of {}: {body}", response.status, case.status));
     }
     for (name, value) in &case.headers {
-        let found = find(name).map(|(_, value)| value.as_str());
+        let found = header(response, name);
         if !found.is_some_and(|found| fits(value, found)) {
             return Some(format!("header {name} is {found:?} instead of {value:?}"));
         }
     }
-    if let Some(name) = case.absent.iter().find(|name| find(name).is_some()) {
+    if let Some(name) = case.absent.iter().find(|name| header(response, name).is_some()) {
         return Some(format!("header {name} should not be there"));
     }
     (!fits(&case.reply, body))

@@ -161,10 +161,7 @@ impl Product {
 
     /// Runs alarms until all data is flushed and merged.
     pub(crate) fn rest(&mut self) {
-        for _ in 0..8 {
-            self.now_ns += 3_600 * S_NS;
-            self.inner.pass_time(self.now_ns);
-        }
+        self.pass_hours(8);
     }
 
     pub(crate) fn stores(&self) -> BTreeMap<Address, MemoryStore> {
@@ -208,8 +205,7 @@ impl Product {
 
     pub(crate) fn pass_hours(&mut self, hours: i64) {
         for _ in 0..hours {
-            self.now_ns += 3_600 * S_NS;
-            self.inner.pass_time(self.now_ns);
+            self.wait(3_600);
         }
     }
 
@@ -222,11 +218,6 @@ impl Product {
     pub(crate) fn wait(&mut self, seconds: i64) {
         self.now_ns += seconds * S_NS;
         self.inner.pass_time(self.now_ns);
-    }
-
-    /// Runs no alarms.
-    pub(crate) fn wait_s(&mut self, seconds: i64) {
-        self.now_ns += seconds * S_NS;
     }
 
     /// Evicts every object and empties every cache. Storage remains.
