@@ -347,3 +347,73 @@ fn show_matches_model_after_random_changes() {
         }
     }
 }
+
+#[test]
+fn summary_page_ends_while_condition_excludes_series() {
+    let point = |number: u32| {
+        let kind = if number == 900 { "y" } else { "x" };
+        Point {
+            measurement: 1,
+            tags: vec![(1, format!("a{number:04}")), (2, kind.to_owned())],
+            time_ns: 5,
+            fields: vec![(FIELDS[0], FieldValue::Float(1.5))],
+        }
+    };
+    let points: Vec<Point> = (0..1_000).map(point).collect();
+    let tag = Box::new(Operand::Tag(ColumnId(2)));
+    let value = Box::new(Operand::Literal(FieldValue::String("y".into())));
+    let tags = vec![vec![ColumnId(1)]];
+    let seeded = vec![vec![(ColumnId(1), 7)]];
+    let mut request = SummaryRequest {
+        measurements: vec![MeasurementId(1)],
+        time: TimeRange::ALL,
+        kept_from_ns: None,
+        predicates: vec![Some(Predicate::Compare(Comparison::Equal, tag, value))],
+        want: SummaryWant::Measurements,
+        resume: None,
+        piece_bytes: PIECE_BYTES_MAX,
+        items_max: None,
+    };
+    let limits = SummaryLimits { bytes: 1 << 20, decoded_bytes: u64::MAX, keys: 30 };
+    for is_flushed in [false, true] {
+        let store = MemoryStore::new();
+        let mut shard = opened(&store, Limits::default());
+        shard.append(&encode(&points), &stamp(), NOW_NS).unwrap();
+        if is_flushed {
+            shard.alarm(NOW_NS + PAUSE_NS);
+        }
+        for want in [
+            SummaryWant::Measurements,
+            SummaryWant::Columns,
+            SummaryWant::TagValues(tags.clone()),
+            SummaryWant::Series(tags.clone()),
+            SummaryWant::SeriesHashes { tags: seeded.clone(), count_only: false },
+            SummaryWant::SeriesHashes { tags: seeded.clone(), count_only: true },
+        ] {
+            (request.want, request.resume) = (want, None);
+            let (mut visited, mut found) = (0, Vec::new());
+            loop {
+                let ask = |reader: &dyn tidemark::scan::reader::Reader| {
+                    summarise(reader, &request, limits)
+                };
+                let page = shard.with_reader(&stamp(), &request.measurements, ask).unwrap();
+                assert!(page.stats.cells <= limits.keys + 2, "{} {request:?}", page.stats.cells);
+                visited += page.stats.cells;
+                found.extend(page.measurements);
+                assert!(page.resume.is_none() || page.resume > request.resume, "no progress");
+                request.resume = page.resume;
+                if request.resume.is_none() {
+                    break;
+                }
+            }
+            assert!((900..1_100).contains(&visited), "{visited} {request:?}");
+            let [found] = &found[..] else { panic!("{found:?}") };
+            match &request.want {
+                SummaryWant::TagValues(_) => assert_eq!(found.items, [["00000", "a0900"]]),
+                SummaryWant::Series(_) => assert_eq!(found.items, [["a0900"]]),
+                SummaryWant::SeriesHashes { .. } => assert_eq!(found.count, 1),
+                SummaryWant::Measurements | SummaryWant::Columns => {}
+            }
+        }
+    }
+}

@@ -168,21 +168,31 @@ impl Task<'_> {
         Ok(())
     }
 
-    /// If combinations are visited in order, stops after about `keys_max` series. Returns the
-    /// number of visited series, including excluded series and the condition's cost.
+    /// If combinations are visited in order, stops after about `keys_max` series, but never inside
+    /// a combination that is not yet known to be alive. Returns the number of visited series,
+    /// including excluded series and the condition's cost.
     pub(super) fn walk(&mut self, walk: &mut Walk<'_>, keys_max: u64) -> Result<u64, ScanError> {
         let filter = Filter::compile(self.predicate, walk.patterns)?;
         let order = self.order.clone();
         let mut filter = KeyFilter::new(self.measurement, Direction::Ascending, &filter, order);
         walk.start(self.measurement, &self.span.from(self.measurement, filter.first()))?;
         let (reader, time) = (walk.reader, walk.time);
+        // A page in another order cannot continue at a series.
+        let keys_max = if self.span.is_in_order() { keys_max } else { u64::MAX };
         let mut items = Items::new(self);
         let mut matching = 0;
         let visited = loop {
-            let rows = walk.next(&mut filter)?;
-            matching += u64::from(rows.is_some());
+            let found = walk.next(&mut filter, keys_max.saturating_sub(matching))?;
+            matching += u64::from(matches!(found, Found::Matching(_)));
             let visited = matching + filter.cells / SKIPPED_KEY_CELLS;
-            let Some(rows) = rows else { break visited };
+            let rows = match found {
+                Found::Matching(rows) => rows,
+                Found::Excluded(key) => match self.end_at_excluded(&mut items, key, &filter.tags) {
+                    true => break visited,
+                    false => continue,
+                },
+                Found::End => break visited,
+            };
             let next = if let Find::Items { .. } = self.find {
                 self.visit_item(&mut items, rows, &filter.tags, time, visited > keys_max)?
             } else if self.rest.as_ref().is_some_and(|rest| rows.key() > Some(rest)) {
@@ -205,6 +215,32 @@ impl Task<'_> {
         Ok(visited)
     }
 
+    /// Ends the page at an excluded series with this key and these tags, if possible. Returns
+    /// whether the page ends.
+    fn end_at_excluded(&mut self, items: &mut Items, key: SeriesKey, tags: &SeriesTags) -> bool {
+        let Self { measurement, find, rest, .. } = self;
+        let Find::Items { least, .. } = find else {
+            if rest.as_ref().is_none_or(|rest| key < *rest) {
+                *rest = Some(key);
+            }
+            return true;
+        };
+        items.set_item(*measurement, tags);
+        let item = &items.item;
+        if least.is_past(item) {
+            return true;
+        }
+        // All series of a combination before `item` were visited.
+        let covered = match &items.last {
+            Some(last) => (last != item || items.is_known).then(|| last.clone()),
+            None if items.excluded.as_ref() == Some(item) => None,
+            None => items.excluded.replace(item.clone()),
+        };
+        let ends = covered.is_some();
+        covered.into_iter().for_each(|covered| least.end_at(covered));
+        ends
+    }
+
     fn visit_item(
         &mut self,
         items: &mut Items,
@@ -215,8 +251,7 @@ impl Task<'_> {
     ) -> Result<Next, ScanError> {
         let Self { measurement, span, find, is_alive, .. } = self;
         let Find::Items { least, is_of_tag, .. } = find else { return Ok(Next::Complete) };
-        let value = |place: &Option<usize>| place.map_or("", |place| tags.at(place));
-        items.item.set(*measurement, items.places.iter().map(value));
+        items.set_item(*measurement, tags);
         let item = &items.item;
         let is_next = items.last.as_ref() != Some(item);
         if is_next && span.in_order.is_some() {
@@ -300,8 +335,11 @@ struct Items {
     places: Vec<Option<usize>>,
     item: SeriesKey,
     first: Option<FirstSeries>,
+    /// The combination of the last matching series.
     last: Option<SeriesKey>,
-    /// Whether the combination is already known to be alive.
+    /// The combination of the last excluded series, if the page can end but no series matched.
+    excluded: Option<SeriesKey>,
+    /// Whether the last combination is already known to be alive.
     is_known: bool,
     /// The number of series with this combination visited so far.
     passed: usize,
@@ -316,7 +354,12 @@ impl Items {
             Find::Items { first, .. } => first.map(FirstSeries::new),
             Find::Existence | Find::Columns(_) => None,
         };
-        Self { places, item, first, last: None, is_known: false, passed: 0 }
+        Self { places, item, first, last: None, excluded: None, is_known: false, passed: 0 }
+    }
+
+    fn set_item(&mut self, measurement: MeasurementId, tags: &SeriesTags) {
+        let value = |place: &Option<usize>| place.map_or("", |place| tags.at(place));
+        self.item.set(measurement, self.places.iter().map(value));
     }
 }
 
@@ -368,6 +411,15 @@ pub(super) struct Walk<'a> {
     is_ahead: bool,
 }
 
+enum Found<'w, 'a> {
+    /// The rows are positioned at a series that the condition does not exclude.
+    Matching(&'w mut MergedRows<'a>),
+    /// The excluded series have reached the limit. The last one has this key.
+    Excluded(SeriesKey),
+    /// The measurement has no further series that the condition does not exclude.
+    End,
+}
+
 enum Next {
     Step,
     /// Seek the first series that does not precede this key.
@@ -408,24 +460,35 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Moves to the next series of the measurement that `filter` accepts.
+    /// Moves to the next series of the measurement that `filter` accepts. Returns earlier if the
+    /// cost of the series that `filter` has excluded is at least `excluded_max` keys.
     fn next(
         &mut self,
         filter: &mut KeyFilter<'_>,
-    ) -> Result<Option<&mut MergedRows<'a>>, ScanError> {
-        let Some(rows) = &mut self.rows else { return Ok(None) };
+        excluded_max: u64,
+    ) -> Result<Found<'_, 'a>, ScanError> {
+        let Some(rows) = &mut self.rows else { return Ok(Found::End) };
         loop {
             let is_ahead = std::mem::take(&mut self.is_ahead);
             let key = if is_ahead { rows.key() } else { rows.next_series()? };
-            let Some(key) = key else { return Ok(None) };
-            match filter.decide(key)? {
-                FilterDecision::Matching => return Ok(Some(rows)),
-                FilterDecision::Skip => {}
-                FilterDecision::SeekTo(to) => rows.seek(&to)?,
+            let Some(key) = key else { return Ok(Found::End) };
+            let decision = filter.decide(key)?;
+            let is_limit = filter.cells / SKIPPED_KEY_CELLS >= excluded_max;
+            let excluded = match decision {
+                FilterDecision::Matching => return Ok(Found::Matching(rows)),
                 FilterDecision::Complete => {
                     self.is_ahead = Some(key.measurement()) != self.last;
-                    return Ok(None);
+                    return Ok(Found::End);
                 }
+                FilterDecision::Skip => is_limit.then(|| key.clone()),
+                FilterDecision::SeekTo(to) => {
+                    let excluded = is_limit.then(|| key.clone());
+                    rows.seek(&to)?;
+                    excluded
+                }
+            };
+            if let Some(key) = excluded {
+                return Ok(Found::Excluded(key));
             }
         }
     }
